@@ -1,0 +1,1 @@
+//! Puts an ssh key and an overlay into a stock NixOS installer ISO.

@@ -1,0 +1,3 @@
+//! The `remaster` program: everything is in the library and in `cli`.
+
+fn main() {}
