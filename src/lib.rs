@@ -1,1 +1,17 @@
 //! Puts an ssh key and an overlay into a stock NixOS installer ISO.
+//!
+//! ```text
+//! open -> survey -> plan -> compose -> sink -> verify
+//! ```
+//! Survey reads, plan thinks, sink writes. A stage is a type whose constructor takes only what the
+//! stages before it made.
+
+pub mod units;
+
+pub mod error;
+
+pub mod progress;
+
+pub mod image;
+
+pub mod compose;

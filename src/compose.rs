@@ -1,0 +1,258 @@
+//! An image that is not written yet: a base with patches laid over it, readable as if it were.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::image::{ReadAt, truncated};
+use crate::units::{ByteRange, in_memory, len_of};
+
+/// Where the bytes of a patch or piece come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// These bytes.
+    Bytes(Arc<[u8]>),
+    /// The bytes of the base from this one on.
+    Base(u64),
+    /// Zeros.
+    Zeros,
+}
+
+/// New contents for a run of bytes of the image.
+#[derive(Clone, Debug)]
+pub struct Patch {
+    /// The bytes of the finished image that change.
+    pub at: ByteRange,
+    /// Their new contents.
+    pub from: Source,
+    /// What the change is for, as in `Volume Space Size`.
+    pub why: String,
+}
+
+impl Patch {
+    /// Puts `bytes` at byte `at`; none if they would end past 64 bits.
+    pub fn bytes(at: u64, bytes: impl Into<Arc<[u8]>>, why: impl Into<String>) -> Option<Self> {
+        let bytes = bytes.into();
+        let at = ByteRange::new(at, len_of(&bytes))?;
+        Some(Self { at, from: Source::Bytes(bytes), why: why.into() })
+    }
+}
+
+/// A run of the finished image that comes from one place.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// The bytes of the finished image.
+    pub at: ByteRange,
+    /// Where they come from.
+    pub from: Source,
+}
+
+impl Piece {
+    /// The part of this piece that lies in `range`.
+    fn cut(&self, range: ByteRange) -> Option<Self> {
+        let at = self.at.common(range)?;
+        let skipped = at.start().checked_sub(self.at.start())?;
+        let from = match &self.from {
+            Source::Zeros => Source::Zeros,
+            Source::Base(start) => Source::Base(start.checked_add(skipped)?),
+            Source::Bytes(bytes) => {
+                let start = in_memory(skipped);
+                let end = start.checked_add(in_memory(at.size()))?;
+                Source::Bytes(bytes.get(start..end)?.into())
+            }
+        };
+        Some(Self { at, from })
+    }
+
+    /// Whether these bytes stand at the same place in the base.
+    pub fn stays(&self) -> bool {
+        matches!(self.from, Source::Base(start) if start == self.at.start())
+    }
+}
+
+/// A base with patches laid over it; reads as the finished image.
+#[derive(Clone, Debug)]
+pub struct Composed<B> {
+    base: B,
+    /// Cover the image from 0 to its size without gap or overlap.
+    pieces: Vec<Piece>,
+    size: u64,
+}
+
+impl<B: ReadAt> Composed<B> {
+    /// The base as it is.
+    pub fn whole(base: B) -> Self {
+        let size = base.size();
+        let pieces = ByteRange::new(0, size).map(|at| Piece { at, from: Source::Base(0) });
+        Self { base, pieces: pieces.into_iter().collect(), size }
+    }
+
+    /// Bytes of the finished image, in order and without gap. `Source::Base` counts in the base.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// What lies below all patches.
+    pub fn base(&self) -> &B {
+        &self.base
+    }
+
+    /// Lays `patches` over this image and makes it `size` bytes long. What no patch covers stays, or
+    /// is zero where nothing was. `Source::Base` of a patch counts in *this* image.
+    ///
+    /// # Errors
+    /// Patches that overlap, or lie outside of the image or of what they copy.
+    pub fn with(self, mut patches: Vec<Patch>, size: u64) -> Result<Self> {
+        patches.sort_by_key(|patch| patch.at);
+        let mut pieces = Vec::new();
+        let mut done = 0;
+        let mut last = "the image";
+        for patch in &patches {
+            let gap = ByteRange::between(done, patch.at.start())
+                .filter(|_| patch.at.end() <= size)
+                .ok_or_else(|| conflict(patch, last, size))?;
+            pieces.extend(self.copied(gap));
+            pieces.extend(self.resolved(patch)?);
+            done = patch.at.end();
+            last = &patch.why;
+        }
+        pieces.extend(ByteRange::between(done, size).into_iter().flat_map(|gap| self.copied(gap)));
+        Ok(Self { base: self.base, pieces, size })
+    }
+
+    /// The pieces of `range`, zeros where this image has ended.
+    fn copied(&self, range: ByteRange) -> Vec<Piece> {
+        let mut found: Vec<Piece> = self.overlapping(range).filter_map(|p| p.cut(range)).collect();
+        let tail = ByteRange::between(range.start().max(self.size), range.end());
+        found.extend(tail.filter(|at| !at.is_empty()).map(|at| Piece { at, from: Source::Zeros }));
+        found
+    }
+
+    fn overlapping(&self, range: ByteRange) -> impl Iterator<Item = &Piece> {
+        let first = self.pieces.partition_point(|piece| piece.at.end() <= range.start());
+        let rest = self.pieces.get(first..).unwrap_or_default();
+        rest.iter().take_while(move |piece| piece.at.start() < range.end())
+    }
+
+    /// A patch as pieces that count in the base.
+    fn resolved(&self, patch: &Patch) -> Result<Vec<Piece>> {
+        let Source::Base(start) = patch.from else {
+            return Ok(vec![Piece { at: patch.at, from: patch.from.clone() }]);
+        };
+        let wanted = ByteRange::new(start, patch.at.size())
+            .filter(|range| range.end() <= self.size)
+            .ok_or_else(|| truncated(&patch.why, patch.at, self.size))?;
+        let moved = |piece: Piece| {
+            let at = piece.at.start().checked_sub(start)?.checked_add(patch.at.start())?;
+            Some(Piece { at: ByteRange::new(at, piece.at.size())?, from: piece.from })
+        };
+        Ok(self.copied(wanted).into_iter().filter_map(moved).collect())
+    }
+
+    fn read_piece(&self, piece: &Piece, buf: &mut [u8]) -> Result<()> {
+        match &piece.from {
+            Source::Zeros => buf.fill(0),
+            Source::Base(start) => self.base.read_exact_at(buf, *start)?,
+            Source::Bytes(bytes) => bytes.as_ref().read_exact_at(buf, 0)?,
+        }
+        Ok(())
+    }
+}
+
+fn conflict(patch: &Patch, last: &str, size: u64) -> Error {
+    let expected = format!("a place after {last} and before the end at {size:#x}");
+    Error::malformed(
+        patch.why.clone(),
+        patch.at.start(),
+        format!("a patch of {}", patch.at),
+        expected,
+    )
+}
+
+impl<B: ReadAt> ReadAt for Composed<B> {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        let range = ByteRange::new(at, len_of(buf)).filter(|range| range.end() <= self.size);
+        let Some(range) = range else {
+            let wanted = ByteRange::between(at, at.saturating_add(len_of(buf)));
+            return Err(wanted.map_or(Error::Interrupted, |w| truncated("the image", w, self.size)));
+        };
+        let mut rest = buf;
+        for piece in self.overlapping(range).filter_map(|piece| piece.cut(range)) {
+            let (head, tail) = rest.split_at_mut(in_memory(piece.at.size()));
+            self.read_piece(&piece, head)?;
+            rest = tail;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The slow, obvious way.
+    fn patched(base: &[u8], patches: &[Patch], size: usize) -> Vec<u8> {
+        let mut image = base.to_vec();
+        image.resize(size, 0);
+        for patch in patches {
+            let at = in_memory(patch.at.start())..in_memory(patch.at.end());
+            let new = match &patch.from {
+                Source::Bytes(bytes) => bytes.to_vec(),
+                Source::Base(start) => base[in_memory(*start)..][..at.len()].to_vec(),
+                Source::Zeros => vec![0; at.len()],
+            };
+            image[at].copy_from_slice(&new);
+        }
+        image
+    }
+
+    fn patch(kind: u8, start: u64, len: u64, from: u64, fill: u8) -> Patch {
+        let at = ByteRange::new(start, len).unwrap();
+        let from = match kind {
+            0 => Source::Bytes(vec![fill; in_memory(len)].into()),
+            1 => Source::Base(from),
+            _ => Source::Zeros,
+        };
+        Patch { at, from, why: "test".into() }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_like_the_patched_bytes_also_over_itself(
+            base in proptest::collection::vec(any::<u8>(), 300),
+            first in (0..3_u8, 0..200_u64, 1..50_u64, 0..200_u64, any::<u8>()),
+            second in (0..3_u8, 250..350_u64, 1..50_u64, 0..200_u64, any::<u8>()),
+            third in (0..3_u8, 0..300_u64, 1..50_u64, 0..200_u64, any::<u8>()),
+            (start, len) in (0..450_u64, 0..450_u64),
+        ) {
+            let once = vec![
+                patch(first.0, first.1, first.2, first.3, first.4),
+                patch(second.0, second.1, second.2, second.3, second.4),
+            ];
+            let twice = vec![patch(third.0, third.1, third.2, third.3, third.4)];
+            let middle = patched(&base, &once, 400);
+            let expected = patched(&middle, &twice, 420);
+            let image = Composed::whole(base).with(once, 400).unwrap().with(twice, 420).unwrap();
+            let mut found = vec![0; in_memory(len)];
+            let read = image.read_exact_at(&mut found, start);
+            match expected.get(in_memory(start)..in_memory(start.saturating_add(len))) {
+                Some(bytes) => prop_assert_eq!(found.as_slice(), bytes),
+                None => prop_assert!(read.is_err()),
+            }
+            let joined: u64 = image.pieces().iter().map(|piece| piece.at.size()).sum();
+            prop_assert_eq!(joined, 420);
+        }
+    }
+
+    #[test]
+    fn patches_that_overlap_or_lie_outside_are_refused() {
+        let over = vec![patch(0, 10, 10, 0, 1), patch(0, 15, 10, 0, 2)];
+        assert!(Composed::whole(vec![0; 100]).with(over, 100).is_err());
+        assert!(Composed::whole(vec![0; 100]).with(vec![patch(0, 95, 10, 0, 1)], 100).is_err());
+        assert!(Composed::whole(vec![0; 100]).with(vec![patch(1, 0, 10, 95, 1)], 100).is_err());
+    }
+}

@@ -1,0 +1,151 @@
+//! The one error of the library: what went wrong and where, and apart from that what to do.
+
+use std::io;
+
+/// What every stage of the library answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an image could not be read, planned, composed or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Bytes that break the format they claim to be in.
+    #[error("{what} at byte {at:#x}: found {found}, expected {expected}")]
+    Malformed {
+        /// The structure, by its specification's name.
+        what: String,
+        /// The byte of the image where the fault is.
+        at: u64,
+        /// What stands there.
+        found: String,
+        /// What should stand there.
+        expected: String,
+    },
+    /// A sound image that this library does not understand well enough to change.
+    #[error("{what}: looked for {looked_for}, found {found}")]
+    Unsupported {
+        /// The part of the image.
+        what: String,
+        /// What would have been understood.
+        looked_for: String,
+        /// What is there.
+        found: String,
+    },
+    /// A structure of fixed size that the edits do not fit in.
+    #[error("no room in {what}: {needed} bytes needed, {free} free")]
+    NoRoom {
+        /// The structure that is full.
+        what: String,
+        /// Bytes the edits take.
+        needed: u64,
+        /// Bytes there are.
+        free: u64,
+    },
+    /// Bytes that are not what they were meant to be.
+    #[error("{what} differs at byte {at:#x}: found {found}, expected {expected}")]
+    Differs {
+        /// What was compared.
+        what: String,
+        /// The first byte that differs.
+        at: u64,
+        /// What was found.
+        found: String,
+        /// What was meant.
+        expected: String,
+    },
+    /// Something the user asked for that is refused before anything is done.
+    #[error("{what}")]
+    Usage {
+        /// What is refused and why.
+        what: String,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// A target that it is not safe to write to.
+    #[error("{target}: {reason}")]
+    Unsafe {
+        /// The device or file.
+        target: String,
+        /// Why it is refused.
+        reason: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {doing}")]
+    Io {
+        /// The call, as `open /tmp/x`.
+        doing: String,
+        /// Its answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// An [`Error::Malformed`].
+    pub fn malformed(
+        what: impl Into<String>,
+        at: u64,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Malformed { what: what.into(), at, found: found.into(), expected: expected.into() }
+    }
+
+    /// An [`Error::Unsupported`].
+    pub fn unsupported(
+        what: impl Into<String>,
+        looked_for: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Unsupported { what: what.into(), looked_for: looked_for.into(), found: found.into() }
+    }
+
+    /// Says what was being done when the operating system refused.
+    pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+
+    /// What the user can do about it, as a full imperative sentence without stop.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Malformed { .. } => Some(
+                "compare the SHA-256 of the image with the published one, and download it again",
+            ),
+            Self::Unsupported { .. } => Some(
+                "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message",
+            ),
+            Self::NoRoom { .. } => Some("give fewer or smaller edits"),
+            Self::Usage { hint, .. } => Some(hint),
+            Self::Unsafe { hint, .. } => Some(hint),
+            Self::Io { source, .. } => io_hint(source),
+            Self::Differs { .. } | Self::Interrupted => None,
+        }
+    }
+
+    /// The exit status of the program that ends with this error (listed in `remaster --help`).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Io { .. } => 1,
+            Self::Usage { .. } => 2,
+            Self::Differs { .. } => 3,
+            Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,
+            Self::Unsafe { .. } => 5,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+fn io_hint(source: &io::Error) -> Option<&'static str> {
+    match source.kind() {
+        io::ErrorKind::StorageFull => Some("free some space, or write to another filesystem"),
+        io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folder"),
+        io::ErrorKind::NotFound => Some("check the path"),
+        _ => None,
+    }
+}

@@ -1,0 +1,147 @@
+//! How bytes come in: reading at an offset, from files that may be truncated or hostile.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::units::{ByteRange, in_memory, len_of};
+
+/// Bytes that can be read at any offset, by several threads at once.
+pub trait ReadAt: Sync {
+    /// Bytes there are.
+    fn size(&self) -> u64;
+
+    /// Fills `buf` from byte `at` on; past the end is an error.
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()>;
+
+    /// The bytes of `range` in memory. `limit` bounds what a hostile number may ask for.
+    fn read_range(&self, what: &str, range: ByteRange, limit: u64) -> Result<Vec<u8>> {
+        if range.end() > self.size() {
+            return Err(truncated(what, range, self.size()));
+        }
+        if range.size() > limit {
+            let found = format!("{} bytes", range.size());
+            return Err(Error::malformed(what, range.start(), found, format!("at most {limit}")));
+        }
+        let mut bytes = vec![0; in_memory(range.size())];
+        self.read_exact_at(&mut bytes, range.start())?;
+        Ok(bytes)
+    }
+}
+
+/// The error for bytes that should be there and are not.
+pub fn truncated(what: &str, range: ByteRange, size: u64) -> Error {
+    let expected = format!("{} bytes up to {:#x}", range.size(), range.end());
+    Error::malformed(what, range.start(), format!("the end of the image at {size:#x}"), expected)
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        (**self).read_exact_at(buf, at)
+    }
+}
+
+impl ReadAt for [u8] {
+    fn size(&self) -> u64 {
+        len_of(self)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        let range = ByteRange::new(at, len_of(buf)).ok_or_else(|| {
+            Error::malformed("bytes", at, "an address past 64 bits", "one within")
+        })?;
+        match self.get(in_memory(range.start())..in_memory(range.end())) {
+            Some(bytes) => buf.copy_from_slice(bytes),
+            None => return Err(truncated("bytes", range, self.size())),
+        }
+        Ok(())
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn size(&self) -> u64 {
+        len_of(self)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        self.as_slice().read_exact_at(buf, at)
+    }
+}
+
+/// An image in a regular file or on a block device, opened for reading only.
+#[derive(Debug)]
+pub struct ImageFile {
+    file: File,
+    path: PathBuf,
+    size: u64,
+}
+
+impl ImageFile {
+    /// Opens a file or block device. Anything else (a folder, a FIFO) is refused by name.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display();
+        let about = path.metadata().map_err(Error::io(format!("open {name}")))?;
+        let kind = about.file_type();
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err(not_an_image(path, kind));
+        }
+        let file = File::open(path).map_err(Error::io(format!("open {name}")))?;
+        let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
+        Ok(Self { file, path: path.to_owned(), size })
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn device_size(mut file: &File, path: &Path) -> Result<u64> {
+    use std::io::{Seek, SeekFrom};
+    file.seek(SeekFrom::End(0)).map_err(Error::io(format!("find the size of {}", path.display())))
+}
+
+fn not_an_image(path: &Path, kind: std::fs::FileType) -> Error {
+    let found = if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a character device"
+    };
+    Error::Usage {
+        what: format!("{} is {found}, not an image", path.display()),
+        hint: "give the path of an ISO file",
+    }
+}
+
+impl ReadAt for ImageFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        self.file.read_exact_at(buf, at).map_err(|fault| match fault.kind() {
+            io::ErrorKind::UnexpectedEof => Error::malformed(
+                self.path.display().to_string(),
+                at,
+                "the end of the file",
+                format!("{} bytes", buf.len()),
+            ),
+            _ => Error::io(format!("read {} at byte {at:#x}", self.path.display()))(fault),
+        })
+    }
+}
