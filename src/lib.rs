@@ -15,3 +15,7 @@ pub mod progress;
 pub mod image;
 
 pub mod compose;
+
+pub mod device;
+
+pub mod flash;

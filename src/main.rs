@@ -1,3 +1,7 @@
 //! The `remaster` program: everything is in the library and in `cli`.
 
-fn main() {}
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
