@@ -138,11 +138,8 @@ pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
     let places: Result<Vec<ImagePlace>> =
         image.files.iter().map(|file| system.place_of(file)).collect();
     let places = places?;
-    let targets = if to.file {
-        open_files(to, &places)?
-    } else {
-        open_disks(to, &system, &image, &places)?
-    };
+    let targets =
+        if to.file { open_files(to, &places)? } else { open_disks(to, &system, &image, &places)? };
     let style = Style::choose(to.json);
     let meters: Vec<Meter> =
         targets.iter().map(|target| Meter::new(target.name(), style.clone())).collect();
@@ -151,10 +148,14 @@ pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
         .zip(&meters)
         .map(|(target, meter)| (target as &dyn Medium, meter as &dyn Progress))
         .collect();
-    let results = flash::write(image.image, &media, &options(to, &targets, image.size, (image.changed, image.suspects)))?;
+    let results = flash::write(
+        image.image,
+        &media,
+        &options(to, &targets, image.size, (image.changed, image.suspects)),
+    )?;
     drop(media);
     let mut first = Ok(());
-    for (target, result) in targets.into_iter().zip(results) {
+    for (target, result) in targets.iter().zip(results) {
         let name = target.name();
         let told = conclude(target, result, to);
         if let Err(fault) = &told {
@@ -264,7 +265,8 @@ fn judge(path: &Path, system: &System, demands: Demands, to: &To) -> Result<Cand
         Ok(candidate) => return Ok(candidate),
         Err(against) => against,
     };
-    let is_mount = |refusal: &Refusal| matches!(refusal, Refusal::Mounted { may_unmount: true, .. });
+    let is_mount =
+        |refusal: &Refusal| matches!(refusal, Refusal::Mounted { may_unmount: true, .. });
     let first = against.iter().find(|refusal| !is_mount(refusal)).or(against.first());
     if against.iter().all(is_mount) && (to.unmount || wants_unmount(&disk, to)?) {
         unmount(&disk)?;
@@ -327,7 +329,7 @@ fn ask(question: &str) -> Result<String> {
 }
 
 /// Finishes a target that was written, and tells what was done.
-fn conclude(target: Target, result: Result<Report>, to: &To) -> Result<()> {
+fn conclude(target: &Target, result: Result<Report>, to: &To) -> Result<()> {
     let name = target.name();
     let report = result?;
     tell_differences(&name, &report, to.json)?;
@@ -413,7 +415,8 @@ pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Resul
     if let Some(more) = report.differences.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         text.push_str(&format!("{name}: and {more} more places (--json lists all)\n"));
     }
-    if report.differences.is_empty() && report.verify_time.is_some() && report.write_time.is_zero() {
+    if report.differences.is_empty() && report.verify_time.is_some() && report.write_time.is_zero()
+    {
         text.push_str(&format!("{name}: {} read and right\n", human(report.compared)));
     }
     if text.is_empty() { Ok(()) } else { say(text.trim_end()) }

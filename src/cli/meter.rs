@@ -61,7 +61,8 @@ impl Meter {
     /// A meter for the target `name`.
     pub(crate) fn new(name: impl Into<String>, style: Style) -> Self {
         let now = Instant::now();
-        let state = State { stage: "", total: 0, done: 0, tenth: 0, start: now, told: now, bar: None };
+        let state =
+            State { stage: "", total: 0, done: 0, tenth: 0, start: now, told: now, bar: None };
         Self { name: name.into(), style, state: Mutex::new(state) }
     }
 

@@ -202,7 +202,9 @@ impl Refusal {
                 human(*has),
                 human(*needs)
             ),
-            Self::System { at } => format!("the running system needs it: it holds {}", at.display()),
+            Self::System { at } => {
+                format!("the running system needs it: it holds {}", at.display())
+            }
             Self::HoldsImage { path } => format!("the image {} is on it", path.display()),
             Self::Swap { device } => format!("swap on {device} is in use"),
             Self::Held { device, by } => format!("{device} is in use by {by}"),
@@ -229,15 +231,20 @@ impl Refusal {
     pub fn hint(&self) -> String {
         match self {
             Self::NotABlockDevice => {
-                "give a disk that `remaster devices` lists, or `--file` to write to a file".to_owned()
+                "give a disk that `remaster devices` lists, or `--file` to write to a file"
+                    .to_owned()
             }
             Self::Partition { of } => format!("give the whole disk: {of}"),
-            Self::Gone | Self::NoMedium => "plug it in again and look with `remaster devices`".to_owned(),
+            Self::Gone | Self::NoMedium => {
+                "plug it in again and look with `remaster devices`".to_owned()
+            }
             Self::ReadOnly => "move the write-protect switch of the stick or card".to_owned(),
             Self::TooSmall { .. } => "take a larger stick".to_owned(),
             Self::System { .. } => "take another disk; this one is never overwritten".to_owned(),
             Self::HoldsImage { .. } => "copy the image to another disk first".to_owned(),
-            Self::Swap { device } => format!("stop using it with `swapoff {device}`, or take another disk"),
+            Self::Swap { device } => {
+                format!("stop using it with `swapoff {device}`, or take another disk")
+            }
             Self::Held { .. } => "close that volume first, or take another disk".to_owned(),
             Self::Backing { path, .. } => format!("free {} first", path.display()),
             Self::Mounted { may_unmount: true, .. } => {
@@ -248,7 +255,8 @@ impl Refusal {
                 "look with `remaster devices` which disk is meant".to_owned()
             }
             Self::Fixed { .. } => {
-                "if it is meant, give `--allow-fixed` with `--expect-serial` or `--expect-size`".to_owned()
+                "if it is meant, give `--allow-fixed` with `--expect-serial` or `--expect-size`"
+                    .to_owned()
             }
             Self::Replaced { .. } => "look with `remaster devices` and start again".to_owned(),
             Self::Busy => "find the program with `fuser` or `lsof` and close it".to_owned(),
@@ -327,7 +335,8 @@ fn against_identity(disk: &Disk, demands: &Demands) -> Vec<Refusal> {
         found.push(Refusal::SizeDiffers { expected: expected.text.clone(), found: disk.size });
     }
     let is_named = demands.serial.is_some() || demands.size.is_some();
-    if !disk.is_portable() && !(demands.allow_fixed && is_named) {
+    let is_allowed = disk.is_portable() || (demands.allow_fixed && is_named);
+    if !is_allowed {
         found.push(Refusal::Fixed { transport: disk.transport.to_string() });
     }
     found

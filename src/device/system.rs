@@ -155,10 +155,9 @@ impl System {
             let number = text(folder.join("dev")).and_then(|text| DeviceNumber::parse(&text));
             found.extend(number);
             let holders = self.holders(&folder, number);
-            uses.extend(holders.iter().map(|by| Use::Held {
-                device: name.clone(),
-                by: self.describe(by),
-            }));
+            uses.extend(
+                holders.iter().map(|by| Use::Held { device: name.clone(), by: self.describe(by) }),
+            );
             open.extend(holders.into_iter().filter_map(|by| {
                 let folder = fs::canonicalize(self.path("sys/class/block").join(&by)).ok()?;
                 Some((by, folder))
@@ -175,7 +174,11 @@ impl System {
         let mut found: Vec<String> =
             children(&folder.join("holders")).map(|holder| name_of(&holder)).collect();
         // A loop device does not show up as holder of what its file is.
-        found.extend(self.loops().filter(|(_, file)| device_number(file) == number && number.is_some()).map(|(name, _)| name));
+        found.extend(
+            self.loops()
+                .filter(|(_, file)| device_number(file) == number && number.is_some())
+                .map(|(name, _)| name),
+        );
         found.extend(self.btrfs_over(folder));
         found
     }
@@ -226,10 +229,7 @@ impl System {
         let on = |mount: &Mount| self.number_of(mount).is_some_and(|on| family.contains(&on));
         let mounts = self.mounts().into_iter().filter(on);
         mounts
-            .map(|mount| Use::Mounted {
-                device: mount.source.display().to_string(),
-                at: mount.at,
-            })
+            .map(|mount| Use::Mounted { device: mount.source.display().to_string(), at: mount.at })
             .collect()
     }
 
@@ -238,8 +238,7 @@ impl System {
         if mount.number.major != 0 {
             return Some(mount.number);
         }
-        device_number(&mount.source)
-            .or_else(|| self.device_in_tree(&mount.source))
+        device_number(&mount.source).or_else(|| self.device_in_tree(&mount.source))
     }
 
     /// The number of a `/dev/NAME`, by sysfs, where there is no node to ask.
@@ -359,8 +358,8 @@ fn model(folder: &Path) -> String {
 fn serial(folder: &Path) -> Option<String> {
     let own = text(folder.join("device/serial")).or_else(|| text(folder.join("serial")));
     let usb = || {
-        let above = folder.ancestors().filter(|above| above.join("idVendor").exists());
-        above.filter_map(|above| text(above.join("serial"))).next()
+        let mut above = folder.ancestors().filter(|above| above.join("idVendor").exists());
+        above.find_map(|above| text(above.join("serial")))
     };
     own.or_else(usb).or_else(|| unit_serial(folder))
 }

@@ -62,7 +62,13 @@ impl Candidate {
         if let Some(against) = refusals(&now, self.demands()).first() {
             return Err(against.error(&shown));
         }
-        Ok(Target { file, path: disk.path.clone(), block: now.logical_block, disk: Some(now), mode })
+        Ok(Target {
+            file,
+            path: disk.path.clone(),
+            block: now.logical_block,
+            disk: Some(now),
+            mode,
+        })
     }
 }
 
@@ -75,7 +81,9 @@ fn difference(judged: &Disk, open: &Disk, sequence: Option<u64>) -> Option<Strin
     let plain = |text: Option<&str>| text.unwrap_or("none").to_owned();
     let counted = |count: Option<u64>| count.map_or("none".to_owned(), |count| count.to_string());
     differs("number", open.number.to_string(), judged.number.to_string())
-        .or_else(|| differs("serial", plain(open.serial.as_deref()), plain(judged.serial.as_deref())))
+        .or_else(|| {
+            differs("serial", plain(open.serial.as_deref()), plain(judged.serial.as_deref()))
+        })
         .or_else(|| differs("model", open.model.clone(), judged.model.clone()))
         .or_else(|| differs("size", open.size.to_string(), judged.size.to_string()))
         .or_else(|| differs("disk sequence number", counted(sequence), counted(judged.sequence)))
@@ -84,11 +92,11 @@ fn difference(judged: &Disk, open: &Disk, sequence: Option<u64>) -> Option<Strin
 /// Opens past the cache if that is possible. A new file is made with the usual permissions.
 fn open_alone(path: &Path, more: OFlags) -> io::Result<(File, WriteMode)> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
-    let mode = Mode::from_raw_mode(0o666);
-    match rustix::fs::open(path, flags | OFlags::DIRECT, mode) {
+    let permissions = Mode::from_raw_mode(0o666);
+    match rustix::fs::open(path, flags | OFlags::DIRECT, permissions) {
         Ok(file) => Ok((file.into(), WriteMode::Direct)),
         Err(Errno::INVAL) => {
-            let file = rustix::fs::open(path, flags, mode)?;
+            let file = rustix::fs::open(path, flags, permissions)?;
             Ok((file.into(), WriteMode::Cached))
         }
         Err(fault) => Err(fault.into()),
@@ -185,9 +193,10 @@ impl Target {
 
 fn unless_unsupported(fault: io::Error) -> io::Result<()> {
     match Errno::from_io_error(&fault) {
-        Some(Errno::INVAL | Errno::NOTTY | Errno::OPNOTSUPP) => Ok(()),
-        // BLKFLSBUF needs CAP_SYS_ADMIN; direct reads do not go through the cache anyway.
-        Some(Errno::ACCESS | Errno::PERM) => Ok(()),
+        // Some of the calls need CAP_SYS_ADMIN; direct reads do not go through the cache anyway.
+        Some(Errno::INVAL | Errno::NOTTY | Errno::OPNOTSUPP | Errno::ACCESS | Errno::PERM) => {
+            Ok(())
+        }
         _ => Err(fault),
     }
 }

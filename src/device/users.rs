@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::disk::DeviceNumber;
 
-/// A line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+/// A line of `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Mount {
     /// The device; major 0 for btrfs and others that hide theirs.
@@ -36,7 +36,7 @@ fn mount(line: &[u8]) -> Option<Mount> {
 pub(super) fn swaps(text: &[u8]) -> Vec<PathBuf> {
     let lines = text.split(|&byte| byte == b'\n').skip(1);
     lines
-        .filter_map(|line| line.split(|byte| byte.is_ascii_whitespace()).next())
+        .filter_map(|line| line.split(u8::is_ascii_whitespace).next())
         .filter(|word| !word.is_empty())
         .map(unescaped)
         .collect()

@@ -6,8 +6,8 @@ use super::Verify;
 use super::buffer::{BUFFER, aligned};
 use super::meant::{Meant, UNIT, steps};
 use super::medium::{Medium, failed, flush, read_full, write_all};
-use super::verify::compare;
-use super::write::{Ends, FIRST_BLOCK, Placed, Writer};
+use super::verify::{Findings, compare};
+use super::write::{Ends, FIRST_BLOCK, Placed, Writer, sum};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::units::{ByteRange, align_up, in_memory, len_of};
@@ -44,6 +44,16 @@ fn descriptor(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(DESCRIPTOR).filter(|descriptor| descriptor.starts_with(b"\x01CD001"))
 }
 
+/// What has to be written.
+struct Changes {
+    /// After the first mebibyte.
+    rest: Vec<ByteRange>,
+    /// Within it.
+    head: Vec<ByteRange>,
+    /// Whether the backup GPT is not there.
+    tail: bool,
+}
+
 /// Finds what differs, takes the first block away, writes what differs, and puts the first block
 /// back. What is equal has been read from the medium, so only what was written is read back.
 pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -> Result<()> {
@@ -52,7 +62,22 @@ pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -
     check_fits(writer.medium, size)?;
     writer.report.size = size;
     writer.report.is_delta = true;
-    let rest = ByteRange::between(ends.used.min(size), size);
+    let changes = find(writer, image, ends)?;
+    writer.report.write_time = start.elapsed();
+    if changes.rest.is_empty() && changes.head.is_empty() && !changes.tail {
+        writer.report.is_whole = true;
+        return Ok(());
+    }
+    write_changes(writer, image, ends, &changes)?;
+    writer.report.write_time = start.elapsed();
+    let checked: &[ByteRange] =
+        if writer.options.verify == Verify::Off { &[] } else { &changes.rest };
+    writer.check_and_close(Meant::Whole(image), checked, ends, &changes.head)
+}
+
+/// Compares all of the medium, or what may differ if that is known and a quick look is enough.
+fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -> Result<Changes> {
+    let rest = ByteRange::between(ends.used.min(image.size()), image.size());
     let ranges = match (&writer.options.suspects, writer.options.verify) {
         (Some(suspects), Verify::Quick) => {
             let mut ranges = writer.quick_ranges(rest);
@@ -61,62 +86,55 @@ pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -
         }
         _ => rest.into_iter().collect(),
     };
-    let total = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.size()));
-    writer.progress.begin("compare", total);
-    let mut bad = differing(writer, Meant::Whole(image), &ranges)?;
-    writer.progress.end();
-    writer.report.compared = total;
-    let head = Placed { at: 0, bytes: ends.bytes() };
-    let head_ranges: Vec<ByteRange> = ByteRange::new(0, ends.used).into_iter().collect();
-    let bad_head = differing(writer, Meant::Whole(&head), &head_ranges)?;
-    let bad_tail = match &ends.tail {
+    let used = ByteRange::between(0, ends.used.min(image.size()));
+    writer.progress.begin("compare", sum(&ranges).saturating_add(sum(used.as_slice())));
+    let bad = differing(writer, Meant::Whole(image), &ranges)?;
+    let placed = Placed { at: 0, bytes: ends.bytes() };
+    let head = differing(writer, Meant::Whole(&placed), used.as_slice())?;
+    let tail = match &ends.tail {
         Some(tail) => {
             let placed = Placed { at: tail.at, bytes: &tail.bytes };
-            let range: Vec<ByteRange> =
-                ByteRange::new(tail.at, len_of(&tail.bytes)).into_iter().collect();
-            !differing(writer, Meant::Whole(&placed), &range)?.is_empty()
+            let range = ByteRange::new(tail.at, len_of(&tail.bytes));
+            !differing(writer, Meant::Whole(&placed), range.as_slice())?.is_empty()
         }
         None => false,
     };
-    writer.report.write_time = start.elapsed();
-    if bad.is_empty() && bad_head.is_empty() && !bad_tail {
-        writer.report.is_whole = true;
-        return Ok(());
-    }
-    bad = joined(bad);
-    write_changes(writer, image, ends, &bad, &bad_head, bad_tail)?;
-    writer.report.write_time = start.elapsed();
-    Ok(())
+    writer.progress.end();
+    writer.report.compared = sum(&ranges).saturating_add(ends.used);
+    let block = writer.medium.block();
+    // The last block of the image is written whole.
+    let whole = |range: ByteRange| ByteRange::between(range.start(), align_up(range.end(), block)?);
+    let head = head.into_iter().filter_map(whole).collect();
+    Ok(Changes { rest: joined(bad), head: joined(head), tail })
 }
 
 fn check_fits(medium: &dyn Medium, size: u64) -> Result<()> {
     let needs = align_up(size, medium.block()).unwrap_or(size);
     match medium.size().filter(|has| needs > *has) {
-        Some(has) => {
-            Err(crate::device::Refusal::TooSmall { has, needs }.error(&medium.name()))
-        }
+        Some(has) => Err(crate::device::Refusal::TooSmall { has, needs }.error(&medium.name())),
         None => Ok(()),
     }
 }
 
 /// The units of `ranges` that differ, also those that cannot be read: writing may heal them.
-fn differing(writer: &Writer<'_>, meant: Meant<'_>, ranges: &[ByteRange]) -> Result<Vec<ByteRange>> {
-    compare(writer.medium, meant, ranges, writer.progress).map(|findings| findings.ranges())
+fn differing(
+    writer: &Writer<'_>,
+    meant: Meant<'_>,
+    ranges: &[ByteRange],
+) -> Result<Vec<ByteRange>> {
+    compare(writer.medium, meant, ranges, writer.progress).map(Findings::ranges)
 }
 
 fn write_changes(
     writer: &mut Writer<'_>,
     image: &dyn ReadAt,
     ends: &Ends,
-    bad: &[ByteRange],
-    bad_head: &[ByteRange],
-    bad_tail: bool,
+    changes: &Changes,
 ) -> Result<()> {
-    let total = bad.iter().fold(0_u64, |sum, range| sum.saturating_add(range.size()));
-    writer.progress.begin("write", total);
+    writer.progress.begin("write", sum(&changes.rest));
     invalidate(writer, ends)?;
     let mut buf = aligned(BUFFER)?;
-    for range in bad.iter().flat_map(|range| steps(Some(*range), BUFFER)) {
+    for range in changes.rest.iter().flat_map(|range| steps(Some(*range), BUFFER)) {
         let used = in_memory(range.size());
         let padded = in_memory(align_up(range.size(), writer.medium.block()).unwrap_or(BUFFER));
         image.read_exact_at(buf.get_mut(..used).unwrap_or_default(), range.start())?;
@@ -127,16 +145,13 @@ fn write_changes(
             return Err(Error::Interrupted);
         }
     }
-    if bad_tail || ends.tail.is_some() {
-        writer.write_tail(ends)?;
-    }
+    writer.write_tail(ends)?;
     let size = writer.report.size;
     let doing = format!("cut {}", writer.medium.name());
     writer.medium.cut(size).map_err(Error::io(doing))?;
     flush(writer.medium)?;
     writer.progress.end();
-    let checked: &[ByteRange] = if writer.options.verify == Verify::Off { &[] } else { bad };
-    writer.check_and_restore(Meant::Whole(image), checked, ends, bad_head)
+    Ok(())
 }
 
 /// Takes away the first block and the backup GPT, so that an interrupted update does not boot.
@@ -146,7 +161,8 @@ fn invalidate(writer: &mut Writer<'_>, ends: &Ends) -> Result<()> {
     writer.put(zeros.get(..first).unwrap_or_default(), 0)?;
     if let Some(tail) = &ends.tail {
         let block = in_memory(writer.medium.block());
-        let last = tail.at.saturating_add(len_of(&tail.bytes)).saturating_sub(writer.medium.block());
+        let last =
+            tail.at.saturating_add(len_of(&tail.bytes)).saturating_sub(writer.medium.block());
         write_all(writer.medium, zeros.get(..block).unwrap_or_default(), last)?;
     }
     flush(writer.medium)

@@ -33,7 +33,12 @@ pub(super) fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Opti
     };
     if header.calculate_header_crc32() != header.header_crc32 {
         let at = block;
-        return Err(Error::malformed("GPT header checksum", at, "a wrong one", "that of the header"));
+        return Err(Error::malformed(
+            "GPT header checksum",
+            at,
+            "a wrong one",
+            "that of the header",
+        ));
     }
     let entries = entries_in(head, &header, block)?;
     let array_blocks = len_of(&entries).div_ceil(block);
@@ -81,9 +86,8 @@ fn entries_in(head: &[u8], header: &GptHeader, block: u64) -> Result<Vec<u8>> {
     let size = u64::from(header.size_of_partition_entry.to_u32()).checked_mul(count);
     let at = header.partition_entry_lba.to_u64().checked_mul(block);
     let range = at.zip(size).and_then(|(at, size)| ByteRange::new(at, size));
-    let bytes = range.and_then(|range| {
-        head.get(in_memory(range.start())..)?.get(..in_memory(range.size()))
-    });
+    let bytes = range
+        .and_then(|range| head.get(in_memory(range.start())..)?.get(..in_memory(range.size())));
     let Some(bytes) = bytes else {
         let (at, found) = (block, format!("{count} entries outside of the first mebibyte"));
         return Err(Error::malformed("GPT header", at, found, "an array behind the header"));
@@ -118,7 +122,9 @@ mod tests {
             my_lba: lba(1),
             alternate_lba: lba(last),
             partition_entry_lba: lba(2),
-            partition_entry_array_crc32: gpt_disk_types::Crc32(crc32(&head[1024..1024 + 248 * 128]).into()),
+            partition_entry_array_crc32: gpt_disk_types::Crc32(gpt_disk_types::U32Le(
+                crc32(&head[1024..1024 + 248 * 128]).to_le_bytes(),
+            )),
             ..GptHeader::default()
         };
         header.number_of_partition_entries.set(248);

@@ -193,11 +193,11 @@ pub struct Finish {
     pub ejected: bool,
 }
 
-/// Makes the kernel see the new partitions, puts the medium out, and closes it.
+/// Makes the kernel see the new partitions and puts the medium out.
 ///
 /// # Errors
 /// The system's, if it refuses; nothing is left out silently.
-pub fn finish(target: Target, eject: bool) -> Result<Finish> {
+pub fn finish(target: &Target, eject: bool) -> Result<Finish> {
     let name = target.path().display().to_string();
     if target.disk().is_none() {
         target.handle().sync_all().map_err(Error::io(format!("close {name}")))?;
@@ -218,13 +218,10 @@ pub fn finish(target: Target, eject: bool) -> Result<Finish> {
 ///
 /// # Errors
 /// A medium or image that cannot be read; differences are in the report.
-pub fn verify(
-    medium: &dyn Medium,
-    image: &dyn ReadAt,
-    progress: &dyn Progress,
-) -> Result<Report> {
+pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) -> Result<Report> {
     let start = std::time::Instant::now();
-    let mut report = Report { size: image.size(), is_direct: medium.is_direct(), ..Report::default() };
+    let mut report =
+        Report { size: image.size(), is_direct: medium.is_direct(), ..Report::default() };
     let mut head = vec![0; crate::units::in_memory(image.size().min(buffer::BUFFER))];
     image.read_exact_at(&mut head, 0)?;
     let moved = Ends::of(&head, medium, false)?;
@@ -240,7 +237,7 @@ pub fn verify(
     };
     let mut check = |meant: Meant<'_>, ranges: &[ByteRange]| -> Result<()> {
         let findings = verify::compare(medium, meant, ranges, progress)?;
-        report.compared = ranges.iter().fold(report.compared, |sum, r| sum.saturating_add(r.size()));
+        report.compared = report.compared.saturating_add(write::sum(ranges));
         if !findings.is_empty() {
             report.differences.extend(verify::diagnose(medium, meant, &findings)?);
         }

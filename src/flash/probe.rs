@@ -11,8 +11,10 @@ use crate::units::{human, in_memory};
 
 /// Bytes of a mark; the largest block of any disk.
 const MARK: u64 = 4096;
-/// Marks at even distances, besides those at the powers of two where fakes usually wrap.
-const EVEN: u64 = 24;
+/// Wraps at multiples of this are found...
+const GRAIN: u64 = 1 << 20;
+/// ... or, on large media, at multiples of so great a part of them.
+const GRAINS: u64 = 4096;
 
 /// What a place held, and what was put there.
 struct Spot {
@@ -55,17 +57,22 @@ pub(super) fn probe(medium: &dyn Medium, nonce: u64, progress: &dyn Progress) ->
     }
 }
 
-/// Block addresses from the first to the last, close together where small media would end.
+/// Where the marks go. A medium that wraps at some size shows it only if two marks lie that far
+/// apart, so they make a sparse ruler: close together at first, then far apart, and every multiple of
+/// the grain is the distance of two of them. Fakes wrap at multiples of a mebibyte, most at powers
+/// of two, which are there besides.
 fn places(size: u64) -> Vec<u64> {
-    let blocks = size.checked_div(MARK).unwrap_or(0);
-    let last = blocks.saturating_sub(1);
-    let even = (0..=EVEN).filter_map(|n| last.checked_mul(n)?.checked_div(EVEN));
-    let powers = (0..52).filter_map(|n| 1_u64.checked_shl(n)).filter(|block| *block < last);
-    // Wrapping at a power of two shows as a mark of `2^n + x` over that of `x`.
-    let mut found: Vec<u64> = even.chain(powers).collect();
+    let last = size.checked_div(MARK).unwrap_or(0).saturating_sub(1).saturating_mul(MARK);
+    let grain = size.checked_div(GRAINS).unwrap_or(0).max(GRAIN).next_power_of_two();
+    let count = size.checked_div(grain).unwrap_or(0).isqrt().saturating_add(1);
+    let near = (0..count).map(|n| n.saturating_mul(grain));
+    let far = (1..=count).map(|n| n.saturating_mul(count).saturating_mul(grain));
+    let powers = (0..64).filter_map(|n| 1_u64.checked_shl(n)).filter(|at| *at >= MARK);
+    let mut found: Vec<u64> =
+        near.chain(far).chain(powers).filter(|at| *at < last).chain([last]).collect();
     found.sort_unstable();
     found.dedup();
-    found.into_iter().map(|block| block.saturating_mul(MARK)).collect()
+    found
 }
 
 fn mark(nonce: u64, at: u64) -> Vec<u8> {

@@ -40,7 +40,8 @@ impl Readable {
             (Some(disk.size), disk.logical_block)
         };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let (file, is_direct) = match rustix::fs::open(path, flags | OFlags::DIRECT, Mode::empty()) {
+        let (file, is_direct) = match rustix::fs::open(path, flags | OFlags::DIRECT, Mode::empty())
+        {
             Err(Errno::INVAL) => (rustix::fs::open(path, flags, Mode::empty()), false),
             other => (other, true),
         };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::xz_index;
@@ -156,16 +156,15 @@ impl Stream {
 
     fn of_file(path: &Path, file: File, packing: Packing, start: &[u8]) -> Result<Self> {
         let name = path.display().to_string();
-        let (size, reader) = match packing {
-            Packing::Zip => zip_file(&name, file)?,
-            _ => {
-                let size = match packing {
-                    Packing::Xz => xz_index::unpacked_size(&file),
-                    Packing::Zstd => zstd::zstd_safe::get_frame_content_size(start).ok().flatten(),
-                    _ => None,
-                };
-                (size, unpacked(packing, BufReader::with_capacity(INPUT, file))?)
-            }
+        let size = match packing {
+            Packing::Xz => xz_index::unpacked_size(&file),
+            Packing::Zstd => zstd::zstd_safe::get_frame_content_size(start).ok().flatten(),
+            _ => None,
+        };
+        let (size, reader) = if packing == Packing::Zip {
+            zip_file(&name, file)?
+        } else {
+            (size, unpacked(packing, BufReader::with_capacity(INPUT, file))?)
         };
         Ok(Self { name, packing, reader, size, done: 0, again: Some(path.to_owned()) })
     }
@@ -220,10 +219,10 @@ impl Stream {
 
 type Reader = Box<dyn Read + Send>;
 
-fn unpacked(packing: Packing, input: impl io::BufRead + Send + 'static) -> Result<Reader> {
+fn unpacked(packing: Packing, input: impl BufRead + Send + 'static) -> Result<Reader> {
     Ok(match packing {
         Packing::Plain | Packing::Zip => Box::new(input),
-        Packing::Xz => Box::new(liblzma::bufread::XzDecoder::new_stream(input, xz_decoder()?)),
+        Packing::Xz => Box::new(Streams::new(input)?),
         Packing::Zstd => {
             let decoder = zstd::stream::read::Decoder::with_buffer(input);
             Box::new(decoder.map_err(Error::io("start the zstd decoder"))?)
@@ -233,16 +232,62 @@ fn unpacked(packing: Packing, input: impl io::BufRead + Send + 'static) -> Resul
     })
 }
 
+/// Several xz streams one after the other, as `pixz` and `cat` make them. The decoder that takes
+/// several blocks at once stops after the first.
+struct Streams<R: BufRead> {
+    decoder: Option<liblzma::bufread::XzDecoder<R>>,
+}
+
+impl<R: BufRead> Streams<R> {
+    fn new(input: R) -> Result<Self> {
+        let decoder = xz_decoder().map_err(Error::io("start the xz decoder"))?;
+        let decoder = liblzma::bufread::XzDecoder::new_stream(input, decoder);
+        Ok(Self { decoder: Some(decoder) })
+    }
+
+    /// Goes to the next stream behind the padding; false at the end (§2.2).
+    fn next_stream(&mut self) -> io::Result<bool> {
+        let Some(done) = self.decoder.take() else { return Ok(false) };
+        let mut input = done.into_inner();
+        loop {
+            let rest = input.fill_buf()?;
+            if rest.is_empty() {
+                return Ok(false);
+            }
+            let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+            let is_all = zeros == rest.len();
+            input.consume(zeros);
+            if !is_all {
+                break;
+            }
+        }
+        self.decoder = Some(liblzma::bufread::XzDecoder::new_stream(input, xz_decoder()?));
+        Ok(true)
+    }
+}
+
+impl<R: BufRead> Read for Streams<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.decoder {
+            let count = decoder.read(buf)?;
+            if count > 0 || buf.is_empty() || !self.next_stream()? {
+                return Ok(count);
+            }
+        }
+        Ok(0)
+    }
+}
+
 /// A decoder that takes several blocks at once where the file has several.
-fn xz_decoder() -> Result<liblzma::stream::Stream> {
+fn xz_decoder() -> io::Result<liblzma::stream::Stream> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    liblzma::stream::MtStreamBuilder::new()
+    let stream = liblzma::stream::MtStreamBuilder::new()
         .threads(u32::try_from(threads).unwrap_or(1))
         .memlimit_threading(XZ_MEMORY)
         .memlimit_stop(u64::MAX)
         .timeout_ms(0)
-        .decoder()
-        .map_err(|fault| Error::io("start the xz decoder")(fault.into()))
+        .decoder();
+    Ok(stream?)
 }
 
 fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
@@ -265,10 +310,13 @@ fn zip_file(name: &str, file: File) -> Result<(Option<u64>, Reader)> {
         }
     };
     let size = archive.by_index(at).map_err(|fault| zip_fault(name, fault))?.size();
-    Ok((Some(size), through_pipe(move |sink| {
-        let mut entry = archive.by_index(at).map_err(io::Error::other)?;
-        io::copy(&mut entry, sink).map(drop)
-    })?))
+    Ok((
+        Some(size),
+        through_pipe(move |sink| {
+            let mut entry = archive.by_index(at).map_err(io::Error::other)?;
+            io::copy(&mut entry, sink).map(drop)
+        })?,
+    ))
 }
 
 /// The first file of an archive that comes through a pipe; a second one is a fault.
@@ -319,10 +367,9 @@ struct Piped {
 impl Read for Piped {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let count = self.reader.read(buf)?;
-        if count == 0 && !buf.is_empty() {
-            if let Some(thread) = self.thread.take() {
-                thread.join().map_err(|_| io::Error::other("the unpacking thread broke"))??;
-            }
+        let at_end = count == 0 && !buf.is_empty();
+        if let Some(thread) = self.thread.take_if(|_| at_end) {
+            thread.join().map_err(|_| io::Error::other("the unpacking thread broke"))??;
         }
         Ok(count)
     }

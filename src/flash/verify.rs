@@ -59,7 +59,9 @@ impl Cause {
             Self::Wrapped { from } => format!(
                 "the data of byte {from:#x}: the medium wraps around, it is smaller than it claims"
             ),
-            Self::Flipped { bits: 1 } => "1 flipped bit: bad memory cell, link or host memory".to_owned(),
+            Self::Flipped { bits: 1 } => {
+                "1 flipped bit: bad memory cell, link or host memory".to_owned()
+            }
             Self::Flipped { bits } => {
                 format!("{bits} flipped bits: bad memory cells, link or host memory")
             }

@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
             Ok(Message::End { .. }) => return Err(empty()),
             Err(_) => return Err(Error::Interrupted),
         };
-        let mut ends = self.ends(&first)?;
+        let ends = self.ends(&first)?;
         drop(first);
         if let Some(image) = self.delta_base(&ends)? {
             drop(hear);
@@ -117,7 +117,8 @@ impl<'a> Writer<'a> {
             Verify::Quick => self.quick_ranges(rest),
             Verify::Off => Vec::new(),
         };
-        self.check_and_close(meant, &ranges, &mut ends)?;
+        let last = ByteRange::between(FIRST_BLOCK.min(ends.used), ends.used);
+        self.check_and_close(meant, &ranges, &ends, last.as_slice())?;
         Ok(self.report)
     }
 
@@ -234,62 +235,25 @@ impl<'a> Writer<'a> {
         self.options.changed.iter().filter_map(aligned).collect()
     }
 
-    /// Reads back `ranges`, and if they are right, writes the head and reads that back, too.
+    /// Reads back `ranges`, and if they are right, writes what is in `head` of the first mebibyte,
+    /// then its first block, and reads that back, too.
     pub(super) fn check_and_close(
         &mut self,
         meant: Meant<'_>,
         ranges: &[ByteRange],
-        ends: &mut Ends,
-    ) -> Result<()> {
-        let start = Instant::now();
-        let total = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.size()));
-        let is_checked = self.options.verify != Verify::Off;
-        if is_checked {
-            self.progress.begin("verify", total.saturating_add(ends.used));
-            self.check(meant, ranges)?;
-            self.check_tail(ends)?;
-        }
-        if self.report.differences.is_empty() {
-            self.close(ends)?;
-            if is_checked {
-                self.check_head(ends)?;
-            }
-            self.report.is_whole = self.report.differences.is_empty();
-        }
-        if is_checked {
-            self.progress.end();
-            self.report.verify_time = Some(start.elapsed());
-        }
-        Ok(())
-    }
-
-    /// Like [`Self::check_and_close`] after an update, which left most of the head alone.
-    pub(super) fn check_and_restore(
-        &mut self,
-        meant: Meant<'_>,
-        ranges: &[ByteRange],
         ends: &Ends,
-        bad_head: &[ByteRange],
+        head: &[ByteRange],
     ) -> Result<()> {
         let start = Instant::now();
         let is_checked = self.options.verify != Verify::Off;
-        let total = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.size()));
         if is_checked {
-            self.progress.begin("verify", total);
+            self.progress
+                .begin("verify", sum(ranges).saturating_add(self.report.size.min(ends.used)));
             self.check(meant, ranges)?;
             self.check_tail(ends)?;
         }
         if self.report.differences.is_empty() {
-            let first = FIRST_BLOCK.min(ends.used);
-            for range in bad_head.iter().filter(|range| range.start() >= first) {
-                let (from, till) = (in_memory(range.start()), in_memory(range.end()));
-                self.put_copy(ends.bytes().get(from..till).unwrap_or_default(), range.start())?;
-            }
-            flush(self.medium)?;
-            self.put_copy(ends.bytes().get(..in_memory(first)).unwrap_or_default(), 0)?;
-            let (medium, size) = (self.medium, self.report.size);
-            medium.cut(size).map_err(Error::io(format!("cut {}", medium.name())))?;
-            flush(medium)?;
+            self.close(ends, head)?;
             if is_checked {
                 self.check_head(ends)?;
             }
@@ -304,8 +268,7 @@ impl<'a> Writer<'a> {
 
     fn check(&mut self, meant: Meant<'_>, ranges: &[ByteRange]) -> Result<()> {
         let findings = compare(self.medium, meant, ranges, self.progress)?;
-        let compared = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.size()));
-        self.report.compared = self.report.compared.saturating_add(compared);
+        self.report.compared = self.report.compared.saturating_add(sum(ranges));
         self.add(meant, &findings)
     }
 
@@ -335,19 +298,24 @@ impl<'a> Writer<'a> {
         self.check(meant, &ranges)
     }
 
-    /// Writes the head, its first block after everything else is on the medium.
-    pub(super) fn close(&mut self, ends: &mut Ends) -> Result<()> {
-        let bytes = ends.head.get(..in_memory(ends.used)).unwrap_or_default();
-        let (first, rest) = bytes.split_at(in_memory(FIRST_BLOCK.min(ends.used)));
-        if !rest.is_empty() {
-            self.put(rest, FIRST_BLOCK)?;
-            flush(self.medium)?;
+    /// Writes parts of the head, and its first block after everything else is on the medium.
+    fn close(&mut self, ends: &Ends, head: &[ByteRange]) -> Result<()> {
+        let first = FIRST_BLOCK.min(ends.used);
+        for range in head.iter().filter(|range| range.start() >= first) {
+            let (from, till) = (in_memory(range.start()), in_memory(range.end()));
+            self.put_copy(ends.bytes().get(from..till).unwrap_or_default(), range.start())?;
         }
-        self.put(first, 0)?;
+        flush(self.medium)?;
+        self.put_copy(ends.bytes().get(..in_memory(first)).unwrap_or_default(), 0)?;
         let (medium, size) = (self.medium, self.report.size);
         medium.cut(size).map_err(Error::io(format!("cut {}", medium.name())))?;
         flush(medium)
     }
+}
+
+/// Bytes of all ranges together.
+pub(super) fn sum(ranges: &[ByteRange]) -> u64 {
+    ranges.iter().fold(0, |sum, range| sum.saturating_add(range.size()))
 }
 
 fn empty() -> Error {
