@@ -146,7 +146,10 @@ pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
     let media: Vec<(&dyn Medium, &dyn Progress)> = targets
         .iter()
         .zip(&meters)
-        .map(|(target, meter)| (target as &dyn Medium, meter as &dyn Progress))
+        .map(|(target, meter)| {
+            let pair: (&dyn Medium, &dyn Progress) = (target, meter);
+            pair
+        })
         .collect();
     let results = flash::write(
         image.image,
@@ -311,7 +314,7 @@ fn confirm(candidates: &[Candidate]) -> Result<()> {
     let mut words = Vec::new();
     let mut text = String::from("All data on this will be lost:\n");
     for disk in candidates.iter().map(Candidate::disk) {
-        text.push_str(&format!("  {}\n    holds {}\n", devices::headline(disk), disk.contents()));
+        text.extend(["  ", &devices::headline(disk), "\n    holds ", &disk.contents(), "\n"]);
         words.push(disk.name.clone());
     }
     let word = words.join(" ");
@@ -354,6 +357,7 @@ fn conclude(target: &Target, result: Result<Report>, to: &To) -> Result<()> {
 }
 
 fn summary(name: &str, report: &Report, finish: flash::Finish) -> String {
+    use std::fmt::Write as _; // into a string, which cannot fail
     let mut text = format!(
         "{name}: {} of image, {} written in {}",
         human(report.size),
@@ -363,7 +367,8 @@ fn summary(name: &str, report: &Report, finish: flash::Finish) -> String {
     match report.verify_time {
         Some(time) => {
             let compared = human(report.compared);
-            text.push_str(&format!(", {compared} read back and right ({})", seconds(time)));
+            let time = seconds(time);
+            text.extend([", ", &compared, " read back and right (", &time, ")"]);
         }
         None if report.is_delta => text.push_str(", the rest was read and is right"),
         None => text.push_str(", not read back"),
@@ -375,7 +380,7 @@ fn summary(name: &str, report: &Report, finish: flash::Finish) -> String {
         text.push_str("\n  no direct I/O here: written through the page cache");
     }
     if let Some(at) = report.backup_at {
-        text.push_str(&format!("\n  backup GPT moved to the end, byte {at:#x}"));
+        let _ = write!(text, "\n  backup GPT moved to the end, byte {at:#x}");
     }
     if finish.ejected {
         text.push_str("\n  ejected: it can be pulled out");
@@ -398,6 +403,7 @@ fn say(text: &str) -> Result<()> {
 
 /// Tells every difference to programs, and the first ones to people.
 pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Result<()> {
+    use std::fmt::Write as _; // into a string, which cannot fail
     if json {
         for difference in &report.differences {
             emit(&json!({
@@ -413,11 +419,11 @@ pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Resul
     });
     let mut text: String = lines.collect();
     if let Some(more) = report.differences.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        text.push_str(&format!("{name}: and {more} more places (--json lists all)\n"));
+        let _ = write!(text, "{name}: and {more} more places (--json lists all)\n");
     }
     if report.differences.is_empty() && report.verify_time.is_some() && report.write_time.is_zero()
     {
-        text.push_str(&format!("{name}: {} read and right\n", human(report.compared)));
+        let _ = write!(text, "{name}: {} read and right\n", human(report.compared));
     }
     if text.is_empty() { Ok(()) } else { say(text.trim_end()) }
 }

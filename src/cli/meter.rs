@@ -43,7 +43,7 @@ impl Style {
 pub(crate) struct Meter {
     name: String,
     style: Style,
-    state: Mutex<State>,
+    held: Mutex<State>,
 }
 
 #[derive(Debug)]
@@ -61,34 +61,34 @@ impl Meter {
     /// A meter for the target `name`.
     pub(crate) fn new(name: impl Into<String>, style: Style) -> Self {
         let now = Instant::now();
-        let state =
+        let held =
             State { stage: "", total: 0, done: 0, tenth: 0, start: now, told: now, bar: None };
-        Self { name: name.into(), style, state: Mutex::new(state) }
+        Self { name: name.into(), style, held: Mutex::new(held) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, State> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn line(&self, state: &State) {
-        let rate = rate(state.done, state.start.elapsed());
-        let share = percent(state.done, state.total);
-        let (name, stage) = (&self.name, state.stage);
-        let left = left(state).map(|left| format!(", {left} s left")).unwrap_or_default();
+    fn line(&self, held: &State) {
+        let rate = rate(held.done, held.start.elapsed());
+        let share = percent(held.done, held.total);
+        let (name, stage) = (&self.name, held.stage);
+        let left = left(held).map(|left| format!(", {left} s left")).unwrap_or_default();
         // Progress that cannot be shown is no reason to stop.
         let _ = writeln!(
             io::stderr(),
             "{name}: {stage} {share} % ({}), {}/s{left}",
-            human(state.done),
+            human(held.done),
             human(rate)
         );
     }
 
-    fn event(&self, event: &str, state: &State) {
+    fn event(&self, event: &str, held: &State) {
         let line = json!({
-            "v": EVENTS, "event": event, "target": self.name, "stage": state.stage,
-            "done": state.done, "total": (state.total > 0).then_some(state.total),
-            "rate": rate(state.done, state.start.elapsed()), "seconds_left": left(state),
+            "v": EVENTS, "event": event, "target": self.name, "stage": held.stage,
+            "done": held.done, "total": (held.total > 0).then_some(held.total),
+            "rate": rate(held.done, held.start.elapsed()), "seconds_left": left(held),
         });
         emit(&line);
     }
@@ -109,9 +109,9 @@ fn percent(done: u64, total: u64) -> u64 {
     done.min(total).saturating_mul(100).checked_div(total).unwrap_or(0)
 }
 
-fn left(state: &State) -> Option<u64> {
-    let rest = state.total.checked_sub(state.done).filter(|_| state.done > 0)?;
-    rest.checked_div(rate(state.done, state.start.elapsed()))
+fn left(held: &State) -> Option<u64> {
+    let rest = held.total.checked_sub(held.done).filter(|_| held.done > 0)?;
+    rest.checked_div(rate(held.done, held.start.elapsed()))
 }
 
 fn bar_style(total: u64) -> ProgressStyle {
@@ -126,13 +126,13 @@ fn bar_style(total: u64) -> ProgressStyle {
 
 impl Progress for Meter {
     fn begin(&self, stage: &'static str, total: u64) {
-        let mut state = self.state();
+        let mut held = self.held();
         let now = Instant::now();
-        let bar = state.bar.take();
-        *state = State { stage, total, done: 0, tenth: 0, start: now, told: now, bar };
+        let bar = held.bar.take();
+        *held = State { stage, total, done: 0, tenth: 0, start: now, told: now, bar };
         match &self.style {
             Style::Bars(bars) => {
-                let bar = state.bar.get_or_insert_with(|| bars.add(ProgressBar::new(total)));
+                let bar = held.bar.get_or_insert_with(|| bars.add(ProgressBar::new(total)));
                 bar.reset();
                 bar.set_style(bar_style(total));
                 bar.set_length(total);
@@ -140,38 +140,38 @@ impl Progress for Meter {
                 bar.set_message(stage);
             }
             Style::Lines => {}
-            Style::Events => self.event("begin", &state),
+            Style::Events => self.event("begin", &held),
         }
     }
 
     fn advance(&self, bytes: u64) {
-        let mut state = self.state();
-        state.done = state.done.saturating_add(bytes);
-        if let Some(bar) = &state.bar {
+        let mut held = self.held();
+        held.done = held.done.saturating_add(bytes);
+        if let Some(bar) = &held.bar {
             bar.inc(bytes);
         }
-        let tenth = percent(state.done, state.total).checked_div(10).unwrap_or(0);
+        let tenth = percent(held.done, held.total).checked_div(10).unwrap_or(0);
         match self.style {
-            Style::Lines if tenth > state.tenth => {
-                state.tenth = tenth;
-                self.line(&state);
+            Style::Lines if tenth > held.tenth => {
+                held.tenth = tenth;
+                self.line(&held);
             }
-            Style::Events if state.told.elapsed() >= PACE => {
-                state.told = Instant::now();
-                self.event("progress", &state);
+            Style::Events if held.told.elapsed() >= PACE => {
+                held.told = Instant::now();
+                self.event("progress", &held);
             }
             _ => {}
         }
     }
 
     fn end(&self) {
-        let state = self.state();
-        if let Some(bar) = &state.bar {
+        let held = self.held();
+        if let Some(bar) = &held.bar {
             bar.finish();
         }
         match self.style {
-            Style::Events => self.event("end", &state),
-            Style::Lines if state.total == 0 => self.line(&state),
+            Style::Events => self.event("end", &held),
+            Style::Lines if held.total == 0 => self.line(&held),
             _ => {}
         }
     }
