@@ -419,11 +419,11 @@ pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Resul
     });
     let mut text: String = lines.collect();
     if let Some(more) = report.differences.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        let _ = write!(text, "{name}: and {more} more places (--json lists all)\n");
+        let _ = writeln!(text, "{name}: and {more} more places (--json lists all)");
     }
     if report.differences.is_empty() && report.verify_time.is_some() && report.write_time.is_zero()
     {
-        let _ = write!(text, "{name}: {} read and right\n", human(report.compared));
+        let _ = writeln!(text, "{name}: {} read and right", human(report.compared));
     }
     if text.is_empty() { Ok(()) } else { say(text.trim_end()) }
 }
