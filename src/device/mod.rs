@@ -3,6 +3,7 @@
 //! [`System`] gathers facts ([`Disk`]), [`Candidate::judge`] decides on facts alone, and only
 //! [`Candidate::open`] makes a [`Target`], after comparing the facts again with the open device.
 
+mod contents;
 mod disk;
 mod policy;
 mod sys;

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::contents;
 use super::disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
 use super::policy::{ImagePlace, Refusal};
 use super::users::{Mount, mounts, swaps};
@@ -99,7 +100,10 @@ impl System {
             read_only: flag(folder.join("ro")),
             sequence: number_in(folder.join("diskseq")),
             backing: self.backing(name, &folder),
-            content: self.content(number),
+            content: self
+                .content(number)
+                .or_else(|| self.look(name, block))
+                .filter(|_| sectors > 0),
             partitions,
             uses,
             family,
@@ -309,6 +313,11 @@ impl System {
         let stored = fs::read_to_string(self.path(format!("run/udev/data/b{number}"))).ok()?;
         let value = stored.lines().find_map(|line| line.strip_prefix(key))?;
         Some(value.to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// Looks at the disk itself; a made-up tree has no nodes to look at.
+    fn look(&self, name: &str, block: u64) -> Option<String> {
+        contents::look(&self.path("dev").join(name.replace('!', "/")), block)
     }
 
     fn content(&self, number: DeviceNumber) -> Option<String> {

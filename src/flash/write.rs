@@ -82,11 +82,6 @@ impl Ends {
 impl<'a> Writer<'a> {
     /// Does all of it. The channel ends without [`Message::End`] if the image cannot be read.
     pub(super) fn run(mut self, hear: Receiver<Message>) -> Result<Report> {
-        if self.options.probe {
-            let start = Instant::now();
-            probe(self.medium, self.options.nonce, self.progress)?;
-            self.report.probe_time = Some(start.elapsed());
-        }
         let first = match hear.recv() {
             Ok(Message::Chunk(chunk)) => chunk,
             Ok(Message::End { .. }) => return Err(empty()),
@@ -98,6 +93,12 @@ impl<'a> Writer<'a> {
             drop(hear);
             delta::update(&mut self, image, &ends)?;
             return Ok(self.report);
+        }
+        // A medium that holds the base already has shown what it can hold.
+        if self.options.probe {
+            let start = Instant::now();
+            probe(self.medium, self.options.nonce, self.progress)?;
+            self.report.probe_time = Some(start.elapsed());
         }
         self.clear_ends()?;
         let (size, digests) = self.write_rest(&hear)?;
