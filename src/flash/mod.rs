@@ -203,9 +203,12 @@ pub fn finish(target: &Target, eject: bool) -> Result<Finish> {
         target.handle().sync_all().map_err(Error::io(format!("close {name}")))?;
         return Ok(Finish { partitions_seen: false, ejected: false });
     }
-    let seen = target.reread_partitions();
-    let partitions_seen =
-        seen.map_err(Error::io(format!("make the kernel see the partitions of {name}")))?;
+    // Something that looks at every new disk may be quicker; then the old partitions stay known
+    // until the disk is plugged in again, and that is told.
+    let partitions_seen = match target.reread_partitions() {
+        Err(fault) if fault.kind() == std::io::ErrorKind::ResourceBusy => false,
+        seen => seen.map_err(Error::io(format!("make the kernel see the partitions of {name}")))?,
+    };
     let ejected = match target.disk().filter(|disk| eject && disk.is_portable()) {
         Some(_) => target.eject().map_err(Error::io(format!("eject {name}")))?,
         None => false,
@@ -228,7 +231,13 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
     let mut first = buffer::aligned(buffer::BUFFER)?;
     let count = medium::read_full(medium, &mut first, 0)
         .map_err(|fault| medium::failed(medium, "read", 0, fault))?;
-    let is_moved = moved.tail.is_some() && first.get(..count) == Some(moved.bytes());
+    // The field that tells: Alternate LBA of the GPT header.
+    let field = |bytes: &[u8]| {
+        let at = crate::units::in_memory(medium.block()).saturating_add(32);
+        bytes.get(at..at.saturating_add(8)).map(<[u8]>::to_vec)
+    };
+    let found = first.get(..count).unwrap_or_default();
+    let is_moved = moved.tail.is_some() && field(found) == field(moved.bytes());
     progress.begin("verify", image.size());
     let whole = ByteRange::between(0, image.size());
     let ranges = match whole {
@@ -243,6 +252,10 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
         }
         Ok(())
     };
+    if is_moved {
+        let placed = Placed { at: 0, bytes: moved.bytes() };
+        check(Meant::Whole(&placed), ByteRange::between(0, len_of(&head)).as_slice())?;
+    }
     check(Meant::Whole(image), ranges.as_slice())?;
     if let Some(tail) = moved.tail.as_ref().filter(|_| is_moved) {
         let placed = Placed { at: tail.at, bytes: &tail.bytes };
