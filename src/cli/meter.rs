@@ -132,11 +132,13 @@ impl Progress for Meter {
         *held = State { stage, total, done: 0, tenth: 0, start: now, told: now, bar };
         match &self.style {
             Style::Bars(bars) => {
-                let bar = held.bar.get_or_insert_with(|| bars.add(ProgressBar::new(total)));
+                let bar = held.bar.get_or_insert_with(|| {
+                    let bar = ProgressBar::hidden().with_prefix(self.name.clone());
+                    bars.add(bar)
+                });
                 bar.reset();
                 bar.set_style(bar_style(total));
                 bar.set_length(total);
-                bar.set_prefix(self.name.clone());
                 bar.set_message(stage);
             }
             Style::Lines => {}

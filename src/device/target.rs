@@ -184,10 +184,7 @@ impl Target {
 
     /// Puts the medium out; false if the disk cannot do that.
     pub fn eject(&self) -> io::Result<bool> {
-        match sys::eject(&self.file) {
-            Ok(()) => Ok(true),
-            Err(fault) => unless_unsupported(fault).map(|()| false),
-        }
+        sys::eject(&self.file).or_else(|fault| unless_unsupported(fault).map(|()| false))
     }
 }
 
