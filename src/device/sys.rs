@@ -15,7 +15,7 @@ const FLUSH_BUFFERS: u32 = opcode::none(0x12, 97);
 const DISK_SEQUENCE: u32 = opcode::read::<u64>(0x12, 128);
 /// `CDROMEJECT` of linux/cdrom.h; the SCSI disk driver turns it into START STOP UNIT.
 const EJECT: Opcode = opcode::none(b'S', 0x09);
-/// `SCSI_IOCTL_DOORUNLOCK` of scsi/scsi_ioctl.h.
+/// `SCSI_IOCTL_DOORUNLOCK` of `scsi/scsi_ioctl.h`.
 const UNLOCK_DOOR: Opcode = opcode::none(b'S', 0x81);
 
 /// Writes what the kernel keeps of the device and forgets it.
