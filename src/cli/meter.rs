@@ -133,13 +133,13 @@ impl Progress for Meter {
         match &self.style {
             Style::Bars(bars) => {
                 let bar = held.bar.get_or_insert_with(|| {
-                    let bar = ProgressBar::hidden().with_prefix(self.name.clone());
-                    bars.add(bar)
+                    let bar = ProgressBar::hidden().with_style(bar_style(total));
+                    bars.add(bar.with_prefix(self.name.clone()))
                 });
-                bar.reset();
                 bar.set_style(bar_style(total));
-                bar.set_length(total);
                 bar.set_message(stage);
+                bar.set_length(total);
+                bar.reset();
             }
             Style::Lines => {}
             Style::Events => self.event("begin", &held),
