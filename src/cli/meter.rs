@@ -9,6 +9,8 @@ use remaster::progress::Progress;
 use remaster::units::human;
 use serde_json::json;
 
+use super::interrupt;
+
 /// Version of the events; raised when a field changes its meaning or goes.
 pub(crate) const EVENTS: u32 = 1;
 /// Time between two progress events.
@@ -179,6 +181,6 @@ impl Progress for Meter {
     }
 
     fn is_cancelled(&self) -> bool {
-        false
+        interrupt::is_asked()
     }
 }

@@ -8,6 +8,7 @@ use remaster::error::Error;
 
 mod devices;
 mod flash;
+mod interrupt;
 mod meter;
 mod verify;
 
