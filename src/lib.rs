@@ -12,6 +12,8 @@ pub mod error;
 
 pub mod progress;
 
+pub mod format;
+
 pub mod image;
 
 pub mod compose;
