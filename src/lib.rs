@@ -17,3 +17,9 @@ pub mod format;
 pub mod image;
 
 pub mod compose;
+
+pub mod scratch;
+
+pub mod survey;
+
+pub use error::{Error, Result};

@@ -105,15 +105,6 @@ pub fn write(members: &[Member]) -> io::Result<Vec<u8>> {
     Ok(archive)
 }
 
-/// What a reader of archives wants of a member.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Wanted {
-    /// The bytes of it too, up to this many.
-    Data(u32),
-    /// Only that it is there.
-    Name,
-}
-
 /// What a reader of archives does next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
@@ -125,32 +116,55 @@ pub enum Next {
 
 /// Hands every member of the archives in `stream` to `each`, in order, until it has enough.
 ///
-/// `wanted` is asked with the path and the size before the bytes of a member are read; members whose
-/// bytes are not wanted come as empty files. Symbolic links always come whole.
+/// Files come whole, `limit` bytes at the most, where `wanted` says so of their path, and empty where
+/// not. Symbolic links always come whole.
 pub fn read<R: Read>(
     stream: R,
-    wanted: impl Fn(&str, u32) -> Wanted,
+    limit: u32,
+    wanted: impl Fn(&str) -> bool,
     mut each: impl FnMut(Member) -> Next,
 ) -> io::Result<()> {
     let mut stream = Peek::new(stream);
-    while stream.skip_zeros()? {
-        let mut reader = Reader::new(stream)?;
-        if reader.entry().is_trailer() {
-            stream = reader.finish()?;
-            continue;
-        }
-        let member = member_of(&mut reader, &wanted)?;
-        stream = reader.finish()?;
-        if each(member) == Next::Stop {
-            break;
-        }
+    let mut next = Next::Continue;
+    while next == Next::Continue && stream.skip_zeros()? {
+        (stream, next) = archive(stream, limit, &wanted, &mut each)?;
     }
     Ok(())
 }
 
+/// The same for one archive: ends with its trailer and takes no byte behind that.
+pub fn read_one<R: Read>(
+    stream: R,
+    limit: u32,
+    wanted: impl Fn(&str) -> bool,
+    mut each: impl FnMut(Member) -> Next,
+) -> io::Result<()> {
+    archive(stream, limit, &wanted, &mut each).map(|_| ())
+}
+
+fn archive<R: Read>(
+    mut stream: R,
+    limit: u32,
+    wanted: &impl Fn(&str) -> bool,
+    each: &mut impl FnMut(Member) -> Next,
+) -> io::Result<(R, Next)> {
+    loop {
+        let mut reader = Reader::new(stream)?;
+        if reader.entry().is_trailer() {
+            return Ok((reader.finish()?, Next::Continue));
+        }
+        let member = member_of(&mut reader, limit, wanted)?;
+        stream = reader.finish()?;
+        if each(member) == Next::Stop {
+            return Ok((stream, Next::Stop));
+        }
+    }
+}
+
 fn member_of<R: Read>(
     reader: &mut Reader<R>,
-    wanted: &impl Fn(&str, u32) -> Wanted,
+    limit: u32,
+    wanted: &impl Fn(&str) -> bool,
 ) -> io::Result<Member> {
     let entry = reader.entry();
     let (mode, owner, size) = (entry.mode(), (entry.uid(), entry.gid()), entry.file_size());
@@ -160,10 +174,8 @@ fn member_of<R: Read>(
         S_IFLNK => Kind::Symlink(
             String::from_utf8_lossy(&bytes_of(reader, size.min(LONGEST_NAME))?).into_owned(),
         ),
-        _ => match wanted(&path, size) {
-            Wanted::Data(limit) => Kind::File(bytes_of(reader, size.min(limit))?),
-            Wanted::Name => Kind::File(Vec::new()),
-        },
+        _ if wanted(&path) => Kind::File(bytes_of(reader, size.min(limit))?),
+        _ => Kind::File(Vec::new()),
     };
     Ok(Member { path, mode: mode & !S_IFMT, owner, kind })
 }
@@ -259,8 +271,8 @@ mod tests {
     #[test]
     fn a_cut_archive_is_an_error() {
         let archive = write(&members()).unwrap();
-        let cut = read(&archive[..200], |_, _| Wanted::Data(100), |_| Next::Continue);
+        let cut = read(&archive[..200], 100, |_| true, |_| Next::Continue);
         assert!(cut.is_err());
-        assert!(read(&b"junk"[..], |_, _| Wanted::Name, |_| Next::Continue).is_err());
+        assert!(read(&b"junk"[..], 100, |_| false, |_| Next::Continue).is_err());
     }
 }
