@@ -22,4 +22,10 @@ pub mod scratch;
 
 pub mod survey;
 
+pub mod edit;
+
+pub mod plan;
+
+pub mod stamped;
+
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::format::Malformed;
 use crate::format::both_endian::{Both16, Both32};
-use crate::units::{LOGICAL_BLOCK, in_memory, len_of};
+use crate::units::{LOGICAL_BLOCK, in_memory};
 
 const WHAT: &str = "Directory Record";
 
@@ -171,12 +171,12 @@ pub fn insert(records: &mut Vec<Record>, new: Record) {
 }
 
 /// The fixed part of the record of an extent that is one contiguous run.
-pub fn header(location: u32, data: &[u8], dates: [u8; 7], file_flags: u8) -> Option<Header> {
+pub fn header(location: u32, size: u64, dates: [u8; 7], file_flags: u8) -> Option<Header> {
     Some(Header {
         length: 0,
         extended_attribute_record_length: 0,
         location_of_extent: Both32::new(location),
-        data_length: Both32::new(u32::try_from(len_of(data)).ok()?),
+        data_length: Both32::new(u32::try_from(size).ok()?),
         recording_date_and_time: dates,
         file_flags,
         file_unit_size: 0,
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     fn record(identifier: &[u8], system_use: usize) -> Record {
-        let fixed = header(20, &[0; 10], [0; 7], 0).unwrap();
+        let fixed = header(20, 10, [0; 7], 0).unwrap();
         Record::new(fixed, identifier, &vec![b'x'; system_use]).unwrap()
     }
 
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_record_that_would_be_too_long_is_none() {
-        let fixed = header(20, &[], [0; 7], 0).unwrap();
+        let fixed = header(20, 0, [0; 7], 0).unwrap();
         assert!(Record::new(fixed, &[b'A'; 200], &[0; 100]).is_none());
     }
 }
