@@ -26,6 +26,10 @@ pub mod edit;
 
 pub mod plan;
 
+pub mod sink;
+
 pub mod stamped;
+
+pub mod verify;
 
 pub use error::{Error, Result};
