@@ -90,33 +90,57 @@ pub fn check_triplets(tree: &Tree, triplets: &[Triplet]) -> Result<()> {
     Ok(())
 }
 
-/// The initrds that edits go behind, each looked into, several at a time.
+/// The initrds that edits go behind, each looked into together with those before it, several at a time.
 pub fn initrds<I: ReadAt>(image: &I, tree: &Tree, triplets: &[Triplet]) -> Result<Vec<Initrd>> {
-    let paths: BTreeSet<&String> = triplets.iter().flat_map(|found| &found.initrds).collect();
-    let mut places: BTreeMap<ByteRange, Vec<&String>> = BTreeMap::new();
-    for path in paths {
-        places.entry(initrd_place(tree, path)?).or_default().push(path);
+    let lists: BTreeSet<&Vec<String>> = triplets.iter().map(|found| &found.initrds).collect();
+    let mut looks: BTreeMap<Vec<ByteRange>, Vec<&Vec<String>>> = BTreeMap::new();
+    for list in lists {
+        let places = list.iter().map(|path| initrd_place(tree, path)).collect::<Result<_>>()?;
+        looks.entry(places).or_default().push(list);
     }
-    let results: Vec<_> = thread::scope(|scope| {
-        let looks: Vec<_> = places
-            .iter()
-            .map(|(at, paths)| {
-                scope
-                    .spawn(move || stage_one::of(image, paths.first().map_or("", |path| path), *at))
-            })
-            .collect();
-        looks.into_iter().map(thread::ScopedJoinHandle::join).collect()
-    });
-    let mut found = Vec::new();
-    for ((at, paths), result) in places.iter().zip(results) {
-        let contents = result.unwrap_or(Err(Error::Interrupted))?;
-        found.extend(paths.iter().map(|path| Initrd {
-            path: (*path).clone(),
-            at: *at,
-            contents: contents.clone(),
-        }));
+    let mut found: Vec<Initrd> = Vec::new();
+    for ((places, lists), contents) in looks.iter().zip(look(image, &looks)) {
+        let contents = contents?;
+        let at = places.last().copied().ok_or(Error::Interrupted)?;
+        for path in lists.iter().filter_map(|list| list.last()) {
+            let initrd = Initrd { path: path.clone(), at, contents: contents.clone() };
+            add(&mut found, initrd)?;
+        }
     }
     Ok(found)
+}
+
+type Looks<'a> = BTreeMap<Vec<ByteRange>, Vec<&'a Vec<String>>>;
+
+fn look<I: ReadAt>(image: &I, looks: &Looks<'_>) -> Vec<Result<Contents>> {
+    thread::scope(|scope| {
+        let running: Vec<_> = looks
+            .iter()
+            .map(|(places, lists)| {
+                let paths =
+                    lists.first().into_iter().flat_map(|list| list.iter().map(String::as_str));
+                let files: Vec<(&str, ByteRange)> = paths.zip(places.iter().copied()).collect();
+                scope.spawn(move || stage_one::of(image, &files))
+            })
+            .collect();
+        running.into_iter().map(|look| look.join().unwrap_or(Err(Error::Interrupted))).collect()
+    })
+}
+
+/// The same file behind different ones must still hold the same stage 1.
+fn add(found: &mut Vec<Initrd>, new: Initrd) -> Result<()> {
+    match found.iter().find(|known| known.path == new.path) {
+        None => found.push(new),
+        Some(known) if known.contents.stage_one == new.contents.stage_one => {}
+        Some(_) => {
+            return Err(Error::unsupported(
+                format!("the initrd {}", new.path),
+                "the same stage 1 in every entry that loads it",
+                "different ones, by what is loaded before it",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn initrd_place(tree: &Tree, path: &str) -> Result<ByteRange> {

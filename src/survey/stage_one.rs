@@ -58,15 +58,29 @@ pub struct Contents {
     pub parts: Vec<Compression>,
 }
 
-/// Looks into the initrd at `at`, no further than needed.
-pub fn of<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> Result<Contents> {
+/// Looks into the initrds that one menu entry loads, in their order, no further than needed. The last
+/// one, at the end of `files`, is the one that errors name.
+pub fn of<I: ReadAt>(image: &I, files: &[(&str, ByteRange)]) -> Result<Contents> {
     let mut facts = Facts::default();
-    let parts = scan(image, path, at, &mut facts)?;
+    let parts = scan_all(image, files, &mut facts)?;
     if let Some(missing) = facts.missing_script() {
-        facts.script_path = Some(missing);
-        scan(image, path, at, &mut facts)?;
+        facts.passed_over = Some(missing);
+        scan_all(image, files, &mut facts)?;
     }
+    let path = files.last().map_or("", |(path, _)| path);
     Ok(Contents { stage_one: facts.conclude(path)?, parts })
+}
+
+fn scan_all<I: ReadAt>(
+    image: &I,
+    files: &[(&str, ByteRange)],
+    facts: &mut Facts,
+) -> Result<Vec<Compression>> {
+    let mut parts = Vec::new();
+    for (path, at) in files {
+        parts.extend(scan(image, path, *at, facts)?);
+    }
+    Ok(parts)
 }
 
 /// What is known so far. A later member of the same path replaces an earlier one, as in the kernel.
@@ -74,8 +88,8 @@ pub fn of<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> Result<Contents> {
 struct Facts {
     /// What `/init` is.
     init: Option<Kind>,
-    /// The path of the script, once it is known that it was passed over.
-    script_path: Option<String>,
+    /// The path of the script, once it is known that it came before the link to it.
+    passed_over: Option<String>,
     scripts: BTreeMap<String, Vec<u8>>,
     folders: BTreeMap<String, Kind>,
     /// The last path, as long as all paths came in the order of their bytes.
@@ -85,9 +99,8 @@ struct Facts {
 
 impl Facts {
     fn wanted(&self, path: &str) -> bool {
-        path == "init"
-            || path.ends_with("stage-1-init.sh")
-            || self.init_target().as_deref() == Some(path)
+        let known = self.init_target().or_else(|| self.passed_over.clone());
+        path == "init" || path.ends_with("stage-1-init.sh") || known.as_deref() == Some(path)
     }
 
     fn init_target(&self) -> Option<String> {

@@ -119,7 +119,7 @@ fn files(old: &Tree, new: &Tree, base: &Survey, way: Way) -> Result<()> {
 }
 
 fn initrd_paths(survey: &Survey) -> impl Iterator<Item = &String> {
-    survey.triplets.iter().flat_map(|triplet| &triplet.initrds)
+    survey.triplets.iter().filter_map(|triplet| triplet.initrds.last())
 }
 
 /// Every initrd ends with the payload.
