@@ -1,1 +1,3 @@
 //! Puts an ssh key and an overlay into a stock NixOS installer ISO.
+
+pub mod keys;
