@@ -1,16 +1,18 @@
 //! Puts an ssh key and an overlay into a stock NixOS installer ISO.
 //!
 //! ```text
-//! open -> survey -> plan -> compose -> sink -> verify
+//! open -> survey -> plan -> compose -> verify -> sink
 //! ```
 //! Survey reads, plan thinks, sink writes. A stage is a type whose constructor takes only what the
-//! stages before it made.
+//! stages before it made; `tests/layers.rs` holds which module may use which.
 
 pub mod units;
 
 pub mod error;
 
 pub mod progress;
+
+pub mod keys;
 
 pub mod format;
 
@@ -26,10 +28,14 @@ pub mod edit;
 
 pub mod plan;
 
-pub mod sink;
-
 pub mod stamped;
 
+pub mod sink;
+
 pub mod verify;
+
+pub mod inspect;
+
+pub mod cli;
 
 pub use error::{Error, Result};

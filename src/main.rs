@@ -1,3 +1,7 @@
-//! The `remaster` program: everything is in the library and in `cli`.
+//! The `remaster` program: reads the command line and ends with the status it gives.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    remaster::cli::main()
+}

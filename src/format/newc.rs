@@ -5,6 +5,8 @@ use std::io::{self, Read};
 
 use cpio::newc::{Builder, Reader, trailer};
 
+use crate::units::len_of;
+
 /// Bytes that archives of ours are filled up to, so that what follows is aligned for every loader.
 const ALIGNMENT: usize = 512;
 
@@ -59,6 +61,11 @@ impl Member {
     /// The same, of another owner and group.
     pub fn owned_by(self, owner: (u32, u32)) -> Self {
         Self { owner, ..self }
+    }
+
+    /// Bytes of its contents, or of the path it points to.
+    pub fn size(&self) -> u64 {
+        len_of(self.data())
     }
 
     fn data(&self) -> &[u8] {

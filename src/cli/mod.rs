@@ -1,0 +1,55 @@
+//! The command line: what was typed becomes one call into the library, and its answer a status.
+
+mod inspect;
+mod make;
+mod progress;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::error::Result;
+
+const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO";
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    done
+  1    the operating system refused (no space, no permission, a closed pipe)
+  2    wrong usage, a refused key, or an output that is in the way
+  3    bytes are not what they were meant to be
+  4    the image is broken, or is none that can be changed safely
+  5    the target is refused
+  130  interrupted";
+
+/// Put an ssh key into a stock NixOS installer ISO
+#[derive(Debug, Parser)]
+#[command(version, about = ABOUT, after_help = EXIT_STATUS, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    make: make::Args,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Inspect(inspect::Args),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => report::fault(&fault),
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Some(Command::Inspect(args)) => inspect::run(args),
+        None => make::run(&cli.make),
+    }
+}
