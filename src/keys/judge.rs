@@ -193,6 +193,7 @@ mod tests {
                 samples::certificate(&format!("{P256}-cert-v01@openssh.com"), &["nistp256"]),
                 "no whole key",
             ),
+            (samples::ED25519_CERTIFICATE.replace("2wA== ", "2wAAA "), "no whole key"),
             (samples::plain(P256, &["nistp384"]), "no whole key"),
             (samples::P256_CERTIFICATE[..401].to_owned(), "no whole key, expected ecdsa"),
         ];
