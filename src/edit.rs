@@ -29,7 +29,7 @@ impl Edits {
     /// `authorized_keys` file.
     ///
     /// Both places that NixOS's sshd looks into are filled (`AuthorizedKeysFile`), with the owners and
-    /// modes that its StrictModes wants (sshd_config(5)).
+    /// modes that its `StrictModes` wants (`sshd_config(5)`).
     pub fn authorize(lines: &str, way: Way) -> Self {
         let keys = |path: &str, mode| Member::file(path, mode, lines);
         let root = vec![

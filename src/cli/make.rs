@@ -24,7 +24,7 @@ pub(super) struct Args {
     #[arg(required = true)]
     base: Option<PathBuf>,
 
-    /// Public key to let in as root and as nixos: a .pub or authorized_keys file, `-` for standard
+    /// Public key to let in as root and as nixos: a .pub or `authorized_keys` file, `-` for standard
     /// input, or the key itself; may be given several times
     #[arg(short, long = "key", value_name = "KEY", required = true)]
     keys: Vec<String>,

@@ -10,7 +10,7 @@ use crate::units::len_of;
 /// Bytes that archives of ours are filled up to, so that what follows is aligned for every loader.
 const ALIGNMENT: usize = 512;
 
-/// The longest path the kernel unpacks (PATH_MAX).
+/// The longest path the kernel unpacks (`PATH_MAX`).
 const LONGEST_NAME: u32 = 4096;
 
 const S_IFDIR: u32 = 0o040_000;
@@ -252,7 +252,8 @@ mod tests {
         let mut found = Vec::new();
         read(
             bytes,
-            |_, _| Wanted::Data(100),
+            100,
+            |_| true,
             |member| {
                 found.push(member);
                 Next::Continue

@@ -177,8 +177,9 @@ impl<'a, I: ReadAt> Edited<'a, I> {
     fn folder_extent(&self, files: &[NewFile]) -> Result<Vec<u8>> {
         let own = self.folder_record(&[0], "", &self.folder)?;
         let root = self.root_header()?;
-        let up = Record::new(root, &[1], &self.system_use("", DIRECTORY_MODE, 2, 0)?)
-            .ok_or_else(too_large)?;
+        let up =
+            Record::new(root, &[1], &self.system_use("", DIRECTORY_MODE, self.style.links, 0)?)
+                .ok_or_else(too_large)?;
         let mut records = vec![own, up];
         for file in files {
             directory_record::insert(&mut records, self.file_record(file)?);
@@ -189,7 +190,7 @@ impl<'a, I: ReadAt> Edited<'a, I> {
     /// A record that stands for the new directory, under one of its names.
     fn folder_record(&self, identifier: &[u8], name: &str, at: &ByteRange) -> Result<Record> {
         let header = self.header(*at, DIRECTORY)?;
-        let system_use = self.system_use(name, DIRECTORY_MODE, 2, location(*at)?)?;
+        let system_use = self.system_use(name, DIRECTORY_MODE, self.style.links, location(*at)?)?;
         Record::new(header, identifier, &system_use).ok_or_else(too_large)
     }
 

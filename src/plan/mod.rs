@@ -137,14 +137,14 @@ impl<'a, I: ReadAt> Planner<'a, I> {
 
         let mut files: Vec<NewFile> = hooks.into_iter().map(|hook| hook.file).collect();
         files.push(NewFile { at: payload_at, ..new_file(PAYLOAD)? });
-        self.finish(patches, hierarchies, files, tail)
+        self.finish(patches, &hierarchies, files, tail)
     }
 
     /// The volume, the partitions and the undo record, which depend on the size of everything else.
     fn finish(
         mut self,
         mut patches: Vec<Patch>,
-        hierarchies: Vec<(Edited<'a, I>, Option<ByteRange>)>,
+        hierarchies: &[(Edited<'a, I>, Option<ByteRange>)],
         mut files: Vec<NewFile>,
         mut tail: Tail,
     ) -> Result<Plan> {
@@ -152,7 +152,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let partitions = &self.survey.partitions;
         let volume_patches = |files: &[NewFile], size: u64| -> Result<Vec<Patch>> {
             let mut found = partitions::patches(partitions, old, size)?;
-            for (hierarchy, room) in &hierarchies {
+            for (hierarchy, room) in hierarchies {
                 found.extend(hierarchy.clone().patches(files, *room, size)?);
             }
             Ok(found)
@@ -221,7 +221,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
     }
 
     /// A menu with the archives behind the initrds of every entry.
-    fn new_menu(&self, config: &Config, hooks: &[Hook], which: &BTreeMap<&str, usize>) -> String {
+    fn new_menu(config: &Config, hooks: &[Hook], which: &BTreeMap<&str, usize>) -> String {
         with_initrds(&config.text, config.syntax, &config.entries, |entry| {
             let last = entry.initrds.last().map(|word| volume_path(&word.text)).unwrap_or_default();
             let hook = which.get(last.as_str()).and_then(|number| hooks.get(*number));
@@ -238,7 +238,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
                     menus
                         .entry(at)
                         .or_default()
-                        .push((config, self.new_menu(config, hooks, which)));
+                        .push((config, Self::new_menu(config, hooks, which)));
                 }
             }
         }
@@ -268,7 +268,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         }
         let survey = self.survey;
         for config in survey.configs.iter().filter(|config| config.place == Place::Volume) {
-            let text = self.new_menu(config, hooks, which);
+            let text = Self::new_menu(config, hooks, which);
             self.steps.push(menu_step(config, "on the volume", &text));
             let old = survey.tree().file(&config.path).ok_or_else(too_large)?;
             let at = tail.take(len_of(text.as_bytes()))?;

@@ -33,9 +33,9 @@ pub enum Existing {
 /// How the base's bytes got into the new file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum How {
-    /// They are shared with the base (FICLONE, ioctl_ficlone(2)).
+    /// They are shared with the base (FICLONE, `ioctl_ficlone(2)`).
     Cloned,
-    /// The kernel copied them (copy_file_range(2)).
+    /// The kernel copied them (`copy_file_range(2)`).
     Copied,
 }
 
@@ -168,7 +168,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// Opens a file without a name in the folder; with one where the filesystem has no O_TMPFILE.
+    /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
     fn open(folder: &Path) -> Result<Self> {
         let mut options = File::options();
         options.read(true).write(true);

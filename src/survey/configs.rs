@@ -46,8 +46,8 @@ pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[BootEntry]) -> Result<Vec<
 }
 
 fn is_config(path: &str, size: u64) -> bool {
-    let path = path.to_ascii_lowercase();
-    (path.ends_with(".cfg") || path.ends_with(".conf")) && size <= LARGEST
+    let extension = path.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    matches!(extension.as_deref(), Some("cfg" | "conf")) && size <= LARGEST
 }
 
 fn on_volume<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<Config>> {

@@ -31,7 +31,7 @@ impl Volume {
             match found.value.volume_descriptor_type {
                 PRIMARY if primary.is_none() => primary = Some(found),
                 SUPPLEMENTARY if found.value.is_joliet() && joliet.is_none() => {
-                    joliet = Some(found)
+                    joliet = Some(found);
                 }
                 PRIMARY | SUPPLEMENTARY => return Err(unknown(&found)),
                 TERMINATOR => break,

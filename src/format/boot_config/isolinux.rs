@@ -78,7 +78,7 @@ impl Walk {
             "kernel" | "linux" => self.in_label(|label| label.kernel = line.words.first().cloned()),
             "append" => self.in_label(|label| label.arguments.clone_from(&line.words)),
             "initrd" => self.in_label(|label| {
-                label.initrds = line.words.first().map(split_at_commas).unwrap_or_default()
+                label.initrds = line.words.first().map(split_at_commas).unwrap_or_default();
             }),
             _ => {}
         }

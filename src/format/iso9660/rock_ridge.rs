@@ -12,6 +12,8 @@ pub struct Style {
     pub px_length: u8,
     /// A TF entry, as it stands (§4.1.6).
     pub tf: Vec<u8>,
+    /// Links of a directory without subdirectories: 2, or 1 where the base counts none (xorriso).
+    pub links: u32,
 }
 
 /// The entries of a System Use field: signature and whole bytes.
@@ -32,16 +34,24 @@ pub fn entries(system_use: &[u8], skipped: u8) -> Vec<([u8; 2], &[u8])> {
 impl Style {
     /// Reads the style off the System Use field of the root's own record.
     pub fn of_root(system_use: &[u8]) -> Self {
-        let mut style = Self { px_length: 36, ..Self::default() };
+        let mut style = Self { px_length: 36, links: 2, ..Self::default() };
         for (signature, entry) in entries(system_use, 0) {
             match (&signature, entry) {
                 (b"SP", [_, _, _, _, 0xbe, 0xef, skipped, ..]) => style.skipped = *skipped,
-                (b"PX", _) if entry.len() == 44 => style.px_length = 44,
+                (b"PX", _) => style.read_px(entry),
                 (b"TF", _) => style.tf = entry.to_vec(),
                 _ => {}
             }
         }
         style
+    }
+
+    fn read_px(&mut self, entry: &[u8]) {
+        if entry.len() == 44 {
+            self.px_length = 44;
+        }
+        let links = entry.get(12..20).and_then(|field| Both32::read_from_bytes(field).ok()?.get());
+        self.links = links.map_or(2, |links| links.min(2));
     }
 
     /// The System Use field of a new record. `name` is empty for the records of the directory itself
