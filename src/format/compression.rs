@@ -273,7 +273,7 @@ mod tests {
             stream.set_position(stream.position() + by);
             Ok(())
         });
-        assert_eq!(end, Some(frame.len() as u64));
+        assert_eq!(end, Some(crate::units::len_of(&frame)));
     }
 
     #[test]

@@ -59,6 +59,7 @@ impl Member {
     }
 
     /// The same, of another owner and group.
+    #[must_use]
     pub fn owned_by(self, owner: (u32, u32)) -> Self {
         Self { owner, ..self }
     }
