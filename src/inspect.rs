@@ -8,7 +8,6 @@ use crate::format::boot_config::{Syntax, volume_path};
 use crate::format::newc::Kind;
 use crate::image::ReadAt;
 use crate::keys;
-use crate::plan::PAYLOAD;
 use crate::stamped::{Base, Stamped};
 use crate::survey::Survey;
 use crate::survey::boot::Platform;
@@ -383,7 +382,7 @@ fn injected(stamped: &Stamped, now: &Survey) -> Injected {
         owner: member.owner,
         size: member.size(),
     });
-    let extra = unstamped_entries(now) == 0;
+    let extra = unstamped_entries(now, &stamped.folder.payload()) == 0;
     Injected {
         way: if extra { "extra-initrd" } else { "merged-initrd" },
         base_size: stamped.undo.base_size,
@@ -393,10 +392,10 @@ fn injected(stamped: &Stamped, now: &Survey) -> Injected {
 }
 
 /// Entries that do not load the payload by name.
-fn unstamped_entries(survey: &Survey) -> usize {
+fn unstamped_entries(survey: &Survey, payload: &str) -> usize {
     let entries = survey.configs.iter().flat_map(|config| &config.entries);
     let names_payload =
-        |word: &crate::format::boot_config::Word| volume_path(&word.text) == PAYLOAD;
+        |word: &crate::format::boot_config::Word| volume_path(&word.text) == payload;
     entries.filter(|entry| !entry.initrds.last().is_some_and(names_payload)).count()
 }
 

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::format::newc::{self, Kind, Member, Next};
 use crate::format::undo::Undo;
 use crate::image::ReadAt;
+use crate::plan::folder::Folder;
 use crate::plan::hook::ROOT;
-use crate::plan::{PAYLOAD, UNDO};
 use crate::survey::Survey;
 use crate::survey::tree::Tree;
 use crate::units::{ByteRange, LOGICAL_BLOCK};
@@ -22,6 +22,8 @@ const LARGEST_UNDO: u64 = 64 << 20;
 /// What stands in the folder of ours on a volume.
 #[derive(Clone, Debug)]
 pub struct Stamped {
+    /// The folder that everything is in.
+    pub folder: Folder,
     /// How to get the base back.
     pub undo: Undo,
     /// The files that were put into the live system's root.
@@ -31,14 +33,12 @@ pub struct Stamped {
 impl Stamped {
     /// Reads what was put into an image; none if nothing was.
     pub fn of<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Self>> {
-        if tree.get(crate::plan::FOLDER_PATH).is_none() {
-            return Ok(None);
-        }
-        let undo = Undo::parse(&read(image, tree, UNDO, LARGEST_UNDO)?)
+        let Some(folder) = Folder::find(tree) else { return Ok(None) };
+        let undo = Undo::parse(&read(image, tree, &folder.undo(), LARGEST_UNDO)?)
             .map_err(|fault| fault.in_image(0))?;
         check_unchanged(image, &undo)?;
-        let payload = read(image, tree, PAYLOAD, LARGEST_PAYLOAD)?;
-        Ok(Some(Self { undo, root: root_of(&payload)? }))
+        let payload = read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?;
+        Ok(Some(Self { folder, undo, root: root_of(&payload)? }))
     }
 
     /// The text of the `authorized_keys` file of a user's home, if one was put in.
@@ -55,7 +55,7 @@ fn read<I: ReadAt>(image: &I, tree: &Tree, path: &str, limit: u64) -> Result<Vec
     let found = tree.file(path).and_then(|node| node.extents.first());
     let at = found.ok_or_else(|| {
         Error::unsupported(
-            "the folder /remaster of the volume",
+            "the folder of an earlier stamping",
             format!("{path}, as remaster leaves it"),
             "no such file",
         )
@@ -82,8 +82,9 @@ fn check_unchanged<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
 
 fn root_of(payload: &[u8]) -> Result<Vec<Member>> {
     let mut root = Vec::new();
-    let fault =
-        |fault: std::io::Error| Error::malformed(PAYLOAD, 0, fault.to_string(), "a newc archive");
+    let fault = |fault: std::io::Error| {
+        Error::malformed("the payload archive", 0, fault.to_string(), "a newc archive")
+    };
     newc::read(
         payload,
         u32::MAX,

@@ -14,6 +14,7 @@ use crate::format::iso9660::path_table::{self, PathTableRecord, PathTableType};
 use crate::format::iso9660::rock_ridge::{self, Style};
 use crate::format::iso9660::volume_descriptor::VolumeDescriptor;
 use crate::image::ReadAt;
+use crate::plan::folder;
 use crate::plan::space::{Tail, location, too_large};
 use crate::survey::located::Located;
 use crate::survey::tree::{Kind, Node, Tree};
@@ -22,14 +23,11 @@ use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn, in_memory, len_of};
 /// Bytes of a directory or a path table; those of installers have under 100 KB.
 const LARGEST: u64 = 16 << 20;
 
-/// The directory that everything new is in.
-pub const FOLDER: &str = "remaster";
-
 /// Rock Ridge modes of what is new, as `mkisofs -r` gives them.
 const DIRECTORY_MODE: u32 = 0o040_555;
 const FILE_MODE: u32 = 0o100_444;
 
-/// A new file of [`FOLDER`].
+/// A new file of the folder.
 #[derive(Clone, Debug)]
 pub struct NewFile {
     /// Its name: lower-case letters, digits, one dot.
@@ -47,9 +45,11 @@ pub struct Edited<'a, I> {
     descriptor: VolumeDescriptor,
     style: Style,
     dates: [u8; 7],
+    versioned: bool,
     /// Extents of directories that change in place, by their first byte.
     directories: BTreeMap<u64, (ByteRange, Vec<u8>)>,
-    root: Vec<Record>,
+    parent_at: ByteRange,
+    parent: Vec<Record>,
     tables: [Table; 2],
     folder: ByteRange,
 }
@@ -72,8 +72,10 @@ impl<I> Clone for Edited<'_, I> {
             descriptor: self.descriptor.clone(),
             style: self.style.clone(),
             dates: self.dates,
+            versioned: self.versioned,
             directories: self.directories.clone(),
-            root: self.root.clone(),
+            parent_at: self.parent_at,
+            parent: self.parent.clone(),
             tables: self.tables.clone(),
             folder: self.folder,
         }
@@ -81,39 +83,49 @@ impl<I> Clone for Edited<'_, I> {
 }
 
 impl<'a, I: ReadAt> Edited<'a, I> {
-    /// Reads what a new directory and moved files will change, and takes room for what is new. The
-    /// directories come before their files, as libarchive wants it.
-    pub fn new(
+    /// Reads what a new directory below `parent` and moved files will change.
+    pub fn open(
         image: &'a I,
         tree: &'a Tree,
         found: &Located<VolumeDescriptor>,
-        files: &[NewFile],
-        tail: &mut Tail,
+        parent: &str,
     ) -> Result<Self> {
-        let root_at = extent(tree, "/")?;
-        let root = records(image, "/", root_at)?;
+        let root = records(image, "/", extent(tree, "/")?)?;
         let first = root.first().and_then(|dot| Some((dot, dot.header()?)));
-        let (dot, header) = first.ok_or_else(|| broken("/", root_at.start()))?;
-        let style = Style::of_root(dot.system_use());
-        let dates = header.recording_date_and_time;
-        let descriptor = found.value.clone();
-        let tables = tables(image, &descriptor, tree.hierarchy, tail)?;
-        let nowhere = ByteRange::new(0, 0).ok_or_else(too_large)?;
-        let mut edited = Self {
+        let (dot, header) = first.ok_or_else(|| broken("/", found.at.start()))?;
+        let parent_at = extent(tree, parent)?;
+        Ok(Self {
             image,
             tree,
             at: found.at,
-            descriptor,
-            style,
-            dates,
+            style: Style::of_root(dot.system_use()),
+            dates: header.recording_date_and_time,
+            versioned: versioned(&root),
             directories: BTreeMap::new(),
-            root,
-            tables,
-            folder: nowhere,
-        };
-        // The room a directory takes does not depend on where its files are.
-        edited.folder = tail.take(len_of(&edited.folder_extent(files)?))?;
-        Ok(edited)
+            parent_at,
+            parent: records(image, parent, parent_at)?,
+            tables: tables(image, &found.value)?,
+            descriptor: found.value.clone(),
+            folder: ByteRange::new(0, 0).ok_or_else(too_large)?,
+        })
+    }
+
+    /// Whether the parent has room for one record more where it is.
+    pub fn fits(&self) -> Result<bool> {
+        Ok(len_of(&directory_record::pack(&self.parent_with_folder()?)) <= self.parent_at.size())
+    }
+
+    /// Takes room for what is new. Directories come before their files, as libarchive wants it, and do
+    /// not depend in size on where those are.
+    pub fn reserve(&mut self, files: &[NewFile], tail: &mut Tail) -> Result<()> {
+        for table in &mut self.tables {
+            let grown = table.at.size().saturating_add(record_size(self.tree.hierarchy));
+            let stays = grown.div_ceil(LOGICAL_BLOCK) == table.at.size().div_ceil(LOGICAL_BLOCK);
+            let here = ByteRange::new(table.at.start(), grown).ok_or_else(too_large)?;
+            table.room = if stays { here } else { tail.take(grown)? };
+        }
+        self.folder = tail.take(len_of(&self.folder_extent(files)?))?;
+        Ok(())
     }
 
     /// Lets the record of a file point to new bytes.
@@ -176,9 +188,9 @@ impl<'a, I: ReadAt> Edited<'a, I> {
     /// The extent of the new directory.
     fn folder_extent(&self, files: &[NewFile]) -> Result<Vec<u8>> {
         let own = self.folder_record(&[0], "", &self.folder)?;
-        let root = self.root_header()?;
+        let parent = self.parent_header()?;
         let up =
-            Record::new(root, &[1], &self.system_use("", DIRECTORY_MODE, self.style.links, 0)?)
+            Record::new(parent, &[1], &self.system_use("", DIRECTORY_MODE, self.style.links, 0)?)
                 .ok_or_else(too_large)?;
         let mut records = vec![own, up];
         for file in files {
@@ -195,7 +207,7 @@ impl<'a, I: ReadAt> Edited<'a, I> {
     }
 
     fn file_record(&self, file: &NewFile) -> Result<Record> {
-        let identifier = self.tree.hierarchy.file_identifier(&file.name);
+        let identifier = self.tree.hierarchy.file_identifier(&file.name, self.versioned);
         let system_use = self.system_use(&file.name, FILE_MODE, 1, location(file.at)?)?;
         Record::new(self.header(file.at, 0)?, &identifier, &system_use).ok_or_else(too_large)
     }
@@ -205,9 +217,9 @@ impl<'a, I: ReadAt> Edited<'a, I> {
             .ok_or_else(too_large)
     }
 
-    /// The fixed part of records for the root.
-    fn root_header(&self) -> Result<Header> {
-        let header = self.root.first().and_then(Record::header);
+    /// The fixed part of records for the parent.
+    fn parent_header(&self) -> Result<Header> {
+        let header = self.parent.first().and_then(Record::header);
         header.ok_or_else(|| broken("/", self.at.start()))
     }
 
@@ -223,14 +235,9 @@ impl<'a, I: ReadAt> Edited<'a, I> {
     }
 
     /// All changes of the hierarchy. `volume_size` is that of the finished volume, in bytes.
-    pub fn patches(
-        mut self,
-        files: &[NewFile],
-        moved_root: Option<ByteRange>,
-        volume_size: u64,
-    ) -> Result<Vec<Patch>> {
+    pub fn patches(mut self, files: &[NewFile], volume_size: u64) -> Result<Vec<Patch>> {
         let mut patches = Vec::new();
-        self.insert_folder(moved_root, &mut patches)?;
+        self.insert_folder()?;
         patches.push(patch(self.folder, self.folder_extent(files)?, "the directory /remaster")?);
         self.table_patches(&mut patches)?;
         for (at, bytes) in std::mem::take(&mut self.directories).into_values() {
@@ -243,148 +250,45 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         Ok(patches)
     }
 
-    /// The root's records with the new directory among them.
-    fn root_with_folder(&self) -> Result<Vec<Record>> {
-        let mut root = self.current_root()?;
-        let identifier = self.tree.hierarchy.directory_identifier(FOLDER);
-        for dot in root.iter_mut().take_while(|record| record.is_dot()) {
+    /// The parent's records with the new directory among them.
+    fn parent_with_folder(&self) -> Result<Vec<Record>> {
+        let mut records = self.current_parent()?;
+        let identifier = self.tree.hierarchy.directory_identifier(folder::NAME);
+        for dot in records.iter_mut().take(1) {
             rock_ridge::count_a_link(dot.system_use_mut(), self.style.skipped);
         }
-        directory_record::insert(&mut root, self.folder_record(&identifier, FOLDER, &self.folder)?);
-        Ok(root)
+        directory_record::insert(
+            &mut records,
+            self.folder_record(&identifier, folder::NAME, &self.folder)?,
+        );
+        Ok(records)
     }
 
-    /// The root's records as they are by now: files of the root may have been pointed elsewhere.
-    fn current_root(&self) -> Result<Vec<Record>> {
-        let at = extent(self.tree, "/")?;
+    /// The parent's records as they are by now: its files may have been pointed elsewhere.
+    fn current_parent(&self) -> Result<Vec<Record>> {
+        let at = self.parent_at;
         match self.directories.get(&at.start()) {
             Some((_, bytes)) => {
                 directory_record::unpack(bytes).map_err(|fault| fault.in_image(at.start()))
             }
-            None => Ok(self.root.clone()),
+            None => Ok(self.parent.clone()),
         }
     }
 
-    /// Bytes that the root will need behind the base, continuation areas included; 0 if it fits where
-    /// it is.
-    pub fn root_room(&self) -> Result<u64> {
-        let root = self.root_with_folder()?;
-        let extent = directory_record::pack(&root);
-        if len_of(&extent) <= extent_size(self.tree)? {
-            return Ok(0);
-        }
-        let areas = root.iter().filter(|record| self.continuation(record).is_some()).count();
-        let areas = u64::try_from(areas).unwrap_or_default().saturating_mul(LOGICAL_BLOCK);
-        Ok(len_of(&extent).saturating_add(areas))
-    }
-
-    fn continuation(&self, record: &Record) -> Option<rock_ridge::Continuation> {
-        let skipped = if record.is_dot() { 0 } else { self.style.skipped };
-        rock_ridge::continuation(record.system_use(), skipped)
-    }
-
-    fn insert_folder(
-        &mut self,
-        moved_root: Option<ByteRange>,
-        patches: &mut Vec<Patch>,
-    ) -> Result<()> {
-        let at = extent(self.tree, "/")?;
-        let root = self.root_with_folder()?;
-        let Some(room) = moved_root else {
-            let mut bytes = directory_record::pack(&root);
-            bytes.resize(in_memory(at.size()), 0);
-            self.directories.insert(at.start(), (at, bytes));
-            return Ok(());
-        };
-        self.move_root(root, at, room, patches)
-    }
-
-    /// Puts the root somewhere else: its own records, those of its subdirectories that point up, the
-    /// path tables and the descriptor follow.
-    fn move_root(
-        &mut self,
-        mut root: Vec<Record>,
-        old: ByteRange,
-        room: ByteRange,
-        patches: &mut Vec<Patch>,
-    ) -> Result<()> {
-        self.directories.remove(&old.start());
-        let size = len_of(&directory_record::pack(&root));
-        let new = ByteRange::new(room.start(), size).ok_or_else(too_large)?;
-        self.move_continuations(&mut root, new.end(), patches)?;
-        for dot in root.iter_mut().take_while(|record| record.is_dot()) {
-            repoint(dot, new)?;
-        }
-        patches.push(patch(new, directory_record::pack(&root), "the root directory")?);
-        self.point_up(old, new)?;
-        for table in &mut self.tables {
-            let first = table.records.first_mut().ok_or_else(|| broken("/", table.at.start()))?;
-            first.location = location(new)?;
-        }
-        self.descriptor.root.location_of_extent = Both32::new(location(new)?);
-        self.descriptor.root.data_length =
-            Both32::new(u32::try_from(size).map_err(|_| too_large())?);
-        // What stands for the root in the new directory is made from this.
-        self.root = root;
-        Ok(())
-    }
-
-    /// Copies the continuation areas of moved records behind them: libarchive refuses areas that lie
-    /// before the directory.
-    fn move_continuations(
-        &self,
-        root: &mut [Record],
-        from: u64,
-        patches: &mut Vec<Patch>,
-    ) -> Result<()> {
-        let mut next = from;
-        for record in root {
-            let Some(old) = self.continuation(record) else { continue };
-            let at = Lbn(old.block).bytes().saturating_add(u64::from(old.offset));
-            let range = ByteRange::new(at, u64::from(old.length)).ok_or_else(too_large)?;
-            let bytes = self.image.read_range("a continuation area", range, LOGICAL_BLOCK)?;
-            let block = Lbn::at_byte(next).ok_or_else(too_large)?.0;
-            let to = rock_ridge::Continuation { block, offset: 0, length: old.length };
-            let skipped = if record.is_dot() { 0 } else { self.style.skipped };
-            rock_ridge::set_continuation(record.system_use_mut(), skipped, to);
-            let place = ByteRange::new(next, len_of(&bytes)).ok_or_else(too_large)?;
-            patches.push(patch(place, bytes, "a continuation area")?);
-            next = next.saturating_add(LOGICAL_BLOCK);
-        }
-        Ok(())
-    }
-
-    /// Subdirectories whose `..` points to the old root point to the new one. (libisofs lets the `..` of
-    /// Joliet directories point to themselves; those stay.)
-    fn point_up(&mut self, old: ByteRange, new: ByteRange) -> Result<()> {
-        let tree = self.tree;
-        let below_root = |path: &str| path.len() > 1 && path.rfind('/') == Some(0);
-        let children = tree
-            .nodes
-            .iter()
-            .filter(|(path, node)| node.kind == Kind::Directory && below_root(path));
-        for (path, child) in children {
-            let at = *child.extents.first().ok_or_else(|| broken(path, child.record))?;
-            let bytes = match self.directories.remove(&at.start()) {
-                Some((_, bytes)) => bytes,
-                None => self.image.read_range(path, at, LARGEST)?,
-            };
-            let mut records =
-                directory_record::unpack(&bytes).map_err(|fault| fault.in_image(at.start()))?;
-            let up = records.get_mut(1).filter(|up| points_to(up, old));
-            up.map_or(Ok(()), |up| repoint(up, new))?;
-            let mut packed = directory_record::pack(&records);
-            packed.resize(in_memory(at.size()), 0);
-            self.directories.insert(at.start(), (at, packed));
-        }
+    fn insert_folder(&mut self) -> Result<()> {
+        let at = self.parent_at;
+        let mut bytes = directory_record::pack(&self.parent_with_folder()?);
+        bytes.resize(in_memory(at.size()), 0);
+        self.directories.insert(at.start(), (at, bytes));
         Ok(())
     }
 
     fn table_patches(&mut self, patches: &mut Vec<Patch>) -> Result<()> {
-        let identifier = self.tree.hierarchy.directory_identifier(FOLDER);
+        let identifier = self.tree.hierarchy.directory_identifier(folder::NAME);
         let at = location(self.folder)?;
+        let parent = location(self.parent_at)?;
         for table in &mut self.tables {
-            path_table::insert_below_root(&mut table.records, &identifier, at)
+            path_table::insert(&mut table.records, parent, &identifier, at)
                 .ok_or_else(too_large)?;
             let bytes = path_table::pack(&table.records, table.order).ok_or_else(too_large)?;
             let size = u32::try_from(bytes.len()).map_err(|_| too_large())?;
@@ -422,54 +326,38 @@ fn extent(tree: &Tree, path: &str) -> Result<ByteRange> {
     found.copied().ok_or_else(|| broken(path, 0))
 }
 
-fn extent_size(tree: &Tree) -> Result<u64> {
-    extent(tree, "/").map(ByteRange::size)
-}
-
 fn records<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> Result<Vec<Record>> {
     let bytes = image.read_range(path, at, LARGEST)?;
     directory_record::unpack(&bytes).map_err(|fault| fault.in_image(at.start()))
 }
 
-fn points_to(record: &Record, at: ByteRange) -> bool {
-    let found = record.header().and_then(|header| header.location_of_extent.get());
-    found.is_some() && found == Lbn::at_byte(at.start()).map(|block| block.0)
+/// Bytes of the new directory's Path Table Record.
+fn record_size(hierarchy: Hierarchy) -> u64 {
+    let identifier = hierarchy.directory_identifier(folder::NAME);
+    len_of(&identifier).next_multiple_of(2).saturating_add(8)
 }
 
-fn repoint(record: &mut Record, to: ByteRange) -> Result<()> {
-    let mut header = record.header().ok_or_else(too_large)?;
-    header.location_of_extent = Both32::new(location(to)?);
-    header.data_length = Both32::new(u32::try_from(to.size()).map_err(|_| too_large())?);
-    record.set_header(header);
-    Ok(())
+/// Whether files of the root carry a version number, as in `VERSION.TXT;1` (§7.5.1): xorriso leaves it
+/// out of Joliet names.
+fn versioned(root: &[Record]) -> bool {
+    let is_file =
+        |record: &&Record| record.header().is_some_and(|header| header.file_flags & DIRECTORY == 0);
+    let identifier = root.iter().filter(is_file).find_map(Record::identifier);
+    identifier.is_none_or(|identifier| identifier.ends_with(b"1") && identifier.contains(&b';'))
 }
 
-/// The path tables of a descriptor, with room for one directory more: where they are, or behind the
-/// base if their last block is full.
-fn tables<I: ReadAt>(
-    image: &I,
-    descriptor: &VolumeDescriptor,
-    hierarchy: Hierarchy,
-    tail: &mut Tail,
-) -> Result<[Table; 2]> {
+/// The path tables of a descriptor.
+fn tables<I: ReadAt>(image: &I, descriptor: &VolumeDescriptor) -> Result<[Table; 2]> {
     let size = descriptor.path_table_size.get().map(u64::from);
     let size = size.ok_or_else(|| {
         Error::malformed("Path Table Size", 132, "two records that differ", "one number")
     })?;
-    let added = hierarchy.directory_identifier(FOLDER).len().next_multiple_of(2).saturating_add(8);
-    let grown = size.saturating_add(u64::try_from(added).unwrap_or_default());
-    let mut table = |order, block: u32| -> Result<Table> {
+    let table = |order, block: u32| -> Result<Table> {
         let at = ByteRange::new(Lbn(block).bytes(), size).ok_or_else(too_large)?;
         let bytes = image.read_range("Path Table", at, LARGEST)?;
         let records =
             path_table::unpack(&bytes, order).map_err(|fault| fault.in_image(at.start()))?;
-        let fits = grown.div_ceil(LOGICAL_BLOCK) == size.div_ceil(LOGICAL_BLOCK);
-        let room = if fits {
-            ByteRange::new(at.start(), grown).ok_or_else(too_large)?
-        } else {
-            tail.take(grown)?
-        };
-        Ok(Table { order, at, records, room })
+        Ok(Table { order, at, records, room: at })
     };
     Ok([
         table(PathTableType::L, descriptor.type_l_path_table.get())?,

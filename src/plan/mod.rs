@@ -1,6 +1,7 @@
 //! What to change: from facts and edits to patches. Reads the structures it edits, decides, writes
 //! nothing, and knows no clock.
 
+pub mod folder;
 pub mod hierarchy;
 pub mod hook;
 pub mod partitions;
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::format::boot_config::{volume_path, with_initrds};
 use crate::format::undo::{self, Undo};
 use crate::image::ReadAt;
+use crate::plan::folder::Folder;
 use crate::plan::hierarchy::{Edited, NewFile};
 use crate::plan::space::{Tail, too_large};
 use crate::scratch::Scratch;
@@ -25,15 +27,6 @@ use crate::survey::esp::Esp;
 use crate::survey::nixos::Initrd;
 use crate::survey::tree::Node;
 use crate::units::{ByteRange, DISK_BLOCK, align_up, len_of};
-
-/// The folder of ours on the volume.
-pub const FOLDER_PATH: &str = "/remaster";
-
-/// The archive with what goes into the live system's root.
-pub const PAYLOAD: &str = "/remaster/payload.img";
-
-/// The record of the bytes that were overwritten.
-pub const UNDO: &str = "/remaster/undo.bin";
 
 /// A change for the user to read.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -78,14 +71,9 @@ impl Plan {
         initrds: &[Initrd],
         edits: &Edits,
     ) -> Result<Self> {
-        if survey.tree().get(FOLDER_PATH).is_some() {
-            return Err(Error::unsupported(
-                "the volume",
-                "room for the folder /remaster",
-                "one that is there already",
-            ));
-        }
-        Planner { image, survey, initrds, edits, steps: Vec::new() }.plan()
+        let (hierarchies, parent) = hierarchies(image, survey)?;
+        let folder = Folder::below(parent);
+        Planner { image, survey, initrds, edits, folder, steps: Vec::new() }.plan(hierarchies)
     }
 
     /// The finished image.
@@ -99,19 +87,21 @@ struct Planner<'a, I> {
     survey: &'a Survey,
     initrds: &'a [Initrd],
     edits: &'a Edits,
+    folder: Folder,
     steps: Vec<Step>,
 }
 
 impl<'a, I: ReadAt> Planner<'a, I> {
-    fn plan(mut self) -> Result<Plan> {
+    fn plan(mut self, mut hierarchies: Vec<Edited<'a, I>>) -> Result<Plan> {
+        let (payload_path, undo_path) = (self.folder.payload(), self.folder.undo());
         let payload = hook::payload(self.edits)?;
         let (mut hooks, which) = self.hooks()?;
         let mut tail = Tail::behind(self.survey.size)?;
 
         let mut files: Vec<NewFile> = hooks.iter().map(|hook| hook.file.clone()).collect();
-        files.push(new_file(PAYLOAD)?);
-        files.push(new_file(UNDO)?);
-        let mut hierarchies = self.hierarchies(&files, &mut tail)?;
+        files.push(new_file(&payload_path)?);
+        files.push(new_file(&undo_path)?);
+        hierarchies.iter_mut().try_for_each(|hierarchy| hierarchy.reserve(&files, &mut tail))?;
 
         let mut patches = self.esp_patches(&hooks, &which)?;
         let mut replaced = self.replaced_configs(&hooks, &which, &mut tail)?;
@@ -120,23 +110,23 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             patches.extend(self.step(
                 hook.file.at,
                 hook.bytes.clone(),
-                &format!("add {FOLDER_PATH}/{}", hook.file.name),
+                &format!("add {}", self.folder.file(&hook.file.name)),
             ));
         }
         let payload_at = tail.take(len_of(&payload))?;
-        patches.extend(self.step(payload_at, payload.clone(), &format!("add {PAYLOAD}")));
+        patches.extend(self.step(payload_at, payload.clone(), &format!("add {payload_path}")));
         if self.edits.way == Way::MergeInitrd {
             replaced.extend(self.merged_initrds(&hooks, &which, &payload, &mut tail)?);
         }
         for file in &replaced {
             patches.extend(file.pieces.iter().cloned());
-            for (hierarchy, _) in &mut hierarchies {
+            for hierarchy in &mut hierarchies {
                 hierarchy.point(file.path, file.old, file.at)?;
             }
         }
 
         let mut files: Vec<NewFile> = hooks.into_iter().map(|hook| hook.file).collect();
-        files.push(NewFile { at: payload_at, ..new_file(PAYLOAD)? });
+        files.push(NewFile { at: payload_at, ..new_file(&payload_path)? });
         self.finish(patches, &hierarchies, files, tail)
     }
 
@@ -144,16 +134,17 @@ impl<'a, I: ReadAt> Planner<'a, I> {
     fn finish(
         mut self,
         mut patches: Vec<Patch>,
-        hierarchies: &[(Edited<'a, I>, Option<ByteRange>)],
+        hierarchies: &[Edited<'a, I>],
         mut files: Vec<NewFile>,
         mut tail: Tail,
     ) -> Result<Plan> {
+        let undo_path = self.folder.undo();
         let old = self.survey.size;
         let partitions = &self.survey.partitions;
         let volume_patches = |files: &[NewFile], size: u64| -> Result<Vec<Patch>> {
             let mut found = partitions::patches(partitions, old, size)?;
-            for (hierarchy, room) in hierarchies {
-                found.extend(hierarchy.clone().patches(files, *room, size)?);
+            for hierarchy in hierarchies {
+                found.extend(hierarchy.clone().patches(files, size)?);
             }
             Ok(found)
         };
@@ -165,7 +156,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         )?;
         files.push(NewFile {
             at: ByteRange::new(tail.end(), 0).ok_or_else(too_large)?,
-            ..new_file(UNDO)?
+            ..new_file(&undo_path)?
         });
         let mut foretold = volume_patches(&files, foretold_size)?;
         foretold.extend(patches.iter().cloned());
@@ -174,7 +165,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
 
         let size = partitions::image_size(partitions, tail.end())?;
         files.pop();
-        files.push(NewFile { at: undo_at, ..new_file(UNDO)? });
+        files.push(NewFile { at: undo_at, ..new_file(&undo_path)? });
         let volume = volume_patches(&files, size)?;
         self.steps.push(Step {
             what: "update directories, path tables, volume and partition sizes".into(),
@@ -182,7 +173,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         });
         patches.extend(volume);
         let record = self.undo(&patches, &ranges, size)?;
-        patches.extend(self.step(undo_at, record, &format!("add {UNDO}")));
+        patches.extend(self.step(undo_at, record, &format!("add {undo_path}")));
         Ok(Plan { patches, size, steps: self.steps })
     }
 
@@ -195,7 +186,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             let known = hooks.iter().position(|hook| hook.bytes == bytes);
             let number = known.unwrap_or(hooks.len());
             if known.is_none() {
-                let name = format!("{FOLDER_PATH}/hook{}.img", number.saturating_add(1));
+                let name = format!("hook{}.img", number.saturating_add(1));
                 hooks.push(Hook { file: new_file(&name)?, bytes });
             }
             which.insert(initrd.path.as_str(), number);
@@ -203,30 +194,13 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         Ok((hooks, which))
     }
 
-    fn hierarchies(
-        &self,
-        files: &[NewFile],
-        tail: &mut Tail,
-    ) -> Result<Vec<(Edited<'a, I>, Option<ByteRange>)>> {
-        let mut found = Vec::new();
-        for (tree, (_, descriptor)) in
-            self.survey.trees.iter().zip(self.survey.volume.hierarchies())
-        {
-            let edited = Edited::new(self.image, tree, descriptor, files, tail)?;
-            let needed = edited.root_room()?;
-            let room = if needed == 0 { None } else { Some(tail.take(needed)?) };
-            found.push((edited, room));
-        }
-        Ok(found)
-    }
-
     /// A menu with the archives behind the initrds of every entry.
-    fn new_menu(config: &Config, hooks: &[Hook], which: &BTreeMap<&str, usize>) -> String {
+    fn new_menu(&self, config: &Config, hooks: &[Hook], which: &BTreeMap<&str, usize>) -> String {
         with_initrds(&config.text, config.syntax, &config.entries, |entry| {
             let last = entry.initrds.last().map(|word| volume_path(&word.text)).unwrap_or_default();
             let hook = which.get(last.as_str()).and_then(|number| hooks.get(*number));
-            let hook = hook.map(|hook| format!("{FOLDER_PATH}/{}", hook.file.name));
-            hook.into_iter().chain([PAYLOAD.to_owned()]).collect()
+            let hook = hook.map(|hook| self.folder.file(&hook.file.name));
+            hook.into_iter().chain([self.folder.payload()]).collect()
         })
     }
 
@@ -238,7 +212,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
                     menus
                         .entry(at)
                         .or_default()
-                        .push((config, Self::new_menu(config, hooks, which)));
+                        .push((config, self.new_menu(config, hooks, which)));
                 }
             }
         }
@@ -268,7 +242,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         }
         let survey = self.survey;
         for config in survey.configs.iter().filter(|config| config.place == Place::Volume) {
-            let text = Self::new_menu(config, hooks, which);
+            let text = self.new_menu(config, hooks, which);
             self.steps.push(menu_step(config, "on the volume", &text));
             let old = survey.tree().file(&config.path).ok_or_else(too_large)?;
             let at = tail.take(len_of(text.as_bytes()))?;
@@ -337,6 +311,37 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let undo = Undo { base_size: self.survey.size, stamped_size, stamped_digest, ranges: old };
         undo.pack().ok_or_else(too_large)
     }
+}
+
+/// The hierarchies, opened at the first directory that has room for the folder in each of them.
+fn hierarchies<'a, I: ReadAt>(
+    image: &'a I,
+    survey: &'a Survey,
+) -> Result<(Vec<Edited<'a, I>>, &'a str)> {
+    for parent in folder::candidates(survey.tree()) {
+        if survey.tree().get(Folder::below(parent).path()).is_some() {
+            return Err(Error::unsupported(
+                "the volume",
+                "no folder of the name `remaster`",
+                format!("one below {parent}"),
+            ));
+        }
+        let there = survey.trees.iter().all(|tree| tree.get(parent).is_some());
+        let pairs = survey.trees.iter().zip(survey.volume.hierarchies());
+        let opened: Vec<Edited<'a, I>> = pairs
+            .filter(|_| there)
+            .map(|(tree, (_, descriptor))| Edited::open(image, tree, descriptor, parent))
+            .collect::<Result<_>>()?;
+        let fits = opened.iter().map(Edited::fits).collect::<Result<Vec<bool>>>()?;
+        if there && fits.iter().all(|fits| *fits) {
+            return Ok((opened, parent));
+        }
+    }
+    Err(Error::NoRoom {
+        what: "every directory of the volume, for one more".into(),
+        needed: 256,
+        free: 0,
+    })
 }
 
 fn new_file(path: &str) -> Result<NewFile> {

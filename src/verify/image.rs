@@ -5,7 +5,7 @@ use crate::edit::{Edits, Way};
 use crate::error::{Error, Result};
 use crate::format::boot_config::volume_path;
 use crate::image::ReadAt;
-use crate::plan::{FOLDER_PATH, PAYLOAD};
+use crate::plan::folder::Folder;
 use crate::stamped::Stamped;
 use crate::survey::Survey;
 use crate::survey::tree::Tree;
@@ -17,8 +17,10 @@ use crate::units::in_memory;
 /// [`Error::Differs`] if it is not: a fault of this program, and nothing must be written.
 pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Result<()> {
     let survey = Survey::of(image)?;
+    let folder =
+        Folder::find(survey.tree()).ok_or_else(|| differs("the folder", 0, "none", "one"))?;
     sizes(image.size(), &survey)?;
-    menus(base, &survey, edits.way)?;
+    menus(base, &survey, edits.way, &folder.payload())?;
     for (old, new) in base.trees.iter().zip(&survey.trees) {
         files(old, new, base, edits.way)?;
     }
@@ -26,7 +28,11 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
     if stamped.is_none_or(|stamped| stamped.root != edits.root) {
         return Err(differs("the payload", 0, "something else", "the edits"));
     }
-    if edits.way == Way::MergeInitrd { merged(image, base, &survey) } else { Ok(()) }
+    if edits.way == Way::MergeInitrd {
+        merged(image, base, &survey, &folder.payload())
+    } else {
+        Ok(())
+    }
 }
 
 fn differs(what: &str, at: u64, found: impl Into<String>, expected: impl Into<String>) -> Error {
@@ -56,7 +62,7 @@ fn sizes(size: u64, survey: &Survey) -> Result<()> {
     }
 }
 
-fn menus(base: &Survey, survey: &Survey, way: Way) -> Result<()> {
+fn menus(base: &Survey, survey: &Survey, way: Way, payload: &str) -> Result<()> {
     let counts = |survey: &Survey| -> Vec<(String, usize)> {
         survey.configs.iter().map(|config| (config.path.clone(), config.entries.len())).collect()
     };
@@ -74,9 +80,9 @@ fn menus(base: &Survey, survey: &Survey, way: Way) -> Result<()> {
         .flat_map(|config| config.entries.iter().map(move |entry| (config, entry)));
     for (config, entry) in entries.filter(|_| way == Way::ExtraInitrd) {
         let last = entry.initrds.last().map(|word| volume_path(&word.text));
-        if last.as_deref() != Some(PAYLOAD) {
+        if last.as_deref() != Some(payload) {
             let what = format!("the entry {:?} of {}", entry.title.join(" > "), config.path);
-            return Err(differs(&what, 0, last.unwrap_or_default(), PAYLOAD));
+            return Err(differs(&what, 0, last.unwrap_or_default(), payload));
         }
     }
     Ok(())
@@ -106,12 +112,16 @@ fn files(old: &Tree, new: &Tree, base: &Survey, way: Way) -> Result<()> {
             ));
         }
     }
-    let added = new.nodes.keys().filter(|path| !path.starts_with(FOLDER_PATH)).count();
-    if added != old.nodes.len() {
+    // In Joliet and elsewhere alike: our folder, and nothing else, is new.
+    let ours = Folder::find(new).map_or(0, |folder| {
+        new.nodes.keys().filter(|path| path.starts_with(folder.path())).count()
+    });
+    let kept = new.nodes.len().saturating_sub(ours);
+    if kept != old.nodes.len() {
         return Err(differs(
             "the directory tree",
             0,
-            format!("{added} files"),
+            format!("{kept} files"),
             old.nodes.len().to_string(),
         ));
     }
@@ -123,12 +133,17 @@ fn initrd_paths(survey: &Survey) -> impl Iterator<Item = &String> {
 }
 
 /// Every initrd ends with the payload.
-fn merged<B: ReadAt>(image: &Composed<B>, base: &Survey, survey: &Survey) -> Result<()> {
+fn merged<B: ReadAt>(
+    image: &Composed<B>,
+    base: &Survey,
+    survey: &Survey,
+    payload: &str,
+) -> Result<()> {
     let bytes = |path: &str| {
         let extent = survey.tree().file(path).and_then(|node| node.extents.first().copied());
         extent.ok_or_else(|| differs(path, 0, "nothing", "one extent"))
     };
-    let payload = image.read_range(PAYLOAD, bytes(PAYLOAD)?, u64::from(u32::MAX))?;
+    let payload = image.read_range(payload, bytes(payload)?, u64::from(u32::MAX))?;
     for path in initrd_paths(base) {
         let at = bytes(path)?;
         let tail = at.end().saturating_sub(u64::try_from(payload.len()).unwrap_or_default());

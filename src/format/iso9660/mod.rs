@@ -24,8 +24,10 @@ impl Hierarchy {
         }
     }
 
-    /// A plain lower-case ASCII name as the identifier of a file in this hierarchy, version 1 (§7.5).
-    pub fn file_identifier(self, name: &str) -> Vec<u8> {
-        self.directory_identifier(&format!("{name};1"))
+    /// A plain lower-case ASCII name as the identifier of a file in this hierarchy, with version 1 or
+    /// without (§7.5).
+    pub fn file_identifier(self, name: &str, versioned: bool) -> Vec<u8> {
+        let version = if versioned { ";1" } else { "" };
+        self.directory_identifier(&format!("{name}{version}"))
     }
 }

@@ -75,25 +75,30 @@ pub fn pack(records: &[PathTableRecord], order: PathTableType) -> Option<Vec<u8>
     Some(table)
 }
 
-/// Puts a directory below the root where it belongs (§6.9.1) and renumbers the parents behind it.
+/// Puts a directory below the one at block `parent`, in order (§6.9.1), and renumbers the parents
+/// behind it.
 ///
-/// None if there is no root, or no number left for the new directory.
-pub fn insert_below_root(
+/// None if no directory is at that block, or no number is left for the new one.
+pub fn insert(
     records: &mut Vec<PathTableRecord>,
+    parent: u32,
     identifier: &[u8],
     location: u32,
 ) -> Option<()> {
-    let sibling =
-        |record: &&PathTableRecord| record.parent == 1 && record.identifier.as_slice() < identifier;
-    let before = records.iter().skip(1).filter(sibling).count();
-    let at = before.checked_add(1)?;
-    let number = u16::try_from(at.checked_add(1)?).ok()?;
-    u16::try_from(records.len().checked_add(1)?).ok()?;
+    let number_of = |index: usize| u16::try_from(index.checked_add(1)?).ok();
+    let parent = number_of(records.iter().position(|record| record.location == parent)?)?;
+    let before = |record: &PathTableRecord| {
+        (record.parent, record.identifier.as_slice()) < (parent, identifier)
+    };
+    let siblings = records.iter().skip(1).take_while(|record| before(record)).count();
+    let at = siblings.checked_add(1)?;
+    let number = number_of(at)?;
+    number_of(records.len())?;
     for record in records.iter_mut().filter(|record| record.parent >= number) {
         record.parent = record.parent.checked_add(1)?;
     }
-    let new = PathTableRecord { location, parent: 1, identifier: identifier.to_vec() };
-    (at <= records.len()).then(|| records.insert(at, new))
+    records.insert(at, PathTableRecord { location, parent, identifier: identifier.to_vec() });
+    Some(())
 }
 
 #[cfg(test)]
@@ -126,11 +131,20 @@ mod tests {
     #[test]
     fn parents_behind_a_new_directory_are_renumbered() {
         let mut records = tree();
-        insert_below_root(&mut records, b"REMASTER", 99).unwrap();
+        insert(&mut records, 20, b"REMASTER", 99).unwrap();
         assert_eq!(records[3], record(99, 1, b"REMASTER"));
         assert_eq!(records[4], record(23, 1, b"VERSIONS"));
         assert_eq!(records[5], record(24, 2, b"GRUB"));
         assert_eq!(records[6], record(25, 5, b"A"));
+    }
+
+    #[test]
+    fn a_directory_can_stand_below_another_than_the_root() {
+        let mut records = tree();
+        insert(&mut records, 22, b"REMASTER", 99).unwrap();
+        assert_eq!(records[5], record(99, 3, b"REMASTER"));
+        assert_eq!(records[6], record(25, 4, b"A"));
+        assert_eq!(insert(&mut records, 77, b"REMASTER", 99), None);
     }
 
     #[test]

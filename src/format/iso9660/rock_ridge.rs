@@ -75,34 +75,6 @@ impl Style {
     }
 }
 
-/// A pointer to more entries, elsewhere (CE, SUSP 1.12 §5.1).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Continuation {
-    /// The logical block (BP 5-12).
-    pub block: u32,
-    /// First byte in the block (BP 13-20).
-    pub offset: u32,
-    /// Bytes (BP 21-28).
-    pub length: u32,
-}
-
-/// Where the CE entry of a System Use field points to; none without one.
-pub fn continuation(system_use: &[u8], skipped: u8) -> Option<Continuation> {
-    let entries = entries(system_use, skipped);
-    let (_, entry) = entries.iter().find(|(signature, _)| signature == b"CE")?;
-    let number =
-        |at: usize| Both32::read_from_bytes(entry.get(at..at.checked_add(8)?)?).ok()?.get();
-    Some(Continuation { block: number(4)?, offset: number(12)?, length: number(20)? })
-}
-
-/// Points the CE entry of a System Use field somewhere else.
-pub fn set_continuation(system_use: &mut [u8], skipped: u8, to: Continuation) {
-    let Some(at) = position(system_use, skipped, *b"CE") else { return };
-    for (offset, number) in [(4_usize, to.block), (12, to.offset), (20, to.length)] {
-        put(system_use, at.saturating_add(offset), number);
-    }
-}
-
 /// One directory more below the one that this record is of: counts it in the links of PX.
 pub fn count_a_link(system_use: &mut [u8], skipped: u8) {
     let Some(at) = position(system_use, skipped, *b"PX").map(|at| at.saturating_add(12)) else {
@@ -149,17 +121,6 @@ mod tests {
         let names: Vec<[u8; 2]> = entries(&field, 0).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, [*b"PX", *b"TF", *b"NM"]);
         assert_eq!(field.len(), 44 + 12 + 13);
-    }
-
-    #[test]
-    fn a_continuation_can_be_pointed_elsewhere() {
-        let mut field = vec![b'C', b'E', 28, 1];
-        for number in [30, 0, 100] {
-            field.extend(Both32::new(number).as_bytes());
-        }
-        let to = Continuation { block: 99, offset: 4, length: 100 };
-        set_continuation(&mut field, 0, to);
-        assert_eq!(continuation(&field, 0), Some(to));
     }
 
     #[test]
