@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Boots an image in QEMU and runs commands in it over ssh; as a program: one boot, one command.
 
-boot.py IMAGE [--firmware bios|uefi] [--medium cd|usb] [--key PRIVATE_KEY] [--user root] [--command CMD] [--entry ENTRY]
+boot.py IMAGE [--firmware bios|uefi] [--medium cd|usb|fat] [--key PRIVATE_KEY] [--user root] [--command CMD] [--entry ENTRY]
 """
 import argparse
 import contextlib
@@ -53,6 +53,14 @@ class Machine:
             shutil.copy(f"{OVMF}/OVMF_VARS_4M.fd", f"{self.control}/vars.fd")
             args += ["-machine", "q35", "-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
                      "-drive", f"if=pflash,format=raw,file={self.control}/vars.fd"]
+        if medium == "fat":
+            # firmware that shows GRUB the FAT as a disk of its own; GRUB then reads the menu in there, and finds the image
+            fat, (at, length) = f"{self.control}/efi.img", find_file(image, "/boot/efi.img")
+            with open(image, "rb") as whole, open(fat, "wb") as part:
+                whole.seek(at)
+                part.write(whole.read(length))
+            return args + ["-cdrom", image, "-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={fat}",
+                           "-device", "usb-storage,drive=stick,removable=on,bootindex=0"]
         if medium == "cd":
             return args + ["-cdrom", image, "-boot", "d"]
         return args + ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={image}",
@@ -110,7 +118,8 @@ def preselect(image, option, nth):
 
     Pressing keys in a menu that counts down, under an emulator of unknown speed, is guesswork; this is not. The entry
     is the first whose kernel arguments have the word `option` (any entry if None) and the nth different init=.
-    In isolinux.cfg a line that names a background picture gives way: the file keeps its size.
+    What gives way for it, as files on the ISO keep their size: the name of a background picture that no base has,
+    and comments.
     """
     patch_isolinux(image, option, nth)
     patch_grub(image, option, nth)
@@ -160,27 +169,39 @@ def isolinux_entries(text):
             yield label, words
 
 
-def patch_isolinux(image, option, nth):
-    at, length = find_file(image, "/isolinux/isolinux.cfg")
+def patch_file(image, path, change):
+    """Changes a file of the ISO in place, size and all."""
+    at, length = find_file(image, path)
     with open(image, "r+b") as f:
         f.seek(at)
-        text = f.read(length)
-        label = first_match(isolinux_entries(text.decode()), option, nth)
-        old = re.search(rb"MENU BACKGROUND [^\n]*\n\nDEFAULT boot\n", text)[0]
-        new = f"DEFAULT {label}\n".encode()
+        new = change(f.read(length).decode()).encode()
+        if len(new) > length:
+            raise ValueError(f"{path} has no room for another default")
         f.seek(at)
-        f.write(text.replace(old, new + b"\n" * (len(old) - len(new)), 1))
+        f.write(new + b"\n" * (length - len(new)))
+
+
+def patch_isolinux(image, option, nth):
+    def change(text):
+        label = first_match(isolinux_entries(text), option, nth)
+        return re.sub(r"MENU BACKGROUND [^\n]*\n\nDEFAULT boot\n", f"DEFAULT {label}\n", text, count=1)
+    patch_file(image, "/isolinux/isolinux.cfg", change)
 
 
 def patch_grub(image, option, nth):
+    """Both copies: it depends on the firmware and the medium which one GRUB reads."""
+    def change(text):
+        title = first_match(grub_entries(text), option, nth)
+        text = re.sub(r"^\s*#.*\n", "", text, flags=re.M)
+        return text.replace("set timeout=", f"set default='{title}'\nset timeout=", 1)
     at, _ = find_file(image, "/boot/efi.img")
     fat = f"{image}@@{at}"
     listing = subprocess.run(["mdir", "-/", "-b", "-i", fat], capture_output=True, text=True, check=True).stdout
     path = next(line for line in listing.splitlines() if line.lower().endswith("/grub.cfg"))
+    patch_file(image, path.removeprefix("::"), change)
     text = subprocess.run(["mtype", "-i", fat, path], capture_output=True, text=True, check=True).stdout
-    title = first_match(grub_entries(text), option, nth)
     with tempfile.NamedTemporaryFile("w") as t:
-        t.write(text.replace("set timeout=", f"set default='{title}'\nset timeout=", 1))
+        t.write(change(text))
         t.flush()
         subprocess.run(["mcopy", "-D", "o", "-i", fat, t.name, path], check=True, stdin=subprocess.DEVNULL)
 
@@ -189,7 +210,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("image")
     p.add_argument("--firmware", choices=("bios", "uefi"), default="bios")
-    p.add_argument("--medium", choices=("cd", "usb"), default="cd")
+    p.add_argument("--medium", choices=("cd", "usb", "fat"), default="cd")
     p.add_argument("--key")
     p.add_argument("--user", default="root")
     p.add_argument("--command", default="id; cat /proc/cmdline")
