@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-OS, USAGE, MALFORMED, TARGET = 1, 2, 4, 5
+OS, USAGE, MALFORMED, INTERRUPTED = 1, 2, 4, 130
 BLOCK = 2048
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ someone@somewhere\n"
 
@@ -111,11 +111,11 @@ def not_an_image(s):
     s.stamp("raw disk image", MALFORMED, disk)
     folder = s.path("folder.iso")
     os.mkdir(folder)
-    s.stamp("directory", (OS, MALFORMED), folder, say=["folder.iso"])
+    s.stamp("directory", USAGE, folder, say=["folder.iso"])
     fifo = s.path("fifo.iso")
     os.mkfifo(fifo)
-    s.stamp("FIFO", (OS, MALFORMED), fifo, seconds=15)
-    s.stamp("/dev/null", (OS, MALFORMED), "/dev/null")
+    s.stamp("FIFO", USAGE, fifo, seconds=15)
+    s.stamp("/dev/null", USAGE, "/dev/null")
     tree = s.path("debian")
     os.makedirs(f"{tree}/isolinux")
     os.makedirs(f"{tree}/install.amd")
@@ -198,7 +198,6 @@ def broken_images(s):
     change("GPT: header CRC", gpt + 16, b"\0\1\2\3")
     change("GPT: entries CRC", where["GPT entries"] + 40, b"\x55" * 8)
     change("GPT: 4 billion entries", gpt + 80, b"\xff\xff\xff\xff")
-    change("GPT: backup header gone", size - 512, bytes(512))
     change("isolinux.cfg: noise", where["/isolinux/isolinux.cfg"], random.Random(2).randbytes(2000))
     initrd = next(v for k, v in where.items() if k.endswith("/initrd"))
     change("initrd: no archive", initrd, b"nonsense" * 4)
@@ -206,7 +205,7 @@ def broken_images(s):
 
     # anywhere in what is read: refused or done, but never worse
     rng, bad, codes = random.Random(3), [], {}
-    spots = [(p, 200), (j, 200), (gpt, 92), (where["GPT entries"], 256), (446, 66), (fat, 9000), (where["boot catalog"], 128),
+    spots = [(p, 200), (j, 200), (gpt, 92), (size - 512, 92), (where["GPT entries"], 256), (446, 66), (fat, 9000), (where["boot catalog"], 128),
              (where["primary root directory"], 2048), (where["Joliet root directory"], 2048), (where["primary path table"], 200),
              (where["/isolinux/isolinux.cfg"], 2000), (initrd, 300), (initrd, 100_000)]
     for n in range(104):
@@ -293,7 +292,7 @@ def targets(s):
         os.link(f"{folder}/base.iso", f"{folder}/hard.iso")
         before = sorted(os.listdir(folder))
         code, _, err = s.call(*(a.replace("@", folder) for a in args))
-        problems = s.complaints(code, TARGET, err)
+        problems = s.complaints(code, USAGE, err)
         if sorted(os.listdir(folder)) != before or not os.path.islink(f"{folder}/symlink.iso"):
             problems.append(f"folder changed: {os.listdir(folder)}")
         if os.stat(f"{folder}/base.iso").st_ino != os.stat(f"{folder}/hard.iso").st_ino or s.digest(f"{folder}/base.iso") != s.sums[s.base]:
@@ -310,17 +309,17 @@ def targets(s):
     with open(there, "w") as f:
         f.write("precious")
     code, _, err = s.call(s.base, "--key", s.key, "-o", there)
-    s.verdict("existing output without --force", s.complaints(code, TARGET, err, ["--force"]) + ["changed"] * (open(there).read() != "precious") + ["left"] * (os.listdir(folder) != ["there.iso"]))
+    s.verdict("existing output without --force", s.complaints(code, USAGE, err, ["--force"]) + ["changed"] * (open(there).read() != "precious") + ["left"] * (os.listdir(folder) != ["there.iso"]))
     os.symlink("/nowhere/at-all", f"{folder}/dangling.iso")
     code, _, err = s.call(s.base, "--key", s.key, "-o", f"{folder}/dangling.iso")
-    s.verdict("existing dangling symlink without --force", s.complaints(code, (OS, TARGET), err) + ["gone"] * (not os.path.islink(f"{folder}/dangling.iso")))
+    s.verdict("existing dangling symlink without --force", s.complaints(code, (OS, USAGE), err) + ["gone"] * (not os.path.islink(f"{folder}/dangling.iso")))
     s.verdict("a failed --force keeps the old output", kept(s, there))
-    s.refused("output is a directory", (OS, TARGET), s.base, "--key", s.key, "-o", folder)
-    s.refused("output's folder does not exist", (OS, TARGET), s.base, "--key", s.key, "-o", f"{folder}/no/out.iso")
-    s.refused("output below a file", (OS, TARGET), s.base, "--key", s.key, "-o", f"{there}/out.iso")
-    s.refused("output is /dev/full", (OS, TARGET), s.base, "--key", s.key, "-o", "/dev/full", "--force")
+    s.refused("output is a directory", (OS, USAGE), s.base, "--key", s.key, "-o", folder)
+    s.refused("output's folder does not exist", (OS, USAGE), s.base, "--key", s.key, "-o", f"{folder}/no/out.iso")
+    s.refused("output below a file", (OS, USAGE), s.base, "--key", s.key, "-o", f"{there}/out.iso")
+    s.refused("output is /dev/full", (OS, USAGE), s.base, "--key", s.key, "-o", "/dev/full", "--force")
     os.mkfifo(f"{folder}/fifo")
-    s.refused("output is a FIFO", (OS, TARGET), s.base, "--key", s.key, "-o", f"{folder}/fifo", seconds=15)
+    s.refused("output is a FIFO", (OS, USAGE), s.base, "--key", s.key, "-o", f"{folder}/fifo", seconds=15)
     with open("/dev/full", "wb") as full:
         code, _, err = s.call(s.base, "--key", s.key, "-o", "-", stdout=full)
     s.verdict("`-o -` into a full device", s.complaints(code, OS, err))
@@ -331,7 +330,7 @@ def targets(s):
     s.verdict("`-o -` into a pipe that nobody reads", ["panic"] * ("panicked" in err) + ([] if code in (OS, -signal.SIGPIPE, 141) else [f"exit code {code} {err}"]))
     done = subprocess.run(["script", "-qec", f"{s.remaster} {s.base} --key {s.key} -o -", "/dev/null"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
     said = done.stdout.decode("utf-8", "replace").replace("\r", "")
-    s.verdict("`-o -` with a terminal", s.complaints(done.returncode, (USAGE, TARGET), said, ["terminal"]))
+    s.verdict("`-o -` with a terminal", s.complaints(done.returncode, USAGE, said, ["terminal"]))
     s.refused("no output named", USAGE, s.base, "--key", s.key)
     s.refused("unknown flag", USAGE, s.base, "--key", s.key, "-o", "OUT", "--frobnicate")
     full_filesystem(s)
@@ -401,7 +400,7 @@ def interrupted(s, number, name):
             problems = ["panic"] * ("panicked" in err) + ["an output"] * ("out.iso" in left)
             if number != signal.SIGKILL:
                 problems += [f"left behind: {left}"] * bool(left)
-                problems += [] if code in (-number, 128 + number, OS) else [f"exit code {code}: {err}"]
+                problems += [] if code in (-number, INTERRUPTED) else [f"exit code {code}: {err}"]
             s.verdict(f"{name} in the midst of writing", problems)
             return
     s.verdict(f"{name} in the midst of writing", ["could not catch it writing in six attempts"])
