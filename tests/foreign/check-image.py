@@ -491,16 +491,19 @@ def check_archives(c, base, out, merged, sums):
             with open(sums["out"][path], "rb") as f:
                 f.seek(size)
                 tail = f.read()
-            found[path + " (what was added)"] = tail
+            found[path + " (what was added)"] = tail.lstrip(b"\0")
             at = len(tail) - len(tail.lstrip(b"\0"))
             c.check(f"{path}: what was added is at a multiple of 4", tail and (size + at) % 4 == 0, size + at)
     else:
+        named = {w for p, f in sums["out"].items() if MENU.match(p) for line in open(f, encoding="utf-8") if line.split()[:1] in (["initrd"], ["INITRD"])
+                 for w in re.split(r"[ ,\n]+", line)[1:] if OURS.match(w)}
         for path, file in sums["out"].items():
             if OURS.match(path):
                 with open(file, "rb") as f:
                     data = f.read()
-                if data[:6] == b"070701":
+                if path in named or data[:6] == b"070701":
                     found[path] = data
+        c.check("every archive that a menu names is there", named and named <= found.keys(), sorted(named - found.keys()))
         c.check("archives below /remaster", found, [p for p in sums["out"] if OURS.match(p)])
     c.check("one archive at least brings keys", any(b"authorized_keys" in d for d in found.values()))
     for path, data in found.items():

@@ -95,7 +95,7 @@ def damages(out):
         ("FAT: menu is the base's", lambda p: menu(p, fat), r"efi.img .*grub.cfg: only initrd lines differ"),
         ("isolinux.cfg: a kernel argument", lambda p: replace(p, place("/isolinux/isolinux.cfg"), b"loglevel=4", b"loglevel=7"), r"isolinux.cfg: only initrd lines differ"),
         ("grub.cfg: an initrd line", lambda p: replace(p, place("/EFI/BOOT/grub.cfg"), b"initrd /boot/initrd", b"initrd /boot/xnitrd"), r"grub.cfg: only initrd lines differ"),
-        ("archive", lambda p: patch(p, place(ours), b"0"), "cpio|archive"),
+        ("archive", lambda p: patch(p, place(ours), b"1"), "cpio -it"),
         ("archive trailer", lambda p: replace(p, place(ours), b"TRAILER!!!", b"TRAILER!!?", image.sizes[ours]), "cpio -it"),
         ("archive owner", lambda p: patch(p, place(ours) + 6 + 16, b"000003e8"), "belongs to|cpio -it"),
     ]

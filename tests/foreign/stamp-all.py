@@ -105,7 +105,8 @@ def main():
             keys.append(path + ".pub")
         for base in sys.argv[2:]:
             before = digest(base)
-            for flags in ([], ["--merge-initrd"]):
+            # size matters to what follows the last block, which both ways share: once is enough of a gigabyte
+            for flags in ([], ["--merge-initrd"])[:1 if os.path.getsize(base) > 1 << 30 else 2]:
                 one_way(remaster, base, folder, keys, flags)
             check(f"{os.path.basename(base)}: unchanged", digest(base) == before)
     print(f"{passed} passed, {failed} failed")
