@@ -201,8 +201,8 @@ def run(c, b, remaster, bases, keys, scratch, logs):
     machine = boot.Machine(image, b.firmware, b.medium, logs)
     failed = c.failed
     try:
-        waited = machine.wait_for_ssh(300)
-        if c.check(f"{name}: ssh after {waited} s", waited is not None, f"nothing after 300 s, logs in {logs}"):
+        waited = machine.wait_for_ssh(480)
+        if c.check(f"{name}: ssh after {waited} s", waited is not None, f"nothing after 480 s, logs in {logs}"):
             if b.stamped:
                 login = machine.ssh("root", keys["given"][0], FACTS, 240)
                 if c.check(f"{name}: root logs in by key", login.code == 0, f"{login.code} {login.err}"):
