@@ -36,6 +36,4 @@ pub mod verify;
 
 pub mod inspect;
 
-pub mod cli;
-
 pub use error::{Error, Result};

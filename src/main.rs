@@ -1,7 +1,9 @@
 //! The `remaster` program: reads the command line and ends with the status it gives.
 
+mod cli;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    remaster::cli::main()
+    cli::main()
 }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::cli::report;
-use crate::error::{Error, Result};
-use crate::image::ImageFile;
-use crate::inspect::{Injected, JSON_SCHEMA, Menu, Report};
-use crate::units::human;
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
+use remaster::inspect::{Injected, JSON_SCHEMA, Menu, Report};
+use remaster::units::human;
 
 /// Show what an image is, what it starts, and what was put into it
 #[derive(Debug, clap::Args)]

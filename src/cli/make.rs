@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::progress::Terminal;
 use crate::cli::report;
-use crate::compose::Composed;
-use crate::edit::{Edits, Way};
-use crate::error::{Error, Result};
-use crate::image::{ImageFile, ReadAt};
-use crate::keys::{self, Gathered};
-use crate::plan::{Plan, Step};
-use crate::sink::file::{Existing, How, Output};
-use crate::sink::stream;
-use crate::stamped::Base;
-use crate::units::human;
-use crate::verify;
+use remaster::compose::Composed;
+use remaster::edit::{Edits, Way};
+use remaster::error::{Error, Result};
+use remaster::image::{ImageFile, ReadAt};
+use remaster::keys::{self, Gathered};
+use remaster::plan::{Plan, Step};
+use remaster::sink::file::{Existing, How, Output};
+use remaster::sink::stream;
+use remaster::stamped::Base;
+use remaster::units::human;
+use remaster::verify;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

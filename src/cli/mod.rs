@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::error::Result;
+use remaster::error::Result;
 
 const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO";
 
@@ -39,7 +39,7 @@ enum Command {
 }
 
 /// Runs the program.
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,

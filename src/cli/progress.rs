@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::error::{Error, Result};
-use crate::progress::Progress;
+use remaster::error::{Error, Result};
+use remaster::progress::Progress;
 
 /// What is over sooner is not worth a bar.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use crate::error::Error;
+use remaster::error::Error;
 
 /// Says it and gives the exit status.
 pub(super) fn fault(fault: &Error) -> ExitCode {
