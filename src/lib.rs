@@ -36,4 +36,8 @@ pub mod verify;
 
 pub mod inspect;
 
+pub mod device;
+
+pub mod flash;
+
 pub use error::{Error, Result};

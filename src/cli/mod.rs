@@ -1,9 +1,14 @@
 //! The command line: what was typed becomes one call into the library, and its answer a status.
 
+mod devices;
+mod flash;
 mod inspect;
 mod make;
+mod meter;
 mod progress;
 mod report;
+mod stamp;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -11,7 +16,7 @@ use clap::Parser;
 
 use remaster::error::Result;
 
-const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO";
+const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write it to sticks";
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -23,7 +28,7 @@ Exit status:
   5    the target is refused
   130  interrupted";
 
-/// Put an ssh key into a stock NixOS installer ISO
+/// Put an ssh key into a stock NixOS installer ISO, and write it to sticks
 #[derive(Debug, Parser)]
 #[command(version, about = ABOUT, after_help = EXIT_STATUS, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
@@ -35,6 +40,9 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Flash(Box<flash::Args>),
+    Devices(devices::Args),
+    Verify(verify::Args),
     Inspect(inspect::Args),
 }
 
@@ -49,6 +57,9 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
+        Some(Command::Flash(args)) => flash::run(args),
+        Some(Command::Devices(args)) => devices::run(args),
+        Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
         None => make::run(&cli.make),
     }

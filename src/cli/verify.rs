@@ -1,0 +1,50 @@
+//! `remaster verify`: compare a medium or file with an image.
+
+use std::path::PathBuf;
+
+use remaster::device::System;
+use remaster::error::{Error, Result};
+use remaster::flash::{self, Medium, Readable, Source};
+use remaster::image::ReadAt;
+
+use super::flash::tell_differences;
+use super::meter::{Meter, Style};
+
+/// Compare a stick or file, read past the cache, with the image that was written to it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Disk or file to read
+    pub(crate) medium: PathBuf,
+    /// Image it should hold
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Print events as JSON, one per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Compares with the image of `--against`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let Some(against) = &args.against else {
+        return Err(Error::Usage {
+            what: "nothing to compare with".to_owned(),
+            hint: "give the image with `--against IMAGE`",
+        });
+    };
+    match Source::open(against)? {
+        Source::Plain(image) => against_image(args, &image),
+        Source::Stream(_) => Err(Error::Usage {
+            what: format!("{} is compressed", against.display()),
+            hint: "unpack it first",
+        }),
+    }
+}
+
+/// Compares the medium with any image that can be read.
+pub(crate) fn against_image(args: &Args, image: &dyn ReadAt) -> Result<()> {
+    let medium = Readable::open(&args.medium, &System::default())?;
+    let meter = Meter::new(medium.name(), Style::choose(args.json));
+    let report = flash::verify(&medium, image, &meter)?;
+    tell_differences(&medium.name(), &report, args.json)?;
+    report.error(&medium.name()).map_or(Ok(()), Err)
+}

@@ -1,0 +1,17 @@
+//! Block devices: what the system says of them, and which are safe to overwrite.
+//!
+//! [`System`] gathers facts ([`Disk`]), [`Candidate::judge`] decides on facts alone, and only
+//! [`Candidate::open`] makes a [`Target`], after comparing the facts again with the open device.
+
+mod contents;
+mod disk;
+mod policy;
+mod sys;
+mod system;
+mod target;
+mod users;
+
+pub use disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
+pub use policy::{Candidate, Demands, ExpectedSize, ImagePlace, Refusal};
+pub use system::System;
+pub use target::{Target, WriteMode, unmount};

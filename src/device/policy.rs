@@ -1,0 +1,370 @@
+//! Decides, on facts alone, whether a disk may be overwritten.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::disk::{DeviceNumber, Disk, Use};
+use crate::error::{Error, Result};
+use crate::units::human;
+
+/// File systems without which the running system breaks; the image may never go over these.
+const SYSTEM_MOUNTS: [&str; 9] =
+    ["/", "/boot", "/boot/efi", "/efi", "/etc", "/home", "/nix", "/usr", "/var"];
+
+/// What the user asks of the target.
+#[derive(Clone, Debug, Default)]
+pub struct Demands {
+    /// Bytes the image needs, where they are known.
+    pub image_size: Option<u64>,
+    /// Where the image is read from.
+    pub image: Vec<ImagePlace>,
+    /// Whether disks that nobody carries around are allowed.
+    pub allow_fixed: bool,
+    /// The serial number the disk must have.
+    pub serial: Option<String>,
+    /// The size the disk must have.
+    pub size: Option<ExpectedSize>,
+}
+
+/// Where the bytes of an image lie.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ImagePlace {
+    /// The path the user gave.
+    pub path: PathBuf,
+    /// Device and inode of a file.
+    pub id: Option<(u64, u64)>,
+    /// The block device below, if there is one.
+    pub device: Option<DeviceNumber>,
+}
+
+/// A size as people write it, met by every size that rounds to it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ExpectedSize {
+    text: String,
+    low: u64,
+    high: u64,
+}
+
+impl ExpectedSize {
+    /// Reads `15728640`, `16GB`, `14.9GiB`. A plain number is exact; the others mean what
+    /// rounds to them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let trimmed = text.trim();
+        let digits = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let (number, unit) = trimmed.split_at(digits.unwrap_or(trimmed.len()));
+        let unit = unit_size(unit.trim())?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+        let count: u64 = format!("{whole}{fraction}").parse().ok()?;
+        let step = u128::from(unit).checked_div(u128::from(scale))?;
+        let middle = u128::from(count).checked_mul(u128::from(unit))?.checked_div(scale.into())?;
+        let half = if unit == 1 { 0 } else { step.checked_div(2)? };
+        Some(Self {
+            text: trimmed.to_owned(),
+            low: u64::try_from(middle.saturating_sub(half)).ok()?,
+            high: u64::try_from(middle.saturating_add(half)).ok()?,
+        })
+    }
+
+    fn is_met_by(&self, size: u64) -> bool {
+        (self.low..=self.high).contains(&size)
+    }
+}
+
+fn unit_size(unit: &str) -> Option<u64> {
+    let unit = unit.to_ascii_lowercase();
+    let (letter, rest) = match unit.chars().next() {
+        None => return Some(1),
+        Some('b') if unit.len() == 1 => return Some(1),
+        Some(letter) => (letter, unit.get(1..)?),
+    };
+    let power = match letter {
+        'k' => 1,
+        'm' => 2,
+        'g' => 3,
+        't' => 4,
+        _ => return None,
+    };
+    match rest {
+        "" | "ib" => 1024_u64.checked_pow(power),
+        "b" => 1000_u64.checked_pow(power),
+        _ => None,
+    }
+}
+
+/// Why a disk is not overwritten.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "refusal")]
+pub enum Refusal {
+    /// A file, folder or character device.
+    NotABlockDevice,
+    /// A part of a disk.
+    Partition {
+        /// The whole disk.
+        of: String,
+    },
+    /// It was there a moment ago.
+    Gone,
+    /// A reader without a card, or a stick that was ejected.
+    NoMedium,
+    /// It refuses writes.
+    ReadOnly,
+    /// The image does not fit.
+    TooSmall {
+        /// Bytes of the disk.
+        has: u64,
+        /// Bytes of the image.
+        needs: u64,
+    },
+    /// The running system is on it.
+    System {
+        /// A mount point that cannot be missed.
+        at: PathBuf,
+    },
+    /// The image is on it.
+    HoldsImage {
+        /// The image.
+        path: PathBuf,
+    },
+    /// Swap is on it.
+    Swap {
+        /// The swap area.
+        device: String,
+    },
+    /// Another device is built on it.
+    Held {
+        /// The part that is held.
+        device: String,
+        /// By what.
+        by: String,
+    },
+    /// A loop device over something that is not just a file.
+    Backing {
+        /// What it stands for.
+        path: PathBuf,
+        /// Who else uses that.
+        by: String,
+    },
+    /// A file system on it is mounted.
+    Mounted {
+        /// The device.
+        device: String,
+        /// Where.
+        at: PathBuf,
+        /// Whether it may be unmounted to go on.
+        may_unmount: bool,
+    },
+    /// It has another serial number than the user expects.
+    SerialDiffers {
+        /// What the user expects.
+        expected: String,
+        /// What it has.
+        found: Option<String>,
+    },
+    /// It has another size than the user expects.
+    SizeDiffers {
+        /// What the user expects.
+        expected: String,
+        /// What it has.
+        found: u64,
+    },
+    /// Nobody carries such a disk around.
+    Fixed {
+        /// How it is attached.
+        transport: String,
+    },
+    /// Another disk has come to this name since it was chosen.
+    Replaced {
+        /// What differs.
+        what: String,
+    },
+    /// A program has it open for itself.
+    Busy,
+}
+
+impl Refusal {
+    /// The error that says so of the disk `target`.
+    pub fn error(&self, target: &str) -> Error {
+        Error::Unsafe { target: target.to_owned(), reason: self.reason(), hint: self.hint() }
+    }
+
+    /// What is wrong with the disk.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::NotABlockDevice => "not a block device".to_owned(),
+            Self::Partition { of } => format!("a partition of {of}, not a whole disk"),
+            Self::Gone => "the disk has gone".to_owned(),
+            Self::NoMedium => "no medium in it".to_owned(),
+            Self::ReadOnly => "read-only".to_owned(),
+            Self::TooSmall { has, needs } => format!(
+                "too small: it has {has} bytes ({}), the image needs {needs} ({})",
+                human(*has),
+                human(*needs)
+            ),
+            Self::System { at } => {
+                format!("the running system needs it: it holds {}", at.display())
+            }
+            Self::HoldsImage { path } => format!("the image {} is on it", path.display()),
+            Self::Swap { device } => format!("swap on {device} is in use"),
+            Self::Held { device, by } => format!("{device} is in use by {by}"),
+            Self::Backing { path, by } => {
+                format!("a loop device over {}, which {by}", path.display())
+            }
+            Self::Mounted { device, at, .. } => format!("{device} is mounted at {}", at.display()),
+            Self::SerialDiffers { expected, found } => format!(
+                "serial number: found {}, expected {expected}",
+                found.as_deref().unwrap_or("none")
+            ),
+            Self::SizeDiffers { expected, found } => {
+                format!("size: found {found} bytes ({}), expected {expected}", human(*found))
+            }
+            Self::Fixed { transport } => {
+                format!("a fixed disk ({transport}), neither removable nor USB")
+            }
+            Self::Replaced { what } => format!("not the disk that was confirmed: {what}"),
+            Self::Busy => "in use by another program or by the kernel".to_owned(),
+        }
+    }
+
+    /// What to do instead.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotABlockDevice => {
+                "give a disk that `remaster devices` lists, or `--file` to write to a file"
+                    .to_owned()
+            }
+            Self::Partition { of } => format!("give the whole disk: {of}"),
+            Self::Gone | Self::NoMedium => {
+                "plug it in again and look with `remaster devices`".to_owned()
+            }
+            Self::ReadOnly => "move the write-protect switch of the stick or card".to_owned(),
+            Self::TooSmall { .. } => "take a larger stick".to_owned(),
+            Self::System { .. } => "take another disk; this one is never overwritten".to_owned(),
+            Self::HoldsImage { .. } => "copy the image to another disk first".to_owned(),
+            Self::Swap { device } => {
+                format!("stop using it with `swapoff {device}`, or take another disk")
+            }
+            Self::Held { .. } => "close that volume first, or take another disk".to_owned(),
+            Self::Backing { path, .. } => format!("free {} first", path.display()),
+            Self::Mounted { may_unmount: true, .. } => {
+                "unmount it, or let this program do it with `--unmount`".to_owned()
+            }
+            Self::Mounted { at, .. } => format!("unmount it with `umount {}`", at.display()),
+            Self::SerialDiffers { .. } | Self::SizeDiffers { .. } => {
+                "look with `remaster devices` which disk is meant".to_owned()
+            }
+            Self::Fixed { .. } => {
+                "if it is meant, give `--allow-fixed` with `--expect-serial` or `--expect-size`"
+                    .to_owned()
+            }
+            Self::Replaced { .. } => "look with `remaster devices` and start again".to_owned(),
+            Self::Busy => "find the program with `fuser` or `lsof` and close it".to_owned(),
+        }
+    }
+}
+
+/// All reasons against overwriting `disk`, the most telling first.
+pub(super) fn refusals(disk: &Disk, demands: &Demands) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    if disk.size == 0 {
+        found.push(Refusal::NoMedium);
+    }
+    found.extend(against_uses(disk, demands));
+    found.extend(against_identity(disk, demands));
+    if disk.read_only {
+        found.push(Refusal::ReadOnly);
+    }
+    let needs = demands.image_size.filter(|needs| *needs > disk.size && disk.size > 0);
+    found.extend(needs.map(|needs| Refusal::TooSmall { has: disk.size, needs }));
+    found
+}
+
+fn against_uses(disk: &Disk, demands: &Demands) -> Vec<Refusal> {
+    let system = disk.uses.iter().filter_map(|user| match user {
+        Use::Mounted { at, .. } if is_system(at) => Some(Refusal::System { at: at.clone() }),
+        _ => None,
+    });
+    let image = demands.image.iter().filter(|image| holds(disk, image));
+    let image = image.map(|image| Refusal::HoldsImage { path: image.path.clone() });
+    let mut found: Vec<Refusal> = system.chain(image).collect();
+    found.extend(disk.uses.iter().filter_map(|user| against_use(user, disk)));
+    found.extend(against_backing(disk));
+    found
+}
+
+fn is_system(at: &Path) -> bool {
+    SYSTEM_MOUNTS.iter().any(|mount| at == Path::new(mount)) || at.starts_with("/nix")
+}
+
+fn holds(disk: &Disk, image: &ImagePlace) -> bool {
+    let same_file = disk.backing.as_ref().is_some_and(|b| b.id.is_some() && b.id == image.id);
+    same_file || image.device.is_some_and(|device| disk.family.contains(&device))
+}
+
+fn against_use(user: &Use, disk: &Disk) -> Option<Refusal> {
+    Some(match user {
+        Use::Mounted { at, .. } if is_system(at) => return None,
+        Use::Mounted { device, at } => Refusal::Mounted {
+            device: device.clone(),
+            at: at.clone(),
+            may_unmount: disk.is_portable(),
+        },
+        Use::Swap { device } => Refusal::Swap { device: device.clone() },
+        Use::Held { device, by } => Refusal::Held { device: device.clone(), by: by.clone() },
+    })
+}
+
+fn against_backing(disk: &Disk) -> Option<Refusal> {
+    let backing = disk.backing.as_ref()?;
+    let path = backing.path.clone();
+    if backing.is_device {
+        return Some(Refusal::Backing { path, by: "is a disk itself".to_owned() });
+    }
+    let other = backing.also_used_by.as_ref()?;
+    Some(Refusal::Backing { path, by: format!("{other} also uses") })
+}
+
+fn against_identity(disk: &Disk, demands: &Demands) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    if let Some(expected) = demands.serial.as_ref().filter(|s| disk.serial.as_ref() != Some(s)) {
+        let (expected, found_serial) = (expected.clone(), disk.serial.clone());
+        found.push(Refusal::SerialDiffers { expected, found: found_serial });
+    }
+    if let Some(expected) = demands.size.as_ref().filter(|size| !size.is_met_by(disk.size)) {
+        found.push(Refusal::SizeDiffers { expected: expected.text.clone(), found: disk.size });
+    }
+    let is_named = demands.serial.is_some() || demands.size.is_some();
+    let is_allowed = disk.is_portable() || (demands.allow_fixed && is_named);
+    if !is_allowed {
+        found.push(Refusal::Fixed { transport: disk.transport.to_string() });
+    }
+    found
+}
+
+/// A disk that has passed every check that facts allow. Nothing is open yet.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    disk: Disk,
+    demands: Demands,
+}
+
+impl Candidate {
+    /// Takes the disk if nothing speaks against it.
+    ///
+    /// # Errors
+    /// Everything that does.
+    pub fn judge(disk: Disk, demands: Demands) -> Result<Self, Vec<Refusal>> {
+        let against = refusals(&disk, &demands);
+        if against.is_empty() { Ok(Self { disk, demands }) } else { Err(against) }
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    pub(super) fn demands(&self) -> &Demands {
+        &self.demands
+    }
+}

@@ -1,0 +1,408 @@
+//! Gathers the facts about disks from sysfs, procfs and udev's database.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::contents;
+use super::disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
+use super::policy::{ImagePlace, Refusal};
+use super::users::{Mount, mounts, swaps};
+use crate::error::{Error, Result};
+
+/// Sectors of sysfs have 512 bytes, whatever the disk has (Documentation/block/stat.rst).
+const SYSFS_SECTOR: u64 = 512;
+
+/// Where the facts come from; tests put a made-up tree here.
+#[derive(Clone, Debug)]
+pub struct System {
+    root: PathBuf,
+}
+
+impl Default for System {
+    fn default() -> Self {
+        Self::at("/")
+    }
+}
+
+impl System {
+    /// The system whose `sys`, `proc`, `dev` and `run` lie in `root`.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn path(&self, rest: impl AsRef<Path>) -> PathBuf {
+        self.root.join(rest)
+    }
+
+    /// All whole disks that hold a medium, by name. Memory pretending to be a disk is left out.
+    pub fn disks(&self) -> Result<Vec<Disk>> {
+        let folder = self.path("sys/block");
+        let doing = || format!("list {}", folder.display());
+        let entries = fs::read_dir(&folder).map_err(|fault| Error::io(doing())(fault))?;
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|fault| Error::io(doing())(fault))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            found.extend(self.disk(&name).filter(|disk| disk.size > 0 && !is_memory(disk)));
+        }
+        found.sort_by(|one, other| {
+            (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name))
+        });
+        Ok(found)
+    }
+
+    /// The whole disk that `path` (a node or any link to it) stands for.
+    pub fn find(&self, path: &Path) -> Result<Disk> {
+        let shown = path.display().to_string();
+        let about = fs::metadata(path).map_err(Error::io(format!("open {shown}")))?;
+        if !about.file_type().is_block_device() {
+            return Err(Refusal::NotABlockDevice.error(&shown));
+        }
+        self.by_number(DeviceNumber::of(about.rdev()), &shown)
+    }
+
+    /// The whole disk with this number.
+    pub(super) fn by_number(&self, number: DeviceNumber, shown: &str) -> Result<Disk> {
+        let link = self.path(format!("sys/dev/block/{number}"));
+        let folder = fs::canonicalize(&link)
+            .map_err(Error::io(format!("find {shown} ({number}) in {}", link.display())))?;
+        if folder.join("partition").exists() {
+            let disk = folder.parent().map(name_of).unwrap_or_default();
+            return Err(Refusal::Partition { of: format!("/dev/{disk}") }.error(shown));
+        }
+        self.disk(&name_of(&folder)).ok_or_else(|| Refusal::Gone.error(shown))
+    }
+
+    /// Reads what is known of the disk `name`; none if it has gone.
+    fn disk(&self, name: &str) -> Option<Disk> {
+        let folder = fs::canonicalize(self.path("sys/block").join(name)).ok()?;
+        let number = DeviceNumber::parse(&text(folder.join("dev"))?)?;
+        let sectors: u64 = number_in(folder.join("size"))?;
+        let transport = self.transport(&folder, number);
+        let partitions = self.partitions(&folder);
+        let (family, uses) = self.family(name, &folder);
+        let block = number_in(folder.join("queue/logical_block_size")).unwrap_or(SYSFS_SECTOR);
+        Some(Disk {
+            name: name.to_owned(),
+            // Names with a slash, as `cciss/c0d0`, have an exclamation mark in sysfs.
+            path: PathBuf::from("/dev").join(name.replace('!', "/")),
+            by_id: self.by_id(name),
+            number,
+            model: model(&folder),
+            serial: serial(&folder).or_else(|| self.udev(number, "E:ID_SERIAL_SHORT=")),
+            size: sectors.saturating_mul(SYSFS_SECTOR),
+            logical_block: block,
+            physical_block: number_in(folder.join("queue/physical_block_size")).unwrap_or(block),
+            transport,
+            removable: flag(folder.join("removable")),
+            read_only: flag(folder.join("ro")),
+            sequence: number_in(folder.join("diskseq")),
+            backing: self.backing(name, &folder),
+            content: self
+                .content(number)
+                .or_else(|| self.look(name, block))
+                .filter(|_| sectors > 0),
+            partitions,
+            uses,
+            family,
+        })
+    }
+
+    fn transport(&self, folder: &Path, number: DeviceNumber) -> Transport {
+        const LOOP_MAJOR: u32 = 7;
+        if number.major == LOOP_MAJOR {
+            return Transport::Loop;
+        }
+        if folder.join("dm").is_dir() {
+            return Transport::DeviceMapper;
+        }
+        if folder.join("md").is_dir() {
+            return Transport::Md;
+        }
+        let end = fs::canonicalize(self.path("sys")).unwrap_or_default();
+        let above = folder.ancestors().take_while(|folder| *folder != end);
+        above.filter_map(transport_of).last().unwrap_or(Transport::Other)
+    }
+
+    fn partitions(&self, folder: &Path) -> Vec<Partition> {
+        let mut found: Vec<Partition> = children(folder)
+            .filter(|child| child.join("partition").exists())
+            .filter_map(|child| {
+                let number = DeviceNumber::parse(&text(child.join("dev"))?)?;
+                let sectors: u64 = number_in(child.join("size")).unwrap_or_default();
+                Some(Partition {
+                    name: name_of(&child),
+                    number,
+                    size: sectors.saturating_mul(SYSFS_SECTOR),
+                    content: self.content(number),
+                })
+            })
+            .collect();
+        found.sort_by_key(|part| part.number);
+        found
+    }
+
+    /// The disk with all that is built on it, and everyone who uses any of that.
+    fn family(&self, name: &str, folder: &Path) -> (Vec<DeviceNumber>, Vec<Use>) {
+        let mut found = Vec::new();
+        let mut uses = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<(String, PathBuf)> = vec![(name.to_owned(), folder.to_owned())];
+        let parts = children(folder).filter(|child| child.join("partition").exists());
+        open.extend(parts.map(|part| (name_of(&part), part)));
+        while let Some((name, folder)) = open.pop() {
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            let number = text(folder.join("dev")).and_then(|text| DeviceNumber::parse(&text));
+            found.extend(number);
+            let holders = self.holders(&folder, number);
+            uses.extend(
+                holders.iter().map(|by| Use::Held { device: name.clone(), by: self.describe(by) }),
+            );
+            open.extend(holders.into_iter().filter_map(|by| {
+                let folder = fs::canonicalize(self.path("sys/class/block").join(&by)).ok()?;
+                Some((by, folder))
+            }));
+        }
+        uses.extend(self.mounted(&found));
+        uses.extend(self.swapped(&found));
+        found.sort_unstable();
+        (found, uses)
+    }
+
+    /// Names of the devices built directly on this one.
+    fn holders(&self, folder: &Path, number: Option<DeviceNumber>) -> Vec<String> {
+        let mut found: Vec<String> =
+            children(&folder.join("holders")).map(|holder| name_of(&holder)).collect();
+        // A loop device does not show up as holder of what its file is.
+        found.extend(
+            self.loops()
+                .filter(|(_, file)| device_number(file) == number && number.is_some())
+                .map(|(name, _)| name),
+        );
+        found.extend(self.btrfs_over(folder));
+        found
+    }
+
+    /// Loop devices in use with their files.
+    fn loops(&self) -> impl Iterator<Item = (String, PathBuf)> {
+        children(&self.path("sys/block")).filter_map(|folder| {
+            let file = text(folder.join("loop/backing_file"))?;
+            Some((name_of(&folder), PathBuf::from(file)))
+        })
+    }
+
+    /// A mounted btrfs of several devices shows only one of them in mountinfo.
+    fn btrfs_over(&self, folder: &Path) -> Option<String> {
+        let name = name_of(folder);
+        let volumes = children(&self.path("sys/fs/btrfs"));
+        let mut holding = volumes.filter(|volume| {
+            let devices = volume.join("devices");
+            devices.join(&name).exists() && children(&devices).nth(1).is_some()
+        });
+        holding.next().map(|volume| format!("btrfs:{}", name_of(&volume)))
+    }
+
+    fn describe(&self, holder: &str) -> String {
+        if let Some(volume) = holder.strip_prefix("btrfs:") {
+            return format!("btrfs file system {volume}");
+        }
+        let folder = self.path("sys/class/block").join(holder);
+        let name = text(folder.join("dm/name")).unwrap_or_default();
+        let id = text(folder.join("dm/uuid")).unwrap_or_default();
+        let kind = match id.split('-').next() {
+            Some("LVM") => "LVM volume",
+            Some("CRYPT") => "LUKS volume",
+            Some("mpath") => "multipath device",
+            _ if folder.join("md").is_dir() => return format!("RAID array {holder}"),
+            _ if folder.join("loop").is_dir() => return format!("loop device {holder}"),
+            _ if folder.join("dm").is_dir() => "device-mapper volume",
+            _ => return format!("device {holder}"),
+        };
+        format!("{kind} {name} ({holder})")
+    }
+
+    fn mounts(&self) -> Vec<Mount> {
+        mounts(&fs::read(self.path("proc/self/mountinfo")).unwrap_or_default())
+    }
+
+    fn mounted(&self, family: &[DeviceNumber]) -> Vec<Use> {
+        let on = |mount: &Mount| self.number_of(mount).is_some_and(|on| family.contains(&on));
+        let mounts = self.mounts().into_iter().filter(on);
+        mounts
+            .map(|mount| Use::Mounted { device: mount.source.display().to_string(), at: mount.at })
+            .collect()
+    }
+
+    /// The device a file system is on; btrfs hides it behind a number of its own.
+    fn number_of(&self, mount: &Mount) -> Option<DeviceNumber> {
+        if mount.number.major != 0 {
+            return Some(mount.number);
+        }
+        device_number(&mount.source).or_else(|| self.device_in_tree(&mount.source))
+    }
+
+    /// The number of a `/dev/NAME`, by sysfs, where there is no node to ask.
+    fn device_in_tree(&self, node: &Path) -> Option<DeviceNumber> {
+        let name = node.strip_prefix("/dev").ok()?;
+        let name = name.to_str()?;
+        DeviceNumber::parse(&text(self.path("sys/class/block").join(name).join("dev"))?)
+    }
+
+    fn swapped(&self, family: &[DeviceNumber]) -> Vec<Use> {
+        let areas = swaps(&fs::read(self.path("proc/swaps")).unwrap_or_default());
+        let number = |area: &PathBuf| device_number(area).or_else(|| self.device_in_tree(area));
+        areas
+            .into_iter()
+            .filter(|area| number(area).is_some_and(|on| family.contains(&on)))
+            .map(|area| Use::Swap { device: area.display().to_string() })
+            .collect()
+    }
+
+    fn backing(&self, name: &str, folder: &Path) -> Option<Backing> {
+        let path = PathBuf::from(text(folder.join("loop/backing_file"))?);
+        let about = fs::metadata(&path).ok();
+        let id = about.as_ref().map(|about| (about.dev(), about.ino()));
+        let shared = self.loops().filter(|(other, file)| other != name && *file == path);
+        let also_used_by = shared.map(|(other, _)| other).next();
+        let is_device = about.is_some_and(|about| about.file_type().is_block_device());
+        Some(Backing { path, id, is_device, also_used_by })
+    }
+
+    /// Where the bytes of the image `path` lie: nothing that holds them may be overwritten.
+    pub fn place_of(&self, path: &Path) -> Result<ImagePlace> {
+        let shown = path.display();
+        let about = fs::metadata(path).map_err(Error::io(format!("open {shown}")))?;
+        if about.file_type().is_block_device() {
+            let device = DeviceNumber::of(about.rdev());
+            return Ok(ImagePlace { path: path.to_owned(), id: None, device: Some(device) });
+        }
+        let id = Some((about.dev(), about.ino()));
+        let number = DeviceNumber::of(about.dev());
+        let device = if number.major == 0 { self.device_below(path) } else { Some(number) };
+        Ok(ImagePlace { path: path.to_owned(), id, device })
+    }
+
+    /// The device of the file system that holds `path`, by the longest mount point above it.
+    fn device_below(&self, path: &Path) -> Option<DeviceNumber> {
+        let path = fs::canonicalize(path).ok()?;
+        let above = self.mounts().into_iter().filter(|mount| path.starts_with(&mount.at));
+        // Of two mounts at one place the later one is on top.
+        let nearest = above.max_by_key(|mount| mount.at.as_os_str().len())?;
+        self.number_of(&nearest)
+    }
+
+    fn by_id(&self, name: &str) -> Option<PathBuf> {
+        let folder = self.path("dev/disk/by-id");
+        let mut found: Vec<String> = fs::read_dir(&folder)
+            .ok()?
+            .filter_map(Result::ok)
+            .filter(|link| fs::read_link(link.path()).is_ok_and(|to| name_of(&to) == name))
+            .map(|link| link.file_name().to_string_lossy().into_owned())
+            .collect();
+        // Names made of the model are easier to recognise than world wide names.
+        found.sort_by_key(|id| (id.starts_with("wwn-") || id.contains("-eui."), id.clone()));
+        Some(Path::new("/dev/disk/by-id").join(found.first()?))
+    }
+
+    /// A property that udev has stored for a device.
+    fn udev(&self, number: DeviceNumber, key: &str) -> Option<String> {
+        let stored = fs::read_to_string(self.path(format!("run/udev/data/b{number}"))).ok()?;
+        let value = stored.lines().find_map(|line| line.strip_prefix(key))?;
+        Some(value.to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// Looks at the disk itself; a made-up tree has no nodes to look at.
+    fn look(&self, name: &str, block: u64) -> Option<String> {
+        contents::look(&self.path("dev").join(name.replace('!', "/")), block)
+    }
+
+    fn content(&self, number: DeviceNumber) -> Option<String> {
+        let kind = self.udev(number, "E:ID_FS_TYPE=");
+        let kind = kind.or_else(|| self.udev(number, "E:ID_PART_TABLE_TYPE="))?;
+        match self.udev(number, "E:ID_FS_LABEL=") {
+            Some(label) => Some(format!("{kind} \"{label}\"")),
+            None => Some(kind),
+        }
+    }
+}
+
+fn is_memory(disk: &Disk) -> bool {
+    const RAM_MAJOR: u32 = 1;
+    const CD_MAJOR: u32 = 11;
+    disk.number.major == RAM_MAJOR || disk.number.major == CD_MAJOR || disk.name.starts_with("zram")
+}
+
+fn transport_of(folder: &Path) -> Option<Transport> {
+    if name_of(folder).strip_prefix("ata").is_some_and(|rest| rest.parse::<u32>().is_ok()) {
+        return Some(Transport::Ata);
+    }
+    let subsystem = name_of(&fs::read_link(folder.join("subsystem")).ok()?);
+    match subsystem.as_str() {
+        "usb" => Some(Transport::Usb),
+        "nvme" => Some(Transport::Nvme),
+        "virtio" => Some(Transport::Virtio),
+        "scsi" => Some(Transport::Scsi),
+        "mmc" => match text(folder.join("type")).as_deref() {
+            Some("SD") => Some(Transport::Sd),
+            _ => Some(Transport::Emmc),
+        },
+        _ => None,
+    }
+}
+
+fn model(folder: &Path) -> String {
+    let part = |name: &str| text(folder.join("device").join(name));
+    let named = part("model").or_else(|| part("name")).or_else(|| text(folder.join("dm/name")));
+    // The vendor of ATA disks is always "ATA", which says nothing.
+    let vendor = part("vendor").filter(|vendor| vendor != "ATA" && !vendor.starts_with("0x"));
+    let words: Vec<String> = vendor.into_iter().chain(named).collect();
+    words.join(" ")
+}
+
+/// The serial number as the bus tells it: the disk's own, or that of the USB device above it.
+fn serial(folder: &Path) -> Option<String> {
+    let own = text(folder.join("device/serial")).or_else(|| text(folder.join("serial")));
+    let usb = || {
+        let mut above = folder.ancestors().filter(|above| above.join("idVendor").exists());
+        above.find_map(|above| text(above.join("serial")))
+    };
+    own.or_else(usb).or_else(|| unit_serial(folder))
+}
+
+/// The Unit Serial Number page of a SCSI disk (SPC-4 §7.8.15).
+fn unit_serial(folder: &Path) -> Option<String> {
+    let page = fs::read(folder.join("device/vpd_pg80")).ok()?;
+    let serial = String::from_utf8_lossy(page.get(4..)?).trim().to_owned();
+    Some(serial).filter(|serial| !serial.is_empty())
+}
+
+fn device_number(path: &Path) -> Option<DeviceNumber> {
+    let about = fs::metadata(path).ok()?;
+    about.file_type().is_block_device().then(|| DeviceNumber::of(about.rdev()))
+}
+
+fn children(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(Result::ok).map(|entry| entry.path())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn text(path: PathBuf) -> Option<String> {
+    let found = String::from_utf8_lossy(&fs::read(path).ok()?).trim().to_owned();
+    Some(found).filter(|found| !found.is_empty())
+}
+
+fn number_in(path: PathBuf) -> Option<u64> {
+    text(path)?.parse().ok()
+}
+
+fn flag(path: PathBuf) -> bool {
+    text(path).is_some_and(|text| text != "0")
+}

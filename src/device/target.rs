@@ -1,0 +1,222 @@
+//! A disk or file that is open for overwriting and proved to be the one that was meant.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::disk::{DeviceNumber, Disk, Use};
+use super::policy::{Candidate, ImagePlace, Refusal, refusals};
+use super::sys;
+use super::system::System;
+use crate::error::{Error, Result};
+
+/// Alignment that direct I/O on file systems asks for at most.
+const FILE_BLOCK: u64 = 4096;
+
+/// How bytes reach the medium.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WriteMode {
+    /// Past the page cache.
+    Direct,
+    /// Through the page cache, because the file system or device cannot do better.
+    Cached,
+}
+
+/// An open disk or file. Only [`Candidate::open`] and [`Target::file`] make one.
+#[derive(Debug)]
+pub struct Target {
+    file: File,
+    path: PathBuf,
+    disk: Option<Disk>,
+    mode: WriteMode,
+    block: u64,
+}
+
+impl Candidate {
+    /// Opens the disk for itself alone, and compares the open disk with the one that was judged.
+    ///
+    /// # Errors
+    /// The disk is busy, has been replaced, or something now speaks against it.
+    pub fn open(&self, system: &System) -> Result<Target> {
+        let disk = self.disk();
+        let shown = disk.path.display().to_string();
+        let (file, mode) = open_alone(&disk.path, OFlags::EXCL).map_err(|fault| {
+            match Errno::from_io_error(&fault) {
+                Some(Errno::BUSY) => Refusal::Busy.error(&shown),
+                Some(Errno::ROFS) => Refusal::ReadOnly.error(&shown),
+                Some(Errno::NOMEDIUM) => Refusal::NoMedium.error(&shown),
+                Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => Refusal::Gone.error(&shown),
+                _ => Error::io(format!("open {shown} for writing"))(fault),
+            }
+        })?;
+        let about = file.metadata().map_err(Error::io(format!("look at {shown}")))?;
+        let number = DeviceNumber::of(about.rdev());
+        let now = system.by_number(number, &shown)?;
+        if let Some(what) = difference(disk, &now, sys::disk_sequence(&file).ok()) {
+            return Err(Refusal::Replaced { what }.error(&shown));
+        }
+        if let Some(against) = refusals(&now, self.demands()).first() {
+            return Err(against.error(&shown));
+        }
+        Ok(Target {
+            file,
+            path: disk.path.clone(),
+            block: now.logical_block,
+            disk: Some(now),
+            mode,
+        })
+    }
+}
+
+/// What tells the disk that is open from the one that was judged.
+fn difference(judged: &Disk, open: &Disk, sequence: Option<u64>) -> Option<String> {
+    let sequence = sequence.or(open.sequence);
+    let differs = |what: &str, found: String, expected: String| {
+        (found != expected).then(|| format!("{what}: found {found}, expected {expected}"))
+    };
+    let plain = |text: Option<&str>| text.unwrap_or("none").to_owned();
+    let counted = |count: Option<u64>| count.map_or("none".to_owned(), |count| count.to_string());
+    differs("number", open.number.to_string(), judged.number.to_string())
+        .or_else(|| {
+            differs("serial", plain(open.serial.as_deref()), plain(judged.serial.as_deref()))
+        })
+        .or_else(|| differs("model", open.model.clone(), judged.model.clone()))
+        .or_else(|| differs("size", open.size.to_string(), judged.size.to_string()))
+        .or_else(|| differs("disk sequence number", counted(sequence), counted(judged.sequence)))
+}
+
+/// Opens past the cache if that is possible. A new file is made with the usual permissions.
+fn open_alone(path: &Path, more: OFlags) -> io::Result<(File, WriteMode)> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
+    let permissions = Mode::from_raw_mode(0o666);
+    match rustix::fs::open(path, flags | OFlags::DIRECT, permissions) {
+        Ok(file) => Ok((file.into(), WriteMode::Direct)),
+        Err(Errno::INVAL) => {
+            let file = rustix::fs::open(path, flags, permissions)?;
+            Ok((file.into(), WriteMode::Cached))
+        }
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+impl Target {
+    /// Opens or makes a regular file to write an image to.
+    ///
+    /// # Errors
+    /// Something that is not a regular file, or an image that is read from it.
+    pub fn file(path: &Path, images: &[ImagePlace]) -> Result<Self> {
+        let shown = path.display().to_string();
+        let refuse = |reason: &str, hint: &str| Error::Unsafe {
+            target: shown.clone(),
+            reason: reason.to_owned(),
+            hint: hint.to_owned(),
+        };
+        if path.exists() && !path.is_file() {
+            return Err(refuse("not a regular file", "leave out `--file` to write to a disk"));
+        }
+        let opened = open_alone(path, OFlags::CREATE);
+        let (file, mode) = opened.map_err(Error::io(format!("open {shown} for writing")))?;
+        let about = file.metadata().map_err(Error::io(format!("look at {shown}")))?;
+        if !about.is_file() {
+            return Err(refuse("not a regular file", "leave out `--file` to write to a disk"));
+        }
+        let id = Some((about.dev(), about.ino()));
+        if images.iter().any(|image| image.id == id) {
+            return Err(refuse("the image itself", "write to another file"));
+        }
+        Ok(Self { file, path: path.to_owned(), disk: None, mode, block: FILE_BLOCK })
+    }
+
+    /// The open file.
+    pub fn handle(&self) -> &File {
+        &self.file
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The disk; none if it is a file.
+    pub fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
+    }
+
+    /// How bytes reach the medium.
+    pub fn mode(&self) -> WriteMode {
+        self.mode
+    }
+
+    /// What addresses and lengths must be multiples of.
+    pub fn block(&self) -> u64 {
+        self.block
+    }
+
+    /// Whether the disk is not there any more, or another has come in its place.
+    pub fn is_gone(&self) -> bool {
+        let Some(disk) = &self.disk else { return false };
+        let sysfs = PathBuf::from(format!("/sys/dev/block/{}", disk.number));
+        let sequence = std::fs::read_to_string(sysfs.join("diskseq")).ok();
+        let size = std::fs::read_to_string(sysfs.join("size")).ok();
+        let is_same = sequence.and_then(|text| text.trim().parse().ok()) == disk.sequence;
+        !is_same || size.is_none_or(|size| size.trim() == "0")
+    }
+
+    /// Forgets what the kernel keeps of it, so that the next read asks the medium.
+    pub fn forget_cache(&self) -> io::Result<()> {
+        if self.disk.is_some() {
+            return sys::flush_buffers(&self.file).or_else(unless_unsupported);
+        }
+        Ok(rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed)?)
+    }
+
+    /// Makes the kernel look for partitions; false if the disk cannot have any.
+    pub fn reread_partitions(&self) -> io::Result<bool> {
+        match sys::reread_partitions(&self.file) {
+            Ok(()) => Ok(true),
+            Err(fault) => unless_unsupported(fault).map(|()| false),
+        }
+    }
+
+    /// Puts the medium out; false if the disk cannot do that.
+    pub fn eject(&self) -> io::Result<bool> {
+        match sys::eject(&self.file) {
+            Ok(()) => Ok(true),
+            Err(fault) => unless_unsupported(fault).map(|()| false),
+        }
+    }
+}
+
+fn unless_unsupported(fault: io::Error) -> io::Result<()> {
+    match Errno::from_io_error(&fault) {
+        // Some of the calls need CAP_SYS_ADMIN; direct reads do not go through the cache anyway.
+        Some(Errno::INVAL | Errno::NOTTY | Errno::OPNOTSUPP | Errno::ACCESS | Errno::PERM) => {
+            Ok(())
+        }
+        _ => Err(fault),
+    }
+}
+
+/// Unmounts all file systems of a disk, the innermost first.
+///
+/// # Errors
+/// The system's, as when a program still has a file open there.
+pub fn unmount(disk: &Disk) -> Result<()> {
+    let mut places: Vec<&PathBuf> = disk
+        .uses
+        .iter()
+        .filter_map(|user| match user {
+            Use::Mounted { at, .. } => Some(at),
+            _ => None,
+        })
+        .collect();
+    places.sort_by_key(|at| std::cmp::Reverse(at.components().count()));
+    places.into_iter().try_for_each(|at| {
+        rustix::mount::unmount(at, rustix::mount::UnmountFlags::empty())
+            .map_err(|fault| Error::io(format!("unmount {}", at.display()))(fault.into()))
+    })
+}

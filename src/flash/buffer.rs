@@ -1,0 +1,75 @@
+//! Page-aligned buffers for direct I/O, a fixed number of them, handed round between threads.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use memmap2::MmapMut;
+
+use crate::error::{Error, Result};
+use crate::units::in_memory;
+
+/// Bytes of a buffer. Larger writes bring nothing on any stick that was measured.
+pub(super) const BUFFER: u64 = 1 << 20;
+
+/// A page-aligned buffer.
+pub(super) fn aligned(size: u64) -> Result<MmapMut> {
+    MmapMut::map_anon(in_memory(size)).map_err(Error::io(format!("get {size} bytes of memory")))
+}
+
+/// A fixed number of buffers; who asks for one more waits until one comes back.
+pub(super) struct Pool {
+    free: Receiver<MmapMut>,
+    back: Sender<MmapMut>,
+}
+
+impl Pool {
+    pub(super) fn new(count: usize) -> Result<Self> {
+        let (back, free) = channel();
+        for _ in 0..count {
+            // The receiver lives in the same struct, so this cannot fail.
+            let _ = back.send(aligned(BUFFER)?);
+        }
+        Ok(Self { free, back })
+    }
+
+    pub(super) fn take(&self) -> Result<Lease> {
+        let map = self.free.recv().map_err(|_| Error::Interrupted)?;
+        Ok(Lease { map: Some(map), back: self.back.clone() })
+    }
+}
+
+/// A buffer that goes back to its pool when nobody needs it any more.
+pub(super) struct Lease {
+    map: Option<MmapMut>,
+    back: Sender<MmapMut>,
+}
+
+impl Deref for Lease {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.map.as_deref().unwrap_or_default()
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.map.as_deref_mut().unwrap_or_default()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(map) = self.map.take() {
+            // The pool may be gone at the end; then the memory goes with it.
+            let _ = self.back.send(map);
+        }
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").finish_non_exhaustive()
+    }
+}

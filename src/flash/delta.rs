@@ -1,0 +1,190 @@
+//! Writes only the blocks of a medium that differ from the image.
+
+use std::time::Instant;
+
+use super::Verify;
+use super::buffer::{BUFFER, aligned};
+use super::meant::{Meant, UNIT, steps};
+use super::medium::{Medium, failed, flush, read_full, write_all};
+use super::verify::{Findings, compare};
+use super::write::{Ends, FIRST_BLOCK, Placed, Writer, sum};
+use crate::error::{Error, Result};
+use crate::image::ReadAt;
+use crate::units::{ByteRange, align_up, in_memory, len_of};
+
+/// The Primary Volume Descriptor (ECMA-119 §8.4).
+const DESCRIPTOR: std::ops::Range<usize> = 0x8000..0x8800;
+/// Its Volume Identifier (BP 41-72) and Volume Creation Date and Time (BP 814-830): what all
+/// stamped copies of one base have in common.
+const IDENTITY: [std::ops::Range<usize>; 2] = [40..72, 813..830];
+/// The GUID of the disk in a GPT header of 512-byte blocks, for images without a volume.
+const DISK_GUID: std::ops::Range<usize> = 568..584;
+
+/// Whether the medium holds an image of the same base already.
+pub(super) fn holds_same_base(medium: &dyn Medium, head: &[u8]) -> Result<bool> {
+    let mut buf = aligned(1 << 16)?;
+    let found = read_full(medium, &mut buf, 0).map_err(|f| failed(medium, "read", 0, f))?;
+    let found = buf.get(..found).unwrap_or_default();
+    Ok(match (descriptor(found), descriptor(head)) {
+        (Some(found), Some(meant)) => {
+            IDENTITY.iter().all(|field| found.get(field.clone()) == meant.get(field.clone()))
+        }
+        (None, None) => {
+            let guid = |bytes: &[u8]| {
+                let guid = bytes.get(DISK_GUID)?.to_vec();
+                (bytes.get(512..520)? == b"EFI PART").then_some(guid)
+            };
+            guid(found).is_some() && guid(found) == guid(head)
+        }
+        _ => false,
+    })
+}
+
+fn descriptor(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(DESCRIPTOR).filter(|descriptor| descriptor.starts_with(b"\x01CD001"))
+}
+
+/// What has to be written.
+struct Changes {
+    /// After the first mebibyte.
+    rest: Vec<ByteRange>,
+    /// Within it.
+    head: Vec<ByteRange>,
+    /// Whether the backup GPT is not there.
+    tail: bool,
+}
+
+/// Finds what differs, takes the first block away, writes what differs, and puts the first block
+/// back. What is equal has been read from the medium, so only what was written is read back.
+pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -> Result<()> {
+    let start = Instant::now();
+    let size = image.size();
+    check_fits(writer.medium, size)?;
+    writer.report.size = size;
+    writer.report.is_delta = true;
+    let changes = find(writer, image, ends)?;
+    writer.report.write_time = start.elapsed();
+    if changes.rest.is_empty() && changes.head.is_empty() && !changes.tail {
+        writer.report.is_whole = true;
+        return Ok(());
+    }
+    write_changes(writer, image, ends, &changes)?;
+    writer.report.write_time = start.elapsed();
+    let checked: &[ByteRange] =
+        if writer.options.verify == Verify::Off { &[] } else { &changes.rest };
+    writer.check_and_close(Meant::Whole(image), checked, ends, &changes.head)
+}
+
+/// Compares all of the medium, or what may differ if that is known and a quick look is enough.
+fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -> Result<Changes> {
+    let rest = ByteRange::between(ends.used.min(image.size()), image.size());
+    let ranges = match (&writer.options.suspects, writer.options.verify) {
+        (Some(suspects), Verify::Quick) => {
+            let mut ranges = writer.quick_ranges(rest);
+            ranges.extend(suspects.iter().filter_map(|range| widened(*range)?.common(rest?)));
+            joined(ranges)
+        }
+        _ => rest.into_iter().collect(),
+    };
+    let used = ByteRange::between(0, ends.used.min(image.size()));
+    writer.progress.begin("compare", sum(&ranges).saturating_add(sum(used.as_slice())));
+    let bad = differing(writer, Meant::Whole(image), &ranges)?;
+    let placed = Placed { at: 0, bytes: ends.bytes() };
+    let head = differing(writer, Meant::Whole(&placed), used.as_slice())?;
+    let tail = match &ends.tail {
+        Some(tail) => {
+            let placed = Placed { at: tail.at, bytes: &tail.bytes };
+            let range = ByteRange::new(tail.at, len_of(&tail.bytes));
+            !differing(writer, Meant::Whole(&placed), range.as_slice())?.is_empty()
+        }
+        None => false,
+    };
+    writer.progress.end();
+    writer.report.compared = sum(&ranges).saturating_add(ends.used);
+    let block = writer.medium.block();
+    // The last block of the image is written whole.
+    let whole = |range: ByteRange| ByteRange::between(range.start(), align_up(range.end(), block)?);
+    let head = head.into_iter().filter_map(whole).collect();
+    Ok(Changes { rest: joined(bad), head: joined(head), tail })
+}
+
+fn check_fits(medium: &dyn Medium, size: u64) -> Result<()> {
+    let needs = align_up(size, medium.block()).unwrap_or(size);
+    match medium.size().filter(|has| needs > *has) {
+        Some(has) => Err(crate::device::Refusal::TooSmall { has, needs }.error(&medium.name())),
+        None => Ok(()),
+    }
+}
+
+/// The units of `ranges` that differ, also those that cannot be read: writing may heal them.
+fn differing(
+    writer: &Writer<'_>,
+    meant: Meant<'_>,
+    ranges: &[ByteRange],
+) -> Result<Vec<ByteRange>> {
+    compare(writer.medium, meant, ranges, writer.progress).map(Findings::ranges)
+}
+
+fn write_changes(
+    writer: &mut Writer<'_>,
+    image: &dyn ReadAt,
+    ends: &Ends,
+    changes: &Changes,
+) -> Result<()> {
+    writer.progress.begin("write", sum(&changes.rest));
+    invalidate(writer, ends)?;
+    let mut buf = aligned(BUFFER)?;
+    for range in changes.rest.iter().flat_map(|range| steps(Some(*range), BUFFER)) {
+        let used = in_memory(range.size());
+        let padded = in_memory(align_up(range.size(), writer.medium.block()).unwrap_or(BUFFER));
+        image.read_exact_at(buf.get_mut(..used).unwrap_or_default(), range.start())?;
+        buf.get_mut(used..padded).unwrap_or_default().fill(0);
+        writer.put(buf.get(..padded).unwrap_or_default(), range.start())?;
+        writer.progress.advance(range.size());
+        if writer.progress.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+    }
+    writer.write_tail(ends)?;
+    let size = writer.report.size;
+    let doing = format!("cut {}", writer.medium.name());
+    writer.medium.cut(size).map_err(Error::io(doing))?;
+    flush(writer.medium)?;
+    writer.progress.end();
+    Ok(())
+}
+
+/// Takes away the first block and the backup GPT, so that an interrupted update does not boot.
+fn invalidate(writer: &mut Writer<'_>, ends: &Ends) -> Result<()> {
+    let zeros = aligned(FIRST_BLOCK)?;
+    let first = in_memory(FIRST_BLOCK.min(ends.used));
+    writer.put(zeros.get(..first).unwrap_or_default(), 0)?;
+    if let Some(tail) = &ends.tail {
+        let block = in_memory(writer.medium.block());
+        let last =
+            tail.at.saturating_add(len_of(&tail.bytes)).saturating_sub(writer.medium.block());
+        write_all(writer.medium, zeros.get(..block).unwrap_or_default(), last)?;
+    }
+    flush(writer.medium)
+}
+
+fn widened(range: ByteRange) -> Option<ByteRange> {
+    let start = range.start().checked_div(UNIT)?.checked_mul(UNIT)?;
+    ByteRange::between(start, align_up(range.end(), UNIT)?)
+}
+
+/// In order, neighbours and overlaps made one.
+fn joined(mut ranges: Vec<ByteRange>) -> Vec<ByteRange> {
+    ranges.sort_unstable();
+    let mut found: Vec<ByteRange> = Vec::new();
+    for range in ranges {
+        match found.last_mut() {
+            Some(last) if last.end() >= range.start() => {
+                let end = last.end().max(range.end());
+                *last = ByteRange::between(last.start(), end).unwrap_or(*last);
+            }
+            _ => found.push(range),
+        }
+    }
+    found
+}

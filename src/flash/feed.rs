@@ -1,0 +1,85 @@
+//! Reads an image once and gives every chunk to all media that still listen.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use super::Image;
+use super::buffer::{BUFFER, Lease, Pool};
+use super::meant::Digests;
+use super::source::{Feed, Stream};
+use crate::error::Result;
+use crate::units::{in_memory, len_of};
+
+/// Buffers on their way from the image to the media.
+pub(super) const BUFFERS: usize = 8;
+
+/// A piece of the image, at a multiple of [`BUFFER`].
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) at: u64,
+    /// Bytes of the image; what follows in the buffer is zero.
+    pub(super) used: usize,
+    pub(super) buf: Lease,
+}
+
+/// What a medium hears.
+#[derive(Debug, Clone)]
+pub(super) enum Message {
+    /// The next piece.
+    Chunk(Arc<Chunk>),
+    /// That was all. Of a stream, its digests.
+    End { size: u64, digests: Option<Arc<Digests>> },
+}
+
+/// Reads until the image ends or nobody listens. Listeners that hear no [`Message::End`] know that
+/// the image could not be read.
+pub(super) fn read(image: Image<'_>, mut listeners: Vec<SyncSender<Message>>) -> Result<()> {
+    let pool = Pool::new(BUFFERS)?;
+    match image {
+        Image::Whole(image) => {
+            let mut done = 0;
+            let tell = &mut listeners;
+            while done < image.size() && !tell.is_empty() {
+                let mut buf = pool.take()?;
+                let used = in_memory(image.size().saturating_sub(done).min(BUFFER));
+                image.read_exact_at(buf.get_mut(..used).unwrap_or_default(), done)?;
+                done = pass_on(tell, buf, done, used);
+            }
+            send(tell, &Message::End { size: done, digests: None });
+        }
+        Image::Stream(stream) => read_stream(stream, &pool, &mut listeners)?,
+    }
+    Ok(())
+}
+
+fn read_stream(mut stream: Stream, pool: &Pool, to: &mut Vec<SyncSender<Message>>) -> Result<()> {
+    let mut digests = Digests::default();
+    let mut done = 0;
+    while !to.is_empty() {
+        let mut buf = pool.take()?;
+        let used = stream.fill(&mut buf)?;
+        let is_end = used < buf.len();
+        if used > 0 {
+            digests.add(buf.get(..used).unwrap_or_default());
+            done = pass_on(to, buf, done, used);
+        }
+        if is_end {
+            break;
+        }
+    }
+    send(to, &Message::End { size: done, digests: Some(Arc::new(digests)) });
+    Ok(())
+}
+
+/// Sends a chunk and answers where the next one begins. What the buffer held before is cleared.
+fn pass_on(to: &mut Vec<SyncSender<Message>>, mut buf: Lease, at: u64, used: usize) -> u64 {
+    buf.get_mut(used..).unwrap_or_default().fill(0);
+    let end = at.saturating_add(len_of(buf.get(..used).unwrap_or_default()));
+    send(to, &Message::Chunk(Arc::new(Chunk { at, used, buf })));
+    end
+}
+
+/// Sends to all, and forgets those that have gone.
+fn send(to: &mut Vec<SyncSender<Message>>, message: &Message) {
+    to.retain(|listener| listener.send(message.clone()).is_ok());
+}

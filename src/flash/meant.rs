@@ -1,0 +1,241 @@
+//! What a medium is meant to hold, in a form that it can be compared with.
+
+use std::collections::HashMap;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::buffer::BUFFER;
+use super::source::{Feed, Stream};
+use crate::error::Result;
+use crate::image::ReadAt;
+use crate::units::{ByteRange, in_memory, len_of};
+
+/// Bytes that are found equal or different together at first.
+pub(super) const UNIT: u64 = 4096;
+/// Digests that are kept of a stream; when there are more, pairs become one.
+const DIGESTS: usize = 1 << 21;
+
+/// An image to compare with.
+#[derive(Clone, Copy)]
+pub(super) enum Meant<'a> {
+    /// Read once more.
+    Whole(&'a dyn ReadAt),
+    /// Known by its digests, and perhaps unpacked once more.
+    Digests(&'a Digests, &'a Again<'a>),
+}
+
+/// Unpacks a stream once more.
+pub(super) type Again<'a> = dyn Fn() -> Option<Result<Stream>> + Sync + 'a;
+
+impl Meant<'_> {
+    /// Bytes of the blocks that [`Self::bad_units`] tells apart.
+    pub(super) fn unit(&self) -> u64 {
+        match self {
+            Self::Whole(_) => UNIT,
+            Self::Digests(digests, _) => digests.unit,
+        }
+    }
+
+    /// The units of `found`, read from byte `at` (a multiple of all units) on, that differ.
+    pub(super) fn bad_units(
+        &self,
+        found: &[u8],
+        at: u64,
+        scratch: &mut [u8],
+    ) -> Result<Vec<ByteRange>> {
+        let scratch = scratch.get_mut(..found.len()).unwrap_or_default();
+        if let Self::Whole(image) = self {
+            image.read_exact_at(scratch, at)?;
+            if scratch == found {
+                return Ok(Vec::new());
+            }
+        }
+        let unit = in_memory(self.unit());
+        let mut bad = Vec::new();
+        let mut start = at;
+        for (number, piece) in found.chunks(unit).enumerate() {
+            let is_same = match self {
+                Self::Whole(_) => scratch.chunks(unit).nth(number) == Some(piece),
+                Self::Digests(digests, _) => digests.at(start) == Some(digests.of(piece)),
+            };
+            let range = ByteRange::new(start, len_of(piece));
+            bad.extend(range.filter(|_| !is_same));
+            start = start.saturating_add(len_of(piece));
+        }
+        Ok(bad)
+    }
+
+    pub(super) fn digest(&self, piece: &[u8]) -> u64 {
+        match self {
+            Self::Whole(_) => xxh3_64(piece),
+            Self::Digests(digests, _) => digests.of(piece),
+        }
+    }
+
+    /// Where in the image the wanted units stand, for those that do.
+    pub(super) fn places(&self, wanted: &mut HashMap<u64, Option<u64>>) -> Result<()> {
+        match self {
+            Self::Digests(digests, _) => {
+                let mut at: u64 = 0;
+                for digest in &digests.list {
+                    if let Some(place) = wanted.get_mut(digest) {
+                        place.get_or_insert(at);
+                    }
+                    at = at.saturating_add(digests.unit);
+                }
+            }
+            Self::Whole(image) => {
+                let mut buf = vec![0; in_memory(BUFFER)];
+                for range in steps(ByteRange::between(0, image.size()), BUFFER) {
+                    let buf = buf.get_mut(..in_memory(range.size())).unwrap_or_default();
+                    image.read_exact_at(buf, range.start())?;
+                    let mut at = range.start();
+                    for piece in buf.chunks(in_memory(UNIT)) {
+                        if let Some(place) = wanted.get_mut(&xxh3_64(piece)) {
+                            place.get_or_insert(at);
+                        }
+                        at = at.saturating_add(UNIT);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the meant bytes of `ranges`, which are in order; none of a stream that is over.
+    pub(super) fn each(
+        &self,
+        ranges: &[ByteRange],
+        mut take: impl FnMut(ByteRange, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
+        let mut stream = match self {
+            Self::Whole(image) => {
+                for &range in ranges {
+                    let mut bytes = vec![0; in_memory(range.size())];
+                    image.read_exact_at(&mut bytes, range.start())?;
+                    take(range, Some(&bytes))?;
+                }
+                return Ok(());
+            }
+            Self::Digests(_, again) => match again() {
+                Some(stream) if !ranges.is_empty() => stream?,
+                _ => return ranges.iter().try_for_each(|&range| take(range, None)),
+            },
+        };
+        let mut done: u64 = 0;
+        let mut skipped = vec![0; in_memory(UNIT)];
+        for &range in ranges {
+            while done < range.start() {
+                let step = range.start().saturating_sub(done).min(UNIT);
+                stream.fill(skipped.get_mut(..in_memory(step)).unwrap_or_default())?;
+                done = done.saturating_add(step);
+            }
+            let mut bytes = vec![0; in_memory(range.size())];
+            stream.fill(&mut bytes)?;
+            done = range.end();
+            take(range, Some(&bytes))?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts `range` at the multiples of `step`.
+pub(super) fn steps(range: Option<ByteRange>, step: u64) -> impl Iterator<Item = ByteRange> {
+    let mut next = range.map_or(0, ByteRange::start);
+    let end = range.map_or(0, ByteRange::end);
+    std::iter::from_fn(move || {
+        let boundary = next.saturating_add(1).checked_next_multiple_of(step).unwrap_or(end);
+        let found =
+            ByteRange::between(next, boundary.min(end)).filter(|found| !found.is_empty())?;
+        next = found.end();
+        Some(found)
+    })
+}
+
+/// Short digests of all blocks of a stream. They find faults, not forgers.
+#[derive(Debug)]
+pub(super) struct Digests {
+    unit: u64,
+    list: Vec<u64>,
+    size: u64,
+    limit: usize,
+}
+
+impl Default for Digests {
+    fn default() -> Self {
+        Self { unit: UNIT, list: Vec::new(), size: 0, limit: DIGESTS }
+    }
+}
+
+impl Digests {
+    /// Adds bytes that follow; all but the last time a multiple of [`BUFFER`].
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(in_memory(self.unit)) {
+            let digest = self.of(piece);
+            self.list.push(digest);
+        }
+        self.size = self.size.saturating_add(len_of(bytes));
+        if self.list.len() >= self.limit && self.unit < BUFFER {
+            self.list = self.list.chunks(2).map(joined).collect();
+            self.unit = self.unit.saturating_mul(2);
+        }
+    }
+
+    fn at(&self, at: u64) -> Option<u64> {
+        self.list.get(in_memory(at.checked_div(self.unit)?)).copied()
+    }
+
+    /// The digest of one unit, however many pairs have become one.
+    fn of(&self, piece: &[u8]) -> u64 {
+        let mut level: Vec<u64> = piece.chunks(in_memory(UNIT)).map(xxh3_64).collect();
+        let mut unit = UNIT;
+        while unit < self.unit {
+            level = level.chunks(2).map(joined).collect();
+            unit = unit.saturating_mul(2);
+        }
+        level.first().copied().unwrap_or_default()
+    }
+}
+
+fn joined(pair: &[u64]) -> u64 {
+    let bytes: Vec<u8> = pair.iter().flat_map(|digest| digest.to_le_bytes()).collect();
+    xxh3_64(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_that_became_one_still_find_every_fault() {
+        let image: Vec<u8> = (0..(5 << 20) + 12_345_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0])
+            .collect();
+        let mut digests = Digests { limit: 256, ..Digests::default() };
+        image.chunks(1 << 20).for_each(|chunk| digests.add(chunk));
+        assert!(digests.unit > UNIT);
+        let unit = digests.unit;
+        let nothing = || None;
+        let meant = Meant::Digests(&digests, &nothing);
+        for bad_at in [0, 4095, 1 << 20, (5 << 20) + 12_344] {
+            let mut found = image.clone();
+            found[bad_at] ^= 4;
+            let mut bad = Vec::new();
+            for (chunk, at) in found.chunks(1 << 20).zip((0..).step_by(1 << 20)) {
+                bad.extend(meant.bad_units(chunk, at, &mut vec![0; 1 << 20]).unwrap());
+            }
+            assert_eq!(bad.len(), 1);
+            let wrong = in_memory(bad[0].start())..in_memory(bad[0].end());
+            assert!(wrong.contains(&bad_at));
+            assert!(bad[0].start().is_multiple_of(unit));
+        }
+    }
+
+    #[test]
+    fn steps_end_at_multiples() {
+        let found: Vec<_> =
+            steps(ByteRange::between(5, 25), 10).map(|r| (r.start(), r.end())).collect();
+        assert_eq!(found, [(5, 10), (10, 20), (20, 25)]);
+        assert_eq!(steps(ByteRange::between(5, 5), 10).count(), 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! Where an image goes: what can be done with a medium, and doing it completely.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::device::{Target, WriteMode};
+use crate::error::{Error, Result};
+use crate::units::{in_memory, len_of};
+
+/// A disk, or something that stands for one in a test.
+pub trait Medium: Sync {
+    /// What the user calls it.
+    fn name(&self) -> String;
+    /// Its bytes; none if it grows as needed.
+    fn size(&self) -> Option<u64>;
+    /// What addresses and lengths must be multiples of.
+    fn block(&self) -> u64;
+    /// Whether writes pass the page cache.
+    fn is_direct(&self) -> bool;
+    /// Writes some of `bytes` and says how many.
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize>;
+    /// Reads some bytes and says how many; 0 at the end.
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
+    /// Returns when all that was written is on the medium, and forgets what was cached.
+    fn flush(&self) -> io::Result<()>;
+    /// Cuts a file to `size`; nothing for a disk.
+    fn cut(&self, size: u64) -> io::Result<()>;
+    /// Whether the medium is not there any more.
+    fn is_gone(&self) -> bool;
+}
+
+impl Medium for Target {
+    fn name(&self) -> String {
+        self.path().display().to_string()
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.disk().map(|disk| disk.size)
+    }
+
+    fn block(&self) -> u64 {
+        Self::block(self)
+    }
+
+    fn is_direct(&self) -> bool {
+        self.mode() == WriteMode::Direct
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        self.handle().write_at(bytes, at)
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        self.handle().read_at(buf, at)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.handle().sync_all()?;
+        self.forget_cache()
+    }
+
+    fn cut(&self, size: u64) -> io::Result<()> {
+        if self.disk().is_some() { Ok(()) } else { self.handle().set_len(size) }
+    }
+
+    fn is_gone(&self) -> bool {
+        Self::is_gone(self)
+    }
+}
+
+/// The error of a failed access, which says so if the medium was pulled out.
+pub(super) fn failed(medium: &dyn Medium, verb: &str, at: u64, fault: io::Error) -> Error {
+    let name = medium.name();
+    if medium.is_gone() {
+        return Error::io(format!("{verb} {name} at byte {at:#x}: it has been pulled out"))(fault);
+    }
+    Error::io(format!("{verb} {name} at byte {at:#x}"))(fault)
+}
+
+/// Writes all of `bytes`, which lie in an aligned buffer. After a short write it goes on at the
+/// last block boundary, since direct I/O can start nowhere else.
+pub(super) fn write_all(medium: &dyn Medium, bytes: &[u8], at: u64) -> Result<()> {
+    let mut done: u64 = 0;
+    while done < len_of(bytes) {
+        let from = at.saturating_add(done);
+        let rest = bytes.get(in_memory(done)..).unwrap_or_default();
+        match medium.write_at(rest, from) {
+            Ok(count) => {
+                let count = u64::try_from(count).unwrap_or_default();
+                let whole = count.saturating_sub(count.checked_rem(medium.block()).unwrap_or(0));
+                let step = if count == len_of(rest) { count } else { whole };
+                if step == 0 {
+                    let fault = io::Error::from(io::ErrorKind::WriteZero);
+                    return Err(failed(medium, "write", from, fault));
+                }
+                done = done.saturating_add(step);
+            }
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+            Err(fault) => return Err(failed(medium, "write", from, fault)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads until `buf` is full or the medium ends, and says how much there is.
+pub(super) fn read_full(medium: &dyn Medium, buf: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut done = 0_usize;
+    while done < buf.len() {
+        let from = at.saturating_add(u64::try_from(done).unwrap_or_default());
+        let rest = buf.get_mut(done..).unwrap_or_default();
+        match medium.read_at(rest, from) {
+            Ok(0) => break,
+            Ok(count) => {
+                done = done.saturating_add(count);
+                // A file may end inside of a block; what follows can only be its end.
+                if !u64::try_from(count).unwrap_or_default().is_multiple_of(medium.block()) {
+                    break;
+                }
+            }
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(done)
+}
+
+/// Flushes, and says what failed.
+pub(super) fn flush(medium: &dyn Medium) -> Result<()> {
+    let doing = || format!("bring what was written onto {}", medium.name());
+    medium.flush().map_err(|fault| {
+        if medium.is_gone() {
+            return Error::io(format!("{}: it has been pulled out", doing()))(fault);
+        }
+        Error::io(doing())(fault)
+    })
+}

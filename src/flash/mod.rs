@@ -1,0 +1,270 @@
+//! Writes an image to media and proves that it is there.
+//!
+//! ```text
+//! image -> feed -> write (or delta) -> verify -> close
+//! ```
+//! One thread reads and unpacks the image, one per medium writes it; eight buffers of one mebibyte
+//! go round between them. After that every medium is read back past the cache.
+
+mod buffer;
+mod delta;
+mod feed;
+mod gpt;
+mod meant;
+mod medium;
+mod probe;
+mod readable;
+mod source;
+mod verify;
+mod write;
+mod xz_index;
+
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+pub use medium::Medium;
+pub use readable::Readable;
+pub use source::{Feed, Packing, Source, Stream};
+pub use verify::{Cause, Difference};
+
+use crate::device::Target;
+use crate::error::{Error, Result};
+use crate::image::ReadAt;
+use crate::progress::Progress;
+use crate::units::{ByteRange, len_of};
+use meant::Meant;
+use write::{Ends, Origin, Placed, Writer};
+
+/// An image to write.
+#[expect(missing_debug_implementations, reason = "an image that can be read has no text form")]
+pub enum Image<'a> {
+    /// One that can be read anywhere, and again.
+    Whole(&'a dyn ReadAt),
+    /// One that comes once.
+    Stream(Stream),
+}
+
+/// How much of the medium is read back.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Verify {
+    /// Everything that was written.
+    #[default]
+    Full,
+    /// The start, the end, and [`Options::changed`].
+    Quick,
+    /// Nothing.
+    Off,
+}
+
+/// Whether only what differs is written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Delta {
+    /// If the medium holds an image of the same base.
+    #[default]
+    Auto,
+    /// In any case.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How an image is written.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How much is read back.
+    pub verify: Verify,
+    /// Whether only what differs is written.
+    pub delta: Delta,
+    /// Whether the size that the medium claims is put to the test first.
+    pub probe: bool,
+    /// Whether the backup GPT stays where it is in the image.
+    pub exact: bool,
+    /// Something different for every run, for the marks of the probe.
+    pub nonce: u64,
+    /// Bytes of the image as far as they are known, for progress.
+    pub size_hint: Option<u64>,
+    /// The bytes of the image that do not come from its base.
+    pub changed: Vec<ByteRange>,
+    /// Where the medium may differ from the base, if that is known: with [`Verify::Quick`] a delta
+    /// looks only there and at [`Self::changed`].
+    pub suspects: Option<Vec<ByteRange>>,
+}
+
+/// What was done to one medium.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Bytes of the image.
+    pub size: u64,
+    /// Bytes that were written.
+    pub written: u64,
+    /// Bytes that were read back or compared.
+    pub compared: u64,
+    /// Whether only what differed was written.
+    pub is_delta: bool,
+    /// Whether writes passed the page cache.
+    pub is_direct: bool,
+    /// Where the backup GPT went, if it had to move.
+    pub backup_at: Option<u64>,
+    /// How long the probe took.
+    pub probe_time: Option<Duration>,
+    /// How long writing took.
+    pub write_time: Duration,
+    /// How long reading back took.
+    pub verify_time: Option<Duration>,
+    /// All bytes that are wrong, in order. Then the medium has no first block and does not boot.
+    pub differences: Vec<Difference>,
+    /// Whether all of the image is on the medium, as far as that was asked to be checked.
+    pub is_whole: bool,
+}
+
+impl Report {
+    /// The error for a medium that does not hold what was meant.
+    pub fn error(&self, medium: &str) -> Option<Error> {
+        let first = self.differences.first()?;
+        let bad = self.differences.iter().fold(0_u64, |sum, d| sum.saturating_add(d.at.size()));
+        Some(Error::Differs {
+            what: medium.to_owned(),
+            at: first.at.start(),
+            found: first.cause.explained(),
+            expected: format!(
+                "the image ({} different places, {bad} bytes in all)",
+                self.differences.len()
+            ),
+        })
+    }
+}
+
+/// Writes `image` to all `media` at once and reads it back. Each has its own progress and result.
+///
+/// # Errors
+/// An image that cannot be read. What goes wrong with a medium is in its own result.
+pub fn write(
+    image: Image<'_>,
+    media: &[(&dyn Medium, &dyn Progress)],
+    options: &Options,
+) -> Result<Vec<Result<Report>>> {
+    let again = match &image {
+        Image::Stream(stream) => stream.restart(),
+        Image::Whole(_) => None,
+    };
+    let again = move || again.as_deref().map(open_again);
+    let origin = match &image {
+        Image::Whole(image) => Origin::Whole(*image),
+        Image::Stream(_) => Origin::Stream(&again),
+    };
+    std::thread::scope(|scope| {
+        let mut listeners = Vec::new();
+        let mut threads = Vec::new();
+        for &(medium, progress) in media {
+            let (tell, hear) = sync_channel(feed::BUFFERS);
+            listeners.push(tell);
+            let report = Report { is_direct: medium.is_direct(), ..Report::default() };
+            let writer = Writer { medium, progress, options, image: origin, report };
+            threads.push(scope.spawn(move || writer.run(hear)));
+        }
+        let read = feed::read(image, listeners);
+        let results = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| broken()));
+        let results: Vec<Result<Report>> = results.collect();
+        read.map(|()| results)
+    })
+}
+
+fn open_again(path: &Path) -> Result<Stream> {
+    match Source::open(path)? {
+        Source::Stream(stream) => Ok(stream),
+        Source::Plain(image) => {
+            let found = format!("{} bytes", image.size());
+            Err(Error::malformed("the image", 0, found, "the compressed file it was before"))
+        }
+    }
+}
+
+fn broken() -> Result<Report> {
+    Err(Error::io("write")(std::io::Error::other("the writing thread broke, which is a bug")))
+}
+
+/// What is done with a disk when it is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Finish {
+    /// Whether the kernel has seen the new partitions.
+    pub partitions_seen: bool,
+    /// Whether the medium has been put out.
+    pub ejected: bool,
+}
+
+/// Makes the kernel see the new partitions and puts the medium out.
+///
+/// # Errors
+/// The system's, if it refuses; nothing is left out silently.
+pub fn finish(target: &Target, eject: bool) -> Result<Finish> {
+    let name = target.path().display().to_string();
+    if target.disk().is_none() {
+        target.handle().sync_all().map_err(Error::io(format!("close {name}")))?;
+        return Ok(Finish { partitions_seen: false, ejected: false });
+    }
+    // Something that looks at every new disk may be quicker; then the old partitions stay known
+    // until the disk is plugged in again, and that is told.
+    let partitions_seen = match target.reread_partitions() {
+        Err(fault) if fault.kind() == std::io::ErrorKind::ResourceBusy => false,
+        seen => seen.map_err(Error::io(format!("make the kernel see the partitions of {name}")))?,
+    };
+    let ejected = match target.disk().filter(|disk| eject && disk.is_portable()) {
+        Some(_) => target.eject().map_err(Error::io(format!("eject {name}")))?,
+        None => false,
+    };
+    Ok(Finish { partitions_seen, ejected })
+}
+
+/// Compares a medium with the image that was written to it. A GPT whose backup was moved to the end
+/// of the medium counts as equal.
+///
+/// # Errors
+/// A medium or image that cannot be read; differences are in the report.
+pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) -> Result<Report> {
+    let start = std::time::Instant::now();
+    let mut report =
+        Report { size: image.size(), is_direct: medium.is_direct(), ..Report::default() };
+    let mut head = vec![0; crate::units::in_memory(image.size().min(buffer::BUFFER))];
+    image.read_exact_at(&mut head, 0)?;
+    let moved = Ends::of(&head, medium, false)?;
+    let mut first = buffer::aligned(buffer::BUFFER)?;
+    let count = medium::read_full(medium, &mut first, 0)
+        .map_err(|fault| medium::failed(medium, "read", 0, fault))?;
+    // The field that tells: Alternate LBA of the GPT header.
+    let field = |bytes: &[u8]| {
+        let at = crate::units::in_memory(medium.block()).saturating_add(32);
+        bytes.get(at..at.saturating_add(8)).map(<[u8]>::to_vec)
+    };
+    let found = first.get(..count).unwrap_or_default();
+    let is_moved = moved.tail.is_some() && field(found) == field(moved.bytes());
+    progress.begin("verify", image.size());
+    let whole = ByteRange::between(0, image.size());
+    let ranges = match whole {
+        Some(whole) if is_moved => ByteRange::between(moved.used.min(whole.end()), whole.end()),
+        other => other,
+    };
+    let mut check = |meant: Meant<'_>, ranges: &[ByteRange]| -> Result<()> {
+        let findings = verify::compare(medium, meant, ranges, progress)?;
+        report.compared = report.compared.saturating_add(write::sum(ranges));
+        if !findings.is_empty() {
+            report.differences.extend(verify::diagnose(medium, meant, &findings)?);
+        }
+        Ok(())
+    };
+    if is_moved {
+        let placed = Placed { at: 0, bytes: moved.bytes() };
+        check(Meant::Whole(&placed), ByteRange::between(0, len_of(&head)).as_slice())?;
+    }
+    check(Meant::Whole(image), ranges.as_slice())?;
+    if let Some(tail) = moved.tail.as_ref().filter(|_| is_moved) {
+        let placed = Placed { at: tail.at, bytes: &tail.bytes };
+        let range = ByteRange::new(tail.at, len_of(&tail.bytes));
+        check(Meant::Whole(&placed), range.as_slice())?;
+        report.backup_at = Some(tail.at);
+    }
+    progress.end();
+    report.is_whole = report.differences.is_empty();
+    report.verify_time = Some(start.elapsed());
+    Ok(report)
+}

@@ -1,0 +1,153 @@
+//! Finds media that claim more than they have: marks at spread addresses, read back past the cache.
+
+use std::collections::HashMap;
+
+use super::buffer::aligned;
+use super::medium::{Medium, failed, flush, read_full, write_all};
+use super::verify::digest;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::units::{human, in_memory};
+
+/// Bytes of a mark; the largest block of any disk.
+const MARK: u64 = 4096;
+/// Wraps at multiples of this are found...
+const GRAIN: u64 = 1 << 20;
+/// ... or, on large media, at multiples of so great a part of them.
+const GRAINS: u64 = 4096;
+
+/// What a place held, and what was put there.
+struct Spot {
+    at: u64,
+    original: Vec<u8>,
+    mark: Vec<u8>,
+}
+
+/// Writes marks, reads them back and restores what was there.
+///
+/// # Errors
+/// A medium that does not hold what it claims, by [`Error::Unsafe`].
+pub(super) fn probe(medium: &dyn Medium, nonce: u64, progress: &dyn Progress) -> Result<()> {
+    let Some(size) = medium.size().filter(|size| *size >= MARK.saturating_mul(4)) else {
+        return Ok(());
+    };
+    let places = places(size);
+    let marks = u64::try_from(places.len()).unwrap_or_default();
+    progress.begin("probe", marks.saturating_mul(MARK));
+    let mut spots = Vec::new();
+    for at in places {
+        let original = read(medium, at)?;
+        spots.push(Spot { at, original, mark: mark(nonce, at) });
+    }
+    let marked = mark_all(medium, &spots, progress).and_then(|()| flush(medium));
+    let found = marked.and_then(|()| read_marks(medium, &spots));
+    // In any case the medium gets back what it had.
+    let restored = spots.iter().rev().try_for_each(|spot| write(medium, &spot.original, spot.at));
+    let restored = restored.and_then(|()| flush(medium));
+    progress.end();
+    let found = found?;
+    restored?;
+    match verdict(&spots, &found, size) {
+        None => Ok(()),
+        Some(reason) => Err(Error::Unsafe {
+            target: medium.name(),
+            reason,
+            hint: "give it back to the seller, or write it anyway with `--no-probe`".to_owned(),
+        }),
+    }
+}
+
+/// Where the marks go. A medium that wraps at some size shows it only if two marks lie that far
+/// apart, so they make a sparse ruler: close together at first, then far apart, and every multiple of
+/// the grain is the distance of two of them. Fakes wrap at multiples of a mebibyte, most at powers
+/// of two, which are there besides.
+fn places(size: u64) -> Vec<u64> {
+    let last = size.checked_div(MARK).unwrap_or(0).saturating_sub(1).saturating_mul(MARK);
+    let grain = size.checked_div(GRAINS).unwrap_or(0).max(GRAIN).next_power_of_two();
+    let count = size.checked_div(grain).unwrap_or(0).isqrt().saturating_add(1);
+    let near = (0..count).map(|n| n.saturating_mul(grain));
+    let far = (1..=count).map(|n| n.saturating_mul(count).saturating_mul(grain));
+    let powers = (0..64).filter_map(|n| 1_u64.checked_shl(n)).filter(|at| *at >= MARK);
+    let mut found: Vec<u64> =
+        near.chain(far).chain(powers).filter(|at| *at < last).chain([last]).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn mark(nonce: u64, at: u64) -> Vec<u8> {
+    let mut state = nonce ^ at.rotate_left(17);
+    let mut bytes = Vec::with_capacity(in_memory(MARK));
+    while bytes.len() < in_memory(MARK) {
+        state = digest(&state.to_le_bytes());
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes
+}
+
+fn read(medium: &dyn Medium, at: u64) -> Result<Vec<u8>> {
+    let mut buf = aligned(MARK)?;
+    let count = read_full(medium, &mut buf, at).map_err(|f| failed(medium, "probe", at, f))?;
+    Ok(buf.get(..count).unwrap_or_default().to_vec())
+}
+
+fn write(medium: &dyn Medium, bytes: &[u8], at: u64) -> Result<()> {
+    let mut buf = aligned(MARK)?;
+    let buf = buf.get_mut(..bytes.len()).unwrap_or_default();
+    buf.copy_from_slice(bytes);
+    write_all(medium, buf, at)
+}
+
+fn mark_all(medium: &dyn Medium, spots: &[Spot], progress: &dyn Progress) -> Result<()> {
+    spots.iter().try_for_each(|spot| {
+        write(medium, &spot.mark, spot.at)?;
+        progress.advance(MARK);
+        if progress.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
+    })
+}
+
+fn read_marks(medium: &dyn Medium, spots: &[Spot]) -> Result<Vec<Option<Vec<u8>>>> {
+    let found = spots.iter().map(|spot| match read(medium, spot.at) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(fault) if medium.is_gone() => Err(fault),
+        Err(_) => Ok(None),
+    });
+    found.collect()
+}
+
+/// What is wrong with the medium; none if every mark is where it was put.
+fn verdict(spots: &[Spot], found: &[Option<Vec<u8>>], size: u64) -> Option<String> {
+    let by_mark: HashMap<&[u8], u64> =
+        spots.iter().map(|spot| (spot.mark.as_slice(), spot.at)).collect();
+    let pairs = || spots.iter().zip(found);
+    let bad = |(spot, found): &(&Spot, &Option<Vec<u8>>)| found.as_ref() != Some(&spot.mark);
+    let first_bad = pairs().find(bad)?.0.at;
+    let claims = format!("it claims {}", human(size));
+    let wrap = pairs()
+        .filter_map(|(spot, found)| by_mark.get(found.as_deref()?)?.checked_sub(spot.at))
+        .filter(|distance| *distance > 0)
+        .reduce(common_divisor);
+    if let Some(distance) = wrap {
+        return Some(format!(
+            "{claims}, but writes past about {} come back at the start: it is a fake",
+            human(distance)
+        ));
+    }
+    let good = pairs().filter(|pair| !bad(pair)).map(|(spot, _)| spot.at).max();
+    Some(match good {
+        None => format!("{claims}, but nothing that is written stays: it is worn out or a fake"),
+        Some(last) if last < first_bad => format!(
+            "{claims}, but what is written at {} and after does not stay: it is a fake or worn out",
+            human(first_bad)
+        ),
+        Some(_) => format!("what is written at byte {first_bad:#x} does not stay: it is worn out"),
+    })
+}
+
+fn common_divisor(one: u64, other: u64) -> u64 {
+    let (mut one, mut other) = (one, other);
+    while let Some(rest) = one.checked_rem(other) {
+        (one, other) = (other, rest);
+    }
+    one
+}

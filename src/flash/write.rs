@@ -1,0 +1,344 @@
+//! Brings an image onto one medium in an order that never leaves half an image that boots.
+//!
+//! The first mebibyte and the end of the disk are cleared first; then comes everything but the
+//! first mebibyte, which is read back; then the first mebibyte but for its first block; and only
+//! when all that is on the medium comes the first block.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use memmap2::MmapMut;
+
+use super::buffer::{BUFFER, aligned};
+use super::delta;
+use super::feed::{Chunk, Message};
+use super::gpt::{Tail, move_backup};
+use super::meant::{Again, Digests, Meant};
+use super::medium::{Medium, flush, write_all};
+use super::probe::probe;
+use super::verify::{Findings, compare, diagnose};
+use super::{Delta, Options, Report, Verify};
+use crate::device::Refusal;
+use crate::error::{Error, Result};
+use crate::image::ReadAt;
+use crate::progress::Progress;
+use crate::units::{ByteRange, align_up, in_memory, len_of};
+
+/// What is written last of all: boot code, partition table and GPT header.
+pub(super) const FIRST_BLOCK: u64 = 4096;
+/// Cached writes are brought to the medium after so many bytes, so that progress tells the truth.
+const CACHED: u64 = 32 << 20;
+
+/// One medium and what it hears.
+pub(super) struct Writer<'a> {
+    pub(super) medium: &'a dyn Medium,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) options: &'a Options,
+    pub(super) image: Origin<'a>,
+    pub(super) report: Report,
+}
+
+/// Where the image can be read again.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<'a> {
+    Whole(&'a dyn ReadAt),
+    Stream(&'a Again<'a>),
+}
+
+/// The two parts that are not simply bytes of the image.
+pub(super) struct Ends {
+    /// The first mebibyte, with its GPT pointing to [`Self::tail`].
+    pub(super) head: MmapMut,
+    /// Bytes of the head that are in use, a multiple of the block size.
+    pub(super) used: u64,
+    /// The backup GPT at the end of the disk.
+    pub(super) tail: Option<Tail>,
+}
+
+impl Ends {
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.head.get(..in_memory(self.used)).unwrap_or_default()
+    }
+
+    /// The first bytes of the image for a medium, with the backup GPT moved if that is wanted.
+    pub(super) fn of(bytes: &[u8], medium: &dyn Medium, exact: bool) -> Result<Self> {
+        let mut head = aligned(BUFFER)?;
+        if let Some(place) = head.get_mut(..bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+        let used = align_up(len_of(bytes), medium.block()).unwrap_or(BUFFER).min(BUFFER);
+        let tail = match medium.size().filter(|_| !exact) {
+            Some(size) => {
+                let place = head.get_mut(..in_memory(used)).unwrap_or_default();
+                move_backup(place, size, medium.block())?
+            }
+            None => None,
+        };
+        Ok(Self { head, used, tail })
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// Does all of it. The channel ends without [`Message::End`] if the image cannot be read.
+    pub(super) fn run(mut self, hear: Receiver<Message>) -> Result<Report> {
+        let first = match hear.recv() {
+            Ok(Message::Chunk(chunk)) => chunk,
+            Ok(Message::End { .. }) => return Err(empty()),
+            Err(_) => return Err(Error::Interrupted),
+        };
+        let ends = self.ends(&first)?;
+        drop(first);
+        if let Some(image) = self.delta_base(&ends)? {
+            drop(hear);
+            delta::update(&mut self, image, &ends)?;
+            return Ok(self.report);
+        }
+        // A medium that holds the base already has shown what it can hold.
+        if self.options.probe {
+            let start = Instant::now();
+            probe(self.medium, self.options.nonce, self.progress)?;
+            self.report.probe_time = Some(start.elapsed());
+        }
+        self.clear_ends()?;
+        let (size, digests) = self.write_rest(&hear)?;
+        drop(hear);
+        self.report.size = size;
+        self.write_tail(&ends)?;
+        self.medium.cut(size).map_err(Error::io(format!("cut {}", self.medium.name())))?;
+        flush(self.medium)?;
+        let nothing = Digests::default();
+        let meant = match self.image {
+            Origin::Whole(image) => Meant::Whole(image),
+            Origin::Stream(again) => Meant::Digests(digests.as_deref().unwrap_or(&nothing), again),
+        };
+        let rest = ByteRange::between(ends.used.min(size), size);
+        let ranges: Vec<ByteRange> = match self.options.verify {
+            Verify::Full => rest.into_iter().collect(),
+            Verify::Quick => self.quick_ranges(rest),
+            Verify::Off => Vec::new(),
+        };
+        let last = ByteRange::between(FIRST_BLOCK.min(ends.used), ends.used);
+        self.check_and_close(meant, &ranges, &ends, last.as_slice())?;
+        Ok(self.report)
+    }
+
+    fn ends(&self, first: &Arc<Chunk>) -> Result<Ends> {
+        let bytes = first.buf.get(..first.used).unwrap_or_default();
+        Ends::of(bytes, self.medium, self.options.exact)
+    }
+
+    /// The image, if only what differs should be written.
+    fn delta_base(&self, ends: &Ends) -> Result<Option<&'a dyn ReadAt>> {
+        let Origin::Whole(image) = self.image else { return Ok(None) };
+        let wanted = match self.options.delta {
+            Delta::Never => false,
+            Delta::Always => true,
+            Delta::Auto => delta::holds_same_base(self.medium, ends.bytes())?,
+        };
+        Ok(wanted.then_some(image))
+    }
+
+    /// Takes away what would make a half written disk look like one that works: boot code and
+    /// partition table at the start; backup GPT, RAID and ZFS labels at the end.
+    fn clear_ends(&mut self) -> Result<()> {
+        let zeros = aligned(BUFFER)?;
+        let Some(size) = self.medium.size() else {
+            let doing = format!("empty {}", self.medium.name());
+            return self.medium.cut(0).map_err(Error::io(doing));
+        };
+        let short = in_memory(size.min(BUFFER));
+        let zeros = zeros.get(..short).unwrap_or_default();
+        write_all(self.medium, zeros, 0)?;
+        write_all(self.medium, zeros, size.saturating_sub(BUFFER))?;
+        flush(self.medium)
+    }
+
+    /// Writes all chunks but the first one, which has been heard already.
+    fn write_rest(&mut self, hear: &Receiver<Message>) -> Result<(u64, Option<Arc<Digests>>)> {
+        let start = Instant::now();
+        let total = self.options.size_hint.unwrap_or(0);
+        self.progress.begin("write", total);
+        let mut pending: u64 = 0;
+        loop {
+            match hear.recv() {
+                Ok(Message::Chunk(chunk)) => {
+                    self.write_chunk(&chunk)?;
+                    let used = len_of(chunk.buf.get(..chunk.used).unwrap_or_default());
+                    drop(chunk);
+                    pending = self.tell(pending.saturating_add(used))?;
+                }
+                Ok(Message::End { size, digests }) => {
+                    self.progress.advance(pending.saturating_add(size.min(BUFFER)));
+                    self.progress.end();
+                    self.report.write_time = start.elapsed();
+                    return Ok((size, digests));
+                }
+                Err(_) => return Err(Error::Interrupted),
+            }
+            if self.progress.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
+        }
+    }
+
+    /// Tells of bytes once they are on the medium; answers how many still are not.
+    fn tell(&self, pending: u64) -> Result<u64> {
+        if !self.medium.is_direct() {
+            if pending < CACHED {
+                return Ok(pending);
+            }
+            flush(self.medium)?;
+        }
+        self.progress.advance(pending);
+        Ok(0)
+    }
+
+    fn write_chunk(&mut self, chunk: &Chunk) -> Result<()> {
+        let used = len_of(chunk.buf.get(..chunk.used).unwrap_or_default());
+        let padded = align_up(used, self.medium.block()).unwrap_or(BUFFER);
+        let end = chunk.at.saturating_add(padded);
+        if let Some(has) = self.medium.size().filter(|has| end > *has) {
+            let refusal = Refusal::TooSmall { has, needs: end };
+            return Err(refusal.error(&self.medium.name()));
+        }
+        let bytes = chunk.buf.get(..in_memory(padded)).unwrap_or_default();
+        self.put(bytes, chunk.at)
+    }
+
+    /// Writes aligned bytes and counts them.
+    pub(super) fn put(&mut self, bytes: &[u8], at: u64) -> Result<()> {
+        write_all(self.medium, bytes, at)?;
+        self.report.written = self.report.written.saturating_add(len_of(bytes));
+        Ok(())
+    }
+
+    pub(super) fn write_tail(&mut self, ends: &Ends) -> Result<()> {
+        let Some(tail) = &ends.tail else { return Ok(()) };
+        self.report.backup_at = Some(tail.at);
+        self.put_copy(&tail.bytes, tail.at)
+    }
+
+    /// Writes bytes that do not lie in an aligned buffer.
+    pub(super) fn put_copy(&mut self, bytes: &[u8], at: u64) -> Result<()> {
+        let mut buf = aligned(len_of(bytes))?;
+        buf.copy_from_slice(bytes);
+        self.put(&buf, at)
+    }
+
+    /// What a quick look covers: what the plan changed.
+    pub(super) fn quick_ranges(&self, within: Option<ByteRange>) -> Vec<ByteRange> {
+        let Some(within) = within else { return Vec::new() };
+        let aligned = |range: &ByteRange| {
+            let start = range.start().checked_div(FIRST_BLOCK)?.checked_mul(FIRST_BLOCK)?;
+            ByteRange::between(start, align_up(range.end(), FIRST_BLOCK)?)?.common(within)
+        };
+        self.options.changed.iter().filter_map(aligned).collect()
+    }
+
+    /// Reads back `ranges`, and if they are right, writes what is in `head` of the first mebibyte,
+    /// then its first block, and reads that back, too.
+    pub(super) fn check_and_close(
+        &mut self,
+        meant: Meant<'_>,
+        ranges: &[ByteRange],
+        ends: &Ends,
+        head: &[ByteRange],
+    ) -> Result<()> {
+        let start = Instant::now();
+        let is_checked = self.options.verify != Verify::Off;
+        if is_checked {
+            self.progress
+                .begin("verify", sum(ranges).saturating_add(self.report.size.min(ends.used)));
+            self.check(meant, ranges)?;
+            self.check_tail(ends)?;
+        }
+        if self.report.differences.is_empty() {
+            self.close(ends, head)?;
+            if is_checked {
+                self.check_head(ends)?;
+            }
+            self.report.is_whole = self.report.differences.is_empty();
+        }
+        if is_checked {
+            self.progress.end();
+            self.report.verify_time = Some(start.elapsed());
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, meant: Meant<'_>, ranges: &[ByteRange]) -> Result<()> {
+        let findings = compare(self.medium, meant, ranges, self.progress)?;
+        self.report.compared = self.report.compared.saturating_add(sum(ranges));
+        self.add(meant, &findings)
+    }
+
+    fn add(&mut self, meant: Meant<'_>, findings: &Findings) -> Result<()> {
+        if !findings.is_empty() {
+            self.report.differences.extend(diagnose(self.medium, meant, findings)?);
+        }
+        Ok(())
+    }
+
+    fn check_tail(&mut self, ends: &Ends) -> Result<()> {
+        let Some(tail) = &ends.tail else { return Ok(()) };
+        self.check_bytes(&tail.bytes, tail.at)
+    }
+
+    fn check_head(&mut self, ends: &Ends) -> Result<()> {
+        let size = self.report.size.min(ends.used);
+        let bytes = ends.bytes().get(..in_memory(size)).unwrap_or_default();
+        self.check_bytes(bytes, 0)
+    }
+
+    /// Compares bytes at `at` that are not just those of the image.
+    fn check_bytes(&mut self, bytes: &[u8], at: u64) -> Result<()> {
+        let placed = Placed { at, bytes };
+        let meant = Meant::Whole(&placed);
+        let ranges: Vec<ByteRange> = ByteRange::new(at, len_of(bytes)).into_iter().collect();
+        self.check(meant, &ranges)
+    }
+
+    /// Writes parts of the head, and its first block after everything else is on the medium.
+    fn close(&mut self, ends: &Ends, head: &[ByteRange]) -> Result<()> {
+        let first = FIRST_BLOCK.min(ends.used);
+        for range in head.iter().filter(|range| range.start() >= first) {
+            let (from, till) = (in_memory(range.start()), in_memory(range.end()));
+            self.put_copy(ends.bytes().get(from..till).unwrap_or_default(), range.start())?;
+        }
+        flush(self.medium)?;
+        self.put_copy(ends.bytes().get(..in_memory(first)).unwrap_or_default(), 0)?;
+        let (medium, size) = (self.medium, self.report.size);
+        medium.cut(size).map_err(Error::io(format!("cut {}", medium.name())))?;
+        flush(medium)
+    }
+}
+
+/// Bytes of all ranges together.
+pub(super) fn sum(ranges: &[ByteRange]) -> u64 {
+    ranges.iter().fold(0, |sum, range| sum.saturating_add(range.size()))
+}
+
+fn empty() -> Error {
+    Error::malformed("the image", 0, "no bytes", "an ISO or disk image")
+}
+
+/// Bytes that stand at an address of the medium.
+pub(super) struct Placed<'a> {
+    pub(super) at: u64,
+    pub(super) bytes: &'a [u8],
+}
+
+impl ReadAt for Placed<'_> {
+    fn size(&self) -> u64 {
+        self.at.saturating_add(len_of(self.bytes))
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        // Below the bytes there is nothing that anybody asks for, but for a search through all.
+        let zeros = in_memory(self.at.saturating_sub(at)).min(buf.len());
+        let (before, inside) = buf.split_at_mut(zeros);
+        before.fill(0);
+        self.bytes.read_exact_at(inside, at.saturating_sub(self.at).min(len_of(self.bytes)))
+    }
+}

@@ -1,0 +1,242 @@
+//! Disks made of files, as sysfs and procfs show them, and what is thought of each.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use remaster::device::Transport::{Ata, DeviceMapper, Emmc, Sd, Usb};
+use remaster::device::{Candidate, Demands, ExpectedSize, Refusal, System, Transport};
+
+const GIB: u64 = 1 << 30;
+
+/// A machine with a system disk on LUKS and LVM, a USB stick, an SSD in a USB case, eMMC, an SD
+/// card, an empty card reader and a loop device.
+struct Machine {
+    folder: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Self { folder: tempfile::tempdir().unwrap() };
+        machine.disk("pci0/ata1/host0/target0/0:0:0:0/block/sda", "8:0", 500 * GIB, false);
+        machine.subsystem("pci0/ata1/host0/target0/0:0:0:0", "scsi");
+        machine.part("pci0/ata1/host0/target0/0:0:0:0/block/sda/sda1", "8:1");
+        machine.part("pci0/ata1/host0/target0/0:0:0:0/block/sda/sda2", "8:2");
+        machine.disk("virtual/block/dm-0", "254:0", 400 * GIB, false);
+        machine.file("sys/devices/virtual/block/dm-0/dm/name", "cryptroot\n");
+        machine.file("sys/devices/virtual/block/dm-0/dm/uuid", "CRYPT-LUKS2-0123\n");
+        machine.disk("virtual/block/dm-1", "254:1", 300 * GIB, false);
+        machine.file("sys/devices/virtual/block/dm-1/dm/name", "vg-root\n");
+        machine.file("sys/devices/virtual/block/dm-1/dm/uuid", "LVM-abc\n");
+        machine.holder("pci0/ata1/host0/target0/0:0:0:0/block/sda/sda2", "dm-0");
+        machine.holder("virtual/block/dm-0", "dm-1");
+        let usb = "pci0/usb1/1-1/1-1:1.0/host1/target1/1:0:0:0";
+        machine.disk(&format!("{usb}/block/sdb"), "8:16", 32_000_000_000, true);
+        machine.subsystem(usb, "scsi");
+        machine.subsystem("pci0/usb1/1-1", "usb");
+        machine.file("sys/devices/pci0/usb1/1-1/idVendor", "0781\n");
+        machine.file("sys/devices/pci0/usb1/1-1/serial", "4C530001\n");
+        machine.file(&format!("sys/devices/{usb}/vendor"), "SanDisk \n");
+        machine.file(&format!("sys/devices/{usb}/model"), "Ultra Fit       \n");
+        symlink("../..", machine.path(&format!("sys/devices/{usb}/block/sdb/device"))).unwrap();
+        machine.part(&format!("{usb}/block/sdb/sdb1"), "8:17");
+        // Its name begins like that of the stick.
+        let case = "pci0/usb1/1-2/1-2:1.0/host2/target2/2:0:0:0";
+        machine.disk(&format!("{case}/block/sdba"), "8:32", 64 * GIB, false);
+        machine.subsystem(case, "scsi");
+        machine.subsystem("pci0/usb1/1-2", "usb");
+        machine.disk("pci0/mmc0/mmc0:0001/block/mmcblk0", "179:0", 8 * GIB, false);
+        machine.subsystem("pci0/mmc0/mmc0:0001", "mmc");
+        machine.file("sys/devices/pci0/mmc0/mmc0:0001/type", "MMC\n");
+        machine.disk("pci0/mmc1/mmc1:0001/block/mmcblk1", "179:8", 16 * GIB, false);
+        machine.subsystem("pci0/mmc1/mmc1:0001", "mmc");
+        machine.file("sys/devices/pci0/mmc1/mmc1:0001/type", "SD\n");
+        machine.disk("pci0/usb1/1-3/1-3:1.0/host3/target3/3:0:0:0/block/sdc", "8:48", 0, true);
+        machine.subsystem("pci0/usb1/1-3", "usb");
+        machine.file(
+            "proc/self/mountinfo",
+            "22 1 254:1 / / rw - ext4 /dev/mapper/vg-root rw\n\
+             23 22 8:1 / /boot rw - vfat /dev/sda1 rw\n",
+        );
+        machine.file("proc/swaps", "Filename Type Size Used Priority\n");
+        machine
+    }
+
+    fn path(&self, rest: &str) -> PathBuf {
+        self.folder.path().join(rest)
+    }
+
+    fn file(&self, rest: &str, text: &str) {
+        let path = self.path(rest);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn disk(&self, place: &str, number: &str, size: u64, removable: bool) {
+        let at = format!("sys/devices/{place}");
+        self.file(&format!("{at}/dev"), number);
+        self.file(&format!("{at}/size"), &(size / 512).to_string());
+        self.file(&format!("{at}/removable"), if removable { "1\n" } else { "0\n" });
+        self.file(&format!("{at}/ro"), "0\n");
+        self.file(&format!("{at}/diskseq"), "9\n");
+        self.file(&format!("{at}/queue/logical_block_size"), "512\n");
+        let name = Path::new(place).file_name().unwrap().to_str().unwrap();
+        self.link(place, "sys/block", name);
+        self.link(place, "sys/class/block", name);
+        self.link(place, "sys/dev/block", number);
+    }
+
+    fn part(&self, place: &str, number: &str) {
+        let at = format!("sys/devices/{place}");
+        self.file(&format!("{at}/partition"), "1\n");
+        self.file(&format!("{at}/dev"), number);
+        self.file(&format!("{at}/size"), "2048\n");
+        let name = Path::new(place).file_name().unwrap().to_str().unwrap();
+        self.link(place, "sys/class/block", name);
+        self.link(place, "sys/dev/block", number);
+    }
+
+    fn link(&self, place: &str, folder: &str, name: &str) {
+        fs::create_dir_all(self.path(folder)).unwrap();
+        let target = self.path(&format!("sys/devices/{place}"));
+        symlink(target, self.path(folder).join(name)).unwrap();
+    }
+
+    fn holder(&self, place: &str, by: &str) {
+        self.file(&format!("sys/devices/{place}/holders/{by}/dev"), "\n");
+    }
+
+    fn subsystem(&self, place: &str, name: &str) {
+        let folder = self.path(&format!("sys/devices/{place}"));
+        fs::create_dir_all(&folder).unwrap();
+        symlink(format!("/bus/{name}"), folder.join("subsystem")).unwrap();
+    }
+
+    fn judge(&self, name: &str, demands: Demands) -> Vec<Refusal> {
+        let disks = System::at(self.folder.path()).disks().unwrap();
+        let disk = disks.into_iter().find(|disk| disk.name == name).unwrap();
+        Candidate::judge(disk, demands).err().unwrap_or_default()
+    }
+}
+
+fn size(text: &str) -> ExpectedSize {
+    ExpectedSize::parse(text).unwrap()
+}
+
+#[test]
+fn disks_are_described_by_what_sysfs_says() {
+    let machine = Machine::new();
+    let disks = System::at(machine.folder.path()).disks().unwrap();
+    let names: Vec<&str> = disks.iter().map(|disk| disk.name.as_str()).collect();
+    assert_eq!(names, ["sda", "sdb", "dm-0", "dm-1", "sdba", "mmcblk0", "mmcblk1"]);
+    let transport: Vec<Transport> = disks.iter().map(|disk| disk.transport).collect();
+    assert_eq!(transport, [Ata, Usb, DeviceMapper, DeviceMapper, Usb, Emmc, Sd]);
+    let stick = &disks[1];
+    assert_eq!(stick.model, "SanDisk Ultra Fit");
+    assert_eq!(stick.serial.as_deref(), Some("4C530001"));
+    assert_eq!(stick.size, 32_000_000_000);
+    assert_eq!(stick.partitions.len(), 1);
+    assert_eq!(stick.sequence, Some(9));
+}
+
+#[test]
+fn the_system_disk_is_found_through_lvm_on_luks() {
+    let machine = Machine::new();
+    let demands = Demands { allow_fixed: true, size: Some(size("500GiB")), ..Demands::default() };
+    let against = machine.judge("sda", demands);
+    assert_eq!(against[0], Refusal::System { at: "/".into() });
+    assert!(against.contains(&Refusal::System { at: "/boot".into() }), "{against:?}");
+    let held = |device: &str, by: &str| Refusal::Held { device: device.into(), by: by.into() };
+    assert!(against.contains(&held("sda2", "LUKS volume cryptroot (dm-0)")), "{against:?}");
+    assert!(against.contains(&held("dm-0", "LVM volume vg-root (dm-1)")), "{against:?}");
+}
+
+#[test]
+fn portable_disks_are_taken_and_fixed_ones_only_by_name() {
+    let machine = Machine::new();
+    for name in ["sdb", "sdba", "mmcblk1"] {
+        assert_eq!(machine.judge(name, Demands::default()), [], "{name}");
+    }
+    let fixed = Refusal::Fixed { transport: "emmc".into() };
+    assert_eq!(machine.judge("mmcblk0", Demands::default())[0], fixed);
+    let allowed = Demands { allow_fixed: true, ..Demands::default() };
+    assert_eq!(machine.judge("mmcblk0", allowed.clone()), [fixed]);
+    assert_eq!(machine.judge("mmcblk0", Demands { size: Some(size("8GiB")), ..allowed }), []);
+}
+
+#[test]
+fn a_mount_of_a_disk_with_a_similar_name_does_not_count() {
+    let machine = Machine::new();
+    let mounts = "24 22 8:32 / /media/me/case rw - ext4 /dev/sdba rw\n";
+    machine.file("proc/self/mountinfo", mounts);
+    assert_eq!(machine.judge("sdb", Demands::default()), []);
+    let mounted = Refusal::Mounted {
+        device: "/dev/sdba".into(),
+        at: "/media/me/case".into(),
+        may_unmount: true,
+    };
+    assert_eq!(machine.judge("sdba", Demands::default()), [mounted]);
+}
+
+#[test]
+fn mounts_with_blanks_and_swap_are_seen() {
+    let machine = Machine::new();
+    let mounts = "24 22 8:17 / /media/MY\\040STICK rw - vfat /dev/sdb1 rw\n";
+    machine.file("proc/self/mountinfo", mounts);
+    machine.file("proc/swaps", "Filename Type\n/dev/sdb1 partition 1 0 -2\n");
+    let against = machine.judge("sdb", Demands::default());
+    let at = PathBuf::from("/media/MY STICK");
+    let mounted = Refusal::Mounted { device: "/dev/sdb1".into(), at, may_unmount: true };
+    let swap = Refusal::Swap { device: "/dev/sdb1".into() };
+    // A real /dev/sdb1 on the machine of the test would be asked first.
+    assert!(against.contains(&mounted), "{against:?}");
+    assert!(Path::new("/dev/sdb1").exists() || against.contains(&swap), "{against:?}");
+}
+
+#[test]
+fn btrfs_over_several_disks_is_seen_on_each() {
+    let machine = Machine::new();
+    machine.file("sys/fs/btrfs/77-88/devices/sdb1/dev", "");
+    machine.file("sys/fs/btrfs/77-88/devices/sda1/dev", "");
+    let by = "btrfs file system 77-88".to_owned();
+    let held = Refusal::Held { device: "sdb1".into(), by };
+    assert_eq!(machine.judge("sdb", Demands::default()), [held]);
+}
+
+#[test]
+fn size_serial_and_write_protection_are_checked() {
+    let machine = Machine::new();
+    let demands = Demands { image_size: Some(33_000_000_000), ..Demands::default() };
+    let small = Refusal::TooSmall { has: 32_000_000_000, needs: 33_000_000_000 };
+    assert_eq!(machine.judge("sdb", demands), [small]);
+    let demands = Demands { serial: Some("4C530002".into()), ..Demands::default() };
+    assert!(matches!(machine.judge("sdb", demands)[..], [Refusal::SerialDiffers { .. }]));
+    for (text, is_met) in [
+        ("32GB", true),
+        ("29.8GiB", true),
+        ("32000000000", true),
+        ("32000000001", false),
+        ("30GiB", true),
+        ("29GiB", false),
+        ("33GB", false),
+    ] {
+        let demands = Demands { size: Some(size(text)), ..Demands::default() };
+        assert_eq!(machine.judge("sdb", demands).is_empty(), is_met, "{text}");
+    }
+    for text in ["", "GB", "1.2.3GB", "5 XB", "-1", "99999999999999999999"] {
+        assert_eq!(ExpectedSize::parse(text), None, "{text}");
+    }
+    machine.file("sys/block/sdb/ro", "1\n");
+    assert_eq!(machine.judge("sdb", Demands::default()), [Refusal::ReadOnly]);
+}
+
+#[test]
+fn things_that_are_no_disks_are_refused_by_what_they_are() {
+    let system = System::default();
+    for path in ["/", "/dev/null", "/etc/passwd"] {
+        let fault = system.find(Path::new(path)).unwrap_err();
+        assert_eq!(fault.exit_code(), 5, "{fault}");
+        assert!(fault.to_string().contains("not a block device"), "{fault}");
+    }
+    assert_eq!(system.find(Path::new("/dev/none-such")).unwrap_err().exit_code(), 1);
+}

@@ -1,0 +1,14 @@
+//! Writing to made-up sticks with every fault, and judging made-up disks.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "tests may panic"
+)]
+
+mod devices;
+mod sources;
+mod stick;
+mod writing;

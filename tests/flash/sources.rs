@@ -1,0 +1,112 @@
+//! Compressed images, packed by other people's programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use remaster::flash::{self, Cause, Image, Medium, Options, Packing, Source};
+use remaster::progress::{Progress, Silent};
+
+use crate::stick::Stick;
+use crate::writing::noise;
+
+const MIB: u64 = 1 << 20;
+
+fn pack(folder: &Path, how: &str) -> PathBuf {
+    let status = Command::new("sh").arg("-ec").arg(how).current_dir(folder).status().unwrap();
+    assert!(status.success(), "{how} failed; is the program there?");
+    folder.join("packed")
+}
+
+fn packed_image(folder: &Path) -> Vec<u8> {
+    // Half of it can be compressed.
+    let mut image = noise(6 * MIB + 321, 21);
+    image[2 * MIB as usize..5 * MIB as usize].fill(7);
+    fs::write(folder.join("image.iso"), &image).unwrap();
+    image
+}
+
+const WAYS: [(&str, Packing); 9] = [
+    ("xz -0 -c image.iso > packed", Packing::Xz),
+    ("xz -0 -T2 --block-size=1MiB -c image.iso > packed", Packing::Xz),
+    ("split -b 3M image.iso part-; xz -0 part-*; cat part-*.xz > packed", Packing::Xz),
+    ("zstd -q -c image.iso > packed", Packing::Zstd),
+    ("zstd -q -c < image.iso > packed", Packing::Zstd),
+    ("gzip -1 -c image.iso > packed", Packing::Gzip),
+    ("bzip2 -1 -c image.iso > packed", Packing::Bzip2),
+    ("zip -q -1 p.zip image.iso; mv p.zip packed", Packing::Zip),
+    ("echo hi > README; zip -q -1 p.zip README image.iso; mv p.zip packed", Packing::Zip),
+];
+
+fn write(source: Source, stick: &Stick) -> remaster::error::Result<flash::Report> {
+    let media: [(&dyn Medium, &dyn Progress); 1] = [(stick, &Silent)];
+    let options = Options::default();
+    let mut results = match &source {
+        Source::Plain(image) => flash::write(Image::Whole(image), &media, &options)?,
+        Source::Stream(_) => {
+            let Source::Stream(stream) = source else { unreachable!() };
+            flash::write(Image::Stream(stream), &media, &options)?
+        }
+    };
+    results.pop().unwrap()
+}
+
+#[test]
+fn every_packing_is_known_by_its_content_and_arrives_whole() {
+    for (how, packing) in WAYS {
+        let folder = tempfile::tempdir().unwrap();
+        let image = packed_image(folder.path());
+        let source = Source::open(&pack(folder.path(), how)).unwrap();
+        let Source::Stream(stream) = &source else { panic!("{how} was taken for plain") };
+        assert_eq!(stream.packing(), packing);
+        let stick = Stick::new(16 * MIB);
+        let report = write(source, &stick).unwrap();
+        assert!(report.is_whole, "{how}");
+        assert!(stick.contents()[..image.len()] == image, "{how}");
+    }
+}
+
+#[test]
+fn a_cut_or_damaged_archive_is_an_error_and_nothing_boots() {
+    for (how, _) in WAYS {
+        let folder = tempfile::tempdir().unwrap();
+        packed_image(folder.path());
+        let packed = pack(folder.path(), how);
+        let sound = fs::read(&packed).unwrap();
+        let mut damaged = sound.clone();
+        damaged[sound.len() / 3] ^= 0x55;
+        let cut = sound[..sound.len() * 2 / 3].to_vec();
+        for (what, bytes) in [("damaged", damaged), ("cut", cut)] {
+            fs::write(&packed, bytes).unwrap();
+            let stick = Stick::new(16 * MIB);
+            let fault = match Source::open(&packed) {
+                Ok(source) => write(source, &stick).err(),
+                Err(fault) => Some(fault),
+            };
+            let fault = fault.unwrap_or_else(|| panic!("{what}: {how} was not seen"));
+            assert_eq!(fault.exit_code(), 4, "{what}: {how}: {fault}");
+        }
+    }
+}
+
+#[test]
+fn a_flip_under_a_compressed_image_is_placed_to_the_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    packed_image(folder.path());
+    let packed = pack(folder.path(), "zstd -q -c image.iso > packed");
+    let mut stick = Stick::new(16 * MIB);
+    stick.flips = vec![(3 * MIB + 1234, 5)];
+    let report = write(Source::open(&packed).unwrap(), &stick).unwrap();
+    assert_eq!(report.differences.len(), 1);
+    assert_eq!(report.differences[0].at.start(), 3 * MIB + 1234);
+    assert_eq!(report.differences[0].cause, Cause::Flipped { bits: 1 });
+}
+
+#[test]
+fn a_zip_with_two_images_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    packed_image(folder.path());
+    let how = "cp image.iso b.iso; zip -q -1 p.zip image.iso b.iso; mv p.zip packed";
+    let fault = Source::open(&pack(folder.path(), how)).unwrap_err();
+    assert!(fault.to_string().contains("2 files: image.iso, b.iso"), "{fault}");
+}

@@ -1,0 +1,158 @@
+//! A stick in memory that can be made to fail in the ways real ones do.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use remaster::flash::Medium;
+
+/// Bytes that no image of the tests holds.
+const OLD: u8 = 0xA5;
+
+/// A medium in memory.
+pub(crate) struct Stick {
+    pub(crate) bytes: Mutex<Vec<u8>>,
+    pub(crate) claimed: u64,
+    /// Addresses are taken modulo this.
+    pub(crate) wraps_at: u64,
+    /// Writes end after so many bytes.
+    pub(crate) shortest: Option<usize>,
+    /// Writes that touch this are forgotten.
+    pub(crate) deaf: Range<u64>,
+    /// Reading this fails.
+    pub(crate) unreadable: Range<u64>,
+    /// Bits that turn over when what holds them is written.
+    pub(crate) flips: Vec<(u64, u8)>,
+    /// After so many writes, power is gone.
+    pub(crate) writes_left: AtomicU64,
+    /// Every read of this gives something else.
+    pub(crate) noisy: Range<u64>,
+    pub(crate) reads: AtomicU64,
+    pub(crate) written: AtomicU64,
+    pub(crate) block: u64,
+}
+
+impl Stick {
+    pub(crate) fn new(size: u64) -> Self {
+        // Old contents that no two places share.
+        let bytes = (0..size / 8).flat_map(|n| (n ^ 0xA5A5_0000_0000_0000).to_le_bytes()).collect();
+        Self {
+            bytes: Mutex::new(bytes),
+            claimed: size,
+            wraps_at: u64::MAX,
+            shortest: None,
+            deaf: 0..0,
+            unreadable: 0..0,
+            flips: Vec::new(),
+            writes_left: AtomicU64::new(u64::MAX),
+            noisy: 0..0,
+            reads: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            block: 512,
+        }
+    }
+
+    pub(crate) fn contents(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap().clone()
+    }
+
+    fn check(&self, address: u64, memory: &[u8]) {
+        // What O_DIRECT would answer with EINVAL is a bug of the writer here.
+        assert_eq!(address % self.block, 0, "address {address:#x} is not aligned");
+        assert_eq!(memory.len() as u64 % self.block, 0, "length {:#x}", memory.len());
+        assert_eq!(memory.as_ptr() as usize % 512, 0, "memory is not aligned");
+    }
+}
+
+fn overlaps(range: &Range<u64>, at: u64, len: usize) -> bool {
+    range.start < at + len as u64 && at < range.end
+}
+
+impl Medium for Stick {
+    fn name(&self) -> String {
+        "/dev/stick".into()
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.claimed)
+    }
+
+    fn block(&self) -> u64 {
+        self.block
+    }
+
+    fn is_direct(&self) -> bool {
+        true
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        self.check(at, bytes);
+        let left = self.writes_left.load(Ordering::SeqCst);
+        if left == 0 {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.writes_left.store(left - 1, Ordering::SeqCst);
+        let count = self.shortest.map_or(bytes.len(), |most| most.min(bytes.len()));
+        let mut held = self.bytes.lock().unwrap();
+        self.written.fetch_add(count as u64, Ordering::SeqCst);
+        let is_plain = self.deaf.is_empty() && self.wraps_at == u64::MAX;
+        if is_plain {
+            let end = held.len().min(at as usize + count);
+            held[at as usize..end].copy_from_slice(&bytes[..end - at as usize]);
+        }
+        for (n, byte) in bytes[..count].iter().enumerate().filter(|_| !is_plain) {
+            let address = at + n as u64;
+            if self.deaf.contains(&address) {
+                continue;
+            }
+            let place = (address % self.wraps_at) as usize;
+            if let Some(cell) = held.get_mut(place) {
+                *cell = *byte;
+            }
+        }
+        for (address, bit) in &self.flips {
+            if (at..at + count as u64).contains(address) {
+                held[*address as usize] ^= 1 << bit;
+            }
+        }
+        Ok(count)
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        self.check(at, buf);
+        let nth = self.reads.fetch_add(1, Ordering::SeqCst);
+        if overlaps(&self.unreadable, at, buf.len()) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        let held = self.bytes.lock().unwrap();
+        let count = buf.len().min(self.claimed.saturating_sub(at) as usize);
+        if self.noisy.is_empty() && self.wraps_at == u64::MAX && held.len() as u64 == self.claimed {
+            buf[..count].copy_from_slice(&held[at as usize..][..count]);
+            return Ok(count);
+        }
+        for (n, byte) in buf[..count].iter_mut().enumerate() {
+            let address = at + n as u64;
+            *byte = held.get((address % self.wraps_at) as usize).copied().unwrap_or(OLD);
+            if self.noisy.contains(&address) {
+                *byte ^= (nth as u8) | 1;
+            }
+        }
+        Ok(count)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        if self.writes_left.load(Ordering::SeqCst) == 0 {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        Ok(())
+    }
+
+    fn cut(&self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn is_gone(&self) -> bool {
+        false
+    }
+}

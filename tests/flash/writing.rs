@@ -1,0 +1,313 @@
+//! Every way a write can go wrong is seen, placed and explained.
+
+use std::sync::atomic::Ordering;
+
+use remaster::compose::{Composed, Patch};
+use remaster::error::{Error, Result};
+use remaster::flash::{self, Cause, Delta, Image, Medium, Options, Report, Verify};
+use remaster::progress::{Progress, Silent};
+use remaster::units::ByteRange;
+
+use crate::stick::Stick;
+
+const MIB: u64 = 1 << 20;
+
+/// Bytes without zeros runs or repetition.
+pub(crate) fn noise(size: u64, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    };
+    let mut bytes: Vec<u8> = (0..=size / 8).flat_map(|_| next().to_le_bytes()).collect();
+    bytes.truncate(size as usize);
+    bytes
+}
+
+/// An ISO as far as delta looks at it.
+fn iso(size: u64, seed: u64) -> Vec<u8> {
+    let mut image = noise(size, seed);
+    image[0x8000..0x8006].copy_from_slice(b"\x01CD001");
+    image[0x8000 + 40..0x8000 + 72].copy_from_slice(b"nixos-minimal-25.11-x86_64      ");
+    image[0x8000 + 813..0x8000 + 830].copy_from_slice(b"1980010100000000\0");
+    image
+}
+
+fn plain() -> Options {
+    Options { nonce: 7, ..Options::default() }
+}
+
+fn write_with(stick: &Stick, image: &[u8], options: &Options) -> Result<Report> {
+    let media: [(&dyn Medium, &dyn Progress); 1] = [(stick, &Silent)];
+    let mut results = flash::write(Image::Whole(&image), &media, options)?;
+    results.pop().unwrap()
+}
+
+fn causes(report: &Report) -> Vec<Cause> {
+    report.differences.iter().map(|difference| difference.cause).collect()
+}
+
+#[test]
+fn sizes_that_are_a_multiple_of_nothing_arrive_with_a_tail_of_zeros() {
+    for size in [1, 511, 512, 4095, 4097, MIB - 1, MIB, MIB + 1, 3 * MIB, 5 * MIB + 12_345] {
+        for block in [512, 4096] {
+            let mut stick = Stick::new(16 * MIB);
+            stick.block = block;
+            let image = noise(size, 3);
+            let report = write_with(&stick, &image, &plain()).unwrap();
+            assert!(report.is_whole, "{size} {block}: {:?}", report.differences);
+            let found = stick.contents();
+            assert!(found[..size as usize] == image, "{size} {block}");
+            let padded = size.next_multiple_of(block) as usize;
+            assert!(found[size as usize..padded].iter().all(|&byte| byte == 0), "{size} {block}");
+        }
+    }
+}
+
+#[test]
+fn short_writes_continue() {
+    for most in [512, 4096, 4096 + 512, 100 * 512 + 7] {
+        let mut stick = Stick::new(8 * MIB);
+        stick.shortest = Some(most);
+        let image = noise(3 * MIB + 77, 5);
+        assert!(write_with(&stick, &image, &plain()).unwrap().is_whole);
+        assert!(stick.contents()[..image.len()] == image);
+    }
+}
+
+#[test]
+fn a_write_that_stops_is_an_error_and_leaves_no_first_block() {
+    let image = noise(6 * MIB + 99, 5);
+    let whole = Stick::new(8 * MIB);
+    let before = Stick::new(8 * MIB).contents();
+    write_with(&whole, &image, &plain()).unwrap();
+    for writes in (0..100).step_by(3) {
+        let stick = Stick::new(8 * MIB);
+        stick.writes_left.store(writes, Ordering::SeqCst);
+        let result = write_with(&stick, &image, &plain());
+        let found = stick.contents();
+        match result {
+            Ok(report) => {
+                assert!(report.is_whole);
+                assert!(found == whole.contents());
+                assert!(writes > 6);
+                return;
+            }
+            Err(fault) => {
+                assert_eq!(fault.exit_code(), 1, "{fault}");
+                let untouched = found == before;
+                let is_complete = found == whole.contents();
+                let first = found[..4096].iter().all(|&byte| byte == 0);
+                assert!(first || untouched || is_complete, "after {writes} writes");
+            }
+        }
+    }
+    panic!("never came to the end");
+}
+
+#[test]
+fn old_tables_at_the_end_of_the_disk_are_cleared() {
+    let stick = Stick::new(16 * MIB);
+    write_with(&stick, &noise(MIB, 1), &plain()).unwrap();
+    assert!(stick.contents()[15 << 20..].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn a_thousand_flipped_bits_are_all_found_and_placed() {
+    let size = 12 * MIB + 345;
+    let mut stick = Stick::new(16 * MIB);
+    let random = noise(8000, 99);
+    let mut flips: Vec<(u64, u8)> = random
+        .chunks(8)
+        .map(|eight| u64::from_le_bytes(eight.try_into().unwrap()))
+        .map(|number| (MIB + number % (size - MIB), (number >> 60) as u8 & 7))
+        .collect();
+    flips.sort_unstable();
+    flips.dedup_by_key(|flip| flip.0);
+    stick.flips.clone_from(&flips);
+    let report = write_with(&stick, &noise(size, 11), &plain()).unwrap();
+    assert!(!report.is_whole);
+    let mut expected: Vec<u64> = flips.iter().map(|flip| flip.0).collect();
+    expected.sort_unstable();
+    let found: Vec<u64> = report
+        .differences
+        .iter()
+        .flat_map(|difference| difference.at.start()..difference.at.end())
+        .collect();
+    assert!(found == expected);
+    assert!(causes(&report).iter().all(|cause| matches!(cause, Cause::Flipped { .. })));
+    // A stick that differs does not boot.
+    assert!(stick.contents()[..4096].iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn a_flip_in_the_first_block_is_found_too() {
+    let mut stick = Stick::new(16 * MIB);
+    stick.flips = vec![(100, 3), (70_000, 1)];
+    let report = write_with(&stick, &noise(3 * MIB, 2), &plain()).unwrap();
+    let at: Vec<u64> = report.differences.iter().map(|difference| difference.at.start()).collect();
+    assert_eq!(at, [100, 70_000]);
+}
+
+#[test]
+fn a_stick_that_wraps_is_explained() {
+    let mut stick = Stick::new(16 * MIB);
+    stick.wraps_at = 8 * MIB;
+    let report = write_with(&stick, &noise(12 * MIB, 2), &plain()).unwrap();
+    // The second mebibyte to the fourth hold what was written 8 MiB later.
+    let wrapped = report.differences.iter().find(|d| matches!(d.cause, Cause::Wrapped { .. }));
+    let wrapped = wrapped.unwrap();
+    assert_eq!(wrapped.cause, Cause::Wrapped { from: wrapped.at.start() + 8 * MIB });
+    assert_eq!(wrapped.at, ByteRange::between(MIB, 4 * MIB).unwrap());
+}
+
+#[test]
+fn data_that_was_not_written_is_told_from_zeros_and_from_noise() {
+    let image = noise(8 * MIB, 2);
+    let mut stick = Stick::new(16 * MIB);
+    stick.deaf = 2 * MIB..2 * MIB + 65_536;
+    let report = write_with(&stick, &image, &plain()).unwrap();
+    assert_eq!(causes(&report), [Cause::Other]);
+    assert_eq!(report.differences[0].at, ByteRange::between(2 * MIB, 2 * MIB + 65_536).unwrap());
+
+    let mut stick = Stick::new(16 * MIB);
+    stick.deaf = 2 * MIB..2 * MIB + 65_536;
+    stick.bytes.lock().unwrap().fill(0);
+    assert_eq!(causes(&write_with(&stick, &image, &plain()).unwrap()), [Cause::Zeros]);
+    stick.bytes.lock().unwrap().fill(0xFF);
+    assert_eq!(causes(&write_with(&stick, &image, &plain()).unwrap()), [Cause::Ones]);
+
+    let mut stick = Stick::new(16 * MIB);
+    stick.noisy = 3 * MIB..3 * MIB + 4096;
+    assert_eq!(causes(&write_with(&stick, &image, &plain()).unwrap()), [Cause::Unstable]);
+
+    let mut stick = Stick::new(16 * MIB);
+    stick.unreadable = 3 * MIB + 8192..3 * MIB + 12_288;
+    let report = write_with(&stick, &image, &plain()).unwrap();
+    assert_eq!(causes(&report), [Cause::Unreadable]);
+    assert_eq!(report.differences[0].at.start(), 3 * MIB + 8192);
+}
+
+#[test]
+fn an_image_larger_than_the_stick_is_refused() {
+    let stick = Stick::new(4 * MIB);
+    let fault = write_with(&stick, &noise(4 * MIB + 1, 1), &plain()).unwrap_err();
+    assert_eq!(fault.exit_code(), 5);
+    assert!(fault.to_string().contains("too small"), "{fault}");
+}
+
+#[test]
+fn the_probe_finds_fakes_and_puts_everything_back() {
+    let sound = Stick::new(64 * MIB);
+    let before = sound.contents();
+    let options = Options { probe: true, ..plain() };
+    let image = noise(3 * MIB, 1);
+    assert!(write_with(&sound, &image, &options).unwrap().probe_time.is_some());
+    assert!(sound.contents()[3 << 20..63 << 20] == before[3 << 20..63 << 20]);
+
+    for real in [8 * MIB, 12 * MIB, 37 * MIB] {
+        let mut stick = Stick::new(64 * MIB);
+        stick.wraps_at = real;
+        let before = stick.contents();
+        let fault = write_with(&stick, &image, &options).unwrap_err();
+        assert!(matches!(fault, Error::Unsafe { .. }), "{fault}");
+        assert!(fault.to_string().contains("fake"), "{fault}");
+        assert!(stick.contents() == before, "{fault}");
+    }
+    let mut stick = Stick::new(64 * MIB);
+    stick.deaf = 32 * MIB..64 * MIB;
+    let fault = write_with(&stick, &image, &options).unwrap_err();
+    assert!(fault.to_string().contains("does not stay"), "{fault}");
+}
+
+#[test]
+fn a_stick_with_the_same_base_gets_only_what_differs() {
+    let stick = Stick::new(32 * MIB);
+    let base = iso(20 * MIB + 5, 8);
+    write_with(&stick, &base, &plain()).unwrap();
+    stick.written.store(0, Ordering::SeqCst);
+    let patch = Patch::bytes(9 * MIB + 17, *b"ssh-ed25519 AAAA", "key").unwrap();
+    let changed = vec![patch.at];
+    let stamped = Composed::whole(&base).with(vec![patch], 20 * MIB + 5).unwrap();
+    let media: [(&dyn Medium, &dyn Progress); 1] = [(&stick, &Silent)];
+    let report = flash::write(Image::Whole(&stamped), &media, &plain()).unwrap().pop().unwrap();
+    let report = report.unwrap();
+    assert!(report.is_delta && report.is_whole);
+    // The block that differs, and the first block twice.
+    assert_eq!(report.written, 3 * 4096);
+    assert_eq!(stick.written.load(Ordering::SeqCst), 3 * 4096);
+    assert_eq!(&stick.contents()[9 * MIB as usize + 17..][..16], b"ssh-ed25519 AAAA");
+
+    // Quick: nothing else is even read.
+    let quick = Options {
+        verify: Verify::Quick,
+        changed: changed.clone(),
+        suspects: Some(changed),
+        ..plain()
+    };
+    let report = flash::write(Image::Whole(&base), &media, &quick).unwrap().pop().unwrap().unwrap();
+    assert!(report.is_delta && report.is_whole);
+    assert_eq!(report.written, 3 * 4096);
+    assert!(report.compared < 3 * MIB, "{}", report.compared);
+    assert!(stick.contents()[..base.len()] == base);
+
+    // And a third time nothing is written.
+    stick.written.store(0, Ordering::SeqCst);
+    let report = write_with(&stick, &base, &plain()).unwrap();
+    assert!(report.is_whole);
+    assert_eq!(stick.written.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn an_interrupted_delta_has_no_first_block() {
+    let base = iso(8 * MIB, 8);
+    let mut other = base.clone();
+    for at in (MIB as usize..8 * MIB as usize).step_by(1 << 19) {
+        other[at] ^= 0xFF;
+    }
+    for writes in (0..).step_by(5) {
+        let stick = Stick::new(16 * MIB);
+        write_with(&stick, &base, &plain()).unwrap();
+        stick.writes_left.store(writes, Ordering::SeqCst);
+        let options = Options { delta: Delta::Always, ..plain() };
+        let result = write_with(&stick, &other, &options);
+        let found = stick.contents();
+        let found = &found[..base.len()];
+        if result.is_ok() {
+            assert!(found == other);
+            assert!(writes > 10);
+            break;
+        }
+        let is_marked = found[..4096].iter().all(|&byte| byte == 0);
+        assert!(is_marked || found == base || found == other, "after {writes} writes");
+    }
+}
+
+#[test]
+fn several_sticks_are_written_from_one_read_and_fail_alone() {
+    let image = noise(9 * MIB + 1, 4);
+    let (one, mut two, three) = (Stick::new(16 * MIB), Stick::new(16 * MIB), Stick::new(16 * MIB));
+    two.flips = vec![(5 * MIB, 0)];
+    three.writes_left.store(5, Ordering::SeqCst);
+    let media: [(&dyn Medium, &dyn Progress); 3] =
+        [(&one, &Silent), (&two, &Silent), (&three, &Silent)];
+    let results = flash::write(Image::Whole(&image), &media, &plain()).unwrap();
+    assert!(results[0].as_ref().unwrap().is_whole);
+    assert_eq!(causes(results[1].as_ref().unwrap()), [Cause::Flipped { bits: 1 }]);
+    assert_eq!(results[2].as_ref().unwrap_err().exit_code(), 1);
+    assert!(one.contents()[..image.len()] == image);
+}
+
+#[test]
+fn a_written_stick_is_verified_later() {
+    let image = noise(9 * MIB + 1, 4);
+    let stick = Stick::new(16 * MIB);
+    write_with(&stick, &image, &plain()).unwrap();
+    assert!(flash::verify(&stick, &image, &Silent).unwrap().is_whole);
+    stick.bytes.lock().unwrap()[7 << 20] ^= 16;
+    let report = flash::verify(&stick, &image, &Silent).unwrap();
+    assert_eq!(causes(&report), [Cause::Flipped { bits: 1 }]);
+    assert_eq!(report.error("/dev/stick").unwrap().exit_code(), 3);
+}
