@@ -59,7 +59,9 @@ class Machine:
             with open(image, "rb") as whole, open(fat, "wb") as part:
                 whole.seek(at)
                 part.write(whole.read(length))
-            return args + ["-cdrom", image, "-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={fat}",
+            # (it shows only devices with a bootindex)
+            return args + ["-drive", f"if=none,id=disc,media=cdrom,format=raw,readonly=on,file={image}", "-device", "ide-cd,drive=disc,bootindex=1",
+                           "-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={fat}",
                            "-device", "usb-storage,drive=stick,removable=on,bootindex=0"]
         if medium == "cd":
             return args + ["-cdrom", image, "-boot", "d"]
