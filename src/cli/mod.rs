@@ -1,5 +1,6 @@
 //! The command line: what was typed becomes one call into the library, and its answer a status.
 
+mod demo;
 mod devices;
 mod flash;
 mod inspect;
@@ -44,6 +45,7 @@ enum Command {
     Devices(devices::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
+    Demo(demo::Args),
 }
 
 /// Runs the program.
@@ -61,6 +63,7 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Devices(args)) => devices::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Demo(args)) => demo::run(args),
         None => make::run(&cli.make),
     }
 }
