@@ -80,6 +80,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A key that is refused.
+    #[error(transparent)]
+    Key(#[from] crate::keys::KeyFault),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -112,27 +115,29 @@ impl Error {
     }
 
     /// What the user can do about it, as a full imperative sentence without stop.
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            Self::Malformed { .. } => Some(
-                "compare the SHA-256 of the image with the published one, and download it again",
-            ),
-            Self::Unsupported { .. } => Some(
-                "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message",
-            ),
-            Self::NoRoom { .. } => Some("give fewer or smaller edits"),
-            Self::Usage { hint, .. } => Some(hint),
-            Self::Unsafe { hint, .. } => Some(hint),
-            Self::Io { source, .. } => io_hint(source),
-            Self::Differs { .. } | Self::Interrupted => None,
-        }
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Malformed { .. } => {
+                "compare the SHA-256 of the image with the published one, and download it again"
+            }
+            Self::Unsupported { .. } => {
+                "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
+            }
+            Self::NoRoom { .. } => "give fewer or smaller edits",
+            Self::Usage { hint, .. } => hint,
+            Self::Unsafe { hint, .. } => hint,
+            Self::Io { source, .. } => io_hint(source)?,
+            Self::Key(fault) => return fault.hint(),
+            Self::Differs { .. } | Self::Interrupted => return None,
+        };
+        Some(hint.to_owned())
     }
 
     /// The exit status of the program that ends with this error (listed in `remaster --help`).
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Io { .. } => 1,
-            Self::Usage { .. } => 2,
+            Self::Usage { .. } | Self::Key(_) => 2,
             Self::Differs { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,
             Self::Unsafe { .. } => 5,

@@ -1,10 +1,10 @@
 //! Puts an ssh key and an overlay into a stock NixOS installer ISO.
 //!
 //! ```text
-//! open -> survey -> plan -> compose -> sink -> verify
+//! open -> survey -> plan -> compose -> verify -> sink
 //! ```
 //! Survey reads, plan thinks, sink writes. A stage is a type whose constructor takes only what the
-//! stages before it made.
+//! stages before it made; `tests/layers.rs` holds which module may use which.
 
 pub mod units;
 
@@ -12,10 +12,32 @@ pub mod error;
 
 pub mod progress;
 
+pub mod keys;
+
+pub mod format;
+
 pub mod image;
 
 pub mod compose;
 
+pub mod scratch;
+
+pub mod survey;
+
+pub mod edit;
+
+pub mod plan;
+
+pub mod stamped;
+
+pub mod sink;
+
+pub mod verify;
+
+pub mod inspect;
+
 pub mod device;
 
 pub mod flash;
+
+pub use error::{Error, Result};

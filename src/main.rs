@@ -1,7 +1,9 @@
-//! The `remaster` program: everything is in the library and in `cli`.
+//! The `remaster` program: reads the command line and ends with the status it gives.
 
 mod cli;
 
-fn main() -> std::process::ExitCode {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     cli::main()
 }

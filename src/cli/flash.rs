@@ -9,12 +9,15 @@ use remaster::device::{
 };
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Delta, Image, Medium, Options, Report, Source, Verify};
-use remaster::image::ReadAt;
+use remaster::image::{ImageFile, ReadAt};
 use remaster::progress::Progress;
+use remaster::stamped::Base;
 use remaster::units::{ByteRange, human};
 use serde_json::json;
 
 use super::meter::{EVENTS, Meter, Style, emit};
+use super::report;
+use super::stamp::{Edit, Stamping};
 use super::{devices, interrupt};
 
 /// Differences that are told one by one to people; programs get all.
@@ -25,6 +28,8 @@ const SHOWN: usize = 20;
 pub(crate) struct Args {
     /// Image to write: ISO or disk image, plain or as xz, zst, gz, bz2 or zip; `-` for standard input
     pub(crate) image: PathBuf,
+    #[command(flatten)]
+    edit: Edit,
     #[command(flatten)]
     pub(crate) to: To,
 }
@@ -78,7 +83,7 @@ pub(crate) struct To {
     /// Leave the stick powered
     #[arg(long)]
     pub(crate) no_eject: bool,
-    /// Print events as JSON, one per line (docs/events.md)
+    /// Print events as JSON, one per line, as src/cli/events.md describes them
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -118,8 +123,11 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Writes the image of `args` as it is.
+/// Writes the image of `args`, with keys in it if there are any.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if !args.edit.keys.is_empty() {
+        return stamp_and_write(args);
+    }
     let source = Source::open(&args.image)?;
     let size = source.size();
     let files = if args.image == Path::new("-") { Vec::new() } else { vec![args.image.clone()] };
@@ -130,6 +138,37 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             write(Prepared { image, size, files, changed: Vec::new(), suspects: None }, &args.to)
         }
     }
+}
+
+/// Stamps a base and writes it in one pass, without a file between.
+fn stamp_and_write(args: &Args) -> Result<()> {
+    let gathered = Stamping::keys(&args.edit, args.to.json)?;
+    let file = ImageFile::open(&args.image)?;
+    let (image, summary) = Stamping::plan(&file, gathered, &args.edit)?.compose()?;
+    if report::watched(args.to.json) {
+        report::say(&summary);
+    }
+    let changed: Vec<ByteRange> =
+        image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
+    let mut prepared = Prepared::whole(&image, vec![args.image.clone()]);
+    prepared.suspects = suspects(&args.to.devices, &changed);
+    prepared.changed = changed;
+    write(prepared, &args.to)
+}
+
+/// Where the targets may differ from a newly stamped image of the same base: where that differs from
+/// the base, and where they say themselves that they do. None if one of them cannot tell.
+fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>> {
+    let mut found = changed.to_vec();
+    for target in targets {
+        let medium = ImageFile::open(target).ok()?;
+        let base = Base::of(&medium).ok()?;
+        if let Some(stamped) = base.stamped {
+            found.extend(stamped.undo.ranges.iter().map(|(at, _)| *at));
+            found.extend(ByteRange::between(stamped.undo.base_size, stamped.undo.stamped_size));
+        }
+    }
+    Some(found)
 }
 
 /// Writes a prepared image to all targets and tells what came of it.

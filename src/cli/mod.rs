@@ -1,52 +1,70 @@
-//! The command line.
+//! The command line: what was typed becomes one call into the library, and its answer a status.
 
-use std::io::Write;
+mod demo;
+mod devices;
+mod flash;
+mod inspect;
+mod interrupt;
+mod make;
+mod meter;
+mod progress;
+mod report;
+mod stamp;
+mod verify;
+
 use std::process::ExitCode;
 
 use clap::Parser;
-use remaster::error::Error;
 
-mod devices;
-mod flash;
-mod interrupt;
-mod meter;
-mod verify;
+use remaster::error::Result;
+
+const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write it to sticks";
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    done
+  1    the operating system refused (no space, no permission, a closed pipe)
+  2    wrong usage, a refused key, or an output that is in the way
+  3    bytes are not what they were meant to be
+  4    the image is broken, or is none that can be changed safely
+  5    the target is refused
+  130  interrupted";
 
 /// Put an ssh key into a stock NixOS installer ISO, and write it to sticks
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, about = ABOUT, after_help = EXIT_STATUS, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    make: make::Args,
+}
+
+#[derive(Debug, clap::Subcommand)]
 enum Command {
-    Flash(flash::Args),
+    Flash(Box<flash::Args>),
     Devices(devices::Args),
     Verify(verify::Args),
+    Inspect(inspect::Args),
+    Demo(demo::Args),
 }
 
-/// Runs the command line.
+/// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let result = match Command::parse() {
-        Command::Flash(args) => flash::run(&args),
-        Command::Devices(args) => devices::run(&args),
-        Command::Verify(args) => verify::run(&args),
-    };
-    match result {
+    let cli = Cli::parse();
+    match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            report(&fault);
-            ExitCode::from(fault.exit_code())
-        }
+        Err(fault) => report::fault(&fault),
     }
 }
 
-fn report(fault: &Error) {
-    let mut err = std::io::stderr().lock();
-    // There is nowhere left to tell that telling failed.
-    let _ = writeln!(err, "error: {fault}");
-    let mut cause = std::error::Error::source(fault);
-    while let Some(inner) = cause {
-        let _ = writeln!(err, "cause: {inner}");
-        cause = inner.source();
-    }
-    if let Some(hint) = fault.hint() {
-        let _ = writeln!(err, "hint: {hint}");
+fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Some(Command::Flash(args)) => flash::run(args),
+        Some(Command::Devices(args)) => devices::run(args),
+        Some(Command::Verify(args)) => verify::run(args),
+        Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Demo(args)) => demo::run(args),
+        None => make::run(&cli.make),
     }
 }

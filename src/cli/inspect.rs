@@ -1,0 +1,145 @@
+//! `remaster inspect IMAGE`: what an image is, for people and for programs.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::cli::report;
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
+use remaster::inspect::{Injected, JSON_SCHEMA, Menu, Report};
+use remaster::units::human;
+
+/// Show what an image is, what it starts, and what was put into it
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// ISO file or stick to look into
+    #[arg(required_unless_present = "json_schema")]
+    image: Option<PathBuf>,
+
+    /// Print JSON, in the form that --json-schema describes
+    #[arg(long)]
+    json: bool,
+
+    /// Print the JSON Schema of --json
+    #[arg(long)]
+    json_schema: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
+        return report::print(JSON_SCHEMA);
+    };
+    let found = Report::of(&ImageFile::open(path)?)?;
+    report::print(&if args.json { json(&found)? } else { text(&found) })?;
+    let broken = found.checks.iter().find(|check| !check.ok);
+    broken.map_or(Ok(()), |check| {
+        let (found, expected) = (check.detail.clone(), "structures that agree".into());
+        Err(Error::Differs { what: check.name.into(), at: 0, found, expected })
+    })
+}
+
+fn json(report: &Report) -> Result<String> {
+    let text = serde_json::to_string_pretty(report);
+    text.map(|text| text + "\n").map_err(|fault| Error::io("write JSON")(fault.into()))
+}
+
+fn text(report: &Report) -> String {
+    let mut text = format!(
+        "NixOS {} for {}, {} stage 1\nvolume {:?} by {}, {}, {} files{}\n",
+        report.release,
+        report.architecture.as_deref().unwrap_or("an unknown architecture"),
+        report.generation,
+        report.volume.identifier,
+        report.volume.application,
+        human(report.volume.size),
+        report.volume.files,
+        if report.volume.joliet { ", with Joliet" } else { "" },
+    );
+    facts(&mut text, report);
+    report.menus.iter().for_each(|found| menu(&mut text, found));
+    match &report.injected {
+        Some(found) => injected(&mut text, found),
+        None => text.push_str("\nnothing injected: a stock image\n"),
+    }
+    checks(&mut text, report);
+    text
+}
+
+fn facts(text: &mut String, report: &Report) {
+    for (table, partitions) in [("MBR", &report.partitions.mbr), ("GPT", &report.partitions.gpt)] {
+        for found in partitions {
+            let _ = writeln!(
+                text,
+                "{table} partition {}: type {}, at {:#x}, {}",
+                found.number,
+                found.r#type,
+                found.start,
+                human(found.size)
+            );
+        }
+    }
+    for path in &report.boot_paths {
+        let _ = writeln!(text, "boots by {} from {}: {}", path.firmware, path.medium, path.starts);
+    }
+    for found in &report.triplets {
+        let _ = writeln!(
+            text,
+            "\nkernel {}\n  initrd {}\n  init   {}",
+            found.kernel,
+            found.initrds.join(" + "),
+            found.init
+        );
+    }
+    for found in &report.initrds {
+        let _ = writeln!(
+            text,
+            "{}: {}, {}, {} stage 1",
+            found.path,
+            human(found.size),
+            found.parts.join(" + "),
+            found.stage_one
+        );
+    }
+}
+
+fn menu(text: &mut String, menu: &Menu) {
+    let place = if menu.place == "esp" { "in the UEFI boot image" } else { "on the volume" };
+    let _ = writeln!(
+        text,
+        "\nmenu {} {place} ({}), {} entries",
+        menu.path,
+        menu.syntax,
+        menu.entries.len()
+    );
+    for entry in &menu.entries {
+        let _ = writeln!(text, "  {}\n    {}", entry.title.join(" > "), entry.initrds.join(" "));
+    }
+}
+
+fn injected(text: &mut String, found: &Injected) {
+    let _ = writeln!(text, "\ninjected by {} into a base of {} bytes", found.way, found.base_size);
+    for key in &found.keys {
+        let _ = writeln!(
+            text,
+            "  key for {}: {} {} {}",
+            key.user, key.algorithm, key.fingerprint, key.comment
+        );
+    }
+    for file in &found.files {
+        let (uid, gid) = file.owner;
+        let _ = writeln!(text, "  {} {uid}:{gid} {:>6} {}", file.mode, file.size, file.path);
+    }
+}
+
+fn checks(text: &mut String, report: &Report) {
+    text.push('\n');
+    for check in &report.checks {
+        let _ = writeln!(
+            text,
+            "{} {}: {}",
+            if check.ok { "ok   " } else { "WRONG" },
+            check.name,
+            check.detail
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! A bar on the terminal for what takes over half a second, and Ctrl-C.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use remaster::error::{Error, Result};
+use remaster::progress::Progress;
+
+/// What is over sooner is not worth a bar.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Shows a bar if somebody watches. SIGINT, SIGTERM and SIGHUP stop the operation; a second one ends the
+/// process at once.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    watched: bool,
+    stopped: Arc<AtomicBool>,
+    stage: Mutex<Option<Stage>>,
+}
+
+#[derive(Debug)]
+struct Stage {
+    since: Instant,
+    bar: ProgressBar,
+}
+
+impl Terminal {
+    pub(super) fn new(watched: bool) -> Result<Self> {
+        let stopped = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            listen(signal, &stopped).map_err(Error::io("listen for signals"))?;
+        }
+        Ok(Self { watched, stopped, stage: Mutex::new(None) })
+    }
+
+    fn stage(&self) -> std::sync::MutexGuard<'_, Option<Stage>> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn listen(signal: i32, stopped: &Arc<AtomicBool>) -> io::Result<()> {
+    signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(stopped))?;
+    signal_hook::flag::register(signal, Arc::clone(stopped)).map(|_| ())
+}
+
+fn style() -> ProgressStyle {
+    let known = ProgressStyle::with_template(
+        "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}",
+    );
+    known.unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+impl Progress for Terminal {
+    fn begin(&self, stage: &'static str, total: u64) {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        bar.set_style(style());
+        bar.set_message(stage);
+        *self.stage() = Some(Stage { since: Instant::now(), bar });
+    }
+
+    fn advance(&self, bytes: u64) {
+        let guard = self.stage();
+        let Some(stage) = guard.as_ref() else { return };
+        if self.watched && stage.bar.is_hidden() && stage.since.elapsed() > PATIENCE {
+            stage.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        stage.bar.inc(bytes);
+    }
+
+    fn end(&self) {
+        if let Some(stage) = self.stage().take() {
+            stage.bar.finish_and_clear();
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,48 @@
+//! What bytes mean: slices in, records out, and back. No I/O, no policy.
+
+pub mod boot_config;
+pub mod both_endian;
+pub mod compression;
+pub mod gpt;
+pub mod iso9660;
+pub mod isohybrid;
+pub mod newc;
+pub mod undo;
+
+use crate::error::Error;
+use crate::units::len_of;
+
+/// A fault in a structure, placed relative to the slice it was read from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Malformed {
+    /// The structure, by its specification's name.
+    pub what: String,
+    /// Where in the slice.
+    pub at: u64,
+    /// What stands there.
+    pub found: String,
+    /// What should stand there.
+    pub expected: String,
+}
+
+impl Malformed {
+    /// A fault at byte `at` of the slice.
+    pub fn new(
+        what: impl Into<String>,
+        at: u64,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self { what: what.into(), at, found: found.into(), expected: expected.into() }
+    }
+
+    /// A structure of which `bytes` are all there is.
+    pub fn short(what: &str, bytes: &[u8], needed: usize) -> Self {
+        Self::new(what, len_of(bytes), format!("{} bytes", bytes.len()), format!("{needed}"))
+    }
+
+    /// The fault in an image where the slice starts at byte `start`.
+    pub fn in_image(self, start: u64) -> Error {
+        Error::malformed(self.what, start.saturating_add(self.at), self.found, self.expected)
+    }
+}

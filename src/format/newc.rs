@@ -1,0 +1,287 @@
+//! newc archives (Linux `Documentation/driver-api/early-userspace/buffer-format.rst`): the pieces
+//! that an initrd is made of. Records are written and read by the `cpio` crate.
+
+use std::io::{self, Read};
+
+use cpio::newc::{Builder, Reader, trailer};
+
+use crate::units::len_of;
+
+/// Bytes that archives of ours are filled up to, so that what follows is aligned for every loader.
+const ALIGNMENT: usize = 512;
+
+/// The longest path the kernel unpacks (`PATH_MAX`).
+const LONGEST_NAME: u32 = 4096;
+
+const S_IFDIR: u32 = 0o040_000;
+const S_IFREG: u32 = 0o100_000;
+const S_IFLNK: u32 = 0o120_000;
+const S_IFMT: u32 = 0o170_000;
+
+/// What a member of an archive is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file with these bytes.
+    File(Vec<u8>),
+    /// A symbolic link to this path.
+    Symlink(String),
+}
+
+/// A member of an archive.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Member {
+    /// Path without a leading slash.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// What it is.
+    pub kind: Kind,
+}
+
+impl Member {
+    /// A directory of root's.
+    pub fn directory(path: impl Into<String>, mode: u32) -> Self {
+        Self { path: path.into(), mode, owner: (0, 0), kind: Kind::Directory }
+    }
+
+    /// A file of root's.
+    pub fn file(path: impl Into<String>, mode: u32, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), mode, owner: (0, 0), kind: Kind::File(bytes.into()) }
+    }
+
+    /// A symbolic link of root's.
+    pub fn symlink(path: impl Into<String>, to: impl Into<String>) -> Self {
+        Self { path: path.into(), mode: 0o777, owner: (0, 0), kind: Kind::Symlink(to.into()) }
+    }
+
+    /// The same, of another owner and group.
+    #[must_use]
+    pub fn owned_by(self, owner: (u32, u32)) -> Self {
+        Self { owner, ..self }
+    }
+
+    /// Bytes of its contents, or of the path it points to.
+    pub fn size(&self) -> u64 {
+        len_of(self.data())
+    }
+
+    fn data(&self) -> &[u8] {
+        match &self.kind {
+            Kind::Directory => &[],
+            Kind::File(bytes) => bytes,
+            Kind::Symlink(to) => to.as_bytes(),
+        }
+    }
+
+    fn type_bits(&self) -> u32 {
+        match self.kind {
+            Kind::Directory => S_IFDIR,
+            Kind::File(_) => S_IFREG,
+            Kind::Symlink(_) => S_IFLNK,
+        }
+    }
+}
+
+/// An archive of `members`, in their order, without a clock: the same members give the same bytes.
+///
+/// Each member has an inode number of its own, by which the kernel would join hard links.
+///
+/// # Errors
+/// A member over 4 GiB.
+pub fn write(members: &[Member]) -> io::Result<Vec<u8>> {
+    let mut archive = Vec::new();
+    for (ino, member) in (1..).zip(members) {
+        let links = if member.kind == Kind::Directory { 2 } else { 1 };
+        let data = member.data();
+        let size = u32::try_from(data.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut record = Builder::new(&member.path)
+            .ino(ino)
+            .mode(member.type_bits() | member.mode)
+            .uid(member.owner.0)
+            .gid(member.owner.1)
+            .nlink(links)
+            .write(&mut archive, size);
+        io::Write::write_all(&mut record, data)?;
+        record.finish()?;
+    }
+    trailer(&mut archive)?;
+    archive.resize(archive.len().next_multiple_of(ALIGNMENT), 0);
+    Ok(archive)
+}
+
+/// What a reader of archives does next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Next {
+    /// Read on.
+    Continue,
+    /// Everything needed is known.
+    Stop,
+}
+
+/// Hands every member of the archives in `stream` to `each`, in order, until it has enough.
+///
+/// Files come whole, `limit` bytes at the most, where `wanted` says so of their path, and empty where
+/// not. Symbolic links always come whole.
+pub fn read<R: Read>(
+    stream: R,
+    limit: u32,
+    wanted: impl Fn(&str) -> bool,
+    mut each: impl FnMut(Member) -> Next,
+) -> io::Result<()> {
+    let mut stream = Peek::new(stream);
+    let mut next = Next::Continue;
+    while next == Next::Continue && stream.skip_zeros()? {
+        (stream, next) = archive(stream, limit, &wanted, &mut each)?;
+    }
+    Ok(())
+}
+
+/// The same for one archive: ends with its trailer and takes no byte behind that.
+pub fn read_one<R: Read>(
+    stream: R,
+    limit: u32,
+    wanted: impl Fn(&str) -> bool,
+    mut each: impl FnMut(Member) -> Next,
+) -> io::Result<()> {
+    archive(stream, limit, &wanted, &mut each).map(|_| ())
+}
+
+fn archive<R: Read>(
+    mut stream: R,
+    limit: u32,
+    wanted: &impl Fn(&str) -> bool,
+    each: &mut impl FnMut(Member) -> Next,
+) -> io::Result<(R, Next)> {
+    loop {
+        let mut reader = Reader::new(stream)?;
+        if reader.entry().is_trailer() {
+            return Ok((reader.finish()?, Next::Continue));
+        }
+        let member = member_of(&mut reader, limit, wanted)?;
+        stream = reader.finish()?;
+        if each(member) == Next::Stop {
+            return Ok((stream, Next::Stop));
+        }
+    }
+}
+
+fn member_of<R: Read>(
+    reader: &mut Reader<R>,
+    limit: u32,
+    wanted: &impl Fn(&str) -> bool,
+) -> io::Result<Member> {
+    let entry = reader.entry();
+    let (mode, owner, size) = (entry.mode(), (entry.uid(), entry.gid()), entry.file_size());
+    let path = entry.name().trim_start_matches("./").trim_start_matches('/').to_owned();
+    let kind = match mode & S_IFMT {
+        S_IFDIR => Kind::Directory,
+        S_IFLNK => Kind::Symlink(
+            String::from_utf8_lossy(&bytes_of(reader, size.min(LONGEST_NAME))?).into_owned(),
+        ),
+        _ if wanted(&path) => Kind::File(bytes_of(reader, size.min(limit))?),
+        _ => Kind::File(Vec::new()),
+    };
+    Ok(Member { path, mode: mode & !S_IFMT, owner, kind })
+}
+
+fn bytes_of<R: Read>(reader: &mut Reader<R>, size: u32) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(u64::from(size)).read_to_end(&mut bytes)?;
+    if u32::try_from(bytes.len()).is_ok_and(|read| read == size) {
+        return Ok(bytes);
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "an archive member is cut off"))
+}
+
+/// A stream of which one byte can be looked at first.
+struct Peek<R> {
+    first: Option<u8>,
+    rest: R,
+}
+
+impl<R: Read> Peek<R> {
+    fn new(rest: R) -> Self {
+        Self { first: None, rest }
+    }
+
+    /// Moves to the next byte that is not zero; false at the end.
+    fn skip_zeros(&mut self) -> io::Result<bool> {
+        let mut byte = [0];
+        while self.first.is_none_or(|first| first == 0) {
+            if self.rest.read(&mut byte)? == 0 {
+                return Ok(false);
+            }
+            self.first = Some(byte[0]);
+        }
+        Ok(true)
+    }
+}
+
+impl<R: Read> Read for Peek<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match (self.first.take(), buf.first_mut()) {
+            (Some(first), Some(place)) => {
+                *place = first;
+                Ok(1)
+            }
+            (first, _) => {
+                self.first = first;
+                self.rest.read(buf)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members() -> Vec<Member> {
+        vec![
+            Member::directory("remaster", 0o755),
+            Member::file("remaster/hook.sh", 0o644, "#!/bin/sh\n"),
+            Member::symlink("init", "/nix/store/x/init"),
+            Member::file("home/key", 0o600, "abc").owned_by((1000, 100)),
+        ]
+    }
+
+    fn all(bytes: &[u8]) -> Vec<Member> {
+        let mut found = Vec::new();
+        read(
+            bytes,
+            100,
+            |_| true,
+            |member| {
+                found.push(member);
+                Next::Continue
+            },
+        )
+        .unwrap();
+        found
+    }
+
+    #[test]
+    fn members_survive_the_archive_also_two_in_a_row() {
+        let archive = write(&members()).unwrap();
+        assert_eq!(archive.len() % 512, 0);
+        assert_eq!(all(&archive), members());
+        assert_eq!(all(&[archive.clone(), archive].concat()).len(), 8);
+    }
+
+    #[test]
+    fn the_same_members_give_the_same_bytes() {
+        assert_eq!(write(&members()).unwrap(), write(&members()).unwrap());
+    }
+
+    #[test]
+    fn a_cut_archive_is_an_error() {
+        let archive = write(&members()).unwrap();
+        let cut = read(&archive[..200], 100, |_| true, |_| Next::Continue);
+        assert!(cut.is_err());
+        assert!(read(&b"junk"[..], 100, |_| false, |_| Next::Continue).is_err());
+    }
+}

@@ -1,0 +1,445 @@
+//! Everything that is known of an image, for people and for programs. The JSON form is documented by
+//! `inspect.schema.json` beside this file; a change that a reader could notice raises [`SCHEMA`].
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::format::boot_config::{Syntax, volume_path};
+use crate::format::newc::Kind;
+use crate::image::ReadAt;
+use crate::keys;
+use crate::stamped::{Base, Stamped};
+use crate::survey::Survey;
+use crate::survey::boot::Platform;
+use crate::survey::configs::{Config, Place};
+use crate::units::{ByteRange, DISK_BLOCK};
+
+/// The version of the JSON form.
+pub const SCHEMA: u32 = 1;
+
+/// The JSON Schema of the JSON form.
+pub const JSON_SCHEMA: &str = include_str!("inspect.schema.json");
+
+/// What an image is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Bytes of the image.
+    pub size: u64,
+    /// `version.txt`.
+    pub release: String,
+    /// As `x86_64`; null if no loader tells.
+    pub architecture: Option<String>,
+    /// `scripted`, `systemd`, or `mixed` if the initrds differ.
+    pub generation: String,
+    /// The volume.
+    pub volume: Volume,
+    /// Partitions by MBR and by GPT.
+    pub partitions: Partitions,
+    /// How firmware can start the image.
+    pub boot_paths: Vec<BootPath>,
+    /// What the menus start.
+    pub triplets: Vec<Triplet>,
+    /// What is in the initrds.
+    pub initrds: Vec<Initrd>,
+    /// The menus.
+    pub menus: Vec<Menu>,
+    /// What was put in; null for a stock image.
+    pub injected: Option<Injected>,
+    /// Whether the structures agree.
+    pub checks: Vec<Check>,
+}
+
+/// The volume.
+#[derive(Clone, Debug, Serialize)]
+pub struct Volume {
+    /// The label.
+    pub identifier: String,
+    /// The application.
+    pub application: String,
+    /// Bytes.
+    pub size: u64,
+    /// Whether it has a Joliet hierarchy.
+    pub joliet: bool,
+    /// Files in the primary hierarchy.
+    pub files: usize,
+}
+
+/// The partition tables.
+#[derive(Clone, Debug, Serialize)]
+pub struct Partitions {
+    /// Of the Master Boot Record.
+    pub mbr: Vec<Partition>,
+    /// Of the GUID Partition Table.
+    pub gpt: Vec<Partition>,
+}
+
+/// A partition.
+#[derive(Clone, Debug, Serialize)]
+pub struct Partition {
+    /// Counted from 1.
+    pub number: usize,
+    /// Type: a hexadecimal byte, or a GUID.
+    pub r#type: String,
+    /// First byte.
+    pub start: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A way for firmware to start the image.
+#[derive(Clone, Debug, Serialize)]
+pub struct BootPath {
+    /// `bios` or `uefi`.
+    pub firmware: &'static str,
+    /// `cd` or `usb`.
+    pub medium: &'static str,
+    /// What is started.
+    pub starts: String,
+}
+
+/// A kernel with its initrds and system.
+#[derive(Clone, Debug, Serialize)]
+pub struct Triplet {
+    /// Path on the volume.
+    pub kernel: String,
+    /// Paths on the volume.
+    pub initrds: Vec<String>,
+    /// The `init=` argument.
+    pub init: String,
+}
+
+/// An initrd of the base.
+#[derive(Clone, Debug, Serialize)]
+pub struct Initrd {
+    /// Path on the volume.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// `scripted` or `systemd`.
+    pub stage_one: &'static str,
+    /// Compression of each part that had to be looked at.
+    pub parts: Vec<&'static str>,
+}
+
+/// A boot config.
+#[derive(Clone, Debug, Serialize)]
+pub struct Menu {
+    /// Path there.
+    pub path: String,
+    /// `volume` or `esp`.
+    pub place: &'static str,
+    /// `grub` or `isolinux`.
+    pub syntax: &'static str,
+    /// The entries that start NixOS.
+    pub entries: Vec<Entry>,
+}
+
+/// A menu entry.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    /// Menus down to the entry.
+    pub title: Vec<String>,
+    /// As written.
+    pub kernel: String,
+    /// As written.
+    pub initrds: Vec<String>,
+    /// As written.
+    pub arguments: Vec<String>,
+}
+
+/// What was put into an image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Injected {
+    /// `extra-initrd` or `merged-initrd`.
+    pub way: &'static str,
+    /// Bytes of the base below.
+    pub base_size: u64,
+    /// Keys that are let in.
+    pub keys: Vec<Key>,
+    /// Files and folders of the live system.
+    pub files: Vec<File>,
+}
+
+/// A key that is let in.
+#[derive(Clone, Debug, Serialize)]
+pub struct Key {
+    /// As whom.
+    pub user: &'static str,
+    /// As `ssh-ed25519`.
+    pub algorithm: String,
+    /// As `SHA256:…`.
+    pub fingerprint: String,
+    /// Its comment.
+    pub comment: String,
+}
+
+/// A file of the live system.
+#[derive(Clone, Debug, Serialize)]
+pub struct File {
+    /// Absolute path.
+    pub path: String,
+    /// `directory`, `file` or `symlink`.
+    pub kind: &'static str,
+    /// Permission bits in octal digits.
+    pub mode: String,
+    /// Numbers of user and group.
+    pub owner: (u32, u32),
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Whether structures agree.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+}
+
+impl Report {
+    /// Looks at an image.
+    pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
+        let base = Base::of(image)?;
+        let now = if base.stamped.is_some() { Survey::of(image)? } else { base.survey.clone() };
+        let initrds = initrds(&base)?;
+        Ok(Self {
+            schema: SCHEMA,
+            size: now.size,
+            release: now.release.clone(),
+            architecture: now.architecture.map(str::to_owned),
+            generation: generation(&initrds),
+            volume: volume(&now),
+            partitions: partitions(&now),
+            boot_paths: boot_paths(&now, image)?,
+            triplets: triplets(&base.survey),
+            initrds,
+            menus: now.configs.iter().map(menu).collect(),
+            injected: base.stamped.as_ref().map(|stamped| injected(stamped, &now)),
+            checks: checks(&now),
+        })
+    }
+
+    /// Whether all structures agree.
+    pub fn is_sound(&self) -> bool {
+        self.checks.iter().all(|check| check.ok)
+    }
+}
+
+fn generation(initrds: &[Initrd]) -> String {
+    let first = initrds.first().map_or("none", |initrd| initrd.stage_one);
+    let same = initrds.iter().all(|initrd| initrd.stage_one == first);
+    if same { first } else { "mixed" }.to_owned()
+}
+
+fn volume(survey: &Survey) -> Volume {
+    Volume {
+        identifier: survey.volume.identifier(),
+        application: survey.volume.application(),
+        size: survey.volume.size(),
+        joliet: survey.volume.joliet.is_some(),
+        files: survey.tree().files().count(),
+    }
+}
+
+fn partitions(survey: &Survey) -> Partitions {
+    let bytes = |blocks: u64, block: u64| blocks.saturating_mul(block);
+    let mbr = survey.partitions.mbr.iter().flat_map(|mbr| {
+        mbr.used().map(|(number, record)| Partition {
+            number,
+            r#type: format!("{:02x}", record.os_type),
+            start: bytes(record.starting_lba.get().into(), DISK_BLOCK),
+            size: bytes(record.size_in_lba.get().into(), DISK_BLOCK),
+        })
+    });
+    let gpt = survey.partitions.gpt.iter().flat_map(|gpt| {
+        gpt.partitions().into_iter().map(|found| {
+            let (first, last) = found.blocks;
+            let blocks = last.saturating_add(1).saturating_sub(first);
+            Partition {
+                number: found.number,
+                r#type: found.type_guid,
+                start: bytes(first, gpt.block()),
+                size: bytes(blocks, gpt.block()),
+            }
+        })
+    });
+    Partitions { mbr: mbr.collect(), gpt: gpt.collect() }
+}
+
+fn boot_paths<I: ReadAt>(survey: &Survey, image: &I) -> Result<Vec<BootPath>> {
+    let mut found: Vec<BootPath> = survey
+        .boot
+        .iter()
+        .filter_map(|entry| {
+            let firmware = firmware(entry.platform)?;
+            let starts =
+                entry.path.clone().unwrap_or_else(|| format!("boot image at {}", entry.image));
+            Some(BootPath { firmware, medium: "cd", starts })
+        })
+        .collect();
+    let Some(mbr) = &survey.partitions.mbr else { return Ok(found) };
+    let mut code = [0; 440];
+    image.read_exact_at(&mut code, 0)?;
+    if code.iter().any(|byte| *byte != 0)
+        && mbr.used().any(|(_, record)| record.boot_indicator == 0x80)
+    {
+        found.push(BootPath {
+            firmware: "bios",
+            medium: "usb",
+            starts: "boot code of the Master Boot Record".into(),
+        });
+    }
+    if let Some((number, _)) = mbr.used().find(|(_, record)| record.os_type == 0xef) {
+        found.push(BootPath {
+            firmware: "uefi",
+            medium: "usb",
+            starts: format!("partition {number}"),
+        });
+    }
+    Ok(found)
+}
+
+fn firmware(platform: Platform) -> Option<&'static str> {
+    match platform {
+        Platform::Bios => Some("bios"),
+        Platform::Uefi => Some("uefi"),
+        Platform::Other(_) => None,
+    }
+}
+
+fn triplets(survey: &Survey) -> Vec<Triplet> {
+    let found = survey.triplets.iter();
+    found
+        .map(|one| Triplet {
+            kernel: one.kernel.clone(),
+            initrds: one.initrds.clone(),
+            init: one.init.clone(),
+        })
+        .collect()
+}
+
+fn initrds<B: ReadAt>(base: &Base<B>) -> Result<Vec<Initrd>> {
+    let found = base.survey.initrds(&base.image)?;
+    let shown = found.into_iter().map(|initrd| Initrd {
+        path: initrd.path,
+        size: initrd.at.size(),
+        stage_one: initrd.contents.stage_one.name(),
+        parts: initrd.contents.parts.iter().map(|part| part.name()).collect(),
+    });
+    Ok(shown.collect())
+}
+
+fn menu(config: &Config) -> Menu {
+    let texts = |words: &[crate::format::boot_config::Word]| {
+        words.iter().map(|word| word.text.clone()).collect()
+    };
+    let entries = config.entries.iter().map(|entry| Entry {
+        title: entry.title.clone(),
+        kernel: entry.kernel.text.clone(),
+        initrds: texts(&entry.initrds),
+        arguments: texts(&entry.arguments),
+    });
+    Menu {
+        path: config.path.clone(),
+        place: if config.place == Place::Volume { "volume" } else { "esp" },
+        syntax: match config.syntax {
+            Syntax::Grub => "grub",
+            Syntax::Isolinux => "isolinux",
+        },
+        entries: entries.collect(),
+    }
+}
+
+/// Paths of `authorized_keys` files in a payload, and whom they let in.
+const KEY_FILES: [(&str, &str); 2] =
+    [("root", "root/.ssh/authorized_keys"), ("nixos", "home/nixos/.ssh/authorized_keys")];
+
+fn injected(stamped: &Stamped, now: &Survey) -> Injected {
+    let keys = KEY_FILES.iter().flat_map(|(user, path)| {
+        let text = stamped.authorized_keys(path).unwrap_or_default();
+        let keys =
+            keys::parse(path, text).map(|found| found.keys.keys().cloned().collect::<Vec<_>>());
+        keys.unwrap_or_default().into_iter().map(|key| Key {
+            user,
+            algorithm: key.algorithm,
+            fingerprint: key.fingerprint,
+            comment: key.comment,
+        })
+    });
+    let files = stamped.root.iter().map(|member| File {
+        path: format!("/{}", member.path),
+        kind: match member.kind {
+            Kind::Directory => "directory",
+            Kind::File(_) => "file",
+            Kind::Symlink(_) => "symlink",
+        },
+        mode: format!("{:04o}", member.mode),
+        owner: member.owner,
+        size: member.size(),
+    });
+    let extra = unstamped_entries(now, &stamped.folder.payload()) == 0;
+    Injected {
+        way: if extra { "extra-initrd" } else { "merged-initrd" },
+        base_size: stamped.undo.base_size,
+        keys: keys.collect(),
+        files: files.collect(),
+    }
+}
+
+/// Entries that do not load the payload by name.
+fn unstamped_entries(survey: &Survey, payload: &str) -> usize {
+    let entries = survey.configs.iter().flat_map(|config| &config.entries);
+    let names_payload =
+        |word: &crate::format::boot_config::Word| volume_path(&word.text) == payload;
+    entries.filter(|entry| !entry.initrds.last().is_some_and(names_payload)).count()
+}
+
+fn checks(survey: &Survey) -> Vec<Check> {
+    let mut checks = vec![
+        Check {
+            name: "volume size",
+            ok: survey.volume.size() == survey.size,
+            detail: format!("{} bytes of {} in the image", survey.volume.size(), survey.size),
+        },
+        hierarchies(survey),
+    ];
+    if survey.partitions.gpt.is_some() {
+        let fault = &survey.partitions.backup_fault;
+        let detail = fault.clone().unwrap_or_else(|| "the backup mirrors the primary table".into());
+        checks.push(Check { name: "backup GPT", ok: fault.is_none(), detail });
+    }
+    checks.extend(esp_partition(survey));
+    checks
+}
+
+/// Whether both hierarchies hold the same bytes.
+fn hierarchies(survey: &Survey) -> Check {
+    let bytes = |tree: &crate::survey::tree::Tree| {
+        let mut found: Vec<Vec<ByteRange>> =
+            tree.files().map(|(_, node)| node.extents.clone()).collect();
+        found.sort();
+        found
+    };
+    let mut all = survey.trees.iter().map(bytes);
+    let first = all.next();
+    let ok = all.all(|other| Some(other) == first);
+    let detail =
+        format!("{} hierarchies, {} files", survey.trees.len(), survey.tree().files().count());
+    Check { name: "hierarchies", ok, detail }
+}
+
+/// Whether partition and boot catalog start the same UEFI boot image.
+fn esp_partition(survey: &Survey) -> Option<Check> {
+    let entry = survey.boot.iter().find(|entry| entry.platform == Platform::Uefi)?;
+    let mbr = survey.partitions.mbr.as_ref()?;
+    let (_, record) = mbr.used().find(|(_, record)| record.os_type == 0xef)?;
+    let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
+    let detail =
+        format!("boot catalog at byte {:#x}, partition at {start:#x}", entry.image.start());
+    Some(Check { name: "UEFI boot image", ok: start == entry.image.start(), detail })
+}

@@ -1,0 +1,207 @@
+//! Why given keys are refused, where, and what to do instead.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// A line of a file, of standard input or of an argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// What was read, as the user knows it: a file name, `standard input`, `key argument 2`.
+    pub source: String,
+    /// Counted from 1, comments and blank lines included.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} line {}", self.source, self.line)
+    }
+}
+
+/// Why keys were not taken.
+///
+/// No message holds more of what was read than a key type, an option name or a length: the wrong
+/// file may well be a private key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFault {
+    /// Somebody is about to publish their secret.
+    #[error("{at}: found a private key ({format}), expected a public one")]
+    PrivateKey {
+        /// Where it starts.
+        at: Place,
+        /// As in `OpenSSH` or `PuTTY`.
+        format: &'static str,
+        /// The `.pub` file lying beside it.
+        public: Option<PathBuf>,
+    },
+    /// A public key, or something in armour, that sshd does not read.
+    #[error("{at}: found {found}, expected an OpenSSH public key")]
+    ForeignFormat {
+        /// Where it starts.
+        at: Place,
+        /// The format, with its article.
+        found: &'static str,
+        /// How to convert it.
+        hint: &'static str,
+    },
+    /// A line sshd would silently skip, or that cannot be written safely.
+    #[error("{at}: {problem}")]
+    Malformed {
+        /// The line.
+        at: Place,
+        /// What was found and what was expected.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A sound key that is too weak, or that sshd no longer takes.
+    #[error("{at}: {problem}")]
+    Weak {
+        /// The line.
+        at: Place,
+        /// What was found and what was expected.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// More than keys can be.
+    #[error("{source_name}: found more than {limit} bytes, expected a file of public keys")]
+    TooLarge {
+        /// What was read.
+        source_name: String,
+        /// The limit that was passed.
+        limit: usize,
+    },
+    /// Nothing but comments and blank lines.
+    #[error("{source_name}: found no key, expected at least one")]
+    NoKey {
+        /// What was read.
+        source_name: String,
+    },
+    /// `-` given twice: the second would find nothing.
+    #[error("standard input (-) is named twice, expected once")]
+    StandardInputTwice,
+    /// An argument that is nothing we can use.
+    #[error("{argument} is neither an existing file nor a public key")]
+    Neither {
+        /// The argument, or its size where it might be a secret.
+        argument: String,
+        /// Whether the shell left a `~` in it.
+        tilde: bool,
+    },
+    /// A directory where a file was expected.
+    #[error("{name} is a directory, expected a file of public keys")]
+    Directory {
+        /// As given.
+        name: String,
+    },
+    /// The operating system refused.
+    #[error("cannot read {name}")]
+    Io {
+        /// As given.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl KeyFault {
+    /// What the user should do about it, as an imperative phrase.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::PrivateKey { public: Some(path), .. } => {
+                return Some(format!("give {} instead", shown(&path.to_string_lossy())));
+            }
+            Self::PrivateKey { .. } => "give the public key, usually the file ending in .pub",
+            Self::ForeignFormat { hint, .. }
+            | Self::Malformed { hint, .. }
+            | Self::Weak { hint, .. } => hint,
+            Self::TooLarge { .. } => "check the file name: a .pub file has a few hundred bytes",
+            Self::NoKey { .. } => "give a .pub file, an authorized_keys file or a key itself",
+            Self::StandardInputTwice => "give - once, with all keys behind each other",
+            Self::Neither { tilde: true, .. } => {
+                "write the path in full: the shell expands ~ only at the start of a word"
+            }
+            Self::Neither { .. } => {
+                "check the path, or put the whole line of the key in one pair of quotes"
+            }
+            Self::Directory { .. } => "name the .pub file in it",
+            Self::Io { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// What is wrong with a line, told by code that does not know where the line is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Flaw {
+    weak: bool,
+    problem: String,
+    hint: &'static str,
+}
+
+impl Flaw {
+    pub(super) fn malformed(problem: impl Into<String>, hint: &'static str) -> Self {
+        Self { weak: false, problem: problem.into(), hint }
+    }
+
+    pub(super) fn weak(problem: impl Into<String>, hint: &'static str) -> Self {
+        Self { weak: true, problem: problem.into(), hint }
+    }
+
+    pub(super) fn at(self, at: &Place) -> KeyFault {
+        let Self { weak, problem, hint } = self;
+        let at = at.clone();
+        if weak {
+            KeyFault::Weak { at, problem, hint }
+        } else {
+            KeyFault::Malformed { at, problem, hint }
+        }
+    }
+}
+
+/// Shows a file name without letting it speak to the terminal.
+pub(super) fn shown(name: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    name.chars().map(escaped).collect()
+}
+
+/// Shows a word only if it cannot be base64: the names we know have a `-`, base64 has none.
+///
+/// Whatever stands where a key type is expected may be the body of a private key.
+pub(super) fn shown_type(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-@._".contains(&b);
+    if word.len() <= 64 && word.contains('-') && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("a word of {} characters", word.chars().count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_reads_as_file_and_line() {
+        let at = Place { source: "keys.pub".to_owned(), line: 3 };
+        assert_eq!(at.to_string(), "keys.pub line 3");
+    }
+
+    #[test]
+    fn a_file_name_cannot_speak_to_the_terminal() {
+        assert_eq!(shown("a\u{1b}[2Jb\né"), "a\\u{1b}[2Jb\\né");
+    }
+
+    #[test]
+    fn only_words_that_cannot_be_base64_are_shown() {
+        assert_eq!(shown_type("ssh-foo@example.com"), "ssh-foo@example.com");
+        for secret in ["MIIEpAIBAAKCAQEA", "abcdef", "Ssh-Foo", &"a-".repeat(40)] {
+            let shown = shown_type(secret);
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}

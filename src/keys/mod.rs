@@ -1,0 +1,117 @@
+//! Public ssh keys: taken from arguments, checked, and written as sshd reads them.
+//!
+//! Nothing here prints. Files are read by `source` only; the rest works on bytes. What sshd does is taken from
+//! OpenSSH 9.5 to 10.x, which the releases we serve carry: a line sshd would silently skip is refused here,
+//! because on the machine it would show as a login that fails.
+
+mod blob;
+mod fault;
+mod judge;
+mod key;
+mod kind;
+mod line;
+mod note;
+mod options;
+mod refuse;
+#[cfg(test)]
+mod samples;
+mod set;
+mod source;
+mod text;
+
+use std::io::Read;
+
+pub use fault::{KeyFault, Place};
+pub use key::AuthorizedKey;
+pub use note::Note;
+pub use set::KeySet;
+pub use source::Source;
+
+use options::Options;
+
+/// Keys and what is worth telling about them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gathered {
+    /// At least one.
+    pub keys: KeySet,
+    /// In the order of the lines.
+    pub notes: Vec<Note>,
+}
+
+/// Takes the keys all arguments name; see [`Source`] for what an argument can be.
+pub fn gather<R: Read>(arguments: &[String], mut stdin: R) -> Result<Gathered, KeyFault> {
+    let mut gathered = Gathered::default();
+    let mut sources = Vec::new();
+    for (number, argument) in (1..).zip(arguments) {
+        let source = Source::of(argument, number)?;
+        if source == Source::StandardInput && sources.contains(&source) {
+            return Err(KeyFault::StandardInputTwice);
+        }
+        let name = source.name(number);
+        let bytes = source::read(&source, &name, &mut stdin)?;
+        gathered.add(&name, &bytes).map_err(|fault| with_public(fault, &source))?;
+        sources.push(source);
+    }
+    gathered.or_no_key("the key arguments")
+}
+
+/// Takes the keys of an `authorized_keys` text, called `name` in messages.
+pub fn parse(name: &str, bytes: &[u8]) -> Result<Gathered, KeyFault> {
+    let mut gathered = Gathered::default();
+    gathered.add(name, bytes)?;
+    gathered.or_no_key(name)
+}
+
+impl Gathered {
+    /// Adds the keys of one source, of which there must be some.
+    fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), KeyFault> {
+        let lines = text::lines(name, bytes)?;
+        if lines.is_empty() {
+            return Err(KeyFault::NoKey { source_name: name.to_owned() });
+        }
+        lines.into_iter().try_for_each(|(at, line)| self.add_line(at, line))
+    }
+
+    fn add_line(&mut self, at: Place, line: &str) -> Result<(), KeyFault> {
+        let (key, options) = AuthorizedKey::parse(line).map_err(|flaw| flaw.at(&at))?;
+        let notes = notes_on(&at, &key, options);
+        match self.keys.add(at, key) {
+            Some(dropped @ Note::Duplicate { .. }) => self.notes.push(dropped),
+            kept => self.notes.extend(notes.into_iter().chain(kept)),
+        }
+        Ok(())
+    }
+
+    fn or_no_key(self, name: &str) -> Result<Self, KeyFault> {
+        if self.keys.is_empty() {
+            return Err(KeyFault::NoKey { source_name: name.to_owned() });
+        }
+        Ok(self)
+    }
+}
+
+fn notes_on(at: &Place, key: &AuthorizedKey, options: Option<Options>) -> Vec<Note> {
+    let at = || at.clone();
+    let authority = options.as_ref().is_some_and(Options::is_authority);
+    let short = key.bits.filter(|bits| *bits < 3072);
+    let notes = [
+        short.map(|bits| Note::ShortRsa { at: at(), bits }),
+        options.map(|options| Note::Options { at: at(), names: options.names }),
+        key.certificate.then(|| Note::Certificate { at: at() }),
+        (authority && !key.certificate).then(|| Note::CertAuthority { at: at() }),
+    ];
+    notes.into_iter().flatten().collect()
+}
+
+/// Completes the fault with the file the user meant, if it lies beside the one named.
+fn with_public(fault: KeyFault, source: &Source) -> KeyFault {
+    match (fault, source) {
+        (KeyFault::PrivateKey { at, format, .. }, Source::File(path)) => {
+            KeyFault::PrivateKey { at, format, public: source::public_beside(path) }
+        }
+        (fault, _) => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Checks the options of a line, since sshd skips a line of which it does not understand every option.
+
+use super::fault::Flaw;
+
+/// Options with a value in quotes; the names are compared without case (`sshauthopt_parse` in OpenSSH).
+const VALUED: [&str; 8] = [
+    "command",
+    "environment",
+    "expiry-time",
+    "from",
+    "permitlisten",
+    "permitopen",
+    "principals",
+    "tunnel",
+];
+
+/// Options that sshd refuses to see twice.
+const ONCE: [&str; 3] = ["command", "from", "principals"];
+
+/// Options without a value.
+const FLAGS: [&str; 2] = ["cert-authority", "restrict"];
+
+/// Options without a value that `no-` turns round.
+const SWITCHES: [&str; 7] = [
+    "agent-forwarding",
+    "port-forwarding",
+    "pty",
+    "touch-required",
+    "user-rc",
+    "verify-required",
+    "x11-forwarding",
+];
+
+const HINT: &str = "correct the options, see AUTHORIZED_KEYS FILE FORMAT in sshd(8)";
+
+/// The options of a line sshd understands.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    /// In lower case, in the order given; those with a value end in `=`.
+    pub(super) names: Vec<String>,
+}
+
+impl Options {
+    /// Reads the names and checks that sshd will take the whole.
+    pub(super) fn parse(text: &str) -> Result<Self, Flaw> {
+        // sshd passes over a comma too many.
+        let present = pieces(text).into_iter().filter(|piece| !piece.is_empty());
+        let options = Self { names: present.map(name).collect::<Result<_, _>>()? };
+        options.check_together()?;
+        Ok(options)
+    }
+
+    /// Says whether the key is a CA's, so that it lets in certificates and not itself.
+    pub(super) fn is_authority(&self) -> bool {
+        self.has("cert-authority")
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|n| n == name)
+    }
+
+    fn check_together(&self) -> Result<(), Flaw> {
+        for option in ONCE.map(|name| format!("{name}=")) {
+            if self.names.iter().filter(|name| **name == option).count() > 1 {
+                return Err(Flaw::malformed(format!("found {option} twice, expected once"), HINT));
+            }
+        }
+        if self.has("principals=") && !self.is_authority() {
+            let problem =
+                "found principals= without cert-authority, with which sshd lets nobody in";
+            return Err(Flaw::malformed(problem, HINT));
+        }
+        Ok(())
+    }
+}
+
+/// Cuts at commas outside of quotes; `\"` is no quote.
+fn pieces(text: &str) -> Vec<&str> {
+    let mut quoted = false;
+    let mut escaped = false;
+    text.split(|c: char| {
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\';
+        c == ',' && !quoted
+    })
+    .collect()
+}
+
+/// Checks one option and gives its name.
+fn name(piece: &str) -> Result<String, Flaw> {
+    let (name, value) = match piece.split_once('=') {
+        Some((name, value)) => (name.to_ascii_lowercase(), Some(value)),
+        None => (piece.to_ascii_lowercase(), None),
+    };
+    let valued = VALUED.contains(&name.as_str());
+    match value {
+        None if is_flag(&name) => Ok(name),
+        Some(value) if valued && is_quoted(value) => Ok(format!("{name}=")),
+        _ if valued => Err(Flaw::malformed(unquoted(&name), HINT)),
+        Some(_) if is_flag(&name) => {
+            Err(Flaw::malformed(format!("found {name} with a value"), HINT))
+        }
+        _ => Err(Flaw::malformed(unknown(), HINT)),
+    }
+}
+
+fn is_flag(name: &str) -> bool {
+    let positive = name.strip_prefix("no-").unwrap_or(name);
+    FLAGS.contains(&name) || SWITCHES.contains(&positive)
+}
+
+/// Says whether the value is one quoted string, with nothing behind it.
+fn is_quoted(value: &str) -> bool {
+    let Some(inner) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return false;
+    };
+    let mut escaped = false;
+    let stray = inner.chars().any(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\';
+        ends
+    });
+    !stray && !escaped
+}
+
+fn unquoted(name: &str) -> String {
+    format!("found option {name} without a value in double quotes, expected {name}=\"…\"")
+}
+
+/// The word is not shown: nothing says that it is an option at all.
+fn unknown() -> String {
+    "found something in front of the key that is no option of sshd, which would skip the line"
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_named_in_order() {
+        let rows: [(&str, &[&str]); 6] = [
+            ("no-pty", &["no-pty"]),
+            (r#"from="10.0.0.0/8,*.lan",command="echo \"a,b\"""#, &["from=", "command="]),
+            (r#"restrict,PTY,Command="x""#, &["restrict", "pty", "command="]),
+            (r#"environment="A=b c",environment="C=d""#, &["environment=", "environment="]),
+            (r#"cert-authority,principals="root""#, &["cert-authority", "principals="]),
+            (",,no-pty,,pty,", &["no-pty", "pty"]),
+        ];
+        for (text, names) in rows {
+            assert_eq!(Options::parse(text).unwrap().names, names, "{text}");
+        }
+    }
+
+    #[test]
+    fn options_for_which_sshd_skips_the_line_are_refused() {
+        let rows = [
+            ("from=10.0.0.1", "from without a value in double quotes"),
+            ("command", "command without a value"),
+            (r#"from="a"b"#, "from without a value"),
+            (r#"from="a"b"c""#, "from without a value"),
+            (r#"from="a\""#, "from without a value"),
+            (r#"from=""#, "from without a value"),
+            (r#"restrict="1""#, "restrict with a value"),
+            ("no-restrict", "no option of sshd"),
+            ("github.com", "no option of sshd"),
+            ("no-no-pty", "no option of sshd"),
+            (r#"from="a",FROM="b""#, "from= twice"),
+            (r#"principals="root""#, "principals= without cert-authority"),
+        ];
+        for (text, expected) in rows {
+            let found = format!("{:?}", Options::parse(text).unwrap_err());
+            assert!(found.contains(expected), "{text}: {found}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The folder of ours on a volume: below the root, or below the first directory that has room for one
+//! record more, so that no directory has to move.
+
+use crate::survey::tree::{Kind, Tree};
+
+/// Its name.
+pub const NAME: &str = "remaster";
+
+/// Names of the files in it.
+const PAYLOAD: &str = "payload.img";
+const UNDO: &str = "undo.bin";
+
+/// Where the folder is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Folder {
+    path: String,
+}
+
+impl Folder {
+    /// The folder below a directory.
+    pub fn below(parent: &str) -> Self {
+        Self { path: format!("{}/{NAME}", parent.trim_end_matches('/')) }
+    }
+
+    /// The folder that stamping left on a volume.
+    pub fn find(tree: &Tree) -> Option<Self> {
+        let ours = |path: &str| {
+            path.strip_suffix(UNDO).is_some_and(|path| path.ends_with(&format!("/{NAME}/")))
+        };
+        let (path, _) = tree.files().find(|(path, _)| ours(path))?;
+        path.rsplit_once('/').map(|(path, _)| Self { path: path.to_owned() })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path of a file in it.
+    pub fn file(&self, name: &str) -> String {
+        format!("{}/{name}", self.path)
+    }
+
+    /// The archive with what goes into the live system's root.
+    pub fn payload(&self) -> String {
+        self.file(PAYLOAD)
+    }
+
+    /// The record of the bytes that were overwritten.
+    pub fn undo(&self) -> String {
+        self.file(UNDO)
+    }
+}
+
+/// Directories that might take the folder, the root first, then the others by depth and name.
+pub fn candidates(tree: &Tree) -> Vec<&str> {
+    let directories = tree.nodes.iter().filter(|(_, node)| node.kind == Kind::Directory);
+    let mut paths: Vec<&str> = directories.map(|(path, _)| path.as_str()).collect();
+    paths.sort_by_key(|path| (path.matches('/').count(), path.len() > 1, *path));
+    paths
+}

@@ -1,0 +1,59 @@
+//! Partition tables of an image that grew: sizes, checksums, and the backup GPT at the new end.
+
+use zerocopy::IntoBytes;
+use zerocopy::little_endian::U32;
+
+use crate::compose::Patch;
+use crate::error::Result;
+use crate::format::isohybrid::{HybridSize, Mbr, TABLE_AT};
+use crate::plan::space::too_large;
+use crate::survey::partitions::Partitions;
+use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, align_up};
+
+/// The size of the finished image: room for the backup GPT behind `data_end`, then whole cylinders as
+/// xorriso makes them. Without partitions, whole logical blocks.
+pub fn image_size(partitions: &Partitions, data_end: u64) -> Result<u64> {
+    if partitions.is_empty() {
+        return align_up(data_end, LOGICAL_BLOCK).ok_or_else(too_large);
+    }
+    let backup = partitions
+        .gpt
+        .as_ref()
+        .map_or(Some(0), |gpt| gpt.array_blocks().checked_add(1)?.checked_mul(gpt.block()));
+    let needed = backup.and_then(|backup| data_end.checked_add(backup)).ok_or_else(too_large)?;
+    Ok(HybridSize::holding(needed).ok_or_else(too_large)?.image)
+}
+
+/// The changes for an image that grows from `old` to `new` bytes.
+pub fn patches(partitions: &Partitions, old: u64, new: u64) -> Result<Vec<Patch>> {
+    let mut patches = Vec::new();
+    if let Some(mbr) = &partitions.mbr {
+        let grown = grown(*mbr, old, new)?;
+        patches.extend(Patch::bytes(TABLE_AT, grown.as_bytes().to_vec(), "Master Boot Record"));
+    }
+    if let Some(gpt) = &partitions.gpt {
+        let grown = gpt.grown(new).and_then(|grown| grown.blocks()).ok_or_else(too_large)?;
+        patches
+            .extend(grown.into_iter().filter_map(|(at, bytes, why)| Patch::bytes(at, bytes, why)));
+    }
+    Ok(patches)
+}
+
+/// The partition that stands for the whole image grows with it; the others stay.
+fn grown(mut mbr: Mbr, old: u64, new: u64) -> Result<Mbr> {
+    let size = HybridSize::holding(new).ok_or_else(too_large)?;
+    let old_blocks = old.div_ceil(DISK_BLOCK);
+    for record in mbr.partitions.iter_mut().filter(|record| record.size_in_lba.get() != 0) {
+        let start = u64::from(record.starting_lba.get());
+        let end = start.saturating_add(u64::from(record.size_in_lba.get()));
+        // xorriso lets it end with the last whole cylinder, up to three blocks before the image.
+        let reaches_the_end = end <= old_blocks && old_blocks.saturating_sub(end) < 4;
+        let starts_the_image = start <= 1 || record.os_type == 0;
+        if reaches_the_end && starts_the_image {
+            let blocks = size.blocks.checked_sub(start).ok_or_else(too_large)?;
+            record.size_in_lba = U32::new(u32::try_from(blocks).unwrap_or(u32::MAX));
+            record.ending_chs = size.ending_chs;
+        }
+    }
+    Ok(mbr)
+}

@@ -1,0 +1,316 @@
+//! Writes an image to a file that appears whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
+
+use crate::compose::{Composed, Piece, Source};
+use crate::error::{Error, Result};
+use crate::image::{ImageFile, ReadAt};
+use crate::progress::Progress;
+use crate::units::{ByteRange, in_memory, len_of};
+
+/// Bytes that the kernel is asked to copy at once: small enough for progress and Ctrl-C.
+const KERNEL_CHUNK: usize = 16 << 20;
+
+/// Bytes that are read and written at once where the kernel does not copy.
+const CHUNK: u64 = 1 << 20;
+
+/// What to do with a file that is there already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Existing {
+    /// Keep it, and write nothing.
+    Refuse,
+    /// Replace it, all at once.
+    Replace,
+}
+
+/// How the base's bytes got into the new file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum How {
+    /// They are shared with the base (FICLONE, `ioctl_ficlone(2)`).
+    Cloned,
+    /// The kernel copied them (`copy_file_range(2)`).
+    Copied,
+}
+
+/// A place for an image, checked before any work is done.
+#[derive(Debug)]
+pub struct Output {
+    path: PathBuf,
+    folder: PathBuf,
+    existing: Existing,
+}
+
+impl Output {
+    /// Checks that `path` can take an image made from `base`.
+    pub fn new(path: &Path, base: &ImageFile, existing: Existing) -> Result<Self> {
+        let path = followed(path)?;
+        if let Ok(found) = fs::metadata(&path) {
+            check_existing(&path, &found, base, existing)?;
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        fs::metadata(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
+        Ok(Self { path, folder, existing })
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the image. On any error, on Ctrl-C and on a crash nothing stands under the path, or what
+    /// stood there before.
+    pub fn write(&self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<How> {
+        let draft = Draft::open(&self.folder)?;
+        let doing = || format!("write {}", self.path.display());
+        draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
+        progress.begin("Writing", image.size());
+        let how = fill(&draft.file, image, progress)
+            .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;
+        progress.end();
+        draft.file.sync_all().map_err(Error::io(doing()))?;
+        if progress.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        self.publish(draft).map_err(|fault| self.published(fault))?;
+        Ok(how)
+    }
+
+    fn published(&self, fault: io::Error) -> Error {
+        match fault.kind() {
+            io::ErrorKind::AlreadyExists => exists(&self.path),
+            _ => Error::io(format!("write {}", self.path.display()))(fault),
+        }
+    }
+
+    /// Gives the finished file its name, and makes the name durable.
+    fn publish(&self, mut draft: Draft) -> io::Result<()> {
+        if draft.name.is_none() && self.existing == Existing::Refuse {
+            draft.link(&self.path)?;
+        } else {
+            let name = draft.named(&self.folder)?;
+            let flags = match self.existing {
+                Existing::Refuse => RenameFlags::NOREPLACE,
+                Existing::Replace => RenameFlags::empty(),
+            };
+            rename(&name, &self.path, flags)?;
+            draft.name = None;
+        }
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+/// Some filesystems know no flags of renameat2(2): they get the plain call, after a look.
+fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, flags) {
+        Err(rustix::io::Errno::INVAL) if flags.contains(RenameFlags::NOREPLACE) => {
+            if fs::symlink_metadata(to).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(from, to)
+        }
+        result => result.map_err(io::Error::from),
+    }
+}
+
+/// The path that a symbolic link points to: the link stays, its file is replaced.
+fn followed(path: &Path) -> Result<PathBuf> {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink());
+    if !is_link {
+        return Ok(path.to_owned());
+    }
+    fs::canonicalize(path).map_err(Error::io(format!("follow the link {}", path.display())))
+}
+
+fn check_existing(
+    path: &Path,
+    found: &fs::Metadata,
+    base: &ImageFile,
+    existing: Existing,
+) -> Result<()> {
+    let about_base = base.file().metadata().map_err(Error::io("look at the base"))?;
+    let name = path.display();
+    if (found.dev(), found.ino()) == (about_base.dev(), about_base.ino()) {
+        return Err(Error::Usage {
+            what: format!("{name} is the base itself, which is never changed"),
+            hint: "give another path to -o",
+        });
+    }
+    if !found.is_file() {
+        return Err(Error::Usage {
+            what: format!("{name} is there and is no regular file"),
+            hint: "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device",
+        });
+    }
+    if existing == Existing::Refuse { Err(exists(path)) } else { Ok(()) }
+}
+
+fn exists(path: &Path) -> Error {
+    Error::Usage {
+        what: format!("{} is there already", path.display()),
+        hint: "give another path to -o, or --force to replace the file",
+    }
+}
+
+/// A file that is being written and has no name of its own yet, or one that goes away with it.
+struct Draft {
+    file: File,
+    name: Option<PathBuf>,
+}
+
+impl Draft {
+    /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
+    fn open(folder: &Path) -> Result<Self> {
+        let mut options = File::options();
+        options.read(true).write(true);
+        let unnamed = options.custom_flags(flags(OFlags::TMPFILE)).open(folder);
+        match unnamed {
+            Ok(file) => Ok(Self { file, name: None }),
+            Err(fault) if matches!(fault.raw_os_error(), Some(95 | 21 | 2 | 22)) => {
+                Self::open_named(folder)
+            }
+            Err(fault) => Err(Error::io(format!("write into {}", folder.display()))(fault)),
+        }
+    }
+
+    fn open_named(folder: &Path) -> Result<Self> {
+        let name = free_name(folder);
+        let file = File::options().read(true).write(true).create_new(true).open(&name);
+        let file = file.map_err(Error::io(format!("write into {}", folder.display())))?;
+        Ok(Self { file, name: Some(name) })
+    }
+
+    /// Gives the file a path that must be free.
+    fn link(&self, path: &Path) -> io::Result<()> {
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
+    }
+
+    /// The name of the file, a passing one if it had none.
+    fn named(&mut self, folder: &Path) -> io::Result<PathBuf> {
+        if self.name.is_none() {
+            let name = free_name(folder);
+            self.link(&name)?;
+            self.name = Some(name);
+        }
+        self.name.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // Nothing can be done about a file that does not go away.
+            let _ = fs::remove_file(name);
+        }
+    }
+}
+
+fn flags(flags: OFlags) -> i32 {
+    i32::try_from(flags.bits()).unwrap_or_default()
+}
+
+fn free_name(folder: &Path) -> PathBuf {
+    let name = |number: u32| {
+        folder.join(OsString::from(format!(".remaster.{}.{number}", std::process::id())))
+    };
+    (0..u32::MAX)
+        .map(name)
+        .find(|path| fs::symlink_metadata(path).is_err())
+        .unwrap_or_else(|| name(0))
+}
+
+/// A fault of the operating system, or one that already says what it is.
+type Fault = std::result::Result<Error, io::Error>;
+
+fn refused(fault: impl Into<io::Error>) -> Fault {
+    Err(fault.into())
+}
+
+fn fill(
+    file: &File,
+    image: &Composed<&ImageFile>,
+    progress: &dyn Progress,
+) -> std::result::Result<How, Fault> {
+    let base = image.base().file();
+    let cloned = rustix::fs::ioctl_ficlone(file, base).is_ok();
+    if cloned {
+        file.set_len(image.size()).map_err(refused)?;
+    }
+    for piece in image.pieces() {
+        if cloned && piece.stays() {
+            progress.advance(piece.at.size());
+        } else {
+            write_piece(file, image, piece, progress)?;
+        }
+    }
+    Ok(if cloned { How::Cloned } else { How::Copied })
+}
+
+fn write_piece(
+    file: &File,
+    image: &Composed<&ImageFile>,
+    piece: &Piece,
+    progress: &dyn Progress,
+) -> std::result::Result<(), Fault> {
+    let mut done = 0;
+    if let Source::Base(from) = piece.from {
+        done = copy_in_kernel(image.base().file(), from, file, piece.at, progress)?;
+    }
+    let mut buffer = vec![0; in_memory(CHUNK.min(piece.at.size()))];
+    while done < piece.at.size() {
+        check_cancelled(progress)?;
+        let at = piece.at.start().saturating_add(done);
+        let length = in_memory(piece.at.size().saturating_sub(done).min(CHUNK));
+        let Some(chunk) = buffer.get_mut(..length) else { break };
+        image.read_exact_at(chunk, at).map_err(Ok)?;
+        file.write_all_at(chunk, at).map_err(refused)?;
+        done = done.saturating_add(len_of(chunk));
+        progress.advance(len_of(chunk));
+    }
+    Ok(())
+}
+
+fn check_cancelled(progress: &dyn Progress) -> std::result::Result<(), Fault> {
+    if progress.is_cancelled() { Err(Ok(Error::Interrupted)) } else { Ok(()) }
+}
+
+/// Copies as much as the kernel copies; how much that was. What it does not do is left to the caller.
+fn copy_in_kernel(
+    base: &File,
+    from: u64,
+    to: &File,
+    at: ByteRange,
+    progress: &dyn Progress,
+) -> std::result::Result<u64, Fault> {
+    let (mut source, mut target) = (from, at.start());
+    while target < at.end() {
+        check_cancelled(progress)?;
+        let left = in_memory(at.end().saturating_sub(target)).min(KERNEL_CHUNK);
+        let copied =
+            rustix::fs::copy_file_range(base, Some(&mut source), to, Some(&mut target), left);
+        match copied {
+            Ok(0) => break,
+            Ok(bytes) => progress.advance(u64::try_from(bytes).unwrap_or_default()),
+            Err(
+                rustix::io::Errno::NOSPC
+                | rustix::io::Errno::DQUOT
+                | rustix::io::Errno::IO
+                | rustix::io::Errno::FBIG,
+            ) => {
+                return Err(refused(io::Error::last_os_error()));
+            }
+            Err(_) => break,
+        }
+    }
+    Ok(target.saturating_sub(at.start()))
+}

@@ -1,0 +1,4 @@
+//! Effects: the only modules that write. They know pieces of an image and nothing of formats.
+
+pub mod file;
+pub mod stream;

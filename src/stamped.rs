@@ -1,0 +1,142 @@
+//! Images that were stamped before: what was put in, and the base below it.
+
+use sha2::{Digest, Sha256};
+
+use crate::compose::{Composed, Patch};
+use crate::error::{Error, Result};
+use crate::format::newc::{self, Kind, Member, Next};
+use crate::format::undo::Undo;
+use crate::image::ReadAt;
+use crate::plan::folder::Folder;
+use crate::plan::hook::ROOT;
+use crate::survey::Survey;
+use crate::survey::tree::Tree;
+use crate::units::{ByteRange, LOGICAL_BLOCK};
+
+/// Bytes of a payload that are read to show what was injected.
+const LARGEST_PAYLOAD: u64 = 64 << 20;
+
+/// Bytes of an undo record: the changed blocks, which are some hundred KB.
+const LARGEST_UNDO: u64 = 64 << 20;
+
+/// What stands in the folder of ours on a volume.
+#[derive(Clone, Debug)]
+pub struct Stamped {
+    /// The folder that everything is in.
+    pub folder: Folder,
+    /// How to get the base back.
+    pub undo: Undo,
+    /// The files that were put into the live system's root.
+    pub root: Vec<Member>,
+}
+
+impl Stamped {
+    /// Reads what was put into an image; none if nothing was.
+    pub fn of<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Self>> {
+        let Some(folder) = Folder::find(tree) else { return Ok(None) };
+        let undo = Undo::parse(&read(image, tree, &folder.undo(), LARGEST_UNDO)?)
+            .map_err(|fault| fault.in_image(0))?;
+        check_unchanged(image, &undo)?;
+        let payload = read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?;
+        Ok(Some(Self { folder, undo, root: root_of(&payload)? }))
+    }
+
+    /// The text of the `authorized_keys` file of a user's home, if one was put in.
+    pub fn authorized_keys(&self, path: &str) -> Option<&[u8]> {
+        let found = self.root.iter().find(|member| member.path == path)?;
+        match &found.kind {
+            Kind::File(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+fn read<I: ReadAt>(image: &I, tree: &Tree, path: &str, limit: u64) -> Result<Vec<u8>> {
+    let found = tree.file(path).and_then(|node| node.extents.first());
+    let at = found.ok_or_else(|| {
+        Error::unsupported(
+            "the folder of an earlier stamping",
+            format!("{path}, as remaster leaves it"),
+            "no such file",
+        )
+    })?;
+    image.read_range(path, *at, limit)
+}
+
+/// An image that something else has changed since cannot be undone.
+fn check_unchanged<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
+    let mut digest = Sha256::new();
+    for (at, _) in &undo.ranges {
+        digest.update(image.read_range("the undo record", *at, LARGEST_UNDO)?);
+    }
+    let same = <[u8; 32]>::from(digest.finalize()) == undo.stamped_digest;
+    if same && image.size() >= undo.stamped_size {
+        return Ok(());
+    }
+    Err(Error::unsupported(
+        "this image, which was stamped before",
+        "the bytes that stamping left",
+        "other ones: something else changed it since",
+    ))
+}
+
+fn root_of(payload: &[u8]) -> Result<Vec<Member>> {
+    let mut root = Vec::new();
+    let fault = |fault: std::io::Error| {
+        Error::malformed("the payload archive", 0, fault.to_string(), "a newc archive")
+    };
+    newc::read(
+        payload,
+        u32::MAX,
+        |_| true,
+        |member| {
+            let path = member.path.strip_prefix(ROOT).and_then(|path| path.strip_prefix('/'));
+            root.extend(path.map(|path| Member { path: path.to_owned(), ..member.clone() }));
+            Next::Continue
+        },
+    )
+    .map_err(fault)?;
+    Ok(root)
+}
+
+/// An image as a base to edit: what was stamped before is taken off again.
+#[derive(Debug)]
+pub struct Base<B> {
+    /// The base, which reads as it was before any stamping.
+    pub image: Composed<B>,
+    /// Its facts.
+    pub survey: Survey,
+    /// What was there before.
+    pub stamped: Option<Stamped>,
+}
+
+impl<B: ReadAt> Base<B> {
+    /// Surveys an image and, if it was stamped before, the base below.
+    pub fn of(image: B) -> Result<Self> {
+        let whole = Composed::whole(image);
+        let survey = Survey::of(&whole)?;
+        let Some(stamped) = Stamped::of(&whole, survey.tree())? else {
+            return Ok(Self { image: whole, survey, stamped: None });
+        };
+        let image = without(whole, &stamped.undo)?;
+        let survey = Survey::of(&image)?;
+        Ok(Self { image, survey, stamped: Some(stamped) })
+    }
+}
+
+/// The base below a stamped image.
+pub fn without<B: ReadAt>(image: Composed<B>, undo: &Undo) -> Result<Composed<B>> {
+    let patch =
+        |(at, bytes): &(ByteRange, Vec<u8>)| Patch::bytes(at.start(), bytes.clone(), "undo record");
+    let patches = undo.ranges.iter().filter_map(patch).collect();
+    let fits = undo.base_size <= image.size() && undo.base_size >= LOGICAL_BLOCK;
+    if !fits {
+        return Err(Error::malformed(
+            "undo record",
+            16,
+            format!("a base of {} bytes", undo.base_size),
+            "a smaller one",
+        ));
+    }
+    image.with(patches, undo.base_size)
+}

@@ -1,0 +1,106 @@
+//! Facts about a base, each with its address. Reads; decides nothing but whether the image is understood.
+
+pub mod block_device;
+pub mod boot;
+pub mod configs;
+pub mod esp;
+pub mod located;
+pub mod nixos;
+pub mod partitions;
+pub mod stage_one;
+pub mod tree;
+pub mod volume;
+
+use crate::error::Result;
+use crate::format::iso9660::Hierarchy;
+use crate::image::ReadAt;
+use crate::survey::boot::{BootEntry, Platform};
+use crate::survey::configs::Config;
+use crate::survey::nixos::{Initrd, Triplet};
+use crate::survey::partitions::Partitions;
+use crate::survey::tree::Tree;
+use crate::survey::volume::Volume;
+
+/// The structures of an image, read and checked against each other, without the initrds' insides.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// Bytes of the image.
+    pub size: u64,
+    /// The Volume Descriptor Set.
+    pub volume: Volume,
+    /// The hierarchies: the primary one first.
+    pub trees: Vec<Tree>,
+    /// The partition tables.
+    pub partitions: Partitions,
+    /// What firmware starts.
+    pub boot: Vec<BootEntry>,
+    /// Boot configs that start NixOS.
+    pub configs: Vec<Config>,
+    /// `version.txt`.
+    pub release: String,
+    /// The architecture, if the loaders tell it.
+    pub architecture: Option<&'static str>,
+    /// What the menus start.
+    pub triplets: Vec<Triplet>,
+}
+
+impl Survey {
+    /// Reads an installer image.
+    ///
+    /// # Errors
+    /// [`crate::Error::Malformed`] where a structure is broken, [`crate::Error::Unsupported`] where the
+    /// image is none that can be changed safely.
+    pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
+        let volume = Volume::of(image)?;
+        let trees: Vec<Tree> = volume
+            .hierarchies()
+            .map(|(hierarchy, _)| Tree::of(image, hierarchy))
+            .collect::<Result<_>>()?;
+        let primary = primary(&trees);
+        nixos::check_markers(primary)?;
+        let partitions = Partitions::of(image)?;
+        let boot = boot::catalog(image, primary)?;
+        let configs = configs::all(image, primary, &boot)?;
+        let triplets = nixos::triplets(&configs);
+        check_boot(&boot, &configs)?;
+        nixos::check_triplets(primary, &triplets)?;
+        let release = nixos::release(image, primary)?;
+        let architecture = nixos::architecture(primary);
+        Ok(Self {
+            size: image.size(),
+            volume,
+            partitions,
+            boot,
+            configs,
+            release,
+            architecture,
+            triplets,
+            trees,
+        })
+    }
+
+    /// The primary hierarchy.
+    pub fn tree(&self) -> &Tree {
+        primary(&self.trees)
+    }
+
+    /// Looks into the initrds that the menus name.
+    pub fn initrds<I: ReadAt>(&self, image: &I) -> Result<Vec<Initrd>> {
+        nixos::initrds(image, self.tree(), &self.triplets)
+    }
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "Volume::hierarchies always begins with the primary one"
+)]
+fn primary(trees: &[Tree]) -> &Tree {
+    debug_assert_eq!(trees[0].hierarchy, Hierarchy::Primary);
+    &trees[0]
+}
+
+fn check_boot(boot: &[BootEntry], configs: &[Config]) -> Result<()> {
+    let bios = boot.iter().any(|entry| entry.platform == Platform::Bios);
+    let uefi = boot.iter().find(|entry| entry.platform == Platform::Uefi).map(|entry| entry.image);
+    nixos::check_menus(configs, bios, uefi)
+}

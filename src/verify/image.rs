@@ -1,0 +1,157 @@
+//! Surveys a composed image again, before anything of it is written.
+
+use crate::compose::Composed;
+use crate::edit::{Edits, Way};
+use crate::error::{Error, Result};
+use crate::format::boot_config::volume_path;
+use crate::image::ReadAt;
+use crate::plan::folder::Folder;
+use crate::stamped::Stamped;
+use crate::survey::Survey;
+use crate::survey::tree::Tree;
+use crate::units::in_memory;
+
+/// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
+///
+/// # Errors
+/// [`Error::Differs`] if it is not: a fault of this program, and nothing must be written.
+pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Result<()> {
+    let survey = Survey::of(image)?;
+    let folder =
+        Folder::find(survey.tree()).ok_or_else(|| differs("the folder", 0, "none", "one"))?;
+    sizes(image.size(), &survey)?;
+    menus(base, &survey, edits.way, &folder.payload())?;
+    for (old, new) in base.trees.iter().zip(&survey.trees) {
+        files(old, new, base, edits.way)?;
+    }
+    let stamped = Stamped::of(image, survey.tree())?;
+    if stamped.is_none_or(|stamped| stamped.root != edits.root) {
+        return Err(differs("the payload", 0, "something else", "the edits"));
+    }
+    if edits.way == Way::MergeInitrd {
+        merged(image, base, &survey, &folder.payload())
+    } else {
+        Ok(())
+    }
+}
+
+fn differs(what: &str, at: u64, found: impl Into<String>, expected: impl Into<String>) -> Error {
+    Error::Differs {
+        what: format!("the composed image: {what}"),
+        at,
+        found: found.into(),
+        expected: expected.into(),
+    }
+}
+
+fn sizes(size: u64, survey: &Survey) -> Result<()> {
+    for (_, descriptor) in survey.volume.hierarchies() {
+        let blocks = descriptor.value.volume_space_size.get().map(u64::from).unwrap_or_default();
+        if blocks.saturating_mul(2048) != size {
+            return Err(differs(
+                "Volume Space Size",
+                descriptor.at.start(),
+                blocks.to_string(),
+                format!("{size} bytes"),
+            ));
+        }
+    }
+    match &survey.partitions.backup_fault {
+        Some(fault) => Err(differs("backup GPT", size, fault, "the primary one's mirror")),
+        None => Ok(()),
+    }
+}
+
+fn menus(base: &Survey, survey: &Survey, way: Way, payload: &str) -> Result<()> {
+    let counts = |survey: &Survey| -> Vec<(String, usize)> {
+        survey.configs.iter().map(|config| (config.path.clone(), config.entries.len())).collect()
+    };
+    if counts(base) != counts(survey) {
+        return Err(differs(
+            "boot configs",
+            0,
+            format!("{:?}", counts(survey)),
+            format!("{:?}", counts(base)),
+        ));
+    }
+    let entries = survey
+        .configs
+        .iter()
+        .flat_map(|config| config.entries.iter().map(move |entry| (config, entry)));
+    for (config, entry) in entries.filter(|_| way == Way::ExtraInitrd) {
+        let last = entry.initrds.last().map(|word| volume_path(&word.text));
+        if last.as_deref() != Some(payload) {
+            let what = format!("the entry {:?} of {}", entry.title.join(" > "), config.path);
+            return Err(differs(&what, 0, last.unwrap_or_default(), payload));
+        }
+    }
+    Ok(())
+}
+
+/// Every file of the base is there with its bytes where they were, except for those that were replaced.
+fn files(old: &Tree, new: &Tree, base: &Survey, way: Way) -> Result<()> {
+    let replaced: Vec<&Vec<_>> = match way {
+        Way::ExtraInitrd => base
+            .configs
+            .iter()
+            .filter_map(|config| base.tree().file(&config.path))
+            .map(|node| &node.extents)
+            .collect(),
+        Way::MergeInitrd => initrd_paths(base)
+            .filter_map(|path| base.tree().file(path))
+            .map(|node| &node.extents)
+            .collect(),
+    };
+    for (path, node) in old.files().filter(|(_, node)| !replaced.contains(&&node.extents)) {
+        if new.file(path).is_none_or(|found| found.extents != node.extents) {
+            return Err(differs(
+                &format!("{path} in the {:?} hierarchy", old.hierarchy),
+                node.record,
+                "moved or lost",
+                "untouched",
+            ));
+        }
+    }
+    // In Joliet and elsewhere alike: our folder, and nothing else, is new.
+    let ours = Folder::find(new).map_or(0, |folder| {
+        new.nodes.keys().filter(|path| path.starts_with(folder.path())).count()
+    });
+    let kept = new.nodes.len().saturating_sub(ours);
+    if kept != old.nodes.len() {
+        return Err(differs(
+            "the directory tree",
+            0,
+            format!("{kept} files"),
+            old.nodes.len().to_string(),
+        ));
+    }
+    Ok(())
+}
+
+fn initrd_paths(survey: &Survey) -> impl Iterator<Item = &String> {
+    survey.triplets.iter().filter_map(|triplet| triplet.initrds.last())
+}
+
+/// Every initrd ends with the payload.
+fn merged<B: ReadAt>(
+    image: &Composed<B>,
+    base: &Survey,
+    survey: &Survey,
+    payload: &str,
+) -> Result<()> {
+    let bytes = |path: &str| {
+        let extent = survey.tree().file(path).and_then(|node| node.extents.first().copied());
+        extent.ok_or_else(|| differs(path, 0, "nothing", "one extent"))
+    };
+    let payload = image.read_range(payload, bytes(payload)?, u64::from(u32::MAX))?;
+    for path in initrd_paths(base) {
+        let at = bytes(path)?;
+        let tail = at.end().saturating_sub(u64::try_from(payload.len()).unwrap_or_default());
+        let mut found = vec![0; in_memory(at.end().saturating_sub(tail))];
+        image.read_exact_at(&mut found, tail)?;
+        if found != payload {
+            return Err(differs(path, tail, "other bytes", "the payload"));
+        }
+    }
+    Ok(())
+}

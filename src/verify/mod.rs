@@ -1,0 +1,3 @@
+//! Proof: does the composed image show the edits, and nothing else?
+
+pub mod image;

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Builds the bases that are asked for, or takes them from the cache. Usage: bases.sh NAME…; prints their paths; --list names all.
+# The cache is ${REMASTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/remaster/rig}, a folder per state of these scripts: what
+# they have built stays valid until one of them changes. A base appears there whole or not at all. Wants root (device
+# nodes and owners in the userland).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${REMASTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/remaster/rig}
+
+# Every base: what is asked of build-store, build-initrd and build-iso.
+boots="23.11 24.11 25.11 26.05"                                            # the four generations
+variants="24.11-lz4 24.11-none 24.11-microcode 24.11-label 23.11-layout"  # boot as well
+shapes="24.11-xz 24.11-gzip 24.11-aarch64 24.11-full-root 24.11-big"      # structure only: hardly a store
+recipe() {
+  gen=${1%%-*} kind=scripted comp=zstd stage1=stage-1-standin.sh micro='' volid='' pad=0 arch=x86_64 files='' tiny=''
+  [ "$gen" != 26.05 ] || kind=systemd
+  case " $shapes " in *" $1 "*) tiny=1 ;; esac
+  case $1 in
+    *-xz | *-gzip | *-lz4 | *-none) comp=${1#*-} ;;
+    *-microcode) micro=1 ;;
+    *-label) volid=my_own-label.2 ;;
+    *-layout) stage1=stage-1-other-layout.sh ;;
+    *-aarch64) arch=aarch64 ;;
+    *-full-root) # lengths found by trying: both trees' last block is full then
+      files=$(printf 'note-%02d ' {0..12}; printf 'y-name-of-thirty-six-characters---%02d ' {0..7}; printf 'z%.0s' {1..60}) ;;
+    *-big) pad=1100 ;;
+  esac
+}
+
+if [ "${1-}" = --list ]; then echo "$boots $variants $shapes" | tr ' ' '\n'; exit; fi
+mkdir -p "$cache"
+scripts=("$here"/{bases,build-store,build-initrd,build-iso,systemd-stage1}.sh "$here"/stage-1-*.sh "$here/root-slack.py")
+userland=$cache/userland-$(sha256sum < "$here/build-userland.sh" | head -c 12).tar
+dir=$cache/$(cat "${scripts[@]}" "$here/build-userland.sh" | sha256sum | head -c 12); work=$dir/work
+
+exec 9> "$cache/lock"; flock 9
+trap 'rm -rf "$work"' EXIT
+say() { echo "rig: $*" >&2; }
+unpack() {
+  [ ! -e "$work/root" ] || return 0
+  [ "$(id -u)" = 0 ] || { say "building a base wants root"; exit 1; }
+  rm -rf "$work"; mkdir -p "$work"
+  [ -e "$userland" ] || { say "userland (a minute)"; "$here/build-userland.sh" "$userland"; }
+  mkdir "$work/root.part"; tar -C "$work/root.part" -xf "$userland"; mv "$work/root.part" "$work/root"
+}
+initrd() { # NTH -> its path, built once per set of options
+  local out; out=$work/initrd.$kind.$comp.${stage1%.sh}.$1${micro:+.microcode}
+  [ -e "$out" ] || { NTH=$1 STAGE1=$stage1 MICROCODE=$micro VOLID=nixos-minimal-$gen-x86_64 "$here/build-initrd.sh" "$work" "$kind" "$comp" "$out.part"; mv "$out.part" "$out"; }
+  echo "$out"
+}
+build() { # NAME OUT
+  local one two='' store=''
+  unpack
+  [ -e "$work/paths.$gen.env" ] || GEN=$gen "$here/build-store.sh" "$work"
+  one=$(initrd 1)
+  case $gen in 25.* | 26.*) two=$(initrd 2) ;; esac
+  if [ -n "$tiny" ]; then
+    store=$work/tiny.squashfs
+    [ -e "$store" ] || { mkdir "$work/tiny"; echo "a store without a system" > "$work/tiny/README"; mksquashfs "$work/tiny" "$store" -all-root -no-progress -quiet > /dev/null; }
+  fi
+  GEN=$gen ARCH=$arch VOLID=$volid PAD_MIB=$pad ROOT_FILES=$files STORE=$store "$here/build-iso.sh" "$work" "$2" "$one" ${two:+"$two"}
+  if [ -n "$files" ]; then # a record for one more name must not fit any more
+    "$here/root-slack.py" "$2" | while read -r tree free; do
+      [ "$free" -lt 50 ] || { say "$1: $free bytes are free in the $tree root directory"; exit 1; }
+    done
+  fi
+}
+
+for name; do
+  ! "$0" --list | grep -qx -- "$name" || continue
+  say "no base is called $name"; exit 2
+done
+for name; do
+  out=$dir/base-$name.iso
+  if [ ! -e "$out" ]; then
+    say "building $name"
+    recipe "$name"; build "$name" "$dir/part.iso" >&2; mv "$dir/part.iso" "$out"
+  fi
+  echo "$out"
+done

@@ -1,0 +1,467 @@
+//! The program as a user meets it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::process::{Child, Stdio};
+
+use remaster::edit::Way;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use ssh_key::LineEnding;
+
+use crate::support::{Ended, Folder, TINY, assert_same, bases, edits, key, pair, stamp};
+
+const STAMP: [&str; 5] = ["base.iso", "--key", "key.pub", "-o", "custom.iso"];
+
+/// A folder with the tiny image and a public key.
+fn folder() -> Folder {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", format!("{}\n", key(1)).as_bytes());
+    folder
+}
+
+#[test]
+fn a_file_a_pipe_and_a_replaced_file_get_the_same_bytes() {
+    let expected = stamp(&TINY, &edits(1, Way::ExtraInitrd));
+    let folder = folder();
+    assert!(folder.run(&STAMP).quietly().is_empty());
+    assert_same("file", &folder.read("custom.iso"), &expected);
+    let piped = folder.run(&["base.iso", "--key", "key.pub", "-o", "-"]).quietly();
+    assert_same("pipe", &piped, &expected);
+    folder.write("old.iso", &vec![7; expected.len() + 5000]);
+    folder.run(&["base.iso", "--key", "key.pub", "-o", "old.iso", "--force"]).quietly();
+    assert_same("replaced file", &folder.read("old.iso"), &expected);
+    assert_same("base", &folder.read("base.iso"), &TINY);
+    assert_eq!(folder.names(), ["base.iso", "custom.iso", "key.pub", "old.iso"]);
+}
+
+#[test]
+fn every_shape_is_stamped_either_way() {
+    for (name, base) in bases() {
+        let folder = Folder::with_base(base);
+        let key = key(1);
+        folder.run(&["base.iso", "--key", &key, "-o", "extra.iso"]).quietly();
+        folder.run(&["base.iso", "--key", &key, "-o", "merged.iso", "--merge-initrd"]).quietly();
+        for (file, way) in [("extra.iso", Way::ExtraInitrd), ("merged.iso", Way::MergeInitrd)] {
+            assert_same(
+                &format!("{name}, {way:?}"),
+                &folder.read(file),
+                &stamp(base, &edits(1, way)),
+            );
+        }
+        folder.run(&["merged.iso", "--key", &key, "-o", "again.iso"]).quietly();
+        assert_same(name, &folder.read("again.iso"), &folder.read("extra.iso"));
+    }
+}
+
+#[test]
+fn a_file_that_is_there_is_kept() {
+    let folder = folder();
+    folder.write("custom.iso", b"precious");
+    folder.run(&STAMP).refused(2, "custom.iso is there already");
+    assert_eq!(folder.read("custom.iso"), b"precious");
+    assert_eq!(folder.names(), ["base.iso", "custom.iso", "key.pub"]);
+}
+
+#[test]
+fn the_base_is_never_the_output() {
+    let folder = folder();
+    symlink("base.iso", folder.at("link.iso")).unwrap();
+    fs::hard_link(folder.at("base.iso"), folder.at("hard.iso")).unwrap();
+    fs::create_dir(folder.at("sub")).unwrap();
+    let before = folder.names();
+    for output in ["base.iso", "./sub/../base.iso", "link.iso", "hard.iso"] {
+        for force in [&[][..], &["--force"]] {
+            let arguments = [&["base.iso", "--key", "key.pub", "-o", output], force].concat();
+            folder.run(&arguments).refused(2, "is the base itself");
+        }
+    }
+    folder
+        .run(&["link.iso", "--key", "key.pub", "-o", "base.iso", "--force"])
+        .refused(2, "the base");
+    assert_same("base", &folder.read("base.iso"), &TINY);
+    assert_eq!(folder.names(), before);
+}
+
+#[test]
+fn only_regular_files_are_replaced() {
+    let folder = folder();
+    fs::create_dir(folder.at("sub")).unwrap();
+    make_fifo(&folder, "fifo");
+    for output in ["sub", "fifo", "/dev/null"] {
+        for force in [&[][..], &["--force"]] {
+            let arguments = [&["base.iso", "--key", "key.pub", "-o", output], force].concat();
+            folder.run(&arguments).refused(2, "no regular file");
+        }
+    }
+    assert_eq!(folder.names(), ["base.iso", "fifo", "key.pub", "sub"]);
+}
+
+#[test]
+fn a_dry_run_tells_and_writes_nothing() {
+    let folder = folder();
+    for output in [&[][..], &["-o", "custom.iso"], &["-o", "-"]] {
+        let arguments = [&["base.iso", "--key", "key.pub", "-n"], output].concat();
+        let ended = folder.run(&arguments);
+        let told = String::from_utf8(ended.quietly()).unwrap();
+        for words in
+            ["NixOS 25.11", "SHA256:", "18 entries of /EFI/BOOT/grub.cfg", "1048576 -> 2097152"]
+        {
+            assert!(told.contains(words), "{words} in {told}");
+        }
+        assert_eq!(folder.names(), ["base.iso", "key.pub"]);
+    }
+    folder.write("custom.iso", b"precious");
+    folder.run(&[&STAMP[..], &["-n"]].concat()).refused(2, "is there already");
+}
+
+#[test]
+fn keys_come_from_files_standard_input_and_arguments() {
+    let folder = folder();
+    folder.write("authorized_keys", format!("# two\n{}\n\n{}\n", key(2), key(3)).as_bytes());
+    let literal = key(5);
+    let keys = ["--key", "key.pub", "--key", "authorized_keys", "--key", "-", "--key", &literal];
+    let mut child = folder
+        .program(&[&["base.iso", "-o", "custom.iso"], &keys[..]].concat())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{}", key(4)).unwrap();
+    assert!(child.wait().unwrap().success());
+    let report = inspect(&folder, "custom.iso");
+    let found = report["injected"]["keys"].as_array().unwrap();
+    for user in ["root", "nixos"] {
+        let of_user = found.iter().filter(|found| found["user"] == user);
+        let fingerprints: Vec<&str> =
+            of_user.map(|found| found["fingerprint"].as_str().unwrap()).collect();
+        let expected: Vec<String> = [1, 2, 3, 4, 5]
+            .map(|number| pair(number).fingerprint(ssh_key::HashAlg::Sha256).to_string())
+            .to_vec();
+        assert_eq!(fingerprints, expected, "{user}");
+    }
+}
+
+/// Bodies of private keys, none of which may be seen again.
+fn private_keys() -> Vec<(&'static str, String)> {
+    let body = "MHcCAQEEIEy5rNoTaKeYjUsTsOmEtExTfOrTheTeStQ0ZxY8b3mXoAoGCCqGSM49\nAwEHoUQDQgAEq1w2e3r4t5y6u7i8o9p0a1s2d3f4g5h6j7k8l9z0x1c2v3b4n5m6\n";
+    let armour = |label: &str| {
+        format!("-----BEGIN {label}PRIVATE KEY-----\n{body}-----END {label}PRIVATE KEY-----\n")
+    };
+    let putty = format!(
+        "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nComment: mine\nPublic-Lines: 2\n{body}Private-Lines: 1\n{body}Private-MAC: 00\n"
+    );
+    vec![
+        ("OpenSSH", pair(1).to_openssh(LineEnding::LF).unwrap().to_string()),
+        ("PEM", armour("EC ")),
+        ("PKCS#8", armour("")),
+        ("encrypted PKCS#8", armour("ENCRYPTED ")),
+        ("PuTTY", putty),
+    ]
+}
+
+#[test]
+fn a_private_key_is_refused_and_nothing_of_it_is_shown() {
+    let folder = folder();
+    for (format, private) in private_keys() {
+        folder.write("id", private.as_bytes());
+        let ended = folder.run(&["base.iso", "--key", "id", "-o", "custom.iso"]);
+        check_secret_kept(&ended, format, &private);
+        folder.write("both", format!("{}\n{private}", key(2)).as_bytes());
+        let ended = folder.run(&["base.iso", "--key", "both", "-o", "custom.iso"]);
+        check_secret_kept(&ended, format, &private);
+    }
+    assert_eq!(folder.names(), ["base.iso", "both", "id", "key.pub"]);
+}
+
+/// It begins with dashes, which must not make it an unknown flag that is quoted in a message.
+#[test]
+fn a_private_key_given_literally_is_refused_and_nothing_of_it_is_shown() {
+    let folder = folder();
+    for (format, private) in private_keys() {
+        let ended = folder.run(&["base.iso", "--key", &private, "-o", "custom.iso"]);
+        check_secret_kept(&ended, format, &private);
+    }
+    assert_eq!(folder.names(), ["base.iso", "key.pub"]);
+}
+
+fn check_secret_kept(ended: &Ended, format: &str, private: &str) {
+    let secrets = private.lines().filter(|line| line.len() > 24 && !line.contains(['-', ':']));
+    for secret in secrets {
+        assert!(!ended.err.contains(&secret[..12]), "{format}: {}", ended.err);
+    }
+    ended.refused(2, "private key");
+    assert!(ended.err.contains(".pub"), "{format}: {}", ended.err);
+}
+
+#[test]
+fn bad_keys_are_named_by_file_and_line() {
+    let folder = folder();
+    folder.write("keys", format!("# one\n{}\nssh-ed25519 AAAA broken\n", key(1)).as_bytes());
+    let ended = folder.run(&["base.iso", "--key", "keys", "-o", "custom.iso"]);
+    ended.refused(2, "keys");
+    assert!(ended.err.contains("line 3"), "{}", ended.err);
+    folder.run(&["base.iso", "--key", "missing.pub", "-o", "custom.iso"]).refused(2, "missing.pub");
+    folder.write("none", b"# nothing\n");
+    folder.run(&["base.iso", "--key", "none", "-o", "custom.iso"]).refused(2, "none");
+    assert_eq!(folder.names(), ["base.iso", "key.pub", "keys", "none"]);
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let folder = folder();
+    for arguments in [
+        &[][..],
+        &["base.iso"],
+        &["base.iso", "--key", "key.pub"],
+        &["base.iso", "-o", "custom.iso"],
+        &["--key", "key.pub", "-o", "custom.iso"],
+        &["base.iso", "--key", "key.pub", "-o", "custom.iso", "--nonsense"],
+        &["inspect"],
+    ] {
+        let ended = folder.run(arguments);
+        assert_eq!(ended.status, 2, "{arguments:?}: {}", ended.err);
+    }
+    assert_eq!(folder.names(), ["base.iso", "key.pub"]);
+}
+
+#[test]
+fn a_refusal_of_the_operating_system_ends_with_1() {
+    let folder = folder();
+    let into = |output: &str| folder.run(&["base.iso", "--key", "key.pub", "-o", output]);
+    into("no/such/folder.iso").refused(1, "no/such");
+    into("key.pub/custom.iso").refused(1, "key.pub");
+    folder.run(&["none.iso", "--key", "key.pub", "-o", "custom.iso"]).refused(1, "none.iso");
+    folder.run(&["inspect", "none.iso"]).refused(1, "none.iso");
+    assert_eq!(folder.names(), ["base.iso", "key.pub"]);
+}
+
+#[test]
+fn what_is_no_installer_ends_with_4() {
+    let folder = folder();
+    folder.write("empty.iso", b"");
+    folder.write("text.iso", "no image at all\n".repeat(5000).as_bytes());
+    folder.write("zeros.iso", &vec![0; 1 << 20]);
+    folder.write("stock.iso", &without_marker());
+    let before = folder.names();
+    for base in ["empty.iso", "text.iso", "zeros.iso", "stock.iso"] {
+        folder.run(&[base, "--key", "key.pub", "-o", "custom.iso"]).refused(4, "");
+        folder.run(&["inspect", base]).refused(4, "");
+    }
+    folder.run(&["inspect", "stock.iso"]).refused(4, "/EFI/nixos-installer-image");
+    assert_eq!(folder.names(), before);
+}
+
+/// A sound volume whose marker of an installer has another name in all hierarchies.
+fn without_marker() -> Vec<u8> {
+    let renamed = |name: &str| -> (Vec<u8>, Vec<u8>) {
+        let wide = name.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        (name.as_bytes().to_vec(), wide)
+    };
+    let (old, new) = (renamed("nixos-installer-image"), renamed("other-installer-image"));
+    let image = replaced(&TINY, &old.0, &new.0);
+    replaced(&image, &old.1, &new.1)
+}
+
+fn replaced(image: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut image = image.to_vec();
+    while let Some(at) = image.windows(old.len()).position(|window| window == old) {
+        image[at..at + new.len()].copy_from_slice(new);
+    }
+    image
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_not_waited_for() {
+    let folder = folder();
+    fs::create_dir(folder.at("sub")).unwrap();
+    make_fifo(&folder, "fifo");
+    let _socket = UnixListener::bind(folder.at("socket")).unwrap();
+    for (base, kind) in [
+        ("sub", "a folder"),
+        ("fifo", "a FIFO"),
+        ("socket", "a socket"),
+        ("/dev/zero", "character"),
+    ] {
+        folder.run(&[base, "--key", "key.pub", "-o", "custom.iso"]).refused(2, kind);
+        folder.run(&["inspect", base]).refused(2, kind);
+    }
+    assert_eq!(folder.names(), ["base.iso", "fifo", "key.pub", "socket", "sub"]);
+}
+
+fn make_fifo(folder: &Folder, name: &str) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, folder.at(name), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+}
+
+#[test]
+fn structures_that_disagree_end_an_inspection_with_3() {
+    let mut image = TINY.clone();
+    let last = image.len() - 512;
+    image[last] ^= 0xff;
+    let folder = Folder::with_base(&image);
+    let ended = folder.run(&["inspect", "base.iso"]);
+    assert_eq!(ended.status, 3, "{}", ended.err);
+    assert!(ended.text().contains("WRONG backup GPT"), "{}", ended.text());
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_with_1() {
+    let folder = folder();
+    let mut child = piping(&folder);
+    drop(child.stdout.take());
+    assert_eq!(Ended::from(child.wait_with_output().unwrap()).status, 1);
+}
+
+#[test]
+fn an_interrupted_pipe_ends_with_130() {
+    let folder = folder();
+    let mut child = piping(&folder);
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0]).unwrap();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let mut rest = Vec::new();
+    out.read_to_end(&mut rest).unwrap();
+    assert_eq!(Ended::from(child.wait_with_output().unwrap()).status, 130);
+    assert!(rest.len() < TINY.len() + 4096, "{} bytes came after Ctrl-C", rest.len());
+}
+
+fn piping(folder: &Folder) -> Child {
+    let mut command = folder.program(&["base.iso", "--key", "key.pub", "-o", "-"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn the_help_lists_every_status() {
+    let folder = Folder::new();
+    let help = String::from_utf8(folder.run(&["--help"]).quietly()).unwrap();
+    let (_, statuses) = help.split_once("Exit status:").unwrap();
+    for status in ["0", "1", "2", "3", "4", "5", "130"] {
+        let listed =
+            statuses.lines().any(|line| line.trim_start().starts_with(&format!("{status} ")));
+        assert!(listed, "{status} in {statuses}");
+    }
+    for command in ["inspect", "demo"] {
+        assert!(help.contains(command), "{command}");
+        folder.run(&[command, "--help"]).quietly();
+    }
+}
+
+#[test]
+fn json_is_as_its_schema_says() {
+    let folder = Folder::new();
+    let schema: Value =
+        serde_json::from_slice(&folder.run(&["inspect", "--json-schema"]).quietly()).unwrap();
+    for (name, base) in bases() {
+        folder.write("stock.iso", base);
+        folder.write("extra.iso", &stamp(base, &edits(1, Way::ExtraInitrd)));
+        folder.write("merged.iso", &stamp(base, &edits(1, Way::MergeInitrd)));
+        for image in ["stock.iso", "extra.iso", "merged.iso"] {
+            let report = inspect(&folder, image);
+            check(&schema, &schema, &report, &format!("{name}, {image}: "));
+            let way = report["injected"]["way"].as_str();
+            let expected = image.strip_suffix(".iso").filter(|way| *way != "stock");
+            assert_eq!(way, expected.map(|way| format!("{way}-initrd")).as_deref());
+        }
+    }
+}
+
+fn inspect(folder: &Folder, image: &str) -> Value {
+    serde_json::from_slice(&folder.run(&["inspect", image, "--json"]).quietly()).unwrap()
+}
+
+/// Checks a value against as much of JSON Schema as ours uses; what it does not know fails.
+fn check(root: &Value, schema: &Value, value: &Value, at: &str) {
+    for (word, wanted) in schema.as_object().unwrap() {
+        match word.as_str() {
+            "$schema" | "title" | "description" | "$defs" => {}
+            "$ref" => {
+                let path = wanted.as_str().unwrap().strip_prefix('#').unwrap();
+                check(root, root.pointer(path).unwrap(), value, at);
+            }
+            "type" => assert!(has_type(wanted, value), "{at} {value} is no {wanted}"),
+            "const" => assert_eq!(value, wanted, "{at}"),
+            "enum" => assert!(wanted.as_array().unwrap().contains(value), "{at} {value}"),
+            "minimum" => assert!(value.as_u64() >= wanted.as_u64(), "{at} {value}"),
+            "minItems" => assert!(length(value) >= wanted.as_u64(), "{at} {value}"),
+            "maxItems" => assert!(length(value) <= wanted.as_u64(), "{at} {value}"),
+            "pattern" => check_pattern(wanted.as_str().unwrap(), value, at),
+            "items" => value
+                .as_array()
+                .into_iter()
+                .flatten()
+                .for_each(|item| check(root, wanted, item, at)),
+            "required" => check_required(wanted, value, at),
+            "additionalProperties" => assert_eq!(wanted, false, "{at}"),
+            "properties" => {
+                for (name, value) in value.as_object().into_iter().flatten() {
+                    let known = wanted
+                        .get(name)
+                        .unwrap_or_else(|| panic!("{at} {name} is not in the schema"));
+                    check(root, known, value, &format!("{at}/{name}"));
+                }
+            }
+            other => panic!("{at} unknown word {other}"),
+        }
+    }
+}
+
+fn length(value: &Value) -> Option<u64> {
+    value.as_array().map(|items| items.len().try_into().unwrap())
+}
+
+fn has_type(wanted: &Value, value: &Value) -> bool {
+    let is = |name: &Value| match name.as_str().unwrap() {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        "integer" => value.is_u64(),
+        other => panic!("unknown type {other}"),
+    };
+    wanted.as_array().map_or_else(|| is(wanted), |names| names.iter().any(is))
+}
+
+fn check_required(wanted: &Value, value: &Value, at: &str) {
+    let Some(object) = value.as_object() else { return };
+    for name in wanted.as_array().unwrap() {
+        assert!(object.contains_key(name.as_str().unwrap()), "{at} lacks {name}");
+    }
+}
+
+fn check_pattern(pattern: &str, value: &Value, at: &str) {
+    let text = value.as_str().unwrap();
+    let fits = match pattern {
+        "^/" => text.starts_with('/'),
+        "^SHA256:" => text.starts_with("SHA256:"),
+        "^[0-7]{4}$" => text.len() == 4 && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte)),
+        other => panic!("unknown pattern {other}"),
+    };
+    assert!(fits, "{at} {text} is not {pattern}");
+}
+
+#[test]
+fn the_demo_leaves_a_key_and_a_stamped_image() {
+    let folder = Folder::new();
+    let told = String::from_utf8(folder.run(&["demo", "--dir", "demo"]).quietly()).unwrap();
+    let read = |name: &str| folder.read(&format!("demo/{name}"));
+    let private = ssh_key::PrivateKey::from_openssh(read("id_ed25519")).unwrap();
+    let public = private.public_key().to_openssh().unwrap();
+    assert_eq!(read("id_ed25519.pub"), format!("{public}\n").into_bytes());
+    assert_same("base", &read("base.iso"), &TINY);
+    folder.run(&["demo/base.iso", "--key", "demo/id_ed25519.pub", "-o", "same.iso"]).quietly();
+    assert_same("stamped image", &read("custom.iso"), &folder.read("same.iso"));
+    let fingerprint = private.fingerprint(ssh_key::HashAlg::Sha256).to_string();
+    assert!(told.contains(&fingerprint), "{told}");
+    let secret = String::from_utf8(read("id_ed25519")).unwrap();
+    for line in secret.lines() {
+        assert!(!told.contains(line), "a line of the private key is shown");
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(folder.at("demo/id_ed25519")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o7777, 0o600);
+    folder.run(&["demo", "--dir", "demo"]).refused(2, "not empty");
+}

@@ -1,0 +1,15 @@
+//! What the library and the program promise, shown on the tiny images and without any foreign program.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
+
+mod again;
+mod cli;
+mod layers;
+mod menus;
+mod support;

@@ -1,0 +1,173 @@
+//! The tiny images, keys, stamping by library and by program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+
+use remaster::compose::Composed;
+use remaster::edit::{Edits, Way};
+use remaster::image::ReadAt;
+use remaster::plan::Plan;
+use remaster::stamped::Base;
+use remaster::survey::Survey;
+use remaster::verify;
+use ssh_key::private::{Ed25519Keypair, PrivateKey};
+use tempfile::TempDir;
+
+/// 25.11 for PCs: two kernels, scripted stage 1.
+pub(crate) static TINY: LazyLock<Vec<u8>> =
+    LazyLock::new(|| unpacked(include_bytes!("../tiny/tiny.iso.zst")));
+
+/// 26.05 for PCs: two kernels, systemd stage 1.
+pub(crate) static SYSTEMD: LazyLock<Vec<u8>> =
+    LazyLock::new(|| unpacked(include_bytes!("../tiny/tiny-systemd.iso.zst")));
+
+/// 24.11, aarch64: one kernel, no partition table.
+pub(crate) static AARCH64: LazyLock<Vec<u8>> =
+    LazyLock::new(|| unpacked(include_bytes!("../tiny/tiny-aarch64.iso.zst")));
+
+pub(crate) const WAYS: [Way; 2] = [Way::ExtraInitrd, Way::MergeInitrd];
+
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    zstd::decode_all(bytes).unwrap()
+}
+
+pub(crate) fn bases() -> [(&'static str, &'static [u8]); 3] {
+    [("tiny", &TINY), ("tiny-systemd", &SYSTEMD), ("tiny-aarch64", &AARCH64)]
+}
+
+/// The key pair of a number.
+pub(crate) fn pair(number: u8) -> PrivateKey {
+    let mut pair = PrivateKey::from(Ed25519Keypair::from_seed(&[number; 32]));
+    pair.set_comment(format!("key {number}"));
+    pair
+}
+
+/// The public half of the key pair of a number, as `authorized_keys` has it.
+pub(crate) fn key(number: u8) -> String {
+    pair(number).public_key().to_openssh().unwrap()
+}
+
+pub(crate) fn edits(number: u8, way: Way) -> Edits {
+    Edits::authorize(&format!("{}\n", key(number)), way)
+}
+
+/// Does what the program does between opening the base and writing.
+pub(crate) fn try_stamp(base: &[u8], edits: &Edits) -> remaster::Result<Vec<u8>> {
+    let base = Base::of(base)?;
+    let initrds = base.survey.initrds(&base.image)?;
+    let plan = Plan::of(&base.image, &base.survey, &initrds, edits)?;
+    let image = plan.compose(base.image)?;
+    verify::image::check(&image, &base.survey, edits)?;
+    Ok(bytes(&image))
+}
+
+pub(crate) fn stamp(base: &[u8], edits: &Edits) -> Vec<u8> {
+    try_stamp(base, edits).unwrap()
+}
+
+pub(crate) fn survey(image: &[u8]) -> Survey {
+    Survey::of(&image).unwrap()
+}
+
+pub(crate) fn bytes<B: ReadAt>(image: &Composed<B>) -> Vec<u8> {
+    let mut bytes = vec![0; image.size().try_into().unwrap()];
+    image.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+/// Where two images differ first. Printing them whole would help nobody.
+pub(crate) fn assert_same(what: &str, found: &[u8], expected: &[u8]) {
+    let at = found.iter().zip(expected).position(|(a, b)| a != b);
+    let sizes = (found.len(), expected.len());
+    assert!(found == expected, "{what}: differs at byte {at:x?}, sizes {sizes:?}");
+}
+
+/// A folder with files, gone after the test, in which the program is run.
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// One with `base.iso`.
+    pub(crate) fn with_base(base: &[u8]) -> Self {
+        let folder = Self::new();
+        folder.write("base.iso", base);
+        folder
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.at(name), bytes).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.at(name)).unwrap()
+    }
+
+    /// The names of all files, hidden ones too.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let found = fs::read_dir(self.path()).unwrap();
+        let mut names: Vec<String> =
+            found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The program, to be run here.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_remaster"));
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::from(self.program(arguments).output().unwrap())
+    }
+}
+
+/// How the program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: i32,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(!err.contains("panicked"), "{err}");
+        let status = output.status.code().unwrap_or_else(|| panic!("{}: {err}", output.status));
+        Self { status, out: output.stdout, err }
+    }
+}
+
+impl Ended {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.out).unwrap()
+    }
+
+    /// Done, and nothing was said about it.
+    pub(crate) fn quietly(self) -> Vec<u8> {
+        assert_eq!((self.status, self.err.as_str()), (0, ""));
+        self.out
+    }
+
+    /// Ended with this status and an error that says these words, and nothing on standard output.
+    pub(crate) fn refused(&self, status: i32, words: &str) {
+        assert_eq!(self.status, status, "{}", self.err);
+        assert!(self.err.starts_with("error: ") && self.err.contains(words), "{}", self.err);
+        assert!(self.out.is_empty(), "{}", self.text());
+    }
+}
