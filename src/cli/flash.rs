@@ -15,10 +15,10 @@ use remaster::stamped::Base;
 use remaster::units::{ByteRange, human};
 use serde_json::json;
 
-use super::devices;
 use super::meter::{EVENTS, Meter, Style, emit};
 use super::report;
 use super::stamp::{Edit, Stamping};
+use super::{devices, interrupt};
 
 /// Differences that are told one by one to people; programs get all.
 const SHOWN: usize = 20;
@@ -179,6 +179,8 @@ pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
     let places = places?;
     let targets =
         if to.file { open_files(to, &places)? } else { open_disks(to, &system, &image, &places)? };
+    // Not before: at a question, a signal should end the program as usual.
+    interrupt::watch()?;
     let style = Style::choose(to.json);
     let meters: Vec<Meter> =
         targets.iter().map(|target| Meter::new(target.name(), style.clone())).collect();

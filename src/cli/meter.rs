@@ -9,6 +9,8 @@ use remaster::progress::Progress;
 use remaster::units::human;
 use serde_json::json;
 
+use super::interrupt;
+
 /// Version of the events; raised when a field changes its meaning or goes.
 pub(crate) const EVENTS: u32 = 1;
 /// Time between two progress events.
@@ -132,12 +134,14 @@ impl Progress for Meter {
         *held = State { stage, total, done: 0, tenth: 0, start: now, told: now, bar };
         match &self.style {
             Style::Bars(bars) => {
-                let bar = held.bar.get_or_insert_with(|| bars.add(ProgressBar::new(total)));
-                bar.reset();
+                let bar = held.bar.get_or_insert_with(|| {
+                    let bar = ProgressBar::hidden().with_style(bar_style(total));
+                    bars.add(bar.with_prefix(self.name.clone()))
+                });
                 bar.set_style(bar_style(total));
-                bar.set_length(total);
-                bar.set_prefix(self.name.clone());
                 bar.set_message(stage);
+                bar.set_length(total);
+                bar.reset();
             }
             Style::Lines => {}
             Style::Events => self.event("begin", &held),
@@ -177,6 +181,6 @@ impl Progress for Meter {
     }
 
     fn is_cancelled(&self) -> bool {
-        false
+        interrupt::is_asked()
     }
 }

@@ -19,7 +19,7 @@ use super::report;
 /// What to put in.
 #[derive(Debug, clap::Args)]
 pub(super) struct Edit {
-    /// Public key to let in as root and as nixos: a .pub or authorized_keys file, `-` for standard
+    /// Public key to let in as root and as nixos: a `.pub` or `authorized_keys` file, `-` for standard
     /// input, or the key itself; may be given several times
     #[arg(short, long = "key", value_name = "KEY")]
     pub(super) keys: Vec<String>,

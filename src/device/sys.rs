@@ -1,10 +1,11 @@
 //! The few calls of the kernel's block layer that rustix does not have.
 #![expect(unsafe_code, reason = "an ioctl is unsafe by nature; each says why it is sound")]
 
+use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 
-use rustix::ioctl::{Getter, NoArg, ioctl, opcode};
+use rustix::ioctl::{Getter, Ioctl, IoctlOutput, NoArg, Opcode, ioctl, opcode};
 
 /// `BLKRRPART` of linux/fs.h.
 const REREAD_PARTITIONS: u32 = opcode::none(0x12, 95);
@@ -13,7 +14,9 @@ const FLUSH_BUFFERS: u32 = opcode::none(0x12, 97);
 /// `BLKGETDISKSEQ` of linux/fs.h, since Linux 5.15.
 const DISK_SEQUENCE: u32 = opcode::read::<u64>(0x12, 128);
 /// `CDROMEJECT` of linux/cdrom.h; the SCSI disk driver turns it into START STOP UNIT.
-const EJECT: u32 = opcode::none(b'S', 0x09);
+const EJECT: Opcode = opcode::none(b'S', 0x09);
+/// `SCSI_IOCTL_DOORUNLOCK` of `scsi/scsi_ioctl.h`.
+const UNLOCK_DOOR: Opcode = opcode::none(b'S', 0x81);
 
 /// Writes what the kernel keeps of the device and forgets it.
 pub(super) fn flush_buffers(file: &File) -> io::Result<()> {
@@ -27,10 +30,40 @@ pub(super) fn reread_partitions(file: &File) -> io::Result<()> {
     Ok(unsafe { ioctl(file, NoArg::<REREAD_PARTITIONS>::new()) }?)
 }
 
-/// Puts the medium out, or lets the device sleep so that it can be pulled.
-pub(super) fn eject(file: &File) -> io::Result<()> {
-    // SAFETY: CDROMEJECT takes no argument and touches no memory of ours.
-    Ok(unsafe { ioctl(file, NoArg::<EJECT>::new()) }?)
+/// Puts the medium out; false if the device refuses.
+pub(super) fn eject(file: &File) -> io::Result<bool> {
+    // The kernel locks the door of a removable disk while it is open.
+    answer(file, UNLOCK_DOOR)?;
+    Ok(answer(file, EJECT)? == 0)
+}
+
+/// Makes a call without argument whose answer counts: the SCSI layer gives the status of the device
+/// as a positive number.
+fn answer(file: &File, opcode: Opcode) -> io::Result<i32> {
+    // SAFETY: the opcodes above take no argument and touch no memory of ours.
+    Ok(unsafe { ioctl(file, Answer(opcode)) }?)
+}
+
+/// A call without argument.
+struct Answer(Opcode);
+
+// SAFETY: no pointer is passed, and the output is the number that the kernel gives.
+unsafe impl Ioctl for Answer {
+    type Output = i32;
+
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        self.0
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        std::ptr::null_mut()
+    }
+
+    unsafe fn output_from_ptr(output: IoctlOutput, _: *mut c_void) -> rustix::io::Result<i32> {
+        Ok(output)
+    }
 }
 
 /// A number that no other disk or medium of this boot has had.

@@ -56,6 +56,9 @@ impl Candidate {
         let about = file.metadata().map_err(Error::io(format!("look at {shown}")))?;
         let number = DeviceNumber::of(about.rdev());
         let now = system.by_number(number, &shown)?;
+        if now.size == 0 {
+            return Err(Refusal::NoMedium.error(&shown));
+        }
         if let Some(what) = difference(disk, &now, sys::disk_sequence(&file).ok()) {
             return Err(Refusal::Replaced { what }.error(&shown));
         }
@@ -184,10 +187,7 @@ impl Target {
 
     /// Puts the medium out; false if the disk cannot do that.
     pub fn eject(&self) -> io::Result<bool> {
-        match sys::eject(&self.file) {
-            Ok(()) => Ok(true),
-            Err(fault) => unless_unsupported(fault).map(|()| false),
-        }
+        sys::eject(&self.file).or_else(|fault| unless_unsupported(fault).map(|()| false))
     }
 }
 

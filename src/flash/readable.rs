@@ -9,8 +9,13 @@ use rustix::fs::{Advice, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Medium;
+use super::buffer::{BUFFER, aligned};
+use super::meant::steps;
+use super::medium::{failed, read_full};
 use crate::device::System;
 use crate::error::{Error, Result};
+use crate::image::ReadAt;
+use crate::units::{ByteRange, align_up, in_memory, len_of};
 
 /// Alignment that direct reads of file systems ask for at most.
 const FILE_BLOCK: u64 = 4096;
@@ -21,6 +26,7 @@ pub struct Readable {
     file: File,
     path: PathBuf,
     size: Option<u64>,
+    length: u64,
     block: u64,
     is_direct: bool,
 }
@@ -53,7 +59,11 @@ impl Readable {
             let dropped = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
             dropped.map_err(|fault| Error::io(format!("read {shown} anew"))(fault.into()))?;
         }
-        Ok(Self { file, path: path.to_owned(), size, block, is_direct })
+        let length = match size {
+            Some(size) => size,
+            None => file.metadata().map_err(Error::io(format!("look at {shown}")))?.len(),
+        };
+        Ok(Self { file, path: path.to_owned(), size, length, block, is_direct })
     }
 }
 
@@ -92,5 +102,37 @@ impl Medium for Readable {
 
     fn is_gone(&self) -> bool {
         false
+    }
+}
+
+/// What is on the medium as an image, to survey it. Reads need no alignment.
+impl ReadAt for Readable {
+    fn size(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        let wanted = ByteRange::new(at, len_of(buf)).filter(|wanted| wanted.end() <= self.length);
+        let wanted = wanted.ok_or_else(|| {
+            let found = format!("the end at {:#x}", self.length);
+            Error::malformed(self.name(), at, found, format!("{} bytes", buf.len()))
+        })?;
+        let mut block = aligned(BUFFER)?;
+        let mut rest = buf;
+        for part in steps(Some(wanted), BUFFER) {
+            let start =
+                part.start().saturating_sub(part.start().checked_rem(self.block).unwrap_or(0));
+            let skipped = in_memory(part.start().saturating_sub(start));
+            let size = align_up(part.end().saturating_sub(start), self.block).unwrap_or(BUFFER);
+            let read = block.get_mut(..in_memory(size)).unwrap_or_default();
+            let count = read_full(self, read, start).map_err(|f| failed(self, "read", start, f))?;
+            let (head, tail) = rest.split_at_mut(in_memory(part.size()));
+            let end = skipped.saturating_add(head.len());
+            let found = block.get(..count).and_then(|block| block.get(skipped..end));
+            let gone = || failed(self, "read", start, io::ErrorKind::UnexpectedEof.into());
+            head.copy_from_slice(found.ok_or_else(gone)?);
+            rest = tail;
+        }
+        Ok(())
     }
 }

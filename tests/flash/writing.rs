@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use remaster::compose::{Composed, Patch};
+use remaster::device::System;
 use remaster::error::{Error, Result};
-use remaster::flash::{self, Cause, Delta, Image, Medium, Options, Report, Verify};
+use remaster::flash::{self, Cause, Delta, Image, Medium, Options, Readable, Report, Verify};
+use remaster::image::ReadAt;
 use remaster::progress::{Progress, Silent};
 use remaster::units::ByteRange;
 
@@ -310,4 +312,21 @@ fn a_written_stick_is_verified_later() {
     let report = flash::verify(&stick, &image, &Silent).unwrap();
     assert_eq!(causes(&report), [Cause::Flipped { bits: 1 }]);
     assert_eq!(report.error("/dev/stick").unwrap().exit_code(), 3);
+}
+
+#[test]
+fn a_medium_is_read_as_an_image_at_any_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("medium");
+    let bytes = noise(3 * MIB + 777, 6);
+    std::fs::write(&path, &bytes).unwrap();
+    let medium = Readable::open(&path, &System::default()).unwrap();
+    assert_eq!(ReadAt::size(&medium), 3 * MIB + 777);
+    for (at, size) in [(0, 1), (511, 2), (MIB - 3, 2 * MIB as usize), (3 * MIB + 776, 1), (5, 0)] {
+        let mut found = vec![0; size];
+        medium.read_exact_at(&mut found, at).unwrap();
+        assert!(found == bytes[at as usize..][..size], "{at} {size}");
+    }
+    assert!(medium.read_exact_at(&mut [0; 2], 3 * MIB + 776).is_err());
+    assert!(medium.read_exact_at(&mut [0; 2], u64::MAX).is_err());
 }
