@@ -114,6 +114,18 @@ impl Error {
         move |source| Self::Io { doing, source }
     }
 
+    /// Says which image it is about, where the image is at fault.
+    #[must_use]
+    pub fn of_image(mut self, name: impl std::fmt::Display) -> Self {
+        if let Self::Malformed { what, .. }
+        | Self::Unsupported { what, .. }
+        | Self::NoRoom { what, .. } = &mut self
+        {
+            *what = format!("{name}: {what}");
+        }
+        self
+    }
+
     /// What the user can do about it, as a full imperative sentence without stop.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {

@@ -29,7 +29,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
         return report::print(JSON_SCHEMA);
     };
-    let found = Report::of(&ImageFile::open(path)?)?;
+    let found = Report::of(&ImageFile::open(path)?);
+    let found = found.map_err(|fault| fault.of_image(path.display()))?;
     report::print(&if args.json { json(&found)? } else { text(&found) })?;
     let broken = found.checks.iter().find(|check| !check.ok);
     broken.map_or(Ok(()), |check| {

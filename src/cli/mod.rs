@@ -12,6 +12,7 @@ mod report;
 mod stamp;
 mod verify;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -51,10 +52,27 @@ enum Command {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
+    if let Err(fault) = no_private_key() {
+        return report::fault(&fault);
+    }
     let cli = Cli::parse();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => report::fault(&fault),
+    }
+}
+
+/// A private key in an argument must not reach a parser, which would show what it does not know.
+fn no_private_key() -> Result<()> {
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let looks_private = |argument: &String| {
+        argument.contains("PRIVATE KEY") || argument.contains("PuTTY-User-Key-File")
+    };
+    match arguments.skip(1).find(looks_private) {
+        Some(found) => {
+            remaster::keys::gather(&[found], io::empty()).map(|_| ()).map_err(Into::into)
+        }
+        None => Ok(()),
     }
 }
 

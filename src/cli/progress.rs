@@ -1,25 +1,22 @@
-//! A bar on the terminal for what takes over half a second, and Ctrl-C.
+//! A bar on the terminal for what takes over half a second.
 
-use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use remaster::error::{Error, Result};
+use remaster::error::Result;
 use remaster::progress::Progress;
+
+use super::interrupt;
 
 /// What is over sooner is not worth a bar.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Shows a bar if somebody watches. SIGINT, SIGTERM and SIGHUP stop the operation; a second one ends the
-/// process at once.
+/// Shows a bar if somebody watches.
 #[derive(Debug)]
 pub(super) struct Terminal {
     watched: bool,
-    stopped: Arc<AtomicBool>,
     stage: Mutex<Option<Stage>>,
 }
 
@@ -31,21 +28,13 @@ struct Stage {
 
 impl Terminal {
     pub(super) fn new(watched: bool) -> Result<Self> {
-        let stopped = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            listen(signal, &stopped).map_err(Error::io("listen for signals"))?;
-        }
-        Ok(Self { watched, stopped, stage: Mutex::new(None) })
+        interrupt::watch()?;
+        Ok(Self { watched, stage: Mutex::new(None) })
     }
 
     fn stage(&self) -> std::sync::MutexGuard<'_, Option<Stage>> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn listen(signal: i32, stopped: &Arc<AtomicBool>) -> io::Result<()> {
-    signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(stopped))?;
-    signal_hook::flag::register(signal, Arc::clone(stopped)).map(|_| ())
 }
 
 fn style() -> ProgressStyle {
@@ -79,6 +68,6 @@ impl Progress for Terminal {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        interrupt::is_asked()
     }
 }

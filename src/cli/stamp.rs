@@ -19,7 +19,7 @@ use super::report;
 /// What to put in.
 #[derive(Debug, clap::Args)]
 pub(super) struct Edit {
-    /// Public key to let in as root and as nixos: a .pub or authorized_keys file, `-` for standard
+    /// Public key to let in as root and as nixos: a `.pub` or `authorized_keys` file, `-` for standard
     /// input, or the key itself; may be given several times
     #[arg(short, long = "key", value_name = "KEY")]
     pub(super) keys: Vec<String>,
@@ -53,10 +53,16 @@ impl<'a> Stamping<'a> {
     pub(super) fn plan(file: &'a ImageFile, gathered: Gathered, edit: &Edit) -> Result<Self> {
         let way = if edit.merge_initrd { Way::MergeInitrd } else { Way::ExtraInitrd };
         let edits = Edits::authorize(&gathered.keys.to_text(), way);
+        let planned = Self::survey_and_plan(file, &edits);
+        let (base, plan) = planned.map_err(|fault| fault.of_image(file.path().display()))?;
+        Ok(Self { file, gathered, edits, base, plan })
+    }
+
+    fn survey_and_plan(file: &'a ImageFile, edits: &Edits) -> Result<(Base<&'a ImageFile>, Plan)> {
         let base = Base::of(file)?;
         let initrds = base.survey.initrds(&base.image)?;
-        let plan = Plan::of(&base.image, &base.survey, &initrds, &edits)?;
-        Ok(Self { file, gathered, edits, base, plan })
+        let plan = Plan::of(&base.image, &base.survey, &initrds, edits)?;
+        Ok((base, plan))
     }
 
     /// What there is and what would be done to it.

@@ -5,7 +5,7 @@
 //! 16  "remaster undo 1\n"
 //!  8  bytes of the base
 //!  8  bytes of the stamped image
-//! 32  SHA-256 of the stamped image's bytes in all ranges, in order
+//! 32  SHA-256 of the stamped image's bytes in all ranges behind the system area, in order
 //!  4  number of ranges
 //! 12  for each range: first byte (8), bytes (4)
 //!     for each range: the base's bytes
@@ -22,6 +22,7 @@ const MAGIC: &[u8; 16] = b"remaster undo 1\n";
 const HEADER: u64 = 16 + 8 + 8 + 32 + 4;
 const PLACE: u64 = 8 + 4;
 const DIGEST: u64 = 32;
+const SYSTEM_AREA: u64 = 16 * 2048;
 
 /// What an undo record says.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,10 +31,16 @@ pub struct Undo {
     pub base_size: u64,
     /// Bytes of the stamped image.
     pub stamped_size: u64,
-    /// SHA-256 of the stamped image's bytes in all ranges.
+    /// SHA-256 of the stamped image's bytes in those of the ranges that [`is_digested`] holds for.
     pub stamped_digest: [u8; 32],
     /// The base's bytes, by their first byte, in order.
     pub ranges: Vec<(ByteRange, Vec<u8>)>,
+}
+
+/// Whether a range counts for the digest. The system area (ECMA-119 §6.2.1) does not: whoever writes the
+/// image to a disk may move the backup GPT to its end, and says so there.
+pub fn is_digested(range: ByteRange) -> bool {
+    range.start() >= SYSTEM_AREA
 }
 
 /// Bytes of a record of these ranges; none past 64 bits.

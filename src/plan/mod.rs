@@ -304,7 +304,9 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let mut digest = Sha256::new();
         let mut old = Vec::new();
         for at in ranges {
-            digest.update(stamped.read_range("the composed image", *at, at.size())?);
+            if undo::is_digested(*at) {
+                digest.update(stamped.read_range("the composed image", *at, at.size())?);
+            }
             old.push((*at, self.image.read_range("the base", *at, at.size())?));
         }
         let stamped_digest = digest.finalize().into();
@@ -359,7 +361,7 @@ fn written(patches: &[Patch]) -> u64 {
     patches.iter().fold(0, |sum, patch| sum.saturating_add(patch.at.size()))
 }
 
-/// The bytes of the base that patches overwrite: in order, joined where they touch.
+/// The bytes of the base that patches overwrite: in order, joined where they overlap.
 fn overwritten(patches: &[Patch], base_size: u64) -> Result<Vec<ByteRange>> {
     let base = ByteRange::new(0, base_size).ok_or_else(too_large)?;
     let mut ranges: Vec<ByteRange> =
@@ -368,7 +370,7 @@ fn overwritten(patches: &[Patch], base_size: u64) -> Result<Vec<ByteRange>> {
     let mut joined: Vec<ByteRange> = Vec::new();
     for range in ranges {
         match joined.last_mut() {
-            Some(last) if last.end() >= range.start() => {
+            Some(last) if last.end() > range.start() => {
                 let end = last.end().max(range.end());
                 *last = ByteRange::between(last.start(), end).ok_or_else(too_large)?;
             }

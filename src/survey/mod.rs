@@ -11,15 +11,18 @@ pub mod stage_one;
 pub mod tree;
 pub mod volume;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::iso9660::Hierarchy;
+use crate::format::iso9660::volume_descriptor::VolumeDescriptor;
 use crate::image::ReadAt;
 use crate::survey::boot::{BootEntry, Platform};
 use crate::survey::configs::Config;
+use crate::survey::located::Located;
 use crate::survey::nixos::{Initrd, Triplet};
 use crate::survey::partitions::Partitions;
 use crate::survey::tree::Tree;
 use crate::survey::volume::Volume;
+use crate::units::Lbn;
 
 /// The structures of an image, read and checked against each other, without the initrds' insides.
 #[derive(Clone, Debug)]
@@ -57,6 +60,10 @@ impl Survey {
             .map(|(hierarchy, _)| Tree::of(image, hierarchy))
             .collect::<Result<_>>()?;
         let primary = primary(&trees);
+        volume
+            .hierarchies()
+            .zip(&trees)
+            .try_for_each(|((_, found), tree)| check_root(found, tree))?;
         nixos::check_markers(primary)?;
         let partitions = Partitions::of(image)?;
         let boot = boot::catalog(image, primary)?;
@@ -97,6 +104,24 @@ impl Survey {
 fn primary(trees: &[Tree]) -> &Tree {
     debug_assert_eq!(trees[0].hierarchy, Hierarchy::Primary);
     &trees[0]
+}
+
+/// The root that a descriptor names is the one that was read (§8.4.18).
+fn check_root(found: &Located<VolumeDescriptor>, tree: &Tree) -> Result<()> {
+    let root = &found.value.root;
+    let named = (root.location_of_extent.get(), root.data_length.get().map(u64::from));
+    let extent = tree.get("/").and_then(|node| node.extents.first());
+    let read = (
+        extent.and_then(|at| Lbn::at_byte(at.start())).map(|block| block.0),
+        extent.map(|at| at.size()),
+    );
+    if named == read && named.0.is_some() {
+        return Ok(());
+    }
+    let at = found.at.start().saturating_add(156);
+    let (found, expected) =
+        (format!("a root at {named:?}"), format!("{read:?}, as its own record says"));
+    Err(Error::malformed("Volume Descriptor", at, found, expected))
 }
 
 fn check_boot(boot: &[BootEntry], configs: &[Config]) -> Result<()> {

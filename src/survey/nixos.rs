@@ -123,7 +123,10 @@ fn look<I: ReadAt>(image: &I, looks: &Looks<'_>) -> Vec<Result<Contents>> {
                 scope.spawn(move || stage_one::of(image, &files))
             })
             .collect();
-        running.into_iter().map(|look| look.join().unwrap_or(Err(Error::Interrupted))).collect()
+        running
+            .into_iter()
+            .map(|look| look.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     })
 }
 

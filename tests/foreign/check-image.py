@@ -2,7 +2,7 @@
 """Has foreign programs read a stamped image and compares it with its base. Usage: check-image.py BASE OUT [--merged]
 
 Prints a line per check and ends with `N passed, N failed`. A program that is missing fails. What differs between BASE and
-OUT may only be: menus, what is under /remaster, efi.img (its grub.cfg), and with --merged the initrds, which
+OUT may only be: menus, what is under /remaster (or /EFI/remaster), efi.img (its grub.cfg), and with --merged the initrds, which
 must begin with the base's bytes.
 """
 import argparse
@@ -16,7 +16,7 @@ import tempfile
 
 BLOCK = 2048
 MENU = re.compile(r"^/(EFI/[^/]+/grub\.cfg|isolinux/isolinux\.cfg)$", re.I)
-OURS = re.compile(r"^/remaster(/|$)", re.I)
+OURS = re.compile(r"^(/EFI)?/remaster(/|$)", re.I)  # below /EFI where the root directory has no room
 
 
 class Checks:
@@ -123,7 +123,7 @@ def check_tree(c, base, out, merged):
     gone = sorted(base.tree.keys() - out.tree.keys())
     c.check("xorriso: every name of the base is there", not gone, gone)
     new = sorted(p for p in out.tree.keys() - base.tree.keys() if not OURS.match(p))
-    c.check("xorriso: no other new name than below /remaster", not new, new)
+    c.check("xorriso: no other new name than below remaster/", not new, new)
     if merged is False:
         c.check("xorriso: /remaster is there", any(OURS.match(p) for p in out.tree), "")
     differ = []
@@ -187,7 +187,7 @@ def check_isoinfo(c, base, out):
     joliet = {p.lower() for p in names_of(out.path, "-J")[1]}
     ridge = {p.lower() for p in names_of(out.path, "-R")[1]}
     hidden = sorted(p for p in ridge ^ joliet if OURS.match(p))
-    c.check("isoinfo: both trees have the same below /remaster", not hidden, hidden)
+    c.check("isoinfo: both trees have the same below remaster/", not hidden, hidden)
     # where the files are that both trees name: read from the two long listings
     lists = [dict(long_listing(out.path, flag)) for flag in ("-R", "-J")]
     c.check("isoinfo: both trees name the same blocks and sizes", lists[0] and lists[0] == {**lists[0], **lists[1]} and len(lists[0]) == len(lists[1]),
@@ -504,7 +504,7 @@ def check_archives(c, base, out, merged, sums):
                 if path in named or data[:6] == b"070701":
                     found[path] = data
         c.check("every archive that a menu names is there", named and named <= found.keys(), sorted(named - found.keys()))
-        c.check("archives below /remaster", found, [p for p in sums["out"] if OURS.match(p)])
+        c.check("archives below remaster/", found, [p for p in sums["out"] if OURS.match(p)])
     c.check("one archive at least brings keys", any(b"authorized_keys" in d for d in found.values()))
     for path, data in found.items():
         wrong, names = archive_problems(data)
