@@ -17,6 +17,8 @@ const DESCRIPTOR: std::ops::Range<usize> = 0x8000..0x8800;
 /// Its Volume Identifier (BP 41-72) and Volume Creation Date and Time (BP 814-830): what all
 /// stamped copies of one base have in common.
 const IDENTITY: [std::ops::Range<usize>; 2] = [40..72, 813..830];
+/// Units that are compared to tell whether the rest is the same base.
+const SAMPLES: u64 = 128;
 /// The GUID of the disk in a GPT header of 512-byte blocks, for images without a volume.
 const DISK_GUID: std::ops::Range<usize> = 568..584;
 
@@ -75,22 +77,26 @@ pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -
     writer.check_and_close(Meant::Whole(image), checked, ends, &changes.head)
 }
 
-/// Compares all of the medium, or what may differ if that is known and a quick look is enough.
+/// Compares what has to be compared.
 fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -> Result<Changes> {
     let rest = ByteRange::between(ends.used.min(image.size()), image.size());
-    let ranges = match (&writer.options.suspects, writer.options.verify) {
-        (Some(suspects), Verify::Quick) => {
-            let mut ranges = writer.quick_ranges(rest);
-            ranges.extend(suspects.iter().filter_map(|range| widened(*range)?.common(rest?)));
-            joined(ranges)
+    let used = ByteRange::between(0, ends.used.min(image.size()));
+    let placed = Placed { at: 0, bytes: ends.bytes() };
+    let head = differing(writer, Meant::Whole(&placed), used.as_slice())?;
+    let ranges = match (rest, &writer.options.suspects, writer.options.verify) {
+        (Some(rest), Some(suspects), Verify::Quick) => {
+            let known = suspects.iter().chain(&writer.options.changed);
+            let known: Vec<ByteRange> = known.filter_map(|range| widened(*range)).collect();
+            if is_same_base(writer, image, (&head, rest), &known)? {
+                joined(known.iter().filter_map(|range| range.common(rest)).collect())
+            } else {
+                vec![rest]
+            }
         }
         _ => rest.into_iter().collect(),
     };
-    let used = ByteRange::between(0, ends.used.min(image.size()));
-    writer.progress.begin("compare", sum(&ranges).saturating_add(sum(used.as_slice())));
+    writer.progress.begin("compare", sum(&ranges));
     let bad = differing(writer, Meant::Whole(image), &ranges)?;
-    let placed = Placed { at: 0, bytes: ends.bytes() };
-    let head = differing(writer, Meant::Whole(&placed), used.as_slice())?;
     let tail = match &ends.tail {
         Some(tail) => {
             let placed = Placed { at: tail.at, bytes: &tail.bytes };
@@ -106,6 +112,33 @@ fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -> Result<Chan
     let whole = |range: ByteRange| ByteRange::between(range.start(), align_up(range.end(), block)?);
     let head = head.into_iter().filter_map(whole).collect();
     Ok(Changes { rest: joined(bad), head: joined(head), tail })
+}
+
+/// Whether the medium holds the base of the image but for the `known` places. Images of one release
+/// share name and date; what tells them apart is where their files lie, and the files.
+fn is_same_base(
+    writer: &Writer<'_>,
+    image: &dyn ReadAt,
+    (head, rest): (&[ByteRange], ByteRange),
+    known: &[ByteRange],
+) -> Result<bool> {
+    let is_known = |range: &ByteRange| {
+        range.end() <= FIRST_BLOCK || known.iter().any(|place| place.common(*range).is_some())
+    };
+    if !head.iter().all(is_known) {
+        return Ok(false);
+    }
+    let samples: Vec<ByteRange> = samples(rest).filter(|range| !is_known(range)).collect();
+    Ok(differing(writer, Meant::Whole(image), &samples)?.is_empty())
+}
+
+/// Units spread evenly over `range`.
+fn samples(range: ByteRange) -> impl Iterator<Item = ByteRange> {
+    let step = range.size().div_ceil(SAMPLES).max(UNIT);
+    (0..SAMPLES).filter_map(move |number| {
+        let at = range.start().checked_add(step.checked_mul(number)?)?;
+        ByteRange::new(at.checked_div(UNIT)?.checked_mul(UNIT)?, UNIT)?.common(range)
+    })
 }
 
 fn check_fits(medium: &dyn Medium, size: u64) -> Result<()> {

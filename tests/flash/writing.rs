@@ -255,7 +255,15 @@ fn a_stick_with_the_same_base_gets_only_what_differs() {
     assert!(report.compared < 3 * MIB, "{}", report.compared);
     assert!(stick.contents()[..base.len()] == base);
 
-    // And a third time nothing is written.
+    // An image of the same name and date that is another one is not taken for the base.
+    let mut other = iso(20 * MIB + 5, 31);
+    other[..MIB as usize].copy_from_slice(&base[..MIB as usize]);
+    write_with(&stick, &other, &Options { delta: Delta::Never, ..plain() }).unwrap();
+    let report = flash::write(Image::Whole(&base), &media, &quick).unwrap().pop().unwrap().unwrap();
+    assert!(report.is_delta && report.is_whole && report.written > 18 * MIB);
+    assert!(stick.contents()[..base.len()] == base);
+
+    // And then nothing is written.
     stick.written.store(0, Ordering::SeqCst);
     let report = write_with(&stick, &base, &plain()).unwrap();
     assert!(report.is_whole);
