@@ -98,7 +98,10 @@ done
 report "delta of a changed line"
 
 if limit 30000000 100000000 2>/dev/null; then
-    for _ in $(seq "$(((rounds + 1) / 2))"); do step; done
+    for _ in $(seq "$(((rounds + 1) / 2))"); do
+        step
+        run remaster-zst "$(echo "$bare" | sed 's/flash image/flash image.zst/') --no-verify"
+    done
     run delta "$(echo "$bare" | sed 's/flash image/flash other/; s/--no-delta/--delta/')"
     report "limited to 30 MB/s writing, 100 MB/s reading"
 else

@@ -50,6 +50,9 @@ impl Candidate {
                 Some(Errno::ROFS) => Refusal::ReadOnly.error(&shown),
                 Some(Errno::NOMEDIUM) => Refusal::NoMedium.error(&shown),
                 Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => Refusal::Gone.error(&shown),
+                Some(Errno::ACCESS | Errno::PERM) => Error::io(format!(
+                    "open {shown} for writing, which needs root or its group"
+                ))(fault),
                 _ => Error::io(format!("open {shown} for writing"))(fault),
             }
         })?;
