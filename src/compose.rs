@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::image::{ReadAt, truncated};
+use crate::image::{ReadAt, past_64_bits, truncated};
 use crate::units::{ByteRange, in_memory, len_of};
 
 /// Where the bytes of a patch or piece come from.
@@ -174,11 +174,10 @@ impl<B: ReadAt> ReadAt for Composed<B> {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
-        let range = ByteRange::new(at, len_of(buf)).filter(|range| range.end() <= self.size);
-        let Some(range) = range else {
-            let wanted = ByteRange::between(at, at.saturating_add(len_of(buf)));
-            return Err(wanted.map_or(Error::Interrupted, |w| truncated("the image", w, self.size)));
-        };
+        let range = ByteRange::new(at, len_of(buf)).ok_or_else(|| past_64_bits(at))?;
+        if range.end() > self.size {
+            return Err(truncated("the image", range, self.size));
+        }
         let mut rest = buf;
         for piece in self.overlapping(range).filter_map(|piece| piece.cut(range)) {
             let (head, tail) = rest.split_at_mut(in_memory(piece.at.size()));

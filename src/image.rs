@@ -37,6 +37,11 @@ pub fn truncated(what: &str, range: ByteRange, size: u64) -> Error {
     Error::malformed(what, range.start(), format!("the end of the image at {size:#x}"), expected)
 }
 
+/// The error for bytes that would end past what can be addressed.
+pub fn past_64_bits(at: u64) -> Error {
+    Error::malformed("bytes", at, "an end past 64 bits", "one within")
+}
+
 impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn size(&self) -> u64 {
         (**self).size()
@@ -53,9 +58,7 @@ impl ReadAt for [u8] {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
-        let range = ByteRange::new(at, len_of(buf)).ok_or_else(|| {
-            Error::malformed("bytes", at, "an address past 64 bits", "one within")
-        })?;
+        let range = ByteRange::new(at, len_of(buf)).ok_or_else(|| past_64_bits(at))?;
         match self.get(in_memory(range.start())..in_memory(range.end())) {
             Some(bytes) => buf.copy_from_slice(bytes),
             None => return Err(truncated("bytes", range, self.size())),

@@ -21,7 +21,14 @@ use remaster::error::Result;
 
 const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write it to sticks";
 
-const EXIT_STATUS: &str = "\
+const USAGE: &str = "remaster BASE --key KEY -o FILE [OPTIONS]\n       remaster <COMMAND>";
+
+const AFTER_HELP: &str = "\
+Examples:
+  remaster nixos-minimal.iso --key ~/.ssh/id_ed25519.pub -o custom.iso
+  remaster flash custom.iso /dev/sdc
+  remaster flash nixos-minimal.iso --key ~/.ssh/id_ed25519.pub /dev/sdc
+
 Exit status:
   0    done
   1    the operating system refused (no space, no permission, a closed pipe)
@@ -33,7 +40,7 @@ Exit status:
 
 /// Put an ssh key into a stock NixOS installer ISO, and write it to sticks
 #[derive(Debug, Parser)]
-#[command(version, about = ABOUT, after_help = EXIT_STATUS, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version, about = ABOUT, override_usage = USAGE, after_help = AFTER_HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -101,7 +101,7 @@ pub fn initrds<I: ReadAt>(image: &I, tree: &Tree, triplets: &[Triplet]) -> Resul
     let mut found: Vec<Initrd> = Vec::new();
     for ((places, lists), contents) in looks.iter().zip(look(image, &looks)) {
         let contents = contents?;
-        let at = places.last().copied().ok_or(Error::Interrupted)?;
+        let at = places.last().copied().ok_or_else(|| not_an_installer("an initrd"))?;
         for path in lists.iter().filter_map(|list| list.last()) {
             let initrd = Initrd { path: path.clone(), at, contents: contents.clone() };
             add(&mut found, initrd)?;

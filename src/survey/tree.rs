@@ -10,7 +10,7 @@ use hadris_iso::{CacheOptions, Namespace};
 
 use crate::error::{Error, Result};
 use crate::format::iso9660::Hierarchy;
-use crate::image::{ReadAt, truncated};
+use crate::image::{ReadAt, past_64_bits, truncated};
 use crate::survey::block_device::Blocks;
 use crate::units::ByteRange;
 
@@ -207,10 +207,9 @@ impl Walk {
             .map_err(|fault| unreadable(path, id.get(), &fault))?;
         let ranges = found.iter().take(count).map(|extent| {
             let range = ByteRange::new(extent.offset(), extent.len());
-            range.filter(|range| range.end() <= self.image_size).ok_or_else(|| {
-                let range = range.or(ByteRange::new(id.get(), 0)).ok_or(Error::Interrupted);
-                range.map_or_else(|fault| fault, |range| truncated(path, range, self.image_size))
-            })
+            let range = range.ok_or_else(|| past_64_bits(extent.offset()))?;
+            let whole = range.end() <= self.image_size;
+            if whole { Ok(range) } else { Err(truncated(path, range, self.image_size)) }
         });
         ranges.collect()
     }

@@ -5,7 +5,7 @@ use crate::format::iso9660::Hierarchy;
 use crate::format::iso9660::volume_descriptor::{
     FIRST, PRIMARY, SUPPLEMENTARY, TERMINATOR, VolumeDescriptor, text,
 };
-use crate::image::ReadAt;
+use crate::image::{ReadAt, past_64_bits};
 use crate::survey::located::Located;
 use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn};
 
@@ -67,7 +67,8 @@ impl Volume {
 }
 
 fn descriptor(image: &impl ReadAt, at: Lbn) -> Result<Located<VolumeDescriptor>> {
-    let range = ByteRange::new(at.bytes(), LOGICAL_BLOCK).ok_or(Error::Interrupted)?;
+    let range =
+        ByteRange::new(at.bytes(), LOGICAL_BLOCK).ok_or_else(|| past_64_bits(at.bytes()))?;
     let block = image.read_range("Volume Descriptor", range, LOGICAL_BLOCK)?;
     let value = VolumeDescriptor::parse(&block).map_err(|fault| fault.in_image(range.start()))?;
     Ok(Located { at: range, value })

@@ -10,6 +10,7 @@
 
 mod again;
 mod cli;
+mod damage;
 mod layers;
 mod menus;
 mod support;
