@@ -6,6 +6,9 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 
@@ -20,6 +23,9 @@ const KERNEL_CHUNK: usize = 16 << 20;
 
 /// Bytes that are read and written at once where the kernel does not copy.
 const CHUNK: u64 = 1 << 20;
+
+/// Time between two rounds of bringing bytes to the disk.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// What to do with a file that is there already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,7 +80,7 @@ impl Output {
         let doing = || format!("write {}", self.path.display());
         draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
         progress.begin("Writing", image.size());
-        let how = fill(&draft.file, image, progress)
+        let how = filled(&draft.file, image, progress)
             .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;
         progress.end();
         draft.file.sync_all().map_err(Error::io(doing()))?;
@@ -234,6 +240,29 @@ type Fault = std::result::Result<Error, io::Error>;
 
 fn refused(fault: impl Into<io::Error>) -> Fault {
     Err(fault.into())
+}
+
+/// Fills the file while another thread brings to the disk what is there already, so that little is left
+/// to wait for at the end. A fault of that thread counts: the kernel tells each fault only once.
+fn filled(
+    file: &File,
+    image: &Composed<&ImageFile>,
+    progress: &dyn Progress,
+) -> std::result::Result<How, Fault> {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let syncing = scope.spawn(|| -> io::Result<()> {
+            while !done.load(Ordering::Relaxed) {
+                file.sync_data()?;
+                thread::sleep(BREATH);
+            }
+            Ok(())
+        });
+        let how = fill(file, image, progress);
+        done.store(true, Ordering::Relaxed);
+        let synced = syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        synced.map_err(refused).and(how)
+    })
 }
 
 fn fill(
