@@ -25,6 +25,8 @@ const SHOWN: usize = 20;
 
 /// Write an image to one or more sticks and read it back
 #[derive(Debug, clap::Args)]
+// `--file` says here what the targets are.
+#[command(mut_arg("recipe_file", |argument| argument.long("root-file")))]
 pub(crate) struct Args {
     /// Image to write: ISO or disk image, plain or as xz, zst, gz, bz2 or zip; `-` for standard input
     pub(crate) image: PathBuf,
@@ -125,7 +127,7 @@ impl<'a> Prepared<'a> {
 
 /// Writes the image of `args`, with keys in it if there are any.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if !args.edit.keys.is_empty() {
+    if args.edit.is_given() {
         return stamp_and_write(args);
     }
     let source = Source::open(&args.image)?;
@@ -142,9 +144,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Stamps a base and writes it in one pass, without a file between.
 fn stamp_and_write(args: &Args) -> Result<()> {
-    let gathered = Stamping::keys(&args.edit, args.to.json)?;
+    let wishes = args.edit.gather(args.to.json)?;
     let file = ImageFile::open(&args.image)?;
-    let (image, summary) = Stamping::plan(&file, gathered, &args.edit)?.compose()?;
+    let (image, summary) = Stamping::plan(&file, wishes)?.compose()?;
     if report::watched(args.to.json) {
         report::say(&summary);
     }

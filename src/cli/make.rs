@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use clap::ArgGroup;
 use remaster::compose::Composed;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
@@ -16,7 +15,6 @@ use super::report;
 use super::stamp::{Edit, Stamping, typed};
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("edits").args(["keys"]).required(true).multiple(true))]
 pub(super) struct Args {
     /// NixOS installer ISO, as downloaded or stamped before; it is never changed
     #[arg(required = true)]
@@ -43,11 +41,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let gathered = Stamping::keys(&args.edit, args.quiet)?;
+    let wishes = args.edit.gather(args.quiet)?;
     let file = ImageFile::open(args.base.as_deref().unwrap_or(Path::new("")))?;
     let output =
         args.output.as_deref().map(|path| Destination::of(path, &file, args)).transpose()?;
-    let stamping = Stamping::plan(&file, gathered, &args.edit)?;
+    let stamping = Stamping::plan(&file, wishes)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
     }
