@@ -84,6 +84,8 @@ pub struct Edits {
     pub root: Root,
     /// How it gets there.
     pub way: Way,
+    /// Files of our own folder on the volume that tell of the image, by name.
+    pub records: BTreeMap<String, Vec<u8>>,
 }
 
 impl Edits {
@@ -99,7 +101,7 @@ impl Edits {
         }
         root.file("root/.ssh/authorized_keys", 0o600, lines);
         root.put(Member::file("home/nixos/.ssh/authorized_keys", 0o600, lines).owned_by(NIXOS));
-        Self { root, way }
+        Self { root, way, records: BTreeMap::new() }
     }
 }
 

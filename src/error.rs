@@ -53,6 +53,16 @@ pub enum Error {
         /// What was meant.
         expected: String,
     },
+    /// A base that is not the one that was meant.
+    #[error("{name} is not the base that was meant: found {found}, expected {expected}")]
+    WrongBase {
+        /// The path of the base.
+        name: String,
+        /// Its size or SHA-256.
+        found: String,
+        /// What was meant.
+        expected: String,
+    },
     /// Something the user asked for that is refused before anything is done.
     #[error("{what}")]
     Usage {
@@ -144,6 +154,9 @@ impl Error {
                 "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
             }
             Self::NoRoom { .. } => "give fewer or smaller edits",
+            Self::WrongBase { .. } => {
+                "give the base that the digest or patch was made for, or download it again"
+            }
             Self::Usage { hint, .. } => hint,
             Self::Unsafe { hint, .. } | Self::Recipe { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
@@ -158,7 +171,7 @@ impl Error {
         match self {
             Self::Io { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
-            Self::Differs { .. } => 3,
+            Self::Differs { .. } | Self::WrongBase { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,
             Self::Unsafe { .. } => 5,
             Self::Interrupted => 130,

@@ -34,6 +34,14 @@ pub mod plan;
 
 pub mod stamped;
 
+pub mod digest;
+
+pub mod patch;
+
+pub mod sign;
+
+pub mod manifest;
+
 pub mod sink;
 
 pub mod verify;

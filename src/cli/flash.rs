@@ -16,8 +16,9 @@ use remaster::units::{ByteRange, human};
 use serde_json::json;
 
 use super::meter::{EVENTS, Meter, Style, emit};
+use super::record::Inside;
 use super::report;
-use super::stamp::{Edit, Stamping};
+use super::stamp::{self, Edit, Finished, Stamping};
 use super::{devices, interrupt};
 
 /// Differences that are told one by one to people; programs get all.
@@ -146,7 +147,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn stamp_and_write(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.to.json)?;
     let file = ImageFile::open(&args.image)?;
-    let (image, summary) = Stamping::plan(&file, wishes)?.compose()?;
+    let about = Inside::default().about()?;
+    let Finished { image, summary, .. } =
+        Stamping::plan(&file, stamp::base(&file)?, wishes, &about)?.compose()?;
     if report::watched(args.to.json) {
         report::say(&summary);
     }

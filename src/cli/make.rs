@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use remaster::compose::Composed;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
+use remaster::progress::Progress;
 use remaster::sink::file::{Existing, How, Output};
 use remaster::sink::stream;
 use remaster::units::human;
 
 use super::progress::Terminal;
+use super::record::{Beside, Inside, Told};
 use super::report;
-use super::stamp::{Edit, Stamping, typed};
+use super::stamp::{self, Edit, Stamping, typed};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -35,6 +37,12 @@ pub(super) struct Args {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
+    #[command(flatten)]
+    inside: Inside,
+
+    #[command(flatten)]
+    beside: Beside,
+
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
@@ -45,17 +53,26 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let file = ImageFile::open(args.base.as_deref().unwrap_or(Path::new("")))?;
     let output =
         args.output.as_deref().map(|path| Destination::of(path, &file, args)).transpose()?;
-    let stamping = Stamping::plan(&file, wishes)?;
+    let base = stamp::base(&file)?;
+    let progress = Terminal::new(report::watched(args.quiet))?;
+    let about = args.inside.about_base(&base.image, None, &progress)?;
+    let stamping = Stamping::plan(&file, base, wishes, &about)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
     }
-    let (image, summary) = stamping.compose()?;
+    let finished = stamping.compose()?;
     let Some(output) = output else { return Ok(()) };
-    let how = output.write(&image, args.quiet)?;
+    let how = output.write(&finished.image, &progress)?;
+    let told = Told { made: &finished.made, name: &output.name(), existing: existing(args) };
+    args.beside.write(&told, &finished.image, &progress)?;
     if report::watched(args.quiet) {
-        report::say(&(summary + &output.next(&image, how)));
+        report::say(&(finished.summary + &output.next(&finished.image, how)));
     }
     Ok(())
+}
+
+fn existing(args: &Args) -> Existing {
+    if args.force { Existing::Replace } else { Existing::Refuse }
 }
 
 /// Where an image goes.
@@ -67,8 +84,7 @@ enum Destination {
 impl Destination {
     fn of(path: &Path, base: &ImageFile, args: &Args) -> Result<Self> {
         if path != Path::new("-") {
-            let existing = if args.force { Existing::Replace } else { Existing::Refuse };
-            return Output::new(path, base, existing).map(Self::File);
+            return Output::new(path, base, existing(args)).map(Self::File);
         }
         if io::stdout().is_terminal() && !args.dry_run {
             return Err(Error::Usage {
@@ -79,12 +95,20 @@ impl Destination {
         Ok(Self::Pipe)
     }
 
-    fn write(&self, image: &Composed<&ImageFile>, quiet: bool) -> Result<Option<How>> {
-        let progress = Terminal::new(report::watched(quiet))?;
+    fn write(&self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<Option<How>> {
         match self {
-            Self::File(output) => output.write(image, &progress).map(Some),
-            Self::Pipe => stream::write(image, io::stdout().lock(), &progress).map(|()| None),
+            Self::File(output) => output.write(image, progress).map(Some),
+            Self::Pipe => stream::write(image, io::stdout().lock(), progress).map(|()| None),
         }
+    }
+
+    /// What records call the image.
+    fn name(&self) -> String {
+        let name = match self {
+            Self::File(output) => output.path().file_name(),
+            Self::Pipe => None,
+        };
+        name.map_or_else(|| "image.iso".to_owned(), |name| name.to_string_lossy().into_owned())
     }
 
     /// What was written, and what to do with it.

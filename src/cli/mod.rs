@@ -9,6 +9,7 @@ mod make;
 mod meter;
 mod progress;
 mod recipe;
+mod record;
 mod report;
 mod stamp;
 mod verify;

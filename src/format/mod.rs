@@ -7,6 +7,7 @@ pub mod gpt;
 pub mod iso9660;
 pub mod isohybrid;
 pub mod newc;
+pub mod patch_file;
 pub mod undo;
 
 use crate::error::Error;

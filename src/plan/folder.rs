@@ -10,6 +10,12 @@ pub const NAME: &str = "remaster";
 const PAYLOAD: &str = "payload.img";
 const UNDO: &str = "undo.bin";
 
+/// The record that tells what an image is.
+pub const MANIFEST: &str = "manifest.json";
+
+/// A signature of that record.
+pub const SIGNATURE: &str = "manifest.sig";
+
 /// Where the folder is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Folder {

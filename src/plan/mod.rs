@@ -46,6 +46,8 @@ pub struct Plan {
     pub size: u64,
     /// The changes, in words.
     pub steps: Vec<Step>,
+    /// Where the files of [`Edits::records`] stand, by name.
+    pub records: BTreeMap<String, ByteRange>,
 }
 
 /// A file of the volume that gets new bytes.
@@ -73,7 +75,8 @@ impl Plan {
     ) -> Result<Self> {
         let (hierarchies, parent) = hierarchies(image, survey)?;
         let folder = Folder::below(parent);
-        Planner { image, survey, initrds, edits, folder, steps: Vec::new() }.plan(hierarchies)
+        let (steps, records) = (Vec::new(), BTreeMap::new());
+        Planner { image, survey, initrds, edits, folder, steps, records }.plan(hierarchies)
     }
 
     /// The finished image.
@@ -89,6 +92,7 @@ struct Planner<'a, I> {
     edits: &'a Edits,
     folder: Folder,
     steps: Vec<Step>,
+    records: BTreeMap<String, ByteRange>,
 }
 
 impl<'a, I: ReadAt> Planner<'a, I> {
@@ -101,6 +105,9 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let mut files: Vec<NewFile> = hooks.iter().map(|hook| hook.file.clone()).collect();
         files.push(new_file(&payload_path)?);
         files.push(new_file(&undo_path)?);
+        files.extend(
+            self.edits.records.keys().map(|name| new_file(name)).collect::<Result<Vec<_>>>()?,
+        );
         hierarchies.iter_mut().try_for_each(|hierarchy| hierarchy.reserve(&files, &mut tail))?;
 
         let mut patches = self.esp_patches(&hooks, &which)?;
@@ -127,6 +134,13 @@ impl<'a, I: ReadAt> Planner<'a, I> {
 
         let mut files: Vec<NewFile> = hooks.into_iter().map(|hook| hook.file).collect();
         files.push(NewFile { at: payload_at, ..new_file(&payload_path)? });
+        for (name, bytes) in &self.edits.records {
+            let at = tail.take(len_of(bytes))?;
+            let path = self.folder.file(name);
+            patches.extend(self.step(at, bytes.clone(), &format!("add {path}")));
+            files.push(NewFile { at, ..new_file(name)? });
+            self.records.insert(name.clone(), at);
+        }
         self.finish(patches, &hierarchies, files, tail)
     }
 
@@ -174,7 +188,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         patches.extend(volume);
         let record = self.undo(&patches, &ranges, size)?;
         patches.extend(self.step(undo_at, record, &format!("add {undo_path}")));
-        Ok(Plan { patches, size, steps: self.steps })
+        Ok(Plan { patches, size, steps: self.steps, records: self.records })
     }
 
     /// The hooks, each once, and which initrd gets which.

@@ -9,7 +9,7 @@ use crate::plan::folder::Folder;
 use crate::stamped::Stamped;
 use crate::survey::Survey;
 use crate::survey::tree::Tree;
-use crate::units::in_memory;
+use crate::units::{in_memory, len_of};
 
 /// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
 ///
@@ -28,11 +28,31 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
     if !stamped.is_some_and(|stamped| stamped.root.iter().eq(edits.root.members())) {
         return Err(differs("the payload", 0, "something else", "the edits"));
     }
+    records(image, &survey, &folder, edits)?;
     if edits.way == Way::MergeInitrd {
         merged(image, base, &survey, &folder.payload())
     } else {
         Ok(())
     }
+}
+
+/// What the image tells of itself stands in the folder.
+fn records<B: ReadAt>(
+    image: &Composed<B>,
+    survey: &Survey,
+    folder: &Folder,
+    edits: &Edits,
+) -> Result<()> {
+    for (name, bytes) in &edits.records {
+        let path = folder.file(name);
+        let at = survey.tree().file(&path).and_then(|node| node.extents.first());
+        let found = at.map(|at| image.read_range(&path, *at, len_of(bytes))).transpose()?;
+        if found.as_ref() != Some(bytes) {
+            let at = at.map_or(0, |at| at.start());
+            return Err(differs(&path, at, "something else", "the record of the image"));
+        }
+    }
+    Ok(())
 }
 
 fn differs(what: &str, at: u64, found: impl Into<String>, expected: impl Into<String>) -> Error {

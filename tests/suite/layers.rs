@@ -20,6 +20,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("customize", &["error", "keys", "format", "survey", "edit", "recipe"]),
     ("plan", &["units", "error", "format", "image", "compose", "scratch", "survey", "edit"]),
     ("stamped", &["units", "error", "format", "image", "compose", "survey", "plan"]),
+    ("digest", &["units", "error", "progress", "image"]),
+    ("patch", &["units", "error", "format", "image", "compose", "stamped", "digest"]),
+    ("sign", &["error"]),
+    (
+        "manifest",
+        &[
+            "units", "keys", "progress", "error", "format", "image", "compose", "survey", "edit",
+            "plan", "stamped", "digest", "sign",
+        ],
+    ),
     ("sink", &["units", "error", "progress", "image", "compose"]),
     (
         "verify",
