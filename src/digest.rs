@@ -18,6 +18,11 @@ const CHUNK: u64 = 1 << 20;
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
+    /// That of bytes in memory.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
     /// Reads the whole image.
     pub fn of(image: &impl ReadAt, progress: &dyn Progress) -> Result<Self> {
         progress.begin("Hashing", image.size());

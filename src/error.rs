@@ -101,6 +101,14 @@ pub enum Error {
     /// A key that is refused.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyFault),
+    /// Users of a batch that did not get what they should.
+    #[error("{failed} of {users} users failed")]
+    Users {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        users: usize,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -161,6 +169,7 @@ impl Error {
             Self::Unsafe { hint, .. } | Self::Recipe { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
             Self::Key(fault) => return fault.hint(),
+            Self::Users { .. } => "mend what is told above, and run it again with --resume",
             Self::Differs { .. } | Self::Interrupted => return None,
         };
         Some(hint.to_owned())
@@ -174,6 +183,10 @@ impl Error {
             Self::Differs { .. } | Self::WrongBase { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,
             Self::Unsafe { .. } => 5,
+            // 10 and how many failed, up to 100.
+            Self::Users { failed, .. } => {
+                u8::try_from(*failed).unwrap_or(u8::MAX).min(90).saturating_add(10)
+            }
             Self::Interrupted => 130,
         }
     }

@@ -46,6 +46,10 @@ pub mod sink;
 
 pub mod verify;
 
+pub mod oci;
+
+pub mod batch;
+
 pub mod inspect;
 
 pub mod device;

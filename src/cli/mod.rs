@@ -1,5 +1,6 @@
 //! The command line: what was typed becomes one call into the library, and its answer a status.
 
+mod batch;
 mod demo;
 mod devices;
 mod flash;
@@ -29,6 +30,7 @@ const AFTER_HELP: &str = "\
 Examples:
   remaster nixos-minimal.iso --key ~/.ssh/id_ed25519.pub -o custom.iso
   remaster flash custom.iso /dev/sdc
+  remaster stamp nixos-minimal.iso users.toml -o out/
   remaster flash nixos-minimal.iso --key ~/.ssh/id_ed25519.pub /dev/sdc
 
 Exit status:
@@ -38,6 +40,7 @@ Exit status:
   3    bytes are not what they were meant to be
   4    the image is broken, or is none that can be changed safely
   5    the target is refused
+  11…  users of a batch that failed, and 10; 100 for 90 or more
   130  interrupted";
 
 /// Put an ssh key into a stock NixOS installer ISO, and write it to sticks
@@ -52,6 +55,7 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Stamp(Box<batch::Args>),
     Flash(Box<flash::Args>),
     Devices(devices::Args),
     Verify(verify::Args),
@@ -88,6 +92,7 @@ fn no_private_key() -> Result<()> {
 
 fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
+        Some(Command::Stamp(args)) => batch::run(args),
         Some(Command::Flash(args)) => flash::run(args),
         Some(Command::Devices(args)) => devices::run(args),
         Some(Command::Verify(args)) => verify::run(args),

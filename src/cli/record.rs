@@ -76,7 +76,7 @@ pub(super) struct Beside {
     #[arg(long, value_name = "FILE")]
     provenance: Option<PathBuf>,
 
-    /// Write what is in the image: a CycloneDX SBOM, as JSON
+    /// Write what is in the image: an SBOM in the form of `CycloneDX` 1.5
     #[arg(long, value_name = "FILE")]
     sbom: Option<PathBuf>,
 }

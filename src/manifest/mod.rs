@@ -141,6 +141,8 @@ pub struct Made {
     pub plan: Plan,
     /// What was asked for, with the manifest.
     pub edits: Edits,
+    /// The digest of the edits.
+    pub digest: Digest,
     /// What the image tells of itself.
     pub manifest: Manifest,
     /// Its bytes, as they stand in the image.
@@ -161,10 +163,10 @@ pub fn plan<B: ReadAt>(
     let mut room = text.len().saturating_add(1).saturating_add(blocks_room(base, about));
     let mut making = Making { base, initrds, edits, about, draft };
     loop {
-        let (plan, manifest) = making.planned(text.clone(), room)?;
-        let text = text_of(&manifest)?;
+        let planned = making.planned(text.clone(), room)?;
+        let text = text_of(&planned.manifest)?;
         if text.len() <= room {
-            return making.filled(plan, manifest, text, room);
+            return making.filled(planned, text, room);
         }
         // What is put in makes the image larger than was thought: more blocks, more digests.
         room = text.len();
@@ -179,9 +181,16 @@ struct Making<'a, B> {
     draft: Manifest,
 }
 
+/// A plan whose manifest has its place, and what is to stand there.
+struct Planned {
+    plan: Plan,
+    digest: Digest,
+    manifest: Manifest,
+}
+
 impl<B: ReadAt> Making<'_, B> {
     /// The plan with a draft in this room, and the manifest for it.
-    fn planned(&mut self, mut text: Vec<u8>, room: usize) -> Result<(Plan, Manifest)> {
+    fn planned(&mut self, mut text: Vec<u8>, room: usize) -> Result<Planned> {
         text.resize(room, b'\n');
         self.edits.records.insert(MANIFEST.into(), text);
         if self.about.signer.is_some() {
@@ -197,17 +206,12 @@ impl<B: ReadAt> Making<'_, B> {
             blocks: image_blocks(base, &plan, about)?,
             ..self.draft.clone()
         };
-        Ok((plan, manifest))
+        Ok(Planned { plan, digest, manifest })
     }
 
     /// The same with everything filled in.
-    fn filled(
-        mut self,
-        mut plan: Plan,
-        manifest: Manifest,
-        mut text: Vec<u8>,
-        room: usize,
-    ) -> Result<Made> {
+    fn filled(mut self, planned: Planned, mut text: Vec<u8>, room: usize) -> Result<Made> {
+        let Planned { mut plan, digest, manifest } = planned;
         text.resize(room, b'\n');
         fill(&mut plan, &mut self.edits, MANIFEST, text.clone());
         let signature = self.about.signer.as_ref().map(|signer| signer.sign(&text)).transpose()?;
@@ -219,7 +223,7 @@ impl<B: ReadAt> Making<'_, B> {
             padded.resize(SIGNATURE_ROOM, b'\n');
             fill(&mut plan, &mut self.edits, SIGNATURE, padded);
         }
-        Ok(Made { plan, edits: self.edits, manifest, text, signature })
+        Ok(Made { plan, edits: self.edits, digest, manifest, text, signature })
     }
 }
 

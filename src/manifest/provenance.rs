@@ -1,5 +1,5 @@
 //! What other tools read about how an image was made: in-toto Statement v1 with SLSA Provenance v1, and a
-//! CycloneDX 1.5 SBOM. Both are made from the manifest alone.
+//! `CycloneDX` 1.5 SBOM. Both are made from the manifest alone.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ pub fn statement(manifest: &Manifest, name: &str, image: Digest) -> Value {
     })
 }
 
-/// The SBOM (CycloneDX 1.5): the base and every file that was put in.
+/// The SBOM (`CycloneDX` 1.5): the base and every file that was put in.
 pub fn sbom(manifest: &Manifest, name: &str, image: Digest) -> Value {
     let sha256 = |content: &str| json!([{ "alg": "SHA-256", "content": content }]);
     let base = &manifest.base;

@@ -2,6 +2,7 @@
 
 mod document;
 mod list;
+pub mod users;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -20,7 +20,7 @@ const RSA_SHA2_512: u32 = 4;
 const LARGEST: u32 = 1 << 16;
 
 /// Time that an agent gets, in which it may ask its user.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A key that an agent has.
 #[derive(Debug)]
@@ -46,9 +46,8 @@ impl Agent {
         let request =
             request(&self.public, &blob, message).ok_or_else(|| none_from_agent("room"))?;
         let answer = ask(&self.socket, &request).map_err(Error::io(doing()))?;
-        let body = match answer.split_first() {
-            Some((&SIGN_RESPONSE, body)) => body,
-            _ => return Err(none_from_agent("the key")),
+        let Some((&SIGN_RESPONSE, body)) = answer.split_first() else {
+            return Err(none_from_agent("the key"));
         };
         let signature = body.get(4..).unwrap_or_default();
         Signature::try_from(signature).map_err(|fault| refused("ssh-agent's answer", &fault))

@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 use crate::compose::{Composed, Piece, Source};
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
 use crate::units::{ByteRange, in_memory, len_of};
 
 /// Bytes that the kernel is asked to copy at once: small enough for progress and Ctrl-C.
@@ -198,6 +198,30 @@ fn synced(ready: &[Ready]) -> Vec<Result<()>> {
     }
 }
 
+/// Puts a base under another path: a clone, else, of a base that is the `whole` file, one more name of
+/// it, else a copy.
+pub fn share(
+    file: &ImageFile,
+    whole: bool,
+    image: &Composed<&ImageFile>,
+    path: &Path,
+) -> Result<()> {
+    let output = Output::at(path.to_owned(), Existing::Replace)?;
+    let draft = Draft::open(&output.folder)?;
+    let clones = rustix::fs::ioctl_ficlone(&draft.file, file.file()).is_ok();
+    drop(draft);
+    if whole && !clones && link(file.path(), &output).is_ok() {
+        return output.sync_folder();
+    }
+    publish(vec![output.ready(image, &Silent)?]).into_iter().collect()
+}
+
+fn link(file: &Path, output: &Output) -> io::Result<()> {
+    let name = free_name(&output.folder);
+    fs::hard_link(fs::canonicalize(file)?, &name)?;
+    fs::rename(&name, &output.path)
+}
+
 /// Writes bytes to a file that appears whole or not at all.
 pub fn write_bytes(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
     let ready = Output::of_bytes(path, existing)?.ready_bytes(bytes)?;
@@ -320,11 +344,13 @@ fn flags(flags: OFlags) -> i32 {
     i32::try_from(flags.bits()).unwrap_or_default()
 }
 
+/// Numbers that names were tried with: threads do not try the same.
+static TRIED: AtomicU32 = AtomicU32::new(0);
+
 fn free_name(folder: &Path) -> PathBuf {
     let name = |number: u32| {
         folder.join(OsString::from(format!(".remaster.{}.{number}", std::process::id())))
     };
-    static TRIED: AtomicU32 = AtomicU32::new(0);
     (0..u32::MAX)
         .map(|_| name(TRIED.fetch_add(1, Ordering::Relaxed)))
         .find(|path| fs::symlink_metadata(path).is_err())
