@@ -130,6 +130,17 @@ impl Output {
         }
     }
 
+    /// A file without a name, for this place.
+    pub(super) fn draft(&self) -> Result<Draft> {
+        Draft::open(&self.folder)
+    }
+
+    /// Gives a file that is on the disk its name, durably.
+    pub(super) fn name(&self, draft: Draft) -> Result<()> {
+        self.publish(draft).map_err(|fault| self.published(fault))?;
+        self.sync_folder()
+    }
+
     /// Makes the name durable.
     fn sync_folder(&self) -> Result<()> {
         let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
@@ -287,12 +298,17 @@ fn exists(path: &Path) -> Error {
 
 /// A file that is being written and has no name of its own yet, or one that goes away with it.
 #[derive(Debug)]
-struct Draft {
+pub(super) struct Draft {
     file: File,
     name: Option<PathBuf>,
 }
 
 impl Draft {
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
     fn open(folder: &Path) -> Result<Self> {
         let mut options = File::options();
