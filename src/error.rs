@@ -98,6 +98,26 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A server, or the way to it, that failed.
+    #[error("cannot fetch {url}: {reason}")]
+    Network {
+        /// What was asked for.
+        url: String,
+        /// What came of it.
+        reason: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// A file that is not the one that was published.
+    #[error("{what} has the SHA-256 {found}, not {expected}")]
+    Checksum {
+        /// The file or URL.
+        what: String,
+        /// The hash it has, in hexadecimal.
+        found: String,
+        /// The hash it was published with.
+        expected: String,
+    },
     /// A key that is refused.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyFault),
@@ -165,7 +185,10 @@ impl Error {
             Self::WrongBase { .. } => {
                 "give the base that the digest or patch was made for, or download it again"
             }
-            Self::Usage { hint, .. } => hint,
+            Self::Usage { hint, .. } | Self::Network { hint, .. } => hint,
+            Self::Checksum { .. } => {
+                "fetch it again; if that does not help, ask who runs the mirror"
+            }
             Self::Unsafe { hint, .. } | Self::Recipe { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
             Self::Key(fault) => return fault.hint(),
@@ -178,9 +201,9 @@ impl Error {
     /// The exit status of the program that ends with this error (listed in `remaster --help`).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } => 1,
+            Self::Io { .. } | Self::Network { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
-            Self::Differs { .. } | Self::WrongBase { .. } => 3,
+            Self::Differs { .. } | Self::WrongBase { .. } | Self::Checksum { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,
             Self::Unsafe { .. } => 5,
             // 10 and how many failed, up to 100.

@@ -20,6 +20,7 @@ use remaster::stamped::Base;
 use remaster::survey::nixos::Initrd;
 use serde_json::json;
 
+use super::base;
 use super::progress::Terminal;
 use super::record::Inside;
 use super::stamp::{self, Edit};
@@ -43,8 +44,11 @@ of `remaster`, before anything is written.";
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FORM)]
 pub(super) struct Args {
-    /// NixOS installer ISO; it is never changed
+    /// NixOS installer ISO, plain or packed, or the name of a base; it is never changed
     base: PathBuf,
+
+    #[command(flatten)]
+    source: base::Source,
 
     /// Users: TOML, CSV or JSON lines
     users: PathBuf,
@@ -118,7 +122,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let template = Template::parse(args.template())?;
     let shared = args.edit.recipe()?;
     let mut about = args.inside.about()?;
-    let file = ImageFile::open(&args.base)?;
+    let file = base::open(&args.base, &args.source, None, args.quiet)?;
     let users = args.users()?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let (base, initrds, sha256) = args.survey(&file, &mut about, &progress)?;

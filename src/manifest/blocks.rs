@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
 use crate::survey::partitions::Partitions;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, in_memory};
 
 /// Bytes of a block.
 pub const BLOCK: u64 = 4 << 20;
@@ -96,7 +96,13 @@ impl Blocks {
     ///
     /// # Errors
     /// [`Error::Differs`] at the first block that differs.
-    pub fn check(&self, image: &impl ReadAt, size: u64, masked: &[ByteRange]) -> Result<()> {
+    pub fn check(
+        &self,
+        image: &impl ReadAt,
+        size: u64,
+        masked: &[ByteRange],
+        progress: &dyn Progress,
+    ) -> Result<()> {
         let wanted = size.checked_div(self.size).filter(|_| self.size <= 64 << 20);
         let right =
             wanted.map(|_| size.div_ceil(self.size)) == u64::try_from(self.sha256.len()).ok();
@@ -109,7 +115,11 @@ impl Blocks {
                 format!("those of {size} bytes"),
             ));
         }
+        progress.begin("Verifying", size);
         for (at, expected) in ranges(size, self.size).zip(&self.sha256) {
+            if progress.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
             let found = hex(&read_masked(image, at, masked)?);
             if found != *expected {
                 return Err(Error::Differs {
@@ -119,7 +129,9 @@ impl Blocks {
                     expected: format!("{expected}, as the manifest says"),
                 });
             }
+            progress.advance(at.size());
         }
+        progress.end();
         Ok(())
     }
 }
@@ -144,6 +156,5 @@ fn read_masked(image: &impl ReadAt, at: ByteRange, masked: &[ByteRange]) -> Resu
             hidden.fill(0);
         }
     }
-    debug_assert_eq!(len_of(&bytes), at.size());
     Ok(bytes)
 }

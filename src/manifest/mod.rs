@@ -19,6 +19,7 @@ use crate::keys;
 use crate::plan::Plan;
 use crate::plan::folder::{Folder, MANIFEST, SIGNATURE};
 use crate::plan::space::too_large;
+use crate::progress::Progress;
 use crate::sign::Sign;
 use crate::stamped::Base;
 use crate::survey::Survey;
@@ -407,36 +408,53 @@ pub fn parse(text: &[u8], at: u64) -> Result<Manifest> {
     Err(Error::unsupported("the manifest", format!("version {VERSION}"), found))
 }
 
-/// Compares an image with the digests of a manifest.
+/// Compares an image, or a medium that begins with it, with its manifest: what it says of base, keys and
+/// files, and every block.
 ///
 /// # Errors
-/// [`Error::Differs`] at the first block that differs, [`Error::Usage`] if there are no digests.
-pub fn verify<I: ReadAt>(image: &I, survey: &Survey, found: &Found) -> Result<()> {
+/// [`Error::Differs`] at the first thing that differs, [`Error::Usage`] if there are no digests of blocks.
+pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> Result<()> {
     let manifest = &found.manifest;
-    if image.size() < manifest.size {
-        return Err(Error::Differs {
-            what: "the size".into(),
-            at: image.size(),
-            found: format!("{} bytes", image.size()),
-            expected: format!("{}, as the manifest says", manifest.size),
-        });
-    }
+    let base = Base::of(image)?;
+    claims(&base, manifest)?;
     let Some(blocks) = &manifest.blocks else {
         return Err(Error::Usage {
             what: "the manifest has no digests of the image's blocks".into(),
             hint: "compare with the image (`--against IMAGE`), or stamp with --manifest-digests",
         });
     };
-    if let Some(fault) = &survey.partitions.backup_fault {
-        return Err(Error::Differs {
-            what: "the backup GPT".into(),
-            at: manifest.size,
-            found: fault.clone(),
-            expected: "the primary one's mirror".into(),
-        });
+    let partitions = Survey::of(image)?.partitions;
+    if let Some(fault) = partitions.backup_fault.clone() {
+        return Err(differs("the backup GPT", manifest.size, fault, "the primary one's mirror"));
     }
-    let masked = blocks::masked(found.own.clone(), &survey.partitions, manifest.size);
-    blocks.check(image, manifest.size, &masked)
+    let masked = blocks::masked(found.own.clone(), &partitions, manifest.size);
+    blocks.check(image, manifest.size, &masked, progress)
+}
+
+/// What the manifest says can be seen in the image.
+fn claims<B: ReadAt>(base: &Base<B>, manifest: &Manifest) -> Result<()> {
+    let Some(stamped) = &base.stamped else {
+        return Err(differs("the image", 0, "a base with nothing put in", "a stamped image"));
+    };
+    let mut edits = Edits::default();
+    stamped.root.iter().cloned().for_each(|member| edits.root.put(member));
+    let now = draft(base, &edits, &About::default())?;
+    let facts = BaseFacts { sha256: None, ..manifest.base.clone() };
+    let same = [
+        ("the size", stamped.undo.stamped_size == manifest.size),
+        ("the base", now.base == facts),
+        ("the keys", now.keys == manifest.keys),
+        ("the files", now.files == manifest.files),
+    ];
+    match same.into_iter().find(|(_, same)| !same) {
+        None => Ok(()),
+        Some((what, _)) => Err(differs(what, 0, "something else", "what the manifest says")),
+    }
+}
+
+fn differs(what: &str, at: u64, found: impl Into<String>, expected: &str) -> Error {
+    let (found, expected) = (found.into(), expected.to_owned());
+    Error::Differs { what: what.to_owned(), at, found, expected }
 }
 
 #[cfg(test)]

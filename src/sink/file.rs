@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -221,15 +221,20 @@ pub fn share(
     let draft = Draft::open(&output.folder)?;
     let clones = rustix::fs::ioctl_ficlone(&draft.file, file.file()).is_ok();
     drop(draft);
-    if whole && !clones && link(file.path(), &output).is_ok() {
+    if whole && !clones && link(file, &output).is_ok() {
         return output.sync_folder();
     }
     publish(vec![output.ready(image, &Silent)?]).into_iter().collect()
 }
 
-fn link(file: &Path, output: &Output) -> io::Result<()> {
+fn link(file: &ImageFile, output: &Output) -> io::Result<()> {
+    let path = fs::canonicalize(file.path())?;
+    let (open, named) = (file.file().metadata()?, fs::metadata(&path)?);
+    if !file.is(&open) || !file.is(&named) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let name = free_name(&output.folder);
-    fs::hard_link(fs::canonicalize(file)?, &name)?;
+    fs::hard_link(path, &name)?;
     fs::rename(&name, &output.path)
 }
 
@@ -267,9 +272,8 @@ fn check_existing(
     base: &ImageFile,
     existing: Existing,
 ) -> Result<()> {
-    let about_base = base.file().metadata().map_err(Error::io("look at the base"))?;
     let name = path.display();
-    if (found.dev(), found.ino()) == (about_base.dev(), about_base.ino()) {
+    if base.is(found) {
         return Err(Error::Usage {
             what: format!("{name} is the base itself, which is never changed"),
             hint: "give another path to -o",

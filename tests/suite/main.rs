@@ -9,8 +9,10 @@
 )]
 
 mod again;
+mod batch;
 mod cli;
 mod damage;
 mod layers;
 mod menus;
+mod records;
 mod support;
