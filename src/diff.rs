@@ -77,7 +77,8 @@ impl Diff {
             found.menus = menus(&old.report, &new.report);
             let same = |a: &Node, b: &Node| is_same_file((before, a), (after, b), &ranges);
             found.files = files(old.survey.tree(), new.survey.tree(), same)?;
-            found.injected = injected(old.stamped.as_ref(), new.stamped.as_ref(), &old.report, &new.report);
+            found.injected =
+                injected(old.stamped.as_ref(), new.stamped.as_ref(), &old.report, &new.report);
         } else {
             let size = |image: u64| BTreeMap::from([("size".to_owned(), image.to_string())]);
             found.facts = changes(&size(before.size()), &size(after.size()));
@@ -219,8 +220,7 @@ fn files(
     is_same: impl Fn(&Node, &Node) -> Result<bool>,
 ) -> Result<Vec<Change>> {
     let size = |node: &Node| format!("{} bytes", node.size());
-    let names: BTreeSet<&str> =
-        before.files().chain(after.files()).map(|(path, _)| path).collect();
+    let names: BTreeSet<&str> = before.files().chain(after.files()).map(|(path, _)| path).collect();
     let mut found = Vec::new();
     for path in names {
         let (old, new) = (before.file(path), after.file(path));
@@ -305,7 +305,8 @@ fn injected(
 
 fn keys(report: &Report) -> BTreeMap<String, String> {
     let keys = report.injected.iter().flat_map(|injected| &injected.keys);
-    keys.map(|key| (format!("key {} for {}", key.fingerprint, key.user), key.comment.clone())).collect()
+    keys.map(|key| (format!("key {} for {}", key.fingerprint, key.user), key.comment.clone()))
+        .collect()
 }
 
 /// What may be told of a file that may be secret.

@@ -1,5 +1,6 @@
 //! How bytes come in: reading at an offset, from files that may be truncated or hostile.
 
+use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};

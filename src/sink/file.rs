@@ -115,6 +115,14 @@ impl Output {
         Ok(Ready { output: self, draft })
     }
 
+    /// Writes bytes that are no image.
+    pub fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
+        let draft = self.draft()?;
+        let written = draft.file.write_all_at(bytes, 0).and_then(|()| draft.file.sync_all());
+        written.map_err(Error::io(format!("write {}", self.path.display())))?;
+        self.name(draft)
+    }
+
     /// The same of bytes.
     pub fn ready_bytes(self, bytes: &[u8]) -> Result<Ready> {
         let draft = Draft::open(&self.folder)?;

@@ -47,7 +47,11 @@ pub struct Rewritten {
 ///
 /// # Errors
 /// The operating system's; the file is then the old image or, by [`recover`], the new one.
-pub fn rewrite(path: &Path, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<Rewritten> {
+pub fn rewrite(
+    path: &Path,
+    image: &Composed<&ImageFile>,
+    progress: &dyn Progress,
+) -> Result<Rewritten> {
     let path = fs::canonicalize(path).map_err(Error::io(format!("open {}", path.display())))?;
     let doing = || format!("edit {} in place", path.display());
     let file = File::options().read(true).write(true).open(&path).map_err(Error::io(doing()))?;
@@ -156,7 +160,8 @@ fn record_chunk(
 fn filled(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut done = 0_usize;
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        let read = file.read_at(rest, at.saturating_add(u64::try_from(done).unwrap_or(u64::MAX)))?;
+        let read =
+            file.read_at(rest, at.saturating_add(u64::try_from(done).unwrap_or(u64::MAX)))?;
         if read == 0 {
             break;
         }
@@ -174,7 +179,11 @@ fn finish(path: &Path, file: &File) -> Result<()> {
     let (old_size, new_size) = checked(&source, size, &journal)?;
     let now = file.metadata().map_err(Error::io(doing()))?.len();
     if now != old_size && now != new_size {
-        return Err(broken(&journal, &format!("an image of {old_size} bytes"), &format!("{now} bytes")));
+        return Err(broken(
+            &journal,
+            &format!("an image of {old_size} bytes"),
+            &format!("{now} bytes"),
+        ));
     }
     apply(&source, size, file).map_err(Error::io(doing()))?;
     file.set_len(new_size).and_then(|()| file.sync_all()).map_err(Error::io(doing()))?;
@@ -197,7 +206,14 @@ fn checked(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
     source.read_exact_at(&mut start, 0).map_err(Error::io("read the journal"))?;
     let mut sum = Sha256::new();
     let mut reader = BufReader::with_capacity(in_memory(CHUNK), source).take(body);
-    io::copy(&mut reader, &mut sum).map_err(Error::io("read the journal"))?;
+    let mut chunk = vec![0; in_memory(CHUNK)];
+    loop {
+        let read = reader.read(&mut chunk).map_err(Error::io("read the journal"))?;
+        if read == 0 {
+            break;
+        }
+        sum.update(chunk.get(..read).unwrap_or_default());
+    }
     let mut told = [0; 32];
     source.read_exact_at(&mut told, body).map_err(Error::io("read the journal"))?;
     if sum.finalize().as_slice() != told {

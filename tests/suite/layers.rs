@@ -60,6 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("inspect", &["units", "error", "keys", "format", "image", "survey", "plan", "stamped"]),
+    ("diff", &["units", "error", "format", "image", "survey", "stamped", "inspect"]),
     ("device", &["units", "error"]),
     ("flash", &["units", "error", "progress", "image", "unpack", "device"]),
     // The program's: it sees the public library, as `remaster::…`.
