@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times batches of 1 to 1,000 users on xfs with reflink: images, patch files and an OCI layout; and a shell loop of the xorriso script.
 
-Usage: benches/batch.py [--binary REMASTER] [--base ISO] [--users 1,10,100,1000] [--rivals N]      (root: makes and mounts an xfs image)
+Usage: benches/batch.py [--binary REMASTER] [--base ISO] [--users 1,10,100,1000] [--forms image,patch,oci] [--rivals N]      (root: makes and mounts an xfs image)
 
 Without --binary the release build is made. Every batch writes to a new folder; `synced` is the batch alone, which syncs what it
 writes before it names it. Disk is what the filesystem has less of afterwards. The loop of xorriso runs for fewer users (--rivals),
@@ -40,9 +40,9 @@ def users(folder, count, key):
     return path
 
 
-def measure(binary, mount, counts, key):
+def measure(binary, mount, forms, counts, key):
     print(f"\n{'what':8} {'users':>6} {'s':>8} {'cpu s':>8} {'ms/user':>8} {'KiB/user':>9} {'peak MiB':>9}")
-    for form in ("image", "patch", "oci"):
+    for form in forms:
         for count in counts:
             listed = users(mount, count, key)
             out = f"{mount}/out"
@@ -71,6 +71,7 @@ def main():
     options.add_argument("--binary")
     options.add_argument("--base")
     options.add_argument("--users", default="1,10,100,1000")
+    options.add_argument("--forms", default="image,patch,oci")
     options.add_argument("--rivals", type=int, default=3)
     given = options.parse_args()
     if not given.binary:
@@ -91,7 +92,7 @@ def main():
         model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
         print(f"machine: {model}, {os.cpu_count()} cores, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}")
         print(f"base: {os.path.basename(base)}, {os.path.getsize(base)} bytes; {os.path.basename(os.path.dirname(binary))} build")
-        measure(binary, mount, [int(count) for count in given.users.split(",")], key)
+        measure(binary, mount, given.forms.split(","), [int(count) for count in given.users.split(",")], key)
         if given.rivals:
             rival(mount, given.rivals, key)
     finally:
