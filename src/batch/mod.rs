@@ -153,8 +153,14 @@ impl Batch<'_> {
     /// Works for all users, numbered from 1; those that could not be read have failed.
     ///
     /// # Errors
-    /// What concerns all users: the folder, the layout.
+    /// What concerns all users: the folder, the layout, patches for a base that was stamped before.
     pub fn run(&self, users: &[(usize, Result<User>)], listener: &dyn Listener) -> Result<Tally> {
+        if self.form != Form::Image && self.base.stamped.is_some() {
+            return Err(Error::Usage {
+                what: format!("{} was stamped before", self.file.path().display()),
+                hint: "give the base itself: patches are for a base that others have, too",
+            });
+        }
         fs::create_dir_all(self.folder)
             .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
         let layout = match self.form {

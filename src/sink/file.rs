@@ -426,7 +426,10 @@ fn fill(
         file.set_len(image.size()).map_err(refused)?;
     }
     for piece in image.pieces() {
-        if cloned && piece.stays() {
+        // A new file is zero all over, and so is what a clone has behind the base.
+        let is_fresh = !cloned || piece.at.start() >= image.base().size();
+        let is_zero = is_fresh && matches!(piece.from, Source::Zeros);
+        if is_zero || (cloned && piece.stays()) {
             progress.advance(piece.at.size());
         } else {
             write_piece(file, image, piece, progress)?;
