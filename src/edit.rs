@@ -1,5 +1,7 @@
 //! What the user wants, in names and not in bytes.
 
+use std::collections::BTreeMap;
+
 use crate::format::newc::Member;
 
 /// The uid and gid of the user `nixos` on every installer: the first ones given out.
@@ -15,12 +17,72 @@ pub enum Way {
     MergeInitrd,
 }
 
+/// Where units of ours go in the live system: before all other folders, and left alone by NixOS's
+/// activation (systemd.unit(5), "System Unit Search Path").
+const UNITS: &str = "etc/systemd/system.control";
+
+/// Files and folders of the live system's root, each path once, parents first.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Root(BTreeMap<String, Member>);
+
+impl Root {
+    /// Puts a member in, and the folders above it. What stood under its path before gives way.
+    pub fn put(&mut self, member: Member) {
+        let above = member.path.match_indices('/').filter_map(|(at, _)| member.path.get(..at));
+        for path in above {
+            self.0.entry(path.to_owned()).or_insert_with(|| folder(path));
+        }
+        self.0.insert(member.path.clone(), member);
+    }
+
+    /// A file of root's.
+    pub fn file(&mut self, path: &str, mode: u32, bytes: impl Into<Vec<u8>>) {
+        self.put(Member::file(path, mode, bytes));
+    }
+
+    /// A symbolic link of root's.
+    pub fn symlink(&mut self, path: &str, to: &str) {
+        self.put(Member::symlink(path, to));
+    }
+
+    /// A systemd unit or drop-in of the live system, as `a.service` or `a.service.d/b.conf`.
+    pub fn unit(&mut self, name: &str, text: &str) {
+        self.file(&format!("{UNITS}/{name}"), 0o644, text);
+    }
+
+    /// Has a unit started with a target, as `multi-user.target`.
+    pub fn want(&mut self, unit: &str, target: &str) {
+        self.symlink(&format!("{UNITS}/{target}.wants/{unit}"), &format!("../{unit}"));
+    }
+
+    /// What stands under a path.
+    pub fn get(&self, path: &str) -> Option<&Member> {
+        self.0.get(path)
+    }
+
+    /// Everything, parents first.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.0.values()
+    }
+}
+
+/// A folder as NixOS makes it itself.
+fn folder(path: &str) -> Member {
+    let nixos = path == "home/nixos" || path.starts_with("home/nixos/");
+    let mode = match path {
+        "tmp" | "var/tmp" => 0o1777,
+        "root" | "home/nixos" | "root/.ssh" | "home/nixos/.ssh" => 0o700,
+        _ => 0o755,
+    };
+    Member::directory(path, mode).owned_by(if nixos { NIXOS } else { (0, 0) })
+}
+
 /// Everything that is to be different in the live system.
 #[derive(Clone, Debug, Default)]
 pub struct Edits {
-    /// Files and folders of the live system's root, parents first, paths without a leading slash.
-    pub root: Vec<Member>,
-    /// How they get there.
+    /// What is laid over the live system's root.
+    pub root: Root,
+    /// How it gets there.
     pub way: Way,
 }
 
@@ -31,21 +93,46 @@ impl Edits {
     /// Both places that NixOS's sshd looks into are filled (`AuthorizedKeysFile`), with the owners and
     /// modes that its `StrictModes` wants (`sshd_config(5)`).
     pub fn authorize(lines: &str, way: Way) -> Self {
-        let keys = |path: &str, mode| Member::file(path, mode, lines);
-        let root = vec![
-            Member::directory("etc", 0o755),
-            Member::directory("etc/ssh", 0o755),
-            Member::directory("etc/ssh/authorized_keys.d", 0o755),
-            keys("etc/ssh/authorized_keys.d/nixos", 0o444),
-            keys("etc/ssh/authorized_keys.d/root", 0o444),
-            Member::directory("home", 0o755),
-            Member::directory("home/nixos", 0o700).owned_by(NIXOS),
-            Member::directory("home/nixos/.ssh", 0o700).owned_by(NIXOS),
-            keys("home/nixos/.ssh/authorized_keys", 0o600).owned_by(NIXOS),
-            Member::directory("root", 0o700),
-            Member::directory("root/.ssh", 0o700),
-            keys("root/.ssh/authorized_keys", 0o600),
-        ];
+        let mut root = Root::default();
+        for user in ["nixos", "root"] {
+            root.file(&format!("etc/ssh/authorized_keys.d/{user}"), 0o444, lines);
+        }
+        root.file("root/.ssh/authorized_keys", 0o600, lines);
+        root.put(Member::file("home/nixos/.ssh/authorized_keys", 0o600, lines).owned_by(NIXOS));
         Self { root, way }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_come_first_and_are_as_nixos_has_them() {
+        let edits = Edits::authorize("k\n", Way::default());
+        let shown: Vec<String> = edits
+            .root
+            .members()
+            .map(|m| format!("{} {:o} {}:{}", m.path, m.mode, m.owner.0, m.owner.1))
+            .collect();
+        assert!(shown.contains(&"home/nixos 700 1000:100".to_owned()), "{shown:?}");
+        assert!(shown.contains(&"root/.ssh 700 0:0".to_owned()), "{shown:?}");
+        assert_eq!(shown.len(), 12);
+        let at = |path: &str| shown.iter().position(|line| line.starts_with(path)).unwrap();
+        assert!(
+            at("home 755") < at("home/nixos 700")
+                && at("home/nixos 700") < at("home/nixos/.ssh 700")
+        );
+    }
+
+    #[test]
+    fn the_last_member_of_a_path_wins_and_keeps_the_folder_that_was_given() {
+        let mut root = Root::default();
+        root.put(Member::directory("srv", 0o700));
+        root.file("srv/a", 0o644, "1");
+        root.file("srv/a", 0o600, "2");
+        assert_eq!(root.get("srv").unwrap().mode, 0o700);
+        assert_eq!(root.get("srv/a").unwrap().mode, 0o600);
+        assert_eq!(root.members().count(), 2);
     }
 }

@@ -61,6 +61,14 @@ pub enum Error {
         /// What to do instead.
         hint: &'static str,
     },
+    /// Something in a recipe, or a flag of the same name, that is refused before anything is done.
+    #[error("{what}")]
+    Recipe {
+        /// Where it stands, and what is refused and why.
+        what: String,
+        /// What to do instead.
+        hint: String,
+    },
     /// A target that it is not safe to write to.
     #[error("{target}: {reason}")]
     Unsafe {
@@ -160,7 +168,7 @@ impl Error {
             Self::Checksum { .. } => {
                 "fetch it again; if that does not help, ask who runs the mirror"
             }
-            Self::Unsafe { hint, .. } => hint,
+            Self::Unsafe { hint, .. } | Self::Recipe { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
             Self::Key(fault) => return fault.hint(),
             Self::Differs { .. } | Self::Interrupted => return None,
@@ -172,7 +180,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Io { .. } | Self::Network { .. } => 1,
-            Self::Usage { .. } | Self::Key(_) => 2,
+            Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
             Self::Differs { .. } | Self::Checksum { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,
             Self::Unsafe { .. } => 5,

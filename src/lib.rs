@@ -4,7 +4,7 @@
 //! open -> survey -> plan -> compose -> verify -> sink
 //! ```
 //! Survey reads, plan thinks, sink writes. A stage is a type whose constructor takes only what the
-//! stages before it made; `tests/layers.rs` holds which module may use which.
+//! stages before it made; `tests/suite/layers.rs` holds which module may use which.
 
 pub mod units;
 
@@ -29,6 +29,10 @@ pub mod scratch;
 pub mod survey;
 
 pub mod edit;
+
+pub mod recipe;
+
+pub mod customize;
 
 pub mod plan;
 

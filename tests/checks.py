@@ -1,4 +1,4 @@
-"""Runs the program in a scratch folder and counts what is right: shared by the tests that are Python scripts."""
+"""Counts what is right and prints a line each; runs the program in a scratch folder. Shared by the tests that are Python scripts."""
 import hashlib
 import os
 import re
@@ -10,9 +10,14 @@ ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7
 class Checks:
     """Counts checks, each of which is a line."""
 
-    def __init__(self, remaster, scratch):
+    def __init__(self, remaster=None, scratch=None):
         self.remaster, self.scratch = remaster, scratch
         self.passed = self.failed = 0
+
+    def check(self, name, right, detail=""):
+        """One thing that is right, or not because of the detail."""
+        self.verdict(name, [] if right else [detail or "no"])
+        return bool(right)
 
     def path(self, name):
         return os.path.join(self.scratch, name)
@@ -33,7 +38,7 @@ class Checks:
     def verdict(self, name, problems):
         if problems:
             self.failed += 1
-            print(f"FAIL  {name}: {'; '.join(map(str, problems))[:900]}", flush=True)
+            print(f"FAIL  {name}: {'; '.join(map(str, problems))[:1500]}", flush=True)
         else:
             self.passed += 1
             print(f"ok    {name}", flush=True)

@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use clap::ArgGroup;
 use remaster::compose::Composed;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
@@ -17,7 +16,6 @@ use super::report;
 use super::stamp::{Edit, Stamping, typed};
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("edits").args(["keys"]).required(true).multiple(true))]
 pub(super) struct Args {
     /// NixOS installer ISO, as downloaded or stamped before, plain or packed (xz, zst, gz, bz2, zip), or the
     /// name of a base that `remaster base list` shows; it is never changed
@@ -48,12 +46,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let gathered = Stamping::keys(&args.edit, args.quiet)?;
+    let wishes = args.edit.gather(args.quiet)?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
     let file = base::open(given, &args.source, args.output.as_deref(), args.quiet)?;
     let output =
         args.output.as_deref().map(|path| Destination::of(path, &file, args)).transpose()?;
-    let stamping = Stamping::plan(&file, gathered, &args.edit)?;
+    let stamping = Stamping::plan(&file, wishes)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
     }

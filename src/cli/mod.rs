@@ -9,6 +9,7 @@ mod interrupt;
 mod make;
 mod meter;
 mod progress;
+mod recipe;
 mod report;
 mod stamp;
 mod verify;
@@ -56,6 +57,7 @@ enum Command {
     Devices(devices::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
+    Recipe(recipe::Args),
     Base(base::Args),
     Demo(demo::Args),
 }
@@ -92,6 +94,7 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Devices(args)) => devices::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Recipe(args)) => recipe::run(args),
         Some(Command::Base(args)) => base::run(args),
         Some(Command::Demo(args)) => demo::run(args),
         None => make::run(&cli.make),

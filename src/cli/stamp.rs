@@ -1,15 +1,17 @@
-//! From keys and a base to a checked image: what `remaster BASE` and `remaster flash BASE --key` share.
+//! From a recipe and a base to a checked image: what `remaster BASE` and `remaster flash BASE` share.
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use remaster::compose::Composed;
+use remaster::customize::{Facts, Input, Wishes};
 use remaster::edit::{Edits, Way};
 use remaster::error::Result;
 use remaster::image::ImageFile;
-use remaster::keys::{self, Gathered};
+use remaster::keys::Gathered;
 use remaster::plan::{Plan, Step};
+use remaster::recipe::{self, Recipe};
 use remaster::stamped::Base;
 use remaster::units::human;
 use remaster::verify;
@@ -19,50 +21,75 @@ use super::report;
 /// What to put in.
 #[derive(Debug, clap::Args)]
 pub(super) struct Edit {
-    /// Public key to let in as root and as nixos: a `.pub` or `authorized_keys` file, `-` for standard
-    /// input, or the key itself; may be given several times
-    #[arg(short, long = "key", value_name = "KEY")]
-    pub(super) keys: Vec<String>,
+    /// File that says what to put in, with the names of flags as keys; flags win
+    #[arg(long, value_name = "FILE.toml")]
+    recipe: Option<PathBuf>,
 
-    /// Append to the initrds instead of naming a second one in the menus, for boot loaders with menus
-    /// of their own
-    #[arg(long)]
-    pub(super) merge_initrd: bool,
+    #[command(flatten)]
+    flags: Recipe,
+}
+
+impl Edit {
+    /// Whether anything is to be put in.
+    pub(super) fn is_given(&self) -> bool {
+        self.recipe.is_some() || !self.flags.given().is_empty()
+    }
+
+    /// The flags over the recipe.
+    pub(super) fn recipe(&self) -> Result<Recipe> {
+        let below = self.recipe.as_deref().map(recipe::read).transpose()?;
+        Ok(self.flags.clone().over(below.unwrap_or_default()))
+    }
+
+    /// Reads everything that is named, and tells what is worth telling of it.
+    pub(super) fn gather(&self, quiet: bool) -> Result<Wishes> {
+        let wishes = gather(&self.recipe()?)?;
+        if !quiet {
+            tell(&wishes);
+        }
+        Ok(wishes)
+    }
+}
+
+/// Reads everything that a recipe names.
+pub(super) fn gather(recipe: &Recipe) -> Result<Wishes> {
+    let prompt = |what: &str| rpassword::prompt_password(format!("{what}: "));
+    Wishes::gather(recipe, &mut Input::new(io::stdin(), prompt))
+}
+
+/// Tells what is worth telling of what was read.
+pub(super) fn tell(wishes: &Wishes) {
+    for note in wishes.notes() {
+        report::say(&format!("note: {note}\n"));
+    }
 }
 
 /// A base with everything that is known of it and of what shall be put in.
 pub(super) struct Stamping<'a> {
     file: &'a ImageFile,
-    gathered: Gathered,
+    wishes: Wishes,
     edits: Edits,
     base: Base<&'a ImageFile>,
     plan: Plan,
 }
 
 impl<'a> Stamping<'a> {
-    /// Reads the keys and tells what is worth telling of them.
-    pub(super) fn keys(edit: &Edit, quiet: bool) -> Result<Gathered> {
-        let gathered = keys::gather(&edit.keys, io::stdin())?;
-        for note in gathered.notes.iter().filter(|_| !quiet) {
-            report::say(&format!("note: {note}\n"));
-        }
-        Ok(gathered)
-    }
-
     /// Surveys the base and decides what to change.
-    pub(super) fn plan(file: &'a ImageFile, gathered: Gathered, edit: &Edit) -> Result<Self> {
-        let way = if edit.merge_initrd { Way::MergeInitrd } else { Way::ExtraInitrd };
-        let edits = Edits::authorize(&gathered.keys.to_text(), way);
-        let planned = Self::survey_and_plan(file, &edits);
-        let (base, plan) = planned.map_err(|fault| fault.of_image(file.path().display()))?;
-        Ok(Self { file, gathered, edits, base, plan })
+    pub(super) fn plan(file: &'a ImageFile, wishes: Wishes) -> Result<Self> {
+        let planned = Self::survey_and_plan(file, &wishes);
+        let (base, edits, plan) = planned.map_err(|fault| fault.of_image(file.path().display()))?;
+        Ok(Self { file, wishes, edits, base, plan })
     }
 
-    fn survey_and_plan(file: &'a ImageFile, edits: &Edits) -> Result<(Base<&'a ImageFile>, Plan)> {
+    fn survey_and_plan(
+        file: &'a ImageFile,
+        wishes: &Wishes,
+    ) -> Result<(Base<&'a ImageFile>, Edits, Plan)> {
         let base = Base::of(file)?;
         let initrds = base.survey.initrds(&base.image)?;
-        let plan = Plan::of(&base.image, &base.survey, &initrds, edits)?;
-        Ok((base, plan))
+        let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
+        let plan = Plan::of(&base.image, &base.survey, &initrds, &edits)?;
+        Ok((base, edits, plan))
     }
 
     /// What there is and what would be done to it.
@@ -73,7 +100,7 @@ impl<'a> Stamping<'a> {
         if self.base.stamped.is_some() {
             text.push_str("was stamped before: what was put in then is taken out first\n");
         }
-        text.push_str(&keys_shown(&self.gathered));
+        text.push_str(&keys_shown(&self.wishes.keys));
         for Step { what, bytes } in &self.plan.steps {
             let _ = writeln!(text, "would {what} ({})", human(*bytes));
         }
@@ -91,7 +118,7 @@ impl<'a> Stamping<'a> {
     }
 
     fn summary(&self) -> String {
-        let mut text = keys_shown(&self.gathered);
+        let mut text = keys_shown(&self.wishes.keys);
         let menus = self.plan.steps.iter().filter(|step| step.what.starts_with("name ")).count();
         let release = &self.base.survey.release;
         let _ = match self.edits.way {

@@ -69,7 +69,7 @@ pub fn payload(edits: &Edits) -> Result<Vec<u8>> {
     members.extend(
         edits
             .root
-            .iter()
+            .members()
             .map(|member| Member { path: format!("{ROOT}/{}", member.path), ..member.clone() }),
     );
     newc::write(&members).map_err(Error::io("make the payload archive"))

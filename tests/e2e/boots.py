@@ -16,8 +16,9 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(HERE, "..", "rig"))
+sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "rig")]
 import boot  # noqa: E402
+import checks  # noqa: E402
 
 COPY, SERIAL = "copytoram", "console=ttyS0,115200n8"
 
@@ -100,22 +101,6 @@ find . | sort | md5sum | sed 's/^/tree=/'
 dmesg | grep -iE 'isofs|rock ridge|joliet' | grep -iE 'error|corrupt|invalid|bad' | sed 's/^/isofs-complaint=/'
 echo end=end
 """
-
-
-class Checks:
-    """Counts and prints."""
-
-    def __init__(self):
-        self.passed, self.failed = 0, 0
-
-    def check(self, name, right, detail=""):
-        if right:
-            self.passed += 1
-            print(f"ok    {name}", flush=True)
-        else:
-            self.failed += 1
-            print(f"FAIL  {name}{': ' + str(detail) if detail else ''}", flush=True)
-        return right
 
 
 def ssh_key(folder, name):
@@ -245,12 +230,11 @@ def main():
     bases = dict(zip(names, paths, strict=True))
     os.makedirs(a.keys, exist_ok=True)
     keys = {"given": [ssh_key(a.keys, "first"), ssh_key(a.keys, "second")], "wrong": ssh_key(a.keys, "wrong")}
-    c = Checks()
+    c = checks.Checks()
     with tempfile.TemporaryDirectory(prefix="remaster-e2e-", dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
         for b in boots:
             run(c, b, os.path.abspath(a.remaster), bases, keys, scratch, os.path.join(a.logs, str(b).replace(" ", "_").replace(",", "_")))
-    print(f"{c.passed} passed, {c.failed} failed")
-    return 1 if c.failed else 0
+    return c.end()
 
 
 if __name__ == "__main__":

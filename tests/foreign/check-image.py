@@ -14,25 +14,13 @@ import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from checks import Checks  # noqa: E402
+
 BLOCK = 2048
 MENU = re.compile(r"^/(EFI/[^/]+/grub\.cfg|isolinux/isolinux\.cfg)$", re.I)
 OURS = re.compile(r"^(/EFI)?/remaster(/|$)", re.I)  # below /EFI where the root directory has no room
-
-
-class Checks:
-    """Counts and prints."""
-
-    def __init__(self):
-        self.passed, self.failed = 0, 0
-
-    def check(self, name, right, detail=""):
-        if right:
-            self.passed += 1
-            print(f"ok    {name}", flush=True)
-        else:
-            self.failed += 1
-            print(f"FAIL  {name}{': ' + str(detail)[:1500] if detail else ''}", flush=True)
-        return right
 
 
 def call(*args, **kw):
@@ -533,8 +521,7 @@ def main():
                 step()
             except (LookupError, ValueError, OSError) as e:  # the image is so broken that a check cannot be made
                 c.check("check could be made", False, f"{type(e).__name__}: {e}")
-    print(f"{c.passed} passed, {c.failed} failed")
-    return 1 if c.failed else 0
+    return c.end()
 
 
 if __name__ == "__main__":

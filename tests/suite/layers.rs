@@ -18,6 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("scratch", &["units", "error", "image", "compose"]),
     ("survey", &["units", "error", "format", "image", "scratch"]),
     ("edit", &["format"]),
+    ("recipe", &["error"]),
+    ("customize", &["error", "keys", "format", "survey", "edit", "recipe"]),
     ("plan", &["units", "error", "format", "image", "compose", "scratch", "survey", "edit"]),
     ("stamped", &["units", "error", "format", "image", "compose", "survey", "plan"]),
     ("sink", &["units", "error", "progress", "image", "compose"]),

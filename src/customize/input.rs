@@ -1,0 +1,128 @@
+//! Secrets and keys that come from outside of files: standard input, which is there once, and prompts.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Bytes of a secret's file that are read.
+const LARGEST: u64 = 1 << 16;
+
+/// Text that must not be shown.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for what needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
+}
+
+/// Asks the user for a secret; the argument is what for.
+type Prompt<'a> = dyn FnMut(&str) -> io::Result<String> + 'a;
+
+/// Where a run takes what is not in files.
+pub struct Input<'a> {
+    stdin: Box<dyn Read + 'a>,
+    prompt: Box<Prompt<'a>>,
+    /// What standard input was used for.
+    taken: Option<String>,
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Input").field("taken", &self.taken).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Takes from standard input and asks through `prompt`.
+    pub fn new(stdin: impl Read + 'a, prompt: impl FnMut(&str) -> io::Result<String> + 'a) -> Self {
+        Self { stdin: Box::new(stdin), prompt: Box::new(prompt), taken: None }
+    }
+
+    /// Standard input for keys, if one of the arguments is `-`.
+    pub fn for_keys(&mut self, given: &[String]) -> Result<&mut dyn Read> {
+        if given.iter().any(|key| key == "-") {
+            self.take("--key")?;
+        }
+        Ok(&mut *self.stdin)
+    }
+
+    /// The first line of a file, or of standard input for `-`; `name` is what was asked for.
+    pub fn secret_of(&mut self, name: &str, path: &Path) -> Result<Secret> {
+        let doing = || format!("read the file of --{name}, {}", path.display());
+        let text = if path == Path::new("-") {
+            self.take(&format!("--{name}"))?;
+            capped(&mut *self.stdin)
+        } else {
+            File::open(path).and_then(capped)
+        };
+        Ok(Secret::new(first_line(&text.map_err(Error::io(doing()))?)))
+    }
+
+    /// What the user types.
+    pub fn asked(&mut self, what: &str) -> Result<Secret> {
+        (self.prompt)(what).map(Secret::new).map_err(Error::io(format!("ask for the {what}")))
+    }
+
+    fn take(&mut self, what: &str) -> Result<()> {
+        match self.taken.replace(what.to_owned()) {
+            None => Ok(()),
+            Some(before) => Err(Error::Usage {
+                what: format!("{before} and {what} both want standard input"),
+                hint: "give one of them a file",
+            }),
+        }
+    }
+}
+
+fn capped(reader: impl Read) -> io::Result<String> {
+    let mut text = String::new();
+    reader.take(LARGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn first_line(text: &str) -> String {
+    text.split('\n').next().map(|line| line.trim_end_matches('\r').to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(text: &'static str) -> Input<'static> {
+        Input::new(text.as_bytes(), |what| Ok(format!("typed {what}")))
+    }
+
+    #[test]
+    fn a_secret_is_the_first_line_and_is_not_shown() {
+        let mut input = input("top secret\r\nrest\n");
+        let secret = input.secret_of("root-password-file", Path::new("-")).unwrap();
+        assert_eq!(secret.reveal(), "top secret");
+        assert!(!format!("{secret:?} {input:?}").contains("top"));
+        assert_eq!(input.asked("word").unwrap().reveal(), "typed word");
+    }
+
+    #[test]
+    fn standard_input_serves_once() {
+        let mut input = input("a\n");
+        input.for_keys(&["-".into()]).unwrap();
+        let fault = input.secret_of("wifi-password-file", Path::new("-")).unwrap_err().to_string();
+        assert_eq!(fault, "--key and --wifi-password-file both want standard input");
+    }
+}

@@ -1,0 +1,102 @@
+//! Recipe files: TOML (1.0), whose keys are the names of flags.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::Recipe;
+use crate::error::{Error, Result};
+
+/// Bytes of a recipe file.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads a recipe file. Relative paths in it are relative to its folder.
+///
+/// # Errors
+/// [`Error::Recipe`] with line and column of what is no TOML, no known key, or of another type.
+pub fn read(path: &Path) -> Result<Recipe> {
+    let name = path.display().to_string();
+    let doing = || format!("read the recipe {name}");
+    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
+    if size > LARGEST {
+        return Err(fault(
+            &name,
+            format!("{size} bytes, more than {LARGEST}"),
+            "give a recipe file",
+        ));
+    }
+    let text = fs::read_to_string(path).map_err(Error::io(doing()))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(parse(&name, &text)?.below_folder(folder))
+}
+
+/// The JSON Schema of recipe files.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Recipe);
+    serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
+}
+
+/// Reads the text of a recipe that messages call `name`.
+fn parse(name: &str, text: &str) -> Result<Recipe> {
+    let at = |span: Range<usize>| format!("{name}:{}", position(text, span.start));
+    let told = |refused: toml::de::Error| {
+        let place = refused.span().map_or_else(|| name.to_owned(), at);
+        fault(
+            &place,
+            refused.message().replace('\n', "; "),
+            "see `remaster recipe schema` for what can be written there",
+        )
+    };
+    let table = DeTable::parse(text).map_err(told)?;
+    let names = Recipe::names();
+    for key in table.get_ref().keys() {
+        if !names.iter().any(|name| name == key.get_ref().as_ref()) {
+            return Err(unknown(&at(key.span()), key.get_ref(), &names));
+        }
+    }
+    let mut recipe: Recipe = toml::from_str(text).map_err(told)?;
+    recipe.places = places(&table, at);
+    Ok(recipe)
+}
+
+/// Where the values stand, and each element of arrays.
+fn places(
+    table: &toml::Spanned<DeTable<'_>>,
+    at: impl Fn(Range<usize>) -> String,
+) -> BTreeMap<String, Vec<String>> {
+    let of_value = |value: &toml::Spanned<DeValue<'_>>| match value.get_ref() {
+        DeValue::Array(elements) => elements.iter().map(|element| at(element.span())).collect(),
+        _ => vec![at(value.span())],
+    };
+    table
+        .get_ref()
+        .iter()
+        .map(|(key, value)| (key.get_ref().to_string(), of_value(value)))
+        .collect()
+}
+
+/// Line and column, both from 1, columns in characters.
+fn position(text: &str, byte: usize) -> String {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.matches('\n').count().saturating_add(1);
+    let last = before.rsplit('\n').next().unwrap_or_default();
+    format!("{line}:{}", last.chars().count().saturating_add(1))
+}
+
+fn unknown(place: &str, key: &str, names: &[String]) -> Error {
+    let close = names.iter().map(|name| (strsim::damerau_levenshtein(key, name), name));
+    let close = close.min().filter(|(distance, name)| *distance <= 3 && *distance < name.len());
+    let hint = match close {
+        Some((_, name)) => format!("did you mean `{name}`?"),
+        None => "see `remaster recipe schema` for the keys there are".to_owned(),
+    };
+    let shown: String = key.chars().filter(|c| !c.is_control()).take(64).collect();
+    fault(place, format!("unknown key `{shown}`"), hint)
+}
+
+fn fault(place: &str, what: impl std::fmt::Display, hint: impl Into<String>) -> Error {
+    Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
+}

@@ -1,0 +1,369 @@
+//! What the user asks for, by the same names on the command line and in a recipe file.
+
+mod document;
+mod list;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::error::Error;
+
+pub use document::{read, schema};
+
+/// How the edits get into the live system.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Inject {
+    /// Archives that stage 1 unpacks: everything is possible
+    Archive,
+    /// Short keys on the kernel's command line, for a stage 1 that is not understood
+    Credential,
+}
+
+/// Everything that can be asked for. A flag of the command line and a key of a recipe have one name.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, clap::Args)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Recipe {
+    /// Public key to let in as root and as nixos: a `.pub` or `authorized_keys` file, `-` for standard
+    /// input, or the key itself; may be given several times
+    #[arg(short, long, value_name = "KEY", help_heading = "ssh")]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub key: Vec<String>,
+    /// Keep logins by password over ssh [default: by key only, if a key is given]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "ssh")]
+    pub ssh_passwords: Option<bool>,
+    /// Private host key to place: `generate` (ed25519), `generate:rsa`, or a file; may be given several times
+    #[arg(long, value_name = "generate|FILE", help_heading = "ssh")]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub host_key: Vec<String>,
+    /// Secret file that generated host keys are derived from, so that they are the same each time
+    #[arg(long, value_name = "FILE", help_heading = "ssh")]
+    pub host_key_seed: Option<PathBuf>,
+
+    /// File with the console password of root (its first line; `-` for standard input)
+    #[arg(long, value_name = "FILE", help_heading = "Passwords", conflicts_with_all = ["root_password_hash", "root_password_prompt"])]
+    pub root_password_file: Option<PathBuf>,
+    /// Ask for the console password of root
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Passwords", conflicts_with = "root_password_hash")]
+    pub root_password_prompt: Option<bool>,
+    /// Hash of the console password of root, as crypt(5) writes it
+    #[arg(long, value_name = "HASH", help_heading = "Passwords")]
+    pub root_password_hash: Option<String>,
+    /// File with the console password of nixos (its first line; `-` for standard input)
+    #[arg(long, value_name = "FILE", help_heading = "Passwords", conflicts_with_all = ["nixos_password_hash", "nixos_password_prompt"])]
+    pub nixos_password_file: Option<PathBuf>,
+    /// Ask for the console password of nixos
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Passwords", conflicts_with = "nixos_password_hash")]
+    pub nixos_password_prompt: Option<bool>,
+    /// Hash of the console password of nixos, as crypt(5) writes it
+    #[arg(long, value_name = "HASH", help_heading = "Passwords")]
+    pub nixos_password_hash: Option<String>,
+
+    /// Name of the machine
+    #[arg(long, value_name = "NAME", help_heading = "System")]
+    pub hostname: Option<String>,
+    /// Time zone, as `Europe/Berlin`
+    #[arg(long, value_name = "ZONE", help_heading = "System")]
+    pub timezone: Option<String>,
+    /// Keyboard layout of the console, as `de-latin1`
+    #[arg(long, value_name = "KEYMAP", help_heading = "System")]
+    pub keymap: Option<String>,
+    /// Language and formats, as `de_DE.UTF-8`
+    #[arg(long, value_name = "LOCALE", help_heading = "System")]
+    pub locale: Option<String>,
+    /// Font of the console, as `ter-v16n`
+    #[arg(long, value_name = "FONT", help_heading = "System")]
+    pub console_font: Option<String>,
+    /// Show address, host keys and the ssh command on the console [default: yes]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "System")]
+    pub greeting: Option<bool>,
+
+    /// Fixed address of the wired network, or of one interface, by name or MAC; without it, DHCP
+    #[arg(long, value_name = "[IFACE|MAC=]ADDRESS/PREFIX", help_heading = "Network")]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub address: Vec<String>,
+    /// Router, for the interface of an --address
+    #[arg(long, value_name = "[IFACE|MAC=]ADDRESS", help_heading = "Network")]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub gateway: Vec<String>,
+    /// Name server
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub dns: Vec<String>,
+    /// Wireless network to join
+    #[arg(long, value_name = "SSID", help_heading = "Network")]
+    pub wifi: Option<String>,
+    /// File with the passphrase or key of the wireless network (its first line; `-` for standard input)
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Network",
+        requires = "wifi",
+        conflicts_with = "wifi_password_prompt"
+    )]
+    pub wifi_password_file: Option<PathBuf>,
+    /// Ask for the passphrase of the wireless network
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network")]
+    pub wifi_password_prompt: Option<bool>,
+
+    /// Folder or tar archive to lay over the live system's root
+    #[arg(long, value_name = "DIR|TAR", help_heading = "Files")]
+    #[serde(deserialize_with = "list::paths")]
+    #[schemars(schema_with = "list::schema")]
+    pub overlay: Vec<PathBuf>,
+    /// What to do with extended attributes in an overlay [default: refuse]
+    #[arg(long, value_name = "refuse|drop", help_heading = "Files")]
+    pub xattrs: Option<Xattrs>,
+    /// One file for the live system; MODE is octal, OWNER as `root` or `1000:100`
+    #[arg(
+        long = "file",
+        id = "recipe_file",
+        value_name = "SRC:DST[:MODE[:OWNER]]",
+        help_heading = "Files"
+    )]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub file: Vec<String>,
+    /// Script to put on the PATH of root and nixos
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[serde(deserialize_with = "list::paths")]
+    #[schemars(schema_with = "list::schema")]
+    pub script: Vec<PathBuf>,
+    /// Static program to put on the PATH of root and nixos
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[serde(deserialize_with = "list::paths")]
+    #[schemars(schema_with = "list::schema")]
+    pub bin: Vec<PathBuf>,
+    /// systemd unit to install
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[serde(deserialize_with = "list::paths")]
+    #[schemars(schema_with = "list::schema")]
+    pub unit: Vec<PathBuf>,
+    /// Start the units as their [Install] sections say
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files")]
+    pub enable: Option<bool>,
+    /// Program or script to run once at boot, when the network is up
+    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[serde(deserialize_with = "list::paths")]
+    #[schemars(schema_with = "list::schema")]
+    pub run: Vec<PathBuf>,
+    /// squashfs of store paths to mount at boot
+    #[arg(long, value_name = "FILE.squashfs", help_heading = "Files")]
+    #[serde(deserialize_with = "list::paths")]
+    #[schemars(schema_with = "list::schema")]
+    pub store: Vec<PathBuf>,
+    /// Put the programs of the --store paths on the PATH
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files")]
+    pub path: Option<bool>,
+    /// Private keys in an overlay are meant to be there
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files")]
+    pub allow_secrets: Option<bool>,
+
+    /// Kernel argument to add
+    #[arg(long, value_name = "ARG", help_heading = "Boot", allow_hyphen_values = true)]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub karg: Vec<String>,
+    /// Kernel argument to take out, with its value
+    #[arg(long, value_name = "ARG", help_heading = "Boot", allow_hyphen_values = true)]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub karg_delete: Vec<String>,
+    /// Kernel argument to replace: `KEY=NEW`, or `KEY=OLD=NEW` for one of several
+    #[arg(long, value_name = "KEY=[OLD=]NEW", help_heading = "Boot", allow_hyphen_values = true)]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub karg_replace: Vec<String>,
+    /// Change the arguments of these menu entries only (a part of the title, or an isolinux label)
+    #[arg(long, value_name = "TITLE", help_heading = "Boot")]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub entry: Vec<String>,
+    /// Serial console for kernel, GRUB and isolinux, as `ttyS0,115200`
+    #[arg(long, value_name = "PORT[,BAUD]", help_heading = "Boot")]
+    pub serial: Option<String>,
+    /// Seconds that the menus wait
+    #[arg(long, value_name = "SECONDS", help_heading = "Boot")]
+    pub timeout: Option<u32>,
+    /// Entry that the menus start, as `copytoram` or a part of its title
+    #[arg(long, value_name = "ENTRY", help_heading = "Boot")]
+    pub default_entry: Option<String>,
+    /// Label of the volume, by which stage 1 finds it
+    #[arg(long, value_name = "LABEL", help_heading = "Boot")]
+    pub label: Option<String>,
+    /// Name to show in front of the menu entries
+    #[arg(long, value_name = "NAME", help_heading = "Boot")]
+    pub name: Option<String>,
+    /// Append to the initrds instead of naming a second one in the menus, for boot loaders with menus
+    /// of their own
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Boot")]
+    pub merge_initrd: Option<bool>,
+    /// How the edits get in [default: archive]
+    #[arg(long, value_name = "archive|credential", help_heading = "Boot")]
+    pub inject: Option<Inject>,
+
+    /// Where the keys of a recipe file stand, and each element of their lists.
+    #[arg(skip)]
+    #[serde(skip)]
+    places: BTreeMap<String, Vec<String>>,
+}
+
+/// What to do with extended attributes.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Xattrs {
+    /// Name the file and stop
+    Refuse,
+    /// Leave them out
+    Drop,
+}
+
+/// Whether something was asked for.
+trait Given: Sized {
+    fn is_given(&self) -> bool;
+
+    /// This, or else what stands below it.
+    fn or_below(self, below: Self) -> Self {
+        if self.is_given() { self } else { below }
+    }
+}
+
+impl<T> Given for Option<T> {
+    fn is_given(&self) -> bool {
+        self.is_some()
+    }
+}
+
+impl<T> Given for Vec<T> {
+    fn is_given(&self) -> bool {
+        !self.is_empty()
+    }
+}
+
+/// What goes through every field: a struct literal, so that none can be forgotten.
+macro_rules! every_field {
+    ($($field:ident)*) => {
+        /// Everything of this one, and of `below` what this one says nothing of. Lists are not joined.
+        #[must_use]
+        pub fn over(self, mut below: Self) -> Self {
+            below.forget_alternatives_to(&self);
+            let mut places = below.places;
+            places.retain(|name, _| !self.gives(name));
+            places.extend(self.places);
+            Self { $($field: self.$field.or_below(below.$field),)* places }
+        }
+
+        /// The names of what was asked for.
+        pub fn given(&self) -> Vec<String> {
+            let all = [$((stringify!($field), self.$field.is_given())),*];
+            all.iter().filter(|(_, given)| *given).map(|(name, _)| name.replace('_', "-")).collect()
+        }
+    };
+}
+
+impl Recipe {
+    every_field! {
+        key ssh_passwords host_key host_key_seed
+        root_password_file root_password_prompt root_password_hash
+        nixos_password_file nixos_password_prompt nixos_password_hash
+        hostname timezone keymap locale console_font greeting
+        address gateway dns wifi wifi_password_file wifi_password_prompt
+        overlay xattrs file script bin unit enable run store path allow_secrets
+        karg karg_delete karg_replace entry serial timeout default_entry label name merge_initrd inject
+    }
+
+    /// Whether something was asked for under a name.
+    pub fn gives(&self, name: &str) -> bool {
+        self.given().iter().any(|given| given == name)
+    }
+
+    /// Of ways to give one secret, one is enough: what stands above wins.
+    fn forget_alternatives_to(&mut self, above: &Self) {
+        let gives = |names: &[&str]| names.iter().any(|name| above.gives(name));
+        if gives(&["root-password-file", "root-password-prompt", "root-password-hash"]) {
+            (self.root_password_file, self.root_password_prompt, self.root_password_hash) =
+                (None, None, None);
+        }
+        if gives(&["nixos-password-file", "nixos-password-prompt", "nixos-password-hash"]) {
+            (self.nixos_password_file, self.nixos_password_prompt, self.nixos_password_hash) =
+                (None, None, None);
+        }
+        if gives(&["wifi-password-file", "wifi-password-prompt"]) {
+            (self.wifi_password_file, self.wifi_password_prompt) = (None, None);
+        }
+    }
+
+    /// The names of everything that can be asked for, in their order.
+    pub fn names() -> Vec<String> {
+        let command = <Self as clap::Args>::augment_args(clap::Command::new("recipe"));
+        command
+            .get_arguments()
+            .filter_map(|argument| argument.get_long().map(str::to_owned))
+            .collect()
+    }
+
+    /// Says what is wrong with the element `index` of what was asked for under `name`, and where that stands.
+    pub fn fault(
+        &self,
+        name: &str,
+        index: usize,
+        what: impl std::fmt::Display,
+        hint: impl Into<String>,
+    ) -> Error {
+        let places = self.places.get(name);
+        let place = places.and_then(|places| places.get(index).or_else(|| places.first()));
+        let place = match place {
+            Some(place) => format!("{place}: {name}"),
+            None => format!("--{name}"),
+        };
+        Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
+    }
+
+    /// The same with relative paths taken from `folder` on.
+    #[must_use]
+    fn below_folder(mut self, folder: &Path) -> Self {
+        let joined = |path: &mut PathBuf| {
+            if path.as_os_str() != "-" {
+                *path = folder.join(&*path);
+            }
+        };
+        let single = [
+            &mut self.host_key_seed,
+            &mut self.root_password_file,
+            &mut self.nixos_password_file,
+            &mut self.wifi_password_file,
+        ];
+        single.into_iter().flatten().for_each(joined);
+        let lists = [
+            &mut self.overlay,
+            &mut self.script,
+            &mut self.bin,
+            &mut self.unit,
+            &mut self.run,
+            &mut self.store,
+        ];
+        lists.into_iter().flatten().for_each(joined);
+        let joined = |name: &mut String| {
+            if let Some(path) = folder.join(&*name).to_str() {
+                path.clone_into(name);
+            }
+        };
+        self.file.iter_mut().for_each(joined);
+        let is_path = |name: &&mut String| !name.starts_with("generate");
+        self.host_key.iter_mut().filter(is_path).for_each(joined);
+        let is_path = |key: &&mut String| *key != "-" && folder.join(&**key).exists();
+        self.key.iter_mut().filter(is_path).for_each(joined);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

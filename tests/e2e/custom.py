@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Boots images with everything that a recipe can say, and looks from inside. Usage: custom.py REMASTER KEYS LOGS [--base B] [--only GROUP]
+
+Each file of custom/ is a group: its flags, what must be seen in the guest, and what must be refused. One image per
+generation has the flags of all groups; it is booted twice, by BIOS from a CD and by UEFI from a stick, and looks the
+same both times. Prints a line per check and ends with `N passed, N failed`.
+"""
+import argparse
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "rig")]
+import boot  # noqa: E402
+import checks  # noqa: E402
+
+GENERATIONS = ("23.11", "24.11", "25.11", "26.05")
+
+
+class Guest:
+    """A booted image and the key that opens it."""
+
+    def __init__(self, machine, key, base):
+        self.machine, self.key, self.base = machine, key, base
+
+    def run(self, command, user="root", seconds=120):
+        """What a command says that is run over ssh."""
+        return self.machine.ssh(user, self.key, command, seconds)
+
+
+class Named:
+    """Checks whose names begin with where they were made."""
+
+    def __init__(self, c, prefix):
+        self.c, self.prefix = c, prefix
+
+    def check(self, name, right, detail=""):
+        return self.c.check(f"{self.prefix}: {name}", right, detail)
+
+
+def groups(only):
+    """The groups by name."""
+    folder = os.path.join(HERE, "custom")
+    found = {}
+    for name in sorted(n.removesuffix(".py") for n in os.listdir(folder) if n.endswith(".py")):
+        if only and name != only:
+            continue
+        spec = importlib.util.spec_from_file_location(f"custom_{name}", os.path.join(folder, f"{name}.py"))
+        found[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found[name])
+    return found
+
+
+def stamp(remaster, base, flags, out):
+    """Runs the program."""
+    return subprocess.run([remaster, base, *flags, "-f", "-o", out], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+
+def run(c, remaster, generation, base, found, key, scratch, logs):
+    """One generation: what is refused, then two boots of one image."""
+    image, flags = os.path.join(scratch, "image.iso"), ["--key", key + ".pub"]
+    for name, group in found.items():
+        folder = os.path.join(scratch, f"{name}-{generation}")
+        os.makedirs(folder)
+        flags += group.flags(folder, generation)
+        for bad, text in getattr(group, "refused", lambda *_: [])(folder, generation):
+            done = stamp(remaster, base, ["--key", key + ".pub", *bad], os.path.join(scratch, "refused.iso"))
+            c.check(f"{generation} {name}: {' '.join(bad)} is refused", done.returncode in (2, 4) and text in done.stderr and not os.path.exists(os.path.join(scratch, "refused.iso")),
+                    f"exit code {done.returncode}: {done.stderr[-500:]}")
+    done = stamp(remaster, base, flags, image)
+    if not c.check(f"{generation}: stamped", done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-800:]}"):
+        return
+    for firmware, medium in (("bios", "cd"), ("uefi", "usb")):
+        where = f"{generation} {firmware} {medium}"
+        kept = os.path.join(logs, where.replace(" ", "_"))
+        machine = boot.Machine(image, firmware, medium, kept)
+        failed = c.failed
+        try:
+            waited = machine.wait_for_ssh(480)
+            if c.check(f"{where}: ssh after {waited} s", waited is not None, f"nothing after 480 s, logs in {kept}"):
+                guest = Guest(machine, key, generation)
+                state = guest.run("timeout 100 systemctl is-system-running --wait; systemctl --failed --plain --no-legend", seconds=180).out
+                c.check(f"{where}: system runs without failed units", state == "running\n", state)
+                for name, group in found.items():
+                    group.check(Named(c, f"{where} {name}"), guest, generation)
+            if c.failed > failed:
+                machine.screenshot()
+                print("\n".join("  serial| " + line for line in machine.serial_tail().splitlines()), flush=True)
+        finally:
+            machine.stop()
+        if c.failed == failed:
+            shutil.rmtree(kept)
+    os.remove(image)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("remaster")
+    p.add_argument("keys")
+    p.add_argument("logs")
+    p.add_argument("--base", action="append", choices=GENERATIONS)
+    p.add_argument("--only", help="one group")
+    a = p.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no machine outlives this program
+    names = a.base or GENERATIONS
+    paths = subprocess.run([os.path.join(HERE, "..", "rig", "bases.sh"), *names], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    os.makedirs(a.keys, exist_ok=True)
+    key = os.path.join(a.keys, "custom")
+    if not os.path.exists(key):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "custom@test", "-f", key], check=True)
+    c, found = checks.Checks(), groups(a.only)
+    with tempfile.TemporaryDirectory(prefix="remaster-custom-", dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
+        for generation, base in zip(names, paths, strict=True):
+            run(c, os.path.abspath(a.remaster), generation, base, found, key, scratch, a.logs)
+    return c.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
