@@ -71,6 +71,7 @@ impl Plan {
         initrds: &[Initrd],
         edits: &Edits,
     ) -> Result<Self> {
+        partitions::check_behind(&survey.partitions, survey.volume.size())?;
         let (hierarchies, parent) = hierarchies(image, survey)?;
         let folder = Folder::below(parent);
         Planner { image, survey, initrds, edits, folder, steps: Vec::new() }.plan(hierarchies)

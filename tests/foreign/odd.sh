@@ -46,8 +46,8 @@ for name; do
     fat16) esp 16 -F 16 -s 2; image "$name" ;;
     fat32) esp 40 -F 32 -s 1; image "$name" ;;
     full-esp) # not one cluster is free
-      esp 4 -F 12; dd if=/dev/zero of="$work/filler" bs=512 count=16384 status=none; mcopy -i "$work/t/boot/efi.img" "$work/filler" ::/filler 2> /dev/null || true
-      free=$(minfo -i "$work/t/boot/efi.img" :: | sed -n 's/.*free clusters=\([0-9]*\).*/\1/p'); echo "odd: $name: ${free:-?} free clusters" >&2
+      free=$(mdir -i "$work/t/boot/efi.img" ::/ | sed -n 's/^ *\([0-9 ]*\) bytes free$/\1/p' | tr -d ' '); head -c "$free" /dev/zero > "$work/filler"
+      mcopy -i "$work/t/boot/efi.img" "$work/filler" ::/filler; mdir -i "$work/t/boot/efi.img" ::/ | grep -q ' 0 bytes free'
       image "$name" ;;
     archives) # one not packed before it, two behind it: the kernel unpacks them all, one over the other
       mkdir -p "$work/a/kernel/x86/microcode" "$work/b/etc" "$work/c/etc"; head -c 5000 /dev/zero > "$work/a/kernel/x86/microcode/GenuineIntel.bin"; echo b > "$work/b/etc/b"; echo c > "$work/c/etc/c"
