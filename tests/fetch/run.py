@@ -103,6 +103,9 @@ def sound(s):
         damage()
         code, _, err = s.run("base", "show", BASE, "--check", "--cache", cache)
         s.verdict(f"a base that was {name} in the cache is noticed", [] if code in (USAGE, DIFFERS) else [code, err])
+        if name != "flipped":  # which only reading all of it can tell
+            code, _, err = s.run(BASE, "--key", s.key, "-o", s.path("x.iso"), "--cache", cache)
+            s.verdict(f"and refused after it was {name}", s.complaints(code, USAGE, err, ["in the cache", "base fetch"]))
         code, _, err = s.fetch(cache, "good")
         s.verdict(f"and fetched anew after it was {name}", s.is_kept(cache, code, err, s.image))
     for text in ("", "{", "[]", '{"name": "x"}', json.dumps({**want, "file": "../../etc/passwd"}), json.dumps({**want, "name": "nixos-24.11-minimal"})):
