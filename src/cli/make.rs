@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use remaster::compose::Composed;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
-use remaster::sink::file::{Existing, How, Output};
+use remaster::sink::file::{Existing, How, Output, taken};
 use remaster::sink::stream;
 use remaster::units::human;
 
@@ -48,9 +48,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.quiet)?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
-    let file = base::open(given, &args.source, args.output.as_deref(), args.quiet)?;
+    let path = args.source.resolve(given, args.quiet, || args.check_free())?;
+    let packed = ImageFile::open(&path)?;
     let output =
-        args.output.as_deref().map(|path| Destination::of(path, &file, args)).transpose()?;
+        args.output.as_deref().map(|path| Destination::of(path, &packed, args)).transpose()?;
+    let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
     let stamping = Stamping::plan(&file, wishes)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
@@ -62,6 +64,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
         report::say(&(summary + &output.next(&image, how)));
     }
     Ok(())
+}
+
+impl Args {
+    /// Better to refuse before a base is fetched than after.
+    fn check_free(&self) -> Result<()> {
+        let output = self.output.as_deref().filter(|path| *path != Path::new("-") && !self.force);
+        output.filter(|path| path.exists()).map_or(Ok(()), |path| Err(taken(path)))
+    }
 }
 
 /// Where an image goes.

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             hint: "give the image with `--against IMAGE`",
         });
     };
-    against_image(args, &base::open(against, &args.source, None, args.json)?)
+    against_image(args, &base::open(against, &args.source, args.json)?)
 }
 
 /// Compares the medium with any image that can be read.

@@ -130,7 +130,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.edit.is_given() {
         return stamp_and_write(args);
     }
-    let path = args.source.resolve(&args.image, args.to.json)?;
+    let path = args.source.resolve(&args.image, args.to.json, || Ok(()))?;
     let source = Source::open(&path)?;
     let size = source.size();
     let files = if path == Path::new("-") { Vec::new() } else { vec![path] };
@@ -146,7 +146,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Stamps a base and writes it in one pass, without a file between.
 fn stamp_and_write(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.to.json)?;
-    let file = base::open(&args.image, &args.source, None, args.to.json)?;
+    let file = base::open(&args.image, &args.source, args.to.json)?;
     let (image, summary) = Stamping::plan(&file, wishes)?.compose()?;
     if report::watched(args.to.json) {
         report::say(&summary);
