@@ -181,7 +181,9 @@ impl Error {
             Self::Unsupported { .. } => {
                 "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
             }
-            Self::NoRoom { .. } => "give fewer or smaller edits",
+            Self::NoRoom { .. } => {
+                "give fewer or smaller edits; --merge-initrd leaves menus and the UEFI boot image alone"
+            }
             Self::WrongBase { .. } => {
                 "give the base that the digest or patch was made for, or download it again"
             }

@@ -38,7 +38,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let patch = read(&args.patch)?;
-    let file = base::open(&args.base, &args.source, Some(&args.output), args.quiet)?;
+    let file = base::open(&args.base, &args.source, args.quiet)?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     let output = Destination::of(&args.output, &file, existing)?;
     let progress = Terminal::new(report::watched(args.quiet))?;

@@ -121,17 +121,24 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The file of a base; says so before it fetches one.
-    pub(super) fn resolve(&self, given: &Path, quiet: bool) -> Result<PathBuf> {
+    /// The file of a base; says so before it fetches one, unless `before` refuses.
+    pub(super) fn resolve(
+        &self,
+        given: &Path,
+        quiet: bool,
+        before: impl FnOnce() -> Result<()>,
+    ) -> Result<PathBuf> {
         let origin = Origin { mirror: mirror(None), ..Origin::default() };
         let demand = Demand { cache: self.place.cache.clone(), origin, offline: self.offline };
         let path = bases::resolve(given, &demand, &progress(quiet), |base| {
+            before()?;
             if !quiet {
                 let name = base.name();
                 report::say(&format!(
                     "fetching {name}, which is not in the cache; --offline forbids that\n"
                 ));
             }
+            Ok(())
         })?;
         self.demanded.check(&path, quiet)?;
         Ok(path)
@@ -209,17 +216,17 @@ fn remembered() -> Option<Remembered> {
     cache.folder().parent().map(|folder| Remembered::within(folder.join("digests")))
 }
 
-/// Opens a base by name or path. A packed one is unpacked into a file without a name: in the folder of the
-/// output, which must have room for an image anyway and where blocks can be shared; without an output in
-/// `TMPDIR`, else in `/var/tmp`, as `/tmp` is often kept in memory.
-pub(super) fn open(
-    given: &Path,
-    source: &Source,
-    output: Option<&Path>,
-    quiet: bool,
-) -> Result<ImageFile> {
-    let path = source.resolve(given, quiet)?;
-    unpack::open(&path, &scratch(output), &progress(quiet))
+/// Opens a base by name or path, unpacked where there is no output.
+pub(super) fn open(given: &Path, source: &Source, quiet: bool) -> Result<ImageFile> {
+    let path = source.resolve(given, quiet, || Ok(()))?;
+    unpacked(ImageFile::open(&path)?, None, quiet)
+}
+
+/// Unpacks a packed base into a file without a name: in the folder of the output, which must have room for an
+/// image anyway and where blocks can be shared; without an output in `TMPDIR`, else in `/var/tmp`, as `/tmp` is
+/// often kept in memory.
+pub(super) fn unpacked(base: ImageFile, output: Option<&Path>, quiet: bool) -> Result<ImageFile> {
+    unpack::unpacked(base, &scratch(output), &progress(quiet))
 }
 
 fn scratch(output: Option<&Path>) -> PathBuf {

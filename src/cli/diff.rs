@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let open = |path| base::open(path, &args.source, None, args.json);
+    let open = |path| base::open(path, &args.source, args.json);
     let (before, after) = (open(&args.before)?, open(&args.after)?);
     let diff = Diff::of(&before, &after)?;
     if args.json {

@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
         return report::print(JSON_SCHEMA);
     };
-    let found = Report::of(&base::open(path, &args.source, None, args.json)?);
+    let found = Report::of(&base::open(path, &args.source, args.json)?);
     let found = found.map_err(|fault| fault.of_image(path.display()))?;
     report::print(&if args.json { json(&found)? } else { text(&found) })?;
     let broken = found.checks.iter().find(|check| !check.ok);

@@ -9,7 +9,7 @@ use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::patch;
 use remaster::progress::Progress;
-use remaster::sink::file::{Existing, How, Output};
+use remaster::sink::file::{Existing, How, Output, taken};
 use remaster::sink::stream;
 use remaster::units::human;
 
@@ -71,9 +71,11 @@ enum Form {
 pub(super) fn run(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.quiet)?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
-    let file = base::open(given, &args.source, args.output.as_deref(), args.quiet)?;
+    let path = args.source.resolve(given, args.quiet, || args.check_free())?;
+    let packed = ImageFile::open(&path)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
-    let output = output.map(|path| Destination::of(path, &file, existing(args))).transpose()?;
+    let output = output.map(|path| Destination::of(path, &packed, existing(args))).transpose()?;
+    let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
     let base = stamp::base(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let about = args.inside.about_base(&base.image, None, &progress)?;
@@ -101,6 +103,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 fn existing(args: &Args) -> Existing {
     if args.force { Existing::Replace } else { Existing::Refuse }
+}
+
+impl Args {
+    /// Better to refuse before a base is fetched than after.
+    fn check_free(&self) -> Result<()> {
+        let output = self.output.as_deref().filter(|path| *path != Path::new("-") && !self.force);
+        output.filter(|path| path.exists()).map_or(Ok(()), |path| Err(taken(path)))
+    }
 }
 
 /// Where an image goes.

@@ -73,6 +73,7 @@ impl Plan {
         initrds: &[Initrd],
         edits: &Edits,
     ) -> Result<Self> {
+        partitions::check_behind(&survey.partitions, survey.volume.size())?;
         let (hierarchies, parent) = hierarchies(image, survey)?;
         let folder = Folder::below(parent);
         let (steps, records) = (Vec::new(), BTreeMap::new());

@@ -133,7 +133,7 @@ impl Output {
 
     fn published(&self, fault: io::Error) -> Error {
         match fault.kind() {
-            io::ErrorKind::AlreadyExists => exists(&self.path),
+            io::ErrorKind::AlreadyExists => taken(&self.path),
             _ => Error::io(format!("write {}", self.path.display()))(fault),
         }
     }
@@ -298,10 +298,11 @@ fn check_regular(path: &Path, found: &fs::Metadata, existing: Existing) -> Resul
             hint: "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device",
         });
     }
-    if existing == Existing::Refuse { Err(exists(path)) } else { Ok(()) }
+    if existing == Existing::Refuse { Err(taken(path)) } else { Ok(()) }
 }
 
-fn exists(path: &Path) -> Error {
+/// The error for an output that is there already.
+pub fn taken(path: &Path) -> Error {
     Error::Usage {
         what: format!("{} is there already", path.display()),
         hint: "give another path to -o, or --force to replace the file",

@@ -143,7 +143,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             });
         }
     }
-    let path = args.source.resolve(&args.image, args.to.json)?;
+    let path = args.source.resolve(&args.image, args.to.json, || Ok(()))?;
     let source = Source::open(&path)?;
     let size = source.size();
     let files = if path == Path::new("-") { Vec::new() } else { vec![path] };
@@ -159,7 +159,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Stamps a base and writes it in one pass, without a file between.
 fn stamp_and_write(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.to.json)?;
-    let file = base::open(&args.image, &args.source, None, args.to.json)?;
+    let file = base::open(&args.image, &args.source, args.to.json)?;
     let about = Inside::default().about()?;
     let Finished { image, summary, .. } =
         Stamping::plan(&file, stamp::base(&file)?, wishes, &about)?.compose()?;
@@ -172,7 +172,7 @@ fn stamp_and_write(args: &Args) -> Result<()> {
 /// Lays a patch over its base and writes the image in one pass.
 fn apply_and_write(args: &Args, patch: &Path) -> Result<()> {
     let patch = apply::read(patch)?;
-    let file = base::open(&args.image, &args.source, None, args.to.json)?;
+    let file = base::open(&args.image, &args.source, args.to.json)?;
     let image = apply::applied(&patch, &file, &Silent)?;
     write_composed(&image, &file, args)
 }
