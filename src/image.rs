@@ -99,6 +99,13 @@ impl ImageFile {
         Ok(Self { file, path: path.to_owned(), size })
     }
 
+    /// A file that is open already, as one without a name is. `name` is what messages call it.
+    pub fn opened(file: File, name: impl Into<PathBuf>) -> Result<Self> {
+        let path = name.into();
+        let about = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
+        Ok(Self { file, path, size: about.len() })
+    }
+
     /// The open file.
     pub fn file(&self) -> &File {
         &self.file
