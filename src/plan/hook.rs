@@ -69,20 +69,18 @@ fi
 
 /// The hook for what is attached to a volume, in a folder of its own.
 fn script(attached: &[Attached], folder: &Folder) -> String {
-    let (mut before, mut after) = (String::new(), String::new());
+    let (mut before, mut after) = (Vec::new(), Vec::new());
     for (number, one) in (1..).zip(attached) {
         let image = format!("\"$1\"/iso{}", folder.attached(number));
         match one.purpose {
-            Purpose::Overlay => before.push_str(&format!("unpack {image} \"$1\"\n")),
+            Purpose::Overlay => before.push(format!("unpack {image} \"$1\"\n")),
             Purpose::Store { on_path } => {
-                after.push_str(&format!("store {number} {image} \"$1\"\n"));
-                if on_path {
-                    after.push_str(&format!("programs {number} \"$1\"\n"));
-                }
+                after.push(format!("store {number} {image} \"$1\"\n"));
+                after.extend(on_path.then(|| format!("programs {number} \"$1\"\n")));
             }
         }
     }
-    [HOOK, &before, COPY, &after].concat()
+    [HOOK, &before.concat(), COPY, &after.concat()].concat()
 }
 
 /// The line of scripted stage 1 that runs the hook. A subshell without the script's trap, so that
