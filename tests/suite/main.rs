@@ -11,6 +11,7 @@
 mod again;
 mod cli;
 mod damage;
+mod files;
 mod layers;
 mod menus;
 mod support;
