@@ -8,7 +8,9 @@ use remaster::edit::{Attached, Edits, Purpose, Way};
 use remaster::image::ImageFile;
 use remaster::stamped::Base;
 
-use crate::support::{Folder, TINY, WAYS, assert_same, bases, bytes, edits, stamp, survey, try_stamp};
+use crate::support::{
+    Folder, TINY, WAYS, assert_same, bases, bytes, edits, stamp, survey, try_stamp,
+};
 
 /// A file without a name.
 fn attached(purpose: Purpose, bytes: &[u8]) -> Attached {
@@ -38,7 +40,8 @@ fn attached_files_are_on_the_volume_in_both_hierarchies() {
                     let path = format!("/remaster/files{number}.img");
                     let node = tree.file(&path).unwrap_or_else(|| panic!("{name}: {path}"));
                     let at = node.extents[0];
-                    let (start, end) = (at.start().try_into().unwrap(), at.end().try_into().unwrap());
+                    let (start, end) =
+                        (at.start().try_into().unwrap(), at.end().try_into().unwrap());
                     let found: &[u8] = image.get(start..end).unwrap();
                     assert_same(&format!("{name} {path}"), found, expected);
                 }
@@ -100,7 +103,10 @@ fn a_dry_run_shows_sizes_and_inspect_shows_the_files() {
     run(&["-q", "-o", "b.iso"]);
     assert_same("stamped twice", &folder.read("a.iso"), &folder.read("b.iso"));
     let shown = String::from_utf8(folder.run(&["inspect", "a.iso"]).quietly()).unwrap();
-    assert!(shown.contains("on the volume: 17.") && shown.contains("/remaster/files1.img"), "{shown}");
+    assert!(
+        shown.contains("on the volume: 17.") && shown.contains("/remaster/files1.img"),
+        "{shown}"
+    );
     let json = folder.run(&["inspect", "--json", "a.iso"]).quietly();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(json["injected"]["attached"][0]["path"], "/remaster/files1.img");

@@ -196,8 +196,13 @@ fn programs_units_and_runs_are_put_where_the_live_system_finds_them() {
     let tool = bench.write("tool", 0o600, program(62, &[1]));
     let run = bench.write("first.sh", 0o600, "#!/bin/sh\n");
     let service = bench.write("a.service", 0o600, "[Service]\nExecStart=/opt/remaster/bin/tool\n");
-    let timer = bench.write("a.timer", 0o600, "[Timer]\nOnBootSec=1\n[Install]\nWantedBy=timers.target\n");
-    let template = bench.write("b@.service", 0o600, "[Install]\nRequiredBy=x.target\nAlias=c.service\nDefaultInstance=i\n");
+    let timer =
+        bench.write("a.timer", 0o600, "[Timer]\nOnBootSec=1\n[Install]\nWantedBy=timers.target\n");
+    let template = bench.write(
+        "b@.service",
+        0o600,
+        "[Install]\nRequiredBy=x.target\nAlias=c.service\nDefaultInstance=i\n",
+    );
     let recipe = recipe(|recipe| {
         recipe.script = vec![script];
         recipe.bin = vec![tool];
@@ -214,7 +219,9 @@ fn programs_units_and_runs_are_put_where_the_live_system_finds_them() {
         "etc/profiles/per-user/root/bin->/opt/remaster/bin 777 0:0".to_owned(),
         "etc/profiles/per-user/nixos/bin->/opt/remaster/bin 777 0:0".to_owned(),
         "opt/remaster/run/first.sh=#!/bin/sh\n 755 0:0".to_owned(),
-        format!("{control}/multi-user.target.wants/remaster-run-first.service->../remaster-run-first.service 777 0:0"),
+        format!(
+            "{control}/multi-user.target.wants/remaster-run-first.service->../remaster-run-first.service 777 0:0"
+        ),
         format!("{control}/timers.target.wants/a.timer->../a.timer 777 0:0"),
         format!("{control}/x.target.requires/b@i.service->../b@.service 777 0:0"),
         format!("{control}/c.service->b@.service 777 0:0"),
@@ -251,7 +258,10 @@ fn a_large_overlay_becomes_a_squashfs_the_same_each_time() {
         })
         .collect();
     let nixos = format!("/home/nixos/b 600 {}:{} 0", NIXOS.0, NIXOS.1);
-    assert!(found.contains(&"/srv/large 640 0:0 0".to_owned()) && found.contains(&nixos), "{found:?}");
+    assert!(
+        found.contains(&"/srv/large 640 0:0 0".to_owned()) && found.contains(&nixos),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -296,7 +306,11 @@ fn what_is_odd_but_works_is_told() {
         assert!(notes.len() == 1 && notes[0].contains(note), "{notes:?}");
     }
     let bench = Bench::new();
-    let unit = bench.write("a.service", 0o600, "[Service]\nExecStart=/usr/bin/x\n[Install]\nWantedBy=a.target\n");
+    let unit = bench.write(
+        "a.service",
+        0o600,
+        "[Service]\nExecStart=/usr/bin/x\n[Install]\nWantedBy=a.target\n",
+    );
     let (_, notes) = edits(&recipe(|recipe| recipe.unit = vec![unit])).unwrap();
     assert!(notes[0].contains("/usr/bin/x, which NixOS does not have"), "{notes:?}");
     assert!(notes[1].contains("not started at boot"), "{notes:?}");
@@ -305,7 +319,12 @@ fn what_is_odd_but_works_is_told() {
 #[test]
 fn overlays_that_would_be_lost_or_break_something_are_refused_by_name() {
     let rows: [(&str, u32, &str, &str); 16] = [
-        ("etc/ssh/sshd_config", 0o644, "", "/etc/ssh/sshd_config: NixOS puts its own in this place"),
+        (
+            "etc/ssh/sshd_config",
+            0o644,
+            "",
+            "/etc/ssh/sshd_config: NixOS puts its own in this place",
+        ),
         ("etc/hostname", 0o644, "", "(give the name to --hostname)"),
         ("nix/store/x", 0o644, "", "(give a squashfs of them to --store)"),
         ("etc/systemd/system/a.service", 0o644, "", "would leave no units (give units to --unit"),
@@ -314,11 +333,36 @@ fn overlays_that_would_be_lost_or_break_something_are_refused_by_name() {
         ("etc/pam.d/su", 0o644, "", "/etc/pam.d/su: NixOS puts its own"),
         ("opt/remaster/a", 0o644, "", "/opt/remaster/a: this folder is remaster's"),
         ("srv/su", 0o4755, "", "is setuid or setgid (mode 4755) (take the bit off"),
-        ("srv/key", 0o644, "KEY", "/srv/key is a private key (OpenSSH) that others could read (mode 0644) (give it the mode 600)"),
-        ("srv/key", 0o600, "KEY", "/srv/key is a private key (OpenSSH) (leave it out, or give --allow-secrets"),
-        ("etc/ssh/ssh_host_rsa_key", 0o640, "KEY", "/etc/ssh/ssh_host_rsa_key is a private key (OpenSSH) that others could read"),
-        ("etc/shadow", 0o644, "", "/etc/shadow holds secrets, and others could read it (mode 0644)"),
-        ("etc/NetworkManager/system-connections/a.nmconnection", 0o644, "", "a.nmconnection holds secrets"),
+        (
+            "srv/key",
+            0o644,
+            "KEY",
+            "/srv/key is a private key (OpenSSH) that others could read (mode 0644) (give it the mode 600)",
+        ),
+        (
+            "srv/key",
+            0o600,
+            "KEY",
+            "/srv/key is a private key (OpenSSH) (leave it out, or give --allow-secrets",
+        ),
+        (
+            "etc/ssh/ssh_host_rsa_key",
+            0o640,
+            "KEY",
+            "/etc/ssh/ssh_host_rsa_key is a private key (OpenSSH) that others could read",
+        ),
+        (
+            "etc/shadow",
+            0o644,
+            "",
+            "/etc/shadow holds secrets, and others could read it (mode 0644)",
+        ),
+        (
+            "etc/NetworkManager/system-connections/a.nmconnection",
+            0o644,
+            "",
+            "a.nmconnection holds secrets",
+        ),
         ("srv/a\nb", 0o644, "", "srv/a\\nb has a control character in its name"),
         ("bin/sh", 0o755, "#!/x\n", "/bin/sh: NixOS puts its own"),
     ];
@@ -364,10 +408,22 @@ fn archives_that_lead_outside_or_lie_are_refused_by_name() {
         (&[(b"../a", Regular, 0o644, "")], "the member ../a has `..` in its name"),
         (&[(b"srv/../../a", Regular, 0o644, "")], "srv/../../a has `..` in its name"),
         (&[(b"/etc/a", Regular, 0o644, "")], "the member /etc/a has an absolute name"),
-        (&[(b"l", Symlink, 0o777, "/etc"), (b"l/a", Regular, 0o644, "")], "/l/a lies below /l, which is no folder here"),
-        (&[(b"l/a", Regular, 0o644, ""), (b"l", Symlink, 0o777, "/etc")], "/l is a folder with files here, and something else"),
-        (&[(b"l", Regular, 0o644, ""), (b"l", Directory, 0o755, "")], "/l is a folder here, and something else"),
-        (&[(b"a", Link, 0o644, "../../etc/shadow")], "a is a hard link to ../../etc/shadow, which is no file of the archive"),
+        (
+            &[(b"l", Symlink, 0o777, "/etc"), (b"l/a", Regular, 0o644, "")],
+            "/l/a lies below /l, which is no folder here",
+        ),
+        (
+            &[(b"l/a", Regular, 0o644, ""), (b"l", Symlink, 0o777, "/etc")],
+            "/l is a folder with files here, and something else",
+        ),
+        (
+            &[(b"l", Regular, 0o644, ""), (b"l", Directory, 0o755, "")],
+            "/l is a folder here, and something else",
+        ),
+        (
+            &[(b"a", Link, 0o644, "../../etc/shadow")],
+            "a is a hard link to ../../etc/shadow, which is no file of the archive",
+        ),
         (&[(b"a", Char, 0o644, "")], "a is a character device"),
         (&[(b"a", Block, 0o644, "")], "a is a block device"),
         (&[(b"a", Fifo, 0o644, "")], "a is a FIFO"),
@@ -449,7 +505,10 @@ fn bad_files_scripts_and_programs_are_refused_by_name() {
         (Box::new(|recipe| recipe.run = vec![twice, other]), "--run: first.py is given twice"),
         (Box::new(|recipe| recipe.enable = Some(true)), "--enable: says nothing without --unit"),
         (Box::new(|recipe| recipe.path = Some(true)), "--path: says nothing without --store"),
-        (Box::new(|recipe| recipe.xattrs = Some(Xattrs::Drop)), "--xattrs: says nothing without --overlay"),
+        (
+            Box::new(|recipe| recipe.xattrs = Some(Xattrs::Drop)),
+            "--xattrs: says nothing without --overlay",
+        ),
     ];
     for (change, expected) in rows {
         let found = refused(&recipe(change));
@@ -471,10 +530,26 @@ fn bad_units_are_refused_by_name() {
         ("a.sh", "", "has no name of a unit"),
         ("a.service", "hello\n", "a.service:1 is neither a section"),
         ("a.service", "[Service]\r\nExecStart=/bin/sh\r\n", "lines that end in CR LF"),
-        ("a.service", "[Service]\nExecStart=tool\n", "a.service runs tool, which is no absolute path"),
-        ("a.service", "[Service]\nExecStart=/bin/sh\n", "a.service has no [Install] section that says what starts it"),
-        ("a@.service", "[Install]\nWantedBy=a.target\n", "a@.service is a template, and has no DefaultInstance="),
-        ("a.service", "[Install]\nWantedBy=../../x\n", "a.service has ../../x in its [Install] section"),
+        (
+            "a.service",
+            "[Service]\nExecStart=tool\n",
+            "a.service runs tool, which is no absolute path",
+        ),
+        (
+            "a.service",
+            "[Service]\nExecStart=/bin/sh\n",
+            "a.service has no [Install] section that says what starts it",
+        ),
+        (
+            "a@.service",
+            "[Install]\nWantedBy=a.target\n",
+            "a@.service is a template, and has no DefaultInstance=",
+        ),
+        (
+            "a.service",
+            "[Install]\nWantedBy=../../x\n",
+            "a.service has ../../x in its [Install] section",
+        ),
     ];
     for (name, text, expected) in rows {
         let bench = Bench::new();
@@ -492,7 +567,10 @@ fn bad_stores_are_refused_by_name() {
     let rows = [
         (b"hello".to_vec(), "is no squashfs"),
         (whole[..200].to_vec(), "is cut off"),
-        (squashfs(&["usr/bin/tool"]), "has no store paths, neither at its top nor below /nix/store"),
+        (
+            squashfs(&["usr/bin/tool"]),
+            "has no store paths, neither at its top nor below /nix/store",
+        ),
     ];
     for (bytes, expected) in rows {
         let bench = Bench::new();
