@@ -1,8 +1,10 @@
 //! What the user wants, in names and not in bytes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::format::newc::Member;
+use crate::image::ImageFile;
 
 /// The uid and gid of the user `nixos` on every installer: the first ones given out.
 pub const NIXOS: (u32, u32) = (1000, 100);
@@ -67,7 +69,7 @@ impl Root {
 }
 
 /// A folder as NixOS makes it itself.
-fn folder(path: &str) -> Member {
+pub fn folder(path: &str) -> Member {
     let nixos = path == "home/nixos" || path.starts_with("home/nixos/");
     let mode = match path {
         "tmp" | "var/tmp" => 0o1777,
@@ -77,11 +79,37 @@ fn folder(path: &str) -> Member {
     Member::directory(path, mode).owned_by(if nixos { NIXOS } else { (0, 0) })
 }
 
+/// What a squashfs on the volume is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// Copied over the live system's root, before what is in the initrd.
+    Overlay,
+    /// Mounted at boot; its store paths are linked into `/nix/store`, and, if so wished, their programs
+    /// put on the PATH.
+    Store {
+        /// Whether the programs are.
+        on_path: bool,
+    },
+}
+
+/// A squashfs that is put on the volume, beside the archives: too large for an initrd.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Its bytes.
+    pub bytes: Arc<ImageFile>,
+}
+
 /// Everything that is to be different in the live system.
 #[derive(Clone, Debug, Default)]
 pub struct Edits {
     /// What is laid over the live system's root.
     pub root: Root,
+    /// What goes onto the volume beside that, in the order in which it is used at boot.
+    pub attached: Vec<Attached>,
+    /// Whether the image has something that nobody else may read.
+    pub private: bool,
     /// How it gets there.
     pub way: Way,
     /// Files of our own folder on the volume that tell of the image, by name.
@@ -101,7 +129,7 @@ impl Edits {
         }
         root.file("root/.ssh/authorized_keys", 0o600, lines);
         root.put(Member::file("home/nixos/.ssh/authorized_keys", 0o600, lines).owned_by(NIXOS));
-        Self { root, way, records: BTreeMap::new() }
+        Self { root, way, ..Self::default() }
     }
 }
 

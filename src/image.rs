@@ -114,6 +114,13 @@ impl ImageFile {
         self.identity == (other.dev(), other.ino())
     }
 
+    /// A file that is open already, as one without a name is. `name` is what messages call it.
+    pub fn opened(file: File, name: impl Into<PathBuf>) -> Result<Self> {
+        let path = name.into();
+        let about = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
+        Ok(Self { file, path, size: about.len(), identity: (about.dev(), about.ino()) })
+    }
+
     /// The open file.
     pub fn file(&self) -> &File {
         &self.file

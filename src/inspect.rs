@@ -160,6 +160,17 @@ pub struct Injected {
     pub keys: Vec<Key>,
     /// Files and folders of the live system.
     pub files: Vec<File>,
+    /// Files on the volume that are brought into the live system at boot: large overlays and stores.
+    pub attached: Vec<AttachedFile>,
+}
+
+/// A squashfs on the volume.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttachedFile {
+    /// Path on the volume.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// A key that is let in.
@@ -388,6 +399,11 @@ fn injected(stamped: &Stamped, now: &Survey) -> Injected {
         base_size: stamped.undo.base_size,
         keys: keys.collect(),
         files: files.collect(),
+        attached: stamped
+            .attached
+            .iter()
+            .map(|(path, at)| AttachedFile { path: path.clone(), size: at.size() })
+            .collect(),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Stamped {
     pub undo: Undo,
     /// The files that were put into the live system's root.
     pub root: Vec<Member>,
+    /// The squashfs files beside them: their paths and where they are.
+    pub attached: Vec<(String, ByteRange)>,
 }
 
 impl Stamped {
@@ -38,7 +40,11 @@ impl Stamped {
             .map_err(|fault| fault.in_image(0))?;
         check_unchanged(image, &undo)?;
         let payload = read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?;
-        Ok(Some(Self { folder, undo, root: root_of(&payload)? }))
+        let attached = folder.all_attached(tree).into_iter();
+        let attached =
+            attached.filter_map(|(path, node)| Some((path.to_owned(), *node.extents.first()?)));
+        let attached = attached.collect();
+        Ok(Some(Self { folder, undo, root: root_of(&payload)?, attached }))
     }
 
     /// The text of the `authorized_keys` file of a user's home, if one was put in.

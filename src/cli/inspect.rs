@@ -132,6 +132,9 @@ fn injected(text: &mut String, found: &Injected) {
         let (uid, gid) = file.owner;
         let _ = writeln!(text, "  {} {uid}:{gid} {:>6} {}", file.mode, file.size, file.path);
     }
+    for file in &found.attached {
+        let _ = writeln!(text, "  on the volume: {} {}", human(file.size), file.path);
+    }
 }
 
 fn checks(text: &mut String, report: &Report) {

@@ -1,6 +1,7 @@
 //! What a recipe means in a live system. [`Wishes::gather`] reads the files that a recipe names;
 //! [`Wishes::edits`] turns them into edits for one image, and reads and writes nothing.
 
+mod files;
 mod input;
 
 use crate::edit::{Edits, Way};
@@ -10,6 +11,8 @@ use crate::recipe::Recipe;
 use crate::survey::Survey;
 use crate::survey::nixos::Initrd;
 use crate::survey::stage_one::StageOne;
+
+use files::Files;
 
 pub use input::{Input, Secret};
 
@@ -49,6 +52,7 @@ impl Facts {
 pub struct Wishes {
     /// The keys to let in and what is worth telling of them.
     pub keys: Gathered,
+    files: Option<Files>,
     way: Way,
 }
 
@@ -67,19 +71,24 @@ impl Wishes {
         };
         let merge = recipe.merge_initrd == Some(true);
         let way = if merge { Way::MergeInitrd } else { Way::ExtraInitrd };
-        Ok(Self { keys, way })
+        Ok(Self { keys, files: Files::gather(recipe)?, way })
     }
 
     /// What is worth telling the user, a line each.
     pub fn notes(&self) -> Vec<String> {
-        self.keys.notes.iter().map(ToString::to_string).collect()
+        let keys = self.keys.notes.iter().map(ToString::to_string);
+        keys.chain(self.files.iter().flat_map(|files| files.notes().iter().cloned())).collect()
     }
 
     /// The edits for an image of these facts, or why it cannot have them.
-    pub fn edits(&self, _facts: &Facts) -> Result<Edits> {
+    pub fn edits(&self, facts: &Facts) -> Result<Edits> {
         let mut edits = Edits { way: self.way, ..Edits::default() };
         if !self.keys.keys.is_empty() {
             edits = Edits::authorize(&self.keys.keys.to_text(), self.way);
+        }
+        // The last one, so that files which something else makes, too, are noticed.
+        if let Some(files) = &self.files {
+            files.apply(facts, &mut edits)?;
         }
         Ok(edits)
     }

@@ -8,6 +8,7 @@ pub mod partitions;
 pub mod space;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -99,7 +100,7 @@ struct Planner<'a, I> {
 impl<'a, I: ReadAt> Planner<'a, I> {
     fn plan(mut self, mut hierarchies: Vec<Edited<'a, I>>) -> Result<Plan> {
         let (payload_path, undo_path) = (self.folder.payload(), self.folder.undo());
-        let payload = hook::payload(self.edits)?;
+        let payload = hook::payload(self.edits, &self.folder)?;
         let (mut hooks, which) = self.hooks()?;
         let mut tail = Tail::behind(self.survey.size)?;
 
@@ -109,6 +110,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         files.extend(
             self.edits.records.keys().map(|name| new_file(name)).collect::<Result<Vec<_>>>()?,
         );
+        files.extend(self.attached_files()?);
         hierarchies.iter_mut().try_for_each(|hierarchy| hierarchy.reserve(&files, &mut tail))?;
 
         let mut patches = self.esp_patches(&hooks, &which)?;
@@ -141,6 +143,11 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             patches.extend(self.step(at, bytes.clone(), &format!("add {path}")));
             files.push(NewFile { at, ..new_file(name)? });
             self.records.insert(name.clone(), at);
+        }
+        for (number, file) in self.attached_files()?.into_iter().enumerate() {
+            let (patch, at) = self.attach(number, &file.name, &mut tail)?;
+            patches.push(patch);
+            files.push(NewFile { at, ..file });
         }
         self.finish(patches, &hierarchies, files, tail)
     }
@@ -190,6 +197,26 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let record = self.undo(&patches, &ranges, size)?;
         patches.extend(self.step(undo_at, record, &format!("add {undo_path}")));
         Ok(Plan { patches, size, steps: self.steps, records: self.records })
+    }
+
+    /// What is attached, as files of the folder without a place yet.
+    fn attached_files(&self) -> Result<Vec<NewFile>> {
+        let attached = (1..).zip(&self.edits.attached);
+        attached.map(|(number, _)| new_file(&self.folder.attached(number))).collect()
+    }
+
+    /// A place for what is attached, and the bytes there. One extent holds up to 4 GiB (ECMA-119 §9.1.4).
+    fn attach(&mut self, number: usize, name: &str, tail: &mut Tail) -> Result<(Patch, ByteRange)> {
+        let bytes = &self.edits.attached.get(number).ok_or_else(too_large)?.bytes;
+        let (path, size) = (self.folder.file(name), bytes.size());
+        if u32::try_from(size).is_err() {
+            let what = format!("one extent of the volume, for {}", bytes.path().display());
+            return Err(Error::NoRoom { what, needed: size, free: u64::from(u32::MAX) });
+        }
+        let at = tail.take(size)?;
+        let what = format!("add {path}");
+        self.steps.push(Step { what: what.clone(), bytes: size });
+        Ok((Patch { at, from: Source::File(Arc::clone(bytes), 0), why: what }, at))
     }
 
     /// The hooks, each once, and which initrd gets which.

@@ -446,8 +446,14 @@ fn write_piece(
     progress: &dyn Progress,
 ) -> std::result::Result<(), Fault> {
     let mut done = 0;
-    if let Source::Base(from) = piece.from {
-        done = copy_in_kernel(image.base().file(), from, file, piece.at, progress)?;
+    match &piece.from {
+        Source::Base(from) => {
+            done = copy_in_kernel(image.base().file(), *from, file, piece.at, progress)?;
+        }
+        Source::File(other, from) => {
+            done = copy_in_kernel(other.file(), *from, file, piece.at, progress)?;
+        }
+        Source::Bytes(_) | Source::Zeros => {}
     }
     let mut buffer = vec![0; in_memory(CHUNK.min(piece.at.size()))];
     while done < piece.at.size() {

@@ -1,7 +1,7 @@
 //! Surveys a composed image again, before anything of it is written.
 
 use crate::compose::Composed;
-use crate::edit::{Edits, Way};
+use crate::edit::{Attached, Edits, Way};
 use crate::error::{Error, Result};
 use crate::format::boot_config::volume_path;
 use crate::image::ReadAt;
@@ -9,7 +9,7 @@ use crate::plan::folder::Folder;
 use crate::stamped::Stamped;
 use crate::survey::Survey;
 use crate::survey::tree::Tree;
-use crate::units::{in_memory, len_of};
+use crate::units::{ByteRange, in_memory, len_of};
 
 /// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
 ///
@@ -25,9 +25,11 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
         files(old, new, base, edits.way)?;
     }
     let stamped = Stamped::of(image, survey.tree())?;
-    if !stamped.is_some_and(|stamped| stamped.root.iter().eq(edits.root.members())) {
-        return Err(differs("the payload", 0, "something else", "the edits"));
-    }
+    let same = stamped.as_ref().is_some_and(|stamped| stamped.root.iter().eq(edits.root.members()));
+    let stamped = stamped.filter(|_| same);
+    let stamped =
+        stamped.ok_or_else(|| differs("the payload", 0, "something else", "the edits"))?;
+    attached(image, &stamped, &edits.attached)?;
     records(image, &survey, &folder, edits)?;
     if edits.way == Way::MergeInitrd {
         merged(image, base, &survey, &folder.payload())
@@ -144,6 +146,39 @@ fn files(old: &Tree, new: &Tree, base: &Survey, way: Way) -> Result<()> {
             format!("{kept} files"),
             old.nodes.len().to_string(),
         ));
+    }
+    Ok(())
+}
+
+/// Bytes at each end of a large file that are compared.
+const ENDS: u64 = 1 << 20;
+
+/// Every squashfs is there, as long as it is and with its first and last bytes.
+fn attached<B: ReadAt>(
+    image: &Composed<B>,
+    stamped: &Stamped,
+    expected: &[Attached],
+) -> Result<()> {
+    if stamped.attached.len() != expected.len() {
+        let found = stamped.attached.len().to_string();
+        return Err(differs("squashfs files", 0, found, expected.len().to_string()));
+    }
+    for ((path, at), one) in stamped.attached.iter().zip(expected) {
+        let size = one.bytes.size();
+        if at.size() != size {
+            return Err(differs(path, at.start(), at.size().to_string(), size.to_string()));
+        }
+        for start in [0, size.saturating_sub(ENDS)] {
+            let part = ByteRange::new(start, size.min(ENDS));
+            let there = part.and_then(|part| {
+                ByteRange::new(at.start().checked_add(part.start())?, part.size())
+            });
+            let (Some(part), Some(there)) = (part, there) else { continue };
+            let expected = one.bytes.read_range(path, part, ENDS)?;
+            if image.read_range(path, there, ENDS)? != expected {
+                return Err(differs(path, there.start(), "other bytes", "those of the file"));
+            }
+        }
     }
     Ok(())
 }

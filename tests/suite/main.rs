@@ -12,6 +12,7 @@ mod again;
 mod batch;
 mod cli;
 mod damage;
+mod files;
 mod layers;
 mod menus;
 mod records;
