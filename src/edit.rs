@@ -84,6 +84,8 @@ pub struct Edits {
     pub root: Root,
     /// How it gets there.
     pub way: Way,
+    /// Whether something of it must be read by nobody else, so that the image must not either.
+    pub private: bool,
 }
 
 impl Edits {
@@ -99,7 +101,7 @@ impl Edits {
         }
         root.file("root/.ssh/authorized_keys", 0o600, lines);
         root.put(Member::file("home/nixos/.ssh/authorized_keys", 0o600, lines).owned_by(NIXOS));
-        Self { root, way }
+        Self { root, way, ..Self::default() }
     }
 }
 

@@ -2,6 +2,10 @@
 //! [`Wishes::edits`] turns them into edits for one image, and reads and writes nothing.
 
 mod input;
+mod network;
+mod system;
+mod told;
+mod wifi;
 
 use crate::edit::{Edits, Way};
 use crate::error::{Error, Result};
@@ -12,6 +16,11 @@ use crate::survey::nixos::Initrd;
 use crate::survey::stage_one::StageOne;
 
 pub use input::{Input, Secret};
+pub use told::settings;
+
+use network::Network;
+use system::System;
+use wifi::Wifi;
 
 /// What edits depend on in an image.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,6 +59,9 @@ pub struct Wishes {
     /// The keys to let in and what is worth telling of them.
     pub keys: Gathered,
     way: Way,
+    system: System,
+    network: Network,
+    wifi: Option<Wifi>,
 }
 
 impl Wishes {
@@ -67,7 +79,13 @@ impl Wishes {
         };
         let merge = recipe.merge_initrd == Some(true);
         let way = if merge { Way::MergeInitrd } else { Way::ExtraInitrd };
-        Ok(Self { keys, way })
+        Ok(Self {
+            keys,
+            way,
+            system: System::gather(recipe)?,
+            network: Network::gather(recipe)?,
+            wifi: Wifi::gather(recipe, input)?,
+        })
     }
 
     /// What is worth telling the user, a line each.
@@ -76,10 +94,15 @@ impl Wishes {
     }
 
     /// The edits for an image of these facts, or why it cannot have them.
-    pub fn edits(&self, _facts: &Facts) -> Result<Edits> {
+    pub fn edits(&self, facts: &Facts) -> Result<Edits> {
         let mut edits = Edits { way: self.way, ..Edits::default() };
         if !self.keys.keys.is_empty() {
             edits = Edits::authorize(&self.keys.keys.to_text(), self.way);
+        }
+        self.system.apply(&mut edits);
+        self.network.apply(facts, &mut edits);
+        if let Some(wifi) = &self.wifi {
+            wifi.apply(facts, &mut edits);
         }
         Ok(edits)
     }

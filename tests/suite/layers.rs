@@ -25,7 +25,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         "verify",
         &["units", "error", "format", "image", "compose", "survey", "edit", "plan", "stamped"],
     ),
-    ("inspect", &["units", "error", "keys", "format", "image", "survey", "plan", "stamped"]),
+    (
+        "inspect",
+        &["units", "error", "keys", "format", "image", "survey", "customize", "plan", "stamped"],
+    ),
     ("device", &["units", "error"]),
     ("flash", &["units", "error", "progress", "image", "device"]),
     // The program's: it sees the public library, as `remaster::…`.
