@@ -30,7 +30,7 @@ type Fault = (String, String);
 impl System {
     /// Takes what a recipe says, and refuses what has no form.
     pub(super) fn gather(recipe: &Recipe) -> Result<Self> {
-        let judge = |name: &'static str, value: &Option<String>, check: fn(&str) -> _| {
+        let judge = |name: &'static str, value: &Option<String>, check: fn(&str) -> Result<(), Fault>| {
             let Some(value) = value else { return Ok(None) };
             check(value)
                 .map(|()| Some(value.clone()))
@@ -150,10 +150,7 @@ fn font(name: &str) -> Result<(), Fault> {
 fn file_name(what: &str, name: &str, suffixes: &[&str], example: &str) -> Result<(), Fault> {
     let hint = format!("give the {what}'s name alone, as `{example}`");
     if name.is_empty() || name.len() > 64 {
-        return fault(
-            format!("{} characters; a {what} has 1 to 64", name.chars().count()),
-            hint,
-        );
+        return fault(format!("{} characters; a {what} has 1 to 64", name.chars().count()), hint);
     }
     if let Some(stem) = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)) {
         return fault(
@@ -189,9 +186,7 @@ fn locale(name: &str) -> Result<(), Fault> {
             format!("the character set of {name:?} is {other:?}; NixOS's installers have UTF-8"),
             format!("give `{place}.UTF-8`"),
         ),
-        None => {
-            fault(format!("{name:?} names no character set"), format!("give `{place}.UTF-8`"))
-        }
+        None => fault(format!("{name:?} names no character set"), format!("give `{place}.UTF-8`")),
     }
 }
 
@@ -199,8 +194,8 @@ fn locale(name: &str) -> Result<(), Fault> {
 fn is_language_and_country(place: &str) -> bool {
     let (language, country) =
         place.split_once('_').map_or((place, None), |(one, two)| (one, Some(two)));
-    let is_language = (2..=3).contains(&language.len())
-        && language.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_language =
+        (2..=3).contains(&language.len()) && language.bytes().all(|byte| byte.is_ascii_lowercase());
     let is_country =
         |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
     matches!(place, "C" | "POSIX") || is_language && country.is_none_or(is_country)

@@ -43,7 +43,8 @@ fn of_network(line: &str) -> Option<(String, String)> {
 }
 
 fn escaped(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    let escape =
+        |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
 }
 
@@ -67,7 +68,8 @@ mod tests {
             Member::file("etc/remaster/wifi.conf", 0o600, "psk=secret"),
         ];
         let told = settings(&root);
-        let told: Vec<String> = told.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let told: Vec<String> =
+            told.iter().map(|(name, value)| format!("{name} {value}")).collect();
         assert_eq!(
             told,
             [

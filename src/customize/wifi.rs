@@ -38,7 +38,12 @@ impl Wifi {
         let Some(ssid) = &recipe.wifi else { return without_network(recipe) };
         if ssid.is_empty() || ssid.len() > LONGEST_SSID {
             let what = format!("{} bytes; a network's name has 1 to {LONGEST_SSID}", ssid.len());
-            return Err(recipe.fault("wifi", 0, what, "give the SSID as the access point shows it"));
+            return Err(recipe.fault(
+                "wifi",
+                0,
+                what,
+                "give the SSID as the access point shows it",
+            ));
         }
         let (name, secret) = match &recipe.wifi_password_file {
             _ if open && (prompt || recipe.wifi_password_file.is_some()) => {
@@ -46,9 +51,7 @@ impl Wifi {
                 return Err(recipe.fault("wifi-open", 0, what, "leave one of them out"));
             }
             _ if open => return Ok(Some(Self { ssid: ssid.clone(), key: None })),
-            Some(path) => {
-                ("wifi-password-file", input.secret_of("wifi-password-file", path)?)
-            }
+            Some(path) => ("wifi-password-file", input.secret_of("wifi-password-file", path)?),
             None if prompt => {
                 ("wifi-password-prompt", input.asked(&format!("password of {ssid:?}"))?)
             }
@@ -57,8 +60,9 @@ impl Wifi {
                 return Err(recipe.fault("wifi", 0, format!("{ssid:?} without a password"), hint));
             }
         };
-        let key = key(ssid, &secret)
-            .map_err(|what| recipe.fault(name, 0, what, "look at what the access point was given"))?;
+        let key = key(ssid, &secret).map_err(|what| {
+            recipe.fault(name, 0, what, "look at what the access point was given")
+        })?;
         Ok(Some(Self { ssid: ssid.clone(), key: Some(key) }))
     }
 
@@ -130,10 +134,7 @@ fn key(ssid: &str, secret: &Secret) -> Result<Secret, String> {
     }
     if !(8..=63).contains(&text.len()) {
         let digits = if text.len() == 64 { ", or 64 that are hexadecimal digits" } else { "" };
-        return Err(format!(
-            "{} characters; a passphrase has 8 to 63{digits}",
-            text.len()
-        ));
+        return Err(format!("{} characters; a passphrase has 8 to 63{digits}", text.len()));
     }
     let mut key = [0; 32];
     pbkdf2_hmac::<Sha1>(text.as_bytes(), ssid.as_bytes(), 4096, &mut key);

@@ -208,7 +208,11 @@ fn mac(text: &str) -> Result<[u8; 6], Fault> {
 fn interface(name: &str) -> Result<String, Fault> {
     let hint = "give a name as `ip link` shows it, as `enp3s0`, or a MAC address";
     let known = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    if name.is_empty() || name.len() > 15 || !name.chars().all(known) || name.starts_with(['.', '-']) {
+    if name.is_empty()
+        || name.len() > 15
+        || !name.chars().all(known)
+        || name.starts_with(['.', '-'])
+    {
         return fault(format!("{name:?} is no name of an interface"), hint);
     }
     if name.starts_with("wl") {

@@ -59,8 +59,7 @@ impl Network {
             added.map_err(|(what, hint)| recipe.fault("address", index, what, hint))?;
         }
         for (index, text) in recipe.gateway.iter().enumerate() {
-            let added =
-                given::gateway(text).and_then(|(link, router)| network.route(link, router));
+            let added = given::gateway(text).and_then(|(link, router)| network.route(link, router));
             added.map_err(|(what, hint)| recipe.fault("gateway", index, what, hint))?;
         }
         for (index, text) in recipe.dns.iter().enumerate() {
