@@ -30,12 +30,13 @@ type Fault = (String, String);
 impl System {
     /// Takes what a recipe says, and refuses what has no form.
     pub(super) fn gather(recipe: &Recipe) -> Result<Self> {
-        let judge = |name: &'static str, value: &Option<String>, check: fn(&str) -> Result<(), Fault>| {
-            let Some(value) = value else { return Ok(None) };
-            check(value)
-                .map(|()| Some(value.clone()))
-                .map_err(|(what, hint): Fault| recipe.fault(name, 0, what, hint))
-        };
+        let judge =
+            |name: &'static str, value: &Option<String>, check: fn(&str) -> Result<(), Fault>| {
+                let Some(value) = value else { return Ok(None) };
+                check(value)
+                    .map(|()| Some(value.clone()))
+                    .map_err(|(what, hint): Fault| recipe.fault(name, 0, what, hint))
+            };
         let values = [
             ("hostname", judge("hostname", &recipe.hostname, hostname)?),
             ("keymap", judge("keymap", &recipe.keymap, keymap)?),

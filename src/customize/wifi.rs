@@ -174,11 +174,8 @@ mod tests {
     ];
 
     fn wifi(ssid: &str, password: &str) -> Result<Option<Wifi>> {
-        let recipe = Recipe {
-            wifi: Some(ssid.into()),
-            wifi_password_file: Some(PathBuf::from("-")),
-            ..Recipe::default()
-        };
+        let mut recipe = Recipe::default();
+        (recipe.wifi, recipe.wifi_password_file) = (Some(ssid.into()), Some(PathBuf::from("-")));
         Wifi::gather(&recipe, &mut Input::new(password.as_bytes(), |_| unreachable!()))
     }
 
@@ -227,7 +224,8 @@ mod tests {
 
     #[test]
     fn an_open_network_must_be_said_to_be_one() {
-        let mut recipe = Recipe { wifi: Some("Cafe".into()), ..Recipe::default() };
+        let mut recipe = Recipe::default();
+        (recipe.wifi, recipe.wifi_open) = (Some("Cafe".into()), None);
         let mut input = Input::new(&b""[..], |_| unreachable!());
         let fault = Wifi::gather(&recipe, &mut input).unwrap_err();
         assert_eq!(fault.to_string(), "--wifi: \"Cafe\" without a password");

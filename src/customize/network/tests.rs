@@ -2,12 +2,9 @@ use super::*;
 
 fn network(address: &[&str], gateway: &[&str], dns: &[&str]) -> Result<Network> {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-    Network::gather(&Recipe {
-        address: owned(address),
-        gateway: owned(gateway),
-        dns: owned(dns),
-        ..Recipe::default()
-    })
+    let mut recipe = Recipe::default();
+    (recipe.address, recipe.gateway, recipe.dns) = (owned(address), owned(gateway), owned(dns));
+    Network::gather(&recipe)
 }
 
 fn edits(network: &Network, release: (u32, u32)) -> Edits {
