@@ -1,6 +1,6 @@
 //! The wireless network to join.
 //!
-//! NetworkManager gets a profile, a wpa_supplicant of our own a configuration: both for images before
+//! `NetworkManager` gets a profile, a `wpa_supplicant` of our own a configuration: both for images before
 //! 25.11, whose minimal and graphical editions differ, and the unit looks at boot which one is there.
 //! The passphrase does not get into the image: what does is the key that IEEE 802.11i derives from it,
 //! which opens this network only (IEEE 802.11-2020, J.4: PBKDF2 with HMAC-SHA-1, the SSID as salt,
@@ -189,7 +189,7 @@ mod tests {
     fn text(edits: &Edits, path: &str) -> (u32, String) {
         let member = edits.root.get(path).unwrap_or_else(|| panic!("no {path}"));
         let Kind::File(bytes) = &member.kind else { panic!("{path} is no file") };
-        (member.mode, String::from_utf8(bytes.to_vec()).unwrap())
+        (member.mode, String::from_utf8(bytes.clone()).unwrap())
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Fixed addresses and name servers of the live system.
 //!
-//! NetworkManager gets profiles (nm-settings-keyfile(5)); all installers have it from 25.11 on, the
+//! `NetworkManager` gets profiles (nm-settings-keyfile(5)); all installers have it from 25.11 on, the
 //! graphical ones always had. Elsewhere dhcpcd runs, and a unit of ours sets the addresses and keeps
 //! dhcpcd off those interfaces. Before 25.11 the image has both, and the unit looks which one is there.
 
@@ -13,25 +13,26 @@ use std::net::IpAddr;
 use super::Facts;
 use crate::edit::Edits;
 use crate::error::Result;
+use crate::format::newc::Member;
 use crate::recipe::Recipe;
 
 use given::{Link, Subnet};
 
-/// The first release whose minimal installer has NetworkManager (nixpkgs, `profiles/installation-device.nix`).
+/// The first release whose minimal installer has `NetworkManager` (nixpkgs, `profiles/installation-device.nix`).
 const NETWORK_MANAGER: (u32, u32) = (25, 11);
 /// What the unit reads, and what tells later what was asked for: `LINK address A/PREFIX` and the like.
 pub(super) const NETWORK: &str = "etc/remaster/network";
-/// Where NetworkManager looks for profiles that are files.
+/// Where `NetworkManager` looks for profiles that are files.
 const PROFILES: &str = "etc/NetworkManager/system-connections";
 
-/// Whether all systems of an image have NetworkManager.
+/// Whether all systems of an image have `NetworkManager`.
 pub(super) fn has_network_manager(facts: &Facts) -> bool {
     facts.is_from(NETWORK_MANAGER)
 }
 
-/// Puts a profile in. NetworkManager reads none that others than root could read.
+/// Puts a profile in. `NetworkManager` reads none that others than root could read.
 pub(super) fn put_profile(edits: &mut Edits, name: &str, text: String) {
-    edits.root.put(crate::format::newc::Member::directory(PROFILES, 0o700));
+    edits.root.put(Member::directory(PROFILES, 0o700));
     edits.root.file(&format!("{PROFILES}/remaster-{name}.nmconnection"), 0o600, text);
 }
 
@@ -59,7 +60,8 @@ impl Network {
             added.map_err(|(what, hint)| recipe.fault("address", index, what, hint))?;
         }
         for (index, text) in recipe.gateway.iter().enumerate() {
-            let added = given::gateway(text).and_then(|(link, router)| network.route(link, router));
+            let added = given::gateway(text)
+                .and_then(|(link, router)| network.route(link.as_ref(), router));
             added.map_err(|(what, hint)| recipe.fault("gateway", index, what, hint))?;
         }
         for (index, text) in recipe.dns.iter().enumerate() {
@@ -88,13 +90,13 @@ impl Network {
     }
 
     /// Gives a router to the interface that is named, or else to the first that reaches it.
-    fn route(&mut self, link: Option<Link>, router: IpAddr) -> Result<(), given::Fault> {
+    fn route(&mut self, link: Option<&Link>, router: IpAddr) -> Result<(), given::Fault> {
         let reaches = |fixed: &&mut Fixed| {
-            link.as_ref().is_none_or(|link| *link == fixed.link)
+            link.is_none_or(|link| *link == fixed.link)
                 && fixed.addresses.iter().any(|subnet| subnet.reaches(router))
         };
         let Some(fixed) = self.fixed.iter_mut().find(reaches) else {
-            return Err(self.unreachable(link.as_ref(), router));
+            return Err(self.unreachable(link, router));
         };
         if fixed.gateways.iter().any(|other| other.is_ipv4() == router.is_ipv4()) {
             let what = format!("{router} is a second router of one interface");

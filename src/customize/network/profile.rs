@@ -1,4 +1,4 @@
-//! Profiles of NetworkManager (nm-settings-keyfile(5)) and its name servers (`NetworkManager.conf(5)`).
+//! Profiles of `NetworkManager` (nm-settings-keyfile(5)) and its name servers (`NetworkManager.conf(5)`).
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Fixed;
 use super::given::Link;
 
-/// DHCP on every wired interface that no other profile is for. NetworkManager makes none of its own
+/// DHCP on every wired interface that no other profile is for. `NetworkManager` makes none of its own
 /// once there is a profile for any interface.
 pub(super) const DHCP: &str = "\
 [connection]
@@ -24,7 +24,7 @@ method=auto
 ";
 
 /// Fixed addresses. The family that has none gets no address by DHCP, as on installers without
-/// NetworkManager; IPv6 still takes what routers announce.
+/// `NetworkManager`; IPv6 still takes what routers announce.
 pub(super) fn fixed(number: u32, fixed: &Fixed) -> String {
     let mut text = format!(
         "[connection]\nid=remaster-address-{number}\nuuid=5b0c6f0e-2a53-5d1c-9c56-{number:012x}\ntype=ethernet\nautoconnect-priority=100\n"
