@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::customize;
 use crate::error::Result;
 use crate::format::boot_config::{Syntax, volume_path};
 use crate::format::newc::Kind;
@@ -158,6 +159,8 @@ pub struct Injected {
     pub base_size: u64,
     /// Keys that are let in.
     pub keys: Vec<Key>,
+    /// Settings of the live system.
+    pub settings: Vec<Setting>,
     /// Files and folders of the live system.
     pub files: Vec<File>,
     /// Files on the volume that are brought into the live system at boot: large overlays and stores.
@@ -184,6 +187,15 @@ pub struct Key {
     pub fingerprint: String,
     /// Its comment.
     pub comment: String,
+}
+
+/// A setting of the live system.
+#[derive(Clone, Debug, Serialize)]
+pub struct Setting {
+    /// As a recipe names it, as `hostname`; several may have one name.
+    pub name: String,
+    /// As a recipe has it.
+    pub value: String,
 }
 
 /// A file of the live system.
@@ -398,6 +410,7 @@ fn injected(stamped: &Stamped, now: &Survey) -> Injected {
         way: if extra { "extra-initrd" } else { "merged-initrd" },
         base_size: stamped.undo.base_size,
         keys: keys.collect(),
+        settings: settings(stamped),
         files: files.collect(),
         attached: stamped
             .attached
@@ -405,6 +418,11 @@ fn injected(stamped: &Stamped, now: &Survey) -> Injected {
             .map(|(path, at)| AttachedFile { path: path.clone(), size: at.size() })
             .collect(),
     }
+}
+
+fn settings(stamped: &Stamped) -> Vec<Setting> {
+    let found = customize::settings(&stamped.root).into_iter();
+    found.map(|(name, value)| Setting { name, value }).collect()
 }
 
 /// Entries that do not load the payload by name.

@@ -128,6 +128,9 @@ fn injected(text: &mut String, found: &Injected) {
             key.user, key.algorithm, key.fingerprint, key.comment
         );
     }
+    for setting in &found.settings {
+        let _ = writeln!(text, "  {}: {}", setting.name, setting.value);
+    }
     for file in &found.files {
         let (uid, gid) = file.owner;
         let _ = writeln!(text, "  {} {uid}:{gid} {:>6} {}", file.mode, file.size, file.path);

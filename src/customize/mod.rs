@@ -3,6 +3,10 @@
 
 mod files;
 mod input;
+mod network;
+mod system;
+mod told;
+mod wifi;
 
 use crate::edit::{Edits, Way};
 use crate::error::{Error, Result};
@@ -15,6 +19,11 @@ use crate::survey::stage_one::StageOne;
 use files::Files;
 
 pub use input::{Input, Secret};
+pub use told::settings;
+
+use network::Network;
+use system::System;
+use wifi::Wifi;
 
 /// What edits depend on in an image.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,6 +63,9 @@ pub struct Wishes {
     pub keys: Gathered,
     files: Option<Files>,
     way: Way,
+    system: System,
+    network: Network,
+    wifi: Option<Wifi>,
 }
 
 impl Wishes {
@@ -71,7 +83,14 @@ impl Wishes {
         };
         let merge = recipe.merge_initrd == Some(true);
         let way = if merge { Way::MergeInitrd } else { Way::ExtraInitrd };
-        Ok(Self { keys, files: Files::gather(recipe)?, way })
+        Ok(Self {
+            keys,
+            way,
+            files: Files::gather(recipe)?,
+            system: System::gather(recipe)?,
+            network: Network::gather(recipe)?,
+            wifi: Wifi::gather(recipe, input)?,
+        })
     }
 
     /// What is worth telling the user, a line each.
@@ -85,6 +104,11 @@ impl Wishes {
         let mut edits = Edits { way: self.way, ..Edits::default() };
         if !self.keys.keys.is_empty() {
             edits = Edits::authorize(&self.keys.keys.to_text(), self.way);
+        }
+        self.system.apply(&mut edits);
+        self.network.apply(facts, &mut edits);
+        if let Some(wifi) = &self.wifi {
+            wifi.apply(facts, &mut edits);
         }
         // The last one, so that files which something else makes, too, are noticed.
         if let Some(files) = &self.files {

@@ -59,7 +59,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "oci",
         ],
     ),
-    ("inspect", &["units", "error", "keys", "format", "image", "survey", "plan", "stamped"]),
+    (
+        "inspect",
+        &["units", "error", "keys", "format", "image", "survey", "customize", "plan", "stamped"],
+    ),
     ("diff", &["units", "error", "format", "image", "survey", "stamped", "inspect"]),
     ("device", &["units", "error"]),
     ("flash", &["units", "error", "progress", "image", "unpack", "device"]),
