@@ -26,7 +26,7 @@ pub struct Stamped {
     pub folder: Folder,
     /// How to get the base back.
     pub undo: Undo,
-    /// The files that were put into the live system's root.
+    /// The files that were put into the live system's root; none if only menus were changed.
     pub root: Vec<Member>,
 }
 
@@ -37,8 +37,11 @@ impl Stamped {
         let undo = Undo::parse(&read(image, tree, &folder.undo(), LARGEST_UNDO)?)
             .map_err(|fault| fault.in_image(0))?;
         check_unchanged(image, &undo)?;
-        let payload = read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?;
-        Ok(Some(Self { folder, undo, root: root_of(&payload)? }))
+        let root = match tree.file(&folder.payload()) {
+            Some(_) => root_of(&read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?)?,
+            None => Vec::new(),
+        };
+        Ok(Some(Self { folder, undo, root }))
     }
 
     /// The text of the `authorized_keys` file of a user's home, if one was put in.
