@@ -86,7 +86,10 @@ impl<'a> Stamping<'a> {
         wishes: &Wishes,
     ) -> Result<(Base<&'a ImageFile>, Edits, Plan)> {
         let base = Base::of(file)?;
-        let initrds = base.survey.initrds(&base.image)?;
+        let initrds = match wishes.touch_stage_one() {
+            true => base.survey.initrds(&base.image)?,
+            false => Vec::new(),
+        };
         let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
         let plan = Plan::of(&base.image, &base.survey, &initrds, &edits)?;
         Ok((base, edits, plan))
@@ -119,18 +122,31 @@ impl<'a> Stamping<'a> {
 
     fn summary(&self) -> String {
         let mut text = keys_shown(&self.wishes.keys);
-        let menus = self.plan.steps.iter().filter(|step| step.what.starts_with("name ")).count();
-        let release = &self.base.survey.release;
-        let _ = match self.edits.way {
-            Way::ExtraInitrd => writeln!(
-                text,
-                "NixOS {release} lets them in as root and nixos; {menus} menus changed; checked"
-            ),
-            Way::MergeInitrd => writeln!(
-                text,
-                "NixOS {release} lets them in as root and nixos; initrds changed; checked"
-            ),
+        let (menus, release) = (self.plan.menus, &self.base.survey.release);
+        let initrds = match self.edits.way {
+            Way::MergeInitrd => "initrds changed; ",
+            Way::ExtraInitrd | Way::Credential => "",
         };
+        let who = if self.wishes.keys.keys.is_empty() || !self.wishes.touch_stage_one() {
+            ""
+        } else {
+            " lets them in as root and nixos"
+        };
+        let menus = match (menus, initrds) {
+            (0, _) => String::new(),
+            (menus, _) => format!("{menus} menus changed; "),
+        };
+        let _ = writeln!(
+            text,
+            "NixOS {release}{who}{}{initrds}{menus}checked",
+            if who.is_empty() { ": " } else { "; " }
+        );
+        if let Some(does) = &self.plan.credential {
+            let _ = writeln!(
+                text,
+                "on the kernel's command line: {does}; not tried: whether this release takes it"
+            );
+        }
         text
     }
 }

@@ -1,9 +1,11 @@
 //! What a recipe means in a live system. [`Wishes::gather`] reads the files that a recipe names;
 //! [`Wishes::edits`] turns them into edits for one image, and reads and writes nothing.
 
+mod boot_line;
+mod credential;
 mod input;
 
-use crate::edit::{Edits, Way};
+use crate::edit::{Boot, Edits, Way};
 use crate::error::{Error, Result};
 use crate::keys::{self, Gathered};
 use crate::recipe::Recipe;
@@ -50,6 +52,7 @@ pub struct Wishes {
     /// The keys to let in and what is worth telling of them.
     pub keys: Gathered,
     way: Way,
+    boot: Boot,
 }
 
 impl Wishes {
@@ -65,9 +68,17 @@ impl Wishes {
             [] => Gathered::default(),
             given => keys::gather(given, input.for_keys(given)?)?,
         };
-        let merge = recipe.merge_initrd == Some(true);
-        let way = if merge { Way::MergeInitrd } else { Way::ExtraInitrd };
-        Ok(Self { keys, way })
+        let way = match recipe.merge_initrd {
+            _ if credential::gather(recipe)? => Way::Credential,
+            Some(true) => Way::MergeInitrd,
+            _ => Way::ExtraInitrd,
+        };
+        Ok(Self { keys, way, boot: boot_line::gather(recipe)? })
+    }
+
+    /// Whether edits go into stage 1, so that it must be understood.
+    pub fn touch_stage_one(&self) -> bool {
+        self.way != Way::Credential
     }
 
     /// What is worth telling the user, a line each.
@@ -76,11 +87,17 @@ impl Wishes {
     }
 
     /// The edits for an image of these facts, or why it cannot have them.
-    pub fn edits(&self, _facts: &Facts) -> Result<Edits> {
+    pub fn edits(&self, facts: &Facts) -> Result<Edits> {
         let mut edits = Edits { way: self.way, ..Edits::default() };
+        if self.way == Way::Credential {
+            let credentials = credential::arguments(&self.keys.keys, facts)?;
+            edits.boot = Boot { credentials, ..self.boot.clone() };
+            return Ok(edits);
+        }
         if !self.keys.keys.is_empty() {
             edits = Edits::authorize(&self.keys.keys.to_text(), self.way);
         }
+        edits.boot = self.boot.clone();
         Ok(edits)
     }
 }
