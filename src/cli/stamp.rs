@@ -142,10 +142,7 @@ impl<'a> Stamping<'a> {
             if who.is_empty() { ": " } else { "; " }
         );
         if let Some(does) = &self.plan.credential {
-            let _ = writeln!(
-                text,
-                "on the kernel's command line: {does}; not tried: whether this release takes it"
-            );
+            let _ = writeln!(text, "on the kernel's command lines: {does}");
         }
         text
     }

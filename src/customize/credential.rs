@@ -24,6 +24,9 @@ const POSSIBLE: [&str; 10] = [
     "name",
 ];
 
+/// What is told whenever it is asked for.
+pub(super) const LIMITS: &str = "--inject credential: keys go onto the kernel's command line, where everybody on the machine can read them; only what fits on 2,048 bytes, root before nixos, nothing but keys, and sshd's own settings stay";
+
 /// The first release whose systemd knows `systemd.set_credential_binary=` (254).
 const SINCE: (u32, u32) = (23, 11);
 
@@ -68,12 +71,8 @@ pub(super) fn arguments(keys: &KeySet, facts: &Facts) -> Result<Vec<Credential>>
     let text = keys.to_text();
     let root = Home { path: "/root", owner: (0, 0) };
     let nixos = Home { path: "/home/nixos", owner: NIXOS };
-    let candidate = |argument: String, what: &str| Credential {
-        argument,
-        does: format!(
-            "keys for {what}; nothing else can be put in this way, only what fits on 2,048 bytes, and everybody on the machine can read it"
-        ),
-    };
+    let candidate =
+        |argument: String, what: &str| Credential { argument, does: format!("keys for {what}") };
     let mut found = vec![
         candidate(by_tmpfiles(&[root, nixos], &text), "root and nixos by tmpfiles.extra"),
         candidate(by_tmpfiles(&[root], &text), "root only by tmpfiles.extra"),

@@ -83,7 +83,8 @@ impl Wishes {
 
     /// What is worth telling the user, a line each.
     pub fn notes(&self) -> Vec<String> {
-        self.keys.notes.iter().map(ToString::to_string).collect()
+        let limits = (self.way == Way::Credential).then(|| credential::LIMITS.to_owned());
+        self.keys.notes.iter().map(ToString::to_string).chain(limits).collect()
     }
 
     /// The edits for an image of these facts, or why it cannot have them.

@@ -229,7 +229,12 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             let named = hook.into_iter().chain(archives.last());
             named.map(|archive| self.folder.file(&archive.file.name)).collect()
         })?;
-        self.credential = menus.credential.map(|credential| credential.does.clone());
+        if let Some(credential) = menus.credential {
+            let bytes = len_of(credential.argument.as_bytes());
+            let what = format!("put {} on the kernel's command lines", credential.does);
+            self.steps.push(Step { what, bytes });
+            self.credential = Some(credential.does.clone());
+        }
         Ok(menus.texts)
     }
 

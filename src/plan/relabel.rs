@@ -63,7 +63,7 @@ pub fn tables<I: ReadAt>(
     let found = stage_one::files_with(image, &places, |bytes| names(bytes, label))?;
     for file in &found {
         let known = TABLES.iter().any(|end| file.path.ends_with(end));
-        if !known || escaped(file, label) {
+        if !known || names_unit(data(file), label) {
             return Err(Error::unsupported(
                 format!("{} in the initrd {}", file.path, initrds.join(" + ")),
                 "the volume's label in tables of mounts only",
@@ -91,13 +91,15 @@ fn unit(label: &str) -> String {
     format!("by\\x2dlabel-{}", label.replace('-', "\\x2d"))
 }
 
-fn escaped(file: &Member, label: &str) -> bool {
-    !places(data(file), unit(label).as_bytes()).is_empty()
+/// Whether the label stands in the name of a unit, also as the start of a longer one.
+fn names_unit(bytes: &[u8], label: &str) -> bool {
+    let unit = unit(label);
+    bytes.windows(unit.len()).any(|part| part == unit.as_bytes())
 }
 
 fn names(bytes: &[u8], label: &str) -> bool {
     let named = |form: &str| !places(bytes, form.as_bytes()).is_empty();
-    forms(label).iter().any(|form| named(form)) || named(&unit(label))
+    forms(label).iter().any(|form| named(form)) || names_unit(bytes, label)
 }
 
 /// Where a text ends that is no part of a longer label.

@@ -9,6 +9,7 @@
 )]
 
 mod again;
+mod bootline;
 mod cli;
 mod damage;
 mod layers;
