@@ -290,7 +290,7 @@ fn keys_go_onto_the_command_line_only_when_asked_and_only_if_they_fit() {
     let argument = " systemd.set_credential_binary=tmpfiles.extra:";
     assert!(all_lines(&image).iter().all(|line| line.contains(argument)));
     let survey = survey(&image);
-    let names: Vec<&String> = survey
+    let names: Vec<&str> = survey
         .tree()
         .files()
         .map(|(path, _)| path)
