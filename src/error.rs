@@ -176,12 +176,13 @@ impl Error {
             Self::Malformed { .. } => {
                 "compare the SHA-256 of the image with the published one, and download it again"
             }
-            Self::Unsupported { instead: Some(hint), .. } => hint,
-            Self::Unsupported { .. } => {
+            Self::Unsupported { instead: None, .. } => {
                 "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
             }
             Self::NoRoom { .. } => "give fewer or smaller edits",
-            Self::Usage { hint, .. } | Self::Network { hint, .. } => hint,
+            Self::Unsupported { instead: Some(hint), .. }
+            | Self::Usage { hint, .. }
+            | Self::Network { hint, .. } => hint,
             Self::Checksum { .. } => {
                 "fetch it again; if that does not help, ask who runs the mirror"
             }

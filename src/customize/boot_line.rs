@@ -175,7 +175,7 @@ fn serial(text: &str) -> Result<Serial, String> {
     if !["ttyS", "ttyAMA", "ttyUSB", "ttyMSM", "ttyPS", "ttymxc"].contains(&kind) {
         return Err(format!("{port:?} is no serial port"));
     }
-    let speed = rest.map(|rest| rest.strip_suffix("n8").unwrap_or(rest)).unwrap_or("115200");
+    let speed = rest.map_or("115200", |rest| rest.strip_suffix("n8").unwrap_or(rest));
     let speed: u32 = speed.parse().map_err(|_| format!("{speed:?} is no speed"))?;
     let unit = Some(number).filter(|number| kind == "ttyS" && *number < 4);
     if !SPEEDS.contains(&speed) {

@@ -2,6 +2,8 @@
 //! (systemd(1), "Kernel Command Line"), `tmpfiles.extra` and `ssh.authorized_keys.root`
 //! (systemd.system-credentials(7)), and the lines of tmpfiles.d(5).
 
+use std::fmt::Write as _;
+
 use base64ct::{Base64, Encoding};
 
 const OPTION: &str = "systemd.set_credential_binary=";
@@ -25,9 +27,9 @@ pub fn by_tmpfiles(homes: &[Home], keys: &str) -> String {
     for Home { path, owner: (uid, gid) } in homes {
         // `:` leaves what is there as it is, `~` takes contents in base64, `-` may fail.
         for folder in [(*path).to_owned(), format!("{path}/.ssh")] {
-            lines.push_str(&format!("d- {folder} :0700 :{uid} :{gid}\n"));
+            let _ = writeln!(lines, "d- {folder} :0700 :{uid} :{gid}");
         }
-        lines.push_str(&format!("f~ {path}/{FILE} :0600 :{uid} :{gid} - {keys}\n"));
+        let _ = writeln!(lines, "f~ {path}/{FILE} :0600 :{uid} :{gid} - {keys}");
     }
     format!("{OPTION}{TMPFILES}:{}", Base64::encode_string(lines.as_bytes()))
 }

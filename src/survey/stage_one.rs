@@ -215,7 +215,7 @@ pub fn files_with<I: ReadAt>(
     let mut found = BTreeMap::new();
     for (path, at) in files {
         let mut stream = stream(image, *at);
-        while let Some((_, compression, faulty)) = next(&mut stream, path, *at)? {
+        while let Some(part) = next(&mut stream, path, *at)? {
             let each = |member: Member| {
                 found.remove(&member.path);
                 if matches!(&member.kind, Kind::File(bytes) if wanted(bytes)) {
@@ -223,7 +223,8 @@ pub fn files_with<I: ReadAt>(
                 }
                 Next::Continue
             };
-            unpack(&mut stream, compression, |_| true, each).map_err(faulty)?;
+            unpack(&mut stream, part.compression, |_| true, each)
+                .map_err(|fault| part.fault(&fault))?;
         }
     }
     Ok(found.into_values().collect())
@@ -235,18 +236,34 @@ fn stream<I: ReadAt>(image: &I, at: ByteRange) -> Stream<'_, I> {
     BufReader::with_capacity(128 << 10, Window { image, at, position: 0 })
 }
 
-/// Moves to the next part of an initrd: where it starts, how it is packed, and how a fault in it is told.
-/// None at the end.
+/// A part of an initrd.
+#[derive(Clone, Copy)]
+struct Part<'p> {
+    path: &'p str,
+    /// Where it starts in the initrd.
+    start: u64,
+    /// Where it starts in the image.
+    place: u64,
+    compression: Compression,
+}
+
+impl Part<'_> {
+    fn fault(self, fault: &io::Error) -> Error {
+        unreadable(self.path, self.place, fault)
+    }
+}
+
+/// Moves to the next part of an initrd; none at the end.
 fn next<'p, I: ReadAt>(
     stream: &mut Stream<'_, I>,
     path: &'p str,
     at: ByteRange,
-) -> Result<Option<(u64, Compression, impl Fn(io::Error) -> Error + Copy + use<'p, I>)>> {
+) -> Result<Option<Part<'p>>> {
     let start = skip_zeros(stream).map_err(|fault| unreadable(path, at.start(), &fault))?;
     let Some(start) = start else { return Ok(None) };
     let place = at.start().saturating_add(start);
     let compression = next_part(stream, place, path)?;
-    Ok(Some((start, compression, move |fault: io::Error| unreadable(path, place, &fault))))
+    Ok(Some(Part { path, start, place, compression }))
 }
 
 /// Walks over the parts of an initrd (Linux `init/initramfs.c`): archives, compressed or not, with zeros
@@ -259,7 +276,9 @@ fn scan<I: ReadAt>(
 ) -> Result<Vec<Compression>> {
     let mut stream = stream(image, at);
     let mut parts = Vec::new();
-    while let Some((start, compression, faulty)) = next(&mut stream, path, at)? {
+    while let Some(found) = next(&mut stream, path, at)? {
+        let Part { start, compression, .. } = found;
+        let faulty = |fault: io::Error| found.fault(&fault);
         parts.push(compression);
         let enough = part(&mut stream, compression, facts, Until::Enough).map_err(faulty)?;
         if enough && is_last(image, at, start, compression) {

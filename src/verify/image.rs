@@ -25,7 +25,7 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
     boot_lines(base, &survey, &edits.boot)?;
     label(image, base, &survey, edits)?;
     for (old, new) in base.trees.iter().zip(&survey.trees) {
-        files(old, new, base, edits.way)?;
+        files(old, new, base, edits)?;
     }
     let stamped = Stamped::of(image, survey.tree())?;
     if !stamped.is_some_and(|stamped| stamped.root.iter().eq(edits.root.members())) {
@@ -165,9 +165,11 @@ fn label<B: ReadAt>(
 }
 
 /// Every file of the base is there with its bytes where they were, except for those that were replaced.
-fn files(old: &Tree, new: &Tree, base: &Survey, way: Way) -> Result<()> {
-    let configs = base.configs.iter().map(|config| &config.path);
-    let initrds = initrd_paths(base).filter(|_| way == Way::MergeInitrd);
+fn files(old: &Tree, new: &Tree, base: &Survey, edits: &Edits) -> Result<()> {
+    let merged = edits.way == Way::MergeInitrd;
+    let menus = !merged || !edits.boot.is_empty();
+    let configs = base.configs.iter().map(|config| &config.path).filter(|_| menus);
+    let initrds = initrd_paths(base).filter(|_| merged);
     let replaced: Vec<&Vec<_>> = configs
         .chain(initrds)
         .filter_map(|path| base.tree().file(path))

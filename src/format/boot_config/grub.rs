@@ -147,10 +147,10 @@ impl Walk {
 
     fn entry(&self, words: &[Word]) -> Option<Entry> {
         let (kernel, arguments) = words.split_first()?;
-        let titles = self.open.iter().filter_map(|block| block.title.as_ref());
+        let mut titles = self.open.iter().filter_map(|block| block.title.as_ref());
         Some(Entry {
             title: titles.clone().map(|title| title.text.clone()).collect(),
-            title_at: titles.last().map(|title| title.at.clone()),
+            title_at: titles.next_back().map(|title| title.at.clone()),
             label: None,
             kernel: kernel.clone(),
             arguments: arguments.to_vec(),
