@@ -1,6 +1,7 @@
 """Kernel arguments, menus, serial console and label, as the booted machine and foreign readers see them."""
 import os
 import re
+import subprocess
 
 LABEL = "lab-installer_2.x"
 ARGUMENT = "remaster.test=a;b{c}$d"
@@ -15,9 +16,9 @@ def flags(folder, base):
 
 
 def refused(folder, base):
-    absent = "boot.shell_on_fail" if base == "26.05" else "root=fstab"
+    absent = "boot.shell_on_fail" if base == "26.05" else "quiet"
     return [
-        (["--karg-delete", absent if base == "26.05" else "quiet"], "no entry has the argument"),
+        (["--karg-delete", absent], "no entry has the argument"),
         (["--karg", "x=" + "y" * 1900], "no room in the command line of the entry"),
         (["--karg", "quiet", "--entry", "Windows"], "give a part of one of these: NixOS"),
         (["--default-entry", "Windows"], "is called \"Windows\""),
@@ -35,8 +36,6 @@ def lines(text, first):
 
 def menus(c, path):
     """What isoinfo and mtype read out of the image that was booted."""
-    import subprocess
-
     def out(*args):
         return subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False).stdout
 
