@@ -86,10 +86,8 @@ impl<'a> Stamping<'a> {
         wishes: &Wishes,
     ) -> Result<(Base<&'a ImageFile>, Edits, Plan)> {
         let base = Base::of(file)?;
-        let initrds = match wishes.touch_stage_one() {
-            true => base.survey.initrds(&base.image)?,
-            false => Vec::new(),
-        };
+        let initrds =
+            if wishes.touch_stage_one() { base.survey.initrds(&base.image)? } else { Vec::new() };
         let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
         let plan = Plan::of(&base.image, &base.survey, &initrds, &edits)?;
         Ok((base, edits, plan))

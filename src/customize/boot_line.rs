@@ -243,8 +243,8 @@ mod tests {
         gather(recipe).unwrap_err().to_string()
     }
 
-    fn with(change: impl FnOnce(&mut Recipe)) -> Recipe {
-        let mut recipe = Recipe::default();
+    fn with(change: impl FnOnce(&mut Recipe)) -> Box<Recipe> {
+        let mut recipe = Box::<Recipe>::default();
         change(&mut recipe);
         recipe
     }

@@ -71,7 +71,10 @@ fn every_entry_of_every_menu_gets_the_arguments() {
                 let quoted = ["'dyndbg=file x +p'", "\"dyndbg=file x +p\""];
                 assert!(quoted.iter().any(|quoted| line.contains(quoted)), "{name}: {line}");
                 assert!(!line.contains("loglevel=4"), "{name}: {line}");
-                assert!(!line.trim_start().starts_with("linux") || line.contains("'a=b;c'"), "{line}");
+                assert!(
+                    !line.trim_start().starts_with("linux") || line.contains("'a=b;c'"),
+                    "{line}"
+                );
             }
             // Undone before the next stamping: nothing is there twice, and the same inputs give the same bytes.
             assert!(made(&image, &[&flags, way].concat()).0 == image, "{name}");
