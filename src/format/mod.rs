@@ -3,6 +3,7 @@
 pub mod boot_config;
 pub mod both_endian;
 pub mod compression;
+pub mod credential;
 pub mod elf;
 pub mod gpt;
 pub mod iso9660;

@@ -323,13 +323,17 @@ impl Recipe {
         what: impl std::fmt::Display,
         hint: impl Into<String>,
     ) -> Error {
+        let place = self.place(name, index);
+        Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
+    }
+
+    /// Where the element `index` of what was asked for under `name` stands: `r.toml:3:8: karg` or `--karg`.
+    pub fn place(&self, name: &str, index: usize) -> String {
         let places = self.places.get(name);
-        let place = places.and_then(|places| places.get(index).or_else(|| places.first()));
-        let place = match place {
+        match places.and_then(|places| places.get(index).or_else(|| places.first())) {
             Some(place) => format!("{place}: {name}"),
             None => format!("--{name}"),
-        };
-        Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
+        }
     }
 
     /// The same with relative paths taken from `folder` on.

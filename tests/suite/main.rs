@@ -10,6 +10,7 @@
 
 mod again;
 mod batch;
+mod bootline;
 mod cli;
 mod damage;
 mod files;
