@@ -79,6 +79,14 @@ pub enum Error {
         /// What to do instead.
         hint: String,
     },
+    /// What was looked for is not there.
+    #[error("{what}")]
+    NotFound {
+        /// What was looked for, and where.
+        what: String,
+        /// What to do instead.
+        hint: &'static str,
+    },
     /// The operating system refused.
     #[error("cannot {doing}")]
     Io {
@@ -144,7 +152,7 @@ impl Error {
                 "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
             }
             Self::NoRoom { .. } => "give fewer or smaller edits",
-            Self::Usage { hint, .. } => hint,
+            Self::Usage { hint, .. } | Self::NotFound { hint, .. } => hint,
             Self::Unsafe { hint, .. } | Self::Recipe { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
             Self::Key(fault) => return fault.hint(),
@@ -156,7 +164,7 @@ impl Error {
     /// The exit status of the program that ends with this error (listed in `remaster --help`).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } => 1,
+            Self::Io { .. } | Self::NotFound { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
             Self::Differs { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,

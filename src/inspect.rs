@@ -3,9 +3,10 @@
 
 use serde::Serialize;
 
+use crate::edit::is_private;
 use crate::error::Result;
 use crate::format::boot_config::{Syntax, volume_path};
-use crate::format::newc::Kind;
+use crate::format::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::keys;
 use crate::stamped::{Base, Stamped};
@@ -158,6 +159,10 @@ pub struct Injected {
     pub base_size: u64,
     /// Keys that are let in.
     pub keys: Vec<Key>,
+    /// Host keys by which the machine is known.
+    pub host_keys: Vec<HostKey>,
+    /// Paths of files that only their owner or group may read: the image is as secret as they are.
+    pub secrets: Vec<String>,
     /// Files and folders of the live system.
     pub files: Vec<File>,
 }
@@ -173,6 +178,17 @@ pub struct Key {
     pub fingerprint: String,
     /// Its comment.
     pub comment: String,
+}
+
+/// A host key; nothing of its private half.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostKey {
+    /// As `ssh-ed25519`.
+    pub algorithm: String,
+    /// As `SHA256:…`.
+    pub fingerprint: String,
+    /// As a `known_hosts` file has it behind the name.
+    pub public: String,
 }
 
 /// A file of the live system.
@@ -359,6 +375,29 @@ fn menu(config: &Config) -> Menu {
 const KEY_FILES: [(&str, &str); 2] =
     [("root", "root/.ssh/authorized_keys"), ("nixos", "home/nixos/.ssh/authorized_keys")];
 
+/// Folder and ends of the names of host keys' public halves.
+const HOST_KEYS: (&str, &str) = ("etc/ssh/ssh_host_", "_key.pub");
+
+fn host_keys(stamped: &Stamped) -> Vec<HostKey> {
+    let named = |member: &&Member| {
+        member.path.starts_with(HOST_KEYS.0) && member.path.ends_with(HOST_KEYS.1)
+    };
+    let texts = stamped.root.iter().filter(named).filter_map(|member| match &member.kind {
+        Kind::File(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    });
+    let read = texts.filter_map(|text| ssh_key::PublicKey::from_openssh(text).ok());
+    let shown = read.filter_map(|mut key| {
+        key.set_comment("");
+        Some(HostKey {
+            algorithm: key.algorithm().to_string(),
+            fingerprint: key.fingerprint(ssh_key::HashAlg::Sha256).to_string(),
+            public: key.to_openssh().ok()?.trim_end().to_owned(),
+        })
+    });
+    shown.collect()
+}
+
 fn injected(stamped: &Stamped, now: &Survey) -> Injected {
     let keys = KEY_FILES.iter().flat_map(|(user, path)| {
         let text = stamped.authorized_keys(path).unwrap_or_default();
@@ -382,11 +421,14 @@ fn injected(stamped: &Stamped, now: &Survey) -> Injected {
         owner: member.owner,
         size: member.size(),
     });
+    let secrets = stamped.root.iter().filter(|member| is_private(member));
     let extra = unstamped_entries(now, &stamped.folder.payload()) == 0;
     Injected {
         way: if extra { "extra-initrd" } else { "merged-initrd" },
         base_size: stamped.undo.base_size,
         keys: keys.collect(),
+        host_keys: host_keys(stamped),
+        secrets: secrets.map(|member| format!("/{}", member.path)).collect(),
         files: files.collect(),
     }
 }

@@ -15,6 +15,7 @@ use remaster::stamped::Base;
 use remaster::units::{ByteRange, human};
 use serde_json::json;
 
+use super::known_hosts::KnownHosts;
 use super::meter::{EVENTS, Meter, Style, emit};
 use super::report;
 use super::stamp::{Edit, Stamping};
@@ -113,6 +114,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) files: Vec<PathBuf>,
     /// Bytes that do not come from the base.
     pub(crate) changed: Vec<ByteRange>,
+    /// Whether it holds what others must not know.
+    pub(crate) private: bool,
     /// Where the medium may differ from the base, if that is known.
     pub(crate) suspects: Option<Vec<ByteRange>>,
 }
@@ -121,7 +124,14 @@ impl<'a> Prepared<'a> {
     /// An image that can be read anywhere, made from `files`.
     pub(crate) fn whole(image: &'a dyn ReadAt, files: Vec<PathBuf>) -> Self {
         let size = Some(image.size());
-        Self { image: Image::Whole(image), size, files, changed: Vec::new(), suspects: None }
+        Self {
+            image: Image::Whole(image),
+            size,
+            files,
+            changed: Vec::new(),
+            private: false,
+            suspects: None,
+        }
     }
 }
 
@@ -137,7 +147,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Source::Plain(image) => write(Prepared::whole(&image, files), &args.to),
         Source::Stream(stream) => {
             let image = Image::Stream(stream);
-            write(Prepared { image, size, files, changed: Vec::new(), suspects: None }, &args.to)
+            let (changed, suspects) = (Vec::new(), None);
+            write(Prepared { image, size, files, changed, private: false, suspects }, &args.to)
         }
     }
 }
@@ -146,7 +157,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn stamp_and_write(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.to.json)?;
     let file = ImageFile::open(&args.image)?;
-    let (image, summary) = Stamping::plan(&file, wishes)?.compose()?;
+    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
+    let stamping = Stamping::plan(&file, wishes)?;
+    let private = stamping.is_private();
+    let (image, summary) = stamping.compose()?;
+    // Before anything is written: what reaches only some of the media is still to be known by its key.
+    if let Some(known) = &known {
+        known.write()?;
+        if args.to.json { known.emit() } else { report::say(&known.told()) }
+    }
     if report::watched(args.to.json) {
         report::say(&summary);
     }
@@ -155,6 +174,7 @@ fn stamp_and_write(args: &Args) -> Result<()> {
     let mut prepared = Prepared::whole(&image, vec![args.image.clone()]);
     prepared.suspects = suspects(&args.to.devices, &changed);
     prepared.changed = changed;
+    prepared.private = private;
     write(prepared, &args.to)
 }
 
@@ -181,6 +201,9 @@ pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
     let places = places?;
     let targets =
         if to.file { open_files(to, &places)? } else { open_disks(to, &system, &image, &places)? };
+    if image.private {
+        targets.iter().try_for_each(Target::keep_from_others)?;
+    }
     // Not before: at a question, a signal should end the program as usual.
     interrupt::watch()?;
     let style = Style::choose(to.json);

@@ -126,6 +126,12 @@ fn injected(text: &mut String, found: &Injected) {
             key.user, key.algorithm, key.fingerprint, key.comment
         );
     }
+    for key in &found.host_keys {
+        let _ = writeln!(text, "  host key: {} {}", key.algorithm, key.fingerprint);
+    }
+    for path in &found.secrets {
+        let _ = writeln!(text, "  secret: {path}");
+    }
     for file in &found.files {
         let (uid, gid) = file.owner;
         let _ = writeln!(text, "  {} {uid}:{gid} {:>6} {}", file.mode, file.size, file.path);

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use remaster::compose::Composed;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
-use remaster::sink::file::{Existing, How, Output};
+use remaster::sink::file::{Existing, How, Output, Readers};
 use remaster::sink::stream;
 use remaster::units::human;
 
+use super::known_hosts::KnownHosts;
 use super::progress::Terminal;
 use super::report;
 use super::stamp::{Edit, Stamping, typed};
@@ -45,15 +46,24 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let file = ImageFile::open(args.base.as_deref().unwrap_or(Path::new("")))?;
     let output =
         args.output.as_deref().map(|path| Destination::of(path, &file, args)).transpose()?;
+    let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
     let stamping = Stamping::plan(&file, wishes)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
     }
+    let readers = if stamping.is_private() { Readers::Owner } else { Readers::Usual };
     let (image, summary) = stamping.compose()?;
     let Some(output) = output else { return Ok(()) };
-    let how = output.write(&image, args.quiet)?;
+    let how = output.write(&image, readers, args.quiet)?;
+    if let Some(known) = &known {
+        known.write()?;
+    }
     if report::watched(args.quiet) {
-        report::say(&(summary + &output.next(&image, how)));
+        report::say(&(summary + &output.next(&image, how, readers)));
+    }
+    if let Some(known) = known.filter(|_| !args.quiet) {
+        report::say(&known.told());
     }
     Ok(())
 }
@@ -79,21 +89,27 @@ impl Destination {
         Ok(Self::Pipe)
     }
 
-    fn write(&self, image: &Composed<&ImageFile>, quiet: bool) -> Result<Option<How>> {
+    fn write(
+        &self,
+        image: &Composed<&ImageFile>,
+        readers: Readers,
+        quiet: bool,
+    ) -> Result<Option<How>> {
         let progress = Terminal::new(report::watched(quiet))?;
         match self {
-            Self::File(output) => output.write(image, &progress).map(Some),
+            Self::File(output) => output.write(image, readers, &progress).map(Some),
             Self::Pipe => stream::write(image, io::stdout().lock(), &progress).map(|()| None),
         }
     }
 
     /// What was written, and what to do with it.
-    fn next(&self, image: &Composed<&ImageFile>, how: Option<How>) -> String {
+    fn next(&self, image: &Composed<&ImageFile>, how: Option<How>, readers: Readers) -> String {
         let Self::File(file) = self else { return String::new() };
         let shared = if how == Some(How::Cloned) { ", sharing the base's blocks" } else { "" };
+        let mode = if readers == Readers::Owner { ", mode 0600: it holds secrets" } else { "" };
         let name = typed(file.path());
         format!(
-            "wrote {name} ({}{shared})\nnext: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n",
+            "wrote {name} ({}{shared}{mode})\nnext: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n",
             human(image.size()),
         )
     }

@@ -2,9 +2,11 @@
 
 mod demo;
 mod devices;
+mod find;
 mod flash;
 mod inspect;
 mod interrupt;
+mod known_hosts;
 mod make;
 mod meter;
 mod progress;
@@ -32,7 +34,8 @@ Examples:
 
 Exit status:
   0    done
-  1    the operating system refused (no space, no permission, a closed pipe)
+  1    the operating system refused (no space, no permission, a closed pipe), or
+       `find` found no machine
   2    wrong usage, a refused key, or an output that is in the way
   3    bytes are not what they were meant to be
   4    the image is broken, or is none that can be changed safely
@@ -56,6 +59,7 @@ enum Command {
     Verify(verify::Args),
     Inspect(inspect::Args),
     Recipe(recipe::Args),
+    Find(find::Args),
     Demo(demo::Args),
 }
 
@@ -92,6 +96,7 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Recipe(args)) => recipe::run(args),
+        Some(Command::Find(args)) => find::run(args),
         Some(Command::Demo(args)) => demo::run(args),
         None => make::run(&cli.make),
     }

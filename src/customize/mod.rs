@@ -1,7 +1,12 @@
 //! What a recipe means in a live system. [`Wishes::gather`] reads the files that a recipe names;
 //! [`Wishes::edits`] turns them into edits for one image, and reads and writes nothing.
 
+mod greeting;
+mod host_key;
 mod input;
+mod password;
+mod seed;
+mod sshd;
 
 use crate::edit::{Edits, Way};
 use crate::error::{Error, Result};
@@ -11,6 +16,12 @@ use crate::survey::Survey;
 use crate::survey::nixos::Initrd;
 use crate::survey::stage_one::StageOne;
 
+use self::greeting::Greeting;
+use self::password::Passwords;
+use self::seed::Seed;
+use self::sshd::Sshd;
+
+pub use host_key::{HostKey, HostKeys};
 pub use input::{Input, Secret};
 
 /// What edits depend on in an image.
@@ -49,6 +60,11 @@ impl Facts {
 pub struct Wishes {
     /// The keys to let in and what is worth telling of them.
     pub keys: Gathered,
+    /// The host keys to place.
+    pub host_keys: Option<HostKeys>,
+    sshd: Sshd,
+    passwords: Option<Passwords>,
+    greeting: Greeting,
     way: Way,
 }
 
@@ -67,7 +83,15 @@ impl Wishes {
         };
         let merge = recipe.merge_initrd == Some(true);
         let way = if merge { Way::MergeInitrd } else { Way::ExtraInitrd };
-        Ok(Self { keys, way })
+        let seed = Seed::gather(recipe)?;
+        Ok(Self {
+            keys,
+            host_keys: HostKeys::gather(recipe, seed.as_ref())?,
+            sshd: Sshd::gather(recipe),
+            passwords: Passwords::gather(recipe, input, seed.as_ref())?,
+            greeting: Greeting::gather(recipe),
+            way,
+        })
     }
 
     /// What is worth telling the user, a line each.
@@ -81,6 +105,14 @@ impl Wishes {
         if !self.keys.keys.is_empty() {
             edits = Edits::authorize(&self.keys.keys.to_text(), self.way);
         }
+        self.sshd.apply(&mut edits);
+        if let Some(keys) = &self.host_keys {
+            keys.apply(&mut edits);
+        }
+        if let Some(passwords) = &self.passwords {
+            passwords.apply(&mut edits);
+        }
+        self.greeting.apply(self.host_keys.as_ref(), &mut edits);
         Ok(edits)
     }
 }

@@ -126,7 +126,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         }
 
         let mut files: Vec<NewFile> = hooks.into_iter().map(|hook| hook.file).collect();
-        files.push(NewFile { at: payload_at, ..new_file(&payload_path)? });
+        let private = self.edits.is_private();
+        files.push(NewFile { at: payload_at, private, ..new_file(&payload_path)? });
         self.finish(patches, &hierarchies, files, tail)
     }
 
@@ -348,7 +349,7 @@ fn hierarchies<'a, I: ReadAt>(
 
 fn new_file(path: &str) -> Result<NewFile> {
     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-    Ok(NewFile { name, at: ByteRange::new(0, 0).ok_or_else(too_large)? })
+    Ok(NewFile { name, at: ByteRange::new(0, 0).ok_or_else(too_large)?, private: false })
 }
 
 fn menu_step(config: &Config, place: &str, text: &str) -> Step {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -34,6 +34,15 @@ pub enum Existing {
     Refuse,
     /// Replace it, all at once.
     Replace,
+}
+
+/// Who may read a new file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Readers {
+    /// Whom the umask lets.
+    Usual,
+    /// Its owner, whatever the umask.
+    Owner,
 }
 
 /// How the base's bytes got into the new file.
@@ -75,8 +84,13 @@ impl Output {
 
     /// Writes the image. On any error, on Ctrl-C and on a crash nothing stands under the path, or what
     /// stood there before.
-    pub fn write(&self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<How> {
-        let draft = Draft::open(&self.folder)?;
+    pub fn write(
+        &self,
+        image: &Composed<&ImageFile>,
+        readers: Readers,
+        progress: &dyn Progress,
+    ) -> Result<How> {
+        let draft = Draft::open(&self.folder, readers)?;
         let doing = || format!("write {}", self.path.display());
         draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
         progress.begin("Writing", image.size());
@@ -167,6 +181,16 @@ fn exists(path: &Path) -> Error {
     }
 }
 
+impl Readers {
+    /// Permission bits before the umask.
+    fn mode(self) -> u32 {
+        match self {
+            Self::Usual => 0o666,
+            Self::Owner => 0o600,
+        }
+    }
+}
+
 /// A file that is being written and has no name of its own yet, or one that goes away with it.
 struct Draft {
     file: File,
@@ -175,22 +199,34 @@ struct Draft {
 
 impl Draft {
     /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
-    fn open(folder: &Path) -> Result<Self> {
+    fn open(folder: &Path, readers: Readers) -> Result<Self> {
+        let draft = Self::open_with(folder, readers)?;
+        if readers == Readers::Owner {
+            let only = fs::Permissions::from_mode(0o600);
+            let doing = || format!("close a new file in {} to others", folder.display());
+            draft.file.set_permissions(only).map_err(Error::io(doing()))?;
+        }
+        Ok(draft)
+    }
+
+    fn open_with(folder: &Path, readers: Readers) -> Result<Self> {
         let mut options = File::options();
-        options.read(true).write(true);
+        options.read(true).write(true).mode(readers.mode());
         let unnamed = options.custom_flags(flags(OFlags::TMPFILE)).open(folder);
         match unnamed {
             Ok(file) => Ok(Self { file, name: None }),
             Err(fault) if matches!(fault.raw_os_error(), Some(95 | 21 | 2 | 22)) => {
-                Self::open_named(folder)
+                Self::open_named(folder, readers)
             }
             Err(fault) => Err(Error::io(format!("write into {}", folder.display()))(fault)),
         }
     }
 
-    fn open_named(folder: &Path) -> Result<Self> {
+    fn open_named(folder: &Path, readers: Readers) -> Result<Self> {
         let name = free_name(folder);
-        let file = File::options().read(true).write(true).create_new(true).open(&name);
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true).mode(readers.mode());
+        let file = options.open(&name);
         let file = file.map_err(Error::io(format!("write into {}", folder.display())))?;
         Ok(Self { file, name: Some(name) })
     }

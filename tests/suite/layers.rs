@@ -25,9 +25,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         "verify",
         &["units", "error", "format", "image", "compose", "survey", "edit", "plan", "stamped"],
     ),
-    ("inspect", &["units", "error", "keys", "format", "image", "survey", "plan", "stamped"]),
+    (
+        "inspect",
+        &["units", "error", "keys", "format", "image", "survey", "edit", "plan", "stamped"],
+    ),
     ("device", &["units", "error"]),
     ("flash", &["units", "error", "progress", "image", "device"]),
+    ("find", &["error"]),
     // The program's: it sees the public library, as `remaster::…`.
     ("cli", &[]),
 ];
