@@ -29,7 +29,7 @@ pub(super) struct Edit {
     flags: Recipe,
 
     /// File to write the public halves of host keys to, for `ssh -o UserKnownHostsFile=FILE`
-    /// [default: beside the image, as IMAGE.known_hosts]
+    /// [default: beside the image, as `IMAGE.known_hosts`]
     #[arg(long, value_name = "FILE", help_heading = "ssh")]
     known_hosts: Option<PathBuf>,
 }
@@ -117,9 +117,10 @@ impl<'a> Stamping<'a> {
         }
         text.push_str(&keys_shown(&self.wishes.keys));
         for key in self.wishes.host_keys.iter().flat_map(|found| &found.keys) {
-            let _ = match key.by_chance {
-                true => writeln!(text, "host key: {}, another one each time", key.algorithm()),
-                false => writeln!(text, "host key: {key}"),
+            let _ = if key.by_chance {
+                writeln!(text, "host key: {}, another one each time", key.algorithm())
+            } else {
+                writeln!(text, "host key: {key}")
             };
         }
         if self.is_private() {

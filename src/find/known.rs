@@ -23,7 +23,7 @@ pub struct Known {
     pub fingerprint: String,
 }
 
-/// Reads a `known_hosts` file (`sshd(8)`, "SSH_KNOWN_HOSTS FILE FORMAT").
+/// Reads a `known_hosts` file (`sshd(8)`, "`SSH_KNOWN_HOSTS` FILE FORMAT").
 ///
 /// # Errors
 /// [`Error::Usage`] if it holds no key, or one that is hashed, marked or not understood.

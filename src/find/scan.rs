@@ -84,7 +84,8 @@ fn ask(
         .stderr(Stdio::null())
         .spawn()
         .map_err(not_started)?;
-    let list: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+    let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let list = list.join("\n") + "\n";
     let (input, output) = (child.stdin.take(), child.stdout.take());
     let reader = thread::spawn(move || {
         let mut text = String::new();

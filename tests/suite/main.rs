@@ -12,5 +12,6 @@ mod again;
 mod cli;
 mod damage;
 mod layers;
+mod login;
 mod menus;
 mod support;
