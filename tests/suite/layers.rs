@@ -12,6 +12,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &["keys"]),
     ("format", &["units", "error"]),
     ("image", &["units", "error"]),
+    ("unpack", &["units", "error", "progress", "image"]),
+    ("bases", &["units", "error", "progress"]),
     ("compose", &["units", "error", "image"]),
     ("scratch", &["units", "error", "image", "compose"]),
     ("survey", &["units", "error", "format", "image", "scratch"]),
@@ -30,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["units", "error", "keys", "format", "image", "survey", "edit", "plan", "stamped"],
     ),
     ("device", &["units", "error"]),
-    ("flash", &["units", "error", "progress", "image", "device"]),
+    ("flash", &["units", "error", "progress", "image", "unpack", "device"]),
     ("find", &["error"]),
     // The program's: it sees the public library, as `remaster::…`.
     ("cli", &[]),

@@ -16,6 +16,8 @@ const MAGIC: u64 = 32;
 const INPUT: usize = 1 << 18;
 /// Memory that several xz decoders may take together; with less they take turns.
 const XZ_MEMORY: u64 = 256 << 20;
+/// Memory that unpacking xz may take at all: `xz -9` makes files that want 65 MiB.
+const XZ_LARGEST: u64 = 1 << 30;
 
 /// How an image is packed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -170,7 +172,7 @@ impl Stream {
     }
 
     /// The file to read once more; none if it can come only once.
-    pub(super) fn restart(&self) -> Option<PathBuf> {
+    pub(crate) fn restart(&self) -> Option<PathBuf> {
         self.again.clone()
     }
 
@@ -284,7 +286,7 @@ fn xz_decoder() -> io::Result<liblzma::stream::Stream> {
     let stream = liblzma::stream::MtStreamBuilder::new()
         .threads(u32::try_from(threads).unwrap_or(1))
         .memlimit_threading(XZ_MEMORY)
-        .memlimit_stop(u64::MAX)
+        .memlimit_stop(XZ_LARGEST)
         .timeout_ms(0)
         .decoder();
     Ok(stream?)

@@ -1,0 +1,257 @@
+//! `remaster flash`: write an image to sticks and prove that it is there.
+
+mod outcome;
+mod targets;
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use remaster::device::{Disk, ExpectedSize, Target};
+use remaster::error::Result;
+use remaster::flash::{self, Delta, Image, Medium, Options, Source, Verify};
+use remaster::image::{ImageFile, ReadAt};
+use remaster::progress::Progress;
+use remaster::stamped::Base;
+use remaster::units::ByteRange;
+
+use super::known_hosts::KnownHosts;
+use super::meter::{Meter, Style};
+use super::stamp::{Edit, Stamping};
+use super::{base, interrupt, report};
+
+pub(crate) use outcome::tell_differences;
+
+/// Write an image to one or more sticks and read it back
+#[derive(Debug, clap::Args)]
+// `--file` says here what the targets are.
+#[command(mut_arg("recipe_file", |argument| argument.long("root-file")))]
+pub(crate) struct Args {
+    /// Image to write: ISO or disk image, plain or packed (xz, zst, gz, bz2, zip), or the name of a base that
+    /// `remaster base list` shows; `-` for standard input
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    source: base::Source,
+    #[command(flatten)]
+    edit: Edit,
+    #[command(flatten)]
+    pub(crate) to: To,
+}
+
+/// Where an image is written to and how.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "every one is a flag of the command line")]
+pub(crate) struct To {
+    /// Disks to write to, as `/dev/sdc`; without any, a terminal lets you pick one
+    #[arg(value_name = "DEVICE")]
+    pub(crate) devices: Vec<PathBuf>,
+    /// The targets are regular files, made or overwritten
+    #[arg(long)]
+    pub(crate) file: bool,
+    /// Do not ask; needs --expect-serial or --expect-size
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Refuse a disk with another serial number; once per disk
+    #[arg(long, value_name = "SERIAL")]
+    pub(crate) expect_serial: Vec<String>,
+    /// Refuse a disk of another size: exact bytes, or rounded as 16GB or 14.9GiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) expect_size: Option<ExpectedSize>,
+    /// Allow disks that are neither removable nor USB; needs an --expect- option
+    #[arg(long)]
+    pub(crate) allow_fixed: bool,
+    /// Unmount file systems of a removable disk first
+    #[arg(long)]
+    pub(crate) unmount: bool,
+    /// How much to read back
+    #[arg(long, value_enum, default_value = "full", num_args = 0..=1, default_missing_value = "full", require_equals = true)]
+    pub(crate) verify: Check,
+    /// Do not read back
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) no_verify: bool,
+    /// Write only what differs [default: if the disk holds an image of the same base]
+    #[arg(long, conflicts_with = "no_delta")]
+    pub(crate) delta: bool,
+    /// Write everything
+    #[arg(long)]
+    pub(crate) no_delta: bool,
+    /// Put the size that a disk claims to the test [default: removable and USB disks]
+    #[arg(long, conflicts_with = "no_probe")]
+    pub(crate) probe: bool,
+    /// Believe the size that a disk claims
+    #[arg(long)]
+    pub(crate) no_probe: bool,
+    /// Leave the backup GPT where it is in the image
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Leave the stick powered
+    #[arg(long)]
+    pub(crate) no_eject: bool,
+    /// Print events as JSON, one per line, as src/cli/events.md describes them
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How much is read back.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Check {
+    /// Everything
+    Full,
+    /// The start, the end and what was put in
+    Quick,
+}
+
+fn parse_size(text: &str) -> std::result::Result<ExpectedSize, String> {
+    ExpectedSize::parse(text).ok_or_else(|| "expected bytes, or a size as 16GB or 14.9GiB".into())
+}
+
+/// An image that is ready to be written, and where it came from.
+pub(crate) struct Prepared<'a> {
+    /// The image.
+    pub(crate) image: Image<'a>,
+    /// Its bytes, if they are known.
+    pub(crate) size: Option<u64>,
+    /// The files it is read from; none of them may be overwritten.
+    pub(crate) files: Vec<PathBuf>,
+    /// Bytes that do not come from the base.
+    pub(crate) changed: Vec<ByteRange>,
+    /// Whether it holds what others must not know.
+    pub(crate) private: bool,
+    /// By what clients will know the machine.
+    known: Option<KnownHosts>,
+    /// Where the medium may differ from the base, if that is known.
+    pub(crate) suspects: Option<Vec<ByteRange>>,
+}
+
+impl<'a> Prepared<'a> {
+    /// An image of unknown size, made from `files`, that is written as it is.
+    fn of(image: Image<'a>, files: Vec<PathBuf>) -> Self {
+        let (private, changed) = (false, Vec::new());
+        Self { image, size: None, files, changed, private, known: None, suspects: None }
+    }
+
+    /// An image that can be read anywhere, made from `files`.
+    pub(crate) fn whole(image: &'a dyn ReadAt, files: Vec<PathBuf>) -> Self {
+        let size = Some(image.size());
+        Self { size, ..Self::of(Image::Whole(image), files) }
+    }
+}
+
+/// Writes the image of `args`, with keys in it if there are any.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.edit.is_given() {
+        return stamp_and_write(args);
+    }
+    let path = args.source.resolve(&args.image, args.to.json)?;
+    let source = Source::open(&path)?;
+    let size = source.size();
+    let files = if path == Path::new("-") { Vec::new() } else { vec![path] };
+    match source {
+        Source::Plain(image) => write(Prepared::whole(&image, files), &args.to),
+        Source::Stream(stream) => {
+            write(Prepared { size, ..Prepared::of(Image::Stream(stream), files) }, &args.to)
+        }
+    }
+}
+
+/// Stamps a base and writes it in one pass, without a file between.
+fn stamp_and_write(args: &Args) -> Result<()> {
+    let wishes = args.edit.gather(args.to.json)?;
+    let file = base::open(&args.image, &args.source, None, args.to.json)?;
+    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
+    let stamping = Stamping::plan(&file, wishes)?;
+    let private = stamping.is_private();
+    let (image, summary) = stamping.compose()?;
+    if report::watched(args.to.json) {
+        report::say(&summary);
+    }
+    let changed: Vec<ByteRange> =
+        image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
+    let mut prepared = Prepared::whole(&image, vec![file.path().to_owned()]);
+    prepared.suspects = suspects(&args.to.devices, &changed);
+    prepared.changed = changed;
+    prepared.private = private;
+    prepared.known = known;
+    write(prepared, &args.to)
+}
+
+/// Where the targets may differ from a newly stamped image of the same base: where that differs from
+/// the base, and where they say themselves that they do. None if one of them cannot tell.
+fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>> {
+    let mut found = changed.to_vec();
+    for target in targets {
+        let medium = ImageFile::open(target).ok()?;
+        let base = Base::of(&medium).ok()?;
+        if let Some(stamped) = base.stamped {
+            found.extend(stamped.undo.ranges.iter().map(|(at, _)| *at));
+            found.extend(ByteRange::between(stamped.undo.base_size, stamped.undo.stamped_size));
+        }
+    }
+    Some(found)
+}
+
+/// Writes a prepared image to all targets and tells what came of it.
+pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
+    let targets = targets::open(to, &image)?;
+    if image.private {
+        targets.iter().try_for_each(Target::keep_from_others)?;
+    }
+    // Before anything is written: what reaches only some of the media is to be known by its keys, too.
+    if let Some(known) = &image.known {
+        known.write()?;
+        if to.json { known.emit() } else { report::say(&known.told()) }
+    }
+    // Not before: at a question, a signal should end the program as usual.
+    interrupt::watch()?;
+    let style = Style::choose(to.json);
+    let meters: Vec<Meter> =
+        targets.iter().map(|target| Meter::new(target.name(), style.clone())).collect();
+    let media: Vec<(&dyn Medium, &dyn Progress)> = targets
+        .iter()
+        .zip(&meters)
+        .map(|(target, meter)| {
+            let pair: (&dyn Medium, &dyn Progress) = (target, meter);
+            pair
+        })
+        .collect();
+    let results = flash::write(
+        image.image,
+        &media,
+        &options(to, &targets, image.size, (image.changed, image.suspects)),
+    )?;
+    drop(media);
+    let mut first = Ok(());
+    for (target, result) in targets.iter().zip(results) {
+        let name = target.name();
+        let told = outcome::conclude(target, result, to);
+        if let Err(fault) = &told {
+            outcome::tell_failure(&name, fault, to)?;
+        }
+        first = first.and(told);
+    }
+    first
+}
+
+type Ranges = (Vec<ByteRange>, Option<Vec<ByteRange>>);
+
+fn options(to: &To, targets: &[Target], size: Option<u64>, (changed, suspects): Ranges) -> Options {
+    let is_portable = |target: &Target| target.disk().is_some_and(Disk::is_portable);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Options {
+        verify: match to.verify {
+            _ if to.no_verify => Verify::Off,
+            Check::Full => Verify::Full,
+            Check::Quick => Verify::Quick,
+        },
+        delta: match (to.delta, to.no_delta) {
+            (true, _) => Delta::Always,
+            (_, true) => Delta::Never,
+            _ => Delta::Auto,
+        },
+        probe: to.probe || (!to.no_probe && targets.iter().all(is_portable)),
+        exact: to.exact,
+        nonce: u64::from(now.subsec_nanos()) ^ now.as_secs().rotate_left(32),
+        size_hint: size,
+        changed,
+        suspects,
+    }
+}
