@@ -4,10 +4,11 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use rsa::{BigUint, RsaPrivateKey};
 use sha2::{Digest, Sha256};
 use ssh_key::private::{Ed25519Keypair, RsaKeypair};
 use ssh_key::rand_core::OsRng;
-use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey};
+use ssh_key::{Algorithm, HashAlg, LineEnding, Mpint, PrivateKey};
 
 use super::input::{Secret, read_capped};
 use super::seed::Seed;
@@ -186,12 +187,25 @@ fn read(recipe: &Recipe, index: usize, path: &Path) -> Result<HostKey> {
     if bits.is_some_and(|bits| bits < FEWEST_RSA_BITS) {
         return Err(refused("is an rsa key of less than 2048 bits", "use --host-key generate"));
     }
-    let proof = key.sign(PROBE, HashAlg::Sha512, PROBE.as_bytes());
-    if !proof.is_ok_and(|proof| key.public_key().verify(PROBE, PROBE.as_bytes(), &proof).is_ok()) {
+    if !is_pair(&key) {
         return Err(refused("has halves that do not belong together", "use --host-key generate"));
     }
     finished(kind, key, false)
         .map_err(|_| refused("cannot be written again", "use --host-key generate"))
+}
+
+/// Whether both halves of a key belong together.
+fn is_pair(key: &PrivateKey) -> bool {
+    let number = |number: &Mpint| number.as_positive_bytes().map(BigUint::from_bytes_be);
+    if let Some(pair) = key.key_data().rsa() {
+        let (public, private) = (&pair.public, &pair.private);
+        let all = [&public.n, &public.e, &private.d, &private.p, &private.q].map(number);
+        let [Some(n), Some(e), Some(d), Some(p), Some(q)] = all else { return false };
+        return RsaPrivateKey::from_components(n, e, d, vec![p, q])
+            .is_ok_and(|key| key.validate().is_ok());
+    }
+    let proof = key.sign(PROBE, HashAlg::Sha512, PROBE.as_bytes());
+    proof.is_ok_and(|proof| key.public_key().verify(PROBE, PROBE.as_bytes(), &proof).is_ok())
 }
 
 /// Says what a file is that is no private key in OpenSSH's form; shows nothing of it.
@@ -300,6 +314,21 @@ mod tests {
         assert_eq!(known.public_key().key_data(), key.public_key().key_data());
         assert!(found.alias.starts_with("nixos-") && found.alias.len() == 14);
         assert!(!format!("{found:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn an_rsa_key_is_checked_and_taken() {
+        // A pair of this size takes a second or so to make.
+        let pair = RsaKeypair::random(&mut OsRng, 2048).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "key", pem(PrivateKey::from(pair.clone())));
+        let found = gathered(&[path.to_str().unwrap()], None).unwrap();
+        let mut edits = Edits::default();
+        found.apply(&mut edits);
+        assert!(edits.root.get("etc/ssh/ssh_host_rsa_key").is_some());
+        let mut broken = pair;
+        broken.private.p = broken.private.q.clone();
+        assert!(refused(pem(PrivateKey::from(broken))).contains("halves that do not belong"));
     }
 
     #[test]
