@@ -100,7 +100,7 @@ def verified(guest, password, given):
 
 
 def greeting(c, guest, mine):
-    shown = guest.run("for i in $(seq 30); do grep -q root@10 /etc/issue.d/remaster.issue && break; sleep 1; done; PATH=$PATH:/sbin:/usr/sbin agetty --show-issue").out
+    shown = guest.run("for i in $(seq 30); do grep -q root@10 /etc/issue.d/remaster.issue && break; sleep 1; done; PATH=$PATH:/sbin:/usr/sbin script -qec 'agetty --show-issue' /dev/null").out
     c.check("the greeting has the ssh command with the address", re.search(r"ssh root@10\.0\.2\.15\b", shown), shown)
     for line in open(mine["known"]).read().splitlines():
         kind, print_ = line.split()[1], fingerprint(line)
