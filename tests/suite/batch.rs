@@ -134,7 +134,7 @@ fn a_bad_user_is_told_and_stops_nobody_else() {
         "bad.toml:17:1: x: 'nobody.pub' is neither",
         "bad.toml:20:1: ../alice: \"../alice.iso\" is no name for a file here",
         "bad.toml:23:1: ALICE: \"ALICE.iso\" is the name of another user's file, too (bad.toml:1:1)",
-        "bad.toml:28:1: unknown key `kye`",
+        "bad.toml:28:7: unknown key `kye`",
         "bad.toml:31:7: key: a batch reads no standard input",
         "bad.toml:32:1: a user without `name`",
         "error: 6 of 10 users failed",
