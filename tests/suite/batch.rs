@@ -50,7 +50,7 @@ fn lines(ended: &Ended) -> Vec<Value> {
 fn alone(folder: &Folder, name: &str) -> Vec<u8> {
     let out = format!("alone-{name}.iso");
     let own = format!("keys/{name}.pub");
-    let mut arguments = vec!["base.iso", "--manifest-digests", "-o", &out, "--key", &own];
+    let mut arguments = vec!["base.iso", "--manifest-digests", "-q", "-o", &out, "--key", &own];
     if name == "dave" {
         let all = ["keys/alice.pub", "keys/bob.pub", "keys/carol.pub", "keys/dave.pub"];
         arguments.extend(all.iter().flat_map(|key| ["--key", key]));
