@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::image::{ReadAt, past_64_bits, truncated};
+use crate::image::{ImageFile, ReadAt, past_64_bits, truncated};
 use crate::units::{ByteRange, in_memory, len_of};
 
 /// Where the bytes of a patch or piece come from.
@@ -13,6 +13,8 @@ pub enum Source {
     Bytes(Arc<[u8]>),
     /// The bytes of the base from this one on.
     Base(u64),
+    /// The bytes of another file from this one on: read when they are wanted, never held whole.
+    File(Arc<ImageFile>, u64),
     /// Zeros.
     Zeros,
 }
@@ -54,6 +56,9 @@ impl Piece {
         let from = match &self.from {
             Source::Zeros => Source::Zeros,
             Source::Base(start) => Source::Base(start.checked_add(skipped)?),
+            Source::File(file, start) => {
+                Source::File(Arc::clone(file), start.checked_add(skipped)?)
+            }
             Source::Bytes(bytes) => {
                 let start = in_memory(skipped);
                 let end = start.checked_add(in_memory(at.size()))?;
@@ -152,6 +157,7 @@ impl<B: ReadAt> Composed<B> {
         match &piece.from {
             Source::Zeros => buf.fill(0),
             Source::Base(start) => self.base.read_exact_at(buf, *start)?,
+            Source::File(file, start) => file.read_exact_at(buf, *start)?,
             Source::Bytes(bytes) => bytes.as_ref().read_exact_at(buf, 0)?,
         }
         Ok(())
@@ -202,6 +208,10 @@ mod tests {
             let new = match &patch.from {
                 Source::Bytes(bytes) => bytes.to_vec(),
                 Source::Base(start) => base[in_memory(*start)..][..at.len()].to_vec(),
+                Source::File(file, start) => {
+                    let range = ByteRange::new(*start, patch.at.size()).unwrap();
+                    file.read_range("test", range, 1 << 20).unwrap()
+                }
                 Source::Zeros => vec![0; at.len()],
             };
             image[at].copy_from_slice(&new);
@@ -209,11 +219,20 @@ mod tests {
         image
     }
 
+    /// A file of 256 bytes that differ, without a name.
+    fn file_of_bytes() -> Arc<ImageFile> {
+        let mut file = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = (0..=255).collect();
+        std::io::Write::write_all(&mut file, &bytes).unwrap();
+        Arc::new(ImageFile::opened(file, "test").unwrap())
+    }
+
     fn patch(kind: u8, start: u64, len: u64, from: u64, fill: u8) -> Patch {
         let at = ByteRange::new(start, len).unwrap();
         let from = match kind {
             0 => Source::Bytes(vec![fill; in_memory(len)].into()),
             1 => Source::Base(from),
+            2 => Source::File(file_of_bytes(), from),
             _ => Source::Zeros,
         };
         Patch { at, from, why: "test".into() }
@@ -223,9 +242,9 @@ mod tests {
         #[test]
         fn reads_like_the_patched_bytes_also_over_itself(
             base in proptest::collection::vec(any::<u8>(), 300),
-            first in (0..3_u8, 0..200_u64, 1..50_u64, 0..200_u64, any::<u8>()),
-            second in (0..3_u8, 250..350_u64, 1..50_u64, 0..200_u64, any::<u8>()),
-            third in (0..3_u8, 0..300_u64, 1..50_u64, 0..200_u64, any::<u8>()),
+            first in (0..4_u8, 0..200_u64, 1..50_u64, 0..200_u64, any::<u8>()),
+            second in (0..4_u8, 250..350_u64, 1..50_u64, 0..200_u64, any::<u8>()),
+            third in (0..4_u8, 0..300_u64, 1..50_u64, 0..200_u64, any::<u8>()),
             (start, len) in (0..450_u64, 0..450_u64),
         ) {
             let once = vec![

@@ -30,6 +30,8 @@ pub enum Error {
         looked_for: String,
         /// What is there.
         found: String,
+        /// What to do instead, where that is known.
+        instead: Option<&'static str>,
     },
     /// A structure of fixed size that the edits do not fit in.
     #[error("no room in {what}: {needed} bytes needed, {free} free")]
@@ -151,7 +153,21 @@ impl Error {
         looked_for: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        Self::Unsupported { what: what.into(), looked_for: looked_for.into(), found: found.into() }
+        Self::Unsupported {
+            what: what.into(),
+            looked_for: looked_for.into(),
+            found: found.into(),
+            instead: None,
+        }
+    }
+
+    /// Says what to do instead, of an [`Error::Unsupported`].
+    #[must_use]
+    pub fn hinting(mut self, hint: &'static str) -> Self {
+        if let Self::Unsupported { instead, .. } = &mut self {
+            *instead = Some(hint);
+        }
+        self
     }
 
     /// Says what was being done when the operating system refused.
@@ -178,14 +194,18 @@ impl Error {
             Self::Malformed { .. } => {
                 "compare the SHA-256 of the image with the published one, and download it again"
             }
-            Self::Unsupported { .. } => {
+            Self::Unsupported { instead: None, .. } => {
                 "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
             }
-            Self::NoRoom { .. } => "give fewer or smaller edits",
+            Self::NoRoom { .. } => {
+                "give fewer or smaller edits; --merge-initrd leaves menus and the UEFI boot image alone"
+            }
             Self::WrongBase { .. } => {
                 "give the base that the digest or patch was made for, or download it again"
             }
-            Self::Usage { hint, .. } | Self::Network { hint, .. } => hint,
+            Self::Unsupported { instead: Some(hint), .. }
+            | Self::Usage { hint, .. }
+            | Self::Network { hint, .. } => hint,
             Self::Checksum { .. } => {
                 "fetch it again; if that does not help, ask who runs the mirror"
             }

@@ -56,6 +56,8 @@ pub mod batch;
 
 pub mod inspect;
 
+pub mod diff;
+
 pub mod device;
 
 pub mod flash;

@@ -122,7 +122,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let template = Template::parse(args.template())?;
     let shared = args.edit.recipe()?;
     let mut about = args.inside.about()?;
-    let file = base::open(&args.base, &args.source, None, args.quiet)?;
+    let file = base::open(&args.base, &args.source, args.quiet)?;
     let users = args.users()?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let (base, initrds, sha256) = args.survey(&file, &mut about, &progress)?;

@@ -1,9 +1,12 @@
 //! The command line: what was typed becomes one call into the library, and its answer a status.
 
+mod apply;
 mod base;
 mod batch;
 mod demo;
 mod devices;
+mod diff;
+mod edit;
 mod flash;
 mod inspect;
 mod interrupt;
@@ -13,6 +16,7 @@ mod progress;
 mod recipe;
 mod record;
 mod report;
+mod reset;
 mod stamp;
 mod verify;
 
@@ -62,6 +66,10 @@ enum Command {
     Devices(devices::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
+    Diff(diff::Args),
+    Apply(apply::Args),
+    Edit(Box<edit::Args>),
+    Reset(reset::Args),
     Recipe(recipe::Args),
     Base(base::Args),
     Demo(demo::Args),
@@ -100,6 +108,10 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Devices(args)) => devices::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Diff(args)) => diff::run(args),
+        Some(Command::Apply(args)) => apply::run(args),
+        Some(Command::Edit(args)) => edit::run(args),
+        Some(Command::Reset(args)) => reset::run(args),
         Some(Command::Recipe(args)) => recipe::run(args),
         Some(Command::Base(args)) => base::run(args),
         Some(Command::Demo(args)) => demo::run(args),

@@ -95,7 +95,8 @@ impl<'a> Stamping<'a> {
         about: &About,
     ) -> Result<Self> {
         let planned = || {
-            let initrds = base.survey.initrds(&base.image)?;
+            let touched = wishes.touch_stage_one();
+            let initrds = if touched { base.survey.initrds(&base.image)? } else { Vec::new() };
             let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
             manifest::plan(&base, &initrds, edits, about)
         };
@@ -131,19 +132,28 @@ impl<'a> Stamping<'a> {
 
     fn summary(&self) -> String {
         let mut text = keys_shown(&self.wishes.keys);
-        let menus =
-            self.made.plan.steps.iter().filter(|step| step.what.starts_with("name ")).count();
-        let release = &self.base.survey.release;
-        let _ = match self.made.edits.way {
-            Way::ExtraInitrd => writeln!(
-                text,
-                "NixOS {release} lets them in as root and nixos; {menus} menus changed; checked"
-            ),
-            Way::MergeInitrd => writeln!(
-                text,
-                "NixOS {release} lets them in as root and nixos; initrds changed; checked"
-            ),
+        let (menus, release) = (self.made.plan.menus, &self.base.survey.release);
+        let initrds = match self.made.edits.way {
+            Way::MergeInitrd => "initrds changed; ",
+            Way::ExtraInitrd | Way::Credential => "",
         };
+        let who = if self.wishes.keys.keys.is_empty() || !self.wishes.touch_stage_one() {
+            ""
+        } else {
+            " lets them in as root and nixos"
+        };
+        let menus = match (menus, initrds) {
+            (0, _) => String::new(),
+            (menus, _) => format!("{menus} menus changed; "),
+        };
+        let _ = writeln!(
+            text,
+            "NixOS {release}{who}{}{initrds}{menus}checked",
+            if who.is_empty() { ": " } else { "; " }
+        );
+        if let Some(does) = &self.made.plan.credential {
+            let _ = writeln!(text, "on the kernel's command lines: {does}");
+        }
         text
     }
 }

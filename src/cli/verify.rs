@@ -43,7 +43,7 @@ pub(crate) struct Args {
 /// Compares with the image of `--against`, or with a manifest.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.against {
-        Some(against) => against_image(args, &base::open(against, &args.source, None, args.json)?),
+        Some(against) => against_image(args, &base::open(against, &args.source, args.json)?),
         None => against_manifest(args),
     }
 }

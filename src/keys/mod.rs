@@ -55,6 +55,12 @@ pub fn gather<R: Read>(arguments: &[String], mut stdin: R) -> Result<Gathered, K
     gathered.or_no_key("the key arguments")
 }
 
+/// The format of the private key that a file is, if it is one: text whose lines begin as such keys do.
+/// Programs and documents that speak of keys are none.
+pub fn private_format(bytes: &[u8]) -> Option<&'static str> {
+    refuse::private_file(bytes)
+}
+
 /// Takes the keys of an `authorized_keys` text, called `name` in messages.
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Gathered, KeyFault> {
     let mut gathered = Gathered::default();

@@ -68,6 +68,25 @@ pub(super) fn private_key(bytes: &[u8]) -> Option<Found<&'static str>> {
     find(bytes, private_format)
 }
 
+/// What the lines of private key files begin with, that no other files have at the start of a line.
+const OPENINGS: [&str; 4] = ["-----BEGIN ", "---- BEGIN ", "PuTTY-User-Key-File-", OPENSSH_BODY];
+
+/// The format of a file that is a private key, in whatever text encoding.
+pub(super) fn private_file(bytes: &[u8]) -> Option<&'static str> {
+    let start = bytes.get(..bytes.len().min(256)).unwrap_or_default();
+    let is_utf16 = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
+    if start.contains(&0) && !is_utf16 && !start.starts_with(b"SSH PRIVATE KEY FILE FORMAT") {
+        return None;
+    }
+    let found = find(bytes, |line| {
+        let opening = line.trim_start_matches(['\u{feff}', '\u{fffd}', ' ', '\t']);
+        let opens = OPENINGS.iter().any(|mark| opening.starts_with(mark))
+            || opening.starts_with("SSH PRIVATE KEY FILE FORMAT");
+        private_format(line).filter(|_| opens)
+    });
+    found.map(|found| found.what)
+}
+
 /// Finds the first line that opens an armour of another format.
 pub(super) fn foreign(bytes: &[u8]) -> Option<Found<&'static Foreign>> {
     find(bytes, |line| {
@@ -148,6 +167,26 @@ mod tests {
         ];
         for (text, line) in rows {
             assert_eq!(format_of(&text).map(|found| found.0), Some(line), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn files_are_private_keys_by_how_their_lines_begin() {
+        let key = armour("OPENSSH ");
+        let utf16: Vec<u8> = key.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let with_mark = [b"\xff\xfe", utf16.as_slice()].concat();
+        let rows = [
+            (key.clone().into_bytes(), true),
+            (with_mark, true),
+            (format!("chain\r\n{}", key.replace('\n', "\r\n")).into_bytes(), true),
+            (b"PuTTY-User-Key-File-3: ssh-ed25519\n".to_vec(), true),
+            (format!("grep -q '{}' file\n", key.lines().next().unwrap()).into_bytes(), false),
+            ([b"\x7fELF\0\0\n", key.as_bytes()].concat(), false),
+            (b"-----BEGIN CERTIFICATE-----\n".to_vec(), false),
+        ];
+        for (bytes, expected) in rows {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            assert_eq!(private_file(&bytes).is_some(), expected, "{text:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The folder of ours on a volume: below the root, or below the first directory that has room for one
 //! record more, so that no directory has to move.
 
-use crate::survey::tree::{Kind, Tree};
+use crate::survey::tree::{Kind, Node, Tree};
 
 /// Its name.
 pub const NAME: &str = "remaster";
@@ -9,6 +9,7 @@ pub const NAME: &str = "remaster";
 /// Names of the files in it.
 const PAYLOAD: &str = "payload.img";
 const UNDO: &str = "undo.bin";
+const ATTACHED: &str = "files";
 
 /// The record that tells what an image is.
 pub const MANIFEST: &str = "manifest.json";
@@ -50,6 +51,18 @@ impl Folder {
     /// The archive with what goes into the live system's root.
     pub fn payload(&self) -> String {
         self.file(PAYLOAD)
+    }
+
+    /// The squashfs of a number that was attached, counted from 1.
+    pub fn attached(&self, number: usize) -> String {
+        self.file(&format!("{ATTACHED}{number}.img"))
+    }
+
+    /// The squashfs files that stamping left in this folder, by their numbers.
+    pub fn all_attached<'a>(&self, tree: &'a Tree) -> Vec<(&'a str, &'a Node)> {
+        let found =
+            (1..).map(|number| tree.files().find(|(path, _)| *path == self.attached(number)));
+        found.map_while(|found| found).collect()
     }
 
     /// The record of the bytes that were overwritten.

@@ -1,11 +1,12 @@
 //! The archives that go behind an initrd: a hook that fits its stage 1, and the payload that the hook
 //! copies into the live system's root.
 
-use crate::edit::Edits;
+use crate::edit::{Attached, Edits, Purpose};
 use crate::error::{Error, Result};
 use crate::format::newc::{self, Member};
+use crate::plan::folder::Folder;
 use crate::survey::nixos::Initrd;
-use crate::survey::stage_one::StageOne;
+use crate::survey::stage_one::{StageOne, UNKNOWN};
 
 /// Where the payload is in the initrd, and what the hook runs there.
 const FOLDER: &str = "remaster";
@@ -14,14 +15,73 @@ const FOLDER: &str = "remaster";
 pub const ROOT: &str = "remaster/root";
 
 /// Run by both kinds of stage 1 with the mounted root as `$1`. It says on the console what failed, and
-/// never stops the boot.
-const HOOK: &str = r#"# Put there by remaster: copies what was added into the live system's root.
-if cp -a /remaster/root/. "$1"/; then
+/// never stops the boot. Calls of its functions follow.
+const HOOK: &str = r#"# Put there by remaster: brings what was added into the live system's root.
+complain() { echo "remaster: $*" > /dev/console; }
+there() { [ -e "$1" ] || [ -L "$1" ]; }
+
+# unpack IMAGE ROOT: copies a squashfs over the root.
+unpack() {
+  mkdir -p /remaster/mounted
+  mount -t squashfs -o loop,ro "$1" /remaster/mounted || { complain "could not mount $1"; return; }
+  cp -a /remaster/mounted/. "$2"/ || complain "could not copy everything of $1 into $2"
+  umount /remaster/mounted || complain "could not unmount $1 again"
+}
+
+# store NUMBER IMAGE ROOT: mounts a squashfs of store paths and links those into the store, which can be written to by now.
+store() {
+  at=/nix/.remaster-store/$1
+  mkdir -p "$3$at"
+  mount -t squashfs -o loop,ro "$2" "$3$at" || { complain "could not mount $2"; return; }
+  for path in "$3$at"/*-* "$3$at"/nix/store/*-*; do
+    there "$path" || continue
+    name=${path##*/}
+    case $name in ????????????????????????????????-*) ;; *) continue ;; esac
+    there "$3/nix/store/$name" || ln -s "${path#"$3"}" "$3/nix/store/$name" || complain "could not add $name to the store"
+  done
+}
+
+# programs NUMBER ROOT: puts the programs of a store on the PATH, but for names that the system has itself.
+programs() {
+  system=
+  for word in $(cat /proc/cmdline); do
+    case $word in init=*) system=${word#init=} system=${system%/init} ;; esac
+  done
+  own=$(readlink "$2$system/sw")
+  mkdir -p "$2/opt/remaster/bin"
+  for program in "$2/nix/.remaster-store/$1"/*-*/bin/* "$2/nix/.remaster-store/$1"/nix/store/*-*/bin/*; do
+    there "$program" || continue
+    name=${program##*/} path=${program%/bin/*}
+    if [ -n "$own" ] && there "$2$own/bin/$name"; then continue; fi
+    there "$2/opt/remaster/bin/$name" || ln -s "/nix/store/${path##*/}/bin/$name" "$2/opt/remaster/bin/$name"
+  done
+}
+
+"#;
+
+/// Copies what is in the initrd.
+const COPY: &str = r#"if cp -a /remaster/root/. "$1"/; then
   echo "remaster: added to $1"
 else
-  echo "remaster: could not copy everything into $1" > /dev/console
+  complain "could not copy everything into $1"
 fi
 "#;
+
+/// The hook for what is attached to a volume, in a folder of its own.
+fn script(attached: &[Attached], folder: &Folder) -> String {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    for (number, one) in (1..).zip(attached) {
+        let image = format!("\"$1\"/iso{}", folder.attached(number));
+        match one.purpose {
+            Purpose::Overlay => before.push(format!("unpack {image} \"$1\"\n")),
+            Purpose::Store { on_path } => {
+                after.push(format!("store {number} {image} \"$1\"\n"));
+                after.extend(on_path.then(|| format!("programs {number} \"$1\"\n")));
+            }
+        }
+    }
+    [HOOK, &before.concat(), COPY, &after.concat()].concat()
+}
 
 /// The line of scripted stage 1 that runs the hook. A subshell without the script's trap, so that
 /// nothing in the hook can end stage 1.
@@ -59,11 +119,12 @@ fn unquoted(line: &str) -> String {
     line.replace(['"', '{', '}'], "")
 }
 
-/// The archive with the hook and everything it copies: the same one for every initrd.
-pub fn payload(edits: &Edits) -> Result<Vec<u8>> {
+/// The archive with the hook and everything it copies: the same one for every initrd. `folder` is ours
+/// on the volume.
+pub fn payload(edits: &Edits, folder: &Folder) -> Result<Vec<u8>> {
     let mut members = vec![
         Member::directory(FOLDER, 0o755),
-        Member::file(format!("{FOLDER}/hook.sh"), 0o644, HOOK),
+        Member::file(format!("{FOLDER}/hook.sh"), 0o644, script(&edits.attached, folder)),
         Member::directory(ROOT, 0o755),
     ];
     members.extend(
@@ -75,15 +136,16 @@ pub fn payload(edits: &Edits) -> Result<Vec<u8>> {
     newc::write(&members).map_err(Error::io("make the payload archive"))
 }
 
-/// The archive that makes this initrd run the hook.
-pub fn hook(initrd: &Initrd) -> Result<Vec<u8>> {
-    let members = match &initrd.contents.stage_one {
+/// The archive that makes this initrd run the hook. `renamed` are files that it gets anew.
+pub fn hook(initrd: &Initrd, renamed: &[Member]) -> Result<Vec<u8>> {
+    let mut members = match &initrd.contents.stage_one {
         StageOne::Scripted { path, script } => {
             // The kernel replaces the link of the base by this file (Linux init/initramfs.c, clean_path).
             vec![Member::file("init", 0o755, patched(&initrd.path, path, script)?)]
         }
         StageOne::Systemd { folders } => unit(folders),
     };
+    members.extend_from_slice(renamed);
     newc::write(&members).map_err(Error::io("make the hook archive"))
 }
 
@@ -123,6 +185,7 @@ fn no_anchor(initrd: &str, path: &str, found: &str) -> Error {
         "one line that makes, moves or switches to $targetRoot/proc (`mkdir`, `mount --move /proc`, `exec … switch_root`)",
         found,
     )
+    .hinting(UNKNOWN)
 }
 
 /// Where the lines start that an anchor holds for. A line that continues the one before is none.
@@ -142,6 +205,24 @@ fn places(text: &str, anchor: impl Fn(&str) -> bool) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_attached_is_used_in_its_order_around_the_copying() {
+        let attached = |purpose| Attached {
+            purpose,
+            bytes: std::sync::Arc::new(
+                crate::image::ImageFile::opened(tempfile::tempfile().unwrap(), "test").unwrap(),
+            ),
+        };
+        let all = [attached(Purpose::Overlay), attached(Purpose::Store { on_path: true })];
+        let text = script(&all, &Folder::below("/boot"));
+        let at = |line: &str| text.find(line).unwrap_or_else(|| panic!("{line} in {text}"));
+        let unpack = at("\nunpack \"$1\"/iso/boot/remaster/files1.img \"$1\"\n");
+        let copy = at("\nif cp -a /remaster/root/.");
+        let store = at("\nstore 2 \"$1\"/iso/boot/remaster/files2.img \"$1\"\n");
+        assert!(unpack < copy && copy < store && store < at("\nprograms 2 \"$1\"\n"));
+        assert!(!script(&[], &Folder::below("/")).contains("\nunpack "));
+    }
 
     const TAIL: &str = "# Restore\n\
         mkdir -m 0755 -p $targetRoot/proc $targetRoot/sys $targetRoot/dev $targetRoot/run\n\n\

@@ -115,6 +115,14 @@ impl Output {
         Ok(Ready { output: self, draft })
     }
 
+    /// Writes bytes that are no image.
+    pub fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
+        let draft = self.draft()?;
+        let written = draft.file.write_all_at(bytes, 0).and_then(|()| draft.file.sync_all());
+        written.map_err(Error::io(format!("write {}", self.path.display())))?;
+        self.name(draft)
+    }
+
     /// The same of bytes.
     pub fn ready_bytes(self, bytes: &[u8]) -> Result<Ready> {
         let draft = Draft::open(&self.folder)?;
@@ -125,9 +133,20 @@ impl Output {
 
     fn published(&self, fault: io::Error) -> Error {
         match fault.kind() {
-            io::ErrorKind::AlreadyExists => exists(&self.path),
+            io::ErrorKind::AlreadyExists => taken(&self.path),
             _ => Error::io(format!("write {}", self.path.display()))(fault),
         }
+    }
+
+    /// A file without a name, for this place.
+    pub(super) fn draft(&self) -> Result<Draft> {
+        Draft::open(&self.folder)
+    }
+
+    /// Gives a file that is on the disk its name, durably.
+    pub(super) fn name(&self, draft: Draft) -> Result<()> {
+        self.publish(draft).map_err(|fault| self.published(fault))?;
+        self.sync_folder()
     }
 
     /// Makes the name durable.
@@ -279,10 +298,11 @@ fn check_regular(path: &Path, found: &fs::Metadata, existing: Existing) -> Resul
             hint: "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device",
         });
     }
-    if existing == Existing::Refuse { Err(exists(path)) } else { Ok(()) }
+    if existing == Existing::Refuse { Err(taken(path)) } else { Ok(()) }
 }
 
-fn exists(path: &Path) -> Error {
+/// The error for an output that is there already.
+pub fn taken(path: &Path) -> Error {
     Error::Usage {
         what: format!("{} is there already", path.display()),
         hint: "give another path to -o, or --force to replace the file",
@@ -291,12 +311,17 @@ fn exists(path: &Path) -> Error {
 
 /// A file that is being written and has no name of its own yet, or one that goes away with it.
 #[derive(Debug)]
-struct Draft {
+pub(super) struct Draft {
     file: File,
     name: Option<PathBuf>,
 }
 
 impl Draft {
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
     fn open(folder: &Path) -> Result<Self> {
         let mut options = File::options();
@@ -421,8 +446,14 @@ fn write_piece(
     progress: &dyn Progress,
 ) -> std::result::Result<(), Fault> {
     let mut done = 0;
-    if let Source::Base(from) = piece.from {
-        done = copy_in_kernel(image.base().file(), from, file, piece.at, progress)?;
+    match &piece.from {
+        Source::Base(from) => {
+            done = copy_in_kernel(image.base().file(), *from, file, piece.at, progress)?;
+        }
+        Source::File(other, from) => {
+            done = copy_in_kernel(other.file(), *from, file, piece.at, progress)?;
+        }
+        Source::Bytes(_) | Source::Zeros => {}
     }
     let mut buffer = vec![0; in_memory(CHUNK.min(piece.at.size()))];
     while done < piece.at.size() {

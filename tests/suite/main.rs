@@ -10,8 +10,10 @@
 
 mod again;
 mod batch;
+mod bootline;
 mod cli;
 mod damage;
+mod files;
 mod layers;
 mod menus;
 mod records;

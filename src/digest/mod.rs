@@ -1,7 +1,12 @@
 //! The SHA-256 of a whole image, as it is published beside it.
 
+pub mod published;
+pub mod remembered;
+
 use std::fmt;
 use std::str::FromStr;
+use std::sync::mpsc;
+use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,6 +18,9 @@ use crate::units::{in_memory, len_of};
 /// Bytes that are read at once.
 const CHUNK: u64 = 1 << 20;
 
+/// Chunks that may wait to be summed.
+const AHEAD: usize = 4;
+
 /// A SHA-256 (FIPS 180-4); its text form is 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Digest(pub [u8; 32]);
@@ -23,26 +31,47 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Reads the whole image.
+    /// Reads the whole image; the next bytes are read while those before are summed.
     pub fn of(image: &impl ReadAt, progress: &dyn Progress) -> Result<Self> {
         progress.begin("Hashing", image.size());
-        let mut sum = Sha256::new();
-        let mut buffer = vec![0; in_memory(CHUNK)];
-        let mut at = 0;
-        while at < image.size() {
-            if progress.is_cancelled() {
-                return Err(Error::Interrupted);
-            }
-            let length = in_memory(image.size().saturating_sub(at).min(CHUNK));
-            let Some(chunk) = buffer.get_mut(..length) else { break };
-            image.read_exact_at(chunk, at)?;
-            sum.update(&*chunk);
-            at = at.saturating_add(len_of(chunk));
-            progress.advance(len_of(chunk));
-        }
+        let (sender, chunks) = mpsc::sync_channel::<Vec<u8>>(AHEAD);
+        let sum = thread::scope(|scope| {
+            let summing = scope.spawn(move || {
+                let mut sum = Sha256::new();
+                chunks.iter().for_each(|chunk| sum.update(chunk));
+                sum.finalize()
+            });
+            let read = send(image, &sender, progress);
+            drop(sender);
+            let sum = summing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            read.map(|()| sum)
+        })?;
         progress.end();
-        Ok(Self(sum.finalize().into()))
+        Ok(Self(sum.into()))
     }
+}
+
+/// Reads the image from front to back.
+fn send(
+    image: &impl ReadAt,
+    to: &mpsc::SyncSender<Vec<u8>>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let mut at = 0;
+    while at < image.size() {
+        if progress.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let mut chunk = vec![0; in_memory(image.size().saturating_sub(at).min(CHUNK))];
+        image.read_exact_at(&mut chunk, at)?;
+        let size = len_of(&chunk);
+        at = at.saturating_add(size);
+        if to.send(chunk).is_err() {
+            break;
+        }
+        progress.advance(size);
+    }
+    Ok(())
 }
 
 impl fmt::Display for Digest {

@@ -1,0 +1,124 @@
+//! A folder as an overlay: modes as they are there; everything root's, or `nixos`'s below its home.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use rustix::fs::llistxattr;
+
+use super::Asked;
+use super::laid::{Content, Item, Laid, What, below_root, owner_of, shown};
+use crate::error::{Error, Result};
+use crate::recipe::Xattrs;
+
+/// More levels than any overlay has.
+const DEEPEST: usize = 128;
+
+/// Bytes of the list of a file's attributes (xattr(7): `XATTR_LIST_MAX`).
+const LARGEST_LIST: usize = 64 << 10;
+
+/// Lays everything below `top`.
+pub(super) fn lay(asked: Asked<'_>, top: &Path, laid: &mut Laid) -> Result<()> {
+    walk(asked, top, top, laid, 0)
+}
+
+fn walk(asked: Asked<'_>, top: &Path, at: &Path, laid: &mut Laid, depth: usize) -> Result<()> {
+    let doing = || format!("read {}", at.display());
+    if depth > DEEPEST {
+        return Err(asked.fault(format!("{} is too deep", at.display()), "give a flatter folder"));
+    }
+    let entries: Result<Vec<_>, _> = fs::read_dir(at).map_err(Error::io(doing()))?.collect();
+    let mut entries = entries.map_err(Error::io(doing()))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let about =
+            path.symlink_metadata().map_err(Error::io(format!("read {}", path.display())))?;
+        let name = path.strip_prefix(top).unwrap_or(&path).as_os_str();
+        let place = below_root(name).map_err(|fault| {
+            asked.fault(format!("{} has {fault}", shown(path.as_os_str())), "give it another name")
+        })?;
+        check_xattrs(asked, &path)?;
+        let item = item(asked, &path, &about, &place)?;
+        laid.put(asked, &place, item)?;
+        if about.is_dir() {
+            walk(asked, top, &path, laid, depth.saturating_add(1))?;
+        }
+    }
+    Ok(())
+}
+
+fn item(asked: Asked<'_>, path: &Path, about: &Metadata, place: &str) -> Result<Item> {
+    let kind = about.file_type();
+    let (what, bits) = if kind.is_dir() {
+        (What::Folder, 0o3777)
+    } else if kind.is_symlink() {
+        (What::Link(target(asked, path)?), 0)
+    } else if kind.is_file() {
+        refuse_setuid(asked, &path.display().to_string(), about.mode())?;
+        (What::File(Content::Path(path.to_owned(), about.len())), 0o1777)
+    } else {
+        let found = if kind.is_block_device() {
+            "a block device"
+        } else if kind.is_char_device() {
+            "a character device"
+        } else if kind.is_fifo() {
+            "a FIFO"
+        } else {
+            "a socket"
+        };
+        return Err(special(asked, &path.display().to_string(), found));
+    };
+    let mode = if bits == 0 { 0o777 } else { about.mode() & bits };
+    Ok(Item { mode, owner: owner_of(place), what, by: (asked.name, asked.index) })
+}
+
+fn target(asked: Asked<'_>, path: &Path) -> Result<String> {
+    let to = fs::read_link(path).map_err(Error::io(format!("read the link {}", path.display())))?;
+    to.to_str().map(str::to_owned).ok_or_else(|| {
+        let what = format!("{} points to a name that is no UTF-8", path.display());
+        asked.fault(what, "let it point elsewhere")
+    })
+}
+
+/// The error for what cannot be in an overlay.
+pub(super) fn special(asked: Asked<'_>, name: &str, found: &str) -> crate::Error {
+    let hint = "leave it out: udev makes devices, and programs make their sockets";
+    asked.fault(format!("{name} is {found}"), hint)
+}
+
+/// Programs that become somebody else are not taken along by the way.
+pub(super) fn refuse_setuid(asked: Asked<'_>, name: &str, mode: u32) -> Result<()> {
+    if mode & 0o6000 == 0 {
+        return Ok(());
+    }
+    let what = format!("{name} is setuid or setgid (mode {:04o})", mode & 0o7777);
+    Err(asked.fault(what, "take the bit off, or give this one file to --file with its mode"))
+}
+
+/// Whether an attribute is one that hosts give to every file, and that means nothing elsewhere.
+pub(super) fn is_of_the_host(name: &str) -> bool {
+    ["security.selinux", "user.xdg.origin.url", "com.apple."]
+        .iter()
+        .any(|own| name.starts_with(own))
+}
+
+/// Refuses extended attributes unless they may be dropped.
+pub(super) fn refuse_xattr(asked: Asked<'_>, name: &str, xattr: &str) -> Result<()> {
+    if asked.recipe.xattrs == Some(Xattrs::Drop) || is_of_the_host(xattr) {
+        return Ok(());
+    }
+    let what = format!("{name} has the extended attribute {xattr}, which would be lost");
+    Err(asked.fault(what, "leave attributes out by --xattrs drop, if the file is fine without"))
+}
+
+fn check_xattrs(asked: Asked<'_>, path: &Path) -> Result<()> {
+    let mut list = vec![0_u8; LARGEST_LIST];
+    // A file system without attributes has none to lose.
+    let length = llistxattr(path, list.as_mut_slice()).unwrap_or_default();
+    let list = list.get(..length).unwrap_or_default();
+    for name in list.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        refuse_xattr(asked, &path.display().to_string(), &String::from_utf8_lossy(name))?;
+    }
+    Ok(())
+}

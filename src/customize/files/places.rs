@@ -1,0 +1,131 @@
+//! Places of the live system where files of the user's would be lost or break it (nixpkgs
+//! `nixos/modules/system/etc/setup-etc.pl`, `stage-2-init.sh`, `users-groups.nix`).
+
+/// Why something cannot be put in a place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Refusal {
+    pub(super) why: &'static str,
+    pub(super) hint: &'static str,
+}
+
+const MOUNTED: &str = "something is mounted there at boot, so it would not be seen";
+const LINKED: &str = "NixOS puts its own in this place when it starts, so this would be lost";
+const UNITS: &str =
+    "this is one link into the store on NixOS, and a folder in its place would leave no units";
+const CHANGE_LATER: &str = "leave it out, and change it by a --run script once the system is up";
+
+/// Places below which nothing can be: path, why, hint.
+const FOLDERS: [(&str, &str, &str); 22] = [
+    ("proc", MOUNTED, "leave it out"),
+    ("sys", MOUNTED, "leave it out"),
+    ("dev", MOUNTED, "leave it out"),
+    ("run", MOUNTED, "make it by a --unit or --run script"),
+    ("iso", MOUNTED, "leave it out"),
+    (
+        "nix/store",
+        "store paths are no files to be laid over others",
+        "give a squashfs of them to --store",
+    ),
+    ("nix/.ro-store", MOUNTED, "leave it out"),
+    ("nix/.rw-store", MOUNTED, "leave it out"),
+    ("nix/.remaster-store", MOUNTED, "leave it out"),
+    ("etc/static", LINKED, "leave it out"),
+    (
+        "etc/systemd/system",
+        UNITS,
+        "give units to --unit, and drop-ins below /etc/systemd/system.control",
+    ),
+    (
+        "etc/systemd/user",
+        UNITS,
+        "put units of users below /root/.config/systemd/user or /home/nixos/.config/systemd/user",
+    ),
+    ("etc/pam.d", LINKED, CHANGE_LATER),
+    ("etc/pam", LINKED, CHANGE_LATER),
+    ("etc/udev", LINKED, "put rules into /run/udev/rules.d by a --run script"),
+    ("etc/dbus-1", LINKED, CHANGE_LATER),
+    ("etc/terminfo", LINKED, CHANGE_LATER),
+    ("etc/kbd", LINKED, "see --keymap and --console-font"),
+    ("etc/zoneinfo", LINKED, "see --timezone"),
+    ("etc/fonts", LINKED, CHANGE_LATER),
+    ("etc/ssl/certs", LINKED, CHANGE_LATER),
+    ("opt/remaster", "this folder is remaster's", "choose another one, or see --script and --bin"),
+];
+
+/// Files that NixOS's activation replaces on every installer: path, hint.
+const FILES: [(&str, &str); 34] = [
+    ("etc/ssh/sshd_config", "see --ssh-passwords and --host-key"),
+    ("etc/ssh/ssh_config", "put it into /root/.ssh/config"),
+    ("etc/ssh/moduli", "leave it out"),
+    ("etc/ssh/ssh_known_hosts", "put them into /root/.ssh/known_hosts"),
+    ("etc/hostname", "give the name to --hostname"),
+    ("etc/locale.conf", "give the locale to --locale"),
+    ("etc/vconsole.conf", "give the keymap to --keymap"),
+    ("etc/issue", "put a file into /etc/issue.d"),
+    ("etc/profile", "put it into /etc/profile.local, which the profile reads"),
+    ("etc/bashrc", "put it into /etc/bashrc.local, which it reads"),
+    ("etc/set-environment", CHANGE_LATER),
+    ("etc/hosts", CHANGE_LATER),
+    ("etc/host.conf", CHANGE_LATER),
+    ("etc/nsswitch.conf", CHANGE_LATER),
+    ("etc/os-release", CHANGE_LATER),
+    ("etc/lsb-release", CHANGE_LATER),
+    ("etc/fstab", "mount by a --unit of the kind .mount"),
+    ("etc/inputrc", CHANGE_LATER),
+    ("etc/shells", CHANGE_LATER),
+    ("etc/services", CHANGE_LATER),
+    ("etc/protocols", CHANGE_LATER),
+    ("etc/rpc", CHANGE_LATER),
+    ("etc/netgroup", CHANGE_LATER),
+    ("etc/login.defs", CHANGE_LATER),
+    ("etc/sudoers", CHANGE_LATER),
+    ("etc/nix/nix.conf", "put it into /root/.config/nix/nix.conf"),
+    ("etc/nix/registry.json", "put it into /root/.config/nix/registry.json"),
+    ("etc/NetworkManager/NetworkManager.conf", "put a file into /etc/NetworkManager/conf.d"),
+    ("etc/systemd/system.conf", "put a file into /etc/systemd/system.conf.d"),
+    ("etc/systemd/journald.conf", "put a file into /etc/systemd/journald.conf.d"),
+    ("etc/systemd/logind.conf", "put a file into /etc/systemd/logind.conf.d"),
+    ("etc/systemd/sleep.conf", "put a file into /etc/systemd/sleep.conf.d"),
+    ("bin/sh", "leave it out"),
+    ("usr/bin/env", "leave it out"),
+];
+
+/// Folders that the live system has whatever is laid over it: they keep their own modes and owners,
+/// because sshd refuses keys below folders that a group may write to.
+const NIXOS_FOLDERS: [&str; 14] = [
+    "bin",
+    "etc",
+    "etc/ssh",
+    "home",
+    "home/nixos",
+    "home/nixos/.ssh",
+    "nix",
+    "root",
+    "root/.ssh",
+    "tmp",
+    "usr",
+    "usr/bin",
+    "var",
+    "var/tmp",
+];
+
+/// Why something cannot be in a place; `path` has no leading slash.
+pub(super) fn refusal(path: &str, is_folder: bool) -> Option<Refusal> {
+    let below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    let found = FOLDERS.iter().find(|(at, ..)| below(at) || !is_folder && path == *at);
+    if let Some((_, why, hint)) = found {
+        return Some(Refusal { why, hint });
+    }
+    let found = FILES.iter().find(|(file, _)| path == *file);
+    found.map(|(_, hint)| Refusal { why: LINKED, hint })
+}
+
+/// Whether a folder is one that must not be made: archives of whole systems have empty ones.
+pub(super) fn is_passed_over(path: &str) -> bool {
+    FOLDERS.iter().any(|(at, ..)| path == *at)
+}
+
+/// Whether a folder is the live system's own.
+pub(super) fn is_nixos_folder(path: &str) -> bool {
+    NIXOS_FOLDERS.contains(&path)
+}

@@ -1,0 +1,126 @@
+//! Files that are too large for an initrd: on the volume, with their bytes, and gone again.
+
+use std::fs;
+use std::io::Write;
+use std::sync::Arc;
+
+use remaster::edit::{Attached, Edits, Purpose, Way};
+use remaster::image::ImageFile;
+use remaster::stamped::Base;
+
+use crate::support::{
+    Folder, TINY, WAYS, assert_same, bases, bytes, edits, stamp, survey, try_stamp,
+};
+
+/// A file without a name.
+fn attached(purpose: Purpose, bytes: &[u8]) -> Attached {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    Attached { purpose, bytes: Arc::new(ImageFile::opened(file, "made up").unwrap()) }
+}
+
+fn with_files(way: Way) -> (Edits, [Vec<u8>; 2]) {
+    let contents = [vec![7; 5000], (0..=255).cycle().take(70_001).collect()];
+    let mut edits = edits(1, way);
+    edits.attached = vec![
+        attached(Purpose::Overlay, &contents[0]),
+        attached(Purpose::Store { on_path: true }, &contents[1]),
+    ];
+    (edits, contents)
+}
+
+#[test]
+fn attached_files_are_on_the_volume_in_both_hierarchies() {
+    for (name, base) in bases() {
+        for way in WAYS {
+            let (edits, contents) = with_files(way);
+            let image = stamp(base, &edits);
+            for tree in &survey(&image).trees {
+                for (number, expected) in (1..).zip(&contents) {
+                    let path = format!("/remaster/files{number}.img");
+                    let node = tree.file(&path).unwrap_or_else(|| panic!("{name}: {path}"));
+                    let at = node.extents[0];
+                    let (start, end) =
+                        (at.start().try_into().unwrap(), at.end().try_into().unwrap());
+                    let found: &[u8] = image.get(start..end).unwrap();
+                    assert_same(&format!("{name} {path}"), found, expected);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_base_below_is_the_base_and_stamping_again_leaves_nothing_of_them() {
+    for (name, base) in bases() {
+        for way in WAYS {
+            let image = stamp(base, &with_files(way).0);
+            let below = Base::of(image.as_slice()).unwrap();
+            assert_eq!(below.stamped.as_ref().unwrap().attached.len(), 2);
+            assert_same(name, &bytes(&below.image), base);
+            let plain = edits(2, way);
+            assert_same(name, &stamp(&image, &plain), &stamp(base, &plain));
+        }
+    }
+}
+
+#[test]
+fn a_file_over_4_gib_is_refused_by_name() {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(1 << 32).unwrap();
+    let mut edits = edits(1, Way::ExtraInitrd);
+    let bytes = Arc::new(ImageFile::opened(file, "large.squashfs").unwrap());
+    edits.attached = vec![Attached { purpose: Purpose::Overlay, bytes }];
+    let fault = try_stamp(&TINY, &edits).unwrap_err().to_string();
+    assert!(fault.contains("one extent of the volume, for large.squashfs"), "{fault}");
+}
+
+/// A folder with a base and an overlay of this many bytes that do not compress.
+fn with_overlay(size: u32) -> Folder {
+    let folder = Folder::with_base(&TINY);
+    fs::create_dir_all(folder.at("top/srv")).unwrap();
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    let bytes: Vec<u8> = (0..size).map(|_| next()).collect();
+    folder.write("top/srv/noise", &bytes);
+    folder
+}
+
+#[test]
+fn a_dry_run_shows_sizes_and_inspect_shows_the_files() {
+    let folder = with_overlay(17 << 20);
+    let run = |more: &[&str]| {
+        let mut arguments = vec!["base.iso", "--overlay", "top"];
+        arguments.extend(more);
+        folder.run(&arguments).quietly()
+    };
+    let shown = String::from_utf8(run(&["-n", "-q"])).unwrap();
+    assert!(shown.contains("would add /remaster/files1.img (17."), "{shown}");
+    run(&["-q", "-o", "a.iso"]);
+    run(&["-q", "-o", "b.iso"]);
+    assert_same("stamped twice", &folder.read("a.iso"), &folder.read("b.iso"));
+    let shown = String::from_utf8(folder.run(&["inspect", "a.iso"]).quietly()).unwrap();
+    assert!(
+        shown.contains("on the volume: 17.") && shown.contains("/remaster/files1.img"),
+        "{shown}"
+    );
+    let json = folder.run(&["inspect", "--json", "a.iso"]).quietly();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["injected"]["attached"][0]["path"], "/remaster/files1.img");
+    assert!(json["injected"]["attached"][0]["size"].as_u64().unwrap() > 17 << 20);
+}
+
+#[test]
+fn bad_files_end_the_program_with_status_2_and_nothing_is_written() {
+    let folder = with_overlay(10);
+    fs::create_dir_all(folder.at("top/etc")).unwrap();
+    folder.write("top/etc/hostname", b"name");
+    folder.write("bad.toml", b"overlay = [\"top\"]\n");
+    let ended = folder.run(&["base.iso", "--recipe", "bad.toml", "-o", "out.iso"]);
+    ended.refused(2, "bad.toml:1:");
+    ended.refused(2, "overlay: /etc/hostname: NixOS puts its own in this place");
+    assert!(!folder.names().contains(&"out.iso".to_owned()));
+}
