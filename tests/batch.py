@@ -9,7 +9,7 @@ from checks import Checks
 
 REMASTER = os.path.realpath(sys.argv[1])
 NAMESPACE = "manifest@remaster"
-USERS = 80
+USERS = 48
 KILLS = 200
 
 
@@ -196,7 +196,7 @@ def kill_at(command, folder, out, seconds, files):
 
 def kills(c, folder):
     suffix = {"image": ".iso", "patch": ".remaster"}
-    for form, count in [("image", KILLS // 2), ("patch", KILLS // 4), ("oci", KILLS // 4)]:
+    for form, count in [("image", KILLS // 4), ("patch", KILLS // 2), ("oci", KILLS // 4)]:
         command = [REMASTER, "stamp", "base.iso", "users.jsonl", "--as", form, "-q", "-j", "1", "-o"]
         start = time.monotonic()
         run(*command, f"whole-{form}", cwd=folder, check=True)

@@ -463,11 +463,20 @@ fn claims<B: ReadAt>(base: &Base<B>, manifest: &Manifest) -> Result<()> {
         ("the base", now.base == facts),
         ("the keys", now.keys == manifest.keys),
         ("the files", now.files == manifest.files),
+        ("the recipe id", id_fits(manifest)),
     ];
     match same.into_iter().find(|(_, same)| !same) {
         None => Ok(()),
         Some((what, _)) => Err(differs(what, 0, "something else", "what the manifest says")),
     }
+}
+
+/// Whether the recipe id is that of base and edits, if there is one.
+fn id_fits(manifest: &Manifest) -> bool {
+    let Some(recipe) = &manifest.recipe else { return true };
+    let base = manifest.base.sha256.as_ref().and_then(|base| base.parse().ok());
+    let id = base.zip(manifest.edits.parse().ok()).map(|(base, edits)| recipe_id(base, edits));
+    id.is_some_and(|id| id.to_string() == *recipe)
 }
 
 fn differs(what: &str, at: u64, found: impl Into<String>, expected: &str) -> Error {

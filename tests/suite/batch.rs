@@ -50,7 +50,7 @@ fn lines(ended: &Ended) -> Vec<Value> {
 fn alone(folder: &Folder, name: &str) -> Vec<u8> {
     let out = format!("alone-{name}.iso");
     let own = format!("keys/{name}.pub");
-    let mut arguments = vec!["base.iso", "--manifest-digests", "-o", &out, "--key", &own];
+    let mut arguments = vec!["base.iso", "--manifest-digests", "-q", "-o", &out, "--key", &own];
     if name == "dave" {
         let all = ["keys/alice.pub", "keys/bob.pub", "keys/carol.pub", "keys/dave.pub"];
         arguments.extend(all.iter().flat_map(|key| ["--key", key]));
@@ -134,7 +134,7 @@ fn a_bad_user_is_told_and_stops_nobody_else() {
         "bad.toml:17:1: x: 'nobody.pub' is neither",
         "bad.toml:20:1: ../alice: \"../alice.iso\" is no name for a file here",
         "bad.toml:23:1: ALICE: \"ALICE.iso\" is the name of another user's file, too (bad.toml:1:1)",
-        "bad.toml:28:1: unknown key `kye`",
+        "bad.toml:28:7: unknown key `kye`",
         "bad.toml:31:7: key: a batch reads no standard input",
         "bad.toml:32:1: a user without `name`",
         "error: 6 of 10 users failed",
