@@ -159,10 +159,8 @@ fn a_line_of_2048_bytes_fits_and_one_more_does_not() {
                     .strip_prefix("linux ")
                     .map(|rest| rest.split_whitespace().collect::<Vec<_>>().join(" "))
             };
-            let linux = text
-                .lines()
-                .filter_map(move |line| kernel(line))
-                .map(|line| line.len() + "BOOT_IMAGE=".len() + 1);
+            let linux =
+                text.lines().filter_map(kernel).map(|line| line.len() + "BOOT_IMAGE=".len() + 1);
             let paths = text
                 .lines()
                 .filter_map(|line| line.strip_prefix("LINUX "))
