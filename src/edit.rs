@@ -17,6 +17,8 @@ pub enum Way {
     ExtraInitrd,
     /// Appended to a copy of each initrd: no menu changes, and loaders with menus of their own get it.
     MergeInitrd,
+    /// No archive: the kernel's command line carries keys, and stage 1 is not touched.
+    Credential,
 }
 
 /// Where units of ours go in the live system: before all other folders, and left alone by NixOS's
@@ -101,6 +103,88 @@ pub struct Attached {
     pub bytes: Arc<ImageFile>,
 }
 
+/// Something of the menus that was asked for, and where, as `--karg` or `r.toml:3:8: karg`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Asked<T> {
+    /// What.
+    pub value: T,
+    /// Where.
+    pub place: String,
+}
+
+/// A kernel argument that gets another value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Replacement {
+    /// Its name.
+    pub key: String,
+    /// The value it has, where it may be there with several.
+    pub old: Option<String>,
+    /// The value it gets.
+    pub new: String,
+}
+
+/// A serial port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Serial {
+    /// As the kernel names it: `ttyS0`.
+    pub port: String,
+    /// Bits in a second, for ports that have that.
+    pub speed: Option<u32>,
+    /// The number that boot loaders know it by: those of PCs.
+    pub unit: Option<u8>,
+}
+
+impl Serial {
+    /// The kernel argument for a console there.
+    pub fn console(&self) -> String {
+        match self.speed {
+            Some(speed) => format!("console={},{speed}n8", self.port),
+            None => format!("console={}", self.port),
+        }
+    }
+}
+
+/// Kernel arguments that carry keys, the best first: the first that fits on every command line is taken.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Credential {
+    /// The argument.
+    pub argument: String,
+    /// What it does, for the user to read.
+    pub does: String,
+}
+
+/// What is to be different in the menus.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Boot {
+    /// Kernel arguments that go.
+    pub delete: Vec<Asked<String>>,
+    /// Kernel arguments that get other values.
+    pub replace: Vec<Asked<Replacement>>,
+    /// Kernel arguments that come.
+    pub add: Vec<String>,
+    /// Parts of titles or labels of the entries that this is for; all entries if empty.
+    pub entries: Vec<Asked<String>>,
+    /// A console for kernel and loaders.
+    pub serial: Option<Serial>,
+    /// Seconds that menus wait, below an hour.
+    pub timeout: Option<u16>,
+    /// What they start then: a part of a title, a label or an argument.
+    pub default_entry: Option<Asked<String>>,
+    /// The label of the volume.
+    pub label: Option<Asked<String>>,
+    /// What stands in front of titles.
+    pub name: Option<String>,
+    /// Keys on the command line; none unless [`Way::Credential`].
+    pub credentials: Vec<Credential>,
+}
+
+impl Boot {
+    /// Whether menus stay as they are.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Everything that is to be different in the live system.
 #[derive(Clone, Debug, Default)]
 pub struct Edits {
@@ -112,6 +196,10 @@ pub struct Edits {
     pub private: bool,
     /// How it gets there.
     pub way: Way,
+    /// Files of our own folder on the volume that tell of the image, by name.
+    pub records: BTreeMap<String, Vec<u8>>,
+    /// What is different before that.
+    pub boot: Boot,
 }
 
 impl Edits {

@@ -30,6 +30,8 @@ pub enum Error {
         looked_for: String,
         /// What is there.
         found: String,
+        /// What to do instead, where that is known.
+        instead: Option<&'static str>,
     },
     /// A structure of fixed size that the edits do not fit in.
     #[error("no room in {what}: {needed} bytes needed, {free} free")]
@@ -49,6 +51,16 @@ pub enum Error {
         /// The first byte that differs.
         at: u64,
         /// What was found.
+        found: String,
+        /// What was meant.
+        expected: String,
+    },
+    /// A base that is not the one that was meant.
+    #[error("{name} is not the base that was meant: found {found}, expected {expected}")]
+    WrongBase {
+        /// The path of the base.
+        name: String,
+        /// Its size or SHA-256.
         found: String,
         /// What was meant.
         expected: String,
@@ -111,6 +123,14 @@ pub enum Error {
     /// A key that is refused.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyFault),
+    /// Users of a batch that did not get what they should.
+    #[error("{failed} of {users} users failed")]
+    Users {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        users: usize,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -133,7 +153,21 @@ impl Error {
         looked_for: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        Self::Unsupported { what: what.into(), looked_for: looked_for.into(), found: found.into() }
+        Self::Unsupported {
+            what: what.into(),
+            looked_for: looked_for.into(),
+            found: found.into(),
+            instead: None,
+        }
+    }
+
+    /// Says what to do instead, of an [`Error::Unsupported`].
+    #[must_use]
+    pub fn hinting(mut self, hint: &'static str) -> Self {
+        if let Self::Unsupported { instead, .. } = &mut self {
+            *instead = Some(hint);
+        }
+        self
     }
 
     /// Says what was being done when the operating system refused.
@@ -160,17 +194,25 @@ impl Error {
             Self::Malformed { .. } => {
                 "compare the SHA-256 of the image with the published one, and download it again"
             }
-            Self::Unsupported { .. } => {
+            Self::Unsupported { instead: None, .. } => {
                 "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
             }
-            Self::NoRoom { .. } => "give fewer or smaller edits",
-            Self::Usage { hint, .. } | Self::Network { hint, .. } => hint,
+            Self::NoRoom { .. } => {
+                "give fewer or smaller edits; --merge-initrd leaves menus and the UEFI boot image alone"
+            }
+            Self::WrongBase { .. } => {
+                "give the base that the digest or patch was made for, or download it again"
+            }
+            Self::Unsupported { instead: Some(hint), .. }
+            | Self::Usage { hint, .. }
+            | Self::Network { hint, .. } => hint,
             Self::Checksum { .. } => {
                 "fetch it again; if that does not help, ask who runs the mirror"
             }
             Self::Unsafe { hint, .. } | Self::Recipe { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
             Self::Key(fault) => return fault.hint(),
+            Self::Users { .. } => "mend what is told above, and run it again with --resume",
             Self::Differs { .. } | Self::Interrupted => return None,
         };
         Some(hint.to_owned())
@@ -181,9 +223,13 @@ impl Error {
         match self {
             Self::Io { .. } | Self::Network { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
-            Self::Differs { .. } | Self::Checksum { .. } => 3,
+            Self::Differs { .. } | Self::WrongBase { .. } | Self::Checksum { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,
             Self::Unsafe { .. } => 5,
+            // 10 and how many failed, up to 100.
+            Self::Users { failed, .. } => {
+                u8::try_from(*failed).unwrap_or(u8::MAX).min(90).saturating_add(10)
+            }
             Self::Interrupted => 130,
         }
     }

@@ -1,17 +1,23 @@
 //! Everything that is known of an image, for people and for programs. The JSON form is documented by
 //! `inspect.schema.json` beside this file; a change that a reader could notice raises [`SCHEMA`].
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::customize;
+use crate::error::{Error, Result};
 use crate::format::boot_config::{Syntax, volume_path};
+use crate::format::credential::keys_of;
 use crate::format::newc::Kind;
 use crate::image::ReadAt;
 use crate::keys;
+use crate::plan::menu::Started;
 use crate::stamped::{Base, Stamped};
 use crate::survey::Survey;
 use crate::survey::boot::Platform;
 use crate::survey::configs::{Config, Place};
+use crate::survey::nixos::initrd_place;
 use crate::units::{ByteRange, DISK_BLOCK};
 
 /// The version of the JSON form.
@@ -31,7 +37,7 @@ pub struct Report {
     pub release: String,
     /// As `x86_64`; null if no loader tells.
     pub architecture: Option<String>,
-    /// `scripted`, `systemd`, or `mixed` if the initrds differ.
+    /// `scripted`, `systemd`, `unknown`, or `mixed` if the initrds differ.
     pub generation: String,
     /// The volume.
     pub volume: Volume,
@@ -117,7 +123,7 @@ pub struct Initrd {
     pub path: String,
     /// Bytes.
     pub size: u64,
-    /// `scripted` or `systemd`.
+    /// `scripted`, `systemd` or `unknown`.
     pub stage_one: &'static str,
     /// Compression of each part that had to be looked at.
     pub parts: Vec<&'static str>,
@@ -132,6 +138,12 @@ pub struct Menu {
     pub place: &'static str,
     /// `grub` or `isolinux`.
     pub syntax: &'static str,
+    /// How long it waits, as written: seconds in GRUB, tenths of them in isolinux.
+    pub timeout: Option<String>,
+    /// What it starts then, as written: titles in GRUB, a label in isolinux.
+    pub default: Option<String>,
+    /// The serial port it talks at, as written.
+    pub serial: Option<String>,
     /// The entries that start NixOS.
     pub entries: Vec<Entry>,
 }
@@ -152,12 +164,16 @@ pub struct Entry {
 /// What was put into an image.
 #[derive(Clone, Debug, Serialize)]
 pub struct Injected {
-    /// `extra-initrd` or `merged-initrd`.
+    /// `extra-initrd`, `merged-initrd` or `credential`.
     pub way: &'static str,
+    /// The label of the base.
+    pub base_label: String,
     /// Bytes of the base below.
     pub base_size: u64,
     /// Keys that are let in.
     pub keys: Vec<Key>,
+    /// Settings of the live system.
+    pub settings: Vec<Setting>,
     /// Files and folders of the live system.
     pub files: Vec<File>,
     /// Files on the volume that are brought into the live system at boot: large overlays and stores.
@@ -184,6 +200,15 @@ pub struct Key {
     pub fingerprint: String,
     /// Its comment.
     pub comment: String,
+}
+
+/// A setting of the live system.
+#[derive(Clone, Debug, Serialize)]
+pub struct Setting {
+    /// As a recipe names it, as `hostname`; several may have one name.
+    pub name: String,
+    /// As a recipe has it.
+    pub value: String,
 }
 
 /// A file of the live system.
@@ -230,7 +255,7 @@ impl Report {
             triplets: triplets(&base.survey),
             initrds,
             menus: now.configs.iter().map(menu).collect(),
-            injected: base.stamped.as_ref().map(|stamped| injected(stamped, &now)),
+            injected: base.stamped.as_ref().map(|stamped| injected(stamped, &base.survey, &now)),
             checks: checks(&now),
         })
     }
@@ -335,7 +360,11 @@ fn triplets(survey: &Survey) -> Vec<Triplet> {
 }
 
 fn initrds<B: ReadAt>(base: &Base<B>) -> Result<Vec<Initrd>> {
-    let found = base.survey.initrds(&base.image)?;
+    let found = match base.survey.initrds(&base.image) {
+        // An image that is not understood can be looked at.
+        Err(Error::Unsupported { .. }) => return unknown_initrds(&base.survey),
+        found => found?,
+    };
     let shown = found.into_iter().map(|initrd| Initrd {
         path: initrd.path,
         size: initrd.at.size(),
@@ -343,6 +372,16 @@ fn initrds<B: ReadAt>(base: &Base<B>) -> Result<Vec<Initrd>> {
         parts: initrd.contents.parts.iter().map(|part| part.name()).collect(),
     });
     Ok(shown.collect())
+}
+
+fn unknown_initrds(survey: &Survey) -> Result<Vec<Initrd>> {
+    let paths: BTreeSet<&String> =
+        survey.triplets.iter().filter_map(|found| found.initrds.last()).collect();
+    let shown = paths.into_iter().map(|path| {
+        let size = initrd_place(survey.tree(), path)?.size();
+        Ok(Initrd { path: path.clone(), size, stage_one: "unknown", parts: Vec::new() })
+    });
+    shown.collect()
 }
 
 fn menu(config: &Config) -> Menu {
@@ -355,7 +394,11 @@ fn menu(config: &Config) -> Menu {
         initrds: texts(&entry.initrds),
         arguments: texts(&entry.arguments),
     });
+    let Started { timeout, default, serial } = Started::of(config);
     Menu {
+        timeout,
+        default,
+        serial,
         path: config.path.clone(),
         place: if config.place == Place::Volume { "volume" } else { "esp" },
         syntax: match config.syntax {
@@ -370,9 +413,12 @@ fn menu(config: &Config) -> Menu {
 const KEY_FILES: [(&str, &str); 2] =
     [("root", "root/.ssh/authorized_keys"), ("nixos", "home/nixos/.ssh/authorized_keys")];
 
-fn injected(stamped: &Stamped, now: &Survey) -> Injected {
+fn injected(stamped: &Stamped, base: &Survey, now: &Survey) -> Injected {
+    let carried = credentials(now);
     let keys = KEY_FILES.iter().flat_map(|(user, path)| {
-        let text = stamped.authorized_keys(path).unwrap_or_default();
+        let carried =
+            carried.iter().find(|(name, _)| name == path).map(|(_, bytes)| bytes.as_slice());
+        let text = stamped.authorized_keys(path).or(carried).unwrap_or_default();
         let keys =
             keys::parse(path, text).map(|found| found.keys.keys().cloned().collect::<Vec<_>>());
         keys.unwrap_or_default().into_iter().map(|key| Key {
@@ -393,11 +439,17 @@ fn injected(stamped: &Stamped, now: &Survey) -> Injected {
         owner: member.owner,
         size: member.size(),
     });
-    let extra = unstamped_entries(now, &stamped.folder.payload()) == 0;
+    let way = match unstamped_entries(now, &stamped.folder.payload()) {
+        _ if now.tree().file(&stamped.folder.payload()).is_none() => "credential",
+        0 => "extra-initrd",
+        _ => "merged-initrd",
+    };
     Injected {
-        way: if extra { "extra-initrd" } else { "merged-initrd" },
+        way,
+        base_label: base.volume.identifier(),
         base_size: stamped.undo.base_size,
         keys: keys.collect(),
+        settings: settings(stamped),
         files: files.collect(),
         attached: stamped
             .attached
@@ -405,6 +457,20 @@ fn injected(stamped: &Stamped, now: &Survey) -> Injected {
             .map(|(path, at)| AttachedFile { path: path.clone(), size: at.size() })
             .collect(),
     }
+}
+
+fn settings(stamped: &Stamped) -> Vec<Setting> {
+    let found = customize::settings(&stamped.root).into_iter();
+    found.map(|(name, value)| Setting { name, value }).collect()
+}
+
+/// The `authorized_keys` that the command line of every entry carries.
+fn credentials(survey: &Survey) -> Vec<(String, Vec<u8>)> {
+    let mut entries = survey.configs.iter().flat_map(|config| &config.entries).map(|entry| {
+        entry.arguments.iter().flat_map(|word| keys_of(&word.text)).collect::<Vec<_>>()
+    });
+    let first = entries.next().unwrap_or_default();
+    if entries.all(|other| other == first) { first } else { Vec::new() }
 }
 
 /// Entries that do not load the payload by name.

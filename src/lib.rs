@@ -38,11 +38,25 @@ pub mod plan;
 
 pub mod stamped;
 
+pub mod digest;
+
+pub mod patch;
+
+pub mod sign;
+
+pub mod manifest;
+
 pub mod sink;
 
 pub mod verify;
 
+pub mod oci;
+
+pub mod batch;
+
 pub mod inspect;
+
+pub mod diff;
 
 pub mod device;
 

@@ -26,7 +26,7 @@ pub struct Stamped {
     pub folder: Folder,
     /// How to get the base back.
     pub undo: Undo,
-    /// The files that were put into the live system's root.
+    /// The files that were put into the live system's root; none if only menus were changed.
     pub root: Vec<Member>,
     /// The squashfs files beside them: their paths and where they are.
     pub attached: Vec<(String, ByteRange)>,
@@ -39,12 +39,15 @@ impl Stamped {
         let undo = Undo::parse(&read(image, tree, &folder.undo(), LARGEST_UNDO)?)
             .map_err(|fault| fault.in_image(0))?;
         check_unchanged(image, &undo)?;
-        let payload = read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?;
+        let root = match tree.file(&folder.payload()) {
+            Some(_) => root_of(&read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?)?,
+            None => Vec::new(),
+        };
         let attached = folder.all_attached(tree).into_iter();
         let attached =
             attached.filter_map(|(path, node)| Some((path.to_owned(), *node.extents.first()?)));
         let attached = attached.collect();
-        Ok(Some(Self { folder, undo, root: root_of(&payload)?, attached }))
+        Ok(Some(Self { folder, undo, root, attached }))
     }
 
     /// The text of the `authorized_keys` file of a user's home, if one was put in.

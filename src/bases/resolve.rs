@@ -20,7 +20,8 @@ pub struct Demand {
     pub offline: bool,
 }
 
-/// The file of a base. What stands at the path wins over a name. `tell` hears of a base before it is fetched.
+/// The file of a base. What stands at the path wins over a name. `before` hears of a base that is to be
+/// fetched, and may refuse.
 ///
 /// # Errors
 /// A name that is none; a base that is not in the cache and may not or cannot be fetched.
@@ -28,7 +29,7 @@ pub fn resolve(
     given: &Path,
     demand: &Demand,
     progress: &dyn Progress,
-    tell: impl FnOnce(&Base),
+    before: impl FnOnce(&Base) -> Result<()>,
 ) -> Result<PathBuf> {
     let Some(name) = name_of(given) else { return Ok(given.to_owned()) };
     let base = Catalog::built_in()?.get(name)?;
@@ -45,7 +46,7 @@ pub fn resolve(
             hint: "fetch it with `remaster base fetch`, or leave --offline out",
         });
     }
-    tell(&base);
+    before(&base)?;
     fetch(&cache, &base, &demand.origin, progress).map(|fetched| fetched.path)
 }
 

@@ -2,10 +2,13 @@
 
 use std::env;
 use std::fmt::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use remaster::bases::{self, Base, Cache, Catalog, Demand, Origin, Record};
+use remaster::digest::remembered::Remembered;
+use remaster::digest::{Digest, published};
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::units::human;
@@ -113,35 +116,117 @@ pub(super) struct Source {
     offline: bool,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    demanded: Demanded,
 }
 
 impl Source {
-    /// The file of a base; says so before it fetches one.
-    pub(super) fn resolve(&self, given: &Path, quiet: bool) -> Result<PathBuf> {
+    /// The file of a base; says so before it fetches one, unless `before` refuses.
+    pub(super) fn resolve(
+        &self,
+        given: &Path,
+        quiet: bool,
+        before: impl FnOnce() -> Result<()>,
+    ) -> Result<PathBuf> {
         let origin = Origin { mirror: mirror(None), ..Origin::default() };
         let demand = Demand { cache: self.place.cache.clone(), origin, offline: self.offline };
-        bases::resolve(given, &demand, &progress(quiet), |base| {
+        let path = bases::resolve(given, &demand, &progress(quiet), |base| {
+            before()?;
             if !quiet {
                 let name = base.name();
                 report::say(&format!(
                     "fetching {name}, which is not in the cache; --offline forbids that\n"
                 ));
             }
-        })
+            Ok(())
+        })?;
+        self.demanded.check(&path, quiet)?;
+        Ok(path)
     }
 }
 
-/// Opens a base by name or path. A packed one is unpacked into a file without a name: in the folder of the
-/// output, which must have room for an image anyway and where blocks can be shared; without an output in
-/// `TMPDIR`, else in `/var/tmp`, as `/tmp` is often kept in memory.
-pub(super) fn open(
-    given: &Path,
-    source: &Source,
-    output: Option<&Path>,
-    quiet: bool,
-) -> Result<ImageFile> {
-    let path = source.resolve(given, quiet)?;
-    unpack::open(&path, &scratch(output), &progress(quiet))
+/// What the file of a base must be, as its publisher says; nothing is written before that is checked.
+#[derive(Debug, clap::Args)]
+struct Demanded {
+    /// SHA-256 that the base's file must have
+    #[arg(long, value_name = "HEX", conflicts_with = "sha256_file")]
+    sha256: Option<Digest>,
+    /// File with the base's SHA-256, as it is published beside the ISO
+    #[arg(long, value_name = "FILE")]
+    sha256_file: Option<PathBuf>,
+    /// Believe a SHA-256 computed before if path, size, time and inode are the same
+    #[arg(long)]
+    cache_digest: bool,
+}
+
+impl Demanded {
+    fn check(&self, path: &Path, quiet: bool) -> Result<()> {
+        let Some(expected) = self.expected(path)? else { return Ok(()) };
+        if path == Path::new("-") {
+            return Err(Error::Usage {
+                what: "what comes through a pipe cannot be checked before it is written".into(),
+                hint: "save it to a file first",
+            });
+        }
+        let found = self.found(path, quiet)?;
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::WrongBase {
+            name: path.display().to_string(),
+            found: format!("SHA-256 {found}"),
+            expected: expected.to_string(),
+        })
+    }
+
+    fn expected(&self, path: &Path) -> Result<Option<Digest>> {
+        let Some(list) = &self.sha256_file else { return Ok(self.sha256) };
+        let doing = || format!("read {}", list.display());
+        let size = fs::metadata(list).map_err(Error::io(doing()))?.len();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let found = if size > published::LARGEST {
+            Err(format!("it has {size} bytes"))
+        } else {
+            published::of(&fs::read_to_string(list).map_err(Error::io(doing()))?, &name)
+        };
+        found.map(Some).map_err(|why| Error::Usage {
+            what: format!("{} does not tell the SHA-256 of {name}: {why}", list.display()),
+            hint: "give the file that is published beside the image",
+        })
+    }
+
+    fn found(&self, path: &Path, quiet: bool) -> Result<Digest> {
+        let cache = self.cache_digest.then(remembered).flatten();
+        if let Some(known) = cache.as_ref().and_then(|cache| cache.get(path)) {
+            return Ok(known);
+        }
+        let file = ImageFile::open(path)?;
+        let about = file.file().metadata().map_err(Error::io("look at the base"))?;
+        let digest = Digest::of(&file, &progress(quiet))?;
+        if let Some(cache) = cache {
+            cache.put(path, &about, digest);
+        }
+        Ok(digest)
+    }
+}
+
+/// In `remaster/digests` of the user's cache.
+fn remembered() -> Option<Remembered> {
+    let cache = Cache::at(None).ok()?;
+    cache.folder().parent().map(|folder| Remembered::within(folder.join("digests")))
+}
+
+/// Opens a base by name or path, unpacked where there is no output.
+pub(super) fn open(given: &Path, source: &Source, quiet: bool) -> Result<ImageFile> {
+    let path = source.resolve(given, quiet, || Ok(()))?;
+    unpacked(ImageFile::open(&path)?, None, quiet)
+}
+
+/// Unpacks a packed base into a file without a name: in the folder of the output, which must have room for an
+/// image anyway and where blocks can be shared; without an output in `TMPDIR`, else in `/var/tmp`, as `/tmp` is
+/// often kept in memory.
+pub(super) fn unpacked(base: ImageFile, output: Option<&Path>, quiet: bool) -> Result<ImageFile> {
+    unpack::unpacked(base, &scratch(output), &progress(quiet))
 }
 
 fn scratch(output: Option<&Path>) -> PathBuf {

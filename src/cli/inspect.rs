@@ -22,6 +22,10 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Print the kernel's command lines, each once, with the entries that have it
+    #[arg(long, conflicts_with = "json")]
+    kargs: bool,
+
     /// Print the JSON Schema of --json
     #[arg(long)]
     json_schema: bool,
@@ -31,8 +35,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
         return report::print(JSON_SCHEMA);
     };
-    let found = Report::of(&base::open(path, &args.source, None, args.json)?);
+    let found = Report::of(&base::open(path, &args.source, args.json)?);
     let found = found.map_err(|fault| fault.of_image(path.display()))?;
+    if args.kargs {
+        return report::print(&kargs(&found));
+    }
     report::print(&if args.json { json(&found)? } else { text(&found) })?;
     let broken = found.checks.iter().find(|check| !check.ok);
     broken.map_or(Ok(()), |check| {
@@ -44,6 +51,36 @@ pub(super) fn run(args: &Args) -> Result<()> {
 fn json(report: &Report) -> Result<String> {
     let text = serde_json::to_string_pretty(report);
     text.map(|text| text + "\n").map_err(|fault| Error::io("write JSON")(fault.into()))
+}
+
+/// Each command line once, without what loaders add and without GRUB's variables.
+fn kargs(report: &Report) -> String {
+    let mut lines: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
+    for (menu, entry) in
+        report.menus.iter().flat_map(|menu| menu.entries.iter().map(move |e| (menu, e)))
+    {
+        let words = entry.arguments.iter().map(String::as_str);
+        let line: Vec<&str> = words.filter(|word| !word.starts_with('$')).collect();
+        let name = format!("{} of {}", entry.title.join(" > "), place(menu));
+        match lines.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, names)) => names.push(name),
+            None => lines.push((line, vec![name])),
+        }
+    }
+    let mut text = String::new();
+    for (line, names) in lines {
+        let _ = writeln!(text, "# {}", names.join("\n# "));
+        let quoted = line.iter().map(|word| {
+            if word.contains(' ') { format!("\"{word}\"") } else { (*word).to_owned() }
+        });
+        let _ = writeln!(text, "{}", quoted.collect::<Vec<_>>().join(" "));
+    }
+    text
+}
+
+fn place(menu: &Menu) -> String {
+    let place = if menu.place == "esp" { "in the UEFI boot image" } else { "on the volume" };
+    format!("{} {place}", menu.path)
 }
 
 fn text(report: &Report) -> String {
@@ -106,27 +143,35 @@ fn facts(text: &mut String, report: &Report) {
 }
 
 fn menu(text: &mut String, menu: &Menu) {
-    let place = if menu.place == "esp" { "in the UEFI boot image" } else { "on the volume" };
-    let _ = writeln!(
-        text,
-        "\nmenu {} {place} ({}), {} entries",
-        menu.path,
-        menu.syntax,
-        menu.entries.len()
-    );
+    let _ =
+        writeln!(text, "\nmenu {} ({}), {} entries", place(menu), menu.syntax, menu.entries.len());
+    for (what, value) in
+        [("waits", &menu.timeout), ("starts", &menu.default), ("talks at", &menu.serial)]
+    {
+        if let Some(value) = value {
+            let _ = writeln!(text, "  {what} {value}");
+        }
+    }
     for entry in &menu.entries {
         let _ = writeln!(text, "  {}\n    {}", entry.title.join(" > "), entry.initrds.join(" "));
     }
 }
 
 fn injected(text: &mut String, found: &Injected) {
-    let _ = writeln!(text, "\ninjected by {} into a base of {} bytes", found.way, found.base_size);
+    let _ = writeln!(
+        text,
+        "\ninjected by {} into a base of {} bytes, {}",
+        found.way, found.base_size, found.base_label
+    );
     for key in &found.keys {
         let _ = writeln!(
             text,
             "  key for {}: {} {} {}",
             key.user, key.algorithm, key.fingerprint, key.comment
         );
+    }
+    for setting in &found.settings {
+        let _ = writeln!(text, "  {}: {}", setting.name, setting.value);
     }
     for file in &found.files {
         let (uid, gid) = file.owner;

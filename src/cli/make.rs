@@ -1,19 +1,23 @@
 //! `remaster BASE --key KEY -o OUT`: a base with keys in it, to a file or a pipe.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use remaster::compose::Composed;
+use remaster::digest::Digest;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
-use remaster::sink::file::{Existing, How, Output};
+use remaster::patch;
+use remaster::progress::Progress;
+use remaster::sink::file::{Existing, How, Output, taken};
 use remaster::sink::stream;
 use remaster::units::human;
 
 use super::base;
 use super::progress::Terminal;
+use super::record::{Beside, Inside, Told};
 use super::report;
-use super::stamp::{Edit, Stamping, typed};
+use super::stamp::{self, Edit, Stamping, typed};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -32,6 +36,10 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
     output: Option<PathBuf>,
 
+    /// What to write: an image, or a small patch file that makes it of the same base (`remaster apply`)
+    #[arg(long = "as", value_enum, value_name = "image|patch", default_value = "image", conflicts_with_all = ["manifest", "provenance", "sbom"])]
+    form: Form,
+
     /// Replace the output if it is there
     #[arg(short, long)]
     force: bool,
@@ -40,43 +48,83 @@ pub(super) struct Args {
     #[arg(short = 'n', long)]
     dry_run: bool,
 
+    #[command(flatten)]
+    inside: Inside,
+
+    #[command(flatten)]
+    beside: Beside,
+
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
 }
 
+/// What is written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Form {
+    /// The whole image.
+    Image,
+    /// Its difference from the base.
+    Patch,
+}
+
 pub(super) fn run(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.quiet)?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
-    let file = base::open(given, &args.source, args.output.as_deref(), args.quiet)?;
-    let output =
-        args.output.as_deref().map(|path| Destination::of(path, &file, args)).transpose()?;
-    let stamping = Stamping::plan(&file, wishes)?;
+    let path = args.source.resolve(given, args.quiet, || args.check_free())?;
+    let packed = ImageFile::open(&path)?;
+    let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
+    let output = output.map(|path| Destination::of(path, &packed, existing(args))).transpose()?;
+    let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
+    let base = stamp::base(&file)?;
+    let progress = Terminal::new(report::watched(args.quiet))?;
+    let about = args.inside.about_base(&base.image, None, &progress)?;
+    let stamping = Stamping::plan(&file, base, wishes, &about)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
     }
-    let (image, summary) = stamping.compose()?;
+    let finished = stamping.compose()?;
     let Some(output) = output else { return Ok(()) };
-    let how = output.write(&image, args.quiet)?;
+    let how = match args.form {
+        Form::Image => output.write(&finished.image, &progress)?,
+        Form::Patch => {
+            let digest = Digest::of(&file, &progress)?;
+            output.write_bytes(&patch::pack(&patch::make(&finished.image, digest)?)?)?;
+            return Ok(());
+        }
+    };
+    let told = Told { made: &finished.made, name: &output.name(), existing: existing(args) };
+    args.beside.write(&told, &finished.image, &progress)?;
     if report::watched(args.quiet) {
-        report::say(&(summary + &output.next(&image, how)));
+        report::say(&(finished.summary + &output.next(&finished.image, how)));
     }
     Ok(())
 }
 
+fn existing(args: &Args) -> Existing {
+    if args.force { Existing::Replace } else { Existing::Refuse }
+}
+
+impl Args {
+    /// Better to refuse before a base is fetched than after.
+    fn check_free(&self) -> Result<()> {
+        let output = self.output.as_deref().filter(|path| *path != Path::new("-") && !self.force);
+        output.filter(|path| path.exists()).map_or(Ok(()), |path| Err(taken(path)))
+    }
+}
+
 /// Where an image goes.
-enum Destination {
+pub(super) enum Destination {
     File(Output),
     Pipe,
 }
 
 impl Destination {
-    fn of(path: &Path, base: &ImageFile, args: &Args) -> Result<Self> {
+    pub(super) fn of(path: &Path, base: &ImageFile, existing: Existing) -> Result<Self> {
         if path != Path::new("-") {
-            let existing = if args.force { Existing::Replace } else { Existing::Refuse };
             return Output::new(path, base, existing).map(Self::File);
         }
-        if io::stdout().is_terminal() && !args.dry_run {
+        if io::stdout().is_terminal() {
             return Err(Error::Usage {
                 what: "standard output is a terminal, which shows no images".into(),
                 hint: "redirect it to a file or a pipe, or give a file to -o",
@@ -85,16 +133,38 @@ impl Destination {
         Ok(Self::Pipe)
     }
 
-    fn write(&self, image: &Composed<&ImageFile>, quiet: bool) -> Result<Option<How>> {
-        let progress = Terminal::new(report::watched(quiet))?;
+    pub(super) fn write(
+        &self,
+        image: &Composed<&ImageFile>,
+        progress: &dyn Progress,
+    ) -> Result<Option<How>> {
         match self {
-            Self::File(output) => output.write(image, &progress).map(Some),
-            Self::Pipe => stream::write(image, io::stdout().lock(), &progress).map(|()| None),
+            Self::File(output) => output.write(image, progress).map(Some),
+            Self::Pipe => stream::write(image, io::stdout().lock(), progress).map(|()| None),
         }
     }
 
+    fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::File(output) => output.write_bytes(bytes),
+            Self::Pipe => {
+                let written = io::stdout().lock().write_all(bytes);
+                written.map_err(Error::io("write to standard output"))
+            }
+        }
+    }
+
+    /// What records call the image.
+    fn name(&self) -> String {
+        let name = match self {
+            Self::File(output) => output.path().file_name(),
+            Self::Pipe => None,
+        };
+        name.map_or_else(|| "image.iso".to_owned(), |name| name.to_string_lossy().into_owned())
+    }
+
     /// What was written, and what to do with it.
-    fn next(&self, image: &Composed<&ImageFile>, how: Option<How>) -> String {
+    pub(super) fn next(&self, image: &Composed<&ImageFile>, how: Option<How>) -> String {
         let Self::File(file) = self else { return String::new() };
         let shared = if how == Some(How::Cloned) { ", sharing the base's blocks" } else { "" };
         let name = typed(file.path());

@@ -1,8 +1,12 @@
 //! The command line: what was typed becomes one call into the library, and its answer a status.
 
+mod apply;
 mod base;
+mod batch;
 mod demo;
 mod devices;
+mod diff;
+mod edit;
 mod flash;
 mod inspect;
 mod interrupt;
@@ -10,7 +14,9 @@ mod make;
 mod meter;
 mod progress;
 mod recipe;
+mod record;
 mod report;
+mod reset;
 mod stamp;
 mod verify;
 
@@ -29,6 +35,7 @@ const AFTER_HELP: &str = "\
 Examples:
   remaster nixos-minimal.iso --key ~/.ssh/id_ed25519.pub -o custom.iso
   remaster flash custom.iso /dev/sdc
+  remaster stamp nixos-minimal.iso users.toml -o out/
   remaster flash nixos-minimal.iso --key ~/.ssh/id_ed25519.pub /dev/sdc
   remaster flash nixos-25.11-minimal --key ~/.ssh/id_ed25519.pub /dev/sdc
 
@@ -39,6 +46,7 @@ Exit status:
   3    bytes are not what they were meant to be, or published as
   4    the image is broken, or is none that can be changed safely
   5    the target is refused
+  11…  users of a batch that failed, and 10; 100 for 90 or more
   130  interrupted";
 
 /// Put an ssh key into a stock NixOS installer ISO, and write it to sticks
@@ -53,10 +61,15 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Stamp(Box<batch::Args>),
     Flash(Box<flash::Args>),
     Devices(devices::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
+    Diff(diff::Args),
+    Apply(apply::Args),
+    Edit(Box<edit::Args>),
+    Reset(reset::Args),
     Recipe(recipe::Args),
     Base(base::Args),
     Demo(demo::Args),
@@ -90,10 +103,15 @@ fn no_private_key() -> Result<()> {
 
 fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
+        Some(Command::Stamp(args)) => batch::run(args),
         Some(Command::Flash(args)) => flash::run(args),
         Some(Command::Devices(args)) => devices::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
+        Some(Command::Diff(args)) => diff::run(args),
+        Some(Command::Apply(args)) => apply::run(args),
+        Some(Command::Edit(args)) => edit::run(args),
+        Some(Command::Reset(args)) => reset::run(args),
         Some(Command::Recipe(args)) => recipe::run(args),
         Some(Command::Base(args)) => base::run(args),
         Some(Command::Demo(args)) => demo::run(args),

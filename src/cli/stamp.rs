@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use remaster::compose::Composed;
 use remaster::customize::{Facts, Input, Wishes};
-use remaster::edit::{Edits, Way};
+use remaster::edit::Way;
 use remaster::error::Result;
 use remaster::image::ImageFile;
 use remaster::keys::Gathered;
-use remaster::plan::{Plan, Step};
+use remaster::manifest::{self, About, Made};
+use remaster::plan::Step;
 use remaster::recipe::{self, Recipe};
 use remaster::stamped::Base;
 use remaster::units::human;
@@ -51,6 +52,11 @@ impl Edit {
     }
 }
 
+/// Surveys a base.
+pub(super) fn base(file: &ImageFile) -> Result<Base<&ImageFile>> {
+    Base::of(file).map_err(|fault| fault.of_image(file.path().display()))
+}
+
 /// Reads everything that a recipe names.
 pub(super) fn gather(recipe: &Recipe) -> Result<Wishes> {
     let prompt = |what: &str| rpassword::prompt_password(format!("{what}: "));
@@ -68,28 +74,34 @@ pub(super) fn tell(wishes: &Wishes) {
 pub(super) struct Stamping<'a> {
     file: &'a ImageFile,
     wishes: Wishes,
-    edits: Edits,
     base: Base<&'a ImageFile>,
-    plan: Plan,
+    made: Made,
+}
+
+/// An image that can be written.
+pub(super) struct Finished<'a> {
+    pub(super) image: Composed<&'a ImageFile>,
+    pub(super) made: Made,
+    /// What was done, in words.
+    pub(super) summary: String,
 }
 
 impl<'a> Stamping<'a> {
-    /// Surveys the base and decides what to change.
-    pub(super) fn plan(file: &'a ImageFile, wishes: Wishes) -> Result<Self> {
-        let planned = Self::survey_and_plan(file, &wishes);
-        let (base, edits, plan) = planned.map_err(|fault| fault.of_image(file.path().display()))?;
-        Ok(Self { file, wishes, edits, base, plan })
-    }
-
-    fn survey_and_plan(
+    /// Decides what to change of a base.
+    pub(super) fn plan(
         file: &'a ImageFile,
-        wishes: &Wishes,
-    ) -> Result<(Base<&'a ImageFile>, Edits, Plan)> {
-        let base = Base::of(file)?;
-        let initrds = base.survey.initrds(&base.image)?;
-        let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
-        let plan = Plan::of(&base.image, &base.survey, &initrds, &edits)?;
-        Ok((base, edits, plan))
+        base: Base<&'a ImageFile>,
+        wishes: Wishes,
+        about: &About,
+    ) -> Result<Self> {
+        let planned = || {
+            let touched = wishes.touch_stage_one();
+            let initrds = if touched { base.survey.initrds(&base.image)? } else { Vec::new() };
+            let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
+            manifest::plan(&base, &initrds, edits, about)
+        };
+        let made = planned().map_err(|fault| fault.of_image(file.path().display()))?;
+        Ok(Self { file, wishes, base, made })
     }
 
     /// What there is and what would be done to it.
@@ -101,36 +113,47 @@ impl<'a> Stamping<'a> {
             text.push_str("was stamped before: what was put in then is taken out first\n");
         }
         text.push_str(&keys_shown(&self.wishes.keys));
-        for Step { what, bytes } in &self.plan.steps {
+        for Step { what, bytes } in &self.made.plan.steps {
             let _ = writeln!(text, "would {what} ({})", human(*bytes));
         }
-        let (old, new) = (survey.size, self.plan.size);
+        let (old, new) = (survey.size, self.made.plan.size);
         let _ = writeln!(text, "size: {} -> {} ({old} -> {new} bytes)", human(old), human(new));
         text
     }
 
-    /// The finished image, which was surveyed again, and what was done, in words.
-    pub(super) fn compose(self) -> Result<(Composed<&'a ImageFile>, String)> {
+    /// The finished image, which was surveyed again.
+    pub(super) fn compose(self) -> Result<Finished<'a>> {
         let summary = self.summary();
-        let image = self.plan.compose(self.base.image)?;
-        verify::image::check(&image, &self.base.survey, &self.edits)?;
-        Ok((image, summary))
+        let Self { base, made, .. } = self;
+        let image = base.image.with(made.plan.patches.clone(), made.plan.size)?;
+        verify::image::check(&image, &base.survey, &made.edits)?;
+        Ok(Finished { image, made, summary })
     }
 
     fn summary(&self) -> String {
         let mut text = keys_shown(&self.wishes.keys);
-        let menus = self.plan.steps.iter().filter(|step| step.what.starts_with("name ")).count();
-        let release = &self.base.survey.release;
-        let _ = match self.edits.way {
-            Way::ExtraInitrd => writeln!(
-                text,
-                "NixOS {release} lets them in as root and nixos; {menus} menus changed; checked"
-            ),
-            Way::MergeInitrd => writeln!(
-                text,
-                "NixOS {release} lets them in as root and nixos; initrds changed; checked"
-            ),
+        let (menus, release) = (self.made.plan.menus, &self.base.survey.release);
+        let initrds = match self.made.edits.way {
+            Way::MergeInitrd => "initrds changed; ",
+            Way::ExtraInitrd | Way::Credential => "",
         };
+        let who = if self.wishes.keys.keys.is_empty() || !self.wishes.touch_stage_one() {
+            ""
+        } else {
+            " lets them in as root and nixos"
+        };
+        let menus = match (menus, initrds) {
+            (0, _) => String::new(),
+            (menus, _) => format!("{menus} menus changed; "),
+        };
+        let _ = writeln!(
+            text,
+            "NixOS {release}{who}{}{initrds}{menus}checked",
+            if who.is_empty() { ": " } else { "; " }
+        );
+        if let Some(does) = &self.made.plan.credential {
+            let _ = writeln!(text, "on the kernel's command lines: {does}");
+        }
         text
     }
 }

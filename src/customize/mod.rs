@@ -1,10 +1,16 @@
 //! What a recipe means in a live system. [`Wishes::gather`] reads the files that a recipe names;
 //! [`Wishes::edits`] turns them into edits for one image, and reads and writes nothing.
 
+mod boot_line;
+mod credential;
 mod files;
 mod input;
+mod network;
+mod system;
+mod told;
+mod wifi;
 
-use crate::edit::{Edits, Way};
+use crate::edit::{Boot, Edits, Way};
 use crate::error::{Error, Result};
 use crate::keys::{self, Gathered};
 use crate::recipe::Recipe;
@@ -15,6 +21,11 @@ use crate::survey::stage_one::StageOne;
 use files::Files;
 
 pub use input::{Input, Secret};
+pub use told::settings;
+
+use network::Network;
+use system::System;
+use wifi::Wifi;
 
 /// What edits depend on in an image.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,6 +65,10 @@ pub struct Wishes {
     pub keys: Gathered,
     files: Option<Files>,
     way: Way,
+    boot: Boot,
+    system: System,
+    network: Network,
+    wifi: Option<Wifi>,
 }
 
 impl Wishes {
@@ -69,22 +84,51 @@ impl Wishes {
             [] => Gathered::default(),
             given => keys::gather(given, input.for_keys(given)?)?,
         };
-        let merge = recipe.merge_initrd == Some(true);
-        let way = if merge { Way::MergeInitrd } else { Way::ExtraInitrd };
-        Ok(Self { keys, files: Files::gather(recipe)?, way })
+        let way = match recipe.merge_initrd {
+            _ if credential::gather(recipe)? => Way::Credential,
+            Some(true) => Way::MergeInitrd,
+            _ => Way::ExtraInitrd,
+        };
+        Ok(Self {
+            keys,
+            way,
+            boot: boot_line::gather(recipe)?,
+            files: Files::gather(recipe)?,
+            system: System::gather(recipe)?,
+            network: Network::gather(recipe)?,
+            wifi: Wifi::gather(recipe, input)?,
+        })
+    }
+
+    /// Whether edits go into stage 1, so that it must be understood.
+    pub fn touch_stage_one(&self) -> bool {
+        self.way != Way::Credential
     }
 
     /// What is worth telling the user, a line each.
     pub fn notes(&self) -> Vec<String> {
+        let limits = (self.way == Way::Credential).then(|| credential::LIMITS.to_owned());
         let keys = self.keys.notes.iter().map(ToString::to_string);
-        keys.chain(self.files.iter().flat_map(|files| files.notes().iter().cloned())).collect()
+        let files = self.files.iter().flat_map(|files| files.notes().iter().cloned());
+        keys.chain(limits).chain(files).collect()
     }
 
     /// The edits for an image of these facts, or why it cannot have them.
     pub fn edits(&self, facts: &Facts) -> Result<Edits> {
         let mut edits = Edits { way: self.way, ..Edits::default() };
+        if self.way == Way::Credential {
+            let credentials = credential::arguments(&self.keys.keys, facts)?;
+            edits.boot = Boot { credentials, ..self.boot.clone() };
+            return Ok(edits);
+        }
         if !self.keys.keys.is_empty() {
             edits = Edits::authorize(&self.keys.keys.to_text(), self.way);
+        }
+        edits.boot = self.boot.clone();
+        self.system.apply(&mut edits);
+        self.network.apply(facts, &mut edits);
+        if let Some(wifi) = &self.wifi {
+            wifi.apply(facts, &mut edits);
         }
         // The last one, so that files which something else makes, too, are noticed.
         if let Some(files) = &self.files {

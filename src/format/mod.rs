@@ -3,11 +3,13 @@
 pub mod boot_config;
 pub mod both_endian;
 pub mod compression;
+pub mod credential;
 pub mod elf;
 pub mod gpt;
 pub mod iso9660;
 pub mod isohybrid;
 pub mod newc;
+pub mod patch_file;
 pub mod undo;
 pub mod unit_file;
 

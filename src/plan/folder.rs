@@ -11,6 +11,12 @@ const PAYLOAD: &str = "payload.img";
 const UNDO: &str = "undo.bin";
 const ATTACHED: &str = "files";
 
+/// The record that tells what an image is.
+pub const MANIFEST: &str = "manifest.json";
+
+/// A signature of that record.
+pub const SIGNATURE: &str = "manifest.sig";
+
 /// Where the folder is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Folder {

@@ -128,6 +128,23 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         Ok(())
     }
 
+    /// Gives the volume another label, as xorriso writes it: filled with blanks, in Joliet cut to 16
+    /// characters (§8.4.6; Joliet specification §4).
+    pub fn relabel(&mut self, label: &str) -> Result<()> {
+        let field = self.descriptor.volume_identifier.len();
+        let bytes: Vec<u8> = match self.tree.hierarchy {
+            Hierarchy::Primary => {
+                label.bytes().chain(std::iter::repeat(b' ')).take(field).collect()
+            }
+            Hierarchy::Joliet => {
+                let units = label.encode_utf16().chain(std::iter::repeat(0x20));
+                units.flat_map(u16::to_be_bytes).take(field).collect()
+            }
+        };
+        self.descriptor.volume_identifier = bytes.try_into().map_err(|_| too_large())?;
+        Ok(())
+    }
+
     /// Lets the record of a file point to new bytes.
     pub fn point(&mut self, path: &str, old: &Node, to: ByteRange) -> Result<()> {
         let node = self.counterpart(path, old)?;

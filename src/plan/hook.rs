@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::newc::{self, Member};
 use crate::plan::folder::Folder;
 use crate::survey::nixos::Initrd;
-use crate::survey::stage_one::StageOne;
+use crate::survey::stage_one::{StageOne, UNKNOWN};
 
 /// Where the payload is in the initrd, and what the hook runs there.
 const FOLDER: &str = "remaster";
@@ -136,15 +136,16 @@ pub fn payload(edits: &Edits, folder: &Folder) -> Result<Vec<u8>> {
     newc::write(&members).map_err(Error::io("make the payload archive"))
 }
 
-/// The archive that makes this initrd run the hook.
-pub fn hook(initrd: &Initrd) -> Result<Vec<u8>> {
-    let members = match &initrd.contents.stage_one {
+/// The archive that makes this initrd run the hook. `renamed` are files that it gets anew.
+pub fn hook(initrd: &Initrd, renamed: &[Member]) -> Result<Vec<u8>> {
+    let mut members = match &initrd.contents.stage_one {
         StageOne::Scripted { path, script } => {
             // The kernel replaces the link of the base by this file (Linux init/initramfs.c, clean_path).
             vec![Member::file("init", 0o755, patched(&initrd.path, path, script)?)]
         }
         StageOne::Systemd { folders } => unit(folders),
     };
+    members.extend_from_slice(renamed);
     newc::write(&members).map_err(Error::io("make the hook archive"))
 }
 
@@ -184,6 +185,7 @@ fn no_anchor(initrd: &str, path: &str, found: &str) -> Error {
         "one line that makes, moves or switches to $targetRoot/proc (`mkdir`, `mount --move /proc`, `exec … switch_root`)",
         found,
     )
+    .hinting(UNKNOWN)
 }
 
 /// Where the lines start that an anchor holds for. A line that continues the one before is none.

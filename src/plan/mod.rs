@@ -4,7 +4,9 @@
 pub mod folder;
 pub mod hierarchy;
 pub mod hook;
+pub mod menu;
 pub mod partitions;
+pub mod relabel;
 pub mod space;
 
 use std::collections::BTreeMap;
@@ -15,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::compose::{Composed, Patch, Source};
 use crate::edit::{Edits, Way};
 use crate::error::{Error, Result};
-use crate::format::boot_config::{volume_path, with_initrds};
+use crate::format::boot_config::volume_path;
 use crate::format::undo::{self, Undo};
 use crate::image::ReadAt;
 use crate::plan::folder::Folder;
@@ -47,6 +49,12 @@ pub struct Plan {
     pub size: u64,
     /// The changes, in words.
     pub steps: Vec<Step>,
+    /// Where the files of [`Edits::records`] stand, by name.
+    pub records: BTreeMap<String, ByteRange>,
+    /// How many menus change.
+    pub menus: usize,
+    /// What the keys on the kernel's command line do, if there are any.
+    pub credential: Option<String>,
 }
 
 /// A file of the volume that gets new bytes.
@@ -58,8 +66,8 @@ struct Replaced<'a> {
     pieces: Vec<Patch>,
 }
 
-/// What is put behind one initrd.
-struct Hook {
+/// What is put behind initrds.
+struct Archive {
     file: NewFile,
     bytes: Vec<u8>,
 }
@@ -72,9 +80,21 @@ impl Plan {
         initrds: &[Initrd],
         edits: &Edits,
     ) -> Result<Self> {
+        partitions::check_behind(&survey.partitions, survey.volume.size())?;
         let (hierarchies, parent) = hierarchies(image, survey)?;
         let folder = Folder::below(parent);
-        Planner { image, survey, initrds, edits, folder, steps: Vec::new() }.plan(hierarchies)
+        Planner {
+            image,
+            survey,
+            initrds,
+            edits,
+            folder,
+            steps: Vec::new(),
+            records: BTreeMap::new(),
+            menus: 0,
+            credential: None,
+        }
+        .plan(hierarchies)
     }
 
     /// The finished image.
@@ -90,35 +110,40 @@ struct Planner<'a, I> {
     edits: &'a Edits,
     folder: Folder,
     steps: Vec<Step>,
+    records: BTreeMap<String, ByteRange>,
+    menus: usize,
+    credential: Option<String>,
 }
 
 impl<'a, I: ReadAt> Planner<'a, I> {
     fn plan(mut self, mut hierarchies: Vec<Edited<'a, I>>) -> Result<Plan> {
-        let (payload_path, undo_path) = (self.folder.payload(), self.folder.undo());
-        let payload = hook::payload(self.edits, &self.folder)?;
-        let (mut hooks, which) = self.hooks()?;
+        let (mut archives, which) = self.archives()?;
         let mut tail = Tail::behind(self.survey.size)?;
 
-        let mut files: Vec<NewFile> = hooks.iter().map(|hook| hook.file.clone()).collect();
-        files.push(new_file(&payload_path)?);
-        files.push(new_file(&undo_path)?);
+        let mut files: Vec<NewFile> = archives.iter().map(|one| one.file.clone()).collect();
+        files.push(new_file(&self.folder.undo())?);
+        files.extend(
+            self.edits.records.keys().map(|name| new_file(name)).collect::<Result<Vec<_>>>()?,
+        );
         files.extend(self.attached_files()?);
         hierarchies.iter_mut().try_for_each(|hierarchy| hierarchy.reserve(&files, &mut tail))?;
 
-        let mut patches = self.esp_patches(&hooks, &which)?;
-        let mut replaced = self.replaced_configs(&hooks, &which, &mut tail)?;
-        for hook in &mut hooks {
-            hook.file.at = tail.take(len_of(&hook.bytes))?;
-            patches.extend(self.step(
-                hook.file.at,
-                hook.bytes.clone(),
-                &format!("add {}", self.folder.file(&hook.file.name)),
-            ));
+        let texts = self.menu_texts(&archives, &which)?;
+        let mut patches = self.esp_patches(&texts)?;
+        let mut replaced = self.replaced_configs(&texts, &mut tail)?;
+        for archive in &mut archives {
+            archive.file.at = tail.take(len_of(&archive.bytes))?;
+            let what = format!("add {}", self.folder.file(&archive.file.name));
+            patches.extend(self.step(archive.file.at, archive.bytes.clone(), &what));
         }
-        let payload_at = tail.take(len_of(&payload))?;
-        patches.extend(self.step(payload_at, payload.clone(), &format!("add {payload_path}")));
         if self.edits.way == Way::MergeInitrd {
-            replaced.extend(self.merged_initrds(&hooks, &which, &payload, &mut tail)?);
+            replaced.extend(self.merged_initrds(&archives, &which, &mut tail)?);
+        }
+        if let Some(label) = &self.edits.boot.label {
+            for hierarchy in &mut hierarchies {
+                hierarchy.relabel(&label.value)?;
+            }
+            self.steps.push(Step { what: format!("call the volume {}", label.value), bytes: 0 });
         }
         for file in &replaced {
             patches.extend(file.pieces.iter().cloned());
@@ -127,8 +152,14 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             }
         }
 
-        let mut files: Vec<NewFile> = hooks.into_iter().map(|hook| hook.file).collect();
-        files.push(NewFile { at: payload_at, ..new_file(&payload_path)? });
+        let mut files: Vec<NewFile> = archives.into_iter().map(|one| one.file).collect();
+        for (name, bytes) in &self.edits.records {
+            let at = tail.take(len_of(bytes))?;
+            let path = self.folder.file(name);
+            patches.extend(self.step(at, bytes.clone(), &format!("add {path}")));
+            files.push(NewFile { at, ..new_file(name)? });
+            self.records.insert(name.clone(), at);
+        }
         for (number, file) in self.attached_files()?.into_iter().enumerate() {
             let (patch, at) = self.attach(number, &file.name, &mut tail)?;
             patches.push(patch);
@@ -181,7 +212,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         patches.extend(volume);
         let record = self.undo(&patches, &ranges, size)?;
         patches.extend(self.step(undo_at, record, &format!("add {undo_path}")));
-        Ok(Plan { patches, size, steps: self.steps })
+        let (steps, records, menus) = (self.steps, self.records, self.menus);
+        Ok(Plan { patches, size, steps, records, menus, credential: self.credential })
     }
 
     /// What is attached, as files of the folder without a place yet.
@@ -204,43 +236,63 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         Ok((Patch { at, from: Source::File(Arc::clone(bytes), 0), why: what }, at))
     }
 
-    /// The hooks, each once, and which initrd gets which.
-    fn hooks(&self) -> Result<(Vec<Hook>, BTreeMap<&'a str, usize>)> {
-        let mut hooks: Vec<Hook> = Vec::new();
+    /// The hooks, each once, and the payload behind them; and which initrd gets which hook.
+    fn archives(&self) -> Result<(Vec<Archive>, BTreeMap<&'a str, usize>)> {
+        let mut archives: Vec<Archive> = Vec::new();
         let mut which = BTreeMap::new();
+        let renamed = match &self.edits.boot.label {
+            Some(label) => relabel::renamed(self.image, self.survey, &label.value)?,
+            None => relabel::Renamed::new(),
+        };
+        if self.edits.way == Way::Credential {
+            return Ok((archives, which));
+        }
         for initrd in self.initrds {
-            let bytes = hook::hook(initrd)?;
-            let known = hooks.iter().position(|hook| hook.bytes == bytes);
-            let number = known.unwrap_or(hooks.len());
+            let files = renamed.get(&initrd.path).map(Vec::as_slice).unwrap_or_default();
+            let bytes = hook::hook(initrd, files)?;
+            let known = archives.iter().position(|hook| hook.bytes == bytes);
+            let number = known.unwrap_or(archives.len());
             if known.is_none() {
                 let name = format!("hook{}.img", number.saturating_add(1));
-                hooks.push(Hook { file: new_file(&name)?, bytes });
+                archives.push(Archive { file: new_file(&name)?, bytes });
             }
             which.insert(initrd.path.as_str(), number);
         }
-        Ok((hooks, which))
+        let file = new_file(&self.folder.payload())?;
+        archives.push(Archive { file, bytes: hook::payload(self.edits, &self.folder)? });
+        Ok((archives, which))
     }
 
-    /// A menu with the archives behind the initrds of every entry.
-    fn new_menu(&self, config: &Config, hooks: &[Hook], which: &BTreeMap<&str, usize>) -> String {
-        with_initrds(&config.text, config.syntax, &config.entries, |entry| {
+    /// The text of each config as it becomes.
+    fn menu_texts(
+        &mut self,
+        archives: &[Archive],
+        which: &BTreeMap<&str, usize>,
+    ) -> Result<Vec<String>> {
+        let edits = self.edits;
+        let menus = menu::texts(self.survey, &edits.boot, |entry| {
+            if edits.way != Way::ExtraInitrd {
+                return Vec::new();
+            }
             let last = entry.initrds.last().map(|word| volume_path(&word.text)).unwrap_or_default();
-            let hook = which.get(last.as_str()).and_then(|number| hooks.get(*number));
-            let hook = hook.map(|hook| self.folder.file(&hook.file.name));
-            hook.into_iter().chain([self.folder.payload()]).collect()
-        })
+            let hook = which.get(last.as_str()).and_then(|number| archives.get(*number));
+            let named = hook.into_iter().chain(archives.last());
+            named.map(|archive| self.folder.file(&archive.file.name)).collect()
+        })?;
+        if let Some(credential) = menus.credential {
+            let bytes = len_of(credential.argument.as_bytes());
+            let what = format!("put {} on the kernel's command lines", credential.does);
+            self.steps.push(Step { what, bytes });
+            self.credential = Some(credential.does.clone());
+        }
+        Ok(menus.texts)
     }
 
-    fn esp_patches(&mut self, hooks: &[Hook], which: &BTreeMap<&str, usize>) -> Result<Vec<Patch>> {
-        let mut menus: BTreeMap<ByteRange, Vec<(&Config, String)>> = BTreeMap::new();
-        if self.edits.way == Way::ExtraInitrd {
-            for config in &self.survey.configs {
-                if let Place::Esp(at) = config.place {
-                    menus
-                        .entry(at)
-                        .or_default()
-                        .push((config, self.new_menu(config, hooks, which)));
-                }
+    fn esp_patches(&mut self, texts: &[String]) -> Result<Vec<Patch>> {
+        let mut menus: BTreeMap<ByteRange, Vec<(&Config, &String)>> = BTreeMap::new();
+        for (config, text) in changed_menus(self.survey, texts) {
+            if let Place::Esp(at) = config.place {
+                menus.entry(at).or_default().push((config, text));
             }
         }
         let mut patches = Vec::new();
@@ -249,7 +301,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             let esp = Esp::open(&mut scratch)?;
             for (config, text) in &menus {
                 esp.replace(&config.path, text.as_bytes())?;
-                self.steps.push(menu_step(config, "in the UEFI boot image", text));
+                self.menu_step(config, "in the UEFI boot image", text);
             }
             esp.close()?;
             patches.extend(scratch.patches("the UEFI boot image")?);
@@ -257,49 +309,46 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         Ok(patches)
     }
 
-    fn replaced_configs(
-        &mut self,
-        hooks: &[Hook],
-        which: &BTreeMap<&str, usize>,
-        tail: &mut Tail,
-    ) -> Result<Vec<Replaced<'a>>> {
+    fn replaced_configs(&mut self, texts: &[String], tail: &mut Tail) -> Result<Vec<Replaced<'a>>> {
         let mut replaced = Vec::new();
-        if self.edits.way == Way::MergeInitrd {
-            return Ok(replaced);
-        }
         let survey = self.survey;
-        for config in survey.configs.iter().filter(|config| config.place == Place::Volume) {
-            let text = self.new_menu(config, hooks, which);
-            self.steps.push(menu_step(config, "on the volume", &text));
+        let changed = changed_menus(survey, texts);
+        for (config, text) in changed.filter(|(config, _)| config.place == Place::Volume) {
+            self.menu_step(config, "on the volume", text);
             let old = survey.tree().file(&config.path).ok_or_else(too_large)?;
             let at = tail.take(len_of(text.as_bytes()))?;
-            let pieces =
-                Patch::bytes(at.start(), text.into_bytes(), format!("menu {}", config.path));
-            replaced.push(Replaced {
-                path: &config.path,
-                old,
-                at,
-                pieces: pieces.into_iter().collect(),
-            });
+            let why = format!("menu {}", config.path);
+            let pieces = Patch::bytes(at.start(), text.as_bytes(), why);
+            let pieces = pieces.into_iter().collect();
+            replaced.push(Replaced { path: &config.path, old, at, pieces });
         }
         Ok(replaced)
+    }
+
+    fn menu_step(&mut self, config: &Config, place: &str, text: &str) {
+        let archives =
+            if self.edits.way == Way::ExtraInitrd { "name the archives in" } else { "change" };
+        let what =
+            format!("{archives} {} entries of {} {place}", config.entries.len(), config.path);
+        self.menus = self.menus.saturating_add(1);
+        self.steps.push(Step { what, bytes: len_of(text.as_bytes()) });
     }
 
     /// Copies of the initrds with the archives appended, each from a multiple of 4 on as the kernel
     /// wants it (Linux `init/initramfs.c`).
     fn merged_initrds(
         &mut self,
-        hooks: &[Hook],
+        archives: &[Archive],
         which: &BTreeMap<&str, usize>,
-        payload: &[u8],
         tail: &mut Tail,
     ) -> Result<Vec<Replaced<'a>>> {
         let survey = self.survey;
+        let payload = archives.last().map(|payload| payload.bytes.as_slice()).unwrap_or_default();
         let mut merged = Vec::new();
         for initrd in self.initrds {
             let hook = which
                 .get(initrd.path.as_str())
-                .and_then(|number| hooks.get(*number))
+                .and_then(|number| archives.get(*number))
                 .ok_or_else(too_large)?;
             let old = survey.tree().file(&initrd.path).ok_or_else(too_large)?;
             let padded = align_up(initrd.at.size(), DISK_BLOCK).ok_or_else(too_large)?;
@@ -378,10 +427,12 @@ fn new_file(path: &str) -> Result<NewFile> {
     Ok(NewFile { name, at: ByteRange::new(0, 0).ok_or_else(too_large)? })
 }
 
-fn menu_step(config: &Config, place: &str, text: &str) -> Step {
-    let what =
-        format!("name the archives in {} entries of {} {place}", config.entries.len(), config.path);
-    Step { what, bytes: len_of(text.as_bytes()) }
+/// The configs of a base whose texts become other ones.
+fn changed_menus<'s, 't>(
+    survey: &'s Survey,
+    texts: &'t [String],
+) -> impl Iterator<Item = (&'s Config, &'t String)> {
+    survey.configs.iter().zip(texts).filter(|(config, text)| config.text != **text)
 }
 
 fn written(patches: &[Patch]) -> u64 {

@@ -4,7 +4,7 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::U32;
 
 use crate::compose::Patch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::isohybrid::{HybridSize, Mbr, TABLE_AT};
 use crate::plan::space::too_large;
 use crate::survey::partitions::Partitions;
@@ -22,6 +22,27 @@ pub fn image_size(partitions: &Partitions, data_end: u64) -> Result<u64> {
         .map_or(Some(0), |gpt| gpt.array_blocks().checked_add(1)?.checked_mul(gpt.block()));
     let needed = backup.and_then(|backup| data_end.checked_add(backup)).ok_or_else(too_large)?;
     Ok(HybridSize::holding(needed).ok_or_else(too_large)?.image)
+}
+
+/// A volume can grow only where nothing lies behind it: `xorriso -append_partition` puts a partition there.
+pub fn check_behind(partitions: &Partitions, volume_size: u64) -> Result<()> {
+    let mbr = partitions.mbr.iter().flat_map(|mbr| {
+        mbr.used().map(|(number, record)| {
+            ("MBR", number, u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK))
+        })
+    });
+    let gpt = partitions.gpt.iter().flat_map(|gpt| {
+        let start = |blocks: (u64, u64)| blocks.0.saturating_mul(gpt.block());
+        gpt.partitions().into_iter().map(move |found| ("GPT", found.number, start(found.blocks)))
+    });
+    match mbr.chain(gpt).find(|(_, _, start)| *start >= volume_size) {
+        None => Ok(()),
+        Some((table, number, start)) => Err(Error::unsupported(
+            "the partitions, as the volume must grow",
+            format!("none behind the volume, which ends at byte {volume_size:#x}"),
+            format!("{table} partition {number} from byte {start:#x} on"),
+        )),
+    }
 }
 
 /// The changes for an image that grows from `old` to `new` bytes.

@@ -79,14 +79,14 @@ fn places(
 }
 
 /// Line and column, both from 1, columns in characters.
-fn position(text: &str, byte: usize) -> String {
+pub(super) fn position(text: &str, byte: usize) -> String {
     let before = text.get(..byte).unwrap_or(text);
     let line = before.matches('\n').count().saturating_add(1);
     let last = before.rsplit('\n').next().unwrap_or_default();
     format!("{line}:{}", last.chars().count().saturating_add(1))
 }
 
-fn unknown(place: &str, key: &str, names: &[String]) -> Error {
+pub(super) fn unknown(place: &str, key: &str, names: &[String]) -> Error {
     let close = names.iter().map(|name| (strsim::damerau_levenshtein(key, name), name));
     let close = close.min().filter(|(distance, name)| *distance <= 3 && *distance < name.len());
     let hint = match close {
@@ -97,6 +97,6 @@ fn unknown(place: &str, key: &str, names: &[String]) -> Error {
     fault(place, format!("unknown key `{shown}`"), hint)
 }
 
-fn fault(place: &str, what: impl std::fmt::Display, hint: impl Into<String>) -> Error {
+pub(super) fn fault(place: &str, what: impl std::fmt::Display, hint: impl Into<String>) -> Error {
     Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
 }

@@ -2,6 +2,7 @@
 
 mod document;
 mod list;
+pub mod users;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,7 +65,7 @@ pub struct Recipe {
     #[arg(long, value_name = "HASH", help_heading = "Passwords")]
     pub nixos_password_hash: Option<String>,
 
-    /// Name of the machine
+    /// Name of the machine, without a domain
     #[arg(long, value_name = "NAME", help_heading = "System")]
     pub hostname: Option<String>,
     /// Time zone, as `Europe/Berlin`
@@ -83,17 +84,18 @@ pub struct Recipe {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "System")]
     pub greeting: Option<bool>,
 
-    /// Fixed address of the wired network, or of one interface, by name or MAC; without it, DHCP
+    /// Fixed address of the first wired interface that has a link, or of one by name or MAC; all others
+    /// keep DHCP
     #[arg(long, value_name = "[IFACE|MAC=]ADDRESS/PREFIX", help_heading = "Network")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub address: Vec<String>,
-    /// Router, for the interface of an --address
+    /// Router in the subnet of an --address
     #[arg(long, value_name = "[IFACE|MAC=]ADDRESS", help_heading = "Network")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub gateway: Vec<String>,
-    /// Name server
+    /// Name server, instead of those that DHCP tells
     #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
@@ -106,13 +108,15 @@ pub struct Recipe {
         long,
         value_name = "FILE",
         help_heading = "Network",
-        requires = "wifi",
         conflicts_with = "wifi_password_prompt"
     )]
     pub wifi_password_file: Option<PathBuf>,
     /// Ask for the passphrase of the wireless network
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network")]
     pub wifi_password_prompt: Option<bool>,
+    /// The wireless network has no password
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network")]
+    pub wifi_open: Option<bool>,
 
     /// Folder or tar archive to lay over the live system's root
     #[arg(long, value_name = "DIR|TAR", help_heading = "Files")]
@@ -275,7 +279,7 @@ impl Recipe {
         root_password_file root_password_prompt root_password_hash
         nixos_password_file nixos_password_prompt nixos_password_hash
         hostname timezone keymap locale console_font greeting
-        address gateway dns wifi wifi_password_file wifi_password_prompt
+        address gateway dns wifi wifi_password_file wifi_password_prompt wifi_open
         overlay xattrs file script bin unit enable run store path allow_secrets
         karg karg_delete karg_replace entry serial timeout default_entry label name merge_initrd inject
     }
@@ -296,8 +300,9 @@ impl Recipe {
             (self.nixos_password_file, self.nixos_password_prompt, self.nixos_password_hash) =
                 (None, None, None);
         }
-        if gives(&["wifi-password-file", "wifi-password-prompt"]) {
-            (self.wifi_password_file, self.wifi_password_prompt) = (None, None);
+        if gives(&["wifi-password-file", "wifi-password-prompt", "wifi-open"]) {
+            (self.wifi_password_file, self.wifi_password_prompt, self.wifi_open) =
+                (None, None, None);
         }
     }
 
@@ -318,13 +323,17 @@ impl Recipe {
         what: impl std::fmt::Display,
         hint: impl Into<String>,
     ) -> Error {
+        let place = self.place(name, index);
+        Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
+    }
+
+    /// Where the element `index` of what was asked for under `name` stands: `r.toml:3:8: karg` or `--karg`.
+    pub fn place(&self, name: &str, index: usize) -> String {
         let places = self.places.get(name);
-        let place = places.and_then(|places| places.get(index).or_else(|| places.first()));
-        let place = match place {
+        match places.and_then(|places| places.get(index).or_else(|| places.first())) {
             Some(place) => format!("{place}: {name}"),
             None => format!("--{name}"),
-        };
-        Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
+        }
     }
 
     /// The same with relative paths taken from `folder` on.

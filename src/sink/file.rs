@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 use crate::compose::{Composed, Piece, Source};
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
-use crate::progress::Progress;
+use crate::progress::{Progress, Silent};
 use crate::units::{ByteRange, in_memory, len_of};
 
 /// Bytes that the kernel is asked to copy at once: small enough for progress and Ctrl-C.
@@ -60,6 +60,19 @@ impl Output {
         if let Ok(found) = fs::metadata(&path) {
             check_existing(&path, &found, base, existing)?;
         }
+        Self::at(path, existing)
+    }
+
+    /// A place for bytes that are no image.
+    pub fn of_bytes(path: &Path, existing: Existing) -> Result<Self> {
+        let path = followed(path)?;
+        if let Ok(found) = fs::metadata(&path) {
+            check_regular(&path, &found, existing)?;
+        }
+        Self::at(path, existing)
+    }
+
+    fn at(path: PathBuf, existing: Existing) -> Result<Self> {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
@@ -88,17 +101,61 @@ impl Output {
             return Err(Error::Interrupted);
         }
         self.publish(draft).map_err(|fault| self.published(fault))?;
+        self.sync_folder()?;
         Ok(how)
+    }
+
+    /// An image that is written and has no name yet.
+    pub fn ready(self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<Ready> {
+        let draft = Draft::open(&self.folder)?;
+        let doing = || format!("write {}", self.path.display());
+        draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
+        fill(&draft.file, image, progress)
+            .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;
+        Ok(Ready { output: self, draft })
+    }
+
+    /// Writes bytes that are no image.
+    pub fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
+        let draft = self.draft()?;
+        let written = draft.file.write_all_at(bytes, 0).and_then(|()| draft.file.sync_all());
+        written.map_err(Error::io(format!("write {}", self.path.display())))?;
+        self.name(draft)
+    }
+
+    /// The same of bytes.
+    pub fn ready_bytes(self, bytes: &[u8]) -> Result<Ready> {
+        let draft = Draft::open(&self.folder)?;
+        let written = draft.file.write_all_at(bytes, 0);
+        written.map_err(Error::io(format!("write {}", self.path.display())))?;
+        Ok(Ready { output: self, draft })
     }
 
     fn published(&self, fault: io::Error) -> Error {
         match fault.kind() {
-            io::ErrorKind::AlreadyExists => exists(&self.path),
+            io::ErrorKind::AlreadyExists => taken(&self.path),
             _ => Error::io(format!("write {}", self.path.display()))(fault),
         }
     }
 
-    /// Gives the finished file its name, and makes the name durable.
+    /// A file without a name, for this place.
+    pub(super) fn draft(&self) -> Result<Draft> {
+        Draft::open(&self.folder)
+    }
+
+    /// Gives a file that is on the disk its name, durably.
+    pub(super) fn name(&self, draft: Draft) -> Result<()> {
+        self.publish(draft).map_err(|fault| self.published(fault))?;
+        self.sync_folder()
+    }
+
+    /// Makes the name durable.
+    fn sync_folder(&self) -> Result<()> {
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(Error::io(format!("write into {}", self.folder.display())))
+    }
+
+    /// Gives the finished file its name.
     fn publish(&self, mut draft: Draft) -> io::Result<()> {
         if draft.name.is_none() && self.existing == Existing::Refuse {
             draft.link(&self.path)?;
@@ -111,8 +168,88 @@ impl Output {
             rename(&name, &self.path, flags)?;
             draft.name = None;
         }
-        File::open(&self.folder)?.sync_all()
+        Ok(())
     }
+}
+
+/// A finished file that waits for its name.
+#[derive(Debug)]
+pub struct Ready {
+    output: Output,
+    draft: Draft,
+}
+
+/// Files that are synced one by one; more are synced with their filesystem.
+const FEW: usize = 4;
+
+/// Gives finished files of one folder their names, after all of them are on the disk. Says of each
+/// whether it has its name.
+pub fn publish(ready: Vec<Ready>) -> Vec<Result<()>> {
+    let synced = synced(&ready);
+    let mut folder = None;
+    let mut done: Vec<Result<()>> = ready
+        .into_iter()
+        .zip(synced)
+        .map(|(Ready { output, draft }, synced)| {
+            synced?;
+            output.publish(draft).map_err(|fault| output.published(fault))?;
+            folder = Some(output);
+            Ok(())
+        })
+        .collect();
+    if let (Some(Err(fault)), Some(last)) =
+        (folder.map(|output| output.sync_folder()), done.last_mut())
+    {
+        *last = Err(fault);
+    }
+    done
+}
+
+/// Brings files to the disk.
+fn synced(ready: &[Ready]) -> Vec<Result<()>> {
+    let doing = |one: &Ready| Error::io(format!("write {}", one.output.path.display()));
+    match ready.first() {
+        Some(first) if ready.len() > FEW => {
+            let all = rustix::fs::syncfs(&first.draft.file);
+            ready.iter().map(|one| all.map_err(|fault| doing(one)(fault.into()))).collect()
+        }
+        _ => ready.iter().map(|one| one.draft.file.sync_all().map_err(doing(one))).collect(),
+    }
+}
+
+/// Puts a base under another path: a clone, else, of a base that is the `whole` file, one more name of
+/// it, else a copy.
+pub fn share(
+    file: &ImageFile,
+    whole: bool,
+    image: &Composed<&ImageFile>,
+    path: &Path,
+) -> Result<()> {
+    let output = Output::at(path.to_owned(), Existing::Replace)?;
+    let draft = Draft::open(&output.folder)?;
+    let clones = rustix::fs::ioctl_ficlone(&draft.file, file.file()).is_ok();
+    drop(draft);
+    if whole && !clones && link(file, &output).is_ok() {
+        return output.sync_folder();
+    }
+    publish(vec![output.ready(image, &Silent)?]).into_iter().collect()
+}
+
+fn link(file: &ImageFile, output: &Output) -> io::Result<()> {
+    let path = fs::canonicalize(file.path())?;
+    let (open, named) = (file.file().metadata()?, fs::metadata(&path)?);
+    if !file.is(&open) || !file.is(&named) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let name = free_name(&output.folder);
+    fs::hard_link(path, &name)?;
+    fs::rename(&name, &output.path)
+}
+
+/// Writes bytes to a file that appears whole or not at all.
+pub fn write_bytes(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
+    let ready = Output::of_bytes(path, existing)?.ready_bytes(bytes)?;
+    publish(vec![ready]).into_iter().collect()
 }
 
 /// Some filesystems know no flags of renameat2(2): they get the plain call, after a look.
@@ -150,16 +287,22 @@ fn check_existing(
             hint: "give another path to -o",
         });
     }
+    check_regular(path, found, existing)
+}
+
+fn check_regular(path: &Path, found: &fs::Metadata, existing: Existing) -> Result<()> {
+    let name = path.display();
     if !found.is_file() {
         return Err(Error::Usage {
             what: format!("{name} is there and is no regular file"),
             hint: "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device",
         });
     }
-    if existing == Existing::Refuse { Err(exists(path)) } else { Ok(()) }
+    if existing == Existing::Refuse { Err(taken(path)) } else { Ok(()) }
 }
 
-fn exists(path: &Path) -> Error {
+/// The error for an output that is there already.
+pub fn taken(path: &Path) -> Error {
     Error::Usage {
         what: format!("{} is there already", path.display()),
         hint: "give another path to -o, or --force to replace the file",
@@ -167,12 +310,18 @@ fn exists(path: &Path) -> Error {
 }
 
 /// A file that is being written and has no name of its own yet, or one that goes away with it.
-struct Draft {
+#[derive(Debug)]
+pub(super) struct Draft {
     file: File,
     name: Option<PathBuf>,
 }
 
 impl Draft {
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
     fn open(folder: &Path) -> Result<Self> {
         let mut options = File::options();
@@ -224,12 +373,15 @@ fn flags(flags: OFlags) -> i32 {
     i32::try_from(flags.bits()).unwrap_or_default()
 }
 
+/// Numbers that names were tried with: threads do not try the same.
+static TRIED: AtomicU32 = AtomicU32::new(0);
+
 fn free_name(folder: &Path) -> PathBuf {
     let name = |number: u32| {
         folder.join(OsString::from(format!(".remaster.{}.{number}", std::process::id())))
     };
     (0..u32::MAX)
-        .map(name)
+        .map(|_| name(TRIED.fetch_add(1, Ordering::Relaxed)))
         .find(|path| fs::symlink_metadata(path).is_err())
         .unwrap_or_else(|| name(0))
 }
@@ -275,7 +427,10 @@ fn fill(
         file.set_len(image.size()).map_err(refused)?;
     }
     for piece in image.pieces() {
-        if cloned && piece.stays() {
+        // A new file is zero all over, and so is what a clone has behind the base.
+        let is_fresh = !cloned || piece.at.start() >= image.base().size();
+        let is_zero = is_fresh && matches!(piece.from, Source::Zeros);
+        if is_zero || (cloned && piece.stays()) {
             progress.advance(piece.at.size());
         } else {
             write_piece(file, image, piece, progress)?;

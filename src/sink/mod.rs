@@ -1,4 +1,5 @@
 //! Effects: the only modules that write. They know pieces of an image and nothing of formats.
 
 pub mod file;
+pub mod in_place;
 pub mod stream;

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::format::boot_config::{Entry, Syntax};
 use crate::image::ReadAt;
 use crate::scratch::Scratch;
+use crate::survey::Survey;
 use crate::survey::boot::{BootEntry, Platform};
 use crate::survey::esp::Esp;
 use crate::survey::tree::Tree;
@@ -41,6 +42,30 @@ pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[BootEntry]) -> Result<Vec<
     let mut found = on_volume(image, tree)?;
     for entry in boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
         found.extend(on_esp(image, entry.image)?);
+    }
+    Ok(found)
+}
+
+/// Paths and bytes of all other files that may be configs of a boot loader.
+pub fn others<I: ReadAt>(image: &I, survey: &Survey) -> Result<Vec<(String, Vec<u8>)>> {
+    let known = |path: &str, place: &Place| {
+        survey.configs.iter().any(|config| config.path == path && config.place == *place)
+    };
+    let mut found = Vec::new();
+    for (path, node) in survey.tree().files().filter(|(path, node)| is_config(path, node.size())) {
+        let Some(extent) = node.extents.first().filter(|_| !known(path, &Place::Volume)) else {
+            continue;
+        };
+        found.push((path.to_owned(), image.read_range(path, *extent, LARGEST)?));
+    }
+    for entry in survey.boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
+        let mut scratch = Scratch::new(image, entry.image);
+        let esp = Esp::open(&mut scratch)?;
+        for file in esp.files()?.iter().filter(|file| is_config(&file.path, file.size)) {
+            if !known(&file.path, &Place::Esp(entry.image)) {
+                found.push((file.path.clone(), esp.read(&file.path, LARGEST)?));
+            }
+        }
     }
     Ok(found)
 }

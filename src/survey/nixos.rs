@@ -146,7 +146,8 @@ fn add(found: &mut Vec<Initrd>, new: Initrd) -> Result<()> {
     Ok(())
 }
 
-fn initrd_place(tree: &Tree, path: &str) -> Result<ByteRange> {
+/// The bytes of an initrd.
+pub fn initrd_place(tree: &Tree, path: &str) -> Result<ByteRange> {
     match file(tree, path)?.extents.as_slice() {
         [at] => Ok(*at),
         other => Err(Error::unsupported(

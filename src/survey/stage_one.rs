@@ -22,6 +22,9 @@ pub const HOOKED_FOLDERS: [&str; 4] = [
     "etc/systemd/system.control/initrd.target.wants",
 ];
 
+/// What can be done where stage 1 is not understood.
+pub const UNKNOWN: &str = "report this image with this message; meanwhile `--inject credential` puts short keys for root on the kernel's command line, and nothing else";
+
 /// The generation of an initrd.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum StageOne {
@@ -199,6 +202,68 @@ fn unknown(path: &str, found: String) -> Error {
         "/init being a link to systemd, or a script or a link to one",
         found,
     )
+    .hinting(UNKNOWN)
+}
+
+/// Regular files of the initrds that one menu entry loads, up to a mebibyte of each, for which `wanted`
+/// holds. A later file of the same path replaces an earlier one, as in the kernel.
+pub fn files_with<I: ReadAt>(
+    image: &I,
+    files: &[(&str, ByteRange)],
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<Vec<Member>> {
+    let mut found = BTreeMap::new();
+    for (path, at) in files {
+        let mut stream = stream(image, *at);
+        while let Some(part) = next(&mut stream, path, *at)? {
+            let each = |member: Member| {
+                found.remove(&member.path);
+                if matches!(&member.kind, Kind::File(bytes) if wanted(bytes)) {
+                    found.insert(member.path.clone(), member);
+                }
+                Next::Continue
+            };
+            unpack(&mut stream, part.compression, |_| true, each)
+                .map_err(|fault| part.fault(&fault))?;
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+type Stream<'a, I> = BufReader<Window<'a, I>>;
+
+fn stream<I: ReadAt>(image: &I, at: ByteRange) -> Stream<'_, I> {
+    BufReader::with_capacity(128 << 10, Window { image, at, position: 0 })
+}
+
+/// A part of an initrd.
+#[derive(Clone, Copy)]
+struct Part<'p> {
+    path: &'p str,
+    /// Where it starts in the initrd.
+    start: u64,
+    /// Where it starts in the image.
+    place: u64,
+    compression: Compression,
+}
+
+impl Part<'_> {
+    fn fault(self, fault: &io::Error) -> Error {
+        unreadable(self.path, self.place, fault)
+    }
+}
+
+/// Moves to the next part of an initrd; none at the end.
+fn next<'p, I: ReadAt>(
+    stream: &mut Stream<'_, I>,
+    path: &'p str,
+    at: ByteRange,
+) -> Result<Option<Part<'p>>> {
+    let start = skip_zeros(stream).map_err(|fault| unreadable(path, at.start(), &fault))?;
+    let Some(start) = start else { return Ok(None) };
+    let place = at.start().saturating_add(start);
+    let compression = next_part(stream, place, path)?;
+    Ok(Some(Part { path, start, place, compression }))
 }
 
 /// Walks over the parts of an initrd (Linux `init/initramfs.c`): archives, compressed or not, with zeros
@@ -209,15 +274,12 @@ fn scan<I: ReadAt>(
     at: ByteRange,
     facts: &mut Facts,
 ) -> Result<Vec<Compression>> {
-    let mut stream = BufReader::with_capacity(128 << 10, Window { image, at, position: 0 });
+    let mut stream = stream(image, at);
     let mut parts = Vec::new();
-    while let Some(start) =
-        skip_zeros(&mut stream).map_err(|fault| unreadable(path, at.start(), &fault))?
-    {
-        let place = at.start().saturating_add(start);
-        let compression = next_part(&mut stream, place, path)?;
+    while let Some(found) = next(&mut stream, path, at)? {
+        let Part { start, compression, .. } = found;
+        let faulty = |fault: io::Error| found.fault(&fault);
         parts.push(compression);
-        let faulty = |fault: io::Error| unreadable(path, place, &fault);
         let enough = part(&mut stream, compression, facts, Until::Enough).map_err(faulty)?;
         if enough && is_last(image, at, start, compression) {
             break;
@@ -274,11 +336,21 @@ fn part<R: BufRead>(
         enough |= facts.borrow_mut().take(member) == Next::Stop;
         if enough && until == Until::Enough { Next::Stop } else { Next::Continue }
     };
-    match compression {
-        Compression::None => newc::read_one(stream, LARGEST_SCRIPT, wanted, each)?,
-        packed => newc::read(packed.decoder(stream)?, LARGEST_SCRIPT, wanted, each)?,
-    }
+    unpack(stream, compression, wanted, each)?;
     Ok(enough)
+}
+
+/// Hands the members of a part to `each`, those files whole that are `wanted`.
+fn unpack<R: BufRead>(
+    stream: &mut R,
+    compression: Compression,
+    wanted: impl Fn(&str) -> bool,
+    each: impl FnMut(Member) -> Next,
+) -> io::Result<()> {
+    match compression {
+        Compression::None => newc::read_one(stream, LARGEST_SCRIPT, wanted, each),
+        packed => newc::read(packed.decoder(stream)?, LARGEST_SCRIPT, wanted, each),
+    }
 }
 
 /// Whether nothing but zeros follows the part at `start`, where that can be told without decoding.

@@ -54,6 +54,14 @@ impl Volume {
         text(&self.primary.value.volume_identifier)
     }
 
+    /// The label of the Joliet hierarchy, which has room for 16 characters.
+    pub fn joliet_identifier(&self) -> Option<String> {
+        let field = &self.joliet.as_ref()?.value.volume_identifier;
+        let units: Vec<u16> =
+            field.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
+        Some(String::from_utf16_lossy(&units).trim_end_matches([' ', '\0']).to_owned())
+    }
+
     /// The application, `NIXOS` on official images.
     pub fn application(&self) -> String {
         text(&self.primary.value.application_identifier)

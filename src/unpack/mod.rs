@@ -5,4 +5,4 @@ mod unnamed;
 mod xz_index;
 
 pub use source::{Feed, Packing, Source, Stream};
-pub use unnamed::open;
+pub use unnamed::unpacked;

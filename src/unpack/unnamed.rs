@@ -13,20 +13,20 @@ use crate::units::{human, in_memory, len_of};
 /// Bytes that are unpacked at once.
 const CHUNK: u64 = 1 << 20;
 
-/// Opens an image; if it is packed, it is unpacked first, into a file without a name in `folder`.
+/// The image that is packed in a file, unpacked into a file without a name in `folder`; the image itself if it is
+/// not packed.
 ///
 /// Images are read at many places, some of them twice, and unpacking can only go from front to back: so it is
 /// done once. A file without a name needs no tidying up, whatever ends the program.
 ///
 /// # Errors
-/// What cannot be opened or unpacked; a folder that has no room for it.
-pub fn open(path: &Path, folder: &Path, progress: &dyn Progress) -> Result<ImageFile> {
-    let packed = ImageFile::open(path)?;
-    match Source::open(path)? {
-        Source::Plain(_) => Ok(packed),
+/// What cannot be unpacked; a folder that has no room for it.
+pub fn unpacked(image: ImageFile, folder: &Path, progress: &dyn Progress) -> Result<ImageFile> {
+    match Source::open(image.path())? {
+        Source::Plain(_) => Ok(image),
         Source::Stream(stream) => {
-            let (file, size) = unpack(path, stream, folder, progress)?;
-            Ok(packed.unpacked_to(file, size))
+            let (file, size) = unpack(image.path(), stream, folder, progress)?;
+            Ok(image.unpacked_to(file, size))
         }
     }
 }

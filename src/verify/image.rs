@@ -1,15 +1,16 @@
 //! Surveys a composed image again, before anything of it is written.
 
 use crate::compose::Composed;
-use crate::edit::{Attached, Edits, Way};
+use crate::edit::{Attached, Boot, Edits, Way};
 use crate::error::{Error, Result};
 use crate::format::boot_config::volume_path;
 use crate::image::ReadAt;
 use crate::plan::folder::Folder;
+use crate::plan::{menu, relabel};
 use crate::stamped::Stamped;
 use crate::survey::Survey;
 use crate::survey::tree::Tree;
-use crate::units::{ByteRange, in_memory};
+use crate::units::{ByteRange, in_memory, len_of};
 
 /// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
 ///
@@ -21,8 +22,10 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
         Folder::find(survey.tree()).ok_or_else(|| differs("the folder", 0, "none", "one"))?;
     sizes(image.size(), &survey)?;
     menus(base, &survey, edits.way, &folder.payload())?;
+    boot_lines(base, &survey, &edits.boot)?;
+    label(image, base, &survey, edits)?;
     for (old, new) in base.trees.iter().zip(&survey.trees) {
-        files(old, new, base, edits.way)?;
+        files(old, new, base, edits)?;
     }
     let stamped = Stamped::of(image, survey.tree())?;
     let same = stamped.as_ref().is_some_and(|stamped| stamped.root.iter().eq(edits.root.members()));
@@ -30,11 +33,31 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
     let stamped =
         stamped.ok_or_else(|| differs("the payload", 0, "something else", "the edits"))?;
     attached(image, &stamped, &edits.attached)?;
+    records(image, &survey, &folder, edits)?;
     if edits.way == Way::MergeInitrd {
         merged(image, base, &survey, &folder.payload())
     } else {
         Ok(())
     }
+}
+
+/// What the image tells of itself stands in the folder.
+fn records<B: ReadAt>(
+    image: &Composed<B>,
+    survey: &Survey,
+    folder: &Folder,
+    edits: &Edits,
+) -> Result<()> {
+    for (name, bytes) in &edits.records {
+        let path = folder.file(name);
+        let at = survey.tree().file(&path).and_then(|node| node.extents.first());
+        let found = at.map(|at| image.read_range(&path, *at, len_of(bytes))).transpose()?;
+        if found.as_ref() != Some(bytes) {
+            let at = at.map_or(0, |at| at.start());
+            return Err(differs(&path, at, "something else", "the record of the image"));
+        }
+    }
+    Ok(())
 }
 
 fn differs(what: &str, at: u64, found: impl Into<String>, expected: impl Into<String>) -> Error {
@@ -90,20 +113,90 @@ fn menus(base: &Survey, survey: &Survey, way: Way, payload: &str) -> Result<()> 
     Ok(())
 }
 
+/// Every entry has the arguments and the title it is to have, and menus wait and start what they are to.
+fn boot_lines(base: &Survey, survey: &Survey, boot: &Boot) -> Result<()> {
+    let old_label = base.volume.identifier();
+    for (old, new) in base.configs.iter().zip(&survey.configs) {
+        let fault = |what: &str, found: String, expected: String| {
+            Err(differs(&format!("{what} of {}", new.path), 0, found, expected))
+        };
+        for (was, is) in old.entries.iter().zip(&new.entries) {
+            let credential = boot.credentials.iter().find(|credential| {
+                is.arguments.iter().any(|word| word.text == credential.argument)
+            });
+            if credential.is_none() && !boot.credentials.is_empty() {
+                return fault("an entry", "no keys".into(), "keys on the command line".into());
+            }
+            let expected = menu::arguments(was, boot, &old_label, credential)?;
+            let found: Vec<&str> = is.arguments.iter().map(|word| word.text.as_str()).collect();
+            // Initrds among the arguments of isolinux were checked with the archives.
+            let same =
+                |a: &&&str, b: &&&str| a == b || a.starts_with("initrd=") && b.starts_with(**a);
+            let all = expected.all();
+            if all.len() != found.len() || !all.iter().zip(&found).all(|(a, b)| same(&a, &b)) {
+                return fault("the command line", found.join(" "), all.join(" "));
+            }
+            let title = |title: &[String]| title.last().cloned().unwrap_or_default();
+            let prefix = boot.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+            if title(&is.title) != prefix + &title(&was.title) {
+                return fault("the title", title(&is.title), "the name before the old one".into());
+            }
+        }
+        let (expected, found) = (menu::started(old, boot)?, menu::Started::of(new));
+        if !expected.is_in(&found) {
+            return fault("the settings", format!("{found:?}"), format!("{expected:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The volume is called what it is to be, and nothing looks for it by another name.
+fn label<B: ReadAt>(
+    image: &Composed<B>,
+    base: &Survey,
+    survey: &Survey,
+    edits: &Edits,
+) -> Result<()> {
+    let old = base.volume.identifier();
+    let new = edits.boot.label.as_ref().map_or(old.as_str(), |label| label.value.as_str());
+    let joliet = |survey: &Survey| survey.volume.joliet_identifier();
+    let cut: String = new.chars().take(16).collect();
+    let expected =
+        if edits.boot.label.is_some() { joliet(base).map(|_| cut) } else { joliet(base) };
+    if survey.volume.identifier() != new || joliet(survey) != expected {
+        let found = format!("{:?} and {:?}", survey.volume.identifier(), joliet(survey));
+        return Err(differs("the label", 0x8028, found, new));
+    }
+    if new == old {
+        return Ok(());
+    }
+    for (was, is) in base.triplets.iter().zip(&survey.triplets) {
+        let stale = relabel::tables(image, survey, &is.initrds, &old)?;
+        let tables = relabel::tables(image, survey, &is.initrds, new)?.len();
+        let expected = relabel::tables(image.base(), base, &was.initrds, &old)?.len();
+        if !stale.is_empty() || tables != expected {
+            return Err(differs(
+                "the initrds",
+                0,
+                format!("{tables} tables with the label"),
+                expected.to_string(),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Every file of the base is there with its bytes where they were, except for those that were replaced.
-fn files(old: &Tree, new: &Tree, base: &Survey, way: Way) -> Result<()> {
-    let replaced: Vec<&Vec<_>> = match way {
-        Way::ExtraInitrd => base
-            .configs
-            .iter()
-            .filter_map(|config| base.tree().file(&config.path))
-            .map(|node| &node.extents)
-            .collect(),
-        Way::MergeInitrd => initrd_paths(base)
-            .filter_map(|path| base.tree().file(path))
-            .map(|node| &node.extents)
-            .collect(),
-    };
+fn files(old: &Tree, new: &Tree, base: &Survey, edits: &Edits) -> Result<()> {
+    let merged = edits.way == Way::MergeInitrd;
+    let menus = !merged || !edits.boot.is_empty();
+    let configs = base.configs.iter().map(|config| &config.path).filter(|_| menus);
+    let initrds = initrd_paths(base).filter(|_| merged);
+    let replaced: Vec<&Vec<_>> = configs
+        .chain(initrds)
+        .filter_map(|path| base.tree().file(path))
+        .map(|node| &node.extents)
+        .collect();
     for (path, node) in old.files().filter(|(_, node)| !replaced.contains(&&node.extents)) {
         if new.file(path).is_none_or(|found| found.extents != node.extents) {
             return Err(differs(

@@ -97,7 +97,7 @@ echo "initrd=$(cat /run/rig-initrd)"
 echo "iso-type=$(findmnt -no FSTYPE /iso)"
 echo "store-mode=$(stat -c %a /nix/store)"
 cd /iso && find . -type f -size -3000k ! -name '*.c32' ! -name unicode.pf2 -exec md5sum {} + | sed 's/^/md5=/'
-find . | sort | md5sum | sed 's/^/tree=/'
+find . | LC_ALL=C sort | md5sum | sed 's/^/tree=/'
 dmesg | grep -iE 'isofs|rock ridge|joliet' | grep -iE 'error|corrupt|invalid|bad' | sed 's/^/isofs-complaint=/'
 echo end=end
 """
@@ -130,7 +130,6 @@ def host_view(image, folder):
                 with open(path, "rb") as f:
                     sums[shown] = hashlib.md5(f.read()).hexdigest()
     shutil.rmtree(folder)
-    # `sort` in the guest has no locale there
     tree = hashlib.md5("".join(n + "\n" for n in sorted(names, key=os.fsencode)).encode()).hexdigest()
     return sums, tree
 

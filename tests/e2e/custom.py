@@ -79,7 +79,7 @@ def run(c, remaster, generation, base, found, key, scratch, logs):
     for firmware, medium in (("bios", "cd"), ("uefi", "usb")):
         where = f"{generation} {firmware} {medium}"
         kept = os.path.join(logs, where.replace(" ", "_"))
-        machine = boot.Machine(image, firmware, medium, kept)
+        machine = boot.Machine(image, firmware, medium, kept, second_card=True)
         failed = c.failed
         try:
             waited = machine.wait_for_ssh(480)

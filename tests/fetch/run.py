@@ -103,6 +103,9 @@ def sound(s):
         damage()
         code, _, err = s.run("base", "show", BASE, "--check", "--cache", cache)
         s.verdict(f"a base that was {name} in the cache is noticed", [] if code in (USAGE, DIFFERS) else [code, err])
+        if name != "flipped":  # which only reading all of it can tell
+            code, _, err = s.run(BASE, "--key", s.key, "-o", s.path("x.iso"), "--cache", cache)
+            s.verdict(f"and refused after it was {name}", s.complaints(code, USAGE, err, ["in the cache", "base fetch"]))
         code, _, err = s.fetch(cache, "good")
         s.verdict(f"and fetched anew after it was {name}", s.is_kept(cache, code, err, s.image))
     for text in ("", "{", "[]", '{"name": "x"}', json.dumps({**want, "file": "../../etc/passwd"}), json.dumps({**want, "name": "nixos-24.11-minimal"})):
@@ -303,6 +306,9 @@ def by_name(s):
     where = ("--cache", f"{cache}/remaster/bases")
     code, _, err = s.run(BASE, "--key", s.key, "-o", custom, "--offline", env=env)
     s.verdict("--offline fetches nothing", s.complaints(code, USAGE, err, ["--offline", "base fetch"]) + ["an output"] * os.path.exists(custom))
+    s.file("precious", "")
+    code, _, err = s.run(BASE, "--key", s.key, "-o", s.path("precious"), env=env)
+    s.verdict("an output in the way is told before anything is fetched", s.complaints(code, USAGE, err, ["is there already"]) + ["fetched"] * ("fetching" in err))
     code, _, err = s.run(BASE, "--key", s.key, "-o", custom, env=env)
     s.verdict("a base by name is fetched and stamped", [] if code == 0 and os.path.exists(custom) else [code, err])
     s.verdict("and says that it fetches", [] if f"fetching {BASE}" in err else [err])
@@ -376,6 +382,8 @@ def packed(s):
         code, _, err = s.run(file, "--key", s.key, "-o", file, "--force")
         s.verdict(f"{name}: it is never the output", s.complaints(code, USAGE, err, ["base itself"]) + ["changed"] * (s.digest(file) != before))
         os.truncate(file, os.stat(file).st_size * 2 // 3)
+        code, _, err = s.run(file, "--key", s.key, "-o", f"{folder}/custom.iso")
+        s.verdict(f"{name}: an output in the way is told before it is unpacked", s.complaints(code, USAGE, err, ["is there already"]))
         code, _, err = s.run(file, "--key", s.key, "-o", f"{folder}/broken.iso")
         s.verdict(f"{name}: cut", s.complaints(code, MALFORMED, err, ["unpacked"]))
         left = sorted(os.listdir(folder))

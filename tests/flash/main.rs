@@ -9,6 +9,7 @@
 )]
 
 mod devices;
+mod records;
 mod sources;
 mod stick;
 mod writing;

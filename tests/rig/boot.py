@@ -15,6 +15,7 @@ import tempfile
 import time
 
 OVMF = "/usr/share/OVMF"
+SECOND_MAC = "52:54:00:77:00:02"  # of the second network card, in 192.168.77.0/24, if a machine has one
 
 
 class Login:
@@ -31,7 +32,7 @@ class Login:
 class Machine:
     """A running QEMU with an image as its only medium; ssh of the guest is at a port of this host."""
 
-    def __init__(self, image, firmware, medium, logs, memory=1024):
+    def __init__(self, image, firmware, medium, logs, memory=1024, second_card=False):
         self.logs = logs
         os.makedirs(logs, exist_ok=True)
         self.serial = os.path.join(logs, "serial.log")
@@ -41,14 +42,16 @@ class Machine:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         with open(os.path.join(logs, "qemu.log"), "wb") as log:
-            self.process = subprocess.Popen(self.arguments(image, firmware, medium, memory), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.arguments(image, firmware, medium, memory, second_card), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def arguments(self, image, firmware, medium, memory):
+    def arguments(self, image, firmware, medium, memory, second_card):
         # always emulated: a /dev/kvm that is there need not work (nested ones often do not), and results stay comparable
         args = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(memory), "-display", "none", "-no-reboot",
                 "-serial", f"file:{self.serial}", "-monitor", f"unix:{self.control}/monitor,server,nowait",
                 "-netdev", f"user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
                 "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci"]
+        if second_card:
+            args += ["-netdev", "user,id=n1,restrict=on,net=192.168.77.0/24", "-device", f"virtio-net-pci,netdev=n1,mac={SECOND_MAC}"]
         if firmware == "uefi":
             shutil.copy(f"{OVMF}/OVMF_VARS_4M.fd", f"{self.control}/vars.fd")
             args += ["-machine", "q35", "-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",

@@ -9,9 +9,12 @@
 )]
 
 mod again;
+mod batch;
+mod bootline;
 mod cli;
 mod damage;
 mod files;
 mod layers;
 mod menus;
+mod records;
 mod support;

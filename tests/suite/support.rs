@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use remaster::compose::Composed;
 use remaster::edit::{Edits, Way};
 use remaster::image::ReadAt;
-use remaster::plan::Plan;
+use remaster::manifest::{self, About};
 use remaster::stamped::Base;
 use remaster::survey::Survey;
 use remaster::verify;
@@ -57,9 +57,9 @@ pub(crate) fn edits(number: u8, way: Way) -> Edits {
 pub(crate) fn try_stamp(base: &[u8], edits: &Edits) -> remaster::Result<Vec<u8>> {
     let base = Base::of(base)?;
     let initrds = base.survey.initrds(&base.image)?;
-    let plan = Plan::of(&base.image, &base.survey, &initrds, edits)?;
-    let image = plan.compose(base.image)?;
-    verify::image::check(&image, &base.survey, edits)?;
+    let made = manifest::plan(&base, &initrds, edits.clone(), &About::default())?;
+    let image = made.plan.compose(base.image)?;
+    verify::image::check(&image, &base.survey, &made.edits)?;
     Ok(bytes(&image))
 }
 

@@ -6,17 +6,19 @@ mod targets;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use remaster::compose::Composed;
 use remaster::device::{Disk, ExpectedSize, Target};
-use remaster::error::Result;
+use remaster::error::{Error, Result};
 use remaster::flash::{self, Delta, Image, Medium, Options, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
-use remaster::progress::Progress;
+use remaster::progress::{Progress, Silent};
 use remaster::stamped::Base;
 use remaster::units::ByteRange;
 
 use super::meter::{Meter, Style};
-use super::stamp::{Edit, Stamping};
-use super::{base, interrupt, report};
+use super::record::Inside;
+use super::stamp::{self, Edit, Finished, Stamping};
+use super::{apply, base, interrupt, report};
 
 pub(crate) use outcome::tell_differences;
 
@@ -34,10 +36,13 @@ pub(crate) struct Args {
     edit: Edit,
     #[command(flatten)]
     pub(crate) to: To,
+    /// Patch file to lay over the image, which is its base
+    #[arg(long, value_name = "FILE")]
+    patch: Option<PathBuf>,
 }
 
 /// Where an image is written to and how.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "every one is a flag of the command line")]
 pub(crate) struct To {
     /// Disks to write to, as `/dev/sdc`; without any, a terminal lets you pick one
@@ -127,10 +132,18 @@ impl<'a> Prepared<'a> {
 
 /// Writes the image of `args`, with keys in it if there are any.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if args.edit.is_given() {
-        return stamp_and_write(args);
+    match (&args.patch, args.edit.is_given()) {
+        (Some(patch), false) => return apply_and_write(args, patch),
+        (None, true) => return stamp_and_write(args),
+        (None, false) => {}
+        (Some(_), true) => {
+            return Err(Error::Usage {
+                what: "a patch is whole: nothing more can be put in with it".into(),
+                hint: "give --patch, or what to put in",
+            });
+        }
     }
-    let path = args.source.resolve(&args.image, args.to.json)?;
+    let path = args.source.resolve(&args.image, args.to.json, || Ok(()))?;
     let source = Source::open(&path)?;
     let size = source.size();
     let files = if path == Path::new("-") { Vec::new() } else { vec![path] };
@@ -146,14 +159,28 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Stamps a base and writes it in one pass, without a file between.
 fn stamp_and_write(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.to.json)?;
-    let file = base::open(&args.image, &args.source, None, args.to.json)?;
-    let (image, summary) = Stamping::plan(&file, wishes)?.compose()?;
+    let file = base::open(&args.image, &args.source, args.to.json)?;
+    let about = Inside::default().about()?;
+    let Finished { image, summary, .. } =
+        Stamping::plan(&file, stamp::base(&file)?, wishes, &about)?.compose()?;
     if report::watched(args.to.json) {
         report::say(&summary);
     }
+    write_composed(&image, &file, args)
+}
+
+/// Lays a patch over its base and writes the image in one pass.
+fn apply_and_write(args: &Args, patch: &Path) -> Result<()> {
+    let patch = apply::read(patch)?;
+    let file = base::open(&args.image, &args.source, args.to.json)?;
+    let image = apply::applied(&patch, &file, &Silent)?;
+    write_composed(&image, &file, args)
+}
+
+fn write_composed(image: &Composed<&ImageFile>, file: &ImageFile, args: &Args) -> Result<()> {
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
-    let mut prepared = Prepared::whole(&image, vec![file.path().to_owned()]);
+    let mut prepared = Prepared::whole(image, vec![file.path().to_owned()]);
     prepared.suspects = suspects(&args.to.devices, &changed);
     prepared.changed = changed;
     write(prepared, &args.to)

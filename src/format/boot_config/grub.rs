@@ -1,7 +1,7 @@
 //! grub.cfg: the words of a GRUB 2 script (GRUB manual 2.12, "Quoting", "Reserved words") and the menu
 //! entries among them.
 
-use super::{Entry, Word};
+use super::{Entry, Settings, Word};
 
 /// Commands that load a kernel, an initrd; the `efi` and `16` ones are of patched or older GRUBs.
 const KERNEL: [&str; 3] = ["linux", "linuxefi", "linux16"];
@@ -9,13 +9,47 @@ const INITRD: [&str; 3] = ["initrd", "initrdefi", "initrd16"];
 
 /// The entries of a script that load a kernel.
 pub fn entries(text: &str) -> Vec<Entry> {
+    walked(text).found
+}
+
+/// What a script sets outside of its menu entries.
+pub fn settings(text: &str) -> Settings {
+    walked(text).settings
+}
+
+/// The words of all commands, without the titles of menus.
+pub fn words(text: &str) -> Vec<Word> {
+    walked(text).words
+}
+
+fn walked(text: &str) -> Walk {
     let mut walk = Walk::default();
-    for token in Lexer::new(text) {
-        walk.take(token);
+    let mut lexer = Lexer::new(text);
+    while let Some(token) = lexer.next() {
+        walk.take(token, lexer.at);
     }
     walk.end_command();
     walk.end_entry();
-    walk.found
+    walk
+}
+
+/// A text as one word. It must have no single quote in it.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./,:=+@%-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{text}'") }
+}
+
+/// How `default` names an entry: its titles with `>` between them (GRUB manual 2.12, "default"). None for
+/// titles that it would read as something else.
+pub fn default_of(title: &[String]) -> Option<String> {
+    let is_path = |part: &String| {
+        !part.is_empty()
+            && !part
+                .starts_with(|c: char| c.is_ascii_digit() || c.is_whitespace() || "+-".contains(c))
+            && !part.contains(['$', '\'', '\\', '\n'])
+    };
+    let parts: Vec<String> = title.iter().map(|part| part.replace('>', ">>")).collect();
+    title.iter().all(is_path).then(|| parts.join(">"))
 }
 
 #[derive(Debug, PartialEq)]
@@ -31,30 +65,46 @@ enum Token {
 #[derive(Default)]
 struct Walk {
     command: Vec<Word>,
-    /// One for each open brace: the title of the menu it opens, if it opens one.
-    titles: Vec<Option<String>>,
+    /// One for each open brace.
+    open: Vec<Block>,
     current: Option<Entry>,
     found: Vec<Entry>,
+    settings: Settings,
+    words: Vec<Word>,
+}
+
+/// What an open brace opens.
+#[derive(Default)]
+struct Block {
+    title: Option<Word>,
+    is_submenu: bool,
+    /// Whether it chooses terminals itself.
+    has_terminals: bool,
 }
 
 impl Walk {
-    fn take(&mut self, token: Token) {
+    /// Takes a token that ends before byte `end`.
+    fn take(&mut self, token: Token, end: usize) {
         match token {
             Token::Word(word) => self.command.push(word),
             Token::End => self.end_command(),
             Token::Open => {
-                let opens_menu = self.command.first().is_some_and(|w| {
-                    matches!(w.text.as_str(), "menuentry" | "submenu" | "hiddenentry")
+                let mut command = std::mem::take(&mut self.command).into_iter();
+                let first = command.next().map(|word| word.text).unwrap_or_default();
+                let is_menu = matches!(first.as_str(), "menuentry" | "submenu" | "hiddenentry");
+                let title = command.next().filter(|_| is_menu);
+                self.open.push(Block {
+                    title,
+                    is_submenu: first == "submenu",
+                    has_terminals: false,
                 });
-                let title =
-                    self.command.get(1).filter(|_| opens_menu).map(|word| word.text.clone());
-                self.titles.push(title);
-                self.command.clear();
             }
             Token::Close => {
                 self.end_command();
                 self.end_entry();
-                self.titles.pop();
+                if self.open.pop().is_some_and(|block| block.is_submenu && block.has_terminals) {
+                    self.settings.terminals.push(end.saturating_sub(1));
+                }
             }
         }
     }
@@ -62,6 +112,8 @@ impl Walk {
     fn end_command(&mut self) {
         let command = std::mem::take(&mut self.command);
         let Some((first, rest)) = command.split_first() else { return };
+        self.words.extend(command.iter().cloned());
+        self.setting(&command);
         if KERNEL.contains(&first.text.as_str()) {
             self.end_entry();
             self.current = self.entry(rest);
@@ -72,10 +124,34 @@ impl Walk {
         }
     }
 
+    /// Notes a command that sets something for a menu, and not for one entry.
+    fn setting(&mut self, command: &[Word]) {
+        if !self.open.iter().all(|block| block.is_submenu) {
+            return;
+        }
+        // Behind `then`, `else` and the like.
+        let at = |name: &str| command.iter().position(|word| word.text == name);
+        let terminal = command
+            .iter()
+            .any(|word| matches!(word.text.as_str(), "terminal_output" | "terminal_input"));
+        match self.open.last_mut() {
+            Some(submenu) => submenu.has_terminals |= terminal,
+            None => {
+                self.settings.timeout.extend(assigned(command, "timeout="));
+                self.settings.default.extend(assigned(command, "default="));
+                let rest = at("serial").and_then(|at| command.get(at.saturating_add(1)..));
+                self.settings.serial.extend(rest.and_then(Word::joined));
+            }
+        }
+    }
+
     fn entry(&self, words: &[Word]) -> Option<Entry> {
         let (kernel, arguments) = words.split_first()?;
+        let mut titles = self.open.iter().filter_map(|block| block.title.as_ref());
         Some(Entry {
-            title: self.titles.iter().flatten().cloned().collect(),
+            title: titles.clone().map(|title| title.text.clone()).collect(),
+            title_at: titles.next_back().map(|title| title.at.clone()),
+            label: None,
             kernel: kernel.clone(),
             arguments: arguments.to_vec(),
             initrds: Vec::new(),
@@ -85,6 +161,15 @@ impl Walk {
     fn end_entry(&mut self) {
         self.found.extend(self.current.take());
     }
+}
+
+/// The value that a command gives a variable.
+fn assigned(command: &[Word], name: &str) -> Option<Word> {
+    let place = command.iter().position(|word| word.text.starts_with(name))?;
+    let before = place.checked_sub(1).and_then(|before| command.get(before));
+    let sets = before.is_none_or(|word| matches!(word.text.as_str(), "set" | "then" | "else"));
+    let word = command.get(place).filter(|_| sets)?;
+    Some(Word { text: word.text.strip_prefix(name)?.to_owned(), at: word.at.clone() })
 }
 
 struct Lexer<'a> {
@@ -202,7 +287,7 @@ impl Iterator for Lexer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Syntax, with_initrds};
+    use super::super::{Syntax, changed, with_initrds};
     use super::*;
 
     const MENU: &str = r#"
@@ -247,9 +332,10 @@ menuentry 'memtest' { linux16 /memtest }
     #[test]
     fn initrds_are_added_behind_the_last_one_with_its_device() {
         let found = Syntax::Grub.entries(MENU);
-        let new = with_initrds(MENU, Syntax::Grub, &found, |_| {
+        let changes = with_initrds(Syntax::Grub, &found, |_| {
             vec!["/remaster/a".into(), "/remaster/b".into()]
         });
+        let new = changed(MENU, changes).unwrap();
         assert!(new.contains("  initrd /boot//nix/store/a/initrd /remaster/a /remaster/b\n"));
         assert!(new.contains(
             "initrd ($root)/boot/ucode ($root)/boot/i ($root)/remaster/a ($root)/remaster/b; }"
@@ -277,5 +363,36 @@ menuentry 'memtest' { linux16 /memtest }
             entries("menuentry 'x' {\n linux /k init=/i\n initrd /r")[0].initrds[0].text,
             "/r"
         );
+    }
+
+    #[test]
+    fn settings_are_those_outside_of_entries() {
+        let text = "set timeout=10 # x\nif a; then set default='A > B>>C' ;fi\nif serial; then set with_serial=yes ;fi\n\
+            serial --unit=0 --speed=9600\nsubmenu S {\n if b; then\n  terminal_output gfxterm\n fi\n menuentry x { terminal_output console\n set timeout=3\n }\n}\n\
+            submenu T { menuentry y { terminal_output console\n } }\n";
+        let found = settings(text);
+        let shown = |words: &[Word]| -> Vec<(String, String)> {
+            words.iter().map(|word| (word.text.clone(), text[word.at.clone()].to_owned())).collect()
+        };
+        assert_eq!(shown(&found.timeout), [("10".into(), "timeout=10".into())]);
+        assert_eq!(shown(&found.default), [("A > B>>C".into(), "default='A > B>>C'".into())]);
+        assert_eq!(found.serial.len(), 1);
+        assert_eq!(found.serial[0].text, "--unit=0 --speed=9600");
+        assert_eq!(found.terminals, [text.find("}\nsubmenu T").unwrap()]);
+    }
+
+    #[test]
+    fn titles_stand_where_they_are_said_to() {
+        let found = entries(MENU);
+        let at = found[1].title_at.clone().unwrap();
+        assert_eq!(&MENU[at], "'one line'");
+        assert_eq!(
+            default_of(&found[1].title).unwrap(),
+            "Options>Serial console=ttyS0,115200n8>one line"
+        );
+        assert_eq!(default_of(&["a>b".into(), "c".into()]).unwrap(), "a>>b>c");
+        for odd in ["1st", "", "it's", "$x", "-1"] {
+            assert_eq!(default_of(&[odd.into()]), None);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Entry, Word};
+use super::{Entry, Settings, Word};
 
 /// The entries of a config that load a kernel.
 pub fn entries(text: &str) -> Vec<Entry> {
@@ -14,10 +14,38 @@ pub fn entries(text: &str) -> Vec<Entry> {
     walk.found
 }
 
+/// What a config says for all its entries. Of several the last one counts.
+pub fn settings(text: &str) -> Settings {
+    let mut found = Settings::default();
+    for line in lines(text) {
+        let place = match line.command.as_str() {
+            "timeout" => &mut found.timeout,
+            "default" => &mut found.default,
+            "serial" => &mut found.serial,
+            "ontimeout" | "totaltimeout" => &mut found.overruling,
+            _ => continue,
+        };
+        place.extend(line.whole());
+    }
+    found
+}
+
+/// The words of all lines that are no titles.
+pub fn words_of(text: &str) -> Vec<Word> {
+    lines(text).filter(|line| line.command != "menu").flat_map(|line| line.words).collect()
+}
+
 /// A line: its command in lower case and the words behind it.
 struct Line {
     command: String,
     words: Vec<Word>,
+}
+
+impl Line {
+    /// What stands behind the command, as one word.
+    fn whole(&self) -> Option<Word> {
+        Word::joined(&self.words)
+    }
 }
 
 fn lines(text: &str) -> impl Iterator<Item = Line> {
@@ -31,11 +59,15 @@ fn lines(text: &str) -> impl Iterator<Item = Line> {
     })
 }
 
+/// The words of a line. Double quotes hold words together, as the kernel does it (Linux
+/// `lib/cmdline.c`, `next_arg`).
 fn words(line: &str, start: usize) -> Vec<Word> {
     let mut found = Vec::new();
     let mut from: Option<usize> = None;
-    for (at, c) in line.char_indices().chain([(line.len(), ' ')]) {
-        match (c.is_whitespace(), from) {
+    let mut quoted = false;
+    for (at, c) in line.char_indices().chain([(line.len(), '\n')]) {
+        quoted = (quoted != (c == '"')) && c != '\n';
+        match (c.is_whitespace() && !quoted, from) {
             (false, None) => from = Some(at),
             (true, Some(first)) => {
                 found.extend(word(line, first..at, start));
@@ -48,7 +80,7 @@ fn words(line: &str, start: usize) -> Vec<Word> {
 }
 
 fn word(line: &str, at: Range<usize>, start: usize) -> Option<Word> {
-    let text = line.get(at.clone())?.to_owned();
+    let text = line.get(at.clone())?.replace('"', "");
     Some(Word { text, at: at.start.checked_add(start)?..at.end.checked_add(start)? })
 }
 
@@ -62,6 +94,8 @@ struct Walk {
 #[derive(Default)]
 struct Label {
     title: String,
+    title_at: Option<Range<usize>>,
+    name: Option<Word>,
     kernel: Option<Word>,
     arguments: Vec<Word>,
     initrds: Vec<Word>,
@@ -72,7 +106,8 @@ impl Walk {
         match line.command.as_str() {
             "label" => {
                 self.end_label();
-                self.label = Some(Label { title: joined(&line.words), ..Label::default() });
+                let (title, name) = (joined(&line.words), line.whole());
+                self.label = Some(Label { title, name, ..Label::default() });
             }
             "menu" => self.menu(&line.words),
             "kernel" | "linux" => self.in_label(|label| label.kernel = line.words.first().cloned()),
@@ -93,7 +128,10 @@ impl Walk {
     fn menu(&mut self, words: &[Word]) {
         let Some((kind, rest)) = words.split_first() else { return };
         match kind.text.to_ascii_lowercase().as_str() {
-            "label" => self.in_label(|label| label.title = joined(rest)),
+            "label" => self.in_label(|label| {
+                label.title = joined(rest);
+                label.title_at = Word::joined(rest).map(|word| word.at);
+            }),
             "begin" => {
                 self.end_label();
                 self.menus.push(joined(rest));
@@ -113,7 +151,14 @@ impl Walk {
         title.push(label.title);
         let initrds =
             if label.initrds.is_empty() { from_arguments(&label.arguments) } else { label.initrds };
-        self.found.push(Entry { title, kernel, arguments: label.arguments, initrds });
+        self.found.push(Entry {
+            title,
+            title_at: label.title_at,
+            label: label.name,
+            kernel,
+            arguments: label.arguments,
+            initrds,
+        });
     }
 }
 
@@ -148,7 +193,7 @@ fn split_at_commas(list: &Word) -> Vec<Word> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Syntax, with_initrds};
+    use super::super::{Syntax, changed, with_initrds};
     use super::*;
 
     const MENU: &str = "SERIAL 0 115200\nUI vesamenu.c32\nDEFAULT boot\n\n\
@@ -170,8 +215,31 @@ mod tests {
     #[test]
     fn initrds_are_added_behind_the_last_one() {
         let found = Syntax::Isolinux.entries(MENU);
-        let new = with_initrds(MENU, Syntax::Isolinux, &found, |_| vec!["/remaster/a".into()]);
+        let changes = with_initrds(Syntax::Isolinux, &found, |_| vec!["/remaster/a".into()]);
+        let new = changed(MENU, changes).unwrap();
         assert!(new.contains("INITRD /boot/initrd,/remaster/a\n"));
         assert!(new.contains("initrd=/boot/a,/boot/b,/remaster/a init="));
+    }
+
+    #[test]
+    fn settings_and_labels_stand_where_they_are_said_to() {
+        let found = settings(MENU);
+        assert_eq!(&MENU[found.serial[0].at.clone()], "0 115200");
+        assert_eq!((found.default[0].text.as_str(), found.timeout.len()), ("boot", 0));
+        let found = entries(MENU);
+        assert_eq!(&MENU[found[0].title_at.clone().unwrap()], "NixOS ^Installer");
+        assert_eq!(found[1].title_at, None);
+        assert_eq!(&MENU[found[1].label.clone().unwrap().at], "boot-copytoram");
+        let late = settings("LABEL x\nKERNEL y\nTimeout 5\nONTIMEOUT z\n");
+        assert_eq!((late.timeout[0].text.as_str(), late.overruling.len()), ("5", 1));
+    }
+
+    #[test]
+    fn quotes_hold_an_argument_together() {
+        let text = "LABEL x\nLINUX /k\nAPPEND init=/i \"a=b c\" d=\"e f\" g\nINITRD /r\n";
+        let found = entries(text);
+        let words: Vec<&str> = found[0].arguments.iter().map(|word| word.text.as_str()).collect();
+        assert_eq!(words, ["init=/i", "a=b c", "d=e f", "g"]);
+        assert_eq!(entries("LABEL x\nLINUX /k\nAPPEND init=\"/i x\nINITRD /r")[0].initrds.len(), 1);
     }
 }

@@ -5,6 +5,9 @@ pub mod isolinux;
 
 use std::ops::Range;
 
+/// What a loader puts in front of the kernel's arguments.
+const BOOT_IMAGE: &str = "BOOT_IMAGE=";
+
 /// A word of a boot config and its place in the text, in bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Word {
@@ -14,11 +17,24 @@ pub struct Word {
     pub at: Range<usize>,
 }
 
+impl Word {
+    /// Words that follow each other as one, with single blanks between them.
+    fn joined(words: &[Self]) -> Option<Self> {
+        let (first, last) = (words.first()?, words.last()?);
+        let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+        Some(Self { text: texts.join(" "), at: first.at.start..last.at.end })
+    }
+}
+
 /// A menu entry that starts NixOS: one with `init=` on its kernel line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Entry {
     /// Titles from the outermost menu down to the entry.
     pub title: Vec<String>,
+    /// Where the entry's own title stands, with its quotes.
+    pub title_at: Option<Range<usize>>,
+    /// The name by which isolinux starts it.
+    pub label: Option<Word>,
     /// The kernel.
     pub kernel: Word,
     /// The kernel's arguments.
@@ -32,6 +48,62 @@ impl Entry {
     pub fn init(&self) -> Option<&str> {
         self.arguments.iter().find_map(|word| word.text.strip_prefix("init="))
     }
+
+    /// Titles down to the entry as one text.
+    pub fn path(&self) -> String {
+        self.title.join(" > ")
+    }
+}
+
+/// What a boot config says for all its entries. Words have the value as text and stand where all of the
+/// setting does: `timeout=10` in GRUB, `100` in isolinux.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Settings {
+    /// How long the menu waits.
+    pub timeout: Vec<Word>,
+    /// What it starts then.
+    pub default: Vec<Word>,
+    /// The serial ports it talks at: the words behind `serial`.
+    pub serial: Vec<Word>,
+    /// Directives of isolinux that overrule those above.
+    pub overruling: Vec<Word>,
+    /// Ends of GRUB's submenus that choose their terminals anew.
+    pub terminals: Vec<usize>,
+}
+
+/// A change of a text: what stands `at` these bytes becomes `new`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// The bytes that go; none for an insertion.
+    pub at: Range<usize>,
+    /// What comes.
+    pub new: String,
+}
+
+impl Change {
+    /// Puts something in.
+    pub fn insert(at: usize, new: impl Into<String>) -> Self {
+        Self { at: at..at, new: new.into() }
+    }
+
+    /// Replaces something.
+    pub fn replace(at: Range<usize>, new: impl Into<String>) -> Self {
+        Self { at, new: new.into() }
+    }
+}
+
+/// The text with changes that do not overlap; of two at one place the first one comes first. Everything
+/// else stays byte for byte. None if they overlap or lie outside.
+pub fn changed(text: &str, mut changes: Vec<Change>) -> Option<String> {
+    changes.sort_by_key(|change| (change.at.start, change.at.end));
+    let (mut new, mut done) = (String::new(), 0);
+    for change in changes {
+        new.push_str(text.get(done..change.at.start)?);
+        new.push_str(&change.new);
+        done = change.at.end;
+    }
+    new.push_str(text.get(done..)?);
+    Some(new)
 }
 
 /// The language of a boot config.
@@ -65,6 +137,57 @@ impl Syntax {
         all.into_iter().filter(|entry| entry.init().is_some()).collect()
     }
 
+    /// What a text says for all its entries.
+    pub fn settings(self, text: &str) -> Settings {
+        match self {
+            Self::Grub => grub::settings(text),
+            Self::Isolinux => isolinux::settings(text),
+        }
+    }
+
+    /// All words of a text that are no titles.
+    pub fn words(self, text: &str) -> Vec<Word> {
+        match self {
+            Self::Grub => grub::words(text),
+            Self::Isolinux => isolinux::words_of(text),
+        }
+    }
+
+    /// A kernel argument as it is written, if it can be: the kernel gets `key=a b` as one argument with
+    /// quotes around it (Linux `lib/cmdline.c`, `next_arg`), and GRUB writes backslashes before quotes and
+    /// backslashes (GRUB `grub-core/lib/cmdline.c`), which the kernel does not take away.
+    pub fn argument(self, text: &str) -> Option<String> {
+        let shown = text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+        if !shown || text.is_empty() || text.contains(['"', '\'', '\\']) {
+            return None;
+        }
+        Some(match self {
+            Self::Grub => grub::quoted(text),
+            Self::Isolinux if text.contains(' ') => format!("\"{text}\""),
+            Self::Isolinux => text.to_owned(),
+        })
+    }
+
+    /// Bytes of the command line that the kernel gets from an entry, with what the loader adds and the
+    /// byte that ends it. Variables of GRUB count as they are written.
+    pub fn command_line(self, entry: &Entry) -> usize {
+        let quotes = |word: &Word| if word.text.contains(' ') { 2 } else { 0 };
+        let length = |word: &Word| word.text.len().saturating_add(quotes(word)).saturating_add(1);
+        let arguments =
+            entry.arguments.iter().fold(0, |sum: usize, word| sum.saturating_add(length(word)));
+        let image = BOOT_IMAGE.len().saturating_add(entry.kernel.text.len()).saturating_add(1);
+        let sum = image.saturating_add(arguments);
+        match self {
+            Self::Grub => sum,
+            Self::Isolinux => {
+                let named = entry.arguments.iter().any(|word| word.text.starts_with("initrd="));
+                let list = entry.initrds.iter().map(|word| word.text.len().saturating_add(1));
+                let list = list.fold("initrd=".len(), usize::saturating_add);
+                if named { sum } else { sum.saturating_add(list) }
+            }
+        }
+    }
+
     /// What stands between two initrds.
     pub fn separator(self) -> &'static str {
         match self {
@@ -89,38 +212,21 @@ pub fn device(word: &str) -> &str {
     end.and_then(|end| word.get(..=end)).unwrap_or_default()
 }
 
-/// The text with `more` initrds behind the last one of every entry. `entries` are of this text.
+/// The changes that put `more` initrds behind the last one of every entry.
 pub fn with_initrds(
-    text: &str,
     syntax: Syntax,
     entries: &[Entry],
     more: impl Fn(&Entry) -> Vec<String>,
-) -> String {
-    let mut places: Vec<(usize, String)> =
-        entries.iter().filter_map(|entry| addition(syntax, entry, &more)).collect();
-    places.sort();
-    let mut new = String::new();
-    let mut done = 0;
-    for (at, added) in places {
-        new.push_str(text.get(done..at).unwrap_or_default());
-        new.push_str(&added);
-        done = at;
-    }
-    new.push_str(text.get(done..).unwrap_or_default());
-    new
-}
-
-fn addition(
-    syntax: Syntax,
-    entry: &Entry,
-    more: &impl Fn(&Entry) -> Vec<String>,
-) -> Option<(usize, String)> {
-    let last = entry.initrds.last()?;
-    let added: Vec<String> = more(entry)
-        .iter()
-        .map(|path| format!("{}{}{path}", syntax.separator(), device(&last.text)))
-        .collect();
-    Some((last.at.end, added.concat()))
+) -> Vec<Change> {
+    let addition = |entry: &Entry| {
+        let last = entry.initrds.last()?;
+        let added: Vec<String> = more(entry)
+            .iter()
+            .map(|path| format!("{}{}{path}", syntax.separator(), device(&last.text)))
+            .collect();
+        Some(Change::insert(last.at.end, added.concat()))
+    };
+    entries.iter().filter_map(addition).collect()
 }
 
 #[cfg(test)]
@@ -139,5 +245,57 @@ mod tests {
         }
         assert_eq!(device("($root)/boot/initrd"), "($root)");
         assert_eq!(device("/boot/initrd"), "");
+    }
+
+    #[test]
+    fn changes_are_made_in_order_and_leave_the_rest() {
+        let changes = vec![
+            Change::replace(4..5, "X"),
+            Change::insert(2, "a"),
+            Change::insert(2, "b"),
+            Change::replace(5..6, ""),
+        ];
+        assert_eq!(changed("0123456", changes).unwrap(), "01ab23X6");
+        let overlapping = vec![Change::replace(1..3, ""), Change::replace(2..4, "")];
+        assert_eq!(changed("0123456", overlapping), None);
+        assert_eq!(changed("0", vec![Change::insert(2, "")]), None);
+    }
+
+    #[test]
+    fn an_argument_is_written_so_that_the_loader_reads_it_or_not_at_all() {
+        for text in ["quiet", "a=b", "a=$b", "a=b;c", "a={x}", "a=b c", "a=#", "a=*&|<>~!`", "é"] {
+            let menus = [
+                (Syntax::Grub, "menuentry x {\n linux /k init=/i @\n initrd /r\n}\n"),
+                (Syntax::Isolinux, "LABEL x\nLINUX /k\nAPPEND init=/i @\nINITRD /r\n"),
+            ];
+            for (syntax, menu) in menus {
+                let Some(written) = syntax.argument(text) else {
+                    assert_eq!(text, "é");
+                    continue;
+                };
+                let found = syntax.entries(&menu.replace('@', &written));
+                let words: Vec<&str> = found[0].arguments.iter().map(|w| w.text.as_str()).collect();
+                assert_eq!(words, ["init=/i", text], "{syntax:?}");
+                assert_eq!(found[0].initrds.len(), 1);
+            }
+        }
+        for text in ["", "a'b", "a\"b", "a\\b", "a\nb", "a\tb", "\0"] {
+            assert_eq!(
+                (Syntax::Grub.argument(text), Syntax::Isolinux.argument(text)),
+                (None, None)
+            );
+        }
+    }
+
+    #[test]
+    fn a_command_line_is_as_long_as_the_kernel_gets_it() {
+        let grub = "menuentry x {\n linux /boot/k init=/i 'a=b c'\n initrd /r\n}\n";
+        let found = Syntax::Grub.entries(grub);
+        let line = "BOOT_IMAGE=/boot/k init=/i \"a=b c\"";
+        assert_eq!(Syntax::Grub.command_line(&found[0]), line.len() + 1);
+        let isolinux = "LABEL x\nLINUX /boot/k\nAPPEND init=/i \"a=b c\"\nINITRD /r,/s\n";
+        let found = Syntax::Isolinux.entries(isolinux);
+        let line = "BOOT_IMAGE=/boot/k initrd=/r,/s init=/i \"a=b c\"";
+        assert_eq!(Syntax::Isolinux.command_line(&found[0]), line.len() + 1);
     }
 }

@@ -1,0 +1,391 @@
+//! One base, many users: what is the same for all is done once.
+
+pub mod names;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::compose::{Composed, Source};
+use crate::customize::{Facts, Input, Wishes};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::image::{ImageFile, ReadAt};
+use crate::manifest::{self, About, Made};
+use crate::oci;
+use crate::patch;
+use crate::progress::Silent;
+use crate::recipe::Recipe;
+use crate::recipe::users::User;
+use crate::sink::file::{self, Existing, Output, Ready};
+use crate::stamped::Base;
+use crate::survey::nixos::Initrd;
+use crate::units::len_of;
+use crate::verify;
+
+use names::{Taken, Template};
+
+/// Files that get their names together: one sync for all of them.
+const GROUP: usize = 32;
+
+/// What is made for a user.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum Form {
+    /// An image
+    Image,
+    /// A patch file, which `remaster apply` lays over the base
+    Patch,
+    /// A layer of an OCI image layout, with the base below it
+    Oci,
+}
+
+/// What to do with a file that is there already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Keep {
+    /// It is a fault.
+    Refuse,
+    /// It stays if it is what would be written; else it is a fault.
+    Resume,
+    /// It stays if it is what would be written; else it is replaced.
+    Same,
+    /// It is replaced.
+    Nothing,
+}
+
+/// What all users share.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// The base's file.
+    pub file: &'a ImageFile,
+    /// The base.
+    pub base: &'a Base<&'a ImageFile>,
+    /// Its initrds.
+    pub initrds: &'a [Initrd],
+    /// Its digest.
+    pub sha256: Digest,
+    /// What goes into each manifest.
+    pub about: &'a About,
+    /// The recipe below each user's.
+    pub shared: &'a Recipe,
+    /// The folder to write to.
+    pub folder: &'a Path,
+    /// What files are called.
+    pub template: &'a Template,
+    /// What is made.
+    pub form: Form,
+    /// What stays.
+    pub keep: Keep,
+    /// Whether to tell the SHA-256 of images, which are read whole for it.
+    pub digests: bool,
+    /// Users that are worked for at once.
+    pub jobs: usize,
+    /// Whether the first fault ends it.
+    pub fail_fast: bool,
+}
+
+/// What was made for a user.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The user.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub size: u64,
+    /// Its SHA-256, if that was asked for; of an OCI image, that of its manifest.
+    pub sha256: Option<Digest>,
+    /// The recipe id.
+    pub recipe: Digest,
+    /// Whether it was there already.
+    pub kept: bool,
+}
+
+/// Hears of each user.
+pub trait Listener: Sync {
+    /// A user's file stands under its name.
+    fn done(&self, done: &Done);
+    /// It does not.
+    fn failed(&self, place: &str, name: &str, fault: &Error);
+    /// Whether to stop.
+    fn is_cancelled(&self) -> bool;
+}
+
+/// How many users have what they should.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// Files written.
+    pub made: usize,
+    /// Files that were there.
+    pub kept: usize,
+    /// Users without.
+    pub failed: usize,
+}
+
+/// A user's file before it has its name.
+struct Waiting {
+    done: Done,
+    place: String,
+    files: Vec<Ready>,
+    entry: Option<oci::Entry>,
+}
+
+/// What one worker did.
+#[derive(Default)]
+struct Work {
+    tally: Tally,
+    waiting: Vec<Waiting>,
+    entries: Vec<oci::Entry>,
+}
+
+struct Run<'a> {
+    batch: &'a Batch<'a>,
+    facts: Facts,
+    taken: Taken,
+    next: AtomicUsize,
+    stopped: AtomicBool,
+    listener: &'a dyn Listener,
+    layout: Option<oci::Layout>,
+}
+
+impl Batch<'_> {
+    /// Works for all users, numbered from 1; those that could not be read have failed.
+    ///
+    /// # Errors
+    /// What concerns all users: the folder, the layout, patches for a base that was stamped before.
+    pub fn run(&self, users: &[(usize, Result<User>)], listener: &dyn Listener) -> Result<Tally> {
+        if self.form != Form::Image && self.base.stamped.is_some() {
+            return Err(Error::Usage {
+                what: format!("{} was stamped before", self.file.path().display()),
+                hint: "give the base itself: patches are for a base that others have, too",
+            });
+        }
+        fs::create_dir_all(self.folder)
+            .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
+        let layout = match self.form {
+            Form::Oci => {
+                Some(oci::Layout::at(self.folder)?.with_base(self.file, self.base, self.sha256)?)
+            }
+            _ => None,
+        };
+        let facts = Facts::of(&self.base.survey, self.initrds);
+        let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let run =
+            Run { batch: self, facts, taken: Taken::default(), next, stopped, listener, layout };
+        run.all(users)
+    }
+
+    fn existing(&self) -> Existing {
+        match self.keep {
+            Keep::Refuse | Keep::Resume => Existing::Refuse,
+            Keep::Same | Keep::Nothing => Existing::Replace,
+        }
+    }
+}
+
+impl Run<'_> {
+    fn all(&self, users: &[(usize, Result<User>)]) -> Result<Tally> {
+        let works: Vec<Work> = thread::scope(|scope| {
+            let workers: Vec<_> =
+                (0..self.batch.jobs.max(1)).map(|_| scope.spawn(|| self.worker(users))).collect();
+            let joined = workers.into_iter().map(|worker| {
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            joined.collect()
+        });
+        let mut tally = Tally::default();
+        let mut entries = Vec::new();
+        for work in works {
+            tally.made = tally.made.saturating_add(work.tally.made);
+            tally.kept = tally.kept.saturating_add(work.tally.kept);
+            tally.failed = tally.failed.saturating_add(work.tally.failed);
+            entries.extend(work.entries);
+        }
+        if let Some(layout) = &self.layout {
+            layout.add(entries)?;
+        }
+        Ok(tally)
+    }
+
+    fn worker(&self, users: &[(usize, Result<User>)]) -> Work {
+        let mut work = Work::default();
+        while !self.listener.is_cancelled() && !self.stopped.load(Ordering::Relaxed) {
+            let Some((index, user)) = users.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+                break;
+            };
+            match user {
+                Err(fault) => self.failed(&mut work, "", "", fault),
+                Ok(user) => match self.one(user, *index) {
+                    Ok(waiting) => work.waiting.push(waiting),
+                    Err(fault) => self.failed(&mut work, &user.place, &user.name, &fault),
+                },
+            }
+            if work.waiting.len() >= GROUP {
+                self.publish(&mut work);
+            }
+        }
+        self.publish(&mut work);
+        work
+    }
+
+    fn failed(&self, work: &mut Work, place: &str, name: &str, fault: &Error) {
+        if matches!(fault, Error::Interrupted) {
+            return;
+        }
+        work.tally.failed = work.tally.failed.saturating_add(1);
+        if self.batch.fail_fast {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+        self.listener.failed(place, name, fault);
+    }
+
+    /// Gives the files that wait their names.
+    fn publish(&self, work: &mut Work) {
+        let mut waiting = std::mem::take(&mut work.waiting);
+        let counts: Vec<usize> = waiting.iter().map(|one| one.files.len()).collect();
+        let files = waiting.iter_mut().flat_map(|one| std::mem::take(&mut one.files)).collect();
+        let mut published = file::publish(files).into_iter();
+        for (one, count) in waiting.into_iter().zip(counts) {
+            let results: Vec<Result<()>> = published.by_ref().take(count).collect();
+            if let Err(fault) = results.into_iter().collect::<Result<()>>() {
+                self.failed(work, &one.place, &one.done.name, &fault);
+                continue;
+            }
+            let tally = if one.done.kept { &mut work.tally.kept } else { &mut work.tally.made };
+            *tally = tally.saturating_add(1);
+            work.entries.extend(one.entry);
+            self.listener.done(&one.done);
+        }
+    }
+
+    /// Makes one user's file.
+    fn one(&self, user: &User, index: usize) -> Result<Waiting> {
+        let batch = self.batch;
+        let recipe = user.recipe.clone().over(batch.shared.clone());
+        if let Some(at) = recipe.key.iter().position(|key| key == "-") {
+            return Err(recipe.fault("key", at, NOT_ASKED, "give files"));
+        }
+        let asked = |_: &str| Err(io::Error::other(NOT_ASKED));
+        let wishes = Wishes::gather(&recipe, &mut Input::new(io::empty(), asked))?;
+        let edits = wishes.edits(&self.facts)?;
+        let made = manifest::plan(batch.base, batch.initrds, edits, batch.about)?;
+        let id = manifest::recipe_id(batch.sha256, made.digest);
+        let file_name = batch.template.file_name(&user.name, index, id)?;
+        self.taken.take(&file_name, &user.place)?;
+        let image =
+            Composed::clone(&batch.base.image).with(made.plan.patches.clone(), made.plan.size)?;
+        verify::image::check(&image, &batch.base.survey, &made.edits)?;
+        let done = Done {
+            name: user.name.clone(),
+            path: batch.folder.join(&file_name),
+            size: image.size(),
+            sha256: None,
+            recipe: id,
+            kept: false,
+        };
+        let waiting = Waiting { done, place: user.place.clone(), files: Vec::new(), entry: None };
+        match batch.form {
+            Form::Image => self.image(waiting, &image, &made),
+            Form::Patch => self.patch(waiting, &image),
+            Form::Oci => self.layer(waiting, &image, &file_name),
+        }
+    }
+
+    fn image(
+        &self,
+        mut waiting: Waiting,
+        image: &Composed<&ImageFile>,
+        made: &Made,
+    ) -> Result<Waiting> {
+        let batch = self.batch;
+        if batch.digests {
+            waiting.done.sha256 = Some(Digest::of(image, &Silent)?);
+        }
+        let path = &waiting.done.path;
+        waiting.done.kept = matches!(batch.keep, Keep::Resume | Keep::Same) && is_there(path, made);
+        if !waiting.done.kept {
+            let output = Output::new(path, batch.file, batch.existing())?;
+            waiting.files.push(output.ready(image, &Heard(self.listener))?);
+        }
+        Ok(waiting)
+    }
+
+    fn patch(&self, mut waiting: Waiting, image: &Composed<&ImageFile>) -> Result<Waiting> {
+        let bytes = patch::pack(&patch::make(image, self.batch.sha256)?)?;
+        let path = &waiting.done.path;
+        let keeps = matches!(self.batch.keep, Keep::Resume | Keep::Same);
+        waiting.done.kept = keeps && holds(path, &bytes);
+        if !waiting.done.kept {
+            let output = Output::of_bytes(path, self.batch.existing())?;
+            waiting.files.push(output.ready_bytes(&bytes)?);
+        }
+        waiting.done.size = len_of(&bytes);
+        waiting.done.sha256 = Some(Digest::of_bytes(&bytes));
+        Ok(waiting)
+    }
+
+    fn layer(
+        &self,
+        mut waiting: Waiting,
+        image: &Composed<&ImageFile>,
+        name: &str,
+    ) -> Result<Waiting> {
+        let Some(layout) = &self.layout else { return Ok(waiting) };
+        let bytes = patch::pack(&patch::make(image, self.batch.sha256)?)?;
+        let (entry, blobs) = layout.image(name, &bytes, waiting.done.recipe)?;
+        match layout.of_name(name) {
+            Some(there) if *there == entry => waiting.done.kept = self.batch.keep != Keep::Refuse,
+            _ => {}
+        }
+        let other = layout.of_name(name).is_some() && !waiting.done.kept;
+        if other && self.batch.existing() == Existing::Refuse {
+            return Err(Error::Usage {
+                what: format!("{} has an image {name:?} already", self.batch.folder.display()),
+                hint: "give another folder to -o, or --skip-existing or --force",
+            });
+        }
+        for (path, bytes) in blobs {
+            if !holds(&path, &bytes) {
+                let output = Output::of_bytes(&path, Existing::Replace)?;
+                waiting.files.push(output.ready_bytes(&bytes)?);
+            }
+        }
+        self.batch.folder.clone_into(&mut waiting.done.path);
+        (waiting.done.size, waiting.done.sha256) = (len_of(&bytes), Some(entry.digest));
+        waiting.entry = Some(entry);
+        Ok(waiting)
+    }
+}
+
+const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";
+
+/// Passes on that the user wants to stop.
+struct Heard<'a>(&'a dyn Listener);
+
+impl crate::progress::Progress for Heard<'_> {
+    fn begin(&self, _: &'static str, _: u64) {}
+    fn advance(&self, _: u64) {}
+    fn end(&self) {}
+    fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
+
+/// Whether the image stands there: its size, its manifest, and everything else that was put over the base.
+fn is_there(path: &Path, made: &Made) -> bool {
+    let Ok(found) = ImageFile::open(path) else { return false };
+    let same = |patch: &crate::compose::Patch| match &patch.from {
+        Source::Bytes(bytes) => found
+            .read_range("the image", patch.at, len_of(bytes))
+            .is_ok_and(|read| read.as_slice() == &**bytes),
+        Source::Base(_) | Source::Zeros => true,
+    };
+    found.size() == made.plan.size && made.plan.patches.iter().all(same)
+}
+
+/// Whether a file has these bytes.
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    let size = fs::metadata(path).map(|found| found.len());
+    size.is_ok_and(|size| size == len_of(bytes)) && fs::read(path).is_ok_and(|found| found == bytes)
+}

@@ -1,0 +1,75 @@
+//! `remaster apply`: a base and a patch file become the image that the patch was made of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use remaster::compose::Composed;
+use remaster::digest::Digest;
+use remaster::error::{Error, Result};
+use remaster::format::patch_file::{LARGEST, PatchFile};
+use remaster::image::ImageFile;
+use remaster::patch;
+use remaster::progress::Progress;
+use remaster::sink::file::Existing;
+
+use super::make::Destination;
+use super::progress::Terminal;
+use super::{base, report};
+
+/// Make an image from its base and a patch file
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Base that the patch was made for, plain or packed, or its name
+    base: PathBuf,
+    /// Patch file, as `--as patch` writes it
+    patch: PathBuf,
+    #[command(flatten)]
+    source: base::Source,
+    /// Image to write, or `-` for a pipe
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Replace the output if it is there
+    #[arg(short, long)]
+    force: bool,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let patch = read(&args.patch)?;
+    let file = base::open(&args.base, &args.source, args.quiet)?;
+    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    let output = Destination::of(&args.output, &file, existing)?;
+    let progress = Terminal::new(report::watched(args.quiet))?;
+    let image = applied(&patch, &file, &progress)?;
+    let how = output.write(&image, &progress)?;
+    if report::watched(args.quiet) {
+        report::say(&output.next(&image, how));
+    }
+    Ok(())
+}
+
+/// Reads a patch file whole.
+pub(super) fn read(path: &Path) -> Result<PatchFile> {
+    let name = path.display();
+    let doing = || format!("read the patch {name}");
+    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
+    if size > LARGEST {
+        return Err(Error::malformed(name.to_string(), 0, format!("{size} bytes"), "a patch file"));
+    }
+    let bytes = fs::read(path).map_err(Error::io(doing()))?;
+    PatchFile::parse(&bytes).map_err(|fault| fault.in_image(0).of_image(name))
+}
+
+/// The image, after the base was found to be the right one.
+pub(super) fn applied<'a>(
+    patch: &PatchFile,
+    file: &'a ImageFile,
+    progress: &dyn Progress,
+) -> Result<Composed<&'a ImageFile>> {
+    let name = file.path().display().to_string();
+    let base = patch::base_in(file, patch, &name)?;
+    let digest = Digest::of(&base, progress)?;
+    patch::apply(patch, base, digest, &name)
+}

@@ -1,0 +1,34 @@
+# Lays the settings of this installer over those that NixOS's activation links from its store, before anything reads them.
+# What keymaps, fonts and locales there are is known only here: one that is missing is told in the journal, and the base's stays.
+cd /etc || exit
+
+# new NAME: the text on standard input takes the place of /etc/NAME, which is a link
+new() { cat > "$1.remaster" && mv -fT "$1.remaster" "$1"; }
+# set_in NAME KEY VALUE: the same file with another value
+set_in() { { sed "/^$2=/d" "$1"; echo "$2=$3"; } | new "$1"; }
+# none WHAT NAME: a warning
+none() { echo "<4>remaster: there is no $1 $2 on this installer; it stays as it was"; }
+
+if [ "${hostname-}" ]; then
+  echo "$hostname" | new hostname
+  echo "$hostname" > /proc/sys/kernel/hostname
+fi
+if [ "${keymap-}" ]; then
+  if find -L kbd/keymaps -name "$keymap.*map*" | grep -q .; then set_in vconsole.conf KEYMAP "$keymap"; else none keymap "$keymap"; fi
+fi
+if [ "${console_font-}" ]; then
+  if find -L kbd/consolefonts -name "$console_font.*" -o -name "$console_font" | grep -q .; then
+    set_in vconsole.conf FONT "$console_font"
+  else none "console font" "$console_font"; fi
+fi
+if [ "${keymap-}${console_font-}" ]; then
+  systemctl --no-block try-restart systemd-vconsole-setup.service
+fi
+if [ "${locale-}" ]; then
+  if LC_ALL=$locale locale 2>&1 > /dev/null | grep -q .; then none locale "$locale"; else
+    set_in locale.conf LANG "$locale"
+    systemctl set-environment "LANG=$locale"
+    # shells set NixOS's own LANG again, and read this after it
+    echo "export LANG=$locale" | new remaster/profile.d/locale.sh
+  fi
+fi

@@ -1,0 +1,228 @@
+//! Addresses and interfaces as users write them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What is wrong with a value, and what to do instead.
+pub(super) type Fault = (String, String);
+
+/// An interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Link {
+    /// The first wired one that has a link.
+    First,
+    /// By name, as `enp3s0`.
+    Name(String),
+    /// By hardware address, as `52:54:00:12:34:56`.
+    Mac([u8; 6]),
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::First => formatter.write_str("*"),
+            Self::Name(name) => formatter.write_str(name),
+            Self::Mac([a, b, c, d, e, f]) => {
+                write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+            }
+        }
+    }
+}
+
+/// An address and the length of its network's prefix.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Subnet {
+    pub(super) address: IpAddr,
+    prefix: u8,
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl Subnet {
+    /// Whether a router is a neighbour: in the network and another one, or link-local for IPv6.
+    pub(super) fn reaches(self, router: IpAddr) -> bool {
+        let same_network = match (self.address, router) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let mask = mask_v4(self.prefix);
+                own.to_bits() & mask == other.to_bits() & mask
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let mask = mask_v6(self.prefix);
+                own.to_bits() & mask == other.to_bits() & mask || other.is_unicast_link_local()
+            }
+            _ => false,
+        };
+        same_network && router != self.address
+    }
+
+    /// Whether the address can be a machine's: not that of its network, nor its broadcast address.
+    fn is_of_a_host(self) -> bool {
+        match self.address {
+            IpAddr::V4(address) => {
+                let (bits, mask) = (address.to_bits(), mask_v4(self.prefix));
+                self.prefix > 30 || (bits & !mask != 0 && bits & !mask != !mask)
+            }
+            IpAddr::V6(address) => {
+                self.prefix > 126 || address.to_bits() & !mask_v6(self.prefix) != 0
+            }
+        }
+    }
+}
+
+fn mask_v4(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or_default()
+}
+
+fn mask_v6(prefix: u8) -> u128 {
+    u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or_default()
+}
+
+fn fault<T>(what: impl Into<String>, hint: impl Into<String>) -> Result<T, Fault> {
+    Err((what.into(), hint.into()))
+}
+
+/// Reads `[IFACE|MAC=]ADDRESS/PREFIX`.
+pub(super) fn address(text: &str) -> Result<(Link, Subnet), Fault> {
+    let (link, text) = of_link(text)?;
+    let Some((address, prefix)) = text.split_once('/') else {
+        let wide = if text.contains(':') { 64 } else { 24 };
+        return fault(
+            format!("{text:?} has no length of its prefix"),
+            format!("give it as `{text}/{wide}`"),
+        );
+    };
+    let address = machine(address)?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(prefix) = prefix.parse().ok().filter(|prefix| digits && (1..=most).contains(prefix))
+    else {
+        return fault(
+            format!("{prefix:?} is no length of a prefix"),
+            format!("give a number from 1 to {most}, as in `192.168.1.50/24`"),
+        );
+    };
+    let subnet = Subnet { address, prefix };
+    if !subnet.is_of_a_host() {
+        return fault(
+            format!("{subnet} is the address of a network, or its broadcast address"),
+            "give the machine's own address",
+        );
+    }
+    Ok((link.unwrap_or(Link::First), subnet))
+}
+
+/// Reads `[IFACE|MAC=]ADDRESS`.
+pub(super) fn gateway(text: &str) -> Result<(Option<Link>, IpAddr), Fault> {
+    let (link, text) = of_link(text)?;
+    if let Some((bare, _)) = text.split_once('/') {
+        return fault(format!("{text:?} has a prefix"), format!("give `{bare}` alone"));
+    }
+    Ok((link, machine(text)?))
+}
+
+/// Reads the address of a name server.
+pub(super) fn name_server(text: &str) -> Result<IpAddr, Fault> {
+    machine(text)
+}
+
+/// Refuses what is in a list already.
+pub(super) fn once(before: &[IpAddr], address: IpAddr) -> Result<IpAddr, Fault> {
+    if before.contains(&address) {
+        return fault(format!("{address} is given twice"), "give it once");
+    }
+    Ok(address)
+}
+
+/// The address of one machine.
+fn machine(text: &str) -> Result<IpAddr, Fault> {
+    let Ok(address) = text.parse::<IpAddr>() else {
+        return fault(
+            format!("{text:?} is no address"),
+            "give IPv4 or IPv6, as `192.168.1.1` or `2001:db8::1`",
+        );
+    };
+    let unfit = match address {
+        IpAddr::V4(address) => of_no_machine_v4(address),
+        IpAddr::V6(address) => of_no_machine_v6(address),
+    };
+    match unfit {
+        Some(kind) => fault(format!("{address} is {kind}"), "give the address of one machine"),
+        None => Ok(address),
+    }
+}
+
+fn of_no_machine_v4(address: Ipv4Addr) -> Option<&'static str> {
+    match address {
+        _ if address.octets().first() == Some(&0) => Some("an address of no machine"),
+        _ if address.is_loopback() => Some("the loopback address"),
+        _ if address.is_multicast() => Some("a multicast address"),
+        Ipv4Addr::BROADCAST => Some("the broadcast address"),
+        _ => None,
+    }
+}
+
+fn of_no_machine_v6(address: Ipv6Addr) -> Option<&'static str> {
+    match address {
+        Ipv6Addr::UNSPECIFIED => Some("an address of no machine"),
+        Ipv6Addr::LOCALHOST => Some("the loopback address"),
+        _ if address.is_multicast() => Some("a multicast address"),
+        _ => None,
+    }
+}
+
+/// Takes the interface off the front.
+fn of_link(text: &str) -> Result<(Option<Link>, &str), Fault> {
+    match text.split_once('=') {
+        Some((link, rest)) if link.contains(':') => Ok((Some(Link::Mac(mac(link)?)), rest)),
+        Some((link, rest)) => Ok((Some(Link::Name(interface(link)?)), rest)),
+        None => Ok((None, text)),
+    }
+}
+
+fn mac(text: &str) -> Result<[u8; 6], Fault> {
+    let byte = |pair: &str| {
+        let digits = pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u8::from_str_radix(pair, 16).ok().filter(|_| digits)
+    };
+    let bytes: Option<Vec<u8>> = text.split(':').map(byte).collect();
+    let Some(bytes) = bytes.and_then(|bytes| <[u8; 6]>::try_from(bytes).ok()) else {
+        return fault(
+            format!("{text:?} is no MAC address"),
+            "give six pairs of hexadecimal digits, as `52:54:00:12:34:56`",
+        );
+    };
+    if bytes.first().is_some_and(|first| first & 1 == 1) || bytes == [0; 6] {
+        return fault(
+            format!("{text} is the MAC address of no one interface"),
+            "give the interface's own, as `ip link` shows it",
+        );
+    }
+    Ok(bytes)
+}
+
+/// The name of a wired interface, in the letters that udev gives.
+fn interface(name: &str) -> Result<String, Fault> {
+    let hint = "give a name as `ip link` shows it, as `enp3s0`, or a MAC address";
+    let known = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if name.is_empty()
+        || name.len() > 15
+        || !name.chars().all(known)
+        || name.starts_with(['.', '-'])
+    {
+        return fault(format!("{name:?} is no name of an interface"), hint);
+    }
+    if name.starts_with("wl") {
+        return fault(
+            format!("{name:?} is a wireless interface, which gets its address by DHCP"),
+            "leave it to --wifi",
+        );
+    }
+    if name == "lo" {
+        return fault("lo is the loopback interface", hint);
+    }
+    Ok(name.to_owned())
+}

@@ -1,0 +1,126 @@
+//! The SHA-256 of a whole image, as it is published beside it.
+
+pub mod published;
+pub mod remembered;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::mpsc;
+use std::thread;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, Result};
+use crate::image::ReadAt;
+use crate::progress::Progress;
+use crate::units::{in_memory, len_of};
+
+/// Bytes that are read at once.
+const CHUNK: u64 = 1 << 20;
+
+/// Chunks that may wait to be summed.
+const AHEAD: usize = 4;
+
+/// A SHA-256 (FIPS 180-4); its text form is 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// That of bytes in memory.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Reads the whole image; the next bytes are read while those before are summed.
+    pub fn of(image: &impl ReadAt, progress: &dyn Progress) -> Result<Self> {
+        progress.begin("Hashing", image.size());
+        let (sender, chunks) = mpsc::sync_channel::<Vec<u8>>(AHEAD);
+        let sum = thread::scope(|scope| {
+            let summing = scope.spawn(move || {
+                let mut sum = Sha256::new();
+                chunks.iter().for_each(|chunk| sum.update(chunk));
+                sum.finalize()
+            });
+            let read = send(image, &sender, progress);
+            drop(sender);
+            let sum = summing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            read.map(|()| sum)
+        })?;
+        progress.end();
+        Ok(Self(sum.into()))
+    }
+}
+
+/// Reads the image from front to back.
+fn send(
+    image: &impl ReadAt,
+    to: &mpsc::SyncSender<Vec<u8>>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let mut at = 0;
+    while at < image.size() {
+        if progress.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let mut chunk = vec![0; in_memory(image.size().saturating_sub(at).min(CHUNK))];
+        image.read_exact_at(&mut chunk, at)?;
+        let size = len_of(&chunk);
+        at = at.saturating_add(size);
+        if to.send(chunk).is_err() {
+            break;
+        }
+        progress.advance(size);
+    }
+    Ok(())
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The text is no SHA-256.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("expected the 64 hexadecimal digits of a SHA-256")]
+pub struct NoDigest;
+
+impl FromStr for Digest {
+    type Err = NoDigest;
+
+    fn from_str(text: &str) -> Result<Self, NoDigest> {
+        let digits: Option<Vec<u8>> = text.chars().map(digit).collect();
+        let digits = digits.filter(|digits| digits.len() == 64).ok_or(NoDigest)?;
+        let bytes: Vec<u8> = digits
+            .chunks_exact(2)
+            .map(|pair| pair.iter().fold(0, |byte: u8, digit| byte.wrapping_shl(4) | digit))
+            .collect();
+        bytes.try_into().map(Self).map_err(|_| NoDigest)
+    }
+}
+
+fn digit(c: char) -> Option<u8> {
+    u8::try_from(c.to_digit(16)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    #[test]
+    fn it_is_what_others_compute() {
+        // FIPS 180-4, example of two blocks' standard: SHA-256("abc").
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Digest::of(&b"abc".to_vec(), &Silent).unwrap().to_string(), abc);
+        assert_eq!(abc.parse::<Digest>().unwrap().to_string(), abc);
+        assert_eq!(abc.to_uppercase().parse::<Digest>().unwrap().to_string(), abc);
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in ["", "ba78", &"g".repeat(64), &"0".repeat(65), &"é".repeat(32)] {
+            assert_eq!(text.parse::<Digest>(), Err(NoDigest));
+        }
+    }
+}

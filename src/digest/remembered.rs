@@ -1,0 +1,104 @@
+//! Digests that were computed before, by path, size, time of change and inode: a cache that is used only
+//! when asked, as a file can be changed and look the same.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::Digest;
+
+/// Files of digests.
+#[derive(Clone, Debug)]
+pub struct Remembered {
+    folder: PathBuf,
+}
+
+/// What a digest was computed of.
+#[derive(Deserialize, Eq, PartialEq, Serialize)]
+struct Of {
+    path: PathBuf,
+    size: u64,
+    changed: (i64, i64),
+    inode: (u64, u64),
+}
+
+#[derive(Deserialize, Serialize)]
+struct Record {
+    of: Of,
+    sha256: String,
+}
+
+impl Of {
+    fn new(path: &Path, about: &Metadata) -> Self {
+        Self {
+            path: path.to_owned(),
+            size: about.len(),
+            changed: (about.mtime(), about.mtime_nsec()),
+            inode: (about.dev(), about.ino()),
+        }
+    }
+}
+
+impl Remembered {
+    /// Keeps them in a folder, which is made when it is needed.
+    pub fn within(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The digest of a file that looks as it did; none if there is any doubt.
+    pub fn get(&self, path: &Path) -> Option<Digest> {
+        let path = fs::canonicalize(path).ok()?;
+        let of = Of::new(&path, &fs::metadata(&path).ok()?);
+        let record: Record = serde_json::from_slice(&fs::read(self.file(&path)).ok()?).ok()?;
+        (record.of == of).then_some(())?;
+        record.sha256.parse().ok()
+    }
+
+    /// Keeps the digest of a file that `before` told of. It is a cache: what cannot be kept is not, and
+    /// neither is what changed meanwhile.
+    pub fn put(&self, path: &Path, before: &Metadata, digest: Digest) {
+        let Ok(path) = fs::canonicalize(path) else { return };
+        let Ok(now) = fs::metadata(&path) else { return };
+        let of = Of::new(&path, before);
+        if of != Of::new(&path, &now) {
+            return;
+        }
+        let record = Record { of, sha256: digest.to_string() };
+        let text = serde_json::to_vec(&record).unwrap_or_default();
+        // What cannot be written is computed again.
+        let _ = fs::create_dir_all(&self.folder).and_then(|()| {
+            let draft = self.folder.join(format!(".{}", std::process::id()));
+            fs::write(&draft, text)?;
+            fs::rename(&draft, self.file(&path))
+        });
+    }
+
+    fn file(&self, path: &Path) -> PathBuf {
+        let name = Sha256::digest(path.as_os_str().as_encoded_bytes());
+        self.folder.join(Digest(name.into()).to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_remembered_until_the_file_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Remembered::within(folder.path().join("digests"));
+        let path = folder.path().join("a.iso");
+        fs::write(&path, "one").unwrap();
+        let (about, digest) = (fs::metadata(&path).unwrap(), Digest([7; 32]));
+        assert_eq!(cache.get(&path), None);
+        cache.put(&path, &about, digest);
+        assert_eq!(cache.get(&path), Some(digest));
+        fs::write(&path, "four").unwrap();
+        assert_eq!(cache.get(&path), None);
+        cache.put(&path, &about, digest);
+        assert_eq!(cache.get(&path), None, "it changed while it was read");
+    }
+}

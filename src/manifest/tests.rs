@@ -1,0 +1,54 @@
+use super::*;
+
+fn edits() -> Edits {
+    let mut edits = Edits::default();
+    edits.root.file("etc/motd", 0o644, "hello");
+    edits.root.file("etc/secret", 0o600, "word");
+    edits.root.put(Member::directory("root", 0o700));
+    edits.root.file("root/note", 0o644, "word");
+    edits
+}
+
+#[test]
+fn only_what_everyone_may_read_has_a_digest() {
+    let files = files_of(&edits());
+    let digests: Vec<(&str, bool)> =
+        files.iter().map(|file| (file.path.as_str(), file.sha256.is_some())).collect();
+    let expected = [
+        ("/etc", false),
+        ("/etc/motd", true),
+        ("/etc/secret", false),
+        ("/root", false),
+        ("/root/note", false),
+    ];
+    assert_eq!(digests, expected);
+}
+
+#[test]
+fn other_versions_are_refused() {
+    assert!(parse(b"{}", 0).is_err());
+    let manifest = Manifest {
+        manifest: VERSION,
+        tool: Tool { name: "remaster".into(), version: "1".into() },
+        recipe: None,
+        edits: String::new(),
+        base: BaseFacts {
+            sha256: None,
+            head_sha256: String::new(),
+            size: 1,
+            volume: String::new(),
+            release: String::new(),
+        },
+        size: 2,
+        source_date_epoch: None,
+        signed_by: None,
+        keys: Vec::new(),
+        files: Vec::new(),
+        blocks: None,
+    };
+    let text = text_of(&manifest).unwrap();
+    assert_eq!(parse(&text, 0).unwrap(), manifest);
+    let later = String::from_utf8(text).unwrap().replace("\"manifest\": 1", "\"manifest\": 2");
+    let fault = parse(later.as_bytes(), 0).unwrap_err().to_string();
+    assert!(fault.contains("found version 2"), "{fault}");
+}

@@ -1,0 +1,368 @@
+//! Many users in one file: TOML, CSV or JSON lines. Each has a name and any field of a recipe.
+//!
+//! As `name` is the user's, the recipe's own `name` (of menu entries) is called `menu-name` here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+use toml::de::{DeTable, DeValue};
+
+use super::Recipe;
+use super::document::{fault, position, unknown};
+use crate::error::{Error, Result};
+
+/// Bytes of a users file.
+const LARGEST: u64 = 512 << 20;
+
+/// What a users file is written in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum Format {
+    /// `[[user]]` tables
+    Toml,
+    /// A line of field names, then a line for each user
+    Csv,
+    /// A JSON object per line
+    Jsonl,
+}
+
+impl Format {
+    /// That of a file of this name.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "toml" => Some(Self::Toml),
+            "csv" => Some(Self::Csv),
+            "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
+            _ => None,
+        }
+    }
+}
+
+/// A user.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// Where the file tells of the user.
+    pub place: String,
+    /// What the user's image has apart from what all have.
+    pub recipe: Recipe,
+}
+
+/// A value and where it stands. Text of a CSV cell is not typed yet.
+struct Field {
+    name: String,
+    places: Vec<String>,
+    value: Value,
+    cell: bool,
+}
+
+/// Reads a users file. What is wrong with one user says nothing of the others. Relative paths are relative
+/// to the file's folder; `separator` parts the elements of lists in CSV cells.
+///
+/// # Errors
+/// A file that cannot be read, or whose form is broken as a whole. Within: [`Error::Recipe`] with the
+/// line, and the column where it is known.
+pub fn read(path: &Path, format: Format, separator: char) -> Result<Vec<Result<User>>> {
+    let name = path.display().to_string();
+    let doing = || format!("read the users {name}");
+    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
+    if size > LARGEST {
+        let found = format!("{size} bytes, more than {LARGEST}");
+        return Err(fault(&name, found, "give the users in several files"));
+    }
+    let text = fs::read_to_string(path).map_err(Error::io(doing()))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let reading = Reading { name, folder: folder.to_owned(), separator, names: Recipe::names() };
+    match format {
+        Format::Toml => reading.toml(&text),
+        Format::Csv => reading.csv(&text),
+        Format::Jsonl => Ok(reading.jsonl(&text)),
+    }
+}
+
+struct Reading {
+    name: String,
+    folder: PathBuf,
+    separator: char,
+    names: Vec<String>,
+}
+
+impl Reading {
+    fn toml(&self, text: &str) -> Result<Vec<Result<User>>> {
+        let at = |byte: usize| format!("{}:{}", self.name, position(text, byte));
+        let table = DeTable::parse(text).map_err(|refused| {
+            let place = refused.span().map_or_else(|| self.name.clone(), |span| at(span.start));
+            fault(&place, refused.message().replace('\n', "; "), FORM)
+        })?;
+        let table = table.get_ref();
+        if let Some(other) = table.keys().find(|key| key.get_ref() != "user") {
+            let what = format!("unknown key `{}`", shown(other.get_ref()));
+            return Err(fault(&at(other.span().start), what, FORM));
+        }
+        let Some(users) = table.get("user") else { return Ok(Vec::new()) };
+        let Some(users) = users.get_ref().as_array() else {
+            return Err(fault(&at(users.span().start), "`user` is no list of tables", FORM));
+        };
+        let user = |user: &toml::Spanned<DeValue<'_>>| {
+            let place = at(user.span().start);
+            let fields = user.get_ref().as_table().map(|table| toml_fields(table, &at));
+            self.user(place.clone(), fields.ok_or_else(|| fault(&place, "no table", FORM))?)
+        };
+        Ok(users.iter().map(user).collect())
+    }
+
+    fn csv(&self, text: &str) -> Result<Vec<Result<User>>> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut reader = csv::ReaderBuilder::new()
+            .comment(Some(b'#'))
+            .trim(csv::Trim::All)
+            .flexible(true)
+            .from_reader(text.as_bytes());
+        let heads = reader.headers().map_err(|refused| self.csv_fault(&refused))?.clone();
+        if heads.iter().all(|head| head != "name") {
+            return Err(fault(&format!("{}:1", self.name), "no column `name`", FORM));
+        }
+        let users = reader.records().map(|record| {
+            let record = record.map_err(|refused| self.csv_fault(&refused))?;
+            let line = record.position().map_or(0, csv::Position::line);
+            let place = format!("{}:{line}", self.name);
+            if record.len() != heads.len() {
+                let what = format!("{} cells, and {} columns", record.len(), heads.len());
+                return Err(fault(&place, what, "put text with commas in double quotes"));
+            }
+            let cells = heads.iter().zip(record.iter()).zip(1..);
+            let given = cells.filter(|((_, cell), _)| !cell.is_empty());
+            let fields = given.map(|((head, cell), column)| Field {
+                name: head.to_owned(),
+                places: vec![format!("{place}, column {column}")],
+                value: Value::from(cell),
+                cell: true,
+            });
+            self.user(place.clone(), fields.collect())
+        });
+        Ok(users.collect())
+    }
+
+    fn csv_fault(&self, refused: &csv::Error) -> Error {
+        let line = refused.position().map(csv::Position::line);
+        let place = line.map_or_else(|| self.name.clone(), |line| format!("{}:{line}", self.name));
+        fault(&place, refused, FORM)
+    }
+
+    fn jsonl(&self, text: &str) -> Vec<Result<User>> {
+        let lines = (1_usize..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        let user = |(number, line): (usize, &str)| {
+            let place = format!("{}:{number}", self.name);
+            let object: Map<String, Value> = serde_json::from_str(line).map_err(|refused| {
+                let what = refused.to_string();
+                let what = what.split(" at line").next().unwrap_or_default();
+                fault(&format!("{place}:{}", refused.column()), what, FORM)
+            })?;
+            let fields = object.into_iter().map(|(name, value)| Field {
+                name,
+                places: vec![place.clone()],
+                value,
+                cell: false,
+            });
+            self.user(place.clone(), fields.collect())
+        };
+        lines.map(user).collect()
+    }
+
+    fn user(&self, place: String, fields: Vec<Field>) -> Result<User> {
+        let mut name = None;
+        let mut recipe = Recipe::default();
+        for mut field in fields {
+            match field.name.as_str() {
+                "name" => {
+                    let text = field.value.as_str().map(str::to_owned);
+                    name = Some(text.ok_or_else(|| field.fault("the name is no text", FORM))?);
+                }
+                "menu-name" => {
+                    "name".clone_into(&mut field.name);
+                    recipe = self.field(field)?.over(recipe);
+                }
+                _ => recipe = self.field(field)?.over(recipe),
+            }
+        }
+        let name = name.ok_or_else(|| fault(&place, "a user without `name`", FORM))?;
+        let mut recipe = recipe.below_folder(&self.folder);
+        recipe.key = keys(recipe.key).map_err(Error::io(format!("{place}: look for keys")))?;
+        Ok(User { name, place, recipe })
+    }
+
+    /// A recipe of this field alone.
+    fn field(&self, field: Field) -> Result<Recipe> {
+        if !self.names.contains(&field.name) {
+            let place = field.places.first().map_or("", String::as_str);
+            return Err(unknown(place, &field.name, &self.names));
+        }
+        let mut told = String::new();
+        for value in field.readings(self.separator) {
+            let object = Value::Object(Map::from_iter([(field.name.clone(), value)]));
+            match serde_json::from_value::<Recipe>(object) {
+                Ok(mut recipe) => {
+                    recipe.places = BTreeMap::from([(field.name, field.places)]);
+                    return Ok(recipe);
+                }
+                Err(refused) => told = refused.to_string(),
+            }
+        }
+        Err(field.fault(told, "see `remaster recipe schema` for what can be written there"))
+    }
+}
+
+const FORM: &str = "see `remaster stamp --help` for the form of users files";
+
+impl Field {
+    fn fault(&self, what: impl std::fmt::Display, hint: &str) -> Error {
+        let place = self.places.first().map_or("", String::as_str);
+        fault(place, format!("{}: {what}", self.name), hint)
+    }
+
+    /// What the value can mean: of a cell a list, a text, a number or a truth value, the first that fits.
+    fn readings(&self, separator: char) -> Vec<Value> {
+        let Some(text) = self.value.as_str().filter(|_| self.cell) else {
+            return vec![self.value.clone()];
+        };
+        let elements = text.split(separator).map(str::trim).filter(|element| !element.is_empty());
+        let list = elements.map(Value::from).collect();
+        let mut readings = vec![list, Value::from(text)];
+        let plain = serde_json::from_str(text).ok();
+        readings.extend(plain.filter(|value: &Value| value.is_boolean() || value.is_u64()));
+        readings
+    }
+}
+
+fn toml_fields(table: &DeTable<'_>, at: &impl Fn(usize) -> String) -> Vec<Field> {
+    let field = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+        let name: &std::borrow::Cow<'_, str> = key.get_ref();
+        let places = match value.get_ref() {
+            DeValue::Array(list) if !list.is_empty() => {
+                list.iter().map(|element| at(element.span().start)).collect()
+            }
+            _ => vec![at(value.span().start)],
+        };
+        Field { name: name.to_string(), places, value: json(value.get_ref()), cell: false }
+    };
+    table.iter().map(field).collect()
+}
+
+/// What a recipe can hold, as JSON; null for everything else.
+fn json(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Boolean(truth) => Value::from(*truth),
+        DeValue::Integer(number) => {
+            let number = i64::from_str_radix(number.as_str(), number.radix());
+            number.map_or(Value::Null, Value::from)
+        }
+        DeValue::Array(list) => list.iter().map(|element| json(element.get_ref())).collect(),
+        _ => Value::Null,
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+/// Keys, with each folder replaced by the `.pub` files in it, by name.
+fn keys(given: Vec<String>) -> std::io::Result<Vec<String>> {
+    let mut keys = Vec::new();
+    for key in given {
+        if !Path::new(&key).is_dir() {
+            keys.push(key);
+            continue;
+        }
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&key)? {
+            let path = entry?.path();
+            let public = path.extension().is_some_and(|extension| extension == "pub");
+            found.extend(path.to_str().filter(|_| public).map(str::to_owned));
+        }
+        if found.is_empty() {
+            let what = format!("{key} has no *.pub file");
+            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, what));
+        }
+        found.sort();
+        keys.append(&mut found);
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users(name: &str, text: &str) -> Vec<std::result::Result<User, String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::create_dir(folder.path().join("keys")).unwrap();
+        for file in ["b.pub", "a.pub", "c"] {
+            fs::write(folder.path().join("keys").join(file), "k").unwrap();
+        }
+        let read = read(&path, Format::of(&path).unwrap(), ';').map_err(|fault| fault.to_string());
+        let from = path.display().to_string();
+        match read {
+            Err(fault) => vec![Err(fault.replace(&from, "F"))],
+            Ok(users) => users
+                .into_iter()
+                .map(|user| user.map_err(|fault| fault.to_string().replace(&from, "F")))
+                .collect(),
+        }
+    }
+
+    fn faults(name: &str, text: &str) -> Vec<String> {
+        users(name, text).into_iter().filter_map(std::result::Result::err).collect()
+    }
+
+    const TOML: &str = "[[user]]\nname = 'a'\nkey = ['ssh-ed25519 AAA', 'keys']\ntimeout = 3\nssh-passwords = true\nmenu-name = 'm'\n";
+    const CSV: &str =
+        "name,key,timeout,ssh-passwords,menu-name\na,ssh-ed25519 AAA; keys,3,true,m\n";
+    const JSONL: &str = "{\"name\":\"a\",\"key\":[\"ssh-ed25519 AAA\",\"keys\"],\"timeout\":3,\"ssh-passwords\":true,\"menu-name\":\"m\"}\n\n";
+
+    #[test]
+    fn all_forms_say_the_same() {
+        for (name, text) in [("u.toml", TOML), ("u.csv", CSV), ("u.jsonl", JSONL)] {
+            let found = users(name, text);
+            let user = found[0].as_ref().unwrap();
+            assert_eq!((found.len(), user.name.as_str()), (1, "a"), "{name}");
+            let recipe = &user.recipe;
+            assert_eq!(recipe.key[0], "ssh-ed25519 AAA", "{name}");
+            assert!(recipe.key[1].ends_with("/keys/a.pub") && recipe.key[2].ends_with("/b.pub"));
+            assert_eq!(
+                (recipe.key.len(), recipe.timeout, recipe.ssh_passwords),
+                (3, Some(3), Some(true))
+            );
+            assert_eq!(recipe.name.as_deref(), Some("m"), "{name}");
+        }
+    }
+
+    #[test]
+    fn faults_name_line_and_column_and_stay_with_their_user() {
+        let toml = faults(
+            "u.toml",
+            "[[user]]\nname='a'\nhostnam='x'\n[[user]]\nname='b'\ntimeout='x'\n[[user]]\nname='c'\n[[user]]\nkey='k'\n",
+        );
+        assert_eq!(toml.len(), 3, "{toml:?}");
+        assert!(toml[0].starts_with("F:3:9: unknown key `hostnam`"), "{toml:?}");
+        assert!(toml[1].starts_with("F:6:9: timeout: invalid type"), "{toml:?}");
+        assert!(toml[2].starts_with("F:9:1: a user without `name`"), "{toml:?}");
+        let csv = faults("u.csv", "name,timeout\na,x\nb,3\nc\n");
+        assert!(csv[0].starts_with("F:2, column 2: timeout: invalid"), "{csv:?}");
+        assert!(csv[1].starts_with("F:4: 1 cells, and 2 columns"), "{csv:?}");
+        let jsonl = faults("u.jsonl", "{\"name\":\"a\"}\n{\"name\":\n{\"name\":7}\n");
+        assert!(jsonl[0].starts_with("F:2:") && jsonl[1].starts_with("F:3: name: "), "{jsonl:?}");
+    }
+
+    #[test]
+    fn broken_files_are_refused_whole() {
+        assert!(faults("u.toml", "user = [")[0].starts_with("F:1:"));
+        assert!(faults("u.toml", "a = 1")[0].starts_with("F:1:1: unknown key `a`"));
+        assert!(faults("u.toml", "user = 1")[0].starts_with("F:1:8: `user` is no list"));
+        assert!(faults("u.csv", "key\nk\n")[0].contains("no column `name`"));
+    }
+}

@@ -1,0 +1,119 @@
+//! Signatures by ssh keys: sshsig (OpenSSH `PROTOCOL.sshsig`), as `ssh-keygen -Y sign` makes them.
+
+pub mod agent;
+pub mod signers;
+
+use std::fmt::Debug;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
+
+use crate::error::{Error, Result};
+
+/// What our signatures are for: they hold for nothing else (`ssh-keygen -n`).
+pub const NAMESPACE: &str = "manifest@remaster";
+
+/// Bytes of a key's file.
+const LARGEST_KEY: u64 = 1 << 16;
+
+/// Something that signs.
+pub trait Sign: Debug + Send + Sync {
+    /// The key's fingerprint, as `SHA256:…`.
+    fn fingerprint(&self) -> String;
+
+    /// An armored signature of the message, in [`NAMESPACE`].
+    fn sign(&self, message: &[u8]) -> Result<String>;
+}
+
+/// A private key from a file.
+#[derive(Debug)]
+struct FileKey(PrivateKey);
+
+impl Sign for FileKey {
+    fn fingerprint(&self) -> String {
+        self.0.fingerprint(HashAlg::Sha256).to_string()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<String> {
+        let signed = self.0.sign(NAMESPACE, HashAlg::Sha512, message);
+        let armored = signed.and_then(|signature| signature.to_pem(LineEnding::LF));
+        armored.map_err(|fault| refused("the key of --sign does not sign", &fault))
+    }
+}
+
+/// The signer that `path` names: a private key, whose passphrase `ask` asks for, or the `.pub` of a key that
+/// the ssh-agent at `socket` has.
+///
+/// # Errors
+/// A file that is neither, RSA private keys (an agent signs with those), a wrong passphrase.
+pub fn signer(
+    path: &Path,
+    socket: Option<&Path>,
+    ask: &mut dyn FnMut(&str) -> io::Result<String>,
+) -> Result<Box<dyn Sign>> {
+    let name = path.display();
+    let doing = || format!("read the key of --sign, {name}");
+    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
+    if size > LARGEST_KEY {
+        return Err(usage(format!("{name}: {size} bytes are no key")));
+    }
+    let text = fs::read(path).map_err(Error::io(doing()))?;
+    let text = String::from_utf8(text).map_err(|_| usage(format!("{name} is no ssh key")))?;
+    if let Ok(public) = PublicKey::from_openssh(text.trim()) {
+        return Ok(Box::new(agent::Agent::with(public, socket)?));
+    }
+    let key = PrivateKey::from_openssh(&text)
+        .map_err(|_| usage(format!("{name} is no private key in OpenSSH's form")))?;
+    let key = if key.is_encrypted() {
+        let words = ask(&format!("passphrase of {name}")).map_err(Error::io("ask for it"))?;
+        key.decrypt(words).map_err(|_| usage(format!("{name}: the passphrase is wrong")))?
+    } else {
+        key
+    };
+    let key = FileKey(key);
+    key.sign(b"")?;
+    Ok(Box::new(key))
+}
+
+fn usage(what: String) -> Error {
+    Error::Usage {
+        what,
+        hint: "give an ed25519 or ecdsa private key, or the .pub of a key that ssh-agent has",
+    }
+}
+
+fn refused(what: &str, fault: &ssh_key::Error) -> Error {
+    usage(format!("{what}: {fault}"))
+}
+
+/// Reads an armored signature, with anything behind it.
+///
+/// # Errors
+/// [`Error::Differs`]: whatever is no signature does not prove anything.
+pub fn parse(armored: &[u8]) -> Result<SshSig> {
+    let text = String::from_utf8_lossy(armored);
+    let text = text.trim_end_matches(['\n', '\r', '\0']);
+    SshSig::from_pem(format!("{text}\n")).map_err(|fault| broken(&fault.to_string()))
+}
+
+/// Checks a signature of a message; the key that made it.
+///
+/// # Errors
+/// [`Error::Differs`] for another message, namespace or a broken signature.
+pub fn check(message: &[u8], armored: &[u8]) -> Result<PublicKey> {
+    let signature = parse(armored)?;
+    let key = PublicKey::from(signature.public_key().clone());
+    key.verify(NAMESPACE, message, &signature).map_err(|fault| broken(&fault.to_string()))?;
+    Ok(key)
+}
+
+fn broken(found: &str) -> Error {
+    Error::Differs {
+        what: "the signature".into(),
+        at: 0,
+        found: found.to_owned(),
+        expected: format!("one of these bytes in the namespace {NAMESPACE}"),
+    }
+}

@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""Batches and records, looked at by other programs: ssh-keygen, ssh-agent, skopeo, validators of CycloneDX and in-toto;
+and killed at 200 points. Usage: tests/batch.py REMASTER. The last line is `N passed, N failed`."""
+import hashlib, json, os, pathlib, pty, shutil, signal, subprocess, sys, tempfile, time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+from checks import Checks
+
+REMASTER = os.path.realpath(sys.argv[1])
+NAMESPACE = "manifest@remaster"
+USERS = 80
+KILLS = 200
+
+
+def run(*command, **options):
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
+
+
+def sha256(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def keygen(path, kind, passphrase="", *more):
+    run("ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", path, *more, check=True)
+    return path
+
+
+def stamp(folder, signer, name, **options):
+    return run(REMASTER, "base.iso", "--key", "user.pub", "--manifest-digests", "--sign", signer, "--manifest", f"{name}.json",
+               "-o", f"{name}.iso", cwd=folder, **options)
+
+
+def holds(folder, name, key):
+    """Whether ssh-keygen finds the signature beside the image good, and we the one in it."""
+    (folder / "allowed").write_text(f"me {pathlib.Path(f'{key}.pub').read_text()}")
+    with open(folder / f"{name}.json") as message:
+        theirs = run("ssh-keygen", "-Y", "verify", "-f", folder / "allowed", "-I", "me", "-n", NAMESPACE, "-s",
+                     folder / f"{name}.json.sig", stdin=message)
+    ours = run(REMASTER, "verify", f"{name}.iso", "--allowed-signers", "allowed", cwd=folder)
+    return theirs, ours
+
+
+def signatures(c, folder):
+    for kind, more in [("ed25519", ()), ("ecdsa", ("-b", "256")), ("ecdsa", ("-b", "384"))]:
+        name = f"{kind}{''.join(more[1:])}"
+        key = keygen(folder / name, kind, "", *more)
+        made = stamp(folder, key, name)
+        theirs, ours = holds(folder, name, key)
+        c.check(f"{name}: ssh-keygen accepts our signature", theirs.returncode == 0, made.stderr + theirs.stdout + theirs.stderr)
+        c.check(f"{name}: so do we", ours.returncode == 0 and "signed by me" in ours.stdout, ours.stderr)
+
+    key = folder / "ed25519"
+    (folder / "allowed").write_text(f"me {pathlib.Path(f'{key}.pub').read_text()}")
+    for namespace, right in [(NAMESPACE, True), ("file", False)]:
+        run(REMASTER, "base.iso", "--key", "user.pub", "--manifest-digests", "--manifest", "t.json", "-f", "-o", "t.iso", cwd=folder)
+        (folder / "t.json.sig").unlink(missing_ok=True)
+        run("ssh-keygen", "-Y", "sign", "-f", key, "-n", namespace, "t.json", cwd=folder, check=True)
+        ours = run(REMASTER, "verify", "t.iso", "--manifest", "t.json", "--allowed-signers", "allowed", cwd=folder)
+        c.check(f"a signature by ssh-keygen for {namespace} is {'good' if right else 'refused'}", (ours.returncode == 0) == right, ours.stderr)
+
+
+def agent(c, folder):
+    started = run("ssh-agent", "-s").stdout
+    socket = started.split("SSH_AUTH_SOCK=")[1].split(";")[0]
+    pid = int(started.split("SSH_AGENT_PID=")[1].split(";")[0])
+    environment = {**os.environ, "SSH_AUTH_SOCK": socket}
+    try:
+        for kind in ["ed25519", "rsa"]:
+            key = keygen(folder / f"agent-{kind}", kind)
+            refused = stamp(folder, f"{key}.pub", f"agent-{kind}", env=environment)
+            c.check(f"{kind}: a key that the agent has not is told", "ssh-agent does not sign" in refused.stderr, refused.stderr)
+            run("ssh-add", "-q", key, env=environment, check=True)
+            key.unlink()
+            made = stamp(folder, f"{key}.pub", f"agent-{kind}", env=environment)
+            theirs, ours = holds(folder, f"agent-{kind}", key)
+            c.check(f"{kind}: ssh-keygen accepts what the agent signed", theirs.returncode == 0, made.stderr + theirs.stderr)
+            if kind == "ed25519":
+                c.check(f"{kind}: so do we", ours.returncode == 0, ours.stderr)
+    finally:
+        os.kill(pid, signal.SIGTERM)
+
+
+def typed(command, words, folder):
+    """Runs a command on a terminal and types words; what it said, and its status."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.execv(command[0], command)
+    said = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            said += chunk
+            if b"passphrase" in said and words:
+                os.write(terminal, words + b"\n")
+                words = b""
+    except OSError:
+        pass
+    return said.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def passphrases(c, folder):
+    key = keygen(folder / "locked", "ed25519", "secret words")
+    command = [REMASTER, "base.iso", "--key", "user.pub", "--manifest-digests", "--sign", str(key), "--manifest", "locked.json", "-o", "locked.iso"]
+    said, status = typed(command, b"wrong", folder)
+    c.check("a wrong passphrase is told", status == 2 and "passphrase is wrong" in said and "wrong\r" not in said.split("error")[0][12:], said)
+    said, status = typed(command, b"secret words", folder)
+    theirs, ours = holds(folder, "locked", key)
+    c.check("an encrypted key signs, and its passphrase is not shown", status == 0 and "secret" not in said, said)
+    c.check("ssh-keygen accepts it", theirs.returncode == 0 and ours.returncode == 0, theirs.stderr + ours.stderr)
+
+
+VALIDATE = """
+import json, sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from google.protobuf import json_format
+from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+from in_toto_attestation.v1.statement import Statement
+from in_toto_attestation.v1 import statement_pb2
+fault = JsonStrictValidator(SchemaVersion.V1_5).validate_str(open(sys.argv[1]).read())
+assert fault is None, fault
+said = json.load(open(sys.argv[2]))
+statement = Statement([], "", {})
+statement.pb.CopyFrom(json_format.ParseDict(said, statement_pb2.Statement()))
+statement.validate()
+json_format.ParseDict(said["predicate"], provenance_pb2.Provenance())
+"""
+
+
+def records(c, folder):
+    made = run(REMASTER, "base.iso", "--key", "user.pub", "-f", "-o", "r.iso", "--sbom", "r.sbom", "--provenance", "r.prov", cwd=folder,
+               env={**os.environ, "SOURCE_DATE_EPOCH": "951868799"})
+    subject = json.loads((folder / "r.prov").read_text())["subject"][0]
+    c.check("provenance names the image by its digest", subject == {"name": "r.iso", "digest": {"sha256": sha256(folder / "r.iso")}}, made.stderr)
+    tools = folder / "tools"
+    run(sys.executable, "-m", "venv", tools, check=True)
+    installed = run(tools / "bin/pip", "install", "-q", "cyclonedx-python-lib[json-validation]", "in-toto-attestation")
+    if c.check("validators install", installed.returncode == 0, installed.stderr):
+        found = run(tools / "bin/python", "-c", VALIDATE, "r.sbom", "r.prov", cwd=folder)
+        c.check("SBOM and provenance are valid", found.returncode == 0, found.stderr)
+
+
+def users_of(folder):
+    """A users file, and what each of its images must be."""
+    key = (folder / "user.pub").read_text().split()
+    lines = [{"name": f"u{number}", "key": f"{key[0]} {key[1]} user {number}"} for number in range(USERS)]
+    (folder / "users.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def oci(c, folder):
+    made = run(REMASTER, "stamp", "base.iso", "users.jsonl", "--as", "oci", "-o", "layout", "-q", cwd=folder)
+    c.check("a layout is made", made.returncode == 0, made.stderr)
+    shown = run("skopeo", "inspect", "oci:layout:u7", cwd=folder)
+    layers = json.loads(shown.stdout)["Layers"] if shown.returncode == 0 else []
+    c.check("skopeo sees base and patch", layers[:1] == [f"sha256:{sha256(folder / 'base.iso')}"] and len(layers) == 2, shown.stderr)
+    for name in ["u7", "u8"]:
+        copied = run("skopeo", "copy", f"oci:layout:{name}", f"oci:copy:{name}", cwd=folder)
+        c.check(f"skopeo copies {name}", copied.returncode == 0, copied.stderr)
+    blobs = list((folder / "copy/blobs/sha256").iterdir())
+    c.check("the copy has the base once", sum(blob.stat().st_size >= 1 << 20 for blob in blobs) == 1, blobs)
+    c.check("all blobs are what their names say", all(blob.name == sha256(blob) for blob in blobs))
+
+
+def faults_of(out, form, whole):
+    """What is wrong under final names."""
+    faults = []
+    if form == "oci":
+        blobs = out / "blobs/sha256"
+        found = [path for path in blobs.iterdir() if not path.name.startswith(".")] if blobs.is_dir() else []
+        faults += [path for path in found if path.name != sha256(path)]
+        if (out / "index.json").exists():
+            listed = json.loads((out / "index.json").read_text())["manifests"]
+            faults += [entry for entry in listed if not (blobs / entry["digest"].split(":")[1]).exists()]
+        return faults, len(found)
+    found = [path for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
+    faults += [path for path in found if sha256(path) != whole.get(path.name)]
+    return faults, len(found)
+
+
+def kill_at(command, folder, out, seconds, files):
+    """Starts a batch, and kills it after seconds, and not before it has named this many files."""
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + seconds
+    watched = out / "blobs/sha256" if "oci" in command else out
+    while process.poll() is None:
+        try:
+            named = sum(not name.startswith(".") for name in os.listdir(watched)) if files else 0
+        except FileNotFoundError:
+            named = -1
+        if named >= files and time.monotonic() >= end:
+            break
+    process.kill()
+    process.wait()
+
+
+def kills(c, folder):
+    suffix = {"image": ".iso", "patch": ".remaster"}
+    for form, count in [("image", KILLS // 2), ("patch", KILLS // 4), ("oci", KILLS // 4)]:
+        command = [REMASTER, "stamp", "base.iso", "users.jsonl", "--as", form, "-q", "-j", "1", "-o"]
+        start = time.monotonic()
+        run(*command, f"whole-{form}", cwd=folder, check=True)
+        took = time.monotonic() - start
+        whole = {path.name: sha256(path) for path in (folder / f"whole-{form}").glob(f"*{suffix.get(form, 'none')}")}
+        bad, some, resumed = [], 0, []
+        for number in range(count):
+            out = folder / "killed"
+            shutil.rmtree(out, ignore_errors=True)
+            if number % 2:
+                kill_at([*command, "killed"], folder, out, took * number / count, 0)
+            else:
+                kill_at([*command, "killed"], folder, out, 0, 1 + number * (USERS - 1) // count)
+            faults, found = faults_of(out, form, whole)
+            bad += faults
+            some += 0 < found < (USERS if form != "oci" else 3 * USERS)
+            if number % 5 == 0:
+                again = run(*command, "killed", "--resume", cwd=folder)
+                faults, found = faults_of(out, form, whole)
+                if again.returncode or faults or (form != "oci" and found != USERS):
+                    resumed.append((number, again.stderr, faults))
+        print(f"      {form}: {took:.2f} s alone; {some} of {count} kills left a part")
+        c.check(f"{form}: killed at {count} points, only whole files have names", not bad, bad)
+        c.check(f"{form}: some kills left a part", some > count // 10, some)
+        c.check(f"{form}: --resume finishes what was killed", not resumed, resumed)
+
+
+def interrupts(c, folder):
+    command = [REMASTER, "stamp", "base.iso", "users.jsonl", "-q", "-j", "1", "-o", "stopped"]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    while not (folder / "stopped").exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1]
+    c.check("Ctrl-C ends a batch", process.returncode == 130 or f"{USERS} made" in said or process.returncode == 0, said)
+    again = run(*command, "--resume", "--json", "--no-image-sha256", cwd=folder)
+    c.check("--resume makes the rest", len(again.stdout.splitlines()) == USERS and again.returncode == 0, again.stderr)
+
+
+def main():
+    c = Checks()
+    # In memory, where there is such a place: hundreds of batches sync what they write.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as name:
+        folder = pathlib.Path(name)
+        run("zstd", "-dq", HERE / "tiny/tiny.iso.zst", "-o", folder / "base.iso", check=True)
+        keygen(folder / "user", "ed25519")
+        users_of(folder)
+        for part in [signatures, agent, passphrases, records, oci, interrupts, kills]:
+            part(c, folder)
+    return c.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

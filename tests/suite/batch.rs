@@ -1,0 +1,215 @@
+//! One base, many users: each gets what it would get alone, whatever happens to the others.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+
+use remaster::compose::Composed;
+use remaster::digest::Digest;
+use remaster::format::patch_file::PatchFile;
+use remaster::oci::Layout;
+use remaster::patch;
+use serde_json::Value;
+
+use crate::support::{Ended, Folder, SYSTEMD, TINY, assert_same, bases, bytes, key};
+
+const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
+
+/// A folder with a base, four keys, and the users in all three forms; dave has one more key and another
+/// way in.
+fn folder(base: &[u8]) -> Folder {
+    let folder = Folder::with_base(base);
+    fs::create_dir(folder.at("keys")).unwrap();
+    let (mut toml, mut jsonl) = (String::new(), String::new());
+    let mut csv = "name,key,merge-initrd\n".to_owned();
+    for (number, name) in (1..).zip(NAMES) {
+        folder.write(&format!("keys/{name}.pub"), format!("{}\n", key(number)).as_bytes());
+        let dave = name == "dave";
+        let keys = if dave { "['keys/dave.pub', 'keys']" } else { &format!("'keys/{name}.pub'") };
+        let _ = write!(toml, "[[user]]\nname = '{name}'\nkey = {keys}\nmerge-initrd = {dave}\n");
+        let line = format!("{{\"name\":\"{name}\",\"key\":{keys},\"merge-initrd\":{dave}}}\n")
+            .replace('\'', "\"");
+        jsonl.push_str(&line);
+        let keys = keys.replace(['[', ']', '\''], "").replace(',', ";");
+        let _ = writeln!(csv, "{name},{keys},{dave}");
+    }
+    folder.write("users.toml", toml.as_bytes());
+    folder.write("users.csv", csv.as_bytes());
+    folder.write("users.jsonl", jsonl.as_bytes());
+    folder
+}
+
+fn lines(ended: &Ended) -> Vec<Value> {
+    let mut found: Vec<Value> =
+        ended.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    found.sort_by_key(|line| line["name"].as_str().unwrap().to_owned());
+    found
+}
+
+/// The image of a user, made alone.
+fn alone(folder: &Folder, name: &str) -> Vec<u8> {
+    let out = format!("alone-{name}.iso");
+    let own = format!("keys/{name}.pub");
+    let mut arguments = vec!["base.iso", "--manifest-digests", "-o", &out, "--key", &own];
+    if name == "dave" {
+        let all = ["keys/alice.pub", "keys/bob.pub", "keys/carol.pub", "keys/dave.pub"];
+        arguments.extend(all.iter().flat_map(|key| ["--key", key]));
+        arguments.push("--merge-initrd");
+    }
+    folder.run(&arguments).quietly();
+    folder.read(&out)
+}
+
+fn stamp<'a>(users: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["stamp", "base.iso", users, "--manifest-digests", "-q", "-o", out], more].concat()
+}
+
+#[test]
+fn each_gets_what_it_would_get_alone_in_every_form() {
+    for (which, base) in bases() {
+        let folder = folder(base);
+        let expected: Vec<Vec<u8>> = NAMES.iter().map(|name| alone(&folder, name)).collect();
+        for users in ["users.toml", "users.csv", "users.jsonl"] {
+            folder.run(&stamp(users, users.split('.').next_back().unwrap(), &[])).quietly();
+        }
+        folder.run(&stamp("users.toml", "p", &["--as", "patch", "-j", "1"])).quietly();
+        folder.run(&stamp("users.toml", "o", &["--as", "oci", "-j", "3"])).quietly();
+        let layout = Layout::at(&folder.at("o")).unwrap();
+        for (name, expected) in NAMES.iter().zip(&expected) {
+            for out in ["toml", "csv", "jsonl"] {
+                let what = format!("{which}, {out}, {name}");
+                assert_same(&what, &folder.read(&format!("{out}/{name}.iso")), expected);
+            }
+            let parts = layout.parts(name).unwrap();
+            assert_same("base blob", &fs::read(parts.base).unwrap(), base);
+            for file in [folder.at(&format!("p/{name}.remaster")), parts.patch] {
+                let patch = PatchFile::parse(&fs::read(file).unwrap()).unwrap();
+                let whole = Composed::whole(base);
+                let applied = patch::apply(&patch, whole, Digest::of_bytes(base), "base").unwrap();
+                assert_same(&format!("{which}, patch of {name}"), &bytes(&applied), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn json_tells_what_was_made_and_ids_tell_contents() {
+    let folder = folder(&TINY);
+    let first = lines(&folder.run(&stamp("users.toml", "a", &["--json", "-j", "4"])));
+    let again = lines(&folder.run(&stamp("users.csv", "b", &["--json", "-j", "1"])));
+    let ids: BTreeSet<&str> = first.iter().map(|line| line["recipe"].as_str().unwrap()).collect();
+    assert_eq!((first.len(), ids.len()), (4, 4));
+    for (one, other) in first.iter().zip(&again) {
+        let bytes = folder.read(one["path"].as_str().unwrap());
+        assert_eq!(one["sha256"], Digest::of_bytes(&bytes).to_string());
+        assert_eq!(one["size"], bytes.len());
+        assert_eq!((&one["recipe"], &one["sha256"]), (&other["recipe"], &other["sha256"]));
+        let manifest = String::from_utf8_lossy(&bytes);
+        assert!(manifest.contains(&format!("\"recipe\": {}", one["recipe"])));
+    }
+    let named = stamp("users.toml", "c", &["--name-template", "{index}-{id}.img"]);
+    folder.run(&named).quietly();
+    let id = first[0]["recipe"].as_str().unwrap();
+    assert!(folder.at(&format!("c/1-{id}.img")).exists());
+    folder.write("base.iso", &SYSTEMD);
+    let others = lines(&folder.run(&stamp("users.toml", "d", &["--json", "--no-image-sha256"])));
+    assert!(others.iter().all(|line| !ids.contains(line["recipe"].as_str().unwrap())));
+    assert!(others.iter().all(|line| line["sha256"].is_null()));
+}
+
+#[test]
+fn a_bad_user_is_told_and_stops_nobody_else() {
+    let folder = folder(&TINY);
+    let good = String::from_utf8(folder.read("users.toml")).unwrap();
+    let bad = "[[user]]\nname = 'x'\nkey = 'nobody.pub'\n\
+        [[user]]\nname = '../alice'\nkey = 'keys/bob.pub'\n\
+        [[user]]\nname = 'ALICE'\nkey = 'keys/bob.pub'\n\
+        [[user]]\nname = 'y'\nkye = 'keys/bob.pub'\n\
+        [[user]]\nname = 'z'\nkey = '-'\n\
+        [[user]]\nkey = 'keys/bob.pub'\n";
+    folder.write("bad.toml", format!("{good}{bad}").as_bytes());
+    let ended = folder.run(&stamp("bad.toml", "out", &["-j", "1"]));
+    assert_eq!(ended.status, 16, "{}", ended.err);
+    for words in [
+        "bad.toml:17:1: x: 'nobody.pub' is neither",
+        "bad.toml:20:1: ../alice: \"../alice.iso\" is no name for a file here",
+        "bad.toml:23:1: ALICE: \"ALICE.iso\" is the name of another user's file, too (bad.toml:1:1)",
+        "bad.toml:28:1: unknown key `kye`",
+        "bad.toml:31:7: key: a batch reads no standard input",
+        "bad.toml:32:1: a user without `name`",
+        "error: 6 of 10 users failed",
+    ] {
+        assert!(ended.err.contains(words), "no {words:?} in {}", ended.err);
+    }
+    let mut made: Vec<_> = fs::read_dir(folder.at("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    made.sort();
+    assert_eq!(made, ["alice.iso", "bob.iso", "carol.iso", "dave.iso"]);
+    let before = folder.names();
+    assert!(!before.contains(&"alice.iso".to_owned()), "{before:?}");
+
+    folder.write("first.toml", format!("{bad}{good}").as_bytes());
+    let ended = folder.run(&stamp("first.toml", "fast", &["-j", "1", "--fail-fast"]));
+    assert_eq!(ended.status, 11, "{}", ended.err);
+    assert_eq!(fs::read_dir(folder.at("fast")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_there_stays_by_its_contents_and_not_by_its_name() {
+    let folder = folder(&TINY);
+    let expected = alone(&folder, "alice");
+    fs::create_dir(folder.at("out")).unwrap();
+    folder.write("out/alice.iso", &expected);
+    folder.write("out/bob.iso", &expected);
+    let counts = |ended: &Ended| {
+        let lines = lines(ended);
+        let kept = lines.iter().filter(|line| line["kept"] == true).count();
+        (ended.status, lines.iter().filter(|line| line["kept"] == false).count(), kept)
+    };
+    let more = |flag| folder.run(&stamp("users.toml", "out", &["--json", flag]));
+    let resumed = more("--resume");
+    assert_eq!(counts(&resumed), (11, 2, 1), "{}", resumed.err);
+    assert!(resumed.err.contains("out/bob.iso is there already"), "{}", resumed.err);
+    assert_same("kept", &folder.read("out/bob.iso"), &expected);
+    assert_eq!(counts(&more("--skip-existing")), (0, 1, 3));
+    assert_same("made", &folder.read("out/bob.iso"), &alone(&folder, "bob"));
+    let plain = folder.run(&stamp("users.toml", "out", &["--json"]));
+    assert_eq!(counts(&plain), (14, 0, 0));
+    assert_eq!(counts(&more("--force")), (0, 4, 0));
+    for form in ["patch", "oci"] {
+        let run = |flags: &[&'static str]| {
+            folder.run(&stamp("users.toml", form, &[&["--json", "--as", form], flags].concat()))
+        };
+        assert_eq!(counts(&run(&[])), (0, 4, 0), "{form}");
+        assert_eq!(counts(&run(&["--resume"])), (0, 0, 4), "{form}");
+        assert_eq!(counts(&run(&[])), (14, 0, 0), "{form}");
+    }
+}
+
+#[test]
+fn shards_are_parts_of_the_whole() {
+    let folder = folder(&TINY);
+    for shard in ["1/3", "2/3", "3/3"] {
+        folder.run(&stamp("users.toml", "out", &["--as", "patch", "--shard", shard])).quietly();
+    }
+    assert_eq!(fs::read_dir(folder.at("out")).unwrap().count(), 4);
+    folder.run(&stamp("users.toml", "x", &["--shard", "4/3"])).refused(2, "as in 1/8");
+}
+
+#[test]
+fn wrong_calls_are_refused() {
+    let folder = folder(&TINY);
+    for (more, words) in [
+        (&["--name-template", "same.iso"][..], "does not tell users apart"),
+        (&["--name-template", "{nam}.iso"], "does not tell users apart"),
+        (&["--format", "toml", "--jobs", "0"], "jobs"),
+    ] {
+        folder.run(&stamp("users.toml", "out", more)).refused(2, words);
+    }
+    folder.write("users", b"");
+    folder.run(&stamp("users", "out", &[])).refused(2, "does not tell by its name");
+    folder.run(&stamp("keys/alice.pub", "out", &["--format", "toml"])).refused(2, "alice.pub:1:");
+    assert!(!folder.at("out").exists());
+}

@@ -1,0 +1,333 @@
+//! Menus with other arguments, titles, defaults and labels, by the program, read anew line by line here.
+
+use remaster::edit::Way;
+use remaster::format::newc::{self, Kind, Next};
+use remaster::image::ReadAt;
+
+use crate::support::{AARCH64, Folder, SYSTEMD, TINY, bases, edits, key, stamp, survey};
+
+/// What the program makes of a base with these flags and a key.
+fn made(base: &[u8], flags: &[&str]) -> (Vec<u8>, String) {
+    let folder = Folder::with_base(base);
+    let key = key(1);
+    let arguments = [&["base.iso", "--key", &key, "-o", "out.iso"], flags].concat();
+    let ended = folder.run(&arguments);
+    assert_eq!(ended.status, 0, "{flags:?}: {}", ended.err);
+    (folder.read("out.iso"), ended.err)
+}
+
+fn refused(base: &[u8], flags: &[&str], status: i32, words: &str) {
+    let folder = Folder::with_base(base);
+    let key = key(1);
+    let ended = folder.run(&[&["base.iso", "--key", &key, "-o", "out.iso"], flags].concat());
+    ended.refused(status, words);
+    assert_eq!(folder.names(), ["base.iso"]);
+}
+
+/// The texts of all menus: path and text.
+fn texts(image: &[u8]) -> Vec<(String, String)> {
+    survey(image).configs.into_iter().map(|config| (config.path, config.text)).collect()
+}
+
+/// The kernel lines of a menu that start NixOS.
+fn kernel_lines(text: &str) -> Vec<&str> {
+    let is_kernel = |line: &&str| {
+        let first = line.split_whitespace().next();
+        matches!(first, Some("linux" | "APPEND")) && line.contains(" init=/nix/store/")
+    };
+    text.lines().filter(is_kernel).collect()
+}
+
+fn all_lines(image: &[u8]) -> Vec<String> {
+    let lines: Vec<String> = texts(image)
+        .iter()
+        .flat_map(|(_, text)| kernel_lines(text).into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert!(lines.len() >= 18);
+    lines
+}
+
+fn file(image: &[u8], path: &str) -> Vec<u8> {
+    let survey = survey(image);
+    let at = survey.tree().file(path).unwrap().extents[0];
+    image.read_range(path, at, u64::MAX).unwrap()
+}
+
+#[test]
+fn every_entry_of_every_menu_gets_the_arguments() {
+    for (name, base) in bases() {
+        for way in [&[][..], &["--merge-initrd"]] {
+            let flags = [
+                "--karg",
+                "a=b;c",
+                "--karg",
+                "dyndbg=\"file x +p\"",
+                "--karg-delete",
+                "loglevel=4",
+            ];
+            let (image, _) = made(base, &[&flags, way].concat());
+            for line in all_lines(&image) {
+                assert!(line.contains("a=b;c"), "{name}: {line}");
+                let quoted = ["'dyndbg=file x +p'", "\"dyndbg=file x +p\""];
+                assert!(quoted.iter().any(|quoted| line.contains(quoted)), "{name}: {line}");
+                assert!(!line.contains("loglevel=4"), "{name}: {line}");
+                assert!(
+                    !line.trim_start().starts_with("linux") || line.contains("'a=b;c'"),
+                    "{line}"
+                );
+            }
+            // Undone before the next stamping: nothing is there twice, and the same inputs give the same bytes.
+            assert!(made(&image, &[&flags, way].concat()).0 == image, "{name}");
+        }
+    }
+}
+
+#[test]
+fn only_the_lines_that_were_meant_change() {
+    let flags = [
+        "--merge-initrd",
+        "--karg",
+        "x=1",
+        "--karg-replace",
+        "lsm=landlock,yama,bpf=bpf",
+        "--entry",
+        "Copy ISO",
+    ];
+    let (image, _) = made(&TINY, &flags);
+    for ((path, old), (_, new)) in texts(&TINY).iter().zip(&texts(&image)) {
+        let mut changed = 0;
+        for (old, new) in old.lines().zip(new.lines()) {
+            if old.split_whitespace().any(|word| word == "copytoram") && old.contains("init=") {
+                let expected = old.trim_end().replace("lsm=landlock,yama,bpf", "lsm=bpf") + " x=1";
+                assert_eq!(new.trim_end(), expected, "{path}");
+                changed += 1;
+            } else {
+                assert_eq!(old, new, "{path}");
+            }
+        }
+        assert_eq!(changed, 2, "{path}");
+        assert_eq!(old.lines().count(), new.lines().count(), "{path}");
+    }
+}
+
+#[test]
+fn what_no_entry_has_is_named() {
+    for (flags, status, words) in [
+        (&["--karg-delete", "quiet"][..], 2, "--karg-delete: no entry has the argument quiet"),
+        (&["--karg-delete", "loglevel"], 2, "no entry has the argument loglevel"),
+        (&["--karg-replace", "loglevel=3=5"], 2, "no entry has the argument loglevel=3"),
+        (
+            &["--karg", "x", "--entry", "Windows"],
+            2,
+            "--entry: no entry of any menu is called \"Windows\"",
+        ),
+        (&["--default-entry", "Windows"], 2, "--default-entry: no entry of /"),
+        (&["--karg", "init=/bin/sh"], 2, "--karg: init= is not to be changed"),
+        (&["--label", "x y"], 2, "--label: \"x y\" has ' ' in it"),
+        (
+            &["--inject", "credential", "--hostname", "x"],
+            2,
+            "--hostname: cannot be had with --inject",
+        ),
+    ] {
+        refused(&TINY, flags, status, words);
+    }
+    let long = format!("x={}", "y".repeat(1900));
+    refused(
+        &TINY,
+        &["--karg", &long],
+        4,
+        "no room in the command line of the entry \"NixOS 25.11 Installer",
+    );
+    refused(&TINY, &["--karg", &long, "--entry", "Serial"], 4, "\"Options > Serial console");
+    let folder = Folder::with_base(&TINY);
+    folder.write("r.toml", b"karg = [\n  'quiet',\n  'root=x',\n]\n");
+    let ended = folder.run(&["base.iso", "--recipe", "r.toml", "-o", "out.iso"]);
+    ended.refused(2, "r.toml:3:3: karg: root= is not to be changed");
+}
+
+#[test]
+fn a_line_of_2048_bytes_fits_and_one_more_does_not() {
+    let longest = |image: &[u8]| {
+        let lines = texts(image);
+        let lengths = lines.iter().flat_map(|(_, text)| {
+            let initrds = text.lines().filter_map(|line| line.strip_prefix("INITRD "));
+            let longest =
+                initrds.map(|list| list.len() + " initrd=".len()).max().unwrap_or_default();
+            let kernel = |line: &str| {
+                line.trim()
+                    .strip_prefix("linux ")
+                    .map(|rest| rest.split_whitespace().collect::<Vec<_>>().join(" "))
+            };
+            let linux = text
+                .lines()
+                .filter_map(move |line| kernel(line))
+                .map(|line| line.len() + "BOOT_IMAGE=".len() + 1);
+            let paths = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("LINUX "))
+                .filter(|path| path.contains("store"));
+            let path = paths.map(str::len).max().unwrap_or_default();
+            let append = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("APPEND "))
+                .filter(|line| line.contains("init="));
+            let append = append
+                .map(move |line| line.trim().len() + "BOOT_IMAGE= ".len() + path + longest + 1);
+            linux.chain(append).collect::<Vec<_>>()
+        });
+        lengths.max().unwrap()
+    };
+    let (image, _) = made(&TINY, &["--karg", "x=y"]);
+    let room = 2048 - longest(&image);
+    let fits = format!("x=y{}", "y".repeat(room));
+    let (image, _) = made(&TINY, &["--karg", &fits]);
+    assert_eq!(longest(&image), 2048);
+    refused(&TINY, &["--karg", &(fits + "y")], 4, "2049 bytes needed, 2048 free");
+}
+
+#[test]
+fn menus_wait_start_and_talk_as_they_are_told() {
+    let flags = [
+        "--serial",
+        "ttyS1,9600",
+        "--timeout",
+        "0",
+        "--default-entry",
+        "copytoram",
+        "--name",
+        "lab 7",
+    ];
+    let (image, _) = made(&TINY, &flags);
+    for (path, text) in texts(&image) {
+        let count = |line: &str| text.lines().filter(|found| *found == line).count();
+        if path.ends_with("grub.cfg") {
+            assert_eq!((count("set timeout=0"), text.matches("timeout=").count()), (1, 1));
+            let title = "set default='Options>Copy ISO files to RAM>lab 7: NixOS 25.11 Installer (Linux LTS) (Copy ISO files to RAM)'";
+            assert_eq!(count(title), 1, "{text}");
+            assert!(text.ends_with("serial --unit=1 --speed=9600 --word=8 --parity=no --stop=1\nterminal_input --append serial\nterminal_output --append serial\n"));
+            assert_eq!(text.matches("menuentry 'lab 7: NixOS").count(), 18);
+        } else {
+            assert!(text.starts_with("SERIAL 1 9600\nTIMEOUT 1\n"), "{text}");
+            assert_eq!(count("DEFAULT boot-copytoram"), 1);
+            assert_eq!(text.matches("MENU LABEL lab 7: NixOS").count(), 18);
+            assert_eq!(count("MENU LABEL Memtest86+"), 1);
+        }
+        assert!(
+            kernel_lines(&text)
+                .iter()
+                .all(|line| line.trim_end().ends_with(" console=tty0 console=ttyS1,9600n8"))
+        );
+    }
+    let (image, _) = made(&AARCH64, &["--serial", "ttyAMA0", "--timeout", "3599"]);
+    for (_, text) in texts(&image) {
+        assert!(text.starts_with("set timeout=3599\n") && !text.contains("serial --unit"));
+        assert!(
+            kernel_lines(&text)
+                .iter()
+                .all(|line| line.trim_end().ends_with("console=ttyAMA0,115200n8"))
+        );
+    }
+}
+
+/// The labels at their bytes (ECMA-119 §8.4.6; Joliet: UCS-2).
+fn labels(image: &[u8]) -> (String, String) {
+    let field = |block: usize| &image[block * 2048 + 40..][..32];
+    let units: Vec<u16> =
+        field(18).chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    (String::from_utf8(field(16).to_vec()).unwrap(), String::from_utf16(&units).unwrap())
+}
+
+#[test]
+fn a_new_label_is_everywhere_and_the_old_one_nowhere() {
+    for flags in
+        [&["--label", "lab-installer_2"][..], &["--label", "lab-installer_2", "--merge-initrd"]]
+    {
+        let (image, _) = made(&TINY, flags);
+        assert_eq!(labels(&image).0, format!("{:32}", "lab-installer_2"));
+        assert_eq!(labels(&image).1, format!("{:16}", "lab-installer_2"));
+        for line in all_lines(&image) {
+            assert!(
+                line.contains(" root=LABEL=lab-installer_2 ") && !line.contains("nixos-minimal")
+            );
+        }
+        let (image, _) = made(&SYSTEMD, flags);
+        assert_eq!(labels(&image).0.trim_end(), "lab-installer_2");
+        let path = if flags.len() == 2 {
+            "/remaster/hook1.img".to_owned()
+        } else {
+            survey(&SYSTEMD).triplets[0].initrds[0].clone()
+        };
+        let archive = file(&image, &path);
+        let start = archive.windows(6).position(|part| part == b"070701").unwrap();
+        let mut tables = Vec::new();
+        newc::read(
+            &archive[start..],
+            u32::MAX,
+            |_| true,
+            |member| {
+                if let (true, Kind::File(bytes)) =
+                    (member.path.ends_with("-initrd-fstab"), &member.kind)
+                {
+                    tables.push(String::from_utf8(bytes.clone()).unwrap());
+                }
+                Next::Continue
+            },
+        )
+        .unwrap();
+        assert_eq!(tables, ["/dev/disk/by-label/lab-installer_2 /iso auto x-initrd.mount 0 0\n"]);
+    }
+    let long = "a2345678901234567890123456789012";
+    let (image, _) = made(&TINY, &["--label", long]);
+    assert_eq!(labels(&image), (long.to_owned(), long[..16].to_owned()));
+    // Taken off again with everything else.
+    assert!(
+        stamp(&image, &edits(1, Way::ExtraInitrd)) == stamp(&TINY, &edits(1, Way::ExtraInitrd))
+    );
+}
+
+#[test]
+fn keys_go_onto_the_command_line_only_when_asked_and_only_if_they_fit() {
+    let (image, said) = made(&TINY, &["--inject", "credential"]);
+    assert!(said.contains("everybody on the machine can read them"), "{said}");
+    let argument = " systemd.set_credential_binary=tmpfiles.extra:";
+    assert!(all_lines(&image).iter().all(|line| line.contains(argument)));
+    let survey = survey(&image);
+    let names: Vec<&str> = survey
+        .tree()
+        .files()
+        .map(|(path, _)| path)
+        .filter(|path| path.contains("remaster"))
+        .collect();
+    assert_eq!(names, ["/remaster/undo.bin"]);
+    let seen = |image: &[u8]| {
+        let folder = Folder::with_base(image);
+        String::from_utf8(folder.run(&["inspect", "base.iso"]).quietly()).unwrap()
+    };
+    assert!(seen(&image).contains("injected by credential"));
+    assert!(seen(&image).contains("key for nixos: ssh-ed25519"));
+    let keys: Vec<String> = (1..9).map(key).collect();
+    let many = |count: usize| -> Vec<&str> {
+        let flags = keys.iter().take(count).flat_map(|key| ["--key", key.as_str()]);
+        flags.chain(["--inject", "credential"]).collect()
+    };
+    let (image, _) = made(&TINY, &many(5));
+    assert!(seen(&image).contains("key for root: ") && !seen(&image).contains("key for nixos: "));
+    let long = format!("x={}", "x".repeat(1200));
+    let flags = [many(5), vec!["--karg", &long]].concat();
+    refused(&TINY, &flags, 4, "no room in the command line of the entry");
+}
+
+#[test]
+fn command_lines_are_shown_each_once() {
+    let (image, _) = made(&TINY, &["--karg", "quiet"]);
+    let folder = Folder::with_base(&image);
+    let seen =
+        String::from_utf8(folder.run(&["inspect", "--kargs", "base.iso"]).quietly()).unwrap();
+    let lines: Vec<&str> = seen.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines.len(), 18, "{seen}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("init=/nix/store/") && line.ends_with(" quiet"))
+    );
+    assert_eq!(seen.lines().filter(|line| line.starts_with("# ")).count(), 54);
+}

@@ -1,0 +1,149 @@
+//! What an image tells of itself holds, and who signed it is known.
+
+use std::process::Command;
+
+use remaster::digest::Digest;
+use remaster::edit::{Edits, Way};
+use remaster::manifest::blocks::Blocks;
+use remaster::manifest::{self, About};
+use remaster::progress::Silent;
+use remaster::stamped::Base;
+use remaster::survey::Survey;
+use remaster::units::{in_memory, len_of};
+use serde_json::Value;
+use ssh_key::LineEnding;
+
+use crate::support::{Folder, TINY, bases, bytes, edits, key, pair};
+
+const STAMP: [&str; 6] = ["base.iso", "--key", "key.pub", "-o", "custom.iso", "--manifest-digests"];
+
+fn folder() -> Folder {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", format!("{}\n", key(1)).as_bytes());
+    let private = pair(2).to_openssh(LineEnding::LF).unwrap();
+    folder.write("signer", private.as_bytes());
+    folder.write("allowed", format!("me@example.org {}\n", key(2)).as_bytes());
+    folder.write("others", format!("x namespaces=\"git\" {}\ny {}\n", key(2), key(3)).as_bytes());
+    folder
+}
+
+/// The library's image with digests of its blocks.
+fn digested(base: &[u8], edits: Edits) -> Vec<u8> {
+    let base = Base::of(base).unwrap();
+    let initrds = base.survey.initrds(&base.image).unwrap();
+    let (blocks, sha256) = Blocks::of(&base.image, &Silent).unwrap();
+    let about = About { blocks: Some(blocks), sha256: Some(sha256), ..About::default() };
+    let made = manifest::plan(&base, &initrds, edits, &about).unwrap();
+    bytes(&made.plan.compose(base.image).unwrap())
+}
+
+fn verified(image: &[u8]) -> remaster::Result<()> {
+    let survey = Survey::of(&image)?;
+    let found = manifest::read(&image, survey.tree())?.unwrap();
+    manifest::verify(&image, &found, &Silent)
+}
+
+#[test]
+fn every_byte_counts() {
+    for (name, base) in bases() {
+        for way in [Way::ExtraInitrd, Way::MergeInitrd] {
+            let image = digested(base, edits(1, way));
+            verified(&image).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+            let survey = Survey::of(&image.as_slice()).unwrap();
+            let found = manifest::read(&image.as_slice(), survey.tree()).unwrap().unwrap();
+            let text = String::from_utf8(found.text).unwrap();
+            let own =
+                found.own[0].start()..found.own[0].start() + len_of(text.trim_end().as_bytes());
+            let tail = len_of(&image) - 63 * 512..len_of(&image);
+            for at in (0..len_of(&image)).step_by(4093) {
+                let mut broken = image.clone();
+                broken[in_memory(at)] ^= 4;
+                let masked = found.own[0].start()..found.own[0].end();
+                let is_masked = masked.contains(&at) && !own.contains(&at) || tail.contains(&at);
+                assert!(is_masked || verified(&broken).is_err(), "{name}: byte {at:#x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_program_verifies_what_it_made_and_nothing_else() {
+    let folder = folder();
+    folder.run(&[&STAMP[..], &["--manifest", "m.json"]].concat()).quietly();
+    let right = folder.run(&["verify", "custom.iso"]);
+    assert_eq!(right.text(), "custom.iso: as its manifest says\n", "{}", right.err);
+    folder.run(&["verify", "custom.iso", "--manifest", "m.json"]).text().contains("as its");
+    let mut broken = folder.read("custom.iso");
+    broken[700_000] ^= 1;
+    folder.write("broken.iso", &broken);
+    folder.run(&["verify", "broken.iso"]).refused(3, "differs at byte");
+    folder.run(&["base.iso", "--key", &key(3), "-o", "other.iso", "--manifest-digests"]).quietly();
+    folder.run(&["verify", "other.iso", "--manifest", "m.json"]).refused(3, "the manifest in the");
+    folder.run(&["verify", "base.iso"]).refused(2, "has no manifest");
+    folder.run(&["base.iso", "--key", &key(3), "-o", "plain.iso"]).quietly();
+    folder.run(&["verify", "plain.iso"]).refused(2, "no digests");
+}
+
+#[test]
+fn only_allowed_signers_count() {
+    let folder = folder();
+    folder.run(&[&STAMP[..], &["--sign", "signer", "--manifest", "m.json"]].concat()).quietly();
+    let verify =
+        |signers: &str| folder.run(&["verify", "custom.iso", "--allowed-signers", signers]);
+    let text = verify("allowed").text().to_owned();
+    assert_eq!(text, "custom.iso: as its manifest says, signed by me@example.org\n");
+    verify("others").refused(3, "expected one of the allowed signers (lines 1 let nobody in here)");
+    let beside = ["verify", "custom.iso", "--manifest", "m.json", "--allowed-signers", "allowed"];
+    assert!(folder.run(&beside).text().contains("signed by me@example.org"));
+    let mut image = folder.read("custom.iso");
+    let at = image.windows(9).position(|found| found == b"BEGIN SSH").unwrap() + 120;
+    image[at] = if image[at] == b'A' { b'B' } else { b'A' };
+    folder.write("custom.iso", &image);
+    verify("allowed").refused(3, "the signature");
+    folder.run(&["base.iso", "--key", &key(3), "-o", "bare.iso", "--manifest-digests"]).quietly();
+    folder
+        .run(&["verify", "bare.iso", "--allowed-signers", "allowed"])
+        .refused(3, "the signature differs at byte 0x0: found none");
+}
+
+#[test]
+fn keys_that_do_not_sign_are_told() {
+    let folder = folder();
+    folder.write("nonsense", b"x");
+    for (signer, words) in [
+        ("nonsense", "is no private key"),
+        ("none", "cannot read the key of --sign"),
+        ("key.pub", "there is no ssh-agent"),
+    ] {
+        let mut program: Command = folder.program(&[&STAMP[..], &["--sign", signer]].concat());
+        let ended = program.env_remove("SSH_AUTH_SOCK").output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(said.contains(words) && !folder.at("custom.iso").exists(), "{said}");
+    }
+}
+
+#[test]
+fn records_beside_an_image_agree_with_it() {
+    let folder = folder();
+    let beside = ["--manifest", "m.json", "--provenance", "p.json", "--sbom", "s.json"];
+    let mut program = folder.program(&[&STAMP[..], &beside].concat());
+    let ended = program.env("SOURCE_DATE_EPOCH", "951868799").output().unwrap();
+    assert!(ended.status.success());
+    let json = |name: &str| serde_json::from_slice::<Value>(&folder.read(name)).unwrap();
+    let (manifest, provenance, sbom) = (json("m.json"), json("p.json"), json("s.json"));
+    let image = Digest::of_bytes(&folder.read("custom.iso")).to_string();
+    let base = Digest::of_bytes(&TINY).to_string();
+    assert_eq!(manifest["base"]["sha256"], base);
+    assert_eq!(manifest["source_date_epoch"], 951_868_799);
+    let fingerprint = pair(1).fingerprint(ssh_key::HashAlg::Sha256).to_string();
+    assert_eq!(manifest["keys"][0]["fingerprint"], fingerprint);
+    assert_eq!(provenance["subject"][0]["digest"]["sha256"], image);
+    let definition = &provenance["predicate"]["buildDefinition"];
+    assert_eq!(definition["resolvedDependencies"][0]["digest"]["sha256"], base);
+    assert_eq!(sbom["metadata"]["component"]["hashes"][0]["content"], image);
+    assert_eq!(sbom["metadata"]["timestamp"], "2000-02-29T23:59:59Z");
+    assert_eq!(sbom["components"][0]["hashes"][0]["content"], base);
+    let mut program = folder.program(&["base.iso", "--key", "key.pub", "-o", "x.iso"]);
+    let ended = program.env("SOURCE_DATE_EPOCH", "soon").output().unwrap();
+    assert_eq!(ended.status.code(), Some(2));
+}
