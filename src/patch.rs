@@ -15,7 +15,7 @@ use crate::units::{ByteRange, len_of};
 /// An image with more new bytes than a patch may have.
 pub fn make<B: ReadAt>(image: &Composed<B>, base: Digest) -> Result<PatchFile> {
     let new = image.pieces().iter().map(|piece| match &piece.from {
-        Source::Bytes(bytes) => len_of(bytes),
+        Source::Bytes(_) | Source::File(..) => piece.at.size(),
         Source::Base(_) | Source::Zeros => 0,
     });
     let new = new.fold(0, u64::saturating_add);
@@ -24,9 +24,22 @@ pub fn make<B: ReadAt>(image: &Composed<B>, base: Digest) -> Result<PatchFile> {
     }
     let mut runs = Vec::new();
     for piece in image.pieces().iter().filter(|piece| !piece.at.is_empty()) {
-        add(&mut runs, piece);
+        add(&mut runs, origin(image, piece)?, piece.at.size());
     }
     Ok(PatchFile { base_size: image.base().size(), base_sha256: base.0, size: image.size(), runs })
+}
+
+/// Where a patch takes the bytes of a piece from.
+fn origin<B: ReadAt>(image: &Composed<B>, piece: &Piece) -> Result<Origin> {
+    Ok(match &piece.from {
+        Source::Bytes(bytes) => Origin::Literal(bytes.clone()),
+        Source::File(..) => {
+            let bytes = image.read_range("the composed image", piece.at, LARGEST_LITERALS)?;
+            Origin::Literal(bytes.into())
+        }
+        Source::Base(start) => Origin::Base(*start),
+        Source::Zeros => Origin::Zeros,
+    })
 }
 
 fn too_large(needed: u64) -> Error {
@@ -41,18 +54,17 @@ pub fn pack(patch: &PatchFile) -> Result<Vec<u8>> {
     patch.pack().ok_or_else(|| too_large(patch.size))
 }
 
-/// Adds a piece to the last run, if it goes on with it.
-fn add(runs: &mut Vec<Run>, piece: &Piece) {
-    let size = piece.at.size();
+/// Adds bytes to the last run, if they go on with it.
+fn add(runs: &mut Vec<Run>, from: Origin, size: u64) {
     if let Some(last) = runs.last_mut() {
-        let joined = match (&last.from, &piece.from) {
-            (Origin::Literal(old), Source::Bytes(new)) => {
+        let joined = match (&last.from, &from) {
+            (Origin::Literal(old), Origin::Literal(new)) => {
                 Some(Origin::Literal([old.as_ref(), new].concat().into()))
             }
-            (Origin::Base(start), Source::Base(next)) => {
+            (Origin::Base(start), Origin::Base(next)) => {
                 (start.checked_add(last.size) == Some(*next)).then_some(Origin::Base(*start))
             }
-            (Origin::Zeros, Source::Zeros) => Some(Origin::Zeros),
+            (Origin::Zeros, Origin::Zeros) => Some(Origin::Zeros),
             _ => None,
         };
         if let Some(from) = joined {
@@ -61,11 +73,6 @@ fn add(runs: &mut Vec<Run>, piece: &Piece) {
             return;
         }
     }
-    let from = match &piece.from {
-        Source::Bytes(bytes) => Origin::Literal(bytes.clone()),
-        Source::Base(start) => Origin::Base(*start),
-        Source::Zeros => Origin::Zeros,
-    };
     runs.push(Run { size, from });
 }
 

@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::edit::Edits;
 use crate::error::{Error, Result};
 use crate::format::newc::{Kind, Member};
-use crate::image::ReadAt;
+use crate::image::{ImageFile, ReadAt};
 use crate::keys;
 use crate::plan::Plan;
 use crate::plan::folder::{Folder, MANIFEST, SIGNATURE};
@@ -199,7 +199,7 @@ impl<B: ReadAt> Making<'_, B> {
         }
         let (base, about) = (self.base, self.about);
         let plan = Plan::of(&base.image, &base.survey, self.initrds, &self.edits)?;
-        let digest = edits_digest(&plan);
+        let digest = edits_digest(&plan)?;
         let manifest = Manifest {
             size: plan.size,
             edits: digest.to_string(),
@@ -320,7 +320,7 @@ fn files_of(edits: &Edits) -> Vec<File> {
 /// SHA-256 of `remaster edits 1\n`, the size of the image, and for each change in order its first byte,
 /// its size, and `0` with its bytes' SHA-256, `1` with its first byte in the base, or `2` for zeros;
 /// numbers of 8 bytes, the least significant first.
-fn edits_digest(plan: &Plan) -> Digest {
+fn edits_digest(plan: &Plan) -> Result<Digest> {
     let mut sum = Sha256::new_with_prefix(b"remaster edits 1\n");
     sum.update(plan.size.to_le_bytes());
     let mut patches: Vec<&Patch> = plan.patches.iter().collect();
@@ -337,10 +337,28 @@ fn edits_digest(plan: &Plan) -> Digest {
                 sum.update([1]);
                 sum.update(start.to_le_bytes());
             }
+            Source::File(file, start) => {
+                sum.update([0]);
+                sum.update(file_digest(file, *start, patch.at.size())?);
+            }
             Source::Zeros => sum.update([2]),
         }
     }
-    Digest(sum.finalize().into())
+    Ok(Digest(sum.finalize().into()))
+}
+
+/// SHA-256 of `size` bytes of a file that is put onto the volume.
+fn file_digest(file: &ImageFile, start: u64, size: u64) -> Result<[u8; 32]> {
+    const CHUNK: u64 = 1 << 20;
+    let mut sum = Sha256::new();
+    let mut done = 0;
+    while done < size {
+        let length = size.saturating_sub(done).min(CHUNK);
+        let range = ByteRange::new(start.saturating_add(done), length).ok_or_else(too_large)?;
+        sum.update(file.read_range("a file to put in", range, CHUNK)?);
+        done = done.saturating_add(length);
+    }
+    Ok(sum.finalize().into())
 }
 
 /// The recipe id: SHA-256 of `remaster recipe 1\n`, the base's SHA-256 and the edits' digest. Equal ids
