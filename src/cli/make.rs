@@ -207,7 +207,8 @@ impl Destination {
     pub(super) fn next(&self, image: &Composed<&ImageFile>, how: Option<How>) -> String {
         let Self::File(file) = self else { return String::new() };
         let shared = if how == Some(How::Cloned) { ", sharing the base's blocks" } else { "" };
-        let mode = if file.readers() == Readers::Owner { ", mode 0600: it holds secrets" } else { "" };
+        let mode =
+            if file.readers() == Readers::Owner { ", mode 0600: it holds secrets" } else { "" };
         let name = typed(file.path());
         format!(
             "wrote {name} ({}{shared}{mode})\nnext: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n",
