@@ -80,7 +80,7 @@ def store(folder, below):
 
 def flags(folder, base):
     script = write(f"{folder}/rig-install", "#!/usr/bin/env bash\necho installed by $(id -un)\n", 0o600)
-    tool = write(f"{folder}/rig-static", open(shutil.which("busybox"), "rb").read(), 0o600)
+    tool = write(f"{folder}/busybox-rig", open(shutil.which("busybox"), "rb").read(), 0o600)
     unit = write(f"{folder}/rig-unit.service", UNIT)
     run = write(f"{folder}/first.sh", "#!/bin/sh\necho ran as $(id -un) in $PWD, online: $(systemctl is-active network-online.target)\necho once >> /var/lib/rig-run\nrig-install\n", 0o600)
     one = write(f"{folder}/one", "one file\n")
@@ -106,7 +106,7 @@ def check(c, guest, base):
     for user in ("root", "nixos"):
         says(f"script on the PATH of {user} by ssh", "rig-install", f"installed by {user}\n", user)
         says(f"script on the PATH of {user} in a login shell", "env -i HOME=$HOME USER=$USER $(command -v bash) -lc rig-install", f"installed by {user}\n", user)
-        says(f"program on the PATH of {user}", "rig-static echo it runs", "it runs\n", user)
+        says(f"program on the PATH of {user}", "busybox-rig echo it runs", "it runs\n", user)
         says(f"store's program on the PATH of {user}", "rig-store-script; command -v rig-store-tool",
              f"a script of the store\n/etc/profiles/per-user/{user}/bin/rig-store-tool\n", user)
     says("unit is enabled and ran", "systemctl is-active rig-unit.service rig-alias.service; cat /var/lib/rig-unit", "active\nactive\nstarted by unit\n")
