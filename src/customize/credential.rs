@@ -88,9 +88,8 @@ mod tests {
     use super::*;
 
     fn fault(change: impl FnOnce(&mut Recipe)) -> String {
-        let mut recipe = Recipe::default();
-        recipe.inject = Some(Inject::Credential);
-        recipe.key = vec!["k".into()];
+        let inject = Some(Inject::Credential);
+        let mut recipe = Recipe { inject, key: vec!["k".into()], ..Recipe::default() };
         change(&mut recipe);
         gather(&recipe).unwrap_err().to_string()
     }

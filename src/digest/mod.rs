@@ -38,7 +38,9 @@ impl Digest {
         let sum = thread::scope(|scope| {
             let summing = scope.spawn(move || {
                 let mut sum = Sha256::new();
-                chunks.iter().for_each(|chunk| sum.update(chunk));
+                for chunk in chunks {
+                    sum.update(chunk);
+                }
                 sum.finalize()
             });
             let read = send(image, &sender, progress);

@@ -78,6 +78,7 @@ pub struct PatchFile {
 }
 
 /// The numbers that stand before the frame.
+#[derive(Clone, Copy)]
 struct Head {
     base_size: u64,
     base_sha256: [u8; 32],
@@ -247,7 +248,7 @@ mod tests {
 
     /// The file with a right checksum, whatever else was done to it.
     fn summed(mut file: Vec<u8>) -> Vec<u8> {
-        file.truncate(file.len() - DIGEST);
+        file.truncate(file.len().saturating_sub(DIGEST));
         let digest = Sha256::digest(&file);
         file.extend(digest);
         file
