@@ -88,6 +88,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The user may not do it.
+    #[error("cannot {doing}: {reason}")]
+    Denied {
+        /// The call, as `open /dev/sdc for writing`.
+        doing: String,
+        /// Who refuses, and in which words.
+        reason: String,
+        /// What to do instead.
+        hint: &'static str,
+    },
     /// A key that is refused.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyFault),
@@ -144,7 +154,7 @@ impl Error {
                 "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
             }
             Self::NoRoom { .. } => "give fewer or smaller edits",
-            Self::Usage { hint, .. } => hint,
+            Self::Usage { hint, .. } | Self::Denied { hint, .. } => hint,
             Self::Unsafe { hint, .. } | Self::Recipe { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
             Self::Key(fault) => return fault.hint(),
@@ -156,7 +166,7 @@ impl Error {
     /// The exit status of the program that ends with this error (listed in `remaster --help`).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } => 1,
+            Self::Io { .. } | Self::Denied { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
             Self::Differs { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,

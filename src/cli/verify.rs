@@ -7,7 +7,7 @@ use remaster::error::{Error, Result};
 use remaster::flash::{self, Medium, Readable, Source};
 use remaster::image::ReadAt;
 
-use super::flash::tell_differences;
+use super::flash::{tell_differences, tell_end};
 use super::meter::{Meter, Style};
 
 /// Compare a stick or file, read past the cache, with the image that was written to it
@@ -25,6 +25,16 @@ pub(crate) struct Args {
 
 /// Compares with the image of `--against`.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let compared = compare(args);
+    if let Err(fault) = &compared
+        && args.json
+    {
+        tell_end(fault);
+    }
+    compared
+}
+
+fn compare(args: &Args) -> Result<()> {
     let Some(against) = &args.against else {
         return Err(Error::Usage {
             what: "nothing to compare with".to_owned(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use remaster::device::{Disk, ExpectedSize, Target};
-use remaster::error::Result;
+use remaster::error::{Error, Result};
 use remaster::flash::{self, Delta, Image, Medium, Options, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::progress::Progress;
@@ -18,7 +18,7 @@ use super::meter::{Meter, Style};
 use super::stamp::{Edit, Stamping};
 use super::{interrupt, report};
 
-pub(crate) use outcome::tell_differences;
+pub(crate) use outcome::{tell_differences, tell_end};
 
 /// Write an image to one or more sticks and read it back
 #[derive(Debug, clap::Args)]
@@ -122,8 +122,24 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Writes the image of `args`, with keys in it if there are any.
+/// The first target that failed, of which has been told.
+type Failed = Option<Error>;
+
+/// Writes the image of `args`, with keys in it if there are any. With `--json`, what ends it is told
+/// as an event, too.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    match prepare_and_write(args) {
+        Ok(failed) => failed.map_or(Ok(()), Err),
+        Err(fault) => {
+            if args.to.json {
+                outcome::tell_end(&fault);
+            }
+            Err(fault)
+        }
+    }
+}
+
+fn prepare_and_write(args: &Args) -> Result<Failed> {
     if args.edit.is_given() {
         return stamp_and_write(args);
     }
@@ -140,7 +156,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Stamps a base and writes it in one pass, without a file between.
-fn stamp_and_write(args: &Args) -> Result<()> {
+fn stamp_and_write(args: &Args) -> Result<Failed> {
     let wishes = args.edit.gather(args.to.json)?;
     let file = ImageFile::open(&args.image)?;
     let (image, summary) = Stamping::plan(&file, wishes)?.compose()?;
@@ -170,8 +186,8 @@ fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>
     Some(found)
 }
 
-/// Writes a prepared image to all targets and tells what came of it.
-pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
+/// Writes a prepared image to all targets and tells what came of each.
+fn write(image: Prepared<'_>, to: &To) -> Result<Failed> {
     let targets = targets::open(to, &image)?;
     // Not before: at a question, a signal should end the program as usual.
     interrupt::watch()?;
@@ -192,16 +208,15 @@ pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
         &options(to, &targets, image.size, (image.changed, image.suspects)),
     )?;
     drop(media);
-    let mut first = Ok(());
-    for (target, result) in targets.iter().zip(results) {
+    let mut first = None;
+    for (target, result) in targets.into_iter().zip(results) {
         let name = target.name();
-        let told = outcome::conclude(target, result, to);
-        if let Err(fault) = &told {
-            outcome::tell_failure(&name, fault, to)?;
+        if let Err(fault) = outcome::conclude(target, result, to) {
+            outcome::tell_failure(&name, &fault, to)?;
+            first = first.or(Some(fault));
         }
-        first = first.and(told);
     }
-    first
+    Ok(first)
 }
 
 type Ranges = (Vec<ByteRange>, Option<Vec<ByteRange>>);
