@@ -98,6 +98,26 @@ pub enum Error {
         /// What to do instead.
         hint: &'static str,
     },
+    /// A server, or the way to it, that failed.
+    #[error("cannot fetch {url}: {reason}")]
+    Network {
+        /// What was asked for.
+        url: String,
+        /// What came of it.
+        reason: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// A file that is not the one that was published.
+    #[error("{what} has the SHA-256 {found}, not {expected}")]
+    Checksum {
+        /// The file or URL.
+        what: String,
+        /// The hash it has, in hexadecimal.
+        found: String,
+        /// The hash it was published with.
+        expected: String,
+    },
     /// A key that is refused.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyFault),
@@ -154,7 +174,12 @@ impl Error {
                 "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
             }
             Self::NoRoom { .. } => "give fewer or smaller edits",
-            Self::Usage { hint, .. } | Self::Denied { hint, .. } => hint,
+            Self::Usage { hint, .. } | Self::Denied { hint, .. } | Self::Network { hint, .. } => {
+                hint
+            }
+            Self::Checksum { .. } => {
+                "fetch it again; if that does not help, ask who runs the mirror"
+            }
             Self::Unsafe { hint, .. } | Self::Recipe { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
             Self::Key(fault) => return fault.hint(),
@@ -166,9 +191,9 @@ impl Error {
     /// The exit status of the program that ends with this error (listed in `remaster --help`).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::Denied { .. } => 1,
+            Self::Io { .. } | Self::Denied { .. } | Self::Network { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
-            Self::Differs { .. } => 3,
+            Self::Differs { .. } | Self::Checksum { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,
             Self::Unsafe { .. } => 5,
             Self::Interrupted => 130,

@@ -1,8 +1,8 @@
 //! How bytes come in: reading at an offset, from files that may be truncated or hostile.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -83,6 +83,8 @@ pub struct ImageFile {
     file: File,
     path: PathBuf,
     size: u64,
+    /// Device and inode of what stands at the path.
+    identity: (u64, u64),
 }
 
 impl ImageFile {
@@ -96,7 +98,18 @@ impl ImageFile {
         }
         let file = File::open(path).map_err(Error::io(format!("open {name}")))?;
         let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
-        Ok(Self { file, path: path.to_owned(), size })
+        Ok(Self { file, path: path.to_owned(), size, identity: (about.dev(), about.ino()) })
+    }
+
+    /// The image that was packed in this file, now in `unpacked`, which has no name of its own.
+    #[must_use]
+    pub fn unpacked_to(self, unpacked: File, size: u64) -> Self {
+        Self { file: unpacked, size, ..self }
+    }
+
+    /// Whether a file is the one at the path: if the image is packed, the packed one.
+    pub fn is(&self, other: &Metadata) -> bool {
+        self.identity == (other.dev(), other.ino())
     }
 
     /// The open file.

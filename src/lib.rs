@@ -18,6 +18,10 @@ pub mod format;
 
 pub mod image;
 
+pub mod unpack;
+
+pub mod bases;
+
 pub mod compose;
 
 pub mod scratch;

@@ -5,7 +5,6 @@ BASE is a small base, BIG_BASE one that takes long enough to write to be interru
 exit code, no panic, no output, no temporary file and an unchanged base. Ends with `N passed, N failed`.
 """
 import contextlib
-import hashlib
 import os
 import random
 import re
@@ -17,66 +16,20 @@ import sys
 import tempfile
 import time
 
+from checks import ED25519, Checks
+
 OS, USAGE, MALFORMED, INTERRUPTED = 1, 2, 4, 130
 BLOCK = 2048
-ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ someone@somewhere\n"
 
 
-class Suite:
+class Suite(Checks):
     """Runs the program in a scratch folder and judges what it did."""
 
     def __init__(self, remaster, base, big, scratch):
-        self.remaster, self.base, self.big, self.scratch = remaster, base, big, scratch
-        self.passed = self.failed = 0
+        super().__init__(remaster, scratch)
+        self.base, self.big = base, big
         self.key = self.file("good.pub", ED25519)
         self.sums = {p: self.digest(p) for p in (base, big)}
-
-    def path(self, name):
-        return os.path.join(self.scratch, name)
-
-    def file(self, name, content):
-        with open(self.path(name), "wb") as f:
-            f.write(content if isinstance(content, bytes) else content.encode())
-        return self.path(name)
-
-    @staticmethod
-    def digest(path):
-        h = hashlib.sha256()
-        with open(path, "rb") as f:
-            while piece := f.read(1 << 20):
-                h.update(piece)
-        return h.hexdigest()
-
-    def verdict(self, name, problems):
-        if problems:
-            self.failed += 1
-            print(f"FAIL  {name}: {'; '.join(map(str, problems))[:900]}", flush=True)
-        else:
-            self.passed += 1
-            print(f"ok    {name}", flush=True)
-
-    def call(self, *args, seconds=60, **kw):
-        """The program's (exit code, output, errors); a negative code is a signal."""
-        kw.setdefault("stdin", subprocess.DEVNULL)
-        kw.setdefault("stdout", subprocess.PIPE)
-        try:
-            done = subprocess.run([*kw.pop("before", []), kw.pop("program", self.remaster), *args], stderr=subprocess.PIPE, check=False, timeout=seconds, **kw)
-        except subprocess.TimeoutExpired:
-            return "none, it hung", b"", ""
-        return done.returncode, done.stdout or b"", done.stderr.decode("utf-8", "replace")
-
-    def complaints(self, code, want, err, say=()):
-        """What is wrong with a refusal."""
-        want = want if isinstance(want, tuple) else (want,)
-        problems = [] if code in want else [f"exit code {code}, not {' or '.join(map(str, want))}"]
-        if re.search(r"panicked|RUST_BACKTRACE|overflow|unwrap|stack backtrace", err):
-            problems.append("panic")
-        lines = err.splitlines()
-        errors = [x for x in lines if x.startswith("error: ")]
-        if len(errors) != 1:
-            problems.append(f"{len(errors)} error lines")
-        problems += [f"does not say {s!r}" for s in say if not re.search(s, err)]
-        return problems + [f"stderr: {err.strip()!r}"] if problems else []
 
     def refused(self, name, want, *args, say=(), out="out.iso", **kw):
         """One run that has to fail, with output in a folder of its own."""
@@ -428,8 +381,7 @@ def main():
         for number, name in ((signal.SIGINT, "SIGINT"), (signal.SIGTERM, "SIGTERM"), (signal.SIGKILL, "SIGKILL")):
             interrupted(s, number, name)
         s.verdict("bases are unchanged", [p for p, d in s.sums.items() if s.digest(p) != d])
-    print(f"{s.passed} passed, {s.failed} failed")
-    return 1 if s.failed else 0
+    return s.end()
 
 
 if __name__ == "__main__":

@@ -3,18 +3,20 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::cli::report;
+use crate::cli::{base, report};
 use remaster::error::{Error, Result};
-use remaster::image::ImageFile;
 use remaster::inspect::{Injected, JSON_SCHEMA, Menu, Report};
 use remaster::units::human;
 
 /// Show what an image is, what it starts, and what was put into it
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// ISO file or stick to look into
+    /// ISO file, plain or packed, stick, or name of a base to look into
     #[arg(required_unless_present = "json_schema")]
     image: Option<PathBuf>,
+
+    #[command(flatten)]
+    source: base::Source,
 
     /// Print JSON, in the form that --json-schema describes
     #[arg(long)]
@@ -29,7 +31,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
         return report::print(JSON_SCHEMA);
     };
-    let found = Report::of(&ImageFile::open(path)?);
+    let found = Report::of(&base::open(path, &args.source, None, args.json)?);
     let found = found.map_err(|fault| fault.of_image(path.display()))?;
     report::print(&if args.json { json(&found)? } else { text(&found) })?;
     let broken = found.checks.iter().find(|check| !check.ok);

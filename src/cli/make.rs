@@ -10,15 +10,20 @@ use remaster::sink::file::{Existing, How, Output};
 use remaster::sink::stream;
 use remaster::units::human;
 
+use super::base;
 use super::progress::Terminal;
 use super::report;
 use super::stamp::{Edit, Stamping, typed};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// NixOS installer ISO, as downloaded or stamped before; it is never changed
+    /// NixOS installer ISO, as downloaded or stamped before, plain or packed (xz, zst, gz, bz2, zip), or the
+    /// name of a base that `remaster base list` shows; it is never changed
     #[arg(required = true)]
     base: Option<PathBuf>,
+
+    #[command(flatten)]
+    source: base::Source,
 
     #[command(flatten)]
     edit: Edit,
@@ -42,7 +47,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.quiet)?;
-    let file = ImageFile::open(args.base.as_deref().unwrap_or(Path::new("")))?;
+    let given = args.base.as_deref().unwrap_or(Path::new(""));
+    let file = base::open(given, &args.source, args.output.as_deref(), args.quiet)?;
     let output =
         args.output.as_deref().map(|path| Destination::of(path, &file, args)).transpose()?;
     let stamping = Stamping::plan(&file, wishes)?;

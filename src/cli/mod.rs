@@ -1,5 +1,6 @@
 //! The command line: what was typed becomes one call into the library, and its answer a status.
 
+mod base;
 mod demo;
 mod devices;
 mod flash;
@@ -29,12 +30,13 @@ Examples:
   remaster nixos-minimal.iso --key ~/.ssh/id_ed25519.pub -o custom.iso
   remaster flash custom.iso /dev/sdc
   remaster flash nixos-minimal.iso --key ~/.ssh/id_ed25519.pub /dev/sdc
+  remaster flash nixos-25.11-minimal --key ~/.ssh/id_ed25519.pub /dev/sdc
 
 Exit status:
   0    done
-  1    the operating system refused (no space, no permission, a closed pipe)
+  1    the operating system or the network refused (no space, no permission, a closed pipe, no answer)
   2    wrong usage, a refused key, or an output that is in the way
-  3    bytes are not what they were meant to be
+  3    bytes are not what they were meant to be, or published as
   4    the image is broken, or is none that can be changed safely
   5    the target is refused
   130  interrupted";
@@ -56,6 +58,7 @@ enum Command {
     Verify(verify::Args),
     Inspect(inspect::Args),
     Recipe(recipe::Args),
+    Base(base::Args),
     Demo(demo::Args),
 }
 
@@ -92,6 +95,7 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
         Some(Command::Recipe(args)) => recipe::run(args),
+        Some(Command::Base(args)) => base::run(args),
         Some(Command::Demo(args)) => demo::run(args),
         None => make::run(&cli.make),
     }

@@ -29,7 +29,12 @@ struct Stage {
 impl Terminal {
     pub(super) fn new(watched: bool) -> Result<Self> {
         interrupt::watch()?;
-        Ok(Self { watched, stage: Mutex::new(None) })
+        Ok(Self::plain(watched))
+    }
+
+    /// Leaves Control-C as it is, for what needs no tidying up.
+    pub(super) fn plain(watched: bool) -> Self {
+        Self { watched, stage: Mutex::new(None) }
     }
 
     fn stage(&self) -> std::sync::MutexGuard<'_, Option<Stage>> {
@@ -37,17 +42,19 @@ impl Terminal {
     }
 }
 
-fn style() -> ProgressStyle {
-    let known = ProgressStyle::with_template(
-        "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}",
-    );
+fn style(total: u64) -> ProgressStyle {
+    let known = ProgressStyle::with_template(if total > 0 {
+        "{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}"
+    } else {
+        "{msg} {spinner} {bytes} {binary_bytes_per_sec}"
+    });
     known.unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl Progress for Terminal {
     fn begin(&self, stage: &'static str, total: u64) {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
-        bar.set_style(style());
+        bar.set_style(style(total));
         bar.set_message(stage);
         *self.stage() = Some(Stage { since: Instant::now(), bar });
     }

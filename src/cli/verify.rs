@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use remaster::device::System;
 use remaster::error::{Error, Result};
-use remaster::flash::{self, Medium, Readable, Source};
+use remaster::flash::{self, Medium, Readable};
 use remaster::image::ReadAt;
 
+use super::base;
 use super::flash::{tell_differences, tell_end};
 use super::meter::{Meter, Style};
 
@@ -15,9 +16,11 @@ use super::meter::{Meter, Style};
 pub(crate) struct Args {
     /// Disk or file to read
     pub(crate) medium: PathBuf,
-    /// Image it should hold
+    /// Image it should hold, plain or packed (xz, zst, gz, bz2, zip), or the name of a base
     #[arg(long, value_name = "IMAGE")]
     pub(crate) against: Option<PathBuf>,
+    #[command(flatten)]
+    source: base::Source,
     /// Print events as JSON, one per line
     #[arg(long)]
     pub(crate) json: bool,
@@ -41,13 +44,7 @@ fn compare(args: &Args) -> Result<()> {
             hint: "give the image with `--against IMAGE`",
         });
     };
-    match Source::open(against)? {
-        Source::Plain(image) => against_image(args, &image),
-        Source::Stream(_) => Err(Error::Usage {
-            what: format!("{} is compressed", against.display()),
-            hint: "unpack it first",
-        }),
-    }
+    against_image(args, &base::open(against, &args.source, None, args.json)?)
 }
 
 /// Compares the medium with any image that can be read.

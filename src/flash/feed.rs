@@ -6,9 +6,9 @@ use std::sync::mpsc::SyncSender;
 use super::Image;
 use super::buffer::{BUFFER, Lease, Pool};
 use super::meant::Digests;
-use super::source::{Feed, Stream};
 use crate::error::Result;
 use crate::units::{in_memory, len_of};
+use crate::unpack::{Feed, Stream};
 
 /// Buffers on their way from the image to the media.
 pub(super) const BUFFERS: usize = 8;

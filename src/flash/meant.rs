@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::buffer::BUFFER;
-use super::source::{Feed, Stream};
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::units::{ByteRange, in_memory, len_of};
+use crate::unpack::{Feed, Stream};
 
 /// Bytes that are found equal or different together at first.
 pub(super) const UNIT: u64 = 4096;

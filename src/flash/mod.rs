@@ -14,18 +14,16 @@ mod meant;
 mod medium;
 mod probe;
 mod readable;
-mod source;
 mod verify;
 mod write;
-mod xz_index;
 
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+pub use crate::unpack::{Feed, Packing, Source, Stream};
 pub use medium::Medium;
 pub use readable::Readable;
-pub use source::{Feed, Packing, Source, Stream};
 pub use verify::{Cause, Difference};
 
 use crate::device::Target;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -143,9 +143,8 @@ fn check_existing(
     base: &ImageFile,
     existing: Existing,
 ) -> Result<()> {
-    let about_base = base.file().metadata().map_err(Error::io("look at the base"))?;
     let name = path.display();
-    if (found.dev(), found.ino()) == (about_base.dev(), about_base.ino()) {
+    if base.is(found) {
         return Err(Error::Usage {
             what: format!("{name} is the base itself, which is never changed"),
             hint: "give another path to -o",

@@ -12,6 +12,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &["keys"]),
     ("format", &["units", "error"]),
     ("image", &["units", "error"]),
+    ("unpack", &["units", "error", "progress", "image"]),
+    ("bases", &["units", "error", "progress"]),
     ("compose", &["units", "error", "image"]),
     ("scratch", &["units", "error", "image", "compose"]),
     ("survey", &["units", "error", "format", "image", "scratch"]),
@@ -27,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("inspect", &["units", "error", "keys", "format", "image", "survey", "plan", "stamped"]),
     ("device", &["units", "error"]),
-    ("flash", &["units", "error", "progress", "image", "device"]),
+    ("flash", &["units", "error", "progress", "image", "unpack", "device"]),
     // The program's: it sees the public library, as `remaster::…`.
     ("cli", &[]),
 ];

@@ -16,7 +16,7 @@ use remaster::units::ByteRange;
 
 use super::meter::{Meter, Style};
 use super::stamp::{Edit, Stamping};
-use super::{interrupt, report};
+use super::{base, interrupt, report};
 
 pub(crate) use outcome::{tell_differences, tell_end};
 
@@ -25,8 +25,11 @@ pub(crate) use outcome::{tell_differences, tell_end};
 // `--file` says here what the targets are.
 #[command(mut_arg("recipe_file", |argument| argument.long("root-file")))]
 pub(crate) struct Args {
-    /// Image to write: ISO or disk image, plain or as xz, zst, gz, bz2 or zip; `-` for standard input
+    /// Image to write: ISO or disk image, plain or packed (xz, zst, gz, bz2, zip), or the name of a base that
+    /// `remaster base list` shows; `-` for standard input
     pub(crate) image: PathBuf,
+    #[command(flatten)]
+    source: base::Source,
     #[command(flatten)]
     edit: Edit,
     #[command(flatten)]
@@ -143,9 +146,10 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
     if args.edit.is_given() {
         return stamp_and_write(args);
     }
-    let source = Source::open(&args.image)?;
+    let path = args.source.resolve(&args.image, args.to.json)?;
+    let source = Source::open(&path)?;
     let size = source.size();
-    let files = if args.image == Path::new("-") { Vec::new() } else { vec![args.image.clone()] };
+    let files = if path == Path::new("-") { Vec::new() } else { vec![path] };
     match source {
         Source::Plain(image) => write(Prepared::whole(&image, files), &args.to),
         Source::Stream(stream) => {
@@ -158,14 +162,14 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
 /// Stamps a base and writes it in one pass, without a file between.
 fn stamp_and_write(args: &Args) -> Result<Failed> {
     let wishes = args.edit.gather(args.to.json)?;
-    let file = ImageFile::open(&args.image)?;
+    let file = base::open(&args.image, &args.source, None, args.to.json)?;
     let (image, summary) = Stamping::plan(&file, wishes)?.compose()?;
     if report::watched(args.to.json) {
         report::say(&summary);
     }
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
-    let mut prepared = Prepared::whole(&image, vec![args.image.clone()]);
+    let mut prepared = Prepared::whole(&image, vec![file.path().to_owned()]);
     prepared.suspects = suspects(&args.to.devices, &changed);
     prepared.changed = changed;
     write(prepared, &args.to)

@@ -18,8 +18,10 @@ const INPUT: usize = 1 << 18;
 /// more, one thread unpacks them, and needs only its dictionary.
 const XZ_MEMORY: u64 = 40 << 20;
 /// The largest window of Zstandard that is taken, as a power of two. It is all kept in memory:
-/// `zstd --long=27` needs 128 MiB, the levels without `--long` at most 8.
+/// `zstd --long=27` and `--ultra -22` need 128 MiB, levels up to 19 at most 8.
 const ZSTD_WINDOW: u32 = 27;
+/// Memory that unpacking xz may take at all: `xz -9` makes files that want 65 MiB.
+const XZ_LARGEST: u64 = 1 << 30;
 
 /// How an image is packed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -174,7 +176,7 @@ impl Stream {
     }
 
     /// The file to read once more; none if it can come only once.
-    pub(super) fn restart(&self) -> Option<PathBuf> {
+    pub(crate) fn restart(&self) -> Option<PathBuf> {
         self.again.clone()
     }
 
@@ -297,7 +299,7 @@ fn xz_decoder() -> io::Result<liblzma::stream::Stream> {
     let stream = liblzma::stream::MtStreamBuilder::new()
         .threads(u32::try_from(threads).unwrap_or(1))
         .memlimit_threading(XZ_MEMORY)
-        .memlimit_stop(u64::MAX)
+        .memlimit_stop(XZ_LARGEST)
         .timeout_ms(0)
         .decoder();
     Ok(stream?)

@@ -1,0 +1,200 @@
+//! Bases that were fetched: one per name, each with a record of what it is and where it comes from.
+
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::catalog::Base;
+use crate::error::{Error, Result};
+
+/// Bytes of a record; they are some hundreds.
+const LARGEST: u64 = 1 << 16;
+
+/// A folder of fetched bases.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folder: PathBuf,
+}
+
+/// What is known of a fetched base; stands beside it as `NAME.json`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Record {
+    /// The name of the base.
+    pub name: String,
+    /// Its version, as `25.11.12484.b6018f87da91`.
+    pub version: String,
+    /// Where it was fetched from.
+    pub url: String,
+    /// Its SHA-256 in hexadecimal, as it was published and found.
+    pub sha256: String,
+    /// Its bytes.
+    pub size: u64,
+    /// The name of its file in the cache.
+    pub file: String,
+}
+
+/// Keeps others from fetching the same base.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Cache {
+    /// The cache in `folder`, or the user's: `remaster/bases` in `$XDG_CACHE_HOME` or `~/.cache` (XDG Base
+    /// Directory Specification 0.8).
+    pub fn at(folder: Option<&Path>) -> Result<Self> {
+        if let Some(folder) = folder {
+            return Ok(Self { folder: folder.to_owned() });
+        }
+        let absolute =
+            |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || absolute("HOME").map(|home| home.join(".cache"));
+        let all = absolute("XDG_CACHE_HOME").or_else(home).ok_or_else(|| Error::Usage {
+            what: "neither XDG_CACHE_HOME nor HOME says where bases are kept".to_owned(),
+            hint: "give a folder to --cache",
+        })?;
+        Ok(Self { folder: all.join("remaster/bases") })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A path in the cache that belongs to a base.
+    pub(super) fn path(&self, base: &Base, ending: &str) -> PathBuf {
+        self.folder.join(base.name() + ending)
+    }
+
+    /// The record of a base and the path of its image; none if it was not fetched.
+    ///
+    /// # Errors
+    /// A record that is none, or an image that is not the one it tells of.
+    pub fn find(&self, base: &Base) -> Result<Option<(Record, PathBuf)>> {
+        let path = self.path(base, ".json");
+        let Some(record) = read_json::<Record>(&path)? else { return Ok(None) };
+        let is_plain = !record.file.contains('/') && !record.file.starts_with('.');
+        if !is_plain || record.name != base.name() {
+            let found = format!("{:?} in {:?}", record.name, record.file);
+            return Err(damaged(&path, &found, &base.name()));
+        }
+        let image = self.folder.join(&record.file);
+        match fs::metadata(&image) {
+            Ok(found) if found.is_file() && found.len() == record.size => Ok(Some((record, image))),
+            Ok(found) => {
+                let found = format!("{} bytes", found.len());
+                Err(damaged(&image, &found, &format!("{} bytes", record.size)))
+            }
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
+                Err(damaged(&image, "no such file", "the image that its record tells of"))
+            }
+            Err(fault) => Err(Error::io(format!("look at {}", image.display()))(fault)),
+        }
+    }
+
+    /// Removes a base and what was begun of it; whether there was anything.
+    pub fn remove(&self, base: &Base) -> Result<bool> {
+        let _lock = self.lock(base)?;
+        let json = self.path(base, ".json");
+        let record = read_json::<Record>(&json).ok().flatten();
+        let image = record.filter(|record| !record.file.contains('/'));
+        let image = image.map(|record| self.folder.join(record.file));
+        // The record first: what is left when this is broken off is only a file that nothing names.
+        let all = [
+            Some(json),
+            image,
+            Some(self.path(base, ".part")),
+            Some(self.path(base, ".part.json")),
+        ];
+        let mut any = false;
+        for path in all.into_iter().flatten() {
+            any |= remove(&path)?;
+        }
+        Ok(any)
+    }
+
+    /// Keeps a base that was fetched to `part`; what was kept under its name before goes.
+    pub(super) fn keep(&self, base: &Base, part: &Path, record: &Record) -> Result<PathBuf> {
+        let before = read_json::<Record>(&self.path(base, ".json")).ok().flatten();
+        let image = self.folder.join(&record.file);
+        fs::rename(part, &image).map_err(Error::io(format!("write {}", image.display())))?;
+        write_json(&self.path(base, ".json"), record)?;
+        remove(&self.path(base, ".part.json"))?;
+        let old = before.filter(|old| old.file != record.file && !old.file.contains('/'));
+        if let Some(old) = old {
+            remove(&self.folder.join(old.file))?;
+        }
+        Ok(image)
+    }
+
+    /// Makes the folder and sees to it that nobody else fetches the same base.
+    pub(super) fn lock(&self, base: &Base) -> Result<Lock> {
+        let shown = self.folder.display();
+        fs::create_dir_all(&self.folder).map_err(Error::io(format!("make the folder {shown}")))?;
+        let path = self.path(base, ".lock");
+        let doing = || format!("lock {}", path.display());
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(Error::io(doing()))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Usage {
+                what: format!("another remaster is fetching {}", base.name()),
+                hint: "wait until it is done",
+            }),
+            Err(fault) => Err(Error::io(doing())(fault.into())),
+        }
+    }
+}
+
+fn damaged(path: &Path, found: &str, expected: &str) -> Error {
+    let what = format!("{} in the cache: found {found}, expected {expected}", path.display());
+    Error::Usage {
+        what,
+        hint: "`remaster base fetch` gets it anew, `remaster base remove` removes it",
+    }
+}
+
+fn remove(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(fault) => Err(Error::io(format!("remove {}", path.display()))(fault)),
+    }
+}
+
+/// A small JSON file; none if there is no such file.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    use std::io::Read;
+    let doing = || format!("read {}", path.display());
+    let file = match File::open(path) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(Error::io(doing()))?,
+    };
+    let mut text = Vec::new();
+    file.take(LARGEST).read_to_end(&mut text).map_err(Error::io(doing()))?;
+    let parsed = serde_json::from_slice(&text);
+    parsed.map(Some).map_err(|fault| damaged(path, &fault.to_string(), "a record"))
+}
+
+/// Writes a small JSON file, which appears whole or not at all.
+pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let doing = || format!("write {}", path.display());
+    let text =
+        serde_json::to_vec_pretty(value).map_err(|fault| Error::io(doing())(fault.into()))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    // As every other file: the usual 0600 would keep a shared cache from being shared.
+    builder.permissions(fs::Permissions::from_mode(0o644));
+    let written = builder.tempfile_in(folder).and_then(|mut file| {
+        io::Write::write_all(&mut file, &text)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map(drop).map_err(|fault| fault.error)
+    });
+    written.map_err(Error::io(doing()))
+}

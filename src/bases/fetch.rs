@@ -1,0 +1,112 @@
+//! Fetches a base: which release, which hash, the image, all of one folder; then keeps it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::cache::{Cache, Record};
+use super::catalog::{Base, Catalog};
+use super::download::{Part, hash};
+use super::http::Client;
+use super::release::Release;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// Where bases come from, and how servers are spoken to.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Another server than the project's own, as `https://mirror.example/nixos`.
+    pub mirror: Option<String>,
+    /// Certificates in PEM to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How long a server may say nothing.
+    pub timeout: Duration,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { mirror: None, ca_file: None, timeout: Duration::from_mins(1) }
+    }
+}
+
+/// A base that is in the cache.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// What it is.
+    pub record: Record,
+    /// Its file.
+    pub path: PathBuf,
+    /// Whether it was there already.
+    pub was_there: bool,
+}
+
+/// Fetches the newest release of a base into the cache, unless it is there and sound.
+///
+/// # Errors
+/// [`Error::Network`], and [`Error::Checksum`] for an image that is not the published one. A file that is not
+/// whole stays beside the others as `NAME.part`, to be gone on with; nothing takes it for a base.
+pub fn fetch(
+    cache: &Cache,
+    base: &Base,
+    origin: &Origin,
+    progress: &dyn Progress,
+) -> Result<Fetched> {
+    let client = Client::new(origin)?;
+    let catalog = Catalog::built_in()?;
+    let _lock = cache.lock(base)?;
+    let release = Release::newest(&client, &catalog, base, origin)?;
+    if let Some(found) = kept(cache, base, &release, progress)? {
+        return Ok(found);
+    }
+    let part = Part {
+        path: cache.path(base, ".part"),
+        note: cache.path(base, ".part.json"),
+        release: &release,
+    };
+    let size = part.complete(&client, progress)?;
+    let record = Record {
+        name: base.name(),
+        file: catalog.image(base, &release.version),
+        version: release.version.clone(),
+        url: release.image.to_string(),
+        sha256: release.sha256.clone(),
+        size,
+    };
+    let path = cache.keep(base, &part.path, &record)?;
+    Ok(Fetched { record, path, was_there: false })
+}
+
+/// What is in the cache, if it is this release to the byte.
+fn kept(
+    cache: &Cache,
+    base: &Base,
+    release: &Release,
+    progress: &dyn Progress,
+) -> Result<Option<Fetched>> {
+    // A damaged record is a reason to fetch, not to stop.
+    let Some((record, path)) = cache.find(base).ok().flatten() else { return Ok(None) };
+    if record.sha256 != release.sha256 || hash_of(&path, progress)? != release.sha256 {
+        return Ok(None);
+    }
+    Ok(Some(Fetched { record, path, was_there: true }))
+}
+
+impl Record {
+    /// Reads the image and compares its SHA-256 with the published one.
+    ///
+    /// # Errors
+    /// [`Error::Checksum`] if they differ.
+    pub fn check(&self, image: &Path, progress: &dyn Progress) -> Result<()> {
+        let found = hash_of(image, progress)?;
+        if found == self.sha256 {
+            return Ok(());
+        }
+        let what = image.display().to_string();
+        Err(Error::Checksum { what, found, expected: self.sha256.clone() })
+    }
+}
+
+fn hash_of(path: &Path, progress: &dyn Progress) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io(format!("open {}", path.display())))?;
+    hash(&mut file, path, progress).map(|(hash, _)| hash)
+}

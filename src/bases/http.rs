@@ -1,0 +1,199 @@
+//! Speaks to web servers: one request, one answer; proxies and certificates as the environment has them.
+
+use std::env;
+use std::fs;
+use std::io::Read;
+
+use ureq::config::Config;
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, LOCATION};
+use ureq::http::{HeaderName, Response};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body, Proxy, ProxyProtocol};
+
+use super::fetch::Origin;
+use super::url::Url;
+use crate::error::{Error, Result};
+
+/// What to do where nothing better is known.
+const REACH: &str = "check the network, the name of the mirror, and https_proxy and no_proxy";
+
+/// Who asks.
+const AGENT: &str = concat!("remaster/", env!("CARGO_PKG_VERSION"));
+
+/// Asks servers.
+#[derive(Debug)]
+pub(super) struct Client {
+    origin: Origin,
+    roots: RootCerts,
+}
+
+/// The answer to a request.
+pub(super) struct Answer {
+    /// What was asked for.
+    pub(super) url: Url,
+    pub(super) status: u16,
+    /// `Content-Length`.
+    pub(super) length: Option<u64>,
+    /// `Content-Range`.
+    pub(super) range: Option<String>,
+    /// `ETag`.
+    pub(super) etag: Option<String>,
+    /// `Last-Modified`.
+    pub(super) modified: Option<String>,
+    /// `Location`.
+    pub(super) location: Option<String>,
+    /// The content, as it comes.
+    pub(super) body: Box<dyn Read>,
+}
+
+impl Client {
+    pub(super) fn new(origin: &Origin) -> Result<Self> {
+        let roots = match &origin.ca_file {
+            None => RootCerts::PlatformVerifier,
+            Some(path) => {
+                let name = path.display();
+                let text = fs::read(path).map_err(Error::io(format!("read {name}")))?;
+                let items: Result<Vec<_>, _> = parse_pem(&text).collect();
+                let certificates: Vec<_> = items
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|item| match item {
+                        PemItem::Certificate(found) => Some(found),
+                        _ => None,
+                    })
+                    .collect();
+                if certificates.is_empty() {
+                    return Err(Error::Usage {
+                        what: format!("{name} holds no certificate"),
+                        hint: "give certificates in PEM, as /etc/ssl/certs/ca-certificates.crt has them",
+                    });
+                }
+                RootCerts::new_with_certs(&certificates)
+            }
+        };
+        Ok(Self { origin: origin.clone(), roots })
+    }
+
+    /// Asks for `url`. Redirects are answers like all others.
+    pub(super) fn get(&self, url: &Url, headers: &[(&str, String)]) -> Result<Answer> {
+        let proxy = proxy(url)?;
+        let agent = Agent::new_with_config(self.config(proxy.clone()));
+        let mut request = agent.get(url.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let answer = request.call().map_err(|fault| self.fault(url, proxy.as_ref(), fault))?;
+        Ok(taken_apart(url, answer))
+    }
+
+    fn config(&self, proxy: Option<Proxy>) -> Config {
+        let time = Some(self.origin.timeout);
+        Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(AGENT)
+            .accept_encoding("identity")
+            .proxy(proxy)
+            .tls_config(TlsConfig::builder().root_certs(self.roots.clone()).build())
+            .timeout_resolve(time)
+            .timeout_connect(time)
+            .timeout_recv_response(time)
+            .timeout_per_read(time)
+            .timeout_per_write(time)
+            .build()
+    }
+
+    fn fault(&self, url: &Url, proxy: Option<&Proxy>, fault: ureq::Error) -> Error {
+        let through = proxy
+            .map(|proxy| format!(", through the proxy {}:{}", proxy.host(), proxy.port()))
+            .unwrap_or_default();
+        let (reason, hint) = match fault {
+            ureq::Error::Timeout(at) => (
+                format!("no answer in {} s ({at})", self.origin.timeout.as_secs()),
+                "try again later, give another --mirror, or a longer --timeout",
+            ),
+            ureq::Error::HostNotFound => (format!("no host {} is known", url.host()), REACH),
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => (format!("TLS: {fault}"), TRUST),
+            ureq::Error::Io(fault) if is_tls(&fault) => (format!("TLS: {fault}"), TRUST),
+            other => (other.to_string(), REACH),
+        };
+        Error::Network { url: url.to_string(), reason: reason + &through, hint }
+    }
+}
+
+const TRUST: &str = "check the clock; if the server's certificate is signed by an authority of your own, give that one's with --ca-file";
+
+fn is_tls(fault: &std::io::Error) -> bool {
+    fault.kind() == std::io::ErrorKind::InvalidData
+}
+
+fn taken_apart(url: &Url, answer: Response<Body>) -> Answer {
+    let header = |name: HeaderName| {
+        let value = answer.headers().get(name)?.to_str().ok()?;
+        Some(value.trim().to_owned())
+    };
+    Answer {
+        url: url.clone(),
+        status: answer.status().as_u16(),
+        length: header(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+        range: header(CONTENT_RANGE),
+        etag: header(ETAG),
+        modified: header(LAST_MODIFIED),
+        location: header(LOCATION),
+        body: Box::new(answer.into_body().into_reader()),
+    }
+}
+
+/// The proxy that the environment wants for this address, as curl reads it.
+fn proxy(url: &Url) -> Result<Option<Proxy>> {
+    let own = format!("{}_proxy", url.scheme());
+    let names = [own.clone(), own.to_uppercase(), "all_proxy".to_owned(), "ALL_PROXY".to_owned()];
+    let mut set = names.iter().filter_map(|name| Some((name, env::var(name).ok()?)));
+    let Some((name, value)) = set.find(|(_, value)| !value.is_empty()) else { return Ok(None) };
+    let exempt = env::var("no_proxy").or_else(|_| env::var("NO_PROXY")).unwrap_or_default();
+    if is_exempt(url.host(), &exempt) {
+        return Ok(None);
+    }
+    let proxy = Proxy::new(&value).ok();
+    let known =
+        |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
+    proxy.filter(known).map(Some).ok_or_else(|| Error::Usage {
+        what: format!("{name} is no address of a proxy that can be used"),
+        hint: "set it to http://HOST:PORT or https://HOST:PORT, or unset it",
+    })
+}
+
+/// Whether `no_proxy` names the host or a domain it is in.
+fn is_exempt(host: &str, exempt: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    exempt.split(',').map(|entry| entry.trim().to_ascii_lowercase()).any(|entry| {
+        let domain = entry.trim_start_matches('*').trim_start_matches('.');
+        let is_all = entry == "*";
+        let within =
+            host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        is_all || (!domain.is_empty() && within)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_proxy_names_hosts_and_domains() {
+        for (host, exempt, expected) in [
+            ("a.example.org", "example.org", true),
+            ("a.example.org", "x, .Example.org", true),
+            ("a.example.org", "*.example.org", true),
+            ("a.example.org", "*", true),
+            ("127.0.0.1", "localhost,127.0.0.1", true),
+            ("badexample.org", "example.org", false),
+            ("example.org", "a.example.org", false),
+            ("example.org", "", false),
+            ("example.org", ",", false),
+        ] {
+            assert_eq!(is_exempt(host, exempt), expected, "{host} {exempt}");
+        }
+    }
+}

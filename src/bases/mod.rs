@@ -1,0 +1,22 @@
+//! Bases by name: what the NixOS project publishes, fetched once and kept.
+//!
+//! ```text
+//! name -> catalog -> release -> download -> cache -> path
+//! ```
+//! Only `http` knows how a server is spoken to; without the feature `fetch` another file stands in its place.
+
+mod cache;
+mod catalog;
+mod download;
+mod fetch;
+#[cfg_attr(not(feature = "fetch"), path = "no_http.rs")]
+mod http;
+mod release;
+mod resolve;
+mod url;
+
+pub use cache::{Cache, Record};
+pub use catalog::{Base, Catalog};
+pub use fetch::{Fetched, Origin, fetch};
+pub use resolve::{Demand, resolve};
+pub use url::Url;

@@ -1,0 +1,182 @@
+//! Which release a channel is at, and the SHA-256 of its image: looked up once, in one folder.
+
+use std::io::Read;
+
+use super::catalog::{Base, Catalog};
+use super::fetch::Origin;
+use super::http::{Answer, Client};
+use super::url::Url;
+use crate::error::{Error, Result};
+
+/// Redirects that are followed one after the other.
+const MOST_REDIRECTS: usize = 8;
+/// Bytes of a checksum file that are read.
+const LARGEST_CHECKSUM: u64 = 4096;
+
+/// What to do about a server that answers strangely.
+const ODD: &str = "try again later, or give another --mirror";
+
+/// An image of a release.
+#[derive(Clone, Debug)]
+pub(super) struct Release {
+    /// Its version, as `25.11.12484.b6018f87da91`.
+    pub(super) version: String,
+    /// The image in the folder of its release.
+    pub(super) image: Url,
+    /// The SHA-256 that stands beside it, in lower-case hexadecimal.
+    pub(super) sha256: String,
+}
+
+impl Release {
+    /// Looks up the newest release of a base.
+    pub(super) fn newest(
+        client: &Client,
+        catalog: &Catalog,
+        base: &Base,
+        origin: &Origin,
+    ) -> Result<Self> {
+        let mirror = origin.mirror.as_deref().unwrap_or(catalog.mirror());
+        let latest = catalog.latest(base, mirror)?;
+        let mut way = Way::from(&latest);
+        let (image, version) = loop {
+            let answer = client.get(&way.end, &[])?;
+            if !way.on(&answer)? {
+                check_status(&answer, &[200])?;
+                let reason = "the server gives a file, and no redirect to a release".to_owned();
+                return Err(Error::Network { url: answer.url.to_string(), reason, hint: ODD });
+            }
+            let image = way.end.without_query();
+            if let Some(version) = catalog.version(base, image.file_name()) {
+                break (image, version);
+            }
+        };
+        let sha256 = checksum(client, &catalog.checksum(&image)?, image.file_name())?;
+        Ok(Self { version, image, sha256 })
+    }
+}
+
+/// The addresses that redirects have led to.
+struct Way {
+    passed: Vec<Url>,
+    end: Url,
+}
+
+impl Way {
+    fn from(url: &Url) -> Self {
+        Self { passed: Vec::new(), end: url.clone() }
+    }
+
+    /// Goes where the answer leads; false if it is no redirect (RFC 9110 §15.4).
+    fn on(&mut self, answer: &Answer) -> Result<bool> {
+        if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
+            return Ok(false);
+        }
+        let fault =
+            |reason: String| Err(Error::Network { url: answer.url.to_string(), reason, hint: ODD });
+        let Some(location) = &answer.location else {
+            return fault("the server redirects to nowhere".to_owned());
+        };
+        let next = match answer.url.join(location) {
+            Ok(next) => next,
+            Err(why) => return fault(format!("the server redirects wrongly: {why}")),
+        };
+        if next == self.end || self.passed.contains(&next) {
+            return fault(format!("the server redirects in a circle, to {next}"));
+        }
+        if self.passed.len() >= MOST_REDIRECTS {
+            return fault(format!("more than {MOST_REDIRECTS} redirects"));
+        }
+        if answer.url.scheme() == "https" && next.scheme() != "https" {
+            return fault(format!(
+                "the server redirects from https to {next}, which nobody vouches for"
+            ));
+        }
+        self.passed.push(std::mem::replace(&mut self.end, next));
+        Ok(true)
+    }
+}
+
+/// Asks for `url` and follows redirects.
+pub(super) fn follow(client: &Client, url: &Url, headers: &[(&str, String)]) -> Result<Answer> {
+    let mut way = Way::from(url);
+    loop {
+        let answer = client.get(&way.end, headers)?;
+        if !way.on(&answer)? {
+            return Ok(answer);
+        }
+    }
+}
+
+/// An answer with another status than those is an error.
+pub(super) fn check_status(answer: &Answer, wanted: &[u16]) -> Result<()> {
+    if wanted.contains(&answer.status) {
+        return Ok(());
+    }
+    let (reason, hint) = match answer.status {
+        404 | 410 => (
+            "the server has no such file",
+            "see on https://nixos.org/download whether the channel is still offered, or give another --mirror",
+        ),
+        401 | 403 | 407 => ("the server or a proxy does not allow it", ODD),
+        500.. => ("the server is in trouble", ODD),
+        _ => ("no answer that is understood", ODD),
+    };
+    let reason = format!("{reason} (status {})", answer.status);
+    Err(Error::Network { url: answer.url.to_string(), reason, hint })
+}
+
+/// The hash in a file as `sha256sum` writes it, which must be about `name`.
+fn checksum(client: &Client, url: &Url, name: &str) -> Result<String> {
+    let answer = follow(client, url, &[])?;
+    check_status(&answer, &[200])?;
+    let fault = |reason: String| Error::Network { url: url.to_string(), reason, hint: ODD };
+    let mut text = String::new();
+    let read = answer.body.take(LARGEST_CHECKSUM).read_to_string(&mut text);
+    read.map_err(|why| fault(format!("the answer broke off: {why}")))?;
+    hash_of(&text, name).map_err(fault)
+}
+
+fn hash_of(text: &str, name: &str) -> Result<String, String> {
+    let mut words = text.split_whitespace();
+    let hash = words.next().unwrap_or_default().to_ascii_lowercase();
+    let about = words.next().map(|word| word.trim_start_matches('*'));
+    if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Err("the file holds no SHA-256".to_owned());
+    }
+    match about {
+        Some(about) if about.rsplit('/').next() != Some(name) => {
+            Err(format!("the SHA-256 is that of {about:?}, not of {name}"))
+        }
+        _ if words.next().is_some() => Err("the file holds more than one SHA-256".to_owned()),
+        _ => Ok(hash),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_is_taken_only_if_it_is_that_of_the_image() {
+        let hash = "0123456789abcdef".repeat(4);
+        for text in [
+            format!("{hash}  a.iso"),
+            format!("{hash}  a.iso\n"),
+            format!("{} *a.iso\n", hash.to_uppercase()),
+            format!("{hash}  /nix/store/a.iso"),
+            hash.clone(),
+        ] {
+            assert_eq!(hash_of(&text, "a.iso").as_ref(), Ok(&hash), "{text}");
+        }
+        for text in [
+            String::new(),
+            "<html>not found</html>".to_owned(),
+            format!("{hash}  b.iso"),
+            format!("{hash}  a.iso\n{hash}  b.iso"),
+            format!("{hash}0  a.iso"),
+            format!("{}  a.iso", "é".repeat(32)),
+        ] {
+            assert!(hash_of(&text, "a.iso").is_err(), "{text}");
+        }
+    }
+}

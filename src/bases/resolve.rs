@@ -1,0 +1,59 @@
+//! From what was given as a base to a file: a path, or the name of a base that is fetched if need be.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::cache::Cache;
+use super::catalog::{Base, Catalog};
+use super::fetch::{Origin, fetch};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// How bases may be come by.
+#[derive(Clone, Debug, Default)]
+pub struct Demand {
+    /// The cache; the user's if none.
+    pub cache: Option<PathBuf>,
+    /// Where bases are fetched from.
+    pub origin: Origin,
+    /// Whether nothing may be fetched.
+    pub offline: bool,
+}
+
+/// The file of a base. What stands at the path wins over a name. `tell` hears of a base before it is fetched.
+///
+/// # Errors
+/// A name that is none; a base that is not in the cache and may not or cannot be fetched.
+pub fn resolve(
+    given: &Path,
+    demand: &Demand,
+    progress: &dyn Progress,
+    tell: impl FnOnce(&Base),
+) -> Result<PathBuf> {
+    let Some(name) = name_of(given) else { return Ok(given.to_owned()) };
+    let base = Catalog::built_in()?.get(name)?;
+    let cache = Cache::at(demand.cache.as_deref())?;
+    if let Some((_, path)) = cache.find(&base)? {
+        return Ok(path);
+    }
+    if demand.offline {
+        return Err(Error::Usage {
+            what: format!(
+                "{name} is not in {}, and --offline forbids to fetch it",
+                cache.folder().display()
+            ),
+            hint: "fetch it with `remaster base fetch`, or leave --offline out",
+        });
+    }
+    tell(&base);
+    fetch(&cache, &base, &demand.origin, progress).map(|fetched| fetched.path)
+}
+
+/// What is taken for the name of a base: something like `nixos-25.11-minimal` that is no file.
+fn name_of(given: &Path) -> Option<&str> {
+    let name = given.to_str().filter(|name| name.starts_with("nixos-") && !name.contains('/'))?;
+    let is_image = [".iso", ".img", ".zst", ".xz", ".gz", ".bz2", ".zip"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    (!is_image && fs::symlink_metadata(given).is_err()).then_some(name)
+}

@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""Fetches bases from servers that misbehave. Usage: run.py REMASTER REMASTER_WITHOUT_FETCH
+
+The second program is one built with `--no-default-features`. Every case has a cache of its own. Ends with `N passed, N failed`.
+"""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+
+here = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(here.parent))
+sys.dont_write_bytecode = True
+
+from checks import ED25519, Checks  # noqa: E402 (the path comes first)
+from server import NEW, OLD, Mirror, Tunnel  # noqa: E402
+
+FAILED, USAGE, DIFFERS, MALFORMED = 1, 2, 3, 4
+BASE = "nixos-25.11-minimal"
+FILE = f"nixos-minimal-{OLD}-x86_64-linux.iso"
+
+
+class Suite(Checks):
+    """Fetches into caches and judges what is in them."""
+
+    def __init__(self, remaster, without, scratch):
+        super().__init__(remaster, scratch)
+        self.without = without
+        packed = here.parent / "tiny/tiny.iso.zst"
+        self.image = subprocess.run(["zstd", "-dcq", packed], check=True, capture_output=True).stdout
+        self.newer = bytes(b ^ 0xFF for b in self.image[:4096]) + self.image[4096:] + bytes(4096)
+        self.mirror = Mirror(self.image, self.newer)
+        self.key = self.file("good.pub", ED25519)
+        self.environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and not k.startswith(("SSL_CERT", "REMASTER", "XDG"))}
+
+    def cache(self):
+        return tempfile.mkdtemp(dir=self.scratch)
+
+    def run(self, *args, env=None, **kw):
+        return self.call(*args, env={**self.environment, **(env or {})}, **kw)
+
+    def fetch(self, cache, mode, *more, mirror=None, base=BASE, **kw):
+        return self.run("base", "fetch", base, "--cache", cache, "--mirror", f"{(mirror or self.mirror).url}/{mode}", *more, **kw)
+
+    def found(self, cache, base=BASE):
+        """The bytes of a base in a cache; none if it has none."""
+        code, out, _ = self.run("base", "path", base, "--cache", cache)
+        return pathlib.Path(out.decode().strip()).read_bytes() if code == 0 else None
+
+    def gets(self, name, mode, *more, image=None, **kw):
+        """A fetch that has to succeed."""
+        cache = self.cache()
+        code, _, err = self.fetch(cache, mode, *more, **kw)
+        self.verdict(name, self.is_kept(cache, code, err, image or self.image))
+        return cache
+
+    def is_kept(self, cache, code, err, image, base=BASE):
+        problems = [] if code == 0 else [f"exit code {code}: {err.strip()}"]
+        if self.found(cache, base) != image:
+            problems.append("not the image")
+        left = sorted(x for x in os.listdir(cache) if not x.endswith((".iso", ".json", ".lock")) or ".part" in x)
+        if len([x for x in os.listdir(cache) if x.endswith(".iso")]) > 1:
+            left.append("two images")
+        return problems + [f"left behind: {left}"] * bool(left)
+
+    def refuses(self, name, want, mode, *more, say=(), part=None, cache=None, **kw):
+        """A fetch that has to fail and leaves nothing that is taken for a base; `part` is what may be left to go on with."""
+        cache = cache or self.cache()
+        started = time.monotonic()
+        code, out, err = self.fetch(cache, mode, *more, seconds=20, **kw)
+        problems = self.complaints(code, want, err, say)
+        if time.monotonic() - started > 15:
+            problems.append("took too long")
+        if self.found(cache) is not None or any(x.endswith(".iso") for x in os.listdir(cache)):
+            problems.append("something is kept as a base")
+        size = os.stat(f"{cache}/{BASE}.part").st_size if os.path.exists(f"{cache}/{BASE}.part") else None
+        if size != part:
+            problems.append(f"the part has {size} bytes, not {part}")
+        self.verdict(name, problems)
+        return err
+
+
+def sound(s):
+    """What a sound server gives."""
+    cache = s.gets("a base is fetched", "good")
+    record = json.loads(pathlib.Path(f"{cache}/{BASE}.json").read_text())
+    url = f"{s.mirror.url}/good/releases/nixos-{OLD}/{FILE}"
+    want = {"name": BASE, "version": OLD, "url": url, "sha256": s.digest(f"{cache}/{FILE}"), "size": len(s.image), "file": FILE}
+    s.verdict("its record says what it is", [] if record == want else [record, want])
+    s.mirror.log.clear()
+    code, out, err = s.fetch(cache, "good")
+    paths = [path for path, _ in s.mirror.log]
+    s.verdict("what is there is not fetched again", [] if code == 0 and b"is there" in out and not any(p.endswith(FILE) for p in paths) else [code, out, err, paths])
+    image = pathlib.Path(f"{cache}/{FILE}")
+    for name, damage in (("cut", lambda: os.truncate(image, 1000)), ("flipped", lambda: image.write_bytes(bytes([s.image[0] ^ 1]) + s.image[1:])), ("lost", image.unlink)):
+        damage()
+        code, _, err = s.run("base", "show", BASE, "--check", "--cache", cache)
+        s.verdict(f"a base that was {name} in the cache is noticed", [] if code in (USAGE, DIFFERS) else [code, err])
+        code, _, err = s.fetch(cache, "good")
+        s.verdict(f"and fetched anew after it was {name}", s.is_kept(cache, code, err, s.image))
+    for text in ("", "{", "[]", '{"name": "x"}', json.dumps({**want, "file": "../../etc/passwd"}), json.dumps({**want, "name": "nixos-24.11-minimal"})):
+        pathlib.Path(f"{cache}/{BASE}.json").write_text(text)
+        code, _, err = s.run("base", "path", BASE, "--cache", cache)
+        s.verdict(f"a record of {text[:20]!r} is refused", s.complaints(code, USAGE, err, ["in the cache"]))
+    code, _, err = s.fetch(cache, "newer")
+    s.verdict("a newer release takes the place of the older one", s.is_kept(cache, code, err, s.newer))
+    code, out, _ = s.run("base", "list", "--json", "--cache", cache)
+    rows = {row["name"]: row["cached"] for row in json.loads(out)}
+    s.verdict("the list tells what is there", [] if rows[BASE]["record"]["version"] == NEW and rows["nixos-24.11-gnome"] is None else [rows])
+    code, out, _ = s.run("base", "list", "--cache", cache)
+    s.verdict("and tells it to people", [] if f"{BASE} " in out.decode() and NEW in out.decode() else [out])
+    code, _, err = s.run("base", "remove", BASE, "--cache", cache)
+    left = [x for x in os.listdir(cache) if not x.endswith(".lock")]
+    s.verdict("removed is removed", [] if code == 0 and not left else [code, err, left])
+    code, _, err = s.run("base", "remove", BASE, "--cache", cache)
+    s.verdict("and cannot be removed twice", s.complaints(code, USAGE, err, [BASE]))
+    cache = s.cache()
+    code, _, err = s.fetch(cache, "good", base="nixos-25.11-graphical-aarch64")
+    s.verdict("other editions and architectures", s.is_kept(cache, code, err, s.image, "nixos-25.11-graphical-aarch64"))
+    s.gets("a redirect may be relative", "relative")
+    s.gets("a server may keep the size to itself", "chunked")
+    for mirror in ("ftp://x", "nonsense", "http://a b"):
+        code, _, err = s.run("base", "fetch", BASE, "--cache", s.cache(), "--mirror", mirror)
+        s.verdict(f"the mirror {mirror!r} is refused", s.complaints(code, USAGE, err, ["no address"]))
+    code, _, err = s.run("base", "fetch", BASE, "--cache", s.cache(), "--mirror", "https://me:geheim@127.0.0.1/")
+    s.verdict("a password in the mirror is not shown", s.complaints(code, USAGE, err, ["no address"]) + ["shown"] * ("geheim" in err))
+    code, _, err = s.run("base", "fetch", "nixos-25.11-plasma6", "--cache", s.cache())
+    s.verdict("a base there is not is refused with its neighbours", s.complaints(code, USAGE, err, ["nixos-25.11-graphical"]))
+
+
+def wrong_answers(s):
+    """Answers that are no base."""
+    for mode, say in (("circle", "circle"), ("itself", "circle"), ("endless-redirects", "more than 8 redirects"), ("no-location", "to nowhere"), ("odd-location", "ftp"),
+                      ("other-edition", "no redirect to a release"), ("plain-file", "no redirect to a release"), ("404", "404"), ("403", "403"), ("503", "503"),
+                      ("garbage", "cannot fetch"), ("reset", "cannot fetch"), ("hash-404", "sha256.*404"), ("hash-of-another", f"SHA-256 is that of .*{NEW}"),
+                      ("hash-html", "no SHA-256"), ("image-404", "404"), ("image-circle", "circle")):
+        s.refuses(f"server: {mode}", FAILED, mode, say=[say], part=0 if mode.startswith("image") else None)
+    s.refuses("server: hash-wrong", DIFFERS, "hash-wrong", say=["has the SHA-256", "0" * 64])
+    s.refuses("server: silent", FAILED, "silent", "--timeout", "1", say=["no answer in 1 s"])
+    s.refuses("server: stall", FAILED, "stall", "--timeout", "1", say=["broken off after"], part=len(s.image) // 3)
+    closed = Mirror(b"", b"")
+    closed.stop()
+    s.refuses("server: gone", FAILED, "good", mirror=closed, say=["refused"])
+    code, _, err = s.run("base", "fetch", BASE, "--cache", s.cache(), "--mirror", "http://no-such-host.invalid", "--timeout", "20")
+    s.verdict("server: no such host", s.complaints(code, FAILED, err, ["no-such-host.invalid"]))
+
+
+def broken_off(s):
+    """Downloads that end early, and go on."""
+    third = len(s.image) // 3
+    s.refuses("cut: a server without ranges never gets there", FAILED, "cut", say=[f"broken off after {third} of {len(s.image)} bytes"], part=third)
+    s.mirror.log.clear()
+    s.gets("cut: a third at a time is gone on with", "cut-ranges")
+    ranges = [(h.get("range"), h.get("if-range")) for h in s.mirror.asked(FILE) if "range" in h]
+    s.verdict("cut: Range with If-Range", [] if ranges[:1] == [(f"bytes={third}-", '"a"')] and len(ranges) in (2, 3) else [ranges])
+    s.mirror.log.clear()
+    s.gets("cut: a date does as well", "date")
+    ranges = [(h.get("range"), h.get("if-range")) for h in s.mirror.asked(FILE) if "range" in h]
+    s.verdict("cut: If-Range with the date", [] if ranges == [(f"bytes={third}-", "Wed, 01 Oct 2025 07:28:00 GMT")] else [ranges])
+    for mode in ("weak", "no-validator"):
+        s.mirror.log.clear()
+        s.gets(f"cut: begun anew, as nothing vouches for the rest ({mode})", mode)
+        ranges = [h for h in s.mirror.asked(FILE) if "range" in h]
+        s.verdict(f"cut: no Range without If-Range ({mode})", ranges)
+    s.gets("cut: 416 begins anew", "416")
+    s.refuses("cut: another range than asked for", FAILED, "wrong-range", say=["cannot fetch|broken off"], part=third)
+    image = s.image
+    cache = s.cache()
+    code, _, err = s.fetch(cache, "changed")
+    s.verdict("changed midway: begun anew", s.is_kept(cache, code, err, s.newer))
+    s.refuses("changed midway, and the server denies it", DIFFERS, "changed-lied", say=["has the SHA-256"])
+    for number, name in ((signal.SIGINT, "SIGINT"), (signal.SIGKILL, "SIGKILL")):
+        cache = s.cache()
+        s.mirror.gate.clear()
+        process = subprocess.Popen([s.remaster, "base", "fetch", BASE, "--cache", cache, "--mirror", f"{s.mirror.url}/slow"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=s.environment)
+        part = pathlib.Path(f"{cache}/{BASE}.part")
+        for _ in range(400):
+            if part.exists() and part.stat().st_size == third:
+                break
+            time.sleep(0.025)
+        code, _, err = s.fetch(cache, "good")
+        s.verdict(f"{name}: nobody else may fetch meanwhile", s.complaints(code, USAGE, err, ["another remaster"]))
+        process.send_signal(number)
+        process.communicate(timeout=30)
+        s.mirror.gate.set()
+        left = part.stat().st_size
+        kept = s.found(cache)
+        s.verdict(f"{name}: the part stays, and is no base", [] if left == third and kept is None else [left, kept and len(kept)])
+        s.mirror.log.clear()
+        code, _, err = s.fetch(cache, "slow")
+        ranges = [h.get("range") for h in s.mirror.asked(FILE)]
+        s.verdict(f"{name}: the next one goes on", s.is_kept(cache, code, err, image) + ([] if ranges[:1] == [f"bytes={third}-"] else [ranges]))
+    s.mirror.gate.clear()
+    cache = s.cache()
+    s.refuses("a part of an older release", FAILED, "stall", "--timeout", "1", cache=cache, say=["broken off"], part=third)
+    s.mirror.log.clear()
+    code, _, err = s.fetch(cache, "newer")
+    asked = [h for h in s.mirror.asked(".iso") if "range" in h]
+    s.verdict("is not gone on with for a newer one", s.is_kept(cache, code, err, s.newer) + asked)
+    s.mirror.gate.set()
+
+
+def room(s):
+    """No room, no permission."""
+    if os.getuid() != 0:
+        print("note: not root, so no full disk is made")
+        return
+    cache = s.cache()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", cache], check=True)
+    try:
+        code, _, err = s.fetch(cache, "good")
+        s.verdict("a full disk", s.complaints(code, FAILED, err, ["No space left", "free some space"]))
+        s.verdict("leaves no base", ["kept"] * (s.found(cache) is not None))
+        packed = s.path("packed.iso.xz")
+        with open(packed, "wb") as f:
+            subprocess.run(["xz", "-0c"], input=s.image, stdout=f, check=True)
+        code, _, err = s.run(packed, "--key", s.key, "-o", f"{cache}/custom.iso")
+        s.verdict("no room to unpack is told before", s.complaints(code, FAILED, err, ["are needed", "free some space"]))
+        s.verdict("and leaves nothing", [x for x in os.listdir(cache) if "custom" in x])
+    finally:
+        subprocess.run(["umount", cache], check=True)
+    cache = s.cache()
+    os.chmod(s.scratch, 0o755)
+    os.chmod(cache, 0o555)
+    program = shutil.copy(s.remaster, s.path("program"))
+    code, _, err = s.fetch(cache, "good", program=program, before=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
+    s.verdict("a cache that may not be written to", s.complaints(code, FAILED, err, ["ermission denied"]))
+
+
+def certificates(s):
+    """A CA, a server certificate for 127.0.0.1, and one for another host."""
+    def openssl(*args):
+        subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=s.scratch)
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-days", "30", "-subj", "/CN=a CA of our own",
+            "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
+    for name, alternative in (("server", "IP:127.0.0.1"), ("stranger", "DNS:stranger.example")):
+        s.file(f"{name}.ext", f"subjectAltName={alternative}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n")
+        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "20", "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+
+
+def context(s, name):
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    found.load_cert_chain(s.path(f"{name}.pem"), s.path(f"{name}.key"))
+    return found
+
+
+def tls(s):
+    """HTTPS."""
+    certificates(s)
+    secure = Mirror(s.image, s.newer, context(s, "server"))
+    stranger = Mirror(s.image, s.newer, context(s, "stranger"))
+    ca = ("--ca-file", s.path("ca.pem"))
+    s.refuses("https: a certificate that nobody vouches for", FAILED, "good", mirror=secure, say=["TLS", "certificate", "--ca-file"])
+    s.gets("https: with --ca-file", "good", *ca, mirror=secure)
+    s.gets("https: with SSL_CERT_FILE", "good", mirror=secure, env={"SSL_CERT_FILE": s.path("ca.pem")})
+    s.gets("https: broken off and gone on with", "cut-once", *ca, mirror=secure)
+    s.refuses("https: the certificate of another host", FAILED, "good", *ca, mirror=stranger, say=["TLS", "certificate"])
+    s.refuses("https: a redirect to http", FAILED, "downgrade", *ca, mirror=secure, say=["from https to http"])
+    wrong = Mirror(s.image, s.newer)
+    wrong.url = wrong.url.replace("http", "https")
+    s.refuses("https: the server speaks http", FAILED, "good", *ca, mirror=wrong, say=["TLS"])
+    s.refuses("https: --ca-file without a certificate", USAGE, "good", "--ca-file", s.key, mirror=secure, say=["holds no certificate"])
+    s.refuses("https: --ca-file that is not there", FAILED, "good", "--ca-file", s.path("nothing"), mirror=secure, say=["nothing"])
+    proxies(s, secure, ca)
+    for mirror in (secure, stranger, wrong):
+        mirror.stop()
+
+
+def proxies(s, secure, ca):
+    """Proxies, as the environment names them."""
+    tunnel = Tunnel()
+    address = f"http://127.0.0.1:{tunnel.port}"
+    for name, env, mirror in (("https_proxy", {"https_proxy": address}, secure), ("HTTPS_PROXY", {"HTTPS_PROXY": address}, secure), ("http_proxy", {"http_proxy": address}, s.mirror),
+                              ("all_proxy", {"all_proxy": address}, secure), ("a password", {"https_proxy": address.replace("//", "//me:geheim@")}, secure)):
+        tunnel.log.clear()
+        s.gets(f"proxy: {name}", "good", *ca, mirror=mirror, env=env)
+        s.verdict(f"proxy: {name} is used", [] if len(tunnel.log) >= 3 and all(x.startswith(f"CONNECT 127.0.0.1:{mirror.port} ") for x in tunnel.log) else [tunnel.log])
+    for name, env, mirror in (("no_proxy", {"https_proxy": address, "no_proxy": "example.org, 127.0.0.1"}, secure), ("one of the other scheme", {"https_proxy": address}, s.mirror)):
+        tunnel.log.clear()
+        s.gets(f"proxy: {name}", "good", *ca, mirror=mirror, env=env)
+        s.verdict(f"proxy: not used with {name}", tunnel.log)
+    refusing = Tunnel("407 Proxy Authentication Required")
+    err = s.refuses("proxy: it refuses", FAILED, "good", *ca, mirror=secure, env={"https_proxy": f"http://me:geheim@127.0.0.1:{refusing.port}"}, say=[f"through the proxy 127.0.0.1:{refusing.port}", "407"])
+    s.verdict("proxy: its password is not shown", ["shown"] * ("geheim" in err))
+    refusing.listener.close()
+    for value in ("socks5://127.0.0.1:1", "http://", "::::"):
+        s.refuses(f"proxy: {value}", USAGE, "good", *ca, mirror=secure, env={"https_proxy": value}, say=["https_proxy is no address"])
+
+
+def by_name(s):
+    """Stamping, writing and looking into bases by name."""
+    cache = s.cache()
+    custom = s.path("custom.iso")
+    env = {"REMASTER_MIRROR": f"{s.mirror.url}/good", "XDG_CACHE_HOME": cache}
+    where = ("--cache", f"{cache}/remaster/bases")
+    code, _, err = s.run(BASE, "--key", s.key, "-o", custom, "--offline", env=env)
+    s.verdict("--offline fetches nothing", s.complaints(code, USAGE, err, ["--offline", "base fetch"]) + ["an output"] * os.path.exists(custom))
+    code, _, err = s.run(BASE, "--key", s.key, "-o", custom, env=env)
+    s.verdict("a base by name is fetched and stamped", [] if code == 0 and os.path.exists(custom) else [code, err])
+    s.verdict("and says that it fetches", [] if f"fetching {BASE}" in err else [err])
+    plain = s.file("plain.iso", s.image)
+    s.run(plain, "--key", s.key, "-o", s.path("expected.iso"))
+    expected = s.digest(s.path("expected.iso"))
+    s.verdict("the same comes out as from the file", [] if s.digest(custom) == expected else ["differs"])
+    env["REMASTER_MIRROR"] = "http://127.0.0.1:9"
+    os.unlink(custom)
+    code, _, err = s.run(BASE, "--key", s.key, "-o", custom, env=env)
+    s.verdict("later it works without a network", [] if code == 0 and s.digest(custom) == expected else [code, err])
+    s.verdict("and says nothing of fetching", ["says it"] * ("fetching" in err))
+    stick = s.path("stick.img")
+    for name, args in (("with a key", ("--key", s.key)), ("as it is", ())):
+        with open(stick, "wb") as f:
+            f.truncate(8 << 20)
+        code, _, err = s.run("flash", BASE, *args, *where, "--file", stick, "--exact", "--no-probe")
+        want = pathlib.Path(s.path("expected.iso")).read_bytes() if args else s.image
+        s.verdict(f"flash by name, {name}", [] if code == 0 and pathlib.Path(stick).read_bytes()[:len(want)] == want else [code, err])
+    code, out, err = s.run("verify", stick, "--against", BASE, *where)
+    s.verdict("verify against a name", [] if code == 0 else [code, out, err])
+    code, out, err = s.run("inspect", BASE, *where)
+    s.verdict("inspect by name", [] if code == 0 and b"25.11" in out else [code, err])
+    folder = s.cache()
+    shutil.copy(plain, f"{folder}/{BASE}")
+    code, _, err = s.run(BASE, "--key", s.key, "-o", "out.iso", "--cache", "/nonexistent", cwd=folder)
+    s.verdict("a file of that name wins", [] if code == 0 else [code, err])
+    code, _, err = s.run("nixos-25.11-minmal", "--key", s.key, "-o", s.path("x.iso"), env=env)
+    s.verdict("a name with a slip", s.complaints(code, USAGE, err, [BASE]))
+    code, _, err = s.run("nixos-25.11.iso", "--key", s.key, "-o", s.path("x.iso"), env=env)
+    s.verdict("a file that is not there is no name", s.complaints(code, FAILED, err, ["open nixos-25.11.iso"]))
+    for args in (("base", "fetch", BASE), (BASE, "--key", s.key, "-o", s.path("x.iso"))):
+        code, _, err = s.run(*args, program=s.without, env={"XDG_CACHE_HOME": s.cache()})
+        s.verdict(f"built without fetch: {args[0]}", s.complaints(code, USAGE, err, ["without the feature `fetch`", "--features fetch"]))
+    os.unlink(custom)
+    code, _, err = s.run(BASE, "--key", s.key, "-o", custom, program=s.without, env=env)
+    s.verdict("built without fetch: the cache works", [] if code == 0 and s.digest(custom) == expected else [code, err])
+
+
+def packed(s):
+    """Bases that are packed, whatever they are called."""
+    plain = s.file("base.iso", s.image)
+    s.run(plain, "--key", s.key, "-o", s.path("want.iso"))
+    want = pathlib.Path(s.path("want.iso")).read_bytes()
+    for name, how in (("zst", "zstd -qc"), ("xz", "xz -0c"), ("gz", "gzip -1c"), ("bz2", "bzip2 -1c")):
+        folder = s.cache()
+        file = f"{folder}/base.{name}.whatever"
+        subprocess.run(f"{how} < {plain} > {file}", shell=True, check=True)
+        code, _, err = s.run(file, "--key", s.key, "-o", f"{folder}/custom.iso")
+        s.verdict(f"{name}: stamped", [] if code == 0 and pathlib.Path(f"{folder}/custom.iso").read_bytes() == want else [code, err])
+        code, out, err = s.run(file, "--key", s.key, "-o", "-")
+        s.verdict(f"{name}: to a pipe", [] if code == 0 and out == want else [code, err])
+        code, out, err = s.run("inspect", "--json", file)
+        s.verdict(f"{name}: inspected", [] if code == 0 and json.loads(out)["size"] == len(s.image) else [code, err])
+        stick = f"{folder}/stick"
+        with open(stick, "wb") as f:
+            f.truncate(8 << 20)
+        code, _, err = s.run("flash", file, "--key", s.key, "--file", stick, "--exact", "--no-probe")
+        s.verdict(f"{name}: flashed with a key", [] if code == 0 and pathlib.Path(stick).read_bytes()[:len(want)] == want else [code, err])
+        shutil.copy(file, f"{folder}/copy")
+        with open(f"{folder}/copy", "wb") as f:
+            subprocess.run(f"{how} {folder}/custom.iso", shell=True, check=True, stdout=f)
+        code, out, err = s.run("verify", stick, "--against", f"{folder}/copy")
+        s.verdict(f"{name}: verified against", [] if code == 0 else [code, out, err])
+        with open(stick, "r+b") as f:
+            f.seek(300_000)
+            f.write(b"another")
+        code, out, err = s.run("verify", stick, "--against", f"{folder}/copy")
+        s.verdict(f"{name}: a difference is seen", [] if code == DIFFERS else [code, out, err])
+        before = s.digest(file)
+        code, _, err = s.run(file, "--key", s.key, "-o", file, "--force")
+        s.verdict(f"{name}: it is never the output", s.complaints(code, USAGE, err, ["base itself"]) + ["changed"] * (s.digest(file) != before))
+        os.truncate(file, os.stat(file).st_size * 2 // 3)
+        code, _, err = s.run(file, "--key", s.key, "-o", f"{folder}/broken.iso")
+        s.verdict(f"{name}: cut", s.complaints(code, MALFORMED, err, ["unpacked"]))
+        left = sorted(os.listdir(folder))
+        s.verdict(f"{name}: nothing is left behind", [] if left == ["base." + name + ".whatever", "copy", "custom.iso", "stick"] else [left])
+    code, _, err = s.run("inspect", s.path("base.iso.gz"), env={"TMPDIR": s.path("nothing")})
+    subprocess.run(f"gzip -1c < {plain} > {s.path('base.gz')}", shell=True, check=True)
+    code, _, err = s.run("inspect", s.path("base.gz"), env={"TMPDIR": s.path("nothing")})
+    s.verdict("TMPDIR that is not there", s.complaints(code, FAILED, err, ["unpack .*nothing"]))
+
+
+def main():
+    remaster, without = map(os.path.abspath, sys.argv[1:3])
+    with tempfile.TemporaryDirectory(prefix="remaster-fetch-", dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
+        s = Suite(remaster, without, scratch)
+        try:
+            for part in (sound, wrong_answers, broken_off, room, tls, by_name, packed):
+                part(s)
+        finally:
+            with contextlib.suppress(OSError):
+                s.mirror.stop()
+    return s.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
