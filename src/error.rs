@@ -108,6 +108,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The user may not do it.
+    #[error("cannot {doing}: {reason}")]
+    Denied {
+        /// The call, as `open /dev/sdc for writing`.
+        doing: String,
+        /// Who refuses, and in which words.
+        reason: String,
+        /// What to do instead.
+        hint: &'static str,
+    },
     /// A server, or the way to it, that failed.
     #[error("cannot fetch {url}: {reason}")]
     Network {
@@ -214,6 +224,7 @@ impl Error {
             Self::Unsupported { instead: Some(hint), .. }
             | Self::Usage { hint, .. }
             | Self::NotFound { hint, .. }
+            | Self::Denied { hint, .. }
             | Self::Network { hint, .. } => hint,
             Self::Checksum { .. } => {
                 "fetch it again; if that does not help, ask who runs the mirror"
@@ -230,7 +241,7 @@ impl Error {
     /// The exit status of the program that ends with this error (listed in `remaster --help`).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::NotFound { .. } | Self::Network { .. } => 1,
+            Self::Io { .. } | Self::NotFound { .. } | Self::Denied { .. } | Self::Network { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
             Self::Differs { .. } | Self::WrongBase { .. } | Self::Checksum { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,

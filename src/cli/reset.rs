@@ -102,5 +102,6 @@ fn onto_stick(image: &Composed<&ImageFile>, to: &To) -> Result<()> {
     let mut prepared = Prepared::whole(image, Vec::new());
     prepared.suspects = Some(changed.clone());
     prepared.changed = changed;
-    flash::write(prepared, &To { delta: true, no_delta: false, no_probe: true, ..to.clone() })
+    let to = To { delta: true, no_delta: false, no_probe: true, ..to.clone() };
+    flash::write(prepared, &to)?.map_or(Ok(()), Err)
 }

@@ -14,7 +14,7 @@ use remaster::survey::Survey;
 use serde_json::json;
 
 use super::base;
-use super::flash::tell_differences;
+use super::flash::{tell_differences, tell_end};
 use super::meter::{EVENTS, Meter, Style, emit};
 use super::report;
 
@@ -42,6 +42,16 @@ pub(crate) struct Args {
 
 /// Compares with the image of `--against`, or with a manifest.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    let compared = compare(args);
+    if let Err(fault) = &compared
+        && args.json
+    {
+        tell_end(fault);
+    }
+    compared
+}
+
+fn compare(args: &Args) -> Result<()> {
     match &args.against {
         Some(against) => against_image(args, &base::open(against, &args.source, args.json)?),
         None => against_manifest(args),

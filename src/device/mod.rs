@@ -1,7 +1,8 @@
 //! Block devices: what the system says of them, and which are safe to overwrite.
 //!
 //! [`System`] gathers facts ([`Disk`]), [`Candidate::judge`] decides on facts alone, and only
-//! [`Candidate::open`] makes a [`Target`], after comparing the facts again with the open device.
+//! [`Candidate::open`] makes a [`Target`], after comparing the facts again with the open device. What
+//! the user may not do directly, udisks2 is asked to do.
 
 mod contents;
 mod disk;
@@ -9,9 +10,10 @@ mod policy;
 mod sys;
 mod system;
 mod target;
+mod udisks;
 mod users;
 
 pub use disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
 pub use policy::{Candidate, Demands, ExpectedSize, ImagePlace, Refusal};
 pub use system::System;
-pub use target::{Target, WriteMode, unmount};
+pub use target::{OpenedBy, Target, WriteMode, unmount};

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -12,6 +12,7 @@ use super::disk::{DeviceNumber, Disk, Use};
 use super::policy::{Candidate, ImagePlace, Refusal, refusals};
 use super::sys;
 use super::system::System;
+use super::udisks;
 use crate::error::{Error, Result};
 
 /// Alignment that direct I/O on file systems asks for at most.
@@ -26,6 +27,25 @@ pub enum WriteMode {
     Cached,
 }
 
+/// Who opened the target.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OpenedBy {
+    /// This program, by the user's own permission.
+    Permission,
+    /// udisks2, by what polkit allows.
+    Udisks,
+}
+
+impl OpenedBy {
+    /// Its name in events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Permission => "permission",
+            Self::Udisks => "udisks2",
+        }
+    }
+}
+
 /// An open disk or file. Only [`Candidate::open`] and [`Target::file`] make one.
 #[derive(Debug)]
 pub struct Target {
@@ -33,6 +53,7 @@ pub struct Target {
     path: PathBuf,
     disk: Option<Disk>,
     mode: WriteMode,
+    opened_by: OpenedBy,
     block: u64,
 }
 
@@ -44,19 +65,11 @@ impl Candidate {
     pub fn open(&self, system: &System) -> Result<Target> {
         let disk = self.disk();
         let shown = disk.path.display().to_string();
-        let (file, mode) = open_alone(&disk.path, OFlags::EXCL).map_err(|fault| {
-            match Errno::from_io_error(&fault) {
-                Some(Errno::BUSY) => Refusal::Busy.error(&shown),
-                Some(Errno::ROFS) => Refusal::ReadOnly.error(&shown),
-                Some(Errno::NOMEDIUM) => Refusal::NoMedium.error(&shown),
-                Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => Refusal::Gone.error(&shown),
-                Some(Errno::ACCESS | Errno::PERM) => Error::io(format!(
-                    "open {shown} for writing, which needs root or its group"
-                ))(fault),
-                _ => Error::io(format!("open {shown} for writing"))(fault),
-            }
-        })?;
+        let (file, mode, opened_by) = open_disk(&disk.path)?;
         let about = file.metadata().map_err(Error::io(format!("look at {shown}")))?;
+        if !about.file_type().is_block_device() {
+            return Err(Refusal::NotABlockDevice.error(&shown));
+        }
         let number = DeviceNumber::of(about.rdev());
         let now = system.by_number(number, &shown)?;
         if now.size == 0 {
@@ -74,6 +87,7 @@ impl Candidate {
             block: now.logical_block,
             disk: Some(now),
             mode,
+            opened_by,
         })
     }
 }
@@ -93,6 +107,41 @@ fn difference(judged: &Disk, open: &Disk, sequence: Option<u64>) -> Option<Strin
         .or_else(|| differs("model", open.model.clone(), judged.model.clone()))
         .or_else(|| differs("size", open.size.to_string(), judged.size.to_string()))
         .or_else(|| differs("disk sequence number", counted(sequence), counted(judged.sequence)))
+}
+
+/// Opens a disk for itself alone; where the user may not, udisks2 does it.
+fn open_disk(path: &Path) -> Result<(File, WriteMode, OpenedBy)> {
+    let shown = path.display().to_string();
+    let fault = match open_alone(path, OFlags::EXCL) {
+        Ok((file, mode)) => return Ok((file, mode, OpenedBy::Permission)),
+        Err(fault) => fault,
+    };
+    match Errno::from_io_error(&fault) {
+        Some(Errno::BUSY) => Err(Refusal::Busy.error(&shown)),
+        Some(Errno::ROFS) => Err(Refusal::ReadOnly.error(&shown)),
+        Some(Errno::NOMEDIUM) => Err(Refusal::NoMedium.error(&shown)),
+        Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => Err(Refusal::Gone.error(&shown)),
+        Some(Errno::ACCESS | Errno::PERM) => open_by_udisks(path),
+        _ => Err(Error::io(format!("open {shown} for writing"))(fault)),
+    }
+}
+
+fn open_by_udisks(path: &Path) -> Result<(File, WriteMode, OpenedBy)> {
+    let flags = OFlags::EXCL | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let opened = udisks::open(path, flags | OFlags::DIRECT).or_else(|refused| match refused {
+        // As without udisks2: some devices cannot be opened past the cache.
+        udisks::Refused::Failed(_) => udisks::open(path, flags),
+        _ => Err(refused),
+    });
+    let doing = format!("open {} for writing", path.display());
+    let file = opened.map_err(|refused| denied(doing.clone(), &refused))?;
+    let flags = rustix::fs::fcntl_getfl(&file).map_err(|fault| Error::io(doing)(fault.into()))?;
+    let mode = if flags.contains(OFlags::DIRECT) { WriteMode::Direct } else { WriteMode::Cached };
+    Ok((file, mode, OpenedBy::Udisks))
+}
+
+fn denied(doing: String, refused: &udisks::Refused) -> Error {
+    Error::Denied { doing, reason: refused.reason(), hint: refused.hint() }
 }
 
 /// Opens past the cache if that is possible. A new file is made with the usual permissions.
@@ -134,7 +183,14 @@ impl Target {
         if images.iter().any(|image| image.id == id) {
             return Err(refuse("the image itself", "write to another file"));
         }
-        Ok(Self { file, path: path.to_owned(), disk: None, mode, block: FILE_BLOCK })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            disk: None,
+            mode,
+            opened_by: OpenedBy::Permission,
+            block: FILE_BLOCK,
+        })
     }
 
     /// Closes a file to everyone but its owner; disks have the modes that the system gives them.
@@ -165,6 +221,11 @@ impl Target {
     /// How bytes reach the medium.
     pub fn mode(&self) -> WriteMode {
         self.mode
+    }
+
+    /// Who opened it.
+    pub fn opened_by(&self) -> OpenedBy {
+        self.opened_by
     }
 
     /// What addresses and lengths must be multiples of.
@@ -198,9 +259,14 @@ impl Target {
         }
     }
 
-    /// Puts the medium out; false if the disk cannot do that.
-    pub fn eject(&self) -> io::Result<bool> {
-        sys::eject(&self.file).or_else(|fault| unless_unsupported(fault).map(|()| false))
+    /// Closes it and puts the medium out, or switches the drive off; false if nobody can.
+    pub fn eject(self) -> io::Result<bool> {
+        let done = sys::eject(&self.file);
+        if done.or_else(|fault| unless_unsupported(fault).map(|()| false))? {
+            return Ok(true);
+        }
+        drop(self.file);
+        Ok(udisks::eject(&self.path).is_ok())
     }
 }
 
@@ -214,22 +280,27 @@ fn unless_unsupported(fault: io::Error) -> io::Result<()> {
     }
 }
 
-/// Unmounts all file systems of a disk, the innermost first.
+/// Unmounts all file systems of a disk, the innermost first; where the user may not, udisks2 does it.
 ///
 /// # Errors
 /// The system's, as when a program still has a file open there.
 pub fn unmount(disk: &Disk) -> Result<()> {
-    let mut places: Vec<&PathBuf> = disk
+    let mut mounts: Vec<(&str, &PathBuf)> = disk
         .uses
         .iter()
         .filter_map(|user| match user {
-            Use::Mounted { at, .. } => Some(at),
+            Use::Mounted { device, at } => Some((device.as_str(), at)),
             _ => None,
         })
         .collect();
-    places.sort_by_key(|at| std::cmp::Reverse(at.components().count()));
-    places.into_iter().try_for_each(|at| {
-        rustix::mount::unmount(at, rustix::mount::UnmountFlags::empty())
-            .map_err(|fault| Error::io(format!("unmount {}", at.display()))(fault.into()))
+    mounts.sort_by_key(|(_, at)| std::cmp::Reverse(at.components().count()));
+    mounts.into_iter().try_for_each(|(device, at)| {
+        let doing = format!("unmount {}", at.display());
+        match rustix::mount::unmount(at, rustix::mount::UnmountFlags::empty()) {
+            Err(Errno::ACCESS | Errno::PERM) => {
+                udisks::unmount(Path::new(device)).map_err(|refused| denied(doing, &refused))
+            }
+            done => done.map_err(|fault| Error::io(doing)(fault.into())),
+        }
     })
 }

@@ -195,7 +195,7 @@ pub struct Finish {
 ///
 /// # Errors
 /// The system's, if it refuses; nothing is left out silently.
-pub fn finish(target: &Target, eject: bool) -> Result<Finish> {
+pub fn finish(target: Target, eject: bool) -> Result<Finish> {
     let name = target.path().display().to_string();
     if target.disk().is_none() {
         target.handle().sync_all().map_err(Error::io(format!("close {name}")))?;

@@ -3,6 +3,10 @@
 //! The first mebibyte and the end of the disk are cleared first; then comes everything but the
 //! first mebibyte, which is read back; then the first mebibyte but for its first block; and only
 //! when all that is on the medium comes the first block.
+//!
+//! One thread writes, a mebibyte at a time. fio with `io_uring` was not measurably faster: 256 MiB past
+//! the cache onto a loop device, medians of 8 interleaved runs, 312 ms by pwrite and 323, 296 and
+//! 312 ms by `io_uring` with 1, 4 and 8 in flight. The machine was busy and runs varied by far more.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;

@@ -14,8 +14,12 @@ use crate::units::len_of;
 const MAGIC: u64 = 32;
 /// Compressed bytes that are read at once.
 const INPUT: usize = 1 << 18;
-/// Memory that several xz decoders may take together; with less they take turns.
-const XZ_MEMORY: u64 = 256 << 20;
+/// Memory that xz decoders may take together. Where blocks are so large that two at once would take
+/// more, one thread unpacks them, and needs only its dictionary.
+const XZ_MEMORY: u64 = 40 << 20;
+/// The largest window of Zstandard that is taken, as a power of two. It is all kept in memory:
+/// `zstd --long=27` and `--ultra -22` need 128 MiB, levels up to 19 at most 8.
+const ZSTD_WINDOW: u32 = 27;
 /// Memory that unpacking xz may take at all: `xz -9` makes files that want 65 MiB.
 const XZ_LARGEST: u64 = 1 << 30;
 
@@ -209,6 +213,12 @@ impl Stream {
         if fault.raw_os_error().is_some() || self.packing == Packing::Plain {
             return Error::io(format!("read {}", self.name))(fault);
         }
+        if self.packing == Packing::Zstd && fault.to_string().contains("too much memory") {
+            return Error::Usage {
+                what: format!("{} was packed with a window of more than 128 MiB", self.name),
+                hint: "unpack it with `zstd -d --long=31`, and give what comes out",
+            };
+        }
         let at = self.done.saturating_add(u64::try_from(full).unwrap_or_default());
         let found = match fault.kind() {
             io::ErrorKind::UnexpectedEof => "the end of the file".to_owned(),
@@ -226,8 +236,11 @@ fn unpacked(packing: Packing, input: impl BufRead + Send + 'static) -> Result<Re
         Packing::Plain | Packing::Zip => Box::new(input),
         Packing::Xz => Box::new(Streams::new(input)?),
         Packing::Zstd => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(input);
-            Box::new(decoder.map_err(Error::io("start the zstd decoder"))?)
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(input)
+                .map_err(Error::io("start the zstd decoder"))?;
+            let limited = decoder.window_log_max(ZSTD_WINDOW);
+            limited.map_err(Error::io("limit the memory of the zstd decoder"))?;
+            Box::new(decoder)
         }
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
         Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),

@@ -110,3 +110,19 @@ fn a_zip_with_two_images_is_refused() {
     let fault = Source::open(&pack(folder.path(), how)).unwrap_err();
     assert!(fault.to_string().contains("2 files: image.iso, b.iso"), "{fault}");
 }
+
+#[test]
+fn a_window_that_would_take_too_much_memory_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    packed_image(folder.path());
+    for (bits, is_taken) in [(27, true), (28, false)] {
+        // Only a stream of unknown size has a window larger than itself.
+        let how = format!("zstd -q --long={bits} -c < image.iso > packed");
+        let source = Source::open(&pack(folder.path(), &how)).unwrap();
+        let result = write(source, &Stick::new(16 * MIB));
+        assert_eq!(result.is_ok(), is_taken, "{bits}");
+        let Err(fault) = result else { continue };
+        assert!(fault.to_string().contains("window of more than 128 MiB"), "{fault}");
+        assert!(fault.hint().unwrap().contains("--long=31"));
+    }
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Boots an image in QEMU and runs commands in it over ssh; as a program: one boot, one command.
 
-boot.py IMAGE [--firmware bios|uefi] [--medium cd|usb|fat] [--key PRIVATE_KEY] [--user root] [--command CMD] [--entry ENTRY]
+boot.py IMAGE [--firmware bios|uefi] [--medium cd|usb|fat] [--key PRIVATE_KEY] [--user root] [--command CMD] [--locked-out PRIVATE_KEY]
 """
 import argparse
 import contextlib
@@ -217,6 +217,7 @@ def main():
     p.add_argument("--firmware", choices=("bios", "uefi"), default="bios")
     p.add_argument("--medium", choices=("cd", "usb", "fat"), default="cd")
     p.add_argument("--key")
+    p.add_argument("--locked-out", metavar="PRIVATE_KEY", help="say whether sshd refuses this key")
     p.add_argument("--user", default="root")
     p.add_argument("--command", default="id; cat /proc/cmdline")
     p.add_argument("--seconds", type=int, default=240)
@@ -233,6 +234,9 @@ def main():
         if a.shell:
             print(f"ssh -p {machine.port} {a.user}@127.0.0.1")
             machine.process.wait()
+        if a.locked_out:
+            login = machine.ssh(a.user, a.locked_out, "true")
+            print("locked out" if login.refused else f"not locked out: {login.code} {login.err}")
         if a.key:
             login = machine.ssh(a.user, a.key, a.command)
             print(login.out + login.err, end="")

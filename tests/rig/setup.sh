@@ -10,6 +10,7 @@ programs=(
   busybox:busybox-static readelf:binutils mmdebstrap:mmdebstrap ssh:openssh-client python3:python3 isoinfo:genisoimage
   bsdtar:libarchive-tools 7z:p7zip-full sgdisk:gdisk sfdisk:fdisk mkfs.ext4:e2fsprogs puttygen:putty-tools
   skopeo:skopeo openssl:openssl script:bsdutils setpriv:util-linux cc:gcc
+  dbus-daemon:dbus /usr/libexec/udisks2/udisksd:udisks2 /usr/lib/polkit-1/polkitd:polkitd
 )
 missing() {
   local p file

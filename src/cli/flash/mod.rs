@@ -21,7 +21,7 @@ use super::record::Inside;
 use super::stamp::{self, Edit, Finished, Stamping};
 use super::{apply, base, interrupt, report};
 
-pub(crate) use outcome::tell_differences;
+pub(crate) use outcome::{tell_differences, tell_end};
 
 /// Write an image to one or more sticks and read it back
 #[derive(Debug, clap::Args)]
@@ -141,8 +141,24 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Writes the image of `args`, with keys in it if there are any.
+/// The first target that failed, of which has been told.
+type Failed = Option<Error>;
+
+/// Writes the image of `args`, with keys in it if there are any. With `--json`, what ends it is told
+/// as an event, too.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    match prepare_and_write(args) {
+        Ok(failed) => failed.map_or(Ok(()), Err),
+        Err(fault) => {
+            if args.to.json {
+                outcome::tell_end(&fault);
+            }
+            Err(fault)
+        }
+    }
+}
+
+fn prepare_and_write(args: &Args) -> Result<Failed> {
     match (&args.patch, args.edit.is_given()) {
         (Some(patch), false) => return apply_and_write(args, patch),
         (None, true) => return stamp_and_write(args),
@@ -167,7 +183,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Stamps a base and writes it in one pass, without a file between.
-fn stamp_and_write(args: &Args) -> Result<()> {
+fn stamp_and_write(args: &Args) -> Result<Failed> {
     let wishes = args.edit.gather(args.to.json)?;
     let file = base::open(&args.image, &args.source, args.to.json)?;
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
@@ -182,7 +198,7 @@ fn stamp_and_write(args: &Args) -> Result<()> {
 }
 
 /// Lays a patch over its base and writes the image in one pass.
-fn apply_and_write(args: &Args, patch: &Path) -> Result<()> {
+fn apply_and_write(args: &Args, patch: &Path) -> Result<Failed> {
     let patch = apply::read(patch)?;
     let file = base::open(&args.image, &args.source, args.to.json)?;
     let image = apply::applied(&patch, &file, &Silent)?;
@@ -194,7 +210,7 @@ fn write_composed(
     file: &ImageFile,
     (private, known): (bool, Option<KnownHosts>),
     args: &Args,
-) -> Result<()> {
+) -> Result<Failed> {
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
     let mut prepared = Prepared::whole(image, vec![file.path().to_owned()]);
@@ -220,8 +236,8 @@ fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>
     Some(found)
 }
 
-/// Writes a prepared image to all targets and tells what came of it.
-pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
+/// Writes a prepared image to all targets and tells what came of each.
+pub(super) fn write(image: Prepared<'_>, to: &To) -> Result<Failed> {
     let targets = targets::open(to, &image)?;
     if image.private {
         targets.iter().try_for_each(Target::keep_from_others)?;
@@ -250,16 +266,15 @@ pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
         &options(to, &targets, image.size, (image.changed, image.suspects)),
     )?;
     drop(media);
-    let mut first = Ok(());
-    for (target, result) in targets.iter().zip(results) {
+    let mut first = None;
+    for (target, result) in targets.into_iter().zip(results) {
         let name = target.name();
-        let told = outcome::conclude(target, result, to);
-        if let Err(fault) = &told {
-            outcome::tell_failure(&name, fault, to)?;
+        if let Err(fault) = outcome::conclude(target, result, to) {
+            outcome::tell_failure(&name, &fault, to)?;
+            first = first.or(Some(fault));
         }
-        first = first.and(told);
     }
-    first
+    Ok(first)
 }
 
 type Ranges = (Vec<ByteRange>, Option<Vec<ByteRange>>);

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use remaster::device::Target;
+use remaster::device::{OpenedBy, Target};
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Medium, Report};
 use remaster::units::human;
@@ -16,13 +16,14 @@ use super::To;
 const SHOWN: usize = 20;
 
 /// Finishes a target that was written, and tells what was done.
-pub(super) fn conclude(target: &Target, result: Result<Report>, to: &To) -> Result<()> {
+pub(super) fn conclude(target: Target, result: Result<Report>, to: &To) -> Result<()> {
     let name = target.name();
     let report = result?;
     tell_differences(&name, &report, to.json)?;
     if let Some(fault) = report.error(&name) {
         return Err(fault);
     }
+    let opened_by = target.opened_by();
     let finish = flash::finish(target, !to.no_eject)?;
     if to.json {
         emit(&json!({
@@ -34,13 +35,14 @@ pub(super) fn conclude(target: &Target, result: Result<Report>, to: &To) -> Resu
             "write_seconds": report.write_time.as_secs_f64(),
             "verify_seconds": report.verify_time.map(|time| time.as_secs_f64()),
             "partitions_seen": finish.partitions_seen, "ejected": finish.ejected,
+            "opened_by": opened_by.name(),
         }));
         return Ok(());
     }
-    say(&summary(&name, &report, finish))
+    say(&summary(&name, &report, opened_by, finish))
 }
 
-fn summary(name: &str, report: &Report, finish: flash::Finish) -> String {
+fn summary(name: &str, report: &Report, opened_by: OpenedBy, finish: flash::Finish) -> String {
     use std::fmt::Write as _; // into a string, which cannot fail
     let mut text = format!(
         "{name}: {} of image, {} written in {}",
@@ -62,6 +64,9 @@ fn summary(name: &str, report: &Report, finish: flash::Finish) -> String {
     }
     if !report.is_direct {
         text.push_str("\n  no direct I/O here: written through the page cache");
+    }
+    if opened_by == OpenedBy::Udisks {
+        text.push_str("\n  opened through udisks2");
     }
     if let Some(at) = report.backup_at {
         let _ = write!(text, "\n  backup GPT moved to the end, byte {at:#x}");
@@ -123,4 +128,12 @@ pub(super) fn tell_failure(name: &str, fault: &Error, to: &To) -> Result<()> {
         return say(&format!("{name}: failed: {fault}"));
     }
     Ok(())
+}
+
+/// Tells programs why it ends, where that is not about one target.
+pub(crate) fn tell_end(fault: &Error) {
+    emit(&json!({
+        "v": EVENTS, "event": "error",
+        "exit": fault.exit_code(), "error": fault.to_string(), "hint": fault.hint(),
+    }));
 }
