@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Boots images with everything that a recipe can say, and looks from inside. Usage: custom.py REMASTER KEYS LOGS [--base B] [--only GROUP]
+"""Boots images with everything that a recipe can say, and looks from inside. Usage: custom.py REMASTER KEYS LOGS [--base B] [--only GROUP] [--all]
 
 Each file of custom/ is a group: its flags, what must be seen in the guest, and what must be refused. One image per
-generation has the flags of all groups; it is booted twice, by BIOS from a CD and by UEFI from a stick, and looks the
-same both times. Prints a line per check and ends with `N passed, N failed`.
+generation has the flags of all groups. Those of one generation with a scripted and of one with a systemd stage 1 are
+booted twice (with --all: every one), by BIOS and by UEFI, and look the same both times. Prints a line per check and ends with `N passed, N failed`.
 """
 import argparse
 import importlib.util
@@ -20,7 +20,8 @@ sys.path[:0] = [os.path.join(HERE, ".."), os.path.join(HERE, "..", "rig")]
 import boot  # noqa: E402
 import checks  # noqa: E402
 
-GENERATIONS = ("23.11", "24.11", "25.11", "26.05")
+CD, STICK = ("bios", "cd"), ("uefi", "usb")
+GENERATIONS = {"23.11": [STICK], "24.11": [CD, STICK], "25.11": [CD], "26.05": [STICK, CD]}
 
 
 class Guest:
@@ -62,8 +63,8 @@ def stamp(remaster, base, flags, out):
     return subprocess.run([remaster, base, *flags, "-f", "-o", out], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 
-def run(c, remaster, generation, base, found, key, scratch, logs):
-    """One generation: what is refused, then two boots of one image."""
+def run(c, remaster, generation, base, found, key, scratch, logs, boots):
+    """One generation: what is refused, then boots of one image."""
     image, flags = os.path.join(scratch, "image.iso"), ["--key", key + ".pub"]
     for name, group in found.items():
         folder = os.path.join(scratch, f"{name}-{generation}")
@@ -76,7 +77,7 @@ def run(c, remaster, generation, base, found, key, scratch, logs):
     done = stamp(remaster, base, flags, image)
     if not c.check(f"{generation}: stamped", done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-800:]}"):
         return
-    for firmware, medium in (("bios", "cd"), ("uefi", "usb")):
+    for firmware, medium in boots:
         where = f"{generation} {firmware} {medium}"
         kept = os.path.join(logs, where.replace(" ", "_"))
         machine = boot.Machine(image, firmware, medium, kept, second_card=True)
@@ -106,9 +107,10 @@ def main():
     p.add_argument("logs")
     p.add_argument("--base", action="append", choices=GENERATIONS)
     p.add_argument("--only", help="one group")
+    p.add_argument("--all", action="store_true", help="boot every image twice")
     a = p.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no machine outlives this program
-    names = a.base or GENERATIONS
+    names = a.base or list(GENERATIONS)
     paths = subprocess.run([os.path.join(HERE, "..", "rig", "bases.sh"), *names], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     os.makedirs(a.keys, exist_ok=True)
     key = os.path.join(a.keys, "custom")
@@ -117,7 +119,7 @@ def main():
     c, found = checks.Checks(), groups(a.only)
     with tempfile.TemporaryDirectory(prefix="remaster-custom-", dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
         for generation, base in zip(names, paths, strict=True):
-            run(c, os.path.abspath(a.remaster), generation, base, found, key, scratch, a.logs)
+            run(c, os.path.abspath(a.remaster), generation, base, found, key, scratch, a.logs, [CD, STICK] if a.all else GENERATIONS[generation])
     return c.end()
 
 

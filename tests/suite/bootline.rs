@@ -292,7 +292,7 @@ fn keys_go_onto_the_command_line_only_when_asked_and_only_if_they_fit() {
         .map(|(path, _)| path)
         .filter(|path| path.contains("remaster"))
         .collect();
-    assert_eq!(names, ["/remaster/undo.bin"]);
+    assert_eq!(names, ["/remaster/manifest.json", "/remaster/undo.bin"]);
     let seen = |image: &[u8]| {
         let folder = Folder::with_base(image);
         String::from_utf8(folder.run(&["inspect", "base.iso"]).quietly()).unwrap()

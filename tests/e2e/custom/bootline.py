@@ -84,7 +84,7 @@ def check(c, guest, base):
     with open(guest.machine.serial, errors="replace") as f:
         log = f.read()
     c.check("kernel messages at the serial port", "Linux version" in log or "Command line:" in log, log[-500:])
-    image = next((a for a in guest.machine.process.args if a.endswith(".iso")), "") or next(
-        (m[1] for a in guest.machine.process.args if (m := re.search(r"file=([^,]*\.iso)", a))), "")
+    named = (re.search(r"(?:^|file=)([^,=]*\.iso)$", a) for a in guest.machine.process.args)
+    image = next((m[1] for m in named if m), "")
     c.check("the image is there", os.path.exists(image), guest.machine.process.args)
     menus(c, image)

@@ -57,6 +57,7 @@ def sshd(c, guest, folder):
     # what a later activation does, and a restart
     again = guest.run("ln -sfn /etc/static/ssh/sshd_config /etc/ssh/sshd_config && systemctl restart sshd && readlink /etc/ssh/sshd_config && systemctl is-active sshd").out
     c.check("a link that is made anew is turned again when sshd starts", again == "remaster_sshd_config\nactive\n", again)
+    guest.machine.wait_for_ssh(900)  # it says that it is active before it listens
     done = by_password(guest, "root", PASSWORD, folder)
     c.check("nor after that", "Permission denied (publickey)" in done.stderr, done.stdout + done.stderr)
 

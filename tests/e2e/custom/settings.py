@@ -38,8 +38,8 @@ ip netns exec ap ip link set lo up
 systemd-run --quiet --unit=ap -- ip netns exec ap hostapd /run/ap.conf
 for n in 1 2 3 4 5 6 7 8 9 10; do ip netns exec ap ip link show wlan1 | grep -q UP && break; sleep 1; done
 ip netns exec ap ip address add 10.99.0.1/24 dev wlan1
-systemd-run --quiet --unit=ap-dhcp -- ip netns exec ap dnsmasq --keep-in-foreground --port=0 --conf-file=/dev/null --interface=wlan1 --dhcp-range=10.99.0.50,10.99.0.60 --dhcp-option=3 --dhcp-option=6
-for n in $(seq 60); do ip -4 -br address show wlan0 | grep -q 10.99.0. && break; sleep 2; done
+systemd-run --quiet --unit=ap-dhcp -- ip netns exec ap dnsmasq --keep-in-foreground --dhcp-leasefile=/run/ap.leases --port=0 --conf-file=/dev/null --interface=wlan1 --dhcp-range=10.99.0.50,10.99.0.60 --dhcp-option=3 --dhcp-option=6
+for n in $(seq 30); do ip -4 -br address show wlan0 | grep -q 10.99.0. && break; sleep 2; done
 iw dev wlan0 link; ip -4 -br address show wlan0
 """
 
