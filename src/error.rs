@@ -241,7 +241,10 @@ impl Error {
     /// The exit status of the program that ends with this error (listed in `remaster --help`).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::NotFound { .. } | Self::Denied { .. } | Self::Network { .. } => 1,
+            Self::Io { .. }
+            | Self::NotFound { .. }
+            | Self::Denied { .. }
+            | Self::Network { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
             Self::Differs { .. } | Self::WrongBase { .. } | Self::Checksum { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,

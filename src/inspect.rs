@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::customize;
 use crate::edit::is_private;
 use crate::error::{Error, Result};
-use crate::format::boot_config::{Syntax, volume_path};
+use crate::format::boot_config::{Syntax, redacted, volume_path};
 use crate::format::credential::keys_of;
 use crate::format::newc::{Kind, Member};
 use crate::image::ReadAt;
@@ -158,7 +158,7 @@ pub struct Entry {
     pub kernel: String,
     /// As written.
     pub initrds: Vec<String>,
-    /// As written.
+    /// As written, but for passwords.
     pub arguments: Vec<String>,
 }
 
@@ -408,7 +408,7 @@ fn menu(config: &Config) -> Menu {
         title: entry.title.clone(),
         kernel: entry.kernel.text.clone(),
         initrds: texts(&entry.initrds),
-        arguments: texts(&entry.arguments),
+        arguments: entry.arguments.iter().map(|word| redacted(&word.text)).collect(),
     });
     let Started { timeout, default, serial } = Started::of(config);
     Menu {

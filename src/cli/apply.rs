@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use remaster::compose::Composed;
 use remaster::digest::Digest;
+use remaster::edit;
 use remaster::error::{Error, Result};
 use remaster::format::patch_file::{LARGEST, PatchFile};
 use remaster::image::ImageFile;
 use remaster::patch;
 use remaster::progress::Progress;
-use remaster::sink::file::Existing;
+use remaster::sink::file::{Existing, Readers};
+use remaster::stamped::Base;
 
 use super::make::Destination;
 use super::progress::Terminal;
@@ -43,6 +45,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let output = Destination::of(&args.output, &file, existing)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let image = applied(&patch, &file, &progress)?;
+    let output = output.read_by(if is_private(&image)? { Readers::Owner } else { Readers::Usual });
     let how = output.write(&image, &progress)?;
     if report::watched(args.quiet) {
         report::say(&output.next(&image, how));
@@ -72,4 +75,14 @@ pub(super) fn applied<'a>(
     let base = patch::base_in(file, patch, &name)?;
     let digest = Digest::of(&base, progress)?;
     patch::apply(patch, base, digest, &name)
+}
+
+/// Whether whoever reads the image learns what others must not know. What a patch makes may also be no
+/// stamped image.
+pub(super) fn is_private(image: &Composed<&ImageFile>) -> Result<bool> {
+    match Base::of(image) {
+        Ok(base) => Ok(base.stamped.is_some_and(|found| found.root.iter().any(edit::is_private))),
+        Err(Error::Unsupported { .. } | Error::Malformed { .. }) => Ok(false),
+        Err(fault) => Err(fault),
+    }
 }

@@ -1,11 +1,10 @@
 //! `remaster edit`: puts other things into an image file, without writing all of it again.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
-use remaster::sink::in_place;
+use remaster::sink::in_place::Edited;
 
 use super::progress::Terminal;
 use super::record::Inside;
@@ -37,14 +36,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let recovered = !args.dry_run && in_place::recover(&args.image)?;
+    let wishes = if args.recover { None } else { Some(args.edit.gather(args.quiet)?) };
+    let edited = Edited::take(&args.image)?;
+    let recovered = !args.dry_run && edited.recover()?;
     if recovered && report::watched(args.quiet) {
         report::say("finished an edit that was interrupted\n");
     }
-    if args.recover {
-        return Ok(());
-    }
-    let wishes = args.edit.gather(args.quiet)?;
+    let Some(wishes) = wishes else { return Ok(()) };
     let file = ImageFile::open(&args.image)?;
     check_regular(&file)?;
     let base = stamp::base(&file)?;
@@ -55,14 +53,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
         return report::print(&stamping.dry_run());
     }
     if stamping.is_private() {
-        let own = std::fs::Permissions::from_mode(0o600);
-        file.file().set_permissions(own).map_err(Error::io("close the image to others"))?;
+        edited.keep_from_others()?;
     }
     let finished = stamping.compose()?;
-    let done = in_place::rewrite(&args.image, &finished.image, &progress)?;
+    let bytes = edited.rewrite(&finished.image, &progress)?;
     if report::watched(args.quiet) {
         let name = typed(&args.image);
-        let bytes = human(done.bytes);
+        let bytes = human(bytes);
         report::say(&format!("{}changed {name} ({bytes} written)\n", finished.summary));
     }
     Ok(())

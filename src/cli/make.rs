@@ -160,7 +160,7 @@ impl Destination {
     }
 
     /// The same for other readers than usual.
-    fn read_by(self, readers: Readers) -> Self {
+    pub(super) fn read_by(self, readers: Readers) -> Self {
         match self {
             Self::File(output) => Self::File(output.read_by(readers)),
             Self::Pipe => Self::Pipe,

@@ -7,7 +7,7 @@ use remaster::digest::Digest;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::sink::file::Existing;
-use remaster::sink::in_place;
+use remaster::sink::in_place::Edited;
 use remaster::stamped::Base;
 use remaster::units::{ByteRange, human};
 
@@ -44,8 +44,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     let path = args.to.devices.first().map_or(Path::new(""), PathBuf::as_path);
     let is_file = path.is_file();
-    if args.in_place && is_file {
-        in_place::recover(path)?;
+    let edited = (args.in_place && is_file).then(|| Edited::take(path)).transpose()?;
+    if let Some(edited) = &edited {
+        edited.recover()?;
     }
     let file = ImageFile::open(path)?;
     let output = args.output.as_deref().map(|output| {
@@ -57,10 +58,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let progress = Terminal::new(report::watched(args.quiet))?;
     let digest = Digest::of(&image, &progress)?;
     check(&file, digest, args.sha256)?;
-    match output {
-        Some(output) => output.write(&image, &progress).map(|_| ())?,
-        None if is_file => in_place::rewrite(path, &image, &progress).map(|_| ())?,
-        None => onto_stick(&image, &args.to)?,
+    match (output, edited) {
+        (Some(output), _) => output.write(&image, &progress).map(|_| ())?,
+        (None, Some(edited)) => edited.rewrite(&image, &progress).map(|_| ())?,
+        (None, None) => onto_stick(&image, &args.to)?,
     }
     if !args.quiet {
         let name = args.output.as_deref().unwrap_or(path);

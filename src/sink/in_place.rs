@@ -1,14 +1,15 @@
 //! Rewrites the parts of an image file that change, safe against being killed at any point.
 //!
-//! Everything new goes into a journal beside the image first. Once the journal has its name, the image
-//! counts as the new one: whoever finds a journal finishes what it says (again). Before that, the image
-//! is untouched.
+//! Everything old and new goes into a journal beside the image first. Once the journal has its name, the
+//! image counts as the new one: whoever finds a journal finishes what it says (again). Before that, the
+//! image is untouched.
 //!
 //! ```text
 //! 19  "remaster journal 1\n"
 //!  8  bytes of the image before
 //!  8  bytes of the image afterwards
-//!     runs: first byte (8), how many (8), those bytes; the last run has no bytes
+//!     runs: first byte (8), bytes there (8), of those before the old end (8), the old ones, the new
+//!     ones; the last run has no bytes
 //! 32  SHA-256 of everything before
 //! ```
 //! Numbers have the least significant byte first.
@@ -16,7 +17,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
@@ -25,7 +26,7 @@ use crate::compose::Composed;
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt, journal_of};
 use crate::progress::Progress;
-use crate::sink::file::{Draft, Existing, Output};
+use crate::sink::file::{Draft, Existing, Output, Readers};
 use crate::units::{in_memory, len_of};
 
 const MAGIC: &[u8; 19] = b"remaster journal 1\n";
@@ -33,133 +34,178 @@ const MAGIC: &[u8; 19] = b"remaster journal 1\n";
 /// Bytes that are compared at once: the runs of a journal are made of these.
 const BLOCK: u64 = 4096;
 
-/// Bytes that are read at once.
+/// Bytes that a disk writes whole or not at all.
+const SECTOR: u64 = 512;
+
+/// Bytes that are read at once, and at the most in a run.
 const CHUNK: u64 = 1 << 20;
 
-/// What an edit in place did.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Rewritten {
-    /// Bytes that differed and were written.
-    pub bytes: u64,
+/// An image file that nobody else edits, until this is dropped.
+#[derive(Debug)]
+pub struct Edited {
+    file: File,
+    path: PathBuf,
 }
 
-/// Makes the file of `path` this image, which may be made from that very file.
-///
-/// # Errors
-/// The operating system's; the file is then the old image or, by [`recover`], the new one.
-pub fn rewrite(
-    path: &Path,
-    image: &Composed<&ImageFile>,
-    progress: &dyn Progress,
-) -> Result<Rewritten> {
-    let path = fs::canonicalize(path).map_err(Error::io(format!("open {}", path.display())))?;
-    let doing = || format!("edit {} in place", path.display());
-    let file = File::options().read(true).write(true).open(&path).map_err(Error::io(doing()))?;
-    lock(&file, &path)?;
-    let journal = Output::of_bytes(&journal_of(&path), Existing::Refuse)?;
-    let draft = journal.draft()?;
-    let bytes = record(&draft, &file, image, progress)?;
-    if bytes == 0 && file.metadata().map_err(Error::io(doing()))?.len() == image.size() {
-        return Ok(Rewritten { bytes });
+impl Edited {
+    /// Takes an image for an edit, before anything of it is read.
+    ///
+    /// # Errors
+    /// Another program edits it.
+    pub fn take(path: &Path) -> Result<Self> {
+        let doing = || format!("open {}", path.display());
+        let real = fs::canonicalize(path).map_err(Error::io(doing()))?;
+        let file =
+            File::options().read(true).write(true).open(&real).map_err(Error::io(doing()))?;
+        let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        locked.map_err(|_| Error::Usage {
+            what: format!("{} is being edited by another program", path.display()),
+            hint: "wait until that is done",
+        })?;
+        Ok(Self { file, path: real })
     }
-    if progress.is_cancelled() {
-        return Err(Error::Interrupted);
+
+    /// Finishes an edit that was interrupted; tells whether there was one.
+    ///
+    /// # Errors
+    /// A journal that is broken or belongs to another image.
+    pub fn recover(&self) -> Result<bool> {
+        let journal = journal_of(&self.path);
+        if !journal.exists() {
+            return Ok(false);
+        }
+        self.finish(&journal)?;
+        Ok(true)
     }
-    journal.name(draft)?;
-    finish(&path, &file)?;
-    Ok(Rewritten { bytes })
-}
 
-/// Finishes an edit in place that was interrupted; tells whether there was one.
-///
-/// # Errors
-/// A journal that is broken or belongs to another image.
-pub fn recover(path: &Path) -> Result<bool> {
-    let path = fs::canonicalize(path).map_err(Error::io(format!("open {}", path.display())))?;
-    if !journal_of(&path).exists() {
-        return Ok(false);
+    /// Closes the file to everyone but its owner.
+    pub fn keep_from_others(&self) -> Result<()> {
+        let own = fs::Permissions::from_mode(0o600);
+        let doing = || format!("close {} to others", self.path.display());
+        self.file.set_permissions(own).map_err(Error::io(doing()))
     }
-    let doing = || format!("finish the edit of {}", path.display());
-    let file = File::options().read(true).write(true).open(&path).map_err(Error::io(doing()))?;
-    lock(&file, &path)?;
-    finish(&path, &file)?;
-    Ok(true)
-}
 
-fn lock(file: &File, path: &Path) -> Result<()> {
-    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).map_err(|_| Error::Usage {
-        what: format!("{} is being edited by another program", path.display()),
-        hint: "wait until that is done",
-    })
-}
+    /// Makes the file this image, which may be made from that very file; how many bytes differed and
+    /// were written.
+    ///
+    /// # Errors
+    /// The operating system's; the file is then the old image or, by [`Edited::recover`], the new one.
+    pub fn rewrite(&self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<u64> {
+        let journal = journal_of(&self.path);
+        // What is put in may be secret.
+        let place = Output::of_bytes(&journal, Existing::Refuse)?.read_by(Readers::Owner);
+        let draft = place.draft()?;
+        let bytes = self.record(&draft, image, progress)?;
+        if bytes == 0 && self.size()? == image.size() {
+            return Ok(0);
+        }
+        if progress.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        place.name(draft)?;
+        self.finish(&journal)?;
+        Ok(bytes)
+    }
 
-/// Writes everything that is new to the journal; how many bytes that is.
-fn record(
-    draft: &Draft,
-    old: &File,
-    image: &Composed<&ImageFile>,
-    progress: &dyn Progress,
-) -> Result<u64> {
-    // What is put in may be secret.
-    let own = fs::Permissions::from_mode(0o600);
-    draft.file().set_permissions(own).map_err(Error::io("write the journal of an edit"))?;
-    let mut journal = Summed { to: BufWriter::new(draft.file()), sum: Sha256::new() };
-    let written = |source: io::Error| Error::io("write the journal of an edit")(source);
-    let old_size = old.metadata().map_err(written)?.len();
-    journal.write_all(MAGIC).map_err(written)?;
-    journal.write_all(&old_size.to_le_bytes()).map_err(written)?;
-    journal.write_all(&image.size().to_le_bytes()).map_err(written)?;
-    progress.begin("Comparing", image.size());
-    let mut bytes = 0_u64;
-    for piece in image.pieces() {
-        if piece.stays() {
+    fn size(&self) -> Result<u64> {
+        let about = self.file.metadata();
+        about.map(|about| about.len()).map_err(Error::io(format!("read {}", self.path.display())))
+    }
+
+    /// Writes everything that changes to the journal; how many bytes that is.
+    fn record(
+        &self,
+        draft: &Draft,
+        image: &Composed<&ImageFile>,
+        progress: &dyn Progress,
+    ) -> Result<u64> {
+        let written = |fault: io::Error| Error::io("write the journal of an edit")(fault);
+        let mut journal = Summed { to: BufWriter::new(draft.file()), sum: Sha256::new() };
+        journal.write_all(MAGIC).map_err(written)?;
+        journal.write_all(&self.size()?.to_le_bytes()).map_err(written)?;
+        journal.write_all(&image.size().to_le_bytes()).map_err(written)?;
+        progress.begin("Comparing", image.size());
+        let mut bytes = 0_u64;
+        for piece in image.pieces() {
+            let mut at = piece.at.start();
+            while at < piece.at.end() && !piece.stays() {
+                let size = piece.at.end().saturating_sub(at).min(CHUNK);
+                bytes = bytes.saturating_add(self.record_chunk(&mut journal, image, (at, size))?);
+                at = at.saturating_add(size);
+            }
             progress.advance(piece.at.size());
-            continue;
         }
-        let mut at = piece.at.start();
-        while at < piece.at.end() {
-            let size = piece.at.end().saturating_sub(at).min(CHUNK);
-            bytes = bytes.saturating_add(record_chunk(&mut journal, old, image, (at, size))?);
-            at = at.saturating_add(size);
-            progress.advance(size);
-        }
+        progress.end();
+        journal.run(0, &[], &[]).map_err(written)?;
+        let sum = journal.sum.clone().finalize();
+        journal.to.write_all(&sum).and_then(|()| journal.to.flush()).map_err(written)?;
+        draft.file().sync_all().map_err(written)?;
+        Ok(bytes)
     }
-    progress.end();
-    journal.run(0, &[]).map_err(written)?;
-    let sum = journal.sum.clone().finalize();
-    journal.to.write_all(&sum).and_then(|()| journal.to.flush()).map_err(written)?;
-    draft.file().sync_all().map_err(written)?;
-    Ok(bytes)
+
+    /// Puts those blocks of a chunk into the journal that differ from what stands there.
+    fn record_chunk(
+        &self,
+        journal: &mut Summed<'_>,
+        image: &Composed<&ImageFile>,
+        (at, size): (u64, u64),
+    ) -> Result<u64> {
+        let mut new = vec![0; in_memory(size)];
+        image.read_exact_at(&mut new, at)?;
+        let old = there(&self.file, at, new.len()).map_err(Error::io("read what is edited"))?;
+        let mut bytes = 0_u64;
+        let mut place = at;
+        let mut old_blocks = old.chunks(in_memory(BLOCK));
+        for block in new.chunks(in_memory(BLOCK)) {
+            let before = old_blocks.next().unwrap_or_default();
+            if before != block {
+                let run = journal.run(place, before, block);
+                run.map_err(Error::io("write the journal of an edit"))?;
+                bytes = bytes.saturating_add(len_of(block));
+            }
+            place = place.saturating_add(len_of(block));
+        }
+        Ok(bytes)
+    }
+
+    /// Does what the journal says, from wherever an earlier run stopped, and removes it. The file has
+    /// its larger size all the while, so that it is never seen with another one than the old or the new.
+    fn finish(&self, journal: &Path) -> Result<()> {
+        let doing = || format!("finish the edit of {}", self.path.display());
+        let source = File::open(journal).map_err(Error::io(doing()))?;
+        let size = source.metadata().map_err(Error::io(doing()))?.len();
+        let (old_size, new_size) = checked(&source, size, journal)?;
+        let now = self.size()?;
+        if now != old_size && now != new_size {
+            let found = format!("{now} bytes");
+            return Err(broken(journal, &format!("an image of {old_size} bytes"), &found));
+        }
+        each(&source, size, |run| {
+            let now = there(&self.file, run.at, run.new.len())?;
+            if belongs(&now, run) { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+        })
+        .map_err(|fault| match fault.kind() {
+            io::ErrorKind::InvalidData => {
+                broken(journal, "the image that it was written for", "another one")
+            }
+            _ => Error::io(doing())(fault),
+        })?;
+        self.file.set_len(old_size.max(new_size)).map_err(Error::io(doing()))?;
+        let done = each(&source, size, |run| self.file.write_all_at(&run.new, run.at));
+        let done = done.and_then(|()| self.file.sync_all());
+        let done = done.and_then(|()| self.file.set_len(new_size));
+        done.and_then(|()| self.file.sync_all()).map_err(Error::io(doing()))?;
+        fs::remove_file(journal).map_err(Error::io(doing()))?;
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(doing()))
+    }
 }
 
-/// Puts those blocks of a chunk into the journal that differ from what stands there.
-fn record_chunk(
-    journal: &mut Summed<'_>,
-    old: &File,
-    image: &Composed<&ImageFile>,
-    (at, size): (u64, u64),
-) -> Result<u64> {
-    let mut new = vec![0; in_memory(size)];
-    image.read_exact_at(&mut new, at)?;
-    let mut there = vec![0; new.len()];
-    let known = filled(old, &mut there, at).map_err(Error::io("read what is edited"))?;
-    there.truncate(known);
-    let mut bytes = 0_u64;
-    let mut place = at;
-    for (number, block) in new.chunks(in_memory(BLOCK)).enumerate() {
-        if there.chunks(in_memory(BLOCK)).nth(number) != Some(block) {
-            journal.run(place, block).map_err(Error::io("write the journal of an edit"))?;
-            bytes = bytes.saturating_add(len_of(block));
-        }
-        place = place.saturating_add(len_of(block));
-    }
-    Ok(bytes)
-}
-
-/// Reads as much as there is.
-fn filled(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+/// As much as there is of the bytes from `at` on.
+fn there(file: &File, at: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
     let mut done = 0_usize;
-    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
         let read =
             file.read_at(rest, at.saturating_add(u64::try_from(done).unwrap_or(u64::MAX)))?;
         if read == 0 {
@@ -167,29 +213,22 @@ fn filled(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         }
         done = done.saturating_add(read);
     }
-    Ok(done)
+    bytes.truncate(done);
+    Ok(bytes)
 }
 
-/// Does what the journal says, from wherever an earlier run stopped, and removes it.
-fn finish(path: &Path, file: &File) -> Result<()> {
-    let journal = journal_of(path);
-    let doing = || format!("finish the edit of {}", path.display());
-    let source = File::open(&journal).map_err(Error::io(doing()))?;
-    let size = source.metadata().map_err(Error::io(doing()))?.len();
-    let (old_size, new_size) = checked(&source, size, &journal)?;
-    let now = file.metadata().map_err(Error::io(doing()))?.len();
-    if now != old_size && now != new_size {
-        return Err(broken(
-            &journal,
-            &format!("an image of {old_size} bytes"),
-            &format!("{now} bytes"),
-        ));
-    }
-    apply(&source, size, file).map_err(Error::io(doing()))?;
-    file.set_len(new_size).and_then(|()| file.sync_all()).map_err(Error::io(doing()))?;
-    fs::remove_file(&journal).map_err(Error::io(doing()))?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(doing()))
+/// Whether each sector is as it was before or as it shall be; behind the old end it may be anything.
+fn belongs(now: &[u8], run: &Run) -> bool {
+    let before = run.at.checked_rem(SECTOR).unwrap_or_default();
+    let first = in_memory(SECTOR.saturating_sub(before)).min(now.len());
+    let (head, rest) = now.split_at(first);
+    let mut start = 0_usize;
+    [head].into_iter().chain(rest.chunks(in_memory(SECTOR))).all(|now| {
+        let range = start..start.saturating_add(now.len());
+        start = range.end;
+        let old = run.old.get(range.clone());
+        old.is_none_or(|old| old == now) || run.new.get(range).is_some_and(|new| new == now)
+    })
 }
 
 fn broken(journal: &Path, looked_for: &str, found: &str) -> Error {
@@ -199,52 +238,61 @@ fn broken(journal: &Path, looked_for: &str, found: &str) -> Error {
 /// The sizes of both images, if the journal is whole. Nothing of one is used that is not.
 fn checked(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
     let fault = || broken(journal, "a whole journal of an edit in place", "something else");
-    let head = MAGIC.len().saturating_add(16);
-    let body = size.checked_sub(32).filter(|body| *body >= len_of(MAGIC).saturating_add(32));
+    let reading = |fault: io::Error| Error::io("read the journal of an edit")(fault);
+    let body = size.checked_sub(32).filter(|body| *body >= len_of(MAGIC).saturating_add(40));
     let body = body.ok_or_else(fault)?;
-    let mut start = vec![0; head];
-    source.read_exact_at(&mut start, 0).map_err(Error::io("read the journal"))?;
     let mut sum = Sha256::new();
-    let mut reader = BufReader::with_capacity(in_memory(CHUNK), source).take(body);
+    let mut reader = BufReader::new(source).take(body);
     let mut chunk = vec![0; in_memory(CHUNK)];
     loop {
-        let read = reader.read(&mut chunk).map_err(Error::io("read the journal"))?;
+        let read = reader.read(&mut chunk).map_err(reading)?;
         if read == 0 {
             break;
         }
         sum.update(chunk.get(..read).unwrap_or_default());
     }
     let mut told = [0; 32];
-    source.read_exact_at(&mut told, body).map_err(Error::io("read the journal"))?;
-    if sum.finalize().as_slice() != told {
-        return Err(fault());
-    }
+    source.read_exact_at(&mut told, body).map_err(reading)?;
+    let mut start = vec![0; MAGIC.len().saturating_add(16)];
+    source.read_exact_at(&mut start, 0).map_err(reading)?;
     let numbers = start.strip_prefix(MAGIC.as_slice()).ok_or_else(fault)?;
     let (old, rest) = numbers.split_first_chunk::<8>().ok_or_else(fault)?;
     let new = rest.first_chunk::<8>().ok_or_else(fault)?;
+    if sum.finalize().as_slice() != told {
+        return Err(fault());
+    }
     Ok((u64::from_le_bytes(*old), u64::from_le_bytes(*new)))
 }
 
-/// Writes the runs of a journal that was checked.
-fn apply(source: &File, size: u64, file: &File) -> io::Result<()> {
+/// Bytes that change.
+struct Run {
+    at: u64,
+    old: Vec<u8>,
+    new: Vec<u8>,
+}
+
+/// Hands every run of a journal that was checked to `act`.
+fn each(source: &File, size: u64, mut act: impl FnMut(&Run) -> io::Result<()>) -> io::Result<()> {
     let mut at = len_of(MAGIC).saturating_add(16);
     while at < size {
-        let mut head = [0; 16];
-        source.read_exact_at(&mut head, at)?;
-        at = at.saturating_add(16);
-        let (start, length) = head.split_at(8);
-        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or_default();
-        let (start, length) = (number(start), number(length));
+        let mut head = [[0; 8]; 3];
+        for number in &mut head {
+            source.read_exact_at(number, at)?;
+            at = at.saturating_add(8);
+        }
+        let [place, length, before] = head.map(u64::from_le_bytes);
         if length == 0 {
             break;
         }
-        if length > CHUNK {
+        if length > CHUNK || before > length {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let mut bytes = vec![0; in_memory(length)];
-        source.read_exact_at(&mut bytes, at)?;
-        file.write_all_at(&bytes, start)?;
-        at = at.saturating_add(length);
+        let mut run =
+            Run { at: place, old: vec![0; in_memory(before)], new: vec![0; in_memory(length)] };
+        source.read_exact_at(&mut run.old, at)?;
+        source.read_exact_at(&mut run.new, at.saturating_add(before))?;
+        at = at.saturating_add(before).saturating_add(length);
+        act(&run)?;
     }
     Ok(())
 }
@@ -256,10 +304,12 @@ struct Summed<'a> {
 }
 
 impl Summed<'_> {
-    fn run(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn run(&mut self, at: u64, old: &[u8], new: &[u8]) -> io::Result<()> {
         self.write_all(&at.to_le_bytes())?;
-        self.write_all(&len_of(bytes).to_le_bytes())?;
-        self.write_all(bytes)
+        self.write_all(&len_of(new).to_le_bytes())?;
+        self.write_all(&len_of(old).to_le_bytes())?;
+        self.write_all(old)?;
+        self.write_all(new)
     }
 }
 
@@ -272,5 +322,80 @@ impl Write for Summed<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::Patch;
+    use crate::progress::Silent;
+
+    /// An image file of `old` and what becomes of it, with a journal that was not begun with.
+    fn interrupted(folder: &Path) -> (PathBuf, Vec<u8>, Vec<u8>) {
+        let path = folder.join("a.iso");
+        let old: Vec<u8> = (0..20_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        fs::write(&path, &old).unwrap();
+        let file = ImageFile::open(&path).unwrap();
+        let patches = [(100, 700), (9_000, 40), (20_000, 3_000)]
+            .map(|(at, size)| Patch::bytes(at, vec![0xee; size], "test").unwrap());
+        let image = Composed::whole(&file).with(patches.to_vec(), 23_000).unwrap();
+        let mut new = vec![0; 23_000];
+        image.read_exact_at(&mut new, 0).unwrap();
+        let edited = Edited::take(&path).unwrap();
+        let place = Output::of_bytes(&journal_of(&path), Existing::Refuse).unwrap();
+        let draft = place.draft().unwrap();
+        edited.record(&draft, &image, &Silent).unwrap();
+        place.name(draft).unwrap();
+        (path, old, new)
+    }
+
+    #[test]
+    fn whatever_was_written_of_it_an_edit_is_finished() {
+        for sectors in 0..=46 {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, mut now, new) = interrupted(folder.path());
+            assert!(ImageFile::open(&path).is_err(), "half of an edit is no image");
+            if sectors > 0 {
+                now.resize(new.len(), 0);
+            }
+            let done = (sectors * 512).min(new.len());
+            now[..done].copy_from_slice(&new[..done]);
+            fs::write(&path, &now).unwrap();
+            assert!(Edited::take(&path).unwrap().recover().unwrap());
+            assert_eq!(fs::read(&path).unwrap(), new, "{sectors} sectors");
+            assert!(!journal_of(&path).exists());
+            assert!(!Edited::take(&path).unwrap().recover().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_journal_changes_no_other_image_and_a_broken_one_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old, _) = interrupted(folder.path());
+        let other = vec![7; old.len()];
+        fs::write(&path, &other).unwrap();
+        assert!(Edited::take(&path).unwrap().recover().is_err());
+        assert_eq!(fs::read(&path).unwrap(), other);
+        fs::write(&path, &old).unwrap();
+        let journal = fs::read(journal_of(&path)).unwrap();
+        for at in (0..journal.len()).step_by(97) {
+            let mut broken = journal.clone();
+            broken[at] ^= 1;
+            fs::write(journal_of(&path), &broken).unwrap();
+            assert!(Edited::take(&path).unwrap().recover().is_err(), "byte {at}");
+            assert_eq!(fs::read(&path).unwrap(), old);
+        }
+    }
+
+    #[test]
+    fn two_do_not_edit_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.iso");
+        fs::write(&path, "x").unwrap();
+        let first = Edited::take(&path).unwrap();
+        assert!(Edited::take(&path).is_err());
+        drop(first);
+        assert!(Edited::take(&path).is_ok());
     }
 }

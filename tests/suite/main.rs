@@ -19,3 +19,4 @@ mod login;
 mod menus;
 mod records;
 mod support;
+mod way_back;

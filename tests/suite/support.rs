@@ -167,6 +167,12 @@ impl Ended {
         std::str::from_utf8(&self.out).unwrap()
     }
 
+    /// Done, whatever was said on standard error.
+    pub(crate) fn done(self) -> String {
+        assert_eq!(self.status, 0, "{}", self.err);
+        String::from_utf8(self.out).unwrap()
+    }
+
     /// Done, and nothing was said about it.
     pub(crate) fn quietly(self) -> Vec<u8> {
         assert_eq!((self.status, self.err.as_str()), (0, ""));

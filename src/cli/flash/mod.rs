@@ -202,7 +202,8 @@ fn apply_and_write(args: &Args, patch: &Path) -> Result<Failed> {
     let patch = apply::read(patch)?;
     let file = base::open(&args.image, &args.source, args.to.json)?;
     let image = apply::applied(&patch, &file, &Silent)?;
-    write_composed(&image, &file, (false, None), args)
+    let private = apply::is_private(&image)?;
+    write_composed(&image, &file, (private, None), args)
 }
 
 fn write_composed(

@@ -229,6 +229,14 @@ pub fn with_initrds(
     entries.iter().filter_map(addition).collect()
 }
 
+/// A kernel argument for the user to read: passwords are left out.
+pub fn redacted(argument: &str) -> String {
+    match argument.split_once('=') {
+        Some((name, _)) if name.to_ascii_lowercase().contains("passw") => format!("{name}=…"),
+        _ => argument.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
