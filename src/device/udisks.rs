@@ -10,6 +10,10 @@ use rustix::fs::OFlags;
 
 /// Why udisks2 did not do it.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(
+    not(feature = "udisks"),
+    expect(dead_code, reason = "who is never asked refuses in one way only")
+)]
 pub(super) enum Refused {
     /// There is no system bus, or no udisks2 on it.
     Absent,

@@ -151,7 +151,7 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]
     pub unit: Vec<PathBuf>,
-    /// Start the units as their [Install] sections say
+    /// Start the units as their Install sections say
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files")]
     pub enable: Option<bool>,
     /// Program or script to run once at boot, when the network is up
