@@ -32,13 +32,13 @@
       bases = import ./base-images { inherit nixpkgs; };
     in
     {
-      overlays.default = final: _: { remaster = final.callPackage ./nix/package.nix { }; };
+      overlays.default = final: _: { remaster = final.callPackage ./base-images/nix/package.nix { }; };
 
       packages = forAll (
         pkgs: system:
         rec {
           default = remaster;
-          remaster = pkgs.callPackage ./nix/package.nix { };
+          remaster = pkgs.callPackage ./base-images/nix/package.nix { };
         }
         // bases.packages system
       );
@@ -56,7 +56,7 @@
 
       devShells = forAll (
         pkgs: system: {
-          default = pkgs.callPackage ./nix/shell.nix { inherit (self.packages.${system}) remaster; };
+          default = pkgs.callPackage ./base-images/nix/shell.nix { inherit (self.packages.${system}) remaster; };
         }
       );
 
@@ -69,7 +69,7 @@
 
       checks = forAll (
         pkgs: system:
-        import ./nix/checks.nix {
+        import ./base-images/nix/checks.nix {
           inherit pkgs system releases;
           inherit (self.packages.${system}) remaster installer;
         }

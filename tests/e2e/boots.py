@@ -41,23 +41,18 @@ class Boot:
         return " ".join(w for w in words + ["not stamped"] * (not self.stamped) if w)
 
 
-# Every generation, every firmware and medium, both kernels, a submenu entry, copytoram, merged with either kind of
-# stage 1, and a stock image that must not let the key in: what fits a quarter of an hour under emulation.
+# What custom.py does not boot: the other firmware or medium of each generation, both kernels, a submenu entry,
+# copytoram, merged with either kind of stage 1, and a stock image that must not let the key in.
 # "fat" shows that the menu in efi.img is right: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
 SOME = [
     Boot("23.11", "bios", "cd"),
-    Boot("23.11", "uefi", "usb"),
-    Boot("24.11", "bios", "usb", option=COPY),
     Boot("24.11", "uefi", "cd", merge=True),
     Boot("24.11", "uefi", "fat"),
-    Boot("25.11", "bios", "usb"),
     Boot("25.11", "uefi", "usb", kernel=2),
-    Boot("25.11", "bios", "cd", option=SERIAL, kernel=2),
-    Boot("25.11", "uefi", "cd", option=SERIAL),
+    Boot("25.11", "bios", "usb", option=SERIAL, kernel=2),
     Boot("26.05", "bios", "usb", merge=True, kernel=2),
-    Boot("26.05", "uefi", "usb"),
-    Boot("26.05", "bios", "cd", option=COPY),
     Boot("26.05", "uefi", "cd", kernel=2),
+    Boot("26.05", "bios", "cd", option=COPY),
     Boot("24.11", "bios", "cd", stamped=False),
 ]
 

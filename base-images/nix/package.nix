@@ -10,22 +10,22 @@
 }:
 rustPlatform.buildRustPackage {
   pname = "remaster";
-  version = (lib.importTOML ../Cargo.toml).package.version;
+  version = (lib.importTOML ../../Cargo.toml).package.version;
 
   src = lib.fileset.toSource {
-    root = ../.;
+    root = ../../.;
     fileset = lib.fileset.unions [
-      ../Cargo.toml
-      ../Cargo.lock
-      ../.clippy.toml
-      ../.rustfmt.toml
-      ../README.md
-      ../src
-      ../tests
-      ../base-images/catalog.toml
+      ../../Cargo.toml
+      ../../Cargo.lock
+      ../../.clippy.toml
+      ../../.rustfmt.toml
+      ../../README.md
+      ../../src
+      ../../tests
+      ../../base-images/catalog.toml
     ];
   };
-  cargoLock.lockFile = ../Cargo.lock;
+  cargoLock.lockFile = ../../Cargo.lock;
 
   nativeCheckInputs = [
     bzip2
