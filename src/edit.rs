@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::format::newc::Member;
+use crate::format::newc::{Kind, Member};
 use crate::image::ImageFile;
 
 /// The uid and gid of the user `nixos` on every installer: the first ones given out.
@@ -185,6 +185,13 @@ impl Boot {
     }
 }
 
+/// Whether others must not read a file's contents: nobody but its owner and group may in the live
+/// system. `authorized_keys` files are closed for sshd's sake; what is in them is public.
+pub fn is_private(member: &Member) -> bool {
+    let closed = member.mode & 0o004 == 0 && matches!(member.kind, Kind::File(_));
+    closed && !member.path.ends_with("/.ssh/authorized_keys")
+}
+
 /// Everything that is to be different in the live system.
 #[derive(Clone, Debug, Default)]
 pub struct Edits {
@@ -203,6 +210,11 @@ pub struct Edits {
 }
 
 impl Edits {
+    /// Whether whoever can read the image learns what others must not know.
+    pub fn is_private(&self) -> bool {
+        self.private || self.root.members().any(is_private)
+    }
+
     /// Lets the holders of keys in as `root` and as `nixos`. `lines` is the text of an
     /// `authorized_keys` file.
     ///
@@ -239,6 +251,14 @@ mod tests {
             at("home 755") < at("home/nixos 700")
                 && at("home/nixos 700") < at("home/nixos/.ssh 700")
         );
+    }
+
+    #[test]
+    fn what_others_must_not_read_makes_edits_private() {
+        let mut edits = Edits::authorize("k\n", Way::default());
+        assert!(!edits.is_private());
+        edits.root.file("etc/a", 0o600, "secret");
+        assert!(edits.is_private());
     }
 
     #[test]

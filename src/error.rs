@@ -91,6 +91,14 @@ pub enum Error {
         /// What to do instead.
         hint: String,
     },
+    /// What was looked for is not there.
+    #[error("{what}")]
+    NotFound {
+        /// What was looked for, and where.
+        what: String,
+        /// What to do instead.
+        hint: &'static str,
+    },
     /// The operating system refused.
     #[error("cannot {doing}")]
     Io {
@@ -205,6 +213,7 @@ impl Error {
             }
             Self::Unsupported { instead: Some(hint), .. }
             | Self::Usage { hint, .. }
+            | Self::NotFound { hint, .. }
             | Self::Network { hint, .. } => hint,
             Self::Checksum { .. } => {
                 "fetch it again; if that does not help, ask who runs the mirror"
@@ -221,7 +230,7 @@ impl Error {
     /// The exit status of the program that ends with this error (listed in `remaster --help`).
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::Network { .. } => 1,
+            Self::Io { .. } | Self::NotFound { .. } | Self::Network { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
             Self::Differs { .. } | Self::WrongBase { .. } | Self::Checksum { .. } => 3,
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,

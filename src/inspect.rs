@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::customize;
+use crate::edit::is_private;
 use crate::error::{Error, Result};
 use crate::format::boot_config::{Syntax, volume_path};
 use crate::format::credential::keys_of;
-use crate::format::newc::Kind;
+use crate::format::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::keys;
 use crate::plan::menu::Started;
@@ -172,6 +173,10 @@ pub struct Injected {
     pub base_size: u64,
     /// Keys that are let in.
     pub keys: Vec<Key>,
+    /// Host keys by which the machine is known.
+    pub host_keys: Vec<HostKey>,
+    /// Paths of files that only their owner or group may read: the image is as secret as they are.
+    pub secrets: Vec<String>,
     /// Settings of the live system.
     pub settings: Vec<Setting>,
     /// Files and folders of the live system.
@@ -209,6 +214,17 @@ pub struct Setting {
     pub name: String,
     /// As a recipe has it.
     pub value: String,
+}
+
+/// A host key; nothing of its private half.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostKey {
+    /// As `ssh-ed25519`.
+    pub algorithm: String,
+    /// As `SHA256:…`.
+    pub fingerprint: String,
+    /// As a `known_hosts` file has it behind the name.
+    pub public: String,
 }
 
 /// A file of the live system.
@@ -413,6 +429,29 @@ fn menu(config: &Config) -> Menu {
 const KEY_FILES: [(&str, &str); 2] =
     [("root", "root/.ssh/authorized_keys"), ("nixos", "home/nixos/.ssh/authorized_keys")];
 
+/// Folder and ends of the names of host keys' public halves.
+const HOST_KEYS: (&str, &str) = ("etc/ssh/ssh_host_", "_key.pub");
+
+fn host_keys(stamped: &Stamped) -> Vec<HostKey> {
+    let named = |member: &&Member| {
+        member.path.starts_with(HOST_KEYS.0) && member.path.ends_with(HOST_KEYS.1)
+    };
+    let texts = stamped.root.iter().filter(named).filter_map(|member| match &member.kind {
+        Kind::File(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    });
+    let read = texts.filter_map(|text| ssh_key::PublicKey::from_openssh(text).ok());
+    let shown = read.filter_map(|mut key| {
+        key.set_comment("");
+        Some(HostKey {
+            algorithm: key.algorithm().to_string(),
+            fingerprint: key.fingerprint(ssh_key::HashAlg::Sha256).to_string(),
+            public: key.to_openssh().ok()?.trim_end().to_owned(),
+        })
+    });
+    shown.collect()
+}
+
 fn injected(stamped: &Stamped, base: &Survey, now: &Survey) -> Injected {
     let carried = credentials(now);
     let keys = KEY_FILES.iter().flat_map(|(user, path)| {
@@ -444,11 +483,14 @@ fn injected(stamped: &Stamped, base: &Survey, now: &Survey) -> Injected {
         0 => "extra-initrd",
         _ => "merged-initrd",
     };
+    let secrets = stamped.root.iter().filter(|member| is_private(member));
     Injected {
         way,
         base_label: base.volume.identifier(),
         base_size: stamped.undo.base_size,
         keys: keys.collect(),
+        host_keys: host_keys(stamped),
+        secrets: secrets.map(|member| format!("/{}", member.path)).collect(),
         settings: settings(stamped),
         files: files.collect(),
         attached: stamped

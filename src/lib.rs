@@ -62,4 +62,6 @@ pub mod device;
 
 pub mod flash;
 
+pub mod find;
+
 pub use error::{Error, Result};

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::patch_file::{LARGEST_LITERALS, Origin, PatchFile, Run};
 use crate::image::{ReadAt, past_64_bits};
 use crate::stamped::Base;
-use crate::units::{ByteRange, len_of};
+use crate::units::ByteRange;
 
 /// The patch that makes `image` from the base below it, whose digest is given. The same image over the
 /// same base gives the same patch, however it was composed.

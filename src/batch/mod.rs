@@ -19,7 +19,7 @@ use crate::patch;
 use crate::progress::Silent;
 use crate::recipe::Recipe;
 use crate::recipe::users::User;
-use crate::sink::file::{self, Existing, Output, Ready};
+use crate::sink::file::{self, Existing, Output, Readers, Ready};
 use crate::stamped::Base;
 use crate::survey::nixos::Initrd;
 use crate::units::len_of;
@@ -287,8 +287,8 @@ impl Run<'_> {
         let waiting = Waiting { done, place: user.place.clone(), files: Vec::new(), entry: None };
         match batch.form {
             Form::Image => self.image(waiting, &image, &made),
-            Form::Patch => self.patch(waiting, &image),
-            Form::Oci => self.layer(waiting, &image, &file_name),
+            Form::Patch => self.patch(waiting, &image, readers(&made)),
+            Form::Oci => self.layer(waiting, (&image, readers(&made)), &file_name),
         }
     }
 
@@ -305,19 +305,24 @@ impl Run<'_> {
         let path = &waiting.done.path;
         waiting.done.kept = matches!(batch.keep, Keep::Resume | Keep::Same) && is_there(path, made);
         if !waiting.done.kept {
-            let output = Output::new(path, batch.file, batch.existing())?;
+            let output = Output::new(path, batch.file, batch.existing())?.read_by(readers(made));
             waiting.files.push(output.ready(image, &Heard(self.listener))?);
         }
         Ok(waiting)
     }
 
-    fn patch(&self, mut waiting: Waiting, image: &Composed<&ImageFile>) -> Result<Waiting> {
+    fn patch(
+        &self,
+        mut waiting: Waiting,
+        image: &Composed<&ImageFile>,
+        readers: Readers,
+    ) -> Result<Waiting> {
         let bytes = patch::pack(&patch::make(image, self.batch.sha256)?)?;
         let path = &waiting.done.path;
         let keeps = matches!(self.batch.keep, Keep::Resume | Keep::Same);
         waiting.done.kept = keeps && holds(path, &bytes);
         if !waiting.done.kept {
-            let output = Output::of_bytes(path, self.batch.existing())?;
+            let output = Output::of_bytes(path, self.batch.existing())?.read_by(readers);
             waiting.files.push(output.ready_bytes(&bytes)?);
         }
         waiting.done.size = len_of(&bytes);
@@ -328,7 +333,7 @@ impl Run<'_> {
     fn layer(
         &self,
         mut waiting: Waiting,
-        image: &Composed<&ImageFile>,
+        (image, readers): (&Composed<&ImageFile>, Readers),
         name: &str,
     ) -> Result<Waiting> {
         let Some(layout) = &self.layout else { return Ok(waiting) };
@@ -347,7 +352,7 @@ impl Run<'_> {
         }
         for (path, bytes) in blobs {
             if !holds(&path, &bytes) {
-                let output = Output::of_bytes(&path, Existing::Replace)?;
+                let output = Output::of_bytes(&path, Existing::Replace)?.read_by(readers);
                 waiting.files.push(output.ready_bytes(&bytes)?);
             }
         }
@@ -356,6 +361,11 @@ impl Run<'_> {
         waiting.entry = Some(entry);
         Ok(waiting)
     }
+}
+
+/// Who may read what is made.
+fn readers(made: &Made) -> Readers {
+    if made.edits.is_private() { Readers::Owner } else { Readers::Usual }
 }
 
 const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";

@@ -1,5 +1,6 @@
 //! `remaster edit`: puts other things into an image file, without writing all of it again.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use remaster::error::{Error, Result};
@@ -52,6 +53,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let stamping = Stamping::plan(&file, base, wishes, &about)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
+    }
+    if stamping.is_private() {
+        let own = std::fs::Permissions::from_mode(0o600);
+        file.file().set_permissions(own).map_err(Error::io("close the image to others"))?;
     }
     let finished = stamping.compose()?;
     let done = in_place::rewrite(&args.image, &finished.image, &progress)?;

@@ -173,6 +173,12 @@ fn injected(text: &mut String, found: &Injected) {
     for setting in &found.settings {
         let _ = writeln!(text, "  {}: {}", setting.name, setting.value);
     }
+    for key in &found.host_keys {
+        let _ = writeln!(text, "  host key: {} {}", key.algorithm, key.fingerprint);
+    }
+    for path in &found.secrets {
+        let _ = writeln!(text, "  secret: {path}");
+    }
     for file in &found.files {
         let (uid, gid) = file.owner;
         let _ = writeln!(text, "  {} {uid}:{gid} {:>6} {}", file.mode, file.size, file.path);

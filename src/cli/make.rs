@@ -9,15 +9,16 @@ use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::patch;
 use remaster::progress::Progress;
-use remaster::sink::file::{Existing, How, Output, taken};
+use remaster::sink::file::{Existing, How, Output, Readers, taken};
 use remaster::sink::stream;
 use remaster::units::human;
 
 use super::base;
+use super::known_hosts::KnownHosts;
 use super::progress::Terminal;
 use super::record::{Beside, Inside, Told};
 use super::report;
-use super::stamp::{self, Edit, Stamping, typed};
+use super::stamp::{self, Edit, Finished, Stamping, typed};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -75,6 +76,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let packed = ImageFile::open(&path)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
     let output = output.map(|path| Destination::of(path, &packed, existing(args))).transpose()?;
+    let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
     let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
     let base = stamp::base(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
@@ -85,18 +88,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     let finished = stamping.compose()?;
     let Some(output) = output else { return Ok(()) };
-    let how = match args.form {
-        Form::Image => output.write(&finished.image, &progress)?,
-        Form::Patch => {
-            let digest = Digest::of(&file, &progress)?;
-            output.write_bytes(&patch::pack(&patch::make(&finished.image, digest)?)?)?;
-            return Ok(());
-        }
-    };
-    let told = Told { made: &finished.made, name: &output.name(), existing: existing(args) };
-    args.beside.write(&told, &finished.image, &progress)?;
-    if report::watched(args.quiet) {
-        report::say(&(finished.summary + &output.next(&finished.image, how)));
+    let private = finished.made.edits.is_private();
+    let output = output.read_by(if private { Readers::Owner } else { Readers::Usual });
+    args.write(&output, &file, &finished, &progress)?;
+    if let Some(known) = &known {
+        known.write()?;
+    }
+    if let Some(known) = known.filter(|_| !args.quiet) {
+        report::say(&known.told());
     }
     Ok(())
 }
@@ -106,6 +105,33 @@ fn existing(args: &Args) -> Existing {
 }
 
 impl Args {
+    /// Writes the image or its patch, and what was asked for beside it.
+    fn write(
+        &self,
+        output: &Destination,
+        file: &ImageFile,
+        finished: &Finished<'_>,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        if let Form::Patch = self.form {
+            let digest = Digest::of(file, progress)?;
+            let bytes = patch::pack(&patch::make(&finished.image, digest)?)?;
+            output.write_bytes(&bytes)?;
+            if report::watched(self.quiet) {
+                report::say(&format!("{}{}", finished.summary, output.wrote(bytes.len())));
+            }
+            return Ok(());
+        }
+        let how = output.write(&finished.image, progress)?;
+        let told = Told { made: &finished.made, name: &output.name(), existing: existing(self) };
+        self.beside.write(&told, &finished.image, progress)?;
+        if report::watched(self.quiet) {
+            let next = output.next(&finished.image, how);
+            report::say(&format!("{}{next}", finished.summary));
+        }
+        Ok(())
+    }
+
     /// Better to refuse before a base is fetched than after.
     fn check_free(&self) -> Result<()> {
         let output = self.output.as_deref().filter(|path| *path != Path::new("-") && !self.force);
@@ -131,6 +157,20 @@ impl Destination {
             });
         }
         Ok(Self::Pipe)
+    }
+
+    /// The same for other readers than usual.
+    fn read_by(self, readers: Readers) -> Self {
+        match self {
+            Self::File(output) => Self::File(output.read_by(readers)),
+            Self::Pipe => Self::Pipe,
+        }
+    }
+
+    /// What was written, of something that is no image.
+    fn wrote(&self, bytes: usize) -> String {
+        let Self::File(file) = self else { return String::new() };
+        format!("wrote {} ({bytes} bytes)\n", typed(file.path()))
     }
 
     pub(super) fn write(
@@ -167,9 +207,11 @@ impl Destination {
     pub(super) fn next(&self, image: &Composed<&ImageFile>, how: Option<How>) -> String {
         let Self::File(file) = self else { return String::new() };
         let shared = if how == Some(How::Cloned) { ", sharing the base's blocks" } else { "" };
+        let mode =
+            if file.readers() == Readers::Owner { ", mode 0600: it holds secrets" } else { "" };
         let name = typed(file.path());
         format!(
-            "wrote {name} ({}{shared})\nnext: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n",
+            "wrote {name} ({}{shared}{mode})\nnext: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n",
             human(image.size()),
         )
     }

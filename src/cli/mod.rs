@@ -7,9 +7,11 @@ mod demo;
 mod devices;
 mod diff;
 mod edit;
+mod find;
 mod flash;
 mod inspect;
 mod interrupt;
+mod known_hosts;
 mod make;
 mod meter;
 mod progress;
@@ -41,7 +43,8 @@ Examples:
 
 Exit status:
   0    done
-  1    the operating system or the network refused (no space, no permission, a closed pipe, no answer)
+  1    the operating system or the network refused (no space, no permission, a closed pipe, no answer),
+       or `find` found no machine
   2    wrong usage, a refused key, or an output that is in the way
   3    bytes are not what they were meant to be, or published as
   4    the image is broken, or is none that can be changed safely
@@ -71,6 +74,7 @@ enum Command {
     Edit(Box<edit::Args>),
     Reset(reset::Args),
     Recipe(recipe::Args),
+    Find(find::Args),
     Base(base::Args),
     Demo(demo::Args),
 }
@@ -113,6 +117,7 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Edit(args)) => edit::run(args),
         Some(Command::Reset(args)) => reset::run(args),
         Some(Command::Recipe(args)) => recipe::run(args),
+        Some(Command::Find(args)) => find::run(args),
         Some(Command::Base(args)) => base::run(args),
         Some(Command::Demo(args)) => demo::run(args),
         None => make::run(&cli.make),

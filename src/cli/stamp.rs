@@ -28,12 +28,22 @@ pub(super) struct Edit {
 
     #[command(flatten)]
     flags: Recipe,
+
+    /// File to write the public halves of host keys to, for `ssh -o UserKnownHostsFile=FILE`
+    /// [default: beside the image, as `IMAGE.known_hosts`]
+    #[arg(long, value_name = "FILE", help_heading = "ssh")]
+    known_hosts: Option<PathBuf>,
 }
 
 impl Edit {
     /// Whether anything is to be put in.
     pub(super) fn is_given(&self) -> bool {
         self.recipe.is_some() || !self.flags.given().is_empty()
+    }
+
+    /// Where the public halves of host keys are to be written to.
+    pub(super) fn known_hosts(&self) -> Option<&Path> {
+        self.known_hosts.as_deref()
     }
 
     /// The flags over the recipe.
@@ -104,6 +114,11 @@ impl<'a> Stamping<'a> {
         Ok(Self { file, wishes, base, made })
     }
 
+    /// Whether the image will hold what others must not know.
+    pub(super) fn is_private(&self) -> bool {
+        self.made.edits.is_private()
+    }
+
     /// What there is and what would be done to it.
     pub(super) fn dry_run(&self) -> String {
         let survey = &self.base.survey;
@@ -113,6 +128,16 @@ impl<'a> Stamping<'a> {
             text.push_str("was stamped before: what was put in then is taken out first\n");
         }
         text.push_str(&keys_shown(&self.wishes.keys));
+        for key in self.wishes.host_keys.iter().flat_map(|found| &found.keys) {
+            let _ = if key.by_chance {
+                writeln!(text, "host key: {}, another one each time", key.algorithm())
+            } else {
+                writeln!(text, "host key: {key}")
+            };
+        }
+        if self.is_private() {
+            text.push_str("the image will hold secrets: mode 0600\n");
+        }
         for Step { what, bytes } in &self.made.plan.steps {
             let _ = writeln!(text, "would {what} ({})", human(*bytes));
         }
@@ -170,7 +195,7 @@ fn keys_shown(gathered: &Gathered) -> String {
 /// How a path is typed in a shell.
 pub(super) fn typed(path: &Path) -> String {
     let shown = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
     if !shown.is_empty() && shown.chars().all(plain) {
         shown
     } else {

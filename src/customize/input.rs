@@ -91,6 +91,19 @@ impl<'a> Input<'a> {
     }
 }
 
+/// The bytes of a file that `--name` names; a longer file than any secret is refused.
+pub(super) fn read_capped(name: &str, path: &Path) -> Result<Vec<u8>> {
+    let doing = || format!("read the file of --{name}, {}", path.display());
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(Error::io(doing()))?;
+    let read = file.take(LARGEST.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(Error::io(doing()))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= LARGEST) {
+        return Ok(bytes);
+    }
+    Err(Error::io(doing())(io::Error::new(io::ErrorKind::FileTooLarge, "more than 64 KiB")))
+}
+
 fn capped(reader: impl Read) -> io::Result<String> {
     let mut text = String::new();
     reader.take(LARGEST).read_to_string(&mut text)?;

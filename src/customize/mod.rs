@@ -4,8 +4,13 @@
 mod boot_line;
 mod credential;
 mod files;
+mod greeting;
+mod host_key;
 mod input;
 mod network;
+mod password;
+mod seed;
+mod sshd;
 mod system;
 mod told;
 mod wifi;
@@ -20,6 +25,12 @@ use crate::survey::stage_one::StageOne;
 
 use files::Files;
 
+use self::greeting::Greeting;
+use self::password::Passwords;
+use self::seed::Seed;
+use self::sshd::Sshd;
+
+pub use host_key::{HostKey, HostKeys};
 pub use input::{Input, Secret};
 pub use told::settings;
 
@@ -64,6 +75,11 @@ pub struct Wishes {
     /// The keys to let in and what is worth telling of them.
     pub keys: Gathered,
     files: Option<Files>,
+    /// The host keys to place.
+    pub host_keys: Option<HostKeys>,
+    sshd: Sshd,
+    passwords: Option<Passwords>,
+    greeting: Greeting,
     way: Way,
     boot: Boot,
     system: System,
@@ -89,9 +105,14 @@ impl Wishes {
             Some(true) => Way::MergeInitrd,
             _ => Way::ExtraInitrd,
         };
+        let seed = Seed::gather(recipe)?;
         Ok(Self {
             keys,
             way,
+            host_keys: HostKeys::gather(recipe, seed.as_ref())?,
+            sshd: Sshd::gather(recipe),
+            passwords: Passwords::gather(recipe, input, seed.as_ref())?,
+            greeting: Greeting::gather(recipe),
             boot: boot_line::gather(recipe)?,
             files: Files::gather(recipe)?,
             system: System::gather(recipe)?,
@@ -130,6 +151,14 @@ impl Wishes {
         if let Some(wifi) = &self.wifi {
             wifi.apply(facts, &mut edits);
         }
+        self.sshd.apply(&mut edits);
+        if let Some(keys) = &self.host_keys {
+            keys.apply(&mut edits);
+        }
+        if let Some(passwords) = &self.passwords {
+            passwords.apply(&mut edits);
+        }
+        self.greeting.apply(self.host_keys.as_ref(), &mut edits);
         // The last one, so that files which something else makes, too, are noticed.
         if let Some(files) = &self.files {
             files.apply(facts, &mut edits)?;

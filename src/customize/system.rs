@@ -8,7 +8,6 @@ use std::fmt::Write as _;
 
 use crate::edit::Edits;
 use crate::error::Result;
-use crate::format::newc::Member;
 use crate::recipe::Recipe;
 
 /// Where the unit reads what to set, as `hostname=box`.
@@ -73,10 +72,6 @@ impl System {
                 "remaster-settings.service.d/console.conf",
                 "[Unit]\nWants=systemd-vconsole-setup.service\n",
             );
-        }
-        if self.gives("locale") {
-            root.put(Member::directory("etc/remaster/profile.d", 0o755));
-            root.file("etc/profile.local", 0o644, include_str!("live/profile.local"));
         }
     }
 
@@ -281,6 +276,5 @@ mod tests {
         let host = paths("hostname", "box");
         assert!(host.contains(SETTINGS) && !host.contains("profile") && !host.contains("console"));
         assert!(paths("keymap", "de").contains("console.conf"));
-        assert!(paths("locale", "C.UTF-8").contains("etc/profile.local"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -135,6 +135,16 @@ impl Target {
             return Err(refuse("the image itself", "write to another file"));
         }
         Ok(Self { file, path: path.to_owned(), disk: None, mode, block: FILE_BLOCK })
+    }
+
+    /// Closes a file to everyone but its owner; disks have the modes that the system gives them.
+    pub fn keep_from_others(&self) -> Result<()> {
+        if self.disk.is_some() {
+            return Ok(());
+        }
+        let only = std::fs::Permissions::from_mode(0o600);
+        let doing = || format!("close {} to others", self.path.display());
+        self.file.set_permissions(only).map_err(Error::io(doing()))
     }
 
     /// The open file.

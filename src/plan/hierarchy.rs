@@ -26,6 +26,7 @@ const LARGEST: u64 = 16 << 20;
 /// Rock Ridge modes of what is new, as `mkisofs -r` gives them.
 const DIRECTORY_MODE: u32 = 0o040_555;
 const FILE_MODE: u32 = 0o100_444;
+const PRIVATE_FILE_MODE: u32 = 0o100_400;
 
 /// A new file of the folder.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct NewFile {
     pub name: String,
     /// Its bytes.
     pub at: ByteRange,
+    /// Whether users of the live system other than root are kept from reading it.
+    pub private: bool,
 }
 
 /// A hierarchy that is being changed.
@@ -225,7 +228,8 @@ impl<'a, I: ReadAt> Edited<'a, I> {
 
     fn file_record(&self, file: &NewFile) -> Result<Record> {
         let identifier = self.tree.hierarchy.file_identifier(&file.name, self.versioned);
-        let system_use = self.system_use(&file.name, FILE_MODE, 1, location(file.at)?)?;
+        let mode = if file.private { PRIVATE_FILE_MODE } else { FILE_MODE };
+        let system_use = self.system_use(&file.name, mode, 1, location(file.at)?)?;
         Record::new(self.header(file.at, 0)?, &identifier, &system_use).ok_or_else(too_large)
     }
 

@@ -258,7 +258,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             }
             which.insert(initrd.path.as_str(), number);
         }
-        let file = new_file(&self.folder.payload())?;
+        let private = self.edits.is_private();
+        let file = NewFile { private, ..new_file(&self.folder.payload())? };
         archives.push(Archive { file, bytes: hook::payload(self.edits, &self.folder)? });
         Ok((archives, which))
     }
@@ -424,7 +425,7 @@ fn hierarchies<'a, I: ReadAt>(
 
 fn new_file(path: &str) -> Result<NewFile> {
     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-    Ok(NewFile { name, at: ByteRange::new(0, 0).ok_or_else(too_large)? })
+    Ok(NewFile { name, at: ByteRange::new(0, 0).ok_or_else(too_large)?, private: false })
 }
 
 /// The configs of a base whose texts become other ones.

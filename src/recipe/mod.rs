@@ -217,7 +217,7 @@ pub struct Recipe {
     /// Where the keys of a recipe file stand, and each element of their lists.
     #[arg(skip)]
     #[serde(skip)]
-    places: BTreeMap<String, Vec<String>>,
+    pub(crate) places: BTreeMap<String, Vec<String>>,
 }
 
 /// What to do with extended attributes.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -36,6 +36,15 @@ pub enum Existing {
     Replace,
 }
 
+/// Who may read a new file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Readers {
+    /// Whom the umask lets.
+    Usual,
+    /// Its owner, whatever the umask.
+    Owner,
+}
+
 /// How the base's bytes got into the new file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum How {
@@ -51,6 +60,7 @@ pub struct Output {
     path: PathBuf,
     folder: PathBuf,
     existing: Existing,
+    readers: Readers,
 }
 
 impl Output {
@@ -78,7 +88,18 @@ impl Output {
             _ => PathBuf::from("."),
         };
         fs::metadata(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
-        Ok(Self { path, folder, existing })
+        Ok(Self { path, folder, existing, readers: Readers::Usual })
+    }
+
+    /// The same for other readers than usual.
+    #[must_use]
+    pub fn read_by(self, readers: Readers) -> Self {
+        Self { readers, ..self }
+    }
+
+    /// Who may read the file.
+    pub fn readers(&self) -> Readers {
+        self.readers
     }
 
     /// The path of the file.
@@ -89,7 +110,7 @@ impl Output {
     /// Writes the image. On any error, on Ctrl-C and on a crash nothing stands under the path, or what
     /// stood there before.
     pub fn write(&self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<How> {
-        let draft = Draft::open(&self.folder)?;
+        let draft = self.draft()?;
         let doing = || format!("write {}", self.path.display());
         draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
         progress.begin("Writing", image.size());
@@ -107,7 +128,7 @@ impl Output {
 
     /// An image that is written and has no name yet.
     pub fn ready(self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<Ready> {
-        let draft = Draft::open(&self.folder)?;
+        let draft = self.draft()?;
         let doing = || format!("write {}", self.path.display());
         draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
         fill(&draft.file, image, progress)
@@ -125,7 +146,7 @@ impl Output {
 
     /// The same of bytes.
     pub fn ready_bytes(self, bytes: &[u8]) -> Result<Ready> {
-        let draft = Draft::open(&self.folder)?;
+        let draft = self.draft()?;
         let written = draft.file.write_all_at(bytes, 0);
         written.map_err(Error::io(format!("write {}", self.path.display())))?;
         Ok(Ready { output: self, draft })
@@ -140,7 +161,7 @@ impl Output {
 
     /// A file without a name, for this place.
     pub(super) fn draft(&self) -> Result<Draft> {
-        Draft::open(&self.folder)
+        Draft::open(&self.folder, self.readers)
     }
 
     /// Gives a file that is on the disk its name, durably.
@@ -226,7 +247,7 @@ pub fn share(
     path: &Path,
 ) -> Result<()> {
     let output = Output::at(path.to_owned(), Existing::Replace)?;
-    let draft = Draft::open(&output.folder)?;
+    let draft = output.draft()?;
     let clones = rustix::fs::ioctl_ficlone(&draft.file, file.file()).is_ok();
     drop(draft);
     if whole && !clones && link(file, &output).is_ok() {
@@ -309,6 +330,16 @@ pub fn taken(path: &Path) -> Error {
     }
 }
 
+impl Readers {
+    /// Permission bits before the umask.
+    fn mode(self) -> u32 {
+        match self {
+            Self::Usual => 0o666,
+            Self::Owner => 0o600,
+        }
+    }
+}
+
 /// A file that is being written and has no name of its own yet, or one that goes away with it.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -323,22 +354,34 @@ impl Draft {
     }
 
     /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
-    fn open(folder: &Path) -> Result<Self> {
+    fn open(folder: &Path, readers: Readers) -> Result<Self> {
+        let draft = Self::open_with(folder, readers)?;
+        if readers == Readers::Owner {
+            let only = fs::Permissions::from_mode(0o600);
+            let doing = || format!("close a new file in {} to others", folder.display());
+            draft.file.set_permissions(only).map_err(Error::io(doing()))?;
+        }
+        Ok(draft)
+    }
+
+    fn open_with(folder: &Path, readers: Readers) -> Result<Self> {
         let mut options = File::options();
-        options.read(true).write(true);
+        options.read(true).write(true).mode(readers.mode());
         let unnamed = options.custom_flags(flags(OFlags::TMPFILE)).open(folder);
         match unnamed {
             Ok(file) => Ok(Self { file, name: None }),
             Err(fault) if matches!(fault.raw_os_error(), Some(95 | 21 | 2 | 22)) => {
-                Self::open_named(folder)
+                Self::open_named(folder, readers)
             }
             Err(fault) => Err(Error::io(format!("write into {}", folder.display()))(fault)),
         }
     }
 
-    fn open_named(folder: &Path) -> Result<Self> {
+    fn open_named(folder: &Path, readers: Readers) -> Result<Self> {
         let name = free_name(folder);
-        let file = File::options().read(true).write(true).create_new(true).open(&name);
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true).mode(readers.mode());
+        let file = options.open(&name);
         let file = file.map_err(Error::io(format!("write into {}", folder.display())))?;
         Ok(Self { file, name: Some(name) })
     }

@@ -61,11 +61,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "inspect",
-        &["units", "error", "keys", "format", "image", "survey", "customize", "plan", "stamped"],
+        &[
+            "units",
+            "error",
+            "keys",
+            "format",
+            "image",
+            "survey",
+            "edit",
+            "customize",
+            "plan",
+            "stamped",
+        ],
     ),
     ("diff", &["units", "error", "format", "image", "survey", "stamped", "inspect"]),
     ("device", &["units", "error"]),
     ("flash", &["units", "error", "progress", "image", "unpack", "device"]),
+    ("find", &["error"]),
     // The program's: it sees the public library, as `remaster::…`.
     ("cli", &[]),
 ];

@@ -15,6 +15,7 @@ mod cli;
 mod damage;
 mod files;
 mod layers;
+mod login;
 mod menus;
 mod records;
 mod support;

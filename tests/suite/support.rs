@@ -6,9 +6,11 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use remaster::compose::Composed;
+use remaster::customize::{Facts, Input, Wishes};
 use remaster::edit::{Edits, Way};
 use remaster::image::ReadAt;
 use remaster::manifest::{self, About};
+use remaster::recipe::Recipe;
 use remaster::stamped::Base;
 use remaster::survey::Survey;
 use remaster::verify;
@@ -49,8 +51,15 @@ pub(crate) fn key(number: u8) -> String {
     pair(number).public_key().to_openssh().unwrap()
 }
 
+/// What the program makes of a key and nothing else; none of it depends on the image.
 pub(crate) fn edits(number: u8, way: Way) -> Edits {
-    Edits::authorize(&format!("{}\n", key(number)), way)
+    let mut recipe = Recipe::default();
+    recipe.key = vec![key(number)];
+    recipe.merge_initrd = Some(way == Way::MergeInitrd);
+    let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
+    let wishes = Wishes::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap();
+    let facts = Facts { release: (25, 11), architecture: None, systemd_stage_one: false };
+    wishes.edits(&facts).unwrap()
 }
 
 /// Does what the program does between opening the base and writing.

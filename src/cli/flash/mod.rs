@@ -15,6 +15,7 @@ use remaster::progress::{Progress, Silent};
 use remaster::stamped::Base;
 use remaster::units::ByteRange;
 
+use super::known_hosts::KnownHosts;
 use super::meter::{Meter, Style};
 use super::record::Inside;
 use super::stamp::{self, Edit, Finished, Stamping};
@@ -118,15 +119,25 @@ pub(crate) struct Prepared<'a> {
     pub(crate) files: Vec<PathBuf>,
     /// Bytes that do not come from the base.
     pub(crate) changed: Vec<ByteRange>,
+    /// Whether it holds what others must not know.
+    pub(crate) private: bool,
+    /// By what clients will know the machine.
+    known: Option<KnownHosts>,
     /// Where the medium may differ from the base, if that is known.
     pub(crate) suspects: Option<Vec<ByteRange>>,
 }
 
 impl<'a> Prepared<'a> {
+    /// An image of unknown size, made from `files`, that is written as it is.
+    fn of(image: Image<'a>, files: Vec<PathBuf>) -> Self {
+        let (private, changed) = (false, Vec::new());
+        Self { image, size: None, files, changed, private, known: None, suspects: None }
+    }
+
     /// An image that can be read anywhere, made from `files`.
     pub(crate) fn whole(image: &'a dyn ReadAt, files: Vec<PathBuf>) -> Self {
         let size = Some(image.size());
-        Self { image: Image::Whole(image), size, files, changed: Vec::new(), suspects: None }
+        Self { size, ..Self::of(Image::Whole(image), files) }
     }
 }
 
@@ -150,8 +161,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match source {
         Source::Plain(image) => write(Prepared::whole(&image, files), &args.to),
         Source::Stream(stream) => {
-            let image = Image::Stream(stream);
-            write(Prepared { image, size, files, changed: Vec::new(), suspects: None }, &args.to)
+            write(Prepared { size, ..Prepared::of(Image::Stream(stream), files) }, &args.to)
         }
     }
 }
@@ -160,13 +170,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn stamp_and_write(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.to.json)?;
     let file = base::open(&args.image, &args.source, args.to.json)?;
+    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
     let about = Inside::default().about()?;
-    let Finished { image, summary, .. } =
+    let Finished { image, made, summary } =
         Stamping::plan(&file, stamp::base(&file)?, wishes, &about)?.compose()?;
+    let private = made.edits.is_private();
     if report::watched(args.to.json) {
         report::say(&summary);
     }
-    write_composed(&image, &file, args)
+    write_composed(&image, &file, (private, known), args)
 }
 
 /// Lays a patch over its base and writes the image in one pass.
@@ -174,15 +186,22 @@ fn apply_and_write(args: &Args, patch: &Path) -> Result<()> {
     let patch = apply::read(patch)?;
     let file = base::open(&args.image, &args.source, args.to.json)?;
     let image = apply::applied(&patch, &file, &Silent)?;
-    write_composed(&image, &file, args)
+    write_composed(&image, &file, (false, None), args)
 }
 
-fn write_composed(image: &Composed<&ImageFile>, file: &ImageFile, args: &Args) -> Result<()> {
+fn write_composed(
+    image: &Composed<&ImageFile>,
+    file: &ImageFile,
+    (private, known): (bool, Option<KnownHosts>),
+    args: &Args,
+) -> Result<()> {
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
     let mut prepared = Prepared::whole(image, vec![file.path().to_owned()]);
     prepared.suspects = suspects(&args.to.devices, &changed);
     prepared.changed = changed;
+    prepared.private = private;
+    prepared.known = known;
     write(prepared, &args.to)
 }
 
@@ -204,6 +223,14 @@ fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>
 /// Writes a prepared image to all targets and tells what came of it.
 pub(crate) fn write(image: Prepared<'_>, to: &To) -> Result<()> {
     let targets = targets::open(to, &image)?;
+    if image.private {
+        targets.iter().try_for_each(Target::keep_from_others)?;
+    }
+    // Before anything is written: what reaches only some of the media is to be known by its keys, too.
+    if let Some(known) = &image.known {
+        known.write()?;
+        if to.json { known.emit() } else { report::say(&known.told()) }
+    }
     // Not before: at a question, a signal should end the program as usual.
     interrupt::watch()?;
     let style = Style::choose(to.json);

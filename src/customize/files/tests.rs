@@ -20,6 +20,9 @@ use crate::recipe::Xattrs;
 
 const STORE: &str = "0123456789abcdfghijklmnpqrsvwxyz-tool-1.0";
 
+/// What a test asks for.
+type Change = Box<dyn FnOnce(&mut Recipe)>;
+
 /// Files to name in recipes, gone after the test.
 struct Bench(TempDir);
 
@@ -474,7 +477,6 @@ fn bad_files_scripts_and_programs_are_refused_by_name() {
     let at = |name: &str| bench.at(name).display().to_string();
     bench.write("a", 0o644, "x");
     bench.write("key", 0o644, private_key());
-    type Change = Box<dyn FnOnce(&mut Recipe)>;
     let file = |text: String| -> Change { Box::new(|recipe| recipe.file = vec![text]) };
     let script = |name: &str, text: &str| -> Change {
         let path = bench.write(name, 0o755, text);

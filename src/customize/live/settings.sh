@@ -28,7 +28,7 @@ if [ "${locale-}" ]; then
   if LC_ALL=$locale locale 2>&1 > /dev/null | grep -q .; then none locale "$locale"; else
     set_in locale.conf LANG "$locale"
     systemctl set-environment "LANG=$locale"
-    # shells set NixOS's own LANG again, and read this after it
-    echo "export LANG=$locale" | new remaster/profile.d/locale.sh
+    # shells set NixOS's own LANG again, and read this file after it; what else is in it stays
+    { sed '/ # --locale$/d' profile.local 2> /dev/null; echo "export LANG=$locale # --locale"; } | new profile.local
   fi
 fi

@@ -19,7 +19,7 @@ def refused(folder, base):
     absent = "boot.shell_on_fail" if base == "26.05" else "quiet"
     return [
         (["--karg-delete", absent], "no entry has the argument"),
-        (["--karg", "x=" + "y" * 1900], "no room in the command line of the entry"),
+        (["--karg", "x=" + "y" * 1900], "the command line of the entry"),
         (["--karg", "quiet", "--entry", "Windows"], "give a part of one of these: NixOS"),
         (["--default-entry", "Windows"], "is called \"Windows\""),
         (["--label", "nixos minimal"], "has ' ' in it"),

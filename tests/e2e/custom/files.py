@@ -1,8 +1,4 @@
-"""Overlays, single files, scripts, programs, units, what is run at boot, and store paths, seen from inside.
-
-The rig's userland is Debian's: its sessions do not look into /etc/profiles/per-user as those of NixOS do (by
-/etc/pam/environment and /etc/set-environment). The overlay gives it the same two things in Debian's places.
-"""
+"""Overlays, single files, scripts, programs, units, what is run at boot, and store paths, seen from inside."""
 import hashlib
 import io
 import os
@@ -45,9 +41,6 @@ def overlay(folder, base):
     os.symlink("/srv/rig/plain", f"{top}/srv/rig/absolute")
     os.symlink("plain", f"{top}/srv/rig/relative")
     os.chmod(f"{top}/srv/rig", 0o750)
-    write(f"{top}/etc/security/pam_env.conf", "PATH DEFAULT=/etc/profiles/per-user/@{PAM_USER}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n")
-    write(f"{top}/etc/security/limits.conf", "")
-    write(f"{top}/etc/profile.d/as-nixos.sh", 'PATH="/etc/profiles/per-user/$(id -un)/bin:$PATH"\n')
     if base in ("25.11", "26.05"):
         write(f"{top}/srv/large", large(), 0o604)
     return top
@@ -87,7 +80,7 @@ def store(folder, below):
 
 def flags(folder, base):
     script = write(f"{folder}/rig-install", "#!/usr/bin/env bash\necho installed by $(id -un)\n", 0o600)
-    tool = write(f"{folder}/rig-static", open(shutil.which("busybox"), "rb").read(), 0o600)
+    tool = write(f"{folder}/busybox-rig", open(shutil.which("busybox"), "rb").read(), 0o600)
     unit = write(f"{folder}/rig-unit.service", UNIT)
     run = write(f"{folder}/first.sh", "#!/bin/sh\necho ran as $(id -un) in $PWD, online: $(systemctl is-active network-online.target)\necho once >> /var/lib/rig-run\nrig-install\n", 0o600)
     one = write(f"{folder}/one", "one file\n")
@@ -112,8 +105,8 @@ def check(c, guest, base):
     says("one file", f"{stat} /srv/one; cat /srv/one", "/srv/one 460 1000:100 regular file\none file\n")
     for user in ("root", "nixos"):
         says(f"script on the PATH of {user} by ssh", "rig-install", f"installed by {user}\n", user)
-        says(f"script on the PATH of {user} in a login shell", "env -i HOME=$HOME USER=$USER bash -lc rig-install", f"installed by {user}\n", user)
-        says(f"program on the PATH of {user}", "rig-static echo it runs", "it runs\n", user)
+        says(f"script on the PATH of {user} in a login shell", "env -i HOME=$HOME USER=$USER $(command -v bash) -lc rig-install", f"installed by {user}\n", user)
+        says(f"program on the PATH of {user}", "busybox-rig echo it runs", "it runs\n", user)
         says(f"store's program on the PATH of {user}", "rig-store-script; command -v rig-store-tool",
              f"a script of the store\n/etc/profiles/per-user/{user}/bin/rig-store-tool\n", user)
     says("unit is enabled and ran", "systemctl is-active rig-unit.service rig-alias.service; cat /var/lib/rig-unit", "active\nactive\nstarted by unit\n")

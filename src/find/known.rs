@@ -1,0 +1,104 @@
+//! The keys that are looked for: a `known_hosts` file, as stamping leaves it.
+
+use std::fs;
+use std::path::Path;
+
+use ssh_key::{HashAlg, PublicKey};
+
+use crate::error::{Error, Result};
+
+/// Bytes of a `known_hosts` file.
+const LARGEST: u64 = 1 << 20;
+
+/// A machine that is looked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Known {
+    /// Its name in the file: what `HostKeyAlias` has to be.
+    pub alias: String,
+    /// As `ssh-ed25519`.
+    pub algorithm: String,
+    /// The key in base64.
+    pub key: String,
+    /// As `SHA256:…`.
+    pub fingerprint: String,
+}
+
+/// Reads a `known_hosts` file (`sshd(8)`, "`SSH_KNOWN_HOSTS` FILE FORMAT").
+///
+/// # Errors
+/// [`Error::Usage`] if it holds no key, or one that is hashed, marked or not understood.
+pub fn read(path: &Path) -> Result<Vec<Known>> {
+    let doing = || format!("read {}", path.display());
+    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
+    let text = match size {
+        0..=LARGEST => fs::read_to_string(path).map_err(Error::io(doing()))?,
+        _ => String::new(),
+    };
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let found: Result<Vec<Known>> = keys
+        .map(|(number, line)| {
+            parse(line).map_err(|what| refused(format!("{}:{number}: {what}", path.display())))
+        })
+        .collect();
+    match found {
+        Ok(keys) if keys.is_empty() => Err(refused(format!("{} holds no key", path.display()))),
+        found => found,
+    }
+}
+
+fn refused(what: String) -> Error {
+    Error::Usage { what, hint: "give the known_hosts file that was written with the image" }
+}
+
+fn parse(line: &str) -> Result<Known, &'static str> {
+    if line.starts_with('@') {
+        return Err("a marked line; only plain host keys can be looked for");
+    }
+    let mut words = line.split_ascii_whitespace();
+    let (Some(names), Some(algorithm), Some(key)) = (words.next(), words.next(), words.next())
+    else {
+        return Err("no line of name, kind and key");
+    };
+    let alias = names.split(',').next().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    if !alias.starts_with(|c: char| c.is_ascii_alphanumeric()) || !alias.chars().all(plain) {
+        return Err("a hashed name or a pattern, which no ssh command can be given");
+    }
+    let read = PublicKey::from_openssh(&format!("{algorithm} {key}"));
+    let fingerprint = read.map_err(|_| "no public key")?.fingerprint(HashAlg::Sha256).to_string();
+    Ok(Known { alias: alias.into(), algorithm: algorithm.into(), key: key.into(), fingerprint })
+}
+
+impl Known {
+    /// The kind as `ssh-keyscan -t` calls it.
+    pub(super) fn scan_type(&self) -> &str {
+        match self.algorithm.as_str() {
+            "ssh-ed25519" => "ed25519",
+            "ssh-rsa" => "rsa",
+            "ssh-dss" => "dsa",
+            other if other.starts_with("ecdsa-") => "ecdsa",
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIILDcVoZvDpnM8g9hkw4HWKXb/SANTrhFLqRj9GjXpXp";
+
+    #[test]
+    fn reads_what_stamping_writes_and_refuses_the_rest() {
+        let found = parse(&format!("nixos-1,b {KEY} comment"));
+        let Ok(found) = found else { panic!("{found:?}") };
+        assert_eq!((found.alias.as_str(), found.scan_type()), ("nixos-1", "ed25519"));
+        for bad in
+            ["", "a", "|1|x= k v", "@revoked a b c", "-oX ssh-ed25519 AAAA", "a ssh-ed25519 AA"]
+        {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

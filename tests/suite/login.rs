@@ -1,0 +1,238 @@
+//! Host keys and passwords: where they go, and that they are shown nowhere else.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use ssh_key::{HashAlg, LineEnding};
+
+use crate::support::{Ended, Folder, TINY, assert_same, key, pair};
+
+const PASSWORD: &str = "correct horse";
+const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
+
+/// A folder with the tiny image, a key, a host key, a seed and a password.
+fn folder() -> Folder {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("host", pair(7).to_openssh(LineEnding::LF).unwrap().as_bytes());
+    folder.write("seed", &(0..40).collect::<Vec<u8>>());
+    folder.write("password", format!("{PASSWORD}\n").as_bytes());
+    folder
+}
+
+fn mode(folder: &Folder, name: &str) -> u32 {
+    fs::metadata(folder.at(name)).unwrap().permissions().mode() & 0o777
+}
+
+/// The program under a umask.
+fn run_under(folder: &Folder, umask: &str, arguments: &[&str]) -> Ended {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "umask \"$0\"; exec \"$@\"", umask, env!("CARGO_BIN_EXE_remaster")]);
+    Ended::from(command.args(arguments).current_dir(folder.path()).output().unwrap())
+}
+
+#[test]
+fn images_with_secrets_are_for_their_owner_alone() {
+    let folder = folder();
+    let secret = ["base.iso", "--host-key", "host", "-f", "-o", "a.iso"];
+    for umask in ["000", "022", "277"] {
+        folder.write("a.iso", b"old");
+        fs::set_permissions(folder.at("a.iso"), fs::Permissions::from_mode(0o644)).unwrap();
+        let ended = run_under(&folder, umask, &secret);
+        assert_eq!(ended.status, 0, "{}", ended.err);
+        assert_eq!((mode(&folder, "a.iso"), mode(&folder, "a.iso.known_hosts")), (0o600, 0o644));
+    }
+    let hash = ["base.iso", "--root-password-hash", HASH, "-o", "b.iso"];
+    assert_eq!(run_under(&folder, "022", &hash).status, 0);
+    assert_eq!(mode(&folder, "b.iso"), 0o600);
+    assert_eq!(
+        run_under(&folder, "022", &["base.iso", "--key", "key.pub", "-o", "c.iso"]).status,
+        0
+    );
+    assert_eq!(mode(&folder, "c.iso"), 0o644);
+    let flash = ["flash", "base.iso", "--host-key", "host", "--file", "d.img"];
+    folder.write("d.img", b"");
+    run_under(&folder, "022", &flash);
+    assert_eq!(mode(&folder, "d.img"), 0o600);
+}
+
+#[test]
+fn the_client_gets_what_it_needs() {
+    let folder = folder();
+    let print = pair(7).fingerprint(HashAlg::Sha256).to_string();
+    let ended = folder.run(&["base.iso", "--host-key", "host", "-o", "a.iso"]);
+    assert_eq!(ended.status, 0, "{}", ended.err);
+    let known = String::from_utf8(folder.read("a.iso.known_hosts")).unwrap();
+    let (alias, rest) = known.split_once(' ').unwrap();
+    assert!(pair(7).public_key().to_openssh().unwrap().starts_with(rest.trim()));
+    assert!(ended.err.contains(&print), "{}", ended.err);
+    let command =
+        format!("ssh -o UserKnownHostsFile=a.iso.known_hosts -o HostKeyAlias={alias} root@ADDRESS");
+    assert!(ended.err.contains(&command), "{}", ended.err);
+    // A pipe has no place for a file, but it may be given one.
+    let ended = folder.run(&["base.iso", "--host-key", "host", "-o", "-"]);
+    assert!(ended.err.contains(&known) && ended.err.contains(&print), "{}", ended.err);
+    folder
+        .run(&["base.iso", "--host-key", "host", "-q", "-o", "-", "--known-hosts", "k"])
+        .quietly();
+    assert_eq!(folder.read("k"), known.as_bytes());
+    let ended =
+        folder.run(&["base.iso", "--host-key", "host", "-q", "-o", "b.iso", "--known-hosts", "k"]);
+    ended.refused(2, "k is there already");
+    folder
+        .run(&["base.iso", "--key", "key.pub", "-o", "b.iso", "--known-hosts", "n"])
+        .refused(2, "without a host key");
+    assert!(!folder.names().contains(&"b.iso".to_owned()));
+}
+
+#[test]
+fn a_seed_makes_images_reproducible() {
+    let folder = folder();
+    let flags =
+        ["--host-key", "generate", "--host-key-seed", "seed", "--root-password-file", "password"];
+    for name in ["a.iso", "b.iso"] {
+        folder.run(&[&["base.iso", "-q", "-o", name], &flags[..]].concat()).quietly();
+    }
+    assert_same("seeded", &folder.read("a.iso"), &folder.read("b.iso"));
+    let known = |name: &str| folder.read(&format!("{name}.known_hosts"));
+    assert_eq!(known("a.iso"), known("b.iso"));
+    let random = ["base.iso", "-q", "--host-key", "generate", "-f", "-o", "c.iso"];
+    folder.run(&random).quietly();
+    let first = known("c.iso");
+    folder.run(&random).quietly();
+    assert_ne!(known("c.iso"), first);
+}
+
+#[test]
+fn inspect_tells_of_secrets_and_shows_none() {
+    let folder = folder();
+    folder
+        .run(&["base.iso", "-q", "--host-key", "host", "--root-password-hash", HASH, "-o", "a.iso"])
+        .quietly();
+    let report: Value =
+        serde_json::from_slice(&folder.run(&["inspect", "--json", "a.iso"]).quietly()).unwrap();
+    let injected = &report["injected"];
+    let print = pair(7).fingerprint(HashAlg::Sha256).to_string();
+    assert_eq!(injected["host_keys"][0]["fingerprint"], print);
+    assert_eq!(
+        injected["secrets"],
+        serde_json::json!(["/etc/shadow", "/etc/ssh/ssh_host_ed25519_key"])
+    );
+    let text = folder.run(&["inspect", "a.iso"]).quietly();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains(&format!("host key: ssh-ed25519 {print}")));
+    assert!(text.contains("secret: /etc/shadow\n"), "{text}");
+}
+
+/// What must be in no output: the password, its hash, and the middle of every private key.
+fn secrets(folder: &Folder) -> Vec<String> {
+    let mut found =
+        vec![PASSWORD.to_owned(), HASH.to_owned(), "$y$j9T$".to_owned(), "PRIVATE KEY".to_owned()];
+    let host = String::from_utf8(folder.read("host")).unwrap();
+    found.extend(host.lines().skip(3).take(2).map(str::to_owned));
+    found
+}
+
+#[test]
+fn nothing_that_is_said_holds_a_secret() {
+    let folder = folder();
+    let both =
+        ["--host-key", "host", "--host-key-seed", "seed", "--root-password-file", "password"];
+    let hash = ["--nixos-password-hash", HASH];
+    folder.write(
+        "r.toml",
+        format!("host-key = ['host', 'host']\nroot-password-hash = '{HASH}'\nnixos-password-hash = '{HASH}:'\n").as_bytes(),
+    );
+    let stamp = [&["base.iso"], &both[..], &hash].concat();
+    let mut ended = vec![
+        folder.run(&[&stamp[..], &["-n"]].concat()),
+        folder.run(&[&stamp[..], &["-o", "a.iso"]].concat()),
+        folder.run(&[&stamp[..], &["-o", "a.iso"]].concat()),
+        folder.run(&["inspect", "a.iso"]),
+        folder.run(&["inspect", "a.iso", "--json"]),
+        folder.run(&["recipe", "check", "r.toml"]),
+        folder.run(&["base.iso", "--recipe", "r.toml", "-n"]),
+        folder.run(&["base.iso", "--root-password-hash", &HASH[3..], "-n"]),
+        folder.run(&["base.iso", "--host-key", "password", "-n"]),
+        folder.run(&["base.iso", "--key", "host", "-n"]),
+        folder.run(&["base.iso", "--host-key", "host", "--host-key", "host", "-n"]),
+    ];
+    folder.write("d.img", b"");
+    let flash = [&["flash"], &stamp[..], &["--json", "--file", "d.img"]].concat();
+    ended.push(folder.run(&flash));
+    assert_eq!(
+        ended.iter().map(|one| one.status).collect::<Vec<_>>(),
+        [0, 0, 2, 0, 0, 2, 2, 2, 2, 2, 2, 0]
+    );
+    assert!(ended[11].text().contains("\"event\":\"host_key\""));
+    for (number, one) in ended.iter().enumerate() {
+        let said = format!("{}{}", one.text(), one.err);
+        for secret in secrets(&folder) {
+            assert!(!said.contains(&secret), "run {number} says {secret:?}: {said}");
+        }
+    }
+    let image = String::from_utf8_lossy(&folder.read("a.iso")).into_owned();
+    assert!(!image.contains(PASSWORD) && image.contains(HASH) && image.contains("root:$y$"));
+}
+
+#[test]
+fn bad_recipes_are_told_where_and_why() {
+    let folder = folder();
+    folder.write("public.pub", key(1).as_bytes());
+    folder.write("short", b"0123456789");
+    folder.write("zeros", &[0; 64]);
+    folder.write("empty", b"\n");
+    folder.write("tab", b"a\tb\n");
+    folder.write("long", &[b'x'; 600]);
+    for (text, said) in [
+        ("host-key = 'public.pub'", "1:12: host-key: "),
+        ("host-key = ['host',\n 'host']", "2:2: host-key: a second ed25519 key"),
+        ("host-key = 'generate:dsa'", "1:12: host-key: \"generate:dsa\" is no kind"),
+        ("host-key = 'short'", "is no private key"),
+        ("host-key = 'missing'", "cannot read the file of --host-key"),
+        (
+            "host-key = ['generate:rsa']\nhost-key-seed = 'seed'",
+            "1:13: host-key: rsa keys cannot be derived",
+        ),
+        ("host-key = 'generate'\nhost-key-seed = 'short'", "2:17: host-key-seed: "),
+        ("host-key = 'generate'\nhost-key-seed = 'zeros'", "1 different bytes"),
+        ("host-key-seed = 'seed'", "1:17: host-key-seed: nothing is derived from it"),
+        ("root-password-file = 'empty'", "1:22: root-password-file: is empty"),
+        ("root-password-file = 'tab'", "1:22: root-password-file: has a control character"),
+        ("root-password-file = 'long'", "1:22: root-password-file: has more than 511 bytes"),
+        ("nixos-password-hash = ''", "1:23: nixos-password-hash: is empty"),
+        ("nixos-password-hash = 'x'", "1:23: nixos-password-hash: is no hash of a method"),
+        (
+            "nixos-password-hash = '$6$a$b'",
+            "1:23: nixos-password-hash: is a hash that is cut short",
+        ),
+        ("nixos-password-hash = 'a:b'", "1:23: nixos-password-hash: has characters"),
+        (
+            "root-password-file = 'password'\nroot-password-hash = '$6$a$b'",
+            "2:22: root-password-hash: the password of root is given in several ways",
+        ),
+    ] {
+        folder.write("r.toml", text.as_bytes());
+        let ended = folder.run(&["recipe", "check", "r.toml"]);
+        let status = if said.starts_with("cannot") { 1 } else { 2 };
+        ended.refused(status, said);
+        assert!(ended.err.contains("hint: "), "{}", ended.err);
+    }
+}
+
+#[test]
+fn find_refuses_what_it_cannot_look_for() {
+    let folder = folder();
+    folder.write("known", format!("nixos-1 {}\n", key(1)).as_bytes());
+    folder.write("hashed", format!("|1|a=|b= {}\n", key(1)).as_bytes());
+    folder.write("none", b"# nothing\n");
+    for (file, network, said) in [
+        ("known", "10.0.0.0/8", "too large"),
+        ("known", "fe80::/64", "no IPv4 network"),
+        ("hashed", "127.0.0.1", "hashed:1: a hashed name"),
+        ("none", "127.0.0.1", "none holds no key"),
+    ] {
+        folder.run(&["find", "--known-hosts", file, network]).refused(2, said);
+    }
+}
