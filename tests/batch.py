@@ -157,6 +157,13 @@ def oci(c, folder):
     for name in ["u7", "u8"]:
         copied = run("skopeo", "copy", f"oci:layout:{name}", f"oci:copy:{name}", cwd=folder)
         c.check(f"skopeo copies {name}", copied.returncode == 0, copied.stderr)
+    run(REMASTER, "stamp", "base.iso", "users.jsonl", "-o", "images", "-q", cwd=folder, check=True)
+    for layout in ["layout", "copy"]:
+        applied = run(REMASTER, "apply", layout, "--name", "u8", "-o", f"{layout}.iso", cwd=folder)
+        right = applied.returncode == 0 and sha256(folder / f"{layout}.iso") == sha256(folder / "images/u8.iso")
+        c.check(f"apply makes the image from the {layout}", right, applied.stderr)
+    missing = run(REMASTER, "apply", "layout", "--name", "nobody", "-o", "x.iso", cwd=folder)
+    c.check("an image that is not there is told", missing.returncode == 2 and "has no image" in missing.stderr, missing.stderr)
     blobs = list((folder / "copy/blobs/sha256").iterdir())
     c.check("the copy has the base once", sum(blob.stat().st_size >= 1 << 20 for blob in blobs) == 1, blobs)
     c.check("all blobs are what their names say", all(blob.name == sha256(blob) for blob in blobs))

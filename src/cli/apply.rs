@@ -9,6 +9,7 @@ use remaster::edit;
 use remaster::error::{Error, Result};
 use remaster::format::patch_file::{LARGEST, PatchFile};
 use remaster::image::ImageFile;
+use remaster::oci::{Layout, Parts};
 use remaster::patch;
 use remaster::progress::Progress;
 use remaster::sink::file::{Existing, Readers};
@@ -18,13 +19,18 @@ use super::make::Destination;
 use super::progress::Terminal;
 use super::{base, report};
 
-/// Make an image from its base and a patch file
+/// Make an image from its base and a patch file, or from an OCI image layout
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Base that the patch was made for, plain or packed, or its name
+    /// Base that the patch was made for, plain or packed, or its name; with --name, the folder of an OCI image
+    /// layout
     base: PathBuf,
     /// Patch file, as `--as patch` writes it
-    patch: PathBuf,
+    #[arg(required_unless_present = "name")]
+    patch: Option<PathBuf>,
+    /// Image of the OCI image layout
+    #[arg(long, value_name = "NAME", conflicts_with = "patch")]
+    name: Option<String>,
     #[command(flatten)]
     source: base::Source,
     /// Image to write, or `-` for a pipe
@@ -39,8 +45,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let patch = read(&args.patch)?;
-    let file = base::open(&args.base, &args.source, args.quiet)?;
+    let Parts { base, patch } = parts(args)?;
+    let patch = read(&patch)?;
+    let file = base::open(&base, &args.source, args.quiet)?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     let output = Destination::of(&args.output, &file, existing)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
@@ -51,6 +58,16 @@ pub(super) fn run(args: &Args) -> Result<()> {
         report::say(&output.next(&image, how));
     }
     Ok(())
+}
+
+/// Where base and patch lie.
+fn parts(args: &Args) -> Result<Parts> {
+    match &args.name {
+        Some(name) => Layout::at(&args.base)?.parts(name),
+        None => {
+            Ok(Parts { base: args.base.clone(), patch: args.patch.clone().unwrap_or_default() })
+        }
+    }
 }
 
 /// Reads a patch file whole.
