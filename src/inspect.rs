@@ -22,7 +22,7 @@ use crate::survey::nixos::initrd_place;
 use crate::units::{ByteRange, DISK_BLOCK};
 
 /// The version of the JSON form.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// The JSON Schema of the JSON form.
 pub const JSON_SCHEMA: &str = include_str!("inspect.schema.json");
