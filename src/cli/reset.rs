@@ -2,17 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use remaster::compose::Composed;
 use remaster::digest::Digest;
 use remaster::error::{Error, Result};
+use remaster::flash::PutBack;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::sink::file::Existing;
 use remaster::sink::in_place::Edited;
-use remaster::stamped::Base;
+use remaster::stamped::Below;
 use remaster::units::{ByteRange, human};
+use serde_json::json;
 
-use super::flash::{self, Prepared, To};
+use super::flash::{self, To};
 use super::make::Destination;
+use super::meter::{EVENTS, emit};
 use super::progress::Terminal;
 use super::report;
 use super::stamp::typed;
@@ -41,7 +43,18 @@ pub(super) struct Args {
     quiet: bool,
 }
 
+/// Resets the image. With `--json`, what ends it is told as an event, too.
 pub(super) fn run(args: &Args) -> Result<()> {
+    let ended = reset(args);
+    if let Err(fault) = &ended
+        && args.to.json
+    {
+        flash::tell_end(fault);
+    }
+    ended
+}
+
+fn reset(args: &Args) -> Result<()> {
     let path = args.to.devices.first().map_or(Path::new(""), PathBuf::as_path);
     let is_file = path.is_file();
     let edited = (args.in_place && is_file).then(|| Edited::take(path)).transpose()?;
@@ -54,17 +67,22 @@ pub(super) fn run(args: &Args) -> Result<()> {
         Destination::of(output, &file, existing)
     });
     let output = output.transpose()?;
-    let image = below(&file)?;
+    let below = below(&file)?;
+    let image = &below.image;
     let progress = Terminal::new(report::watched(args.quiet))?;
-    let digest = Digest::of(&image, &progress)?;
+    let digest = Digest::of(image, &progress)?;
+    check(&file, digest, below.sha256.map(Digest))?;
     check(&file, digest, args.sha256)?;
     match (output, edited) {
-        (Some(output), _) => output.write(&image, &progress).map(|_| ())?,
-        (None, Some(edited)) => edited.rewrite(&image, &progress).map(|_| ())?,
-        (None, None) => onto_stick(&image, &args.to)?,
+        (Some(output), _) => output.write(image, &progress).map(|_| ())?,
+        (None, Some(edited)) => edited.rewrite(image, &progress).map(|_| ())?,
+        (None, None) => onto_stick(&below, digest, &args.to)?,
     }
-    if !args.quiet {
-        let name = args.output.as_deref().unwrap_or(path);
+    let name = args.output.as_deref().unwrap_or(path);
+    if args.to.json && name != Path::new("-") {
+        emit(&json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
+            "sha256": digest.to_string() }));
+    } else if !args.quiet {
         let size = human(image.size());
         report::say(&format!("{}: {size}, SHA-256 {digest}\n", typed(name)));
     }
@@ -72,16 +90,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
 }
 
 /// The base below a stamped image.
-fn below(file: &ImageFile) -> Result<Composed<&ImageFile>> {
+fn below(file: &ImageFile) -> Result<Below<&ImageFile>> {
     let name = file.path().display();
-    let base = Base::of(file).map_err(|fault| fault.of_image(name))?;
-    if base.stamped.is_none() {
-        return Err(Error::Usage {
-            what: format!("nothing was put into {}", file.path().display()),
-            hint: "see `remaster inspect` for what an image is",
-        });
-    }
-    Ok(base.image)
+    let below = Below::of(file).map_err(|fault| fault.of_image(name))?;
+    below.ok_or_else(|| Error::Usage {
+        what: format!("nothing was put into {}", file.path().display()),
+        hint: "see `remaster inspect` for what an image is",
+    })
 }
 
 fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>) -> Result<()> {
@@ -95,14 +110,12 @@ fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>) -> Result<()
     }
 }
 
-/// Writes the base over the stick that it is read from: only what differs, which does not come from
-/// the stick but from the undo record in memory.
-fn onto_stick(image: &Composed<&ImageFile>, to: &To) -> Result<()> {
+/// Writes the base over the stick that it is read from: what differs comes from the undo record in memory.
+fn onto_stick(below: &Below<&ImageFile>, sha256: Digest, to: &To) -> Result<()> {
+    let image = &below.image;
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
-    let mut prepared = Prepared::whole(image, Vec::new());
-    prepared.suspects = Some(changed.clone());
-    prepared.changed = changed;
-    let to = To { delta: true, no_delta: false, no_probe: true, ..to.clone() };
-    flash::write(prepared, &to)?.map_or(Ok(()), Err)
+    let (stamped_size, undo) = (below.stamped_size, below.undo);
+    let what = PutBack { base: image, sha256, changed: &changed, stamped_size, undo };
+    flash::put_back(what, to)
 }

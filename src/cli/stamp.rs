@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use remaster::compose::Composed;
 use remaster::customize::{Facts, Input, Wishes};
+use remaster::digest::Digest;
 use remaster::edit::Way;
 use remaster::error::Result;
+use remaster::format::patch_file::PatchFile;
 use remaster::image::ImageFile;
 use remaster::keys::Gathered;
 use remaster::manifest::{self, About, Made};
+use remaster::patch;
 use remaster::plan::Step;
+use remaster::progress::Progress;
 use remaster::recipe::{self, Recipe};
 use remaster::stamped::Base;
 use remaster::units::human;
@@ -90,6 +94,7 @@ pub(super) struct Stamping<'a> {
 
 /// An image that can be written.
 pub(super) struct Finished<'a> {
+    base: Base<&'a ImageFile>,
     pub(super) image: Composed<&'a ImageFile>,
     pub(super) made: Made,
     /// What was done, in words.
@@ -150,9 +155,9 @@ impl<'a> Stamping<'a> {
     pub(super) fn compose(self) -> Result<Finished<'a>> {
         let summary = self.summary();
         let Self { base, made, .. } = self;
-        let image = base.image.with(made.plan.patches.clone(), made.plan.size)?;
+        let image = base.image.clone().with(made.plan.patches.clone(), made.plan.size)?;
         verify::image::check(&image, &base.survey, &made.edits)?;
-        Ok(Finished { image, made, summary })
+        Ok(Finished { base, image, made, summary })
     }
 
     fn summary(&self) -> String {
@@ -180,6 +185,18 @@ impl<'a> Stamping<'a> {
             let _ = writeln!(text, "on the kernel's command lines: {does}");
         }
         text
+    }
+}
+
+impl Finished<'_> {
+    /// The patch that makes the image of the official base, also where the base was stamped before.
+    pub(super) fn patch(&self, progress: &dyn Progress) -> Result<PatchFile> {
+        let Self { base, made, .. } = self;
+        let sha256 = match base.known_sha256() {
+            Some(known) => Digest(known),
+            None => Digest::of(&base.image, progress)?,
+        };
+        patch::make(&base.image, made.plan.patches.clone(), made.plan.size, sha256)
     }
 }
 

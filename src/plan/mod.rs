@@ -62,6 +62,7 @@ struct Replaced<'a> {
     path: &'a str,
     old: &'a Node,
     at: ByteRange,
+    private: bool,
     /// Of the pieces of the new contents, one after the other.
     pieces: Vec<Patch>,
 }
@@ -148,7 +149,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         for file in &replaced {
             patches.extend(file.pieces.iter().cloned());
             for hierarchy in &mut hierarchies {
-                hierarchy.point(file.path, file.old, file.at)?;
+                hierarchy.point(file.path, file.old, file.at, file.private)?;
             }
         }
 
@@ -321,7 +322,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             let why = format!("menu {}", config.path);
             let pieces = Patch::bytes(at.start(), text.as_bytes(), why);
             let pieces = pieces.into_iter().collect();
-            replaced.push(Replaced { path: &config.path, old, at, pieces });
+            replaced.push(Replaced { path: &config.path, old, at, private: false, pieces });
         }
         Ok(replaced)
     }
@@ -365,7 +366,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
                 what: format!("append to a copy of {}", initrd.path),
                 bytes: at.size(),
             });
-            merged.push(Replaced { path: &initrd.path, old, at, pieces: vec![copied, appended] });
+            let (private, pieces) = (self.edits.is_private(), vec![copied, appended]);
+            merged.push(Replaced { path: &initrd.path, old, at, private, pieces });
         }
         Ok(merged)
     }

@@ -76,7 +76,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("diff", &["units", "error", "format", "image", "survey", "stamped", "inspect"]),
     ("device", &["units", "error"]),
-    ("flash", &["units", "error", "progress", "image", "unpack", "device"]),
+    ("flash", &["units", "error", "progress", "format", "image", "digest", "unpack", "device"]),
     ("find", &["error"]),
     // The program's: it sees the public library, as `remaster::…`.
     ("cli", &[]),
