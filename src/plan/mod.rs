@@ -7,6 +7,7 @@ pub mod hook;
 pub mod menu;
 pub mod partitions;
 pub mod relabel;
+mod script;
 pub mod space;
 
 use std::collections::BTreeMap;
