@@ -79,9 +79,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
     let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
-    let base = stamp::base(&file)?;
+    let base = stamp::basis(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
-    let about = args.inside.about_base(&base.image, None, &progress)?;
+    let about = args.inside.about_base(base.image(), None, &progress)?;
     let stamping = Stamping::plan(&file, base, wishes, &about)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
