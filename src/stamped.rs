@@ -27,8 +27,8 @@ pub struct Stamped {
     pub folder: Folder,
     /// How to get the base back.
     pub undo: Undo,
-    /// Where the record that says so stands.
-    pub undo_at: ByteRange,
+    /// Where the record that says so stands; none in a raw image, where it is a file of the filesystem.
+    pub undo_at: Option<ByteRange>,
     /// The files that were put into the live system's root; none if only menus were changed.
     pub root: Vec<Member>,
     /// The squashfs files beside them: their paths and where they are.
@@ -50,7 +50,7 @@ impl Stamped {
         let attached =
             attached.filter_map(|(path, node)| Some((path.to_owned(), *node.extents.first()?)));
         let attached = attached.collect();
-        Ok(Some(Self { folder, undo, undo_at, root, attached }))
+        Ok(Some(Self { folder, undo, undo_at: Some(undo_at), root, attached }))
     }
 
     /// The text of the `authorized_keys` file of a user's home, if one was put in.
@@ -177,7 +177,7 @@ impl<B: ReadAt> Below<B> {
         Ok(base.stamped.map(|stamped| Self {
             image: base.image,
             stamped_size: stamped.undo.stamped_size,
-            undo: Some(stamped.undo_at),
+            undo: stamped.undo_at,
             sha256: None,
         }))
     }

@@ -80,7 +80,8 @@ def kills(c, base, count):
         if code != 0 or now not in (before, made[pub]) or os.path.exists(journal):
             wrong.append(f"{n}: code {code}, {err}")
     c.check(f"{name}: after {count} kills the image is the old one ({old}) or the new one ({new}); {half} left a journal", not wrong, wrong[:3])
-    c.check(f"{name}: some kills came too early, some too late, and some in between", min(old, new, half) > count // 40, (old, new, half))
+    if count >= 100:
+        c.check(f"{name}: some kills came too early, some too late, and some in between", min(old, new, half) > count // 40, (old, new, half))
     left = [name for name in os.listdir(c.scratch) if name.startswith(".")]
     c.check(f"{name}: nothing is left beside the image", not left, left)
 

@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
     let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
-    let base = stamp::base(&file)?;
+    let base = stamp::basis(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let about = args.inside.about_base(&base, &progress)?;
     let stamping = Stamping::plan(&file, base, wishes, &about)?;

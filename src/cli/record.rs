@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use remaster::basis::Basis;
 use remaster::digest::Digest;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
@@ -11,7 +12,6 @@ use remaster::manifest::{About, Made};
 use remaster::progress::Progress;
 use remaster::sign::{self, Sign};
 use remaster::sink::file::{Existing, write_bytes};
-use remaster::stamped::Base;
 
 /// What images tell of themselves.
 #[derive(Debug, Default, clap::Args)]
@@ -36,13 +36,13 @@ impl Inside {
     /// The same with what is known of the base, and what is asked for.
     pub(super) fn about_base(
         &self,
-        base: &Base<&ImageFile>,
+        base: &Basis<&ImageFile>,
         progress: &dyn Progress,
     ) -> Result<About> {
         let mut about = self.about()?;
         about.sha256 = base.known_sha256().map(Digest);
         if self.manifest_digests {
-            let (blocks, sha256) = Blocks::of(&base.image, progress)?;
+            let (blocks, sha256) = Blocks::of(base.image(), progress)?;
             (about.blocks, about.sha256) = (Some(blocks), Some(sha256));
         }
         Ok(about)

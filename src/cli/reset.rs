@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use remaster::compose::Composed;
 use remaster::digest::Digest;
 use remaster::error::{Error, Result};
 use remaster::flash::PutBack;
 use remaster::image::{ImageFile, ReadAt};
+use remaster::raw;
 use remaster::sink::file::Existing;
 use remaster::sink::in_place::Edited;
 use remaster::stamped::Below;
+use remaster::survey::raw::Raw;
 use remaster::units::{ByteRange, human};
 use serde_json::json;
 
-use super::flash::{self, To};
+use super::flash::{self, Prepared, To};
 use super::make::Destination;
 use super::meter::{EVENTS, emit};
 use super::progress::Terminal;
@@ -68,10 +71,10 @@ fn reset(args: &Args) -> Result<()> {
     });
     let output = output.transpose()?;
     let below = below(&file)?;
-    let image = &below.image;
+    let image = below.image();
     let progress = Terminal::new(report::watched(args.quiet))?;
     let digest = Digest::of(image, &progress)?;
-    check(&file, digest, below.sha256.map(Digest))?;
+    check(&file, digest, below.sha256())?;
     check(&file, digest, args.sha256)?;
     match (output, edited) {
         (Some(output), _) => output.write(image, &progress).map(|_| ())?,
@@ -89,14 +92,43 @@ fn reset(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// What lies below a stamped image.
+enum Found<'a> {
+    Iso(Below<&'a ImageFile>),
+    Raw(Composed<&'a ImageFile>),
+}
+
+impl<'a> Found<'a> {
+    fn image(&self) -> &Composed<&'a ImageFile> {
+        match self {
+            Self::Iso(below) => &below.image,
+            Self::Raw(image) => image,
+        }
+    }
+
+    /// Its SHA-256, as a reset that was interrupted found it.
+    fn sha256(&self) -> Option<Digest> {
+        match self {
+            Self::Iso(below) => below.sha256.map(Digest),
+            Self::Raw(_) => None,
+        }
+    }
+}
+
 /// The base below a stamped image.
-fn below(file: &ImageFile) -> Result<Below<&ImageFile>> {
+fn below(file: &ImageFile) -> Result<Found<'_>> {
     let name = file.path().display();
-    let below = Below::of(file).map_err(|fault| fault.of_image(name))?;
-    below.ok_or_else(|| Error::Usage {
+    let nothing = || Error::Usage {
         what: format!("nothing was put into {}", file.path().display()),
         hint: "see `remaster inspect` for what an image is",
-    })
+    };
+    let found = if Raw::is_one(&file) {
+        let base = raw::Base::of(file).map_err(|fault| fault.of_image(name))?;
+        base.stamped.is_some().then_some(Found::Raw(base.image))
+    } else {
+        Below::of(file).map_err(|fault| fault.of_image(name))?.map(Found::Iso)
+    };
+    found.ok_or_else(nothing)
 }
 
 fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>) -> Result<()> {
@@ -111,11 +143,23 @@ fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>) -> Result<()
 }
 
 /// Writes the base over the stick that it is read from: what differs comes from the undo record in memory.
-fn onto_stick(below: &Below<&ImageFile>, sha256: Digest, to: &To) -> Result<()> {
-    let image = &below.image;
+fn onto_stick(found: &Found<'_>, sha256: Digest, to: &To) -> Result<()> {
+    let image = found.image();
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
-    let (stamped_size, undo) = (below.stamped_size, below.undo);
-    let what = PutBack { base: image, sha256, changed: &changed, stamped_size, undo };
-    flash::put_back(what, to)
+    match found {
+        Found::Iso(below) => {
+            let (stamped_size, undo) = (below.stamped_size, below.undo);
+            let what = PutBack { base: image, sha256, changed: &changed, stamped_size, undo };
+            flash::put_back(what, to)
+        }
+        // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
+        Found::Raw(_) => {
+            let mut prepared = Prepared::whole(image, Vec::new());
+            prepared.suspects = Some(changed.clone());
+            prepared.changed = changed;
+            let to = To { delta: true, no_delta: false, no_probe: true, ..to.clone() };
+            flash::write(prepared, &to)?.map_or(Ok(()), Err)
+        }
+    }
 }

@@ -1,12 +1,15 @@
 //! What to change: from facts and edits to patches. Reads the structures it edits, decides, writes
 //! nothing, and knows no clock.
 
+pub mod ext4;
 pub mod folder;
 pub mod hierarchy;
 pub mod hook;
 pub mod menu;
 pub mod partitions;
+pub mod raw;
 pub mod relabel;
+mod script;
 pub mod space;
 
 use std::collections::BTreeMap;
@@ -272,7 +275,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         which: &BTreeMap<&str, usize>,
     ) -> Result<Vec<String>> {
         let edits = self.edits;
-        let menus = menu::texts(self.survey, &edits.boot, |entry| {
+        let label = self.survey.volume.identifier();
+        let menus = menu::texts(&self.survey.configs, &label, &edits.boot, |entry| {
             if edits.way != Way::ExtraInitrd {
                 return Vec::new();
             }
