@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::boot_config::{Syntax, redacted, volume_path};
 use crate::format::credential::keys_of;
 use crate::format::newc::{Kind, Member};
+use crate::format::pe::Covers;
 use crate::image::ReadAt;
 use crate::keys;
 use crate::plan::menu::Started;
@@ -18,11 +19,12 @@ use crate::stamped::{Base, Stamped};
 use crate::survey::Survey;
 use crate::survey::boot::Platform;
 use crate::survey::configs::{Config, Place};
+use crate::survey::loaders;
 use crate::survey::nixos::initrd_place;
 use crate::units::{ByteRange, DISK_BLOCK};
 
 /// The version of the JSON form.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// The JSON Schema of the JSON form.
 pub const JSON_SCHEMA: &str = include_str!("inspect.schema.json");
@@ -46,6 +48,8 @@ pub struct Report {
     pub partitions: Partitions,
     /// How firmware can start the image.
     pub boot_paths: Vec<BootPath>,
+    /// What UEFI firmware could start, and by whom it says to be signed.
+    pub uefi_programs: Vec<UefiProgram>,
     /// What the menus start.
     pub triplets: Vec<Triplet>,
     /// What is in the initrds.
@@ -104,6 +108,29 @@ pub struct BootPath {
     pub medium: &'static str,
     /// What is started.
     pub starts: String,
+}
+
+/// A program for UEFI: a loader, or a kernel.
+#[derive(Clone, Debug, Serialize)]
+pub struct UefiProgram {
+    /// Path there.
+    pub path: String,
+    /// `volume` or `esp`.
+    pub place: &'static str,
+    /// What it says to be signed by; none of it is checked against any certificate of a firmware.
+    pub signatures: Vec<Signature>,
+    /// Why its signatures cannot be read.
+    pub fault: Option<String>,
+}
+
+/// A signature in a program.
+#[derive(Clone, Debug, Serialize)]
+pub struct Signature {
+    /// Common name of the signer's certificate.
+    pub signer: String,
+    /// Whether its digest is that of the program; null if that cannot be told. The signature itself is not
+    /// checked.
+    pub digest_fits: Option<bool>,
 }
 
 /// A kernel with its initrds and system.
@@ -268,6 +295,7 @@ impl Report {
             volume: volume(&now),
             partitions: partitions(&now),
             boot_paths: boot_paths(&now, image)?,
+            uefi_programs: uefi_programs(image, &now)?,
             triplets: triplets(&base.survey),
             initrds,
             menus: now.configs.iter().map(menu).collect(),
@@ -356,6 +384,34 @@ fn boot_paths<I: ReadAt>(survey: &Survey, image: &I) -> Result<Vec<BootPath>> {
     Ok(found)
 }
 
+fn uefi_programs<I: ReadAt>(image: &I, survey: &Survey) -> Result<Vec<UefiProgram>> {
+    let shown = loaders::all(image, survey)?.into_iter().map(|loader| {
+        let (signatures, fault) = match loader.signatures {
+            Ok(found) => (found, None),
+            Err(fault) => (Vec::new(), Some(fault)),
+        };
+        let signatures = signatures.into_iter().map(|found| Signature {
+            signer: found.signer,
+            digest_fits: match found.covers {
+                Covers::Program => Some(true),
+                Covers::Other => Some(false),
+                Covers::Unknown => None,
+            },
+        });
+        UefiProgram {
+            path: loader.path,
+            place: place(&loader.place),
+            signatures: signatures.collect(),
+            fault,
+        }
+    });
+    Ok(shown.collect())
+}
+
+fn place(place: &Place) -> &'static str {
+    if *place == Place::Volume { "volume" } else { "esp" }
+}
+
 fn firmware(platform: Platform) -> Option<&'static str> {
     match platform {
         Platform::Bios => Some("bios"),
@@ -416,7 +472,7 @@ fn menu(config: &Config) -> Menu {
         default,
         serial,
         path: config.path.clone(),
-        place: if config.place == Place::Volume { "volume" } else { "esp" },
+        place: place(&config.place),
         syntax: match config.syntax {
             Syntax::Grub => "grub",
             Syntax::Isolinux => "isolinux",

@@ -50,6 +50,8 @@ pub mod sink;
 
 pub mod verify;
 
+pub mod netboot;
+
 pub mod oci;
 
 pub mod batch;

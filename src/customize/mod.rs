@@ -52,15 +52,16 @@ pub struct Facts {
 impl Facts {
     /// Those of a surveyed image.
     pub fn of(survey: &Survey, initrds: &[Initrd]) -> Self {
-        let mut numbers = survey.release.split('.').map(|word| word.parse().unwrap_or_default());
+        Self::told(&survey.release, survey.architecture, initrds)
+    }
+
+    /// Those of something else: its release as `version.txt` has it, its architecture, its initrds.
+    pub fn told(release: &str, architecture: Option<&'static str>, initrds: &[Initrd]) -> Self {
+        let mut numbers = release.split('.').map(|word| word.parse().unwrap_or_default());
         let release = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
         let systemd =
             |initrd: &Initrd| matches!(initrd.contents.stage_one, StageOne::Systemd { .. });
-        Self {
-            release,
-            architecture: survey.architecture,
-            systemd_stage_one: initrds.iter().any(systemd),
-        }
+        Self { release, architecture, systemd_stage_one: initrds.iter().any(systemd) }
     }
 
     /// Whether the release is this one or a later one. `unstable` has the number of the next release.

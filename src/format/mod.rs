@@ -10,6 +10,7 @@ pub mod iso9660;
 pub mod isohybrid;
 pub mod newc;
 pub mod patch_file;
+pub mod pe;
 pub mod undo;
 pub mod unit_file;
 

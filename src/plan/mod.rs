@@ -22,6 +22,7 @@ use crate::format::undo::{self, Undo};
 use crate::image::ReadAt;
 use crate::plan::folder::Folder;
 use crate::plan::hierarchy::{Edited, NewFile};
+use crate::plan::hook::Kept;
 use crate::plan::space::{Tail, too_large};
 use crate::scratch::Scratch;
 use crate::survey::Survey;
@@ -260,7 +261,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         }
         let private = self.edits.is_private();
         let file = NewFile { private, ..new_file(&self.folder.payload())? };
-        archives.push(Archive { file, bytes: hook::payload(self.edits, &self.folder)? });
+        archives
+            .push(Archive { file, bytes: hook::payload(self.edits, Kept::Volume(&self.folder))? });
         Ok((archives, which))
     }
 
@@ -271,15 +273,21 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         which: &BTreeMap<&str, usize>,
     ) -> Result<Vec<String>> {
         let edits = self.edits;
-        let menus = menu::texts(self.survey, &edits.boot, |entry| {
-            if edits.way != Way::ExtraInitrd {
-                return Vec::new();
-            }
-            let last = entry.initrds.last().map(|word| volume_path(&word.text)).unwrap_or_default();
-            let hook = which.get(last.as_str()).and_then(|number| archives.get(*number));
-            let named = hook.into_iter().chain(archives.last());
-            named.map(|archive| self.folder.file(&archive.file.name)).collect()
-        })?;
+        let menus = menu::texts(
+            &self.survey.configs,
+            &self.survey.volume.identifier(),
+            &edits.boot,
+            |entry| {
+                if edits.way != Way::ExtraInitrd {
+                    return Vec::new();
+                }
+                let last =
+                    entry.initrds.last().map(|word| volume_path(&word.text)).unwrap_or_default();
+                let hook = which.get(last.as_str()).and_then(|number| archives.get(*number));
+                let named = hook.into_iter().chain(archives.last());
+                named.map(|archive| self.folder.file(&archive.file.name)).collect()
+            },
+        )?;
         if let Some(credential) = menus.credential {
             let bytes = len_of(credential.argument.as_bytes());
             let what = format!("put {} on the kernel's command lines", credential.does);

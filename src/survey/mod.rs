@@ -4,6 +4,7 @@ pub mod block_device;
 pub mod boot;
 pub mod configs;
 pub mod esp;
+pub mod loaders;
 pub mod located;
 pub mod nixos;
 pub mod partitions;

@@ -37,6 +37,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         "verify",
         &["units", "error", "format", "image", "compose", "survey", "edit", "plan", "stamped"],
     ),
+    (
+        "netboot",
+        &["units", "error", "format", "image", "compose", "survey", "edit", "plan", "stamped"],
+    ),
     ("oci", &["units", "error", "image", "compose", "stamped", "digest", "sink"]),
     (
         "batch",
