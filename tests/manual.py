@@ -28,7 +28,7 @@ def main():
         pages = sorted(glob.glob(os.path.join(scratch, "*.1")))
         c.check("manual pages", code == 0 and len(pages) > 15, f"{err} {pages}")
         for page in pages:
-            done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True, check=False)
+            done = subprocess.run(["mandoc", "-T", "lint", "-W", "error", page], capture_output=True, text=True, check=False)
             c.check(f"mandoc has nothing against {os.path.basename(page)}", done.returncode == 0 and not done.stdout, done.stdout[:500])
         done = subprocess.run(["man", "-P", "cat", "-l", os.path.join(scratch, "remaster-netboot.1")], capture_output=True, text=True, check=False, env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8"})
         c.check("man shows a page", "netboot.ipxe" in done.stdout and not done.stderr, done.stdout[:300] + done.stderr)

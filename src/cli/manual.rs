@@ -1,10 +1,13 @@
 //! `remaster completions SHELL` and `remaster man DIR`: what shells and man(1) know of the program, made of the
 //! command line itself.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use remaster::error::{Error, Result};
 
@@ -34,6 +37,18 @@ pub(super) fn completions(args: &Completions) -> Result<()> {
 }
 
 pub(super) fn pages(args: &Pages) -> Result<()> {
+    let mut command = Cli::command();
+    command.build();
     let doing = format!("write manual pages into {}", args.folder.display());
-    clap_mangen::generate_to(Cli::command().name(NAME), &args.folder).map_err(Error::io(doing))
+    page(&command, &args.folder).map_err(Error::io(doing))
+}
+
+/// The page of a command, and those of the commands below it.
+fn page(command: &Command, folder: &Path) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or(NAME);
+    let mut text = Vec::new();
+    Man::new(command.clone()).title(name).render(&mut text)?;
+    fs::write(folder.join(format!("{name}.1")), text)?;
+    let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+    below.into_iter().try_for_each(|below| page(below, folder))
 }

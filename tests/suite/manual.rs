@@ -9,7 +9,12 @@ use crate::support::Folder;
 fn commands(folder: &Folder) -> BTreeSet<String> {
     let help = folder.run(&["--help"]).done();
     let listed = help.split("\nCommands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
-    listed.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    let names = listed.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .filter(|name| name != "help")
+        .collect()
 }
 
 #[test]
