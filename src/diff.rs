@@ -9,8 +9,10 @@ use crate::error::{Error, Result};
 use crate::format::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::inspect::{Entry, Report};
+use crate::raw;
 use crate::stamped::{Base, Stamped};
 use crate::survey::Survey;
+use crate::survey::raw::Raw;
 use crate::survey::tree::{Node, Tree};
 use crate::units::{ByteRange, in_memory};
 
@@ -75,8 +77,10 @@ impl Diff {
         if let (Some(old), Some(new)) = (Known::of(before)?, Known::of(after)?) {
             found.facts = changes(&facts(&old.report), &facts(&new.report));
             found.menus = menus(&old.report, &new.report);
-            let same = |a: &Node, b: &Node| is_same_file((before, a), (after, b), &ranges);
-            found.files = files(old.survey.tree(), new.survey.tree(), same)?;
+            if let (Some(old), Some(new)) = (&old.survey, &new.survey) {
+                let same = |a: &Node, b: &Node| is_same_file((before, a), (after, b), &ranges);
+                found.files = files(old.tree(), new.tree(), same)?;
+            }
             found.injected =
                 injected(old.stamped.as_ref(), new.stamped.as_ref(), &old.report, &new.report);
         } else {
@@ -97,13 +101,17 @@ impl Diff {
 
 /// An installer.
 struct Known {
-    survey: Survey,
+    /// None of a raw image.
+    survey: Option<Survey>,
     report: Report,
     stamped: Option<Stamped>,
 }
 
 impl Known {
     fn of<I: ReadAt>(image: &I) -> Result<Option<Self>> {
+        if Raw::is_one(image) {
+            return Self::of_raw(image);
+        }
         let survey = match Survey::of(image) {
             Ok(survey) => survey,
             Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
@@ -111,7 +119,16 @@ impl Known {
         };
         let report = Report::of(image)?;
         let stamped = Base::of(image)?.stamped;
-        Ok(Some(Self { survey, report, stamped }))
+        Ok(Some(Self { survey: Some(survey), report, stamped }))
+    }
+
+    fn of_raw<I: ReadAt>(image: &I) -> Result<Option<Self>> {
+        let stamped = match raw::Base::of(image) {
+            Ok(base) => base.stamped,
+            Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        Ok(Some(Self { survey: None, report: Report::of(image)?, stamped }))
     }
 }
 
@@ -167,10 +184,16 @@ fn facts(report: &Report) -> BTreeMap<String, String> {
         ("size".to_owned(), report.size.to_string()),
         ("release".to_owned(), report.release.clone()),
         ("stage 1".to_owned(), report.generation.clone()),
-        ("volume.identifier".to_owned(), report.volume.identifier.clone()),
-        ("volume.size".to_owned(), report.volume.size.to_string()),
-        ("volume.files".to_owned(), report.volume.files.to_string()),
     ]);
+    if let Some(volume) = &report.volume {
+        facts.insert("volume.identifier".to_owned(), volume.identifier.clone());
+        facts.insert("volume.size".to_owned(), volume.size.to_string());
+        facts.insert("volume.files".to_owned(), volume.files.to_string());
+    }
+    if let Some(root) = &report.root {
+        facts.insert("root.label".to_owned(), root.label.clone());
+        facts.insert("root.free".to_owned(), root.free.to_string());
+    }
     facts.extend(report.architecture.clone().map(|name| ("architecture".to_owned(), name)));
     for (table, partitions) in [("mbr", &report.partitions.mbr), ("gpt", &report.partitions.gpt)] {
         for partition in partitions {

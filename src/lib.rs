@@ -38,6 +38,8 @@ pub mod plan;
 
 pub mod stamped;
 
+pub mod raw;
+
 pub mod digest;
 
 pub mod patch;
@@ -51,6 +53,8 @@ pub mod sink;
 pub mod verify;
 
 pub mod netboot;
+
+pub mod basis;
 
 pub mod oci;
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use remaster::basis::Basis;
 use remaster::compose::Composed;
 use remaster::digest::Digest;
 use remaster::edit;
@@ -13,7 +14,6 @@ use remaster::oci::{Layout, Parts};
 use remaster::patch;
 use remaster::progress::Progress;
 use remaster::sink::file::{Existing, Readers};
-use remaster::stamped::Base;
 
 use super::make::Destination;
 use super::progress::Terminal;
@@ -97,8 +97,8 @@ pub(super) fn applied<'a>(
 /// Whether whoever reads the image learns what others must not know. What a patch makes may also be no
 /// stamped image.
 pub(super) fn is_private(image: &Composed<&ImageFile>) -> Result<bool> {
-    match Base::of(image) {
-        Ok(base) => Ok(base.stamped.is_some_and(|found| found.root.iter().any(edit::is_private))),
+    match Basis::of(image) {
+        Ok(base) => Ok(base.stamped().is_some_and(|found| found.root.iter().any(edit::is_private))),
         Err(Error::Unsupported { .. } | Error::Malformed { .. }) => Ok(false),
         Err(fault) => Err(fault),
     }

@@ -84,9 +84,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if archive::is_tar(&file) {
         return tarball::write(args, &wishes, &file, output.as_ref(), known);
     }
-    let base = stamp::base(&file)?;
+    let base = stamp::basis(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
-    let about = args.inside.about_base(&base.image, None, &progress)?;
+    let about = args.inside.about_base(base.image(), None, &progress)?;
     let stamping = Stamping::plan(&file, base, wishes, &about)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());

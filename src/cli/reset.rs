@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use remaster::basis::Basis;
 use remaster::compose::Composed;
 use remaster::digest::Digest;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::sink::file::Existing;
 use remaster::sink::in_place::Edited;
-use remaster::stamped::Base;
 use remaster::units::{ByteRange, human};
 
 use super::flash::{self, Prepared, To};
@@ -74,14 +74,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
 /// The base below a stamped image.
 fn below(file: &ImageFile) -> Result<Composed<&ImageFile>> {
     let name = file.path().display();
-    let base = Base::of(file).map_err(|fault| fault.of_image(name))?;
-    if base.stamped.is_none() {
+    let base = Basis::of(file).map_err(|fault| fault.of_image(name))?;
+    if base.stamped().is_none() {
         return Err(Error::Usage {
             what: format!("nothing was put into {}", file.path().display()),
             hint: "see `remaster inspect` for what an image is",
         });
     }
-    Ok(base.image)
+    Ok(base.into_image())
 }
 
 fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>) -> Result<()> {

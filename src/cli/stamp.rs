@@ -4,18 +4,19 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use remaster::basis::Basis;
 use remaster::compose::Composed;
-use remaster::customize::{Facts, Input, Wishes};
+use remaster::customize::{Input, Wishes};
 use remaster::edit::Way;
-use remaster::error::Result;
-use remaster::image::ImageFile;
+use remaster::error::{Error, Result};
+use remaster::image::{ImageFile, ReadAt};
 use remaster::keys::Gathered;
-use remaster::manifest::{self, About, Made};
+use remaster::manifest::{About, Made};
 use remaster::plan::Step;
 use remaster::recipe::{self, Recipe};
 use remaster::stamped::Base;
+use remaster::survey::raw::Raw;
 use remaster::units::human;
-use remaster::verify;
 
 use super::report;
 
@@ -62,8 +63,19 @@ impl Edit {
     }
 }
 
-/// Surveys a base.
+/// Surveys a base of any kind.
+pub(super) fn basis(file: &ImageFile) -> Result<Basis<&ImageFile>> {
+    Basis::of(file).map_err(|fault| fault.of_image(file.path().display()))
+}
+
+/// Surveys a base that must be an ISO.
 pub(super) fn base(file: &ImageFile) -> Result<Base<&ImageFile>> {
+    if Raw::is_one(&file) {
+        return Err(Error::Usage {
+            what: format!("{} is a raw image; this is done with ISOs only", file.path().display()),
+            hint: "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`",
+        });
+    }
     Base::of(file).map_err(|fault| fault.of_image(file.path().display()))
 }
 
@@ -84,7 +96,7 @@ pub(super) fn tell(wishes: &Wishes) {
 pub(super) struct Stamping<'a> {
     file: &'a ImageFile,
     wishes: Wishes,
-    base: Base<&'a ImageFile>,
+    base: Basis<&'a ImageFile>,
     made: Made,
 }
 
@@ -100,17 +112,12 @@ impl<'a> Stamping<'a> {
     /// Decides what to change of a base.
     pub(super) fn plan(
         file: &'a ImageFile,
-        base: Base<&'a ImageFile>,
+        base: Basis<&'a ImageFile>,
         wishes: Wishes,
         about: &About,
     ) -> Result<Self> {
-        let planned = || {
-            let touched = wishes.touch_stage_one();
-            let initrds = if touched { base.survey.initrds(&base.image)? } else { Vec::new() };
-            let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
-            manifest::plan(&base, &initrds, edits, about)
-        };
-        let made = planned().map_err(|fault| fault.of_image(file.path().display()))?;
+        let made = base.plan(&wishes, about);
+        let made = made.map_err(|fault| fault.of_image(file.path().display()))?;
         Ok(Self { file, wishes, base, made })
     }
 
@@ -121,10 +128,9 @@ impl<'a> Stamping<'a> {
 
     /// What there is and what would be done to it.
     pub(super) fn dry_run(&self) -> String {
-        let survey = &self.base.survey;
-        let (path, label) = (self.file.path().display(), survey.volume.identifier());
-        let mut text = format!("base: {path}, NixOS {}, {label}\n", survey.release);
-        if self.base.stamped.is_some() {
+        let (path, label) = (self.file.path().display(), self.base.label());
+        let mut text = format!("base: {path}, NixOS {}, {label}\n", self.base.release());
+        if self.base.stamped().is_some() {
             text.push_str("was stamped before: what was put in then is taken out first\n");
         }
         text.push_str(&keys_shown(&self.wishes.keys));
@@ -141,7 +147,7 @@ impl<'a> Stamping<'a> {
         for Step { what, bytes } in &self.made.plan.steps {
             let _ = writeln!(text, "would {what} ({})", human(*bytes));
         }
-        let (old, new) = (survey.size, self.made.plan.size);
+        let (old, new) = (self.base.image().size(), self.made.plan.size);
         let _ = writeln!(text, "size: {} -> {} ({old} -> {new} bytes)", human(old), human(new));
         text
     }
@@ -150,14 +156,13 @@ impl<'a> Stamping<'a> {
     pub(super) fn compose(self) -> Result<Finished<'a>> {
         let summary = self.summary();
         let Self { base, made, .. } = self;
-        let image = base.image.with(made.plan.patches.clone(), made.plan.size)?;
-        verify::image::check(&image, &base.survey, &made.edits)?;
+        let image = base.compose(&made)?;
         Ok(Finished { image, made, summary })
     }
 
     fn summary(&self) -> String {
         let mut text = keys_shown(&self.wishes.keys);
-        let (menus, release) = (self.made.plan.menus, &self.base.survey.release);
+        let (menus, release) = (self.made.plan.menus, self.base.release());
         let initrds = match self.made.edits.way {
             Way::MergeInitrd => "initrds changed; ",
             Way::ExtraInitrd | Way::Credential => "",

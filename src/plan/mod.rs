@@ -1,12 +1,15 @@
 //! What to change: from facts and edits to patches. Reads the structures it edits, decides, writes
 //! nothing, and knows no clock.
 
+pub mod ext4;
 pub mod folder;
 pub mod hierarchy;
 pub mod hook;
 pub mod menu;
 pub mod partitions;
+pub mod raw;
 pub mod relabel;
+mod script;
 pub mod space;
 
 use std::collections::BTreeMap;
@@ -273,21 +276,16 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         which: &BTreeMap<&str, usize>,
     ) -> Result<Vec<String>> {
         let edits = self.edits;
-        let menus = menu::texts(
-            &self.survey.configs,
-            &self.survey.volume.identifier(),
-            &edits.boot,
-            |entry| {
-                if edits.way != Way::ExtraInitrd {
-                    return Vec::new();
-                }
-                let last =
-                    entry.initrds.last().map(|word| volume_path(&word.text)).unwrap_or_default();
-                let hook = which.get(last.as_str()).and_then(|number| archives.get(*number));
-                let named = hook.into_iter().chain(archives.last());
-                named.map(|archive| self.folder.file(&archive.file.name)).collect()
-            },
-        )?;
+        let label = self.survey.volume.identifier();
+        let menus = menu::texts(&self.survey.configs, &label, &edits.boot, |entry| {
+            if edits.way != Way::ExtraInitrd {
+                return Vec::new();
+            }
+            let last = entry.initrds.last().map(|word| volume_path(&word.text)).unwrap_or_default();
+            let hook = which.get(last.as_str()).and_then(|number| archives.get(*number));
+            let named = hook.into_iter().chain(archives.last());
+            named.map(|archive| self.folder.file(&archive.file.name)).collect()
+        })?;
         if let Some(credential) = menus.credential {
             let bytes = len_of(credential.argument.as_bytes());
             let what = format!("put {} on the kernel's command lines", credential.does);

@@ -6,13 +6,13 @@ mod targets;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use remaster::basis::Basis;
 use remaster::compose::Composed;
 use remaster::device::{Disk, ExpectedSize, Target};
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Delta, Image, Medium, Options, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::progress::{Progress, Silent};
-use remaster::stamped::Base;
 use remaster::units::ByteRange;
 
 use super::known_hosts::KnownHosts;
@@ -189,7 +189,7 @@ fn stamp_and_write(args: &Args) -> Result<Failed> {
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
     let about = Inside::default().about()?;
     let Finished { image, made, summary } =
-        Stamping::plan(&file, stamp::base(&file)?, wishes, &about)?.compose()?;
+        Stamping::plan(&file, stamp::basis(&file)?, wishes, &about)?.compose()?;
     let private = made.edits.is_private();
     if report::watched(args.to.json) {
         report::say(&summary);
@@ -228,9 +228,10 @@ fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>
     let mut found = changed.to_vec();
     for target in targets {
         let medium = ImageFile::open(target).ok()?;
-        let base = Base::of(&medium).ok()?;
-        if let Some(stamped) = base.stamped {
-            found.extend(stamped.undo.ranges.iter().map(|(at, _)| *at));
+        let base = Basis::of(&medium).ok()?;
+        if let Some(stamped) = base.stamped() {
+            let undone = base.image().pieces().iter().filter(|piece| !piece.stays());
+            found.extend(undone.map(|piece| piece.at));
             found.extend(ByteRange::between(stamped.undo.base_size, stamped.undo.stamped_size));
         }
     }
