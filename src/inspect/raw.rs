@@ -32,6 +32,7 @@ impl Report {
             }),
             partitions: partitions(&now.partitions),
             boot_paths: vec![BootPath { firmware: "u-boot", medium: "disk", starts: MENU.into() }],
+            uefi_programs: Vec::new(),
             triplets: triplets(&now),
             initrds: Vec::new(),
             menus: vec![menu(&now.config)],
