@@ -17,6 +17,7 @@ mod files;
 mod layers;
 mod login;
 mod menus;
+mod raw;
 mod records;
 mod support;
 mod way_back;
