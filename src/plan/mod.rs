@@ -9,6 +9,7 @@ pub mod menu;
 pub mod partitions;
 pub mod raw;
 pub mod relabel;
+mod script;
 pub mod space;
 
 use std::collections::BTreeMap;
