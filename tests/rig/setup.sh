@@ -5,6 +5,7 @@ programs=(
   # program:package
   qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf xorriso:xorriso
   qemu-system-aarch64:qemu-system-arm /usr/share/qemu-efi-aarch64/QEMU_EFI.fd:qemu-efi-aarch64
+  /usr/lib/u-boot/qemu_arm64/u-boot.bin:u-boot-qemu debugfs:e2fsprogs unsquashfs:squashfs-tools
   /usr/lib/ISOLINUX/isolinux.bin:isolinux /usr/lib/syslinux/modules/bios/vesamenu.c32:syslinux-common
   grub-mkimage:grub-common /usr/lib/grub/x86_64-efi/linux.mod:grub-efi-amd64-bin /usr/share/grub/unicode.pf2:grub-common
   mcopy:mtools mkfs.vfat:dosfstools mksquashfs:squashfs-tools cpio:cpio zstd:zstd xz:xz-utils lz4:lz4 modprobe:kmod

@@ -19,6 +19,7 @@ mod login;
 mod manual;
 mod menus;
 mod netboot;
+mod raw;
 mod records;
 mod support;
 mod way_back;
