@@ -110,7 +110,8 @@ fn a_report_tells_what_a_raw_image_is_and_what_was_put_in() {
 
 #[test]
 fn what_is_for_isos_is_refused_with_a_hint() {
-    let changes: [(&str, fn(&mut Recipe)); 2] = [
+    type Change = fn(&mut Recipe);
+    let changes: [(&str, Change); 2] = [
         ("--merge-initrd", |recipe| recipe.merge_initrd = Some(true)),
         ("--label", |recipe| recipe.label = Some("other".into())),
     ];
