@@ -12,4 +12,5 @@ mod devices;
 mod records;
 mod sources;
 mod stick;
+mod table;
 mod writing;
