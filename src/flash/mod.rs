@@ -14,6 +14,7 @@ mod layout;
 mod meant;
 mod medium;
 mod probe;
+mod put_back;
 mod readable;
 mod verify;
 mod write;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 pub use crate::unpack::{Feed, Packing, Source, Stream};
 pub use medium::Medium;
+pub use put_back::{PutBack, put_back};
 pub use readable::Readable;
 pub use verify::{Cause, Difference};
 

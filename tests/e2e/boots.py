@@ -5,6 +5,7 @@ REMASTER is the program, KEYS a folder for the ssh keys of this run (made if mis
 Prints a line per check and ends with `N passed, N failed`.
 """
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -34,15 +35,17 @@ class Boot:
     option: str | None = None
     kernel: int = 1
     stamped: bool = True
+    flashed: bool = False
 
     def __str__(self):
         words = [self.base, self.firmware, self.medium]
         words += ["merged"] * self.merge + [self.option or ""] + [f"kernel {self.kernel}"] * (self.kernel > 1)
-        return " ".join(w for w in words + ["not stamped"] * (not self.stamped) if w)
+        return " ".join(w for w in words + ["not stamped"] * (not self.stamped) + ["flashed"] * self.flashed if w)
 
 
 # What custom.py does not boot: the other firmware or medium of each generation, both kernels, a submenu entry,
 # copytoram, merged with either kind of stage 1, and a stock image that must not let the key in.
+# The one of aarch64 is put on a disk by `flash`, which has no partition table then.
 # "fat" shows that the menu in efi.img is right: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
 SOME = [
     Boot("23.11", "bios", "cd"),
@@ -54,6 +57,7 @@ SOME = [
     Boot("26.05", "uefi", "cd", kernel=2),
     Boot("26.05", "bios", "cd", option=COPY),
     Boot("24.11", "bios", "cd", stamped=False),
+    Boot("24.11-aarch64", "uefi", "usb", flashed=True),
 ]
 
 
@@ -72,6 +76,10 @@ def everything():
         boots += [Boot(base, "uefi", "fat", kernel=1 + two), Boot(base, "uefi", "cd", stamped=False)]
     for base in ("24.11-lz4", "24.11-none", "24.11-microcode", "24.11-label", "23.11-layout"):
         boots += [Boot(base, "bios", "cd"), Boot(base, "uefi", "usb", merge=True)]
+    for base in ("24.11-aarch64", "26.05-aarch64"):
+        two = base.startswith("26.05")
+        boots += [Boot(base, "uefi", medium, merge=medium == "usb", kernel=1 + two) for medium in ("cd", "usb")]
+        boots += [Boot(base, "uefi", "cd", option=COPY), Boot(base, "uefi", "usb", flashed=True)]
     return list(dict.fromkeys(boots))
 
 
@@ -108,6 +116,25 @@ def ssh_key(folder, name):
 def stamp(remaster, base, out, keys, merge):
     args = [remaster, base, *[a for k in keys for a in ("--key", k + ".pub")], "-o", out, *["--merge-initrd"] * merge]
     return subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+
+@contextlib.contextmanager
+def stick(c, name, remaster, base, image, keys, scratch):
+    """A file with what `flash` wrote to it as a disk: the base with the keys, which is what stamping gives."""
+    path = os.path.join(scratch, "stick")
+    size = (os.path.getsize(image) // 1048576 + 100) * 1048576
+    with open(path, "wb") as f:
+        f.truncate(size)
+    device = subprocess.run(["losetup", "--find", "--show", path], capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        flags = [device, "--yes", "--allow-fixed", "--expect-size", str(size)]
+        for what, args in (("flashed", ["flash", base, *[a for k in keys for a in ("--key", k + ".pub")], *flags]), ("verified", ["verify", device, "--against", image])):
+            done = subprocess.run([remaster, *args], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+            c.check(f"{name}: {what}", done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-500:]}")
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+    yield path
+    os.remove(path)
 
 
 def host_view(image, folder):
@@ -177,9 +204,23 @@ def run(c, b, remaster, bases, keys, scratch, logs):
             return
     else:
         shutil.copyfile(bases[b.base], image)
-    boot.preselect(image, b.option, b.kernel)
-    machine = boot.Machine(image, b.firmware, b.medium, logs)
     failed = c.failed
+    with contextlib.ExitStack() as media:
+        if b.flashed:
+            medium = media.enter_context(stick(c, name, remaster, bases[b.base], image, keys["given"], scratch))
+        else:
+            boot.preselect(image, b.option, b.kernel)
+            medium = image
+        start(c, b, medium, image, keys, scratch, logs)
+    os.remove(image)
+    if c.failed == failed:
+        shutil.rmtree(logs)
+
+
+def start(c, b, medium, image, keys, scratch, logs):
+    """Boots a medium, which holds the image, and checks the machine."""
+    name, failed = str(b), c.failed
+    machine = boot.Machine(medium, b.firmware, b.medium, logs)
     try:
         waited = machine.wait_for_ssh(480)
         if c.check(f"{name}: ssh after {waited} s", waited is not None, f"nothing after 480 s, logs in {logs}"):
@@ -200,9 +241,6 @@ def run(c, b, remaster, bases, keys, scratch, logs):
             print("\n".join("  serial| " + line for line in machine.serial_tail().splitlines()), flush=True)
     finally:
         machine.stop()
-        os.remove(image)
-    if c.failed == failed:
-        shutil.rmtree(logs)
 
 
 def main():

@@ -10,7 +10,9 @@ cache=${REMASTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/remaster/rig}
 # Every base: what is asked of build-store, build-initrd and build-iso.
 boots="23.11 24.11 25.11 26.05"                                            # the four generations
 variants="24.11-lz4 24.11-none 24.11-microcode 24.11-label 23.11-layout"  # boot as well
-shapes="24.11-xz 24.11-gzip 24.11-aarch64 24.11-full-root 24.11-big"      # structure only: hardly a store
+shapes="24.11-xz 24.11-gzip 24.11-full-root 24.11-big"                    # structure only: hardly a store
+others="24.11-aarch64"                                                    # boots on another machine
+rare="26.05-aarch64"                                                      # built only when asked for by name
 recipe() {
   gen=${1%%-*} kind=scripted comp=zstd stage1=stage-1-standin.sh micro='' volid='' pad=0 arch=x86_64 files='' tiny=''
   [ "$gen" != 26.05 ] || kind=systemd
@@ -27,25 +29,36 @@ recipe() {
   esac
 }
 
-if [ "${1-}" = --list ]; then echo "$boots $variants $shapes" | tr ' ' '\n'; exit; fi
+if [ "${1-}" = --list ]; then echo "$boots $variants $shapes $others" | tr ' ' '\n'; exit; fi
 mkdir -p "$cache"
 scripts=("$here"/{bases,build-store,build-initrd,build-iso,systemd-stage1}.sh "$here"/stage-1-*.sh "$here/root-slack.py")
-userland=$cache/userland-$(sha256sum < "$here/build-userland.sh" | head -c 12).tar
-dir=$cache/$(cat "${scripts[@]}" "$here/build-userland.sh" | sha256sum | head -c 12); work=$dir/work
+named() { cat "$@" | sha256sum | head -c 12; }
+userland=$cache/userland-$(named "$here/build-userland.sh").tar
+aarch64=$cache/userland-aarch64-$(named "$here"/build-userland{,-aarch64}.sh).tar
+dir=$cache/$(named "${scripts[@]}" "$here"/build-userland{,-aarch64}.sh)
 
 exec 9> "$cache/lock"; flock 9
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$dir"/work*' EXIT
 say() { echo "rig: $*" >&2; }
-unpack() {
+unpack() { # into a folder for each architecture
+  work=$dir/work-$arch
   [ ! -e "$work/root" ] || return 0
   [ "$(id -u)" = 0 ] || { say "building a base wants root"; exit 1; }
-  rm -rf "$work"; mkdir -p "$work"
+  rm -rf "$work"; mkdir -p "$work/root.part"
   [ -e "$userland" ] || { say "userland (a minute)"; "$here/build-userland.sh" "$userland"; }
-  mkdir "$work/root.part"; tar -C "$work/root.part" -xf "$userland"; mv "$work/root.part" "$work/root"
+  case $arch in
+    x86_64) tar -C "$work/root.part" -xf "$userland" ;;
+    aarch64)
+      [ -e "$aarch64" ] || { say "userland of aarch64 (a minute)"; "$here/build-userland-aarch64.sh" "$userland" "$aarch64"; }
+      tar -C "$work/root.part" -xf "$userland" --exclude='./usr/lib/x86_64-linux-gnu' --exclude='./usr/lib64/*' --exclude=./usr/lib/modules --exclude=./boot --exclude='./vmlinuz*'
+      tar -C "$work/root.part" -xf "$aarch64" --keep-directory-symlink --exclude=./etc --exclude=./dev
+      local kernel; kernel=$(basename "$work"/root.part/boot/vmlinuz-*); ln -s "boot/$kernel" "$work/root.part/vmlinuz"; depmod -b "$work/root.part" "${kernel#vmlinuz-}" ;;
+  esac
+  mv "$work/root.part" "$work/root"
 }
 initrd() { # NTH -> its path, built once per set of options
   local out; out=$work/initrd.$kind.$comp.${stage1%.sh}.$1${micro:+.microcode}
-  [ -e "$out" ] || { NTH=$1 STAGE1=$stage1 MICROCODE=$micro VOLID=nixos-minimal-$gen-x86_64 "$here/build-initrd.sh" "$work" "$kind" "$comp" "$out.part"; mv "$out.part" "$out"; }
+  [ -e "$out" ] || { NTH=$1 STAGE1=$stage1 MICROCODE=$micro VOLID=nixos-minimal-$gen-$arch "$here/build-initrd.sh" "$work" "$kind" "$comp" "$out.part"; mv "$out.part" "$out"; }
   echo "$out"
 }
 build() { # NAME OUT
@@ -67,7 +80,7 @@ build() { # NAME OUT
 }
 
 for name; do
-  ! "$0" --list | grep -qx -- "$name" || continue
+  case " $boots $variants $shapes $others $rare " in *" $name "*) continue ;; esac
   say "no base is called $name"; exit 2
 done
 for name; do

@@ -2,7 +2,7 @@
 # Builds a base ISO shaped as the NixOS minimal installer of one release. Usage: build-iso.sh WORKDIR OUT INITRD [INITRD2]
 # Env: GEN=23.11|24.11|25.11|26.05 (WORKDIR's store must be made with the same GEN), VOLID, PAD_MIB (a file of that size),
 # ROOT_FILES="NAME…" (empty files in the root directory), STORE (instead of nix-store.GEN.squashfs),
-# ARCH=aarch64 (structure only: EFI only, no MBR, no GPT, its loader and kernel are not aarch64 code).
+# ARCH=aarch64 (EFI only, no MBR, no GPT; WORKDIR's root must be aarch64's).
 # 23.11: EFI/boot in lower case. 23.11, 24.11: one kernel and initrd in /boot, 36 menu entries. 25.11: two of each, at
 # store paths, other menus. 26.05: the same for a systemd stage 1. Menu timeouts are 3 s, not 10.
 set -euo pipefail
@@ -13,7 +13,7 @@ t=iso.tree; rm -rf $t; mkdir -p $t/boot/grub
 grub=x86_64-efi gdir=/usr/lib/grub/x86_64-efi gmods="efi_gop efi_uga"
 case $ARCH in
   x86_64) kern=bzImage loader=BOOTX64.EFI;;
-  aarch64) kern=Image loader=BOOTAA64.EFI;;
+  aarch64) kern=Image loader=BOOTAA64.EFI grub=arm64-efi gdir=root/usr/lib/grub/arm64-efi gmods=efi_gop;;
 esac
 efi=EFI/BOOT; if [ "$GEN" = 23.11 ]; then efi=EFI/boot loader=${loader,,}; fi
 read -r s1 s2 <<< "$S"
