@@ -7,6 +7,9 @@ use crate::device::{Target, WriteMode};
 use crate::error::{Error, Result};
 use crate::units::{in_memory, len_of};
 
+/// Bytes of the pieces in which a fault is looked for.
+const PIECE: u64 = 4096;
+
 /// A disk, or something that stands for one in a test.
 pub trait Medium: Sync {
     /// What the user calls it.
@@ -96,10 +99,28 @@ pub(super) fn write_all(medium: &dyn Medium, bytes: &[u8], at: u64) -> Result<()
                 done = done.saturating_add(step);
             }
             Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-            Err(fault) => return Err(failed(medium, "write", from, fault)),
+            Err(fault) => {
+                let at = first_bad(medium, rest, from);
+                return Err(failed(medium, "write", at, fault));
+            }
         }
     }
     Ok(())
+}
+
+/// Where in `bytes` a write fails: of one that takes many blocks the kernel does not say it.
+fn first_bad(medium: &dyn Medium, bytes: &[u8], at: u64) -> u64 {
+    if medium.is_gone() {
+        return at;
+    }
+    let mut at = at;
+    for piece in bytes.chunks(in_memory(medium.block().max(PIECE))) {
+        match medium.write_at(piece, at) {
+            Ok(count) if count == piece.len() => at = at.saturating_add(len_of(piece)),
+            _ => return at,
+        }
+    }
+    at
 }
 
 /// Reads until `buf` is full or the medium ends, and says how much there is.

@@ -16,7 +16,7 @@ const MAGIC: u64 = 32;
 const INPUT: usize = 1 << 18;
 /// Memory that xz decoders may take together. Where blocks are so large that two at once would take
 /// more, one thread unpacks them, and needs only its dictionary.
-const XZ_MEMORY: u64 = 40 << 20;
+const XZ_MEMORY: u64 = 30 << 20;
 /// The largest window of Zstandard that is taken, as a power of two. It is all kept in memory:
 /// `zstd --long=27` and `--ultra -22` need 128 MiB, levels up to 19 at most 8.
 const ZSTD_WINDOW: u32 = 27;

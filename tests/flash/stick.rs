@@ -20,6 +20,8 @@ pub(crate) struct Stick {
     pub(crate) shortest: Option<usize>,
     /// Writes that touch this are forgotten.
     pub(crate) deaf: Range<u64>,
+    /// Writing this fails.
+    pub(crate) unwritable: Range<u64>,
     /// Reading this fails.
     pub(crate) unreadable: Range<u64>,
     /// Bits that turn over when what holds them is written.
@@ -43,6 +45,7 @@ impl Stick {
             wraps_at: u64::MAX,
             shortest: None,
             deaf: 0..0,
+            unwritable: 0..0,
             unreadable: 0..0,
             flips: Vec::new(),
             writes_left: AtomicU64::new(u64::MAX),
@@ -93,6 +96,9 @@ impl Medium for Stick {
             return Err(io::Error::from_raw_os_error(5));
         }
         self.writes_left.store(left - 1, Ordering::SeqCst);
+        if overlaps(&self.unwritable, at, bytes.len()) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let count = self.shortest.map_or(bytes.len(), |most| most.min(bytes.len()));
         let mut held = self.bytes.lock().unwrap();
         self.written.fetch_add(count as u64, Ordering::SeqCst);

@@ -4,7 +4,8 @@ use std::io::Cursor;
 
 use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
-use remaster::flash::{self, Delta, Image, Medium, Options, Source};
+use remaster::error::Result;
+use remaster::flash::{self, Delta, Image, Medium, Options, Source, Stream};
 use remaster::progress::{Progress, Silent};
 
 use crate::stick::Stick;
@@ -66,18 +67,23 @@ fn is_sound(disk: &[u8]) -> bool {
     one.backup_lba == last && other.current_lba == last && one.crc32_parts == other.crc32_parts
 }
 
-/// By `Image::Whole`, or packed and so only once.
-fn write(stick: &Stick, image: &[u8], is_stream: bool) -> flash::Report {
-    if !is_stream {
-        return write_with(stick, image, &plain()).unwrap();
-    }
+/// The image packed, so that it comes once and does not know its size.
+fn packed(image: &[u8]) -> (tempfile::TempDir, Stream) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("packed");
-    // A stream that does not know its size.
     std::fs::write(&path, zstd::encode_all(image, 1).unwrap()).unwrap();
-    let Source::Stream(stream) = Source::open(&path).unwrap() else { panic!("not packed") };
+    let Source::Stream(stream) = Source::open(&path).unwrap() else { unreachable!() };
+    (folder, stream)
+}
+
+fn write_whole(stick: &Stick, image: &[u8]) -> Result<flash::Report> {
+    write_with(stick, image, &plain())
+}
+
+fn write_packed(stick: &Stick, image: &[u8]) -> Result<flash::Report> {
+    let (_folder, stream) = packed(image);
     let media: [(&dyn Medium, &dyn Progress); 1] = [(stick, &Silent)];
-    flash::write(Image::Stream(stream), &media, &plain()).unwrap().pop().unwrap().unwrap()
+    flash::write(Image::Stream(stream), &media, &plain())?.pop().unwrap()
 }
 
 #[test]
@@ -91,7 +97,8 @@ fn a_medium_hardly_larger_than_the_image_gets_a_sound_backup() {
                     let what =
                         format!("{blocks} blocks, {entries} entries, {more} more, {is_stream}");
                     let stick = Stick::new(((blocks + more) * BLOCK) as u64);
-                    let report = write(&stick, &image, is_stream);
+                    let write = if is_stream { write_packed } else { write_whole };
+                    let report = write(&stick, &image).unwrap();
                     assert!(report.is_whole, "{what}: {:?}", report.differences);
                     assert_eq!(report.backup_at.is_some(), more > 0, "{what}");
                     let found = stick.contents();
@@ -157,14 +164,7 @@ fn no_backup_is_laid_over_what_an_image_holds() {
     }
     // What its GPT does not know of is seen when it comes.
     let stick = Stick::new((5001 * BLOCK) as u64);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("packed");
-    let packed = zstd::encode_all(image.as_slice(), 1).unwrap();
-    std::fs::write(&path, packed).unwrap();
-    let Source::Stream(stream) = Source::open(&path).unwrap() else { panic!("not packed") };
-    let media: [(&dyn Medium, &dyn Progress); 1] = [(&stick, &Silent)];
-    let fault = flash::write(Image::Stream(stream), &media, &plain()).unwrap().pop().unwrap();
-    assert_eq!(fault.unwrap_err().exit_code(), 5);
+    assert_eq!(write_packed(&stick, &image).unwrap_err().exit_code(), 5);
     assert!(stick.contents()[..4096].iter().all(|&byte| byte == 0));
 }
 

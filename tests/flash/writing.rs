@@ -110,6 +110,15 @@ fn a_write_that_stops_is_an_error_and_leaves_no_first_block() {
 }
 
 #[test]
+fn a_block_that_cannot_be_written_is_placed() {
+    let mut stick = Stick::new(16 * MIB);
+    stick.unwritable = 5 * MIB + 12_288..5 * MIB + 12_800;
+    let fault = write_with(&stick, &noise(9 * MIB, 3), &plain()).unwrap_err();
+    assert!(fault.to_string().contains("at byte 0x503000"), "{fault}");
+    assert!(stick.contents()[..4096].iter().all(|&byte| byte == 0));
+}
+
+#[test]
 fn old_tables_at_the_end_of_the_disk_are_cleared() {
     let stick = Stick::new(16 * MIB);
     write_with(&stick, &noise(MIB, 1), &plain()).unwrap();
