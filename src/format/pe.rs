@@ -103,8 +103,8 @@ fn signer(signature: &AuthenticodeSignature) -> String {
         return String::new();
     };
     let names = subject.0.iter().flat_map(|part| part.0.iter());
-    let common = names.filter(|name| name.oid.to_string() == COMMON_NAME);
-    let common = common.filter_map(|name| std::str::from_utf8(name.value.value()).ok()).next();
+    let mut common = names.filter(|name| name.oid.to_string() == COMMON_NAME);
+    let common = common.find_map(|name| std::str::from_utf8(name.value.value()).ok());
     let shown = common.map_or_else(|| subject.to_string(), str::to_owned);
     // Whoever signs chooses the name: it must not paint the terminal.
     shown.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

@@ -164,13 +164,13 @@ impl<'f> Tree<&'f ImageFile> {
     /// The release in the name of the system that is started, as `25.11.12484.b6018f87da91`; empty if there is none.
     pub fn release(&self) -> &str {
         let inits = self.entries().filter_map(Entry::init);
-        let names =
+        let mut names =
             inits.filter_map(|init| init.split('/').find(|part| part.contains("-nixos-system-")));
         let is_release = |word: &&str| {
             let mut numbers = word.split('.').take(2).map(|number| number.parse::<u32>().is_ok());
             numbers.next() == Some(true) && numbers.next() == Some(true)
         };
-        names.filter_map(|name| name.split('-').rfind(is_release)).next().unwrap_or_default()
+        names.find_map(|name| name.split('-').rfind(is_release)).unwrap_or_default()
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {

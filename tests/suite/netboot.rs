@@ -31,7 +31,7 @@ fn base_initrd(base: &[u8]) -> Vec<u8> {
     base[in_memory(at.start())..in_memory(at.end())].to_vec()
 }
 
-fn text<'m>(members: &'m [Member], path: impl Fn(&str) -> bool) -> &'m str {
+fn text(members: &[Member], path: impl Fn(&str) -> bool) -> &str {
     let found: Vec<&Member> = members.iter().filter(|member| path(&member.path)).collect();
     let [Member { kind: Kind::File(bytes), .. }] = found.as_slice() else { panic!("{found:?}") };
     std::str::from_utf8(bytes).unwrap()
