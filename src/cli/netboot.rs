@@ -59,6 +59,11 @@ impl Args {
         if self.force { Existing::Replace } else { Existing::Refuse }
     }
 
+    /// The folder, without a slash behind it: what is written beside it has its name.
+    fn folder(&self) -> PathBuf {
+        self.output.components().collect()
+    }
+
     fn finish(
         &self,
         mut made: Netboot<&ImageFile>,
@@ -66,13 +71,13 @@ impl Args {
         known: Option<KnownHosts>,
     ) -> Result<()> {
         made.private |= wishes.is_none() && is_closed(&self.image);
-        let draft = Draft::new(&self.output, self.existing(), &[&made.name, INITRD, SCRIPT])?;
+        let draft = Draft::new(&self.folder(), self.existing(), &[&made.name, INITRD, SCRIPT])?;
         write(&made, draft, self.quiet)?;
         if let Some(known) = &known {
             known.write()?;
         }
         if report::watched(self.quiet) {
-            report::say(&told(&made, wishes, &self.output));
+            report::say(&told(&made, wishes, &self.folder()));
         }
         if let Some(known) = known.filter(|_| !self.quiet) {
             report::say(&known.told());
@@ -119,12 +124,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
         report::say(&format!("note: {name} is for menus and volumes, which there are none of\n"));
     }
     if !args.force {
-        check(&args.output, Existing::Refuse, &[])?;
+        check(&args.folder(), Existing::Refuse, &[])?;
     }
     let (path, _) = args.source.resolve(&args.image, args.quiet, || Ok(()))?;
     let known = match &wishes {
         Some(wishes) => {
-            KnownHosts::of(wishes, args.edit.known_hosts(), Some(&args.output), args.force)?
+            KnownHosts::of(wishes, args.edit.known_hosts(), Some(&args.folder()), args.force)?
         }
         None => None,
     };
@@ -137,7 +142,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
             known,
         );
     }
-    let file = base::unpacked(ImageFile::open(&path)?, Some(&args.output), args.quiet)?;
+    let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()), args.quiet)?;
     let made = if archive::is_tar(&file) {
         Tree::of_archive(&file).and_then(|tree| of_tree(tree, wishes.as_ref()))
     } else {

@@ -8,7 +8,7 @@ use crate::image::ReadAt;
 use crate::netboot::layout::{Layout, Part};
 use crate::plan::space::too_large;
 use crate::scratch::Scratch;
-use crate::units::{ByteRange, DISK_BLOCK};
+use crate::units::{ByteRange, DISK_BLOCK, align_up};
 
 /// Files of an archive: those for kexec have under ten.
 const MOST_MEMBERS: usize = 10_000;
@@ -50,6 +50,7 @@ pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
     let window = ByteRange::new(0, image.size()).ok_or_else(too_large)?;
     let mut archive = tar::Archive::new(Scratch::new(image, window));
     let mut found = Vec::new();
+    let mut end = 0;
     let entries = archive.entries_with_seek().map_err(|fault| broken(0, &fault))?;
     for (number, entry) in entries.enumerate() {
         let last = found.last().map_or(0, |member: &Member| member.at.end());
@@ -57,6 +58,8 @@ pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
         if number >= MOST_MEMBERS {
             return Err(broken(last, &"over 10000 files"));
         }
+        let after = entry.raw_file_position().checked_add(entry.size());
+        end = after.and_then(|after| align_up(after, DISK_BLOCK)).unwrap_or(u64::MAX);
         if !entry.header().entry_type().is_file() {
             continue;
         }
@@ -69,7 +72,15 @@ pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
         let extended = entry.header().entry_size().ok() != Some(at.size());
         found.push(Member { path, at, header, extended });
     }
+    check_end(image, end)?;
     Ok(found)
+}
+
+/// An archive ends with zeros; one that does not was cut.
+fn check_end<I: ReadAt>(image: &I, end: u64) -> Result<()> {
+    let mut block = [1; 512];
+    let whole = image.read_exact_at(&mut block, end).is_ok() && block == [0; 512];
+    if whole { Ok(()) } else { Err(broken(end, &"no end of the archive")) }
 }
 
 fn broken(at: u64, fault: &impl Display) -> Error {
@@ -93,7 +104,7 @@ pub fn with<I: ReadAt>(image: &I, mut replaced: Vec<(Member, Layout)>) -> Result
         new.raw(header(image, &member, contents.end())?, &why)?;
         new.append(contents)?;
         new.fill_up(DISK_BLOCK)?;
-        done = member.at.end().checked_next_multiple_of(DISK_BLOCK).ok_or_else(too_large)?;
+        done = align_up(member.at.end(), DISK_BLOCK).ok_or_else(too_large)?;
     }
     let rest = ByteRange::between(done, image.size()).ok_or_else(too_large)?;
     new.put(&Part::base(&[rest]), "the rest of the archive")?;

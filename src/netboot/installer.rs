@@ -1,7 +1,7 @@
 //! An installer image, to be started over the network.
 
 use crate::compose::Composed;
-use crate::edit::{self, Edits};
+use crate::edit::{self, Boot, Edits};
 use crate::error::{Error, Result};
 use crate::format::boot_config::{Entry, volume_path};
 use crate::format::newc::{self, Kind, Member, Next};
@@ -17,6 +17,7 @@ use crate::stamped::{Base, Stamped};
 use crate::survey::Survey;
 use crate::survey::nixos::{Initrd, initrd_place};
 use crate::survey::stage_one;
+use crate::survey::tree::{Node, Tree};
 use crate::units::ByteRange;
 
 /// Bytes of the archive of an earlier stamping that are read.
@@ -37,65 +38,96 @@ pub fn of<B: ReadAt + Clone>(base: &Base<B>, edits: Option<&Edits>) -> Result<Ne
     if let Some(edits) = edits {
         let root = edits.root.members().cloned().collect();
         let put = Put { added: Added::of(edits)?, root, private: edits.is_private() };
-        return made(image, base, &base.survey, edits, put);
+        return made(image, base, &base.survey, &edits.boot, put);
     }
     let Some(stamped) = &base.stamped else {
         let put = Put { added: None, root: Vec::new(), private: false };
-        return made(image, base, &base.survey, &Edits::default(), put);
+        return made(image, base, &base.survey, &Boot::default(), put);
     };
     let survey = Survey::of(&image)?;
     let private = stamped.root.iter().any(edit::is_private);
     let put = Put { added: moved(&image, &survey, stamped)?, root: stamped.root.clone(), private };
-    made(image, base, &survey, &Edits::default(), put)
+    made(image, base, &survey, &Boot::default(), put)
 }
 
-/// `now` has the menus.
+/// The entry that is started, and what it needs.
+struct Chosen {
+    entry: Entry,
+    arguments: Vec<String>,
+    /// What keys among the arguments do.
+    does: Option<String>,
+    /// All initrds of the base that it loads.
+    files: Vec<(String, ByteRange)>,
+    /// The last one, and what is in them.
+    initrd: Initrd,
+    tables: Tables,
+}
+
+impl Chosen {
+    /// `now` has the menus.
+    fn of<B: ReadAt>(
+        image: &Composed<B>,
+        base: &Base<B>,
+        now: &Survey,
+        boot: &Boot,
+    ) -> Result<Self> {
+        let (entry, arguments, credential) = menu::started_alone(&now.configs, boot)?;
+        let files = initrds(base, &entry)?;
+        let places: Vec<(&str, ByteRange)> =
+            files.iter().map(|(path, at)| (path.as_str(), *at)).collect();
+        let contents = stage_one::of(image, &places)?;
+        let tables = Tables::of(image, &places, &contents.stage_one)?;
+        let (path, at) = files.last().cloned().ok_or_else(too_large)?;
+        let does = credential.map(|credential| credential.does.clone());
+        Ok(Self { entry, arguments, does, initrd: Initrd { path, at, contents }, files, tables })
+    }
+
+    /// The initrds, the store, the tables, and what is put in.
+    fn initrd<B: ReadAt>(self, image: Composed<B>, tree: &Tree, put: Put) -> Result<Composed<B>> {
+        let mut layout = Layout::default();
+        self.files.iter().try_for_each(|(path, at)| layout.put(&Part::base(&[*at]), path))?;
+        let store = file(tree, &self.tables.store)?;
+        layout.file(&self.tables.member, &Part::base(&store.extents), &self.tables.store)?;
+        let tables = newc::write(&self.tables.files).map_err(Error::io("make an archive"))?;
+        layout.bytes(tables, "tables of mounts")?;
+        let mut wanted = self.tables.files;
+        if let Some(added) = put.added {
+            added.put(&mut layout, &self.initrd)?;
+            wanted.extend(added::members(put.root.into_iter()));
+        }
+        let archives = layout.archives().to_vec();
+        let initrd = layout.compose(image)?;
+        added::check(&initrd, &archives, &wanted)?;
+        Ok(initrd)
+    }
+}
+
 fn made<B: ReadAt + Clone>(
     image: Composed<B>,
     base: &Base<B>,
     now: &Survey,
-    edits: &Edits,
+    boot: &Boot,
     put: Put,
 ) -> Result<Netboot<B>> {
     let tree = base.survey.tree();
-    let (entry, arguments, credential) = menu::started_alone(&now.configs, &edits.boot)?;
-    let places = initrds(base, &entry)?;
-    let files: Vec<(&str, ByteRange)> =
-        places.iter().map(|(path, at)| (path.as_str(), *at)).collect();
-    let contents = stage_one::of(&image, &files)?;
-    let tables = Tables::of(&image, &files, &contents.stage_one)?;
-    let missing = |path: &str| {
-        Error::unsupported("the volume", format!("{path}, to start it"), "no such file")
-    };
-    let store = tree.file(&tables.store).ok_or_else(|| missing(&tables.store))?;
-    let kernel_path = volume_path(&entry.kernel.text);
-    let kernel = tree.file(&kernel_path).ok_or_else(|| missing(&kernel_path))?;
-
-    let mut layout = Layout::default();
-    files.iter().try_for_each(|(path, at)| layout.put(&Part::base(&[*at]), path))?;
-    layout.file(&tables.member, &Part::base(&store.extents), &tables.store)?;
-    layout.bytes(
-        newc::write(&tables.files).map_err(Error::io("make an archive"))?,
-        "tables of mounts",
-    )?;
-    let mut wanted = tables.files;
-    if let Some(added) = put.added {
-        let (path, at) = places.last().cloned().ok_or_else(too_large)?;
-        added.put(&mut layout, &Initrd { path, at, contents })?;
-        wanted.extend(added::members(put.root.into_iter()));
-    }
-    let archives = layout.archives().to_vec();
-    let initrd = layout.compose(image.clone())?;
-    added::check(&initrd, &archives, &wanted)?;
-    let name = kernel_path.rsplit('/').next().unwrap_or_default().to_owned();
+    let chosen = Chosen::of(&image, base, now, boot)?;
+    let path = volume_path(&chosen.entry.kernel.text);
+    let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+    let kernel = Layout::of(&Part::base(&file(tree, &path)?.extents), &path)?;
     Ok(Netboot {
-        script: ipxe::script(&name, &ipxe::without_medium(arguments))?,
-        kernel: Layout::of(&Part::base(&kernel.extents), &kernel_path)?.compose(image)?,
-        initrd,
-        entry: entry.path(),
+        script: ipxe::script(&name, &ipxe::without_medium(chosen.arguments.clone()))?,
+        kernel: kernel.compose(image.clone())?,
+        entry: chosen.entry.path(),
         private: put.private,
-        credential: credential.map(|credential| credential.does.clone()),
+        credential: chosen.does.clone(),
+        initrd: chosen.initrd(image, tree, put)?,
         name,
+    })
+}
+
+fn file<'t>(tree: &'t Tree, path: &str) -> Result<&'t Node> {
+    tree.file(path).ok_or_else(|| {
+        Error::unsupported("the volume", format!("{path}, to start it"), "no such file")
     })
 }
 

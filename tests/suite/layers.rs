@@ -57,7 +57,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "netboot",
-        &["units", "error", "format", "image", "compose", "survey", "edit", "plan", "stamped"],
+        &[
+            "units", "error", "format", "image", "compose", "scratch", "survey", "edit", "plan",
+            "stamped",
+        ],
     ),
     ("oci", &["units", "error", "image", "compose", "stamped", "digest", "sink"]),
     (
