@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::boot_config::Entry;
+use crate::format::isohybrid::Mbr;
 use crate::image::ReadAt;
 use crate::survey::configs::{self, Config, Place};
 use crate::survey::ext4::Filesystem;
@@ -134,7 +135,7 @@ fn candidates<I: ReadAt>(image: &I, partitions: &Partitions) -> Result<Vec<Candi
         }
         return Ok(found);
     }
-    for (number, record) in partitions.mbr.iter().flat_map(|mbr| mbr.used()) {
+    for (number, record) in partitions.mbr.iter().flat_map(Mbr::used) {
         let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
         let size = u64::from(record.size_in_lba.get()).saturating_mul(DISK_BLOCK);
         add(number, format!("{:02x}", record.os_type), start, size)?;
