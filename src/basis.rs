@@ -3,7 +3,7 @@
 use crate::compose::Composed;
 use crate::customize::{Facts, Wishes};
 use crate::error::Result;
-use crate::image::ReadAt;
+use crate::image::{ImageFile, ReadAt};
 use crate::manifest::{self, About, Made};
 use crate::raw;
 use crate::stamped::{Base, Stamped};
@@ -102,5 +102,12 @@ impl<B: ReadAt> Basis<B> {
                 Ok(image)
             }
         }
+    }
+}
+
+impl Basis<&ImageFile> {
+    /// SHA-256 of the base, if that of the file is known and it is the base.
+    pub fn known_sha256(&self) -> Option<[u8; 32]> {
+        self.image().base().sha256().filter(|_| self.stamped().is_none())
     }
 }

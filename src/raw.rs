@@ -54,7 +54,8 @@ pub fn stamped<I: ReadAt>(image: &I, raw: &Raw) -> Result<Option<Stamped>> {
     let undo = Undo::parse(&record).map_err(|fault| fault.in_image(raw.root.start()))?;
     check_unchanged(image, &undo)?;
     let root = members(&fs)?;
-    Ok(Some(Stamped { folder: Folder::below("/boot"), undo, root, attached: Vec::new() }))
+    let (folder, attached) = (Folder::below("/boot"), Vec::new());
+    Ok(Some(Stamped { folder, undo, undo_at: None, root, attached }))
 }
 
 /// An image that something else has written to since cannot be undone.

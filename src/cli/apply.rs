@@ -9,7 +9,7 @@ use remaster::digest::Digest;
 use remaster::edit;
 use remaster::error::{Error, Result};
 use remaster::format::patch_file::{LARGEST, PatchFile};
-use remaster::image::ImageFile;
+use remaster::image::{ImageFile, ReadAt};
 use remaster::oci::{Layout, Parts};
 use remaster::patch;
 use remaster::progress::Progress;
@@ -90,7 +90,8 @@ pub(super) fn applied<'a>(
 ) -> Result<Composed<&'a ImageFile>> {
     let name = file.path().display().to_string();
     let base = patch::base_in(file, patch, &name)?;
-    let digest = Digest::of(&base, progress)?;
+    let known = file.sha256().filter(|_| base.size() == file.size()).map(Digest);
+    let digest = known.map_or_else(|| Digest::of(&base, progress), Ok)?;
     patch::apply(patch, base, digest, &name)
 }
 

@@ -4,9 +4,9 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use remaster::compose::Composed;
-use remaster::digest::Digest;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
+use remaster::netboot::archive;
 use remaster::patch;
 use remaster::progress::Progress;
 use remaster::sink::file::{Existing, How, Output, Readers, taken};
@@ -19,11 +19,12 @@ use super::progress::Terminal;
 use super::record::{Beside, Inside, Told};
 use super::report;
 use super::stamp::{self, Edit, Finished, Stamping, typed};
+use super::tarball;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// NixOS installer ISO, as downloaded or stamped before, plain or packed (xz, zst, gz, bz2, zip), or the
-    /// name of a base that `remaster base list` shows; it is never changed
+    /// name of a base that `remaster base list` shows, or a tar archive for kexec; it is never changed
     #[arg(required = true)]
     base: Option<PathBuf>,
 
@@ -35,11 +36,11 @@ pub(super) struct Args {
 
     /// Image to write, or `-` for a pipe
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
 
-    /// What to write: an image, or a small patch file that makes it of the same base (`remaster apply`)
+    /// What to write: an image, or a small patch file that makes it of the official base (`remaster apply`)
     #[arg(long = "as", value_enum, value_name = "image|patch", default_value = "image", conflicts_with_all = ["manifest", "provenance", "sbom"])]
-    form: Form,
+    pub(super) form: Form,
 
     /// Replace the output if it is there
     #[arg(short, long)]
@@ -47,22 +48,22 @@ pub(super) struct Args {
 
     /// Say what would be done, and write nothing
     #[arg(short = 'n', long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 
     #[command(flatten)]
-    inside: Inside,
+    pub(super) inside: Inside,
 
     #[command(flatten)]
-    beside: Beside,
+    pub(super) beside: Beside,
 
     /// Say nothing but errors
     #[arg(short, long)]
-    quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// What is written.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Form {
+pub(super) enum Form {
     /// The whole image.
     Image,
     /// Its difference from the base.
@@ -72,16 +73,19 @@ enum Form {
 pub(super) fn run(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.quiet)?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
-    let path = args.source.resolve(given, args.quiet, || args.check_free())?;
-    let packed = ImageFile::open(&path)?;
+    let (path, sha256) = args.source.resolve(given, args.quiet, || args.check_free())?;
+    let packed = base::file(&path, sha256)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
     let output = output.map(|path| Destination::of(path, &packed, existing(args))).transpose()?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
     let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
+    if archive::is_tar(&file) {
+        return tarball::write(args, &wishes, &file, output.as_ref(), known);
+    }
     let base = stamp::basis(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
-    let about = args.inside.about_base(base.image(), None, &progress)?;
+    let about = args.inside.about_base(&base, &progress)?;
     let stamping = Stamping::plan(&file, base, wishes, &about)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
@@ -90,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let Some(output) = output else { return Ok(()) };
     let private = finished.made.edits.is_private();
     let output = output.read_by(if private { Readers::Owner } else { Readers::Usual });
-    args.write(&output, &file, &finished, &progress)?;
+    args.write(&output, &finished, &progress)?;
     if let Some(known) = &known {
         known.write()?;
     }
@@ -109,13 +113,11 @@ impl Args {
     fn write(
         &self,
         output: &Destination,
-        file: &ImageFile,
         finished: &Finished<'_>,
         progress: &dyn Progress,
     ) -> Result<()> {
         if let Form::Patch = self.form {
-            let digest = Digest::of(file, progress)?;
-            let bytes = patch::pack(&patch::make(&finished.image, digest)?)?;
+            let bytes = patch::pack(&finished.patch(progress)?)?;
             output.write_bytes(&bytes)?;
             if report::watched(self.quiet) {
                 report::say(&format!("{}{}", finished.summary, output.wrote(bytes.len())));
@@ -130,6 +132,11 @@ impl Args {
             report::say(&format!("{}{next}", finished.summary));
         }
         Ok(())
+    }
+
+    /// The names of what was asked for.
+    pub(super) fn asked(&self) -> Result<Vec<String>> {
+        Ok(self.edit.recipe()?.given())
     }
 
     /// Better to refuse before a base is fetched than after.

@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use remaster::basis::Basis;
 use remaster::compose::Composed;
 use remaster::customize::{Input, Wishes};
+use remaster::digest::Digest;
 use remaster::edit::Way;
 use remaster::error::{Error, Result};
+use remaster::format::patch_file::PatchFile;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::keys::Gathered;
 use remaster::manifest::{About, Made};
+use remaster::patch;
 use remaster::plan::Step;
+use remaster::progress::Progress;
 use remaster::recipe::{self, Recipe};
 use remaster::stamped::Base;
 use remaster::survey::raw::Raw;
@@ -102,6 +106,9 @@ pub(super) struct Stamping<'a> {
 
 /// An image that can be written.
 pub(super) struct Finished<'a> {
+    base: Composed<&'a ImageFile>,
+    /// That of the base, where it is known.
+    sha256: Option<[u8; 32]>,
     pub(super) image: Composed<&'a ImageFile>,
     pub(super) made: Made,
     /// What was done, in words.
@@ -156,8 +163,9 @@ impl<'a> Stamping<'a> {
     pub(super) fn compose(self) -> Result<Finished<'a>> {
         let summary = self.summary();
         let Self { base, made, .. } = self;
+        let (below, sha256) = (base.image().clone(), base.known_sha256());
         let image = base.compose(&made)?;
-        Ok(Finished { image, made, summary })
+        Ok(Finished { base: below, sha256, image, made, summary })
     }
 
     fn summary(&self) -> String {
@@ -188,7 +196,20 @@ impl<'a> Stamping<'a> {
     }
 }
 
-fn keys_shown(gathered: &Gathered) -> String {
+impl Finished<'_> {
+    /// The patch that makes the image of the official base, also where the base was stamped before.
+    pub(super) fn patch(&self, progress: &dyn Progress) -> Result<PatchFile> {
+        let Self { base, made, .. } = self;
+        let sha256 = match self.sha256 {
+            Some(known) => Digest(known),
+            None => Digest::of(base, progress)?,
+        };
+        patch::make(base, made.plan.patches.clone(), made.plan.size, sha256)
+    }
+}
+
+/// The keys that are let in, a line each.
+pub(super) fn keys_shown(gathered: &Gathered) -> String {
     let mut text = String::new();
     for key in gathered.keys.keys() {
         let line = format!("key: {} {} {}", key.algorithm, key.fingerprint, key.comment);

@@ -31,6 +31,7 @@ impl Report {
             }),
             partitions: partitions(&now.partitions),
             boot_paths: vec![BootPath { firmware: "u-boot", medium: "disk", starts: MENU.into() }],
+            uefi_programs: Vec::new(),
             triplets: triplets(&now),
             initrds: Vec::new(),
             menus: vec![menu(&now.config)],

@@ -25,6 +25,7 @@ use crate::format::undo::{self, Undo};
 use crate::image::ReadAt;
 use crate::plan::folder::Folder;
 use crate::plan::hierarchy::{Edited, NewFile};
+use crate::plan::hook::Kept;
 use crate::plan::space::{Tail, too_large};
 use crate::scratch::Scratch;
 use crate::survey::Survey;
@@ -65,6 +66,7 @@ struct Replaced<'a> {
     path: &'a str,
     old: &'a Node,
     at: ByteRange,
+    private: bool,
     /// Of the pieces of the new contents, one after the other.
     pieces: Vec<Patch>,
 }
@@ -151,7 +153,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         for file in &replaced {
             patches.extend(file.pieces.iter().cloned());
             for hierarchy in &mut hierarchies {
-                hierarchy.point(file.path, file.old, file.at)?;
+                hierarchy.point(file.path, file.old, file.at, file.private)?;
             }
         }
 
@@ -263,7 +265,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         }
         let private = self.edits.is_private();
         let file = NewFile { private, ..new_file(&self.folder.payload())? };
-        archives.push(Archive { file, bytes: hook::payload(self.edits, &self.folder)? });
+        archives
+            .push(Archive { file, bytes: hook::payload(self.edits, Kept::Volume(&self.folder))? });
         Ok((archives, which))
     }
 
@@ -325,7 +328,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             let why = format!("menu {}", config.path);
             let pieces = Patch::bytes(at.start(), text.as_bytes(), why);
             let pieces = pieces.into_iter().collect();
-            replaced.push(Replaced { path: &config.path, old, at, pieces });
+            replaced.push(Replaced { path: &config.path, old, at, private: false, pieces });
         }
         Ok(replaced)
     }
@@ -369,7 +372,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
                 what: format!("append to a copy of {}", initrd.path),
                 bytes: at.size(),
             });
-            merged.push(Replaced { path: &initrd.path, old, at, pieces: vec![copied, appended] });
+            let (private, pieces) = (self.edits.is_private(), vec![copied, appended]);
+            merged.push(Replaced { path: &initrd.path, old, at, private, pieces });
         }
         Ok(merged)
     }

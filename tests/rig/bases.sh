@@ -80,7 +80,7 @@ build() { # NAME OUT
 }
 
 for name; do
-  ! { "$0" --list; echo "$rare" | tr ' ' '\n'; } | grep -qx -- "$name" || continue
+  case " $boots $variants $shapes $others $rare " in *" $name "*) continue ;; esac
   say "no base is called $name"; exit 2
 done
 for name; do

@@ -55,6 +55,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
+    (
+        "netboot",
+        &["units", "error", "format", "image", "compose", "survey", "edit", "plan", "stamped"],
+    ),
     ("oci", &["units", "error", "image", "compose", "stamped", "digest", "sink"]),
     (
         "batch",
@@ -95,7 +99,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("diff", &["units", "error", "format", "image", "survey", "stamped", "raw", "inspect"]),
     ("device", &["units", "error"]),
-    ("flash", &["units", "error", "progress", "image", "unpack", "device"]),
+    ("flash", &["units", "error", "progress", "format", "image", "digest", "unpack", "device"]),
     ("find", &["error"]),
     // The program's: it sees the public library, as `remaster::…`.
     ("cli", &[]),

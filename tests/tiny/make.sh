@@ -72,7 +72,7 @@ scripted_initrd() { # FOLDER KERNEL
   utils=$(store "extra-utils-$2") modules=$(store "linux-$2-modules-shrunk") script=$(store stage-1-init.sh "$2")
   mkdir -p "$1$utils/bin" "$1$utils/lib" "$1$modules/lib"
   placeholder busybox > "$1$utils/bin/busybox"; ln -s busybox "$1$utils/bin/ash"; ln -s "$modules/lib" "$1/lib"
-  printf '%s\n' / tmpfs tmpfs mode=0755 /iso /dev/root auto defaults > "$1$(store "initrd-fsinfo-$2")"
+  printf '%s\n' / tmpfs tmpfs mode=0755 /iso /dev/root auto defaults /nix/.ro-store /iso/nix-store.squashfs squashfs loop > "$1$(store "initrd-fsinfo-$2")"
   scripted_init "$2" > "$1$script"
   chmod +x "$1$script"; ln -s "$script" "$1/init"
 }
@@ -82,9 +82,10 @@ systemd_initrd() { # FOLDER KERNEL
   mkdir -p "$1$systemd/lib/systemd" "$1$units" "$1$etc" "$1/etc/systemd"
   placeholder systemd > "$1$systemd/lib/systemd/systemd"; ln -s "$systemd/lib/systemd/systemd" "$1/init"
   printf '[Unit]\nDescription=Initrd Default Target\n' > "$1$units/initrd.target"; ln -s "$units" "$1/etc/systemd/system"
-  printf '[Manager]\nDefaultEnvironment=PATH=/bin:/sbin\n' > "$1$etc/system.conf"; ln -s "$etc/system.conf" "$1/etc/systemd/system.conf"
+  printf '[Manager]\nDefaultEnvironment=PATH=/bin:/sbin\nManagerEnvironment=SYSTEMD_SYSROOT_FSTAB=%s PATH=/bin:/sbin\n' "$(store initrd-fstab)" > "$1$etc/system.conf"; ln -s "$etc/system.conf" "$1/etc/systemd/system.conf"
   printf 'ID=nixos\nVERSION_ID="26.05"\n' > "$1$etc/os-release"; ln -s "$etc/os-release" "$1/etc/initrd-release"
-  printf '/dev/disk/by-label/%s /iso auto x-initrd.mount 0 0\n' "$volid" > "$1$(store initrd-fstab)"
+  printf '%s\n' "/dev/disk/by-label/$volid /iso auto x-initrd.mount 0 0" \
+    "/sysroot/iso/nix-store.squashfs /nix/.ro-store squashfs x-initrd.mount,loop 0 0" > "$1$(store initrd-fstab)"
 }
 
 initrd() { # KERNEL > ARCHIVE

@@ -10,7 +10,7 @@ use remaster::basis::Basis;
 use remaster::compose::Composed;
 use remaster::device::{Disk, ExpectedSize, Target};
 use remaster::error::{Error, Result};
-use remaster::flash::{self, Delta, Image, Medium, Options, Source, Verify};
+use remaster::flash::{self, Delta, Image, Medium, Options, PutBack, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::progress::{Progress, Silent};
 use remaster::units::ByteRange;
@@ -170,7 +170,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
             });
         }
     }
-    let path = args.source.resolve(&args.image, args.to.json, || Ok(()))?;
+    let (path, _) = args.source.resolve(&args.image, args.to.json, || Ok(()))?;
     let source = Source::open(&path)?;
     let size = source.size();
     let files = if path == Path::new("-") { Vec::new() } else { vec![path] };
@@ -187,9 +187,10 @@ fn stamp_and_write(args: &Args) -> Result<Failed> {
     let wishes = args.edit.gather(args.to.json)?;
     let file = base::open(&args.image, &args.source, args.to.json)?;
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
-    let about = Inside::default().about()?;
-    let Finished { image, made, summary } =
-        Stamping::plan(&file, stamp::basis(&file)?, wishes, &about)?.compose()?;
+    let base = stamp::basis(&file)?;
+    let about = Inside::default().about_base(&base, &Silent)?;
+    let Finished { image, made, summary, .. } =
+        Stamping::plan(&file, base, wishes, &about)?.compose()?;
     let private = made.edits.is_private();
     if report::watched(args.to.json) {
         report::say(&summary);
@@ -277,6 +278,18 @@ pub(super) fn write(image: Prepared<'_>, to: &To) -> Result<Failed> {
         }
     }
     Ok(first)
+}
+
+/// Puts a base back onto the disk that it is read from, and tells what came of it.
+pub(super) fn put_back(what: PutBack<'_>, to: &To) -> Result<()> {
+    let targets = targets::open(to, &Prepared::whole(what.base, Vec::new()))?;
+    interrupt::watch()?;
+    for target in targets {
+        let meter = Meter::new(target.name(), Style::choose(to.json));
+        let result = flash::put_back(&target, what, to.exact, &meter);
+        outcome::conclude(target, result, to)?;
+    }
+    Ok(())
 }
 
 type Ranges = (Vec<ByteRange>, Option<Vec<ByteRange>>);
