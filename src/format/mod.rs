@@ -5,6 +5,7 @@ pub mod both_endian;
 pub mod compression;
 pub mod credential;
 pub mod elf;
+pub mod fat;
 pub mod gpt;
 pub mod iso9660;
 pub mod isohybrid;

@@ -1,3 +1,4 @@
 //! Proof: does the composed image show the edits, and nothing else?
 
+mod boot_image;
 pub mod image;

@@ -35,7 +35,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sink", &["units", "error", "progress", "image", "compose"]),
     (
         "verify",
-        &["units", "error", "format", "image", "compose", "survey", "edit", "plan", "stamped"],
+        &[
+            "units", "error", "format", "image", "compose", "scratch", "survey", "edit", "plan",
+            "stamped",
+        ],
     ),
     ("oci", &["units", "error", "image", "compose", "stamped", "digest", "sink"]),
     (
