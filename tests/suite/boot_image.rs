@@ -1,6 +1,6 @@
 //! A UEFI boot image without a free cluster, which must be replaced by a larger copy.
 
-use std::io::{Cursor, Write};
+use std::io::{Cursor, Seek, SeekFrom, Write};
 
 use remaster::edit::Way;
 use remaster::image::ReadAt;
@@ -20,13 +20,18 @@ fn slice(at: ByteRange) -> std::ops::Range<usize> {
     at.start().try_into().unwrap()..at.end().try_into().unwrap()
 }
 
-/// A base with a boot image that is full to the last cluster.
+/// A base with a boot image that is full to the last cluster, the menu's too.
 fn full(base: &[u8]) -> Vec<u8> {
     let mut image = base.to_vec();
     let at = slice(place(base));
     let mut esp = Cursor::new(image[at.clone()].to_vec());
     {
         let volume = fatfs::FileSystem::new(&mut esp, fatfs::FsOptions::new()).unwrap();
+        let mut menu = volume.root_dir().open_file("EFI/BOOT/grub.cfg").unwrap();
+        let end = menu.seek(SeekFrom::End(0)).unwrap();
+        let missing = end.next_multiple_of(volume.cluster_size().into()) - end;
+        menu.write_all(&vec![b'\n'; missing.try_into().unwrap()]).unwrap();
+        menu.flush().unwrap();
         let free = volume.stats().unwrap().free_clusters() * volume.cluster_size();
         let mut filler = volume.root_dir().create_file("filler").unwrap();
         filler.write_all(&vec![7; free.try_into().unwrap()]).unwrap();
