@@ -216,7 +216,7 @@ impl Error {
                 "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
             }
             Self::NoRoom { .. } => {
-                "give fewer or smaller edits; --merge-initrd leaves menus and the UEFI boot image alone"
+                "give fewer or smaller edits; for an ISO, --merge-initrd leaves menus and the UEFI boot image alone"
             }
             Self::WrongBase { .. } => {
                 "give the base that the digest or patch was made for, or download it again"

@@ -86,6 +86,8 @@ pub struct ImageFile {
     size: u64,
     /// Device and inode of what stands at the path.
     identity: (u64, u64),
+    /// SHA-256 of all of it, if that was computed already.
+    sha256: Option<[u8; 32]>,
 }
 
 impl ImageFile {
@@ -100,13 +102,25 @@ impl ImageFile {
         no_journal(path)?;
         let file = File::open(path).map_err(Error::io(format!("open {name}")))?;
         let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
-        Ok(Self { file, path: path.to_owned(), size, identity: (about.dev(), about.ino()) })
+        let identity = (about.dev(), about.ino());
+        Ok(Self { file, path: path.to_owned(), size, identity, sha256: None })
     }
 
     /// The image that was packed in this file, now in `unpacked`, which has no name of its own.
     #[must_use]
     pub fn unpacked_to(self, unpacked: File, size: u64) -> Self {
-        Self { file: unpacked, size, ..self }
+        Self { file: unpacked, size, sha256: None, ..self }
+    }
+
+    /// The same with the SHA-256 of all of it, which was computed already.
+    #[must_use]
+    pub fn of_sha256(self, sha256: Option<[u8; 32]>) -> Self {
+        Self { sha256, ..self }
+    }
+
+    /// SHA-256 of all of it, if that was computed already.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        self.sha256
     }
 
     /// Whether a file is the one at the path: if the image is packed, the packed one.
@@ -118,7 +132,8 @@ impl ImageFile {
     pub fn opened(file: File, name: impl Into<PathBuf>) -> Result<Self> {
         let path = name.into();
         let about = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
-        Ok(Self { file, path, size: about.len(), identity: (about.dev(), about.ino()) })
+        let identity = (about.dev(), about.ino());
+        Ok(Self { file, path, size: about.len(), identity, sha256: None })
     }
 
     /// The open file.

@@ -38,6 +38,8 @@ pub mod plan;
 
 pub mod stamped;
 
+pub mod raw;
+
 pub mod digest;
 
 pub mod patch;
@@ -49,6 +51,8 @@ pub mod manifest;
 pub mod sink;
 
 pub mod verify;
+
+pub mod basis;
 
 pub mod oci;
 

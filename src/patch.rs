@@ -8,12 +8,18 @@ use crate::image::{ReadAt, past_64_bits};
 use crate::stamped::Base;
 use crate::units::ByteRange;
 
-/// The patch that makes `image` from the base below it, whose digest is given. The same image over the
-/// same base gives the same patch, however it was composed.
+/// The patch that makes an image from a base, whose digest is given, by these changes of it. The same
+/// image over the same base gives the same patch, however the base was composed.
 ///
 /// # Errors
-/// An image with more new bytes than a patch may have.
-pub fn make<B: ReadAt>(image: &Composed<B>, base: Digest) -> Result<PatchFile> {
+/// An image with more new bytes than a patch may have; changes that do not fit.
+pub fn make<B: ReadAt>(
+    base: &B,
+    changes: Vec<Patch>,
+    size: u64,
+    sha256: Digest,
+) -> Result<PatchFile> {
+    let image = &Composed::whole(base).with(changes, size)?;
     let new = image.pieces().iter().map(|piece| match &piece.from {
         Source::Bytes(_) | Source::File(..) => piece.at.size(),
         Source::Base(_) | Source::Zeros => 0,
@@ -26,7 +32,7 @@ pub fn make<B: ReadAt>(image: &Composed<B>, base: Digest) -> Result<PatchFile> {
     for piece in image.pieces().iter().filter(|piece| !piece.at.is_empty()) {
         add(&mut runs, origin(image, piece)?, piece.at.size());
     }
-    Ok(PatchFile { base_size: image.base().size(), base_sha256: base.0, size: image.size(), runs })
+    Ok(PatchFile { base_size: base.size(), base_sha256: sha256.0, size, runs })
 }
 
 /// Where a patch takes the bytes of a piece from.

@@ -5,8 +5,9 @@ use sha2::{Digest, Sha256};
 use crate::compose::{Composed, Patch};
 use crate::error::{Error, Result};
 use crate::format::newc::{self, Kind, Member, Next};
+use crate::format::reset_mark::{self, ResetMark};
 use crate::format::undo::{Undo, is_digested};
-use crate::image::ReadAt;
+use crate::image::{ImageFile, ReadAt};
 use crate::plan::folder::Folder;
 use crate::plan::hook::ROOT;
 use crate::survey::Survey;
@@ -26,6 +27,8 @@ pub struct Stamped {
     pub folder: Folder,
     /// How to get the base back.
     pub undo: Undo,
+    /// Where the record that says so stands; none in a raw image, where it is a file of the filesystem.
+    pub undo_at: Option<ByteRange>,
     /// The files that were put into the live system's root; none if only menus were changed.
     pub root: Vec<Member>,
     /// The squashfs files beside them: their paths and where they are.
@@ -36,8 +39,8 @@ impl Stamped {
     /// Reads what was put into an image; none if nothing was.
     pub fn of<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Self>> {
         let Some(folder) = Folder::find(tree) else { return Ok(None) };
-        let undo = Undo::parse(&read(image, tree, &folder.undo(), LARGEST_UNDO)?)
-            .map_err(|fault| fault.in_image(0))?;
+        let undo_at = place(tree, &folder.undo())?;
+        let undo = undo_at_place(image, undo_at)?;
         check_unchanged(image, &undo)?;
         let root = match tree.file(&folder.payload()) {
             Some(_) => root_of(&read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?)?,
@@ -47,7 +50,7 @@ impl Stamped {
         let attached =
             attached.filter_map(|(path, node)| Some((path.to_owned(), *node.extents.first()?)));
         let attached = attached.collect();
-        Ok(Some(Self { folder, undo, root, attached }))
+        Ok(Some(Self { folder, undo, undo_at: Some(undo_at), root, attached }))
     }
 
     /// The text of the `authorized_keys` file of a user's home, if one was put in.
@@ -61,15 +64,23 @@ impl Stamped {
 }
 
 fn read<I: ReadAt>(image: &I, tree: &Tree, path: &str, limit: u64) -> Result<Vec<u8>> {
-    let found = tree.file(path).and_then(|node| node.extents.first());
-    let at = found.ok_or_else(|| {
+    image.read_range(path, place(tree, path)?, limit)
+}
+
+fn place(tree: &Tree, path: &str) -> Result<ByteRange> {
+    let found = tree.file(path).and_then(|node| node.extents.first()).copied();
+    found.ok_or_else(|| {
         Error::unsupported(
             "the folder of an earlier stamping",
             format!("{path}, as remaster leaves it"),
             "no such file",
         )
-    })?;
-    image.read_range(path, *at, limit)
+    })
+}
+
+fn undo_at_place<I: ReadAt>(image: &I, at: ByteRange) -> Result<Undo> {
+    let record = image.read_range("the undo record", at, LARGEST_UNDO)?;
+    Undo::parse(&record).map_err(|fault| fault.in_image(at.start()))
 }
 
 /// An image that something else has changed since cannot be undone.
@@ -131,6 +142,83 @@ impl<B: ReadAt> Base<B> {
         let survey = Survey::of(&image)?;
         Ok(Self { image, survey, stamped: Some(stamped) })
     }
+}
+
+impl Base<&ImageFile> {
+    /// SHA-256 of the base, if that of the file is known and it is the base.
+    pub fn known_sha256(&self) -> Option<[u8; 32]> {
+        self.image.base().sha256().filter(|_| self.stamped.is_none())
+    }
+}
+
+/// The base below a stamped image, also below one on a disk whose reset was interrupted.
+#[derive(Debug)]
+pub struct Below<B> {
+    /// The base.
+    pub image: Composed<B>,
+    /// Bytes of the stamped image.
+    pub stamped_size: u64,
+    /// Where the undo record is; none if an earlier reset needs it no more.
+    pub undo: Option<ByteRange>,
+    /// SHA-256 of the base, as an earlier reset found it.
+    pub sha256: Option<[u8; 32]>,
+}
+
+impl<B: ReadAt> Below<B> {
+    /// Finds the base below; none if nothing was put into the image.
+    ///
+    /// # Errors
+    /// What [`Survey::of`] and [`Stamped::of`] say; a reset that cannot be gone on with.
+    pub fn of(image: B) -> Result<Option<Self>> {
+        if let Some(mark) = mark(&image)? {
+            return Self::unfinished(image, &mark).map(Some);
+        }
+        let base = Base::of(image)?;
+        Ok(base.stamped.map(|stamped| Self {
+            image: base.image,
+            stamped_size: stamped.undo.stamped_size,
+            undo: stamped.undo_at,
+            sha256: None,
+        }))
+    }
+
+    fn unfinished(image: B, mark: &ResetMark) -> Result<Self> {
+        let undo = match mark.undo {
+            Some(at) => Some(undo_at_place(&image, at)?),
+            None => None,
+        };
+        let first = Undo {
+            base_size: mark.base_size,
+            stamped_size: mark.stamped_size,
+            stamped_digest: [0; 32],
+            ranges: ByteRange::new(0, reset_mark::SIZE)
+                .map(|at| (at, mark.first.clone()))
+                .into_iter()
+                .collect(),
+        };
+        let mut below = without(Composed::whole(image), &undo.unwrap_or_else(|| first.clone()))?;
+        if mark.undo.is_some() {
+            below = without(below, &first)?;
+        }
+        let (stamped_size, undo) = (mark.stamped_size, mark.undo);
+        Ok(Self { image: below, stamped_size, undo, sha256: Some(mark.base_sha256) })
+    }
+}
+
+/// The mark of a reset that was interrupted.
+fn mark<B: ReadAt>(image: &B) -> Result<Option<ResetMark>> {
+    let Some(at) = ByteRange::new(0, reset_mark::SIZE).filter(|at| at.end() <= image.size()) else {
+        return Ok(None);
+    };
+    let start = image.read_range("the first block", at, reset_mark::SIZE)?;
+    if !ResetMark::is_in(&start) {
+        return Ok(None);
+    }
+    ResetMark::parse(&start).map(Some).map_err(|_| {
+        let found = "a broken mark of one";
+        Error::unsupported("a reset that was interrupted", "how to go on with it", found)
+            .hinting("write the image anew with `remaster flash`")
+    })
 }
 
 /// The base below a stamped image.

@@ -7,6 +7,15 @@ import subprocess
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ someone@somewhere\n"
 
 
+def fast_folder(room):
+    """A folder in memory if it has this much room, as hundreds of runs sync what they write; else where scratch files go."""
+    if os.access("/dev/shm", os.W_OK):
+        about = os.statvfs("/dev/shm")
+        if about.f_bavail * about.f_frsize >= room:
+            return "/dev/shm"
+    return os.environ.get("TMPDIR", "/var/tmp")
+
+
 class Checks:
     """Counts checks, each of which is a line."""
 

@@ -13,6 +13,7 @@ use crate::customize::{Facts, Input, Wishes};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
+use crate::manifest::beside::Wanted;
 use crate::manifest::{self, About, Made};
 use crate::oci;
 use crate::patch;
@@ -77,6 +78,8 @@ pub struct Batch<'a> {
     pub form: Form,
     /// What stays.
     pub keep: Keep,
+    /// What is written beside each file; of an OCI image, nothing.
+    pub beside: Wanted,
     /// Whether to tell the SHA-256 of images, which are read whole for it.
     pub digests: bool,
     /// Users that are worked for at once.
@@ -153,14 +156,8 @@ impl Batch<'_> {
     /// Works for all users, numbered from 1; those that could not be read have failed.
     ///
     /// # Errors
-    /// What concerns all users: the folder, the layout, patches for a base that was stamped before.
+    /// What concerns all users: the folder, the layout.
     pub fn run(&self, users: &[(usize, Result<User>)], listener: &dyn Listener) -> Result<Tally> {
-        if self.form != Form::Image && self.base.stamped.is_some() {
-            return Err(Error::Usage {
-                what: format!("{} was stamped before", self.file.path().display()),
-                hint: "give the base itself: patches are for a base that others have, too",
-            });
-        }
         fs::create_dir_all(self.folder)
             .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
         let layout = match self.form {
@@ -287,8 +284,8 @@ impl Run<'_> {
         let waiting = Waiting { done, place: user.place.clone(), files: Vec::new(), entry: None };
         match batch.form {
             Form::Image => self.image(waiting, &image, &made),
-            Form::Patch => self.patch(waiting, &image, readers(&made)),
-            Form::Oci => self.layer(waiting, (&image, readers(&made)), &file_name),
+            Form::Patch => self.patch(waiting, &made),
+            Form::Oci => self.layer(waiting, &made, &file_name),
         }
     }
 
@@ -303,41 +300,66 @@ impl Run<'_> {
             waiting.done.sha256 = Some(Digest::of(image, &Silent)?);
         }
         let path = &waiting.done.path;
-        waiting.done.kept = matches!(batch.keep, Keep::Resume | Keep::Same) && is_there(path, made);
+        waiting.done.kept = self.keeps() && is_there(path, made);
         if !waiting.done.kept {
             let output = Output::new(path, batch.file, batch.existing())?.read_by(readers(made));
             waiting.files.push(output.ready(image, &Heard(self.listener))?);
         }
+        let known = waiting.done.sha256;
+        let digest = || known.map_or_else(|| Digest::of(image, &Heard(self.listener)), Ok);
+        self.beside(&mut waiting, made, digest)?;
         Ok(waiting)
     }
 
-    fn patch(
+    /// Writes what is wanted beside a file, or leaves it there.
+    fn beside(
         &self,
-        mut waiting: Waiting,
-        image: &Composed<&ImageFile>,
-        readers: Readers,
-    ) -> Result<Waiting> {
-        let bytes = patch::pack(&patch::make(image, self.batch.sha256)?)?;
+        waiting: &mut Waiting,
+        made: &Made,
+        digest: impl FnOnce() -> Result<Digest>,
+    ) -> Result<()> {
+        let path = waiting.done.path.clone();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        for (record, bytes) in self.batch.beside.of(made, &name, digest)? {
+            let path = path.with_file_name(format!("{name}{}", record.ending()));
+            if self.keeps() && holds(&path, &bytes) {
+                continue;
+            }
+            let output = Output::of_bytes(&path, self.batch.existing())?.read_by(readers(made));
+            waiting.files.push(output.ready_bytes(&bytes)?);
+        }
+        Ok(())
+    }
+
+    /// Whether what is there stays if it is what would be written.
+    fn keeps(&self) -> bool {
+        matches!(self.batch.keep, Keep::Resume | Keep::Same)
+    }
+
+    /// The image as its difference from the official base.
+    fn packed(&self, made: &Made) -> Result<Vec<u8>> {
+        let (base, plan) = (&self.batch.base.image, &made.plan);
+        patch::pack(&patch::make(base, plan.patches.clone(), plan.size, self.batch.sha256)?)
+    }
+
+    fn patch(&self, mut waiting: Waiting, made: &Made) -> Result<Waiting> {
+        let bytes = self.packed(made)?;
         let path = &waiting.done.path;
-        let keeps = matches!(self.batch.keep, Keep::Resume | Keep::Same);
-        waiting.done.kept = keeps && holds(path, &bytes);
+        waiting.done.kept = self.keeps() && holds(path, &bytes);
         if !waiting.done.kept {
-            let output = Output::of_bytes(path, self.batch.existing())?.read_by(readers);
+            let output = Output::of_bytes(path, self.batch.existing())?.read_by(readers(made));
             waiting.files.push(output.ready_bytes(&bytes)?);
         }
         waiting.done.size = len_of(&bytes);
-        waiting.done.sha256 = Some(Digest::of_bytes(&bytes));
+        let digest = Digest::of_bytes(&bytes);
+        waiting.done.sha256 = Some(digest);
+        self.beside(&mut waiting, made, || Ok(digest))?;
         Ok(waiting)
     }
 
-    fn layer(
-        &self,
-        mut waiting: Waiting,
-        (image, readers): (&Composed<&ImageFile>, Readers),
-        name: &str,
-    ) -> Result<Waiting> {
+    fn layer(&self, mut waiting: Waiting, made: &Made, name: &str) -> Result<Waiting> {
         let Some(layout) = &self.layout else { return Ok(waiting) };
-        let bytes = patch::pack(&patch::make(image, self.batch.sha256)?)?;
+        let bytes = self.packed(made)?;
         let (entry, blobs) = layout.image(name, &bytes, waiting.done.recipe)?;
         match layout.of_name(name) {
             Some(there) if *there == entry => waiting.done.kept = self.batch.keep != Keep::Refuse,
@@ -352,7 +374,7 @@ impl Run<'_> {
         }
         for (path, bytes) in blobs {
             if !holds(&path, &bytes) {
-                let output = Output::of_bytes(&path, Existing::Replace)?.read_by(readers);
+                let output = Output::of_bytes(&path, Existing::Replace)?.read_by(readers(made));
                 waiting.files.push(output.ready_bytes(&bytes)?);
             }
         }

@@ -3,17 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use remaster::basis::Basis;
 use remaster::compose::Composed;
 use remaster::digest::Digest;
 use remaster::edit;
 use remaster::error::{Error, Result};
 use remaster::format::patch_file::{LARGEST, PatchFile};
-use remaster::image::ImageFile;
+use remaster::image::{ImageFile, ReadAt};
 use remaster::oci::{Layout, Parts};
 use remaster::patch;
 use remaster::progress::Progress;
 use remaster::sink::file::{Existing, Readers};
-use remaster::stamped::Base;
 
 use super::make::Destination;
 use super::progress::Terminal;
@@ -90,15 +90,16 @@ pub(super) fn applied<'a>(
 ) -> Result<Composed<&'a ImageFile>> {
     let name = file.path().display().to_string();
     let base = patch::base_in(file, patch, &name)?;
-    let digest = Digest::of(&base, progress)?;
+    let known = file.sha256().filter(|_| base.size() == file.size()).map(Digest);
+    let digest = known.map_or_else(|| Digest::of(&base, progress), Ok)?;
     patch::apply(patch, base, digest, &name)
 }
 
 /// Whether whoever reads the image learns what others must not know. What a patch makes may also be no
 /// stamped image.
 pub(super) fn is_private(image: &Composed<&ImageFile>) -> Result<bool> {
-    match Base::of(image) {
-        Ok(base) => Ok(base.stamped.is_some_and(|found| found.root.iter().any(edit::is_private))),
+    match Basis::of(image) {
+        Ok(base) => Ok(base.stamped().is_some_and(|found| found.root.iter().any(edit::is_private))),
         Err(Error::Unsupported { .. } | Error::Malformed { .. }) => Ok(false),
         Err(fault) => Err(fault),
     }

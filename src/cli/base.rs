@@ -121,13 +121,14 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The file of a base; says so before it fetches one, unless `before` refuses.
+    /// The file of a base, and its SHA-256 if one was demanded; says so before it fetches one, unless `before`
+    /// refuses.
     pub(super) fn resolve(
         &self,
         given: &Path,
         quiet: bool,
         before: impl FnOnce() -> Result<()>,
-    ) -> Result<PathBuf> {
+    ) -> Result<(PathBuf, Option<Digest>)> {
         let origin = Origin { mirror: mirror(None), ..Origin::default() };
         let demand = Demand { cache: self.place.cache.clone(), origin, offline: self.offline };
         let path = bases::resolve(given, &demand, &progress(quiet), |base| {
@@ -140,8 +141,8 @@ impl Source {
             }
             Ok(())
         })?;
-        self.demanded.check(&path, quiet)?;
-        Ok(path)
+        let sha256 = self.demanded.check(&path, quiet)?;
+        Ok((path, sha256))
     }
 }
 
@@ -160,8 +161,9 @@ struct Demanded {
 }
 
 impl Demanded {
-    fn check(&self, path: &Path, quiet: bool) -> Result<()> {
-        let Some(expected) = self.expected(path)? else { return Ok(()) };
+    /// The SHA-256, if one is demanded.
+    fn check(&self, path: &Path, quiet: bool) -> Result<Option<Digest>> {
+        let Some(expected) = self.expected(path)? else { return Ok(None) };
         if path == Path::new("-") {
             return Err(Error::Usage {
                 what: "what comes through a pipe cannot be checked before it is written".into(),
@@ -170,7 +172,7 @@ impl Demanded {
         }
         let found = self.found(path, quiet)?;
         if found == expected {
-            return Ok(());
+            return Ok(Some(found));
         }
         Err(Error::WrongBase {
             name: path.display().to_string(),
@@ -218,8 +220,13 @@ fn remembered() -> Option<Remembered> {
 
 /// Opens a base by name or path, unpacked where there is no output.
 pub(super) fn open(given: &Path, source: &Source, quiet: bool) -> Result<ImageFile> {
-    let path = source.resolve(given, quiet, || Ok(()))?;
-    unpacked(ImageFile::open(&path)?, None, quiet)
+    let (path, sha256) = source.resolve(given, quiet, || Ok(()))?;
+    unpacked(file(&path, sha256)?, None, quiet)
+}
+
+/// The file of a base whose SHA-256 may be known.
+pub(super) fn file(path: &Path, sha256: Option<Digest>) -> Result<ImageFile> {
+    Ok(ImageFile::open(path)?.of_sha256(sha256.map(|digest| digest.0)))
 }
 
 /// Unpacks a packed base into a file without a name: in the folder of the output, which must have room for an

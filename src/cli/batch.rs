@@ -13,6 +13,7 @@ use remaster::digest::Digest;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::manifest::About;
+use remaster::manifest::beside::Wanted;
 use remaster::manifest::blocks::Blocks;
 use remaster::progress::Progress;
 use remaster::recipe::users::{self, Format, User};
@@ -22,7 +23,7 @@ use serde_json::json;
 
 use super::base;
 use super::progress::Terminal;
-use super::record::Inside;
+use super::record::{BesideEach, Inside};
 use super::stamp::{self, Edit};
 use super::{interrupt, report};
 
@@ -111,6 +112,9 @@ pub(super) struct Args {
     inside: Inside,
 
     #[command(flatten)]
+    beside: BesideEach,
+
+    #[command(flatten)]
     edit: Edit,
 
     /// Say nothing but errors
@@ -137,6 +141,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         template: &template,
         form: args.form,
         keep: args.keep(),
+        beside: args.wanted()?,
         digests: args.json && !args.no_image_sha256,
         jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         fail_fast: args.fail_fast,
@@ -155,6 +160,18 @@ fn processors() -> usize {
 }
 
 impl Args {
+    /// A layout has its own form for everything that is in it.
+    fn wanted(&self) -> Result<Wanted> {
+        let wanted = self.beside.wanted();
+        if self.form == Form::Oci && wanted != Wanted::default() {
+            return Err(Error::Usage {
+                what: "nothing is written beside the images of an OCI image layout".into(),
+                hint: "leave out --manifest, --provenance and --sbom, or stamp with `--as patch`",
+            });
+        }
+        Ok(wanted)
+    }
+
     fn template(&self) -> &str {
         let default = match self.form {
             Form::Image => "{name}.iso",
@@ -201,10 +218,12 @@ impl Args {
         let image = &base.image;
         let (initrds, digest) = thread::scope(|scope| {
             let initrds = scope.spawn(|| base.survey.initrds(image));
-            let digest = if self.inside.manifest_digests {
-                Blocks::of(image, progress).map(|(blocks, digest)| (Some(blocks), digest))
-            } else {
-                Digest::of(image, progress).map(|digest| (None, digest))
+            let digest = match base.known_sha256() {
+                _ if self.inside.manifest_digests => {
+                    Blocks::of(image, progress).map(|(blocks, digest)| (Some(blocks), digest))
+                }
+                Some(known) => Ok((None, Digest(known))),
+                None => Digest::of(image, progress).map(|digest| (None, digest)),
             };
             let initrds = initrds.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (initrds, digest)

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use remaster::diff::{Change, Diff};
+use remaster::diff::{Change, Diff, EntryChange};
 use remaster::error::Result;
 
 use super::{base, report};
@@ -44,6 +44,8 @@ fn shown(diff: &Diff) -> String {
     section(&mut text, "image", &diff.facts);
     menus(&mut text, diff);
     section(&mut text, "files on the volume", &diff.files);
+    section(&mut text, "files on the volume, as Joliet has them", &diff.joliet);
+    section(&mut text, "directory records", &diff.records);
     section(&mut text, "put in", &diff.injected);
     let _ = writeln!(text, "bytes: {} in {} ranges differ", diff.bytes, diff.ranges.len());
     for (start, size) in diff.ranges.iter().take(SHOWN) {
@@ -72,21 +74,21 @@ fn section(text: &mut String, title: &str, changes: &[Change]) {
 
 /// Entries that change alike are shown once.
 fn menus(text: &mut String, diff: &Diff) {
-    let mut alike: Vec<(&[String], &[String], Vec<String>)> = Vec::new();
+    let mut alike: Vec<(&EntryChange, Vec<String>)> = Vec::new();
     for entry in &diff.menus {
         let name = format!("{} {:?}", entry.menu, entry.title);
-        match alike.iter_mut().find(|(removed, added, _)| {
-            *removed == entry.removed.as_slice() && *added == entry.added.as_slice()
-        }) {
-            Some((_, _, names)) => names.push(name),
-            None => alike.push((&entry.removed, &entry.added, vec![name])),
+        let changes = |one: &EntryChange| (one.removed.clone(), one.added.clone(), one.reordered);
+        match alike.iter_mut().find(|(first, _)| changes(first) == changes(entry)) {
+            Some((_, names)) => names.push(name),
+            None => alike.push((entry, vec![name])),
         }
     }
-    for (removed, added, names) in alike {
+    for (EntryChange { removed, added, reordered, .. }, names) in alike {
         let first = names.first().map_or("", String::as_str);
         let more = names.len().saturating_sub(1);
         let others = if more > 0 { format!(" and {more} more entries") } else { String::new() };
-        let _ = writeln!(text, "menu {first}{others}:");
+        let order = if *reordered { " the same words in another order" } else { "" };
+        let _ = writeln!(text, "menu {first}{others}:{order}");
         for word in removed {
             let _ = writeln!(text, "  - {word}");
         }

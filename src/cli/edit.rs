@@ -45,9 +45,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let Some(wishes) = wishes else { return Ok(()) };
     let file = ImageFile::open(&args.image)?;
     check_regular(&file)?;
-    let base = stamp::base(&file)?;
+    let base = stamp::basis(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
-    let about = args.inside.about_base(&base.image, None, &progress)?;
+    let about = args.inside.about_base(&base, &progress)?;
     let stamping = Stamping::plan(&file, base, wishes, &about)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());

@@ -85,16 +85,28 @@ fn place(menu: &Menu) -> String {
 
 fn text(report: &Report) -> String {
     let mut text = format!(
-        "NixOS {} for {}, {} stage 1\nvolume {:?} by {}, {}, {} files{}\n",
+        "NixOS {} for {}, {} stage 1\n",
         report.release,
         report.architecture.as_deref().unwrap_or("an unknown architecture"),
         report.generation,
-        report.volume.identifier,
-        report.volume.application,
-        human(report.volume.size),
-        report.volume.files,
-        if report.volume.joliet { ", with Joliet" } else { "" },
     );
+    if let Some(volume) = &report.volume {
+        let joliet = if volume.joliet { ", with Joliet" } else { "" };
+        let size = human(volume.size);
+        let (label, by, files) = (&volume.identifier, &volume.application, volume.files);
+        let _ = writeln!(text, "volume {label:?} by {by}, {size}, {files} files{joliet}");
+    }
+    if let Some(root) = &report.root {
+        let size = human(report.size);
+        let _ = writeln!(
+            text,
+            "raw image of {size}, root in partition {}: {} {:?}, {} free",
+            root.partition,
+            root.filesystem,
+            root.label,
+            human(root.free)
+        );
+    }
     facts(&mut text, report);
     report.menus.iter().for_each(|found| menu(&mut text, found));
     match &report.injected {

@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use remaster::compose::Composed;
-use remaster::digest::Digest;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::patch;
@@ -37,7 +36,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
     output: Option<PathBuf>,
 
-    /// What to write: an image, or a small patch file that makes it of the same base (`remaster apply`)
+    /// What to write: an image, or a small patch file that makes it of the official base (`remaster apply`)
     #[arg(long = "as", value_enum, value_name = "image|patch", default_value = "image", conflicts_with_all = ["manifest", "provenance", "sbom"])]
     form: Form,
 
@@ -72,16 +71,16 @@ enum Form {
 pub(super) fn run(args: &Args) -> Result<()> {
     let wishes = args.edit.gather(args.quiet)?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
-    let path = args.source.resolve(given, args.quiet, || args.check_free())?;
-    let packed = ImageFile::open(&path)?;
+    let (path, sha256) = args.source.resolve(given, args.quiet, || args.check_free())?;
+    let packed = base::file(&path, sha256)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
     let output = output.map(|path| Destination::of(path, &packed, existing(args))).transpose()?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
     let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
-    let base = stamp::base(&file)?;
+    let base = stamp::basis(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
-    let about = args.inside.about_base(&base.image, None, &progress)?;
+    let about = args.inside.about_base(&base, &progress)?;
     let stamping = Stamping::plan(&file, base, wishes, &about)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
@@ -90,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let Some(output) = output else { return Ok(()) };
     let private = finished.made.edits.is_private();
     let output = output.read_by(if private { Readers::Owner } else { Readers::Usual });
-    args.write(&output, &file, &finished, &progress)?;
+    args.write(&output, &finished, &progress)?;
     if let Some(known) = &known {
         known.write()?;
     }
@@ -109,13 +108,11 @@ impl Args {
     fn write(
         &self,
         output: &Destination,
-        file: &ImageFile,
         finished: &Finished<'_>,
         progress: &dyn Progress,
     ) -> Result<()> {
         if let Form::Patch = self.form {
-            let digest = Digest::of(file, progress)?;
-            let bytes = patch::pack(&patch::make(&finished.image, digest)?)?;
+            let bytes = patch::pack(&finished.patch(progress)?)?;
             output.write_bytes(&bytes)?;
             if report::watched(self.quiet) {
                 report::say(&format!("{}{}", finished.summary, output.wrote(bytes.len())));

@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use remaster::basis::Basis;
 use remaster::digest::Digest;
 use remaster::error::{Error, Result};
-use remaster::image::ReadAt;
+use remaster::image::{ImageFile, ReadAt};
+use remaster::manifest::beside::{Record, Wanted};
 use remaster::manifest::blocks::Blocks;
-use remaster::manifest::{About, Made, provenance};
+use remaster::manifest::{About, Made};
 use remaster::progress::Progress;
 use remaster::sign::{self, Sign};
 use remaster::sink::file::{Existing, write_bytes};
@@ -31,17 +33,16 @@ impl Inside {
         Ok(About { epoch: epoch()?, signer, ..About::default() })
     }
 
-    /// The same with what is asked for of the base.
+    /// The same with what is known of the base, and what is asked for.
     pub(super) fn about_base(
         &self,
-        base: &impl ReadAt,
-        sha256: Option<Digest>,
+        base: &Basis<&ImageFile>,
         progress: &dyn Progress,
     ) -> Result<About> {
         let mut about = self.about()?;
-        about.sha256 = sha256;
+        about.sha256 = base.known_sha256().map(Digest);
         if self.manifest_digests {
-            let (blocks, sha256) = Blocks::of(base, progress)?;
+            let (blocks, sha256) = Blocks::of(base.image(), progress)?;
             (about.blocks, about.sha256) = (Some(blocks), Some(sha256));
         }
         Ok(about)
@@ -81,6 +82,30 @@ pub(super) struct Beside {
     sbom: Option<PathBuf>,
 }
 
+/// What is written beside each file of a batch.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Records")]
+pub(super) struct BesideEach {
+    /// Write each file's manifest beside it, as FILE.manifest.json, and its signature to FILE.manifest.json.sig
+    #[arg(long)]
+    manifest: bool,
+
+    /// Write how each file was made beside it, as FILE.provenance.json: an in-toto statement with SLSA provenance
+    #[arg(long)]
+    provenance: bool,
+
+    /// Write what is in each file beside it, as FILE.sbom.json: an SBOM in the form of `CycloneDX` 1.5
+    #[arg(long)]
+    sbom: bool,
+}
+
+impl BesideEach {
+    pub(super) fn wanted(&self) -> Wanted {
+        let Self { manifest, provenance, sbom } = *self;
+        Wanted { manifest, provenance, sbom }
+    }
+}
+
 /// What is told beside an image, and of which image.
 pub(super) struct Told<'a> {
     pub(super) made: &'a Made,
@@ -97,25 +122,29 @@ impl Beside {
         progress: &dyn Progress,
     ) -> Result<()> {
         let Told { made, name, existing } = *told;
-        if let Some(path) = &self.manifest {
-            write_bytes(path, &made.text, existing)?;
-            if let Some(signature) = &made.signature {
-                let mut path = path.clone().into_os_string();
-                path.push(".sig");
-                write_bytes(Path::new(&path), signature.as_bytes(), existing)?;
+        let wanted = Wanted {
+            manifest: self.manifest.is_some(),
+            provenance: self.provenance.is_some(),
+            sbom: self.sbom.is_some(),
+        };
+        for (record, bytes) in wanted.of(made, name, || Digest::of(image, progress))? {
+            if let Some(path) = self.path(record) {
+                write_bytes(&path, &bytes, existing)?;
             }
         }
-        if self.provenance.is_none() && self.sbom.is_none() {
-            return Ok(());
-        }
-        let digest = Digest::of(image, progress)?;
-        for (path, value) in [
-            (&self.provenance, provenance::statement(&made.manifest, name, digest)),
-            (&self.sbom, provenance::sbom(&made.manifest, name, digest)),
-        ] {
-            let Some(path) = path else { continue };
-            write_bytes(path, format!("{value:#}\n").as_bytes(), existing)?;
-        }
         Ok(())
+    }
+
+    fn path(&self, record: Record) -> Option<PathBuf> {
+        match record {
+            Record::Manifest => self.manifest.clone(),
+            Record::Signature => self.manifest.as_ref().map(|path| {
+                let mut path = path.clone().into_os_string();
+                path.push(".sig");
+                path.into()
+            }),
+            Record::Provenance => self.provenance.clone(),
+            Record::Sbom => self.sbom.clone(),
+        }
     }
 }

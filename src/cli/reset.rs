@@ -5,15 +5,20 @@ use std::path::{Path, PathBuf};
 use remaster::compose::Composed;
 use remaster::digest::Digest;
 use remaster::error::{Error, Result};
+use remaster::flash::PutBack;
 use remaster::image::{ImageFile, ReadAt};
+use remaster::raw;
 use remaster::sink::file::Existing;
 use remaster::sink::in_place::Edited;
-use remaster::stamped::Base;
+use remaster::stamped::Below;
+use remaster::survey::raw::Raw;
 use remaster::units::{ByteRange, human};
+use serde_json::json;
 
 use super::base;
 use super::flash::{self, Prepared, To};
 use super::make::Destination;
+use super::meter::{EVENTS, emit};
 use super::progress::Terminal;
 use super::report;
 use super::stamp::typed;
@@ -42,7 +47,18 @@ pub(super) struct Args {
     quiet: bool,
 }
 
+/// Resets the image. With `--json`, what ends it is told as an event, too.
 pub(super) fn run(args: &Args) -> Result<()> {
+    let ended = reset(args);
+    if let Err(fault) = &ended
+        && args.to.json
+    {
+        flash::tell_end(fault);
+    }
+    ended
+}
+
+fn reset(args: &Args) -> Result<()> {
     let path = args.to.devices.first().map_or(Path::new(""), PathBuf::as_path);
     let is_file = path.is_file();
     let edited = (args.in_place && is_file).then(|| Edited::take(path)).transpose()?;
@@ -58,34 +74,65 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if !args.in_place {
         file = base::unpacked(file, args.output.as_deref(), args.quiet)?;
     }
-    let image = below(&file)?;
+    let below = below(&file)?;
+    let image = below.image();
     let progress = Terminal::new(report::watched(args.quiet))?;
-    let digest = Digest::of(&image, &progress)?;
+    let digest = Digest::of(image, &progress)?;
+    check(&file, digest, below.sha256())?;
     check(&file, digest, args.sha256)?;
     match (output, edited) {
-        (Some(output), _) => output.write(&image, &progress).map(|_| ())?,
-        (None, Some(edited)) => edited.rewrite(&image, &progress).map(|_| ())?,
-        (None, None) => onto_stick(&image, &args.to)?,
+        (Some(output), _) => output.write(image, &progress).map(|_| ())?,
+        (None, Some(edited)) => edited.rewrite(image, &progress).map(|_| ())?,
+        (None, None) => onto_stick(&below, digest, &args.to)?,
     }
-    if !args.quiet {
-        let name = args.output.as_deref().unwrap_or(path);
+    let name = args.output.as_deref().unwrap_or(path);
+    if args.to.json && name != Path::new("-") {
+        emit(&json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
+            "sha256": digest.to_string() }));
+    } else if !args.quiet {
         let size = human(image.size());
         report::say(&format!("{}: {size}, SHA-256 {digest}\n", typed(name)));
     }
     Ok(())
 }
 
-/// The base below a stamped image.
-fn below(file: &ImageFile) -> Result<Composed<&ImageFile>> {
-    let name = file.path().display();
-    let base = Base::of(file).map_err(|fault| fault.of_image(name))?;
-    if base.stamped.is_none() {
-        return Err(Error::Usage {
-            what: format!("nothing was put into {}", file.path().display()),
-            hint: "see `remaster inspect` for what an image is",
-        });
+/// What lies below a stamped image.
+enum Found<'a> {
+    Iso(Below<&'a ImageFile>),
+    Raw(Composed<&'a ImageFile>),
+}
+
+impl<'a> Found<'a> {
+    fn image(&self) -> &Composed<&'a ImageFile> {
+        match self {
+            Self::Iso(below) => &below.image,
+            Self::Raw(image) => image,
+        }
     }
-    Ok(base.image)
+
+    /// Its SHA-256, as a reset that was interrupted found it.
+    fn sha256(&self) -> Option<Digest> {
+        match self {
+            Self::Iso(below) => below.sha256.map(Digest),
+            Self::Raw(_) => None,
+        }
+    }
+}
+
+/// The base below a stamped image.
+fn below(file: &ImageFile) -> Result<Found<'_>> {
+    let name = file.path().display();
+    let nothing = || Error::Usage {
+        what: format!("nothing was put into {}", file.path().display()),
+        hint: "see `remaster inspect` for what an image is",
+    };
+    let found = if Raw::is_one(&file) {
+        let base = raw::Base::of(file).map_err(|fault| fault.of_image(name))?;
+        base.stamped.is_some().then_some(Found::Raw(base.image))
+    } else {
+        Below::of(file).map_err(|fault| fault.of_image(name))?.map(Found::Iso)
+    };
+    found.ok_or_else(nothing)
 }
 
 fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>) -> Result<()> {
@@ -99,14 +146,24 @@ fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>) -> Result<()
     }
 }
 
-/// Writes the base over the stick that it is read from: only what differs, which does not come from
-/// the stick but from the undo record in memory.
-fn onto_stick(image: &Composed<&ImageFile>, to: &To) -> Result<()> {
+/// Writes the base over the stick that it is read from: what differs comes from the undo record in memory.
+fn onto_stick(found: &Found<'_>, sha256: Digest, to: &To) -> Result<()> {
+    let image = found.image();
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
-    let mut prepared = Prepared::whole(image, Vec::new());
-    prepared.suspects = Some(changed.clone());
-    prepared.changed = changed;
-    let to = To { delta: true, no_delta: false, no_probe: true, ..to.clone() };
-    flash::write(prepared, &to)?.map_or(Ok(()), Err)
+    match found {
+        Found::Iso(below) => {
+            let (stamped_size, undo) = (below.stamped_size, below.undo);
+            let what = PutBack { base: image, sha256, changed: &changed, stamped_size, undo };
+            flash::put_back(what, to)
+        }
+        // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
+        Found::Raw(_) => {
+            let mut prepared = Prepared::whole(image, Vec::new());
+            prepared.suspects = Some(changed.clone());
+            prepared.changed = changed;
+            let to = To { delta: true, no_delta: false, no_probe: true, ..to.clone() };
+            flash::write(prepared, &to)?.map_or(Ok(()), Err)
+        }
+    }
 }

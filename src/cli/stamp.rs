@@ -4,18 +4,23 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use remaster::basis::Basis;
 use remaster::compose::Composed;
-use remaster::customize::{Facts, Input, Wishes};
+use remaster::customize::{Input, Wishes};
+use remaster::digest::Digest;
 use remaster::edit::Way;
-use remaster::error::Result;
-use remaster::image::ImageFile;
+use remaster::error::{Error, Result};
+use remaster::format::patch_file::PatchFile;
+use remaster::image::{ImageFile, ReadAt};
 use remaster::keys::Gathered;
-use remaster::manifest::{self, About, Made};
+use remaster::manifest::{About, Made};
+use remaster::patch;
 use remaster::plan::Step;
+use remaster::progress::Progress;
 use remaster::recipe::{self, Recipe};
 use remaster::stamped::Base;
+use remaster::survey::raw::Raw;
 use remaster::units::human;
-use remaster::verify;
 
 use super::report;
 
@@ -62,8 +67,19 @@ impl Edit {
     }
 }
 
-/// Surveys a base.
+/// Surveys a base of any kind.
+pub(super) fn basis(file: &ImageFile) -> Result<Basis<&ImageFile>> {
+    Basis::of(file).map_err(|fault| fault.of_image(file.path().display()))
+}
+
+/// Surveys a base that must be an ISO.
 pub(super) fn base(file: &ImageFile) -> Result<Base<&ImageFile>> {
+    if Raw::is_one(&file) {
+        return Err(Error::Usage {
+            what: format!("{} is a raw image; this is done with ISOs only", file.path().display()),
+            hint: "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`",
+        });
+    }
     Base::of(file).map_err(|fault| fault.of_image(file.path().display()))
 }
 
@@ -84,12 +100,15 @@ pub(super) fn tell(wishes: &Wishes) {
 pub(super) struct Stamping<'a> {
     file: &'a ImageFile,
     wishes: Wishes,
-    base: Base<&'a ImageFile>,
+    base: Basis<&'a ImageFile>,
     made: Made,
 }
 
 /// An image that can be written.
 pub(super) struct Finished<'a> {
+    base: Composed<&'a ImageFile>,
+    /// That of the base, where it is known.
+    sha256: Option<[u8; 32]>,
     pub(super) image: Composed<&'a ImageFile>,
     pub(super) made: Made,
     /// What was done, in words.
@@ -100,17 +119,12 @@ impl<'a> Stamping<'a> {
     /// Decides what to change of a base.
     pub(super) fn plan(
         file: &'a ImageFile,
-        base: Base<&'a ImageFile>,
+        base: Basis<&'a ImageFile>,
         wishes: Wishes,
         about: &About,
     ) -> Result<Self> {
-        let planned = || {
-            let touched = wishes.touch_stage_one();
-            let initrds = if touched { base.survey.initrds(&base.image)? } else { Vec::new() };
-            let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
-            manifest::plan(&base, &initrds, edits, about)
-        };
-        let made = planned().map_err(|fault| fault.of_image(file.path().display()))?;
+        let made = base.plan(&wishes, about);
+        let made = made.map_err(|fault| fault.of_image(file.path().display()))?;
         Ok(Self { file, wishes, base, made })
     }
 
@@ -121,10 +135,9 @@ impl<'a> Stamping<'a> {
 
     /// What there is and what would be done to it.
     pub(super) fn dry_run(&self) -> String {
-        let survey = &self.base.survey;
-        let (path, label) = (self.file.path().display(), survey.volume.identifier());
-        let mut text = format!("base: {path}, NixOS {}, {label}\n", survey.release);
-        if self.base.stamped.is_some() {
+        let (path, label) = (self.file.path().display(), self.base.label());
+        let mut text = format!("base: {path}, NixOS {}, {label}\n", self.base.release());
+        if self.base.stamped().is_some() {
             text.push_str("was stamped before: what was put in then is taken out first\n");
         }
         text.push_str(&keys_shown(&self.wishes.keys));
@@ -141,7 +154,7 @@ impl<'a> Stamping<'a> {
         for Step { what, bytes } in &self.made.plan.steps {
             let _ = writeln!(text, "would {what} ({})", human(*bytes));
         }
-        let (old, new) = (survey.size, self.made.plan.size);
+        let (old, new) = (self.base.image().size(), self.made.plan.size);
         let _ = writeln!(text, "size: {} -> {} ({old} -> {new} bytes)", human(old), human(new));
         text
     }
@@ -150,14 +163,14 @@ impl<'a> Stamping<'a> {
     pub(super) fn compose(self) -> Result<Finished<'a>> {
         let summary = self.summary();
         let Self { base, made, .. } = self;
-        let image = base.image.with(made.plan.patches.clone(), made.plan.size)?;
-        verify::image::check(&image, &base.survey, &made.edits)?;
-        Ok(Finished { image, made, summary })
+        let (below, sha256) = (base.image().clone(), base.known_sha256());
+        let image = base.compose(&made)?;
+        Ok(Finished { base: below, sha256, image, made, summary })
     }
 
     fn summary(&self) -> String {
         let mut text = keys_shown(&self.wishes.keys);
-        let (menus, release) = (self.made.plan.menus, &self.base.survey.release);
+        let (menus, release) = (self.made.plan.menus, self.base.release());
         let initrds = match self.made.edits.way {
             Way::MergeInitrd => "initrds changed; ",
             Way::ExtraInitrd | Way::Credential => "",
@@ -180,6 +193,18 @@ impl<'a> Stamping<'a> {
             let _ = writeln!(text, "on the kernel's command lines: {does}");
         }
         text
+    }
+}
+
+impl Finished<'_> {
+    /// The patch that makes the image of the official base, also where the base was stamped before.
+    pub(super) fn patch(&self, progress: &dyn Progress) -> Result<PatchFile> {
+        let Self { base, made, .. } = self;
+        let sha256 = match self.sha256 {
+            Some(known) => Digest(known),
+            None => Digest::of(base, progress)?,
+        };
+        patch::make(base, made.plan.patches.clone(), made.plan.size, sha256)
     }
 }
 

@@ -11,6 +11,7 @@ use remaster::image::ReadAt;
 use remaster::manifest::{self, Found};
 use remaster::sign;
 use remaster::survey::Survey;
+use remaster::survey::raw::Raw;
 use serde_json::json;
 
 use super::base;
@@ -61,8 +62,11 @@ fn compare(args: &Args) -> Result<()> {
 /// Compares the medium with the manifest in it, or with one beside it.
 fn against_manifest(args: &Args) -> Result<()> {
     let medium = Readable::open(&args.medium, &System::default())?;
-    let survey = Survey::of(&medium)?;
-    let inside = manifest::read(&medium, survey.tree())?;
+    let inside = if Raw::is_one(&medium) {
+        manifest::read_raw(&medium, &Raw::of(&medium)?)?
+    } else {
+        manifest::read(&medium, Survey::of(&medium)?.tree())?
+    };
     let found = match &args.manifest {
         Some(path) => beside(path, inside)?,
         None => inside.ok_or_else(|| Error::Usage {

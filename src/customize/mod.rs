@@ -21,6 +21,7 @@ use crate::keys::{self, Gathered};
 use crate::recipe::Recipe;
 use crate::survey::Survey;
 use crate::survey::nixos::Initrd;
+use crate::survey::raw::Raw;
 use crate::survey::stage_one::StageOne;
 
 use files::Files;
@@ -47,19 +48,31 @@ pub struct Facts {
     pub architecture: Option<&'static str>,
     /// Whether stage 1 is systemd in any initrd.
     pub systemd_stage_one: bool,
+    /// Bytes that are free in a root filesystem which files are written into; none where an initrd brings
+    /// them into a live system.
+    pub room: Option<u64>,
 }
 
 impl Facts {
     /// Those of a surveyed image.
     pub fn of(survey: &Survey, initrds: &[Initrd]) -> Self {
-        let mut numbers = survey.release.split('.').map(|word| word.parse().unwrap_or_default());
-        let release = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
         let systemd =
             |initrd: &Initrd| matches!(initrd.contents.stage_one, StageOne::Systemd { .. });
         Self {
-            release,
+            release: numbers(&survey.release),
             architecture: survey.architecture,
             systemd_stage_one: initrds.iter().any(systemd),
+            room: None,
+        }
+    }
+
+    /// Those of a raw image.
+    pub fn of_raw(raw: &Raw) -> Self {
+        Self {
+            release: numbers(&raw.release),
+            architecture: raw.architecture,
+            systemd_stage_one: false,
+            room: Some(raw.free),
         }
     }
 
@@ -67,6 +80,12 @@ impl Facts {
     pub fn is_from(&self, release: (u32, u32)) -> bool {
         self.release >= release
     }
+}
+
+/// The first two numbers of a release.
+fn numbers(release: &str) -> (u32, u32) {
+    let mut numbers = release.split('.').map(|word| word.parse().unwrap_or_default());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 /// A recipe with the contents of all files that it names.

@@ -207,7 +207,7 @@ fn widened(range: ByteRange) -> Option<ByteRange> {
 }
 
 /// In order, neighbours and overlaps made one.
-fn joined(mut ranges: Vec<ByteRange>) -> Vec<ByteRange> {
+pub(super) fn joined(mut ranges: Vec<ByteRange>) -> Vec<ByteRange> {
     ranges.sort_unstable();
     let mut found: Vec<ByteRange> = Vec::new();
     for range in ranges {

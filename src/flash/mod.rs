@@ -13,6 +13,7 @@ mod gpt;
 mod meant;
 mod medium;
 mod probe;
+mod put_back;
 mod readable;
 mod verify;
 mod write;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub use crate::unpack::{Feed, Packing, Source, Stream};
 pub use medium::Medium;
+pub use put_back::{PutBack, put_back};
 pub use readable::Readable;
 pub use verify::{Cause, Difference};
 

@@ -271,7 +271,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn check(&mut self, meant: Meant<'_>, ranges: &[ByteRange]) -> Result<()> {
+    pub(super) fn check(&mut self, meant: Meant<'_>, ranges: &[ByteRange]) -> Result<()> {
         let findings = compare(self.medium, meant, ranges, self.progress)?;
         self.report.compared = self.report.compared.saturating_add(sum(ranges));
         self.add(meant, &findings)

@@ -5,12 +5,14 @@ pub mod both_endian;
 pub mod compression;
 pub mod credential;
 pub mod elf;
+pub mod ext4;
 pub mod fat;
 pub mod gpt;
 pub mod iso9660;
 pub mod isohybrid;
 pub mod newc;
 pub mod patch_file;
+pub mod reset_mark;
 pub mod undo;
 pub mod unit_file;
 

@@ -3,6 +3,7 @@
 //! The manifest stands in the folder of ours on the volume, with line feeds behind it up to a size that
 //! does not depend on its digests, so that it can be filled in when everything else has its place.
 
+pub mod beside;
 pub mod blocks;
 pub mod provenance;
 
@@ -16,14 +17,18 @@ use crate::error::{Error, Result};
 use crate::format::newc::{Kind, Member};
 use crate::image::{ImageFile, ReadAt};
 use crate::keys;
-use crate::plan::Plan;
 use crate::plan::folder::{Folder, MANIFEST, SIGNATURE};
+use crate::plan::raw::record_path;
 use crate::plan::space::too_large;
+use crate::plan::{self, Plan};
 use crate::progress::Progress;
+use crate::raw;
 use crate::sign::Sign;
-use crate::stamped::Base;
+use crate::stamped::{Base, Stamped};
 use crate::survey::Survey;
 use crate::survey::nixos::Initrd;
+use crate::survey::partitions::Partitions;
+use crate::survey::raw::Raw;
 use crate::survey::tree::Tree;
 use crate::units::{ByteRange, in_memory};
 
@@ -159,10 +164,31 @@ pub fn plan<B: ReadAt>(
     edits: Edits,
     about: &About,
 ) -> Result<Made> {
-    let draft = draft(base, &edits, about)?;
+    let plan = |edits: &Edits| Plan::of(&base.image, &base.survey, initrds, edits);
+    let (image, partitions) = (&base.image, &base.survey.partitions);
+    make(&Below { image, facts: facts(base)?, partitions, plan: &plan }, edits, about)
+}
+
+/// Plans a raw image with its manifest.
+pub fn plan_raw<B: ReadAt>(base: &raw::Base<B>, edits: Edits, about: &About) -> Result<Made> {
+    let plan = |edits: &Edits| plan::raw::plan(&base.image, &base.raw, edits);
+    let (image, partitions) = (&base.image, &base.raw.partitions);
+    make(&Below { image, facts: raw_facts(base)?, partitions, plan: &plan }, edits, about)
+}
+
+/// What an image is made from, and how.
+struct Below<'a, B> {
+    image: &'a Composed<B>,
+    facts: BaseFacts,
+    partitions: &'a Partitions,
+    plan: &'a dyn Fn(&Edits) -> Result<Plan>,
+}
+
+fn make<B: ReadAt>(below: &Below<'_, B>, edits: Edits, about: &About) -> Result<Made> {
+    let draft = draft(below.facts.clone(), &edits, about);
     let text = text_of(&Manifest { size: u64::MAX, ..draft.clone() })?;
-    let mut room = text.len().saturating_add(1).saturating_add(blocks_room(base, about));
-    let mut making = Making { base, initrds, edits, about, draft };
+    let mut room = text.len().saturating_add(1).saturating_add(blocks_room(&draft.base, about));
+    let mut making = Making { below, edits, about, draft };
     loop {
         let planned = making.planned(text.clone(), room)?;
         let text = text_of(&planned.manifest)?;
@@ -175,8 +201,7 @@ pub fn plan<B: ReadAt>(
 }
 
 struct Making<'a, B> {
-    base: &'a Base<B>,
-    initrds: &'a [Initrd],
+    below: &'a Below<'a, B>,
     edits: Edits,
     about: &'a About,
     draft: Manifest,
@@ -197,14 +222,14 @@ impl<B: ReadAt> Making<'_, B> {
         if self.about.signer.is_some() {
             self.edits.records.insert(SIGNATURE.into(), vec![b'\n'; SIGNATURE_ROOM]);
         }
-        let (base, about) = (self.base, self.about);
-        let plan = Plan::of(&base.image, &base.survey, self.initrds, &self.edits)?;
+        let (below, about) = (self.below, self.about);
+        let plan = (below.plan)(&self.edits)?;
         let digest = edits_digest(&plan)?;
         let manifest = Manifest {
             size: plan.size,
             edits: digest.to_string(),
             recipe: about.sha256.map(|base| recipe_id(base, digest).to_string()),
-            blocks: image_blocks(base, &plan, about)?,
+            blocks: image_blocks(below, &plan, about)?,
             ..self.draft.clone()
         };
         Ok(Planned { plan, digest, manifest })
@@ -234,33 +259,49 @@ fn text_of(manifest: &Manifest) -> Result<Vec<u8>> {
 }
 
 /// Bytes that the digests of an image take in the text, if it does not grow by more than is usual.
-fn blocks_room<B: ReadAt>(base: &Base<B>, about: &About) -> usize {
+fn blocks_room(base: &BaseFacts, about: &About) -> usize {
     const LINE: u64 = 80;
     let Some(blocks) = &about.blocks else { return 0 };
-    let grown = base.survey.size.saturating_add(64 << 20);
+    let grown = base.size.saturating_add(64 << 20);
     in_memory(grown.checked_div(blocks.size).unwrap_or_default().saturating_mul(LINE))
 }
 
 /// Everything of a manifest that is known before the image is planned.
-fn draft<B: ReadAt>(base: &Base<B>, edits: &Edits, about: &About) -> Result<Manifest> {
-    Ok(Manifest {
+fn draft(base: BaseFacts, edits: &Edits, about: &About) -> Manifest {
+    Manifest {
         manifest: VERSION,
         tool: Tool { name: "remaster".into(), version: env!("CARGO_PKG_VERSION").into() },
         recipe: about.sha256.map(|_| Digest(UNKNOWN).to_string()),
         edits: Digest(UNKNOWN).to_string(),
-        base: BaseFacts {
-            sha256: about.sha256.map(|digest| digest.to_string()),
-            head_sha256: head(&base.image)?.to_string(),
-            size: base.survey.size,
-            volume: base.survey.volume.identifier(),
-            release: base.survey.release.clone(),
-        },
+        base: BaseFacts { sha256: about.sha256.map(|digest| digest.to_string()), ..base },
         size: 0,
         source_date_epoch: about.epoch,
         signed_by: about.signer.as_ref().map(|signer| signer.fingerprint()),
         keys: keys_of(edits),
         files: files_of(edits),
         blocks: None,
+    }
+}
+
+/// What is known of a base that is not read whole.
+fn facts<B: ReadAt>(base: &Base<B>) -> Result<BaseFacts> {
+    Ok(BaseFacts {
+        sha256: None,
+        head_sha256: head(&base.image)?.to_string(),
+        size: base.survey.size,
+        volume: base.survey.volume.identifier(),
+        release: base.survey.release.clone(),
+    })
+}
+
+/// The same of a raw image, whose volume is its root filesystem.
+fn raw_facts<B: ReadAt>(base: &raw::Base<B>) -> Result<BaseFacts> {
+    Ok(BaseFacts {
+        sha256: None,
+        head_sha256: head(&base.image)?.to_string(),
+        size: base.raw.size,
+        volume: base.raw.label.clone(),
+        release: base.raw.release.clone(),
     })
 }
 
@@ -368,12 +409,16 @@ pub fn recipe_id(base: Digest, edits: Digest) -> Digest {
     Digest(sum.chain_update(edits.0).finalize().into())
 }
 
-fn image_blocks<B: ReadAt>(base: &Base<B>, plan: &Plan, about: &About) -> Result<Option<Blocks>> {
-    let Some(below) = &about.blocks else { return Ok(None) };
-    let image = Composed::whole(&base.image).with(plan.patches.clone(), plan.size)?;
+fn image_blocks<B: ReadAt>(
+    below: &Below<'_, B>,
+    plan: &Plan,
+    about: &About,
+) -> Result<Option<Blocks>> {
+    let Some(blocks) = &about.blocks else { return Ok(None) };
+    let image = Composed::whole(below.image).with(plan.patches.clone(), plan.size)?;
     let own = plan.records.values().copied().collect();
-    let masked = blocks::masked(own, &base.survey.partitions, plan.size);
-    below.over(&image, &masked).map(Some)
+    let masked = blocks::masked(own, below.partitions, plan.size);
+    blocks.over(&image, &masked).map(Some)
 }
 
 /// Gives a record of the plan its bytes.
@@ -404,15 +449,26 @@ pub fn read<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Found>> {
     let place =
         |name: &str| tree.file(&folder.file(name)).and_then(|node| node.extents.first()).copied();
     let Some(at) = place(MANIFEST) else { return Ok(None) };
+    found(image, at, place(SIGNATURE)).map(Some)
+}
+
+/// Reads the manifest of a raw image; none if it has none.
+pub fn read_raw<I: ReadAt>(image: &I, raw: &Raw) -> Result<Option<Found>> {
+    let fs = raw.filesystem(image)?;
+    let place = |name: &str| raw::place_of(&fs, &record_path(name));
+    let Some(at) = place(MANIFEST)? else { return Ok(None) };
+    found(image, at, place(SIGNATURE)?).map(Some)
+}
+
+fn found<I: ReadAt>(image: &I, at: ByteRange, signed_at: Option<ByteRange>) -> Result<Found> {
     let text = image.read_range("the manifest", at, LARGEST)?;
-    let signed_at = place(SIGNATURE);
     let signature = signed_at.map(|at| image.read_range("the manifest's signature", at, 1 << 16));
-    Ok(Some(Found {
+    Ok(Found {
         manifest: parse(&text, at.start())?,
         text,
         signature: signature.transpose()?,
         own: [Some(at), signed_at].into_iter().flatten().collect(),
-    }))
+    })
 }
 
 /// Reads the text of a manifest that starts at byte `at` of an image or file.
@@ -433,15 +489,21 @@ pub fn parse(text: &[u8], at: u64) -> Result<Manifest> {
 /// [`Error::Differs`] at the first thing that differs, [`Error::Usage`] if there are no digests of blocks.
 pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> Result<()> {
     let manifest = &found.manifest;
-    let base = Base::of(image)?;
-    claims(&base, manifest)?;
+    let partitions = if Raw::is_one(image) {
+        let base = raw::Base::of(image)?;
+        claims(raw_facts(&base)?, base.stamped.as_ref(), manifest)?;
+        Raw::of(image)?.partitions
+    } else {
+        let base = Base::of(image)?;
+        claims(facts(&base)?, base.stamped.as_ref(), manifest)?;
+        Survey::of(image)?.partitions
+    };
     let Some(blocks) = &manifest.blocks else {
         return Err(Error::Usage {
             what: "the manifest has no digests of the image's blocks".into(),
             hint: "compare with the image (`--against IMAGE`), or stamp with --manifest-digests",
         });
     };
-    let partitions = Survey::of(image)?.partitions;
     if let Some(fault) = partitions.backup_fault.clone() {
         return Err(differs("the backup GPT", manifest.size, fault, "the primary one's mirror"));
     }
@@ -450,13 +512,13 @@ pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> R
 }
 
 /// What the manifest says can be seen in the image.
-fn claims<B: ReadAt>(base: &Base<B>, manifest: &Manifest) -> Result<()> {
-    let Some(stamped) = &base.stamped else {
+fn claims(base: BaseFacts, stamped: Option<&Stamped>, manifest: &Manifest) -> Result<()> {
+    let Some(stamped) = stamped else {
         return Err(differs("the image", 0, "a base with nothing put in", "a stamped image"));
     };
     let mut edits = Edits::default();
     stamped.root.iter().cloned().for_each(|member| edits.root.put(member));
-    let now = draft(base, &edits, &About::default())?;
+    let now = draft(base, &edits, &About::default());
     let facts = BaseFacts { sha256: None, ..manifest.base.clone() };
     let same = [
         ("the size", stamped.undo.stamped_size == manifest.size),

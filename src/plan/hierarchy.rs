@@ -148,8 +148,8 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         Ok(())
     }
 
-    /// Lets the record of a file point to new bytes.
-    pub fn point(&mut self, path: &str, old: &Node, to: ByteRange) -> Result<()> {
+    /// Lets the record of a file point to new bytes, which may be for root only.
+    pub fn point(&mut self, path: &str, old: &Node, to: ByteRange, private: bool) -> Result<()> {
         let node = self.counterpart(path, old)?;
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         let at = self.directory_of(node, parent)?;
@@ -164,7 +164,18 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         header.location_of_extent = Both32::new(location(to)?);
         header.data_length = Both32::new(u32::try_from(to.size()).map_err(|_| too_large())?);
         place.copy_from_slice(header.as_bytes());
-        Ok(())
+        if !private || self.tree.hierarchy == Hierarchy::Joliet {
+            return Ok(());
+        }
+        let end = offset.saturating_add(usize::from(header.length));
+        let start = usize::from(header.file_identifier_length).saturating_add(size);
+        let start = offset.saturating_add(start.next_multiple_of(2));
+        let system_use = bytes.get_mut(start..end).unwrap_or_default();
+        if rock_ridge::close_to_others(system_use, self.style.skipped) {
+            return Ok(());
+        }
+        let what = format!("the record of {path}, which is to hold secrets");
+        Err(Error::unsupported(what, "a mode (Rock Ridge PX)", "none"))
     }
 
     /// The node that stands for a file of the primary hierarchy in this one: by its path, or, as Joliet

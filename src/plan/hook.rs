@@ -5,8 +5,9 @@ use crate::edit::{Attached, Edits, Purpose};
 use crate::error::{Error, Result};
 use crate::format::newc::{self, Member};
 use crate::plan::folder::Folder;
+use crate::plan::script;
 use crate::survey::nixos::Initrd;
-use crate::survey::stage_one::{StageOne, UNKNOWN};
+use crate::survey::stage_one::StageOne;
 
 /// Where the payload is in the initrd, and what the hook runs there.
 const FOLDER: &str = "remaster";
@@ -19,6 +20,13 @@ pub const ROOT: &str = "remaster/root";
 const HOOK: &str = r#"# Put there by remaster: brings what was added into the live system's root.
 complain() { echo "remaster: $*" > /dev/console; }
 there() { [ -e "$1" ] || [ -L "$1" ]; }
+
+# Where stage 1 has moved these into the root already, they are lent back.
+lent=
+for at in proc sys dev; do
+  case $at in proc) [ ! -e /proc/self ] ;; sys) [ ! -e /sys/block ] ;; dev) [ ! -e /dev/null ] ;; esac || continue
+  mount --bind "$1/$at" "/$at" && lent="/$at $lent"
+done
 
 # unpack IMAGE ROOT: copies a squashfs over the root.
 unpack() {
@@ -67,8 +75,11 @@ else
 fi
 "#;
 
+/// Ends what was lent.
+const GIVE_BACK: &str = "for at in $lent; do umount \"$at\"; done\n";
+
 /// The hook for what is attached to a volume, in a folder of its own.
-fn script(attached: &[Attached], folder: &Folder) -> String {
+fn hook_of(attached: &[Attached], folder: &Folder) -> String {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for (number, one) in (1..).zip(attached) {
         let image = format!("\"$1\"/iso{}", folder.attached(number));
@@ -80,12 +91,8 @@ fn script(attached: &[Attached], folder: &Folder) -> String {
             }
         }
     }
-    [HOOK, &before.concat(), COPY, &after.concat()].concat()
+    [HOOK, &before.concat(), COPY, &after.concat(), GIVE_BACK].concat()
 }
-
-/// The line of scripted stage 1 that runs the hook. A subshell without the script's trap, so that
-/// nothing in the hook can end stage 1.
-const CALL: &str = "( trap - 0; set -- \"$targetRoot\"; . /remaster/hook.sh ) || true\n";
 
 /// Runs the hook after all mounts of the root and before NixOS's activation.
 const UNIT: &str = "\
@@ -103,28 +110,12 @@ RemainAfterExit=yes
 ExecStart=/bin/bash /remaster/hook.sh /sysroot
 ";
 
-/// Lines of a scripted stage 1 before which everything is mounted and nothing is moved yet, the best
-/// one first. All releases from 23.11 to 25.11 have all of them.
-const ANCHORS: [fn(&str) -> bool; 3] = [
-    |line| line.starts_with("mkdir ") && unquoted(line).contains("$targetRoot/proc"),
-    |line| line.starts_with("mount --move /proc ") && unquoted(line).contains("$targetRoot/proc"),
-    |line| {
-        line.starts_with("exec ")
-            && line.contains("switch_root")
-            && unquoted(line).contains("$targetRoot")
-    },
-];
-
-fn unquoted(line: &str) -> String {
-    line.replace(['"', '{', '}'], "")
-}
-
 /// The archive with the hook and everything it copies: the same one for every initrd. `folder` is ours
 /// on the volume.
 pub fn payload(edits: &Edits, folder: &Folder) -> Result<Vec<u8>> {
     let mut members = vec![
         Member::directory(FOLDER, 0o755),
-        Member::file(format!("{FOLDER}/hook.sh"), 0o644, script(&edits.attached, folder)),
+        Member::file(format!("{FOLDER}/hook.sh"), 0o644, hook_of(&edits.attached, folder)),
         Member::directory(ROOT, 0o755),
     ];
     members.extend(
@@ -141,7 +132,7 @@ pub fn hook(initrd: &Initrd, renamed: &[Member]) -> Result<Vec<u8>> {
     let mut members = match &initrd.contents.stage_one {
         StageOne::Scripted { path, script } => {
             // The kernel replaces the link of the base by this file (Linux init/initramfs.c, clean_path).
-            vec![Member::file("init", 0o755, patched(&initrd.path, path, script)?)]
+            vec![Member::file("init", 0o755, script::with_call(&initrd.path, path, script)?)]
         }
         StageOne::Systemd { folders } => unit(folders),
     };
@@ -165,43 +156,6 @@ fn unit(folders: &[String]) -> Vec<Member> {
     members
 }
 
-/// The script of stage 1 with the call before the first anchor that it has once.
-fn patched(initrd: &str, path: &str, script: &[u8]) -> Result<Vec<u8>> {
-    let text = std::str::from_utf8(script)
-        .map_err(|_| no_anchor(initrd, path, "bytes that are no UTF-8"))?;
-    let places = ANCHORS.iter().map(|anchor| places(text, *anchor));
-    let Some(at) = places.into_iter().find_map(|found| <[usize; 1]>::try_from(found).ok()) else {
-        return Err(no_anchor(initrd, path, "none of them exactly once"));
-    };
-    let [at] = at;
-    let (before, after) =
-        text.split_at_checked(at).ok_or_else(|| no_anchor(initrd, path, "a broken line"))?;
-    Ok([before, CALL, after].concat().into_bytes())
-}
-
-fn no_anchor(initrd: &str, path: &str, found: &str) -> Error {
-    Error::unsupported(
-        format!("the stage 1 script {path} in the initrd {initrd}"),
-        "one line that makes, moves or switches to $targetRoot/proc (`mkdir`, `mount --move /proc`, `exec … switch_root`)",
-        found,
-    )
-    .hinting(UNKNOWN)
-}
-
-/// Where the lines start that an anchor holds for. A line that continues the one before is none.
-fn places(text: &str, anchor: impl Fn(&str) -> bool) -> Vec<usize> {
-    let mut found = Vec::new();
-    let (mut at, mut continued) = (0_usize, false);
-    for line in text.split_inclusive('\n') {
-        if !continued && anchor(line.trim()) {
-            found.push(at);
-        }
-        continued = line.trim_end_matches(['\n', '\r']).ends_with('\\');
-        at = at.saturating_add(line.len());
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,54 +169,13 @@ mod tests {
             ),
         };
         let all = [attached(Purpose::Overlay), attached(Purpose::Store { on_path: true })];
-        let text = script(&all, &Folder::below("/boot"));
+        let text = hook_of(&all, &Folder::below("/boot"));
         let at = |line: &str| text.find(line).unwrap_or_else(|| panic!("{line} in {text}"));
         let unpack = at("\nunpack \"$1\"/iso/boot/remaster/files1.img \"$1\"\n");
         let copy = at("\nif cp -a /remaster/root/.");
         let store = at("\nstore 2 \"$1\"/iso/boot/remaster/files2.img \"$1\"\n");
         assert!(unpack < copy && copy < store && store < at("\nprograms 2 \"$1\"\n"));
-        assert!(!script(&[], &Folder::below("/")).contains("\nunpack "));
-    }
-
-    const TAIL: &str = "# Restore\n\
-        mkdir -m 0755 -p $targetRoot/proc $targetRoot/sys $targetRoot/dev $targetRoot/run\n\n\
-        mount --move /proc $targetRoot/proc\n\
-        exec env -i $(type -P switch_root) \"$targetRoot\" \"$stage2Init\"\n\
-        fail # should never be reached\n";
-
-    fn with_call(script: &str) -> String {
-        String::from_utf8(patched("/boot/initrd", "init", script.as_bytes()).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_call_stands_before_the_first_anchor_and_nothing_else_changes() {
-        let new = with_call(TAIL);
-        assert!(new.contains(&format!("# Restore\n{CALL}mkdir -m 0755")));
-        assert_eq!(new.replace(CALL, ""), TAIL);
-    }
-
-    #[test]
-    fn later_anchors_serve_where_earlier_ones_are_missing_or_doubled() {
-        let without = TAIL.replace("mkdir -m 0755 -p $targetRoot/proc", "true");
-        assert!(with_call(&without).contains(&format!("{CALL}mount --move /proc")));
-        let doubled = TAIL.replace(
-            "fail #",
-            "mkdir $targetRoot/proc\nmount --move /proc \"$targetRoot/proc\"\nfail #",
-        );
-        assert!(with_call(&doubled).contains(&format!("{CALL}exec env")));
-        let quoted = TAIL.replace("$targetRoot/proc", "\"${targetRoot}/proc\"");
-        assert!(with_call(&quoted).contains(&format!("{CALL}mkdir")));
-    }
-
-    #[test]
-    fn a_script_without_anchor_is_refused() {
-        for script in [
-            "#!/bin/sh\nexec /init2\n",
-            "# mkdir $targetRoot/proc\n",
-            "true \\\nmkdir $targetRoot/proc\n",
-        ] {
-            assert!(patched("/boot/initrd", "init", script.as_bytes()).is_err(), "{script}");
-        }
+        assert!(!hook_of(&[], &Folder::below("/")).contains("\nunpack "));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::format::boot_config::{
     Change, Entry, Settings, Syntax, Word, changed, grub, with_initrds,
 };
-use crate::survey::Survey;
 use crate::survey::configs::Config;
 
 /// Bytes of a kernel's command line with the one that ends it, on x86 and arm64 (Linux
@@ -16,7 +15,7 @@ pub const LONGEST_COMMAND_LINE: usize = 2048;
 /// The new menus.
 #[derive(Debug)]
 pub struct Menus<'a> {
-    /// The new text of each config of the survey, in its order.
+    /// The new text of each config, in their order.
     pub texts: Vec<String>,
     /// The keys that the command lines carry.
     pub credential: Option<&'a Credential>,
@@ -79,16 +78,18 @@ pub fn started(config: &Config, boot: &Boot) -> Result<Started> {
     menu.started(config, &config.syntax.settings(&config.text))
 }
 
-/// The new menus of a base. `more` are the initrds that go behind those of an entry.
+/// The new menus of a base whose volume has this label. `more` are the initrds that go behind those of an
+/// entry.
 pub fn texts<'a>(
-    survey: &Survey,
+    configs: &[Config],
+    old_label: &str,
     boot: &'a Boot,
     more: impl Fn(&Entry) -> Vec<String>,
 ) -> Result<Menus<'a>> {
-    check_found(survey, boot)?;
+    check_found(configs, boot)?;
     let made = |credential: Option<&'a Credential>| -> Result<Menus<'a>> {
-        let menu = Menu { boot, old_label: &survey.volume.identifier(), credential };
-        let texts = survey.configs.iter().map(|config| menu.text(config, &more));
+        let menu = Menu { boot, old_label, credential };
+        let texts = configs.iter().map(|config| menu.text(config, &more));
         Ok(Menus { texts: texts.collect::<Result<_>>()?, credential })
     };
     let mut fault = None;
@@ -182,11 +183,11 @@ fn is_selected(entry: &Entry, boot: &Boot) -> bool {
 }
 
 /// Refuses what no entry has.
-fn check_found(survey: &Survey, boot: &Boot) -> Result<()> {
-    let entries = || survey.configs.iter().flat_map(|config| &config.entries);
+fn check_found(configs: &[Config], boot: &Boot) -> Result<()> {
+    let entries = || configs.iter().flat_map(|config| &config.entries);
     for asked in &boot.entries {
         if !entries().any(|entry| is_named(entry, &asked.value)) {
-            return Err(no_entry(asked, "any menu", &survey.configs));
+            return Err(no_entry(asked, "any menu", configs));
         }
     }
     let selected = || entries().filter(|entry| is_selected(entry, boot));

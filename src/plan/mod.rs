@@ -2,12 +2,15 @@
 //! nothing, and knows no clock.
 
 pub mod esp;
+pub mod ext4;
 pub mod folder;
 pub mod hierarchy;
 pub mod hook;
 pub mod menu;
 pub mod partitions;
+pub mod raw;
 pub mod relabel;
+mod script;
 pub mod space;
 
 use std::collections::BTreeMap;
@@ -63,6 +66,7 @@ struct Replaced<'a> {
     path: &'a str,
     old: &'a Node,
     at: ByteRange,
+    private: bool,
     /// Of the pieces of the new contents, one after the other.
     pieces: Vec<Patch>,
 }
@@ -153,7 +157,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         for file in &replaced {
             patches.extend(file.pieces.iter().cloned());
             for hierarchy in &mut hierarchies {
-                hierarchy.point(file.path, file.old, file.at)?;
+                hierarchy.point(file.path, file.old, file.at, file.private)?;
             }
         }
 
@@ -276,7 +280,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         which: &BTreeMap<&str, usize>,
     ) -> Result<Vec<String>> {
         let edits = self.edits;
-        let menus = menu::texts(self.survey, &edits.boot, |entry| {
+        let label = self.survey.volume.identifier();
+        let menus = menu::texts(&self.survey.configs, &label, &edits.boot, |entry| {
             if edits.way != Way::ExtraInitrd {
                 return Vec::new();
             }
@@ -335,7 +340,13 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let named = survey.boot.iter().filter(|entry| entry.image == from);
         let entries = named.map(|entry| esp::entry(image, entry, to)).collect::<Result<_>>()?;
         let file = survey.tree().file_at(from.start());
-        let file = file.map(|(path, old)| Replaced { path, old, at: to, pieces: Vec::new() });
+        let file = file.map(|(path, old)| Replaced {
+            path,
+            old,
+            at: to,
+            pieces: Vec::new(),
+            private: false,
+        });
         Ok((entries, file))
     }
 
@@ -350,7 +361,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             let why = format!("menu {}", config.path);
             let pieces = Patch::bytes(at.start(), text.as_bytes(), why);
             let pieces = pieces.into_iter().collect();
-            replaced.push(Replaced { path: &config.path, old, at, pieces });
+            replaced.push(Replaced { path: &config.path, old, at, private: false, pieces });
         }
         Ok(replaced)
     }
@@ -394,7 +405,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
                 what: format!("append to a copy of {}", initrd.path),
                 bytes: at.size(),
             });
-            merged.push(Replaced { path: &initrd.path, old, at, pieces: vec![copied, appended] });
+            let (private, pieces) = (self.edits.is_private(), vec![copied, appended]);
+            merged.push(Replaced { path: &initrd.path, old, at, private, pieces });
         }
         Ok(merged)
     }

@@ -97,7 +97,7 @@ fn on_esp<I: ReadAt>(image: &I, at: ByteRange) -> Result<Vec<Config>> {
 }
 
 /// Reads a config; none if it starts no NixOS.
-fn config(place: Place, path: &str, bytes: Vec<u8>, at: u64) -> Result<Option<Config>> {
+pub(super) fn config(place: Place, path: &str, bytes: Vec<u8>, at: u64) -> Result<Option<Config>> {
     let starts_nixos = bytes.windows(5).any(|window| window == b"init=");
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,

@@ -4,9 +4,11 @@ pub mod block_device;
 pub mod boot;
 pub mod configs;
 pub mod esp;
+pub mod ext4;
 pub mod located;
 pub mod nixos;
 pub mod partitions;
+pub mod raw;
 pub mod stage_one;
 pub mod tree;
 pub mod volume;
@@ -14,6 +16,7 @@ pub mod volume;
 use crate::error::{Error, Result};
 use crate::format::iso9660::Hierarchy;
 use crate::format::iso9660::volume_descriptor::VolumeDescriptor;
+use crate::format::reset_mark::ResetMark;
 use crate::image::ReadAt;
 use crate::survey::boot::{BootEntry, Platform};
 use crate::survey::configs::Config;
@@ -54,6 +57,7 @@ impl Survey {
     /// [`crate::Error::Malformed`] where a structure is broken, [`crate::Error::Unsupported`] where the
     /// image is none that can be changed safely.
     pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
+        check_whole(image)?;
         let volume = Volume::of(image)?;
         let trees: Vec<Tree> = volume
             .hierarchies()
@@ -95,6 +99,21 @@ impl Survey {
     pub fn initrds<I: ReadAt>(&self, image: &I) -> Result<Vec<Initrd>> {
         nixos::initrds(image, self.tree(), &self.triplets)
     }
+}
+
+/// An image that is being reset is neither the stamped one nor the base.
+fn check_whole<I: ReadAt>(image: &I) -> Result<()> {
+    let mut start = [0; 512];
+    if image.size() < 512 {
+        return Ok(());
+    }
+    image.read_exact_at(&mut start, 0)?;
+    if !ResetMark::is_in(&start) {
+        return Ok(());
+    }
+    Err(Error::unsupported("this image", "a whole one", "one whose reset was interrupted").hinting(
+        "run `remaster reset --in-place` on it again, or write an image with `remaster flash`",
+    ))
 }
 
 #[expect(

@@ -9,6 +9,7 @@ use crate::plan::folder::Folder;
 use crate::plan::{menu, relabel};
 use crate::stamped::Stamped;
 use crate::survey::Survey;
+use crate::survey::configs::Config;
 use crate::survey::tree::Tree;
 use crate::units::{ByteRange, in_memory, len_of};
 use crate::verify::boot_image;
@@ -23,7 +24,7 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
         Folder::find(survey.tree()).ok_or_else(|| differs("the folder", 0, "none", "one"))?;
     sizes(image.size(), &survey)?;
     menus(base, &survey, edits.way, &folder.payload())?;
-    boot_lines(base, &survey, &edits.boot)?;
+    boot_lines(&base.configs, &survey.configs, &base.volume.identifier(), &edits.boot)?;
     label(image, base, &survey, edits)?;
     boot_image::check(image, base, &survey)?;
     for (old, new) in base.trees.iter().zip(&survey.trees) {
@@ -121,9 +122,13 @@ fn menus(base: &Survey, survey: &Survey, way: Way, payload: &str) -> Result<()> 
 }
 
 /// Every entry has the arguments and the title it is to have, and menus wait and start what they are to.
-fn boot_lines(base: &Survey, survey: &Survey, boot: &Boot) -> Result<()> {
-    let old_label = base.volume.identifier();
-    for (old, new) in base.configs.iter().zip(&survey.configs) {
+pub(super) fn boot_lines(
+    base: &[Config],
+    now: &[Config],
+    old_label: &str,
+    boot: &Boot,
+) -> Result<()> {
+    for (old, new) in base.iter().zip(now) {
         let fault = |what: &str, found: String, expected: String| {
             Err(differs(&format!("{what} of {}", new.path), 0, found, expected))
         };
@@ -134,7 +139,7 @@ fn boot_lines(base: &Survey, survey: &Survey, boot: &Boot) -> Result<()> {
             if credential.is_none() && !boot.credentials.is_empty() {
                 return fault("an entry", "no keys".into(), "keys on the command line".into());
             }
-            let expected = menu::arguments(was, boot, &old_label, credential)?;
+            let expected = menu::arguments(was, boot, old_label, credential)?;
             let found: Vec<&str> = is.arguments.iter().map(|word| word.text.as_str()).collect();
             // Initrds among the arguments of isolinux were checked with the archives.
             let same =

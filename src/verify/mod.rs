@@ -2,3 +2,4 @@
 
 mod boot_image;
 pub mod image;
+pub mod raw;

@@ -11,7 +11,7 @@ use remaster::oci::Layout;
 use remaster::patch;
 use serde_json::Value;
 
-use crate::support::{Ended, Folder, SYSTEMD, TINY, assert_same, bases, bytes, key};
+use crate::support::{Ended, Folder, SYSTEMD, TINY, assert_same, bases, bytes, key, pair};
 
 const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
@@ -186,6 +186,48 @@ fn what_is_there_stays_by_its_contents_and_not_by_its_name() {
         assert_eq!(counts(&run(&["--resume"])), (0, 0, 4), "{form}");
         assert_eq!(counts(&run(&[])), (14, 0, 0), "{form}");
     }
+}
+
+#[test]
+fn records_stand_beside_each_file() {
+    let folder = folder(&TINY);
+    let private = pair(5).to_openssh(ssh_key::LineEnding::LF).unwrap();
+    folder.write("signer", private.as_bytes());
+    folder.write("allowed", format!("me {}\n", key(5)).as_bytes());
+    let all = ["--manifest", "--provenance", "--sbom", "--sign", "signer"];
+    for form in ["image", "patch"] {
+        let run = |more: &[&'static str]| {
+            let more = [&all[..], &["--json", "--no-image-sha256", "--as", form], more].concat();
+            lines(&folder.run(&stamp("users.toml", form, &more)))
+        };
+        for line in run(&[]) {
+            let path = line["path"].as_str().unwrap();
+            let digest = Digest::of_bytes(&folder.read(path)).to_string();
+            let json = |ending: &str| -> Value {
+                serde_json::from_slice(&folder.read(&format!("{path}{ending}"))).unwrap()
+            };
+            assert_eq!(json(".manifest.json")["recipe"], line["recipe"]);
+            let subject = json(".provenance.json")["subject"][0].clone();
+            assert_eq!(subject["digest"]["sha256"], digest);
+            assert!(path.ends_with(subject["name"].as_str().unwrap()));
+            assert_eq!(json(".sbom.json")["metadata"]["component"]["hashes"][0]["content"], digest);
+            if form == "image" {
+                let beside = format!("{path}.manifest.json");
+                let words = ["verify", path, "--manifest", &beside, "--allowed-signers", "allowed"];
+                let ended = folder.run(&words);
+                assert!(ended.text().contains("signed by me"), "{}", ended.err);
+            }
+        }
+        assert_eq!(fs::read_dir(folder.at(form)).unwrap().count(), 4 * 5);
+        let ending = if form == "image" { "iso" } else { "remaster" };
+        let one = format!("{form}/bob.{ending}.sbom.json");
+        let before = folder.read(&one);
+        fs::remove_file(folder.at(&one)).unwrap();
+        assert!(run(&["--resume"]).iter().all(|line| line["kept"] == true));
+        assert_same(&one, &folder.read(&one), &before);
+    }
+    let oci = ["--as", "oci", "--manifest"];
+    folder.run(&stamp("users.toml", "o", &oci)).refused(2, "nothing is written beside");
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! The small form of an image and the ways back: patch files, reset, edits in place, and what differs.
 
-use remaster::digest::Digest;
-use remaster::progress::Silent;
+use std::collections::BTreeSet;
 
-use crate::support::{Folder, WAYS, bases, edits, key, stamp};
+use remaster::digest::Digest;
+use remaster::format::patch_file::PatchFile;
+use remaster::progress::Silent;
+use remaster::units::len_of;
+
+use crate::support::{Ended, Folder, WAYS, bases, edits, key, stamp};
 
 /// Stamps `base.iso` by the program to `name`.
 fn stamped(folder: &Folder, number: u8, name: &str) {
@@ -26,6 +30,8 @@ fn a_patch_makes_the_very_image_and_takes_no_other_base() {
             .run(&["apply", "other.iso", "a.remaster", "-o", "c.iso"])
             .refused(3, "is not the base that was meant");
         assert!(!folder.at("c.iso").exists());
+        let piped = folder.run(&["apply", "base.iso", "a.remaster", "-o", "-"]);
+        assert!(piped.status == 0 && folder.read("a.iso") == piped.out, "{name}: {}", piped.err);
         // The base below a stamped image serves as well as the base.
         stamped(&folder, 2, "two.iso");
         folder.run(&["apply", "two.iso", "a.remaster", "-o", "d.iso"]).done();
@@ -34,11 +40,48 @@ fn a_patch_makes_the_very_image_and_takes_no_other_base() {
 }
 
 #[test]
-fn a_patch_with_a_flipped_byte_is_refused() {
+fn a_patch_of_a_stamped_base_is_for_the_base_below() {
+    for (name, base) in bases() {
+        let folder = Folder::with_base(base);
+        stamped(&folder, 1, "one.iso");
+        let patch = |base: &str, out: &str| {
+            folder.run(&[base, "--key", &key(2), "--as", "patch", "-o", out]).done();
+            folder.read(out)
+        };
+        assert!(patch("base.iso", "a") == patch("one.iso", "b"), "{name}");
+        folder
+            .write("users.jsonl", format!("{{\"name\":\"u\",\"key\":\"{}\"}}", key(2)).as_bytes());
+        for form in ["patch", "oci", "image"] {
+            let batch = |base: &str, out: &str| {
+                folder
+                    .run(&["stamp", base, "users.jsonl", "--as", form, "-q", "-o", out])
+                    .quietly();
+            };
+            batch("base.iso", &format!("{form}-a"));
+            batch("one.iso", &format!("{form}-b"));
+            let files = if form == "oci" { "index.json" } else { "u.remaster" };
+            let files = if form == "image" { "u.iso" } else { files };
+            let [a, b] = ["a", "b"].map(|end| folder.read(&format!("{form}-{end}/{files}")));
+            assert!(a == b, "{name} {form}");
+        }
+        folder.run(&["apply", "oci-b", "--name", "u", "-o", "u.iso"]).done();
+        assert!(folder.read("u.iso") == folder.read("image-a/u.iso"), "{name}");
+    }
+}
+
+#[test]
+fn a_patch_with_any_flipped_byte_is_refused() {
     let folder = Folder::with_base(bases()[0].1);
     folder.run(&["base.iso", "--key", &key(1), "--as", "patch", "-o", "a.remaster"]).done();
     let patch = folder.read("a.remaster");
-    for at in (0..patch.len()).step_by(patch.len() / 40) {
+    assert!(patch.len() < 100_000);
+    for at in 0..patch.len() {
+        let mut broken = patch.clone();
+        broken[at] ^= 0x10;
+        assert!(PatchFile::parse(&broken).is_err(), "byte {at}");
+        assert!(PatchFile::parse(&patch[..at]).is_err(), "cut at {at}");
+    }
+    for at in (0..patch.len()).step_by(patch.len() / 10) {
         let mut broken = patch.clone();
         broken[at] ^= 0x10;
         folder.write("broken", &broken);
@@ -100,11 +143,121 @@ fn a_base_is_what_its_digest_says_or_nothing_is_written() {
     stamp(&["--sha256", &digest]).done();
     folder.write("sums", format!("{digest}  base.iso\n").as_bytes());
     stamp(&["--sha256-file", "sums"]).done();
+    // What is known of the base is told in the image.
+    let manifest = |more: &[&str]| {
+        stamp(&[&["--manifest", "m.json"], more].concat()).done();
+        let found: serde_json::Value = serde_json::from_slice(&folder.read("m.json")).unwrap();
+        (found["base"]["sha256"].as_str().map(str::to_owned), found["recipe"].is_string())
+    };
+    assert_eq!(manifest(&[]), (None, false));
+    for how in [["--sha256", &digest], ["--sha256-file", "sums"]] {
+        assert_eq!(manifest(&how), (Some(digest.clone()), true));
+    }
+    // Not that of a file that is not the base itself.
+    let file = Digest::of_bytes(&folder.read("a.iso")).to_string();
+    folder
+        .run(&[
+            "a.iso",
+            "--key",
+            &key(2),
+            "--sha256",
+            &file,
+            "--manifest",
+            "m.json",
+            "-f",
+            "-o",
+            "b.iso",
+        ])
+        .done();
+    assert!(!String::from_utf8(folder.read("m.json")).unwrap().contains(&file));
+    folder.write("base.iso.zst", &zstd::encode_all(bases()[0].1, 1).unwrap());
+    let packed = Digest::of_bytes(&folder.read("base.iso.zst")).to_string();
+    folder
+        .run(&[
+            "base.iso.zst",
+            "--key",
+            &key(2),
+            "--sha256",
+            &packed,
+            "--manifest",
+            "m.json",
+            "-f",
+            "-o",
+            "b.iso",
+        ])
+        .done();
+    assert!(!String::from_utf8(folder.read("m.json")).unwrap().contains(&packed));
     std::fs::remove_file(folder.at("a.iso")).unwrap();
     stamp(&["--sha256", &digest.replace(char::is_numeric, "0")]).refused(3, &digest);
     folder.write("sums", format!("{digest}  other.iso\n").as_bytes());
     stamp(&["--sha256-file", "sums"]).refused(2, "it is for other.iso");
     assert!(!folder.at("a.iso").exists());
+}
+
+#[test]
+fn a_digest_is_remembered_only_when_that_is_asked_for() {
+    let folder = Folder::with_base(bases()[0].1);
+    let digest = Digest::of_bytes(bases()[0].1).to_string();
+    let run = |more: &[&str]| {
+        let words = ["base.iso", "--key", &key(1), "-f", "-o", "a.iso", "--sha256", &digest];
+        let mut program = folder.program(&[&words, more].concat());
+        Ended::from(program.env("XDG_CACHE_HOME", folder.at("cache")).output().unwrap())
+    };
+    let digests = folder.at("cache/remaster/digests");
+    run(&[]).done();
+    assert!(!digests.exists());
+    run(&["--cache-digest"]).done();
+    assert!(digests.exists());
+    // The same path, size, time and inode: it is believed, but only then.
+    let file = std::fs::File::options().write(true).open(folder.at("base.iso")).unwrap();
+    let time = file.metadata().unwrap().modified().unwrap();
+    std::os::unix::fs::FileExt::write_at(&file, b"x", len_of(bases()[0].1) - 1).unwrap();
+    file.set_modified(time).unwrap();
+    run(&[]).refused(3, "is not the base that was meant");
+    run(&["--cache-digest"]).done();
+    file.set_modified(time + std::time::Duration::from_secs(1)).unwrap();
+    run(&["--cache-digest"]).refused(3, "is not the base that was meant");
+}
+
+#[test]
+fn a_diff_tells_hierarchies_records_and_all_menus() {
+    let folder = Folder::with_base(bases()[0].1);
+    let more = ["--merge-initrd", "--karg", "a=b", "--timeout", "7"];
+    folder.run(&[&["base.iso", "--key", &key(1), "-o", "a.iso"], more.as_slice()].concat()).done();
+    let text = folder.run(&["diff", "base.iso", "a.iso"]).done();
+    for words in [
+        "as Joliet has them:",
+        "directory records:",
+        "primary:/remaster/payload.img",
+        "joliet:/remaster/payload.img",
+        "esp:/EFI/BOOT/grub.cfg timeout: ",
+        "  + a=b\n",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let json = folder.run(&["diff", "base.iso", "a.iso", "--json"]).done();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let list = |name: &str| json[name].as_array().unwrap().clone();
+    let menus: BTreeSet<String> =
+        list("menus").iter().map(|entry| entry["menu"].as_str().unwrap().to_owned()).collect();
+    let all =
+        ["esp:/EFI/BOOT/grub.cfg", "volume:/EFI/BOOT/grub.cfg", "volume:/isolinux/isolinux.cfg"];
+    assert_eq!(menus, all.map(str::to_owned).into());
+    let changed = |name: &str| list(name).iter().filter(|one| !one["before"].is_null()).count();
+    // Two initrds and two menus, each under two names.
+    assert_eq!((changed("files"), changed("joliet")), (5, 4), "{json:#}");
+    let initrds = list("records")
+        .into_iter()
+        .filter(|one| one["what"].as_str().unwrap().ends_with("/initrd"));
+    assert_eq!(initrds.count(), 4);
+    folder
+        .run(&["base.iso", "--key", &key(1), "--karg", "a=b", "--karg", "c=d", "-o", "b.iso"])
+        .done();
+    folder
+        .run(&["base.iso", "--key", &key(1), "--karg", "c=d", "--karg", "a=b", "-o", "c.iso"])
+        .done();
+    let text = folder.run(&["diff", "b.iso", "c.iso"]).done();
+    assert!(text.contains("the same words in another order"), "{text}");
 }
 
 #[test]

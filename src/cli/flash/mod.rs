@@ -6,13 +6,13 @@ mod targets;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use remaster::basis::Basis;
 use remaster::compose::Composed;
 use remaster::device::{Disk, ExpectedSize, Target};
 use remaster::error::{Error, Result};
-use remaster::flash::{self, Delta, Image, Medium, Options, Source, Verify};
+use remaster::flash::{self, Delta, Image, Medium, Options, PutBack, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::progress::{Progress, Silent};
-use remaster::stamped::Base;
 use remaster::units::ByteRange;
 
 use super::known_hosts::KnownHosts;
@@ -170,7 +170,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
             });
         }
     }
-    let path = args.source.resolve(&args.image, args.to.json, || Ok(()))?;
+    let (path, _) = args.source.resolve(&args.image, args.to.json, || Ok(()))?;
     let source = Source::open(&path)?;
     let size = source.size();
     let files = if path == Path::new("-") { Vec::new() } else { vec![path] };
@@ -187,9 +187,10 @@ fn stamp_and_write(args: &Args) -> Result<Failed> {
     let wishes = args.edit.gather(args.to.json)?;
     let file = base::open(&args.image, &args.source, args.to.json)?;
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
-    let about = Inside::default().about()?;
-    let Finished { image, made, summary } =
-        Stamping::plan(&file, stamp::base(&file)?, wishes, &about)?.compose()?;
+    let base = stamp::basis(&file)?;
+    let about = Inside::default().about_base(&base, &Silent)?;
+    let Finished { image, made, summary, .. } =
+        Stamping::plan(&file, base, wishes, &about)?.compose()?;
     let private = made.edits.is_private();
     if report::watched(args.to.json) {
         report::say(&summary);
@@ -228,9 +229,10 @@ fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>
     let mut found = changed.to_vec();
     for target in targets {
         let medium = ImageFile::open(target).ok()?;
-        let base = Base::of(&medium).ok()?;
-        if let Some(stamped) = base.stamped {
-            found.extend(stamped.undo.ranges.iter().map(|(at, _)| *at));
+        let base = Basis::of(&medium).ok()?;
+        if let Some(stamped) = base.stamped() {
+            let undone = base.image().pieces().iter().filter(|piece| !piece.stays());
+            found.extend(undone.map(|piece| piece.at));
             found.extend(ByteRange::between(stamped.undo.base_size, stamped.undo.stamped_size));
         }
     }
@@ -276,6 +278,18 @@ pub(super) fn write(image: Prepared<'_>, to: &To) -> Result<Failed> {
         }
     }
     Ok(first)
+}
+
+/// Puts a base back onto the disk that it is read from, and tells what came of it.
+pub(super) fn put_back(what: PutBack<'_>, to: &To) -> Result<()> {
+    let targets = targets::open(to, &Prepared::whole(what.base, Vec::new()))?;
+    interrupt::watch()?;
+    for target in targets {
+        let meter = Meter::new(target.name(), Style::choose(to.json));
+        let result = flash::put_back(&target, what, to.exact, &meter);
+        outcome::conclude(target, result, to)?;
+    }
+    Ok(())
 }
 
 type Ranges = (Vec<ByteRange>, Option<Vec<ByteRange>>);

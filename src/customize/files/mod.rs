@@ -54,6 +54,7 @@ struct Findings {
 #[derive(Debug)]
 pub(super) struct Files {
     recipe: Recipe,
+    laid: Laid,
     /// Everything, without what the squashfs has.
     members: Vec<Member>,
     /// Everything, if it is too large for an initrd.
@@ -90,7 +91,7 @@ impl Files {
         let members = if large { Vec::new() } else { laid.members()? };
         let listed = if large { laid.listed() } else { Vec::new() };
         let recipe = recipe.clone();
-        Ok(Some(Self { recipe, members, packed, listed, units, stores, findings }))
+        Ok(Some(Self { recipe, laid, members, packed, listed, units, stores, findings }))
     }
 
     /// What is worth telling, a line each.
@@ -102,14 +103,24 @@ impl Files {
     /// for twice is noticed.
     pub(super) fn apply(&self, facts: &Facts, edits: &mut Edits) -> Result<()> {
         self.check_architecture(facts)?;
+        let (large, room) = (self.packed.is_some(), facts.room);
+        let whole = match room.filter(|_| large) {
+            Some(free) => self.whole(free)?,
+            None => Vec::new(),
+        };
         for member in self.members.iter().chain(&self.listed).chain(self.units.members()) {
             let there = edits.root.get(&member.path);
             if there.is_some_and(|there| !are_folders(there, member)) {
                 return Err(twice(&member.path));
             }
         }
-        for member in self.members.iter().chain(self.units.members()) {
+        for member in self.members.iter().chain(&whole).chain(self.units.members()) {
             put(member, edits);
+        }
+        edits.private |= self.findings.private;
+        edits.attached.extend(self.stores.iter().cloned());
+        if room.is_some() {
+            return Ok(());
         }
         // The archive is copied after the squashfs: the folders in both get the modes of the latter.
         for member in &self.listed {
@@ -121,9 +132,18 @@ impl Files {
             .packed
             .iter()
             .map(|bytes| Attached { purpose: Purpose::Overlay, bytes: Arc::clone(bytes) });
-        edits.attached.extend(overlay.chain(self.stores.iter().cloned()));
-        edits.private |= self.findings.private;
+        edits.attached.splice(0..0, overlay);
         Ok(())
+    }
+
+    /// Everything with its bytes, for a root filesystem in which so many are free.
+    fn whole(&self, free: u64) -> Result<Vec<Member>> {
+        let needed = self.laid.size();
+        if needed > free {
+            let what = "the root filesystem of the image, for overlays and programs".into();
+            return Err(Error::NoRoom { what, needed, free });
+        }
+        self.laid.members()
     }
 
     fn check_architecture(&self, facts: &Facts) -> Result<()> {

@@ -88,6 +88,21 @@ pub fn count_a_link(system_use: &mut [u8], skipped: u8) {
     }
 }
 
+/// Lets only the owner read the file that this record is of; false if it has no PX entry.
+pub fn close_to_others(system_use: &mut [u8], skipped: u8) -> bool {
+    const KIND: u32 = 0o170_000;
+    const OWNER_READS: u32 = 0o400;
+    let Some(at) = position(system_use, skipped, *b"PX").map(|at| at.saturating_add(4)) else {
+        return false;
+    };
+    let field = system_use.get(at..at.saturating_add(8));
+    let mode = field.and_then(|field| Both32::read_from_bytes(field).ok()?.get());
+    if let Some(mode) = mode {
+        put(system_use, at, mode & KIND | OWNER_READS);
+    }
+    mode.is_some()
+}
+
 fn position(system_use: &[u8], skipped: u8, wanted: [u8; 2]) -> Option<usize> {
     let mut at = usize::from(skipped);
     for (signature, entry) in entries(system_use, skipped) {
@@ -134,6 +149,16 @@ mod tests {
                 Style { px_length: 36, ..Style::default() }.system_use("", 0, after, 0).unwrap()
             );
         }
+    }
+
+    #[test]
+    fn a_record_is_closed_to_others_where_it_has_a_mode() {
+        let style = Style { px_length: 36, skipped: 3, ..Style::default() };
+        let mut field = style.system_use("initrd", 0o100_555, 1, 0).unwrap();
+        assert!(close_to_others(&mut field, 3));
+        assert_eq!(field, style.system_use("initrd", 0o100_400, 1, 0).unwrap());
+        assert!(!close_to_others(&mut field[3 + 36..], 0));
+        assert!(!close_to_others(&mut [], 0));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Everything that is known of an image, for people and for programs. The JSON form is documented by
 //! `inspect.schema.json` beside this file; a change that a reader could notice raises [`SCHEMA`].
 
+mod raw;
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -15,14 +17,15 @@ use crate::image::ReadAt;
 use crate::keys;
 use crate::plan::menu::Started;
 use crate::stamped::{Base, Stamped};
-use crate::survey::Survey;
 use crate::survey::boot::Platform;
 use crate::survey::configs::{Config, Place};
 use crate::survey::nixos::initrd_place;
+use crate::survey::raw::Raw;
+use crate::survey::{self, Survey};
 use crate::units::{ByteRange, DISK_BLOCK};
 
 /// The version of the JSON form.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// The JSON Schema of the JSON form.
 pub const JSON_SCHEMA: &str = include_str!("inspect.schema.json");
@@ -38,10 +41,13 @@ pub struct Report {
     pub release: String,
     /// As `x86_64`; null if no loader tells.
     pub architecture: Option<String>,
-    /// `scripted`, `systemd`, `unknown`, or `mixed` if the initrds differ.
+    /// `scripted`, `systemd`, `unknown`, or `mixed` if the initrds differ; `untouched` for a raw image, as
+    /// nothing goes into its initrds.
     pub generation: String,
-    /// The volume.
-    pub volume: Volume,
+    /// The volume; null for a raw image.
+    pub volume: Option<Volume>,
+    /// The root filesystem of a raw image; null for an ISO.
+    pub root: Option<Root>,
     /// Partitions by MBR and by GPT.
     pub partitions: Partitions,
     /// How firmware can start the image.
@@ -73,6 +79,21 @@ pub struct Volume {
     pub files: usize,
 }
 
+/// The root filesystem of a raw image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Root {
+    /// The number of its partition.
+    pub partition: usize,
+    /// Its label.
+    pub label: String,
+    /// `ext4`.
+    pub filesystem: &'static str,
+    /// Its features.
+    pub features: Vec<&'static str>,
+    /// Bytes that are free in it.
+    pub free: u64,
+}
+
 /// The partition tables.
 #[derive(Clone, Debug, Serialize)]
 pub struct Partitions {
@@ -98,9 +119,9 @@ pub struct Partition {
 /// A way for firmware to start the image.
 #[derive(Clone, Debug, Serialize)]
 pub struct BootPath {
-    /// `bios` or `uefi`.
+    /// `bios`, `uefi` or `u-boot`.
     pub firmware: &'static str,
-    /// `cd` or `usb`.
+    /// `cd`, `usb` or `disk`.
     pub medium: &'static str,
     /// What is started.
     pub starts: String,
@@ -165,7 +186,7 @@ pub struct Entry {
 /// What was put into an image.
 #[derive(Clone, Debug, Serialize)]
 pub struct Injected {
-    /// `extra-initrd`, `merged-initrd` or `credential`.
+    /// `extra-initrd`, `merged-initrd` or `credential`; `root` for files in a raw image's root filesystem.
     pub way: &'static str,
     /// The label of the base.
     pub base_label: String,
@@ -256,6 +277,9 @@ pub struct Check {
 impl Report {
     /// Looks at an image.
     pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
+        if Raw::is_one(image) {
+            return Self::of_raw(image);
+        }
         let base = Base::of(image)?;
         let now = if base.stamped.is_some() { Survey::of(image)? } else { base.survey.clone() };
         let initrds = initrds(&base)?;
@@ -265,8 +289,9 @@ impl Report {
             release: now.release.clone(),
             architecture: now.architecture.map(str::to_owned),
             generation: generation(&initrds),
-            volume: volume(&now),
-            partitions: partitions(&now),
+            volume: Some(volume(&now)),
+            root: None,
+            partitions: partitions(&now.partitions),
             boot_paths: boot_paths(&now, image)?,
             triplets: triplets(&base.survey),
             initrds,
@@ -298,9 +323,9 @@ fn volume(survey: &Survey) -> Volume {
     }
 }
 
-fn partitions(survey: &Survey) -> Partitions {
+fn partitions(tables: &survey::partitions::Partitions) -> Partitions {
     let bytes = |blocks: u64, block: u64| blocks.saturating_mul(block);
-    let mbr = survey.partitions.mbr.iter().flat_map(|mbr| {
+    let mbr = tables.mbr.iter().flat_map(|mbr| {
         mbr.used().map(|(number, record)| Partition {
             number,
             r#type: format!("{:02x}", record.os_type),
@@ -308,7 +333,7 @@ fn partitions(survey: &Survey) -> Partitions {
             size: bytes(record.size_in_lba.get().into(), DISK_BLOCK),
         })
     });
-    let gpt = survey.partitions.gpt.iter().flat_map(|gpt| {
+    let gpt = tables.gpt.iter().flat_map(|gpt| {
         gpt.partitions().into_iter().map(|found| {
             let (first, last) = found.blocks;
             let blocks = last.saturating_add(1).saturating_sub(first);
@@ -453,7 +478,22 @@ fn host_keys(stamped: &Stamped) -> Vec<HostKey> {
 }
 
 fn injected(stamped: &Stamped, base: &Survey, now: &Survey) -> Injected {
-    let carried = credentials(now);
+    let carried = credentials(&now.configs);
+    let way = match unstamped_entries(now, &stamped.folder.payload()) {
+        _ if now.tree().file(&stamped.folder.payload()).is_none() => "credential",
+        0 => "extra-initrd",
+        _ => "merged-initrd",
+    };
+    injected_of(stamped, &carried, way, base.volume.identifier())
+}
+
+/// What was put in, also by keys that the command lines carry.
+fn injected_of(
+    stamped: &Stamped,
+    carried: &[(String, Vec<u8>)],
+    way: &'static str,
+    base_label: String,
+) -> Injected {
     let keys = KEY_FILES.iter().flat_map(|(user, path)| {
         let carried =
             carried.iter().find(|(name, _)| name == path).map(|(_, bytes)| bytes.as_slice());
@@ -478,15 +518,10 @@ fn injected(stamped: &Stamped, base: &Survey, now: &Survey) -> Injected {
         owner: member.owner,
         size: member.size(),
     });
-    let way = match unstamped_entries(now, &stamped.folder.payload()) {
-        _ if now.tree().file(&stamped.folder.payload()).is_none() => "credential",
-        0 => "extra-initrd",
-        _ => "merged-initrd",
-    };
     let secrets = stamped.root.iter().filter(|member| is_private(member));
     Injected {
         way,
-        base_label: base.volume.identifier(),
+        base_label,
         base_size: stamped.undo.base_size,
         keys: keys.collect(),
         host_keys: host_keys(stamped),
@@ -507,8 +542,8 @@ fn settings(stamped: &Stamped) -> Vec<Setting> {
 }
 
 /// The `authorized_keys` that the command line of every entry carries.
-fn credentials(survey: &Survey) -> Vec<(String, Vec<u8>)> {
-    let mut entries = survey.configs.iter().flat_map(|config| &config.entries).map(|entry| {
+fn credentials(configs: &[Config]) -> Vec<(String, Vec<u8>)> {
+    let mut entries = configs.iter().flat_map(|config| &config.entries).map(|entry| {
         entry.arguments.iter().flat_map(|word| keys_of(&word.text)).collect::<Vec<_>>()
     });
     let first = entries.next().unwrap_or_default();

@@ -1,21 +1,27 @@
 //! What makes two images different: as images, as volumes, as menus, and by what was put in. Contents of
 //! what was put in are compared and never shown.
 
+mod hierarchy;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::format::iso9660::Hierarchy;
 use crate::format::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::inspect::{Entry, Report};
+use crate::raw;
 use crate::stamped::{Base, Stamped};
 use crate::survey::Survey;
-use crate::survey::tree::{Node, Tree};
+use crate::survey::raw::Raw;
+use crate::survey::tree::Tree;
 use crate::units::{ByteRange, in_memory};
+use hierarchy::Images;
 
 /// The version of the JSON form.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Bytes that are compared at once.
 const CHUNK: u64 = 1 << 20;
@@ -42,10 +48,12 @@ pub struct EntryChange {
     pub menu: String,
     /// Menus down to the entry.
     pub title: String,
-    /// Words of kernel, arguments and initrds that only the first image has.
+    /// Words of kernel, arguments and initrds that only the first image has, or has more often.
     pub removed: Vec<String>,
-    /// Those that only the second one has.
+    /// Those that only the second one has, or has more often.
     pub added: Vec<String>,
+    /// Whether the words are the same in another order.
+    pub reordered: bool,
 }
 
 /// Everything that differs.
@@ -53,12 +61,16 @@ pub struct EntryChange {
 pub struct Diff {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// Facts of the images, their volumes and partitions.
+    /// Facts of the images, their volumes and partitions, and what menus wait for and start.
     pub facts: Vec<Change>,
-    /// Menu entries.
+    /// Menu entries, on the volume and in UEFI boot images.
     pub menus: Vec<EntryChange>,
-    /// Files of the primary hierarchy.
+    /// Files of the primary hierarchy that hold other bytes.
     pub files: Vec<Change>,
+    /// Files of the Joliet hierarchy that hold other bytes.
+    pub joliet: Vec<Change>,
+    /// Directory Records that say something else, as `primary:/boot/initrd`.
+    pub records: Vec<Change>,
     /// Keys that are let in and files of the live system.
     pub injected: Vec<Change>,
     /// Bytes that differ, up to the end of the shorter image: start and size.
@@ -75,8 +87,16 @@ impl Diff {
         if let (Some(old), Some(new)) = (Known::of(before)?, Known::of(after)?) {
             found.facts = changes(&facts(&old.report), &facts(&new.report));
             found.menus = menus(&old.report, &new.report);
-            let same = |a: &Node, b: &Node| is_same_file((before, a), (after, b), &ranges);
-            found.files = files(old.survey.tree(), new.survey.tree(), same)?;
+            let images = Images { before, after, ranges: &ranges };
+            for hierarchy in [Hierarchy::Primary, Hierarchy::Joliet] {
+                let [a, b] = [&old, &new].map(|known| known.tree(hierarchy));
+                let files = images.files(a, b)?;
+                match hierarchy {
+                    Hierarchy::Primary => found.files = files,
+                    Hierarchy::Joliet => found.joliet = files,
+                }
+                found.records.extend(images.records(a, b)?);
+            }
             found.injected =
                 injected(old.stamped.as_ref(), new.stamped.as_ref(), &old.report, &new.report);
         } else {
@@ -97,13 +117,17 @@ impl Diff {
 
 /// An installer.
 struct Known {
-    survey: Survey,
+    /// None of a raw image.
+    survey: Option<Survey>,
     report: Report,
     stamped: Option<Stamped>,
 }
 
 impl Known {
     fn of<I: ReadAt>(image: &I) -> Result<Option<Self>> {
+        if Raw::is_one(image) {
+            return Self::of_raw(image);
+        }
         let survey = match Survey::of(image) {
             Ok(survey) => survey,
             Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
@@ -111,7 +135,21 @@ impl Known {
         };
         let report = Report::of(image)?;
         let stamped = Base::of(image)?.stamped;
-        Ok(Some(Self { survey, report, stamped }))
+        Ok(Some(Self { survey: Some(survey), report, stamped }))
+    }
+
+    fn of_raw<I: ReadAt>(image: &I) -> Result<Option<Self>> {
+        let stamped = match raw::Base::of(image) {
+            Ok(base) => base.stamped,
+            Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        Ok(Some(Self { survey: None, report: Report::of(image)?, stamped }))
+    }
+
+    fn tree(&self, hierarchy: Hierarchy) -> Option<&Tree> {
+        let mut trees = self.survey.iter().flat_map(|survey| &survey.trees);
+        trees.find(|tree| tree.hierarchy == hierarchy)
     }
 }
 
@@ -167,10 +205,24 @@ fn facts(report: &Report) -> BTreeMap<String, String> {
         ("size".to_owned(), report.size.to_string()),
         ("release".to_owned(), report.release.clone()),
         ("stage 1".to_owned(), report.generation.clone()),
-        ("volume.identifier".to_owned(), report.volume.identifier.clone()),
-        ("volume.size".to_owned(), report.volume.size.to_string()),
-        ("volume.files".to_owned(), report.volume.files.to_string()),
     ]);
+    for menu in &report.menus {
+        let name = |what: &str| format!("{}:{} {what}", menu.place, menu.path);
+        let settings =
+            [("timeout", &menu.timeout), ("default", &menu.default), ("serial", &menu.serial)];
+        let settings =
+            settings.into_iter().filter_map(|(what, value)| Some((what, value.clone()?)));
+        facts.extend(settings.map(|(what, value)| (name(what), value)));
+    }
+    if let Some(volume) = &report.volume {
+        facts.insert("volume.identifier".to_owned(), volume.identifier.clone());
+        facts.insert("volume.size".to_owned(), volume.size.to_string());
+        facts.insert("volume.files".to_owned(), volume.files.to_string());
+    }
+    if let Some(root) = &report.root {
+        facts.insert("root.label".to_owned(), root.label.clone());
+        facts.insert("root.free".to_owned(), root.free.to_string());
+    }
     facts.extend(report.architecture.clone().map(|name| ("architecture".to_owned(), name)));
     for (table, partitions) in [("mbr", &report.partitions.mbr), ("gpt", &report.partitions.gpt)] {
         for partition in partitions {
@@ -189,14 +241,27 @@ fn menus(before: &Report, after: &Report) -> Vec<EntryChange> {
     let change = |(menu, title): &&(String, String)| {
         let key = (menu.clone(), title.clone());
         let (old, new) = (old.get(&key).unwrap_or(&empty), new.get(&key).unwrap_or(&empty));
-        let only = |here: &[String], there: &[String]| -> Vec<String> {
-            here.iter().filter(|word| !there.contains(word)).cloned().collect()
-        };
         let (removed, added) = (only(old, new), only(new, old));
-        EntryChange { menu: menu.clone(), title: title.clone(), removed, added }
+        let reordered = removed.is_empty() && added.is_empty() && old != new;
+        EntryChange { menu: menu.clone(), title: title.clone(), removed, added, reordered }
     };
-    let changed = |change: &EntryChange| !change.removed.is_empty() || !change.added.is_empty();
+    let changed = |change: &EntryChange| {
+        !change.removed.is_empty() || !change.added.is_empty() || change.reordered
+    };
     names.iter().map(change).filter(changed).collect()
+}
+
+/// The words of `here` that are not in `there`, or not as often.
+fn only(here: &[String], there: &[String]) -> Vec<String> {
+    let mut rest = there.to_vec();
+    let mut found = Vec::new();
+    for word in here {
+        match rest.iter().position(|other| other == word) {
+            Some(at) => drop(rest.swap_remove(at)),
+            None => found.push(word.clone()),
+        }
+    }
+    found
 }
 
 /// The words of every entry by its menu and title.
@@ -208,72 +273,15 @@ fn entries(report: &Report) -> BTreeMap<(String, String), Vec<String>> {
             let mut words = vec![format!("kernel {kernel}")];
             words.extend(initrds.iter().map(|path| format!("initrd {path}")));
             words.extend(arguments.iter().cloned());
-            found.insert((name.clone(), title.join(" > ")), words);
+            let title = title.join(" > ");
+            // Titles need not differ.
+            let numbered = (2_usize..).map(|number| format!("{title} ({number})"));
+            let mut titles = std::iter::once(title.clone()).chain(numbered);
+            let free = titles.find(|title| !found.contains_key(&(name.clone(), title.clone())));
+            found.insert((name.clone(), free.unwrap_or_default()), words);
         }
     }
     found
-}
-
-fn files(
-    before: &Tree,
-    after: &Tree,
-    is_same: impl Fn(&Node, &Node) -> Result<bool>,
-) -> Result<Vec<Change>> {
-    let size = |node: &Node| format!("{} bytes", node.size());
-    let names: BTreeSet<&str> = before.files().chain(after.files()).map(|(path, _)| path).collect();
-    let mut found = Vec::new();
-    for path in names {
-        let (old, new) = (before.file(path), after.file(path));
-        if let (Some(old), Some(new)) = (old, new)
-            && is_same(old, new)?
-        {
-            continue;
-        }
-        let (before, after) = (old.map(size), new.map(size));
-        found.push(Change { what: path.to_owned(), before, after });
-    }
-    Ok(found)
-}
-
-/// Whether two files hold the same bytes. Those at the same place are known from the comparison of the
-/// images.
-fn is_same_file<A: ReadAt, B: ReadAt>(
-    (before, old): (&A, &Node),
-    (after, new): (&B, &Node),
-    ranges: &[ByteRange],
-) -> Result<bool> {
-    if old.size() != new.size() || old.extents.len() != new.extents.len() {
-        return Ok(false);
-    }
-    for (a, b) in old.extents.iter().zip(&new.extents) {
-        let same = if a == b {
-            !ranges.iter().any(|range| range.common(*a).is_some_and(|common| !common.is_empty()))
-        } else {
-            a.size() == b.size() && holds_same((before, *a), (after, *b))?
-        };
-        if !same {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn holds_same<A: ReadAt, B: ReadAt>(
-    (before, a): (&A, ByteRange),
-    (after, b): (&B, ByteRange),
-) -> Result<bool> {
-    let mut done = 0;
-    while done < a.size() {
-        let length = in_memory(a.size().saturating_sub(done).min(CHUNK));
-        let (mut old, mut new) = (vec![0; length], vec![0; length]);
-        before.read_exact_at(&mut old, a.start().saturating_add(done))?;
-        after.read_exact_at(&mut new, b.start().saturating_add(done))?;
-        if old != new {
-            return Ok(false);
-        }
-        done = done.saturating_add(CHUNK);
-    }
-    Ok(true)
 }
 
 fn injected(

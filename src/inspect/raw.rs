@@ -1,0 +1,77 @@
+//! What is known of a raw image, in the form that ISOs have.
+
+use super::{
+    BootPath, Check, Injected, Report, Root, SCHEMA, Triplet, credentials, injected_of, menu,
+    partitions,
+};
+use crate::error::Result;
+use crate::format::boot_config::volume_path;
+use crate::image::ReadAt;
+use crate::raw::Base;
+use crate::stamped::Stamped;
+use crate::survey::raw::{MENU, Raw};
+
+impl Report {
+    /// Looks at a raw image.
+    pub(super) fn of_raw<I: ReadAt>(image: &I) -> Result<Self> {
+        let base = Base::of(image)?;
+        let now = if base.stamped.is_some() { Raw::of(image)? } else { base.raw.clone() };
+        Ok(Self {
+            schema: SCHEMA,
+            size: now.size,
+            release: now.release.clone(),
+            architecture: now.architecture.map(str::to_owned),
+            generation: "untouched".into(),
+            volume: None,
+            root: Some(Root {
+                partition: now.number,
+                label: now.label.clone(),
+                filesystem: "ext4",
+                features: now.features.clone(),
+                free: now.free,
+            }),
+            partitions: partitions(&now.partitions),
+            boot_paths: vec![BootPath { firmware: "u-boot", medium: "disk", starts: MENU.into() }],
+            triplets: triplets(&now),
+            initrds: Vec::new(),
+            menus: vec![menu(&now.config)],
+            injected: base.stamped.as_ref().map(|stamped| injected(stamped, &base.raw, &now)),
+            checks: checks(&now),
+        })
+    }
+}
+
+fn triplets(raw: &Raw) -> Vec<Triplet> {
+    let mut found: Vec<Triplet> = Vec::new();
+    for entry in &raw.config.entries {
+        let one = Triplet {
+            kernel: volume_path(&entry.kernel.text),
+            initrds: entry.initrds.iter().map(|word| volume_path(&word.text)).collect(),
+            init: entry.init().unwrap_or_default().to_owned(),
+        };
+        if !found.iter().any(|known| known.init == one.init && known.kernel == one.kernel) {
+            found.push(one);
+        }
+    }
+    found
+}
+
+fn injected(stamped: &Stamped, base: &Raw, now: &Raw) -> Injected {
+    let carried = credentials(std::slice::from_ref(&now.config));
+    let way = if stamped.root.is_empty() && !carried.is_empty() { "credential" } else { "root" };
+    injected_of(stamped, &carried, way, base.label.clone())
+}
+
+fn checks(raw: &Raw) -> Vec<Check> {
+    let mut checks = vec![Check {
+        name: "root filesystem",
+        ok: raw.root.end() <= raw.size,
+        detail: format!("{} of {} bytes in the image", raw.root, raw.size),
+    }];
+    if raw.partitions.gpt.is_some() {
+        let fault = &raw.partitions.backup_fault;
+        let detail = fault.clone().unwrap_or_else(|| "the backup mirrors the primary table".into());
+        checks.push(Check { name: "backup GPT", ok: fault.is_none(), detail });
+    }
+    checks
+}

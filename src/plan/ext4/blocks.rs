@@ -1,0 +1,85 @@
+//! Blocks of a filesystem that change, laid over an image.
+
+use std::collections::BTreeMap;
+
+use crate::error::Result;
+use crate::image::{ReadAt, past_64_bits};
+use crate::units::{ByteRange, in_memory, len_of};
+
+/// An image with other contents for some blocks of a filesystem in it; reads as if they were written.
+#[derive(Debug)]
+pub(super) struct Blocks<'a, I> {
+    image: &'a I,
+    /// Where block 0 is.
+    start: u64,
+    /// Bytes of a block.
+    size: u64,
+    changed: BTreeMap<u64, Vec<u8>>,
+}
+
+impl<'a, I: ReadAt> Blocks<'a, I> {
+    pub(super) fn new(image: &'a I, start: u64, size: u64) -> Self {
+        Self { image, start, size, changed: BTreeMap::new() }
+    }
+
+    /// Gives a block new contents.
+    pub(super) fn write(&mut self, block: u64, mut bytes: Vec<u8>) {
+        bytes.resize(in_memory(self.size), 0);
+        self.changed.insert(block, bytes);
+    }
+
+    /// The blocks that changed, in their order.
+    pub(super) fn changed(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.changed.iter().map(|(block, bytes)| (*block, bytes.as_slice()))
+    }
+
+    /// Lays the part of a changed block that lies in `range` over the bytes there.
+    fn lay(&self, block: u64, bytes: &[u8], range: ByteRange, buf: &mut [u8]) -> Option<()> {
+        let at = block.checked_mul(self.size)?.checked_add(self.start)?;
+        let common = ByteRange::new(at, len_of(bytes))?.common(range)?;
+        let from = in_memory(common.start().checked_sub(at)?);
+        let to = in_memory(common.start().checked_sub(range.start())?);
+        let length = in_memory(common.size());
+        let new = bytes.get(from..)?.get(..length)?;
+        buf.get_mut(to..)?.get_mut(..length)?.copy_from_slice(new);
+        Some(())
+    }
+}
+
+impl<I: ReadAt> ReadAt for Blocks<'_, I> {
+    fn size(&self) -> u64 {
+        self.image.size()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        self.image.read_exact_at(buf, at)?;
+        let range = ByteRange::new(at, len_of(buf)).ok_or_else(|| past_64_bits(at))?;
+        let number = |byte: u64| byte.saturating_sub(self.start).checked_div(self.size);
+        let (first, last) = (number(range.start()), number(range.end()));
+        let (Some(first), Some(last)) = (first, last) else { return Ok(()) };
+        for (block, bytes) in self.changed.range(first..=last) {
+            self.lay(*block, bytes, range, buf);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changed_blocks_are_read_and_all_others_are_as_they_were() {
+        let image: Vec<u8> = (0..=255).collect();
+        let mut blocks = Blocks::new(&image, 10, 16);
+        blocks.write(1, vec![1, 2, 3]);
+        for (at, length) in [(0, 256), (20, 10), (26, 1), (27, 20), (41, 3), (42, 9)] {
+            let mut expected = image.clone();
+            expected[26..42].fill(0);
+            expected[26..29].copy_from_slice(&[1, 2, 3]);
+            let mut found = vec![0; length];
+            blocks.read_exact_at(&mut found, at).unwrap();
+            assert_eq!(found, expected[in_memory(at)..][..length]);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""The action and the workflow of the README: valid by GitHub's schemas, and run as a runner would. Usage: tests/action.py REMASTER.
+
+A runner that is made up here evaluates the inputs, writes each step's script to a file and calls bash as GitHub's does. The last
+line is `N passed, N failed`."""
+import json, os, pathlib, re, shutil, subprocess, sys, tempfile
+
+sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parent
+sys.path.insert(0, str(HERE))
+from checks import ED25519, Checks  # noqa: E402
+
+REMASTER = os.path.realpath(sys.argv[1])
+ACTION = TOP / ".github/actions/remaster/action.yml"
+USERS = 12
+CARGO = """#!/bin/bash
+# Stands for cargo, which would take minutes: it installs what was built already, where cargo would.
+[ "$1 $2 $3" = "install --locked --path" ] && grep -q '^name = "remaster"' "$4/Cargo.toml" || exit 1
+mkdir -p "${CARGO_HOME:-$HOME/.cargo}/bin" && cp "$BUILT" "${CARGO_HOME:-$HOME/.cargo}/bin/remaster" && echo installed >> "$HOME/installs"
+"""
+
+
+def run(*command, **options):
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
+
+
+def workflow():
+    """The workflow of the README, with a head."""
+    lines = (TOP / "README.md").read_text().split("In GitHub Actions", 1)[1].splitlines()[1:]
+    block = []
+    for line in lines:
+        if line.startswith("    ") or (block and not line):
+            block.append(line[4:])
+        elif block:
+            break
+    return "on: push\n" + "\n".join(block) + "\n"
+
+
+def evaluated(text, known):
+    """The text with its expressions evaluated, which are names here."""
+    return re.sub(r"\$\{\{\s*([\w.-]+)\s*\}\}", lambda found: str(known[found[1]]), str(text))
+
+
+class Runner:
+    """Runs composite actions."""
+
+    def __init__(self, folder, path):
+        self.folder, self.path = folder, path
+        self.temp, self.home = folder / "temp", folder / "home"
+        for place in (self.temp, self.home):
+            place.mkdir(exist_ok=True)
+
+    def use(self, action, given):
+        """The outcome of the last step, and the outputs."""
+        inputs = {name: given.get(name, about.get("default", "")) for name, about in action["inputs"].items()}
+        known = {f"inputs.{name}": value for name, value in inputs.items()}
+        for number, step in enumerate(action["runs"]["steps"]):
+            script, output = self.temp / f"{number}.sh", self.temp / f"{number}.out"
+            script.write_text(evaluated(step["run"], known))
+            output.write_text("")
+            env = {"PATH": self.path, "HOME": str(self.home), "RUNNER_TEMP": str(self.temp), "GITHUB_ACTION_PATH": str(ACTION.parent),
+                   "GITHUB_OUTPUT": str(output), "CI": "true", "BUILT": REMASTER, **{name: evaluated(text, known) for name, text in step.get("env", {}).items()}}
+            ended = run("bash", "--noprofile", "--norc", "-eo", "pipefail", script, cwd=self.folder, env=env)
+            for line in output.read_text().splitlines():
+                name, value = line.split("=", 1)
+                known[f"steps.{step['id']}.outputs.{name}"] = value
+            if ended.returncode:
+                break
+        return ended, {name: evaluated(about["value"], known) for name, about in action["outputs"].items()}
+
+
+def made(outputs):
+    return [json.loads(line) for line in pathlib.Path(outputs["made"]).read_text().splitlines()]
+
+
+def schemas(c, tools, folder):
+    (folder / "workflow.yml").write_text(workflow())
+    for schema, path in [("github-actions", ACTION), ("github-workflows", folder / "workflow.yml")]:
+        found = run(tools / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", path)
+        c.check(f"{path.name} is valid by the schema {schema}", found.returncode == 0, found.stdout + found.stderr)
+    (folder / "broken.yml").write_text(ACTION.read_text().replace("using: composite", "using: composit"))
+    found = run(tools / "check-jsonschema", "--builtin-schema", "vendor.github-actions", folder / "broken.yml")
+    c.check("a broken one is not", found.returncode != 0)
+
+
+def parsed(tools, text):
+    code = "import json, sys, yaml; print(json.dumps(yaml.load(sys.stdin.read(), yaml.BaseLoader)))"
+    return json.loads(run(tools / "python", "-c", code, input=text, check=True).stdout)
+
+
+def readme(c, folder, action, jobs, path):
+    """Runs the README's jobs, each shard in a folder of its own as runners have it."""
+    [job] = jobs["jobs"].values()
+    [step] = [step for step in job["steps"] if step["uses"].endswith("/.github/actions/remaster")]
+    c.check("the README gives the inputs there are", set(step["with"]) <= set(action["inputs"]), step["with"])
+    needed = {name for name, about in action["inputs"].items() if about.get("required") == "true"}
+    c.check("and all that are needed", needed <= set(step["with"]), step["with"])
+    names, files = [], []
+    for shard in job["strategy"]["matrix"]["shard"]:
+        own = folder / f"job-{shard.replace('/', '-')}"
+        own.mkdir()
+        for name in ("base.iso", "users.toml"):
+            shutil.copy(folder / name, own)
+        given = {name: evaluated(text, {"matrix.shard": shard}) for name, text in step["with"].items()}
+        # No base can be fetched here.
+        ended, outputs = Runner(own, path).use(action, {**given, "base": "base.iso"})
+        c.check(f"shard {shard} runs", ended.returncode == 0, ended.stderr)
+        names += [line["name"] for line in made(outputs)]
+        uploads = [step["with"]["path"] for step in job["steps"] if "upload-artifact" in step["uses"]]
+        files += [path.name for place in uploads for path in (own / place).iterdir()]
+    c.check("the shards make each user's file once", sorted(names) == sorted(f"user {n}" for n in range(USERS)), names)
+    c.check("and the files are where they are uploaded from", sorted(files) == sorted(f"user {n}.remaster" for n in range(USERS)), files)
+
+
+def direct(c, folder, action, path):
+    runner = Runner(folder, path)
+    given = {"base": "base.iso", "users": "users.toml"}
+    (folder / "abc").write_text("what a*c would become")
+    ended, outputs = runner.use(action, {**given, "as": "image", "output": "my images", "arguments": "--hostname a*c --no-image-sha256"})
+    c.check("arguments are parted and not expanded", ended.returncode != 0 and "a*c" in ended.stderr, ended.stderr)
+    ended, outputs = runner.use(action, {**given, "as": "image", "output": "my images", "arguments": "--hostname abc --no-image-sha256"})
+    lines = made(outputs)
+    right = all((folder / line["path"]).stat().st_size == line["size"] for line in lines)
+    c.check("images are where the output says", ended.returncode == 0 and len(lines) == USERS and right, ended.stderr)
+    ended, outputs = runner.use(action, {**given, "as": "image", "output": "my images", "arguments": "--hostname abc --no-image-sha256"})
+    c.check("again, all are kept", all(line["kept"] for line in made(outputs)), ended.stderr)
+    (folder / "bad.toml").write_text("[[user]]\nname = 'x'\nkey = 'nobody.pub'\n")
+    ended, outputs = runner.use(action, {**given, "users": "bad.toml", "output": "bad"})
+    c.check("a user that fails fails the step, and is in the output", ended.returncode == 11 and made(outputs)[0]["error"], ended.stderr)
+
+
+def main():
+    c = Checks()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        run(sys.executable, "-m", "venv", folder / "tools", check=True)
+        tools = folder / "tools/bin"
+        installed = run(tools / "pip", "install", "-q", "check-jsonschema", "pyyaml")
+        if not c.check("the validator installs", installed.returncode == 0, installed.stderr):
+            return c.end()
+        run("zstd", "-dq", HERE / "tiny/tiny.iso.zst", "-o", folder / "base.iso", check=True)
+        (folder / "users.toml").write_text("".join(f"[[user]]\nname = 'user {n}'\nkey = '{ED25519.strip()}'\n" for n in range(USERS)))
+        schemas(c, tools, folder)
+        action, jobs = parsed(tools, ACTION.read_text()), parsed(tools, workflow())
+        (folder / "bin").mkdir()
+        (folder / "bin/cargo").write_text(CARGO)
+        (folder / "bin/cargo").chmod(0o755)
+        path = f"{folder}/bin:/usr/bin:/bin"
+        readme(c, folder, action, jobs, path)
+        direct(c, folder, action, path)
+        installs = (folder / "home/installs").read_text()
+        c.check("the program is installed once", installs == "installed\n", installs)
+    return c.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
