@@ -52,6 +52,8 @@ pub mod sink;
 
 pub mod verify;
 
+pub mod netboot;
+
 pub mod basis;
 
 pub mod oci;

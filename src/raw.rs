@@ -17,7 +17,7 @@ use crate::plan::raw::{record_path, undo_path};
 use crate::stamped::Stamped;
 use crate::survey::ext4::Filesystem;
 use crate::survey::raw::Raw;
-use crate::units::{ByteRange, in_memory};
+use crate::units::ByteRange;
 
 /// Bytes of an undo record or manifest that are read.
 const LARGEST: u64 = 64 << 20;
@@ -163,6 +163,5 @@ pub fn place_of<I: ReadAt>(fs: &Filesystem<I>, path: &str) -> Result<Option<Byte
     let map = fs.map(&inode)?;
     let [extent] = map.extents.as_slice() else { return Ok(None) };
     let at = fs.place(extent.start)?.start();
-    debug_assert!(in_memory(inode.size()) > 0);
     Ok(ByteRange::new(at, inode.size()))
 }

@@ -313,7 +313,7 @@ def odd(c, flags, listed):
         os.makedirs(f"{folder}/srv/many")
         for number in range(6000):
             write(f"{folder}/srv/many/{'n' * 60}{number:05}", "")
-    for name, options in (("hashed", ["-b", "1024", "-N", "8000"]), ("hashed-plain", ["-b", "1024", "-N", "8000", "-O", "^metadata_csum"])):
+    for name, options in (("hashed", ["-b", "1024", "-N", "12000"]), ("hashed-plain", ["-b", "1024", "-N", "12000", "-O", "^metadata_csum"])):
         base = c.make(name, options, size=48, before=thousands)
         root = c.root_of(base)
         subprocess.run(["e2fsck", "-fyD", root], check=False, **QUIET)

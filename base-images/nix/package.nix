@@ -4,6 +4,8 @@
   rustPlatform,
   bzip2,
   gzip,
+  installShellFiles,
+  stdenv,
   xz,
   zip,
   zstd,
@@ -26,6 +28,19 @@ rustPlatform.buildRustPackage {
     ];
   };
   cargoLock.lockFile = ../../Cargo.lock;
+
+  nativeBuildInputs = [ installShellFiles ];
+
+  # The program that was built makes them, if it runs here.
+  postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    mkdir man
+    $out/bin/remaster man man
+    installManPage man/*.1
+    for shell in bash fish zsh; do
+      $out/bin/remaster completions $shell > remaster.$shell
+    done
+    installShellCompletion remaster.{bash,fish,zsh}
+  '';
 
   nativeCheckInputs = [
     bzip2

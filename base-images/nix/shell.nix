@@ -12,12 +12,14 @@
   e2fsprogs,
   gptfdisk,
   libarchive,
+  mandoc,
   mtools,
   openssh,
   openssl,
   p7zip,
   python3,
   qemu,
+  sbsigntool,
   squashfsTools,
   xorriso,
 }:
@@ -34,12 +36,14 @@ mkShell {
     e2fsprogs
     gptfdisk
     libarchive
+    mandoc
     mtools
     openssh
     openssl
     p7zip
     python3
     qemu
+    sbsigntool
     squashfsTools
     xorriso
   ];

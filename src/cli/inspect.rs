@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::cli::{base, report};
 use remaster::error::{Error, Result};
-use remaster::inspect::{Injected, JSON_SCHEMA, Menu, Report};
+use remaster::inspect::{Injected, JSON_SCHEMA, Menu, Report, Signature};
 use remaster::units::human;
 
 /// Show what an image is, what it starts, and what was put into it
@@ -133,6 +133,7 @@ fn facts(text: &mut String, report: &Report) {
     for path in &report.boot_paths {
         let _ = writeln!(text, "boots by {} from {}: {}", path.firmware, path.medium, path.starts);
     }
+    secure_boot(text, report);
     for found in &report.triplets {
         let _ = writeln!(
             text,
@@ -152,6 +153,41 @@ fn facts(text: &mut String, report: &Report) {
             found.stage_one
         );
     }
+}
+
+/// What there is to tell of Secure Boot.
+fn secure_boot(text: &mut String, report: &Report) {
+    let programs = &report.uefi_programs;
+    if programs.is_empty() {
+        return;
+    }
+    if programs.iter().all(|found| found.signatures.is_empty() && found.fault.is_none()) {
+        let _ = writeln!(
+            text,
+            "Secure Boot: none of {} loaders and kernels is signed, so it must be off",
+            programs.len()
+        );
+        return;
+    }
+    for found in programs {
+        let place = if found.place == "esp" { "in the UEFI boot image" } else { "on the volume" };
+        let told = match (&found.fault, found.signatures.as_slice()) {
+            (Some(fault), _) => format!("signatures cannot be read: {fault}"),
+            (None, []) => "not signed".to_owned(),
+            (None, signatures) => signatures.iter().map(signed_by).collect::<Vec<_>>().join("; "),
+        };
+        let _ = writeln!(text, "Secure Boot: {} {place}: {told}", found.path);
+    }
+}
+
+fn signed_by(signature: &Signature) -> String {
+    let signer = if signature.signer.is_empty() { "somebody" } else { &signature.signer };
+    let digest = match signature.digest_fits {
+        Some(true) => "its digest fits, its signature is not checked",
+        Some(false) => "but was changed since",
+        None => "neither digest nor signature is checked",
+    };
+    format!("signed by {signer} ({digest})")
 }
 
 fn menu(text: &mut String, menu: &Menu) {

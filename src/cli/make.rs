@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use remaster::compose::Composed;
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
+use remaster::netboot::archive;
 use remaster::patch;
 use remaster::progress::Progress;
 use remaster::sink::file::{Existing, How, Output, Readers, taken};
@@ -18,11 +19,12 @@ use super::progress::Terminal;
 use super::record::{Beside, Inside, Told};
 use super::report;
 use super::stamp::{self, Edit, Finished, Stamping, typed};
+use super::tarball;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// NixOS installer ISO, as downloaded or stamped before, plain or packed (xz, zst, gz, bz2, zip), or the
-    /// name of a base that `remaster base list` shows; it is never changed
+    /// name of a base that `remaster base list` shows, or a tar archive for kexec; it is never changed
     #[arg(required = true)]
     base: Option<PathBuf>,
 
@@ -34,11 +36,11 @@ pub(super) struct Args {
 
     /// Image to write, or `-` for a pipe
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
 
     /// What to write: an image, or a small patch file that makes it of the official base (`remaster apply`)
     #[arg(long = "as", value_enum, value_name = "image|patch", default_value = "image", conflicts_with_all = ["manifest", "provenance", "sbom"])]
-    form: Form,
+    pub(super) form: Form,
 
     /// Replace the output if it is there
     #[arg(short, long)]
@@ -46,22 +48,22 @@ pub(super) struct Args {
 
     /// Say what would be done, and write nothing
     #[arg(short = 'n', long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 
     #[command(flatten)]
-    inside: Inside,
+    pub(super) inside: Inside,
 
     #[command(flatten)]
-    beside: Beside,
+    pub(super) beside: Beside,
 
     /// Say nothing but errors
     #[arg(short, long)]
-    quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// What is written.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Form {
+pub(super) enum Form {
     /// The whole image.
     Image,
     /// Its difference from the base.
@@ -78,6 +80,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
     let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
+    if archive::is_tar(&file) {
+        return tarball::write(args, &wishes, &file, output.as_ref(), known);
+    }
     let base = stamp::basis(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let about = args.inside.about_base(&base, &progress)?;
@@ -127,6 +132,11 @@ impl Args {
             report::say(&format!("{}{next}", finished.summary));
         }
         Ok(())
+    }
+
+    /// The names of what was asked for.
+    pub(super) fn asked(&self) -> Result<Vec<String>> {
+        Ok(self.edit.recipe()?.given())
     }
 
     /// Better to refuse before a base is fetched than after.

@@ -13,13 +13,16 @@ mod inspect;
 mod interrupt;
 mod known_hosts;
 mod make;
+mod manual;
 mod meter;
+mod netboot;
 mod progress;
 mod recipe;
 mod record;
 mod report;
 mod reset;
 mod stamp;
+mod tarball;
 mod verify;
 
 use std::io;
@@ -39,6 +42,7 @@ Examples:
   remaster flash custom.iso /dev/sdc
   remaster stamp nixos-minimal.iso users.toml -o out/
   remaster flash nixos-minimal.iso --key ~/.ssh/id_ed25519.pub /dev/sdc
+  remaster netboot nixos-minimal.iso --key ~/.ssh/id_ed25519.pub -o tftp/
   remaster flash nixos-25.11-minimal --key ~/.ssh/id_ed25519.pub /dev/sdc
 
 Exit status:
@@ -74,9 +78,12 @@ enum Command {
     Edit(Box<edit::Args>),
     Reset(reset::Args),
     Recipe(recipe::Args),
+    Netboot(Box<netboot::Args>),
     Find(find::Args),
     Base(base::Args),
     Demo(demo::Args),
+    Completions(manual::Completions),
+    Man(manual::Pages),
 }
 
 /// Runs the program.
@@ -117,9 +124,12 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Edit(args)) => edit::run(args),
         Some(Command::Reset(args)) => reset::run(args),
         Some(Command::Recipe(args)) => recipe::run(args),
+        Some(Command::Netboot(args)) => netboot::run(args),
         Some(Command::Find(args)) => find::run(args),
         Some(Command::Base(args)) => base::run(args),
         Some(Command::Demo(args)) => demo::run(args),
+        Some(Command::Completions(args)) => manual::completions(args),
+        Some(Command::Man(args)) => manual::pages(args),
         None => make::run(&cli.make),
     }
 }

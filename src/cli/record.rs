@@ -27,6 +27,13 @@ pub(super) struct Inside {
 }
 
 impl Inside {
+    /// Whether nothing is asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.manifest_digests && self.sign.is_none()
+    }
+}
+
+impl Inside {
     /// The signer and the clock, which is asked for nowhere else.
     pub(super) fn about(&self) -> Result<About> {
         let signer = self.sign.as_deref().map(signer).transpose()?;
@@ -114,6 +121,11 @@ pub(super) struct Told<'a> {
 }
 
 impl Beside {
+    /// Whether nothing is asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.manifest.is_none() && self.provenance.is_none() && self.sbom.is_none()
+    }
+
     /// Writes what was asked for.
     pub(super) fn write(
         &self,

@@ -208,7 +208,8 @@ impl Finished<'_> {
     }
 }
 
-fn keys_shown(gathered: &Gathered) -> String {
+/// The keys that are let in, a line each.
+pub(super) fn keys_shown(gathered: &Gathered) -> String {
     let mut text = String::new();
     for key in gathered.keys.keys() {
         let line = format!("key: {} {} {}", key.algorithm, key.fingerprint, key.comment);

@@ -56,11 +56,16 @@ pub struct Facts {
 impl Facts {
     /// Those of a surveyed image.
     pub fn of(survey: &Survey, initrds: &[Initrd]) -> Self {
+        Self::told(&survey.release, survey.architecture, initrds)
+    }
+
+    /// Those of something else: its release as `version.txt` has it, its architecture, its initrds.
+    pub fn told(release: &str, architecture: Option<&'static str>, initrds: &[Initrd]) -> Self {
         let systemd =
             |initrd: &Initrd| matches!(initrd.contents.stage_one, StageOne::Systemd { .. });
         Self {
-            release: numbers(&survey.release),
-            architecture: survey.architecture,
+            release: numbers(release),
+            architecture,
             systemd_stage_one: initrds.iter().any(systemd),
             room: None,
         }

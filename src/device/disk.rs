@@ -126,7 +126,7 @@ pub struct Backing {
     pub id: Option<(u64, u64)>,
     /// Whether the file is a block device itself.
     pub is_device: bool,
-    /// Another loop device over the same file that is in use.
+    /// Another loop device over the same file, or swap in it.
     pub also_used_by: Option<String>,
 }
 

@@ -16,4 +16,4 @@ mod users;
 pub use disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
 pub use policy::{Candidate, Demands, ExpectedSize, ImagePlace, Refusal};
 pub use system::System;
-pub use target::{OpenedBy, Target, WriteMode, unmount};
+pub use target::{OpenedBy, Target, WriteMode, open_for_reading, unmount};

@@ -12,6 +12,9 @@ use crate::units::human;
 const SYSTEM_MOUNTS: [&str; 9] =
     ["/", "/boot", "/boot/efi", "/efi", "/etc", "/home", "/nix", "/usr", "/var"];
 
+/// Folders whose files belong to the running system.
+const SYSTEM_FOLDERS: [&str; 5] = ["/boot", "/efi", "/etc", "/nix", "/usr"];
+
 /// What the user asks of the target.
 #[derive(Clone, Debug, Default)]
 pub struct Demands {
@@ -117,6 +120,13 @@ pub enum Refusal {
         /// Bytes of the image.
         needs: u64,
     },
+    /// The image fits, but its backup GPT cannot go behind it.
+    NoRoomForTable {
+        /// Bytes of the disk.
+        has: u64,
+        /// Bytes that both need.
+        needs: u64,
+    },
     /// The running system is on it.
     System {
         /// A mount point that cannot be missed.
@@ -202,6 +212,9 @@ impl Refusal {
                 human(*has),
                 human(*needs)
             ),
+            Self::NoRoomForTable { has, needs } => format!(
+                "too small for the image with the backup GPT behind it: it has {has} bytes, they need {needs}"
+            ),
             Self::System { at } => {
                 format!("the running system needs it: it holds {}", at.display())
             }
@@ -240,13 +253,18 @@ impl Refusal {
             }
             Self::ReadOnly => "move the write-protect switch of the stick or card".to_owned(),
             Self::TooSmall { .. } => "take a larger stick".to_owned(),
+            Self::NoRoomForTable { .. } => {
+                "take a larger stick, or leave the backup GPT where it is with `--exact`".to_owned()
+            }
             Self::System { .. } => "take another disk; this one is never overwritten".to_owned(),
             Self::HoldsImage { .. } => "copy the image to another disk first".to_owned(),
             Self::Swap { device } => {
                 format!("stop using it with `swapoff {device}`, or take another disk")
             }
             Self::Held { .. } => "close that volume first, or take another disk".to_owned(),
-            Self::Backing { path, .. } => format!("free {} first", path.display()),
+            Self::Backing { path, .. } => {
+                format!("free {} first, or take another disk", path.display())
+            }
             Self::Mounted { may_unmount: true, .. } => {
                 "unmount it, or let this program do it with `--unmount`".to_owned()
             }
@@ -320,6 +338,9 @@ fn against_backing(disk: &Disk) -> Option<Refusal> {
     let path = backing.path.clone();
     if backing.is_device {
         return Some(Refusal::Backing { path, by: "is a disk itself".to_owned() });
+    }
+    if SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder)) {
+        return Some(Refusal::Backing { path, by: "the running system needs".to_owned() });
     }
     let other = backing.also_used_by.as_ref()?;
     Some(Refusal::Backing { path, by: format!("{other} also uses") })

@@ -4,6 +4,7 @@
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
+use std::os::fd::IntoRawFd;
 
 use rustix::ioctl::{Getter, Ioctl, IoctlOutput, NoArg, Opcode, ioctl, opcode};
 
@@ -63,6 +64,16 @@ unsafe impl Ioctl for Answer {
 
     unsafe fn output_from_ptr(output: IoctlOutput, _: *mut c_void) -> rustix::io::Result<i32> {
         Ok(output)
+    }
+}
+
+/// Closes a file and says if that fails, which dropping it would not: some file systems write only then.
+pub(super) fn close(file: File) -> io::Result<()> {
+    // SAFETY: the descriptor comes out of its only owner here, and nothing uses it afterwards.
+    match unsafe { rustix::io::try_close(file.into_raw_fd()) } {
+        // Linux has closed it all the same.
+        Ok(()) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(fault) => Err(fault.into()),
     }
 }
 

@@ -158,6 +158,8 @@ impl System {
             }
             let number = text(folder.join("dev")).and_then(|text| DeviceNumber::parse(&text));
             found.extend(number);
+            let pool = number.and_then(|number| self.pool_over(number));
+            uses.extend(pool.map(|by| Use::Held { device: name.clone(), by }));
             let holders = self.holders(&folder, number);
             uses.extend(
                 holders.iter().map(|by| Use::Held { device: name.clone(), by: self.describe(by) }),
@@ -185,6 +187,15 @@ impl System {
         );
         found.extend(self.btrfs_over(folder));
         found
+    }
+
+    /// ZFS does not show up as holder of its disks: udev knows to which pool a disk belongs, and the
+    /// module which pools are imported.
+    fn pool_over(&self, number: DeviceNumber) -> Option<String> {
+        self.udev(number, "E:ID_FS_TYPE=").filter(|kind| kind == "zfs_member")?;
+        let pool = self.udev(number, "E:ID_FS_LABEL=").filter(|pool| !pool.contains('/'))?;
+        let is_imported = self.path("proc/spl/kstat/zfs").join(&pool).is_dir();
+        is_imported.then(|| format!("ZFS pool {pool}"))
     }
 
     /// Loop devices in use with their files.
@@ -268,6 +279,11 @@ impl System {
         let id = about.as_ref().map(|about| (about.dev(), about.ino()));
         let shared = self.loops().filter(|(other, file)| other != name && *file == path);
         let also_used_by = shared.map(|(other, _)| other).next();
+        let also_used_by = also_used_by.or_else(|| {
+            let areas = swaps(&fs::read(self.path("proc/swaps")).unwrap_or_default());
+            let mut ids = areas.iter().filter_map(|area| fs::metadata(area).ok());
+            ids.any(|area| id == Some((area.dev(), area.ino()))).then(|| "swap".to_owned())
+        });
         let is_device = about.is_some_and(|about| about.file_type().is_block_device());
         Some(Backing { path, id, is_device, also_used_by })
     }

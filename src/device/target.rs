@@ -121,23 +121,36 @@ fn open_disk(path: &Path) -> Result<(File, WriteMode, OpenedBy)> {
         Some(Errno::ROFS) => Err(Refusal::ReadOnly.error(&shown)),
         Some(Errno::NOMEDIUM) => Err(Refusal::NoMedium.error(&shown)),
         Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => Err(Refusal::Gone.error(&shown)),
-        Some(Errno::ACCESS | Errno::PERM) => open_by_udisks(path),
+        Some(Errno::ACCESS | Errno::PERM) => {
+            let doing = format!("open {shown} for writing");
+            let (file, mode) = open_by_udisks(path, OFlags::RDWR | OFlags::EXCL, doing)?;
+            Ok((file, mode, OpenedBy::Udisks))
+        }
         _ => Err(Error::io(format!("open {shown} for writing"))(fault)),
     }
 }
 
-fn open_by_udisks(path: &Path) -> Result<(File, WriteMode, OpenedBy)> {
-    let flags = OFlags::EXCL | OFlags::CLOEXEC | OFlags::NONBLOCK;
+/// Opens a disk for reading, as udisks2 allows it to a user who has no permission.
+///
+/// # Errors
+/// Who refuses and why.
+pub fn open_for_reading(path: &Path) -> Result<(File, WriteMode)> {
+    let doing = format!("open {}", path.display());
+    open_by_udisks(path, OFlags::RDONLY, doing)
+}
+
+/// Opens a disk past the cache if that is possible.
+fn open_by_udisks(path: &Path, access: OFlags, doing: String) -> Result<(File, WriteMode)> {
+    let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let opened = udisks::open(path, flags | OFlags::DIRECT).or_else(|refused| match refused {
         // As without udisks2: some devices cannot be opened past the cache.
         udisks::Refused::Failed(_) => udisks::open(path, flags),
         _ => Err(refused),
     });
-    let doing = format!("open {} for writing", path.display());
     let file = opened.map_err(|refused| denied(doing.clone(), &refused))?;
     let flags = rustix::fs::fcntl_getfl(&file).map_err(|fault| Error::io(doing)(fault.into()))?;
     let mode = if flags.contains(OFlags::DIRECT) { WriteMode::Direct } else { WriteMode::Cached };
-    Ok((file, mode, OpenedBy::Udisks))
+    Ok((file, mode))
 }
 
 fn denied(doing: String, refused: &udisks::Refused) -> Error {
@@ -259,14 +272,19 @@ impl Target {
         }
     }
 
+    /// Brings what was written to the medium and closes it.
+    pub fn close(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        sys::close(self.file)
+    }
+
     /// Closes it and puts the medium out, or switches the drive off; false if nobody can.
     pub fn eject(self) -> io::Result<bool> {
         let done = sys::eject(&self.file);
-        if done.or_else(|fault| unless_unsupported(fault).map(|()| false))? {
-            return Ok(true);
-        }
-        drop(self.file);
-        Ok(udisks::eject(&self.path).is_ok())
+        let done = done.or_else(|fault| unless_unsupported(fault).map(|()| false))?;
+        sys::close(self.file)?;
+        // udisks2 does it only for a disk that nobody has open.
+        Ok(done || udisks::eject(&self.path).is_ok())
     }
 }
 

@@ -55,7 +55,7 @@ impl Refused {
     }
 }
 
-/// Opens a whole disk for reading and writing with `flags`.
+/// Opens a disk with `flags`: for reading, and for writing, too, if they say so.
 pub(super) fn open(path: &Path, flags: OFlags) -> Result<File, Refused> {
     bus::open(path, flags)
 }
@@ -92,10 +92,13 @@ mod bus {
     pub(super) fn open(path: &Path, flags: OFlags) -> Result<File, Refused> {
         let bus = connect()?;
         let object = object_of(&bus, path)?;
+        let mode = if flags.contains(OFlags::RDWR) { "rw" } else { "r" };
+        // It sets the access itself.
+        let flags = flags.difference(OFlags::RWMODE);
         let flags = i32::try_from(flags.bits()).map_err(|fault| failed(&fault))?;
         let options = Options::from([("flags", Value::from(flags))]);
         let reply =
-            call(&bus, &object, "org.freedesktop.UDisks2.Block.OpenDevice", &("rw", options))?;
+            call(&bus, &object, "org.freedesktop.UDisks2.Block.OpenDevice", &(mode, options))?;
         let handle: OwnedFd = reply.body().deserialize().map_err(|fault| failed(&fault))?;
         Ok(File::from(std::os::fd::OwnedFd::from(handle)))
     }

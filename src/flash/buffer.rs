@@ -9,8 +9,12 @@ use memmap2::MmapMut;
 use crate::error::{Error, Result};
 use crate::units::in_memory;
 
-/// Bytes of a buffer. Larger writes bring nothing on any stick that was measured.
-pub(super) const BUFFER: u64 = 1 << 20;
+/// Bytes of a buffer. A stick does not care; on a machine that is busy, or a medium that is fast, every
+/// round through the kernel counts: with a load of 16 on 2 processors, reading a loop device past the cache
+/// took 1.8 s by 1 MiB at a time, 1.5 s by 2 MiB, 0.9 s by 4 MiB (medians of 5 for 256 MiB).
+pub(super) const BUFFER: u64 = 4 << 20;
+/// Bytes at the start that are written last; a buffer holds several times as many.
+pub(super) const HEAD: u64 = 1 << 20;
 
 /// A page-aligned buffer.
 pub(super) fn aligned(size: u64) -> Result<MmapMut> {

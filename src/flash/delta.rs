@@ -4,16 +4,19 @@ use std::time::Instant;
 
 use super::Verify;
 use super::buffer::{BUFFER, aligned};
+use super::layout::{Layout, Placed};
 use super::meant::{Meant, UNIT, steps};
 use super::medium::{Medium, failed, flush, read_full, write_all};
 use super::verify::{Findings, compare};
-use super::write::{Ends, FIRST_BLOCK, Placed, Writer, sum};
+use super::write::{FIRST_BLOCK, Writer, sum};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::units::{ByteRange, align_up, in_memory, len_of};
 
 /// The Primary Volume Descriptor (ECMA-119 §8.4).
 const DESCRIPTOR: std::ops::Range<usize> = 0x8000..0x8800;
+/// Where volume descriptors begin (§6.7.1); behind the primary one is the Boot Record of El Torito.
+const DESCRIPTORS: u64 = 0x8000;
 /// Its Volume Identifier (BP 41-72) and Volume Creation Date and Time (BP 814-830): what all
 /// stamped copies of one base have in common.
 const IDENTITY: [std::ops::Range<usize>; 2] = [40..72, 813..830];
@@ -58,31 +61,32 @@ struct Changes {
 
 /// Finds what differs, takes the first block away, writes what differs, and puts the first block
 /// back. What is equal has been read from the medium, so only what was written is read back.
-pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -> Result<()> {
+pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<()> {
     let start = Instant::now();
     let size = image.size();
     check_fits(writer.medium, size)?;
     writer.report.size = size;
     writer.report.is_delta = true;
-    let changes = find(writer, image, ends)?;
+    let changes = find(writer, image, layout)?;
     writer.report.write_time = start.elapsed();
     if changes.rest.is_empty() && changes.head.is_empty() && !changes.tail {
         writer.report.is_whole = true;
         return Ok(());
     }
-    write_changes(writer, image, ends, &changes)?;
+    write_changes(writer, image, layout, &changes)?;
     writer.report.write_time = start.elapsed();
     let checked: &[ByteRange] =
         if writer.options.verify == Verify::Off { &[] } else { &changes.rest };
-    writer.check_and_close(Meant::Whole(image), checked, ends, &changes.head)
+    let taken = descriptors(layout).into_iter();
+    let head = joined(taken.chain(changes.head.iter().copied()).collect());
+    writer.check_and_close(Meant::Whole(image), checked, layout, &head)
 }
 
 /// Compares what has to be compared.
-fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -> Result<Changes> {
-    let rest = ByteRange::between(ends.used.min(image.size()), image.size());
-    let used = ByteRange::between(0, ends.used.min(image.size()));
-    let placed = Placed { at: 0, bytes: ends.bytes() };
-    let head = differing(writer, Meant::Whole(&placed), used.as_slice())?;
+fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<Changes> {
+    let rest = layout.plain(image.size());
+    let placed = Placed { at: 0, bytes: layout.head_of(image.size()) };
+    let head = differing(writer, Meant::Whole(&placed), placed.range().as_slice())?;
     let ranges = match (rest, &writer.options.suspects, writer.options.verify) {
         (Some(rest), Some(suspects), Verify::Quick) => {
             let known = suspects.iter().chain(&writer.options.changed);
@@ -97,16 +101,12 @@ fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, ends: &Ends) -> Result<Chan
     };
     writer.progress.begin("compare", sum(&ranges));
     let bad = differing(writer, Meant::Whole(image), &ranges)?;
-    let tail = match &ends.tail {
-        Some(tail) => {
-            let placed = Placed { at: tail.at, bytes: &tail.bytes };
-            let range = ByteRange::new(tail.at, len_of(&tail.bytes));
-            !differing(writer, Meant::Whole(&placed), range.as_slice())?.is_empty()
-        }
+    let tail = match layout.tail() {
+        Some(tail) => !differing(writer, Meant::Whole(&tail), tail.range().as_slice())?.is_empty(),
         None => false,
     };
     writer.progress.end();
-    writer.report.compared = sum(&ranges).saturating_add(ends.used);
+    writer.report.compared = sum(&ranges).saturating_add(len_of(placed.bytes));
     let block = writer.medium.block();
     // The last block of the image is written whole.
     let whole = |range: ByteRange| ByteRange::between(range.start(), align_up(range.end(), block)?);
@@ -161,11 +161,11 @@ fn differing(
 fn write_changes(
     writer: &mut Writer<'_>,
     image: &dyn ReadAt,
-    ends: &Ends,
+    layout: &Layout,
     changes: &Changes,
 ) -> Result<()> {
     writer.progress.begin("write", sum(&changes.rest));
-    invalidate(writer, ends)?;
+    invalidate(writer, layout)?;
     let mut buf = aligned(BUFFER)?;
     for range in changes.rest.iter().flat_map(|range| steps(Some(*range), BUFFER)) {
         let used = in_memory(range.size());
@@ -178,7 +178,7 @@ fn write_changes(
             return Err(Error::Interrupted);
         }
     }
-    writer.write_tail(ends)?;
+    writer.write_tail(layout)?;
     let size = writer.report.size;
     let doing = format!("cut {}", writer.medium.name());
     writer.medium.cut(size).map_err(Error::io(doing))?;
@@ -187,18 +187,28 @@ fn write_changes(
     Ok(())
 }
 
-/// Takes away the first block and the backup GPT, so that an interrupted update does not boot.
-fn invalidate(writer: &mut Writer<'_>, ends: &Ends) -> Result<()> {
+/// Takes away what firmware looks for, so that an interrupted update does not boot: the first block,
+/// the volume descriptors, by which some find an El Torito catalog on a stick, too, and the backup GPT.
+fn invalidate(writer: &mut Writer<'_>, layout: &Layout) -> Result<()> {
     let zeros = aligned(FIRST_BLOCK)?;
-    let first = in_memory(FIRST_BLOCK.min(ends.used));
+    let first = layout.head().len().min(zeros.len());
     writer.put(zeros.get(..first).unwrap_or_default(), 0)?;
-    if let Some(tail) = &ends.tail {
+    if let Some(at) = descriptors(layout) {
+        writer.put(&zeros, at.start())?;
+    }
+    if let Some(tail) = layout.tail() {
         let block = in_memory(writer.medium.block());
-        let last =
-            tail.at.saturating_add(len_of(&tail.bytes)).saturating_sub(writer.medium.block());
+        let last = tail.size().saturating_sub(writer.medium.block());
         write_all(writer.medium, zeros.get(..block).unwrap_or_default(), last)?;
     }
     flush(writer.medium)
+}
+
+/// The first two volume descriptors of an image that has any.
+fn descriptors(layout: &Layout) -> Option<ByteRange> {
+    descriptor(layout.head())?;
+    let at = ByteRange::new(DESCRIPTORS, FIRST_BLOCK)?;
+    (at.end() <= len_of(layout.head())).then_some(at)
 }
 
 fn widened(range: ByteRange) -> Option<ByteRange> {

@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use super::Image;
-use super::buffer::{BUFFER, Lease, Pool};
+use super::buffer::{BUFFER, HEAD, Lease, Pool};
 use super::meant::Digests;
 use crate::error::Result;
 use crate::units::{in_memory, len_of};
 use crate::unpack::{Feed, Stream};
 
 /// Buffers on their way from the image to the media.
-pub(super) const BUFFERS: usize = 8;
+pub(super) const BUFFERS: usize = 3;
 
-/// A piece of the image, at a multiple of [`BUFFER`].
+/// A piece of the image: the first [`HEAD`] bytes, and then a buffer at a time.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) at: u64,
@@ -41,7 +41,7 @@ pub(super) fn read(image: Image<'_>, mut listeners: Vec<SyncSender<Message>>) ->
             let tell = &mut listeners;
             while done < image.size() && !tell.is_empty() {
                 let mut buf = pool.take()?;
-                let used = in_memory(image.size().saturating_sub(done).min(BUFFER));
+                let used = in_memory(image.size().saturating_sub(done).min(size_at(done)));
                 image.read_exact_at(buf.get_mut(..used).unwrap_or_default(), done)?;
                 done = pass_on(tell, buf, done, used);
             }
@@ -57,8 +57,9 @@ fn read_stream(mut stream: Stream, pool: &Pool, to: &mut Vec<SyncSender<Message>
     let mut done = 0;
     while !to.is_empty() {
         let mut buf = pool.take()?;
-        let used = stream.fill(&mut buf)?;
-        let is_end = used < buf.len();
+        let wanted = in_memory(size_at(done));
+        let used = stream.fill(buf.get_mut(..wanted).unwrap_or_default())?;
+        let is_end = used < wanted;
         if used > 0 {
             digests.add(buf.get(..used).unwrap_or_default());
             done = pass_on(to, buf, done, used);
@@ -69,6 +70,11 @@ fn read_stream(mut stream: Stream, pool: &Pool, to: &mut Vec<SyncSender<Message>
     }
     send(to, &Message::End { size: done, digests: Some(Arc::new(digests)) });
     Ok(())
+}
+
+/// How much of the image goes into the buffer that begins at byte `at` of it.
+fn size_at(at: u64) -> u64 {
+    if at == 0 { HEAD } else { BUFFER }
 }
 
 /// Sends a chunk and answers where the next one begins. What the buffer held before is cleared.

@@ -12,11 +12,18 @@ use crate::units::{ByteRange, in_memory, len_of};
 /// Bytes of the header that are in use; the rest of its block is zero.
 const HEADER: usize = 92;
 
-/// A block of bytes for the end of the disk.
+/// A backup GPT for the end of the disk.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Tail {
+pub(super) struct Moved {
+    /// The byte of the disk where its entries begin.
     pub(super) at: u64,
+    /// Its entries and its header, up to the end of the disk.
     pub(super) bytes: Vec<u8>,
+    /// The first byte of the disk that may hold it: behind the last usable block, where the backup of
+    /// the image itself begins.
+    pub(super) first: u64,
+    /// The byte behind the header of the image's own backup.
+    pub(super) own_end: u64,
 }
 
 /// Points the primary GPT in `head` (the first bytes of the image) to a backup at the end of a disk
@@ -25,7 +32,7 @@ pub(super) struct Tail {
 ///
 /// # Errors
 /// A GPT whose checksums are wrong, or that reaches past `head`.
-pub(super) fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Option<Tail>> {
+pub(super) fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Option<Moved>> {
     let Some(header) = header_in(head, block) else { return Ok(None) };
     let last = disk.checked_div(block).and_then(|blocks| blocks.checked_sub(1));
     let Some(last) = last.filter(|last| *last != header.alternate_lba.to_u64()) else {
@@ -42,7 +49,7 @@ pub(super) fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Opti
     }
     let entries = entries_in(head, &header, block)?;
     let array_blocks = len_of(&entries).div_ceil(block);
-    let backup_array = last.checked_sub(array_blocks).filter(|lba| *lba > 0);
+    let backup_array = last.checked_sub(array_blocks).filter(|lba| *lba > 1);
     let Some(backup_array) = backup_array else { return Ok(None) };
 
     let mut primary = header;
@@ -60,7 +67,14 @@ pub(super) fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Opti
     let mut bytes = vec![0; size];
     put(&mut bytes, 0, &entries);
     put(&mut bytes, size.saturating_sub(in_memory(block)), bytes_of(&backup));
-    Ok(Some(Tail { at: backup_array.saturating_mul(block), bytes }))
+    let used = header.last_usable_lba.to_u64().max(header.first_usable_lba.to_u64());
+    let behind = |lba: u64| lba.saturating_add(1).saturating_mul(block);
+    Ok(Some(Moved {
+        at: backup_array.saturating_mul(block),
+        bytes,
+        first: behind(used.max(header.partition_entry_lba.to_u64().saturating_add(array_blocks))),
+        own_end: behind(header.alternate_lba.to_u64()),
+    }))
 }
 
 fn lba(number: u64) -> LbaLe {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::buffer::BUFFER;
+use super::buffer::{BUFFER, HEAD};
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::units::{ByteRange, in_memory, len_of};
@@ -168,14 +168,14 @@ impl Default for Digests {
 }
 
 impl Digests {
-    /// Adds bytes that follow; all but the last time a multiple of [`BUFFER`].
+    /// Adds bytes that follow; all but the last time a multiple of [`HEAD`].
     pub(super) fn add(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(in_memory(self.unit)) {
             let digest = self.of(piece);
             self.list.push(digest);
         }
         self.size = self.size.saturating_add(len_of(bytes));
-        if self.list.len() >= self.limit && self.unit < BUFFER {
+        if self.list.len() >= self.limit && self.unit < HEAD {
             self.list = self.list.chunks(2).map(joined).collect();
             self.unit = self.unit.saturating_mul(2);
         }

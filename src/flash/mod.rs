@@ -3,13 +3,14 @@
 //! ```text
 //! image -> feed -> write (or delta) -> verify -> close
 //! ```
-//! One thread reads and unpacks the image, one per medium writes it; eight buffers of one mebibyte
+//! One thread reads and unpacks the image, one per medium writes it; three buffers of four mebibytes
 //! go round between them. After that every medium is read back past the cache.
 
 mod buffer;
 mod delta;
 mod feed;
 mod gpt;
+mod layout;
 mod meant;
 mod medium;
 mod probe;
@@ -32,9 +33,10 @@ use crate::device::Target;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
-use crate::units::{ByteRange, len_of};
+use crate::units::ByteRange;
+use layout::{Layout, Placed};
 use meant::Meant;
-use write::{Ends, Origin, Placed, Writer};
+use write::{Origin, Writer};
 
 /// An image to write.
 #[expect(missing_debug_implementations, reason = "an image that can be read has no text form")]
@@ -200,7 +202,7 @@ pub struct Finish {
 pub fn finish(target: Target, eject: bool) -> Result<Finish> {
     let name = target.path().display().to_string();
     if target.disk().is_none() {
-        target.handle().sync_all().map_err(Error::io(format!("close {name}")))?;
+        target.close().map_err(Error::io(format!("close {name}")))?;
         return Ok(Finish { partitions_seen: false, ejected: false });
     }
     // Something that looks at every new disk may be quicker; then the old partitions stay known
@@ -211,7 +213,10 @@ pub fn finish(target: Target, eject: bool) -> Result<Finish> {
     };
     let ejected = match target.disk().filter(|disk| eject && disk.is_portable()) {
         Some(_) => target.eject().map_err(Error::io(format!("eject {name}")))?,
-        None => false,
+        None => {
+            target.close().map_err(Error::io(format!("close {name}")))?;
+            false
+        }
     };
     Ok(Finish { partitions_seen, ejected })
 }
@@ -225,46 +230,46 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
     let start = std::time::Instant::now();
     let mut report =
         Report { size: image.size(), is_direct: medium.is_direct(), ..Report::default() };
-    let mut head = vec![0; crate::units::in_memory(image.size().min(buffer::BUFFER))];
+    let mut head = vec![0; crate::units::in_memory(image.size().min(buffer::HEAD))];
     image.read_exact_at(&mut head, 0)?;
-    let moved = Ends::of(&head, medium, false)?;
-    let mut first = buffer::aligned(buffer::BUFFER)?;
-    let count = medium::read_full(medium, &mut first, 0)
-        .map_err(|fault| medium::failed(medium, "read", 0, fault))?;
-    // The field that tells: Alternate LBA of the GPT header.
-    let field = |bytes: &[u8]| {
-        let at = crate::units::in_memory(medium.block()).saturating_add(32);
-        bytes.get(at..at.saturating_add(8)).map(<[u8]>::to_vec)
-    };
-    let found = first.get(..count).unwrap_or_default();
-    let is_moved = moved.tail.is_some() && field(found) == field(moved.bytes());
+    let layout = written_as(medium, &head, image.size())?;
+    let first = Placed { at: 0, bytes: layout.head_of(image.size()) };
     progress.begin("verify", image.size());
-    let whole = ByteRange::between(0, image.size());
-    let ranges = match whole {
-        Some(whole) if is_moved => ByteRange::between(moved.used.min(whole.end()), whole.end()),
-        other => other,
-    };
-    let mut check = |meant: Meant<'_>, ranges: &[ByteRange]| -> Result<()> {
-        let findings = verify::compare(medium, meant, ranges, progress)?;
-        report.compared = report.compared.saturating_add(write::sum(ranges));
+    let mut check = |meant: Meant<'_>, range: Option<ByteRange>| -> Result<()> {
+        let findings = verify::compare(medium, meant, range.as_slice(), progress)?;
+        report.compared = report.compared.saturating_add(write::sum(range.as_slice()));
         if !findings.is_empty() {
             report.differences.extend(verify::diagnose(medium, meant, &findings)?);
         }
         Ok(())
     };
-    if is_moved {
-        let placed = Placed { at: 0, bytes: moved.bytes() };
-        check(Meant::Whole(&placed), ByteRange::between(0, len_of(&head)).as_slice())?;
+    check(Meant::Whole(&first), first.range())?;
+    check(Meant::Whole(image), layout.plain(image.size()))?;
+    if let Some(tail) = layout.tail() {
+        check(Meant::Whole(&tail), tail.range())?;
     }
-    check(Meant::Whole(image), ranges.as_slice())?;
-    if let Some(tail) = moved.tail.as_ref().filter(|_| is_moved) {
-        let placed = Placed { at: tail.at, bytes: &tail.bytes };
-        let range = ByteRange::new(tail.at, len_of(&tail.bytes));
-        check(Meant::Whole(&placed), range.as_slice())?;
-        report.backup_at = Some(tail.at);
-    }
+    report.backup_at = layout.backup_at();
     progress.end();
     report.is_whole = report.differences.is_empty();
     report.verify_time = Some(start.elapsed());
     Ok(report)
+}
+
+/// How an image that begins with `head` was written to a medium: with its backup GPT moved, if the
+/// header on the medium says so (the field Alternate LBA), and else as it is.
+fn written_as(medium: &dyn Medium, head: &[u8], size: u64) -> Result<Layout> {
+    let exact = || Layout::of(head, Some(size), medium, true);
+    let moved = match Layout::of(head, Some(size), medium, false) {
+        Err(Error::Unsafe { .. }) => return exact(),
+        moved => moved?,
+    };
+    let mut first = buffer::aligned(buffer::HEAD)?;
+    let count = medium::read_full(medium, &mut first, 0)
+        .map_err(|fault| medium::failed(medium, "read", 0, fault))?;
+    let field = |bytes: &[u8]| {
+        let at = crate::units::in_memory(medium.block()).saturating_add(32);
+        bytes.get(at..at.saturating_add(8)).map(<[u8]>::to_vec)
+    };
+    let found = first.get(..count).unwrap_or_default();
+    if field(found) == field(moved.head()) { Ok(moved) } else { exact() }
 }

@@ -11,10 +11,11 @@ use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 
-use super::buffer::{BUFFER, aligned};
+use super::buffer::{BUFFER, HEAD, aligned};
+use super::layout::Layout;
 use super::meant::{Meant, steps};
 use super::medium::{Medium, failed, flush, read_full};
-use super::write::{Ends, FIRST_BLOCK, Origin, Writer};
+use super::write::{FIRST_BLOCK, Origin, Writer};
 use super::{Options, Report};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -56,9 +57,9 @@ pub fn put_back(
 ) -> Result<Report> {
     let start = Instant::now();
     let size = what.base.size();
-    let mut head = vec![0; in_memory(size.min(BUFFER))];
+    let mut head = vec![0; in_memory(size.min(HEAD))];
     what.base.read_exact_at(&mut head, 0)?;
-    let ends = Ends::of(&head, medium, exact)?;
+    let layout = Layout::of(&head, Some(size), medium, exact)?;
     check_undo(medium, &what)?;
     head.truncate(in_memory(FIRST_BLOCK));
     let mark = mark(&what, &head)?;
@@ -68,12 +69,12 @@ pub fn put_back(
         Report { size, is_direct: medium.is_direct(), is_delta: true, ..Report::default() };
     let image = Origin::Whole(what.base);
     let writer = Writer { medium, progress, options: &options, image, report };
-    let mut back = Back { writer, what, ends: &ends, first: &head };
+    let mut back = Back { writer, what, layout: &layout, first: &head };
     back.mark(&first)?;
     back.take_backup()?;
     back.write_changed()?;
     back.wipe_behind()?;
-    back.writer.write_tail(&ends)?;
+    back.writer.write_tail(&layout)?;
     flush(medium)?;
     back.writer.report.write_time = start.elapsed();
     back.check()?;
@@ -81,7 +82,7 @@ pub fn put_back(
         back.mark(&last)?;
         back.wipe(what.undo.as_slice())?;
         flush(medium)?;
-        back.writer.check_and_close(Meant::Whole(what.base), &[], &ends, &[])?;
+        back.writer.check_and_close(Meant::Whole(what.base), &[], &layout, &[])?;
     }
     back.writer.report.verify_time =
         Some(start.elapsed().saturating_sub(back.writer.report.write_time));
@@ -125,7 +126,7 @@ fn packed(mark: &ResetMark) -> Result<Vec<u8>> {
 struct Back<'a> {
     writer: Writer<'a>,
     what: PutBack<'a>,
-    ends: &'a Ends,
+    layout: &'a Layout,
     /// The base's first block.
     first: &'a [u8],
 }
@@ -205,8 +206,7 @@ impl Back<'_> {
         let end = medium.size().map_or(end, |size| size.min(end));
         let behind = ByteRange::between(start, end.max(start)).into_iter().collect();
         let undo = self.what.undo.and_then(|undo| self.whole_blocks(undo));
-        let tail = self.ends.tail.as_ref();
-        let tail = tail.and_then(|tail| ByteRange::new(tail.at, len_of(&tail.bytes)));
+        let tail = self.layout.tail().and_then(|tail| tail.range());
         undo.into_iter().chain(tail).fold(behind, |ranges, hole| without(&ranges, hole))
     }
 

@@ -12,7 +12,7 @@ use super::Medium;
 use super::buffer::{BUFFER, aligned};
 use super::meant::steps;
 use super::medium::{failed, read_full};
-use crate::device::System;
+use crate::device::{System, WriteMode, open_for_reading};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::units::{ByteRange, align_up, in_memory, len_of};
@@ -45,14 +45,13 @@ impl Readable {
             let disk = system.find(path)?;
             (Some(disk.size), disk.logical_block)
         };
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let (file, is_direct) = match rustix::fs::open(path, flags | OFlags::DIRECT, Mode::empty())
-        {
-            Err(Errno::INVAL) => (rustix::fs::open(path, flags, Mode::empty()), false),
-            other => (other, true),
+        let (file, is_direct) = match open_plainly(path) {
+            Err(Errno::ACCESS | Errno::PERM) if !is_file => {
+                let (file, mode) = open_for_reading(path)?;
+                (file, mode == WriteMode::Direct)
+            }
+            opened => opened.map_err(|fault| Error::io(format!("open {shown}"))(fault.into()))?,
         };
-        let file: File =
-            file.map_err(|fault| Error::io(format!("open {shown}"))(fault.into()))?.into();
         if !is_direct {
             // What the cache holds says nothing about the medium.
             file.sync_all().map_err(Error::io(format!("sync {shown}")))?;
@@ -64,6 +63,15 @@ impl Readable {
             None => file.metadata().map_err(Error::io(format!("look at {shown}")))?.len(),
         };
         Ok(Self { file, path: path.to_owned(), size, length, block, is_direct })
+    }
+}
+
+/// Opens it, and says whether reads pass the cache.
+fn open_plainly(path: &Path) -> rustix::io::Result<(File, bool)> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    match rustix::fs::open(path, flags | OFlags::DIRECT, Mode::empty()) {
+        Err(Errno::INVAL) => Ok((rustix::fs::open(path, flags, Mode::empty())?.into(), false)),
+        opened => Ok((opened?.into(), true)),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod iso9660;
 pub mod isohybrid;
 pub mod newc;
 pub mod patch_file;
+pub mod pe;
 pub mod reset_mark;
 pub mod undo;
 pub mod unit_file;

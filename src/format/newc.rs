@@ -113,6 +113,25 @@ pub fn write(members: &[Member]) -> io::Result<Vec<u8>> {
     Ok(archive)
 }
 
+/// What stands in front of the bytes of a regular file of root's that are written by somebody else: header
+/// and name. Behind the bytes come zeros up to a multiple of 4.
+///
+/// # Errors
+/// A file of 4 GiB or more.
+pub fn head(path: &str, mode: u32, size: u64) -> io::Result<Vec<u8>> {
+    let size = u32::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    let name = path.len().saturating_add(1);
+    let mode = S_IFREG | mode;
+    // magic, ino, mode, uid, gid, nlink, mtime, size, four device numbers, length of the name, checksum
+    let mut record = format!(
+        "070701{0:08x}{mode:08x}{0:08x}{0:08x}{1:08x}{0:08x}{size:08x}{0:08x}{0:08x}{0:08x}{0:08x}{name:08x}{0:08x}{path}",
+        0, 1
+    )
+    .into_bytes();
+    record.resize(record.len().saturating_add(1).next_multiple_of(4), 0);
+    Ok(record)
+}
+
 /// What a reader of archives does next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
@@ -275,6 +294,21 @@ mod tests {
     #[test]
     fn the_same_members_give_the_same_bytes() {
         assert_eq!(write(&members()).unwrap(), write(&members()).unwrap());
+    }
+
+    #[test]
+    fn a_file_written_in_pieces_is_read_as_one() {
+        for (path, bytes) in
+            [("a", &b"xyz"[..]), ("nix-store.squashfs", b""), ("r/files1.img", b"12345678")]
+        {
+            let mut archive = head(path, 0o444, len_of(bytes)).unwrap();
+            assert_eq!(archive.len() % 4, 0);
+            archive.extend_from_slice(bytes);
+            archive.resize(archive.len().next_multiple_of(4), 0);
+            archive.extend(write(&[]).unwrap());
+            assert_eq!(all(&archive), [Member::file(path, 0o444, bytes)]);
+        }
+        assert!(head("a", 0o444, 1 << 32).is_err());
     }
 
     #[test]

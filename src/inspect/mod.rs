@@ -13,12 +13,14 @@ use crate::error::{Error, Result};
 use crate::format::boot_config::{Syntax, redacted, volume_path};
 use crate::format::credential::keys_of;
 use crate::format::newc::{Kind, Member};
+use crate::format::pe::Covers;
 use crate::image::ReadAt;
 use crate::keys;
 use crate::plan::menu::Started;
 use crate::stamped::{Base, Stamped};
 use crate::survey::boot::Platform;
 use crate::survey::configs::{Config, Place};
+use crate::survey::loaders;
 use crate::survey::nixos::initrd_place;
 use crate::survey::raw::Raw;
 use crate::survey::{self, Survey};
@@ -52,6 +54,8 @@ pub struct Report {
     pub partitions: Partitions,
     /// How firmware can start the image.
     pub boot_paths: Vec<BootPath>,
+    /// What UEFI firmware could start, and by whom it says to be signed.
+    pub uefi_programs: Vec<UefiProgram>,
     /// What the menus start.
     pub triplets: Vec<Triplet>,
     /// What is in the initrds.
@@ -125,6 +129,29 @@ pub struct BootPath {
     pub medium: &'static str,
     /// What is started.
     pub starts: String,
+}
+
+/// A program for UEFI: a loader, or a kernel.
+#[derive(Clone, Debug, Serialize)]
+pub struct UefiProgram {
+    /// Path there.
+    pub path: String,
+    /// `volume` or `esp`.
+    pub place: &'static str,
+    /// What it says to be signed by; none of it is checked against any certificate of a firmware.
+    pub signatures: Vec<Signature>,
+    /// Why its signatures cannot be read.
+    pub fault: Option<String>,
+}
+
+/// A signature in a program.
+#[derive(Clone, Debug, Serialize)]
+pub struct Signature {
+    /// Common name of the signer's certificate.
+    pub signer: String,
+    /// Whether its digest is that of the program; null if that cannot be told. The signature itself is not
+    /// checked.
+    pub digest_fits: Option<bool>,
 }
 
 /// A kernel with its initrds and system.
@@ -293,6 +320,7 @@ impl Report {
             root: None,
             partitions: partitions(&now.partitions),
             boot_paths: boot_paths(&now, image)?,
+            uefi_programs: uefi_programs(image, &now)?,
             triplets: triplets(&base.survey),
             initrds,
             menus: now.configs.iter().map(menu).collect(),
@@ -381,6 +409,34 @@ fn boot_paths<I: ReadAt>(survey: &Survey, image: &I) -> Result<Vec<BootPath>> {
     Ok(found)
 }
 
+fn uefi_programs<I: ReadAt>(image: &I, survey: &Survey) -> Result<Vec<UefiProgram>> {
+    let shown = loaders::all(image, survey)?.into_iter().map(|loader| {
+        let (signatures, fault) = match loader.signatures {
+            Ok(found) => (found, None),
+            Err(fault) => (Vec::new(), Some(fault)),
+        };
+        let signatures = signatures.into_iter().map(|found| Signature {
+            signer: found.signer,
+            digest_fits: match found.covers {
+                Covers::Program => Some(true),
+                Covers::Other => Some(false),
+                Covers::Unknown => None,
+            },
+        });
+        UefiProgram {
+            path: loader.path,
+            place: place(&loader.place),
+            signatures: signatures.collect(),
+            fault,
+        }
+    });
+    Ok(shown.collect())
+}
+
+fn place(place: &Place) -> &'static str {
+    if *place == Place::Volume { "volume" } else { "esp" }
+}
+
 fn firmware(platform: Platform) -> Option<&'static str> {
     match platform {
         Platform::Bios => Some("bios"),
@@ -441,7 +497,7 @@ fn menu(config: &Config) -> Menu {
         default,
         serial,
         path: config.path.clone(),
-        place: if config.place == Place::Volume { "volume" } else { "esp" },
+        place: place(&config.place),
         syntax: match config.syntax {
             Syntax::Grub => "grub",
             Syntax::Isolinux => "isolinux",

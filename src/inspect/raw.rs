@@ -5,11 +5,10 @@ use super::{
     partitions,
 };
 use crate::error::Result;
-use crate::format::boot_config::volume_path;
 use crate::image::ReadAt;
 use crate::raw::Base;
 use crate::stamped::Stamped;
-use crate::survey::raw::{MENU, Raw};
+use crate::survey::raw::{MENU, Raw, path_of};
 
 impl Report {
     /// Looks at a raw image.
@@ -32,6 +31,7 @@ impl Report {
             }),
             partitions: partitions(&now.partitions),
             boot_paths: vec![BootPath { firmware: "u-boot", medium: "disk", starts: MENU.into() }],
+            uefi_programs: Vec::new(),
             triplets: triplets(&now),
             initrds: Vec::new(),
             menus: vec![menu(&now.config)],
@@ -45,8 +45,8 @@ fn triplets(raw: &Raw) -> Vec<Triplet> {
     let mut found: Vec<Triplet> = Vec::new();
     for entry in &raw.config.entries {
         let one = Triplet {
-            kernel: volume_path(&entry.kernel.text),
-            initrds: entry.initrds.iter().map(|word| volume_path(&word.text)).collect(),
+            kernel: path_of(&entry.kernel.text),
+            initrds: entry.initrds.iter().map(|word| path_of(&word.text)).collect(),
             init: entry.init().unwrap_or_default().to_owned(),
         };
         if !found.iter().any(|known| known.init == one.init && known.kernel == one.kernel) {

@@ -78,11 +78,33 @@ fi
 /// Ends what was lent.
 const GIVE_BACK: &str = "for at in $lent; do umount \"$at\"; done\n";
 
-/// The hook for what is attached to a volume, in a folder of its own.
-fn hook_of(attached: &[Attached], folder: &Folder) -> String {
+/// Where what is attached stands when the hook runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Kept<'a> {
+    /// In our folder on the volume, which is mounted by then.
+    Volume(&'a Folder),
+    /// In the initrd, as there is no volume.
+    Initrd,
+}
+
+impl Kept<'_> {
+    /// The path of the squashfs of a number, as the hook's shell reads it.
+    pub fn path(self, number: usize) -> String {
+        match self {
+            Self::Volume(folder) => format!("\"$1\"/iso{}", folder.attached(number)),
+            Self::Initrd => Folder::below("").attached(number),
+        }
+    }
+}
+
+/// The path of the hook in the initrd.
+pub const SCRIPT: &str = "remaster/hook.sh";
+
+/// The hook for what is attached.
+fn hook_of(attached: &[Attached], kept: Kept<'_>) -> String {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for (number, one) in (1..).zip(attached) {
-        let image = format!("\"$1\"/iso{}", folder.attached(number));
+        let image = kept.path(number);
         match one.purpose {
             Purpose::Overlay => before.push(format!("unpack {image} \"$1\"\n")),
             Purpose::Store { on_path } => {
@@ -110,12 +132,11 @@ RemainAfterExit=yes
 ExecStart=/bin/bash /remaster/hook.sh /sysroot
 ";
 
-/// The archive with the hook and everything it copies: the same one for every initrd. `folder` is ours
-/// on the volume.
-pub fn payload(edits: &Edits, folder: &Folder) -> Result<Vec<u8>> {
+/// The archive with the hook and everything it copies: the same one for every initrd.
+pub fn payload(edits: &Edits, kept: Kept<'_>) -> Result<Vec<u8>> {
     let mut members = vec![
         Member::directory(FOLDER, 0o755),
-        Member::file(format!("{FOLDER}/hook.sh"), 0o644, hook_of(&edits.attached, folder)),
+        Member::file(SCRIPT, 0o644, hook_of(&edits.attached, kept)),
         Member::directory(ROOT, 0o755),
     ];
     members.extend(
@@ -169,13 +190,17 @@ mod tests {
             ),
         };
         let all = [attached(Purpose::Overlay), attached(Purpose::Store { on_path: true })];
-        let text = hook_of(&all, &Folder::below("/boot"));
+        let folder = Folder::below("/boot");
+        let text = hook_of(&all, Kept::Volume(&folder));
         let at = |line: &str| text.find(line).unwrap_or_else(|| panic!("{line} in {text}"));
         let unpack = at("\nunpack \"$1\"/iso/boot/remaster/files1.img \"$1\"\n");
         let copy = at("\nif cp -a /remaster/root/.");
         let store = at("\nstore 2 \"$1\"/iso/boot/remaster/files2.img \"$1\"\n");
         assert!(unpack < copy && copy < store && store < at("\nprograms 2 \"$1\"\n"));
-        assert!(!hook_of(&[], &Folder::below("/")).contains("\nunpack "));
+        assert!(!hook_of(&[], Kept::Volume(&folder)).contains("\nunpack "));
+        let text = hook_of(&all, Kept::Initrd);
+        assert!(text.contains("\nunpack /remaster/files1.img \"$1\"\n"), "{text}");
+        assert!(text.contains("\nstore 2 /remaster/files2.img \"$1\"\n"), "{text}");
     }
 
     #[test]

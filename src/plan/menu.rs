@@ -15,7 +15,7 @@ pub const LONGEST_COMMAND_LINE: usize = 2048;
 /// The new menus.
 #[derive(Debug)]
 pub struct Menus<'a> {
-    /// The new text of each config, in their order.
+    /// The new text of each config of the survey, in its order.
     pub texts: Vec<String>,
     /// The keys that the command lines carry.
     pub credential: Option<&'a Credential>,
@@ -78,20 +78,58 @@ pub fn started(config: &Config, boot: &Boot) -> Result<Started> {
     menu.started(config, &config.syntax.settings(&config.text))
 }
 
-/// The new menus of a base whose volume has this label. `more` are the initrds that go behind those of an
-/// entry.
+/// The new menus of a base of this label. `more` are the initrds that go behind those of an entry.
 pub fn texts<'a>(
     configs: &[Config],
     old_label: &str,
     boot: &'a Boot,
     more: impl Fn(&Entry) -> Vec<String>,
 ) -> Result<Menus<'a>> {
-    check_found(configs, boot)?;
-    let made = |credential: Option<&'a Credential>| -> Result<Menus<'a>> {
+    check_found(&entries_of(configs), boot)?;
+    first_that_fits(boot, |credential| {
         let menu = Menu { boot, old_label, credential };
         let texts = configs.iter().map(|config| menu.text(config, &more));
         Ok(Menus { texts: texts.collect::<Result<_>>()?, credential })
+    })
+}
+
+/// The arguments of the one entry that is started where there is no menu: the one that was asked for as
+/// the default, or the first one.
+pub fn started_alone<'a>(
+    configs: &[Config],
+    boot: &'a Boot,
+) -> Result<(Entry, Vec<String>, Option<&'a Credential>)> {
+    check_found(&entries_of(configs), boot)?;
+    let menu = Menu { boot, old_label: "", credential: None };
+    let asked = configs.iter().find_map(|config| menu.default_entry(config).ok().flatten());
+    let first = || configs.iter().flat_map(|config| &config.entries).next();
+    let entry = match (&boot.default_entry, asked) {
+        (Some(asked), None) => return Err(no_entry(asked, "any menu", entries_of(configs))),
+        (_, asked) => asked.or_else(first),
     };
+    let entry = entry
+        .ok_or_else(|| Error::unsupported("the menus", "an entry that starts NixOS", "none"))?;
+    let length = |words: &[String]| {
+        words.iter().fold(0_usize, |sum, word| sum.saturating_add(word.len()).saturating_add(3))
+    };
+    first_that_fits(boot, |credential| {
+        let words: Vec<String> =
+            arguments(entry, boot, "", credential)?.all().into_iter().map(str::to_owned).collect();
+        if length(&words) > LONGEST_COMMAND_LINE {
+            return Err(too_long(
+                format!("the command line of the entry {:?}", entry.path()),
+                length(&words),
+            ));
+        }
+        Ok((entry.clone(), words, credential))
+    })
+}
+
+/// What is made with the first credential that fits.
+pub fn first_that_fits<'a, T>(
+    boot: &'a Boot,
+    made: impl Fn(Option<&'a Credential>) -> Result<T>,
+) -> Result<T> {
     let mut fault = None;
     for credential in &boot.credentials {
         match made(Some(credential)) {
@@ -183,11 +221,11 @@ fn is_selected(entry: &Entry, boot: &Boot) -> bool {
 }
 
 /// Refuses what no entry has.
-fn check_found(configs: &[Config], boot: &Boot) -> Result<()> {
-    let entries = || configs.iter().flat_map(|config| &config.entries);
+pub fn check_found(entries: &[&Entry], boot: &Boot) -> Result<()> {
+    let entries = || entries.iter().copied();
     for asked in &boot.entries {
         if !entries().any(|entry| is_named(entry, &asked.value)) {
-            return Err(no_entry(asked, "any menu", configs));
+            return Err(no_entry(asked, "any menu", entries()));
         }
     }
     let selected = || entries().filter(|entry| is_selected(entry, boot));
@@ -221,13 +259,17 @@ fn no_argument<'a>(place: &str, what: &str, entries: impl Iterator<Item = &'a En
     }
 }
 
+fn entries_of(configs: &[Config]) -> Vec<&Entry> {
+    configs.iter().flat_map(|config| &config.entries).collect()
+}
+
 fn no_entry<'a>(
     asked: &Asked<String>,
     what: &str,
-    configs: impl IntoIterator<Item = &'a Config>,
+    entries: impl IntoIterator<Item = &'a Entry>,
 ) -> Error {
     let mut titles: Vec<String> = Vec::new();
-    for entry in configs.into_iter().flat_map(|config| &config.entries) {
+    for entry in entries {
         let path = entry.path();
         if !titles.contains(&path) {
             titles.push(path);
@@ -320,7 +362,7 @@ impl Menu<'_> {
                 || entry.arguments.iter().any(|word| word.text == asked.value)
         };
         let found = config.entries.iter().find(wanted);
-        found.map(Some).ok_or_else(|| no_entry(asked, &config.path, [config]))
+        found.map(Some).ok_or_else(|| no_entry(asked, &config.path, &config.entries))
     }
 
     /// The titles of an entry as they become.
@@ -497,16 +539,17 @@ fn check_length(config: &Config, text: &str) -> Result<()> {
     for entry in config.syntax.entries(text) {
         let needed = config.syntax.command_line(&entry);
         if needed > LONGEST_COMMAND_LINE {
-            return Err(Error::NoRoom {
-                what: format!(
-                    "the command line of the entry {:?} of {}",
-                    entry.path(),
-                    config.path
-                ),
-                needed: u64::try_from(needed).unwrap_or(u64::MAX),
-                free: u64::try_from(LONGEST_COMMAND_LINE).unwrap_or(u64::MAX),
-            });
+            let what =
+                format!("the command line of the entry {:?} of {}", entry.path(), config.path);
+            return Err(too_long(what, needed));
         }
     }
     Ok(())
+}
+
+/// The error for a command line that is longer than the kernel takes.
+pub fn too_long(what: String, needed: usize) -> Error {
+    let [needed, free] =
+        [needed, LONGEST_COMMAND_LINE].map(|size| u64::try_from(size).unwrap_or(u64::MAX));
+    Error::NoRoom { what, needed, free }
 }

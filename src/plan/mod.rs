@@ -27,6 +27,7 @@ use crate::format::undo::{self, Undo};
 use crate::image::ReadAt;
 use crate::plan::folder::Folder;
 use crate::plan::hierarchy::{Edited, NewFile};
+use crate::plan::hook::Kept;
 use crate::plan::space::{Tail, too_large};
 use crate::survey::Survey;
 use crate::survey::configs::{Config, Place};
@@ -269,7 +270,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         }
         let private = self.edits.is_private();
         let file = NewFile { private, ..new_file(&self.folder.payload())? };
-        archives.push(Archive { file, bytes: hook::payload(self.edits, &self.folder)? });
+        archives
+            .push(Archive { file, bytes: hook::payload(self.edits, Kept::Volume(&self.folder))? });
         Ok((archives, which))
     }
 

@@ -126,6 +126,19 @@ impl Output {
         Ok(how)
     }
 
+    /// Writes what is packed on the way, for these readers.
+    pub fn write_packed(
+        &self,
+        readers: Readers,
+        pack: impl FnOnce(&File) -> Result<()>,
+    ) -> Result<()> {
+        let draft = Draft::open(&self.folder, readers)?;
+        pack(&draft.file)?;
+        let doing = || format!("write {}", self.path.display());
+        draft.file.sync_all().map_err(Error::io(doing()))?;
+        self.name(draft)
+    }
+
     /// An image that is written and has no name yet.
     pub fn ready(self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<Ready> {
         let draft = self.draft()?;
@@ -274,7 +287,7 @@ pub fn write_bytes(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> 
 }
 
 /// Some filesystems know no flags of renameat2(2): they get the plain call, after a look.
-fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
+pub(super) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, flags) {
         Err(rustix::io::Errno::INVAL) if flags.contains(RenameFlags::NOREPLACE) => {
             if fs::symlink_metadata(to).is_ok() {
@@ -419,7 +432,7 @@ fn flags(flags: OFlags) -> i32 {
 /// Numbers that names were tried with: threads do not try the same.
 static TRIED: AtomicU32 = AtomicU32::new(0);
 
-fn free_name(folder: &Path) -> PathBuf {
+pub(super) fn free_name(folder: &Path) -> PathBuf {
     let name = |number: u32| {
         folder.join(OsString::from(format!(".remaster.{}.{number}", std::process::id())))
     };
@@ -465,7 +478,9 @@ fn fill(
     progress: &dyn Progress,
 ) -> std::result::Result<How, Fault> {
     let base = image.base().file();
-    let cloned = rustix::fs::ioctl_ficlone(file, base).is_ok();
+    // Nothing is gained by a clone of which no byte stays where it is.
+    let cloned =
+        image.pieces().iter().any(Piece::stays) && rustix::fs::ioctl_ficlone(file, base).is_ok();
     if cloned {
         file.set_len(image.size()).map_err(refused)?;
     }

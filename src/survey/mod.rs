@@ -5,6 +5,7 @@ pub mod boot;
 pub mod configs;
 pub mod esp;
 pub mod ext4;
+pub mod loaders;
 pub mod located;
 pub mod nixos;
 pub mod partitions;

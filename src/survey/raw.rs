@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::format::boot_config::Entry;
+use crate::format::isohybrid::Mbr;
 use crate::image::ReadAt;
 use crate::survey::configs::{self, Config, Place};
 use crate::survey::ext4::Filesystem;
@@ -21,6 +22,9 @@ const LARGEST: u64 = 1 << 20;
 
 /// Where an ISO 9660 volume has its mark (ECMA-119 §8.1).
 const VOLUME_MARK: u64 = 0x8001;
+
+/// Types of partitions for Linux, in an MBR and in a GPT.
+const LINUX: [&str; 2] = ["83", "0fc63daf-8483-4772-8e79-3d69d8477de4"];
 
 /// The structures of a raw image.
 #[derive(Clone, Debug)]
@@ -55,11 +59,16 @@ struct Candidate {
 }
 
 impl Raw {
-    /// Whether an image is a disk with partitions and no ISO 9660 volume.
+    /// Whether an image is a disk with a partition for Linux, and no ISO 9660 volume.
     pub fn is_one<I: ReadAt>(image: &I) -> bool {
         let mut mark = [0; 5];
         let volume = image.read_exact_at(&mut mark, VOLUME_MARK).is_ok() && mark == *b"CD001";
-        !volume && Partitions::of(image).is_ok_and(|found| !found.is_empty())
+        let all = || -> Result<Vec<Candidate>> { candidates(image, &Partitions::of(image)?) };
+        let is_linux = |candidate: &Candidate| {
+            LINUX.iter().any(|kind| candidate.kind.eq_ignore_ascii_case(kind))
+                || Filesystem::is_there(&image, candidate.at).unwrap_or_default()
+        };
+        !volume && all().is_ok_and(|found| found.iter().any(is_linux))
     }
 
     /// Reads a raw image.
@@ -126,7 +135,7 @@ fn candidates<I: ReadAt>(image: &I, partitions: &Partitions) -> Result<Vec<Candi
         }
         return Ok(found);
     }
-    for (number, record) in partitions.mbr.iter().flat_map(|mbr| mbr.used()) {
+    for (number, record) in partitions.mbr.iter().flat_map(Mbr::used) {
         let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
         let size = u64::from(record.size_in_lba.get()).saturating_mul(DISK_BLOCK);
         add(number, format!("{:02x}", record.os_type), start, size)?;
@@ -198,7 +207,7 @@ fn missing(entry: &Entry, path: &str) -> Error {
 }
 
 /// A path of the menu as one of the filesystem: a relative one starts at the menu's folder.
-fn path_of(word: &str) -> String {
+pub fn path_of(word: &str) -> String {
     let whole =
         if word.starts_with('/') { word.to_owned() } else { format!("{MENU_FOLDER}/{word}") };
     let mut parts: Vec<&str> = Vec::new();

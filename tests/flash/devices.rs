@@ -194,6 +194,99 @@ fn mounts_with_blanks_and_swap_are_seen() {
 }
 
 #[test]
+fn what_the_system_needs_is_never_a_target_wherever_it_lies() {
+    let all = Demands { allow_fixed: true, size: Some(size("32GB")), ..Demands::default() };
+    for at in
+        ["/", "/boot", "/boot/efi", "/efi", "/etc", "/home", "/nix", "/nix/store", "/usr", "/var"]
+    {
+        // On a partition of a removable stick; on btrfs, which hides its device, on the disk itself.
+        for mount in [
+            format!("24 22 8:17 / {at} rw - ext4 /dev/disk/by-label/x rw\n"),
+            format!("24 22 0:44 /@ {at} rw - btrfs /dev/sdb rw\n"),
+        ] {
+            let machine = Machine::new();
+            machine.file("proc/self/mountinfo", &mount);
+            let against = machine.judge("sdb", all.clone());
+            assert_eq!(against, [Refusal::System { at: at.into() }], "{mount}");
+            assert!(!against[0].hint().contains("--unmount"));
+        }
+    }
+}
+
+#[test]
+fn who_holds_a_disk_is_told_by_name() {
+    let machine = Machine::new();
+    let stick = "pci0/usb1/1-1/1-1:1.0/host1/target1/1:0:0:0/block/sdb";
+    machine.disk("virtual/block/dm-5", "254:5", 1 << 30, false);
+    machine.file("sys/devices/virtual/block/dm-5/dm/name", "mpatha\n");
+    machine.file("sys/devices/virtual/block/dm-5/dm/uuid", "mpath-3600508b4\n");
+    machine.disk("virtual/block/md7", "9:7", 1 << 30, false);
+    machine.file("sys/devices/virtual/block/md7/md/level", "raid1\n");
+    machine.holder(stick, "dm-5");
+    machine.holder(&format!("{stick}/sdb1"), "md7");
+    let member = "E:ID_FS_TYPE=zfs_member\nE:ID_FS_LABEL=tank\n";
+    machine.file("run/udev/data/b8:17", member);
+    let held = |device: &str, by: &str| Refusal::Held { device: device.into(), by: by.into() };
+    let multipath = held("sdb", "multipath device mpatha (dm-5)");
+    let raid = held("sdb1", "RAID array md7");
+    let mut against = machine.judge("sdb", Demands::default());
+    against.sort_by_key(Refusal::reason);
+    // A pool that nobody has imported does not count.
+    assert_eq!(against, [multipath.clone(), raid.clone()]);
+    machine.file("proc/spl/kstat/zfs/tank/state", "ONLINE\n");
+    let mut against = machine.judge("sdb", Demands::default());
+    against.sort_by_key(Refusal::reason);
+    assert_eq!(against, [multipath, raid, held("sdb1", "ZFS pool tank")]);
+}
+
+#[test]
+fn a_loop_device_over_a_file_that_matters_is_refused() {
+    let machine = Machine::new();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    machine.disk("virtual/block/loop3", "7:3", 1 << 20, false);
+    let backed_by = |path: &str| {
+        machine.file("sys/devices/virtual/block/loop3/loop/backing_file", &format!("{path}\n"));
+    };
+    let demands = Demands { allow_fixed: true, size: Some(size("1MiB")), ..Demands::default() };
+    let judged = || machine.judge("loop3", demands.clone());
+    let over = |path: &str, by: &str| [Refusal::Backing { path: path.into(), by: by.into() }];
+    backed_by(path);
+    assert_eq!(judged(), []);
+    for path in ["/boot/initrd", "/nix/store/x.squashfs", "/etc/disk.img", "/usr/lib/disk.img"] {
+        backed_by(path);
+        assert_eq!(judged(), over(path, "the running system needs"));
+    }
+    backed_by(path);
+    machine.file("proc/swaps", &format!("Filename Type\n{path} file 1 0 -2\n"));
+    assert_eq!(judged(), over(path, "swap also uses"));
+    machine.file("proc/swaps", "Filename Type\n");
+    machine.disk("virtual/block/loop4", "7:4", 1 << 20, false);
+    machine.file("sys/devices/virtual/block/loop4/loop/backing_file", &format!("{path}\n"));
+    assert_eq!(judged(), over(path, "loop4 also uses"));
+}
+
+#[test]
+fn a_disk_has_a_name_that_stays() {
+    let machine = Machine::new();
+    let folder = machine.path("dev/disk/by-id");
+    fs::create_dir_all(&folder).unwrap();
+    for name in ["wwn-0x5000", "usb-SanDisk_Ultra-0:0", "usb-SanDisk_Ultra-0:0-part1"] {
+        let to = if name.ends_with("part1") { "../../sdb1" } else { "../../sdb" };
+        symlink(to, folder.join(name)).unwrap();
+    }
+    let disks = System::at(machine.folder.path()).disks().unwrap();
+    let stick = disks.iter().find(|disk| disk.name == "sdb").unwrap();
+    let by_id = stick.by_id.as_deref();
+    assert_eq!(by_id, Some(Path::new("/dev/disk/by-id/usb-SanDisk_Ultra-0:0")));
+    machine.file("run/udev/data/b8:16", "E:ID_PART_TABLE_TYPE=gpt\n");
+    machine.file("run/udev/data/b8:17", "E:ID_FS_TYPE=vfat\nE:ID_FS_LABEL=PHOTOS\n");
+    let disks = System::at(machine.folder.path()).disks().unwrap();
+    let stick = disks.iter().find(|disk| disk.name == "sdb").unwrap();
+    assert_eq!(stick.contents(), "gpt, sdb1: vfat \"PHOTOS\"");
+}
+
+#[test]
 fn btrfs_over_several_disks_is_seen_on_each() {
     let machine = Machine::new();
     machine.file("sys/fs/btrfs/77-88/devices/sdb1/dev", "");

@@ -63,7 +63,7 @@ class Guest:
             "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", "768",
             "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
             "-qmp", f"unix:{control},server=on,wait=off",
-            "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1",
+            "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 no_timer_check",
             "-object", "throttle-group,id=slow,x-bps-write=6000000",
             "-device", "qemu-xhci,id=xhci,p2=8,p3=8",
             "-drive", f"if=none,id=stick1,format=raw,file={sticks[0]}",
@@ -75,7 +75,7 @@ class Guest:
         self.qemu = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.monitor = Monitor(control)
         self.plugged = 0
-        self.answer = None
+        self.answers = []
 
     def plug(self, serial, file=None, throttled=False):
         """Plugs a stick in that shows this serial number."""
@@ -106,11 +106,9 @@ class Guest:
         elif words[0] == "unplug":
             self.unplug(words[1])
         elif words[0] == "confirm-after-swap":
-            self.answer = lambda: self.swap_and_type(words[1], words[2])
-        elif words[0] == "confirm":
-            self.answer = lambda: self.type(words[1] + "\n")
-        elif words[0] == "deny":
-            self.answer = lambda: self.type("yes\n")
+            self.answers = [lambda: self.swap_and_type(words[1], words[2])]
+        elif words[0] == "answer":
+            self.answers = [lambda word=word: self.type(word + "\n") for word in words[1:]]
 
     def swap_and_type(self, serial, name):
         self.unplug(serial)
@@ -139,9 +137,8 @@ class Guest:
                     done = True
                 elif text.startswith("@"):
                     self.asked(text[1:].split())
-            elif line.endswith(b"> ") and self.answer:
-                answer, self.answer = self.answer, None
-                threading.Thread(target=answer).start()
+            elif line.endswith((b"> ", b"[y/N] ")) and self.answers:
+                threading.Thread(target=self.answers.pop(0)).start()
         timer.cancel()
         self.qemu.wait()
         return done

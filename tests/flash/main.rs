@@ -13,4 +13,5 @@ mod put_back;
 mod records;
 mod sources;
 mod stick;
+mod table;
 mod writing;

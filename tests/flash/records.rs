@@ -35,7 +35,8 @@ fn verified(medium: &[u8]) -> remaster::Result<()> {
 #[test]
 fn a_stick_is_what_its_manifest_says() {
     let image = image();
-    for size in [16 << 20, image.len() as u64 + (64 << 10)] {
+    let end = image.len() as u64;
+    for size in [16 << 20, end + (64 << 10), end + (16 << 10), end + 512] {
         let stick = Stick::new(size);
         let media: [(&dyn Medium, &dyn Progress); 1] = [(&stick, &Silent)];
         let options = Options { nonce: 7, ..Options::default() };

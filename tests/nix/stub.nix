@@ -12,6 +12,7 @@ let
     };
     licenses.mit = "MIT";
     platforms.linux = [ "x86_64-linux" "aarch64-linux" ];
+    optionalString = wanted: text: if wanted then text else "";
     mkDefault = value: value;
     mkForce = value: value;
     nixosSystem = { modules }: { config.system.build = {
@@ -27,13 +28,13 @@ let
   };
   programs = builtins.listToAttrs (map (name: { inherit name; value = derivation name; }) [
     "btrfs-progs" "bzip2" "cargo" "cdrkit" "clippy" "cryptsetup" "curl" "ddrescue" "disko" "dosfstools" "e2fsprogs" "ethtool" "git" "gptfdisk" "gzip"
-    "htop" "jq" "libarchive" "lsof" "lvm2" "mdadm" "memtester" "mtools" "nixfmt-tree" "nvme-cli" "openssh" "openssl" "p7zip" "parted" "pciutils" "python3" "qemu"
-    "rsync" "rust-analyzer" "rustc" "rustfmt" "smartmontools" "squashfsTools" "testdisk" "tmux" "usbutils" "vim" "xfsprogs" "xorriso" "xz" "zip" "zstd"
+    "htop" "installShellFiles" "jq" "libarchive" "lsof" "lvm2" "mandoc" "mdadm" "memtester" "mtools" "nixfmt-tree" "nvme-cli" "openssh" "openssl" "p7zip" "parted" "pciutils" "python3" "qemu"
+    "rsync" "rust-analyzer" "rustc" "rustfmt" "sbsigntool" "smartmontools" "squashfsTools" "testdisk" "tmux" "usbutils" "vim" "xfsprogs" "xorriso" "xz" "zip" "zstd"
   ]);
   pkgsFor = system: let
     pkgs = programs // {
       inherit lib system;
-      stdenv.hostPlatform.isAarch64 = system == "aarch64-linux";
+      stdenv = rec { hostPlatform.isAarch64 = system == "aarch64-linux"; buildPlatform.canExecute = platform: platform == hostPlatform; };
       OVMF = { firmware = derivation "firmware"; variables = derivation "variables"; };
       rustPlatform.buildRustPackage = arguments: derivation arguments.pname // arguments;
       mkShell = arguments: derivation "shell" // arguments;
@@ -67,6 +68,7 @@ in
   formatter = lib.genAttrs both (system: outputs.formatter.${system}.made);
   overlay = (outputs.overlays.default (pkgsFor "x86_64-linux") { }).remaster.version;
   source = outputs.packages.x86_64-linux.remaster.src.fileset;
+  install = outputs.packages.x86_64-linux.remaster.postInstall;
   installer = lib.genAttrs both (system: let
     module = import outputs.nixosModules.installer { inherit lib; pkgs = pkgsFor system; };
   in module // { environment.systemPackages = map (program: program.made) module.environment.systemPackages; });

@@ -5,12 +5,14 @@ programs=(
   # program:package
   qemu-system-x86_64:qemu-system-x86 /usr/share/OVMF/OVMF_CODE_4M.fd:ovmf xorriso:xorriso
   qemu-system-aarch64:qemu-system-arm /usr/share/qemu-efi-aarch64/QEMU_EFI.fd:qemu-efi-aarch64
+  /usr/lib/u-boot/qemu_arm64/u-boot.bin:u-boot-qemu debugfs:e2fsprogs unsquashfs:squashfs-tools
   /usr/lib/ISOLINUX/isolinux.bin:isolinux /usr/lib/syslinux/modules/bios/vesamenu.c32:syslinux-common
   grub-mkimage:grub-common /usr/lib/grub/x86_64-efi/linux.mod:grub-efi-amd64-bin /usr/share/grub/unicode.pf2:grub-common
   mcopy:mtools mkfs.vfat:dosfstools mksquashfs:squashfs-tools cpio:cpio zstd:zstd xz:xz-utils lz4:lz4 modprobe:kmod
-  busybox:busybox-static readelf:binutils mmdebstrap:mmdebstrap ssh:openssh-client python3:python3 isoinfo:genisoimage
+  /usr/lib/ipxe/qemu/pxe-virtio.rom:ipxe-qemu busybox:busybox-static readelf:binutils mmdebstrap:mmdebstrap ssh:openssh-client python3:python3 isoinfo:genisoimage
   bsdtar:libarchive-tools 7z:p7zip-full sgdisk:gdisk sfdisk:fdisk mkfs.ext4:e2fsprogs puttygen:putty-tools
-  skopeo:skopeo openssl:openssl script:bsdutils setpriv:util-linux cc:gcc
+  skopeo:skopeo openssl:openssl script:bsdutils setpriv:util-linux cc:gcc strace:strace
+  sbsign:sbsigntool mandoc:mandoc man:man-db
   dbus-daemon:dbus /usr/libexec/udisks2/udisksd:udisks2 /usr/lib/polkit-1/polkitd:polkitd
 )
 missing() {

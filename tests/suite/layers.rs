@@ -55,6 +55,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "verify",
         ],
     ),
+    (
+        "netboot",
+        &["units", "error", "format", "image", "compose", "survey", "edit", "plan", "stamped"],
+    ),
     ("oci", &["units", "error", "image", "compose", "stamped", "digest", "sink"]),
     (
         "batch",

@@ -7,8 +7,10 @@
 #   tiny.iso          25.11, x86_64: hybrid MBR and GPT, two kernels with an initrd each, scripted stage 1
 #   tiny-systemd.iso  26.05, x86_64: the same with systemd as stage 1
 #   tiny-aarch64.iso  24.11, aarch64: one kernel, only UEFI, no partition table
+#   tiny-sd.img       25.11, aarch64: MBR, a place for firmware, an ext4 root as mkfs.ext4 makes it
+#   tiny-sd-old.img   the same without checksums, in which damage is not noticed at once
 #
-# Needs xorriso, mtools, dosfstools, cpio and zstd. The same versions of them make the same bytes.
+# Needs xorriso, mtools, dosfstools, cpio, e2fsprogs, fdisk and zstd. The same versions of them make the same bytes.
 set -euo pipefail
 export LC_ALL=C TZ=UTC SOURCE_DATE_EPOCH=315532800
 umask 022
@@ -70,7 +72,7 @@ scripted_initrd() { # FOLDER KERNEL
   utils=$(store "extra-utils-$2") modules=$(store "linux-$2-modules-shrunk") script=$(store stage-1-init.sh "$2")
   mkdir -p "$1$utils/bin" "$1$utils/lib" "$1$modules/lib"
   placeholder busybox > "$1$utils/bin/busybox"; ln -s busybox "$1$utils/bin/ash"; ln -s "$modules/lib" "$1/lib"
-  printf '%s\n' / tmpfs tmpfs mode=0755 /iso /dev/root auto defaults > "$1$(store "initrd-fsinfo-$2")"
+  printf '%s\n' / tmpfs tmpfs mode=0755 /iso /dev/root auto defaults /nix/.ro-store /iso/nix-store.squashfs squashfs loop > "$1$(store "initrd-fsinfo-$2")"
   scripted_init "$2" > "$1$script"
   chmod +x "$1$script"; ln -s "$script" "$1/init"
 }
@@ -80,9 +82,10 @@ systemd_initrd() { # FOLDER KERNEL
   mkdir -p "$1$systemd/lib/systemd" "$1$units" "$1$etc" "$1/etc/systemd"
   placeholder systemd > "$1$systemd/lib/systemd/systemd"; ln -s "$systemd/lib/systemd/systemd" "$1/init"
   printf '[Unit]\nDescription=Initrd Default Target\n' > "$1$units/initrd.target"; ln -s "$units" "$1/etc/systemd/system"
-  printf '[Manager]\nDefaultEnvironment=PATH=/bin:/sbin\n' > "$1$etc/system.conf"; ln -s "$etc/system.conf" "$1/etc/systemd/system.conf"
+  printf '[Manager]\nDefaultEnvironment=PATH=/bin:/sbin\nManagerEnvironment=SYSTEMD_SYSROOT_FSTAB=%s PATH=/bin:/sbin\n' "$(store initrd-fstab)" > "$1$etc/system.conf"; ln -s "$etc/system.conf" "$1/etc/systemd/system.conf"
   printf 'ID=nixos\nVERSION_ID="26.05"\n' > "$1$etc/os-release"; ln -s "$etc/os-release" "$1/etc/initrd-release"
-  printf '/dev/disk/by-label/%s /iso auto x-initrd.mount 0 0\n' "$volid" > "$1$(store initrd-fstab)"
+  printf '%s\n' "/dev/disk/by-label/$volid /iso auto x-initrd.mount 0 0" \
+    "/sysroot/iso/nix-store.squashfs /nix/.ro-store squashfs x-initrd.mount,loop 0 0" > "$1$(store initrd-fstab)"
 }
 
 initrd() { # KERNEL > ARCHIVE
@@ -217,3 +220,34 @@ release=24.11 version=24.11.719113.50ab793786d9 volid=nixos-minimal-24.11-aarch6
 arguments="root=LABEL=$volid boot.shell_on_fail nohibernate loglevel=4"
 names=("") suffixes=("") versions=(6.6.94) kernels=(/boot/Image) initrds=(/boot/initrd) systems=("$(store nixos-system-nixos-$release)")
 image tiny-aarch64
+
+# A disk for SD cards (nixos/modules/installer/sd-card/sd-image.nix), with an ext4 root that mkfs.ext4 makes with these options.
+sd_image() { # NAME OPTION…
+  local name=$1 tree=$work/$1 system kernel initrd menu size=6; shift
+  system=$(store "nixos-system-nixos-25.11.20251126.abcdef") kernel=nixos/$(store "linux-6.12.58" | cut -c12-)-Image initrd=nixos/$(store "initrd-linux-6.12.58" | cut -c12-)-initrd
+  mkdir -p "$tree"/boot/{nixos,extlinux} "$tree$system"
+  placeholder kernel > "$tree/boot/$kernel"; placeholder initrd > "$tree/boot/$initrd"; placeholder init > "$tree$system/init"
+  printf 25.11.20251126.abcdef > "$tree$system/nixos-version"; printf aarch64-linux > "$tree$system/system"; placeholder paths > "$tree/nix-path-registration"
+  for n in {10..59}; do mkdir -p "$tree$(store "package-$n")"; placeholder "$n" > "$tree$(store "package-$n")/program"; done
+  menu='DEFAULT nixos-default\n\nMENU TITLE ----\nTIMEOUT 50\n\n'
+  for n in default 1-default; do
+    menu+="LABEL nixos-$n\n  MENU LABEL NixOS - $n\n  LINUX ../$kernel\n  INITRD ../$initrd\n  APPEND init=$system/init console=ttyAMA0,115200n8 console=tty0 loglevel=4\n  FDTDIR ../nixos/dtbs\n\n"
+  done
+  printf "$menu" > "$tree/boot/extlinux/extlinux.conf"
+  truncate -s ${size}M "$work/$name.ext4"
+  export E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH
+  mkfs.ext4 -q -F -b 1024 -N 512 -J size=1 -L NIXOS_SD -U 74696e79-0000-4000-a000-000000000001 -E root_owner=0:0,hash_seed=74696e79-0000-4000-a000-000000000002 "$@" -d "$tree" "$work/$name.ext4"
+  # files have the owner and the times of whoever runs this
+  ( cd "$tree"; find . -mindepth 1 | cut -c2- | sort; echo / ) | while read -r path; do
+    for field in uid gid; do echo "set_inode_field $path $field 0"; done
+    for field in ctime atime mtime crtime; do echo "set_inode_field $path $field @$SOURCE_DATE_EPOCH"; echo "set_inode_field $path ${field}_extra 0"; done
+  done | debugfs -w -f - "$work/$name.ext4" > /dev/null 2>&1
+  e2fsck -fn "$work/$name.ext4" > /dev/null 2>&1
+  truncate -s $((size + 1))M "$work/$name.img"
+  printf 'label: dos\nlabel-id: 0x2178694e\nunit: sectors\nstart=128, size=64, type=b\nstart=2048, size=%s, type=83, bootable\n' $((size * 2048)) | sfdisk --quiet "$work/$name.img"
+  dd if="$work/$name.ext4" of="$work/$name.img" bs=1M seek=1 conv=notrunc status=none
+  zstd -19 -qf "$work/$name.img" -o "$out/$name.img.zst"
+  printf '%s: %s bytes, packed %s\n' "$name.img" "$(stat -c %s "$work/$name.img")" "$(stat -c %s "$out/$name.img.zst")"
+}
+sd_image tiny-sd
+sd_image tiny-sd-old -O ^metadata_csum,^64bit

@@ -3,6 +3,8 @@
 mod outcome;
 mod targets;
 
+use std::fs::FileType;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -173,13 +175,21 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
     let (path, _) = args.source.resolve(&args.image, args.to.json, || Ok(()))?;
     let source = Source::open(&path)?;
     let size = source.size();
-    let files = if path == Path::new("-") { Vec::new() } else { vec![path] };
+    let files = if path == Path::new("-") { behind_input() } else { vec![path] };
     match source {
         Source::Plain(image) => write(Prepared::whole(&image, files), &args.to),
         Source::Stream(stream) => {
             write(Prepared { size, ..Prepared::of(Image::Stream(stream), files) }, &args.to)
         }
     }
+}
+
+/// What standard input was redirected from, which may be a disk, too.
+fn behind_input() -> Vec<PathBuf> {
+    let input = PathBuf::from("/dev/stdin");
+    let is_kept = |kind: FileType| kind.is_file() || kind.is_block_device();
+    let is_kept = input.metadata().is_ok_and(|about| is_kept(about.file_type()));
+    if is_kept { vec![input] } else { Vec::new() }
 }
 
 /// Stamps a base and writes it in one pass, without a file between.

@@ -23,7 +23,9 @@ pub fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
 /// CRC-16 of several parts, as group descriptors had it before `metadata_csum`.
 fn crc16(parts: &[&[u8]]) -> u16 {
     let mut digest = CRC16.digest();
-    parts.iter().for_each(|part| digest.update(part));
+    for part in parts {
+        digest.update(part);
+    }
     digest.finalize()
 }
 

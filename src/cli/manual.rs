@@ -1,0 +1,54 @@
+//! `remaster completions SHELL` and `remaster man DIR`: what shells and man(1) know of the program, made of the
+//! command line itself.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use remaster::error::{Error, Result};
+
+use super::{Cli, report};
+
+/// Print what a shell completes of this program's command line
+#[derive(Debug, clap::Args)]
+pub(super) struct Completions {
+    /// Shell, as in `remaster completions bash > ~/.local/share/bash-completion/completions/remaster`
+    shell: Shell,
+}
+
+/// Write a manual page of each command into a folder
+#[derive(Debug, clap::Args)]
+pub(super) struct Pages {
+    /// Folder that is there, as `~/.local/share/man/man1`
+    folder: PathBuf,
+}
+
+/// The name of the program.
+const NAME: &str = "remaster";
+
+pub(super) fn completions(args: &Completions) -> Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut text);
+    report::print(&String::from_utf8_lossy(&text))
+}
+
+pub(super) fn pages(args: &Pages) -> Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    let doing = format!("write manual pages into {}", args.folder.display());
+    page(&command, &args.folder).map_err(Error::io(doing))
+}
+
+/// The page of a command, and those of the commands below it.
+fn page(command: &Command, folder: &Path) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or(NAME);
+    let mut text = Vec::new();
+    Man::new(command.clone()).title(name).render(&mut text)?;
+    fs::write(folder.join(format!("{name}.1")), text)?;
+    let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+    below.into_iter().try_for_each(|below| page(below, folder))
+}

@@ -1,0 +1,181 @@
+//! `remaster netboot`: an installer becomes files that start over the network.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use remaster::compose::Composed;
+use remaster::customize::{Facts, Wishes};
+use remaster::error::Result;
+use remaster::image::{ImageFile, ReadAt};
+use remaster::netboot::tree::{Files, Tree};
+use remaster::netboot::{INITRD, Netboot, SCRIPT, archive, installer};
+use remaster::sink::file::{Existing, Output, Readers};
+use remaster::sink::folder::{Draft, check};
+use remaster::stamped::Base;
+use remaster::units::human;
+
+use super::base;
+use super::known_hosts::KnownHosts;
+use super::progress::Terminal;
+use super::report;
+use super::stamp::{self, Edit, typed};
+
+/// Make kernel, initrd and iPXE script of an installer, to start it over the network
+///
+/// The initrd holds all of the installer, so the machine needs memory for that twice over while it starts.
+/// What an image was stamped with before stays, unless something is put in here.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// NixOS installer ISO, stamped or not, plain or packed, or the name of a base; or a folder or tar archive with
+    /// kernel and initrd, as nixpkgs and nixos-images make them for netboot and kexec
+    image: PathBuf,
+
+    #[command(flatten)]
+    source: base::Source,
+
+    #[command(flatten)]
+    edit: Edit,
+
+    /// Folder for the kernel, `initrd` and `netboot.ipxe`, new or empty
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+
+    /// Replace the files that were written there before
+    #[arg(short, long)]
+    force: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// What says nothing where there is neither menu nor volume.
+pub(super) const MENUS: [&str; 4] = ["timeout", "label", "name", "merge-initrd"];
+
+impl Args {
+    fn existing(&self) -> Existing {
+        if self.force { Existing::Replace } else { Existing::Refuse }
+    }
+
+    fn finish(
+        &self,
+        mut made: Netboot<&ImageFile>,
+        wishes: Option<&Wishes>,
+        known: Option<KnownHosts>,
+    ) -> Result<()> {
+        made.private |= wishes.is_none() && is_closed(&self.image);
+        let draft = Draft::new(&self.output, self.existing(), &[&made.name, INITRD, SCRIPT])?;
+        write(&made, draft, self.quiet)?;
+        if let Some(known) = &known {
+            known.write()?;
+        }
+        if report::watched(self.quiet) {
+            report::say(&told(&made, wishes, &self.output));
+        }
+        if let Some(known) = known.filter(|_| !self.quiet) {
+            report::say(&known.told());
+        }
+        Ok(())
+    }
+}
+
+/// Whether others may not read what files are made of.
+fn is_closed(path: &Path) -> bool {
+    let inside = path.join(INITRD);
+    let about = fs::metadata(if path.is_dir() { &inside } else { path });
+    about.is_ok_and(|about| about.permissions().mode() & 0o004 == 0)
+}
+
+fn of_installer<'f>(
+    file: &'f ImageFile,
+    wishes: Option<&Wishes>,
+) -> Result<Netboot<&'f ImageFile>> {
+    let base = Base::of(file)?;
+    let Some(wishes) = wishes else { return installer::of(&base, None) };
+    let initrds = base.survey.initrds(&base.image)?;
+    let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
+    installer::of(&base, Some(&edits))
+}
+
+fn of_tree<'f>(
+    tree: Tree<&'f ImageFile>,
+    wishes: Option<&Wishes>,
+) -> Result<Netboot<&'f ImageFile>> {
+    let edits = wishes.map(|wishes| wishes.edits(&facts(&tree))).transpose()?;
+    tree.netboot(edits.as_ref())
+}
+
+/// What edits depend on in what starts by itself.
+pub(super) fn facts(tree: &Tree<&ImageFile>) -> Facts {
+    Facts::told(tree.release(), tree.architecture(), std::slice::from_ref(tree.initrd()))
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let wishes = args.edit.is_given().then(|| args.edit.gather(args.quiet)).transpose()?;
+    let asked = args.edit.recipe()?.given();
+    for name in asked.iter().filter(|name| !args.quiet && MENUS.contains(&name.as_str())) {
+        report::say(&format!("note: {name} is for menus and volumes, which there are none of\n"));
+    }
+    if !args.force {
+        check(&args.output, Existing::Refuse, &[])?;
+    }
+    let (path, _) = args.source.resolve(&args.image, args.quiet, || Ok(()))?;
+    let known = match &wishes {
+        Some(wishes) => {
+            KnownHosts::of(wishes, args.edit.known_hosts(), Some(&args.output), args.force)?
+        }
+        None => None,
+    };
+    if path.is_dir() {
+        let files = Files::within(&path)?;
+        let made = of_tree(Tree::of_files(&files)?, wishes.as_ref());
+        return args.finish(
+            made.map_err(|fault| fault.of_image(path.display()))?,
+            wishes.as_ref(),
+            known,
+        );
+    }
+    let file = base::unpacked(ImageFile::open(&path)?, Some(&args.output), args.quiet)?;
+    let made = if archive::is_tar(&file) {
+        Tree::of_archive(&file).and_then(|tree| of_tree(tree, wishes.as_ref()))
+    } else {
+        of_installer(&file, wishes.as_ref())
+    };
+    args.finish(made.map_err(|fault| fault.of_image(path.display()))?, wishes.as_ref(), known)
+}
+
+fn write(made: &Netboot<&ImageFile>, draft: Draft, quiet: bool) -> Result<()> {
+    let progress = Terminal::new(report::watched(quiet))?;
+    let readers = if made.private { Readers::Owner } else { Readers::Usual };
+    let output = |name: &str| Output::of_bytes(&draft.path().join(name), Existing::Refuse);
+    let image = |name: &str, image: &Composed<&ImageFile>, readers: Readers| {
+        output(name)?.read_by(readers).write(image, &progress)
+    };
+    image(&made.name, &made.kernel, Readers::Usual)?;
+    image(INITRD, &made.initrd, readers)?;
+    output(SCRIPT)?.write_bytes(made.script.as_bytes())?;
+    draft.publish()
+}
+
+fn told(made: &Netboot<&ImageFile>, wishes: Option<&Wishes>, output: &Path) -> String {
+    let mut text = wishes.map(|wishes| stamp::keys_shown(&wishes.keys)).unwrap_or_default();
+    if let Some(does) = &made.credential {
+        let _ = writeln!(text, "on the kernel's command line: {does}");
+    }
+    let (name, folder) = (&made.name, typed(output));
+    let mode = if made.private { ", mode 0600: it holds secrets" } else { "" };
+    let _ = writeln!(text, "entry: {}", made.entry);
+    let _ = writeln!(
+        text,
+        "wrote {folder}: {name} ({}), {INITRD} ({}{mode}), {SCRIPT}",
+        human(made.kernel.size()),
+        human(made.initrd.size())
+    );
+    let _ = writeln!(
+        text,
+        "next: serve {folder} by HTTP or TFTP, and have iPXE start {SCRIPT} from there"
+    );
+    text
+}

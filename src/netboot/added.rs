@@ -1,0 +1,119 @@
+//! What is added behind an initrd that starts by itself: large files, a hook, a payload, and at the very end how
+//! long the initrd was before, so that what is added later takes the place of this.
+
+use crate::compose::Composed;
+use crate::edit::{Edits, Way};
+use crate::error::{Error, Result};
+use crate::format::newc::{self, Kind, Member, Next};
+use crate::image::ReadAt;
+use crate::netboot::layout::{Layout, Part};
+use crate::plan::hook::{self, Kept};
+use crate::plan::space::too_large;
+use crate::survey::nixos::Initrd;
+use crate::units::{ByteRange, DISK_BLOCK};
+
+/// The member of the last archive: its file has the length in decimal digits.
+const MARK: &str = "remaster/base";
+
+/// The length of every length.
+const DIGITS: usize = 20;
+
+/// What is added.
+#[derive(Debug, Default)]
+pub struct Added {
+    /// squashfs files, which the hook looks for at [`Kept::Initrd`].
+    pub attached: Vec<Part>,
+    /// The archive with hook script and files.
+    pub payload: Vec<u8>,
+}
+
+impl Added {
+    /// What brings edits into the live system; nothing where the command line does.
+    pub fn of(edits: &Edits) -> Result<Option<Self>> {
+        if edits.way == Way::Credential {
+            return Ok(None);
+        }
+        let attached = edits.attached.iter().map(|one| Part::file(&one.bytes)).collect();
+        Ok(Some(Self { attached, payload: hook::payload(edits, Kept::Initrd)? }))
+    }
+
+    /// Puts it behind everything that is there.
+    pub fn put(self, layout: &mut Layout, initrd: &Initrd) -> Result<()> {
+        let before = layout.end();
+        layout.attached(&self.attached)?;
+        layout.bytes(hook::hook(initrd, &[])?, "hook")?;
+        layout.bytes(self.payload, "payload")?;
+        let mark = Member::file(MARK, 0o444, format!("{before:0DIGITS$}"));
+        layout.bytes(newc::write(&[mark]).map_err(Error::io("make an archive"))?, "mark")
+    }
+}
+
+/// An initrd without what was added to it before.
+pub fn without<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<ByteRange> {
+    let start = initrd.end().saturating_sub(DISK_BLOCK).max(initrd.start());
+    let last = ByteRange::between(start, initrd.end()).ok_or_else(too_large)?;
+    let last = image.read_range("the initrd", last, DISK_BLOCK)?;
+    let mut length = None;
+    if last.starts_with(b"070701") {
+        let each = |member: Member| {
+            if let (MARK, Kind::File(digits)) = (member.path.as_str(), &member.kind) {
+                length =
+                    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok());
+            }
+            Next::Stop
+        };
+        let digits = u32::try_from(DIGITS).unwrap_or_default();
+        // What is no archive of ours has no mark.
+        let _ = newc::read_one(last.as_slice(), digits, |_| true, each);
+    }
+    let Some(length) = length else { return Ok(initrd) };
+    ByteRange::new(initrd.start(), length).filter(|base| base.end() < initrd.end()).ok_or_else(
+        || {
+            Error::malformed(
+                "the initrd's mark",
+                start,
+                format!("{length} bytes before"),
+                "fewer than there are",
+            )
+        },
+    )
+}
+
+/// Reads archives again: everything that was put there is there.
+pub fn check<B: ReadAt>(
+    initrd: &Composed<B>,
+    archives: &[ByteRange],
+    wanted: &[Member],
+) -> Result<()> {
+    let mut missing: Vec<&Member> = wanted.iter().collect();
+    for at in archives {
+        let bytes = initrd.read_range("the composed initrd", *at, at.size())?;
+        let each = |member: Member| {
+            missing.retain(|one| **one != member);
+            Next::Continue
+        };
+        let read = newc::read(bytes.as_slice(), u32::MAX, |_| true, each);
+        read.map_err(|fault| differs(*at, fault.to_string()))?;
+    }
+    match (missing.first(), archives.first()) {
+        (Some(member), Some(at)) => {
+            Err(differs(*at, format!("no {} as it was put there", member.path)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn differs(at: ByteRange, found: String) -> Error {
+    Error::Differs {
+        what: "the archives of the composed initrd".into(),
+        at: at.start(),
+        found,
+        expected: "what was put there".into(),
+    }
+}
+
+/// The members of a payload, as they stand in the initrd.
+pub fn members(root: impl Iterator<Item = Member>) -> Vec<Member> {
+    root.map(|member| Member { path: format!("{}/{}", hook::ROOT, member.path), ..member })
+        .collect()
+}

@@ -1,0 +1,124 @@
+//! tar archives of which some files change and everything else stays byte for byte: owners, modes, times and order. The
+//! headers are read by the `tar` crate.
+
+use std::fmt::Display;
+
+use crate::error::{Error, Result};
+use crate::image::ReadAt;
+use crate::netboot::layout::{Layout, Part};
+use crate::plan::space::too_large;
+use crate::scratch::Scratch;
+use crate::units::{ByteRange, DISK_BLOCK};
+
+/// Files of an archive: those for kexec have under ten.
+const MOST_MEMBERS: usize = 10_000;
+
+/// Archives are filled up to this (GNU tar manual, "The Blocking Factor of an Archive").
+const RECORD: u64 = 10_240;
+
+/// Where `ustar` stands in a header (POSIX.1-2017 pax, "ustar Interchange Format").
+const MAGIC: (u64, &[u8; 5]) = (257, b"ustar");
+
+/// A regular file of an archive.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Member {
+    /// Its path.
+    pub path: String,
+    /// Its bytes.
+    pub at: ByteRange,
+    /// Its header.
+    header: ByteRange,
+    /// Whether an extended header tells its size, too.
+    extended: bool,
+}
+
+impl Member {
+    /// The last part of its path.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// Whether bytes are a tar archive.
+pub fn is_tar<I: ReadAt>(image: &I) -> bool {
+    let mut magic = [0; MAGIC.1.len()];
+    image.read_exact_at(&mut magic, MAGIC.0).is_ok() && magic == *MAGIC.1
+}
+
+/// The regular files of an archive.
+pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
+    let window = ByteRange::new(0, image.size()).ok_or_else(too_large)?;
+    let mut archive = tar::Archive::new(Scratch::new(image, window));
+    let mut found = Vec::new();
+    let entries = archive.entries_with_seek().map_err(|fault| broken(0, &fault))?;
+    for (number, entry) in entries.enumerate() {
+        let last = found.last().map_or(0, |member: &Member| member.at.end());
+        let entry = entry.map_err(|fault| broken(last, &fault))?;
+        if number >= MOST_MEMBERS {
+            return Err(broken(last, &"over 10000 files"));
+        }
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let at = ByteRange::new(entry.raw_file_position(), entry.size());
+        let header = ByteRange::new(entry.raw_header_position(), DISK_BLOCK);
+        let (Some(at), Some(header)) = (at.filter(|at| at.end() <= image.size()), header) else {
+            return Err(broken(last, &"a file that ends behind the archive"));
+        };
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let extended = entry.header().entry_size().ok() != Some(at.size());
+        found.push(Member { path, at, header, extended });
+    }
+    Ok(found)
+}
+
+fn broken(at: u64, fault: &impl Display) -> Error {
+    Error::malformed(
+        "the tar archive",
+        at,
+        fault.to_string(),
+        "headers and files that belong together",
+    )
+}
+
+/// The archive with other contents of some files, in a layout over itself.
+pub fn with<I: ReadAt>(image: &I, mut replaced: Vec<(Member, Layout)>) -> Result<Layout> {
+    replaced.sort_by_key(|(member, _)| member.header);
+    let mut new = Layout::default();
+    let mut done = 0;
+    for (member, contents) in replaced {
+        let why = format!("{} of the archive", member.path);
+        let kept = ByteRange::between(done, member.header.start()).ok_or_else(too_large)?;
+        new.put(&Part::base(&[kept]), &why)?;
+        new.raw(header(image, &member, contents.end())?, &why)?;
+        new.append(contents)?;
+        new.fill_up(DISK_BLOCK)?;
+        done = member.at.end().checked_next_multiple_of(DISK_BLOCK).ok_or_else(too_large)?;
+    }
+    let rest = ByteRange::between(done, image.size()).ok_or_else(too_large)?;
+    new.put(&Part::base(&[rest]), "the rest of the archive")?;
+    if image.size().is_multiple_of(RECORD) {
+        new.fill_up(RECORD)?;
+    }
+    Ok(new)
+}
+
+/// A header with another size.
+fn header<I: ReadAt>(image: &I, member: &Member, size: u64) -> Result<Vec<u8>> {
+    if member.extended {
+        return Err(Error::unsupported(
+            format!("{} in the archive", member.path),
+            "its size in its own header",
+            "an extended header that tells another",
+        ));
+    }
+    let mut bytes = image.read_range("a tar header", member.header, DISK_BLOCK)?;
+    if bytes.len() != size_of::<tar::Header>() {
+        return Err(too_large());
+    }
+    let mut header = tar::Header::from_byte_slice(&bytes).clone();
+    header.set_size(size);
+    header.set_cksum();
+    bytes.copy_from_slice(header.as_bytes());
+    Ok(bytes)
+}

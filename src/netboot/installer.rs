@@ -1,0 +1,151 @@
+//! An installer image, to be started over the network.
+
+use crate::compose::Composed;
+use crate::edit::{self, Edits};
+use crate::error::{Error, Result};
+use crate::format::boot_config::{Entry, volume_path};
+use crate::format::newc::{self, Kind, Member, Next};
+use crate::image::ReadAt;
+use crate::netboot::added::{self, Added};
+use crate::netboot::layout::{Layout, Part};
+use crate::netboot::tables::Tables;
+use crate::netboot::{Netboot, ipxe};
+use crate::plan::hook::{self, Kept};
+use crate::plan::menu;
+use crate::plan::space::too_large;
+use crate::stamped::{Base, Stamped};
+use crate::survey::Survey;
+use crate::survey::nixos::{Initrd, initrd_place};
+use crate::survey::stage_one;
+use crate::units::ByteRange;
+
+/// Bytes of the archive of an earlier stamping that are read.
+const LARGEST_PAYLOAD: u64 = 256 << 20;
+
+/// What is put in.
+struct Put {
+    added: Option<Added>,
+    /// Files of the live system's root among it.
+    root: Vec<Member>,
+    private: bool,
+}
+
+/// An installer with edits in place of what was stamped before; without any, with what was stamped before.
+pub fn of<B: ReadAt + Clone>(base: &Base<B>, edits: Option<&Edits>) -> Result<Netboot<B>> {
+    // All files of the base are where they were, also where it was stamped.
+    let image = Composed::whole(base.image.base().clone());
+    if let Some(edits) = edits {
+        let root = edits.root.members().cloned().collect();
+        let put = Put { added: Added::of(edits)?, root, private: edits.is_private() };
+        return made(image, base, &base.survey, edits, put);
+    }
+    let Some(stamped) = &base.stamped else {
+        let put = Put { added: None, root: Vec::new(), private: false };
+        return made(image, base, &base.survey, &Edits::default(), put);
+    };
+    let survey = Survey::of(&image)?;
+    let private = stamped.root.iter().any(edit::is_private);
+    let put = Put { added: moved(&image, &survey, stamped)?, root: stamped.root.clone(), private };
+    made(image, base, &survey, &Edits::default(), put)
+}
+
+/// `now` has the menus.
+fn made<B: ReadAt + Clone>(
+    image: Composed<B>,
+    base: &Base<B>,
+    now: &Survey,
+    edits: &Edits,
+    put: Put,
+) -> Result<Netboot<B>> {
+    let tree = base.survey.tree();
+    let (entry, arguments, credential) = menu::started_alone(&now.configs, &edits.boot)?;
+    let places = initrds(base, &entry)?;
+    let files: Vec<(&str, ByteRange)> =
+        places.iter().map(|(path, at)| (path.as_str(), *at)).collect();
+    let contents = stage_one::of(&image, &files)?;
+    let tables = Tables::of(&image, &files, &contents.stage_one)?;
+    let missing = |path: &str| {
+        Error::unsupported("the volume", format!("{path}, to start it"), "no such file")
+    };
+    let store = tree.file(&tables.store).ok_or_else(|| missing(&tables.store))?;
+    let kernel_path = volume_path(&entry.kernel.text);
+    let kernel = tree.file(&kernel_path).ok_or_else(|| missing(&kernel_path))?;
+
+    let mut layout = Layout::default();
+    files.iter().try_for_each(|(path, at)| layout.put(&Part::base(&[*at]), path))?;
+    layout.file(&tables.member, &Part::base(&store.extents), &tables.store)?;
+    layout.bytes(
+        newc::write(&tables.files).map_err(Error::io("make an archive"))?,
+        "tables of mounts",
+    )?;
+    let mut wanted = tables.files;
+    if let Some(added) = put.added {
+        let (path, at) = places.last().cloned().ok_or_else(too_large)?;
+        added.put(&mut layout, &Initrd { path, at, contents })?;
+        wanted.extend(added::members(put.root.into_iter()));
+    }
+    let archives = layout.archives().to_vec();
+    let initrd = layout.compose(image.clone())?;
+    added::check(&initrd, &archives, &wanted)?;
+    let name = kernel_path.rsplit('/').next().unwrap_or_default().to_owned();
+    Ok(Netboot {
+        script: ipxe::script(&name, &ipxe::without_medium(arguments))?,
+        kernel: Layout::of(&Part::base(&kernel.extents), &kernel_path)?.compose(image)?,
+        initrd,
+        entry: entry.path(),
+        private: put.private,
+        credential: credential.map(|credential| credential.does.clone()),
+        name,
+    })
+}
+
+/// The base's initrds of an entry and where they are; those of an earlier stamping are left out.
+fn initrds<B: ReadAt>(base: &Base<B>, entry: &Entry) -> Result<Vec<(String, ByteRange)>> {
+    let ours = base.stamped.as_ref().map(|stamped| format!("{}/", stamped.folder.path()));
+    let paths = entry.initrds.iter().map(|word| volume_path(&word.text));
+    let paths = paths.filter(|path| ours.as_ref().is_none_or(|ours| !path.starts_with(ours)));
+    paths.map(|path| Ok((path.clone(), initrd_place(base.survey.tree(), &path)?))).collect()
+}
+
+/// What an earlier stamping left on the volume, for the initrd: its hook finds the squashfs files there.
+fn moved<B: ReadAt>(
+    image: &Composed<B>,
+    survey: &Survey,
+    stamped: &Stamped,
+) -> Result<Option<Added>> {
+    let path = stamped.folder.payload();
+    if survey.tree().file(&path).is_none() {
+        return Ok(None);
+    }
+    let at = initrd_place(survey.tree(), &path)?;
+    let archive = image.read_range(&path, at, LARGEST_PAYLOAD)?;
+    let mut members = Vec::new();
+    let each = |member: Member| {
+        members.push(member);
+        Next::Continue
+    };
+    let read = newc::read(archive.as_slice(), u32::MAX, |_| true, each);
+    read.map_err(|fault| Error::malformed(&path, at.start(), fault.to_string(), "a newc archive"))?;
+    let script = members.iter_mut().find(|member| member.path == hook::SCRIPT);
+    let text = script.and_then(|member| match &mut member.kind {
+        Kind::File(text) => Some(text),
+        _ => None,
+    });
+    let text = text.ok_or_else(|| Error::unsupported(&path, hook::SCRIPT, "no such file"))?;
+    for number in 1..=stamped.attached.len() {
+        *text = repointed(text, &Kept::Volume(&stamped.folder).path(number), number).ok_or_else(
+            || Error::unsupported(&path, format!("a hook that uses squashfs {number}"), "none"),
+        )?;
+    }
+    let attached = stamped.attached.iter().map(|(_, at)| Part::base(&[*at])).collect();
+    let payload = newc::write(&members).map_err(Error::io("make an archive"))?;
+    Ok(Some(Added { attached, payload }))
+}
+
+/// The hook with the squashfs of a number in the initrd; none if it does not use it.
+fn repointed(text: &[u8], old: &str, number: usize) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let old = format!(" {old} ");
+    text.contains(&old)
+        .then(|| text.replace(&old, &format!(" {} ", Kept::Initrd.path(number))).into_bytes())
+}

@@ -1,0 +1,157 @@
+//! An initrd put together: archives of the base, large files of which nothing is held in memory, and archives
+//! of ours, each from a multiple of 512 on (the kernel wants 4: Linux `init/initramfs.c`).
+
+use std::sync::Arc;
+
+use crate::compose::{Composed, Patch, Source};
+use crate::error::{Error, Result};
+use crate::format::newc;
+use crate::image::{ImageFile, ReadAt};
+use crate::plan::hook::Kept;
+use crate::plan::space::too_large;
+use crate::units::{ByteRange, DISK_BLOCK, align_up, len_of};
+
+/// Bytes that stand somewhere else, in pieces that follow each other.
+#[derive(Clone, Debug)]
+pub struct Part(Vec<(Source, u64)>);
+
+impl Part {
+    /// Bytes of the base.
+    pub fn base(extents: &[ByteRange]) -> Self {
+        Self(extents.iter().map(|at| (Source::Base(at.start()), at.size())).collect())
+    }
+
+    /// A whole file.
+    pub fn file(file: &Arc<ImageFile>) -> Self {
+        Self(vec![(Source::File(Arc::clone(file), 0), file.size())])
+    }
+
+    fn size(&self) -> u64 {
+        self.0.iter().fold(0, |sum, (_, size)| sum.saturating_add(*size))
+    }
+}
+
+/// Bytes one behind the other.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    patches: Vec<Patch>,
+    end: u64,
+    archives: Vec<ByteRange>,
+}
+
+impl Layout {
+    /// A part alone.
+    pub fn of(part: &Part, why: &str) -> Result<Self> {
+        let mut layout = Self::default();
+        layout.put(part, why)?;
+        Ok(layout)
+    }
+
+    /// Where [`Layout::bytes`] were put.
+    pub fn archives(&self) -> &[ByteRange] {
+        &self.archives
+    }
+
+    /// Where the next bytes would go.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    fn push(&mut self, from: Source, size: u64, why: &str) -> Result<()> {
+        let at = ByteRange::new(self.end, size).ok_or_else(too_large)?;
+        self.end = at.end();
+        if !at.is_empty() {
+            self.patches.push(Patch { at, from, why: why.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Zeros up to a multiple of a unit.
+    pub fn fill_up(&mut self, unit: u64) -> Result<()> {
+        let end = align_up(self.end, unit).ok_or_else(too_large)?;
+        self.push(Source::Zeros, end.saturating_sub(self.end), "zeros between archives")
+    }
+
+    /// A part as it is.
+    pub fn put(&mut self, part: &Part, why: &str) -> Result<()> {
+        part.0.iter().try_for_each(|(from, size)| self.push(from.clone(), *size, why))
+    }
+
+    /// Bytes, from a multiple of 512 on.
+    pub fn bytes(&mut self, bytes: Vec<u8>, why: &str) -> Result<()> {
+        self.fill_up(DISK_BLOCK)?;
+        let size = len_of(&bytes);
+        self.archives.push(ByteRange::new(self.end, size).ok_or_else(too_large)?);
+        self.push(Source::Bytes(bytes.into()), size, why)
+    }
+
+    /// Bytes right behind what is there.
+    pub fn raw(&mut self, bytes: Vec<u8>, why: &str) -> Result<()> {
+        let size = len_of(&bytes);
+        self.push(Source::Bytes(bytes.into()), size, why)
+    }
+
+    /// All of another layout, right behind what is there.
+    pub fn append(&mut self, other: Self) -> Result<()> {
+        let start = self.end;
+        for Patch { at, from, why } in other.patches {
+            self.push(from, at.size(), &why)?;
+        }
+        for at in other.archives {
+            let moved =
+                start.checked_add(at.start()).and_then(|start| ByteRange::new(start, at.size()));
+            self.archives.push(moved.ok_or_else(too_large)?);
+        }
+        Ok(())
+    }
+
+    /// An archive with one file.
+    pub fn file(&mut self, path: &str, part: &Part, why: &str) -> Result<()> {
+        self.fill_up(DISK_BLOCK)?;
+        self.member(path, part, why)?;
+        self.trailer()
+    }
+
+    /// An archive with the squashfs files that a hook looks for, in their order.
+    pub fn attached(&mut self, parts: &[Part]) -> Result<()> {
+        let Some(folder) =
+            Kept::Initrd.path(1).rsplit_once('/').map(|(folder, _)| folder.to_owned())
+        else {
+            return Ok(());
+        };
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let folder = newc::Member::directory(folder.trim_start_matches('/'), 0o755);
+        self.bytes(newc::write(&[folder]).map_err(Error::io("make an archive"))?, "a folder")?;
+        for (number, part) in (1..).zip(parts) {
+            let path = Kept::Initrd.path(number);
+            self.member(path.trim_start_matches('/'), part, &path)?;
+        }
+        self.trailer()
+    }
+
+    fn member(&mut self, path: &str, part: &Part, why: &str) -> Result<()> {
+        let head = newc::head(path, 0o444, part.size()).map_err(|_| Error::NoRoom {
+            what: format!("one file of an initrd, for {why}"),
+            needed: part.size(),
+            free: u64::from(u32::MAX),
+        })?;
+        let size = len_of(&head);
+        self.push(Source::Bytes(head.into()), size, why)?;
+        self.put(part, why)?;
+        self.fill_up(4)
+    }
+
+    fn trailer(&mut self) -> Result<()> {
+        let trailer = newc::write(&[]).map_err(Error::io("make an archive"))?;
+        let size = len_of(&trailer);
+        self.push(Source::Bytes(trailer.into()), size, "the end of an archive")?;
+        self.fill_up(DISK_BLOCK)
+    }
+
+    /// All of it over the image that [`Part::base`] counts in.
+    pub fn compose<B: ReadAt>(self, image: Composed<B>) -> Result<Composed<B>> {
+        image.with(self.patches, self.end)
+    }
+}

@@ -1,0 +1,264 @@
+//! Kernel command lines in the files that start a kernel: iPXE scripts, and the shell scripts of kexec tarballs
+//! (nixpkgs' `kexec-boot`, nixos-images' `run`).
+
+use std::ops::Range;
+
+use crate::edit::{Boot, Credential};
+use crate::error::{Error, Result};
+use crate::format::boot_config::{Entry, Word};
+use crate::netboot::ipxe;
+use crate::plan::menu::{LONGEST_COMMAND_LINE, arguments, first_that_fits, too_long};
+
+/// The language of a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Language {
+    Ipxe,
+    Shell,
+}
+
+/// A file that starts a kernel.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Its name.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    language: Language,
+    entries: Vec<Entry>,
+}
+
+impl Script {
+    /// Reads a file; none if it starts no NixOS.
+    pub fn of(name: &str, bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?.to_owned();
+        let language = if text.starts_with("#!ipxe") { Language::Ipxe } else { Language::Shell };
+        let lines = match language {
+            Language::Ipxe => ipxe_lines(&text),
+            Language::Shell if text.starts_with("#!") => shell_lines(&text),
+            Language::Shell => return None,
+        };
+        let entries = lines.into_iter().map(|arguments| Entry {
+            title: vec![name.to_owned()],
+            title_at: None,
+            label: None,
+            kernel: Word { text: String::new(), at: 0..0 },
+            arguments,
+            initrds: Vec::new(),
+        });
+        let mut entries: Vec<Entry> = entries.filter(|entry| entry.init().is_some()).collect();
+        entries.sort_by_key(|entry| parameters(entry).start);
+        (!entries.is_empty()).then(|| Self { name: name.to_owned(), text, language, entries })
+    }
+
+    /// Its command lines.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Whether it is an iPXE script.
+    pub fn is_ipxe(&self) -> bool {
+        self.language == Language::Ipxe
+    }
+
+    /// The text with what is asked for, and the credential that it carries then.
+    pub fn changed<'b>(&self, boot: &'b Boot) -> Result<(String, Option<&'b Credential>)> {
+        first_that_fits(boot, |credential| {
+            let mut text = self.text.clone();
+            for entry in self.entries.iter().rev() {
+                let new = self.line(entry, boot, credential)?;
+                if new.len() >= LONGEST_COMMAND_LINE {
+                    return Err(too_long(format!("the command line in {}", self.name), new.len()));
+                }
+                text.replace_range(parameters(entry), &new);
+            }
+            Ok((text, credential))
+        })
+    }
+
+    /// The parameters of an entry as they become.
+    fn line(&self, entry: &Entry, boot: &Boot, credential: Option<&Credential>) -> Result<String> {
+        let new = arguments(entry, boot, "", credential)?;
+        let mut words = Vec::new();
+        let skipped = usize::from(is_apart(entry));
+        let mut added = Some(&new.added);
+        for (word, kept) in entry.arguments.iter().zip(&new.kept).skip(skipped) {
+            if word.text == "--" {
+                words.extend(self.written_all(added.take())?);
+            }
+            match kept {
+                Some(text) if *text == word.text => {
+                    words.push(self.text.get(word.at.clone()).unwrap_or_default().to_owned());
+                }
+                Some(text) => words.push(self.written(text)?),
+                None => {}
+            }
+        }
+        words.extend(self.written_all(added)?);
+        Ok(words.join(" "))
+    }
+
+    fn written_all(&self, texts: Option<&Vec<String>>) -> Result<Vec<String>> {
+        texts.into_iter().flatten().map(|text| self.written(text)).collect()
+    }
+
+    fn written(&self, text: &str) -> Result<String> {
+        if self.language == Language::Ipxe {
+            return ipxe::word(text);
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || ",._+:@%/=-".contains(c);
+        if text.chars().all(plain) {
+            return Ok(text.to_owned());
+        }
+        Err(Error::unsupported(
+            format!("an argument for {}", self.name),
+            "letters, digits and `,._+:@%/=-`, which mean nothing to a shell",
+            format!("{text:?}"),
+        ))
+    }
+}
+
+/// Whether `init=` stands somewhere else than the parameters, as in `run`.
+fn is_apart(entry: &Entry) -> bool {
+    entry
+        .arguments
+        .first()
+        .is_some_and(|word| word.text.starts_with("init=") && word.at.len() < word.text.len())
+}
+
+/// Where the parameters of an entry stand.
+fn parameters(entry: &Entry) -> Range<usize> {
+    let mut words = entry.arguments.iter().skip(usize::from(is_apart(entry)));
+    let first = words.next().map_or(0..0, |word| word.at.clone());
+    let end = words.next_back().map_or(first.end, |word| word.at.end);
+    first.start..end
+}
+
+/// The arguments of the `kernel` lines of an iPXE script, without its variables.
+fn ipxe_lines(text: &str) -> Vec<Vec<Word>> {
+    let mut found = Vec::new();
+    let mut start = 0_usize;
+    for line in text.split_inclusive('\n') {
+        let words = words(line, start);
+        start = start.saturating_add(line.len());
+        if words.first().is_some_and(|word| word.text == "kernel") {
+            let arguments = words.into_iter().skip(2).filter(|word| !word.text.contains("${"));
+            found.push(arguments.collect());
+        }
+    }
+    found
+}
+
+/// Words between blanks; the quotes around values are the kernel's.
+fn words(text: &str, start: usize) -> Vec<Word> {
+    let mut found: Vec<Word> = Vec::new();
+    let mut at = start;
+    for part in text.split_inclusive(char::is_whitespace) {
+        let word = part.trim_end();
+        if !word.is_empty() {
+            let end = at.saturating_add(word.len());
+            found.push(Word { text: word.to_owned(), at: at..end });
+        }
+        at = at.saturating_add(part.len());
+    }
+    found
+}
+
+/// The command lines of a shell script: `--command-line "init=… …"`, or `init="…"` with `kernelParams="…"`.
+fn shell_lines(text: &str) -> Vec<Vec<Word>> {
+    let plain = |at: &Range<usize>| {
+        text.get(at.clone()).is_some_and(|line| !line.contains(['$', '`', '\\', '\n']))
+    };
+    let mut found: Vec<Vec<Word>> = quoted(text, "--command-line \"")
+        .into_iter()
+        .filter(plain)
+        .map(|at| shell_words(text, at))
+        .collect();
+    let init = quoted(text, "\ninit=\"").into_iter().find(plain);
+    let parameters = quoted(text, "\nkernelParams=\"").into_iter().find(plain);
+    if let (Some(init), Some(parameters)) = (init, parameters) {
+        let path = text.get(init.clone()).unwrap_or_default();
+        let mut line = vec![Word { text: format!("init={path}"), at: init }];
+        line.extend(shell_words(text, parameters));
+        if line.len() > 1 {
+            found.push(line);
+        }
+    }
+    found
+}
+
+/// The words of a range, without the single quotes that `lib.escapeShellArgs` puts around some.
+fn shell_words(text: &str, at: Range<usize>) -> Vec<Word> {
+    let found = words(text.get(at.clone()).unwrap_or_default(), at.start);
+    found.into_iter().map(|word| Word { text: word.text.replace('\'', ""), ..word }).collect()
+}
+
+/// What stands between `before` and the next double quote.
+fn quoted(text: &str, before: &str) -> Vec<Range<usize>> {
+    let places = text.match_indices(before).map(|(at, _)| at.saturating_add(before.len()));
+    let ends = places.filter_map(|start| {
+        let length = text.get(start..)?.find('"')?;
+        Some(start..start.saturating_add(length))
+    });
+    ends.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::{Asked, Replacement};
+
+    fn boot() -> Boot {
+        let asked = |value| Asked { value, place: "--x".to_owned() };
+        Boot {
+            delete: vec![asked("nohibernate".to_owned())],
+            replace: vec![Asked {
+                value: Replacement { key: "loglevel".into(), old: None, new: "7".into() },
+                place: "--x".into(),
+            }],
+            add: vec!["console=ttyS0,115200".into()],
+            ..Boot::default()
+        }
+    }
+
+    fn changed(text: &str) -> String {
+        Script::of("run", text.as_bytes()).unwrap().changed(&boot()).unwrap().0
+    }
+
+    #[test]
+    fn an_ipxe_script_keeps_its_variables() {
+        let old = "#!ipxe\nkernel bzImage init=/nix/store/x/init initrd=initrd nohibernate loglevel=4 lsm=a,b ${cmdline}\ninitrd initrd\nboot\n";
+        let new = "#!ipxe\nkernel bzImage init=/nix/store/x/init initrd=initrd loglevel=7 lsm=a,b console=ttyS0,115200 ${cmdline}\ninitrd initrd\nboot\n";
+        assert_eq!(changed(old), new);
+    }
+
+    #[test]
+    fn scripts_of_kexec_tarballs_keep_everything_else() {
+        let old = "#!/usr/bin/env bash\nkexec --load ${SCRIPT_DIR}/bzImage \\\n  --initrd=${SCRIPT_DIR}/initrd.gz \\\n  --command-line \"init=/nix/store/x/init nohibernate loglevel=4\"\nkexec -e\n";
+        let new = old.replace("nohibernate loglevel=4", "loglevel=7 console=ttyS0,115200");
+        assert_eq!(changed(old), new);
+        let old = "#!/bin/sh\n# provided by nix\ninit=\"/nix/store/x/init\"\nkernelParams=\"'root=fstab' nohibernate 'loglevel=4' -- -x\"\nsh -c \"kexec --command-line 'init=$init $kernelParams'\"\n";
+        let new = old.replace("nohibernate 'loglevel=4'", "loglevel=7 console=ttyS0,115200");
+        assert_eq!(changed(old), new);
+        let script = Script::of("run", old.as_bytes()).unwrap();
+        assert_eq!(script.entries()[0].init(), Some("/nix/store/x/init"));
+    }
+
+    #[test]
+    fn what_starts_no_nixos_is_no_script() {
+        for text in [
+            "",
+            "#!/bin/sh\n",
+            "init=/nix/store/x/init",
+            "#!ipxe\nkernel bzImage\n",
+            "#!/bin/sh\nx --command-line \"init=$init a\"\n",
+            "#!/bin/sh\ninit=\"/a\"\nkernelParams=\"\"\n",
+            "#!/bin/sh\nx --command-line \"init=/a",
+        ] {
+            assert!(Script::of("x", text.as_bytes()).is_none(), "{text}");
+        }
+        assert!(Script::of("x", b"\xff\xfe").is_none());
+        let script = Script::of("x", b"#!/bin/sh\nx --command-line \"init=/a b\"\n").unwrap();
+        let odd = Boot { add: vec!["a=$b".into()], ..Boot::default() };
+        assert!(script.changed(&odd).is_err());
+    }
+}

@@ -1,0 +1,281 @@
+//! What starts by itself already: a kernel, an initrd with a store in it and scripts, in a folder (nixpkgs'
+//! `netbootRamdisk`, `kexecTree`) or a tar archive (`kexecTarball`, nixos-images' kexec installer).
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::compose::Composed;
+use crate::edit::{Boot, Edits};
+use crate::error::{Error, Result};
+use crate::format::boot_config::Entry;
+use crate::image::{ImageFile, ReadAt};
+use crate::netboot::added::{self, Added};
+use crate::netboot::archive::{self, Member};
+use crate::netboot::layout::{Layout, Part};
+use crate::netboot::script::Script;
+use crate::netboot::{INITRD, Netboot, ipxe};
+use crate::plan::menu;
+use crate::plan::space::too_large;
+use crate::survey::nixos::Initrd;
+use crate::survey::stage_one::{self, Contents};
+use crate::units::ByteRange;
+
+/// Names of kernels, as nixpkgs has them.
+const KERNELS: [&str; 2] = ["bzImage", "Image"];
+
+/// Bytes of a script; real ones have under 5 KB.
+const LARGEST_SCRIPT: u64 = 64 << 10;
+
+/// Bytes of a kernel that tell its architecture.
+const HEAD: u64 = 0x206;
+
+/// What a kernel starts with: `HdrS` of the x86 boot protocol (Linux `Documentation/arch/x86/boot.rst`), the magic number of
+/// an arm64 image (`Documentation/arch/arm64/booting.rst`).
+const MAGICS: [(usize, &[u8; 4], &str); 2] =
+    [(0x202, b"HdrS", "x86_64"), (56, b"ARM\x64", "aarch64")];
+
+/// The files of a folder.
+#[derive(Debug)]
+pub struct Files {
+    name: String,
+    kernel: Arc<ImageFile>,
+    initrd: ImageFile,
+    scripts: Vec<Script>,
+}
+
+impl Files {
+    /// Opens what starts from a folder.
+    pub fn within(folder: &Path) -> Result<Self> {
+        let doing = || Error::io(format!("look into {}", folder.display()));
+        let names = fs::read_dir(folder).and_then(|found| {
+            found.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        });
+        let mut names: Vec<String> = names.map_err(doing())?;
+        names.sort();
+        let (kernel, initrd) = needed(&names, &format!("the folder {}", folder.display()))?;
+        let mut scripts = Vec::new();
+        for name in names.iter().filter(|name| **name != kernel && **name != initrd) {
+            let path = folder.join(name);
+            if fs::metadata(&path)
+                .is_ok_and(|about| about.is_file() && about.len() <= LARGEST_SCRIPT)
+            {
+                let bytes =
+                    fs::read(&path).map_err(Error::io(format!("read {}", path.display())))?;
+                scripts.extend(Script::of(name, &bytes));
+            }
+        }
+        Ok(Self {
+            kernel: Arc::new(ImageFile::open(&folder.join(&kernel))?),
+            initrd: ImageFile::open(&folder.join(&initrd))?,
+            name: kernel,
+            scripts,
+        })
+    }
+}
+
+/// Kernel and initrd among names.
+fn needed(names: &[String], place: &str) -> Result<(String, String)> {
+    let one = |what: &str, is: &dyn Fn(&str) -> bool| {
+        let mut found = names.iter().filter(|name| is(name));
+        match (found.next(), found.next()) {
+            (Some(name), None) => Ok(name.clone()),
+            _ => Err(Error::unsupported(place, what, names.join(", "))
+                .hinting("give an installer ISO, or what nixpkgs makes for netboot or kexec: a folder or tar archive with bzImage and initrd")),
+        }
+    };
+    let kernel = one("one kernel, bzImage or Image", &|name| KERNELS.contains(&name))?;
+    let initrd = one("one initrd", &|name| name == INITRD || name.starts_with("initrd."))?;
+    Ok((kernel, initrd))
+}
+
+/// A kernel, an initrd and scripts.
+#[derive(Debug)]
+pub struct Tree<B> {
+    image: Composed<B>,
+    name: String,
+    kernel: Part,
+    initrd: Initrd,
+    scripts: Vec<Script>,
+    architecture: Option<&'static str>,
+    /// The files that change, of an archive.
+    members: Vec<Member>,
+}
+
+impl<'f> Tree<&'f ImageFile> {
+    /// Those of a folder.
+    pub fn of_files(files: &'f Files) -> Result<Self> {
+        let at = ByteRange::new(0, files.initrd.size()).ok_or_else(too_large)?;
+        let head = head(&*files.kernel, 0, files.kernel.size())?;
+        let image = Composed::whole(&files.initrd);
+        Ok(Self {
+            initrd: looked_into(&image, at, INITRD)?,
+            image,
+            name: files.name.clone(),
+            kernel: Part::file(&files.kernel),
+            scripts: files.scripts.clone(),
+            architecture: architecture(&head),
+            members: Vec::new(),
+        })
+    }
+
+    /// Those of a tar archive, unpacked.
+    pub fn of_archive(file: &'f ImageFile) -> Result<Self> {
+        let image = Composed::whole(file);
+        let members = archive::members(file)?;
+        let names: Vec<String> = members.iter().map(|member| member.name().to_owned()).collect();
+        let (kernel, initrd) = needed(&names, "the tar archive")?;
+        let named =
+            |name: &str| members.iter().find(|member| member.name() == name).ok_or_else(too_large);
+        let (kernel, initrd) = (named(&kernel)?, named(&initrd)?);
+        let mut scripts = Vec::new();
+        let mut changing = vec![initrd.clone()];
+        let small = |member: &&Member| {
+            member.at.size() <= LARGEST_SCRIPT && *member != kernel && *member != initrd
+        };
+        for member in members.iter().filter(small) {
+            let bytes = image.read_range(&member.path, member.at, LARGEST_SCRIPT)?;
+            if let Some(script) = Script::of(member.name(), &bytes) {
+                scripts.push(script);
+                changing.push(member.clone());
+            }
+        }
+        Ok(Self {
+            initrd: looked_into(&image, initrd.at, &initrd.path)?,
+            name: kernel.name().to_owned(),
+            architecture: architecture(&head(file, kernel.at.start(), kernel.at.size())?),
+            kernel: Part::base(&[kernel.at]),
+            image,
+            scripts,
+            members: changing,
+        })
+    }
+
+    /// As `x86_64`, if the kernel tells.
+    pub fn architecture(&self) -> Option<&'static str> {
+        self.architecture
+    }
+
+    /// The initrd, without what was added to it before.
+    pub fn initrd(&self) -> &Initrd {
+        &self.initrd
+    }
+
+    /// The release in the name of the system that is started, as `25.11.12484.b6018f87da91`; empty if there is none.
+    pub fn release(&self) -> &str {
+        let inits = self.entries().filter_map(Entry::init);
+        let mut names =
+            inits.filter_map(|init| init.split('/').find(|part| part.contains("-nixos-system-")));
+        let is_release = |word: &&str| {
+            let mut numbers = word.split('.').take(2).map(|number| number.parse::<u32>().is_ok());
+            numbers.next() == Some(true) && numbers.next() == Some(true)
+        };
+        names.find_map(|name| name.split('-').rfind(is_release)).unwrap_or_default()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.scripts.iter().flat_map(Script::entries)
+    }
+
+    /// What was asked for of command lines can be done.
+    fn check(&self, boot: &Boot) -> Result<()> {
+        let entries: Vec<&Entry> = self.entries().collect();
+        if entries.is_empty() {
+            return Err(Error::unsupported(
+                "what starts the kernel",
+                "a script with `init=` on the kernel's command line: netboot.ipxe, run or kexec-boot",
+                "none",
+            ));
+        }
+        menu::check_found(&entries, boot)
+    }
+
+    /// The initrd with edits; as it is without any.
+    fn edited(&self, edits: Option<&Edits>) -> Result<Layout> {
+        let mut layout = Layout::of(&Part::base(&[self.initrd.at]), &self.initrd.path)?;
+        let Some(edits) = edits else { return Ok(layout) };
+        if let Some(added) = Added::of(edits)? {
+            added.put(&mut layout, &self.initrd)?;
+            let composed = layout.clone().compose(self.image.clone())?;
+            let wanted = added::members(edits.root.members().cloned());
+            added::check(&composed, layout.archives(), &wanted)?;
+        }
+        Ok(layout)
+    }
+
+    /// What starts over the network; `edits` take the place of what was added before.
+    pub fn netboot(self, edits: Option<&Edits>) -> Result<Netboot<&'f ImageFile>> {
+        let boot = edits.map(|edits| edits.boot.clone()).unwrap_or_default();
+        self.check(&boot)?;
+        let script =
+            self.scripts.iter().find(|script| script.is_ipxe()).or_else(|| self.scripts.first());
+        let script = script.ok_or_else(too_large)?;
+        let (text, credential) = script.changed(&boot)?;
+        let changed = Script::of(&script.name, text.as_bytes()).ok_or_else(too_large)?;
+        let line = changed.entries().first().ok_or_else(too_large)?;
+        let line = line.arguments.iter().map(|word| word.text.clone()).collect();
+        let initrd = match edits {
+            Some(_) => self.edited(edits)?,
+            // What was added before stays.
+            None => Layout::of(&Part::base(&[self.image_range()?]), INITRD)?,
+        };
+        Ok(Netboot {
+            script: ipxe::script(&self.name, &ipxe::without_medium(line))?,
+            kernel: Layout::of(&self.kernel, &self.name)?.compose(self.image.clone())?,
+            initrd: initrd.compose(self.image.clone())?,
+            entry: script.name.clone(),
+            private: edits.is_some_and(Edits::is_private),
+            credential: credential.map(|credential| credential.does.clone()),
+            name: self.name,
+        })
+    }
+
+    /// All of the initrd.
+    fn image_range(&self) -> Result<ByteRange> {
+        match self.members.first() {
+            Some(member) => Ok(member.at),
+            None => ByteRange::new(0, self.image.size()).ok_or_else(too_large),
+        }
+    }
+
+    /// The archive with edits in place of what was added before, and the credential that its command lines carry.
+    pub fn archive(self, edits: &Edits) -> Result<(Composed<&'f ImageFile>, Option<String>)> {
+        self.check(&edits.boot)?;
+        let mut carried = None;
+        let mut replaced = Vec::new();
+        let mut members = self.members.iter();
+        let initrd = members.next().ok_or_else(too_large)?;
+        replaced.push((initrd.clone(), self.edited(Some(edits))?));
+        for (member, script) in members.zip(&self.scripts) {
+            let (text, credential) = script.changed(&edits.boot)?;
+            carried = carried.or(credential);
+            if text != script.text {
+                let mut layout = Layout::default();
+                layout.raw(text.into_bytes(), &script.name)?;
+                replaced.push((member.clone(), layout));
+            }
+        }
+        let new = archive::with(&self.image, replaced)?.compose(self.image)?;
+        // Foreign readers judge by the headers: they are read again.
+        archive::members(&new)?;
+        Ok((new, carried.map(|credential| credential.does.clone())))
+    }
+}
+
+fn head<I: ReadAt>(image: &I, start: u64, size: u64) -> Result<Vec<u8>> {
+    let at = ByteRange::new(start, size.min(HEAD)).ok_or_else(too_large)?;
+    image.read_range("the kernel", at, HEAD)
+}
+
+fn architecture(head: &[u8]) -> Option<&'static str> {
+    let has =
+        |at: usize, magic: &[u8; 4]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
+    MAGICS.iter().find(|(at, magic, _)| has(*at, magic)).map(|(_, _, name)| *name)
+}
+
+/// An initrd that starts by itself, without what was added to it.
+fn looked_into<I: ReadAt>(image: &I, at: ByteRange, path: &str) -> Result<Initrd> {
+    let at = added::without(image, at)?;
+    let contents: Contents = stage_one::of(image, &[(path, at)])?;
+    Ok(Initrd { path: path.to_owned(), at, contents })
+}

@@ -1,0 +1,97 @@
+//! Writes files into a folder that appears whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::RenameFlags;
+
+use super::file::{Existing, free_name, rename};
+use crate::error::{Error, Result};
+
+/// A folder that is being filled and has a passing name; it goes away with this unless it is published.
+#[derive(Debug)]
+pub struct Draft {
+    path: PathBuf,
+    target: PathBuf,
+    existing: Existing,
+    done: bool,
+}
+
+impl Draft {
+    /// Makes a folder for a place. What is there is looked at before any work is done: only an empty folder
+    /// gives way, and, with [`Existing::Replace`], one that has no other files than `names`.
+    pub fn new(target: &Path, existing: Existing, names: &[&str]) -> Result<Self> {
+        check(target, existing, names)?;
+        let parent = match target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let path = free_name(parent);
+        fs::create_dir(&path).map_err(Error::io(format!("write into {}", parent.display())))?;
+        Ok(Self { path, target: target.to_owned(), existing, done: false })
+    }
+
+    /// Where files are to be written.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the folder its name; its files are on the disk.
+    pub fn publish(mut self) -> Result<()> {
+        let doing = || Error::io(format!("write {}", self.target.display()));
+        let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
+        synced.map_err(doing())?;
+        // An empty folder gives way to a plain rename(2), and nothing else does.
+        if fs::rename(&self.path, &self.target).is_err() {
+            if self.existing == Existing::Refuse {
+                return Err(taken(&self.target));
+            }
+            rename(&self.path, &self.target, RenameFlags::EXCHANGE).map_err(doing())?;
+            // What was there before has the passing name now.
+            fs::remove_dir_all(&self.path).map_err(doing())?;
+        }
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.done {
+            // Nothing can be done about a folder that does not go away.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn taken(target: &Path) -> Error {
+    Error::Usage {
+        what: format!("{} is there already", target.display()),
+        hint: "give another path to -o, or --force to replace what was written there before",
+    }
+}
+
+/// Whether a folder of files of these names can be put in a place; nothing is written.
+///
+/// # Errors
+/// What is there would be lost, or is no folder.
+pub fn check(target: &Path, existing: Existing, names: &[&str]) -> Result<()> {
+    let found: Vec<OsString> = match fs::read_dir(target) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found
+            .and_then(|found| found.map(|entry| Ok(entry?.file_name())).collect())
+            .map_err(Error::io(format!("look into {}", target.display())))?,
+    };
+    let other = found.iter().find(|name| !names.iter().any(|known| *known == name.as_os_str()));
+    match (other, existing) {
+        _ if found.is_empty() => Ok(()),
+        (_, Existing::Refuse) => Err(taken(target)),
+        (Some(name), Existing::Replace) => Err(Error::Usage {
+            what: format!("{} has {} in it, which would be lost", target.display(), name.display()),
+            hint: "give another path to -o",
+        }),
+        (None, Existing::Replace) => Ok(()),
+    }
+}

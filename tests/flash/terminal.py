@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""What `remaster flash` asks on a terminal, and what it makes of the answers.
+
+Usage: terminal.py PROGRAM. Needs root (loop devices); works in the current folder. The last line is `N passed, N failed`.
+"""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+MIB = 1 << 20
+passed = failed = 0
+
+
+def check(name, right, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(right), failed + (not right)
+    print(f"ok: {name}" if right else f"FAILED: {name} {detail[-600:]!r}", flush=True)
+
+
+class Session:
+    """The program on a terminal of its own."""
+
+    def __init__(self, *arguments):
+        self.shown = ""
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "xterm"
+            os.execv(PROGRAM, [PROGRAM, *arguments])
+
+    def wait_for(self, text, seconds=60):
+        """Reads until the text was shown since the last time."""
+        end = time.monotonic() + seconds
+        while text not in self.shown and time.monotonic() < end:
+            if not self.read():
+                break
+        found = text in self.shown
+        self.shown = self.shown.partition(text)[2] if found else self.shown
+        return found
+
+    def read(self):
+        if select.select([self.terminal], [], [], 1)[0]:
+            try:
+                self.shown += os.read(self.terminal, 65536).decode(errors="replace")
+            except OSError:  # the program has gone
+                return False
+        return True
+
+    def type(self, text):
+        os.write(self.terminal, text.encode())
+
+    def end(self):
+        """Reads to the end; the exit status, negative for a signal."""
+        while self.read():
+            pass
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        os.close(self.terminal)
+        return status
+
+
+def content(path, size=30 * MIB):
+    with open(path, "rb") as file:
+        return file.read(size)
+
+
+def main():
+    image = os.urandom(20_000_001)
+    with open("image", "wb") as file:
+        file.write(image)
+    with open("disk", "wb") as file:
+        file.write(old := os.urandom(4 * MIB))
+        file.truncate(64 * MIB)
+    device = subprocess.check_output(["losetup", "-f", "--show", "disk"], text=True).strip()
+    try:
+        questions(device, image, old)
+    finally:
+        subprocess.check_call(["losetup", "-d", device])
+    print(f"{passed} passed, {failed} failed")
+    return failed == 0
+
+
+def questions(device, image, old):
+    name = device.removeprefix("/dev/")
+    untouched = lambda: content("disk", 4 * MIB) == old
+    allowed = ["--allow-fixed", "--expect-size", "64MiB"]
+
+    session = Session("flash", "image", *allowed)
+    check("without a disk: the table is shown", session.wait_for(device) and session.wait_for("64.0 MiB"), session.shown)
+    check("without a disk: asks for one, and none is proposed", session.wait_for("Disk to write to (its path, nothing to stop): "), session.shown)
+    check("without a disk: nothing stands in the answer", session.shown == "", session.shown)
+    session.type("\n")
+    status = session.end()
+    check("an empty answer: status 130", status == 130, f"{status} {session.shown}")
+    check("an empty answer: untouched", untouched())
+
+    session = Session("flash", "image", *allowed)
+    session.wait_for("to stop): ")
+    session.type("/dev/null\n")
+    status = session.end()
+    check("what is no disk: status 5", status == 5, f"{status} {session.shown}")
+
+    session = Session("flash", "image", device, *allowed)
+    check("what will be lost", session.wait_for("All data on this will be lost:"), session.shown)
+    check("what will be lost: path, size, serial", re.search(re.escape(device) + r"  64\.0 MiB  loop fixed .* serial none", session.shown) or session.wait_for("holds"), session.shown)
+    check("wants the last word typed", session.wait_for(f"type the last word: {name}\r\n> "), session.shown)
+    session.type("yes\n")
+    status = session.end()
+    check("another word: status 130", status == 130, f"{status} {session.shown}")
+    check("another word: untouched", untouched())
+
+    for key, what, wanted in (("\x04", "the end of input", {130}), ("\x03", "Ctrl-C", {130, -signal.SIGINT})):
+        session = Session("flash", "image", device, *allowed)
+        session.wait_for("> ")
+        session.type(key)
+        status = session.end()
+        check(f"{what} at the question: status 130 or its signal", status in wanted, f"{status} {session.shown}")
+        check(f"{what} at the question: untouched", untouched())
+
+    session = Session("flash", "image", *allowed, "--no-delta")
+    session.wait_for("to stop): ")
+    session.type(device + "\n")
+    asked = session.wait_for(f"type the last word: {name}\r\n> ")
+    check("picked from the table: still wants the word", asked, session.shown)
+    session.type(name + "\n")
+    check("confirmed: shows a bar", session.wait_for("write") and session.wait_for("verify"), session.shown)
+    status = session.end()
+    check("confirmed: status 0", status == 0, f"{status} {session.shown}")
+    check("confirmed: says what it did", f"{device}: 19.0 MiB of image" in session.shown, session.shown)
+    check("confirmed: arrived", content("disk", len(image)) == image)
+
+    session = Session("flash", "image", device)
+    status = session.end()
+    check("a fixed disk on a terminal: refused without a question", status == 5 and "type the last word" not in session.shown, f"{status} {session.shown}")
+
+
+PROGRAM = os.path.realpath(sys.argv[1])
+sys.exit(0 if main() else 1)

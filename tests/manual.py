@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Completions and manual pages, read by the programs they are for. Usage: manual.py REMASTER"""
+import glob
+import os
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import checks
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="remaster-man-") as scratch:
+        c = checks.Checks(os.path.abspath(sys.argv[1]), scratch)
+        code, out, err = c.call("completions", "bash")
+        c.check("completions for bash", code == 0, err)
+        script = c.file("remaster.bash", out)
+        done = subprocess.run(["bash", "-n", script], capture_output=True, text=True, check=False)
+        c.check("bash reads them", done.returncode == 0, done.stderr)
+        ask = f'source {script}; COMP_WORDS=(remaster netb); COMP_CWORD=1; _remaster remaster netb remaster; echo "${{COMPREPLY[*]}}"'
+        done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=False)
+        c.check("bash completes a command", done.stdout == "netboot\n", done.stdout + done.stderr)
+        ask = f'source {script}; COMP_WORDS=(remaster flash --expect-s); COMP_CWORD=2; _remaster remaster --expect-s flash; echo "${{COMPREPLY[*]}}"'
+        done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=False)
+        c.check("bash completes a flag", set(done.stdout.split()) == {"--expect-serial", "--expect-size"}, done.stdout + done.stderr)
+        code, _, err = c.call("man", scratch)
+        pages = sorted(glob.glob(os.path.join(scratch, "*.1")))
+        c.check("manual pages", code == 0 and len(pages) > 15, f"{err} {pages}")
+        for page in pages:
+            done = subprocess.run(["mandoc", "-T", "lint", "-W", "error", page], capture_output=True, text=True, check=False)
+            c.check(f"mandoc has nothing against {os.path.basename(page)}", done.returncode == 0 and not done.stdout, done.stdout[:500])
+        done = subprocess.run(["man", "-P", "cat", "-l", os.path.join(scratch, "remaster-netboot.1")], capture_output=True, text=True, check=False, env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8"})
+        c.check("man shows a page", "netboot.ipxe" in done.stdout and not done.stderr, done.stdout[:300] + done.stderr)
+        return c.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

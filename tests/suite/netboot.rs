@@ -1,0 +1,374 @@
+//! Network boots and tar archives for kexec, made by the program.
+
+use std::fs;
+use std::io::{Cursor, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use remaster::format::newc::{self, Kind, Member, Next};
+use remaster::survey::nixos::initrd_place;
+use remaster::units::in_memory;
+
+use crate::support::{AARCH64, Folder, SYSTEMD, TINY, assert_same, key, survey};
+
+/// The members of the archives behind the first `skip` bytes of an initrd.
+fn behind(initrd: &[u8], skip: usize) -> Vec<Member> {
+    let mut found = Vec::new();
+    let each = |member: Member| {
+        found.push(member);
+        Next::Continue
+    };
+    newc::read(&initrd[skip..], u32::MAX, |_| true, each).unwrap();
+    found
+}
+
+/// The bytes of the base's first initrd.
+fn base_initrd(base: &[u8]) -> Vec<u8> {
+    let survey = survey(base);
+    let initrd = &survey.configs[0].entries[0].initrds[0].text;
+    let at = initrd_place(survey.tree(), &initrd.replace("//", "/")).unwrap();
+    base[in_memory(at.start())..in_memory(at.end())].to_vec()
+}
+
+fn text(members: &[Member], path: impl Fn(&str) -> bool) -> &str {
+    let found: Vec<&Member> = members.iter().filter(|member| path(&member.path)).collect();
+    let [Member { kind: Kind::File(bytes), .. }] = found.as_slice() else { panic!("{found:?}") };
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn folder(base: &[u8]) -> Folder {
+    let folder = Folder::with_base(base);
+    folder.write("key.pub", format!("{}\n", key(1)).as_bytes());
+    folder
+}
+
+#[test]
+fn a_network_boot_needs_no_medium() {
+    for (base, kernel, table, lines) in [
+        (
+            &*TINY,
+            "bzImage",
+            "-initrd-fsinfo-",
+            "/iso\ntmpfs\ntmpfs\nmode=0755\n/nix/.ro-store\n../nix-store.squashfs\nsquashfs\nloop\n",
+        ),
+        (&*AARCH64, "Image", "-initrd-fsinfo-", "/\ntmpfs\ntmpfs\nmode=0755\n/iso\ntmpfs\n"),
+        (
+            &*SYSTEMD,
+            "bzImage",
+            "-initrd-fstab",
+            "tmpfs /iso tmpfs mode=0755,x-initrd.mount 0 0\n../nix-store.squashfs /nix/.ro-store squashfs x-initrd.mount,loop 0 0\n",
+        ),
+    ] {
+        let folder = folder(base);
+        folder.run(&["netboot", "base.iso", "--key", "key.pub", "-o", "out"]).quietly();
+        let mut names: Vec<_> = fs::read_dir(folder.at("out"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, [kernel, "initrd", "netboot.ipxe"]);
+        let initrd = folder.read("out/initrd");
+        let old = base_initrd(base);
+        assert_same("the base's initrd", &initrd[..old.len()], &old);
+        let members = behind(&initrd, old.len());
+        assert!(
+            text(&members, |path| path == "nix-store.squashfs")
+                .contains("placeholder for nix-store.squashfs")
+        );
+        assert!(text(&members, |path| path.contains(table)).contains(lines), "{members:?}");
+        assert_eq!(
+            text(&members, |path| path == "remaster/root/root/.ssh/authorized_keys"),
+            format!("{}\n", key(1))
+        );
+        let script = String::from_utf8(folder.read("out/netboot.ipxe")).unwrap();
+        let line = script.lines().find(|line| line.starts_with("kernel ")).unwrap();
+        assert!(
+            line.starts_with(&format!("kernel {kernel} init=/nix/store/"))
+                && line.ends_with(" ${cmdline}"),
+            "{line}"
+        );
+        assert!(
+            line.contains("/init initrd=initrd ")
+                && !line.contains("LABEL")
+                && !line.contains("isoboot"),
+            "{line}"
+        );
+        folder.run(&["netboot", "base.iso", "--key", "key.pub", "-o", "again"]).quietly();
+        assert_same("once more", &folder.read("again/initrd"), &initrd);
+    }
+}
+
+#[test]
+fn what_was_stamped_before_stays_or_is_replaced() {
+    let folder = folder(&TINY);
+    for flags in [&[][..], &["--merge-initrd"]] {
+        folder
+            .run(&[&["base.iso", "--key", "key.pub", "-f", "-o", "custom.iso"], flags].concat())
+            .quietly();
+        for (name, arguments) in [
+            ("direct", &["netboot", "base.iso", "--key", "key.pub", "-f", "-o"][..]),
+            ("stamped", &["netboot", "custom.iso", "-f", "-o"]),
+        ] {
+            folder.run(&[arguments, &[name]].concat()).quietly();
+        }
+        assert_same("stamped", &folder.read("stamped/initrd"), &folder.read("direct/initrd"));
+        assert_same(
+            "stamped",
+            &folder.read("stamped/netboot.ipxe"),
+            &folder.read("direct/netboot.ipxe"),
+        );
+    }
+    let other = key(2);
+    folder.run(&["netboot", "custom.iso", "--key", &other, "-o", "other"]).quietly();
+    folder.run(&["netboot", "base.iso", "--key", &other, "-o", "expected"]).quietly();
+    assert_same("replaced", &folder.read("other/initrd"), &folder.read("expected/initrd"));
+    // a folder made before is as good as an image
+    folder.run(&["netboot", "direct", "--key", &other, "-o", "from-folder"]).quietly();
+    assert_same(
+        "from a folder",
+        &folder.read("from-folder/initrd"),
+        &folder.read("expected/initrd"),
+    );
+    folder.run(&["netboot", "direct", "-o", "copied"]).quietly();
+    for name in ["bzImage", "initrd", "netboot.ipxe"] {
+        assert_same(
+            name,
+            &folder.read(&format!("copied/{name}")),
+            &folder.read(&format!("direct/{name}")),
+        );
+    }
+}
+
+#[test]
+fn the_entry_and_its_arguments_can_be_chosen() {
+    let folder = folder(&TINY);
+    let line = |flags: &[&str]| {
+        folder.run(&[&["netboot", "base.iso", "-f", "-o", "out"], flags].concat()).done();
+        let script = String::from_utf8(folder.read("out/netboot.ipxe")).unwrap();
+        script.lines().find(|line| line.starts_with("kernel ")).unwrap().to_owned()
+    };
+    let first = line(&[]);
+    assert!(first.contains("linux-6.12.58"), "{first}");
+    let second = line(&["--default-entry", "linux latest"]);
+    assert!(second.contains("linux-6.17.8"), "{second}");
+    let changed = line(&[
+        "--karg",
+        "quiet",
+        "--karg-delete",
+        "nohibernate",
+        "--karg-replace",
+        "loglevel=7",
+        "--serial",
+        "ttyS0",
+    ]);
+    assert!(changed.contains(" loglevel=7 ") && !changed.contains("nohibernate"), "{changed}");
+    assert!(
+        changed.ends_with(" quiet console=tty0 console=ttyS0,115200n8 ${cmdline}"),
+        "{changed}"
+    );
+    folder
+        .run(&["netboot", "base.iso", "-f", "-o", "out", "--karg-delete", "nothing"])
+        .refused(2, "no entry has");
+    folder
+        .run(&["netboot", "base.iso", "-f", "-o", "out", "--default-entry", "nobody"])
+        .refused(2, "is called");
+    folder
+        .run(&["netboot", "base.iso", "-f", "-o", "out", "--karg", "a=${net0/ip}"])
+        .refused(4, "iPXE");
+    let told = folder.run(&["netboot", "base.iso", "-f", "-o", "out", "--timeout", "3"]);
+    assert!(told.err.contains("note: timeout is for menus"), "{}", told.err);
+}
+
+#[test]
+fn a_folder_appears_whole_and_takes_nothing_away() {
+    let folder = folder(&TINY);
+    let run = |flags: &[&str]| {
+        folder.run(&[&["netboot", "base.iso", "--key", "key.pub", "-o", "out"], flags].concat())
+    };
+    fs::create_dir(folder.at("out")).unwrap();
+    run(&[]).quietly();
+    run(&[]).refused(2, "out is there already");
+    let first = folder.read("out/initrd");
+    run(&["--force", "--hostname", "other"]).done();
+    assert_ne!(folder.read("out/initrd"), first);
+    folder.write("out/precious", b"1");
+    run(&["--force"]).refused(2, "precious in it, which would be lost");
+    assert_eq!(folder.read("out/precious"), b"1");
+    folder.write("file", b"1");
+    folder.run(&["netboot", "base.iso", "-o", "file"]).refused(1, "file");
+    assert_eq!(folder.names(), ["base.iso", "file", "key.pub", "out"]);
+}
+
+#[test]
+fn secrets_are_for_their_owner() {
+    let folder = folder(&TINY);
+    folder
+        .run(&["netboot", "base.iso", "--key", "key.pub", "--host-key", "generate", "-o", "out/"])
+        .done();
+    let mode = |path: &str| fs::metadata(folder.at(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("out/initrd"), mode("out/bzImage")), (0o600, 0o644));
+    assert!(String::from_utf8(folder.read("out.known_hosts")).unwrap().contains("ssh-ed25519"));
+    folder.run(&["netboot", "out", "-o", "copy"]).quietly();
+    assert_eq!(mode("copy/initrd"), 0o600);
+    folder.write("a.tar.gz", &packed(&kexec(&folder.read("out/initrd"))));
+    folder
+        .run(&["a.tar.gz", "--key", "key.pub", "--host-key", "generate", "-o", "b.tar.gz"])
+        .done();
+    assert_eq!(mode("b.tar.gz"), 0o600);
+}
+
+const RUN: &str = "#!/bin/sh\ninit=\"/nix/store/0-nixos-system-nixos-installer-25.11.1.rig/init\"\nkernelParams=\"'loglevel=4' nohibernate\"\nkexec --command-line 'init=$init $kernelParams'\n";
+
+/// A tar archive as GNU tar makes it, with what nixos-images puts there.
+fn kexec(initrd: &[u8]) -> Vec<u8> {
+    let mut kernel = vec![0; 0x300];
+    kernel[0x202..0x206].copy_from_slice(b"HdrS");
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, mode: u32, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(mode);
+        header.set_mtime(1_700_000_001);
+        header.set_uid(1234);
+        header.set_gid(77);
+        header.set_size(bytes.len().try_into().unwrap());
+        archive.append_data(&mut header, path, bytes).unwrap();
+    };
+    add("kexec/bzImage", 0o444, &kernel);
+    add("kexec/initrd", 0o644, initrd);
+    add("kexec/run", 0o755, RUN.as_bytes());
+    add("kexec/ip", 0o555, &[7; 3000]);
+    let mut bytes = archive.into_inner().unwrap();
+    bytes.resize(bytes.len().next_multiple_of(10_240), 0);
+    bytes
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+type Entry = (Vec<u8>, u32, u64, u64, u64, Vec<u8>);
+
+/// Path, mode, owner, group, time and bytes of every file.
+fn entries(tar: &[u8]) -> Vec<Entry> {
+    let mut archive = tar::Archive::new(Cursor::new(tar));
+    let entries = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        let header = entry.header();
+        (
+            entry.path_bytes().into_owned(),
+            header.mode().unwrap(),
+            header.uid().unwrap(),
+            header.gid().unwrap(),
+            header.mtime().unwrap(),
+            bytes,
+        )
+    });
+    entries.collect()
+}
+
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let mut tar = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut tar).unwrap();
+    tar
+}
+
+#[test]
+fn a_kexec_tarball_takes_the_same_edits_and_keeps_everything_else() {
+    let folder = folder(&TINY);
+    folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
+    let initrd = folder.read("stock/initrd");
+    let old = kexec(&initrd);
+    folder.write("kexec.tar.gz", &packed(&old));
+    folder.run(&["kexec.tar.gz", "--key", "key.pub", "-o", "custom.tar.gz"]).quietly();
+    let custom = folder.read("custom.tar.gz");
+    assert_eq!(custom[4..8], [0; 4], "a time in the gzip header");
+    let new = unpacked(&custom);
+    assert_eq!(new.len() % 10_240, 0);
+    let (before, after) = (entries(&old), entries(&new));
+    assert_eq!(before.len(), after.len());
+    for (before, after) in before.iter().zip(&after) {
+        let is_initrd = before.0.ends_with(b"/initrd");
+        assert_eq!(
+            (&before.0, before.1, before.2, before.3, before.4),
+            (&after.0, after.1, after.2, after.3, after.4)
+        );
+        assert!(is_initrd || before.5 == after.5, "{}", String::from_utf8_lossy(&before.0));
+    }
+    let grown = &after[1].5;
+    assert_same("what was there", &grown[..initrd.len()], &initrd);
+    let members = behind(grown, initrd.len());
+    assert_eq!(
+        text(&members, |path| path == "remaster/root/root/.ssh/authorized_keys"),
+        format!("{}\n", key(1))
+    );
+    assert!(text(&members, |path| path == "init").contains("/remaster/hook.sh"));
+    // the same as the initrd of an installer with the same key
+    folder.run(&["netboot", "base.iso", "--key", "key.pub", "-o", "direct"]).quietly();
+    assert_same("initrd", grown, &folder.read("direct/initrd"));
+
+    folder.run(&["custom.tar.gz", "--key", &key(2), "-o", "again.tar.gz"]).quietly();
+    folder.run(&["kexec.tar.gz", "--key", &key(2), "-o", "other.tar.gz"]).quietly();
+    assert_same("stamped again", &folder.read("again.tar.gz"), &folder.read("other.tar.gz"));
+    folder.run(&["netboot", "custom.tar.gz", "-o", "served"]).quietly();
+    assert_same("served", &folder.read("served/initrd"), grown);
+    let script = String::from_utf8(folder.read("served/netboot.ipxe")).unwrap();
+    assert!(
+        script.contains("rig/init initrd=initrd loglevel=4 nohibernate ${cmdline}\n"),
+        "{script}"
+    );
+}
+
+#[test]
+fn arguments_of_a_tarball_are_changed_in_its_script() {
+    let folder = folder(&TINY);
+    folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
+    folder.write("kexec.tar", &kexec(&folder.read("stock/initrd")));
+    folder
+        .run(&["kexec.tar", "--karg", "quiet", "--karg-replace", "loglevel=7", "-o", "custom.tar"])
+        .done();
+    let run = &entries(&folder.read("custom.tar"))[2].5;
+    assert_eq!(
+        std::str::from_utf8(run).unwrap(),
+        RUN.replace("'loglevel=4' nohibernate", "loglevel=7 nohibernate quiet")
+    );
+    folder
+        .run(&["kexec.tar", "--karg", "a=$b", "-o", "x.tar"])
+        .refused(4, "mean nothing to a shell");
+    folder.run(&["kexec.tar", "--karg-delete", "b", "-o", "x.tar"]).refused(2, "no entry has");
+    folder
+        .run(&["kexec.tar", "--key", "key.pub", "--as", "patch", "-o", "x.tar"])
+        .refused(2, "tar archives");
+}
+
+#[test]
+fn other_archives_and_broken_ones_are_refused() {
+    let folder = folder(&TINY);
+    folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
+    let whole = kexec(&folder.read("stock/initrd"));
+    let mut none = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1);
+    none.append_data(&mut header, "a", &b"1"[..]).unwrap();
+    folder.write("other.tar", &none.into_inner().unwrap());
+    folder
+        .run(&["other.tar", "--key", "key.pub", "-o", "x.tar"])
+        .refused(4, "one kernel, bzImage or Image");
+    folder.run(&["netboot", "other.tar", "-o", "x"]).refused(4, "one kernel");
+    for length in [600, 2000, whole.len() / 2] {
+        folder.write("cut.tar", &whole[..length]);
+        let ended = folder.run(&["cut.tar", "--key", "key.pub", "-o", "x.tar"]);
+        assert_eq!(ended.status, 4, "{length}: {}", ended.err);
+    }
+    for at in (0..4096).step_by(97) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0xff;
+        folder.write("damaged.tar", &damaged);
+        let ended = folder.run(&["damaged.tar", "--key", "key.pub", "-f", "-o", "x.tar"]);
+        assert!([0, 4].contains(&ended.status), "{at}: {}", ended.err);
+    }
+}

@@ -1,0 +1,182 @@
+//! Raw images: files and arguments in the ext4 root, seen by another reader of ext4; the way back; damage.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
+
+use ext4_view::Ext4;
+use remaster::Error;
+use remaster::basis::Basis;
+use remaster::customize::{Input, Wishes};
+use remaster::inspect::Report;
+use remaster::manifest::About;
+use remaster::recipe::Recipe;
+
+use crate::support::{Folder, assert_same, bytes, key};
+
+static SD: LazyLock<Vec<u8>> =
+    LazyLock::new(|| zstd::decode_all(&include_bytes!("../tiny/tiny-sd.img.zst")[..]).unwrap());
+
+/// Without checksums, so that damage gets further.
+static OLD: LazyLock<Vec<u8>> =
+    LazyLock::new(|| zstd::decode_all(&include_bytes!("../tiny/tiny-sd-old.img.zst")[..]).unwrap());
+
+/// Where the root filesystem begins.
+const ROOT_AT: usize = 1 << 20;
+
+fn wishes(change: impl FnOnce(&mut Recipe)) -> Wishes {
+    let mut recipe = Recipe::default();
+    recipe.key = vec![key(1)];
+    change(&mut recipe);
+    let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
+    Wishes::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap()
+}
+
+fn try_stamp(base: &[u8], wishes: &Wishes) -> remaster::Result<Vec<u8>> {
+    let basis = Basis::of(base)?;
+    let made = basis.plan(wishes, &About::default())?;
+    Ok(bytes(&basis.compose(&made)?))
+}
+
+fn below(image: &[u8]) -> Vec<u8> {
+    bytes(Basis::of(image).unwrap().image())
+}
+
+/// The root filesystem, as another program reads it.
+fn seen(image: &[u8]) -> Ext4 {
+    Ext4::load(Box::new(image[ROOT_AT..].to_vec())).unwrap()
+}
+
+#[test]
+fn keys_and_arguments_are_there_for_another_reader_of_ext4() {
+    let wanted = wishes(|recipe| {
+        recipe.hostname = Some("box".into());
+        recipe.timezone = Some("Europe/Berlin".into());
+        recipe.karg = vec!["quiet".into()];
+        recipe.karg_delete = vec!["loglevel=4".into()];
+    });
+    for base in [&*SD, &*OLD] {
+        let image = try_stamp(base, &wanted).unwrap();
+        assert_eq!(image.len(), base.len());
+        let fs = seen(&image);
+        let line = key(1) + "\n";
+        for (path, mode, owner) in [
+            ("/root/.ssh/authorized_keys", 0o600, 0),
+            ("/home/nixos/.ssh/authorized_keys", 0o600, 1000),
+            ("/etc/ssh/authorized_keys.d/root", 0o444, 0),
+        ] {
+            assert_eq!(fs.read_to_string(path).unwrap(), line, "{path}");
+            let about = fs.metadata(path).unwrap();
+            assert_eq!((about.mode() & 0o7777, about.uid()), (mode, owner), "{path}");
+        }
+        let zone = fs.read_link("/etc/localtime").unwrap();
+        assert_eq!(zone.to_str().unwrap(), "/etc/zoneinfo/Europe/Berlin");
+        let (old, new) = (seen(base), fs.read_to_string("/boot/extlinux/extlinux.conf").unwrap());
+        let old = old.read_to_string("/boot/extlinux/extlinux.conf").unwrap();
+        assert_eq!(new, old.replace(" loglevel=4", " quiet"));
+        assert_eq!(new.matches(" quiet\n").count(), 2);
+        assert!(fs.read_to_string("/nix-path-registration").unwrap().starts_with("placeholder"));
+    }
+}
+
+#[test]
+fn the_base_is_below_and_stamping_again_starts_from_it() {
+    for base in [&*SD, &*OLD] {
+        let once = try_stamp(base, &wishes(|recipe| recipe.hostname = Some("a".into()))).unwrap();
+        assert_same("the way back", &below(&once), base);
+        let again = try_stamp(&once, &wishes(|_| {})).unwrap();
+        assert_same("stamped again", &again, &try_stamp(base, &wishes(|_| {})).unwrap());
+        // On a disk that is longer than the image.
+        let mut disk = once.clone();
+        disk.resize(once.len() + 4096, 7);
+        assert_same("from a disk", &below(&disk), base);
+    }
+}
+
+#[test]
+fn a_report_tells_what_a_raw_image_is_and_what_was_put_in() {
+    let report = Report::of(&SD.as_slice()).unwrap();
+    assert!(report.injected.is_none() && report.volume.is_none() && report.is_sound());
+    assert_eq!(report.release, "25.11.20251126.abcdef");
+    assert_eq!(report.architecture.as_deref(), Some("aarch64"));
+    let stamped = try_stamp(&SD, &wishes(|recipe| recipe.hostname = Some("box".into()))).unwrap();
+    let report = Report::of(&stamped.as_slice()).unwrap();
+    let root = report.root.unwrap();
+    assert_eq!((root.partition, root.label.as_str(), root.filesystem), (2, "NIXOS_SD", "ext4"));
+    let injected = report.injected.unwrap();
+    assert_eq!((injected.way, injected.keys.len()), ("root", 2));
+    assert!(injected.settings.iter().any(|setting| setting.value == "box"));
+    assert!(injected.files.iter().any(|file| file.path == "/root/.ssh/authorized_keys"));
+}
+
+#[test]
+fn what_is_for_isos_is_refused_with_a_hint() {
+    type Change = fn(&mut Recipe);
+    let changes: [(&str, Change); 2] = [
+        ("--merge-initrd", |recipe| recipe.merge_initrd = Some(true)),
+        ("--label", |recipe| recipe.label = Some("other".into())),
+    ];
+    for (name, change) in changes {
+        let fault = try_stamp(&SD, &wishes(change)).unwrap_err();
+        assert!(fault.to_string().starts_with(name) && fault.exit_code() == 2, "{fault}");
+        assert!(fault.hint().is_some());
+    }
+}
+
+#[test]
+fn keys_on_the_command_line_leave_the_root_alone_but_for_the_menu() {
+    let credential = remaster::recipe::Inject::Credential;
+    let image = try_stamp(&SD, &wishes(|recipe| recipe.inject = Some(credential))).unwrap();
+    let fs = seen(&image);
+    let menu = fs.read_to_string("/boot/extlinux/extlinux.conf").unwrap();
+    assert_eq!(menu.matches("systemd.set_credential_binary=").count(), 2);
+    assert!(!fs.exists("/root").unwrap() && !fs.exists("/etc").unwrap());
+    let injected = Report::of(&image.as_slice()).unwrap().injected.unwrap();
+    assert_eq!((injected.way, injected.keys.is_empty()), ("credential", false));
+}
+
+#[test]
+fn the_program_stamps_a_packed_image_and_takes_it_back() {
+    let folder = Folder::new();
+    folder.write("sd.img.zst", include_bytes!("../tiny/tiny-sd.img.zst"));
+    folder.write("key.pub", key(1).as_bytes());
+    folder.run(&["sd.img.zst", "--key", "key.pub", "-o", "custom.img"]).done();
+    assert_same("packed", &folder.read("custom.img"), &try_stamp(&SD, &wishes(|_| {})).unwrap());
+    folder.run(&["reset", "custom.img", "-o", "base.img"]).done();
+    assert_same("reset", &folder.read("base.img"), &SD);
+}
+
+/// Nothing that stands in an image makes a panic, and what is stamped has a way back.
+#[test]
+fn damage_is_refused_or_does_no_harm() {
+    let wanted = wishes(|recipe| recipe.karg = vec!["quiet".into()]);
+    let every = if std::env::var_os("REMASTER_TEST_ALL").is_some() { 1 } else { 211 };
+    let mut refused = [0, 0];
+    for (base, refused) in [&*SD, &*OLD].into_iter().zip(&mut refused) {
+        let places = (0..base.len()).filter(|at| base[*at] != 0 || at % 1024 < 4);
+        let mut tried = 0;
+        for at in places.step_by(every) {
+            for new in [base[at] ^ 0xff, base[at] ^ 1] {
+                let mut image = base.clone();
+                image[at] = new;
+                tried += 1;
+                let run = || (Report::of(&image.as_slice()).is_ok(), try_stamp(&image, &wanted));
+                let found = catch_unwind(AssertUnwindSafe(run));
+                match found.unwrap_or_else(|_| panic!("byte {at:#x} as {new:#x}")) {
+                    (_, Ok(stamped)) => assert_same(&format!("{at:#x}"), &below(&stamped), &image),
+                    (_, Err(Error::Io { .. } | Error::Interrupted)) => panic!("{at:#x}"),
+                    (_, Err(_)) => *refused += 1,
+                }
+            }
+        }
+        assert!(tried > 200, "{tried}");
+    }
+    // Checksums notice most of it.
+    assert!(refused[0] > 50 && refused[1] > 10, "{refused:?}");
+}
+
+#[test]
+fn an_image_that_is_cut_off_is_refused() {
+    for length in (0..SD.len()).step_by(99_991) {
+        assert!(try_stamp(&SD[..length], &wishes(|_| {})).is_err(), "{length}");
+    }
+}
