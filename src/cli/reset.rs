@@ -15,6 +15,7 @@ use remaster::survey::raw::Raw;
 use remaster::units::{ByteRange, human};
 use serde_json::json;
 
+use super::base;
 use super::flash::{self, Prepared, To};
 use super::make::Destination;
 use super::meter::{EVENTS, emit};
@@ -24,7 +25,7 @@ use super::stamp::typed;
 
 /// Take out what was put in: the official image, byte for byte
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("devices", |argument| argument.value_name("IMAGE").required(true).num_args(1).help("Stamped image file, or a stick with one")))]
+#[command(mut_arg("devices", |argument| argument.value_name("IMAGE").required(true).num_args(1).help("Stamped image file (may be packed), or a stick with one")))]
 #[command(mut_arg("file", |argument| argument.hide(true)))]
 pub(super) struct Args {
     #[command(flatten)]
@@ -64,12 +65,15 @@ fn reset(args: &Args) -> Result<()> {
     if let Some(edited) = &edited {
         edited.recover()?;
     }
-    let file = ImageFile::open(path)?;
+    let mut file = ImageFile::open(path)?;
     let output = args.output.as_deref().map(|output| {
         let existing = if args.force { Existing::Replace } else { Existing::Refuse };
         Destination::of(output, &file, existing)
     });
     let output = output.transpose()?;
+    if !args.in_place {
+        file = base::unpacked(file, args.output.as_deref(), args.quiet)?;
+    }
     let below = below(&file)?;
     let image = below.image();
     let progress = Terminal::new(report::watched(args.quiet))?;

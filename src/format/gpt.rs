@@ -8,7 +8,7 @@ use gpt_disk_types::{
 };
 
 use crate::format::Malformed;
-use crate::units::{in_memory, len_of};
+use crate::units::{ByteRange, in_memory, len_of};
 
 const WHAT: &str = "GPT Header";
 
@@ -169,6 +169,23 @@ impl Gpt {
         backup.partition_entry_lba = lba(backup_array);
         backup.update_header_crc32();
         Some(Grown { table: new, backup })
+    }
+
+    /// Gives the partition that starts at byte `from` another place. None where its blocks do not fit.
+    /// Checksums are those of [`Self::grown`].
+    pub fn move_partition(&mut self, from: u64, to: ByteRange) -> Option<()> {
+        for bytes in self.array.chunks_exact_mut(128) {
+            let entry: &mut GptPartitionEntry = from_bytes_mut(bytes);
+            let start = entry.starting_lba.to_u64().checked_mul(self.block);
+            if entry.is_used() && start == Some(from) {
+                let whole =
+                    to.start().is_multiple_of(self.block) && to.end().is_multiple_of(self.block);
+                let end = to.end().checked_div(self.block).filter(|_| whole)?;
+                entry.starting_lba = lba(to.start().checked_div(self.block)?);
+                entry.ending_lba = lba(end.checked_sub(1)?);
+            }
+        }
+        Some(())
     }
 
     /// Moves the end of the partition that reaches `old_end`, or the block before it as xorriso

@@ -4,7 +4,7 @@
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, align_up};
+use crate::units::{ByteRange, DISK_BLOCK, LOGICAL_BLOCK, align_up};
 
 /// Where the partition records stand in the first block.
 pub const TABLE_AT: u64 = 446;
@@ -27,6 +27,25 @@ pub struct PartitionRecord {
     pub starting_lba: U32,
     /// Blocks.
     pub size_in_lba: U32,
+}
+
+/// Heads, sector and cylinder that say nothing, as xorriso writes them: what counts are the blocks.
+const NO_CHS: [u8; 3] = [0xfe, 0xff, 0xff];
+
+impl PartitionRecord {
+    /// Gives the partition another place. None if it has no whole blocks, or more than 32 bits count.
+    pub fn place(&mut self, at: ByteRange) -> Option<()> {
+        let blocks = |bytes: u64| {
+            let whole = bytes.is_multiple_of(DISK_BLOCK);
+            let blocks = bytes.checked_div(DISK_BLOCK).filter(|_| whole)?;
+            u32::try_from(blocks).ok().map(U32::new)
+        };
+        self.starting_lba = blocks(at.start())?;
+        self.size_in_lba = blocks(at.size())?;
+        self.starting_chs = NO_CHS;
+        self.ending_chs = NO_CHS;
+        Some(())
+    }
 }
 
 /// The partition table and signature of a Master Boot Record.

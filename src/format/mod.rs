@@ -6,6 +6,7 @@ pub mod compression;
 pub mod credential;
 pub mod elf;
 pub mod ext4;
+pub mod fat;
 pub mod gpt;
 pub mod iso9660;
 pub mod isohybrid;

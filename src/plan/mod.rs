@@ -1,6 +1,7 @@
 //! What to change: from facts and edits to patches. Reads the structures it edits, decides, writes
 //! nothing, and knows no clock.
 
+pub mod esp;
 pub mod ext4;
 pub mod folder;
 pub mod hierarchy;
@@ -21,17 +22,17 @@ use crate::compose::{Composed, Patch, Source};
 use crate::edit::{Edits, Way};
 use crate::error::{Error, Result};
 use crate::format::boot_config::volume_path;
+use crate::format::gpt::Gpt;
 use crate::format::undo::{self, Undo};
 use crate::image::ReadAt;
 use crate::plan::folder::Folder;
 use crate::plan::hierarchy::{Edited, NewFile};
 use crate::plan::hook::Kept;
 use crate::plan::space::{Tail, too_large};
-use crate::scratch::Scratch;
 use crate::survey::Survey;
 use crate::survey::configs::{Config, Place};
-use crate::survey::esp::Esp;
 use crate::survey::nixos::Initrd;
+use crate::survey::partitions::Partitions;
 use crate::survey::tree::Node;
 use crate::units::{ByteRange, DISK_BLOCK, align_up, len_of};
 
@@ -86,6 +87,7 @@ impl Plan {
         edits: &Edits,
     ) -> Result<Self> {
         partitions::check_behind(&survey.partitions, survey.volume.size())?;
+        partitions::check_volumes(image, &survey.partitions)?;
         let (hierarchies, parent) = hierarchies(image, survey)?;
         let folder = Folder::below(parent);
         Planner {
@@ -94,6 +96,7 @@ impl Plan {
             initrds,
             edits,
             folder,
+            partitions: survey.partitions.clone(),
             steps: Vec::new(),
             records: BTreeMap::new(),
             menus: 0,
@@ -114,6 +117,8 @@ struct Planner<'a, I> {
     initrds: &'a [Initrd],
     edits: &'a Edits,
     folder: Folder,
+    /// As they become, but for their sizes.
+    partitions: Partitions,
     steps: Vec<Step>,
     records: BTreeMap<String, ByteRange>,
     menus: usize,
@@ -134,8 +139,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         hierarchies.iter_mut().try_for_each(|hierarchy| hierarchy.reserve(&files, &mut tail))?;
 
         let texts = self.menu_texts(&archives, &which)?;
-        let mut patches = self.esp_patches(&texts)?;
-        let mut replaced = self.replaced_configs(&texts, &mut tail)?;
+        let (mut patches, mut replaced) = self.boot_images(&texts, &mut tail)?;
+        replaced.extend(self.replaced_configs(&texts, &mut tail)?);
         for archive in &mut archives {
             archive.file.at = tail.take(len_of(&archive.bytes))?;
             let what = format!("add {}", self.folder.file(&archive.file.name));
@@ -183,7 +188,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
     ) -> Result<Plan> {
         let undo_path = self.folder.undo();
         let old = self.survey.size;
-        let partitions = &self.survey.partitions;
+        let partitions = &self.partitions;
         let volume_patches = |files: &[NewFile], size: u64| -> Result<Vec<Patch>> {
             let mut found = partitions::patches(partitions, old, size)?;
             for hierarchy in hierarchies {
@@ -296,25 +301,55 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         Ok(menus.texts)
     }
 
-    fn esp_patches(&mut self, texts: &[String]) -> Result<Vec<Patch>> {
-        let mut menus: BTreeMap<ByteRange, Vec<(&Config, &String)>> = BTreeMap::new();
+    /// The UEFI boot images with the menus in them; those that had to move are files that got new bytes.
+    fn boot_images(
+        &mut self,
+        texts: &[String],
+        tail: &mut Tail,
+    ) -> Result<(Vec<Patch>, Vec<Replaced<'a>>)> {
+        let mut menus: BTreeMap<ByteRange, Vec<esp::Menu<'_>>> = BTreeMap::new();
         for (config, text) in changed_menus(self.survey, texts) {
             if let Place::Esp(at) = config.place {
-                menus.entry(at).or_default().push((config, text));
-            }
-        }
-        let mut patches = Vec::new();
-        for (at, menus) in menus {
-            let mut scratch = Scratch::new(self.image, at);
-            let esp = Esp::open(&mut scratch)?;
-            for (config, text) in &menus {
-                esp.replace(&config.path, text.as_bytes())?;
+                menus.entry(at).or_default().push((&config.path, text));
                 self.menu_step(config, "in the UEFI boot image", text);
             }
-            esp.close()?;
-            patches.extend(scratch.patches("the UEFI boot image")?);
         }
-        Ok(patches)
+        let block = self.partitions.gpt.as_ref().map_or(DISK_BLOCK, Gpt::block);
+        let (mut patches, mut replaced) = (Vec::new(), Vec::new());
+        for (at, menus) in menus {
+            let changed = esp::changed(self.image, at, &menus, tail, block)?;
+            patches.extend(changed.patches);
+            if changed.at != at {
+                let (entries, file) = self.moved(at, changed.at)?;
+                patches.extend(entries);
+                replaced.extend(file);
+            }
+        }
+        Ok((patches, replaced))
+    }
+
+    /// Lets everything that points to a boot image point to its copy: the boot catalog, the partitions,
+    /// and the file of the volume, if it is one.
+    fn moved(
+        &mut self,
+        from: ByteRange,
+        to: ByteRange,
+    ) -> Result<(Vec<Patch>, Option<Replaced<'a>>)> {
+        self.partitions = partitions::moved(&self.partitions, from, to)?;
+        let what = "move the UEFI boot image to a copy with more room".into();
+        self.steps.push(Step { what, bytes: to.size() });
+        let (image, survey) = (self.image, self.survey);
+        let named = survey.boot.iter().filter(|entry| entry.image == from);
+        let entries = named.map(|entry| esp::entry(image, entry, to)).collect::<Result<_>>()?;
+        let file = survey.tree().file_at(from.start());
+        let file = file.map(|(path, old)| Replaced {
+            path,
+            old,
+            at: to,
+            pieces: Vec::new(),
+            private: false,
+        });
+        Ok((entries, file))
     }
 
     fn replaced_configs(&mut self, texts: &[String], tail: &mut Tail) -> Result<Vec<Replaced<'a>>> {

@@ -5,10 +5,13 @@ use zerocopy::little_endian::U32;
 
 use crate::compose::Patch;
 use crate::error::{Error, Result};
+use crate::format::gpt::Gpt;
+use crate::format::iso9660::volume_descriptor::VolumeDescriptor;
 use crate::format::isohybrid::{HybridSize, Mbr, TABLE_AT};
+use crate::image::ReadAt;
 use crate::plan::space::too_large;
 use crate::survey::partitions::Partitions;
-use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, align_up};
+use crate::units::{ByteRange, DISK_BLOCK, LOGICAL_BLOCK, align_up};
 
 /// The size of the finished image: room for the backup GPT behind `data_end`, then whole cylinders as
 /// xorriso makes them. Without partitions, whole logical blocks.
@@ -26,23 +29,65 @@ pub fn image_size(partitions: &Partitions, data_end: u64) -> Result<u64> {
 
 /// A volume can grow only where nothing lies behind it: `xorriso -append_partition` puts a partition there.
 pub fn check_behind(partitions: &Partitions, volume_size: u64) -> Result<()> {
-    let mbr = partitions.mbr.iter().flat_map(|mbr| {
-        mbr.used().map(|(number, record)| {
-            ("MBR", number, u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK))
-        })
+    match places(partitions).find(|(_, start)| *start >= volume_size) {
+        None => Ok(()),
+        Some((name, start)) => Err(Error::unsupported(
+            "the partitions, as the volume must grow",
+            format!("none behind the volume, which ends at byte {volume_size:#x}"),
+            format!("{name} from byte {start:#x} on"),
+        )),
+    }
+}
+
+/// No partition but one from the image's start on may show a volume: `xorriso -partition_offset` makes a
+/// second tree of the same files there, which the kernel may mount instead.
+pub fn check_volumes(image: &impl ReadAt, partitions: &Partitions) -> Result<()> {
+    for (name, start) in places(partitions).filter(|(_, start)| *start != 0) {
+        let at =
+            start.checked_add(16 * LOGICAL_BLOCK).and_then(|at| ByteRange::new(at, LOGICAL_BLOCK));
+        let Some(at) = at.filter(|at| at.end() <= image.size()) else { continue };
+        let block = image.read_range("the partitions", at, LOGICAL_BLOCK)?;
+        if VolumeDescriptor::parse(&block).is_ok() {
+            return Err(Error::unsupported(
+                "the partitions",
+                "none with a volume of its own",
+                format!("{name} from byte {start:#x} on, with one"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What partitions there are, and the bytes where they start.
+fn places(partitions: &Partitions) -> impl Iterator<Item = (String, u64)> {
+    let mbr = partitions.mbr.iter().flat_map(Mbr::used).map(|(number, record)| {
+        let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
+        (format!("MBR partition {number}"), start)
     });
     let gpt = partitions.gpt.iter().flat_map(|gpt| {
         let start = |blocks: (u64, u64)| blocks.0.saturating_mul(gpt.block());
-        gpt.partitions().into_iter().map(move |found| ("GPT", found.number, start(found.blocks)))
+        let found = gpt.partitions().into_iter();
+        found.map(move |found| (format!("GPT partition {}", found.number), start(found.blocks)))
     });
-    match mbr.chain(gpt).find(|(_, _, start)| *start >= volume_size) {
-        None => Ok(()),
-        Some((table, number, start)) => Err(Error::unsupported(
-            "the partitions, as the volume must grow",
-            format!("none behind the volume, which ends at byte {volume_size:#x}"),
-            format!("{table} partition {number} from byte {start:#x} on"),
-        )),
+    mbr.chain(gpt)
+}
+
+/// The tables where a partition is moved. Nothing else of them changes yet.
+pub fn moved(partitions: &Partitions, from: ByteRange, to: ByteRange) -> Result<Partitions> {
+    let mut new = partitions.clone();
+    let block = new.gpt.as_ref().map_or(DISK_BLOCK, Gpt::block).max(LOGICAL_BLOCK);
+    let end = align_up(to.end(), block).ok_or_else(too_large)?;
+    let to = ByteRange::between(to.start(), end).ok_or_else(too_large)?;
+    if let Some(gpt) = &mut new.gpt {
+        gpt.move_partition(from.start(), to).ok_or_else(too_large)?;
     }
+    for record in new.mbr.iter_mut().flat_map(|mbr| &mut mbr.partitions) {
+        let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
+        if start == from.start() && record.size_in_lba.get() != 0 {
+            record.place(to).ok_or_else(too_large)?;
+        }
+    }
+    Ok(new)
 }
 
 /// The changes for an image that grows from `old` to `new` bytes.

@@ -15,6 +15,12 @@ impl Tail {
         Ok(Self { end: align_up(base_size, LOGICAL_BLOCK).ok_or_else(too_large)? })
     }
 
+    /// Leaves blocks out up to a multiple of `unit` bytes.
+    pub fn align(&mut self, unit: u64) -> Result<()> {
+        self.end = align_up(self.end, unit.max(LOGICAL_BLOCK)).ok_or_else(too_large)?;
+        Ok(())
+    }
+
     /// Takes room for `bytes`, from the start of a block on.
     pub fn take(&mut self, bytes: u64) -> Result<ByteRange> {
         let range = ByteRange::new(self.end, bytes).ok_or_else(too_large)?;

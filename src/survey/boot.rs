@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::survey::block_device::Blocks;
 use crate::survey::tree::Tree;
-use crate::units::{ByteRange, DISK_BLOCK, Lbn};
+use crate::units::{ByteRange, DISK_BLOCK, Lbn, in_memory};
 
 /// Bytes of a boot catalog that are looked at: 63 entries.
 const CATALOG: usize = 2048;
@@ -33,7 +33,14 @@ pub struct BootEntry {
     pub image: ByteRange,
     /// The path of that file.
     pub path: Option<String>,
+    /// Where the entry itself stands: 32 bytes.
+    pub entry: ByteRange,
+    /// Blocks of 512 bytes that firmware is to load, as the entry says.
+    pub sector_count: u16,
 }
+
+/// Bytes of an entry (El Torito 1.0 §2).
+const ENTRY: u64 = 32;
 
 /// The bootable entries of the catalog, in order. Empty without a catalog.
 pub fn catalog<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<BootEntry>> {
@@ -47,10 +54,27 @@ pub fn catalog<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<BootEntry>> {
         return Ok(Vec::new());
     };
     let bootable = catalog.entries().filter(hadris_iso::CatalogEntry::is_bootable);
-    bootable.map(|entry| boot_entry(&entry, tree, image.size())).collect()
+    let placed = places(&catalog).into_iter().zip(bootable);
+    placed.map(|(at, entry)| boot_entry(at, &entry, tree, image.size())).collect()
 }
 
-fn boot_entry(entry: &hadris_iso::CatalogEntry, tree: &Tree, size: u64) -> Result<BootEntry> {
+/// Where the bootable entries of a catalog stand: the default entry, then those of the sections, each
+/// behind its header (El Torito 1.0 §2.2 to §2.5).
+fn places(catalog: &hadris_iso::BootCatalog<'_>) -> Vec<ByteRange> {
+    let start = Lbn(catalog.block()).bytes();
+    let entries = (0_u64..).zip(catalog.as_bytes().chunks_exact(in_memory(ENTRY))).skip(1);
+    // headers start with 0x90 or 0x91, extensions with 0x44, what does not boot with 0
+    let bootable = entries.filter(|(_, entry)| entry.first() == Some(&0x88));
+    let place = |number: u64| ByteRange::new(start.checked_add(number.checked_mul(ENTRY)?)?, ENTRY);
+    bootable.filter_map(|(number, _)| place(number)).collect()
+}
+
+fn boot_entry(
+    at: ByteRange,
+    entry: &hadris_iso::CatalogEntry,
+    tree: &Tree,
+    size: u64,
+) -> Result<BootEntry> {
     let start = Lbn(entry.load_block()).bytes();
     let file = tree.file_at(start);
     // The catalog counts at most 65535 blocks; the file knows better.
@@ -70,5 +94,6 @@ fn boot_entry(entry: &hadris_iso::CatalogEntry, tree: &Tree, size: u64) -> Resul
         hadris_iso::Platform::Efi => Platform::Uefi,
         other => Platform::Other(other.id()),
     };
-    Ok(BootEntry { platform, image, path: file.map(|(path, _)| path.to_owned()) })
+    let path = file.map(|(path, _)| path.to_owned());
+    Ok(BootEntry { platform, image, path, entry: at, sector_count: entry.sector_count() })
 }

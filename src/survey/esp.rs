@@ -105,6 +105,20 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
         Ok(bytes)
     }
 
+    /// Bytes of clusters that are missing for files to get contents of these sizes; 0 if there is room.
+    pub fn missing(&self, files: &[(&str, u64)]) -> Result<u64> {
+        let stats = self.volume.stats().map_err(|fault| self.fault("count clusters", &fault))?;
+        let cluster = u64::from(stats.cluster_size());
+        let mut room = u64::from(stats.free_clusters()).saturating_mul(cluster);
+        let mut needed = 0_u64;
+        for (path, size) in files {
+            let now = len_of(&self.read(path, u64::from(u32::MAX))?);
+            room = room.saturating_add(now.next_multiple_of(cluster));
+            needed = needed.saturating_add(size.next_multiple_of(cluster));
+        }
+        Ok(needed.saturating_sub(room))
+    }
+
     /// Gives a file new contents. The room for them is checked first.
     pub fn replace(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let stats = self.volume.stats().map_err(|fault| self.fault("count clusters", &fault))?;

@@ -34,6 +34,22 @@ impl Partitions {
         Ok(Self { mbr, gpt: None, backup_fault: None })
     }
 
+    /// The bytes of all partitions of both tables.
+    pub fn ranges(&self) -> impl Iterator<Item = ByteRange> {
+        let mbr = self.mbr.iter().flat_map(Mbr::used).filter_map(|(_, record)| {
+            let start = u64::from(record.starting_lba.get()).checked_mul(DISK_BLOCK)?;
+            ByteRange::new(start, u64::from(record.size_in_lba.get()).checked_mul(DISK_BLOCK)?)
+        });
+        let gpt = self.gpt.iter().flat_map(|gpt| {
+            let found = gpt.partitions().into_iter();
+            found.filter_map(move |found| {
+                let end = found.blocks.1.checked_add(1)?.checked_mul(gpt.block())?;
+                ByteRange::between(found.blocks.0.checked_mul(gpt.block())?, end)
+            })
+        });
+        mbr.chain(gpt)
+    }
+
     /// Whether there is no table at all.
     pub fn is_empty(&self) -> bool {
         self.mbr.is_none() && self.gpt.is_none()

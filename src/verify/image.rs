@@ -12,6 +12,7 @@ use crate::survey::Survey;
 use crate::survey::configs::Config;
 use crate::survey::tree::Tree;
 use crate::units::{ByteRange, in_memory, len_of};
+use crate::verify::boot_image;
 
 /// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
 ///
@@ -25,8 +26,9 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
     menus(base, &survey, edits.way, &folder.payload())?;
     boot_lines(&base.configs, &survey.configs, &base.volume.identifier(), &edits.boot)?;
     label(image, base, &survey, edits)?;
+    boot_image::check(image, base, &survey)?;
     for (old, new) in base.trees.iter().zip(&survey.trees) {
-        files(old, new, base, edits)?;
+        files(old, new, base, &survey, edits)?;
     }
     let stamped = Stamped::of(image, survey.tree())?;
     let same = stamped.as_ref().is_some_and(|stamped| stamped.root.iter().eq(edits.root.members()));
@@ -197,13 +199,17 @@ fn label<B: ReadAt>(
 }
 
 /// Every file of the base is there with its bytes where they were, except for those that were replaced.
-fn files(old: &Tree, new: &Tree, base: &Survey, edits: &Edits) -> Result<()> {
+fn files(old: &Tree, new: &Tree, base: &Survey, survey: &Survey, edits: &Edits) -> Result<()> {
     let merged = edits.way == Way::MergeInitrd;
     let menus = !merged || !edits.boot.is_empty();
     let configs = base.configs.iter().map(|config| &config.path).filter(|_| menus);
     let initrds = initrd_paths(base).filter(|_| merged);
+    let boot_images = base.boot.iter().zip(&survey.boot);
+    let moved = boot_images.filter(|(was, is)| was.image != is.image);
+    let moved = moved.filter_map(|(was, _)| was.path.as_ref());
     let replaced: Vec<&Vec<_>> = configs
         .chain(initrds)
+        .chain(moved)
         .filter_map(|path| base.tree().file(path))
         .map(|node| &node.extents)
         .collect();

@@ -46,11 +46,11 @@ class Boot:
 # What custom.py does not boot: the other firmware or medium of each generation, both kernels, a submenu entry,
 # copytoram, merged with either kind of stage 1, and a stock image that must not let the key in.
 # The one of aarch64 is put on a disk by `flash`, which has no partition table then.
-# "fat" shows that the menu in efi.img is right: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
+# "fat" shows that the menu in efi.img is right, which had to grow there: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
 SOME = [
     Boot("23.11", "bios", "cd"),
     Boot("24.11", "uefi", "cd", merge=True),
-    Boot("24.11", "uefi", "fat"),
+    Boot("24.11-full-esp", "uefi", "fat"),
     Boot("25.11", "uefi", "usb", kernel=2),
     Boot("25.11", "bios", "usb", option=SERIAL, kernel=2),
     Boot("26.05", "bios", "usb", merge=True, kernel=2),
@@ -76,6 +76,7 @@ def everything():
         boots += [Boot(base, "uefi", "fat", kernel=1 + two), Boot(base, "uefi", "cd", stamped=False)]
     for base in ("24.11-lz4", "24.11-none", "24.11-microcode", "24.11-label", "23.11-layout"):
         boots += [Boot(base, "bios", "cd"), Boot(base, "uefi", "usb", merge=True)]
+    boots += [Boot("24.11-full-esp", "uefi", medium) for medium in ("cd", "usb")]
     for base in ("24.11-aarch64", "26.05-aarch64"):
         two = base.startswith("26.05")
         boots += [Boot(base, "uefi", medium, merge=medium == "usb", kernel=1 + two) for medium in ("cd", "usb")]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Has foreign programs read a stamped image and compares it with its base. Usage: check-image.py BASE OUT [--merged]
+"""Has foreign programs read a stamped image and compares it with its base. Usage: check-image.py BASE OUT [--merged] [--grown-esp]
 
 Prints a line per check and ends with `N passed, N failed`. A program that is missing fails. What differs between BASE and
 OUT may only be: menus, what is under /remaster (or /EFI/remaster), efi.img (its grub.cfg), and with --merged the initrds, which
-must begin with the base's bytes.
+must begin with the base's bytes. With --grown-esp efi.img is behind the base and larger, and everything points there.
 """
 import argparse
 import hashlib
@@ -103,7 +103,13 @@ def space(descriptor):
     return little if little == big else None
 
 
-def check_tree(c, base, out, merged):
+def esp_blocks(image):
+    """First block of 512 bytes of efi.img, and how many a partition of it has."""
+    offset, length = image.efi()
+    return offset // 512, -(-length // BLOCK) * 4
+
+
+def check_tree(c, base, out, merged, grown):
     """Names, attributes, places."""
     c.check("xorriso reads the tree without a warning", out.report.returncode == 0 and out.listing.returncode == 0,
             "\n".join(x for x in text(out.report).splitlines() if re.search("WARNING|FAILURE|SORRY|MISHAP|FATAL|NOTE : Found", x)) or text(out.report)[:400])
@@ -125,7 +131,7 @@ def check_tree(c, base, out, merged):
     c.check("xorriso: new files belong to root", not ours, ours)
     moved = []
     for path, was in base.extents.items():
-        rewritten = MENU.match(path) or merged and path in base.initrds()
+        rewritten = MENU.match(path) or merged and path in base.initrds() or grown and path == "/boot/efi.img"
         if out.extents.get(path) != was and not rewritten:
             moved.append(f"{path} {was} -> {out.extents.get(path)}")
     c.check("xorriso: no file of the base moved", not moved, moved[:5])
@@ -180,7 +186,8 @@ def check_isoinfo(c, base, out):
     hidden = sorted(p for p in ridge ^ joliet if OURS.match(p))
     c.check("isoinfo: both trees have the same below remaster/", not hidden, hidden)
     # where the files are that both trees name: read from the two long listings
-    lists = [dict(long_listing(out.path, flag)) for flag in ("-R", "-J")]
+    # (Joliet has 64 characters of a name)
+    lists = [{re.sub(r"([^/]{64})[^/]*", r"\1", path): at for path, at in long_listing(out.path, flag)} for flag in ("-R", "-J")]
     c.check("isoinfo: both trees name the same blocks and sizes", lists[0] and lists[0] == {**lists[0], **lists[1]} and len(lists[0]) == len(lists[1]),
             [(p, v, lists[1].get(p)) for p, v in lists[0].items() if lists[1].get(p) != v][:5])
 
@@ -252,15 +259,26 @@ def directories(f, root):
     return found
 
 
-def check_boot(c, base, out):
+def uefi_entry(lba, blocks):
+    """A line of xorriso's report becomes that of an image of so many blocks of 512 bytes at this block."""
+    count = blocks if blocks < 1 << 16 else 0
+    return lambda line: re.sub(r"( UEFI .* 0x00) +\d+ +\d+$", rf"\1 {count} {lba}", line) if " UEFI " in line else line
+
+
+def check_boot(c, base, out, grown):
     """El Torito, MBR, GPT, hybrid sizes."""
-    c.check("xorriso: El Torito report unchanged", base.el_torito and base.el_torito == out.el_torito, set(base.el_torito) ^ set(out.el_torito))
+    was, now = base.el_torito, out.el_torito
+    if grown:
+        entry = uefi_entry(out.efi()[0] // BLOCK, esp_blocks(out)[1])
+        was, now = [entry(x) for x in was], [re.sub(r" +(\d+) +(\d+)$", r" \1 \2", x) if " UEFI " in x else x for x in now]
+    c.check("xorriso: El Torito report " + ("names the larger image" if grown else "unchanged"), was and was == now, set(was) ^ set(now))
     c.check("MBR and GPT where the base has them, none elsewhere", (base.has_mbr, base.has_gpt) == (out.has_mbr, out.has_gpt))
 
     def kinds(report):
-        return [re.sub(r"\d+", "#", x) for x in report]
+        # (what grows ends with a cylinder, although the base need not)
+        return [re.sub("cyl-align-(on|off)", "cyl-align", re.sub(r" *\d+", " #", x)) for x in report]
     c.check("xorriso: system area report has the same shape", kinds(base.system_area) == kinds(out.system_area),
-            [x for x in out.system_area if re.sub(r"\d+", "#", x) not in kinds(base.system_area)])
+            [x for x in out.system_area if kinds([x])[0] not in kinds(base.system_area)])
     if not out.has_mbr:
         c.check("system area is empty as in the base", not any(base.head[:16 * BLOCK]) and not any(out.head[:16 * BLOCK]))
         return
@@ -268,14 +286,18 @@ def check_boot(c, base, out):
     entries = [out.head[446 + 16 * i:462 + 16 * i] for i in range(4)]
     starts = [(int.from_bytes(e[8:12], "little"), int.from_bytes(e[12:16], "little")) for e in entries]
     c.check("MBR partition 1 covers the image", starts[0] == (0, out.size // 512), f"{starts[0]}, image has {out.size // 512} blocks")
-    c.check("MBR partitions 2 to 4 unchanged", base.head[462:512] == out.head[462:512])
+    second = base.head[462:478]
+    if grown:
+        place = b"".join(x.to_bytes(4, "little") for x in esp_blocks(out))
+        second = second[:8] + place
+    c.check("MBR partition 2 is where efi.img is, 3 and 4 unchanged", second + base.head[478:512] == out.head[462:512], out.head[462:512].hex())
     heads, per_track = xorriso_geometry(out.size)
     cylinder = heads * per_track * 512
     c.check(f"size is a multiple of xorriso's cylinder ({heads} heads of {per_track})", out.size % cylinder == 0, f"{out.size} % {cylinder} = {out.size % cylinder}")
     chs = [e[5:8] for e in entries]
     c.check("MBR partition 1 ends at the last head and sector", chs[0] == last_chs(out.size, heads, per_track), f"{chs[0].hex()} not {last_chs(out.size, heads, per_track).hex()}")
     if out.has_gpt:
-        check_gpt(c, base, out)
+        check_gpt(c, base, out, grown)
 
 
 def xorriso_geometry(size):
@@ -290,13 +312,13 @@ def last_chs(size, heads, per_track):
     return bytes([heads - 1, (cylinder >> 8) << 6 | per_track, cylinder & 255])
 
 
-def check_gpt(c, base, out):
+def check_gpt(c, base, out, grown):
     problems = re.compile(r"^(Warning|Caution|Problem|Error|Partitions? .* overlap|.*CRC|.*corrupt|Identified|The backup|.*secondary|No problems).*", re.I | re.M)
     def verify(image):
         done = call("sgdisk", "-v", image)
         return done.returncode, [re.sub(r"\d+", "#", m[0]) for m in problems.finditer(text(done))], re.findall(r"Identified (\d+) problems", text(done))
     was, now = verify(base.path), verify(out.path)
-    c.check("sgdisk -v: no other problem than the base's", was[0] == now[0] and was[1] == now[1] and was[2] == now[2], [x for x in now[1] if x not in was[1]] or now[2])
+    c.check("sgdisk -v: no other problem than the base's", was[0] == now[0] and set(now[1]) <= set(was[1]) and was[2] == now[2], [x for x in now[1] if x not in was[1]] or now[2])
     shown = text(call("sgdisk", "-p", out.path))
     c.check("sgdisk -p: both partitions", len(re.findall(r"^ +\d+ ", shown, re.M)) == len(re.findall(r"^ +\d+ ", text(call("sgdisk", "-p", base.path)), re.M)), shown[-300:])
     blocks = out.size // 512
@@ -326,8 +348,11 @@ def check_gpt(c, base, out):
         # partition 1 reaches as far short of the end as it did in the base
         c.check("GPT: partition 1 grew with the image", (end - out.size // 512, first[:32]) == (old[0] - base.size // 512, old[1]), f"{end} of {blocks}, was {old[0]} of {base.size // 512}")
         f.seek(0)
-    same = base_gpt_second(base) == sides[0][128:256]
-    c.check("GPT: partition 2 unchanged", same)
+    second = base_gpt_second(base)
+    if grown:
+        start, blocks = esp_blocks(out)
+        second = second[:32] + b"".join(x.to_bytes(8, "little") for x in (start, start + blocks - 1)) + second[48:]
+    c.check("GPT: partition 2 is where efi.img is", second == sides[0][128:256], sides[0][160:176].hex())
     def table(image):
         done = call("sfdisk", "--verify", image)
         return done.returncode, sorted(re.sub(r"\d+", "#", x.replace(image, "IMAGE")) for x in text(done).splitlines())
@@ -348,7 +373,7 @@ def base_gpt_second(base):
     return gpt_array(base)[128:256]
 
 
-def check_contents(c, base, out, merged, scratch):
+def check_contents(c, base, out, merged, grown, scratch):
     """Every file's bytes, by bsdtar and 7z."""
     sums = {}
     for image, folder in ((base, "base"), (out, "out")):
@@ -366,7 +391,7 @@ def check_contents(c, base, out, merged, scratch):
     differ = []
     for path, was in sums["base"].items():
         now = sums["out"].get(path)
-        if now is None or MENU.match(path) or path == "/boot/efi.img":
+        if now is None or MENU.match(path) or path == "/boot/efi.img" or grown and path == "/.boot.cat":
             continue
         if merged and path in base.initrds():
             size = os.path.getsize(was)
@@ -408,10 +433,31 @@ def check_menu(c, path, was, now, merged):
     c.check(f"{path}: only initrd lines differ, and {'none' if merged else 'all of them do'} ({named})", not wrong and len(old) == len(new), wrong[:3] or f"{len(old)} and {len(new)} lines")
 
 
-def check_fat(c, base, out, merged, scratch):
+def without_sizes(path):
+    """The fields of a boot sector but for those that say how large the filesystem and its FAT are."""
+    with open(path, "rb") as f:
+        head = bytearray(f.read(90))
+    for start, end in ((19, 21), (22, 24), (32, 36), *([(36, 40)] if head[22:24] == bytes(2) else [])):
+        head[start:end] = bytes(end - start)
+    return bytes(head[:90 if head[17:19] == bytes(2) else 62])
+
+
+def fat_listing(path):
+    """Names, sizes and times of all files of a FAT, without those of the menu."""
+    return [x for x in text(call("mdir", "-/", "-i", path)).splitlines() if not re.search(r"^grub +cfg |bytes|^Volume in", x, re.I)]
+
+
+def check_fat(c, base, out, merged, grown, scratch):
     """The FAT inside."""
     offset, length = out.efi()
-    c.check("efi.img has the base's place and size", (offset, length) == base.efi(), f"{base.efi()} and {(offset, length)}")
+    if grown:
+        c.check("efi.img is behind the base and larger", offset >= base.size and length > base.efi()[1], f"{base.efi()} and {(offset, length)}")
+        with open(base.path, "rb") as f, open(out.path, "rb") as g:
+            f.seek(base.efi()[0])
+            g.seek(base.efi()[0])
+            c.check("the base's efi.img still stands where it was", f.read(base.efi()[1]) == g.read(base.efi()[1]))
+    else:
+        c.check("efi.img has the base's place and size", (offset, length) == base.efi(), f"{base.efi()} and {(offset, length)}")
     for image, name in ((base, "base-efi.img"), (out, "out-efi.img")):
         at, size = image.efi()
         with open(image.path, "rb") as f, open(os.path.join(scratch, name), "wb") as g:
@@ -425,7 +471,8 @@ def check_fat(c, base, out, merged, scratch):
     c.check("fsck.vfat -n: clean", done.returncode == 0 and findings(done, img) == findings(was, old), text(done))
     tree = [text(call("mdir", "-/", "-b", "-i", p)) for p in (old, img)]
     c.check("mdir: same names", tree[0] and tree[0] == tree[1], tree[1])
-    c.check("minfo: volume id and label unchanged", open(img, "rb").read(62) == open(old, "rb").read(62))
+    c.check("mdir: same sizes and times, but for the menu's", len(fat_listing(old)) > 3 and fat_listing(old) == fat_listing(img), fat_listing(img))
+    c.check("volume id, label, type and geometry unchanged", without_sizes(img) == without_sizes(old), without_sizes(img).hex())
     differ = []
     for line in (x for x in tree[0].splitlines() if not x.endswith("/")):
         a, b = (call("mtype", "-i", p, line, stderr=subprocess.DEVNULL) for p in (old, img))
@@ -508,16 +555,17 @@ def main():
     p.add_argument("base")
     p.add_argument("out")
     p.add_argument("--merged", action="store_true")
+    p.add_argument("--grown-esp", action="store_true", dest="grown")
     a = p.parse_args()
     c = Checks()
     missing = [t for t in ("xorriso", "isoinfo", "bsdtar", "7z", "fsck.vfat", "mdir", "mtype", "sgdisk", "sfdisk", "cpio") if not shutil.which(t, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
     c.check("programs are there", not missing, missing)
     base, out = Image(a.base), Image(a.out)
-    steps = [lambda: check_tree(c, base, out, a.merged), lambda: check_volume(c, base, out), lambda: check_isoinfo(c, base, out),
-             lambda: check_path_tables(c, out), lambda: check_boot(c, base, out)]
+    steps = [lambda: check_tree(c, base, out, a.merged, a.grown), lambda: check_volume(c, base, out), lambda: check_isoinfo(c, base, out),
+             lambda: check_path_tables(c, out), lambda: check_boot(c, base, out, a.grown)]
     with tempfile.TemporaryDirectory(prefix="remaster-foreign-", dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
         sums = {}
-        steps += [lambda: sums.update(check_contents(c, base, out, a.merged, scratch)), lambda: check_fat(c, base, out, a.merged, scratch),
+        steps += [lambda: sums.update(check_contents(c, base, out, a.merged, a.grown, scratch)), lambda: check_fat(c, base, out, a.merged, a.grown, scratch),
                   lambda: check_archives(c, base, out, a.merged, sums)]
         for step in steps:
             try:

@@ -3,6 +3,7 @@
 
 Usage: self-test.py BASE REMASTER, with a small x86 base. Ends with `N passed, N failed`.
 """
+import concurrent.futures
 import importlib.util
 import os
 import re
@@ -53,7 +54,7 @@ def record(path, descriptor, name):
     raise LookupError(name)
 
 
-def damages(out):
+def damages(_, out):
     """(what is done, how, the complaint to expect) for an image."""
     image = check_image.Image(out)
     number = {image.head[n * BLOCK]: n for n in range(30, 15, -1) if image.head[n * BLOCK + 1:n * BLOCK + 6] == b"CD001"}
@@ -83,7 +84,7 @@ def damages(out):
         ("MBR code", lambda p: flip(p, 100), "MBR code unchanged"),
         ("MBR partition 1", lambda p: flip(p, 446 + 13), "MBR partition 1 covers the image"),
         ("MBR partition 1, end", lambda p: flip(p, 446 + 5), "ends at the last head and sector"),
-        ("MBR partition 2", lambda p: flip(p, 462 + 9), "MBR partitions 2 to 4"),
+        ("MBR partition 2", lambda p: flip(p, 462 + 9), "MBR partition 2 is where efi.img is"),
         ("GPT header", lambda p: flip(p, 512 + 57), "primary header and entries have right CRCs"),
         ("GPT entries", lambda p: flip(p, 1024 + 130), "primary header and entries have right CRCs"),
         ("backup GPT", lambda p: patch(p, -512, bytes(8)), "backup header in the last block"),
@@ -91,6 +92,7 @@ def damages(out):
         ("a block less at the end", lambda p: os.truncate(p, image.size - BLOCK), "primary volume size is the file's"),
         ("El Torito catalog", lambda p: flip(p, catalog(image) + 40), "El Torito report unchanged"),
         ("FAT: tables differ", lambda p: flip(p, fat + BLOCK + 700), "fsck.vfat|mdir|mtype|could be made"),
+        ("FAT: serial", lambda p: flip(p, fat + 39), "volume id, label, type and geometry"),
         ("FAT: loader", lambda p: loader(p, fat), "mtype: other files"),
         ("FAT: menu is the base's", lambda p: menu(p, fat), r"efi.img .*grub.cfg: only initrd lines differ"),
         ("isolinux.cfg: a kernel argument", lambda p: replace(p, place("/isolinux/isolinux.cfg"), b"loglevel=4", b"loglevel=7"), r"isolinux.cfg: only initrd lines differ"),
@@ -140,34 +142,71 @@ def menu(path, fat):
         subprocess.run(["mcopy", "-D", "o", "-i", where, t.name, "::/EFI/BOOT/grub.cfg"], check=True, stdin=subprocess.DEVNULL)
 
 
-def failures_of(base, out):
+def moved(base, out):
+    """The same where efi.img is a larger copy."""
+    was, image = check_image.Image(base), check_image.Image(out)
+    (old, _), (fat, _) = was.efi(), image.efi()
+    sectors = [check_image.esp_blocks(x)[1].to_bytes(2, "little") for x in (was, image)]
+    return [
+        ("MBR partition 2 where it was", lambda p: patch(p, 462 + 8, (old // 512).to_bytes(4, "little")), "MBR partition 2 is where efi.img is"),
+        ("GPT partition 2 where it was", lambda p: patch(p, 1024 + 128 + 32, (old // 512).to_bytes(8, "little")), "GPT: partition 2 is where efi.img is"),
+        ("El Torito entry where it was", lambda p: replace(p, catalog(image), (fat // BLOCK).to_bytes(4, "little"), (old // BLOCK).to_bytes(4, "little")), "El Torito report names"),
+        ("El Torito sectors as before", lambda p: replace(p, catalog(image), sectors[1], sectors[0]), "El Torito report names"),
+        ("the old efi.img", lambda p: flip(p, old + 2000), "still stands where it was"),
+        ("a time in the larger FAT", lambda p: time(p, fat), "same sizes and times"),
+    ]
+
+
+def time(path, fat):
+    """Another date for the loader."""
+    with open(path, "rb") as f:
+        f.seek(fat)
+        at = fat + f.read(1 << 22).index(b"BOOTX64 EFI")
+    flip(path, at + 24)
+
+
+def failures_of(base, out, *flags):
     """What check-image complains about."""
-    said = subprocess.run([os.path.join(HERE, "check-image.py"), base, out], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    said = subprocess.run([os.path.join(HERE, "check-image.py"), base, out, *flags], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     lines = said.stdout.splitlines()
     if not lines or not re.fullmatch(r"\d+ passed, \d+ failed", lines[-1]):
         return {f"check-image did not come to an end: {said.stderr[-500:]}"}
     return {x for x in lines if x.startswith("FAIL")}
 
 
+def tried(base, out, number, damage, before, *flags):
+    """What check-image complains about in a damaged copy."""
+    hurt = f"{out}.{number}"
+    shutil.copyfile(out, hurt)
+    damage(hurt)
+    failures = failures_of(base, hurt, *flags) - before
+    os.remove(hurt)
+    return failures
+
+
 def main():
-    base, remaster = sys.argv[1:3]
+    small, remaster = sys.argv[1:3]
     passed = failed = 0
 
     def verdict(name, right, detail):
         nonlocal passed, failed
         passed, failed = passed + bool(right), failed + (not right)
         print(f"{'ok   ' if right else 'FAIL '} self-test: {name}{'' if right else f': {detail}'}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="remaster-self-", dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
-        out, hurt, key = f"{folder}/out.iso", f"{folder}/hurt.iso", f"{folder}/key"
+    with tempfile.TemporaryDirectory(prefix="remaster-self-", dir=os.environ.get("TMPDIR", "/var/tmp")) as folder, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        out, key = f"{folder}/out.iso", f"{folder}/key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-        done = subprocess.run([remaster, base, "--key", key + ".pub", "-o", out], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        verdict("an image to damage", done.returncode == 0, done.stderr)
-        if done.returncode == 0:
-            before = failures_of(base, out)  # so that only what the damage adds counts
-            for name, damage, complaint in damages(out):
-                shutil.copyfile(out, hurt)
-                damage(hurt)
-                failures = failures_of(base, hurt) - before
+        made = subprocess.run([os.path.join(HERE, "odd.sh"), small, folder, "full-fat16"], capture_output=True, text=True, check=True)
+        full = made.stdout.strip()
+        for base, all_damages, flags in ((small, damages, []), (full, moved, ["--grown-esp"])):
+            done = subprocess.run([remaster, base, "--key", key + ".pub", "-f", "-o", out], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            if not (done.returncode == 0 and os.path.exists(out)):
+                verdict("an image to damage", False, done.stderr)
+                continue
+            before = failures_of(base, out, *flags)  # so that only what the damage adds counts
+            verdict(f"{os.path.basename(base)}: an image to damage", not before, before)
+            each = [(number, *x) for number, x in enumerate(all_damages(base, out))]
+            results = pool.map(lambda x: tried(base, out, x[0], x[2], before, *flags), each)
+            for (_, name, _, complaint), failures in zip(each, results):
                 verdict(f"damaged {name}", any(re.search(complaint, x) for x in failures), sorted(x[:200] for x in failures))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

@@ -2,8 +2,10 @@
 """Stamps bases both ways and has foreign programs read every output. Usage: stamp-all.py REMASTER BASE…
 
 Also: the same inputs give the same bytes through every way out, stamping again replaces what was injected, and the base
-stays as it is. Prints a line per check and ends with `N passed, N failed`.
+stays as it is. Prints a line per check and ends with `N passed, N failed`. Several bases are looked at two at a time, as much of the
+time is waiting for the disk.
 """
+import concurrent.futures
 import hashlib
 import json
 import os
@@ -50,7 +52,8 @@ def one_way(remaster, base, folder, keys, flags):
     with_a, with_b = ([x for k in some for x in ("--key", k)] for some in (keys[:1], keys[1:]))
     if not stamped(f"{name}: stamped", call(remaster, base, *with_a, *flags, "-o", out)):
         return
-    done = call(os.path.join(HERE, "check-image.py"), base, out, *["--merged"] * ("--merge-initrd" in flags))
+    grown = base.endswith("-full-esp.iso") and not flags
+    done = call(os.path.join(HERE, "check-image.py"), base, out, *["--merged"] * ("--merge-initrd" in flags), *["--grown-esp"] * grown)
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     for line in lines[:-1]:
         print(f"{line[:6]}{name}: {line[6:]}" if line[:6] in ("ok    ", "FAIL  ") else line, flush=True)
@@ -58,12 +61,14 @@ def one_way(remaster, base, folder, keys, flags):
     if check(f"{name}: check-image came to an end", counts, done.stderr.decode("utf-8", "replace")[-500:]):
         passed, failed = passed + int(counts[1]), failed + int(counts[2])
     first = digest(out)
-    with open(other, "wb") as pipe:
-        done = subprocess.Popen([remaster, base, *with_a, *flags, "-o", "-"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while piece := done.stdout.read(1 << 20):
-            pipe.write(piece)
-        err = done.stderr.read().decode("utf-8", "replace")
-    check(f"{name}: through a pipe the same bytes", done.wait() == 0 and digest(other) == first, err)
+    done = subprocess.Popen([remaster, base, *with_a, *flags, "-o", "-"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    piped = hashlib.sha256()
+    while piece := done.stdout.read(1 << 20):
+        piped.update(piece)
+    err = done.stderr.read().decode("utf-8", "replace")
+    check(f"{name}: through a pipe the same bytes", done.wait() == 0 and piped.hexdigest() == first, err)
+    with open(other, "wb") as existing:
+        existing.write(b"something else")
     done = call(remaster, base, *with_a, *flags, "-o", other, "--force")
     check(f"{name}: over an existing file the same bytes", done.returncode == 0 and digest(other) == first, done.stderr)
     os.remove(other)
@@ -95,20 +100,39 @@ def inspect(remaster, name, base, out, key, merged):
               and (fingerprint in done.stdout.decode()) == ours, text[-400:] or plain.stderr.decode())
 
 
-def main():
-    remaster = os.path.abspath(sys.argv[1])
+def of_base(remaster, base):
+    """All checks of one base."""
     with tempfile.TemporaryDirectory(prefix="remaster-outputs-", dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
         keys = []
         for name in ("a", "b"):
             path = f"{folder}/{name}"
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{name}@test", "-f", path], check=True)
             keys.append(path + ".pub")
-        for base in sys.argv[2:]:
-            before = digest(base)
-            # size matters to what follows the last block, which both ways share: once is enough of a gigabyte
-            for flags in ([], ["--merge-initrd"])[:1 if os.path.getsize(base) > 1 << 30 else 2]:
-                one_way(remaster, base, folder, keys, flags)
-            check(f"{os.path.basename(base)}: unchanged", digest(base) == before)
+        before = digest(base)
+        # size matters to what follows the last block, which both ways share: once is enough of a gigabyte
+        for flags in ([], ["--merge-initrd"])[:1 if os.path.getsize(base) > 1 << 30 else 2]:
+            one_way(remaster, base, folder, keys, flags)
+        check(f"{os.path.basename(base)}: unchanged", digest(base) == before)
+
+
+def by_itself(remaster, base):
+    """The lines of this program for one base."""
+    done = subprocess.run([sys.executable, __file__, remaster, base], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines(), done.stderr
+
+
+def main():
+    global passed, failed
+    remaster, *bases = map(os.path.abspath, sys.argv[1:])
+    if len(bases) == 1:
+        of_base(remaster, bases[0])
+    else:
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for base, (lines, err) in zip(bases, pool.map(lambda base: by_itself(remaster, base), bases)):
+                print("\n".join(lines[:-1]), flush=True)
+                counts = re.fullmatch(r"(\d+) passed, (\d+) failed", lines[-1] if lines else "")
+                if check(f"{os.path.basename(base)}: came to an end", counts, err[-500:]):
+                    passed, failed = passed + int(counts[1]), failed + int(counts[2])
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

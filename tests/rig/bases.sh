@@ -9,12 +9,12 @@ cache=${REMASTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/remaster/rig}
 
 # Every base: what is asked of build-store, build-initrd and build-iso.
 boots="23.11 24.11 25.11 26.05"                                            # the four generations
-variants="24.11-lz4 24.11-none 24.11-microcode 24.11-label 23.11-layout"  # boot as well
-shapes="24.11-xz 24.11-gzip 24.11-full-root 24.11-big"                    # structure only: hardly a store
+variants="24.11-lz4 24.11-none 24.11-microcode 24.11-label 24.11-full-esp 23.11-layout"  # boot as well
+shapes="24.11-xz 24.11-gzip 24.11-full-root 24.11-big 25.11-graphical"    # structure only: hardly a store
 others="24.11-aarch64"                                                    # boots on another machine
 rare="26.05-aarch64"                                                      # built only when asked for by name
 recipe() {
-  gen=${1%%-*} kind=scripted comp=zstd stage1=stage-1-standin.sh micro='' volid='' pad=0 arch=x86_64 files='' tiny=''
+  gen=${1%%-*} kind=scripted comp=zstd stage1=stage-1-standin.sh micro='' volid='' pad=0 arch=x86_64 edition='' full='' files='' tiny=''
   [ "$gen" != 26.05 ] || kind=systemd
   case " $shapes " in *" $1 "*) tiny=1 ;; esac
   case $1 in
@@ -23,6 +23,8 @@ recipe() {
     *-label) volid=my_own-label.2 ;;
     *-layout) stage1=stage-1-other-layout.sh ;;
     *-aarch64) arch=aarch64 ;;
+    *-graphical) edition=graphical ;;
+    *-full-esp) full=1 ;;
     *-full-root) # lengths found by trying: both trees' last block is full then
       files=$(printf 'note-%02d ' {0..12}; printf 'y-name-of-thirty-six-characters---%02d ' {0..7}; printf 'z%.0s' {1..60}) ;;
     *-big) pad=1100 ;;
@@ -71,7 +73,7 @@ build() { # NAME OUT
     store=$work/tiny.squashfs
     [ -e "$store" ] || { mkdir "$work/tiny"; echo "a store without a system" > "$work/tiny/README"; mksquashfs "$work/tiny" "$store" -all-root -no-progress -quiet > /dev/null; }
   fi
-  GEN=$gen ARCH=$arch VOLID=$volid PAD_MIB=$pad ROOT_FILES=$files STORE=$store "$here/build-iso.sh" "$work" "$2" "$one" ${two:+"$two"}
+  GEN=$gen ARCH=$arch VOLID=$volid EDITION=$edition PAD_MIB=$pad FULL_ESP=$full ROOT_FILES=$files STORE=$store "$here/build-iso.sh" "$work" "$2" "$one" ${two:+"$two"}
   if [ -n "$files" ]; then # a record for one more name must not fit any more
     "$here/root-slack.py" "$2" | while read -r tree free; do
       [ "$free" -lt 50 ] || { say "$1: $free bytes are free in the $tree root directory"; exit 1; }

@@ -37,8 +37,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "verify",
         &[
-            "units", "error", "format", "image", "compose", "survey", "edit", "plan", "stamped",
-            "raw",
+            "units", "error", "format", "image", "compose", "scratch", "survey", "edit", "plan",
+            "stamped", "raw",
         ],
     ),
     (

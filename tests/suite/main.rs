@@ -10,6 +10,7 @@
 
 mod again;
 mod batch;
+mod boot_image;
 mod bootline;
 mod cli;
 mod damage;

@@ -98,6 +98,10 @@ fn reset_gives_the_base_both_ways_and_in_place() {
             folder.write("a.iso", &stamp(base, &edits(1, way)));
             folder.run(&["reset", "a.iso", "-o", "b.iso"]).done();
             assert!(folder.read("b.iso") == base, "{name} {way:?}");
+            folder
+                .write("a.iso.zst", &zstd::encode_all(folder.read("a.iso").as_slice(), 1).unwrap());
+            folder.run(&["reset", "a.iso.zst", "-o", "packed.iso"]).done();
+            assert!(folder.read("packed.iso") == base, "{name} {way:?} packed");
             folder.run(&["reset", "--in-place", "a.iso"]).done();
             assert!(folder.read("a.iso") == base, "{name} {way:?} in place");
             folder.run(&["reset", "a.iso", "-o", "c.iso"]).refused(2, "nothing was put into");
