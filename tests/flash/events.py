@@ -8,8 +8,8 @@ import json
 import re
 import sys
 
-# Those of recipes and manifests, which flashing an image does not bring about.
-ELSEWHERE = {"host_key", "verified"}
+# Those of recipes, manifests and resets, which flashing an image does not bring about.
+ELSEWHERE = {"host_key", "verified", "reset"}
 COMMON = {"v", "event"}
 
 
