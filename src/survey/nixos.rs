@@ -46,11 +46,19 @@ pub fn release<I: ReadAt>(image: &I, tree: &Tree) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// Refuses a volume without what every installer has.
+/// Refuses a volume without what every installer has. A proposed change of nixpkgs calls its marker,
+/// by which GRUB finds the volume, by the second name.
 pub fn check_markers(tree: &Tree) -> Result<()> {
-    ["/version.txt", "/nix-store.squashfs", "/EFI/nixos-installer-image"]
-        .iter()
-        .try_for_each(|path| tree.file(path).map(|_| ()).ok_or_else(|| not_an_installer(path)))
+    const NEEDED: [&[&str]; 3] = [
+        &["/version.txt"],
+        &["/nix-store.squashfs"],
+        &["/EFI/nixos-installer-image", "/nixos-installer-marker"],
+    ];
+    let is_there = |paths: &&[&str]| paths.iter().any(|path| tree.file(path).is_some());
+    match NEEDED.iter().find(|paths| !is_there(paths)) {
+        None => Ok(()),
+        Some(paths) => Err(not_an_installer(&paths.join(" or "))),
+    }
 }
 
 fn not_an_installer(path: &str) -> Error {
