@@ -1,9 +1,8 @@
 //! What is known of a raw image, in the form that ISOs have.
 
-use super::{
-    BootPath, Check, Injected, Report, Root, SCHEMA, Triplet, credentials, injected_of, menu,
-    partitions,
-};
+use super::injected::{credentials, injected_of};
+use super::iso::{menu, partitions};
+use super::{BootPath, Check, Injected, Report, Root, SCHEMA, Triplet};
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::raw::Base;

@@ -1,0 +1,100 @@
+//! What was put into an image: keys, files, secrets and settings.
+
+use super::{AttachedFile, File, HostKey, Injected, Key, Setting};
+use crate::customize;
+use crate::edit::is_private;
+use crate::format::credential::keys_of;
+use crate::format::newc::{Kind, Member};
+use crate::keys;
+use crate::stamped::Stamped;
+use crate::survey::configs::Config;
+
+/// Paths of `authorized_keys` files in a payload, and whom they let in.
+const KEY_FILES: [(&str, &str); 2] =
+    [("root", "root/.ssh/authorized_keys"), ("nixos", "home/nixos/.ssh/authorized_keys")];
+
+/// Folder and ends of the names of host keys' public halves.
+const HOST_KEYS: (&str, &str) = ("etc/ssh/ssh_host_", "_key.pub");
+
+fn host_keys(stamped: &Stamped) -> Vec<HostKey> {
+    let named = |member: &&Member| {
+        member.path.starts_with(HOST_KEYS.0) && member.path.ends_with(HOST_KEYS.1)
+    };
+    let texts = stamped.root.iter().filter(named).filter_map(|member| match &member.kind {
+        Kind::File(bytes) => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    });
+    let read = texts.filter_map(|text| ssh_key::PublicKey::from_openssh(text).ok());
+    let shown = read.filter_map(|mut key| {
+        key.set_comment("");
+        Some(HostKey {
+            algorithm: key.algorithm().to_string(),
+            fingerprint: key.fingerprint(ssh_key::HashAlg::Sha256).to_string(),
+            public: key.to_openssh().ok()?.trim_end().to_owned(),
+        })
+    });
+    shown.collect()
+}
+
+/// What was put in, also by keys that the command lines carry.
+pub(super) fn injected_of(
+    stamped: &Stamped,
+    carried: &[(String, Vec<u8>)],
+    way: &'static str,
+    base_label: String,
+) -> Injected {
+    let keys = KEY_FILES.iter().flat_map(|(user, path)| {
+        let carried =
+            carried.iter().find(|(name, _)| name == path).map(|(_, bytes)| bytes.as_slice());
+        let text = stamped.authorized_keys(path).or(carried).unwrap_or_default();
+        let keys =
+            keys::parse(path, text).map(|found| found.keys.keys().cloned().collect::<Vec<_>>());
+        keys.unwrap_or_default().into_iter().map(|key| Key {
+            user,
+            algorithm: key.algorithm,
+            fingerprint: key.fingerprint,
+            comment: key.comment,
+        })
+    });
+    let files = stamped.root.iter().map(|member| File {
+        path: format!("/{}", member.path),
+        kind: match member.kind {
+            Kind::Directory => "directory",
+            Kind::File(_) => "file",
+            Kind::Symlink(_) => "symlink",
+        },
+        mode: format!("{:04o}", member.mode),
+        owner: member.owner,
+        size: member.size(),
+    });
+    let secrets = stamped.root.iter().filter(|member| is_private(member));
+    Injected {
+        way,
+        base_label,
+        base_size: stamped.undo.base_size,
+        keys: keys.collect(),
+        host_keys: host_keys(stamped),
+        secrets: secrets.map(|member| format!("/{}", member.path)).collect(),
+        settings: settings(stamped),
+        files: files.collect(),
+        attached: stamped
+            .attached
+            .iter()
+            .map(|(path, at)| AttachedFile { path: path.clone(), size: at.size() })
+            .collect(),
+    }
+}
+
+fn settings(stamped: &Stamped) -> Vec<Setting> {
+    let found = customize::settings(&stamped.root).into_iter();
+    found.map(|(name, value)| Setting { name, value }).collect()
+}
+
+/// The `authorized_keys` that the command line of every entry carries.
+pub(super) fn credentials(configs: &[Config]) -> Vec<(String, Vec<u8>)> {
+    let mut entries = configs.iter().flat_map(|config| &config.entries).map(|entry| {
+        entry.arguments.iter().flat_map(|word| keys_of(&word.text)).collect::<Vec<_>>()
+    });
+    let first = entries.next().unwrap_or_default();
+    if entries.all(|other| other == first) { first } else { Vec::new() }
+}

@@ -1,0 +1,283 @@
+//! What is known of an ISO.
+
+use std::collections::BTreeSet;
+
+use super::injected::{credentials, injected_of};
+use super::{
+    BootPath, Check, Entry, Initrd, Injected, Menu, Partition, Partitions, Report, SCHEMA,
+    Signature, Triplet, UefiProgram, Volume,
+};
+use crate::error::{Error, Result};
+use crate::format::boot_config::{Syntax, redacted, volume_path};
+use crate::format::pe::Covers;
+use crate::image::ReadAt;
+use crate::plan::menu::Started;
+use crate::stamped::{Base, Stamped};
+use crate::survey::boot::Platform;
+use crate::survey::configs::{Config, Place};
+use crate::survey::loaders;
+use crate::survey::nixos::initrd_place;
+use crate::survey::{self, Survey};
+use crate::units::{ByteRange, DISK_BLOCK};
+
+impl Report {
+    /// Looks at an ISO.
+    pub(super) fn of_iso<I: ReadAt>(image: &I) -> Result<Self> {
+        let base = Base::of(image)?;
+        let now = if base.stamped.is_some() { Survey::of(image)? } else { base.survey.clone() };
+        let initrds = initrds(&base)?;
+        Ok(Self {
+            schema: SCHEMA,
+            size: now.size,
+            release: now.release.clone(),
+            architecture: now.architecture.map(str::to_owned),
+            generation: generation(&initrds),
+            volume: Some(volume(&now)),
+            root: None,
+            partitions: partitions(&now.partitions),
+            boot_paths: boot_paths(&now, image)?,
+            uefi_programs: uefi_programs(image, &now)?,
+            triplets: triplets(&base.survey),
+            initrds,
+            menus: now.configs.iter().map(menu).collect(),
+            injected: base.stamped.as_ref().map(|stamped| injected(stamped, &base.survey, &now)),
+            checks: checks(&now),
+        })
+    }
+}
+
+fn generation(initrds: &[Initrd]) -> String {
+    let first = initrds.first().map_or("none", |initrd| initrd.stage_one);
+    let same = initrds.iter().all(|initrd| initrd.stage_one == first);
+    if same { first } else { "mixed" }.to_owned()
+}
+
+fn volume(survey: &Survey) -> Volume {
+    Volume {
+        identifier: survey.volume.identifier(),
+        application: survey.volume.application(),
+        size: survey.volume.size(),
+        joliet: survey.volume.joliet.is_some(),
+        files: survey.tree().files().count(),
+    }
+}
+
+/// The partitions of the tables.
+pub(super) fn partitions(tables: &survey::partitions::Partitions) -> Partitions {
+    let bytes = |blocks: u64, block: u64| blocks.saturating_mul(block);
+    let mbr = tables.mbr.iter().flat_map(|mbr| {
+        mbr.used().map(|(number, record)| Partition {
+            number,
+            r#type: format!("{:02x}", record.os_type),
+            start: bytes(record.starting_lba.get().into(), DISK_BLOCK),
+            size: bytes(record.size_in_lba.get().into(), DISK_BLOCK),
+        })
+    });
+    let gpt = tables.gpt.iter().flat_map(|gpt| {
+        gpt.partitions().into_iter().map(|found| {
+            let (first, last) = found.blocks;
+            let blocks = last.saturating_add(1).saturating_sub(first);
+            Partition {
+                number: found.number,
+                r#type: found.type_guid,
+                start: bytes(first, gpt.block()),
+                size: bytes(blocks, gpt.block()),
+            }
+        })
+    });
+    Partitions { mbr: mbr.collect(), gpt: gpt.collect() }
+}
+
+fn boot_paths<I: ReadAt>(survey: &Survey, image: &I) -> Result<Vec<BootPath>> {
+    let mut found: Vec<BootPath> = survey
+        .boot
+        .iter()
+        .filter_map(|entry| {
+            let firmware = firmware(entry.platform)?;
+            let starts =
+                entry.path.clone().unwrap_or_else(|| format!("boot image at {}", entry.image));
+            Some(BootPath { firmware, medium: "cd", starts })
+        })
+        .collect();
+    let Some(mbr) = &survey.partitions.mbr else { return Ok(found) };
+    let mut code = [0; 440];
+    image.read_exact_at(&mut code, 0)?;
+    if code.iter().any(|byte| *byte != 0)
+        && mbr.used().any(|(_, record)| record.boot_indicator == 0x80)
+    {
+        found.push(BootPath {
+            firmware: "bios",
+            medium: "usb",
+            starts: "boot code of the Master Boot Record".into(),
+        });
+    }
+    if let Some((number, _)) = mbr.used().find(|(_, record)| record.os_type == 0xef) {
+        found.push(BootPath {
+            firmware: "uefi",
+            medium: "usb",
+            starts: format!("partition {number}"),
+        });
+    }
+    Ok(found)
+}
+
+fn uefi_programs<I: ReadAt>(image: &I, survey: &Survey) -> Result<Vec<UefiProgram>> {
+    let shown = loaders::all(image, survey)?.into_iter().map(|loader| {
+        let (signatures, fault) = match loader.signatures {
+            Ok(found) => (found, None),
+            Err(fault) => (Vec::new(), Some(fault)),
+        };
+        let signatures = signatures.into_iter().map(|found| Signature {
+            signer: found.signer,
+            digest_fits: match found.covers {
+                Covers::Program => Some(true),
+                Covers::Other => Some(false),
+                Covers::Unknown => None,
+            },
+        });
+        UefiProgram {
+            path: loader.path,
+            place: place(&loader.place),
+            signatures: signatures.collect(),
+            fault,
+        }
+    });
+    Ok(shown.collect())
+}
+
+fn place(place: &Place) -> &'static str {
+    if *place == Place::Volume { "volume" } else { "esp" }
+}
+
+fn firmware(platform: Platform) -> Option<&'static str> {
+    match platform {
+        Platform::Bios => Some("bios"),
+        Platform::Uefi => Some("uefi"),
+        Platform::Other(_) => None,
+    }
+}
+
+fn triplets(survey: &Survey) -> Vec<Triplet> {
+    let found = survey.triplets.iter();
+    found
+        .map(|one| Triplet {
+            kernel: one.kernel.clone(),
+            initrds: one.initrds.clone(),
+            init: one.init.clone(),
+        })
+        .collect()
+}
+
+fn initrds<B: ReadAt>(base: &Base<B>) -> Result<Vec<Initrd>> {
+    let found = match base.survey.initrds(&base.image) {
+        // An image that is not understood can be looked at.
+        Err(Error::Unsupported { .. }) => return unknown_initrds(&base.survey),
+        found => found?,
+    };
+    let shown = found.into_iter().map(|initrd| Initrd {
+        path: initrd.path,
+        size: initrd.at.size(),
+        stage_one: initrd.contents.stage_one.name(),
+        parts: initrd.contents.parts.iter().map(|part| part.name()).collect(),
+    });
+    Ok(shown.collect())
+}
+
+fn unknown_initrds(survey: &Survey) -> Result<Vec<Initrd>> {
+    let paths: BTreeSet<&String> =
+        survey.triplets.iter().filter_map(|found| found.initrds.last()).collect();
+    let shown = paths.into_iter().map(|path| {
+        let size = initrd_place(survey.tree(), path)?.size();
+        Ok(Initrd { path: path.clone(), size, stage_one: "unknown", parts: Vec::new() })
+    });
+    shown.collect()
+}
+
+/// A menu.
+pub(super) fn menu(config: &Config) -> Menu {
+    let texts = |words: &[crate::format::boot_config::Word]| {
+        words.iter().map(|word| word.text.clone()).collect()
+    };
+    let entries = config.entries.iter().map(|entry| Entry {
+        title: entry.title.clone(),
+        kernel: entry.kernel.text.clone(),
+        initrds: texts(&entry.initrds),
+        arguments: entry.arguments.iter().map(|word| redacted(&word.text)).collect(),
+    });
+    let Started { timeout, default, serial } = Started::of(config);
+    Menu {
+        timeout,
+        default,
+        serial,
+        path: config.path.clone(),
+        place: place(&config.place),
+        syntax: match config.syntax {
+            Syntax::Grub => "grub",
+            Syntax::Isolinux => "isolinux",
+        },
+        entries: entries.collect(),
+    }
+}
+fn injected(stamped: &Stamped, base: &Survey, now: &Survey) -> Injected {
+    let carried = credentials(&now.configs);
+    let way = match unstamped_entries(now, &stamped.folder.payload()) {
+        _ if now.tree().file(&stamped.folder.payload()).is_none() => "credential",
+        0 => "extra-initrd",
+        _ => "merged-initrd",
+    };
+    injected_of(stamped, &carried, way, base.volume.identifier())
+}
+
+/// Entries that do not load the payload by name.
+fn unstamped_entries(survey: &Survey, payload: &str) -> usize {
+    let entries = survey.configs.iter().flat_map(|config| &config.entries);
+    let names_payload =
+        |word: &crate::format::boot_config::Word| volume_path(&word.text) == payload;
+    entries.filter(|entry| !entry.initrds.last().is_some_and(names_payload)).count()
+}
+
+fn checks(survey: &Survey) -> Vec<Check> {
+    let mut checks = vec![
+        Check {
+            name: "volume size",
+            // A stick is larger than what was written to it.
+            ok: survey.volume.size() <= survey.size,
+            detail: format!("{} bytes of {} in the image", survey.volume.size(), survey.size),
+        },
+        hierarchies(survey),
+    ];
+    if survey.partitions.gpt.is_some() {
+        let fault = &survey.partitions.backup_fault;
+        let detail = fault.clone().unwrap_or_else(|| "the backup mirrors the primary table".into());
+        checks.push(Check { name: "backup GPT", ok: fault.is_none(), detail });
+    }
+    checks.extend(esp_partition(survey));
+    checks
+}
+
+/// Whether both hierarchies hold the same bytes.
+fn hierarchies(survey: &Survey) -> Check {
+    let bytes = |tree: &crate::survey::tree::Tree| {
+        let mut found: Vec<Vec<ByteRange>> =
+            tree.files().map(|(_, node)| node.extents.clone()).collect();
+        found.sort();
+        found
+    };
+    let mut all = survey.trees.iter().map(bytes);
+    let first = all.next();
+    let ok = all.all(|other| Some(other) == first);
+    let detail =
+        format!("{} hierarchies, {} files", survey.trees.len(), survey.tree().files().count());
+    Check { name: "hierarchies", ok, detail }
+}
+
+/// Whether partition and boot catalog start the same UEFI boot image.
+fn esp_partition(survey: &Survey) -> Option<Check> {
+    let entry = survey.boot.iter().find(|entry| entry.platform == Platform::Uefi)?;
+    let mbr = survey.partitions.mbr.as_ref()?;
+    let (_, record) = mbr.used().find(|(_, record)| record.os_type == 0xef)?;
+    let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
+    let detail =
+        format!("boot catalog at byte {:#x}, partition at {start:#x}", entry.image.start());
+    Some(Check { name: "UEFI boot image", ok: start == entry.image.start(), detail })
+}
