@@ -182,7 +182,8 @@ def broken_off(s):
     for number, name in ((signal.SIGINT, "SIGINT"), (signal.SIGKILL, "SIGKILL")):
         cache = s.cache()
         s.mirror.gate.clear()
-        process = subprocess.Popen([s.remaster, "base", "fetch", BASE, "--cache", cache, "--mirror", f"{s.mirror.url}/slow"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=s.environment)
+        # (a background job would have SIGINT ignored)
+        process = subprocess.Popen(["env", "--default-signal=INT", s.remaster, "base", "fetch", BASE, "--cache", cache, "--mirror", f"{s.mirror.url}/slow"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=s.environment)
         part = pathlib.Path(f"{cache}/{BASE}.part")
         for _ in range(400):
             if part.exists() and part.stat().st_size == third:
