@@ -31,6 +31,7 @@ class Session:
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm"
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job would have it ignored
             os.execv(PROGRAM, [PROGRAM, *arguments])
 
     def wait_for(self, text, seconds=60):
@@ -54,10 +55,12 @@ class Session:
     def type(self, text):
         os.write(self.terminal, text.encode())
 
-    def end(self):
-        """Reads to the end; the exit status, negative for a signal."""
+    def end(self, seconds=120):
+        """Reads to the end, and makes one if it does not come; the exit status, negative for a signal."""
+        end = time.monotonic() + seconds
         while self.read():
-            pass
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         os.close(self.terminal)
         return status
