@@ -23,8 +23,9 @@ use super::tarball;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// NixOS installer ISO, as downloaded or stamped before, plain or packed (xz, zst, gz, bz2, zip), or the
-    /// name of a base that `remaster base list` shows, or a tar archive for kexec; it is never changed
+    /// NixOS installer ISO or raw image for SD cards, as downloaded or stamped before, plain or packed (xz,
+    /// zst, gz, bz2, zip), or the name of a base that `remaster base list` shows, or a tar archive for kexec;
+    /// it is never changed
     #[arg(required = true)]
     base: Option<PathBuf>,
 
