@@ -30,20 +30,27 @@ class Bench:
     def __init__(self, options):
         self.program = os.path.realpath(options.program)
         self.size, self.rounds = options.size * MIB, options.rounds
-        self.device = None
+        self.device, self.limited = None, False
         self.bmaptool = shutil.which("bmaptool")
         self.caligula = os.environ.get("CALIGULA") or shutil.which("caligula")
 
     def attach(self, size):
         """A new disk of so many bytes and its loop device."""
         if self.device:
-            out("losetup", "-d", self.device)
+            self.detach()
         with open("disk", "wb") as disk:
             disk.truncate(size)
         self.device, self.disk_size = out("losetup", "-f", "--show", "disk"), size
 
+    def detach(self):
+        """Lets go of it, without a limit: the next user of that loop device would have it."""
+        if self.limited:
+            self.limit(0, 0)
+        out("losetup", "-d", self.device)
+
     def limit(self, write, read):
         """Bytes per second, 0 for no limit."""
+        self.limited = write > 0
         number = open(f"/sys/block/{self.device.removeprefix('/dev/')}/dev").read().strip()
         for what, rate in (("write", write), ("read", read)):
             with open(f"{BLKIO}.{what}_bps_device", "w") as file:
@@ -190,7 +197,7 @@ def main():
         os.chdir(work)
         make_image(bench.size)
         bench.attach(bench.size + 64 * MIB)
-        end.callback(lambda: out("losetup", "-d", bench.device))
+        end.callback(bench.detach)
         print(f"machine: {platform.system()} {platform.release()}, {os.cpu_count()} x {cpu.group(1) if cpu else platform.machine()}, load {os.getloadavg()[0]:.1f}")
         print(f"loop device over {out('stat', '-f', '-c', '%T', '.')}, image {bench.size // MIB} MiB; {versions(bench)}")
         title = "loop device"
