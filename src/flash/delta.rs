@@ -13,10 +13,8 @@ use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::units::{ByteRange, align_up, in_memory, len_of};
 
-/// The Primary Volume Descriptor (ECMA-119 §8.4).
-const DESCRIPTOR: std::ops::Range<usize> = 0x8000..0x8800;
-/// Where volume descriptors begin (§6.7.1); behind the primary one is the Boot Record of El Torito.
-const DESCRIPTORS: u64 = 0x8000;
+/// The Primary Volume Descriptor (ECMA-119 §6.7.1, §8.4); behind it is the Boot Record of El Torito.
+pub(super) const DESCRIPTOR: std::ops::Range<u64> = 0x8000..0x8800;
 /// Its Volume Identifier (BP 41-72) and Volume Creation Date and Time (BP 814-830): what all
 /// stamped copies of one base have in common.
 const IDENTITY: [std::ops::Range<usize>; 2] = [40..72, 813..830];
@@ -46,7 +44,8 @@ pub(super) fn holds_same_base(medium: &dyn Medium, head: &[u8]) -> Result<bool> 
 }
 
 fn descriptor(bytes: &[u8]) -> Option<&[u8]> {
-    bytes.get(DESCRIPTOR).filter(|descriptor| descriptor.starts_with(b"\x01CD001"))
+    let at = in_memory(DESCRIPTOR.start)..in_memory(DESCRIPTOR.end);
+    bytes.get(at).filter(|descriptor| descriptor.starts_with(b"\x01CD001"))
 }
 
 /// What has to be written.
@@ -207,7 +206,7 @@ fn invalidate(writer: &mut Writer<'_>, layout: &Layout) -> Result<()> {
 /// The first two volume descriptors of an image that has any.
 fn descriptors(layout: &Layout) -> Option<ByteRange> {
     descriptor(layout.head())?;
-    let at = ByteRange::new(DESCRIPTORS, FIRST_BLOCK)?;
+    let at = ByteRange::new(DESCRIPTOR.start, FIRST_BLOCK)?;
     (at.end() <= len_of(layout.head())).then_some(at)
 }
 

@@ -1,8 +1,8 @@
 //! Puts the base back onto a disk that holds a stamped image of it, safe against being killed at any point.
 //!
 //! ```text
-//! mark -> changed blocks, zeros behind the base, backup GPT -> read back -> mark without undo record
-//!      -> zeros over the undo record -> first block
+//! mark -> no volume descriptor -> changed blocks, zeros behind the base, backup GPT -> volume descriptor
+//!      -> read back -> mark without undo record -> zeros over the undo record -> first block
 //! ```
 //! The mark in the first block says how to go on, so until the end the disk is no image that boots; the
 //! bytes that go back come from the undo record, which lies behind the base and goes last.
@@ -12,6 +12,7 @@ use std::time::Instant;
 use sha2::{Digest as _, Sha256};
 
 use super::buffer::{BUFFER, HEAD, aligned};
+use super::delta::{DESCRIPTOR, joined};
 use super::layout::Layout;
 use super::meant::{Meant, steps};
 use super::medium::{Medium, failed, flush, read_full};
@@ -71,10 +72,13 @@ pub fn put_back(
     let writer = Writer { medium, progress, options: &options, image, report };
     let mut back = Back { writer, what, layout: &layout, first: &head };
     back.mark(&first)?;
+    back.take_descriptor()?;
     back.take_backup()?;
     back.write_changed()?;
     back.wipe_behind()?;
     back.writer.write_tail(&layout)?;
+    flush(medium)?;
+    back.write_base(back.descriptor_blocks().as_slice())?;
     flush(medium)?;
     back.writer.report.write_time = start.elapsed();
     back.check()?;
@@ -138,6 +142,33 @@ impl Back<'_> {
         flush(self.writer.medium)
     }
 
+    /// The Primary Volume Descriptor, if all of it comes from the undo record.
+    fn descriptor(&self) -> Option<ByteRange> {
+        let at = ByteRange::between(DESCRIPTOR.start, DESCRIPTOR.end)?;
+        let changed = joined(self.what.changed.to_vec());
+        changed.iter().any(|range| range.common(at) == Some(at)).then_some(at)
+    }
+
+    fn descriptor_blocks(&self) -> Option<ByteRange> {
+        self.whole_blocks(self.descriptor()?)
+    }
+
+    /// Takes the volume descriptor away, which firmware would follow to El Torito's boot catalog. Its block
+    /// may hold more than comes back from the undo record.
+    fn take_descriptor(&mut self) -> Result<()> {
+        let (Some(at), Some(blocks)) = (self.descriptor(), self.descriptor_blocks()) else {
+            return Ok(());
+        };
+        let mut bytes = aligned(blocks.size())?;
+        read(self.writer.medium, &mut bytes, blocks.start())?;
+        let from = in_memory(at.start().saturating_sub(blocks.start()));
+        let descriptor =
+            bytes.get_mut(from..).and_then(|rest| rest.get_mut(..in_memory(at.size())));
+        descriptor.unwrap_or_default().fill(0);
+        self.writer.put(&bytes, blocks.start())?;
+        flush(self.writer.medium)
+    }
+
     /// Takes the header of a backup GPT away, which firmware would believe (UEFI 2.10 §5.3.2).
     fn take_backup(&mut self) -> Result<()> {
         let medium = self.writer.medium;
@@ -156,6 +187,17 @@ impl Back<'_> {
     fn write_changed(&mut self) -> Result<()> {
         let ranges = self.changed();
         self.writer.progress.begin("write", super::write::sum(&ranges));
+        let rest = match self.descriptor_blocks() {
+            Some(last) => without(&ranges, last),
+            None => ranges,
+        };
+        self.write_base(&rest)?;
+        self.writer.progress.end();
+        Ok(())
+    }
+
+    /// Writes whole blocks of the base.
+    fn write_base(&mut self, ranges: &[ByteRange]) -> Result<()> {
         let mut buf = aligned(BUFFER)?;
         for range in ranges.iter().flat_map(|range| steps(Some(*range), BUFFER)) {
             self.stop_if_asked()?;
@@ -168,7 +210,6 @@ impl Back<'_> {
                 .put(buf.get(..in_memory(range.size())).unwrap_or_default(), range.start())?;
             self.writer.progress.advance(range.size());
         }
-        self.writer.progress.end();
         Ok(())
     }
 
@@ -180,7 +221,7 @@ impl Back<'_> {
         let from = ByteRange::between(FIRST_BLOCK, u64::MAX);
         let all = self.what.changed.iter().copied().chain(end);
         let within = |range: ByteRange| self.whole_blocks(range)?.common(from?);
-        super::delta::joined(all.filter_map(within).collect())
+        joined(all.filter_map(within).collect())
     }
 
     fn whole_blocks(&self, range: ByteRange) -> Option<ByteRange> {

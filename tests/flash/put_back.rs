@@ -136,6 +136,10 @@ fn whenever_power_goes_a_reset_can_be_gone_on_with() {
                         || (found[510..512] != [0x55, 0xaa]
                             && !found[512..].starts_with(b"EFI PART"))
                 );
+                // Nothing to follow to El Torito, but for an image that is all there behind its first block.
+                let boots_from_cd = found[0x8001..].starts_with(b"CD001");
+                let is_there = |at: usize| found[at..base.len()] == expected[at..base.len()];
+                assert!(is_whole || !boots_from_cd || killed == 1 || is_there(4096), "{killed}");
                 assert!(reset(&copy, exact).unwrap().is_whole, "after {killed} writes");
                 assert!(copy.contents() == expected, "after {killed} writes");
                 killed += 1;
