@@ -74,7 +74,7 @@ impl<B: ReadAt> Basis<B> {
             Self::Iso(base) => {
                 let touched = wishes.touch_stage_one();
                 let initrds = if touched { base.survey.initrds(&base.image)? } else { Vec::new() };
-                let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
+                let edits = wishes.edits(&Facts::of(&base.survey))?;
                 manifest::plan(base, &initrds, edits, about)
             }
             Self::Raw(base) => {

@@ -166,7 +166,7 @@ impl Batch<'_> {
             }
             _ => None,
         };
-        let facts = Facts::of(&self.base.survey, self.initrds);
+        let facts = Facts::of(&self.base.survey);
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let run =
             Run { batch: self, facts, taken: Taken::default(), next, stopped, listener, layout };

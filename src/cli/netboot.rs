@@ -99,8 +99,7 @@ fn of_installer<'f>(
 ) -> Result<Netboot<&'f ImageFile>> {
     let base = Base::of(file)?;
     let Some(wishes) = wishes else { return installer::of(&base, None) };
-    let initrds = base.survey.initrds(&base.image)?;
-    let edits = wishes.edits(&Facts::of(&base.survey, &initrds))?;
+    let edits = wishes.edits(&Facts::of(&base.survey))?;
     installer::of(&base, Some(&edits))
 }
 
@@ -114,7 +113,7 @@ fn of_tree<'f>(
 
 /// What edits depend on in what starts by itself.
 pub(super) fn facts(tree: &Tree<&ImageFile>) -> Facts {
-    Facts::told(tree.release(), tree.architecture(), std::slice::from_ref(tree.initrd()))
+    Facts::told(tree.release(), tree.architecture())
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {

@@ -107,8 +107,7 @@ mod tests {
 
     #[test]
     fn what_can_be_done_depends_on_the_release() {
-        let facts =
-            |release| Facts { release, architecture: None, systemd_stage_one: false, room: None };
+        let facts = |release| Facts { release, architecture: None, room: None };
         let keys = KeySet::default();
         assert_eq!(arguments(&keys, &facts((24, 11))).unwrap().len(), 2);
         assert_eq!(arguments(&keys, &facts((25, 5))).unwrap().len(), 3);

@@ -20,9 +20,7 @@ use crate::error::{Error, Result};
 use crate::keys::{self, Gathered};
 use crate::recipe::Recipe;
 use crate::survey::Survey;
-use crate::survey::nixos::Initrd;
 use crate::survey::raw::Raw;
-use crate::survey::stage_one::StageOne;
 
 use files::Files;
 
@@ -46,8 +44,6 @@ pub struct Facts {
     pub release: (u32, u32),
     /// As `x86_64`, if a loader tells.
     pub architecture: Option<&'static str>,
-    /// Whether stage 1 is systemd in any initrd.
-    pub systemd_stage_one: bool,
     /// Bytes that are free in a root filesystem which files are written into; none where an initrd brings
     /// them into a live system.
     pub room: Option<u64>,
@@ -55,20 +51,13 @@ pub struct Facts {
 
 impl Facts {
     /// Those of a surveyed image.
-    pub fn of(survey: &Survey, initrds: &[Initrd]) -> Self {
-        Self::told(&survey.release, survey.architecture, initrds)
+    pub fn of(survey: &Survey) -> Self {
+        Self::told(&survey.release, survey.architecture)
     }
 
-    /// Those of something else: its release as `version.txt` has it, its architecture, its initrds.
-    pub fn told(release: &str, architecture: Option<&'static str>, initrds: &[Initrd]) -> Self {
-        let systemd =
-            |initrd: &Initrd| matches!(initrd.contents.stage_one, StageOne::Systemd { .. });
-        Self {
-            release: numbers(release),
-            architecture,
-            systemd_stage_one: initrds.iter().any(systemd),
-            room: None,
-        }
+    /// Those of something else: its release as `version.txt` has it, and its architecture.
+    pub fn told(release: &str, architecture: Option<&'static str>) -> Self {
+        Self { release: numbers(release), architecture, room: None }
     }
 
     /// Those of a raw image.
@@ -76,7 +65,6 @@ impl Facts {
         Self {
             release: numbers(&raw.release),
             architecture: raw.architecture,
-            systemd_stage_one: false,
             room: Some(raw.free),
         }
     }

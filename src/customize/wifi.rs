@@ -181,7 +181,7 @@ mod tests {
 
     fn root(wifi: &Wifi, release: (u32, u32)) -> Edits {
         let mut edits = Edits::default();
-        let facts = Facts { release, architecture: None, systemd_stage_one: false, room: None };
+        let facts = Facts { release, architecture: None, room: None };
         wifi.apply(&facts, &mut edits);
         edits
     }

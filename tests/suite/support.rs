@@ -58,8 +58,7 @@ pub(crate) fn edits(number: u8, way: Way) -> Edits {
     recipe.merge_initrd = Some(way == Way::MergeInitrd);
     let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
     let wishes = Wishes::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap();
-    let facts =
-        Facts { release: (25, 11), architecture: None, systemd_stage_one: false, room: None };
+    let facts = Facts { release: (25, 11), architecture: None, room: None };
     wishes.edits(&facts).unwrap()
 }
 

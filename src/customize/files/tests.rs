@@ -99,7 +99,7 @@ fn squashfs(paths: &[&str]) -> Vec<u8> {
 }
 
 fn facts() -> Facts {
-    Facts { release: (25, 11), architecture: Some("x86_64"), systemd_stage_one: false, room: None }
+    Facts { release: (25, 11), architecture: Some("x86_64"), room: None }
 }
 
 fn edits(recipe: &Recipe) -> Result<(Edits, Vec<String>)> {

@@ -9,7 +9,7 @@ fn network(address: &[&str], gateway: &[&str], dns: &[&str]) -> Result<Network> 
 
 fn edits(network: &Network, release: (u32, u32)) -> Edits {
     let mut edits = Edits::default();
-    let facts = Facts { release, architecture: None, systemd_stage_one: false, room: None };
+    let facts = Facts { release, architecture: None, room: None };
     network.apply(&facts, &mut edits);
     edits
 }
