@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::compose::{Composed, Source};
-use crate::customize::{Facts, Input, Wishes};
+use crate::customize::{Facts, HostKeys, Input, Wishes};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
@@ -80,6 +80,8 @@ pub struct Batch<'a> {
     pub keep: Keep,
     /// What is written beside each file; of an OCI image, nothing.
     pub beside: Wanted,
+    /// Whether a `known_hosts` file is written beside each file whose user has host keys.
+    pub known_hosts: bool,
     /// Whether to tell the SHA-256 of images, which are read whole for it.
     pub digests: bool,
     /// Users that are worked for at once.
@@ -103,6 +105,10 @@ pub struct Done {
     pub recipe: Digest,
     /// Whether it was there already.
     pub kept: bool,
+    /// The host keys that are in it.
+    pub host_keys: Option<HostKeys>,
+    /// The file with their public halves, if one stands beside it.
+    pub known_hosts: Option<PathBuf>,
 }
 
 /// Hears of each user.
@@ -146,6 +152,8 @@ struct Run<'a> {
     batch: &'a Batch<'a>,
     facts: Facts,
     taken: Taken,
+    /// The names that a seed was used for.
+    seeded: Taken,
     next: AtomicUsize,
     stopped: AtomicBool,
     listener: &'a dyn Listener,
@@ -158,6 +166,7 @@ impl Batch<'_> {
     /// # Errors
     /// What concerns all users: the folder, the layout.
     pub fn run(&self, users: &[(usize, Result<User>)], listener: &dyn Listener) -> Result<Tally> {
+        refuse_one_name(self.shared)?;
         fs::create_dir_all(self.folder)
             .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
         let layout = match self.form {
@@ -168,8 +177,8 @@ impl Batch<'_> {
         };
         let facts = Facts::of(&self.base.survey);
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let run =
-            Run { batch: self, facts, taken: Taken::default(), next, stopped, listener, layout };
+        let (taken, seeded) = (Taken::files(), Taken::keys());
+        let run = Run { batch: self, facts, taken, seeded, next, stopped, listener, layout };
         run.all(users)
     }
 
@@ -256,13 +265,24 @@ impl Run<'_> {
         }
     }
 
-    /// Makes one user's file.
-    fn one(&self, user: &User, index: usize) -> Result<Waiting> {
-        let batch = self.batch;
-        let recipe = user.recipe.clone().over(batch.shared.clone());
+    /// What a user is to have, from what all have and what is the user's own.
+    fn recipe(&self, user: &User) -> Result<Recipe> {
+        refuse_one_name(&user.recipe)?;
+        let mut recipe = user.recipe.clone().over(self.batch.shared.clone());
         if let Some(at) = recipe.key.iter().position(|key| key == "-") {
             return Err(recipe.fault("key", at, NOT_ASKED, "give files"));
         }
+        if recipe.host_key_seed.is_some() {
+            self.seeded.take(&user.name, &user.place)?;
+            recipe.host_key_name = Some(user.name.clone());
+        }
+        Ok(recipe)
+    }
+
+    /// Makes one user's file.
+    fn one(&self, user: &User, index: usize) -> Result<Waiting> {
+        let batch = self.batch;
+        let recipe = self.recipe(user)?;
         let asked = |_: &str| Err(io::Error::other(NOT_ASKED));
         let wishes = Wishes::gather(&recipe, &mut Input::new(io::empty(), asked))?;
         let edits = wishes.edits(&self.facts)?;
@@ -280,6 +300,8 @@ impl Run<'_> {
             sha256: None,
             recipe: id,
             kept: false,
+            host_keys: wishes.host_keys,
+            known_hosts: None,
         };
         let waiting = Waiting { done, place: user.place.clone(), files: Vec::new(), entry: None };
         match batch.form {
@@ -328,6 +350,20 @@ impl Run<'_> {
             let output = Output::of_bytes(&path, self.batch.existing())?.read_by(readers(made));
             waiting.files.push(output.ready_bytes(&bytes)?);
         }
+        self.known_hosts(waiting)
+    }
+
+    /// Writes the public halves of the host keys beside a file, or leaves them there.
+    fn known_hosts(&self, waiting: &mut Waiting) -> Result<()> {
+        let Some(keys) = waiting.done.host_keys.as_ref().filter(|_| self.batch.known_hosts) else {
+            return Ok(());
+        };
+        let (path, text) = (HostKeys::file_beside(&waiting.done.path), keys.known_hosts());
+        if !self.keeps() || !holds(&path, text.as_bytes()) {
+            let output = Output::of_bytes(&path, self.batch.existing())?;
+            waiting.files.push(output.ready_bytes(text.as_bytes())?);
+        }
+        waiting.done.known_hosts = Some(path);
         Ok(())
     }
 
@@ -388,6 +424,15 @@ impl Run<'_> {
 /// Who may read what is made.
 fn readers(made: &Made) -> Readers {
     if made.edits.is_private() { Readers::Owner } else { Readers::Usual }
+}
+
+/// A name that is given beside the users' own would derive the same keys for all of them.
+fn refuse_one_name(recipe: &Recipe) -> Result<()> {
+    if recipe.host_key_name.is_none() {
+        return Ok(());
+    }
+    let what = "a batch derives the keys of each user for the user's own name";
+    Err(recipe.fault("host-key-name", 0, what, "leave it out"))
 }
 
 const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";

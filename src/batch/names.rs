@@ -100,22 +100,40 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// The names that are given away, each with the place of its user.
-#[derive(Debug, Default)]
-pub struct Taken(Mutex<BTreeMap<String, String>>);
+#[derive(Debug)]
+pub struct Taken {
+    names: Mutex<BTreeMap<String, String>>,
+    /// What two users of one name share.
+    shared: &'static str,
+    hint: &'static str,
+}
 
 impl Taken {
+    /// Names of files.
+    pub fn files() -> Self {
+        let hint = "give one of them another name, or use {name} or {index} in --name-template";
+        Self { names: Mutex::default(), shared: "is the name of another user's file, too", hint }
+    }
+
+    /// Names that keys are derived for.
+    pub fn keys() -> Self {
+        let shared =
+            "is the name of another user, too, and one --host-key-seed gives both the same keys";
+        Self { names: Mutex::default(), shared, hint: "give one of them another name" }
+    }
+
     /// Gives a name away.
     ///
     /// # Errors
     /// [`Error::Usage`] if another user has it, also in other case: filesystems of others know none.
     pub fn take(&self, name: &str, place: &str) -> Result<()> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         match taken.insert(name.to_lowercase(), place.to_owned()) {
             None => Ok(()),
             Some(other) => {
-                let what = format!("{name:?} is the name of another user's file, too ({other})");
+                let what = format!("{name:?} {} ({other})", self.shared);
                 taken.insert(name.to_lowercase(), other);
-                Err(Error::Usage { what, hint: "give one of them another name" })
+                Err(Error::Usage { what, hint: self.hint })
             }
         }
     }
@@ -207,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_name_is_given_once() {
-        let taken = Taken::default();
+        let taken = Taken::files();
         taken.take("a.iso", "u:1").unwrap();
         let fault = taken.take("A.iso", "u:2").unwrap_err().to_string();
         assert!(fault.contains("(u:1)"), "{fault}");

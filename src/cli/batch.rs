@@ -1,14 +1,16 @@
 //! `remaster stamp BASE USERS -o OUT`: one base, an image or patch file for each user.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use remaster::batch::names::{Shard, Template};
 use remaster::batch::{Batch, Done, Form, Keep, Listener, Tally};
+use remaster::customize::HostKeys;
 use remaster::digest::Digest;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
@@ -16,6 +18,7 @@ use remaster::manifest::About;
 use remaster::manifest::beside::Wanted;
 use remaster::manifest::blocks::Blocks;
 use remaster::progress::Progress;
+use remaster::recipe::Recipe;
 use remaster::recipe::users::{self, Format, User};
 use remaster::stamped::Base;
 use remaster::survey::nixos::Initrd;
@@ -25,7 +28,7 @@ use super::base;
 use super::progress::Terminal;
 use super::record::{BesideEach, Inside};
 use super::stamp::{self, Edit};
-use super::{interrupt, report};
+use super::{interrupt, known_hosts, report};
 
 const FORM: &str = "\
 The users file is TOML, CSV or JSON lines. A user has a `name` and any key of a recipe, which wins over
@@ -124,10 +127,11 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let template = Template::parse(args.template())?;
-    let shared = args.edit.recipe()?;
+    let shared = args.edit.shared()?;
     let mut about = args.inside.about()?;
     let file = base::open(&args.base, &args.source, args.quiet)?;
     let users = args.users()?;
+    args.check_known_hosts(&shared, &users)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let (base, initrds, sha256) = args.survey(&file, &mut about, &progress)?;
     let batch = Batch {
@@ -142,18 +146,22 @@ pub(super) fn run(args: &Args) -> Result<()> {
         form: args.form,
         keep: args.keep(),
         beside: args.wanted()?,
+        known_hosts: args.form != Form::Oci && args.edit.known_hosts().is_none(),
         digests: args.json && !args.no_image_sha256,
         jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         fail_fast: args.fail_fast,
     };
     let teller = Teller::new(args, users.len());
     let tally = batch.run(&users, &teller)?;
-    teller.end(args, &tally);
+    teller.end(args, &tally)?;
     if tally.failed > 0 {
         return Err(Error::Users { failed: tally.failed, users: users.len() });
     }
     if interrupt::is_asked() { Err(Error::Interrupted) } else { Ok(()) }
 }
+
+/// An OCI image layout has no place beside an image.
+const ONLY_INSIDE: &str = "note: the public halves of the host keys are in the images only: give --known-hosts FILE to have them in a file, or --json\n";
 
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
@@ -170,6 +178,27 @@ impl Args {
             });
         }
         Ok(wanted)
+    }
+
+    /// Better to refuse before images are written than after.
+    fn check_known_hosts(&self, shared: &Recipe, users: &[(usize, Result<User>)]) -> Result<()> {
+        let has =
+            |user: &Result<User>| user.as_ref().is_ok_and(|user| !user.recipe.host_key.is_empty());
+        let any = !shared.host_key.is_empty() || users.iter().any(|(_, user)| has(user));
+        match self.edit.known_hosts() {
+            Some(_) if !any => Err(known_hosts::none_put_in()),
+            Some(path) => known_hosts::check_free(path, self.replaces()),
+            None if any && self.form == Form::Oci && !self.json && !self.quiet => {
+                report::say(ONLY_INSIDE);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a file that is about all images gives way to a new one.
+    fn replaces(&self) -> bool {
+        self.resume || self.skip_existing || self.force
     }
 
     fn template(&self) -> &str {
@@ -241,6 +270,8 @@ struct Teller {
     bar: ProgressBar,
     /// Lines are whole: workers take turns.
     turn: Mutex<()>,
+    /// The lines of `known_hosts` files, by image.
+    known: Mutex<BTreeMap<PathBuf, HostKeys>>,
 }
 
 impl Teller {
@@ -253,16 +284,26 @@ impl Teller {
         let bar = ProgressBar::with_draw_target(u64::try_from(users).ok(), target);
         let style = ProgressStyle::with_template("Stamping {wide_bar} {pos}/{len} {eta}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { json: args.json, bar, turn: Mutex::new(()) }
+        Self { json: args.json, bar, turn: Mutex::new(()), known: Mutex::default() }
     }
 
-    fn end(&self, args: &Args, tally: &Tally) {
+    /// Tells of all, and writes the file that is about all.
+    fn end(&self, args: &Args, tally: &Tally) -> Result<()> {
         self.bar.finish_and_clear();
         if !args.quiet {
             let Tally { made, kept, failed } = tally;
             let folder = stamp::typed(&args.output);
             report::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
         }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = args.edit.known_hosts() else { return Ok(()) };
+        if !args.quiet {
+            for alias in shared_aliases(&known) {
+                report::say(&told_shared(alias, path));
+            }
+        }
+        let text: String = known.values().map(HostKeys::known_hosts).collect();
+        known_hosts::write(path, &text, args.replaces())
     }
 
     fn line(&self, value: &serde_json::Value) {
@@ -272,14 +313,41 @@ impl Teller {
     }
 }
 
+/// Names that machines with different keys share: for ssh, each of them may pass for the others.
+fn shared_aliases(known: &BTreeMap<PathBuf, HostKeys>) -> BTreeSet<&str> {
+    let mut texts: BTreeMap<&str, String> = BTreeMap::new();
+    let mut shared = BTreeSet::new();
+    for keys in known.values() {
+        let text = keys.known_hosts();
+        if texts.insert(&keys.alias, text.clone()).is_some_and(|other| other != text) {
+            shared.insert(keys.alias.as_str());
+        }
+    }
+    shared
+}
+
+fn told_shared(alias: &str, path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "note: {path} has several machines of the name {alias}: ssh takes each for the others; give users a `hostname` of their own\n"
+    )
+}
+
 impl Listener for Teller {
     fn done(&self, done: &Done) {
         self.bar.inc(1);
+        if let Some(keys) = &done.host_keys {
+            // Images of an OCI image layout have one path.
+            let image = done.path.join(&done.name);
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(image, keys.clone());
+        }
         if self.json {
             self.line(&json!({
                 "name": done.name, "path": done.path, "size": done.size,
                 "sha256": done.sha256.map(|digest| digest.to_string()),
                 "recipe": done.recipe.to_string(), "kept": done.kept,
+                "host_keys": done.host_keys.as_ref().map(known_hosts::facts).unwrap_or_default(),
+                "known_hosts": done.known_hosts,
             }));
         }
     }

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use remaster::customize::Wishes;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::sink::in_place::Edited;
 
+use super::known_hosts::KnownHosts;
 use super::progress::Terminal;
 use super::record::Inside;
 use super::report;
@@ -36,7 +38,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
+    args.check_recover()?;
     let wishes = if args.recover { None } else { Some(args.edit.gather(args.quiet)?) };
+    // What is wrong with the arguments is said before an edit that was interrupted is finished.
+    let known = wishes.as_ref().map(|wishes| args.known_hosts(wishes)).transpose()?.flatten();
     let edited = Edited::take(&args.image)?;
     let recovered = !args.dry_run && edited.recover()?;
     if recovered && report::watched(args.quiet) {
@@ -62,7 +67,32 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let bytes = human(bytes);
         report::say(&format!("{}changed {name} ({bytes} written)\n", finished.summary));
     }
+    if let Some(known) = &known {
+        known.write()?;
+    }
+    if let Some(known) = known.filter(|_| !args.quiet) {
+        report::say(&known.told());
+    }
     Ok(())
+}
+
+impl Args {
+    /// The file beside the image is about the image, and is replaced with it; another one may be about others.
+    fn known_hosts(&self, wishes: &Wishes) -> Result<Option<KnownHosts>> {
+        let wanted = self.edit.known_hosts();
+        KnownHosts::of(wishes, wanted, Some(&self.image), wanted.is_none())
+    }
+
+    /// What would not be done, beside an edit that is finished.
+    fn check_recover(&self) -> Result<()> {
+        if !self.recover || !(self.edit.is_given() || !self.inside.is_empty() || self.dry_run) {
+            return Ok(());
+        }
+        Err(Error::Usage {
+            what: "--recover finishes an edit that was interrupted, and does nothing else".into(),
+            hint: "run `remaster edit --recover IMAGE` first, then edit it",
+        })
+    }
 }
 
 /// A journal lies beside a file; a disk has no beside.

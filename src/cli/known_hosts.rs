@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use remaster::customize::{HostKeys, Wishes};
 use remaster::error::{Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::meter::{EVENTS, emit};
 use super::stamp::typed;
@@ -29,42 +29,20 @@ impl KnownHosts {
         beside: Option<&Path>,
         replace: bool,
     ) -> Result<Option<Self>> {
-        let Some(keys) = wishes.host_keys.clone() else {
-            return match wanted {
-                Some(_) => Err(Error::Usage {
-                    what: "--known-hosts without a host key".into(),
-                    hint: "add --host-key generate",
-                }),
-                None => Ok(None),
-            };
-        };
-        let beside = beside.map(|image| {
-            let mut name = image.as_os_str().to_owned();
-            name.push(".known_hosts");
-            PathBuf::from(name)
-        });
-        let file = wanted.map(Path::to_owned).or(beside);
-        if let Some(path) = file.as_ref().filter(|path| !replace && path.exists()) {
-            return Err(exists(path));
+        let Some(keys) = wishes.host_keys.clone() else { return Ok(None) };
+        let file = wanted.map(Path::to_owned).or_else(|| beside.map(HostKeys::file_beside));
+        if let Some(path) = &file {
+            check_free(path, replace)?;
         }
         Ok(Some(Self { keys, file, replace }))
     }
 
     /// Writes the file, for everyone to read.
     pub(super) fn write(&self) -> Result<()> {
-        let Some(path) = &self.file else { return Ok(()) };
-        let doing = || format!("write {}", path.display());
-        if self.replace && path.is_file() {
-            fs::remove_file(path).map_err(Error::io(doing()))?;
+        match &self.file {
+            Some(path) => write(path, &self.keys.known_hosts(), self.replace),
+            None => Ok(()),
         }
-        let made = File::create_new(path).and_then(|mut file| {
-            file.write_all(self.keys.known_hosts().as_bytes())?;
-            file.set_permissions(fs::Permissions::from_mode(0o644))
-        });
-        made.map_err(|fault| match fault.kind() {
-            ErrorKind::AlreadyExists => exists(path),
-            _ => Error::io(doing())(fault),
-        })
     }
 
     /// Fingerprints and the ready command; without a file, the lines for one.
@@ -85,19 +63,58 @@ impl KnownHosts {
 
     /// The same for programs.
     pub(super) fn emit(&self) {
-        for key in &self.keys.keys {
-            emit(&json!({
-                "v": EVENTS, "event": "host_key", "alias": self.keys.alias,
-                "algorithm": key.algorithm(), "fingerprint": key.fingerprint, "public": key.public,
-            }));
+        for mut key in facts(&self.keys) {
+            if let Some(event) = key.as_object_mut() {
+                event.insert("v".into(), EVENTS.into());
+                event.insert("event".into(), "host_key".into());
+            }
+            emit(&key);
         }
+    }
+}
+
+/// Better to refuse before an image is written than after.
+pub(super) fn check_free(path: &Path, replace: bool) -> Result<()> {
+    if replace || !path.exists() { Ok(()) } else { Err(exists(path)) }
+}
+
+/// Writes the text of a `known_hosts` file, for everyone to read.
+pub(super) fn write(path: &Path, text: &str, replace: bool) -> Result<()> {
+    let doing = || format!("write {}", path.display());
+    if replace && path.is_file() {
+        fs::remove_file(path).map_err(Error::io(doing()))?;
+    }
+    let made = File::create_new(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.set_permissions(fs::Permissions::from_mode(0o644))
+    });
+    made.map_err(|fault| match fault.kind() {
+        ErrorKind::AlreadyExists => exists(path),
+        _ => Error::io(doing())(fault),
+    })
+}
+
+/// The host keys of one image, for programs.
+pub(super) fn facts(keys: &HostKeys) -> Vec<Value> {
+    let facts = keys.keys.iter().map(|key| {
+        json!({ "alias": keys.alias, "algorithm": key.algorithm(),
+            "fingerprint": key.fingerprint, "public": key.public })
+    });
+    facts.collect()
+}
+
+/// The error of every command that is told where to write the public halves of host keys, and puts in none.
+pub(super) fn none_put_in() -> Error {
+    Error::Usage {
+        what: "--known-hosts without a host key: none is put in".into(),
+        hint: "add --host-key generate, or leave --known-hosts out",
     }
 }
 
 fn exists(path: &Path) -> Error {
     Error::Usage {
-        what: format!("{} is there already", path.display()),
-        hint: "give another path to --known-hosts, or --force to replace the file",
+        what: format!("{} already exists", path.display()),
+        hint: "give another path to --known-hosts, or remove the file",
     }
 }
 

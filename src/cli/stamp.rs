@@ -22,7 +22,7 @@ use remaster::stamped::Base;
 use remaster::survey::raw::Raw;
 use remaster::units::human;
 
-use super::report;
+use super::{known_hosts, report};
 
 /// What to put in.
 #[derive(Debug, clap::Args)]
@@ -41,9 +41,9 @@ pub(super) struct Edit {
 }
 
 impl Edit {
-    /// Whether anything is to be put in.
+    /// Whether anything is to be put in, or to be told of what is put in.
     pub(super) fn is_given(&self) -> bool {
-        self.recipe.is_some() || !self.flags.given().is_empty()
+        self.recipe.is_some() || !self.flags.given().is_empty() || self.known_hosts.is_some()
     }
 
     /// Where the public halves of host keys are to be written to.
@@ -51,8 +51,17 @@ impl Edit {
         self.known_hosts.as_deref()
     }
 
-    /// The flags over the recipe.
+    /// The flags over the recipe, of one image.
     pub(super) fn recipe(&self) -> Result<Recipe> {
+        let recipe = self.shared()?;
+        if self.known_hosts.is_some() && recipe.host_key.is_empty() {
+            return Err(known_hosts::none_put_in());
+        }
+        Ok(recipe)
+    }
+
+    /// The same, of images that each have more.
+    pub(super) fn shared(&self) -> Result<Recipe> {
         let below = self.recipe.as_deref().map(recipe::read).transpose()?;
         Ok(self.flags.clone().over(below.unwrap_or_default()))
     }

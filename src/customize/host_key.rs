@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rsa::{BigUint, RsaPrivateKey};
 use sha2::{Digest, Sha256};
@@ -113,6 +113,13 @@ impl HostKeys {
             let public = format!("{} {}\n", key.public, self.alias);
             edits.root.file(&format!("{path}.pub"), 0o644, public);
         }
+    }
+
+    /// The `known_hosts` file of an image that has no other place for it.
+    pub fn file_beside(image: &Path) -> PathBuf {
+        let mut name = image.as_os_str().to_owned();
+        name.push(".known_hosts");
+        name.into()
     }
 
     /// The text of a `known_hosts` file (`sshd(8)`, `SSH_KNOWN_HOSTS FILE FORMAT`).
@@ -256,7 +263,6 @@ mod tests {
     use super::*;
     use ssh_key::private::EcdsaKeypair;
     use std::fs;
-    use std::path::PathBuf;
 
     /// What `ssh-keygen -N` makes, without its armour.
     const ENCRYPTED: &str = "b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABCjnz1WM0\n\

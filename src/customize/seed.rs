@@ -20,9 +20,12 @@ const DIFFERENT: usize = 12;
 /// The salt of HKDF: says whose derivation this is, and which version of it.
 const SALT: &[u8] = b"remaster host key seed 1";
 
-/// The bytes of a seed's file.
+/// The bytes of a seed's file, and whom it is derived from it for.
 #[derive(Clone)]
-pub(super) struct Seed(Vec<u8>);
+pub(super) struct Seed {
+    bytes: Vec<u8>,
+    name: Option<String>,
+}
 
 impl fmt::Debug for Seed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +36,18 @@ impl fmt::Debug for Seed {
 impl Seed {
     /// Reads the seed that a recipe names, if it does.
     pub(super) fn gather(recipe: &Recipe) -> Result<Option<Self>> {
-        recipe.host_key_seed.as_deref().map(|path| Self::read(recipe, path)).transpose()
+        let name = recipe.host_key_name.as_deref();
+        match (recipe.host_key_seed.as_deref(), name) {
+            (Some(path), name) if name != Some("") => Self::read(recipe, path).map(Some),
+            (Some(_), _) => Err(recipe.fault("host-key-name", 0, "is empty", "give a name")),
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(recipe.fault(
+                "host-key-name",
+                0,
+                "says nothing without --host-key-seed",
+                "give a --host-key-seed, too",
+            )),
+        }
     }
 
     fn read(recipe: &Recipe, path: &Path) -> Result<Self> {
@@ -44,19 +58,22 @@ impl Seed {
         let found = match (bytes.len(), different.len()) {
             (length, _) if length < SHORTEST => format!("has {length} bytes, {SHORTEST} needed"),
             (_, few) if few < DIFFERENT => format!("has {few} different bytes, which is no secret"),
-            _ => return Ok(Self(bytes)),
+            _ => return Ok(Self { bytes, name: recipe.host_key_name.clone() }),
         };
         let hint = "make one: head -c 32 /dev/urandom > FILE";
         Err(recipe.fault("host-key-seed", 0, format!("{} {found}", path.display()), hint))
     }
 
     /// Bytes for one purpose: HKDF-SHA256 (RFC 5869) of all bytes of the file, with the salt
-    /// `remaster host key seed 1` and the purpose as info.
+    /// `remaster host key seed 1`, and as info the purpose and, if there is a name, a zero byte and the name.
+    /// No purpose has a zero byte, so no two pairs of purpose and name are alike.
     pub(super) fn derive<const N: usize>(&self, purpose: &str) -> [u8; N] {
         let mut derived = [0; N];
+        let name = self.name.as_deref();
+        let info = [purpose, name.map_or("", |_| "\0"), name.unwrap_or_default()].concat();
         // It refuses more than 255 hashes' worth only, which `N` never is here.
         let done =
-            Hkdf::<Sha256>::new(Some(SALT), &self.0).expand(purpose.as_bytes(), &mut derived);
+            Hkdf::<Sha256>::new(Some(SALT), &self.bytes).expand(info.as_bytes(), &mut derived);
         debug_assert!(done.is_ok(), "{N} bytes are too many");
         derived
     }
@@ -67,10 +84,15 @@ mod tests {
     use super::*;
 
     fn seed(bytes: &[u8]) -> Result<Seed> {
+        named(bytes, None)
+    }
+
+    fn named(bytes: &[u8], name: Option<&str>) -> Result<Seed> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seed");
         std::fs::write(&path, bytes).unwrap();
-        let recipe = Recipe { host_key_seed: Some(path), ..Recipe::default() };
+        let host_key_name = name.map(str::to_owned);
+        let recipe = Recipe { host_key_seed: Some(path), host_key_name, ..Recipe::default() };
         Seed::gather(&recipe).map(Option::unwrap)
     }
 
@@ -82,6 +104,27 @@ mod tests {
         assert_ne!(one.derive::<32>("a"), one.derive::<32>("b"));
         assert_ne!(one.derive::<32>("a"), seed(&[&bytes[..], &[32]].concat()).unwrap().derive("a"));
         assert!(!format!("{one:?}").contains('1'));
+    }
+
+    #[test]
+    fn derives_other_bytes_for_each_name_and_the_old_ones_for_none() {
+        let bytes: Vec<u8> = (0..32).collect();
+        let of = |name| named(&bytes, name).unwrap().derive::<32>("a");
+        assert_eq!(of(Some("x")), of(Some("x")));
+        assert_ne!(of(Some("x")), of(Some("y")));
+        assert_ne!(of(Some("x")), of(None));
+        // As `openssl kdf` says: all versions made the first of this seed.
+        assert!(of(None).starts_with(&[0x57, 0x98, 0xfa, 0x3c, 0xbd, 0x75, 0xca, 0x6c]));
+        assert!(of(Some("x")).starts_with(&[0xc4, 0xb9, 0x41, 0xd6, 0xd5, 0x55, 0x7b, 0xac]));
+    }
+
+    #[test]
+    fn a_name_wants_a_seed_and_letters() {
+        let recipe = Recipe { host_key_name: Some("x".into()), ..Recipe::default() };
+        let fault = Seed::gather(&recipe).unwrap_err().to_string();
+        assert_eq!(fault, "--host-key-name: says nothing without --host-key-seed");
+        let bytes: Vec<u8> = (0..32).collect();
+        assert!(named(&bytes, Some("")).unwrap_err().to_string().contains("is empty"));
     }
 
     #[test]

@@ -45,6 +45,10 @@ pub struct Recipe {
     /// Secret file that generated host keys are derived from, so that they are the same each time
     #[arg(long, value_name = "FILE", help_heading = "ssh")]
     pub host_key_seed: Option<PathBuf>,
+    /// Name of the one that keys and salts are derived for, beside the seed: another name, other keys.
+    /// `remaster stamp` takes the `name` of each user
+    #[arg(long, value_name = "NAME", help_heading = "ssh")]
+    pub host_key_name: Option<String>,
 
     /// File with the console password of root (its first line; `-` for standard input)
     #[arg(long, value_name = "FILE", help_heading = "Passwords", conflicts_with_all = ["root_password_hash", "root_password_prompt"])]
@@ -275,7 +279,7 @@ macro_rules! every_field {
 
 impl Recipe {
     every_field! {
-        key ssh_passwords host_key host_key_seed
+        key ssh_passwords host_key host_key_seed host_key_name
         root_password_file root_password_prompt root_password_hash
         nixos_password_file nixos_password_prompt nixos_password_hash
         hostname timezone keymap locale console_font greeting

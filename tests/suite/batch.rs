@@ -1,6 +1,6 @@
 //! One base, many users: each gets what it would get alone, whatever happens to the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 
@@ -186,6 +186,104 @@ fn what_is_there_stays_by_its_contents_and_not_by_its_name() {
         assert_eq!(counts(&run(&["--resume"])), (0, 0, 4), "{form}");
         assert_eq!(counts(&run(&[])), (14, 0, 0), "{form}");
     }
+}
+
+/// The public halves of the host keys of each line, by name of the user.
+fn host_keys(lines: &[Value]) -> BTreeMap<String, String> {
+    let key = |line: &Value| line["host_keys"][0]["public"].as_str().unwrap().to_owned();
+    lines.iter().map(|line| (line["name"].as_str().unwrap().to_owned(), key(line))).collect()
+}
+
+#[test]
+fn a_seed_gives_every_user_other_keys_and_the_same_as_alone() {
+    let folder = folder(&TINY);
+    folder.write("seed", &(0..40).collect::<Vec<u8>>());
+    folder.write("password", b"correct horse\n");
+    let seeded = ["--host-key", "generate", "--host-key-seed", "seed"];
+    let seeded = [&seeded[..], &["--root-password-file", "password"]].concat();
+    let all = lines(&folder.run(&stamp("users.toml", "out", &[&seeded[..], &["--json"]].concat())));
+    let keys = host_keys(&all);
+    let different: BTreeSet<&String> = keys.values().collect();
+    assert_eq!((keys.len(), different.len()), (NAMES.len(), NAMES.len()), "{keys:?}");
+    for line in &all {
+        let (name, path) = (line["name"].as_str().unwrap(), line["path"].as_str().unwrap());
+        let report: Value =
+            serde_json::from_slice(&folder.run(&["inspect", "--json", path]).quietly()).unwrap();
+        let told = &line["host_keys"][0];
+        assert_eq!(told["fingerprint"], report["injected"]["host_keys"][0]["fingerprint"]);
+        let known = String::from_utf8(folder.read(&format!("out/{name}.iso.known_hosts"))).unwrap();
+        assert_eq!(line["known_hosts"], format!("out/{name}.iso.known_hosts"));
+        let (alias, public) = (told["alias"].as_str().unwrap(), told["public"].as_str().unwrap());
+        assert_eq!(known, format!("{alias} {public}\n"));
+    }
+    let own = ["--key", "keys/bob.pub", "--merge-initrd=false", "--host-key-name", "bob"];
+    let out = ["base.iso", "--manifest-digests", "-q", "-o", "bob.iso"];
+    folder.run(&[&out[..], &own, &seeded].concat()).quietly();
+    assert_same("alone", &folder.read("out/bob.iso"), &folder.read("bob.iso"));
+    assert_eq!(folder.read("out/bob.iso.known_hosts"), folder.read("bob.iso.known_hosts"));
+    // One key in all images but for what is derived: neither hash nor key is in two of them.
+    let shadow = |name: &str| {
+        let image = String::from_utf8_lossy(&folder.read(&format!("out/{name}.iso"))).into_owned();
+        let at = image.find("root:$y$").unwrap();
+        image[at..].split(':').nth(1).unwrap().to_owned()
+    };
+    let hashes: BTreeSet<String> = NAMES.iter().map(|name| shadow(name)).collect();
+    assert_eq!(hashes.len(), NAMES.len(), "{hashes:?}");
+}
+
+#[test]
+fn one_name_for_several_users_is_refused_where_keys_are_derived_for_it() {
+    let folder = folder(&TINY);
+    folder.write("seed", &(0..40).collect::<Vec<u8>>());
+    folder.write("u.toml", b"[[user]]\nname = 'a'\n[[user]]\nname = 'a'\n");
+    let seeded = ["--host-key", "generate", "--host-key-seed", "seed", "-j", "1"];
+    let template = ["--name-template", "{index}.iso"];
+    let ended = folder.run(&stamp("u.toml", "o", &[&seeded[..], &template].concat()));
+    assert_eq!(ended.status, 11, "{}", ended.err);
+    assert!(ended.err.contains("u.toml:3:1: a: \"a\" is the name of another user, too, and one --host-key-seed gives both the same keys (u.toml:1:1)"), "{}", ended.err);
+    let named = stamp("u.toml", "p", &[&seeded[..], &["--host-key-name", "x"]].concat());
+    folder.run(&named).refused(2, "--host-key-name: a batch derives the keys of each user");
+    folder.write("v.toml", b"[[user]]\nname = 'a'\nhost-key-name = 'x'\n");
+    let ended = folder.run(&stamp("v.toml", "q", &seeded));
+    assert_eq!(ended.status, 11);
+    assert!(ended.err.contains("v.toml:3:17: host-key-name: a batch derives"), "{}", ended.err);
+}
+
+#[test]
+fn known_hosts_of_a_batch_stand_beside_each_file_or_in_one() {
+    let folder = folder(&TINY);
+    let generate = ["--host-key", "generate", "--json", "--no-image-sha256"];
+    for (form, ending) in [("image", "iso"), ("patch", "remaster")] {
+        let made = lines(&folder.run(&stamp(
+            "users.toml",
+            form,
+            &[&generate[..], &["--as", form]].concat(),
+        )));
+        for (name, key) in host_keys(&made) {
+            let known = folder.read(&format!("{form}/{name}.{ending}.known_hosts"));
+            assert!(String::from_utf8(known).unwrap().contains(&key), "{form}, {name}");
+        }
+    }
+    for form in ["image", "patch", "oci"] {
+        let (out, all) = (format!("one-{form}"), format!("{form}.known_hosts"));
+        let more = [&generate[..], &["--as", form, "--known-hosts", &all]].concat();
+        let run = folder.run(&stamp("users.toml", &out, &more));
+        assert!(!run.err.contains("several machines"), "{}", run.err);
+        let known = String::from_utf8(folder.read(&all)).unwrap();
+        assert_eq!(known.lines().count(), NAMES.len(), "{known}");
+        assert!(host_keys(&lines(&run)).values().all(|key| known.contains(key)), "{form}");
+        assert!(!folder.at(&format!("{out}/alice.iso.known_hosts")).exists());
+        folder.run(&stamp("users.toml", "x", &more)).refused(2, "already exists");
+    }
+    let one = [&generate[..], &["--hostname", "box", "--known-hosts", "boxes"]].concat();
+    let arguments: Vec<&str> =
+        stamp("users.toml", "boxes.d", &one).into_iter().filter(|word| *word != "-q").collect();
+    let run = folder.run(&arguments);
+    assert!(run.err.contains("several machines of the name box"), "{}", run.err);
+    let oci =
+        ["stamp", "base.iso", "users.toml", "--as", "oci", "-o", "z", "--host-key", "generate"];
+    let run = folder.run(&oci);
+    assert!(run.err.contains("in the images only: give --known-hosts FILE"), "{}", run.err);
 }
 
 #[test]

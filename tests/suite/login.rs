@@ -79,11 +79,73 @@ fn the_client_gets_what_it_needs() {
     assert_eq!(folder.read("k"), known.as_bytes());
     let ended =
         folder.run(&["base.iso", "--host-key", "host", "-q", "-o", "b.iso", "--known-hosts", "k"]);
-    ended.refused(2, "k is there already");
+    ended.refused(2, "k already exists");
     folder
         .run(&["base.iso", "--key", "key.pub", "-o", "b.iso", "--known-hosts", "n"])
         .refused(2, "without a host key");
     assert!(!folder.names().contains(&"b.iso".to_owned()));
+}
+
+/// Every command that puts something in, with an output.
+const COMMANDS: [&[&str]; 8] = [
+    &["base.iso", "-n"],
+    &["base.iso", "-o", "out"],
+    &["base.iso", "--as", "patch", "-o", "out"],
+    &["edit", "--in-place", "copy.iso"],
+    &["flash", "base.iso", "--file", "out"],
+    &["netboot", "base.iso", "-o", "out"],
+    &["stamp", "base.iso", "users.toml", "-o", "out"],
+    &["stamp", "base.iso", "users.toml", "--as", "oci", "-o", "out"],
+];
+
+#[test]
+fn known_hosts_is_refused_by_every_command_that_puts_no_host_key_in() {
+    let folder = folder();
+    folder.write("copy.iso", &TINY);
+    folder.write("users.toml", b"[[user]]\nname = 'a'\nkey = 'key.pub'\n");
+    let before = folder.names();
+    for command in COMMANDS {
+        for more in [&["--known-hosts", "k"][..], &["--known-hosts", "k", "--key", "key.pub"]] {
+            let ended = folder.run(&[command, more].concat());
+            ended.refused(2, "--known-hosts without a host key");
+        }
+        assert_eq!(folder.names(), before, "{command:?}");
+    }
+    assert_same("copy.iso", &folder.read("copy.iso"), &TINY);
+    folder.run(&["edit", "--recover", "copy.iso", "--key", "key.pub"]).refused(2, "nothing else");
+}
+
+#[test]
+fn known_hosts_is_written_by_every_command_that_puts_a_host_key_in() {
+    let host = pair(7).public_key().key_data().clone();
+    for command in COMMANDS.iter().filter(|command| **command != ["base.iso", "-n"]) {
+        let folder = folder();
+        folder.write("copy.iso", &TINY);
+        folder.write("users.toml", b"[[user]]\nname = 'a'\nkey = 'key.pub'\n");
+        let flags = ["--host-key", "host", "--known-hosts", "k"];
+        let ended = folder.run(&[command, &flags[..]].concat());
+        assert_eq!(ended.status, 0, "{command:?}: {}", ended.err);
+        let text = String::from_utf8(folder.read("k")).unwrap();
+        let known: ssh_key::known_hosts::Entry = text.trim().parse().unwrap();
+        assert_eq!(known.public_key().key_data(), &host, "{command:?}");
+        let again = folder.run(&[command, &flags[..], &["--allow-secrets"]].concat());
+        assert_eq!(again.status, 2, "{command:?}: {}", again.err);
+        assert!(again.err.contains(" already"), "{command:?}: {}", again.err);
+        assert_eq!(folder.read("k"), text.as_bytes(), "{command:?}");
+    }
+}
+
+#[test]
+fn an_edit_renews_the_known_hosts_file_beside_the_image() {
+    let folder = folder();
+    folder.run(&["base.iso", "--host-key", "generate", "-q", "-o", "a.iso"]).quietly();
+    let before = folder.read("a.iso.known_hosts");
+    folder.run(&["edit", "--in-place", "a.iso", "--host-key", "host", "-q"]).quietly();
+    let after = String::from_utf8(folder.read("a.iso.known_hosts")).unwrap();
+    assert!(after.as_bytes() != before);
+    let host = pair(7).public_key().to_openssh().unwrap();
+    assert!(host.starts_with(after.split_once(' ').unwrap().1.trim()), "{after}");
+    assert_eq!(mode(&folder, "a.iso.known_hosts"), 0o644);
 }
 
 #[test]
