@@ -4,6 +4,7 @@ import json
 import re
 
 TIMES = ("probe_seconds", "write_seconds", "verify_seconds")
+ID = re.compile(r'("(?:remaster\.)?(?:recipe|edits|recipe_id|content_id)": ?")([0-9a-f]{64})(?=")')
 CHANCE = ("rate", "seconds_left", "direct", "done")
 
 
@@ -13,19 +14,18 @@ class Masks:
     def __init__(self, version):
         self.version = version
         self.known = {}
-        self.stands = [f'"version": "{version}"'.encode(), f'"version":"{version}"'.encode()]
+        self.ids = {}
+        self.sizes = set()
+        self.stands = re.compile(rb'("(?:version|remaster)": ?")' + re.escape(version).encode() + rb'(?=")|' + ID.pattern.encode())
 
-    def bytes(self, content):
-        for stands, word in self.words():
-            content = content.replace(stands, word)
-        return content
+    def digest(self, content, packed=None):
+        """The SHA-256 of bytes as if they had no version in them; texts that name the true one will show it, too.
 
-    def words(self):
-        return [(stands, b'"version": "VERSION"') for stands in self.stands] + [(real.encode(), masked.encode()) for real, masked in self.known.items()]
-
-    def digest(self, content):
-        """The SHA-256 of bytes as if they had no version in them; texts that name the true one will show it, too."""
-        real, masked = hashlib.sha256(content), hashlib.sha256()
+        Of bytes that are packed, those that are in them count, and texts do not tell the packed size.
+        """
+        real, masked = hashlib.sha256(content if packed is None else packed), hashlib.sha256()
+        if packed is not None:
+            self.sizes.add(len(packed))
         at = 0
         for start, stands, word in sorted(self.places(content)):
             masked.update(content[at:start])
@@ -37,15 +37,25 @@ class Masks:
         return masked.hexdigest()
 
     def places(self, content):
-        for stands, word in self.words():
-            at = content.find(stands)
+        """Where something stands that is masked: begin, bytes, what is hashed instead."""
+        for found in self.stands.finditer(content):
+            yield found.start(), found[0], found[1] or found[2]
+        for size in self.sizes:
+            for found in re.finditer(rb'("size": ?)%d\b' % size, content):
+                yield found.start(), found[0], found[1]
+        for real, masked in self.known.items():
+            at = content.find(real.encode())
             while at >= 0:
-                yield at, stands, word
-                at = content.find(stands, at + 1)
+                yield at, real.encode(), masked.encode()
+                at = content.find(real.encode(), at + 1)
 
     def text(self, text):
+        # Ids take the version in: what is told of one is which others are the same.
+        text = ID.sub(lambda found: found[1] + self.ids.setdefault(found[2], f"ID {len(self.ids) + 1}"), text)
         for real, masked in self.known.items():
             text = text.replace(real, masked)
+        for size in self.sizes:
+            text = re.sub(rf'("size": ?){size}\b', r'\1"PACKED"', re.sub(rf"\b({size} bytes|{size:#x}\b)", "PACKED bytes", text))
         text = re.sub(rf"(?<![\d.]){re.escape(self.version)}(?![\d.])", "VERSION", text)
         text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r\n", "\n")
         text = re.sub(r"[^\n]*\r", "", text)

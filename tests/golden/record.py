@@ -87,13 +87,13 @@ class Record:
 
     # What was made.
 
-    def head(self, name):
+    def head(self, name, unpacked=None):
         """The line of a file, and its bytes; none if it is not there or was listed before."""
         if not os.path.exists(self.at(name)):
             self.say(f"{name}: not there")
             return None
         data = opened(self.at(name))
-        digest = self.masks.digest(data)
+        digest = self.masks.digest(unpacked(data), data) if unpacked else self.masks.digest(data)
         again = self.seen.setdefault(digest, name)
         same = f", the same bytes as {again}" if again != name else ""
         self.say(f"{name}: {len(data)} bytes, mode {mode(self.at(name)):04o}, SHA-256 {digest}{same}")
@@ -211,10 +211,10 @@ class Record:
         self.say(" sectors that are not the base's:", *found[:RANGES], *([f"  {shorter.left_out(found[RANGES:], 'ranges')}"] if found[RANGES:] else []))
 
     def patch(self, name):
-        data = self.head(name)
+        # Packed bytes, their size and digest depend on the version that is in them.
+        data = self.head(name, unpacked)
         if data is not None:
-            lines, literals = parts.patch(data[:])
-            # Packed bytes are not the same in every version that they name.
+            lines, literals = parts.patch(data)
             self.say(*(f"  {line}" for line in lines), f"  literals: SHA-256 {self.masks.digest(literals)}")
 
     def show(self, name, whole=True):
@@ -258,7 +258,7 @@ class Record:
             ready = [name for name in rest if not any(other.encode() in contents[name] for other in rest if other != name)]
             done += ready or rest
             for name in ready:
-                self.masks.digest(contents[name])
+                self.told_apart(contents[name])
         for name in sorted(done, key=lambda name: (not shorter.is_json(contents[name][:2].decode("latin-1")), self.masks.known.get(name, name))):
             if contents[name].startswith(b"remaster patch"):
                 self.patch(f"{blobs}/{name}")
@@ -269,12 +269,19 @@ class Record:
         self.show(f"{folder}/index.json")
         self.show(f"{folder}/oci-layout")
 
+    def told_apart(self, content):
+        if content.startswith(b"remaster patch"):
+            self.masks.digest(unpacked(content), content)
+        else:
+            self.masks.digest(content)
+
     def end(self):
         """All of it as lines, and the files that are there now."""
         made = [name for name in self.names() if name not in self.before]
         gone = sorted(self.before - set(self.names()))
-        self.say("", "files that were made:", *(f"  {mode(self.at(name)):04o} {name}" for name in made), *(f"  gone: {name}" for name in gone))
-        return [line for item in self.items for line in item()]
+        told = [line for item in self.items for line in item()]
+        made = sorted((self.masks.text(name), mode(self.at(name))) for name in made)
+        return [*told, "", "files that were made:", *(f"  {bits:04o} {name}" for name, bits in made), *(f"  gone: {name}" for name in gone)]
 
 
 class Shared:
@@ -304,6 +311,12 @@ def text(lines, where, seen):
 
 def mode(path):
     return stat.S_IMODE(os.lstat(path).st_mode)
+
+
+def unpacked(patch):
+    """What is in a patch file."""
+    lines, literals = parts.patch(patch)
+    return "".join(lines).encode() + literals
 
 
 def opened(path):
