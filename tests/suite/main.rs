@@ -15,6 +15,7 @@ mod bootline;
 mod cli;
 mod damage;
 mod files;
+mod fixtures;
 mod layers;
 mod login;
 mod manual;
