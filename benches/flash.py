@@ -57,7 +57,7 @@ class Bench:
                 file.write(f"{number} {rate}\n")
 
     def flash(self, image, *more):
-        return f"{self.program} flash {image} {self.device} --yes --allow-fixed --expect-size {self.disk_size} {' '.join(more)}"
+        return f"{self.program} flash {image} {self.device} --any --yes --allow-fixed --expect-size {self.disk_size} {' '.join(more)}"
 
     def dd(self, source="if=image"):
         return f"dd {source} of={self.device} bs=4M oflag=direct conv=fsync,notrunc"

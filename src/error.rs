@@ -21,6 +21,30 @@ pub enum Error {
         /// What should stand there.
         expected: String,
     },
+    /// A file that is no disk image.
+    #[error("{name} {is}")]
+    NotAnImage {
+        /// The file.
+        name: String,
+        /// What it is instead: `is a web page, not a disk image`.
+        is: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// An image that ends before it should.
+    #[error("{name} is truncated: it has {has} bytes, {end} {needs}")]
+    Truncated {
+        /// The image.
+        name: String,
+        /// Bytes it has.
+        has: u64,
+        /// Bytes it should have.
+        needs: u64,
+        /// What tells that: `its volume descriptor says`.
+        end: String,
+        /// What to do instead.
+        hint: String,
+    },
     /// A sound image that this library does not understand well enough to change.
     #[error("{what}: looked for {looked_for}, found {found}")]
     Unsupported {
@@ -203,6 +227,11 @@ impl Error {
         {
             *what = format!("{name}: {what}");
         }
+        if let Self::NotAnImage { name: whose, .. } | Self::Truncated { name: whose, .. } =
+            &mut self
+        {
+            *whose = name.to_string();
+        }
         self
     }
 
@@ -229,7 +258,10 @@ impl Error {
             Self::Checksum { .. } => {
                 "fetch it again; if that does not help, ask who runs the mirror"
             }
-            Self::Unsafe { hint, .. } | Self::Recipe { hint, .. } => hint,
+            Self::Unsafe { hint, .. }
+            | Self::Recipe { hint, .. }
+            | Self::NotAnImage { hint, .. }
+            | Self::Truncated { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
             Self::Key(fault) => return fault.hint(),
             Self::Users { .. } => "mend what is told above, and run it again with --resume",
@@ -247,7 +279,11 @@ impl Error {
             | Self::Network { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
             Self::Differs { .. } | Self::WrongBase { .. } | Self::Checksum { .. } => 3,
-            Self::Malformed { .. } | Self::Unsupported { .. } | Self::NoRoom { .. } => 4,
+            Self::Malformed { .. }
+            | Self::NotAnImage { .. }
+            | Self::Truncated { .. }
+            | Self::Unsupported { .. }
+            | Self::NoRoom { .. } => 4,
             Self::Unsafe { .. } => 5,
             // 10 and how many failed, up to 100.
             Self::Users { failed, .. } => {

@@ -88,6 +88,8 @@ pub struct ImageFile {
     identity: (u64, u64),
     /// SHA-256 of all of it, if that was computed already.
     sha256: Option<[u8; 32]>,
+    /// Whether these are bytes that came out of the file at the path.
+    is_unpacked: bool,
 }
 
 impl ImageFile {
@@ -103,13 +105,14 @@ impl ImageFile {
         let file = File::open(path).map_err(Error::io(format!("open {name}")))?;
         let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
         let identity = (about.dev(), about.ino());
-        Ok(Self { file, path: path.to_owned(), size, identity, sha256: None })
+        let path = path.to_owned();
+        Ok(Self { file, path, size, identity, sha256: None, is_unpacked: false })
     }
 
     /// The image that was packed in this file, now in `unpacked`, which has no name of its own.
     #[must_use]
     pub fn unpacked_to(self, unpacked: File, size: u64) -> Self {
-        Self { file: unpacked, size, sha256: None, ..self }
+        Self { file: unpacked, size, sha256: None, is_unpacked: true, ..self }
     }
 
     /// The same with the SHA-256 of all of it, which was computed already.
@@ -133,12 +136,18 @@ impl ImageFile {
         let path = name.into();
         let about = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
         let identity = (about.dev(), about.ino());
-        Ok(Self { file, path, size: about.len(), identity, sha256: None })
+        Ok(Self { file, path, size: about.len(), identity, sha256: None, is_unpacked: false })
     }
 
     /// The open file.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        let how = if self.is_unpacked { " (unpacked)" } else { "" };
+        format!("{}{how}", self.path.display())
     }
 
     /// The path it was opened by.

@@ -18,6 +18,8 @@ pub mod format;
 
 pub mod image;
 
+pub mod file_type;
+
 pub mod unpack;
 
 pub mod bases;

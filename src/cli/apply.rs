@@ -1,6 +1,7 @@
 //! `remaster apply`: a base and a patch file become the image that the patch was made of.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use remaster::basis::Basis;
@@ -8,12 +9,14 @@ use remaster::compose::Composed;
 use remaster::digest::Digest;
 use remaster::edit;
 use remaster::error::{Error, Result};
+use remaster::file_type::{FileType, HEAD};
 use remaster::format::patch_file::{LARGEST, PatchFile};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::oci::{Layout, Parts};
 use remaster::patch;
 use remaster::progress::Progress;
 use remaster::sink::file::{Existing, Readers};
+use remaster::units::len_of;
 
 use super::make::Destination;
 use super::progress::Terminal;
@@ -74,12 +77,28 @@ fn parts(args: &Args) -> Result<Parts> {
 pub(super) fn read(path: &Path) -> Result<PatchFile> {
     let name = path.display();
     let doing = || format!("read the patch {name}");
-    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
-    if size > LARGEST {
-        return Err(Error::malformed(name.to_string(), 0, format!("{size} bytes"), "a patch file"));
+    let file = File::open(path).map_err(Error::io(doing()))?;
+    let mut bytes = Vec::new();
+    (&file).take(HEAD).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
+    if !PatchFile::is_in(&bytes) {
+        return Err(not_a_patch(name.to_string(), &FileType::of(&bytes)));
     }
-    let bytes = fs::read(path).map_err(Error::io(doing()))?;
+    (&file).take(LARGEST).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
+    let size = len_of(&bytes);
+    if size > LARGEST {
+        let found = format!("{size} bytes or more");
+        return Err(Error::malformed(name.to_string(), 0, found, "a patch file"));
+    }
     PatchFile::parse(&bytes).map_err(|fault| fault.in_image(0).of_image(name))
+}
+
+fn not_a_patch(name: String, found: &FileType) -> Error {
+    let is = match found {
+        FileType::Disk(disk) => format!("is {}, not a remaster patch", disk.name()),
+        FileType::Other(other) => format!("is not a remaster patch: it {}", other.is()),
+    };
+    let hint = "give the base first, then the file that `--as patch` wrote".to_owned();
+    Error::NotAnImage { name, is, hint }
 }
 
 /// The image, after the base was found to be the right one.

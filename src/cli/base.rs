@@ -10,6 +10,7 @@ use remaster::bases::{self, Base, Cache, Catalog, Demand, Origin, Record};
 use remaster::digest::remembered::Remembered;
 use remaster::digest::{Digest, published};
 use remaster::error::{Error, Result};
+use remaster::file_type;
 use remaster::image::ImageFile;
 use remaster::units::human;
 use remaster::unpack;
@@ -218,8 +219,15 @@ fn remembered() -> Option<Remembered> {
     cache.folder().parent().map(|folder| Remembered::within(folder.join("digests")))
 }
 
-/// Opens a base by name or path, unpacked where there is no output.
+/// Opens a base by name or path, unpacked where there is no output: a disk image, and all of it.
 pub(super) fn open(given: &Path, source: &Source, quiet: bool) -> Result<ImageFile> {
+    let file = open_any(given, source, quiet)?;
+    file_type::whole(&file).map_err(|fault| fault.of_image(file.name()))?;
+    Ok(file)
+}
+
+/// The same, whatever it is.
+pub(super) fn open_any(given: &Path, source: &Source, quiet: bool) -> Result<ImageFile> {
     let (path, sha256) = source.resolve(given, quiet, || Ok(()))?;
     unpacked(file(&path, sha256)?, None, quiet)
 }

@@ -259,7 +259,7 @@ impl Args {
         });
         let (blocks, sha256) = digest?;
         (about.blocks, about.sha256) = (blocks, Some(sha256));
-        let initrds = initrds.map_err(|fault| fault.of_image(file.path().display()))?;
+        let initrds = initrds.map_err(|fault| fault.of_image(file.name()))?;
         Ok((base, initrds, sha256))
     }
 }

@@ -35,8 +35,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
         return report::print(JSON_SCHEMA);
     };
-    let found = Report::of(&base::open(path, &args.source, args.json)?);
-    let found = found.map_err(|fault| fault.of_image(path.display()))?;
+    let file = base::open(path, &args.source, args.json)?;
+    let found = Report::of(&file).map_err(|fault| fault.of_image(file.name()))?;
     if args.kargs {
         return report::print(&kargs(&found));
     }

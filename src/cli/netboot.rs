@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use remaster::compose::Composed;
 use remaster::customize::{Facts, Wishes};
-use remaster::error::Result;
+use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::netboot::tree::{Files, Tree};
 use remaster::netboot::{INITRD, Netboot, SCRIPT, archive, installer};
 use remaster::sink::file::{Existing, Output, Readers};
 use remaster::sink::folder::{Draft, check};
 use remaster::stamped::Base;
+use remaster::survey::raw::Raw;
 use remaster::units::human;
 
 use super::base;
@@ -97,6 +98,15 @@ fn of_installer<'f>(
     file: &'f ImageFile,
     wishes: Option<&Wishes>,
 ) -> Result<Netboot<&'f ImageFile>> {
+    if Raw::is_one(&file) {
+        return Err(Error::Usage {
+            what: format!(
+                "{} is a raw image, which has no installer to start over the network",
+                file.name()
+            ),
+            hint: "give an installer ISO, or a tarball or folder for kexec or netboot",
+        });
+    }
     let base = Base::of(file)?;
     let Some(wishes) = wishes else { return installer::of(&base, None) };
     let edits = wishes.edits(&Facts::of(&base.survey))?;
@@ -147,7 +157,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     } else {
         of_installer(&file, wishes.as_ref())
     };
-    args.finish(made.map_err(|fault| fault.of_image(path.display()))?, wishes.as_ref(), known)
+    args.finish(made.map_err(|fault| fault.of_image(file.name()))?, wishes.as_ref(), known)
 }
 
 fn write(made: &Netboot<&ImageFile>, draft: Draft, quiet: bool) -> Result<()> {

@@ -121,16 +121,16 @@ impl<'a> Found<'a> {
 
 /// The base below a stamped image.
 fn below(file: &ImageFile) -> Result<Found<'_>> {
-    let name = file.path().display();
+    let name = file.name();
     let nothing = || Error::Usage {
         what: format!("nothing was put into {}", file.path().display()),
         hint: "see `remaster inspect` for what an image is",
     };
     let found = if Raw::is_one(&file) {
-        let base = raw::Base::of(file).map_err(|fault| fault.of_image(name))?;
+        let base = raw::Base::of(file).map_err(|fault| fault.of_image(&name))?;
         base.stamped.is_some().then_some(Found::Raw(base.image))
     } else {
-        Below::of(file).map_err(|fault| fault.of_image(name))?.map(Found::Iso)
+        Below::of(file).map_err(|fault| fault.of_image(&name))?.map(Found::Iso)
     };
     found.ok_or_else(nothing)
 }
@@ -159,7 +159,7 @@ fn onto_stick(found: &Found<'_>, sha256: Digest, to: &To) -> Result<()> {
         }
         // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
         Found::Raw(_) => {
-            let mut prepared = Prepared::whole(image, Vec::new());
+            let mut prepared = Prepared::whole(image, "what lies below".into(), Vec::new());
             prepared.suspects = Some(changed.clone());
             prepared.changed = changed;
             let to = To { delta: true, no_delta: false, no_probe: true, ..to.clone() };

@@ -78,7 +78,7 @@ impl Edit {
 
 /// Surveys a base of any kind.
 pub(super) fn basis(file: &ImageFile) -> Result<Basis<&ImageFile>> {
-    Basis::of(file).map_err(|fault| fault.of_image(file.path().display()))
+    Basis::of(file).map_err(|fault| fault.of_image(file.name()))
 }
 
 /// Surveys a base that must be an ISO.
@@ -89,7 +89,7 @@ pub(super) fn base(file: &ImageFile) -> Result<Base<&ImageFile>> {
             hint: "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`",
         });
     }
-    Base::of(file).map_err(|fault| fault.of_image(file.path().display()))
+    Base::of(file).map_err(|fault| fault.of_image(file.name()))
 }
 
 /// Reads everything that a recipe names.
@@ -133,7 +133,7 @@ impl<'a> Stamping<'a> {
         about: &About,
     ) -> Result<Self> {
         let made = base.plan(&wishes, about);
-        let made = made.map_err(|fault| fault.of_image(file.path().display()))?;
+        let made = made.map_err(|fault| fault.of_image(file.name()))?;
         Ok(Self { file, wishes, base, made })
     }
 

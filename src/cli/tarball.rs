@@ -32,11 +32,10 @@ pub(super) fn write(
 ) -> Result<()> {
     check(args)?;
     let packing = packing(file.path())?;
-    let tree = Tree::of_archive(file).map_err(|fault| fault.of_image(file.path().display()))?;
+    let tree = Tree::of_archive(file).map_err(|fault| fault.of_image(file.name()))?;
     let edits = wishes.edits(&facts(&tree))?;
     let initrd = tree.initrd().path.clone();
-    let (image, does) =
-        tree.archive(&edits).map_err(|fault| fault.of_image(file.path().display()))?;
+    let (image, does) = tree.archive(&edits).map_err(|fault| fault.of_image(file.name()))?;
     let mut summary = keys_shown(&wishes.keys);
     if let Some(does) = does {
         let _ = writeln!(summary, "on the kernel's command line: {does}");

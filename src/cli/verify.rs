@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// Image it should hold, plain or packed (xz, zst, gz, bz2, zip), or the name of a base
     #[arg(long, value_name = "IMAGE")]
     pub(crate) against: Option<PathBuf>,
+    /// Compare even if the image is truncated, or not known to be a disk image
+    #[arg(long, requires = "against")]
+    any: bool,
     #[command(flatten)]
     source: base::Source,
     /// Compare with this manifest, which was written beside the image; its signature is FILE.sig
@@ -54,7 +57,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn compare(args: &Args) -> Result<()> {
     match &args.against {
-        Some(against) => against_image(args, &base::open(against, &args.source, args.json)?),
+        Some(against) => {
+            let open = if args.any { base::open_any } else { base::open };
+            against_image(args, &open(against, &args.source, args.json)?)
+        }
         None => against_manifest(args),
     }
 }
@@ -62,11 +68,7 @@ fn compare(args: &Args) -> Result<()> {
 /// Compares the medium with the manifest in it, or with one beside it.
 fn against_manifest(args: &Args) -> Result<()> {
     let medium = Readable::open(&args.medium, &System::default())?;
-    let inside = if Raw::is_one(&medium) {
-        manifest::read_raw(&medium, &Raw::of(&medium)?)?
-    } else {
-        manifest::read(&medium, Survey::of(&medium)?.tree())?
-    };
+    let inside = inside(&medium).map_err(|fault| fault.of_image(medium.name()))?;
     let found = match &args.manifest {
         Some(path) => beside(path, inside)?,
         None => inside.ok_or_else(|| Error::Usage {
@@ -78,6 +80,14 @@ fn against_manifest(args: &Args) -> Result<()> {
     let meter = Meter::new(medium.name(), Style::choose(args.json));
     manifest::verify(&medium, &found, &meter)?;
     tell(args, &found, signer.as_deref())
+}
+
+/// The manifest in the image that the medium holds; none if it has none.
+fn inside(medium: &Readable) -> Result<Option<Found>> {
+    if Raw::is_one(medium) {
+        return manifest::read_raw(medium, &Raw::of(medium)?);
+    }
+    manifest::read(medium, Survey::of(medium)?.tree())
 }
 
 /// The manifest of a file, which is the one inside if there is one.

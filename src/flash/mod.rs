@@ -8,6 +8,7 @@
 
 mod buffer;
 mod delta;
+mod examine;
 mod feed;
 mod gpt;
 mod layout;
@@ -24,6 +25,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 pub use crate::unpack::{Feed, Packing, Source, Stream};
+pub use examine::{Examined, examine};
 pub use medium::Medium;
 pub use put_back::{PutBack, put_back};
 pub use readable::Readable;
@@ -82,6 +84,10 @@ pub struct Options {
     pub probe: bool,
     /// Whether the backup GPT stays where it is in the image.
     pub exact: bool,
+    /// Whether an image is written that is truncated, or no disk image as far as can be told.
+    pub any: bool,
+    /// What errors call the image.
+    pub name: String,
     /// Something different for every run, for the marks of the probe.
     pub nonce: u64,
     /// Bytes of the image as far as they are known, for progress.
@@ -118,6 +124,8 @@ pub struct Report {
     pub differences: Vec<Difference>,
     /// Whether all of the image is on the medium, as far as that was asked to be checked.
     pub is_whole: bool,
+    /// What the image lacks, where that is known only at its end.
+    pub note: Option<String>,
 }
 
 impl Report {
@@ -140,12 +148,13 @@ impl Report {
 /// Writes `image` to all `media` at once and reads it back. Each has its own progress and result.
 ///
 /// # Errors
-/// An image that cannot be read. What goes wrong with a medium is in its own result.
+/// An image that cannot be read, or that [`examine`] refuses. What goes wrong with a medium is in its own result.
 pub fn write(
-    image: Image<'_>,
+    mut image: Image<'_>,
     media: &[(&dyn Medium, &dyn Progress)],
     options: &Options,
 ) -> Result<Vec<Result<Report>>> {
+    let examined = &examine(&mut image, &options.name, options.any)?;
     let again = match &image {
         Image::Stream(stream) => stream.restart(),
         Image::Whole(_) => None,
@@ -162,7 +171,7 @@ pub fn write(
             let (tell, hear) = sync_channel(feed::BUFFERS);
             listeners.push(tell);
             let report = Report { is_direct: medium.is_direct(), ..Report::default() };
-            let writer = Writer { medium, progress, options, image: origin, report };
+            let writer = Writer { medium, progress, options, examined, image: origin, report };
             threads.push(scope.spawn(move || writer.run(hear)));
         }
         let read = feed::read(image, listeners);

@@ -17,7 +17,7 @@ use super::layout::Layout;
 use super::meant::{Meant, steps};
 use super::medium::{Medium, failed, flush, read_full};
 use super::write::{FIRST_BLOCK, Origin, Writer};
-use super::{Options, Report};
+use super::{Examined, Options, Report};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::format::reset_mark::{self, ResetMark};
@@ -69,7 +69,8 @@ pub fn put_back(
     let report =
         Report { size, is_direct: medium.is_direct(), is_delta: true, ..Report::default() };
     let image = Origin::Whole(what.base);
-    let writer = Writer { medium, progress, options: &options, image, report };
+    let examined = &Examined::default();
+    let writer = Writer { medium, progress, options: &options, examined, image, report };
     let mut back = Back { writer, what, layout: &layout, first: &head };
     back.mark(&first)?;
     back.take_descriptor()?;

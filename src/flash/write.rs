@@ -20,7 +20,7 @@ use super::meant::{Again, Digests, Meant};
 use super::medium::{Medium, flush, write_all};
 use super::probe::probe;
 use super::verify::{Findings, compare, diagnose};
-use super::{Delta, Options, Report, Verify};
+use super::{Delta, Examined, Options, Report, Verify};
 use crate::device::Refusal;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
@@ -37,6 +37,7 @@ pub(super) struct Writer<'a> {
     pub(super) medium: &'a dyn Medium,
     pub(super) progress: &'a dyn Progress,
     pub(super) options: &'a Options,
+    pub(super) examined: &'a Examined,
     pub(super) image: Origin<'a>,
     pub(super) report: Report,
 }
@@ -72,6 +73,10 @@ impl<'a> Writer<'a> {
         self.clear_ends()?;
         let (size, digests) = self.write_rest(&hear, &mut layout)?;
         drop(hear);
+        self.examined.check_whole(size)?;
+        if let Origin::Stream(_) = self.image {
+            self.report.note = self.examined.lacks(size);
+        }
         self.report.size = size;
         self.write_tail(&layout)?;
         self.medium.cut(size).map_err(Error::io(format!("cut {}", self.medium.name())))?;

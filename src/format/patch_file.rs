@@ -88,6 +88,11 @@ struct Head {
 }
 
 impl PatchFile {
+    /// Whether a file that starts so is a patch, of this version or another.
+    pub fn is_in(start: &[u8]) -> bool {
+        start.starts_with(FAMILY)
+    }
+
     /// The file's bytes; none if it has more literals or runs than a reader would take.
     pub fn pack(&self) -> Option<Vec<u8>> {
         let mut body = Vec::new();

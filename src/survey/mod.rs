@@ -15,9 +15,9 @@ pub mod tree;
 pub mod volume;
 
 use crate::error::{Error, Result};
+use crate::file_type;
 use crate::format::iso9660::Hierarchy;
 use crate::format::iso9660::volume_descriptor::VolumeDescriptor;
-use crate::format::reset_mark::ResetMark;
 use crate::image::ReadAt;
 use crate::survey::boot::{BootEntry, Platform};
 use crate::survey::configs::Config;
@@ -58,7 +58,7 @@ impl Survey {
     /// [`crate::Error::Malformed`] where a structure is broken, [`crate::Error::Unsupported`] where the
     /// image is none that can be changed safely.
     pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
-        check_whole(image)?;
+        check_volume(image)?;
         let volume = Volume::of(image)?;
         let trees: Vec<Tree> = volume
             .hierarchies()
@@ -102,18 +102,15 @@ impl Survey {
     }
 }
 
-/// An image that is being reset is neither the stamped one nor the base.
-fn check_whole<I: ReadAt>(image: &I) -> Result<()> {
-    let mut start = [0; 512];
-    if image.size() < 512 {
+/// What is no image, or not all of one, is named before anything in it is looked for.
+fn check_volume<I: ReadAt>(image: &I) -> Result<()> {
+    let found = file_type::whole(image)?;
+    if found.kind == file_type::Kind::Iso {
         return Ok(());
     }
-    image.read_exact_at(&mut start, 0)?;
-    if !ResetMark::is_in(&start) {
-        return Ok(());
-    }
-    Err(Error::unsupported("this image", "a whole one", "one whose reset was interrupted").hinting(
-        "run `remaster reset --in-place` on it again, or write an image with `remaster flash`",
+    let looked_for = "an ISO 9660 volume, or a partition with a Linux filesystem";
+    Err(Error::unsupported(file_type::UNNAMED, looked_for, found.name()).hinting(
+        "give an official NixOS installer ISO, or an image for SD cards, of 23.11 or later",
     ))
 }
 

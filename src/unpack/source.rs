@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::xz_index;
 use crate::error::{Error, Result};
+use crate::file_type::HEAD;
 use crate::image::ImageFile;
-use crate::units::len_of;
+use crate::units::{in_memory, len_of};
 
 /// Bytes of the start that tell a format.
 const MAGIC: u64 = 32;
@@ -129,6 +130,8 @@ pub struct Stream {
     size: Option<u64>,
     done: u64,
     again: Option<PathBuf>,
+    /// Bytes that were unpacked to be looked at, and come first.
+    ahead: Vec<u8>,
 }
 
 impl fmt::Debug for Stream {
@@ -157,7 +160,7 @@ impl Stream {
             Packing::Zip => zip_stream(input)?,
             _ => unpacked(packing, input)?,
         };
-        Ok(Self { name, packing, reader, size: None, done: 0, again: None })
+        Ok(Self { name, packing, reader, size: None, done: 0, again: None, ahead: Vec::new() })
     }
 
     fn of_file(path: &Path, file: File, packing: Packing, start: &[u8]) -> Result<Self> {
@@ -172,7 +175,8 @@ impl Stream {
         } else {
             (size, unpacked(packing, BufReader::with_capacity(INPUT, file))?)
         };
-        Ok(Self { name, packing, reader, size, done: 0, again: Some(path.to_owned()) })
+        let again = Some(path.to_owned());
+        Ok(Self { name, packing, reader, size, done: 0, again, ahead: Vec::new() })
     }
 
     /// The file to read once more; none if it can come only once.
@@ -184,6 +188,26 @@ impl Stream {
     pub fn packing(&self) -> Packing {
         self.packing
     }
+
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        let how = if self.packing == Packing::Plain { "" } else { " (unpacked)" };
+        format!("{}{how}", self.name)
+    }
+
+    /// What it begins with, as much as it takes to tell what it is. It stays to be read.
+    ///
+    /// # Errors
+    /// What cannot be read or unpacked.
+    pub fn head(&mut self) -> Result<&[u8]> {
+        if self.done == 0 && self.ahead.is_empty() {
+            let mut head = vec![0; in_memory(HEAD)];
+            let used = self.read_full(&mut head)?;
+            head.truncate(used);
+            self.ahead = head;
+        }
+        Ok(&self.ahead)
+    }
 }
 
 impl Feed for Stream {
@@ -192,6 +216,21 @@ impl Feed for Stream {
     }
 
     fn fill(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let known = self.ahead.len().min(buf.len());
+        let (first, rest) = buf.split_at_mut(known);
+        for (to, from) in first.iter_mut().zip(self.ahead.drain(..known)) {
+            *to = from;
+        }
+        self.done = self.done.saturating_add(len_of(first));
+        let more = self.read_full(rest)?;
+        self.done = self.done.saturating_add(len_of(rest.get(..more).unwrap_or_default()));
+        Ok(known.saturating_add(more))
+    }
+}
+
+impl Stream {
+    /// Reads on until the buffer is full or nothing more comes.
+    fn read_full(&mut self, buf: &mut [u8]) -> Result<usize> {
         let mut full = 0_usize;
         while full < buf.len() {
             let rest = buf.get_mut(full..).unwrap_or_default();
@@ -202,12 +241,9 @@ impl Feed for Stream {
                 Err(fault) => return Err(self.fault(full, fault)),
             }
         }
-        self.done = self.done.saturating_add(len_of(buf.get(..full).unwrap_or_default()));
         Ok(full)
     }
-}
 
-impl Stream {
     /// Decoders say what is wrong with the data; other faults are the system's.
     fn fault(&self, full: usize, fault: io::Error) -> Error {
         if fault.raw_os_error().is_some() || self.packing == Packing::Plain {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::source::{Feed, Source, Stream};
 use crate::error::{Error, Result};
+use crate::file_type::{self, FileType};
 use crate::image::ImageFile;
 use crate::progress::Progress;
 use crate::units::{human, in_memory, len_of};
@@ -24,11 +25,22 @@ const CHUNK: u64 = 1 << 20;
 pub fn unpacked(image: ImageFile, folder: &Path, progress: &dyn Progress) -> Result<ImageFile> {
     match Source::open(image.path())? {
         Source::Plain(_) => Ok(image),
-        Source::Stream(stream) => {
+        Source::Stream(mut stream) => {
+            check(&mut stream)?;
             let (file, size) = unpack(image.path(), stream, folder, progress)?;
             Ok(image.unpacked_to(file, size))
         }
     }
+}
+
+/// What comes out is no image: better told now than after gigabytes. Tar archives are taken by some commands.
+fn check(stream: &mut Stream) -> Result<()> {
+    let name = stream.name();
+    let head = stream.head()?;
+    if file_type::is_tar(head) {
+        return Ok(());
+    }
+    FileType::of(head).disk(&name).map(drop)
 }
 
 fn unpack(

@@ -52,5 +52,8 @@ loop() {
 
 unloop() { losetup -d "$1" && loops=$(echo "$loops" | sed "s|$1||"); }
 
+# noise BYTES: random bytes behind an empty boot record, which make a disk image.
+noise() { { head -c 446 /dev/urandom; head -c 64 /dev/zero; printf '\125\252'; cat /dev/urandom; } 2>/dev/null | head -c "$1"; }
+
 same_start() { cmp -s -n "$(stat -c %s "$1")" "$1" "$2"; }
 zeros_at() { [ "$(dd if="$1" bs=1 skip="$2" count="$3" status=none | tr -d '\0' | wc -c)" = 0 ]; }

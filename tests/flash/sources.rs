@@ -40,7 +40,7 @@ const WAYS: [(&str, Packing); 9] = [
 
 fn write(source: Source, stick: &Stick) -> remaster::error::Result<flash::Report> {
     let media: [(&dyn Medium, &dyn Progress); 1] = [(stick, &Silent)];
-    let options = Options::default();
+    let options = Options { any: true, ..Options::default() };
     let mut results = match &source {
         Source::Plain(image) => flash::write(Image::Whole(image), &media, &options)?,
         Source::Stream(_) => {

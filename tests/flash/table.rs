@@ -174,3 +174,45 @@ fn an_image_larger_than_the_medium_is_told_from_one_without_room_for_its_table()
     let fault = write_with(&Stick::new((4999 * BLOCK) as u64), &image, &plain()).unwrap_err();
     assert!(fault.to_string().contains("the image needs 2560000"), "{fault}");
 }
+
+#[test]
+fn an_image_that_is_cut_behind_its_last_partition_is_whole_and_before_its_end_is_not() {
+    let image = image(5000, 128, 0);
+    let options = Options { nonce: 7, ..Options::default() };
+    let without_backup = &image[..(5000 - 33) * BLOCK];
+    let stick = Stick::new(6000 * BLOCK as u64);
+    assert!(write_with(&stick, without_backup, &options).unwrap().is_whole);
+    assert!(is_sound(&stick.contents()));
+    let examined = flash::examine(&mut Image::Whole(&without_backup), "x", false).unwrap();
+    assert!(examined.notes[0].contains("no backup GPT"), "{:?}", examined.notes);
+    for missing in [34, 35, 1000, 4900] {
+        let cut = &image[..(5000 - missing) * BLOCK];
+        let stick = Stick::new(6000 * BLOCK as u64);
+        let before = stick.contents();
+        let fault = write_with(&stick, cut, &options).unwrap_err();
+        assert!(fault.to_string().contains("partition 1 of its GPT ends at 2543104"), "{fault}");
+        assert!(fault.to_string().starts_with("the image is truncated"), "{fault}");
+        assert!(stick.contents() == before, "{missing}");
+    }
+}
+
+#[test]
+fn what_comes_once_and_is_cut_leaves_no_first_block_and_says_what_it_lacks() {
+    let image = image(5000, 128, 0);
+    let write = |image: &[u8]| {
+        let (_folder, stream) = packed(image);
+        let stick = Stick::new(6000 * BLOCK as u64);
+        let media: [(&dyn Medium, &dyn Progress); 1] = [(&stick, &Silent)];
+        let options = Options { nonce: 7, ..Options::default() };
+        let result = flash::write(Image::Stream(stream), &media, &options).unwrap().pop().unwrap();
+        (result, stick.contents())
+    };
+    let (result, found) = write(&image[..4000 * BLOCK]);
+    assert!(result.unwrap_err().to_string().contains("is truncated: it has 2048000 bytes"));
+    assert!(found[..4096].iter().all(|byte| *byte == 0));
+    let (result, found) = write(&image[..(5000 - 33) * BLOCK]);
+    let report = result.unwrap();
+    assert!(report.is_whole && report.note.unwrap().contains("no backup GPT"));
+    assert!(is_sound(&found));
+    assert_eq!(write(&image).0.unwrap().note, None);
+}

@@ -72,7 +72,7 @@ def content(path, size=30 * MIB):
 
 
 def main():
-    image = os.urandom(20_000_001)
+    image = os.urandom(446) + bytes(64) + b"\x55\xAA" + os.urandom(20_000_001)
     with open("image", "wb") as file:
         file.write(image)
     with open("disk", "wb") as file:

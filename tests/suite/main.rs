@@ -25,3 +25,4 @@ mod raw;
 mod records;
 mod support;
 mod way_back;
+mod wrong;

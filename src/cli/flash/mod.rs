@@ -24,6 +24,7 @@ use super::stamp::{self, Edit, Finished, Stamping};
 use super::{apply, base, interrupt, report};
 
 pub(crate) use outcome::{tell_differences, tell_end};
+use targets::Written;
 
 /// Write an image to one or more sticks and read it back
 #[derive(Debug, clap::Args)]
@@ -42,6 +43,9 @@ pub(crate) struct Args {
     /// Patch file to lay over the image, which is its base
     #[arg(long, value_name = "FILE")]
     patch: Option<PathBuf>,
+    /// Write the image even if it is truncated, or not known to be a disk image
+    #[arg(long)]
+    any: bool,
 }
 
 /// Where an image is written to and how.
@@ -115,6 +119,10 @@ fn parse_size(text: &str) -> std::result::Result<ExpectedSize, String> {
 pub(crate) struct Prepared<'a> {
     /// The image.
     pub(crate) image: Image<'a>,
+    /// What errors call it.
+    pub(crate) name: String,
+    /// Whether it is written whatever it is.
+    any: bool,
     /// Its bytes, if they are known.
     pub(crate) size: Option<u64>,
     /// The files it is read from; none of them may be overwritten.
@@ -131,15 +139,16 @@ pub(crate) struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     /// An image of unknown size, made from `files`, that is written as it is.
-    fn of(image: Image<'a>, files: Vec<PathBuf>) -> Self {
+    fn of(image: Image<'a>, name: String, files: Vec<PathBuf>) -> Self {
         let (private, changed) = (false, Vec::new());
-        Self { image, size: None, files, changed, private, known: None, suspects: None }
+        let (known, suspects, any) = (None, None, false);
+        Self { image, name, any, size: None, files, changed, private, known, suspects }
     }
 
     /// An image that can be read anywhere, made from `files`.
-    pub(crate) fn whole(image: &'a dyn ReadAt, files: Vec<PathBuf>) -> Self {
+    pub(crate) fn whole(image: &'a dyn ReadAt, name: String, files: Vec<PathBuf>) -> Self {
         let size = Some(image.size());
-        Self { size, ..Self::of(Image::Whole(image), files) }
+        Self { size, ..Self::of(Image::Whole(image), name, files) }
     }
 }
 
@@ -176,12 +185,18 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
     let source = Source::open(&path)?;
     let size = source.size();
     let files = if path == Path::new("-") { behind_input() } else { vec![path] };
-    match source {
-        Source::Plain(image) => write(Prepared::whole(&image, files), &args.to),
-        Source::Stream(stream) => {
-            write(Prepared { size, ..Prepared::of(Image::Stream(stream), files) }, &args.to)
+    let image;
+    let prepared = match source {
+        Source::Plain(plain) => {
+            image = plain;
+            Prepared::whole(&image, image.name(), files)
         }
-    }
+        Source::Stream(stream) => {
+            let name = stream.name();
+            Prepared { size, ..Prepared::of(Image::Stream(stream), name, files) }
+        }
+    };
+    write(Prepared { any: args.any, ..prepared }, &args.to)
 }
 
 /// What standard input was redirected from, which may be a disk, too.
@@ -225,7 +240,7 @@ fn write_composed(
 ) -> Result<Failed> {
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
-    let mut prepared = Prepared::whole(image, vec![file.path().to_owned()]);
+    let mut prepared = Prepared::whole(image, file.name(), vec![file.path().to_owned()]);
     prepared.suspects = suspects(&args.to.devices, &changed);
     prepared.changed = changed;
     prepared.private = private;
@@ -250,8 +265,17 @@ fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>
 }
 
 /// Writes a prepared image to all targets and tells what came of each.
-pub(super) fn write(image: Prepared<'_>, to: &To) -> Result<Failed> {
-    let targets = targets::open(to, &image)?;
+pub(super) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
+    let mut told = false;
+    let mut examine = || {
+        let examined = flash::examine(&mut image.image, &image.name, image.any)?;
+        let notes = examined.notes.iter().filter(|_| !told);
+        notes.for_each(|note| report::say(&format!("note: {note}\n")));
+        told = true;
+        Ok(())
+    };
+    let written = Written { files: &image.files, size: image.size, examine: &mut examine };
+    let targets = targets::open(to, written)?;
     if image.private {
         targets.iter().try_for_each(Target::keep_from_others)?;
     }
@@ -273,11 +297,12 @@ pub(super) fn write(image: Prepared<'_>, to: &To) -> Result<Failed> {
             pair
         })
         .collect();
-    let results = flash::write(
-        image.image,
-        &media,
-        &options(to, &targets, image.size, (image.changed, image.suspects)),
-    )?;
+    let options = Options {
+        any: image.any,
+        name: image.name,
+        ..options(to, &targets, image.size, (image.changed, image.suspects))
+    };
+    let results = flash::write(image.image, &media, &options)?;
     drop(media);
     let mut first = None;
     for (target, result) in targets.into_iter().zip(results) {
@@ -292,7 +317,8 @@ pub(super) fn write(image: Prepared<'_>, to: &To) -> Result<Failed> {
 
 /// Puts a base back onto the disk that it is read from, and tells what came of it.
 pub(super) fn put_back(what: PutBack<'_>, to: &To) -> Result<()> {
-    let targets = targets::open(to, &Prepared::whole(what.base, Vec::new()))?;
+    let size = Some(what.base.size());
+    let targets = targets::open(to, Written { files: &[], size, examine: &mut || Ok(()) })?;
     interrupt::watch()?;
     for target in targets {
         let meter = Meter::new(target.name(), Style::choose(to.json));
@@ -324,5 +350,6 @@ fn options(to: &To, targets: &[Target], size: Option<u64>, (changed, suspects): 
         size_hint: size,
         changed,
         suspects,
+        ..Options::default()
     }
 }

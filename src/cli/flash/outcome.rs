@@ -30,7 +30,7 @@ pub(super) fn conclude(target: Target, result: Result<Report>, to: &To) -> Resul
             "v": EVENTS, "event": "result", "target": name, "ok": true, "exit": 0,
             "size": report.size, "written": report.written, "compared": report.compared,
             "delta": report.is_delta, "direct": report.is_direct,
-            "verified": report.verify_time.is_some(), "backup_gpt_at": report.backup_at,
+            "verified": report.verify_time.is_some(), "backup_gpt_at": report.backup_at, "note": report.note,
             "probe_seconds": report.probe_time.map(|time| time.as_secs_f64()),
             "write_seconds": report.write_time.as_secs_f64(),
             "verify_seconds": report.verify_time.map(|time| time.as_secs_f64()),
@@ -70,6 +70,9 @@ fn summary(name: &str, report: &Report, opened_by: OpenedBy, finish: flash::Fini
     }
     if let Some(at) = report.backup_at {
         let _ = write!(text, "\n  backup GPT moved to the end, byte {at:#x}");
+    }
+    if let Some(note) = &report.note {
+        let _ = write!(text, "\n  note: {note}");
     }
     if finish.ejected {
         text.push_str("\n  ejected: it can be pulled out");

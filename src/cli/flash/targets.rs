@@ -9,15 +9,30 @@ use remaster::device::{
 use remaster::error::{Error, Result};
 
 use super::super::devices;
-use super::{Prepared, To};
+use super::To;
 
-/// Opens every target of `to`, none of which may be what the image is read from.
-pub(super) fn open(to: &To, image: &Prepared<'_>) -> Result<Vec<Target>> {
+/// What the targets are for.
+pub(super) struct Written<'a> {
+    /// The files that the image is read from, none of which may be a target.
+    pub(super) files: &'a [PathBuf],
+    /// Bytes of the image, if they are known.
+    pub(super) size: Option<u64>,
+    /// Refuses the image. Asked before anything is asked of the user, and before a target is opened, but after the
+    /// targets were judged: that the image is the target says more than what is on it.
+    pub(super) examine: &'a mut dyn FnMut() -> Result<()>,
+}
+
+/// Opens every target of `to`.
+pub(super) fn open(to: &To, mut image: Written<'_>) -> Result<Vec<Target>> {
     let system = System::default();
     let places: Result<Vec<ImagePlace>> =
         image.files.iter().map(|file| system.place_of(file)).collect();
     let places = places?;
-    if to.file { open_files(to, &places) } else { open_disks(to, &system, image, &places) }
+    if to.file {
+        (image.examine)()?;
+        return open_files(to, &places);
+    }
+    open_disks(to, &system, &mut image, &places)
 }
 
 fn open_files(to: &To, places: &[ImagePlace]) -> Result<Vec<Target>> {
@@ -33,11 +48,16 @@ fn open_files(to: &To, places: &[ImagePlace]) -> Result<Vec<Target>> {
 fn open_disks(
     to: &To,
     system: &System,
-    image: &Prepared<'_>,
+    image: &mut Written<'_>,
     places: &[ImagePlace],
 ) -> Result<Vec<Target>> {
     check_usage(to)?;
-    let paths = if to.devices.is_empty() { vec![pick(system)?] } else { to.devices.clone() };
+    let paths = if to.devices.is_empty() {
+        (image.examine)()?;
+        vec![pick(system)?]
+    } else {
+        to.devices.clone()
+    };
     let mut candidates: Vec<Candidate> = Vec::new();
     for (number, path) in paths.iter().enumerate() {
         let demands = Demands {
@@ -56,6 +76,7 @@ fn open_disks(
         }
         candidates.push(candidate);
     }
+    (image.examine)()?;
     if !to.yes {
         confirm(&candidates)?;
     }

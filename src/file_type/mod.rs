@@ -1,0 +1,107 @@
+//! What a file is, told by its first bytes: a disk image, and how far it should reach, or something else by name.
+//!
+//! Every command asks here about what it takes for an image, so that all of them name the same thing in the same
+//! words. What has the structure of a disk counts as one, whatever else it may be: hybrid images are several things
+//! at once.
+
+mod disk;
+mod extent;
+mod magic;
+mod text;
+
+pub use disk::{DiskImage, Kind};
+pub use magic::Other;
+
+use crate::error::{Error, Result};
+use crate::image::ReadAt;
+use crate::units::{ByteRange, in_memory};
+
+/// Bytes of the start that are looked at: superblocks stand up to 64 KiB in, the longest GPT that is in use ends
+/// before that.
+pub const HEAD: u64 = 128 << 10;
+
+/// What errors call an image that has no name of its own.
+pub const UNNAMED: &str = "the image";
+
+/// What a file is.
+#[derive(Clone, Debug)]
+pub enum FileType {
+    /// A disk image.
+    Disk(DiskImage),
+    /// Something else.
+    Other(Other),
+}
+
+impl FileType {
+    /// Tells by the first [`HEAD`] bytes, or all there are if there are fewer.
+    pub fn of(head: &[u8]) -> Self {
+        if let Some(other) = magic::not_whole(head) {
+            return Self::Other(other);
+        }
+        match DiskImage::find(head) {
+            Some(disk) => Self::Disk(disk),
+            None => Self::Other(
+                magic::find(head)
+                    .or_else(|| text::find(head))
+                    .unwrap_or_else(|| magic::unknown(head)),
+            ),
+        }
+    }
+
+    /// Reads as much of an image as it takes to tell.
+    pub fn read<I: ReadAt + ?Sized>(image: &I) -> Result<Self> {
+        Ok(Self::of(&head(image)?))
+    }
+
+    /// The disk image.
+    ///
+    /// # Errors
+    /// [`Error::NotAnImage`] for anything else, which is called `name`.
+    pub fn disk(self, name: &str) -> Result<DiskImage> {
+        match self {
+            Self::Disk(disk) => Ok(disk),
+            Self::Other(other) => Err(Error::NotAnImage {
+                name: name.to_owned(),
+                is: other.is_no_disk(),
+                hint: other.hint.to_owned(),
+            }),
+        }
+    }
+}
+
+/// Whether a file that begins so is a tar archive, which some commands take as well as an image.
+pub fn is_tar(head: &[u8]) -> bool {
+    is_at(head, magic::TAR.0, magic::TAR.1)
+}
+
+/// The first [`HEAD`] bytes of an image, or all of it if that is less.
+pub fn head<I: ReadAt + ?Sized>(image: &I) -> Result<Vec<u8>> {
+    let size = image.size().min(HEAD);
+    let mut bytes = vec![0; in_memory(size)];
+    image.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// The disk image that this is, which is all there.
+///
+/// # Errors
+/// [`Error::NotAnImage`] and [`Error::Truncated`], about [`UNNAMED`].
+pub fn whole<I: ReadAt + ?Sized>(image: &I) -> Result<DiskImage> {
+    let disk = FileType::read(image)?.disk(UNNAMED)?;
+    disk.check_whole(UNNAMED, image.size())?;
+    Ok(disk)
+}
+
+/// The number of `size` bytes at `at`, the least significant first.
+fn number(head: &[u8], at: usize, size: usize) -> Option<u64> {
+    let bytes = head.get(at..at.checked_add(size)?)?;
+    Some(bytes.iter().rev().fold(0, |sum: u64, byte| sum.wrapping_shl(8) | u64::from(*byte)))
+}
+
+fn is_at(head: &[u8], at: usize, bytes: &[u8]) -> bool {
+    head.get(at..).is_some_and(|rest| rest.starts_with(bytes))
+}
+
+fn part(head: &[u8], range: ByteRange) -> Option<&[u8]> {
+    head.get(in_memory(range.start())..in_memory(range.end()))
+}

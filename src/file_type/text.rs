@@ -1,0 +1,92 @@
+//! What a text is that was given as an image: most often a page that says that the image is elsewhere.
+
+use super::magic::{GIVE, Other};
+
+/// Bytes that tell what a text is.
+const LOOKED_AT: usize = 4096;
+
+/// Characters of a SHA-256, the shortest digest that lists of published images have.
+const SHA256: usize = 64;
+
+const WEB_PAGE: Other = Other::named(
+    "a web page",
+    "look at it in a browser: the server sent a page instead of the image; download the image by its direct link",
+);
+
+/// How a text begins, in lower case.
+const BEGINNINGS: &[(&str, Other)] = &[
+    ("<!doctype html", WEB_PAGE),
+    ("<html", WEB_PAGE),
+    ("<head", WEB_PAGE),
+    ("<body", WEB_PAGE),
+    ("<script", WEB_PAGE),
+    ("<title", WEB_PAGE),
+    ("<", Other::named("an XML document", GIVE)),
+    ("#!", Other::named("a script", GIVE)),
+    ("ssh-", KEY),
+    ("ecdsa-sha2-", KEY),
+    ("sk-ssh-", KEY),
+    ("sk-ecdsa-", KEY),
+    ("-----begin pgp sig", SIGNATURE),
+    ("-----begin ssh sig", SIGNATURE),
+    ("-----begin", Other::named("a key or certificate", GIVE)),
+    ("putty-user-key-file", Other::named("a key or certificate", GIVE)),
+    (
+        "version https://git-lfs",
+        Other::named("a pointer of Git LFS", "fetch the file itself with `git lfs pull`"),
+    ),
+];
+
+const KEY: Other = Other::named("an ssh key", "give the image first, and the key with `--key`");
+const SIGNATURE: Other = Other::named("a signature", "give the image that it signs");
+
+/// What a file of text is; none if it is no text.
+pub(super) fn find(head: &[u8]) -> Option<Other> {
+    let text = text(head)?;
+    let lower = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    let is_page = lower.starts_with("<?xml") && lower.contains("<html");
+    if is_page {
+        return Some(WEB_PAGE);
+    }
+    let known = BEGINNINGS.iter().find(|(beginning, _)| lower.starts_with(beginning));
+    Some(match known {
+        Some((_, other)) => *other,
+        None if is_checksums(&lower) => Other::named(
+            "a list of checksums",
+            "give the image that it lists, and the list with `--sha256-file`",
+        ),
+        None if is_json(&lower) => Other::named("a JSON document", GIVE),
+        None => Other::named("a text file", GIVE),
+    })
+}
+
+/// The beginning, if all of it can be read as text.
+fn text(head: &[u8]) -> Option<&str> {
+    let start = head.get(..LOOKED_AT).unwrap_or(head);
+    let text = match std::str::from_utf8(start) {
+        Ok(text) => text,
+        // A character that is cut at the end of what is looked at.
+        Err(fault) if fault.error_len().is_none() => {
+            std::str::from_utf8(start.get(..fault.valid_up_to())?).ok()?
+        }
+        Err(_) => return None,
+    };
+    let is_plain = |c: char| !c.is_control() || "\t\n\r\u{c}\u{1b}".contains(c);
+    (!text.is_empty() && text.chars().all(is_plain)).then_some(text)
+}
+
+/// As `sha256sum` writes them, or with `--tag`.
+fn is_checksums(text: &str) -> bool {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let is_digest = first.len() >= SHA256 && first.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digest || ["sha256 (", "sha512 ("].iter().any(|tag| text.starts_with(tag))
+}
+
+/// An object, or a list of values; a table of a TOML document begins with a bracket, too.
+fn is_json(text: &str) -> bool {
+    let follows = |bracket: char, any_of: &str| {
+        let rest = text.strip_prefix(bracket).map(str::trim_start);
+        rest.and_then(|rest| rest.chars().next()).is_some_and(|next| any_of.contains(next))
+    };
+    follows('{', "\"}") || follows('[', "{\"]-0123456789")
+}

@@ -1,0 +1,63 @@
+//! Whether an image is one, and all of it: before the first byte is written where that can be known then, before the
+//! first block in any case.
+
+use super::Image;
+use crate::error::{Error, Result};
+use crate::file_type::{self, DiskImage, FileType};
+
+/// What is added to the hint of what can be written all the same.
+const ALL_THE_SAME: &str = "; `remaster flash --any` writes it all the same";
+
+/// What the first bytes of an image told.
+#[derive(Debug, Default)]
+pub struct Examined {
+    name: String,
+    /// None if anything is to be written.
+    disk: Option<DiskImage>,
+    /// What is worth telling before anything is written.
+    pub notes: Vec<String>,
+}
+
+/// Looks at the beginning of an image, which stays to be read, and of one that can be read anywhere at its size.
+/// With `any`, nothing is refused.
+///
+/// # Errors
+/// [`Error::NotAnImage`] and [`Error::Truncated`] about an image that is called `name`; what cannot be read.
+pub fn examine(image: &mut Image<'_>, name: &str, any: bool) -> Result<Examined> {
+    if any {
+        return Ok(Examined::default());
+    }
+    let (head, size) = match image {
+        Image::Whole(image) => (file_type::head(*image)?, Some(image.size())),
+        Image::Stream(stream) => (stream.head()?.to_vec(), None),
+    };
+    let name = if name.is_empty() { file_type::UNNAMED } else { name };
+    let disk = FileType::of(&head).disk(name).map_err(hinting)?;
+    let notes = disk.notes(size);
+    let examined = Examined { name: name.to_owned(), disk: Some(disk), notes };
+    size.map_or(Ok(()), |size| examined.check_whole(size))?;
+    Ok(examined)
+}
+
+impl Examined {
+    /// Whether `size` bytes are all of the image.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`].
+    pub(super) fn check_whole(&self, size: u64) -> Result<()> {
+        let checked = self.disk.as_ref().map(|disk| disk.check_whole(&self.name, size));
+        checked.unwrap_or(Ok(())).map_err(hinting)
+    }
+
+    /// What an image that comes once was found to lack at its end.
+    pub(super) fn lacks(&self, size: u64) -> Option<String> {
+        self.disk.as_ref()?.lost_backup(size)
+    }
+}
+
+fn hinting(mut fault: Error) -> Error {
+    if let Error::NotAnImage { hint, .. } | Error::Truncated { hint, .. } = &mut fault {
+        hint.push_str(ALL_THE_SAME);
+    }
+    fault
+}

@@ -1,0 +1,297 @@
+//! Every command says what a file is that is no image, or not all of one; nothing is made of it.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::LazyLock;
+
+use crate::support::{Ended, Folder, SYSTEMD, TINY, key};
+
+static SD: LazyLock<Vec<u8>> =
+    LazyLock::new(|| zstd::decode_all(&include_bytes!("../tiny/tiny-sd.img.zst")[..]).unwrap());
+
+/// Bytes at the start of a file that is much longer.
+fn starting(with: &[u8]) -> Vec<u8> {
+    let mut bytes = with.to_vec();
+    bytes.extend((0..80_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()));
+    bytes
+}
+
+fn at(place: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut file = starting(b"begins like nothing that is known: ");
+    file[place..place + bytes.len()].copy_from_slice(bytes);
+    file
+}
+
+/// What is given, and what is said of it. What begins like a packed image is one, so it is not in this table.
+fn others() -> Vec<(Vec<u8>, &'static str)> {
+    let private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1r\n-----END";
+    let mut pe = starting(b"MZ");
+    pe[0x80..0x84].copy_from_slice(b"PE\0\0");
+    vec![
+        (b"".to_vec(), "is empty"),
+        (vec![0; 1 << 20], "is blank"),
+        (starting(b"\x01\x02\x03"), "is not a disk image: none is known that begins like this"),
+        (b"\r\n<!DOCTYPE HTML>\n<html><body>302 Found".repeat(9), "is a web page"),
+        (b"\xEF\xBB\xBF<html>".to_vec(), "is a web page"),
+        (b"<?xml version='1.0'?>\n<html xmlns='x'>".to_vec(), "is a web page"),
+        (b"<?xml version='1.0'?><metalink>".to_vec(), "is an XML document"),
+        (b"no image\n".repeat(20_000), "is a text file"),
+        (format!("na\u{ef}ve {}", "\u{20ac}".repeat(3000)).into_bytes(), "is a text file"),
+        (b"[[user]]\nname = \"a\"\n".to_vec(), "is a text file"),
+        (b"{\"error\": \"not found\"}".to_vec(), "is a JSON document"),
+        (b"[ {\"a\": 1} ]".to_vec(), "is a JSON document"),
+        (b"#!/bin/sh\nexit\n".to_vec(), "is a script"),
+        (key(1).into_bytes(), "is an ssh key"),
+        (private.into(), "is a key or certificate"),
+        (b"-----BEGIN PGP SIGNATURE-----\n".to_vec(), "is a signature"),
+        ([&b"0123456789abcdef".repeat(4)[..], b"  nixos.iso\n"].concat(), "is a list of checksums"),
+        (b"version https://git-lfs.github.com/spec/v1\n".to_vec(), "is a pointer of Git LFS"),
+        (b"# Disk DescriptorFile\nversion=1\n".to_vec(), "is the description of a VMware disk"),
+        (starting(b"remaster patch 1\n"), "is a remaster patch"),
+        (at(0, b"remaster reset 1"), "holds an image whose reset was interrupted"),
+        (starting(b"7z\xBC\xAF\x27\x1C\0\x04"), "is a 7z archive"),
+        (starting(b"Rar!\x1A\x07\x01\0"), "is a rar archive"),
+        (starting(b"!<arch>\ndebian-binary   "), "is a Debian package"),
+        (starting(b"\xED\xAB\xEE\xDB\x03\0"), "is an RPM package"),
+        (starting(b"07070100000000"), "is a cpio archive"),
+        (starting(b"MSWIM\0\0\0"), "is a Windows image (wim)"),
+        (starting(b"\x04\x22\x4D\x18"), "is lz4 data"),
+        (starting(b"\x5D\0\0\x80\0"), "is lzma data"),
+        (starting(b"LZIP\x01"), "is lzip data"),
+        (starting(b"QFI\xFB\0\0\0\x03"), "is a qcow2 image"),
+        (starting(b"KDMV\x01"), "is a VMware disk (vmdk)"),
+        (starting(b"conectix\0\0\0\x02"), "is a virtual disk (vhd)"),
+        (starting(b"vhdxfile"), "is a virtual disk (vhdx)"),
+        (at(0x40, b"\x7F\x10\xDA\xBE"), "is a VirtualBox disk (vdi)"),
+        (starting(b"\x3A\xFF\x26\xED\x01\0"), "is an Android sparse image"),
+        (starting(b"\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\0\0\x02"), "is a dump of a CD"),
+        (starting(b"%PDF-1.7\n"), "is a PDF document"),
+        (starting(b"\x89PNG\r\n\x1A\n"), "is a picture (png)"),
+        (starting(b"\x7FELF\x02\x01\x01"), "is a program (ELF)"),
+        (pe, "is a program for Windows or UEFI"),
+        (
+            [&vec![0; 510][..], b"\x55\xAA", &[0; 0x202 - 512][..], b"HdrS", &[7; 9000][..]]
+                .concat(),
+            "is a Linux kernel",
+        ),
+        (starting(b"d8:announce35:udp://"), "is a torrent"),
+    ]
+}
+
+fn cut(image: &[u8], to: usize) -> Vec<u8> {
+    image[..to].to_vec()
+}
+
+/// Images that end early, and what is said of them.
+fn truncated() -> Vec<(Vec<u8>, &'static str)> {
+    let ext4 = SD[1 << 20..].to_vec();
+    vec![
+        (cut(&TINY, TINY.len() * 3 / 4), "its volume descriptor says"),
+        (cut(&TINY, 0x8400), "its volume descriptor"),
+        (cut(&TINY, 20_000), "ends at"),
+        (cut(&SYSTEMD, SYSTEMD.len() / 2), "its volume descriptor says"),
+        (cut(&SD, 3_000_000), "partition 2 of its MBR ends at"),
+        (cut(&SD, SD.len() - 512), "partition 2 of its MBR ends at"),
+        (cut(&ext4, ext4.len() - 4096), "its superblock says"),
+    ]
+}
+
+/// How a file may come.
+const PACKINGS: [&str; 5] = ["plain", "gz", "xz", "zst", "zip"];
+
+fn packed(bytes: &[u8], how: &str) -> Vec<u8> {
+    match how {
+        "gz" => {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        }
+        "xz" => {
+            let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        }
+        "zst" => zstd::encode_all(bytes, 1).unwrap(),
+        "zip" => {
+            let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+            writer.start_file("image.iso", zip::write::SimpleFileOptions::default()).unwrap();
+            writer.write_all(bytes).unwrap();
+            writer.finish().unwrap().into_inner()
+        }
+        _ => bytes.to_vec(),
+    }
+}
+
+fn given(bytes: &[u8]) -> Folder {
+    let folder = Folder::with_base(&TINY);
+    folder.write("given", bytes);
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write(
+        "users.toml",
+        format!("[[user]]\nname = \"a\"\nkey = [\"{}\"]\n", key(2)).as_bytes(),
+    );
+    folder
+}
+
+/// Ended with status 4, and an error that names the file, says these words, and what to do; nothing was made.
+fn refuses(what: &str, folder: &Folder, ended: &Ended, words: &str) {
+    let err = &ended.err;
+    let error = err.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+    assert_eq!(ended.status, 4, "{what}: {err}");
+    assert!(error.contains(words), "{what}: {words}: {err}");
+    assert!(err.contains("\nhint: "), "{what}: {err}");
+    let made = folder.names().into_iter().filter(|name| name.starts_with("out"));
+    assert_eq!(made.collect::<Vec<_>>(), Vec::<String>::new(), "{what}");
+}
+
+/// The image comes through a pipe.
+fn piped(folder: &Folder, bytes: &[u8], arguments: &[&str]) -> Ended {
+    let mut child = folder.program(arguments);
+    child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    // What is refused by its first bytes is not read to its end.
+    let _ = child.stdin.take().unwrap().write_all(bytes);
+    Ended::from(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn what_is_no_image_is_not_written_to_a_target_by_any_way() {
+    for (bytes, words) in others() {
+        for how in PACKINGS {
+            let folder = given(&packed(&bytes, how));
+            let what = format!("{words}, {how}");
+            let ended = folder.run(&["flash", "given", "out", "--file"]);
+            refuses(&what, &folder, &ended, words);
+            assert!(ended.err.contains("given"), "{what}: {}", ended.err);
+            let ended = piped(&folder, &folder.read("given"), &["flash", "-", "out", "--file"]);
+            refuses(&format!("{what}, pipe"), &folder, &ended, words);
+            assert!(ended.err.contains("standard input"), "{what}: {}", ended.err);
+        }
+    }
+}
+
+#[test]
+fn what_is_truncated_is_refused_before_the_first_byte_or_leaves_the_first_block_out() {
+    for (bytes, words) in truncated() {
+        let (truncated, has) = ("is truncated: it has ", format!("it has {} bytes", bytes.len()));
+        let folder = given(&bytes);
+        let ended = folder.run(&["flash", "given", "out", "--file"]);
+        refuses(words, &folder, &ended, truncated);
+        assert!(ended.err.contains(words) && ended.err.contains(&has), "{words}: {}", ended.err);
+        for how in PACKINGS {
+            let folder = given(&packed(&bytes, how));
+            let stream = folder.read("given");
+            let runs: [&dyn Fn() -> Ended; 2] =
+                [&|| piped(&folder, &stream, &["flash", "-", "target", "--file"]), &|| {
+                    folder.run(&["flash", "given", "target", "--file"])
+                }];
+            for run in &runs[..if how == "plain" { 1 } else { 2 }] {
+                let ended = run();
+                refuses(&format!("{words}, {how}"), &folder, &ended, truncated);
+                assert!(ended.err.contains(words) && ended.err.contains(&has), "{}", ended.err);
+                let target = folder.read("target");
+                assert!(target.iter().take(4096).all(|byte| *byte == 0), "{words}, {how}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_command_says_the_same_of_a_file_that_is_no_image_or_not_all_of_one() {
+    let commands: &[&[&str]] = &[
+        &["given", "--key", "key.pub", "-o", "out"],
+        &["given", "--key", "key.pub", "-n"],
+        &["flash", "given", "--key", "key.pub", "out", "--file"],
+        &["stamp", "given", "users.toml", "-o", "out"],
+        &["inspect", "given"],
+        &["verify", "given"],
+        &["verify", "base.iso", "--against", "given"],
+        &["diff", "given", "base.iso"],
+        &["diff", "base.iso", "given"],
+        &["edit", "--in-place", "given", "--key", "key.pub"],
+        &["reset", "given", "-o", "out"],
+        &["apply", "given", "patch", "-o", "out"],
+        &["flash", "given", "--patch", "patch", "out", "--file"],
+        &["netboot", "given", "-o", "out"],
+    ];
+    let patch = Folder::with_base(&TINY);
+    patch.write("key.pub", key(1).as_bytes());
+    patch.run(&["base.iso", "--key", "key.pub", "--as", "patch", "-o", "patch"]).done();
+    let rows = others().into_iter().chain(truncated());
+    for (bytes, words) in rows {
+        let folder = given(&bytes);
+        folder.write("patch", &patch.read("patch"));
+        for command in commands {
+            // It says itself how it goes on.
+            if command[0] == "reset" && words.contains("reset was interrupted") {
+                continue;
+            }
+            let what = format!("{words}: {command:?}");
+            let ended = folder.run(command);
+            refuses(&what, &folder, &ended, words);
+            assert!(ended.err.starts_with("error: given "), "{what}: {}", ended.err);
+            assert!(ended.out.is_empty(), "{what}");
+            assert!(folder.read("given") == bytes, "{what}: it was changed");
+        }
+    }
+}
+
+#[test]
+fn what_comes_out_of_a_packed_base_is_named_and_said_to_be_unpacked() {
+    let page = b"<!DOCTYPE html>\n<html>".repeat(50);
+    for how in &PACKINGS[1..] {
+        for (bytes, words) in [(&page, "is a web page"), (&cut(&SD, 3_000_000), "is truncated")] {
+            let folder = given(&packed(bytes, how));
+            for command in [
+                &["given", "--key", "key.pub", "-o", "out"][..],
+                &["inspect", "given"],
+                &["netboot", "given", "-o", "out"],
+                &["reset", "given", "-o", "out"],
+                &["flash", "given", "out", "--file"],
+            ] {
+                if command[0] == "flash" && words == "is truncated" {
+                    continue;
+                }
+                let ended = folder.run(command);
+                refuses(how, &folder, &ended, &format!("given (unpacked) {words}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn with_any_everything_is_written_as_it_is() {
+    for (bytes, words) in others().into_iter().chain(truncated()).filter(|row| !row.0.is_empty()) {
+        let folder = given(&bytes);
+        folder.run(&["flash", "given", "out", "--file", "--any"]).done();
+        assert!(folder.read("out") == bytes, "{words}");
+        folder.run(&["verify", "out", "--against", "given", "--any"]).done();
+    }
+}
+
+#[test]
+fn images_of_every_kind_are_taken() {
+    let boot_record = at(510, b"\x55\xAA");
+    let mut boot_record = boot_record;
+    boot_record[446..510].fill(0);
+    let mut udf = starting(b"");
+    udf[0x8001..0x8006].copy_from_slice(b"BEA01");
+    let ext4 = SD[1 << 20..].to_vec();
+    let long = [TINY.as_slice(), &[7; 5000]].concat();
+    for (what, bytes) in [
+        ("ISO", TINY.to_vec()),
+        ("raw", SD.to_vec()),
+        ("ext4", ext4),
+        ("boot record", boot_record),
+        ("udf", udf),
+        ("longer than it says", long),
+        ("squashfs", [b"hsqs".as_slice(), &[0; 36], &9000_u64.to_le_bytes(), &[5; 9000]].concat()),
+    ] {
+        for how in PACKINGS {
+            let folder = given(&packed(&bytes, how));
+            folder.run(&["flash", "given", "out", "--file"]).done();
+            assert!(folder.read("out") == bytes, "{what}, {how}");
+        }
+    }
+}
