@@ -122,8 +122,8 @@ pub enum Use {
 pub struct Backing {
     /// The file.
     pub path: PathBuf,
-    /// Device and inode of it, if it still has a name.
-    pub id: Option<(u64, u64)>,
+    /// Device and inode of it: by its path, if it still has one, and as the kernel has it open, if it tells.
+    pub ids: Vec<(u64, u64)>,
     /// Whether the file is a block device itself.
     pub is_device: bool,
     /// Another loop device over the same file, or swap in it.

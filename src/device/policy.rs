@@ -316,7 +316,10 @@ fn is_system(at: &Path) -> bool {
 }
 
 fn holds(disk: &Disk, image: &ImagePlace) -> bool {
-    let same_file = disk.backing.as_ref().is_some_and(|b| b.id.is_some() && b.id == image.id);
+    let same_file = disk
+        .backing
+        .as_ref()
+        .is_some_and(|lower| image.id.is_some_and(|id| lower.ids.contains(&id)));
     same_file || image.device.is_some_and(|device| disk.family.contains(&device))
 }
 

@@ -19,6 +19,21 @@ const EJECT: Opcode = opcode::none(b'S', 0x09);
 /// `SCSI_IOCTL_DOORUNLOCK` of `scsi/scsi_ioctl.h`.
 const UNLOCK_DOOR: Opcode = opcode::none(b'S', 0x81);
 
+/// `LOOP_GET_STATUS64` of linux/loop.h.
+const LOOP_STATUS: u32 = 0x4c05;
+
+/// The words of a `struct loop_info64` of linux/loop.h.
+type LoopStatus = [u64; 29];
+
+/// What a loop device stands for, as the kernel has it open: device and inode of the file, and its own number if
+/// it is a device itself (0 if not).
+pub(super) fn loop_status(file: &File) -> io::Result<((u64, u64), u64)> {
+    // SAFETY: LOOP_GET_STATUS64 writes one loop_info64 of 232 bytes, which is what the getter gives it room for.
+    let status = unsafe { ioctl(file, Getter::<LOOP_STATUS, LoopStatus>::new()) }?;
+    let [device, inode, own, ..] = status;
+    Ok(((device, inode), own))
+}
+
 /// Writes what the kernel keeps of the device and forgets it.
 pub(super) fn flush_buffers(file: &File) -> io::Result<()> {
     // SAFETY: BLKFLSBUF takes no argument and touches no memory of ours.

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 use super::contents;
 use super::disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
 use super::policy::{ImagePlace, Refusal};
+use super::sys;
 use super::users::{Mount, mounts, swaps};
 use crate::error::{Error, Result};
 
@@ -180,11 +184,8 @@ impl System {
         let mut found: Vec<String> =
             children(&folder.join("holders")).map(|holder| name_of(&holder)).collect();
         // A loop device does not show up as holder of what its file is.
-        found.extend(
-            self.loops()
-                .filter(|(_, file)| device_number(file) == number && number.is_some())
-                .map(|(name, _)| name),
-        );
+        let over = |lower: &Lower| lower.device.is_some() && lower.device == number;
+        found.extend(self.loops().filter(|(_, lower)| over(lower)).map(|(name, _)| name));
         found.extend(self.btrfs_over(folder));
         found
     }
@@ -198,11 +199,39 @@ impl System {
         is_imported.then(|| format!("ZFS pool {pool}"))
     }
 
-    /// Loop devices in use with their files.
-    fn loops(&self) -> impl Iterator<Item = (String, PathBuf)> {
+    /// Loop devices in use, and what they stand for.
+    fn loops(&self) -> impl Iterator<Item = (String, Lower)> {
         children(&self.path("sys/block")).filter_map(|folder| {
-            let file = text(folder.join("loop/backing_file"))?;
-            Some((name_of(&folder), PathBuf::from(file)))
+            let name = name_of(&folder);
+            let lower = self.lower(&name, &folder)?;
+            Some((name, lower))
+        })
+    }
+
+    /// What a loop device stands for, as the kernel tells it; where that cannot be asked, by its path.
+    fn lower(&self, name: &str, folder: &Path) -> Option<Lower> {
+        let path = PathBuf::from(text(folder.join("loop/backing_file"))?);
+        let told = open_node(&self.path("dev").join(name)).and_then(|node| sys::loop_status(&node));
+        let about = fs::metadata(&path).ok();
+        let by_path = about.as_ref().map(|about| (about.dev(), about.ino()));
+        let (told, own) = told.ok().unzip();
+        let device = match own {
+            Some(0) => None,
+            Some(own) => Some(DeviceNumber::of(own)),
+            None => device_number(&path),
+        };
+        // btrfs tells files another device than the kernel does: of two numbers one counts.
+        Some(Lower { path, ids: by_path.into_iter().chain(told).collect(), device })
+    }
+
+    /// Who else has a file as a disk or as swap.
+    pub fn user_of(&self, ids: &[(u64, u64)], but: &str) -> Option<String> {
+        let same = |other: &[(u64, u64)]| other.iter().any(|id| ids.contains(id));
+        let mut loops = self.loops().filter(|(name, lower)| name != but && same(&lower.ids));
+        loops.next().map(|(name, _)| name).or_else(|| {
+            let areas = swaps(&fs::read(self.path("proc/swaps")).unwrap_or_default());
+            let mut about = areas.iter().filter_map(|area| fs::metadata(area).ok());
+            about.any(|area| same(&[(area.dev(), area.ino())])).then(|| "swap".to_owned())
         })
     }
 
@@ -274,18 +303,9 @@ impl System {
     }
 
     fn backing(&self, name: &str, folder: &Path) -> Option<Backing> {
-        let path = PathBuf::from(text(folder.join("loop/backing_file"))?);
-        let about = fs::metadata(&path).ok();
-        let id = about.as_ref().map(|about| (about.dev(), about.ino()));
-        let shared = self.loops().filter(|(other, file)| other != name && *file == path);
-        let also_used_by = shared.map(|(other, _)| other).next();
-        let also_used_by = also_used_by.or_else(|| {
-            let areas = swaps(&fs::read(self.path("proc/swaps")).unwrap_or_default());
-            let mut ids = areas.iter().filter_map(|area| fs::metadata(area).ok());
-            ids.any(|area| id == Some((area.dev(), area.ino()))).then(|| "swap".to_owned())
-        });
-        let is_device = about.is_some_and(|about| about.file_type().is_block_device());
-        Some(Backing { path, id, is_device, also_used_by })
+        let Lower { path, ids, device } = self.lower(name, folder)?;
+        let also_used_by = self.user_of(&ids, name);
+        Some(Backing { path, ids, is_device: device.is_some(), also_used_by })
     }
 
     /// Where the bytes of the image `path` lie: nothing that holds them may be overwritten.
@@ -344,6 +364,22 @@ impl System {
             None => Some(kind),
         }
     }
+}
+
+/// What a loop device stands for.
+#[derive(Debug)]
+struct Lower {
+    path: PathBuf,
+    /// Device and inode of it, by its path and as the kernel has it open.
+    ids: Vec<(u64, u64)>,
+    /// Its number, if it is a device itself.
+    device: Option<DeviceNumber>,
+}
+
+/// Opens a node without waiting for anything.
+fn open_node(path: &Path) -> io::Result<fs::File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 fn is_memory(disk: &Disk) -> bool {

@@ -264,6 +264,12 @@ fn a_loop_device_over_a_file_that_matters_is_refused() {
     machine.disk("virtual/block/loop4", "7:4", 1 << 20, false);
     machine.file("sys/devices/virtual/block/loop4/loop/backing_file", &format!("{path}\n"));
     assert_eq!(judged(), over(path, "loop4 also uses"));
+    // The same file by another path.
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other");
+    fs::hard_link(path, &other).unwrap();
+    backed_by(other.to_str().unwrap());
+    assert_eq!(judged(), over(other.to_str().unwrap(), "loop4 also uses"));
 }
 
 #[test]

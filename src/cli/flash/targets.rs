@@ -1,6 +1,8 @@
 //! Which disks are written to: found, judged, confirmed by the user and opened.
 
+use std::fs::Metadata;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use remaster::device::{
@@ -30,19 +32,33 @@ pub(super) fn open(to: &To, mut image: Written<'_>) -> Result<Vec<Target>> {
     let places = places?;
     if to.file {
         (image.examine)()?;
-        return open_files(to, &places);
+        return open_files(to, &system, &places);
     }
     open_disks(to, &system, &mut image, &places)
 }
 
-fn open_files(to: &To, places: &[ImagePlace]) -> Result<Vec<Target>> {
+fn open_files(to: &To, system: &System, places: &[ImagePlace]) -> Result<Vec<Target>> {
     if to.devices.is_empty() {
         return Err(Error::Usage {
             what: "no file to write to".to_owned(),
             hint: "give its path after the image",
         });
     }
+    to.devices.iter().try_for_each(|path| check_unused(path, system))?;
     to.devices.iter().map(|path| Target::file(path, places)).collect()
+}
+
+/// A file may be a disk or swap of the running system, too.
+fn check_unused(path: &Path, system: &System) -> Result<()> {
+    let about = path.metadata().ok().filter(Metadata::is_file);
+    let user = about.and_then(|about| system.user_of(&[(about.dev(), about.ino())], ""));
+    user.map_or(Ok(()), |user| {
+        Err(Error::Unsafe {
+            target: path.display().to_string(),
+            reason: format!("{user} uses it"),
+            hint: "free it first, or write to another file".into(),
+        })
+    })
 }
 
 fn open_disks(
