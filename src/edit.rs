@@ -1,6 +1,6 @@
 //! What the user wants, in names and not in bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::format::newc::{Kind, Member};
@@ -32,8 +32,7 @@ pub struct Root(BTreeMap<String, Member>);
 impl Root {
     /// Puts a member in, and the folders above it. What stood under its path before gives way.
     pub fn put(&mut self, member: Member) {
-        let above = member.path.match_indices('/').filter_map(|(at, _)| member.path.get(..at));
-        for path in above {
+        for path in above(&member.path) {
             self.0.entry(path.to_owned()).or_insert_with(|| folder(path));
         }
         self.0.insert(member.path.clone(), member);
@@ -65,7 +64,7 @@ impl Root {
     }
 
     /// Everything, parents first.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
+    pub fn members(&self) -> impl Iterator<Item = &Member> + Clone {
         self.0.values()
     }
 }
@@ -185,11 +184,31 @@ impl Boot {
     }
 }
 
-/// Whether others must not read a file's contents: nobody but its owner and group may in the live
-/// system. `authorized_keys` files are closed for sshd's sake; what is in them is public.
-pub fn is_private(member: &Member) -> bool {
-    let closed = member.mode & 0o004 == 0 && matches!(member.kind, Kind::File(_));
-    closed && !member.path.ends_with("/.ssh/authorized_keys")
+/// The files among members whose contents others must not read: nobody but owner and group may in the live
+/// system, by the mode of the file or of a folder above it. Folders that NixOS closes itself do not count.
+/// `authorized_keys` files are closed for sshd's sake; what is in them is public.
+pub fn secrets<'m>(members: impl IntoIterator<Item = &'m Member> + Clone) -> Vec<&'m Member> {
+    let is_closed = |found: &&Member| found.kind == Kind::Directory && is_closed_folder(found);
+    let closed: BTreeSet<&str> =
+        members.clone().into_iter().filter(is_closed).map(|found| found.path.as_str()).collect();
+    let is_secret = |found: &&Member| {
+        let hidden =
+            found.mode & 0o004 == 0 || above(&found.path).any(|path| closed.contains(path));
+        hidden
+            && matches!(found.kind, Kind::File(_))
+            && !found.path.ends_with("/.ssh/authorized_keys")
+    };
+    members.into_iter().filter(is_secret).collect()
+}
+
+/// Whether others cannot pass a folder that NixOS lets them pass.
+fn is_closed_folder(member: &Member) -> bool {
+    member.mode & 0o001 == 0 && folder(&member.path).mode & 0o001 != 0
+}
+
+/// The paths of the folders above a path.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').filter_map(|(at, _)| path.get(..at))
 }
 
 /// Everything that is to be different in the live system.
@@ -212,7 +231,7 @@ pub struct Edits {
 impl Edits {
     /// Whether whoever can read the image learns what others must not know.
     pub fn is_private(&self) -> bool {
-        self.private || self.root.members().any(is_private)
+        self.private || !secrets(self.root.members()).is_empty()
     }
 
     /// Lets the holders of keys in as `root` and as `nixos`. `lines` is the text of an
@@ -259,6 +278,19 @@ mod tests {
         assert!(!edits.is_private());
         edits.root.file("etc/a", 0o600, "secret");
         assert!(edits.is_private());
+    }
+
+    #[test]
+    fn a_closed_folder_makes_what_is_below_it_a_secret_unless_nixos_closes_it() {
+        let mut root = Root::default();
+        root.file("root/a", 0o644, "");
+        root.file("home/nixos/a", 0o644, "");
+        root.put(Member::directory("srv", 0o750));
+        root.file("srv/sub/a", 0o644, "");
+        root.symlink("srv/b", "a");
+        let found: Vec<&str> =
+            secrets(root.members()).iter().map(|found| found.path.as_str()).collect();
+        assert_eq!(found, ["srv/sub/a"]);
     }
 
     #[test]

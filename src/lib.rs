@@ -20,6 +20,8 @@ pub mod image;
 
 pub mod file_type;
 
+pub mod place;
+
 pub mod unpack;
 
 pub mod bases;
@@ -41,6 +43,8 @@ pub mod plan;
 pub mod stamped;
 
 pub mod raw;
+
+pub mod private;
 
 pub mod digest;
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::Base;
 use crate::error::{Error, Result};
+use crate::place;
 
 /// Bytes of a record; they are some hundreds.
 const LARGEST: u64 = 1 << 16;
@@ -136,6 +137,7 @@ impl Cache {
     /// Makes the folder and sees to it that nobody else fetches the same base.
     pub(super) fn lock(&self, base: &Base) -> Result<Lock> {
         let shown = self.folder.display();
+        place::check(&self.folder)?;
         fs::create_dir_all(&self.folder).map_err(Error::io(format!("make the folder {shown}")))?;
         let path = self.path(base, ".lock");
         let doing = || format!("lock {}", path.display());

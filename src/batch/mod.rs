@@ -17,6 +17,7 @@ use crate::manifest::beside::Wanted;
 use crate::manifest::{self, About, Made};
 use crate::oci;
 use crate::patch;
+use crate::place;
 use crate::progress::Silent;
 use crate::recipe::Recipe;
 use crate::recipe::users::User;
@@ -167,6 +168,7 @@ impl Batch<'_> {
     /// What concerns all users: the folder, the layout.
     pub fn run(&self, users: &[(usize, Result<User>)], listener: &dyn Listener) -> Result<Tally> {
         refuse_one_name(self.shared)?;
+        place::check(self.folder)?;
         fs::create_dir_all(self.folder)
             .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
         let layout = match self.form {
@@ -322,7 +324,7 @@ impl Run<'_> {
             waiting.done.sha256 = Some(Digest::of(image, &Silent)?);
         }
         let path = &waiting.done.path;
-        waiting.done.kept = self.keeps() && is_there(path, made);
+        waiting.done.kept = self.keeps() && is_there(path, made) && kept_as(path, made)?;
         if !waiting.done.kept {
             let output = Output::new(path, batch.file, batch.existing())?.read_by(readers(made));
             waiting.files.push(output.ready(image, &Heard(self.listener))?);
@@ -344,7 +346,7 @@ impl Run<'_> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         for (record, bytes) in self.batch.beside.of(made, &name, digest)? {
             let path = path.with_file_name(format!("{name}{}", record.ending()));
-            if self.keeps() && holds(&path, &bytes) {
+            if self.keeps() && holds(&path, &bytes) && kept_as(&path, made)? {
                 continue;
             }
             let output = Output::of_bytes(&path, self.batch.existing())?.read_by(readers(made));
@@ -381,7 +383,7 @@ impl Run<'_> {
     fn patch(&self, mut waiting: Waiting, made: &Made) -> Result<Waiting> {
         let bytes = self.packed(made)?;
         let path = &waiting.done.path;
-        waiting.done.kept = self.keeps() && holds(path, &bytes);
+        waiting.done.kept = self.keeps() && holds(path, &bytes) && kept_as(path, made)?;
         if !waiting.done.kept {
             let output = Output::of_bytes(path, self.batch.existing())?.read_by(readers(made));
             waiting.files.push(output.ready_bytes(&bytes)?);
@@ -409,7 +411,7 @@ impl Run<'_> {
             });
         }
         for (path, bytes) in blobs {
-            if !holds(&path, &bytes) {
+            if !(holds(&path, &bytes) && kept_as(&path, made)?) {
                 let output = Output::of_bytes(&path, Existing::Replace)?.read_by(readers(made));
                 waiting.files.push(output.ready_bytes(&bytes)?);
             }
@@ -423,7 +425,15 @@ impl Run<'_> {
 
 /// Who may read what is made.
 fn readers(made: &Made) -> Readers {
-    if made.edits.is_private() { Readers::Owner } else { Readers::Usual }
+    Readers::of(made.edits.is_private())
+}
+
+/// Whether a file that stays is one that can stay: if others must not know it, they cannot read it any more.
+fn kept_as(path: &Path, made: &Made) -> Result<bool> {
+    match readers(made) {
+        Readers::Owner => file::keep_from_others(path),
+        _ => Ok(!path.is_symlink()),
+    }
 }
 
 /// A name that is given beside the users' own would derive the same keys for all of them.

@@ -4,10 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use remaster::basis::Basis;
 use remaster::compose::Composed;
 use remaster::digest::Digest;
-use remaster::edit;
 use remaster::error::{Error, Result};
 use remaster::file_type::{FileType, HEAD};
 use remaster::format::patch_file::{LARGEST, PatchFile};
@@ -15,7 +13,7 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::oci::{Layout, Parts};
 use remaster::patch;
 use remaster::progress::Progress;
-use remaster::sink::file::{Existing, Readers};
+use remaster::sink::file::Existing;
 use remaster::units::len_of;
 
 use super::make::Destination;
@@ -55,7 +53,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let output = Destination::of(&args.output, &file, existing)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let image = applied(&patch, &file, &progress)?;
-    let output = output.read_by(if is_private(&image)? { Readers::Owner } else { Readers::Usual });
+    let output = output.kept_as(&image)?;
     let how = output.write(&image, &progress)?;
     if report::watched(args.quiet) {
         report::say(&output.next(&image, how));
@@ -112,14 +110,4 @@ pub(super) fn applied<'a>(
     let known = file.sha256().filter(|_| base.size() == file.size()).map(Digest);
     let digest = known.map_or_else(|| Digest::of(&base, progress), Ok)?;
     patch::apply(patch, base, digest, &name)
-}
-
-/// Whether whoever reads the image learns what others must not know. What a patch makes may also be no
-/// stamped image.
-pub(super) fn is_private(image: &Composed<&ImageFile>) -> Result<bool> {
-    match Basis::of(image) {
-        Ok(base) => Ok(base.stamped().is_some_and(|found| found.root.iter().any(edit::is_private))),
-        Err(Error::Unsupported { .. } | Error::Malformed { .. }) => Ok(false),
-        Err(fault) => Err(fault),
-    }
 }

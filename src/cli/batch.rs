@@ -187,7 +187,7 @@ impl Args {
         let any = !shared.host_key.is_empty() || users.iter().any(|(_, user)| has(user));
         match self.edit.known_hosts() {
             Some(_) if !any => Err(known_hosts::none_put_in()),
-            Some(path) => known_hosts::check_free(path, self.replaces()),
+            Some(path) => known_hosts::place(path, self.replaces()).map(drop),
             None if any && self.form == Form::Oci && !self.json && !self.quiet => {
                 report::say(ONLY_INSIDE);
                 Ok(())
@@ -303,7 +303,7 @@ impl Teller {
             }
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
-        known_hosts::write(path, &text, args.replaces())
+        known_hosts::write(&known_hosts::place(path, args.replaces())?, &text)
     }
 
     fn line(&self, value: &serde_json::Value) {

@@ -15,6 +15,7 @@ use crate::cli::{Cli, report};
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::inspect::Report;
+use remaster::place;
 use remaster::units::human;
 
 /// Shaped as the minimal installer of 25.11; made by `make.sh` beside it.
@@ -64,6 +65,7 @@ impl Files {
 
 fn folder(wanted: Option<&Path>) -> Result<PathBuf> {
     let Some(path) = wanted else { return temporary_folder() };
+    place::check(path)?;
     match new_folder(path) {
         Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => check_empty(path)?,
         made => made.map_err(Error::io(format!("make the folder {}", path.display())))?,

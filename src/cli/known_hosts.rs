@@ -1,13 +1,11 @@
 //! What a client needs to know a machine by its host keys: a file, and the ssh command that uses it.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use remaster::customize::{HostKeys, Wishes};
 use remaster::error::{Error, Result};
+use remaster::sink::file::{Existing, Output, Readers};
 use serde_json::{Value, json};
 
 use super::meter::{EVENTS, emit};
@@ -17,8 +15,7 @@ use super::stamp::typed;
 pub(super) struct KnownHosts {
     keys: HostKeys,
     /// None if there is no place for one.
-    file: Option<PathBuf>,
-    replace: bool,
+    file: Option<Output>,
 }
 
 impl KnownHosts {
@@ -31,16 +28,14 @@ impl KnownHosts {
     ) -> Result<Option<Self>> {
         let Some(keys) = wishes.host_keys.clone() else { return Ok(None) };
         let file = wanted.map(Path::to_owned).or_else(|| beside.map(HostKeys::file_beside));
-        if let Some(path) = &file {
-            check_free(path, replace)?;
-        }
-        Ok(Some(Self { keys, file, replace }))
+        let file = file.map(|path| place(&path, replace)).transpose()?;
+        Ok(Some(Self { keys, file }))
     }
 
     /// Writes the file, for everyone to read.
     pub(super) fn write(&self) -> Result<()> {
         match &self.file {
-            Some(path) => write(path, &self.keys.known_hosts(), self.replace),
+            Some(file) => write(file, &self.keys.known_hosts()),
             None => Ok(()),
         }
     }
@@ -51,7 +46,7 @@ impl KnownHosts {
         for key in &self.keys.keys {
             let _ = writeln!(text, "host key: {key}");
         }
-        let path = self.file.as_deref().unwrap_or(Path::new("known_hosts"));
+        let path = self.file.as_ref().map_or(Path::new("known_hosts"), Output::path);
         let _ = match &self.file {
             Some(_) => writeln!(text, "wrote {}", typed(path)),
             None => write!(text, "put into a file known_hosts:\n{}", self.keys.known_hosts()),
@@ -73,25 +68,15 @@ impl KnownHosts {
     }
 }
 
-/// Better to refuse before an image is written than after.
-pub(super) fn check_free(path: &Path, replace: bool) -> Result<()> {
-    if replace || !path.exists() { Ok(()) } else { Err(exists(path)) }
+/// The place of a `known_hosts` file, for everyone to read. Better to refuse before an image is written than after.
+pub(super) fn place(path: &Path, replace: bool) -> Result<Output> {
+    let existing = if replace { Existing::Replace } else { Existing::Refuse };
+    Output::of_bytes(path, existing).map(|output| output.read_by(Readers::Everyone))
 }
 
-/// Writes the text of a `known_hosts` file, for everyone to read.
-pub(super) fn write(path: &Path, text: &str, replace: bool) -> Result<()> {
-    let doing = || format!("write {}", path.display());
-    if replace && path.is_file() {
-        fs::remove_file(path).map_err(Error::io(doing()))?;
-    }
-    let made = File::create_new(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.set_permissions(fs::Permissions::from_mode(0o644))
-    });
-    made.map_err(|fault| match fault.kind() {
-        ErrorKind::AlreadyExists => exists(path),
-        _ => Error::io(doing())(fault),
-    })
+/// Writes the text of a `known_hosts` file.
+pub(super) fn write(file: &Output, text: &str) -> Result<()> {
+    file.write_bytes(text.as_bytes())
 }
 
 /// The host keys of one image, for programs.
@@ -108,13 +93,6 @@ pub(super) fn none_put_in() -> Error {
     Error::Usage {
         what: "--known-hosts without a host key: none is put in".into(),
         hint: "add --host-key generate, or leave --known-hosts out",
-    }
-}
-
-fn exists(path: &Path) -> Error {
-    Error::Usage {
-        what: format!("{} already exists", path.display()),
-        hint: "give another path to --known-hosts, or remove the file",
     }
 }
 

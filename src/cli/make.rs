@@ -8,8 +8,9 @@ use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::netboot::archive;
 use remaster::patch;
+use remaster::private;
 use remaster::progress::Progress;
-use remaster::sink::file::{Existing, How, Output, Readers, taken};
+use remaster::sink::file::{Existing, How, Output, Readers};
 use remaster::sink::stream;
 use remaster::units::human;
 
@@ -78,6 +79,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let packed = base::file(&path, sha256)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
     let output = output.map(|path| Destination::of(path, &packed, existing(args))).transpose()?;
+    args.beside.check(&packed, existing(args))?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
     let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
@@ -93,8 +95,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     let finished = stamping.compose()?;
     let Some(output) = output else { return Ok(()) };
-    let private = finished.made.edits.is_private();
-    let output = output.read_by(if private { Readers::Owner } else { Readers::Usual });
+    let output = output.kept(finished.made.edits.is_private());
     args.write(&output, &finished, &progress)?;
     if let Some(known) = &known {
         known.write()?;
@@ -142,8 +143,8 @@ impl Args {
 
     /// Better to refuse before a base is fetched than after.
     fn check_free(&self) -> Result<()> {
-        let output = self.output.as_deref().filter(|path| *path != Path::new("-") && !self.force);
-        output.filter(|path| path.exists()).map_or(Ok(()), |path| Err(taken(path)))
+        let output = self.output.as_deref().filter(|path| *path != Path::new("-"));
+        output.map_or(Ok(()), |path| Output::of_bytes(path, existing(self)).map(drop))
     }
 }
 
@@ -167,12 +168,18 @@ impl Destination {
         Ok(Self::Pipe)
     }
 
-    /// The same for other readers than usual.
-    pub(super) fn read_by(self, readers: Readers) -> Self {
+    /// The same for what others must not know, or may.
+    pub(super) fn kept(self, private: bool) -> Self {
         match self {
-            Self::File(output) => Self::File(output.read_by(readers)),
+            Self::File(output) => Self::File(output.read_by(Readers::of(private))),
             Self::Pipe => Self::Pipe,
         }
+    }
+
+    /// The same for an image, whose bytes tell whether others must not know them.
+    pub(super) fn kept_as<I: ReadAt>(self, image: &I) -> Result<Self> {
+        let private = matches!(self, Self::File(_)) && private::of_image(image)?;
+        Ok(self.kept(private))
     }
 
     /// What was written, of something that is no image.

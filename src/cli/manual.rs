@@ -1,8 +1,6 @@
 //! `remaster completions SHELL` and `remaster man DIR`: what shells and man(1) know of the program, made of the
 //! command line itself.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
@@ -10,6 +8,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use remaster::error::{Error, Result};
+use remaster::sink::file::{Existing, write_bytes};
 
 use super::{Cli, report};
 
@@ -39,16 +38,18 @@ pub(super) fn completions(args: &Completions) -> Result<()> {
 pub(super) fn pages(args: &Pages) -> Result<()> {
     let mut command = Cli::command();
     command.build();
-    let doing = format!("write manual pages into {}", args.folder.display());
-    page(&command, &args.folder).map_err(Error::io(doing))
+    page(&command, &args.folder)
 }
 
 /// The page of a command, and those of the commands below it.
-fn page(command: &Command, folder: &Path) -> io::Result<()> {
+fn page(command: &Command, folder: &Path) -> Result<()> {
     let name = command.get_display_name().unwrap_or(NAME);
     let mut text = Vec::new();
-    Man::new(command.clone()).title(name).render(&mut text)?;
-    fs::write(folder.join(format!("{name}.1")), text)?;
+    Man::new(command.clone())
+        .title(name)
+        .render(&mut text)
+        .map_err(Error::io("make a manual page"))?;
+    write_bytes(&folder.join(format!("{name}.1")), &text, Existing::Replace)?;
     let below = command.get_subcommands().filter(|below| below.get_name() != "help");
     below.into_iter().try_for_each(|below| page(below, folder))
 }

@@ -162,7 +162,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 fn write(made: &Netboot<&ImageFile>, draft: Draft, quiet: bool) -> Result<()> {
     let progress = Terminal::new(report::watched(quiet))?;
-    let readers = if made.private { Readers::Owner } else { Readers::Usual };
+    let readers = Readers::of(made.private);
     let output = |name: &str| Output::of_bytes(&draft.path().join(name), Existing::Refuse);
     let image = |name: &str, image: &Composed<&ImageFile>, readers: Readers| {
         output(name)?.read_by(readers).write(image, &progress)

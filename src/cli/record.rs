@@ -11,7 +11,7 @@ use remaster::manifest::blocks::Blocks;
 use remaster::manifest::{About, Made};
 use remaster::progress::Progress;
 use remaster::sign::{self, Sign};
-use remaster::sink::file::{Existing, write_bytes};
+use remaster::sink::file::{Existing, Output, write_bytes};
 
 /// What images tell of themselves.
 #[derive(Debug, Default, clap::Args)]
@@ -124,6 +124,13 @@ impl Beside {
     /// Whether nothing is asked for.
     pub(super) fn is_empty(&self) -> bool {
         self.manifest.is_none() && self.provenance.is_none() && self.sbom.is_none()
+    }
+
+    /// Refuses places that cannot take what was asked for, before the image is written.
+    pub(super) fn check(&self, base: &ImageFile, existing: Existing) -> Result<()> {
+        let all = [Record::Manifest, Record::Provenance, Record::Sbom];
+        let mut paths = all.into_iter().filter_map(|record| self.path(record));
+        paths.try_for_each(|path| Output::new(&path, base, existing).map(drop))
     }
 
     /// Writes what was asked for.

@@ -81,7 +81,7 @@ fn reset(args: &Args) -> Result<()> {
     check(&file, digest, below.sha256())?;
     check(&file, digest, args.sha256)?;
     match (output, edited) {
-        (Some(output), _) => output.write(image, &progress).map(|_| ())?,
+        (Some(output), _) => output.kept_as(image)?.write(image, &progress).map(|_| ())?,
         (None, Some(edited)) => edited.rewrite(image, &progress).map(|_| ())?,
         (None, None) => onto_stick(&below, digest, &args.to)?,
     }
@@ -159,7 +159,7 @@ fn onto_stick(found: &Found<'_>, sha256: Digest, to: &To) -> Result<()> {
         }
         // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
         Found::Raw(_) => {
-            let mut prepared = Prepared::whole(image, "what lies below".into(), Vec::new());
+            let mut prepared = Prepared::whole(image, "what lies below".into(), Vec::new())?;
             prepared.suspects = Some(changed.clone());
             prepared.changed = changed;
             let to = To { delta: true, no_delta: false, no_probe: true, ..to.clone() };

@@ -48,7 +48,7 @@ pub(super) fn write(
     }
     let Some(output) = output else { return Ok(()) };
     let progress = Terminal::new(report::watched(args.quiet))?;
-    let readers = if edits.is_private() { Readers::Owner } else { Readers::Usual };
+    let readers = Readers::of(edits.is_private());
     match output {
         Destination::File(output) => {
             output.write_packed(readers, |file| pack(&image, packing, file, &progress))?;

@@ -1,8 +1,9 @@
 //! A disk or file that is open for overwriting and proved to be the one that was meant.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -14,9 +15,16 @@ use super::sys;
 use super::system::System;
 use super::udisks;
 use crate::error::{Error, Result};
+use crate::place;
 
 /// Alignment that direct I/O on file systems asks for at most.
 const FILE_BLOCK: u64 = 4096;
+
+/// Permissions of new files before the umask.
+const USUAL_MODE: u32 = 0o666;
+
+/// Permissions of a file that only its owner may know.
+const OWN_MODE: u32 = 0o600;
 
 /// How bytes reach the medium.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,6 +63,8 @@ pub struct Target {
     mode: WriteMode,
     opened_by: OpenedBy,
     block: u64,
+    /// Permissions of a file that everyone may know.
+    usual: u32,
 }
 
 impl Candidate {
@@ -88,6 +98,7 @@ impl Candidate {
             disk: Some(now),
             mode,
             opened_by,
+            usual: 0,
         })
     }
 }
@@ -157,25 +168,42 @@ fn denied(doing: String, refused: &udisks::Refused) -> Error {
     Error::Denied { doing, reason: refused.reason(), hint: refused.hint() }
 }
 
-/// Opens past the cache if that is possible. A new file is made with the usual permissions.
+/// Opens past the cache if that is possible.
 fn open_alone(path: &Path, more: OFlags) -> io::Result<(File, WriteMode)> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
-    let permissions = Mode::from_raw_mode(0o666);
-    match rustix::fs::open(path, flags | OFlags::DIRECT, permissions) {
+    match rustix::fs::open(path, flags | OFlags::DIRECT, Mode::empty()) {
         Ok(file) => Ok((file.into(), WriteMode::Direct)),
         Err(Errno::INVAL) => {
-            let file = rustix::fs::open(path, flags, permissions)?;
+            let file = rustix::fs::open(path, flags, Mode::empty())?;
             Ok((file.into(), WriteMode::Cached))
         }
         Err(fault) => Err(fault.into()),
     }
 }
 
+/// Makes a file for its owner alone, if none is there; whether it did.
+fn make_file(path: &Path) -> io::Result<bool> {
+    let made = File::options().write(true).create_new(true).mode(OWN_MODE).open(path);
+    match made {
+        // Whatever the umask.
+        Ok(file) => file.set_permissions(Permissions::from_mode(OWN_MODE)).map(|()| true),
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// What new files are closed to. Asking by `umask(2)` would change it for a moment.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let digits = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    digits.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok()).unwrap_or(0o077)
+}
+
 impl Target {
-    /// Opens or makes a regular file to write an image to.
+    /// Opens a regular file to write an image to, or makes one for its owner alone.
     ///
     /// # Errors
-    /// Something that is not a regular file, or an image that is read from it.
+    /// Something that is not a regular file, a link, or an image that is read from it.
     pub fn file(path: &Path, images: &[ImagePlace]) -> Result<Self> {
         let shown = path.display().to_string();
         let refuse = |reason: &str, hint: &str| Error::Unsafe {
@@ -183,19 +211,29 @@ impl Target {
             reason: reason.to_owned(),
             hint: hint.to_owned(),
         };
+        let not_regular = || refuse("not a regular file", "leave out `--file` to write to a disk");
         if path.exists() && !path.is_file() {
-            return Err(refuse("not a regular file", "leave out `--file` to write to a disk"));
+            return Err(not_regular());
         }
-        let opened = open_alone(path, OFlags::CREATE);
-        let (file, mode) = opened.map_err(Error::io(format!("open {shown} for writing")))?;
+        place::check(path)?;
+        if path.is_symlink() {
+            return Err(refuse(
+                "a symbolic link",
+                "give the path of the file itself, or remove the link",
+            ));
+        }
+        let opening = || Error::io(format!("open {shown} for writing"));
+        let is_new = make_file(path).map_err(opening())?;
+        let (file, mode) = open_alone(path, OFlags::NOFOLLOW).map_err(opening())?;
         let about = file.metadata().map_err(Error::io(format!("look at {shown}")))?;
         if !about.is_file() {
-            return Err(refuse("not a regular file", "leave out `--file` to write to a disk"));
+            return Err(not_regular());
         }
         let id = Some((about.dev(), about.ino()));
         if images.iter().any(|image| image.id == id) {
             return Err(refuse("the image itself", "write to another file"));
         }
+        let usual = if is_new { USUAL_MODE & !umask() } else { about.mode() & 0o7777 };
         Ok(Self {
             file,
             path: path.to_owned(),
@@ -203,17 +241,37 @@ impl Target {
             mode,
             opened_by: OpenedBy::Permission,
             block: FILE_BLOCK,
+            usual,
         })
     }
 
     /// Closes a file to everyone but its owner; disks have the modes that the system gives them.
     pub fn keep_from_others(&self) -> Result<()> {
-        if self.disk.is_some() {
+        self.set_mode(OWN_MODE)
+    }
+
+    /// Gives a file the mode that it had before, or that new files have.
+    pub fn open_to_others(&self) -> Result<()> {
+        self.set_mode(self.usual)
+    }
+
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        let doing = || format!("give {} the mode {mode:04o}", self.path.display());
+        let about = self.file.metadata().map_err(Error::io(doing()))?;
+        if self.disk.is_some() || about.mode() & 0o7777 == mode {
             return Ok(());
         }
-        let only = std::fs::Permissions::from_mode(0o600);
-        let doing = || format!("close {} to others", self.path.display());
-        self.file.set_permissions(only).map_err(Error::io(doing()))
+        let set = self.file.set_permissions(Permissions::from_mode(mode));
+        set.map_err(Error::io(doing()))
+    }
+
+    /// A file once more, for reading by the page cache; none of a disk.
+    pub fn reopened(&self) -> Result<Option<File>> {
+        if self.disk.is_some() {
+            return Ok(None);
+        }
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        File::open(own).map(Some).map_err(Error::io(format!("read {}", self.path.display())))
     }
 
     /// The open file.

@@ -2,7 +2,6 @@
 
 use super::{AttachedFile, File, HostKey, Injected, Key, Setting};
 use crate::customize;
-use crate::edit::is_private;
 use crate::format::credential::keys_of;
 use crate::format::newc::{Kind, Member};
 use crate::keys;
@@ -39,6 +38,7 @@ fn host_keys(stamped: &Stamped) -> Vec<HostKey> {
 /// What was put in, also by keys that the command lines carry.
 pub(super) fn injected_of(
     stamped: &Stamped,
+    secrets: Vec<String>,
     carried: &[(String, Vec<u8>)],
     way: &'static str,
     base_label: String,
@@ -67,14 +67,13 @@ pub(super) fn injected_of(
         owner: member.owner,
         size: member.size(),
     });
-    let secrets = stamped.root.iter().filter(|member| is_private(member));
     Injected {
         way,
         base_label,
         base_size: stamped.undo.base_size,
         keys: keys.collect(),
         host_keys: host_keys(stamped),
-        secrets: secrets.map(|member| format!("/{}", member.path)).collect(),
+        secrets,
         settings: settings(stamped),
         files: files.collect(),
         attached: stamped

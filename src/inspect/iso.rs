@@ -12,6 +12,7 @@ use crate::format::boot_config::{Syntax, redacted, volume_path};
 use crate::format::pe::Covers;
 use crate::image::ReadAt;
 use crate::plan::menu::Started;
+use crate::private::secrets;
 use crate::stamped::{Base, Stamped};
 use crate::survey::boot::Platform;
 use crate::survey::configs::{Config, Place};
@@ -40,7 +41,10 @@ impl Report {
             triplets: triplets(&base.survey),
             initrds,
             menus: now.configs.iter().map(menu).collect(),
-            injected: base.stamped.as_ref().map(|stamped| injected(stamped, &base.survey, &now)),
+            injected: base
+                .stamped
+                .as_ref()
+                .map(|stamped| injected(stamped, secrets(image, stamped), &base.survey, &now)),
             checks: checks(&now),
         })
     }
@@ -218,14 +222,14 @@ pub(super) fn menu(config: &Config) -> Menu {
         entries: entries.collect(),
     }
 }
-fn injected(stamped: &Stamped, base: &Survey, now: &Survey) -> Injected {
+fn injected(stamped: &Stamped, secrets: Vec<String>, base: &Survey, now: &Survey) -> Injected {
     let carried = credentials(&now.configs);
     let way = match unstamped_entries(now, &stamped.folder.payload()) {
         _ if now.tree().file(&stamped.folder.payload()).is_none() => "credential",
         0 => "extra-initrd",
         _ => "merged-initrd",
     };
-    injected_of(stamped, &carried, way, base.volume.identifier())
+    injected_of(stamped, secrets, &carried, way, base.volume.identifier())
 }
 
 /// Entries that do not load the payload by name.

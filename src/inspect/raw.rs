@@ -5,6 +5,7 @@ use super::iso::{menu, partitions};
 use super::{BootPath, Check, Injected, Report, Root, SCHEMA, Triplet};
 use crate::error::Result;
 use crate::image::ReadAt;
+use crate::private::secrets;
 use crate::raw::Base;
 use crate::stamped::Stamped;
 use crate::survey::raw::{MENU, Raw, path_of};
@@ -34,7 +35,10 @@ impl Report {
             triplets: triplets(&now),
             initrds: Vec::new(),
             menus: vec![menu(&now.config)],
-            injected: base.stamped.as_ref().map(|stamped| injected(stamped, &base.raw, &now)),
+            injected: base
+                .stamped
+                .as_ref()
+                .map(|stamped| injected(stamped, secrets(image, stamped), &base.raw, &now)),
             checks: checks(&now),
         })
     }
@@ -55,10 +59,10 @@ fn triplets(raw: &Raw) -> Vec<Triplet> {
     found
 }
 
-fn injected(stamped: &Stamped, base: &Raw, now: &Raw) -> Injected {
+fn injected(stamped: &Stamped, secrets: Vec<String>, base: &Raw, now: &Raw) -> Injected {
     let carried = credentials(std::slice::from_ref(&now.config));
     let way = if stamped.root.is_empty() && !carried.is_empty() { "credential" } else { "root" };
-    injected_of(stamped, &carried, way, base.label.clone())
+    injected_of(stamped, secrets, &carried, way, base.label.clone())
 }
 
 fn checks(raw: &Raw) -> Vec<Check> {

@@ -1,19 +1,29 @@
 //! What is added behind an initrd that starts by itself: large files, a hook, a payload, and at the very end how
 //! long the initrd was before, so that what is added later takes the place of this.
 
+use std::io::BufReader;
+
 use crate::compose::Composed;
-use crate::edit::{Edits, Way};
+use crate::edit::{self, Edits, Way};
 use crate::error::{Error, Result};
 use crate::format::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
 use crate::netboot::layout::{Layout, Part};
 use crate::plan::hook::{self, Kept};
 use crate::plan::space::too_large;
+use crate::scratch::Scratch;
 use crate::survey::nixos::Initrd;
+use crate::survey::squashfs;
 use crate::units::{ByteRange, DISK_BLOCK};
 
 /// The member of the last archive: its file has the length in decimal digits.
 const MARK: &str = "remaster/base";
+
+/// Bytes of a squashfs in an initrd that are read to see what is in it.
+const LARGEST_ATTACHED: u32 = 256 << 20;
+
+/// More squashfs files than any initrd has.
+const MOST_ATTACHED: usize = 64;
 
 /// The length of every length.
 const DIGITS: usize = 20;
@@ -77,6 +87,37 @@ pub fn without<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<ByteRange> {
             )
         },
     )
+}
+
+/// Whether what was added to an initrd holds what others must not know. What cannot be read counts as that.
+pub fn holds_secrets<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<bool> {
+    let base = without(image, initrd)?;
+    let added = ByteRange::between(base.end(), initrd.end()).ok_or_else(too_large)?;
+    let attached = |path: &str| (1..MOST_ATTACHED).any(|n| is_at(path, &Kept::Initrd.path(n)));
+    let (mut members, mut unread) = (Vec::new(), false);
+    let each = |member: Member| {
+        match &member.kind {
+            Kind::File(bytes) if attached(&member.path) => match squashfs::members_of(bytes) {
+                Ok(found) => members.extend(found),
+                Err(_) => unread = true,
+            },
+            _ => members.extend(in_root(member)),
+        }
+        Next::Continue
+    };
+    let stream = BufReader::new(Scratch::new(image, added));
+    let read = newc::read(stream, LARGEST_ATTACHED, attached, each);
+    Ok(unread || read.is_err() || !edit::secrets(&members).is_empty())
+}
+
+fn is_at(path: &str, place: &str) -> bool {
+    path == place.trim_start_matches('/')
+}
+
+/// A member of a payload as it stands in the live system.
+fn in_root(member: Member) -> Option<Member> {
+    let path = member.path.strip_prefix(hook::ROOT)?.strip_prefix('/')?.to_owned();
+    Some(Member { path, ..member })
 }
 
 /// Reads archives again: everything that was put there is there.

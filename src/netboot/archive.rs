@@ -16,6 +16,9 @@ const MOST_MEMBERS: usize = 10_000;
 /// Archives are filled up to this (GNU tar manual, "The Blocking Factor of an Archive").
 const RECORD: u64 = 10_240;
 
+/// Permission bits of group and others.
+const OTHERS: u32 = 0o077;
+
 /// Where `ustar` stands in a header (POSIX.1-2017 pax, "ustar Interchange Format").
 const MAGIC: (u64, &[u8; 5]) = (257, b"ustar");
 
@@ -92,8 +95,13 @@ fn broken(at: u64, fault: &impl Display) -> Error {
     )
 }
 
-/// The archive with other contents of some files, in a layout over itself.
-pub fn with<I: ReadAt>(image: &I, mut replaced: Vec<(Member, Layout)>) -> Result<Layout> {
+/// The archive with other contents of some files, in a layout over itself. If those are `private`, others cannot
+/// read the files that are unpacked.
+pub fn with<I: ReadAt>(
+    image: &I,
+    mut replaced: Vec<(Member, Layout)>,
+    private: bool,
+) -> Result<Layout> {
     replaced.sort_by_key(|(member, _)| member.header);
     let mut new = Layout::default();
     let mut done = 0;
@@ -101,7 +109,7 @@ pub fn with<I: ReadAt>(image: &I, mut replaced: Vec<(Member, Layout)>) -> Result
         let why = format!("{} of the archive", member.path);
         let kept = ByteRange::between(done, member.header.start()).ok_or_else(too_large)?;
         new.put(&Part::base(&[kept]), &why)?;
-        new.raw(header(image, &member, contents.end())?, &why)?;
+        new.raw(header(image, &member, contents.end(), private)?, &why)?;
         new.append(contents)?;
         new.fill_up(DISK_BLOCK)?;
         done = align_up(member.at.end(), DISK_BLOCK).ok_or_else(too_large)?;
@@ -114,8 +122,8 @@ pub fn with<I: ReadAt>(image: &I, mut replaced: Vec<(Member, Layout)>) -> Result
     Ok(new)
 }
 
-/// A header with another size.
-fn header<I: ReadAt>(image: &I, member: &Member, size: u64) -> Result<Vec<u8>> {
+/// A header with another size, and without permissions for others if it is `private`.
+fn header<I: ReadAt>(image: &I, member: &Member, size: u64, private: bool) -> Result<Vec<u8>> {
     if member.extended {
         return Err(Error::unsupported(
             format!("{} in the archive", member.path),
@@ -129,6 +137,10 @@ fn header<I: ReadAt>(image: &I, member: &Member, size: u64) -> Result<Vec<u8>> {
     }
     let mut header = tar::Header::from_byte_slice(&bytes).clone();
     header.set_size(size);
+    if private {
+        let mode = header.mode().map_err(|fault| broken(member.header.start(), &fault))?;
+        header.set_mode(mode & !OTHERS);
+    }
     header.set_cksum();
     bytes.copy_from_slice(header.as_bytes());
     Ok(bytes)

@@ -1,7 +1,7 @@
 //! An installer image, to be started over the network.
 
 use crate::compose::Composed;
-use crate::edit::{self, Boot, Edits};
+use crate::edit::{Boot, Edits};
 use crate::error::{Error, Result};
 use crate::format::boot_config::{Entry, volume_path};
 use crate::format::newc::{self, Kind, Member, Next};
@@ -13,6 +13,7 @@ use crate::netboot::{Netboot, ipxe};
 use crate::plan::hook::{self, Kept};
 use crate::plan::menu;
 use crate::plan::space::too_large;
+use crate::private;
 use crate::stamped::{Base, Stamped};
 use crate::survey::Survey;
 use crate::survey::nixos::{Initrd, initrd_place};
@@ -45,7 +46,7 @@ pub fn of<B: ReadAt + Clone>(base: &Base<B>, edits: Option<&Edits>) -> Result<Ne
         return made(image, base, &base.survey, &Boot::default(), put);
     };
     let survey = Survey::of(&image)?;
-    let private = stamped.root.iter().any(edit::is_private);
+    let private = !private::secrets(&image, stamped).is_empty();
     let put = Put { added: moved(&image, &survey, stamped)?, root: stamped.root.clone(), private };
     made(image, base, &survey, &Boot::default(), put)
 }

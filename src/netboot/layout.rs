@@ -108,7 +108,7 @@ impl Layout {
     /// An archive with one file.
     pub fn file(&mut self, path: &str, part: &Part, why: &str) -> Result<()> {
         self.fill_up(DISK_BLOCK)?;
-        self.member(path, part, why)?;
+        self.member(path, 0o444, part, why)?;
         self.trailer()
     }
 
@@ -126,13 +126,14 @@ impl Layout {
         self.bytes(newc::write(&[folder]).map_err(Error::io("make an archive"))?, "a folder")?;
         for (number, part) in (1..).zip(parts) {
             let path = Kept::Initrd.path(number);
-            self.member(path.trim_start_matches('/'), part, &path)?;
+            // What is in it may be for root only; its users are root.
+            self.member(path.trim_start_matches('/'), 0o400, part, &path)?;
         }
         self.trailer()
     }
 
-    fn member(&mut self, path: &str, part: &Part, why: &str) -> Result<()> {
-        let head = newc::head(path, 0o444, part.size()).map_err(|_| Error::NoRoom {
+    fn member(&mut self, path: &str, mode: u32, part: &Part, why: &str) -> Result<()> {
+        let head = newc::head(path, mode, part.size()).map_err(|_| Error::NoRoom {
             what: format!("one file of an initrd, for {why}"),
             needed: part.size(),
             free: u64::from(u32::MAX),

@@ -214,17 +214,21 @@ impl<'f> Tree<&'f ImageFile> {
         let changed = Script::of(&script.name, text.as_bytes()).ok_or_else(too_large)?;
         let line = changed.entries().first().ok_or_else(too_large)?;
         let line = line.arguments.iter().map(|word| word.text.clone()).collect();
+        let whole = self.image_range()?;
         let initrd = match edits {
             Some(_) => self.edited(edits)?,
             // What was added before stays.
-            None => Layout::of(&Part::base(&[self.image_range()?]), INITRD)?,
+            None => Layout::of(&Part::base(&[whole]), INITRD)?,
         };
         Ok(Netboot {
             script: ipxe::script(&self.name, &ipxe::without_medium(line))?,
             kernel: Layout::of(&self.kernel, &self.name)?.compose(self.image.clone())?,
             initrd: initrd.compose(self.image.clone())?,
             entry: script.name.clone(),
-            private: edits.is_some_and(Edits::is_private),
+            private: match edits {
+                Some(edits) => edits.is_private(),
+                None => added::holds_secrets(&self.image, whole)?,
+            },
             credential: credential.map(|credential| credential.does.clone()),
             name: self.name,
         })
@@ -255,7 +259,7 @@ impl<'f> Tree<&'f ImageFile> {
                 replaced.push((member.clone(), layout));
             }
         }
-        let new = archive::with(&self.image, replaced)?.compose(self.image)?;
+        let new = archive::with(&self.image, replaced, edits.is_private())?.compose(self.image)?;
         // Foreign readers judge by the headers: they are read again.
         archive::members(&new)?;
         Ok((new, carried.map(|credential| credential.does.clone())))

@@ -228,8 +228,10 @@ impl<'a, I: ReadAt> Planner<'a, I> {
 
     /// What is attached, as files of the folder without a place yet.
     fn attached_files(&self) -> Result<Vec<NewFile>> {
+        let private = self.edits.is_private();
         let attached = (1..).zip(&self.edits.attached);
-        attached.map(|(number, _)| new_file(&self.folder.attached(number))).collect()
+        let file = |number| Ok(NewFile { private, ..new_file(&self.folder.attached(number))? });
+        attached.map(|(number, _)| file(number)).collect()
     }
 
     /// A place for what is attached, and the bytes there. One extent holds up to 4 GiB (ECMA-119 §9.1.4).

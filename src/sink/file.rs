@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 use crate::compose::{Composed, Piece, Source};
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
+use crate::place;
 use crate::progress::{Progress, Silent};
 use crate::units::{ByteRange, in_memory, len_of};
 
@@ -26,6 +27,9 @@ const CHUNK: u64 = 1 << 20;
 
 /// Time between two rounds of bringing bytes to the disk.
 const BREATH: Duration = Duration::from_millis(5);
+
+/// Permission bits of a new file before the umask.
+const USUAL_MODE: u32 = 0o666;
 
 /// What to do with a file that is there already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,6 +47,24 @@ pub enum Readers {
     Usual,
     /// Its owner, whatever the umask.
     Owner,
+    /// Everyone, whatever the umask.
+    Everyone,
+}
+
+impl Readers {
+    /// Those of a file that holds what others must not know, or does not.
+    pub fn of(private: bool) -> Self {
+        if private { Self::Owner } else { Self::Usual }
+    }
+
+    /// Permission bits that the file gets for certain.
+    fn certain(self) -> Option<u32> {
+        match self {
+            Self::Usual => None,
+            Self::Owner => Some(0o600),
+            Self::Everyone => Some(0o644),
+        }
+    }
 }
 
 /// How the base's bytes got into the new file.
@@ -64,29 +86,36 @@ pub struct Output {
 }
 
 impl Output {
-    /// Checks that `path` can take an image made from `base`.
+    /// Checks that `path` can take an image made from `base`. A link there gives way itself, what it leads to stays.
     pub fn new(path: &Path, base: &ImageFile, existing: Existing) -> Result<Self> {
-        let path = followed(path)?;
-        if let Ok(found) = fs::metadata(&path) {
-            check_existing(&path, &found, base, existing)?;
+        if fs::metadata(path).is_ok_and(|found| base.is(&found)) {
+            return Err(Error::Usage {
+                what: format!("{} is the base itself, which is never changed", path.display()),
+                hint: "give another path to -o",
+            });
         }
-        Self::at(path, existing)
+        Self::of_bytes(path, existing)
     }
 
     /// A place for bytes that are no image.
     pub fn of_bytes(path: &Path, existing: Existing) -> Result<Self> {
-        let path = followed(path)?;
-        if let Ok(found) = fs::metadata(&path) {
-            check_regular(&path, &found, existing)?;
+        let here = fs::symlink_metadata(path);
+        let is_link = here.is_ok_and(|found| found.is_symlink());
+        // What a link leads to is not touched: the link itself gives way. Below /dev nothing does.
+        let found = fs::metadata(path).ok().filter(|_| !is_link || place::check(path).is_err());
+        if found.as_ref().is_some_and(|found| !found.is_file()) {
+            return Err(not_regular(path));
+        }
+        place::check(path)?;
+        if (is_link || found.is_some()) && existing == Existing::Refuse {
+            return Err(taken(path));
         }
         Self::at(path, existing)
     }
 
-    fn at(path: PathBuf, existing: Existing) -> Result<Self> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
+    fn at(path: &Path, existing: Existing) -> Result<Self> {
+        place::check(path)?;
+        let (path, folder) = (path.to_owned(), place::folder_of(path));
         fs::metadata(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
         Ok(Self { path, folder, existing, readers: Readers::Usual })
     }
@@ -259,7 +288,7 @@ pub fn share(
     image: &Composed<&ImageFile>,
     path: &Path,
 ) -> Result<()> {
-    let output = Output::at(path.to_owned(), Existing::Replace)?;
+    let output = Output::at(path, Existing::Replace)?;
     let draft = output.draft()?;
     let clones = rustix::fs::ioctl_ficlone(&draft.file, file.file()).is_ok();
     drop(draft);
@@ -286,6 +315,23 @@ pub fn write_bytes(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> 
     publish(vec![ready]).into_iter().collect()
 }
 
+/// Closes a file that stays to everyone but its owner; false if a link stands there.
+pub fn keep_from_others(path: &Path) -> Result<bool> {
+    let doing = || format!("close {} to others", path.display());
+    let mut options = File::options();
+    match options.read(true).custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK)).open(path) {
+        Err(fault) if fault.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            Ok(false)
+        }
+        opened => {
+            let file = opened.map_err(Error::io(doing()))?;
+            let only = fs::Permissions::from_mode(0o600);
+            file.set_permissions(only).map_err(Error::io(doing()))?;
+            Ok(true)
+        }
+    }
+}
+
 /// Some filesystems know no flags of renameat2(2): they get the plain call, after a look.
 pub(super) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, flags) {
@@ -299,57 +345,18 @@ pub(super) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<(
     }
 }
 
-/// The path that a symbolic link points to: the link stays, its file is replaced.
-fn followed(path: &Path) -> Result<PathBuf> {
-    let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink());
-    if !is_link {
-        return Ok(path.to_owned());
+fn not_regular(path: &Path) -> Error {
+    Error::Usage {
+        what: format!("{} is there and is no regular file", path.display()),
+        hint: "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device",
     }
-    fs::canonicalize(path).map_err(Error::io(format!("follow the link {}", path.display())))
-}
-
-fn check_existing(
-    path: &Path,
-    found: &fs::Metadata,
-    base: &ImageFile,
-    existing: Existing,
-) -> Result<()> {
-    let name = path.display();
-    if base.is(found) {
-        return Err(Error::Usage {
-            what: format!("{name} is the base itself, which is never changed"),
-            hint: "give another path to -o",
-        });
-    }
-    check_regular(path, found, existing)
-}
-
-fn check_regular(path: &Path, found: &fs::Metadata, existing: Existing) -> Result<()> {
-    let name = path.display();
-    if !found.is_file() {
-        return Err(Error::Usage {
-            what: format!("{name} is there and is no regular file"),
-            hint: "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device",
-        });
-    }
-    if existing == Existing::Refuse { Err(taken(path)) } else { Ok(()) }
 }
 
 /// The error for an output that is there already.
 pub fn taken(path: &Path) -> Error {
     Error::Usage {
-        what: format!("{} is there already", path.display()),
-        hint: "give another path to -o, or --force to replace the file",
-    }
-}
-
-impl Readers {
-    /// Permission bits before the umask.
-    fn mode(self) -> u32 {
-        match self {
-            Self::Usual => 0o666,
-            Self::Owner => 0o600,
-        }
+        what: format!("{} already exists", path.display()),
+        hint: "give another path, remove the file, or replace it with --force",
     }
 }
 
@@ -369,17 +376,17 @@ impl Draft {
     /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
     fn open(folder: &Path, readers: Readers) -> Result<Self> {
         let draft = Self::open_with(folder, readers)?;
-        if readers == Readers::Owner {
-            let only = fs::Permissions::from_mode(0o600);
-            let doing = || format!("close a new file in {} to others", folder.display());
-            draft.file.set_permissions(only).map_err(Error::io(doing()))?;
+        if let Some(mode) = readers.certain() {
+            let doing = || format!("give a new file in {} the mode {mode:04o}", folder.display());
+            let mode = fs::Permissions::from_mode(mode);
+            draft.file.set_permissions(mode).map_err(Error::io(doing()))?;
         }
         Ok(draft)
     }
 
     fn open_with(folder: &Path, readers: Readers) -> Result<Self> {
         let mut options = File::options();
-        options.read(true).write(true).mode(readers.mode());
+        options.read(true).write(true).mode(readers.certain().unwrap_or(USUAL_MODE));
         let unnamed = options.custom_flags(flags(OFlags::TMPFILE)).open(folder);
         match unnamed {
             Ok(file) => Ok(Self { file, name: None }),
@@ -393,7 +400,8 @@ impl Draft {
     fn open_named(folder: &Path, readers: Readers) -> Result<Self> {
         let name = free_name(folder);
         let mut options = File::options();
-        options.read(true).write(true).create_new(true).mode(readers.mode());
+        let mode = readers.certain().unwrap_or(USUAL_MODE);
+        options.read(true).write(true).create_new(true).mode(mode);
         let file = options.open(&name);
         let file = file.map_err(Error::io(format!("write into {}", folder.display())))?;
         Ok(Self { file, name: Some(name) })

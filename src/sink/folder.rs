@@ -9,6 +9,7 @@ use rustix::fs::RenameFlags;
 
 use super::file::{Existing, free_name, rename};
 use crate::error::{Error, Result};
+use crate::place;
 
 /// A folder that is being filled and has a passing name; it goes away with this unless it is published.
 #[derive(Debug)]
@@ -24,11 +25,8 @@ impl Draft {
     /// gives way, and, with [`Existing::Replace`], one that has no other files than `names`.
     pub fn new(target: &Path, existing: Existing, names: &[&str]) -> Result<Self> {
         check(target, existing, names)?;
-        let parent = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let path = free_name(parent);
+        let parent = place::folder_of(target);
+        let path = free_name(&parent);
         fs::create_dir(&path).map_err(Error::io(format!("write into {}", parent.display())))?;
         Ok(Self { path, target: target.to_owned(), existing, done: false })
     }
@@ -68,7 +66,7 @@ impl Drop for Draft {
 
 fn taken(target: &Path) -> Error {
     Error::Usage {
-        what: format!("{} is there already", target.display()),
+        what: format!("{} already exists", target.display()),
         hint: "give another path to -o, or --force to replace what was written there before",
     }
 }
@@ -78,6 +76,11 @@ fn taken(target: &Path) -> Error {
 /// # Errors
 /// What is there would be lost, or is no folder.
 pub fn check(target: &Path, existing: Existing, names: &[&str]) -> Result<()> {
+    place::check(target)?;
+    if fs::symlink_metadata(target).is_ok_and(|found| found.is_symlink()) {
+        // A link gives way itself: what it leads to is not lost.
+        return if existing == Existing::Replace { Ok(()) } else { Err(taken(target)) };
+    }
     let found: Vec<OsString> = match fs::read_dir(target) {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found

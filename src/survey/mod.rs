@@ -10,6 +10,7 @@ pub mod located;
 pub mod nixos;
 pub mod partitions;
 pub mod raw;
+pub mod squashfs;
 pub mod stage_one;
 pub mod tree;
 pub mod volume;

@@ -171,7 +171,7 @@ fn what_is_there_stays_by_its_contents_and_not_by_its_name() {
     let more = |flag| folder.run(&stamp("users.toml", "out", &["--json", flag]));
     let resumed = more("--resume");
     assert_eq!(counts(&resumed), (11, 2, 1), "{}", resumed.err);
-    assert!(resumed.err.contains("out/bob.iso is there already"), "{}", resumed.err);
+    assert!(resumed.err.contains("out/bob.iso already exists"), "{}", resumed.err);
     assert_same("kept", &folder.read("out/bob.iso"), &expected);
     assert_eq!(counts(&more("--skip-existing")), (0, 1, 3));
     assert_same("made", &folder.read("out/bob.iso"), &alone(&folder, "bob"));

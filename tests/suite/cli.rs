@@ -60,7 +60,7 @@ fn every_shape_is_stamped_either_way() {
 fn a_file_that_is_there_is_kept() {
     let folder = folder();
     folder.write("custom.iso", b"precious");
-    folder.run(&STAMP).refused(2, "custom.iso is there already");
+    folder.run(&STAMP).refused(2, "custom.iso already exists");
     assert_eq!(folder.read("custom.iso"), b"precious");
     assert_eq!(folder.names(), ["base.iso", "custom.iso", "key.pub"]);
 }
@@ -114,7 +114,7 @@ fn a_dry_run_tells_and_writes_nothing() {
         assert_eq!(folder.names(), ["base.iso", "key.pub"]);
     }
     folder.write("custom.iso", b"precious");
-    folder.run(&[&STAMP[..], &["-n"]].concat()).refused(2, "is there already");
+    folder.run(&[&STAMP[..], &["-n"]].concat()).refused(2, "already exists");
 }
 
 #[test]

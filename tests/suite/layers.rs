@@ -13,8 +13,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("format", &["units", "error"]),
     ("image", &["units", "error"]),
     ("file_type", &["units", "error", "format", "image"]),
+    ("place", &["error"]),
     ("unpack", &["units", "error", "progress", "image", "file_type"]),
-    ("bases", &["units", "error", "progress"]),
+    ("bases", &["units", "error", "progress", "place"]),
     ("compose", &["units", "error", "image"]),
     ("scratch", &["units", "error", "image", "compose"]),
     ("survey", &["units", "error", "format", "image", "file_type", "scratch"]),
@@ -24,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("plan", &["units", "error", "format", "image", "compose", "scratch", "survey", "edit"]),
     ("stamped", &["units", "error", "format", "image", "compose", "survey", "plan"]),
     ("raw", &["units", "error", "format", "image", "compose", "survey", "plan", "stamped"]),
+    ("private", &["error", "edit", "format", "image", "plan", "raw", "stamped", "survey"]),
     ("digest", &["units", "error", "progress", "image"]),
     ("patch", &["units", "error", "format", "image", "compose", "stamped", "digest"]),
     ("sign", &["error"]),
@@ -34,7 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plan", "stamped", "raw", "digest", "sign",
         ],
     ),
-    ("sink", &["units", "error", "progress", "image", "compose"]),
+    ("sink", &["units", "error", "progress", "image", "place", "compose"]),
     (
         "verify",
         &[
@@ -60,7 +62,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "netboot",
         &[
             "units", "error", "format", "image", "compose", "scratch", "survey", "edit", "plan",
-            "stamped",
+            "stamped", "private",
         ],
     ),
     ("oci", &["units", "error", "image", "compose", "stamped", "digest", "sink"]),
@@ -71,6 +73,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "progress",
             "error",
             "image",
+            "place",
             "compose",
             "survey",
             "recipe",
@@ -99,10 +102,11 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plan",
             "stamped",
             "raw",
+            "private",
         ],
     ),
     ("diff", &["units", "error", "format", "image", "survey", "stamped", "raw", "inspect"]),
-    ("device", &["units", "error"]),
+    ("device", &["units", "error", "place"]),
     (
         "flash",
         &[

@@ -21,6 +21,7 @@ mod login;
 mod manual;
 mod menus;
 mod netboot;
+mod outputs;
 mod raw;
 mod records;
 mod support;

@@ -188,7 +188,7 @@ fn a_folder_appears_whole_and_takes_nothing_away() {
     };
     fs::create_dir(folder.at("out")).unwrap();
     run(&[]).quietly();
-    run(&[]).refused(2, "out is there already");
+    run(&[]).refused(2, "out already exists");
     let first = folder.read("out/initrd");
     run(&["--force", "--hostname", "other"]).done();
     assert_ne!(folder.read("out/initrd"), first);
@@ -221,7 +221,7 @@ fn secrets_are_for_their_owner() {
 const RUN: &str = "#!/bin/sh\ninit=\"/nix/store/0-nixos-system-nixos-installer-25.11.1.rig/init\"\nkernelParams=\"'loglevel=4' nohibernate\"\nkexec --command-line 'init=$init $kernelParams'\n";
 
 /// A tar archive as GNU tar makes it, with what nixos-images puts there.
-fn kexec(initrd: &[u8]) -> Vec<u8> {
+pub(crate) fn kexec(initrd: &[u8]) -> Vec<u8> {
     let mut kernel = vec![0; 0x300];
     kernel[0x202..0x206].copy_from_slice(b"HdrS");
     let mut archive = tar::Builder::new(Vec::new());

@@ -14,6 +14,7 @@ use remaster::device::{Disk, ExpectedSize, Target};
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Delta, Image, Medium, Options, PutBack, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
+use remaster::private;
 use remaster::progress::{Progress, Silent};
 use remaster::units::ByteRange;
 
@@ -129,8 +130,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) files: Vec<PathBuf>,
     /// Bytes that do not come from the base.
     pub(crate) changed: Vec<ByteRange>,
-    /// Whether it holds what others must not know.
-    pub(crate) private: bool,
+    /// Whether it holds what others must not know; none until all of it was seen.
+    pub(crate) private: Option<bool>,
     /// By what clients will know the machine.
     known: Option<KnownHosts>,
     /// Where the medium may differ from the base, if that is known.
@@ -140,15 +141,15 @@ pub(crate) struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     /// An image of unknown size, made from `files`, that is written as it is.
     fn of(image: Image<'a>, name: String, files: Vec<PathBuf>) -> Self {
-        let (private, changed) = (false, Vec::new());
+        let (private, changed) = (None, Vec::new());
         let (known, suspects, any) = (None, None, false);
         Self { image, name, any, size: None, files, changed, private, known, suspects }
     }
 
     /// An image that can be read anywhere, made from `files`.
-    pub(crate) fn whole(image: &'a dyn ReadAt, name: String, files: Vec<PathBuf>) -> Self {
-        let size = Some(image.size());
-        Self { size, ..Self::of(Image::Whole(image), name, files) }
+    pub(crate) fn whole(image: &'a dyn ReadAt, name: String, files: Vec<PathBuf>) -> Result<Self> {
+        let (size, private) = (Some(image.size()), Some(private::of_image(&image)?));
+        Ok(Self { size, private, ..Self::of(Image::Whole(image), name, files) })
     }
 }
 
@@ -189,7 +190,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
     let prepared = match source {
         Source::Plain(plain) => {
             image = plain;
-            Prepared::whole(&image, image.name(), files)
+            Prepared::whole(&image, image.name(), files)?
         }
         Source::Stream(stream) => {
             let name = stream.name();
@@ -214,13 +215,11 @@ fn stamp_and_write(args: &Args) -> Result<Failed> {
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
     let base = stamp::basis(&file)?;
     let about = Inside::default().about_base(&base, &Silent)?;
-    let Finished { image, made, summary, .. } =
-        Stamping::plan(&file, base, wishes, &about)?.compose()?;
-    let private = made.edits.is_private();
+    let Finished { image, summary, .. } = Stamping::plan(&file, base, wishes, &about)?.compose()?;
     if report::watched(args.to.json) {
         report::say(&summary);
     }
-    write_composed(&image, &file, (private, known), args)
+    write_composed(&image, &file, known, args)
 }
 
 /// Lays a patch over its base and writes the image in one pass.
@@ -228,22 +227,20 @@ fn apply_and_write(args: &Args, patch: &Path) -> Result<Failed> {
     let patch = apply::read(patch)?;
     let file = base::open(&args.image, &args.source, args.to.json)?;
     let image = apply::applied(&patch, &file, &Silent)?;
-    let private = apply::is_private(&image)?;
-    write_composed(&image, &file, (private, None), args)
+    write_composed(&image, &file, None, args)
 }
 
 fn write_composed(
     image: &Composed<&ImageFile>,
     file: &ImageFile,
-    (private, known): (bool, Option<KnownHosts>),
+    known: Option<KnownHosts>,
     args: &Args,
 ) -> Result<Failed> {
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
-    let mut prepared = Prepared::whole(image, file.name(), vec![file.path().to_owned()]);
+    let mut prepared = Prepared::whole(image, file.name(), vec![file.path().to_owned()])?;
     prepared.suspects = suspects(&args.to.devices, &changed);
     prepared.changed = changed;
-    prepared.private = private;
     prepared.known = known;
     write(prepared, &args.to)
 }
@@ -276,9 +273,11 @@ pub(super) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
     };
     let written = Written { files: &image.files, size: image.size, examine: &mut examine };
     let targets = targets::open(to, written)?;
-    if image.private {
-        targets.iter().try_for_each(Target::keep_from_others)?;
-    }
+    // Until an image is known to be for everyone, it is for nobody else.
+    targets.iter().try_for_each(|target| match image.private {
+        Some(false) => target.open_to_others(),
+        _ => target.keep_from_others(),
+    })?;
     // Before anything is written: what reaches only some of the media is to be known by its keys, too.
     if let Some(known) = &image.known {
         known.write()?;
@@ -307,12 +306,26 @@ pub(super) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
     let mut first = None;
     for (target, result) in targets.into_iter().zip(results) {
         let name = target.name();
-        if let Err(fault) = outcome::conclude(target, result, to) {
+        let settled = result.and_then(|report| Ok((report, settle(&target, image.private)?)));
+        if let Err(fault) = outcome::conclude(target, settled, to) {
             outcome::tell_failure(&name, &fault, to)?;
             first = first.or(Some(fault));
         }
     }
     Ok(first)
+}
+
+/// Opens a file to others that everyone may know; whether it is one that they may not.
+fn settle(target: &Target, private: Option<bool>) -> Result<bool> {
+    let Some(file) = target.reopened()? else { return Ok(false) };
+    let is_private = match private {
+        Some(known) => known,
+        None => private::of_image(&ImageFile::opened(file, target.path())?)?,
+    };
+    if !is_private {
+        target.open_to_others()?;
+    }
+    Ok(is_private)
 }
 
 /// Puts a base back onto the disk that it is read from, and tells what came of it.
@@ -323,7 +336,7 @@ pub(super) fn put_back(what: PutBack<'_>, to: &To) -> Result<()> {
     for target in targets {
         let meter = Meter::new(target.name(), Style::choose(to.json));
         let result = flash::put_back(&target, what, to.exact, &meter);
-        outcome::conclude(target, result, to)?;
+        outcome::conclude(target, result.map(|report| (report, false)), to)?;
     }
     Ok(())
 }

@@ -15,10 +15,10 @@ use super::To;
 /// Differences that are told one by one to people; programs get all.
 const SHOWN: usize = 20;
 
-/// Finishes a target that was written, and tells what was done.
-pub(super) fn conclude(target: Target, result: Result<Report>, to: &To) -> Result<()> {
+/// Finishes a target that was written, and tells what was done, also whether the file is for its owner only.
+pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &To) -> Result<()> {
     let name = target.name();
-    let report = result?;
+    let (report, private) = result?;
     tell_differences(&name, &report, to.json)?;
     if let Some(fault) = report.error(&name) {
         return Err(fault);
@@ -39,7 +39,11 @@ pub(super) fn conclude(target: Target, result: Result<Report>, to: &To) -> Resul
         }));
         return Ok(());
     }
-    say(&summary(&name, &report, opened_by, finish))
+    let mut text = summary(&name, &report, opened_by, finish);
+    if private {
+        text.push_str("\n  mode 0600: it holds secrets");
+    }
+    say(&text)
 }
 
 fn summary(name: &str, report: &Report, opened_by: OpenedBy, finish: flash::Finish) -> String {

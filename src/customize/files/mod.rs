@@ -13,7 +13,7 @@ mod units;
 use std::sync::Arc;
 
 use super::Facts;
-use crate::edit::{Attached, Edits, Purpose, Root};
+use crate::edit::{self, Attached, Edits, Purpose, Root};
 use crate::error::{Error, Result};
 use crate::format::elf::Program;
 use crate::format::newc::{Kind, Member};
@@ -90,6 +90,10 @@ impl Files {
         let packed = if large { Some(Arc::new(squashfs::pack(&laid)?)) } else { None };
         let members = if large { Vec::new() } else { laid.members()? };
         let listed = if large { laid.listed() } else { Vec::new() };
+        findings.private |= !edit::secrets(&listed).is_empty();
+        for store in &stores {
+            findings.private |= squashfs::holds_secrets(&store.bytes)?;
+        }
         let recipe = recipe.clone();
         Ok(Some(Self { recipe, laid, members, packed, listed, units, stores, findings }))
     }

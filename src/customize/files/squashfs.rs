@@ -10,8 +10,11 @@ use backhand::{FilesystemCompressor, FilesystemReader, FilesystemWriter, InnerNo
 
 use super::Asked;
 use super::laid::{Laid, What};
+use crate::edit;
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
+use crate::survey::squashfs::members;
+use crate::units::ByteRange;
 
 /// The first bytes of an image with the least significant byte first.
 const MAGIC: &[u8; 4] = b"hsqs";
@@ -120,6 +123,12 @@ pub(super) fn store(
         notes.push(format!("{shown} has no programs that --path could put on the PATH"));
     }
     Ok(image)
+}
+
+/// Whether a squashfs has files that others must not read.
+pub(super) fn holds_secrets(image: &ImageFile) -> Result<bool> {
+    let Some(all) = ByteRange::new(0, image.size()) else { return Ok(true) };
+    Ok(!edit::secrets(&members(image, all)?).is_empty())
 }
 
 /// How many names a path is below a store path; none outside of store paths.

@@ -1,0 +1,92 @@
+//! Where files may be made: nowhere among the nodes of devices, where a path means a disk that is not there.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Nodes of devices.
+const DEVICES: &str = "/dev";
+
+/// Memory that programs share as files, mounted on its own (`shm_overview(7)`).
+const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Checks that a file or folder may be made, or replaced, at `path`. A link at the path itself is not followed,
+/// as no output follows it.
+///
+/// # Errors
+/// The path is below `/dev`, by whatever way it leads there, and not in shared memory.
+pub fn check(path: &Path) -> Result<()> {
+    if path.file_name().is_none() || !holds_devices(&folder_of(path)) {
+        return Ok(());
+    }
+    let shown = path.display();
+    if fs::symlink_metadata(path).is_err() {
+        return Err(Error::Usage {
+            what: format!("{shown}: no such device"),
+            hint: "plug it in, and see `remaster devices`; no file is made below /dev",
+        });
+    }
+    Err(Error::Usage {
+        what: format!("{shown} is below /dev and is not a device"),
+        hint: "give the path of a file elsewhere; see `remaster devices` for disks",
+    })
+}
+
+/// The folder that a path names an entry of.
+pub fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Whether a folder, or the nearest one above it that is there, is `/dev`, below it, or the same file system
+/// mounted elsewhere.
+fn holds_devices(folder: &Path) -> bool {
+    let Some(real) =
+        folder.ancestors().find_map(|above| fs::canonicalize(above_or_here(above)).ok())
+    else {
+        return false;
+    };
+    let number = |path: &Path| fs::metadata(path).ok().map(|about| about.dev());
+    let (here, devices, top) = (number(&real), number(Path::new(DEVICES)), number(Path::new("/")));
+    if real.starts_with(SHARED_MEMORY) && here != devices {
+        return false;
+    }
+    real.starts_with(DEVICES) || (here.is_some() && here == devices && devices != top)
+}
+
+/// The last of the ancestors of a relative path is empty, and means this folder.
+fn above_or_here(above: &Path) -> &Path {
+    if above.as_os_str().is_empty() { Path::new(".") } else { above }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_way_leads_below_dev_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev", folder.path().join("to")).unwrap();
+        let link = folder.path().join("to/nosuch");
+        let paths = ["/dev/nosuch", "/dev/../dev/nosuch", "/dev/./nosuch/", "/dev/nosuch/file"];
+        for path in paths.map(Path::new).into_iter().chain([link.as_path()]) {
+            let fault = check(path).unwrap_err().to_string();
+            assert!(fault.contains("no such device"), "{fault}");
+        }
+        assert!(check(Path::new("/dev/stdout")).is_err());
+    }
+
+    #[test]
+    fn files_and_links_elsewhere_are_not_devices() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/dev/nosuch", &link).unwrap();
+        for path in [link.as_path(), &folder.path().join("a"), Path::new("a"), Path::new("/a")] {
+            assert!(check(path).is_ok(), "{}", path.display());
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! Every command that writes a file: where none may be made, what gives way to it, and who may read it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use remaster::units::in_memory;
+
+use crate::netboot::kexec;
+use crate::support::{Ended, Folder, TINY, key, survey};
+
+/// A command that writes what `OUT` names.
+struct Way {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    /// Whether there is a `--force`.
+    force: bool,
+    /// What is written below `OUT`, where that is a folder; `OUT` itself if it is empty.
+    below: &'static str,
+}
+
+const fn file(name: &'static str, arguments: &'static [&'static str]) -> Way {
+    Way { name, arguments, force: true, below: "" }
+}
+
+const WAYS: [Way; 15] = [
+    file("image", &["base.iso", "--key", "key.pub", "-o", "OUT"]),
+    file("patch", &["base.iso", "--key", "key.pub", "--as", "patch", "-o", "OUT"]),
+    file("apply", &["apply", "base.iso", "a.remaster", "-o", "OUT"]),
+    file("reset", &["reset", "a.iso", "-o", "OUT"]),
+    file("tarball", &["kexec.tar", "--key", "key.pub", "-o", "OUT"]),
+    file("manifest", &["base.iso", "--key", "key.pub", "-o", "x.iso", "--manifest", "OUT"]),
+    file("provenance", &["base.iso", "--key", "key.pub", "-o", "x.iso", "--provenance", "OUT"]),
+    file("sbom", &["base.iso", "--key", "key.pub", "-o", "x.iso", "--sbom", "OUT"]),
+    file(
+        "known hosts",
+        &[
+            "base.iso",
+            "--key",
+            "key.pub",
+            "--host-key",
+            "generate",
+            "-o",
+            "x.iso",
+            "--known-hosts",
+            "OUT",
+        ],
+    ),
+    file("netboot", &["netboot", "base.iso", "--key", "key.pub", "-o", "OUT"]),
+    Way {
+        name: "flash to a file",
+        arguments: &["flash", "a.iso", "OUT", "--file"],
+        force: false,
+        below: "",
+    },
+    Way {
+        name: "images",
+        arguments: &["stamp", "base.iso", "users.toml", "-o", "OUT"],
+        force: true,
+        below: "u.iso",
+    },
+    Way {
+        name: "patches",
+        arguments: &["stamp", "base.iso", "users.toml", "--as", "patch", "-o", "OUT"],
+        force: true,
+        below: "u.remaster",
+    },
+    Way { name: "demo", arguments: &["demo", "--dir", "OUT"], force: false, below: "" },
+    Way { name: "manual", arguments: &["man", "OUT"], force: false, below: "remaster.1" },
+];
+
+/// A folder with everything that the commands read.
+fn folder() -> Folder {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", format!("{}\n", key(1)).as_bytes());
+    folder.write("users.toml", b"[[user]]\nname = 'u'\nkey = 'key.pub'\n");
+    folder.run(&["base.iso", "--key", "key.pub", "-o", "a.iso"]).quietly();
+    folder.run(&["base.iso", "--key", "key.pub", "--as", "patch", "-o", "a.remaster"]).quietly();
+    folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
+    folder.write("kexec.tar", &kexec(&folder.read("stock/initrd")));
+    folder
+}
+
+impl Way {
+    fn run(&self, folder: &Folder, out: &str, more: &[&str]) -> Ended {
+        let _ = fs::remove_file(folder.at("x.iso"));
+        let words = self.arguments.iter().map(|word| if *word == "OUT" { out } else { word });
+        folder.run(&words.chain(more.iter().copied()).collect::<Vec<_>>())
+    }
+
+    /// What comes to stand in a folder of this name.
+    fn written(&self, out: &str) -> String {
+        if self.below.is_empty() { out.to_owned() } else { format!("{out}/{}", self.below) }
+    }
+}
+
+/// What there is once a test is over, also one that fails.
+struct Gone(PathBuf);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0).or_else(|_| fs::remove_dir_all(&self.0));
+    }
+}
+
+#[test]
+fn no_file_is_made_below_dev() {
+    let folder = folder();
+    symlink("/dev", folder.at("devices")).unwrap();
+    let name = format!("remaster-no-such-{}", std::process::id());
+    let node = Gone(Path::new("/dev").join(&name));
+    for way in WAYS.iter().filter(|way| way.name != "manual") {
+        for folder_of_it in ["/dev", "/dev/../dev", "devices"] {
+            let ended = way.run(&folder, &format!("{folder_of_it}/{name}"), &[]);
+            assert!(!node.0.exists(), "{}: made {}", way.name, node.0.display());
+            assert_eq!(ended.status, 2, "{}: {}", way.name, ended.err);
+            for words in ["no such device", "remaster devices"] {
+                assert!(ended.err.contains(words), "{}: {}", way.name, ended.err);
+            }
+            assert!(!folder.at("x.iso").exists(), "{}: half of it is done", way.name);
+        }
+    }
+    let page = Gone("/dev/remaster.1".into());
+    folder.run(&["man", "/dev"]).refused(2, "/dev/remaster.1: no such device");
+    assert!(!page.0.exists());
+}
+
+#[test]
+fn shared_memory_takes_files() {
+    if fs::metadata("/dev/shm").is_err() {
+        return;
+    }
+    let folder = folder();
+    let out = Gone(format!("/dev/shm/remaster-suite-{}", std::process::id()).into());
+    folder.run(&["base.iso", "--key", "key.pub", "-o", out.0.to_str().unwrap()]).quietly();
+    assert!(fs::read(&out.0).unwrap() == folder.read("a.iso"));
+}
+
+#[test]
+fn a_link_gives_way_itself_and_what_it_leads_to_stays() {
+    for way in &WAYS {
+        let folder = folder();
+        folder.write("victim", b"precious");
+        let at = way.written("out");
+        let place = folder.at(&at);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        for target in ["victim", "missing"] {
+            let target = folder.at(target);
+            symlink(&target, &place).unwrap();
+            if way.name != "manual" {
+                let ended = way.run(&folder, "out", &[]);
+                assert_ne!(ended.status, 0, "{}: {}", way.name, ended.err);
+                assert_eq!(fs::read_link(&place).unwrap(), target, "{}", way.name);
+            }
+            assert!(!folder.at("missing").exists(), "{}: made through a link", way.name);
+            if way.force || way.name == "manual" {
+                way.run(&folder, "out", if way.force { &["--force"] } else { &[] }).done();
+                let about = fs::symlink_metadata(&place).unwrap();
+                assert!(!about.is_symlink(), "{}: went through the link", way.name);
+            }
+            assert_eq!(folder.read("victim"), b"precious", "{}", way.name);
+            assert!(!folder.at("missing").exists(), "{}: made through a link", way.name);
+            let _ = fs::remove_file(&place).or_else(|_| fs::remove_dir_all(&place));
+        }
+    }
+}
+
+/// What is put in, and whether others must not know it.
+const CONTENTS: [(&str, &[&str], bool); 6] = [
+    ("a key", &[], false),
+    ("public files", &["--overlay", "public"], false),
+    ("many public files", &["--overlay", "public", "--overlay", "large"], false),
+    ("a closed file", &["--overlay", "closed"], true),
+    ("a closed folder", &["--overlay", "hidden"], true),
+    ("a closed file among many", &["--overlay", "closed", "--overlay", "large"], true),
+];
+
+/// A folder with what [`CONTENTS`] names.
+fn with_contents() -> Folder {
+    let folder = folder();
+    let mode = |path: &str, mode: u32| {
+        fs::set_permissions(folder.at(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for top in ["public", "closed", "hidden", "large"] {
+        fs::create_dir_all(folder.at(top).join("srv/sub")).unwrap();
+        folder.write(&format!("{top}/srv/sub/{top}"), b"contents");
+        for below in ["", "/srv", "/srv/sub"] {
+            mode(&format!("{top}{below}"), 0o755);
+        }
+        mode(&format!("{top}/srv/sub/{top}"), 0o644);
+    }
+    mode("closed/srv/sub/closed", 0o600);
+    mode("hidden/srv/sub", 0o700);
+    folder.write("large/srv/zeros", &vec![0; 17 << 20]);
+    mode("large/srv/zeros", 0o644);
+    folder
+}
+
+/// Runs the program with a umask, and with standard input from a file.
+fn run_with(folder: &Folder, umask: &str, input: Option<&str>, arguments: &[&str]) -> Ended {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]);
+    command.arg(env!("CARGO_BIN_EXE_remaster")).args(arguments).current_dir(folder.path());
+    let input = input.map_or(Stdio::null(), |name| fs::File::open(folder.at(name)).unwrap().into());
+    Ended::from(command.stdin(input).output().unwrap())
+}
+
+/// The Rock Ridge modes of the folder of ours on a volume, by name: the `PX` field of each record.
+fn modes_on_volume(image: &[u8]) -> Vec<(String, u32)> {
+    let survey = survey(image);
+    let ours = survey.tree().files().filter(|(path, _)| path.starts_with("/remaster/"));
+    let modes = ours.map(|(path, node)| {
+        let record = &image[in_memory(node.record)..][..255];
+        let at = record.windows(2).position(|two| two == b"PX").unwrap() + 4;
+        let mode = u32::from_le_bytes(record[at..at + 4].try_into().unwrap());
+        (path.to_owned(), mode & 0o777)
+    });
+    modes.collect()
+}
+
+/// All ways out of one of [`CONTENTS`], with a umask that closes nothing.
+struct Out {
+    folder: Folder,
+    what: &'static str,
+    edits: &'static [&'static str],
+    private: bool,
+}
+
+impl Out {
+    fn run(&self, input: Option<&str>, arguments: &[&str]) {
+        run_with(&self.folder, "000", input, arguments).done();
+    }
+
+    /// Puts the contents in.
+    fn put(&self, start: &[&str], end: &[&str]) {
+        self.run(None, &[start, &["--key", "key.pub"], self.edits, end].concat());
+    }
+
+    fn check(&self, way: &str, path: &str) {
+        self.check_mode(way, path, if self.private { 0o600 } else { 0o666 });
+    }
+
+    fn check_mode(&self, way: &str, path: &str, expected: u32) {
+        let about = fs::metadata(self.folder.at(path)).unwrap();
+        let mode = about.permissions().mode() & 0o777;
+        assert_eq!(mode, expected, "{} by {way}: {mode:04o}", self.what);
+    }
+
+    fn images(&self) {
+        self.put(&["base.iso"], &["-o", "p.iso"]);
+        self.check("image", "p.iso");
+        for (path, mode) in modes_on_volume(&self.folder.read("p.iso")) {
+            let holds = path.ends_with("/payload.img") || path.contains("/files");
+            let expected = if self.private && holds { 0o400 } else { 0o444 };
+            assert_eq!(mode, expected, "{}: {path}", self.what);
+        }
+        self.put(&["base.iso", "--merge-initrd"], &["-o", "m.iso"]);
+        self.check("merged image", "m.iso");
+        self.put(&["base.iso"], &["--as", "patch", "-o", "p.remaster"]);
+        self.check("patch", "p.remaster");
+        self.run(None, &["apply", "base.iso", "p.remaster", "-o", "b.iso"]);
+        self.check("apply", "b.iso");
+        self.run(None, &["reset", "p.iso", "-o", "r.iso"]);
+        self.check_mode("reset", "r.iso", 0o666);
+        self.folder.write("e.iso", &self.folder.read("a.iso"));
+        self.put(&["edit", "--in-place", "e.iso"], &[]);
+        self.check_mode("edit", "e.iso", if self.private { 0o600 } else { 0o644 });
+    }
+
+    fn tarball(&self) {
+        self.put(&["kexec.tar"], &["-o", "p.tar"]);
+        self.check("tarball", "p.tar");
+        let mut archive = tar::Archive::new(fs::File::open(self.folder.at("p.tar")).unwrap());
+        let mut entries = archive.entries().unwrap().map(Result::unwrap);
+        let initrd = entries.find(|entry| entry.path().unwrap().ends_with("initrd")).unwrap();
+        let expected = if self.private { 0o600 } else { 0o644 };
+        assert_eq!(initrd.header().mode().unwrap(), expected, "{} in the tarball", self.what);
+    }
+
+    fn flash(&self, way: &str, input: Option<&str>, arguments: &[&str]) {
+        self.run(input, &[&["flash"], arguments, &["f.iso", "--file"]].concat());
+        self.check(way, "f.iso");
+        assert!(self.folder.read("f.iso") == self.folder.read("p.iso"), "{} by {way}", self.what);
+        fs::remove_file(self.folder.at("f.iso")).unwrap();
+    }
+
+    fn flashed(&self) {
+        let packed = zstd::encode_all(&*self.folder.read("p.iso"), 1).unwrap();
+        self.folder.write("p.iso.zst", &packed);
+        self.flash("flash", None, &["p.iso"]);
+        self.flash("flash of a packed image", None, &["p.iso.zst"]);
+        self.flash("flash of a pipe", Some("p.iso"), &["-"]);
+        self.flash("flash of a packed pipe", Some("p.iso.zst"), &["-"]);
+        self.flash("flash of a patch", None, &["base.iso", "--patch", "p.remaster"]);
+        let stamped = [&["base.iso", "--key", "key.pub"], self.edits].concat();
+        self.flash("flash of a base", None, &stamped);
+    }
+
+    fn batches(&self) {
+        for (form, name) in [("image", "u.iso"), ("patch", "u.remaster"), ("oci", "index.json")] {
+            let batch = ["stamp", "base.iso", "users.toml", "--as", form, "-o", form];
+            self.run(None, &[&batch[..], self.edits].concat());
+            if form != "oci" {
+                self.check(form, &format!("{form}/{name}"));
+            }
+        }
+        let patch = self.folder.read("patch/u.remaster");
+        let blobs = fs::read_dir(self.folder.at("oci/blobs/sha256")).unwrap();
+        let mut blobs = blobs.map(|entry| entry.unwrap().path());
+        let layer = blobs.find(|path| fs::read(path).unwrap() == patch).unwrap();
+        self.check("OCI layer", layer.to_str().unwrap());
+    }
+
+    fn netboots(&self) {
+        self.put(&["netboot", "base.iso"], &["-o", "n1"]);
+        self.run(None, &["netboot", "p.iso", "-o", "n2"]);
+        self.run(None, &["netboot", "m.iso", "-o", "n3"]);
+        self.run(None, &["netboot", "p.tar", "-o", "n4"]);
+        // Not by the mode of what is given.
+        let open = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(self.folder.at("p.tar"), open).unwrap();
+        self.run(None, &["netboot", "p.tar", "-o", "n5"]);
+        for out in ["n1", "n2", "n3", "n4", "n5"] {
+            self.check(&format!("netboot {out}"), &format!("{out}/initrd"));
+        }
+    }
+}
+
+#[test]
+fn what_others_must_not_know_is_for_the_owner_by_every_way_out() {
+    for (what, edits, private) in CONTENTS {
+        let out = Out { folder: with_contents(), what, edits, private };
+        out.images();
+        out.tarball();
+        out.flashed();
+        out.batches();
+        out.netboots();
+    }
+}
+
+#[test]
+fn a_file_that_everyone_may_read_is_closed_when_secrets_come_into_it() {
+    let folder = with_contents();
+    let closed = |path: &str| {
+        let mode = fs::metadata(folder.at(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{path}");
+    };
+    let open = |path: &str| {
+        fs::set_permissions(folder.at(path), fs::Permissions::from_mode(0o644)).unwrap();
+    };
+    let secret = ["--key", "key.pub", "--overlay", "closed"];
+    folder.run(&[&["base.iso", "-f", "-o", "a.iso"], &secret[..]].concat()).done();
+    closed("a.iso");
+    folder
+        .run(&[&["base.iso", "--as", "patch", "-f", "-o", "a.remaster"], &secret[..]].concat())
+        .done();
+    for arguments in [
+        &["apply", "base.iso", "a.remaster", "-f", "-o", "out"][..],
+        &["flash", "a.iso", "out", "--file"],
+        &["flash", "-", "out", "--file"],
+    ] {
+        folder.write("out", b"old");
+        open("out");
+        run_with(&folder, "022", Some("a.iso"), arguments).done();
+        closed("out");
+    }
+    // What is kept is closed as well.
+    for (form, name) in [("image", "u.iso"), ("patch", "u.remaster")] {
+        let batch =
+            ["stamp", "base.iso", "users.toml", "--as", form, "-o", form, "--overlay", "closed"];
+        folder.run(&batch).done();
+        open(&format!("{form}/{name}"));
+        folder.run(&[&batch[..], &["--skip-existing"]].concat()).done();
+        closed(&format!("{form}/{name}"));
+    }
+}
+
+#[test]
+fn inspect_names_secrets_in_a_squashfs_too() {
+    for (what, edits, private) in CONTENTS {
+        let folder = with_contents();
+        folder
+            .run(&[&["base.iso", "-q", "-o", "b.iso", "--key", "key.pub"], edits].concat())
+            .done();
+        let json = folder.run(&["inspect", "--json", "b.iso"]).done();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let secrets = json["injected"]["secrets"].as_array().unwrap();
+        assert_eq!(!secrets.is_empty(), private, "{what}: {secrets:?}");
+    }
+}
