@@ -10,6 +10,19 @@ use crate::units::len_of;
 /// Bytes that archives of ours are filled up to, so that what follows is aligned for every loader.
 const ALIGNMENT: usize = 512;
 
+/// Zeros that every archive of ours starts with: the seam to what a loader or we put in front of it.
+///
+/// A legacy LZ4 frame has no end of its own. The kernel takes the next four bytes for the size of one more
+/// block unless they are zero (Linux `lib/decompress_unlz4.c`), and then nothing behind the frame is unpacked.
+/// Loaders fill up to a multiple of 4 only, which may add nothing, so the zeros are part of the archive.
+pub const SEAM: usize = 512;
+
+/// What a header starts with.
+const MAGIC: &[u8; 6] = b"070701";
+
+/// Bytes by which [`has_seam`] tells.
+pub const START: usize = SEAM + MAGIC.len();
+
 /// The longest path the kernel unpacks (`PATH_MAX`).
 const LONGEST_NAME: u32 = 4096;
 
@@ -86,14 +99,15 @@ impl Member {
     }
 }
 
-/// An archive of `members`, in their order, without a clock: the same members give the same bytes.
+/// An archive of `members`, in their order, behind its [`SEAM`], without a clock: the same members give the
+/// same bytes.
 ///
 /// Each member has an inode number of its own, by which the kernel would join hard links.
 ///
 /// # Errors
 /// A member over 4 GiB.
 pub fn write(members: &[Member]) -> io::Result<Vec<u8>> {
-    let mut archive = Vec::new();
+    let mut archive = vec![0; SEAM];
     for (ino, member) in (1..).zip(members) {
         let links = if member.kind == Kind::Directory { 2 } else { 1 };
         let data = member.data();
@@ -108,9 +122,22 @@ pub fn write(members: &[Member]) -> io::Result<Vec<u8>> {
         io::Write::write_all(&mut record, data)?;
         record.finish()?;
     }
-    trailer(&mut archive)?;
+    archive.append(&mut end()?);
     archive.resize(archive.len().next_multiple_of(ALIGNMENT), 0);
     Ok(archive)
+}
+
+/// What ends an archive that is written by somebody else. Behind it come zeros up to a multiple of 512.
+pub fn end() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    trailer(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether an archive starts here behind its [`SEAM`], with at least one member.
+pub fn has_seam(bytes: &[u8]) -> bool {
+    let parts = bytes.split_at_checked(SEAM);
+    parts.is_some_and(|(seam, rest)| seam.iter().all(|byte| *byte == 0) && rest.starts_with(MAGIC))
 }
 
 /// What stands in front of the bytes of a regular file of root's that are written by somebody else: header
@@ -287,6 +314,7 @@ mod tests {
     fn members_survive_the_archive_also_two_in_a_row() {
         let archive = write(&members()).unwrap();
         assert_eq!(archive.len() % 512, 0);
+        assert!(has_seam(&archive) && !has_seam(&archive[1..]) && !has_seam(&[0; 600]));
         assert_eq!(all(&archive), members());
         assert_eq!(all(&[archive.clone(), archive].concat()).len(), 8);
     }
@@ -305,7 +333,7 @@ mod tests {
             assert_eq!(archive.len() % 4, 0);
             archive.extend_from_slice(bytes);
             archive.resize(archive.len().next_multiple_of(4), 0);
-            archive.extend(write(&[]).unwrap());
+            archive.extend(end().unwrap());
             assert_eq!(all(&archive), [Member::file(path, 0o444, bytes)]);
         }
         assert!(head("a", 0o444, 1 << 32).is_err());
@@ -314,7 +342,7 @@ mod tests {
     #[test]
     fn a_cut_archive_is_an_error() {
         let archive = write(&members()).unwrap();
-        let cut = read(&archive[..200], 100, |_| true, |_| Next::Continue);
+        let cut = read(&archive[..SEAM + 200], 100, |_| true, |_| Next::Continue);
         assert!(cut.is_err());
         assert!(read(&b"junk"[..], 100, |_| false, |_| Next::Continue).is_err());
     }

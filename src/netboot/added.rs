@@ -8,7 +8,7 @@ use crate::edit::{self, Edits, Way};
 use crate::error::{Error, Result};
 use crate::format::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::netboot::layout::{Layout, Part};
+use crate::netboot::layout::{Archives, Layout, Part};
 use crate::plan::hook::{self, Kept};
 use crate::plan::space::too_large;
 use crate::scratch::Scratch;
@@ -51,10 +51,10 @@ impl Added {
     pub fn put(self, layout: &mut Layout, initrd: &Initrd) -> Result<()> {
         let before = layout.end();
         layout.attached(&self.attached)?;
-        layout.bytes(hook::hook(initrd, &[])?, "hook")?;
-        layout.bytes(self.payload, "payload")?;
+        layout.archive(hook::hook(initrd, &[])?, "hook")?;
+        layout.archive(self.payload, "payload")?;
         let mark = Member::file(MARK, 0o444, format!("{before:0DIGITS$}"));
-        layout.bytes(newc::write(&[mark]).map_err(Error::io("make an archive"))?, "mark")
+        layout.archive(newc::write(&[mark]).map_err(Error::io("make an archive"))?, "mark")
     }
 }
 
@@ -120,14 +120,20 @@ fn in_root(member: Member) -> Option<Member> {
     Some(Member { path, ..member })
 }
 
-/// Reads archives again: everything that was put there is there.
+/// Reads archives again: each starts behind a seam, and everything that was put there is there.
 pub fn check<B: ReadAt>(
     initrd: &Composed<B>,
-    archives: &[ByteRange],
+    archives: &Archives,
     wanted: &[Member],
 ) -> Result<()> {
+    for at in &archives.seams {
+        let bytes = initrd.read_range("the composed initrd", *at, at.size())?;
+        if !newc::has_seam(&bytes) {
+            return Err(differs(*at, "no zeros with an archive behind them".into()));
+        }
+    }
     let mut missing: Vec<&Member> = wanted.iter().collect();
-    for at in archives {
+    for at in &archives.whole {
         let bytes = initrd.read_range("the composed initrd", *at, at.size())?;
         let each = |member: Member| {
             missing.retain(|one| **one != member);
@@ -136,7 +142,7 @@ pub fn check<B: ReadAt>(
         let read = newc::read(bytes.as_slice(), u32::MAX, |_| true, each);
         read.map_err(|fault| differs(*at, fault.to_string()))?;
     }
-    match (missing.first(), archives.first()) {
+    match (missing.first(), archives.whole.first()) {
         (Some(member), Some(at)) => {
             Err(differs(*at, format!("no {} as it was put there", member.path)))
         }

@@ -90,13 +90,13 @@ impl Chosen {
         let store = file(tree, &self.tables.store)?;
         layout.file(&self.tables.member, &Part::base(&store.extents), &self.tables.store)?;
         let tables = newc::write(&self.tables.files).map_err(Error::io("make an archive"))?;
-        layout.bytes(tables, "tables of mounts")?;
+        layout.archive(tables, "tables of mounts")?;
         let mut wanted = self.tables.files;
         if let Some(added) = put.added {
             added.put(&mut layout, &self.initrd)?;
             wanted.extend(added::members(put.root.into_iter()));
         }
-        let archives = layout.archives().to_vec();
+        let archives = layout.archives().clone();
         let initrd = layout.compose(image)?;
         added::check(&initrd, &archives, &wanted)?;
         Ok(initrd)

@@ -1,5 +1,6 @@
 //! An initrd put together: archives of the base, large files of which nothing is held in memory, and archives
-//! of ours, each from a multiple of 512 on (the kernel wants 4: Linux `init/initramfs.c`).
+//! of ours, each from a multiple of 512 on (the kernel wants 4: Linux `init/initramfs.c`) and behind a
+//! [`SEAM`](newc::SEAM).
 
 use std::sync::Arc;
 
@@ -10,6 +11,12 @@ use crate::image::{ImageFile, ReadAt};
 use crate::plan::hook::Kept;
 use crate::plan::space::too_large;
 use crate::units::{ByteRange, DISK_BLOCK, align_up, len_of};
+
+/// Bytes of a seam.
+const SEAM: u64 = len_of(&[0; newc::SEAM]);
+
+/// Bytes that tell whether an archive starts behind one.
+const START: u64 = len_of(&[0; newc::START]);
 
 /// Bytes that stand somewhere else, in pieces that follow each other.
 #[derive(Clone, Debug)]
@@ -31,12 +38,21 @@ impl Part {
     }
 }
 
+/// Where archives of ours are.
+#[derive(Clone, Debug, Default)]
+pub struct Archives {
+    /// Where the seam of each is, and the first bytes behind it.
+    pub seams: Vec<ByteRange>,
+    /// Those that are small enough to be read again, whole.
+    pub whole: Vec<ByteRange>,
+}
+
 /// Bytes one behind the other.
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
     patches: Vec<Patch>,
     end: u64,
-    archives: Vec<ByteRange>,
+    archives: Archives,
 }
 
 impl Layout {
@@ -47,8 +63,8 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Where [`Layout::bytes`] were put.
-    pub fn archives(&self) -> &[ByteRange] {
+    /// Where archives were put.
+    pub fn archives(&self) -> &Archives {
         &self.archives
     }
 
@@ -77,12 +93,20 @@ impl Layout {
         part.0.iter().try_for_each(|(from, size)| self.push(from.clone(), *size, why))
     }
 
-    /// Bytes, from a multiple of 512 on.
-    pub fn bytes(&mut self, bytes: Vec<u8>, why: &str) -> Result<()> {
-        self.fill_up(DISK_BLOCK)?;
+    /// An archive that [`newc::write`] made, from a multiple of 512 on.
+    pub fn archive(&mut self, bytes: Vec<u8>, why: &str) -> Result<()> {
+        self.seam()?;
         let size = len_of(&bytes);
-        self.archives.push(ByteRange::new(self.end, size).ok_or_else(too_large)?);
+        self.archives.whole.push(ByteRange::new(self.end, size).ok_or_else(too_large)?);
         self.push(Source::Bytes(bytes.into()), size, why)
+    }
+
+    /// Moves to where the seam of an archive may start, which is to be put there next.
+    fn seam(&mut self) -> Result<()> {
+        self.fill_up(DISK_BLOCK)?;
+        let start = ByteRange::new(self.end, START).ok_or_else(too_large)?;
+        self.archives.seams.push(start);
+        Ok(())
     }
 
     /// Bytes right behind what is there.
@@ -97,17 +121,15 @@ impl Layout {
         for Patch { at, from, why } in other.patches {
             self.push(from, at.size(), &why)?;
         }
-        for at in other.archives {
-            let moved =
-                start.checked_add(at.start()).and_then(|start| ByteRange::new(start, at.size()));
-            self.archives.push(moved.ok_or_else(too_large)?);
-        }
+        self.archives.seams.extend(moved(&other.archives.seams, start)?);
+        self.archives.whole.extend(moved(&other.archives.whole, start)?);
         Ok(())
     }
 
     /// An archive with one file.
     pub fn file(&mut self, path: &str, part: &Part, why: &str) -> Result<()> {
-        self.fill_up(DISK_BLOCK)?;
+        self.seam()?;
+        self.push(Source::Zeros, SEAM, "zeros in front of an archive")?;
         self.member(path, 0o444, part, why)?;
         self.trailer()
     }
@@ -123,7 +145,8 @@ impl Layout {
             return Ok(());
         }
         let folder = newc::Member::directory(folder.trim_start_matches('/'), 0o755);
-        self.bytes(newc::write(&[folder]).map_err(Error::io("make an archive"))?, "a folder")?;
+        let folder = newc::write(&[folder]).map_err(Error::io("make an archive"))?;
+        self.archive(folder, "a folder")?;
         for (number, part) in (1..).zip(parts) {
             let path = Kept::Initrd.path(number);
             // What is in it may be for root only; its users are root.
@@ -145,7 +168,7 @@ impl Layout {
     }
 
     fn trailer(&mut self) -> Result<()> {
-        let trailer = newc::write(&[]).map_err(Error::io("make an archive"))?;
+        let trailer = newc::end().map_err(Error::io("make an archive"))?;
         let size = len_of(&trailer);
         self.push(Source::Bytes(trailer.into()), size, "the end of an archive")?;
         self.fill_up(DISK_BLOCK)
@@ -155,4 +178,10 @@ impl Layout {
     pub fn compose<B: ReadAt>(self, image: Composed<B>) -> Result<Composed<B>> {
         image.with(self.patches, self.end)
     }
+}
+
+/// Places that count from another start.
+fn moved(places: &[ByteRange], by: u64) -> Result<Vec<ByteRange>> {
+    let moved = |at: &ByteRange| ByteRange::new(by.checked_add(at.start())?, at.size());
+    places.iter().map(|at| moved(at).ok_or_else(too_large)).collect()
 }

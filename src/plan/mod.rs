@@ -379,8 +379,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         self.steps.push(Step { what, bytes: len_of(text.as_bytes()) });
     }
 
-    /// Copies of the initrds with the archives appended, each from a multiple of 4 on as the kernel
-    /// wants it (Linux `init/initramfs.c`).
+    /// Copies of the initrds with the archives appended, which bring their own seams, each from a multiple
+    /// of 4 on as the kernel wants it (Linux `init/initramfs.c`).
     fn merged_initrds(
         &mut self,
         archives: &[Archive],

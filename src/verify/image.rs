@@ -1,9 +1,12 @@
 //! Surveys a composed image again, before anything of it is written.
 
+use std::collections::BTreeSet;
+
 use crate::compose::Composed;
 use crate::edit::{Attached, Boot, Edits, Way};
 use crate::error::{Error, Result};
 use crate::format::boot_config::volume_path;
+use crate::format::newc;
 use crate::image::ReadAt;
 use crate::plan::folder::Folder;
 use crate::plan::{menu, relabel};
@@ -11,7 +14,7 @@ use crate::stamped::Stamped;
 use crate::survey::Survey;
 use crate::survey::configs::Config;
 use crate::survey::tree::Tree;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, DISK_BLOCK, align_up, in_memory, len_of};
 use crate::verify::boot_image;
 
 /// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
@@ -37,6 +40,7 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
         stamped.ok_or_else(|| differs("the payload", 0, "something else", "the edits"))?;
     attached(image, &stamped, &edits.attached)?;
     records(image, &survey, &folder, edits)?;
+    seams(image, &survey, &folder)?;
     if edits.way == Way::MergeInitrd {
         merged(image, base, &survey, &folder.payload())
     } else {
@@ -276,7 +280,30 @@ fn initrd_paths(survey: &Survey) -> impl Iterator<Item = &String> {
     survey.triplets.iter().filter_map(|triplet| triplet.initrds.last())
 }
 
-/// Every initrd ends with the payload.
+/// Every archive of ours that an entry loads starts behind zeros, whatever a loader puts in front of it.
+fn seams<B: ReadAt>(image: &Composed<B>, survey: &Survey, folder: &Folder) -> Result<()> {
+    let named = survey.triplets.iter().flat_map(|triplet| &triplet.initrds);
+    let folder = folder.file("");
+    let ours: BTreeSet<&String> = named.filter(|path| path.starts_with(&folder)).collect();
+    for path in ours {
+        let at = survey.tree().file(path).and_then(|node| node.extents.first());
+        let at = at.ok_or_else(|| differs(path, 0, "nothing", "one extent"))?;
+        seam(image, path, at.start())?;
+    }
+    Ok(())
+}
+
+/// An archive of ours starts at a byte of the image.
+fn seam<B: ReadAt>(image: &Composed<B>, path: &str, at: u64) -> Result<()> {
+    let mut start = [1; newc::START];
+    image.read_exact_at(&mut start, at)?;
+    if newc::has_seam(&start) {
+        return Ok(());
+    }
+    Err(differs(path, at, "other bytes", "zeros and an archive behind them"))
+}
+
+/// Every initrd starts with the base's, and ends with archives behind their seams, the payload last.
 fn merged<B: ReadAt>(
     image: &Composed<B>,
     base: &Survey,
@@ -296,6 +323,10 @@ fn merged<B: ReadAt>(
         if found != payload {
             return Err(differs(path, tail, "other bytes", "the payload"));
         }
+        let old = base.tree().file(path).ok_or_else(|| differs(path, 0, "none", "the base's"))?;
+        let hook = align_up(old.size(), DISK_BLOCK).and_then(|size| at.start().checked_add(size));
+        seam(image, path, hook.unwrap_or(u64::MAX))?;
+        seam(image, path, tail)?;
     }
     Ok(())
 }

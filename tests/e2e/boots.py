@@ -44,12 +44,15 @@ class Boot:
 
 
 # What custom.py does not boot: the other firmware or medium of each generation, both kernels, a submenu entry,
-# copytoram, merged with either kind of stage 1, and a stock image that must not let the key in.
+# copytoram, merged with either kind of stage 1, a stock image that must not let the key in, and archives behind an initrd
+# that is packed by lz4, joined by either loader.
 # The one of aarch64 is put on a disk by `flash`, which has no partition table then.
 # "fat" shows that the menu in efi.img is right, which had to grow there: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
 SOME = [
     Boot("23.11", "bios", "cd"),
     Boot("24.11", "uefi", "cd", merge=True),
+    Boot("24.11-lz4", "bios", "cd"),
+    Boot("24.11-lz4", "uefi", "usb"),
     Boot("24.11-full-esp", "uefi", "fat"),
     Boot("25.11", "uefi", "usb", kernel=2),
     Boot("25.11", "bios", "usb", option=SERIAL, kernel=2),

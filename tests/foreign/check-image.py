@@ -521,8 +521,8 @@ def archive_problems(data):
 
 
 def check_archives(c, base, out, merged, sums):
-    """cpio on what goes into the initrd."""
-    found = {}
+    """cpio on what goes into the initrd, without the zeros that let an lz4 stream in front of it end."""
+    found, seams = {}, {}
     if merged:
         for path in base.initrds():
             size = os.path.getsize(sums["base"][path])
@@ -532,6 +532,7 @@ def check_archives(c, base, out, merged, sums):
             found[path + " (what was added)"] = tail.lstrip(b"\0")
             at = len(tail) - len(tail.lstrip(b"\0"))
             c.check(f"{path}: what was added is at a multiple of 4", tail and (size + at) % 4 == 0, size + at)
+            seams[path] = at
     else:
         named = {w for p, f in sums["out"].items() if MENU.match(p) for line in open(f, encoding="utf-8") if line.split()[:1] in (["initrd"], ["INITRD"])
                  for w in re.split(r"[ ,\n]+", line)[1:] if OURS.match(w)}
@@ -539,10 +540,13 @@ def check_archives(c, base, out, merged, sums):
             if OURS.match(path):
                 with open(file, "rb") as f:
                     data = f.read()
-                if path in named or data[:6] == b"070701":
-                    found[path] = data
+                if path in named or data.lstrip(b"\0")[:6] == b"070701":
+                    found[path] = data.lstrip(b"\0")
+                    seams[path] = len(data) - len(found[path])
         c.check("every archive that a menu names is there", named and named <= found.keys(), sorted(named - found.keys()))
         c.check("archives below remaster/", found, [p for p in sums["out"] if OURS.match(p)])
+    short = {path: zeros for path, zeros in seams.items() if zeros < 4}
+    c.check("at least 4 zeros in front of every archive", seams and not short, short)
     c.check("one archive at least brings keys", any(b"authorized_keys" in d for d in found.values()))
     for path, data in found.items():
         wrong, names = archive_problems(data)

@@ -24,6 +24,7 @@ mod netboot;
 mod outputs;
 mod raw;
 mod records;
+mod seams;
 mod support;
 mod way_back;
 mod wrong;

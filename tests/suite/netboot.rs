@@ -249,10 +249,10 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-type Entry = (Vec<u8>, u32, u64, u64, u64, Vec<u8>);
+pub(crate) type Entry = (Vec<u8>, u32, u64, u64, u64, Vec<u8>);
 
 /// Path, mode, owner, group, time and bytes of every file.
-fn entries(tar: &[u8]) -> Vec<Entry> {
+pub(crate) fn entries(tar: &[u8]) -> Vec<Entry> {
     let mut archive = tar::Archive::new(Cursor::new(tar));
     let entries = archive.entries().unwrap().map(|entry| {
         let mut entry = entry.unwrap();
