@@ -8,11 +8,13 @@ import argparse
 import contextlib
 import dataclasses
 import hashlib
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -36,11 +38,12 @@ class Boot:
     kernel: int = 1
     stamped: bool = True
     flashed: bool = False
+    tar: bool = False  # the keys come in an archive, with modes and owners that sshd refuses
 
     def __str__(self):
         words = [self.base, self.firmware, self.medium]
         words += ["merged"] * self.merge + [self.option or ""] + [f"kernel {self.kernel}"] * (self.kernel > 1)
-        return " ".join(w for w in words + ["not stamped"] * (not self.stamped) + ["flashed"] * self.flashed if w)
+        return " ".join(w for w in words + ["not stamped"] * (not self.stamped) + ["flashed"] * self.flashed + ["keys in a tar"] * self.tar if w)
 
 
 # What custom.py does not boot: the other firmware or medium of each generation, both kernels, a submenu entry,
@@ -49,7 +52,7 @@ class Boot:
 # The one of aarch64 is put on a disk by `flash`, which has no partition table then.
 # "fat" shows that the menu in efi.img is right, which had to grow there: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
 SOME = [
-    Boot("23.11", "bios", "cd"),
+    Boot("23.11", "bios", "cd", tar=True),
     Boot("24.11", "uefi", "cd", merge=True),
     Boot("24.11-lz4", "bios", "cd"),
     Boot("24.11-lz4", "uefi", "usb"),
@@ -117,8 +120,23 @@ def ssh_key(folder, name):
     return path
 
 
-def stamp(remaster, base, out, keys, merge):
-    args = [remaster, base, *[a for k in keys for a in ("--key", k + ".pub")], "-o", out, *["--merge-initrd"] * merge]
+def key_tar(path, keys):
+    """The keys where sshd looks for them, as `tar` packs what belongs to some user of the host, open to everybody."""
+    lines = b"".join(open(k + ".pub", "rb").read() for k in keys)
+    with tarfile.open(path, "w") as tar:
+        for name in ("root", "root/.ssh", "home", "home/nixos", "home/nixos/.ssh", "etc", "etc/ssh", "etc/ssh/authorized_keys.d", "root/.ssh/authorized_keys",
+                     "home/nixos/.ssh/authorized_keys", "etc/ssh/authorized_keys.d/root", "etc/ssh/authorized_keys.d/nixos"):
+            member = tarfile.TarInfo(name)
+            is_file = name.endswith(("_keys", "d/root", "d/nixos"))
+            member.type, member.mode = (tarfile.REGTYPE, 0o666) if is_file else (tarfile.DIRTYPE, 0o777)
+            member.uid, member.gid, member.size = 1001, 1001, len(lines) * is_file
+            tar.addfile(member, io.BytesIO(lines) if is_file else None)
+    return path
+
+
+def stamp(remaster, base, out, keys, merge, tar):
+    given = ["--overlay", key_tar(out + ".tar", keys)] if tar else [a for k in keys for a in ("--key", k + ".pub")]
+    args = [remaster, base, *given, "-o", out, *["--merge-initrd"] * merge]
     return subprocess.run(args, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 
@@ -203,9 +221,12 @@ def run(c, b, remaster, bases, keys, scratch, logs):
     """Stamps, boots and checks one machine."""
     name, image = str(b), os.path.join(scratch, "image.iso")
     if b.stamped:
-        done = stamp(remaster, bases[b.base], image, keys["given"], b.merge)
+        done = stamp(remaster, bases[b.base], image, keys["given"], b.merge, b.tar)
         if not c.check(f"{name}: stamped", done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-500:]}"):
             return
+        if b.tar:
+            told = [line for line in done.stderr.splitlines() if "sshd would not take /" in line]
+            c.check(f"{name}: a line for each key file that sshd would not take", len(told) == 4, done.stderr)
     else:
         shutil.copyfile(bases[b.base], image)
     failed = c.failed

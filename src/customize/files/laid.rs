@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 use crate::format::newc::{Kind, Member};
 use crate::units::{in_memory, len_of};
 
+/// Links that one path may lead through (Linux `include/linux/namei.h`, `MAXSYMLINKS`).
+const MOST_LINKS: u8 = 40;
+
 /// Where the bytes of a file are until they are wanted.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
@@ -170,6 +173,38 @@ impl Laid {
                 (item.mode, item.owner) = (own.mode, own.owner);
             }
         }
+    }
+
+    /// Gives something another mode and owner.
+    pub(super) fn set(&mut self, path: &str, mode: u32, owner: (u32, u32)) {
+        if let Some(item) = self.0.get_mut(path) {
+            (item.mode, item.owner) = (mode, owner);
+        }
+    }
+
+    /// The path that a path leads to by the links laid here; none if they go round in circles.
+    pub(super) fn real(&self, path: &str) -> Option<String> {
+        let mut rest: Vec<&str> = path.rsplit('/').collect();
+        let mut found: Vec<&str> = Vec::new();
+        let mut links = 0..MOST_LINKS;
+        while let Some(name) = rest.pop() {
+            match name {
+                "" | "." => continue,
+                ".." => drop(found.pop()),
+                _ => found.push(name),
+            }
+            let Some(What::Link(to)) = self.0.get(&found.join("/")).map(|item| &item.what) else {
+                continue;
+            };
+            links.next()?;
+            if to.starts_with('/') {
+                found.clear();
+            } else {
+                found.pop();
+            }
+            rest.extend(to.rsplit('/'));
+        }
+        Some(found.join("/"))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -2,6 +2,7 @@
 //! run at boot, and store paths.
 
 mod archive;
+mod authorized;
 mod folder;
 mod laid;
 mod lint;
@@ -74,6 +75,7 @@ impl Files {
         let mut findings = Findings::default();
         overlays(recipe, &mut laid)?;
         programs::gather(recipe, &mut laid, &mut findings)?;
+        authorized::set_right(recipe, &mut laid, &mut findings.notes)?;
         laid.finish();
         lint::check(recipe, &laid, &mut findings)?;
         let mut units = Root::default();
@@ -81,6 +83,7 @@ impl Files {
         let stores = stores(recipe, &mut findings.notes)?;
         if stores.iter().any(|store| store.purpose == Purpose::Store { on_path: true }) {
             programs::on_path(&mut laid)?;
+            laid.finish();
         }
         programs::services(recipe, &mut units);
         if laid.is_empty() && stores.is_empty() && units.members().next().is_none() {

@@ -92,10 +92,11 @@ const FILES: [(&str, &str); 34] = [
 
 /// Folders that the live system has whatever is laid over it: they keep their own modes and owners,
 /// because sshd refuses keys below folders that a group may write to.
-const NIXOS_FOLDERS: [&str; 14] = [
+const NIXOS_FOLDERS: [&str; 15] = [
     "bin",
     "etc",
     "etc/ssh",
+    "etc/ssh/authorized_keys.d",
     "home",
     "home/nixos",
     "home/nixos/.ssh",

@@ -590,3 +590,138 @@ fn a_file_that_another_setting_makes_too_is_refused() {
     let fault = files.unwrap().apply(&facts(), &mut edits).unwrap_err().to_string();
     assert!(fault.starts_with("/root/.ssh/authorized_keys is among the files given"), "{fault}");
 }
+
+/// The key files that sshd reads on every installer, and the folders above them.
+const KEY_FILES: [&str; 6] = [
+    "root/.ssh/authorized_keys",
+    "root/.ssh/authorized_keys2",
+    "home/nixos/.ssh/authorized_keys",
+    "home/nixos/.ssh/authorized_keys2",
+    "etc/ssh/authorized_keys.d/root",
+    "etc/ssh/authorized_keys.d/nixos",
+];
+
+/// An archive of key files and all folders above them, with one mode and owner.
+fn with_keys(bench: &Bench, mode: u32, owner: (u64, u64)) -> Recipe {
+    let mut builder = Builder::new(Vec::new());
+    let mut put = |path: &str, kind: EntryType, mode: u32| {
+        let mut header = Header::new_gnu();
+        header.set_path(path).unwrap();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(owner.0);
+        header.set_gid(owner.1);
+        header.set_size(if kind == EntryType::Regular { 2 } else { 0 });
+        header.set_cksum();
+        let bytes: &[u8] = if kind == EntryType::Regular { b"k\n" } else { b"" };
+        builder.append(&header, bytes).unwrap();
+    };
+    for path in KEY_FILES {
+        for (at, _) in path.match_indices('/') {
+            put(&path[..at], EntryType::Directory, mode | 0o111);
+        }
+        put(path, EntryType::Regular, mode);
+    }
+    let path = bench.write("keys.tar", 0o644, builder.into_inner().unwrap());
+    recipe(|recipe| recipe.overlay = vec![path])
+}
+
+/// What is wrong in sshd's eyes with what stands on the way to a key file.
+fn complaints(edits: &Edits, path: &str) -> Vec<String> {
+    let (uid, home) = match path {
+        _ if path.starts_with("home/nixos/") => (NIXOS.0, "home/nixos"),
+        _ if path.starts_with("root/") => (0, "root"),
+        _ => (if path.ends_with("nixos") { NIXOS.0 } else { 0 }, ""),
+    };
+    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+    let all = above.filter(|path| path.len() >= home.len()).chain([path]);
+    let members = all.map(|path| edits.root.get(path).unwrap_or_else(|| panic!("no {path}")));
+    let wrong = members.filter(|member| {
+        let read = if member.kind == Kind::Directory { 0o1 } else { 0o4 };
+        let shift = if member.owner.0 == uid { 6 } else { 0 };
+        let can_read = uid == 0 || member.mode >> shift & read != 0;
+        member.mode & 0o022 != 0 || ![0, uid].contains(&member.owner.0) || !can_read
+    });
+    wrong.map(|m| format!("{} {:o} {}:{}", m.path, m.mode, m.owner.0, m.owner.1)).collect()
+}
+
+#[test]
+fn key_files_get_what_sshd_takes_whatever_they_come_with() {
+    let owners = [(0, 0), (1000, 100), (1000, 1000), (1234, 5678)];
+    for mode in [0o666, 0o664, 0o644, 0o600, 0o400, 0o640, 0o604] {
+        for owner in owners {
+            let bench = Bench::new();
+            let (edits, notes) = edits(&with_keys(&bench, mode, owner)).unwrap();
+            for path in KEY_FILES {
+                assert_eq!(complaints(&edits, path), Vec::<String>::new(), "{mode:o} {owner:?}");
+                let told = notes.iter().any(|note| note.contains(&format!("not take /{path};")));
+                let kept = edits.root.get(path).unwrap();
+                let kept = (kept.mode, u64::from(kept.owner.0)) == (mode, owner.0);
+                assert!(told || kept, "{mode:o} {owner:?} {path}: {notes:?}");
+            }
+        }
+    }
+    let bench = Bench::new();
+    let (_, notes) = edits(&with_keys(&bench, 0o666, (1000, 1000))).unwrap();
+    let note = "sshd would not take /root/.ssh/authorized_keys; changed: /root/.ssh/authorized_keys from 0666 1000:1000 to 0600 0:0, /root from 0777 1000:1000 to 0700 0:0, /root/.ssh from 0777 1000:1000 to 0700 0:0";
+    assert_eq!(notes.iter().filter(|line| *line == note).count(), 1, "{notes:#?}");
+    let bench = Bench::new();
+    let (_, notes) = edits(&with_keys(&bench, 0o644, (0, 0))).unwrap();
+    assert_eq!(notes, Vec::<String>::new());
+}
+
+#[test]
+fn key_files_of_folders_and_of_single_files_get_what_sshd_takes() {
+    for path in KEY_FILES {
+        let bench = Bench::new();
+        let recipe = bench.overlay(path, 0o664, "k\n");
+        let folder = bench.at("top").join(path);
+        let folder = folder.parent().unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+        let (found, notes) = edits(&recipe).unwrap();
+        assert_eq!((complaints(&found, path), notes.len()), (vec![], 1), "{notes:?}");
+        let source = bench.write("key", 0o644, "k\n");
+        for (end, told) in [("", 0), (":0666", 1), (":0600:1234:5", 1), (":0640:nixos", 1)] {
+            let file = format!("{}:/{path}{end}", source.display());
+            let (found, notes) = edits(&recipe_of(file)).unwrap();
+            assert_eq!(complaints(&found, path), Vec::<String>::new(), "{end}");
+            let fits = end == ":0640:nixos" && path.contains("nixos");
+            assert_eq!(notes.len(), if fits { 0 } else { told }, "{path}{end}: {notes:?}");
+        }
+    }
+}
+
+fn recipe_of(file: String) -> Recipe {
+    recipe(|recipe| recipe.file = vec![file])
+}
+
+#[test]
+fn key_files_of_other_users_and_behind_links() {
+    let bench = Bench::new();
+    let (found, notes) =
+        edits(&bench.overlay("home/alice/.ssh/authorized_keys", 0o666, "")).unwrap();
+    assert_eq!(found.root.get("home/alice/.ssh/authorized_keys").unwrap().mode, 0o644);
+    assert_eq!(notes.len(), 1);
+    let bench = Bench::new();
+    let (found, notes) =
+        edits(&bench.overlay("etc/ssh/authorized_keys.d/alice", 0o600, "")).unwrap();
+    assert_eq!(found.root.get("etc/ssh/authorized_keys.d/alice").unwrap().mode, 0o444);
+    assert_eq!(notes.len(), 1);
+    for (mode, refused_too) in [(0o644, false), (0o664, true)] {
+        let bench = Bench::new();
+        let recipe = bench.overlay("srv/keys", mode, "");
+        bench.write("top/root/.ssh/config", 0o600, "");
+        symlink("../../srv/./keys", bench.at("top/root/.ssh/authorized_keys")).unwrap();
+        match edits(&recipe) {
+            Ok((_, notes)) => assert!(!refused_too && notes.is_empty(), "{notes:?}"),
+            Err(fault) => {
+                let fault = fault.to_string();
+                assert!(refused_too && fault.contains("/srv/keys (0664 0:0)"), "{fault}");
+            }
+        }
+    }
+    let bench = Bench::new();
+    let recipe = bench.overlay("root/.ssh/config", 0o600, "");
+    symlink("authorized_keys", bench.at("top/root/.ssh/authorized_keys")).unwrap();
+    assert!(edits(&recipe).is_ok());
+}
