@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::format::newc::{Kind, Member};
 use crate::image::ImageFile;
 
@@ -93,6 +94,9 @@ pub enum Purpose {
     },
 }
 
+/// Digits of an id of [`Attached`].
+pub const ID: usize = 16;
+
 /// A squashfs that is put on the volume, beside the archives: too large for an initrd.
 #[derive(Clone, Debug)]
 pub struct Attached {
@@ -100,6 +104,17 @@ pub struct Attached {
     pub purpose: Purpose,
     /// Its bytes.
     pub bytes: Arc<ImageFile>,
+    /// The first digits of their SHA-256, by which a live system knows its own.
+    pub id: String,
+}
+
+impl Attached {
+    /// A file, which is read whole.
+    pub fn new(purpose: Purpose, bytes: Arc<ImageFile>) -> Result<Self> {
+        let [a, b, c, d, e, f, g, h, ..] = bytes.digest()?;
+        let id = format!("{:0ID$x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        Ok(Self { purpose, bytes, id })
+    }
 }
 
 /// Something of the menus that was asked for, and where, as `--karg` or `r.toml:3:8: karg`.

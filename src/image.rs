@@ -5,6 +5,9 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::units::{ByteRange, in_memory, len_of};
@@ -87,7 +90,7 @@ pub struct ImageFile {
     /// Device and inode of what stands at the path.
     identity: (u64, u64),
     /// SHA-256 of all of it, if that was computed already.
-    sha256: Option<[u8; 32]>,
+    sha256: OnceLock<[u8; 32]>,
     /// Whether these are bytes that came out of the file at the path.
     is_unpacked: bool,
 }
@@ -106,24 +109,41 @@ impl ImageFile {
         let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
         let identity = (about.dev(), about.ino());
         let path = path.to_owned();
-        Ok(Self { file, path, size, identity, sha256: None, is_unpacked: false })
+        Ok(Self { file, path, size, identity, sha256: OnceLock::new(), is_unpacked: false })
     }
 
     /// The image that was packed in this file, now in `unpacked`, which has no name of its own.
     #[must_use]
     pub fn unpacked_to(self, unpacked: File, size: u64) -> Self {
-        Self { file: unpacked, size, sha256: None, is_unpacked: true, ..self }
+        Self { file: unpacked, size, sha256: OnceLock::new(), is_unpacked: true, ..self }
     }
 
     /// The same with the SHA-256 of all of it, which was computed already.
     #[must_use]
     pub fn of_sha256(self, sha256: Option<[u8; 32]>) -> Self {
-        Self { sha256, ..self }
+        Self { sha256: sha256.map(OnceLock::from).unwrap_or_default(), ..self }
     }
 
     /// SHA-256 of all of it, if that was computed already.
     pub fn sha256(&self) -> Option<[u8; 32]> {
-        self.sha256
+        self.sha256.get().copied()
+    }
+
+    /// SHA-256 of all of it, which is read for that once.
+    pub fn digest(&self) -> Result<[u8; 32]> {
+        const CHUNK: u64 = 1 << 20;
+        if let Some(known) = self.sha256() {
+            return Ok(known);
+        }
+        let mut sum = Sha256::new();
+        let mut done = 0;
+        while let Some(left) = ByteRange::between(done, self.size).filter(|left| !left.is_empty()) {
+            let next = ByteRange::new(done, left.size().min(CHUNK));
+            let next = next.ok_or_else(|| past_64_bits(done))?;
+            sum.update(self.read_range("a file to put in", next, CHUNK)?);
+            done = next.end();
+        }
+        Ok(*self.sha256.get_or_init(|| sum.finalize().into()))
     }
 
     /// Whether a file is the one at the path: if the image is packed, the packed one.
@@ -136,7 +156,14 @@ impl ImageFile {
         let path = name.into();
         let about = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
         let identity = (about.dev(), about.ino());
-        Ok(Self { file, path, size: about.len(), identity, sha256: None, is_unpacked: false })
+        Ok(Self {
+            file,
+            path,
+            size: about.len(),
+            identity,
+            sha256: OnceLock::new(),
+            is_unpacked: false,
+        })
     }
 
     /// The open file.

@@ -391,6 +391,9 @@ fn edits_digest(plan: &Plan) -> Result<Digest> {
 /// SHA-256 of `size` bytes of a file that is put onto the volume.
 fn file_digest(file: &ImageFile, start: u64, size: u64) -> Result<[u8; 32]> {
     const CHUNK: u64 = 1 << 20;
+    if start == 0 && size == file.size() {
+        return file.digest();
+    }
     let mut sum = Sha256::new();
     let mut done = 0;
     while done < size {

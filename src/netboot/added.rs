@@ -93,7 +93,7 @@ pub fn without<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<ByteRange> {
 pub fn holds_secrets<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<bool> {
     let base = without(image, initrd)?;
     let added = ByteRange::between(base.end(), initrd.end()).ok_or_else(too_large)?;
-    let attached = |path: &str| (1..MOST_ATTACHED).any(|n| is_at(path, &Kept::Initrd.path(n)));
+    let attached = |path: &str| (1..MOST_ATTACHED).any(|n| is_at(path, &hook::in_initrd(n)));
     let (mut members, mut unread) = (Vec::new(), false);
     let each = |member: Member| {
         match &member.kind {

@@ -10,7 +10,7 @@ use crate::netboot::added::{self, Added};
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::tables::Tables;
 use crate::netboot::{Netboot, ipxe};
-use crate::plan::hook::{self, Kept};
+use crate::plan::hook;
 use crate::plan::menu;
 use crate::plan::space::too_large;
 use crate::private;
@@ -165,10 +165,10 @@ fn moved<B: ReadAt>(
         _ => None,
     });
     let text = text.ok_or_else(|| Error::unsupported(&path, hook::SCRIPT, "no such file"))?;
-    for number in 1..=stamped.attached.len() {
-        *text = repointed(text, &Kept::Volume(&stamped.folder).path(number), number).ok_or_else(
-            || Error::unsupported(&path, format!("a hook that uses squashfs {number}"), "none"),
-        )?;
+    for (number, (attached, _)) in (1..).zip(&stamped.attached) {
+        *text = repointed(text, &hook::on_volume(attached), number).ok_or_else(|| {
+            Error::unsupported(&path, format!("a hook that uses {attached}"), "none")
+        })?;
     }
     let attached = stamped.attached.iter().map(|(_, at)| Part::base(&[*at])).collect();
     let payload = newc::write(&members).map_err(Error::io("make an archive"))?;
@@ -180,5 +180,5 @@ fn repointed(text: &[u8], old: &str, number: usize) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
     let old = format!(" {old} ");
     text.contains(&old)
-        .then(|| text.replace(&old, &format!(" {} ", Kept::Initrd.path(number))).into_bytes())
+        .then(|| text.replace(&old, &format!(" {} ", hook::in_initrd(number))).into_bytes())
 }

@@ -8,7 +8,7 @@ use crate::compose::{Composed, Patch, Source};
 use crate::error::{Error, Result};
 use crate::format::newc;
 use crate::image::{ImageFile, ReadAt};
-use crate::plan::hook::Kept;
+use crate::plan::hook;
 use crate::plan::space::too_large;
 use crate::units::{ByteRange, DISK_BLOCK, align_up, len_of};
 
@@ -136,8 +136,7 @@ impl Layout {
 
     /// An archive with the squashfs files that a hook looks for, in their order.
     pub fn attached(&mut self, parts: &[Part]) -> Result<()> {
-        let Some(folder) =
-            Kept::Initrd.path(1).rsplit_once('/').map(|(folder, _)| folder.to_owned())
+        let Some(folder) = hook::in_initrd(1).rsplit_once('/').map(|(folder, _)| folder.to_owned())
         else {
             return Ok(());
         };
@@ -148,7 +147,7 @@ impl Layout {
         let folder = newc::write(&[folder]).map_err(Error::io("make an archive"))?;
         self.archive(folder, "a folder")?;
         for (number, part) in (1..).zip(parts) {
-            let path = Kept::Initrd.path(number);
+            let path = hook::in_initrd(number);
             // What is in it may be for root only; its users are root.
             self.member(path.trim_start_matches('/'), 0o400, part, &path)?;
         }

@@ -1,6 +1,7 @@
 //! The folder of ours on a volume: below the root, or below the first directory that has room for one
 //! record more, so that no directory has to move.
 
+use crate::edit::ID;
 use crate::survey::tree::{Kind, Node, Tree};
 
 /// Its name.
@@ -53,16 +54,25 @@ impl Folder {
         self.file(PAYLOAD)
     }
 
-    /// The squashfs of a number that was attached, counted from 1.
-    pub fn attached(&self, number: usize) -> String {
-        self.file(&format!("{ATTACHED}{number}.img"))
+    /// The squashfs of a number that was attached, counted from 1, with the id of its bytes: another image of
+    /// the same base has one of that number, too, and a live system must not take that one for its own.
+    pub fn attached(&self, number: usize, id: &str) -> String {
+        self.file(&format!("{ATTACHED}{number}-{id}.img"))
     }
 
     /// The squashfs files that stamping left in this folder, by their numbers.
     pub fn all_attached<'a>(&self, tree: &'a Tree) -> Vec<(&'a str, &'a Node)> {
         let found =
-            (1..).map(|number| tree.files().find(|(path, _)| *path == self.attached(number)));
+            (1..).map(|number| tree.files().find(|(path, _)| self.is_attached(path, number)));
         found.map_while(|found| found).collect()
+    }
+
+    /// Whether a path is that of the squashfs of a number. Earlier versions named it without an id.
+    fn is_attached(&self, path: &str, number: usize) -> bool {
+        let start = self.file(&format!("{ATTACHED}{number}"));
+        let id = path.strip_prefix(&start).and_then(|rest| rest.strip_suffix(".img"));
+        let is_id = |id: &str| id.len() == ID && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+        id.is_some_and(|id| id.is_empty() || id.strip_prefix('-').is_some_and(is_id))
     }
 
     /// The record of the bytes that were overwritten.
@@ -77,4 +87,21 @@ pub fn candidates(tree: &Tree) -> Vec<&str> {
     let mut paths: Vec<&str> = directories.map(|(path, _)| path.as_str()).collect();
     paths.sort_by_key(|path| (path.matches('/').count(), path.len() > 1, *path));
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_attached_is_known_by_number_with_and_without_an_id() {
+        let folder = Folder::below("/boot");
+        let id = "0123456789abcdef";
+        assert_eq!(folder.attached(1, id), "/boot/remaster/files1-0123456789abcdef.img");
+        let is = |path: &str| folder.is_attached(&format!("/boot/remaster/{path}"), 1);
+        assert!(is("files1.img") && is("files1-0123456789abcdef.img"));
+        for path in ["files12.img", "files2.img", "files1-.img", "files1-0123.img", "files1x.img"] {
+            assert!(!is(path), "{path}");
+        }
+    }
 }

@@ -15,68 +15,11 @@ const FOLDER: &str = "remaster";
 /// Where the live system's root is in the payload.
 pub const ROOT: &str = "remaster/root";
 
-/// Run by both kinds of stage 1 with the mounted root as `$1`. It says on the console what failed, and
-/// never stops the boot. Calls of its functions follow.
-const HOOK: &str = r#"# Put there by remaster: brings what was added into the live system's root.
-complain() { echo "remaster: $*" > /dev/console; }
-there() { [ -e "$1" ] || [ -L "$1" ]; }
+/// Functions for both kinds of stage 1. Calls of them follow.
+const HOOK: &str = include_str!("hook.sh");
 
-# Where stage 1 has moved these into the root already, they are lent back.
-lent=
-for at in proc sys dev; do
-  case $at in proc) [ ! -e /proc/self ] ;; sys) [ ! -e /sys/block ] ;; dev) [ ! -e /dev/null ] ;; esac || continue
-  mount --bind "$1/$at" "/$at" && lent="/$at $lent"
-done
-
-# unpack IMAGE ROOT: copies a squashfs over the root.
-unpack() {
-  mkdir -p /remaster/mounted
-  mount -t squashfs -o loop,ro "$1" /remaster/mounted || { complain "could not mount $1"; return; }
-  cp -a /remaster/mounted/. "$2"/ || complain "could not copy everything of $1 into $2"
-  umount /remaster/mounted || complain "could not unmount $1 again"
-}
-
-# store NUMBER IMAGE ROOT: mounts a squashfs of store paths and links those into the store, which can be written to by now.
-store() {
-  at=/nix/.remaster-store/$1
-  mkdir -p "$3$at"
-  mount -t squashfs -o loop,ro "$2" "$3$at" || { complain "could not mount $2"; return; }
-  for path in "$3$at"/*-* "$3$at"/nix/store/*-*; do
-    there "$path" || continue
-    name=${path##*/}
-    case $name in ????????????????????????????????-*) ;; *) continue ;; esac
-    there "$3/nix/store/$name" || ln -s "${path#"$3"}" "$3/nix/store/$name" || complain "could not add $name to the store"
-  done
-}
-
-# programs NUMBER ROOT: puts the programs of a store on the PATH, but for names that the system has itself.
-programs() {
-  system=
-  for word in $(cat /proc/cmdline); do
-    case $word in init=*) system=${word#init=} system=${system%/init} ;; esac
-  done
-  own=$(readlink "$2$system/sw")
-  mkdir -p "$2/opt/remaster/bin"
-  for program in "$2/nix/.remaster-store/$1"/*-*/bin/* "$2/nix/.remaster-store/$1"/nix/store/*-*/bin/*; do
-    there "$program" || continue
-    name=${program##*/} path=${program%/bin/*}
-    if [ -n "$own" ] && there "$2$own/bin/$name"; then continue; fi
-    there "$2/opt/remaster/bin/$name" || ln -s "/nix/store/${path##*/}/bin/$name" "$2/opt/remaster/bin/$name"
-  done
-}
-
-"#;
-
-/// Copies what is in the initrd.
-const COPY: &str = r#"if cp -a /remaster/root/. "$1"/; then
-  echo "remaster: added to $1"
-else
-  complain "could not copy everything into $1"
-fi
-"#;
-
-/// Ends what was lent.
-const GIVE_BACK: &str = "for at in $lent; do umount \"$at\"; done\n";
+/// Functions for what is attached.
+const FILES: &str = include_str!("hook-files.sh");
 
 /// Where what is attached stands when the hook runs.
 #[derive(Clone, Copy, Debug)]
@@ -89,12 +32,22 @@ pub enum Kept<'a> {
 
 impl Kept<'_> {
     /// The path of the squashfs of a number, as the hook's shell reads it.
-    pub fn path(self, number: usize) -> String {
+    fn path(self, number: usize, id: &str) -> String {
         match self {
-            Self::Volume(folder) => format!("\"$1\"/iso{}", folder.attached(number)),
-            Self::Initrd => Folder::below("").attached(number),
+            Self::Volume(folder) => on_volume(&folder.attached(number, id)),
+            Self::Initrd => in_initrd(number),
         }
     }
+}
+
+/// The path of a file of the volume, as the hook's shell reads it.
+pub fn on_volume(path: &str) -> String {
+    format!("\"$1\"/iso{path}")
+}
+
+/// The path of the squashfs of a number in an initrd, which only its own hook sees.
+pub fn in_initrd(number: usize) -> String {
+    format!("/{FOLDER}/files{number}.img")
 }
 
 /// The path of the hook in the initrd.
@@ -102,9 +55,14 @@ pub const SCRIPT: &str = "remaster/hook.sh";
 
 /// The hook for what is attached.
 fn hook_of(attached: &[Attached], kept: Kept<'_>) -> String {
+    const COPY: &str = "copy \"$1\"\n";
+    const GIVE_BACK: &str = "give_back\n";
+    if attached.is_empty() {
+        return [HOOK, COPY, GIVE_BACK].concat();
+    }
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for (number, one) in (1..).zip(attached) {
-        let image = kept.path(number);
+        let image = kept.path(number, &one.id);
         match one.purpose {
             Purpose::Overlay => before.push(format!("unpack {image} \"$1\"\n")),
             Purpose::Store { on_path } => {
@@ -113,7 +71,8 @@ fn hook_of(attached: &[Attached], kept: Kept<'_>) -> String {
             }
         }
     }
-    [HOOK, &before.concat(), COPY, &after.concat(), GIVE_BACK].concat()
+    let (before, after) = (before.concat(), after.concat());
+    [HOOK, FILES, &before, COPY, &after, "leave\n", GIVE_BACK].concat()
 }
 
 /// Runs the hook after all mounts of the root and before NixOS's activation.
@@ -183,21 +142,21 @@ mod tests {
 
     #[test]
     fn what_is_attached_is_used_in_its_order_around_the_copying() {
-        let attached = |purpose| Attached {
-            purpose,
-            bytes: std::sync::Arc::new(
-                crate::image::ImageFile::opened(tempfile::tempfile().unwrap(), "test").unwrap(),
-            ),
+        let attached = |purpose| {
+            let file = tempfile::tempfile().unwrap();
+            let bytes = crate::image::ImageFile::opened(file, "test").unwrap();
+            Attached::new(purpose, std::sync::Arc::new(bytes)).unwrap()
         };
         let all = [attached(Purpose::Overlay), attached(Purpose::Store { on_path: true })];
         let folder = Folder::below("/boot");
         let text = hook_of(&all, Kept::Volume(&folder));
         let at = |line: &str| text.find(line).unwrap_or_else(|| panic!("{line} in {text}"));
-        let unpack = at("\nunpack \"$1\"/iso/boot/remaster/files1.img \"$1\"\n");
-        let copy = at("\nif cp -a /remaster/root/.");
-        let store = at("\nstore 2 \"$1\"/iso/boot/remaster/files2.img \"$1\"\n");
+        // The SHA-256 of nothing.
+        let unpack = at("\nunpack \"$1\"/iso/boot/remaster/files1-e3b0c44298fc1c14.img \"$1\"\n");
+        let copy = at("\ncopy \"$1\"\n");
+        let store = at("\nstore 2 \"$1\"/iso/boot/remaster/files2-e3b0c44298fc1c14.img \"$1\"\n");
         assert!(unpack < copy && copy < store && store < at("\nprograms 2 \"$1\"\n"));
-        assert!(!hook_of(&[], Kept::Volume(&folder)).contains("\nunpack "));
+        assert!(!hook_of(&[], Kept::Volume(&folder)).contains("unpack"));
         let text = hook_of(&all, Kept::Initrd);
         assert!(text.contains("\nunpack /remaster/files1.img \"$1\"\n"), "{text}");
         assert!(text.contains("\nstore 2 /remaster/files2.img \"$1\"\n"), "{text}");

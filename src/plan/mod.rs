@@ -230,8 +230,8 @@ impl<'a, I: ReadAt> Planner<'a, I> {
     fn attached_files(&self) -> Result<Vec<NewFile>> {
         let private = self.edits.is_private();
         let attached = (1..).zip(&self.edits.attached);
-        let file = |number| Ok(NewFile { private, ..new_file(&self.folder.attached(number))? });
-        attached.map(|(number, _)| file(number)).collect()
+        let file = |path: &str| Ok(NewFile { private, ..new_file(path)? });
+        attached.map(|(number, one)| file(&self.folder.attached(number, &one.id))).collect()
     }
 
     /// A place for what is attached, and the bytes there. One extent holds up to 4 GiB (ECMA-119 §9.1.4).

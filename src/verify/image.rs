@@ -38,7 +38,7 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
     let stamped = stamped.filter(|_| same);
     let stamped =
         stamped.ok_or_else(|| differs("the payload", 0, "something else", "the edits"))?;
-    attached(image, &stamped, &edits.attached)?;
+    attached(image, &stamped, &folder, &edits.attached)?;
     records(image, &survey, &folder, edits)?;
     seams(image, &survey, &folder)?;
     if edits.way == Way::MergeInitrd {
@@ -246,17 +246,22 @@ fn files(old: &Tree, new: &Tree, base: &Survey, survey: &Survey, edits: &Edits) 
 /// Bytes at each end of a large file that are compared.
 const ENDS: u64 = 1 << 20;
 
-/// Every squashfs is there, as long as it is and with its first and last bytes.
+/// Every squashfs is there by the name that the hook looks for, as long as it is and with its first and last bytes.
 fn attached<B: ReadAt>(
     image: &Composed<B>,
     stamped: &Stamped,
+    folder: &Folder,
     expected: &[Attached],
 ) -> Result<()> {
     if stamped.attached.len() != expected.len() {
         let found = stamped.attached.len().to_string();
         return Err(differs("squashfs files", 0, found, expected.len().to_string()));
     }
-    for ((path, at), one) in stamped.attached.iter().zip(expected) {
+    for (number, ((path, at), one)) in (1..).zip(stamped.attached.iter().zip(expected)) {
+        let name = folder.attached(number, &one.id);
+        if *path != name {
+            return Err(differs("the name of a squashfs", at.start(), path, name));
+        }
         let size = one.bytes.size();
         if at.size() != size {
             return Err(differs(path, at.start(), at.size().to_string(), size.to_string()));

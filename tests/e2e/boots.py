@@ -48,7 +48,7 @@ class Boot:
 
 # What custom.py does not boot: the other firmware or medium of each generation, both kernels, a submenu entry,
 # copytoram, merged with either kind of stage 1, a stock image that must not let the key in, and archives behind an initrd
-# that is packed by lz4, joined by either loader.
+# that is packed by lz4, joined by either loader (two_sticks.py does so by -kernel).
 # The one of aarch64 is put on a disk by `flash`, which has no partition table then.
 # "fat" shows that the menu in efi.img is right, which had to grow there: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
 SOME = [

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::sync::Arc;
 
+use remaster::digest::Digest;
 use remaster::edit::{Attached, Edits, Purpose, Way};
 use remaster::image::ImageFile;
 use remaster::stamped::Base;
@@ -16,7 +17,7 @@ use crate::support::{
 fn attached(purpose: Purpose, bytes: &[u8]) -> Attached {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    Attached { purpose, bytes: Arc::new(ImageFile::opened(file, "made up").unwrap()) }
+    Attached::new(purpose, Arc::new(ImageFile::opened(file, "made up").unwrap())).unwrap()
 }
 
 fn with_files(way: Way) -> (Edits, [Vec<u8>; 2]) {
@@ -37,7 +38,8 @@ fn attached_files_are_on_the_volume_in_both_hierarchies() {
             let image = stamp(base, &edits);
             for tree in &survey(&image).trees {
                 for (number, expected) in (1..).zip(&contents) {
-                    let path = format!("/remaster/files{number}.img");
+                    let id = &Digest::of_bytes(expected).to_string()[..16];
+                    let path = format!("/remaster/files{number}-{id}.img");
                     let node = tree.file(&path).unwrap_or_else(|| panic!("{name}: {path}"));
                     let at = node.extents[0];
                     let (start, end) =
@@ -70,7 +72,8 @@ fn a_file_over_4_gib_is_refused_by_name() {
     file.set_len(1 << 32).unwrap();
     let mut edits = edits(1, Way::ExtraInitrd);
     let bytes = Arc::new(ImageFile::opened(file, "large.squashfs").unwrap());
-    edits.attached = vec![Attached { purpose: Purpose::Overlay, bytes }];
+    let id = "0123456789abcdef".into();
+    edits.attached = vec![Attached { purpose: Purpose::Overlay, bytes, id }];
     let fault = try_stamp(&TINY, &edits).unwrap_err().to_string();
     assert!(fault.contains("one extent of the volume, for large.squashfs"), "{fault}");
 }
@@ -98,18 +101,16 @@ fn a_dry_run_shows_sizes_and_inspect_shows_the_files() {
         folder.run(&arguments).quietly()
     };
     let shown = String::from_utf8(run(&["-n", "-q"])).unwrap();
-    assert!(shown.contains("would add /remaster/files1.img (17."), "{shown}");
+    assert!(shown.contains("would add /remaster/files1-"), "{shown}");
     run(&["-q", "-o", "a.iso"]);
     run(&["-q", "-o", "b.iso"]);
     assert_same("stamped twice", &folder.read("a.iso"), &folder.read("b.iso"));
     let shown = String::from_utf8(folder.run(&["inspect", "a.iso"]).quietly()).unwrap();
-    assert!(
-        shown.contains("on the volume: 17.") && shown.contains("/remaster/files1.img"),
-        "{shown}"
-    );
+    assert!(shown.contains("on the volume: 17.") && shown.contains("/remaster/files1-"), "{shown}");
     let json = folder.run(&["inspect", "--json", "a.iso"]).quietly();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    assert_eq!(json["injected"]["attached"][0]["path"], "/remaster/files1.img");
+    let path = json["injected"]["attached"][0]["path"].as_str().unwrap();
+    assert!(path.starts_with("/remaster/files1-") && path.len() == 37, "{path}");
     assert!(json["injected"]["attached"][0]["size"].as_u64().unwrap() > 17 << 20);
 }
 

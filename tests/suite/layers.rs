@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("compose", &["units", "error", "image"]),
     ("scratch", &["units", "error", "image", "compose"]),
     ("survey", &["units", "error", "format", "image", "file_type", "scratch"]),
-    ("edit", &["format", "image"]),
+    ("edit", &["error", "format", "image"]),
     ("recipe", &["error"]),
     ("customize", &["units", "error", "keys", "format", "image", "survey", "edit", "recipe"]),
     ("plan", &["units", "error", "format", "image", "compose", "scratch", "survey", "edit"]),

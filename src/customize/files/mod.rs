@@ -18,7 +18,6 @@ use crate::edit::{self, Attached, Edits, Purpose, Root};
 use crate::error::{Error, Result};
 use crate::format::elf::Program;
 use crate::format::newc::{Kind, Member};
-use crate::image::ImageFile;
 use crate::recipe::Recipe;
 
 use laid::Laid;
@@ -59,7 +58,7 @@ pub(super) struct Files {
     /// Everything, without what the squashfs has.
     members: Vec<Member>,
     /// Everything, if it is too large for an initrd.
-    packed: Option<Arc<ImageFile>>,
+    packed: Option<Attached>,
     /// What is in the squashfs, without the bytes of files.
     listed: Vec<Member>,
     units: Root,
@@ -90,7 +89,7 @@ impl Files {
             return Ok(None);
         }
         let large = laid.size() > LARGEST_IN_INITRD;
-        let packed = if large { Some(Arc::new(squashfs::pack(&laid)?)) } else { None };
+        let packed = if large { Some(packed(&laid)?) } else { None };
         let members = if large { Vec::new() } else { laid.members()? };
         let listed = if large { laid.listed() } else { Vec::new() };
         findings.private |= !edit::secrets(&listed).is_empty();
@@ -135,11 +134,7 @@ impl Files {
                 put(member, edits);
             }
         }
-        let overlay = self
-            .packed
-            .iter()
-            .map(|bytes| Attached { purpose: Purpose::Overlay, bytes: Arc::clone(bytes) });
-        edits.attached.splice(0..0, overlay);
+        edits.attached.splice(0..0, self.packed.iter().cloned());
         Ok(())
     }
 
@@ -218,13 +213,17 @@ fn overlays(recipe: &Recipe, laid: &mut Laid) -> Result<()> {
     Ok(())
 }
 
+fn packed(laid: &Laid) -> Result<Attached> {
+    Attached::new(Purpose::Overlay, Arc::new(squashfs::pack(laid)?))
+}
+
 fn stores(recipe: &Recipe, notes: &mut Vec<String>) -> Result<Vec<Attached>> {
     let on_path = recipe.path == Some(true);
     let mut stores = Vec::new();
     for (index, path) in recipe.store.iter().enumerate() {
         let asked = Asked { recipe, name: "store", index };
         let bytes = Arc::new(squashfs::store(asked, path, on_path, notes)?);
-        stores.push(Attached { purpose: Purpose::Store { on_path }, bytes });
+        stores.push(Attached::new(Purpose::Store { on_path }, bytes)?);
     }
     Ok(stores)
 }

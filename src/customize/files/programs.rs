@@ -23,20 +23,7 @@ const RUN: &str = "opt/remaster/run";
 const ON_PATH: [&str; 2] = ["etc/profiles/per-user/root/bin", "etc/profiles/per-user/nixos/bin"];
 
 /// Becomes a program once the network is up; after two minutes in any case.
-const WHEN_ONLINE: &str = r#"#!/bin/sh
-# Put there by remaster: runs a program when the network is up.
-if [ -r /etc/set-environment ]; then . /etc/set-environment; fi
-seconds=0
-until systemctl --quiet is-active network-online.target; do
-  seconds=$((seconds + 1))
-  if [ "$seconds" -gt 120 ]; then
-    echo "no network after 120 seconds: running all the same"
-    break
-  fi
-  sleep 1
-done
-exec "$@"
-"#;
+const WHEN_ONLINE: &str = include_str!("../live/when-online.sh");
 
 /// Where that is.
 const WAITER: &str = "opt/remaster/when-online";

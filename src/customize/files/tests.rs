@@ -651,7 +651,12 @@ fn key_files_get_what_sshd_takes_whatever_they_come_with() {
     for mode in [0o666, 0o664, 0o644, 0o600, 0o400, 0o640, 0o604] {
         for owner in owners {
             let bench = Bench::new();
-            let (edits, notes) = edits(&with_keys(&bench, mode, owner)).unwrap();
+            let recipe = with_keys(&bench, mode, owner);
+            let (edits, notes) = edits(&recipe).unwrap();
+            let mut raw = Edits::default();
+            let room = Facts { room: Some(1 << 20), ..facts() };
+            Files::gather(&recipe).unwrap().unwrap().apply(&room, &mut raw).unwrap();
+            assert_eq!(raw.root, edits.root);
             for path in KEY_FILES {
                 assert_eq!(complaints(&edits, path), Vec::<String>::new(), "{mode:o} {owner:?}");
                 let told = notes.iter().any(|note| note.contains(&format!("not take /{path};")));

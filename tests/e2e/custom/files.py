@@ -2,6 +2,7 @@
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -123,7 +124,8 @@ def check(c, guest, base):
         says("large file is there", f"{stat} /srv/large; md5sum < /srv/large", f"/srv/large 604 0:0 regular file\n{hashlib.md5(large()).hexdigest()}  -\n")
         done = guest.run("ls -l --block-size=1 /iso/remaster | awk '{print $9, $5}'; mount | grep -c /remaster/mounted")
         sizes = dict(line.split(" ") for line in done.out.splitlines()[1:] if line.count(" ") == 1)
-        c.check("large file is on the medium and not in the initrd", int(sizes.get("files1.img", 0)) >= LARGE and 0 < int(sizes.get("payload.img", 0)) < 1 << 20 and done.out.endswith("\n0\n"), done.out)
+        files = [int(size) for name, size in sizes.items() if re.fullmatch(r"files1-[0-9a-f]{16}\.img", name)]
+        c.check("large file is on the medium and not in the initrd", files and files[0] >= LARGE and 0 < int(sizes.get("payload.img", 0)) < 1 << 20 and done.out.endswith("\n0\n"), done.out)
 
 
 def refused(folder, base):
