@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::image::{ImageFile, ReadAt};
 use crate::manifest::{self, About, Made};
 use crate::raw;
+use crate::replaced::Given;
 use crate::stamped::{Base, Stamped};
 use crate::survey::raw::Raw;
 use crate::verify;
@@ -65,6 +66,14 @@ impl<B: ReadAt> Basis<B> {
         match self {
             Self::Iso(base) => base.survey.volume.identifier(),
             Self::Raw(base) => base.raw.label.clone(),
+        }
+    }
+
+    /// What was put in before, by names; none if nothing was.
+    pub fn given_before(&self) -> Option<Given> {
+        match self {
+            Self::Iso(base) => Given::in_iso(base),
+            Self::Raw(base) => Given::in_raw(base),
         }
     }
 

@@ -46,6 +46,8 @@ pub mod raw;
 
 pub mod private;
 
+pub mod replaced;
+
 pub mod digest;
 
 pub mod patch;

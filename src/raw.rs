@@ -31,6 +31,8 @@ pub struct Base<B> {
     pub raw: Raw,
     /// What was there before.
     pub stamped: Option<Stamped>,
+    /// The facts of the image with that.
+    pub now: Option<Raw>,
 }
 
 impl<B: ReadAt> Base<B> {
@@ -39,11 +41,11 @@ impl<B: ReadAt> Base<B> {
         let whole = Composed::whole(image);
         let raw = Raw::of(&whole)?;
         let Some(stamped) = stamped(&whole, &raw)? else {
-            return Ok(Self { image: whole, raw, stamped: None });
+            return Ok(Self { image: whole, raw, stamped: None, now: None });
         };
         let image = without(whole, &raw, &stamped.undo)?;
-        let raw = Raw::of(&image)?;
-        Ok(Self { image, raw, stamped: Some(stamped) })
+        let below = Raw::of(&image)?;
+        Ok(Self { image, raw: below, stamped: Some(stamped), now: Some(raw) })
     }
 }
 

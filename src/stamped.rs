@@ -128,6 +128,8 @@ pub struct Base<B> {
     pub survey: Survey,
     /// What was there before.
     pub stamped: Option<Stamped>,
+    /// The facts of the image with that.
+    pub now: Option<Survey>,
 }
 
 impl<B: ReadAt> Base<B> {
@@ -136,11 +138,11 @@ impl<B: ReadAt> Base<B> {
         let whole = Composed::whole(image);
         let survey = Survey::of(&whole)?;
         let Some(stamped) = Stamped::of(&whole, survey.tree())? else {
-            return Ok(Self { image: whole, survey, stamped: None });
+            return Ok(Self { image: whole, survey, stamped: None, now: None });
         };
         let image = without(whole, &stamped.undo)?;
-        let survey = Survey::of(&image)?;
-        Ok(Self { image, survey, stamped: Some(stamped) })
+        let below = Survey::of(&image)?;
+        Ok(Self { image, survey: below, stamped: Some(stamped), now: Some(survey) })
     }
 }
 

@@ -21,6 +21,7 @@ use crate::place;
 use crate::progress::Silent;
 use crate::recipe::Recipe;
 use crate::recipe::users::User;
+use crate::replaced::{self, Fact, Given};
 use crate::sink::file::{self, Existing, Output, Readers, Ready};
 use crate::stamped::Base;
 use crate::survey::nixos::Initrd;
@@ -71,6 +72,10 @@ pub struct Batch<'a> {
     pub about: &'a About,
     /// The recipe below each user's.
     pub shared: &'a Recipe,
+    /// What was put into the base before.
+    pub before: Option<&'a Given>,
+    /// Whether images without a key are meant, also of a base that had one.
+    pub no_key: bool,
     /// The folder to write to.
     pub folder: &'a Path,
     /// What files are called.
@@ -106,6 +111,8 @@ pub struct Done {
     pub recipe: Digest,
     /// Whether it was there already.
     pub kept: bool,
+    /// What was put into the base before and is not in it.
+    pub gone: Vec<Fact>,
     /// The host keys that are in it.
     pub host_keys: Option<HostKeys>,
     /// The file with their public halves, if one stands beside it.
@@ -288,6 +295,7 @@ impl Run<'_> {
         let asked = |_: &str| Err(io::Error::other(NOT_ASKED));
         let wishes = Wishes::gather(&recipe, &mut Input::new(io::empty(), asked))?;
         let edits = wishes.edits(&self.facts)?;
+        let gone = replaced::gone(batch.before, &edits, batch.no_key)?;
         let made = manifest::plan(batch.base, batch.initrds, edits, batch.about)?;
         let id = manifest::recipe_id(batch.sha256, made.digest);
         let file_name = batch.template.file_name(&user.name, index, id)?;
@@ -302,6 +310,7 @@ impl Run<'_> {
             sha256: None,
             recipe: id,
             kept: false,
+            gone,
             host_keys: wishes.host_keys,
             known_hosts: None,
         };

@@ -20,6 +20,7 @@ use remaster::manifest::blocks::Blocks;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::recipe::users::{self, Format, User};
+use remaster::replaced::Given;
 use remaster::stamped::Base;
 use remaster::survey::nixos::Initrd;
 use serde_json::json;
@@ -134,6 +135,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     args.check_known_hosts(&shared, &users)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let (base, initrds, sha256) = args.survey(&file, &mut about, &progress)?;
+    let before = Given::in_iso(&base);
     let batch = Batch {
         file: &file,
         base: &base,
@@ -141,6 +143,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
         sha256,
         about: &about,
         shared: &shared,
+        before: before.as_ref(),
+        no_key: args.edit.no_key,
         folder: &args.output,
         template: &template,
         form: args.form,
@@ -272,6 +276,8 @@ struct Teller {
     turn: Mutex<()>,
     /// The lines of `known_hosts` files, by image.
     known: Mutex<BTreeMap<PathBuf, HostKeys>>,
+    /// What was put into the base before, and of how many images it is gone.
+    gone: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Teller {
@@ -284,7 +290,13 @@ impl Teller {
         let bar = ProgressBar::with_draw_target(u64::try_from(users).ok(), target);
         let style = ProgressStyle::with_template("Stamping {wide_bar} {pos}/{len} {eta}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { json: args.json, bar, turn: Mutex::new(()), known: Mutex::default() }
+        Self {
+            json: args.json,
+            bar,
+            turn: Mutex::new(()),
+            known: Mutex::default(),
+            gone: Mutex::default(),
+        }
     }
 
     /// Tells of all, and writes the file that is about all.
@@ -295,6 +307,7 @@ impl Teller {
             let folder = stamp::typed(&args.output);
             report::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
         }
+        self.tell_gone(args);
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = args.edit.known_hosts() else { return Ok(()) };
         if !args.quiet {
@@ -304,6 +317,13 @@ impl Teller {
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
         known_hosts::write(&known_hosts::place(path, args.replaces())?, &text)
+    }
+
+    fn tell_gone(&self, args: &Args) {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        for (line, images) in gone.iter().filter(|_| !args.quiet) {
+            report::say(&format!("note: {line} (images: {images})\n"));
+        }
     }
 
     fn line(&self, value: &serde_json::Value) {
@@ -341,8 +361,15 @@ impl Listener for Teller {
             let image = done.path.join(&done.name);
             self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(image, keys.clone());
         }
+        for line in stamp::taken_out(&done.gone) {
+            let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = all.entry(line).or_default();
+            *count = count.saturating_add(1);
+        }
         if self.json {
+            let gone: Vec<String> = done.gone.iter().map(ToString::to_string).collect();
             self.line(&json!({
+                "taken_out": gone,
                 "name": done.name, "path": done.path, "size": done.size,
                 "sha256": done.sha256.map(|digest| digest.to_string()),
                 "recipe": done.recipe.to_string(), "kept": done.kept,

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use remaster::customize::Wishes;
+use remaster::customize::{HostKeys, Wishes};
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
+use remaster::replaced::{self, Fact};
 use remaster::sink::in_place::Edited;
 
 use super::known_hosts::KnownHosts;
@@ -53,22 +54,23 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let base = stamp::basis(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let about = args.inside.about_base(&base, &progress)?;
-    let stamping = Stamping::plan(&file, base, wishes, &about)?;
+    let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
     }
     if stamping.is_private() {
         edited.keep_from_others()?;
     }
-    let finished = stamping.compose()?;
+    let finished = stamping.compose(args.quiet)?;
     let bytes = edited.rewrite(&finished.image, &progress)?;
     if report::watched(args.quiet) {
         let name = typed(&args.image);
         let bytes = human(bytes);
         report::say(&format!("{}changed {name} ({bytes} written)\n", finished.summary));
     }
-    if let Some(known) = &known {
-        known.write()?;
+    match &known {
+        Some(known) => known.write()?,
+        None => args.tell_stale(&finished.gone),
     }
     if let Some(known) = known.filter(|_| !args.quiet) {
         report::say(&known.told());
@@ -81,6 +83,17 @@ impl Args {
     fn known_hosts(&self, wishes: &Wishes) -> Result<Option<KnownHosts>> {
         let wanted = self.edit.known_hosts();
         KnownHosts::of(wishes, wanted, Some(&self.image), wanted.is_none())
+    }
+
+    /// Tells of a file beside the image by which clients would look for a host key that is gone.
+    fn tell_stale(&self, gone: &[Fact]) {
+        let file = HostKeys::file_beside(&self.image);
+        if !self.quiet && replaced::has_host_key(gone) && file.exists() {
+            let file = typed(&file);
+            report::say(&format!(
+                "note: {file} is about a host key that is taken out: remove it\n"
+            ));
+        }
     }
 
     /// What would not be done, beside an edit that is finished.

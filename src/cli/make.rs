@@ -34,7 +34,7 @@ pub(super) struct Args {
     source: base::Source,
 
     #[command(flatten)]
-    edit: Edit,
+    pub(super) edit: Edit,
 
     /// Image to write, or `-` for a pipe
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
@@ -89,11 +89,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let base = stamp::basis(&file)?;
     let progress = Terminal::new(report::watched(args.quiet))?;
     let about = args.inside.about_base(&base, &progress)?;
-    let stamping = Stamping::plan(&file, base, wishes, &about)?;
+    let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
     if args.dry_run {
         return report::print(&stamping.dry_run());
     }
-    let finished = stamping.compose()?;
+    let finished = stamping.compose(args.quiet)?;
     let Some(output) = output else { return Ok(()) };
     let output = output.kept(finished.made.edits.is_private());
     args.write(&output, &finished, &progress)?;

@@ -11,6 +11,7 @@ use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::netboot::tree::{Files, Tree};
 use remaster::netboot::{INITRD, Netboot, SCRIPT, archive, installer};
+use remaster::replaced::{self, Given};
 use remaster::sink::file::{Existing, Output, Readers};
 use remaster::sink::folder::{Draft, check};
 use remaster::stamped::Base;
@@ -97,6 +98,7 @@ fn is_closed(path: &Path) -> bool {
 fn of_installer<'f>(
     file: &'f ImageFile,
     wishes: Option<&Wishes>,
+    args: &Args,
 ) -> Result<Netboot<&'f ImageFile>> {
     if Raw::is_one(&file) {
         return Err(Error::Usage {
@@ -110,15 +112,23 @@ fn of_installer<'f>(
     let base = Base::of(file)?;
     let Some(wishes) = wishes else { return installer::of(&base, None) };
     let edits = wishes.edits(&Facts::of(&base.survey))?;
-    installer::of(&base, Some(&edits))
+    let gone = replaced::gone(Given::in_iso(&base).as_ref(), &edits, args.edit.no_key)?;
+    let made = installer::of(&base, Some(&edits))?;
+    stamp::tell_taken_out(&gone, args.quiet);
+    Ok(made)
 }
 
 fn of_tree<'f>(
     tree: Tree<&'f ImageFile>,
     wishes: Option<&Wishes>,
+    args: &Args,
 ) -> Result<Netboot<&'f ImageFile>> {
-    let edits = wishes.map(|wishes| wishes.edits(&facts(&tree))).transpose()?;
-    tree.netboot(edits.as_ref())
+    let Some(wishes) = wishes else { return tree.netboot(None) };
+    let edits = wishes.edits(&facts(&tree))?;
+    let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
+    let made = tree.netboot(Some(&edits))?;
+    stamp::tell_taken_out(&gone, args.quiet);
+    Ok(made)
 }
 
 /// What edits depend on in what starts by itself.
@@ -144,7 +154,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     if path.is_dir() {
         let files = Files::within(&path)?;
-        let made = of_tree(Tree::of_files(&files)?, wishes.as_ref());
+        let made = of_tree(Tree::of_files(&files)?, wishes.as_ref(), args);
         return args.finish(
             made.map_err(|fault| fault.of_image(path.display()))?,
             wishes.as_ref(),
@@ -153,9 +163,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()), args.quiet)?;
     let made = if archive::is_tar(&file) {
-        Tree::of_archive(&file).and_then(|tree| of_tree(tree, wishes.as_ref()))
+        Tree::of_archive(&file).and_then(|tree| of_tree(tree, wishes.as_ref(), args))
     } else {
-        of_installer(&file, wishes.as_ref())
+        of_installer(&file, wishes.as_ref(), args)
     };
     args.finish(made.map_err(|fault| fault.of_image(file.name()))?, wishes.as_ref(), known)
 }

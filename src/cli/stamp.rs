@@ -18,6 +18,7 @@ use remaster::patch;
 use remaster::plan::Step;
 use remaster::progress::Progress;
 use remaster::recipe::{self, Recipe};
+use remaster::replaced::{self, Fact};
 use remaster::stamped::Base;
 use remaster::survey::raw::Raw;
 use remaster::units::human;
@@ -34,6 +35,10 @@ pub(super) struct Edit {
     #[command(flatten)]
     flags: Recipe,
 
+    /// Make an image without a key of one that has a key: else that is refused
+    #[arg(long, conflicts_with = "key", help_heading = "ssh")]
+    pub(super) no_key: bool,
+
     /// File to write the public halves of host keys to, for `ssh -o UserKnownHostsFile=FILE`
     /// [default: beside the image, as `IMAGE.known_hosts`]
     #[arg(long, value_name = "FILE", help_heading = "ssh")]
@@ -43,7 +48,10 @@ pub(super) struct Edit {
 impl Edit {
     /// Whether anything is to be put in, or to be told of what is put in.
     pub(super) fn is_given(&self) -> bool {
-        self.recipe.is_some() || !self.flags.given().is_empty() || self.known_hosts.is_some()
+        self.recipe.is_some()
+            || !self.flags.given().is_empty()
+            || self.no_key
+            || self.known_hosts.is_some()
     }
 
     /// Where the public halves of host keys are to be written to.
@@ -63,7 +71,11 @@ impl Edit {
     /// The same, of images that each have more.
     pub(super) fn shared(&self) -> Result<Recipe> {
         let below = self.recipe.as_deref().map(recipe::read).transpose()?;
-        Ok(self.flags.clone().over(below.unwrap_or_default()))
+        let recipe = self.flags.clone().over(below.unwrap_or_default());
+        if self.no_key && !recipe.key.is_empty() {
+            return Err(recipe.fault("key", 0, "a key, and --no-key", "leave one of them out"));
+        }
+        Ok(recipe)
     }
 
     /// Reads everything that is named, and tells what is worth telling of it.
@@ -111,6 +123,8 @@ pub(super) struct Stamping<'a> {
     wishes: Wishes,
     base: Basis<&'a ImageFile>,
     made: Made,
+    /// What was put in before and goes.
+    gone: Vec<Fact>,
 }
 
 /// An image that can be written.
@@ -120,6 +134,8 @@ pub(super) struct Finished<'a> {
     sha256: Option<[u8; 32]>,
     pub(super) image: Composed<&'a ImageFile>,
     pub(super) made: Made,
+    /// What was put in before and is gone.
+    pub(super) gone: Vec<Fact>,
     /// What was done, in words.
     pub(super) summary: String,
 }
@@ -131,10 +147,12 @@ impl<'a> Stamping<'a> {
         base: Basis<&'a ImageFile>,
         wishes: Wishes,
         about: &About,
+        no_key: bool,
     ) -> Result<Self> {
         let made = base.plan(&wishes, about);
         let made = made.map_err(|fault| fault.of_image(file.name()))?;
-        Ok(Self { file, wishes, base, made })
+        let gone = replaced::gone(base.given_before().as_ref(), &made.edits, no_key)?;
+        Ok(Self { file, wishes, base, made, gone })
     }
 
     /// Whether the image will hold what others must not know.
@@ -148,6 +166,9 @@ impl<'a> Stamping<'a> {
         let mut text = format!("base: {path}, NixOS {}, {label}\n", self.base.release());
         if self.base.stamped().is_some() {
             text.push_str("was stamped before: what was put in then is taken out first\n");
+        }
+        for line in taken_out(&self.gone) {
+            text.extend([&line, "\n"]);
         }
         text.push_str(&keys_shown(&self.wishes.keys));
         for key in self.wishes.host_keys.iter().flat_map(|found| &found.keys) {
@@ -168,13 +189,14 @@ impl<'a> Stamping<'a> {
         text
     }
 
-    /// The finished image, which was surveyed again.
-    pub(super) fn compose(self) -> Result<Finished<'a>> {
+    /// The finished image, which was surveyed again. Tells what is gone from it.
+    pub(super) fn compose(self, quiet: bool) -> Result<Finished<'a>> {
         let summary = self.summary();
-        let Self { base, made, .. } = self;
+        let Self { base, made, gone, .. } = self;
         let (below, sha256) = (base.image().clone(), base.known_sha256());
         let image = base.compose(&made)?;
-        Ok(Finished { base: below, sha256, image, made, summary })
+        tell_taken_out(&gone, quiet);
+        Ok(Finished { base: below, sha256, image, made, gone, summary })
     }
 
     fn summary(&self) -> String {
@@ -214,6 +236,29 @@ impl Finished<'_> {
             None => Digest::of(base, progress)?,
         };
         patch::make(base, made.plan.patches.clone(), made.plan.size, sha256)
+    }
+}
+
+/// Files that are told one by one.
+const FEW: usize = 10;
+
+/// What was put in before and is not given again, a line each.
+pub(super) fn taken_out(gone: &[Fact]) -> Vec<String> {
+    let line = |fact: &Fact| format!("{fact} is not given again: it is taken out");
+    let files = gone.iter().filter(|fact| fact.name == "file");
+    let others = gone.iter().filter(|fact| fact.name != "file");
+    let mut lines: Vec<String> = others.chain(files.clone().take(FEW)).map(line).collect();
+    match files.count().saturating_sub(FEW) {
+        0 => {}
+        more => lines.push(format!("{more} more files are not given again: they are taken out")),
+    }
+    lines
+}
+
+/// Tells it, whoever watches: nothing goes without a word.
+pub(super) fn tell_taken_out(gone: &[Fact], quiet: bool) {
+    for line in taken_out(gone).iter().filter(|_| !quiet) {
+        report::say(&format!("note: {line}\n"));
     }
 }
 

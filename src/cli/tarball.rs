@@ -10,6 +10,7 @@ use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::netboot::tree::Tree;
 use remaster::progress::Progress;
+use remaster::replaced::{self, Given};
 use remaster::sink::file::Readers;
 use remaster::sink::stream;
 use remaster::units::human;
@@ -20,7 +21,7 @@ use super::make::{Args, Destination, Form};
 use super::netboot::{MENUS, facts};
 use super::progress::Terminal;
 use super::report;
-use super::stamp::{keys_shown, typed};
+use super::stamp::{keys_shown, taken_out, tell_taken_out, typed};
 
 /// Writes the archive, packed as the given one.
 pub(super) fn write(
@@ -34,6 +35,7 @@ pub(super) fn write(
     let packing = packing(file.path())?;
     let tree = Tree::of_archive(file).map_err(|fault| fault.of_image(file.name()))?;
     let edits = wishes.edits(&facts(&tree))?;
+    let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
     let initrd = tree.initrd().path.clone();
     let (image, does) = tree.archive(&edits).map_err(|fault| fault.of_image(file.name()))?;
     let mut summary = keys_shown(&wishes.keys);
@@ -41,12 +43,16 @@ pub(super) fn write(
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }
     if args.dry_run {
+        for line in taken_out(&gone) {
+            summary.extend([&line, "\n"]);
+        }
         let (old, new) = (human(file.size()), human(image.size()));
         return report::print(&format!(
             "{summary}would add to {initrd}; unpacked: {old} -> {new}\n"
         ));
     }
     let Some(output) = output else { return Ok(()) };
+    tell_taken_out(&gone, args.quiet);
     let progress = Terminal::new(report::watched(args.quiet))?;
     let readers = Readers::of(edits.is_private());
     match output {

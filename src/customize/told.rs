@@ -7,7 +7,7 @@ use crate::format::newc::{Kind, Member};
 
 /// Settings of a payload, by the names that a recipe has for them. What is not in the form that this
 /// program writes is left out; control characters are escaped.
-pub fn settings(root: &[Member]) -> Vec<(String, String)> {
+pub fn settings(root: &[&Member]) -> Vec<(String, String)> {
     let text = |path: &str| {
         let member = root.iter().find(|member| member.path == path)?;
         match &member.kind {
@@ -67,7 +67,7 @@ mod tests {
             Member::file(WIFI, 0o644, "48c3bc1b\n"),
             Member::file("etc/remaster/wifi.conf", 0o600, "psk=secret"),
         ];
-        let told = settings(&root);
+        let told = settings(&root.each_ref());
         let told: Vec<String> =
             told.iter().map(|(name, value)| format!("{name} {value}")).collect();
         assert_eq!(
@@ -81,6 +81,6 @@ mod tests {
                 "wifi Hü\\u{1b}",
             ]
         );
-        assert!(settings(&[Member::file(WIFI, 0o644, "zz")]).is_empty());
+        assert!(settings(&[&Member::file(WIFI, 0o644, "zz")]).is_empty());
     }
 }

@@ -85,7 +85,8 @@ pub(super) fn injected_of(
 }
 
 fn settings(stamped: &Stamped) -> Vec<Setting> {
-    let found = customize::settings(&stamped.root).into_iter();
+    let root: Vec<&Member> = stamped.root.iter().collect();
+    let found = customize::settings(&root).into_iter();
     found.map(|(name, value)| Setting { name, value }).collect()
 }
 

@@ -120,6 +120,21 @@ fn in_root(member: Member) -> Option<Member> {
     Some(Member { path, ..member })
 }
 
+/// The files of the live system's root that were added behind an initrd.
+pub fn root<I: ReadAt>(image: &I, added: ByteRange) -> Result<Vec<Member>> {
+    let mut found = Vec::new();
+    let each = |member: Member| {
+        found.extend(in_root(member));
+        Next::Continue
+    };
+    let stream = BufReader::new(Scratch::new(image, added));
+    newc::read(stream, u32::MAX, |path| path.starts_with(hook::ROOT), each).map_err(|fault| {
+        let what = "the archives behind the initrd";
+        Error::malformed(what, added.start(), fault.to_string(), "newc archives")
+    })?;
+    Ok(found)
+}
+
 /// Reads archives again: each starts behind a seam, and everything that was put there is there.
 pub fn check<B: ReadAt>(
     initrd: &Composed<B>,

@@ -9,6 +9,7 @@ use crate::compose::Composed;
 use crate::edit::{Boot, Edits};
 use crate::error::{Error, Result};
 use crate::format::boot_config::Entry;
+use crate::format::newc;
 use crate::image::{ImageFile, ReadAt};
 use crate::netboot::added::{self, Added};
 use crate::netboot::archive::{self, Member};
@@ -100,6 +101,8 @@ pub struct Tree<B> {
     architecture: Option<&'static str>,
     /// The files that change, of an archive.
     members: Vec<Member>,
+    /// The files of the live system's root that were added before.
+    root: Vec<newc::Member>,
 }
 
 impl<'f> Tree<&'f ImageFile> {
@@ -108,8 +111,10 @@ impl<'f> Tree<&'f ImageFile> {
         let at = ByteRange::new(0, files.initrd.size()).ok_or_else(too_large)?;
         let head = head(&*files.kernel, 0, files.kernel.size())?;
         let image = Composed::whole(&files.initrd);
+        let (initrd, root) = looked_into(&image, at, INITRD)?;
         Ok(Self {
-            initrd: looked_into(&image, at, INITRD)?,
+            initrd,
+            root,
             image,
             name: files.name.clone(),
             kernel: Part::file(&files.kernel),
@@ -140,8 +145,10 @@ impl<'f> Tree<&'f ImageFile> {
                 changing.push(member.clone());
             }
         }
+        let (below, root) = looked_into(&image, initrd.at, &initrd.path)?;
         Ok(Self {
-            initrd: looked_into(&image, initrd.at, &initrd.path)?,
+            initrd: below,
+            root,
             name: kernel.name().to_owned(),
             architecture: architecture(&head(file, kernel.at.start(), kernel.at.size())?),
             kernel: Part::base(&[kernel.at]),
@@ -159,6 +166,11 @@ impl<'f> Tree<&'f ImageFile> {
     /// The initrd, without what was added to it before.
     pub fn initrd(&self) -> &Initrd {
         &self.initrd
+    }
+
+    /// The files of the live system's root that were added before.
+    pub fn root(&self) -> &[newc::Member] {
+        &self.root
     }
 
     /// The release in the name of the system that is started, as `25.11.12484.b6018f87da91`; empty if there is none.
@@ -277,9 +289,15 @@ fn architecture(head: &[u8]) -> Option<&'static str> {
     MAGICS.iter().find(|(at, magic, _)| has(*at, magic)).map(|(_, _, name)| *name)
 }
 
-/// An initrd that starts by itself, without what was added to it.
-fn looked_into<I: ReadAt>(image: &I, at: ByteRange, path: &str) -> Result<Initrd> {
-    let at = added::without(image, at)?;
+/// An initrd that starts by itself, without what was added to it, and that.
+fn looked_into<I: ReadAt>(
+    image: &I,
+    whole: ByteRange,
+    path: &str,
+) -> Result<(Initrd, Vec<newc::Member>)> {
+    let at = added::without(image, whole)?;
     let contents: Contents = stage_one::of(image, &[(path, at)])?;
-    Ok(Initrd { path: path.to_owned(), at, contents })
+    let added = ByteRange::between(at.end(), whole.end()).ok_or_else(too_large)?;
+    let root = if added.is_empty() { Vec::new() } else { added::root(image, added)? };
+    Ok((Initrd { path: path.to_owned(), at, contents }, root))
 }

@@ -1,7 +1,12 @@
 //! Stamping a stamped image is stamping its base.
 
-use crate::support::{WAYS, assert_same, bases, bytes, edits, stamp};
+use std::fs;
+
+use crate::support::{
+    Ended, Folder, SD, SYSTEMD, TINY, WAYS, assert_same, bases, bytes, edits, key, pair, stamp,
+};
 use remaster::stamped::Base;
+use ssh_key::HashAlg;
 
 #[test]
 fn the_last_stamp_is_all_that_counts() {
@@ -47,6 +52,155 @@ fn the_same_inputs_give_the_same_bytes() {
             assert_same(name, &stamp(base, &edits(1, way)), &stamp(base, &edits(1, way)));
         }
     }
+}
+
+/// What an image holds that is stamped again below, and what a recipe says of it.
+const BEFORE: [&str; 12] = [
+    "--key",
+    "old.pub",
+    "--host-key",
+    "host",
+    "--hostname",
+    "box",
+    "--timezone",
+    "UTC",
+    "--root-password-hash",
+    HASH,
+    "--karg",
+    "one=1",
+];
+
+const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
+
+/// Every command that stamps over a stamped image, and what its output is.
+const COMMANDS: [&[&str]; 9] = [
+    &["stamped", "-n"],
+    &["stamped", "-o", "out"],
+    &["stamped", "--as", "patch", "-o", "out"],
+    &["edit", "--in-place", "stamped"],
+    &["edit", "--in-place", "stamped", "-n"],
+    &["flash", "stamped", "--file", "out"],
+    &["stamp", "stamped", "users.toml", "-o", "out"],
+    &["netboot", "stamped", "-o", "out"],
+    &["netboot", "tree", "-o", "out"],
+];
+
+/// A folder with an image that is stamped, and what starts over the network, if it is an ISO.
+fn stamped(base: &[u8], iso: bool, more: &[&str]) -> Folder {
+    let folder = Folder::with_base(base);
+    folder.write("old.pub", key(1).as_bytes());
+    folder.write("new.pub", key(2).as_bytes());
+    folder.write("note", b"hello");
+    folder.write("again.toml", b"file = 'note:/srv/note'");
+    folder.write("host", pair(7).to_openssh(ssh_key::LineEnding::LF).unwrap().as_bytes());
+    folder.write("users.toml", b"[[user]]\nname = 'a'\n");
+    let out = ["base.iso", "-q", "--file", "note:/srv/note", "-o", "stamped"];
+    let out = if more.contains(&"--inject") {
+        vec!["base.iso", "-q", "-o", "stamped"]
+    } else {
+        out.to_vec()
+    };
+    folder.run(&[&out[..], more].concat()).quietly();
+    if iso {
+        folder.run(&["netboot", "stamped", "-q", "-o", "tree"]).quietly();
+    }
+    folder
+}
+
+/// The commands that there are for a kind of base.
+fn commands(iso: bool) -> impl Iterator<Item = &'static &'static [&'static str]> {
+    COMMANDS.iter().filter(move |command| iso || !["stamp", "netboot"].contains(&command[0]))
+}
+
+fn said(ended: &Ended) -> String {
+    assert_eq!(ended.status, 0, "{}", ended.err);
+    format!("{}{}", ended.err, ended.text())
+}
+
+#[test]
+fn what_goes_when_an_image_is_stamped_again_is_told_by_every_command() {
+    let [old, host] = [1, 7].map(|number| pair(number).fingerprint(HashAlg::Sha256).to_string());
+    let (old, host) = (format!("key {old} key 1"), format!("host-key {host}"));
+    let all = [&old, &host, "timezone UTC", "root-password", "karg one=1", "file /srv/note"];
+    for (base, iso) in [(&TINY, true), (&SD, false)] {
+        for command in commands(iso) {
+            let folder = stamped(base, iso, &BEFORE);
+            let now = ["--key", "new.pub", "--hostname", "other"];
+            let text = said(&folder.run(&[command, &now[..]].concat()));
+            for what in all {
+                // Command lines of what starts over the network are not put back.
+                let kept = command.contains(&"tree") && what.starts_with("karg");
+                let line = format!("{what} is not given again: it is taken out");
+                assert_eq!(text.contains(&line), !kept, "{command:?}: {what}: {text}");
+            }
+            assert!(!text.contains("hostname"), "{command:?}: {text}");
+            let folder = stamped(base, iso, &BEFORE);
+            let again = ["--recipe", "again.toml"];
+            let text = said(&folder.run(&[command, &BEFORE[..], &again].concat()));
+            assert!(!text.contains("not given again"), "{command:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn no_command_leaves_an_image_without_a_key_unless_that_is_meant() {
+    let print = pair(1).fingerprint(HashAlg::Sha256).to_string();
+    let credential = ["--inject", "credential", "--key", "old.pub"];
+    for (base, iso, before) in [
+        (&TINY, true, &BEFORE[..]),
+        (&TINY, true, &credential),
+        (&SYSTEMD, true, &BEFORE[..2]),
+        (&SD, false, &BEFORE),
+        (&SD, false, &credential),
+    ] {
+        let folder = stamped(base, iso, before);
+        let (names, image) = (folder.names(), folder.read("stamped"));
+        // A credential is on a command line, where it stays in what starts over the network.
+        let is_left =
+            |command: &&&[&str]| !(before.contains(&"credential") && command.contains(&"tree"));
+        for command in commands(iso).filter(is_left) {
+            let ended = folder.run(&[command, &["--hostname", "other"][..]].concat());
+            let batch = command[0] == "stamp";
+            assert_eq!(ended.status, if batch { 11 } else { 2 }, "{command:?}: {}", ended.err);
+            assert!(
+                ended.err.contains(&format!(
+                    "key {print} key 1 was put in before and no key is given now"
+                )),
+                "{}",
+                ended.err
+            );
+            assert!(ended.err.contains("--no-key"), "{}", ended.err);
+            if batch {
+                fs::remove_dir(folder.at("out")).unwrap();
+            }
+            assert_eq!(folder.names(), names, "{command:?}");
+            assert_same("untouched", &folder.read("stamped"), &image);
+        }
+        for command in commands(iso).filter(is_left) {
+            let folder = stamped(base, iso, before);
+            let meant = ["--hostname", "other", "--no-key"];
+            let text = said(&folder.run(&[command, &meant[..]].concat()));
+            assert!(
+                text.contains(&format!("key {print} key 1 is not given again")),
+                "{command:?}: {text}"
+            );
+            let both = ["--no-key", "--recipe", "r.toml"];
+            folder.write("r.toml", b"key = 'new.pub'\n");
+            folder.run(&[command, &both[..]].concat()).refused(2, "a key, and --no-key");
+        }
+    }
+}
+
+#[test]
+fn an_edit_tells_of_a_known_hosts_file_that_is_out_of_date() {
+    let folder = stamped(&TINY, false, &BEFORE);
+    assert!(folder.at("stamped.known_hosts").exists());
+    let ended = folder.run(&["edit", "--in-place", "stamped", "--key", "old.pub"]);
+    assert!(
+        ended.err.contains("stamped.known_hosts is about a host key that is taken out"),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]

@@ -11,10 +11,7 @@ use remaster::inspect::Report;
 use remaster::manifest::About;
 use remaster::recipe::{Inject, Recipe};
 
-use crate::support::{Folder, assert_same, bytes, key};
-
-static SD: LazyLock<Vec<u8>> =
-    LazyLock::new(|| zstd::decode_all(&include_bytes!("../tiny/tiny-sd.img.zst")[..]).unwrap());
+use crate::support::{Folder, SD, assert_same, bytes, key};
 
 /// Without checksums, so that damage gets further.
 static OLD: LazyLock<Vec<u8>> =

@@ -29,6 +29,10 @@ pub(crate) static SYSTEMD: LazyLock<Vec<u8>> =
 pub(crate) static AARCH64: LazyLock<Vec<u8>> =
     LazyLock::new(|| unpacked(include_bytes!("../tiny/tiny-aarch64.iso.zst")));
 
+/// 24.11, aarch64: a raw image for SD cards.
+pub(crate) static SD: LazyLock<Vec<u8>> =
+    LazyLock::new(|| unpacked(include_bytes!("../tiny/tiny-sd.img.zst")));
+
 pub(crate) const WAYS: [Way; 2] = [Way::ExtraInitrd, Way::MergeInitrd];
 
 fn unpacked(bytes: &[u8]) -> Vec<u8> {

@@ -215,7 +215,11 @@ fn stamp_and_write(args: &Args) -> Result<Failed> {
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
     let base = stamp::basis(&file)?;
     let about = Inside::default().about_base(&base, &Silent)?;
-    let Finished { image, summary, .. } = Stamping::plan(&file, base, wishes, &about)?.compose()?;
+    let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
+    let Finished { image, summary, gone, .. } = stamping.compose(args.to.json)?;
+    if args.to.json {
+        outcome::tell_taken_out(&gone);
+    }
     if report::watched(args.to.json) {
         report::say(&summary);
     }

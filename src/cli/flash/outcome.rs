@@ -6,6 +6,7 @@ use std::time::Duration;
 use remaster::device::{OpenedBy, Target};
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Medium, Report};
+use remaster::replaced::Fact;
 use remaster::units::human;
 use serde_json::json;
 
@@ -14,6 +15,13 @@ use super::To;
 
 /// Differences that are told one by one to people; programs get all.
 const SHOWN: usize = 20;
+
+/// Tells programs what was put into the image before and is not given again.
+pub(super) fn tell_taken_out(gone: &[Fact]) {
+    for Fact { name, value } in gone {
+        emit(&json!({ "v": EVENTS, "event": "taken_out", "name": name, "value": value }));
+    }
+}
 
 /// Finishes a target that was written, and tells what was done, also whether the file is for its owner only.
 pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &To) -> Result<()> {
