@@ -176,7 +176,7 @@ def edit(r):
     made = out(r, "image")
     copy(r, r.base, made)
     r.run("edit", "--in-place", made, *KEY, "--dry-run")
-    for flags in (KEY, OTHER, everything(r), ("--hostname", "alone"), KEY):
+    for flags in (KEY, OTHER, everything(r), ("--hostname", "alone"), ("--hostname", "alone", "--no-key"), KEY):
         r.run("edit", "--in-place", made, *flags, terminal=True)
         r.image(made, brief=True)
         r.seen.clear()
