@@ -120,11 +120,11 @@ fn what_was_stamped_before_stays_or_is_replaced() {
         );
     }
     let other = key(2);
-    folder.run(&["netboot", "custom.iso", "--key", &other, "-o", "other"]).quietly();
+    folder.run(&["netboot", "-q", "custom.iso", "--key", &other, "-o", "other"]).quietly();
     folder.run(&["netboot", "base.iso", "--key", &other, "-o", "expected"]).quietly();
     assert_same("replaced", &folder.read("other/initrd"), &folder.read("expected/initrd"));
     // a folder made before is as good as an image
-    folder.run(&["netboot", "direct", "--key", &other, "-o", "from-folder"]).quietly();
+    folder.run(&["netboot", "-q", "direct", "--key", &other, "-o", "from-folder"]).quietly();
     assert_same(
         "from a folder",
         &folder.read("from-folder/initrd"),
@@ -311,7 +311,7 @@ fn a_kexec_tarball_takes_the_same_edits_and_keeps_everything_else() {
     folder.run(&["netboot", "base.iso", "--key", "key.pub", "-o", "direct"]).quietly();
     assert_same("initrd", grown, &folder.read("direct/initrd"));
 
-    folder.run(&["custom.tar.gz", "--key", &key(2), "-o", "again.tar.gz"]).quietly();
+    folder.run(&["custom.tar.gz", "-q", "--key", &key(2), "-o", "again.tar.gz"]).quietly();
     folder.run(&["kexec.tar.gz", "--key", &key(2), "-o", "other.tar.gz"]).quietly();
     assert_same("stamped again", &folder.read("again.tar.gz"), &folder.read("other.tar.gz"));
     folder.run(&["netboot", "custom.tar.gz", "-o", "served"]).quietly();
