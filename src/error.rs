@@ -79,6 +79,30 @@ pub enum Error {
         /// What was meant.
         expected: String,
     },
+    /// A medium that was not written from the image that it is compared with.
+    #[error("{medium} {is}; it was not written from {image}, which is {wanted}")]
+    OtherImage {
+        /// The medium.
+        medium: String,
+        /// What it holds: `holds another image: …`, `is blank: …`.
+        is: String,
+        /// The image that it is compared with.
+        image: String,
+        /// What that is.
+        wanted: String,
+    },
+    /// A medium that cannot hold the image that it is compared with.
+    #[error("{medium} is too small for {image}: it has {has} bytes, the image {needs}")]
+    Smaller {
+        /// The medium.
+        medium: String,
+        /// Its bytes.
+        has: u64,
+        /// The image.
+        image: String,
+        /// Its bytes.
+        needs: u64,
+    },
     /// A base that is not the one that was meant.
     #[error("{name} is not the base that was meant: found {found}, expected {expected}")]
     WrongBase {
@@ -247,6 +271,12 @@ impl Error {
             Self::NoRoom { .. } => {
                 "give fewer or smaller edits; for an ISO, --merge-initrd leaves menus and the UEFI boot image alone"
             }
+            Self::OtherImage { .. } => {
+                "compare with the image that was written, or write this one with `remaster flash`"
+            }
+            Self::Smaller { .. } => {
+                "give the image that was written; a file that is smaller was not copied to its end"
+            }
             Self::WrongBase { .. } => {
                 "give the base that the digest or patch was made for, or download it again"
             }
@@ -278,7 +308,11 @@ impl Error {
             | Self::Denied { .. }
             | Self::Network { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
-            Self::Differs { .. } | Self::WrongBase { .. } | Self::Checksum { .. } => 3,
+            Self::Differs { .. }
+            | Self::OtherImage { .. }
+            | Self::Smaller { .. }
+            | Self::WrongBase { .. }
+            | Self::Checksum { .. } => 3,
             Self::Malformed { .. }
             | Self::NotAnImage { .. }
             | Self::Truncated { .. }

@@ -56,6 +56,8 @@ pub mod sign;
 
 pub mod manifest;
 
+pub mod identity;
+
 pub mod sink;
 
 pub mod verify;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use remaster::device::System;
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Medium, Readable};
+use remaster::identity::{self, Other, Verdict};
 use remaster::image::ReadAt;
 use remaster::manifest::{self, Found};
 use remaster::sign;
@@ -59,7 +60,8 @@ fn compare(args: &Args) -> Result<()> {
     match &args.against {
         Some(against) => {
             let open = if args.any { base::open_any } else { base::open };
-            against_image(args, &open(against, &args.source, args.json)?)
+            let image = open(against, &args.source, args.json)?;
+            against_image(args, &image, &image.name())
         }
         None => against_manifest(args),
     }
@@ -143,11 +145,37 @@ fn tell(args: &Args, found: &Found, signer: Option<&str>) -> Result<()> {
     report::print(&format!("{}: as its manifest says{by}\n", args.medium.display()))
 }
 
-/// Compares the medium with any image that can be read.
-pub(crate) fn against_image(args: &Args, image: &dyn ReadAt) -> Result<()> {
+/// Compares the medium with any image that can be read. That it holds another image is known before all of it is
+/// read, and is no fault of the medium.
+fn against_image(args: &Args, image: &dyn ReadAt, name: &str) -> Result<()> {
     let medium = Readable::open(&args.medium, &System::default())?;
+    let other = |Other { is, wanted }| Error::OtherImage {
+        medium: medium.name(),
+        is,
+        image: name.to_owned(),
+        wanted,
+    };
+    let verdict = identity::compare(&medium, image)?;
+    if let Verdict::Other(found) = verdict {
+        return Err(other(found));
+    }
+    check_size(&medium, image.size(), name)?;
     let meter = Meter::new(medium.name(), Style::choose(args.json));
     let report = flash::verify(&medium, image, &meter)?;
+    if let Verdict::Perhaps(found) = verdict
+        && report.is_other_data()
+    {
+        return Err(other(found));
+    }
     tell_differences(&medium.name(), &report, args.json)?;
     report.error(&medium.name()).map_or(Ok(()), Err)
+}
+
+fn check_size(medium: &Readable, needs: u64, image: &str) -> Result<()> {
+    let has = ReadAt::size(medium);
+    if has >= needs {
+        return Ok(());
+    }
+    let (medium, image) = (medium.name(), image.to_owned());
+    Err(Error::Smaller { medium, has, image, needs })
 }

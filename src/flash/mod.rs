@@ -129,6 +129,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether most of what differs is other data, and nothing that differs is explained by the medium.
+    pub fn is_other_data(&self) -> bool {
+        let is_fault = |cause: Cause| {
+            matches!(cause, Cause::Wrapped { .. } | Cause::Unstable | Cause::Unreadable)
+        };
+        let bytes = |is: &dyn Fn(Cause) -> bool| {
+            let found = self.differences.iter().filter(|found| is(found.cause));
+            found.fold(0_u64, |sum, found| sum.saturating_add(found.at.size()))
+        };
+        let (other, all) = (bytes(&|cause| cause == Cause::Other), bytes(&|_| true));
+        bytes(&is_fault) == 0 && other >= all.saturating_sub(other) && all > 0
+    }
+
     /// The error for a medium that does not hold what was meant.
     pub fn error(&self, medium: &str) -> Option<Error> {
         let first = self.differences.first()?;
@@ -259,6 +272,7 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
     }
     report.backup_at = layout.backup_at();
     progress.end();
+    verify::only_few_are_flipped(&mut report.differences);
     report.is_whole = report.differences.is_empty();
     report.verify_time = Some(start.elapsed());
     Ok(report)

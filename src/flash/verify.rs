@@ -68,7 +68,7 @@ impl Cause {
             Self::Burst => "a burst of wrong bytes: link or controller".to_owned(),
             Self::Unstable => "reads differently each time: cable, port or dying medium".to_owned(),
             Self::Unreadable => "cannot be read: dying medium".to_owned(),
-            Self::Other => "other data, probably what was there before: never written".to_owned(),
+            Self::Other => "other data: never written, or changed since it was".to_owned(),
         }
     }
 }
@@ -299,6 +299,18 @@ fn of_unit(
     }
     to.push(Difference { at, cause: Cause::Other });
     Some(to.len().saturating_sub(1))
+}
+
+/// Where a medium holds other data, a few bytes that differ elsewhere are no sign of a fault either.
+pub(super) fn only_few_are_flipped(found: &mut [Difference]) {
+    if !found.iter().any(|difference| difference.cause == Cause::Other) {
+        return;
+    }
+    for difference in found {
+        if let Cause::Flipped { .. } | Cause::Burst = difference.cause {
+            difference.cause = Cause::Other;
+        }
+    }
 }
 
 fn flat(bytes: &[u8]) -> Option<Cause> {

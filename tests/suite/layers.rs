@@ -51,6 +51,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plan", "stamped", "raw", "digest", "sign",
         ],
     ),
+    ("identity", &["units", "error", "format", "image", "file_type", "survey", "manifest"]),
     ("sink", &["units", "error", "progress", "image", "place", "compose"]),
     (
         "verify",

@@ -16,6 +16,7 @@ mod cli;
 mod damage;
 mod files;
 mod fixtures;
+mod identity;
 mod layers;
 mod login;
 mod manual;
