@@ -1,6 +1,5 @@
 //! How bytes come in: reading at an offset, from files that may be truncated or hostile.
 
-use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
@@ -10,6 +9,7 @@ use std::sync::OnceLock;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::journal;
 use crate::units::{ByteRange, in_memory, len_of};
 
 /// Bytes that can be read at any offset, by several threads at once.
@@ -104,7 +104,7 @@ impl ImageFile {
         if !kind.is_file() && !kind.is_block_device() {
             return Err(not_an_image(path, kind));
         }
-        no_journal(path)?;
+        journal::none_beside(path)?;
         let file = File::open(path).map_err(Error::io(format!("open {name}")))?;
         let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
         let identity = (about.dev(), about.ino());
@@ -181,25 +181,6 @@ impl ImageFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// Where the journal of an edit in place of an image is, while that goes on or if it was interrupted.
-pub fn journal_of(image: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(image.file_name().unwrap_or_default());
-    name.push(".remaster-journal");
-    image.with_file_name(name)
-}
-
-/// Half of an edit is neither the old image nor the new one.
-fn no_journal(path: &Path) -> Result<()> {
-    if !journal_of(path).exists() {
-        return Ok(());
-    }
-    Err(Error::Usage {
-        what: format!("an edit of {} was interrupted", path.display()),
-        hint: "finish it with `remaster edit --recover IMAGE`",
-    })
 }
 
 fn device_size(mut file: &File, path: &Path) -> Result<u64> {

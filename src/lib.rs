@@ -16,6 +16,8 @@ pub mod keys;
 
 pub mod format;
 
+pub mod journal;
+
 pub mod image;
 
 pub mod file_type;

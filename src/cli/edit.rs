@@ -6,7 +6,7 @@ use remaster::customize::{HostKeys, Wishes};
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::replaced::{self, Fact};
-use remaster::sink::in_place::Edited;
+use remaster::sink::in_place::{Edited, Finished};
 
 use super::known_hosts::KnownHosts;
 use super::progress::Terminal;
@@ -44,11 +44,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
     // What is wrong with the arguments is said before an edit that was interrupted is finished.
     let known = wishes.as_ref().map(|wishes| args.known_hosts(wishes)).transpose()?.flatten();
     let edited = Edited::take(&args.image)?;
-    let recovered = !args.dry_run && edited.recover()?;
-    if recovered && report::watched(args.quiet) {
-        report::say("finished an edit that was interrupted\n");
-    }
-    let Some(wishes) = wishes else { return Ok(()) };
+    let recovered = if args.dry_run { None } else { recover(&edited, args.quiet)? };
+    let Some(wishes) = wishes else {
+        if recovered.is_none() && !args.quiet {
+            report::say(&format!("no edit of {} was interrupted\n", typed(&args.image)));
+        }
+        return Ok(());
+    };
     let file = ImageFile::open(&args.image)?;
     check_regular(&file)?;
     let base = stamp::basis(&file)?;
@@ -106,6 +108,18 @@ impl Args {
             hint: "run `remaster edit --recover IMAGE` first, then edit it",
         })
     }
+}
+
+/// Finishes an edit that was interrupted, and tells what it was.
+pub(super) fn recover(edited: &Edited, quiet: bool) -> Result<Option<Finished>> {
+    let finished = edited.recover()?;
+    if let Some(Finished { old_size, new_size, bytes }) = finished.filter(|_| !quiet) {
+        let (name, bytes) = (typed(edited.path()), human(bytes));
+        report::say(&format!(
+            "finished an edit of {name} that was interrupted: {bytes} changed, size {old_size} -> {new_size} bytes\n"
+        ));
+    }
+    Ok(finished)
 }
 
 /// A journal lies beside a file; a disk has no beside.

@@ -16,6 +16,7 @@ use remaster::units::{ByteRange, human};
 use serde_json::json;
 
 use super::base;
+use super::edit;
 use super::flash::{self, Prepared, To};
 use super::make::Destination;
 use super::meter::{EVENTS, emit};
@@ -63,7 +64,7 @@ fn reset(args: &Args) -> Result<()> {
     let is_file = path.is_file();
     let edited = (args.in_place && is_file).then(|| Edited::take(path)).transpose()?;
     if let Some(edited) = &edited {
-        edited.recover()?;
+        edit::recover(edited, args.quiet)?;
     }
     let mut file = ImageFile::open(path)?;
     let output = args.output.as_deref().map(|output| {

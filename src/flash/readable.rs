@@ -15,6 +15,7 @@ use super::medium::{failed, read_full};
 use crate::device::{System, WriteMode, open_for_reading};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
+use crate::journal;
 use crate::units::{ByteRange, align_up, in_memory, len_of};
 
 /// Alignment that direct reads of file systems ask for at most.
@@ -39,6 +40,9 @@ impl Readable {
     pub fn open(path: &Path, system: &System) -> Result<Self> {
         let shown = path.display();
         let is_file = path.metadata().map_err(Error::io(format!("open {shown}")))?.is_file();
+        if is_file {
+            journal::none_beside(path)?;
+        }
         let (size, block) = if is_file {
             (None, FILE_BLOCK)
         } else {

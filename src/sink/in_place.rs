@@ -15,7 +15,7 @@
 //! Numbers have the least significant byte first.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,8 @@ use sha2::{Digest, Sha256};
 
 use crate::compose::Composed;
 use crate::error::{Error, Result};
-use crate::image::{ImageFile, ReadAt, journal_of};
+use crate::image::{ImageFile, ReadAt};
+use crate::journal;
 use crate::progress::Progress;
 use crate::sink::file::{Draft, Existing, Output, Readers};
 use crate::units::{in_memory, len_of};
@@ -39,6 +40,17 @@ const SECTOR: u64 = 512;
 
 /// Bytes that are read at once, and at the most in a run.
 const CHUNK: u64 = 1 << 20;
+
+/// An edit that was interrupted, and is finished.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Finished {
+    /// Bytes of the image before.
+    pub old_size: u64,
+    /// Bytes of the image now.
+    pub new_size: u64,
+    /// Bytes that the edit changes.
+    pub bytes: u64,
+}
 
 /// An image file that nobody else edits, until this is dropped.
 #[derive(Debug)]
@@ -65,17 +77,17 @@ impl Edited {
         Ok(Self { file, path: real })
     }
 
-    /// Finishes an edit that was interrupted; tells whether there was one.
+    /// The path of the file itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Finishes an edit that was interrupted; tells what it was, if there was one.
     ///
     /// # Errors
-    /// A journal that is broken or belongs to another image.
-    pub fn recover(&self) -> Result<bool> {
-        let journal = journal_of(&self.path);
-        if !journal.exists() {
-            return Ok(false);
-        }
-        self.finish(&journal)?;
-        Ok(true)
+    /// A journal that somebody else may have made, that is broken or belongs to another image.
+    pub fn recover(&self) -> Result<Option<Finished>> {
+        journal::open(&self.path)?.map(|source| self.finish(&source)).transpose()
     }
 
     /// Closes the file to everyone but its owner.
@@ -91,9 +103,9 @@ impl Edited {
     /// # Errors
     /// The operating system's; the file is then the old image or, by [`Edited::recover`], the new one.
     pub fn rewrite(&self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<u64> {
-        let journal = journal_of(&self.path);
         // What is put in may be secret.
-        let place = Output::of_bytes(&journal, Existing::Refuse)?.read_by(Readers::Owner);
+        let place =
+            Output::of_bytes(&journal::of(&self.path), Existing::Refuse)?.read_by(Readers::Owner);
         let draft = place.draft()?;
         let bytes = self.record(&draft, image, progress)?;
         if bytes == 0 && self.size()? == image.size() {
@@ -102,8 +114,10 @@ impl Edited {
         if progress.is_cancelled() {
             return Err(Error::Interrupted);
         }
+        let written = draft.file().try_clone();
+        let written = written.map_err(Error::io("open the journal of an edit"))?;
         place.name(draft)?;
-        self.finish(&journal)?;
+        self.finish(&written)?;
         Ok(bytes)
     }
 
@@ -170,34 +184,51 @@ impl Edited {
 
     /// Does what the journal says, from wherever an earlier run stopped, and removes it. The file has
     /// its larger size all the while, so that it is never seen with another one than the old or the new.
-    fn finish(&self, journal: &Path) -> Result<()> {
+    fn finish(&self, source: &File) -> Result<Finished> {
+        let journal = &journal::of(&self.path);
         let doing = || format!("finish the edit of {}", self.path.display());
-        let source = File::open(journal).map_err(Error::io(doing()))?;
         let size = source.metadata().map_err(Error::io(doing()))?.len();
-        let (old_size, new_size) = checked(&source, size, journal)?;
+        let done = self.checked(journal, source, size)?;
+        let whole = done.old_size.max(done.new_size);
+        self.file.set_len(whole).map_err(Error::io(doing()))?;
+        let written = each(source, size, |run| self.file.write_all_at(&run.new, run.at));
+        let written = written.and_then(|()| self.file.sync_all());
+        let written = written.and_then(|()| self.file.set_len(done.new_size));
+        written.and_then(|()| self.file.sync_all()).map_err(Error::io(doing()))?;
+        fs::remove_file(journal).map_err(Error::io(doing()))?;
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(Error::io(doing())).map(|()| done)
+    }
+
+    /// What a journal does, if it is whole, for this image, and does nothing else than an edit does: nothing of one
+    /// is used that is not. Every sector is as it was before or as it shall be, and what was before is only left out
+    /// behind the old end.
+    fn checked(&self, journal: &Path, source: &File, size: u64) -> Result<Finished> {
+        let (old_size, new_size) = checked(source, size, journal)?;
         let now = self.size()?;
         if now != old_size && now != new_size {
             let found = format!("{now} bytes");
             return Err(broken(journal, &format!("an image of {old_size} bytes"), &found));
         }
-        each(&source, size, |run| {
-            let now = there(&self.file, run.at, run.new.len())?;
-            if belongs(&now, run) { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+        let mut done = Finished { old_size, new_size, bytes: 0 };
+        let mut end = 0_u64;
+        each(source, size, |run| {
+            let there = there(&self.file, run.at, run.new.len())?;
+            if run.at < end || !run.fits(&done) || !belongs(&there, run) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            end = run.end();
+            done.bytes = done.bytes.saturating_add(len_of(&run.new));
+            Ok(())
         })
         .map_err(|fault| match fault.kind() {
             io::ErrorKind::InvalidData => {
                 broken(journal, "the image that it was written for", "another one")
             }
-            _ => Error::io(doing())(fault),
+            _ => Error::io(format!("finish the edit of {}", self.path.display()))(fault),
         })?;
-        self.file.set_len(old_size.max(new_size)).map_err(Error::io(doing()))?;
-        let done = each(&source, size, |run| self.file.write_all_at(&run.new, run.at));
-        let done = done.and_then(|()| self.file.sync_all());
-        let done = done.and_then(|()| self.file.set_len(new_size));
-        done.and_then(|()| self.file.sync_all()).map_err(Error::io(doing()))?;
-        fs::remove_file(journal).map_err(Error::io(doing()))?;
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(doing()))
+        Ok(done)
     }
 }
 
@@ -217,7 +248,7 @@ fn there(file: &File, at: u64, length: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether each sector is as it was before or as it shall be; behind the old end it may be anything.
+/// Whether each sector is as it was before or as it shall be. What was behind the old end does not count.
 fn belongs(now: &[u8], run: &Run) -> bool {
     let before = run.at.checked_rem(SECTOR).unwrap_or_default();
     let first = in_memory(SECTOR.saturating_sub(before)).min(now.len());
@@ -226,23 +257,39 @@ fn belongs(now: &[u8], run: &Run) -> bool {
     [head].into_iter().chain(rest.chunks(in_memory(SECTOR))).all(|now| {
         let range = start..start.saturating_add(now.len());
         start = range.end;
-        let old = run.old.get(range.clone());
-        old.is_none_or(|old| old == now) || run.new.get(range).is_some_and(|new| new == now)
+        let old = run.old.get(range.start..range.end.min(run.old.len())).unwrap_or_default();
+        now.starts_with(old) || run.new.get(range).is_some_and(|new| new == now)
     })
 }
 
 fn broken(journal: &Path, looked_for: &str, found: &str) -> Error {
     Error::unsupported(format!("the journal {}", journal.display()), looked_for, found)
+        .hinting("nothing is changed; make the image anew, and remove the journal")
 }
 
-/// The sizes of both images, if the journal is whole. Nothing of one is used that is not.
+/// Bytes that the journal of an edit between images of these sizes has at the most: all of both, and what stands in
+/// front of every run.
+fn largest(old_size: u64, new_size: u64) -> u64 {
+    let both = old_size.saturating_add(new_size);
+    let runs = both.checked_div(BLOCK).unwrap_or_default().saturating_add(CHUNK);
+    both.saturating_add(runs.saturating_mul(24))
+}
+
+/// The sizes of both images, if the journal is whole and no larger than an edit of those makes it.
 fn checked(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
     let fault = || broken(journal, "a whole journal of an edit in place", "something else");
     let reading = |fault: io::Error| Error::io("read the journal of an edit")(fault);
     let body = size.checked_sub(32).filter(|body| *body >= len_of(MAGIC).saturating_add(40));
     let body = body.ok_or_else(fault)?;
+    let (old, new) = sizes(source).map_err(reading)?.ok_or_else(fault)?;
+    // All bytes that come behind the old end are in it.
+    if size > largest(old, new) || new.saturating_sub(old) > size {
+        return Err(broken(journal, "a journal of these images", &format!("{size} bytes")));
+    }
     let mut sum = Sha256::new();
-    let mut reader = BufReader::new(source).take(body);
+    let mut from = source;
+    from.seek(SeekFrom::Start(0)).map_err(reading)?;
+    let mut reader = BufReader::new(from).take(body);
     let mut chunk = vec![0; in_memory(CHUNK)];
     loop {
         let read = reader.read(&mut chunk).map_err(reading)?;
@@ -253,15 +300,22 @@ fn checked(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
     }
     let mut told = [0; 32];
     source.read_exact_at(&mut told, body).map_err(reading)?;
-    let mut start = vec![0; MAGIC.len().saturating_add(16)];
-    source.read_exact_at(&mut start, 0).map_err(reading)?;
-    let numbers = start.strip_prefix(MAGIC.as_slice()).ok_or_else(fault)?;
-    let (old, rest) = numbers.split_first_chunk::<8>().ok_or_else(fault)?;
-    let new = rest.first_chunk::<8>().ok_or_else(fault)?;
     if sum.finalize().as_slice() != told {
         return Err(fault());
     }
-    Ok((u64::from_le_bytes(*old), u64::from_le_bytes(*new)))
+    Ok((old, new))
+}
+
+/// The sizes that a journal begins with; none if it is no journal.
+fn sizes(source: &File) -> io::Result<Option<(u64, u64)>> {
+    let mut start = vec![0; MAGIC.len().saturating_add(16)];
+    source.read_exact_at(&mut start, 0)?;
+    let numbers = start.strip_prefix(MAGIC.as_slice());
+    let both = numbers.and_then(|numbers| {
+        let (old, rest) = numbers.split_first_chunk::<8>()?;
+        Some((u64::from_le_bytes(*old), u64::from_le_bytes(*rest.first_chunk::<8>()?)))
+    });
+    Ok(both)
 }
 
 /// Bytes that change.
@@ -269,6 +323,18 @@ struct Run {
     at: u64,
     old: Vec<u8>,
     new: Vec<u8>,
+}
+
+impl Run {
+    fn end(&self) -> u64 {
+        self.at.saturating_add(len_of(&self.new))
+    }
+
+    /// Whether it lies in the new image, and says of all bytes before the old end what they were.
+    fn fits(&self, edit: &Finished) -> bool {
+        let before = edit.old_size.saturating_sub(self.at).min(len_of(&self.new));
+        self.end() <= edit.new_size && len_of(&self.old) == before
+    }
 }
 
 /// Hands every run of a journal that was checked to `act`.
@@ -343,7 +409,7 @@ mod tests {
         let mut new = vec![0; 23_000];
         image.read_exact_at(&mut new, 0).unwrap();
         let edited = Edited::take(&path).unwrap();
-        let place = Output::of_bytes(&journal_of(&path), Existing::Refuse).unwrap();
+        let place = Output::of_bytes(&journal::of(&path), Existing::Refuse).unwrap();
         let draft = place.draft().unwrap();
         edited.record(&draft, &image, &Silent).unwrap();
         place.name(draft).unwrap();
@@ -362,10 +428,10 @@ mod tests {
             let done = (sectors * 512).min(new.len());
             now[..done].copy_from_slice(&new[..done]);
             fs::write(&path, &now).unwrap();
-            assert!(Edited::take(&path).unwrap().recover().unwrap());
+            assert!(Edited::take(&path).unwrap().recover().unwrap().is_some());
             assert_eq!(fs::read(&path).unwrap(), new, "{sectors} sectors");
-            assert!(!journal_of(&path).exists());
-            assert!(!Edited::take(&path).unwrap().recover().unwrap());
+            assert!(!journal::of(&path).exists());
+            assert_eq!(Edited::take(&path).unwrap().recover().unwrap(), None);
         }
     }
 
@@ -378,11 +444,11 @@ mod tests {
         assert!(Edited::take(&path).unwrap().recover().is_err());
         assert_eq!(fs::read(&path).unwrap(), other);
         fs::write(&path, &old).unwrap();
-        let journal = fs::read(journal_of(&path)).unwrap();
+        let journal = fs::read(journal::of(&path)).unwrap();
         for at in (0..journal.len()).step_by(97) {
             let mut broken = journal.clone();
             broken[at] ^= 1;
-            fs::write(journal_of(&path), &broken).unwrap();
+            fs::write(journal::of(&path), &broken).unwrap();
             assert!(Edited::take(&path).unwrap().recover().is_err(), "byte {at}");
             assert_eq!(fs::read(&path).unwrap(), old);
         }

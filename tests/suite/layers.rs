@@ -11,7 +11,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("progress", &[]),
     ("error", &["keys"]),
     ("format", &["units", "error"]),
-    ("image", &["units", "error"]),
+    ("journal", &["error"]),
+    ("image", &["units", "error", "journal"]),
     ("file_type", &["units", "error", "format", "image"]),
     ("place", &["error"]),
     ("unpack", &["units", "error", "progress", "image", "file_type"]),
@@ -52,7 +53,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("identity", &["units", "error", "format", "image", "file_type", "survey", "manifest"]),
-    ("sink", &["units", "error", "progress", "image", "place", "compose"]),
+    ("sink", &["units", "error", "progress", "journal", "image", "place", "compose"]),
     (
         "verify",
         &[
@@ -132,6 +133,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "error",
             "progress",
             "format",
+            "journal",
             "image",
             "file_type",
             "digest",

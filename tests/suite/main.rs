@@ -17,6 +17,7 @@ mod damage;
 mod files;
 mod fixtures;
 mod identity;
+mod journals;
 mod layers;
 mod login;
 mod manual;
