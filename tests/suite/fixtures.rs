@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use remaster::digest::Digest;
 use ssh_key::{HashAlg, PublicKey};
 
+use crate::netboot::{base_initrd, behind};
 use crate::support::{Ended, Folder, assert_same};
 
 const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
@@ -290,11 +291,16 @@ fn network_boots_are_made_again() {
     each("netboot", ".tar.zst", |case| {
         case.unpack(&format!("{}.tar.zst", case.name));
         case.run("netboot base@ --key other.pub -o other").done();
-        case.makes(
-            "netboot key --key other.pub -o again",
-            "again/initrd",
-            &case.read("other/initrd"),
-        );
+        if case.takes("netboot key --key other.pub -o again") {
+            // Earlier versions put fewer zeros between archives, which stay where they are.
+            let members = |folder: &str| {
+                let initrd = case.read(&format!("{folder}/initrd"));
+                let mut members = behind(&initrd, base_initrd(&case.base).len());
+                members.retain(|member| member.path != "remaster/base");
+                members
+            };
+            assert_eq!(members("again"), members("other"), "{}", case.name);
+        }
         case.takes("key.tar --key other.pub -o again.tar");
         case.takes("netboot key.tar -o served");
     });

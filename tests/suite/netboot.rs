@@ -13,7 +13,7 @@ use remaster::units::in_memory;
 use crate::support::{AARCH64, Folder, SYSTEMD, TINY, assert_same, key, survey};
 
 /// The members of the archives behind the first `skip` bytes of an initrd.
-fn behind(initrd: &[u8], skip: usize) -> Vec<Member> {
+pub(crate) fn behind(initrd: &[u8], skip: usize) -> Vec<Member> {
     let mut found = Vec::new();
     let each = |member: Member| {
         found.push(member);
@@ -24,7 +24,7 @@ fn behind(initrd: &[u8], skip: usize) -> Vec<Member> {
 }
 
 /// The bytes of the base's first initrd.
-fn base_initrd(base: &[u8]) -> Vec<u8> {
+pub(crate) fn base_initrd(base: &[u8]) -> Vec<u8> {
     let survey = survey(base);
     let initrd = &survey.configs[0].entries[0].initrds[0].text;
     let at = initrd_place(survey.tree(), &initrd.replace("//", "/")).unwrap();
