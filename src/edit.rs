@@ -241,6 +241,8 @@ pub struct Edits {
     pub records: BTreeMap<String, Vec<u8>>,
     /// What is different before that.
     pub boot: Boot,
+    /// The digest of what was asked for, whatever chance made of it; none if these come from nowhere else.
+    pub inputs: Option<[u8; 32]>,
 }
 
 impl Edits {

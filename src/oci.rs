@@ -45,6 +45,15 @@ pub struct Layout {
     base: Option<(Digest, u64)>,
 }
 
+/// What an image is made of, and what it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ids {
+    /// Its recipe id.
+    pub recipe: Digest,
+    /// Its content id.
+    pub content: Digest,
+}
+
 /// Bytes and where they are to lie.
 pub type Blob = (PathBuf, Vec<u8>);
 
@@ -107,7 +116,7 @@ impl Layout {
     ///
     /// # Errors
     /// A name that is no tag (distribution-spec, "Pulling manifests").
-    pub fn image(&self, name: &str, patch: &[u8], recipe: Digest) -> Result<(Entry, Vec<Blob>)> {
+    pub fn image(&self, name: &str, patch: &[u8], ids: Ids) -> Result<(Entry, Vec<Blob>)> {
         if !is_tag(name) {
             return Err(Error::Usage {
                 what: format!("{name:?} is no tag of a registry"),
@@ -117,7 +126,7 @@ impl Layout {
         let (base, base_size) = self.base.unwrap_or((Digest([0; 32]), 0));
         let layers = [(base, base_size), (Digest::of_bytes(patch), len_of(patch))];
         let config = config(layers.map(|(digest, _)| digest)).to_string().into_bytes();
-        let manifest = manifest(&config, layers, recipe).to_string().into_bytes();
+        let manifest = manifest(&config, layers, ids).to_string().into_bytes();
         let entry = Entry {
             name: name.to_owned(),
             digest: Digest::of_bytes(&manifest),
@@ -179,14 +188,14 @@ fn config(layers: [Digest; 2]) -> Value {
         "rootfs": { "type": "layers", "diff_ids": layers } })
 }
 
-fn manifest(config: &[u8], layers: [(Digest, u64); 2], recipe: Digest) -> Value {
+fn manifest(config: &[u8], layers: [(Digest, u64); 2], ids: Ids) -> Value {
     let [(base, base_size), (patch, patch_size)] = layers;
     json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": descriptor(CONFIG, Digest::of_bytes(config), len_of(config)),
         "layers": [descriptor(BASE_LAYER, base, base_size), descriptor(PATCH_LAYER, patch, patch_size)],
-        "annotations": { "remaster.recipe": recipe.to_string() },
+        "annotations": { "remaster.recipe_id": ids.recipe.to_string(), "remaster.content_id": ids.content.to_string() },
     })
 }
 

@@ -1,5 +1,6 @@
 //! One base, many users: what is the same for all is done once.
 
+mod before;
 pub mod names;
 
 use std::fs;
@@ -9,13 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::compose::{Composed, Source};
-use crate::customize::{Facts, HostKeys, Input, Wishes};
+use crate::customize::{Facts, HostKeys, Input, Unsettled, Wishes};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
 use crate::manifest::beside::Wanted;
 use crate::manifest::{self, About, Made};
-use crate::oci;
+use crate::oci::{self, Ids};
 use crate::patch;
 use crate::place;
 use crate::progress::Silent;
@@ -28,6 +29,7 @@ use crate::survey::nixos::Initrd;
 use crate::units::len_of;
 use crate::verify;
 
+use before::Before;
 use names::{Taken, Template};
 
 /// Files that get their names together: one sync for all of them.
@@ -49,9 +51,9 @@ pub enum Form {
 pub enum Keep {
     /// It is a fault.
     Refuse,
-    /// It stays if it is what would be written; else it is a fault.
+    /// It stays if it is of the same recipe and whole; else it is a fault.
     Resume,
-    /// It stays if it is what would be written; else it is replaced.
+    /// It stays if it is of the same recipe and whole; else it is replaced.
     Same,
     /// It is replaced.
     Nothing,
@@ -107,8 +109,8 @@ pub struct Done {
     pub size: u64,
     /// Its SHA-256, if that was asked for; of an OCI image, that of its manifest.
     pub sha256: Option<Digest>,
-    /// The recipe id.
-    pub recipe: Digest,
+    /// Its recipe id and its content id.
+    pub ids: Ids,
     /// Whether it was there already.
     pub kept: bool,
     /// What was put into the base before and is not in it.
@@ -146,6 +148,16 @@ struct Waiting {
     place: String,
     files: Vec<Ready>,
     entry: Option<oci::Entry>,
+}
+
+/// A user's image before it is written.
+struct Job<'a> {
+    made: Made,
+    image: Composed<&'a ImageFile>,
+    /// The image as its difference from the official base, if that is what is written.
+    packed: Vec<u8>,
+    host_keys: Option<HostKeys>,
+    gone: Vec<Fact>,
 }
 
 /// What one worker did.
@@ -293,48 +305,125 @@ impl Run<'_> {
         let batch = self.batch;
         let recipe = self.recipe(user)?;
         let asked = |_: &str| Err(io::Error::other(NOT_ASKED));
-        let wishes = Wishes::gather(&recipe, &mut Input::new(io::empty(), asked))?;
-        let edits = wishes.edits(&self.facts)?;
-        let gone = replaced::gone(batch.before, &edits, batch.no_key)?;
-        let made = manifest::plan(batch.base, batch.initrds, edits, batch.about)?;
-        let id = manifest::recipe_id(batch.sha256, made.digest);
-        let file_name = batch.template.file_name(&user.name, index, id)?;
-        self.taken.take(&file_name, &user.place)?;
-        let image =
-            Composed::clone(&batch.base.image).with(made.plan.patches.clone(), made.plan.size)?;
-        verify::image::check(&image, &batch.base.survey, &made.edits)?;
+        let unsettled = Unsettled::gather(&recipe, &mut Input::new(io::empty(), asked))?;
+        let recipe_id = manifest::recipe_id(batch.sha256, Digest(unsettled.inputs(&self.facts)?));
+        let name = batch.template.file_name(&user.name, index, recipe_id)?;
+        self.taken.take(&name, &user.place)?;
+        let (job, kept) = self.job(unsettled, &name, recipe_id)?;
+        let content = manifest::content_id(batch.sha256, job.made.digest);
         let done = Done {
             name: user.name.clone(),
-            path: batch.folder.join(&file_name),
-            size: image.size(),
+            path: batch.folder.join(&name),
+            size: job.image.size(),
             sha256: None,
-            recipe: id,
-            kept: false,
-            gone,
-            host_keys: wishes.host_keys,
+            ids: Ids { recipe: recipe_id, content },
+            kept,
+            gone: job.gone.clone(),
+            host_keys: job.host_keys.clone(),
             known_hosts: None,
         };
         let waiting = Waiting { done, place: user.place.clone(), files: Vec::new(), entry: None };
         match batch.form {
-            Form::Image => self.image(waiting, &image, &made),
-            Form::Patch => self.patch(waiting, &made),
-            Form::Oci => self.layer(waiting, &made, &file_name),
+            Form::Image => self.image(waiting, &job),
+            Form::Patch => self.patch(waiting, &job),
+            Form::Oci => self.layer(waiting, &job, &name),
         }
     }
 
-    fn image(
+    /// A user's image, and whether it stands under its name already. What is there and of the same recipe is made
+    /// again with what chance made then: if it is the same now, it is whole. Whatever is written is made anew.
+    fn job(
         &self,
-        mut waiting: Waiting,
-        image: &Composed<&ImageFile>,
-        made: &Made,
-    ) -> Result<Waiting> {
+        mut unsettled: Unsettled,
+        name: &str,
+        recipe_id: Digest,
+    ) -> Result<(Job<'_>, bool)> {
+        let before = if self.keeps() { self.before(name) } else { None };
+        if let Some(same) = before.as_ref().filter(|before| before.is_of(recipe_id)) {
+            let about = About { again: Some(same.again()), ..self.batch.about.clone() };
+            let wishes = unsettled.settled(&same.root)?;
+            let job = self.made(&wishes, &about)?;
+            if self.is_there(&job, name, recipe_id)? {
+                return Ok((job, true));
+            }
+            unsettled = wishes.unsettled();
+        }
+        let job = self.made(&unsettled.settled(&[])?, self.batch.about)?;
+        if self.keeps() && self.is_there(&job, name, recipe_id)? {
+            return Ok((job, true));
+        }
+        self.check_free(name, before.as_ref(), recipe_id)?;
+        Ok((job, false))
+    }
+
+    /// What stands under a name, if it was stamped.
+    fn before(&self, name: &str) -> Option<Before> {
+        let (path, base) = (self.batch.folder.join(name), self.batch.base);
+        match self.batch.form {
+            Form::Image => Before::of_image(&path),
+            Form::Patch => Before::of_patch(&path, base, self.batch.sha256),
+            Form::Oci => {
+                let layout = self.layout.as_ref()?;
+                Before::of_patch(&layout.parts(name).ok()?.patch, base, self.batch.sha256)
+            }
+        }
+    }
+
+    /// Says why what stands under a name does not stay, where nothing is replaced.
+    fn check_free(&self, name: &str, before: Option<&Before>, recipe_id: Digest) -> Result<()> {
+        let path = self.batch.folder.join(name);
+        let is_there = match &self.layout {
+            Some(layout) => layout.of_name(name).is_some(),
+            None => path.exists(),
+        };
+        if self.batch.keep != Keep::Resume || !is_there {
+            return Ok(());
+        }
+        let signer = self.batch.about.signer.as_ref().map(|signer| signer.fingerprint());
+        let why = before.map_or_else(
+            || "it is nothing that remaster made of this base".to_owned(),
+            |before| before.difference(recipe_id, signer.as_deref()),
+        );
+        Err(Error::Usage {
+            what: format!("{} already exists and does not stay: {why}", path.display()),
+            hint: "replace it by --skip-existing, or give another folder to -o",
+        })
+    }
+
+    /// The image that is wished for, verified.
+    fn made(&self, wishes: &Wishes, about: &About) -> Result<Job<'_>> {
         let batch = self.batch;
+        let edits = wishes.edits(&self.facts)?;
+        let gone = replaced::gone(batch.before, &edits, batch.no_key)?;
+        let made = manifest::plan(batch.base, batch.initrds, edits, about)?;
+        let image =
+            Composed::clone(&batch.base.image).with(made.plan.patches.clone(), made.plan.size)?;
+        verify::image::check(&image, &batch.base.survey, &made.edits)?;
+        let packed = if batch.form == Form::Image { Vec::new() } else { self.packed(&made)? };
+        Ok(Job { made, image, packed, host_keys: wishes.host_keys.clone(), gone })
+    }
+
+    /// Whether an image stands under its name, byte for byte as far as it differs from the base.
+    fn is_there(&self, job: &Job<'_>, name: &str, recipe: Digest) -> Result<bool> {
+        let path = self.batch.folder.join(name);
+        match (self.batch.form, &self.layout) {
+            (Form::Patch, _) => Ok(holds(&path, &job.packed)),
+            (Form::Oci, Some(layout)) => {
+                let content = manifest::content_id(self.batch.sha256, job.made.digest);
+                let (entry, _) = layout.image(name, &job.packed, Ids { recipe, content })?;
+                Ok(layout.of_name(name) == Some(&entry))
+            }
+            _ => Ok(is_there(&path, &job.made)),
+        }
+    }
+
+    fn image(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
+        let (batch, made, image) = (self.batch, &job.made, &job.image);
         if batch.digests {
             waiting.done.sha256 = Some(Digest::of(image, &Silent)?);
         }
-        let path = &waiting.done.path;
-        waiting.done.kept = self.keeps() && is_there(path, made) && kept_as(path, made)?;
         if !waiting.done.kept {
+            let path = &waiting.done.path;
             let output = Output::new(path, batch.file, batch.existing())?.read_by(readers(made));
             waiting.files.push(output.ready(image, &Heard(self.listener))?);
         }
@@ -389,28 +478,26 @@ impl Run<'_> {
         patch::pack(&patch::make(base, plan.patches.clone(), plan.size, self.batch.sha256)?)
     }
 
-    fn patch(&self, mut waiting: Waiting, made: &Made) -> Result<Waiting> {
-        let bytes = self.packed(made)?;
-        let path = &waiting.done.path;
-        waiting.done.kept = self.keeps() && holds(path, &bytes) && kept_as(path, made)?;
+    fn patch(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
+        let (made, bytes) = (&job.made, &job.packed);
         if !waiting.done.kept {
+            let path = &waiting.done.path;
             let output = Output::of_bytes(path, self.batch.existing())?.read_by(readers(made));
-            waiting.files.push(output.ready_bytes(&bytes)?);
+            waiting.files.push(output.ready_bytes(bytes)?);
         }
-        waiting.done.size = len_of(&bytes);
-        let digest = Digest::of_bytes(&bytes);
+        waiting.done.size = len_of(bytes);
+        let digest = Digest::of_bytes(bytes);
         waiting.done.sha256 = Some(digest);
         self.beside(&mut waiting, made, || Ok(digest))?;
         Ok(waiting)
     }
 
-    fn layer(&self, mut waiting: Waiting, made: &Made, name: &str) -> Result<Waiting> {
+    fn layer(&self, mut waiting: Waiting, job: &Job<'_>, name: &str) -> Result<Waiting> {
         let Some(layout) = &self.layout else { return Ok(waiting) };
-        let bytes = self.packed(made)?;
-        let (entry, blobs) = layout.image(name, &bytes, waiting.done.recipe)?;
-        match layout.of_name(name) {
-            Some(there) if *there == entry => waiting.done.kept = self.batch.keep != Keep::Refuse,
-            _ => {}
+        let bytes = &job.packed;
+        let (entry, blobs) = layout.image(name, bytes, waiting.done.ids)?;
+        if layout.of_name(name) == Some(&entry) {
+            waiting.done.kept = self.batch.keep != Keep::Refuse;
         }
         let other = layout.of_name(name).is_some() && !waiting.done.kept;
         if other && self.batch.existing() == Existing::Refuse {
@@ -420,13 +507,13 @@ impl Run<'_> {
             });
         }
         for (path, bytes) in blobs {
-            if !(holds(&path, &bytes) && kept_as(&path, made)?) {
-                let output = Output::of_bytes(&path, Existing::Replace)?.read_by(readers(made));
-                waiting.files.push(output.ready_bytes(&bytes)?);
+            if !holds(&path, &bytes) {
+                let output = Output::of_bytes(&path, Existing::Replace)?;
+                waiting.files.push(output.read_by(readers(&job.made)).ready_bytes(&bytes)?);
             }
         }
         self.batch.folder.clone_into(&mut waiting.done.path);
-        (waiting.done.size, waiting.done.sha256) = (len_of(&bytes), Some(entry.digest));
+        (waiting.done.size, waiting.done.sha256) = (len_of(bytes), Some(entry.digest));
         waiting.entry = Some(entry);
         Ok(waiting)
     }

@@ -91,12 +91,13 @@ pub(super) struct Args {
     #[arg(long)]
     fail_fast: bool,
 
-    /// Go on with a batch that was interrupted: files that are what would be written stay, others under
-    /// their names are faults
+    /// Go on with a batch that was interrupted: files of the same recipe stay, also where chance made keys or salts of
+    /// theirs; others under their names are faults
     #[arg(long, conflicts_with_all = ["skip_existing", "force"])]
     resume: bool,
 
-    /// Leave files that are what would be written, and replace others under their names
+    /// Leave files of the same recipe, also where chance made keys or salts of theirs, and replace others under their
+    /// names
     #[arg(long, conflicts_with = "force")]
     skip_existing: bool,
 
@@ -372,7 +373,8 @@ impl Listener for Teller {
                 "taken_out": gone,
                 "name": done.name, "path": done.path, "size": done.size,
                 "sha256": done.sha256.map(|digest| digest.to_string()),
-                "recipe": done.recipe.to_string(), "kept": done.kept,
+                "recipe_id": done.ids.recipe.to_string(),
+                "content_id": done.ids.content.to_string(), "kept": done.kept,
                 "host_keys": done.host_keys.as_ref().map(known_hosts::facts).unwrap_or_default(),
                 "known_hosts": done.known_hosts,
             }));

@@ -1,6 +1,7 @@
 //! What is told of images that are made: manifest, signature, provenance, in the image and beside it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use remaster::basis::Basis;
 use remaster::digest::Digest;
@@ -56,10 +57,10 @@ impl Inside {
     }
 }
 
-fn signer(path: &Path) -> Result<Box<dyn Sign>> {
+fn signer(path: &Path) -> Result<Arc<dyn Sign>> {
     let socket = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
     let mut ask = |what: &str| rpassword::prompt_password(format!("{what}: "));
-    sign::signer(path, socket.as_deref(), &mut ask)
+    sign::signer(path, socket.as_deref(), &mut ask).map(Arc::from)
 }
 
 /// The time that the user's build says it is (reproducible-builds.org, `SOURCE_DATE_EPOCH`).

@@ -138,7 +138,8 @@ fn tell(args: &Args, found: &Found, signer: Option<&str>) -> Result<()> {
     let manifest = &found.manifest;
     if args.json {
         emit(&json!({ "v": EVENTS, "event": "verified", "target": args.medium,
-            "recipe": manifest.recipe, "edits": manifest.edits, "signer": signer }));
+            "recipe": manifest.content_id,
+            "recipe_id": manifest.recipe_id, "content_id": manifest.content_id, "edits": manifest.edits, "signer": signer }));
         return Ok(());
     }
     let by = signer.map(|signer| format!(", signed by {signer}")).unwrap_or_default();

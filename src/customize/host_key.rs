@@ -14,6 +14,7 @@ use super::input::{Secret, read_capped};
 use super::seed::Seed;
 use crate::edit::Edits;
 use crate::error::{Error, Result};
+use crate::format::newc::{self, Member};
 use crate::recipe::Recipe;
 
 /// Bits of a generated RSA key, as `ssh-keygen` chooses them.
@@ -76,8 +77,32 @@ pub struct HostKeys {
     pub alias: String,
 }
 
-impl HostKeys {
-    /// Reads or generates the host keys that a recipe names; none if it names none.
+/// A host key that a recipe names.
+#[derive(Clone, Debug)]
+enum Wanted {
+    Given(HostKey),
+    /// Another one each time.
+    ByChance(Kind),
+}
+
+impl Wanted {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Given(key) => key.kind,
+            Self::ByChance(kind) => *kind,
+        }
+    }
+}
+
+/// The host keys that a recipe names, before chance makes some of them.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    keys: Vec<Wanted>,
+    hostname: Option<String>,
+}
+
+impl Named {
+    /// Reads or derives the host keys that a recipe names; none if it names none.
     pub(super) fn gather(recipe: &Recipe, seed: Option<&Seed>) -> Result<Option<Self>> {
         if recipe.host_key.is_empty() {
             return match seed {
@@ -90,20 +115,82 @@ impl HostKeys {
                 _ => Ok(None),
             };
         }
-        let mut keys: Vec<HostKey> = Vec::new();
+        let mut keys: Vec<Wanted> = Vec::new();
         for (index, given) in recipe.host_key.iter().enumerate() {
             let key = host_key(recipe, index, given, seed)?;
-            if keys.iter().any(|other| other.kind == key.kind) {
-                let what = format!("a second {} key; sshd has one of a kind", key.kind.name());
+            if keys.iter().any(|other| other.kind() == key.kind()) {
+                let what = format!("a second {} key; sshd has one of a kind", key.kind().name());
                 let hint = "give one ed25519 and one rsa key at most";
                 return Err(recipe.fault("host-key", index, what, hint));
             }
             keys.push(key);
         }
-        let alias = alias(recipe, &keys);
-        Ok(Some(Self { keys, alias }))
+        Ok(Some(Self { keys, hostname: recipe.hostname.clone() }))
     }
 
+    /// The keys, with those that chance makes. They are taken over from the files of an image that was made before,
+    /// where it has some.
+    pub(super) fn settled(&self, before: &[Member]) -> Result<HostKeys> {
+        let settled = |wanted: &Wanted| match wanted {
+            Wanted::Given(key) => Ok(key.clone()),
+            Wanted::ByChance(kind) => match taken_over(*kind, before) {
+                Some(key) => Ok(key),
+                None => random(*kind).map_err(failed),
+            },
+        };
+        Ok(self.of(self.keys.iter().map(settled).collect::<Result<_>>()?))
+    }
+
+    /// The same with words for those that chance makes.
+    pub(super) fn in_words(&self) -> HostKeys {
+        let word = |wanted: &Wanted| match wanted {
+            Wanted::Given(key) => key.clone(),
+            Wanted::ByChance(kind) => HostKey {
+                kind: *kind,
+                private: Secret::new(""),
+                public: format!("{} by chance", kind.name()),
+                fingerprint: String::new(),
+                by_chance: true,
+            },
+        };
+        self.of(self.keys.iter().map(word).collect())
+    }
+
+    fn of(&self, keys: Vec<HostKey>) -> HostKeys {
+        let alias = alias(self.hostname.as_deref(), &keys);
+        HostKeys { keys, alias }
+    }
+}
+
+/// The key of an image that was made before, if it has one of this kind.
+fn taken_over(kind: Kind, before: &[Member]) -> Option<HostKey> {
+    let found = before.iter().find(|member| member.path == kind.path())?;
+    let newc::Kind::File(bytes) = &found.kind else { return None };
+    let key = PrivateKey::from_openssh(bytes).ok()?;
+    let is_kind = match key.algorithm() {
+        Algorithm::Ed25519 => kind == Kind::Ed25519,
+        Algorithm::Rsa { .. } => kind == Kind::Rsa,
+        _ => false,
+    };
+    if key.is_encrypted() || !is_kind || !is_pair(&key) {
+        return None;
+    }
+    finished(kind, key, true).ok()
+}
+
+fn random(kind: Kind) -> ssh_key::Result<HostKey> {
+    let key: PrivateKey = match kind {
+        Kind::Ed25519 => Ed25519Keypair::random(&mut OsRng).into(),
+        Kind::Rsa => RsaKeypair::random(&mut OsRng, RSA_BITS)?.into(),
+    };
+    finished(kind, key, true)
+}
+
+fn failed(fault: ssh_key::Error) -> Error {
+    Error::io("generate a host key")(std::io::Error::other(fault.to_string()))
+}
+
+impl HostKeys {
     /// Puts them where NixOS keeps its own, which it then does not make (`sshd.nix`: only a missing or
     /// empty file is generated).
     pub(super) fn apply(&self, edits: &mut Edits) {
@@ -138,35 +225,29 @@ fn wants_salt(recipe: &Recipe) -> bool {
     given.iter().any(|name| name.ends_with("-password-file") || name.ends_with("-password-prompt"))
 }
 
-fn host_key(recipe: &Recipe, index: usize, given: &str, seed: Option<&Seed>) -> Result<HostKey> {
-    let failed = |fault: ssh_key::Error| {
-        Error::io("generate a host key")(std::io::Error::other(fault.to_string()))
-    };
+fn host_key(recipe: &Recipe, index: usize, given: &str, seed: Option<&Seed>) -> Result<Wanted> {
     match given {
-        "generate" | "generate:ed25519" => {
-            let pair = match seed {
-                Some(seed) => Ed25519Keypair::from_seed(&seed.derive(&Kind::Ed25519.path())),
-                None => Ed25519Keypair::random(&mut OsRng),
-            };
-            finished(Kind::Ed25519, pair.into(), seed.is_none()).map_err(failed)
-        }
+        "generate" | "generate:ed25519" => match seed {
+            Some(seed) => {
+                let pair = Ed25519Keypair::from_seed(&seed.derive(&Kind::Ed25519.path()));
+                finished(Kind::Ed25519, pair.into(), false).map(Wanted::Given).map_err(failed)
+            }
+            None => Ok(Wanted::ByChance(Kind::Ed25519)),
+        },
         "generate:rsa" if seed.is_some() => Err(recipe.fault(
             "host-key",
             index,
             "rsa keys cannot be derived from a seed",
             "generate an ed25519 key, or give a file with an rsa key",
         )),
-        "generate:rsa" => {
-            let pair = RsaKeypair::random(&mut OsRng, RSA_BITS).map_err(failed)?;
-            finished(Kind::Rsa, pair.into(), true).map_err(failed)
-        }
+        "generate:rsa" => Ok(Wanted::ByChance(Kind::Rsa)),
         other if other.starts_with("generate:") => Err(recipe.fault(
             "host-key",
             index,
             format!("{other:?} is no kind of key that can be generated"),
             "generate, generate:ed25519 or generate:rsa",
         )),
-        path => read(recipe, index, Path::new(path)),
+        path => read(recipe, index, Path::new(path)).map(Wanted::Given),
     }
 }
 
@@ -237,11 +318,11 @@ fn finished(kind: Kind, mut key: PrivateKey, by_chance: bool) -> ssh_key::Result
     Ok(HostKey { kind, private, public, fingerprint, by_chance })
 }
 
-fn alias(recipe: &Recipe, keys: &[HostKey]) -> String {
+fn alias(hostname: Option<&str>, keys: &[HostKey]) -> String {
     let plain = |name: &&str| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
     };
-    if let Some(name) = recipe.hostname.as_deref().filter(plain) {
+    if let Some(name) = hostname.filter(plain) {
         return name.to_owned();
     }
     let mut alias = String::from("nixos-");
@@ -282,7 +363,7 @@ mod tests {
         let host_key = given.iter().map(ToString::to_string).collect();
         let recipe = Recipe { host_key, host_key_seed, ..Recipe::default() };
         let seed = Seed::gather(&recipe)?;
-        HostKeys::gather(&recipe, seed.as_ref()).map(Option::unwrap)
+        Named::gather(&recipe, seed.as_ref())?.unwrap().settled(&[])
     }
 
     fn file(folder: &tempfile::TempDir, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
@@ -332,6 +413,10 @@ mod tests {
         let mut edits = Edits::default();
         found.apply(&mut edits);
         assert!(edits.root.get("etc/ssh/ssh_host_rsa_key").is_some());
+        let key = edits.root.get("etc/ssh/ssh_host_rsa_key").unwrap().clone();
+        let again = taken_over(Kind::Rsa, std::slice::from_ref(&key)).unwrap();
+        assert!(newc::Kind::File(again.private.reveal().into()) == key.kind);
+        assert!(taken_over(Kind::Ed25519, &[key]).is_none());
         let mut broken = pair;
         broken.private.p = broken.private.q.clone();
         assert!(refused(pem(PrivateKey::from(broken))).contains("halves that do not belong"));

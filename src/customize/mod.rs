@@ -7,6 +7,7 @@ mod files;
 mod greeting;
 mod host_key;
 mod input;
+mod inputs;
 mod network;
 mod password;
 mod seed;
@@ -17,6 +18,7 @@ mod wifi;
 
 use crate::edit::{Boot, Edits, Way};
 use crate::error::{Error, Result};
+use crate::format::newc::Member;
 use crate::keys::{self, Gathered};
 use crate::recipe::Recipe;
 use crate::survey::Survey;
@@ -81,7 +83,7 @@ fn numbers(release: &str) -> (u32, u32) {
     (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
-/// A recipe with the contents of all files that it names.
+/// A recipe with the contents of all files that it names, and with what chance makes of it.
 #[derive(Debug)]
 pub struct Wishes {
     /// The keys to let in and what is worth telling of them.
@@ -91,6 +93,8 @@ pub struct Wishes {
     pub host_keys: Option<HostKeys>,
     sshd: Sshd,
     passwords: Option<Passwords>,
+    named: Named,
+    seed: Option<Seed>,
     greeting: Greeting,
     way: Way,
     boot: Boot,
@@ -99,7 +103,18 @@ pub struct Wishes {
     wifi: Option<Wifi>,
 }
 
-impl Wishes {
+/// What of a recipe chance has a part in, before it has.
+#[derive(Debug)]
+struct Named {
+    host_keys: Option<host_key::Named>,
+    passwords: Option<password::Named>,
+}
+
+/// A recipe with the contents of all files that it names, before chance makes keys and salts of it.
+#[derive(Debug)]
+pub struct Unsettled(Wishes);
+
+impl Unsettled {
     /// Reads what a recipe names, and refuses what is wrong whatever the image.
     pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
         if recipe.given().is_empty() {
@@ -118,19 +133,58 @@ impl Wishes {
             _ => Way::ExtraInitrd,
         };
         let seed = Seed::gather(recipe)?;
-        Ok(Self {
+        let named = Named {
+            host_keys: host_key::Named::gather(recipe, seed.as_ref())?,
+            passwords: password::Named::gather(recipe, input, seed.as_ref())?,
+        };
+        Ok(Self(Wishes {
             keys,
             way,
-            host_keys: HostKeys::gather(recipe, seed.as_ref())?,
+            host_keys: None,
             sshd: Sshd::gather(recipe),
-            passwords: Passwords::gather(recipe, input, seed.as_ref())?,
+            passwords: None,
+            named,
+            seed,
             greeting: Greeting::gather(recipe),
             boot: boot_line::gather(recipe)?,
             files: Files::gather(recipe)?,
             system: System::gather(recipe)?,
             network: Network::gather(recipe)?,
             wifi: Wifi::gather(recipe, input)?,
-        })
+        }))
+    }
+
+    /// The digest of what is asked for of an image of these facts, whatever chance makes of it.
+    pub fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
+        self.0.inputs(facts)
+    }
+
+    /// The same with what chance makes. That is taken over from the files of an image that was made before, as far as
+    /// it is of the same recipe.
+    pub fn settled(mut self, before: &[Member]) -> Result<Wishes> {
+        let Named { host_keys, passwords } = &self.0.named;
+        self.0.host_keys = host_keys.as_ref().map(|keys| keys.settled(before)).transpose()?;
+        self.0.passwords = passwords.as_ref().map(|words| words.settled(before)).transpose()?;
+        Ok(self.0)
+    }
+}
+
+impl Wishes {
+    /// Reads what a recipe names, and refuses what is wrong whatever the image.
+    pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
+        Unsettled::gather(recipe, input)?.settled(&[])
+    }
+
+    /// The same before chance made anything.
+    pub fn unsettled(self) -> Unsettled {
+        Unsettled(self)
+    }
+
+    fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
+        let host_keys = self.named.host_keys.as_ref().map(host_key::Named::in_words);
+        let passwords = self.named.passwords.as_ref().map(password::Named::in_words);
+        let edits = self.edits_with(host_keys.as_ref(), passwords.as_ref(), facts)?;
+        inputs::digest(&edits, self.seed.as_ref())
     }
 
     /// Whether edits go into stage 1, so that it must be understood.
@@ -148,6 +202,17 @@ impl Wishes {
 
     /// The edits for an image of these facts, or why it cannot have them.
     pub fn edits(&self, facts: &Facts) -> Result<Edits> {
+        let (host_keys, passwords) = (self.host_keys.as_ref(), self.passwords.as_ref());
+        let inputs = Some(self.inputs(facts)?);
+        Ok(Edits { inputs, ..self.edits_with(host_keys, passwords, facts)? })
+    }
+
+    fn edits_with(
+        &self,
+        host_keys: Option<&HostKeys>,
+        passwords: Option<&Passwords>,
+        facts: &Facts,
+    ) -> Result<Edits> {
         let mut edits = Edits { way: self.way, ..Edits::default() };
         if self.way == Way::Credential {
             let credentials = credential::arguments(&self.keys.keys, facts)?;
@@ -164,13 +229,13 @@ impl Wishes {
             wifi.apply(facts, &mut edits);
         }
         self.sshd.apply(&mut edits);
-        if let Some(keys) = &self.host_keys {
+        if let Some(keys) = host_keys {
             keys.apply(&mut edits);
         }
-        if let Some(passwords) = &self.passwords {
+        if let Some(passwords) = passwords {
             passwords.apply(&mut edits);
         }
-        self.greeting.apply(self.host_keys.as_ref(), &mut edits);
+        self.greeting.apply(host_keys, &mut edits);
         // The last one, so that files which something else makes, too, are noticed.
         if let Some(files) = &self.files {
             files.apply(facts, &mut edits)?;

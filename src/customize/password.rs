@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use ssh_key::rand_core::{OsRng, RngCore};
-use yescrypt::{PasswordHasher, Yescrypt};
+use yescrypt::{PasswordHasher, PasswordVerifier, Yescrypt};
 
 use super::input::{Input, Secret};
 use super::seed::Seed;
 use crate::edit::Edits;
 use crate::error::{Error, Result};
+use crate::format::newc::{Kind, Member};
 use crate::recipe::Recipe;
 
 /// Users that can have one. Lines of others would be lost: NixOS's activation keeps those of users it
@@ -17,6 +18,9 @@ const USERS: [&str; 2] = ["root", "nixos"];
 
 /// What libxcrypt of all releases takes (`crypt(5)`; NixOS builds it with strong methods only).
 const METHODS: [&str; 7] = ["$y$", "$gy$", "$7$", "$6$", "$2b$", "$2y$", "$2a$"];
+
+/// Where hashes stand.
+const SHADOW: &str = "etc/shadow";
 
 /// Bytes of a password that `crypt(5)` takes at most.
 const LONGEST: usize = 511;
@@ -28,6 +32,18 @@ const LONGEST_HASH: usize = 384;
 #[derive(Clone, Debug)]
 pub(super) struct Passwords([Option<Secret>; 2]);
 
+/// What a recipe says of a user's password.
+#[derive(Clone, Debug)]
+enum Word {
+    Hash(Secret),
+    /// To be hashed with a salt that chance makes.
+    Plain(Secret),
+}
+
+/// The passwords that a recipe wants, before chance makes the salts of some.
+#[derive(Clone, Debug)]
+pub(super) struct Named([Option<Word>; 2]);
+
 /// The ways to give the password of one user.
 struct Ways<'a> {
     user: &'a str,
@@ -36,8 +52,8 @@ struct Ways<'a> {
     hash: Option<&'a str>,
 }
 
-impl Passwords {
-    /// Reads, asks for and hashes the passwords that a recipe wants; none if it wants none.
+impl Named {
+    /// Reads, asks for, and with a seed hashes the passwords that a recipe wants; none if it wants none.
     pub(super) fn gather(
         recipe: &Recipe,
         input: &mut Input<'_>,
@@ -55,10 +71,53 @@ impl Passwords {
             prompt: recipe.nixos_password_prompt == Some(true),
             hash: recipe.nixos_password_hash.as_deref(),
         };
-        let found = [root.hash(recipe, input, seed)?, nixos.hash(recipe, input, seed)?];
+        let found = [root.word(recipe, input, seed)?, nixos.word(recipe, input, seed)?];
         Ok(found.iter().any(Option::is_some).then_some(Self(found)))
     }
 
+    /// The hashes. The salt of an image that was made before is taken over where its password is this one.
+    pub(super) fn settled(&self, before: &[Member]) -> Result<Passwords> {
+        let settled = |(user, word): (&str, &Option<Word>)| match word {
+            None => Ok(None),
+            Some(Word::Hash(hash)) => Ok(Some(hash.clone())),
+            Some(Word::Plain(password)) => match taken_over(user, password.reveal(), before) {
+                Some(hash) => Ok(Some(hash)),
+                None => hashed(password.reveal(), &random_salt()).map(Some),
+            },
+        };
+        let [root, nixos] = &self.0;
+        Ok(Passwords([settled(("root", root))?, settled(("nixos", nixos))?]))
+    }
+
+    /// The same with a word for what chance makes: nothing of a password.
+    pub(super) fn in_words(&self) -> Passwords {
+        Passwords(self.0.each_ref().map(|word| match word {
+            None => None,
+            Some(Word::Hash(hash)) => Some(hash.clone()),
+            Some(Word::Plain(_)) => Some(Secret::new("by chance")),
+        }))
+    }
+}
+
+/// The hash that an image has which was made before, if it is one of this password.
+fn taken_over(user: &str, password: &str, before: &[Member]) -> Option<Secret> {
+    let shadow = before.iter().find(|member| member.path == SHADOW)?;
+    let Kind::File(text) = &shadow.kind else { return None };
+    let text = std::str::from_utf8(text).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(user)?.strip_prefix(':'))?;
+    let hash = line.split(':').next()?;
+    let verified = Yescrypt::default().verify_password(password.as_bytes(), hash);
+    verified.is_ok().then(|| Secret::new(hash))
+}
+
+/// Chance, so that two images with one password do not look alike.
+fn random_salt() -> [u8; 16] {
+    let mut salt = [0; 16];
+    OsRng.fill_bytes(&mut salt);
+    salt
+}
+
+impl Passwords {
     /// Puts both users' lines in (`shadow(5)`), as activation would write them.
     pub(super) fn apply(&self, edits: &mut Edits) {
         let mut text = String::new();
@@ -66,17 +125,17 @@ impl Passwords {
             let hash = hash.as_ref().map(Secret::reveal).unwrap_or_default();
             text.extend([user, ":", hash, ":1::::::\n"]);
         }
-        edits.root.file("etc/shadow", 0o640, text);
+        edits.root.file(SHADOW, 0o640, text);
     }
 }
 
 impl Ways<'_> {
-    fn hash(
+    fn word(
         &self,
         recipe: &Recipe,
         input: &mut Input<'_>,
         seed: Option<&Seed>,
-    ) -> Result<Option<Secret>> {
+    ) -> Result<Option<Word>> {
         let name = |way: &str| format!("{}-password-{way}", self.user);
         let given = [self.file.is_some(), self.prompt, self.hash.is_some()];
         if given.iter().filter(|given| **given).count() > 1 {
@@ -86,7 +145,7 @@ impl Ways<'_> {
         }
         if let Some(hash) = self.hash {
             return checked_hash(hash)
-                .map(Some)
+                .map(|hash| Some(Word::Hash(hash)))
                 .map_err(|(what, hint)| recipe.fault(&name("hash"), 0, what, hint));
         }
         let (way, password) = match self.file {
@@ -96,7 +155,12 @@ impl Ways<'_> {
         };
         check_password(password.reveal())
             .map_err(|what| recipe.fault(&name(way), 0, what, "give another password"))?;
-        hashed(password.reveal(), &self.salt(seed)).map(Some)
+        match seed {
+            Some(seed) => {
+                hashed(password.reveal(), &self.salt(seed)).map(|hash| Some(Word::Hash(hash)))
+            }
+            None => Ok(Some(Word::Plain(password))),
+        }
     }
 
     /// What the user types, twice the same.
@@ -110,16 +174,10 @@ impl Ways<'_> {
         Err(recipe.fault(&name, 0, "two different passwords were typed", "type it again"))
     }
 
-    /// Chance, so that two images with one password do not look alike. With a seed, derived from it, so
-    /// that the same inputs give the same bytes; only images of the same seed then tell whether they
-    /// share a password.
-    fn salt(&self, seed: Option<&Seed>) -> [u8; 16] {
-        if let Some(seed) = seed {
-            return seed.derive(&format!("salt of the console password of {}", self.user));
-        }
-        let mut salt = [0; 16];
-        OsRng.fill_bytes(&mut salt);
-        salt
+    /// Derived, so that the same inputs give the same bytes; only images of the same seed and name then tell whether
+    /// they share a password.
+    fn salt(&self, seed: &Seed) -> [u8; 16] {
+        seed.derive(&format!("salt of the console password of {}", self.user))
     }
 }
 
@@ -178,7 +236,6 @@ fn checked_hash(hash: &str) -> Result<Secret, (&'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use yescrypt::PasswordVerifier;
 
     const SHA512: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
@@ -187,7 +244,8 @@ mod tests {
         let prompt = |_: &str| Ok((*typed.next().unwrap()).to_owned());
         let mut input = Input::new("from stdin\nrest".as_bytes(), prompt);
         let seed = Seed::gather(recipe)?;
-        Passwords::gather(recipe, &mut input, seed.as_ref())
+        let named = Named::gather(recipe, &mut input, seed.as_ref())?;
+        named.map(|named| named.settled(&[])).transpose()
     }
 
     fn shadow(passwords: &Passwords) -> String {
@@ -196,7 +254,7 @@ mod tests {
         let member = edits.root.get("etc/shadow").unwrap().clone();
         assert_eq!(member.mode, 0o640);
         assert!(edits.is_private());
-        let crate::format::newc::Kind::File(bytes) = member.kind else { panic!() };
+        let Kind::File(bytes) = member.kind else { panic!() };
         String::from_utf8(bytes.clone()).unwrap()
     }
 

@@ -7,8 +7,11 @@ pub mod beside;
 pub mod blocks;
 pub mod provenance;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use ssh_key::HashAlg;
 
 use crate::compose::{Composed, Patch, Source};
 use crate::digest::Digest;
@@ -23,7 +26,7 @@ use crate::plan::space::too_large;
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::raw;
-use crate::sign::Sign;
+use crate::sign::{self, Sign};
 use crate::stamped::{Base, Stamped};
 use crate::survey::Survey;
 use crate::survey::nixos::Initrd;
@@ -34,8 +37,9 @@ use crate::units::{ByteRange, in_memory};
 
 use blocks::Blocks;
 
-/// The version of the form; raised when a field changes its meaning or goes.
-pub const VERSION: u32 = 1;
+/// The version of the form; raised when a field changes its meaning or goes. Version 1 called the content id `recipe`,
+/// and had no recipe id; it is read as well.
+pub const VERSION: u32 = 2;
 
 /// Bytes of a manifest that are read: a digest for every 4 MiB of 1 TiB, and many files.
 pub const LARGEST: u64 = 64 << 20;
@@ -56,8 +60,15 @@ pub struct Manifest {
     pub manifest: u32,
     /// What made it.
     pub tool: Tool,
-    /// The recipe id: the digest of base and edits; null if the base was not read whole.
-    pub recipe: Option<String>,
+    /// The recipe id: the digest of base and inputs, whatever chance made of them; null if the base was not read whole.
+    #[serde(default)]
+    pub recipe_id: Option<String>,
+    /// The content id: the digest of base and edits; null if the base was not read whole.
+    #[serde(alias = "recipe")]
+    pub content_id: Option<String>,
+    /// The digest of what was asked for.
+    #[serde(default)]
+    pub inputs: Option<String>,
     /// The digest of the edits: of every byte that is put over the base, and where.
     pub edits: String,
     /// What it was made from.
@@ -128,7 +139,7 @@ pub struct File {
 }
 
 /// What is the same for all images of one base.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct About {
     /// The base's digest, where it is known.
     pub sha256: Option<Digest>,
@@ -137,7 +148,20 @@ pub struct About {
     /// `SOURCE_DATE_EPOCH`.
     pub epoch: Option<u64>,
     /// Signs the manifest.
-    pub signer: Option<Box<dyn Sign>>,
+    pub signer: Option<Arc<dyn Sign>>,
+    /// What an image has that was made before, and that is to be made again.
+    pub again: Option<Again>,
+}
+
+/// What an image has that its recipe does not say.
+#[derive(Clone, Debug)]
+pub struct Again {
+    /// The version of the program that made it.
+    pub version: String,
+    /// `SOURCE_DATE_EPOCH` then.
+    pub epoch: Option<u64>,
+    /// The signature of its manifest, which some kinds of key make by chance.
+    pub signature: Option<Vec<u8>>,
 }
 
 /// An image that is decided on.
@@ -228,7 +252,7 @@ impl<B: ReadAt> Making<'_, B> {
         let manifest = Manifest {
             size: plan.size,
             edits: digest.to_string(),
-            recipe: about.sha256.map(|base| recipe_id(base, digest).to_string()),
+            content_id: about.sha256.map(|base| content_id(base, digest).to_string()),
             blocks: image_blocks(below, &plan, about)?,
             ..self.draft.clone()
         };
@@ -240,7 +264,8 @@ impl<B: ReadAt> Making<'_, B> {
         let Planned { mut plan, digest, manifest } = planned;
         text.resize(room, b'\n');
         fill(&mut plan, &mut self.edits, MANIFEST, text.clone());
-        let signature = self.about.signer.as_ref().map(|signer| signer.sign(&text)).transpose()?;
+        let signer = self.about.signer.as_ref();
+        let signature = signer.map(|signer| self.signature(&**signer, &text)).transpose()?;
         if let Some(signature) = &signature {
             let mut padded = signature.clone().into_bytes();
             if padded.len() > SIGNATURE_ROOM {
@@ -250,6 +275,21 @@ impl<B: ReadAt> Making<'_, B> {
             fill(&mut plan, &mut self.edits, SIGNATURE, padded);
         }
         Ok(Made { plan, edits: self.edits, digest, manifest, text, signature })
+    }
+
+    /// The signature of a text: the one that was made before, if it is by the same key for the same text.
+    fn signature(&self, signer: &dyn Sign, text: &[u8]) -> Result<String> {
+        let before = self.about.again.as_ref().and_then(|again| again.signature.as_deref());
+        let holds = |armored: &&[u8]| {
+            let key = sign::check(text, armored);
+            key.is_ok_and(|key| {
+                key.fingerprint(HashAlg::Sha256).to_string() == signer.fingerprint()
+            })
+        };
+        match before.filter(holds).and_then(|armored| std::str::from_utf8(armored).ok()) {
+            Some(armored) => Ok(format!("{}\n", armored.trim_end_matches('\n'))),
+            None => signer.sign(text),
+        }
     }
 }
 
@@ -268,14 +308,20 @@ fn blocks_room(base: &BaseFacts, about: &About) -> usize {
 
 /// Everything of a manifest that is known before the image is planned.
 fn draft(base: BaseFacts, edits: &Edits, about: &About) -> Manifest {
+    let again = about.again.as_ref();
+    let version = again.map_or(env!("CARGO_PKG_VERSION"), |again| again.version.as_str());
+    let inputs = edits.inputs.map(Digest);
+    let recipe_id = about.sha256.zip(inputs).map(|(base, inputs)| recipe_id(base, inputs));
     Manifest {
         manifest: VERSION,
-        tool: Tool { name: "remaster".into(), version: env!("CARGO_PKG_VERSION").into() },
-        recipe: about.sha256.map(|_| Digest(UNKNOWN).to_string()),
+        tool: Tool { name: "remaster".into(), version: version.into() },
+        recipe_id: recipe_id.map(|id| id.to_string()),
+        content_id: about.sha256.map(|_| Digest(UNKNOWN).to_string()),
+        inputs: inputs.map(|digest| digest.to_string()),
         edits: Digest(UNKNOWN).to_string(),
         base: BaseFacts { sha256: about.sha256.map(|digest| digest.to_string()), ..base },
         size: 0,
-        source_date_epoch: about.epoch,
+        source_date_epoch: again.map_or(about.epoch, |again| again.epoch),
         signed_by: about.signer.as_ref().map(|signer| signer.fingerprint()),
         keys: keys_of(edits),
         files: files_of(edits),
@@ -405,11 +451,17 @@ fn file_digest(file: &ImageFile, start: u64, size: u64) -> Result<[u8; 32]> {
     Ok(sum.finalize().into())
 }
 
-/// The recipe id: SHA-256 of `remaster recipe 1\n`, the base's SHA-256 and the edits' digest. Equal ids
-/// give equal bytes.
-pub fn recipe_id(base: Digest, edits: Digest) -> Digest {
+/// The content id: SHA-256 of `remaster recipe 1\n`, the base's SHA-256 and the edits' digest. Equal ids give equal bytes.
+pub fn content_id(base: Digest, edits: Digest) -> Digest {
     let sum = Sha256::new_with_prefix(b"remaster recipe 1\n").chain_update(base.0);
     Digest(sum.chain_update(edits.0).finalize().into())
+}
+
+/// The recipe id: SHA-256 of `remaster recipe 2\n`, the base's SHA-256 and the digest of the inputs. Equal ids give
+/// images that differ in nothing but what chance made, secrets, and the version that made them.
+pub fn recipe_id(base: Digest, inputs: Digest) -> Digest {
+    let sum = Sha256::new_with_prefix(b"remaster recipe 2\n").chain_update(base.0);
+    Digest(sum.chain_update(inputs.0).finalize().into())
 }
 
 fn image_blocks<B: ReadAt>(
@@ -478,11 +530,11 @@ fn found<I: ReadAt>(image: &I, at: ByteRange, signed_at: Option<ByteRange>) -> R
 pub fn parse(text: &[u8], at: u64) -> Result<Manifest> {
     let manifest: Manifest = serde_json::from_slice(text)
         .map_err(|fault| Error::malformed("the manifest", at, fault.to_string(), "a manifest"))?;
-    if manifest.manifest == VERSION {
+    if (1..=VERSION).contains(&manifest.manifest) {
         return Ok(manifest);
     }
     let found = format!("version {}", manifest.manifest);
-    Err(Error::unsupported("the manifest", format!("version {VERSION}"), found))
+    Err(Error::unsupported("the manifest", format!("a version from 1 to {VERSION}"), found))
 }
 
 /// Compares an image, or a medium that begins with it, with its manifest: what it says of base, keys and
@@ -528,7 +580,14 @@ fn claims(base: BaseFacts, stamped: Option<&Stamped>, manifest: &Manifest) -> Re
         ("the base", now.base == facts),
         ("the keys", now.keys == manifest.keys),
         ("the files", now.files == manifest.files),
-        ("the recipe id", id_fits(manifest)),
+        (
+            "the recipe id",
+            is_id_of(manifest, &manifest.recipe_id, manifest.inputs.as_ref(), recipe_id),
+        ),
+        (
+            "the content id",
+            is_id_of(manifest, &manifest.content_id, Some(&manifest.edits), content_id),
+        ),
     ];
     match same.into_iter().find(|(_, same)| !same) {
         None => Ok(()),
@@ -536,12 +595,17 @@ fn claims(base: BaseFacts, stamped: Option<&Stamped>, manifest: &Manifest) -> Re
     }
 }
 
-/// Whether the recipe id is that of base and edits, if there is one.
-fn id_fits(manifest: &Manifest) -> bool {
-    let Some(recipe) = &manifest.recipe else { return true };
-    let base = manifest.base.sha256.as_ref().and_then(|base| base.parse().ok());
-    let id = base.zip(manifest.edits.parse().ok()).map(|(base, edits)| recipe_id(base, edits));
-    id.is_some_and(|id| id.to_string() == *recipe)
+/// Whether an id is that of the base and something else, if there is one.
+fn is_id_of(
+    manifest: &Manifest,
+    id: &Option<String>,
+    of: Option<&String>,
+    made: fn(Digest, Digest) -> Digest,
+) -> bool {
+    let Some(id) = id else { return true };
+    let digest = |text: Option<&String>| text?.parse::<Digest>().ok();
+    let parts = digest(manifest.base.sha256.as_ref()).zip(digest(of));
+    parts.is_some_and(|(base, other)| made(base, other).to_string() == *id)
 }
 
 fn differs(what: &str, at: u64, found: impl Into<String>, expected: &str) -> Error {

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::{File, Manifest};
 use crate::digest::Digest;
 
-/// Names the kind of build, which has these external parameters: `recipe`, `edits`, `keys`, `files`.
-pub const BUILD_TYPE: &str = "https://remaster.invalid/stamp/v1";
+/// Names the kind of build, which has these external parameters: `recipe_id`, `content_id`, `inputs`, `edits`, `keys`,
+/// `files`.
+pub const BUILD_TYPE: &str = "https://remaster.invalid/stamp/v2";
 
 /// The provenance (in-toto.io Statement v1; slsa.dev Provenance v1) of the image `name`, whose digest is
 /// given.
@@ -32,7 +33,8 @@ pub fn statement(manifest: &Manifest, name: &str, image: Digest) -> Value {
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": { "recipe": manifest.recipe, "edits": manifest.edits,
+                "externalParameters": { "recipe_id": manifest.recipe_id,
+                    "content_id": manifest.content_id, "inputs": manifest.inputs, "edits": manifest.edits,
                     "keys": manifest.keys, "files": manifest.files },
                 "resolvedDependencies": [dependency],
             },

@@ -30,7 +30,9 @@ fn other_versions_are_refused() {
     let manifest = Manifest {
         manifest: VERSION,
         tool: Tool { name: "remaster".into(), version: "1".into() },
-        recipe: None,
+        recipe_id: None,
+        content_id: None,
+        inputs: None,
         edits: String::new(),
         base: BaseFacts {
             sha256: None,
@@ -48,7 +50,12 @@ fn other_versions_are_refused() {
     };
     let text = text_of(&manifest).unwrap();
     assert_eq!(parse(&text, 0).unwrap(), manifest);
-    let later = String::from_utf8(text).unwrap().replace("\"manifest\": 1", "\"manifest\": 2");
+    let text = String::from_utf8(text).unwrap();
+    let later = text.replace("\"manifest\": 2", "\"manifest\": 3");
     let fault = parse(later.as_bytes(), 0).unwrap_err().to_string();
-    assert!(fault.contains("found version 2"), "{fault}");
+    assert!(fault.contains("found version 3"), "{fault}");
+    // What the first version called `recipe` was the content id.
+    let first = text.replace("\"manifest\": 2", "\"manifest\": 1");
+    let first = first.replace("\"content_id\": null", "\"recipe\": \"ab\"");
+    assert_eq!(parse(first.as_bytes(), 0).unwrap().content_id.as_deref(), Some("ab"));
 }

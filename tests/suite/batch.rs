@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use remaster::compose::Composed;
 use remaster::digest::Digest;
@@ -97,23 +98,26 @@ fn json_tells_what_was_made_and_ids_tell_contents() {
     let folder = folder(&TINY);
     let first = lines(&folder.run(&stamp("users.toml", "a", &["--json", "-j", "4"])));
     let again = lines(&folder.run(&stamp("users.csv", "b", &["--json", "-j", "1"])));
-    let ids: BTreeSet<&str> = first.iter().map(|line| line["recipe"].as_str().unwrap()).collect();
+    let ids: BTreeSet<&str> =
+        first.iter().map(|line| line["recipe_id"].as_str().unwrap()).collect();
     assert_eq!((first.len(), ids.len()), (4, 4));
     for (one, other) in first.iter().zip(&again) {
         let bytes = folder.read(one["path"].as_str().unwrap());
         assert_eq!(one["sha256"], Digest::of_bytes(&bytes).to_string());
         assert_eq!(one["size"], bytes.len());
-        assert_eq!((&one["recipe"], &one["sha256"]), (&other["recipe"], &other["sha256"]));
         let manifest = String::from_utf8_lossy(&bytes);
-        assert!(manifest.contains(&format!("\"recipe\": {}", one["recipe"])));
+        for id in ["recipe_id", "content_id", "sha256"] {
+            assert_eq!(one[id], other[id], "{id}");
+            assert!(id == "sha256" || manifest.contains(&format!("\"{id}\": {}", one[id])));
+        }
     }
     let named = stamp("users.toml", "c", &["--name-template", "{index}-{id}.img"]);
     folder.run(&named).quietly();
-    let id = first[0]["recipe"].as_str().unwrap();
+    let id = first[0]["recipe_id"].as_str().unwrap();
     assert!(folder.at(&format!("c/1-{id}.img")).exists());
     folder.write("base.iso", &SYSTEMD);
     let others = lines(&folder.run(&stamp("users.toml", "d", &["--json", "--no-image-sha256"])));
-    assert!(others.iter().all(|line| !ids.contains(line["recipe"].as_str().unwrap())));
+    assert!(others.iter().all(|line| !ids.contains(line["recipe_id"].as_str().unwrap())));
     assert!(others.iter().all(|line| line["sha256"].is_null()));
 }
 
@@ -171,7 +175,13 @@ fn what_is_there_stays_by_its_contents_and_not_by_its_name() {
     let more = |flag| folder.run(&stamp("users.toml", "out", &["--json", flag]));
     let resumed = more("--resume");
     assert_eq!(counts(&resumed), (11, 2, 1), "{}", resumed.err);
-    assert!(resumed.err.contains("out/bob.iso already exists"), "{}", resumed.err);
+    assert!(
+        resumed.err.contains(
+            "out/bob.iso already exists and does not stay: it was made of another base or recipe"
+        ),
+        "{}",
+        resumed.err
+    );
     assert_same("kept", &folder.read("out/bob.iso"), &expected);
     assert_eq!(counts(&more("--skip-existing")), (0, 1, 3));
     assert_same("made", &folder.read("out/bob.iso"), &alone(&folder, "bob"));
@@ -185,6 +195,125 @@ fn what_is_there_stays_by_its_contents_and_not_by_its_name() {
         assert_eq!(counts(&run(&[])), (0, 4, 0), "{form}");
         assert_eq!(counts(&run(&["--resume"])), (0, 0, 4), "{form}");
         assert_eq!(counts(&run(&[])), (14, 0, 0), "{form}");
+    }
+}
+
+/// All files of a folder, by name, those of a folder of an OCI layout as well.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// Keys and salts by chance.
+const CHANCE: [&str; 4] = ["--host-key", "generate", "--root-password-file", "password"];
+
+#[test]
+fn what_is_of_the_same_recipe_stays_whatever_chance_made_of_it() {
+    for form in ["image", "patch", "oci"] {
+        let folder = folder(&TINY);
+        folder.write("password", b"correct horse\n");
+        folder.write("other", b"correct house\n");
+        let all = format!("{form}.known_hosts");
+        let run = |more: &[&str]| {
+            let known: &[&str] = if form == "oci" { &["--known-hosts", &all] } else { &[] };
+            let fixed = ["--as", form, "--json", "--no-image-sha256", "--manifest-digests"];
+            let command =
+                [&["stamp", "base.iso", "users.toml", "-q", "-o", form], &fixed[..], known, more];
+            // The clock is not of the recipe.
+            let mut program = folder.program(&command.concat());
+            Ended::from(program.env("SOURCE_DATE_EPOCH", more.len().to_string()).output().unwrap())
+        };
+        let kept = |ended: &Ended, count: usize| {
+            assert_eq!(ended.status, 0, "{form}: {}", ended.err);
+            let lines = lines(ended);
+            assert_eq!(lines.iter().filter(|line| line["kept"] == true).count(), count, "{form}");
+            lines
+        };
+        let first = kept(&run(&CHANCE), 0);
+        let files = contents(&folder.at(form));
+        for flag in ["--resume", "--skip-existing"] {
+            let again = kept(&run(&[&CHANCE[..], &[flag]].concat()), NAMES.len());
+            assert!(contents(&folder.at(form)) == files, "{form}, {flag}");
+            assert_eq!(
+                again.iter().map(Line::without_kept).collect::<Vec<_>>(),
+                first.iter().map(Line::without_kept).collect::<Vec<_>>(),
+                "{form}, {flag}"
+            );
+        }
+        if form != "oci" {
+            let is_known =
+                |path: &&PathBuf| path.extension().is_some_and(|end| end == "known_hosts");
+            let known = files.keys().find(is_known).unwrap();
+            fs::remove_file(known).unwrap();
+            kept(&run(&[&CHANCE[..], &["--resume"]].concat()), NAMES.len());
+            assert!(contents(&folder.at(form)) == files, "{form}: a file beside comes back");
+        }
+        for (changed, why, same_id) in [
+            (
+                ["--host-key", "generate", "--root-password-file", "other"],
+                "a password or other secret is another one",
+                true,
+            ),
+            (["--host-key", "generate", "--hostname", "box"], "another base or recipe", false),
+        ] {
+            let refused = run(&[&changed[..], &["--resume"]].concat());
+            assert_eq!(refused.status, 14, "{form}: {}", refused.err);
+            assert!(refused.err.contains(why), "{form}: {}", refused.err);
+            let made = kept(&run(&[&changed[..], &["--skip-existing"]].concat()), 0);
+            assert_eq!(made[0]["recipe_id"] == first[0]["recipe_id"], same_id, "{form}");
+            assert_ne!(made[0]["content_id"], first[0]["content_id"], "{form}");
+            assert_ne!(host_keys(&made), host_keys(&first), "{form}");
+            kept(&run(&[&changed[..], &["--resume"]].concat()), NAMES.len());
+            kept(&run(&[&CHANCE[..], &["--skip-existing"]].concat()), 0);
+        }
+    }
+}
+
+#[test]
+fn what_has_changed_since_does_not_stay() {
+    let folder = folder(&TINY);
+    folder.write("password", b"correct horse\n");
+    let run = |more: &[&'static str]| {
+        folder.run(&stamp("users.toml", "out", &[&CHANCE[..], &["--json"], more].concat()))
+    };
+    assert_eq!(run(&[]).status, 0);
+    let image = folder.read("out/bob.iso");
+    let at = image.windows(9).position(|word| word == b"ssh root@").unwrap();
+    let flipped = |at: usize| [&image[..at], &[image[at] ^ 1], &image[at + 1..]].concat();
+    for damaged in [flipped(at), image[..image.len() - 2048].to_vec(), b"hello".to_vec()] {
+        folder.write("out/bob.iso", &damaged);
+        let ended = run(&["--resume"]);
+        assert_eq!(ended.status, 11, "{}", ended.err);
+        assert!(
+            ended.err.contains("out/bob.iso already exists and does not stay: it is"),
+            "{}",
+            ended.err
+        );
+        assert!(folder.read("out/bob.iso") == damaged);
+        let lines = lines(&run(&["--skip-existing"]));
+        assert_eq!(lines.iter().filter(|line| line["kept"] == true).count(), 3);
+        assert_eq!(run(&["--resume"]).status, 0);
+    }
+}
+
+/// A line without what tells one run from another.
+trait Line {
+    fn without_kept(&self) -> Value;
+}
+
+impl Line for Value {
+    fn without_kept(&self) -> Value {
+        let mut line = self.clone();
+        line["kept"] = Value::Null;
+        line
     }
 }
 
@@ -304,7 +433,8 @@ fn records_stand_beside_each_file() {
             let json = |ending: &str| -> Value {
                 serde_json::from_slice(&folder.read(&format!("{path}{ending}"))).unwrap()
             };
-            assert_eq!(json(".manifest.json")["recipe"], line["recipe"]);
+            assert_eq!(json(".manifest.json")["recipe_id"], line["recipe_id"]);
+            assert_eq!(json(".manifest.json")["content_id"], line["content_id"]);
             let subject = json(".provenance.json")["subject"][0].clone();
             assert_eq!(subject["digest"]["sha256"], digest);
             assert!(path.ends_with(subject["name"].as_str().unwrap()));

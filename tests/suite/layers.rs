@@ -90,6 +90,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "units",
             "progress",
             "error",
+            "format",
             "image",
             "place",
             "compose",

@@ -147,7 +147,10 @@ fn a_base_is_what_its_digest_says_or_nothing_is_written() {
     let manifest = |more: &[&str]| {
         stamp(&[&["--manifest", "m.json"], more].concat()).done();
         let found: serde_json::Value = serde_json::from_slice(&folder.read("m.json")).unwrap();
-        (found["base"]["sha256"].as_str().map(str::to_owned), found["recipe"].is_string())
+        (
+            found["base"]["sha256"].as_str().map(str::to_owned),
+            found["recipe_id"].is_string() && found["content_id"].is_string(),
+        )
     };
     assert_eq!(manifest(&[]), (None, false));
     for how in [["--sha256", &digest], ["--sha256-file", "sums"]] {
