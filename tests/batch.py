@@ -113,6 +113,16 @@ def agent(c, folder):
             theirs, ours = holds(folder, f"agent-{kind}", key)
             c.check(f"{kind}: ssh-keygen accepts what the agent signed", theirs.returncode == 0, made.stderr + theirs.stderr)
             c.check(f"{kind}: so do we", ours.returncode == 0 and "signed by me" in ours.stdout, ours.stderr)
+        key = keygen(folder / "agent-ecdsa", "ecdsa")
+        run("ssh-add", "-q", key, env=environment, check=True)
+        command = [REMASTER, "stamp", "base.iso", "users.jsonl", "-q", "--sign", f"{key}.pub", "--manifest", "--host-key", "generate", "-o", "random"]
+        made = run(*command, cwd=folder, env=environment)
+        before = {path.name: sha256(path) for path in (folder / "random").iterdir()}
+        again = run(*command, "--resume", "--json", "--no-image-sha256", cwd=folder, env=environment)
+        kept = [json.loads(line)["kept"] for line in again.stdout.splitlines()]
+        after = {path.name: sha256(path) for path in (folder / "random").iterdir()}
+        c.check("--resume keeps images with signatures and host keys by chance, and what is beside them",
+                again.returncode == 0 and kept == [True] * USERS and before == after and len(before) == 4 * USERS, made.stderr + again.stderr)
     finally:
         os.kill(pid, signal.SIGTERM)
 

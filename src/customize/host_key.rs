@@ -135,7 +135,7 @@ impl Named {
             Wanted::Given(key) => Ok(key.clone()),
             Wanted::ByChance(kind) => match taken_over(*kind, before) {
                 Some(key) => Ok(key),
-                None => random(*kind).map_err(failed),
+                None => random(*kind).map_err(|fault| failed(&fault)),
             },
         };
         Ok(self.of(self.keys.iter().map(settled).collect::<Result<_>>()?))
@@ -186,7 +186,7 @@ fn random(kind: Kind) -> ssh_key::Result<HostKey> {
     finished(kind, key, true)
 }
 
-fn failed(fault: ssh_key::Error) -> Error {
+fn failed(fault: &ssh_key::Error) -> Error {
     Error::io("generate a host key")(std::io::Error::other(fault.to_string()))
 }
 
@@ -230,7 +230,9 @@ fn host_key(recipe: &Recipe, index: usize, given: &str, seed: Option<&Seed>) -> 
         "generate" | "generate:ed25519" => match seed {
             Some(seed) => {
                 let pair = Ed25519Keypair::from_seed(&seed.derive(&Kind::Ed25519.path()));
-                finished(Kind::Ed25519, pair.into(), false).map(Wanted::Given).map_err(failed)
+                finished(Kind::Ed25519, pair.into(), false)
+                    .map(Wanted::Given)
+                    .map_err(|fault| failed(&fault))
             }
             None => Ok(Wanted::ByChance(Kind::Ed25519)),
         },

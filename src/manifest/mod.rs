@@ -582,11 +582,11 @@ fn claims(base: BaseFacts, stamped: Option<&Stamped>, manifest: &Manifest) -> Re
         ("the files", now.files == manifest.files),
         (
             "the recipe id",
-            is_id_of(manifest, &manifest.recipe_id, manifest.inputs.as_ref(), recipe_id),
+            is_id_of(manifest, manifest.recipe_id.as_ref(), manifest.inputs.as_ref(), recipe_id),
         ),
         (
             "the content id",
-            is_id_of(manifest, &manifest.content_id, Some(&manifest.edits), content_id),
+            is_id_of(manifest, manifest.content_id.as_ref(), Some(&manifest.edits), content_id),
         ),
     ];
     match same.into_iter().find(|(_, same)| !same) {
@@ -598,7 +598,7 @@ fn claims(base: BaseFacts, stamped: Option<&Stamped>, manifest: &Manifest) -> Re
 /// Whether an id is that of the base and something else, if there is one.
 fn is_id_of(
     manifest: &Manifest,
-    id: &Option<String>,
+    id: Option<&String>,
     of: Option<&String>,
     made: fn(Digest, Digest) -> Digest,
 ) -> bool {
