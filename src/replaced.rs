@@ -16,6 +16,8 @@ use crate::plan::menu::Started;
 use crate::raw;
 use crate::stamped::Base;
 use crate::survey::configs::Config;
+use crate::survey::squashfs;
+use crate::units::ByteRange;
 
 /// The name of a public key among facts.
 const KEY: &str = "key";
@@ -81,7 +83,7 @@ impl Given {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
         let mut found = Self::in_root(&stamped.root);
         for (_, at) in &stamped.attached {
-            found.put("file on the volume", format!("of {} bytes", at.size()));
+            found.put_attached(base.image.base(), *at);
         }
         let label = now.volume.identifier();
         if label != base.survey.volume.identifier() {
@@ -116,8 +118,10 @@ impl Given {
     /// What is to be put in.
     pub fn by(edits: &Edits) -> Self {
         let mut found = Self::in_root(edits.root.members());
-        for attached in &edits.attached {
-            found.put("file on the volume", format!("of {} bytes", attached.bytes.size()));
+        for bytes in edits.attached.iter().map(|attached| &*attached.bytes) {
+            if let Some(all) = ByteRange::new(0, bytes.size()) {
+                found.put_attached(bytes, all);
+            }
         }
         let Boot {
             delete,
@@ -161,13 +165,21 @@ impl Given {
         self.0.insert(Fact { name: name.to_owned(), value: value.into() }, String::new());
     }
 
+    /// A squashfs. Of the keys in it nobody knows more than where they are.
+    fn put_attached<I: ReadAt>(&mut self, image: &I, at: ByteRange) {
+        self.put("file on the volume", format!("of {} bytes", at.size()));
+        // What cannot be read lets in nobody.
+        for member in squashfs::members(image, at).unwrap_or_default() {
+            if is_key_file(&member.path) && matches!(member.kind, Kind::File(_)) {
+                self.put(KEY, format!("in /{}", member.path));
+            }
+        }
+    }
+
     fn put_member(&mut self, member: &Member) {
         let path = member.path.as_str();
         match &member.kind {
-            Kind::File(text)
-                if path.starts_with("etc/ssh/authorized_keys.d/")
-                    || path.ends_with("/.ssh/authorized_keys") =>
-            {
+            Kind::File(text) if is_key_file(path) => {
                 self.put_keys(text);
             }
             Kind::File(text) if is_host_key(path) => {
@@ -302,6 +314,11 @@ pub fn gone(before: Option<&Given>, edits: &Edits, meant: bool) -> Result<Vec<Fa
 /// Whether a host key is among what goes: clients know the machine by it.
 pub fn has_host_key(gone: &[Fact]) -> bool {
     gone.iter().any(|fact| fact.name == HOST_KEY)
+}
+
+/// Whether sshd looks for keys there.
+fn is_key_file(path: &str) -> bool {
+    path.starts_with("etc/ssh/authorized_keys.d/") || path.ends_with("/.ssh/authorized_keys")
 }
 
 /// Whether this is the public half of a host key.

@@ -192,6 +192,23 @@ fn no_command_leaves_an_image_without_a_key_unless_that_is_meant() {
 }
 
 #[test]
+fn a_key_in_an_overlay_counts_also_where_that_is_too_large_for_an_initrd() {
+    for size in [1_000, 17_000_000] {
+        let folder = stamped(&TINY, false, &BEFORE);
+        fs::create_dir_all(folder.at("files/root/.ssh")).unwrap();
+        folder.write("files/root/.ssh/authorized_keys", key(3).as_bytes());
+        // Bytes that do not get smaller are not needed: the size before packing counts.
+        folder.write("files/large", &vec![7; size]);
+        let overlay = ["stamped", "--overlay", "files", "-o", "overlaid"];
+        let text = said(&folder.run(&overlay));
+        assert!(text.contains("hostname box is not given again"), "{text}");
+        let bare = ["overlaid", "--hostname", "box", "-o", "bare"];
+        folder.run(&bare).refused(2, "was put in before and no key is given now");
+        said(&folder.run(&[&bare[..], &["--overlay", "files"]].concat()));
+    }
+}
+
+#[test]
 fn an_edit_tells_of_a_known_hosts_file_that_is_out_of_date() {
     let folder = stamped(&TINY, false, &BEFORE);
     assert!(folder.at("stamped.known_hosts").exists());

@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "replaced",
         &[
+            "units",
             "error",
             "keys",
             "format",
