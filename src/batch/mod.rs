@@ -380,10 +380,11 @@ impl Run<'_> {
             return Ok(());
         }
         let signer = self.batch.about.signer.as_ref().map(|signer| signer.fingerprint());
-        let why = before.map_or_else(
-            || "it is nothing that remaster made of this base".to_owned(),
-            |before| before.difference(recipe_id, signer.as_deref()),
-        );
+        let why = match before {
+            _ if path.is_symlink() => "it is a symbolic link".to_owned(),
+            Some(before) => before.difference(recipe_id, signer.as_deref()),
+            None => "it is nothing that remaster made of this base".to_owned(),
+        };
         Err(Error::Usage {
             what: format!("{} already exists and does not stay: {why}", path.display()),
             hint: "replace it by --skip-existing, or give another folder to -o",
@@ -407,13 +408,13 @@ impl Run<'_> {
     fn is_there(&self, job: &Job<'_>, name: &str, recipe: Digest) -> Result<bool> {
         let path = self.batch.folder.join(name);
         match (self.batch.form, &self.layout) {
-            (Form::Patch, _) => Ok(holds(&path, &job.packed)),
+            (Form::Patch, _) => Ok(holds(&path, &job.packed) && kept_as(&path, &job.made)?),
             (Form::Oci, Some(layout)) => {
                 let content = manifest::content_id(self.batch.sha256, job.made.digest);
                 let (entry, _) = layout.image(name, &job.packed, Ids { recipe, content })?;
                 Ok(layout.of_name(name) == Some(&entry))
             }
-            _ => Ok(is_there(&path, &job.made)),
+            _ => Ok(is_there(&path, &job.made) && kept_as(&path, &job.made)?),
         }
     }
 
@@ -507,7 +508,7 @@ impl Run<'_> {
             });
         }
         for (path, bytes) in blobs {
-            if !holds(&path, &bytes) {
+            if !(holds(&path, &bytes) && kept_as(&path, &job.made)?) {
                 let output = Output::of_bytes(&path, Existing::Replace)?;
                 waiting.files.push(output.read_by(readers(&job.made)).ready_bytes(&bytes)?);
             }

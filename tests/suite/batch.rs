@@ -302,6 +302,10 @@ fn what_has_changed_since_does_not_stay() {
         assert_eq!(lines.iter().filter(|line| line["kept"] == true).count(), 3);
         assert_eq!(run(&["--resume"]).status, 0);
     }
+    fs::rename(folder.at("out/bob.iso"), folder.at("elsewhere.iso")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere.iso", folder.at("out/bob.iso")).unwrap();
+    let ended = run(&["--resume"]);
+    assert!(ended.err.contains("does not stay: it is a symbolic link"), "{}", ended.err);
 }
 
 /// A line without what tells one run from another.
