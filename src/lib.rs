@@ -14,72 +14,38 @@ pub mod progress;
 
 pub mod keys;
 
-pub mod format;
-
-pub mod journal;
+pub mod formats;
 
 pub mod image;
 
-pub mod file_type;
-
 pub mod place;
-
-pub mod unpack;
 
 pub mod bases;
 
-pub mod compose;
-
-pub mod scratch;
-
-pub mod survey;
-
-pub mod edit;
-
 pub mod recipe;
 
-pub mod customize;
-
-pub mod plan;
-
-pub mod stamped;
-
-pub mod raw;
+pub mod live;
 
 pub mod private;
 
-pub mod replaced;
-
-pub mod digest;
-
-pub mod patch;
-
-pub mod sign;
-
-pub mod manifest;
-
-pub mod identity;
-
-pub mod sink;
-
-pub mod verify;
+pub mod output;
 
 pub mod netboot;
 
-pub mod basis;
-
-pub mod oci;
-
-pub mod batch;
-
 pub mod inspect;
 
-pub mod diff;
-
-pub mod device;
+pub mod target;
 
 pub mod flash;
 
 pub mod find;
+
+pub mod stamp;
+
+pub mod iso;
+
+pub mod disk;
+
+pub mod boot;
 
 pub use error::{Error, Result};

@@ -1,17 +1,17 @@
 //! Whether an image holds what others must not know, as the bytes in it tell. Every way out of an image asks here
 //! and nowhere else.
 
-use crate::edit;
+use crate::boot::folder::Folder;
+use crate::disk::injected;
+use crate::disk::survey::Raw;
 use crate::error::{Error, Result};
-use crate::format::iso9660::Hierarchy;
-use crate::format::reset_mark::ResetMark;
+use crate::formats::iso9660::Hierarchy;
+use crate::formats::reset_mark::ResetMark;
 use crate::image::ReadAt;
-use crate::plan::folder::Folder;
-use crate::raw;
-use crate::stamped::Stamped;
-use crate::survey::raw::Raw;
-use crate::survey::squashfs;
-use crate::survey::tree::Tree;
+use crate::iso::injected::Stamped;
+use crate::iso::survey::squashfs;
+use crate::iso::survey::tree::Tree;
+use crate::recipe::edits;
 
 /// Whether whoever reads the image learns what others must not know. What was put in and cannot be read counts
 /// as that.
@@ -36,7 +36,7 @@ fn found<I: ReadAt>(image: &I) -> Result<Option<Stamped>> {
         ));
     }
     if Raw::is_one(image) {
-        return Raw::of(image).map_or(Ok(None), |raw| raw::stamped(image, &raw));
+        return Raw::of(image).map_or(Ok(None), |raw| injected::stamped(image, &raw));
     }
     match Tree::of(image, Hierarchy::Primary) {
         Ok(tree) if Folder::find(&tree).is_some() => Stamped::of(image, &tree),
@@ -60,6 +60,6 @@ pub fn secrets<I: ReadAt>(image: &I, stamped: &Stamped) -> Vec<String> {
             Err(_) => unread.push(path.clone()),
         }
     }
-    let known = edit::secrets(&members).into_iter().map(|found| format!("/{}", found.path));
+    let known = edits::secrets(&members).into_iter().map(|found| format!("/{}", found.path));
     known.chain(unread).collect()
 }

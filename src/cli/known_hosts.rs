@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use remaster::customize::{HostKeys, Wishes};
 use remaster::error::{Error, Result};
-use remaster::sink::file::{Existing, Output, Readers};
+use remaster::live::{HostKeys, Wishes};
+use remaster::output::file::{Existing, Output, Readers};
 use serde_json::{Value, json};
 
 use super::meter::{EVENTS, emit};
-use super::stamp::typed;
+use crate::cli::job::typed;
 
 /// The public halves of the host keys of one image, and the file for them.
 pub(super) struct KnownHosts {

@@ -1,29 +1,13 @@
 //! The command line: what was typed becomes one call into the library, and its answer a status.
 
-mod apply;
-mod base;
-mod batch;
-mod demo;
-mod devices;
-mod diff;
-mod edit;
-mod find;
-mod flash;
-mod inspect;
+mod commands;
 mod interrupt;
+mod job;
 mod known_hosts;
-mod make;
-mod manual;
 mod meter;
-mod netboot;
 mod progress;
-mod recipe;
 mod record;
 mod report;
-mod reset;
-mod stamp;
-mod tarball;
-mod verify;
 
 use std::io;
 use std::process::ExitCode;
@@ -31,6 +15,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use remaster::error::Result;
+
+use self::commands::{
+    apply, base, customize, demo, devices, diff, edit, find, flash, inspect, manual, netboot,
+    recipe, reset, stamp, verify,
+};
 
 const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write it to sticks";
 
@@ -63,12 +52,12 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    make: make::Args,
+    make: customize::Args,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Stamp(Box<batch::Args>),
+    Stamp(Box<stamp::Args>),
     Flash(Box<flash::Args>),
     Devices(devices::Args),
     Verify(verify::Args),
@@ -114,7 +103,7 @@ fn no_private_key() -> Result<()> {
 
 fn run(cli: &Cli) -> Result<()> {
     match &cli.command {
-        Some(Command::Stamp(args)) => batch::run(args),
+        Some(Command::Stamp(args)) => stamp::run(args),
         Some(Command::Flash(args)) => flash::run(args),
         Some(Command::Devices(args)) => devices::run(args),
         Some(Command::Verify(args)) => verify::run(args),
@@ -130,6 +119,6 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Completions(args)) => manual::completions(args),
         Some(Command::Man(args)) => manual::pages(args),
-        None => make::run(&cli.make),
+        None => customize::run(&cli.make),
     }
 }

@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remaster::basis::Basis;
-use remaster::digest::Digest;
 use remaster::error::{Error, Result};
+use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::manifest::beside::{Record, Wanted};
-use remaster::manifest::blocks::Blocks;
-use remaster::manifest::{About, Made};
+use remaster::output::file::{Existing, Output, write_bytes};
 use remaster::progress::Progress;
-use remaster::sign::{self, Sign};
-use remaster::sink::file::{Existing, Output, write_bytes};
+use remaster::stamp::base_image::Basis;
+use remaster::stamp::manifest::beside::{Record, Wanted};
+use remaster::stamp::manifest::blocks::Blocks;
+use remaster::stamp::manifest::{About, Made};
+use remaster::stamp::sign::{self, Sign};
 
 /// What images tell of themselves.
 #[derive(Debug, Default, clap::Args)]

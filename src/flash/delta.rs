@@ -143,7 +143,7 @@ fn samples(range: ByteRange) -> impl Iterator<Item = ByteRange> {
 fn check_fits(medium: &dyn Medium, size: u64) -> Result<()> {
     let needs = align_up(size, medium.block()).unwrap_or(size);
     match medium.size().filter(|has| needs > *has) {
-        Some(has) => Err(crate::device::Refusal::TooSmall { has, needs }.error(&medium.name())),
+        Some(has) => Err(crate::target::Refusal::TooSmall { has, needs }.error(&medium.name())),
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Image;
 use crate::error::{Error, Result};
-use crate::file_type::{self, DiskImage, FileType};
+use crate::image::file_type::{self, DiskImage, FileType};
 
 /// What is added to the hint of what can be written all the same.
 const ALL_THE_SAME: &str = "; `remaster flash --any` writes it all the same";

@@ -7,8 +7,8 @@ use super::Image;
 use super::buffer::{BUFFER, HEAD, Lease, Pool};
 use super::meant::Digests;
 use crate::error::Result;
+use crate::image::unpack::{Feed, Stream};
 use crate::units::{in_memory, len_of};
-use crate::unpack::{Feed, Stream};
 
 /// Buffers on their way from the image to the media.
 pub(super) const BUFFERS: usize = 3;

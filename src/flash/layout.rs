@@ -11,9 +11,9 @@ use memmap2::MmapMut;
 use super::buffer::{HEAD, aligned};
 use super::gpt::{Moved, move_backup};
 use super::medium::Medium;
-use crate::device::Refusal;
 use crate::error::Result;
 use crate::image::ReadAt;
+use crate::target::Refusal;
 use crate::units::{ByteRange, align_up, in_memory, len_of};
 
 /// Where everything on a medium comes from.

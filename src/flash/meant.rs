@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::buffer::{BUFFER, HEAD};
 use crate::error::Result;
 use crate::image::ReadAt;
+use crate::image::unpack::{Feed, Stream};
 use crate::units::{ByteRange, in_memory, len_of};
-use crate::unpack::{Feed, Stream};
 
 /// Bytes that are found equal or different together at first.
 pub(super) const UNIT: u64 = 4096;

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::device::{Target, WriteMode};
 use crate::error::{Error, Result};
+use crate::target::{Target, WriteMode};
 use crate::units::{in_memory, len_of};
 
 /// Bytes of the pieces in which a fault is looked for.

@@ -24,17 +24,17 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-pub use crate::unpack::{Feed, Packing, Source, Stream};
+pub use crate::image::unpack::{Feed, Packing, Source, Stream};
 pub use examine::{Examined, examine};
 pub use medium::Medium;
 pub use put_back::{PutBack, put_back};
 pub use readable::Readable;
 pub use verify::{Cause, Difference};
 
-use crate::device::Target;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
+use crate::target::Target;
 use crate::units::ByteRange;
 use layout::{Layout, Placed};
 use meant::Meant;

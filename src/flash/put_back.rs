@@ -18,10 +18,10 @@ use super::meant::{Meant, steps};
 use super::medium::{Medium, failed, flush, read_full};
 use super::write::{FIRST_BLOCK, Origin, Writer};
 use super::{Examined, Options, Report};
-use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::format::reset_mark::{self, ResetMark};
+use crate::formats::reset_mark::{self, ResetMark};
 use crate::image::ReadAt;
+use crate::image::digest::Digest;
 use crate::progress::Progress;
 use crate::units::{ByteRange, align_up, in_memory, len_of};
 

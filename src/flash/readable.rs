@@ -12,10 +12,10 @@ use super::Medium;
 use super::buffer::{BUFFER, aligned};
 use super::meant::steps;
 use super::medium::{failed, read_full};
-use crate::device::{System, WriteMode, open_for_reading};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
-use crate::journal;
+use crate::image::journal;
+use crate::target::{System, WriteMode, open_for_reading};
 use crate::units::{ByteRange, align_up, in_memory, len_of};
 
 /// Alignment that direct reads of file systems ask for at most.

@@ -21,10 +21,10 @@ use super::medium::{Medium, flush, write_all};
 use super::probe::probe;
 use super::verify::{Findings, compare, diagnose};
 use super::{Delta, Examined, Options, Report, Verify};
-use crate::device::Refusal;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
+use crate::target::Refusal;
 use crate::units::{ByteRange, align_up, in_memory, len_of};
 
 /// What is written last of all: boot code, partition table and GPT header.

@@ -1,12 +1,12 @@
 //! What was put into an image: keys, files, secrets and settings.
 
 use super::{AttachedFile, File, HostKey, Injected, Key, Setting};
-use crate::customize;
-use crate::format::credential::keys_of;
-use crate::format::newc::{Kind, Member};
+use crate::formats::credential::keys_of;
+use crate::formats::newc::{Kind, Member};
+use crate::iso::injected::Stamped;
+use crate::iso::survey::configs::Config;
 use crate::keys;
-use crate::stamped::Stamped;
-use crate::survey::configs::Config;
+use crate::live;
 
 /// Paths of `authorized_keys` files in a payload, and whom they let in.
 const KEY_FILES: [(&str, &str); 2] =
@@ -86,7 +86,7 @@ pub(super) fn injected_of(
 
 fn settings(stamped: &Stamped) -> Vec<Setting> {
     let root: Vec<&Member> = stamped.root.iter().collect();
-    let found = customize::settings(&root).into_iter();
+    let found = live::settings(&root).into_iter();
     found.map(|(name, value)| Setting { name, value }).collect()
 }
 

@@ -7,18 +7,18 @@ use super::{
     BootPath, Check, Entry, Initrd, Injected, Menu, Partition, Partitions, Report, SCHEMA,
     Signature, Triplet, UefiProgram, Volume,
 };
+use crate::boot::menu::Started;
 use crate::error::{Error, Result};
-use crate::format::boot_config::{Syntax, redacted, volume_path};
-use crate::format::pe::Covers;
+use crate::formats::boot_config::{Syntax, redacted, volume_path};
+use crate::formats::pe::Covers;
 use crate::image::ReadAt;
-use crate::plan::menu::Started;
+use crate::iso::injected::{Base, Stamped};
+use crate::iso::survey::Survey;
+use crate::iso::survey::boot_catalog::Platform;
+use crate::iso::survey::configs::{Config, Place};
+use crate::iso::survey::loaders;
+use crate::iso::survey::nixos::initrd_place;
 use crate::private::secrets;
-use crate::stamped::{Base, Stamped};
-use crate::survey::boot::Platform;
-use crate::survey::configs::{Config, Place};
-use crate::survey::loaders;
-use crate::survey::nixos::initrd_place;
-use crate::survey::{self, Survey};
 use crate::units::{ByteRange, DISK_BLOCK};
 
 impl Report {
@@ -67,7 +67,7 @@ fn volume(survey: &Survey) -> Volume {
 }
 
 /// The partitions of the tables.
-pub(super) fn partitions(tables: &survey::partitions::Partitions) -> Partitions {
+pub(super) fn partitions(tables: &crate::image::partitions::Partitions) -> Partitions {
     let bytes = |blocks: u64, block: u64| blocks.saturating_mul(block);
     let mbr = tables.mbr.iter().flat_map(|mbr| {
         mbr.used().map(|(number, record)| Partition {
@@ -199,7 +199,7 @@ fn unknown_initrds(survey: &Survey) -> Result<Vec<Initrd>> {
 
 /// A menu.
 pub(super) fn menu(config: &Config) -> Menu {
-    let texts = |words: &[crate::format::boot_config::Word]| {
+    let texts = |words: &[crate::formats::boot_config::Word]| {
         words.iter().map(|word| word.text.clone()).collect()
     };
     let entries = config.entries.iter().map(|entry| Entry {
@@ -236,7 +236,7 @@ fn injected(stamped: &Stamped, secrets: Vec<String>, base: &Survey, now: &Survey
 fn unstamped_entries(survey: &Survey, payload: &str) -> usize {
     let entries = survey.configs.iter().flat_map(|config| &config.entries);
     let names_payload =
-        |word: &crate::format::boot_config::Word| volume_path(&word.text) == payload;
+        |word: &crate::formats::boot_config::Word| volume_path(&word.text) == payload;
     entries.filter(|entry| !entry.initrds.last().is_some_and(names_payload)).count()
 }
 
@@ -261,7 +261,7 @@ fn checks(survey: &Survey) -> Vec<Check> {
 
 /// Whether both hierarchies hold the same bytes.
 fn hierarchies(survey: &Survey) -> Check {
-    let bytes = |tree: &crate::survey::tree::Tree| {
+    let bytes = |tree: &crate::iso::survey::tree::Tree| {
         let mut found: Vec<Vec<ByteRange>> =
             tree.files().map(|(_, node)| node.extents.clone()).collect();
         found.sort();

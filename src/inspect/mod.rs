@@ -1,15 +1,17 @@
 //! Everything that is known of an image, for people and for programs. The JSON form is documented by
 //! `inspect.schema.json` beside this file; a change that a reader could notice raises [`SCHEMA`].
 
+pub mod diff;
+
 mod injected;
 mod iso;
 mod raw;
 
 use serde::Serialize;
 
+use crate::disk::survey::Raw;
 use crate::error::Result;
 use crate::image::ReadAt;
-use crate::survey::raw::Raw;
 
 /// The version of the JSON form.
 pub const SCHEMA: u32 = 3;

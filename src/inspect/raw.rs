@@ -3,12 +3,12 @@
 use super::injected::{credentials, injected_of};
 use super::iso::{menu, partitions};
 use super::{BootPath, Check, Injected, Report, Root, SCHEMA, Triplet};
+use crate::disk::injected::Base;
+use crate::disk::survey::{MENU, Raw, path_of};
 use crate::error::Result;
 use crate::image::ReadAt;
+use crate::iso::injected::Stamped;
 use crate::private::secrets;
-use crate::raw::Base;
-use crate::stamped::Stamped;
-use crate::survey::raw::{MENU, Raw, path_of};
 
 impl Report {
     /// Looks at a raw image.

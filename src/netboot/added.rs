@@ -3,17 +3,17 @@
 
 use std::io::BufReader;
 
-use crate::compose::Composed;
-use crate::edit::{self, Edits, Way};
+use crate::boot::hook::{self, Kept};
 use crate::error::{Error, Result};
-use crate::format::newc::{self, Kind, Member, Next};
+use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
+use crate::image::patched::Composed;
+use crate::image::space::too_large;
+use crate::image::window::Scratch;
+use crate::iso::survey::nixos::Initrd;
+use crate::iso::survey::squashfs;
 use crate::netboot::layout::{Archives, Layout, Part};
-use crate::plan::hook::{self, Kept};
-use crate::plan::space::too_large;
-use crate::scratch::Scratch;
-use crate::survey::nixos::Initrd;
-use crate::survey::squashfs;
+use crate::recipe::edits::{self, Edits, Way};
 use crate::units::{ByteRange, DISK_BLOCK};
 
 /// The member of the last archive: its file has the length in decimal digits.
@@ -107,7 +107,7 @@ pub fn holds_secrets<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<bool> {
     };
     let stream = BufReader::new(Scratch::new(image, added));
     let read = newc::read(stream, LARGEST_ATTACHED, attached, each);
-    Ok(unread || read.is_err() || !edit::secrets(&members).is_empty())
+    Ok(unread || read.is_err() || !edits::secrets(&members).is_empty())
 }
 
 fn is_at(path: &str, place: &str) -> bool {

@@ -5,9 +5,9 @@ use std::fmt::Display;
 
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
+use crate::image::space::too_large;
+use crate::image::window::Scratch;
 use crate::netboot::layout::{Layout, Part};
-use crate::plan::space::too_large;
-use crate::scratch::Scratch;
 use crate::units::{ByteRange, DISK_BLOCK, align_up};
 
 /// Files of an archive: those for kexec have under ten.

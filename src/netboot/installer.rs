@@ -1,24 +1,24 @@
 //! An installer image, to be started over the network.
 
-use crate::compose::Composed;
-use crate::edit::{Boot, Edits};
+use crate::boot::hook;
+use crate::boot::menu;
+use crate::boot::stage_one;
 use crate::error::{Error, Result};
-use crate::format::boot_config::{Entry, volume_path};
-use crate::format::newc::{self, Kind, Member, Next};
+use crate::formats::boot_config::{Entry, volume_path};
+use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
+use crate::image::patched::Composed;
+use crate::image::space::too_large;
+use crate::iso::injected::{Base, Stamped};
+use crate::iso::survey::Survey;
+use crate::iso::survey::nixos::{Initrd, initrd_place};
+use crate::iso::survey::tree::{Node, Tree};
 use crate::netboot::added::{self, Added};
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::tables::Tables;
 use crate::netboot::{Netboot, ipxe};
-use crate::plan::hook;
-use crate::plan::menu;
-use crate::plan::space::too_large;
 use crate::private;
-use crate::stamped::{Base, Stamped};
-use crate::survey::Survey;
-use crate::survey::nixos::{Initrd, initrd_place};
-use crate::survey::stage_one;
-use crate::survey::tree::{Node, Tree};
+use crate::recipe::edits::{Boot, Edits};
 use crate::units::ByteRange;
 
 /// Bytes of the archive of an earlier stamping that are read.

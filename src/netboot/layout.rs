@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use crate::compose::{Composed, Patch, Source};
+use crate::boot::hook;
 use crate::error::{Error, Result};
-use crate::format::newc;
+use crate::formats::newc;
+use crate::image::patched::{Composed, Patch, Source};
+use crate::image::space::too_large;
 use crate::image::{ImageFile, ReadAt};
-use crate::plan::hook;
-use crate::plan::space::too_large;
 use crate::units::{ByteRange, DISK_BLOCK, align_up, len_of};
 
 /// Bytes of a seam.

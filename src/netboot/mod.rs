@@ -10,7 +10,7 @@ pub mod script;
 pub mod tables;
 pub mod tree;
 
-use crate::compose::Composed;
+use crate::image::patched::Composed;
 
 /// The name of the initrd's file, as nixpkgs has it; the kernel keeps its own.
 pub const INITRD: &str = "initrd";

@@ -3,11 +3,11 @@
 
 use std::ops::Range;
 
-use crate::edit::{Boot, Credential};
+use crate::boot::menu::{LONGEST_COMMAND_LINE, arguments, first_that_fits, too_long};
 use crate::error::{Error, Result};
-use crate::format::boot_config::{Entry, Word};
+use crate::formats::boot_config::{Entry, Word};
 use crate::netboot::ipxe;
-use crate::plan::menu::{LONGEST_COMMAND_LINE, arguments, first_that_fits, too_long};
+use crate::recipe::edits::{Boot, Credential};
 
 /// The language of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -205,7 +205,7 @@ fn quoted(text: &str, before: &str) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edit::{Asked, Replacement};
+    use crate::recipe::edits::{Asked, Replacement};
 
     fn boot() -> Boot {
         let asked = |value| Asked { value, place: "--x".to_owned() };

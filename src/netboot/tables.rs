@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::boot::stage_one::{self, StageOne, UNKNOWN};
 use crate::error::{Error, Result};
-use crate::format::newc::{Kind, Member};
+use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
-use crate::survey::stage_one::{self, StageOne, UNKNOWN};
 use crate::units::ByteRange;
 
 /// Where the medium is mounted.

@@ -5,21 +5,21 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::compose::Composed;
-use crate::edit::{Boot, Edits};
+use crate::boot::menu;
+use crate::boot::stage_one::{self, Contents};
 use crate::error::{Error, Result};
-use crate::format::boot_config::Entry;
-use crate::format::newc;
+use crate::formats::boot_config::Entry;
+use crate::formats::newc;
+use crate::image::patched::Composed;
+use crate::image::space::too_large;
 use crate::image::{ImageFile, ReadAt};
+use crate::iso::survey::nixos::Initrd;
 use crate::netboot::added::{self, Added};
 use crate::netboot::archive::{self, Member};
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::script::Script;
 use crate::netboot::{INITRD, Netboot, ipxe};
-use crate::plan::menu;
-use crate::plan::space::too_large;
-use crate::survey::nixos::Initrd;
-use crate::survey::stage_one::{self, Contents};
+use crate::recipe::edits::{Boot, Edits};
 use crate::units::ByteRange;
 
 /// Names of kernels, as nixpkgs has them.

@@ -1,5 +1,7 @@
 //! What the user asks for, by the same names on the command line and in a recipe file.
 
+pub mod edits;
+
 mod document;
 mod list;
 pub mod users;

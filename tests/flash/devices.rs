@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use remaster::device::Transport::{Ata, DeviceMapper, Emmc, Sd, Usb};
-use remaster::device::{Candidate, Demands, ExpectedSize, Refusal, System, Transport};
+use remaster::target::Transport::{Ata, DeviceMapper, Emmc, Sd, Usb};
+use remaster::target::{Candidate, Demands, ExpectedSize, Refusal, System, Transport};
 
 const GIB: u64 = 1 << 30;
 

@@ -2,16 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use remaster::compose::Composed;
-use remaster::digest::Digest;
-use remaster::edit::{Edits, Way};
 use remaster::error::Result;
 use remaster::flash::{self, Image, Medium, Options, PutBack, Report};
 use remaster::image::ReadAt;
-use remaster::manifest::{self, About};
+use remaster::image::digest::Digest;
+use remaster::image::patched::Composed;
+use remaster::iso::injected::{Base, Below};
+use remaster::iso::survey::Survey;
 use remaster::progress::{Progress, Silent};
-use remaster::stamped::{Base, Below};
-use remaster::survey::Survey;
+use remaster::recipe::edits::{Edits, Way};
+use remaster::stamp::manifest::{self, About};
 use remaster::units::ByteRange;
 
 use crate::stick::Stick;

@@ -1,12 +1,12 @@
 //! A stick is known by the manifest on it, also after its backup GPT was moved.
 
-use remaster::edit::{Edits, Way};
 use remaster::flash::{self, Image, Medium, Options};
-use remaster::manifest::blocks::Blocks;
-use remaster::manifest::{self, About};
+use remaster::iso::injected::Base;
+use remaster::iso::survey::Survey;
 use remaster::progress::{Progress, Silent};
-use remaster::stamped::Base;
-use remaster::survey::Survey;
+use remaster::recipe::edits::{Edits, Way};
+use remaster::stamp::manifest::blocks::Blocks;
+use remaster::stamp::manifest::{self, About};
 
 use crate::stick::Stick;
 

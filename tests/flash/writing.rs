@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use remaster::compose::{Composed, Patch};
-use remaster::device::System;
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Cause, Delta, Image, Medium, Options, Readable, Report, Verify};
 use remaster::image::ReadAt;
+use remaster::image::patched::{Composed, Patch};
 use remaster::progress::{Progress, Silent};
+use remaster::target::System;
 use remaster::units::ByteRange;
 
 use crate::stick::Stick;

@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::{
     Ended, Folder, SD, SYSTEMD, TINY, WAYS, assert_same, bases, bytes, edits, key, pair, stamp,
 };
-use remaster::stamped::Base;
+use remaster::iso::injected::Base;
 use ssh_key::HashAlg;
 
 #[test]

@@ -5,11 +5,11 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use remaster::compose::Composed;
-use remaster::digest::Digest;
-use remaster::format::patch_file::PatchFile;
-use remaster::oci::Layout;
-use remaster::patch;
+use remaster::formats::patch_file::PatchFile;
+use remaster::image::digest::Digest;
+use remaster::image::patched::Composed;
+use remaster::stamp::oci::Layout;
+use remaster::stamp::patch;
 use serde_json::Value;
 
 use crate::support::{Ended, Folder, SYSTEMD, TINY, assert_same, bases, bytes, key, pair};

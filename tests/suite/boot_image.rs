@@ -2,10 +2,10 @@
 
 use std::io::{Cursor, Seek, SeekFrom, Write};
 
-use remaster::edit::Way;
 use remaster::image::ReadAt;
-use remaster::stamped::Base;
-use remaster::survey::boot::Platform;
+use remaster::iso::injected::Base;
+use remaster::iso::survey::boot_catalog::Platform;
+use remaster::recipe::edits::Way;
 use remaster::units::ByteRange;
 
 use crate::support::{AARCH64, TINY, assert_same, bytes, edits, stamp, survey};

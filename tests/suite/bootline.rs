@@ -1,8 +1,8 @@
 //! Menus with other arguments, titles, defaults and labels, by the program, read anew line by line here.
 
-use remaster::edit::Way;
-use remaster::format::newc::{self, Kind, Next};
+use remaster::formats::newc::{self, Kind, Next};
 use remaster::image::ReadAt;
+use remaster::recipe::edits::Way;
 
 use crate::support::{AARCH64, Folder, SYSTEMD, TINY, bases, edits, key, stamp, survey};
 

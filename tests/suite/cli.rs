@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Stdio};
 
-use remaster::edit::Way;
+use remaster::recipe::edits::Way;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use ssh_key::LineEnding;

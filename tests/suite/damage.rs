@@ -10,11 +10,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestRng, TestRunner};
 use remaster::Error;
-use remaster::edit::{Edits, Way};
 use remaster::inspect::Report;
-use remaster::stamped::Base;
-use remaster::survey::Survey;
-use remaster::survey::tree::Kind;
+use remaster::iso::injected::Base;
+use remaster::iso::survey::Survey;
+use remaster::iso::survey::tree::Kind;
+use remaster::recipe::edits::{Edits, Way};
 use remaster::units::{ByteRange, in_memory};
 
 use crate::support::{Folder, TINY, WAYS, assert_same, bases, bytes, edits, key, stamp, try_stamp};

@@ -4,10 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::sync::Arc;
 
-use remaster::digest::Digest;
-use remaster::edit::{Attached, Edits, Purpose, Way};
 use remaster::image::ImageFile;
-use remaster::stamped::Base;
+use remaster::image::digest::Digest;
+use remaster::iso::injected::Base;
+use remaster::recipe::edits::{Attached, Edits, Purpose, Way};
 
 use crate::support::{
     Folder, TINY, WAYS, assert_same, bases, bytes, edits, stamp, survey, try_stamp,

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use remaster::digest::Digest;
+use remaster::image::digest::Digest;
 use ssh_key::{HashAlg, PublicKey};
 
 use crate::netboot::{base_initrd, behind};

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use remaster::identity::{self, Verdict};
 use remaster::image::ReadAt;
+use remaster::stamp::identity::{self, Verdict};
 
 use crate::support::{AARCH64, Ended, Folder, SYSTEMD, TINY, key};
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use remaster::edit::Way;
-use remaster::format::newc::{self, Kind, Member, Next};
+use remaster::boot::stage_one::StageOne;
+use remaster::formats::newc::{self, Kind, Member, Next};
 use remaster::image::ReadAt;
-use remaster::survey::stage_one::StageOne;
+use remaster::recipe::edits::Way;
 use remaster::units::ByteRange;
 
 use crate::support::{AARCH64, SYSTEMD, TINY, assert_same, bases, edits, key, stamp, survey};

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use remaster::format::newc::{self, Kind, Member, Next};
-use remaster::survey::nixos::initrd_place;
+use remaster::formats::newc::{self, Kind, Member, Next};
+use remaster::iso::survey::nixos::initrd_place;
 use remaster::units::in_memory;
 
 use crate::support::{AARCH64, Folder, SYSTEMD, TINY, assert_same, key, survey};

@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 
 use ext4_view::Ext4;
 use remaster::Error;
-use remaster::basis::Basis;
-use remaster::customize::{Input, Wishes};
 use remaster::inspect::Report;
-use remaster::manifest::About;
+use remaster::live::{Input, Wishes};
 use remaster::recipe::{Inject, Recipe};
+use remaster::stamp::base_image::Basis;
+use remaster::stamp::manifest::About;
 
 use crate::support::{Folder, SD, assert_same, bytes, key};
 

@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-use remaster::digest::Digest;
-use remaster::edit::{Edits, Way};
-use remaster::manifest::blocks::Blocks;
-use remaster::manifest::{self, About};
+use remaster::image::digest::Digest;
+use remaster::iso::injected::Base;
+use remaster::iso::survey::Survey;
 use remaster::progress::Silent;
-use remaster::stamped::Base;
-use remaster::survey::Survey;
+use remaster::recipe::edits::{Edits, Way};
+use remaster::stamp::manifest::blocks::Blocks;
+use remaster::stamp::manifest::{self, About};
 use remaster::units::{in_memory, len_of};
 use serde_json::Value;
 use ssh_key::LineEnding;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use remaster::edit::{Edits, Way};
-use remaster::format::boot_config::volume_path;
-use remaster::format::newc::{self, Member, Next};
+use remaster::formats::boot_config::volume_path;
+use remaster::formats::newc::{self, Member, Next};
 use remaster::image::ImageFile;
+use remaster::iso::injected::Base;
+use remaster::iso::survey::nixos::initrd_place;
 use remaster::netboot::installer;
 use remaster::netboot::tree::Tree;
-use remaster::stamped::Base;
-use remaster::survey::nixos::initrd_place;
+use remaster::recipe::edits::{Edits, Way};
 use remaster::units::in_memory;
 
 use crate::netboot::{entries, kexec};

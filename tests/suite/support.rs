@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
-use remaster::compose::Composed;
-use remaster::customize::{Facts, Input, Wishes};
-use remaster::edit::{Edits, Way};
 use remaster::image::ReadAt;
-use remaster::manifest::{self, About};
+use remaster::image::patched::Composed;
+use remaster::iso;
+use remaster::iso::injected::Base;
+use remaster::iso::survey::Survey;
+use remaster::live::{Facts, Input, Wishes};
 use remaster::recipe::Recipe;
-use remaster::stamped::Base;
-use remaster::survey::Survey;
-use remaster::verify;
+use remaster::recipe::edits::{Edits, Way};
+use remaster::stamp::manifest::{self, About};
 use ssh_key::private::{Ed25519Keypair, PrivateKey};
 use tempfile::TempDir;
 
@@ -72,7 +72,7 @@ pub(crate) fn try_stamp(base: &[u8], edits: &Edits) -> remaster::Result<Vec<u8>>
     let initrds = base.survey.initrds(&base.image)?;
     let made = manifest::plan(&base, &initrds, edits.clone(), &About::default())?;
     let image = made.plan.compose(base.image)?;
-    verify::image::check(&image, &base.survey, &made.edits)?;
+    iso::verify::check(&image, &base.survey, &made.edits)?;
     Ok(bytes(&image))
 }
 

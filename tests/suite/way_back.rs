@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use remaster::digest::Digest;
-use remaster::format::patch_file::PatchFile;
+use remaster::formats::patch_file::PatchFile;
+use remaster::image::digest::Digest;
 use remaster::progress::Silent;
 use remaster::units::len_of;
 

@@ -1,0 +1,555 @@
+//! New texts of the boot menus: archives behind initrds, kernel arguments, titles, and what menus start
+//! by themselves and where they talk. Everything else stays byte for byte.
+
+use crate::error::{Error, Result};
+use crate::formats::boot_config::{
+    Change, Entry, Settings, Syntax, Word, changed, grub, with_initrds,
+};
+use crate::iso::survey::configs::Config;
+use crate::recipe::edits::{Asked, Boot, Credential, Replacement, Serial};
+
+/// Bytes of a kernel's command line with the one that ends it, on x86 and arm64 (Linux
+/// `COMMAND_LINE_SIZE`).
+pub const LONGEST_COMMAND_LINE: usize = 2048;
+
+/// The new menus.
+#[derive(Debug)]
+pub struct Menus<'a> {
+    /// The new text of each config of the survey, in its order.
+    pub texts: Vec<String>,
+    /// The keys that the command lines carry.
+    pub credential: Option<&'a Credential>,
+}
+
+/// What the arguments of an entry become.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Arguments {
+    /// Those it has: new, or gone.
+    pub kept: Vec<Option<String>>,
+    /// Those that come behind them, but before `--`.
+    pub added: Vec<String>,
+}
+
+impl Arguments {
+    /// The arguments as the kernel gets them.
+    pub fn all(&self) -> Vec<&str> {
+        let kept = || self.kept.iter().flatten().map(String::as_str);
+        let before = kept().take_while(|text| *text != "--");
+        let behind = kept().skip_while(|text| *text != "--");
+        before.chain(self.added.iter().map(String::as_str)).chain(behind).collect()
+    }
+}
+
+/// What a menu does by itself, as its language has it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Started {
+    /// How long it waits: seconds in GRUB, tenths of them in isolinux.
+    pub timeout: Option<String>,
+    /// What it starts then: titles in GRUB, a label in isolinux.
+    pub default: Option<String>,
+    /// The serial port it talks at.
+    pub serial: Option<String>,
+}
+
+impl Started {
+    /// What a config says.
+    pub fn of(config: &Config) -> Self {
+        let settings = config.syntax.settings(&config.text);
+        let last = |words: &[Word]| words.last().map(|word| word.text.clone());
+        Self {
+            timeout: last(&settings.timeout),
+            default: last(&settings.default),
+            serial: last(&settings.serial),
+        }
+    }
+
+    /// Whether everything that is said here is also said there.
+    pub fn is_in(&self, other: &Self) -> bool {
+        let same = |a: &Option<String>, b: &Option<String>| a.is_none() || a == b;
+        same(&self.timeout, &other.timeout)
+            && same(&self.default, &other.default)
+            && same(&self.serial, &other.serial)
+    }
+}
+
+/// What a config of a base is to say of that.
+pub fn started(config: &Config, boot: &Boot) -> Result<Started> {
+    let menu = Menu { boot, old_label: "", credential: None };
+    menu.started(config, &config.syntax.settings(&config.text))
+}
+
+/// The new menus of a base of this label. `more` are the initrds that go behind those of an entry.
+pub fn texts<'a>(
+    configs: &[Config],
+    old_label: &str,
+    boot: &'a Boot,
+    more: impl Fn(&Entry) -> Vec<String>,
+) -> Result<Menus<'a>> {
+    check_found(&entries_of(configs), boot)?;
+    first_that_fits(boot, |credential| {
+        let menu = Menu { boot, old_label, credential };
+        let texts = configs.iter().map(|config| menu.text(config, &more));
+        Ok(Menus { texts: texts.collect::<Result<_>>()?, credential })
+    })
+}
+
+/// The arguments of the one entry that is started where there is no menu: the one that was asked for as
+/// the default, or the first one.
+pub fn started_alone<'a>(
+    configs: &[Config],
+    boot: &'a Boot,
+) -> Result<(Entry, Vec<String>, Option<&'a Credential>)> {
+    check_found(&entries_of(configs), boot)?;
+    let menu = Menu { boot, old_label: "", credential: None };
+    let asked = configs.iter().find_map(|config| menu.default_entry(config).ok().flatten());
+    let first = || configs.iter().flat_map(|config| &config.entries).next();
+    let entry = match (&boot.default_entry, asked) {
+        (Some(asked), None) => return Err(no_entry(asked, "any menu", entries_of(configs))),
+        (_, asked) => asked.or_else(first),
+    };
+    let entry = entry
+        .ok_or_else(|| Error::unsupported("the menus", "an entry that starts NixOS", "none"))?;
+    let length = |words: &[String]| {
+        words.iter().fold(0_usize, |sum, word| sum.saturating_add(word.len()).saturating_add(3))
+    };
+    first_that_fits(boot, |credential| {
+        let words: Vec<String> =
+            arguments(entry, boot, "", credential)?.all().into_iter().map(str::to_owned).collect();
+        if length(&words) > LONGEST_COMMAND_LINE {
+            return Err(too_long(
+                format!("the command line of the entry {:?}", entry.path()),
+                length(&words),
+            ));
+        }
+        Ok((entry.clone(), words, credential))
+    })
+}
+
+/// What is made with the first credential that fits.
+pub fn first_that_fits<'a, T>(
+    boot: &'a Boot,
+    made: impl Fn(Option<&'a Credential>) -> Result<T>,
+) -> Result<T> {
+    let mut fault = None;
+    for credential in &boot.credentials {
+        match made(Some(credential)) {
+            Err(full @ Error::NoRoom { .. }) => fault = Some(full),
+            other => return other,
+        }
+    }
+    fault.map_or_else(|| made(None), Err)
+}
+
+/// What the arguments of an entry of a base become. `credential` are the keys it carries.
+pub fn arguments(
+    entry: &Entry,
+    boot: &Boot,
+    old_label: &str,
+    credential: Option<&Credential>,
+) -> Result<Arguments> {
+    let selected = is_selected(entry, boot);
+    let kept = entry.arguments.iter().map(|word| {
+        let text = relabelled(&word.text, boot, old_label);
+        let goes = boot.serial.as_ref().is_some_and(|serial| is_console(&text, serial))
+            || selected && boot.delete.iter().any(|asked| asked.value == text);
+        (!goes).then_some(text)
+    });
+    let mut kept: Vec<Option<String>> = kept.collect();
+    for asked in boot.replace.iter().filter(|_| selected) {
+        replace(&mut kept, asked, entry)?;
+    }
+    let mut added = if selected { boot.add.clone() } else { Vec::new() };
+    if let Some(serial) = &boot.serial {
+        // Messages go to all consoles, `/dev/console` is the last one.
+        added.extend(["console=tty0".to_owned(), serial.console()]);
+    }
+    added.extend(credential.map(|credential| credential.argument.clone()));
+    Ok(Arguments { kept, added })
+}
+
+fn relabelled(text: &str, boot: &Boot, old_label: &str) -> String {
+    let names_old = text.strip_prefix("root=LABEL=") == Some(old_label);
+    match &boot.label {
+        Some(label) if names_old => format!("root=LABEL={}", label.value),
+        _ => text.to_owned(),
+    }
+}
+
+fn is_console(text: &str, serial: &Serial) -> bool {
+    let port = text.strip_prefix("console=").map(|rest| rest.split(',').next().unwrap_or(rest));
+    port == Some("tty0") || port == Some(&serial.port)
+}
+
+fn replace(kept: &mut [Option<String>], asked: &Asked<Replacement>, entry: &Entry) -> Result<()> {
+    let wanted = &asked.value;
+    let mut found: Vec<&mut String> =
+        kept.iter_mut().flatten().filter(|text| is_replaced(text, wanted)).collect();
+    if wanted.old.is_none() && found.len() > 1 {
+        return Err(Error::Recipe {
+            what: format!(
+                "{}: the entry {:?} has {}= several times",
+                asked.place,
+                entry.path(),
+                wanted.key
+            ),
+            hint: format!("say which one, as {}=OLD={}", wanted.key, wanted.new),
+        });
+    }
+    for text in &mut found {
+        **text = format!("{}={}", wanted.key, wanted.new);
+    }
+    Ok(())
+}
+
+fn is_replaced(text: &str, wanted: &Replacement) -> bool {
+    let value = text.strip_prefix(&wanted.key).and_then(|rest| rest.strip_prefix('='));
+    value.is_some_and(|value| wanted.old.as_ref().is_none_or(|old| old == value))
+}
+
+fn contains(whole: &str, part: &str) -> bool {
+    whole.to_lowercase().contains(&part.to_lowercase())
+}
+
+/// Whether a part of a title or label is one of this entry.
+fn is_named(entry: &Entry, part: &str) -> bool {
+    let label = entry.label.as_ref();
+    contains(&entry.path(), part) || label.is_some_and(|label| contains(&label.text, part))
+}
+
+fn is_selected(entry: &Entry, boot: &Boot) -> bool {
+    boot.entries.is_empty() || boot.entries.iter().any(|asked| is_named(entry, &asked.value))
+}
+
+/// Refuses what no entry has.
+pub fn check_found(entries: &[&Entry], boot: &Boot) -> Result<()> {
+    let entries = || entries.iter().copied();
+    for asked in &boot.entries {
+        if !entries().any(|entry| is_named(entry, &asked.value)) {
+            return Err(no_entry(asked, "any menu", entries()));
+        }
+    }
+    let selected = || entries().filter(|entry| is_selected(entry, boot));
+    let has = |wanted: &dyn Fn(&str) -> bool| {
+        selected().any(|entry| entry.arguments.iter().any(|word| wanted(&word.text)))
+    };
+    for asked in &boot.delete {
+        if !has(&|text| text == asked.value) {
+            return Err(no_argument(&asked.place, &asked.value, selected()));
+        }
+    }
+    for Asked { value, place } in &boot.replace {
+        if !has(&|text| is_replaced(text, value)) {
+            let old = value.old.as_deref().unwrap_or("…");
+            return Err(no_argument(place, &format!("{}={old}", value.key), selected()));
+        }
+    }
+    Ok(())
+}
+
+fn no_argument<'a>(place: &str, what: &str, entries: impl Iterator<Item = &'a Entry>) -> Error {
+    let mut there: Vec<&str> = Vec::new();
+    for word in entries.flat_map(|entry| &entry.arguments) {
+        if !there.contains(&word.text.as_str()) && !word.text.starts_with(['$', '/']) {
+            there.push(&word.text);
+        }
+    }
+    Error::Recipe {
+        what: format!("{place}: no entry has the argument {what}"),
+        hint: format!("give one of those there are: {}", there.join(" ")),
+    }
+}
+
+fn entries_of(configs: &[Config]) -> Vec<&Entry> {
+    configs.iter().flat_map(|config| &config.entries).collect()
+}
+
+fn no_entry<'a>(
+    asked: &Asked<String>,
+    what: &str,
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> Error {
+    let mut titles: Vec<String> = Vec::new();
+    for entry in entries {
+        let path = entry.path();
+        if !titles.contains(&path) {
+            titles.push(path);
+        }
+    }
+    Error::Recipe {
+        what: format!("{}: no entry of {what} is called {:?}", asked.place, asked.value),
+        hint: format!("give a part of one of these: {}", titles.join("; ")),
+    }
+}
+
+/// What one menu is made with.
+struct Menu<'a> {
+    boot: &'a Boot,
+    old_label: &'a str,
+    credential: Option<&'a Credential>,
+}
+
+impl Menu<'_> {
+    fn text(&self, config: &Config, more: impl Fn(&Entry) -> Vec<String>) -> Result<String> {
+        let mut changes = with_initrds(config.syntax, &config.entries, more);
+        for entry in &config.entries {
+            self.argument_changes(config, entry, &mut changes)?;
+            self.title_change(config, entry, &mut changes);
+        }
+        self.setting_changes(config, &mut changes)?;
+        let text = changed(&config.text, changes).ok_or_else(|| {
+            Error::unsupported(&config.path, "entries that stand apart", "some within each other")
+        })?;
+        if !self.boot.is_empty() {
+            check_length(config, &text)?;
+        }
+        Ok(text)
+    }
+
+    fn argument_changes(
+        &self,
+        config: &Config,
+        entry: &Entry,
+        changes: &mut Vec<Change>,
+    ) -> Result<()> {
+        let arguments = arguments(entry, self.boot, self.old_label, self.credential)?;
+        let mut last = None;
+        let mut before: Option<&Word> = None;
+        for (word, new) in entry.arguments.iter().zip(&arguments.kept) {
+            match new {
+                None => changes.push(Change::replace(with_blanks(&config.text, before, word), "")),
+                Some(text) if *text != word.text => {
+                    changes.push(Change::replace(word.at.clone(), written(config, text)?));
+                }
+                Some(_) => {}
+            }
+            if last.is_none() && word.text == "--" {
+                last = before.map(|word| word.at.end);
+            }
+            before = Some(word);
+        }
+        let at = last.or(before.map(|word| word.at.end)).unwrap_or(entry.kernel.at.end);
+        for text in &arguments.added {
+            changes.push(Change::insert(at, format!(" {}", written(config, text)?)));
+        }
+        Ok(())
+    }
+
+    fn title_change(&self, config: &Config, entry: &Entry, changes: &mut Vec<Change>) {
+        let Some(name) = &self.boot.name else { return };
+        if let Some(at) = &entry.title_at {
+            let title = config.text.get(at.clone()).unwrap_or_default();
+            let quote = title.starts_with(['\'', '"']);
+            changes.push(match config.syntax {
+                Syntax::Grub if quote => {
+                    Change::insert(at.start.saturating_add(1), format!("{name}: "))
+                }
+                Syntax::Grub => {
+                    Change::replace(at.clone(), grub::quoted(&format!("{name}: {title}")))
+                }
+                Syntax::Isolinux => Change::insert(at.start, format!("{name}: ")),
+            });
+        } else if let Some(label) = &entry.label {
+            let line = format!("\nMENU LABEL {name}: {}", label.text);
+            changes.push(Change::insert(label.at.end, line));
+        }
+    }
+
+    /// The entry of a config that menus are to start.
+    fn default_entry<'c>(&self, config: &'c Config) -> Result<Option<&'c Entry>> {
+        let Some(asked) = &self.boot.default_entry else { return Ok(None) };
+        let wanted = |entry: &&Entry| {
+            is_named(entry, &asked.value)
+                || entry.arguments.iter().any(|word| word.text == asked.value)
+        };
+        let found = config.entries.iter().find(wanted);
+        found.map(Some).ok_or_else(|| no_entry(asked, &config.path, &config.entries))
+    }
+
+    /// The titles of an entry as they become.
+    fn new_title(&self, entry: &Entry) -> Vec<String> {
+        let mut title = entry.title.clone();
+        if let (Some(name), Some(last)) = (&self.boot.name, title.last_mut()) {
+            *last = format!("{name}: {last}");
+        }
+        title
+    }
+
+    /// What a menu does by itself from now on, as far as that changes.
+    fn started(&self, config: &Config, settings: &Settings) -> Result<Started> {
+        let serial = self.boot.serial.as_ref();
+        let known = serial.and_then(|serial| Some((serial.unit?, serial.speed?)));
+        Ok(match config.syntax {
+            Syntax::Grub => Started {
+                timeout: self.boot.timeout.map(|seconds| seconds.to_string()),
+                default: self.grub_default(config, settings)?,
+                // GRUB manual 2.12, "serial".
+                serial: known.map(|(unit, speed)| {
+                    format!("--unit={unit} --speed={speed} --word=8 --parity=no --stop=1")
+                }),
+            },
+            Syntax::Isolinux => Started {
+                // Tenths of a second, and 0 would wait for ever (SYSLINUX doc/syslinux.txt).
+                timeout: self
+                    .boot
+                    .timeout
+                    .map(|seconds| u32::from(seconds).saturating_mul(10).max(1).to_string()),
+                default: self.isolinux_default(config, settings)?,
+                serial: known.map(|(unit, speed)| format!("{unit} {speed}")),
+            },
+        })
+    }
+
+    fn setting_changes(&self, config: &Config, changes: &mut Vec<Change>) -> Result<()> {
+        let settings = config.syntax.settings(&config.text);
+        let started = self.started(config, &settings)?;
+        match config.syntax {
+            Syntax::Grub => grub_changes(config, &settings, started, changes),
+            Syntax::Isolinux => isolinux_changes(config, &settings, started, changes),
+        }
+        Ok(())
+    }
+
+    /// What `default` is to be, if it changes: the entry that was asked for, or the new title of the one
+    /// that it names.
+    fn grub_default(&self, config: &Config, settings: &Settings) -> Result<Option<String>> {
+        let named = |entry: &&Entry| {
+            let path = grub::default_of(&entry.title);
+            path.is_some_and(|path| settings.default.iter().any(|word| word.text == path))
+        };
+        let entry = match self.default_entry(config)? {
+            None if self.boot.name.is_some() => config.entries.iter().find(named),
+            asked => asked,
+        };
+        let Some(entry) = entry else { return Ok(None) };
+        let first = config.entries.iter().find(|other| other.title == entry.title);
+        let path = grub::default_of(&self.new_title(entry));
+        match path.filter(|_| first == Some(entry)) {
+            Some(path) => Ok(Some(path)),
+            None => Err(Error::unsupported(
+                format!("the default of {}", config.path),
+                "titles of its own that GRUB does not read as numbers or variables",
+                format!("{:?}", self.new_title(entry).join(" > ")),
+            )),
+        }
+    }
+
+    fn isolinux_default(&self, config: &Config, settings: &Settings) -> Result<Option<String>> {
+        let entry = self.default_entry(config)?;
+        let asked = entry.is_some() || self.boot.timeout.is_some();
+        if let Some(word) = settings.overruling.first().filter(|_| asked) {
+            let found = format!("ONTIMEOUT or TOTALTIMEOUT {}", word.text);
+            return Err(Error::unsupported(&config.path, "TIMEOUT and DEFAULT alone", found));
+        }
+        let Some(entry) = entry else { return Ok(None) };
+        let odd =
+            settings.default.iter().find(|word| word.text.to_ascii_lowercase().ends_with(".c32"));
+        let label = entry.label.as_ref().map(|word| word.text.as_str()).unwrap_or_default();
+        let same = |other: &&Entry| other.label.as_ref().is_some_and(|word| word.text == label);
+        let first = config.entries.iter().find(same) == Some(entry);
+        match odd {
+            None if first && !label.is_empty() && !label.contains(' ') => {
+                Ok(Some(label.to_owned()))
+            }
+            odd => Err(Error::unsupported(
+                format!("the default of {}", config.path),
+                "a UI line and a label of one word that is there once",
+                odd.map_or_else(
+                    || format!("LABEL {label}"),
+                    |word| format!("DEFAULT {}", word.text),
+                ),
+            )),
+        }
+    }
+}
+
+fn grub_changes(config: &Config, settings: &Settings, started: Started, changes: &mut Vec<Change>) {
+    let mut tail = String::new();
+    let default = started.default.map(|entry| grub::quoted(&entry));
+    let set =
+        [("timeout", &settings.timeout, started.timeout), ("default", &settings.default, default)];
+    for (name, words, value) in set {
+        let Some(value) = value else { continue };
+        if words.is_empty() {
+            tail.extend(["set ", name, "=", &value, "\n"]);
+        }
+        let new =
+            words.iter().map(|word| Change::replace(word.at.clone(), format!("{name}={value}")));
+        changes.extend(new);
+    }
+    if let Some(serial) = started.serial {
+        tail.extend(["serial ", &serial, "\n", GRUB_TERMINALS]);
+        changes.extend(settings.terminals.iter().map(|at| Change::insert(*at, GRUB_TERMINALS)));
+    }
+    if !tail.is_empty() {
+        let newline = if config.text.ends_with('\n') { "" } else { "\n" };
+        changes.push(Change::insert(config.text.len(), format!("{newline}{tail}")));
+    }
+}
+
+fn isolinux_changes(
+    config: &Config,
+    settings: &Settings,
+    started: Started,
+    changes: &mut Vec<Change>,
+) {
+    // SERIAL must be the first directive (SYSLINUX doc/syslinux.txt).
+    let below = line_end(&config.text, settings.serial.last());
+    let set = [
+        ("SERIAL", 0, &settings.serial, started.serial),
+        ("TIMEOUT", below, &settings.timeout, started.timeout),
+        ("DEFAULT", below, &settings.default, started.default),
+    ];
+    for (command, at, words, value) in set {
+        let Some(value) = value else { continue };
+        if words.is_empty() {
+            changes.push(Change::insert(at, format!("{command} {value}\n")));
+        }
+        changes.extend(words.iter().map(|word| Change::replace(word.at.clone(), value.as_str())));
+    }
+}
+
+const GRUB_TERMINALS: &str = "terminal_input --append serial\nterminal_output --append serial\n";
+
+/// Where the line behind a word's begins; the start of the text if there is no word.
+fn line_end(text: &str, word: Option<&Word>) -> usize {
+    let Some(word) = word else { return 0 };
+    let rest = text.get(word.at.end..).unwrap_or_default();
+    rest.find('\n').map_or(0, |length| word.at.end.saturating_add(length).saturating_add(1))
+}
+
+/// The place of a word with the blanks before it.
+fn with_blanks(text: &str, before: Option<&Word>, word: &Word) -> std::ops::Range<usize> {
+    let blank = before.map(|before| before.at.end..word.at.start).filter(|blank| {
+        text.get(blank.clone()).is_some_and(|text| text.chars().all(|c| c == ' ' || c == '\t'))
+    });
+    blank.map_or(word.at.start, |blank| blank.start)..word.at.end
+}
+
+fn written(config: &Config, text: &str) -> Result<String> {
+    config.syntax.argument(text).ok_or_else(|| {
+        Error::unsupported(
+            format!("an argument for {}", config.path),
+            "printable characters without quotes and backslashes",
+            format!("{text:?}"),
+        )
+    })
+}
+
+fn check_length(config: &Config, text: &str) -> Result<()> {
+    for entry in config.syntax.entries(text) {
+        let needed = config.syntax.command_line(&entry);
+        if needed > LONGEST_COMMAND_LINE {
+            let what =
+                format!("the command line of the entry {:?} of {}", entry.path(), config.path);
+            return Err(too_long(what, needed));
+        }
+    }
+    Ok(())
+}
+
+/// The error for a command line that is longer than the kernel takes.
+pub fn too_long(what: String, needed: usize) -> Error {
+    let [needed, free] =
+        [needed, LONGEST_COMMAND_LINE].map(|size| u64::try_from(size).unwrap_or(u64::MAX));
+    Error::NoRoom { what, needed, free }
+}

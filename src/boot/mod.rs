@@ -1,0 +1,8 @@
+//! Boot configs and stage 1: what a kernel is started with, and what runs before the system.
+
+pub mod folder;
+pub mod hook;
+pub mod kernel_args;
+pub mod menu;
+pub mod scripted;
+pub mod stage_one;

@@ -1,0 +1,421 @@
+//! What runs in an initrd before the real root: NixOS's scripted stage 1, or systemd. Told by what the
+//! initrd holds, not by any name or version.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+
+use crate::error::{Error, Result};
+use crate::formats::compression::{Compression, zstd_frame_end};
+use crate::formats::newc::{self, Kind, Member, Next};
+use crate::image::ReadAt;
+use crate::units::{ByteRange, in_memory};
+
+/// Bytes of a stage 1 script; real ones have about 25 KB.
+const LARGEST_SCRIPT: u32 = 1 << 20;
+
+/// Folders of the initrd that our archives put something into, parents first.
+pub const HOOKED_FOLDERS: [&str; 4] = [
+    "etc",
+    "etc/systemd",
+    "etc/systemd/system.control",
+    "etc/systemd/system.control/initrd.target.wants",
+];
+
+/// What can be done where stage 1 is not understood.
+pub const UNKNOWN: &str = "report this image with this message; meanwhile `--inject credential` puts short keys for root on the kernel's command line, and nothing else";
+
+/// The generation of an initrd.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum StageOne {
+    /// A shell script (NixOS up to 25.11): its path and text.
+    Scripted {
+        /// Path of the script in the initrd.
+        path: String,
+        /// Its text.
+        script: Vec<u8>,
+    },
+    /// systemd (NixOS from 26.05 on).
+    Systemd {
+        /// Those of [`HOOKED_FOLDERS`] that are there.
+        folders: Vec<String>,
+    },
+}
+
+impl StageOne {
+    /// The name of the generation.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Scripted { .. } => "scripted",
+            Self::Systemd { .. } => "systemd",
+        }
+    }
+}
+
+/// What an initrd is made of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Contents {
+    /// What runs in it.
+    pub stage_one: StageOne,
+    /// The compression of each part that had to be looked at, in order.
+    pub parts: Vec<Compression>,
+}
+
+/// Looks into the initrds that one menu entry loads, in their order, no further than needed. The last
+/// one, at the end of `files`, is the one that errors name.
+pub fn of<I: ReadAt>(image: &I, files: &[(&str, ByteRange)]) -> Result<Contents> {
+    let mut facts = Facts::default();
+    let parts = scan_all(image, files, &mut facts)?;
+    if let Some(missing) = facts.missing_script() {
+        facts.passed_over = Some(missing);
+        scan_all(image, files, &mut facts)?;
+    }
+    let path = files.last().map_or("", |(path, _)| path);
+    Ok(Contents { stage_one: facts.conclude(path)?, parts })
+}
+
+fn scan_all<I: ReadAt>(
+    image: &I,
+    files: &[(&str, ByteRange)],
+    facts: &mut Facts,
+) -> Result<Vec<Compression>> {
+    let mut parts = Vec::new();
+    for (path, at) in files {
+        parts.extend(scan(image, path, *at, facts)?);
+    }
+    Ok(parts)
+}
+
+/// What is known so far. A later member of the same path replaces an earlier one, as in the kernel.
+#[derive(Debug, Default)]
+struct Facts {
+    /// What `/init` is.
+    init: Option<Kind>,
+    /// The path of the script, once it is known that it came before the link to it.
+    passed_over: Option<String>,
+    scripts: BTreeMap<String, Vec<u8>>,
+    folders: BTreeMap<String, Kind>,
+    /// The last path, as long as all paths came in the order of their bytes.
+    sorted_up_to: Option<String>,
+    out_of_order: bool,
+}
+
+impl Facts {
+    fn wanted(&self, path: &str) -> bool {
+        let known = self.init_target().or_else(|| self.passed_over.clone());
+        path == "init" || path.ends_with("stage-1-init.sh") || known.as_deref() == Some(path)
+    }
+
+    fn init_target(&self) -> Option<String> {
+        match self.init.as_ref()? {
+            Kind::Symlink(to) => Some(to.trim_start_matches('/').to_owned()),
+            _ => None,
+        }
+    }
+
+    fn is_systemd(&self) -> bool {
+        self.init_target().is_some_and(|target| target.ends_with("/lib/systemd/systemd"))
+    }
+
+    fn take(&mut self, member: Member) -> Next {
+        self.out_of_order |= self.sorted_up_to.as_deref() > Some(member.path.as_str());
+        self.sorted_up_to = Some(member.path.clone());
+        let wanted = self.wanted(&member.path);
+        match (member.path.as_str(), member.kind) {
+            ("init", kind) => self.init = Some(kind),
+            (path, Kind::File(script)) if wanted => {
+                self.scripts.insert(path.to_owned(), script);
+            }
+            (path, kind) if HOOKED_FOLDERS.contains(&path) => {
+                self.folders.insert(path.to_owned(), kind);
+            }
+            _ => {}
+        }
+        if self.is_enough() { Next::Stop } else { Next::Continue }
+    }
+
+    /// Whether nothing that may follow in this archive can matter.
+    fn is_enough(&self) -> bool {
+        if self.is_systemd() {
+            let past = self.sorted_up_to.as_deref() > Some("etc/systemd/system.control0");
+            return past && !self.out_of_order;
+        }
+        match &self.init {
+            Some(Kind::File(_)) => true,
+            _ => self.init_target().is_some_and(|target| self.scripts.contains_key(&target)),
+        }
+    }
+
+    /// The path that `/init` points to, if a file of that path was passed over before that was known.
+    fn missing_script(&self) -> Option<String> {
+        let target = self.init_target()?;
+        (!self.is_systemd() && !self.scripts.contains_key(&target)).then_some(target)
+    }
+
+    fn conclude(mut self, path: &str) -> Result<StageOne> {
+        if self.is_systemd() {
+            return self.systemd(path);
+        }
+        let target = self.init_target();
+        match (self.init.take(), target) {
+            (Some(Kind::File(script)), _) if script.starts_with(b"#!") => {
+                Ok(StageOne::Scripted { path: "init".into(), script })
+            }
+            (Some(_), Some(target)) => {
+                match self.scripts.remove(&target).filter(|script| script.starts_with(b"#!")) {
+                    Some(script) => Ok(StageOne::Scripted { path: target, script }),
+                    None => Err(unknown(
+                        path,
+                        format!("/init pointing to {target}, which is no script"),
+                    )),
+                }
+            }
+            (Some(other), _) => Err(unknown(path, format!("/init being {}", described(&other)))),
+            (None, _) => Err(unknown(path, "no /init".into())),
+        }
+    }
+
+    fn systemd(self, path: &str) -> Result<StageOne> {
+        let odd = self.folders.iter().find(|(_, kind)| **kind != Kind::Directory);
+        if let Some((folder, kind)) = odd {
+            return Err(Error::unsupported(
+                format!("{folder} in the initrd {path}"),
+                "a directory or nothing",
+                described(kind),
+            ));
+        }
+        Ok(StageOne::Systemd { folders: self.folders.into_keys().collect() })
+    }
+}
+
+fn described(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Directory => "a directory",
+        Kind::File(_) => "a file that is no script",
+        Kind::Symlink(_) => "a symbolic link",
+    }
+}
+
+fn unknown(path: &str, found: String) -> Error {
+    Error::unsupported(
+        format!("stage 1 in the initrd {path}"),
+        "/init being a link to systemd, or a script or a link to one",
+        found,
+    )
+    .hinting(UNKNOWN)
+}
+
+/// Regular files of the initrds that one menu entry loads, up to a mebibyte of each, for which `wanted`
+/// holds. A later file of the same path replaces an earlier one, as in the kernel.
+pub fn files_with<I: ReadAt>(
+    image: &I,
+    files: &[(&str, ByteRange)],
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<Vec<Member>> {
+    let mut found = BTreeMap::new();
+    for (path, at) in files {
+        let mut stream = stream(image, *at);
+        while let Some(part) = next(&mut stream, path, *at)? {
+            let each = |member: Member| {
+                found.remove(&member.path);
+                if matches!(&member.kind, Kind::File(bytes) if wanted(bytes)) {
+                    found.insert(member.path.clone(), member);
+                }
+                Next::Continue
+            };
+            unpack(&mut stream, part.compression, |_| true, each)
+                .map_err(|fault| part.fault(&fault))?;
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+type Stream<'a, I> = BufReader<Window<'a, I>>;
+
+fn stream<I: ReadAt>(image: &I, at: ByteRange) -> Stream<'_, I> {
+    BufReader::with_capacity(128 << 10, Window { image, at, position: 0 })
+}
+
+/// A part of an initrd.
+#[derive(Clone, Copy)]
+struct Part<'p> {
+    path: &'p str,
+    /// Where it starts in the initrd.
+    start: u64,
+    /// Where it starts in the image.
+    place: u64,
+    compression: Compression,
+}
+
+impl Part<'_> {
+    fn fault(self, fault: &io::Error) -> Error {
+        unreadable(self.path, self.place, fault)
+    }
+}
+
+/// Moves to the next part of an initrd; none at the end.
+fn next<'p, I: ReadAt>(
+    stream: &mut Stream<'_, I>,
+    path: &'p str,
+    at: ByteRange,
+) -> Result<Option<Part<'p>>> {
+    let start = skip_zeros(stream).map_err(|fault| unreadable(path, at.start(), &fault))?;
+    let Some(start) = start else { return Ok(None) };
+    let place = at.start().saturating_add(start);
+    let compression = next_part(stream, place, path)?;
+    Ok(Some(Part { path, start, place, compression }))
+}
+
+/// Walks over the parts of an initrd (Linux `init/initramfs.c`): archives, compressed or not, with zeros
+/// between them.
+fn scan<I: ReadAt>(
+    image: &I,
+    path: &str,
+    at: ByteRange,
+    facts: &mut Facts,
+) -> Result<Vec<Compression>> {
+    let mut stream = stream(image, at);
+    let mut parts = Vec::new();
+    while let Some(found) = next(&mut stream, path, at)? {
+        let Part { start, compression, .. } = found;
+        let faulty = |fault: io::Error| found.fault(&fault);
+        parts.push(compression);
+        let enough = part(&mut stream, compression, facts, Until::Enough).map_err(faulty)?;
+        if enough && is_last(image, at, start, compression) {
+            break;
+        }
+        if enough {
+            // A later part may say otherwise: find the end of this one.
+            stream.seek(SeekFrom::Start(start)).map_err(faulty)?;
+            part(&mut stream, compression, facts, Until::End).map_err(faulty)?;
+        }
+    }
+    Ok(parts)
+}
+
+fn unreadable(path: &str, at: u64, fault: &io::Error) -> Error {
+    Error::malformed(
+        format!("the initrd {path}"),
+        at,
+        fault.to_string(),
+        "archives that can be unpacked",
+    )
+}
+
+fn next_part<R: BufRead>(stream: &mut R, at: u64, path: &str) -> Result<Compression> {
+    let head = stream.fill_buf().map_err(|fault| unreadable(path, at, &fault))?;
+    Compression::of(head).map_err(|found| {
+        Error::unsupported(
+            format!("the initrd {path} at byte {at:#x}"),
+            "a newc archive, plain or in gzip, zstd, xz, lzma, bzip2 or lz4",
+            found,
+        )
+    })
+}
+
+/// How far a part is read.
+#[derive(Clone, Copy, PartialEq)]
+enum Until {
+    /// Until the facts suffice.
+    Enough,
+    /// Until the part ends.
+    End,
+}
+
+/// Takes the members of a part. True if the facts sufficed.
+fn part<R: BufRead>(
+    stream: &mut R,
+    compression: Compression,
+    facts: &mut Facts,
+    until: Until,
+) -> io::Result<bool> {
+    let mut enough = false;
+    let facts = RefCell::new(facts);
+    let wanted = |path: &str| facts.borrow().wanted(path);
+    let each = |member| {
+        enough |= facts.borrow_mut().take(member) == Next::Stop;
+        if enough && until == Until::Enough { Next::Stop } else { Next::Continue }
+    };
+    unpack(stream, compression, wanted, each)?;
+    Ok(enough)
+}
+
+/// Hands the members of a part to `each`, those files whole that are `wanted`.
+fn unpack<R: BufRead>(
+    stream: &mut R,
+    compression: Compression,
+    wanted: impl Fn(&str) -> bool,
+    each: impl FnMut(Member) -> Next,
+) -> io::Result<()> {
+    match compression {
+        Compression::None => newc::read_one(stream, LARGEST_SCRIPT, wanted, each),
+        packed => newc::read(packed.decoder(stream)?, LARGEST_SCRIPT, wanted, each),
+    }
+}
+
+/// Whether nothing but zeros follows the part at `start`, where that can be told without decoding.
+fn is_last<I: ReadAt>(image: &I, at: ByteRange, start: u64, compression: Compression) -> bool {
+    let mut stream = BufReader::with_capacity(4096, Window { image, at, position: start });
+    let skip = |stream: &mut BufReader<Window<'_, I>>, by: u64| {
+        stream.seek_relative(i64::try_from(by).map_err(|_| io::ErrorKind::InvalidData)?)
+    };
+    let end = match compression {
+        Compression::Zstd => {
+            zstd_frame_end(&mut stream, skip).and_then(|length| start.checked_add(length))
+        }
+        _ => None,
+    };
+    let Some(end) = end else { return false };
+    stream.seek(SeekFrom::Start(end)).is_ok() && matches!(skip_zeros(&mut stream), Ok(None))
+}
+
+/// Moves to the next byte that is not zero and says where it is; none at the end.
+fn skip_zeros<I: ReadAt>(stream: &mut BufReader<Window<'_, I>>) -> io::Result<Option<u64>> {
+    loop {
+        let buffer = stream.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        match buffer.iter().position(|byte| *byte != 0) {
+            Some(zeros) => {
+                stream.consume(zeros);
+                return stream.stream_position().map(Some);
+            }
+            None => {
+                let zeros = buffer.len();
+                stream.consume(zeros);
+            }
+        }
+    }
+}
+
+/// A range of an image as a stream.
+struct Window<'a, I> {
+    image: &'a I,
+    at: ByteRange,
+    position: u64,
+}
+
+impl<I: ReadAt> Read for Window<'_, I> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = in_memory(self.at.size().saturating_sub(self.position));
+        let length = buf.len().min(left);
+        let Some(buf) = buf.get_mut(..length) else { return Ok(0) };
+        let at = self.at.start().saturating_add(self.position);
+        self.image.read_exact_at(buf, at).map_err(io::Error::other)?;
+        self.position = self.position.saturating_add(u64::try_from(length).unwrap_or_default());
+        Ok(length)
+    }
+}
+
+impl<I> Seek for Window<'_, I> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.at.size().checked_add_signed(by),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}

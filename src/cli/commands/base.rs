@@ -1,0 +1,354 @@
+//! `remaster base`: bases by name; and how every command opens a base, by name or path, packed or not.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use remaster::bases::{self, Base, Cache, Catalog, Demand, Origin, Record};
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
+use remaster::image::digest::remembered::Remembered;
+use remaster::image::digest::{Digest, published};
+use remaster::image::file_type;
+use remaster::image::unpack;
+use remaster::units::human;
+use serde_json::json;
+
+use crate::cli::progress::Terminal;
+use crate::cli::report;
+
+/// Fetch official installers by name, and see to those that were fetched
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List all bases, and which of them are in the cache
+    List {
+        /// Print a JSON array
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        cache: Place,
+    },
+    /// Fetch the newest release of a base, checked by its published SHA-256; goes on with what was broken off
+    Fetch {
+        /// Name of a base, as `nixos-25.11-minimal`
+        name: String,
+        #[command(flatten)]
+        server: Server,
+        /// Say nothing but errors
+        #[arg(short, long)]
+        quiet: bool,
+        #[command(flatten)]
+        cache: Place,
+    },
+    /// Show where a base in the cache comes from
+    Show {
+        /// Name of a base in the cache
+        name: String,
+        /// Read it and compare its SHA-256 with the published one
+        #[arg(long)]
+        check: bool,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        cache: Place,
+    },
+    /// Print the path of a base in the cache
+    Path {
+        /// Name of a base in the cache
+        name: String,
+        #[command(flatten)]
+        cache: Place,
+    },
+    /// Remove a base from the cache
+    Remove {
+        /// Name of a base in the cache
+        name: String,
+        #[command(flatten)]
+        cache: Place,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Place {
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Folder of fetched bases [default: remaster/bases in $XDG_CACHE_HOME or ~/.cache]"
+    )]
+    cache: Option<PathBuf>,
+}
+
+impl Place {
+    fn open(&self) -> Result<Cache> {
+        Cache::at(self.cache.as_deref())
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct Server {
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Server to look channels up at [default: $REMASTER_MIRROR, or https://channels.nixos.org]"
+    )]
+    mirror: Option<String>,
+    /// Certificates (PEM) to trust instead of the system's
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// How long a server may say nothing
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
+}
+
+/// Where a command may take a base from that is given by its name.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Source {
+    /// Do not fetch a base that is not in the cache
+    #[arg(long)]
+    offline: bool,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    demanded: Demanded,
+}
+
+impl Source {
+    /// The file of a base, and its SHA-256 if one was demanded; says so before it fetches one, unless `before`
+    /// refuses.
+    pub(crate) fn resolve(
+        &self,
+        given: &Path,
+        quiet: bool,
+        before: impl FnOnce() -> Result<()>,
+    ) -> Result<(PathBuf, Option<Digest>)> {
+        let origin = Origin { mirror: mirror(None), ..Origin::default() };
+        let demand = Demand { cache: self.place.cache.clone(), origin, offline: self.offline };
+        let path = bases::resolve(given, &demand, &progress(quiet), |base| {
+            before()?;
+            if !quiet {
+                let name = base.name();
+                report::say(&format!(
+                    "fetching {name}, which is not in the cache; --offline forbids that\n"
+                ));
+            }
+            Ok(())
+        })?;
+        let sha256 = self.demanded.check(&path, quiet)?;
+        Ok((path, sha256))
+    }
+}
+
+/// What the file of a base must be, as its publisher says; nothing is written before that is checked.
+#[derive(Debug, clap::Args)]
+struct Demanded {
+    /// SHA-256 that the base's file must have
+    #[arg(long, value_name = "HEX", conflicts_with = "sha256_file")]
+    sha256: Option<Digest>,
+    /// File with the base's SHA-256, as it is published beside the ISO
+    #[arg(long, value_name = "FILE")]
+    sha256_file: Option<PathBuf>,
+    /// Believe a SHA-256 computed before if path, size, time and inode are the same
+    #[arg(long)]
+    cache_digest: bool,
+}
+
+impl Demanded {
+    /// The SHA-256, if one is demanded.
+    fn check(&self, path: &Path, quiet: bool) -> Result<Option<Digest>> {
+        let Some(expected) = self.expected(path)? else { return Ok(None) };
+        if path == Path::new("-") {
+            return Err(Error::Usage {
+                what: "what comes through a pipe cannot be checked before it is written".into(),
+                hint: "save it to a file first",
+            });
+        }
+        let found = self.found(path, quiet)?;
+        if found == expected {
+            return Ok(Some(found));
+        }
+        Err(Error::WrongBase {
+            name: path.display().to_string(),
+            found: format!("SHA-256 {found}"),
+            expected: expected.to_string(),
+        })
+    }
+
+    fn expected(&self, path: &Path) -> Result<Option<Digest>> {
+        let Some(list) = &self.sha256_file else { return Ok(self.sha256) };
+        let doing = || format!("read {}", list.display());
+        let size = fs::metadata(list).map_err(Error::io(doing()))?.len();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let found = if size > published::LARGEST {
+            Err(format!("it has {size} bytes"))
+        } else {
+            published::of(&fs::read_to_string(list).map_err(Error::io(doing()))?, &name)
+        };
+        found.map(Some).map_err(|why| Error::Usage {
+            what: format!("{} does not tell the SHA-256 of {name}: {why}", list.display()),
+            hint: "give the file that is published beside the image",
+        })
+    }
+
+    fn found(&self, path: &Path, quiet: bool) -> Result<Digest> {
+        let cache = self.cache_digest.then(remembered).flatten();
+        if let Some(known) = cache.as_ref().and_then(|cache| cache.get(path)) {
+            return Ok(known);
+        }
+        let file = ImageFile::open(path)?;
+        let about = file.file().metadata().map_err(Error::io("look at the base"))?;
+        let digest = Digest::of(&file, &progress(quiet))?;
+        if let Some(cache) = cache {
+            cache.put(path, &about, digest);
+        }
+        Ok(digest)
+    }
+}
+
+/// In `remaster/digests` of the user's cache.
+fn remembered() -> Option<Remembered> {
+    let cache = Cache::at(None).ok()?;
+    cache.folder().parent().map(|folder| Remembered::within(folder.join("digests")))
+}
+
+/// Opens a base by name or path, unpacked where there is no output: a disk image, and all of it.
+pub(crate) fn open(given: &Path, source: &Source, quiet: bool) -> Result<ImageFile> {
+    let file = open_any(given, source, quiet)?;
+    file_type::whole(&file).map_err(|fault| fault.of_image(file.name()))?;
+    Ok(file)
+}
+
+/// The same, whatever it is.
+pub(crate) fn open_any(given: &Path, source: &Source, quiet: bool) -> Result<ImageFile> {
+    let (path, sha256) = source.resolve(given, quiet, || Ok(()))?;
+    unpacked(file(&path, sha256)?, None, quiet)
+}
+
+/// The file of a base whose SHA-256 may be known.
+pub(crate) fn file(path: &Path, sha256: Option<Digest>) -> Result<ImageFile> {
+    Ok(ImageFile::open(path)?.of_sha256(sha256.map(|digest| digest.0)))
+}
+
+/// Unpacks a packed base into a file without a name: in the folder of the output, which must have room for an
+/// image anyway and where blocks can be shared; without an output in `TMPDIR`, else in `/var/tmp`, as `/tmp` is
+/// often kept in memory.
+pub(crate) fn unpacked(base: ImageFile, output: Option<&Path>, quiet: bool) -> Result<ImageFile> {
+    unpack::unpacked(base, &scratch(output), &progress(quiet))
+}
+
+fn scratch(output: Option<&Path>) -> PathBuf {
+    let output = output.filter(|path| *path != Path::new("-"));
+    match output.and_then(Path::parent) {
+        Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+        Some(folder) => folder.to_owned(),
+        None => {
+            let set = env::var_os("TMPDIR").filter(|set| !set.is_empty());
+            set.map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
+        }
+    }
+}
+
+/// What is fetched or unpacked needs no tidying up: Control-C may end the program at once.
+fn progress(quiet: bool) -> Terminal {
+    Terminal::plain(report::watched(quiet))
+}
+
+fn mirror(given: Option<&String>) -> Option<String> {
+    let set = || env::var("REMASTER_MIRROR").ok().filter(|set| !set.is_empty());
+    given.cloned().or_else(set)
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.command {
+        Command::List { json, cache } => list(&cache.open()?, *json),
+        Command::Fetch { name, server, quiet, cache } => {
+            fetch(name, server, *quiet, &cache.open()?)
+        }
+        Command::Show { name, check, json, cache } => {
+            let (record, path) = cached(name, &cache.open()?)?;
+            if *check {
+                record.check(&path, &progress(*json))?;
+            }
+            show(&record, &path, *json)
+        }
+        Command::Path { name, cache } => {
+            let (_, path) = cached(name, &cache.open()?)?;
+            report::print(&format!("{}\n", path.display()))
+        }
+        Command::Remove { name, cache } => {
+            let (base, cache) = (Catalog::built_in()?.get(name)?, cache.open()?);
+            if cache.remove(&base)? { Ok(()) } else { Err(absent(&base, &cache)) }
+        }
+    }
+}
+
+fn list(cache: &Cache, as_json: bool) -> Result<()> {
+    let mut text = String::new();
+    let mut rows = Vec::new();
+    for base in Catalog::built_in()?.bases() {
+        let found = cache.find(&base);
+        let (state, fault) = match &found {
+            Ok(Some((record, _))) => {
+                (format!("in the cache: {} ({})", record.version, human(record.size)), None)
+            }
+            Ok(None) => (String::new(), None),
+            Err(fault) => (format!("damaged: {fault}"), Some(fault.to_string())),
+        };
+        let _ = writeln!(text, "{}", format!("{:<32} {state}", base.name()).trim_end());
+        let found = found.ok().flatten();
+        rows.push(json!({
+            "name": base.name(), "channel": base.channel, "edition": base.edition,
+            "architecture": base.architecture, "damaged": fault,
+            "cached": found.map(|(record, path)| json!({"path": path, "record": record})),
+        }));
+    }
+    report::print(&if as_json { format!("{:#}\n", json!(rows)) } else { text })
+}
+
+fn fetch(name: &str, server: &Server, quiet: bool, cache: &Cache) -> Result<()> {
+    let base = Catalog::built_in()?.get(name)?;
+    let origin = Origin {
+        mirror: mirror(server.mirror.as_ref()),
+        ca_file: server.ca_file.clone(),
+        timeout: Duration::from_secs(server.timeout),
+    };
+    let fetched = bases::fetch(cache, &base, &origin, &progress(quiet))?;
+    if quiet {
+        return Ok(());
+    }
+    let did = if fetched.was_there { "is there and is" } else { "fetched:" };
+    report::print(&format!("{name} {did} the newest\n"))?;
+    show(&fetched.record, &fetched.path, false)
+}
+
+fn cached(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
+    let base = Catalog::built_in()?.get(name)?;
+    cache.find(&base)?.ok_or_else(|| absent(&base, cache))
+}
+
+fn absent(base: &Base, cache: &Cache) -> Error {
+    Error::Usage {
+        what: format!("{} is not in {}", base.name(), cache.folder().display()),
+        hint: "fetch it with `remaster base fetch`",
+    }
+}
+
+fn show(record: &Record, path: &Path, as_json: bool) -> Result<()> {
+    if as_json {
+        return report::print(&format!("{:#}\n", json!({"path": path, "record": record})));
+    }
+    let Record { name, version, url, sha256, size, .. } = record;
+    report::print(&format!(
+        "{name}: NixOS {version}, {size} bytes ({})\n  file    {}\n  from    {url}\n  sha256  {sha256}\n",
+        human(*size),
+        path.display(),
+    ))
+}

@@ -1,0 +1,233 @@
+//! `remaster BASE --key KEY -o OUT`: a base with keys in it, to a file or a pipe.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use remaster::error::{Error, Result};
+use remaster::image::patched::Composed;
+use remaster::image::{ImageFile, ReadAt};
+use remaster::netboot::archive;
+use remaster::output::file::{Existing, How, Output, Readers};
+use remaster::output::stream;
+use remaster::private;
+use remaster::progress::Progress;
+use remaster::stamp::patch;
+use remaster::units::human;
+
+use super::base;
+use super::tarball;
+use crate::cli::job::{self, Edit, Finished, Stamping, typed};
+use crate::cli::known_hosts::KnownHosts;
+use crate::cli::progress::Terminal;
+use crate::cli::record::{Beside, Inside, Told};
+use crate::cli::report;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// NixOS installer ISO or raw image for SD cards, as downloaded or stamped before, plain or packed (xz,
+    /// zst, gz, bz2, zip), or the name of a base that `remaster base list` shows, or a tar archive for kexec;
+    /// it is never changed
+    #[arg(required = true)]
+    base: Option<PathBuf>,
+
+    #[command(flatten)]
+    source: base::Source,
+
+    #[command(flatten)]
+    pub(crate) edit: Edit,
+
+    /// Image to write, or `-` for a pipe
+    #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// What to write: an image, or a small patch file that makes it of the official base (`remaster apply`)
+    #[arg(long = "as", value_enum, value_name = "image|patch", default_value = "image", conflicts_with_all = ["manifest", "provenance", "sbom"])]
+    pub(crate) form: Form,
+
+    /// Replace the output if it is there
+    #[arg(short, long)]
+    force: bool,
+
+    /// Say what would be done, and write nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) inside: Inside,
+
+    #[command(flatten)]
+    pub(crate) beside: Beside,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// The whole image.
+    Image,
+    /// Its difference from the base.
+    Patch,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let wishes = args.edit.gather(args.quiet)?;
+    let given = args.base.as_deref().unwrap_or(Path::new(""));
+    let (path, sha256) = args.source.resolve(given, args.quiet, || args.check_free())?;
+    let packed = base::file(&path, sha256)?;
+    let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
+    let output = output.map(|path| Destination::of(path, &packed, existing(args))).transpose()?;
+    args.beside.check(&packed, existing(args))?;
+    let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
+    let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
+    if archive::is_tar(&file) {
+        return tarball::write(args, &wishes, &file, output.as_ref(), known);
+    }
+    let base = job::basis(&file)?;
+    let progress = Terminal::new(report::watched(args.quiet))?;
+    let about = args.inside.about_base(&base, &progress)?;
+    let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
+    if args.dry_run {
+        return report::print(&stamping.dry_run());
+    }
+    let finished = stamping.compose(args.quiet)?;
+    let Some(output) = output else { return Ok(()) };
+    let output = output.kept(finished.made.edits.is_private());
+    args.write(&output, &finished, &progress)?;
+    if let Some(known) = &known {
+        known.write()?;
+    }
+    if let Some(known) = known.filter(|_| !args.quiet) {
+        report::say(&known.told());
+    }
+    Ok(())
+}
+
+fn existing(args: &Args) -> Existing {
+    if args.force { Existing::Replace } else { Existing::Refuse }
+}
+
+impl Args {
+    /// Writes the image or its patch, and what was asked for beside it.
+    fn write(
+        &self,
+        output: &Destination,
+        finished: &Finished<'_>,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        if let Form::Patch = self.form {
+            let bytes = patch::pack(&finished.patch(progress)?)?;
+            output.write_bytes(&bytes)?;
+            if report::watched(self.quiet) {
+                report::say(&format!("{}{}", finished.summary, output.wrote(bytes.len())));
+            }
+            return Ok(());
+        }
+        let how = output.write(&finished.image, progress)?;
+        let told = Told { made: &finished.made, name: &output.name(), existing: existing(self) };
+        self.beside.write(&told, &finished.image, progress)?;
+        if report::watched(self.quiet) {
+            let next = output.next(&finished.image, how);
+            report::say(&format!("{}{next}", finished.summary));
+        }
+        Ok(())
+    }
+
+    /// The names of what was asked for.
+    pub(crate) fn asked(&self) -> Result<Vec<String>> {
+        Ok(self.edit.recipe()?.given())
+    }
+
+    /// Better to refuse before a base is fetched than after.
+    fn check_free(&self) -> Result<()> {
+        let output = self.output.as_deref().filter(|path| *path != Path::new("-"));
+        output.map_or(Ok(()), |path| Output::of_bytes(path, existing(self)).map(drop))
+    }
+}
+
+/// Where an image goes.
+pub(crate) enum Destination {
+    File(Output),
+    Pipe,
+}
+
+impl Destination {
+    pub(crate) fn of(path: &Path, base: &ImageFile, existing: Existing) -> Result<Self> {
+        if path != Path::new("-") {
+            return Output::new(path, base, existing).map(Self::File);
+        }
+        if io::stdout().is_terminal() {
+            return Err(Error::Usage {
+                what: "standard output is a terminal, which shows no images".into(),
+                hint: "redirect it to a file or a pipe, or give a file to -o",
+            });
+        }
+        Ok(Self::Pipe)
+    }
+
+    /// The same for what others must not know, or may.
+    pub(crate) fn kept(self, private: bool) -> Self {
+        match self {
+            Self::File(output) => Self::File(output.read_by(Readers::of(private))),
+            Self::Pipe => Self::Pipe,
+        }
+    }
+
+    /// The same for an image, whose bytes tell whether others must not know them.
+    pub(crate) fn kept_as<I: ReadAt>(self, image: &I) -> Result<Self> {
+        let private = matches!(self, Self::File(_)) && private::of_image(image)?;
+        Ok(self.kept(private))
+    }
+
+    /// What was written, of something that is no image.
+    fn wrote(&self, bytes: usize) -> String {
+        let Self::File(file) = self else { return String::new() };
+        format!("wrote {} ({bytes} bytes)\n", typed(file.path()))
+    }
+
+    pub(crate) fn write(
+        &self,
+        image: &Composed<&ImageFile>,
+        progress: &dyn Progress,
+    ) -> Result<Option<How>> {
+        match self {
+            Self::File(output) => output.write(image, progress).map(Some),
+            Self::Pipe => stream::write(image, io::stdout().lock(), progress).map(|()| None),
+        }
+    }
+
+    fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::File(output) => output.write_bytes(bytes),
+            Self::Pipe => {
+                let written = io::stdout().lock().write_all(bytes);
+                written.map_err(Error::io("write to standard output"))
+            }
+        }
+    }
+
+    /// What records call the image.
+    fn name(&self) -> String {
+        let name = match self {
+            Self::File(output) => output.path().file_name(),
+            Self::Pipe => None,
+        };
+        name.map_or_else(|| "image.iso".to_owned(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// What was written, and what to do with it.
+    pub(crate) fn next(&self, image: &Composed<&ImageFile>, how: Option<How>) -> String {
+        let Self::File(file) = self else { return String::new() };
+        let shared = if how == Some(How::Cloned) { ", sharing the base's blocks" } else { "" };
+        let mode =
+            if file.readers() == Readers::Owner { ", mode 0600: it holds secrets" } else { "" };
+        let name = typed(file.path());
+        format!(
+            "wrote {name} ({}{shared}{mode})\nnext: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n",
+            human(image.size()),
+        )
+    }
+}

@@ -1,0 +1,188 @@
+//! `remaster demo`: the real command on a tiny installer image that is part of the program.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use ssh_key::rand_core::OsRng;
+use ssh_key::{Algorithm, LineEnding, PrivateKey};
+
+use crate::cli::{Cli, report};
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
+use remaster::inspect::Report;
+use remaster::place;
+use remaster::units::human;
+
+/// Shaped as the minimal installer of 25.11; made by `make.sh` beside it.
+const BASE: &[u8] = include_bytes!("../../../tests/tiny/tiny.iso.zst");
+
+/// Stamp a tiny installer image with a key made for the occasion, and show the result
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Folder to write to, new or empty; by default a new one for temporary files
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let files = Files::within(folder(args.dir.as_deref())?);
+    let image = zstd::decode_all(BASE).map_err(Error::io("unpack the tiny image"))?;
+    write_new(&files.base, 0o644, &image)?;
+    let fingerprint = make_key(&files)?;
+    stamp(&files)?;
+    let inspect = |path: &Path| Report::of(&ImageFile::open(path)?);
+    let (base, custom) = (inspect(&files.base)?, inspect(&files.custom)?);
+    report::print(&story(&files, &fingerprint, &base, &custom))?;
+    let broken = custom.checks.iter().find(|check| !check.ok);
+    broken.map_or(Ok(()), |check| {
+        let (found, expected) = (check.detail.clone(), "structures that agree".into());
+        Err(Error::Differs { what: check.name.into(), at: 0, found, expected })
+    })
+}
+
+/// Everything the demo leaves.
+struct Files {
+    folder: PathBuf,
+    base: PathBuf,
+    private: PathBuf,
+    public: PathBuf,
+    custom: PathBuf,
+}
+
+impl Files {
+    fn within(folder: PathBuf) -> Self {
+        let [base, private, public, custom] =
+            ["base.iso", "id_ed25519", "id_ed25519.pub", "custom.iso"]
+                .map(|name| folder.join(name));
+        Self { folder, base, private, public, custom }
+    }
+}
+
+fn folder(wanted: Option<&Path>) -> Result<PathBuf> {
+    let Some(path) = wanted else { return temporary_folder() };
+    place::check(path)?;
+    match new_folder(path) {
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => check_empty(path)?,
+        made => made.map_err(Error::io(format!("make the folder {}", path.display())))?,
+    }
+    Ok(path.to_owned())
+}
+
+/// For nobody else, as a private key lies in it.
+fn new_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+fn temporary_folder() -> Result<PathBuf> {
+    let all = std::env::temp_dir();
+    let mut number = 1_u32;
+    loop {
+        let path = all.join(format!("remaster-demo.{number}"));
+        match new_folder(&path) {
+            Ok(()) => return Ok(path),
+            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {
+                number = number.checked_add(1).ok_or(Error::Interrupted)?;
+            }
+            Err(fault) => {
+                return Err(Error::io(format!("make a folder in {}", all.display()))(fault));
+            }
+        }
+    }
+}
+
+fn check_empty(path: &Path) -> Result<()> {
+    let mut found =
+        fs::read_dir(path).map_err(Error::io(format!("look into {}", path.display())))?;
+    if found.next().is_none() {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        what: format!("{} is not empty", path.display()),
+        hint: "give a folder to --dir that is new or empty",
+    })
+}
+
+fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<()> {
+    let file = File::options().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(bytes))
+        .map_err(Error::io(format!("write {}", path.display())))
+}
+
+/// Writes a new key pair and gives its fingerprint.
+fn make_key(files: &Files) -> Result<String> {
+    let fault = |fault: ssh_key::Error| Error::io("make a key pair")(io::Error::other(fault));
+    let mut pair = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(fault)?;
+    pair.set_comment("remaster demo");
+    let private = pair.to_openssh(LineEnding::LF).map_err(fault)?;
+    write_new(&files.private, 0o600, private.as_bytes())?;
+    let public = pair.public_key().to_openssh().map_err(fault)? + "\n";
+    write_new(&files.public, 0o644, public.as_bytes())?;
+    Ok(pair.fingerprint(ssh_key::HashAlg::Sha256).to_string())
+}
+
+/// Runs the program as a user would.
+fn stamp(files: &Files) -> Result<()> {
+    let words: [OsString; 7] = [
+        "remaster".into(),
+        files.base.clone().into(),
+        "--key".into(),
+        files.public.clone().into(),
+        "--output".into(),
+        files.custom.clone().into(),
+        "--quiet".into(),
+    ];
+    crate::cli::run(&Cli::parse_from(words))
+}
+
+fn story(files: &Files, fingerprint: &str, base: &Report, custom: &Report) -> String {
+    let mut text = format!(
+        "In {}:\n  base.iso        {}: NixOS {}, {} stage 1, {} kernels.\n\
+         \x20                 Structures as on a real installer, placeholders where programs would be.\n\
+         \x20 id_ed25519      a private key made for this demo\n\
+         \x20 id_ed25519.pub  its public key, {fingerprint}\n\
+         \x20 custom.iso      {}: the base with the public key in it\n",
+        files.folder.display(),
+        human(base.size),
+        base.release,
+        base.generation,
+        base.triplets.len(),
+        human(custom.size),
+    );
+    changes(&mut text, custom);
+    text.push_str("\nIt agrees with itself:\n");
+    for check in &custom.checks {
+        let word = if check.ok { "ok   " } else { "WRONG" };
+        let _ = writeln!(text, "  {word} {}: {}", check.name, check.detail);
+    }
+    text.push_str(BY_HAND);
+    text
+}
+
+fn changes(text: &mut String, custom: &Report) {
+    text.push_str("\nWhat was put in:\n");
+    let Some(injected) = &custom.injected else { return text.push_str("  nothing\n") };
+    for key in &injected.keys {
+        let _ = writeln!(text, "  {} may log in with {}", key.user, key.fingerprint);
+    }
+    for file in injected.files.iter().filter(|file| file.kind == "file") {
+        let _ = writeln!(text, "  {} {}", file.mode, file.path);
+    }
+    text.push_str("\nWhat starts it, behind the base's own initrds:\n");
+    for menu in &custom.menus {
+        let place = if menu.place == "esp" { "in the UEFI boot image" } else { "on the volume" };
+        let _ = writeln!(text, "  {} entries of {} {place}", menu.entries.len(), menu.path);
+    }
+}
+
+const BY_HAND: &str = "
+The same by hand; with a real installer as base.iso the result boots and lets the key in:
+  ssh-keygen -t ed25519 -f id_ed25519
+  remaster base.iso --key id_ed25519.pub -o custom.iso
+  remaster inspect custom.iso
+  ssh -i id_ed25519 root@<address of the booted machine>
+";

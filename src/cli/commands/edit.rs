@@ -1,0 +1,135 @@
+//! `remaster edit`: puts other things into an image file, without writing all of it again.
+
+use std::path::PathBuf;
+
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
+use remaster::live::{HostKeys, Wishes};
+use remaster::output::in_place::{Edited, Finished};
+use remaster::stamp::replaced::{self, Fact};
+
+use crate::cli::job::{self, Edit, Stamping, typed};
+use crate::cli::known_hosts::KnownHosts;
+use crate::cli::progress::Terminal;
+use crate::cli::record::Inside;
+use crate::cli::report;
+use remaster::units::human;
+
+/// Put something else into an image file, rewriting only what changes
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Image file to change, stamped or not; what was put in before is replaced
+    image: PathBuf,
+    /// Change the file itself; a journal beside it makes that safe against being killed
+    #[arg(long, required_unless_present = "recover")]
+    in_place: bool,
+    /// Finish an edit that was interrupted, and do nothing else
+    #[arg(long, conflicts_with = "in_place")]
+    recover: bool,
+    #[command(flatten)]
+    edit: Edit,
+    #[command(flatten)]
+    inside: Inside,
+    /// Say what would be done, and write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    args.check_recover()?;
+    let wishes = if args.recover { None } else { Some(args.edit.gather(args.quiet)?) };
+    // What is wrong with the arguments is said before an edit that was interrupted is finished.
+    let known = wishes.as_ref().map(|wishes| args.known_hosts(wishes)).transpose()?.flatten();
+    let edited = Edited::take(&args.image)?;
+    let recovered = if args.dry_run { None } else { recover(&edited, args.quiet)? };
+    let Some(wishes) = wishes else {
+        if recovered.is_none() && !args.quiet {
+            report::say(&format!("no edit of {} was interrupted\n", typed(&args.image)));
+        }
+        return Ok(());
+    };
+    let file = ImageFile::open(&args.image)?;
+    check_regular(&file)?;
+    let base = job::basis(&file)?;
+    let progress = Terminal::new(report::watched(args.quiet))?;
+    let about = args.inside.about_base(&base, &progress)?;
+    let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
+    if args.dry_run {
+        return report::print(&stamping.dry_run());
+    }
+    if stamping.is_private() {
+        edited.keep_from_others()?;
+    }
+    let finished = stamping.compose(args.quiet)?;
+    let bytes = edited.rewrite(&finished.image, &progress)?;
+    if report::watched(args.quiet) {
+        let name = typed(&args.image);
+        let bytes = human(bytes);
+        report::say(&format!("{}changed {name} ({bytes} written)\n", finished.summary));
+    }
+    match &known {
+        Some(known) => known.write()?,
+        None => args.tell_stale(&finished.gone),
+    }
+    if let Some(known) = known.filter(|_| !args.quiet) {
+        report::say(&known.told());
+    }
+    Ok(())
+}
+
+impl Args {
+    /// The file beside the image is about the image, and is replaced with it; another one may be about others.
+    fn known_hosts(&self, wishes: &Wishes) -> Result<Option<KnownHosts>> {
+        let wanted = self.edit.known_hosts();
+        KnownHosts::of(wishes, wanted, Some(&self.image), wanted.is_none())
+    }
+
+    /// Tells of a file beside the image by which clients would look for a host key that is gone.
+    fn tell_stale(&self, gone: &[Fact]) {
+        let file = HostKeys::file_beside(&self.image);
+        if !self.quiet && replaced::has_host_key(gone) && file.exists() {
+            let file = typed(&file);
+            report::say(&format!(
+                "note: {file} is about a host key that is taken out: remove it\n"
+            ));
+        }
+    }
+
+    /// What would not be done, beside an edit that is finished.
+    fn check_recover(&self) -> Result<()> {
+        if !self.recover || !(self.edit.is_given() || !self.inside.is_empty() || self.dry_run) {
+            return Ok(());
+        }
+        Err(Error::Usage {
+            what: "--recover finishes an edit that was interrupted, and does nothing else".into(),
+            hint: "run `remaster edit --recover IMAGE` first, then edit it",
+        })
+    }
+}
+
+/// Finishes an edit that was interrupted, and tells what it was.
+pub(crate) fn recover(edited: &Edited, quiet: bool) -> Result<Option<Finished>> {
+    let finished = edited.recover()?;
+    if let Some(Finished { old_size, new_size, bytes }) = finished.filter(|_| !quiet) {
+        let (name, bytes) = (typed(edited.path()), human(bytes));
+        report::say(&format!(
+            "finished an edit of {name} that was interrupted: {bytes} changed, size {old_size} -> {new_size} bytes\n"
+        ));
+    }
+    Ok(finished)
+}
+
+/// A journal lies beside a file; a disk has no beside.
+pub(crate) fn check_regular(file: &ImageFile) -> Result<()> {
+    let about = file.file().metadata().map_err(Error::io("look at the image"))?;
+    if about.is_file() {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        what: format!("{} is no regular file", file.path().display()),
+        hint: "use `remaster flash BASE --key KEY DEVICE`, which writes only what differs",
+    })
+}

@@ -1,0 +1,373 @@
+//! `remaster flash`: write an image to sticks and prove that it is there.
+
+mod outcome;
+mod targets;
+
+use std::fs::FileType;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use remaster::error::{Error, Result};
+use remaster::flash::{self, Delta, Image, Medium, Options, PutBack, Source, Verify};
+use remaster::image::patched::Composed;
+use remaster::image::{ImageFile, ReadAt};
+use remaster::private;
+use remaster::progress::{Progress, Silent};
+use remaster::stamp::base_image::Basis;
+use remaster::target::{Disk, ExpectedSize, Target};
+use remaster::units::ByteRange;
+
+use super::{apply, base};
+use crate::cli::job::{self, Edit, Finished, Stamping};
+use crate::cli::known_hosts::KnownHosts;
+use crate::cli::meter::{Meter, Style};
+use crate::cli::record::Inside;
+use crate::cli::{interrupt, report};
+
+pub(crate) use outcome::{tell_differences, tell_end};
+use targets::Written;
+
+/// Write an image to one or more sticks and read it back
+#[derive(Debug, clap::Args)]
+// `--file` says here what the targets are.
+#[command(mut_arg("recipe_file", |argument| argument.long("root-file")))]
+pub(crate) struct Args {
+    /// Image to write: ISO or disk image, plain or packed (xz, zst, gz, bz2, zip), or the name of a base that
+    /// `remaster base list` shows; `-` for standard input
+    pub(crate) image: PathBuf,
+    #[command(flatten)]
+    source: base::Source,
+    #[command(flatten)]
+    edit: Edit,
+    #[command(flatten)]
+    pub(crate) to: To,
+    /// Patch file to lay over the image, which is its base
+    #[arg(long, value_name = "FILE")]
+    patch: Option<PathBuf>,
+    /// Write the image even if it is truncated, or not known to be a disk image
+    #[arg(long)]
+    any: bool,
+}
+
+/// Where an image is written to and how.
+#[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "every one is a flag of the command line")]
+pub(crate) struct To {
+    /// Disks to write to, as `/dev/sdc`; without any, a terminal lets you pick one
+    #[arg(value_name = "DEVICE")]
+    pub(crate) devices: Vec<PathBuf>,
+    /// The targets are regular files, made or overwritten
+    #[arg(long)]
+    pub(crate) file: bool,
+    /// Do not ask; needs --expect-serial or --expect-size
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Refuse a disk with another serial number; once per disk
+    #[arg(long, value_name = "SERIAL")]
+    pub(crate) expect_serial: Vec<String>,
+    /// Refuse a disk of another size: exact bytes, or rounded as 16GB or 14.9GiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) expect_size: Option<ExpectedSize>,
+    /// Allow disks that are neither removable nor USB; needs an --expect- option
+    #[arg(long)]
+    pub(crate) allow_fixed: bool,
+    /// Unmount file systems of a removable disk first
+    #[arg(long)]
+    pub(crate) unmount: bool,
+    /// How much to read back
+    #[arg(long, value_enum, default_value = "full", num_args = 0..=1, default_missing_value = "full", require_equals = true)]
+    pub(crate) verify: Check,
+    /// Do not read back
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) no_verify: bool,
+    /// Write only what differs [default: if the disk holds an image of the same base]
+    #[arg(long, conflicts_with = "no_delta")]
+    pub(crate) delta: bool,
+    /// Write everything
+    #[arg(long)]
+    pub(crate) no_delta: bool,
+    /// Put the size that a disk claims to the test [default: removable and USB disks]
+    #[arg(long, conflicts_with = "no_probe")]
+    pub(crate) probe: bool,
+    /// Believe the size that a disk claims
+    #[arg(long)]
+    pub(crate) no_probe: bool,
+    /// Leave the backup GPT where it is in the image
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Leave the stick powered
+    #[arg(long)]
+    pub(crate) no_eject: bool,
+    /// Print events as JSON, one per line, as src/cli/events.md describes them
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How much is read back.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Check {
+    /// Everything
+    Full,
+    /// The start, the end and what was put in
+    Quick,
+}
+
+fn parse_size(text: &str) -> std::result::Result<ExpectedSize, String> {
+    ExpectedSize::parse(text).ok_or_else(|| "expected bytes, or a size as 16GB or 14.9GiB".into())
+}
+
+/// An image that is ready to be written, and where it came from.
+pub(crate) struct Prepared<'a> {
+    /// The image.
+    pub(crate) image: Image<'a>,
+    /// What errors call it.
+    pub(crate) name: String,
+    /// Whether it is written whatever it is.
+    any: bool,
+    /// Its bytes, if they are known.
+    pub(crate) size: Option<u64>,
+    /// The files it is read from; none of them may be overwritten.
+    pub(crate) files: Vec<PathBuf>,
+    /// Bytes that do not come from the base.
+    pub(crate) changed: Vec<ByteRange>,
+    /// Whether it holds what others must not know; none until all of it was seen.
+    pub(crate) private: Option<bool>,
+    /// By what clients will know the machine.
+    known: Option<KnownHosts>,
+    /// Where the medium may differ from the base, if that is known.
+    pub(crate) suspects: Option<Vec<ByteRange>>,
+}
+
+impl<'a> Prepared<'a> {
+    /// An image of unknown size, made from `files`, that is written as it is.
+    fn of(image: Image<'a>, name: String, files: Vec<PathBuf>) -> Self {
+        let (private, changed) = (None, Vec::new());
+        let (known, suspects, any) = (None, None, false);
+        Self { image, name, any, size: None, files, changed, private, known, suspects }
+    }
+
+    /// An image that can be read anywhere, made from `files`.
+    pub(crate) fn whole(image: &'a dyn ReadAt, name: String, files: Vec<PathBuf>) -> Result<Self> {
+        let (size, private) = (Some(image.size()), Some(private::of_image(&image)?));
+        Ok(Self { size, private, ..Self::of(Image::Whole(image), name, files) })
+    }
+}
+
+/// The first target that failed, of which has been told.
+type Failed = Option<Error>;
+
+/// Writes the image of `args`, with keys in it if there are any. With `--json`, what ends it is told
+/// as an event, too.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match prepare_and_write(args) {
+        Ok(failed) => failed.map_or(Ok(()), Err),
+        Err(fault) => {
+            if args.to.json {
+                outcome::tell_end(&fault);
+            }
+            Err(fault)
+        }
+    }
+}
+
+fn prepare_and_write(args: &Args) -> Result<Failed> {
+    match (&args.patch, args.edit.is_given()) {
+        (Some(patch), false) => return apply_and_write(args, patch),
+        (None, true) => return stamp_and_write(args),
+        (None, false) => {}
+        (Some(_), true) => {
+            return Err(Error::Usage {
+                what: "a patch is whole: nothing more can be put in with it".into(),
+                hint: "give --patch, or what to put in",
+            });
+        }
+    }
+    let (path, _) = args.source.resolve(&args.image, args.to.json, || Ok(()))?;
+    let source = Source::open(&path)?;
+    let size = source.size();
+    let files = if path == Path::new("-") { behind_input() } else { vec![path] };
+    let image;
+    let prepared = match source {
+        Source::Plain(plain) => {
+            image = plain;
+            Prepared::whole(&image, image.name(), files)?
+        }
+        Source::Stream(stream) => {
+            let name = stream.name();
+            Prepared { size, ..Prepared::of(Image::Stream(stream), name, files) }
+        }
+    };
+    write(Prepared { any: args.any, ..prepared }, &args.to)
+}
+
+/// What standard input was redirected from, which may be a disk, too.
+fn behind_input() -> Vec<PathBuf> {
+    let input = PathBuf::from("/dev/stdin");
+    let is_kept = |kind: FileType| kind.is_file() || kind.is_block_device();
+    let is_kept = input.metadata().is_ok_and(|about| is_kept(about.file_type()));
+    if is_kept { vec![input] } else { Vec::new() }
+}
+
+/// Stamps a base and writes it in one pass, without a file between.
+fn stamp_and_write(args: &Args) -> Result<Failed> {
+    let wishes = args.edit.gather(args.to.json)?;
+    let file = base::open(&args.image, &args.source, args.to.json)?;
+    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
+    let base = job::basis(&file)?;
+    let about = Inside::default().about_base(&base, &Silent)?;
+    let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
+    let Finished { image, summary, gone, .. } = stamping.compose(args.to.json)?;
+    if args.to.json {
+        outcome::tell_taken_out(&gone);
+    }
+    if report::watched(args.to.json) {
+        report::say(&summary);
+    }
+    write_composed(&image, &file, known, args)
+}
+
+/// Lays a patch over its base and writes the image in one pass.
+fn apply_and_write(args: &Args, patch: &Path) -> Result<Failed> {
+    let patch = apply::read(patch)?;
+    let file = base::open(&args.image, &args.source, args.to.json)?;
+    let image = apply::applied(&patch, &file, &Silent)?;
+    write_composed(&image, &file, None, args)
+}
+
+fn write_composed(
+    image: &Composed<&ImageFile>,
+    file: &ImageFile,
+    known: Option<KnownHosts>,
+    args: &Args,
+) -> Result<Failed> {
+    let changed: Vec<ByteRange> =
+        image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
+    let mut prepared = Prepared::whole(image, file.name(), vec![file.path().to_owned()])?;
+    prepared.suspects = suspects(&args.to.devices, &changed);
+    prepared.changed = changed;
+    prepared.known = known;
+    write(prepared, &args.to)
+}
+
+/// Where the targets may differ from a newly stamped image of the same base: where that differs from
+/// the base, and where they say themselves that they do. None if one of them cannot tell.
+fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>> {
+    let mut found = changed.to_vec();
+    for target in targets {
+        let medium = ImageFile::open(target).ok()?;
+        let base = Basis::of(&medium).ok()?;
+        if let Some(stamped) = base.stamped() {
+            let undone = base.image().pieces().iter().filter(|piece| !piece.stays());
+            found.extend(undone.map(|piece| piece.at));
+            found.extend(ByteRange::between(stamped.undo.base_size, stamped.undo.stamped_size));
+        }
+    }
+    Some(found)
+}
+
+/// Writes a prepared image to all targets and tells what came of each.
+pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
+    let mut told = false;
+    let mut examine = || {
+        let examined = flash::examine(&mut image.image, &image.name, image.any)?;
+        let notes = examined.notes.iter().filter(|_| !told);
+        notes.for_each(|note| report::say(&format!("note: {note}\n")));
+        told = true;
+        Ok(())
+    };
+    let written = Written { files: &image.files, size: image.size, examine: &mut examine };
+    let targets = targets::open(to, written)?;
+    // Until an image is known to be for everyone, it is for nobody else.
+    targets.iter().try_for_each(|target| match image.private {
+        Some(false) => target.open_to_others(),
+        _ => target.keep_from_others(),
+    })?;
+    // Before anything is written: what reaches only some of the media is to be known by its keys, too.
+    if let Some(known) = &image.known {
+        known.write()?;
+        if to.json { known.emit() } else { report::say(&known.told()) }
+    }
+    // Not before: at a question, a signal should end the program as usual.
+    interrupt::watch()?;
+    let style = Style::choose(to.json);
+    let meters: Vec<Meter> =
+        targets.iter().map(|target| Meter::new(target.name(), style.clone())).collect();
+    let media: Vec<(&dyn Medium, &dyn Progress)> = targets
+        .iter()
+        .zip(&meters)
+        .map(|(target, meter)| {
+            let pair: (&dyn Medium, &dyn Progress) = (target, meter);
+            pair
+        })
+        .collect();
+    let options = Options {
+        any: image.any,
+        name: image.name,
+        ..options(to, &targets, image.size, (image.changed, image.suspects))
+    };
+    let results = flash::write(image.image, &media, &options)?;
+    drop(media);
+    let mut first = None;
+    for (target, result) in targets.into_iter().zip(results) {
+        let name = target.name();
+        let settled = result.and_then(|report| Ok((report, settle(&target, image.private)?)));
+        if let Err(fault) = outcome::conclude(target, settled, to) {
+            outcome::tell_failure(&name, &fault, to)?;
+            first = first.or(Some(fault));
+        }
+    }
+    Ok(first)
+}
+
+/// Opens a file to others that everyone may know; whether it is one that they may not.
+fn settle(target: &Target, private: Option<bool>) -> Result<bool> {
+    let Some(file) = target.reopened()? else { return Ok(false) };
+    let is_private = match private {
+        Some(known) => known,
+        None => private::of_image(&ImageFile::opened(file, target.path())?)?,
+    };
+    if !is_private {
+        target.open_to_others()?;
+    }
+    Ok(is_private)
+}
+
+/// Puts a base back onto the disk that it is read from, and tells what came of it.
+pub(crate) fn put_back(what: PutBack<'_>, to: &To) -> Result<()> {
+    let size = Some(what.base.size());
+    let targets = targets::open(to, Written { files: &[], size, examine: &mut || Ok(()) })?;
+    interrupt::watch()?;
+    for target in targets {
+        let meter = Meter::new(target.name(), Style::choose(to.json));
+        let result = flash::put_back(&target, what, to.exact, &meter);
+        outcome::conclude(target, result.map(|report| (report, false)), to)?;
+    }
+    Ok(())
+}
+
+type Ranges = (Vec<ByteRange>, Option<Vec<ByteRange>>);
+
+fn options(to: &To, targets: &[Target], size: Option<u64>, (changed, suspects): Ranges) -> Options {
+    let is_portable = |target: &Target| target.disk().is_some_and(Disk::is_portable);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Options {
+        verify: match to.verify {
+            _ if to.no_verify => Verify::Off,
+            Check::Full => Verify::Full,
+            Check::Quick => Verify::Quick,
+        },
+        delta: match (to.delta, to.no_delta) {
+            (true, _) => Delta::Always,
+            (_, true) => Delta::Never,
+            _ => Delta::Auto,
+        },
+        probe: to.probe || (!to.no_probe && targets.iter().all(is_portable)),
+        exact: to.exact,
+        nonce: u64::from(now.subsec_nanos()) ^ now.as_secs().rotate_left(32),
+        size_hint: size,
+        changed,
+        suspects,
+        ..Options::default()
+    }
+}

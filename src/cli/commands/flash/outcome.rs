@@ -1,0 +1,154 @@
+//! What came of writing: told to people in sentences, to programs as events.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use remaster::error::{Error, Result};
+use remaster::flash::{self, Medium, Report};
+use remaster::stamp::replaced::Fact;
+use remaster::target::{OpenedBy, Target};
+use remaster::units::human;
+use serde_json::json;
+
+use super::To;
+use crate::cli::meter::{EVENTS, emit};
+
+/// Differences that are told one by one to people; programs get all.
+const SHOWN: usize = 20;
+
+/// Tells programs what was put into the image before and is not given again.
+pub(super) fn tell_taken_out(gone: &[Fact]) {
+    for Fact { name, value } in gone {
+        emit(&json!({ "v": EVENTS, "event": "taken_out", "name": name, "value": value }));
+    }
+}
+
+/// Finishes a target that was written, and tells what was done, also whether the file is for its owner only.
+pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &To) -> Result<()> {
+    let name = target.name();
+    let (report, private) = result?;
+    tell_differences(&name, &report, to.json)?;
+    if let Some(fault) = report.error(&name) {
+        return Err(fault);
+    }
+    let opened_by = target.opened_by();
+    let finish = flash::finish(target, !to.no_eject)?;
+    if to.json {
+        emit(&json!({
+            "v": EVENTS, "event": "result", "target": name, "ok": true, "exit": 0,
+            "size": report.size, "written": report.written, "compared": report.compared,
+            "delta": report.is_delta, "direct": report.is_direct,
+            "verified": report.verify_time.is_some(), "backup_gpt_at": report.backup_at, "note": report.note,
+            "probe_seconds": report.probe_time.map(|time| time.as_secs_f64()),
+            "write_seconds": report.write_time.as_secs_f64(),
+            "verify_seconds": report.verify_time.map(|time| time.as_secs_f64()),
+            "partitions_seen": finish.partitions_seen, "ejected": finish.ejected,
+            "opened_by": opened_by.name(),
+        }));
+        return Ok(());
+    }
+    let mut text = summary(&name, &report, opened_by, finish);
+    if private {
+        text.push_str("\n  mode 0600: it holds secrets");
+    }
+    say(&text)
+}
+
+fn summary(name: &str, report: &Report, opened_by: OpenedBy, finish: flash::Finish) -> String {
+    use std::fmt::Write as _; // into a string, which cannot fail
+    let mut text = format!(
+        "{name}: {} of image, {} written in {}",
+        human(report.size),
+        human(report.written),
+        seconds(report.write_time)
+    );
+    match report.verify_time {
+        Some(time) => {
+            let compared = human(report.compared);
+            let time = seconds(time);
+            text.extend([", ", &compared, " read back and right (", &time, ")"]);
+        }
+        None if report.is_delta => text.push_str(", the rest was read and is right"),
+        None => text.push_str(", not read back"),
+    }
+    if report.is_delta {
+        text.push_str("\n  only what differed was written");
+    }
+    if !report.is_direct {
+        text.push_str("\n  no direct I/O here: written through the page cache");
+    }
+    if opened_by == OpenedBy::Udisks {
+        text.push_str("\n  opened through udisks2");
+    }
+    if let Some(at) = report.backup_at {
+        let _ = write!(text, "\n  backup GPT moved to the end, byte {at:#x}");
+    }
+    if let Some(note) = &report.note {
+        let _ = write!(text, "\n  note: {note}");
+    }
+    if finish.ejected {
+        text.push_str("\n  ejected: it can be pulled out");
+    }
+    text
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+fn say(text: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(fault) if fault.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::io("write to standard output")(fault))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells every difference to programs, and the first ones to people.
+pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Result<()> {
+    use std::fmt::Write as _; // into a string, which cannot fail
+    if json {
+        for difference in &report.differences {
+            emit(&json!({
+                "v": EVENTS, "event": "difference", "target": name,
+                "at": difference.at.start(), "bytes": difference.at.size(),
+                "likely": difference.cause,
+            }));
+        }
+        return Ok(());
+    }
+    let lines = report.differences.iter().take(SHOWN).map(|difference| {
+        format!("{name}: bytes {} differ: {}\n", difference.at, difference.cause.explained())
+    });
+    let mut text: String = lines.collect();
+    if let Some(more) = report.differences.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "{name}: and {more} more places (--json lists all)");
+    }
+    if report.differences.is_empty() && report.verify_time.is_some() && report.write_time.is_zero()
+    {
+        let _ = writeln!(text, "{name}: {} read and right", human(report.compared));
+    }
+    if text.is_empty() { Ok(()) } else { say(text.trim_end()) }
+}
+
+/// Tells of one target among several; the last error is reported by the caller.
+pub(super) fn tell_failure(name: &str, fault: &Error, to: &To) -> Result<()> {
+    if to.json {
+        emit(&json!({
+            "v": EVENTS, "event": "result", "target": name, "ok": false,
+            "exit": fault.exit_code(), "error": fault.to_string(), "hint": fault.hint(),
+        }));
+    } else if to.devices.len() > 1 {
+        return say(&format!("{name}: failed: {fault}"));
+    }
+    Ok(())
+}
+
+/// Tells programs why it ends, where that is not about one target.
+pub(crate) fn tell_end(fault: &Error) {
+    emit(&json!({
+        "v": EVENTS, "event": "error",
+        "exit": fault.exit_code(), "error": fault.to_string(), "hint": fault.hint(),
+    }));
+}

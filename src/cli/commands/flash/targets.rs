@@ -1,0 +1,195 @@
+//! Which disks are written to: found, judged, confirmed by the user and opened.
+
+use std::fs::Metadata;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use remaster::error::{Error, Result};
+use remaster::target::{
+    Candidate, Demands, Disk, ImagePlace, Refusal, System, Target, Use, unmount,
+};
+
+use super::super::devices;
+use super::To;
+
+/// What the targets are for.
+pub(super) struct Written<'a> {
+    /// The files that the image is read from, none of which may be a target.
+    pub(super) files: &'a [PathBuf],
+    /// Bytes of the image, if they are known.
+    pub(super) size: Option<u64>,
+    /// Refuses the image. Asked before anything is asked of the user, and before a target is opened, but after the
+    /// targets were judged: that the image is the target says more than what is on it.
+    pub(super) examine: &'a mut dyn FnMut() -> Result<()>,
+}
+
+/// Opens every target of `to`.
+pub(super) fn open(to: &To, mut image: Written<'_>) -> Result<Vec<Target>> {
+    let system = System::default();
+    let places: Result<Vec<ImagePlace>> =
+        image.files.iter().map(|file| system.place_of(file)).collect();
+    let places = places?;
+    if to.file {
+        (image.examine)()?;
+        return open_files(to, &system, &places);
+    }
+    open_disks(to, &system, &mut image, &places)
+}
+
+fn open_files(to: &To, system: &System, places: &[ImagePlace]) -> Result<Vec<Target>> {
+    if to.devices.is_empty() {
+        return Err(Error::Usage {
+            what: "no file to write to".to_owned(),
+            hint: "give its path after the image",
+        });
+    }
+    to.devices.iter().try_for_each(|path| check_unused(path, system))?;
+    to.devices.iter().map(|path| Target::file(path, places)).collect()
+}
+
+/// A file may be a disk or swap of the running system, too.
+fn check_unused(path: &Path, system: &System) -> Result<()> {
+    let about = path.metadata().ok().filter(Metadata::is_file);
+    let user = about.and_then(|about| system.user_of(&[(about.dev(), about.ino())], ""));
+    user.map_or(Ok(()), |user| {
+        Err(Error::Unsafe {
+            target: path.display().to_string(),
+            reason: format!("{user} uses it"),
+            hint: "free it first, or write to another file".into(),
+        })
+    })
+}
+
+fn open_disks(
+    to: &To,
+    system: &System,
+    image: &mut Written<'_>,
+    places: &[ImagePlace],
+) -> Result<Vec<Target>> {
+    check_usage(to)?;
+    let paths = if to.devices.is_empty() {
+        (image.examine)()?;
+        vec![pick(system)?]
+    } else {
+        to.devices.clone()
+    };
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for (number, path) in paths.iter().enumerate() {
+        let demands = Demands {
+            image_size: image.size,
+            image: places.to_vec(),
+            allow_fixed: to.allow_fixed,
+            serial: to.expect_serial.get(number).cloned(),
+            size: to.expect_size.clone(),
+        };
+        let candidate = judge(path, system, demands, to)?;
+        if candidates.iter().any(|other| other.disk().number == candidate.disk().number) {
+            return Err(Error::Usage {
+                what: format!("{} is given twice", candidate.disk().path.display()),
+                hint: "give every disk once",
+            });
+        }
+        candidates.push(candidate);
+    }
+    (image.examine)()?;
+    if !to.yes {
+        confirm(&candidates)?;
+    }
+    candidates.iter().map(|candidate| candidate.open(system)).collect()
+}
+
+fn check_usage(to: &To) -> Result<()> {
+    let usage = |what: &str, hint| Err(Error::Usage { what: what.to_owned(), hint });
+    if to.yes && to.expect_serial.is_empty() && to.expect_size.is_none() {
+        return usage(
+            "--yes without saying which disk is meant",
+            "add --expect-serial or --expect-size, as `remaster devices` shows them",
+        );
+    }
+    if !to.expect_serial.is_empty() && to.expect_serial.len() != to.devices.len() {
+        return usage("--expect-serial must be given once per disk", "give them in the same order");
+    }
+    let is_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if to.devices.is_empty() && !is_terminal {
+        return usage("no disk to write to", "give one that `remaster devices` lists");
+    }
+    if !to.yes && !is_terminal {
+        return usage(
+            "nobody is there to confirm",
+            "run it on a terminal, or give --yes with --expect-serial or --expect-size",
+        );
+    }
+    Ok(())
+}
+
+/// Judges a disk; unmounts what is mounted on it if that is all that speaks against it.
+fn judge(path: &Path, system: &System, demands: Demands, to: &To) -> Result<Candidate> {
+    let disk = system.find(path)?;
+    let shown = disk.path.display().to_string();
+    let against = match Candidate::judge(disk.clone(), demands.clone()) {
+        Ok(candidate) => return Ok(candidate),
+        Err(against) => against,
+    };
+    let is_mount =
+        |refusal: &Refusal| matches!(refusal, Refusal::Mounted { may_unmount: true, .. });
+    let first = against.iter().find(|refusal| !is_mount(refusal)).or(against.first());
+    if against.iter().all(is_mount) && (to.unmount || wants_unmount(&disk, to)?) {
+        unmount(&disk)?;
+        let again = Candidate::judge(system.find(path)?, demands);
+        return again.map_err(|against| refused(against.first(), &shown));
+    }
+    Err(refused(first, &shown))
+}
+
+fn refused(refusal: Option<&Refusal>, shown: &str) -> Error {
+    refusal.unwrap_or(&Refusal::Gone).error(shown)
+}
+
+fn wants_unmount(disk: &Disk, to: &To) -> Result<bool> {
+    if to.yes || !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    let places: Vec<String> = disk
+        .uses
+        .iter()
+        .filter_map(|user| match user {
+            Use::Mounted { at, .. } => Some(at.display().to_string()),
+            _ => None,
+        })
+        .collect();
+    let path = disk.path.display();
+    let answer = ask(&format!("{path} is mounted at {}. Unmount it? [y/N] ", places.join(", ")))?;
+    Ok(matches!(answer.as_str(), "y" | "Y" | "yes"))
+}
+
+/// Shows all disks and lets the user choose; nothing is chosen beforehand.
+fn pick(system: &System) -> Result<PathBuf> {
+    let disks = system.disks()?;
+    let told = Error::io("write to standard error");
+    devices::print(&disks, &mut io::stderr().lock()).map_err(told)?;
+    let answer = ask("Disk to write to (its path, nothing to stop): ")?;
+    if answer.is_empty() { Err(Error::Interrupted) } else { Ok(PathBuf::from(answer)) }
+}
+
+/// Shows what will be lost and wants the last word typed.
+fn confirm(candidates: &[Candidate]) -> Result<()> {
+    let mut words = Vec::new();
+    let mut text = String::from("All data on this will be lost:\n");
+    for disk in candidates.iter().map(Candidate::disk) {
+        text.extend(["  ", &devices::headline(disk), "\n    holds ", &disk.contents(), "\n"]);
+        words.push(disk.name.clone());
+    }
+    let word = words.join(" ");
+    let answer = ask(&format!("{text}To go on, type the last word: {word}\n> "))?;
+    if answer == word { Ok(()) } else { Err(Error::Interrupted) }
+}
+
+fn ask(question: &str) -> Result<String> {
+    let mut err = io::stderr().lock();
+    let asked = write!(err, "{question}").and_then(|()| err.flush());
+    asked.map_err(Error::io("ask on the terminal"))?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(Error::io("read the answer"))?;
+    Ok(answer.trim().to_owned())
+}

@@ -1,0 +1,251 @@
+//! `remaster inspect IMAGE`: what an image is, for people and for programs.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::cli::commands::base;
+use crate::cli::report;
+use remaster::error::{Error, Result};
+use remaster::inspect::{Injected, JSON_SCHEMA, Menu, Report, Signature};
+use remaster::units::human;
+
+/// Show what an image is, what it starts, and what was put into it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// ISO file, plain or packed, stick, or name of a base to look into
+    #[arg(required_unless_present = "json_schema")]
+    image: Option<PathBuf>,
+
+    #[command(flatten)]
+    source: base::Source,
+
+    /// Print JSON, in the form that --json-schema describes
+    #[arg(long)]
+    json: bool,
+
+    /// Print the kernel's command lines, each once, with the entries that have it
+    #[arg(long, conflicts_with = "json")]
+    kargs: bool,
+
+    /// Print the JSON Schema of --json
+    #[arg(long)]
+    json_schema: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
+        return report::print(JSON_SCHEMA);
+    };
+    let file = base::open(path, &args.source, args.json)?;
+    let found = Report::of(&file).map_err(|fault| fault.of_image(file.name()))?;
+    if args.kargs {
+        return report::print(&kargs(&found));
+    }
+    report::print(&if args.json { json(&found)? } else { text(&found) })?;
+    let broken = found.checks.iter().find(|check| !check.ok);
+    broken.map_or(Ok(()), |check| {
+        let (found, expected) = (check.detail.clone(), "structures that agree".into());
+        Err(Error::Differs { what: check.name.into(), at: 0, found, expected })
+    })
+}
+
+fn json(report: &Report) -> Result<String> {
+    let text = serde_json::to_string_pretty(report);
+    text.map(|text| text + "\n").map_err(|fault| Error::io("write JSON")(fault.into()))
+}
+
+/// Each command line once, without what loaders add and without GRUB's variables.
+fn kargs(report: &Report) -> String {
+    let mut lines: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
+    for (menu, entry) in
+        report.menus.iter().flat_map(|menu| menu.entries.iter().map(move |e| (menu, e)))
+    {
+        let words = entry.arguments.iter().map(String::as_str);
+        let line: Vec<&str> = words.filter(|word| !word.starts_with('$')).collect();
+        let name = format!("{} of {}", entry.title.join(" > "), place(menu));
+        match lines.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, names)) => names.push(name),
+            None => lines.push((line, vec![name])),
+        }
+    }
+    let mut text = String::new();
+    for (line, names) in lines {
+        let _ = writeln!(text, "# {}", names.join("\n# "));
+        let quoted = line.iter().map(|word| {
+            if word.contains(' ') { format!("\"{word}\"") } else { (*word).to_owned() }
+        });
+        let _ = writeln!(text, "{}", quoted.collect::<Vec<_>>().join(" "));
+    }
+    text
+}
+
+fn place(menu: &Menu) -> String {
+    let place = if menu.place == "esp" { "in the UEFI boot image" } else { "on the volume" };
+    format!("{} {place}", menu.path)
+}
+
+fn text(report: &Report) -> String {
+    let mut text = format!(
+        "NixOS {} for {}, {} stage 1\n",
+        report.release,
+        report.architecture.as_deref().unwrap_or("an unknown architecture"),
+        report.generation,
+    );
+    if let Some(volume) = &report.volume {
+        let joliet = if volume.joliet { ", with Joliet" } else { "" };
+        let size = human(volume.size);
+        let (label, by, files) = (&volume.identifier, &volume.application, volume.files);
+        let _ = writeln!(text, "volume {label:?} by {by}, {size}, {files} files{joliet}");
+    }
+    if let Some(root) = &report.root {
+        let size = human(report.size);
+        let _ = writeln!(
+            text,
+            "raw image of {size}, root in partition {}: {} {:?}, {} free",
+            root.partition,
+            root.filesystem,
+            root.label,
+            human(root.free)
+        );
+    }
+    facts(&mut text, report);
+    report.menus.iter().for_each(|found| menu(&mut text, found));
+    match &report.injected {
+        Some(found) => injected(&mut text, found),
+        None => text.push_str("\nnothing injected: a stock image\n"),
+    }
+    checks(&mut text, report);
+    text
+}
+
+fn facts(text: &mut String, report: &Report) {
+    for (table, partitions) in [("MBR", &report.partitions.mbr), ("GPT", &report.partitions.gpt)] {
+        for found in partitions {
+            let _ = writeln!(
+                text,
+                "{table} partition {}: type {}, at {:#x}, {}",
+                found.number,
+                found.r#type,
+                found.start,
+                human(found.size)
+            );
+        }
+    }
+    for path in &report.boot_paths {
+        let _ = writeln!(text, "boots by {} from {}: {}", path.firmware, path.medium, path.starts);
+    }
+    secure_boot(text, report);
+    for found in &report.triplets {
+        let _ = writeln!(
+            text,
+            "\nkernel {}\n  initrd {}\n  init   {}",
+            found.kernel,
+            found.initrds.join(" + "),
+            found.init
+        );
+    }
+    for found in &report.initrds {
+        let _ = writeln!(
+            text,
+            "{}: {}, {}, {} stage 1",
+            found.path,
+            human(found.size),
+            found.parts.join(" + "),
+            found.stage_one
+        );
+    }
+}
+
+/// What there is to tell of Secure Boot.
+fn secure_boot(text: &mut String, report: &Report) {
+    let programs = &report.uefi_programs;
+    if programs.is_empty() {
+        return;
+    }
+    if programs.iter().all(|found| found.signatures.is_empty() && found.fault.is_none()) {
+        let _ = writeln!(
+            text,
+            "Secure Boot: none of {} loaders and kernels is signed, so it must be off",
+            programs.len()
+        );
+        return;
+    }
+    for found in programs {
+        let place = if found.place == "esp" { "in the UEFI boot image" } else { "on the volume" };
+        let told = match (&found.fault, found.signatures.as_slice()) {
+            (Some(fault), _) => format!("signatures cannot be read: {fault}"),
+            (None, []) => "not signed".to_owned(),
+            (None, signatures) => signatures.iter().map(signed_by).collect::<Vec<_>>().join("; "),
+        };
+        let _ = writeln!(text, "Secure Boot: {} {place}: {told}", found.path);
+    }
+}
+
+fn signed_by(signature: &Signature) -> String {
+    let signer = if signature.signer.is_empty() { "somebody" } else { &signature.signer };
+    let digest = match signature.digest_fits {
+        Some(true) => "its digest fits, its signature is not checked",
+        Some(false) => "but was changed since",
+        None => "neither digest nor signature is checked",
+    };
+    format!("signed by {signer} ({digest})")
+}
+
+fn menu(text: &mut String, menu: &Menu) {
+    let _ =
+        writeln!(text, "\nmenu {} ({}), {} entries", place(menu), menu.syntax, menu.entries.len());
+    for (what, value) in
+        [("waits", &menu.timeout), ("starts", &menu.default), ("talks at", &menu.serial)]
+    {
+        if let Some(value) = value {
+            let _ = writeln!(text, "  {what} {value}");
+        }
+    }
+    for entry in &menu.entries {
+        let _ = writeln!(text, "  {}\n    {}", entry.title.join(" > "), entry.initrds.join(" "));
+    }
+}
+
+fn injected(text: &mut String, found: &Injected) {
+    let _ = writeln!(
+        text,
+        "\ninjected by {} into a base of {} bytes, {}",
+        found.way, found.base_size, found.base_label
+    );
+    for key in &found.keys {
+        let _ = writeln!(
+            text,
+            "  key for {}: {} {} {}",
+            key.user, key.algorithm, key.fingerprint, key.comment
+        );
+    }
+    for setting in &found.settings {
+        let _ = writeln!(text, "  {}: {}", setting.name, setting.value);
+    }
+    for key in &found.host_keys {
+        let _ = writeln!(text, "  host key: {} {}", key.algorithm, key.fingerprint);
+    }
+    for path in &found.secrets {
+        let _ = writeln!(text, "  secret: {path}");
+    }
+    for file in &found.files {
+        let (uid, gid) = file.owner;
+        let _ = writeln!(text, "  {} {uid}:{gid} {:>6} {}", file.mode, file.size, file.path);
+    }
+    for file in &found.attached {
+        let _ = writeln!(text, "  on the volume: {} {}", human(file.size), file.path);
+    }
+}
+
+fn checks(text: &mut String, report: &Report) {
+    text.push('\n');
+    for check in &report.checks {
+        let _ = writeln!(
+            text,
+            "{} {}: {}",
+            if check.ok { "ok   " } else { "WRONG" },
+            check.name,
+            check.detail
+        );
+    }
+}

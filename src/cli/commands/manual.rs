@@ -1,0 +1,55 @@
+//! `remaster completions SHELL` and `remaster man DIR`: what shells and man(1) know of the program, made of the
+//! command line itself.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use remaster::error::{Error, Result};
+use remaster::output::file::{Existing, write_bytes};
+
+use crate::cli::{Cli, report};
+
+/// Print what a shell completes of this program's command line
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completions {
+    /// Shell, as in `remaster completions bash > ~/.local/share/bash-completion/completions/remaster`
+    shell: Shell,
+}
+
+/// Write a manual page of each command into a folder
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pages {
+    /// Folder that is there, as `~/.local/share/man/man1`
+    folder: PathBuf,
+}
+
+/// The name of the program.
+const NAME: &str = "remaster";
+
+pub(crate) fn completions(args: &Completions) -> Result<()> {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut text);
+    report::print(&String::from_utf8_lossy(&text))
+}
+
+pub(crate) fn pages(args: &Pages) -> Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    page(&command, &args.folder)
+}
+
+/// The page of a command, and those of the commands below it.
+fn page(command: &Command, folder: &Path) -> Result<()> {
+    let name = command.get_display_name().unwrap_or(NAME);
+    let mut text = Vec::new();
+    Man::new(command.clone())
+        .title(name)
+        .render(&mut text)
+        .map_err(Error::io("make a manual page"))?;
+    write_bytes(&folder.join(format!("{name}.1")), &text, Existing::Replace)?;
+    let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+    below.into_iter().try_for_each(|below| page(below, folder))
+}

@@ -1,0 +1,19 @@
+//! The commands, one file each, named as the command.
+
+pub(crate) mod apply;
+pub(crate) mod base;
+pub(crate) mod customize;
+pub(crate) mod demo;
+pub(crate) mod devices;
+pub(crate) mod diff;
+pub(crate) mod edit;
+pub(crate) mod find;
+pub(crate) mod flash;
+pub(crate) mod inspect;
+pub(crate) mod manual;
+pub(crate) mod netboot;
+pub(crate) mod recipe;
+pub(crate) mod reset;
+pub(crate) mod stamp;
+pub(crate) mod tarball;
+pub(crate) mod verify;

@@ -1,0 +1,205 @@
+//! `remaster netboot`: an installer becomes files that start over the network.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use remaster::disk::survey::Raw;
+use remaster::error::{Error, Result};
+use remaster::image::patched::Composed;
+use remaster::image::{ImageFile, ReadAt};
+use remaster::iso::injected::Base;
+use remaster::live::{Facts, Wishes};
+use remaster::netboot::tree::{Files, Tree};
+use remaster::netboot::{INITRD, Netboot, SCRIPT, archive, installer};
+use remaster::output::directory::{Draft, check};
+use remaster::output::file::{Existing, Output, Readers};
+use remaster::stamp::replaced::{self, Given};
+use remaster::units::human;
+
+use super::base;
+use crate::cli::job::{self, Edit, typed};
+use crate::cli::known_hosts::KnownHosts;
+use crate::cli::progress::Terminal;
+use crate::cli::report;
+
+/// Make kernel, initrd and iPXE script of an installer, to start it over the network
+///
+/// The initrd holds all of the installer, so the machine needs memory for that twice over while it starts.
+/// What an image was stamped with before stays, unless something is put in here.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// NixOS installer ISO, stamped or not, plain or packed, or the name of a base; or a folder or tar archive with
+    /// kernel and initrd, as nixpkgs and nixos-images make them for netboot and kexec
+    image: PathBuf,
+
+    #[command(flatten)]
+    source: base::Source,
+
+    #[command(flatten)]
+    edit: Edit,
+
+    /// Folder for the kernel, `initrd` and `netboot.ipxe`, new or empty
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+
+    /// Replace the files that were written there before
+    #[arg(short, long)]
+    force: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// What says nothing where there is neither menu nor volume.
+pub(crate) const MENUS: [&str; 4] = ["timeout", "label", "name", "merge-initrd"];
+
+impl Args {
+    fn existing(&self) -> Existing {
+        if self.force { Existing::Replace } else { Existing::Refuse }
+    }
+
+    /// The folder, without a slash behind it: what is written beside it has its name.
+    fn folder(&self) -> PathBuf {
+        self.output.components().collect()
+    }
+
+    fn finish(
+        &self,
+        mut made: Netboot<&ImageFile>,
+        wishes: Option<&Wishes>,
+        known: Option<KnownHosts>,
+    ) -> Result<()> {
+        made.private |= wishes.is_none() && is_closed(&self.image);
+        let draft = Draft::new(&self.folder(), self.existing(), &[&made.name, INITRD, SCRIPT])?;
+        write(&made, draft, self.quiet)?;
+        if let Some(known) = &known {
+            known.write()?;
+        }
+        if report::watched(self.quiet) {
+            report::say(&told(&made, wishes, &self.folder()));
+        }
+        if let Some(known) = known.filter(|_| !self.quiet) {
+            report::say(&known.told());
+        }
+        Ok(())
+    }
+}
+
+/// Whether others may not read what files are made of.
+fn is_closed(path: &Path) -> bool {
+    let inside = path.join(INITRD);
+    let about = fs::metadata(if path.is_dir() { &inside } else { path });
+    about.is_ok_and(|about| about.permissions().mode() & 0o004 == 0)
+}
+
+fn of_installer<'f>(
+    file: &'f ImageFile,
+    wishes: Option<&Wishes>,
+    args: &Args,
+) -> Result<Netboot<&'f ImageFile>> {
+    if Raw::is_one(&file) {
+        return Err(Error::Usage {
+            what: format!(
+                "{} is a raw image, which has no installer to start over the network",
+                file.name()
+            ),
+            hint: "give an installer ISO, or a tarball or folder for kexec or netboot",
+        });
+    }
+    let base = Base::of(file)?;
+    let Some(wishes) = wishes else { return installer::of(&base, None) };
+    let edits = wishes.edits(&Facts::of(&base.survey))?;
+    let gone = replaced::gone(Given::in_iso(&base).as_ref(), &edits, args.edit.no_key)?;
+    let made = installer::of(&base, Some(&edits))?;
+    job::tell_taken_out(&gone, args.quiet);
+    Ok(made)
+}
+
+fn of_tree<'f>(
+    tree: Tree<&'f ImageFile>,
+    wishes: Option<&Wishes>,
+    args: &Args,
+) -> Result<Netboot<&'f ImageFile>> {
+    let Some(wishes) = wishes else { return tree.netboot(None) };
+    let edits = wishes.edits(&facts(&tree))?;
+    let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
+    let made = tree.netboot(Some(&edits))?;
+    job::tell_taken_out(&gone, args.quiet);
+    Ok(made)
+}
+
+/// What edits depend on in what starts by itself.
+pub(crate) fn facts(tree: &Tree<&ImageFile>) -> Facts {
+    Facts::told(tree.release(), tree.architecture())
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let wishes = args.edit.is_given().then(|| args.edit.gather(args.quiet)).transpose()?;
+    let asked = args.edit.recipe()?.given();
+    for name in asked.iter().filter(|name| !args.quiet && MENUS.contains(&name.as_str())) {
+        report::say(&format!("note: {name} is for menus and volumes, which there are none of\n"));
+    }
+    if !args.force {
+        check(&args.folder(), Existing::Refuse, &[])?;
+    }
+    let (path, _) = args.source.resolve(&args.image, args.quiet, || Ok(()))?;
+    let known = match &wishes {
+        Some(wishes) => {
+            KnownHosts::of(wishes, args.edit.known_hosts(), Some(&args.folder()), args.force)?
+        }
+        None => None,
+    };
+    if path.is_dir() {
+        let files = Files::within(&path)?;
+        let made = of_tree(Tree::of_files(&files)?, wishes.as_ref(), args);
+        return args.finish(
+            made.map_err(|fault| fault.of_image(path.display()))?,
+            wishes.as_ref(),
+            known,
+        );
+    }
+    let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()), args.quiet)?;
+    let made = if archive::is_tar(&file) {
+        Tree::of_archive(&file).and_then(|tree| of_tree(tree, wishes.as_ref(), args))
+    } else {
+        of_installer(&file, wishes.as_ref(), args)
+    };
+    args.finish(made.map_err(|fault| fault.of_image(file.name()))?, wishes.as_ref(), known)
+}
+
+fn write(made: &Netboot<&ImageFile>, draft: Draft, quiet: bool) -> Result<()> {
+    let progress = Terminal::new(report::watched(quiet))?;
+    let readers = Readers::of(made.private);
+    let output = |name: &str| Output::of_bytes(&draft.path().join(name), Existing::Refuse);
+    let image = |name: &str, image: &Composed<&ImageFile>, readers: Readers| {
+        output(name)?.read_by(readers).write(image, &progress)
+    };
+    image(&made.name, &made.kernel, Readers::Usual)?;
+    image(INITRD, &made.initrd, readers)?;
+    output(SCRIPT)?.write_bytes(made.script.as_bytes())?;
+    draft.publish()
+}
+
+fn told(made: &Netboot<&ImageFile>, wishes: Option<&Wishes>, output: &Path) -> String {
+    let mut text = wishes.map(|wishes| job::keys_shown(&wishes.keys)).unwrap_or_default();
+    if let Some(does) = &made.credential {
+        let _ = writeln!(text, "on the kernel's command line: {does}");
+    }
+    let (name, folder) = (&made.name, typed(output));
+    let mode = if made.private { ", mode 0600: it holds secrets" } else { "" };
+    let _ = writeln!(text, "entry: {}", made.entry);
+    let _ = writeln!(
+        text,
+        "wrote {folder}: {name} ({}), {INITRD} ({}{mode}), {SCRIPT}",
+        human(made.kernel.size()),
+        human(made.initrd.size())
+    );
+    let _ = writeln!(
+        text,
+        "next: serve {folder} by HTTP or TFTP, and have iPXE start {SCRIPT} from there"
+    );
+    text
+}

@@ -1,0 +1,37 @@
+//! `remaster recipe`: checks a recipe file without a base, and describes its form.
+
+use std::path::PathBuf;
+
+use remaster::error::Result;
+use remaster::recipe;
+
+use crate::cli::{job, report};
+
+/// Check a recipe file, or show what one can say
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Read a recipe and every file that it names, and say what is wrong
+    Check {
+        /// Recipe file
+        file: PathBuf,
+    },
+    /// Print the JSON Schema of recipe files
+    Schema,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.command {
+        Command::Schema => report::print(&recipe::schema()),
+        Command::Check { file } => {
+            let wishes = job::gather(&recipe::read(file)?)?;
+            job::tell(&wishes);
+            report::print(&format!("{}: sound\n", file.display()))
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! `remaster stamp BASE USERS -o OUT`: one base, an image or patch file for each user.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
+use remaster::image::digest::Digest;
+use remaster::iso::injected::Base;
+use remaster::iso::survey::nixos::Initrd;
+use remaster::live::HostKeys;
+use remaster::progress::Progress;
+use remaster::recipe::Recipe;
+use remaster::recipe::users::{self, Format, User};
+use remaster::stamp::batch::names::{Shard, Template};
+use remaster::stamp::batch::{Batch, Done, Form, Keep, Listener, Tally};
+use remaster::stamp::manifest::About;
+use remaster::stamp::manifest::beside::Wanted;
+use remaster::stamp::manifest::blocks::Blocks;
+use remaster::stamp::replaced::Given;
+use serde_json::json;
+
+use super::base;
+use crate::cli::job::{self, Edit};
+use crate::cli::progress::Terminal;
+use crate::cli::record::{BesideEach, Inside};
+use crate::cli::{interrupt, known_hosts, report};
+
+const FORM: &str = "\
+The users file is TOML, CSV or JSON lines. A user has a `name` and any key of a recipe, which wins over
+the recipe and the flags that all users share; `menu-name` is what recipes call `name`; `key` may be a
+folder, too, of which every *.pub file is taken. Relative paths are relative to the file.
+
+  [[user]]                          name,key,hostname            {\"name\": \"alice\",
+  name = \"alice\"                    alice,alice.pub,alice-box     \"key\": [\"alice.pub\", \"team/\"]}
+  key = [\"alice.pub\", \"team/\"]      bob,bob.pub;old/bob.pub,
+
+In a CSV cell `;` parts the elements of a list, and an empty cell says nothing.
+
+Exit status: 0 done; 11 to 99: 10 and the number of users that failed; 100: 90 or more failed; others as
+of `remaster`, before anything is written.";
+
+/// Stamp one base for many users: an image, patch file or OCI layer for each
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = FORM)]
+pub(crate) struct Args {
+    /// NixOS installer ISO, plain or packed, or the name of a base; it is never changed
+    base: PathBuf,
+
+    #[command(flatten)]
+    source: base::Source,
+
+    /// Users: TOML, CSV or JSON lines
+    users: PathBuf,
+
+    /// Folder to write to; it is made if it is not there
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+
+    /// What to make for each user
+    #[arg(long = "as", value_name = "FORM", value_enum, default_value = "image")]
+    form: Form,
+
+    /// Form of the users file [default: by its name]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<Format>,
+
+    /// What parts the elements of a list in a CSV cell
+    #[arg(long, value_name = "CHARACTER", default_value = ";")]
+    list_separator: char,
+
+    /// Names of the files: {name}, {index} and {id} (the recipe id) are filled in
+    /// [default: {name}.iso, {name}.remaster or, for OCI, {name}]
+    #[arg(long, value_name = "TEMPLATE")]
+    name_template: Option<String>,
+
+    /// Users to work for at once [default: the number of processors]
+    #[arg(short, long, value_name = "NUMBER")]
+    jobs: Option<NonZeroUsize>,
+
+    /// Only this part of the users: those whose names' SHA-256 falls into it
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+
+    /// Stop at the first user that fails
+    #[arg(long)]
+    fail_fast: bool,
+
+    /// Go on with a batch that was interrupted: files of the same recipe stay, also where chance made keys or salts of
+    /// theirs; others under their names are faults
+    #[arg(long, conflicts_with_all = ["skip_existing", "force"])]
+    resume: bool,
+
+    /// Leave files of the same recipe, also where chance made keys or salts of theirs, and replace others under their
+    /// names
+    #[arg(long, conflicts_with = "force")]
+    skip_existing: bool,
+
+    /// Replace all files that are there
+    #[arg(short, long)]
+    force: bool,
+
+    /// Print a JSON object per file on standard output; images are read whole for their SHA-256
+    #[arg(long)]
+    json: bool,
+
+    /// With --json, leave the SHA-256 of images out, which takes the most time
+    #[arg(long, requires = "json")]
+    no_image_sha256: bool,
+
+    #[command(flatten)]
+    inside: Inside,
+
+    #[command(flatten)]
+    beside: BesideEach,
+
+    #[command(flatten)]
+    edit: Edit,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let template = Template::parse(args.template())?;
+    let shared = args.edit.shared()?;
+    let mut about = args.inside.about()?;
+    let file = base::open(&args.base, &args.source, args.quiet)?;
+    let users = args.users()?;
+    args.check_known_hosts(&shared, &users)?;
+    let progress = Terminal::new(report::watched(args.quiet))?;
+    let (base, initrds, sha256) = args.survey(&file, &mut about, &progress)?;
+    let before = Given::in_iso(&base);
+    let batch = Batch {
+        file: &file,
+        base: &base,
+        initrds: &initrds,
+        sha256,
+        about: &about,
+        shared: &shared,
+        before: before.as_ref(),
+        no_key: args.edit.no_key,
+        folder: &args.output,
+        template: &template,
+        form: args.form,
+        keep: args.keep(),
+        beside: args.wanted()?,
+        known_hosts: args.form != Form::Oci && args.edit.known_hosts().is_none(),
+        digests: args.json && !args.no_image_sha256,
+        jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
+        fail_fast: args.fail_fast,
+    };
+    let teller = Teller::new(args, users.len());
+    let tally = batch.run(&users, &teller)?;
+    teller.end(args, &tally)?;
+    if tally.failed > 0 {
+        return Err(Error::Users { failed: tally.failed, users: users.len() });
+    }
+    if interrupt::is_asked() { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+/// An OCI image layout has no place beside an image.
+const ONLY_INSIDE: &str = "note: the public halves of the host keys are in the images only: give --known-hosts FILE to have them in a file, or --json\n";
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+impl Args {
+    /// A layout has its own form for everything that is in it.
+    fn wanted(&self) -> Result<Wanted> {
+        let wanted = self.beside.wanted();
+        if self.form == Form::Oci && wanted != Wanted::default() {
+            return Err(Error::Usage {
+                what: "nothing is written beside the images of an OCI image layout".into(),
+                hint: "leave out --manifest, --provenance and --sbom, or stamp with `--as patch`",
+            });
+        }
+        Ok(wanted)
+    }
+
+    /// Better to refuse before images are written than after.
+    fn check_known_hosts(&self, shared: &Recipe, users: &[(usize, Result<User>)]) -> Result<()> {
+        let has =
+            |user: &Result<User>| user.as_ref().is_ok_and(|user| !user.recipe.host_key.is_empty());
+        let any = !shared.host_key.is_empty() || users.iter().any(|(_, user)| has(user));
+        match self.edit.known_hosts() {
+            Some(_) if !any => Err(known_hosts::none_put_in()),
+            Some(path) => known_hosts::place(path, self.replaces()).map(drop),
+            None if any && self.form == Form::Oci && !self.json && !self.quiet => {
+                report::say(ONLY_INSIDE);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a file that is about all images gives way to a new one.
+    fn replaces(&self) -> bool {
+        self.resume || self.skip_existing || self.force
+    }
+
+    fn template(&self) -> &str {
+        let default = match self.form {
+            Form::Image => "{name}.iso",
+            Form::Patch => "{name}.remaster",
+            Form::Oci => "{name}",
+        };
+        self.name_template.as_deref().unwrap_or(default)
+    }
+
+    fn keep(&self) -> Keep {
+        match (self.resume, self.skip_existing, self.force) {
+            (true, _, _) => Keep::Resume,
+            (_, true, _) => Keep::Same,
+            (_, _, true) => Keep::Nothing,
+            _ => Keep::Refuse,
+        }
+    }
+
+    /// The users of this shard, numbered as in the file. Who cannot be read is in the first shard.
+    fn users(&self) -> Result<Vec<(usize, Result<User>)>> {
+        let format =
+            self.format.or_else(|| Format::of(&self.users)).ok_or_else(|| Error::Usage {
+                what: format!("{} does not tell by its name what it is", self.users.display()),
+                hint: "give --format toml, csv or jsonl",
+            })?;
+        let users = users::read(&self.users, format, self.list_separator)?;
+        let ours = |user: &Result<User>| match (self.shard, user) {
+            (None, _) => true,
+            (Some(shard), Ok(user)) => shard.has(&user.name),
+            (Some(shard), Err(_)) => shard.is_first(),
+        };
+        Ok((1..).zip(users).filter(|(_, user)| ours(user)).collect())
+    }
+
+    /// What there is to know of the base: it is read whole for its digest while its structures are looked
+    /// at.
+    fn survey<'a>(
+        &self,
+        file: &'a ImageFile,
+        about: &mut About,
+        progress: &dyn Progress,
+    ) -> Result<(Base<&'a ImageFile>, Vec<Initrd>, Digest)> {
+        let base = job::base(file)?;
+        let image = &base.image;
+        let (initrds, digest) = thread::scope(|scope| {
+            let initrds = scope.spawn(|| base.survey.initrds(image));
+            let digest = match base.known_sha256() {
+                _ if self.inside.manifest_digests => {
+                    Blocks::of(image, progress).map(|(blocks, digest)| (Some(blocks), digest))
+                }
+                Some(known) => Ok((None, Digest(known))),
+                None => Digest::of(image, progress).map(|digest| (None, digest)),
+            };
+            let initrds = initrds.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (initrds, digest)
+        });
+        let (blocks, sha256) = digest?;
+        (about.blocks, about.sha256) = (blocks, Some(sha256));
+        let initrds = initrds.map_err(|fault| fault.of_image(file.name()))?;
+        Ok((base, initrds, sha256))
+    }
+}
+
+/// Tells of users as they are done.
+struct Teller {
+    json: bool,
+    bar: ProgressBar,
+    /// Lines are whole: workers take turns.
+    turn: Mutex<()>,
+    /// The lines of `known_hosts` files, by image.
+    known: Mutex<BTreeMap<PathBuf, HostKeys>>,
+    /// What was put into the base before, and of how many images it is gone.
+    gone: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Teller {
+    fn new(args: &Args, users: usize) -> Self {
+        let target = if report::watched(args.quiet) {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(u64::try_from(users).ok(), target);
+        let style = ProgressStyle::with_template("Stamping {wide_bar} {pos}/{len} {eta}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self {
+            json: args.json,
+            bar,
+            turn: Mutex::new(()),
+            known: Mutex::default(),
+            gone: Mutex::default(),
+        }
+    }
+
+    /// Tells of all, and writes the file that is about all.
+    fn end(&self, args: &Args, tally: &Tally) -> Result<()> {
+        self.bar.finish_and_clear();
+        if !args.quiet {
+            let Tally { made, kept, failed } = tally;
+            let folder = job::typed(&args.output);
+            report::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
+        }
+        self.tell_gone(args);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = args.edit.known_hosts() else { return Ok(()) };
+        if !args.quiet {
+            for alias in shared_aliases(&known) {
+                report::say(&told_shared(alias, path));
+            }
+        }
+        let text: String = known.values().map(HostKeys::known_hosts).collect();
+        known_hosts::write(&known_hosts::place(path, args.replaces())?, &text)
+    }
+
+    fn tell_gone(&self, args: &Args) {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        for (line, images) in gone.iter().filter(|_| !args.quiet) {
+            report::say(&format!("note: {line} (images: {images})\n"));
+        }
+    }
+
+    fn line(&self, value: &serde_json::Value) {
+        let _turn = self.turn.lock();
+        // Whoever closed the pipe does not want to know more.
+        let _ = writeln!(io::stdout().lock(), "{value}");
+    }
+}
+
+/// Names that machines with different keys share: for ssh, each of them may pass for the others.
+fn shared_aliases(known: &BTreeMap<PathBuf, HostKeys>) -> BTreeSet<&str> {
+    let mut texts: BTreeMap<&str, String> = BTreeMap::new();
+    let mut shared = BTreeSet::new();
+    for keys in known.values() {
+        let text = keys.known_hosts();
+        if texts.insert(&keys.alias, text.clone()).is_some_and(|other| other != text) {
+            shared.insert(keys.alias.as_str());
+        }
+    }
+    shared
+}
+
+fn told_shared(alias: &str, path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "note: {path} has several machines of the name {alias}: ssh takes each for the others; give users a `hostname` of their own\n"
+    )
+}
+
+impl Listener for Teller {
+    fn done(&self, done: &Done) {
+        self.bar.inc(1);
+        if let Some(keys) = &done.host_keys {
+            // Images of an OCI image layout have one path.
+            let image = done.path.join(&done.name);
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(image, keys.clone());
+        }
+        for line in job::taken_out(&done.gone) {
+            let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = all.entry(line).or_default();
+            *count = count.saturating_add(1);
+        }
+        if self.json {
+            let gone: Vec<String> = done.gone.iter().map(ToString::to_string).collect();
+            self.line(&json!({
+                "taken_out": gone,
+                "name": done.name, "path": done.path, "size": done.size,
+                "sha256": done.sha256.map(|digest| digest.to_string()),
+                "recipe_id": done.ids.recipe.to_string(),
+                "content_id": done.ids.content.to_string(), "kept": done.kept,
+                "host_keys": done.host_keys.as_ref().map(known_hosts::facts).unwrap_or_default(),
+                "known_hosts": done.known_hosts,
+            }));
+        }
+    }
+
+    fn failed(&self, place: &str, name: &str, fault: &Error) {
+        self.bar.inc(1);
+        let who = if name.is_empty() { String::new() } else { format!("{place}: {name}: ") };
+        let hint = fault.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+        let cause = std::error::Error::source(fault);
+        let cause = cause.map(|cause| format!("cause: {cause}\n")).unwrap_or_default();
+        self.bar.suspend(|| report::say(&format!("error: {who}{fault}\n{cause}{hint}")));
+        if self.json {
+            self.line(&json!({ "name": name, "place": place, "error": fault.to_string() }));
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        interrupt::is_asked()
+    }
+}

@@ -1,0 +1,137 @@
+//! `remaster KEXEC.tar.gz --key KEY -o OUT`: a tar archive for kexec with edits in its initrd.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::Path;
+
+use remaster::error::{Error, Result};
+use remaster::image::patched::Composed;
+use remaster::image::unpack::Packing;
+use remaster::image::{ImageFile, ReadAt};
+use remaster::live::Wishes;
+use remaster::netboot::tree::Tree;
+use remaster::output::file::Readers;
+use remaster::output::stream;
+use remaster::progress::Progress;
+use remaster::stamp::replaced::{self, Given};
+use remaster::units::human;
+
+use super::netboot::{MENUS, facts};
+use crate::cli::commands::customize::{Args, Destination, Form};
+use crate::cli::job::{keys_shown, taken_out, tell_taken_out, typed};
+use crate::cli::known_hosts::KnownHosts;
+use crate::cli::progress::Terminal;
+use crate::cli::report;
+
+/// Writes the archive, packed as the given one.
+pub(crate) fn write(
+    args: &Args,
+    wishes: &Wishes,
+    file: &ImageFile,
+    output: Option<&Destination>,
+    known: Option<KnownHosts>,
+) -> Result<()> {
+    check(args)?;
+    let packing = packing(file.path())?;
+    let tree = Tree::of_archive(file).map_err(|fault| fault.of_image(file.name()))?;
+    let edits = wishes.edits(&facts(&tree))?;
+    let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
+    let initrd = tree.initrd().path.clone();
+    let (image, does) = tree.archive(&edits).map_err(|fault| fault.of_image(file.name()))?;
+    let mut summary = keys_shown(&wishes.keys);
+    if let Some(does) = does {
+        let _ = writeln!(summary, "on the kernel's command line: {does}");
+    }
+    if args.dry_run {
+        for line in taken_out(&gone) {
+            summary.extend([&line, "\n"]);
+        }
+        let (old, new) = (human(file.size()), human(image.size()));
+        return report::print(&format!(
+            "{summary}would add to {initrd}; unpacked: {old} -> {new}\n"
+        ));
+    }
+    let Some(output) = output else { return Ok(()) };
+    tell_taken_out(&gone, args.quiet);
+    let progress = Terminal::new(report::watched(args.quiet))?;
+    let readers = Readers::of(edits.is_private());
+    match output {
+        Destination::File(output) => {
+            output.write_packed(readers, |file| pack(&image, packing, file, &progress))?;
+        }
+        Destination::Pipe => pack(&image, packing, io::stdout().lock(), &progress)?,
+    }
+    if let Some(known) = &known {
+        known.write()?;
+    }
+    if let (Destination::File(file), true) = (output, report::watched(args.quiet)) {
+        report::say(&format!("{summary}added to {initrd}\nwrote {}\n", typed(file.path())));
+    }
+    if let Some(known) = known.filter(|_| !args.quiet) {
+        report::say(&known.told());
+    }
+    Ok(())
+}
+
+/// Refuses what is for volumes, and tells what is for menus.
+fn check(args: &Args) -> Result<()> {
+    if !matches!(args.form, Form::Image) || !args.inside.is_empty() || !args.beside.is_empty() {
+        return Err(Error::Usage {
+            what: "patch files, manifests and records are for images, not for tar archives".into(),
+            hint: "leave out --as, --sign and the flags below Records",
+        });
+    }
+    for name in args.asked()?.iter().filter(|name| !args.quiet && MENUS.contains(&name.as_str())) {
+        report::say(&format!("note: {name} is for menus and volumes, which there are none of\n"));
+    }
+    Ok(())
+}
+
+/// How the file that was given is packed.
+fn packing(path: &Path) -> Result<Packing> {
+    let file = ImageFile::open(path)?;
+    let mut start = [0; 32];
+    file.read_exact_at(&mut start, 0)?;
+    match Packing::of(&start) {
+        Packing::Zip => Err(Error::Usage {
+            what: format!("{} is a zip archive with a tar archive in it", path.display()),
+            hint: "unpack it, and give the tar archive",
+        }),
+        packing => Ok(packing),
+    }
+}
+
+/// Packs with the levels that the programs have by default; no name and no time goes into it.
+fn pack(
+    image: &Composed<&ImageFile>,
+    packing: Packing,
+    to: impl Write,
+    progress: &dyn Progress,
+) -> Result<()> {
+    const DOING: &str = "write the archive";
+    let done = match packing {
+        Packing::Plain | Packing::Zip => return stream::write(image, to, progress),
+        Packing::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(to, flate2::Compression::default());
+            stream::write(image, &mut encoder, progress)?;
+            encoder.finish().map(drop)
+        }
+        Packing::Zstd => {
+            let mut encoder = zstd::Encoder::new(to, 0).map_err(Error::io(DOING))?;
+            encoder.include_checksum(true).map_err(Error::io(DOING))?;
+            stream::write(image, &mut encoder, progress)?;
+            encoder.finish().map(drop)
+        }
+        Packing::Xz => {
+            let mut encoder = liblzma::write::XzEncoder::new(to, 6);
+            stream::write(image, &mut encoder, progress)?;
+            encoder.finish().map(drop)
+        }
+        Packing::Bzip2 => {
+            let mut encoder = bzip2::write::BzEncoder::new(to, bzip2::Compression::best());
+            stream::write(image, &mut encoder, progress)?;
+            encoder.finish().map(drop)
+        }
+    };
+    done.map_err(Error::io(DOING))
+}

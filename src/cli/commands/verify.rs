@@ -1,0 +1,182 @@
+//! `remaster verify`: compare a medium or file with an image, or with what it says of itself.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use remaster::disk::survey::Raw;
+use remaster::error::{Error, Result};
+use remaster::flash::{self, Medium, Readable};
+use remaster::image::ReadAt;
+use remaster::iso::survey::Survey;
+use remaster::stamp::identity::{self, Other, Verdict};
+use remaster::stamp::manifest::{self, Found};
+use remaster::stamp::sign;
+use remaster::target::System;
+use serde_json::json;
+
+use super::base;
+use super::flash::{tell_differences, tell_end};
+use crate::cli::meter::{EVENTS, Meter, Style, emit};
+use crate::cli::report;
+
+/// Compare a stick or file, read past the cache, with the image that was written to it, or with the manifest
+/// in it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Disk or file to read
+    pub(crate) medium: PathBuf,
+    /// Image it should hold, plain or packed (xz, zst, gz, bz2, zip), or the name of a base
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Compare even if the image is truncated, or not known to be a disk image
+    #[arg(long, requires = "against")]
+    any: bool,
+    #[command(flatten)]
+    source: base::Source,
+    /// Compare with this manifest, which was written beside the image; its signature is FILE.sig
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// The manifest must be signed by a key of this file, in the form of `ssh-keygen -Y verify -f`
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    pub(crate) allowed_signers: Option<PathBuf>,
+    /// Print events as JSON, one per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Compares with the image of `--against`, or with a manifest.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let compared = compare(args);
+    if let Err(fault) = &compared
+        && args.json
+    {
+        tell_end(fault);
+    }
+    compared
+}
+
+fn compare(args: &Args) -> Result<()> {
+    match &args.against {
+        Some(against) => {
+            let open = if args.any { base::open_any } else { base::open };
+            let image = open(against, &args.source, args.json)?;
+            against_image(args, &image, &image.name())
+        }
+        None => against_manifest(args),
+    }
+}
+
+/// Compares the medium with the manifest in it, or with one beside it.
+fn against_manifest(args: &Args) -> Result<()> {
+    let medium = Readable::open(&args.medium, &System::default())?;
+    let inside = inside(&medium).map_err(|fault| fault.of_image(medium.name()))?;
+    let found = match &args.manifest {
+        Some(path) => beside(path, inside)?,
+        None => inside.ok_or_else(|| Error::Usage {
+            what: format!("{} has no manifest to compare with", medium.name()),
+            hint: "give the image with `--against IMAGE`, or the manifest with `--manifest FILE`",
+        })?,
+    };
+    let signer = args.allowed_signers.as_deref().map(|path| signer(path, &found)).transpose()?;
+    let meter = Meter::new(medium.name(), Style::choose(args.json));
+    manifest::verify(&medium, &found, &meter)?;
+    tell(args, &found, signer.as_deref())
+}
+
+/// The manifest in the image that the medium holds; none if it has none.
+fn inside(medium: &Readable) -> Result<Option<Found>> {
+    if Raw::is_one(medium) {
+        return manifest::read_raw(medium, &Raw::of(medium)?);
+    }
+    manifest::read(medium, Survey::of(medium)?.tree())
+}
+
+/// The manifest of a file, which is the one inside if there is one.
+fn beside(path: &Path, inside: Option<Found>) -> Result<Found> {
+    let text = read(path)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(".sig");
+    let name = Path::new(&name);
+    let signature = if name.exists() { Some(read(name)?) } else { None };
+    let manifest = manifest::parse(&text, 0)?;
+    let (inside_text, own) =
+        inside.map_or((None, Vec::new()), |found| (Some(found.text), found.own));
+    if inside_text.is_some_and(|inside| inside != text) {
+        return Err(Error::Differs {
+            what: "the manifest in the image".into(),
+            at: 0,
+            found: "another one".into(),
+            expected: format!("that of {}", path.display()),
+        });
+    }
+    Ok(Found { manifest, text, signature, own })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let doing = || format!("read {}", path.display());
+    let file = File::open(path).map_err(Error::io(doing()))?;
+    let mut bytes = Vec::new();
+    file.take(manifest::LARGEST).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
+    Ok(bytes)
+}
+
+/// The principals whose key signed.
+fn signer(allowed: &Path, found: &Found) -> Result<String> {
+    let signature = found.signature.as_ref().ok_or_else(|| Error::Differs {
+        what: "the signature".into(),
+        at: 0,
+        found: "none".into(),
+        expected: "one by an allowed signer".into(),
+    })?;
+    let key = sign::check(&found.text, signature)?;
+    let text = read(allowed)?;
+    sign::signers::principals(&String::from_utf8_lossy(&text), &key)
+}
+
+fn tell(args: &Args, found: &Found, signer: Option<&str>) -> Result<()> {
+    let manifest = &found.manifest;
+    if args.json {
+        emit(&json!({ "v": EVENTS, "event": "verified", "target": args.medium,
+            "recipe": manifest.content_id,
+            "recipe_id": manifest.recipe_id, "content_id": manifest.content_id, "edits": manifest.edits, "signer": signer }));
+        return Ok(());
+    }
+    let by = signer.map(|signer| format!(", signed by {signer}")).unwrap_or_default();
+    report::print(&format!("{}: as its manifest says{by}\n", args.medium.display()))
+}
+
+/// Compares the medium with any image that can be read. That it holds another image is known before all of it is
+/// read, and is no fault of the medium.
+fn against_image(args: &Args, image: &dyn ReadAt, name: &str) -> Result<()> {
+    let medium = Readable::open(&args.medium, &System::default())?;
+    let other = |Other { is, wanted }| Error::OtherImage {
+        medium: medium.name(),
+        is,
+        image: name.to_owned(),
+        wanted,
+    };
+    let verdict = identity::compare(&medium, image)?;
+    if let Verdict::Other(found) = verdict {
+        return Err(other(found));
+    }
+    check_size(&medium, image.size(), name)?;
+    let meter = Meter::new(medium.name(), Style::choose(args.json));
+    let report = flash::verify(&medium, image, &meter)?;
+    if let Verdict::Perhaps(found) = verdict
+        && report.is_other_data()
+    {
+        return Err(other(found));
+    }
+    tell_differences(&medium.name(), &report, args.json)?;
+    report.error(&medium.name()).map_or(Ok(()), Err)
+}
+
+fn check_size(medium: &Readable, needs: u64, image: &str) -> Result<()> {
+    let has = ReadAt::size(medium);
+    if has >= needs {
+        return Ok(());
+    }
+    let (medium, image) = (medium.name(), image.to_owned());
+    Err(Error::Smaller { medium, has, image, needs })
+}

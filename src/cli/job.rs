@@ -1,0 +1,284 @@
+//! From a recipe and a base to a checked image: what `remaster BASE` and `remaster flash BASE` share.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use remaster::disk::survey::Raw;
+use remaster::error::{Error, Result};
+use remaster::formats::patch_file::PatchFile;
+use remaster::image::digest::Digest;
+use remaster::image::patched::Composed;
+use remaster::image::{ImageFile, ReadAt};
+use remaster::iso::injected::Base;
+use remaster::iso::plan::Step;
+use remaster::keys::Gathered;
+use remaster::live::{Input, Wishes};
+use remaster::progress::Progress;
+use remaster::recipe::edits::Way;
+use remaster::recipe::{self, Recipe};
+use remaster::stamp::base_image::Basis;
+use remaster::stamp::manifest::{About, Made};
+use remaster::stamp::patch;
+use remaster::stamp::replaced::{self, Fact};
+use remaster::units::human;
+
+use super::{known_hosts, report};
+
+/// What to put in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Edit {
+    /// File that says what to put in, with the names of flags as keys; flags win
+    #[arg(long, value_name = "FILE.toml")]
+    recipe: Option<PathBuf>,
+
+    #[command(flatten)]
+    flags: Recipe,
+
+    /// Make an image without a key of one that has a key: else that is refused
+    #[arg(long, conflicts_with = "key", help_heading = "ssh")]
+    pub(crate) no_key: bool,
+
+    /// File to write the public halves of host keys to, for `ssh -o UserKnownHostsFile=FILE`
+    /// [default: beside the image, as `IMAGE.known_hosts`]
+    #[arg(long, value_name = "FILE", help_heading = "ssh")]
+    known_hosts: Option<PathBuf>,
+}
+
+impl Edit {
+    /// Whether anything is to be put in, or to be told of what is put in.
+    pub(crate) fn is_given(&self) -> bool {
+        self.recipe.is_some()
+            || !self.flags.given().is_empty()
+            || self.no_key
+            || self.known_hosts.is_some()
+    }
+
+    /// Where the public halves of host keys are to be written to.
+    pub(crate) fn known_hosts(&self) -> Option<&Path> {
+        self.known_hosts.as_deref()
+    }
+
+    /// The flags over the recipe, of one image.
+    pub(crate) fn recipe(&self) -> Result<Recipe> {
+        let recipe = self.shared()?;
+        if self.known_hosts.is_some() && recipe.host_key.is_empty() {
+            return Err(known_hosts::none_put_in());
+        }
+        Ok(recipe)
+    }
+
+    /// The same, of images that each have more.
+    pub(crate) fn shared(&self) -> Result<Recipe> {
+        let below = self.recipe.as_deref().map(recipe::read).transpose()?;
+        let recipe = self.flags.clone().over(below.unwrap_or_default());
+        if self.no_key && !recipe.key.is_empty() {
+            return Err(recipe.fault("key", 0, "a key, and --no-key", "leave one of them out"));
+        }
+        Ok(recipe)
+    }
+
+    /// Reads everything that is named, and tells what is worth telling of it.
+    pub(crate) fn gather(&self, quiet: bool) -> Result<Wishes> {
+        let wishes = gather(&self.recipe()?)?;
+        if !quiet {
+            tell(&wishes);
+        }
+        Ok(wishes)
+    }
+}
+
+/// Surveys a base of any kind.
+pub(crate) fn basis(file: &ImageFile) -> Result<Basis<&ImageFile>> {
+    Basis::of(file).map_err(|fault| fault.of_image(file.name()))
+}
+
+/// Surveys a base that must be an ISO.
+pub(crate) fn base(file: &ImageFile) -> Result<Base<&ImageFile>> {
+    if Raw::is_one(&file) {
+        return Err(Error::Usage {
+            what: format!("{} is a raw image; this is done with ISOs only", file.path().display()),
+            hint: "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`",
+        });
+    }
+    Base::of(file).map_err(|fault| fault.of_image(file.name()))
+}
+
+/// Reads everything that a recipe names.
+pub(crate) fn gather(recipe: &Recipe) -> Result<Wishes> {
+    let prompt = |what: &str| rpassword::prompt_password(format!("{what}: "));
+    Wishes::gather(recipe, &mut Input::new(io::stdin(), prompt))
+}
+
+/// Tells what is worth telling of what was read.
+pub(crate) fn tell(wishes: &Wishes) {
+    for note in wishes.notes() {
+        report::say(&format!("note: {note}\n"));
+    }
+}
+
+/// A base with everything that is known of it and of what shall be put in.
+pub(crate) struct Stamping<'a> {
+    file: &'a ImageFile,
+    wishes: Wishes,
+    base: Basis<&'a ImageFile>,
+    made: Made,
+    /// What was put in before and goes.
+    gone: Vec<Fact>,
+}
+
+/// An image that can be written.
+pub(crate) struct Finished<'a> {
+    base: Composed<&'a ImageFile>,
+    /// That of the base, where it is known.
+    sha256: Option<[u8; 32]>,
+    pub(crate) image: Composed<&'a ImageFile>,
+    pub(crate) made: Made,
+    /// What was put in before and is gone.
+    pub(crate) gone: Vec<Fact>,
+    /// What was done, in words.
+    pub(crate) summary: String,
+}
+
+impl<'a> Stamping<'a> {
+    /// Decides what to change of a base.
+    pub(crate) fn plan(
+        file: &'a ImageFile,
+        base: Basis<&'a ImageFile>,
+        wishes: Wishes,
+        about: &About,
+        no_key: bool,
+    ) -> Result<Self> {
+        let made = base.plan(&wishes, about);
+        let made = made.map_err(|fault| fault.of_image(file.name()))?;
+        let gone = replaced::gone(base.given_before().as_ref(), &made.edits, no_key)?;
+        Ok(Self { file, wishes, base, made, gone })
+    }
+
+    /// Whether the image will hold what others must not know.
+    pub(crate) fn is_private(&self) -> bool {
+        self.made.edits.is_private()
+    }
+
+    /// What there is and what would be done to it.
+    pub(crate) fn dry_run(&self) -> String {
+        let (path, label) = (self.file.path().display(), self.base.label());
+        let mut text = format!("base: {path}, NixOS {}, {label}\n", self.base.release());
+        if self.base.stamped().is_some() {
+            text.push_str("was stamped before: what was put in then is taken out first\n");
+        }
+        for line in taken_out(&self.gone) {
+            text.extend([&line, "\n"]);
+        }
+        text.push_str(&keys_shown(&self.wishes.keys));
+        for key in self.wishes.host_keys.iter().flat_map(|found| &found.keys) {
+            let _ = if key.by_chance {
+                writeln!(text, "host key: {}, another one each time", key.algorithm())
+            } else {
+                writeln!(text, "host key: {key}")
+            };
+        }
+        if self.is_private() {
+            text.push_str("the image will hold secrets: mode 0600\n");
+        }
+        for Step { what, bytes } in &self.made.plan.steps {
+            let _ = writeln!(text, "would {what} ({})", human(*bytes));
+        }
+        let (old, new) = (self.base.image().size(), self.made.plan.size);
+        let _ = writeln!(text, "size: {} -> {} ({old} -> {new} bytes)", human(old), human(new));
+        text
+    }
+
+    /// The finished image, which was surveyed again. Tells what is gone from it.
+    pub(crate) fn compose(self, quiet: bool) -> Result<Finished<'a>> {
+        let summary = self.summary();
+        let Self { base, made, gone, .. } = self;
+        let (below, sha256) = (base.image().clone(), base.known_sha256());
+        let image = base.compose(&made)?;
+        tell_taken_out(&gone, quiet);
+        Ok(Finished { base: below, sha256, image, made, gone, summary })
+    }
+
+    fn summary(&self) -> String {
+        let mut text = keys_shown(&self.wishes.keys);
+        let (menus, release) = (self.made.plan.menus, self.base.release());
+        let initrds = match self.made.edits.way {
+            Way::MergeInitrd => "initrds changed; ",
+            Way::ExtraInitrd | Way::Credential => "",
+        };
+        let who = if self.wishes.keys.keys.is_empty() || !self.wishes.touch_stage_one() {
+            ""
+        } else {
+            " lets them in as root and nixos"
+        };
+        let menus = match (menus, initrds) {
+            (0, _) => String::new(),
+            (menus, _) => format!("{menus} menus changed; "),
+        };
+        let _ = writeln!(
+            text,
+            "NixOS {release}{who}{}{initrds}{menus}checked",
+            if who.is_empty() { ": " } else { "; " }
+        );
+        if let Some(does) = &self.made.plan.credential {
+            let _ = writeln!(text, "on the kernel's command lines: {does}");
+        }
+        text
+    }
+}
+
+impl Finished<'_> {
+    /// The patch that makes the image of the official base, also where the base was stamped before.
+    pub(crate) fn patch(&self, progress: &dyn Progress) -> Result<PatchFile> {
+        let Self { base, made, .. } = self;
+        let sha256 = match self.sha256 {
+            Some(known) => Digest(known),
+            None => Digest::of(base, progress)?,
+        };
+        patch::make(base, made.plan.patches.clone(), made.plan.size, sha256)
+    }
+}
+
+/// Files that are told one by one.
+const FEW: usize = 10;
+
+/// What was put in before and is not given again, a line each.
+pub(crate) fn taken_out(gone: &[Fact]) -> Vec<String> {
+    let line = |fact: &Fact| format!("{fact} is not given again: it is taken out");
+    let files = gone.iter().filter(|fact| fact.name == "file");
+    let others = gone.iter().filter(|fact| fact.name != "file");
+    let mut lines: Vec<String> = others.chain(files.clone().take(FEW)).map(line).collect();
+    match files.count().saturating_sub(FEW) {
+        0 => {}
+        more => lines.push(format!("{more} more files are not given again: they are taken out")),
+    }
+    lines
+}
+
+/// Tells it, whoever watches: nothing goes without a word.
+pub(crate) fn tell_taken_out(gone: &[Fact], quiet: bool) {
+    for line in taken_out(gone).iter().filter(|_| !quiet) {
+        report::say(&format!("note: {line}\n"));
+    }
+}
+
+/// The keys that are let in, a line each.
+pub(crate) fn keys_shown(gathered: &Gathered) -> String {
+    let mut text = String::new();
+    for key in gathered.keys.keys() {
+        let line = format!("key: {} {} {}", key.algorithm, key.fingerprint, key.comment);
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// How a path is typed in a shell.
+pub(crate) fn typed(path: &Path) -> String {
+    let shown = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !shown.is_empty() && shown.chars().all(plain) {
+        shown
+    } else {
+        format!("'{}'", shown.replace('\'', r"'\''"))
+    }
+}

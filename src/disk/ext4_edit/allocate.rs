@@ -1,0 +1,223 @@
+//! Blocks and inodes that are free, taken and given back.
+
+use super::{Edited, Run, no_room};
+use crate::error::{Error, Result};
+use crate::formats::ext4::bitmap;
+use crate::image::ReadAt;
+use crate::units::len_of;
+
+impl<I: ReadAt> Edited<'_, I> {
+    /// Takes blocks that are free and zero: in one run if there is one, else in several. They begin in the
+    /// group where some were taken last.
+    pub(super) fn take_blocks(&mut self, count: u64) -> Result<Vec<Run>> {
+        let groups = self.superblock.groups();
+        let order: Vec<u64> = (self.group..groups).chain(0..self.group).collect();
+        let mut pieces: Vec<Run> = Vec::new();
+        for group in order.iter().filter(|_| count > 0) {
+            let runs = self.usable(*group, count)?;
+            if let Some(run) = runs.iter().find(|(_, length)| *length == count) {
+                self.mark(*run)?;
+                self.group = *group;
+                return Ok(vec![*run]);
+            }
+            pieces.extend(runs);
+        }
+        self.take_pieces(&pieces, count)
+    }
+
+    /// Takes as many blocks of these runs, the first ones.
+    fn take_pieces(&mut self, pieces: &[Run], count: u64) -> Result<Vec<Run>> {
+        let mut found = Vec::new();
+        let mut left = count;
+        for (start, length) in pieces {
+            let length = left.min(*length);
+            if length > 0 {
+                found.push((*start, length));
+            }
+            left = left.saturating_sub(length);
+        }
+        if left > 0 {
+            let bytes = |blocks: u64| blocks.saturating_mul(self.block_size());
+            let free = bytes(count.saturating_sub(left));
+            return Err(no_room("in blocks that are free and zero", bytes(count), free));
+        }
+        found.iter().try_for_each(|run| self.mark(*run))?;
+        Ok(found)
+    }
+
+    /// Runs of free blocks that are zero. If one is as long as wanted, the last one is, and is cut to it.
+    fn usable(&mut self, group: u64, wanted: u64) -> Result<Vec<Run>> {
+        if self.seen().descriptor(group)?.free_blocks() == 0 {
+            return Ok(Vec::new());
+        }
+        let bitmap = self.seen().block_bitmap(group)?;
+        let (first, count) = self.base.group_blocks(group);
+        let mut runs: Vec<Run> = Vec::new();
+        for bit in (0..count).filter(|bit| !bitmap::is_set(&bitmap, *bit)) {
+            let block = first.saturating_add(bit);
+            if !self.is_zero(block)? {
+                continue;
+            }
+            match runs.last_mut() {
+                Some((start, length)) if start.saturating_add(*length) == block => {
+                    *length = length.saturating_add(1);
+                }
+                _ => runs.push((block, 1)),
+            }
+            if runs.last().is_some_and(|(_, length)| *length == wanted) {
+                break;
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Whether a free block is zero in the base, and was not given back.
+    fn is_zero(&mut self, block: u64) -> Result<bool> {
+        if self.stale.contains(&block) {
+            return Ok(false);
+        }
+        let zero = self.base.block(block)?.iter().all(|byte| *byte == 0);
+        if !zero {
+            self.stale.insert(block);
+        }
+        Ok(zero)
+    }
+
+    /// Marks a run within one group as in use.
+    fn mark(&mut self, (start, length): Run) -> Result<()> {
+        let blocks: Vec<u64> = (start..start.saturating_add(length)).collect();
+        self.taken.extend(&blocks);
+        self.change_blocks(&blocks, true)
+    }
+
+    /// Gives blocks back. Nothing else gets them, as their bytes stay.
+    pub(super) fn give_blocks(&mut self, blocks: &[u64]) -> Result<()> {
+        self.stale.extend(blocks);
+        self.change_blocks(blocks, false)
+    }
+
+    fn change_blocks(&mut self, blocks: &[u64], use_them: bool) -> Result<()> {
+        let mut rest = blocks;
+        while let Some(first) = rest.first() {
+            let group = self.group_of(*first)?;
+            let (start, count) = self.base.group_blocks(group);
+            let end = start.saturating_add(count);
+            let own = rest.iter().take_while(|block| (start..end).contains(*block)).count();
+            let (own, others) = rest.split_at_checked(own.max(1)).unwrap_or((rest, &[]));
+            self.change_in_group(group, own, use_them)?;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    fn group_of(&self, block: u64) -> Result<u64> {
+        // Refuses blocks past the end.
+        self.base.place(block)?;
+        let index = block.saturating_sub(self.superblock.first_data_block());
+        Ok(index.checked_div(self.superblock.blocks_per_group()).unwrap_or_default())
+    }
+
+    fn change_in_group(&mut self, group: u64, blocks: &[u64], use_them: bool) -> Result<()> {
+        let (start, count) = self.base.group_blocks(group);
+        let mut bitmap = self.seen().block_bitmap(group)?;
+        for block in blocks {
+            let bit = block.saturating_sub(start);
+            if bitmap::is_set(&bitmap, bit) == use_them {
+                let found = if use_them { "a block in use" } else { "a block that is free" };
+                let at = self.base.place(*block)?.start();
+                return Err(Error::malformed("ext4 block bitmap", at, found, "the other"));
+            }
+            if use_them {
+                bitmap::set(&mut bitmap, bit);
+            } else {
+                bitmap::clear(&mut bitmap, bit);
+            }
+        }
+        let mut descriptor = self.seen().descriptor(group)?;
+        let free = bitmap::free(&bitmap, count);
+        let (was, inodes) = (descriptor.free_blocks(), self.superblock.free_inodes());
+        let sum = self.superblock.free_blocks().saturating_add(free).checked_sub(was);
+        self.superblock.set_free(sum.ok_or_else(|| self.counts())?, inodes);
+        descriptor.set_free_blocks(free);
+        descriptor.sign_block_bitmap(&bitmap, &self.superblock);
+        self.blocks.write(descriptor.block_bitmap(), bitmap);
+        self.write_descriptor(group, &descriptor)
+    }
+
+    fn counts(&self) -> Error {
+        let at = self.base.window().start().saturating_add(1024);
+        let expected = "as much as all groups have";
+        Error::malformed("ext4 superblock", at, "less free than its groups", expected)
+    }
+
+    /// Takes a free inode, in a group or behind it.
+    pub(super) fn take_inode(&mut self, group: u64, directory: bool) -> Result<u64> {
+        let groups = self.superblock.groups();
+        let order: Vec<u64> = (group..groups).chain(0..group.min(groups)).collect();
+        for group in order {
+            if self.seen().descriptor(group)?.free_inodes() == 0 {
+                continue;
+            }
+            let bitmap = self.seen().inode_bitmap(group)?;
+            let before = group.saturating_mul(self.superblock.inodes_per_group());
+            let number = |bit: u64| before.saturating_add(bit).saturating_add(1);
+            let free = |bit: &u64| {
+                !bitmap::is_set(&bitmap, *bit) && number(*bit) >= self.superblock.first_inode()
+            };
+            let found = (0..self.superblock.inodes_per_group()).find(free);
+            if let Some(bit) = found {
+                self.change_inode(group, bit, (true, directory))?;
+                return Ok(number(bit));
+            }
+        }
+        Err(Error::NoRoom {
+            what: "the inode tables of the image's root filesystem".into(),
+            needed: self.superblock.inode_size(),
+            free: 0,
+        })
+    }
+
+    /// Gives the inode of a file back.
+    pub(super) fn give_inode(&mut self, number: u64) -> Result<()> {
+        let (group, bit) = self.base.inode_group(number)?;
+        self.change_inode(group, bit, (false, false))?;
+        let (block, at) = self.base.inode_place(number)?;
+        let zeros = vec![0; crate::units::in_memory(self.superblock.inode_size())];
+        self.write_part(block, at, &zeros)
+    }
+
+    fn change_inode(
+        &mut self,
+        group: u64,
+        bit: u64,
+        (used, directory): (bool, bool),
+    ) -> Result<()> {
+        let mut bitmap = self.seen().inode_bitmap(group)?;
+        if bitmap::is_set(&bitmap, bit) == used {
+            let at = self.base.window().start();
+            let found = format!("inode {bit} of group {group} as it must not be");
+            return Err(Error::malformed("ext4 inode bitmap", at, found, "the other"));
+        }
+        let mut descriptor = self.seen().descriptor(group)?;
+        let per_group = self.superblock.inodes_per_group();
+        let (free, blocks) = (self.superblock.free_inodes(), self.superblock.free_blocks());
+        let sum = if used {
+            bitmap::set(&mut bitmap, bit);
+            let behind = per_group.saturating_sub(bit).saturating_sub(1);
+            descriptor.set_unused_inodes(descriptor.unused_inodes().min(behind));
+            free.checked_sub(1)
+        } else {
+            bitmap::clear(&mut bitmap, bit);
+            free.checked_add(1)
+        };
+        self.superblock.set_free(blocks, sum.ok_or_else(|| self.counts())?);
+        descriptor.set_free_inodes(bitmap::free(&bitmap, per_group));
+        if directory {
+            descriptor.set_directories(descriptor.directories().saturating_add(1));
+        }
+        descriptor.sign_inode_bitmap(&bitmap, &self.superblock);
+        debug_assert_eq!(len_of(&bitmap), self.block_size());
+        self.blocks.write(descriptor.inode_bitmap(), bitmap);
+        self.write_descriptor(group, &descriptor)
+    }
+}

@@ -1,0 +1,284 @@
+//! Files, folders and links put into a filesystem, in place of what stood there.
+
+use super::{Edited, Run, blocks_for, no_room};
+use crate::disk::ext4::Map;
+use crate::error::{Error, Result};
+use crate::formats::Malformed;
+use crate::formats::ext4::directory;
+use crate::formats::ext4::extent::{self, Extent};
+use crate::formats::ext4::inode::{Inode, Kind, ROOT};
+use crate::formats::newc::{self, Member};
+use crate::image::ReadAt;
+use crate::image::space::too_large;
+use crate::units::{in_memory, len_of};
+
+impl<I: ReadAt> Edited<'_, I> {
+    /// Puts something in, and tells which blocks have its bytes. The folder it goes into must be there. A
+    /// file or link takes the place of one; a folder that is there gets mode and owner.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`], and [`Error::Unsupported`] where the place is a folder that should be a file, the
+    /// other way round, or below a link.
+    pub fn put(&mut self, member: &Member) -> Result<Vec<Run>> {
+        let (above, name) = member.path.rsplit_once('/').unwrap_or(("", &member.path));
+        let parent = self.folder(above, &member.path)?;
+        if name.len() > directory::LONGEST_NAME {
+            let found = format!("{} bytes", name.len());
+            return Err(Error::unsupported(
+                format!("/{}", member.path),
+                "255 bytes of name",
+                found,
+            ));
+        }
+        let there = self.seen().find(&parent, name.as_bytes())?;
+        let there = there.map(|number| self.seen().inode(number)).transpose()?;
+        let is_folder = |inode: &Inode| inode.kind() == Kind::Directory;
+        match (&member.kind, there) {
+            (newc::Kind::Directory, None) => self.make_folder(parent, name, member),
+            (newc::Kind::Directory, Some(mut there)) if is_folder(&there) => {
+                there.set_access(member.mode, member.owner);
+                self.write_inode(&there)?;
+                Ok(Vec::new())
+            }
+            (newc::Kind::File(_) | newc::Kind::Symlink(_), None) => {
+                self.make_file(parent, name, member, None)
+            }
+            (newc::Kind::File(_) | newc::Kind::Symlink(_), Some(there)) if !is_folder(&there) => {
+                self.make_file(parent, name, member, Some(there))
+            }
+            (kind, Some(there)) => {
+                let wanted = match kind {
+                    newc::Kind::Directory => "a folder or nothing",
+                    _ => "a file, a link or nothing",
+                };
+                let what = format!("/{} in the image", member.path);
+                Err(Error::unsupported(what, wanted, there.kind().name()))
+            }
+        }
+    }
+
+    /// The folder something goes into; no link is followed.
+    fn folder(&self, path: &str, member: &str) -> Result<Inode> {
+        let mut inode = self.seen().inode(ROOT)?;
+        let mut so_far = String::new();
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            so_far.push('/');
+            so_far.push_str(name);
+            let found = self.seen().find(&inode, name.as_bytes())?;
+            let found = found.map(|number| self.seen().inode(number)).transpose()?;
+            inode = match found {
+                Some(found) if found.kind() == Kind::Directory => found,
+                other => {
+                    let what = format!("{so_far} in the image, for /{member}");
+                    let found = other.map_or("nothing", |inode| inode.kind().name());
+                    return Err(Error::unsupported(what, "a folder", found));
+                }
+            };
+        }
+        Ok(inode)
+    }
+
+    fn make_folder(&mut self, mut parent: Inode, name: &str, member: &Member) -> Result<Vec<Run>> {
+        let (group, _) = self.base.inode_group(parent.number())?;
+        let number = self.take_inode(group, true)?;
+        let mut inode =
+            Inode::new(number, Kind::Directory, member.mode, member.owner, &self.superblock);
+        inode.set_links(2);
+        let runs = self.take_blocks(1)?;
+        let seed = inode.seed(&self.superblock);
+        let block = directory::first(self.block_size(), number, parent.number(), seed);
+        self.fill(&runs, &block);
+        self.set_map(&mut inode, &runs, self.block_size())?;
+        self.write_inode(&inode)?;
+        parent
+            .add_subdirectory(&self.superblock)
+            .ok_or_else(|| no_room("in the links of a folder", 1, 0))?;
+        self.write_inode(&parent)?;
+        self.link(parent, name, &inode)?;
+        Ok(runs)
+    }
+
+    fn make_file(
+        &mut self,
+        parent: Inode,
+        name: &str,
+        member: &Member,
+        there: Option<Inode>,
+    ) -> Result<Vec<Run>> {
+        let (kind, bytes) = match &member.kind {
+            newc::Kind::Symlink(to) => (Kind::Symlink, to.as_bytes()),
+            newc::Kind::File(bytes) => (Kind::File, bytes.as_slice()),
+            newc::Kind::Directory => return Err(too_large()),
+        };
+        if kind == Kind::Symlink && len_of(bytes) >= self.block_size() {
+            let found = format!("{} bytes", bytes.len());
+            return Err(Error::unsupported(format!("the link /{}", member.path), "a path", found));
+        }
+        let (group, _) = self.base.inode_group(parent.number())?;
+        let number = self.take_inode(group, false)?;
+        let mut inode = Inode::new(number, kind, member.mode, member.owner, &self.superblock);
+        let mut runs = Vec::new();
+        if kind != Kind::Symlink || !inode.set_short_link(bytes, &self.superblock) {
+            runs = self.take_blocks(blocks_for(bytes, self.block_size()))?;
+            self.fill(&runs, bytes);
+            self.set_map(&mut inode, &runs, len_of(bytes))?;
+        }
+        self.write_inode(&inode)?;
+        match there {
+            None => self.link(parent, name, &inode)?,
+            Some(old) => {
+                self.link_anew(&parent, name, &inode)?;
+                self.unlink(old)?;
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Writes bytes into blocks.
+    fn fill(&mut self, runs: &[Run], bytes: &[u8]) {
+        let blocks = runs.iter().flat_map(|(start, length)| *start..start.saturating_add(*length));
+        let parts = bytes.chunks(in_memory(self.block_size()));
+        for (block, part) in blocks.zip(parts) {
+            self.blocks.write(block, part.to_vec());
+        }
+    }
+
+    /// Makes a new file of these blocks.
+    fn set_map(&mut self, inode: &mut Inode, runs: &[Run], size: u64) -> Result<()> {
+        let mut logical = 0;
+        let mut extents = Vec::new();
+        for (start, blocks) in runs {
+            extents.push(Extent { logical, start: *start, blocks: *blocks, written: true });
+            logical = logical.saturating_add(*blocks);
+        }
+        self.write_map(inode, Map { extents, nodes: Vec::new() }, size)
+    }
+
+    /// Has these extents lead to the bytes of a file, through a node if they are many.
+    fn write_map(&mut self, inode: &mut Inode, map: Map, size: u64) -> Result<()> {
+        let mut map =
+            Map { extents: extent::joined_up(&map.extents).ok_or_else(too_large)?, ..map };
+        let root = extent::root(&map.extents).filter(|_| map.nodes.is_empty());
+        let root = if let Some(root) = root {
+            root
+        } else {
+            if map.nodes.is_empty() {
+                map.nodes.extend(self.take_blocks(1)?.iter().map(|(start, _)| *start));
+            }
+            let [node] = map.nodes.as_slice() else {
+                let what = format!("the extents of ext4 inode {}", inode.number());
+                let found = format!("{} nodes", map.nodes.len());
+                return Err(Error::unsupported(what, "one node at the most", found));
+            };
+            let seed = inode.seed(&self.superblock);
+            let leaf = extent::leaf(&map.extents, self.block_size(), seed);
+            let (needed, room) = (map.extents.len(), extent::in_block(self.block_size()));
+            let bytes =
+                |number: usize| u64::try_from(number.saturating_mul(12)).unwrap_or(u64::MAX);
+            let leaf = leaf.ok_or_else(|| {
+                no_room(
+                    "in a node of extents, as what is free is in many pieces",
+                    bytes(needed),
+                    bytes(room),
+                )
+            })?;
+            self.blocks.write(*node, leaf);
+            extent::root_above(*node).ok_or_else(too_large)?
+        };
+        inode.set_extent_root(root);
+        inode.set_size(size, map.blocks(), &self.superblock);
+        Ok(())
+    }
+
+    /// Puts a name into a directory, which becomes a plain list.
+    fn link(&mut self, mut parent: Inode, name: &str, inode: &Inode) -> Result<()> {
+        if parent.is_hashed() {
+            self.make_plain(&mut parent)?;
+        }
+        let change = |block: &mut Vec<u8>, seed: Option<u32>| {
+            let file_type = inode.kind().file_type();
+            directory::insert(block, name.as_bytes(), inode.number(), file_type, seed)
+        };
+        if self.in_directory(&parent, change)? {
+            return Ok(());
+        }
+        let mut map = self.seen().map(&parent)?;
+        let logical = parent.size().div_ceil(self.block_size());
+        let runs = self.take_blocks(1)?;
+        let (start, _) = *runs.first().ok_or_else(too_large)?;
+        let seed = parent.seed(&self.superblock);
+        let mut block = directory::empty(self.block_size(), seed);
+        change(&mut block, seed).map_err(|fault| fault.in_image(0))?;
+        self.blocks.write(start, block);
+        map.extents.push(Extent { logical, start, blocks: 1, written: true });
+        let size = logical.saturating_add(1).saturating_mul(self.block_size());
+        self.write_map(&mut parent, map, size)?;
+        self.write_inode(&parent)
+    }
+
+    /// Has a name lead to another inode.
+    fn link_anew(&mut self, parent: &Inode, name: &str, inode: &Inode) -> Result<()> {
+        let change = |block: &mut Vec<u8>, seed: Option<u32>| {
+            let file_type = inode.kind().file_type();
+            directory::replace(block, name.as_bytes(), inode.number(), file_type, seed)
+        };
+        if self.in_directory(parent, change)? { Ok(()) } else { Err(too_large()) }
+    }
+
+    /// Tries a change on each block of a directory until one takes it.
+    fn in_directory(
+        &mut self,
+        inode: &Inode,
+        change: impl Fn(&mut Vec<u8>, Option<u32>) -> Result<bool, Malformed>,
+    ) -> Result<bool> {
+        let seed = inode.seed(&self.superblock);
+        for (_, number) in self.seen().directory_blocks(inode)? {
+            let old = self.seen().block(number)?;
+            let at = self.base.place(number)?.start();
+            let mut new = old.clone();
+            if change(&mut new, seed).map_err(|fault| fault.in_image(at))? {
+                if !directory::is_intact(&old, seed) {
+                    let found = "another checksum";
+                    return Err(Error::malformed("ext4 directory", at, found, "its own"));
+                }
+                self.blocks.write(number, new);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the hash index of a directory away: the kernel reads it as a list then, and e2fsck may index
+    /// it again.
+    fn make_plain(&mut self, inode: &mut Inode) -> Result<()> {
+        let seed = inode.seed(&self.superblock);
+        for (number, block) in self.seen().directory_blocks(inode)? {
+            let at = self.base.place(block)?.start();
+            let mut bytes = self.seen().block(block)?;
+            directory::plain(&mut bytes, number, seed).map_err(|fault| fault.in_image(at))?;
+            self.blocks.write(block, bytes);
+        }
+        inode.set_plain();
+        self.write_inode(inode)
+    }
+
+    /// Takes a link of a file away, and the file with the last one.
+    fn unlink(&mut self, mut inode: Inode) -> Result<()> {
+        if inode.links() > 1 {
+            inode.set_links(inode.links().saturating_sub(1));
+            return self.write_inode(&inode);
+        }
+        if inode.is_odd() {
+            let what = format!("the ext4 inode {}, which is to be replaced", inode.number());
+            return Err(Error::unsupported(what, "no attributes outside of it", "a block of them"));
+        }
+        let map = self.seen().map(&inode)?;
+        let data = map
+            .extents
+            .iter()
+            .flat_map(|extent| extent.start..extent.start.saturating_add(extent.blocks));
+        let blocks: Vec<u64> = data.chain(map.nodes.iter().copied()).collect();
+        self.give_blocks(&blocks)?;
+        self.give_inode(inode.number())
+    }
+}

@@ -1,0 +1,169 @@
+//! A raw image as a base to edit: what was stamped before is taken off again.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::boot::folder::{Folder, MANIFEST};
+use crate::disk::ext4::Filesystem;
+use crate::disk::plan::{record_path, undo_path};
+use crate::disk::survey::Raw;
+use crate::error::{Error, Result};
+use crate::formats::ext4::bitmap;
+use crate::formats::ext4::inode::{Inode, Kind};
+use crate::formats::newc::{self, Member};
+use crate::formats::undo::{Undo, is_digested};
+use crate::image::ReadAt;
+use crate::image::patched::{Composed, Patch, Source};
+use crate::iso::injected::Stamped;
+use crate::units::ByteRange;
+
+/// Bytes of an undo record or manifest that are read.
+const LARGEST: u64 = 64 << 20;
+
+/// A raw image.
+#[derive(Debug)]
+pub struct Base<B> {
+    /// The base, which reads as it was before any stamping.
+    pub image: Composed<B>,
+    /// Its facts.
+    pub raw: Raw,
+    /// What was there before.
+    pub stamped: Option<Stamped>,
+    /// The facts of the image with that.
+    pub now: Option<Raw>,
+}
+
+impl<B: ReadAt> Base<B> {
+    /// Surveys an image and, if it was stamped before, the base below.
+    pub fn of(image: B) -> Result<Self> {
+        let whole = Composed::whole(image);
+        let raw = Raw::of(&whole)?;
+        let Some(stamped) = stamped(&whole, &raw)? else {
+            return Ok(Self { image: whole, raw, stamped: None, now: None });
+        };
+        let image = without(whole, &raw, &stamped.undo)?;
+        let below = Raw::of(&image)?;
+        Ok(Self { image, raw: below, stamped: Some(stamped), now: Some(raw) })
+    }
+}
+
+/// What was put into an image; none if nothing was.
+pub fn stamped<I: ReadAt>(image: &I, raw: &Raw) -> Result<Option<Stamped>> {
+    let fs = raw.filesystem(image)?;
+    let Some(record) = fs.file(&undo_path(), LARGEST)? else { return Ok(None) };
+    let undo = Undo::parse(&record).map_err(|fault| fault.in_image(raw.root.start()))?;
+    check_unchanged(image, &undo)?;
+    let root = members(&fs)?;
+    let (folder, attached) = (Folder::below("/boot"), Vec::new());
+    Ok(Some(Stamped { folder, undo, undo_at: None, root, attached }))
+}
+
+/// An image that something else has written to since cannot be undone.
+fn check_unchanged<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
+    let mut digest = Sha256::new();
+    for (at, _) in undo.ranges.iter().filter(|(at, _)| is_digested(*at)) {
+        digest.update(image.read_range("the undo record", *at, LARGEST)?);
+    }
+    if <[u8; 32]>::from(digest.finalize()) == undo.stamped_digest {
+        return Ok(());
+    }
+    Err(Error::unsupported(
+        "this raw image, which was stamped before",
+        "the filesystem that stamping left",
+        "another one: it was booted or written to since",
+    ))
+}
+
+/// What the manifest in a filesystem lists.
+#[derive(Deserialize)]
+struct Listed {
+    files: Vec<ListedFile>,
+}
+
+#[derive(Deserialize)]
+struct ListedFile {
+    path: String,
+}
+
+/// The files that were put in.
+fn members<I: ReadAt>(fs: &Filesystem<I>) -> Result<Vec<Member>> {
+    let Some(text) = fs.file(&record_path(MANIFEST), LARGEST)? else { return Ok(Vec::new()) };
+    let at = fs.window().start();
+    let listed: Listed = serde_json::from_slice(&text)
+        .map_err(|fault| Error::malformed("the manifest", at, fault.to_string(), "a manifest"))?;
+    let mut found = Vec::new();
+    for file in listed.files {
+        let inode = fs.lookup(&file.path)?;
+        let inode = inode.ok_or_else(|| {
+            let found = format!("no {}", file.path);
+            Error::malformed("the manifest", at, found, "files that are there")
+        })?;
+        found.push(member(fs, file.path.trim_start_matches('/'), &inode)?);
+    }
+    Ok(found)
+}
+
+/// A file, folder or link as it stands in a filesystem.
+pub fn member<I: ReadAt>(fs: &Filesystem<I>, path: &str, inode: &Inode) -> Result<Member> {
+    let kind = match inode.kind() {
+        Kind::Directory => newc::Kind::Directory,
+        Kind::File => newc::Kind::File(fs.read(inode, fs.window().size())?),
+        Kind::Symlink => {
+            let to = fs.read(inode, fs.superblock().block())?;
+            newc::Kind::Symlink(String::from_utf8_lossy(&to).into_owned())
+        }
+        Kind::Special => {
+            return Err(Error::unsupported(format!("/{path}"), "a file", inode.kind().name()));
+        }
+    };
+    Ok(Member { path: path.to_owned(), mode: inode.mode(), owner: inode.owner(), kind })
+}
+
+/// The base below a stamped image: the metadata of the record, and zeros in all blocks that are in use now
+/// and were free then.
+pub fn without<B: ReadAt>(image: Composed<B>, raw: &Raw, undo: &Undo) -> Result<Composed<B>> {
+    let size = undo.base_size;
+    if size != undo.stamped_size || size > raw.size || size < raw.root.end() {
+        let found = format!("a base of {size} bytes");
+        let expected = format!("one of the {} bytes there are, or fewer", raw.size);
+        return Err(Error::malformed("undo record", raw.root.start(), found, expected));
+    }
+    let patch =
+        |(at, bytes): &(ByteRange, Vec<u8>)| Patch::bytes(at.start(), bytes.clone(), "undo record");
+    let metadata: Vec<Patch> = undo.ranges.iter().filter_map(patch).collect();
+    let taken = {
+        let below = Composed::whole(&image).with(metadata.clone(), size)?;
+        taken(&raw.filesystem(&image)?, &raw.filesystem(&below)?)?
+    };
+    let zeros = taken.into_iter().map(|at| Patch { at, from: Source::Zeros, why: "undo".into() });
+    image.with(metadata.into_iter().chain(zeros).collect(), size)
+}
+
+/// Where blocks are that are in use in one filesystem and free in the other.
+fn taken<A: ReadAt, B: ReadAt>(
+    now: &Filesystem<A>,
+    before: &Filesystem<B>,
+) -> Result<BTreeSet<ByteRange>> {
+    let mut found = BTreeSet::new();
+    for group in 0..now.superblock().groups().min(before.superblock().groups()) {
+        let (first, count) = now.group_blocks(group);
+        let (now_used, was_used) = (now.block_bitmap(group)?, before.block_bitmap(group)?);
+        for bit in (0..count)
+            .filter(|bit| bitmap::is_set(&now_used, *bit) && !bitmap::is_set(&was_used, *bit))
+        {
+            found.insert(now.place(first.saturating_add(bit))?);
+        }
+    }
+    Ok(found)
+}
+
+/// The bytes that a file of an image stands in, if it is there in one piece.
+pub fn place_of<I: ReadAt>(fs: &Filesystem<I>, path: &str) -> Result<Option<ByteRange>> {
+    let Some(inode) = fs.lookup(path)? else { return Ok(None) };
+    let map = fs.map(&inode)?;
+    let [extent] = map.extents.as_slice() else { return Ok(None) };
+    let at = fs.place(extent.start)?.start();
+    Ok(ByteRange::new(at, inode.size()))
+}

@@ -1,0 +1,263 @@
+//! What to change of a raw image: files go straight into its root filesystem, and kernel arguments into the
+//! menu there. Its size stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use crate::boot::folder::MANIFEST;
+use crate::boot::menu;
+use crate::disk::ext4::Filesystem;
+use crate::disk::ext4_edit::{Changes, Edited};
+use crate::disk::survey::{MENU, Raw};
+use crate::error::{Error, Result};
+use crate::formats::newc::Member;
+use crate::formats::undo::{self, Undo};
+use crate::image::ReadAt;
+use crate::image::patched::{Patch, Source};
+use crate::image::space::too_large;
+use crate::iso::plan::{Plan, Step};
+use crate::recipe::edits::{Edits, Way, folder};
+use crate::units::{ByteRange, len_of};
+
+/// The folder of ours in the root filesystem.
+pub const FOLDER: &str = "boot/remaster";
+
+/// The record of the metadata that was overwritten.
+const UNDO: &str = "undo.bin";
+
+/// Times that the undo record's size is tried: it changes what is overwritten, and so itself.
+const TRIES: usize = 8;
+
+/// The path of the undo record.
+pub fn undo_path() -> String {
+    format!("{FOLDER}/{UNDO}")
+}
+
+/// The path of a record.
+pub fn record_path(name: &str) -> String {
+    format!("{FOLDER}/{name}")
+}
+
+/// Decides how the edits get into a raw image.
+///
+/// # Errors
+/// [`Error::Usage`] for what is only for ISOs, [`Error::NoRoom`], and what the filesystem cannot take.
+pub fn plan<I: ReadAt>(image: &I, raw: &Raw, edits: &Edits) -> Result<Plan> {
+    refuse(edits)?;
+    let fs = raw.filesystem(image)?;
+    let boot = boot(edits);
+    let menus = menu::texts(std::slice::from_ref(&raw.config), "", &boot, |_| Vec::new())?;
+    let text = menus.texts.first().filter(|text| **text != raw.config.text);
+    let planner = Planner { image, raw, edits, fs: &fs, text };
+    let mut plan = planner.plan()?;
+    if let Some(credential) = menus.credential {
+        plan.steps.push(Step {
+            what: format!("put {} on the kernel's command lines", credential.does),
+            bytes: len_of(credential.argument.as_bytes()),
+        });
+        plan.credential = Some(credential.does.clone());
+    }
+    Ok(plan)
+}
+
+/// What is to be different in the menu. U-Boot has its own idea of where it talks.
+pub fn boot(edits: &Edits) -> crate::recipe::edits::Boot {
+    let mut boot = edits.boot.clone();
+    if let Some(serial) = &mut boot.serial {
+        serial.unit = None;
+    }
+    boot
+}
+
+fn refuse(edits: &Edits) -> Result<()> {
+    let usage = |what: &str, hint| Err(Error::Usage { what: what.into(), hint });
+    if edits.way == Way::MergeInitrd {
+        return usage(
+            "--merge-initrd is for ISOs: nothing goes into the initrds of a raw image",
+            "leave it out: files are written into the image's root filesystem",
+        );
+    }
+    if edits.boot.label.is_some() {
+        return usage(
+            "--label is for ISOs: a raw image finds its root by the label it has",
+            "leave it out",
+        );
+    }
+    if !edits.attached.is_empty() {
+        return usage(
+            "--store is for ISOs: the store of a raw image has a database that would not know the paths",
+            "copy the paths to the running machine, as with `nix copy --to ssh://root@ADDRESS`",
+        );
+    }
+    Ok(())
+}
+
+struct Planner<'a, I> {
+    image: &'a I,
+    raw: &'a Raw,
+    edits: &'a Edits,
+    fs: &'a Filesystem<&'a I>,
+    /// The menu, if it changes.
+    text: Option<&'a String>,
+}
+
+/// Everything written but the undo record's bytes.
+struct Written {
+    changes: Changes,
+    /// Records with their places.
+    records: BTreeMap<String, ByteRange>,
+    /// Where the undo record goes.
+    undo: Vec<ByteRange>,
+}
+
+impl<I: ReadAt> Planner<'_, I> {
+    fn plan(&self) -> Result<Plan> {
+        let mut size = 0;
+        for _ in 0..TRIES {
+            let written = self.written(size)?;
+            let ranges: Vec<ByteRange> =
+                written.changes.metadata.iter().map(|(at, _)| *at).collect();
+            let needed = undo::size(&ranges).ok_or_else(too_large)?;
+            if needed == size {
+                return self.finish(written, size);
+            }
+            size = needed;
+        }
+        Err(Error::unsupported(
+            "the raw image",
+            "an undo record of one size",
+            "one that changes it",
+        ))
+    }
+
+    /// Writes everything, with an undo record of so many bytes.
+    fn written(&self, undo_size: u64) -> Result<Written> {
+        let mut edited = Edited::of(self.image, self.fs);
+        for member in self.edits.root.members() {
+            edited.put(member)?;
+        }
+        if let Some(text) = self.text {
+            edited.put(&self.menu(text)?)?;
+        }
+        edited.put(&folder(FOLDER))?;
+        let mut apart = BTreeSet::new();
+        let mut records = BTreeMap::new();
+        for (name, bytes) in &self.edits.records {
+            let member = Member::file(record_path(name), 0o444, bytes.clone());
+            let runs = edited.put(&member)?;
+            let [range] = self.ranges(&runs, len_of(bytes), &mut apart)?[..] else {
+                let free = runs.iter().map(|(_, blocks)| *blocks).max().unwrap_or_default();
+                let free = free.saturating_mul(self.fs.superblock().block());
+                let what = format!("one run of free blocks, for /{}", member.path);
+                return Err(Error::NoRoom { what, needed: len_of(bytes), free });
+            };
+            records.insert(name.clone(), range);
+        }
+        let placeholder = vec![0; crate::units::in_memory(undo_size)];
+        let runs = edited.put(&Member::file(undo_path(), 0o600, placeholder))?;
+        let undo = self.ranges(&runs, undo_size, &mut apart)?;
+        Ok(Written { changes: edited.patches(&apart)?, records, undo })
+    }
+
+    /// The menu as a file: with mode and owner of the one that is there.
+    fn menu(&self, text: &str) -> Result<Member> {
+        let there = self.fs.lookup(MENU)?.ok_or_else(too_large)?;
+        let path = MENU.trim_start_matches('/');
+        Ok(Member::file(path, there.mode(), text).owned_by(there.owner()))
+    }
+
+    /// Where the first `size` bytes of blocks are, in the image.
+    fn ranges(
+        &self,
+        runs: &[(u64, u64)],
+        size: u64,
+        apart: &mut BTreeSet<u64>,
+    ) -> Result<Vec<ByteRange>> {
+        let mut left = size;
+        let mut found = Vec::new();
+        for (start, blocks) in runs {
+            apart.extend(*start..start.saturating_add(*blocks));
+            let at = self.fs.place(*start)?.start();
+            let length = left.min(blocks.saturating_mul(self.fs.superblock().block()));
+            found.push(ByteRange::new(at, length).ok_or_else(too_large)?);
+            left = left.saturating_sub(length);
+        }
+        Ok(found)
+    }
+
+    fn finish(&self, written: Written, undo_size: u64) -> Result<Plan> {
+        let Written { changes, records, undo } = written;
+        let record = self.undo(&changes)?;
+        if len_of(&record) != undo_size {
+            return Err(too_large());
+        }
+        let steps = self.steps(&changes, undo_size);
+        let mut patches = changes.into_patches()?;
+        for (name, at) in &records {
+            let bytes = self.edits.records.get(name).ok_or_else(too_large)?;
+            patches.push(Patch {
+                at: *at,
+                from: Source::Bytes(bytes.as_slice().into()),
+                why: name.clone(),
+            });
+        }
+        let mut rest = record.as_slice();
+        for at in undo {
+            let (own, others) =
+                rest.split_at_checked(crate::units::in_memory(at.size())).ok_or_else(too_large)?;
+            patches.push(Patch { at, from: Source::Bytes(own.into()), why: UNDO.into() });
+            rest = others;
+        }
+        let menus = usize::from(self.text.is_some());
+        Ok(Plan { patches, size: self.raw.size, steps, records, menus, credential: None })
+    }
+
+    /// The metadata as it is in the base. Everything else was zero.
+    fn undo(&self, changes: &Changes) -> Result<Vec<u8>> {
+        let mut digest = Sha256::new();
+        let mut ranges = Vec::new();
+        for (at, new) in &changes.metadata {
+            if undo::is_digested(*at) {
+                digest.update(new);
+            }
+            ranges.push((*at, self.image.read_range("the base", *at, u64::MAX)?));
+        }
+        let undo = Undo {
+            base_size: self.raw.size,
+            stamped_size: self.raw.size,
+            stamped_digest: digest.finalize().into(),
+            ranges,
+        };
+        undo.pack().ok_or_else(too_large)
+    }
+
+    fn steps(&self, changes: &Changes, undo_size: u64) -> Vec<Step> {
+        let sum = |ranges: &[(ByteRange, Vec<u8>)]| {
+            ranges.iter().fold(0, |sum: u64, (at, _)| sum.saturating_add(at.size()))
+        };
+        let members = self.edits.root.members().count();
+        let root = format!("partition {} ({})", self.raw.number, self.raw.label);
+        let mut steps = vec![
+            Step {
+                what: format!("write {members} files, folders and links into {root}"),
+                bytes: sum(&changes.new),
+            },
+            Step {
+                what: format!("update the ext4 metadata of {root}"),
+                bytes: sum(&changes.metadata),
+            },
+            Step { what: format!("add /{}", undo_path()), bytes: undo_size },
+        ];
+        if let Some(text) = self.text {
+            steps.push(Step { what: format!("change {MENU}"), bytes: len_of(text.as_bytes()) });
+        }
+        if let Some(bytes) = self.edits.records.get(MANIFEST) {
+            steps.push(Step {
+                what: format!("add /{}", record_path(MANIFEST)),
+                bytes: len_of(bytes),
+            });
+        }
+        steps
+    }
+}

@@ -1,0 +1,244 @@
+//! GUID Partition Tables (UEFI 2.10 §5.3) as isohybrid images have them: any number of entries, a
+//! first partition from block 0 on. `gpt_disk_types` keeps every byte of them; `gpt` would shorten
+//! the array.
+
+use bytemuck::{bytes_of, from_bytes_mut, pod_read_unaligned};
+use gpt_disk_types::{
+    BlockSize, Crc32, GptHeader, GptPartitionEntry, GptPartitionEntryArray, LbaLe,
+};
+
+use crate::formats::Malformed;
+use crate::units::{ByteRange, in_memory, len_of};
+
+const WHAT: &str = "GPT Header";
+
+/// The most an entry array may take: 1 MiB, 128 times what UEFI asks for at least.
+pub const LARGEST_ARRAY: u64 = 1 << 20;
+
+/// A header with its partition entry array.
+#[derive(Clone)]
+pub struct Gpt {
+    header: GptHeader,
+    array: Vec<u8>,
+    block: u64,
+}
+
+impl std::fmt::Debug for Gpt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gpt").field("header", &self.header.to_string()).finish_non_exhaustive()
+    }
+}
+
+/// A header whose checksum is right, without its array.
+#[derive(Clone, Copy, Debug)]
+pub struct Header(GptHeader);
+
+impl Header {
+    /// Reads a header block; none if there is no GPT signature.
+    pub fn parse(block: &[u8]) -> Option<Result<Self, Malformed>> {
+        let fixed = block.get(..size_of::<GptHeader>())?;
+        let header: GptHeader = pod_read_unaligned(fixed);
+        if !header.is_signature_valid() {
+            return None;
+        }
+        let (found, expected) = (header.header_crc32, header.calculate_header_crc32());
+        if found != expected {
+            let fault = Malformed::new(WHAT, 16, format!("CRC {found}"), format!("{expected}"));
+            return Some(Err(fault));
+        }
+        if header.size_of_partition_entry.to_u32() != 128 {
+            let found = format!("entries of {} bytes", header.size_of_partition_entry);
+            return Some(Err(Malformed::new(WHAT, 84, found, "128")));
+        }
+        Some(Ok(Self(header)))
+    }
+
+    /// Bytes of the partition entry array.
+    pub fn array_size(self) -> u64 {
+        u64::from(self.0.number_of_partition_entries.to_u32()).saturating_mul(128)
+    }
+
+    /// Block where the array starts.
+    pub fn array_lba(self) -> u64 {
+        self.0.partition_entry_lba.to_u64()
+    }
+
+    /// Block of the other header.
+    pub fn alternate_lba(self) -> u64 {
+        self.0.alternate_lba.to_u64()
+    }
+
+    /// Block that this header says it stands in.
+    pub fn my_lba(self) -> u64 {
+        self.0.my_lba.to_u64()
+    }
+
+    /// Joins the header with its array, after checking the array's checksum. `block` is in bytes.
+    pub fn with_array(self, array: Vec<u8>, block: u64) -> Result<Gpt, Malformed> {
+        let mut gpt = Gpt { header: self.0, array, block };
+        let found = gpt.array_crc().ok_or_else(|| Malformed::short(WHAT, &[], 128))?;
+        let expected = gpt.header.partition_entry_array_crc32;
+        if found == expected {
+            return Ok(gpt);
+        }
+        Err(Malformed::new(
+            "Partition Entry Array",
+            0,
+            format!("CRC {found}"),
+            format!("{expected}"),
+        ))
+    }
+}
+
+/// A partition of the table.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Partition {
+    /// Number, counted from 1.
+    pub number: usize,
+    /// First and last block.
+    pub blocks: (u64, u64),
+    /// Its type.
+    pub type_guid: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Gpt {
+    fn array_crc(&mut self) -> Option<Crc32> {
+        let layout = self.header.get_partition_entry_array_layout().ok()?;
+        let block = BlockSize::new(u32::try_from(self.block).ok()?)?;
+        self.array.resize(self.array.len().checked_next_multiple_of(in_memory(self.block))?, 0);
+        Some(GptPartitionEntryArray::new(layout, block, &mut self.array).ok()?.calculate_crc32())
+    }
+
+    /// Bytes of a block as this table counts them.
+    pub fn block(&self) -> u64 {
+        self.block
+    }
+
+    /// Blocks that the array takes.
+    pub fn array_blocks(&self) -> u64 {
+        len_of(&self.array).div_ceil(self.block)
+    }
+
+    /// The disk's GUID.
+    pub fn disk_guid(&self) -> String {
+        let guid = self.header.disk_guid;
+        guid.to_string()
+    }
+
+    /// First and last block that partitions may use.
+    pub fn usable(&self) -> (u64, u64) {
+        (self.header.first_usable_lba.to_u64(), self.header.last_usable_lba.to_u64())
+    }
+
+    /// The partitions in use.
+    pub fn partitions(&self) -> Vec<Partition> {
+        let entries = (1..).zip(self.array.chunks_exact(128));
+        let read =
+            entries.map(|(number, entry)| (number, pod_read_unaligned::<GptPartitionEntry>(entry)));
+        read.filter(|(_, entry)| entry.is_used()).map(partition).collect()
+    }
+
+    /// Whether both tables say the same, each of its own place.
+    pub fn mirrors(&self, backup: &Self) -> bool {
+        let place = |gpt: &Self| {
+            let header = &gpt.header;
+            (header.disk_guid, header.first_usable_lba, header.last_usable_lba)
+        };
+        self.array == backup.array
+            && place(self) == place(backup)
+            && self.header.my_lba == backup.header.alternate_lba
+            && self.header.alternate_lba == backup.header.my_lba
+    }
+
+    /// The table for an image of `size` bytes: the backup in its last blocks, the partition that
+    /// reached to the old end reaching to the new one. None if `size` has no room for it.
+    pub fn grown(&self, size: u64) -> Option<Grown> {
+        let last = size.checked_div(self.block)?.checked_sub(1)?;
+        let backup_array = last.checked_sub(self.array_blocks())?;
+        let mut new = self.clone();
+        new.header.alternate_lba = lba(last);
+        new.header.last_usable_lba = lba(backup_array.checked_sub(1)?);
+        new.stretch(self.usable().1, backup_array.checked_sub(1)?)?;
+        new.header.partition_entry_array_crc32 = new.array_crc()?;
+        new.header.update_header_crc32();
+        let mut backup = new.header;
+        backup.my_lba = lba(last);
+        backup.alternate_lba = new.header.my_lba;
+        backup.partition_entry_lba = lba(backup_array);
+        backup.update_header_crc32();
+        Some(Grown { table: new, backup })
+    }
+
+    /// Gives the partition that starts at byte `from` another place. None where its blocks do not fit.
+    /// Checksums are those of [`Self::grown`].
+    pub fn move_partition(&mut self, from: u64, to: ByteRange) -> Option<()> {
+        for bytes in self.array.chunks_exact_mut(128) {
+            let entry: &mut GptPartitionEntry = from_bytes_mut(bytes);
+            let start = entry.starting_lba.to_u64().checked_mul(self.block);
+            if entry.is_used() && start == Some(from) {
+                let whole =
+                    to.start().is_multiple_of(self.block) && to.end().is_multiple_of(self.block);
+                let end = to.end().checked_div(self.block).filter(|_| whole)?;
+                entry.starting_lba = lba(to.start().checked_div(self.block)?);
+                entry.ending_lba = lba(end.checked_sub(1)?);
+            }
+        }
+        Some(())
+    }
+
+    /// Moves the end of the partition that reaches `old_end`, or the block before it as xorriso
+    /// makes it, along to `new_end`.
+    fn stretch(&mut self, old_end: u64, new_end: u64) -> Option<()> {
+        for bytes in self.array.chunks_exact_mut(128) {
+            let entry: &mut GptPartitionEntry = from_bytes_mut(bytes);
+            let end = entry.ending_lba.to_u64();
+            let missing = old_end.checked_sub(end).filter(|missing| *missing <= 1);
+            if let Some(missing) = missing.filter(|_| entry.is_used()) {
+                entry.ending_lba = lba(new_end.checked_sub(missing)?);
+            }
+        }
+        Some(())
+    }
+}
+
+fn lba(block: u64) -> LbaLe {
+    LbaLe::from_u64(block)
+}
+
+fn partition((number, entry): (usize, GptPartitionEntry)) -> Partition {
+    let (type_guid, name) = (entry.partition_type_guid, entry.name);
+    Partition {
+        number,
+        blocks: (entry.starting_lba.to_u64(), entry.ending_lba.to_u64()),
+        type_guid: type_guid.0.to_string(),
+        name: name.chars().collect(),
+    }
+}
+
+/// A table for a longer image, primary and backup.
+#[derive(Clone, Debug)]
+pub struct Grown {
+    table: Gpt,
+    backup: GptHeader,
+}
+
+impl Grown {
+    /// The blocks to write: byte offset, bytes and what they are.
+    pub fn blocks(&self) -> Option<[(u64, Vec<u8>, &'static str); 4]> {
+        let Gpt { header, array, block } = &self.table;
+        let at = |lba: LbaLe| lba.to_u64().checked_mul(*block);
+        let whole = |header: &GptHeader| {
+            let mut bytes = bytes_of(header).to_vec();
+            bytes.resize(in_memory(*block), 0);
+            bytes
+        };
+        Some([
+            (at(header.my_lba)?, whole(header), "primary GPT Header"),
+            (at(header.partition_entry_lba)?, array.clone(), "primary Partition Entry Array"),
+            (at(self.backup.partition_entry_lba)?, array.clone(), "backup Partition Entry Array"),
+            (at(self.backup.my_lba)?, whole(&self.backup), "backup GPT Header"),
+        ])
+    }
+}

@@ -1,0 +1,231 @@
+//! How bytes come in: reading at an offset, from files that may be truncated or hostile.
+
+pub mod digest;
+pub mod file_type;
+pub mod journal;
+pub mod partitions;
+pub mod patched;
+pub mod space;
+pub mod unpack;
+pub mod window;
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::units::{ByteRange, in_memory, len_of};
+
+/// Bytes that can be read at any offset, by several threads at once.
+pub trait ReadAt: Sync {
+    /// Bytes there are.
+    fn size(&self) -> u64;
+
+    /// Fills `buf` from byte `at` on; past the end is an error.
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()>;
+
+    /// The bytes of `range` in memory. `limit` bounds what a hostile number may ask for.
+    fn read_range(&self, what: &str, range: ByteRange, limit: u64) -> Result<Vec<u8>> {
+        if range.end() > self.size() {
+            return Err(truncated(what, range, self.size()));
+        }
+        if range.size() > limit {
+            let found = format!("{} bytes", range.size());
+            return Err(Error::malformed(what, range.start(), found, format!("at most {limit}")));
+        }
+        let mut bytes = vec![0; in_memory(range.size())];
+        self.read_exact_at(&mut bytes, range.start())?;
+        Ok(bytes)
+    }
+}
+
+/// The error for bytes that should be there and are not.
+pub fn truncated(what: &str, range: ByteRange, size: u64) -> Error {
+    let expected = format!("{} bytes up to {:#x}", range.size(), range.end());
+    Error::malformed(what, range.start(), format!("the end of the image at {size:#x}"), expected)
+}
+
+/// The error for bytes that would end past what can be addressed.
+pub fn past_64_bits(at: u64) -> Error {
+    Error::malformed("bytes", at, "an end past 64 bits", "one within")
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        (**self).read_exact_at(buf, at)
+    }
+}
+
+impl ReadAt for [u8] {
+    fn size(&self) -> u64 {
+        len_of(self)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        let range = ByteRange::new(at, len_of(buf)).ok_or_else(|| past_64_bits(at))?;
+        match self.get(in_memory(range.start())..in_memory(range.end())) {
+            Some(bytes) => buf.copy_from_slice(bytes),
+            None => return Err(truncated("bytes", range, self.size())),
+        }
+        Ok(())
+    }
+}
+
+impl ReadAt for Vec<u8> {
+    fn size(&self) -> u64 {
+        len_of(self)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        self.as_slice().read_exact_at(buf, at)
+    }
+}
+
+/// An image in a regular file or on a block device, opened for reading only.
+#[derive(Debug)]
+pub struct ImageFile {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    /// Device and inode of what stands at the path.
+    identity: (u64, u64),
+    /// SHA-256 of all of it, if that was computed already.
+    sha256: OnceLock<[u8; 32]>,
+    /// Whether these are bytes that came out of the file at the path.
+    is_unpacked: bool,
+}
+
+impl ImageFile {
+    /// Opens a file or block device. Anything else (a folder, a FIFO) is refused by name.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display();
+        let about = path.metadata().map_err(Error::io(format!("open {name}")))?;
+        let kind = about.file_type();
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err(not_an_image(path, kind));
+        }
+        journal::none_beside(path)?;
+        let file = File::open(path).map_err(Error::io(format!("open {name}")))?;
+        let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
+        let identity = (about.dev(), about.ino());
+        let path = path.to_owned();
+        Ok(Self { file, path, size, identity, sha256: OnceLock::new(), is_unpacked: false })
+    }
+
+    /// The image that was packed in this file, now in `unpacked`, which has no name of its own.
+    #[must_use]
+    pub fn unpacked_to(self, unpacked: File, size: u64) -> Self {
+        Self { file: unpacked, size, sha256: OnceLock::new(), is_unpacked: true, ..self }
+    }
+
+    /// The same with the SHA-256 of all of it, which was computed already.
+    #[must_use]
+    pub fn of_sha256(self, sha256: Option<[u8; 32]>) -> Self {
+        Self { sha256: sha256.map(OnceLock::from).unwrap_or_default(), ..self }
+    }
+
+    /// SHA-256 of all of it, if that was computed already.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        self.sha256.get().copied()
+    }
+
+    /// SHA-256 of all of it, which is read for that once.
+    pub fn digest(&self) -> Result<[u8; 32]> {
+        const CHUNK: u64 = 1 << 20;
+        if let Some(known) = self.sha256() {
+            return Ok(known);
+        }
+        let mut sum = Sha256::new();
+        let mut done = 0;
+        while let Some(left) = ByteRange::between(done, self.size).filter(|left| !left.is_empty()) {
+            let next = ByteRange::new(done, left.size().min(CHUNK));
+            let next = next.ok_or_else(|| past_64_bits(done))?;
+            sum.update(self.read_range("a file to put in", next, CHUNK)?);
+            done = next.end();
+        }
+        Ok(*self.sha256.get_or_init(|| sum.finalize().into()))
+    }
+
+    /// Whether a file is the one at the path: if the image is packed, the packed one.
+    pub fn is(&self, other: &Metadata) -> bool {
+        self.identity == (other.dev(), other.ino())
+    }
+
+    /// A file that is open already, as one without a name is. `name` is what messages call it.
+    pub fn opened(file: File, name: impl Into<PathBuf>) -> Result<Self> {
+        let path = name.into();
+        let about = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
+        let identity = (about.dev(), about.ino());
+        Ok(Self {
+            file,
+            path,
+            size: about.len(),
+            identity,
+            sha256: OnceLock::new(),
+            is_unpacked: false,
+        })
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        let how = if self.is_unpacked { " (unpacked)" } else { "" };
+        format!("{}{how}", self.path.display())
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn device_size(mut file: &File, path: &Path) -> Result<u64> {
+    use std::io::{Seek, SeekFrom};
+    file.seek(SeekFrom::End(0)).map_err(Error::io(format!("find the size of {}", path.display())))
+}
+
+fn not_an_image(path: &Path, kind: std::fs::FileType) -> Error {
+    let found = if kind.is_dir() {
+        "a folder"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a character device"
+    };
+    Error::Usage {
+        what: format!("{} is {found}, not an image", path.display()),
+        hint: "give the path of an ISO file",
+    }
+}
+
+impl ReadAt for ImageFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        self.file.read_exact_at(buf, at).map_err(|fault| match fault.kind() {
+            io::ErrorKind::UnexpectedEof => Error::malformed(
+                self.path.display().to_string(),
+                at,
+                "the end of the file",
+                format!("{} bytes", buf.len()),
+            ),
+            _ => Error::io(format!("read {} at byte {at:#x}", self.path.display()))(fault),
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! The partition tables of a hybrid image: MBR, and GPT with its backup.
+
+use crate::error::{Error, Result};
+use crate::formats::gpt::{Gpt, Header, LARGEST_ARRAY};
+use crate::formats::isohybrid::Mbr;
+use crate::image::ReadAt;
+use crate::units::{ByteRange, DISK_BLOCK};
+
+/// Sizes of blocks that disks have and tables are written for.
+const BLOCK_SIZES: [u64; 2] = [DISK_BLOCK, 4096];
+
+/// What partitions an image has. An aarch64 installer has none.
+#[derive(Clone, Debug)]
+pub struct Partitions {
+    /// The partition table of the Master Boot Record.
+    pub mbr: Option<Mbr>,
+    /// The GUID Partition Table.
+    pub gpt: Option<Gpt>,
+    /// What is wrong with the backup table, if anything. On a stick that is longer than the image the
+    /// backup may have been moved.
+    pub backup_fault: Option<String>,
+}
+
+impl Partitions {
+    /// Reads the tables. Those that are there must be sound, apart from the backup.
+    pub fn of(image: &impl ReadAt) -> Result<Self> {
+        let first = block(image, 0, DISK_BLOCK)?;
+        let mbr = Mbr::parse(&first);
+        for size in BLOCK_SIZES {
+            let Some((header, gpt)) = table(image, 1, size)? else { continue };
+            let backup_fault = backup_fault(image, &gpt, header.alternate_lba());
+            return Ok(Self { mbr, gpt: Some(gpt), backup_fault });
+        }
+        Ok(Self { mbr, gpt: None, backup_fault: None })
+    }
+
+    /// The bytes of all partitions of both tables.
+    pub fn ranges(&self) -> impl Iterator<Item = ByteRange> {
+        let mbr = self.mbr.iter().flat_map(Mbr::used).filter_map(|(_, record)| {
+            let start = u64::from(record.starting_lba.get()).checked_mul(DISK_BLOCK)?;
+            ByteRange::new(start, u64::from(record.size_in_lba.get()).checked_mul(DISK_BLOCK)?)
+        });
+        let gpt = self.gpt.iter().flat_map(|gpt| {
+            let found = gpt.partitions().into_iter();
+            found.filter_map(move |found| {
+                let end = found.blocks.1.checked_add(1)?.checked_mul(gpt.block())?;
+                ByteRange::between(found.blocks.0.checked_mul(gpt.block())?, end)
+            })
+        });
+        mbr.chain(gpt)
+    }
+
+    /// Whether there is no table at all.
+    pub fn is_empty(&self) -> bool {
+        self.mbr.is_none() && self.gpt.is_none()
+    }
+}
+
+fn block(image: &impl ReadAt, number: u64, size: u64) -> Result<Vec<u8>> {
+    let range =
+        number.checked_mul(size).and_then(|at| ByteRange::new(at, size)).ok_or_else(|| {
+            Error::malformed("GPT Header", 0, format!("block {number}"), "a block of the image")
+        })?;
+    image.read_range("the partition table", range, size)
+}
+
+/// The table whose header is in a block; none if there is no header.
+fn table(image: &impl ReadAt, number: u64, size: u64) -> Result<Option<(Header, Gpt)>> {
+    let at = number.saturating_mul(size);
+    let Some(header) = Header::parse(&block(image, number, size)?) else { return Ok(None) };
+    let header = header.map_err(|fault| fault.in_image(at))?;
+    let array_at =
+        header.array_lba().checked_mul(size).and_then(|at| ByteRange::new(at, header.array_size()));
+    let range = array_at.ok_or_else(|| {
+        Error::malformed(
+            "GPT Header",
+            at,
+            format!("an array at block {}", header.array_lba()),
+            "one in the image",
+        )
+    })?;
+    let array = image.read_range("Partition Entry Array", range, LARGEST_ARRAY)?;
+    let gpt = header.with_array(array, size).map_err(|fault| fault.in_image(range.start()))?;
+    Ok(Some((header, gpt)))
+}
+
+fn backup_fault(image: &impl ReadAt, primary: &Gpt, at: u64) -> Option<String> {
+    match table(image, at, primary.block()) {
+        Ok(Some((_, backup))) if primary.mirrors(&backup) => None,
+        Ok(Some(_)) => Some("the backup GPT says something else than the primary one".into()),
+        Ok(None) => Some(format!("no backup GPT Header in block {at}")),
+        Err(fault) => Some(format!("the backup GPT: {fault}")),
+    }
+}

@@ -1,0 +1,427 @@
+//! Images as they are kept: plain, compressed, or coming through a pipe; told apart by content.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::xz_index;
+use crate::error::{Error, Result};
+use crate::image::ImageFile;
+use crate::image::file_type::HEAD;
+use crate::units::{in_memory, len_of};
+
+/// Bytes of the start that tell a format.
+const MAGIC: u64 = 32;
+/// Compressed bytes that are read at once.
+const INPUT: usize = 1 << 18;
+/// Memory that xz decoders may take together. Where blocks are so large that two at once would take
+/// more, one thread unpacks them, and needs only its dictionary.
+const XZ_MEMORY: u64 = 30 << 20;
+/// The largest window of Zstandard that is taken, as a power of two. It is all kept in memory:
+/// `zstd --long=27` and `--ultra -22` need 128 MiB, levels up to 19 at most 8.
+const ZSTD_WINDOW: u32 = 27;
+/// Memory that unpacking xz may take at all: `xz -9` makes files that want 65 MiB.
+const XZ_LARGEST: u64 = 1 << 30;
+
+/// How an image is packed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Packing {
+    /// Not at all.
+    Plain,
+    /// xz.
+    Xz,
+    /// Zstandard.
+    Zstd,
+    /// gzip.
+    Gzip,
+    /// bzip2.
+    Bzip2,
+    /// zip with one image in it.
+    Zip,
+}
+
+impl Packing {
+    /// Tells by the first bytes.
+    pub fn of(start: &[u8]) -> Self {
+        match start {
+            [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [0x28, 0xB5, 0x2F, 0xFD, ..] => Self::Zstd,
+            [0x1F, 0x8B, ..] => Self::Gzip,
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => Self::Bzip2,
+            [b'P', b'K', 3, 4, ..] => Self::Zip,
+            _ => Self::Plain,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "image",
+            Self::Xz => "xz data",
+            Self::Zstd => "zstd data",
+            Self::Gzip => "gzip data",
+            Self::Bzip2 => "bzip2 data",
+            Self::Zip => "zip archive",
+        }
+    }
+}
+
+/// Bytes that come once, from front to back.
+pub trait Feed: Send {
+    /// At least so many bytes will come; none if that is not known.
+    fn size(&self) -> Option<u64>;
+    /// Fills `buf`; fewer bytes mean the end.
+    fn fill(&mut self, buf: &mut [u8]) -> Result<usize>;
+}
+
+/// An image that was found at a path.
+pub enum Source {
+    /// A plain file or device, which can be read anywhere.
+    Plain(ImageFile),
+    /// Something that comes once.
+    Stream(Stream),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(image) => f.debug_tuple("Plain").field(image).finish(),
+            Self::Stream(stream) => f.debug_tuple("Stream").field(stream).finish(),
+        }
+    }
+}
+
+impl Source {
+    /// Opens an image; `-` is standard input.
+    ///
+    /// # Errors
+    /// What cannot be opened, and archives that do not hold exactly one image.
+    pub fn open(path: &Path) -> Result<Self> {
+        if path == Path::new("-") {
+            return Stream::of_input().map(Self::Stream);
+        }
+        let image = ImageFile::open(path)?;
+        let shown = path.display();
+        let mut start = Vec::new();
+        let doing = || format!("read {shown}");
+        let file = File::open(path).map_err(|fault| Error::io(doing())(fault))?;
+        (&file).take(MAGIC).read_to_end(&mut start).map_err(|fault| Error::io(doing())(fault))?;
+        (&file).seek(SeekFrom::Start(0)).map_err(|fault| Error::io(doing())(fault))?;
+        match Packing::of(&start) {
+            Packing::Plain => Ok(Self::Plain(image)),
+            packing => Stream::of_file(path, file, packing, &start).map(Self::Stream),
+        }
+    }
+
+    /// Bytes of the image, if they are known before the end.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::Plain(image) => Some(crate::image::ReadAt::size(image)),
+            Self::Stream(stream) => stream.size(),
+        }
+    }
+}
+
+/// An image that is unpacked while it is read.
+pub struct Stream {
+    name: String,
+    packing: Packing,
+    reader: Box<dyn Read + Send>,
+    size: Option<u64>,
+    done: u64,
+    again: Option<PathBuf>,
+    /// Bytes that were unpacked to be looked at, and come first.
+    ahead: Vec<u8>,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, packing, size, done, .. } = self;
+        f.debug_struct("Stream")
+            .field("name", name)
+            .field("packing", packing)
+            .field("size", size)
+            .field("done", done)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    fn of_input() -> Result<Self> {
+        let mut start = Vec::new();
+        let name = "standard input".to_owned();
+        io::stdin()
+            .take(MAGIC)
+            .read_to_end(&mut start)
+            .map_err(Error::io("read standard input"))?;
+        let packing = Packing::of(&start);
+        let input = BufReader::with_capacity(INPUT, Cursor::new(start).chain(io::stdin()));
+        let reader = match packing {
+            Packing::Zip => zip_stream(input)?,
+            _ => unpacked(packing, input)?,
+        };
+        Ok(Self { name, packing, reader, size: None, done: 0, again: None, ahead: Vec::new() })
+    }
+
+    fn of_file(path: &Path, file: File, packing: Packing, start: &[u8]) -> Result<Self> {
+        let name = path.display().to_string();
+        let size = match packing {
+            Packing::Xz => xz_index::unpacked_size(&file),
+            Packing::Zstd => zstd::zstd_safe::get_frame_content_size(start).ok().flatten(),
+            _ => None,
+        };
+        let (size, reader) = if packing == Packing::Zip {
+            zip_file(&name, file)?
+        } else {
+            (size, unpacked(packing, BufReader::with_capacity(INPUT, file))?)
+        };
+        let again = Some(path.to_owned());
+        Ok(Self { name, packing, reader, size, done: 0, again, ahead: Vec::new() })
+    }
+
+    /// The file to read once more; none if it can come only once.
+    pub(crate) fn restart(&self) -> Option<PathBuf> {
+        self.again.clone()
+    }
+
+    /// How it is packed.
+    pub fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        let how = if self.packing == Packing::Plain { "" } else { " (unpacked)" };
+        format!("{}{how}", self.name)
+    }
+
+    /// What it begins with, as much as it takes to tell what it is. It stays to be read.
+    ///
+    /// # Errors
+    /// What cannot be read or unpacked.
+    pub fn head(&mut self) -> Result<&[u8]> {
+        if self.done == 0 && self.ahead.is_empty() {
+            let mut head = vec![0; in_memory(HEAD)];
+            let used = self.read_full(&mut head)?;
+            head.truncate(used);
+            self.ahead = head;
+        }
+        Ok(&self.ahead)
+    }
+}
+
+impl Feed for Stream {
+    fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    fn fill(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let known = self.ahead.len().min(buf.len());
+        let (first, rest) = buf.split_at_mut(known);
+        for (to, from) in first.iter_mut().zip(self.ahead.drain(..known)) {
+            *to = from;
+        }
+        self.done = self.done.saturating_add(len_of(first));
+        let more = self.read_full(rest)?;
+        self.done = self.done.saturating_add(len_of(rest.get(..more).unwrap_or_default()));
+        Ok(known.saturating_add(more))
+    }
+}
+
+impl Stream {
+    /// Reads on until the buffer is full or nothing more comes.
+    fn read_full(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let mut full = 0_usize;
+        while full < buf.len() {
+            let rest = buf.get_mut(full..).unwrap_or_default();
+            match self.reader.read(rest) {
+                Ok(0) => break,
+                Ok(count) => full = full.saturating_add(count),
+                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+                Err(fault) => return Err(self.fault(full, fault)),
+            }
+        }
+        Ok(full)
+    }
+
+    /// Decoders say what is wrong with the data; other faults are the system's.
+    fn fault(&self, full: usize, fault: io::Error) -> Error {
+        if fault.raw_os_error().is_some() || self.packing == Packing::Plain {
+            return Error::io(format!("read {}", self.name))(fault);
+        }
+        if self.packing == Packing::Zstd && fault.to_string().contains("too much memory") {
+            return Error::Usage {
+                what: format!("{} was packed with a window of more than 128 MiB", self.name),
+                hint: "unpack it with `zstd -d --long=31`, and give what comes out",
+            };
+        }
+        let at = self.done.saturating_add(u64::try_from(full).unwrap_or_default());
+        let found = match fault.kind() {
+            io::ErrorKind::UnexpectedEof => "the end of the file".to_owned(),
+            _ => fault.to_string(),
+        };
+        let what = format!("{} of {}, unpacked", self.packing.name(), self.name);
+        Error::malformed(what, at, found, "sound data")
+    }
+}
+
+type Reader = Box<dyn Read + Send>;
+
+fn unpacked(packing: Packing, input: impl BufRead + Send + 'static) -> Result<Reader> {
+    Ok(match packing {
+        Packing::Plain | Packing::Zip => Box::new(input),
+        Packing::Xz => Box::new(Streams::new(input)?),
+        Packing::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(input)
+                .map_err(Error::io("start the zstd decoder"))?;
+            let limited = decoder.window_log_max(ZSTD_WINDOW);
+            limited.map_err(Error::io("limit the memory of the zstd decoder"))?;
+            Box::new(decoder)
+        }
+        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+    })
+}
+
+/// Several xz streams one after the other, as `pixz` and `cat` make them. The decoder that takes
+/// several blocks at once stops after the first.
+struct Streams<R: BufRead> {
+    decoder: Option<liblzma::bufread::XzDecoder<R>>,
+}
+
+impl<R: BufRead> Streams<R> {
+    fn new(input: R) -> Result<Self> {
+        let decoder = xz_decoder().map_err(Error::io("start the xz decoder"))?;
+        let decoder = liblzma::bufread::XzDecoder::new_stream(input, decoder);
+        Ok(Self { decoder: Some(decoder) })
+    }
+
+    /// Goes to the next stream behind the padding; false at the end (§2.2).
+    fn next_stream(&mut self) -> io::Result<bool> {
+        let Some(done) = self.decoder.take() else { return Ok(false) };
+        let mut input = done.into_inner();
+        loop {
+            let rest = input.fill_buf()?;
+            if rest.is_empty() {
+                return Ok(false);
+            }
+            let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+            let is_all = zeros == rest.len();
+            input.consume(zeros);
+            if !is_all {
+                break;
+            }
+        }
+        self.decoder = Some(liblzma::bufread::XzDecoder::new_stream(input, xz_decoder()?));
+        Ok(true)
+    }
+}
+
+impl<R: BufRead> Read for Streams<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.decoder {
+            let count = decoder.read(buf)?;
+            if count > 0 || buf.is_empty() || !self.next_stream()? {
+                return Ok(count);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// A decoder that takes several blocks at once where the file has several.
+fn xz_decoder() -> io::Result<liblzma::stream::Stream> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let stream = liblzma::stream::MtStreamBuilder::new()
+        .threads(u32::try_from(threads).unwrap_or(1))
+        .memlimit_threading(XZ_MEMORY)
+        .memlimit_stop(XZ_LARGEST)
+        .timeout_ms(0)
+        .decoder();
+    Ok(stream?)
+}
+
+fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
+    Error::unsupported(format!("zip archive {name}"), "exactly one image in it", found.to_string())
+}
+
+/// The one file of an archive that lies on disk, by its central directory.
+fn zip_file(name: &str, file: File) -> Result<(Option<u64>, Reader)> {
+    let mut archive = zip::ZipArchive::new(file).map_err(|fault| zip_fault(name, fault))?;
+    let all: Vec<(usize, String)> = (0..archive.len())
+        .filter_map(|at| Some((at, archive.name_for_index(at)?.ok()?.into_owned())))
+        .filter(|(_, inside)| !inside.ends_with('/'))
+        .collect();
+    let images: Vec<_> = all.iter().filter(|(_, inside)| is_image_name(inside)).collect();
+    let at = match (all.as_slice(), images.as_slice()) {
+        ([(at, _)], _) | (_, [(at, _)]) => *at,
+        _ => {
+            let names: Vec<&str> = all.iter().map(|(_, inside)| inside.as_str()).collect();
+            return Err(zip_fault(name, format!("{} files: {}", all.len(), names.join(", "))));
+        }
+    };
+    let size = archive.by_index(at).map_err(|fault| zip_fault(name, fault))?.size();
+    Ok((
+        Some(size),
+        through_pipe(move |sink| {
+            let mut entry = archive.by_index(at).map_err(io::Error::other)?;
+            io::copy(&mut entry, sink).map(drop)
+        })?,
+    ))
+}
+
+/// The first file of an archive that comes through a pipe; a second one is a fault.
+fn zip_stream(mut input: impl Read + Send + 'static) -> Result<Reader> {
+    through_pipe(move |sink| {
+        let mut found = false;
+        while let Some(mut entry) =
+            zip::read::read_zipfile_from_stream(&mut input).map_err(io::Error::other)?
+        {
+            if entry.is_dir() {
+                continue;
+            }
+            if std::mem::replace(&mut found, true) {
+                let name = entry.name().unwrap_or_default();
+                let what = format!("a second file in the zip archive: {name}");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+            io::copy(&mut entry, sink)?;
+        }
+        Ok(())
+    })
+}
+
+fn is_image_name(name: &str) -> bool {
+    let path = Path::new(name);
+    let is = |wanted: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(wanted));
+    ["iso", "img", "raw"].into_iter().any(is)
+}
+
+/// Runs `produce` on a thread of its own and gives what it writes. Its fault comes last.
+fn through_pipe(
+    produce: impl FnOnce(&mut io::BufWriter<io::PipeWriter>) -> io::Result<()> + Send + 'static,
+) -> Result<Reader> {
+    let (reader, writer) = io::pipe().map_err(Error::io("make a pipe"))?;
+    let thread = std::thread::spawn(move || {
+        let mut sink = io::BufWriter::with_capacity(INPUT, writer);
+        produce(&mut sink)?;
+        io::Write::flush(&mut sink)
+    });
+    Ok(Box::new(Piped { reader, thread: Some(thread) }))
+}
+
+struct Piped {
+    reader: io::PipeReader,
+    thread: Option<std::thread::JoinHandle<io::Result<()>>>,
+}
+
+impl Read for Piped {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buf)?;
+        let at_end = count == 0 && !buf.is_empty();
+        if let Some(thread) = self.thread.take_if(|_| at_end) {
+            thread.join().map_err(|_| io::Error::other("the unpacking thread broke"))??;
+        }
+        Ok(count)
+    }
+}

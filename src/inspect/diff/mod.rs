@@ -1,0 +1,329 @@
+//! What makes two images different: as images, as volumes, as menus, and by what was put in. Contents of
+//! what was put in are compared and never shown.
+
+mod hierarchy;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::disk::injected;
+use crate::disk::survey::Raw;
+use crate::error::{Error, Result};
+use crate::formats::iso9660::Hierarchy;
+use crate::formats::newc::{Kind, Member};
+use crate::image::ReadAt;
+use crate::inspect::{Entry, Report};
+use crate::iso::injected::{Base, Stamped};
+use crate::iso::survey::Survey;
+use crate::iso::survey::tree::Tree;
+use crate::units::{ByteRange, in_memory};
+use hierarchy::Images;
+
+/// The version of the JSON form.
+pub const SCHEMA: u32 = 2;
+
+/// Bytes that are compared at once.
+const CHUNK: u64 = 1 << 20;
+
+/// Bytes of which differences nearer to each other are one range.
+const BLOCK: u64 = 512;
+
+/// What became of something between two images.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Change {
+    /// What it is about, as `volume.size` or a path.
+    pub what: String,
+    /// In the first image; null if it is not there.
+    pub before: Option<String>,
+    /// In the second image; null if it is not there.
+    pub after: Option<String>,
+}
+
+/// A menu entry whose words differ.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct EntryChange {
+    /// The boot config, as `volume:/EFI/BOOT/grub.cfg`.
+    pub menu: String,
+    /// Menus down to the entry.
+    pub title: String,
+    /// Words of kernel, arguments and initrds that only the first image has, or has more often.
+    pub removed: Vec<String>,
+    /// Those that only the second one has, or has more often.
+    pub added: Vec<String>,
+    /// Whether the words are the same in another order.
+    pub reordered: bool,
+}
+
+/// Everything that differs.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Diff {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Facts of the images, their volumes and partitions, and what menus wait for and start.
+    pub facts: Vec<Change>,
+    /// Menu entries, on the volume and in UEFI boot images.
+    pub menus: Vec<EntryChange>,
+    /// Files of the primary hierarchy that hold other bytes.
+    pub files: Vec<Change>,
+    /// Files of the Joliet hierarchy that hold other bytes.
+    pub joliet: Vec<Change>,
+    /// Directory Records that say something else, as `primary:/boot/initrd`.
+    pub records: Vec<Change>,
+    /// Keys that are let in and files of the live system.
+    pub injected: Vec<Change>,
+    /// Bytes that differ, up to the end of the shorter image: start and size.
+    pub ranges: Vec<(u64, u64)>,
+    /// Bytes in those ranges, and behind the end of the shorter image.
+    pub bytes: u64,
+}
+
+impl Diff {
+    /// Compares two images. Those that are no installers are compared as bytes only.
+    pub fn of<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Self> {
+        let ranges = ranges(before, after)?;
+        let mut found = Self { schema: SCHEMA, ..Self::default() };
+        if let (Some(old), Some(new)) = (Known::of(before)?, Known::of(after)?) {
+            found.facts = changes(&facts(&old.report), &facts(&new.report));
+            found.menus = menus(&old.report, &new.report);
+            let images = Images { before, after, ranges: &ranges };
+            for hierarchy in [Hierarchy::Primary, Hierarchy::Joliet] {
+                let [a, b] = [&old, &new].map(|known| known.tree(hierarchy));
+                let files = images.files(a, b)?;
+                match hierarchy {
+                    Hierarchy::Primary => found.files = files,
+                    Hierarchy::Joliet => found.joliet = files,
+                }
+                found.records.extend(images.records(a, b)?);
+            }
+            found.injected =
+                injected(old.stamped.as_ref(), new.stamped.as_ref(), &old.report, &new.report);
+        } else {
+            let size = |image: u64| BTreeMap::from([("size".to_owned(), image.to_string())]);
+            found.facts = changes(&size(before.size()), &size(after.size()));
+        }
+        let within = ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.size()));
+        found.bytes = within.saturating_add(before.size().abs_diff(after.size()));
+        found.ranges = ranges.iter().map(|range| (range.start(), range.size())).collect();
+        Ok(found)
+    }
+
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+}
+
+/// An installer.
+struct Known {
+    /// None of a raw image.
+    survey: Option<Survey>,
+    report: Report,
+    stamped: Option<Stamped>,
+}
+
+impl Known {
+    fn of<I: ReadAt>(image: &I) -> Result<Option<Self>> {
+        if Raw::is_one(image) {
+            return Self::of_raw(image);
+        }
+        let survey = match Survey::of(image) {
+            Ok(survey) => survey,
+            Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        let report = Report::of(image)?;
+        let stamped = Base::of(image)?.stamped;
+        Ok(Some(Self { survey: Some(survey), report, stamped }))
+    }
+
+    fn of_raw<I: ReadAt>(image: &I) -> Result<Option<Self>> {
+        let stamped = match injected::Base::of(image) {
+            Ok(base) => base.stamped,
+            Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        Ok(Some(Self { survey: None, report: Report::of(image)?, stamped }))
+    }
+
+    fn tree(&self, hierarchy: Hierarchy) -> Option<&Tree> {
+        let mut trees = self.survey.iter().flat_map(|survey| &survey.trees);
+        trees.find(|tree| tree.hierarchy == hierarchy)
+    }
+}
+
+/// Where two images differ, up to the end of the shorter one.
+fn ranges<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Vec<ByteRange>> {
+    let size = before.size().min(after.size());
+    let mut found: Vec<ByteRange> = Vec::new();
+    let (mut old, mut new) = (vec![0; in_memory(CHUNK)], vec![0; in_memory(CHUNK)]);
+    let mut at = 0;
+    while at < size {
+        let length = in_memory(size.saturating_sub(at).min(CHUNK));
+        let (Some(a), Some(b)) = (old.get_mut(..length), new.get_mut(..length)) else { break };
+        before.read_exact_at(a, at)?;
+        after.read_exact_at(b, at)?;
+        if a != b {
+            let mut place = at;
+            for (a, b) in a.chunks(in_memory(BLOCK)).zip(b.chunks(in_memory(BLOCK))) {
+                let end = place.saturating_add(crate::units::len_of(a));
+                if a != b {
+                    add(&mut found, place, end);
+                }
+                place = end;
+            }
+        }
+        at = at.saturating_add(CHUNK);
+    }
+    Ok(found)
+}
+
+fn add(found: &mut Vec<ByteRange>, start: u64, end: u64) {
+    let joined = match found.last() {
+        Some(last) if last.end() == start => ByteRange::between(last.start(), end),
+        _ => None,
+    };
+    if joined.is_some() {
+        found.pop();
+    }
+    found.extend(joined.or_else(|| ByteRange::between(start, end)));
+}
+
+fn changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<Change> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let change = |name: &&String| Change {
+        what: (*name).clone(),
+        before: before.get(*name).cloned(),
+        after: after.get(*name).cloned(),
+    };
+    names.iter().map(change).filter(|change| change.before != change.after).collect()
+}
+
+fn facts(report: &Report) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::from([
+        ("size".to_owned(), report.size.to_string()),
+        ("release".to_owned(), report.release.clone()),
+        ("stage 1".to_owned(), report.generation.clone()),
+    ]);
+    for menu in &report.menus {
+        let name = |what: &str| format!("{}:{} {what}", menu.place, menu.path);
+        let settings =
+            [("timeout", &menu.timeout), ("default", &menu.default), ("serial", &menu.serial)];
+        let settings =
+            settings.into_iter().filter_map(|(what, value)| Some((what, value.clone()?)));
+        facts.extend(settings.map(|(what, value)| (name(what), value)));
+    }
+    if let Some(volume) = &report.volume {
+        facts.insert("volume.identifier".to_owned(), volume.identifier.clone());
+        facts.insert("volume.size".to_owned(), volume.size.to_string());
+        facts.insert("volume.files".to_owned(), volume.files.to_string());
+    }
+    if let Some(root) = &report.root {
+        facts.insert("root.label".to_owned(), root.label.clone());
+        facts.insert("root.free".to_owned(), root.free.to_string());
+    }
+    facts.extend(report.architecture.clone().map(|name| ("architecture".to_owned(), name)));
+    for (table, partitions) in [("mbr", &report.partitions.mbr), ("gpt", &report.partitions.gpt)] {
+        for partition in partitions {
+            let name = format!("{table}.{}", partition.number);
+            let (kind, start, size) = (&partition.r#type, partition.start, partition.size);
+            facts.insert(name, format!("type {kind}, {size} bytes from {start}"));
+        }
+    }
+    facts
+}
+
+fn menus(before: &Report, after: &Report) -> Vec<EntryChange> {
+    let (old, new) = (entries(before), entries(after));
+    let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let empty = Vec::new();
+    let change = |(menu, title): &&(String, String)| {
+        let key = (menu.clone(), title.clone());
+        let (old, new) = (old.get(&key).unwrap_or(&empty), new.get(&key).unwrap_or(&empty));
+        let (removed, added) = (only(old, new), only(new, old));
+        let reordered = removed.is_empty() && added.is_empty() && old != new;
+        EntryChange { menu: menu.clone(), title: title.clone(), removed, added, reordered }
+    };
+    let changed = |change: &EntryChange| {
+        !change.removed.is_empty() || !change.added.is_empty() || change.reordered
+    };
+    names.iter().map(change).filter(changed).collect()
+}
+
+/// The words of `here` that are not in `there`, or not as often.
+fn only(here: &[String], there: &[String]) -> Vec<String> {
+    let mut rest = there.to_vec();
+    let mut found = Vec::new();
+    for word in here {
+        match rest.iter().position(|other| other == word) {
+            Some(at) => drop(rest.swap_remove(at)),
+            None => found.push(word.clone()),
+        }
+    }
+    found
+}
+
+/// The words of every entry by its menu and title.
+fn entries(report: &Report) -> BTreeMap<(String, String), Vec<String>> {
+    let mut found = BTreeMap::new();
+    for menu in &report.menus {
+        let name = format!("{}:{}", menu.place, menu.path);
+        for Entry { title, kernel, initrds, arguments } in &menu.entries {
+            let mut words = vec![format!("kernel {kernel}")];
+            words.extend(initrds.iter().map(|path| format!("initrd {path}")));
+            words.extend(arguments.iter().cloned());
+            let title = title.join(" > ");
+            // Titles need not differ.
+            let numbered = (2_usize..).map(|number| format!("{title} ({number})"));
+            let mut titles = std::iter::once(title.clone()).chain(numbered);
+            let free = titles.find(|title| !found.contains_key(&(name.clone(), title.clone())));
+            found.insert((name.clone(), free.unwrap_or_default()), words);
+        }
+    }
+    found
+}
+
+fn injected(
+    before: Option<&Stamped>,
+    after: Option<&Stamped>,
+    old: &Report,
+    new: &Report,
+) -> Vec<Change> {
+    let mut found = changes(&keys(old), &keys(new));
+    let members = |stamped: Option<&Stamped>| -> BTreeMap<String, Member> {
+        let root = stamped.into_iter().flat_map(|stamped| stamped.root.clone());
+        root.map(|member| (format!("/{}", member.path), member)).collect()
+    };
+    let (before, after) = (members(before), members(after));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let (old, new) = (before.get(name), after.get(name));
+        if old != new {
+            let same_shape = old.map(shape) == new.map(shape);
+            let after = new.map(|member| {
+                let note = if same_shape { ", other contents" } else { "" };
+                format!("{}{note}", shape(member))
+            });
+            found.push(Change { what: name.clone(), before: old.map(shape), after });
+        }
+    }
+    found
+}
+
+fn keys(report: &Report) -> BTreeMap<String, String> {
+    let keys = report.injected.iter().flat_map(|injected| &injected.keys);
+    keys.map(|key| (format!("key {} for {}", key.fingerprint, key.user), key.comment.clone()))
+        .collect()
+}
+
+/// What may be told of a file that may be secret.
+fn shape(member: &Member) -> String {
+    let (mode, (user, group)) = (member.mode, member.owner);
+    let kind = match &member.kind {
+        Kind::Directory => "directory".to_owned(),
+        Kind::File(bytes) => format!("{} bytes", bytes.len()),
+        Kind::Symlink(to) => format!("link to {to}"),
+    };
+    format!("{kind}, {mode:o} {user}:{group}")
+}

@@ -1,0 +1,241 @@
+//! Images that were stamped before: what was put in, and the base below it.
+
+use sha2::{Digest, Sha256};
+
+use crate::boot::folder::Folder;
+use crate::boot::hook::ROOT;
+use crate::error::{Error, Result};
+use crate::formats::newc::{self, Kind, Member, Next};
+use crate::formats::reset_mark::{self, ResetMark};
+use crate::formats::undo::{Undo, is_digested};
+use crate::image::patched::{Composed, Patch};
+use crate::image::{ImageFile, ReadAt};
+use crate::iso::survey::Survey;
+use crate::iso::survey::tree::Tree;
+use crate::units::{ByteRange, LOGICAL_BLOCK};
+
+/// Bytes of a payload that are read to show what was injected.
+const LARGEST_PAYLOAD: u64 = 64 << 20;
+
+/// Bytes of an undo record: the changed blocks, which are some hundred KB.
+const LARGEST_UNDO: u64 = 64 << 20;
+
+/// What stands in the folder of ours on a volume.
+#[derive(Clone, Debug)]
+pub struct Stamped {
+    /// The folder that everything is in.
+    pub folder: Folder,
+    /// How to get the base back.
+    pub undo: Undo,
+    /// Where the record that says so stands; none in a raw image, where it is a file of the filesystem.
+    pub undo_at: Option<ByteRange>,
+    /// The files that were put into the live system's root; none if only menus were changed.
+    pub root: Vec<Member>,
+    /// The squashfs files beside them: their paths and where they are.
+    pub attached: Vec<(String, ByteRange)>,
+}
+
+impl Stamped {
+    /// Reads what was put into an image; none if nothing was.
+    pub fn of<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Self>> {
+        let Some(folder) = Folder::find(tree) else { return Ok(None) };
+        let undo_at = place(tree, &folder.undo())?;
+        let undo = undo_at_place(image, undo_at)?;
+        check_unchanged(image, &undo)?;
+        let root = match tree.file(&folder.payload()) {
+            Some(_) => root_of(&read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?)?,
+            None => Vec::new(),
+        };
+        let attached = folder.all_attached(tree).into_iter();
+        let attached =
+            attached.filter_map(|(path, node)| Some((path.to_owned(), *node.extents.first()?)));
+        let attached = attached.collect();
+        Ok(Some(Self { folder, undo, undo_at: Some(undo_at), root, attached }))
+    }
+
+    /// The text of the `authorized_keys` file of a user's home, if one was put in.
+    pub fn authorized_keys(&self, path: &str) -> Option<&[u8]> {
+        let found = self.root.iter().find(|member| member.path == path)?;
+        match &found.kind {
+            Kind::File(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+fn read<I: ReadAt>(image: &I, tree: &Tree, path: &str, limit: u64) -> Result<Vec<u8>> {
+    image.read_range(path, place(tree, path)?, limit)
+}
+
+fn place(tree: &Tree, path: &str) -> Result<ByteRange> {
+    let found = tree.file(path).and_then(|node| node.extents.first()).copied();
+    found.ok_or_else(|| {
+        Error::unsupported(
+            "the folder of an earlier stamping",
+            format!("{path}, as remaster leaves it"),
+            "no such file",
+        )
+    })
+}
+
+fn undo_at_place<I: ReadAt>(image: &I, at: ByteRange) -> Result<Undo> {
+    let record = image.read_range("the undo record", at, LARGEST_UNDO)?;
+    Undo::parse(&record).map_err(|fault| fault.in_image(at.start()))
+}
+
+/// An image that something else has changed since cannot be undone.
+fn check_unchanged<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
+    let mut digest = Sha256::new();
+    for (at, _) in undo.ranges.iter().filter(|(at, _)| is_digested(*at)) {
+        digest.update(image.read_range("the undo record", *at, LARGEST_UNDO)?);
+    }
+    let same = <[u8; 32]>::from(digest.finalize()) == undo.stamped_digest;
+    if same && image.size() >= undo.stamped_size {
+        return Ok(());
+    }
+    Err(Error::unsupported(
+        "this image, which was stamped before",
+        "the bytes that stamping left",
+        "other ones: something else changed it since",
+    ))
+}
+
+fn root_of(payload: &[u8]) -> Result<Vec<Member>> {
+    let mut root = Vec::new();
+    let fault = |fault: std::io::Error| {
+        Error::malformed("the payload archive", 0, fault.to_string(), "a newc archive")
+    };
+    newc::read(
+        payload,
+        u32::MAX,
+        |_| true,
+        |member| {
+            let path = member.path.strip_prefix(ROOT).and_then(|path| path.strip_prefix('/'));
+            root.extend(path.map(|path| Member { path: path.to_owned(), ..member.clone() }));
+            Next::Continue
+        },
+    )
+    .map_err(fault)?;
+    Ok(root)
+}
+
+/// An image as a base to edit: what was stamped before is taken off again.
+#[derive(Debug)]
+pub struct Base<B> {
+    /// The base, which reads as it was before any stamping.
+    pub image: Composed<B>,
+    /// Its facts.
+    pub survey: Survey,
+    /// What was there before.
+    pub stamped: Option<Stamped>,
+    /// The facts of the image with that.
+    pub now: Option<Survey>,
+}
+
+impl<B: ReadAt> Base<B> {
+    /// Surveys an image and, if it was stamped before, the base below.
+    pub fn of(image: B) -> Result<Self> {
+        let whole = Composed::whole(image);
+        let survey = Survey::of(&whole)?;
+        let Some(stamped) = Stamped::of(&whole, survey.tree())? else {
+            return Ok(Self { image: whole, survey, stamped: None, now: None });
+        };
+        let image = without(whole, &stamped.undo)?;
+        let below = Survey::of(&image)?;
+        Ok(Self { image, survey: below, stamped: Some(stamped), now: Some(survey) })
+    }
+}
+
+impl Base<&ImageFile> {
+    /// SHA-256 of the base, if that of the file is known and it is the base.
+    pub fn known_sha256(&self) -> Option<[u8; 32]> {
+        self.image.base().sha256().filter(|_| self.stamped.is_none())
+    }
+}
+
+/// The base below a stamped image, also below one on a disk whose reset was interrupted.
+#[derive(Debug)]
+pub struct Below<B> {
+    /// The base.
+    pub image: Composed<B>,
+    /// Bytes of the stamped image.
+    pub stamped_size: u64,
+    /// Where the undo record is; none if an earlier reset needs it no more.
+    pub undo: Option<ByteRange>,
+    /// SHA-256 of the base, as an earlier reset found it.
+    pub sha256: Option<[u8; 32]>,
+}
+
+impl<B: ReadAt> Below<B> {
+    /// Finds the base below; none if nothing was put into the image.
+    ///
+    /// # Errors
+    /// What [`Survey::of`] and [`Stamped::of`] say; a reset that cannot be gone on with.
+    pub fn of(image: B) -> Result<Option<Self>> {
+        if let Some(mark) = mark(&image)? {
+            return Self::unfinished(image, &mark).map(Some);
+        }
+        let base = Base::of(image)?;
+        Ok(base.stamped.map(|stamped| Self {
+            image: base.image,
+            stamped_size: stamped.undo.stamped_size,
+            undo: stamped.undo_at,
+            sha256: None,
+        }))
+    }
+
+    fn unfinished(image: B, mark: &ResetMark) -> Result<Self> {
+        let undo = match mark.undo {
+            Some(at) => Some(undo_at_place(&image, at)?),
+            None => None,
+        };
+        let first = Undo {
+            base_size: mark.base_size,
+            stamped_size: mark.stamped_size,
+            stamped_digest: [0; 32],
+            ranges: ByteRange::new(0, reset_mark::SIZE)
+                .map(|at| (at, mark.first.clone()))
+                .into_iter()
+                .collect(),
+        };
+        let mut below = without(Composed::whole(image), &undo.unwrap_or_else(|| first.clone()))?;
+        if mark.undo.is_some() {
+            below = without(below, &first)?;
+        }
+        let (stamped_size, undo) = (mark.stamped_size, mark.undo);
+        Ok(Self { image: below, stamped_size, undo, sha256: Some(mark.base_sha256) })
+    }
+}
+
+/// The mark of a reset that was interrupted.
+fn mark<B: ReadAt>(image: &B) -> Result<Option<ResetMark>> {
+    let Some(at) = ByteRange::new(0, reset_mark::SIZE).filter(|at| at.end() <= image.size()) else {
+        return Ok(None);
+    };
+    let start = image.read_range("the first block", at, reset_mark::SIZE)?;
+    if !ResetMark::is_in(&start) {
+        return Ok(None);
+    }
+    ResetMark::parse(&start).map(Some).map_err(|_| {
+        let found = "a broken mark of one";
+        Error::unsupported("a reset that was interrupted", "how to go on with it", found)
+            .hinting("write the image anew with `remaster flash`")
+    })
+}
+
+/// The base below a stamped image.
+pub fn without<B: ReadAt>(image: Composed<B>, undo: &Undo) -> Result<Composed<B>> {
+    let patch =
+        |(at, bytes): &(ByteRange, Vec<u8>)| Patch::bytes(at.start(), bytes.clone(), "undo record");
+    let patches = undo.ranges.iter().filter_map(patch).collect();
+    let fits = undo.base_size <= image.size() && undo.base_size >= LOGICAL_BLOCK;
+    if !fits {
+        return Err(Error::malformed(
+            "undo record",
+            16,
+            format!("a base of {} bytes", undo.base_size),
+            "a smaller one",
+        ));
+    }
+    image.with(patches, undo.base_size)
+}

@@ -1,0 +1,7 @@
+//! ISO images: their structures, what changes in them, and proof of it.
+
+pub mod injected;
+pub mod plan;
+pub mod survey;
+pub mod verify;
+pub mod verify_boot_image;

@@ -1,0 +1,398 @@
+//! Directory Records, Path Tables and the Volume Descriptor of one hierarchy: files that move, and a
+//! new directory below the root.
+
+use std::collections::BTreeMap;
+
+use zerocopy::IntoBytes;
+
+use crate::boot::folder;
+use crate::error::{Error, Result};
+use crate::formats::both_endian::Both32;
+use crate::formats::iso9660::Hierarchy;
+use crate::formats::iso9660::directory_record::{self, DIRECTORY, Header, Record};
+use crate::formats::iso9660::path_table::{self, PathTableRecord, PathTableType};
+use crate::formats::iso9660::rock_ridge::{self, Style};
+use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
+use crate::image::ReadAt;
+use crate::image::patched::Patch;
+use crate::image::space::{Tail, location, too_large};
+use crate::iso::survey::located::Located;
+use crate::iso::survey::tree::{Kind, Node, Tree};
+use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn, in_memory, len_of};
+
+/// Bytes of a directory or a path table; those of installers have under 100 KB.
+const LARGEST: u64 = 16 << 20;
+
+/// Rock Ridge modes of what is new, as `mkisofs -r` gives them.
+const DIRECTORY_MODE: u32 = 0o040_555;
+const FILE_MODE: u32 = 0o100_444;
+const PRIVATE_FILE_MODE: u32 = 0o100_400;
+
+/// A new file of the folder.
+#[derive(Clone, Debug)]
+pub struct NewFile {
+    /// Its name: lower-case letters, digits, one dot.
+    pub name: String,
+    /// Its bytes.
+    pub at: ByteRange,
+    /// Whether users of the live system other than root are kept from reading it.
+    pub private: bool,
+}
+
+/// A hierarchy that is being changed.
+#[derive(Debug)]
+pub struct Edited<'a, I> {
+    image: &'a I,
+    tree: &'a Tree,
+    at: ByteRange,
+    descriptor: VolumeDescriptor,
+    style: Style,
+    dates: [u8; 7],
+    versioned: bool,
+    /// Extents of directories that change in place, by their first byte.
+    directories: BTreeMap<u64, (ByteRange, Vec<u8>)>,
+    parent_at: ByteRange,
+    parent: Vec<Record>,
+    tables: [Table; 2],
+    folder: ByteRange,
+}
+
+/// A path table that is being changed.
+#[derive(Clone, Debug)]
+struct Table {
+    order: PathTableType,
+    at: ByteRange,
+    records: Vec<PathTableRecord>,
+    room: ByteRange,
+}
+
+impl<I> Clone for Edited<'_, I> {
+    fn clone(&self) -> Self {
+        Self {
+            image: self.image,
+            tree: self.tree,
+            at: self.at,
+            descriptor: self.descriptor.clone(),
+            style: self.style.clone(),
+            dates: self.dates,
+            versioned: self.versioned,
+            directories: self.directories.clone(),
+            parent_at: self.parent_at,
+            parent: self.parent.clone(),
+            tables: self.tables.clone(),
+            folder: self.folder,
+        }
+    }
+}
+
+impl<'a, I: ReadAt> Edited<'a, I> {
+    /// Reads what a new directory below `parent` and moved files will change.
+    pub fn open(
+        image: &'a I,
+        tree: &'a Tree,
+        found: &Located<VolumeDescriptor>,
+        parent: &str,
+    ) -> Result<Self> {
+        let root = records(image, "/", extent(tree, "/")?)?;
+        let first = root.first().and_then(|dot| Some((dot, dot.header()?)));
+        let (dot, header) = first.ok_or_else(|| broken("/", found.at.start()))?;
+        let parent_at = extent(tree, parent)?;
+        Ok(Self {
+            image,
+            tree,
+            at: found.at,
+            style: Style::of_root(dot.system_use()),
+            dates: header.recording_date_and_time,
+            versioned: versioned(&root),
+            directories: BTreeMap::new(),
+            parent_at,
+            parent: records(image, parent, parent_at)?,
+            tables: tables(image, &found.value)?,
+            descriptor: found.value.clone(),
+            folder: ByteRange::new(0, 0).ok_or_else(too_large)?,
+        })
+    }
+
+    /// Whether the parent has room for one record more where it is.
+    pub fn fits(&self) -> Result<bool> {
+        Ok(len_of(&directory_record::pack(&self.parent_with_folder()?)) <= self.parent_at.size())
+    }
+
+    /// Takes room for what is new. Directories come before their files, as libarchive wants it, and do
+    /// not depend in size on where those are.
+    pub fn reserve(&mut self, files: &[NewFile], tail: &mut Tail) -> Result<()> {
+        for table in &mut self.tables {
+            let grown = table.at.size().saturating_add(record_size(self.tree.hierarchy));
+            let stays = grown.div_ceil(LOGICAL_BLOCK) == table.at.size().div_ceil(LOGICAL_BLOCK);
+            let here = ByteRange::new(table.at.start(), grown).ok_or_else(too_large)?;
+            table.room = if stays { here } else { tail.take(grown)? };
+        }
+        self.folder = tail.take(len_of(&self.folder_extent(files)?))?;
+        Ok(())
+    }
+
+    /// Gives the volume another label, as xorriso writes it: filled with blanks, in Joliet cut to 16
+    /// characters (§8.4.6; Joliet specification §4).
+    pub fn relabel(&mut self, label: &str) -> Result<()> {
+        let field = self.descriptor.volume_identifier.len();
+        let bytes: Vec<u8> = match self.tree.hierarchy {
+            Hierarchy::Primary => {
+                label.bytes().chain(std::iter::repeat(b' ')).take(field).collect()
+            }
+            Hierarchy::Joliet => {
+                let units = label.encode_utf16().chain(std::iter::repeat(0x20));
+                units.flat_map(u16::to_be_bytes).take(field).collect()
+            }
+        };
+        self.descriptor.volume_identifier = bytes.try_into().map_err(|_| too_large())?;
+        Ok(())
+    }
+
+    /// Lets the record of a file point to new bytes, which may be for root only.
+    pub fn point(&mut self, path: &str, old: &Node, to: ByteRange, private: bool) -> Result<()> {
+        let node = self.counterpart(path, old)?;
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let at = self.directory_of(node, parent)?;
+        let (range, bytes) = self.directories.get_mut(&at).ok_or_else(|| broken(path, at))?;
+        let offset = in_memory(node.record.saturating_sub(range.start()));
+        let size = size_of::<Header>();
+        let place = bytes
+            .get_mut(offset..offset.saturating_add(size))
+            .ok_or_else(|| broken(path, node.record))?;
+        let mut header = <Header as zerocopy::FromBytes>::read_from_bytes(place)
+            .map_err(|_| broken(path, node.record))?;
+        header.location_of_extent = Both32::new(location(to)?);
+        header.data_length = Both32::new(u32::try_from(to.size()).map_err(|_| too_large())?);
+        place.copy_from_slice(header.as_bytes());
+        if !private || self.tree.hierarchy == Hierarchy::Joliet {
+            return Ok(());
+        }
+        let end = offset.saturating_add(usize::from(header.length));
+        let start = usize::from(header.file_identifier_length).saturating_add(size);
+        let start = offset.saturating_add(start.next_multiple_of(2));
+        let system_use = bytes.get_mut(start..end).unwrap_or_default();
+        if rock_ridge::close_to_others(system_use, self.style.skipped) {
+            return Ok(());
+        }
+        let what = format!("the record of {path}, which is to hold secrets");
+        Err(Error::unsupported(what, "a mode (Rock Ridge PX)", "none"))
+    }
+
+    /// The node that stands for a file of the primary hierarchy in this one: by its path, or, as Joliet
+    /// cuts long names, by its bytes.
+    fn counterpart(&self, path: &str, old: &Node) -> Result<&'a Node> {
+        if let Some(node) = self.tree.file(path).filter(|node| node.extents == old.extents) {
+            return Ok(node);
+        }
+        let mut same = self
+            .tree
+            .files()
+            .filter(|(_, node)| !node.extents.is_empty() && node.extents == old.extents);
+        match (same.next(), same.next()) {
+            (Some((_, node)), None) => Ok(node),
+            (found, _) => Err(Error::unsupported(
+                format!("{path} in the {:?} hierarchy", self.tree.hierarchy),
+                "one file with its bytes",
+                if found.is_some() { "several under other names" } else { "none" },
+            )),
+        }
+    }
+
+    /// Makes sure that the directory which holds the record of `node` is among those that change.
+    fn directory_of(&mut self, node: &Node, parent: &str) -> Result<u64> {
+        let holds = |candidate: &&Node| {
+            candidate.kind == Kind::Directory
+                && candidate
+                    .extents
+                    .iter()
+                    .any(|at| at.start() <= node.record && node.record < at.end())
+        };
+        let found = self.tree.nodes.values().find(holds).and_then(|dir| dir.extents.first());
+        let at = *found.ok_or_else(|| broken(parent, node.record))?;
+        if !self.directories.contains_key(&at.start()) {
+            let bytes = self.image.read_range(parent, at, LARGEST)?;
+            self.directories.insert(at.start(), (at, bytes));
+        }
+        Ok(at.start())
+    }
+
+    /// The extent of the new directory.
+    fn folder_extent(&self, files: &[NewFile]) -> Result<Vec<u8>> {
+        let own = self.folder_record(&[0], "", &self.folder)?;
+        let parent = self.parent_header()?;
+        let up =
+            Record::new(parent, &[1], &self.system_use("", DIRECTORY_MODE, self.style.links, 0)?)
+                .ok_or_else(too_large)?;
+        let mut records = vec![own, up];
+        for file in files {
+            directory_record::insert(&mut records, self.file_record(file)?);
+        }
+        Ok(directory_record::pack(&records))
+    }
+
+    /// A record that stands for the new directory, under one of its names.
+    fn folder_record(&self, identifier: &[u8], name: &str, at: &ByteRange) -> Result<Record> {
+        let header = self.header(*at, DIRECTORY)?;
+        let system_use = self.system_use(name, DIRECTORY_MODE, self.style.links, location(*at)?)?;
+        Record::new(header, identifier, &system_use).ok_or_else(too_large)
+    }
+
+    fn file_record(&self, file: &NewFile) -> Result<Record> {
+        let identifier = self.tree.hierarchy.file_identifier(&file.name, self.versioned);
+        let mode = if file.private { PRIVATE_FILE_MODE } else { FILE_MODE };
+        let system_use = self.system_use(&file.name, mode, 1, location(file.at)?)?;
+        Record::new(self.header(file.at, 0)?, &identifier, &system_use).ok_or_else(too_large)
+    }
+
+    fn header(&self, at: ByteRange, file_flags: u8) -> Result<Header> {
+        directory_record::header(location(at)?, at.size(), self.dates, file_flags)
+            .ok_or_else(too_large)
+    }
+
+    /// The fixed part of records for the parent.
+    fn parent_header(&self) -> Result<Header> {
+        let header = self.parent.first().and_then(Record::header);
+        header.ok_or_else(|| broken("/", self.at.start()))
+    }
+
+    /// The System Use field of a new record: only the primary hierarchy has any.
+    fn system_use(&self, name: &str, mode: u32, links: u32, serial: u32) -> Result<Vec<u8>> {
+        match self.tree.hierarchy {
+            // Serials of xorriso count from 1; these, of block numbers, keep clear of them.
+            Hierarchy::Primary => {
+                self.style.system_use(name, mode, links, serial | 1 << 31).ok_or_else(too_large)
+            }
+            Hierarchy::Joliet => Ok(Vec::new()),
+        }
+    }
+
+    /// All changes of the hierarchy. `volume_size` is that of the finished volume, in bytes.
+    pub fn patches(mut self, files: &[NewFile], volume_size: u64) -> Result<Vec<Patch>> {
+        let mut patches = Vec::new();
+        self.insert_folder()?;
+        patches.push(patch(self.folder, self.folder_extent(files)?, "the directory /remaster")?);
+        self.table_patches(&mut patches)?;
+        for (at, bytes) in std::mem::take(&mut self.directories).into_values() {
+            patches.push(patch(at, bytes, "Directory Records")?);
+        }
+        let blocks =
+            volume_size.checked_div(LOGICAL_BLOCK).and_then(|blocks| u32::try_from(blocks).ok());
+        self.descriptor.volume_space_size = Both32::new(blocks.ok_or_else(too_large)?);
+        patches.push(patch(self.at, self.descriptor.as_bytes().to_vec(), "Volume Descriptor")?);
+        Ok(patches)
+    }
+
+    /// The parent's records with the new directory among them.
+    fn parent_with_folder(&self) -> Result<Vec<Record>> {
+        let mut records = self.current_parent()?;
+        let identifier = self.tree.hierarchy.directory_identifier(folder::NAME);
+        for dot in records.iter_mut().take(1) {
+            rock_ridge::count_a_link(dot.system_use_mut(), self.style.skipped);
+        }
+        directory_record::insert(
+            &mut records,
+            self.folder_record(&identifier, folder::NAME, &self.folder)?,
+        );
+        Ok(records)
+    }
+
+    /// The parent's records as they are by now: its files may have been pointed elsewhere.
+    fn current_parent(&self) -> Result<Vec<Record>> {
+        let at = self.parent_at;
+        match self.directories.get(&at.start()) {
+            Some((_, bytes)) => {
+                directory_record::unpack(bytes).map_err(|fault| fault.in_image(at.start()))
+            }
+            None => Ok(self.parent.clone()),
+        }
+    }
+
+    fn insert_folder(&mut self) -> Result<()> {
+        let at = self.parent_at;
+        let mut bytes = directory_record::pack(&self.parent_with_folder()?);
+        bytes.resize(in_memory(at.size()), 0);
+        self.directories.insert(at.start(), (at, bytes));
+        Ok(())
+    }
+
+    fn table_patches(&mut self, patches: &mut Vec<Patch>) -> Result<()> {
+        let identifier = self.tree.hierarchy.directory_identifier(folder::NAME);
+        let at = location(self.folder)?;
+        let parent = location(self.parent_at)?;
+        for table in &mut self.tables {
+            path_table::insert(&mut table.records, parent, &identifier, at)
+                .ok_or_else(too_large)?;
+            let bytes = path_table::pack(&table.records, table.order).ok_or_else(too_large)?;
+            let size = u32::try_from(bytes.len()).map_err(|_| too_large())?;
+            self.descriptor.path_table_size = Both32::new(size);
+            let new = location(table.room)?;
+            match table.order {
+                PathTableType::L => self.descriptor.type_l_path_table.set(new),
+                PathTableType::M => self.descriptor.type_m_path_table.set(new),
+            }
+            patches.push(patch(table.room, bytes, "Path Table")?);
+        }
+        // Optional copies are not kept up: none is better than a wrong one (§8.4.15, §8.4.17).
+        self.descriptor.optional_type_l_path_table.set(0);
+        self.descriptor.optional_type_m_path_table.set(0);
+        Ok(())
+    }
+}
+
+fn broken(path: &str, at: u64) -> Error {
+    Error::malformed(
+        format!("the Directory Records of {path}"),
+        at,
+        "a record that is not where it should be",
+        "one in its directory",
+    )
+}
+
+fn patch(at: ByteRange, bytes: Vec<u8>, why: &str) -> Result<Patch> {
+    let patch = Patch::bytes(at.start(), bytes, why).ok_or_else(too_large)?;
+    if patch.at.size() == at.size() { Ok(patch) } else { Err(broken(why, at.start())) }
+}
+
+fn extent(tree: &Tree, path: &str) -> Result<ByteRange> {
+    let found = tree.get(path).and_then(|node| node.extents.first());
+    found.copied().ok_or_else(|| broken(path, 0))
+}
+
+fn records<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> Result<Vec<Record>> {
+    let bytes = image.read_range(path, at, LARGEST)?;
+    directory_record::unpack(&bytes).map_err(|fault| fault.in_image(at.start()))
+}
+
+/// Bytes of the new directory's Path Table Record.
+fn record_size(hierarchy: Hierarchy) -> u64 {
+    let identifier = hierarchy.directory_identifier(folder::NAME);
+    len_of(&identifier).next_multiple_of(2).saturating_add(8)
+}
+
+/// Whether files of the root carry a version number, as in `VERSION.TXT;1` (§7.5.1): xorriso leaves it
+/// out of Joliet names.
+fn versioned(root: &[Record]) -> bool {
+    let is_file =
+        |record: &&Record| record.header().is_some_and(|header| header.file_flags & DIRECTORY == 0);
+    let identifier = root.iter().filter(is_file).find_map(Record::identifier);
+    identifier.is_none_or(|identifier| identifier.ends_with(b"1") && identifier.contains(&b';'))
+}
+
+/// The path tables of a descriptor.
+fn tables<I: ReadAt>(image: &I, descriptor: &VolumeDescriptor) -> Result<[Table; 2]> {
+    let size = descriptor.path_table_size.get().map(u64::from);
+    let size = size.ok_or_else(|| {
+        Error::malformed("Path Table Size", 132, "two records that differ", "one number")
+    })?;
+    let table = |order, block: u32| -> Result<Table> {
+        let at = ByteRange::new(Lbn(block).bytes(), size).ok_or_else(too_large)?;
+        let bytes = image.read_range("Path Table", at, LARGEST)?;
+        let records =
+            path_table::unpack(&bytes, order).map_err(|fault| fault.in_image(at.start()))?;
+        Ok(Table { order, at, records, room: at })
+    };
+    Ok([
+        table(PathTableType::L, descriptor.type_l_path_table.get())?,
+        table(PathTableType::M, descriptor.type_m_path_table.get())?,
+    ])
+}

@@ -1,0 +1,499 @@
+//! What to change: from facts and edits to patches. Reads the structures it edits, decides, writes
+//! nothing, and knows no clock.
+
+pub mod esp;
+pub mod hierarchy;
+pub mod partitions;
+pub mod relabel;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::boot::folder::{self, Folder};
+use crate::boot::hook::{self, Kept};
+use crate::boot::menu;
+use crate::error::{Error, Result};
+use crate::formats::boot_config::volume_path;
+use crate::formats::gpt::Gpt;
+use crate::formats::undo::{self, Undo};
+use crate::image::ReadAt;
+use crate::image::partitions::Partitions;
+use crate::image::patched::{Composed, Patch, Source};
+use crate::image::space::{Tail, too_large};
+use crate::iso::plan::hierarchy::{Edited, NewFile};
+use crate::iso::survey::Survey;
+use crate::iso::survey::configs::{Config, Place};
+use crate::iso::survey::nixos::Initrd;
+use crate::iso::survey::tree::Node;
+use crate::recipe::edits::{Edits, Way};
+use crate::units::{ByteRange, DISK_BLOCK, align_up, len_of};
+
+/// A change for the user to read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Step {
+    /// What is done to what.
+    pub what: String,
+    /// Bytes that are written for it.
+    pub bytes: u64,
+}
+
+/// All changes of an image.
+#[derive(Debug)]
+pub struct Plan {
+    /// The changes, in bytes.
+    pub patches: Vec<Patch>,
+    /// The size of the finished image.
+    pub size: u64,
+    /// The changes, in words.
+    pub steps: Vec<Step>,
+    /// Where the files of [`Edits::records`] stand, by name.
+    pub records: BTreeMap<String, ByteRange>,
+    /// How many menus change.
+    pub menus: usize,
+    /// What the keys on the kernel's command line do, if there are any.
+    pub credential: Option<String>,
+}
+
+/// A file of the volume that gets new bytes.
+struct Replaced<'a> {
+    path: &'a str,
+    old: &'a Node,
+    at: ByteRange,
+    private: bool,
+    /// Of the pieces of the new contents, one after the other.
+    pieces: Vec<Patch>,
+}
+
+/// What is put behind initrds.
+struct Archive {
+    file: NewFile,
+    bytes: Vec<u8>,
+}
+
+impl Plan {
+    /// Decides how the edits get into a base. `initrds` are those of the survey.
+    pub fn of<I: ReadAt>(
+        image: &I,
+        survey: &Survey,
+        initrds: &[Initrd],
+        edits: &Edits,
+    ) -> Result<Self> {
+        partitions::check_behind(&survey.partitions, survey.volume.size())?;
+        partitions::check_volumes(image, &survey.partitions)?;
+        let (hierarchies, parent) = hierarchies(image, survey)?;
+        let folder = Folder::below(parent);
+        Planner {
+            image,
+            survey,
+            initrds,
+            edits,
+            folder,
+            partitions: survey.partitions.clone(),
+            steps: Vec::new(),
+            records: BTreeMap::new(),
+            menus: 0,
+            credential: None,
+        }
+        .plan(hierarchies)
+    }
+
+    /// The finished image.
+    pub fn compose<B: ReadAt>(self, base: Composed<B>) -> Result<Composed<B>> {
+        base.with(self.patches, self.size)
+    }
+}
+
+struct Planner<'a, I> {
+    image: &'a I,
+    survey: &'a Survey,
+    initrds: &'a [Initrd],
+    edits: &'a Edits,
+    folder: Folder,
+    /// As they become, but for their sizes.
+    partitions: Partitions,
+    steps: Vec<Step>,
+    records: BTreeMap<String, ByteRange>,
+    menus: usize,
+    credential: Option<String>,
+}
+
+impl<'a, I: ReadAt> Planner<'a, I> {
+    fn plan(mut self, mut hierarchies: Vec<Edited<'a, I>>) -> Result<Plan> {
+        let (mut archives, which) = self.archives()?;
+        let mut tail = Tail::behind(self.survey.size)?;
+
+        let mut files: Vec<NewFile> = archives.iter().map(|one| one.file.clone()).collect();
+        files.push(new_file(&self.folder.undo())?);
+        files.extend(
+            self.edits.records.keys().map(|name| new_file(name)).collect::<Result<Vec<_>>>()?,
+        );
+        files.extend(self.attached_files()?);
+        hierarchies.iter_mut().try_for_each(|hierarchy| hierarchy.reserve(&files, &mut tail))?;
+
+        let texts = self.menu_texts(&archives, &which)?;
+        let (mut patches, mut replaced) = self.boot_images(&texts, &mut tail)?;
+        replaced.extend(self.replaced_configs(&texts, &mut tail)?);
+        for archive in &mut archives {
+            archive.file.at = tail.take(len_of(&archive.bytes))?;
+            let what = format!("add {}", self.folder.file(&archive.file.name));
+            patches.extend(self.step(archive.file.at, archive.bytes.clone(), &what));
+        }
+        if self.edits.way == Way::MergeInitrd {
+            replaced.extend(self.merged_initrds(&archives, &which, &mut tail)?);
+        }
+        if let Some(label) = &self.edits.boot.label {
+            for hierarchy in &mut hierarchies {
+                hierarchy.relabel(&label.value)?;
+            }
+            self.steps.push(Step { what: format!("call the volume {}", label.value), bytes: 0 });
+        }
+        for file in &replaced {
+            patches.extend(file.pieces.iter().cloned());
+            for hierarchy in &mut hierarchies {
+                hierarchy.point(file.path, file.old, file.at, file.private)?;
+            }
+        }
+
+        let mut files: Vec<NewFile> = archives.into_iter().map(|one| one.file).collect();
+        for (name, bytes) in &self.edits.records {
+            let at = tail.take(len_of(bytes))?;
+            let path = self.folder.file(name);
+            patches.extend(self.step(at, bytes.clone(), &format!("add {path}")));
+            files.push(NewFile { at, ..new_file(name)? });
+            self.records.insert(name.clone(), at);
+        }
+        for (number, file) in self.attached_files()?.into_iter().enumerate() {
+            let (patch, at) = self.attach(number, &file.name, &mut tail)?;
+            patches.push(patch);
+            files.push(NewFile { at, ..file });
+        }
+        self.finish(patches, &hierarchies, files, tail)
+    }
+
+    /// The volume, the partitions and the undo record, which depend on the size of everything else.
+    fn finish(
+        mut self,
+        mut patches: Vec<Patch>,
+        hierarchies: &[Edited<'a, I>],
+        mut files: Vec<NewFile>,
+        mut tail: Tail,
+    ) -> Result<Plan> {
+        let undo_path = self.folder.undo();
+        let old = self.survey.size;
+        let partitions = &self.partitions;
+        let volume_patches = |files: &[NewFile], size: u64| -> Result<Vec<Patch>> {
+            let mut found = partitions::patches(partitions, old, size)?;
+            for hierarchy in hierarchies {
+                found.extend(hierarchy.clone().patches(files, size)?);
+            }
+            Ok(found)
+        };
+
+        // Which bytes change does not depend on the size: it can be foretold with any that is larger.
+        let foretold_size = partitions::image_size(
+            partitions,
+            align_up(tail.end(), 1 << 20).ok_or_else(too_large)?,
+        )?;
+        files.push(NewFile {
+            at: ByteRange::new(tail.end(), 0).ok_or_else(too_large)?,
+            ..new_file(&undo_path)?
+        });
+        let mut foretold = volume_patches(&files, foretold_size)?;
+        foretold.extend(patches.iter().cloned());
+        let ranges = overwritten(&foretold, old)?;
+        let undo_at = tail.take(undo::size(&ranges).ok_or_else(too_large)?)?;
+
+        let size = partitions::image_size(partitions, tail.end())?;
+        files.pop();
+        files.push(NewFile { at: undo_at, ..new_file(&undo_path)? });
+        let volume = volume_patches(&files, size)?;
+        self.steps.push(Step {
+            what: "update directories, path tables, volume and partition sizes".into(),
+            bytes: written(&volume),
+        });
+        patches.extend(volume);
+        let record = self.undo(&patches, &ranges, size)?;
+        patches.extend(self.step(undo_at, record, &format!("add {undo_path}")));
+        let (steps, records, menus) = (self.steps, self.records, self.menus);
+        Ok(Plan { patches, size, steps, records, menus, credential: self.credential })
+    }
+
+    /// What is attached, as files of the folder without a place yet.
+    fn attached_files(&self) -> Result<Vec<NewFile>> {
+        let private = self.edits.is_private();
+        let attached = (1..).zip(&self.edits.attached);
+        let file = |path: &str| Ok(NewFile { private, ..new_file(path)? });
+        attached.map(|(number, one)| file(&self.folder.attached(number, &one.id))).collect()
+    }
+
+    /// A place for what is attached, and the bytes there. One extent holds up to 4 GiB (ECMA-119 §9.1.4).
+    fn attach(&mut self, number: usize, name: &str, tail: &mut Tail) -> Result<(Patch, ByteRange)> {
+        let bytes = &self.edits.attached.get(number).ok_or_else(too_large)?.bytes;
+        let (path, size) = (self.folder.file(name), bytes.size());
+        if u32::try_from(size).is_err() {
+            let what = format!("one extent of the volume, for {}", bytes.path().display());
+            return Err(Error::NoRoom { what, needed: size, free: u64::from(u32::MAX) });
+        }
+        let at = tail.take(size)?;
+        let what = format!("add {path}");
+        self.steps.push(Step { what: what.clone(), bytes: size });
+        Ok((Patch { at, from: Source::File(Arc::clone(bytes), 0), why: what }, at))
+    }
+
+    /// The hooks, each once, and the payload behind them; and which initrd gets which hook.
+    fn archives(&self) -> Result<(Vec<Archive>, BTreeMap<&'a str, usize>)> {
+        let mut archives: Vec<Archive> = Vec::new();
+        let mut which = BTreeMap::new();
+        let renamed = match &self.edits.boot.label {
+            Some(label) => relabel::renamed(self.image, self.survey, &label.value)?,
+            None => relabel::Renamed::new(),
+        };
+        if self.edits.way == Way::Credential {
+            return Ok((archives, which));
+        }
+        for initrd in self.initrds {
+            let files = renamed.get(&initrd.path).map(Vec::as_slice).unwrap_or_default();
+            let bytes = hook::hook(initrd, files)?;
+            let known = archives.iter().position(|hook| hook.bytes == bytes);
+            let number = known.unwrap_or(archives.len());
+            if known.is_none() {
+                let name = format!("hook{}.img", number.saturating_add(1));
+                archives.push(Archive { file: new_file(&name)?, bytes });
+            }
+            which.insert(initrd.path.as_str(), number);
+        }
+        let private = self.edits.is_private();
+        let file = NewFile { private, ..new_file(&self.folder.payload())? };
+        archives
+            .push(Archive { file, bytes: hook::payload(self.edits, Kept::Volume(&self.folder))? });
+        Ok((archives, which))
+    }
+
+    /// The text of each config as it becomes.
+    fn menu_texts(
+        &mut self,
+        archives: &[Archive],
+        which: &BTreeMap<&str, usize>,
+    ) -> Result<Vec<String>> {
+        let edits = self.edits;
+        let label = self.survey.volume.identifier();
+        let menus = menu::texts(&self.survey.configs, &label, &edits.boot, |entry| {
+            if edits.way != Way::ExtraInitrd {
+                return Vec::new();
+            }
+            let last = entry.initrds.last().map(|word| volume_path(&word.text)).unwrap_or_default();
+            let hook = which.get(last.as_str()).and_then(|number| archives.get(*number));
+            let named = hook.into_iter().chain(archives.last());
+            named.map(|archive| self.folder.file(&archive.file.name)).collect()
+        })?;
+        if let Some(credential) = menus.credential {
+            let bytes = len_of(credential.argument.as_bytes());
+            let what = format!("put {} on the kernel's command lines", credential.does);
+            self.steps.push(Step { what, bytes });
+            self.credential = Some(credential.does.clone());
+        }
+        Ok(menus.texts)
+    }
+
+    /// The UEFI boot images with the menus in them; those that had to move are files that got new bytes.
+    fn boot_images(
+        &mut self,
+        texts: &[String],
+        tail: &mut Tail,
+    ) -> Result<(Vec<Patch>, Vec<Replaced<'a>>)> {
+        let mut menus: BTreeMap<ByteRange, Vec<esp::Menu<'_>>> = BTreeMap::new();
+        for (config, text) in changed_menus(self.survey, texts) {
+            if let Place::Esp(at) = config.place {
+                menus.entry(at).or_default().push((&config.path, text));
+                self.menu_step(config, "in the UEFI boot image", text);
+            }
+        }
+        let block = self.partitions.gpt.as_ref().map_or(DISK_BLOCK, Gpt::block);
+        let (mut patches, mut replaced) = (Vec::new(), Vec::new());
+        for (at, menus) in menus {
+            let changed = esp::changed(self.image, at, &menus, tail, block)?;
+            patches.extend(changed.patches);
+            if changed.at != at {
+                let (entries, file) = self.moved(at, changed.at)?;
+                patches.extend(entries);
+                replaced.extend(file);
+            }
+        }
+        Ok((patches, replaced))
+    }
+
+    /// Lets everything that points to a boot image point to its copy: the boot catalog, the partitions,
+    /// and the file of the volume, if it is one.
+    fn moved(
+        &mut self,
+        from: ByteRange,
+        to: ByteRange,
+    ) -> Result<(Vec<Patch>, Option<Replaced<'a>>)> {
+        self.partitions = partitions::moved(&self.partitions, from, to)?;
+        let what = "move the UEFI boot image to a copy with more room".into();
+        self.steps.push(Step { what, bytes: to.size() });
+        let (image, survey) = (self.image, self.survey);
+        let named = survey.boot.iter().filter(|entry| entry.image == from);
+        let entries = named.map(|entry| esp::entry(image, entry, to)).collect::<Result<_>>()?;
+        let file = survey.tree().file_at(from.start());
+        let file = file.map(|(path, old)| Replaced {
+            path,
+            old,
+            at: to,
+            pieces: Vec::new(),
+            private: false,
+        });
+        Ok((entries, file))
+    }
+
+    fn replaced_configs(&mut self, texts: &[String], tail: &mut Tail) -> Result<Vec<Replaced<'a>>> {
+        let mut replaced = Vec::new();
+        let survey = self.survey;
+        let changed = changed_menus(survey, texts);
+        for (config, text) in changed.filter(|(config, _)| config.place == Place::Volume) {
+            self.menu_step(config, "on the volume", text);
+            let old = survey.tree().file(&config.path).ok_or_else(too_large)?;
+            let at = tail.take(len_of(text.as_bytes()))?;
+            let why = format!("menu {}", config.path);
+            let pieces = Patch::bytes(at.start(), text.as_bytes(), why);
+            let pieces = pieces.into_iter().collect();
+            replaced.push(Replaced { path: &config.path, old, at, private: false, pieces });
+        }
+        Ok(replaced)
+    }
+
+    fn menu_step(&mut self, config: &Config, place: &str, text: &str) {
+        let archives =
+            if self.edits.way == Way::ExtraInitrd { "name the archives in" } else { "change" };
+        let what =
+            format!("{archives} {} entries of {} {place}", config.entries.len(), config.path);
+        self.menus = self.menus.saturating_add(1);
+        self.steps.push(Step { what, bytes: len_of(text.as_bytes()) });
+    }
+
+    /// Copies of the initrds with the archives appended, which bring their own seams, each from a multiple
+    /// of 4 on as the kernel wants it (Linux `init/initramfs.c`).
+    fn merged_initrds(
+        &mut self,
+        archives: &[Archive],
+        which: &BTreeMap<&str, usize>,
+        tail: &mut Tail,
+    ) -> Result<Vec<Replaced<'a>>> {
+        let survey = self.survey;
+        let payload = archives.last().map(|payload| payload.bytes.as_slice()).unwrap_or_default();
+        let mut merged = Vec::new();
+        for initrd in self.initrds {
+            let hook = which
+                .get(initrd.path.as_str())
+                .and_then(|number| archives.get(*number))
+                .ok_or_else(too_large)?;
+            let old = survey.tree().file(&initrd.path).ok_or_else(too_large)?;
+            let padded = align_up(initrd.at.size(), DISK_BLOCK).ok_or_else(too_large)?;
+            let more = [hook.bytes.as_slice(), payload].concat();
+            let at = tail.take(padded.checked_add(len_of(&more)).ok_or_else(too_large)?)?;
+            let copy = ByteRange::new(at.start(), initrd.at.size()).ok_or_else(too_large)?;
+            let why = format!("initrd {}", initrd.path);
+            let copied =
+                Patch { at: copy, from: Source::Base(initrd.at.start()), why: why.clone() };
+            let appended =
+                Patch::bytes(at.start().saturating_add(padded), more, why).ok_or_else(too_large)?;
+            self.steps.push(Step {
+                what: format!("append to a copy of {}", initrd.path),
+                bytes: at.size(),
+            });
+            let (private, pieces) = (self.edits.is_private(), vec![copied, appended]);
+            merged.push(Replaced { path: &initrd.path, old, at, private, pieces });
+        }
+        Ok(merged)
+    }
+
+    fn step(&mut self, at: ByteRange, bytes: Vec<u8>, what: &str) -> Option<Patch> {
+        self.steps.push(Step { what: what.to_owned(), bytes: at.size() });
+        Patch::bytes(at.start(), bytes, what)
+    }
+
+    /// The undo record for these ranges of the base.
+    fn undo(&self, patches: &[Patch], ranges: &[ByteRange], stamped_size: u64) -> Result<Vec<u8>> {
+        let stamped = Composed::whole(self.image).with(patches.to_vec(), stamped_size)?;
+        let mut digest = Sha256::new();
+        let mut old = Vec::new();
+        for at in ranges {
+            if undo::is_digested(*at) {
+                digest.update(stamped.read_range("the composed image", *at, at.size())?);
+            }
+            old.push((*at, self.image.read_range("the base", *at, at.size())?));
+        }
+        let stamped_digest = digest.finalize().into();
+        let undo = Undo { base_size: self.survey.size, stamped_size, stamped_digest, ranges: old };
+        undo.pack().ok_or_else(too_large)
+    }
+}
+
+/// The hierarchies, opened at the first directory that has room for the folder in each of them.
+fn hierarchies<'a, I: ReadAt>(
+    image: &'a I,
+    survey: &'a Survey,
+) -> Result<(Vec<Edited<'a, I>>, &'a str)> {
+    for parent in folder::candidates(survey.tree()) {
+        if survey.tree().get(Folder::below(parent).path()).is_some() {
+            return Err(Error::unsupported(
+                "the volume",
+                "no folder of the name `remaster`",
+                format!("one below {parent}"),
+            ));
+        }
+        let there = survey.trees.iter().all(|tree| tree.get(parent).is_some());
+        let pairs = survey.trees.iter().zip(survey.volume.hierarchies());
+        let opened: Vec<Edited<'a, I>> = pairs
+            .filter(|_| there)
+            .map(|(tree, (_, descriptor))| Edited::open(image, tree, descriptor, parent))
+            .collect::<Result<_>>()?;
+        let fits = opened.iter().map(Edited::fits).collect::<Result<Vec<bool>>>()?;
+        if there && fits.iter().all(|fits| *fits) {
+            return Ok((opened, parent));
+        }
+    }
+    Err(Error::NoRoom {
+        what: "every directory of the volume, for one more".into(),
+        needed: 256,
+        free: 0,
+    })
+}
+
+fn new_file(path: &str) -> Result<NewFile> {
+    let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+    Ok(NewFile { name, at: ByteRange::new(0, 0).ok_or_else(too_large)?, private: false })
+}
+
+/// The configs of a base whose texts become other ones.
+fn changed_menus<'s, 't>(
+    survey: &'s Survey,
+    texts: &'t [String],
+) -> impl Iterator<Item = (&'s Config, &'t String)> {
+    survey.configs.iter().zip(texts).filter(|(config, text)| config.text != **text)
+}
+
+fn written(patches: &[Patch]) -> u64 {
+    patches.iter().fold(0, |sum, patch| sum.saturating_add(patch.at.size()))
+}
+
+/// The bytes of the base that patches overwrite: in order, joined where they overlap.
+fn overwritten(patches: &[Patch], base_size: u64) -> Result<Vec<ByteRange>> {
+    let base = ByteRange::new(0, base_size).ok_or_else(too_large)?;
+    let mut ranges: Vec<ByteRange> =
+        patches.iter().filter_map(|patch| patch.at.common(base)).collect();
+    ranges.sort();
+    let mut joined: Vec<ByteRange> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end() > range.start() => {
+                let end = last.end().max(range.end());
+                *last = ByteRange::between(last.start(), end).ok_or_else(too_large)?;
+            }
+            _ => joined.push(range),
+        }
+    }
+    Ok(joined)
+}

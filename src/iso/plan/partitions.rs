@@ -1,0 +1,125 @@
+//! Partition tables of an image that grew: sizes, checksums, and the backup GPT at the new end.
+
+use zerocopy::IntoBytes;
+use zerocopy::little_endian::U32;
+
+use crate::error::{Error, Result};
+use crate::formats::gpt::Gpt;
+use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
+use crate::formats::isohybrid::{HybridSize, Mbr, TABLE_AT};
+use crate::image::ReadAt;
+use crate::image::partitions::Partitions;
+use crate::image::patched::Patch;
+use crate::image::space::too_large;
+use crate::units::{ByteRange, DISK_BLOCK, LOGICAL_BLOCK, align_up};
+
+/// The size of the finished image: room for the backup GPT behind `data_end`, then whole cylinders as
+/// xorriso makes them. Without partitions, whole logical blocks.
+pub fn image_size(partitions: &Partitions, data_end: u64) -> Result<u64> {
+    if partitions.is_empty() {
+        return align_up(data_end, LOGICAL_BLOCK).ok_or_else(too_large);
+    }
+    let backup = partitions
+        .gpt
+        .as_ref()
+        .map_or(Some(0), |gpt| gpt.array_blocks().checked_add(1)?.checked_mul(gpt.block()));
+    let needed = backup.and_then(|backup| data_end.checked_add(backup)).ok_or_else(too_large)?;
+    Ok(HybridSize::holding(needed).ok_or_else(too_large)?.image)
+}
+
+/// A volume can grow only where nothing lies behind it: `xorriso -append_partition` puts a partition there.
+pub fn check_behind(partitions: &Partitions, volume_size: u64) -> Result<()> {
+    match places(partitions).find(|(_, start)| *start >= volume_size) {
+        None => Ok(()),
+        Some((name, start)) => Err(Error::unsupported(
+            "the partitions, as the volume must grow",
+            format!("none behind the volume, which ends at byte {volume_size:#x}"),
+            format!("{name} from byte {start:#x} on"),
+        )),
+    }
+}
+
+/// No partition but one from the image's start on may show a volume: `xorriso -partition_offset` makes a
+/// second tree of the same files there, which the kernel may mount instead.
+pub fn check_volumes(image: &impl ReadAt, partitions: &Partitions) -> Result<()> {
+    for (name, start) in places(partitions).filter(|(_, start)| *start != 0) {
+        let at =
+            start.checked_add(16 * LOGICAL_BLOCK).and_then(|at| ByteRange::new(at, LOGICAL_BLOCK));
+        let Some(at) = at.filter(|at| at.end() <= image.size()) else { continue };
+        let block = image.read_range("the partitions", at, LOGICAL_BLOCK)?;
+        if VolumeDescriptor::parse(&block).is_ok() {
+            return Err(Error::unsupported(
+                "the partitions",
+                "none with a volume of its own",
+                format!("{name} from byte {start:#x} on, with one"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What partitions there are, and the bytes where they start.
+fn places(partitions: &Partitions) -> impl Iterator<Item = (String, u64)> {
+    let mbr = partitions.mbr.iter().flat_map(Mbr::used).map(|(number, record)| {
+        let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
+        (format!("MBR partition {number}"), start)
+    });
+    let gpt = partitions.gpt.iter().flat_map(|gpt| {
+        let start = |blocks: (u64, u64)| blocks.0.saturating_mul(gpt.block());
+        let found = gpt.partitions().into_iter();
+        found.map(move |found| (format!("GPT partition {}", found.number), start(found.blocks)))
+    });
+    mbr.chain(gpt)
+}
+
+/// The tables where a partition is moved. Nothing else of them changes yet.
+pub fn moved(partitions: &Partitions, from: ByteRange, to: ByteRange) -> Result<Partitions> {
+    let mut new = partitions.clone();
+    let block = new.gpt.as_ref().map_or(DISK_BLOCK, Gpt::block).max(LOGICAL_BLOCK);
+    let end = align_up(to.end(), block).ok_or_else(too_large)?;
+    let to = ByteRange::between(to.start(), end).ok_or_else(too_large)?;
+    if let Some(gpt) = &mut new.gpt {
+        gpt.move_partition(from.start(), to).ok_or_else(too_large)?;
+    }
+    for record in new.mbr.iter_mut().flat_map(|mbr| &mut mbr.partitions) {
+        let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
+        if start == from.start() && record.size_in_lba.get() != 0 {
+            record.place(to).ok_or_else(too_large)?;
+        }
+    }
+    Ok(new)
+}
+
+/// The changes for an image that grows from `old` to `new` bytes.
+pub fn patches(partitions: &Partitions, old: u64, new: u64) -> Result<Vec<Patch>> {
+    let mut patches = Vec::new();
+    if let Some(mbr) = &partitions.mbr {
+        let grown = grown(*mbr, old, new)?;
+        patches.extend(Patch::bytes(TABLE_AT, grown.as_bytes().to_vec(), "Master Boot Record"));
+    }
+    if let Some(gpt) = &partitions.gpt {
+        let grown = gpt.grown(new).and_then(|grown| grown.blocks()).ok_or_else(too_large)?;
+        patches
+            .extend(grown.into_iter().filter_map(|(at, bytes, why)| Patch::bytes(at, bytes, why)));
+    }
+    Ok(patches)
+}
+
+/// The partition that stands for the whole image grows with it; the others stay.
+fn grown(mut mbr: Mbr, old: u64, new: u64) -> Result<Mbr> {
+    let size = HybridSize::holding(new).ok_or_else(too_large)?;
+    let old_blocks = old.div_ceil(DISK_BLOCK);
+    for record in mbr.partitions.iter_mut().filter(|record| record.size_in_lba.get() != 0) {
+        let start = u64::from(record.starting_lba.get());
+        let end = start.saturating_add(u64::from(record.size_in_lba.get()));
+        // xorriso lets it end with the last whole cylinder, up to three blocks before the image.
+        let reaches_the_end = end <= old_blocks && old_blocks.saturating_sub(end) < 4;
+        let starts_the_image = start <= 1 || record.os_type == 0;
+        if reaches_the_end && starts_the_image {
+            let blocks = size.blocks.checked_sub(start).ok_or_else(too_large)?;
+            record.size_in_lba = U32::new(u32::try_from(blocks).unwrap_or(u32::MAX));
+            record.ending_chs = size.ending_chs;
+        }
+    }
+    Ok(mbr)
+}

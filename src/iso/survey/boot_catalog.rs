@@ -1,0 +1,99 @@
+//! What firmware would start: the entries of the El Torito boot catalog (El Torito 1.0 §2).
+
+use hadris_fs::MountOptions;
+use hadris_iso::Namespace;
+use hadris_iso::sync::IsoFs;
+
+use crate::error::{Error, Result};
+use crate::image::ReadAt;
+use crate::iso::survey::block_device::Blocks;
+use crate::iso::survey::tree::Tree;
+use crate::units::{ByteRange, DISK_BLOCK, Lbn, in_memory};
+
+/// Bytes of a boot catalog that are looked at: 63 entries.
+const CATALOG: usize = 2048;
+
+/// The firmware that an entry is for (El Torito 1.0 §2.1; 0xEF by UEFI 2.10 §13.3.2.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Platform {
+    /// PC BIOS.
+    Bios,
+    /// UEFI.
+    Uefi,
+    /// Any other number.
+    Other(u8),
+}
+
+/// A bootable entry.
+#[derive(Clone, Debug)]
+pub struct BootEntry {
+    /// What firmware it is for.
+    pub platform: Platform,
+    /// The bytes of the boot image: of the file that starts there, if there is one.
+    pub image: ByteRange,
+    /// The path of that file.
+    pub path: Option<String>,
+    /// Where the entry itself stands: 32 bytes.
+    pub entry: ByteRange,
+    /// Blocks of 512 bytes that firmware is to load, as the entry says.
+    pub sector_count: u16,
+}
+
+/// Bytes of an entry (El Torito 1.0 §2).
+const ENTRY: u64 = 32;
+
+/// The bootable entries of the catalog, in order. Empty without a catalog.
+pub fn catalog<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<BootEntry>> {
+    let fault = |fault: String| Error::malformed("El Torito boot catalog", 0, fault, "a sound one");
+    let mounted = IsoFs::mount_namespace(Blocks(image), MountOptions::new(), Namespace::Primary);
+    let mut volume = mounted.map_err(|found| fault(found.to_string()))?;
+    let mut buffer = [0; CATALOG];
+    let Some(catalog) =
+        volume.boot_catalog(&mut buffer).map_err(|found| fault(found.to_string()))?
+    else {
+        return Ok(Vec::new());
+    };
+    let bootable = catalog.entries().filter(hadris_iso::CatalogEntry::is_bootable);
+    let placed = places(&catalog).into_iter().zip(bootable);
+    placed.map(|(at, entry)| boot_entry(at, &entry, tree, image.size())).collect()
+}
+
+/// Where the bootable entries of a catalog stand: the default entry, then those of the sections, each
+/// behind its header (El Torito 1.0 §2.2 to §2.5).
+fn places(catalog: &hadris_iso::BootCatalog<'_>) -> Vec<ByteRange> {
+    let start = Lbn(catalog.block()).bytes();
+    let entries = (0_u64..).zip(catalog.as_bytes().chunks_exact(in_memory(ENTRY))).skip(1);
+    // headers start with 0x90 or 0x91, extensions with 0x44, what does not boot with 0
+    let bootable = entries.filter(|(_, entry)| entry.first() == Some(&0x88));
+    let place = |number: u64| ByteRange::new(start.checked_add(number.checked_mul(ENTRY)?)?, ENTRY);
+    bootable.filter_map(|(number, _)| place(number)).collect()
+}
+
+fn boot_entry(
+    at: ByteRange,
+    entry: &hadris_iso::CatalogEntry,
+    tree: &Tree,
+    size: u64,
+) -> Result<BootEntry> {
+    let start = Lbn(entry.load_block()).bytes();
+    let file = tree.file_at(start);
+    // The catalog counts at most 65535 blocks; the file knows better.
+    let counted = u64::from(entry.sector_count()).saturating_mul(DISK_BLOCK);
+    let length = file.map_or(counted, |(_, node)| node.size());
+    let image = ByteRange::new(start, length).filter(|range| range.end() <= size);
+    let image = image.ok_or_else(|| {
+        Error::malformed(
+            "El Torito boot image",
+            start,
+            format!("{length} bytes"),
+            "an image within the volume",
+        )
+    })?;
+    let platform = match entry.platform() {
+        hadris_iso::Platform::X86 => Platform::Bios,
+        hadris_iso::Platform::Efi => Platform::Uefi,
+        other => Platform::Other(other.id()),
+    };
+    let path = file.map(|(path, _)| path.to_owned());
+    Ok(BootEntry { platform, image, path, entry: at, sector_count: entry.sector_count() })
+}

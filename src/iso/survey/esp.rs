@@ -1,0 +1,183 @@
+//! The FAT filesystem of a UEFI boot image, read and written through `fatfs`.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use crate::error::{Error, Result};
+use crate::image::ReadAt;
+use crate::image::window::Scratch;
+use crate::units::{ByteRange, len_of};
+
+/// Levels of folders that are looked into.
+const DEEPEST: usize = 8;
+
+/// Files that are listed before a loop is assumed.
+const MOST_FILES: usize = 20_000;
+
+/// A FAT filesystem on a window of an image, changed in memory only.
+pub struct Esp<'s, 'a, I: ReadAt> {
+    volume: fatfs::FileSystem<&'s mut Scratch<'a, I>>,
+    at: ByteRange,
+}
+
+impl<I: ReadAt> std::fmt::Debug for Esp<'_, '_, I> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Esp").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+/// A file of the filesystem.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EspFile {
+    /// Its path, as `/EFI/BOOT/grub.cfg`.
+    pub path: String,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// Changed files carry one fixed time, that of the files nixpkgs puts there; no clock is read.
+#[derive(Debug)]
+struct NoClock;
+
+static NO_CLOCK: NoClock = NoClock;
+
+impl fatfs::TimeProvider for NoClock {
+    fn get_current_date(&self) -> fatfs::Date {
+        fatfs::Date { year: 2000, month: 1, day: 1 }
+    }
+
+    fn get_current_date_time(&self) -> fatfs::DateTime {
+        let time = fatfs::Time { hour: 0, min: 0, sec: 0, millis: 0 };
+        fatfs::DateTime { date: self.get_current_date(), time }
+    }
+}
+
+impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
+    /// Opens the filesystem of a boot image. One that was not closed properly is refused.
+    pub fn open(scratch: &'s mut Scratch<'a, I>) -> Result<Self> {
+        let at = scratch.window();
+        let options = fatfs::FsOptions::new().update_accessed_date(false).time_provider(&NO_CLOCK);
+        let fault = |fault: io::Error| {
+            Error::malformed(
+                "the FAT filesystem of the UEFI boot image",
+                at.start(),
+                fault.to_string(),
+                "a sound one",
+            )
+        };
+        let volume = fatfs::FileSystem::new(scratch, options).map_err(fault)?;
+        let status = volume.read_status_flags().map_err(fault)?;
+        if status.dirty() || status.io_error() {
+            return Err(Error::malformed(
+                "the FAT filesystem of the UEFI boot image",
+                at.start(),
+                "marked dirty",
+                "a clean one",
+            ));
+        }
+        Ok(Self { volume, at })
+    }
+
+    fn fault(&self, doing: &str, fault: &io::Error) -> Error {
+        let what = format!("the FAT filesystem of the UEFI boot image ({doing})");
+        Error::malformed(what, self.at.start(), fault.to_string(), "a sound one")
+    }
+
+    /// All files, in the order of their folders.
+    pub fn files(&self) -> Result<Vec<EspFile>> {
+        let mut found = Vec::new();
+        let root = self.volume.root_dir();
+        list(&root, "", 0, &mut found).map_err(|fault| self.fault("list folders", &fault))?;
+        Ok(found)
+    }
+
+    /// The bytes of a file, `limit` at the most.
+    pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
+        let read = || {
+            let mut bytes = Vec::new();
+            let file = self.volume.root_dir().open_file(path.trim_start_matches('/'))?;
+            file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().map_err(|fault| self.fault(&format!("read {path}"), &fault))?;
+        if len_of(&bytes) > limit {
+            return Err(Error::unsupported(path, format!("at most {limit} bytes"), "more"));
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes of clusters that are missing for files to get contents of these sizes; 0 if there is room.
+    pub fn missing(&self, files: &[(&str, u64)]) -> Result<u64> {
+        let stats = self.volume.stats().map_err(|fault| self.fault("count clusters", &fault))?;
+        let cluster = u64::from(stats.cluster_size());
+        let mut room = u64::from(stats.free_clusters()).saturating_mul(cluster);
+        let mut needed = 0_u64;
+        for (path, size) in files {
+            let now = len_of(&self.read(path, u64::from(u32::MAX))?);
+            room = room.saturating_add(now.next_multiple_of(cluster));
+            needed = needed.saturating_add(size.next_multiple_of(cluster));
+        }
+        Ok(needed.saturating_sub(room))
+    }
+
+    /// Gives a file new contents. The room for them is checked first.
+    pub fn replace(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let stats = self.volume.stats().map_err(|fault| self.fault("count clusters", &fault))?;
+        let free = u64::from(stats.free_clusters()).saturating_mul(u64::from(stats.cluster_size()));
+        let now = len_of(&self.read(path, u64::from(u32::MAX))?);
+        let free = free.saturating_add(now.next_multiple_of(u64::from(stats.cluster_size())));
+        if len_of(bytes) > free {
+            return Err(Error::NoRoom {
+                what: format!("the UEFI boot image, for {path}"),
+                needed: len_of(bytes),
+                free,
+            });
+        }
+        let write = || {
+            let mut file = self.volume.root_dir().open_file(path.trim_start_matches('/'))?;
+            file.seek(SeekFrom::Start(0))?;
+            file.truncate()?;
+            file.write_all(bytes)?;
+            file.flush()
+        };
+        write().map_err(|fault| self.fault(&format!("write {path}"), &fault))
+    }
+
+    /// Closes the filesystem: all changes are in the scratch window then.
+    pub fn close(self) -> Result<()> {
+        let at = self.at.start();
+        let fault = |fault: io::Error| {
+            Error::malformed(
+                "the FAT filesystem of the UEFI boot image",
+                at,
+                fault.to_string(),
+                "a sound one",
+            )
+        };
+        self.volume.unmount().map_err(fault)
+    }
+}
+
+fn list<I: ReadAt>(
+    dir: &fatfs::Dir<'_, &mut Scratch<'_, I>>,
+    path: &str,
+    depth: usize,
+    found: &mut Vec<EspFile>,
+) -> io::Result<()> {
+    if depth > DEEPEST || found.len() > MOST_FILES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a loop of folders"));
+    }
+    for entry in dir.iter() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == "." || name == ".." {
+            continue;
+        }
+        let path = format!("{path}/{name}");
+        if entry.is_dir() {
+            list(&entry.to_dir(), &path, depth.saturating_add(1), found)?;
+        } else {
+            found.push(EspFile { path, size: entry.len() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Facts about a base, each with its address. Reads; decides nothing but whether the image is understood.
+
+pub mod block_device;
+pub mod boot_catalog;
+pub mod configs;
+pub mod esp;
+pub mod loaders;
+pub mod located;
+pub mod nixos;
+pub mod squashfs;
+pub mod tree;
+pub mod volume;
+
+use crate::error::{Error, Result};
+use crate::formats::iso9660::Hierarchy;
+use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
+use crate::image::ReadAt;
+use crate::image::file_type;
+use crate::image::partitions::Partitions;
+use crate::iso::survey::boot_catalog::{BootEntry, Platform};
+use crate::iso::survey::configs::Config;
+use crate::iso::survey::located::Located;
+use crate::iso::survey::nixos::{Initrd, Triplet};
+use crate::iso::survey::tree::Tree;
+use crate::iso::survey::volume::Volume;
+use crate::units::Lbn;
+
+/// The structures of an image, read and checked against each other, without the initrds' insides.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// Bytes of the image.
+    pub size: u64,
+    /// The Volume Descriptor Set.
+    pub volume: Volume,
+    /// The hierarchies: the primary one first.
+    pub trees: Vec<Tree>,
+    /// The partition tables.
+    pub partitions: Partitions,
+    /// What firmware starts.
+    pub boot: Vec<BootEntry>,
+    /// Boot configs that start NixOS.
+    pub configs: Vec<Config>,
+    /// `version.txt`.
+    pub release: String,
+    /// The architecture, if the loaders tell it.
+    pub architecture: Option<&'static str>,
+    /// What the menus start.
+    pub triplets: Vec<Triplet>,
+}
+
+impl Survey {
+    /// Reads an installer image.
+    ///
+    /// # Errors
+    /// [`crate::Error::Malformed`] where a structure is broken, [`crate::Error::Unsupported`] where the
+    /// image is none that can be changed safely.
+    pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
+        check_volume(image)?;
+        let volume = Volume::of(image)?;
+        let trees: Vec<Tree> = volume
+            .hierarchies()
+            .map(|(hierarchy, _)| Tree::of(image, hierarchy))
+            .collect::<Result<_>>()?;
+        let primary = primary(&trees);
+        volume
+            .hierarchies()
+            .zip(&trees)
+            .try_for_each(|((_, found), tree)| check_root(found, tree))?;
+        nixos::check_markers(primary)?;
+        let partitions = Partitions::of(image)?;
+        let boot = boot_catalog::catalog(image, primary)?;
+        let configs = configs::all(image, primary, &boot)?;
+        let triplets = nixos::triplets(&configs);
+        check_boot(&boot, &configs)?;
+        nixos::check_triplets(primary, &triplets)?;
+        let release = nixos::release(image, primary)?;
+        let architecture = nixos::architecture(primary);
+        Ok(Self {
+            size: image.size(),
+            volume,
+            partitions,
+            boot,
+            configs,
+            release,
+            architecture,
+            triplets,
+            trees,
+        })
+    }
+
+    /// The primary hierarchy.
+    pub fn tree(&self) -> &Tree {
+        primary(&self.trees)
+    }
+
+    /// Looks into the initrds that the menus name.
+    pub fn initrds<I: ReadAt>(&self, image: &I) -> Result<Vec<Initrd>> {
+        nixos::initrds(image, self.tree(), &self.triplets)
+    }
+}
+
+/// What is no image, or not all of one, is named before anything in it is looked for.
+fn check_volume<I: ReadAt>(image: &I) -> Result<()> {
+    let found = file_type::whole(image)?;
+    if found.kind == file_type::Kind::Iso {
+        return Ok(());
+    }
+    let looked_for = "an ISO 9660 volume, or a partition with a Linux filesystem";
+    Err(Error::unsupported(file_type::UNNAMED, looked_for, found.name()).hinting(
+        "give an official NixOS installer ISO, or an image for SD cards, of 23.11 or later",
+    ))
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "Volume::hierarchies always begins with the primary one"
+)]
+fn primary(trees: &[Tree]) -> &Tree {
+    debug_assert_eq!(trees[0].hierarchy, Hierarchy::Primary);
+    &trees[0]
+}
+
+/// The root that a descriptor names is the one that was read (§8.4.18).
+fn check_root(found: &Located<VolumeDescriptor>, tree: &Tree) -> Result<()> {
+    let root = &found.value.root;
+    let named = (root.location_of_extent.get(), root.data_length.get().map(u64::from));
+    let extent = tree.get("/").and_then(|node| node.extents.first());
+    let read = (
+        extent.and_then(|at| Lbn::at_byte(at.start())).map(|block| block.0),
+        extent.map(|at| at.size()),
+    );
+    if named == read && named.0.is_some() {
+        return Ok(());
+    }
+    let at = found.at.start().saturating_add(156);
+    let (found, expected) =
+        (format!("a root at {named:?}"), format!("{read:?}, as its own record says"));
+    Err(Error::malformed("Volume Descriptor", at, found, expected))
+}
+
+fn check_boot(boot: &[BootEntry], configs: &[Config]) -> Result<()> {
+    let bios = boot.iter().any(|entry| entry.platform == Platform::Bios);
+    let uefi = boot.iter().find(|entry| entry.platform == Platform::Uefi).map(|entry| entry.image);
+    nixos::check_menus(configs, bios, uefi)
+}

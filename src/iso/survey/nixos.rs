@@ -1,0 +1,199 @@
+//! Which NixOS installer an image is: its release, its architecture, and the kernels and initrds that
+//! its menus start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+
+use crate::boot::stage_one::{self, Contents};
+use crate::error::{Error, Result};
+use crate::formats::boot_config::volume_path;
+use crate::image::ReadAt;
+use crate::iso::survey::configs::{Config, Place};
+use crate::iso::survey::tree::{Node, Tree};
+use crate::units::ByteRange;
+
+/// Bytes of `version.txt` that are read.
+const LONGEST_VERSION: u64 = 4096;
+
+/// A kernel, an initrd and the system that they start.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Triplet {
+    /// Path of the kernel on the volume.
+    pub kernel: String,
+    /// Paths of the initrds on the volume, in their order.
+    pub initrds: Vec<String>,
+    /// The `init=` argument.
+    pub init: String,
+}
+
+/// An initrd that a menu names: the last one of an entry, behind which edits go.
+#[derive(Clone, Debug)]
+pub struct Initrd {
+    /// Its path on the volume.
+    pub path: String,
+    /// Its bytes.
+    pub at: ByteRange,
+    /// What it holds.
+    pub contents: Contents,
+}
+
+/// The text of `version.txt`, as `25.11.12484.b6018f87da91`.
+pub fn release<I: ReadAt>(image: &I, tree: &Tree) -> Result<String> {
+    const PATH: &str = "/version.txt";
+    let found = tree.file(PATH).and_then(|node| node.extents.first());
+    let at = found.ok_or_else(|| not_an_installer(PATH))?;
+    let bytes = image.read_range(PATH, *at, LONGEST_VERSION)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// Refuses a volume without what every installer has. A proposed change of nixpkgs calls its marker,
+/// by which GRUB finds the volume, by the second name.
+pub fn check_markers(tree: &Tree) -> Result<()> {
+    const NEEDED: [&[&str]; 3] = [
+        &["/version.txt"],
+        &["/nix-store.squashfs"],
+        &["/EFI/nixos-installer-image", "/nixos-installer-marker"],
+    ];
+    let is_there = |paths: &&[&str]| paths.iter().any(|path| tree.file(path).is_some());
+    match NEEDED.iter().find(|paths| !is_there(paths)) {
+        None => Ok(()),
+        Some(paths) => Err(not_an_installer(&paths.join(" or "))),
+    }
+}
+
+fn not_an_installer(path: &str) -> Error {
+    Error::unsupported("the volume", format!("{path}, as on every NixOS installer"), "no such file")
+}
+
+/// The architecture, told by the UEFI loader's name (UEFI 2.10 §3.5.1.1).
+pub fn architecture(tree: &Tree) -> Option<&'static str> {
+    const LOADERS: [(&str, &str); 4] = [
+        ("/efi/boot/bootx64.efi", "x86_64"),
+        ("/efi/boot/bootaa64.efi", "aarch64"),
+        ("/efi/boot/bootia32.efi", "i686"),
+        ("/efi/boot/bootriscv64.efi", "riscv64"),
+    ];
+    let paths: BTreeSet<String> = tree.files().map(|(path, _)| path.to_ascii_lowercase()).collect();
+    LOADERS.iter().find(|(loader, _)| paths.contains(*loader)).map(|(_, name)| *name)
+}
+
+/// The distinct triplets of all menus.
+pub fn triplets(configs: &[Config]) -> Vec<Triplet> {
+    let entries = configs.iter().flat_map(|config| &config.entries);
+    let all: BTreeSet<Triplet> = entries
+        .map(|entry| Triplet {
+            kernel: volume_path(&entry.kernel.text),
+            initrds: entry.initrds.iter().map(|word| volume_path(&word.text)).collect(),
+            init: entry.init().unwrap_or_default().to_owned(),
+        })
+        .collect();
+    all.into_iter().collect()
+}
+
+/// Refuses menus that name kernels or initrds which are not on the volume, or an initrd in pieces.
+pub fn check_triplets(tree: &Tree, triplets: &[Triplet]) -> Result<()> {
+    for path in triplets.iter().flat_map(|found| found.initrds.iter().chain([&found.kernel])) {
+        file(tree, path)?;
+    }
+    Ok(())
+}
+
+/// The initrds that edits go behind, each looked into together with those before it, several at a time.
+pub fn initrds<I: ReadAt>(image: &I, tree: &Tree, triplets: &[Triplet]) -> Result<Vec<Initrd>> {
+    let lists: BTreeSet<&Vec<String>> = triplets.iter().map(|found| &found.initrds).collect();
+    let mut looks: BTreeMap<Vec<ByteRange>, Vec<&Vec<String>>> = BTreeMap::new();
+    for list in lists {
+        let places = list.iter().map(|path| initrd_place(tree, path)).collect::<Result<_>>()?;
+        looks.entry(places).or_default().push(list);
+    }
+    let mut found: Vec<Initrd> = Vec::new();
+    for ((places, lists), contents) in looks.iter().zip(look(image, &looks)) {
+        let contents = contents?;
+        let at = places.last().copied().ok_or_else(|| not_an_installer("an initrd"))?;
+        for path in lists.iter().filter_map(|list| list.last()) {
+            let initrd = Initrd { path: path.clone(), at, contents: contents.clone() };
+            add(&mut found, initrd)?;
+        }
+    }
+    Ok(found)
+}
+
+type Looks<'a> = BTreeMap<Vec<ByteRange>, Vec<&'a Vec<String>>>;
+
+fn look<I: ReadAt>(image: &I, looks: &Looks<'_>) -> Vec<Result<Contents>> {
+    thread::scope(|scope| {
+        let running: Vec<_> = looks
+            .iter()
+            .map(|(places, lists)| {
+                let paths =
+                    lists.first().into_iter().flat_map(|list| list.iter().map(String::as_str));
+                let files: Vec<(&str, ByteRange)> = paths.zip(places.iter().copied()).collect();
+                scope.spawn(move || stage_one::of(image, &files))
+            })
+            .collect();
+        running
+            .into_iter()
+            .map(|look| look.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+/// The same file behind different ones must still hold the same stage 1.
+fn add(found: &mut Vec<Initrd>, new: Initrd) -> Result<()> {
+    match found.iter().find(|known| known.path == new.path) {
+        None => found.push(new),
+        Some(known) if known.contents.stage_one == new.contents.stage_one => {}
+        Some(_) => {
+            return Err(Error::unsupported(
+                format!("the initrd {}", new.path),
+                "the same stage 1 in every entry that loads it",
+                "different ones, by what is loaded before it",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of an initrd.
+pub fn initrd_place(tree: &Tree, path: &str) -> Result<ByteRange> {
+    match file(tree, path)?.extents.as_slice() {
+        [at] => Ok(*at),
+        other => Err(Error::unsupported(
+            format!("the initrd {path}"),
+            "one extent that is not empty",
+            format!("{} extents", other.len()),
+        )),
+    }
+}
+
+fn file<'a>(tree: &'a Tree, path: &str) -> Result<&'a Node> {
+    tree.file(path).ok_or_else(|| {
+        Error::unsupported("a boot menu", format!("{path} on the volume"), "no such file")
+    })
+}
+
+/// Refuses an image that firmware would start by a menu that was not found.
+pub fn check_menus(configs: &[Config], bios: bool, uefi: Option<ByteRange>) -> Result<()> {
+    use crate::formats::boot_config::Syntax;
+    if let Some(at) = uefi
+        && !configs.iter().any(|config| config.place == Place::Esp(at))
+    {
+        return Err(no_menu("the UEFI boot image", "a grub.cfg with NixOS entries"));
+    }
+    let isolinux =
+        |config: &Config| config.syntax == Syntax::Isolinux && config.place == Place::Volume;
+    if bios && !configs.iter().any(isolinux) {
+        return Err(no_menu(
+            "the volume, which BIOS can boot",
+            "an isolinux.cfg with NixOS entries",
+        ));
+    }
+    if configs.is_empty() {
+        return Err(no_menu("the volume", "a boot menu with NixOS entries"));
+    }
+    Ok(())
+}
+
+fn no_menu(what: &str, looked_for: &str) -> Error {
+    Error::unsupported(what, looked_for, "none")
+}

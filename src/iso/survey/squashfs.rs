@@ -1,0 +1,79 @@
+//! What a squashfs holds: paths, modes and owners, without the bytes of files. The `backhand` crate reads it.
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use backhand::{BackhandError, FilesystemReader, InnerNode, Node};
+
+use crate::error::{Error, Result};
+use crate::formats::newc::{Kind, Member};
+use crate::image::ReadAt;
+use crate::units::{ByteRange, in_memory, len_of};
+
+/// The files, folders and links of a squashfs that stands in an image; files come empty.
+///
+/// # Errors
+/// A squashfs that cannot be read.
+pub fn members<I: ReadAt>(image: &I, at: ByteRange) -> Result<Vec<Member>> {
+    let broken = |found: String| Error::malformed("the squashfs", at.start(), found, "a whole one");
+    // Numbers of a hostile squashfs that do not fit make the crate panic.
+    match catch_unwind(AssertUnwindSafe(|| read(Window { image, at, position: 0 }))) {
+        Ok(read) => read.map_err(|fault| broken(fault.to_string())),
+        Err(_) => Err(broken("numbers that do not fit".into())),
+    }
+}
+
+/// The same of a squashfs in memory.
+pub fn members_of(bytes: &Vec<u8>) -> Result<Vec<Member>> {
+    let all = ByteRange::new(0, len_of(bytes));
+    all.map_or_else(|| Ok(Vec::new()), |all| members(bytes, all))
+}
+
+fn read<I: ReadAt>(window: Window<'_, I>) -> std::result::Result<Vec<Member>, BackhandError> {
+    let found = FilesystemReader::from_reader(BufReader::new(window))?;
+    Ok(found.files().filter_map(member).collect())
+}
+
+/// A file, folder or link; none of the root and of what is neither.
+fn member<T: std::fmt::Debug>(node: &Node<T>) -> Option<Member> {
+    let path = node.fullpath.to_string_lossy().trim_start_matches('/').to_owned();
+    let kind = match &node.inner {
+        _ if path.is_empty() => return None,
+        InnerNode::Dir(_) => Kind::Directory,
+        InnerNode::File(_) => Kind::File(Vec::new()),
+        InnerNode::Symlink(to) => Kind::Symlink(to.link.to_string_lossy().into_owned()),
+        _ => return None,
+    };
+    let owner = (node.header.uid, node.header.gid);
+    Some(Member { path, mode: u32::from(node.header.permissions), owner, kind })
+}
+
+/// Bytes of an image as a file.
+struct Window<'a, I> {
+    image: &'a I,
+    at: ByteRange,
+    position: u64,
+}
+
+impl<I: ReadAt> Read for Window<'_, I> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = self.at.size().saturating_sub(self.position).min(len_of(buf));
+        let Some(buf) = buf.get_mut(..in_memory(left)) else { return Ok(0) };
+        let place = self.at.start().saturating_add(self.position);
+        self.image.read_exact_at(buf, place).map_err(io::Error::other)?;
+        self.position = self.position.saturating_add(left);
+        Ok(buf.len())
+    }
+}
+
+impl<I: ReadAt> Seek for Window<'_, I> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let place = match to {
+            SeekFrom::Start(place) => Some(place),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+            SeekFrom::End(by) => self.at.size().checked_add_signed(by),
+        };
+        self.position = place.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}

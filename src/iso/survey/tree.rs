@@ -1,0 +1,216 @@
+//! The files and directories of one hierarchy, each with its record and its bytes. The records are
+//! read by `hadris-iso`; what it does not check (extents past the end, directory loops) is checked here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hadris_fs::sync::FileSystem;
+use hadris_fs::{DirCursor, DirEntry, Extent, FileType, MountOptions, NodeId};
+use hadris_iso::sync::IsoFs;
+use hadris_iso::{CacheOptions, Namespace};
+
+use crate::error::{Error, Result};
+use crate::formats::iso9660::Hierarchy;
+use crate::image::{ReadAt, past_64_bits, truncated};
+use crate::iso::survey::block_device::Blocks;
+use crate::units::ByteRange;
+
+/// More files than any installer has; a loop in the records ends here.
+const MOST_NODES: usize = 500_000;
+
+/// More levels than any installer has.
+const DEEPEST: usize = 64;
+
+/// Extents of one file: 4 GiB each.
+const MOST_EXTENTS: usize = 256;
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link or anything else.
+    Other,
+}
+
+/// A file or directory.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// First byte of its Directory Record: a directory's own `.` record.
+    pub record: u64,
+    /// Its bytes, in order: one extent unless the file is over 4 GiB.
+    pub extents: Vec<ByteRange>,
+}
+
+impl Node {
+    /// Bytes of all its extents.
+    pub fn size(&self) -> u64 {
+        self.extents.iter().fold(0, |sum, extent| sum.saturating_add(extent.size()))
+    }
+}
+
+/// A hierarchy: nodes by absolute path, the root being `/`.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// Which hierarchy.
+    pub hierarchy: Hierarchy,
+    /// Its nodes.
+    pub nodes: BTreeMap<String, Node>,
+}
+
+type Mounted<'a, I> = IsoFs<Blocks<'a, I>>;
+
+impl Tree {
+    /// Reads a hierarchy; the primary one with Rock Ridge names.
+    pub fn of<I: ReadAt>(image: &I, hierarchy: Hierarchy) -> Result<Self> {
+        let namespace = match hierarchy {
+            Hierarchy::Primary => Namespace::RockRidge,
+            Hierarchy::Joliet => Namespace::Joliet,
+        };
+        let mounted = IsoFs::mount_namespace(Blocks(image), MountOptions::new(), namespace);
+        let mut volume = match mounted {
+            Ok(volume) => volume.with_cache(CacheOptions::new().with_blocks(64).with_records(256)),
+            Err(fault) if hierarchy == Hierarchy::Primary => return Err(no_rock_ridge(&fault)),
+            Err(fault) => return Err(unreadable("/", 0, &fault)),
+        };
+        let mut walk =
+            Walk { image_size: image.size(), seen: BTreeSet::new(), nodes: BTreeMap::new() };
+        let root = volume.root();
+        walk.directory(&mut volume, "/", root, 0)?;
+        Ok(Self { hierarchy, nodes: walk.nodes })
+    }
+
+    /// The node of a path.
+    pub fn get(&self, path: &str) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    /// The file of a path.
+    pub fn file(&self, path: &str) -> Option<&Node> {
+        self.get(path).filter(|node| node.kind == Kind::File)
+    }
+
+    /// All files.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.nodes
+            .iter()
+            .filter(|(_, node)| node.kind == Kind::File)
+            .map(|(path, node)| (path.as_str(), node))
+    }
+
+    /// The file whose first extent starts at a byte.
+    pub fn file_at(&self, start: u64) -> Option<(&str, &Node)> {
+        let starts =
+            |node: &Node| node.extents.first().is_some_and(|extent| extent.start() == start);
+        self.files().find(|(_, node)| starts(node))
+    }
+}
+
+fn no_rock_ridge(fault: &impl std::fmt::Display) -> Error {
+    Error::unsupported("the primary hierarchy", "Rock Ridge names", fault.to_string())
+}
+
+fn unreadable(path: &str, at: u64, fault: &impl std::fmt::Display) -> Error {
+    Error::malformed(
+        format!("the Directory Records of {path}"),
+        at,
+        fault.to_string(),
+        "sound ones",
+    )
+}
+
+struct Walk {
+    image_size: u64,
+    seen: BTreeSet<u64>,
+    nodes: BTreeMap<String, Node>,
+}
+
+impl Walk {
+    fn directory<I: ReadAt>(
+        &mut self,
+        volume: &mut Mounted<I>,
+        path: &str,
+        id: NodeId,
+        depth: usize,
+    ) -> Result<()> {
+        if depth > DEEPEST || !self.seen.insert(id.get()) {
+            return Err(Error::malformed(
+                format!("directory {path}"),
+                id.get(),
+                "a loop or over 64 levels",
+                "a tree",
+            ));
+        }
+        self.node(volume, path, id, Kind::Directory)?;
+        let mut cursor = DirCursor::START;
+        while let Some(entry) =
+            volume.readdir(id, cursor).map_err(|fault| unreadable(path, id.get(), &fault))?
+        {
+            cursor = entry.next_cursor();
+            self.entry(volume, path, &entry, depth)?;
+        }
+        Ok(())
+    }
+
+    fn entry<I: ReadAt>(
+        &mut self,
+        volume: &mut Mounted<I>,
+        parent: &str,
+        entry: &DirEntry,
+        depth: usize,
+    ) -> Result<()> {
+        let name = String::from_utf8_lossy(entry.name().as_bytes()).into_owned();
+        if name == "." || name == ".." {
+            return Ok(());
+        }
+        let path = format!("{}/{name}", parent.trim_end_matches('/'));
+        match entry.file_type() {
+            FileType::Dir => self.directory(volume, &path, entry.node(), depth.saturating_add(1)),
+            FileType::File => self.node(volume, &path, entry.node(), Kind::File),
+            _ => self.node(volume, &path, entry.node(), Kind::Other),
+        }
+    }
+
+    fn node<I: ReadAt>(
+        &mut self,
+        volume: &mut Mounted<I>,
+        path: &str,
+        id: NodeId,
+        kind: Kind,
+    ) -> Result<()> {
+        let extents =
+            if kind == Kind::Other { Vec::new() } else { self.extents(volume, path, id)? };
+        self.nodes.insert(path.to_owned(), Node { kind, record: id.get(), extents });
+        if self.nodes.len() > MOST_NODES {
+            return Err(Error::malformed(
+                "the directory tree",
+                id.get(),
+                "over 500000 files",
+                "fewer",
+            ));
+        }
+        Ok(())
+    }
+
+    fn extents<I: ReadAt>(
+        &self,
+        volume: &mut Mounted<I>,
+        path: &str,
+        id: NodeId,
+    ) -> Result<Vec<ByteRange>> {
+        let mut found = [Extent::new(0, 0); MOST_EXTENTS];
+        let count = volume
+            .extents(id, 0, &mut found)
+            .map_err(|fault| unreadable(path, id.get(), &fault))?;
+        let ranges = found.iter().take(count).map(|extent| {
+            let range = ByteRange::new(extent.offset(), extent.len());
+            let range = range.ok_or_else(|| past_64_bits(extent.offset()))?;
+            let whole = range.end() <= self.image_size;
+            if whole { Ok(range) } else { Err(truncated(path, range, self.image_size)) }
+        });
+        ranges.collect()
+    }
+}

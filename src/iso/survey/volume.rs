@@ -1,0 +1,122 @@
+//! The Volume Descriptor Set: which hierarchies there are, how large the volume is, what it is called.
+
+use crate::error::{Error, Result};
+use crate::formats::iso9660::Hierarchy;
+use crate::formats::iso9660::volume_descriptor::{
+    FIRST, PRIMARY, SUPPLEMENTARY, TERMINATOR, VolumeDescriptor, text,
+};
+use crate::image::{ReadAt, past_64_bits};
+use crate::iso::survey::located::Located;
+use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn};
+
+/// Descriptors looked at before a set without terminator is given up.
+const LONGEST_SET: u32 = 64;
+
+/// The descriptors of a volume that point to hierarchies.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    /// The Primary Volume Descriptor.
+    pub primary: Located<VolumeDescriptor>,
+    /// The Supplementary Volume Descriptor of Joliet.
+    pub joliet: Option<Located<VolumeDescriptor>>,
+}
+
+impl Volume {
+    /// Reads the Volume Descriptor Set and checks it against itself and the image.
+    pub fn of(image: &impl ReadAt) -> Result<Self> {
+        let mut primary = None;
+        let mut joliet = None;
+        for number in FIRST..FIRST.saturating_add(LONGEST_SET) {
+            let found = descriptor(image, Lbn(number))?;
+            match found.value.volume_descriptor_type {
+                PRIMARY if primary.is_none() => primary = Some(found),
+                SUPPLEMENTARY if found.value.is_joliet() && joliet.is_none() => {
+                    joliet = Some(found);
+                }
+                PRIMARY | SUPPLEMENTARY => return Err(unknown(&found)),
+                TERMINATOR => break,
+                _ => {}
+            }
+        }
+        let volume = Self { primary: primary.ok_or_else(no_primary)?, joliet };
+        volume.hierarchies().try_for_each(|(_, found)| check(found, image.size()))?;
+        Ok(volume)
+    }
+
+    /// The hierarchies of the volume with the descriptors that point to them.
+    pub fn hierarchies(&self) -> impl Iterator<Item = (Hierarchy, &Located<VolumeDescriptor>)> {
+        let joliet = self.joliet.iter().map(|found| (Hierarchy::Joliet, found));
+        [(Hierarchy::Primary, &self.primary)].into_iter().chain(joliet)
+    }
+
+    /// The label, as `nixos-minimal-25.11-x86_64`.
+    pub fn identifier(&self) -> String {
+        text(&self.primary.value.volume_identifier)
+    }
+
+    /// The label of the Joliet hierarchy, which has room for 16 characters.
+    pub fn joliet_identifier(&self) -> Option<String> {
+        let field = &self.joliet.as_ref()?.value.volume_identifier;
+        let units: Vec<u16> =
+            field.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
+        Some(String::from_utf16_lossy(&units).trim_end_matches([' ', '\0']).to_owned())
+    }
+
+    /// The application, `NIXOS` on official images.
+    pub fn application(&self) -> String {
+        text(&self.primary.value.application_identifier)
+    }
+
+    /// Bytes of the volume.
+    pub fn size(&self) -> u64 {
+        let blocks = self.primary.value.volume_space_size.get().unwrap_or_default();
+        u64::from(blocks).saturating_mul(LOGICAL_BLOCK)
+    }
+}
+
+fn descriptor(image: &impl ReadAt, at: Lbn) -> Result<Located<VolumeDescriptor>> {
+    let range =
+        ByteRange::new(at.bytes(), LOGICAL_BLOCK).ok_or_else(|| past_64_bits(at.bytes()))?;
+    let block = image.read_range("Volume Descriptor", range, LOGICAL_BLOCK)?;
+    let value = VolumeDescriptor::parse(&block).map_err(|fault| fault.in_image(range.start()))?;
+    Ok(Located { at: range, value })
+}
+
+fn unknown(found: &Located<VolumeDescriptor>) -> Error {
+    let value = &found.value;
+    let what = format!("Volume Descriptor at byte {:#x}", found.at.start());
+    let kind = format!(
+        "type {} version {}",
+        value.volume_descriptor_type, value.volume_descriptor_version
+    );
+    Error::unsupported(what, "one Primary and at most one Joliet descriptor", kind)
+}
+
+fn no_primary() -> Error {
+    Error::malformed(
+        "Volume Descriptor Set",
+        Lbn(FIRST).bytes(),
+        "no Primary Volume Descriptor",
+        "one",
+    )
+}
+
+fn check(found: &Located<VolumeDescriptor>, size: u64) -> Result<()> {
+    let (at, value) = (found.at.start(), &found.value);
+    let fault = |offset: u64, found: String, expected: &str| {
+        Err(Error::malformed("Volume Descriptor", at.saturating_add(offset), found, expected))
+    };
+    match value.logical_block_size.get() {
+        Some(2048) => {}
+        other => return fault(128, format!("logical blocks of {other:?} bytes"), "2048"),
+    }
+    let Some(blocks) = value.volume_space_size.get() else {
+        return fault(80, "a Volume Space Size whose two records differ".into(), "one number");
+    };
+    let volume = u64::from(blocks).saturating_mul(LOGICAL_BLOCK);
+    if volume > size {
+        let expected = format!("{volume} bytes, as the volume says: the image is cut off");
+        return fault(80, format!("an image of {size} bytes"), &expected);
+    }
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! Surveys a composed image again, before anything of it is written.
+
+use std::collections::BTreeSet;
+
+use crate::boot::folder::Folder;
+use crate::boot::menu;
+use crate::error::{Error, Result};
+use crate::formats::boot_config::volume_path;
+use crate::formats::newc;
+use crate::image::ReadAt;
+use crate::image::patched::Composed;
+use crate::iso::injected::Stamped;
+use crate::iso::plan::relabel;
+use crate::iso::survey::Survey;
+use crate::iso::survey::configs::Config;
+use crate::iso::survey::tree::Tree;
+use crate::iso::verify_boot_image;
+use crate::recipe::edits::{Attached, Boot, Edits, Way};
+use crate::units::{ByteRange, DISK_BLOCK, align_up, in_memory, len_of};
+
+/// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
+///
+/// # Errors
+/// [`Error::Differs`] if it is not: a fault of this program, and nothing must be written.
+pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Result<()> {
+    let survey = Survey::of(image)?;
+    let folder =
+        Folder::find(survey.tree()).ok_or_else(|| differs("the folder", 0, "none", "one"))?;
+    sizes(image.size(), &survey)?;
+    menus(base, &survey, edits.way, &folder.payload())?;
+    boot_lines(&base.configs, &survey.configs, &base.volume.identifier(), &edits.boot)?;
+    label(image, base, &survey, edits)?;
+    verify_boot_image::check(image, base, &survey)?;
+    for (old, new) in base.trees.iter().zip(&survey.trees) {
+        files(old, new, base, &survey, edits)?;
+    }
+    let stamped = Stamped::of(image, survey.tree())?;
+    let same = stamped.as_ref().is_some_and(|stamped| stamped.root.iter().eq(edits.root.members()));
+    let stamped = stamped.filter(|_| same);
+    let stamped =
+        stamped.ok_or_else(|| differs("the payload", 0, "something else", "the edits"))?;
+    attached(image, &stamped, &folder, &edits.attached)?;
+    records(image, &survey, &folder, edits)?;
+    seams(image, &survey, &folder)?;
+    if edits.way == Way::MergeInitrd {
+        merged(image, base, &survey, &folder.payload())
+    } else {
+        Ok(())
+    }
+}
+
+/// What the image tells of itself stands in the folder.
+fn records<B: ReadAt>(
+    image: &Composed<B>,
+    survey: &Survey,
+    folder: &Folder,
+    edits: &Edits,
+) -> Result<()> {
+    for (name, bytes) in &edits.records {
+        let path = folder.file(name);
+        let at = survey.tree().file(&path).and_then(|node| node.extents.first());
+        let found = at.map(|at| image.read_range(&path, *at, len_of(bytes))).transpose()?;
+        if found.as_ref() != Some(bytes) {
+            let at = at.map_or(0, |at| at.start());
+            return Err(differs(&path, at, "something else", "the record of the image"));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn differs(
+    what: &str,
+    at: u64,
+    found: impl Into<String>,
+    expected: impl Into<String>,
+) -> Error {
+    Error::Differs {
+        what: format!("the composed image: {what}"),
+        at,
+        found: found.into(),
+        expected: expected.into(),
+    }
+}
+
+fn sizes(size: u64, survey: &Survey) -> Result<()> {
+    for (_, descriptor) in survey.volume.hierarchies() {
+        let blocks = descriptor.value.volume_space_size.get().map(u64::from).unwrap_or_default();
+        if blocks.saturating_mul(2048) != size {
+            return Err(differs(
+                "Volume Space Size",
+                descriptor.at.start(),
+                blocks.to_string(),
+                format!("{size} bytes"),
+            ));
+        }
+    }
+    match &survey.partitions.backup_fault {
+        Some(fault) => Err(differs("backup GPT", size, fault, "the primary one's mirror")),
+        None => Ok(()),
+    }
+}
+
+fn menus(base: &Survey, survey: &Survey, way: Way, payload: &str) -> Result<()> {
+    let counts = |survey: &Survey| -> Vec<(String, usize)> {
+        survey.configs.iter().map(|config| (config.path.clone(), config.entries.len())).collect()
+    };
+    if counts(base) != counts(survey) {
+        return Err(differs(
+            "boot configs",
+            0,
+            format!("{:?}", counts(survey)),
+            format!("{:?}", counts(base)),
+        ));
+    }
+    let entries = survey
+        .configs
+        .iter()
+        .flat_map(|config| config.entries.iter().map(move |entry| (config, entry)));
+    for (config, entry) in entries.filter(|_| way == Way::ExtraInitrd) {
+        let last = entry.initrds.last().map(|word| volume_path(&word.text));
+        if last.as_deref() != Some(payload) {
+            let what = format!("the entry {:?} of {}", entry.title.join(" > "), config.path);
+            return Err(differs(&what, 0, last.unwrap_or_default(), payload));
+        }
+    }
+    Ok(())
+}
+
+/// Every entry has the arguments and the title it is to have, and menus wait and start what they are to.
+pub(crate) fn boot_lines(
+    base: &[Config],
+    now: &[Config],
+    old_label: &str,
+    boot: &Boot,
+) -> Result<()> {
+    for (old, new) in base.iter().zip(now) {
+        let fault = |what: &str, found: String, expected: String| {
+            Err(differs(&format!("{what} of {}", new.path), 0, found, expected))
+        };
+        for (was, is) in old.entries.iter().zip(&new.entries) {
+            let credential = boot.credentials.iter().find(|credential| {
+                is.arguments.iter().any(|word| word.text == credential.argument)
+            });
+            if credential.is_none() && !boot.credentials.is_empty() {
+                return fault("an entry", "no keys".into(), "keys on the command line".into());
+            }
+            let expected = menu::arguments(was, boot, old_label, credential)?;
+            let found: Vec<&str> = is.arguments.iter().map(|word| word.text.as_str()).collect();
+            // Initrds among the arguments of isolinux were checked with the archives.
+            let same =
+                |a: &&&str, b: &&&str| a == b || a.starts_with("initrd=") && b.starts_with(**a);
+            let all = expected.all();
+            if all.len() != found.len() || !all.iter().zip(&found).all(|(a, b)| same(&a, &b)) {
+                return fault("the command line", found.join(" "), all.join(" "));
+            }
+            let title = |title: &[String]| title.last().cloned().unwrap_or_default();
+            let prefix = boot.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+            if title(&is.title) != prefix + &title(&was.title) {
+                return fault("the title", title(&is.title), "the name before the old one".into());
+            }
+        }
+        let (expected, found) = (menu::started(old, boot)?, menu::Started::of(new));
+        if !expected.is_in(&found) {
+            return fault("the settings", format!("{found:?}"), format!("{expected:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The volume is called what it is to be, and nothing looks for it by another name.
+fn label<B: ReadAt>(
+    image: &Composed<B>,
+    base: &Survey,
+    survey: &Survey,
+    edits: &Edits,
+) -> Result<()> {
+    let old = base.volume.identifier();
+    let new = edits.boot.label.as_ref().map_or(old.as_str(), |label| label.value.as_str());
+    let joliet = |survey: &Survey| survey.volume.joliet_identifier();
+    let cut: String = new.chars().take(16).collect();
+    let expected =
+        if edits.boot.label.is_some() { joliet(base).map(|_| cut) } else { joliet(base) };
+    if survey.volume.identifier() != new || joliet(survey) != expected {
+        let found = format!("{:?} and {:?}", survey.volume.identifier(), joliet(survey));
+        return Err(differs("the label", 0x8028, found, new));
+    }
+    if new == old {
+        return Ok(());
+    }
+    for (was, is) in base.triplets.iter().zip(&survey.triplets) {
+        let stale = relabel::tables(image, survey, &is.initrds, &old)?;
+        let tables = relabel::tables(image, survey, &is.initrds, new)?.len();
+        let expected = relabel::tables(image.base(), base, &was.initrds, &old)?.len();
+        if !stale.is_empty() || tables != expected {
+            return Err(differs(
+                "the initrds",
+                0,
+                format!("{tables} tables with the label"),
+                expected.to_string(),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Every file of the base is there with its bytes where they were, except for those that were replaced.
+fn files(old: &Tree, new: &Tree, base: &Survey, survey: &Survey, edits: &Edits) -> Result<()> {
+    let merged = edits.way == Way::MergeInitrd;
+    let menus = !merged || !edits.boot.is_empty();
+    let configs = base.configs.iter().map(|config| &config.path).filter(|_| menus);
+    let initrds = initrd_paths(base).filter(|_| merged);
+    let boot_images = base.boot.iter().zip(&survey.boot);
+    let moved = boot_images.filter(|(was, is)| was.image != is.image);
+    let moved = moved.filter_map(|(was, _)| was.path.as_ref());
+    let replaced: Vec<&Vec<_>> = configs
+        .chain(initrds)
+        .chain(moved)
+        .filter_map(|path| base.tree().file(path))
+        .map(|node| &node.extents)
+        .collect();
+    for (path, node) in old.files().filter(|(_, node)| !replaced.contains(&&node.extents)) {
+        if new.file(path).is_none_or(|found| found.extents != node.extents) {
+            return Err(differs(
+                &format!("{path} in the {:?} hierarchy", old.hierarchy),
+                node.record,
+                "moved or lost",
+                "untouched",
+            ));
+        }
+    }
+    // In Joliet and elsewhere alike: our folder, and nothing else, is new.
+    let ours = Folder::find(new).map_or(0, |folder| {
+        new.nodes.keys().filter(|path| path.starts_with(folder.path())).count()
+    });
+    let kept = new.nodes.len().saturating_sub(ours);
+    if kept != old.nodes.len() {
+        return Err(differs(
+            "the directory tree",
+            0,
+            format!("{kept} files"),
+            old.nodes.len().to_string(),
+        ));
+    }
+    Ok(())
+}
+
+/// Bytes at each end of a large file that are compared.
+const ENDS: u64 = 1 << 20;
+
+/// Every squashfs is there by the name that the hook looks for, as long as it is and with its first and last bytes.
+fn attached<B: ReadAt>(
+    image: &Composed<B>,
+    stamped: &Stamped,
+    folder: &Folder,
+    expected: &[Attached],
+) -> Result<()> {
+    if stamped.attached.len() != expected.len() {
+        let found = stamped.attached.len().to_string();
+        return Err(differs("squashfs files", 0, found, expected.len().to_string()));
+    }
+    for (number, ((path, at), one)) in (1..).zip(stamped.attached.iter().zip(expected)) {
+        let name = folder.attached(number, &one.id);
+        if *path != name {
+            return Err(differs("the name of a squashfs", at.start(), path, name));
+        }
+        let size = one.bytes.size();
+        if at.size() != size {
+            return Err(differs(path, at.start(), at.size().to_string(), size.to_string()));
+        }
+        for start in [0, size.saturating_sub(ENDS)] {
+            let part = ByteRange::new(start, size.min(ENDS));
+            let there = part.and_then(|part| {
+                ByteRange::new(at.start().checked_add(part.start())?, part.size())
+            });
+            let (Some(part), Some(there)) = (part, there) else { continue };
+            let expected = one.bytes.read_range(path, part, ENDS)?;
+            if image.read_range(path, there, ENDS)? != expected {
+                return Err(differs(path, there.start(), "other bytes", "those of the file"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn initrd_paths(survey: &Survey) -> impl Iterator<Item = &String> {
+    survey.triplets.iter().filter_map(|triplet| triplet.initrds.last())
+}
+
+/// Every archive of ours that an entry loads starts behind zeros, whatever a loader puts in front of it.
+fn seams<B: ReadAt>(image: &Composed<B>, survey: &Survey, folder: &Folder) -> Result<()> {
+    let named = survey.triplets.iter().flat_map(|triplet| &triplet.initrds);
+    let folder = folder.file("");
+    let ours: BTreeSet<&String> = named.filter(|path| path.starts_with(&folder)).collect();
+    for path in ours {
+        let at = survey.tree().file(path).and_then(|node| node.extents.first());
+        let at = at.ok_or_else(|| differs(path, 0, "nothing", "one extent"))?;
+        seam(image, path, at.start())?;
+    }
+    Ok(())
+}
+
+/// An archive of ours starts at a byte of the image.
+fn seam<B: ReadAt>(image: &Composed<B>, path: &str, at: u64) -> Result<()> {
+    let mut start = [1; newc::START];
+    image.read_exact_at(&mut start, at)?;
+    if newc::has_seam(&start) {
+        return Ok(());
+    }
+    Err(differs(path, at, "other bytes", "zeros and an archive behind them"))
+}
+
+/// Every initrd starts with the base's, and ends with archives behind their seams, the payload last.
+fn merged<B: ReadAt>(
+    image: &Composed<B>,
+    base: &Survey,
+    survey: &Survey,
+    payload: &str,
+) -> Result<()> {
+    let bytes = |path: &str| {
+        let extent = survey.tree().file(path).and_then(|node| node.extents.first().copied());
+        extent.ok_or_else(|| differs(path, 0, "nothing", "one extent"))
+    };
+    let payload = image.read_range(payload, bytes(payload)?, u64::from(u32::MAX))?;
+    for path in initrd_paths(base) {
+        let at = bytes(path)?;
+        let tail = at.end().saturating_sub(u64::try_from(payload.len()).unwrap_or_default());
+        let mut found = vec![0; in_memory(at.end().saturating_sub(tail))];
+        image.read_exact_at(&mut found, tail)?;
+        if found != payload {
+            return Err(differs(path, tail, "other bytes", "the payload"));
+        }
+        let old = base.tree().file(path).ok_or_else(|| differs(path, 0, "none", "the base's"))?;
+        let hook = align_up(old.size(), DISK_BLOCK).and_then(|size| at.start().checked_add(size));
+        seam(image, path, hook.unwrap_or(u64::MAX))?;
+        seam(image, path, tail)?;
+    }
+    Ok(())
+}

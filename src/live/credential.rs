@@ -1,0 +1,117 @@
+//! Keys on the kernel's command line, as systemd credentials (systemd.system-credentials(7)), for a
+//! stage 1 that is not understood. Everybody on the machine can read them there, and there is room for
+//! few.
+
+use crate::error::{Error, Result};
+use crate::formats::credential::{Home, by_sshd, by_tmpfiles};
+use crate::keys::KeySet;
+use crate::recipe::edits::{Credential, NIXOS};
+use crate::recipe::{Inject, Recipe};
+
+use super::Facts;
+
+/// What can be asked for together with it: what goes into menus.
+const POSSIBLE: [&str; 10] = [
+    "key",
+    "inject",
+    "karg",
+    "karg-delete",
+    "karg-replace",
+    "entry",
+    "serial",
+    "timeout",
+    "default-entry",
+    "name",
+];
+
+/// What is told whenever it is asked for.
+pub(super) const LIMITS: &str = "--inject credential: keys go onto the kernel's command line, where everybody on the machine can read them; only what fits on 2,048 bytes, root before nixos, nothing but keys, and sshd's own settings stay";
+
+/// The first release whose systemd knows `systemd.set_credential_binary=` (254).
+const SINCE: (u32, u32) = (23, 11);
+
+/// The first release whose sshd takes root's keys from a credential of its own.
+const SSHD_SINCE: (u32, u32) = (25, 5);
+
+/// Whether keys are to go onto the command line; refuses what cannot go there.
+pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
+    if recipe.inject != Some(Inject::Credential) {
+        return Ok(false);
+    }
+    let given = recipe.given();
+    if let Some(name) = given.iter().find(|name| !POSSIBLE.contains(&name.as_str())) {
+        return Err(recipe.fault(
+            name,
+            0,
+            "cannot be had with --inject credential, which brings short keys and nothing else",
+            format!("leave out {name}, or --inject; with it there may be {}", POSSIBLE.join(", ")),
+        ));
+    }
+    if recipe.key.is_empty() {
+        return Err(recipe.fault(
+            "inject",
+            0,
+            "no keys to put on the kernel's command line",
+            "give --key with it",
+        ));
+    }
+    Ok(true)
+}
+
+/// The arguments that could carry keys, the best first.
+pub(super) fn arguments(keys: &KeySet, facts: &Facts) -> Result<Vec<Credential>> {
+    if !facts.is_from(SINCE) {
+        let (year, month) = facts.release;
+        return Err(Error::unsupported(
+            "credentials on the kernel's command line",
+            "NixOS 23.11 or later, by version.txt",
+            format!("{year}.{month:02}"),
+        ));
+    }
+    let text = keys.to_text();
+    let root = Home { path: "/root", owner: (0, 0) };
+    let nixos = Home { path: "/home/nixos", owner: NIXOS };
+    let candidate =
+        |argument: String, what: &str| Credential { argument, does: format!("keys for {what}") };
+    let mut found = vec![
+        candidate(by_tmpfiles(&[root, nixos], &text), "root and nixos by tmpfiles.extra"),
+        candidate(by_tmpfiles(&[root], &text), "root only by tmpfiles.extra"),
+    ];
+    if facts.is_from(SSHD_SINCE) {
+        found.push(candidate(by_sshd(&text), "root only by ssh.authorized_keys.root"));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(change: impl FnOnce(&mut Recipe)) -> String {
+        let inject = Some(Inject::Credential);
+        let mut recipe = Recipe { inject, key: vec!["k".into()], ..Recipe::default() };
+        change(&mut recipe);
+        gather(&recipe).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_by_name() {
+        let text = fault(|recipe| recipe.hostname = Some("x".into()));
+        assert!(text.contains("--hostname: cannot be had with --inject credential"), "{text}");
+        assert!(fault(|recipe| recipe.label = Some("x".into())).contains("--label: cannot"));
+        assert!(
+            fault(|recipe| recipe.merge_initrd = Some(true)).contains("--merge-initrd: cannot")
+        );
+        assert!(fault(|recipe| recipe.key = Vec::new()).contains("--inject: no keys"));
+    }
+
+    #[test]
+    fn what_can_be_done_depends_on_the_release() {
+        let facts = |release| Facts { release, architecture: None, room: None };
+        let keys = KeySet::default();
+        assert_eq!(arguments(&keys, &facts((24, 11))).unwrap().len(), 2);
+        assert_eq!(arguments(&keys, &facts((25, 5))).unwrap().len(), 3);
+        let text = arguments(&keys, &facts((23, 5))).unwrap_err().to_string();
+        assert!(text.contains("23.11 or later") && text.ends_with("found 23.05"), "{text}");
+    }
+}

@@ -1,0 +1,211 @@
+//! A tar archive as an overlay, packed or not: modes and the numbers of owners as they are there.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tar::{Archive, Entry, EntryType};
+
+use super::Asked;
+use super::folder::{refuse_setuid, refuse_xattr, special};
+use super::laid::{Content, Item, Laid, What, below_root, shown};
+use crate::error::{Error, Result};
+use crate::formats::compression::Compression;
+
+/// Bytes that a packed archive may unpack to.
+const LARGEST: u64 = 64 << 30;
+
+/// Bytes of a header, in which `ustar` stands at 257 (POSIX.1 pax, "ustar Interchange Format").
+const HEADER: usize = 512;
+
+const SPOIL: &str = "give a tar archive, plain or packed by gzip, xz or zstd";
+
+/// Lays everything in an archive.
+pub(super) fn lay(asked: Asked<'_>, path: &Path, laid: &mut Laid) -> Result<()> {
+    let name = path.display().to_string();
+    let file = Arc::new(unpacked(asked, path)?);
+    let read =
+        |fault: io::Error| asked.fault(format!("{name} is a damaged tar archive: {fault}"), SPOIL);
+    let size = file.metadata().map_err(Error::io(format!("read {name}")))?.len();
+    let mut archive = Archive::new(&*file);
+    for entry in archive.entries_with_seek().map_err(read)? {
+        let mut entry = entry.map_err(read)?;
+        let end = entry.raw_file_position().checked_add(entry.size());
+        if end.is_none_or(|end| end > size) {
+            let what = format!("{name} ends within a file of {} bytes", entry.size());
+            return Err(asked.fault(what, SPOIL));
+        }
+        check_extensions(asked, &mut entry).map_err(|fault| match fault {
+            ExtensionFault::Damaged(fault) => read(fault),
+            ExtensionFault::Refused(fault) => fault,
+        })?;
+        one(asked, &entry, &file, laid)?;
+    }
+    Ok(())
+}
+
+/// The archive as it is without packing, in a file without a name if it was packed.
+fn unpacked(asked: Asked<'_>, path: &Path) -> Result<File> {
+    let doing = || format!("read {}", path.display());
+    let mut file = File::open(path).map_err(Error::io(doing()))?;
+    let mut head = Vec::new();
+    (&file).take(len(HEADER)).read_to_end(&mut head).map_err(Error::io(doing()))?;
+    file.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
+    if is_tar(&head) {
+        return Ok(file);
+    }
+    let packing = Compression::of(&head).ok().filter(|packing| *packing != Compression::None);
+    let packing = packing.ok_or_else(|| no_tar(asked, path))?;
+    let mut spool = super::squashfs::unnamed_file()?;
+    let copied = decoder(packing, BufReader::new(&file))
+        .and_then(|decoder| io::copy(&mut decoder.take(LARGEST), &mut spool));
+    let copied = copied.map_err(Error::io(format!("unpack {}", path.display())))?;
+    let mut head = Vec::new();
+    spool.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
+    (&spool).take(len(HEADER)).read_to_end(&mut head).map_err(Error::io(doing()))?;
+    spool.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
+    if !is_tar(&head) || copied == LARGEST {
+        return Err(no_tar(asked, path));
+    }
+    Ok(spool)
+}
+
+fn len(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// The kernel's decoders end with the first stream; archives may have several.
+fn decoder<'a>(packing: Compression, from: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match packing {
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
+        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(from)),
+        Compression::Zstd => Box::new(zstd::Decoder::with_buffer(from)?),
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(from)),
+        _ => return Err(io::Error::other("this packing is not known for archives")),
+    })
+}
+
+fn is_tar(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar") || head.len() == HEADER && head.iter().all(|b| *b == 0)
+}
+
+fn no_tar(asked: Asked<'_>, path: &Path) -> Error {
+    asked.fault(format!("{} is neither a folder nor a tar archive", path.display()), SPOIL)
+}
+
+/// Why an entry with extensions cannot be taken.
+enum ExtensionFault {
+    Damaged(io::Error),
+    Refused(Error),
+}
+
+/// Refuses attributes and sparse files, which extensions of the format carry.
+fn check_extensions(
+    asked: Asked<'_>,
+    entry: &mut Entry<'_, &File>,
+) -> std::result::Result<(), ExtensionFault> {
+    let name = shown(OsStr::from_bytes(&entry.path_bytes()));
+    let Some(extensions) = entry.pax_extensions().map_err(ExtensionFault::Damaged)? else {
+        return Ok(());
+    };
+    for extension in extensions {
+        let extension = extension.map_err(ExtensionFault::Damaged)?;
+        let key = String::from_utf8_lossy(extension.key_bytes()).into_owned();
+        if key.starts_with("GNU.sparse.") {
+            return Err(ExtensionFault::Refused(sparse(asked, &name)));
+        }
+        let xattr = ["SCHILY.xattr.", "LIBARCHIVE.xattr.", "SCHILY.acl."];
+        if let Some(xattr) = xattr.iter().find_map(|prefix| key.strip_prefix(prefix)) {
+            refuse_xattr(asked, &name, xattr).map_err(ExtensionFault::Refused)?;
+        }
+    }
+    Ok(())
+}
+
+fn sparse(asked: Asked<'_>, name: &str) -> Error {
+    asked.fault(format!("{name} is a sparse file"), "make the archive without --sparse")
+}
+
+fn one(
+    asked: Asked<'_>,
+    entry: &Entry<'_, &File>,
+    file: &Arc<File>,
+    laid: &mut Laid,
+) -> Result<()> {
+    let bytes = entry.path_bytes();
+    let name = shown(OsStr::from_bytes(&bytes));
+    let place = below_root(OsStr::from_bytes(&bytes)).map_err(|fault| {
+        asked.fault(
+            format!("the member {name} has {fault}"),
+            "make the archive from within the folder, as `tar -C FOLDER -c .`",
+        )
+    })?;
+    let kind = entry.header().entry_type();
+    if place.is_empty() || kind == EntryType::XGlobalHeader {
+        return Ok(());
+    }
+    let what = what(asked, entry, file, laid)?;
+    let header = entry.header();
+    let number = |found: io::Result<u64>| found.ok().and_then(|found| u32::try_from(found).ok());
+    let owner = number(header.uid()).zip(number(header.gid()));
+    let mode = header.mode().ok();
+    let Some((mode, owner)) = mode.zip(owner) else {
+        return Err(asked.fault(format!("{name} has no sound mode and owner"), SPOIL));
+    };
+    let bits = match &what {
+        What::Folder => 0o3777,
+        What::Link(_) => 0,
+        What::File(_) => {
+            refuse_setuid(asked, &name, mode)?;
+            0o1777
+        }
+    };
+    let mode = if bits == 0 { 0o777 } else { mode & bits };
+    laid.put(asked, &place, Item { mode, owner, what, by: (asked.name, asked.index) })
+}
+
+fn what(asked: Asked<'_>, entry: &Entry<'_, &File>, file: &Arc<File>, laid: &Laid) -> Result<What> {
+    let name = shown(OsStr::from_bytes(&entry.path_bytes()));
+    let found = match entry.header().entry_type() {
+        EntryType::Regular | EntryType::Continuous => {
+            let at = entry.raw_file_position();
+            return Ok(What::File(Content::Part(Arc::clone(file), at, entry.size())));
+        }
+        EntryType::Directory => return Ok(What::Folder),
+        EntryType::Symlink => {
+            let to = entry.link_name_bytes().unwrap_or_default();
+            let to = std::str::from_utf8(&to).ok().filter(|to| !to.is_empty());
+            return to.map(|to| What::Link(to.to_owned())).ok_or_else(|| {
+                asked.fault(
+                    format!("{name} points to a name that is no UTF-8"),
+                    "let it point elsewhere",
+                )
+            });
+        }
+        EntryType::Link => return linked(asked, entry, &name, laid),
+        EntryType::GNUSparse => return Err(sparse(asked, &name)),
+        EntryType::Char => "a character device",
+        EntryType::Block => "a block device",
+        EntryType::Fifo => "a FIFO",
+        _ => "of a kind that is not known",
+    };
+    Err(special(asked, &name, found))
+}
+
+/// A hard link becomes a copy of the file before it that it names.
+fn linked(asked: Asked<'_>, entry: &Entry<'_, &File>, name: &str, laid: &Laid) -> Result<What> {
+    let to = entry.link_name_bytes().unwrap_or_default();
+    let place = below_root(OsStr::from_bytes(&to)).unwrap_or_default();
+    match laid.get(&place).map(|item| &item.what) {
+        Some(What::File(content)) => Ok(What::File(content.clone())),
+        _ => {
+            let to = shown(OsStr::from_bytes(&to));
+            let what =
+                format!("{name} is a hard link to {to}, which is no file of the archive before it");
+            Err(asked.fault(what, "make the archive again with both files"))
+        }
+    }
+}

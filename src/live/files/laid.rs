@@ -1,0 +1,297 @@
+//! Files, folders and links to be laid over a root: no two in one place, none outside, nothing below
+//! anything but folders.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Asked, places};
+use crate::error::{Error, Result};
+use crate::formats::newc::{Kind, Member};
+use crate::recipe::edits::{NIXOS, folder};
+use crate::units::{in_memory, len_of};
+
+/// Links that one path may lead through (Linux `include/linux/namei.h`, `MAXSYMLINKS`).
+const MOST_LINKS: u8 = 40;
+
+/// Where the bytes of a file are until they are wanted.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// Here.
+    Bytes(Arc<[u8]>),
+    /// In a file of so many bytes.
+    Path(PathBuf, u64),
+    /// In an archive, from a byte on, so many.
+    Part(Arc<File>, u64, u64),
+}
+
+impl Content {
+    /// How many.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => len_of(bytes),
+            Self::Path(_, size) | Self::Part(_, _, size) => *size,
+        }
+    }
+
+    /// The bytes, exactly as many as there were when the file was found.
+    pub(super) fn open(&self) -> Exactly {
+        let content = self.clone();
+        Exactly { left: self.size(), done: 0, content, file: None }
+    }
+
+    /// The first bytes.
+    pub(super) fn head(&self, limit: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open().take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// Reads contents; a file that has become shorter is an error. A file is open while it is read only.
+#[derive(Debug)]
+pub(super) struct Exactly {
+    content: Content,
+    file: Option<File>,
+    done: u64,
+    left: u64,
+}
+
+impl Read for Exactly {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let length = buf.len().min(in_memory(self.left));
+        let Some(buf) = buf.get_mut(..length).filter(|buf| !buf.is_empty()) else {
+            self.file = None;
+            return Ok(0);
+        };
+        let read = match &self.content {
+            Content::Bytes(bytes) => {
+                bytes.get(in_memory(self.done)..).unwrap_or_default().read(buf)?
+            }
+            Content::Part(file, at, _) => file.read_at(buf, at.saturating_add(self.done))?,
+            Content::Path(path, _) => {
+                let file = match self.file.take() {
+                    Some(file) => file,
+                    None => File::open(path)?,
+                };
+                self.file.insert(file).read(buf)?
+            }
+        };
+        if read == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+        }
+        let read_bytes = u64::try_from(read).unwrap_or_default();
+        self.done = self.done.saturating_add(read_bytes);
+        self.left = self.left.saturating_sub(read_bytes);
+        Ok(read)
+    }
+}
+
+/// What something is.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Folder,
+    Link(String),
+    File(Content),
+}
+
+/// Something to be laid.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) mode: u32,
+    pub(super) owner: (u32, u32),
+    pub(super) what: What,
+    /// The flag and the number of its value that brought it.
+    pub(super) by: (&'static str, usize),
+}
+
+/// Everything, by paths without a leading slash.
+#[derive(Debug, Default)]
+pub(super) struct Laid(BTreeMap<String, Item>);
+
+impl Laid {
+    /// Lays something. What was laid in its place before gives way.
+    pub(super) fn put(&mut self, asked: Asked<'_>, path: &str, item: Item) -> Result<()> {
+        if let Some(refusal) = places::refusal(path, matches!(item.what, What::Folder)) {
+            return Err(asked.fault(format!("/{path}: {}", refusal.why), refusal.hint));
+        }
+        if places::is_passed_over(path) {
+            return Ok(());
+        }
+        let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+        for parent in above {
+            if self.0.get(parent).is_some_and(|found| !matches!(found.what, What::Folder)) {
+                let what = format!("/{path} lies below /{parent}, which is no folder here");
+                return Err(asked
+                    .fault(what, "nothing is put in through a link: name the place it points to"));
+            }
+        }
+        let is_folder = matches!(item.what, What::Folder);
+        if !is_folder && self.below(path) {
+            let what = format!("/{path} is a folder with files here, and something else as well");
+            return Err(asked.fault(what, "give one of them another name"));
+        }
+        let there = self.0.get(path);
+        if is_folder && there.is_some_and(|found| !matches!(found.what, What::Folder)) {
+            let what = format!("/{path} is a folder here, and something else as well");
+            return Err(asked.fault(what, "give one of them another name"));
+        }
+        self.0.insert(path.to_owned(), item);
+        Ok(())
+    }
+
+    /// Lays something of our own, in a place of our own.
+    pub(super) fn put_own(&mut self, path: &str, item: Item) {
+        self.0.insert(path.to_owned(), item);
+    }
+
+    fn below(&self, path: &str) -> bool {
+        let start = format!("{path}/");
+        self.0.range(start.clone()..).next().is_some_and(|(found, _)| found.starts_with(&start))
+    }
+
+    /// Makes the folders above everything, and gives those that NixOS has itself their own modes.
+    pub(super) fn finish(&mut self) {
+        let mut missing: Vec<String> = Vec::new();
+        for path in self.0.keys() {
+            let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+            missing.extend(above.filter(|path| !self.0.contains_key(*path)).map(str::to_owned));
+        }
+        for path in missing {
+            let made = folder(&path);
+            let item =
+                Item { mode: made.mode, owner: made.owner, what: What::Folder, by: ("overlay", 0) };
+            self.0.entry(path).or_insert(item);
+        }
+        for (path, item) in &mut self.0 {
+            if matches!(item.what, What::Folder) && places::is_nixos_folder(path) {
+                let own = folder(path);
+                (item.mode, item.owner) = (own.mode, own.owner);
+            }
+        }
+    }
+
+    /// Gives something another mode and owner.
+    pub(super) fn set(&mut self, path: &str, mode: u32, owner: (u32, u32)) {
+        if let Some(item) = self.0.get_mut(path) {
+            (item.mode, item.owner) = (mode, owner);
+        }
+    }
+
+    /// The path that a path leads to by the links laid here; none if they go round in circles.
+    pub(super) fn real(&self, path: &str) -> Option<String> {
+        let mut rest: Vec<&str> = path.rsplit('/').collect();
+        let mut found: Vec<&str> = Vec::new();
+        let mut links = 0..MOST_LINKS;
+        while let Some(name) = rest.pop() {
+            match name {
+                "" | "." => continue,
+                ".." => drop(found.pop()),
+                _ => found.push(name),
+            }
+            let Some(What::Link(to)) = self.0.get(&found.join("/")).map(|item| &item.what) else {
+                continue;
+            };
+            links.next()?;
+            if to.starts_with('/') {
+                found.clear();
+            } else {
+                found.pop();
+            }
+            rest.extend(to.rsplit('/'));
+        }
+        Some(found.join("/"))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn get(&self, path: &str) -> Option<&Item> {
+        self.0.get(path)
+    }
+
+    /// Everything, parents first.
+    pub(super) fn items(&self) -> impl Iterator<Item = (&str, &Item)> {
+        self.0.iter().map(|(path, item)| (path.as_str(), item))
+    }
+
+    /// Bytes of all files.
+    pub(super) fn size(&self) -> u64 {
+        let sizes = self.0.values().map(|item| match &item.what {
+            What::File(content) => content.size(),
+            _ => 0,
+        });
+        sizes.fold(0, u64::saturating_add)
+    }
+
+    /// Everything with its bytes.
+    pub(super) fn members(&self) -> Result<Vec<Member>> {
+        let read = |path: &str, content: &Content| -> Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            let read = content.open().read_to_end(&mut bytes);
+            read.map_err(Error::io(format!("read the file for /{path}")))?;
+            Ok(bytes)
+        };
+        let mut found = Vec::new();
+        for (path, item) in self.items() {
+            let bytes = match &item.what {
+                What::File(content) => read(path, content)?,
+                _ => Vec::new(),
+            };
+            found.push(member(path, item, bytes));
+        }
+        Ok(found)
+    }
+
+    /// Everything without its bytes.
+    pub(super) fn listed(&self) -> Vec<Member> {
+        self.items().map(|(path, item)| member(path, item, Vec::new())).collect()
+    }
+}
+
+fn member(path: &str, item: &Item, bytes: Vec<u8>) -> Member {
+    let kind = match &item.what {
+        What::Folder => Kind::Directory,
+        What::Link(to) => Kind::Symlink(to.clone()),
+        What::File(_) => Kind::File(bytes),
+    };
+    Member { path: path.to_owned(), mode: item.mode, owner: item.owner, kind }
+}
+
+/// The owner by rule: `nixos` below its home, root elsewhere.
+pub(super) fn owner_of(path: &str) -> (u32, u32) {
+    if path == "home/nixos" || path.starts_with("home/nixos/") { NIXOS } else { (0, 0) }
+}
+
+/// A name as messages show it: what is no text is escaped.
+pub(super) fn shown(name: &OsStr) -> String {
+    name.as_encoded_bytes().escape_ascii().to_string()
+}
+
+/// A path below the root from a name; empty for the root itself. The error is what is wrong with it.
+pub(super) fn below_root(name: &OsStr) -> Result<String, &'static str> {
+    let mut path = String::new();
+    for component in Path::new(name).components() {
+        match component {
+            Component::Normal(word) => {
+                let word = word.to_str().ok_or("a name that is no UTF-8")?;
+                if word.chars().any(char::is_control) {
+                    return Err("a control character in its name");
+                }
+                if !path.is_empty() {
+                    path.push('/');
+                }
+                path.push_str(word);
+            }
+            Component::CurDir => {}
+            Component::ParentDir => return Err("`..` in its name, which may lead out of the root"),
+            Component::RootDir | Component::Prefix(_) => return Err("an absolute name"),
+        }
+    }
+    Ok(path)
+}

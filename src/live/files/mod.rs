@@ -1,0 +1,232 @@
+//! Files of the user's for the live system: overlays, single files, scripts, programs, units, things to
+//! run at boot, and store paths.
+
+mod archive;
+mod authorized;
+mod folder;
+mod laid;
+mod lint;
+mod places;
+mod programs;
+mod squashfs;
+mod units;
+
+use std::sync::Arc;
+
+use super::Facts;
+use crate::error::{Error, Result};
+use crate::formats::elf::Program;
+use crate::formats::newc::{Kind, Member};
+use crate::recipe::Recipe;
+use crate::recipe::edits::{self, Attached, Edits, Purpose, Root};
+
+use laid::Laid;
+
+/// Bytes of files that an initrd takes; what is more goes onto the volume, where it costs no memory
+/// before it is wanted.
+const LARGEST_IN_INITRD: u64 = 16 << 20;
+
+/// What was asked for, for messages.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    recipe: &'a Recipe,
+    name: &'static str,
+    index: usize,
+}
+
+impl Asked<'_> {
+    /// Says what is wrong with it.
+    fn fault(&self, what: impl std::fmt::Display, hint: impl Into<String>) -> Error {
+        self.recipe.fault(self.name, self.index, what, hint)
+    }
+}
+
+/// What the files need beside themselves, and what is worth telling.
+#[derive(Debug, Default)]
+struct Findings {
+    notes: Vec<String>,
+    private: bool,
+    /// Programs, by the flag that named them.
+    programs: Vec<(&'static str, usize, String, Program)>,
+}
+
+/// All files of a recipe.
+#[derive(Debug)]
+pub(super) struct Files {
+    recipe: Recipe,
+    laid: Laid,
+    /// Everything, without what the squashfs has.
+    members: Vec<Member>,
+    /// Everything, if it is too large for an initrd.
+    packed: Option<Attached>,
+    /// What is in the squashfs, without the bytes of files.
+    listed: Vec<Member>,
+    units: Root,
+    stores: Vec<Attached>,
+    findings: Findings,
+}
+
+impl Files {
+    /// Reads everything that a recipe names; none if it names no files.
+    pub(super) fn gather(recipe: &Recipe) -> Result<Option<Self>> {
+        refuse_what_says_nothing(recipe)?;
+        let mut laid = Laid::default();
+        let mut findings = Findings::default();
+        overlays(recipe, &mut laid)?;
+        programs::gather(recipe, &mut laid, &mut findings)?;
+        authorized::set_right(recipe, &mut laid, &mut findings.notes)?;
+        laid.finish();
+        lint::check(recipe, &laid, &mut findings)?;
+        let mut units = Root::default();
+        units::gather(recipe, &laid, &mut units, &mut findings.notes)?;
+        let stores = stores(recipe, &mut findings.notes)?;
+        if stores.iter().any(|store| store.purpose == Purpose::Store { on_path: true }) {
+            programs::on_path(&mut laid)?;
+            laid.finish();
+        }
+        programs::services(recipe, &mut units);
+        if laid.is_empty() && stores.is_empty() && units.members().next().is_none() {
+            return Ok(None);
+        }
+        let large = laid.size() > LARGEST_IN_INITRD;
+        let packed = if large { Some(packed(&laid)?) } else { None };
+        let members = if large { Vec::new() } else { laid.members()? };
+        let listed = if large { laid.listed() } else { Vec::new() };
+        findings.private |= !edits::secrets(&listed).is_empty();
+        for store in &stores {
+            findings.private |= squashfs::holds_secrets(&store.bytes)?;
+        }
+        let recipe = recipe.clone();
+        Ok(Some(Self { recipe, laid, members, packed, listed, units, stores, findings }))
+    }
+
+    /// What is worth telling, a line each.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.findings.notes
+    }
+
+    /// Puts the files into the edits. To be called when all other edits are made, so that what is asked
+    /// for twice is noticed.
+    pub(super) fn apply(&self, facts: &Facts, edits: &mut Edits) -> Result<()> {
+        self.check_architecture(facts)?;
+        let (large, room) = (self.packed.is_some(), facts.room);
+        let whole = match room.filter(|_| large) {
+            Some(free) => self.whole(free)?,
+            None => Vec::new(),
+        };
+        for member in self.members.iter().chain(&self.listed).chain(self.units.members()) {
+            let there = edits.root.get(&member.path);
+            if there.is_some_and(|there| !are_folders(there, member)) {
+                return Err(twice(&member.path));
+            }
+        }
+        for member in self.members.iter().chain(&whole).chain(self.units.members()) {
+            put(member, edits);
+        }
+        edits.private |= self.findings.private;
+        edits.attached.extend(self.stores.iter().cloned());
+        if room.is_some() {
+            return Ok(());
+        }
+        // The archive is copied after the squashfs: the folders in both get the modes of the latter.
+        for member in &self.listed {
+            if edits.root.get(&member.path).is_some() {
+                put(member, edits);
+            }
+        }
+        edits.attached.splice(0..0, self.packed.iter().cloned());
+        Ok(())
+    }
+
+    /// Everything with its bytes, for a root filesystem in which so many are free.
+    fn whole(&self, free: u64) -> Result<Vec<Member>> {
+        let needed = self.laid.size();
+        if needed > free {
+            let what = "the root filesystem of the image, for overlays and programs".into();
+            return Err(Error::NoRoom { what, needed, free });
+        }
+        self.laid.members()
+    }
+
+    fn check_architecture(&self, facts: &Facts) -> Result<()> {
+        let Some(image) = facts.architecture else { return Ok(()) };
+        for (name, index, path, program) in &self.findings.programs {
+            if program.architecture != Some(image) {
+                let own = program.architecture.unwrap_or("another machine");
+                let what = format!("{path} is for {own}, the image is for {image}");
+                return Err(self.recipe.fault(name, *index, what, "give a program for the image"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn are_folders(one: &Member, other: &Member) -> bool {
+    one.kind == Kind::Directory && other.kind == Kind::Directory
+}
+
+fn twice(path: &str) -> Error {
+    Error::Recipe {
+        what: format!("/{path} is among the files given, and another setting makes it, too"),
+        hint: "leave the file or the setting out".into(),
+    }
+}
+
+/// A folder that is there already is opened no wider than it is.
+fn put(member: &Member, edits: &mut Edits) {
+    let mut member = member.clone();
+    if let Some(there) = edits.root.get(&member.path) {
+        member.mode &= there.mode;
+    }
+    edits.root.put(member);
+}
+
+/// Settings that mean nothing without another one.
+fn refuse_what_says_nothing(recipe: &Recipe) -> Result<()> {
+    let alone = [
+        ("xattrs", recipe.xattrs.is_some() && recipe.overlay.is_empty(), "overlay"),
+        ("enable", recipe.enable == Some(true) && recipe.unit.is_empty(), "unit"),
+        ("path", recipe.path == Some(true) && recipe.store.is_empty(), "store"),
+    ];
+    match alone.iter().find(|(_, alone, _)| *alone) {
+        Some((name, _, other)) => {
+            let what = format!("says nothing without --{other}");
+            Err(recipe.fault(name, 0, what, format!("give a --{other}, too")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn overlays(recipe: &Recipe, laid: &mut Laid) -> Result<()> {
+    for (index, path) in recipe.overlay.iter().enumerate() {
+        let asked = Asked { recipe, name: "overlay", index };
+        let about = path.metadata().map_err(Error::io(format!("read {}", path.display())))?;
+        if about.is_dir() {
+            folder::lay(asked, path, laid)?;
+        } else if about.is_file() {
+            archive::lay(asked, path, laid)?;
+        } else {
+            let what = format!("{} is neither a folder nor a file", path.display());
+            return Err(asked.fault(what, "give a folder or a tar archive"));
+        }
+    }
+    Ok(())
+}
+
+fn packed(laid: &Laid) -> Result<Attached> {
+    Attached::new(Purpose::Overlay, Arc::new(squashfs::pack(laid)?))
+}
+
+fn stores(recipe: &Recipe, notes: &mut Vec<String>) -> Result<Vec<Attached>> {
+    let on_path = recipe.path == Some(true);
+    let mut stores = Vec::new();
+    for (index, path) in recipe.store.iter().enumerate() {
+        let asked = Asked { recipe, name: "store", index };
+        let bytes = Arc::new(squashfs::store(asked, path, on_path, notes)?);
+        stores.push(Attached::new(Purpose::Store { on_path }, bytes)?);
+    }
+    Ok(stores)
+}
+
+#[cfg(test)]
+mod tests;

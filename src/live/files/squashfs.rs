@@ -1,0 +1,151 @@
+//! squashfs images: made of a large overlay, and taken as they are where they hold store paths. The
+//! `backhand` crate reads and writes them.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Component, Path};
+
+use backhand::compression::{CompressionOptions, Compressor, Zstd};
+use backhand::{FilesystemCompressor, FilesystemReader, FilesystemWriter, InnerNode, NodeHeader};
+
+use super::Asked;
+use super::laid::{Laid, What};
+use crate::error::{Error, Result};
+use crate::image::{ImageFile, ReadAt};
+use crate::iso::survey::squashfs::members;
+use crate::recipe::edits;
+use crate::units::ByteRange;
+
+/// The first bytes of an image with the least significant byte first.
+const MAGIC: &[u8; 4] = b"hsqs";
+
+/// Where in an image its size stands: `bytes_used` of the superblock.
+const SIZE_AT: u64 = 40;
+
+/// Fast, and half as large as without.
+const LEVEL: u32 = 3;
+
+/// A file without a name, which is gone with the program. On a disk rather than in memory.
+pub(super) fn unnamed_file() -> Result<File> {
+    let disk = Path::new("/var/tmp");
+    let made = match std::env::var_os("TMPDIR") {
+        None if disk.is_dir() => tempfile::tempfile_in(disk),
+        _ => tempfile::tempfile(),
+    };
+    made.map_err(Error::io("make a file without a name for what is put in"))
+}
+
+/// A squashfs of everything: the same for the same files, without a clock.
+pub(super) fn pack(laid: &Laid) -> Result<ImageFile> {
+    let file = unnamed_file()?;
+    let written = write(laid, &file);
+    written.map_err(|fault| {
+        Error::io("make a squashfs of the overlay")(std::io::Error::other(fault))
+    })?;
+    ImageFile::opened(file, "the squashfs of the overlay")
+}
+
+fn write(laid: &Laid, file: &File) -> Result<(), backhand::BackhandError> {
+    let mut writer = FilesystemWriter::default();
+    let options = CompressionOptions::Zstd(Zstd { compression_level: LEVEL });
+    writer.set_compressor(FilesystemCompressor::new(Compressor::Zstd, Some(options))?);
+    writer.set_time(0);
+    writer.set_root_mode(0o755);
+    for (path, item) in laid.items() {
+        let mode = u16::try_from(item.mode & 0o7777).unwrap_or_default();
+        let header = NodeHeader::new(mode, item.owner.0, item.owner.1, 0);
+        match &item.what {
+            What::Folder => writer.push_dir(path, header)?,
+            What::Link(to) => writer.push_symlink(to, path, header)?,
+            What::File(content) => writer.push_file(content.open(), path, header)?,
+        }
+    }
+    let mut out = BufWriter::new(file);
+    writer.write(&mut out)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// A squashfs of store paths.
+pub(super) fn store(
+    asked: Asked<'_>,
+    path: &Path,
+    on_path: bool,
+    notes: &mut Vec<String>,
+) -> Result<ImageFile> {
+    const HINT: &str =
+        "give one as nixpkgs' make-squashfs.nix or `mksquashfs $(nix-store -qR …)` make it";
+    let shown = path.display();
+    let image = ImageFile::open(path)?;
+    let mut magic = [0; 4];
+    let mut size = [0; 8];
+    let read =
+        image.read_exact_at(&mut magic, 0).and_then(|()| image.read_exact_at(&mut size, SIZE_AT));
+    if read.is_err() || &magic != MAGIC {
+        return Err(asked.fault(format!("{shown} is no squashfs"), HINT));
+    }
+    let used = u64::from_le_bytes(size);
+    if used > image.size() {
+        let what =
+            format!("{shown} is cut off: {used} bytes by its header, {} there", image.size());
+        return Err(asked.fault(what, "copy it again"));
+    }
+    if u32::try_from(image.size()).is_err() {
+        let what = format!(
+            "{shown} has {} bytes, and a file on the volume has fewer than 4 GiB",
+            image.size()
+        );
+        return Err(asked.fault(what, "split it into several"));
+    }
+    let file = File::open(path).map_err(Error::io(format!("read {shown}")))?;
+    let found = FilesystemReader::from_reader(BufReader::new(file))
+        .map_err(|fault| asked.fault(format!("{shown} cannot be read: {fault}"), HINT))?;
+    let paths =
+        found.files().filter(|node| store_path(&node.fullpath).is_some_and(|rest| rest == 0));
+    let (mut count, mut foreign) = (0_usize, false);
+    for node in paths {
+        count = count.saturating_add(1);
+        foreign |= node.header.uid != 0;
+    }
+    if count == 0 {
+        let what = format!("{shown} has no store paths, neither at its top nor below /nix/store");
+        return Err(asked.fault(what, HINT));
+    }
+    if foreign {
+        notes.push(format!("{shown} has store paths that are not root's: make it with -all-root"));
+    }
+    let is_bin = |path: &Path| path.ends_with("bin") && store_path(path) == Some(1);
+    let programs = |node: &&backhand::Node<_>| {
+        !matches!(node.inner, InnerNode::Dir(_)) && node.fullpath.parent().is_some_and(is_bin)
+            || matches!(node.inner, InnerNode::Symlink(_)) && is_bin(&node.fullpath)
+    };
+    if on_path && found.files().find(programs).is_none() {
+        notes.push(format!("{shown} has no programs that --path could put on the PATH"));
+    }
+    Ok(image)
+}
+
+/// Whether a squashfs has files that others must not read.
+pub(super) fn holds_secrets(image: &ImageFile) -> Result<bool> {
+    let Some(all) = ByteRange::new(0, image.size()) else { return Ok(true) };
+    Ok(!edits::secrets(&members(image, all)?).is_empty())
+}
+
+/// How many names a path is below a store path; none outside of store paths.
+fn store_path(path: &Path) -> Option<usize> {
+    let names: Vec<&str> = path
+        .components()
+        .filter(|component| matches!(component, Component::Normal(_)))
+        .filter_map(|component| component.as_os_str().to_str())
+        .collect();
+    let names = names.strip_prefix(&["nix", "store"]).unwrap_or(&names);
+    let (first, rest) = names.split_first()?;
+    is_store_name(first).then_some(rest.len())
+}
+
+/// Whether a name is that of a store path: 32 digits of base 32, a dash, a name.
+fn is_store_name(name: &str) -> bool {
+    let Some((hash, rest)) = name.split_at_checked(32) else { return false };
+    hash.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+        && rest.strip_prefix('-').is_some_and(|rest| !rest.is_empty())
+}

@@ -1,0 +1,464 @@
+//! Host keys that are there before the first boot, so that a client knows the machine.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use rsa::{BigUint, RsaPrivateKey};
+use sha2::{Digest, Sha256};
+use ssh_key::private::{Ed25519Keypair, RsaKeypair};
+use ssh_key::rand_core::OsRng;
+use ssh_key::{Algorithm, HashAlg, LineEnding, Mpint, PrivateKey};
+
+use super::input::{Secret, read_capped};
+use super::seed::Seed;
+use crate::error::{Error, Result};
+use crate::formats::newc::{self, Member};
+use crate::recipe::Recipe;
+use crate::recipe::edits::Edits;
+
+/// Bits of a generated RSA key, as `ssh-keygen` chooses them.
+const RSA_BITS: usize = 3072;
+
+/// Bits that an RSA key has at least, as for keys that are let in.
+const FEWEST_RSA_BITS: u32 = 2048;
+
+/// What is signed to prove that both halves of a key belong together.
+const PROBE: &str = "remaster";
+
+/// A kind of host key that NixOS's sshd uses (`services.openssh.hostKeys`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Ed25519,
+    Rsa,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::Rsa => "rsa",
+        }
+    }
+
+    /// Where NixOS keeps it, below the root.
+    fn path(self) -> String {
+        format!("etc/ssh/ssh_host_{}_key", self.name())
+    }
+}
+
+/// A host key; its private half is not shown.
+#[derive(Clone, Debug)]
+pub struct HostKey {
+    kind: Kind,
+    private: Secret,
+    /// As `ssh-ed25519 AAAA…`, without comment.
+    pub public: String,
+    /// As `SHA256:…`.
+    pub fingerprint: String,
+    /// Whether chance made it, so that it will be another one next time.
+    pub by_chance: bool,
+}
+
+impl HostKey {
+    /// The name of its kind as OpenSSH's tools show it.
+    pub fn algorithm(&self) -> &str {
+        self.public.split(' ').next().unwrap_or_default()
+    }
+}
+
+/// The host keys of one machine, and the name by which clients know it.
+#[derive(Clone, Debug)]
+pub struct HostKeys {
+    /// One per kind at most.
+    pub keys: Vec<HostKey>,
+    /// What `HostKeyAlias` (`ssh_config(5)`) names, so that no address needs to be known beforehand: the
+    /// host name, or `nixos-` and eight digits of the first key's hash.
+    pub alias: String,
+}
+
+/// A host key that a recipe names.
+#[derive(Clone, Debug)]
+enum Wanted {
+    Given(HostKey),
+    /// Another one each time.
+    ByChance(Kind),
+}
+
+impl Wanted {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Given(key) => key.kind,
+            Self::ByChance(kind) => *kind,
+        }
+    }
+}
+
+/// The host keys that a recipe names, before chance makes some of them.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    keys: Vec<Wanted>,
+    hostname: Option<String>,
+}
+
+impl Named {
+    /// Reads or derives the host keys that a recipe names; none if it names none.
+    pub(super) fn gather(recipe: &Recipe, seed: Option<&Seed>) -> Result<Option<Self>> {
+        if recipe.host_key.is_empty() {
+            return match seed {
+                Some(_) if !wants_salt(recipe) => Err(recipe.fault(
+                    "host-key-seed",
+                    0,
+                    "nothing is derived from it",
+                    "add --host-key generate",
+                )),
+                _ => Ok(None),
+            };
+        }
+        let mut keys: Vec<Wanted> = Vec::new();
+        for (index, given) in recipe.host_key.iter().enumerate() {
+            let key = host_key(recipe, index, given, seed)?;
+            if keys.iter().any(|other| other.kind() == key.kind()) {
+                let what = format!("a second {} key; sshd has one of a kind", key.kind().name());
+                let hint = "give one ed25519 and one rsa key at most";
+                return Err(recipe.fault("host-key", index, what, hint));
+            }
+            keys.push(key);
+        }
+        Ok(Some(Self { keys, hostname: recipe.hostname.clone() }))
+    }
+
+    /// The keys, with those that chance makes. They are taken over from the files of an image that was made before,
+    /// where it has some.
+    pub(super) fn settled(&self, before: &[Member]) -> Result<HostKeys> {
+        let settled = |wanted: &Wanted| match wanted {
+            Wanted::Given(key) => Ok(key.clone()),
+            Wanted::ByChance(kind) => match taken_over(*kind, before) {
+                Some(key) => Ok(key),
+                None => random(*kind).map_err(|fault| failed(&fault)),
+            },
+        };
+        Ok(self.of(self.keys.iter().map(settled).collect::<Result<_>>()?))
+    }
+
+    /// The same with words for those that chance makes.
+    pub(super) fn in_words(&self) -> HostKeys {
+        let word = |wanted: &Wanted| match wanted {
+            Wanted::Given(key) => key.clone(),
+            Wanted::ByChance(kind) => HostKey {
+                kind: *kind,
+                private: Secret::new(""),
+                public: format!("{} by chance", kind.name()),
+                fingerprint: String::new(),
+                by_chance: true,
+            },
+        };
+        self.of(self.keys.iter().map(word).collect())
+    }
+
+    fn of(&self, keys: Vec<HostKey>) -> HostKeys {
+        let alias = alias(self.hostname.as_deref(), &keys);
+        HostKeys { keys, alias }
+    }
+}
+
+/// The key of an image that was made before, if it has one of this kind.
+fn taken_over(kind: Kind, before: &[Member]) -> Option<HostKey> {
+    let found = before.iter().find(|member| member.path == kind.path())?;
+    let newc::Kind::File(bytes) = &found.kind else { return None };
+    let key = PrivateKey::from_openssh(bytes).ok()?;
+    let is_kind = match key.algorithm() {
+        Algorithm::Ed25519 => kind == Kind::Ed25519,
+        Algorithm::Rsa { .. } => kind == Kind::Rsa,
+        _ => false,
+    };
+    if key.is_encrypted() || !is_kind || !is_pair(&key) {
+        return None;
+    }
+    finished(kind, key, true).ok()
+}
+
+fn random(kind: Kind) -> ssh_key::Result<HostKey> {
+    let key: PrivateKey = match kind {
+        Kind::Ed25519 => Ed25519Keypair::random(&mut OsRng).into(),
+        Kind::Rsa => RsaKeypair::random(&mut OsRng, RSA_BITS)?.into(),
+    };
+    finished(kind, key, true)
+}
+
+fn failed(fault: &ssh_key::Error) -> Error {
+    Error::io("generate a host key")(std::io::Error::other(fault.to_string()))
+}
+
+impl HostKeys {
+    /// Puts them where NixOS keeps its own, which it then does not make (`sshd.nix`: only a missing or
+    /// empty file is generated).
+    pub(super) fn apply(&self, edits: &mut Edits) {
+        for key in &self.keys {
+            let path = key.kind.path();
+            edits.root.file(&path, 0o600, key.private.reveal());
+            let public = format!("{} {}\n", key.public, self.alias);
+            edits.root.file(&format!("{path}.pub"), 0o644, public);
+        }
+    }
+
+    /// The `known_hosts` file of an image that has no other place for it.
+    pub fn file_beside(image: &Path) -> PathBuf {
+        let mut name = image.as_os_str().to_owned();
+        name.push(".known_hosts");
+        name.into()
+    }
+
+    /// The text of a `known_hosts` file (`sshd(8)`, `SSH_KNOWN_HOSTS FILE FORMAT`).
+    pub fn known_hosts(&self) -> String {
+        let mut text = String::new();
+        for key in &self.keys {
+            let _ = writeln!(text, "{} {}", self.alias, key.public);
+        }
+        text
+    }
+}
+
+/// Whether a password is hashed, whose salt is derived.
+fn wants_salt(recipe: &Recipe) -> bool {
+    let given = recipe.given();
+    given.iter().any(|name| name.ends_with("-password-file") || name.ends_with("-password-prompt"))
+}
+
+fn host_key(recipe: &Recipe, index: usize, given: &str, seed: Option<&Seed>) -> Result<Wanted> {
+    match given {
+        "generate" | "generate:ed25519" => match seed {
+            Some(seed) => {
+                let pair = Ed25519Keypair::from_seed(&seed.derive(&Kind::Ed25519.path()));
+                finished(Kind::Ed25519, pair.into(), false)
+                    .map(Wanted::Given)
+                    .map_err(|fault| failed(&fault))
+            }
+            None => Ok(Wanted::ByChance(Kind::Ed25519)),
+        },
+        "generate:rsa" if seed.is_some() => Err(recipe.fault(
+            "host-key",
+            index,
+            "rsa keys cannot be derived from a seed",
+            "generate an ed25519 key, or give a file with an rsa key",
+        )),
+        "generate:rsa" => Ok(Wanted::ByChance(Kind::Rsa)),
+        other if other.starts_with("generate:") => Err(recipe.fault(
+            "host-key",
+            index,
+            format!("{other:?} is no kind of key that can be generated"),
+            "generate, generate:ed25519 or generate:rsa",
+        )),
+        path => read(recipe, index, Path::new(path)).map(Wanted::Given),
+    }
+}
+
+/// Reads a private key; its kind decides where it goes.
+fn read(recipe: &Recipe, index: usize, path: &Path) -> Result<HostKey> {
+    let refused = |what: &str, hint: &str| {
+        recipe.fault("host-key", index, format!("{} {what}", path.display()), hint)
+    };
+    let bytes = read_capped("host-key", path)?;
+    let key = PrivateKey::from_openssh(&bytes).map_err(|_| not_openssh(&bytes, &refused))?;
+    if key.is_encrypted() {
+        let hint = "sshd cannot ask for a passphrase: take it off with ssh-keygen -p, or use --host-key generate";
+        return Err(refused("is encrypted", hint));
+    }
+    let kind = match key.algorithm() {
+        Algorithm::Ed25519 => Kind::Ed25519,
+        Algorithm::Rsa { .. } => Kind::Rsa,
+        other => {
+            let what = format!("is a key of kind {other}, which NixOS's sshd does not look for");
+            return Err(refused(&what, "give an ed25519 or rsa key"));
+        }
+    };
+    let bits = key.public_key().key_data().rsa().and_then(|rsa| rsa.n.as_positive_bytes());
+    let bits = bits.and_then(|bytes| u32::try_from(bytes.len()).ok()?.checked_mul(8));
+    if bits.is_some_and(|bits| bits < FEWEST_RSA_BITS) {
+        return Err(refused("is an rsa key of less than 2048 bits", "use --host-key generate"));
+    }
+    if !is_pair(&key) {
+        return Err(refused("has halves that do not belong together", "use --host-key generate"));
+    }
+    finished(kind, key, false)
+        .map_err(|_| refused("cannot be written again", "use --host-key generate"))
+}
+
+/// Whether both halves of a key belong together.
+fn is_pair(key: &PrivateKey) -> bool {
+    let number = |number: &Mpint| number.as_positive_bytes().map(BigUint::from_bytes_be);
+    if let Some(pair) = key.key_data().rsa() {
+        let (public, private) = (&pair.public, &pair.private);
+        let all = [&public.n, &public.e, &private.d, &private.p, &private.q].map(number);
+        let [Some(n), Some(e), Some(d), Some(p), Some(q)] = all else { return false };
+        return RsaPrivateKey::from_components(n, e, d, vec![p, q])
+            .is_ok_and(|key| key.validate().is_ok());
+    }
+    let proof = key.sign(PROBE, HashAlg::Sha512, PROBE.as_bytes());
+    proof.is_ok_and(|proof| key.public_key().verify(PROBE, PROBE.as_bytes(), &proof).is_ok())
+}
+
+/// Says what a file is that is no private key in OpenSSH's form; shows nothing of it.
+fn not_openssh(bytes: &[u8], refused: &dyn Fn(&str, &str) -> Error) -> Error {
+    let text = String::from_utf8_lossy(bytes);
+    if text.starts_with("ssh-") || text.starts_with("ecdsa-") {
+        return refused("is a public key", "give the private one, without .pub");
+    }
+    if text.contains("PRIVATE KEY-----") && !text.contains("BEGIN OPENSSH") {
+        let hint = "convert it: ssh-keygen -p -N '' -f COPY-OF-IT";
+        return refused("is a private key, but not in OpenSSH's form", hint);
+    }
+    refused("is no private key that can be read", "make one: ssh-keygen -t ed25519 -N '' -f FILE")
+}
+
+/// The key in the form in which it is placed, without its comment.
+fn finished(kind: Kind, mut key: PrivateKey, by_chance: bool) -> ssh_key::Result<HostKey> {
+    key.set_comment("");
+    let private = Secret::new(key.to_openssh(LineEnding::LF)?.as_str());
+    let public = key.public_key().to_openssh()?.trim_end().to_owned();
+    let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+    Ok(HostKey { kind, private, public, fingerprint, by_chance })
+}
+
+fn alias(hostname: Option<&str>, keys: &[HostKey]) -> String {
+    let plain = |name: &&str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
+    };
+    if let Some(name) = hostname.filter(plain) {
+        return name.to_owned();
+    }
+    let mut alias = String::from("nixos-");
+    let first = keys.first().map(|key| key.public.as_str()).unwrap_or_default();
+    for byte in Sha256::digest(first).iter().take(4) {
+        let _ = write!(alias, "{byte:02x}");
+    }
+    alias
+}
+
+impl fmt::Display for HostKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.algorithm(), self.fingerprint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssh_key::private::EcdsaKeypair;
+    use std::fs;
+
+    /// What `ssh-keygen -N` makes, without its armour.
+    const ENCRYPTED: &str = "b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABCjnz1WM0\n\
+        1988K6YpUVBYV9AAAAEAAAAAEAAAAzAAAAC3NzaC1lZDI1NTE5AAAAILKuakUSCxBRWlO6\n\
+        A39+sZdIDCv36nzuw6zuxJXh1OlrAAAAkFUCdpiwNuTTKScljqYzCNBCOw2VVIPxF64yds\n\
+        7yYOzFzgHWsPeuqj6DwXO9WSJ3csfWOowtnOuNcxpqYaeXnwtNxZWucO0fV5HAeq1iq68N\n\
+        ZULktpMjbAysAg+Bfq81nYJbxNj1dae9yhnHYPkktK0UzhGex8epWmKVdcsVgwUan7vi8B\n\
+        PDeGAxv5Kj4iC54w==";
+
+    fn gathered(given: &[&str], seed: Option<&[u8]>) -> Result<HostKeys> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seed");
+        let host_key_seed = seed.map(|seed| {
+            fs::write(&path, seed).unwrap();
+            path
+        });
+        let host_key = given.iter().map(ToString::to_string).collect();
+        let recipe = Recipe { host_key, host_key_seed, ..Recipe::default() };
+        let seed = Seed::gather(&recipe)?;
+        Named::gather(&recipe, seed.as_ref())?.unwrap().settled(&[])
+    }
+
+    fn file(folder: &tempfile::TempDir, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn refused(bytes: impl AsRef<[u8]>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "key", bytes);
+        let fault = gathered(&[path.to_str().unwrap()], None).unwrap_err();
+        assert_eq!(fault.exit_code(), 2);
+        fault.to_string()
+    }
+
+    fn pem(key: impl Into<PrivateKey>) -> String {
+        key.into().to_openssh(LineEnding::LF).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_file_keeps_its_key_and_its_kind_decides_the_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&[1; 32]));
+        let path = file(&folder, "key", pem(key.clone()));
+        let found = gathered(&[path.to_str().unwrap()], None).unwrap();
+        let mut edits = Edits::default();
+        found.apply(&mut edits);
+        let placed = edits.root.get("etc/ssh/ssh_host_ed25519_key").unwrap();
+        assert_eq!(placed.mode, 0o600);
+        assert!(edits.root.get("etc/ssh/ssh_host_ed25519_key.pub").unwrap().mode == 0o644);
+        assert!(edits.is_private());
+        assert_eq!(found.keys[0].fingerprint, key.fingerprint(HashAlg::Sha256).to_string());
+        let known: ssh_key::known_hosts::Entry = found.known_hosts().trim().parse().unwrap();
+        assert_eq!(known.public_key().key_data(), key.public_key().key_data());
+        assert!(found.alias.starts_with("nixos-") && found.alias.len() == 14);
+        assert!(!format!("{found:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn an_rsa_key_is_checked_and_taken() {
+        // A pair of this size takes a second or so to make.
+        let pair = RsaKeypair::random(&mut OsRng, 2048).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "key", pem(PrivateKey::from(pair.clone())));
+        let found = gathered(&[path.to_str().unwrap()], None).unwrap();
+        let mut edits = Edits::default();
+        found.apply(&mut edits);
+        assert!(edits.root.get("etc/ssh/ssh_host_rsa_key").is_some());
+        let key = edits.root.get("etc/ssh/ssh_host_rsa_key").unwrap().clone();
+        let again = taken_over(Kind::Rsa, std::slice::from_ref(&key)).unwrap();
+        assert!(newc::Kind::File(again.private.reveal().into()) == key.kind);
+        assert!(taken_over(Kind::Ed25519, &[key]).is_none());
+        let mut broken = pair;
+        broken.private.p = broken.private.q.clone();
+        assert!(refused(pem(PrivateKey::from(broken))).contains("halves that do not belong"));
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_key_and_chance_gives_others() {
+        let seed: Vec<u8> = (1..=40).collect();
+        let one = gathered(&["generate"], Some(&seed)).unwrap();
+        let again = gathered(&["generate:ed25519"], Some(&seed)).unwrap();
+        assert_eq!(one.known_hosts(), again.known_hosts());
+        assert_eq!(one.keys[0].private, again.keys[0].private);
+        let random = || gathered(&["generate"], None).unwrap().known_hosts();
+        assert_ne!(random(), random());
+    }
+
+    #[test]
+    fn what_cannot_be_a_host_key_is_refused() {
+        let pair = Ed25519Keypair::from_seed(&[1; 32]);
+        let key = PrivateKey::from(pair);
+        assert!(refused(key.public_key().to_openssh().unwrap()).contains("is a public key"));
+        let label = ["OPENSSH PRIVATE ", "KEY-----"].concat();
+        let encrypted = format!("-----BEGIN {label}\n{ENCRYPTED}\n-----END {label}\n");
+        assert!(refused(encrypted).contains("is encrypted"));
+        let pkcs1 = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n";
+        assert!(refused(pkcs1).contains("not in OpenSSH's form"));
+        assert!(refused("hello").contains("is no private key"));
+        let ecdsa = EcdsaKeypair::random(&mut OsRng, ssh_key::EcdsaCurve::NistP256).unwrap();
+        assert!(
+            refused(
+                pem(PrivateKey::try_from(ssh_key::private::KeypairData::Ecdsa(ecdsa)).unwrap())
+            )
+            .contains("ecdsa-sha2-nistp256")
+        );
+        let fault = gathered(&["generate:dsa"], None).unwrap_err().to_string();
+        assert!(fault.contains("\"generate:dsa\" is no kind of key"), "{fault}");
+        let fault = gathered(&["generate", "generate:ed25519"], None).unwrap_err().to_string();
+        assert!(fault.contains("a second ed25519 key"), "{fault}");
+        let seed: Vec<u8> = (1..=40).collect();
+        let fault = gathered(&["generate:rsa"], Some(&seed)).unwrap_err().to_string();
+        assert!(fault.contains("rsa keys cannot be derived"), "{fault}");
+    }
+}

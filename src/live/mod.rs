@@ -1,0 +1,245 @@
+//! What a recipe means in a live system. [`Wishes::gather`] reads the files that a recipe names;
+//! [`Wishes::edits`] turns them into edits for one image, and reads and writes nothing.
+
+mod credential;
+mod files;
+mod greeting;
+mod host_key;
+mod input;
+mod inputs;
+mod network;
+mod password;
+mod seed;
+mod sshd;
+mod system;
+mod told;
+mod wifi;
+
+use crate::boot::kernel_args;
+use crate::disk::survey::Raw;
+use crate::error::{Error, Result};
+use crate::formats::newc::Member;
+use crate::iso::survey::Survey;
+use crate::keys::{self, Gathered};
+use crate::recipe::Recipe;
+use crate::recipe::edits::{Boot, Edits, Way};
+
+use files::Files;
+
+use self::greeting::Greeting;
+use self::password::Passwords;
+use self::seed::Seed;
+use self::sshd::Sshd;
+
+pub use host_key::{HostKey, HostKeys};
+pub use input::{Input, Secret};
+pub use told::settings;
+
+use network::Network;
+use system::System;
+use wifi::Wifi;
+
+/// What edits depend on in an image.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Facts {
+    /// The release, as 25 and 11; zeros if `version.txt` tells none.
+    pub release: (u32, u32),
+    /// As `x86_64`, if a loader tells.
+    pub architecture: Option<&'static str>,
+    /// Bytes that are free in a root filesystem which files are written into; none where an initrd brings
+    /// them into a live system.
+    pub room: Option<u64>,
+}
+
+impl Facts {
+    /// Those of a surveyed image.
+    pub fn of(survey: &Survey) -> Self {
+        Self::told(&survey.release, survey.architecture)
+    }
+
+    /// Those of something else: its release as `version.txt` has it, and its architecture.
+    pub fn told(release: &str, architecture: Option<&'static str>) -> Self {
+        Self { release: numbers(release), architecture, room: None }
+    }
+
+    /// Those of a raw image.
+    pub fn of_raw(raw: &Raw) -> Self {
+        Self {
+            release: numbers(&raw.release),
+            architecture: raw.architecture,
+            room: Some(raw.free),
+        }
+    }
+
+    /// Whether the release is this one or a later one. `unstable` has the number of the next release.
+    pub fn is_from(&self, release: (u32, u32)) -> bool {
+        self.release >= release
+    }
+}
+
+/// The first two numbers of a release.
+fn numbers(release: &str) -> (u32, u32) {
+    let mut numbers = release.split('.').map(|word| word.parse().unwrap_or_default());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+}
+
+/// A recipe with the contents of all files that it names, and with what chance makes of it.
+#[derive(Debug)]
+pub struct Wishes {
+    /// The keys to let in and what is worth telling of them.
+    pub keys: Gathered,
+    files: Option<Files>,
+    /// The host keys to place.
+    pub host_keys: Option<HostKeys>,
+    sshd: Sshd,
+    passwords: Option<Passwords>,
+    named: Named,
+    seed: Option<Seed>,
+    greeting: Greeting,
+    way: Way,
+    boot: Boot,
+    system: System,
+    network: Network,
+    wifi: Option<Wifi>,
+}
+
+/// What of a recipe chance has a part in, before it has.
+#[derive(Debug)]
+struct Named {
+    host_keys: Option<host_key::Named>,
+    passwords: Option<password::Named>,
+}
+
+/// A recipe with the contents of all files that it names, before chance makes keys and salts of it.
+#[derive(Debug)]
+pub struct Unsettled(Wishes);
+
+impl Unsettled {
+    /// Reads what a recipe names, and refuses what is wrong whatever the image.
+    pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
+        if recipe.given().is_empty() {
+            return Err(Error::Usage {
+                what: "nothing to put in".into(),
+                hint: "give a public key to --key, or see --help for what else there is",
+            });
+        }
+        let keys = match recipe.key.as_slice() {
+            [] => Gathered::default(),
+            given => keys::gather(given, input.for_keys(given)?)?,
+        };
+        let way = match recipe.merge_initrd {
+            _ if credential::gather(recipe)? => Way::Credential,
+            Some(true) => Way::MergeInitrd,
+            _ => Way::ExtraInitrd,
+        };
+        let seed = Seed::gather(recipe)?;
+        let named = Named {
+            host_keys: host_key::Named::gather(recipe, seed.as_ref())?,
+            passwords: password::Named::gather(recipe, input, seed.as_ref())?,
+        };
+        Ok(Self(Wishes {
+            keys,
+            way,
+            host_keys: None,
+            sshd: Sshd::gather(recipe),
+            passwords: None,
+            named,
+            seed,
+            greeting: Greeting::gather(recipe),
+            boot: kernel_args::gather(recipe)?,
+            files: Files::gather(recipe)?,
+            system: System::gather(recipe)?,
+            network: Network::gather(recipe)?,
+            wifi: Wifi::gather(recipe, input)?,
+        }))
+    }
+
+    /// The digest of what is asked for of an image of these facts, whatever chance makes of it.
+    pub fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
+        self.0.inputs(facts)
+    }
+
+    /// The same with what chance makes. That is taken over from the files of an image that was made before, as far as
+    /// it is of the same recipe.
+    pub fn settled(mut self, before: &[Member]) -> Result<Wishes> {
+        let Named { host_keys, passwords } = &self.0.named;
+        self.0.host_keys = host_keys.as_ref().map(|keys| keys.settled(before)).transpose()?;
+        self.0.passwords = passwords.as_ref().map(|words| words.settled(before)).transpose()?;
+        Ok(self.0)
+    }
+}
+
+impl Wishes {
+    /// Reads what a recipe names, and refuses what is wrong whatever the image.
+    pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
+        Unsettled::gather(recipe, input)?.settled(&[])
+    }
+
+    /// The same before chance made anything.
+    pub fn unsettled(self) -> Unsettled {
+        Unsettled(self)
+    }
+
+    fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
+        let host_keys = self.named.host_keys.as_ref().map(host_key::Named::in_words);
+        let passwords = self.named.passwords.as_ref().map(password::Named::in_words);
+        let edits = self.edits_with(host_keys.as_ref(), passwords.as_ref(), facts)?;
+        inputs::digest(&edits, self.seed.as_ref())
+    }
+
+    /// Whether edits go into stage 1, so that it must be understood.
+    pub fn touch_stage_one(&self) -> bool {
+        self.way != Way::Credential
+    }
+
+    /// What is worth telling the user, a line each.
+    pub fn notes(&self) -> Vec<String> {
+        let limits = (self.way == Way::Credential).then(|| credential::LIMITS.to_owned());
+        let keys = self.keys.notes.iter().map(ToString::to_string);
+        let files = self.files.iter().flat_map(|files| files.notes().iter().cloned());
+        keys.chain(limits).chain(files).collect()
+    }
+
+    /// The edits for an image of these facts, or why it cannot have them.
+    pub fn edits(&self, facts: &Facts) -> Result<Edits> {
+        let (host_keys, passwords) = (self.host_keys.as_ref(), self.passwords.as_ref());
+        let inputs = Some(self.inputs(facts)?);
+        Ok(Edits { inputs, ..self.edits_with(host_keys, passwords, facts)? })
+    }
+
+    fn edits_with(
+        &self,
+        host_keys: Option<&HostKeys>,
+        passwords: Option<&Passwords>,
+        facts: &Facts,
+    ) -> Result<Edits> {
+        let mut edits = Edits { way: self.way, ..Edits::default() };
+        if self.way == Way::Credential {
+            let credentials = credential::arguments(&self.keys.keys, facts)?;
+            edits.boot = Boot { credentials, ..self.boot.clone() };
+            return Ok(edits);
+        }
+        if !self.keys.keys.is_empty() {
+            edits = Edits::authorize(&self.keys.keys.to_text(), self.way);
+        }
+        edits.boot = self.boot.clone();
+        self.system.apply(&mut edits);
+        self.network.apply(facts, &mut edits);
+        if let Some(wifi) = &self.wifi {
+            wifi.apply(facts, &mut edits);
+        }
+        self.sshd.apply(&mut edits);
+        if let Some(keys) = host_keys {
+            keys.apply(&mut edits);
+        }
+        if let Some(passwords) = passwords {
+            passwords.apply(&mut edits);
+        }
+        self.greeting.apply(host_keys, &mut edits);
+        // The last one, so that files which something else makes, too, are noticed.
+        if let Some(files) = &self.files {
+            files.apply(facts, &mut edits)?;
+        }
+        Ok(edits)
+    }
+}

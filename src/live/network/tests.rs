@@ -1,0 +1,115 @@
+use super::*;
+
+fn network(address: &[&str], gateway: &[&str], dns: &[&str]) -> Result<Network> {
+    let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+    let mut recipe = Recipe::default();
+    (recipe.address, recipe.gateway, recipe.dns) = (owned(address), owned(gateway), owned(dns));
+    Network::gather(&recipe)
+}
+
+fn edits(network: &Network, release: (u32, u32)) -> Edits {
+    let mut edits = Edits::default();
+    let facts = Facts { release, architecture: None, room: None };
+    network.apply(&facts, &mut edits);
+    edits
+}
+
+fn text<'a>(edits: &'a Edits, path: &str) -> &'a str {
+    match &edits.root.get(path).unwrap_or_else(|| panic!("no {path}")).kind {
+        crate::formats::newc::Kind::File(bytes) => std::str::from_utf8(bytes).unwrap(),
+        other => panic!("{path} is {other:?}"),
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    for (address, gateway, dns, what) in [
+        ("192.168.1.50", "", "", "--address: \"192.168.1.50\" has no length of its prefix"),
+        ("192.168.1.50/33", "", "", "--address: \"33\" is no length"),
+        ("192.168.1.50/0", "", "", "--address: \"0\" is no length"),
+        ("192.168.1.50/+8", "", "", "--address: \"+8\" is no length"),
+        ("192.168.1.500/24", "", "", "--address: \"192.168.1.500\" is no address"),
+        ("192.168.1.0/24", "", "", "--address: 192.168.1.0/24 is the address of a network"),
+        ("192.168.1.255/24", "", "", "--address: 192.168.1.255/24 is the address of a network"),
+        ("127.0.0.1/8", "", "", "--address: 127.0.0.1 is the loopback address"),
+        ("224.0.0.5/24", "", "", "--address: 224.0.0.5 is a multicast address"),
+        ("2001:db8::/64", "", "", "--address: 2001:db8::/64 is the address of a network"),
+        ("=192.168.1.50/24", "", "", "--address: \"\" is no name of an interface"),
+        ("eth/0=192.168.1.50/24", "", "", "--address: \"eth/0\" is no name of an interface"),
+        ("wlan0=192.168.1.50/24", "", "", "--address: \"wlan0\" is a wireless interface"),
+        ("lo=192.168.1.50/24", "", "", "--address: lo is the loopback interface"),
+        ("52:54:00:12:34=192.168.1.50/24", "", "", "--address: \"52:54:00:12:34\" is no MAC"),
+        ("52:54:00:12:34:5g=192.168.1.50/24", "", "", "is no MAC address"),
+        ("53:54:00:12:34:56=192.168.1.50/24", "", "", "is the MAC address of no one interface"),
+        ("192.168.1.50/24", "192.168.2.1", "", "--gateway: 192.168.2.1 is not in reach of 192.168"),
+        ("192.168.1.50/24", "192.168.1.50", "", "--gateway: 192.168.1.50 is not in reach"),
+        ("192.168.1.50/24", "fe80::1", "", "--gateway: fe80::1 is not in reach"),
+        ("192.168.1.50/24", "192.168.1.1/24", "", "--gateway: \"192.168.1.1/24\" has a prefix"),
+        ("192.168.1.50/24", "eth0=192.168.1.1", "", "is for eth0, which gets no address"),
+        ("", "192.168.1.1", "", "--gateway: 192.168.1.1 without an address"),
+        ("192.168.1.50/24", "", "dns.example.org", "--dns: \"dns.example.org\" is no address"),
+        ("", "", "0.0.0.0", "--dns: 0.0.0.0 is an address of no machine"),
+    ] {
+        let list = |text: &'static str| if text.is_empty() { vec![] } else { vec![text] };
+        let fault = network(&list(address), &list(gateway), &list(dns)).unwrap_err();
+        assert!(fault.to_string().contains(what), "{fault}, not {what}");
+        assert!(fault.hint().is_some_and(|hint| !hint.is_empty()));
+    }
+    let twice = network(&["10.0.0.2/8", "eth0=10.0.0.2/8"], &[], &[]).unwrap_err();
+    assert_eq!(twice.to_string(), "--address: 10.0.0.2 is given twice");
+    let routers = network(&["10.0.0.2/8"], &["10.0.0.1", "10.0.0.3"], &[]).unwrap_err();
+    assert!(routers.to_string().contains("10.0.0.3 is a second router"));
+    assert!(network(&[], &[], &["1.1.1.1", "1.1.1.1"]).is_err());
+}
+
+#[test]
+fn edges_of_subnets_are_addresses_where_there_is_no_broadcast() {
+    network(&["10.0.0.0/31", "10.9.0.1/32", "2001:db8::/127"], &["10.0.0.1"], &[]).unwrap();
+    network(&["2001:db8::5/64"], &["fe80::1"], &[]).unwrap();
+}
+
+#[test]
+fn a_router_goes_to_the_interface_that_reaches_it() {
+    let network = network(
+        &["52:54:00:AB:cd:ef=10.1.0.2/24", "eth1=192.168.7.5/24", "eth1=2001:db8::5/64"],
+        &["192.168.7.1", "eth1=fe80::1"],
+        &["10.1.0.53", "2001:db8::53"],
+    )
+    .unwrap();
+    let old = edits(&network, (24, 11));
+    assert_eq!(
+        text(&old, NETWORK),
+        "52:54:00:ab:cd:ef address 10.1.0.2/24\n\
+         eth1 address 192.168.7.5/24\n\
+         eth1 address 2001:db8::5/64\n\
+         eth1 gateway 192.168.7.1\n\
+         eth1 gateway fe80::1\n\
+         - dns 10.1.0.53\n\
+         - dns 2001:db8::53\n"
+    );
+    assert!(old.root.get("etc/remaster/address.sh").is_some());
+}
+
+#[test]
+fn network_manager_gets_profiles_that_only_root_reads() {
+    let network = network(&["10.1.0.2/24"], &["10.1.0.1"], &["10.1.0.53"]).unwrap();
+    let new = edits(&network, (25, 11));
+    assert!(new.root.get("etc/remaster/address.sh").is_none());
+    assert_eq!(new.root.get(PROFILES).unwrap().mode, 0o700);
+    let path = format!("{PROFILES}/remaster-address-1.nmconnection");
+    assert_eq!(new.root.get(&path).unwrap().mode, 0o600);
+    let profile = text(&new, &path);
+    assert!(profile.contains("[ipv4]\nmethod=manual\naddress1=10.1.0.2/24\ngateway=10.1.0.1\n"));
+    assert!(profile.contains("[ipv6]\nmethod=auto\n") && !profile.contains("interface-name"));
+    // the others keep DHCP, which NetworkManager would forget
+    assert!(text(&new, &format!("{PROFILES}/remaster-dhcp.nmconnection")).contains("method=auto"));
+    assert!(
+        text(&new, "etc/NetworkManager/conf.d/remaster-dns.conf").ends_with("servers=10.1.0.53\n")
+    );
+}
+
+#[test]
+fn without_a_wish_nothing_is_put_in() {
+    let nothing = network(&[], &[], &[]).unwrap();
+    assert_eq!(edits(&nothing, (24, 11)).root.members().count(), 0);
+}

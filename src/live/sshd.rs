@@ -1,0 +1,81 @@
+//! sshd without passwords, although NixOS's `sshd_config` is a link into the store.
+
+use crate::recipe::Recipe;
+use crate::recipe::edits::Edits;
+
+/// Our settings, and behind them NixOS's own: the first value wins (`sshd_config(5)`), and what
+/// `Include` does not find is left out, so that keys let in and passwords do not in any case.
+const CONFIG: &str = "\
+# Put there by remaster: keys let in, passwords do not. The first value of a setting wins.
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+Include /etc/static/ssh/sshd_config
+";
+
+/// Where it stands, beside the link that activation makes.
+const CONFIG_NAME: &str = "remaster_sshd_config";
+
+/// Turns the link to our file whenever sshd is about to start: activation, which makes the link anew,
+/// ran before that, at boot and later. If it fails, sshd does not start (`systemd.service(5)`,
+/// `ExecStartPre=`).
+const DROP_IN: &str = "\
+[Service]
+ExecStartPre=/bin/sh -c 'PATH=/run/current-system/sw/bin:$$PATH; exec ln -sfn remaster_sshd_config /etc/ssh/sshd_config'
+";
+
+/// Whether passwords let in over ssh.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Sshd {
+    key_only: bool,
+}
+
+impl Sshd {
+    /// By key only, if a key is given and nothing else was said.
+    pub(super) fn gather(recipe: &Recipe) -> Self {
+        let passwords = recipe.ssh_passwords.unwrap_or(recipe.key.is_empty());
+        Self { key_only: !passwords }
+    }
+
+    /// Puts our settings in front of NixOS's.
+    pub(super) fn apply(self, edits: &mut Edits) {
+        if !self.key_only {
+            return;
+        }
+        edits.root.file(&format!("etc/ssh/{CONFIG_NAME}"), 0o644, CONFIG);
+        // The second is the one that a socket starts, once per connection.
+        for unit in ["sshd.service", "sshd@.service"] {
+            edits.root.unit(&format!("{unit}.d/remaster.conf"), DROP_IN);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edits(recipe: &Recipe) -> Edits {
+        let mut edits = Edits::default();
+        Sshd::gather(recipe).apply(&mut edits);
+        edits
+    }
+
+    #[test]
+    fn a_key_shuts_passwords_out_unless_they_are_kept() {
+        let key = Recipe { key: vec!["k".into()], ..Recipe::default() };
+        let kept = Recipe { ssh_passwords: Some(true), ..key.clone() };
+        let asked = Recipe { ssh_passwords: Some(false), ..Recipe::default() };
+        let config = "etc/ssh/remaster_sshd_config";
+        assert!(edits(&key).root.get(config).is_some());
+        assert!(edits(&asked).root.get(config).is_some());
+        assert_eq!(edits(&kept).root.members().count(), 0);
+        assert_eq!(edits(&Recipe::default()).root.members().count(), 0);
+    }
+
+    #[test]
+    fn ours_come_before_the_ones_of_nixos_and_the_link_leads_to_them() {
+        let (ours, theirs) = CONFIG.split_once("Include").unwrap();
+        assert!(ours.contains("\nPasswordAuthentication no\n") && theirs.contains("/etc/static/"));
+        assert!(DROP_IN.contains(CONFIG_NAME));
+    }
+}

@@ -1,0 +1,571 @@
+//! Writes an image to a file that appears whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
+
+use crate::error::{Error, Result};
+use crate::image::patched::{Composed, Piece, Source};
+use crate::image::{ImageFile, ReadAt};
+use crate::place;
+use crate::progress::{Progress, Silent};
+use crate::units::{ByteRange, in_memory, len_of};
+
+/// Bytes that the kernel is asked to copy at once: small enough for progress and Ctrl-C.
+const KERNEL_CHUNK: usize = 16 << 20;
+
+/// Bytes that are read and written at once where the kernel does not copy.
+const CHUNK: u64 = 1 << 20;
+
+/// Time between two rounds of bringing bytes to the disk.
+const BREATH: Duration = Duration::from_millis(5);
+
+/// Permission bits of a new file before the umask.
+const USUAL_MODE: u32 = 0o666;
+
+/// What to do with a file that is there already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Existing {
+    /// Keep it, and write nothing.
+    Refuse,
+    /// Replace it, all at once.
+    Replace,
+}
+
+/// Who may read a new file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Readers {
+    /// Whom the umask lets.
+    Usual,
+    /// Its owner, whatever the umask.
+    Owner,
+    /// Everyone, whatever the umask.
+    Everyone,
+}
+
+impl Readers {
+    /// Those of a file that holds what others must not know, or does not.
+    pub fn of(private: bool) -> Self {
+        if private { Self::Owner } else { Self::Usual }
+    }
+
+    /// Permission bits that the file gets for certain.
+    fn certain(self) -> Option<u32> {
+        match self {
+            Self::Usual => None,
+            Self::Owner => Some(0o600),
+            Self::Everyone => Some(0o644),
+        }
+    }
+}
+
+/// How the base's bytes got into the new file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum How {
+    /// They are shared with the base (FICLONE, `ioctl_ficlone(2)`).
+    Cloned,
+    /// The kernel copied them (`copy_file_range(2)`).
+    Copied,
+}
+
+/// A place for an image, checked before any work is done.
+#[derive(Debug)]
+pub struct Output {
+    path: PathBuf,
+    folder: PathBuf,
+    existing: Existing,
+    readers: Readers,
+}
+
+impl Output {
+    /// Checks that `path` can take an image made from `base`. A link there gives way itself, what it leads to stays.
+    pub fn new(path: &Path, base: &ImageFile, existing: Existing) -> Result<Self> {
+        if fs::metadata(path).is_ok_and(|found| base.is(&found)) {
+            return Err(Error::Usage {
+                what: format!("{} is the base itself, which is never changed", path.display()),
+                hint: "give another path to -o",
+            });
+        }
+        Self::of_bytes(path, existing)
+    }
+
+    /// A place for bytes that are no image.
+    pub fn of_bytes(path: &Path, existing: Existing) -> Result<Self> {
+        let here = fs::symlink_metadata(path);
+        let is_link = here.is_ok_and(|found| found.is_symlink());
+        // What a link leads to is not touched: the link itself gives way. Below /dev nothing does.
+        let found = fs::metadata(path).ok().filter(|_| !is_link || place::check(path).is_err());
+        if found.as_ref().is_some_and(|found| !found.is_file()) {
+            return Err(not_regular(path));
+        }
+        place::check(path)?;
+        if (is_link || found.is_some()) && existing == Existing::Refuse {
+            return Err(taken(path));
+        }
+        Self::at(path, existing)
+    }
+
+    fn at(path: &Path, existing: Existing) -> Result<Self> {
+        place::check(path)?;
+        let (path, folder) = (path.to_owned(), place::folder_of(path));
+        fs::metadata(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
+        Ok(Self { path, folder, existing, readers: Readers::Usual })
+    }
+
+    /// The same for other readers than usual.
+    #[must_use]
+    pub fn read_by(self, readers: Readers) -> Self {
+        Self { readers, ..self }
+    }
+
+    /// Who may read the file.
+    pub fn readers(&self) -> Readers {
+        self.readers
+    }
+
+    /// The path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the image. On any error, on Ctrl-C and on a crash nothing stands under the path, or what
+    /// stood there before.
+    pub fn write(&self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<How> {
+        let draft = self.draft()?;
+        let doing = || format!("write {}", self.path.display());
+        draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
+        progress.begin("Writing", image.size());
+        let how = filled(&draft.file, image, progress)
+            .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;
+        progress.end();
+        draft.file.sync_all().map_err(Error::io(doing()))?;
+        if progress.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        self.publish(draft).map_err(|fault| self.published(fault))?;
+        self.sync_folder()?;
+        Ok(how)
+    }
+
+    /// Writes what is packed on the way, for these readers.
+    pub fn write_packed(
+        &self,
+        readers: Readers,
+        pack: impl FnOnce(&File) -> Result<()>,
+    ) -> Result<()> {
+        let draft = Draft::open(&self.folder, readers)?;
+        pack(&draft.file)?;
+        let doing = || format!("write {}", self.path.display());
+        draft.file.sync_all().map_err(Error::io(doing()))?;
+        self.name(draft)
+    }
+
+    /// An image that is written and has no name yet.
+    pub fn ready(self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<Ready> {
+        let draft = self.draft()?;
+        let doing = || format!("write {}", self.path.display());
+        draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
+        fill(&draft.file, image, progress)
+            .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;
+        Ok(Ready { output: self, draft })
+    }
+
+    /// Writes bytes that are no image.
+    pub fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
+        let draft = self.draft()?;
+        let written = draft.file.write_all_at(bytes, 0).and_then(|()| draft.file.sync_all());
+        written.map_err(Error::io(format!("write {}", self.path.display())))?;
+        self.name(draft)
+    }
+
+    /// The same of bytes.
+    pub fn ready_bytes(self, bytes: &[u8]) -> Result<Ready> {
+        let draft = self.draft()?;
+        let written = draft.file.write_all_at(bytes, 0);
+        written.map_err(Error::io(format!("write {}", self.path.display())))?;
+        Ok(Ready { output: self, draft })
+    }
+
+    fn published(&self, fault: io::Error) -> Error {
+        match fault.kind() {
+            io::ErrorKind::AlreadyExists => taken(&self.path),
+            _ => Error::io(format!("write {}", self.path.display()))(fault),
+        }
+    }
+
+    /// A file without a name, for this place.
+    pub(super) fn draft(&self) -> Result<Draft> {
+        Draft::open(&self.folder, self.readers)
+    }
+
+    /// Gives a file that is on the disk its name, durably.
+    pub(super) fn name(&self, draft: Draft) -> Result<()> {
+        self.publish(draft).map_err(|fault| self.published(fault))?;
+        self.sync_folder()
+    }
+
+    /// Makes the name durable.
+    fn sync_folder(&self) -> Result<()> {
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(Error::io(format!("write into {}", self.folder.display())))
+    }
+
+    /// Gives the finished file its name.
+    fn publish(&self, mut draft: Draft) -> io::Result<()> {
+        if draft.name.is_none() && self.existing == Existing::Refuse {
+            draft.link(&self.path)?;
+        } else {
+            let name = draft.named(&self.folder)?;
+            let flags = match self.existing {
+                Existing::Refuse => RenameFlags::NOREPLACE,
+                Existing::Replace => RenameFlags::empty(),
+            };
+            rename(&name, &self.path, flags)?;
+            draft.name = None;
+        }
+        Ok(())
+    }
+}
+
+/// A finished file that waits for its name.
+#[derive(Debug)]
+pub struct Ready {
+    output: Output,
+    draft: Draft,
+}
+
+/// Files that are synced one by one; more are synced with their filesystem.
+const FEW: usize = 4;
+
+/// Gives finished files of one folder their names, after all of them are on the disk. Says of each
+/// whether it has its name.
+pub fn publish(ready: Vec<Ready>) -> Vec<Result<()>> {
+    let synced = synced(&ready);
+    let mut folder = None;
+    let mut done: Vec<Result<()>> = ready
+        .into_iter()
+        .zip(synced)
+        .map(|(Ready { output, draft }, synced)| {
+            synced?;
+            output.publish(draft).map_err(|fault| output.published(fault))?;
+            folder = Some(output);
+            Ok(())
+        })
+        .collect();
+    if let (Some(Err(fault)), Some(last)) =
+        (folder.map(|output| output.sync_folder()), done.last_mut())
+    {
+        *last = Err(fault);
+    }
+    done
+}
+
+/// Brings files to the disk.
+fn synced(ready: &[Ready]) -> Vec<Result<()>> {
+    let doing = |one: &Ready| Error::io(format!("write {}", one.output.path.display()));
+    match ready.first() {
+        Some(first) if ready.len() > FEW => {
+            let all = rustix::fs::syncfs(&first.draft.file);
+            ready.iter().map(|one| all.map_err(|fault| doing(one)(fault.into()))).collect()
+        }
+        _ => ready.iter().map(|one| one.draft.file.sync_all().map_err(doing(one))).collect(),
+    }
+}
+
+/// Puts a base under another path: a clone, else, of a base that is the `whole` file, one more name of
+/// it, else a copy.
+pub fn share(
+    file: &ImageFile,
+    whole: bool,
+    image: &Composed<&ImageFile>,
+    path: &Path,
+) -> Result<()> {
+    let output = Output::at(path, Existing::Replace)?;
+    let draft = output.draft()?;
+    let clones = rustix::fs::ioctl_ficlone(&draft.file, file.file()).is_ok();
+    drop(draft);
+    if whole && !clones && link(file, &output).is_ok() {
+        return output.sync_folder();
+    }
+    publish(vec![output.ready(image, &Silent)?]).into_iter().collect()
+}
+
+fn link(file: &ImageFile, output: &Output) -> io::Result<()> {
+    let path = fs::canonicalize(file.path())?;
+    let (open, named) = (file.file().metadata()?, fs::metadata(&path)?);
+    if !file.is(&open) || !file.is(&named) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let name = free_name(&output.folder);
+    fs::hard_link(path, &name)?;
+    fs::rename(&name, &output.path)
+}
+
+/// Writes bytes to a file that appears whole or not at all.
+pub fn write_bytes(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
+    let ready = Output::of_bytes(path, existing)?.ready_bytes(bytes)?;
+    publish(vec![ready]).into_iter().collect()
+}
+
+/// Closes a file that stays to everyone but its owner; false if a link stands there.
+pub fn keep_from_others(path: &Path) -> Result<bool> {
+    let doing = || format!("close {} to others", path.display());
+    let mut options = File::options();
+    match options.read(true).custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK)).open(path) {
+        Err(fault) if fault.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            Ok(false)
+        }
+        opened => {
+            let file = opened.map_err(Error::io(doing()))?;
+            let only = fs::Permissions::from_mode(0o600);
+            file.set_permissions(only).map_err(Error::io(doing()))?;
+            Ok(true)
+        }
+    }
+}
+
+/// Some filesystems know no flags of renameat2(2): they get the plain call, after a look.
+pub(super) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, flags) {
+        Err(rustix::io::Errno::INVAL) if flags.contains(RenameFlags::NOREPLACE) => {
+            if fs::symlink_metadata(to).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(from, to)
+        }
+        result => result.map_err(io::Error::from),
+    }
+}
+
+fn not_regular(path: &Path) -> Error {
+    Error::Usage {
+        what: format!("{} is there and is no regular file", path.display()),
+        hint: "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device",
+    }
+}
+
+/// The error for an output that is there already.
+pub fn taken(path: &Path) -> Error {
+    Error::Usage {
+        what: format!("{} already exists", path.display()),
+        hint: "give another path, remove the file, or replace it with --force",
+    }
+}
+
+/// A file that is being written and has no name of its own yet, or one that goes away with it.
+#[derive(Debug)]
+pub(super) struct Draft {
+    file: File,
+    name: Option<PathBuf>,
+}
+
+impl Draft {
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
+    fn open(folder: &Path, readers: Readers) -> Result<Self> {
+        let draft = Self::open_with(folder, readers)?;
+        if let Some(mode) = readers.certain() {
+            let doing = || format!("give a new file in {} the mode {mode:04o}", folder.display());
+            let mode = fs::Permissions::from_mode(mode);
+            draft.file.set_permissions(mode).map_err(Error::io(doing()))?;
+        }
+        Ok(draft)
+    }
+
+    fn open_with(folder: &Path, readers: Readers) -> Result<Self> {
+        let mut options = File::options();
+        options.read(true).write(true).mode(readers.certain().unwrap_or(USUAL_MODE));
+        let unnamed = options.custom_flags(flags(OFlags::TMPFILE)).open(folder);
+        match unnamed {
+            Ok(file) => Ok(Self { file, name: None }),
+            Err(fault) if matches!(fault.raw_os_error(), Some(95 | 21 | 2 | 22)) => {
+                Self::open_named(folder, readers)
+            }
+            Err(fault) => Err(Error::io(format!("write into {}", folder.display()))(fault)),
+        }
+    }
+
+    fn open_named(folder: &Path, readers: Readers) -> Result<Self> {
+        let name = free_name(folder);
+        let mut options = File::options();
+        let mode = readers.certain().unwrap_or(USUAL_MODE);
+        options.read(true).write(true).create_new(true).mode(mode);
+        let file = options.open(&name);
+        let file = file.map_err(Error::io(format!("write into {}", folder.display())))?;
+        Ok(Self { file, name: Some(name) })
+    }
+
+    /// Gives the file a path that must be free.
+    fn link(&self, path: &Path) -> io::Result<()> {
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
+    }
+
+    /// The name of the file, a passing one if it had none.
+    fn named(&mut self, folder: &Path) -> io::Result<PathBuf> {
+        if self.name.is_none() {
+            let name = free_name(folder);
+            self.link(&name)?;
+            self.name = Some(name);
+        }
+        self.name.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // Nothing can be done about a file that does not go away.
+            let _ = fs::remove_file(name);
+        }
+    }
+}
+
+fn flags(flags: OFlags) -> i32 {
+    i32::try_from(flags.bits()).unwrap_or_default()
+}
+
+/// Numbers that names were tried with: threads do not try the same.
+static TRIED: AtomicU32 = AtomicU32::new(0);
+
+pub(super) fn free_name(folder: &Path) -> PathBuf {
+    let name = |number: u32| {
+        folder.join(OsString::from(format!(".remaster.{}.{number}", std::process::id())))
+    };
+    (0..u32::MAX)
+        .map(|_| name(TRIED.fetch_add(1, Ordering::Relaxed)))
+        .find(|path| fs::symlink_metadata(path).is_err())
+        .unwrap_or_else(|| name(0))
+}
+
+/// A fault of the operating system, or one that already says what it is.
+type Fault = std::result::Result<Error, io::Error>;
+
+fn refused(fault: impl Into<io::Error>) -> Fault {
+    Err(fault.into())
+}
+
+/// Fills the file while another thread brings to the disk what is there already, so that little is left
+/// to wait for at the end. A fault of that thread counts: the kernel tells each fault only once.
+fn filled(
+    file: &File,
+    image: &Composed<&ImageFile>,
+    progress: &dyn Progress,
+) -> std::result::Result<How, Fault> {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let syncing = scope.spawn(|| -> io::Result<()> {
+            while !done.load(Ordering::Relaxed) {
+                file.sync_data()?;
+                thread::sleep(BREATH);
+            }
+            Ok(())
+        });
+        let how = fill(file, image, progress);
+        done.store(true, Ordering::Relaxed);
+        let synced = syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        synced.map_err(refused).and(how)
+    })
+}
+
+fn fill(
+    file: &File,
+    image: &Composed<&ImageFile>,
+    progress: &dyn Progress,
+) -> std::result::Result<How, Fault> {
+    let base = image.base().file();
+    // Nothing is gained by a clone of which no byte stays where it is.
+    let cloned =
+        image.pieces().iter().any(Piece::stays) && rustix::fs::ioctl_ficlone(file, base).is_ok();
+    if cloned {
+        file.set_len(image.size()).map_err(refused)?;
+    }
+    for piece in image.pieces() {
+        // A new file is zero all over, and so is what a clone has behind the base.
+        let is_fresh = !cloned || piece.at.start() >= image.base().size();
+        let is_zero = is_fresh && matches!(piece.from, Source::Zeros);
+        if is_zero || (cloned && piece.stays()) {
+            progress.advance(piece.at.size());
+        } else {
+            write_piece(file, image, piece, progress)?;
+        }
+    }
+    Ok(if cloned { How::Cloned } else { How::Copied })
+}
+
+fn write_piece(
+    file: &File,
+    image: &Composed<&ImageFile>,
+    piece: &Piece,
+    progress: &dyn Progress,
+) -> std::result::Result<(), Fault> {
+    let mut done = 0;
+    match &piece.from {
+        Source::Base(from) => {
+            done = copy_in_kernel(image.base().file(), *from, file, piece.at, progress)?;
+        }
+        Source::File(other, from) => {
+            done = copy_in_kernel(other.file(), *from, file, piece.at, progress)?;
+        }
+        Source::Bytes(_) | Source::Zeros => {}
+    }
+    let mut buffer = vec![0; in_memory(CHUNK.min(piece.at.size()))];
+    while done < piece.at.size() {
+        check_cancelled(progress)?;
+        let at = piece.at.start().saturating_add(done);
+        let length = in_memory(piece.at.size().saturating_sub(done).min(CHUNK));
+        let Some(chunk) = buffer.get_mut(..length) else { break };
+        image.read_exact_at(chunk, at).map_err(Ok)?;
+        file.write_all_at(chunk, at).map_err(refused)?;
+        done = done.saturating_add(len_of(chunk));
+        progress.advance(len_of(chunk));
+    }
+    Ok(())
+}
+
+fn check_cancelled(progress: &dyn Progress) -> std::result::Result<(), Fault> {
+    if progress.is_cancelled() { Err(Ok(Error::Interrupted)) } else { Ok(()) }
+}
+
+/// Copies as much as the kernel copies; how much that was. What it does not do is left to the caller.
+fn copy_in_kernel(
+    base: &File,
+    from: u64,
+    to: &File,
+    at: ByteRange,
+    progress: &dyn Progress,
+) -> std::result::Result<u64, Fault> {
+    let (mut source, mut target) = (from, at.start());
+    while target < at.end() {
+        check_cancelled(progress)?;
+        let left = in_memory(at.end().saturating_sub(target)).min(KERNEL_CHUNK);
+        let copied =
+            rustix::fs::copy_file_range(base, Some(&mut source), to, Some(&mut target), left);
+        match copied {
+            Ok(0) => break,
+            Ok(bytes) => progress.advance(u64::try_from(bytes).unwrap_or_default()),
+            Err(
+                rustix::io::Errno::NOSPC
+                | rustix::io::Errno::DQUOT
+                | rustix::io::Errno::IO
+                | rustix::io::Errno::FBIG,
+            ) => {
+                return Err(refused(io::Error::last_os_error()));
+            }
+            Err(_) => break,
+        }
+    }
+    Ok(target.saturating_sub(at.start()))
+}

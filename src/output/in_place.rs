@@ -1,0 +1,467 @@
+//! Rewrites the parts of an image file that change, safe against being killed at any point.
+//!
+//! Everything old and new goes into a journal beside the image first. Once the journal has its name, the
+//! image counts as the new one: whoever finds a journal finishes what it says (again). Before that, the
+//! image is untouched.
+//!
+//! ```text
+//! 19  "remaster journal 1\n"
+//!  8  bytes of the image before
+//!  8  bytes of the image afterwards
+//!     runs: first byte (8), bytes there (8), of those before the old end (8), the old ones, the new
+//!     ones; the last run has no bytes
+//! 32  SHA-256 of everything before
+//! ```
+//! Numbers have the least significant byte first.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::image::journal;
+use crate::image::patched::Composed;
+use crate::image::{ImageFile, ReadAt};
+use crate::output::file::{Draft, Existing, Output, Readers};
+use crate::progress::Progress;
+use crate::units::{in_memory, len_of};
+
+const MAGIC: &[u8; 19] = b"remaster journal 1\n";
+
+/// Bytes that are compared at once: the runs of a journal are made of these.
+const BLOCK: u64 = 4096;
+
+/// Bytes that a disk writes whole or not at all.
+const SECTOR: u64 = 512;
+
+/// Bytes that are read at once, and at the most in a run.
+const CHUNK: u64 = 1 << 20;
+
+/// An edit that was interrupted, and is finished.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Finished {
+    /// Bytes of the image before.
+    pub old_size: u64,
+    /// Bytes of the image now.
+    pub new_size: u64,
+    /// Bytes that the edit changes.
+    pub bytes: u64,
+}
+
+/// An image file that nobody else edits, until this is dropped.
+#[derive(Debug)]
+pub struct Edited {
+    file: File,
+    path: PathBuf,
+}
+
+impl Edited {
+    /// Takes an image for an edit, before anything of it is read.
+    ///
+    /// # Errors
+    /// Another program edits it.
+    pub fn take(path: &Path) -> Result<Self> {
+        let doing = || format!("open {}", path.display());
+        let real = fs::canonicalize(path).map_err(Error::io(doing()))?;
+        let file =
+            File::options().read(true).write(true).open(&real).map_err(Error::io(doing()))?;
+        let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        locked.map_err(|_| Error::Usage {
+            what: format!("{} is being edited by another program", path.display()),
+            hint: "wait until that is done",
+        })?;
+        Ok(Self { file, path: real })
+    }
+
+    /// The path of the file itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Finishes an edit that was interrupted; tells what it was, if there was one.
+    ///
+    /// # Errors
+    /// A journal that somebody else may have made, that is broken or belongs to another image.
+    pub fn recover(&self) -> Result<Option<Finished>> {
+        journal::open(&self.path)?.map(|source| self.finish(&source)).transpose()
+    }
+
+    /// Closes the file to everyone but its owner.
+    pub fn keep_from_others(&self) -> Result<()> {
+        let own = fs::Permissions::from_mode(0o600);
+        let doing = || format!("close {} to others", self.path.display());
+        self.file.set_permissions(own).map_err(Error::io(doing()))
+    }
+
+    /// Makes the file this image, which may be made from that very file; how many bytes differed and
+    /// were written.
+    ///
+    /// # Errors
+    /// The operating system's; the file is then the old image or, by [`Edited::recover`], the new one.
+    pub fn rewrite(&self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<u64> {
+        // What is put in may be secret.
+        let place =
+            Output::of_bytes(&journal::of(&self.path), Existing::Refuse)?.read_by(Readers::Owner);
+        let draft = place.draft()?;
+        let bytes = self.record(&draft, image, progress)?;
+        if bytes == 0 && self.size()? == image.size() {
+            return Ok(0);
+        }
+        if progress.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let written = draft.file().try_clone();
+        let written = written.map_err(Error::io("open the journal of an edit"))?;
+        place.name(draft)?;
+        self.finish(&written)?;
+        Ok(bytes)
+    }
+
+    fn size(&self) -> Result<u64> {
+        let about = self.file.metadata();
+        about.map(|about| about.len()).map_err(Error::io(format!("read {}", self.path.display())))
+    }
+
+    /// Writes everything that changes to the journal; how many bytes that is.
+    fn record(
+        &self,
+        draft: &Draft,
+        image: &Composed<&ImageFile>,
+        progress: &dyn Progress,
+    ) -> Result<u64> {
+        let written = |fault: io::Error| Error::io("write the journal of an edit")(fault);
+        let mut journal = Summed { to: BufWriter::new(draft.file()), sum: Sha256::new() };
+        journal.write_all(MAGIC).map_err(written)?;
+        journal.write_all(&self.size()?.to_le_bytes()).map_err(written)?;
+        journal.write_all(&image.size().to_le_bytes()).map_err(written)?;
+        progress.begin("Comparing", image.size());
+        let mut bytes = 0_u64;
+        for piece in image.pieces() {
+            let mut at = piece.at.start();
+            while at < piece.at.end() && !piece.stays() {
+                let size = piece.at.end().saturating_sub(at).min(CHUNK);
+                bytes = bytes.saturating_add(self.record_chunk(&mut journal, image, (at, size))?);
+                at = at.saturating_add(size);
+            }
+            progress.advance(piece.at.size());
+        }
+        progress.end();
+        journal.run(0, &[], &[]).map_err(written)?;
+        let sum = journal.sum.clone().finalize();
+        journal.to.write_all(&sum).and_then(|()| journal.to.flush()).map_err(written)?;
+        draft.file().sync_all().map_err(written)?;
+        Ok(bytes)
+    }
+
+    /// Puts those blocks of a chunk into the journal that differ from what stands there.
+    fn record_chunk(
+        &self,
+        journal: &mut Summed<'_>,
+        image: &Composed<&ImageFile>,
+        (at, size): (u64, u64),
+    ) -> Result<u64> {
+        let mut new = vec![0; in_memory(size)];
+        image.read_exact_at(&mut new, at)?;
+        let old = there(&self.file, at, new.len()).map_err(Error::io("read what is edited"))?;
+        let mut bytes = 0_u64;
+        let mut place = at;
+        let mut old_blocks = old.chunks(in_memory(BLOCK));
+        for block in new.chunks(in_memory(BLOCK)) {
+            let before = old_blocks.next().unwrap_or_default();
+            if before != block {
+                let run = journal.run(place, before, block);
+                run.map_err(Error::io("write the journal of an edit"))?;
+                bytes = bytes.saturating_add(len_of(block));
+            }
+            place = place.saturating_add(len_of(block));
+        }
+        Ok(bytes)
+    }
+
+    /// Does what the journal says, from wherever an earlier run stopped, and removes it. The file has
+    /// its larger size all the while, so that it is never seen with another one than the old or the new.
+    fn finish(&self, source: &File) -> Result<Finished> {
+        let journal = &journal::of(&self.path);
+        let doing = || format!("finish the edit of {}", self.path.display());
+        let size = source.metadata().map_err(Error::io(doing()))?.len();
+        let done = self.checked(journal, source, size)?;
+        let whole = done.old_size.max(done.new_size);
+        self.file.set_len(whole).map_err(Error::io(doing()))?;
+        let written = each(source, size, |run| self.file.write_all_at(&run.new, run.at));
+        let written = written.and_then(|()| self.file.sync_all());
+        let written = written.and_then(|()| self.file.set_len(done.new_size));
+        written.and_then(|()| self.file.sync_all()).map_err(Error::io(doing()))?;
+        fs::remove_file(journal).map_err(Error::io(doing()))?;
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(Error::io(doing())).map(|()| done)
+    }
+
+    /// What a journal does, if it is whole, for this image, and does nothing else than an edit does: nothing of one
+    /// is used that is not. Every sector is as it was before or as it shall be, and what was before is only left out
+    /// behind the old end.
+    fn checked(&self, journal: &Path, source: &File, size: u64) -> Result<Finished> {
+        let (old_size, new_size) = checked(source, size, journal)?;
+        let now = self.size()?;
+        if now != old_size && now != new_size {
+            let found = format!("{now} bytes");
+            return Err(broken(journal, &format!("an image of {old_size} bytes"), &found));
+        }
+        let mut done = Finished { old_size, new_size, bytes: 0 };
+        let mut end = 0_u64;
+        each(source, size, |run| {
+            let there = there(&self.file, run.at, run.new.len())?;
+            if run.at < end || !run.fits(&done) || !belongs(&there, run) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            end = run.end();
+            done.bytes = done.bytes.saturating_add(len_of(&run.new));
+            Ok(())
+        })
+        .map_err(|fault| match fault.kind() {
+            io::ErrorKind::InvalidData => {
+                broken(journal, "the image that it was written for", "another one")
+            }
+            _ => Error::io(format!("finish the edit of {}", self.path.display()))(fault),
+        })?;
+        Ok(done)
+    }
+}
+
+/// As much as there is of the bytes from `at` on.
+fn there(file: &File, at: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length];
+    let mut done = 0_usize;
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        let read =
+            file.read_at(rest, at.saturating_add(u64::try_from(done).unwrap_or(u64::MAX)))?;
+        if read == 0 {
+            break;
+        }
+        done = done.saturating_add(read);
+    }
+    bytes.truncate(done);
+    Ok(bytes)
+}
+
+/// Whether each sector is as it was before or as it shall be. What was behind the old end does not count.
+fn belongs(now: &[u8], run: &Run) -> bool {
+    let before = run.at.checked_rem(SECTOR).unwrap_or_default();
+    let first = in_memory(SECTOR.saturating_sub(before)).min(now.len());
+    let (head, rest) = now.split_at(first);
+    let mut start = 0_usize;
+    [head].into_iter().chain(rest.chunks(in_memory(SECTOR))).all(|now| {
+        let range = start..start.saturating_add(now.len());
+        start = range.end;
+        let old = run.old.get(range.start..range.end.min(run.old.len())).unwrap_or_default();
+        now.starts_with(old) || run.new.get(range).is_some_and(|new| new == now)
+    })
+}
+
+fn broken(journal: &Path, looked_for: &str, found: &str) -> Error {
+    Error::unsupported(format!("the journal {}", journal.display()), looked_for, found)
+        .hinting("nothing is changed; make the image anew, and remove the journal")
+}
+
+/// Bytes that the journal of an edit between images of these sizes has at the most: all of both, and what stands in
+/// front of every run.
+fn largest(old_size: u64, new_size: u64) -> u64 {
+    let both = old_size.saturating_add(new_size);
+    let runs = both.checked_div(BLOCK).unwrap_or_default().saturating_add(CHUNK);
+    both.saturating_add(runs.saturating_mul(24))
+}
+
+/// The sizes of both images, if the journal is whole and no larger than an edit of those makes it.
+fn checked(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
+    let fault = || broken(journal, "a whole journal of an edit in place", "something else");
+    let reading = |fault: io::Error| Error::io("read the journal of an edit")(fault);
+    let body = size.checked_sub(32).filter(|body| *body >= len_of(MAGIC).saturating_add(40));
+    let body = body.ok_or_else(fault)?;
+    let (old, new) = sizes(source).map_err(reading)?.ok_or_else(fault)?;
+    // All bytes that come behind the old end are in it.
+    if size > largest(old, new) || new.saturating_sub(old) > size {
+        return Err(broken(journal, "a journal of these images", &format!("{size} bytes")));
+    }
+    let mut sum = Sha256::new();
+    let mut from = source;
+    from.seek(SeekFrom::Start(0)).map_err(reading)?;
+    let mut reader = BufReader::new(from).take(body);
+    let mut chunk = vec![0; in_memory(CHUNK)];
+    loop {
+        let read = reader.read(&mut chunk).map_err(reading)?;
+        if read == 0 {
+            break;
+        }
+        sum.update(chunk.get(..read).unwrap_or_default());
+    }
+    let mut told = [0; 32];
+    source.read_exact_at(&mut told, body).map_err(reading)?;
+    if sum.finalize().as_slice() != told {
+        return Err(fault());
+    }
+    Ok((old, new))
+}
+
+/// The sizes that a journal begins with; none if it is no journal.
+fn sizes(source: &File) -> io::Result<Option<(u64, u64)>> {
+    let mut start = vec![0; MAGIC.len().saturating_add(16)];
+    source.read_exact_at(&mut start, 0)?;
+    let numbers = start.strip_prefix(MAGIC.as_slice());
+    let both = numbers.and_then(|numbers| {
+        let (old, rest) = numbers.split_first_chunk::<8>()?;
+        Some((u64::from_le_bytes(*old), u64::from_le_bytes(*rest.first_chunk::<8>()?)))
+    });
+    Ok(both)
+}
+
+/// Bytes that change.
+struct Run {
+    at: u64,
+    old: Vec<u8>,
+    new: Vec<u8>,
+}
+
+impl Run {
+    fn end(&self) -> u64 {
+        self.at.saturating_add(len_of(&self.new))
+    }
+
+    /// Whether it lies in the new image, and says of all bytes before the old end what they were.
+    fn fits(&self, edit: &Finished) -> bool {
+        let before = edit.old_size.saturating_sub(self.at).min(len_of(&self.new));
+        self.end() <= edit.new_size && len_of(&self.old) == before
+    }
+}
+
+/// Hands every run of a journal that was checked to `act`.
+fn each(source: &File, size: u64, mut act: impl FnMut(&Run) -> io::Result<()>) -> io::Result<()> {
+    let mut at = len_of(MAGIC).saturating_add(16);
+    while at < size {
+        let mut head = [[0; 8]; 3];
+        for number in &mut head {
+            source.read_exact_at(number, at)?;
+            at = at.saturating_add(8);
+        }
+        let [place, length, before] = head.map(u64::from_le_bytes);
+        if length == 0 {
+            break;
+        }
+        if length > CHUNK || before > length {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut run =
+            Run { at: place, old: vec![0; in_memory(before)], new: vec![0; in_memory(length)] };
+        source.read_exact_at(&mut run.old, at)?;
+        source.read_exact_at(&mut run.new, at.saturating_add(before))?;
+        at = at.saturating_add(before).saturating_add(length);
+        act(&run)?;
+    }
+    Ok(())
+}
+
+/// Writes, and knows the digest of all that was written.
+struct Summed<'a> {
+    to: BufWriter<&'a File>,
+    sum: Sha256,
+}
+
+impl Summed<'_> {
+    fn run(&mut self, at: u64, old: &[u8], new: &[u8]) -> io::Result<()> {
+        self.write_all(&at.to_le_bytes())?;
+        self.write_all(&len_of(new).to_le_bytes())?;
+        self.write_all(&len_of(old).to_le_bytes())?;
+        self.write_all(old)?;
+        self.write_all(new)
+    }
+}
+
+impl Write for Summed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write_all(bytes)?;
+        self.sum.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::patched::Patch;
+    use crate::progress::Silent;
+
+    /// An image file of `old` and what becomes of it, with a journal that was not begun with.
+    fn interrupted(folder: &Path) -> (PathBuf, Vec<u8>, Vec<u8>) {
+        let path = folder.join("a.iso");
+        let old: Vec<u8> = (0..20_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        fs::write(&path, &old).unwrap();
+        let file = ImageFile::open(&path).unwrap();
+        let patches = [(100, 700), (9_000, 40), (20_000, 3_000)]
+            .map(|(at, size)| Patch::bytes(at, vec![0xee; size], "test").unwrap());
+        let image = Composed::whole(&file).with(patches.to_vec(), 23_000).unwrap();
+        let mut new = vec![0; 23_000];
+        image.read_exact_at(&mut new, 0).unwrap();
+        let edited = Edited::take(&path).unwrap();
+        let place = Output::of_bytes(&journal::of(&path), Existing::Refuse).unwrap();
+        let draft = place.draft().unwrap();
+        edited.record(&draft, &image, &Silent).unwrap();
+        place.name(draft).unwrap();
+        (path, old, new)
+    }
+
+    #[test]
+    fn whatever_was_written_of_it_an_edit_is_finished() {
+        for sectors in 0..=46 {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, mut now, new) = interrupted(folder.path());
+            assert!(ImageFile::open(&path).is_err(), "half of an edit is no image");
+            if sectors > 0 {
+                now.resize(new.len(), 0);
+            }
+            let done = (sectors * 512).min(new.len());
+            now[..done].copy_from_slice(&new[..done]);
+            fs::write(&path, &now).unwrap();
+            assert!(Edited::take(&path).unwrap().recover().unwrap().is_some());
+            assert_eq!(fs::read(&path).unwrap(), new, "{sectors} sectors");
+            assert!(!journal::of(&path).exists());
+            assert_eq!(Edited::take(&path).unwrap().recover().unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_journal_changes_no_other_image_and_a_broken_one_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old, _) = interrupted(folder.path());
+        let other = vec![7; old.len()];
+        fs::write(&path, &other).unwrap();
+        assert!(Edited::take(&path).unwrap().recover().is_err());
+        assert_eq!(fs::read(&path).unwrap(), other);
+        fs::write(&path, &old).unwrap();
+        let journal = fs::read(journal::of(&path)).unwrap();
+        for at in (0..journal.len()).step_by(97) {
+            let mut broken = journal.clone();
+            broken[at] ^= 1;
+            fs::write(journal::of(&path), &broken).unwrap();
+            assert!(Edited::take(&path).unwrap().recover().is_err(), "byte {at}");
+            assert_eq!(fs::read(&path).unwrap(), old);
+        }
+    }
+
+    #[test]
+    fn two_do_not_edit_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.iso");
+        fs::write(&path, "x").unwrap();
+        let first = Edited::take(&path).unwrap();
+        assert!(Edited::take(&path).is_err());
+        drop(first);
+        assert!(Edited::take(&path).is_ok());
+    }
+}

@@ -1,0 +1,6 @@
+//! Effects: the only modules that write. They know pieces of an image and nothing of formats.
+
+pub mod directory;
+pub mod file;
+pub mod in_place;
+pub mod stream;

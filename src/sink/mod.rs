@@ -1,6 +1,0 @@
-//! Effects: the only modules that write. They know pieces of an image and nothing of formats.
-
-pub mod file;
-pub mod folder;
-pub mod in_place;
-pub mod stream;

@@ -1,0 +1,77 @@
+//! What stands under the name of a file that is to be made: of which recipe it was made, and what chance made then.
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::formats::newc::Member;
+use crate::formats::patch_file::{LARGEST, PatchFile};
+use crate::image::digest::Digest;
+use crate::image::patched::Composed;
+use crate::image::{ImageFile, ReadAt};
+use crate::iso::injected::{Base, Stamped};
+use crate::iso::survey::Survey;
+use crate::stamp::manifest::{self, Again, Found};
+use crate::stamp::patch;
+
+/// A stamped image.
+#[derive(Debug)]
+pub(super) struct Before {
+    /// Files of the live system's root.
+    pub(super) root: Vec<Member>,
+    found: Found,
+}
+
+impl Before {
+    /// The image of a file; none if it is not one that was stamped.
+    pub(super) fn of_image(path: &Path) -> Option<Self> {
+        Self::of(&ImageFile::open(path).ok()?).ok()?
+    }
+
+    /// The image that a patch file makes of the base, whose digest is given; none if it makes none.
+    pub(super) fn of_patch(path: &Path, base: &Base<&ImageFile>, sha256: Digest) -> Option<Self> {
+        let size = fs::metadata(path).ok()?.len();
+        let bytes = fs::read(path).ok().filter(|_| size <= LARGEST)?;
+        let patch = PatchFile::parse(&bytes).ok()?;
+        let below = Composed::clone(&base.image);
+        Self::of(&patch::apply(&patch, below, sha256, "the base").ok()?).ok()?
+    }
+
+    fn of<I: ReadAt>(image: &I) -> Result<Option<Self>> {
+        let survey = Survey::of(image)?;
+        let Some(Stamped { root, .. }) = Stamped::of(image, survey.tree())? else {
+            return Ok(None);
+        };
+        let found = manifest::read(image, survey.tree())?;
+        Ok(found.map(|found| Self { root, found }))
+    }
+
+    /// Whether it was made of this recipe.
+    pub(super) fn is_of(&self, recipe_id: Digest) -> bool {
+        self.found.manifest.recipe_id == Some(recipe_id.to_string())
+    }
+
+    /// What it has that no recipe says.
+    pub(super) fn again(&self) -> Again {
+        Again {
+            version: self.found.manifest.tool.version.clone(),
+            epoch: self.found.manifest.source_date_epoch,
+            signature: self.found.signature.clone(),
+        }
+    }
+
+    /// Why it is not what would be made.
+    pub(super) fn difference(&self, recipe_id: Digest, signed_by: Option<&str>) -> String {
+        let found = &self.found.manifest;
+        match &found.recipe_id {
+            None => format!("remaster {} made it, and wrote no recipe id", found.tool.version),
+            Some(other) if *other != recipe_id.to_string() => {
+                format!("it was made of another base or recipe (recipe id {other}, now {recipe_id})")
+            }
+            Some(_) if found.signed_by.as_deref() != signed_by => {
+                "it is of the same recipe, but not signed by the same key".to_owned()
+            }
+            Some(_) => "it is of the same recipe, but a password or other secret is another one, or its bytes have changed since".to_owned(),
+        }
+    }
+}

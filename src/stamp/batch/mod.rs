@@ -1,0 +1,576 @@
+//! One base, many users: what is the same for all is done once.
+
+mod before;
+pub mod names;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::error::{Error, Result};
+use crate::image::digest::Digest;
+use crate::image::patched::{Composed, Source};
+use crate::image::{ImageFile, ReadAt};
+use crate::iso;
+use crate::iso::injected::Base;
+use crate::iso::survey::nixos::Initrd;
+use crate::live::{Facts, HostKeys, Input, Unsettled, Wishes};
+use crate::output::file::{self, Existing, Output, Readers, Ready};
+use crate::place;
+use crate::progress::Silent;
+use crate::recipe::Recipe;
+use crate::recipe::users::User;
+use crate::stamp::manifest::beside::Wanted;
+use crate::stamp::manifest::{self, About, Made};
+use crate::stamp::oci::{self, Ids};
+use crate::stamp::patch;
+use crate::stamp::replaced::{self, Fact, Given};
+use crate::units::len_of;
+
+use before::Before;
+use names::{Taken, Template};
+
+/// Files that get their names together: one sync for all of them.
+const GROUP: usize = 32;
+
+/// What is made for a user.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum Form {
+    /// An image
+    Image,
+    /// A patch file, which `remaster apply` lays over the base
+    Patch,
+    /// A layer of an OCI image layout, with the base below it
+    Oci,
+}
+
+/// What to do with a file that is there already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Keep {
+    /// It is a fault.
+    Refuse,
+    /// It stays if it is of the same recipe and whole; else it is a fault.
+    Resume,
+    /// It stays if it is of the same recipe and whole; else it is replaced.
+    Same,
+    /// It is replaced.
+    Nothing,
+}
+
+/// What all users share.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// The base's file.
+    pub file: &'a ImageFile,
+    /// The base.
+    pub base: &'a Base<&'a ImageFile>,
+    /// Its initrds.
+    pub initrds: &'a [Initrd],
+    /// Its digest.
+    pub sha256: Digest,
+    /// What goes into each manifest.
+    pub about: &'a About,
+    /// The recipe below each user's.
+    pub shared: &'a Recipe,
+    /// What was put into the base before.
+    pub before: Option<&'a Given>,
+    /// Whether images without a key are meant, also of a base that had one.
+    pub no_key: bool,
+    /// The folder to write to.
+    pub folder: &'a Path,
+    /// What files are called.
+    pub template: &'a Template,
+    /// What is made.
+    pub form: Form,
+    /// What stays.
+    pub keep: Keep,
+    /// What is written beside each file; of an OCI image, nothing.
+    pub beside: Wanted,
+    /// Whether a `known_hosts` file is written beside each file whose user has host keys.
+    pub known_hosts: bool,
+    /// Whether to tell the SHA-256 of images, which are read whole for it.
+    pub digests: bool,
+    /// Users that are worked for at once.
+    pub jobs: usize,
+    /// Whether the first fault ends it.
+    pub fail_fast: bool,
+}
+
+/// What was made for a user.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The user.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub size: u64,
+    /// Its SHA-256, if that was asked for; of an OCI image, that of its manifest.
+    pub sha256: Option<Digest>,
+    /// Its recipe id and its content id.
+    pub ids: Ids,
+    /// Whether it was there already.
+    pub kept: bool,
+    /// What was put into the base before and is not in it.
+    pub gone: Vec<Fact>,
+    /// The host keys that are in it.
+    pub host_keys: Option<HostKeys>,
+    /// The file with their public halves, if one stands beside it.
+    pub known_hosts: Option<PathBuf>,
+}
+
+/// Hears of each user.
+pub trait Listener: Sync {
+    /// A user's file stands under its name.
+    fn done(&self, done: &Done);
+    /// It does not.
+    fn failed(&self, place: &str, name: &str, fault: &Error);
+    /// Whether to stop.
+    fn is_cancelled(&self) -> bool;
+}
+
+/// How many users have what they should.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// Files written.
+    pub made: usize,
+    /// Files that were there.
+    pub kept: usize,
+    /// Users without.
+    pub failed: usize,
+}
+
+/// A user's file before it has its name.
+struct Waiting {
+    done: Done,
+    place: String,
+    files: Vec<Ready>,
+    entry: Option<oci::Entry>,
+}
+
+/// A user's image before it is written.
+struct Job<'a> {
+    made: Made,
+    image: Composed<&'a ImageFile>,
+    /// The image as its difference from the official base, if that is what is written.
+    packed: Vec<u8>,
+    host_keys: Option<HostKeys>,
+    gone: Vec<Fact>,
+}
+
+/// What one worker did.
+#[derive(Default)]
+struct Work {
+    tally: Tally,
+    waiting: Vec<Waiting>,
+    entries: Vec<oci::Entry>,
+}
+
+struct Run<'a> {
+    batch: &'a Batch<'a>,
+    facts: Facts,
+    taken: Taken,
+    /// The names that a seed was used for.
+    seeded: Taken,
+    next: AtomicUsize,
+    stopped: AtomicBool,
+    listener: &'a dyn Listener,
+    layout: Option<oci::Layout>,
+}
+
+impl Batch<'_> {
+    /// Works for all users, numbered from 1; those that could not be read have failed.
+    ///
+    /// # Errors
+    /// What concerns all users: the folder, the layout.
+    pub fn run(&self, users: &[(usize, Result<User>)], listener: &dyn Listener) -> Result<Tally> {
+        refuse_one_name(self.shared)?;
+        place::check(self.folder)?;
+        fs::create_dir_all(self.folder)
+            .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
+        let layout = match self.form {
+            Form::Oci => {
+                Some(oci::Layout::at(self.folder)?.with_base(self.file, self.base, self.sha256)?)
+            }
+            _ => None,
+        };
+        let facts = Facts::of(&self.base.survey);
+        let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (taken, seeded) = (Taken::files(), Taken::keys());
+        let run = Run { batch: self, facts, taken, seeded, next, stopped, listener, layout };
+        run.all(users)
+    }
+
+    fn existing(&self) -> Existing {
+        match self.keep {
+            Keep::Refuse | Keep::Resume => Existing::Refuse,
+            Keep::Same | Keep::Nothing => Existing::Replace,
+        }
+    }
+}
+
+impl Run<'_> {
+    fn all(&self, users: &[(usize, Result<User>)]) -> Result<Tally> {
+        let works: Vec<Work> = thread::scope(|scope| {
+            let workers: Vec<_> =
+                (0..self.batch.jobs.max(1)).map(|_| scope.spawn(|| self.worker(users))).collect();
+            let joined = workers.into_iter().map(|worker| {
+                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            joined.collect()
+        });
+        let mut tally = Tally::default();
+        let mut entries = Vec::new();
+        for work in works {
+            tally.made = tally.made.saturating_add(work.tally.made);
+            tally.kept = tally.kept.saturating_add(work.tally.kept);
+            tally.failed = tally.failed.saturating_add(work.tally.failed);
+            entries.extend(work.entries);
+        }
+        if let Some(layout) = &self.layout {
+            layout.add(entries)?;
+        }
+        Ok(tally)
+    }
+
+    fn worker(&self, users: &[(usize, Result<User>)]) -> Work {
+        let mut work = Work::default();
+        while !self.listener.is_cancelled() && !self.stopped.load(Ordering::Relaxed) {
+            let Some((index, user)) = users.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+                break;
+            };
+            match user {
+                Err(fault) => self.failed(&mut work, "", "", fault),
+                Ok(user) => match self.one(user, *index) {
+                    Ok(waiting) => work.waiting.push(waiting),
+                    Err(fault) => self.failed(&mut work, &user.place, &user.name, &fault),
+                },
+            }
+            if work.waiting.len() >= GROUP {
+                self.publish(&mut work);
+            }
+        }
+        self.publish(&mut work);
+        work
+    }
+
+    fn failed(&self, work: &mut Work, place: &str, name: &str, fault: &Error) {
+        if matches!(fault, Error::Interrupted) {
+            return;
+        }
+        work.tally.failed = work.tally.failed.saturating_add(1);
+        if self.batch.fail_fast {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+        self.listener.failed(place, name, fault);
+    }
+
+    /// Gives the files that wait their names.
+    fn publish(&self, work: &mut Work) {
+        let mut waiting = std::mem::take(&mut work.waiting);
+        let counts: Vec<usize> = waiting.iter().map(|one| one.files.len()).collect();
+        let files = waiting.iter_mut().flat_map(|one| std::mem::take(&mut one.files)).collect();
+        let mut published = file::publish(files).into_iter();
+        for (one, count) in waiting.into_iter().zip(counts) {
+            let results: Vec<Result<()>> = published.by_ref().take(count).collect();
+            if let Err(fault) = results.into_iter().collect::<Result<()>>() {
+                self.failed(work, &one.place, &one.done.name, &fault);
+                continue;
+            }
+            let tally = if one.done.kept { &mut work.tally.kept } else { &mut work.tally.made };
+            *tally = tally.saturating_add(1);
+            work.entries.extend(one.entry);
+            self.listener.done(&one.done);
+        }
+    }
+
+    /// What a user is to have, from what all have and what is the user's own.
+    fn recipe(&self, user: &User) -> Result<Recipe> {
+        refuse_one_name(&user.recipe)?;
+        let mut recipe = user.recipe.clone().over(self.batch.shared.clone());
+        if let Some(at) = recipe.key.iter().position(|key| key == "-") {
+            return Err(recipe.fault("key", at, NOT_ASKED, "give files"));
+        }
+        if recipe.host_key_seed.is_some() {
+            self.seeded.take(&user.name, &user.place)?;
+            recipe.host_key_name = Some(user.name.clone());
+        }
+        Ok(recipe)
+    }
+
+    /// Makes one user's file.
+    fn one(&self, user: &User, index: usize) -> Result<Waiting> {
+        let batch = self.batch;
+        let recipe = self.recipe(user)?;
+        let asked = |_: &str| Err(io::Error::other(NOT_ASKED));
+        let unsettled = Unsettled::gather(&recipe, &mut Input::new(io::empty(), asked))?;
+        let recipe_id = manifest::recipe_id(batch.sha256, Digest(unsettled.inputs(&self.facts)?));
+        let name = batch.template.file_name(&user.name, index, recipe_id)?;
+        self.taken.take(&name, &user.place)?;
+        let (job, kept) = self.job(unsettled, &name, recipe_id)?;
+        let content = manifest::content_id(batch.sha256, job.made.digest);
+        let done = Done {
+            name: user.name.clone(),
+            path: batch.folder.join(&name),
+            size: job.image.size(),
+            sha256: None,
+            ids: Ids { recipe: recipe_id, content },
+            kept,
+            gone: job.gone.clone(),
+            host_keys: job.host_keys.clone(),
+            known_hosts: None,
+        };
+        let waiting = Waiting { done, place: user.place.clone(), files: Vec::new(), entry: None };
+        match batch.form {
+            Form::Image => self.image(waiting, &job),
+            Form::Patch => self.patch(waiting, &job),
+            Form::Oci => self.layer(waiting, &job, &name),
+        }
+    }
+
+    /// A user's image, and whether it stands under its name already. What is there and of the same recipe is made
+    /// again with what chance made then: if it is the same now, it is whole. Whatever is written is made anew.
+    fn job(
+        &self,
+        mut unsettled: Unsettled,
+        name: &str,
+        recipe_id: Digest,
+    ) -> Result<(Job<'_>, bool)> {
+        let before = if self.keeps() { self.before(name) } else { None };
+        if let Some(same) = before.as_ref().filter(|before| before.is_of(recipe_id)) {
+            let about = About { again: Some(same.again()), ..self.batch.about.clone() };
+            let wishes = unsettled.settled(&same.root)?;
+            let job = self.made(&wishes, &about)?;
+            if self.is_there(&job, name, recipe_id)? {
+                return Ok((job, true));
+            }
+            unsettled = wishes.unsettled();
+        }
+        let job = self.made(&unsettled.settled(&[])?, self.batch.about)?;
+        if self.keeps() && self.is_there(&job, name, recipe_id)? {
+            return Ok((job, true));
+        }
+        self.check_free(name, before.as_ref(), recipe_id)?;
+        Ok((job, false))
+    }
+
+    /// What stands under a name, if it was stamped.
+    fn before(&self, name: &str) -> Option<Before> {
+        let (path, base) = (self.batch.folder.join(name), self.batch.base);
+        match self.batch.form {
+            Form::Image => Before::of_image(&path),
+            Form::Patch => Before::of_patch(&path, base, self.batch.sha256),
+            Form::Oci => {
+                let layout = self.layout.as_ref()?;
+                Before::of_patch(&layout.parts(name).ok()?.patch, base, self.batch.sha256)
+            }
+        }
+    }
+
+    /// Says why what stands under a name does not stay, where nothing is replaced.
+    fn check_free(&self, name: &str, before: Option<&Before>, recipe_id: Digest) -> Result<()> {
+        let path = self.batch.folder.join(name);
+        let is_there = match &self.layout {
+            Some(layout) => layout.of_name(name).is_some(),
+            None => path.exists(),
+        };
+        if self.batch.keep != Keep::Resume || !is_there {
+            return Ok(());
+        }
+        let signer = self.batch.about.signer.as_ref().map(|signer| signer.fingerprint());
+        let why = match before {
+            _ if path.is_symlink() => "it is a symbolic link".to_owned(),
+            Some(before) => before.difference(recipe_id, signer.as_deref()),
+            None => "it is nothing that remaster made of this base".to_owned(),
+        };
+        Err(Error::Usage {
+            what: format!("{} already exists and does not stay: {why}", path.display()),
+            hint: "replace it by --skip-existing, or give another folder to -o",
+        })
+    }
+
+    /// The image that is wished for, verified.
+    fn made(&self, wishes: &Wishes, about: &About) -> Result<Job<'_>> {
+        let batch = self.batch;
+        let edits = wishes.edits(&self.facts)?;
+        let gone = replaced::gone(batch.before, &edits, batch.no_key)?;
+        let made = manifest::plan(batch.base, batch.initrds, edits, about)?;
+        let image =
+            Composed::clone(&batch.base.image).with(made.plan.patches.clone(), made.plan.size)?;
+        iso::verify::check(&image, &batch.base.survey, &made.edits)?;
+        let packed = if batch.form == Form::Image { Vec::new() } else { self.packed(&made)? };
+        Ok(Job { made, image, packed, host_keys: wishes.host_keys.clone(), gone })
+    }
+
+    /// Whether an image stands under its name, byte for byte as far as it differs from the base.
+    fn is_there(&self, job: &Job<'_>, name: &str, recipe: Digest) -> Result<bool> {
+        let path = self.batch.folder.join(name);
+        match (self.batch.form, &self.layout) {
+            (Form::Patch, _) => Ok(holds(&path, &job.packed) && kept_as(&path, &job.made)?),
+            (Form::Oci, Some(layout)) => {
+                let content = manifest::content_id(self.batch.sha256, job.made.digest);
+                let (entry, _) = layout.image(name, &job.packed, Ids { recipe, content })?;
+                Ok(layout.of_name(name) == Some(&entry))
+            }
+            _ => Ok(is_there(&path, &job.made) && kept_as(&path, &job.made)?),
+        }
+    }
+
+    fn image(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
+        let (batch, made, image) = (self.batch, &job.made, &job.image);
+        if batch.digests {
+            waiting.done.sha256 = Some(Digest::of(image, &Silent)?);
+        }
+        if !waiting.done.kept {
+            let path = &waiting.done.path;
+            let output = Output::new(path, batch.file, batch.existing())?.read_by(readers(made));
+            waiting.files.push(output.ready(image, &Heard(self.listener))?);
+        }
+        let known = waiting.done.sha256;
+        let digest = || known.map_or_else(|| Digest::of(image, &Heard(self.listener)), Ok);
+        self.beside(&mut waiting, made, digest)?;
+        Ok(waiting)
+    }
+
+    /// Writes what is wanted beside a file, or leaves it there.
+    fn beside(
+        &self,
+        waiting: &mut Waiting,
+        made: &Made,
+        digest: impl FnOnce() -> Result<Digest>,
+    ) -> Result<()> {
+        let path = waiting.done.path.clone();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        for (record, bytes) in self.batch.beside.of(made, &name, digest)? {
+            let path = path.with_file_name(format!("{name}{}", record.ending()));
+            if self.keeps() && holds(&path, &bytes) && kept_as(&path, made)? {
+                continue;
+            }
+            let output = Output::of_bytes(&path, self.batch.existing())?.read_by(readers(made));
+            waiting.files.push(output.ready_bytes(&bytes)?);
+        }
+        self.known_hosts(waiting)
+    }
+
+    /// Writes the public halves of the host keys beside a file, or leaves them there.
+    fn known_hosts(&self, waiting: &mut Waiting) -> Result<()> {
+        let Some(keys) = waiting.done.host_keys.as_ref().filter(|_| self.batch.known_hosts) else {
+            return Ok(());
+        };
+        let (path, text) = (HostKeys::file_beside(&waiting.done.path), keys.known_hosts());
+        if !self.keeps() || !holds(&path, text.as_bytes()) {
+            let output = Output::of_bytes(&path, self.batch.existing())?;
+            waiting.files.push(output.ready_bytes(text.as_bytes())?);
+        }
+        waiting.done.known_hosts = Some(path);
+        Ok(())
+    }
+
+    /// Whether what is there stays if it is what would be written.
+    fn keeps(&self) -> bool {
+        matches!(self.batch.keep, Keep::Resume | Keep::Same)
+    }
+
+    /// The image as its difference from the official base.
+    fn packed(&self, made: &Made) -> Result<Vec<u8>> {
+        let (base, plan) = (&self.batch.base.image, &made.plan);
+        patch::pack(&patch::make(base, plan.patches.clone(), plan.size, self.batch.sha256)?)
+    }
+
+    fn patch(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
+        let (made, bytes) = (&job.made, &job.packed);
+        if !waiting.done.kept {
+            let path = &waiting.done.path;
+            let output = Output::of_bytes(path, self.batch.existing())?.read_by(readers(made));
+            waiting.files.push(output.ready_bytes(bytes)?);
+        }
+        waiting.done.size = len_of(bytes);
+        let digest = Digest::of_bytes(bytes);
+        waiting.done.sha256 = Some(digest);
+        self.beside(&mut waiting, made, || Ok(digest))?;
+        Ok(waiting)
+    }
+
+    fn layer(&self, mut waiting: Waiting, job: &Job<'_>, name: &str) -> Result<Waiting> {
+        let Some(layout) = &self.layout else { return Ok(waiting) };
+        let bytes = &job.packed;
+        let (entry, blobs) = layout.image(name, bytes, waiting.done.ids)?;
+        if layout.of_name(name) == Some(&entry) {
+            waiting.done.kept = self.batch.keep != Keep::Refuse;
+        }
+        let other = layout.of_name(name).is_some() && !waiting.done.kept;
+        if other && self.batch.existing() == Existing::Refuse {
+            return Err(Error::Usage {
+                what: format!("{} has an image {name:?} already", self.batch.folder.display()),
+                hint: "give another folder to -o, or --skip-existing or --force",
+            });
+        }
+        for (path, bytes) in blobs {
+            if !(holds(&path, &bytes) && kept_as(&path, &job.made)?) {
+                let output = Output::of_bytes(&path, Existing::Replace)?;
+                waiting.files.push(output.read_by(readers(&job.made)).ready_bytes(&bytes)?);
+            }
+        }
+        self.batch.folder.clone_into(&mut waiting.done.path);
+        (waiting.done.size, waiting.done.sha256) = (len_of(bytes), Some(entry.digest));
+        waiting.entry = Some(entry);
+        Ok(waiting)
+    }
+}
+
+/// Who may read what is made.
+fn readers(made: &Made) -> Readers {
+    Readers::of(made.edits.is_private())
+}
+
+/// Whether a file that stays is one that can stay: if others must not know it, they cannot read it any more.
+fn kept_as(path: &Path, made: &Made) -> Result<bool> {
+    match readers(made) {
+        Readers::Owner => file::keep_from_others(path),
+        _ => Ok(!path.is_symlink()),
+    }
+}
+
+/// A name that is given beside the users' own would derive the same keys for all of them.
+fn refuse_one_name(recipe: &Recipe) -> Result<()> {
+    if recipe.host_key_name.is_none() {
+        return Ok(());
+    }
+    let what = "a batch derives the keys of each user for the user's own name";
+    Err(recipe.fault("host-key-name", 0, what, "leave it out"))
+}
+
+const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";
+
+/// Passes on that the user wants to stop.
+struct Heard<'a>(&'a dyn Listener);
+
+impl crate::progress::Progress for Heard<'_> {
+    fn begin(&self, _: &'static str, _: u64) {}
+    fn advance(&self, _: u64) {}
+    fn end(&self) {}
+    fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
+
+/// Whether the image stands there: its size, its manifest, and everything else that was put over the base.
+fn is_there(path: &Path, made: &Made) -> bool {
+    let Ok(found) = ImageFile::open(path) else { return false };
+    let same = |patch: &crate::image::patched::Patch| match &patch.from {
+        Source::Bytes(bytes) => found
+            .read_range("the image", patch.at, len_of(bytes))
+            .is_ok_and(|read| read.as_slice() == &**bytes),
+        // Its digest is in the manifest, which was compared.
+        Source::File(..) | Source::Base(_) | Source::Zeros => true,
+    };
+    found.size() == made.plan.size && made.plan.patches.iter().all(same)
+}
+
+/// Whether a file has these bytes.
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    let size = fs::metadata(path).map(|found| found.len());
+    size.is_ok_and(|size| size == len_of(bytes)) && fs::read(path).is_ok_and(|found| found == bytes)
+}

@@ -1,0 +1,240 @@
+//! Whether a medium holds another image than one that it is compared with, by what both say that they are.
+//!
+//! A flipped bit may turn a name into another one, and a damaged block may take all names away. So what is read is
+//! weighed: two things that differ by themselves make another image, one thing only if most of the bytes differ, too.
+
+use crate::disk::survey::Raw;
+use crate::error::Result;
+use crate::formats::gpt::Gpt;
+use crate::formats::iso9660::volume_descriptor::{PRIMARY, VolumeDescriptor, text};
+use crate::image::ReadAt;
+use crate::image::file_type::{self, DiskImage, FileType, Kind};
+use crate::image::partitions::Partitions;
+use crate::iso::survey::Survey;
+use crate::stamp::manifest::{self, Found};
+use crate::units::ByteRange;
+
+/// Where the Primary Volume Descriptor stands (ECMA-119 §6.7.1).
+const DESCRIPTOR: std::ops::Range<usize> = 0x8000..0x8800;
+
+/// Fields of it that tell volumes apart: label, size, root, application, creation (§8.4).
+const FIELDS: [std::ops::Range<usize>; 5] = [40..72, 80..88, 156..190, 574..702, 813..830];
+
+/// Bytes that damage may change in a manifest before it counts as another one.
+const FEW: usize = 8;
+
+/// Places that are looked at before a medium is called blank, and bytes of each.
+const SAMPLES: u64 = 64;
+const SAMPLE: u64 = 4096;
+
+/// What makes another image of a medium without more being read.
+const ENOUGH: usize = 2;
+
+/// What was found.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Nothing speaks against it.
+    Same,
+    /// It is another image if most of its bytes differ, too.
+    Perhaps(Other),
+    /// It is another image.
+    Other(Other),
+}
+
+/// What a medium holds instead.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Other {
+    /// What follows the name of the medium in a sentence, as `holds another image: …` or `is blank: …`.
+    pub is: String,
+    /// What the wanted image is.
+    pub wanted: String,
+}
+
+/// Compares what a medium says that it is with what an image says.
+///
+/// # Errors
+/// An image that cannot be read. What cannot be read of the medium says nothing.
+pub fn compare(medium: &dyn ReadAt, image: &dyn ReadAt) -> Result<Verdict> {
+    let wanted = Identity::read(image)?;
+    let FileType::Disk(disk) = &wanted.file_type else { return Ok(Verdict::Same) };
+    let Ok(found) = Identity::read(medium) else { return Ok(Verdict::Same) };
+    let other = Other { is: found.is(), wanted: wanted.name(disk) };
+    let differing = match &found.file_type {
+        FileType::Disk(on_medium) => {
+            found.differs(&wanted).saturating_add(differ(on_medium, disk).into())
+        }
+        FileType::Other(_) if is_blank(medium, image.size()) => ENOUGH,
+        FileType::Other(_) => 1,
+    };
+    Ok(match differing {
+        0 => Verdict::Same,
+        ENOUGH.. => Verdict::Other(other),
+        _ => Verdict::Perhaps(other),
+    })
+}
+
+/// Whether they are disks of two kinds, apart from that a volume or table is lost, which is weighed by itself: damage
+/// makes no filesystem.
+fn differ(one: &DiskImage, other: &DiskImage) -> bool {
+    let is_filesystem = |kind| matches!(kind, Kind::Filesystem(_) | Kind::Udf);
+    one.kind != other.kind && (is_filesystem(one.kind) || is_filesystem(other.kind))
+}
+
+/// What an image says that it is.
+struct Identity {
+    file_type: FileType,
+    /// The Primary Volume Descriptor.
+    descriptor: Option<Vec<u8>>,
+    partitions: Option<Partitions>,
+    /// None of what is no NixOS, or damaged.
+    system: Option<System>,
+}
+
+/// What a NixOS image says more.
+struct System {
+    release: String,
+    label: String,
+    /// The identifier of a raw image's root filesystem.
+    root: Option<[u8; 16]>,
+    manifest: Option<Found>,
+}
+
+impl Identity {
+    fn read(image: &dyn ReadAt) -> Result<Self> {
+        let head = file_type::head(image)?;
+        let descriptor = head.get(DESCRIPTOR).filter(|block| {
+            let parsed = VolumeDescriptor::parse(block);
+            parsed.is_ok_and(|found| found.volume_descriptor_type == PRIMARY)
+        });
+        Ok(Self {
+            descriptor: descriptor.map(<[u8]>::to_vec),
+            file_type: FileType::of(&head),
+            partitions: Partitions::of(&image).ok().filter(|found| !found.is_empty()),
+            system: system(&image),
+        })
+    }
+
+    /// How many things speak against their being one image.
+    fn differs(&self, other: &Self) -> usize {
+        let volumes = match (&self.descriptor, &other.descriptor) {
+            (Some(one), Some(other)) => FIELDS
+                .iter()
+                .filter(|field| one.get((*field).clone()) != other.get((*field).clone()))
+                .count(),
+            (None, None) => 0,
+            _ => 1,
+        };
+        let tables = match (&self.partitions, &other.partitions) {
+            (Some(one), Some(other)) => tables(one, other),
+            (None, None) => 0,
+            _ => 1,
+        };
+        let systems = match (&self.system, &other.system) {
+            (Some(one), Some(other)) => one.differs(other),
+            _ => 0,
+        };
+        volumes.saturating_add(tables).saturating_add(systems)
+    }
+
+    /// What follows the name of a medium that holds this instead of something else.
+    fn is(&self) -> String {
+        match &self.file_type {
+            FileType::Disk(disk) => format!("holds another image: {}", self.name(disk)),
+            FileType::Other(other) => other.is(),
+        }
+    }
+
+    fn name(&self, disk: &DiskImage) -> String {
+        if let Some(system) = &self.system {
+            return system.name();
+        }
+        let Some(descriptor) = self.descriptor.as_deref() else { return disk.name().to_owned() };
+        let field = |range| text(descriptor.get(range).unwrap_or_default());
+        let by = Some(field(574..702)).filter(|by| !by.is_empty());
+        let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
+        format!("an ISO 9660 volume {:?}{by}", field(40..72))
+    }
+}
+
+/// How many things differ between partition tables. Ends do not count: a system that was started may have made its
+/// last partition larger, and flashing moves the backup GPT.
+fn tables(one: &Partitions, other: &Partitions) -> usize {
+    let gpts = match (&one.gpt, &other.gpt) {
+        (Some(one), Some(other)) => {
+            let starts =
+                |gpt: &Gpt| gpt.partitions().iter().map(|part| part.blocks.0).collect::<Vec<_>>();
+            let differ = [one.disk_guid() != other.disk_guid(), starts(one) != starts(other)];
+            differ.into_iter().filter(|differs| *differs).count()
+        }
+        (None, None) => 0,
+        _ => 1,
+    };
+    let records = |found: &Partitions| {
+        let all = found.mbr.map(|mbr| mbr.partitions.map(|part| (part.os_type, part.starting_lba)));
+        all.unwrap_or_default()
+    };
+    let differing =
+        records(one).into_iter().zip(records(other)).filter(|(one, other)| one != other);
+    gpts.saturating_add(differing.count())
+}
+
+fn system(image: &&dyn ReadAt) -> Option<System> {
+    if Raw::is_one(image) {
+        let raw = Raw::of(image).ok()?;
+        let root = *raw.filesystem(image).ok()?.superblock().uuid();
+        let manifest = manifest::read_raw(image, &raw).ok()?;
+        return Some(System { release: raw.release, label: raw.label, root: Some(root), manifest });
+    }
+    let survey = Survey::of(image).ok()?;
+    let manifest = manifest::read(image, survey.tree()).ok()?;
+    let label = survey.volume.identifier();
+    Some(System { release: survey.release, label, root: None, manifest })
+}
+
+impl System {
+    fn differs(&self, other: &Self) -> usize {
+        let manifests = match (&self.manifest, &other.manifest) {
+            (Some(one), Some(other)) if is_same(&one.text, &other.text) => 0,
+            (None, None) => 0,
+            _ => ENOUGH,
+        };
+        // The label of an ISO is a field of its descriptor.
+        let others = [
+            self.release != other.release,
+            self.root.is_some() && self.label != other.label,
+            self.root != other.root,
+        ];
+        others.into_iter().map(usize::from).fold(manifests, usize::saturating_add)
+    }
+
+    fn name(&self) -> String {
+        let name = format!("NixOS {} ({})", self.release, self.label);
+        let Some(Found { manifest, .. }) = &self.manifest else { return name };
+        let mut keys: Vec<&str> =
+            manifest.keys.iter().map(|key| key.fingerprint.as_str()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let keys = if keys.is_empty() { "no key".to_owned() } else { keys.join(", ") };
+        let edits: String = manifest.edits.chars().take(12).collect();
+        format!("{name}, stamped for {keys} (edits {edits}…)")
+    }
+}
+
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let differing = one.iter().zip(other).filter(|(one, other)| one != other).count();
+    one.len() == other.len() && differing <= FEW
+}
+
+/// Whether nothing is found where an image of `size` bytes should be.
+fn is_blank(medium: &dyn ReadAt, size: u64) -> bool {
+    let size = size.min(medium.size());
+    let step = size.div_ceil(SAMPLES).max(SAMPLE);
+    let is_zero = |number: u64| {
+        let at = number.saturating_mul(step);
+        let range = ByteRange::new(at, SAMPLE.min(size.saturating_sub(at)));
+        let bytes = range.map(|range| medium.read_range("the medium", range, SAMPLE));
+        bytes.is_some_and(|bytes| bytes.is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0)))
+    };
+    let places = (0..SAMPLES).take_while(|number| number.saturating_mul(step) < size);
+    size > 0 && places.into_iter().all(is_zero)
+}

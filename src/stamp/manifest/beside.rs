@@ -1,0 +1,74 @@
+//! What is written beside an image: its manifest and signature, provenance, and what is in it.
+
+use super::{Made, provenance};
+use crate::error::Result;
+use crate::image::digest::Digest;
+
+/// A file beside an image.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Record {
+    /// The manifest as it is in the image.
+    Manifest,
+    /// Its signature (sshsig).
+    Signature,
+    /// An in-toto statement with SLSA provenance.
+    Provenance,
+    /// An SBOM in the form of `CycloneDX`.
+    Sbom,
+}
+
+impl Record {
+    /// What the record of a file is called, after the file's own name.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Manifest => ".manifest.json",
+            Self::Signature => ".manifest.json.sig",
+            Self::Provenance => ".provenance.json",
+            Self::Sbom => ".sbom.json",
+        }
+    }
+}
+
+/// Which of them are wanted; a signature comes with the manifest.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Wanted {
+    /// The manifest.
+    pub manifest: bool,
+    /// The provenance.
+    pub provenance: bool,
+    /// The SBOM.
+    pub sbom: bool,
+}
+
+impl Wanted {
+    /// The bytes of the records of a file: an image, or what makes one. Its digest is asked for only if it is
+    /// needed.
+    ///
+    /// # Errors
+    /// Those of the digest.
+    pub fn of(
+        self,
+        made: &Made,
+        name: &str,
+        digest: impl FnOnce() -> Result<Digest>,
+    ) -> Result<Vec<(Record, Vec<u8>)>> {
+        let mut records = Vec::new();
+        if self.manifest {
+            records.push((Record::Manifest, made.text.clone()));
+            let signature = made.signature.clone();
+            records.extend(signature.map(|text| (Record::Signature, text.into_bytes())));
+        }
+        if self.provenance || self.sbom {
+            let digest = digest()?;
+            let text = |value: serde_json::Value| format!("{value:#}\n").into_bytes();
+            if self.provenance {
+                let value = provenance::statement(&made.manifest, name, digest);
+                records.push((Record::Provenance, text(value)));
+            }
+            if self.sbom {
+                records.push((Record::Sbom, text(provenance::sbom(&made.manifest, name, digest))));
+            }
+        }
+        Ok(records)
+    }
+}

@@ -1,0 +1,10 @@
+//! One stamping, from a base image to a verified one, and what is made of it.
+
+pub mod base_image;
+pub mod batch;
+pub mod identity;
+pub mod manifest;
+pub mod oci;
+pub mod patch;
+pub mod replaced;
+pub mod sign;

@@ -1,0 +1,138 @@
+//! Patches: an image made small by the base that it comes from, and made whole again over that base.
+
+use crate::error::{Error, Result};
+use crate::formats::patch_file::{LARGEST_LITERALS, Origin, PatchFile, Run};
+use crate::image::digest::Digest;
+use crate::image::patched::{Composed, Patch, Piece, Source};
+use crate::image::{ReadAt, past_64_bits};
+use crate::iso::injected::Base;
+use crate::units::ByteRange;
+
+/// The patch that makes an image from a base, whose digest is given, by these changes of it. The same
+/// image over the same base gives the same patch, however the base was composed.
+///
+/// # Errors
+/// An image with more new bytes than a patch may have; changes that do not fit.
+pub fn make<B: ReadAt>(
+    base: &B,
+    changes: Vec<Patch>,
+    size: u64,
+    sha256: Digest,
+) -> Result<PatchFile> {
+    let image = &Composed::whole(base).with(changes, size)?;
+    let new = image.pieces().iter().map(|piece| match &piece.from {
+        Source::Bytes(_) | Source::File(..) => piece.at.size(),
+        Source::Base(_) | Source::Zeros => 0,
+    });
+    let new = new.fold(0, u64::saturating_add);
+    if new > LARGEST_LITERALS {
+        return Err(too_large(new));
+    }
+    let mut runs = Vec::new();
+    for piece in image.pieces().iter().filter(|piece| !piece.at.is_empty()) {
+        add(&mut runs, origin(image, piece)?, piece.at.size());
+    }
+    Ok(PatchFile { base_size: base.size(), base_sha256: sha256.0, size, runs })
+}
+
+/// Where a patch takes the bytes of a piece from.
+fn origin<B: ReadAt>(image: &Composed<B>, piece: &Piece) -> Result<Origin> {
+    Ok(match &piece.from {
+        Source::Bytes(bytes) => Origin::Literal(bytes.clone()),
+        Source::File(..) => {
+            let bytes = image.read_range("the composed image", piece.at, LARGEST_LITERALS)?;
+            Origin::Literal(bytes.into())
+        }
+        Source::Base(start) => Origin::Base(*start),
+        Source::Zeros => Origin::Zeros,
+    })
+}
+
+fn too_large(needed: u64) -> Error {
+    Error::NoRoom { what: "a patch file".into(), needed, free: LARGEST_LITERALS }
+}
+
+/// The file's bytes.
+///
+/// # Errors
+/// More runs than a patch may have.
+pub fn pack(patch: &PatchFile) -> Result<Vec<u8>> {
+    patch.pack().ok_or_else(|| too_large(patch.size))
+}
+
+/// Adds bytes to the last run, if they go on with it.
+fn add(runs: &mut Vec<Run>, from: Origin, size: u64) {
+    if let Some(last) = runs.last_mut() {
+        let joined = match (&last.from, &from) {
+            (Origin::Literal(old), Origin::Literal(new)) => {
+                Some(Origin::Literal([old.as_ref(), new].concat().into()))
+            }
+            (Origin::Base(start), Origin::Base(next)) => {
+                (start.checked_add(last.size) == Some(*next)).then_some(Origin::Base(*start))
+            }
+            (Origin::Zeros, Origin::Zeros) => Some(Origin::Zeros),
+            _ => None,
+        };
+        if let Some(from) = joined {
+            last.size = last.size.saturating_add(size);
+            last.from = from;
+            return;
+        }
+    }
+    runs.push(Run { size, from });
+}
+
+/// The image that an opened file or disk must be for a patch: itself, or if it was stamped, the base
+/// below.
+///
+/// # Errors
+/// [`Error::WrongBase`] if neither has the size of the patch's base.
+pub fn base_in<B: ReadAt>(image: B, patch: &PatchFile, name: &str) -> Result<Composed<B>> {
+    if image.size() == patch.base_size {
+        return Ok(Composed::whole(image));
+    }
+    let size = image.size();
+    let below = Base::of(image).ok().filter(|base| base.stamped.is_some());
+    let below = below.filter(|base| base.image.size() == patch.base_size);
+    below.map(|base| base.image).ok_or_else(|| Error::WrongBase {
+        name: name.to_owned(),
+        found: format!("{size} bytes"),
+        expected: described(patch),
+    })
+}
+
+fn described(patch: &PatchFile) -> String {
+    format!("{} bytes of SHA-256 {}", patch.base_size, Digest(patch.base_sha256))
+}
+
+/// Lays a patch over its base, whose digest is given.
+///
+/// # Errors
+/// [`Error::WrongBase`] if it is another base.
+pub fn apply<B: ReadAt>(
+    patch: &PatchFile,
+    base: Composed<B>,
+    digest: Digest,
+    name: &str,
+) -> Result<Composed<B>> {
+    if base.size() != patch.base_size || digest.0 != patch.base_sha256 {
+        return Err(Error::WrongBase {
+            name: name.to_owned(),
+            found: format!("{} bytes of SHA-256 {digest}", base.size()),
+            expected: described(patch),
+        });
+    }
+    let mut at = 0;
+    let mut patches = Vec::new();
+    for run in &patch.runs {
+        let range = ByteRange::new(at, run.size).ok_or_else(|| past_64_bits(at))?;
+        let from = match &run.from {
+            Origin::Literal(bytes) => Source::Bytes(bytes.clone()),
+            Origin::Base(start) => Source::Base(*start),
+            Origin::Zeros => Source::Zeros,
+        };
+        patches.push(Patch { at: range, from, why: "patch file".into() });
+        at = range.end();
+    }
+    base.with(patches, patch.size)
+}

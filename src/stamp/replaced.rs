@@ -1,0 +1,343 @@
+//! What was put into an image before, and what of it is not given again when it is stamped anew: that goes, and
+//! is told by the names that a recipe has for it. Nothing secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::boot::menu::Started;
+use crate::disk::injected;
+use crate::error::{Error, Result};
+use crate::formats::boot_config::{Entry, redacted};
+use crate::formats::credential::keys_of;
+use crate::formats::newc::{Kind, Member};
+use crate::image::ReadAt;
+use crate::iso::injected::Base;
+use crate::iso::survey::configs::Config;
+use crate::iso::survey::squashfs;
+use crate::keys;
+use crate::live;
+use crate::recipe::edits::{Boot, Edits};
+use crate::units::ByteRange;
+
+/// The name of a public key among facts.
+const KEY: &str = "key";
+
+/// The name of a host key among facts.
+const HOST_KEY: &str = "host-key";
+
+/// Facts that an image has once: another value is given in place of the one before, by whoever gives one.
+const ONCE: [&str; 13] = [
+    "hostname",
+    "timezone",
+    "keymap",
+    "locale",
+    "console-font",
+    "wifi",
+    "root-password",
+    "nixos-password",
+    "serial",
+    "timeout",
+    "default-entry",
+    "label",
+    "name",
+];
+
+/// Where files of settings are that are told by their settings' names.
+const OF_SETTINGS: [&str; 7] = [
+    "etc/remaster/",
+    "etc/ssh/authorized_keys.d/",
+    "etc/ssh/ssh_host_",
+    "etc/shadow",
+    "etc/localtime",
+    "opt/remaster/when-online",
+    "etc/profiles/per-user/",
+];
+
+/// Folders in which files of settings stand beside others, and have our name.
+const AMONG_OTHERS: [&str; 4] =
+    ["etc/systemd/system.control/", "etc/NetworkManager/", "etc/ssh/", "etc/issue.d/"];
+
+/// Something that was put in, as `hostname` and `box`.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Fact {
+    /// As a recipe names it, or what it is: `file`.
+    pub name: String,
+    /// As a recipe has it, or a fingerprint, or a path; empty for what is secret or has many forms.
+    pub value: String,
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blank = if self.value.is_empty() { "" } else { " " };
+        write!(formatter, "{}{blank}{}", self.name, self.value)
+    }
+}
+
+/// All that was put into an image, or is to be.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Given(BTreeMap<Fact, String>);
+
+impl Given {
+    /// What was put into an ISO; none if nothing was.
+    pub fn in_iso<B: ReadAt>(base: &Base<B>) -> Option<Self> {
+        let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
+        let mut found = Self::in_root(&stamped.root);
+        for (_, at) in &stamped.attached {
+            found.put_attached(base.image.base(), *at);
+        }
+        let label = now.volume.identifier();
+        if label != base.survey.volume.identifier() {
+            found.put("label", label);
+        }
+        found.put_menus(&base.survey.configs, &now.configs);
+        Some(found)
+    }
+
+    /// What was put into a raw image; none if nothing was.
+    pub fn in_raw<B: ReadAt>(base: &injected::Base<B>) -> Option<Self> {
+        let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
+        let mut found = Self::in_root(&stamped.root);
+        let menu = std::slice::from_ref;
+        found.put_menus(menu(&base.raw.config), menu(&now.config));
+        Some(found)
+    }
+
+    /// What was put into the root of a live system.
+    pub fn in_root<'a>(root: impl IntoIterator<Item = &'a Member>) -> Self {
+        let root: Vec<&Member> = root.into_iter().collect();
+        let mut found = Self::default();
+        for member in &root {
+            found.put_member(member);
+        }
+        for (name, value) in live::settings(&root) {
+            found.put(&name, value);
+        }
+        found
+    }
+
+    /// What is to be put in.
+    pub fn by(edits: &Edits) -> Self {
+        let mut found = Self::in_root(edits.root.members());
+        for bytes in edits.attached.iter().map(|attached| &*attached.bytes) {
+            if let Some(all) = ByteRange::new(0, bytes.size()) {
+                found.put_attached(bytes, all);
+            }
+        }
+        let Boot {
+            delete,
+            replace,
+            add,
+            entries: _,
+            serial,
+            timeout,
+            default_entry,
+            label,
+            name,
+            credentials,
+        } = &edits.boot;
+        for argument in add {
+            found.put("karg", redacted(argument));
+        }
+        for argument in delete {
+            found.put("karg-delete", redacted(&argument.value));
+        }
+        for replacement in replace.iter().map(|asked| &asked.value) {
+            let with = |value: &str| redacted(&format!("{}={value}", replacement.key));
+            found.put("karg", with(&replacement.new));
+            let old = replacement.old.as_deref();
+            found.put("karg-delete", old.map_or_else(|| replacement.key.clone(), with));
+        }
+        let once = [
+            ("serial", serial.is_some()),
+            ("timeout", timeout.is_some()),
+            ("default-entry", default_entry.is_some()),
+            ("label", label.is_some()),
+            ("name", name.is_some()),
+        ];
+        once.iter().filter(|(_, is)| *is).for_each(|(name, _)| found.put(name, ""));
+        for (_, text) in credentials.iter().flat_map(|one| keys_of(&one.argument)) {
+            found.put_keys(&text);
+        }
+        found
+    }
+
+    fn put(&mut self, name: &str, value: impl Into<String>) {
+        self.0.insert(Fact { name: name.to_owned(), value: value.into() }, String::new());
+    }
+
+    /// A squashfs. Of the keys in it nobody knows more than where they are.
+    fn put_attached<I: ReadAt>(&mut self, image: &I, at: ByteRange) {
+        self.put("file on the volume", format!("of {} bytes", at.size()));
+        // What cannot be read lets in nobody.
+        for member in squashfs::members(image, at).unwrap_or_default() {
+            if is_key_file(&member.path) && matches!(member.kind, Kind::File(_)) {
+                self.put(KEY, format!("in /{}", member.path));
+            }
+        }
+    }
+
+    fn put_member(&mut self, member: &Member) {
+        let path = member.path.as_str();
+        match &member.kind {
+            Kind::File(text) if is_key_file(path) => {
+                self.put_keys(text);
+            }
+            Kind::File(text) if is_host_key(path) => {
+                self.put_host_key(text);
+            }
+            Kind::File(text) if path == "etc/shadow" => self.put_passwords(text),
+            Kind::File(_) | Kind::Symlink(_) if !is_of_settings(path) => {
+                self.put("file", format!("/{path}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn put_keys(&mut self, text: &[u8]) {
+        let Ok(found) = keys::parse("authorized_keys", text) else { return };
+        for key in found.keys.keys() {
+            let fact = Fact { name: KEY.to_owned(), value: key.fingerprint.clone() };
+            self.0.insert(fact, key.comment.clone());
+        }
+    }
+
+    fn put_host_key(&mut self, text: &[u8]) {
+        let text = String::from_utf8_lossy(text);
+        if let Ok(key) = ssh_key::PublicKey::from_openssh(&text) {
+            self.put(HOST_KEY, key.fingerprint(ssh_key::HashAlg::Sha256).to_string());
+        }
+    }
+
+    fn put_passwords(&mut self, text: &[u8]) {
+        for line in String::from_utf8_lossy(text).lines() {
+            let mut fields = line.split(':');
+            if let (Some(user), Some(hash)) = (fields.next(), fields.next())
+                && !hash.is_empty()
+            {
+                self.put(&format!("{user}-password"), "");
+            }
+        }
+    }
+
+    fn put_menus(&mut self, old: &[Config], new: &[Config]) {
+        for (old, new) in old.iter().zip(new) {
+            self.put_menu(old, new);
+        }
+        self.put_arguments(old, new);
+    }
+
+    /// What a menu does by itself, and what stands in front of its titles.
+    fn put_menu(&mut self, old: &Config, new: &Config) {
+        let (before, after) = (Started::of(old), Started::of(new));
+        let changed = [
+            ("serial", before.serial != after.serial),
+            ("timeout", before.timeout != after.timeout),
+            ("default-entry", before.default != after.default),
+            ("name", titles(old) != titles(new)),
+        ];
+        changed.iter().filter(|(_, changed)| *changed).for_each(|(name, _)| self.put(name, ""));
+    }
+
+    /// Kernel arguments that came and went. Those of keys, of the label and of the console are told as such.
+    fn put_arguments(&mut self, old: &[Config], new: &[Config]) {
+        let (serial, label) = (self.has_named("serial"), self.has_named("label"));
+        let told = |text: &str| {
+            (label && text.starts_with("root=LABEL="))
+                || (serial && text.starts_with("console="))
+                || !keys_of(text).is_empty()
+        };
+        let entries = |configs: &[Config]| -> Vec<Entry> {
+            configs.iter().flat_map(|config| config.entries.iter().cloned()).collect()
+        };
+        for (old, new) in entries(old).iter().zip(&entries(new)) {
+            for text in only(new, old).filter(|text| !told(text)) {
+                self.put("karg", redacted(text));
+            }
+            for text in only(old, new).filter(|text| !told(text)) {
+                self.put("karg-delete", redacted(text));
+            }
+        }
+        for text in entries(new).iter().flat_map(|entry| &entry.arguments) {
+            for (_, keys) in keys_of(&text.text) {
+                self.put_keys(&keys);
+            }
+        }
+    }
+
+    fn has_named(&self, name: &str) -> bool {
+        self.0.keys().any(|fact| fact.name == name)
+    }
+
+    /// Whether a fact is among these, or what takes its place.
+    fn covers(&self, fact: &Fact) -> bool {
+        if ONCE.contains(&fact.name.as_str()) {
+            return self.has_named(&fact.name);
+        }
+        // An argument is taken out with its value, or named without.
+        let key = fact.value.split('=').next().unwrap_or_default();
+        let taken_out = Fact { value: key.to_owned(), ..fact.clone() };
+        self.0.contains_key(fact) || (fact.name == "karg-delete" && self.0.contains_key(&taken_out))
+    }
+
+    /// What of this is not among what is given now, with the comments of keys.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if this lets in the holder of a key, what is given now nobody, and that is not `meant`.
+    pub fn not_in(&self, now: &Self, meant: bool) -> Result<Vec<Fact>> {
+        let gone = self.0.iter().filter(|(fact, _)| !now.covers(fact));
+        let shown = |(fact, comment): (&Fact, &String)| {
+            let value = format!("{} {comment}", fact.value);
+            Fact { name: fact.name.clone(), value: value.trim_end().to_owned() }
+        };
+        let gone: Vec<Fact> = gone.map(shown).collect();
+        let key = gone.iter().find(|fact| fact.name == KEY);
+        match key.filter(|_| !meant && !now.has_named(KEY)) {
+            None => Ok(gone),
+            Some(key) => Err(Error::Usage {
+                what: format!(
+                    "{key} was put in before and no key is given now: nobody could log in by key"
+                ),
+                hint: "give it again to --key, or --no-key to make an image without a key",
+            }),
+        }
+    }
+}
+
+/// What of an earlier stamping edits do not give again; nothing if there was none.
+///
+/// # Errors
+/// As [`Given::not_in`].
+pub fn gone(before: Option<&Given>, edits: &Edits, meant: bool) -> Result<Vec<Fact>> {
+    before.map_or_else(|| Ok(Vec::new()), |before| before.not_in(&Given::by(edits), meant))
+}
+
+/// Whether a host key is among what goes: clients know the machine by it.
+pub fn has_host_key(gone: &[Fact]) -> bool {
+    gone.iter().any(|fact| fact.name == HOST_KEY)
+}
+
+/// Whether sshd looks for keys there.
+fn is_key_file(path: &str) -> bool {
+    path.starts_with("etc/ssh/authorized_keys.d/") || path.ends_with("/.ssh/authorized_keys")
+}
+
+/// Whether this is the public half of a host key.
+fn is_host_key(path: &str) -> bool {
+    path.strip_prefix("etc/ssh/ssh_host_").is_some_and(|name| name.ends_with("_key.pub"))
+}
+
+fn is_of_settings(path: &str) -> bool {
+    OF_SETTINGS.iter().any(|start| path.starts_with(start))
+        || path.contains(".wants/")
+        || AMONG_OTHERS.iter().any(|start| path.starts_with(start) && path.contains("/remaster"))
+}
+
+fn titles(config: &Config) -> Vec<&Vec<String>> {
+    config.entries.iter().map(|entry| &entry.title).collect()
+}
+
+/// The arguments of one entry that the other has not.
+fn only<'a>(one: &'a Entry, other: &'a Entry) -> impl Iterator<Item = &'a str> {
+    let words = one.arguments.iter().map(|word| word.text.as_str());
+    words.filter(|text| !other.arguments.iter().any(|word| word.text == *text))
+}

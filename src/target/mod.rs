@@ -1,0 +1,19 @@
+//! Block devices: what the system says of them, and which are safe to overwrite.
+//!
+//! [`System`] gathers facts ([`Disk`]), [`Candidate::judge`] decides on facts alone, and only
+//! [`Candidate::open`] makes a [`Target`], after comparing the facts again with the open device. What
+//! the user may not do directly, udisks2 is asked to do.
+
+mod contents;
+mod disk;
+mod open;
+mod policy;
+mod sys;
+mod system;
+mod udisks;
+mod users;
+
+pub use disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
+pub use open::{OpenedBy, Target, WriteMode, open_for_reading, unmount};
+pub use policy::{Candidate, Demands, ExpectedSize, ImagePlace, Refusal};
+pub use system::System;
