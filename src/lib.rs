@@ -1,10 +1,10 @@
 //! Puts an ssh key and an overlay into a stock NixOS installer ISO.
 //!
 //! ```text
-//! open -> survey -> plan -> compose -> verify -> sink
+//! survey -> plan -> patched image -> verify -> output
 //! ```
-//! Survey reads, plan thinks, sink writes. A stage is a type whose constructor takes only what the
-//! stages before it made; `tests/suite/layers.rs` holds which module may use which.
+//! Survey reads, plan decides, output writes. A stage is a type whose constructor takes only what the
+//! stages before it made; `docs/architecture.md` says which module may use which.
 
 pub mod units;
 

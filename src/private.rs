@@ -39,7 +39,7 @@ fn found<I: ReadAt>(image: &I) -> Result<Option<Stamped>> {
         return Raw::of(image).map_or(Ok(None), |raw| injected::stamped(image, &raw));
     }
     match Tree::of(image, Hierarchy::Primary) {
-        Ok(tree) if Folder::find(&tree).is_some() => Stamped::of(image, &tree),
+        Ok(tree) if Folder::find(tree.paths()).is_some() => Stamped::of(image, &tree),
         _ => Ok(None),
     }
 }

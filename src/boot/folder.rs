@@ -1,7 +1,6 @@
 //! The folder of ours on a volume: below the root, or below the first directory that has room for one
 //! record more, so that no directory has to move.
 
-use crate::iso::survey::tree::{Kind, Node, Tree};
 use crate::recipe::edits::ID;
 
 /// Its name.
@@ -30,12 +29,12 @@ impl Folder {
         Self { path: format!("{}/{NAME}", parent.trim_end_matches('/')) }
     }
 
-    /// The folder that stamping left on a volume.
-    pub fn find(tree: &Tree) -> Option<Self> {
+    /// The folder that stamping left, by the paths of the files of a volume.
+    pub fn find<'a>(mut files: impl Iterator<Item = &'a str>) -> Option<Self> {
         let ours = |path: &str| {
             path.strip_suffix(UNDO).is_some_and(|path| path.ends_with(&format!("/{NAME}/")))
         };
-        let (path, _) = tree.files().find(|(path, _)| ours(path))?;
+        let path = files.find(|path| ours(path))?;
         path.rsplit_once('/').map(|(path, _)| Self { path: path.to_owned() })
     }
 
@@ -60,10 +59,12 @@ impl Folder {
         self.file(&format!("{ATTACHED}{number}-{id}.img"))
     }
 
-    /// The squashfs files that stamping left in this folder, by their numbers.
-    pub fn all_attached<'a>(&self, tree: &'a Tree) -> Vec<(&'a str, &'a Node)> {
+    /// The squashfs files that stamping left in this folder, by their numbers: of the paths of the files of
+    /// a volume.
+    pub fn all_attached<'a>(&self, files: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        let here: Vec<&str> = files.filter(|path| path.starts_with(&self.path)).collect();
         let found =
-            (1..).map(|number| tree.files().find(|(path, _)| self.is_attached(path, number)));
+            (1..).map(|number| here.iter().find(|path| self.is_attached(path, number)).copied());
         found.map_while(|found| found).collect()
     }
 
@@ -81,10 +82,10 @@ impl Folder {
     }
 }
 
-/// Directories that might take the folder, the root first, then the others by depth and name.
-pub fn candidates(tree: &Tree) -> Vec<&str> {
-    let directories = tree.nodes.iter().filter(|(_, node)| node.kind == Kind::Directory);
-    let mut paths: Vec<&str> = directories.map(|(path, _)| path.as_str()).collect();
+/// The directories of a volume in the order in which they may take the folder: the root, then the
+/// others by depth and name.
+pub fn candidates<'a>(directories: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut paths: Vec<&str> = directories.collect();
     paths.sort_by_key(|path| (path.matches('/').count(), path.len() > 1, *path));
     paths
 }

@@ -3,10 +3,10 @@
 
 use crate::boot::folder::Folder;
 use crate::boot::scripted;
+use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::StageOne;
 use crate::error::{Error, Result};
 use crate::formats::newc::{self, Member};
-use crate::iso::survey::nixos::Initrd;
 use crate::recipe::edits::{Attached, Edits, Purpose};
 
 /// Where the payload is in the initrd, and what the hook runs there.

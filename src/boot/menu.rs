@@ -1,11 +1,11 @@
 //! New texts of the boot menus: archives behind initrds, kernel arguments, titles, and what menus start
 //! by themselves and where they talk. Everything else stays byte for byte.
 
+use crate::boot::config::Config;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::{
     Change, Entry, Settings, Syntax, Word, changed, grub, with_initrds,
 };
-use crate::iso::survey::configs::Config;
 use crate::recipe::edits::{Asked, Boot, Credential, Replacement, Serial};
 
 /// Bytes of a kernel's command line with the one that ends it, on x86 and arm64 (Linux

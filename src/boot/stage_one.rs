@@ -52,6 +52,17 @@ impl StageOne {
     }
 }
 
+/// An initrd that a menu names: the last one of an entry, behind which edits go.
+#[derive(Clone, Debug)]
+pub struct Initrd {
+    /// Its path on the volume.
+    pub path: String,
+    /// Its bytes.
+    pub at: ByteRange,
+    /// What it holds.
+    pub contents: Contents,
+}
+
 /// What an initrd is made of.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Contents {

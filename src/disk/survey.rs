@@ -2,13 +2,13 @@
 //! makes them for SD cards (`nixos/modules/installer/sd-card/sd-image.nix`). An extlinux.conf in it says
 //! what is started (`generic-extlinux-compatible`).
 
+use crate::boot::config::{Config, Place};
 use crate::disk::ext4::Filesystem;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::Entry;
 use crate::formats::isohybrid::Mbr;
 use crate::image::ReadAt;
 use crate::image::partitions::Partitions;
-use crate::iso::survey::configs::{self, Config, Place};
 use crate::units::{ByteRange, DISK_BLOCK};
 
 /// The menu that U-Boot reads.
@@ -179,7 +179,7 @@ fn root<'a, I: ReadAt>(
 fn menu<I: ReadAt>(fs: &Filesystem<&I>, at: ByteRange) -> Result<Config> {
     let bytes = fs.file(MENU, LARGEST)?;
     let bytes = bytes.ok_or_else(|| Error::unsupported(MENU, "a file", "something else"))?;
-    let found = configs::config(Place::Volume, MENU, bytes, at.start())?;
+    let found = Config::parse(Place::Volume, MENU, bytes, at.start())?;
     found.ok_or_else(|| Error::unsupported(MENU, "entries that start NixOS", "none"))
 }
 

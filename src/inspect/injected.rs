@@ -1,10 +1,10 @@
 //! What was put into an image: keys, files, secrets and settings.
 
 use super::{AttachedFile, File, HostKey, Injected, Key, Setting};
+use crate::boot::config::Config;
 use crate::formats::credential::keys_of;
 use crate::formats::newc::{Kind, Member};
 use crate::iso::injected::Stamped;
-use crate::iso::survey::configs::Config;
 use crate::keys;
 use crate::live;
 

@@ -7,6 +7,7 @@ use super::{
     BootPath, Check, Entry, Initrd, Injected, Menu, Partition, Partitions, Report, SCHEMA,
     Signature, Triplet, UefiProgram, Volume,
 };
+use crate::boot::config::{Config, Place};
 use crate::boot::menu::Started;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::{Syntax, redacted, volume_path};
@@ -15,7 +16,6 @@ use crate::image::ReadAt;
 use crate::iso::injected::{Base, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
-use crate::iso::survey::configs::{Config, Place};
 use crate::iso::survey::loaders;
 use crate::iso::survey::nixos::initrd_place;
 use crate::private::secrets;

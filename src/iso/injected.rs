@@ -38,7 +38,7 @@ pub struct Stamped {
 impl Stamped {
     /// Reads what was put into an image; none if nothing was.
     pub fn of<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Self>> {
-        let Some(folder) = Folder::find(tree) else { return Ok(None) };
+        let Some(folder) = Folder::find(tree.paths()) else { return Ok(None) };
         let undo_at = place(tree, &folder.undo())?;
         let undo = undo_at_place(image, undo_at)?;
         check_unchanged(image, &undo)?;
@@ -46,10 +46,9 @@ impl Stamped {
             Some(_) => root_of(&read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?)?,
             None => Vec::new(),
         };
-        let attached = folder.all_attached(tree).into_iter();
-        let attached =
-            attached.filter_map(|(path, node)| Some((path.to_owned(), *node.extents.first()?)));
-        let attached = attached.collect();
+        let attached = folder.all_attached(tree.paths()).into_iter();
+        let attached = attached.map(|path| Ok((path.to_owned(), place(tree, path)?)));
+        let attached = attached.collect::<Result<_>>()?;
         Ok(Some(Self { folder, undo, undo_at: Some(undo_at), root, attached }))
     }
 

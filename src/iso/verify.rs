@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::boot::config::Config;
 use crate::boot::folder::Folder;
 use crate::boot::menu;
 use crate::error::{Error, Result};
@@ -12,7 +13,6 @@ use crate::image::patched::Composed;
 use crate::iso::injected::Stamped;
 use crate::iso::plan::relabel;
 use crate::iso::survey::Survey;
-use crate::iso::survey::configs::Config;
 use crate::iso::survey::tree::Tree;
 use crate::iso::verify_boot_image;
 use crate::recipe::edits::{Attached, Boot, Edits, Way};
@@ -24,8 +24,8 @@ use crate::units::{ByteRange, DISK_BLOCK, align_up, in_memory, len_of};
 /// [`Error::Differs`] if it is not: a fault of this program, and nothing must be written.
 pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Result<()> {
     let survey = Survey::of(image)?;
-    let folder =
-        Folder::find(survey.tree()).ok_or_else(|| differs("the folder", 0, "none", "one"))?;
+    let folder = Folder::find(survey.tree().paths())
+        .ok_or_else(|| differs("the folder", 0, "none", "one"))?;
     sizes(image.size(), &survey)?;
     menus(base, &survey, edits.way, &folder.payload())?;
     boot_lines(&base.configs, &survey.configs, &base.volume.identifier(), &edits.boot)?;
@@ -229,7 +229,7 @@ fn files(old: &Tree, new: &Tree, base: &Survey, survey: &Survey, edits: &Edits) 
         }
     }
     // In Joliet and elsewhere alike: our folder, and nothing else, is new.
-    let ours = Folder::find(new).map_or(0, |folder| {
+    let ours = Folder::find(new.paths()).map_or(0, |folder| {
         new.nodes.keys().filter(|path| path.starts_with(folder.path())).count()
     });
     let kept = new.nodes.len().saturating_sub(ours);

@@ -1,13 +1,13 @@
 //! What firmware starts is what it started before: every boot image where the catalog, the partitions and
 //! the volume say, with the same files but for its menus.
 
+use crate::boot::config::Place;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::image::patched::Composed;
 use crate::image::window::Scratch;
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::{BootEntry, Platform};
-use crate::iso::survey::configs::Place;
 use crate::iso::survey::esp::Esp;
 use crate::iso::verify::differs;
 use crate::units::ByteRange;

@@ -4,13 +4,13 @@
 use std::io::BufReader;
 
 use crate::boot::hook::{self, Kept};
+use crate::boot::stage_one::Initrd;
 use crate::error::{Error, Result};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
 use crate::image::patched::Composed;
 use crate::image::space::too_large;
 use crate::image::window::Scratch;
-use crate::iso::survey::nixos::Initrd;
 use crate::iso::survey::squashfs;
 use crate::netboot::layout::{Archives, Layout, Part};
 use crate::recipe::edits::{self, Edits, Way};

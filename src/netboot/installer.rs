@@ -3,6 +3,7 @@
 use crate::boot::hook;
 use crate::boot::menu;
 use crate::boot::stage_one;
+use crate::boot::stage_one::Initrd;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::{Entry, volume_path};
 use crate::formats::newc::{self, Kind, Member, Next};
@@ -11,7 +12,7 @@ use crate::image::patched::Composed;
 use crate::image::space::too_large;
 use crate::iso::injected::{Base, Stamped};
 use crate::iso::survey::Survey;
-use crate::iso::survey::nixos::{Initrd, initrd_place};
+use crate::iso::survey::nixos::initrd_place;
 use crate::iso::survey::tree::{Node, Tree};
 use crate::netboot::added::{self, Added};
 use crate::netboot::layout::{Layout, Part};

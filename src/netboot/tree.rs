@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::boot::menu;
+use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::{self, Contents};
 use crate::error::{Error, Result};
 use crate::formats::boot_config::Entry;
@@ -13,7 +14,6 @@ use crate::formats::newc;
 use crate::image::patched::Composed;
 use crate::image::space::too_large;
 use crate::image::{ImageFile, ReadAt};
-use crate::iso::survey::nixos::Initrd;
 use crate::netboot::added::{self, Added};
 use crate::netboot::archive::{self, Member};
 use crate::netboot::layout::{Layout, Part};

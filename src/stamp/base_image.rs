@@ -1,15 +1,16 @@
 //! What an image can be made from: an installer ISO, or a raw image with a root filesystem of its own.
 
+use crate::disk;
 use crate::disk::injected;
 use crate::disk::survey::Raw;
 use crate::error::Result;
 use crate::image::patched::Composed;
 use crate::image::{ImageFile, ReadAt};
+use crate::iso;
 use crate::iso::injected::{Base, Stamped};
 use crate::live::{Facts, Wishes};
 use crate::stamp::manifest::{self, About, Made};
 use crate::stamp::replaced::Given;
-use crate::{disk, iso};
 
 /// An image as a base to edit, told by its content.
 #[derive(Debug)]

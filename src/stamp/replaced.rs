@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::boot::config::Config;
 use crate::boot::menu::Started;
 use crate::disk::injected;
 use crate::error::{Error, Result};
@@ -12,7 +13,6 @@ use crate::formats::credential::keys_of;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::iso::injected::Base;
-use crate::iso::survey::configs::Config;
 use crate::iso::survey::squashfs;
 use crate::keys;
 use crate::live;

@@ -8,11 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use remaster::boot::stage_one::Initrd;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::iso::injected::Base;
-use remaster::iso::survey::nixos::Initrd;
 use remaster::live::HostKeys;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;

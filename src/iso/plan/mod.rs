@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::boot::config::{Config, Place};
 use crate::boot::folder::{self, Folder};
 use crate::boot::hook::{self, Kept};
 use crate::boot::menu;
+use crate::boot::stage_one::Initrd;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::volume_path;
 use crate::formats::gpt::Gpt;
@@ -24,8 +26,6 @@ use crate::image::patched::{Composed, Patch, Source};
 use crate::image::space::{Tail, too_large};
 use crate::iso::plan::hierarchy::{Edited, NewFile};
 use crate::iso::survey::Survey;
-use crate::iso::survey::configs::{Config, Place};
-use crate::iso::survey::nixos::Initrd;
 use crate::iso::survey::tree::Node;
 use crate::recipe::edits::{Edits, Way};
 use crate::units::{ByteRange, DISK_BLOCK, align_up, len_of};
@@ -436,7 +436,7 @@ fn hierarchies<'a, I: ReadAt>(
     image: &'a I,
     survey: &'a Survey,
 ) -> Result<(Vec<Edited<'a, I>>, &'a str)> {
-    for parent in folder::candidates(survey.tree()) {
+    for parent in folder::candidates(survey.tree().directories()) {
         if survey.tree().get(Folder::below(parent).path()).is_some() {
             return Err(Error::unsupported(
                 "the volume",

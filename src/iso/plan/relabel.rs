@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::boot::config::Config;
 use crate::boot::stage_one;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::volume_path;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::iso::survey::Survey;
-use crate::iso::survey::configs::{self, Config};
+use crate::iso::survey::configs;
 use crate::iso::survey::nixos;
 
 /// The files that each initrd gets anew, by the path of the last initrd of an entry.
@@ -26,7 +27,7 @@ const TABLES: [&str; 2] = ["fstab", "-initrd-fsinfo"];
 pub fn renamed<I: ReadAt>(image: &I, survey: &Survey, new: &str) -> Result<Renamed> {
     let old = survey.volume.identifier();
     survey.configs.iter().try_for_each(|config| check_config(config, &old))?;
-    configs::others(image, survey)?
+    configs::others(image, survey.tree(), &survey.boot, &survey.configs)?
         .iter()
         .try_for_each(|(path, text)| check_other(path, text, &old))?;
     let mut renamed = Renamed::new();

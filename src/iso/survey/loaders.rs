@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::boot::config::Place;
 use crate::error::Result;
 use crate::formats::pe::{self, Signature};
 use crate::image::ReadAt;
 use crate::image::window::Scratch;
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
-use crate::iso::survey::configs::Place;
 use crate::iso::survey::esp::Esp;
 
 /// Bytes of a program that are read; kernels have up to 20 MB.

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
-use crate::boot::stage_one::{self, Contents};
+use crate::boot::config::{Config, Place};
+use crate::boot::stage_one::{self, Contents, Initrd};
 use crate::error::{Error, Result};
 use crate::formats::boot_config::volume_path;
 use crate::image::ReadAt;
-use crate::iso::survey::configs::{Config, Place};
 use crate::iso::survey::tree::{Node, Tree};
 use crate::units::ByteRange;
 
@@ -24,17 +24,6 @@ pub struct Triplet {
     pub initrds: Vec<String>,
     /// The `init=` argument.
     pub init: String,
-}
-
-/// An initrd that a menu names: the last one of an entry, behind which edits go.
-#[derive(Clone, Debug)]
-pub struct Initrd {
-    /// Its path on the volume.
-    pub path: String,
-    /// Its bytes.
-    pub at: ByteRange,
-    /// What it holds.
-    pub contents: Contents,
 }
 
 /// The text of `version.txt`, as `25.11.12484.b6018f87da91`.

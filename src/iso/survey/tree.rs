@@ -101,6 +101,17 @@ impl Tree {
             .map(|(path, node)| (path.as_str(), node))
     }
 
+    /// The paths of all files.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files().map(|(path, _)| path)
+    }
+
+    /// The paths of all directories, the root among them.
+    pub fn directories(&self) -> impl Iterator<Item = &str> {
+        let found = self.nodes.iter().filter(|(_, node)| node.kind == Kind::Directory);
+        found.map(|(path, _)| path.as_str())
+    }
+
     /// The file whose first extent starts at a byte.
     pub fn file_at(&self, start: u64) -> Option<(&str, &Node)> {
         let starts =

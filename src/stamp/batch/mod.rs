@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use crate::boot::stage_one::Initrd;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::patched::{Composed, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso;
 use crate::iso::injected::Base;
-use crate::iso::survey::nixos::Initrd;
 use crate::live::{Facts, HostKeys, Input, Unsettled, Wishes};
 use crate::output::file::{self, Existing, Output, Readers, Ready};
 use crate::place;

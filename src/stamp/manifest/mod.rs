@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use ssh_key::HashAlg;
 
 use crate::boot::folder::{Folder, MANIFEST, SIGNATURE};
+use crate::boot::stage_one::Initrd;
 use crate::disk;
 use crate::disk::injected;
 use crate::disk::plan::record_path;
@@ -28,7 +29,6 @@ use crate::image::{ImageFile, ReadAt};
 use crate::iso::injected::{Base, Stamped};
 use crate::iso::plan::Plan;
 use crate::iso::survey::Survey;
-use crate::iso::survey::nixos::Initrd;
 use crate::iso::survey::tree::Tree;
 use crate::keys;
 use crate::progress::Progress;
@@ -501,7 +501,7 @@ pub struct Found {
 
 /// Reads the manifest of an image; none if it has none.
 pub fn read<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Found>> {
-    let Some(folder) = Folder::find(tree) else { return Ok(None) };
+    let Some(folder) = Folder::find(tree.paths()) else { return Ok(None) };
     let place =
         |name: &str| tree.file(&folder.file(name)).and_then(|node| node.extents.first()).copied();
     let Some(at) = place(MANIFEST) else { return Ok(None) };

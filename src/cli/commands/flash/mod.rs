@@ -99,7 +99,7 @@ pub(crate) struct To {
     /// Leave the stick powered
     #[arg(long)]
     pub(crate) no_eject: bool,
-    /// Print events as JSON, one per line, as src/cli/events.md describes them
+    /// Print events as JSON, one per line, as docs/events.md describes them
     #[arg(long)]
     pub(crate) json: bool,
 }
