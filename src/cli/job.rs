@@ -15,15 +15,15 @@ use remaster::iso::plan::Step;
 use remaster::keys::Gathered;
 use remaster::live::{Input, Wishes};
 use remaster::progress::Progress;
-use remaster::recipe::edits::Way;
+use remaster::recipe::edits::{Edits, Way};
 use remaster::recipe::{self, Recipe};
 use remaster::stamp::base_image::Basis;
 use remaster::stamp::manifest::{About, Made};
 use remaster::stamp::patch;
-use remaster::stamp::replaced::{self, Fact};
+use remaster::stamp::replaced::{self, Fact, Given};
 use remaster::units::human;
 
-use super::{known_hosts, report};
+use super::{known_hosts, printer};
 
 /// What to put in.
 #[derive(Debug, clap::Args)]
@@ -79,11 +79,9 @@ impl Edit {
     }
 
     /// Reads everything that is named, and tells what is worth telling of it.
-    pub(crate) fn gather(&self, quiet: bool) -> Result<Wishes> {
+    pub(crate) fn gather(&self) -> Result<Wishes> {
         let wishes = gather(&self.recipe()?)?;
-        if !quiet {
-            tell(&wishes);
-        }
+        tell(&wishes);
         Ok(wishes)
     }
 }
@@ -113,7 +111,7 @@ pub(crate) fn gather(recipe: &Recipe) -> Result<Wishes> {
 /// Tells what is worth telling of what was read.
 pub(crate) fn tell(wishes: &Wishes) {
     for note in wishes.notes() {
-        report::say(&format!("note: {note}\n"));
+        printer::note(&note);
     }
 }
 
@@ -190,17 +188,21 @@ impl<'a> Stamping<'a> {
     }
 
     /// The finished image, which was surveyed again. Tells what is gone from it.
-    pub(crate) fn compose(self, quiet: bool) -> Result<Finished<'a>> {
+    pub(crate) fn compose(self) -> Result<Finished<'a>> {
         let summary = self.summary();
+        for Step { what, bytes } in &self.made.plan.steps {
+            printer::detail(&format!("{what} ({})\n", human(*bytes)));
+        }
         let Self { base, made, gone, .. } = self;
         let (below, sha256) = (base.image().clone(), base.known_sha256());
         let image = base.compose(&made)?;
-        tell_taken_out(&gone, quiet);
+        tell_taken_out(&gone);
         Ok(Finished { base: below, sha256, image, made, gone, summary })
     }
 
     fn summary(&self) -> String {
         let mut text = keys_shown(&self.wishes.keys);
+        text.push_str(&settings_shown(&self.made.edits));
         let (menus, release) = (self.made.plan.menus, self.base.release());
         let initrds = match self.made.edits.way {
             Way::MergeInitrd => "initrds changed; ",
@@ -213,6 +215,7 @@ impl<'a> Stamping<'a> {
         };
         let menus = match (menus, initrds) {
             (0, _) => String::new(),
+            (1, _) => "1 menu changed; ".to_owned(),
             (menus, _) => format!("{menus} menus changed; "),
         };
         let _ = writeln!(
@@ -256,9 +259,9 @@ pub(crate) fn taken_out(gone: &[Fact]) -> Vec<String> {
 }
 
 /// Tells it, whoever watches: nothing goes without a word.
-pub(crate) fn tell_taken_out(gone: &[Fact], quiet: bool) {
-    for line in taken_out(gone).iter().filter(|_| !quiet) {
-        report::say(&format!("note: {line}\n"));
+pub(crate) fn tell_taken_out(gone: &[Fact]) {
+    for line in taken_out(gone) {
+        printer::note(&line);
     }
 }
 
@@ -268,6 +271,24 @@ pub(crate) fn keys_shown(gathered: &Gathered) -> String {
     for key in gathered.keys.keys() {
         let line = format!("key: {} {} {}", key.algorithm, key.fingerprint, key.comment);
         let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// What else is set, a line each; nothing that is secret.
+fn settings_shown(edits: &Edits) -> String {
+    let given = Given::by(edits);
+    let others = given.facts().filter(|fact| fact.name != "key" && fact.name != "host-key");
+    let (files, settings): (Vec<&Fact>, Vec<&Fact>) = others.partition(|fact| fact.name == "file");
+    let mut text = String::new();
+    for fact in settings {
+        let _ = writeln!(text, "set: {fact}");
+    }
+    for file in files.iter().take(FEW) {
+        let _ = writeln!(text, "file: {}", file.value);
+    }
+    if let Some(more) = files.len().checked_sub(FEW).filter(|more| *more > 0) {
+        let _ = writeln!(text, "and {more} more files");
     }
     text
 }

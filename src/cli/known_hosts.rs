@@ -8,7 +8,7 @@ use remaster::live::{HostKeys, Wishes};
 use remaster::output::file::{Existing, Output, Readers};
 use serde_json::{Value, json};
 
-use super::meter::{EVENTS, emit};
+use super::progress::{EVENTS, emit};
 use crate::cli::job::typed;
 
 /// The public halves of the host keys of one image, and the file for them.

@@ -4,15 +4,14 @@ mod commands;
 mod interrupt;
 mod job;
 mod known_hosts;
-mod meter;
+mod printer;
 mod progress;
 mod record;
-mod report;
 
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use remaster::error::Result;
 
@@ -53,6 +52,8 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     make: customize::Args,
+    #[command(flatten)]
+    loudness: printer::Loudness,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -78,13 +79,21 @@ enum Command {
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     if let Err(fault) = no_private_key() {
-        return report::fault(&fault);
+        return printer::fault(&fault);
     }
-    let cli = Cli::parse();
+    let cli = parse();
+    printer::set(cli.loudness);
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => report::fault(&fault),
+        Err(fault) => printer::fault(&fault),
     }
+}
+
+/// The arguments, or the end with a help text or a usage error.
+fn parse() -> Cli {
+    let color = printer::color_of(std::env::args_os());
+    let matches = Cli::command().color(color).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit())
 }
 
 /// A private key in an argument must not reach a parser, which would show what it does not know.

@@ -161,6 +161,11 @@ impl Given {
         found
     }
 
+    /// Everything, by name and value.
+    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.0.keys()
+    }
+
     fn put(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(Fact { name: name.to_owned(), value: value.into() }, String::new());
     }

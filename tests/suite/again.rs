@@ -133,7 +133,7 @@ fn what_goes_when_an_image_is_stamped_again_is_told_by_every_command() {
                 let line = format!("{what} is not given again: it is taken out");
                 assert_eq!(text.contains(&line), !kept, "{command:?}: {what}: {text}");
             }
-            assert!(!text.contains("hostname"), "{command:?}: {text}");
+            assert!(!text.contains("note: hostname"), "{command:?}: {text}");
             let folder = stamped(base, iso, &BEFORE);
             let again = ["--recipe", "again.toml"];
             let text = said(&folder.run(&[command, &BEFORE[..], &again].concat()));

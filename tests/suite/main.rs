@@ -22,6 +22,7 @@ mod layers;
 mod login;
 mod manual;
 mod menus;
+mod messages;
 mod netboot;
 mod outputs;
 mod raw;

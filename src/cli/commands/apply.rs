@@ -18,8 +18,8 @@ use remaster::units::len_of;
 
 use super::base;
 use crate::cli::commands::customize::Destination;
-use crate::cli::progress::Terminal;
-use crate::cli::report;
+use crate::cli::printer;
+use crate::cli::progress::Meter;
 
 /// Make an image from its base and a patch file, or from an OCI image layout
 #[derive(Debug, clap::Args)]
@@ -41,24 +41,19 @@ pub(crate) struct Args {
     /// Replace the output if it is there
     #[arg(short, long)]
     force: bool,
-    /// Say nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Parts { base, patch } = parts(args)?;
     let patch = read(&patch)?;
-    let file = base::open(&base, &args.source, args.quiet)?;
+    let file = base::open(&base, &args.source)?;
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     let output = Destination::of(&args.output, &file, existing)?;
-    let progress = Terminal::new(report::watched(args.quiet))?;
+    let progress = Meter::stages()?;
     let image = applied(&patch, &file, &progress)?;
     let output = output.kept_as(&image)?;
     let how = output.write(&image, &progress)?;
-    if report::watched(args.quiet) {
-        report::say(&output.next(&image, how));
-    }
+    printer::say(&output.next(&image, how));
     Ok(())
 }
 

@@ -16,8 +16,8 @@ use remaster::image::unpack;
 use remaster::units::human;
 use serde_json::json;
 
-use crate::cli::progress::Terminal;
-use crate::cli::report;
+use crate::cli::printer;
+use crate::cli::progress::Meter;
 
 /// Fetch official installers by name, and see to those that were fetched
 #[derive(Debug, clap::Args)]
@@ -42,9 +42,6 @@ enum Command {
         name: String,
         #[command(flatten)]
         server: Server,
-        /// Say nothing but errors
-        #[arg(short, long)]
-        quiet: bool,
         #[command(flatten)]
         cache: Place,
     },
@@ -127,22 +124,19 @@ impl Source {
     pub(crate) fn resolve(
         &self,
         given: &Path,
-        quiet: bool,
         before: impl FnOnce() -> Result<()>,
     ) -> Result<(PathBuf, Option<Digest>)> {
         let origin = Origin { mirror: mirror(None), ..Origin::default() };
         let demand = Demand { cache: self.place.cache.clone(), origin, offline: self.offline };
-        let path = bases::resolve(given, &demand, &progress(quiet), |base| {
+        let path = bases::resolve(given, &demand, &Meter::stages_without_signals(), |base| {
             before()?;
-            if !quiet {
-                let name = base.name();
-                report::say(&format!(
-                    "fetching {name}, which is not in the cache; --offline forbids that\n"
-                ));
-            }
+            let name = base.name();
+            printer::say(&format!(
+                "fetching {name}, which is not in the cache; --offline forbids that\n"
+            ));
             Ok(())
         })?;
-        let sha256 = self.demanded.check(&path, quiet)?;
+        let sha256 = self.demanded.check(&path)?;
         Ok((path, sha256))
     }
 }
@@ -163,7 +157,7 @@ struct Demanded {
 
 impl Demanded {
     /// The SHA-256, if one is demanded.
-    fn check(&self, path: &Path, quiet: bool) -> Result<Option<Digest>> {
+    fn check(&self, path: &Path) -> Result<Option<Digest>> {
         let Some(expected) = self.expected(path)? else { return Ok(None) };
         if path == Path::new("-") {
             return Err(Error::Usage {
@@ -171,7 +165,7 @@ impl Demanded {
                 hint: "save it to a file first",
             });
         }
-        let found = self.found(path, quiet)?;
+        let found = self.found(path)?;
         if found == expected {
             return Ok(Some(found));
         }
@@ -198,14 +192,14 @@ impl Demanded {
         })
     }
 
-    fn found(&self, path: &Path, quiet: bool) -> Result<Digest> {
+    fn found(&self, path: &Path) -> Result<Digest> {
         let cache = self.cache_digest.then(remembered).flatten();
         if let Some(known) = cache.as_ref().and_then(|cache| cache.get(path)) {
             return Ok(known);
         }
         let file = ImageFile::open(path)?;
         let about = file.file().metadata().map_err(Error::io("look at the base"))?;
-        let digest = Digest::of(&file, &progress(quiet))?;
+        let digest = Digest::of(&file, &Meter::stages_without_signals())?;
         if let Some(cache) = cache {
             cache.put(path, &about, digest);
         }
@@ -220,16 +214,16 @@ fn remembered() -> Option<Remembered> {
 }
 
 /// Opens a base by name or path, unpacked where there is no output: a disk image, and all of it.
-pub(crate) fn open(given: &Path, source: &Source, quiet: bool) -> Result<ImageFile> {
-    let file = open_any(given, source, quiet)?;
+pub(crate) fn open(given: &Path, source: &Source) -> Result<ImageFile> {
+    let file = open_any(given, source)?;
     file_type::whole(&file).map_err(|fault| fault.of_image(file.name()))?;
     Ok(file)
 }
 
 /// The same, whatever it is.
-pub(crate) fn open_any(given: &Path, source: &Source, quiet: bool) -> Result<ImageFile> {
-    let (path, sha256) = source.resolve(given, quiet, || Ok(()))?;
-    unpacked(file(&path, sha256)?, None, quiet)
+pub(crate) fn open_any(given: &Path, source: &Source) -> Result<ImageFile> {
+    let (path, sha256) = source.resolve(given, || Ok(()))?;
+    unpacked(file(&path, sha256)?, None)
 }
 
 /// The file of a base whose SHA-256 may be known.
@@ -240,8 +234,8 @@ pub(crate) fn file(path: &Path, sha256: Option<Digest>) -> Result<ImageFile> {
 /// Unpacks a packed base into a file without a name: in the folder of the output, which must have room for an
 /// image anyway and where blocks can be shared; without an output in `TMPDIR`, else in `/var/tmp`, as `/tmp` is
 /// often kept in memory.
-pub(crate) fn unpacked(base: ImageFile, output: Option<&Path>, quiet: bool) -> Result<ImageFile> {
-    unpack::unpacked(base, &scratch(output), &progress(quiet))
+pub(crate) fn unpacked(base: ImageFile, output: Option<&Path>) -> Result<ImageFile> {
+    unpack::unpacked(base, &scratch(output), &Meter::stages_without_signals())
 }
 
 fn scratch(output: Option<&Path>) -> PathBuf {
@@ -256,11 +250,6 @@ fn scratch(output: Option<&Path>) -> PathBuf {
     }
 }
 
-/// What is fetched or unpacked needs no tidying up: Control-C may end the program at once.
-fn progress(quiet: bool) -> Terminal {
-    Terminal::plain(report::watched(quiet))
-}
-
 fn mirror(given: Option<&String>) -> Option<String> {
     let set = || env::var("REMASTER_MIRROR").ok().filter(|set| !set.is_empty());
     given.cloned().or_else(set)
@@ -269,19 +258,17 @@ fn mirror(given: Option<&String>) -> Option<String> {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::List { json, cache } => list(&cache.open()?, *json),
-        Command::Fetch { name, server, quiet, cache } => {
-            fetch(name, server, *quiet, &cache.open()?)
-        }
+        Command::Fetch { name, server, cache } => fetch(name, server, &cache.open()?),
         Command::Show { name, check, json, cache } => {
             let (record, path) = cached(name, &cache.open()?)?;
             if *check {
-                record.check(&path, &progress(*json))?;
+                record.check(&path, &Meter::stages_without_signals())?;
             }
             show(&record, &path, *json)
         }
         Command::Path { name, cache } => {
             let (_, path) = cached(name, &cache.open()?)?;
-            report::print(&format!("{}\n", path.display()))
+            printer::print(&format!("{}\n", path.display()))
         }
         Command::Remove { name, cache } => {
             let (base, cache) = (Catalog::built_in()?.get(name)?, cache.open()?);
@@ -310,23 +297,20 @@ fn list(cache: &Cache, as_json: bool) -> Result<()> {
             "cached": found.map(|(record, path)| json!({"path": path, "record": record})),
         }));
     }
-    report::print(&if as_json { format!("{:#}\n", json!(rows)) } else { text })
+    if as_json { printer::print_pretty_json(&rows) } else { printer::print(&text) }
 }
 
-fn fetch(name: &str, server: &Server, quiet: bool, cache: &Cache) -> Result<()> {
+fn fetch(name: &str, server: &Server, cache: &Cache) -> Result<()> {
     let base = Catalog::built_in()?.get(name)?;
     let origin = Origin {
         mirror: mirror(server.mirror.as_ref()),
         ca_file: server.ca_file.clone(),
         timeout: Duration::from_secs(server.timeout),
     };
-    let fetched = bases::fetch(cache, &base, &origin, &progress(quiet))?;
-    if quiet {
-        return Ok(());
-    }
+    let fetched = bases::fetch(cache, &base, &origin, &Meter::stages_without_signals())?;
     let did = if fetched.was_there { "is there and is" } else { "fetched:" };
-    report::print(&format!("{name} {did} the newest\n"))?;
-    show(&fetched.record, &fetched.path, false)
+    printer::tell(&format!("{name} {did} the newest\n"))?;
+    printer::tell(&shown(&fetched.record, &fetched.path))
 }
 
 fn cached(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
@@ -343,12 +327,16 @@ fn absent(base: &Base, cache: &Cache) -> Error {
 
 fn show(record: &Record, path: &Path, as_json: bool) -> Result<()> {
     if as_json {
-        return report::print(&format!("{:#}\n", json!({"path": path, "record": record})));
+        return printer::print_pretty_json(&json!({"path": path, "record": record}));
     }
+    printer::print(&shown(record, path))
+}
+
+fn shown(record: &Record, path: &Path) -> String {
     let Record { name, version, url, sha256, size, .. } = record;
-    report::print(&format!(
+    format!(
         "{name}: NixOS {version}, {size} bytes ({})\n  file    {}\n  from    {url}\n  sha256  {sha256}\n",
         human(*size),
         path.display(),
-    ))
+    )
 }

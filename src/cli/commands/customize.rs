@@ -18,9 +18,9 @@ use super::base;
 use super::tarball;
 use crate::cli::job::{self, Edit, Finished, Stamping, typed};
 use crate::cli::known_hosts::KnownHosts;
-use crate::cli::progress::Terminal;
+use crate::cli::printer;
+use crate::cli::progress::Meter;
 use crate::cli::record::{Beside, Inside, Told};
-use crate::cli::report;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -57,10 +57,6 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) beside: Beside,
-
-    /// Say nothing but errors
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
 }
 
 /// What is written.
@@ -73,35 +69,35 @@ pub(crate) enum Form {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let wishes = args.edit.gather(args.quiet)?;
+    let wishes = args.edit.gather()?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
-    let (path, sha256) = args.source.resolve(given, args.quiet, || args.check_free())?;
+    let (path, sha256) = args.source.resolve(given, || args.check_free())?;
     let packed = base::file(&path, sha256)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
     let output = output.map(|path| Destination::of(path, &packed, existing(args))).transpose()?;
     args.beside.check(&packed, existing(args))?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
-    let file = base::unpacked(packed, args.output.as_deref(), args.quiet)?;
+    let file = base::unpacked(packed, args.output.as_deref())?;
     if archive::is_tar(&file) {
         return tarball::write(args, &wishes, &file, output.as_ref(), known);
     }
     let base = job::basis(&file)?;
-    let progress = Terminal::new(report::watched(args.quiet))?;
+    let progress = Meter::stages()?;
     let about = args.inside.about_base(&base, &progress)?;
     let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
     if args.dry_run {
-        return report::print(&stamping.dry_run());
+        return printer::print(&stamping.dry_run());
     }
-    let finished = stamping.compose(args.quiet)?;
+    let finished = stamping.compose()?;
     let Some(output) = output else { return Ok(()) };
     let output = output.kept(finished.made.edits.is_private());
     args.write(&output, &finished, &progress)?;
     if let Some(known) = &known {
         known.write()?;
     }
-    if let Some(known) = known.filter(|_| !args.quiet) {
-        report::say(&known.told());
+    if let Some(known) = known {
+        printer::say(&known.told());
     }
     Ok(())
 }
@@ -121,18 +117,14 @@ impl Args {
         if let Form::Patch = self.form {
             let bytes = patch::pack(&finished.patch(progress)?)?;
             output.write_bytes(&bytes)?;
-            if report::watched(self.quiet) {
-                report::say(&format!("{}{}", finished.summary, output.wrote(bytes.len())));
-            }
+            printer::say(&format!("{}{}", finished.summary, output.wrote(bytes.len())));
             return Ok(());
         }
         let how = output.write(&finished.image, progress)?;
         let told = Told { made: &finished.made, name: &output.name(), existing: existing(self) };
         self.beside.write(&told, &finished.image, progress)?;
-        if report::watched(self.quiet) {
-            let next = output.next(&finished.image, how);
-            report::say(&format!("{}{next}", finished.summary));
-        }
+        let next = output.next(&finished.image, how);
+        printer::say(&format!("{}{next}", finished.summary));
         Ok(())
     }
 
@@ -184,8 +176,10 @@ impl Destination {
 
     /// What was written, of something that is no image.
     fn wrote(&self, bytes: usize) -> String {
-        let Self::File(file) = self else { return String::new() };
-        format!("wrote {} ({bytes} bytes)\n", typed(file.path()))
+        match self {
+            Self::File(file) => format!("wrote {} ({bytes} bytes)\n", typed(file.path())),
+            Self::Pipe => format!("wrote the patch to standard output ({bytes} bytes)\n"),
+        }
     }
 
     pub(crate) fn write(
@@ -220,14 +214,19 @@ impl Destination {
 
     /// What was written, and what to do with it.
     pub(crate) fn next(&self, image: &Composed<&ImageFile>, how: Option<How>) -> String {
-        let Self::File(file) = self else { return String::new() };
+        let Self::File(file) = self else {
+            return format!("wrote the image to standard output ({})\n", human(image.size()));
+        };
         let shared = if how == Some(How::Cloned) { ", sharing the base's blocks" } else { "" };
         let mode =
             if file.readers() == Readers::Owner { ", mode 0600: it holds secrets" } else { "" };
         let name = typed(file.path());
+        let wrote = format!("wrote {name} ({}{shared}{mode})\n", human(image.size()));
+        if !printer::is_terminal() {
+            return wrote;
+        }
         format!(
-            "wrote {name} ({}{shared}{mode})\nnext: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n",
-            human(image.size()),
+            "{wrote}next: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n"
         )
     }
 }

@@ -11,7 +11,7 @@ use clap::Parser;
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 
-use crate::cli::{Cli, report};
+use crate::cli::{Cli, printer};
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::inspect::Report;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     stamp(&files)?;
     let inspect = |path: &Path| Report::of(&ImageFile::open(path)?);
     let (base, custom) = (inspect(&files.base)?, inspect(&files.custom)?);
-    report::print(&story(&files, &fingerprint, &base, &custom))?;
+    printer::print(&story(&files, &fingerprint, &base, &custom))?;
     let broken = custom.checks.iter().find(|check| !check.ok);
     broken.map_or(Ok(()), |check| {
         let (found, expected) = (check.detail.clone(), "structures that agree".into());
@@ -127,16 +127,15 @@ fn make_key(files: &Files) -> Result<String> {
 
 /// Runs the program as a user would.
 fn stamp(files: &Files) -> Result<()> {
-    let words: [OsString; 7] = [
+    let words: [OsString; 6] = [
         "remaster".into(),
         files.base.clone().into(),
         "--key".into(),
         files.public.clone().into(),
         "--output".into(),
         files.custom.clone().into(),
-        "--quiet".into(),
     ];
-    crate::cli::run(&Cli::parse_from(words))
+    printer::hushed(|| crate::cli::run(&Cli::parse_from(words)))
 }
 
 fn story(files: &Files, fingerprint: &str, base: &Report, custom: &Report) -> String {

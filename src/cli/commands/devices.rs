@@ -1,13 +1,14 @@
 //! `remaster devices`: list whole disks and whether they can be written to.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
 
-use remaster::error::{Error, Result};
+use remaster::error::Result;
 use remaster::target::{Candidate, Demands, Disk, Refusal, System};
 use remaster::units::human;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cli::meter::EVENTS;
+use crate::cli::printer;
+use crate::cli::progress::EVENTS;
 
 /// List disks: path, model, serial, size, contents, and whether `flash` would take them
 #[derive(Debug, clap::Args)]
@@ -20,12 +21,7 @@ pub(crate) struct Args {
 /// Prints all disks.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let disks = System::default().disks()?;
-    let mut out = io::stdout().lock();
-    let printed = if args.json { print_json(&disks, &mut out) } else { print(&disks, &mut out) };
-    match printed {
-        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Error::io("write to standard output")),
-    }
+    if args.json { printer::print_json(&facts(&disks)) } else { printer::print(&table(&disks)) }
 }
 
 /// What speaks against a disk before anything is known of the image.
@@ -33,7 +29,7 @@ pub(crate) fn refusals(disk: &Disk) -> Vec<Refusal> {
     Candidate::judge(disk.clone(), Demands::default()).err().unwrap_or_default()
 }
 
-fn print_json(disks: &[Disk], out: &mut impl Write) -> io::Result<()> {
+fn facts(disks: &[Disk]) -> Value {
     let rows: Vec<_> = disks
         .iter()
         .map(|disk| {
@@ -45,26 +41,28 @@ fn print_json(disks: &[Disk], out: &mut impl Write) -> io::Result<()> {
             json!({"disk": disk, "can_be_target": against.is_empty(), "refusals": reasons})
         })
         .collect();
-    writeln!(out, "{}", json!({"v": EVENTS, "disks": rows}))
+    json!({"v": EVENTS, "disks": rows})
 }
 
-/// Prints the table.
-pub(crate) fn print(disks: &[Disk], out: &mut impl Write) -> io::Result<()> {
-    for disk in disks {
-        writeln!(out, "{}", headline(disk))?;
-        if let Some(by_id) = &disk.by_id {
-            writeln!(out, "    {}", by_id.display())?;
-        }
-        writeln!(out, "    holds {}", disk.contents())?;
-        match refusals(disk).first() {
-            None => writeln!(out, "    can be written to")?,
-            Some(refusal) => writeln!(out, "    no target: {}", refusal.reason())?,
-        }
-    }
+/// All disks, for people.
+pub(crate) fn table(disks: &[Disk]) -> String {
     if disks.is_empty() {
-        writeln!(out, "no disks found")?;
+        return "no disks found\n".to_owned();
     }
-    Ok(())
+    disks.iter().map(rows).collect()
+}
+
+fn rows(disk: &Disk) -> String {
+    let mut text = format!("{}\n", headline(disk));
+    if let Some(by_id) = &disk.by_id {
+        let _ = writeln!(text, "    {}", by_id.display());
+    }
+    let _ = writeln!(text, "    holds {}", disk.contents());
+    let _ = match refusals(disk).first() {
+        None => writeln!(text, "    can be written to"),
+        Some(refusal) => writeln!(text, "    no target: {}", refusal.reason()),
+    };
+    text
 }
 
 /// A disk in one line: path, size, how attached, model, serial number.

@@ -7,7 +7,7 @@ use remaster::error::Result;
 use remaster::inspect::diff::{Change, Diff, EntryChange};
 
 use super::base;
-use crate::cli::report;
+use crate::cli::printer;
 
 /// Byte ranges that are shown to people; programs get all.
 const SHOWN: usize = 20;
@@ -27,14 +27,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let open = |path| base::open(path, &args.source, args.json);
+    let open = |path| base::open(path, &args.source);
     let (before, after) = (open(&args.before)?, open(&args.after)?);
     let diff = Diff::of(&before, &after)?;
     if args.json {
-        let text = serde_json::to_string_pretty(&diff).unwrap_or_default();
-        return report::print(&(text + "\n"));
+        return printer::print_pretty_json(&diff);
     }
-    report::print(&shown(&diff))
+    printer::print(&shown(&diff))
 }
 
 fn shown(diff: &Diff) -> String {

@@ -10,9 +10,9 @@ use remaster::stamp::replaced::{self, Fact};
 
 use crate::cli::job::{self, Edit, Stamping, typed};
 use crate::cli::known_hosts::KnownHosts;
-use crate::cli::progress::Terminal;
+use crate::cli::printer;
+use crate::cli::progress::Meter;
 use crate::cli::record::Inside;
-use crate::cli::report;
 use remaster::units::human;
 
 /// Put something else into an image file, rewriting only what changes
@@ -33,49 +33,44 @@ pub(crate) struct Args {
     /// Say what would be done, and write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Say nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.check_recover()?;
-    let wishes = if args.recover { None } else { Some(args.edit.gather(args.quiet)?) };
+    let wishes = if args.recover { None } else { Some(args.edit.gather()?) };
     // What is wrong with the arguments is said before an edit that was interrupted is finished.
     let known = wishes.as_ref().map(|wishes| args.known_hosts(wishes)).transpose()?.flatten();
     let edited = Edited::take(&args.image)?;
-    let recovered = if args.dry_run { None } else { recover(&edited, args.quiet)? };
+    let recovered = if args.dry_run { None } else { recover(&edited)? };
     let Some(wishes) = wishes else {
-        if recovered.is_none() && !args.quiet {
-            report::say(&format!("no edit of {} was interrupted\n", typed(&args.image)));
+        if recovered.is_none() {
+            printer::say(&format!("no edit of {} was interrupted\n", typed(&args.image)));
         }
         return Ok(());
     };
     let file = ImageFile::open(&args.image)?;
     check_regular(&file)?;
     let base = job::basis(&file)?;
-    let progress = Terminal::new(report::watched(args.quiet))?;
+    let progress = Meter::stages()?;
     let about = args.inside.about_base(&base, &progress)?;
     let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
     if args.dry_run {
-        return report::print(&stamping.dry_run());
+        return printer::print(&stamping.dry_run());
     }
     if stamping.is_private() {
         edited.keep_from_others()?;
     }
-    let finished = stamping.compose(args.quiet)?;
+    let finished = stamping.compose()?;
     let bytes = edited.rewrite(&finished.image, &progress)?;
-    if report::watched(args.quiet) {
-        let name = typed(&args.image);
-        let bytes = human(bytes);
-        report::say(&format!("{}changed {name} ({bytes} written)\n", finished.summary));
-    }
+    let name = typed(&args.image);
+    let bytes = human(bytes);
+    printer::say(&format!("{}changed {name} ({bytes} written)\n", finished.summary));
     match &known {
         Some(known) => known.write()?,
         None => args.tell_stale(&finished.gone),
     }
-    if let Some(known) = known.filter(|_| !args.quiet) {
-        report::say(&known.told());
+    if let Some(known) = known {
+        printer::say(&known.told());
     }
     Ok(())
 }
@@ -90,9 +85,9 @@ impl Args {
     /// Tells of a file beside the image by which clients would look for a host key that is gone.
     fn tell_stale(&self, gone: &[Fact]) {
         let file = HostKeys::file_beside(&self.image);
-        if !self.quiet && replaced::has_host_key(gone) && file.exists() {
+        if replaced::has_host_key(gone) && file.exists() {
             let file = typed(&file);
-            report::say(&format!(
+            printer::say(&format!(
                 "note: {file} is about a host key that is taken out: remove it\n"
             ));
         }
@@ -111,11 +106,11 @@ impl Args {
 }
 
 /// Finishes an edit that was interrupted, and tells what it was.
-pub(crate) fn recover(edited: &Edited, quiet: bool) -> Result<Option<Finished>> {
+pub(crate) fn recover(edited: &Edited) -> Result<Option<Finished>> {
     let finished = edited.recover()?;
-    if let Some(Finished { old_size, new_size, bytes }) = finished.filter(|_| !quiet) {
+    if let Some(Finished { old_size, new_size, bytes }) = finished {
         let (name, bytes) = (typed(edited.path()), human(bytes));
-        report::say(&format!(
+        printer::say(&format!(
             "finished an edit of {name} that was interrupted: {bytes} changed, size {old_size} -> {new_size} bytes\n"
         ));
     }

@@ -8,8 +8,8 @@ use remaster::find::{self, Found, Network};
 use serde_json::json;
 
 use crate::cli::known_hosts::command;
-use crate::cli::meter::EVENTS;
-use crate::cli::{interrupt, report};
+use crate::cli::progress::EVENTS;
+use crate::cli::{interrupt, printer};
 
 /// Find the booted machine on the local network by its host key
 ///
@@ -44,18 +44,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     addresses.dedup();
     let shown: Vec<String> = networks.iter().map(ToString::to_string).collect();
     let shown = shown.join(", ");
-    if report::watched(args.json) {
-        report::say(&format!("asking {} addresses of {shown}\n", addresses.len()));
+    if !args.json {
+        printer::say(&format!("asking {} addresses of {shown}\n", addresses.len()));
     }
     interrupt::watch()?;
     let mut all = Vec::new();
     find::scan(&addresses, args.port, &known, &interrupt::is_asked, &mut |found| {
         all.push(event(args, &found));
-        if args.json { Ok(()) } else { report::print(&line(args, &found)) }
+        if args.json { Ok(()) } else { printer::print(&line(args, &found)) }
     })?;
     let none = all.is_empty();
     if args.json {
-        report::print(&format!("{}\n", json!({ "v": EVENTS, "machines": all })))?;
+        printer::print_json(&json!({ "v": EVENTS, "machines": all }))?;
     }
     if none {
         return Err(Error::NotFound {

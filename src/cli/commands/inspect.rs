@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::cli::commands::base;
-use crate::cli::report;
+use crate::cli::printer;
 use remaster::error::{Error, Result};
 use remaster::inspect::{Injected, JSON_SCHEMA, Menu, Report, Signature};
 use remaster::units::human;
@@ -34,24 +34,19 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
-        return report::print(JSON_SCHEMA);
+        return printer::print_own(JSON_SCHEMA);
     };
-    let file = base::open(path, &args.source, args.json)?;
+    let file = base::open(path, &args.source)?;
     let found = Report::of(&file).map_err(|fault| fault.of_image(file.name()))?;
     if args.kargs {
-        return report::print(&kargs(&found));
+        return printer::print(&kargs(&found));
     }
-    report::print(&if args.json { json(&found)? } else { text(&found) })?;
+    if args.json { printer::print_pretty_json(&found) } else { printer::print(&text(&found)) }?;
     let broken = found.checks.iter().find(|check| !check.ok);
     broken.map_or(Ok(()), |check| {
         let (found, expected) = (check.detail.clone(), "structures that agree".into());
         Err(Error::Differs { what: check.name.into(), at: 0, found, expected })
     })
-}
-
-fn json(report: &Report) -> Result<String> {
-    let text = serde_json::to_string_pretty(report);
-    text.map(|text| text + "\n").map_err(|fault| Error::io("write JSON")(fault.into()))
 }
 
 /// Each command line once, without what loaders add and without GRUB's variables.

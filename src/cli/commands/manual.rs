@@ -10,7 +10,7 @@ use clap_mangen::Man;
 use remaster::error::{Error, Result};
 use remaster::output::file::{Existing, write_bytes};
 
-use crate::cli::{Cli, report};
+use crate::cli::{Cli, printer};
 
 /// Print what a shell completes of this program's command line
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ const NAME: &str = "remaster";
 pub(crate) fn completions(args: &Completions) -> Result<()> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut text);
-    report::print(&String::from_utf8_lossy(&text))
+    printer::print_own(&String::from_utf8_lossy(&text))
 }
 
 pub(crate) fn pages(args: &Pages) -> Result<()> {

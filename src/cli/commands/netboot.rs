@@ -21,8 +21,8 @@ use remaster::units::human;
 use super::base;
 use crate::cli::job::{self, Edit, typed};
 use crate::cli::known_hosts::KnownHosts;
-use crate::cli::progress::Terminal;
-use crate::cli::report;
+use crate::cli::printer;
+use crate::cli::progress::Meter;
 
 /// Make kernel, initrd and iPXE script of an installer, to start it over the network
 ///
@@ -47,10 +47,6 @@ pub(crate) struct Args {
     /// Replace the files that were written there before
     #[arg(short, long)]
     force: bool,
-
-    /// Say nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 /// What says nothing where there is neither menu nor volume.
@@ -74,15 +70,13 @@ impl Args {
     ) -> Result<()> {
         made.private |= wishes.is_none() && is_closed(&self.image);
         let draft = Draft::new(&self.folder(), self.existing(), &[&made.name, INITRD, SCRIPT])?;
-        write(&made, draft, self.quiet)?;
+        write(&made, draft)?;
         if let Some(known) = &known {
             known.write()?;
         }
-        if report::watched(self.quiet) {
-            report::say(&told(&made, wishes, &self.folder()));
-        }
-        if let Some(known) = known.filter(|_| !self.quiet) {
-            report::say(&known.told());
+        printer::say(&told(&made, wishes, &self.folder()));
+        if let Some(known) = known {
+            printer::say(&known.told());
         }
         Ok(())
     }
@@ -114,7 +108,7 @@ fn of_installer<'f>(
     let edits = wishes.edits(&Facts::of(&base.survey))?;
     let gone = replaced::gone(Given::in_iso(&base).as_ref(), &edits, args.edit.no_key)?;
     let made = installer::of(&base, Some(&edits))?;
-    job::tell_taken_out(&gone, args.quiet);
+    job::tell_taken_out(&gone);
     Ok(made)
 }
 
@@ -127,7 +121,7 @@ fn of_tree<'f>(
     let edits = wishes.edits(&facts(&tree))?;
     let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
     let made = tree.netboot(Some(&edits))?;
-    job::tell_taken_out(&gone, args.quiet);
+    job::tell_taken_out(&gone);
     Ok(made)
 }
 
@@ -137,15 +131,15 @@ pub(crate) fn facts(tree: &Tree<&ImageFile>) -> Facts {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let wishes = args.edit.is_given().then(|| args.edit.gather(args.quiet)).transpose()?;
+    let wishes = args.edit.is_given().then(|| args.edit.gather()).transpose()?;
     let asked = args.edit.recipe()?.given();
-    for name in asked.iter().filter(|name| !args.quiet && MENUS.contains(&name.as_str())) {
-        report::say(&format!("note: {name} is for menus and volumes, which there are none of\n"));
+    for name in asked.iter().filter(|name| MENUS.contains(&name.as_str())) {
+        printer::say(&format!("note: {name} is for menus and volumes, which there are none of\n"));
     }
     if !args.force {
         check(&args.folder(), Existing::Refuse, &[])?;
     }
-    let (path, _) = args.source.resolve(&args.image, args.quiet, || Ok(()))?;
+    let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
     let known = match &wishes {
         Some(wishes) => {
             KnownHosts::of(wishes, args.edit.known_hosts(), Some(&args.folder()), args.force)?
@@ -161,7 +155,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             known,
         );
     }
-    let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()), args.quiet)?;
+    let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()))?;
     let made = if archive::is_tar(&file) {
         Tree::of_archive(&file).and_then(|tree| of_tree(tree, wishes.as_ref(), args))
     } else {
@@ -170,8 +164,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     args.finish(made.map_err(|fault| fault.of_image(file.name()))?, wishes.as_ref(), known)
 }
 
-fn write(made: &Netboot<&ImageFile>, draft: Draft, quiet: bool) -> Result<()> {
-    let progress = Terminal::new(report::watched(quiet))?;
+fn write(made: &Netboot<&ImageFile>, draft: Draft) -> Result<()> {
+    let progress = Meter::stages()?;
     let readers = Readers::of(made.private);
     let output = |name: &str| Output::of_bytes(&draft.path().join(name), Existing::Refuse);
     let image = |name: &str, image: &Composed<&ImageFile>, readers: Readers| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use remaster::error::Result;
 use remaster::recipe;
 
-use crate::cli::{job, report};
+use crate::cli::{job, printer};
 
 /// Check a recipe file, or show what one can say
 #[derive(Debug, clap::Args)]
@@ -27,11 +27,11 @@ enum Command {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
-        Command::Schema => report::print(&recipe::schema()),
+        Command::Schema => printer::print_own(&recipe::schema()),
         Command::Check { file } => {
             let wishes = job::gather(&recipe::read(file)?)?;
             job::tell(&wishes);
-            report::print(&format!("{}: sound\n", file.display()))
+            printer::tell(&format!("{}: sound\n", file.display()))
         }
     }
 }

@@ -20,9 +20,9 @@ use super::edit;
 use super::flash::{self, Prepared, To};
 use crate::cli::commands::customize::Destination;
 use crate::cli::job::typed;
-use crate::cli::meter::{EVENTS, emit};
-use crate::cli::progress::Terminal;
-use crate::cli::report;
+use crate::cli::printer;
+use crate::cli::progress::Meter;
+use crate::cli::progress::{EVENTS, emit};
 
 /// Take out what was put in: the official image, byte for byte
 #[derive(Debug, clap::Args)]
@@ -43,9 +43,6 @@ pub(crate) struct Args {
     /// Replace the output if it is there
     #[arg(short, long)]
     force: bool,
-    /// Say nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 /// Resets the image. With `--json`, what ends it is told as an event, too.
@@ -64,7 +61,7 @@ fn reset(args: &Args) -> Result<()> {
     let is_file = path.is_file();
     let edited = (args.in_place && is_file).then(|| Edited::take(path)).transpose()?;
     if let Some(edited) = &edited {
-        edit::recover(edited, args.quiet)?;
+        edit::recover(edited)?;
     }
     let mut file = ImageFile::open(path)?;
     let output = args.output.as_deref().map(|output| {
@@ -73,11 +70,11 @@ fn reset(args: &Args) -> Result<()> {
     });
     let output = output.transpose()?;
     if !args.in_place {
-        file = base::unpacked(file, args.output.as_deref(), args.quiet)?;
+        file = base::unpacked(file, args.output.as_deref())?;
     }
     let below = below(&file)?;
     let image = below.image();
-    let progress = Terminal::new(report::watched(args.quiet))?;
+    let progress = Meter::stages()?;
     let digest = Digest::of(image, &progress)?;
     check(&file, digest, below.sha256())?;
     check(&file, digest, args.sha256)?;
@@ -90,9 +87,9 @@ fn reset(args: &Args) -> Result<()> {
     if args.to.json && name != Path::new("-") {
         emit(&json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
             "sha256": digest.to_string() }));
-    } else if !args.quiet {
+    } else {
         let size = human(image.size());
-        report::say(&format!("{}: {size}, SHA-256 {digest}\n", typed(name)));
+        printer::say(&format!("{}: {size}, SHA-256 {digest}\n", typed(name)));
     }
     Ok(())
 }

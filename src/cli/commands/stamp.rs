@@ -1,13 +1,12 @@
 //! `remaster stamp BASE USERS -o OUT`: one base, an image or patch file for each user.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use remaster::boot::stage_one::Initrd;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
@@ -27,9 +26,9 @@ use serde_json::json;
 
 use super::base;
 use crate::cli::job::{self, Edit};
-use crate::cli::progress::Terminal;
+use crate::cli::progress::Meter;
 use crate::cli::record::{BesideEach, Inside};
-use crate::cli::{interrupt, known_hosts, report};
+use crate::cli::{interrupt, known_hosts, printer, progress};
 
 const FORM: &str = "\
 The users file is TOML, CSV or JSON lines. A user has a `name` and any key of a recipe, which wins over
@@ -121,20 +120,16 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     edit: Edit,
-
-    /// Say nothing but errors
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let template = Template::parse(args.template())?;
     let shared = args.edit.shared()?;
     let mut about = args.inside.about()?;
-    let file = base::open(&args.base, &args.source, args.quiet)?;
+    let file = base::open(&args.base, &args.source)?;
     let users = args.users()?;
     args.check_known_hosts(&shared, &users)?;
-    let progress = Terminal::new(report::watched(args.quiet))?;
+    let progress = Meter::stages()?;
     let (base, initrds, sha256) = args.survey(&file, &mut about, &progress)?;
     let before = Given::in_iso(&base);
     let batch = Batch {
@@ -193,8 +188,8 @@ impl Args {
         match self.edit.known_hosts() {
             Some(_) if !any => Err(known_hosts::none_put_in()),
             Some(path) => known_hosts::place(path, self.replaces()).map(drop),
-            None if any && self.form == Form::Oci && !self.json && !self.quiet => {
-                report::say(ONLY_INSIDE);
+            None if any && self.form == Form::Oci && !self.json => {
+                printer::say(ONLY_INSIDE);
                 Ok(())
             }
             None => Ok(()),
@@ -283,17 +278,9 @@ struct Teller {
 
 impl Teller {
     fn new(args: &Args, users: usize) -> Self {
-        let target = if report::watched(args.quiet) {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(u64::try_from(users).ok(), target);
-        let style = ProgressStyle::with_template("Stamping {wide_bar} {pos}/{len} {eta}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self {
             json: args.json,
-            bar,
+            bar: progress::counter("stamping", users),
             turn: Mutex::new(()),
             known: Mutex::default(),
             gone: Mutex::default(),
@@ -303,34 +290,30 @@ impl Teller {
     /// Tells of all, and writes the file that is about all.
     fn end(&self, args: &Args, tally: &Tally) -> Result<()> {
         self.bar.finish_and_clear();
-        if !args.quiet {
-            let Tally { made, kept, failed } = tally;
-            let folder = job::typed(&args.output);
-            report::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
-        }
-        self.tell_gone(args);
+        let Tally { made, kept, failed } = tally;
+        let folder = job::typed(&args.output);
+        printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
+        self.tell_gone();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = args.edit.known_hosts() else { return Ok(()) };
-        if !args.quiet {
-            for alias in shared_aliases(&known) {
-                report::say(&told_shared(alias, path));
-            }
+        for alias in shared_aliases(&known) {
+            printer::say(&told_shared(alias, path));
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
         known_hosts::write(&known_hosts::place(path, args.replaces())?, &text)
     }
 
-    fn tell_gone(&self, args: &Args) {
+    fn tell_gone(&self) {
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        for (line, images) in gone.iter().filter(|_| !args.quiet) {
-            report::say(&format!("note: {line} (images: {images})\n"));
+        for (line, images) in gone.iter() {
+            printer::say(&format!("note: {line} (images: {images})\n"));
         }
     }
 
     fn line(&self, value: &serde_json::Value) {
         let _turn = self.turn.lock();
         // Whoever closed the pipe does not want to know more.
-        let _ = writeln!(io::stdout().lock(), "{value}");
+        let _ = printer::print_json(value);
     }
 }
 
@@ -384,10 +367,7 @@ impl Listener for Teller {
     fn failed(&self, place: &str, name: &str, fault: &Error) {
         self.bar.inc(1);
         let who = if name.is_empty() { String::new() } else { format!("{place}: {name}: ") };
-        let hint = fault.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-        let cause = std::error::Error::source(fault);
-        let cause = cause.map(|cause| format!("cause: {cause}\n")).unwrap_or_default();
-        self.bar.suspend(|| report::say(&format!("error: {who}{fault}\n{cause}{hint}")));
+        self.bar.suspend(|| printer::write_error(&printer::explained(fault, &who)));
         if self.json {
             self.line(&json!({ "name": name, "place": place, "error": fault.to_string() }));
         }

@@ -20,8 +20,8 @@ use super::netboot::{MENUS, facts};
 use crate::cli::commands::customize::{Args, Destination, Form};
 use crate::cli::job::{keys_shown, taken_out, tell_taken_out, typed};
 use crate::cli::known_hosts::KnownHosts;
-use crate::cli::progress::Terminal;
-use crate::cli::report;
+use crate::cli::printer;
+use crate::cli::progress::Meter;
 
 /// Writes the archive, packed as the given one.
 pub(crate) fn write(
@@ -47,13 +47,13 @@ pub(crate) fn write(
             summary.extend([&line, "\n"]);
         }
         let (old, new) = (human(file.size()), human(image.size()));
-        return report::print(&format!(
+        return printer::print(&format!(
             "{summary}would add to {initrd}; unpacked: {old} -> {new}\n"
         ));
     }
     let Some(output) = output else { return Ok(()) };
-    tell_taken_out(&gone, args.quiet);
-    let progress = Terminal::new(report::watched(args.quiet))?;
+    tell_taken_out(&gone);
+    let progress = Meter::stages()?;
     let readers = Readers::of(edits.is_private());
     match output {
         Destination::File(output) => {
@@ -64,11 +64,11 @@ pub(crate) fn write(
     if let Some(known) = &known {
         known.write()?;
     }
-    if let (Destination::File(file), true) = (output, report::watched(args.quiet)) {
-        report::say(&format!("{summary}added to {initrd}\nwrote {}\n", typed(file.path())));
+    if let Destination::File(file) = output {
+        printer::say(&format!("{summary}added to {initrd}\nwrote {}\n", typed(file.path())));
     }
-    if let Some(known) = known.filter(|_| !args.quiet) {
-        report::say(&known.told());
+    if let Some(known) = known {
+        printer::say(&known.told());
     }
     Ok(())
 }
@@ -81,8 +81,8 @@ fn check(args: &Args) -> Result<()> {
             hint: "leave out --as, --sign and the flags below Records",
         });
     }
-    for name in args.asked()?.iter().filter(|name| !args.quiet && MENUS.contains(&name.as_str())) {
-        report::say(&format!("note: {name} is for menus and volumes, which there are none of\n"));
+    for name in args.asked()?.iter().filter(|name| MENUS.contains(&name.as_str())) {
+        printer::say(&format!("note: {name} is for menus and volumes, which there are none of\n"));
     }
     Ok(())
 }

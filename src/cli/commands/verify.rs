@@ -17,8 +17,8 @@ use serde_json::json;
 
 use super::base;
 use super::flash::{tell_differences, tell_end};
-use crate::cli::meter::{EVENTS, Meter, Style, emit};
-use crate::cli::report;
+use crate::cli::printer;
+use crate::cli::progress::{EVENTS, Meter, Style, emit};
 
 /// Compare a stick or file, read past the cache, with the image that was written to it, or with the manifest
 /// in it
@@ -60,7 +60,7 @@ fn compare(args: &Args) -> Result<()> {
     match &args.against {
         Some(against) => {
             let open = if args.any { base::open_any } else { base::open };
-            let image = open(against, &args.source, args.json)?;
+            let image = open(against, &args.source)?;
             against_image(args, &image, &image.name())
         }
         None => against_manifest(args),
@@ -143,7 +143,7 @@ fn tell(args: &Args, found: &Found, signer: Option<&str>) -> Result<()> {
         return Ok(());
     }
     let by = signer.map(|signer| format!(", signed by {signer}")).unwrap_or_default();
-    report::print(&format!("{}: as its manifest says{by}\n", args.medium.display()))
+    printer::tell(&format!("{}: as its manifest says{by}\n", args.medium.display()))
 }
 
 /// Compares the medium with any image that can be read. That it holds another image is known before all of it is

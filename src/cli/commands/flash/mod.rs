@@ -21,9 +21,9 @@ use remaster::units::ByteRange;
 use super::{apply, base};
 use crate::cli::job::{self, Edit, Finished, Stamping};
 use crate::cli::known_hosts::KnownHosts;
-use crate::cli::meter::{Meter, Style};
+use crate::cli::progress::{Meter, Style};
 use crate::cli::record::Inside;
-use crate::cli::{interrupt, report};
+use crate::cli::{interrupt, printer};
 
 pub(crate) use outcome::{tell_differences, tell_end};
 use targets::Written;
@@ -183,7 +183,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
             });
         }
     }
-    let (path, _) = args.source.resolve(&args.image, args.to.json, || Ok(()))?;
+    let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
     let source = Source::open(&path)?;
     let size = source.size();
     let files = if path == Path::new("-") { behind_input() } else { vec![path] };
@@ -211,18 +211,18 @@ fn behind_input() -> Vec<PathBuf> {
 
 /// Stamps a base and writes it in one pass, without a file between.
 fn stamp_and_write(args: &Args) -> Result<Failed> {
-    let wishes = args.edit.gather(args.to.json)?;
-    let file = base::open(&args.image, &args.source, args.to.json)?;
+    let wishes = args.edit.gather()?;
+    let file = base::open(&args.image, &args.source)?;
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
     let base = job::basis(&file)?;
     let about = Inside::default().about_base(&base, &Silent)?;
     let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
-    let Finished { image, summary, gone, .. } = stamping.compose(args.to.json)?;
+    let Finished { image, summary, gone, .. } = stamping.compose()?;
     if args.to.json {
         outcome::tell_taken_out(&gone);
     }
-    if report::watched(args.to.json) {
-        report::say(&summary);
+    if !args.to.json {
+        printer::say(&summary);
     }
     write_composed(&image, &file, known, args)
 }
@@ -230,7 +230,7 @@ fn stamp_and_write(args: &Args) -> Result<Failed> {
 /// Lays a patch over its base and writes the image in one pass.
 fn apply_and_write(args: &Args, patch: &Path) -> Result<Failed> {
     let patch = apply::read(patch)?;
-    let file = base::open(&args.image, &args.source, args.to.json)?;
+    let file = base::open(&args.image, &args.source)?;
     let image = apply::applied(&patch, &file, &Silent)?;
     write_composed(&image, &file, None, args)
 }
@@ -272,7 +272,7 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
     let mut examine = || {
         let examined = flash::examine(&mut image.image, &image.name, image.any)?;
         let notes = examined.notes.iter().filter(|_| !told);
-        notes.for_each(|note| report::say(&format!("note: {note}\n")));
+        notes.for_each(|note| printer::note(note));
         told = true;
         Ok(())
     };
@@ -286,7 +286,7 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
     // Before anything is written: what reaches only some of the media is to be known by its keys, too.
     if let Some(known) = &image.known {
         known.write()?;
-        if to.json { known.emit() } else { report::say(&known.told()) }
+        if to.json { known.emit() } else { printer::say(&known.told()) }
     }
     // Not before: at a question, a signal should end the program as usual.
     interrupt::watch()?;

@@ -1,6 +1,5 @@
 //! What came of writing: told to people in sentences, to programs as events.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use remaster::error::{Error, Result};
@@ -11,7 +10,8 @@ use remaster::units::human;
 use serde_json::json;
 
 use super::To;
-use crate::cli::meter::{EVENTS, emit};
+use crate::cli::printer;
+use crate::cli::progress::{EVENTS, emit};
 
 /// Differences that are told one by one to people; programs get all.
 const SHOWN: usize = 20;
@@ -66,9 +66,9 @@ fn summary(name: &str, report: &Report, opened_by: OpenedBy, finish: flash::Fini
         Some(time) => {
             let compared = human(report.compared);
             let time = seconds(time);
-            text.extend([", ", &compared, " read back and right (", &time, ")"]);
+            text.extend([", ", &compared, " read back and verified (", &time, ")"]);
         }
-        None if report.is_delta => text.push_str(", the rest was read and is right"),
+        None if report.is_delta => text.push_str(", the rest read and verified"),
         None => text.push_str(", not read back"),
     }
     if report.is_delta {
@@ -97,12 +97,7 @@ fn seconds(time: Duration) -> String {
 }
 
 fn say(text: &str) -> Result<()> {
-    match writeln!(io::stdout(), "{text}") {
-        Err(fault) if fault.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::io("write to standard output")(fault))
-        }
-        _ => Ok(()),
-    }
+    printer::tell(&format!("{text}\n"))
 }
 
 /// Tells every difference to programs, and the first ones to people.
@@ -127,7 +122,7 @@ pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Resul
     }
     if report.differences.is_empty() && report.verify_time.is_some() && report.write_time.is_zero()
     {
-        let _ = writeln!(text, "{name}: {} read and right", human(report.compared));
+        let _ = writeln!(text, "{name}: {} verified", human(report.compared));
     }
     if text.is_empty() { Ok(()) } else { say(text.trim_end()) }
 }

@@ -1,7 +1,7 @@
 //! Which disks are written to: found, judged, confirmed by the user and opened.
 
 use std::fs::Metadata;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,9 @@ use remaster::target::{
     Candidate, Demands, Disk, ImagePlace, Refusal, System, Target, Use, unmount,
 };
 
-use super::super::devices;
 use super::To;
+use crate::cli::commands::devices;
+use crate::cli::printer;
 
 /// What the targets are for.
 pub(super) struct Written<'a> {
@@ -166,8 +167,7 @@ fn wants_unmount(disk: &Disk, to: &To) -> Result<bool> {
 /// Shows all disks and lets the user choose; nothing is chosen beforehand.
 fn pick(system: &System) -> Result<PathBuf> {
     let disks = system.disks()?;
-    let told = Error::io("write to standard error");
-    devices::print(&disks, &mut io::stderr().lock()).map_err(told)?;
+    printer::write_error(&devices::table(&disks));
     let answer = ask("Disk to write to (its path, nothing to stop): ")?;
     if answer.is_empty() { Err(Error::Interrupted) } else { Ok(PathBuf::from(answer)) }
 }
@@ -186,9 +186,7 @@ fn confirm(candidates: &[Candidate]) -> Result<()> {
 }
 
 fn ask(question: &str) -> Result<String> {
-    let mut err = io::stderr().lock();
-    let asked = write!(err, "{question}").and_then(|()| err.flush());
-    asked.map_err(Error::io("ask on the terminal"))?;
+    printer::ask(question)?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(Error::io("read the answer"))?;
     Ok(answer.trim().to_owned())

@@ -1,0 +1,102 @@
+//! How loud every command is: `-q` says nothing, without it the summary is plain lines, also where no terminal is, and
+//! nothing from outside reaches a terminal as it is.
+
+use crate::support::{Folder, TINY, key};
+
+/// Commands that make something, each into `out`.
+const MAKING: &[&[&str]] = &[
+    &["t.iso", "--key", "key.pub", "-o", "out"],
+    &["t.iso", "--key", "key.pub", "--as", "patch", "-o", "out"],
+    &["apply", "t.iso", "p.remaster", "-o", "out"],
+    &["reset", "s.iso", "-o", "out"],
+    &["edit", "--in-place", "s.iso", "--key", "key.pub"],
+    &["netboot", "t.iso", "--key", "key.pub", "-o", "out"],
+    &["stamp", "t.iso", "users.toml", "-o", "out"],
+    &["flash", "s.iso", "--file", "out"],
+    &["verify", "s.iso", "--against", "s.iso"],
+    &["verify", "d.iso"],
+];
+
+/// Characters that a terminal would obey, and that change the direction of text.
+const HARMFUL: &str = "\u{1b}[31m\u{7}\u{9b}2J\u{202e}";
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("t.iso", &TINY);
+    folder.write("users.toml", b"[[user]]\nname = \"ann\"\nkey = [\"key.pub\"]\n");
+    folder.write("key.pub", key(1).as_bytes());
+    folder.run(&["t.iso", "--key", "key.pub", "-o", "s.iso"]).quietly();
+    folder.run(&["t.iso", "--key", "key.pub", "--manifest-digests", "-o", "d.iso"]).quietly();
+    folder.run(&["t.iso", "--key", "key.pub", "--as", "patch", "-o", "p.remaster"]).quietly();
+    folder
+}
+
+#[test]
+fn a_command_that_makes_something_says_so_and_is_silent_when_asked() {
+    for command in MAKING {
+        let folder = folder();
+        let ended = folder.run(command);
+        let said = format!("{}{}", ended.err, ended.text());
+        assert!(ended.status == 0 && !said.is_empty(), "{command:?}: {said}");
+        assert!(!said.contains('\u{1b}'), "{command:?}: colours without a terminal: {said}");
+        for quiet in ["-q", "--quiet"] {
+            let folder = self::folder();
+            let ended = folder.run(&[command, &[quiet][..]].concat());
+            let said = (ended.status, ended.err.as_str(), ended.text());
+            assert_eq!(said, (0, "", ""), "{command:?} {quiet}");
+        }
+    }
+}
+
+#[test]
+fn an_error_is_said_in_any_case_and_coloured_when_asked() {
+    let folder = folder();
+    let command = ["t.iso", "--key", "missing.pub", "-o", "out"];
+    for loud in ["-q", "-v", "--color=never"] {
+        let err = folder.run(&[&command[..], &[loud]].concat()).err;
+        assert!(err.starts_with("error: "), "{loud}: {err}");
+    }
+    let err = folder.run(&[&command[..], &["--color", "always"]].concat()).err;
+    assert!(err.starts_with("\u{1b}[1;31merror:\u{1b}[0m "), "{err:?}");
+}
+
+#[test]
+fn more_is_said_when_asked() {
+    let less = folder().run(MAKING[0]).err;
+    let more = folder().run(&[MAKING[0], &["-v"]].concat()).err;
+    assert!(more.ends_with(&less) && more.contains("add /remaster/payload.img"), "{more}");
+    let both = folder().run(&[MAKING[0], &["-v", "-q"]].concat());
+    assert_eq!(both.status, 2, "{}", both.err);
+}
+
+#[test]
+fn nothing_from_outside_reaches_a_terminal_as_it_is() {
+    let folder = folder();
+    let evil = format!("evil{HARMFUL}");
+    let file = format!("{evil}.iso");
+    folder.write(&file, &TINY);
+    folder.write(&format!("{evil}.txt"), b"not an image");
+    let title = format!("title{HARMFUL}");
+    let titled = [file.as_str(), "--key", "key.pub", "-o", "e.iso", "--karg", &title];
+    let commands: &[&[&str]] = &[
+        &[&file, "--key", "key.pub", "-o", &evil],
+        &[&format!("{evil}.txt"), "--key", "key.pub", "-o", "no"],
+        &["inspect", &file],
+        &["inspect", &file, "--json"],
+        &["inspect", &format!("{evil}.txt")],
+        &["verify", &format!("{evil}.txt")],
+        &["diff", &file, &format!("{evil}.txt")],
+        &["t.iso", "--key", &format!("{evil}.pub"), "-o", "no"],
+        &["flash", &file, "--file", &evil],
+        &["recipe", "check", &format!("{evil}.txt")],
+        &["base", "show", &evil],
+        &titled,
+    ];
+    for command in commands {
+        let ended = folder.run(command);
+        let said = format!("{}{}", ended.err, ended.text());
+        let harmful =
+            said.chars().find(|c| *c != '\n' && HARMFUL.contains(*c) && !c.is_ascii_graphic());
+        assert_eq!(harmful, None, "{command:?}: {said:?}");
+    }
+}
