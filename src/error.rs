@@ -1,6 +1,7 @@
 //! The one error of the library: what went wrong and where, and apart from that what to do.
 
 use std::io;
+use std::panic::Location;
 
 /// What every stage of the library answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -200,6 +201,14 @@ pub enum Error {
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// A fault of this program: nobody else can mend it.
+    #[error("bug in remaster: {what} ({at}), please report it")]
+    Bug {
+        /// What must always be so and is not.
+        what: String,
+        /// The line of the source that found it.
+        at: &'static Location<'static>,
+    },
 }
 
 impl Error {
@@ -227,6 +236,12 @@ impl Error {
         }
     }
 
+    /// An [`Error::Bug`] that the caller found.
+    #[track_caller]
+    pub fn bug(what: impl Into<String>) -> Self {
+        Self::Bug { what: what.into(), at: Location::caller() }
+    }
+
     /// Says what to do instead, of an [`Error::Unsupported`].
     #[must_use]
     pub fn hinting(mut self, hint: &'static str) -> Self {
@@ -236,10 +251,14 @@ impl Error {
         self
     }
 
-    /// Says what was being done when the operating system refused.
+    /// Says what was being done when the operating system refused. An [`Error::Bug`] that came through an interface of
+    /// [`std::io`] stays one: the system did not refuse anything.
     pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
-        move |source| Self::Io { doing, source }
+        move |source| match source.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(Self::Bug { what, at }) => Self::Bug { what: what.clone(), at },
+            _ => Self::Io { doing, source },
+        }
     }
 
     /// Says which image it is about, where the image is at fault.
@@ -295,6 +314,7 @@ impl Error {
             Self::Io { source, .. } => io_hint(source)?,
             Self::Key(fault) => return fault.hint(),
             Self::Users { .. } => "mend what is told above, and run it again with --resume",
+            Self::Bug { .. } => "add the command to the report, and which image it was given",
             Self::Differs { .. } | Self::Interrupted => return None,
         };
         Some(hint.to_owned())
@@ -323,8 +343,17 @@ impl Error {
             Self::Users { failed, .. } => {
                 u8::try_from(*failed).unwrap_or(u8::MAX).min(90).saturating_add(10)
             }
+            // EX_SOFTWARE of sysexits.h.
+            Self::Bug { .. } => 70,
             Self::Interrupted => 130,
         }
+    }
+}
+
+/// For what reads or writes by an interface of [`std::io`].
+impl From<Error> for io::Error {
+    fn from(fault: Error) -> Self {
+        Self::other(fault)
     }
 }
 

@@ -10,6 +10,8 @@ pub mod units;
 
 pub mod error;
 
+mod checked;
+
 pub mod progress;
 
 pub mod keys;

@@ -16,6 +16,12 @@ pub const fn len_of(bytes: &[u8]) -> u64 {
     bytes.len() as u64
 }
 
+/// Turns a count in memory into a count in an image.
+#[expect(clippy::as_conversions, reason = "usize has 64 bits, asserted above")]
+pub const fn u64_of(count: usize) -> u64 {
+    count as u64
+}
+
 /// Turns a length in an image into a length in memory.
 #[expect(clippy::as_conversions, reason = "usize has 64 bits, asserted above")]
 #[expect(clippy::cast_possible_truncation, reason = "usize has 64 bits, asserted above")]
@@ -81,6 +87,25 @@ impl ByteRange {
         self.start == self.end
     }
 
+    /// The same, up to at least `end`.
+    #[must_use]
+    pub fn grown_to(self, end: u64) -> Self {
+        Self { start: self.start, end: self.end.max(end) }
+    }
+
+    /// Its pieces, cut at the multiples of `step`.
+    pub fn steps(self, step: u64) -> impl Iterator<Item = Self> {
+        let mut next = self.start;
+        std::iter::from_fn(move || {
+            // Without a multiple that fits, all of the rest is one piece.
+            let boundary = next.checked_add(1).and_then(|next| align_up(next, step));
+            let end = boundary.map_or(self.end, |boundary| boundary.min(self.end));
+            let piece = Self::between(next, end).filter(|piece| !piece.is_empty())?;
+            next = piece.end;
+            Some(piece)
+        })
+    }
+
     /// What both ranges hold; none if that is nothing.
     pub fn common(self, other: Self) -> Option<Self> {
         let found = Self::between(self.start.max(other.start), self.end.min(other.end))?;
@@ -133,6 +158,20 @@ mod tests {
         let range = |start, end| ByteRange::between(start, end).unwrap();
         assert_eq!(range(0, 10).common(range(5, 20)), Some(range(5, 10)));
         assert_eq!(range(0, 10).common(range(10, 20)), None);
+    }
+
+    #[test]
+    fn steps_end_at_multiples_and_leave_nothing_out() {
+        let steps = |start, end, step| -> Vec<(u64, u64)> {
+            let range = ByteRange::between(start, end).unwrap();
+            range.steps(step).map(|piece| (piece.start(), piece.end())).collect()
+        };
+        assert_eq!(steps(5, 25, 10), [(5, 10), (10, 20), (20, 25)]);
+        assert_eq!(steps(0, 20, 10), [(0, 10), (10, 20)]);
+        assert_eq!(steps(5, 5, 10), []);
+        let last = u64::MAX - 1;
+        assert_eq!(steps(last - 1, u64::MAX, 4), [(last - 1, u64::MAX)]);
+        assert_eq!(steps(5, 25, 0), [(5, 25)]);
     }
 
     #[test]

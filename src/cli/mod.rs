@@ -42,6 +42,7 @@ Exit status:
   4    the image is broken, or is none that can be changed safely
   5    the target is refused
   11…  users of a batch that failed, and 10; 100 for 90 or more
+  70   remaster has a bug, please report it (or 60 users of a batch failed)
   130  interrupted";
 
 /// Put an ssh key into a stock NixOS installer ISO, and write it to sticks

@@ -1,11 +1,11 @@
 //! Page-aligned buffers for direct I/O, a fixed number of them, handed round between threads.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use memmap2::MmapMut;
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::units::in_memory;
 
@@ -38,7 +38,7 @@ impl Pool {
     }
 
     pub(super) fn take(&self) -> Result<Lease> {
-        let map = self.free.recv().map_err(|_| Error::Interrupted)?;
+        let map = checked::present(self.free.recv().ok(), "a buffer that comes back")?;
         Ok(Lease { map: Some(map), back: self.back.clone() })
     }
 }
@@ -49,17 +49,13 @@ pub(super) struct Lease {
     back: Sender<MmapMut>,
 }
 
-impl Deref for Lease {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or_default()
+impl Lease {
+    pub(super) fn bytes(&self) -> Result<&[u8]> {
+        checked::present(self.map.as_deref(), "the memory of a buffer")
     }
-}
 
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        self.map.as_deref_mut().unwrap_or_default()
+    pub(super) fn bytes_mut(&mut self) -> Result<&mut [u8]> {
+        checked::present(self.map.as_deref_mut(), "the memory of a buffer")
     }
 }
 

@@ -5,13 +5,15 @@ use std::time::Instant;
 use super::Verify;
 use super::buffer::{BUFFER, aligned};
 use super::layout::{Layout, Placed};
-use super::meant::{Meant, UNIT, steps};
-use super::medium::{Medium, failed, flush, read_full, write_all};
+use super::meant::{Meant, UNIT};
+use super::medium::{Medium, flush, read_full, write_all};
+use super::ranges::{joined, total};
 use super::verify::{Findings, compare};
-use super::write::{FIRST_BLOCK, Writer, sum};
+use super::write::{FIRST_BLOCK, Writer};
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
-use crate::units::{ByteRange, align_up, in_memory, len_of};
+use crate::units::{ByteRange, in_memory, len_of};
 
 /// The Primary Volume Descriptor (ECMA-119 §6.7.1, §8.4); behind it is the Boot Record of El Torito.
 pub(super) const DESCRIPTOR: std::ops::Range<u64> = 0x8000..0x8800;
@@ -26,8 +28,8 @@ const DISK_GUID: std::ops::Range<usize> = 568..584;
 /// Whether the medium holds an image of the same base already.
 pub(super) fn holds_same_base(medium: &dyn Medium, head: &[u8]) -> Result<bool> {
     let mut buf = aligned(1 << 16)?;
-    let found = read_full(medium, &mut buf, 0).map_err(|f| failed(medium, "read", 0, f))?;
-    let found = buf.get(..found).unwrap_or_default();
+    let found = read_full(medium, "read", &mut buf, 0)?;
+    let found = checked::part(&buf, ..found, "what was read")?;
     Ok(match (descriptor(found), descriptor(head)) {
         (Some(found), Some(meant)) => {
             IDENTITY.iter().all(|field| found.get(field.clone()) == meant.get(field.clone()))
@@ -76,7 +78,7 @@ pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layou
     writer.report.write_time = start.elapsed();
     let checked: &[ByteRange] =
         if writer.options.verify == Verify::Off { &[] } else { &changes.rest };
-    let taken = descriptors(layout).into_iter();
+    let taken = descriptors(layout)?.into_iter();
     let head = joined(taken.chain(changes.head.iter().copied()).collect());
     writer.check_and_close(Meant::Whole(image), checked, layout, &head)
 }
@@ -84,12 +86,13 @@ pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layou
 /// Compares what has to be compared.
 fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<Changes> {
     let rest = layout.plain(image.size());
-    let placed = Placed { at: 0, bytes: layout.head_of(image.size()) };
-    let head = differing(writer, Meant::Whole(&placed), placed.range().as_slice())?;
+    let placed = Placed { at: 0, bytes: layout.head_of(image.size())? };
+    let head = differing(writer, Meant::Whole(&placed), &[placed.range()?])?;
     let ranges = match (rest, &writer.options.suspects, writer.options.verify) {
         (Some(rest), Some(suspects), Verify::Quick) => {
             let known = suspects.iter().chain(&writer.options.changed);
-            let known: Vec<ByteRange> = known.filter_map(|range| widened(*range)).collect();
+            let widened = |range: &ByteRange| checked::whole_blocks(*range, UNIT, "a known place");
+            let known: Vec<ByteRange> = known.map(widened).collect::<Result<_>>()?;
             if is_same_base(writer, image, (&head, rest), &known)? {
                 joined(known.iter().filter_map(|range| range.common(rest)).collect())
             } else {
@@ -98,18 +101,19 @@ fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<
         }
         _ => rest.into_iter().collect(),
     };
-    writer.progress.begin("compare", sum(&ranges));
+    writer.progress.begin("compare", total(&ranges)?);
     let bad = differing(writer, Meant::Whole(image), &ranges)?;
     let tail = match layout.tail() {
-        Some(tail) => !differing(writer, Meant::Whole(&tail), tail.range().as_slice())?.is_empty(),
+        Some(tail) => !differing(writer, Meant::Whole(&tail), &[tail.range()?])?.is_empty(),
         None => false,
     };
     writer.progress.end();
-    writer.report.compared = sum(&ranges).saturating_add(len_of(placed.bytes));
+    writer.report.compared =
+        checked::sum(total(&ranges)?, len_of(placed.bytes), "what was compared")?;
     let block = writer.medium.block();
     // The last block of the image is written whole.
-    let whole = |range: ByteRange| ByteRange::between(range.start(), align_up(range.end(), block)?);
-    let head = head.into_iter().filter_map(whole).collect();
+    let whole = |range| checked::whole_blocks(range, block, "a change in the head");
+    let head = head.into_iter().map(whole).collect::<Result<_>>()?;
     Ok(Changes { rest: joined(bad), head: joined(head), tail })
 }
 
@@ -127,21 +131,26 @@ fn is_same_base(
     if !head.iter().all(is_known) {
         return Ok(false);
     }
-    let samples: Vec<ByteRange> = samples(rest).filter(|range| !is_known(range)).collect();
+    let mut samples = samples(rest)?;
+    samples.retain(|range| !is_known(range));
     Ok(differing(writer, Meant::Whole(image), &samples)?.is_empty())
 }
 
 /// Units spread evenly over `range`.
-fn samples(range: ByteRange) -> impl Iterator<Item = ByteRange> {
+fn samples(range: ByteRange) -> Result<Vec<ByteRange>> {
     let step = range.size().div_ceil(SAMPLES).max(UNIT);
-    (0..SAMPLES).filter_map(move |number| {
-        let at = range.start().checked_add(step.checked_mul(number)?)?;
-        ByteRange::new(at.checked_div(UNIT)?.checked_mul(UNIT)?, UNIT)?.common(range)
-    })
+    let sample = |number| {
+        let at =
+            checked::sum(range.start(), checked::product(step, number, "a sample")?, "a sample")?;
+        let start = checked::round_down(at, UNIT, "a sample")?;
+        // The last ones may lie behind the end.
+        Ok(checked::range(start, UNIT, "a sample")?.common(range))
+    };
+    (0..SAMPLES).filter_map(|number| sample(number).transpose()).collect()
 }
 
 fn check_fits(medium: &dyn Medium, size: u64) -> Result<()> {
-    let needs = align_up(size, medium.block()).unwrap_or(size);
+    let needs = checked::round_up(size, medium.block(), "the end of the image")?;
     match medium.size().filter(|has| needs > *has) {
         Some(has) => Err(crate::target::Refusal::TooSmall { has, needs }.error(&medium.name())),
         None => Ok(()),
@@ -163,15 +172,16 @@ fn write_changes(
     layout: &Layout,
     changes: &Changes,
 ) -> Result<()> {
-    writer.progress.begin("write", sum(&changes.rest));
+    writer.progress.begin("write", total(&changes.rest)?);
     invalidate(writer, layout)?;
     let mut buf = aligned(BUFFER)?;
-    for range in changes.rest.iter().flat_map(|range| steps(Some(*range), BUFFER)) {
+    for range in changes.rest.iter().flat_map(|range| range.steps(BUFFER)) {
         let used = in_memory(range.size());
-        let padded = in_memory(align_up(range.size(), writer.medium.block()).unwrap_or(BUFFER));
-        image.read_exact_at(buf.get_mut(..used).unwrap_or_default(), range.start())?;
-        buf.get_mut(used..padded).unwrap_or_default().fill(0);
-        writer.put(buf.get(..padded).unwrap_or_default(), range.start())?;
+        let padded = checked::round_up(range.size(), writer.medium.block(), "the end of a change")?;
+        let padded = checked::part_mut(&mut buf, ..in_memory(padded), "a change")?;
+        image.read_exact_at(checked::part_mut(padded, ..used, "a change")?, range.start())?;
+        checked::part_mut(padded, used.., "the rest of a block")?.fill(0);
+        writer.put(padded, range.start())?;
         writer.progress.advance(range.size());
         if writer.progress.is_cancelled() {
             return Err(Error::Interrupted);
@@ -190,43 +200,25 @@ fn write_changes(
 /// the volume descriptors, by which some find an El Torito catalog on a stick, too, and the backup GPT.
 fn invalidate(writer: &mut Writer<'_>, layout: &Layout) -> Result<()> {
     let zeros = aligned(FIRST_BLOCK)?;
-    let first = layout.head().len().min(zeros.len());
-    writer.put(zeros.get(..first).unwrap_or_default(), 0)?;
-    if let Some(at) = descriptors(layout) {
+    let first = layout.head()?.len().min(zeros.len());
+    writer.put(checked::part(&zeros, ..first, "zeros")?, 0)?;
+    if let Some(at) = descriptors(layout)? {
         writer.put(&zeros, at.start())?;
     }
     if let Some(tail) = layout.tail() {
         let block = in_memory(writer.medium.block());
-        let last = tail.size().saturating_sub(writer.medium.block());
-        write_all(writer.medium, zeros.get(..block).unwrap_or_default(), last)?;
+        let last = checked::difference(tail.size(), writer.medium.block(), "the last block")?;
+        write_all(writer.medium, checked::part(&zeros, ..block, "zeros")?, last)?;
     }
     flush(writer.medium)
 }
 
 /// The first two volume descriptors of an image that has any.
-fn descriptors(layout: &Layout) -> Option<ByteRange> {
-    descriptor(layout.head())?;
-    let at = ByteRange::new(DESCRIPTOR.start, FIRST_BLOCK)?;
-    (at.end() <= len_of(layout.head())).then_some(at)
-}
-
-fn widened(range: ByteRange) -> Option<ByteRange> {
-    let start = range.start().checked_div(UNIT)?.checked_mul(UNIT)?;
-    ByteRange::between(start, align_up(range.end(), UNIT)?)
-}
-
-/// In order, neighbours and overlaps made one.
-pub(super) fn joined(mut ranges: Vec<ByteRange>) -> Vec<ByteRange> {
-    ranges.sort_unstable();
-    let mut found: Vec<ByteRange> = Vec::new();
-    for range in ranges {
-        match found.last_mut() {
-            Some(last) if last.end() >= range.start() => {
-                let end = last.end().max(range.end());
-                *last = ByteRange::between(last.start(), end).unwrap_or(*last);
-            }
-            _ => found.push(range),
-        }
+fn descriptors(layout: &Layout) -> Result<Option<ByteRange>> {
+    let head = layout.head()?;
+    if descriptor(head).is_none() {
+        return Ok(None);
     }
-    found
+    let at = checked::range(DESCRIPTOR.start, FIRST_BLOCK, "the volume descriptors")?;
+    Ok((at.end() <= len_of(head)).then_some(at))
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::SyncSender;
 use super::Image;
 use super::buffer::{BUFFER, HEAD, Lease, Pool};
 use super::meant::Digests;
+use crate::checked;
 use crate::error::Result;
 use crate::image::unpack::{Feed, Stream};
 use crate::units::{in_memory, len_of};
@@ -20,6 +21,13 @@ pub(super) struct Chunk {
     /// Bytes of the image; what follows in the buffer is zero.
     pub(super) used: usize,
     pub(super) buf: Lease,
+}
+
+impl Chunk {
+    /// The bytes of the image.
+    pub(super) fn bytes(&self) -> Result<&[u8]> {
+        checked::part(self.buf.bytes()?, ..self.used, "the bytes of a chunk")
+    }
 }
 
 /// What a medium hears.
@@ -41,9 +49,11 @@ pub(super) fn read(image: Image<'_>, mut listeners: Vec<SyncSender<Message>>) ->
             let tell = &mut listeners;
             while done < image.size() && !tell.is_empty() {
                 let mut buf = pool.take()?;
-                let used = in_memory(image.size().saturating_sub(done).min(size_at(done)));
-                image.read_exact_at(buf.get_mut(..used).unwrap_or_default(), done)?;
-                done = pass_on(tell, buf, done, used);
+                let left = checked::difference(image.size(), done, "the rest of the image")?;
+                let used = in_memory(left.min(size_at(done)));
+                let place = checked::part_mut(buf.bytes_mut()?, ..used, "the place of a chunk")?;
+                image.read_exact_at(place, done)?;
+                done = pass_on(tell, buf, done, used)?;
             }
             send(tell, &Message::End { size: done, digests: None });
         }
@@ -58,11 +68,12 @@ fn read_stream(mut stream: Stream, pool: &Pool, to: &mut Vec<SyncSender<Message>
     while !to.is_empty() {
         let mut buf = pool.take()?;
         let wanted = in_memory(size_at(done));
-        let used = stream.fill(buf.get_mut(..wanted).unwrap_or_default())?;
+        let used =
+            stream.fill(checked::part_mut(buf.bytes_mut()?, ..wanted, "the place of a chunk")?)?;
         let is_end = used < wanted;
         if used > 0 {
-            digests.add(buf.get(..used).unwrap_or_default());
-            done = pass_on(to, buf, done, used);
+            digests.add(checked::part(buf.bytes()?, ..used, "the bytes of a chunk")?)?;
+            done = pass_on(to, buf, done, used)?;
         }
         if is_end {
             break;
@@ -78,11 +89,12 @@ fn size_at(at: u64) -> u64 {
 }
 
 /// Sends a chunk and answers where the next one begins. What the buffer held before is cleared.
-fn pass_on(to: &mut Vec<SyncSender<Message>>, mut buf: Lease, at: u64, used: usize) -> u64 {
-    buf.get_mut(used..).unwrap_or_default().fill(0);
-    let end = at.saturating_add(len_of(buf.get(..used).unwrap_or_default()));
-    send(to, &Message::Chunk(Arc::new(Chunk { at, used, buf })));
-    end
+fn pass_on(to: &mut Vec<SyncSender<Message>>, mut buf: Lease, at: u64, used: usize) -> Result<u64> {
+    checked::part_mut(buf.bytes_mut()?, used.., "the rest of a buffer")?.fill(0);
+    let chunk = Chunk { at, used, buf };
+    let end = checked::sum(at, len_of(chunk.bytes()?), "the end of a chunk")?;
+    send(to, &Message::Chunk(Arc::new(chunk)));
+    Ok(end)
 }
 
 /// Sends to all, and forgets those that have gone.

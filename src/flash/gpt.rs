@@ -6,6 +6,7 @@
 use bytemuck::{bytes_of, pod_read_unaligned};
 use gpt_disk_types::{GptHeader, Lba, LbaLe};
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::units::{ByteRange, in_memory, len_of};
 
@@ -54,7 +55,7 @@ pub(super) fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Opti
 
     let mut primary = header;
     primary.alternate_lba = lba(last);
-    primary.last_usable_lba = lba(backup_array.saturating_sub(1));
+    primary.last_usable_lba = lba(checked::difference(backup_array, 1, "the last usable block")?);
     primary.update_header_crc32();
     let mut backup = primary;
     backup.my_lba = lba(last);
@@ -62,29 +63,41 @@ pub(super) fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Opti
     backup.partition_entry_lba = lba(backup_array);
     backup.update_header_crc32();
 
-    put(head, in_memory(block), bytes_of(&primary));
-    let size = in_memory(array_blocks.saturating_add(1).saturating_mul(block));
-    let mut bytes = vec![0; size];
-    put(&mut bytes, 0, &entries);
-    put(&mut bytes, size.saturating_sub(in_memory(block)), bytes_of(&backup));
+    put(head, in_memory(block), bytes_of(&primary))?;
+    let array_size = checked::product(array_blocks, block, "the entries of the backup GPT")?;
+    let mut bytes = vec![0; in_memory(array_size)];
+    put(&mut bytes, 0, &entries)?;
+    bytes.extend_from_slice(bytes_of(&backup));
+    let size = checked::sum(array_size, block, "the backup GPT")?;
+    bytes.resize(in_memory(size), 0);
     let used = header.last_usable_lba.to_u64().max(header.first_usable_lba.to_u64());
-    let behind = |lba: u64| lba.saturating_add(1).saturating_mul(block);
+    let array = header.partition_entry_lba.to_u64();
+    let array = checked::sum(array, array_blocks, "the end of the primary GPT")?;
     Ok(Some(Moved {
-        at: backup_array.saturating_mul(block),
+        at: checked::product(backup_array, block, "the place of the backup GPT")?,
         bytes,
-        first: behind(used.max(header.partition_entry_lba.to_u64().saturating_add(array_blocks))),
-        own_end: behind(header.alternate_lba.to_u64()),
+        first: behind(used.max(array), block)?,
+        own_end: behind(header.alternate_lba.to_u64(), block)?,
     }))
+}
+
+/// The byte behind a block that the header names.
+fn behind(lba: u64, block: u64) -> Result<u64> {
+    let end = lba.checked_add(1).and_then(|next| next.checked_mul(block));
+    end.ok_or_else(|| {
+        let found = format!("the block {lba:#x}");
+        Error::malformed("GPT header", block, found, "blocks whose bytes 64 bits can number")
+    })
 }
 
 fn lba(number: u64) -> LbaLe {
     Lba(number).into()
 }
 
-fn put(into: &mut [u8], at: usize, bytes: &[u8]) {
-    if let Some(place) = into.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len())) {
-        place.copy_from_slice(bytes);
-    }
+fn put(into: &mut [u8], at: usize, bytes: &[u8]) -> Result<()> {
+    let rest = checked::part_mut(into, at.., "the place of a GPT")?;
+    checked::part_mut(rest, ..bytes.len(), "the place of a GPT")?.copy_from_slice(bytes);
+    Ok(())
 }
 
 /// The primary header, if the bytes look like one.
@@ -143,7 +156,7 @@ mod tests {
         };
         header.number_of_partition_entries.set(248);
         header.update_header_crc32();
-        put(&mut head, 512, bytes_of(&header));
+        put(&mut head, 512, bytes_of(&header)).unwrap();
         head
     }
 

@@ -11,10 +11,11 @@ use memmap2::MmapMut;
 use super::buffer::{HEAD, aligned};
 use super::gpt::{Moved, move_backup};
 use super::medium::Medium;
+use crate::checked;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::target::Refusal;
-use crate::units::{ByteRange, align_up, in_memory, len_of};
+use crate::units::{ByteRange, in_memory, len_of};
 
 /// Where everything on a medium comes from.
 pub(super) struct Layout {
@@ -49,13 +50,12 @@ impl Layout {
         exact: bool,
     ) -> Result<Self> {
         let mut held = aligned(HEAD)?;
-        if let Some(place) = held.get_mut(..head.len()) {
-            place.copy_from_slice(head);
-        }
-        let used = align_up(len_of(head), medium.block()).unwrap_or(HEAD).min(HEAD);
+        checked::part_mut(&mut held, ..head.len(), "the head of an image")?.copy_from_slice(head);
+        let used =
+            checked::round_up(len_of(head), medium.block(), "the end of the head")?.min(HEAD);
         let moved = match medium.size().filter(|_| !exact) {
             Some(disk) => {
-                let place = held.get_mut(..in_memory(used)).unwrap_or_default();
+                let place = checked::part_mut(&mut held, ..in_memory(used), "the head in use")?;
                 move_backup(place, disk, medium.block())?
             }
             None => None,
@@ -70,13 +70,13 @@ impl Layout {
     }
 
     /// The first mebibyte, as far as it is in use, in whole blocks.
-    pub(super) fn head(&self) -> &[u8] {
-        self.head.get(..in_memory(self.used)).unwrap_or_default()
+    pub(super) fn head(&self) -> Result<&[u8]> {
+        checked::part(&self.head, ..in_memory(self.used), "the head in use")
     }
 
     /// The same without what is behind an image of `size` bytes.
-    pub(super) fn head_of(&self, size: u64) -> &[u8] {
-        self.head.get(..in_memory(self.used.min(size))).unwrap_or_default()
+    pub(super) fn head_of(&self, size: u64) -> Result<&[u8]> {
+        checked::part(&self.head, ..in_memory(self.used.min(size)), "the head of the image")
     }
 
     /// What is simply bytes of the image, of which there are `size`.
@@ -101,14 +101,15 @@ impl Layout {
     /// # Errors
     /// The image goes on behind its own backup GPT, and the moved one would lie over that.
     pub(super) fn take(&mut self, at: u64, bytes: &[u8]) -> Result<u64> {
-        let end = at.saturating_add(len_of(bytes));
+        let end = checked::sum(at, len_of(bytes), "the end of a chunk")?;
         self.check_room(end)?;
         let Some(tail) = self.tail.as_mut().filter(|tail| tail.moved.at < end) else {
             return Ok(len_of(bytes));
         };
-        let before = in_memory(tail.moved.at.saturating_sub(at));
-        if before > 0 {
-            let before = bytes.get(..before).unwrap_or_default();
+        if tail.moved.at > at {
+            let before =
+                in_memory(checked::difference(tail.moved.at, at, "what is before the tail")?);
+            let before = checked::part(bytes, ..before, "what is before the tail")?;
             tail.bytes = [before, &tail.moved.bytes].concat();
             tail.at = at;
         }
@@ -118,17 +119,17 @@ impl Layout {
     /// Whether the tail lies over nothing but the backup GPT of an image that has `end` bytes or more.
     fn check_room(&self, end: u64) -> Result<()> {
         let Some(Tail { moved, .. }) = &self.tail else { return Ok(()) };
-        let behind = align_up(end, self.block).unwrap_or(end);
+        let behind = checked::round_up(end, self.block, "the end of the image")?;
         let first = if end > moved.own_end { behind.max(moved.first) } else { moved.first };
         if moved.at >= first {
             return Ok(());
         }
         let size = len_of(&moved.bytes);
-        let has = moved.at.saturating_add(size);
+        let has = checked::sum(moved.at, size, "the end of the backup GPT")?;
         let refusal = if behind > has {
             Refusal::TooSmall { has, needs: behind }
         } else {
-            Refusal::NoRoomForTable { has, needs: first.saturating_add(size) }
+            Refusal::NoRoomForTable { has, needs: checked::sum(first, size, "the backup GPT")? }
         };
         Err(refusal.error(&self.medium))
     }
@@ -142,8 +143,8 @@ pub(super) struct Placed<'a> {
 
 impl Placed<'_> {
     /// Where they stand.
-    pub(super) fn range(&self) -> Option<ByteRange> {
-        ByteRange::new(self.at, len_of(self.bytes))
+    pub(super) fn range(&self) -> Result<ByteRange> {
+        checked::range(self.at, len_of(self.bytes), "bytes of the medium")
     }
 }
 

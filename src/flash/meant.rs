@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::buffer::{BUFFER, HEAD};
+use crate::checked;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::image::unpack::{Feed, Stream};
@@ -43,7 +44,7 @@ impl Meant<'_> {
         at: u64,
         scratch: &mut [u8],
     ) -> Result<Vec<ByteRange>> {
-        let scratch = scratch.get_mut(..found.len()).unwrap_or_default();
+        let scratch = checked::part_mut(scratch, ..found.len(), "room to compare")?;
         if let Self::Whole(image) = self {
             image.read_exact_at(scratch, at)?;
             if scratch == found {
@@ -56,18 +57,20 @@ impl Meant<'_> {
         for (number, piece) in found.chunks(unit).enumerate() {
             let is_same = match self {
                 Self::Whole(_) => scratch.chunks(unit).nth(number) == Some(piece),
-                Self::Digests(digests, _) => digests.at(start) == Some(digests.of(piece)),
+                Self::Digests(digests, _) => digests.at(start) == Some(digests.of(piece)?),
             };
-            let range = ByteRange::new(start, len_of(piece));
-            bad.extend(range.filter(|_| !is_same));
-            start = start.saturating_add(len_of(piece));
+            let range = checked::range(start, len_of(piece), "a unit")?;
+            if !is_same {
+                bad.push(range);
+            }
+            start = range.end();
         }
         Ok(bad)
     }
 
-    pub(super) fn digest(&self, piece: &[u8]) -> u64 {
+    pub(super) fn digest(&self, piece: &[u8]) -> Result<u64> {
         match self {
-            Self::Whole(_) => xxh3_64(piece),
+            Self::Whole(_) => Ok(xxh3_64(piece)),
             Self::Digests(digests, _) => digests.of(piece),
         }
     }
@@ -81,20 +84,21 @@ impl Meant<'_> {
                     if let Some(place) = wanted.get_mut(digest) {
                         place.get_or_insert(at);
                     }
-                    at = at.saturating_add(digests.unit);
+                    at = checked::sum(at, digests.unit, "the place of a digest")?;
                 }
             }
             Self::Whole(image) => {
                 let mut buf = vec![0; in_memory(BUFFER)];
-                for range in steps(ByteRange::between(0, image.size()), BUFFER) {
-                    let buf = buf.get_mut(..in_memory(range.size())).unwrap_or_default();
+                for range in checked::range(0, image.size(), "the image")?.steps(BUFFER) {
+                    let size = in_memory(range.size());
+                    let buf = checked::part_mut(&mut buf, ..size, "room for a piece")?;
                     image.read_exact_at(buf, range.start())?;
                     let mut at = range.start();
                     for piece in buf.chunks(in_memory(UNIT)) {
                         if let Some(place) = wanted.get_mut(&xxh3_64(piece)) {
                             place.get_or_insert(at);
                         }
-                        at = at.saturating_add(UNIT);
+                        at = checked::sum(at, UNIT, "the place of a unit")?;
                     }
                 }
             }
@@ -126,9 +130,11 @@ impl Meant<'_> {
         let mut skipped = vec![0; in_memory(UNIT)];
         for &range in ranges {
             while done < range.start() {
-                let step = range.start().saturating_sub(done).min(UNIT);
-                stream.fill(skipped.get_mut(..in_memory(step)).unwrap_or_default())?;
-                done = done.saturating_add(step);
+                let left = checked::difference(range.start(), done, "what is skipped")?;
+                let step = left.min(UNIT);
+                let place = checked::part_mut(&mut skipped, ..in_memory(step), "a skipped piece")?;
+                stream.fill(place)?;
+                done = checked::sum(done, step, "what is skipped")?;
             }
             let mut bytes = vec![0; in_memory(range.size())];
             stream.fill(&mut bytes)?;
@@ -139,46 +145,32 @@ impl Meant<'_> {
     }
 }
 
-/// Cuts `range` at the multiples of `step`.
-pub(super) fn steps(range: Option<ByteRange>, step: u64) -> impl Iterator<Item = ByteRange> {
-    let mut next = range.map_or(0, ByteRange::start);
-    let end = range.map_or(0, ByteRange::end);
-    std::iter::from_fn(move || {
-        let boundary = next.saturating_add(1).checked_next_multiple_of(step).unwrap_or(end);
-        let found =
-            ByteRange::between(next, boundary.min(end)).filter(|found| !found.is_empty())?;
-        next = found.end();
-        Some(found)
-    })
-}
-
 /// Short digests of all blocks of a stream. They find faults, not forgers.
 #[derive(Debug)]
 pub(super) struct Digests {
     unit: u64,
     list: Vec<u64>,
-    size: u64,
     limit: usize,
 }
 
 impl Default for Digests {
     fn default() -> Self {
-        Self { unit: UNIT, list: Vec::new(), size: 0, limit: DIGESTS }
+        Self { unit: UNIT, list: Vec::new(), limit: DIGESTS }
     }
 }
 
 impl Digests {
     /// Adds bytes that follow; all but the last time a multiple of [`HEAD`].
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) -> Result<()> {
         for piece in bytes.chunks(in_memory(self.unit)) {
-            let digest = self.of(piece);
+            let digest = self.of(piece)?;
             self.list.push(digest);
         }
-        self.size = self.size.saturating_add(len_of(bytes));
         if self.list.len() >= self.limit && self.unit < HEAD {
             self.list = self.list.chunks(2).map(joined).collect();
-            self.unit = self.unit.saturating_mul(2);
+            self.unit = checked::product(self.unit, 2, "the unit of digests")?;
         }
+        Ok(())
     }
 
     fn at(&self, at: u64) -> Option<u64> {
@@ -186,14 +178,14 @@ impl Digests {
     }
 
     /// The digest of one unit, however many pairs have become one.
-    fn of(&self, piece: &[u8]) -> u64 {
+    fn of(&self, piece: &[u8]) -> Result<u64> {
         let mut level: Vec<u64> = piece.chunks(in_memory(UNIT)).map(xxh3_64).collect();
         let mut unit = UNIT;
         while unit < self.unit {
             level = level.chunks(2).map(joined).collect();
-            unit = unit.saturating_mul(2);
+            unit = checked::product(unit, 2, "the unit of digests")?;
         }
-        level.first().copied().unwrap_or_default()
+        checked::present(level.first().copied(), "the digest of a piece")
     }
 }
 
@@ -212,7 +204,7 @@ mod tests {
             .map(|n| (n.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0])
             .collect();
         let mut digests = Digests { limit: 256, ..Digests::default() };
-        image.chunks(1 << 20).for_each(|chunk| digests.add(chunk));
+        image.chunks(1 << 20).for_each(|chunk| digests.add(chunk).unwrap());
         assert!(digests.unit > UNIT);
         let unit = digests.unit;
         let nothing = || None;
@@ -229,13 +221,5 @@ mod tests {
             assert!(wrong.contains(&bad_at));
             assert!(bad[0].start().is_multiple_of(unit));
         }
-    }
-
-    #[test]
-    fn steps_end_at_multiples() {
-        let found: Vec<_> =
-            steps(ByteRange::between(5, 25), 10).map(|r| (r.start(), r.end())).collect();
-        assert_eq!(found, [(5, 10), (10, 20), (20, 25)]);
-        assert_eq!(steps(ByteRange::between(5, 5), 10).count(), 0);
     }
 }

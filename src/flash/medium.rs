@@ -3,9 +3,10 @@
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::target::{Target, WriteMode};
-use crate::units::{in_memory, len_of};
+use crate::units::{in_memory, len_of, u64_of};
 
 /// Bytes of the pieces in which a fault is looked for.
 const PIECE: u64 = 4096;
@@ -83,20 +84,19 @@ pub(super) fn failed(medium: &dyn Medium, verb: &str, at: u64, fault: io::Error)
 /// Writes all of `bytes`, which lie in an aligned buffer. After a short write it goes on at the
 /// last block boundary, since direct I/O can start nowhere else.
 pub(super) fn write_all(medium: &dyn Medium, bytes: &[u8], at: u64) -> Result<()> {
-    let mut done: u64 = 0;
-    while done < len_of(bytes) {
-        let from = at.saturating_add(done);
-        let rest = bytes.get(in_memory(done)..).unwrap_or_default();
+    let (mut rest, mut from) = (bytes, at);
+    while !rest.is_empty() {
         match medium.write_at(rest, from) {
             Ok(count) => {
-                let count = u64::try_from(count).unwrap_or_default();
-                let whole = count.saturating_sub(count.checked_rem(medium.block()).unwrap_or(0));
+                let count = u64_of(count);
+                let whole = checked::round_down(count, medium.block(), "what was written")?;
                 let step = if count == len_of(rest) { count } else { whole };
                 if step == 0 {
                     let fault = io::Error::from(io::ErrorKind::WriteZero);
                     return Err(failed(medium, "write", from, fault));
                 }
-                done = done.saturating_add(step);
+                rest = checked::part(rest, in_memory(step).., "what is still to be written")?;
+                from = checked::sum(from, step, "the place of what is still to be written")?;
             }
             Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
             Err(fault) => {
@@ -116,7 +116,10 @@ fn first_bad(medium: &dyn Medium, bytes: &[u8], at: u64) -> u64 {
     let mut at = at;
     for piece in bytes.chunks(in_memory(medium.block().max(PIECE))) {
         match medium.write_at(piece, at) {
-            Ok(count) if count == piece.len() => at = at.saturating_add(len_of(piece)),
+            Ok(count) if count == piece.len() => match at.checked_add(len_of(piece)) {
+                Some(next) => at = next,
+                None => return at,
+            },
             _ => return at,
         }
     }
@@ -124,22 +127,30 @@ fn first_bad(medium: &dyn Medium, bytes: &[u8], at: u64) -> u64 {
 }
 
 /// Reads until `buf` is full or the medium ends, and says how much there is.
-pub(super) fn read_full(medium: &dyn Medium, buf: &mut [u8], at: u64) -> io::Result<usize> {
+///
+/// # Errors
+/// What [`failed`] makes of the medium's. If that happens inside of a medium that can be read in part, it is not the
+/// end: so the error still has the medium's in it.
+pub(super) fn read_full(medium: &dyn Medium, verb: &str, buf: &mut [u8], at: u64) -> Result<usize> {
     let mut done = 0_usize;
     while done < buf.len() {
-        let from = at.saturating_add(u64::try_from(done).unwrap_or_default());
-        let rest = buf.get_mut(done..).unwrap_or_default();
+        let from = checked::sum(at, u64_of(done), "the place to read")?;
+        let rest = checked::part_mut(buf, done.., "room to read")?;
         match medium.read_at(rest, from) {
             Ok(0) => break,
             Ok(count) => {
-                done = done.saturating_add(count);
+                done = checked::sum(
+                    done,
+                    checked::part(rest, ..count, "what was read")?.len(),
+                    "what was read",
+                )?;
                 // A file may end inside of a block; what follows can only be its end.
-                if !u64::try_from(count).unwrap_or_default().is_multiple_of(medium.block()) {
+                if !u64_of(count).is_multiple_of(medium.block()) {
                     break;
                 }
             }
             Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-            Err(fault) => return Err(fault),
+            Err(fault) => return Err(failed(medium, verb, at, fault)),
         }
     }
     Ok(done)

@@ -16,6 +16,7 @@ mod meant;
 mod medium;
 mod probe;
 mod put_back;
+mod ranges;
 mod readable;
 mod verify;
 mod write;
@@ -31,6 +32,7 @@ pub use put_back::{PutBack, put_back};
 pub use readable::Readable;
 pub use verify::{Cause, Difference};
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
@@ -205,7 +207,7 @@ fn open_again(path: &Path) -> Result<Stream> {
 }
 
 fn broken() -> Result<Report> {
-    Err(Error::io("write")(std::io::Error::other("the writing thread broke, which is a bug")))
+    Err(Error::bug("the writing thread panicked"))
 }
 
 /// What is done with a disk when it is written.
@@ -255,20 +257,21 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
     let mut head = vec![0; crate::units::in_memory(image.size().min(buffer::HEAD))];
     image.read_exact_at(&mut head, 0)?;
     let layout = written_as(medium, &head, image.size())?;
-    let first = Placed { at: 0, bytes: layout.head_of(image.size()) };
+    let first = Placed { at: 0, bytes: layout.head_of(image.size())? };
     progress.begin("verify", image.size());
     let mut check = |meant: Meant<'_>, range: Option<ByteRange>| -> Result<()> {
         let findings = verify::compare(medium, meant, range.as_slice(), progress)?;
-        report.compared = report.compared.saturating_add(write::sum(range.as_slice()));
+        let compared = ranges::total(range.as_slice())?;
+        report.compared = checked::sum(report.compared, compared, "what was compared")?;
         if !findings.is_empty() {
             report.differences.extend(verify::diagnose(medium, meant, &findings)?);
         }
         Ok(())
     };
-    check(Meant::Whole(&first), first.range())?;
+    check(Meant::Whole(&first), Some(first.range()?))?;
     check(Meant::Whole(image), layout.plain(image.size()))?;
     if let Some(tail) = layout.tail() {
-        check(Meant::Whole(&tail), tail.range())?;
+        check(Meant::Whole(&tail), Some(tail.range()?))?;
     }
     report.backup_at = layout.backup_at();
     progress.end();
@@ -287,12 +290,10 @@ fn written_as(medium: &dyn Medium, head: &[u8], size: u64) -> Result<Layout> {
         moved => moved?,
     };
     let mut first = buffer::aligned(buffer::HEAD)?;
-    let count = medium::read_full(medium, &mut first, 0)
-        .map_err(|fault| medium::failed(medium, "read", 0, fault))?;
-    let field = |bytes: &[u8]| {
-        let at = crate::units::in_memory(medium.block()).saturating_add(32);
-        bytes.get(at..at.saturating_add(8)).map(<[u8]>::to_vec)
-    };
-    let found = first.get(..count).unwrap_or_default();
-    if field(found) == field(moved.head()) { Ok(moved) } else { exact() }
+    let block = crate::units::in_memory(medium.block());
+    let count = medium::read_full(medium, "read", &mut first, 0)?;
+    // A head that ends before it has no such field.
+    let field = |bytes: &[u8]| Some(bytes.get(block..)?.get(32..40)?.to_vec());
+    let found = checked::part(&first, ..count, "what was read")?;
+    if field(found) == field(moved.head()?) { Ok(moved) } else { exact() }
 }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use super::buffer::aligned;
-use super::medium::{Medium, failed, flush, read_full, write_all};
+use super::medium::{Medium, flush, read_full, write_all};
 use super::verify::digest;
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::units::{human, in_memory};
+use crate::units::{human, in_memory, u64_of};
 
 /// Bytes of a mark; the largest block of any disk.
 const MARK: u64 = 4096;
@@ -28,12 +29,12 @@ struct Spot {
 /// # Errors
 /// A medium that does not hold what it claims, by [`Error::Unsafe`].
 pub(super) fn probe(medium: &dyn Medium, nonce: u64, progress: &dyn Progress) -> Result<()> {
-    let Some(size) = medium.size().filter(|size| *size >= MARK.saturating_mul(4)) else {
+    let Some(size) = medium.size().filter(|size| size.div_euclid(MARK) >= 4) else {
         return Ok(());
     };
-    let places = places(size);
-    let marks = u64::try_from(places.len()).unwrap_or_default();
-    progress.begin("probe", marks.saturating_mul(MARK));
+    let places = places(size)?;
+    let marks = u64_of(places.len());
+    progress.begin("probe", checked::product(marks, MARK, "the marks of the probe")?);
     let mut spots = Vec::new();
     for at in places {
         let original = read(medium, at)?;
@@ -61,18 +62,20 @@ pub(super) fn probe(medium: &dyn Medium, nonce: u64, progress: &dyn Progress) ->
 /// apart, so they make a sparse ruler: close together at first, then far apart, and every multiple of
 /// the grain is the distance of two of them. Fakes wrap at multiples of a mebibyte, most at powers
 /// of two, which are there besides.
-fn places(size: u64) -> Vec<u64> {
-    let last = size.checked_div(MARK).unwrap_or(0).saturating_sub(1).saturating_mul(MARK);
-    let grain = size.checked_div(GRAINS).unwrap_or(0).max(GRAIN).next_power_of_two();
-    let count = size.checked_div(grain).unwrap_or(0).isqrt().saturating_add(1);
-    let near = (0..count).map(|n| n.saturating_mul(grain));
-    let far = (1..=count).map(|n| n.saturating_mul(count).saturating_mul(grain));
+fn places(size: u64) -> Result<Vec<u64>> {
+    let last = checked::round_down(size, MARK, "the end of the medium")?;
+    let last = checked::difference(last, MARK, "the last mark")?;
+    let grain = size.div_euclid(GRAINS).max(GRAIN).next_power_of_two();
+    let count = checked::sum(size.div_euclid(grain).isqrt(), 1, "the marks of the probe")?;
+    // What does not fit in 64 bits lies behind the end of the medium, too.
+    let near = (0..count).filter_map(|n| n.checked_mul(grain));
+    let far = (1..=count).filter_map(|n| n.checked_mul(count)?.checked_mul(grain));
     let powers = (0..64).filter_map(|n| 1_u64.checked_shl(n)).filter(|at| *at >= MARK);
     let mut found: Vec<u64> =
         near.chain(far).chain(powers).filter(|at| *at < last).chain([last]).collect();
     found.sort_unstable();
     found.dedup();
-    found
+    Ok(found)
 }
 
 fn mark(nonce: u64, at: u64) -> Vec<u8> {
@@ -87,13 +90,13 @@ fn mark(nonce: u64, at: u64) -> Vec<u8> {
 
 fn read(medium: &dyn Medium, at: u64) -> Result<Vec<u8>> {
     let mut buf = aligned(MARK)?;
-    let count = read_full(medium, &mut buf, at).map_err(|f| failed(medium, "probe", at, f))?;
-    Ok(buf.get(..count).unwrap_or_default().to_vec())
+    let count = read_full(medium, "probe", &mut buf, at)?;
+    Ok(checked::part(&buf, ..count, "what was read")?.to_vec())
 }
 
 fn write(medium: &dyn Medium, bytes: &[u8], at: u64) -> Result<()> {
     let mut buf = aligned(MARK)?;
-    let buf = buf.get_mut(..bytes.len()).unwrap_or_default();
+    let buf = checked::part_mut(&mut buf, ..bytes.len(), "the place of a mark")?;
     buf.copy_from_slice(bytes);
     write_all(medium, buf, at)
 }
@@ -109,8 +112,8 @@ fn mark_all(medium: &dyn Medium, spots: &[Spot], progress: &dyn Progress) -> Res
 fn read_marks(medium: &dyn Medium, spots: &[Spot]) -> Result<Vec<Option<Vec<u8>>>> {
     let found = spots.iter().map(|spot| match read(medium, spot.at) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(fault) if medium.is_gone() => Err(fault),
-        Err(_) => Ok(None),
+        Err(Error::Io { .. }) if !medium.is_gone() => Ok(None),
+        Err(fault) => Err(fault),
     });
     found.collect()
 }

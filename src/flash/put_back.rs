@@ -12,18 +12,20 @@ use std::time::Instant;
 use sha2::{Digest as _, Sha256};
 
 use super::buffer::{BUFFER, HEAD, aligned};
-use super::delta::{DESCRIPTOR, joined};
+use super::delta::DESCRIPTOR;
 use super::layout::Layout;
-use super::meant::{Meant, steps};
+use super::meant::Meant;
 use super::medium::{Medium, failed, flush, read_full};
+use super::ranges::{joined, total, without};
 use super::write::{FIRST_BLOCK, Origin, Writer};
 use super::{Examined, Options, Report};
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::reset_mark::{self, ResetMark};
 use crate::image::ReadAt;
 use crate::image::digest::Digest;
 use crate::progress::Progress;
-use crate::units::{ByteRange, align_up, in_memory, len_of};
+use crate::units::{ByteRange, in_memory, len_of};
 
 const _: () =
     assert!(reset_mark::SIZE == FIRST_BLOCK, "a mark takes up the block that is written last");
@@ -79,7 +81,7 @@ pub fn put_back(
     back.wipe_behind()?;
     back.writer.write_tail(&layout)?;
     flush(medium)?;
-    back.write_base(back.descriptor_blocks().as_slice())?;
+    back.write_base(back.descriptor_blocks()?.as_slice())?;
     flush(medium)?;
     back.writer.report.write_time = start.elapsed();
     back.check()?;
@@ -109,7 +111,7 @@ fn mark(what: &PutBack<'_>, first: &[u8]) -> Result<ResetMark> {
 
 /// The block that the base ends in is written before the undo record may go.
 fn check_undo(medium: &dyn Medium, what: &PutBack<'_>) -> Result<()> {
-    let end = align_up(what.base.size(), medium.block()).unwrap_or(u64::MAX);
+    let end = checked::round_up(what.base.size(), medium.block(), "the end of the base")?;
     match what.undo.filter(|undo| undo.start() < end) {
         None => Ok(()),
         Some(undo) => {
@@ -144,28 +146,26 @@ impl Back<'_> {
     }
 
     /// The Primary Volume Descriptor, if all of it comes from the undo record.
-    fn descriptor(&self) -> Option<ByteRange> {
-        let at = ByteRange::between(DESCRIPTOR.start, DESCRIPTOR.end)?;
+    fn descriptor(&self) -> Result<Option<ByteRange>> {
+        let at = checked::between(DESCRIPTOR.start, DESCRIPTOR.end, "the volume descriptor")?;
         let changed = joined(self.what.changed.to_vec());
-        changed.iter().any(|range| range.common(at) == Some(at)).then_some(at)
+        Ok(changed.iter().any(|range| range.common(at) == Some(at)).then_some(at))
     }
 
-    fn descriptor_blocks(&self) -> Option<ByteRange> {
-        self.whole_blocks(self.descriptor()?)
+    fn descriptor_blocks(&self) -> Result<Option<ByteRange>> {
+        self.descriptor()?.map(|at| self.whole_blocks(at)).transpose()
     }
 
     /// Takes the volume descriptor away, which firmware would follow to El Torito's boot catalog. Its block
     /// may hold more than comes back from the undo record.
     fn take_descriptor(&mut self) -> Result<()> {
-        let (Some(at), Some(blocks)) = (self.descriptor(), self.descriptor_blocks()) else {
-            return Ok(());
-        };
+        let Some(at) = self.descriptor()? else { return Ok(()) };
+        let blocks = self.whole_blocks(at)?;
         let mut bytes = aligned(blocks.size())?;
         read(self.writer.medium, &mut bytes, blocks.start())?;
-        let from = in_memory(at.start().saturating_sub(blocks.start()));
-        let descriptor =
-            bytes.get_mut(from..).and_then(|rest| rest.get_mut(..in_memory(at.size())));
-        descriptor.unwrap_or_default().fill(0);
+        let from = checked::difference(at.start(), blocks.start(), "the volume descriptor")?;
+        let rest = checked::part_mut(&mut bytes, in_memory(from).., "the volume descriptor")?;
+        checked::part_mut(rest, ..in_memory(at.size()), "the volume descriptor")?.fill(0);
         self.writer.put(&bytes, blocks.start())?;
         flush(self.writer.medium)
     }
@@ -179,16 +179,16 @@ impl Back<'_> {
         };
         let mut header = aligned(medium.block())?;
         read(medium, &mut header, last)?;
-        let block =
-            ByteRange::new(last, medium.block()).filter(|_| header.starts_with(b"EFI PART"));
-        self.wipe(block.as_slice())?;
+        if header.starts_with(b"EFI PART") {
+            self.wipe(&[checked::range(last, medium.block(), "the backup GPT")?])?;
+        }
         flush(medium)
     }
 
     fn write_changed(&mut self) -> Result<()> {
-        let ranges = self.changed();
-        self.writer.progress.begin("write", super::write::sum(&ranges));
-        let rest = match self.descriptor_blocks() {
+        let ranges = self.changed()?;
+        self.writer.progress.begin("write", total(&ranges)?);
+        let rest = match self.descriptor_blocks()? {
             Some(last) => without(&ranges, last),
             None => ranges,
         };
@@ -200,15 +200,15 @@ impl Back<'_> {
     /// Writes whole blocks of the base.
     fn write_base(&mut self, ranges: &[ByteRange]) -> Result<()> {
         let mut buf = aligned(BUFFER)?;
-        for range in ranges.iter().flat_map(|range| steps(Some(*range), BUFFER)) {
+        for range in ranges.iter().flat_map(|range| range.steps(BUFFER)) {
             self.stop_if_asked()?;
-            let used = self.what.base.size().min(range.end()).saturating_sub(range.start());
-            let bytes = buf.get_mut(..in_memory(range.size())).unwrap_or_default();
-            bytes.fill(0);
-            let read = bytes.get_mut(..in_memory(used)).unwrap_or_default();
+            let end = self.what.base.size().min(range.end());
+            let used = checked::difference(end, range.start(), "what is written of the base")?;
+            let blocks = checked::part_mut(&mut buf, ..in_memory(range.size()), "room for blocks")?;
+            blocks.fill(0);
+            let read = checked::part_mut(blocks, ..in_memory(used), "room for the base")?;
             self.what.base.read_exact_at(read, range.start())?;
-            self.writer
-                .put(buf.get(..in_memory(range.size())).unwrap_or_default(), range.start())?;
+            self.writer.put(blocks, range.start())?;
             self.writer.progress.advance(range.size());
         }
         Ok(())
@@ -216,50 +216,52 @@ impl Back<'_> {
 
     /// What has to be written of the base behind its first block, in whole blocks, and the block that it ends
     /// in.
-    fn changed(&self) -> Vec<ByteRange> {
+    fn changed(&self) -> Result<Vec<ByteRange>> {
         let size = self.what.base.size();
-        let end = ByteRange::between(size.saturating_sub(1), size);
-        let from = ByteRange::between(FIRST_BLOCK, u64::MAX);
-        let all = self.what.changed.iter().copied().chain(end);
-        let within = |range: ByteRange| self.whole_blocks(range)?.common(from?);
-        joined(all.filter_map(within).collect())
+        let last = checked::difference(size, 1, "the last byte of the base")?;
+        let last = checked::between(last, size, "the last byte of the base")?;
+        let behind = checked::between(FIRST_BLOCK, u64::MAX, "what is behind the first block")?;
+        let all = self.what.changed.iter().copied().chain([last]);
+        let within = |range| Ok(self.whole_blocks(range)?.common(behind));
+        let found: Result<_> = all.filter_map(|range| within(range).transpose()).collect();
+        found.map(joined)
     }
 
-    fn whole_blocks(&self, range: ByteRange) -> Option<ByteRange> {
-        let block = self.writer.medium.block();
-        let start = range.start().checked_div(block)?.checked_mul(block)?;
-        ByteRange::between(start, align_up(range.end(), block)?)
+    fn whole_blocks(&self, range: ByteRange) -> Result<ByteRange> {
+        checked::whole_blocks(range, self.writer.medium.block(), "blocks of the medium")
     }
 
     /// Writes zeros over all that was added behind the base, but for the undo record.
     fn wipe_behind(&mut self) -> Result<()> {
-        let ranges = self.behind();
-        self.writer.progress.begin("wipe", super::write::sum(&ranges));
+        let ranges = self.behind()?;
+        self.writer.progress.begin("wipe", total(&ranges)?);
         self.wipe(&ranges)?;
         self.writer.progress.end();
         Ok(())
     }
 
     /// Whole blocks behind the base that are to be zeros before the undo record is.
-    fn behind(&self) -> Vec<ByteRange> {
+    fn behind(&self) -> Result<Vec<ByteRange>> {
         let medium = self.writer.medium;
-        let start = align_up(self.what.base.size(), medium.block()).unwrap_or(u64::MAX);
-        let end = align_up(self.what.stamped_size, medium.block()).unwrap_or(u64::MAX);
+        let round_up = |size| checked::round_up(size, medium.block(), "the end of an image");
+        let start = round_up(self.what.base.size())?;
+        let end = round_up(self.what.stamped_size)?;
         let end = medium.size().map_or(end, |size| size.min(end));
-        let behind = ByteRange::between(start, end.max(start)).into_iter().collect();
-        let undo = self.what.undo.and_then(|undo| self.whole_blocks(undo));
-        let tail = self.layout.tail().and_then(|tail| tail.range());
-        undo.into_iter().chain(tail).fold(behind, |ranges, hole| without(&ranges, hole))
+        let behind = checked::between(start, end.max(start), "what is behind the base")?;
+        let undo = self.what.undo.map(|undo| self.whole_blocks(undo)).transpose()?;
+        let tail = self.layout.tail().map(|tail| tail.range()).transpose()?;
+        let holes = undo.into_iter().chain(tail);
+        Ok(holes.fold(vec![behind], |ranges, hole| without(&ranges, hole)))
     }
 
     fn wipe(&mut self, ranges: &[ByteRange]) -> Result<()> {
         let zeros = aligned(BUFFER)?;
         let whole: Vec<ByteRange> =
-            ranges.iter().filter_map(|range| self.whole_blocks(*range)).collect();
-        for range in whole.iter().flat_map(|range| steps(Some(*range), BUFFER)) {
+            ranges.iter().map(|range| self.whole_blocks(*range)).collect::<Result<_>>()?;
+        for range in whole.iter().flat_map(|range| range.steps(BUFFER)) {
             self.stop_if_asked()?;
-            self.writer
-                .put(zeros.get(..in_memory(range.size())).unwrap_or_default(), range.start())?;
+            let zeros = checked::part(&zeros, ..in_memory(range.size()), "zeros")?;
+            self.writer.put(zeros, range.start())?;
             self.writer.progress.advance(range.size());
         }
         Ok(())
@@ -271,10 +273,10 @@ impl Back<'_> {
 
     /// Reads back all of the base but its first block, which is not there yet, and what was wiped.
     fn check(&mut self) -> Result<()> {
-        let (changed, behind) = (self.changed(), self.behind());
-        let size = self.what.base.size();
-        let part = |range: &ByteRange| range.common(ByteRange::between(0, size)?);
-        let changed: Vec<ByteRange> = changed.iter().filter_map(part).collect();
+        let (changed, behind) = (self.changed()?, self.behind()?);
+        let base = checked::between(0, self.what.base.size(), "the base")?;
+        let changed: Vec<ByteRange> =
+            changed.iter().filter_map(|range| range.common(base)).collect();
         self.writer.check(Meant::Whole(self.what.base), &changed)?;
         self.writer.check(Meant::Whole(&Zeros), &behind)?;
         if !self.writer.report.differences.is_empty() {
@@ -300,37 +302,28 @@ impl Back<'_> {
         let mut sum = Sha256::new_with_prefix(self.first);
         let mut buf = aligned(BUFFER)?;
         self.writer.progress.begin("verify", size);
-        for range in steps(ByteRange::between(len_of(self.first), size), BUFFER) {
+        let behind = checked::between(len_of(self.first), size, "what is behind the first block")?;
+        for range in behind.steps(BUFFER) {
             self.stop_if_asked()?;
-            let wanted = align_up(range.size(), medium.block()).unwrap_or(BUFFER);
-            let place = buf.get_mut(..in_memory(wanted)).unwrap_or_default();
-            let at = range.start();
-            read(medium, place, at)?;
-            sum.update(buf.get(..in_memory(range.size())).unwrap_or_default());
+            let wanted = checked::round_up(range.size(), medium.block(), "the end of a block")?;
+            let place = checked::part_mut(&mut buf, ..in_memory(wanted), "room for blocks")?;
+            read(medium, place, range.start())?;
+            sum.update(checked::part(place, ..in_memory(range.size()), "bytes of the base")?);
             self.writer.progress.advance(range.size());
         }
         self.writer.progress.end();
-        self.writer.report.compared = self.writer.report.compared.saturating_add(size);
+        let compared = &mut self.writer.report.compared;
+        *compared = checked::sum(*compared, size, "what was compared")?;
         Ok(Digest(sum.finalize().into()))
     }
 }
 
 /// Reads as many bytes as there must be.
 fn read(medium: &dyn Medium, into: &mut [u8], at: u64) -> Result<()> {
-    let short = || std::io::ErrorKind::UnexpectedEof.into();
-    let count = read_full(medium, into, at);
-    let whole = count.and_then(|count| if count == into.len() { Ok(()) } else { Err(short()) });
-    whole.map_err(|fault| failed(medium, "read", at, fault))
-}
-
-/// The ranges without the hole.
-fn without(ranges: &[ByteRange], hole: ByteRange) -> Vec<ByteRange> {
-    let parts = |range: &ByteRange| {
-        let before = ByteRange::between(range.start(), range.end().min(hole.start()));
-        let after = ByteRange::between(range.start().max(hole.end()), range.end());
-        [before, after].into_iter().flatten().filter(|part| !part.is_empty())
-    };
-    ranges.iter().flat_map(parts).collect()
+    if read_full(medium, "read", into, at)? == into.len() {
+        return Ok(());
+    }
+    Err(failed(medium, "read", at, std::io::ErrorKind::UnexpectedEof.into()))
 }
 
 /// As many zeros as anybody asks for.

@@ -10,13 +10,13 @@ use rustix::io::Errno;
 
 use super::Medium;
 use super::buffer::{BUFFER, aligned};
-use super::meant::steps;
 use super::medium::{failed, read_full};
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::image::journal;
 use crate::target::{System, WriteMode, open_for_reading};
-use crate::units::{ByteRange, align_up, in_memory, len_of};
+use crate::units::{ByteRange, in_memory, len_of};
 
 /// Alignment that direct reads of file systems ask for at most.
 const FILE_BLOCK: u64 = 4096;
@@ -131,15 +131,16 @@ impl ReadAt for Readable {
         })?;
         let mut block = aligned(BUFFER)?;
         let mut rest = buf;
-        for part in steps(Some(wanted), BUFFER) {
-            let start =
-                part.start().saturating_sub(part.start().checked_rem(self.block).unwrap_or(0));
-            let skipped = in_memory(part.start().saturating_sub(start));
-            let size = align_up(part.end().saturating_sub(start), self.block).unwrap_or(BUFFER);
-            let read = block.get_mut(..in_memory(size)).unwrap_or_default();
-            let count = read_full(self, read, start).map_err(|f| failed(self, "read", start, f))?;
+        for part in wanted.steps(BUFFER) {
+            let whole = checked::whole_blocks(part, self.block, "blocks to read")?;
+            let start = whole.start();
+            let skipped = checked::difference(part.start(), start, "what is read before")?;
+            let skipped = in_memory(skipped);
+            let size = in_memory(whole.size());
+            let read = checked::part_mut(&mut block, ..size, "room for blocks")?;
+            let count = read_full(self, "read", read, start)?;
             let (head, tail) = rest.split_at_mut(in_memory(part.size()));
-            let end = skipped.saturating_add(head.len());
+            let end = checked::sum(skipped, head.len(), "the end of what is read")?;
             let found = block.get(..count).and_then(|block| block.get(skipped..end));
             let gone = || failed(self, "read", start, io::ErrorKind::UnexpectedEof.into());
             head.copy_from_slice(found.ok_or_else(gone)?);

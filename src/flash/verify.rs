@@ -1,17 +1,20 @@
 //! Reads a medium back past the cache, compares it with what was meant, and says why it differs.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::buffer::{BUFFER, Lease, Pool, aligned};
-use super::meant::{Meant, steps};
+use super::meant::Meant;
 use super::medium::{Medium, failed, read_full};
+use super::ranges::total;
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::units::{ByteRange, align_up, in_memory, len_of};
+use crate::units::{ByteRange, in_memory, len_of, u64_of};
 
 /// Units that are looked at closely; of the rest only the place is told.
 const CLOSE: usize = 1 << 16;
@@ -105,7 +108,7 @@ impl Findings {
         }
         match self.rest.last_mut() {
             Some(last) if last.end() == bad.at.start() => {
-                *last = ByteRange::between(last.start(), bad.at.end()).unwrap_or(*last);
+                *last = last.grown_to(bad.at.end());
             }
             _ => self.rest.push(bad.at),
         }
@@ -121,7 +124,8 @@ impl Findings {
     }
 }
 
-type Answer = (ByteRange, std::io::Result<usize>, Lease);
+/// What was read of a range.
+type Answer = (ByteRange, Result<usize>, Lease);
 
 /// Compares `ranges` of the medium with what is meant. Reading and comparing overlap.
 pub(super) fn compare(
@@ -131,6 +135,7 @@ pub(super) fn compare(
     progress: &dyn Progress,
 ) -> Result<Findings> {
     let mut findings = Findings::default();
+    let mut compared = 0;
     let mut scratch = aligned(BUFFER)?;
     let pool = Pool::new(BUFFERS)?;
     std::thread::scope(|scope| {
@@ -143,24 +148,30 @@ pub(super) fn compare(
             match found {
                 Some(found) => {
                     for at in meant.bad_units(found, range.start(), &mut scratch)? {
-                        let from = in_memory(at.start().saturating_sub(range.start()));
-                        let piece = found.get(from..).and_then(|f| f.get(..in_memory(at.size())));
-                        findings.add(Bad { at, found: piece.map(|piece| meant.digest(piece)) });
+                        let from = checked::difference(at.start(), range.start(), "a unit")?;
+                        let rest = checked::part(found, in_memory(from).., "a unit")?;
+                        let piece = checked::part(rest, ..in_memory(at.size()), "a unit")?;
+                        findings.add(Bad { at, found: Some(meant.digest(piece)?) });
                     }
                 }
                 None => findings.add(Bad { at: range, found: None }),
             }
+            compared = checked::sum(compared, range.size(), "what was compared")?;
             progress.advance(range.size());
             Ok(())
         })
     })?;
-    Ok(findings)
+    // The thread that reads must not end early without a word.
+    match total(ranges)? {
+        wanted if wanted == compared => Ok(findings),
+        wanted => Err(Error::bug(format!("{compared} bytes were compared, not {wanted}"))),
+    }
 }
 
 fn read_ahead(medium: &dyn Medium, ranges: &[ByteRange], pool: &Pool, to: &SyncSender<Answer>) {
-    for range in ranges.iter().flat_map(|range| steps(Some(*range), BUFFER)) {
+    for range in ranges.iter().flat_map(|range| range.steps(BUFFER)) {
         let Ok(mut lease) = pool.take() else { return };
-        let answer = read_range(medium, range, &mut lease);
+        let answer = lease.bytes_mut().and_then(|buf| read_range(medium, range, buf));
         if to.send((range, answer, lease)).is_err() {
             return;
         }
@@ -168,10 +179,10 @@ fn read_ahead(medium: &dyn Medium, ranges: &[ByteRange], pool: &Pool, to: &SyncS
 }
 
 /// Reads the blocks that hold `range`, which starts at a block.
-fn read_range(medium: &dyn Medium, range: ByteRange, buf: &mut [u8]) -> std::io::Result<usize> {
-    let size = align_up(range.size(), medium.block()).unwrap_or(range.size());
-    let buf = buf.get_mut(..in_memory(size)).unwrap_or_default();
-    read_full(medium, buf, range.start())
+fn read_range(medium: &dyn Medium, range: ByteRange, buf: &mut [u8]) -> Result<usize> {
+    let size = checked::round_up(range.size(), medium.block(), "the end of a block")?;
+    let buf = checked::part_mut(buf, ..in_memory(size), "room for blocks")?;
+    read_full(medium, "read back", buf, range.start())
 }
 
 type Take<'a> = dyn FnMut(ByteRange, Option<&[u8]>) -> Result<()> + 'a;
@@ -185,21 +196,26 @@ fn take_answers(
     let mut small = aligned(BUFFER)?;
     for (range, answer, lease) in answers {
         match answer {
-            Ok(count) => take_found(range, lease.get(..count).unwrap_or_default(), take)?,
-            Err(fault) if medium.is_gone() => {
-                return Err(failed(medium, "read back", range.start(), fault));
+            Ok(count) => {
+                take_found(range, checked::part(lease.bytes()?, ..count, "what was read")?, take)?;
+            }
+            Err(Error::Io { source, .. }) if medium.is_gone() => {
+                return Err(failed(medium, "read back", range.start(), source));
             }
             // Find out which part of it cannot be read.
-            Err(_) => {
-                for unit in steps(Some(range), meant.unit()) {
+            Err(Error::Io { .. }) => {
+                for unit in range.steps(meant.unit()) {
                     match read_range(medium, unit, &mut small) {
                         Ok(count) => {
-                            take_found(unit, small.get(..count).unwrap_or_default(), take)?;
+                            let found = checked::part(&small, ..count, "what was read")?;
+                            take_found(unit, found, take)?;
                         }
-                        Err(_) => take(unit, None)?,
+                        Err(Error::Io { .. }) => take(unit, None)?,
+                        Err(fault) => return Err(fault),
                     }
                 }
             }
+            Err(fault) => return Err(fault),
         }
     }
     Ok(())
@@ -209,14 +225,12 @@ fn take_answers(
 fn take_found(range: ByteRange, found: &[u8], take: &mut Take<'_>) -> Result<()> {
     let wanted = in_memory(range.size());
     let found = found.get(..wanted).unwrap_or(found);
-    let end = range.start().saturating_add(len_of(found));
-    if let Some(read) = ByteRange::between(range.start(), end).filter(|read| !read.is_empty()) {
+    let read = checked::range(range.start(), len_of(found), "what was read")?;
+    if !read.is_empty() {
         take(read, Some(found))?;
     }
-    match ByteRange::between(end, range.end()).filter(|missing| !missing.is_empty()) {
-        Some(missing) => take(missing, None),
-        None => Ok(()),
-    }
+    let missing = checked::between(read.end(), range.end(), "what could not be read")?;
+    if missing.is_empty() { Ok(()) } else { take(missing, None) }
 }
 
 /// Looks closely at what a comparison found.
@@ -235,18 +249,23 @@ pub(super) fn diagnose(
             found.push(Difference { at, cause: Cause::Unreadable });
             return Ok(());
         };
-        let Ok(count) = read_range(medium, at, &mut buf) else {
-            found.push(Difference { at, cause: Cause::Unstable });
-            return Ok(());
+        let count = match read_range(medium, at, &mut buf) {
+            Ok(count) => count.min(in_memory(at.size())),
+            Err(Error::Io { .. }) => 0,
+            Err(fault) => return Err(fault),
         };
-        let second = buf.get(..count.min(in_memory(at.size()))).unwrap_or_default();
-        if meant.digest(second) != first {
+        let second = checked::part(&buf, ..count, "what was read")?;
+        if second.is_empty() || meant.digest(second)? != first {
             found.push(Difference { at, cause: Cause::Unstable });
             return Ok(());
         }
-        let whole = of_unit(at, second, expected, &mut found);
-        if let Some(place) = whole {
+        let before = found.len();
+        if let Some(place) = of_unit(at, second, expected, &mut found)? {
             unknown.push((place, first));
+        }
+        if found.len() == before {
+            // What is meant changed meanwhile. It must not count as right.
+            found.push(Difference { at, cause: Cause::Unstable });
         }
         Ok(())
     })?;
@@ -261,44 +280,45 @@ fn of_unit(
     found: &[u8],
     expected: Option<&[u8]>,
     to: &mut Vec<Difference>,
-) -> Option<usize> {
+) -> Result<Option<usize>> {
     if let Some(expected) = expected {
         let runs = differing_runs(found, expected);
-        let bytes: usize = runs.iter().map(|(start, end)| end.saturating_sub(*start)).sum();
+        let bytes: usize = runs.iter().map(ExactSizeIterator::len).sum();
         let is_flat = is_all(found, 0) || is_all(found, 0xFF);
         if bytes <= FEW && !is_flat {
-            to.extend(runs.iter().filter_map(|&run| few(at, run, found, expected)));
-            return None;
+            for run in runs {
+                to.push(few(at, run, found, expected)?);
+            }
+            return Ok(None);
         }
-        let first = runs.first().map_or(0, |run| run.0);
-        let last = runs.last().map_or(0, |run| run.1);
-        if last.saturating_sub(first) <= SECTOR && !is_flat {
-            let cause = Cause::Burst;
-            to.extend(part(at, first, last).map(|at| Difference { at, cause }));
-            return None;
+        let all = runs.first().map_or(0, |run| run.start)..runs.last().map_or(0, |run| run.end);
+        if all.len() <= SECTOR && !is_flat {
+            to.push(Difference { at: part(at, all)?, cause: Cause::Burst });
+            return Ok(None);
         }
     }
     let mut all_flat = true;
     for (number, sector) in found.chunks(SECTOR).enumerate() {
-        let from = number.saturating_mul(SECTOR);
-        let till = from.saturating_add(sector.len());
-        let meant = expected.and_then(|expected| expected.get(from..till));
+        let from = checked::product(number, SECTOR, "a sector")?;
+        let place = from..checked::sum(from, sector.len(), "a sector")?;
+        let meant = expected.and_then(|expected| expected.get(place.clone()));
         if meant == Some(sector) {
             continue;
         }
         let cause = flat(sector).unwrap_or(Cause::Other);
         all_flat &= cause != Cause::Other;
-        to.extend(part(at, from, till).map(|at| Difference { at, cause }));
+        to.push(Difference { at: part(at, place)?, cause });
     }
     if all_flat {
-        return None;
+        return Ok(None);
     }
     // The unit as a whole: it may be found elsewhere in the image.
     while to.last().is_some_and(|last| last.at.start() >= at.start()) {
         to.pop();
     }
+    let place = to.len();
     to.push(Difference { at, cause: Cause::Other });
-    Some(to.len().saturating_sub(1))
+    Ok(Some(place))
 }
 
 /// Where a medium holds other data, a few bytes that differ elsewhere are no sign of a fault either.
@@ -324,44 +344,35 @@ fn is_all(bytes: &[u8], value: u8) -> bool {
     bytes.iter().all(|&byte| byte == value)
 }
 
-fn part(unit: ByteRange, start: usize, end: usize) -> Option<ByteRange> {
-    let start = unit.start().checked_add(u64::try_from(start).ok()?)?;
-    let end = unit.start().checked_add(u64::try_from(end).ok()?)?;
-    ByteRange::between(start, end.min(unit.end()))
+/// The bytes of the medium that `at` of a unit are.
+fn part(unit: ByteRange, at: Range<usize>) -> Result<ByteRange> {
+    let start = checked::sum(unit.start(), u64_of(at.start), "a part of a unit")?;
+    let end = checked::sum(unit.start(), u64_of(at.end), "a part of a unit")?;
+    checked::between(start, end.min(unit.end()), "a part of a unit")
 }
 
-/// Runs of bytes that differ, half-open.
-fn differing_runs(found: &[u8], expected: &[u8]) -> Vec<(usize, usize)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    for (place, (one, other)) in found.iter().zip(expected).enumerate() {
-        if one == other {
-            continue;
-        }
-        let end = place.saturating_add(1);
+/// Runs of bytes that differ.
+fn differing_runs(found: &[u8], expected: &[u8]) -> Vec<Range<usize>> {
+    let pairs = (1..).zip(found.iter().zip(expected)).enumerate();
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (place, (end, _)) in pairs.filter(|(_, (_, (one, other)))| one != other) {
         match runs.last_mut() {
-            Some(last) if last.1 == place => last.1 = end,
-            _ => runs.push((place, end)),
+            Some(last) if last.end == place => last.end = end,
+            _ => runs.push(place..end),
         }
     }
     runs
 }
 
-fn few(
-    unit: ByteRange,
-    (start, end): (usize, usize),
-    found: &[u8],
-    expected: &[u8],
-) -> Option<Difference> {
-    let pairs = found.get(start..end)?.iter().zip(expected.get(start..end)?);
-    let bits = pairs.map(|(one, other)| (one ^ other).count_ones()).sum();
-    let bytes = u32::try_from(end.saturating_sub(start)).ok()?;
+fn few(unit: ByteRange, run: Range<usize>, found: &[u8], expected: &[u8]) -> Result<Difference> {
+    let found = checked::part(found, run.clone(), "what was found")?;
+    let expected = checked::part(expected, run.clone(), "what was expected")?;
+    let bits: u32 = found.iter().zip(expected).map(|(one, other)| (one ^ other).count_ones()).sum();
     // Random bytes differ in half of their bits; single flips do not.
-    let cause = if bytes > 2 && bits > bytes.saturating_mul(2) {
-        Cause::Burst
-    } else {
-        Cause::Flipped { bits }
-    };
-    Some(Difference { at: part(unit, start, end)?, cause })
+    let many = checked::product(len_of(found), 2, "half of the bits")?;
+    let is_burst = found.len() > 2 && u64::from(bits) > many;
+    let cause = if is_burst { Cause::Burst } else { Cause::Flipped { bits } };
+    Ok(Difference { at: part(unit, run)?, cause })
 }
 
 /// Changes the cause of those units whose content belongs elsewhere in the image.
@@ -374,7 +385,8 @@ fn find_wraps(meant: Meant<'_>, unknown: &[(usize, u64)], found: &mut [Differenc
     meant.places(&mut wanted)?;
     for (place, digest) in unknown {
         let from = wanted.get(digest).copied().flatten();
-        if let (Some(from), Some(difference)) = (from, found.get_mut(*place)) {
+        if let Some(from) = from {
+            let difference = checked::present(found.get_mut(*place), "what is to be explained")?;
             difference.cause = Cause::Wrapped { from };
         }
     }
@@ -388,7 +400,7 @@ fn merged(mut found: Vec<Difference>) -> Vec<Difference> {
     for next in found {
         match joined.last_mut() {
             Some(last) if last.at.end() == next.at.start() && continues(*last, next) => {
-                last.at = ByteRange::between(last.at.start(), next.at.end()).unwrap_or(last.at);
+                last.at = last.at.grown_to(next.at.end());
             }
             _ => joined.push(next),
         }

@@ -12,20 +12,22 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use super::buffer::{BUFFER, HEAD, aligned};
+use super::buffer::{HEAD, aligned};
 use super::delta;
 use super::feed::{Chunk, Message};
 use super::layout::{Layout, Placed};
 use super::meant::{Again, Digests, Meant};
 use super::medium::{Medium, flush, write_all};
 use super::probe::probe;
+use super::ranges::total;
 use super::verify::{Findings, compare, diagnose};
 use super::{Delta, Examined, Options, Report, Verify};
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
 use crate::target::Refusal;
-use crate::units::{ByteRange, align_up, in_memory, len_of};
+use crate::units::{ByteRange, in_memory, len_of};
 
 /// What is written last of all: boot code, partition table and GPT header.
 pub(super) const FIRST_BLOCK: u64 = 4096;
@@ -81,30 +83,32 @@ impl<'a> Writer<'a> {
         self.write_tail(&layout)?;
         self.medium.cut(size).map_err(Error::io(format!("cut {}", self.medium.name())))?;
         flush(self.medium)?;
-        let nothing = Digests::default();
         let meant = match self.image {
             Origin::Whole(image) => Meant::Whole(image),
-            Origin::Stream(again) => Meant::Digests(digests.as_deref().unwrap_or(&nothing), again),
+            Origin::Stream(again) => {
+                let digests = checked::present(digests.as_deref(), "the digests of a stream")?;
+                Meant::Digests(digests, again)
+            }
         };
         let plain = layout.plain(size);
         let ranges: Vec<ByteRange> = match self.options.verify {
             Verify::Full => plain.into_iter().collect(),
-            Verify::Quick => self.quick_ranges(plain),
+            Verify::Quick => self.quick_ranges(plain)?,
             Verify::Off => Vec::new(),
         };
-        let used = len_of(layout.head());
-        let last = ByteRange::between(FIRST_BLOCK.min(used), used);
-        self.check_and_close(meant, &ranges, &layout, last.as_slice())?;
+        let used = len_of(layout.head()?);
+        let last =
+            checked::between(FIRST_BLOCK.min(used), used, "the head behind its first block")?;
+        self.check_and_close(meant, &ranges, &layout, &[last])?;
         Ok(self.report)
     }
 
     fn layout(&self, first: &Arc<Chunk>) -> Result<Layout> {
-        let bytes = first.buf.get(..first.used).unwrap_or_default();
         let size = match self.image {
             Origin::Whole(image) => Some(image.size()),
             Origin::Stream(_) => self.options.size_hint,
         };
-        Layout::of(bytes, size, self.medium, self.options.exact)
+        Layout::of(first.bytes()?, size, self.medium, self.options.exact)
     }
 
     /// The image, if only what differs should be written.
@@ -113,7 +117,7 @@ impl<'a> Writer<'a> {
         let wanted = match self.options.delta {
             Delta::Never => false,
             Delta::Always => true,
-            Delta::Auto => delta::holds_same_base(self.medium, layout.head())?,
+            Delta::Auto => delta::holds_same_base(self.medium, layout.head()?)?,
         };
         Ok(wanted.then_some(image))
     }
@@ -126,10 +130,10 @@ impl<'a> Writer<'a> {
             let doing = format!("empty {}", self.medium.name());
             return self.medium.cut(0).map_err(Error::io(doing));
         };
-        let short = in_memory(size.min(HEAD));
-        let zeros = zeros.get(..short).unwrap_or_default();
+        let short = size.min(HEAD);
+        let zeros = checked::part(&zeros, ..in_memory(short), "zeros")?;
         write_all(self.medium, zeros, 0)?;
-        write_all(self.medium, zeros, size.saturating_sub(HEAD))?;
+        write_all(self.medium, zeros, checked::difference(size, short, "the end of the medium")?)?;
         flush(self.medium)
     }
 
@@ -147,12 +151,13 @@ impl<'a> Writer<'a> {
             match hear.recv() {
                 Ok(Message::Chunk(chunk)) => {
                     self.write_chunk(&chunk, layout)?;
-                    let used = len_of(chunk.buf.get(..chunk.used).unwrap_or_default());
+                    let used = len_of(chunk.bytes()?);
                     drop(chunk);
-                    pending = self.tell(pending.saturating_add(used))?;
+                    pending = self.tell(checked::sum(pending, used, "what was written")?)?;
                 }
                 Ok(Message::End { size, digests }) => {
-                    self.progress.advance(pending.saturating_add(size.min(HEAD)));
+                    self.progress.advance(pending);
+                    self.progress.advance(size.min(HEAD));
                     self.progress.end();
                     self.report.write_time = start.elapsed();
                     return Ok((size, digests));
@@ -178,21 +183,20 @@ impl<'a> Writer<'a> {
     }
 
     fn write_chunk(&mut self, chunk: &Chunk, layout: &mut Layout) -> Result<()> {
-        let used = layout.take(chunk.at, chunk.buf.get(..chunk.used).unwrap_or_default())?;
-        let padded = align_up(used, self.medium.block()).unwrap_or(BUFFER);
-        let end = chunk.at.saturating_add(padded);
+        let used = layout.take(chunk.at, chunk.bytes()?)?;
+        let padded = checked::round_up(used, self.medium.block(), "the end of a chunk")?;
+        let end = checked::sum(chunk.at, padded, "the end of a chunk")?;
         if let Some(has) = self.medium.size().filter(|has| end > *has) {
             let refusal = Refusal::TooSmall { has, needs: end };
             return Err(refusal.error(&self.medium.name()));
         }
-        let bytes = chunk.buf.get(..in_memory(padded)).unwrap_or_default();
-        self.put(bytes, chunk.at)
+        self.put(checked::part(chunk.buf.bytes()?, ..in_memory(padded), "a chunk")?, chunk.at)
     }
 
     /// Writes aligned bytes and counts them.
     pub(super) fn put(&mut self, bytes: &[u8], at: u64) -> Result<()> {
         write_all(self.medium, bytes, at)?;
-        self.report.written = self.report.written.saturating_add(len_of(bytes));
+        self.report.written = checked::sum(self.report.written, len_of(bytes), "what was written")?;
         Ok(())
     }
 
@@ -210,13 +214,13 @@ impl<'a> Writer<'a> {
     }
 
     /// What a quick look covers: what the plan changed.
-    pub(super) fn quick_ranges(&self, within: Option<ByteRange>) -> Vec<ByteRange> {
-        let Some(within) = within else { return Vec::new() };
+    fn quick_ranges(&self, within: Option<ByteRange>) -> Result<Vec<ByteRange>> {
+        let Some(within) = within else { return Ok(Vec::new()) };
         let aligned = |range: &ByteRange| {
-            let start = range.start().checked_div(FIRST_BLOCK)?.checked_mul(FIRST_BLOCK)?;
-            ByteRange::between(start, align_up(range.end(), FIRST_BLOCK)?)?.common(within)
+            let whole = checked::whole_blocks(*range, FIRST_BLOCK, "what the plan changed")?;
+            Ok(whole.common(within))
         };
-        self.options.changed.iter().filter_map(aligned).collect()
+        self.options.changed.iter().filter_map(|range| aligned(range).transpose()).collect()
     }
 
     /// Reads back `ranges`, and if they are right, writes what is in `head` of the first mebibyte,
@@ -231,8 +235,8 @@ impl<'a> Writer<'a> {
         let start = Instant::now();
         let is_checked = self.options.verify != Verify::Off;
         if is_checked {
-            let first = len_of(layout.head_of(self.report.size));
-            self.progress.begin("verify", sum(ranges).saturating_add(first));
+            let first = len_of(layout.head_of(self.report.size)?);
+            self.progress.begin("verify", checked::sum(total(ranges)?, first, "what is compared")?);
             self.check(meant, ranges)?;
             if let Some(tail) = layout.tail() {
                 self.check_placed(&tail)?;
@@ -241,7 +245,7 @@ impl<'a> Writer<'a> {
         if self.report.differences.is_empty() {
             self.close(layout, head)?;
             if is_checked {
-                self.check_placed(&Placed { at: 0, bytes: layout.head_of(self.report.size) })?;
+                self.check_placed(&Placed { at: 0, bytes: layout.head_of(self.report.size)? })?;
             }
             self.report.is_whole = self.report.differences.is_empty();
         }
@@ -254,7 +258,8 @@ impl<'a> Writer<'a> {
 
     pub(super) fn check(&mut self, meant: Meant<'_>, ranges: &[ByteRange]) -> Result<()> {
         let findings = compare(self.medium, meant, ranges, self.progress)?;
-        self.report.compared = self.report.compared.saturating_add(sum(ranges));
+        self.report.compared =
+            checked::sum(self.report.compared, total(ranges)?, "what was compared")?;
         self.add(meant, &findings)
     }
 
@@ -267,28 +272,23 @@ impl<'a> Writer<'a> {
 
     /// Compares bytes that are not just those of the image.
     fn check_placed(&mut self, placed: &Placed<'_>) -> Result<()> {
-        self.check(Meant::Whole(placed), placed.range().as_slice())
+        self.check(Meant::Whole(placed), &[placed.range()?])
     }
 
     /// Writes parts of the head, and its first block after everything else is on the medium.
     fn close(&mut self, layout: &Layout, head: &[ByteRange]) -> Result<()> {
-        let bytes = layout.head();
+        let bytes = layout.head()?;
         let first = FIRST_BLOCK.min(len_of(bytes));
         for range in head.iter().filter(|range| range.start() >= first) {
             let (from, till) = (in_memory(range.start()), in_memory(range.end()));
-            self.put_copy(bytes.get(from..till).unwrap_or_default(), range.start())?;
+            self.put_copy(checked::part(bytes, from..till, "a part of the head")?, range.start())?;
         }
         flush(self.medium)?;
-        self.put_copy(bytes.get(..in_memory(first)).unwrap_or_default(), 0)?;
+        self.put_copy(checked::part(bytes, ..in_memory(first), "the first block")?, 0)?;
         let (medium, size) = (self.medium, self.report.size);
         medium.cut(size).map_err(Error::io(format!("cut {}", medium.name())))?;
         flush(medium)
     }
-}
-
-/// Bytes of all ranges together.
-pub(super) fn sum(ranges: &[ByteRange]) -> u64 {
-    ranges.iter().fold(0, |sum, range| sum.saturating_add(range.size()))
 }
 
 fn empty() -> Error {
