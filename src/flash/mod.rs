@@ -14,6 +14,7 @@ mod gpt;
 mod layout;
 mod meant;
 mod medium;
+mod mounted;
 mod probe;
 mod put_back;
 mod ranges;

@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::buffer::{BUFFER, Lease, Pool, aligned};
 use super::meant::Meant;
 use super::medium::{Medium, failed, read_full};
+use super::mounted;
 use super::ranges::total;
 use crate::checked;
 use crate::error::{Error, Result};
@@ -49,6 +50,8 @@ pub enum Cause {
     Unstable,
     /// The medium does not give it back.
     Unreadable,
+    /// A system mounted a filesystem of the image since it was written.
+    Mounted,
     /// Other data, most likely what was there before.
     Other,
 }
@@ -71,6 +74,10 @@ impl Cause {
             Self::Burst => "a burst of wrong bytes: link or controller".to_owned(),
             Self::Unstable => "reads differently each time: cable, port or dying medium".to_owned(),
             Self::Unreadable => "cannot be read: dying medium".to_owned(),
+            Self::Mounted => {
+                "changed since it was written: a system mounted it; flashing it again mends that"
+                    .to_owned()
+            }
             Self::Other => "other data: never written, or changed since it was".to_owned(),
         }
     }
@@ -321,14 +328,17 @@ fn of_unit(
     Ok(Some(place))
 }
 
-/// Where a medium holds other data, a few bytes that differ elsewhere are no sign of a fault either.
+/// Where a medium holds other data or was mounted, a few bytes that differ elsewhere are no sign of a fault either.
 pub(super) fn only_few_are_flipped(found: &mut [Difference]) {
-    if !found.iter().any(|difference| difference.cause == Cause::Other) {
-        return;
-    }
+    let has = |cause: Cause| found.iter().any(|difference| difference.cause == cause);
+    let common = match () {
+        () if has(Cause::Mounted) => Cause::Mounted,
+        () if has(Cause::Other) => Cause::Other,
+        () => return,
+    };
     for difference in found {
-        if let Cause::Flipped { .. } | Cause::Burst = difference.cause {
-            difference.cause = Cause::Other;
+        if let Cause::Flipped { .. } | Cause::Burst | Cause::Other = difference.cause {
+            difference.cause = common;
         }
     }
 }
@@ -365,13 +375,17 @@ fn differing_runs(found: &[u8], expected: &[u8]) -> Vec<Range<usize>> {
 }
 
 fn few(unit: ByteRange, run: Range<usize>, found: &[u8], expected: &[u8]) -> Result<Difference> {
+    let is_mark = mounted::is_mark(run.start, run.end, found, expected);
     let found = checked::part(found, run.clone(), "what was found")?;
     let expected = checked::part(expected, run.clone(), "what was expected")?;
     let bits: u32 = found.iter().zip(expected).map(|(one, other)| (one ^ other).count_ones()).sum();
     // Random bytes differ in half of their bits; single flips do not.
     let many = checked::product(len_of(found), 2, "half of the bits")?;
-    let is_burst = found.len() > 2 && u64::from(bits) > many;
-    let cause = if is_burst { Cause::Burst } else { Cause::Flipped { bits } };
+    let cause = match () {
+        () if is_mark => Cause::Mounted,
+        () if found.len() > 2 && u64::from(bits) > many => Cause::Burst,
+        () => Cause::Flipped { bits },
+    };
     Ok(Difference { at: part(unit, run)?, cause })
 }
 

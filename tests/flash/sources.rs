@@ -26,7 +26,7 @@ fn packed_image(folder: &Path) -> Vec<u8> {
     image
 }
 
-const WAYS: [(&str, Packing); 9] = [
+const WAYS: [(&str, Packing); 20] = [
     ("xz -0 -c image.iso > packed", Packing::Xz),
     ("xz -0 -T2 --block-size=1MiB -c image.iso > packed", Packing::Xz),
     ("split -b 3M image.iso part-; xz -0 part-*; cat part-*.xz > packed", Packing::Xz),
@@ -36,7 +36,30 @@ const WAYS: [(&str, Packing); 9] = [
     ("bzip2 -1 -c image.iso > packed", Packing::Bzip2),
     ("zip -q -1 p.zip image.iso; mv p.zip packed", Packing::Zip),
     ("echo hi > README; zip -q -1 p.zip README image.iso; mv p.zip packed", Packing::Zip),
+    (
+        "split -b 3M image.iso part-; xz -0 part-*; cat part-aa.xz > packed; head -c 8 /dev/zero >> packed; cat part-a[bc].xz >> packed",
+        Packing::Xz,
+    ),
+    ("split -b 3M image.iso part-; zstd -q part-*; cat part-*.zst > packed", Packing::Zstd),
+    (
+        "printf 'P*M\\030\\004\\000\\000\\000abcd' > packed; zstd -q -c image.iso >> packed",
+        Packing::Zstd,
+    ),
+    ("split -b 3M image.iso part-; gzip -1 part-*; cat part-*.gz > packed", Packing::Gzip),
+    ("gzip -1 -c image.iso > packed; head -c 4096 /dev/zero >> packed", Packing::Gzip),
+    ("gzip -1 -c image.iso > packed; echo signature >> packed", Packing::Gzip),
+    ("split -b 3M image.iso part-; bzip2 -1 part-*; cat part-*.bz2 > packed", Packing::Bzip2),
+    ("bzip2 -1 -c image.iso > packed; head -c 4096 /dev/zero >> packed", Packing::Bzip2),
+    ("lz4 -q -c image.iso > packed", Packing::Lz4),
+    ("split -b 3M image.iso part-; for p in part-*; do lz4 -q -c $p; done > packed", Packing::Lz4),
+    (
+        "mkdir __MACOSX; echo x > __MACOSX/._image.iso; echo x > .DS_Store; zip -q -1 p.zip __MACOSX/._image.iso .DS_Store image.iso; mv p.zip packed",
+        Packing::Zip,
+    ),
 ];
+
+/// Those of [`WAYS`] whose format tells how large the image is.
+const SIZED: [Packing; 3] = [Packing::Xz, Packing::Zstd, Packing::Zip];
 
 fn write(source: Source, stick: &Stick) -> remaster::error::Result<flash::Report> {
     let media: [(&dyn Medium, &dyn Progress); 1] = [(stick, &Silent)];
@@ -59,6 +82,9 @@ fn every_packing_is_known_by_its_content_and_arrives_whole() {
         let source = Source::open(&pack(folder.path(), how)).unwrap();
         let Source::Stream(stream) = &source else { panic!("{how} was taken for plain") };
         assert_eq!(stream.packing(), packing);
+        let is_told = SIZED.contains(&packing) && !how.contains("-c < image.iso");
+        let size = is_told.then(|| u64::try_from(image.len()).unwrap());
+        assert_eq!(source.size(), size, "{how}");
         let stick = Stick::new(16 * MIB);
         let report = write(source, &stick).unwrap();
         assert!(report.is_whole, "{how}");

@@ -25,7 +25,7 @@ use crate::cli::record::{Beside, Inside, Told};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// NixOS installer ISO or raw image for SD cards, as downloaded or stamped before, plain or packed (xz,
-    /// zst, gz, bz2, zip), or the name of a base that `remaster base list` shows, or a tar archive for kexec;
+    /// zst, gz, bz2, lz4, zip), or the name of a base that `remaster base list` shows, or a tar archive for kexec;
     /// it is never changed
     #[arg(required = true)]
     base: Option<PathBuf>,

@@ -127,6 +127,11 @@ fn pack(
             stream::write(image, &mut encoder, progress)?;
             encoder.finish().map(drop)
         }
+        Packing::Lz4 => {
+            let mut encoder = lz4_flex::frame::FrameEncoder::new(to);
+            stream::write(image, &mut encoder, progress)?;
+            encoder.finish().map(drop).map_err(std::io::Error::other)
+        }
         Packing::Bzip2 => {
             let mut encoder = bzip2::write::BzEncoder::new(to, bzip2::Compression::best());
             stream::write(image, &mut encoder, progress)?;

@@ -26,7 +26,7 @@ use crate::cli::progress::{EVENTS, Meter, Style, emit};
 pub(crate) struct Args {
     /// Disk or file to read
     pub(crate) medium: PathBuf,
-    /// Image it should hold, plain or packed (xz, zst, gz, bz2, zip), or the name of a base
+    /// Image it should hold, plain or packed (xz, zst, gz, bz2, lz4, zip), or the name of a base
     #[arg(long, value_name = "IMAGE")]
     pub(crate) against: Option<PathBuf>,
     /// Compare even if the image is truncated, or not known to be a disk image

@@ -88,12 +88,7 @@ const TABLE: &[Row] = &[
         "unpack it with `nix-store --restore DIR <FILE`, and give the image in it",
     ),
     Row(0, b"xar!", "a xar archive", UNPACK),
-    Row(
-        0,
-        b"\x04\x22\x4D\x18",
-        "lz4 data",
-        "unpack it with `lz4 -d FILE`, and give what comes out",
-    ),
+    Row(0, b"\x04\x22\x4D\x18", "lz4 data", TWICE),
     Row(
         0,
         b"\x02\x21\x4C\x18",

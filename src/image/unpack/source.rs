@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::xz_index;
+use super::members::Members;
+use super::{xz_index, zstd_frames};
 use crate::error::{Error, Result};
 use crate::image::ImageFile;
 use crate::image::file_type::HEAD;
@@ -37,6 +38,8 @@ pub enum Packing {
     Gzip,
     /// bzip2.
     Bzip2,
+    /// lz4 frames.
+    Lz4,
     /// zip with one image in it.
     Zip,
 }
@@ -46,9 +49,10 @@ impl Packing {
     pub fn of(start: &[u8]) -> Self {
         match start {
             [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
-            [0x28, 0xB5, 0x2F, 0xFD, ..] => Self::Zstd,
+            _ if zstd_frames::starts(start) => Self::Zstd,
             [0x1F, 0x8B, ..] => Self::Gzip,
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => Self::Bzip2,
+            [0x04, 0x22, 0x4D, 0x18, ..] => Self::Lz4,
             [b'P', b'K', 3, 4, ..] => Self::Zip,
             _ => Self::Plain,
         }
@@ -61,6 +65,7 @@ impl Packing {
             Self::Zstd => "zstd data",
             Self::Gzip => "gzip data",
             Self::Bzip2 => "bzip2 data",
+            Self::Lz4 => "lz4 data",
             Self::Zip => "zip archive",
         }
     }
@@ -109,7 +114,7 @@ impl Source {
         (&file).seek(SeekFrom::Start(0)).map_err(|fault| Error::io(doing())(fault))?;
         match Packing::of(&start) {
             Packing::Plain => Ok(Self::Plain(image)),
-            packing => Stream::of_file(path, file, packing, &start).map(Self::Stream),
+            packing => Stream::of_file(path, file, packing).map(Self::Stream),
         }
     }
 
@@ -163,11 +168,11 @@ impl Stream {
         Ok(Self { name, packing, reader, size: None, done: 0, again: None, ahead: Vec::new() })
     }
 
-    fn of_file(path: &Path, file: File, packing: Packing, start: &[u8]) -> Result<Self> {
+    fn of_file(path: &Path, file: File, packing: Packing) -> Result<Self> {
         let name = path.display().to_string();
         let size = match packing {
             Packing::Xz => xz_index::unpacked_size(&file),
-            Packing::Zstd => zstd::zstd_safe::get_frame_content_size(start).ok().flatten(),
+            Packing::Zstd => zstd_frames::unpacked_size(&file),
             _ => None,
         };
         let (size, reader) = if packing == Packing::Zip {
@@ -278,8 +283,9 @@ fn unpacked(packing: Packing, input: impl BufRead + Send + 'static) -> Result<Re
             limited.map_err(Error::io("limit the memory of the zstd decoder"))?;
             Box::new(decoder)
         }
-        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-        Packing::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+        Packing::Gzip => Box::new(Members::<_, flate2::bufread::GzDecoder<_>>::new(input)),
+        Packing::Bzip2 => Box::new(Members::<_, bzip2::bufread::BzDecoder<_>>::new(input)),
+        Packing::Lz4 => Box::new(Members::<_, lz4_flex::frame::FrameDecoder<_>>::new(input)),
     })
 }
 
@@ -342,7 +348,9 @@ fn xz_decoder() -> io::Result<liblzma::stream::Stream> {
 }
 
 fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
-    Error::unsupported(format!("zip archive {name}"), "exactly one image in it", found.to_string())
+    let what = format!("zip archive {name}");
+    Error::unsupported(what, "exactly one image in it", found.to_string())
+        .hinting("unpack it with `unzip FILE` or `7z x FILE`, and give the image in it")
 }
 
 /// The one file of an archive that lies on disk, by its central directory.
@@ -350,7 +358,7 @@ fn zip_file(name: &str, file: File) -> Result<(Option<u64>, Reader)> {
     let mut archive = zip::ZipArchive::new(file).map_err(|fault| zip_fault(name, fault))?;
     let all: Vec<(usize, String)> = (0..archive.len())
         .filter_map(|at| Some((at, archive.name_for_index(at)?.ok()?.into_owned())))
-        .filter(|(_, inside)| !inside.ends_with('/'))
+        .filter(|(_, inside)| !inside.ends_with('/') && !is_side_file(inside))
         .collect();
     let images: Vec<_> = all.iter().filter(|(_, inside)| is_image_name(inside)).collect();
     let at = match (all.as_slice(), images.as_slice()) {
@@ -377,7 +385,7 @@ fn zip_stream(mut input: impl Read + Send + 'static) -> Result<Reader> {
         while let Some(mut entry) =
             zip::read::read_zipfile_from_stream(&mut input).map_err(io::Error::other)?
         {
-            if entry.is_dir() {
+            if entry.is_dir() || entry.name().is_ok_and(|name| is_side_file(&name)) {
                 continue;
             }
             if std::mem::replace(&mut found, true) {
@@ -389,6 +397,12 @@ fn zip_stream(mut input: impl Read + Send + 'static) -> Result<Reader> {
         }
         Ok(())
     })
+}
+
+/// What macOS puts beside files: resource forks and the looks of folders.
+fn is_side_file(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    path.starts_with("__MACOSX/") || name.starts_with("._") || name == ".DS_Store"
 }
 
 fn is_image_name(name: &str) -> bool {

@@ -11,9 +11,44 @@ const FOOTER: u64 = 12;
 /// An index larger than this is not read; the size is then unknown, which costs only the estimate.
 const LARGEST: u64 = 16 << 20;
 
-/// Unpacked bytes of the last stream; none if the index cannot be read.
+/// Bytes of the stream header (§2.1.1).
+const HEADER: u64 = 12;
+/// Words of padding behind a stream that are looked at.
+const MOST_PADDING: usize = 1 << 16;
+/// Streams that are looked at; files of more have an unknown size.
+const MOST_STREAMS: usize = 1 << 16;
+
+/// Unpacked bytes of all streams; none if an index cannot be read.
 pub(super) fn unpacked_size(file: &File) -> Option<u64> {
-    let end = file.metadata().ok()?.len();
+    let mut end = file.metadata().ok()?.len();
+    let mut sum: u64 = 0;
+    for _ in 0..MOST_STREAMS {
+        end = before_padding(file, end)?;
+        let (start, size) = stream(file, end)?;
+        (end, sum) = (start, sum.checked_add(size)?);
+        if end == 0 {
+            return Some(sum);
+        }
+    }
+    None
+}
+
+/// Where a stream ends, before the zeros that may follow it, four at a time (§2.2).
+fn before_padding(file: &File, mut end: u64) -> Option<u64> {
+    let mut word = [0; 4];
+    for _ in 0..MOST_PADDING {
+        let before = end.checked_sub(4)?;
+        file.read_exact_at(&mut word, before).ok()?;
+        if word != [0; 4] {
+            return Some(end);
+        }
+        end = before;
+    }
+    None
+}
+
+/// Where the stream that ends at `end` starts, and its unpacked bytes.
+fn stream(file: &File, end: u64) -> Option<(u64, u64)> {
     let footer_at = end.checked_sub(FOOTER)?;
     let footer = read(file, footer_at, FOOTER).ok()?;
     if footer.get(10..)? != b"YZ" {
@@ -24,8 +59,9 @@ pub(super) fn unpacked_size(file: &File) -> Option<u64> {
     if size > LARGEST {
         return None;
     }
-    let index = read(file, footer_at.checked_sub(size)?, size).ok()?;
-    sum_of(&index)
+    let index_at = footer_at.checked_sub(size)?;
+    let (packed, unpacked) = sums_of(&read(file, index_at, size).ok()?)?;
+    Some((index_at.checked_sub(packed)?.checked_sub(HEADER)?, unpacked))
 }
 
 fn read(file: &File, at: u64, size: u64) -> io::Result<Vec<u8>> {
@@ -34,18 +70,18 @@ fn read(file: &File, at: u64, size: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Adds up the unpacked sizes of all blocks.
-fn sum_of(index: &[u8]) -> Option<u64> {
+/// Adds up the packed sizes of all blocks, each with its padding, and the unpacked ones (§4.3).
+fn sums_of(index: &[u8]) -> Option<(u64, u64)> {
     let (0, mut rest) = index.split_first().map(|(first, rest)| (*first, rest))? else {
         return None;
     };
     let count = number(&mut rest)?;
-    let mut sum: u64 = 0;
+    let (mut packed, mut unpacked) = (0_u64, 0_u64);
     for _ in 0..count {
-        let _packed = number(&mut rest)?;
-        sum = sum.checked_add(number(&mut rest)?)?;
+        packed = packed.checked_add(number(&mut rest)?.checked_next_multiple_of(4)?)?;
+        unpacked = unpacked.checked_add(number(&mut rest)?)?;
     }
-    Some(sum)
+    Some((packed, unpacked))
 }
 
 /// A number of variable length, seven bits to the byte (§1.2).

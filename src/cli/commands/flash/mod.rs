@@ -1,5 +1,6 @@
 //! `remaster flash`: write an image to sticks and prove that it is there.
 
+mod asking;
 mod outcome;
 mod targets;
 
@@ -33,7 +34,7 @@ use targets::Written;
 // `--file` says here what the targets are.
 #[command(mut_arg("recipe_file", |argument| argument.long("root-file")))]
 pub(crate) struct Args {
-    /// Image to write: ISO or disk image, plain or packed (xz, zst, gz, bz2, zip), or the name of a base that
+    /// Image to write: ISO or disk image, plain or packed (xz, zst, gz, bz2, lz4, zip), or the name of a base that
     /// `remaster base list` shows; `-` for standard input
     pub(crate) image: PathBuf,
     #[command(flatten)]
@@ -129,6 +130,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) size: Option<u64>,
     /// The files it is read from; none of them may be overwritten.
     pub(crate) files: Vec<PathBuf>,
+    /// Standard input is the image.
+    is_input: bool,
     /// Bytes that do not come from the base.
     pub(crate) changed: Vec<ByteRange>,
     /// Whether it holds what others must not know; none until all of it was seen.
@@ -144,7 +147,8 @@ impl<'a> Prepared<'a> {
     fn of(image: Image<'a>, name: String, files: Vec<PathBuf>) -> Self {
         let (private, changed) = (None, Vec::new());
         let (known, suspects, any) = (None, None, false);
-        Self { image, name, any, size: None, files, changed, private, known, suspects }
+        let is_input = false;
+        Self { image, name, any, is_input, size: None, files, changed, private, known, suspects }
     }
 
     /// An image that can be read anywhere, made from `files`.
@@ -186,7 +190,8 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
     let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
     let source = Source::open(&path)?;
     let size = source.size();
-    let files = if path == Path::new("-") { behind_input() } else { vec![path] };
+    let is_input = path == Path::new("-");
+    let files = if is_input { behind_input() } else { vec![path] };
     let image;
     let prepared = match source {
         Source::Plain(plain) => {
@@ -198,7 +203,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
             Prepared { size, ..Prepared::of(Image::Stream(stream), name, files) }
         }
     };
-    write(Prepared { any: args.any, ..prepared }, &args.to)
+    write(Prepared { any: args.any, is_input, ..prepared }, &args.to)
 }
 
 /// What standard input was redirected from, which may be a disk, too.
@@ -276,7 +281,12 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
         told = true;
         Ok(())
     };
-    let written = Written { files: &image.files, size: image.size, examine: &mut examine };
+    let written = Written {
+        files: &image.files,
+        size: image.size,
+        is_input: image.is_input,
+        examine: &mut examine,
+    };
     let targets = targets::open(to, written)?;
     // Until an image is known to be for everyone, it is for nobody else.
     targets.iter().try_for_each(|target| match image.private {
@@ -336,7 +346,8 @@ fn settle(target: &Target, private: Option<bool>) -> Result<bool> {
 /// Puts a base back onto the disk that it is read from, and tells what came of it.
 pub(crate) fn put_back(what: PutBack<'_>, to: &To) -> Result<()> {
     let size = Some(what.base.size());
-    let targets = targets::open(to, Written { files: &[], size, examine: &mut || Ok(()) })?;
+    let targets =
+        targets::open(to, Written { files: &[], size, is_input: false, examine: &mut || Ok(()) })?;
     interrupt::watch()?;
     for target in targets {
         let meter = Meter::new(target.name(), Style::choose(to.json));

@@ -16,6 +16,10 @@ use crate::cli::progress::{EVENTS, emit};
 /// Differences that are told one by one to people; programs get all.
 const SHOWN: usize = 20;
 
+/// A program holds one of the old partitions open, so the kernel keeps all of them.
+const OLD_PARTITIONS: &str =
+    "\n  the kernel still shows the old partitions: unplug the disk, and plug it in again";
+
 /// Tells programs what was put into the image before and is not given again.
 pub(super) fn tell_taken_out(gone: &[Fact]) {
     for Fact { name, value } in gone {
@@ -32,6 +36,7 @@ pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &To) 
         return Err(fault);
     }
     let opened_by = target.opened_by();
+    let is_disk = target.disk().is_some();
     let finish = flash::finish(target, !to.no_eject)?;
     if to.json {
         emit(&json!({
@@ -48,6 +53,9 @@ pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &To) 
         return Ok(());
     }
     let mut text = summary(&name, &report, opened_by, finish);
+    if is_disk && !finish.partitions_seen && !finish.ejected {
+        text.push_str(OLD_PARTITIONS);
+    }
     if private {
         text.push_str("\n  mode 0600: it holds secrets");
     }

@@ -1,7 +1,6 @@
 //! Which disks are written to: found, judged, confirmed by the user and opened.
 
 use std::fs::Metadata;
-use std::io::{self, BufRead, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use remaster::target::{
 };
 
 use super::To;
+use super::asking::Asking;
 use crate::cli::commands::devices;
 use crate::cli::printer;
 
@@ -20,6 +20,8 @@ pub(super) struct Written<'a> {
     pub(super) files: &'a [PathBuf],
     /// Bytes of the image, if they are known.
     pub(super) size: Option<u64>,
+    /// Standard input is the image, so that it cannot answer.
+    pub(super) is_input: bool,
     /// Refuses the image. Asked before anything is asked of the user, and before a target is opened, but after the
     /// targets were judged: that the image is the target says more than what is on it.
     pub(super) examine: &'a mut dyn FnMut() -> Result<()>,
@@ -68,10 +70,11 @@ fn open_disks(
     image: &mut Written<'_>,
     places: &[ImagePlace],
 ) -> Result<Vec<Target>> {
-    check_usage(to)?;
+    let asking = Asking::find(image.is_input);
+    check_usage(to, &asking)?;
     let paths = if to.devices.is_empty() {
         (image.examine)()?;
-        vec![pick(system)?]
+        vec![pick(system, &asking)?]
     } else {
         to.devices.clone()
     };
@@ -84,7 +87,7 @@ fn open_disks(
             serial: to.expect_serial.get(number).cloned(),
             size: to.expect_size.clone(),
         };
-        let candidate = judge(path, system, demands, to)?;
+        let candidate = judge(path, system, demands, (to, &asking))?;
         if candidates.iter().any(|other| other.disk().number == candidate.disk().number) {
             return Err(Error::Usage {
                 what: format!("{} is given twice", candidate.disk().path.display()),
@@ -95,12 +98,12 @@ fn open_disks(
     }
     (image.examine)()?;
     if !to.yes {
-        confirm(&candidates)?;
+        confirm(&candidates, &asking)?;
     }
     candidates.iter().map(|candidate| candidate.open(system)).collect()
 }
 
-fn check_usage(to: &To) -> Result<()> {
+fn check_usage(to: &To, asking: &Asking) -> Result<()> {
     let usage = |what: &str, hint| Err(Error::Usage { what: what.to_owned(), hint });
     if to.yes && to.expect_serial.is_empty() && to.expect_size.is_none() {
         return usage(
@@ -111,11 +114,10 @@ fn check_usage(to: &To) -> Result<()> {
     if !to.expect_serial.is_empty() && to.expect_serial.len() != to.devices.len() {
         return usage("--expect-serial must be given once per disk", "give them in the same order");
     }
-    let is_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-    if to.devices.is_empty() && !is_terminal {
+    if to.devices.is_empty() && asking.is_nobody() {
         return usage("no disk to write to", "give one that `remaster devices` lists");
     }
-    if !to.yes && !is_terminal {
+    if !to.yes && asking.is_nobody() {
         return usage(
             "nobody is there to confirm",
             "run it on a terminal, or give --yes with --expect-serial or --expect-size",
@@ -125,7 +127,12 @@ fn check_usage(to: &To) -> Result<()> {
 }
 
 /// Judges a disk; unmounts what is mounted on it if that is all that speaks against it.
-fn judge(path: &Path, system: &System, demands: Demands, to: &To) -> Result<Candidate> {
+fn judge(
+    path: &Path,
+    system: &System,
+    demands: Demands,
+    (to, asking): (&To, &Asking),
+) -> Result<Candidate> {
     let disk = system.find(path)?;
     let shown = disk.path.display().to_string();
     let against = match Candidate::judge(disk.clone(), demands.clone()) {
@@ -135,7 +142,7 @@ fn judge(path: &Path, system: &System, demands: Demands, to: &To) -> Result<Cand
     let is_mount =
         |refusal: &Refusal| matches!(refusal, Refusal::Mounted { may_unmount: true, .. });
     let first = against.iter().find(|refusal| !is_mount(refusal)).or(against.first());
-    if against.iter().all(is_mount) && (to.unmount || wants_unmount(&disk, to)?) {
+    if against.iter().all(is_mount) && (to.unmount || wants_unmount(&disk, to, asking)?) {
         unmount(&disk)?;
         let again = Candidate::judge(system.find(path)?, demands);
         return again.map_err(|against| refused(against.first(), &shown));
@@ -147,8 +154,8 @@ fn refused(refusal: Option<&Refusal>, shown: &str) -> Error {
     refusal.unwrap_or(&Refusal::Gone).error(shown)
 }
 
-fn wants_unmount(disk: &Disk, to: &To) -> Result<bool> {
-    if to.yes || !io::stdin().is_terminal() {
+fn wants_unmount(disk: &Disk, to: &To, asking: &Asking) -> Result<bool> {
+    if to.yes || asking.is_nobody() {
         return Ok(false);
     }
     let places: Vec<String> = disk
@@ -160,20 +167,21 @@ fn wants_unmount(disk: &Disk, to: &To) -> Result<bool> {
         })
         .collect();
     let path = disk.path.display();
-    let answer = ask(&format!("{path} is mounted at {}. Unmount it? [y/N] ", places.join(", ")))?;
+    let places = places.join(", ");
+    let answer = asking.ask(&format!("{path} is mounted at {places}. Unmount it? [y/N] "))?;
     Ok(matches!(answer.as_str(), "y" | "Y" | "yes"))
 }
 
 /// Shows all disks and lets the user choose; nothing is chosen beforehand.
-fn pick(system: &System) -> Result<PathBuf> {
+fn pick(system: &System, asking: &Asking) -> Result<PathBuf> {
     let disks = system.disks()?;
     printer::write_error(&devices::table(&disks));
-    let answer = ask("Disk to write to (its path, nothing to stop): ")?;
+    let answer = asking.ask("Disk to write to (its path, nothing to stop): ")?;
     if answer.is_empty() { Err(Error::Interrupted) } else { Ok(PathBuf::from(answer)) }
 }
 
 /// Shows what will be lost and wants the last word typed.
-fn confirm(candidates: &[Candidate]) -> Result<()> {
+fn confirm(candidates: &[Candidate], asking: &Asking) -> Result<()> {
     let mut words = Vec::new();
     let mut text = String::from("All data on this will be lost:\n");
     for disk in candidates.iter().map(Candidate::disk) {
@@ -181,13 +189,6 @@ fn confirm(candidates: &[Candidate]) -> Result<()> {
         words.push(disk.name.clone());
     }
     let word = words.join(" ");
-    let answer = ask(&format!("{text}To go on, type the last word: {word}\n> "))?;
+    let answer = asking.ask(&format!("{text}To go on, type the last word: {word}\n> "))?;
     if answer == word { Ok(()) } else { Err(Error::Interrupted) }
-}
-
-fn ask(question: &str) -> Result<String> {
-    printer::ask(question)?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(Error::io("read the answer"))?;
-    Ok(answer.trim().to_owned())
 }

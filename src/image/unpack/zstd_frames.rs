@@ -1,0 +1,87 @@
+//! How large Zstandard data is unpacked, by the headers of its frames (RFC 8878 §3.1).
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// The first bytes of a frame with data.
+const DATA: u32 = 0xFD2F_B528;
+
+/// The first bytes of a frame that decoders skip, but for the lowest four bits (§3.1.2).
+const SKIPPED: u32 = 0x184D_2A50;
+
+/// The longest header of a frame (§3.1.1.1).
+const LONGEST_HEADER: usize = 18;
+
+/// Block headers that are read at most: data in smaller blocks than usual has an unknown size.
+const MOST_BLOCKS: u64 = 1 << 20;
+
+/// Whether data starts with a frame of either kind.
+pub(super) fn starts(bytes: &[u8]) -> bool {
+    let magic = bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+    magic.is_some_and(|magic| magic == DATA || magic & !0xF == SKIPPED)
+}
+
+/// Unpacked bytes of all frames; none if a frame does not tell, or is not sound.
+pub(super) fn unpacked_size(file: &File) -> Option<u64> {
+    let end = file.metadata().ok()?.len();
+    let mut blocks = 0;
+    let (mut at, mut sum) = (0, 0_u64);
+    while at < end {
+        let (next, size) = frame(file, at, &mut blocks)?;
+        (at, sum) = (next, sum.checked_add(size)?);
+    }
+    (at == end && sum > 0).then_some(sum)
+}
+
+/// Where a frame ends, and the unpacked bytes it tells.
+fn frame(file: &File, at: u64, blocks: &mut u64) -> Option<(u64, u64)> {
+    let mut header = [0; LONGEST_HEADER];
+    let count = file.read_at(&mut header, at).ok()?;
+    let header = header.get(..count)?;
+    let magic = u32::from_le_bytes(*header.first_chunk()?);
+    if magic & !0xF == SKIPPED {
+        let size = u32::from_le_bytes(header.get(4..8)?.try_into().ok()?);
+        return Some((at.checked_add(8)?.checked_add(size.into())?, 0));
+    }
+    let size = zstd::zstd_safe::get_frame_content_size(header).ok().flatten()?;
+    let descriptor = *header.get(4).filter(|_| magic == DATA)?;
+    let mut next = at.checked_add(header_size(descriptor))?;
+    loop {
+        *blocks = blocks.checked_add(1).filter(|count| *count <= MOST_BLOCKS)?;
+        let (size, is_last) = block(file, next)?;
+        next = next.checked_add(size)?;
+        if is_last {
+            break;
+        }
+    }
+    let checksum = if descriptor & 4 == 0 { 0 } else { 4 };
+    Some((next.checked_add(checksum)?, size))
+}
+
+/// Bytes of a frame's header, its first four included (§3.1.1.1.1).
+fn header_size(descriptor: u8) -> u64 {
+    let is_single_segment = descriptor & 0x20 != 0;
+    let window = u64::from(!is_single_segment);
+    let dictionary = [0, 1, 2, 4].get(usize::from(descriptor & 3)).copied().unwrap_or(0);
+    let content = match descriptor >> 6 {
+        0 if is_single_segment => 1,
+        0 => 0,
+        1 => 2,
+        2 => 4,
+        _ => 8,
+    };
+    [4, 1, window, dictionary, content].iter().sum()
+}
+
+/// Packed bytes of a block with its header, and whether it is the last one of its frame (§3.1.1.2).
+fn block(file: &File, at: u64) -> Option<(u64, bool)> {
+    let mut header = [0; 4];
+    file.read_exact_at(header.first_chunk_mut::<3>()?, at).ok()?;
+    let number = u32::from_le_bytes(header);
+    let size = match number >> 1 & 3 {
+        1 => 1,
+        0 | 2 => u64::from(number >> 3),
+        _ => return None,
+    };
+    Some((size.checked_add(3)?, number & 1 == 1))
+}
