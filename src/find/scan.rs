@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::known::Known;
 use crate::error::{Error, Result};
@@ -14,6 +14,16 @@ const AT_ONCE: usize = 128;
 
 /// Seconds that an address has to answer.
 const PATIENCE: &str = "3";
+
+/// Time for a round of addresses. `ssh-keyscan -T` does not cover the greeting: a printer that says `login: ` and waits, or a
+/// tarpit, holds all others up for ever.
+const ROUND: Duration = Duration::from_secs(15);
+
+/// Time for one address by itself.
+const ALONE: Duration = Duration::from_secs(8);
+
+/// Programs that ask one address each, at a time.
+const PROGRAMS: usize = 32;
 
 /// Bytes of answers that are read of one round.
 const LARGEST: u64 = 1 << 20;
@@ -41,8 +51,9 @@ pub fn scan<'a>(
     stop: &dyn Fn() -> bool,
     tell: &mut dyn FnMut(Found<'a>) -> Result<()>,
 ) -> Result<()> {
+    let asking = Asking { port, known, stop };
     for round in addresses.chunks(AT_ONCE) {
-        let answers = ask(round, port, known, stop)?;
+        let answers = asking.round(round)?;
         let mut told: Vec<(Ipv4Addr, &str)> = Vec::new();
         for found in answers.lines().filter_map(|line| recognised(line, known)) {
             // One machine may have several of the keys.
@@ -67,36 +78,94 @@ fn recognised<'a>(line: &str, known: &'a [Known]) -> Option<Found<'a>> {
     Some(Found { address, known })
 }
 
-/// What one round of addresses answers.
-fn ask(
-    addresses: &[Ipv4Addr],
+/// What is asked of every address.
+struct Asking<'a> {
     port: u16,
-    known: &[Known],
-    stop: &dyn Fn() -> bool,
-) -> Result<String> {
-    let mut kinds: Vec<&str> = known.iter().map(Known::scan_type).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    let mut child = Command::new("ssh-keyscan")
-        .args(["-T", PATIENCE, "-p", &port.to_string(), "-t", &kinds.join(","), "-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(not_started)?;
-    let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    let list = list.join("\n") + "\n";
-    let (input, output) = (child.stdin.take(), child.stdout.take());
-    let reader = thread::spawn(move || {
-        let mut text = String::new();
-        let read = output.map(|output| output.take(LARGEST).read_to_string(&mut text));
-        read.transpose().map(|_| text)
-    });
-    // A few kilobytes, which a pipe takes at once; a reader that is gone is told of by its exit.
-    let _ = input.map(|mut input| input.write_all(list.as_bytes()));
-    wait(&mut child, stop)?;
-    let read = reader.join().unwrap_or_else(|_| Ok(String::new()));
-    read.map_err(Error::io("read what ssh-keyscan says"))
+    known: &'a [Known],
+    stop: &'a dyn Fn() -> bool,
+}
+
+impl Asking<'_> {
+    /// What one round of addresses answers. If one of them holds up the others, each is asked by itself.
+    fn round(&self, addresses: &[Ipv4Addr]) -> Result<String> {
+        if let Some(answers) = self.start(addresses, ROUND)?.finish(self.stop)? {
+            return Ok(answers);
+        }
+        let mut answers = String::new();
+        for some in addresses.chunks(PROGRAMS) {
+            let started = some.iter().map(|address| self.start(&[*address], ALONE));
+            // All of them run before the first one is waited for.
+            let started: Vec<Scan> = started.collect::<Result<_>>()?;
+            for scan in started {
+                answers.push_str(&scan.finish(self.stop)?.unwrap_or_default());
+            }
+        }
+        Ok(answers)
+    }
+
+    fn start(&self, addresses: &[Ipv4Addr], time: Duration) -> Result<Scan> {
+        let mut kinds: Vec<&str> = self.known.iter().map(Known::scan_type).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let mut child = Command::new("ssh-keyscan")
+            .args(["-T", PATIENCE, "-p", &self.port.to_string(), "-t", &kinds.join(","), "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(not_started)?;
+        let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let list = list.join("\n") + "\n";
+        let (input, output) = (child.stdin.take(), child.stdout.take());
+        let reader = thread::spawn(move || {
+            let mut text = String::new();
+            let read = output.map(|output| output.take(LARGEST).read_to_string(&mut text));
+            read.transpose().map(|_| text)
+        });
+        // A few kilobytes, which a pipe takes at once; a reader that is gone is told of by its exit.
+        let _ = input.map(|mut input| input.write_all(list.as_bytes()));
+        Ok(Scan { child, reader: Some(reader), since: Instant::now(), time })
+    }
+}
+
+/// An `ssh-keyscan` that runs. It is ended with this.
+struct Scan {
+    child: Child,
+    reader: Option<thread::JoinHandle<io::Result<String>>>,
+    since: Instant,
+    time: Duration,
+}
+
+impl Scan {
+    /// What was answered; none if it took too long.
+    fn finish(mut self, stop: &dyn Fn() -> bool) -> Result<Option<String>> {
+        let in_time = self.wait(stop)?;
+        let read = self.reader.take().and_then(|reader| reader.join().ok());
+        let text = read.transpose().map_err(Error::io("read what ssh-keyscan says"))?;
+        Ok(text.filter(|_| in_time))
+    }
+
+    /// Ends the program. It may have ended by itself, which is as good.
+    fn end(&mut self) {
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+    }
+
+    /// Waits for the end, or makes it; whether it came by itself.
+    fn wait(&mut self, stop: &dyn Fn() -> bool) -> Result<bool> {
+        loop {
+            let ended = self.child.try_wait().map_err(Error::io("wait for ssh-keyscan"))?;
+            let is_late = self.since.elapsed() >= self.time;
+            if ended.is_none() && (stop() || is_late) {
+                self.end();
+            }
+            match ended {
+                _ if stop() => return Err(Error::Interrupted),
+                Some(_) => return Ok(true),
+                None if is_late => return Ok(false),
+                None => thread::sleep(GLANCE),
+            }
+        }
+    }
 }
 
 fn not_started(fault: io::Error) -> Error {
@@ -109,18 +178,9 @@ fn not_started(fault: io::Error) -> Error {
     }
 }
 
-/// Waits for the end, or makes it.
-fn wait(child: &mut Child, stop: &dyn Fn() -> bool) -> Result<()> {
-    loop {
-        if child.try_wait().map_err(Error::io("wait for ssh-keyscan"))?.is_some() {
-            return if stop() { Err(Error::Interrupted) } else { Ok(()) };
-        }
-        if stop() {
-            // It may have ended by itself, which is as good.
-            let _ = child.kill().and_then(|()| child.wait());
-            return Err(Error::Interrupted);
-        }
-        thread::sleep(GLANCE);
+impl Drop for Scan {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod contents;
 mod disk;
+mod holder;
 mod open;
 mod policy;
 mod sys;
@@ -14,6 +15,7 @@ mod udisks;
 mod users;
 
 pub use disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
+pub use holder::Holder;
 pub use open::{OpenedBy, Target, WriteMode, open_for_reading, unmount};
 pub use policy::{Candidate, Demands, ExpectedSize, ImagePlace, Refusal};
 pub use system::System;

@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::disk::{DeviceNumber, Disk, Use};
+use super::holder;
 use super::policy::{Candidate, ImagePlace, Refusal, refusals};
 use super::sys;
 use super::system::System;
@@ -75,7 +76,7 @@ impl Candidate {
     pub fn open(&self, system: &System) -> Result<Target> {
         let disk = self.disk();
         let shown = disk.path.display().to_string();
-        let (file, mode, opened_by) = open_disk(&disk.path)?;
+        let (file, mode, opened_by) = open_disk(&disk.path, &disk.family)?;
         let about = file.metadata().map_err(Error::io(format!("look at {shown}")))?;
         if !about.file_type().is_block_device() {
             return Err(Refusal::NotABlockDevice.error(&shown));
@@ -121,14 +122,17 @@ fn difference(judged: &Disk, open: &Disk, sequence: Option<u64>) -> Option<Strin
 }
 
 /// Opens a disk for itself alone; where the user may not, udisks2 does it.
-fn open_disk(path: &Path) -> Result<(File, WriteMode, OpenedBy)> {
+fn open_disk(path: &Path, devices: &[DeviceNumber]) -> Result<(File, WriteMode, OpenedBy)> {
     let shown = path.display().to_string();
     let fault = match open_alone(path, OFlags::EXCL) {
         Ok((file, mode)) => return Ok((file, mode, OpenedBy::Permission)),
         Err(fault) => fault,
     };
     match Errno::from_io_error(&fault) {
-        Some(Errno::BUSY) => Err(Refusal::Busy.error(&shown)),
+        Some(Errno::BUSY) => {
+            let by = holder::find(Path::new("/proc"), devices);
+            Err(Refusal::Busy { by }.error(&shown))
+        }
         Some(Errno::ROFS) => Err(Refusal::ReadOnly.error(&shown)),
         Some(Errno::NOMEDIUM) => Err(Refusal::NoMedium.error(&shown)),
         Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => Err(Refusal::Gone.error(&shown)),

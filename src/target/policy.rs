@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::disk::{DeviceNumber, Disk, Use};
+use super::holder::Holder;
 use crate::error::{Error, Result};
 use crate::units::human;
 
@@ -189,8 +190,11 @@ pub enum Refusal {
         /// What differs.
         what: String,
     },
-    /// A program has it open for itself.
-    Busy,
+    /// A program has it open for itself, or mounted where we cannot see it.
+    Busy {
+        /// Which, where that can be known.
+        by: Option<Holder>,
+    },
 }
 
 impl Refusal {
@@ -236,7 +240,8 @@ impl Refusal {
                 format!("a fixed disk ({transport}), neither removable nor USB")
             }
             Self::Replaced { what } => format!("not the disk that was confirmed: {what}"),
-            Self::Busy => "in use by another program or by the kernel".to_owned(),
+            Self::Busy { by: Some(by) } => by.to_string(),
+            Self::Busy { by: None } => "in use by another program or by the kernel".to_owned(),
         }
     }
 
@@ -277,7 +282,12 @@ impl Refusal {
                     .to_owned()
             }
             Self::Replaced { .. } => "look with `remaster devices` and start again".to_owned(),
-            Self::Busy => "find the program with `fuser` or `lsof` and close it".to_owned(),
+            Self::Busy { by: Some(_) } => {
+                "unmount it there or end that process, and start again".to_owned()
+            }
+            Self::Busy { by: None } => {
+                "find the program as root with `fuser` or `lsof`, and close it".to_owned()
+            }
         }
     }
 }
