@@ -58,6 +58,14 @@ pub enum Error {
         /// What to do instead, where that is known.
         instead: Option<&'static str>,
     },
+    /// A base whose structures do not agree, as `remaster inspect` tells.
+    #[error("{image} is wrong: {found}")]
+    Unsound {
+        /// The base.
+        image: String,
+        /// What was looked at, and what was found.
+        found: String,
+    },
     /// A structure of fixed size that the edits do not fit in.
     #[error("no room in {what}: {needed} bytes needed, {free} free")]
     NoRoom {
@@ -275,6 +283,9 @@ impl Error {
         {
             *whose = name.to_string();
         }
+        if let Self::Unsound { image, .. } = &mut self {
+            *image = name.to_string();
+        }
         self
     }
 
@@ -286,6 +297,9 @@ impl Error {
             }
             Self::Unsupported { instead: None, .. } => {
                 "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
+            }
+            Self::Unsound { .. } => {
+                "give the image as it was published, or make it anew with tables that fit, as `xorriso -boot_image any replay` does"
             }
             Self::NoRoom { .. } => {
                 "give fewer or smaller edits; for an ISO, --merge-initrd leaves menus and the UEFI boot image alone"
@@ -337,6 +351,7 @@ impl Error {
             | Self::NotAnImage { .. }
             | Self::Truncated { .. }
             | Self::Unsupported { .. }
+            | Self::Unsound { .. }
             | Self::NoRoom { .. } => 4,
             Self::Unsafe { .. } => 5,
             // 10 and how many failed, up to 100.

@@ -43,6 +43,12 @@ impl Folder {
         &self.path
     }
 
+    /// Whether a path is its own, or that of something in it.
+    pub fn holds(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(&self.path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// The path of a file in it.
     pub fn file(&self, name: &str) -> String {
         format!("{}/{name}", self.path)
@@ -62,7 +68,7 @@ impl Folder {
     /// The squashfs files that stamping left in this folder, by their numbers: of the paths of the files of
     /// a volume.
     pub fn all_attached<'a>(&self, files: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-        let here: Vec<&str> = files.filter(|path| path.starts_with(&self.path)).collect();
+        let here: Vec<&str> = files.filter(|path| self.holds(path)).collect();
         let found =
             (1..).map(|number| here.iter().find(|path| self.is_attached(path, number)).copied());
         found.map_while(|found| found).collect()

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::boot::folder::MANIFEST;
 use crate::boot::menu;
+use crate::disk::checks;
 use crate::disk::ext4::Filesystem;
 use crate::disk::ext4_edit::{Changes, Edited};
 use crate::disk::survey::{MENU, Raw};
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::formats::newc::Member;
 use crate::formats::undo::{self, Undo};
 use crate::image::ReadAt;
+use crate::image::check;
 use crate::image::patched::{Patch, Source};
 use crate::image::space::too_large;
 use crate::iso::plan::{Plan, Step};
@@ -45,6 +47,7 @@ pub fn record_path(name: &str) -> String {
 /// [`Error::Usage`] for what is only for ISOs, [`Error::NoRoom`], and what the filesystem cannot take.
 pub fn plan<I: ReadAt>(image: &I, raw: &Raw, edits: &Edits) -> Result<Plan> {
     refuse(edits)?;
+    check::require(&checks::of(raw))?;
     let fs = raw.filesystem(image)?;
     let boot = boot(edits);
     let menus = menu::texts(std::slice::from_ref(&raw.config), "", &boot, |_| Vec::new())?;

@@ -8,7 +8,7 @@ use gpt_disk_types::{
 };
 
 use crate::formats::Malformed;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, LOGICAL_BLOCK, in_memory, len_of};
 
 const WHAT: &str = "GPT Header";
 
@@ -188,11 +188,18 @@ impl Gpt {
         Some(())
     }
 
-    /// Moves the end of the partition that reaches `old_end`, or the block before it as xorriso
-    /// makes it, along to `new_end`.
+    /// Moves the end of the partition that reaches `old_end`, or the block before it, along to `new_end`.
+    /// One from block 0 on shows the volume: it reaches to the last whole logical block, as xorriso makes it,
+    /// wherever it ended.
     fn stretch(&mut self, old_end: u64, new_end: u64) -> Option<()> {
+        let logical = LOGICAL_BLOCK.checked_div(self.block)?.max(1);
+        let whole = new_end.checked_add(1)?.checked_div(logical)?.checked_mul(logical)?;
         for bytes in self.array.chunks_exact_mut(128) {
             let entry: &mut GptPartitionEntry = from_bytes_mut(bytes);
+            if entry.is_used() && entry.starting_lba.to_u64() == 0 {
+                entry.ending_lba = lba(whole.checked_sub(1)?);
+                continue;
+            }
             let end = entry.ending_lba.to_u64();
             let missing = old_end.checked_sub(end).filter(|missing| *missing <= 1);
             if let Some(missing) = missing.filter(|_| entry.is_used()) {

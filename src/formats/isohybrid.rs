@@ -33,6 +33,12 @@ pub struct PartitionRecord {
 const NO_CHS: [u8; 3] = [0xfe, 0xff, 0xff];
 
 impl PartitionRecord {
+    /// Its bytes.
+    pub fn at(&self) -> Option<ByteRange> {
+        let bytes = |blocks: U32| u64::from(blocks.get()).checked_mul(DISK_BLOCK);
+        ByteRange::new(bytes(self.starting_lba)?, bytes(self.size_in_lba)?)
+    }
+
     /// Gives the partition another place. None if it has no whole blocks, or more than 32 bits count.
     pub fn place(&mut self, at: ByteRange) -> Option<()> {
         let blocks = |bytes: u64| {

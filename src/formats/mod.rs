@@ -1,5 +1,6 @@
 //! What bytes mean: slices in, records out, and back. No I/O, no policy.
 
+pub mod apple_map;
 pub mod boot_config;
 pub mod both_endian;
 pub mod compression;

@@ -1,5 +1,6 @@
 //! How bytes come in: reading at an offset, from files that may be truncated or hostile.
 
+pub mod check;
 pub mod digest;
 pub mod file_type;
 pub mod journal;

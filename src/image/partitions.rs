@@ -1,6 +1,7 @@
-//! The partition tables of a hybrid image: MBR, and GPT with its backup.
+//! The partition tables of a hybrid image: MBR, GPT with its backup, and Apple's map.
 
 use crate::error::{Error, Result};
+use crate::formats::apple_map;
 use crate::formats::gpt::{Gpt, Header, LARGEST_ARRAY};
 use crate::formats::isohybrid::Mbr;
 use crate::image::ReadAt;
@@ -16,6 +17,8 @@ pub struct Partitions {
     pub mbr: Option<Mbr>,
     /// The GUID Partition Table.
     pub gpt: Option<Gpt>,
+    /// The partitions of Apple's map, by their numbers.
+    pub apple: Vec<(usize, ByteRange)>,
     /// What is wrong with the backup table, if anything. On a stick that is longer than the image the
     /// backup may have been moved.
     pub backup_fault: Option<String>,
@@ -26,28 +29,42 @@ impl Partitions {
     pub fn of(image: &impl ReadAt) -> Result<Self> {
         let first = block(image, 0, DISK_BLOCK)?;
         let mbr = Mbr::parse(&first);
+        let apple = apple(image, &first)?;
         for size in BLOCK_SIZES {
             let Some((header, gpt)) = table(image, 1, size)? else { continue };
             let backup_fault = backup_fault(image, &gpt, header.alternate_lba());
-            return Ok(Self { mbr, gpt: Some(gpt), backup_fault });
+            return Ok(Self { mbr, gpt: Some(gpt), apple, backup_fault });
         }
-        Ok(Self { mbr, gpt: None, backup_fault: None })
+        Ok(Self { mbr, gpt: None, apple, backup_fault: None })
     }
 
-    /// The bytes of all partitions of both tables.
+    /// The bytes of all partitions of all tables.
     pub fn ranges(&self) -> impl Iterator<Item = ByteRange> {
-        let mbr = self.mbr.iter().flat_map(Mbr::used).filter_map(|(_, record)| {
-            let start = u64::from(record.starting_lba.get()).checked_mul(DISK_BLOCK)?;
-            ByteRange::new(start, u64::from(record.size_in_lba.get()).checked_mul(DISK_BLOCK)?)
-        });
+        self.named().map(|(_, at)| at)
+    }
+
+    /// The same, each with what it is called in messages, as `MBR partition 1`.
+    pub fn named(&self) -> impl Iterator<Item = (String, ByteRange)> {
+        let mbr =
+            self.mbr.iter().flat_map(Mbr::used).filter_map(|(number, record)| {
+                Some((format!("MBR partition {number}"), record.at()?))
+            });
         let gpt = self.gpt.iter().flat_map(|gpt| {
             let found = gpt.partitions().into_iter();
             found.filter_map(move |found| {
                 let end = found.blocks.1.checked_add(1)?.checked_mul(gpt.block())?;
-                ByteRange::between(found.blocks.0.checked_mul(gpt.block())?, end)
+                let at = ByteRange::between(found.blocks.0.checked_mul(gpt.block())?, end)?;
+                Some((format!("GPT partition {}", found.number), at))
             })
         });
-        mbr.chain(gpt)
+        let apple = self.apple.iter();
+        let apple = apple.map(|(number, at)| (format!("Apple partition {number}"), *at));
+        mbr.chain(gpt).chain(apple)
+    }
+
+    /// The partitions that show the volume: all that begin where the image does.
+    pub fn of_the_volume(&self) -> impl Iterator<Item = (String, ByteRange)> {
+        self.named().filter(|(_, at)| at.start() == 0)
     }
 
     /// Whether there is no table at all.
@@ -62,6 +79,12 @@ fn block(image: &impl ReadAt, number: u64, size: u64) -> Result<Vec<u8>> {
             Error::malformed("GPT Header", 0, format!("block {number}"), "a block of the image")
         })?;
     image.read_range("the partition table", range, size)
+}
+
+/// The partitions of Apple's map.
+fn apple(image: &impl ReadAt, first: &[u8]) -> Result<Vec<(usize, ByteRange)>> {
+    let Some(size) = apple_map::block_size(first) else { return Ok(Vec::new()) };
+    apple_map::partitions(size, |number| block(image, number, size))
 }
 
 /// The table whose header is in a block; none if there is no header.

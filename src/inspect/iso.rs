@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::injected::{credentials, injected_of};
 use super::{
-    BootPath, Check, Entry, Initrd, Injected, Menu, Partition, Partitions, Report, SCHEMA,
-    Signature, Triplet, UefiProgram, Volume,
+    BootPath, Entry, Initrd, Injected, Menu, Partition, Partitions, Report, SCHEMA, Signature,
+    Triplet, UefiProgram, Volume,
 };
 use crate::boot::config::{Config, Place};
 use crate::boot::menu::Started;
@@ -13,13 +13,14 @@ use crate::error::{Error, Result};
 use crate::formats::boot_config::{Syntax, redacted, volume_path};
 use crate::formats::pe::Covers;
 use crate::image::ReadAt;
+use crate::iso::checks;
 use crate::iso::injected::{Base, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
 use crate::iso::survey::loaders;
 use crate::iso::survey::nixos::initrd_place;
 use crate::private::secrets;
-use crate::units::{ByteRange, DISK_BLOCK};
+use crate::units::DISK_BLOCK;
 
 impl Report {
     /// Looks at an ISO.
@@ -45,7 +46,7 @@ impl Report {
                 .stamped
                 .as_ref()
                 .map(|stamped| injected(stamped, secrets(image, stamped), &base.survey, &now)),
-            checks: checks(&now),
+            checks: checks::of(&now),
         })
     }
 }
@@ -238,50 +239,4 @@ fn unstamped_entries(survey: &Survey, payload: &str) -> usize {
     let names_payload =
         |word: &crate::formats::boot_config::Word| volume_path(&word.text) == payload;
     entries.filter(|entry| !entry.initrds.last().is_some_and(names_payload)).count()
-}
-
-fn checks(survey: &Survey) -> Vec<Check> {
-    let mut checks = vec![
-        Check {
-            name: "volume size",
-            // A stick is larger than what was written to it.
-            ok: survey.volume.size() <= survey.size,
-            detail: format!("{} bytes of {} in the image", survey.volume.size(), survey.size),
-        },
-        hierarchies(survey),
-    ];
-    if survey.partitions.gpt.is_some() {
-        let fault = &survey.partitions.backup_fault;
-        let detail = fault.clone().unwrap_or_else(|| "the backup mirrors the primary table".into());
-        checks.push(Check { name: "backup GPT", ok: fault.is_none(), detail });
-    }
-    checks.extend(esp_partition(survey));
-    checks
-}
-
-/// Whether both hierarchies hold the same bytes.
-fn hierarchies(survey: &Survey) -> Check {
-    let bytes = |tree: &crate::iso::survey::tree::Tree| {
-        let mut found: Vec<Vec<ByteRange>> =
-            tree.files().map(|(_, node)| node.extents.clone()).collect();
-        found.sort();
-        found
-    };
-    let mut all = survey.trees.iter().map(bytes);
-    let first = all.next();
-    let ok = all.all(|other| Some(other) == first);
-    let detail =
-        format!("{} hierarchies, {} files", survey.trees.len(), survey.tree().files().count());
-    Check { name: "hierarchies", ok, detail }
-}
-
-/// Whether partition and boot catalog start the same UEFI boot image.
-fn esp_partition(survey: &Survey) -> Option<Check> {
-    let entry = survey.boot.iter().find(|entry| entry.platform == Platform::Uefi)?;
-    let mbr = survey.partitions.mbr.as_ref()?;
-    let (_, record) = mbr.used().find(|(_, record)| record.os_type == 0xef)?;
-    let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
-    let detail =
-        format!("boot catalog at byte {:#x}, partition at {start:#x}", entry.image.start());
-    Some(Check { name: "UEFI boot image", ok: start == entry.image.start(), detail })
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::disk::survey::Raw;
 use crate::error::Result;
 use crate::image::ReadAt;
+pub use crate::image::check::Check;
 
 /// The version of the JSON form.
 pub const SCHEMA: u32 = 3;
@@ -277,16 +278,6 @@ pub struct File {
     pub size: u64,
 }
 
-/// Whether structures agree.
-#[derive(Clone, Debug, Serialize)]
-pub struct Check {
-    /// What was looked at.
-    pub name: &'static str,
-    /// Whether it is as it should be.
-    pub ok: bool,
-    /// What was found.
-    pub detail: String,
-}
 impl Report {
     /// Looks at an image.
     pub fn of<I: ReadAt>(image: &I) -> Result<Self> {

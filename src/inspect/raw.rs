@@ -2,7 +2,8 @@
 
 use super::injected::{credentials, injected_of};
 use super::iso::{menu, partitions};
-use super::{BootPath, Check, Injected, Report, Root, SCHEMA, Triplet};
+use super::{BootPath, Injected, Report, Root, SCHEMA, Triplet};
+use crate::disk::checks;
 use crate::disk::injected::Base;
 use crate::disk::survey::{MENU, Raw, path_of};
 use crate::error::Result;
@@ -39,7 +40,7 @@ impl Report {
                 .stamped
                 .as_ref()
                 .map(|stamped| injected(stamped, secrets(image, stamped), &base.raw, &now)),
-            checks: checks(&now),
+            checks: checks::of(&now),
         })
     }
 }
@@ -63,18 +64,4 @@ fn injected(stamped: &Stamped, secrets: Vec<String>, base: &Raw, now: &Raw) -> I
     let carried = credentials(std::slice::from_ref(&now.config));
     let way = if stamped.root.is_empty() && !carried.is_empty() { "credential" } else { "root" };
     injected_of(stamped, secrets, &carried, way, base.label.clone())
-}
-
-fn checks(raw: &Raw) -> Vec<Check> {
-    let mut checks = vec![Check {
-        name: "root filesystem",
-        ok: raw.root.end() <= raw.size,
-        detail: format!("{} of {} bytes in the image", raw.root, raw.size),
-    }];
-    if raw.partitions.gpt.is_some() {
-        let fault = &raw.partitions.backup_fault;
-        let detail = fault.clone().unwrap_or_else(|| "the backup mirrors the primary table".into());
-        checks.push(Check { name: "backup GPT", ok: fault.is_none(), detail });
-    }
-    checks
 }

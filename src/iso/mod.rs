@@ -1,5 +1,6 @@
 //! ISO images: their structures, what changes in them, and proof of it.
 
+pub mod checks;
 pub mod injected;
 pub mod plan;
 pub mod survey;

@@ -1,6 +1,6 @@
 //! Surveys a composed image again, before anything of it is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::boot::config::Config;
 use crate::boot::folder::Folder;
@@ -10,13 +10,15 @@ use crate::formats::boot_config::volume_path;
 use crate::formats::newc;
 use crate::image::ReadAt;
 use crate::image::patched::Composed;
+use crate::iso::checks;
 use crate::iso::injected::Stamped;
 use crate::iso::plan::relabel;
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
+use crate::iso::survey::volume::SESSION;
 use crate::iso::verify_boot_image;
 use crate::recipe::edits::{Attached, Boot, Edits, Way};
-use crate::units::{ByteRange, DISK_BLOCK, align_up, in_memory, len_of};
+use crate::units::{ByteRange, DISK_BLOCK, LOGICAL_BLOCK, align_up, in_memory, len_of};
 
 /// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
 ///
@@ -83,9 +85,11 @@ pub(crate) fn differs(
 }
 
 fn sizes(size: u64, survey: &Survey) -> Result<()> {
-    for (_, descriptor) in survey.volume.hierarchies() {
+    let first = survey.volume.hierarchies().map(|(_, found)| (found, 0));
+    let second = survey.volume.second.iter().map(|found| (found, SESSION));
+    for (descriptor, before) in first.chain(second) {
         let blocks = descriptor.value.volume_space_size.get().map(u64::from).unwrap_or_default();
-        if blocks.saturating_mul(2048) != size {
+        if blocks.saturating_add(before.into()).saturating_mul(LOGICAL_BLOCK) != size {
             return Err(differs(
                 "Volume Space Size",
                 descriptor.at.start(),
@@ -94,8 +98,9 @@ fn sizes(size: u64, survey: &Survey) -> Result<()> {
             ));
         }
     }
-    match &survey.partitions.backup_fault {
-        Some(fault) => Err(differs("backup GPT", size, fault, "the primary one's mirror")),
+    let checks = checks::of(survey);
+    match checks.iter().find(|check| !check.ok) {
+        Some(wrong) => Err(differs(wrong.name, size, &wrong.detail, "structures that agree")),
         None => Ok(()),
     }
 }
@@ -212,26 +217,28 @@ fn files(old: &Tree, new: &Tree, base: &Survey, survey: &Survey, edits: &Edits) 
     let boot_images = base.boot.iter().zip(&survey.boot);
     let moved = boot_images.filter(|(was, is)| was.image != is.image);
     let moved = moved.filter_map(|(was, _)| was.path.as_ref());
-    let replaced: Vec<&Vec<_>> = configs
+    // What has the bytes of a replaced file has the new ones, by whatever path and in either hierarchy.
+    let replaced: BTreeMap<&Vec<_>, &Vec<_>> = configs
         .chain(initrds)
         .chain(moved)
-        .filter_map(|path| base.tree().file(path))
-        .map(|node| &node.extents)
+        .filter_map(|path| {
+            Some((&base.tree().file(path)?.extents, &survey.tree().file(path)?.extents))
+        })
         .collect();
-    for (path, node) in old.files().filter(|(_, node)| !replaced.contains(&&node.extents)) {
-        if new.file(path).is_none_or(|found| found.extents != node.extents) {
+    for (path, node) in old.files() {
+        let expected = replaced.get(&node.extents).copied();
+        if new.file(path).is_none_or(|found| found.extents != *expected.unwrap_or(&node.extents)) {
             return Err(differs(
                 &format!("{path} in the {:?} hierarchy", old.hierarchy),
                 node.record,
                 "moved or lost",
-                "untouched",
+                if expected.is_some() { "the new contents" } else { "untouched" },
             ));
         }
     }
     // In Joliet and elsewhere alike: our folder, and nothing else, is new.
-    let ours = Folder::find(new.paths()).map_or(0, |folder| {
-        new.nodes.keys().filter(|path| path.starts_with(folder.path())).count()
-    });
+    let ours = Folder::find(new.paths())
+        .map_or(0, |folder| new.nodes.keys().filter(|path| folder.holds(path)).count());
     let kept = new.nodes.len().saturating_sub(ours);
     if kept != old.nodes.len() {
         return Err(differs(
@@ -289,8 +296,7 @@ fn initrd_paths(survey: &Survey) -> impl Iterator<Item = &String> {
 /// Every archive of ours that an entry loads starts behind zeros, whatever a loader puts in front of it.
 fn seams<B: ReadAt>(image: &Composed<B>, survey: &Survey, folder: &Folder) -> Result<()> {
     let named = survey.triplets.iter().flat_map(|triplet| &triplet.initrds);
-    let folder = folder.file("");
-    let ours: BTreeSet<&String> = named.filter(|path| path.starts_with(&folder)).collect();
+    let ours: BTreeSet<&String> = named.filter(|path| folder.holds(path)).collect();
     for path in ours {
         let at = survey.tree().file(path).and_then(|node| node.extents.first());
         let at = at.ok_or_else(|| differs(path, 0, "nothing", "one extent"))?;

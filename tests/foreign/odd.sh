@@ -4,6 +4,7 @@
 set -euo pipefail
 names="no-joliet appended-esp utf8-menus crlf-menus fat16 fat32 full-fat16 full-fat32 largest-fat12 archives gpt-4096 multi-extent"
 names="$names continuations path-table no-padding no-cylinders partition-offset"
+names="$names replayed kept apple-map menu-twice initrd-twice hard-links name-like-ours"
 if [ "${1-}" = --list ]; then echo "$names" | tr ' ' '\n'; exit; fi
 base=$(realpath "$1") folder=$(realpath "$2"); shift 2
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin MTOOLS_SKIP_CHECK=1
@@ -11,10 +12,10 @@ work=$(mktemp -d "$folder/odd.XXXXXX"); trap 'chmod -R u+w "$work"; rm -rf "$wor
 
 # A tree as the base has it, to be changed.
 fresh() { rm -rf "$work/t"; xorriso -osirrox on -indev "$base" -extract / "$work/t" > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }; chmod -R u+w "$work/t"; rm -f "$work/t/.boot.cat"; }
-# The image of the tree, by the flags of nixos/lib/make-iso9660-image.sh; JOLIET, EFI, GPT and MORE are for those who want it otherwise.
+# The image of the tree, by the flags of nixos/lib/make-iso9660-image.sh; JOLIET, EFI, GPT, MORE and GRAFTS are for those who want it otherwise.
 image() { # NAME
   rm -f "$folder/odd-$1.iso"
-  ( cd "$work/t"; find . -type f | sed 's|^\./||' | sort | while read -r f; do echo "$f=$PWD/$f"; done ) > "$work/pathlist"
+  ( cd "$work/t"; find . -type f | sed 's|^\./||' | sort | while read -r f; do echo "$f=$PWD/$f"; done; [ -z "${GRAFTS-}" ] || echo "$GRAFTS" ) > "$work/pathlist"
   # shellcheck disable=SC2086
   xorriso -boot_image any gpt_disk_guid=a1b2c3d4e5f60718293a4b5c6d7e8f90 -volume_date all_file_dates =315532800 -as mkisofs -iso-level 3 \
     -volid nixos-minimal-24.11-x86_64 -appid nixos -publisher nixos -graft-points -full-iso9660-filenames ${JOLIET--joliet} \
@@ -64,6 +65,14 @@ for name; do
     no-padding) MORE=-no-pad image "$name" ;;
     no-cylinders) GPT='-isohybrid-gpt-basdat -partition_cyl_align off' image "$name" ;;
     partition-offset) GPT='-isohybrid-gpt-basdat -partition_offset 16' image "$name" ;;
+    replayed | kept) # a file added by xorriso: with tables that it makes anew, or with those of the base
+      echo note > "$work/note"; how=keep; [ "$name" = kept ] || how=replay; rm -f "$folder/odd-$name.iso"
+      xorriso -indev "$base" -outdev "$folder/odd-$name.iso" -map "$work/note" /note.txt -boot_image any "$how" -commit > "$work/log" 2>&1 || [ "$name" = kept ] ;;
+    apple-map) MORE=-isohybrid-apm-hfsplus image "$name" ;;
+    menu-twice) mkdir -p "$work/t/boot/grub"; GRAFTS="boot/grub/grub.cfg=$(echo "$work"/t/EFI/[Bb][Oo][Oo][Tt]/grub.cfg)" image "$name" ;;
+    initrd-twice) GRAFTS="a/initrd=$work/t/boot/initrd" image "$name" ;;
+    hard-links) ln "$work/t/isolinux/isolinux.cfg" "$work/t/isolinux/other.cfg"; ln "$work/t/boot/initrd" "$work/t/boot/initrd.img"; MORE=--hardlinks image "$name" ;;
+    name-like-ours) mkdir "$work/t/remaster-notes"; echo note > "$work/t/remaster-notes/a"; echo 'hostname = "x"' > "$work/t/remaster.toml"; image "$name" ;;
     archives) # one not packed before it, two behind it: the kernel unpacks them all, one over the other
       mkdir -p "$work/a/kernel/x86/microcode" "$work/b/etc" "$work/c/etc"; head -c 5000 /dev/zero > "$work/a/kernel/x86/microcode/GenuineIntel.bin"; echo b > "$work/b/etc/b"; echo c > "$work/c/etc/c"
       for part in a b c; do ( cd "$work/$part"; find . -mindepth 1 | sort | cpio --quiet -o -H newc --reproducible > "../$part.cpio" ); done

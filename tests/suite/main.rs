@@ -9,6 +9,7 @@
 )]
 
 mod again;
+mod bases;
 mod batch;
 mod boot_image;
 mod bootline;

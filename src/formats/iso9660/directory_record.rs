@@ -126,6 +126,11 @@ impl Record {
 
 /// The records in the extent of a directory, in the order of the extent.
 pub fn unpack(extent: &[u8]) -> Result<Vec<Record>, Malformed> {
+    Ok(located(extent)?.into_iter().map(|(_, record)| record).collect())
+}
+
+/// The same, each with where it starts in the extent.
+pub fn located(extent: &[u8]) -> Result<Vec<(usize, Record)>, Malformed> {
     let mut records = Vec::new();
     let mut at = 0_usize;
     while let Some(&length) = extent.get(at) {
@@ -139,10 +144,9 @@ pub fn unpack(extent: &[u8]) -> Result<Vec<Record>, Malformed> {
         let bytes = extent.get(at..end).ok_or_else(|| {
             Malformed::new(WHAT, place, format!("length {length}"), "one within the extent")
         })?;
-        records.push(
-            Record::parse(bytes)
-                .map_err(|fault| Malformed { at: place.saturating_add(fault.at), ..fault })?,
-        );
+        let record = Record::parse(bytes)
+            .map_err(|fault| Malformed { at: place.saturating_add(fault.at), ..fault })?;
+        records.push((at, record));
         at = end;
     }
     Ok(records)

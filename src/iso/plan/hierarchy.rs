@@ -18,6 +18,7 @@ use crate::image::patched::Patch;
 use crate::image::space::{Tail, location, too_large};
 use crate::iso::survey::located::Located;
 use crate::iso::survey::tree::{Kind, Node, Tree};
+use crate::iso::survey::volume::SESSION;
 use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn, in_memory, len_of};
 
 /// Bytes of a directory or a path table; those of installers have under 100 KB.
@@ -45,6 +46,8 @@ pub struct Edited<'a, I> {
     image: &'a I,
     tree: &'a Tree,
     at: ByteRange,
+    /// Where the same descriptor stands once more.
+    second: Option<ByteRange>,
     descriptor: VolumeDescriptor,
     style: Style,
     dates: [u8; 7],
@@ -72,6 +75,7 @@ impl<I> Clone for Edited<'_, I> {
             image: self.image,
             tree: self.tree,
             at: self.at,
+            second: self.second,
             descriptor: self.descriptor.clone(),
             style: self.style.clone(),
             dates: self.dates,
@@ -86,11 +90,13 @@ impl<I> Clone for Edited<'_, I> {
 }
 
 impl<'a, I: ReadAt> Edited<'a, I> {
-    /// Reads what a new directory below `parent` and moved files will change.
+    /// Reads what a new directory below `parent` and moved files will change. `second` is where a copy of
+    /// the descriptor stands.
     pub fn open(
         image: &'a I,
         tree: &'a Tree,
         found: &Located<VolumeDescriptor>,
+        second: Option<ByteRange>,
         parent: &str,
     ) -> Result<Self> {
         let root = records(image, "/", extent(tree, "/")?)?;
@@ -101,6 +107,7 @@ impl<'a, I: ReadAt> Edited<'a, I> {
             image,
             tree,
             at: found.at,
+            second,
             style: Style::of_root(dot.system_use()),
             dates: header.recording_date_and_time,
             versioned: versioned(&root),
@@ -148,72 +155,48 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         Ok(())
     }
 
-    /// Lets the record of a file point to new bytes, which may be for root only.
+    /// Lets every record of a file point to new bytes, which may be for root only: several paths may have
+    /// the same bytes (hard links, files given twice to xorriso), and Joliet cuts long names.
     pub fn point(&mut self, path: &str, old: &Node, to: ByteRange, private: bool) -> Result<()> {
-        let node = self.counterpart(path, old)?;
-        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let at = self.directory_of(node, parent)?;
-        let (range, bytes) = self.directories.get_mut(&at).ok_or_else(|| broken(path, at))?;
-        let offset = in_memory(node.record.saturating_sub(range.start()));
-        let size = size_of::<Header>();
-        let place = bytes
-            .get_mut(offset..offset.saturating_add(size))
-            .ok_or_else(|| broken(path, node.record))?;
-        let mut header = <Header as zerocopy::FromBytes>::read_from_bytes(place)
-            .map_err(|_| broken(path, node.record))?;
-        header.location_of_extent = Both32::new(location(to)?);
-        header.data_length = Both32::new(u32::try_from(to.size()).map_err(|_| too_large())?);
-        place.copy_from_slice(header.as_bytes());
-        if !private || self.tree.hierarchy == Hierarchy::Joliet {
+        let from = old.extents.first().copied().ok_or_else(|| broken(path, old.record))?;
+        let private = private && self.tree.hierarchy == Hierarchy::Primary;
+        let new = Pointed { from, to, private };
+        let directories = self.tree.nodes.iter().filter(|(_, node)| node.kind == Kind::Directory);
+        let mut pointed = 0_usize;
+        for (parent, node) in directories {
+            for at in &node.extents {
+                pointed = pointed.saturating_add(self.point_in(parent, *at, &new)?);
+            }
+        }
+        if pointed > 0 {
             return Ok(());
         }
-        let end = offset.saturating_add(usize::from(header.length));
-        let start = usize::from(header.file_identifier_length).saturating_add(size);
-        let start = offset.saturating_add(start.next_multiple_of(2));
-        let system_use = bytes.get_mut(start..end).unwrap_or_default();
-        if rock_ridge::close_to_others(system_use, self.style.skipped) {
-            return Ok(());
-        }
-        let what = format!("the record of {path}, which is to hold secrets");
-        Err(Error::unsupported(what, "a mode (Rock Ridge PX)", "none"))
+        let what = format!("{path} in the {:?} hierarchy", self.tree.hierarchy);
+        Err(Error::unsupported(what, "a file with its bytes", "none"))
     }
 
-    /// The node that stands for a file of the primary hierarchy in this one: by its path, or, as Joliet
-    /// cuts long names, by its bytes.
-    fn counterpart(&self, path: &str, old: &Node) -> Result<&'a Node> {
-        if let Some(node) = self.tree.file(path).filter(|node| node.extents == old.extents) {
-            return Ok(node);
-        }
-        let mut same = self
-            .tree
-            .files()
-            .filter(|(_, node)| !node.extents.is_empty() && node.extents == old.extents);
-        match (same.next(), same.next()) {
-            (Some((_, node)), None) => Ok(node),
-            (found, _) => Err(Error::unsupported(
-                format!("{path} in the {:?} hierarchy", self.tree.hierarchy),
-                "one file with its bytes",
-                if found.is_some() { "several under other names" } else { "none" },
-            )),
-        }
-    }
-
-    /// Makes sure that the directory which holds the record of `node` is among those that change.
-    fn directory_of(&mut self, node: &Node, parent: &str) -> Result<u64> {
-        let holds = |candidate: &&Node| {
-            candidate.kind == Kind::Directory
-                && candidate
-                    .extents
-                    .iter()
-                    .any(|at| at.start() <= node.record && node.record < at.end())
+    /// The same in one directory. Says how many records of the file it has.
+    fn point_in(&mut self, parent: &str, at: ByteRange, new: &Pointed) -> Result<usize> {
+        let mut bytes = match self.directories.get(&at.start()) {
+            Some((_, bytes)) => bytes.clone(),
+            None => self.image.read_range(parent, at, LARGEST)?,
         };
-        let found = self.tree.nodes.values().find(holds).and_then(|dir| dir.extents.first());
-        let at = *found.ok_or_else(|| broken(parent, node.record))?;
-        if !self.directories.contains_key(&at.start()) {
-            let bytes = self.image.read_range(parent, at, LARGEST)?;
+        let records = directory_record::located(&bytes);
+        let mut pointed = 0_usize;
+        for (offset, mut record) in records.map_err(|fault| fault.in_image(at.start()))? {
+            if !new.concerns(&record) {
+                continue;
+            }
+            new.change(&mut record, parent, self.style.skipped)?;
+            let end = offset.saturating_add(record.as_bytes().len());
+            let there = bytes.get_mut(offset..end).ok_or_else(|| broken(parent, at.start()))?;
+            there.copy_from_slice(record.as_bytes());
+            pointed = pointed.saturating_add(1);
+        }
+        if pointed > 0 {
             self.directories.insert(at.start(), (at, bytes));
         }
-        Ok(at.start())
+        Ok(pointed)
     }
 
     /// The extent of the new directory.
@@ -277,8 +260,11 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         }
         let blocks =
             volume_size.checked_div(LOGICAL_BLOCK).and_then(|blocks| u32::try_from(blocks).ok());
-        self.descriptor.volume_space_size = Both32::new(blocks.ok_or_else(too_large)?);
-        patches.push(patch(self.at, self.descriptor.as_bytes().to_vec(), "Volume Descriptor")?);
+        let blocks = blocks.ok_or_else(too_large)?;
+        for (at, before) in [(self.at, 0)].into_iter().chain(self.second.map(|at| (at, SESSION))) {
+            self.descriptor.volume_space_size = Both32::new(blocks.saturating_sub(before));
+            patches.push(patch(at, self.descriptor.as_bytes().to_vec(), "Volume Descriptor")?);
+        }
         Ok(patches)
     }
 
@@ -336,6 +322,36 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         self.descriptor.optional_type_l_path_table.set(0);
         self.descriptor.optional_type_m_path_table.set(0);
         Ok(())
+    }
+}
+
+/// New bytes of a file, and whether they are for root only.
+struct Pointed {
+    from: ByteRange,
+    to: ByteRange,
+    private: bool,
+}
+
+impl Pointed {
+    /// Whether a record is that of the file.
+    fn concerns(&self, record: &Record) -> bool {
+        let Some(header) = record.header() else { return false };
+        let block = header.location_of_extent.get().map(|block| Lbn(block).bytes());
+        let size = header.data_length.get().map(u64::from);
+        header.file_flags & DIRECTORY == 0
+            && (block, size) == (Some(self.from.start()), Some(self.from.size()))
+    }
+
+    fn change(&self, record: &mut Record, parent: &str, skipped: u8) -> Result<()> {
+        let header = record.header().ok_or_else(|| broken(parent, self.from.start()))?;
+        let size = u32::try_from(self.to.size()).map_err(|_| too_large())?;
+        let location_of_extent = Both32::new(location(self.to)?);
+        record.set_header(Header { location_of_extent, data_length: Both32::new(size), ..header });
+        if !self.private || rock_ridge::close_to_others(record.system_use_mut(), skipped) {
+            return Ok(());
+        }
+        let what = format!("a record in {parent}, which is to hold secrets");
+        Err(Error::unsupported(what, "a mode (Rock Ridge PX)", "none"))
     }
 }
 

@@ -21,9 +21,11 @@ use crate::formats::boot_config::volume_path;
 use crate::formats::gpt::Gpt;
 use crate::formats::undo::{self, Undo};
 use crate::image::ReadAt;
+use crate::image::check;
 use crate::image::partitions::Partitions;
 use crate::image::patched::{Composed, Patch, Source};
 use crate::image::space::{Tail, too_large};
+use crate::iso::checks;
 use crate::iso::plan::hierarchy::{Edited, NewFile};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Node;
@@ -80,6 +82,7 @@ impl Plan {
         initrds: &[Initrd],
         edits: &Edits,
     ) -> Result<Self> {
+        check::require(&checks::of(survey))?;
         partitions::check_behind(&survey.partitions, survey.volume.size())?;
         partitions::check_volumes(image, &survey.partitions)?;
         let (hierarchies, parent) = hierarchies(image, survey)?;
@@ -349,12 +352,16 @@ impl<'a, I: ReadAt> Planner<'a, I> {
     }
 
     fn replaced_configs(&mut self, texts: &[String], tail: &mut Tail) -> Result<Vec<Replaced<'a>>> {
-        let mut replaced = Vec::new();
+        let mut replaced: Vec<Replaced<'_>> = Vec::new();
         let survey = self.survey;
         let changed = changed_menus(survey, texts);
         for (config, text) in changed.filter(|(config, _)| config.place == Place::Volume) {
             self.menu_step(config, "on the volume", text);
             let old = survey.tree().file(&config.path).ok_or_else(too_large)?;
+            // Another path of a menu that was changed: the same bytes become the same text.
+            if replaced.iter().any(|known| known.old.extents == old.extents) {
+                continue;
+            }
             let at = tail.take(len_of(text.as_bytes()))?;
             let why = format!("menu {}", config.path);
             let pieces = Patch::bytes(at.start(), text.as_bytes(), why);
@@ -383,13 +390,16 @@ impl<'a, I: ReadAt> Planner<'a, I> {
     ) -> Result<Vec<Replaced<'a>>> {
         let survey = self.survey;
         let payload = archives.last().map(|payload| payload.bytes.as_slice()).unwrap_or_default();
-        let mut merged = Vec::new();
+        let mut merged: Vec<Replaced<'_>> = Vec::new();
         for initrd in self.initrds {
             let hook = which
                 .get(initrd.path.as_str())
                 .and_then(|number| archives.get(*number))
                 .ok_or_else(too_large)?;
             let old = survey.tree().file(&initrd.path).ok_or_else(too_large)?;
+            if merged.iter().any(|known| known.old.extents == old.extents) {
+                continue;
+            }
             let padded = align_up(initrd.at.size(), DISK_BLOCK).ok_or_else(too_large)?;
             let more = [hook.bytes.as_slice(), payload].concat();
             let at = tail.take(padded.checked_add(len_of(&more)).ok_or_else(too_large)?)?;
@@ -446,9 +456,11 @@ fn hierarchies<'a, I: ReadAt>(
         }
         let there = survey.trees.iter().all(|tree| tree.get(parent).is_some());
         let pairs = survey.trees.iter().zip(survey.volume.hierarchies());
+        let second = survey.volume.second.iter().map(|found| Some(found.at));
+        let pairs = pairs.zip(second.chain(std::iter::repeat(None)));
         let opened: Vec<Edited<'a, I>> = pairs
             .filter(|_| there)
-            .map(|(tree, (_, descriptor))| Edited::open(image, tree, descriptor, parent))
+            .map(|((tree, (_, found)), second)| Edited::open(image, tree, found, second, parent))
             .collect::<Result<_>>()?;
         let fits = opened.iter().map(Edited::fits).collect::<Result<Vec<bool>>>()?;
         if there && fits.iter().all(|fits| *fits) {

@@ -60,20 +60,19 @@ pub fn check_volumes(image: &impl ReadAt, partitions: &Partitions) -> Result<()>
 
 /// What partitions there are, and the bytes where they start.
 fn places(partitions: &Partitions) -> impl Iterator<Item = (String, u64)> {
-    let mbr = partitions.mbr.iter().flat_map(Mbr::used).map(|(number, record)| {
-        let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
-        (format!("MBR partition {number}"), start)
-    });
-    let gpt = partitions.gpt.iter().flat_map(|gpt| {
-        let start = |blocks: (u64, u64)| blocks.0.saturating_mul(gpt.block());
-        let found = gpt.partitions().into_iter();
-        found.map(move |found| (format!("GPT partition {}", found.number), start(found.blocks)))
-    });
-    mbr.chain(gpt)
+    partitions.named().map(|(name, at)| (name, at.start()))
 }
 
 /// The tables where a partition is moved. Nothing else of them changes yet.
 pub fn moved(partitions: &Partitions, from: ByteRange, to: ByteRange) -> Result<Partitions> {
+    if let Some((number, _)) = partitions.apple.iter().find(|(_, at)| at.start() == from.start()) {
+        return Err(Error::unsupported(
+            "the UEFI boot image, which must move to have more room",
+            "no partition of it in Apple's map",
+            format!("Apple partition {number}"),
+        )
+        .hinting("give --merge-initrd, which leaves the UEFI boot image where it is"));
+    }
     let mut new = partitions.clone();
     let block = new.gpt.as_ref().map_or(DISK_BLOCK, Gpt::block).max(LOGICAL_BLOCK);
     let end = align_up(to.end(), block).ok_or_else(too_large)?;
@@ -105,7 +104,8 @@ pub fn patches(partitions: &Partitions, old: u64, new: u64) -> Result<Vec<Patch>
     Ok(patches)
 }
 
-/// The partition that stands for the whole image grows with it; the others stay.
+/// The partition that stands for the whole image grows with it, wherever it ended: xorriso leaves padding
+/// behind it when it makes a volume anew, and a stick is longer than its image. The others stay.
 fn grown(mut mbr: Mbr, old: u64, new: u64) -> Result<Mbr> {
     let size = HybridSize::holding(new).ok_or_else(too_large)?;
     let old_blocks = old.div_ceil(DISK_BLOCK);
@@ -114,8 +114,7 @@ fn grown(mut mbr: Mbr, old: u64, new: u64) -> Result<Mbr> {
         let end = start.saturating_add(u64::from(record.size_in_lba.get()));
         // xorriso lets it end with the last whole cylinder, up to three blocks before the image.
         let reaches_the_end = end <= old_blocks && old_blocks.saturating_sub(end) < 4;
-        let starts_the_image = start <= 1 || record.os_type == 0;
-        if reaches_the_end && starts_the_image {
+        if start <= 1 || reaches_the_end && record.os_type == 0 {
             let blocks = size.blocks.checked_sub(start).ok_or_else(too_large)?;
             record.size_in_lba = U32::new(u32::try_from(blocks).unwrap_or(u32::MAX));
             record.ending_chs = size.ending_chs;

@@ -19,26 +19,29 @@ pub struct Volume {
     pub primary: Located<VolumeDescriptor>,
     /// The Supplementary Volume Descriptor of Joliet.
     pub joliet: Option<Located<VolumeDescriptor>>,
+    /// The same of a second set, if there is one: xorriso begins a volume at block 32 where it may add to it,
+    /// and puts a copy of the descriptors in the first place.
+    pub second: Vec<Located<VolumeDescriptor>>,
 }
+
+/// Blocks that a second set stands behind the first. A volume is that much shorter by it: it counts from where
+/// its session begins.
+pub const SESSION: u32 = 32;
+
+const SECOND: u32 = FIRST + SESSION;
 
 impl Volume {
     /// Reads the Volume Descriptor Set and checks it against itself and the image.
     pub fn of(image: &impl ReadAt) -> Result<Self> {
-        let mut primary = None;
-        let mut joliet = None;
-        for number in FIRST..FIRST.saturating_add(LONGEST_SET) {
-            let found = descriptor(image, Lbn(number))?;
-            match found.value.volume_descriptor_type {
-                PRIMARY if primary.is_none() => primary = Some(found),
-                SUPPLEMENTARY if found.value.is_joliet() && joliet.is_none() => {
-                    joliet = Some(found);
-                }
-                PRIMARY | SUPPLEMENTARY => return Err(unknown(&found)),
-                TERMINATOR => break,
-                _ => {}
-            }
-        }
-        let volume = Self { primary: primary.ok_or_else(no_primary)?, joliet };
+        let (primary, joliet) = set(image, FIRST)?;
+        let second = match descriptor(image, Lbn(SECOND)) {
+            Ok(_) => set(image, SECOND).ok(),
+            Err(_) => None,
+        };
+        let second =
+            second.into_iter().flat_map(|(primary, joliet)| primary.into_iter().chain(joliet));
+        let second = second.collect();
+        let volume = Self { primary: primary.ok_or_else(no_primary)?, joliet, second };
         volume.hierarchies().try_for_each(|(_, found)| check(found, image.size()))?;
         Ok(volume)
     }
@@ -72,6 +75,24 @@ impl Volume {
         let blocks = self.primary.value.volume_space_size.get().unwrap_or_default();
         u64::from(blocks).saturating_mul(LOGICAL_BLOCK)
     }
+}
+
+type Set = (Option<Located<VolumeDescriptor>>, Option<Located<VolumeDescriptor>>);
+
+/// The descriptors of a set that begins at a block.
+fn set(image: &impl ReadAt, first: u32) -> Result<Set> {
+    let (mut primary, mut joliet) = (None, None);
+    for number in first..first.saturating_add(LONGEST_SET) {
+        let found = descriptor(image, Lbn(number))?;
+        match found.value.volume_descriptor_type {
+            PRIMARY if primary.is_none() => primary = Some(found),
+            SUPPLEMENTARY if found.value.is_joliet() && joliet.is_none() => joliet = Some(found),
+            PRIMARY | SUPPLEMENTARY => return Err(unknown(&found)),
+            TERMINATOR => break,
+            _ => {}
+        }
+    }
+    Ok((primary, joliet))
 }
 
 fn descriptor(image: &impl ReadAt, at: Lbn) -> Result<Located<VolumeDescriptor>> {

@@ -1,0 +1,149 @@
+//! Bases that are odd but sound are stamped whole, and those that are wrong are refused as `inspect` calls them.
+
+use remaster::iso::survey::Survey;
+
+use crate::support::{Folder, TINY, WAYS, bases, edits, key, stamp, survey};
+
+/// Where the partition records of a Master Boot Record stand.
+const TABLE: usize = 446;
+
+fn both(number: u32) -> Vec<u8> {
+    [number.to_le_bytes(), number.to_be_bytes()].concat()
+}
+
+/// Replaces every place of some bytes; there must be as many as said.
+fn replace(image: &mut [u8], old: &[u8], new: &[u8], count: usize) {
+    assert_eq!(old.len(), new.len());
+    let at: Vec<usize> =
+        (0..image.len() - old.len()).filter(|at| image[*at..].starts_with(old)).collect();
+    assert_eq!(at.len(), count, "{}", old.escape_ascii());
+    for at in at {
+        image[at..at + new.len()].copy_from_slice(new);
+    }
+}
+
+/// Where a file is, as its Directory Records have it.
+fn place(survey: &Survey, path: &str) -> Vec<u8> {
+    let at = survey.tree().file(path).unwrap().extents[0];
+    let number = |bytes: u64| both(u32::try_from(bytes).unwrap());
+    [number(at.start() / 2048), number(at.size())].concat()
+}
+
+/// An image of which one path has the bytes of another, in both hierarchies.
+fn one_file_two_paths(base: &[u8], path: &str, same_as: &str) -> Vec<u8> {
+    let (found, mut image) = (survey(base), base.to_vec());
+    let trees = found.trees.len();
+    replace(&mut image, &place(&found, path), &place(&found, same_as), trees);
+    image
+}
+
+fn ends(image: &[u8]) -> (Vec<(String, u64)>, u64) {
+    let found = survey(image);
+    let nodes = found.trees.iter().flat_map(|tree| tree.nodes.values());
+    let last = nodes.flat_map(|node| &node.extents).map(|at| at.end()).max().unwrap();
+    let partitions = found.partitions.of_the_volume();
+    (partitions.map(|(name, at)| (name, at.end())).collect(), last)
+}
+
+#[test]
+fn a_partition_that_shows_the_volume_shows_all_of_it_whatever_stood_behind_its_end() {
+    for (name, base) in bases() {
+        for more in [0, 2048, 150 << 11, 10 << 20, (10 << 20) + 512] {
+            for way in WAYS {
+                let base = [base, &vec![0xff; more]].concat();
+                let (partitions, last) = ends(&stamp(&base, &edits(1, way)));
+                assert_eq!(partitions.len(), if name == "tiny-aarch64" { 0 } else { 2 });
+                for (partition, end) in partitions {
+                    assert!(end >= last, "{name} and {more}: {partition} {end} {last}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn names_that_begin_like_ours_are_no_trouble() {
+    let mut base = TINY.to_vec();
+    replace(&mut base, b".boot.cat", b"remaster2", 1);
+    let wide = |name: &str| -> Vec<u8> { name.encode_utf16().flat_map(u16::to_be_bytes).collect() };
+    replace(&mut base, &wide(".boot.cat"), &wide("remaster2"), 1);
+    for way in WAYS {
+        let stamped = stamp(&base, &edits(1, way));
+        let found = survey(&stamped);
+        assert!(found.trees.iter().all(|tree| tree.file("/remaster2").is_some()));
+    }
+}
+
+#[test]
+fn every_path_of_a_changed_file_has_the_new_contents() {
+    let (menu, other) = ("/EFI/BOOT/grub.cfg", "/boot/grub/loopback.cfg");
+    let found = survey(&TINY);
+    let initrds: Vec<&String> = found.triplets.iter().map(|one| &one.initrds[0]).collect();
+    for way in WAYS {
+        let two_menus = one_file_two_paths(&TINY, other, menu);
+        let two_initrds = one_file_two_paths(&TINY, initrds[0], initrds[1]);
+        for (base, paths) in
+            [(two_menus, [menu, other]), (two_initrds, [initrds[0].as_str(), initrds[1]])]
+        {
+            let stamped = survey(&stamp(&base, &edits(1, way)));
+            for tree in &stamped.trees {
+                let [one, two] = paths.map(|path| &tree.file(path).unwrap().extents);
+                assert_eq!(one, two, "{paths:?} in the {:?} hierarchy", tree.hierarchy);
+            }
+            let now = &stamped.tree().file(paths[0]).unwrap().extents;
+            let was = &survey(&base).tree().file(paths[0]).unwrap().extents.clone();
+            let changes = paths[0] == menu && way == WAYS[0] || paths[0] != menu && way == WAYS[1];
+            assert_eq!(now != was, changes, "{paths:?}");
+        }
+    }
+}
+
+/// Images whose structures do not agree, each with what `inspect` says of it.
+fn wrong() -> Vec<(Vec<u8>, &'static [&'static str])> {
+    let mut catalog = TINY.to_vec();
+    let start = TABLE + 16 + 8;
+    catalog[start] ^= 4;
+    let mut backup = TINY.to_vec();
+    backup.truncate(TINY.len() - 2048);
+    backup.extend([0; 2048]);
+    let mut short = TINY.to_vec();
+    short[TABLE + 12..TABLE + 16].copy_from_slice(&100_u32.to_le_bytes());
+    vec![
+        (catalog, &["UEFI boot image: boot catalog at byte 0x", ", partition at 0x"]),
+        (backup, &["backup GPT: no backup GPT Header in block "]),
+        (
+            short,
+            &["partition of the volume: MBR partition 1 ends at byte 0xc800, the last file at"],
+        ),
+    ]
+}
+
+#[test]
+fn a_base_that_inspect_calls_wrong_is_stamped_by_no_command() {
+    let commands: &[&[&str]] = &[
+        &["base.iso", "--key", "key.pub", "-o", "out"],
+        &["base.iso", "--key", "key.pub", "-n"],
+        &["base.iso", "--key", "key.pub", "--merge-initrd", "-o", "out"],
+        &["base.iso", "--key", "key.pub", "--as", "patch", "-o", "out"],
+        &["base.iso", "--timeout", "3", "-o", "out"],
+        &["flash", "base.iso", "--key", "key.pub", "out", "--file"],
+        &["edit", "--in-place", "base.iso", "--key", "key.pub"],
+    ];
+    for (base, said) in wrong() {
+        let folder = Folder::with_base(&base);
+        folder.write("key.pub", key(1).as_bytes());
+        let shown = folder.run(&["inspect", "base.iso"]);
+        assert_eq!(shown.status, 3, "{}", shown.err);
+        assert!(shown.text().contains(&format!("WRONG {}", said[0])), "{}", shown.text());
+        for command in commands {
+            let ended = folder.run(command);
+            assert_eq!(ended.status, 4, "{command:?}: {}", ended.err);
+            assert!(ended.err.starts_with("error: base.iso is wrong: "), "{}", ended.err);
+            for words in said {
+                assert!(ended.err.contains(words), "{command:?}: {}", ended.err);
+            }
+            assert!(!ended.err.contains("download it again"), "{}", ended.err);
+            assert!(folder.read("base.iso") == base && !folder.at("out").exists(), "{command:?}");
+        }
+    }
+}
