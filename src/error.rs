@@ -209,6 +209,12 @@ pub enum Error {
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// The user was asked, and did not agree.
+    #[error("{what}: nothing was written")]
+    Declined {
+        /// What was answered.
+        what: String,
+    },
     /// A fault of this program: nobody else can mend it.
     #[error("bug in remaster: {what} ({at}), please report it")]
     Bug {
@@ -329,7 +335,7 @@ impl Error {
             Self::Key(fault) => return fault.hint(),
             Self::Users { .. } => "mend what is told above, and run it again with --resume",
             Self::Bug { .. } => "add the command to the report, and which image it was given",
-            Self::Differs { .. } | Self::Interrupted => return None,
+            Self::Differs { .. } | Self::Interrupted | Self::Declined { .. } => return None,
         };
         Some(hint.to_owned())
     }
@@ -360,7 +366,7 @@ impl Error {
             }
             // EX_SOFTWARE of sysexits.h.
             Self::Bug { .. } => 70,
-            Self::Interrupted => 130,
+            Self::Interrupted | Self::Declined { .. } => 130,
         }
     }
 }

@@ -41,6 +41,7 @@ class Session:
             if not self.read():
                 break
         found = text in self.shown
+        self.before = self.shown.partition(text)[0]
         self.shown = self.shown.partition(text)[2] if found else self.shown
         return found
 
@@ -94,7 +95,7 @@ def questions(device, image, old):
 
     session = Session("flash", "image", *allowed)
     check("without a disk: the table is shown", session.wait_for(device) and session.wait_for("64.0 MiB"), session.shown)
-    check("without a disk: asks for one, and none is proposed", session.wait_for("Disk to write to (its path, nothing to stop): "), session.shown)
+    check("without a disk: asks for one, and none is proposed", session.wait_for("Disk to write to (its number, name or path; nothing to stop): "), session.shown)
     check("without a disk: nothing stands in the answer", session.shown == "", session.shown)
     session.type("\n")
     status = session.end()
@@ -107,6 +108,21 @@ def questions(device, image, old):
     status = session.end()
     check("what is no disk: status 5", status == 5, f"{status} {session.shown}")
 
+    for answer, said in (("99", "neither a number of the list"), ("sdzz", "nor the name of a disk in it")):
+        session = Session("flash", "image", *allowed)
+        session.wait_for("to stop): ")
+        session.type(answer + "\n")
+        status = session.end()
+        check(f"{answer} is no disk: says so", status == 130 and said in session.shown, f"{status} {session.shown}")
+
+    session = Session("flash", "image", *allowed)
+    session.wait_for("to stop): ")
+    number = re.search(r"(\d+)\) " + re.escape(device) + " ", session.before)
+    session.type((number.group(1) if number else "") + "\n")
+    check("the number of a disk is taken", session.wait_for(f"type the last word: {name}\r\n> "), session.before + session.shown)
+    session.type("\n")
+    check("not confirmed: says so", session.end() == 130 and "not confirmed: nothing was written" in session.shown, session.shown)
+
     session = Session("flash", "image", device, *allowed)
     check("what will be lost", session.wait_for("All data on this will be lost:"), session.shown)
     check("what will be lost: path, size, serial", re.search(re.escape(device) + r"  64\.0 MiB  loop fixed .* serial none", session.shown) or session.wait_for("holds"), session.shown)
@@ -114,6 +130,7 @@ def questions(device, image, old):
     session.type("yes\n")
     status = session.end()
     check("another word: status 130", status == 130, f"{status} {session.shown}")
+    check("another word: says what was typed and what not", f"`yes` is not `{name}`: nothing was written" in session.shown, session.shown)
     check("another word: untouched", untouched())
 
     for key, what, wanted in (("\x04", "the end of input", {130}), ("\x03", "Ctrl-C", {130, -signal.SIGINT})):
@@ -126,7 +143,7 @@ def questions(device, image, old):
 
     session = Session("flash", "image", *allowed, "--no-delta")
     session.wait_for("to stop): ")
-    session.type(device + "\n")
+    session.type(name + "\n")  # its name
     asked = session.wait_for(f"type the last word: {name}\r\n> ")
     check("picked from the table: still wants the word", asked, session.shown)
     session.type(name + "\n")

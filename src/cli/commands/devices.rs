@@ -52,7 +52,8 @@ pub(crate) fn table(disks: &[Disk]) -> String {
     disks.iter().map(rows).collect()
 }
 
-fn rows(disk: &Disk) -> String {
+/// A disk, for people.
+pub(crate) fn rows(disk: &Disk) -> String {
     let mut text = format!("{}\n", headline(disk));
     if let Some(by_id) = &disk.by_id {
         let _ = writeln!(text, "    {}", by_id.display());

@@ -175,9 +175,38 @@ fn wants_unmount(disk: &Disk, to: &To, asking: &Asking) -> Result<bool> {
 /// Shows all disks and lets the user choose; nothing is chosen beforehand.
 fn pick(system: &System, asking: &Asking) -> Result<PathBuf> {
     let disks = system.disks()?;
-    printer::write_error(&devices::table(&disks));
-    let answer = asking.ask("Disk to write to (its path, nothing to stop): ")?;
-    if answer.is_empty() { Err(Error::Interrupted) } else { Ok(PathBuf::from(answer)) }
+    if disks.is_empty() {
+        return Err(Error::NotFound {
+            what: "no disk to write to".into(),
+            hint: "plug a stick in, and start again",
+        });
+    }
+    let rows: Vec<String> = (1..)
+        .zip(&disks)
+        .map(|(number, disk): (usize, _)| format!("{number}) {}", devices::rows(disk)))
+        .collect();
+    printer::write_error(&rows.concat());
+    let answer = asking.ask("Disk to write to (its number, name or path; nothing to stop): ")?;
+    chosen(&disks, &answer)
+}
+
+/// The disk of an answer: its number in the list, its name, or any path.
+fn chosen(disks: &[Disk], answer: &str) -> Result<PathBuf> {
+    if answer.is_empty() {
+        return Err(Error::Declined { what: "no disk was chosen".into() });
+    }
+    let number = answer.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    let numbered = number.and_then(|number| disks.get(number));
+    let named = || disks.iter().find(|disk| disk.name == answer);
+    match numbered.or_else(named) {
+        Some(disk) => Ok(disk.path.clone()),
+        None if answer.contains('/') => Ok(PathBuf::from(answer)),
+        None => Err(Error::Declined {
+            what: format!(
+                "`{answer}` is neither a number of the list nor the name of a disk in it"
+            ),
+        }),
+    }
 }
 
 /// Shows what will be lost and wants the last word typed.
@@ -190,5 +219,9 @@ fn confirm(candidates: &[Candidate], asking: &Asking) -> Result<()> {
     }
     let word = words.join(" ");
     let answer = asking.ask(&format!("{text}To go on, type the last word: {word}\n> "))?;
-    if answer == word { Ok(()) } else { Err(Error::Interrupted) }
+    match answer.as_str() {
+        answer if answer == word => Ok(()),
+        "" => Err(Error::Declined { what: "not confirmed".into() }),
+        answer => Err(Error::Declined { what: format!("`{answer}` is not `{word}`") }),
+    }
 }
