@@ -80,6 +80,12 @@ pub enum KeyFault {
         /// What was read.
         source_name: String,
     },
+    /// Keys of which each lets nobody in to a shell: over ssh, nobody would reach the machine.
+    #[error("no key lets anybody in to a shell: {}", why.join("; "))]
+    Nobody {
+        /// Why, for each line.
+        why: Vec<String>,
+    },
     /// `-` given twice: the second would find nothing.
     #[error("standard input (-) is named twice, expected once")]
     StandardInputTwice,
@@ -121,6 +127,9 @@ impl KeyFault {
             | Self::Weak { hint, .. } => hint,
             Self::TooLarge { .. } => "check the file name: a .pub file has a few hundred bytes",
             Self::NoKey { .. } => "give a .pub file, an authorized_keys file or a key itself",
+            Self::Nobody { .. } => {
+                "give the plain key, as id_ed25519.pub, without these options, alone or beside them"
+            }
             Self::StandardInputTwice => "give - once, with all keys behind each other",
             Self::Neither { tilde: true, .. } => {
                 "write the path in full: the shell expands ~ only at the start of a word"

@@ -5,7 +5,9 @@
 //! because on the machine it would show as a login that fails.
 
 mod blob;
+mod expiry;
 mod fault;
+mod forced;
 mod judge;
 mod key;
 mod kind;
@@ -27,6 +29,7 @@ pub use note::Note;
 pub use set::KeySet;
 pub use source::Source;
 
+use expiry::Moment;
 use options::Options;
 
 /// Keys and what is worth telling about them.
@@ -36,10 +39,14 @@ pub struct Gathered {
     pub keys: KeySet,
     /// In the order of the lines.
     pub notes: Vec<Note>,
+    /// Whether a key lets somebody in to a shell.
+    lets_in: bool,
 }
 
-/// Takes the keys all arguments name; see [`Source`] for what an argument can be.
+/// Takes the keys all arguments name; see [`Source`] for what an argument can be. At least one must let its
+/// holder in to a shell.
 pub fn gather<R: Read>(arguments: &[String], mut stdin: R) -> Result<Gathered, KeyFault> {
+    let now = Moment::now();
     let mut gathered = Gathered::default();
     let mut sources = Vec::new();
     for (number, argument) in (1..).zip(arguments) {
@@ -49,10 +56,10 @@ pub fn gather<R: Read>(arguments: &[String], mut stdin: R) -> Result<Gathered, K
         }
         let name = source.name(number);
         let bytes = source::read(&source, &name, &mut stdin)?;
-        gathered.add(&name, &bytes).map_err(|fault| with_public(fault, &source))?;
+        gathered.add(&name, &bytes, now).map_err(|fault| with_public(fault, &source))?;
         sources.push(source);
     }
-    gathered.or_no_key("the key arguments")
+    gathered.or_no_key("the key arguments")?.or_nobody()
 }
 
 /// The format of the private key that a file is, if it is one: text whose lines begin as such keys do.
@@ -61,31 +68,41 @@ pub fn private_format(bytes: &[u8]) -> Option<&'static str> {
     refuse::private_file(bytes)
 }
 
-/// Takes the keys of an `authorized_keys` text, called `name` in messages.
+/// Takes the keys of an `authorized_keys` text, called `name` in messages, whomever they let in.
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Gathered, KeyFault> {
     let mut gathered = Gathered::default();
-    gathered.add(name, bytes)?;
+    gathered.add(name, bytes, Moment::FIRST)?;
     gathered.or_no_key(name)
 }
 
 impl Gathered {
     /// Adds the keys of one source, of which there must be some.
-    fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), KeyFault> {
+    fn add(&mut self, name: &str, bytes: &[u8], now: Moment) -> Result<(), KeyFault> {
         let lines = text::lines(name, bytes)?;
         if lines.is_empty() {
             return Err(KeyFault::NoKey { source_name: name.to_owned() });
         }
-        lines.into_iter().try_for_each(|(at, line)| self.add_line(at, line))
+        lines.into_iter().try_for_each(|(at, line)| self.add_line(at, line, now))
     }
 
-    fn add_line(&mut self, at: Place, line: &str) -> Result<(), KeyFault> {
+    fn add_line(&mut self, at: Place, line: &str, now: Moment) -> Result<(), KeyFault> {
         let (key, options) = AuthorizedKey::parse(line).map_err(|flaw| flaw.at(&at))?;
-        let notes = notes_on(&at, &key, options);
+        let notes = notes_on(&at, &key, options, now);
+        self.lets_in |= !notes.iter().any(Note::shuts_out);
         match self.keys.add(at, key) {
             Some(dropped @ Note::Duplicate { .. }) => self.notes.push(dropped),
             kept => self.notes.extend(notes.into_iter().chain(kept)),
         }
         Ok(())
+    }
+
+    /// Refuses keys of which none lets anybody in.
+    fn or_nobody(self) -> Result<Self, KeyFault> {
+        if self.lets_in {
+            return Ok(self);
+        }
+        let why = self.notes.iter().filter(|note| note.shuts_out());
+        Err(KeyFault::Nobody { why: why.map(ToString::to_string).collect() })
     }
 
     fn or_no_key(self, name: &str) -> Result<Self, KeyFault> {
@@ -96,13 +113,15 @@ impl Gathered {
     }
 }
 
-fn notes_on(at: &Place, key: &AuthorizedKey, options: Option<Options>) -> Vec<Note> {
+fn notes_on(at: &Place, key: &AuthorizedKey, options: Option<Options>, now: Moment) -> Vec<Note> {
     let at = || at.clone();
     let authority = options.as_ref().is_some_and(Options::is_authority);
     let short = key.bits.filter(|bits| *bits < 3072);
+    let why = options.as_ref().and_then(|options| options.shuts_out(now));
     let notes = [
         short.map(|bits| Note::ShortRsa { at: at(), bits }),
         options.map(|options| Note::Options { at: at(), names: options.names }),
+        why.map(|why| Note::NoShell { at: at(), why }),
         key.certificate.then(|| Note::Certificate { at: at() }),
         (authority && !key.certificate).then(|| Note::CertAuthority { at: at() }),
     ];

@@ -31,6 +31,13 @@ pub enum Note {
         /// The line.
         at: Place,
     },
+    /// The options of the line let nobody in to a shell.
+    NoShell {
+        /// The line.
+        at: Place,
+        /// What the option does, as `command= runs echo instead of a shell`.
+        why: String,
+    },
     /// The key lets in who holds a certificate signed by it, not who holds the key.
     CertAuthority {
         /// The line.
@@ -52,6 +59,13 @@ pub enum Note {
     },
 }
 
+impl Note {
+    /// Whether it says that the line lets nobody in to a shell.
+    pub(super) fn shuts_out(&self) -> bool {
+        matches!(self, Self::Certificate { .. } | Self::NoShell { .. })
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -64,6 +78,7 @@ impl fmt::Display for Note {
                 "{at}: sshd lets nobody in by a certificate listed here, only by a plain key \
                  or by the plain key of a CA after `cert-authority`"
             ),
+            Self::NoShell { at, why } => write!(f, "{at}: {why}"),
             Self::CertAuthority { at } => {
                 write!(f, "{at}: lets in by certificates this key signed, not by the key itself")
             }

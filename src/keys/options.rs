@@ -1,6 +1,8 @@
 //! Checks the options of a line, since sshd skips a line of which it does not understand every option.
 
+use super::expiry::Moment;
 use super::fault::Flaw;
+use super::forced;
 
 /// Options with a value in quotes; the names are compared without case (`sshauthopt_parse` in OpenSSH).
 const VALUED: [&str; 8] = [
@@ -38,16 +40,36 @@ const HINT: &str = "correct the options, see AUTHORIZED_KEYS FILE FORMAT in sshd
 pub(super) struct Options {
     /// In lower case, in the order given; those with a value end in `=`.
     pub(super) names: Vec<String>,
+    /// What runs instead of what the user asks for.
+    command: Option<String>,
+    /// The earliest time from which on the key is taken no more.
+    expires: Option<Moment>,
 }
 
 impl Options {
     /// Reads the names and checks that sshd will take the whole.
     pub(super) fn parse(text: &str) -> Result<Self, Flaw> {
         // sshd passes over a comma too many.
-        let present = pieces(text).into_iter().filter(|piece| !piece.is_empty());
-        let options = Self { names: present.map(name).collect::<Result<_, _>>()? };
+        let present: Vec<&str> = pieces(text).into_iter().filter(|one| !one.is_empty()).collect();
+        let names = present.iter().map(|piece| name(piece)).collect::<Result<_, _>>()?;
+        let times = values(&present, "expiry-time");
+        let times = times.map(|value| Moment::parse(&value).ok_or_else(no_time));
+        let expires = times.collect::<Result<Vec<_>, _>>()?.into_iter().min();
+        let options = Self { names, command: values(&present, "command").next(), expires };
         options.check_together()?;
         Ok(options)
+    }
+
+    /// Says why the key lets nobody in to a shell, if it does not, in words that go behind the line.
+    pub(super) fn shuts_out(&self, now: Moment) -> Option<String> {
+        if let Some(at) = self.expires.filter(|at| *at <= now) {
+            return Some(format!("expiry-time= lets nobody in since {}", at.day()));
+        }
+        let forced = self.command.as_ref().filter(|command| !forced::gives_a_shell(command))?;
+        let word = forced.split_whitespace().next().unwrap_or("nothing");
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._".contains(&b);
+        let word = if word.len() <= 32 && word.bytes().all(plain) { word } else { "a command" };
+        Some(format!("command= runs {word} instead of a shell"))
     }
 
     /// Says whether the key is a CA's, so that it lets in certificates and not itself.
@@ -121,6 +143,22 @@ fn is_quoted(value: &str) -> bool {
         ends
     });
     !stray && !escaped
+}
+
+/// The values of an option, without quotes: sshd takes `\"` for a quote in them.
+fn values<'a>(pieces: &'a [&str], option: &'a str) -> impl Iterator<Item = String> + 'a {
+    let valued = pieces.iter().filter_map(|piece| piece.split_once('='));
+    let named = valued.filter(move |(name, _)| name.eq_ignore_ascii_case(option));
+    let inner = named.filter_map(|(_, value)| value.strip_prefix('"')?.strip_suffix('"'));
+    inner.map(|value| value.replace("\\\"", "\""))
+}
+
+fn no_time() -> Flaw {
+    let problem = "found an expiry-time that is no time, with which sshd skips the line";
+    Flaw::malformed(
+        problem,
+        "write the time as YYYYMMDD, or as YYYYMMDDHHMM, with Z behind it for UTC",
+    )
 }
 
 fn unquoted(name: &str) -> String {

@@ -63,7 +63,7 @@ fn what_was_written_reads_back_as_the_same_keys() {
 fn an_argument_may_hold_several_lines_or_a_key_behind_options() {
     let lines = format!("# both\n{}\n{}\n", samples::ED25519, samples::P256);
     assert_eq!(take(&[&lines], NO_INPUT).unwrap().keys.len(), 2);
-    let limited = format!("  command=\"ls -l\" {}", samples::ED25519);
+    let limited = format!("  command=\"bash -l\" {}", samples::ED25519);
     assert_eq!(take(&[&limited], NO_INPUT).unwrap().keys.len(), 1);
     assert_eq!(take(&[&format!("\u{feff}{}\r\n", samples::P256)], NO_INPUT).unwrap().keys.len(), 1);
 }
@@ -244,6 +244,53 @@ fn every_note_says_what_it_is_about() {
     for (text, expected) in rows {
         assert_eq!(notes(&text), expected, "{text}");
     }
+}
+
+#[test]
+fn keys_that_let_nobody_in_to_a_shell_do_not_count() {
+    let key = samples::ED25519;
+    let rows = [
+        (samples::P256_CERTIFICATE.to_owned(), "sshd lets nobody in by a certificate"),
+        (
+            format!(r#"command="echo 'Please login as \"x\".';exit 142" {key}"#),
+            "command= runs echo instead of a shell",
+        ),
+        (format!(r#"no-pty,expiry-time="20200101" {key}"#), "lets nobody in since 2020-01-01"),
+        (format!(r#"command="bash",expiry-time="20200101Z" {key}"#), "nobody in since 2020-01-01"),
+    ];
+    for (line, why) in &rows {
+        let (message, hint) = fault(&[line], NO_INPUT);
+        let said = "no key lets anybody in to a shell: key argument 1 line 1: ";
+        assert!(message.starts_with(said) && message.contains(why), "{message}");
+        assert!(hint.starts_with("give the plain key"), "{hint}");
+        // with another key beside it, a note is enough
+        let both = take(&[line, samples::P384], NO_INPUT).unwrap();
+        let notes: Vec<String> = both.notes.iter().map(ToString::to_string).collect();
+        assert!(both.keys.len() == 2 && notes.iter().any(|note| note.contains(why)), "{notes:?}");
+        // an image that has it can be looked at
+        assert_eq!(parse("keys", line.as_bytes()).unwrap().keys.len(), 1);
+    }
+    let all: Vec<&str> = rows.iter().map(|(line, _)| line.as_str()).collect();
+    let (message, _) = fault(&all, NO_INPUT);
+    assert_eq!(message.matches(" line 1: ").count(), rows.len(), "{message}");
+}
+
+#[test]
+fn options_that_leave_a_shell_count() {
+    for options in [
+        r#"from="10.0.0.0/8""#,
+        "restrict",
+        "no-pty",
+        "cert-authority",
+        r#"command="tmux new -A""#,
+        r#"expiry-time="29991231""#,
+    ] {
+        let line = format!("{options} {}", samples::ED25519);
+        assert_eq!(take(&[&line], NO_INPUT).unwrap().keys.len(), 1, "{options}");
+    }
+    let (message, hint) =
+        fault(&[&format!(r#"expiry-time="soon" {}"#, samples::ED25519)], NO_INPUT);
+    assert!(message.contains("an expiry-time that is no time") && hint.contains("YYYYMMDD"));
 }
 
 #[test]
