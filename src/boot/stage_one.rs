@@ -9,10 +9,16 @@ use crate::error::{Error, Result};
 use crate::formats::compression::{Compression, zstd_frame_end};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::units::{ByteRange, in_memory};
+use crate::units::{ByteRange, human, in_memory};
 
 /// Bytes of a stage 1 script; real ones have about 25 KB.
 const LARGEST_SCRIPT: u32 = 1 << 20;
+
+/// Bytes of all scripts that are kept; genuine initrds have one of 20 KB.
+const MOST_KEPT: usize = 32 << 20;
+
+/// Bytes that the initrds of one menu entry may be unpacked to; genuine ones take under 300 MB, with a store in them 2 GB.
+const MOST_UNPACKED: u64 = 8 << 30;
 
 /// Folders of the initrd that our archives put something into, parents first.
 pub const HOOKED_FOLDERS: [&str; 4] = [
@@ -79,6 +85,7 @@ pub fn of<I: ReadAt>(image: &I, files: &[(&str, ByteRange)]) -> Result<Contents>
     let parts = scan_all(image, files, &mut facts)?;
     if let Some(missing) = facts.missing_script() {
         facts.passed_over = Some(missing);
+        facts.kept = 0;
         scan_all(image, files, &mut facts)?;
     }
     let path = files.last().map_or("", |(path, _)| path);
@@ -91,8 +98,9 @@ fn scan_all<I: ReadAt>(
     facts: &mut Facts,
 ) -> Result<Vec<Compression>> {
     let mut parts = Vec::new();
+    let mut budget = MOST_UNPACKED;
     for (path, at) in files {
-        parts.extend(scan(image, path, *at, facts)?);
+        parts.extend(scan(image, path, *at, facts, &mut budget)?);
     }
     Ok(parts)
 }
@@ -109,6 +117,8 @@ struct Facts {
     /// The last path, as long as all paths came in the order of their bytes.
     sorted_up_to: Option<String>,
     out_of_order: bool,
+    /// Bytes of the scripts that are kept.
+    kept: usize,
 }
 
 impl Facts {
@@ -135,7 +145,10 @@ impl Facts {
         match (member.path.as_str(), member.kind) {
             ("init", kind) => self.init = Some(kind),
             (path, Kind::File(script)) if wanted => {
-                self.scripts.insert(path.to_owned(), script);
+                self.kept = self.kept.saturating_add(script.len());
+                if !self.is_too_much() {
+                    self.scripts.insert(path.to_owned(), script);
+                }
             }
             (path, kind) if HOOKED_FOLDERS.contains(&path) => {
                 self.folders.insert(path.to_owned(), kind);
@@ -145,8 +158,15 @@ impl Facts {
         if self.is_enough() { Next::Stop } else { Next::Continue }
     }
 
+    fn is_too_much(&self) -> bool {
+        self.kept > MOST_KEPT
+    }
+
     /// Whether nothing that may follow in this archive can matter.
     fn is_enough(&self) -> bool {
+        if self.is_too_much() {
+            return true;
+        }
         if self.is_systemd() {
             let past = self.sorted_up_to.as_deref() > Some("etc/systemd/system.control0");
             return past && !self.out_of_order;
@@ -164,6 +184,9 @@ impl Facts {
     }
 
     fn conclude(mut self, path: &str) -> Result<StageOne> {
+        if self.is_too_much() {
+            return Err(unknown(path, format!("scripts of more than {MOST_KEPT} bytes in all")));
+        }
         if self.is_systemd() {
             return self.systemd(path);
         }
@@ -224,6 +247,7 @@ pub fn files_with<I: ReadAt>(
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<Member>> {
     let mut found = BTreeMap::new();
+    let mut budget = MOST_UNPACKED;
     for (path, at) in files {
         let mut stream = stream(image, *at);
         while let Some(part) = next(&mut stream, path, *at)? {
@@ -234,7 +258,7 @@ pub fn files_with<I: ReadAt>(
                 }
                 Next::Continue
             };
-            unpack(&mut stream, part.compression, |_| true, each)
+            unpack(&mut stream, part.compression, |_| true, each, &mut budget)
                 .map_err(|fault| part.fault(&fault))?;
         }
     }
@@ -284,6 +308,7 @@ fn scan<I: ReadAt>(
     path: &str,
     at: ByteRange,
     facts: &mut Facts,
+    budget: &mut u64,
 ) -> Result<Vec<Compression>> {
     let mut stream = stream(image, at);
     let mut parts = Vec::new();
@@ -291,14 +316,15 @@ fn scan<I: ReadAt>(
         let Part { start, compression, .. } = found;
         let faulty = |fault: io::Error| found.fault(&fault);
         parts.push(compression);
-        let enough = part(&mut stream, compression, facts, Until::Enough).map_err(faulty)?;
+        let enough =
+            part(&mut stream, compression, facts, Until::Enough, budget).map_err(faulty)?;
         if enough && is_last(image, at, start, compression) {
             break;
         }
         if enough {
             // A later part may say otherwise: find the end of this one.
             stream.seek(SeekFrom::Start(start)).map_err(faulty)?;
-            part(&mut stream, compression, facts, Until::End).map_err(faulty)?;
+            part(&mut stream, compression, facts, Until::End, budget).map_err(faulty)?;
         }
     }
     Ok(parts)
@@ -339,6 +365,7 @@ fn part<R: BufRead>(
     compression: Compression,
     facts: &mut Facts,
     until: Until,
+    budget: &mut u64,
 ) -> io::Result<bool> {
     let mut enough = false;
     let facts = RefCell::new(facts);
@@ -347,7 +374,7 @@ fn part<R: BufRead>(
         enough |= facts.borrow_mut().take(member) == Next::Stop;
         if enough && until == Until::Enough { Next::Stop } else { Next::Continue }
     };
-    unpack(stream, compression, wanted, each)?;
+    unpack(stream, compression, wanted, each, budget)?;
     Ok(enough)
 }
 
@@ -357,10 +384,32 @@ fn unpack<R: BufRead>(
     compression: Compression,
     wanted: impl Fn(&str) -> bool,
     each: impl FnMut(Member) -> Next,
+    budget: &mut u64,
 ) -> io::Result<()> {
     match compression {
         Compression::None => newc::read_one(stream, LARGEST_SCRIPT, wanted, each),
-        packed => newc::read(packed.decoder(stream)?, LARGEST_SCRIPT, wanted, each),
+        packed => {
+            let stream = Bounded { stream: packed.decoder(stream)?, budget };
+            newc::read(stream, LARGEST_SCRIPT, wanted, each)
+        }
+    }
+}
+
+/// A stream of which no more than a budget is read: a few kilobytes can be unpacked to terabytes.
+struct Bounded<'a, R> {
+    stream: R,
+    budget: &'a mut u64,
+}
+
+impl<R: Read> Read for Bounded<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buf)?;
+        let left = u64::try_from(count).ok().and_then(|count| self.budget.checked_sub(count));
+        *self.budget = left.ok_or_else(|| {
+            let what = format!("more than {} unpacked", human(MOST_UNPACKED));
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        })?;
+        Ok(count)
     }
 }
 

@@ -1,7 +1,7 @@
 //! newc archives (Linux `Documentation/driver-api/early-userspace/buffer-format.rst`): the pieces
 //! that an initrd is made of. Records are written and read by the `cpio` crate.
 
-use std::io::{self, Read};
+use std::io::{self, Chain, Cursor, Read};
 
 use cpio::newc::{Builder, Reader, trailer};
 
@@ -25,6 +25,12 @@ pub const START: usize = SEAM + MAGIC.len();
 
 /// The longest path the kernel unpacks (`PATH_MAX`).
 const LONGEST_NAME: u32 = 4096;
+
+/// Bytes of a header.
+const HEADER: usize = 110;
+
+/// Where a header has the length of the name, in hexadecimal digits.
+const NAME_LENGTH: std::ops::Range<usize> = 94..102;
 
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
@@ -203,15 +209,31 @@ fn archive<R: Read>(
     each: &mut impl FnMut(Member) -> Next,
 ) -> io::Result<(R, Next)> {
     loop {
-        let mut reader = Reader::new(stream)?;
+        let mut reader = Reader::new(with_sound_name(stream)?)?;
         if reader.entry().is_trailer() {
-            return Ok((reader.finish()?, Next::Continue));
+            return Ok((reader.finish()?.into_inner().1, Next::Continue));
         }
         let member = member_of(&mut reader, limit, wanted)?;
-        stream = reader.finish()?;
+        stream = reader.finish()?.into_inner().1;
         if each(member) == Next::Stop {
             return Ok((stream, Next::Stop));
         }
+    }
+}
+
+/// Reads a header ahead, and refuses a name that no kernel takes: the reader would make room for up to 4 GiB.
+fn with_sound_name<R: Read>(mut stream: R) -> io::Result<Chain<Cursor<[u8; HEADER]>, R>> {
+    let mut header = [0; HEADER];
+    stream.read_exact(&mut header)?;
+    let digits = header.get(NAME_LENGTH).and_then(|digits| str::from_utf8(digits).ok());
+    let length = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    match length {
+        Some(length) if length > LONGEST_NAME => {
+            let what = format!("a name of {length} bytes in an archive, over {LONGEST_NAME}");
+            Err(io::Error::new(io::ErrorKind::InvalidData, what))
+        }
+        // What is no number is refused by the reader.
+        _ => Ok(Cursor::new(header).chain(stream)),
     }
 }
 
@@ -337,6 +359,21 @@ mod tests {
             assert_eq!(all(&archive), [Member::file(path, 0o444, bytes)]);
         }
         assert!(head("a", 0o444, 1 << 32).is_err());
+    }
+
+    #[test]
+    fn a_name_that_no_kernel_takes_is_an_error_before_it_takes_memory() {
+        let archive = |length: u32| {
+            let mut bytes = head("a", 0o644, 0).unwrap();
+            bytes[NAME_LENGTH].copy_from_slice(format!("{length:08x}").as_bytes());
+            bytes.resize(8192, 0);
+            let read = read(bytes.as_slice(), 100, |_| true, |_| Next::Stop);
+            read.map_err(|fault| fault.to_string())
+        };
+        assert_eq!(archive(LONGEST_NAME), Ok(()));
+        for length in [LONGEST_NAME + 1, u32::MAX] {
+            assert!(archive(length).is_err_and(|fault| fault.contains("a name of")), "{length}");
+        }
     }
 
     #[test]

@@ -280,33 +280,11 @@ fn synced(ready: &[Ready]) -> Vec<Result<()>> {
     }
 }
 
-/// Puts a base under another path: a clone, else, of a base that is the `whole` file, one more name of
-/// it, else a copy.
-pub fn share(
-    file: &ImageFile,
-    whole: bool,
-    image: &Composed<&ImageFile>,
-    path: &Path,
-) -> Result<()> {
+/// Puts an image under another path: a clone where the filesystem can, else a copy. Never one more name of the
+/// user's file, which an edit in place would change in both.
+pub fn copy(image: &Composed<&ImageFile>, path: &Path) -> Result<()> {
     let output = Output::at(path, Existing::Replace)?;
-    let draft = output.draft()?;
-    let clones = rustix::fs::ioctl_ficlone(&draft.file, file.file()).is_ok();
-    drop(draft);
-    if whole && !clones && link(file, &output).is_ok() {
-        return output.sync_folder();
-    }
     publish(vec![output.ready(image, &Silent)?]).into_iter().collect()
-}
-
-fn link(file: &ImageFile, output: &Output) -> io::Result<()> {
-    let path = fs::canonicalize(file.path())?;
-    let (open, named) = (file.file().metadata()?, fs::metadata(&path)?);
-    if !file.is(&open) || !file.is(&named) {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
-    let name = free_name(&output.folder);
-    fs::hard_link(path, &name)?;
-    fs::rename(&name, &output.path)
 }
 
 /// Writes bytes to a file that appears whole or not at all.

@@ -81,20 +81,15 @@ impl Layout {
         Ok(Self { folder: folder.to_owned(), entries, base: None })
     }
 
-    /// Puts the base in, once: cloned, linked, or copied.
-    pub fn with_base(
-        mut self,
-        file: &ImageFile,
-        base: &Base<&ImageFile>,
-        sha256: Digest,
-    ) -> Result<Self> {
+    /// Puts the base in, once: cloned, or copied.
+    pub fn with_base(mut self, base: &Base<&ImageFile>, sha256: Digest) -> Result<Self> {
         let blobs = self.folder.join("blobs/sha256");
         fs::create_dir_all(&blobs)
             .map_err(Error::io(format!("make the folder {}", blobs.display())))?;
         let path = self.blob(sha256);
         let size = base.survey.size;
         if fs::metadata(&path).map(|found| found.len()).ok() != Some(size) {
-            file::share(file, base.stamped.is_none(), &base.image, &path)?;
+            file::copy(&base.image, &path)?;
         }
         self.base = Some((sha256, size));
         let version = json!({ "imageLayoutVersion": "1.0.0" }).to_string();

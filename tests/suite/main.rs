@@ -20,6 +20,7 @@ mod fixtures;
 mod identity;
 mod journals;
 mod layers;
+mod limits;
 mod login;
 mod manual;
 mod menus;

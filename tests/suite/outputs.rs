@@ -1,7 +1,7 @@
 //! Every command that writes a file: where none may be made, what gives way to it, and who may read it.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -387,5 +387,16 @@ fn inspect_names_secrets_in_a_squashfs_too() {
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let secrets = json["injected"]["secrets"].as_array().unwrap();
         assert_eq!(!secrets.is_empty(), private, "{what}: {secrets:?}");
+    }
+}
+
+#[test]
+fn a_base_of_the_user_gets_no_second_name() {
+    let folder = Folder::with_base(&TINY);
+    let text = format!("[[user]]\nname = \"ann\"\nkey = [\"{}\"]\n", key(1));
+    folder.write("users.toml", text.as_bytes());
+    for form in ["image", "patch", "oci"] {
+        folder.run(&["stamp", "base.iso", "users.toml", "-o", form, "--as", form]).quietly();
+        assert_eq!(fs::metadata(folder.at("base.iso")).unwrap().nlink(), 1, "{form}");
     }
 }

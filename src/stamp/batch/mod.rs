@@ -191,9 +191,7 @@ impl Batch<'_> {
         fs::create_dir_all(self.folder)
             .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
         let layout = match self.form {
-            Form::Oci => {
-                Some(oci::Layout::at(self.folder)?.with_base(self.file, self.base, self.sha256)?)
-            }
+            Form::Oci => Some(oci::Layout::at(self.folder)?.with_base(self.base, self.sha256)?),
             _ => None,
         };
         let facts = Facts::of(&self.base.survey);
