@@ -60,7 +60,13 @@ impl System {
     /// The whole disk that `path` (a node or any link to it) stands for.
     pub fn find(&self, path: &Path) -> Result<Disk> {
         let shown = path.display().to_string();
-        let about = fs::metadata(path).map_err(Error::io(format!("open {shown}")))?;
+        let about = fs::metadata(path).map_err(|fault| match fault.kind() {
+            io::ErrorKind::NotFound => Error::NotFound {
+                what: format!("{shown}: no such device"),
+                hint: "plug the stick in, and look with `remaster devices`",
+            },
+            _ => Error::io(format!("open {shown}"))(fault),
+        })?;
         if !about.file_type().is_block_device() {
             return Err(Refusal::NotABlockDevice.error(&shown));
         }

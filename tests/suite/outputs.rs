@@ -400,3 +400,17 @@ fn a_base_of_the_user_gets_no_second_name() {
         assert_eq!(fs::metadata(folder.at("base.iso")).unwrap().nlink(), 1, "{form}");
     }
 }
+
+#[test]
+fn the_reason_that_lies_in_the_target_comes_before_the_question() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("file", b"x");
+    for (target, status, words) in [
+        ("/dev/remaster-no-such-stick", 1, "no such device"),
+        ("/dev/null", 5, "not a block device"),
+        ("file", 5, "not a block device"),
+        (".", 5, "not a block device"),
+    ] {
+        folder.run(&["flash", "base.iso", target]).refused(status, words);
+    }
+}

@@ -98,6 +98,7 @@ fn open_disks(
     }
     (image.examine)()?;
     if !to.yes {
+        check_somebody(&asking)?;
         confirm(&candidates, &asking)?;
     }
     candidates.iter().map(|candidate| candidate.open(system)).collect()
@@ -117,13 +118,18 @@ fn check_usage(to: &To, asking: &Asking) -> Result<()> {
     if to.devices.is_empty() && asking.is_nobody() {
         return usage("no disk to write to", "give one that `remaster devices` lists");
     }
-    if !to.yes && asking.is_nobody() {
-        return usage(
-            "nobody is there to confirm",
-            "run it on a terminal, or give --yes with --expect-serial or --expect-size",
-        );
-    }
     Ok(())
+}
+
+/// Asked after the disks were judged: what is wrong with one of them says more than that nobody can be asked about it.
+fn check_somebody(asking: &Asking) -> Result<()> {
+    if !asking.is_nobody() {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        what: "nobody is there to confirm".into(),
+        hint: "run it on a terminal, or give --yes with --expect-serial or --expect-size",
+    })
 }
 
 /// Judges a disk; unmounts what is mounted on it if that is all that speaks against it.
