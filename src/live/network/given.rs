@@ -59,6 +59,14 @@ impl Subnet {
         same_network && router != self.address
     }
 
+    /// Whether it is one address alone, as hosts of servers give them: any router of its family may be on the
+    /// same link.
+    pub(super) fn is_alone_for(self, router: IpAddr) -> bool {
+        let most = if self.address.is_ipv4() { 32 } else { 128 };
+        let same_family = self.address.is_ipv4() == router.is_ipv4();
+        self.prefix == most && same_family && router != self.address
+    }
+
     /// Whether the address can be a machine's: not that of its network, nor its broadcast address.
     fn is_of_a_host(self) -> bool {
         match self.address {

@@ -89,13 +89,17 @@ impl Network {
         Ok(())
     }
 
-    /// Gives a router to the interface that is named, or else to the first that reaches it.
+    /// Gives a router to the interface that is named, or else to the first that reaches it, or else to the first
+    /// with an address alone, from which a router outside is reached by a route of its own.
     fn route(&mut self, link: Option<&Link>, router: IpAddr) -> Result<(), given::Fault> {
-        let reaches = |fixed: &&mut Fixed| {
-            link.is_none_or(|link| *link == fixed.link)
-                && fixed.addresses.iter().any(|subnet| subnet.reaches(router))
+        let with = |is_fit: fn(Subnet, IpAddr) -> bool| {
+            self.fixed.iter().position(|fixed| {
+                link.is_none_or(|link| *link == fixed.link)
+                    && fixed.addresses.iter().any(|subnet| is_fit(*subnet, router))
+            })
         };
-        let Some(fixed) = self.fixed.iter_mut().find(reaches) else {
+        let at = with(Subnet::reaches).or_else(|| with(Subnet::is_alone_for));
+        let Some(fixed) = at.and_then(|at| self.fixed.get_mut(at)) else {
             return Err(self.unreachable(link, router));
         };
         if fixed.gateways.iter().any(|other| other.is_ipv4() == router.is_ipv4()) {

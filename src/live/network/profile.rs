@@ -50,14 +50,22 @@ fn family(
     (section, otherwise): (&str, &str),
     is_of: fn(&IpAddr) -> bool,
 ) {
+    let router = fixed.gateways.iter().find(|router| is_of(router));
+    // Behind an address alone, a router gets a route to itself (nm-settings-keyfile(5), "address").
+    let alone = router.filter(|router| !fixed.addresses.iter().any(|one| one.reaches(**router)));
     let addresses = fixed.addresses.iter().filter(|subnet| is_of(&subnet.address));
-    let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
+    let addresses: Vec<String> = addresses
+        .map(|subnet| match alone.filter(|router| subnet.is_alone_for(**router)) {
+            Some(router) => format!("{subnet},{router}"),
+            None => subnet.to_string(),
+        })
+        .collect();
     let method = if addresses.is_empty() { otherwise } else { "manual" };
     let _ = writeln!(text, "\n[{section}]\nmethod={method}");
     for (number, address) in (1..).zip(&addresses) {
         let _ = writeln!(text, "address{number}={address}");
     }
-    if let Some(router) = fixed.gateways.iter().find(|router| is_of(router)) {
+    if let Some(router) = router.filter(|_| alone.is_none()) {
         let _ = writeln!(text, "gateway={router}");
     }
 }

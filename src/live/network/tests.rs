@@ -44,6 +44,8 @@ fn what_cannot_be_is_refused() {
         ("192.168.1.50/24", "192.168.2.1", "", "--gateway: 192.168.2.1 is not in reach of 192.168"),
         ("192.168.1.50/24", "192.168.1.50", "", "--gateway: 192.168.1.50 is not in reach"),
         ("192.168.1.50/24", "fe80::1", "", "--gateway: fe80::1 is not in reach"),
+        ("203.0.113.5/32", "2001:db8::1", "", "--gateway: 2001:db8::1 is not in reach"),
+        ("203.0.113.5/32", "203.0.113.5", "", "--gateway: 203.0.113.5 is not in reach"),
         ("192.168.1.50/24", "192.168.1.1/24", "", "--gateway: \"192.168.1.1/24\" has a prefix"),
         ("192.168.1.50/24", "eth0=192.168.1.1", "", "is for eth0, which gets no address"),
         ("", "192.168.1.1", "", "--gateway: 192.168.1.1 without an address"),
@@ -66,6 +68,26 @@ fn what_cannot_be_is_refused() {
 fn edges_of_subnets_are_addresses_where_there_is_no_broadcast() {
     network(&["10.0.0.0/31", "10.9.0.1/32", "2001:db8::/127"], &["10.0.0.1"], &[]).unwrap();
     network(&["2001:db8::5/64"], &["fe80::1"], &[]).unwrap();
+}
+
+#[test]
+fn a_router_outside_of_an_address_alone_gets_a_route_to_itself() {
+    let alone = ["203.0.113.5/32", "2001:db8::5/128"];
+    let network = network(&alone, &["10.0.0.1", "2001:db8:ffff::1"], &[]).unwrap();
+    let new = edits(&network, (25, 11));
+    let profile = text(&new, &format!("{PROFILES}/remaster-address-1.nmconnection"));
+    assert!(profile.contains("method=manual\naddress1=203.0.113.5/32,10.0.0.1\n\n"), "{profile}");
+    assert!(profile.contains("address1=2001:db8::5/128,2001:db8:ffff::1\n"), "{profile}");
+    assert!(!profile.contains("gateway="), "{profile}");
+    let lines = "* gateway 10.0.0.1\n* gateway 2001:db8:ffff::1\n";
+    assert!(text(&edits(&network, (24, 11)), NETWORK).ends_with(lines));
+}
+
+#[test]
+fn an_interface_that_reaches_a_router_goes_before_one_with_an_address_alone() {
+    let given = ["eth0=203.0.113.5/32", "eth1=10.0.0.2/24"];
+    let network = network(&given, &["10.0.0.1"], &[]).unwrap();
+    assert!(text(&edits(&network, (24, 11)), NETWORK).contains("eth1 gateway 10.0.0.1\n"));
 }
 
 #[test]

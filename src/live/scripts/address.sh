@@ -55,7 +55,10 @@ for link in $(sed -n 's/ address .*//p' "$network" | sort -u); do
   done < "$network"
 done
 printf '%s' "${gateways-}" | while read -r gateway name; do
-  ip route replace default via "$gateway" dev "$name" || echo "<4>remaster: no way to the gateway $gateway by $name"
+  # a router outside of an address alone (/32, /128) gets a route to itself first
+  ip route replace default via "$gateway" dev "$name" 2> /dev/null ||
+    { ip route replace "$gateway" dev "$name" && ip route replace default via "$gateway" dev "$name" onlink; } ||
+    echo "<4>remaster: no way to the gateway $gateway by $name"
 done
 if grep -q ' dns ' "$network"; then
   sed -n 's/.* dns /nameserver /p' "$network" | resolvconf -x -a remaster || status=1
