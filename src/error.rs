@@ -76,6 +76,16 @@ pub enum Error {
         /// Bytes there are.
         free: u64,
     },
+    /// A UEFI boot image that the menus do not fit in.
+    #[error("no room in {what}: {needed} bytes needed, {free} free")]
+    FullEsp {
+        /// Which one, and for what.
+        what: String,
+        /// Bytes the menus take.
+        needed: u64,
+        /// Bytes there are.
+        free: u64,
+    },
     /// Bytes that are not what they were meant to be.
     #[error("{what} differs at byte {at:#x}: found {found}, expected {expected}")]
     Differs {
@@ -280,7 +290,8 @@ impl Error {
     pub fn of_image(mut self, name: impl std::fmt::Display) -> Self {
         if let Self::Malformed { what, .. }
         | Self::Unsupported { what, .. }
-        | Self::NoRoom { what, .. } = &mut self
+        | Self::NoRoom { what, .. }
+        | Self::FullEsp { what, .. } = &mut self
         {
             *what = format!("{name}: {what}");
         }
@@ -307,8 +318,9 @@ impl Error {
             Self::Unsound { .. } => {
                 "give the image as it was published, or make it anew with tables that fit, as `xorriso -boot_image any replay` does"
             }
-            Self::NoRoom { .. } => {
-                "give fewer or smaller edits; for an ISO, --merge-initrd leaves menus and the UEFI boot image alone"
+            Self::NoRoom { .. } => "give fewer or smaller edits, or an image with more room",
+            Self::FullEsp { .. } => {
+                "give --merge-initrd and no changes of menus: that leaves the UEFI boot image alone"
             }
             Self::OtherImage { .. } => {
                 "compare with the image that was written, or write this one with `remaster flash`"
@@ -358,7 +370,8 @@ impl Error {
             | Self::Truncated { .. }
             | Self::Unsupported { .. }
             | Self::Unsound { .. }
-            | Self::NoRoom { .. } => 4,
+            | Self::NoRoom { .. }
+            | Self::FullEsp { .. } => 4,
             Self::Unsafe { .. } => 5,
             // 10 and how many failed, up to 100.
             Self::Users { failed, .. } => {

@@ -32,14 +32,13 @@ impl Config {
     /// Reads a config; none if it starts no NixOS.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where it is not text, [`Error::Unsupported`] where it starts NixOS in a way
-    /// that is not known.
-    pub fn parse(place: Place, path: &str, bytes: Vec<u8>, at: u64) -> Result<Option<Self>> {
+    /// [`Error::Unsupported`] where it is not text, or starts NixOS in a way that is not known.
+    pub fn parse(place: Place, path: &str, bytes: Vec<u8>) -> Result<Option<Self>> {
         let starts_nixos = bytes.windows(5).any(|window| window == b"init=");
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
             Err(_) if starts_nixos => {
-                return Err(Error::malformed(path, at, "bytes that are no UTF-8", "a boot menu"));
+                return Err(Error::unsupported(path, "a boot menu in UTF-8", "other bytes"));
             }
             Err(_) => return Ok(None),
         };

@@ -79,7 +79,7 @@ impl Raw {
     pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
         let partitions = Partitions::of(image)?;
         let (candidate, fs) = root(image, &partitions)?;
-        let config = menu(&fs, candidate.at)?;
+        let config = menu(&fs)?;
         check_started(&fs, &config)?;
         let system = system(&config);
         let small = |name: &str| -> Result<Option<String>> {
@@ -176,10 +176,10 @@ fn root<'a, I: ReadAt>(
     }
 }
 
-fn menu<I: ReadAt>(fs: &Filesystem<&I>, at: ByteRange) -> Result<Config> {
+fn menu<I: ReadAt>(fs: &Filesystem<&I>) -> Result<Config> {
     let bytes = fs.file(MENU, LARGEST)?;
     let bytes = bytes.ok_or_else(|| Error::unsupported(MENU, "a file", "something else"))?;
-    let found = Config::parse(Place::Volume, MENU, bytes, at.start())?;
+    let found = Config::parse(Place::Volume, MENU, bytes)?;
     found.ok_or_else(|| Error::unsupported(MENU, "entries that start NixOS", "none"))
 }
 

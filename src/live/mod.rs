@@ -77,9 +77,11 @@ impl Facts {
     }
 }
 
-/// The first two numbers of a release.
+/// The first two numbers of a release; that of `26.11pre12345.abc`, which leads to 26.11, are 26 and 11.
 fn numbers(release: &str) -> (u32, u32) {
-    let mut numbers = release.split('.').map(|word| word.parse().unwrap_or_default());
+    let digits = |word: &str| word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
+    let number = |word: &str| word.get(..digits(word)).unwrap_or_default().parse();
+    let mut numbers = release.split('.').map(|word| number(word).unwrap_or_default());
     (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 

@@ -112,6 +112,7 @@ fn made<B: ReadAt + Clone>(
     put: Put,
 ) -> Result<Netboot<B>> {
     let tree = base.survey.tree();
+    ipxe::check_asked(boot)?;
     let chosen = Chosen::of(&image, base, now, boot)?;
     let path = volume_path(&chosen.entry.kernel.text);
     let name = path.rsplit('/').next().unwrap_or_default().to_owned();

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::error::{Error, Result};
+use crate::recipe::edits::Boot;
 
 /// Arguments that name a medium, which is not there, or that a boot loader adds; `copytoram` would copy
 /// what is in memory. A root by its own word, as `root=fstab`, stays.
@@ -34,6 +35,27 @@ pub fn script(kernel: &str, arguments: &[String]) -> Result<String> {
     }
     let _ = write!(text, " ${{cmdline}}\ninitrd {initrd}\nboot\n");
     Ok(text)
+}
+
+/// Refuses arguments that were asked for and that iPXE does not hand on.
+///
+/// # Errors
+/// [`Error::Usage`]: the image is not at fault.
+pub fn check_asked(boot: &Boot) -> Result<()> {
+    let new = boot.replace.iter().map(|asked| &asked.value.new);
+    boot.add.iter().chain(new).try_for_each(|text| match word(text) {
+        Ok(_) => Ok(()),
+        Err(_) if text.is_empty() => Ok(()),
+        Err(_) => Err(not_carried(text, "an iPXE script")),
+    })
+}
+
+/// The error for an argument that was asked for and cannot stand in a script.
+pub fn not_carried(text: &str, script: &str) -> Error {
+    Error::Usage {
+        what: format!("the kernel argument {text:?} cannot be written in {script}"),
+        hint: "leave it out, or give it without the characters that mean something to the script's language",
+    }
 }
 
 /// A word as iPXE hands it on: it splits at blanks, joins with one blank, replaces `${…}`, ends commands at

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::boot::menu::{LONGEST_COMMAND_LINE, arguments, first_that_fits, too_long};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::formats::boot_config::{Entry, Word};
 use crate::netboot::ipxe;
 use crate::recipe::edits::{Boot, Credential};
@@ -103,17 +103,13 @@ impl Script {
 
     fn written(&self, text: &str) -> Result<String> {
         if self.language == Language::Ipxe {
-            return ipxe::word(text);
+            return ipxe::word(text).map_err(|_| ipxe::not_carried(text, &self.name));
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || ",._+:@%/=-".contains(c);
         if text.chars().all(plain) {
             return Ok(text.to_owned());
         }
-        Err(Error::unsupported(
-            format!("an argument for {}", self.name),
-            "letters, digits and `,._+:@%/=-`, which mean nothing to a shell",
-            format!("{text:?}"),
-        ))
+        Err(ipxe::not_carried(text, &self.name))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Bases that are odd but sound are stamped whole, and those that are wrong are refused as `inspect` calls them.
 
 use remaster::iso::survey::Survey;
+use remaster::live::Facts;
 
-use crate::support::{Folder, TINY, WAYS, bases, edits, key, stamp, survey};
+use crate::support::{Folder, SD, TINY, WAYS, bases, edits, key, stamp, survey};
 
 /// Where the partition records of a Master Boot Record stand.
 const TABLE: usize = 446;
@@ -145,5 +146,52 @@ fn a_base_that_inspect_calls_wrong_is_stamped_by_no_command() {
             assert!(!ended.err.contains("download it again"), "{}", ended.err);
             assert!(folder.read("base.iso") == base && !folder.at("out").exists(), "{command:?}");
         }
+    }
+}
+
+#[test]
+fn a_release_in_the_making_is_the_one_it_leads_to() {
+    for (release, found) in [
+        ("26.11pre12345.abc", (26, 11)),
+        ("25.11.12484.b6018f87da91", (25, 11)),
+        ("26.05beta5.d", (26, 5)),
+        ("24.11", (24, 11)),
+        ("pre.11", (0, 11)),
+        ("", (0, 0)),
+    ] {
+        assert_eq!(Facts::told(release, None).release, found, "{release}");
+    }
+}
+
+/// Every hint names a way out that is one: none blames a sound image, or names a flag that is refused there.
+#[test]
+fn hints_fit_the_cause() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("sd.img", &SD);
+    folder.write("key.pub", key(1).as_bytes());
+    std::fs::create_dir_all(folder.at("over/root")).unwrap();
+    let noise: Vec<u8> = (0..2_000_000_u32).flat_map(|n| (n ^ n << 7).to_le_bytes()).collect();
+    folder.write("over/root/blob", &noise);
+    let full = folder.run(&["sd.img", "--key", "key.pub", "--overlay", "over", "-o", "out"]);
+    full.refused(4, "no room in sd.img: the root filesystem of the image");
+    assert!(!full.err.contains("--merge-initrd"), "{}", full.err);
+    for word in ["#x", "x=${y}"] {
+        let ended =
+            folder.run(&["netboot", "base.iso", "--key", "key.pub", "--karg", word, "-o", "out"]);
+        ended.refused(2, "cannot be written in an iPXE script");
+        assert!(ended.err.contains(word) && !ended.err.contains("official"), "{}", ended.err);
+    }
+    let mut blocks = TINY.to_vec();
+    let at = 16 * 2048 + 128;
+    blocks[at..at + 4].copy_from_slice(&[0, 4, 4, 0]);
+    let mut latin = TINY.to_vec();
+    let menu = survey(&TINY).tree().file("/EFI/BOOT/grub.cfg").unwrap().extents[0];
+    latin[usize::try_from(menu.start()).unwrap() + 5] = 0xe9;
+    for (base, said) in [(blocks, "logical blocks of 1024 bytes"), (latin, "a boot menu in UTF-8")]
+    {
+        folder.write("odd.iso", &base);
+        let ended = folder.run(&["odd.iso", "--key", "key.pub", "-o", "out"]);
+        ended.refused(4, said);
+        assert!(!ended.err.contains("download it again"), "{}", ended.err);
     }
 }

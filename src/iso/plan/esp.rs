@@ -76,7 +76,7 @@ fn copy<I: ReadAt>(
     let sector = ByteRange::new(at.start(), at.size().min(DISK_BLOCK)).ok_or_else(too_large)?;
     let sector = image.read_range(WHAT, sector, DISK_BLOCK)?;
     let old = Layout::parse(&sector).map_err(|fault| fault.in_image(at.start()))?;
-    let full = || Error::NoRoom {
+    let full = || Error::FullEsp {
         what: format!("{WHAT}, a {:?} filesystem that cannot have more clusters", old.kind()),
         needed: missing,
         free: 0,

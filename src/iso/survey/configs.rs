@@ -60,7 +60,7 @@ fn on_volume<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<Config>> {
     for (path, node) in tree.files().filter(|(path, node)| is_config(path, node.size())) {
         let [extent] = node.extents.as_slice() else { continue };
         let bytes = image.read_range(path, *extent, LARGEST)?;
-        found.extend(Config::parse(Place::Volume, path, bytes, extent.start())?);
+        found.extend(Config::parse(Place::Volume, path, bytes)?);
     }
     Ok(found)
 }
@@ -71,7 +71,7 @@ fn on_esp<I: ReadAt>(image: &I, at: ByteRange) -> Result<Vec<Config>> {
     let mut found = Vec::new();
     for file in esp.files()?.iter().filter(|file| is_config(&file.path, file.size)) {
         let bytes = esp.read(&file.path, LARGEST)?;
-        found.extend(Config::parse(Place::Esp(at), &file.path, bytes, at.start())?);
+        found.extend(Config::parse(Place::Esp(at), &file.path, bytes)?);
     }
     Ok(found)
 }

@@ -126,7 +126,7 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
         let now = len_of(&self.read(path, u64::from(u32::MAX))?);
         let free = free.saturating_add(now.next_multiple_of(u64::from(stats.cluster_size())));
         if len_of(bytes) > free {
-            return Err(Error::NoRoom {
+            return Err(Error::FullEsp {
                 what: format!("the UEFI boot image, for {path}"),
                 needed: len_of(bytes),
                 free,

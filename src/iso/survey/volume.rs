@@ -129,7 +129,11 @@ fn check(found: &Located<VolumeDescriptor>, size: u64) -> Result<()> {
     };
     match value.logical_block_size.get() {
         Some(2048) => {}
-        other => return fault(128, format!("logical blocks of {other:?} bytes"), "2048"),
+        Some(other) => {
+            let found = format!("logical blocks of {other} bytes");
+            return Err(Error::unsupported("the volume", "logical blocks of 2048 bytes", found));
+        }
+        None => return fault(128, "a block size whose two records differ".into(), "one number"),
     }
     let Some(blocks) = value.volume_space_size.get() else {
         return fault(80, "a Volume Space Size whose two records differ".into(), "one number");
