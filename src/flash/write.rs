@@ -279,7 +279,8 @@ impl<'a> Writer<'a> {
     fn close(&mut self, layout: &Layout, head: &[ByteRange]) -> Result<()> {
         let bytes = layout.head()?;
         let first = FIRST_BLOCK.min(len_of(bytes));
-        for range in head.iter().filter(|range| range.start() >= first) {
+        let behind = ByteRange::between(first, len_of(bytes));
+        for range in head.iter().filter_map(|range| range.common(behind?)) {
             let (from, till) = (in_memory(range.start()), in_memory(range.end()));
             self.put_copy(checked::part(bytes, from..till, "a part of the head")?, range.start())?;
         }
