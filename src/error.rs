@@ -204,6 +204,8 @@ pub enum Error {
         found: String,
         /// The hash it was published with.
         expected: String,
+        /// What to do about it.
+        hint: &'static str,
     },
     /// A key that is refused.
     #[error(transparent)]
@@ -335,10 +337,8 @@ impl Error {
             | Self::Usage { hint, .. }
             | Self::NotFound { hint, .. }
             | Self::Denied { hint, .. }
-            | Self::Network { hint, .. } => hint,
-            Self::Checksum { .. } => {
-                "fetch it again; if that does not help, ask who runs the mirror"
-            }
+            | Self::Network { hint, .. }
+            | Self::Checksum { hint, .. } => hint,
             Self::Unsafe { hint, .. }
             | Self::Recipe { hint, .. }
             | Self::NotAnImage { hint, .. }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::formats::iso9660::Hierarchy;
 use crate::formats::reset_mark::ResetMark;
 use crate::image::ReadAt;
+use crate::image::file_type::{self, BaseKind};
 use crate::iso::injected::Stamped;
 use crate::iso::survey::squashfs;
 use crate::iso::survey::tree::Tree;
@@ -35,7 +36,7 @@ fn found<I: ReadAt>(image: &I) -> Result<Option<Stamped>> {
             "one whose reset was interrupted",
         ));
     }
-    if Raw::is_one(image) {
+    if matches!(file_type::base_kind(image), Ok(BaseKind::Disk)) {
         return Raw::of(image).map_or(Ok(None), |raw| injected::stamped(image, &raw));
     }
     match Tree::of(image, Hierarchy::Primary) {

@@ -450,7 +450,7 @@ def commands(c, flags):
         code, _, err = c.call(base, *key, *flag, "-o", c.path("x.img"))
         c.verdict(f"{flag[0]}: refused with a hint", c.complaints(code, 2, err, [say, "hint: leave it out"]))
     code, _, err = c.call("stamp", base, c.file("users.csv", f"name,key\na,{c.path('key.pub')}\n"), "-o", c.path("batch"))
-    c.verdict("a batch: refused with a hint", c.complaints(code, 2, err, ["raw image; this is done with ISOs only", "one image at a time"]))
+    c.verdict("a batch: refused with a hint", c.complaints(code, 2, err, ["`remaster stamp` works with ISOs", "one image at a time"]))
     large = c.path("large")
     write(f"{large}/srv/large", "z" * (30 * MIB))
     code, _, err = c.call(base, *key, "--overlay", large, "-o", c.path("x.img"))

@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::units::{in_memory, len_of};
 
+/// What to do about a file that is not the one that was published.
+pub(super) const FETCH_AGAIN: &str =
+    "fetch it again; if that does not help, ask who runs the mirror";
 /// Goes that may break off one after the other, if each of them brings something.
 const MOST_GOES: u32 = 5;
 /// Bytes that are read at once.
@@ -73,7 +76,12 @@ impl Part<'_> {
             fs::remove_file(path).map_err(Error::io(format!("remove {}", path.display())))?;
         }
         let expected = self.release.sha256.clone();
-        Err(Error::Checksum { what: self.release.image.to_string(), found, expected })
+        Err(Error::Checksum {
+            what: self.release.image.to_string(),
+            found,
+            expected,
+            hint: FETCH_AGAIN,
+        })
     }
 
     fn all(&self, client: &Client, file: &mut File, progress: &dyn Progress) -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::cache::{Cache, Record};
 use super::catalog::{Base, Catalog};
-use super::download::{Part, hash};
+use super::download::{FETCH_AGAIN, Part, hash};
 use super::http::Client;
 use super::release::Release;
 use crate::error::{Error, Result};
@@ -102,7 +102,7 @@ impl Record {
             return Ok(());
         }
         let what = image.display().to_string();
-        Err(Error::Checksum { what, found, expected: self.sha256.clone() })
+        Err(Error::Checksum { what, found, expected: self.sha256.clone(), hint: FETCH_AGAIN })
     }
 }
 

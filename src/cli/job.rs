@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use remaster::disk::survey::Raw;
 use remaster::error::{Error, Result};
 use remaster::formats::patch_file::PatchFile;
 use remaster::image::digest::Digest;
+use remaster::image::file_type::{self, BaseKind};
 use remaster::image::patched::Composed;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::iso::injected::Base;
@@ -48,10 +48,18 @@ pub(crate) struct Edit {
 impl Edit {
     /// Whether anything is to be put in, or to be told of what is put in.
     pub(crate) fn is_given(&self) -> bool {
-        self.recipe.is_some()
-            || !self.flags.given().is_empty()
-            || self.no_key
-            || self.known_hosts.is_some()
+        !self.given().is_empty()
+    }
+
+    /// The flags that are given.
+    pub(crate) fn given(&self) -> Vec<String> {
+        let own = [
+            ("recipe", self.recipe.is_some()),
+            ("no-key", self.no_key),
+            ("known-hosts", self.known_hosts.is_some()),
+        ];
+        let own = own.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| (*name).to_owned());
+        own.chain(self.flags.given()).map(|name| format!("--{name}")).collect()
     }
 
     /// Where the public halves of host keys are to be written to.
@@ -62,6 +70,12 @@ impl Edit {
     /// The flags over the recipe, of one image.
     pub(crate) fn recipe(&self) -> Result<Recipe> {
         let recipe = self.shared()?;
+        if self.no_key && recipe.given().is_empty() {
+            return Err(Error::Usage {
+                what: "--no-key without anything to put in".into(),
+                hint: "give what to put in, or take everything out with `remaster reset`",
+            });
+        }
         if self.known_hosts.is_some() && recipe.host_key.is_empty() {
             return Err(known_hosts::none_put_in());
         }
@@ -84,6 +98,22 @@ impl Edit {
         tell(&wishes);
         Ok(wishes)
     }
+
+    /// Refuses flags for menus and volumes where there are none. A recipe may have them for images, and is told of.
+    pub(crate) fn check_without_menus(&self) -> Result<()> {
+        const MENUS: [&str; 4] = ["timeout", "label", "name", "merge-initrd"];
+        if let Some(name) = self.flags.given().iter().find(|name| MENUS.contains(&name.as_str())) {
+            return Err(Error::Usage {
+                what: format!("--{name} is for menus and volumes, which there are none of"),
+                hint: "leave it out",
+            });
+        }
+        let asked = self.shared()?.given();
+        for name in asked.iter().filter(|name| MENUS.contains(&name.as_str())) {
+            printer::note(&format!("{name} is for menus and volumes, which there are none of"));
+        }
+        Ok(())
+    }
 }
 
 /// Surveys a base of any kind.
@@ -91,15 +121,24 @@ pub(crate) fn basis(file: &ImageFile) -> Result<Basis<&ImageFile>> {
     Basis::of(file).map_err(|fault| fault.of_image(file.name()))
 }
 
-/// Surveys a base that must be an ISO.
-pub(crate) fn base(file: &ImageFile) -> Result<Base<&ImageFile>> {
-    if Raw::is_one(&file) {
-        return Err(Error::Usage {
-            what: format!("{} is a raw image; this is done with ISOs only", file.path().display()),
-            hint: "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`",
-        });
+/// Surveys a base that must be an ISO for a command.
+pub(crate) fn iso<'a>(
+    file: &'a ImageFile,
+    command: &str,
+    hint: &'static str,
+) -> Result<Base<&'a ImageFile>> {
+    let named = |fault: Error| fault.of_image(file.name());
+    match file_type::base_kind(file).map_err(named)? {
+        BaseKind::Iso => Base::of(file).map_err(named),
+        BaseKind::Disk => Err(Error::Usage {
+            what: format!(
+                "{} is {}: `remaster {command}` works with ISOs",
+                file.name(),
+                file_type::whole(file).map_err(named)?.name()
+            ),
+            hint,
+        }),
     }
-    Base::of(file).map_err(|fault| fault.of_image(file.name()))
 }
 
 /// Reads everything that a recipe names.

@@ -28,13 +28,12 @@ pub(super) struct Inside {
 }
 
 impl Inside {
-    /// Whether nothing is asked for.
-    pub(super) fn is_empty(&self) -> bool {
-        !self.manifest_digests && self.sign.is_none()
+    /// The flags that are given.
+    pub(super) fn given(&self) -> Vec<&'static str> {
+        let all = [("--manifest-digests", self.manifest_digests), ("--sign", self.sign.is_some())];
+        given(&all)
     }
-}
 
-impl Inside {
     /// The signer and the clock, which is asked for nowhere else.
     pub(super) fn about(&self) -> Result<About> {
         let signer = self.sign.as_deref().map(signer).transpose()?;
@@ -55,6 +54,11 @@ impl Inside {
         }
         Ok(about)
     }
+}
+
+/// Those of the flags that are given.
+fn given(all: &[(&'static str, bool)]) -> Vec<&'static str> {
+    all.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect()
 }
 
 fn signer(path: &Path) -> Result<Arc<dyn Sign>> {
@@ -108,6 +112,12 @@ pub(super) struct BesideEach {
 }
 
 impl BesideEach {
+    /// The flags that are given.
+    pub(super) fn given(&self) -> Vec<&'static str> {
+        let Self { manifest, provenance, sbom } = *self;
+        given(&[("--manifest", manifest), ("--provenance", provenance), ("--sbom", sbom)])
+    }
+
     pub(super) fn wanted(&self) -> Wanted {
         let Self { manifest, provenance, sbom } = *self;
         Wanted { manifest, provenance, sbom }
@@ -122,9 +132,14 @@ pub(super) struct Told<'a> {
 }
 
 impl Beside {
-    /// Whether nothing is asked for.
-    pub(super) fn is_empty(&self) -> bool {
-        self.manifest.is_none() && self.provenance.is_none() && self.sbom.is_none()
+    /// The flags that are given.
+    pub(super) fn given(&self) -> Vec<&'static str> {
+        let Self { manifest, provenance, sbom } = self;
+        given(&[
+            ("--manifest", manifest.is_some()),
+            ("--provenance", provenance.is_some()),
+            ("--sbom", sbom.is_some()),
+        ])
     }
 
     /// Refuses places that cannot take what was asked for, before the image is written.

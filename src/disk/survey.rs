@@ -20,12 +20,6 @@ const MENU_FOLDER: &str = "/boot/extlinux";
 /// Bytes of the menu, and of the small files of a system.
 const LARGEST: u64 = 1 << 20;
 
-/// Where an ISO 9660 volume has its mark (ECMA-119 §8.1).
-const VOLUME_MARK: u64 = 0x8001;
-
-/// Types of partitions for Linux, in an MBR and in a GPT.
-const LINUX: [&str; 2] = ["83", "0fc63daf-8483-4772-8e79-3d69d8477de4"];
-
 /// The structures of a raw image.
 #[derive(Clone, Debug)]
 pub struct Raw {
@@ -59,18 +53,6 @@ struct Candidate {
 }
 
 impl Raw {
-    /// Whether an image is a disk with a partition for Linux, and no ISO 9660 volume.
-    pub fn is_one<I: ReadAt>(image: &I) -> bool {
-        let mut mark = [0; 5];
-        let volume = image.read_exact_at(&mut mark, VOLUME_MARK).is_ok() && mark == *b"CD001";
-        let all = || -> Result<Vec<Candidate>> { candidates(image, &Partitions::of(image)?) };
-        let is_linux = |candidate: &Candidate| {
-            LINUX.iter().any(|kind| candidate.kind.eq_ignore_ascii_case(kind))
-                || Filesystem::is_there(&image, candidate.at).unwrap_or_default()
-        };
-        !volume && all().is_ok_and(|found| found.iter().any(is_linux))
-    }
-
     /// Reads a raw image.
     ///
     /// # Errors

@@ -96,6 +96,11 @@ impl<B: ReadAt> Composed<B> {
         &self.pieces
     }
 
+    /// Whether it reads as its base.
+    pub fn is_base(&self) -> bool {
+        self.size == self.base.size() && self.pieces.iter().all(Piece::stays)
+    }
+
     /// What lies below all patches.
     pub fn base(&self) -> &B {
         &self.base

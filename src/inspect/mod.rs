@@ -9,10 +9,10 @@ mod raw;
 
 use serde::Serialize;
 
-use crate::disk::survey::Raw;
 use crate::error::Result;
 use crate::image::ReadAt;
 pub use crate::image::check::Check;
+use crate::image::file_type::{self, BaseKind};
 
 /// The version of the JSON form.
 pub const SCHEMA: u32 = 3;
@@ -281,7 +281,10 @@ pub struct File {
 impl Report {
     /// Looks at an image.
     pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
-        if Raw::is_one(image) { Self::of_raw(image) } else { Self::of_iso(image) }
+        match file_type::base_kind(image)? {
+            BaseKind::Disk => Self::of_raw(image),
+            BaseKind::Iso => Self::of_iso(image),
+        }
     }
 
     /// Whether all structures agree.

@@ -156,6 +156,11 @@ impl Unsettled {
         }))
     }
 
+    /// What is worth telling the user, a line each.
+    pub fn notes(&self) -> Vec<String> {
+        self.0.notes()
+    }
+
     /// The digest of what is asked for of an image of these facts, whatever chance makes of it.
     pub fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
         self.0.inputs(facts)

@@ -1,13 +1,15 @@
-//! What an image can be made from: an installer ISO, or a raw image with a root filesystem of its own.
+//! What an image can be made from: an installer ISO, or a raw image with a root filesystem of its own; and the original
+//! below one that was stamped.
 
 use crate::disk;
 use crate::disk::injected;
-use crate::disk::survey::Raw;
 use crate::error::Result;
+use crate::image::digest::Digest;
+use crate::image::file_type::{self, BaseKind};
 use crate::image::patched::Composed;
 use crate::image::{ImageFile, ReadAt};
 use crate::iso;
-use crate::iso::injected::{Base, Stamped};
+use crate::iso::injected::{Base, Below, Stamped};
 use crate::live::{Facts, Wishes};
 use crate::stamp::manifest::{self, About, Made};
 use crate::stamp::replaced::Given;
@@ -24,10 +26,10 @@ pub enum Basis<B> {
 impl<B: ReadAt> Basis<B> {
     /// Surveys an image and, if it was stamped before, the base below.
     pub fn of(image: B) -> Result<Self> {
-        if Raw::is_one(&image) {
-            return Ok(Self::Raw(Box::new(injected::Base::of(image)?)));
+        match file_type::base_kind(&image)? {
+            BaseKind::Iso => Base::of(image).map(Box::new).map(Self::Iso),
+            BaseKind::Disk => injected::Base::of(image).map(Box::new).map(Self::Raw),
         }
-        Ok(Self::Iso(Box::new(Base::of(image)?)))
     }
 
     /// The base, which reads as it was before any stamping.
@@ -119,5 +121,53 @@ impl Basis<&ImageFile> {
     /// SHA-256 of the base, if that of the file is known and it is the base.
     pub fn known_sha256(&self) -> Option<[u8; 32]> {
         self.image().base().sha256().filter(|_| self.stamped().is_none())
+    }
+}
+
+/// The base below a stamped image.
+#[derive(Debug)]
+pub enum Original<B> {
+    /// That of an ISO, also on a disk whose reset was interrupted.
+    Iso(Below<B>),
+    /// That of a raw image.
+    Raw(Composed<B>),
+}
+
+impl<B: ReadAt> Original<B> {
+    /// Finds the base below; none if nothing was put into the image.
+    ///
+    /// # Errors
+    /// What the surveys say; a reset that cannot be gone on with.
+    pub fn below(image: B) -> Result<Option<Self>> {
+        // A disk whose reset was interrupted is no image of any kind, but there is one below.
+        if !matches!(file_type::base_kind(&image), Ok(BaseKind::Disk)) {
+            return Ok(Below::of(image)?.map(Self::Iso));
+        }
+        let base = injected::Base::of(image)?;
+        Ok(base.stamped.is_some().then_some(Self::Raw(base.image)))
+    }
+
+    /// The base.
+    pub fn image(&self) -> &Composed<B> {
+        match self {
+            Self::Iso(below) => &below.image,
+            Self::Raw(image) => image,
+        }
+    }
+
+    /// The same, without what is known of it.
+    pub fn into_image(self) -> Composed<B> {
+        match self {
+            Self::Iso(below) => below.image,
+            Self::Raw(image) => image,
+        }
+    }
+
+    /// Its SHA-256, as a reset that was interrupted found it.
+    pub fn sha256(&self) -> Option<Digest> {
+        match self {
+            Self::Iso(below) => below.sha256.map(Digest),
+            Self::Raw(_) => None,
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::formats::gpt::Gpt;
 use crate::formats::iso9660::volume_descriptor::{PRIMARY, VolumeDescriptor, text};
 use crate::image::ReadAt;
-use crate::image::file_type::{self, DiskImage, FileType, Kind};
+use crate::image::file_type::{self, BaseKind, DiskImage, FileType, Kind};
 use crate::image::partitions::Partitions;
 use crate::iso::survey::Survey;
 use crate::stamp::manifest::{self, Found};
@@ -108,7 +108,7 @@ impl Identity {
         });
         Ok(Self {
             descriptor: descriptor.map(<[u8]>::to_vec),
-            file_type: FileType::of(&head),
+            file_type: FileType::read(image)?,
             partitions: Partitions::of(&image).ok().filter(|found| !found.is_empty()),
             system: system(&image),
         })
@@ -148,7 +148,7 @@ impl Identity {
         if let Some(system) = &self.system {
             return system.name();
         }
-        let Some(descriptor) = self.descriptor.as_deref() else { return disk.name().to_owned() };
+        let Some(descriptor) = self.descriptor.as_deref() else { return disk.name() };
         let field = |range| text(descriptor.get(range).unwrap_or_default());
         let by = Some(field(574..702)).filter(|by| !by.is_empty());
         let by = by.map(|by| format!(" by {by}")).unwrap_or_default();
@@ -179,7 +179,7 @@ fn tables(one: &Partitions, other: &Partitions) -> usize {
 }
 
 fn system(image: &&dyn ReadAt) -> Option<System> {
-    if Raw::is_one(image) {
+    if file_type::base_kind(image).ok()? == BaseKind::Disk {
         let raw = Raw::of(image).ok()?;
         let root = *raw.filesystem(image).ok()?.superblock().uuid();
         let manifest = manifest::read_raw(image, &raw).ok()?;

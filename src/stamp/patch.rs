@@ -5,7 +5,7 @@ use crate::formats::patch_file::{LARGEST_LITERALS, Origin, PatchFile, Run};
 use crate::image::digest::Digest;
 use crate::image::patched::{Composed, Patch, Piece, Source};
 use crate::image::{ReadAt, past_64_bits};
-use crate::iso::injected::Base;
+use crate::stamp::base_image::Original;
 use crate::units::ByteRange;
 
 /// The patch that makes an image from a base, whose digest is given, by these changes of it. The same
@@ -82,19 +82,17 @@ fn add(runs: &mut Vec<Run>, from: Origin, size: u64) {
     runs.push(Run { size, from });
 }
 
-/// The image that an opened file or disk must be for a patch: itself, or if it was stamped, the base
-/// below.
+/// The image that an opened file or disk must be for a patch: if it was stamped, the base below, else itself. Patches
+/// are for bases that were not stamped.
 ///
 /// # Errors
 /// [`Error::WrongBase`] if neither has the size of the patch's base.
-pub fn base_in<B: ReadAt>(image: B, patch: &PatchFile, name: &str) -> Result<Composed<B>> {
-    if image.size() == patch.base_size {
-        return Ok(Composed::whole(image));
-    }
+pub fn base_in<B: ReadAt + Clone>(image: B, patch: &PatchFile, name: &str) -> Result<Composed<B>> {
     let size = image.size();
-    let below = Base::of(image).ok().filter(|base| base.stamped.is_some());
-    let below = below.filter(|base| base.image.size() == patch.base_size);
-    below.map(|base| base.image).ok_or_else(|| Error::WrongBase {
+    let fits = |image: &Composed<B>| image.size() == patch.base_size;
+    let below = Original::below(image.clone()).ok().flatten().map(Original::into_image);
+    let whole = || Some(Composed::whole(image)).filter(fits);
+    below.filter(fits).or_else(whole).ok_or_else(|| Error::WrongBase {
         name: name.to_owned(),
         found: format!("{size} bytes"),
         expected: described(patch),

@@ -326,7 +326,7 @@ def by_name(s):
     for name, args in (("with a key", ("--key", s.key)), ("as it is", ())):
         with open(stick, "wb") as f:
             f.truncate(8 << 20)
-        code, _, err = s.run("flash", BASE, *args, *where, "--file", stick, "--exact", "--no-probe")
+        code, _, err = s.run("flash", BASE, *args, *where, "--file", stick)
         want = pathlib.Path(s.path("expected.iso")).read_bytes() if args else s.image
         s.verdict(f"flash by name, {name}", [] if code == 0 and pathlib.Path(stick).read_bytes()[:len(want)] == want else [code, err])
     code, out, err = s.run("verify", stick, "--against", BASE, *where)
@@ -367,7 +367,7 @@ def packed(s):
         stick = f"{folder}/stick"
         with open(stick, "wb") as f:
             f.truncate(8 << 20)
-        code, _, err = s.run("flash", file, "--key", s.key, "--file", stick, "--exact", "--no-probe")
+        code, _, err = s.run("flash", file, "--key", s.key, "--file", stick)
         s.verdict(f"{name}: flashed with a key", [] if code == 0 and pathlib.Path(stick).read_bytes()[:len(want)] == want else [code, err])
         shutil.copy(file, f"{folder}/copy")
         with open(f"{folder}/copy", "wb") as f:

@@ -224,7 +224,7 @@ fn what_is_of_the_same_recipe_stays_whatever_chance_made_of_it() {
         let all = format!("{form}.known_hosts");
         let run = |more: &[&str]| {
             let known: &[&str] = if form == "oci" { &["--known-hosts", &all] } else { &[] };
-            let fixed = ["--as", form, "--json", "--no-image-sha256", "--manifest-digests"];
+            let fixed = ["--as", form, "--json", "--manifest-digests"];
             let command =
                 [&["stamp", "base.iso", "users.toml", "-q", "-o", form], &fixed[..], known, more];
             // The clock is not of the recipe.
@@ -385,7 +385,7 @@ fn one_name_for_several_users_is_refused_where_keys_are_derived_for_it() {
 #[test]
 fn known_hosts_of_a_batch_stand_beside_each_file_or_in_one() {
     let folder = folder(&TINY);
-    let generate = ["--host-key", "generate", "--json", "--no-image-sha256"];
+    let generate = ["--host-key", "generate", "--json"];
     for (form, ending) in [("image", "iso"), ("patch", "remaster")] {
         let made = lines(&folder.run(&stamp(
             "users.toml",
@@ -428,7 +428,7 @@ fn records_stand_beside_each_file() {
     let all = ["--manifest", "--provenance", "--sbom", "--sign", "signer"];
     for form in ["image", "patch"] {
         let run = |more: &[&'static str]| {
-            let more = [&all[..], &["--json", "--no-image-sha256", "--as", form], more].concat();
+            let more = [&all[..], &["--json", "--as", form], more].concat();
             lines(&folder.run(&stamp("users.toml", form, &more)))
         };
         for line in run(&[]) {

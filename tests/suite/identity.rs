@@ -47,7 +47,7 @@ fn others() -> Vec<(String, Vec<u8>, &'static str)> {
         (1..2_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
     vec![
         ("blank".into(), vec![0; 8 << 20], "is blank"),
-        ("disk".into(), disk, "holds another image: a disk image with a partition table"),
+        ("disk".into(), disk, "holds another image: a disk image (MBR)"),
         ("fat".into(), fat, "holds another image: a FAT filesystem"),
         ("page".into(), b"<!DOCTYPE html>\n<html>\n".repeat(400_000), "is a web page"),
         ("noise".into(), noise, "is not a disk image"),

@@ -17,6 +17,7 @@ mod cli;
 mod damage;
 mod files;
 mod fixtures;
+mod flags;
 mod identity;
 mod journals;
 mod layers;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
 use remaster::formats::patch_file::{LARGEST, PatchFile};
+use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::image::file_type::{FileType, HEAD};
 use remaster::image::patched::Composed;
-use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::Existing;
 use remaster::progress::Progress;
 use remaster::stamp::oci::{Layout, Parts};
@@ -23,6 +23,9 @@ use crate::cli::progress::Meter;
 
 /// Make an image from its base and a patch file, or from an OCI image layout
 #[derive(Debug, clap::Args)]
+// A layout has its base itself.
+#[command(mut_arg("offline", |argument| argument.conflicts_with("name")))]
+#[command(mut_arg("cache", |argument| argument.conflicts_with("name")))]
 pub(crate) struct Args {
     /// Base that the patch was made for, plain or packed, or its name; with --name, the folder of an OCI image
     /// layout
@@ -103,7 +106,7 @@ pub(crate) fn applied<'a>(
 ) -> Result<Composed<&'a ImageFile>> {
     let name = file.path().display().to_string();
     let base = patch::base_in(file, patch, &name)?;
-    let known = file.sha256().filter(|_| base.size() == file.size()).map(Digest);
+    let known = file.sha256().filter(|_| base.is_base()).map(Digest);
     let digest = known.map_or_else(|| Digest::of(&base, progress), Ok)?;
     patch::apply(patch, base, digest, &name)
 }

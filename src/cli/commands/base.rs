@@ -126,18 +126,28 @@ impl Source {
         given: &Path,
         before: impl FnOnce() -> Result<()>,
     ) -> Result<(PathBuf, Option<Digest>)> {
+        let path = self.path_of(given, before)?;
+        let sha256 = self.demanded.check(&path)?;
+        Ok((path, sha256))
+    }
+
+    /// The file of a base, of which no SHA-256 is demanded.
+    fn path_of(&self, given: &Path, before: impl FnOnce() -> Result<()>) -> Result<PathBuf> {
         let origin = Origin { mirror: mirror(None), ..Origin::default() };
         let demand = Demand { cache: self.place.cache.clone(), origin, offline: self.offline };
-        let path = bases::resolve(given, &demand, &Meter::stages_without_signals(), |base| {
+        bases::resolve(given, &demand, &Meter::stages_without_signals(), |base| {
             before()?;
             let name = base.name();
             printer::say(&format!(
                 "fetching {name}, which is not in the cache; --offline forbids that\n"
             ));
             Ok(())
-        })?;
-        let sha256 = self.demanded.check(&path)?;
-        Ok((path, sha256))
+        })
+    }
+
+    /// The SHA-256 that a file must have, if one is demanded.
+    pub(crate) fn expected(&self, path: &Path) -> Result<Option<Digest>> {
+        self.demanded.expected(path)
     }
 }
 
@@ -145,13 +155,13 @@ impl Source {
 #[derive(Debug, clap::Args)]
 struct Demanded {
     /// SHA-256 that the base's file must have
-    #[arg(long, value_name = "HEX", conflicts_with = "sha256_file")]
+    #[arg(long, value_name = "HEX", group = "digest")]
     sha256: Option<Digest>,
     /// File with the base's SHA-256, as it is published beside the ISO
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "digest")]
     sha256_file: Option<PathBuf>,
     /// Believe a SHA-256 computed before if path, size, time and inode are the same
-    #[arg(long)]
+    #[arg(long, requires = "digest")]
     cache_digest: bool,
 }
 
@@ -177,6 +187,9 @@ impl Demanded {
     }
 
     fn expected(&self, path: &Path) -> Result<Option<Digest>> {
+        if (self.sha256.is_some() || self.sha256_file.is_some()) && path.is_dir() {
+            return Err(no_file(path, "leave them out: its files are told by no digest"));
+        }
         let Some(list) = &self.sha256_file else { return Ok(self.sha256) };
         let doing = || format!("read {}", list.display());
         let size = fs::metadata(list).map_err(Error::io(doing()))?.len();
@@ -207,6 +220,17 @@ impl Demanded {
     }
 }
 
+/// The error where a SHA-256 is demanded of what is not a file.
+pub(super) fn no_file(path: &Path, hint: &'static str) -> Error {
+    Error::Usage {
+        what: format!(
+            "{} is not a file; --sha256 and --sha256-file are about files",
+            path.display()
+        ),
+        hint,
+    }
+}
+
 /// In `remaster/digests` of the user's cache.
 fn remembered() -> Option<Remembered> {
     let cache = Cache::at(None).ok()?;
@@ -215,7 +239,16 @@ fn remembered() -> Option<Remembered> {
 
 /// Opens a base by name or path, unpacked where there is no output: a disk image, and all of it.
 pub(crate) fn open(given: &Path, source: &Source) -> Result<ImageFile> {
-    let file = open_any(given, source)?;
+    whole(open_any(given, source)?)
+}
+
+/// Opens another image beside the base, of which no SHA-256 is demanded.
+pub(crate) fn open_second(given: &Path, source: &Source) -> Result<ImageFile> {
+    let path = source.path_of(given, || Ok(()))?;
+    whole(unpacked(file(&path, None)?, None)?)
+}
+
+fn whole(file: ImageFile) -> Result<ImageFile> {
     file_type::whole(&file).map_err(|fault| fault.of_image(file.name()))?;
     Ok(file)
 }

@@ -128,11 +128,6 @@ impl Args {
         Ok(())
     }
 
-    /// The names of what was asked for.
-    pub(crate) fn asked(&self) -> Result<Vec<String>> {
-        Ok(self.edit.recipe()?.given())
-    }
-
     /// Better to refuse before a base is fetched than after.
     fn check_free(&self) -> Result<()> {
         let output = self.output.as_deref().filter(|path| *path != Path::new("-"));

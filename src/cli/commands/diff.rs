@@ -14,6 +14,8 @@ const SHOWN: usize = 20;
 
 /// Show what makes two images different
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("sha256", |argument| argument.help("SHA-256 that the file of the first image must have")))]
+#[command(mut_arg("sha256_file", |argument| argument.help("File with the SHA-256 of the first image, as it is published beside the ISO")))]
 pub(crate) struct Args {
     /// Image, stick or name of a base
     before: PathBuf,
@@ -27,8 +29,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let open = |path| base::open(path, &args.source);
-    let (before, after) = (open(&args.before)?, open(&args.after)?);
+    let before = base::open(&args.before, &args.source)?;
+    let after = base::open_second(&args.after, &args.source)?;
     let diff = Diff::of(&before, &after)?;
     if args.json {
         return printer::print_pretty_json(&diff);

@@ -95,11 +95,17 @@ impl Args {
 
     /// What would not be done, beside an edit that is finished.
     fn check_recover(&self) -> Result<()> {
-        if !self.recover || !(self.edit.is_given() || !self.inside.is_empty() || self.dry_run) {
+        let mut given = self.edit.given();
+        given.extend(self.inside.given().into_iter().map(str::to_owned));
+        given.extend(self.dry_run.then(|| "--dry-run".to_owned()));
+        if !self.recover || given.is_empty() {
             return Ok(());
         }
         Err(Error::Usage {
-            what: "--recover finishes an edit that was interrupted, and does nothing else".into(),
+            what: format!(
+                "--recover finishes an edit that was interrupted, and does nothing else: {} would not be done",
+                given.join(", ")
+            ),
             hint: "run `remaster edit --recover IMAGE` first, then edit it",
         })
     }

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     kargs: bool,
 
     /// Print the JSON Schema of --json
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["image", "json", "kargs", "digest", "cache_digest", "offline", "cache"])]
     json_schema: bool,
 }
 

@@ -5,8 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use remaster::disk::survey::Raw;
-use remaster::error::{Error, Result};
+use remaster::error::Result;
 use remaster::image::patched::Composed;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::iso::injected::Base;
@@ -48,9 +47,6 @@ pub(crate) struct Args {
     #[arg(short, long)]
     force: bool,
 }
-
-/// What says nothing where there is neither menu nor volume.
-pub(crate) const MENUS: [&str; 4] = ["timeout", "label", "name", "merge-initrd"];
 
 impl Args {
     fn existing(&self) -> Existing {
@@ -94,20 +90,20 @@ fn of_installer<'f>(
     wishes: Option<&Wishes>,
     args: &Args,
 ) -> Result<Netboot<&'f ImageFile>> {
-    if Raw::is_one(&file) {
-        return Err(Error::Usage {
-            what: format!(
-                "{} is a raw image, which has no installer to start over the network",
-                file.name()
-            ),
-            hint: "give an installer ISO, or a tarball or folder for kexec or netboot",
-        });
-    }
-    let base = Base::of(file)?;
-    let Some(wishes) = wishes else { return installer::of(&base, None) };
+    const HINT: &str = "give an installer ISO, or a tarball or folder for kexec or netboot";
+    let base = job::iso(file, "netboot", HINT)?;
+    of_base(&base, wishes, args).map_err(|fault| fault.of_image(file.name()))
+}
+
+fn of_base<'f>(
+    base: &Base<&'f ImageFile>,
+    wishes: Option<&Wishes>,
+    args: &Args,
+) -> Result<Netboot<&'f ImageFile>> {
+    let Some(wishes) = wishes else { return installer::of(base, None) };
     let edits = wishes.edits(&Facts::of(&base.survey))?;
-    let gone = replaced::gone(Given::in_iso(&base).as_ref(), &edits, args.edit.no_key)?;
-    let made = installer::of(&base, Some(&edits))?;
+    let gone = replaced::gone(Given::in_iso(base).as_ref(), &edits, args.edit.no_key)?;
+    let made = installer::of(base, Some(&edits))?;
     job::tell_taken_out(&gone);
     Ok(made)
 }
@@ -132,10 +128,7 @@ pub(crate) fn facts(tree: &Tree<&ImageFile>) -> Facts {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let wishes = args.edit.is_given().then(|| args.edit.gather()).transpose()?;
-    let asked = args.edit.recipe()?.given();
-    for name in asked.iter().filter(|name| MENUS.contains(&name.as_str())) {
-        printer::say(&format!("note: {name} is for menus and volumes, which there are none of\n"));
-    }
+    args.edit.check_without_menus()?;
     if !args.force {
         check(&args.folder(), Existing::Refuse, &[])?;
     }
@@ -157,11 +150,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()))?;
     let made = if archive::is_tar(&file) {
-        Tree::of_archive(&file).and_then(|tree| of_tree(tree, wishes.as_ref(), args))
+        let made = Tree::of_archive(&file).and_then(|tree| of_tree(tree, wishes.as_ref(), args));
+        made.map_err(|fault| fault.of_image(file.name()))?
     } else {
-        of_installer(&file, wishes.as_ref(), args)
+        of_installer(&file, wishes.as_ref(), args)?
     };
-    args.finish(made.map_err(|fault| fault.of_image(file.name()))?, wishes.as_ref(), known)
+    args.finish(made, wishes.as_ref(), known)
 }
 
 fn write(made: &Netboot<&ImageFile>, draft: Draft) -> Result<()> {

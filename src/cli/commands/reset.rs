@@ -2,22 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use remaster::disk::injected;
-use remaster::disk::survey::Raw;
 use remaster::error::{Error, Result};
 use remaster::flash::PutBack;
 use remaster::image::digest::Digest;
-use remaster::image::patched::Composed;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::iso::injected::Below;
 use remaster::output::file::Existing;
 use remaster::output::in_place::Edited;
+use remaster::stamp::base_image::Original;
 use remaster::units::{ByteRange, human};
 use serde_json::json;
 
 use super::base;
 use super::edit;
-use super::flash::{self, Prepared, To};
+use super::flash::{self, Disks, Prepared, To};
 use crate::cli::commands::customize::Destination;
 use crate::cli::job::typed;
 use crate::cli::printer;
@@ -27,10 +24,9 @@ use crate::cli::progress::{EVENTS, emit};
 /// Take out what was put in: the official image, byte for byte
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("devices", |argument| argument.value_name("IMAGE").required(true).num_args(1).help("Stamped image file (may be packed), or a stick with one")))]
-#[command(mut_arg("file", |argument| argument.hide(true)))]
 pub(crate) struct Args {
     #[command(flatten)]
-    to: To,
+    disks: Disks,
     /// Image to write, or `-` for a pipe
     #[arg(short, long, value_name = "FILE", required_unless_present = "in_place")]
     output: Option<PathBuf>,
@@ -41,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HEX")]
     sha256: Option<Digest>,
     /// Replace the output if it is there
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "in_place")]
     force: bool,
 }
 
@@ -49,7 +45,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let ended = reset(args);
     if let Err(fault) = &ended
-        && args.to.json
+        && args.disks.json
     {
         flash::tell_end(fault);
     }
@@ -57,8 +53,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn reset(args: &Args) -> Result<()> {
-    let path = args.to.devices.first().map_or(Path::new(""), PathBuf::as_path);
+    let path = args.disks.devices.first().map_or(Path::new(""), PathBuf::as_path);
     let is_file = path.is_file();
+    args.check(path, is_file)?;
     let edited = (args.in_place && is_file).then(|| Edited::take(path)).transpose()?;
     if let Some(edited) = &edited {
         edit::recover(edited)?;
@@ -81,10 +78,10 @@ fn reset(args: &Args) -> Result<()> {
     match (output, edited) {
         (Some(output), _) => output.kept_as(image)?.write(image, &progress).map(|_| ())?,
         (None, Some(edited)) => edited.rewrite(image, &progress).map(|_| ())?,
-        (None, None) => onto_stick(&below, digest, &args.to)?,
+        (None, None) => onto_stick(&below, digest, &args.disks)?,
     }
     let name = args.output.as_deref().unwrap_or(path);
-    if args.to.json && name != Path::new("-") {
+    if args.disks.json {
         emit(&json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
             "sha256": digest.to_string() }));
     } else {
@@ -94,43 +91,30 @@ fn reset(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What lies below a stamped image.
-enum Found<'a> {
-    Iso(Below<&'a ImageFile>),
-    Raw(Composed<&'a ImageFile>),
-}
-
-impl<'a> Found<'a> {
-    fn image(&self) -> &Composed<&'a ImageFile> {
-        match self {
-            Self::Iso(below) => &below.image,
-            Self::Raw(image) => image,
+impl Args {
+    /// Refuses what would not be acted on.
+    fn check(&self, path: &Path, is_file: bool) -> Result<()> {
+        if self.disks.json && self.output.as_deref() == Some(Path::new("-")) {
+            return Err(Error::Usage {
+                what: "--json prints to standard output, where the image goes".into(),
+                hint: "leave out --json, or give a file to -o",
+            });
         }
-    }
-
-    /// Its SHA-256, as a reset that was interrupted found it.
-    fn sha256(&self) -> Option<Digest> {
-        match self {
-            Self::Iso(below) => below.sha256.map(Digest),
-            Self::Raw(_) => None,
+        match &self.output {
+            Some(output) => self.disks.check_no_disk(output),
+            None if is_file => self.disks.check_no_disk(path),
+            None => Ok(()),
         }
     }
 }
 
 /// The base below a stamped image.
-fn below(file: &ImageFile) -> Result<Found<'_>> {
-    let name = file.name();
-    let nothing = || Error::Usage {
+fn below(file: &ImageFile) -> Result<Original<&ImageFile>> {
+    let found = Original::below(file).map_err(|fault| fault.of_image(file.name()))?;
+    found.ok_or_else(|| Error::Usage {
         what: format!("nothing was put into {}", file.path().display()),
         hint: "see `remaster inspect` for what an image is",
-    };
-    let found = if Raw::is_one(&file) {
-        let base = injected::Base::of(file).map_err(|fault| fault.of_image(&name))?;
-        base.stamped.is_some().then_some(Found::Raw(base.image))
-    } else {
-        Below::of(file).map_err(|fault| fault.of_image(&name))?.map(Found::Iso)
-    };
-    found.ok_or_else(nothing)
+    })
 }
 
 fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>) -> Result<()> {
@@ -145,23 +129,22 @@ fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>) -> Result<()
 }
 
 /// Writes the base over the stick that it is read from: what differs comes from the undo record in memory.
-fn onto_stick(found: &Found<'_>, sha256: Digest, to: &To) -> Result<()> {
+fn onto_stick(found: &Original<&ImageFile>, sha256: Digest, disks: &Disks) -> Result<()> {
     let image = found.image();
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
     match found {
-        Found::Iso(below) => {
+        Original::Iso(below) => {
             let (stamped_size, undo) = (below.stamped_size, below.undo);
             let what = PutBack { base: image, sha256, changed: &changed, stamped_size, undo };
-            flash::put_back(what, to)
+            flash::put_back(what, disks)
         }
         // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
-        Found::Raw(_) => {
+        Original::Raw(_) => {
             let mut prepared = Prepared::whole(image, "what lies below".into(), Vec::new())?;
             prepared.suspects = Some(changed.clone());
             prepared.changed = changed;
-            let to = To { delta: true, no_delta: false, no_probe: true, ..to.clone() };
-            flash::write(prepared, &to)?.map_or(Ok(()), Err)
+            flash::write(prepared, &To::back_onto(disks))?.map_or(Ok(()), Err)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `remaster stamp BASE USERS -o OUT`: one base, an image or patch file for each user.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -69,9 +70,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
 
-    /// What parts the elements of a list in a CSV cell
-    #[arg(long, value_name = "CHARACTER", default_value = ";")]
-    list_separator: char,
+    /// What parts the elements of a list in a CSV cell [default: `;`]
+    #[arg(long, value_name = "CHARACTER")]
+    list_separator: Option<char>,
 
     /// Names of the files: {name}, {index} and {id} (the recipe id) are filled in
     /// [default: {name}.iso, {name}.remaster or, for OCI, {name}]
@@ -124,6 +125,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let template = Template::parse(args.template())?;
+    let beside = args.wanted()?;
     let shared = args.edit.shared()?;
     let mut about = args.inside.about()?;
     let file = base::open(&args.base, &args.source)?;
@@ -145,7 +147,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         template: &template,
         form: args.form,
         keep: args.keep(),
-        beside: args.wanted()?,
+        beside,
         known_hosts: args.form != Form::Oci && args.edit.known_hosts().is_none(),
         digests: args.json && !args.no_image_sha256,
         jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
@@ -170,14 +172,24 @@ fn processors() -> usize {
 impl Args {
     /// A layout has its own form for everything that is in it.
     fn wanted(&self) -> Result<Wanted> {
-        let wanted = self.beside.wanted();
-        if self.form == Form::Oci && wanted != Wanted::default() {
+        let given = self.beside.given();
+        if self.form == Form::Oci && !given.is_empty() {
             return Err(Error::Usage {
-                what: "nothing is written beside the images of an OCI image layout".into(),
-                hint: "leave out --manifest, --provenance and --sbom, or stamp with `--as patch`",
+                what: format!(
+                    "nothing is written beside the images of an OCI image layout: {} would not be done",
+                    given.join(", ")
+                ),
+                hint: "leave them out, or stamp with `--as patch`",
             });
         }
-        Ok(wanted)
+        if self.form != Form::Image && self.no_image_sha256 {
+            return Err(Error::Usage {
+                what: "--no-image-sha256 is for images; the SHA-256 of a patch takes no time"
+                    .into(),
+                hint: "leave it out",
+            });
+        }
+        Ok(self.beside.wanted())
     }
 
     /// Better to refuse before images are written than after.
@@ -226,7 +238,16 @@ impl Args {
                 what: format!("{} does not tell by its name what it is", self.users.display()),
                 hint: "give --format toml, csv or jsonl",
             })?;
-        let users = users::read(&self.users, format, self.list_separator)?;
+        if self.list_separator.is_some() && format != Format::Csv {
+            return Err(Error::Usage {
+                what: format!(
+                    "{} is not CSV; only CSV takes --list-separator",
+                    self.users.display()
+                ),
+                hint: "leave it out: other forms have lists of their own",
+            });
+        }
+        let users = users::read(&self.users, format, self.list_separator.unwrap_or(';'))?;
         let ours = |user: &Result<User>| match (self.shard, user) {
             (None, _) => true,
             (Some(shard), Ok(user)) => shard.has(&user.name),
@@ -243,7 +264,8 @@ impl Args {
         about: &mut About,
         progress: &dyn Progress,
     ) -> Result<(Base<&'a ImageFile>, Vec<Initrd>, Digest)> {
-        let base = job::base(file)?;
+        const HINT: &str = "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`";
+        let base = job::iso(file, "stamp", HINT)?;
         let image = &base.image;
         let (initrds, digest) = thread::scope(|scope| {
             let initrds = scope.spawn(|| base.survey.initrds(image));
@@ -274,6 +296,33 @@ struct Teller {
     known: Mutex<BTreeMap<PathBuf, HostKeys>>,
     /// What was put into the base before, and of how many images it is gone.
     gone: Mutex<BTreeMap<String, usize>>,
+    /// What is worth telling of what was asked for, and of whom.
+    notes: Mutex<BTreeMap<String, Whose>>,
+}
+
+/// Whose a note is: the first of the users by name, and how many there are.
+#[derive(Default)]
+struct Whose {
+    first: String,
+    users: usize,
+}
+
+impl Whose {
+    fn add(&mut self, name: &str) {
+        if self.users == 0 || name < self.first.as_str() {
+            name.clone_into(&mut self.first);
+        }
+        self.users = self.users.saturating_add(1);
+    }
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.users {
+            0 | 1 => write!(f, "{}", self.first),
+            users => write!(f, "{} and {} more", self.first, users.saturating_sub(1)),
+        }
+    }
 }
 
 impl Teller {
@@ -284,6 +333,7 @@ impl Teller {
             turn: Mutex::new(()),
             known: Mutex::default(),
             gone: Mutex::default(),
+            notes: Mutex::default(),
         }
     }
 
@@ -294,19 +344,29 @@ impl Teller {
         let folder = job::typed(&args.output);
         printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
         self.tell_gone();
+        self.tell_notes();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = args.edit.known_hosts() else { return Ok(()) };
         for alias in shared_aliases(&known) {
             printer::say(&told_shared(alias, path));
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
-        known_hosts::write(&known_hosts::place(path, args.replaces())?, &text)
+        known_hosts::write(&known_hosts::place(path, args.replaces())?, &text)?;
+        printer::say(&format!("wrote {}\n", job::typed(path)));
+        Ok(())
     }
 
     fn tell_gone(&self) {
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         for (line, images) in gone.iter() {
             printer::say(&format!("note: {line} (images: {images})\n"));
+        }
+    }
+
+    fn tell_notes(&self) {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (note, whose) in notes.iter() {
+            printer::note(&format!("{whose}: {note}"));
         }
     }
 
@@ -350,10 +410,14 @@ impl Listener for Teller {
             let count = all.entry(line).or_default();
             *count = count.saturating_add(1);
         }
+        for note in &done.notes {
+            let mut all = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            all.entry(note.clone()).or_default().add(&done.name);
+        }
         if self.json {
             let gone: Vec<String> = done.gone.iter().map(ToString::to_string).collect();
             self.line(&json!({
-                "taken_out": gone,
+                "taken_out": gone, "notes": done.notes,
                 "name": done.name, "path": done.path, "size": done.size,
                 "sha256": done.sha256.map(|digest| digest.to_string()),
                 "recipe_id": done.ids.recipe.to_string(),

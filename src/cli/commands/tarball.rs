@@ -16,7 +16,7 @@ use remaster::progress::Progress;
 use remaster::stamp::replaced::{self, Given};
 use remaster::units::human;
 
-use super::netboot::{MENUS, facts};
+use super::netboot::facts;
 use crate::cli::commands::customize::{Args, Destination, Form};
 use crate::cli::job::{keys_shown, taken_out, tell_taken_out, typed};
 use crate::cli::known_hosts::KnownHosts;
@@ -31,7 +31,7 @@ pub(crate) fn write(
     output: Option<&Destination>,
     known: Option<KnownHosts>,
 ) -> Result<()> {
-    check(args)?;
+    check(args, &file.name())?;
     let packing = packing(file.path())?;
     let tree = Tree::of_archive(file).map_err(|fault| fault.of_image(file.name()))?;
     let edits = wishes.edits(&facts(&tree))?;
@@ -74,17 +74,17 @@ pub(crate) fn write(
 }
 
 /// Refuses what is for volumes, and tells what is for menus.
-fn check(args: &Args) -> Result<()> {
-    if !matches!(args.form, Form::Image) || !args.inside.is_empty() || !args.beside.is_empty() {
+fn check(args: &Args, name: &str) -> Result<()> {
+    let mut given = args.inside.given();
+    given.extend(args.beside.given());
+    given.extend(matches!(args.form, Form::Patch).then_some("--as patch"));
+    if !given.is_empty() {
         return Err(Error::Usage {
-            what: "patch files, manifests and records are for images, not for tar archives".into(),
-            hint: "leave out --as, --sign and the flags below Records",
+            what: format!("{name} is a tar archive; only images take {}", given.join(", ")),
+            hint: "leave out what is for images",
         });
     }
-    for name in args.asked()?.iter().filter(|name| MENUS.contains(&name.as_str())) {
-        printer::say(&format!("note: {name} is for menus and volumes, which there are none of\n"));
-    }
-    Ok(())
+    args.edit.check_without_menus()
 }
 
 /// How the file that was given is packed.

@@ -8,9 +8,11 @@ use remaster::disk::survey::Raw;
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Medium, Readable};
 use remaster::image::ReadAt;
+use remaster::image::digest::Digest;
+use remaster::image::file_type::{self, BaseKind};
 use remaster::iso::survey::Survey;
 use remaster::stamp::identity::{self, Other, Verdict};
-use remaster::stamp::manifest::{self, Found};
+use remaster::stamp::manifest::{self, Found, Manifest};
 use remaster::stamp::sign;
 use remaster::target::System;
 use serde_json::json;
@@ -23,6 +25,12 @@ use crate::cli::progress::{EVENTS, Meter, Style, emit};
 /// Compare a stick or file, read past the cache, with the image that was written to it, or with the manifest
 /// in it
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("sha256", |argument| argument.help("SHA-256 that the image of --against must have, or else the file that is read")))]
+#[command(mut_arg("sha256_file", |argument| argument.help("File with that SHA-256, as it is published beside the ISO")))]
+// They are about the image of --against.
+#[command(mut_arg("cache_digest", |argument| argument.requires("against")))]
+#[command(mut_arg("offline", |argument| argument.requires("against")))]
+#[command(mut_arg("cache", |argument| argument.requires("against")))]
 pub(crate) struct Args {
     /// Disk or file to read
     pub(crate) medium: PathBuf,
@@ -69,27 +77,63 @@ fn compare(args: &Args) -> Result<()> {
 
 /// Compares the medium with the manifest in it, or with one beside it.
 fn against_manifest(args: &Args) -> Result<()> {
+    let demanded = demanded(args)?;
     let medium = Readable::open(&args.medium, &System::default())?;
     let inside = inside(&medium).map_err(|fault| fault.of_image(medium.name()))?;
+    if let Some(demanded) = demanded {
+        check_digest(&medium, demanded, inside.as_ref())?;
+        let is_enough = args.manifest.is_none() && args.allowed_signers.is_none();
+        if is_enough && inside.as_ref().is_none_or(|found| found.manifest.blocks.is_none()) {
+            return tell(args, Verified { sha256: Some(demanded), ..Verified::default() });
+        }
+    }
     let found = match &args.manifest {
         Some(path) => beside(path, inside)?,
         None => inside.ok_or_else(|| Error::Usage {
             what: format!("{} has no manifest to compare with", medium.name()),
-            hint: "give the image with `--against IMAGE`, or the manifest with `--manifest FILE`",
+            hint: "give the image with `--against IMAGE`, the manifest with `--manifest FILE`, or a digest with `--sha256 HEX`",
         })?,
     };
     let signer = args.allowed_signers.as_deref().map(|path| signer(path, &found)).transpose()?;
     let meter = Meter::new(medium.name(), Style::choose(args.json));
     manifest::verify(&medium, &found, &meter)?;
-    tell(args, &found, signer.as_deref())
+    tell(args, Verified { sha256: demanded, manifest: Some(found.manifest), signer })
+}
+
+/// The SHA-256 that the file itself must have.
+fn demanded(args: &Args) -> Result<Option<Digest>> {
+    let demanded = args.source.expected(&args.medium)?;
+    let about = args.medium.metadata();
+    let about = about.map_err(Error::io(format!("open {}", args.medium.display())))?;
+    if demanded.is_none() || about.is_file() {
+        return Ok(demanded);
+    }
+    let hint = "add `--against IMAGE`, the image that was written: they are about that one then";
+    Err(base::no_file(&args.medium, hint))
+}
+
+/// Compares the SHA-256 of a file with the one that is demanded.
+fn check_digest(medium: &Readable, demanded: Digest, inside: Option<&Found>) -> Result<()> {
+    let found = Digest::of(medium, &Meter::stages_without_signals())?;
+    if found == demanded {
+        return Ok(());
+    }
+    let base = inside.and_then(|found| found.manifest.base.sha256.clone());
+    let expected = demanded.to_string();
+    let hint = if base.is_some_and(|base| base == expected) {
+        "that is the SHA-256 of the base that it was made from: `remaster reset --sha256 HEX` demands that one"
+    } else {
+        "give the SHA-256 of this very file, or the image that it should be with `--against IMAGE`"
+    };
+    Err(Error::Checksum { what: medium.name(), found: found.to_string(), expected, hint })
 }
 
 /// The manifest in the image that the medium holds; none if it has none.
 fn inside(medium: &Readable) -> Result<Option<Found>> {
-    if Raw::is_one(medium) {
-        return manifest::read_raw(medium, &Raw::of(medium)?);
+    match file_type::base_kind(medium)? {
+        BaseKind::Disk => manifest::read_raw(medium, &Raw::of(medium)?),
+        BaseKind::Iso => manifest::read(medium, Survey::of(medium)?.tree()),
     }
-    manifest::read(medium, Survey::of(medium)?.tree())
 }
 
 /// The manifest of a file, which is the one inside if there is one.
@@ -134,16 +178,33 @@ fn signer(allowed: &Path, found: &Found) -> Result<String> {
     sign::signers::principals(&String::from_utf8_lossy(&text), &key)
 }
 
-fn tell(args: &Args, found: &Found, signer: Option<&str>) -> Result<()> {
-    let manifest = &found.manifest;
+/// What a medium was found to be.
+#[derive(Default)]
+struct Verified {
+    /// What was demanded of the file.
+    sha256: Option<Digest>,
+    /// What it is as the manifest says.
+    manifest: Option<Manifest>,
+    signer: Option<String>,
+}
+
+fn tell(args: &Args, verified: Verified) -> Result<()> {
+    let Verified { sha256, manifest, signer } = verified;
+    let sha256 = sha256.map(|digest| digest.to_string());
     if args.json {
+        let said = manifest.as_ref();
+        let content_id = said.and_then(|said| said.content_id.as_ref());
         emit(&json!({ "v": EVENTS, "event": "verified", "target": args.medium,
-            "recipe": manifest.content_id,
-            "recipe_id": manifest.recipe_id, "content_id": manifest.content_id, "edits": manifest.edits, "signer": signer }));
+            "recipe": content_id, "recipe_id": said.and_then(|said| said.recipe_id.as_ref()),
+            "content_id": content_id, "edits": said.map(|said| &said.edits), "signer": signer,
+            "sha256": sha256 }));
         return Ok(());
     }
-    let by = signer.map(|signer| format!(", signed by {signer}")).unwrap_or_default();
-    printer::tell(&format!("{}: as its manifest says{by}\n", args.medium.display()))
+    let mut parts: Vec<String> = Vec::new();
+    parts.extend(manifest.map(|_| "as its manifest says".to_owned()));
+    parts.extend(signer.map(|signer| format!("signed by {signer}")));
+    parts.extend(sha256.map(|digest| format!("SHA-256 {digest}, as demanded")));
+    printer::tell(&format!("{}: {}\n", args.medium.display(), parts.join(", ")))
 }
 
 /// Compares the medium with any image that can be read. That it holds another image is known before all of it is

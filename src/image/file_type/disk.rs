@@ -1,29 +1,41 @@
-//! What has the structure of a disk: volumes, partition tables, bare filesystems.
+//! What has the structure of a disk: volumes, partition tables, filesystems.
 
-use super::extent::{self, End};
+use super::extent::{self, End, Part};
 use super::{is_at, number};
 use crate::error::{Error, Result};
+use crate::image::ReadAt;
+use crate::units::in_memory;
 
 /// Where the Volume Descriptor Set stands (ECMA-119 §6.7.1), and of UDF the Volume Recognition Sequence (§2/8.3.1 of
 /// ECMA-167).
 const VOLUME: usize = 0x8000;
 
-/// Filesystems that images without any partition table may hold, by their magic numbers.
-const FILESYSTEMS: &[(usize, &[u8], &str)] = &[
-    (0, b"hsqs", "a squashfs filesystem"),
-    (0, b"XFSB", "an xfs filesystem"),
-    (3, b"NTFS    ", "an NTFS filesystem"),
-    (3, b"EXFAT   ", "an exFAT filesystem"),
-    (54, b"FAT", "a FAT filesystem"),
-    (82, b"FAT32", "a FAT filesystem"),
-    (1024, b"\x10\x20\xF5\xF2", "an f2fs filesystem"),
-    (1024, b"\xE2\xE1\xF5\xE0", "an EROFS filesystem"),
-    (1024, b"H+\0\x04", "an HFS+ filesystem"),
-    (1024, b"HX\0\x05", "an HFS+ filesystem"),
-    (0x1_0040, b"_BHRfS_M", "a btrfs filesystem"),
-    (0, b"LUKS\xBA\xBE", "an encrypted disk (LUKS)"),
-    (512, b"LABELONE", "a physical volume of LVM"),
+/// Filesystems, and what stands in the place of one, by their magic numbers: what an image is that is nothing else, and
+/// what it has as a partition.
+const FILESYSTEMS: &[(usize, &[u8], Filesystem)] = &[
+    (0, b"hsqs", Filesystem("a squashfs filesystem", "squashfs")),
+    (0, b"XFSB", Filesystem("an xfs filesystem", "xfs")),
+    (3, b"NTFS    ", Filesystem("an NTFS filesystem", "NTFS")),
+    (3, b"EXFAT   ", Filesystem("an exFAT filesystem", "exFAT")),
+    (54, b"FAT", Filesystem("a FAT filesystem", "FAT")),
+    (82, b"FAT32", Filesystem("a FAT filesystem", "FAT")),
+    (1024, b"\x10\x20\xF5\xF2", Filesystem("an f2fs filesystem", "f2fs")),
+    (1024, b"\xE2\xE1\xF5\xE0", Filesystem("an EROFS filesystem", "EROFS")),
+    (1024, b"H+\0\x04", Filesystem("an HFS+ filesystem", "HFS+")),
+    (1024, b"HX\0\x05", Filesystem("an HFS+ filesystem", "HFS+")),
+    (0x1_0040, b"_BHRfS_M", Filesystem("a btrfs filesystem", "btrfs")),
+    (0, b"LUKS\xBA\xBE", Filesystem("an encrypted disk (LUKS)", "LUKS")),
+    (512, b"LABELONE", Filesystem("a physical volume of LVM", "LVM")),
 ];
+
+const EXT4: Filesystem = Filesystem("an ext4 filesystem", "ext4");
+
+/// Bytes of a partition that are looked at: the superblock of btrfs is the last one.
+const SUPERBLOCKS: u64 = 68 << 10;
+
+/// A filesystem: with its article, and as one word.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Filesystem(&'static str, &'static str);
 
 /// The magic number of ext2, ext3 and ext4, and where it stands.
 const EXT: (usize, &[u8]) = (1080, b"\x53\xEF");
@@ -37,8 +49,8 @@ pub enum Kind {
     Udf,
     /// A disk with a partition table.
     Partitioned,
-    /// A filesystem without any table around it, by name.
-    Filesystem(&'static str),
+    /// A filesystem without any table around it.
+    Filesystem(Filesystem),
     /// A disk with nothing but a boot record.
     BootRecord,
 }
@@ -52,6 +64,10 @@ pub struct DiskImage {
     pub has_table: bool,
     /// What reaches how far.
     ends: Vec<End>,
+    /// The tables by name, and what was found in the partitions, each once.
+    holds: Vec<&'static str>,
+    /// The partitions.
+    parts: Vec<Part>,
     /// Where the backup GPT ends, if there is a GPT.
     backup_end: Option<u64>,
 }
@@ -66,23 +82,51 @@ impl DiskImage {
             Some(kind) => kind,
             None if has_table => Kind::Partitioned,
             None => match filesystem(head) {
-                Some(name) => Kind::Filesystem(name),
+                Some(found) => Kind::Filesystem(found),
                 None if is_bootable => Kind::BootRecord,
                 None => return None,
             },
         };
-        let backup_end = tables.backup_end;
-        Some(Self { kind, has_table, ends: extent::ends(head, kind, tables), backup_end })
+        Some(Self {
+            kind,
+            has_table,
+            ends: extent::ends(head, kind, &tables),
+            holds: if is_apple_map(head) { vec!["Apple Partition Map"] } else { tables.names() },
+            backup_end: tables.backup_end,
+            parts: tables.partitions,
+        })
     }
 
-    /// In words, with an article.
-    pub fn name(&self) -> &'static str {
+    /// Adds what is in the partitions, which begin anywhere in the image. What cannot be read is not told.
+    pub(super) fn look_into<I: ReadAt + ?Sized>(mut self, image: &I) -> Self {
+        for part in &mut self.parts {
+            let size = image.size().saturating_sub(part.start).min(SUPERBLOCKS);
+            let mut start = vec![0; in_memory(size)];
+            let read = image.read_exact_at(&mut start, part.start);
+            let Some(Filesystem(_, word)) = read.ok().and_then(|()| filesystem(&start)) else {
+                continue;
+            };
+            part.is_linux |= word == EXT4.1;
+            if !self.holds.contains(&word) {
+                self.holds.push(word);
+            }
+        }
+        self
+    }
+
+    /// Whether it has a partition for Linux, by type or by contents.
+    pub(super) fn has_linux(&self) -> bool {
+        self.parts.iter().any(|part| part.is_linux)
+    }
+
+    /// In words, with an article: `a disk image (MBR, FAT, ext4)`.
+    pub fn name(&self) -> String {
         match self.kind {
-            Kind::Iso => "an ISO 9660 image",
-            Kind::Udf => "a UDF image",
-            Kind::Partitioned => "a disk image with a partition table",
-            Kind::Filesystem(name) => name,
-            Kind::BootRecord => "a disk image with a boot record only",
+            Kind::Iso => "an ISO 9660 image".to_owned(),
+            Kind::Udf => "a UDF image".to_owned(),
+            Kind::Partitioned => format!("a disk image ({})", self.holds.join(", ")),
+            Kind::Filesystem(Filesystem(name, _)) => name.to_owned(),
+            Kind::BootRecord => "a disk image with a boot record only".to_owned(),
         }
     }
 
@@ -130,9 +174,9 @@ fn volume(head: &[u8]) -> Option<Kind> {
     (is(b"BEA01") || is(b"NSR02") || is(b"NSR03")).then_some(Kind::Udf)
 }
 
-fn filesystem(head: &[u8]) -> Option<&'static str> {
+fn filesystem(head: &[u8]) -> Option<Filesystem> {
     let known = FILESYSTEMS.iter().find(|(at, magic, _)| is_at(head, *at, magic));
-    known.map(|(.., name)| *name).or_else(|| is_ext(head).then_some("an ext4 filesystem"))
+    known.map(|(.., found)| *found).or_else(|| is_ext(head).then_some(EXT4))
 }
 
 /// Two bytes alone are found by chance; revision and block size must be ones that there are.

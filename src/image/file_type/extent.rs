@@ -16,6 +16,9 @@ const BLOCK_SIZES: [u64; 2] = [DISK_BLOCK, 4096];
 const VOLUME_STARTS_BY: u64 = 64;
 /// The type of the one partition of an MBR that only protects a GPT.
 const PROTECTIVE: u8 = 0xEE;
+/// The types of partitions for Linux.
+const LINUX_MBR: u8 = 0x83;
+const LINUX_GPT: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
 
 /// A byte of the image that something reaches up to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,20 +28,40 @@ pub(super) struct End {
     pub(super) told: String,
 }
 
+/// A partition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Part {
+    /// Its first byte.
+    pub(super) start: u64,
+    /// The byte behind it.
+    end: u64,
+    /// Which it is, as `partition 2 of its MBR`.
+    name: String,
+    /// Whether it is for Linux.
+    pub(super) is_linux: bool,
+}
+
 /// The partitions of both tables.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// First byte, end, and which it is.
-    partitions: Vec<(u64, u64, String)>,
-    /// Whether there is any table.
-    is_there: bool,
+    pub(super) partitions: Vec<Part>,
+    /// Whether there is one of each.
+    has_mbr: bool,
+    has_gpt: bool,
     /// The byte behind the backup GPT.
     pub(super) backup_end: Option<u64>,
 }
 
 impl Tables {
     pub(super) fn is_empty(&self) -> bool {
-        !self.is_there
+        !self.has_mbr && !self.has_gpt
+    }
+
+    /// The tables by name. An MBR that only protects a GPT is none.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let is_there =
+            |name| if name == "GPT" { self.has_gpt } else { self.has_mbr && !self.has_gpt };
+        ["MBR", "GPT"].into_iter().filter(|name| is_there(*name)).collect()
     }
 }
 
@@ -48,26 +71,26 @@ pub(super) fn tables(head: &[u8]) -> Tables {
     if let Some((header, gpt)) = BLOCK_SIZES.into_iter().find_map(|size| gpt(head, size)) {
         let block = gpt.block();
         let behind = |lba: u64| lba.saturating_add(1).saturating_mul(block);
-        tables.is_there = true;
+        tables.has_gpt = true;
         tables.backup_end = Some(behind(header.alternate_lba()));
-        let parts = gpt.partitions().into_iter().map(|found| {
-            let (first, last) = found.blocks;
-            (
-                first.saturating_mul(block),
-                behind(last),
-                format!("partition {} of its GPT", found.number),
-            )
+        let parts = gpt.partitions().into_iter().map(|found| Part {
+            start: found.blocks.0.saturating_mul(block),
+            end: behind(found.blocks.1),
+            name: format!("partition {} of its GPT", found.number),
+            is_linux: found.type_guid.eq_ignore_ascii_case(LINUX_GPT),
         });
         tables.partitions.extend(parts);
     }
     for (number, record) in mbr(head).iter().flat_map(Mbr::used) {
-        tables.is_there = true;
+        tables.has_mbr = true;
         let (start, blocks) = (record.starting_lba.get(), record.size_in_lba.get());
         let byte = |block: u64| block.saturating_mul(DISK_BLOCK);
         let end = u64::from(start).saturating_add(u64::from(blocks));
         if record.os_type != PROTECTIVE {
             let name = format!("partition {number} of its MBR");
-            tables.partitions.push((byte(start.into()), byte(end), name));
+            let (start, end) = (byte(start.into()), byte(end));
+            let is_linux = record.os_type == LINUX_MBR;
+            tables.partitions.push(Part { start, end, name, is_linux });
         }
     }
     tables
@@ -90,7 +113,7 @@ fn gpt(head: &[u8], block: u64) -> Option<(Header, Gpt)> {
 
 /// Everything that reaches somewhere. A partition that stands for a whole volume may be rounded up to cylinders: how
 /// far the volume reaches is told by its descriptor.
-pub(super) fn ends(head: &[u8], kind: Kind, tables: Tables) -> Vec<End> {
+pub(super) fn ends(head: &[u8], kind: Kind, tables: &Tables) -> Vec<End> {
     let volume = match kind {
         Kind::Iso => iso(head),
         Kind::Udf | Kind::Partitioned | Kind::BootRecord => None,
@@ -101,9 +124,9 @@ pub(super) fn ends(head: &[u8], kind: Kind, tables: Tables) -> Vec<End> {
             && kind == Kind::Iso
             && start <= VOLUME_STARTS_BY.saturating_mul(DISK_BLOCK)
     };
-    let parts = tables.partitions.into_iter().filter(|(start, ..)| !stands_for_volume(*start));
+    let parts = tables.partitions.iter().filter(|part| !stands_for_volume(part.start));
     let mut ends: Vec<End> =
-        parts.map(|(_, at, name)| End { at, told: format!("{name} ends at") }).collect();
+        parts.map(|part| End { at: part.end, told: format!("{} ends at", part.name) }).collect();
     let told = match kind {
         Kind::Iso => "its volume descriptor says",
         _ => "its superblock says",

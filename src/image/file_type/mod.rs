@@ -9,7 +9,7 @@ mod extent;
 mod magic;
 mod text;
 
-pub use disk::{DiskImage, Kind};
+pub use disk::{DiskImage, Filesystem, Kind};
 pub use magic::Other;
 
 use crate::error::{Error, Result};
@@ -48,9 +48,12 @@ impl FileType {
         }
     }
 
-    /// Reads as much of an image as it takes to tell.
+    /// Reads as much of an image as it takes to tell, and what is in its partitions.
     pub fn read<I: ReadAt + ?Sized>(image: &I) -> Result<Self> {
-        Ok(Self::of(&head(image)?))
+        Ok(match Self::of(&head(image)?) {
+            Self::Disk(disk) => Self::Disk(disk.look_into(image)),
+            other @ Self::Other(_) => other,
+        })
     }
 
     /// The disk image.
@@ -90,6 +93,46 @@ pub fn whole<I: ReadAt + ?Sized>(image: &I) -> Result<DiskImage> {
     let disk = FileType::read(image)?.disk(UNNAMED)?;
     disk.check_whole(UNNAMED, image.size())?;
     Ok(disk)
+}
+
+/// The kinds of images that NixOS is in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BaseKind {
+    /// An ISO 9660 volume, with partition tables or without.
+    Iso,
+    /// A disk with a partition for Linux.
+    Disk,
+}
+
+/// Which of them an image is, all of which is there. What has a volume is an ISO, whatever its partitions are.
+///
+/// # Errors
+/// [`Error::NotAnImage`] for what is neither, also if it is a disk image, and [`Error::Truncated`]; about [`UNNAMED`].
+pub fn base_kind<I: ReadAt + ?Sized>(image: &I) -> Result<BaseKind> {
+    let disk = whole(image)?;
+    match disk.kind {
+        Kind::Iso => Ok(BaseKind::Iso),
+        Kind::Partitioned if disk.has_linux() => Ok(BaseKind::Disk),
+        _ => Err(no_base(&disk, "an ISO or a disk image with a partition for Linux")),
+    }
+}
+
+/// Refuses what is no ISO.
+///
+/// # Errors
+/// As [`base_kind`].
+pub fn check_iso<I: ReadAt + ?Sized>(image: &I) -> Result<()> {
+    let disk = whole(image)?;
+    if disk.kind == Kind::Iso { Ok(()) } else { Err(no_base(&disk, "an ISO")) }
+}
+
+fn no_base(disk: &DiskImage, wanted: &str) -> Error {
+    Error::NotAnImage {
+        name: UNNAMED.to_owned(),
+        is: format!("is {}, not {wanted}", disk.name()),
+        hint: "give an official NixOS installer ISO, or an image for SD cards, of 23.11 or later"
+            .to_owned(),
+    }
 }
 
 /// The number of `size` bytes at `at`, the least significant first.

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::disk::injected;
-use crate::disk::survey::Raw;
 use crate::error::{Error, Result};
 use crate::formats::iso9660::Hierarchy;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
+use crate::image::file_type::{self, BaseKind};
 use crate::inspect::{Entry, Report};
 use crate::iso::injected::{Base, Stamped};
 use crate::iso::survey::Survey;
@@ -125,9 +125,15 @@ struct Known {
 
 impl Known {
     fn of<I: ReadAt>(image: &I) -> Result<Option<Self>> {
-        if Raw::is_one(image) {
-            return Self::of_raw(image);
+        match file_type::base_kind(image) {
+            Ok(BaseKind::Iso) => Self::of_iso(image),
+            Ok(BaseKind::Disk) => Self::of_raw(image),
+            Err(Error::NotAnImage { .. }) => Ok(None),
+            Err(fault) => Err(fault),
         }
+    }
+
+    fn of_iso<I: ReadAt>(image: &I) -> Result<Option<Self>> {
         let survey = match Survey::of(image) {
             Ok(survey) => survey,
             Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),

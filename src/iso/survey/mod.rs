@@ -56,7 +56,8 @@ impl Survey {
     /// [`crate::Error::Malformed`] where a structure is broken, [`crate::Error::Unsupported`] where the
     /// image is none that can be changed safely.
     pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
-        check_volume(image)?;
+        // What is no image, or not all of one, is named before anything in it is looked for.
+        file_type::check_iso(image)?;
         let volume = Volume::of(image)?;
         let trees: Vec<Tree> = volume
             .hierarchies()
@@ -98,18 +99,6 @@ impl Survey {
     pub fn initrds<I: ReadAt>(&self, image: &I) -> Result<Vec<Initrd>> {
         nixos::initrds(image, self.tree(), &self.triplets)
     }
-}
-
-/// What is no image, or not all of one, is named before anything in it is looked for.
-fn check_volume<I: ReadAt>(image: &I) -> Result<()> {
-    let found = file_type::whole(image)?;
-    if found.kind == file_type::Kind::Iso {
-        return Ok(());
-    }
-    let looked_for = "an ISO 9660 volume, or a partition with a Linux filesystem";
-    Err(Error::unsupported(file_type::UNNAMED, looked_for, found.name()).hinting(
-        "give an official NixOS installer ISO, or an image for SD cards, of 23.11 or later",
-    ))
 }
 
 #[expect(

@@ -115,6 +115,8 @@ pub struct Done {
     pub kept: bool,
     /// What was put into the base before and is not in it.
     pub gone: Vec<Fact>,
+    /// What is worth telling of what was asked for.
+    pub notes: Vec<String>,
     /// The host keys that are in it.
     pub host_keys: Option<HostKeys>,
     /// The file with their public halves, if one stands beside it.
@@ -307,6 +309,7 @@ impl Run<'_> {
         let recipe_id = manifest::recipe_id(batch.sha256, Digest(unsettled.inputs(&self.facts)?));
         let name = batch.template.file_name(&user.name, index, recipe_id)?;
         self.taken.take(&name, &user.place)?;
+        let notes = unsettled.notes();
         let (job, kept) = self.job(unsettled, &name, recipe_id)?;
         let content = manifest::content_id(batch.sha256, job.made.digest);
         let done = Done {
@@ -317,6 +320,7 @@ impl Run<'_> {
             ids: Ids { recipe: recipe_id, content },
             kept,
             gone: job.gone.clone(),
+            notes,
             host_keys: job.host_keys.clone(),
             known_hosts: None,
         };

@@ -22,6 +22,7 @@ use crate::disk::survey::Raw;
 use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::image::digest::Digest;
+use crate::image::file_type::{self, BaseKind};
 use crate::image::partitions::Partitions;
 use crate::image::patched::{Composed, Patch, Source};
 use crate::image::space::too_large;
@@ -545,14 +546,17 @@ pub fn parse(text: &[u8], at: u64) -> Result<Manifest> {
 /// [`Error::Differs`] at the first thing that differs, [`Error::Usage`] if there are no digests of blocks.
 pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> Result<()> {
     let manifest = &found.manifest;
-    let partitions = if Raw::is_one(image) {
-        let base = injected::Base::of(image)?;
-        claims(raw_facts(&base)?, base.stamped.as_ref(), manifest)?;
-        Raw::of(image)?.partitions
-    } else {
-        let base = Base::of(image)?;
-        claims(facts(&base)?, base.stamped.as_ref(), manifest)?;
-        Survey::of(image)?.partitions
+    let partitions = match file_type::base_kind(image)? {
+        BaseKind::Disk => {
+            let base = injected::Base::of(image)?;
+            claims(raw_facts(&base)?, base.stamped.as_ref(), manifest)?;
+            Raw::of(image)?.partitions
+        }
+        BaseKind::Iso => {
+            let base = Base::of(image)?;
+            claims(facts(&base)?, base.stamped.as_ref(), manifest)?;
+            Survey::of(image)?.partitions
+        }
     };
     let Some(blocks) = &manifest.blocks else {
         return Err(Error::Usage {

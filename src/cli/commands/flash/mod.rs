@@ -3,6 +3,7 @@
 mod asking;
 mod outcome;
 mod targets;
+mod to;
 
 use std::fs::FileType;
 use std::os::unix::fs::FileTypeExt;
@@ -16,7 +17,7 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::private;
 use remaster::progress::{Progress, Silent};
 use remaster::stamp::base_image::Basis;
-use remaster::target::{Disk, ExpectedSize, Target};
+use remaster::target::{Disk, Target};
 use remaster::units::ByteRange;
 
 use super::{apply, base};
@@ -28,6 +29,8 @@ use crate::cli::{interrupt, printer};
 
 pub(crate) use outcome::{tell_differences, tell_end};
 use targets::Written;
+use to::Check;
+pub(crate) use to::{Disks, To};
 
 /// Write an image to one or more sticks and read it back
 #[derive(Debug, clap::Args)]
@@ -49,73 +52,6 @@ pub(crate) struct Args {
     /// Write the image even if it is truncated, or not known to be a disk image
     #[arg(long)]
     any: bool,
-}
-
-/// Where an image is written to and how.
-#[derive(Clone, Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "every one is a flag of the command line")]
-pub(crate) struct To {
-    /// Disks to write to, as `/dev/sdc`; without any, a terminal lets you pick one
-    #[arg(value_name = "DEVICE")]
-    pub(crate) devices: Vec<PathBuf>,
-    /// The targets are regular files, made or overwritten
-    #[arg(long)]
-    pub(crate) file: bool,
-    /// Do not ask; needs --expect-serial or --expect-size
-    #[arg(long, short)]
-    pub(crate) yes: bool,
-    /// Refuse a disk with another serial number; once per disk
-    #[arg(long, value_name = "SERIAL")]
-    pub(crate) expect_serial: Vec<String>,
-    /// Refuse a disk of another size: exact bytes, or rounded as 16GB or 14.9GiB
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub(crate) expect_size: Option<ExpectedSize>,
-    /// Allow disks that are neither removable nor USB; needs an --expect- option
-    #[arg(long)]
-    pub(crate) allow_fixed: bool,
-    /// Unmount file systems of a removable disk first
-    #[arg(long)]
-    pub(crate) unmount: bool,
-    /// How much to read back
-    #[arg(long, value_enum, default_value = "full", num_args = 0..=1, default_missing_value = "full", require_equals = true)]
-    pub(crate) verify: Check,
-    /// Do not read back
-    #[arg(long, conflicts_with = "verify")]
-    pub(crate) no_verify: bool,
-    /// Write only what differs [default: if the disk holds an image of the same base]
-    #[arg(long, conflicts_with = "no_delta")]
-    pub(crate) delta: bool,
-    /// Write everything
-    #[arg(long)]
-    pub(crate) no_delta: bool,
-    /// Put the size that a disk claims to the test [default: removable and USB disks]
-    #[arg(long, conflicts_with = "no_probe")]
-    pub(crate) probe: bool,
-    /// Believe the size that a disk claims
-    #[arg(long)]
-    pub(crate) no_probe: bool,
-    /// Leave the backup GPT where it is in the image
-    #[arg(long)]
-    pub(crate) exact: bool,
-    /// Leave the stick powered
-    #[arg(long)]
-    pub(crate) no_eject: bool,
-    /// Print events as JSON, one per line, as docs/events.md describes them
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// How much is read back.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum Check {
-    /// Everything
-    Full,
-    /// The start, the end and what was put in
-    Quick,
-}
-
-fn parse_size(text: &str) -> std::result::Result<ExpectedSize, String> {
-    ExpectedSize::parse(text).ok_or_else(|| "expected bytes, or a size as 16GB or 14.9GiB".into())
 }
 
 /// An image that is ready to be written, and where it came from.
@@ -158,6 +94,20 @@ impl<'a> Prepared<'a> {
     }
 }
 
+impl Args {
+    /// Refuses what would not be acted on.
+    fn check(&self) -> Result<()> {
+        self.to.check()?;
+        if !self.any || (self.patch.is_none() && !self.edit.is_given()) {
+            return Ok(());
+        }
+        Err(Error::Usage {
+            what: "--any writes an image as it is: nothing can be put in with it".into(),
+            hint: "leave out --any, or what to put in",
+        })
+    }
+}
+
 /// The first target that failed, of which has been told.
 type Failed = Option<Error>;
 
@@ -167,7 +117,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match prepare_and_write(args) {
         Ok(failed) => failed.map_or(Ok(()), Err),
         Err(fault) => {
-            if args.to.json {
+            if args.to.disks.json {
                 outcome::tell_end(&fault);
             }
             Err(fault)
@@ -176,13 +126,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn prepare_and_write(args: &Args) -> Result<Failed> {
+    args.check()?;
     match (&args.patch, args.edit.is_given()) {
         (Some(patch), false) => return apply_and_write(args, patch),
         (None, true) => return stamp_and_write(args),
         (None, false) => {}
         (Some(_), true) => {
             return Err(Error::Usage {
-                what: "a patch is whole: nothing more can be put in with it".into(),
+                what: format!(
+                    "--patch puts in all that there is in the patch, and {} would not be done",
+                    args.edit.given().join(", ")
+                ),
                 hint: "give --patch, or what to put in",
             });
         }
@@ -217,16 +171,18 @@ fn behind_input() -> Vec<PathBuf> {
 /// Stamps a base and writes it in one pass, without a file between.
 fn stamp_and_write(args: &Args) -> Result<Failed> {
     let wishes = args.edit.gather()?;
+    if args.to.disks.json {
+        outcome::tell_notes(&wishes.notes());
+    }
     let file = base::open(&args.image, &args.source)?;
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
     let base = job::basis(&file)?;
     let about = Inside::default().about_base(&base, &Silent)?;
     let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
     let Finished { image, summary, gone, .. } = stamping.compose()?;
-    if args.to.json {
+    if args.to.disks.json {
         outcome::tell_taken_out(&gone);
-    }
-    if !args.to.json {
+    } else {
         printer::say(&summary);
     }
     write_composed(&image, &file, known, args)
@@ -249,7 +205,7 @@ fn write_composed(
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
     let mut prepared = Prepared::whole(image, file.name(), vec![file.path().to_owned()])?;
-    prepared.suspects = suspects(&args.to.devices, &changed);
+    prepared.suspects = suspects(&args.to.disks.devices, &changed);
     prepared.changed = changed;
     prepared.known = known;
     write(prepared, &args.to)
@@ -278,16 +234,19 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
         let examined = flash::examine(&mut image.image, &image.name, image.any)?;
         let notes = examined.notes.iter().filter(|_| !told);
         notes.for_each(|note| printer::note(note));
+        if to.disks.json && !told {
+            outcome::tell_notes(&examined.notes);
+        }
         told = true;
         Ok(())
     };
-    let written = Written {
+    let mut written = Written {
         files: &image.files,
         size: image.size,
         is_input: image.is_input,
         examine: &mut examine,
     };
-    let targets = targets::open(to, written)?;
+    let targets = targets::open(to, &mut written)?;
     // Until an image is known to be for everyone, it is for nobody else.
     targets.iter().try_for_each(|target| match image.private {
         Some(false) => target.open_to_others(),
@@ -296,11 +255,11 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
     // Before anything is written: what reaches only some of the media is to be known by its keys, too.
     if let Some(known) = &image.known {
         known.write()?;
-        if to.json { known.emit() } else { printer::say(&known.told()) }
+        if to.disks.json { known.emit() } else { printer::say(&known.told()) }
     }
     // Not before: at a question, a signal should end the program as usual.
     interrupt::watch()?;
-    let style = Style::choose(to.json);
+    let style = Style::choose(to.disks.json);
     let meters: Vec<Meter> =
         targets.iter().map(|target| Meter::new(target.name(), style.clone())).collect();
     let media: Vec<(&dyn Medium, &dyn Progress)> = targets
@@ -322,8 +281,8 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
     for (target, result) in targets.into_iter().zip(results) {
         let name = target.name();
         let settled = result.and_then(|report| Ok((report, settle(&target, image.private)?)));
-        if let Err(fault) = outcome::conclude(target, settled, to) {
-            outcome::tell_failure(&name, &fault, to)?;
+        if let Err(fault) = outcome::conclude(target, settled, &to.disks) {
+            outcome::tell_failure(&name, &fault, &to.disks)?;
             first = first.or(Some(fault));
         }
     }
@@ -344,15 +303,17 @@ fn settle(target: &Target, private: Option<bool>) -> Result<bool> {
 }
 
 /// Puts a base back onto the disk that it is read from, and tells what came of it.
-pub(crate) fn put_back(what: PutBack<'_>, to: &To) -> Result<()> {
+pub(crate) fn put_back(what: PutBack<'_>, disks: &Disks) -> Result<()> {
     let size = Some(what.base.size());
-    let targets =
-        targets::open(to, Written { files: &[], size, is_input: false, examine: &mut || Ok(()) })?;
+    let targets = targets::open_disks(
+        disks,
+        &mut Written { files: &[], size, is_input: false, examine: &mut || Ok(()) },
+    )?;
     interrupt::watch()?;
     for target in targets {
-        let meter = Meter::new(target.name(), Style::choose(to.json));
-        let result = flash::put_back(&target, what, to.exact, &meter);
-        outcome::conclude(target, result.map(|report| (report, false)), to)?;
+        let meter = Meter::new(target.name(), Style::choose(disks.json));
+        let result = flash::put_back(&target, what, disks.exact, &meter);
+        outcome::conclude(target, result.map(|report| (report, false)), disks)?;
     }
     Ok(())
 }
@@ -374,7 +335,7 @@ fn options(to: &To, targets: &[Target], size: Option<u64>, (changed, suspects): 
             _ => Delta::Auto,
         },
         probe: to.probe || (!to.no_probe && targets.iter().all(is_portable)),
-        exact: to.exact,
+        exact: to.disks.exact,
         nonce: u64::from(now.subsec_nanos()) ^ now.as_secs().rotate_left(32),
         size_hint: size,
         changed,

@@ -9,7 +9,7 @@ use remaster::target::{OpenedBy, Target};
 use remaster::units::human;
 use serde_json::json;
 
-use super::To;
+use super::Disks;
 use crate::cli::printer;
 use crate::cli::progress::{EVENTS, emit};
 
@@ -20,6 +20,13 @@ const SHOWN: usize = 20;
 const OLD_PARTITIONS: &str =
     "\n  the kernel still shows the old partitions: unplug the disk, and plug it in again";
 
+/// Tells programs what is worth telling before anything is written.
+pub(super) fn tell_notes(notes: &[String]) {
+    for note in notes {
+        emit(&json!({ "v": EVENTS, "event": "note", "note": note }));
+    }
+}
+
 /// Tells programs what was put into the image before and is not given again.
 pub(super) fn tell_taken_out(gone: &[Fact]) {
     for Fact { name, value } in gone {
@@ -28,7 +35,7 @@ pub(super) fn tell_taken_out(gone: &[Fact]) {
 }
 
 /// Finishes a target that was written, and tells what was done, also whether the file is for its owner only.
-pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &To) -> Result<()> {
+pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &Disks) -> Result<()> {
     let name = target.name();
     let (report, private) = result?;
     tell_differences(&name, &report, to.json)?;
@@ -136,7 +143,7 @@ pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Resul
 }
 
 /// Tells of one target among several; the last error is reported by the caller.
-pub(super) fn tell_failure(name: &str, fault: &Error, to: &To) -> Result<()> {
+pub(super) fn tell_failure(name: &str, fault: &Error, to: &Disks) -> Result<()> {
     if to.json {
         emit(&json!({
             "v": EVENTS, "event": "result", "target": name, "ok": false,

@@ -9,8 +9,8 @@ use remaster::target::{
     Candidate, Demands, Disk, ImagePlace, Refusal, System, Target, Use, unmount,
 };
 
-use super::To;
 use super::asking::Asking;
+use super::{Disks, To};
 use crate::cli::commands::devices;
 use crate::cli::printer;
 
@@ -28,19 +28,19 @@ pub(super) struct Written<'a> {
 }
 
 /// Opens every target of `to`.
-pub(super) fn open(to: &To, mut image: Written<'_>) -> Result<Vec<Target>> {
-    let system = System::default();
-    let places: Result<Vec<ImagePlace>> =
-        image.files.iter().map(|file| system.place_of(file)).collect();
-    let places = places?;
-    if to.file {
-        (image.examine)()?;
-        return open_files(to, &system, &places);
-    }
-    open_disks(to, &system, &mut image, &places)
+pub(super) fn open(to: &To, image: &mut Written<'_>) -> Result<Vec<Target>> {
+    if to.file { open_files(&to.disks, image) } else { open_disks(&to.disks, image) }
 }
 
-fn open_files(to: &To, system: &System, places: &[ImagePlace]) -> Result<Vec<Target>> {
+/// Where the files lie that the image is read from.
+fn places(image: &Written<'_>, system: &System) -> Result<Vec<ImagePlace>> {
+    image.files.iter().map(|file| system.place_of(file)).collect()
+}
+
+fn open_files(to: &Disks, image: &mut Written<'_>) -> Result<Vec<Target>> {
+    let system = &System::default();
+    let places = &places(image, system)?;
+    (image.examine)()?;
     if to.devices.is_empty() {
         return Err(Error::Usage {
             what: "no file to write to".to_owned(),
@@ -64,12 +64,10 @@ fn check_unused(path: &Path, system: &System) -> Result<()> {
     })
 }
 
-fn open_disks(
-    to: &To,
-    system: &System,
-    image: &mut Written<'_>,
-    places: &[ImagePlace],
-) -> Result<Vec<Target>> {
+/// Opens every disk of `to`.
+pub(super) fn open_disks(to: &Disks, image: &mut Written<'_>) -> Result<Vec<Target>> {
+    let system = &System::default();
+    let places = places(image, system)?;
     let asking = Asking::find(image.is_input);
     check_usage(to, &asking)?;
     let paths = if to.devices.is_empty() {
@@ -82,7 +80,7 @@ fn open_disks(
     for (number, path) in paths.iter().enumerate() {
         let demands = Demands {
             image_size: image.size,
-            image: places.to_vec(),
+            image: places.clone(),
             allow_fixed: to.allow_fixed,
             serial: to.expect_serial.get(number).cloned(),
             size: to.expect_size.clone(),
@@ -104,7 +102,7 @@ fn open_disks(
     candidates.iter().map(|candidate| candidate.open(system)).collect()
 }
 
-fn check_usage(to: &To, asking: &Asking) -> Result<()> {
+fn check_usage(to: &Disks, asking: &Asking) -> Result<()> {
     let usage = |what: &str, hint| Err(Error::Usage { what: what.to_owned(), hint });
     if to.yes && to.expect_serial.is_empty() && to.expect_size.is_none() {
         return usage(
@@ -137,7 +135,7 @@ fn judge(
     path: &Path,
     system: &System,
     demands: Demands,
-    (to, asking): (&To, &Asking),
+    (to, asking): (&Disks, &Asking),
 ) -> Result<Candidate> {
     let disk = system.find(path)?;
     let shown = disk.path.display().to_string();
@@ -160,7 +158,7 @@ fn refused(refusal: Option<&Refusal>, shown: &str) -> Error {
     refusal.unwrap_or(&Refusal::Gone).error(shown)
 }
 
-fn wants_unmount(disk: &Disk, to: &To, asking: &Asking) -> Result<bool> {
+fn wants_unmount(disk: &Disk, to: &Disks, asking: &Asking) -> Result<bool> {
     if to.yes || asking.is_nobody() {
         return Ok(false);
     }

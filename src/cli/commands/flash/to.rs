@@ -1,0 +1,139 @@
+//! The flags that say where an image is written to and how, and which of them a target does not take.
+
+use std::path::{Path, PathBuf};
+
+use remaster::error::{Error, Result};
+use remaster::target::ExpectedSize;
+
+/// Where an image is written to and how.
+#[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "every one is a flag of the command line")]
+pub(crate) struct To {
+    #[command(flatten)]
+    pub(crate) disks: Disks,
+    /// The targets are regular files, made or overwritten
+    #[arg(long)]
+    pub(crate) file: bool,
+    /// How much to read back
+    #[arg(long, value_enum, default_value = "full", num_args = 0..=1, default_missing_value = "full", require_equals = true)]
+    pub(crate) verify: Check,
+    /// Do not read back
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) no_verify: bool,
+    /// Write only what differs [default: if the disk holds an image of the same base]
+    #[arg(long, conflicts_with = "no_delta")]
+    pub(crate) delta: bool,
+    /// Write everything
+    #[arg(long)]
+    pub(crate) no_delta: bool,
+    /// Put the size that a disk claims to the test [default: removable and USB disks]
+    #[arg(long, conflicts_with = "no_probe")]
+    pub(crate) probe: bool,
+    /// Believe the size that a disk claims
+    #[arg(long)]
+    pub(crate) no_probe: bool,
+}
+
+/// How much is read back.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Check {
+    /// Everything
+    Full,
+    /// The start, the end and what was put in
+    Quick,
+}
+
+/// The disks that are written to, and what may be done to them: what `flash` and `reset` share.
+#[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "every one is a flag of the command line")]
+pub(crate) struct Disks {
+    /// Disks to write to, as `/dev/sdc`; without any, a terminal lets you pick one
+    #[arg(value_name = "DEVICE")]
+    pub(crate) devices: Vec<PathBuf>,
+    /// Do not ask; needs --expect-serial or --expect-size
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Refuse a disk with another serial number; once per disk
+    #[arg(long, value_name = "SERIAL")]
+    pub(crate) expect_serial: Vec<String>,
+    /// Refuse a disk of another size: exact bytes, or rounded as 16GB or 14.9GiB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) expect_size: Option<ExpectedSize>,
+    /// Allow disks that are neither removable nor USB; needs an --expect- option
+    #[arg(long)]
+    pub(crate) allow_fixed: bool,
+    /// Unmount file systems of a removable disk first
+    #[arg(long)]
+    pub(crate) unmount: bool,
+    /// Leave the backup GPT where it is in the image
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Leave the stick powered
+    #[arg(long)]
+    pub(crate) no_eject: bool,
+    /// Print events as JSON, one per line, as src/cli/events.md describes them
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_size(text: &str) -> std::result::Result<ExpectedSize, String> {
+    ExpectedSize::parse(text).ok_or_else(|| "expected bytes, or a size as 16GB or 14.9GiB".into())
+}
+
+impl To {
+    /// Puts back what differs, and reads back everything.
+    pub(crate) fn back_onto(disks: &Disks) -> Self {
+        Self {
+            disks: disks.clone(),
+            file: false,
+            verify: Check::Full,
+            no_verify: false,
+            delta: true,
+            no_delta: false,
+            probe: false,
+            no_probe: true,
+        }
+    }
+
+    /// Refuses what says something of disks only, where the targets are files.
+    pub(crate) fn check(&self) -> Result<()> {
+        let target = self.disks.devices.first().filter(|_| self.file);
+        let probe = [("--probe", self.probe), ("--no-probe", self.no_probe)];
+        target.map_or(Ok(()), |target| self.disks.refuse(target, &probe))
+    }
+}
+
+impl Disks {
+    /// Refuses what says something of disks only, where a target is none.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], which names the flags.
+    pub(crate) fn check_no_disk(&self, target: &Path) -> Result<()> {
+        self.refuse(target, &[])
+    }
+
+    fn refuse(&self, target: &Path, more: &[(&'static str, bool)]) -> Result<()> {
+        let own = [
+            ("--yes", self.yes),
+            ("--expect-serial", !self.expect_serial.is_empty()),
+            ("--expect-size", self.expect_size.is_some()),
+            ("--allow-fixed", self.allow_fixed),
+            ("--unmount", self.unmount),
+            ("--exact", self.exact),
+            ("--no-eject", self.no_eject),
+        ];
+        let is_given = |(name, is_given): &(&'static str, bool)| is_given.then_some(*name);
+        let given: Vec<&str> = own.iter().chain(more).filter_map(is_given).collect();
+        if given.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Usage {
+            what: format!(
+                "{} is not a disk; only disks take {}",
+                target.display(),
+                given.join(", ")
+            ),
+            hint: "leave out what is for disks, or give a disk",
+        })
+    }
+}
