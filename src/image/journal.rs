@@ -58,7 +58,7 @@ pub fn open(image: &Path) -> Result<Option<File>> {
         Err(fault) if is_absent(&fault) => return Ok(None),
         found => check(&journal, &found.map_err(doing())?, image)?,
     }
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(&journal).map_err(doing())?;
     // What is open now may be another file than the one that was looked at.
     check(&journal, &file.metadata().map_err(doing())?, image)?;

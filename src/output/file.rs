@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::patched::{Composed, Piece, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::place;
 use crate::progress::{Progress, Silent};
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, in_memory, u64_of};
 
 /// Bytes that the kernel is asked to copy at once: small enough for progress and Ctrl-C.
 const KERNEL_CHUNK: usize = 16 << 20;
@@ -412,7 +413,7 @@ impl Drop for Draft {
 }
 
 fn flags(flags: OFlags) -> i32 {
-    i32::try_from(flags.bits()).unwrap_or_default()
+    flags.bits().cast_signed()
 }
 
 /// Numbers that names were tried with: threads do not try the same.
@@ -489,26 +490,19 @@ fn write_piece(
     piece: &Piece,
     progress: &dyn Progress,
 ) -> std::result::Result<(), Fault> {
-    let mut done = 0;
-    match &piece.from {
-        Source::Base(from) => {
-            done = copy_in_kernel(image.base().file(), *from, file, piece.at, progress)?;
-        }
-        Source::File(other, from) => {
-            done = copy_in_kernel(other.file(), *from, file, piece.at, progress)?;
-        }
-        Source::Bytes(_) | Source::Zeros => {}
-    }
-    let mut buffer = vec![0; in_memory(CHUNK.min(piece.at.size()))];
-    while done < piece.at.size() {
+    let left = match &piece.from {
+        Source::Base(from) => copy_in_kernel(image.base().file(), *from, file, piece.at, progress)?,
+        Source::File(other, from) => copy_in_kernel(other.file(), *from, file, piece.at, progress)?,
+        Source::Bytes(_) | Source::Zeros => piece.at,
+    };
+    let mut buffer = vec![0; in_memory(CHUNK.min(left.size()))];
+    for step in left.steps(CHUNK) {
         check_cancelled(progress)?;
-        let at = piece.at.start().saturating_add(done);
-        let length = in_memory(piece.at.size().saturating_sub(done).min(CHUNK));
-        let Some(chunk) = buffer.get_mut(..length) else { break };
-        image.read_exact_at(chunk, at).map_err(Ok)?;
-        file.write_all_at(chunk, at).map_err(refused)?;
-        done = done.saturating_add(len_of(chunk));
-        progress.advance(len_of(chunk));
+        let chunk = checked::part_mut(&mut buffer, ..in_memory(step.size()), "room for a piece");
+        let chunk = chunk.map_err(Ok)?;
+        image.read_exact_at(chunk, step.start()).map_err(Ok)?;
+        file.write_all_at(chunk, step.start()).map_err(refused)?;
+        progress.advance(step.size());
     }
     Ok(())
 }
@@ -517,23 +511,27 @@ fn check_cancelled(progress: &dyn Progress) -> std::result::Result<(), Fault> {
     if progress.is_cancelled() { Err(Ok(Error::Interrupted)) } else { Ok(()) }
 }
 
-/// Copies as much as the kernel copies; how much that was. What it does not do is left to the caller.
+/// Copies as much as the kernel copies, and says what it left to the caller.
 fn copy_in_kernel(
     base: &File,
     from: u64,
     to: &File,
     at: ByteRange,
     progress: &dyn Progress,
-) -> std::result::Result<u64, Fault> {
+) -> std::result::Result<ByteRange, Fault> {
     let (mut source, mut target) = (from, at.start());
-    while target < at.end() {
+    loop {
+        let left = checked::between(target, at.end(), "what is still to be copied").map_err(Ok)?;
+        if left.is_empty() {
+            return Ok(left);
+        }
         check_cancelled(progress)?;
-        let left = in_memory(at.end().saturating_sub(target)).min(KERNEL_CHUNK);
+        let size = in_memory(left.size()).min(KERNEL_CHUNK);
         let copied =
-            rustix::fs::copy_file_range(base, Some(&mut source), to, Some(&mut target), left);
+            rustix::fs::copy_file_range(base, Some(&mut source), to, Some(&mut target), size);
         match copied {
-            Ok(0) => break,
-            Ok(bytes) => progress.advance(u64::try_from(bytes).unwrap_or_default()),
+            Ok(0) => return Ok(left),
+            Ok(bytes) => progress.advance(u64_of(bytes)),
             Err(
                 rustix::io::Errno::NOSPC
                 | rustix::io::Errno::DQUOT
@@ -542,8 +540,7 @@ fn copy_in_kernel(
             ) => {
                 return Err(refused(io::Error::last_os_error()));
             }
-            Err(_) => break,
+            Err(_) => return Ok(left),
         }
     }
-    Ok(target.saturating_sub(at.start()))
 }

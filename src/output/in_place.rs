@@ -22,15 +22,20 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::journal;
 use crate::image::patched::Composed;
 use crate::image::{ImageFile, ReadAt};
 use crate::output::file::{Draft, Existing, Output, Readers};
 use crate::progress::Progress;
-use crate::units::{in_memory, len_of};
+use crate::units::{ByteRange, in_memory, len_of, u64_of};
 
 const MAGIC: &[u8; 19] = b"remaster journal 1\n";
+/// Bytes before the first run.
+const HEAD: u64 = len_of(MAGIC) + 16;
+/// Bytes before the bytes of a run.
+const RUN_HEAD: u64 = 24;
 
 /// Bytes that are compared at once: the runs of a journal are made of these.
 const BLOCK: u64 = 4096;
@@ -141,11 +146,9 @@ impl Edited {
         progress.begin("Comparing", image.size());
         let mut bytes = 0_u64;
         for piece in image.pieces() {
-            let mut at = piece.at.start();
-            while at < piece.at.end() && !piece.stays() {
-                let size = piece.at.end().saturating_sub(at).min(CHUNK);
-                bytes = bytes.saturating_add(self.record_chunk(&mut journal, image, (at, size))?);
-                at = at.saturating_add(size);
+            for step in piece.at.steps(CHUNK).filter(|_| !piece.stays()) {
+                let more = self.record_chunk(&mut journal, image, step)?;
+                bytes = checked::sum(bytes, more, "the bytes that an edit changes")?;
             }
             progress.advance(piece.at.size());
         }
@@ -162,22 +165,23 @@ impl Edited {
         &self,
         journal: &mut Summed<'_>,
         image: &Composed<&ImageFile>,
-        (at, size): (u64, u64),
+        at: ByteRange,
     ) -> Result<u64> {
-        let mut new = vec![0; in_memory(size)];
-        image.read_exact_at(&mut new, at)?;
-        let old = there(&self.file, at, new.len()).map_err(Error::io("read what is edited"))?;
+        let mut new = vec![0; in_memory(at.size())];
+        image.read_exact_at(&mut new, at.start())?;
+        let old =
+            there(&self.file, at.start(), new.len()).map_err(Error::io("read what is edited"))?;
         let mut bytes = 0_u64;
-        let mut place = at;
-        let mut old_blocks = old.chunks(in_memory(BLOCK));
-        for block in new.chunks(in_memory(BLOCK)) {
-            let before = old_blocks.next().unwrap_or_default();
+        let mut place = at.start();
+        // Behind the old end there is nothing.
+        let old_blocks = old.chunks(in_memory(BLOCK)).chain(std::iter::repeat(&[][..]));
+        for (block, before) in new.chunks(in_memory(BLOCK)).zip(old_blocks) {
             if before != block {
                 let run = journal.run(place, before, block);
                 run.map_err(Error::io("write the journal of an edit"))?;
-                bytes = bytes.saturating_add(len_of(block));
+                bytes = checked::sum(bytes, len_of(block), "the bytes that an edit changes")?;
             }
-            place = place.saturating_add(len_of(block));
+            place = checked::sum(place, len_of(block), "the place of a block")?;
         }
         Ok(bytes)
     }
@@ -205,7 +209,7 @@ impl Edited {
     /// is used that is not. Every sector is as it was before or as it shall be, and what was before is only left out
     /// behind the old end.
     fn checked(&self, journal: &Path, source: &File, size: u64) -> Result<Finished> {
-        let (old_size, new_size) = checked(source, size, journal)?;
+        let (old_size, new_size) = whole(source, size, journal)?;
         let now = self.size()?;
         if now != old_size && now != new_size {
             let found = format!("{now} bytes");
@@ -215,11 +219,14 @@ impl Edited {
         let mut end = 0_u64;
         each(source, size, |run| {
             let there = there(&self.file, run.at, run.new.len())?;
-            if run.at < end || !run.fits(&done) || !belongs(&there, run) {
+            let fits = run.at >= end && run.fits(&done);
+            let run_end = run.end().filter(|_| fits).ok_or(io::ErrorKind::InvalidData)?;
+            if !belongs(&there, run)? {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            end = run.end();
-            done.bytes = done.bytes.saturating_add(len_of(&run.new));
+            end = run_end;
+            let bytes = len_of(&run.new);
+            done.bytes = checked::sum(done.bytes, bytes, "the bytes that an edit changes")?;
             Ok(())
         })
         .map_err(|fault| match fault.kind() {
@@ -237,29 +244,30 @@ fn there(file: &File, at: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     let mut done = 0_usize;
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        let read =
-            file.read_at(rest, at.saturating_add(u64::try_from(done).unwrap_or(u64::MAX)))?;
+        let read = file.read_at(rest, checked::sum(at, u64_of(done), "the place to read")?)?;
         if read == 0 {
             break;
         }
-        done = done.saturating_add(read);
+        done = checked::sum(done, read, "what was read")?;
     }
     bytes.truncate(done);
     Ok(bytes)
 }
 
 /// Whether each sector is as it was before or as it shall be. What was behind the old end does not count.
-fn belongs(now: &[u8], run: &Run) -> bool {
-    let before = run.at.checked_rem(SECTOR).unwrap_or_default();
-    let first = in_memory(SECTOR.saturating_sub(before)).min(now.len());
-    let (head, rest) = now.split_at(first);
-    let mut start = 0_usize;
-    [head].into_iter().chain(rest.chunks(in_memory(SECTOR))).all(|now| {
-        let range = start..start.saturating_add(now.len());
-        start = range.end;
-        let old = run.old.get(range.start..range.end.min(run.old.len())).unwrap_or_default();
-        now.starts_with(old) || run.new.get(range).is_some_and(|new| new == now)
-    })
+fn belongs(now: &[u8], run: &Run) -> Result<bool> {
+    let before_end = |at: usize| at.min(run.old.len());
+    for sector in checked::range(run.at, len_of(now), "what is there of a run")?.steps(SECTOR) {
+        let start = in_memory(checked::difference(sector.start(), run.at, "a sector of a run")?);
+        let end = in_memory(checked::difference(sector.end(), run.at, "a sector of a run")?);
+        let now = checked::part(now, start..end, "a sector of a run")?;
+        let old = checked::part(&run.old, before_end(start)..before_end(end), "a sector before")?;
+        let new = checked::part(&run.new, start..end, "a sector afterwards")?;
+        if !now.starts_with(old) && new != now {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn broken(journal: &Path, looked_for: &str, found: &str) -> Error {
@@ -268,22 +276,23 @@ fn broken(journal: &Path, looked_for: &str, found: &str) -> Error {
 }
 
 /// Bytes that the journal of an edit between images of these sizes has at the most: all of both, and what stands in
-/// front of every run.
-fn largest(old_size: u64, new_size: u64) -> u64 {
-    let both = old_size.saturating_add(new_size);
-    let runs = both.checked_div(BLOCK).unwrap_or_default().saturating_add(CHUNK);
-    both.saturating_add(runs.saturating_mul(24))
+/// front of every run; none if there are no images of such sizes.
+fn largest(old_size: u64, new_size: u64) -> Option<u64> {
+    let both = old_size.checked_add(new_size)?;
+    let runs = both.div_euclid(BLOCK).checked_add(CHUNK)?;
+    both.checked_add(runs.checked_mul(RUN_HEAD)?)
 }
 
 /// The sizes of both images, if the journal is whole and no larger than an edit of those makes it.
-fn checked(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
+fn whole(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
     let fault = || broken(journal, "a whole journal of an edit in place", "something else");
     let reading = |fault: io::Error| Error::io("read the journal of an edit")(fault);
-    let body = size.checked_sub(32).filter(|body| *body >= len_of(MAGIC).saturating_add(40));
+    let body = size.checked_sub(32).filter(|body| *body >= HEAD + RUN_HEAD);
     let body = body.ok_or_else(fault)?;
     let (old, new) = sizes(source).map_err(reading)?.ok_or_else(fault)?;
     // All bytes that come behind the old end are in it.
-    if size > largest(old, new) || new.saturating_sub(old) > size {
+    let is_larger = largest(old, new).is_none_or(|largest| size > largest);
+    if is_larger || new.checked_sub(old).is_some_and(|more| more > size) {
         return Err(broken(journal, "a journal of these images", &format!("{size} bytes")));
     }
     let mut sum = Sha256::new();
@@ -296,7 +305,7 @@ fn checked(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
         if read == 0 {
             break;
         }
-        sum.update(chunk.get(..read).unwrap_or_default());
+        sum.update(checked::part(&chunk, ..read, "what was read")?);
     }
     let mut told = [0; 32];
     source.read_exact_at(&mut told, body).map_err(reading)?;
@@ -308,7 +317,7 @@ fn checked(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
 
 /// The sizes that a journal begins with; none if it is no journal.
 fn sizes(source: &File) -> io::Result<Option<(u64, u64)>> {
-    let mut start = vec![0; MAGIC.len().saturating_add(16)];
+    let mut start = vec![0; in_memory(HEAD)];
     source.read_exact_at(&mut start, 0)?;
     let numbers = start.strip_prefix(MAGIC.as_slice());
     let both = numbers.and_then(|numbers| {
@@ -326,25 +335,27 @@ struct Run {
 }
 
 impl Run {
-    fn end(&self) -> u64 {
-        self.at.saturating_add(len_of(&self.new))
+    fn end(&self) -> Option<u64> {
+        self.at.checked_add(len_of(&self.new))
     }
 
     /// Whether it lies in the new image, and says of all bytes before the old end what they were.
     fn fits(&self, edit: &Finished) -> bool {
-        let before = edit.old_size.saturating_sub(self.at).min(len_of(&self.new));
-        self.end() <= edit.new_size && len_of(&self.old) == before
+        // A run behind the old end has nothing before it.
+        let before = edit.old_size.checked_sub(self.at);
+        let before = before.map_or(0, |before| before.min(len_of(&self.new)));
+        self.end().is_some_and(|end| end <= edit.new_size) && len_of(&self.old) == before
     }
 }
 
 /// Hands every run of a journal that was checked to `act`.
 fn each(source: &File, size: u64, mut act: impl FnMut(&Run) -> io::Result<()>) -> io::Result<()> {
-    let mut at = len_of(MAGIC).saturating_add(16);
+    let mut at = HEAD;
     while at < size {
         let mut head = [[0; 8]; 3];
         for number in &mut head {
             source.read_exact_at(number, at)?;
-            at = at.saturating_add(8);
+            at = checked::sum(at, 8, "the place of a number")?;
         }
         let [place, length, before] = head.map(u64::from_le_bytes);
         if length == 0 {
@@ -356,8 +367,9 @@ fn each(source: &File, size: u64, mut act: impl FnMut(&Run) -> io::Result<()>) -
         let mut run =
             Run { at: place, old: vec![0; in_memory(before)], new: vec![0; in_memory(length)] };
         source.read_exact_at(&mut run.old, at)?;
-        source.read_exact_at(&mut run.new, at.saturating_add(before))?;
-        at = at.saturating_add(before).saturating_add(length);
+        at = checked::sum(at, before, "the place of what is new")?;
+        source.read_exact_at(&mut run.new, at)?;
+        at = checked::sum(at, length, "the place of the next run")?;
         act(&run)?;
     }
     Ok(())

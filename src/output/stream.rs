@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::image::patched::Composed;
 use crate::progress::Progress;
-use crate::units::{in_memory, len_of};
+use crate::units::in_memory;
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 1 << 20;
@@ -19,17 +20,15 @@ pub fn write<B: ReadAt>(
 ) -> Result<()> {
     progress.begin("Writing", image.size());
     let mut buffer = vec![0; in_memory(CHUNK)];
-    let mut at = 0;
-    while at < image.size() {
+    for step in checked::between(0, image.size(), "the image")?.steps(CHUNK) {
         if progress.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let length = in_memory(image.size().saturating_sub(at).min(CHUNK));
-        let Some(chunk) = buffer.get_mut(..length) else { break };
-        image.read_exact_at(chunk, at)?;
+        let length = in_memory(step.size());
+        let chunk = checked::part_mut(&mut buffer, ..length, "room for a piece")?;
+        image.read_exact_at(chunk, step.start())?;
         to.write_all(chunk).map_err(Error::io("write to standard output"))?;
-        at = at.saturating_add(len_of(chunk));
-        progress.advance(len_of(chunk));
+        progress.advance(step.size());
     }
     progress.end();
     to.flush().map_err(Error::io("write to standard output"))
