@@ -74,7 +74,7 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(u32, u64, usize);
+numbers!(u16, u32, u64, usize);
 
 /// A sum that must fit.
 #[track_caller]
@@ -163,6 +163,15 @@ mod tests {
         assert_eq!(range(1, 2, "a range").unwrap().end(), 3);
         let range = between(1, 6, "a range").unwrap();
         assert_eq!(whole_blocks(range, 4, "blocks").unwrap(), between(0, 8, "blocks").unwrap());
+    }
+
+    #[test]
+    fn a_bug_that_comes_through_std_io_is_no_fault_of_the_system() {
+        let bug: std::io::Error = present(None::<()>, "the block").unwrap_err().into();
+        let fault = Error::io("write a file")(bug);
+        assert!(matches!(fault, Error::Bug { .. }), "{fault}");
+        let refused: std::io::Error = Error::Interrupted.into();
+        assert_eq!(Error::io("write a file")(refused).exit_code(), 1);
     }
 
     #[test]

@@ -281,9 +281,14 @@ impl Error {
     /// [`std::io`] stays one: the system did not refuse anything.
     pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
-        move |source| match source.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(Self::Bug { what, at }) => Self::Bug { what: what.clone(), at },
-            _ => Self::Io { doing, source },
+        move |source| Self::bug_in(&source).unwrap_or(Self::Io { doing, source })
+    }
+
+    /// The [`Error::Bug`] that came through an interface of [`std::io`], if it is one.
+    pub(crate) fn bug_in(fault: &io::Error) -> Option<Self> {
+        match fault.get_ref()?.downcast_ref()? {
+            Self::Bug { what, at } => Some(Self::Bug { what: what.clone(), at }),
+            _ => None,
         }
     }
 

@@ -61,6 +61,11 @@ impl ByteRange {
         Some(Self { start, end: start.checked_add(len)? })
     }
 
+    /// The first `end` bytes.
+    pub const fn up_to(end: u64) -> Self {
+        Self { start: 0, end }
+    }
+
     /// From `start` up to but not with `end`; none if they are the wrong way round.
     pub fn between(start: u64, end: u64) -> Option<Self> {
         (start <= end).then_some(Self { start, end })
@@ -122,6 +127,11 @@ impl fmt::Display for ByteRange {
 /// The next multiple of `unit` at or after `value`; none if it does not fit or `unit` is 0.
 pub fn align_up(value: u64, unit: u64) -> Option<u64> {
     value.checked_next_multiple_of(unit)
+}
+
+/// How far a value is beyond a limit; 0 where it is not.
+pub fn beyond(value: u64, limit: u64) -> u64 {
+    value.saturating_sub(limit)
 }
 
 /// A number of bytes as people read it, in powers of 1024.

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::cache::{read_json, write_json};
 use super::http::{Answer, Client};
 use super::release::{Release, check_status, follow};
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::units::{in_memory, len_of};
@@ -183,7 +184,7 @@ impl Part<'_> {
                 return Err(Error::Interrupted.into());
             }
             let chunk = match answer.body.read(&mut buffer) {
-                Ok(count) => buffer.get(..count).unwrap_or_default(),
+                Ok(count) => checked::part(&buffer, ..count, "what was read")?,
                 Err(fault) if fault.kind() == io::ErrorKind::Interrupted => continue,
                 Err(fault) => {
                     return Err(Broken::Off(self.broken_off(done, total, &fault.to_string())));
@@ -193,7 +194,7 @@ impl Part<'_> {
                 break;
             }
             file.write_all(chunk).map_err(Error::io(doing()))?;
-            done = done.saturating_add(len_of(chunk));
+            done = checked::sum(done, len_of(chunk), "what was fetched")?;
             progress.advance(len_of(chunk));
             if done > total.unwrap_or(LARGEST).min(LARGEST) {
                 return Err(self
@@ -253,12 +254,12 @@ pub(super) fn hash(file: &mut File, path: &Path, progress: &dyn Progress) -> Res
             return Err(Error::Interrupted);
         }
         let count = file.read(&mut buffer).map_err(Error::io(doing()))?;
-        let chunk = buffer.get(..count).unwrap_or_default();
+        let chunk = checked::part(&buffer, ..count, "what was read")?;
         if chunk.is_empty() {
             break;
         }
         digest.update(chunk);
-        size = size.saturating_add(len_of(chunk));
+        size = checked::sum(size, len_of(chunk), "the size of the file")?;
         progress.advance(len_of(chunk));
     }
     progress.end();

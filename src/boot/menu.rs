@@ -2,11 +2,13 @@
 //! by themselves and where they talk. Everything else stays byte for byte.
 
 use crate::boot::config::Config;
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::{
     Change, Entry, Settings, Syntax, Word, changed, grub, with_initrds,
 };
 use crate::recipe::edits::{Asked, Boot, Credential, Replacement, Serial};
+use crate::units::u64_of;
 
 /// Bytes of a kernel's command line with the one that ends it, on x86 and arm64 (Linux
 /// `COMMAND_LINE_SIZE`).
@@ -83,7 +85,7 @@ pub fn texts<'a>(
     configs: &[Config],
     old_label: &str,
     boot: &'a Boot,
-    more: impl Fn(&Entry) -> Vec<String>,
+    more: impl Fn(&Entry) -> Result<Vec<String>>,
 ) -> Result<Menus<'a>> {
     check_found(&entries_of(configs), boot)?;
     first_that_fits(boot, |credential| {
@@ -110,7 +112,8 @@ pub fn started_alone<'a>(
     let entry = entry
         .ok_or_else(|| Error::unsupported("the menus", "an entry that starts NixOS", "none"))?;
     let length = |words: &[String]| {
-        words.iter().fold(0_usize, |sum, word| sum.saturating_add(word.len()).saturating_add(3))
+        // With a blank and quotes.
+        words.iter().flat_map(|word| [word.len(), 3]).sum::<usize>()
     };
     first_that_fits(boot, |credential| {
         let words: Vec<String> =
@@ -289,11 +292,22 @@ struct Menu<'a> {
 }
 
 impl Menu<'_> {
-    fn text(&self, config: &Config, more: impl Fn(&Entry) -> Vec<String>) -> Result<String> {
-        let mut changes = with_initrds(config.syntax, &config.entries, more);
+    fn text(
+        &self,
+        config: &Config,
+        more: impl Fn(&Entry) -> Result<Vec<String>>,
+    ) -> Result<String> {
+        let mut changes = Vec::new();
+        for entry in &config.entries {
+            let more = more(entry)?;
+            if !more.is_empty() {
+                let change = with_initrds(config.syntax, entry, &more);
+                changes.push(checked::present(change, "the initrd of a menu entry")?);
+            }
+        }
         for entry in &config.entries {
             self.argument_changes(config, entry, &mut changes)?;
-            self.title_change(config, entry, &mut changes);
+            self.title_change(config, entry, &mut changes)?;
         }
         self.setting_changes(config, &mut changes)?;
         let text = changed(&config.text, changes).ok_or_else(|| {
@@ -334,14 +348,20 @@ impl Menu<'_> {
         Ok(())
     }
 
-    fn title_change(&self, config: &Config, entry: &Entry, changes: &mut Vec<Change>) {
-        let Some(name) = &self.boot.name else { return };
+    fn title_change(
+        &self,
+        config: &Config,
+        entry: &Entry,
+        changes: &mut Vec<Change>,
+    ) -> Result<()> {
+        let Some(name) = &self.boot.name else { return Ok(()) };
         if let Some(at) = &entry.title_at {
-            let title = config.text.get(at.clone()).unwrap_or_default();
+            let title = checked::present(config.text.get(at.clone()), "a title in its menu")?;
             let quote = title.starts_with(['\'', '"']);
             changes.push(match config.syntax {
                 Syntax::Grub if quote => {
-                    Change::insert(at.start.saturating_add(1), format!("{name}: "))
+                    let behind_quote = checked::sum(at.start, 1, "the place of a title")?;
+                    Change::insert(behind_quote, format!("{name}: "))
                 }
                 Syntax::Grub => {
                     Change::replace(at.clone(), grub::quoted(&format!("{name}: {title}")))
@@ -352,6 +372,7 @@ impl Menu<'_> {
             let line = format!("\nMENU LABEL {name}: {}", label.text);
             changes.push(Change::insert(label.at.end, line));
         }
+        Ok(())
     }
 
     /// The entry of a config that menus are to start.
@@ -549,7 +570,6 @@ fn check_length(config: &Config, text: &str) -> Result<()> {
 
 /// The error for a command line that is longer than the kernel takes.
 pub fn too_long(what: String, needed: usize) -> Error {
-    let [needed, free] =
-        [needed, LONGEST_COMMAND_LINE].map(|size| u64::try_from(size).unwrap_or(u64::MAX));
+    let [needed, free] = [needed, LONGEST_COMMAND_LINE].map(u64_of);
     Error::NoRoom { what, needed, free }
 }

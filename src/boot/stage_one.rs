@@ -5,11 +5,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::compression::{Compression, zstd_frame_end};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::units::{ByteRange, human, in_memory};
+use crate::units::{ByteRange, beyond, human, in_memory, len_of};
 
 /// Bytes of a stage 1 script; real ones have about 25 KB.
 const LARGEST_SCRIPT: u32 = 1 << 20;
@@ -296,7 +297,7 @@ fn next<'p, I: ReadAt>(
 ) -> Result<Option<Part<'p>>> {
     let start = skip_zeros(stream).map_err(|fault| unreadable(path, at.start(), &fault))?;
     let Some(start) = start else { return Ok(None) };
-    let place = at.start().saturating_add(start);
+    let place = checked::sum(at.start(), start, "a part of an initrd")?;
     let compression = next_part(stream, place, path)?;
     Ok(Some(Part { path, start, place, compression }))
 }
@@ -458,13 +459,15 @@ struct Window<'a, I> {
 
 impl<I: ReadAt> Read for Window<'_, I> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = in_memory(self.at.size().saturating_sub(self.position));
-        let length = buf.len().min(left);
-        let Some(buf) = buf.get_mut(..length) else { return Ok(0) };
-        let at = self.at.start().saturating_add(self.position);
-        self.image.read_exact_at(buf, at).map_err(io::Error::other)?;
-        self.position = self.position.saturating_add(u64::try_from(length).unwrap_or_default());
-        Ok(length)
+        let left = beyond(self.at.size(), self.position).min(len_of(buf));
+        if left == 0 {
+            return Ok(0);
+        }
+        let buf = checked::part_mut(buf, ..in_memory(left), "room to read")?;
+        let at = checked::sum(self.at.start(), self.position, "a place in an initrd")?;
+        self.image.read_exact_at(buf, at)?;
+        self.position = checked::sum(self.position, left, "a place in an initrd")?;
+        Ok(buf.len())
     }
 }
 

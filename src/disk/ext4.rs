@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::Malformed;
 use crate::formats::ext4::bitmap;
@@ -11,7 +12,7 @@ use crate::formats::ext4::group::Descriptor;
 use crate::formats::ext4::inode::{Inode, Kind, ROOT};
 use crate::formats::ext4::superblock::{self, Superblock};
 use crate::image::{ReadAt, past_64_bits};
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, in_memory, len_of, u64_of};
 
 /// Blocks of extent trees of one file that are looked into.
 const MOST_NODES: usize = 4096;
@@ -30,14 +31,10 @@ pub struct Map {
 
 impl Map {
     /// Blocks that hold the file and lead to it.
-    pub fn blocks(&self) -> u64 {
-        let sizes = self.extents.iter().map(|extent| extent.blocks);
-        sizes.fold(len_of_nodes(&self.nodes), u64::saturating_add)
+    pub fn blocks(&self) -> Result<u64> {
+        let add = |sum, extent: &Extent| checked::sum(sum, extent.blocks, "the blocks of a file");
+        self.extents.iter().try_fold(u64_of(self.nodes.len()), add)
     }
-}
-
-fn len_of_nodes(nodes: &[u64]) -> u64 {
-    u64::try_from(nodes.len()).unwrap_or(u64::MAX)
 }
 
 /// A filesystem.
@@ -108,46 +105,53 @@ impl<I: ReadAt> Filesystem<I> {
     }
 
     fn fault(&self, what: &str, block: u64, found: String, expected: impl Into<String>) -> Error {
-        let at = block.saturating_mul(self.superblock.block()).saturating_add(self.window.start());
-        Error::malformed(format!("ext4, {what}"), at, found, expected)
+        Error::malformed(format!("ext4, {what}"), self.shown(block), found, expected)
     }
 
     fn in_block(&self, block: u64) -> impl Fn(Malformed) -> Error {
-        let at = block.saturating_mul(self.superblock.block()).saturating_add(self.window.start());
+        let at = self.shown(block);
         move |fault| fault.in_image(at)
+    }
+
+    /// The byte of a block in messages; that of the filesystem for a number that no block has.
+    fn shown(&self, block: u64) -> u64 {
+        let at = block.checked_mul(self.superblock.block());
+        let at = at.and_then(|at| at.checked_add(self.window.start()));
+        at.unwrap_or(self.window.start())
     }
 
     /// The block with the descriptor of a group, and where in it.
     pub fn descriptor_place(&self, group: u64) -> Result<(u64, usize)> {
         let superblock = &self.superblock;
-        let at = group.saturating_mul(superblock.descriptor_size());
-        let (number, within) = (
-            at.checked_div(superblock.block()).unwrap_or_default(),
-            at.checked_rem(superblock.block()).unwrap_or_default(),
-        );
         if group >= superblock.groups() {
             let expected = format!("one of the {} groups", superblock.groups());
             return Err(self.fault("a pointer", 0, format!("group {group}"), expected));
         }
-        let first = superblock.first_data_block().saturating_add(1);
-        Ok((first.saturating_add(number), in_memory(within)))
+        let at = checked::product(group, superblock.descriptor_size(), "a group descriptor")?;
+        // Blocks have 1 KiB or more.
+        let (number, within) =
+            (at.div_euclid(superblock.block()), at.rem_euclid(superblock.block()));
+        let first = checked::sum(superblock.first_data_block(), 1, "the group descriptors")?;
+        Ok((checked::sum(first, number, "a group descriptor")?, in_memory(within)))
     }
 
     /// The descriptor of a group.
     pub fn descriptor(&self, group: u64) -> Result<Descriptor> {
         let (block, at) = self.descriptor_place(group)?;
         let bytes = self.block(block)?;
-        let bytes = bytes.get(at..).unwrap_or_default();
+        let bytes = checked::part(&bytes, at.., "a group descriptor")?;
         Descriptor::parse(bytes, group, &self.superblock).map_err(self.in_block(block))
     }
 
     /// The first block of a group, and how many there are.
-    pub fn group_blocks(&self, group: u64) -> (u64, u64) {
+    pub fn group_blocks(&self, group: u64) -> Result<(u64, u64)> {
+        const WHAT: &str = "the blocks of a group";
         let superblock = &self.superblock;
         let per_group = superblock.blocks_per_group();
-        let before = group.saturating_mul(per_group);
-        let first = superblock.first_data_block().saturating_add(before);
-        (first, superblock.blocks().saturating_sub(first).min(per_group))
+        let before = checked::product(group, per_group, WHAT)?;
+        let first = checked::sum(superblock.first_data_block(), before, WHAT)?;
+        let left = checked::difference(superblock.blocks(), first, WHAT)?;
+        Ok((first, left.min(per_group)))
     }
 
     /// The block bitmap of a group, made anew if it was never written (`ext4_init_block_bitmap`). One that
@@ -155,10 +159,10 @@ impl<I: ReadAt> Filesystem<I> {
     pub fn block_bitmap(&self, group: u64) -> Result<Vec<u8>> {
         let superblock = &self.superblock;
         let descriptor = self.descriptor(group)?;
-        let (first, count) = self.group_blocks(group);
+        let (first, count) = self.group_blocks(group)?;
         let at = descriptor.block_bitmap();
         let new = descriptor.has_no_block_bitmap(superblock);
-        let bitmap = if new { self.first_bitmap(group, &descriptor) } else { self.block(at)? };
+        let bitmap = if new { self.first_bitmap(group, &descriptor)? } else { self.block(at)? };
         let free = bitmap::free(&bitmap, count);
         let known = new || descriptor.knows_block_bitmap(&bitmap, superblock);
         if known && free == descriptor.free_blocks() {
@@ -169,17 +173,19 @@ impl<I: ReadAt> Filesystem<I> {
         Err(self.fault(&format!("block bitmap of group {group}"), at, found, expected))
     }
 
-    fn first_bitmap(&self, group: u64, descriptor: &Descriptor) -> Vec<u8> {
+    fn first_bitmap(&self, group: u64, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let superblock = &self.superblock;
-        let (first, count) = self.group_blocks(group);
-        let mut bitmap = bitmap::padded(superblock.block(), count);
+        let (first, count) = self.group_blocks(group)?;
+        let mut bitmap = bitmap::padded(superblock.block(), count)?;
         if superblock.has_copy(group) {
-            let descriptors = superblock.descriptor_blocks();
-            let reserved = superblock.reserved_descriptor_blocks();
-            let blocks = descriptors.saturating_add(reserved).saturating_add(1).min(count);
-            (0..blocks).for_each(|bit| bitmap::set(&mut bitmap, bit));
+            let parts =
+                [superblock.descriptor_blocks(), superblock.reserved_descriptor_blocks(), 1];
+            let add = |sum, blocks| checked::sum(sum, blocks, "what a group begins with");
+            let blocks = parts.into_iter().try_fold(0, add)?;
+            (0..blocks.min(count)).try_for_each(|bit| bitmap::set(&mut bitmap, bit))?;
         }
-        let table = superblock.inodes_per_group().saturating_mul(superblock.inode_size());
+        let (inodes, size) = (superblock.inodes_per_group(), superblock.inode_size());
+        let table = checked::product(inodes, size, "an inode table")?;
         let table = table.div_ceil(superblock.block());
         let own = [
             (descriptor.block_bitmap(), 1),
@@ -187,14 +193,18 @@ impl<I: ReadAt> Filesystem<I> {
             (descriptor.inode_table(), table),
         ];
         for (start, blocks) in own {
-            for block in (start..start.saturating_add(blocks)).filter(|block| *block >= first) {
-                let bit = block.saturating_sub(first);
+            let end = start.checked_add(blocks).ok_or_else(|| {
+                let found = format!("block {start}");
+                self.fault("a group descriptor", 0, found, "a block of the filesystem")
+            })?;
+            // They may lie in other groups, too.
+            for bit in (start..end).filter_map(|block| block.checked_sub(first)) {
                 if bit < count {
-                    bitmap::set(&mut bitmap, bit);
+                    bitmap::set(&mut bitmap, bit)?;
                 }
             }
         }
-        bitmap
+        Ok(bitmap)
     }
 
     /// The inode bitmap of a group, made anew if it was never written.
@@ -204,7 +214,7 @@ impl<I: ReadAt> Filesystem<I> {
         let count = superblock.inodes_per_group();
         let at = descriptor.inode_bitmap();
         let new = descriptor.has_no_inode_bitmap(superblock);
-        let bitmap = if new { bitmap::padded(superblock.block(), count) } else { self.block(at)? };
+        let bitmap = if new { bitmap::padded(superblock.block(), count)? } else { self.block(at)? };
         let free = bitmap::free(&bitmap, count);
         let known = new || descriptor.knows_inode_bitmap(&bitmap, superblock);
         if known && free == descriptor.free_inodes() {
@@ -234,11 +244,14 @@ impl<I: ReadAt> Filesystem<I> {
     /// The block with an inode, and where in it.
     pub fn inode_place(&self, number: u64) -> Result<(u64, usize)> {
         let (group, index) = self.inode_group(number)?;
-        let at = index.saturating_mul(self.superblock.inode_size());
+        let at = checked::product(index, self.superblock.inode_size(), "an inode of a table")?;
         let size = self.superblock.block();
-        let block = at.checked_div(size).unwrap_or_default();
         let first = self.descriptor(group)?.inode_table();
-        Ok((first.saturating_add(block), in_memory(at.checked_rem(size).unwrap_or_default())))
+        let block = first.checked_add(at.div_euclid(size)).ok_or_else(|| {
+            let found = format!("an inode table at block {first}");
+            self.fault("a group descriptor", 0, found, "a block of the filesystem")
+        })?;
+        Ok((block, in_memory(at.rem_euclid(size))))
     }
 
     /// An inode.
@@ -246,7 +259,7 @@ impl<I: ReadAt> Filesystem<I> {
         let (block, at) = self.inode_place(number)?;
         let bytes = self.block(block)?;
         let size = in_memory(self.superblock.inode_size());
-        let bytes = bytes.get(at..).and_then(|rest| rest.get(..size)).unwrap_or_default();
+        let bytes = checked::part(checked::part(&bytes, at.., "an inode")?, ..size, "an inode")?;
         Inode::parse(bytes, number, &self.superblock).map_err(self.in_block(block))
     }
 
@@ -275,7 +288,7 @@ impl<I: ReadAt> Filesystem<I> {
                 let found = format!("{extent:?} of inode {}", inode.number());
                 return Err(self.fault("extents", block, found, "extents in order, within"));
             }
-            end = extent.logical.saturating_add(extent.blocks);
+            end = checked::sum(extent.logical, extent.blocks, "the end of an extent")?;
         }
         Ok(map)
     }
@@ -330,10 +343,12 @@ impl<I: ReadAt> Filesystem<I> {
         let mut bytes = vec![0; in_memory(size)];
         let block = self.superblock.block();
         for extent in self.map(inode)?.extents.iter().filter(|extent| extent.written) {
-            let start = extent.logical.saturating_mul(block);
+            let start = checked::product(extent.logical, block, "the place of an extent")?;
+            // Blocks behind the end of a file hold nothing of it.
             let Some(rest) = bytes.get_mut(in_memory(start)..) else { continue };
-            let length = len_of(rest).min(extent.blocks.saturating_mul(block));
-            let Some(place) = rest.get_mut(..in_memory(length)) else { continue };
+            let length = checked::product(extent.blocks, block, "the size of an extent")?;
+            let length = length.min(len_of(rest));
+            let place = checked::part_mut(rest, ..in_memory(length), "the place of an extent")?;
             let at = extent.start.checked_mul(block);
             let at = at.and_then(|at| at.checked_add(self.window.start()));
             self.image.read_exact_at(place, at.ok_or_else(|| past_64_bits(u64::MAX))?)?;
@@ -351,10 +366,9 @@ impl<I: ReadAt> Filesystem<I> {
         }
         let mut found = Vec::new();
         for extent in self.map(inode)?.extents {
-            let blocks = (0..extent.blocks).map(|number| {
-                (extent.logical.saturating_add(number), extent.start.saturating_add(number))
-            });
-            found.extend(blocks.take_while(|(number, _)| *number < count));
+            let end = checked::sum(extent.start, extent.blocks, "the end of an extent")?;
+            let blocks = (extent.logical..count).zip(extent.start..end);
+            found.extend(blocks);
         }
         Ok(found)
     }

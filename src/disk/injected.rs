@@ -6,6 +6,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::boot::folder::{Folder, MANIFEST};
+use crate::checked;
 use crate::disk::ext4::Filesystem;
 use crate::disk::plan::{record_path, undo_path};
 use crate::disk::survey::Raw;
@@ -14,8 +15,8 @@ use crate::formats::ext4::bitmap;
 use crate::formats::ext4::inode::{Inode, Kind};
 use crate::formats::newc::{self, Member};
 use crate::formats::undo::{Undo, is_digested};
-use crate::image::ReadAt;
 use crate::image::patched::{Composed, Patch, Source};
+use crate::image::{ReadAt, past_64_bits};
 use crate::iso::injected::Stamped;
 use crate::units::ByteRange;
 
@@ -132,7 +133,7 @@ pub fn without<B: ReadAt>(image: Composed<B>, raw: &Raw, undo: &Undo) -> Result<
     }
     let patch =
         |(at, bytes): &(ByteRange, Vec<u8>)| Patch::bytes(at.start(), bytes.clone(), "undo record");
-    let metadata: Vec<Patch> = undo.ranges.iter().filter_map(patch).collect();
+    let metadata: Vec<Patch> = undo.ranges.iter().map(patch).collect::<Result<_>>()?;
     let taken = {
         let below = Composed::whole(&image).with(metadata.clone(), size)?;
         taken(&raw.filesystem(&image)?, &raw.filesystem(&below)?)?
@@ -148,12 +149,12 @@ fn taken<A: ReadAt, B: ReadAt>(
 ) -> Result<BTreeSet<ByteRange>> {
     let mut found = BTreeSet::new();
     for group in 0..now.superblock().groups().min(before.superblock().groups()) {
-        let (first, count) = now.group_blocks(group);
+        let (first, count) = now.group_blocks(group)?;
         let (now_used, was_used) = (now.block_bitmap(group)?, before.block_bitmap(group)?);
         for bit in (0..count)
             .filter(|bit| bitmap::is_set(&now_used, *bit) && !bitmap::is_set(&was_used, *bit))
         {
-            found.insert(now.place(first.saturating_add(bit))?);
+            found.insert(now.place(checked::sum(first, bit, "a block of a group")?)?);
         }
     }
     Ok(found)
@@ -165,5 +166,5 @@ pub fn place_of<I: ReadAt>(fs: &Filesystem<I>, path: &str) -> Result<Option<Byte
     let map = fs.map(&inode)?;
     let [extent] = map.extents.as_slice() else { return Ok(None) };
     let at = fs.place(extent.start)?.start();
-    Ok(ByteRange::new(at, inode.size()))
+    ByteRange::new(at, inode.size()).ok_or_else(|| past_64_bits(at)).map(Some)
 }

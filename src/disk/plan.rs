@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::boot::folder::MANIFEST;
 use crate::boot::menu;
+use crate::checked;
 use crate::disk::checks;
 use crate::disk::ext4::Filesystem;
 use crate::disk::ext4_edit::{Changes, Edited};
@@ -17,10 +18,9 @@ use crate::formats::undo::{self, Undo};
 use crate::image::ReadAt;
 use crate::image::check;
 use crate::image::patched::{Patch, Source};
-use crate::image::space::too_large;
 use crate::iso::plan::{Plan, Step};
 use crate::recipe::edits::{Edits, Way, folder};
-use crate::units::{ByteRange, len_of};
+use crate::units::{ByteRange, in_memory, len_of};
 
 /// The folder of ours in the root filesystem.
 pub const FOLDER: &str = "boot/remaster";
@@ -50,8 +50,9 @@ pub fn plan<I: ReadAt>(image: &I, raw: &Raw, edits: &Edits) -> Result<Plan> {
     check::require(&checks::of(raw))?;
     let fs = raw.filesystem(image)?;
     let boot = boot(edits);
-    let menus = menu::texts(std::slice::from_ref(&raw.config), "", &boot, |_| Vec::new())?;
-    let text = menus.texts.first().filter(|text| **text != raw.config.text);
+    let menus = menu::texts(std::slice::from_ref(&raw.config), "", &boot, |_| Ok(Vec::new()))?;
+    let text = checked::present(menus.texts.first(), "the text of the menu")?;
+    let text = Some(text).filter(|text| **text != raw.config.text);
     let planner = Planner { image, raw, edits, fs: &fs, text };
     let mut plan = planner.plan()?;
     if let Some(credential) = menus.credential {
@@ -121,7 +122,7 @@ impl<I: ReadAt> Planner<'_, I> {
             let written = self.written(size)?;
             let ranges: Vec<ByteRange> =
                 written.changes.metadata.iter().map(|(at, _)| *at).collect();
-            let needed = undo::size(&ranges).ok_or_else(too_large)?;
+            let needed = checked::present(undo::size(&ranges), "the size of the undo record")?;
             if needed == size {
                 return self.finish(written, size);
             }
@@ -150,14 +151,15 @@ impl<I: ReadAt> Planner<'_, I> {
             let member = Member::file(record_path(name), 0o444, bytes.clone());
             let runs = edited.put(&member)?;
             let [range] = self.ranges(&runs, len_of(bytes), &mut apart)?[..] else {
-                let free = runs.iter().map(|(_, blocks)| *blocks).max().unwrap_or_default();
-                let free = free.saturating_mul(self.fs.superblock().block());
+                let free = runs.iter().map(|(_, blocks)| *blocks).max().unwrap_or(0);
+                let block = self.fs.superblock().block();
+                let free = checked::product(free, block, "the longest run of free blocks")?;
                 let what = format!("one run of free blocks, for /{}", member.path);
                 return Err(Error::NoRoom { what, needed: len_of(bytes), free });
             };
             records.insert(name.clone(), range);
         }
-        let placeholder = vec![0; crate::units::in_memory(undo_size)];
+        let placeholder = vec![0; in_memory(undo_size)];
         let runs = edited.put(&Member::file(undo_path(), 0o600, placeholder))?;
         let undo = self.ranges(&runs, undo_size, &mut apart)?;
         Ok(Written { changes: edited.patches(&apart)?, records, undo })
@@ -165,7 +167,7 @@ impl<I: ReadAt> Planner<'_, I> {
 
     /// The menu as a file: with mode and owner of the one that is there.
     fn menu(&self, text: &str) -> Result<Member> {
-        let there = self.fs.lookup(MENU)?.ok_or_else(too_large)?;
+        let there = checked::present(self.fs.lookup(MENU)?, "the menu that was read")?;
         let path = MENU.trim_start_matches('/');
         Ok(Member::file(path, there.mode(), text).owned_by(there.owner()))
     }
@@ -180,11 +182,15 @@ impl<I: ReadAt> Planner<'_, I> {
         let mut left = size;
         let mut found = Vec::new();
         for (start, blocks) in runs {
-            apart.extend(*start..start.saturating_add(*blocks));
+            apart.extend(*start..checked::sum(*start, *blocks, "a run of blocks")?);
             let at = self.fs.place(*start)?.start();
-            let length = left.min(blocks.saturating_mul(self.fs.superblock().block()));
-            found.push(ByteRange::new(at, length).ok_or_else(too_large)?);
-            left = left.saturating_sub(length);
+            let block = self.fs.superblock().block();
+            let length = left.min(checked::product(*blocks, block, "a run of blocks")?);
+            found.push(checked::range(at, length, "a run of blocks")?);
+            left = checked::difference(left, length, "the rest of a file")?;
+        }
+        if left > 0 {
+            return Err(Error::bug(format!("{left} of {size} bytes have no block")));
         }
         Ok(found)
     }
@@ -193,12 +199,13 @@ impl<I: ReadAt> Planner<'_, I> {
         let Written { changes, records, undo } = written;
         let record = self.undo(&changes)?;
         if len_of(&record) != undo_size {
-            return Err(too_large());
+            let found = len_of(&record);
+            return Err(Error::bug(format!("the undo record has {found} bytes, not {undo_size}")));
         }
-        let steps = self.steps(&changes, undo_size);
+        let steps = self.steps(&changes, undo_size)?;
         let mut patches = changes.into_patches()?;
         for (name, at) in &records {
-            let bytes = self.edits.records.get(name).ok_or_else(too_large)?;
+            let bytes = checked::present(self.edits.records.get(name), "a record")?;
             patches.push(Patch {
                 at: *at,
                 from: Source::Bytes(bytes.as_slice().into()),
@@ -207,8 +214,8 @@ impl<I: ReadAt> Planner<'_, I> {
         }
         let mut rest = record.as_slice();
         for at in undo {
-            let (own, others) =
-                rest.split_at_checked(crate::units::in_memory(at.size())).ok_or_else(too_large)?;
+            let parts = rest.split_at_checked(in_memory(at.size()));
+            let (own, others) = checked::present(parts, "a part of the undo record")?;
             patches.push(Patch { at, from: Source::Bytes(own.into()), why: UNDO.into() });
             rest = others;
         }
@@ -232,23 +239,24 @@ impl<I: ReadAt> Planner<'_, I> {
             stamped_digest: digest.finalize().into(),
             ranges,
         };
-        undo.pack().ok_or_else(too_large)
+        checked::present(undo.pack(), "the undo record")
     }
 
-    fn steps(&self, changes: &Changes, undo_size: u64) -> Vec<Step> {
+    fn steps(&self, changes: &Changes, undo_size: u64) -> Result<Vec<Step>> {
         let sum = |ranges: &[(ByteRange, Vec<u8>)]| {
-            ranges.iter().fold(0, |sum: u64, (at, _)| sum.saturating_add(at.size()))
+            let add = |sum, at: &ByteRange| checked::sum(sum, at.size(), "the bytes of changes");
+            ranges.iter().map(|(at, _)| at).try_fold(0, add)
         };
         let members = self.edits.root.members().count();
         let root = format!("partition {} ({})", self.raw.number, self.raw.label);
         let mut steps = vec![
             Step {
                 what: format!("write {members} files, folders and links into {root}"),
-                bytes: sum(&changes.new),
+                bytes: sum(&changes.new)?,
             },
             Step {
                 what: format!("update the ext4 metadata of {root}"),
-                bytes: sum(&changes.metadata),
+                bytes: sum(&changes.metadata)?,
             },
             Step { what: format!("add /{}", undo_path()), bytes: undo_size },
         ];
@@ -261,6 +269,6 @@ impl<I: ReadAt> Planner<'_, I> {
                 bytes: len_of(bytes),
             });
         }
-        steps
+        Ok(steps)
     }
 }

@@ -9,7 +9,7 @@ use crate::formats::boot_config::Entry;
 use crate::formats::isohybrid::Mbr;
 use crate::image::ReadAt;
 use crate::image::partitions::Partitions;
-use crate::units::{ByteRange, DISK_BLOCK};
+use crate::units::{ByteRange, beyond};
 
 /// The menu that U-Boot reads.
 pub const MENU: &str = "/boot/extlinux/extlinux.conf";
@@ -105,22 +105,13 @@ fn candidates<I: ReadAt>(image: &I, partitions: &Partitions) -> Result<Vec<Candi
     };
     if let Some(gpt) = &partitions.gpt {
         for part in gpt.partitions() {
-            let (first, last) = part.blocks;
-            let blocks = last.saturating_add(1).saturating_sub(first);
-            let block = gpt.block();
-            add(
-                part.number,
-                part.type_guid,
-                first.saturating_mul(block),
-                blocks.saturating_mul(block),
-            )?;
+            let (start, end) = gpt.bytes(&part)?;
+            add(part.number, part.type_guid, start, beyond(end, start))?;
         }
         return Ok(found);
     }
     for (number, record) in partitions.mbr.iter().flat_map(Mbr::used) {
-        let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
-        let size = u64::from(record.size_in_lba.get()).saturating_mul(DISK_BLOCK);
-        add(number, format!("{:02x}", record.os_type), start, size)?;
+        add(number, format!("{:02x}", record.os_type), record.start(), record.size())?;
     }
     Ok(found)
 }

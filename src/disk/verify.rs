@@ -1,5 +1,6 @@
 //! Surveys a composed raw image again, before anything of it is written.
 
+use crate::checked;
 use crate::disk::ext4::Filesystem;
 use crate::disk::injected::{member, stamped, without};
 use crate::disk::plan::{boot, record_path};
@@ -15,7 +16,7 @@ use crate::units::len_of;
 /// Checks that `image`, made from a base, shows the edits, counts what is free, and leads back to the base.
 ///
 /// # Errors
-/// [`crate::Error::Differs`] if not: a fault of this program, and nothing must be written.
+/// [`crate::Error::Bug`] if not: a fault of this program, and nothing must be written.
 pub fn check<B: ReadAt>(
     image: &Composed<B>,
     base: (&Composed<B>, &Raw),
@@ -51,19 +52,19 @@ fn counts<I: ReadAt>(fs: &Filesystem<I>) -> Result<()> {
     let superblock = fs.superblock();
     let (mut blocks, mut inodes) = (0_u64, 0_u64);
     for group in 0..superblock.groups() {
-        let (_, count) = fs.group_blocks(group);
-        blocks = blocks.saturating_add(bitmap::free(&fs.block_bitmap(group)?, count));
-        let bits = superblock.inodes_per_group();
-        inodes = inodes.saturating_add(bitmap::free(&fs.inode_bitmap(group)?, bits));
+        let (_, count) = fs.group_blocks(group)?;
+        let free = bitmap::free(&fs.block_bitmap(group)?, count);
+        blocks = checked::sum(blocks, free, "free blocks")?;
+        let free = bitmap::free(&fs.inode_bitmap(group)?, superblock.inodes_per_group());
+        inodes = checked::sum(inodes, free, "free inodes")?;
     }
     let counted = (superblock.free_blocks(), superblock.free_inodes());
     if (blocks, inodes) == counted {
         return Ok(());
     }
-    let at = fs.window().start().saturating_add(1024);
     Err(differs(
         "free blocks and inodes",
-        at,
+        fs.window().start(),
         format!("{blocks}, {inodes}"),
         format!("{counted:?}"),
     ))

@@ -15,7 +15,7 @@ use crate::checked;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::target::Refusal;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, beyond, in_memory, len_of};
 
 /// Where everything on a medium comes from.
 pub(super) struct Layout {
@@ -155,9 +155,9 @@ impl ReadAt for Placed<'_> {
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
         // Below the bytes there is nothing that anybody asks for, but for a search through all.
-        let zeros = in_memory(self.at.saturating_sub(at)).min(buf.len());
+        let zeros = in_memory(beyond(self.at, at)).min(buf.len());
         let (before, inside) = buf.split_at_mut(zeros);
         before.fill(0);
-        self.bytes.read_exact_at(inside, at.saturating_sub(self.at).min(len_of(self.bytes)))
+        self.bytes.read_exact_at(inside, beyond(at, self.at).min(len_of(self.bytes)))
     }
 }

@@ -39,7 +39,7 @@ fn is_fat_mark(from: usize, till: usize, found: &[u8], expected: &[u8]) -> bool 
         let changed = found.get(state).zip(expected.get(state)).map(|(one, other)| one ^ other);
         has(name, b"FAT")
             && from == state
-            && till == state.saturating_add(1)
+            && till.checked_sub(state) == Some(1)
             && changed.is_some_and(|bits| bits & !FAT_BITS == 0)
     };
     has(510, &[0x55, 0xAA]) && (is_fat(FAT16) || is_fat(FAT32))

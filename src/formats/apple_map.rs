@@ -20,12 +20,12 @@ pub fn partitions<E>(
     for number in 1..=MOST {
         let entry = block(number)?;
         let Some((entries, at)) = entry_of(&entry, size) else { break };
-        found.extend(at.filter(|_| !is_map(&entry)).map(|at| (found.len().saturating_add(1), at)));
+        found.extend(at.filter(|_| !is_map(&entry)));
         if number >= entries {
             break;
         }
     }
-    Ok(found)
+    Ok((1..).zip(found).collect())
 }
 
 /// How many entries there are, and the bytes of the partition of one.

@@ -205,7 +205,7 @@ impl Layout {
         }
         let sectors = u32::try_from(sectors).ok()?;
         let small = u16::try_from(sectors).ok().filter(|_| self.boot.total_sectors_16.get() != 0);
-        self.boot.total_sectors_16.set(small.unwrap_or_default());
+        self.boot.total_sectors_16.set(small.unwrap_or(0));
         self.boot.total_sectors_32.set(if small.is_some() { 0 } else { sectors });
         Some(())
     }
@@ -219,7 +219,7 @@ impl Layout {
         }
         for sector in self.info_sectors() {
             let more = new.clusters.checked_sub(self.clusters)?;
-            add_free_clusters(head.get_mut(sector..).unwrap_or_default(), more);
+            add_free_clusters(head.get_mut(sector..)?, more);
         }
         let old_fat = in_memory(self.fat_sectors.checked_mul(self.sector())?);
         let new_fat = in_memory(new.fat_sectors.checked_mul(self.sector())?);

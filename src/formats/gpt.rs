@@ -7,6 +7,7 @@ use gpt_disk_types::{
     BlockSize, Crc32, GptHeader, GptPartitionEntry, GptPartitionEntryArray, LbaLe,
 };
 
+use crate::checked;
 use crate::formats::Malformed;
 use crate::units::{ByteRange, LOGICAL_BLOCK, in_memory, len_of};
 
@@ -138,6 +139,14 @@ impl Gpt {
         let read =
             entries.map(|(number, entry)| (number, pod_read_unaligned::<GptPartitionEntry>(entry)));
         read.filter(|(_, entry)| entry.is_used()).map(partition).collect()
+    }
+
+    /// The byte where a partition starts, and the one behind it.
+    pub fn bytes(&self, part: &Partition) -> crate::error::Result<(u64, u64)> {
+        const WHAT: &str = "the bytes of a GPT partition";
+        let (first, last) = part.blocks;
+        let end = checked::product(checked::sum(last, 1, WHAT)?, self.block, WHAT)?;
+        Ok((checked::product(first, self.block, WHAT)?, end))
     }
 
     /// Whether both tables say the same, each of its own place.

@@ -32,11 +32,20 @@ pub struct PartitionRecord {
 /// Heads, sector and cylinder that say nothing, as xorriso writes them: what counts are the blocks.
 const NO_CHS: [u8; 3] = [0xfe, 0xff, 0xff];
 
+/// Bytes of so many blocks: 32 bits and 9 bits, so nothing is cut.
+fn bytes(blocks: U32) -> u64 {
+    u64::from(blocks.get()).saturating_mul(DISK_BLOCK)
+}
+
 impl PartitionRecord {
-    /// Its bytes.
-    pub fn at(&self) -> Option<ByteRange> {
-        let bytes = |blocks: U32| u64::from(blocks.get()).checked_mul(DISK_BLOCK);
-        ByteRange::new(bytes(self.starting_lba)?, bytes(self.size_in_lba)?)
+    /// The byte of the image where the partition starts.
+    pub fn start(&self) -> u64 {
+        bytes(self.starting_lba)
+    }
+
+    /// Bytes of the partition.
+    pub fn size(&self) -> u64 {
+        bytes(self.size_in_lba)
     }
 
     /// Gives the partition another place. None if it has no whole blocks, or more than 32 bits count.

@@ -153,7 +153,7 @@ pub fn has_seam(bytes: &[u8]) -> bool {
 /// A file of 4 GiB or more.
 pub fn head(path: &str, mode: u32, size: u64) -> io::Result<Vec<u8>> {
     let size = u32::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    let name = path.len().saturating_add(1);
+    let name = path.len().checked_add(1).ok_or(io::ErrorKind::InvalidFilename)?;
     let mode = S_IFREG | mode;
     // magic, ino, mode, uid, gid, nlink, mtime, size, four device numbers, length of the name, checksum
     let mut record = format!(
@@ -161,7 +161,8 @@ pub fn head(path: &str, mode: u32, size: u64) -> io::Result<Vec<u8>> {
         0, 1
     )
     .into_bytes();
-    record.resize(record.len().saturating_add(1).next_multiple_of(4), 0);
+    record.push(0);
+    record.resize(record.len().next_multiple_of(4), 0);
     Ok(record)
 }
 

@@ -27,6 +27,7 @@ const WHAT: &str = "patch file";
 const FAMILY: &[u8] = b"remaster patch ";
 const MAGIC: &[u8; 17] = b"remaster patch 1\n";
 const RUN: u64 = 17;
+const SHORTEST: usize = MAGIC.len() + DIGEST;
 const DIGEST: usize = 32;
 
 /// The most bytes that are not in the base: what a patch may take in memory.
@@ -133,8 +134,7 @@ impl PatchFile {
     /// A file that is none of these, of another version, cut off, or changed anywhere.
     pub fn parse(file: &[u8]) -> Result<Self, Malformed> {
         let whole = file.len().checked_sub(DIGEST).and_then(|end| file.split_at_checked(end));
-        let (all, digest) = whole
-            .ok_or_else(|| Malformed::short(WHAT, file, MAGIC.len().saturating_add(DIGEST)))?;
+        let (all, digest) = whole.ok_or_else(|| Malformed::short(WHAT, file, SHORTEST))?;
         check_version(all)?;
         if Sha256::digest(all).as_slice() != digest {
             let found = "another SHA-256 than its own";
@@ -182,12 +182,13 @@ fn unpacked(head: &Head, frame: &[u8]) -> Result<Vec<u8>, Malformed> {
         let found = format!("{} runs, {} bytes of literals", head.runs, head.literals);
         return Err(fault(found, "at most 2^20 runs and 256 MiB"));
     }
-    let size = u64::from(head.runs).saturating_mul(RUN).saturating_add(head.literals);
+    // Both are bounded.
+    let size = [u64::from(head.runs).saturating_mul(RUN), head.literals].into_iter().sum();
     let mut body = Vec::new();
     let read = || -> std::io::Result<u64> {
         let mut decoder = zstd::stream::read::Decoder::with_buffer(frame)?.single_frame();
         decoder.window_log_max(LARGEST_WINDOW_LOG)?;
-        decoder.by_ref().take(size.saturating_add(1)).read_to_end(&mut body)?;
+        decoder.by_ref().take([size, 1].into_iter().sum()).read_to_end(&mut body)?;
         Ok(len_of(decoder.finish()))
     };
     let behind = { read }().map_err(|why| fault(why.to_string(), "a Zstandard frame"))?;

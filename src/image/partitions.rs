@@ -1,5 +1,6 @@
 //! The partition tables of a hybrid image: MBR, GPT with its backup, and Apple's map.
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::apple_map;
 use crate::formats::gpt::{Gpt, Header, LARGEST_ARRAY};
@@ -32,6 +33,7 @@ impl Partitions {
         let apple = apple(image, &first)?;
         for size in BLOCK_SIZES {
             let Some((header, gpt)) = table(image, 1, size)? else { continue };
+            check_addresses(&gpt)?;
             let backup_fault = backup_fault(image, &gpt, header.alternate_lba());
             return Ok(Self { mbr, gpt: Some(gpt), apple, backup_fault });
         }
@@ -39,38 +41,57 @@ impl Partitions {
     }
 
     /// The bytes of all partitions of all tables.
-    pub fn ranges(&self) -> impl Iterator<Item = ByteRange> {
-        self.named().map(|(_, at)| at)
+    pub fn ranges(&self) -> Result<Vec<ByteRange>> {
+        Ok(self.named()?.into_iter().map(|(_, at)| at).collect())
     }
 
     /// The same, each with what it is called in messages, as `MBR partition 1`.
-    pub fn named(&self) -> impl Iterator<Item = (String, ByteRange)> {
-        let mbr =
-            self.mbr.iter().flat_map(Mbr::used).filter_map(|(number, record)| {
-                Some((format!("MBR partition {number}"), record.at()?))
-            });
-        let gpt = self.gpt.iter().flat_map(|gpt| {
-            let found = gpt.partitions().into_iter();
-            found.filter_map(move |found| {
-                let end = found.blocks.1.checked_add(1)?.checked_mul(gpt.block())?;
-                let at = ByteRange::between(found.blocks.0.checked_mul(gpt.block())?, end)?;
-                Some((format!("GPT partition {}", found.number), at))
-            })
-        });
+    pub fn named(&self) -> Result<Vec<(String, ByteRange)>> {
+        let mut found = Vec::new();
+        for (number, record) in self.mbr.iter().flat_map(Mbr::used) {
+            let at = checked::range(record.start(), record.size(), "an MBR partition")?;
+            found.push((format!("MBR partition {number}"), at));
+        }
+        if let Some(gpt) = &self.gpt {
+            for part in gpt.partitions() {
+                let (start, end) = gpt.bytes(&part)?;
+                // One that ends before it starts has no bytes.
+                if let Some(at) = ByteRange::between(start, end) {
+                    found.push((format!("GPT partition {}", part.number), at));
+                }
+            }
+        }
         let apple = self.apple.iter();
-        let apple = apple.map(|(number, at)| (format!("Apple partition {number}"), *at));
-        mbr.chain(gpt).chain(apple)
+        found.extend(apple.map(|(number, at)| (format!("Apple partition {number}"), *at)));
+        Ok(found)
     }
 
     /// The partitions that show the volume: all that begin where the image does.
-    pub fn of_the_volume(&self) -> impl Iterator<Item = (String, ByteRange)> {
-        self.named().filter(|(_, at)| at.start() == 0)
+    pub fn of_the_volume(&self) -> Result<Vec<(String, ByteRange)>> {
+        let mut found = self.named()?;
+        found.retain(|(_, at)| at.start() == 0);
+        Ok(found)
     }
 
     /// Whether there is no table at all.
     pub fn is_empty(&self) -> bool {
         self.mbr.is_none() && self.gpt.is_none()
     }
+}
+
+/// Addresses of partitions are sums and products that fit from here on.
+fn check_addresses(gpt: &Gpt) -> Result<()> {
+    for part in gpt.partitions() {
+        let (first, last) = part.blocks;
+        let end = first.max(last).checked_add(1).and_then(|next| next.checked_mul(gpt.block()));
+        if end.is_none() {
+            let what = format!("partition {} of the GPT", part.number);
+            let found = format!("blocks {first} to {last}");
+            let expected = "blocks whose bytes 64 bits can number";
+            return Err(Error::malformed(what, gpt.block(), found, expected));
+        }
+    }
+    Ok(())
 }
 
 fn block(image: &impl ReadAt, number: u64, size: u64) -> Result<Vec<u8>> {
@@ -89,8 +110,9 @@ fn apple(image: &impl ReadAt, first: &[u8]) -> Result<Vec<(usize, ByteRange)>> {
 
 /// The table whose header is in a block; none if there is no header.
 fn table(image: &impl ReadAt, number: u64, size: u64) -> Result<Option<(Header, Gpt)>> {
-    let at = number.saturating_mul(size);
-    let Some(header) = Header::parse(&block(image, number, size)?) else { return Ok(None) };
+    let bytes = block(image, number, size)?;
+    let at = checked::product(number, size, "a block that was read")?;
+    let Some(header) = Header::parse(&bytes) else { return Ok(None) };
     let header = header.map_err(|fault| fault.in_image(at))?;
     let array_at =
         header.array_lba().checked_mul(size).and_then(|at| ByteRange::new(at, header.array_size()));

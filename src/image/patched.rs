@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt, past_64_bits, truncated};
 use crate::units::{ByteRange, in_memory, len_of};
@@ -31,11 +32,11 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Puts `bytes` at byte `at`; none if they would end past 64 bits.
-    pub fn bytes(at: u64, bytes: impl Into<Arc<[u8]>>, why: impl Into<String>) -> Option<Self> {
-        let bytes = bytes.into();
-        let at = ByteRange::new(at, len_of(&bytes))?;
-        Some(Self { at, from: Source::Bytes(bytes), why: why.into() })
+    /// Puts `bytes` at byte `at`.
+    pub fn bytes(at: u64, bytes: impl Into<Arc<[u8]>>, why: impl Into<String>) -> Result<Self> {
+        let (bytes, why) = (bytes.into(), why.into());
+        let at = checked::range(at, len_of(&bytes), &why)?;
+        Ok(Self { at, from: Source::Bytes(bytes), why })
     }
 }
 
@@ -49,23 +50,27 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// The part of this piece that lies in `range`.
-    fn cut(&self, range: ByteRange) -> Option<Self> {
+    /// The part of this piece that lies in `range`, if there is one.
+    fn cut(&self, range: ByteRange) -> Option<Result<Self>> {
         let at = self.at.common(range)?;
-        let skipped = at.start().checked_sub(self.at.start())?;
-        let from = match &self.from {
+        Some(self.part(at).map(|from| Self { at, from }))
+    }
+
+    /// Where the bytes `at`, which are among those of this piece, come from.
+    fn part(&self, at: ByteRange) -> Result<Source> {
+        const WHAT: &str = "a part of a piece";
+        let skipped = checked::difference(at.start(), self.at.start(), WHAT)?;
+        Ok(match &self.from {
             Source::Zeros => Source::Zeros,
-            Source::Base(start) => Source::Base(start.checked_add(skipped)?),
+            Source::Base(start) => Source::Base(checked::sum(*start, skipped, WHAT)?),
             Source::File(file, start) => {
-                Source::File(Arc::clone(file), start.checked_add(skipped)?)
+                Source::File(Arc::clone(file), checked::sum(*start, skipped, WHAT)?)
             }
             Source::Bytes(bytes) => {
-                let start = in_memory(skipped);
-                let end = start.checked_add(in_memory(at.size()))?;
-                Source::Bytes(bytes.get(start..end)?.into())
+                let rest = checked::part(bytes, in_memory(skipped).., WHAT)?;
+                Source::Bytes(checked::part(rest, ..in_memory(at.size()), WHAT)?.into())
             }
-        };
-        Some(Self { at, from })
+        })
     }
 
     /// Whether these bytes stand at the same place in the base.
@@ -87,8 +92,8 @@ impl<B: ReadAt> Composed<B> {
     /// The base as it is.
     pub fn whole(base: B) -> Self {
         let size = base.size();
-        let pieces = ByteRange::new(0, size).map(|at| Piece { at, from: Source::Base(0) });
-        Self { base, pieces: pieces.into_iter().collect(), size }
+        let piece = Piece { at: ByteRange::up_to(size), from: Source::Base(0) };
+        Self { base, pieces: vec![piece], size }
     }
 
     /// Bytes of the finished image, in order and without gap. `Source::Base` counts in the base.
@@ -120,27 +125,31 @@ impl<B: ReadAt> Composed<B> {
             let gap = ByteRange::between(done, patch.at.start())
                 .filter(|_| patch.at.end() <= size)
                 .ok_or_else(|| conflict(patch, last, size))?;
-            pieces.extend(self.copied(gap));
+            pieces.extend(self.copied(gap)?);
             pieces.extend(self.resolved(patch)?);
             done = patch.at.end();
             last = &patch.why;
         }
-        pieces.extend(ByteRange::between(done, size).into_iter().flat_map(|gap| self.copied(gap)));
+        pieces.extend(self.copied(checked::between(done, size, "what no patch covers")?)?);
         Ok(Self { base: self.base, pieces, size })
     }
 
     /// The pieces of `range`, zeros where this image has ended.
-    fn copied(&self, range: ByteRange) -> Vec<Piece> {
-        let mut found: Vec<Piece> = self.overlapping(range).filter_map(|p| p.cut(range)).collect();
-        let tail = ByteRange::between(range.start().max(self.size), range.end());
-        found.extend(tail.filter(|at| !at.is_empty()).map(|at| Piece { at, from: Source::Zeros }));
-        found
+    fn copied(&self, range: ByteRange) -> Result<Vec<Piece>> {
+        let mut found = self.parts(range)?;
+        let behind = ByteRange::between(range.start().max(self.size), range.end());
+        if let Some(at) = behind.filter(|at| !at.is_empty()) {
+            found.push(Piece { at, from: Source::Zeros });
+        }
+        Ok(found)
     }
 
-    fn overlapping(&self, range: ByteRange) -> impl Iterator<Item = &Piece> {
+    /// The parts of pieces that lie in `range`.
+    fn parts(&self, range: ByteRange) -> Result<Vec<Piece>> {
         let first = self.pieces.partition_point(|piece| piece.at.end() <= range.start());
-        let rest = self.pieces.get(first..).unwrap_or_default();
-        rest.iter().take_while(move |piece| piece.at.start() < range.end())
+        let rest = self.pieces.iter().skip(first);
+        let overlapping = rest.take_while(|piece| piece.at.start() < range.end());
+        overlapping.filter_map(|piece| piece.cut(range)).collect()
     }
 
     /// A patch as pieces that count in the base.
@@ -152,10 +161,12 @@ impl<B: ReadAt> Composed<B> {
             .filter(|range| range.end() <= self.size)
             .ok_or_else(|| truncated(&patch.why, patch.at, self.size))?;
         let moved = |piece: Piece| {
-            let at = piece.at.start().checked_sub(start)?.checked_add(patch.at.start())?;
-            Some(Piece { at: ByteRange::new(at, piece.at.size())?, from: piece.from })
+            let skipped = checked::difference(piece.at.start(), start, &patch.why)?;
+            let at = checked::sum(patch.at.start(), skipped, &patch.why)?;
+            let at = checked::range(at, piece.at.size(), &patch.why)?;
+            Ok(Piece { at, from: piece.from })
         };
-        Ok(self.copied(wanted).into_iter().filter_map(moved).collect())
+        self.copied(wanted)?.into_iter().map(moved).collect()
     }
 
     fn read_piece(&self, piece: &Piece, buf: &mut [u8]) -> Result<()> {
@@ -190,12 +201,14 @@ impl<B: ReadAt> ReadAt for Composed<B> {
             return Err(truncated("the image", range, self.size));
         }
         let mut rest = buf;
-        for piece in self.overlapping(range).filter_map(|piece| piece.cut(range)) {
-            let (head, tail) = rest.split_at_mut(in_memory(piece.at.size()));
+        for piece in self.parts(range)? {
+            let parts = rest.split_at_mut_checked(in_memory(piece.at.size()));
+            let (head, tail) = checked::present(parts, "the place of a piece")?;
             self.read_piece(&piece, head)?;
             rest = tail;
         }
-        Ok(())
+        // Pieces cover the image without a gap, so nothing may be left.
+        if rest.is_empty() { Ok(()) } else { Err(Error::bug(format!("no piece at {range}"))) }
     }
 }
 

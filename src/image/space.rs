@@ -1,7 +1,8 @@
 //! Where new bytes go: behind the base, in whole logical blocks.
 
+use crate::checked;
 use crate::error::{Error, Result};
-use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn, align_up};
+use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn};
 
 /// The end of an image that grows.
 #[derive(Clone, Copy, Debug)]
@@ -12,20 +13,23 @@ pub struct Tail {
 impl Tail {
     /// Starts behind the last byte of the base.
     pub fn behind(base_size: u64) -> Result<Self> {
-        Ok(Self { end: align_up(base_size, LOGICAL_BLOCK).ok_or_else(too_large)? })
+        Ok(Self { end: checked::round_up(base_size, LOGICAL_BLOCK, "the end of the base")? })
     }
 
     /// Leaves blocks out up to a multiple of `unit` bytes.
     pub fn align(&mut self, unit: u64) -> Result<()> {
-        self.end = align_up(self.end, unit.max(LOGICAL_BLOCK)).ok_or_else(too_large)?;
+        self.end = checked::round_up(self.end, unit.max(LOGICAL_BLOCK), "the end of the image")?;
         Ok(())
     }
 
     /// Takes room for `bytes`, from the start of a block on.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`] where the volume would have more blocks than 32 bits can number.
     pub fn take(&mut self, bytes: u64) -> Result<ByteRange> {
-        let range = ByteRange::new(self.end, bytes).ok_or_else(too_large)?;
-        self.end = align_up(range.end(), LOGICAL_BLOCK).ok_or_else(too_large)?;
-        Lbn::at_byte(self.end).ok_or_else(too_large)?;
+        let range = checked::range(self.end, bytes, "the end of the image")?;
+        self.end = checked::round_up(range.end(), LOGICAL_BLOCK, "the end of the image")?;
+        block_at(self.end)?;
         Ok(range)
     }
 
@@ -35,12 +39,45 @@ impl Tail {
     }
 }
 
-/// The image would have blocks that 32 bits cannot number.
-pub fn too_large() -> Error {
-    Error::NoRoom { what: "a volume of 2^32 logical blocks".into(), needed: u64::MAX, free: 0 }
+/// Bytes of a volume whose blocks 32 bits can number.
+const MOST: u64 = LOGICAL_BLOCK << 32;
+
+/// The error for a volume that would have so many bytes.
+pub fn too_large(needed: u64) -> Error {
+    Error::NoRoom { what: "a volume of 2^32 logical blocks".into(), needed, free: MOST }
 }
 
 /// The number of the block that a range starts with.
+///
+/// # Errors
+/// [`Error::NoRoom`] where 32 bits cannot number it.
 pub fn location(range: ByteRange) -> Result<u32> {
-    Lbn::at_byte(range.start()).map(|block| block.0).ok_or_else(too_large)
+    block_at(range.start()).map(|block| block.0)
+}
+
+fn block_at(at: u64) -> Result<Lbn> {
+    match Lbn::at_byte(at) {
+        Some(block) => Ok(block),
+        None if at >= MOST => Err(too_large(at)),
+        None => Err(Error::bug(format!("byte {at:#x} is not the start of a block"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_that_is_too_large_says_how_large_it_would_be() {
+        let mut tail = Tail::behind(MOST - LOGICAL_BLOCK - 1).unwrap();
+        let fault = tail.take(LOGICAL_BLOCK + 1).unwrap_err().to_string();
+        let expected = "no room in a volume of 2^32 logical blocks: 8796093024256 bytes needed, 8796093022208 free";
+        assert_eq!(fault, expected);
+    }
+
+    #[test]
+    fn a_place_that_is_not_the_start_of_a_block_is_a_bug() {
+        let fault = location(ByteRange::between(1, 2).unwrap()).unwrap_err();
+        assert!(matches!(fault, Error::Bug { .. }), "{fault}");
+    }
 }

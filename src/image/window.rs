@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::checked;
+use crate::error::Result;
 use crate::image::ReadAt;
 use crate::image::patched::Patch;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, in_memory, u64_of};
 
 /// Bytes that are kept together when one of them changes.
 const BLOCK: u64 = 512;
@@ -31,27 +33,35 @@ impl<'a, I: ReadAt> Scratch<'a, I> {
         self.window
     }
 
-    fn size(&self) -> u64 {
-        self.window.size().saturating_sub(self.window.size().checked_rem(BLOCK).unwrap_or_default())
+    fn size(&self) -> Result<u64> {
+        checked::round_down(self.window.size(), BLOCK, "the size of a window")
     }
 
-    /// Where in which block the position is.
-    fn place(&self) -> (u64, u64) {
-        let within = self.position.checked_rem(BLOCK).unwrap_or_default();
-        (self.position.saturating_sub(within), within)
+    /// The byte of the image at the byte `at` of the window.
+    fn in_image(&self, at: u64) -> Result<u64> {
+        checked::sum(self.window.start(), at, "a place in a window")
     }
 
     fn original(&self, block: u64) -> Result<Vec<u8>> {
         let mut bytes = vec![0; in_memory(BLOCK)];
-        self.image.read_exact_at(&mut bytes, self.window.start().saturating_add(block))?;
+        self.image.read_exact_at(&mut bytes, self.in_image(block)?)?;
         Ok(bytes)
     }
 
-    /// The part of the block at the position that a call for `wanted` bytes may touch.
-    fn step(&self, wanted: usize) -> usize {
-        let (_, within) = self.place();
-        let left = self.size().saturating_sub(self.position).min(BLOCK.saturating_sub(within));
-        wanted.min(in_memory(left))
+    /// The block at the position, and the part of it that a call for `wanted` bytes may touch: none behind the end.
+    fn step(&self, wanted: usize) -> Result<(u64, Range<usize>)> {
+        let block = checked::round_down(self.position, BLOCK, "the block of a position")?;
+        let within = checked::difference(self.position, block, "the place in a block")?;
+        let room = checked::difference(BLOCK, within, "the rest of a block")?;
+        let left = self.size()?.checked_sub(self.position).map_or(0, |left| left.min(room));
+        let length = wanted.min(in_memory(left));
+        let within = in_memory(within);
+        Ok((block, within..checked::sum(within, length, "the end in a block")?))
+    }
+
+    fn advance(&mut self, length: usize) -> Result<usize> {
+        self.position = checked::sum(self.position, u64_of(length), "the position in a window")?;
+        Ok(length)
     }
 
     /// The blocks that are not what they were, as patches of the image.
@@ -59,51 +69,39 @@ impl<'a, I: ReadAt> Scratch<'a, I> {
         let mut patches = Vec::new();
         for (block, bytes) in &self.written {
             if self.original(*block)? != *bytes {
-                let at = self.window.start().saturating_add(*block);
-                patches.extend(Patch::bytes(at, bytes.clone(), why));
+                patches.push(Patch::bytes(self.in_image(*block)?, bytes.clone(), why)?);
             }
         }
         Ok(patches)
     }
 }
 
-fn refused(fault: Error) -> io::Error {
-    io::Error::other(fault)
-}
-
 impl<I: ReadAt> Read for Scratch<'_, I> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let (block, within) = self.place();
-        let length = self.step(buf.len());
-        let Some(buf) = buf.get_mut(..length) else { return Ok(0) };
-        let range = in_memory(within)..in_memory(within).saturating_add(length);
-        match self.written.get(&block).and_then(|bytes| bytes.get(range)) {
-            Some(bytes) => buf.copy_from_slice(bytes),
-            None => {
-                let at = self.window.start().saturating_add(self.position);
-                self.image.read_exact_at(buf, at).map_err(refused)?;
-            }
+        let (block, place) = self.step(buf.len())?;
+        let buf = checked::part_mut(buf, ..place.len(), "room to read")?;
+        match self.written.get(&block) {
+            Some(bytes) => buf.copy_from_slice(checked::part(bytes, place, "a written block")?),
+            None => self.image.read_exact_at(buf, self.in_image(self.position)?)?,
         }
-        self.position = self.position.saturating_add(len_of(buf));
-        Ok(length)
+        Ok(self.advance(buf.len())?)
     }
 }
 
 impl<I: ReadAt> Write for Scratch<'_, I> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let (block, within) = self.place();
-        let length = self.step(buf.len());
-        if !self.written.contains_key(&block) && length > 0 {
-            let bytes = self.original(block).map_err(refused)?;
-            self.written.insert(block, bytes);
+        let (block, place) = self.step(buf.len())?;
+        if place.is_empty() {
+            return Ok(0);
         }
-        let range = in_memory(within)..in_memory(within).saturating_add(length);
-        let place = self.written.get_mut(&block).and_then(|bytes| bytes.get_mut(range));
-        if let (Some(place), Some(new)) = (place, buf.get(..length)) {
-            place.copy_from_slice(new);
+        let new = checked::part(buf, ..place.len(), "what is to be written")?;
+        if !self.written.contains_key(&block) {
+            let original = self.original(block)?;
+            self.written.insert(block, original);
         }
-        self.position = self.position.saturating_add(u64::try_from(length).unwrap_or_default());
-        Ok(length)
+        let bytes = checked::present(self.written.get_mut(&block), "a written block")?;
+        checked::part_mut(bytes, place, "a written block")?.copy_from_slice(new);
+        Ok(self.advance(new.len())?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -115,7 +113,7 @@ impl<I: ReadAt> Seek for Scratch<'_, I> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
             SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size().checked_add_signed(by),
+            SeekFrom::End(by) => self.size()?.checked_add_signed(by),
             SeekFrom::Current(by) => self.position.checked_add_signed(by),
         };
         self.position = position.ok_or(io::ErrorKind::InvalidInput)?;

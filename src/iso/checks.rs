@@ -1,20 +1,24 @@
 //! The checks of an ISO: whether its structures agree.
 
+use crate::error::Result;
 use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
 use crate::image::check::{Check, backup_gpt};
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
 use crate::iso::survey::tree::Tree;
-use crate::units::{ByteRange, DISK_BLOCK};
+use crate::units::ByteRange;
 
 /// All checks.
-pub fn of(survey: &Survey) -> Vec<Check> {
+///
+/// # Errors
+/// Faults of this program.
+pub fn of(survey: &Survey) -> Result<Vec<Check>> {
     let mut checks = vec![volume_size(survey), hierarchies(survey)];
     checks.extend(second_descriptors(survey));
     checks.extend(backup_gpt(&survey.partitions));
-    checks.extend(volume_partitions(survey));
+    checks.extend(volume_partitions(survey)?);
     checks.extend(esp_partition(survey));
-    checks
+    Ok(checks)
 }
 
 /// Whether the volume is in the image. A stick is longer than what was written to it.
@@ -57,7 +61,7 @@ fn second_descriptors(survey: &Survey) -> Option<Check> {
 }
 
 /// Whether every partition that shows the volume reaches behind the last file: the kernel reads no farther.
-fn volume_partitions(survey: &Survey) -> Option<Check> {
+fn volume_partitions(survey: &Survey) -> Result<Option<Check>> {
     let nodes = survey.trees.iter().flat_map(|tree| tree.nodes.values());
     let last = nodes
         .flat_map(|node| &node.extents)
@@ -65,10 +69,12 @@ fn volume_partitions(survey: &Survey) -> Option<Check> {
         .map(|at| at.end())
         .max()
         .unwrap_or_default();
-    let partitions = survey.partitions.of_the_volume();
-    let (name, at) = partitions.min_by_key(|(_, at)| at.end())?;
-    let detail = format!("{name} ends at byte {:#x}, the last file at {last:#x}", at.end());
-    Some(Check { name: "partition of the volume", ok: at.end() >= last, detail })
+    let partitions = survey.partitions.of_the_volume()?;
+    let shortest = partitions.into_iter().min_by_key(|(_, at)| at.end());
+    Ok(shortest.map(|(name, at)| {
+        let detail = format!("{name} ends at byte {:#x}, the last file at {last:#x}", at.end());
+        Check { name: "partition of the volume", ok: at.end() >= last, detail }
+    }))
 }
 
 /// Whether partition and boot catalog start the same UEFI boot image.
@@ -76,7 +82,7 @@ fn esp_partition(survey: &Survey) -> Option<Check> {
     let entry = survey.boot.iter().find(|entry| entry.platform == Platform::Uefi)?;
     let mbr = survey.partitions.mbr.as_ref()?;
     let (_, record) = mbr.used().find(|(_, record)| record.os_type == 0xef)?;
-    let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
+    let start = record.start();
     let detail =
         format!("boot catalog at byte {:#x}, partition at {start:#x}", entry.image.start());
     Some(Check { name: "UEFI boot image", ok: start == entry.image.start(), detail })

@@ -192,10 +192,7 @@ impl<B: ReadAt> Below<B> {
             base_size: mark.base_size,
             stamped_size: mark.stamped_size,
             stamped_digest: [0; 32],
-            ranges: ByteRange::new(0, reset_mark::SIZE)
-                .map(|at| (at, mark.first.clone()))
-                .into_iter()
-                .collect(),
+            ranges: vec![(ByteRange::up_to(reset_mark::SIZE), mark.first.clone())],
         };
         let mut below = without(Composed::whole(image), &undo.unwrap_or_else(|| first.clone()))?;
         if mark.undo.is_some() {
@@ -208,9 +205,10 @@ impl<B: ReadAt> Below<B> {
 
 /// The mark of a reset that was interrupted.
 fn mark<B: ReadAt>(image: &B) -> Result<Option<ResetMark>> {
-    let Some(at) = ByteRange::new(0, reset_mark::SIZE).filter(|at| at.end() <= image.size()) else {
+    let at = ByteRange::up_to(reset_mark::SIZE);
+    if at.end() > image.size() {
         return Ok(None);
-    };
+    }
     let start = image.read_range("the first block", at, reset_mark::SIZE)?;
     if !ResetMark::is_in(&start) {
         return Ok(None);
@@ -226,7 +224,7 @@ fn mark<B: ReadAt>(image: &B) -> Result<Option<ResetMark>> {
 pub fn without<B: ReadAt>(image: Composed<B>, undo: &Undo) -> Result<Composed<B>> {
     let patch =
         |(at, bytes): &(ByteRange, Vec<u8>)| Patch::bytes(at.start(), bytes.clone(), "undo record");
-    let patches = undo.ranges.iter().filter_map(patch).collect();
+    let patches = undo.ranges.iter().map(patch).collect::<Result<_>>()?;
     let fits = undo.base_size <= image.size() && undo.base_size >= LOGICAL_BLOCK;
     if !fits {
         return Err(Error::malformed(

@@ -1,10 +1,12 @@
 //! Surveys a composed image again, before anything of it is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use crate::boot::config::Config;
 use crate::boot::folder::Folder;
 use crate::boot::menu;
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::volume_path;
 use crate::formats::newc;
@@ -18,12 +20,12 @@ use crate::iso::survey::tree::Tree;
 use crate::iso::survey::volume::SESSION;
 use crate::iso::verify_boot_image;
 use crate::recipe::edits::{Attached, Boot, Edits, Way};
-use crate::units::{ByteRange, DISK_BLOCK, LOGICAL_BLOCK, align_up, in_memory, len_of};
+use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, len_of};
 
 /// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
 ///
 /// # Errors
-/// [`Error::Differs`] if it is not: a fault of this program, and nothing must be written.
+/// [`Error::Bug`] if it is not: a fault of this program, and nothing must be written.
 pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Result<()> {
     let survey = Survey::of(image)?;
     let folder = Folder::find(survey.tree().paths())
@@ -70,26 +72,21 @@ fn records<B: ReadAt>(
     Ok(())
 }
 
-pub(crate) fn differs(
-    what: &str,
-    at: u64,
-    found: impl Into<String>,
-    expected: impl Into<String>,
-) -> Error {
-    Error::Differs {
-        what: format!("the composed image: {what}"),
-        at,
-        found: found.into(),
-        expected: expected.into(),
-    }
+/// The error for a composed image that is not what was planned.
+#[track_caller]
+pub(crate) fn differs(what: &str, at: u64, found: impl Display, expected: impl Display) -> Error {
+    Error::bug(format!(
+        "the composed image is wrong: {what} at byte {at:#x}: found {found}, expected {expected}"
+    ))
 }
 
 fn sizes(size: u64, survey: &Survey) -> Result<()> {
     let first = survey.volume.hierarchies().map(|(_, found)| (found, 0));
     let second = survey.volume.second.iter().map(|found| (found, SESSION));
     for (descriptor, before) in first.chain(second) {
-        let blocks = descriptor.value.volume_space_size.get().map(u64::from).unwrap_or_default();
-        if blocks.saturating_add(before.into()).saturating_mul(LOGICAL_BLOCK) != size {
+        let blocks = descriptor.value.volume_space_size.get().map_or(0, u64::from);
+        let end = checked::sum(blocks, before.into(), "the end of the volume")?;
+        if checked::product(end, LOGICAL_BLOCK, "the end of the volume")? != size {
             return Err(differs(
                 "Volume Space Size",
                 descriptor.at.start(),
@@ -98,7 +95,7 @@ fn sizes(size: u64, survey: &Survey) -> Result<()> {
             ));
         }
     }
-    let checks = checks::of(survey);
+    let checks = checks::of(survey)?;
     match checks.iter().find(|check| !check.ok) {
         Some(wrong) => Err(differs(wrong.name, size, &wrong.detail, "structures that agree")),
         None => Ok(()),
@@ -239,7 +236,7 @@ fn files(old: &Tree, new: &Tree, base: &Survey, survey: &Survey, edits: &Edits) 
     // In Joliet and elsewhere alike: our folder, and nothing else, is new.
     let ours = Folder::find(new.paths())
         .map_or(0, |folder| new.nodes.keys().filter(|path| folder.holds(path)).count());
-    let kept = new.nodes.len().saturating_sub(ours);
+    let kept = checked::difference(new.nodes.len(), ours, "the files that are kept")?;
     if kept != old.nodes.len() {
         return Err(differs(
             "the directory tree",
@@ -274,12 +271,11 @@ fn attached<B: ReadAt>(
         if at.size() != size {
             return Err(differs(path, at.start(), at.size().to_string(), size.to_string()));
         }
-        for start in [0, size.saturating_sub(ENDS)] {
-            let part = ByteRange::new(start, size.min(ENDS));
-            let there = part.and_then(|part| {
-                ByteRange::new(at.start().checked_add(part.start())?, part.size())
-            });
-            let (Some(part), Some(there)) = (part, there) else { continue };
+        let length = size.min(ENDS);
+        for start in [0, checked::difference(size, length, "the end of a squashfs")?] {
+            let part = checked::range(start, length, "a part of a squashfs")?;
+            let there = checked::sum(at.start(), start, "a part of a squashfs")?;
+            let there = checked::range(there, length, "a part of a squashfs")?;
             let expected = one.bytes.read_range(path, part, ENDS)?;
             if image.read_range(path, there, ENDS)? != expected {
                 return Err(differs(path, there.start(), "other bytes", "those of the file"));
@@ -329,15 +325,16 @@ fn merged<B: ReadAt>(
     let payload = image.read_range(payload, bytes(payload)?, u64::from(u32::MAX))?;
     for path in initrd_paths(base) {
         let at = bytes(path)?;
-        let tail = at.end().saturating_sub(u64::try_from(payload.len()).unwrap_or_default());
-        let mut found = vec![0; in_memory(at.end().saturating_sub(tail))];
+        let tail = at.end().checked_sub(len_of(&payload));
+        let tail = tail.ok_or_else(|| differs(path, at.start(), "too few bytes", "the payload"))?;
+        let mut found = vec![0; payload.len()];
         image.read_exact_at(&mut found, tail)?;
         if found != payload {
             return Err(differs(path, tail, "other bytes", "the payload"));
         }
         let old = base.tree().file(path).ok_or_else(|| differs(path, 0, "none", "the base's"))?;
-        let hook = align_up(old.size(), DISK_BLOCK).and_then(|size| at.start().checked_add(size));
-        seam(image, path, hook.unwrap_or(u64::MAX))?;
+        let hook = checked::round_up(old.size(), DISK_BLOCK, "the place of a hook")?;
+        seam(image, path, checked::sum(at.start(), hook, "the place of a hook")?)?;
         seam(image, path, tail)?;
     }
     Ok(())

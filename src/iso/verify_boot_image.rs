@@ -66,13 +66,10 @@ fn same_files<B: ReadAt>(
 /// As many partitions start where the image is as started where it was.
 fn partitions(base: &Survey, survey: &Survey, was: ByteRange, is: ByteRange) -> Result<()> {
     let count = |survey: &Survey, at: ByteRange| {
-        survey
-            .partitions
-            .ranges()
-            .filter(|range| range.start() == at.start() && range.end() >= at.end())
-            .count()
+        let starts = |range: &ByteRange| range.start() == at.start() && range.end() >= at.end();
+        survey.partitions.ranges().map(|ranges| ranges.into_iter().filter(starts).count())
     };
-    let (found, expected) = (count(survey, is), count(base, was));
+    let (found, expected) = (count(survey, is)?, count(base, was)?);
     if found == expected {
         return Ok(());
     }

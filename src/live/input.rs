@@ -96,7 +96,7 @@ pub(super) fn read_capped(name: &str, path: &Path) -> Result<Vec<u8>> {
     let doing = || format!("read the file of --{name}, {}", path.display());
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Error::io(doing()))?;
-    let read = file.take(LARGEST.saturating_add(1)).read_to_end(&mut bytes);
+    let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
     read.map_err(Error::io(doing()))?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= LARGEST) {
         return Ok(bytes);

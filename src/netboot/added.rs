@@ -5,11 +5,11 @@ use std::io::BufReader;
 
 use crate::boot::hook::{self, Kept};
 use crate::boot::stage_one::Initrd;
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
 use crate::image::patched::Composed;
-use crate::image::space::too_large;
 use crate::image::window::Scratch;
 use crate::iso::survey::squashfs;
 use crate::netboot::layout::{Archives, Layout, Part};
@@ -25,8 +25,8 @@ const LARGEST_ATTACHED: u32 = 256 << 20;
 /// More squashfs files than any initrd has.
 const MOST_ATTACHED: usize = 64;
 
-/// The length of every length.
-const DIGITS: usize = 20;
+/// The digits of the length, as it is written below.
+const DIGITS: u32 = 20;
 
 /// What is added.
 #[derive(Debug, Default)]
@@ -53,15 +53,16 @@ impl Added {
         layout.attached(&self.attached)?;
         layout.archive(hook::hook(initrd, &[])?, "hook")?;
         layout.archive(self.payload, "payload")?;
-        let mark = Member::file(MARK, 0o444, format!("{before:0DIGITS$}"));
+        let mark = Member::file(MARK, 0o444, format!("{before:020}"));
         layout.archive(newc::write(&[mark]).map_err(Error::io("make an archive"))?, "mark")
     }
 }
 
 /// An initrd without what was added to it before.
 pub fn without<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<ByteRange> {
-    let start = initrd.end().saturating_sub(DISK_BLOCK).max(initrd.start());
-    let last = ByteRange::between(start, initrd.end()).ok_or_else(too_large)?;
+    let size = initrd.size().min(DISK_BLOCK);
+    let start = checked::difference(initrd.end(), size, "the end of the initrd")?;
+    let last = checked::between(start, initrd.end(), "the end of the initrd")?;
     let last = image.read_range("the initrd", last, DISK_BLOCK)?;
     let mut length = None;
     if last.starts_with(b"070701") {
@@ -72,9 +73,8 @@ pub fn without<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<ByteRange> {
             }
             Next::Stop
         };
-        let digits = u32::try_from(DIGITS).unwrap_or_default();
         // What is no archive of ours has no mark.
-        let _ = newc::read_one(last.as_slice(), digits, |_| true, each);
+        let _ = newc::read_one(last.as_slice(), DIGITS, |_| true, each);
     }
     let Some(length) = length else { return Ok(initrd) };
     ByteRange::new(initrd.start(), length).filter(|base| base.end() < initrd.end()).ok_or_else(
@@ -92,7 +92,7 @@ pub fn without<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<ByteRange> {
 /// Whether what was added to an initrd holds what others must not know. What cannot be read counts as that.
 pub fn holds_secrets<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<bool> {
     let base = without(image, initrd)?;
-    let added = ByteRange::between(base.end(), initrd.end()).ok_or_else(too_large)?;
+    let added = checked::between(base.end(), initrd.end(), "what was added to the initrd")?;
     let attached = |path: &str| (1..MOST_ATTACHED).any(|n| is_at(path, &hook::in_initrd(n)));
     let (mut members, mut unread) = (Vec::new(), false);
     let each = |member: Member| {
@@ -144,7 +144,7 @@ pub fn check<B: ReadAt>(
     for at in &archives.seams {
         let bytes = initrd.read_range("the composed initrd", *at, at.size())?;
         if !newc::has_seam(&bytes) {
-            return Err(differs(*at, "no zeros with an archive behind them".into()));
+            return Err(Error::bug(format!("the seam at {at} of the composed initrd is no seam")));
         }
     }
     let mut missing: Vec<&Member> = wanted.iter().collect();
@@ -155,22 +155,16 @@ pub fn check<B: ReadAt>(
             Next::Continue
         };
         let read = newc::read(bytes.as_slice(), u32::MAX, |_| true, each);
-        read.map_err(|fault| differs(*at, fault.to_string()))?;
+        read.map_err(|fault| {
+            Error::bug(format!("the archive at {at} of the composed initrd: {fault}"))
+        })?;
     }
-    match (missing.first(), archives.whole.first()) {
-        (Some(member), Some(at)) => {
-            Err(differs(*at, format!("no {} as it was put there", member.path)))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn differs(at: ByteRange, found: String) -> Error {
-    Error::Differs {
-        what: "the archives of the composed initrd".into(),
-        at: at.start(),
-        found,
-        expected: "what was put there".into(),
+    match missing.first() {
+        None => Ok(()),
+        Some(member) => Err(Error::bug(format!(
+            "the composed initrd does not have {} as it was put there",
+            member.path
+        ))),
     }
 }
 

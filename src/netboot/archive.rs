@@ -3,9 +3,9 @@
 
 use std::fmt::Display;
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
-use crate::image::space::too_large;
 use crate::image::window::Scratch;
 use crate::netboot::layout::{Layout, Part};
 use crate::units::{ByteRange, DISK_BLOCK, align_up};
@@ -38,7 +38,7 @@ pub struct Member {
 impl Member {
     /// The last part of its path.
     pub fn name(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or_default()
+        self.path.rsplit_once('/').map_or(&self.path, |(_, name)| name)
     }
 }
 
@@ -50,7 +50,7 @@ pub fn is_tar<I: ReadAt>(image: &I) -> bool {
 
 /// The regular files of an archive.
 pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
-    let window = ByteRange::new(0, image.size()).ok_or_else(too_large)?;
+    let window = ByteRange::up_to(image.size());
     let mut archive = tar::Archive::new(Scratch::new(image, window));
     let mut found = Vec::new();
     let mut end = 0;
@@ -62,7 +62,8 @@ pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
             return Err(broken(last, &"over 10000 files"));
         }
         let after = entry.raw_file_position().checked_add(entry.size());
-        end = after.and_then(|after| align_up(after, DISK_BLOCK)).unwrap_or(u64::MAX);
+        let after = after.and_then(|after| align_up(after, DISK_BLOCK));
+        end = after.ok_or_else(|| broken(last, &"a file that ends behind the archive"))?;
         if !entry.header().entry_type().is_file() {
             continue;
         }
@@ -107,14 +108,16 @@ pub fn with<I: ReadAt>(
     let mut done = 0;
     for (member, contents) in replaced {
         let why = format!("{} of the archive", member.path);
-        let kept = ByteRange::between(done, member.header.start()).ok_or_else(too_large)?;
+        let kept = ByteRange::between(done, member.header.start());
+        let kept = kept.ok_or_else(|| broken(member.header.start(), &"a file within another"))?;
         new.put(&Part::base(&[kept]), &why)?;
         new.raw(header(image, &member, contents.end(), private)?, &why)?;
         new.append(contents)?;
         new.fill_up(DISK_BLOCK)?;
-        done = align_up(member.at.end(), DISK_BLOCK).ok_or_else(too_large)?;
+        done = checked::round_up(member.at.end(), DISK_BLOCK, "the end of a file")?;
     }
-    let rest = ByteRange::between(done, image.size()).ok_or_else(too_large)?;
+    let rest = ByteRange::between(done, image.size());
+    let rest = rest.ok_or_else(|| broken(done, &"no end of the archive"))?;
     new.put(&Part::base(&[rest]), "the rest of the archive")?;
     if image.size().is_multiple_of(RECORD) {
         new.fill_up(RECORD)?;
@@ -132,10 +135,8 @@ fn header<I: ReadAt>(image: &I, member: &Member, size: u64, private: bool) -> Re
         ));
     }
     let mut bytes = image.read_range("a tar header", member.header, DISK_BLOCK)?;
-    if bytes.len() != size_of::<tar::Header>() {
-        return Err(too_large());
-    }
-    let mut header = tar::Header::from_byte_slice(&bytes).clone();
+    let header = checked::part(&bytes, ..size_of::<tar::Header>(), "a tar header")?;
+    let mut header = tar::Header::from_byte_slice(header).clone();
     header.set_size(size);
     if private {
         let mode = header.mode().map_err(|fault| broken(member.header.start(), &fault))?;

@@ -4,12 +4,12 @@ use crate::boot::hook;
 use crate::boot::menu;
 use crate::boot::stage_one;
 use crate::boot::stage_one::Initrd;
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::{Entry, volume_path};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
 use crate::image::patched::Composed;
-use crate::image::space::too_large;
 use crate::iso::injected::{Base, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::nixos::initrd_place;
@@ -79,7 +79,7 @@ impl Chosen {
             files.iter().map(|(path, at)| (path.as_str(), *at)).collect();
         let contents = stage_one::of(image, &places)?;
         let tables = Tables::of(image, &places, &contents.stage_one)?;
-        let (path, at) = files.last().cloned().ok_or_else(too_large)?;
+        let (path, at) = checked::present(files.last().cloned(), "the initrd of an entry")?;
         let does = credential.map(|credential| credential.does.clone());
         Ok(Self { entry, arguments, does, initrd: Initrd { path, at, contents }, files, tables })
     }
@@ -115,7 +115,7 @@ fn made<B: ReadAt + Clone>(
     ipxe::check_asked(boot)?;
     let chosen = Chosen::of(&image, base, now, boot)?;
     let path = volume_path(&chosen.entry.kernel.text);
-    let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+    let name = path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name).to_owned();
     let kernel = Layout::of(&Part::base(&file(tree, &path)?.extents), &path)?;
     Ok(Netboot {
         script: ipxe::script(&name, &ipxe::without_medium(chosen.arguments.clone()))?,

@@ -25,7 +25,7 @@ pub fn script(kernel: &str, arguments: &[String]) -> Result<String> {
     text.push_str("# The variable cmdline is for more kernel parameters, set by whoever chains to this script.\n");
     let initrd = super::INITRD;
     let _ = write!(text, "kernel {}", word(kernel)?);
-    let (first, rest) = arguments.split_at_checked(1).unwrap_or_default();
+    let (first, rest) = arguments.split_at(arguments.len().min(1));
     for argument in first {
         let _ = write!(text, " {}", word(argument)?);
     }

@@ -5,12 +5,12 @@
 use std::sync::Arc;
 
 use crate::boot::hook;
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc;
 use crate::image::patched::{Composed, Patch, Source};
-use crate::image::space::too_large;
 use crate::image::{ImageFile, ReadAt};
-use crate::units::{ByteRange, DISK_BLOCK, align_up, len_of};
+use crate::units::{ByteRange, DISK_BLOCK, len_of};
 
 /// Bytes of a seam.
 const SEAM: u64 = len_of(&[0; newc::SEAM]);
@@ -33,8 +33,9 @@ impl Part {
         Self(vec![(Source::File(Arc::clone(file), 0), file.size())])
     }
 
-    fn size(&self) -> u64 {
-        self.0.iter().fold(0, |sum, (_, size)| sum.saturating_add(*size))
+    fn size(&self) -> Result<u64> {
+        let add = |sum, (_, size): &(Source, u64)| checked::sum(sum, *size, "the bytes of a part");
+        self.0.iter().try_fold(0, add)
     }
 }
 
@@ -74,7 +75,7 @@ impl Layout {
     }
 
     fn push(&mut self, from: Source, size: u64, why: &str) -> Result<()> {
-        let at = ByteRange::new(self.end, size).ok_or_else(too_large)?;
+        let at = checked::range(self.end, size, why)?;
         self.end = at.end();
         if !at.is_empty() {
             self.patches.push(Patch { at, from, why: why.to_owned() });
@@ -84,8 +85,9 @@ impl Layout {
 
     /// Zeros up to a multiple of a unit.
     pub fn fill_up(&mut self, unit: u64) -> Result<()> {
-        let end = align_up(self.end, unit).ok_or_else(too_large)?;
-        self.push(Source::Zeros, end.saturating_sub(self.end), "zeros between archives")
+        const WHY: &str = "zeros between archives";
+        let end = checked::round_up(self.end, unit, WHY)?;
+        self.push(Source::Zeros, checked::difference(end, self.end, WHY)?, WHY)
     }
 
     /// A part as it is.
@@ -97,14 +99,14 @@ impl Layout {
     pub fn archive(&mut self, bytes: Vec<u8>, why: &str) -> Result<()> {
         self.seam()?;
         let size = len_of(&bytes);
-        self.archives.whole.push(ByteRange::new(self.end, size).ok_or_else(too_large)?);
+        self.archives.whole.push(checked::range(self.end, size, why)?);
         self.push(Source::Bytes(bytes.into()), size, why)
     }
 
     /// Moves to where the seam of an archive may start, which is to be put there next.
     fn seam(&mut self) -> Result<()> {
         self.fill_up(DISK_BLOCK)?;
-        let start = ByteRange::new(self.end, START).ok_or_else(too_large)?;
+        let start = checked::range(self.end, START, "the start of an archive")?;
         self.archives.seams.push(start);
         Ok(())
     }
@@ -136,14 +138,13 @@ impl Layout {
 
     /// An archive with the squashfs files that a hook looks for, in their order.
     pub fn attached(&mut self, parts: &[Part]) -> Result<()> {
-        let Some(folder) = hook::in_initrd(1).rsplit_once('/').map(|(folder, _)| folder.to_owned())
-        else {
-            return Ok(());
-        };
         if parts.is_empty() {
             return Ok(());
         }
-        let folder = newc::Member::directory(folder.trim_start_matches('/'), 0o755);
+        let first = hook::in_initrd(1);
+        let folder = first.rsplit_once('/').map(|(folder, _)| folder.trim_start_matches('/'));
+        let folder = checked::present(folder, "the folder of what is attached")?;
+        let folder = newc::Member::directory(folder, 0o755);
         let folder = newc::write(&[folder]).map_err(Error::io("make an archive"))?;
         self.archive(folder, "a folder")?;
         for (number, part) in (1..).zip(parts) {
@@ -155,9 +156,10 @@ impl Layout {
     }
 
     fn member(&mut self, path: &str, mode: u32, part: &Part, why: &str) -> Result<()> {
-        let head = newc::head(path, mode, part.size()).map_err(|_| Error::NoRoom {
+        let size = part.size()?;
+        let head = newc::head(path, mode, size).map_err(|_| Error::NoRoom {
             what: format!("one file of an initrd, for {why}"),
-            needed: part.size(),
+            needed: size,
             free: u64::from(u32::MAX),
         })?;
         let size = len_of(&head);
@@ -181,6 +183,8 @@ impl Layout {
 
 /// Places that count from another start.
 fn moved(places: &[ByteRange], by: u64) -> Result<Vec<ByteRange>> {
-    let moved = |at: &ByteRange| ByteRange::new(by.checked_add(at.start())?, at.size());
-    places.iter().map(|at| moved(at).ok_or_else(too_large)).collect()
+    const WHAT: &str = "the place of an archive";
+    let moved =
+        |at: &ByteRange| checked::range(checked::sum(by, at.start(), WHAT)?, at.size(), WHAT);
+    places.iter().map(moved).collect()
 }

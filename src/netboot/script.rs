@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::boot::menu::{LONGEST_COMMAND_LINE, arguments, first_that_fits, too_long};
+use crate::checked;
 use crate::error::Result;
 use crate::formats::boot_config::{Entry, Word};
 use crate::netboot::ipxe;
@@ -87,7 +88,8 @@ impl Script {
             }
             match kept {
                 Some(text) if *text == word.text => {
-                    words.push(self.text.get(word.at.clone()).unwrap_or_default().to_owned());
+                    let kept = self.text.get(word.at.clone());
+                    words.push(checked::present(kept, "an argument in its script")?.to_owned());
                 }
                 Some(text) => words.push(self.written(text)?),
                 None => {}
@@ -171,8 +173,9 @@ fn shell_lines(text: &str) -> Vec<Vec<Word>> {
         .collect();
     let init = quoted(text, "\ninit=\"").into_iter().find(plain);
     let parameters = quoted(text, "\nkernelParams=\"").into_iter().find(plain);
-    if let (Some(init), Some(parameters)) = (init, parameters) {
-        let path = text.get(init.clone()).unwrap_or_default();
+    if let (Some(init), Some(parameters)) = (init, parameters)
+        && let Some(path) = text.get(init.clone())
+    {
         let mut line = vec![Word { text: format!("init={path}"), at: init }];
         line.extend(shell_words(text, parameters));
         if line.len() > 1 {

@@ -101,7 +101,7 @@ fn table_named(file: &Member) -> Option<String> {
 }
 
 fn base_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
 /// New text, and the store's path on the volume; or what is odd.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use crate::boot::menu;
 use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::{self, Contents};
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::Entry;
 use crate::formats::newc;
 use crate::image::patched::Composed;
-use crate::image::space::too_large;
 use crate::image::{ImageFile, ReadAt};
 use crate::netboot::added::{self, Added};
 use crate::netboot::archive::{self, Member};
@@ -108,7 +108,7 @@ pub struct Tree<B> {
 impl<'f> Tree<&'f ImageFile> {
     /// Those of a folder.
     pub fn of_files(files: &'f Files) -> Result<Self> {
-        let at = ByteRange::new(0, files.initrd.size()).ok_or_else(too_large)?;
+        let at = ByteRange::up_to(files.initrd.size());
         let head = head(&*files.kernel, 0, files.kernel.size())?;
         let image = Composed::whole(&files.initrd);
         let (initrd, root) = looked_into(&image, at, INITRD)?;
@@ -130,8 +130,9 @@ impl<'f> Tree<&'f ImageFile> {
         let members = archive::members(file)?;
         let names: Vec<String> = members.iter().map(|member| member.name().to_owned()).collect();
         let (kernel, initrd) = needed(&names, "the tar archive")?;
-        let named =
-            |name: &str| members.iter().find(|member| member.name() == name).ok_or_else(too_large);
+        let named = |name: &str| {
+            checked::present(members.iter().find(|member| member.name() == name), name)
+        };
         let (kernel, initrd) = (named(&kernel)?, named(&initrd)?);
         let mut scripts = Vec::new();
         let mut changing = vec![initrd.clone()];
@@ -221,12 +222,13 @@ impl<'f> Tree<&'f ImageFile> {
         self.check(&boot)?;
         let script =
             self.scripts.iter().find(|script| script.is_ipxe()).or_else(|| self.scripts.first());
-        let script = script.ok_or_else(too_large)?;
+        let script = checked::present(script, "the script with the entry")?;
         let (text, credential) = script.changed(&boot)?;
-        let changed = Script::of(&script.name, text.as_bytes()).ok_or_else(too_large)?;
-        let line = changed.entries().first().ok_or_else(too_large)?;
+        let changed = Script::of(&script.name, text.as_bytes());
+        let changed = checked::present(changed, "the script that was changed")?;
+        let line = checked::present(changed.entries().first(), "the entry of a script")?;
         let line = line.arguments.iter().map(|word| word.text.clone()).collect();
-        let whole = self.image_range()?;
+        let whole = self.image_range();
         let initrd = match edits {
             Some(_) => self.edited(edits)?,
             // What was added before stays.
@@ -247,11 +249,8 @@ impl<'f> Tree<&'f ImageFile> {
     }
 
     /// All of the initrd.
-    fn image_range(&self) -> Result<ByteRange> {
-        match self.members.first() {
-            Some(member) => Ok(member.at),
-            None => ByteRange::new(0, self.image.size()).ok_or_else(too_large),
-        }
+    fn image_range(&self) -> ByteRange {
+        self.members.first().map_or(ByteRange::up_to(self.image.size()), |member| member.at)
     }
 
     /// The archive with edits in place of what was added before, and the credential that its command lines carry.
@@ -260,7 +259,7 @@ impl<'f> Tree<&'f ImageFile> {
         let mut carried = None;
         let mut replaced = Vec::new();
         let mut members = self.members.iter();
-        let initrd = members.next().ok_or_else(too_large)?;
+        let initrd = checked::present(members.next(), "the initrd of the archive")?;
         replaced.push((initrd.clone(), self.edited(Some(edits))?));
         for (member, script) in members.zip(&self.scripts) {
             let (text, credential) = script.changed(&edits.boot)?;
@@ -279,7 +278,7 @@ impl<'f> Tree<&'f ImageFile> {
 }
 
 fn head<I: ReadAt>(image: &I, start: u64, size: u64) -> Result<Vec<u8>> {
-    let at = ByteRange::new(start, size.min(HEAD)).ok_or_else(too_large)?;
+    let at = checked::range(start, size.min(HEAD), "the kernel")?;
     image.read_range("the kernel", at, HEAD)
 }
 
@@ -297,7 +296,7 @@ fn looked_into<I: ReadAt>(
 ) -> Result<(Initrd, Vec<newc::Member>)> {
     let at = added::without(image, whole)?;
     let contents: Contents = stage_one::of(image, &[(path, at)])?;
-    let added = ByteRange::between(at.end(), whole.end()).ok_or_else(too_large)?;
+    let added = checked::between(at.end(), whole.end(), "what was added to the initrd")?;
     let root = if added.is_empty() { Vec::new() } else { added::root(image, added)? };
     Ok((Initrd { path: path.to_owned(), at, contents }, root))
 }

@@ -3,6 +3,7 @@
 //! A flipped bit may turn a name into another one, and a damaged block may take all names away. So what is read is
 //! weighed: two things that differ by themselves make another image, one thing only if most of the bytes differ, too.
 
+use crate::checked;
 use crate::disk::survey::Raw;
 use crate::error::Result;
 use crate::formats::gpt::Gpt;
@@ -61,9 +62,9 @@ pub fn compare(medium: &dyn ReadAt, image: &dyn ReadAt) -> Result<Verdict> {
     let other = Other { is: found.is(), wanted: wanted.name(disk) };
     let differing = match &found.file_type {
         FileType::Disk(on_medium) => {
-            found.differs(&wanted).saturating_add(differ(on_medium, disk).into())
+            [found.differs(&wanted), differ(on_medium, disk).into()].into_iter().sum()
         }
-        FileType::Other(_) if is_blank(medium, image.size()) => ENOUGH,
+        FileType::Other(_) if is_blank(medium, image.size())? => ENOUGH,
         FileType::Other(_) => 1,
     };
     Ok(match differing {
@@ -133,7 +134,7 @@ impl Identity {
             (Some(one), Some(other)) => one.differs(other),
             _ => 0,
         };
-        volumes.saturating_add(tables).saturating_add(systems)
+        [volumes, tables, systems].into_iter().sum()
     }
 
     /// What follows the name of a medium that holds this instead of something else.
@@ -175,7 +176,7 @@ fn tables(one: &Partitions, other: &Partitions) -> usize {
     };
     let differing =
         records(one).into_iter().zip(records(other)).filter(|(one, other)| one != other);
-    gpts.saturating_add(differing.count())
+    [gpts, differing.count()].into_iter().sum()
 }
 
 fn system(image: &&dyn ReadAt) -> Option<System> {
@@ -204,7 +205,7 @@ impl System {
             self.root.is_some() && self.label != other.label,
             self.root != other.root,
         ];
-        others.into_iter().map(usize::from).fold(manifests, usize::saturating_add)
+        others.into_iter().map(usize::from).chain([manifests]).sum()
     }
 
     fn name(&self) -> String {
@@ -226,15 +227,15 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// Whether nothing is found where an image of `size` bytes should be.
-fn is_blank(medium: &dyn ReadAt, size: u64) -> bool {
-    let size = size.min(medium.size());
-    let step = size.div_ceil(SAMPLES).max(SAMPLE);
-    let is_zero = |number: u64| {
-        let at = number.saturating_mul(step);
-        let range = ByteRange::new(at, SAMPLE.min(size.saturating_sub(at)));
-        let bytes = range.map(|range| medium.read_range("the medium", range, SAMPLE));
-        bytes.is_some_and(|bytes| bytes.is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0)))
-    };
-    let places = (0..SAMPLES).take_while(|number| number.saturating_mul(step) < size);
-    size > 0 && places.into_iter().all(is_zero)
+fn is_blank(medium: &dyn ReadAt, size: u64) -> Result<bool> {
+    let whole = ByteRange::up_to(size.min(medium.size()));
+    let step = whole.size().div_ceil(SAMPLES).max(SAMPLE);
+    for part in whole.steps(step) {
+        let sample = checked::range(part.start(), part.size().min(SAMPLE), "a sample")?;
+        let bytes = medium.read_range("the medium", sample, SAMPLE);
+        if !bytes.is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0)) {
+            return Ok(false);
+        }
+    }
+    Ok(!whole.is_empty())
 }

@@ -1,12 +1,13 @@
 //! Patches: an image made small by the base that it comes from, and made whole again over that base.
 
+use crate::checked;
 use crate::error::{Error, Result};
-use crate::formats::patch_file::{LARGEST_LITERALS, Origin, PatchFile, Run};
+use crate::formats::patch_file::{LARGEST_LITERALS, MOST_RUNS, Origin, PatchFile, Run};
 use crate::image::digest::Digest;
 use crate::image::patched::{Composed, Patch, Piece, Source};
 use crate::image::{ReadAt, past_64_bits};
 use crate::stamp::base_image::Original;
-use crate::units::ByteRange;
+use crate::units::{ByteRange, u64_of};
 
 /// The patch that makes an image from a base, whose digest is given, by these changes of it. The same
 /// image over the same base gives the same patch, however the base was composed.
@@ -24,13 +25,14 @@ pub fn make<B: ReadAt>(
         Source::Bytes(_) | Source::File(..) => piece.at.size(),
         Source::Base(_) | Source::Zeros => 0,
     });
-    let new = new.fold(0, u64::saturating_add);
+    let new = new.into_iter().try_fold(0, |sum, size| checked::sum(sum, size, "new bytes"))?;
     if new > LARGEST_LITERALS {
-        return Err(too_large(new));
+        let what = "a patch file, for what is new".into();
+        return Err(Error::NoRoom { what, needed: new, free: LARGEST_LITERALS });
     }
     let mut runs = Vec::new();
     for piece in image.pieces().iter().filter(|piece| !piece.at.is_empty()) {
-        add(&mut runs, origin(image, piece)?, piece.at.size());
+        add(&mut runs, origin(image, piece)?, piece.at.size())?;
     }
     Ok(PatchFile { base_size: base.size(), base_sha256: sha256.0, size, runs })
 }
@@ -48,20 +50,22 @@ fn origin<B: ReadAt>(image: &Composed<B>, piece: &Piece) -> Result<Origin> {
     })
 }
 
-fn too_large(needed: u64) -> Error {
-    Error::NoRoom { what: "a patch file".into(), needed, free: LARGEST_LITERALS }
-}
-
 /// The file's bytes.
 ///
 /// # Errors
 /// More runs than a patch may have.
 pub fn pack(patch: &PatchFile) -> Result<Vec<u8>> {
-    patch.pack().ok_or_else(|| too_large(patch.size))
+    if u64_of(patch.runs.len()) > u64::from(MOST_RUNS) {
+        let looked_for = format!("one of at most {MOST_RUNS} pieces");
+        let found = format!("one of {} pieces", patch.runs.len());
+        return Err(Error::unsupported("the image, for a patch file", looked_for, found)
+            .hinting("write the image itself"));
+    }
+    checked::present(patch.pack(), "a patch file")
 }
 
 /// Adds bytes to the last run, if they go on with it.
-fn add(runs: &mut Vec<Run>, from: Origin, size: u64) {
+fn add(runs: &mut Vec<Run>, from: Origin, size: u64) -> Result<()> {
     if let Some(last) = runs.last_mut() {
         let joined = match (&last.from, &from) {
             (Origin::Literal(old), Origin::Literal(new)) => {
@@ -74,12 +78,13 @@ fn add(runs: &mut Vec<Run>, from: Origin, size: u64) {
             _ => None,
         };
         if let Some(from) = joined {
-            last.size = last.size.saturating_add(size);
+            last.size = checked::sum(last.size, size, "the size of a run")?;
             last.from = from;
-            return;
+            return Ok(());
         }
     }
     runs.push(Run { size, from });
+    Ok(())
 }
 
 /// The image that an opened file or disk must be for a patch: if it was stamped, the base below, else itself. Patches

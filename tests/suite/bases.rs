@@ -42,7 +42,7 @@ fn ends(image: &[u8]) -> (Vec<(String, u64)>, u64) {
     let found = survey(image);
     let nodes = found.trees.iter().flat_map(|tree| tree.nodes.values());
     let last = nodes.flat_map(|node| &node.extents).map(|at| at.end()).max().unwrap();
-    let partitions = found.partitions.of_the_volume();
+    let partitions = found.partitions.of_the_volume().unwrap().into_iter();
     (partitions.map(|(name, at)| (name, at.end())).collect(), last)
 }
 

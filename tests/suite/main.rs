@@ -31,6 +31,7 @@ mod outputs;
 mod raw;
 mod records;
 mod seams;
+mod silence;
 mod support;
 mod way_back;
 mod wrong;

@@ -1,8 +1,9 @@
 //! Blocks and inodes that are free, taken and given back.
 
-use super::{Edited, Run, no_room};
+use super::{Edited, Run, blocks_of, no_room};
+use crate::checked;
 use crate::error::{Error, Result};
-use crate::formats::ext4::bitmap;
+use crate::formats::ext4::{bitmap, superblock};
 use crate::image::ReadAt;
 use crate::units::len_of;
 
@@ -34,12 +35,13 @@ impl<I: ReadAt> Edited<'_, I> {
             if length > 0 {
                 found.push((*start, length));
             }
-            left = left.saturating_sub(length);
+            left = checked::difference(left, length, "blocks that are still wanted")?;
         }
         if left > 0 {
-            let bytes = |blocks: u64| blocks.saturating_mul(self.block_size());
-            let free = bytes(count.saturating_sub(left));
-            return Err(no_room("in blocks that are free and zero", bytes(count), free));
+            let bytes = |blocks| checked::product(blocks, self.block_size(), "the bytes of blocks");
+            let free = checked::difference(count, left, "blocks that are free")?;
+            let what = "in blocks that are free and zero";
+            return Err(no_room(what, bytes(count)?, bytes(free)?));
         }
         found.iter().try_for_each(|run| self.mark(*run))?;
         Ok(found)
@@ -51,19 +53,20 @@ impl<I: ReadAt> Edited<'_, I> {
             return Ok(Vec::new());
         }
         let bitmap = self.seen().block_bitmap(group)?;
-        let (first, count) = self.base.group_blocks(group);
+        let (first, count) = self.base.group_blocks(group)?;
         let mut runs: Vec<Run> = Vec::new();
+        // The block behind the last run.
+        let mut end = None;
         for bit in (0..count).filter(|bit| !bitmap::is_set(&bitmap, *bit)) {
-            let block = first.saturating_add(bit);
+            let block = checked::sum(first, bit, "a block of a group")?;
             if !self.is_zero(block)? {
                 continue;
             }
-            match runs.last_mut() {
-                Some((start, length)) if start.saturating_add(*length) == block => {
-                    *length = length.saturating_add(1);
-                }
-                _ => runs.push((block, 1)),
+            match runs.last_mut().filter(|_| end == Some(block)) {
+                Some((_, length)) => *length = checked::sum(*length, 1, "a run of blocks")?,
+                None => runs.push((block, 1)),
             }
+            end = Some(checked::sum(block, 1, "the end of a run of blocks")?);
             if runs.last().is_some_and(|(_, length)| *length == wanted) {
                 break;
             }
@@ -84,8 +87,8 @@ impl<I: ReadAt> Edited<'_, I> {
     }
 
     /// Marks a run within one group as in use.
-    fn mark(&mut self, (start, length): Run) -> Result<()> {
-        let blocks: Vec<u64> = (start..start.saturating_add(length)).collect();
+    fn mark(&mut self, run: Run) -> Result<()> {
+        let blocks = blocks_of(&[run])?;
         self.taken.extend(&blocks);
         self.change_blocks(&blocks, true)
     }
@@ -100,10 +103,13 @@ impl<I: ReadAt> Edited<'_, I> {
         let mut rest = blocks;
         while let Some(first) = rest.first() {
             let group = self.group_of(*first)?;
-            let (start, count) = self.base.group_blocks(group);
-            let end = start.saturating_add(count);
+            let (start, count) = self.base.group_blocks(group)?;
+            let end = checked::sum(start, count, "the end of a group")?;
             let own = rest.iter().take_while(|block| (start..end).contains(*block)).count();
-            let (own, others) = rest.split_at_checked(own.max(1)).unwrap_or((rest, &[]));
+            // The first one is in its own group, so that this comes to an end.
+            checked::difference(own, 1, "the blocks of a group")?;
+            let parts = rest.split_at_checked(own);
+            let (own, others) = checked::present(parts, "the blocks of a group")?;
             self.change_in_group(group, own, use_them)?;
             rest = others;
         }
@@ -113,39 +119,42 @@ impl<I: ReadAt> Edited<'_, I> {
     fn group_of(&self, block: u64) -> Result<u64> {
         // Refuses blocks past the end.
         self.base.place(block)?;
-        let index = block.saturating_sub(self.superblock.first_data_block());
-        Ok(index.checked_div(self.superblock.blocks_per_group()).unwrap_or_default())
+        let first = self.superblock.first_data_block();
+        let index = checked::difference(block, first, "a block of a group")?;
+        let group = index.checked_div(self.superblock.blocks_per_group());
+        checked::present(group, "the size of a group")
     }
 
     fn change_in_group(&mut self, group: u64, blocks: &[u64], use_them: bool) -> Result<()> {
-        let (start, count) = self.base.group_blocks(group);
+        let (start, count) = self.base.group_blocks(group)?;
         let mut bitmap = self.seen().block_bitmap(group)?;
         for block in blocks {
-            let bit = block.saturating_sub(start);
+            let bit = checked::difference(*block, start, "a block of a group")?;
             if bitmap::is_set(&bitmap, bit) == use_them {
                 let found = if use_them { "a block in use" } else { "a block that is free" };
                 let at = self.base.place(*block)?.start();
                 return Err(Error::malformed("ext4 block bitmap", at, found, "the other"));
             }
             if use_them {
-                bitmap::set(&mut bitmap, bit);
+                bitmap::set(&mut bitmap, bit)?;
             } else {
-                bitmap::clear(&mut bitmap, bit);
+                bitmap::clear(&mut bitmap, bit)?;
             }
         }
         let mut descriptor = self.seen().descriptor(group)?;
         let free = bitmap::free(&bitmap, count);
         let (was, inodes) = (descriptor.free_blocks(), self.superblock.free_inodes());
-        let sum = self.superblock.free_blocks().saturating_add(free).checked_sub(was);
-        self.superblock.set_free(sum.ok_or_else(|| self.counts())?, inodes);
-        descriptor.set_free_blocks(free);
+        let sum = self.superblock.free_blocks().checked_add(free);
+        let sum = sum.and_then(|sum| sum.checked_sub(was));
+        self.superblock.set_free(sum.ok_or_else(|| self.counts())?, inodes)?;
+        descriptor.set_free_blocks(free)?;
         descriptor.sign_block_bitmap(&bitmap, &self.superblock);
-        self.blocks.write(descriptor.block_bitmap(), bitmap);
+        self.blocks.write(descriptor.block_bitmap(), bitmap)?;
         self.write_descriptor(group, &descriptor)
     }
 
     fn counts(&self) -> Error {
-        let at = self.base.window().start().saturating_add(1024);
+        let at = [self.base.window().start(), superblock::AT].into_iter().sum();
         let expected = "as much as all groups have";
         Error::malformed("ext4 superblock", at, "less free than its groups", expected)
     }
@@ -159,15 +168,16 @@ impl<I: ReadAt> Edited<'_, I> {
                 continue;
             }
             let bitmap = self.seen().inode_bitmap(group)?;
-            let before = group.saturating_mul(self.superblock.inodes_per_group());
-            let number = |bit: u64| before.saturating_add(bit).saturating_add(1);
-            let free = |bit: &u64| {
-                !bitmap::is_set(&bitmap, *bit) && number(*bit) >= self.superblock.first_inode()
+            // Inodes are counted from 1.
+            let per_group = self.superblock.inodes_per_group();
+            let before = checked::product(group, per_group, "the inodes of groups")?;
+            let first = checked::sum(before, 1, "the first inode of a group")?;
+            let free = |(bit, number): &(u64, u64)| {
+                !bitmap::is_set(&bitmap, *bit) && *number >= self.superblock.first_inode()
             };
-            let found = (0..self.superblock.inodes_per_group()).find(free);
-            if let Some(bit) = found {
+            if let Some((bit, number)) = (0..per_group).zip(first..).find(free) {
                 self.change_inode(group, bit, (true, directory))?;
-                return Ok(number(bit));
+                return Ok(number);
             }
         }
         Err(Error::NoRoom {
@@ -202,22 +212,24 @@ impl<I: ReadAt> Edited<'_, I> {
         let per_group = self.superblock.inodes_per_group();
         let (free, blocks) = (self.superblock.free_inodes(), self.superblock.free_blocks());
         let sum = if used {
-            bitmap::set(&mut bitmap, bit);
-            let behind = per_group.saturating_sub(bit).saturating_sub(1);
-            descriptor.set_unused_inodes(descriptor.unused_inodes().min(behind));
+            bitmap::set(&mut bitmap, bit)?;
+            let from = checked::difference(per_group, bit, "an inode of a group")?;
+            let behind = checked::difference(from, 1, "an inode of a group")?;
+            descriptor.set_unused_inodes(descriptor.unused_inodes().min(behind))?;
             free.checked_sub(1)
         } else {
-            bitmap::clear(&mut bitmap, bit);
+            bitmap::clear(&mut bitmap, bit)?;
             free.checked_add(1)
         };
-        self.superblock.set_free(blocks, sum.ok_or_else(|| self.counts())?);
-        descriptor.set_free_inodes(bitmap::free(&bitmap, per_group));
+        self.superblock.set_free(blocks, sum.ok_or_else(|| self.counts())?)?;
+        descriptor.set_free_inodes(bitmap::free(&bitmap, per_group))?;
         if directory {
-            descriptor.set_directories(descriptor.directories().saturating_add(1));
+            let more = checked::sum(descriptor.directories(), 1, "the folders of a group")?;
+            descriptor.set_directories(more)?;
         }
         descriptor.sign_inode_bitmap(&bitmap, &self.superblock);
         debug_assert_eq!(len_of(&bitmap), self.block_size());
-        self.blocks.write(descriptor.inode_bitmap(), bitmap);
+        self.blocks.write(descriptor.inode_bitmap(), bitmap)?;
         self.write_descriptor(group, &descriptor)
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::checked;
 use crate::error::Result;
 use crate::image::{ReadAt, past_64_bits};
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, beyond, in_memory, len_of};
 
 /// An image with other contents for some blocks of a filesystem in it; reads as if they were written.
 #[derive(Debug)]
@@ -23,9 +24,11 @@ impl<'a, I: ReadAt> Blocks<'a, I> {
     }
 
     /// Gives a block new contents.
-    pub(super) fn write(&mut self, block: u64, mut bytes: Vec<u8>) {
+    pub(super) fn write(&mut self, block: u64, mut bytes: Vec<u8>) -> Result<()> {
+        checked::difference(self.size, len_of(&bytes), "the bytes of a block")?;
         bytes.resize(in_memory(self.size), 0);
         self.changed.insert(block, bytes);
+        Ok(())
     }
 
     /// The blocks that changed, in their order.
@@ -34,15 +37,18 @@ impl<'a, I: ReadAt> Blocks<'a, I> {
     }
 
     /// Lays the part of a changed block that lies in `range` over the bytes there.
-    fn lay(&self, block: u64, bytes: &[u8], range: ByteRange, buf: &mut [u8]) -> Option<()> {
-        let at = block.checked_mul(self.size)?.checked_add(self.start)?;
-        let common = ByteRange::new(at, len_of(bytes))?.common(range)?;
-        let from = in_memory(common.start().checked_sub(at)?);
-        let to = in_memory(common.start().checked_sub(range.start())?);
+    fn lay(&self, block: u64, bytes: &[u8], range: ByteRange, buf: &mut [u8]) -> Result<()> {
+        const WHAT: &str = "a changed block";
+        let at = checked::sum(checked::product(block, self.size, WHAT)?, self.start, WHAT)?;
+        let whole = checked::range(at, len_of(bytes), WHAT)?;
+        let Some(common) = whole.common(range) else { return Ok(()) };
+        let from = in_memory(checked::difference(common.start(), at, WHAT)?);
+        let to = in_memory(checked::difference(common.start(), range.start(), WHAT)?);
         let length = in_memory(common.size());
-        let new = bytes.get(from..)?.get(..length)?;
-        buf.get_mut(to..)?.get_mut(..length)?.copy_from_slice(new);
-        Some(())
+        let new = checked::part(checked::part(bytes, from.., WHAT)?, ..length, WHAT)?;
+        let place = checked::part_mut(checked::part_mut(buf, to.., WHAT)?, ..length, WHAT)?;
+        place.copy_from_slice(new);
+        Ok(())
     }
 }
 
@@ -54,11 +60,13 @@ impl<I: ReadAt> ReadAt for Blocks<'_, I> {
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
         self.image.read_exact_at(buf, at)?;
         let range = ByteRange::new(at, len_of(buf)).ok_or_else(|| past_64_bits(at))?;
-        let number = |byte: u64| byte.saturating_sub(self.start).checked_div(self.size);
-        let (first, last) = (number(range.start()), number(range.end()));
-        let (Some(first), Some(last)) = (first, last) else { return Ok(()) };
-        for (block, bytes) in self.changed.range(first..=last) {
-            self.lay(*block, bytes, range, buf);
+        // The block that a byte is in; what is before the filesystem counts as its first one.
+        let number = |byte: u64| {
+            let within = beyond(byte, self.start);
+            checked::present(within.checked_div(self.size), "the size of a block")
+        };
+        for (block, bytes) in self.changed.range(number(range.start())?..=number(range.end())?) {
+            self.lay(*block, bytes, range, buf)?;
         }
         Ok(())
     }
@@ -72,7 +80,7 @@ mod tests {
     fn changed_blocks_are_read_and_all_others_are_as_they_were() {
         let image: Vec<u8> = (0..=255).collect();
         let mut blocks = Blocks::new(&image, 10, 16);
-        blocks.write(1, vec![1, 2, 3]);
+        blocks.write(1, vec![1, 2, 3]).unwrap();
         for (at, length) in [(0, 256), (20, 10), (26, 1), (27, 20), (41, 3), (42, 9)] {
             let mut expected = image.clone();
             expected[26..42].fill(0);

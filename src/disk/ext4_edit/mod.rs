@@ -8,14 +8,14 @@ mod tree;
 
 use std::collections::BTreeSet;
 
+use crate::checked;
 use crate::disk::ext4::Filesystem;
 use crate::error::{Error, Result};
 use crate::formats::ext4::group::Descriptor;
 use crate::formats::ext4::inode::Inode;
 use crate::formats::ext4::superblock::{self, Superblock};
+use crate::image::ReadAt;
 use crate::image::patched::Patch;
-use crate::image::space::too_large;
-use crate::image::{ReadAt, past_64_bits};
 use crate::units::{ByteRange, in_memory, len_of};
 
 use blocks::Blocks;
@@ -63,9 +63,9 @@ impl<'a, I: ReadAt> Edited<'a, I> {
     /// Gives a part of a block new contents.
     fn write_part(&mut self, block: u64, at: usize, new: &[u8]) -> Result<()> {
         let mut bytes = self.seen().block(block)?;
-        let place = bytes.get_mut(at..).and_then(|rest| rest.get_mut(..new.len()));
-        place.ok_or_else(too_large)?.copy_from_slice(new);
-        self.blocks.write(block, bytes);
+        let rest = checked::part_mut(&mut bytes, at.., "a part of a block")?;
+        checked::part_mut(rest, ..new.len(), "a part of a block")?.copy_from_slice(new);
+        self.blocks.write(block, bytes)?;
         Ok(())
     }
 
@@ -82,10 +82,9 @@ impl<'a, I: ReadAt> Edited<'a, I> {
     /// All changes as patches of the image, without those of `apart`: blocks whose bytes are told by
     /// somebody else. Blocks that were free come first.
     pub fn patches(mut self, apart: &BTreeSet<u64>) -> Result<Changes> {
-        let (block, at) = (
-            superblock::AT.checked_div(self.block_size()).unwrap_or_default(),
-            superblock::AT.checked_rem(self.block_size()).unwrap_or_default(),
-        );
+        // Blocks have 1 KiB or more.
+        let block = superblock::AT.div_euclid(self.block_size());
+        let at = superblock::AT.rem_euclid(self.block_size());
         let bytes = self.superblock.to_bytes();
         self.write_part(block, in_memory(at), &bytes)?;
         let mut changes = Changes::default();
@@ -117,8 +116,7 @@ impl Changes {
         let mut patches = Vec::new();
         for (ranges, why) in all {
             for (at, bytes) in ranges {
-                let patch = Patch::bytes(at.start(), bytes, why);
-                patches.push(patch.ok_or_else(|| past_64_bits(at.start()))?);
+                patches.push(Patch::bytes(at.start(), bytes, why)?);
             }
         }
         Ok(patches)
@@ -129,9 +127,8 @@ impl Changes {
 fn push(found: &mut Vec<(ByteRange, Vec<u8>)>, at: ByteRange, bytes: &[u8]) {
     if let Some((last, joined)) = found.last_mut()
         && last.end() == at.start()
-        && let Some(both) = ByteRange::between(last.start(), at.end())
     {
-        *last = both;
+        *last = last.grown_to(at.end());
         joined.extend(bytes);
         return;
     }
@@ -146,4 +143,13 @@ fn no_room(what: &str, needed: u64, free: u64) -> Error {
 /// Blocks for so many bytes.
 fn blocks_for(bytes: &[u8], block: u64) -> u64 {
     len_of(bytes).div_ceil(block)
+}
+
+/// The blocks of runs, in their order.
+fn blocks_of(runs: &[Run]) -> Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for (start, length) in runs {
+        found.extend(*start..checked::sum(*start, *length, "a run of blocks")?);
+    }
+    Ok(found)
 }

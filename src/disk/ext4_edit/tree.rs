@@ -1,16 +1,15 @@
 //! Files, folders and links put into a filesystem, in place of what stood there.
 
-use super::{Edited, Run, blocks_for, no_room};
+use super::{Edited, Run, blocks_for, blocks_of, no_room};
+use crate::checked;
 use crate::disk::ext4::Map;
 use crate::error::{Error, Result};
-use crate::formats::Malformed;
-use crate::formats::ext4::directory;
+use crate::formats::ext4::directory::{self, Block, Target};
 use crate::formats::ext4::extent::{self, Extent};
 use crate::formats::ext4::inode::{Inode, Kind, ROOT};
 use crate::formats::newc::{self, Member};
 use crate::image::ReadAt;
-use crate::image::space::too_large;
-use crate::units::{in_memory, len_of};
+use crate::units::{in_memory, len_of, u64_of};
 
 impl<I: ReadAt> Edited<'_, I> {
     /// Puts something in, and tells which blocks have its bytes. The folder it goes into must be there. A
@@ -82,12 +81,12 @@ impl<I: ReadAt> Edited<'_, I> {
         let (group, _) = self.base.inode_group(parent.number())?;
         let number = self.take_inode(group, true)?;
         let mut inode =
-            Inode::new(number, Kind::Directory, member.mode, member.owner, &self.superblock);
+            Inode::new(number, Kind::Directory, member.mode, member.owner, &self.superblock)?;
         inode.set_links(2);
         let runs = self.take_blocks(1)?;
         let seed = inode.seed(&self.superblock);
-        let block = directory::first(self.block_size(), number, parent.number(), seed);
-        self.fill(&runs, &block);
+        let block = directory::first(self.block_size(), number, parent.number(), seed)?;
+        self.fill(&runs, &block)?;
         self.set_map(&mut inode, &runs, self.block_size())?;
         self.write_inode(&inode)?;
         parent
@@ -108,7 +107,7 @@ impl<I: ReadAt> Edited<'_, I> {
         let (kind, bytes) = match &member.kind {
             newc::Kind::Symlink(to) => (Kind::Symlink, to.as_bytes()),
             newc::Kind::File(bytes) => (Kind::File, bytes.as_slice()),
-            newc::Kind::Directory => return Err(too_large()),
+            newc::Kind::Directory => return Err(Error::bug("a folder is to be made a file")),
         };
         if kind == Kind::Symlink && len_of(bytes) >= self.block_size() {
             let found = format!("{} bytes", bytes.len());
@@ -116,11 +115,11 @@ impl<I: ReadAt> Edited<'_, I> {
         }
         let (group, _) = self.base.inode_group(parent.number())?;
         let number = self.take_inode(group, false)?;
-        let mut inode = Inode::new(number, kind, member.mode, member.owner, &self.superblock);
+        let mut inode = Inode::new(number, kind, member.mode, member.owner, &self.superblock)?;
         let mut runs = Vec::new();
-        if kind != Kind::Symlink || !inode.set_short_link(bytes, &self.superblock) {
+        if kind != Kind::Symlink || !inode.set_short_link(bytes, &self.superblock)? {
             runs = self.take_blocks(blocks_for(bytes, self.block_size()))?;
-            self.fill(&runs, bytes);
+            self.fill(&runs, bytes)?;
             self.set_map(&mut inode, &runs, len_of(bytes))?;
         }
         self.write_inode(&inode)?;
@@ -135,11 +134,15 @@ impl<I: ReadAt> Edited<'_, I> {
     }
 
     /// Writes bytes into blocks.
-    fn fill(&mut self, runs: &[Run], bytes: &[u8]) {
-        let blocks = runs.iter().flat_map(|(start, length)| *start..start.saturating_add(*length));
-        let parts = bytes.chunks(in_memory(self.block_size()));
-        for (block, part) in blocks.zip(parts) {
-            self.blocks.write(block, part.to_vec());
+    fn fill(&mut self, runs: &[Run], bytes: &[u8]) -> Result<()> {
+        let mut parts = bytes.chunks(in_memory(self.block_size()));
+        for block in blocks_of(runs)? {
+            let part = checked::present(parts.next(), "bytes for a block")?;
+            self.blocks.write(block, part.to_vec())?;
+        }
+        match parts.next() {
+            None => Ok(()),
+            Some(_) => Err(Error::bug("there are more bytes than blocks for them")),
         }
     }
 
@@ -149,15 +152,16 @@ impl<I: ReadAt> Edited<'_, I> {
         let mut extents = Vec::new();
         for (start, blocks) in runs {
             extents.push(Extent { logical, start: *start, blocks: *blocks, written: true });
-            logical = logical.saturating_add(*blocks);
+            logical = checked::sum(logical, *blocks, "the blocks of a file")?;
         }
         self.write_map(inode, Map { extents, nodes: Vec::new() }, size)
     }
 
     /// Has these extents lead to the bytes of a file, through a node if they are many.
     fn write_map(&mut self, inode: &mut Inode, map: Map, size: u64) -> Result<()> {
-        let mut map =
-            Map { extents: extent::joined_up(&map.extents).ok_or_else(too_large)?, ..map };
+        let extents =
+            checked::present(extent::joined_up(&map.extents), "extents that can be joined")?;
+        let mut map = Map { extents, ..map };
         let root = extent::root(&map.extents).filter(|_| map.nodes.is_empty());
         let root = if let Some(root) = root {
             root
@@ -172,21 +176,16 @@ impl<I: ReadAt> Edited<'_, I> {
             };
             let seed = inode.seed(&self.superblock);
             let leaf = extent::leaf(&map.extents, self.block_size(), seed);
-            let (needed, room) = (map.extents.len(), extent::in_block(self.block_size()));
-            let bytes =
-                |number: usize| u64::try_from(number.saturating_mul(12)).unwrap_or(u64::MAX);
-            let leaf = leaf.ok_or_else(|| {
-                no_room(
-                    "in a node of extents, as what is free is in many pieces",
-                    bytes(needed),
-                    bytes(room),
-                )
-            })?;
-            self.blocks.write(*node, leaf);
-            extent::root_above(*node).ok_or_else(too_large)?
+            let bytes = |number: usize| checked::product(u64_of(number), 12, "a node of extents");
+            let needed = bytes(map.extents.len())?;
+            let room = bytes(extent::in_block(self.block_size()))?;
+            let what = "in a node of extents, as what is free is in many pieces";
+            let leaf = leaf.ok_or_else(|| no_room(what, needed, room))?;
+            self.blocks.write(*node, leaf)?;
+            checked::present(extent::root_above(*node), "the number of a block")?
         };
         inode.set_extent_root(root);
-        inode.set_size(size, map.blocks(), &self.superblock);
+        inode.set_size(size, map.blocks()?, &self.superblock)?;
         Ok(())
     }
 
@@ -195,53 +194,51 @@ impl<I: ReadAt> Edited<'_, I> {
         if parent.is_hashed() {
             self.make_plain(&mut parent)?;
         }
-        let change = |block: &mut Vec<u8>, seed: Option<u32>| {
-            let file_type = inode.kind().file_type();
-            directory::insert(block, name.as_bytes(), inode.number(), file_type, seed)
-        };
-        if self.in_directory(&parent, change)? {
+        let to = target(inode);
+        if self.in_directory(&parent, |block| block.insert(name.as_bytes(), to))? {
             return Ok(());
         }
         let mut map = self.seen().map(&parent)?;
         let logical = parent.size().div_ceil(self.block_size());
         let runs = self.take_blocks(1)?;
-        let (start, _) = *runs.first().ok_or_else(too_large)?;
+        let (start, _) = *checked::present(runs.first(), "a block that was taken")?;
         let seed = parent.seed(&self.superblock);
-        let mut block = directory::empty(self.block_size(), seed);
-        change(&mut block, seed).map_err(|fault| fault.in_image(0))?;
-        self.blocks.write(start, block);
+        let mut bytes = directory::empty(self.block_size(), seed)?;
+        let at = self.base.place(start)?.start();
+        let took = Block { bytes: &mut bytes, at, seed }.insert(name.as_bytes(), to)?;
+        checked::present(took.then_some(()), "room in an empty directory")?;
+        self.blocks.write(start, bytes)?;
         map.extents.push(Extent { logical, start, blocks: 1, written: true });
-        let size = logical.saturating_add(1).saturating_mul(self.block_size());
+        let blocks = checked::sum(logical, 1, "the blocks of a directory")?;
+        let size = checked::product(blocks, self.block_size(), "the size of a directory")?;
         self.write_map(&mut parent, map, size)?;
         self.write_inode(&parent)
     }
 
     /// Has a name lead to another inode.
     fn link_anew(&mut self, parent: &Inode, name: &str, inode: &Inode) -> Result<()> {
-        let change = |block: &mut Vec<u8>, seed: Option<u32>| {
-            let file_type = inode.kind().file_type();
-            directory::replace(block, name.as_bytes(), inode.number(), file_type, seed)
-        };
-        if self.in_directory(parent, change)? { Ok(()) } else { Err(too_large()) }
+        let to = target(inode);
+        let took = self.in_directory(parent, |block| block.replace(name.as_bytes(), to))?;
+        checked::present(took.then_some(()), "the name that was found in a directory")
     }
 
     /// Tries a change on each block of a directory until one takes it.
     fn in_directory(
         &mut self,
         inode: &Inode,
-        change: impl Fn(&mut Vec<u8>, Option<u32>) -> Result<bool, Malformed>,
+        change: impl Fn(&mut Block<'_>) -> Result<bool>,
     ) -> Result<bool> {
         let seed = inode.seed(&self.superblock);
         for (_, number) in self.seen().directory_blocks(inode)? {
             let old = self.seen().block(number)?;
             let at = self.base.place(number)?.start();
             let mut new = old.clone();
-            if change(&mut new, seed).map_err(|fault| fault.in_image(at))? {
+            if change(&mut Block { bytes: &mut new, at, seed })? {
                 if !directory::is_intact(&old, seed) {
                     let found = "another checksum";
                     return Err(Error::malformed("ext4 directory", at, found, "its own"));
                 }
-                self.blocks.write(number, new);
+                self.blocks.write(number, new)?;
                 return Ok(true);
             }
         }
@@ -255,8 +252,8 @@ impl<I: ReadAt> Edited<'_, I> {
         for (number, block) in self.seen().directory_blocks(inode)? {
             let at = self.base.place(block)?.start();
             let mut bytes = self.seen().block(block)?;
-            directory::plain(&mut bytes, number, seed).map_err(|fault| fault.in_image(at))?;
-            self.blocks.write(block, bytes);
+            Block { bytes: &mut bytes, at, seed }.make_plain(number)?;
+            self.blocks.write(block, bytes)?;
         }
         inode.set_plain();
         self.write_inode(inode)
@@ -265,7 +262,7 @@ impl<I: ReadAt> Edited<'_, I> {
     /// Takes a link of a file away, and the file with the last one.
     fn unlink(&mut self, mut inode: Inode) -> Result<()> {
         if inode.links() > 1 {
-            inode.set_links(inode.links().saturating_sub(1));
+            inode.set_links(checked::difference(inode.links(), 1, "the links of a file")?);
             return self.write_inode(&inode);
         }
         if inode.is_odd() {
@@ -273,12 +270,15 @@ impl<I: ReadAt> Edited<'_, I> {
             return Err(Error::unsupported(what, "no attributes outside of it", "a block of them"));
         }
         let map = self.seen().map(&inode)?;
-        let data = map
-            .extents
-            .iter()
-            .flat_map(|extent| extent.start..extent.start.saturating_add(extent.blocks));
-        let blocks: Vec<u64> = data.chain(map.nodes.iter().copied()).collect();
+        let runs: Vec<Run> =
+            map.extents.iter().map(|extent| (extent.start, extent.blocks)).collect();
+        let blocks = [blocks_of(&runs)?, map.nodes].concat();
         self.give_blocks(&blocks)?;
         self.give_inode(inode.number())
     }
+}
+
+/// What the name of an inode leads to.
+fn target(inode: &Inode) -> Target {
+    Target { inode: inode.number(), file_type: inode.kind().file_type() }
 }

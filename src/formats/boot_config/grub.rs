@@ -332,9 +332,9 @@ menuentry 'memtest' { linux16 /memtest }
     #[test]
     fn initrds_are_added_behind_the_last_one_with_its_device() {
         let found = Syntax::Grub.entries(MENU);
-        let changes = with_initrds(Syntax::Grub, &found, |_| {
-            vec!["/remaster/a".into(), "/remaster/b".into()]
-        });
+        let more = ["/remaster/a".into(), "/remaster/b".into()];
+        let change = |entry| with_initrds(Syntax::Grub, entry, &more);
+        let changes = found.iter().filter_map(change).collect();
         let new = changed(MENU, changes).unwrap();
         assert!(new.contains("  initrd /boot//nix/store/a/initrd /remaster/a /remaster/b\n"));
         assert!(new.contains(

@@ -215,7 +215,9 @@ mod tests {
     #[test]
     fn initrds_are_added_behind_the_last_one() {
         let found = Syntax::Isolinux.entries(MENU);
-        let changes = with_initrds(Syntax::Isolinux, &found, |_| vec!["/remaster/a".into()]);
+        let more = ["/remaster/a".into()];
+        let change = |entry| with_initrds(Syntax::Isolinux, entry, &more);
+        let changes = found.iter().filter_map(change).collect();
         let new = changed(MENU, changes).unwrap();
         assert!(new.contains("INITRD /boot/initrd,/remaster/a\n"));
         assert!(new.contains("initrd=/boot/a,/boot/b,/remaster/a init="));

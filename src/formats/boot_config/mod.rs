@@ -212,21 +212,12 @@ pub fn device(word: &str) -> &str {
     end.and_then(|end| word.get(..=end)).unwrap_or_default()
 }
 
-/// The changes that put `more` initrds behind the last one of every entry.
-pub fn with_initrds(
-    syntax: Syntax,
-    entries: &[Entry],
-    more: impl Fn(&Entry) -> Vec<String>,
-) -> Vec<Change> {
-    let addition = |entry: &Entry| {
-        let last = entry.initrds.last()?;
-        let added: Vec<String> = more(entry)
-            .iter()
-            .map(|path| format!("{}{}{path}", syntax.separator(), device(&last.text)))
-            .collect();
-        Some(Change::insert(last.at.end, added.concat()))
-    };
-    entries.iter().filter_map(addition).collect()
+/// The change that puts `more` initrds behind the last one of an entry; none if it has no initrd.
+pub fn with_initrds(syntax: Syntax, entry: &Entry, more: &[String]) -> Option<Change> {
+    let last = entry.initrds.last()?;
+    let (separator, device) = (syntax.separator(), device(&last.text));
+    let added: Vec<String> = more.iter().map(|path| format!("{separator}{device}{path}")).collect();
+    Some(Change::insert(last.at.end, added.concat()))
 }
 
 /// A kernel argument for the user to read: passwords are left out.

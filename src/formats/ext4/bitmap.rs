@@ -1,5 +1,7 @@
 //! Block and inode bitmaps (`fs/ext4/bitmap.c`): one bit for each, the least significant one first.
 
+use crate::checked;
+use crate::error::Result;
 use crate::units::in_memory;
 
 /// Whether a bit is set; bits past the end are.
@@ -9,34 +11,38 @@ pub fn is_set(bitmap: &[u8], bit: u64) -> bool {
 }
 
 /// Sets a bit.
-pub fn set(bitmap: &mut [u8], bit: u64) {
-    if let Some((byte, mask)) = place(bit)
-        && let Some(byte) = bitmap.get_mut(byte)
-    {
-        *byte |= mask;
-    }
+pub fn set(bitmap: &mut [u8], bit: u64) -> Result<()> {
+    let (byte, mask) = in_byte(bitmap, bit)?;
+    *byte |= mask;
+    Ok(())
 }
 
 /// Clears a bit.
-pub fn clear(bitmap: &mut [u8], bit: u64) {
-    if let Some((byte, mask)) = place(bit)
-        && let Some(byte) = bitmap.get_mut(byte)
-    {
-        *byte &= !mask;
-    }
+pub fn clear(bitmap: &mut [u8], bit: u64) -> Result<()> {
+    let (byte, mask) = in_byte(bitmap, bit)?;
+    *byte &= !mask;
+    Ok(())
+}
+
+/// The byte with a bit, and the bit in it.
+fn in_byte(bitmap: &mut [u8], bit: u64) -> Result<(&mut u8, u8)> {
+    let place = place(bit);
+    let found = place.and_then(|(byte, mask)| Some((bitmap.get_mut(byte)?, mask)));
+    checked::present(found, "the bit of a bitmap")
 }
 
 /// How many of the first `bits` are not set.
 pub fn free(bitmap: &[u8], bits: u64) -> u64 {
-    (0..bits).fold(0, |sum: u64, bit| sum.saturating_add(u64::from(!is_set(bitmap, bit))))
+    (0..bits).map(|bit| u64::from(!is_set(bitmap, bit))).sum()
 }
 
 /// A bitmap of a block of `size` bytes in which only bits from `bits` on are set: those that stand for
 /// nothing.
-pub fn padded(size: u64, bits: u64) -> Vec<u8> {
+pub fn padded(size: u64, bits: u64) -> Result<Vec<u8>> {
     let mut bitmap = vec![0; in_memory(size)];
-    (bits..size.saturating_mul(8)).for_each(|bit| set(&mut bitmap, bit));
-    bitmap
+    let all = checked::product(size, 8, "the bits of a bitmap")?;
+    (bits..all).try_for_each(|bit| set(&mut bitmap, bit))?;
+    Ok(bitmap)
 }
 
 fn place(bit: u64) -> Option<(usize, u8)> {
@@ -50,16 +56,16 @@ mod tests {
 
     #[test]
     fn bits_are_set_cleared_and_counted() {
-        let mut bitmap = padded(4, 20);
+        let mut bitmap = padded(4, 20).unwrap();
         assert_eq!(bitmap, [0, 0, 0xf0, 0xff]);
-        set(&mut bitmap, 9);
-        set(&mut bitmap, 1000);
+        set(&mut bitmap, 9).unwrap();
+        assert!(set(&mut bitmap, 1000).is_err());
         assert_eq!(
             (is_set(&bitmap, 9), is_set(&bitmap, 8), is_set(&bitmap, 1000)),
             (true, false, true)
         );
         assert_eq!(free(&bitmap, 20), 19);
-        clear(&mut bitmap, 9);
+        clear(&mut bitmap, 9).unwrap();
         assert_eq!(free(&bitmap, 20), 20);
     }
 }

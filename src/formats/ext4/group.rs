@@ -5,6 +5,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::superblock::{Checksums, Superblock};
 use super::{crc16, crc32c, halves, joined, long};
+use crate::checked;
+use crate::error::Result;
 use crate::formats::Malformed;
 use crate::units::in_memory;
 
@@ -13,6 +15,8 @@ const BLOCK_UNINIT: u16 = 2;
 
 /// Where the checksum stands.
 const CHECKSUM_AT: usize = 0x1e;
+/// Bytes of a descriptor without the upper halves of numbers.
+const SHORT: usize = 32;
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -65,11 +69,11 @@ impl Descriptor {
             .map_err(|_| Malformed::short("ext4 group descriptor", bytes, size))?;
         let found = Self { number, record, size };
         let checksum = found.own_checksum(superblock);
-        if checksum.is_some_and(|checksum| checksum != record.checksum.get()) {
+        if let Some(checksum) = checksum.filter(|checksum| *checksum != record.checksum.get()) {
             return Err(Malformed::new(
                 format!("ext4 descriptor of group {number}"),
                 0x1e,
-                format!("a checksum of {:#x}", checksum.unwrap_or_default()),
+                format!("a checksum of {checksum:#x}"),
                 format!("{:#x}", record.checksum.get()),
             ));
         }
@@ -82,13 +86,20 @@ impl Descriptor {
         if let Some(checksum) = self.own_checksum(superblock) {
             record.checksum.set(checksum);
         }
-        record.as_bytes().get(..self.size).unwrap_or_default().to_vec()
+        let bytes: &[u8; 64] = zerocopy::transmute_ref!(&record);
+        self.own(bytes).to_vec()
+    }
+
+    /// Those bytes of a record that this descriptor has.
+    fn own<'a>(&self, bytes: &'a [u8; 64]) -> &'a [u8] {
+        let (short, _) = bytes.split_at(SHORT);
+        if self.size == SHORT { short } else { bytes }
     }
 
     fn own_checksum(&self, superblock: &Superblock) -> Option<u16> {
-        let bytes = self.record.as_bytes();
-        let before = bytes.get(..CHECKSUM_AT).unwrap_or_default();
-        let behind = bytes.get(32..self.size).unwrap_or_default();
+        let bytes: &[u8; 64] = zerocopy::transmute_ref!(&self.record);
+        let (before, _) = bytes.split_at(CHECKSUM_AT);
+        let (_, behind) = self.own(bytes).split_at(SHORT);
         let number = u32::try_from(self.number).unwrap_or(u32::MAX).to_le_bytes();
         match superblock.checksums() {
             Checksums::None => None,
@@ -138,33 +149,37 @@ impl Descriptor {
     }
 
     /// Sets how many blocks are free; their bitmap is in use from now on.
-    pub fn set_free_blocks(&mut self, blocks: u64) {
-        let (low, high) = counted(blocks);
+    pub fn set_free_blocks(&mut self, blocks: u64) -> Result<()> {
+        let (low, high) = counted(blocks)?;
         self.record.free_blocks_lo.set(low);
         self.record.free_blocks_hi.set(self.high(high));
         self.record.flags.set(self.record.flags.get() & !BLOCK_UNINIT);
+        Ok(())
     }
 
     /// Sets how many inodes are free; their bitmap is in use from now on.
-    pub fn set_free_inodes(&mut self, inodes: u64) {
-        let (low, high) = counted(inodes);
+    pub fn set_free_inodes(&mut self, inodes: u64) -> Result<()> {
+        let (low, high) = counted(inodes)?;
         self.record.free_inodes_lo.set(low);
         self.record.free_inodes_hi.set(self.high(high));
         self.record.flags.set(self.record.flags.get() & !INODE_UNINIT);
+        Ok(())
     }
 
     /// Sets how many inodes at the end were never used.
-    pub fn set_unused_inodes(&mut self, inodes: u64) {
-        let (low, high) = counted(inodes);
+    pub fn set_unused_inodes(&mut self, inodes: u64) -> Result<()> {
+        let (low, high) = counted(inodes)?;
         self.record.itable_unused_lo.set(low);
         self.record.itable_unused_hi.set(self.high(high));
+        Ok(())
     }
 
     /// Sets how many directories there are.
-    pub fn set_directories(&mut self, directories: u64) {
-        let (low, high) = counted(directories);
+    pub fn set_directories(&mut self, directories: u64) -> Result<()> {
+        let (low, high) = counted(directories)?;
         self.record.used_dirs_lo.set(low);
         self.record.used_dirs_hi.set(self.high(high));
+        Ok(())
     }
 
     /// Whether the block bitmap was never written: only what the group itself needs is in use.
@@ -217,8 +232,8 @@ impl Descriptor {
     }
 }
 
-fn counted(number: u64) -> (u16, u16) {
-    halves(u32::try_from(number).unwrap_or(u32::MAX))
+fn counted(number: u64) -> Result<(u16, u16)> {
+    Ok(halves(checked::present(u32::try_from(number).ok(), "a count of 32 bits")?))
 }
 
 /// The checksum of a bitmap of so many bits, if bitmaps have one.

@@ -5,6 +5,8 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 
 use super::superblock::{Checksums, Superblock};
 use super::{crc32c, halves, joined, long, words};
+use crate::checked;
+use crate::error::Result;
 use crate::formats::Malformed;
 use crate::units::{in_memory, len_of};
 
@@ -130,18 +132,22 @@ impl Inode {
         mode: u32,
         owner: (u32, u32),
         superblock: &Superblock,
-    ) -> Self {
+    ) -> Result<Self> {
         let mut record = Record::new_zeroed();
         let time = superblock.written();
         for field in [&mut record.atime, &mut record.ctime, &mut record.mtime] {
             field.set(time);
         }
         record.links_count.set(1);
-        let mut rest =
-            vec![0; in_memory(superblock.inode_size()).saturating_sub(size_of::<Record>())];
-        put(&mut rest, EXTRA_ISIZE, &superblock.extra_inode_size().to_le_bytes());
-        if superblock.extra_inode_size() >= 20 {
-            put(&mut rest, CRTIME, &time.to_le_bytes());
+        let size = in_memory(superblock.inode_size());
+        let mut rest = vec![0; checked::difference(size, size_of::<Record>(), "an inode")?];
+        let extra = superblock.extra_inode_size();
+        // Small inodes have neither.
+        if extra > 0 {
+            put(&mut rest, EXTRA_ISIZE, &extra.to_le_bytes())?;
+        }
+        if extra >= 20 {
+            put(&mut rest, CRTIME, &time.to_le_bytes())?;
         }
         let format = match kind {
             Kind::Directory => DIRECTORY,
@@ -151,7 +157,7 @@ impl Inode {
         record.mode.set(format);
         let mut found = Self { number, record, rest };
         found.set_access(mode, owner);
-        found
+        Ok(found)
     }
 
     /// The bytes as they stand on disk, with their checksum.
@@ -160,8 +166,8 @@ impl Inode {
         if let Some(checksum) = self.own_checksum(superblock) {
             let (low, high) = halves(checksum);
             found.record.checksum_lo.set(low);
-            if found.has_high_checksum() {
-                put(&mut found.rest, CHECKSUM_HI, &high.to_le_bytes());
+            if let Some(place) = found.high_checksum() {
+                *place = high.to_le_bytes();
             }
         }
         [found.record.as_bytes(), &found.rest].concat()
@@ -169,6 +175,12 @@ impl Inode {
 
     fn has_high_checksum(&self) -> bool {
         self.half(EXTRA_ISIZE) >= 4
+    }
+
+    /// The upper half of the checksum, if the inode has one.
+    fn high_checksum(&mut self) -> Option<&mut [u8; 2]> {
+        let has = self.has_high_checksum();
+        self.rest.get_mut(CHECKSUM_HI..)?.first_chunk_mut().filter(|_| has)
     }
 
     fn half(&self, at: usize) -> u16 {
@@ -186,8 +198,8 @@ impl Inode {
         let seed = self.seed(superblock)?;
         let mut plain = self.clone();
         plain.record.checksum_lo.set(0);
-        if plain.has_high_checksum() {
-            put(&mut plain.rest, CHECKSUM_HI, &[0, 0]);
+        if let Some(place) = plain.high_checksum() {
+            *place = [0, 0];
         }
         Some(crc32c(crc32c(seed, plain.record.as_bytes()), &plain.rest))
     }
@@ -232,7 +244,7 @@ impl Inode {
     /// Sets permission bits, owner and group.
     pub fn set_access(&mut self, mode: u32, owner: (u32, u32)) {
         let record = &mut self.record;
-        let bits = u16::try_from(mode & 0o7777).unwrap_or_default();
+        let (bits, _) = halves(mode & 0o7777);
         record.mode.set(record.mode.get() & FORMAT | bits);
         let (user, group) = (halves(owner.0), halves(owner.1));
         record.uid.set(user.0);
@@ -248,15 +260,17 @@ impl Inode {
 
     /// Sets how many bytes there are, and how many blocks of the filesystem hold them and what leads to
     /// them.
-    pub fn set_size(&mut self, size: u64, blocks: u64, superblock: &Superblock) {
+    pub fn set_size(&mut self, size: u64, blocks: u64, superblock: &Superblock) -> Result<()> {
         let (low, high) = words(size);
         self.record.size_lo.set(low);
         self.record.size_high.set(high);
         // In units of 512 bytes, 48 bits of them.
-        let sectors = blocks.saturating_mul(superblock.block().div_euclid(512));
+        let sectors = superblock.block().div_euclid(512);
+        let sectors = checked::product(blocks, sectors, "the sectors of a file")?;
         let (low, high) = words(sectors);
         self.record.blocks_lo.set(low);
         self.record.blocks_high.set(halves(high).0);
+        Ok(())
     }
 
     /// Links to it.
@@ -273,9 +287,11 @@ impl Inode {
     pub fn add_subdirectory(&mut self, superblock: &Superblock) -> Option<()> {
         let links = match self.links() {
             1 if superblock.has_dir_nlink() => 1,
-            links if links.saturating_add(1) < MOST_LINKS => links.saturating_add(1),
-            _ if superblock.has_dir_nlink() => 1,
-            _ => return None,
+            links => match links.checked_add(1).filter(|more| *more < MOST_LINKS) {
+                Some(more) => more,
+                None if superblock.has_dir_nlink() => 1,
+                None => return None,
+            },
         };
         self.set_links(links);
         Some(())
@@ -312,14 +328,14 @@ impl Inode {
     }
 
     /// Puts the path of a link into the inode itself, if it is short enough.
-    pub fn set_short_link(&mut self, to: &[u8], superblock: &Superblock) -> bool {
+    pub fn set_short_link(&mut self, to: &[u8], superblock: &Superblock) -> Result<bool> {
         if to.len() >= INLINE {
-            return false;
+            return Ok(false);
         }
         self.record.block = [0; INLINE];
-        put(&mut self.record.block, 0, to);
-        self.set_size(len_of(to), 0, superblock);
-        true
+        put(&mut self.record.block, 0, to)?;
+        self.set_size(len_of(to), 0, superblock)?;
+        Ok(true)
     }
 
     /// Whether it has no blocks at all, as devices and short links.
@@ -339,9 +355,8 @@ impl Inode {
     }
 }
 
-fn put(bytes: &mut [u8], at: usize, new: &[u8]) {
-    let place = bytes.get_mut(at..).and_then(|rest| rest.get_mut(..new.len()));
-    if let Some(place) = place {
-        place.copy_from_slice(new);
-    }
+fn put(bytes: &mut [u8], at: usize, new: &[u8]) -> Result<()> {
+    let rest = checked::part_mut(bytes, at.., "a field of an inode")?;
+    checked::part_mut(rest, ..new.len(), "a field of an inode")?.copy_from_slice(new);
+    Ok(())
 }

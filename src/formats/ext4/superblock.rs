@@ -5,6 +5,8 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{crc32c, long, words};
+use crate::checked;
+use crate::error::Result;
 use crate::formats::Malformed;
 
 /// Where it stands in the filesystem.
@@ -301,13 +303,15 @@ impl Superblock {
     }
 
     /// Sets what is free.
-    pub fn set_free(&mut self, blocks: u64, inodes: u64) {
+    pub fn set_free(&mut self, blocks: u64, inodes: u64) -> Result<()> {
         let (low, high) = words(blocks);
         self.0.free_blocks_count_lo.set(low);
         if self.has(1, INCOMPAT_64BIT) {
             self.0.free_blocks_count_hi.set(high);
         }
-        self.0.free_inodes_count.set(u32::try_from(inodes).unwrap_or(u32::MAX));
+        let inodes = checked::present(u32::try_from(inodes).ok(), "a count of 32 bits")?;
+        self.0.free_inodes_count.set(inodes);
+        Ok(())
     }
 
     /// The block in which group 0 begins.
@@ -423,8 +427,9 @@ impl Superblock {
     }
 
     fn own_checksum(&self) -> u32 {
-        let bytes = self.0.as_bytes();
-        crc32c(!0, bytes.get(..0x3fc).unwrap_or_default())
+        let bytes: &[u8; 1024] = zerocopy::transmute_ref!(&self.0);
+        let (summed, _) = bytes.split_at(0x3fc);
+        crc32c(!0, summed)
     }
 
     /// The bytes as they stand on disk, with their checksum.

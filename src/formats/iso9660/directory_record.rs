@@ -2,9 +2,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::checked;
 use crate::formats::Malformed;
 use crate::formats::both_endian::{Both16, Both32};
-use crate::units::{LOGICAL_BLOCK, in_memory};
+use crate::units::{LOGICAL_BLOCK, in_memory, u64_of};
 
 const WHAT: &str = "Directory Record";
 
@@ -89,10 +90,10 @@ impl Record {
     }
 
     /// Changes the fixed part.
-    pub fn set_header(&mut self, header: Header) {
-        if let Some(place) = self.bytes.get_mut(..HEADER) {
-            place.copy_from_slice(header.as_bytes());
-        }
+    pub fn set_header(&mut self, header: Header) -> crate::error::Result<()> {
+        let place = checked::part_mut(&mut self.bytes, ..HEADER, "the fixed part of a record")?;
+        place.copy_from_slice(header.as_bytes());
+        Ok(())
     }
 
     /// The file identifier (§9.1.11): `[0]` for the directory itself, `[1]` for its parent.
@@ -140,7 +141,7 @@ pub fn located(extent: &[u8]) -> Result<Vec<(usize, Record)>, Malformed> {
             continue;
         }
         let end = at.saturating_add(usize::from(length));
-        let place = u64::try_from(at).unwrap_or_default();
+        let place = u64_of(at);
         let bytes = extent.get(at..end).ok_or_else(|| {
             Malformed::new(WHAT, place, format!("length {length}"), "one within the extent")
         })?;
@@ -157,8 +158,8 @@ pub fn pack(records: &[Record]) -> Vec<u8> {
     let block = in_memory(LOGICAL_BLOCK);
     let mut extent = Vec::new();
     for record in records {
-        let used = extent.len().checked_rem(block).unwrap_or_default();
-        if used.saturating_add(record.as_bytes().len()) > block {
+        let used = extent.len().rem_euclid(block);
+        if [used, record.as_bytes().len()].into_iter().sum::<usize>() > block {
             extent.resize(extent.len().next_multiple_of(block), 0);
         }
         extent.extend(record.as_bytes());
@@ -175,19 +176,19 @@ pub fn insert(records: &mut Vec<Record>, new: Record) {
 }
 
 /// The fixed part of the record of an extent that is one contiguous run.
-pub fn header(location: u32, size: u64, dates: [u8; 7], file_flags: u8) -> Option<Header> {
-    Some(Header {
+pub fn header(location: u32, size: u32, dates: [u8; 7], file_flags: u8) -> Header {
+    Header {
         length: 0,
         extended_attribute_record_length: 0,
         location_of_extent: Both32::new(location),
-        data_length: Both32::new(u32::try_from(size).ok()?),
+        data_length: Both32::new(size),
         recording_date_and_time: dates,
         file_flags,
         file_unit_size: 0,
         interleave_gap_size: 0,
         volume_sequence_number: Both16::new(1),
         file_identifier_length: 0,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
 
     fn record(identifier: &[u8], system_use: usize) -> Record {
-        let fixed = header(20, 10, [0; 7], 0).unwrap();
+        let fixed = header(20, 10, [0; 7], 0);
         Record::new(fixed, identifier, &vec![b'x'; system_use]).unwrap()
     }
 
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_record_that_would_be_too_long_is_none() {
-        let fixed = header(20, 0, [0; 7], 0).unwrap();
+        let fixed = header(20, 0, [0; 7], 0);
         assert!(Record::new(fixed, &[b'A'; 200], &[0; 100]).is_none());
     }
 }

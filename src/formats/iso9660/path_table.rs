@@ -4,6 +4,10 @@ use crate::formats::Malformed;
 use crate::units::len_of;
 
 const WHAT: &str = "Path Table Record";
+const TABLE: &str = "Path Table";
+
+/// Directories with a number of 16 bits, of which one must be left.
+const MOST: &str = "fewer than 65535, so that one more has a number";
 
 /// The byte order of a path table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,8 +34,8 @@ pub fn unpack(table: &[u8], order: PathTableType) -> Result<Vec<PathTableRecord>
     let mut records = Vec::new();
     let mut rest = table;
     while !rest.is_empty() {
-        let at = len_of(table).saturating_sub(len_of(rest));
         let (record, after) = first(rest, order).ok_or_else(|| {
+            let at = len_of(table).saturating_sub(len_of(rest));
             Malformed::new(WHAT, at, "a record past the table's end", "a whole one")
         })?;
         records.push(record);
@@ -78,27 +82,36 @@ pub fn pack(records: &[PathTableRecord], order: PathTableType) -> Option<Vec<u8>
 /// Puts a directory below the one at block `parent`, in order (§6.9.1), and renumbers the parents
 /// behind it.
 ///
-/// None if no directory is at that block, or no number is left for the new one.
+/// # Errors
+/// No directory is at that block, or no number is left for the new one.
 pub fn insert(
     records: &mut Vec<PathTableRecord>,
     parent: u32,
     identifier: &[u8],
     location: u32,
-) -> Option<()> {
-    let number_of = |index: usize| u16::try_from(index.checked_add(1)?).ok();
-    let parent = number_of(records.iter().position(|record| record.location == parent)?)?;
+) -> Result<(), Malformed> {
+    let parent = records.iter().position(|record| record.location == parent).ok_or_else(|| {
+        let expected = format!("one of the directory at block {parent}");
+        Malformed::new(TABLE, 0, "no record", expected)
+    })?;
+    let count = records.len();
+    let number_of = |index: usize| {
+        let number = index.checked_add(1).and_then(|number| u16::try_from(number).ok());
+        number.ok_or_else(|| Malformed::new(TABLE, 0, format!("{count} directories"), MOST))
+    };
+    let parent = number_of(parent)?;
     let before = |record: &PathTableRecord| {
         (record.parent, record.identifier.as_slice()) < (parent, identifier)
     };
     let siblings = records.iter().skip(1).take_while(|record| before(record)).count();
-    let at = siblings.checked_add(1)?;
+    let at = usize::from(number_of(siblings)?);
     let number = number_of(at)?;
-    number_of(records.len())?;
+    number_of(count)?;
     for record in records.iter_mut().filter(|record| record.parent >= number) {
-        record.parent = record.parent.checked_add(1)?;
+        record.parent = number_of(usize::from(record.parent))?;
     }
     records.insert(at, PathTableRecord { location, parent, identifier: identifier.to_vec() });
-    Some(())
+    Ok(())
 }
 
 #[cfg(test)]
@@ -144,7 +157,7 @@ mod tests {
         insert(&mut records, 22, b"REMASTER", 99).unwrap();
         assert_eq!(records[5], record(99, 3, b"REMASTER"));
         assert_eq!(records[6], record(25, 4, b"A"));
-        assert_eq!(insert(&mut records, 77, b"REMASTER", 99), None);
+        assert!(insert(&mut records, 77, b"REMASTER", 99).is_err());
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use crate::formats::both_endian::Both32;
 use zerocopy::{FromBytes, IntoBytes};
 
+/// Bytes of a name in one entry (NM, RRIP 1.12 §4.1.4).
+pub const LONGEST_NAME: u64 = 250;
+
 /// What new records copy from the base's own, so that a reader sees one style.
 #[derive(Clone, Debug, Default)]
 pub struct Style {
@@ -77,14 +80,10 @@ impl Style {
 
 /// One directory more below the one that this record is of: counts it in the links of PX.
 pub fn count_a_link(system_use: &mut [u8], skipped: u8) {
-    let Some(at) = position(system_use, skipped, *b"PX").map(|at| at.saturating_add(12)) else {
-        return;
-    };
-    let links = system_use
-        .get(at..at.saturating_add(8))
-        .and_then(|field| Both32::read_from_bytes(field).ok()?.get());
-    if let Some(more) = links.filter(|links| *links >= 2).and_then(|links| links.checked_add(1)) {
-        put(system_use, at, more);
+    let Some(field) = px(system_use, skipped, 12) else { return };
+    let links = number(*field).filter(|links| *links >= 2);
+    if let Some(more) = links.and_then(|links| links.checked_add(1)) {
+        *field = both(more);
     }
 }
 
@@ -92,15 +91,26 @@ pub fn count_a_link(system_use: &mut [u8], skipped: u8) {
 pub fn close_to_others(system_use: &mut [u8], skipped: u8) -> bool {
     const KIND: u32 = 0o170_000;
     const OWNER_READS: u32 = 0o400;
-    let Some(at) = position(system_use, skipped, *b"PX").map(|at| at.saturating_add(4)) else {
-        return false;
-    };
-    let field = system_use.get(at..at.saturating_add(8));
-    let mode = field.and_then(|field| Both32::read_from_bytes(field).ok()?.get());
-    if let Some(mode) = mode {
-        put(system_use, at, mode & KIND | OWNER_READS);
-    }
-    mode.is_some()
+    let Some(field) = px(system_use, skipped, 4) else { return false };
+    let Some(mode) = number(*field) else { return false };
+    *field = both(mode & KIND | OWNER_READS);
+    true
+}
+
+/// A number of the PX entry, at a byte of it.
+fn px(system_use: &mut [u8], skipped: u8, byte: usize) -> Option<&mut [u8; 8]> {
+    let at = position(system_use, skipped, *b"PX")?;
+    system_use.get_mut(at..)?.get_mut(byte..)?.first_chunk_mut()
+}
+
+fn number(field: [u8; 8]) -> Option<u32> {
+    Both32::read_from_bytes(&field).ok()?.get()
+}
+
+fn both(number: u32) -> [u8; 8] {
+    let mut field = [0; 8];
+    field.copy_from_slice(Both32::new(number).as_bytes());
+    field
 }
 
 fn position(system_use: &[u8], skipped: u8, wanted: [u8; 2]) -> Option<usize> {
@@ -112,12 +122,6 @@ fn position(system_use: &[u8], skipped: u8, wanted: [u8; 2]) -> Option<usize> {
         at = at.checked_add(entry.len())?;
     }
     None
-}
-
-fn put(field: &mut [u8], at: usize, number: u32) {
-    if let Some(place) = field.get_mut(at..at.saturating_add(8)) {
-        place.copy_from_slice(Both32::new(number).as_bytes());
-    }
 }
 
 #[cfg(test)]

@@ -99,11 +99,11 @@ impl VolumeDescriptor {
 
 /// An identifier as text, without the blanks that fill its field.
 pub fn text(field: &[u8]) -> String {
-    let end = field
-        .iter()
-        .rposition(|byte| !matches!(byte, b' ' | 0))
-        .map_or(0, |last| last.saturating_add(1));
-    String::from_utf8_lossy(field.get(..end).unwrap_or_default()).into_owned()
+    let mut text = field;
+    while let [rest @ .., b' ' | 0] = text {
+        text = rest;
+    }
+    String::from_utf8_lossy(text).into_owned()
 }
 
 #[cfg(test)]

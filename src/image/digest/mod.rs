@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
-use crate::units::{in_memory, len_of};
+use crate::units::{ByteRange, in_memory};
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 1 << 20;
@@ -59,19 +59,17 @@ fn send(
     to: &mpsc::SyncSender<Vec<u8>>,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let mut at = 0;
-    while at < image.size() {
+    for step in ByteRange::up_to(image.size()).steps(CHUNK) {
         if progress.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let mut chunk = vec![0; in_memory(image.size().saturating_sub(at).min(CHUNK))];
-        image.read_exact_at(&mut chunk, at)?;
-        let size = len_of(&chunk);
-        at = at.saturating_add(size);
+        let mut chunk = vec![0; in_memory(step.size())];
+        image.read_exact_at(&mut chunk, step.start())?;
         if to.send(chunk).is_err() {
+            // The thread that hashes panicked, which is told where it is joined.
             break;
         }
-        progress.advance(size);
+        progress.advance(step.size());
     }
     Ok(())
 }

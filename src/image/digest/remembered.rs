@@ -67,7 +67,7 @@ impl Remembered {
             return;
         }
         let record = Record { of, sha256: digest.to_string() };
-        let text = serde_json::to_vec(&record).unwrap_or_default();
+        let Ok(text) = serde_json::to_vec(&record) else { return };
         // What cannot be written is computed again.
         let _ = fs::create_dir_all(&self.folder).and_then(|()| {
             let draft = self.folder.join(format!(".{}", std::process::id()));

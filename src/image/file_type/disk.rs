@@ -4,7 +4,7 @@ use super::extent::{self, End, Part};
 use super::{is_at, number};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
-use crate::units::in_memory;
+use crate::units::{beyond, in_memory};
 
 /// Where the Volume Descriptor Set stands (ECMA-119 §6.7.1), and of UDF the Volume Recognition Sequence (§2/8.3.1 of
 /// ECMA-167).
@@ -100,7 +100,7 @@ impl DiskImage {
     /// Adds what is in the partitions, which begin anywhere in the image. What cannot be read is not told.
     pub(super) fn look_into<I: ReadAt + ?Sized>(mut self, image: &I) -> Self {
         for part in &mut self.parts {
-            let size = image.size().saturating_sub(part.start).min(SUPERBLOCKS);
+            let size = beyond(image.size(), part.start).min(SUPERBLOCKS);
             let mut start = vec![0; in_memory(size)];
             let read = image.read_exact_at(&mut start, part.start);
             let Some(Filesystem(_, word)) = read.ok().and_then(|()| filesystem(&start)) else {

@@ -70,26 +70,27 @@ pub(super) fn tables(head: &[u8]) -> Tables {
     let mut tables = Tables::default();
     if let Some((header, gpt)) = BLOCK_SIZES.into_iter().find_map(|size| gpt(head, size)) {
         let block = gpt.block();
-        let behind = |lba: u64| lba.saturating_add(1).saturating_mul(block);
+        let behind = |lba: u64| lba.checked_add(1)?.checked_mul(block);
         tables.has_gpt = true;
-        tables.backup_end = Some(behind(header.alternate_lba()));
-        let parts = gpt.partitions().into_iter().map(|found| Part {
-            start: found.blocks.0.saturating_mul(block),
-            end: behind(found.blocks.1),
-            name: format!("partition {} of its GPT", found.number),
-            is_linux: found.type_guid.eq_ignore_ascii_case(LINUX_GPT),
+        tables.backup_end = behind(header.alternate_lba());
+        // A place that 64 bits cannot number is not sound.
+        let parts = gpt.partitions().into_iter().filter_map(|found| {
+            let (first, last) = found.blocks;
+            Some(Part {
+                start: first.checked_mul(block)?,
+                end: behind(last)?,
+                name: format!("partition {} of its GPT", found.number),
+                is_linux: found.type_guid.eq_ignore_ascii_case(LINUX_GPT),
+            })
         });
         tables.partitions.extend(parts);
     }
     for (number, record) in mbr(head).iter().flat_map(Mbr::used) {
         tables.has_mbr = true;
-        let (start, blocks) = (record.starting_lba.get(), record.size_in_lba.get());
-        let byte = |block: u64| block.saturating_mul(DISK_BLOCK);
-        let end = u64::from(start).saturating_add(u64::from(blocks));
         if record.os_type != PROTECTIVE {
+            let end = [record.start(), record.size()].into_iter().sum();
             let name = format!("partition {number} of its MBR");
-            let (start, end) = (byte(start.into()), byte(end));
-            let is_linux = record.os_type == LINUX_MBR;
+            let (start, is_linux) = (record.start(), record.os_type == LINUX_MBR);
             tables.partitions.push(Part { start, end, name, is_linux });
         }
     }
@@ -120,9 +121,7 @@ pub(super) fn ends(head: &[u8], kind: Kind, tables: &Tables) -> Vec<End> {
         Kind::Filesystem(_) => filesystem(head),
     };
     let stands_for_volume = |start: u64| {
-        volume.is_some()
-            && kind == Kind::Iso
-            && start <= VOLUME_STARTS_BY.saturating_mul(DISK_BLOCK)
+        volume.is_some() && kind == Kind::Iso && start <= VOLUME_STARTS_BY * DISK_BLOCK
     };
     let parts = tables.partitions.iter().filter(|part| !stands_for_volume(part.start));
     let mut ends: Vec<End> =

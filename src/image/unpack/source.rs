@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::members::Members;
 use super::{xz_index, zstd_frames};
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ImageFile;
 use crate::image::file_type::HEAD;
-use crate::units::{in_memory, len_of};
+use crate::units::{in_memory, len_of, u64_of};
 
 /// Bytes of the start that tell a format.
 const MAGIC: u64 = 32;
@@ -226,10 +227,10 @@ impl Feed for Stream {
         for (to, from) in first.iter_mut().zip(self.ahead.drain(..known)) {
             *to = from;
         }
-        self.done = self.done.saturating_add(len_of(first));
+        self.done = checked::sum(self.done, len_of(first), "the bytes of a stream")?;
         let more = self.read_full(rest)?;
-        self.done = self.done.saturating_add(len_of(rest.get(..more).unwrap_or_default()));
-        Ok(known.saturating_add(more))
+        self.done = checked::sum(self.done, u64_of(more), "the bytes of a stream")?;
+        checked::sum(known, more, "the bytes of a stream")
     }
 }
 
@@ -238,10 +239,10 @@ impl Stream {
     fn read_full(&mut self, buf: &mut [u8]) -> Result<usize> {
         let mut full = 0_usize;
         while full < buf.len() {
-            let rest = buf.get_mut(full..).unwrap_or_default();
+            let rest = checked::part_mut(buf, full.., "room to read")?;
             match self.reader.read(rest) {
                 Ok(0) => break,
-                Ok(count) => full = full.saturating_add(count),
+                Ok(count) => full = checked::sum(full, count, "what was read")?,
                 Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
                 Err(fault) => return Err(self.fault(full, fault)),
             }
@@ -260,7 +261,7 @@ impl Stream {
                 hint: "unpack it with `zstd -d --long=31`, and give what comes out",
             };
         }
-        let at = self.done.saturating_add(u64::try_from(full).unwrap_or_default());
+        let at = [self.done, u64_of(full)].into_iter().sum();
         let found = match fault.kind() {
             io::ErrorKind::UnexpectedEof => "the end of the file".to_owned(),
             _ => fault.to_string(),

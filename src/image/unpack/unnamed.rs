@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::source::{Feed, Source, Stream};
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ImageFile;
 use crate::image::file_type::{self, FileType};
@@ -63,12 +64,12 @@ fn unpack(
             return Err(Error::Interrupted);
         }
         let count = stream.fill(&mut buffer)?;
-        let chunk = buffer.get(..count).unwrap_or_default();
+        let chunk = checked::part(&buffer, ..count, "what was unpacked")?;
         if chunk.is_empty() {
             break;
         }
         file.write_all(chunk).map_err(Error::io(doing()))?;
-        size = size.saturating_add(len_of(chunk));
+        size = checked::sum(size, len_of(chunk), "the size of the image")?;
         progress.advance(len_of(chunk));
     }
     progress.end();

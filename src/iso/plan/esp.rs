@@ -1,12 +1,13 @@
 //! The UEFI boot image with other menus: changed where it is, or, if they do not fit, in a copy behind
 //! the base that has more clusters.
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::fat::Layout;
-use crate::image::ReadAt;
 use crate::image::patched::{Composed, Patch, Source};
-use crate::image::space::{Tail, location, too_large};
+use crate::image::space::{Tail, location};
 use crate::image::window::Scratch;
+use crate::image::{ReadAt, past_64_bits};
 use crate::iso::survey::boot_catalog::BootEntry;
 use crate::iso::survey::esp::Esp;
 use crate::units::{ByteRange, DISK_BLOCK, len_of};
@@ -73,7 +74,7 @@ fn copy<I: ReadAt>(
     block: u64,
 ) -> Result<(ByteRange, Vec<Patch>)> {
     const WHAT: &str = "the UEFI boot image";
-    let sector = ByteRange::new(at.start(), at.size().min(DISK_BLOCK)).ok_or_else(too_large)?;
+    let sector = checked::range(at.start(), at.size().min(DISK_BLOCK), WHAT)?;
     let sector = image.read_range(WHAT, sector, DISK_BLOCK)?;
     let old = Layout::parse(&sector).map_err(|fault| fault.in_image(at.start()))?;
     let full = || Error::FullEsp {
@@ -84,21 +85,18 @@ fn copy<I: ReadAt>(
     let more = missing.div_ceil(old.cluster());
     let new = old.grown(more).ok_or_else(full)?;
     let old_size = old.head_size().ok_or_else(full)?;
-    let head = ByteRange::new(at.start(), old_size).ok_or_else(too_large)?;
+    let head = ByteRange::new(at.start(), old_size).ok_or_else(|| past_64_bits(at.start()))?;
     let bytes = image.read_range(WHAT, head, LARGEST_HEAD)?;
     let bytes = old.head(&bytes, &new).ok_or_else(full)?;
 
     tail.align(block)?;
     let to = tail.take(new.size())?;
-    let data = to.start().saturating_add(len_of(&bytes));
-    let data = ByteRange::new(data, old.data_size()).ok_or_else(too_large)?;
-    let rest = ByteRange::between(data.end(), to.end()).ok_or_else(too_large)?;
+    let new_head = checked::range(to.start(), len_of(&bytes), WHAT)?;
+    let data = checked::range(new_head.end(), old.data_size(), WHAT)?;
+    let rest = checked::between(data.end(), to.end(), WHAT)?;
     let patch = |at, from| Patch { at, from, why: WHAT.into() };
     let patches = vec![
-        patch(
-            ByteRange::new(to.start(), len_of(&bytes)).ok_or_else(too_large)?,
-            Source::Bytes(bytes.into()),
-        ),
+        patch(new_head, Source::Bytes(bytes.into())),
         patch(data, Source::Base(head.end())),
         patch(rest, Source::Zeros),
     ];
@@ -122,5 +120,5 @@ pub fn entry<I: ReadAt>(image: &I, entry: &BootEntry, to: ByteRange) -> Result<P
     bytes.get_mut(6..8).ok_or_else(fault)?.copy_from_slice(&count.to_le_bytes());
     let place = bytes.get_mut(8..12).filter(|place| **place == old).ok_or_else(fault)?;
     place.copy_from_slice(&location(to)?.to_le_bytes());
-    Patch::bytes(entry.entry.start(), bytes, WHAT).ok_or_else(too_large)
+    Patch::bytes(entry.entry.start(), bytes, WHAT)
 }

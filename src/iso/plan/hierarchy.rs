@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use zerocopy::IntoBytes;
 
 use crate::boot::folder;
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::both_endian::Both32;
 use crate::formats::iso9660::Hierarchy;
@@ -116,7 +117,7 @@ impl<'a, I: ReadAt> Edited<'a, I> {
             parent: records(image, parent, parent_at)?,
             tables: tables(image, &found.value)?,
             descriptor: found.value.clone(),
-            folder: ByteRange::new(0, 0).ok_or_else(too_large)?,
+            folder: ByteRange::up_to(0),
         })
     }
 
@@ -129,10 +130,11 @@ impl<'a, I: ReadAt> Edited<'a, I> {
     /// not depend in size on where those are.
     pub fn reserve(&mut self, files: &[NewFile], tail: &mut Tail) -> Result<()> {
         for table in &mut self.tables {
-            let grown = table.at.size().saturating_add(record_size(self.tree.hierarchy));
+            let more = record_size(self.tree.hierarchy)?;
+            let grown = checked::sum(table.at.size(), more, "the size of a path table")?;
             let stays = grown.div_ceil(LOGICAL_BLOCK) == table.at.size().div_ceil(LOGICAL_BLOCK);
-            let here = ByteRange::new(table.at.start(), grown).ok_or_else(too_large)?;
-            table.room = if stays { here } else { tail.take(grown)? };
+            let here = checked::range(table.at.start(), grown, "a path table");
+            table.room = if stays { here? } else { tail.take(grown)? };
         }
         self.folder = tail.take(len_of(&self.folder_extent(files)?))?;
         Ok(())
@@ -151,7 +153,8 @@ impl<'a, I: ReadAt> Edited<'a, I> {
                 units.flat_map(u16::to_be_bytes).take(field).collect()
             }
         };
-        self.descriptor.volume_identifier = bytes.try_into().map_err(|_| too_large())?;
+        self.descriptor.volume_identifier =
+            checked::present(bytes.try_into().ok(), "a label of the field's size")?;
         Ok(())
     }
 
@@ -165,7 +168,8 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         let mut pointed = 0_usize;
         for (parent, node) in directories {
             for at in &node.extents {
-                pointed = pointed.saturating_add(self.point_in(parent, *at, &new)?);
+                let more = self.point_in(parent, *at, &new)?;
+                pointed = checked::sum(pointed, more, "the records of a file")?;
             }
         }
         if pointed > 0 {
@@ -188,10 +192,10 @@ impl<'a, I: ReadAt> Edited<'a, I> {
                 continue;
             }
             new.change(&mut record, parent, self.style.skipped)?;
-            let end = offset.saturating_add(record.as_bytes().len());
-            let there = bytes.get_mut(offset..end).ok_or_else(|| broken(parent, at.start()))?;
+            let rest = checked::part_mut(&mut bytes, offset.., "the place of a record")?;
+            let there = checked::part_mut(rest, ..record.as_bytes().len(), "a record's place")?;
             there.copy_from_slice(record.as_bytes());
-            pointed = pointed.saturating_add(1);
+            pointed = checked::sum(pointed, 1, "the records of a file")?;
         }
         if pointed > 0 {
             self.directories.insert(at.start(), (at, bytes));
@@ -203,9 +207,8 @@ impl<'a, I: ReadAt> Edited<'a, I> {
     fn folder_extent(&self, files: &[NewFile]) -> Result<Vec<u8>> {
         let own = self.folder_record(&[0], "", &self.folder)?;
         let parent = self.parent_header()?;
-        let up =
-            Record::new(parent, &[1], &self.system_use("", DIRECTORY_MODE, self.style.links, 0)?)
-                .ok_or_else(too_large)?;
+        let system_use = self.system_use("", DIRECTORY_MODE, self.style.links, 0)?;
+        let up = record(parent, &[1], &system_use)?;
         let mut records = vec![own, up];
         for file in files {
             directory_record::insert(&mut records, self.file_record(file)?);
@@ -217,19 +220,19 @@ impl<'a, I: ReadAt> Edited<'a, I> {
     fn folder_record(&self, identifier: &[u8], name: &str, at: &ByteRange) -> Result<Record> {
         let header = self.header(*at, DIRECTORY)?;
         let system_use = self.system_use(name, DIRECTORY_MODE, self.style.links, location(*at)?)?;
-        Record::new(header, identifier, &system_use).ok_or_else(too_large)
+        record(header, identifier, &system_use)
     }
 
     fn file_record(&self, file: &NewFile) -> Result<Record> {
         let identifier = self.tree.hierarchy.file_identifier(&file.name, self.versioned);
         let mode = if file.private { PRIVATE_FILE_MODE } else { FILE_MODE };
         let system_use = self.system_use(&file.name, mode, 1, location(file.at)?)?;
-        Record::new(self.header(file.at, 0)?, &identifier, &system_use).ok_or_else(too_large)
+        record(self.header(file.at, 0)?, &identifier, &system_use)
     }
 
     fn header(&self, at: ByteRange, file_flags: u8) -> Result<Header> {
-        directory_record::header(location(at)?, at.size(), self.dates, file_flags)
-            .ok_or_else(too_large)
+        let size = extent_size("what is new", at.size())?;
+        Ok(directory_record::header(location(at)?, size, self.dates, file_flags))
     }
 
     /// The fixed part of records for the parent.
@@ -243,7 +246,12 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         match self.tree.hierarchy {
             // Serials of xorriso count from 1; these, of block numbers, keep clear of them.
             Hierarchy::Primary => {
-                self.style.system_use(name, mode, links, serial | 1 << 31).ok_or_else(too_large)
+                let field = self.style.system_use(name, mode, links, serial | 1 << 31);
+                field.ok_or_else(|| Error::NoRoom {
+                    what: format!("a name of Rock Ridge, for {name}"),
+                    needed: len_of(name.as_bytes()),
+                    free: rock_ridge::LONGEST_NAME,
+                })
             }
             Hierarchy::Joliet => Ok(Vec::new()),
         }
@@ -258,11 +266,11 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         for (at, bytes) in std::mem::take(&mut self.directories).into_values() {
             patches.push(patch(at, bytes, "Directory Records")?);
         }
-        let blocks =
-            volume_size.checked_div(LOGICAL_BLOCK).and_then(|blocks| u32::try_from(blocks).ok());
-        let blocks = blocks.ok_or_else(too_large)?;
+        let blocks = u32::try_from(volume_size.div_euclid(LOGICAL_BLOCK));
+        let blocks = blocks.map_err(|_| too_large(volume_size))?;
         for (at, before) in [(self.at, 0)].into_iter().chain(self.second.map(|at| (at, SESSION))) {
-            self.descriptor.volume_space_size = Both32::new(blocks.saturating_sub(before));
+            let own = checked::difference(blocks, before, "the size of a session")?;
+            self.descriptor.volume_space_size = Both32::new(own);
             patches.push(patch(at, self.descriptor.as_bytes().to_vec(), "Volume Descriptor")?);
         }
         Ok(patches)
@@ -306,10 +314,12 @@ impl<'a, I: ReadAt> Edited<'a, I> {
         let at = location(self.folder)?;
         let parent = location(self.parent_at)?;
         for table in &mut self.tables {
-            path_table::insert(&mut table.records, parent, &identifier, at)
-                .ok_or_else(too_large)?;
-            let bytes = path_table::pack(&table.records, table.order).ok_or_else(too_large)?;
-            let size = u32::try_from(bytes.len()).map_err(|_| too_large())?;
+            let place = table.at;
+            let inserted = path_table::insert(&mut table.records, parent, &identifier, at);
+            inserted.map_err(|fault| fault.in_image(place.start()))?;
+            let packed = path_table::pack(&table.records, table.order);
+            let bytes = checked::present(packed, "a path table")?;
+            let size = extent_size("a path table", len_of(&bytes))?;
             self.descriptor.path_table_size = Both32::new(size);
             let new = location(table.room)?;
             match table.order {
@@ -344,9 +354,10 @@ impl Pointed {
 
     fn change(&self, record: &mut Record, parent: &str, skipped: u8) -> Result<()> {
         let header = record.header().ok_or_else(|| broken(parent, self.from.start()))?;
-        let size = u32::try_from(self.to.size()).map_err(|_| too_large())?;
+        let size = extent_size(&format!("a file in {parent}"), self.to.size())?;
         let location_of_extent = Both32::new(location(self.to)?);
-        record.set_header(Header { location_of_extent, data_length: Both32::new(size), ..header });
+        let data_length = Both32::new(size);
+        record.set_header(Header { location_of_extent, data_length, ..header })?;
         if !self.private || rock_ridge::close_to_others(record.system_use_mut(), skipped) {
             return Ok(());
         }
@@ -365,7 +376,7 @@ fn broken(path: &str, at: u64) -> Error {
 }
 
 fn patch(at: ByteRange, bytes: Vec<u8>, why: &str) -> Result<Patch> {
-    let patch = Patch::bytes(at.start(), bytes, why).ok_or_else(too_large)?;
+    let patch = Patch::bytes(at.start(), bytes, why)?;
     if patch.at.size() == at.size() { Ok(patch) } else { Err(broken(why, at.start())) }
 }
 
@@ -380,9 +391,34 @@ fn records<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> Result<Vec<Record
 }
 
 /// Bytes of the new directory's Path Table Record.
-fn record_size(hierarchy: Hierarchy) -> u64 {
+fn record_size(hierarchy: Hierarchy) -> Result<u64> {
     let identifier = hierarchy.directory_identifier(folder::NAME);
-    len_of(&identifier).next_multiple_of(2).saturating_add(8)
+    checked::sum(len_of(&identifier).next_multiple_of(2), 8, "a path table record")
+}
+
+/// A record of these parts.
+///
+/// # Errors
+/// [`Error::NoRoom`] if it would be longer than a record can be.
+fn record(header: Header, identifier: &[u8], system_use: &[u8]) -> Result<Record> {
+    let parts = [len_of(header.as_bytes()), len_of(identifier), len_of(system_use)];
+    Record::new(header, identifier, system_use).ok_or_else(|| Error::NoRoom {
+        what: "a Directory Record".into(),
+        needed: parts.into_iter().sum(),
+        free: u64::from(u8::MAX),
+    })
+}
+
+/// The size of an extent, which holds up to 4 GiB (ECMA-119 §9.1.4).
+///
+/// # Errors
+/// [`Error::NoRoom`] for more.
+pub fn extent_size(name: &str, size: u64) -> Result<u32> {
+    u32::try_from(size).map_err(|_| Error::NoRoom {
+        what: format!("one extent of the volume, for {name}"),
+        needed: size,
+        free: u64::from(u32::MAX),
+    })
 }
 
 /// Whether files of the root carry a version number, as in `VERSION.TXT;1` (§7.5.1): xorriso leaves it
@@ -401,7 +437,7 @@ fn tables<I: ReadAt>(image: &I, descriptor: &VolumeDescriptor) -> Result<[Table;
         Error::malformed("Path Table Size", 132, "two records that differ", "one number")
     })?;
     let table = |order, block: u32| -> Result<Table> {
-        let at = ByteRange::new(Lbn(block).bytes(), size).ok_or_else(too_large)?;
+        let at = checked::range(Lbn(block).bytes(), size, "a path table")?;
         let bytes = image.read_range("Path Table", at, LARGEST)?;
         let records =
             path_table::unpack(&bytes, order).map_err(|fault| fault.in_image(at.start()))?;

@@ -16,6 +16,7 @@ use crate::boot::folder::{self, Folder};
 use crate::boot::hook::{self, Kept};
 use crate::boot::menu;
 use crate::boot::stage_one::Initrd;
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::volume_path;
 use crate::formats::gpt::Gpt;
@@ -24,13 +25,13 @@ use crate::image::ReadAt;
 use crate::image::check;
 use crate::image::partitions::Partitions;
 use crate::image::patched::{Composed, Patch, Source};
-use crate::image::space::{Tail, too_large};
+use crate::image::space::Tail;
 use crate::iso::checks;
 use crate::iso::plan::hierarchy::{Edited, NewFile};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Node;
 use crate::recipe::edits::{Edits, Way};
-use crate::units::{ByteRange, DISK_BLOCK, align_up, len_of};
+use crate::units::{ByteRange, DISK_BLOCK, len_of};
 
 /// A change for the user to read.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -82,7 +83,7 @@ impl Plan {
         initrds: &[Initrd],
         edits: &Edits,
     ) -> Result<Self> {
-        check::require(&checks::of(survey))?;
+        check::require(&checks::of(survey)?)?;
         partitions::check_behind(&survey.partitions, survey.volume.size())?;
         partitions::check_volumes(image, &survey.partitions)?;
         let (hierarchies, parent) = hierarchies(image, survey)?;
@@ -128,11 +129,9 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let mut tail = Tail::behind(self.survey.size)?;
 
         let mut files: Vec<NewFile> = archives.iter().map(|one| one.file.clone()).collect();
-        files.push(new_file(&self.folder.undo())?);
-        files.extend(
-            self.edits.records.keys().map(|name| new_file(name)).collect::<Result<Vec<_>>>()?,
-        );
-        files.extend(self.attached_files()?);
+        files.push(new_file(&self.folder.undo()));
+        files.extend(self.edits.records.keys().map(|name| new_file(name)));
+        files.extend(self.attached_files());
         hierarchies.iter_mut().try_for_each(|hierarchy| hierarchy.reserve(&files, &mut tail))?;
 
         let texts = self.menu_texts(&archives, &which)?;
@@ -141,7 +140,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         for archive in &mut archives {
             archive.file.at = tail.take(len_of(&archive.bytes))?;
             let what = format!("add {}", self.folder.file(&archive.file.name));
-            patches.extend(self.step(archive.file.at, archive.bytes.clone(), &what));
+            patches.push(self.step(archive.file.at, archive.bytes.clone(), &what)?);
         }
         if self.edits.way == Way::MergeInitrd {
             replaced.extend(self.merged_initrds(&archives, &which, &mut tail)?);
@@ -163,11 +162,11 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         for (name, bytes) in &self.edits.records {
             let at = tail.take(len_of(bytes))?;
             let path = self.folder.file(name);
-            patches.extend(self.step(at, bytes.clone(), &format!("add {path}")));
-            files.push(NewFile { at, ..new_file(name)? });
+            patches.push(self.step(at, bytes.clone(), &format!("add {path}"))?);
+            files.push(NewFile { at, ..new_file(name) });
             self.records.insert(name.clone(), at);
         }
-        for (number, file) in self.attached_files()?.into_iter().enumerate() {
+        for (number, file) in self.attached_files().into_iter().enumerate() {
             let (patch, at) = self.attach(number, &file.name, &mut tail)?;
             patches.push(patch);
             files.push(NewFile { at, ..file });
@@ -195,50 +194,44 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         };
 
         // Which bytes change does not depend on the size: it can be foretold with any that is larger.
-        let foretold_size = partitions::image_size(
-            partitions,
-            align_up(tail.end(), 1 << 20).ok_or_else(too_large)?,
-        )?;
-        files.push(NewFile {
-            at: ByteRange::new(tail.end(), 0).ok_or_else(too_large)?,
-            ..new_file(&undo_path)?
-        });
+        let foretold_end = checked::round_up(tail.end(), 1 << 20, "the end of the image")?;
+        let foretold_size = partitions::image_size(partitions, foretold_end)?;
+        let nothing = checked::range(tail.end(), 0, "the undo record")?;
+        files.push(NewFile { at: nothing, ..new_file(&undo_path) });
         let mut foretold = volume_patches(&files, foretold_size)?;
         foretold.extend(patches.iter().cloned());
-        let ranges = overwritten(&foretold, old)?;
-        let undo_at = tail.take(undo::size(&ranges).ok_or_else(too_large)?)?;
+        let ranges = overwritten(&foretold, old);
+        let undo_size = checked::present(undo::size(&ranges), "the size of the undo record")?;
+        let undo_at = tail.take(undo_size)?;
 
         let size = partitions::image_size(partitions, tail.end())?;
         files.pop();
-        files.push(NewFile { at: undo_at, ..new_file(&undo_path)? });
+        files.push(NewFile { at: undo_at, ..new_file(&undo_path) });
         let volume = volume_patches(&files, size)?;
         self.steps.push(Step {
             what: "update directories, path tables, volume and partition sizes".into(),
-            bytes: written(&volume),
+            bytes: written(&volume)?,
         });
         patches.extend(volume);
         let record = self.undo(&patches, &ranges, size)?;
-        patches.extend(self.step(undo_at, record, &format!("add {undo_path}")));
+        patches.push(self.step(undo_at, record, &format!("add {undo_path}"))?);
         let (steps, records, menus) = (self.steps, self.records, self.menus);
         Ok(Plan { patches, size, steps, records, menus, credential: self.credential })
     }
 
     /// What is attached, as files of the folder without a place yet.
-    fn attached_files(&self) -> Result<Vec<NewFile>> {
+    fn attached_files(&self) -> Vec<NewFile> {
         let private = self.edits.is_private();
         let attached = (1..).zip(&self.edits.attached);
-        let file = |path: &str| Ok(NewFile { private, ..new_file(path)? });
+        let file = |path: &str| NewFile { private, ..new_file(path) };
         attached.map(|(number, one)| file(&self.folder.attached(number, &one.id))).collect()
     }
 
     /// A place for what is attached, and the bytes there. One extent holds up to 4 GiB (ECMA-119 §9.1.4).
     fn attach(&mut self, number: usize, name: &str, tail: &mut Tail) -> Result<(Patch, ByteRange)> {
-        let bytes = &self.edits.attached.get(number).ok_or_else(too_large)?.bytes;
+        let bytes = &checked::present(self.edits.attached.get(number), "what is attached")?.bytes;
         let (path, size) = (self.folder.file(name), bytes.size());
-        if u32::try_from(size).is_err() {
-            let what = format!("one extent of the volume, for {}", bytes.path().display());
-            return Err(Error::NoRoom { what, needed: size, free: u64::from(u32::MAX) });
-        }
+        hierarchy::extent_size(&bytes.path().display().to_string(), size)?;
         let at = tail.take(size)?;
         let what = format!("add {path}");
         self.steps.push(Step { what: what.clone(), bytes: size });
@@ -262,13 +255,13 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             let known = archives.iter().position(|hook| hook.bytes == bytes);
             let number = known.unwrap_or(archives.len());
             if known.is_none() {
-                let name = format!("hook{}.img", number.saturating_add(1));
-                archives.push(Archive { file: new_file(&name)?, bytes });
+                let name = format!("hook{}.img", checked::sum(number, 1, "the number of a hook")?);
+                archives.push(Archive { file: new_file(&name), bytes });
             }
             which.insert(initrd.path.as_str(), number);
         }
         let private = self.edits.is_private();
-        let file = NewFile { private, ..new_file(&self.folder.payload())? };
+        let file = NewFile { private, ..new_file(&self.folder.payload()) };
         archives
             .push(Archive { file, bytes: hook::payload(self.edits, Kept::Volume(&self.folder))? });
         Ok((archives, which))
@@ -284,12 +277,12 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let label = self.survey.volume.identifier();
         let menus = menu::texts(&self.survey.configs, &label, &edits.boot, |entry| {
             if edits.way != Way::ExtraInitrd {
-                return Vec::new();
+                return Ok(Vec::new());
             }
-            let last = entry.initrds.last().map(|word| volume_path(&word.text)).unwrap_or_default();
-            let hook = which.get(last.as_str()).and_then(|number| archives.get(*number));
-            let named = hook.into_iter().chain(archives.last());
-            named.map(|archive| self.folder.file(&archive.file.name)).collect()
+            let last = entry.initrds.last().map(|word| volume_path(&word.text));
+            let last = checked::present(last, "the initrd of an entry")?;
+            let named = [hook_of(&last, archives, which)?, payload(archives)?];
+            Ok(named.map(|archive| self.folder.file(&archive.file.name)).into())
         })?;
         if let Some(credential) = menus.credential {
             let bytes = len_of(credential.argument.as_bytes());
@@ -310,7 +303,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         for (config, text) in changed_menus(self.survey, texts) {
             if let Place::Esp(at) = config.place {
                 menus.entry(at).or_default().push((&config.path, text));
-                self.menu_step(config, "in the UEFI boot image", text);
+                self.menu_step(config, "in the UEFI boot image", text)?;
             }
         }
         let block = self.partitions.gpt.as_ref().map_or(DISK_BLOCK, Gpt::block);
@@ -356,28 +349,28 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let survey = self.survey;
         let changed = changed_menus(survey, texts);
         for (config, text) in changed.filter(|(config, _)| config.place == Place::Volume) {
-            self.menu_step(config, "on the volume", text);
-            let old = survey.tree().file(&config.path).ok_or_else(too_large)?;
+            self.menu_step(config, "on the volume", text)?;
+            let why = format!("menu {}", config.path);
+            let old = checked::present(survey.tree().file(&config.path), &why)?;
             // Another path of a menu that was changed: the same bytes become the same text.
-            if replaced.iter().any(|known| known.old.extents == old.extents) {
+            if replaced.iter().any(|known: &Replaced<'_>| known.old.extents == old.extents) {
                 continue;
             }
             let at = tail.take(len_of(text.as_bytes()))?;
-            let why = format!("menu {}", config.path);
-            let pieces = Patch::bytes(at.start(), text.as_bytes(), why);
-            let pieces = pieces.into_iter().collect();
+            let pieces = vec![Patch::bytes(at.start(), text.as_bytes(), why)?];
             replaced.push(Replaced { path: &config.path, old, at, private: false, pieces });
         }
         Ok(replaced)
     }
 
-    fn menu_step(&mut self, config: &Config, place: &str, text: &str) {
+    fn menu_step(&mut self, config: &Config, place: &str, text: &str) -> Result<()> {
         let archives =
             if self.edits.way == Way::ExtraInitrd { "name the archives in" } else { "change" };
         let what =
             format!("{archives} {} entries of {} {place}", config.entries.len(), config.path);
-        self.menus = self.menus.saturating_add(1);
+        self.menus = checked::sum(self.menus, 1, "the menus that change")?;
         self.steps.push(Step { what, bytes: len_of(text.as_bytes()) });
+        Ok(())
     }
 
     /// Copies of the initrds with the archives appended, which bring their own seams, each from a multiple
@@ -389,26 +382,23 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         tail: &mut Tail,
     ) -> Result<Vec<Replaced<'a>>> {
         let survey = self.survey;
-        let payload = archives.last().map(|payload| payload.bytes.as_slice()).unwrap_or_default();
+        let payload = payload(archives)?.bytes.as_slice();
         let mut merged: Vec<Replaced<'_>> = Vec::new();
         for initrd in self.initrds {
-            let hook = which
-                .get(initrd.path.as_str())
-                .and_then(|number| archives.get(*number))
-                .ok_or_else(too_large)?;
-            let old = survey.tree().file(&initrd.path).ok_or_else(too_large)?;
+            let why = format!("initrd {}", initrd.path);
+            let hook = hook_of(&initrd.path, archives, which)?;
+            let old = checked::present(survey.tree().file(&initrd.path), &why)?;
             if merged.iter().any(|known| known.old.extents == old.extents) {
                 continue;
             }
-            let padded = align_up(initrd.at.size(), DISK_BLOCK).ok_or_else(too_large)?;
+            let padded = checked::round_up(initrd.at.size(), DISK_BLOCK, &why)?;
             let more = [hook.bytes.as_slice(), payload].concat();
-            let at = tail.take(padded.checked_add(len_of(&more)).ok_or_else(too_large)?)?;
-            let copy = ByteRange::new(at.start(), initrd.at.size()).ok_or_else(too_large)?;
-            let why = format!("initrd {}", initrd.path);
+            let at = tail.take(checked::sum(padded, len_of(&more), &why)?)?;
+            let copy = checked::range(at.start(), initrd.at.size(), &why)?;
             let copied =
                 Patch { at: copy, from: Source::Base(initrd.at.start()), why: why.clone() };
-            let appended =
-                Patch::bytes(at.start().saturating_add(padded), more, why).ok_or_else(too_large)?;
+            let more_at = checked::sum(at.start(), padded, &why)?;
+            let appended = Patch::bytes(more_at, more, why)?;
             self.steps.push(Step {
                 what: format!("append to a copy of {}", initrd.path),
                 bytes: at.size(),
@@ -419,7 +409,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         Ok(merged)
     }
 
-    fn step(&mut self, at: ByteRange, bytes: Vec<u8>, what: &str) -> Option<Patch> {
+    fn step(&mut self, at: ByteRange, bytes: Vec<u8>, what: &str) -> Result<Patch> {
         self.steps.push(Step { what: what.to_owned(), bytes: at.size() });
         Patch::bytes(at.start(), bytes, what)
     }
@@ -437,7 +427,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         }
         let stamped_digest = digest.finalize().into();
         let undo = Undo { base_size: self.survey.size, stamped_size, stamped_digest, ranges: old };
-        undo.pack().ok_or_else(too_large)
+        checked::present(undo.pack(), "the undo record")
     }
 }
 
@@ -474,9 +464,25 @@ fn hierarchies<'a, I: ReadAt>(
     })
 }
 
-fn new_file(path: &str) -> Result<NewFile> {
-    let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-    Ok(NewFile { name, at: ByteRange::new(0, 0).ok_or_else(too_large)?, private: false })
+/// A file of the folder that has no place yet.
+fn new_file(path: &str) -> NewFile {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name).to_owned();
+    NewFile { name, at: ByteRange::up_to(0), private: false }
+}
+
+/// The hook that goes behind an initrd.
+fn hook_of<'a>(
+    initrd: &str,
+    archives: &'a [Archive],
+    which: &BTreeMap<&str, usize>,
+) -> Result<&'a Archive> {
+    let hook = which.get(initrd).and_then(|number| archives.get(*number));
+    checked::present(hook, &format!("the hook of {initrd}"))
+}
+
+/// What is put in, behind all hooks.
+fn payload(archives: &[Archive]) -> Result<&Archive> {
+    checked::present(archives.last(), "the archive with what is put in")
 }
 
 /// The configs of a base whose texts become other ones.
@@ -487,25 +493,23 @@ fn changed_menus<'s, 't>(
     survey.configs.iter().zip(texts).filter(|(config, text)| config.text != **text)
 }
 
-fn written(patches: &[Patch]) -> u64 {
-    patches.iter().fold(0, |sum, patch| sum.saturating_add(patch.at.size()))
+fn written(patches: &[Patch]) -> Result<u64> {
+    let add = |sum, patch: &Patch| checked::sum(sum, patch.at.size(), "the bytes of patches");
+    patches.iter().try_fold(0, add)
 }
 
 /// The bytes of the base that patches overwrite: in order, joined where they overlap.
-fn overwritten(patches: &[Patch], base_size: u64) -> Result<Vec<ByteRange>> {
-    let base = ByteRange::new(0, base_size).ok_or_else(too_large)?;
+fn overwritten(patches: &[Patch], base_size: u64) -> Vec<ByteRange> {
+    let base = ByteRange::up_to(base_size);
     let mut ranges: Vec<ByteRange> =
         patches.iter().filter_map(|patch| patch.at.common(base)).collect();
     ranges.sort();
     let mut joined: Vec<ByteRange> = Vec::new();
     for range in ranges {
         match joined.last_mut() {
-            Some(last) if last.end() > range.start() => {
-                let end = last.end().max(range.end());
-                *last = ByteRange::between(last.start(), end).ok_or_else(too_large)?;
-            }
+            Some(last) if last.end() > range.start() => *last = last.grown_to(range.end()),
             _ => joined.push(range),
         }
     }
-    Ok(joined)
+    joined
 }

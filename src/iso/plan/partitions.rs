@@ -3,6 +3,7 @@
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::U32;
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::gpt::Gpt;
 use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
@@ -10,26 +11,30 @@ use crate::formats::isohybrid::{HybridSize, Mbr, TABLE_AT};
 use crate::image::ReadAt;
 use crate::image::partitions::Partitions;
 use crate::image::patched::Patch;
-use crate::image::space::too_large;
-use crate::units::{ByteRange, DISK_BLOCK, LOGICAL_BLOCK, align_up};
+use crate::units::{ByteRange, DISK_BLOCK, LOGICAL_BLOCK};
 
 /// The size of the finished image: room for the backup GPT behind `data_end`, then whole cylinders as
 /// xorriso makes them. Without partitions, whole logical blocks.
 pub fn image_size(partitions: &Partitions, data_end: u64) -> Result<u64> {
     if partitions.is_empty() {
-        return align_up(data_end, LOGICAL_BLOCK).ok_or_else(too_large);
+        return checked::round_up(data_end, LOGICAL_BLOCK, "the size of the image");
     }
-    let backup = partitions
-        .gpt
-        .as_ref()
-        .map_or(Some(0), |gpt| gpt.array_blocks().checked_add(1)?.checked_mul(gpt.block()));
-    let needed = backup.and_then(|backup| data_end.checked_add(backup)).ok_or_else(too_large)?;
-    Ok(HybridSize::holding(needed).ok_or_else(too_large)?.image)
+    let mut needed = data_end;
+    if let Some(gpt) = &partitions.gpt {
+        let blocks = checked::sum(gpt.array_blocks(), 1, "the backup GPT")?;
+        let backup = checked::product(blocks, gpt.block(), "the backup GPT")?;
+        needed = checked::sum(needed, backup, "the size of the image")?;
+    }
+    Ok(hybrid_size(needed)?.image)
+}
+
+fn hybrid_size(needed: u64) -> Result<HybridSize> {
+    checked::present(HybridSize::holding(needed), "a size in whole cylinders")
 }
 
 /// A volume can grow only where nothing lies behind it: `xorriso -append_partition` puts a partition there.
 pub fn check_behind(partitions: &Partitions, volume_size: u64) -> Result<()> {
-    match places(partitions).find(|(_, start)| *start >= volume_size) {
+    match places(partitions)?.find(|(_, start)| *start >= volume_size) {
         None => Ok(()),
         Some((name, start)) => Err(Error::unsupported(
             "the partitions, as the volume must grow",
@@ -42,7 +47,7 @@ pub fn check_behind(partitions: &Partitions, volume_size: u64) -> Result<()> {
 /// No partition but one from the image's start on may show a volume: `xorriso -partition_offset` makes a
 /// second tree of the same files there, which the kernel may mount instead.
 pub fn check_volumes(image: &impl ReadAt, partitions: &Partitions) -> Result<()> {
-    for (name, start) in places(partitions).filter(|(_, start)| *start != 0) {
+    for (name, start) in places(partitions)?.filter(|(_, start)| *start != 0) {
         let at =
             start.checked_add(16 * LOGICAL_BLOCK).and_then(|at| ByteRange::new(at, LOGICAL_BLOCK));
         let Some(at) = at.filter(|at| at.end() <= image.size()) else { continue };
@@ -59,8 +64,8 @@ pub fn check_volumes(image: &impl ReadAt, partitions: &Partitions) -> Result<()>
 }
 
 /// What partitions there are, and the bytes where they start.
-fn places(partitions: &Partitions) -> impl Iterator<Item = (String, u64)> {
-    partitions.named().map(|(name, at)| (name, at.start()))
+fn places(partitions: &Partitions) -> Result<impl Iterator<Item = (String, u64)>> {
+    Ok(partitions.named()?.into_iter().map(|(name, at)| (name, at.start())))
 }
 
 /// The tables where a partition is moved. Nothing else of them changes yet.
@@ -75,15 +80,19 @@ pub fn moved(partitions: &Partitions, from: ByteRange, to: ByteRange) -> Result<
     }
     let mut new = partitions.clone();
     let block = new.gpt.as_ref().map_or(DISK_BLOCK, Gpt::block).max(LOGICAL_BLOCK);
-    let end = align_up(to.end(), block).ok_or_else(too_large)?;
-    let to = ByteRange::between(to.start(), end).ok_or_else(too_large)?;
+    let end = checked::round_up(to.end(), block, "the end of a partition")?;
+    let to = checked::between(to.start(), end, "a partition")?;
     if let Some(gpt) = &mut new.gpt {
-        gpt.move_partition(from.start(), to).ok_or_else(too_large)?;
+        let moved = gpt.move_partition(from.start(), to);
+        checked::present(moved, "a place in whole blocks for a GPT partition")?;
     }
     for record in new.mbr.iter_mut().flat_map(|mbr| &mut mbr.partitions) {
-        let start = u64::from(record.starting_lba.get()).saturating_mul(DISK_BLOCK);
-        if start == from.start() && record.size_in_lba.get() != 0 {
-            record.place(to).ok_or_else(too_large)?;
+        if record.start() == from.start() && record.size_in_lba.get() != 0 {
+            record.place(to).ok_or_else(|| Error::NoRoom {
+                what: "an MBR partition record".into(),
+                needed: to.end(),
+                free: DISK_BLOCK << 32,
+            })?;
         }
     }
     Ok(new)
@@ -94,12 +103,13 @@ pub fn patches(partitions: &Partitions, old: u64, new: u64) -> Result<Vec<Patch>
     let mut patches = Vec::new();
     if let Some(mbr) = &partitions.mbr {
         let grown = grown(*mbr, old, new)?;
-        patches.extend(Patch::bytes(TABLE_AT, grown.as_bytes().to_vec(), "Master Boot Record"));
+        patches.push(Patch::bytes(TABLE_AT, grown.as_bytes().to_vec(), "Master Boot Record")?);
     }
     if let Some(gpt) = &partitions.gpt {
-        let grown = gpt.grown(new).and_then(|grown| grown.blocks()).ok_or_else(too_large)?;
-        patches
-            .extend(grown.into_iter().filter_map(|(at, bytes, why)| Patch::bytes(at, bytes, why)));
+        let grown = gpt.grown(new).and_then(|grown| grown.blocks());
+        for (at, bytes, why) in checked::present(grown, "room for the backup GPT")? {
+            patches.push(Patch::bytes(at, bytes, why)?);
+        }
     }
     Ok(patches)
 }
@@ -107,15 +117,16 @@ pub fn patches(partitions: &Partitions, old: u64, new: u64) -> Result<Vec<Patch>
 /// The partition that stands for the whole image grows with it, wherever it ended: xorriso leaves padding
 /// behind it when it makes a volume anew, and a stick is longer than its image. The others stay.
 fn grown(mut mbr: Mbr, old: u64, new: u64) -> Result<Mbr> {
-    let size = HybridSize::holding(new).ok_or_else(too_large)?;
+    let size = hybrid_size(new)?;
     let old_blocks = old.div_ceil(DISK_BLOCK);
     for record in mbr.partitions.iter_mut().filter(|record| record.size_in_lba.get() != 0) {
         let start = u64::from(record.starting_lba.get());
-        let end = start.saturating_add(u64::from(record.size_in_lba.get()));
+        let length = u64::from(record.size_in_lba.get());
+        let end = checked::sum(start, length, "the end of an MBR partition")?;
         // xorriso lets it end with the last whole cylinder, up to three blocks before the image.
-        let reaches_the_end = end <= old_blocks && old_blocks.saturating_sub(end) < 4;
+        let reaches_the_end = old_blocks.checked_sub(end).is_some_and(|behind| behind < 4);
         if start <= 1 || reaches_the_end && record.os_type == 0 {
-            let blocks = size.blocks.checked_sub(start).ok_or_else(too_large)?;
+            let blocks = checked::difference(size.blocks, start, "the size of a partition")?;
             record.size_in_lba = U32::new(u32::try_from(blocks).unwrap_or(u32::MAX));
             record.ending_chs = size.ending_chs;
         }

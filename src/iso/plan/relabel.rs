@@ -1,6 +1,7 @@
 //! Another label: what names the old one, and files of the initrds that must name the new one.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::boot::config::Config;
 use crate::boot::stage_one;
@@ -103,21 +104,21 @@ fn names(bytes: &[u8], label: &str) -> bool {
     forms(label).iter().any(|form| named(form)) || names_unit(bytes, label)
 }
 
-/// Where a text ends that is no part of a longer label.
-fn places(bytes: &[u8], form: &[u8]) -> Vec<usize> {
+/// Where a text stands that is no part of a longer label.
+fn places(bytes: &[u8], form: &[u8]) -> Vec<Range<usize>> {
     let ends = |rest: &[u8]| {
         rest.first().is_none_or(|next| !next.is_ascii_alphanumeric() && !b"._-+\\".contains(next))
     };
-    let found = bytes.windows(form.len().max(1)).enumerate().filter(|(_, part)| *part == form);
-    let ends_of = found.map(|(at, _)| at.saturating_add(form.len()));
-    ends_of.filter(|end| ends(bytes.get(*end..).unwrap_or_default())).collect()
+    let parts = (0..).zip(form.len()..).zip(bytes.windows(form.len().max(1)));
+    let found = parts.filter(|(_, part)| *part == form).map(|((start, end), _)| start..end);
+    found.filter(|at| bytes.get(at.end..).is_some_and(ends)).collect()
 }
 
 fn with_label(file: Member, old: &str, new: &str) -> Member {
     let mut bytes = data(&file).to_vec();
-    for form in forms(old) {
-        for end in places(&bytes, form.as_bytes()).into_iter().rev() {
-            bytes.splice(end.saturating_sub(old.len())..end, new.bytes());
+    for (old, new) in forms(old).iter().zip(forms(new)) {
+        for at in places(&bytes, old.as_bytes()).into_iter().rev() {
+            bytes.splice(at, new.bytes());
         }
     }
     Member { kind: Kind::File(bytes), owner: (0, 0), ..file }

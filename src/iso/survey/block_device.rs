@@ -4,7 +4,7 @@ use hadris_storage::sync::BlockDevice;
 use hadris_storage::{BlockIndex, BlockSize};
 
 use crate::error::Error;
-use crate::image::ReadAt;
+use crate::image::{ReadAt, past_64_bits};
 use crate::units::LOGICAL_BLOCK;
 
 /// Reads an image in logical blocks; a last part of a block is not reachable.
@@ -21,7 +21,7 @@ impl<I: ReadAt> BlockDevice for Blocks<'_, I> {
     }
 
     fn block_count(&self) -> u64 {
-        self.0.size().checked_div(LOGICAL_BLOCK).unwrap_or_default()
+        self.0.size().div_euclid(LOGICAL_BLOCK)
     }
 
     fn read_blocks(
@@ -29,7 +29,8 @@ impl<I: ReadAt> BlockDevice for Blocks<'_, I> {
         first: BlockIndex,
         buf: &mut [u8],
     ) -> Result<(), hadris_io::Error<Error>> {
-        let at = first.get().saturating_mul(LOGICAL_BLOCK);
-        self.0.read_exact_at(buf, at).map_err(|fault| hadris_io::Error::device(fault, "image"))
+        let at = first.get().checked_mul(LOGICAL_BLOCK).ok_or_else(|| past_64_bits(first.get()));
+        let read = at.and_then(|at| self.0.read_exact_at(buf, at));
+        read.map_err(|fault| hadris_io::Error::device(fault, "image"))
     }
 }

@@ -2,10 +2,11 @@
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::image::window::Scratch;
-use crate::units::{ByteRange, len_of};
+use crate::units::{ByteRange, beyond, len_of};
 
 /// Levels of folders that are looked into.
 const DEEPEST: usize = 8;
@@ -56,14 +57,7 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
     pub fn open(scratch: &'s mut Scratch<'a, I>) -> Result<Self> {
         let at = scratch.window();
         let options = fatfs::FsOptions::new().update_accessed_date(false).time_provider(&NO_CLOCK);
-        let fault = |fault: io::Error| {
-            Error::malformed(
-                "the FAT filesystem of the UEFI boot image",
-                at.start(),
-                fault.to_string(),
-                "a sound one",
-            )
-        };
+        let fault = |fault| broken("", at, &fault);
         let volume = fatfs::FileSystem::new(scratch, options).map_err(fault)?;
         let status = volume.read_status_flags().map_err(fault)?;
         if status.dirty() || status.io_error() {
@@ -78,8 +72,7 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
     }
 
     fn fault(&self, doing: &str, fault: &io::Error) -> Error {
-        let what = format!("the FAT filesystem of the UEFI boot image ({doing})");
-        Error::malformed(what, self.at.start(), fault.to_string(), "a sound one")
+        broken(&format!(" ({doing})"), self.at, fault)
     }
 
     /// All files, in the order of their folders.
@@ -95,7 +88,7 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
         let read = || {
             let mut bytes = Vec::new();
             let file = self.volume.root_dir().open_file(path.trim_start_matches('/'))?;
-            file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+            file.take(checked::sum(limit, 1, "the limit of a file")?).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
         let bytes = read().map_err(|fault| self.fault(&format!("read {path}"), &fault))?;
@@ -109,22 +102,27 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
     pub fn missing(&self, files: &[(&str, u64)]) -> Result<u64> {
         let stats = self.volume.stats().map_err(|fault| self.fault("count clusters", &fault))?;
         let cluster = u64::from(stats.cluster_size());
-        let mut room = u64::from(stats.free_clusters()).saturating_mul(cluster);
+        let mut room =
+            checked::product(u64::from(stats.free_clusters()), cluster, "free clusters")?;
         let mut needed = 0_u64;
         for (path, size) in files {
             let now = len_of(&self.read(path, u64::from(u32::MAX))?);
-            room = room.saturating_add(now.next_multiple_of(cluster));
-            needed = needed.saturating_add(size.next_multiple_of(cluster));
+            let now = checked::round_up(now, cluster, "clusters of a file")?;
+            room = checked::sum(room, now, "room for files")?;
+            let size = checked::round_up(*size, cluster, "clusters for a file")?;
+            needed = checked::sum(needed, size, "clusters for files")?;
         }
-        Ok(needed.saturating_sub(room))
+        Ok(beyond(needed, room))
     }
 
     /// Gives a file new contents. The room for them is checked first.
     pub fn replace(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let stats = self.volume.stats().map_err(|fault| self.fault("count clusters", &fault))?;
-        let free = u64::from(stats.free_clusters()).saturating_mul(u64::from(stats.cluster_size()));
+        let cluster = u64::from(stats.cluster_size());
+        let free = checked::product(u64::from(stats.free_clusters()), cluster, "free clusters")?;
         let now = len_of(&self.read(path, u64::from(u32::MAX))?);
-        let free = free.saturating_add(now.next_multiple_of(u64::from(stats.cluster_size())));
+        let now = checked::round_up(now, cluster, "clusters of a file")?;
+        let free = checked::sum(free, now, "room for a file")?;
         if len_of(bytes) > free {
             return Err(Error::FullEsp {
                 what: format!("the UEFI boot image, for {path}"),
@@ -144,17 +142,16 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
 
     /// Closes the filesystem: all changes are in the scratch window then.
     pub fn close(self) -> Result<()> {
-        let at = self.at.start();
-        let fault = |fault: io::Error| {
-            Error::malformed(
-                "the FAT filesystem of the UEFI boot image",
-                at,
-                fault.to_string(),
-                "a sound one",
-            )
-        };
-        self.volume.unmount().map_err(fault)
+        let at = self.at;
+        self.volume.unmount().map_err(|fault| broken("", at, &fault))
     }
+}
+
+/// What the filesystem's driver refuses while it is `doing` something.
+fn broken(doing: &str, at: ByteRange, fault: &io::Error) -> Error {
+    let what = format!("the FAT filesystem of the UEFI boot image{doing}");
+    let malformed = || Error::malformed(what, at.start(), fault.to_string(), "a sound one");
+    Error::bug_in(fault).unwrap_or_else(malformed)
 }
 
 fn list<I: ReadAt>(

@@ -13,6 +13,7 @@ pub mod volume;
 
 use crate::boot::config::Config;
 use crate::boot::stage_one::Initrd;
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::iso9660::Hierarchy;
 use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
@@ -122,7 +123,7 @@ fn check_root(found: &Located<VolumeDescriptor>, tree: &Tree) -> Result<()> {
     if named == read && named.0.is_some() {
         return Ok(());
     }
-    let at = found.at.start().saturating_add(156);
+    let at = checked::sum(found.at.start(), 156, "the root's record")?;
     let (found, expected) =
         (format!("a root at {named:?}"), format!("{read:?}, as its own record says"));
     Err(Error::malformed("Volume Descriptor", at, found, expected))

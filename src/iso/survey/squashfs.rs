@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use backhand::{BackhandError, FilesystemReader, InnerNode, Node};
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, beyond, in_memory, len_of};
 
 /// The files, folders and links of a squashfs that stands in an image; files come empty.
 ///
@@ -25,8 +26,7 @@ pub fn members<I: ReadAt>(image: &I, at: ByteRange) -> Result<Vec<Member>> {
 
 /// The same of a squashfs in memory.
 pub fn members_of(bytes: &Vec<u8>) -> Result<Vec<Member>> {
-    let all = ByteRange::new(0, len_of(bytes));
-    all.map_or_else(|| Ok(Vec::new()), |all| members(bytes, all))
+    members(bytes, ByteRange::up_to(len_of(bytes)))
 }
 
 fn read<I: ReadAt>(window: Window<'_, I>) -> std::result::Result<Vec<Member>, BackhandError> {
@@ -57,11 +57,14 @@ struct Window<'a, I> {
 
 impl<I: ReadAt> Read for Window<'_, I> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = self.at.size().saturating_sub(self.position).min(len_of(buf));
-        let Some(buf) = buf.get_mut(..in_memory(left)) else { return Ok(0) };
-        let place = self.at.start().saturating_add(self.position);
-        self.image.read_exact_at(buf, place).map_err(io::Error::other)?;
-        self.position = self.position.saturating_add(left);
+        let left = beyond(self.at.size(), self.position).min(len_of(buf));
+        if left == 0 {
+            return Ok(0);
+        }
+        let buf = checked::part_mut(buf, ..in_memory(left), "room to read")?;
+        let place = checked::sum(self.at.start(), self.position, "a place in a squashfs")?;
+        self.image.read_exact_at(buf, place)?;
+        self.position = checked::sum(self.position, left, "a place in a squashfs")?;
         Ok(buf.len())
     }
 }

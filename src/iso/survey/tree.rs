@@ -48,7 +48,7 @@ pub struct Node {
 impl Node {
     /// Bytes of all its extents.
     pub fn size(&self) -> u64 {
-        self.extents.iter().fold(0, |sum, extent| sum.saturating_add(extent.size()))
+        self.extents.iter().map(|extent| extent.size()).sum()
     }
 }
 

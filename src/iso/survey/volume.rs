@@ -72,8 +72,8 @@ impl Volume {
 
     /// Bytes of the volume.
     pub fn size(&self) -> u64 {
-        let blocks = self.primary.value.volume_space_size.get().unwrap_or_default();
-        u64::from(blocks).saturating_mul(LOGICAL_BLOCK)
+        // A volume with two sizes that differ was refused.
+        self.primary.value.volume_space_size.get().map_or(0, |blocks| Lbn(blocks).bytes())
     }
 }
 
@@ -82,7 +82,7 @@ type Set = (Option<Located<VolumeDescriptor>>, Option<Located<VolumeDescriptor>>
 /// The descriptors of a set that begins at a block.
 fn set(image: &impl ReadAt, first: u32) -> Result<Set> {
     let (mut primary, mut joliet) = (None, None);
-    for number in first..first.saturating_add(LONGEST_SET) {
+    for (number, _) in (first..).zip(0..LONGEST_SET) {
         let found = descriptor(image, Lbn(number))?;
         match found.value.volume_descriptor_type {
             PRIMARY if primary.is_none() => primary = Some(found),
@@ -138,7 +138,7 @@ fn check(found: &Located<VolumeDescriptor>, size: u64) -> Result<()> {
     let Some(blocks) = value.volume_space_size.get() else {
         return fault(80, "a Volume Space Size whose two records differ".into(), "one number");
     };
-    let volume = u64::from(blocks).saturating_mul(LOGICAL_BLOCK);
+    let volume = Lbn(blocks).bytes();
     if volume > size {
         let expected = format!("{volume} bytes, as the volume says: the image is cut off");
         return fault(80, format!("an image of {size} bytes"), &expected);

@@ -14,6 +14,7 @@ use super::folder::{refuse_setuid, refuse_xattr, special};
 use super::laid::{Content, Item, Laid, What, below_root, shown};
 use crate::error::{Error, Result};
 use crate::formats::compression::Compression;
+use crate::units::u64_of;
 
 /// Bytes that a packed archive may unpack to.
 const LARGEST: u64 = 64 << 30;
@@ -52,7 +53,7 @@ fn unpacked(asked: Asked<'_>, path: &Path) -> Result<File> {
     let doing = || format!("read {}", path.display());
     let mut file = File::open(path).map_err(Error::io(doing()))?;
     let mut head = Vec::new();
-    (&file).take(len(HEADER)).read_to_end(&mut head).map_err(Error::io(doing()))?;
+    (&file).take(u64_of(HEADER)).read_to_end(&mut head).map_err(Error::io(doing()))?;
     file.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
     if is_tar(&head) {
         return Ok(file);
@@ -65,16 +66,12 @@ fn unpacked(asked: Asked<'_>, path: &Path) -> Result<File> {
     let copied = copied.map_err(Error::io(format!("unpack {}", path.display())))?;
     let mut head = Vec::new();
     spool.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
-    (&spool).take(len(HEADER)).read_to_end(&mut head).map_err(Error::io(doing()))?;
+    (&spool).take(u64_of(HEADER)).read_to_end(&mut head).map_err(Error::io(doing()))?;
     spool.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
     if !is_tar(&head) || copied == LARGEST {
         return Err(no_tar(asked, path));
     }
     Ok(spool)
-}
-
-fn len(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// The kernel's decoders end with the first stream; archives may have several.

@@ -5,9 +5,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::llistxattr;
+use rustix::io::Errno;
 
 use super::Asked;
 use super::laid::{Content, Item, Laid, What, below_root, owner_of, shown};
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::recipe::Xattrs;
 
@@ -114,9 +116,14 @@ pub(super) fn refuse_xattr(asked: Asked<'_>, name: &str, xattr: &str) -> Result<
 
 fn check_xattrs(asked: Asked<'_>, path: &Path) -> Result<()> {
     let mut list = vec![0_u8; LARGEST_LIST];
-    // A file system without attributes has none to lose.
-    let length = llistxattr(path, list.as_mut_slice()).unwrap_or_default();
-    let list = list.get(..length).unwrap_or_default();
+    let length = match llistxattr(path, list.as_mut_slice()) {
+        // A file system without attributes has none to lose.
+        Err(Errno::NOTSUP) => 0,
+        length => length.map_err(|fault| {
+            Error::io(format!("list the extended attributes of {}", path.display()))(fault.into())
+        })?,
+    };
+    let list = checked::part(&list, ..length, "a list of attributes")?;
     for name in list.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         refuse_xattr(asked, &path.display().to_string(), &String::from_utf8_lossy(name))?;
     }

@@ -10,10 +10,11 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Asked, places};
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::recipe::edits::{NIXOS, folder};
-use crate::units::{in_memory, len_of};
+use crate::units::{in_memory, len_of, u64_of};
 
 /// Links that one path may lead through (Linux `include/linux/namei.h`, `MAXSYMLINKS`).
 const MOST_LINKS: u8 = 40;
@@ -64,15 +65,18 @@ pub(super) struct Exactly {
 impl Read for Exactly {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let length = buf.len().min(in_memory(self.left));
-        let Some(buf) = buf.get_mut(..length).filter(|buf| !buf.is_empty()) else {
+        if length == 0 {
             self.file = None;
             return Ok(0);
-        };
+        }
+        let buf = checked::part_mut(buf, ..length, "room to read")?;
         let read = match &self.content {
             Content::Bytes(bytes) => {
-                bytes.get(in_memory(self.done)..).unwrap_or_default().read(buf)?
+                checked::part(bytes, in_memory(self.done).., "the rest of a file")?.read(buf)?
             }
-            Content::Part(file, at, _) => file.read_at(buf, at.saturating_add(self.done))?,
+            Content::Part(file, at, _) => {
+                file.read_at(buf, checked::sum(*at, self.done, "a place in a file")?)?
+            }
             Content::Path(path, _) => {
                 let file = match self.file.take() {
                     Some(file) => file,
@@ -84,9 +88,8 @@ impl Read for Exactly {
         if read == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
         }
-        let read_bytes = u64::try_from(read).unwrap_or_default();
-        self.done = self.done.saturating_add(read_bytes);
-        self.left = self.left.saturating_sub(read_bytes);
+        self.done = checked::sum(self.done, u64_of(read), "what was read")?;
+        self.left = checked::difference(self.left, u64_of(read), "what is left to read")?;
         Ok(read)
     }
 }
@@ -226,7 +229,7 @@ impl Laid {
             What::File(content) => content.size(),
             _ => 0,
         });
-        sizes.fold(0, u64::saturating_add)
+        sizes.sum()
     }
 
     /// Everything with its bytes.

@@ -52,7 +52,8 @@ fn write(laid: &Laid, file: &File) -> Result<(), backhand::BackhandError> {
     writer.set_time(0);
     writer.set_root_mode(0o755);
     for (path, item) in laid.items() {
-        let mode = u16::try_from(item.mode & 0o7777).unwrap_or_default();
+        let [low, high, ..] = (item.mode & 0o7777).to_le_bytes();
+        let mode = u16::from_le_bytes([low, high]);
         let header = NodeHeader::new(mode, item.owner.0, item.owner.1, 0);
         match &item.what {
             What::Folder => writer.push_dir(path, header)?,
@@ -102,16 +103,12 @@ pub(super) fn store(
         .map_err(|fault| asked.fault(format!("{shown} cannot be read: {fault}"), HINT))?;
     let paths =
         found.files().filter(|node| store_path(&node.fullpath).is_some_and(|rest| rest == 0));
-    let (mut count, mut foreign) = (0_usize, false);
-    for node in paths {
-        count = count.saturating_add(1);
-        foreign |= node.header.uid != 0;
-    }
-    if count == 0 {
+    let owners: Vec<u32> = paths.map(|node| node.header.uid).collect();
+    if owners.is_empty() {
         let what = format!("{shown} has no store paths, neither at its top nor below /nix/store");
         return Err(asked.fault(what, HINT));
     }
-    if foreign {
+    if owners.iter().any(|owner| *owner != 0) {
         notes.push(format!("{shown} has store paths that are not root's: make it with -all-root"));
     }
     let is_bin = |path: &Path| path.ends_with("bin") && store_path(path) == Some(1);

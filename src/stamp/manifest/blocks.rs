@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::image::digest::Digest;
@@ -32,15 +33,23 @@ pub struct Blocks {
 
 /// What does not count in an image of `size` bytes: `own` bytes of the manifest, the header of the
 /// primary GPT, and the room of the backup.
-pub fn masked(own: Vec<ByteRange>, partitions: &Partitions, size: u64) -> Vec<ByteRange> {
+///
+/// # Errors
+/// [`Error::Malformed`] where the backup would be larger than the image: all of it would count for nothing.
+pub fn masked(own: Vec<ByteRange>, partitions: &Partitions, size: u64) -> Result<Vec<ByteRange>> {
     let mut masked = own;
     if let Some(gpt) = &partitions.gpt {
         let block = gpt.block();
-        let room = gpt.array_blocks().saturating_add(1).saturating_mul(block);
-        masked.extend(ByteRange::new(block, block));
-        masked.extend(ByteRange::between(size.saturating_sub(room), size));
+        let blocks = checked::sum(gpt.array_blocks(), 1, "the backup GPT")?;
+        let room = checked::product(blocks, block, "the backup GPT")?;
+        let start = size.checked_sub(room).ok_or_else(|| {
+            let expected = format!("less than the image, which has {size}");
+            Error::malformed("GPT header", block, format!("a table of {room} bytes"), expected)
+        })?;
+        masked.push(checked::range(block, block, "the GPT header")?);
+        masked.push(checked::between(start, size, "the backup GPT")?);
     }
-    masked
+    Ok(masked)
 }
 
 impl Blocks {
@@ -49,7 +58,7 @@ impl Blocks {
         progress.begin("Hashing the base", base.size());
         let mut whole = Sha256::new();
         let mut sha256 = Vec::new();
-        for at in ranges(base.size(), BLOCK) {
+        for at in ByteRange::up_to(base.size()).steps(BLOCK) {
             if progress.is_cancelled() {
                 return Err(Error::Interrupted);
             }
@@ -68,9 +77,9 @@ impl Blocks {
 
     /// Those of an image over the base that these are of: only what differs is read.
     pub fn over<B: ReadAt>(&self, image: &Composed<B>, masked: &[ByteRange]) -> Result<Self> {
-        let changed = self.changed(image, masked);
+        let changed = self.changed(image, masked)?;
         let mut sha256 = Vec::new();
-        for (number, at) in ranges(image.size(), self.size).enumerate() {
+        for (number, at) in ByteRange::up_to(image.size()).steps(self.size).enumerate() {
             match self.sha256.get(number).filter(|_| !changed.contains(&at.start())) {
                 Some(known) => sha256.push(known.clone()),
                 None => sha256.push(hex(&read_masked(image, at, masked)?)),
@@ -80,16 +89,19 @@ impl Blocks {
     }
 
     /// The first bytes of the blocks that are not as in the base, or not all of them there.
-    fn changed<B: ReadAt>(&self, image: &Composed<B>, masked: &[ByteRange]) -> BTreeSet<u64> {
+    fn changed<B: ReadAt>(
+        &self,
+        image: &Composed<B>,
+        masked: &[ByteRange],
+    ) -> Result<BTreeSet<u64>> {
         let moved = image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at);
-        let end = ByteRange::between(image.base().size().min(image.size()), image.size());
-        let mut changed = BTreeSet::new();
-        for range in moved.chain(masked.iter().copied()).chain(end) {
-            let first = range.start().checked_div(self.size).unwrap_or_default();
-            let last = range.end().saturating_sub(1).checked_div(self.size).unwrap_or_default();
-            changed.extend((first..=last).map(|number| number.saturating_mul(self.size)));
-        }
-        changed
+        let (before, now) = (image.base().size(), image.size());
+        let last = checked::round_down(before.min(now), self.size, "the last block of the base")?;
+        let behind = checked::between(last, now, "what is behind the base")?;
+        let behind = Some(behind).filter(|_| before != now);
+        let all = moved.chain(masked.iter().copied()).chain(behind);
+        let parts = all.flat_map(|range| range.steps(self.size));
+        parts.map(|part| checked::round_down(part.start(), self.size, "a block")).collect()
     }
 
     /// Compares an image of `size` bytes, or a medium that begins with it.
@@ -116,7 +128,7 @@ impl Blocks {
             ));
         }
         progress.begin("Verifying", size);
-        for (at, expected) in ranges(size, self.size).zip(&self.sha256) {
+        for (at, expected) in ByteRange::up_to(size).steps(self.size).zip(&self.sha256) {
             if progress.is_cancelled() {
                 return Err(Error::Interrupted);
             }
@@ -140,21 +152,13 @@ fn hex(bytes: &[u8]) -> String {
     Digest(Sha256::digest(bytes).into()).to_string()
 }
 
-fn ranges(size: u64, block: u64) -> impl Iterator<Item = ByteRange> {
-    let starts = (0..size.checked_div(block).map_or(0, |_| size.div_ceil(block)))
-        .map(move |number| number.saturating_mul(block));
-    starts.filter_map(move |start| ByteRange::between(start, start.saturating_add(block).min(size)))
-}
-
 /// The bytes of a block, zeros where they are masked.
 fn read_masked(image: &impl ReadAt, at: ByteRange, masked: &[ByteRange]) -> Result<Vec<u8>> {
     let mut bytes = image.read_range("a block", at, at.size())?;
     for hidden in masked.iter().filter_map(|hidden| hidden.common(at)) {
-        let start = in_memory(hidden.start().saturating_sub(at.start()));
-        let end = start.saturating_add(in_memory(hidden.size()));
-        if let Some(hidden) = bytes.get_mut(start..end) {
-            hidden.fill(0);
-        }
+        let start = checked::difference(hidden.start(), at.start(), "what is masked")?;
+        let rest = checked::part_mut(&mut bytes, in_memory(start).., "what is masked")?;
+        checked::part_mut(rest, ..in_memory(hidden.size()), "what is masked")?.fill(0);
     }
     Ok(bytes)
 }

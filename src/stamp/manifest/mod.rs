@@ -15,6 +15,7 @@ use ssh_key::HashAlg;
 
 use crate::boot::folder::{Folder, MANIFEST, SIGNATURE};
 use crate::boot::stage_one::Initrd;
+use crate::checked;
 use crate::disk;
 use crate::disk::injected;
 use crate::disk::plan::record_path;
@@ -25,7 +26,6 @@ use crate::image::digest::Digest;
 use crate::image::file_type::{self, BaseKind};
 use crate::image::partitions::Partitions;
 use crate::image::patched::{Composed, Patch, Source};
-use crate::image::space::too_large;
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::injected::{Base, Stamped};
 use crate::iso::plan::Plan;
@@ -35,7 +35,7 @@ use crate::keys;
 use crate::progress::Progress;
 use crate::recipe::edits::Edits;
 use crate::stamp::sign::{self, Sign};
-use crate::units::{ByteRange, in_memory};
+use crate::units::{ByteRange, in_memory, u64_of};
 
 use blocks::Blocks;
 
@@ -213,7 +213,8 @@ struct Below<'a, B> {
 fn make<B: ReadAt>(below: &Below<'_, B>, edits: Edits, about: &About) -> Result<Made> {
     let draft = draft(below.facts.clone(), &edits, about);
     let text = text_of(&Manifest { size: u64::MAX, ..draft.clone() })?;
-    let mut room = text.len().saturating_add(1).saturating_add(blocks_room(&draft.base, about));
+    let more = blocks_room(&draft.base, about)?;
+    let mut room = checked::sum(text.len(), more, "the room of the manifest")?;
     let mut making = Making { below, edits, about, draft };
     loop {
         let planned = making.planned(text.clone(), room)?;
@@ -265,16 +266,20 @@ impl<B: ReadAt> Making<'_, B> {
     fn filled(mut self, planned: Planned, mut text: Vec<u8>, room: usize) -> Result<Made> {
         let Planned { mut plan, digest, manifest } = planned;
         text.resize(room, b'\n');
-        fill(&mut plan, &mut self.edits, MANIFEST, text.clone());
+        fill(&mut plan, &mut self.edits, MANIFEST, text.clone())?;
         let signer = self.about.signer.as_ref();
         let signature = signer.map(|signer| self.signature(&**signer, &text)).transpose()?;
         if let Some(signature) = &signature {
             let mut padded = signature.clone().into_bytes();
             if padded.len() > SIGNATURE_ROOM {
-                return Err(too_large());
+                return Err(Error::NoRoom {
+                    what: "the signature file of the image".into(),
+                    needed: u64_of(padded.len()),
+                    free: u64_of(SIGNATURE_ROOM),
+                });
             }
             padded.resize(SIGNATURE_ROOM, b'\n');
-            fill(&mut plan, &mut self.edits, SIGNATURE, padded);
+            fill(&mut plan, &mut self.edits, SIGNATURE, padded)?;
         }
         Ok(Made { plan, edits: self.edits, digest, manifest, text, signature })
     }
@@ -300,12 +305,14 @@ fn text_of(manifest: &Manifest) -> Result<Vec<u8>> {
     text.map_err(|fault| Error::io("write the manifest")(fault.into()))
 }
 
-/// Bytes that the digests of an image take in the text, if it does not grow by more than is usual.
-fn blocks_room(base: &BaseFacts, about: &About) -> usize {
+/// Bytes that the line's end and the digests of an image take in the text, if it does not grow by more than is usual.
+fn blocks_room(base: &BaseFacts, about: &About) -> Result<usize> {
     const LINE: u64 = 80;
-    let Some(blocks) = &about.blocks else { return 0 };
-    let grown = base.size.saturating_add(64 << 20);
-    in_memory(grown.checked_div(blocks.size).unwrap_or_default().saturating_mul(LINE))
+    let Some(blocks) = &about.blocks else { return Ok(1) };
+    let grown = checked::sum(base.size, 64 << 20, "the size of the image")?;
+    let lines = checked::present(grown.checked_div(blocks.size), "the size of a block")?;
+    let room = checked::product(lines, LINE, "the room of digests")?;
+    Ok(in_memory(checked::sum(room, 1, "the room of digests")?))
 }
 
 /// Everything of a manifest that is known before the image is planned.
@@ -354,7 +361,7 @@ fn raw_facts<B: ReadAt>(base: &injected::Base<B>) -> Result<BaseFacts> {
 }
 
 fn head<B: ReadAt>(image: &B) -> Result<Digest> {
-    let at = ByteRange::new(0, image.size().min(HEAD)).ok_or_else(too_large)?;
+    let at = ByteRange::up_to(image.size().min(HEAD));
     Ok(Digest(Sha256::digest(image.read_range("the base", at, HEAD)?).into()))
 }
 
@@ -443,12 +450,8 @@ fn file_digest(file: &ImageFile, start: u64, size: u64) -> Result<[u8; 32]> {
         return file.digest();
     }
     let mut sum = Sha256::new();
-    let mut done = 0;
-    while done < size {
-        let length = size.saturating_sub(done).min(CHUNK);
-        let range = ByteRange::new(start.saturating_add(done), length).ok_or_else(too_large)?;
+    for range in checked::range(start, size, "a file to put in")?.steps(CHUNK) {
         sum.update(file.read_range("a file to put in", range, CHUNK)?);
-        done = done.saturating_add(length);
     }
     Ok(sum.finalize().into())
 }
@@ -474,17 +477,17 @@ fn image_blocks<B: ReadAt>(
     let Some(blocks) = &about.blocks else { return Ok(None) };
     let image = Composed::whole(below.image).with(plan.patches.clone(), plan.size)?;
     let own = plan.records.values().copied().collect();
-    let masked = blocks::masked(own, below.partitions, plan.size);
+    let masked = blocks::masked(own, below.partitions, plan.size)?;
     blocks.over(&image, &masked).map(Some)
 }
 
 /// Gives a record of the plan its bytes.
-fn fill(plan: &mut Plan, edits: &mut Edits, name: &str, bytes: Vec<u8>) {
-    let at = plan.records.get(name).copied();
-    if let Some(patch) = plan.patches.iter_mut().find(|patch| Some(patch.at) == at) {
-        patch.from = Source::Bytes(bytes.as_slice().into());
-    }
+fn fill(plan: &mut Plan, edits: &mut Edits, name: &str, bytes: Vec<u8>) -> Result<()> {
+    let at = *checked::present(plan.records.get(name), "the place of a record")?;
+    let patch = plan.patches.iter_mut().find(|patch| patch.at == at);
+    checked::present(patch, "the patch of a record")?.from = Source::Bytes(bytes.as_slice().into());
     edits.records.insert(name.to_owned(), bytes);
+    Ok(())
 }
 
 /// A manifest as it was found.
@@ -567,7 +570,7 @@ pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> R
     if let Some(fault) = partitions.backup_fault.clone() {
         return Err(differs("the backup GPT", manifest.size, fault, "the primary one's mirror"));
     }
-    let masked = blocks::masked(found.own.clone(), &partitions, manifest.size);
+    let masked = blocks::masked(found.own.clone(), &partitions, manifest.size)?;
     blocks.check(image, manifest.size, &masked, progress)
 }
 

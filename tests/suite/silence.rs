@@ -1,0 +1,166 @@
+//! A fault of this program says so: nothing empty and no number that was cut stands in for what is not there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules that only read and show: an empty answer there changes nothing on any disk.
+const SHOWING: [&str; 5] = ["cli", "find", "inspect", "keys", "target"];
+
+/// What hides a fault, and what to write instead. A line counts together with the lines that a chain of calls has
+/// before it.
+const HIDING: [(&[&str], &str); 7] = [
+    (&[".get(", "unwrap_or_default()"], "checked::part"),
+    (&[".get_mut(", "unwrap_or_default()"], "checked::part_mut"),
+    (&["unwrap_or(&["], "checked::part"),
+    (&["saturating_"], "checked::sum, difference or product; units::beyond where 0 is meant"),
+    (&["unwrap_or(u64::MAX)"], "checked::sum or an error"),
+    (&[".extend(Patch::"], "push, of what `?` gives"),
+    (&[".extend(ByteRange::"], "push, of what `?` gives"),
+];
+
+/// Where that hides nothing: a file or folder, what the line has, and why.
+const ALLOWED: [(&str, &str, &str); 43] = [
+    ("units.rs", "saturating_", "numbers of 32 and 11 bits, text for people, and `beyond` itself"),
+    ("error.rs", "min(90).saturating_add(10)", "at most 100"),
+    (
+        "bases/url.rs",
+        "get(",
+        "parts of a text that were found in it; an empty one reaches no server",
+    ),
+    ("bases/download.rs", "goes.saturating_add", "a count of a few tries"),
+    ("boot/scripted.rs", "line.len()", "a place in a text is not behind its end"),
+    ("boot/stage_one.rs", "script.len()", "a sum with a limit: what is cut is beyond it"),
+    ("boot/menu.rs", "word.at.end", "a place in a text is not behind its end"),
+    ("boot/menu.rs", "saturating_mul(10)", "seconds of 16 bits"),
+    ("disk/ext4.rs", "depth.saturating_add", "a depth is compared with a small number"),
+    ("disk/survey.rs", "free_blocks()", "shown only"),
+    (
+        "flash/layout.rs",
+        "self.at.saturating_add",
+        "the trait's size has no error; the range was checked",
+    ),
+    ("flash/mod.rs", "found.at.size()", "for messages"),
+    ("flash/mod.rs", "all.saturating_sub(other)", "for messages"),
+    ("flash/mod.rs", "d.at.size()", "for messages"),
+    ("flash/put_back.rs", "elapsed()", "a time, for messages"),
+    ("formats/boot_config/", "saturating_", "places and lengths in a text are not behind its end"),
+    ("formats/boot_config/mod.rs", "word.get(..=end)", "a word without a device"),
+    ("formats/elf.rs", "Malformed::short", "for messages"),
+    ("formats/ext4/extent.rs", "saturating_sub", "each is guarded; no room is no room"),
+    (
+        "formats/ext4/superblock.rs",
+        "saturating_",
+        "factors of 32 bits, and numbers that `check` refuses",
+    ),
+    ("formats/fat.rs", "saturating_", "factors of 32 bits at the most"),
+    ("formats/gpt.rs", "saturating_mul(128)", "a factor of 32 bits"),
+    (
+        "formats/iso9660/directory_record.rs",
+        "saturating_",
+        "places in a slice: one that is cut is not in it",
+    ),
+    (
+        "formats/iso9660/directory_record.rs",
+        "start",
+        "a record may end before its System Use field",
+    ),
+    ("formats/iso9660/path_table.rs", "len_of(rest)", "for messages"),
+    ("formats/iso9660/rock_ridge.rs", "skipped", "a field that is shorter has no entries"),
+    ("formats/isohybrid.rs", "saturating_mul", "factors of 32 bits at the most"),
+    ("formats/mod.rs", "start.saturating_add", "for messages"),
+    ("formats/patch_file.rs", "saturating_mul(RUN)", "a factor of 32 bits"),
+    ("image/file_type/disk.rs", "VOLUME.saturating_add(1)", "constants"),
+    ("image/unpack/unnamed.rs", "f_bavail", "more than 64 bits is room enough"),
+    ("iso/plan/mod.rs", "renamed.get(", "an initrd in which nothing is renamed"),
+    ("iso/survey/", "depth.saturating_add", "a depth is compared with a small number"),
+    ("iso/survey/boot_catalog.rs", "sector_count()", "a factor of 16 bits"),
+    ("iso/survey/volume.rs", "offset", "for messages"),
+    ("live/", "saturating_", "depths and prefixes of a few bits"),
+    ("live/mod.rs", "digits(word)", "a word without a number is release 0"),
+    ("netboot/script.rs", "text.get(at.clone())", "a range that was found in the text"),
+    ("netboot/", "saturating_", "places in a text, and counts of its lines"),
+    ("recipe/document.rs", "count()", "for messages"),
+    ("stamp/identity.rs", "descriptor.get(range)", "for messages"),
+    ("stamp/sign/agent.rs", "body.get(4..)", "an empty answer is refused as a signature"),
+    ("stamp/", "saturating_add", "counts of users, and places in a text"),
+];
+
+/// A line, with the lines before it that belong to the same chain of calls.
+struct Chain {
+    file: String,
+    number: usize,
+    text: String,
+}
+
+fn chains() -> Vec<Chain> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for path in files(&source) {
+        let file = path.strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
+        let module = file.split(['/', '.']).next().unwrap();
+        if SHOWING.contains(&module) || file.ends_with("tests.rs") {
+            continue;
+        }
+        found.extend(chains_of(&file, &fs::read_to_string(&path).unwrap()));
+    }
+    assert!(found.len() > 1000, "the sources were not found");
+    found
+}
+
+/// The chains of a file that are not in its tests.
+fn chains_of(file: &str, text: &str) -> Vec<Chain> {
+    let code = text.split("#[cfg(test)]\nmod").next().unwrap();
+    let mut found = Vec::new();
+    let mut chain = String::new();
+    for (number, line) in (1..).zip(code.lines().map(str::trim)) {
+        if line.starts_with("//") {
+            continue;
+        }
+        if !line.starts_with('.') {
+            chain.clear();
+        }
+        chain.push_str(line);
+        found.push(Chain { file: file.to_owned(), number, text: chain.clone() });
+    }
+    found
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let below = folders.iter().flat_map(|folder| self::files(folder));
+    files.into_iter().filter(|path| path.extension() == Some("rs".as_ref())).chain(below).collect()
+}
+
+/// What to write instead of what hides a fault in a chain, if something does.
+fn hiding(text: &str) -> Option<&'static str> {
+    let is_in = |pattern: &[&str]| pattern.iter().all(|part| text.contains(part));
+    HIDING.into_iter().find(|(pattern, _)| is_in(pattern)).map(|(_, instead)| instead)
+}
+
+fn allows(allowed: &(&str, &str, &str), chain: &Chain) -> bool {
+    let (place, text, _) = allowed;
+    chain.file.starts_with(place) && chain.text.contains(text)
+}
+
+#[test]
+fn nothing_empty_or_cut_stands_in_for_what_is_not_there() {
+    let mut faults = Vec::new();
+    for chain in chains() {
+        let Some(instead) = hiding(&chain.text) else { continue };
+        if !ALLOWED.iter().any(|allowed| allows(allowed, &chain)) {
+            let Chain { file, number, text } = chain;
+            faults.push(format!("src/{file}:{number}: use {instead}, or say why not: {text}"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn everything_that_is_allowed_is_there() {
+    let hiding: Vec<Chain> =
+        chains().into_iter().filter(|chain| hiding(&chain.text).is_some()).collect();
+    let stale = ALLOWED.iter().filter(|allowed| !hiding.iter().any(|chain| allows(allowed, chain)));
+    let stale: Vec<_> = stale.collect();
+    assert!(stale.is_empty(), "nothing is like this any more: {stale:?}");
+}
