@@ -99,7 +99,7 @@ show etc-ssh /etc/ssh; show etc-dir /etc/ssh/authorized_keys.d
 show etc-root /etc/ssh/authorized_keys.d/root; show etc-nixos /etc/ssh/authorized_keys.d/nixos
 for f in /root/.ssh/authorized_keys /home/nixos/.ssh/authorized_keys /etc/ssh/authorized_keys.d/root /etc/ssh/authorized_keys.d/nixos; do
   echo "keys-in=$f $(sha256sum < "$f" | cut -c1-64)"; done
-echo "running=$(timeout 100 systemctl is-system-running --wait)"
+echo "running=$(@SETTLED@)"
 echo "failed=$(systemctl --failed --plain --no-legend | tr '\n' ' ')"
 echo "cmdline=$(cat /proc/cmdline)"
 echo "system=$(readlink /run/current-system)"
@@ -110,7 +110,7 @@ cd /iso && find . -type f -size -3000k ! -name '*.c32' ! -name unicode.pf2 -exec
 find . | LC_ALL=C sort | md5sum | sed 's/^/tree=/'
 dmesg | grep -iE 'isofs|rock ridge|joliet' | grep -iE 'error|corrupt|invalid|bad' | sed 's/^/isofs-complaint=/'
 echo end=end
-"""
+""".replace("@SETTLED@", boot.SETTLED)
 
 
 def ssh_key(folder, name):
@@ -247,10 +247,10 @@ def start(c, b, medium, image, keys, scratch, logs):
     name, failed = str(b), c.failed
     machine = boot.Machine(medium, b.firmware, b.medium, logs)
     try:
-        waited = machine.wait_for_ssh(480)
-        if c.check(f"{name}: ssh after {waited} s", waited is not None, f"nothing after 480 s, logs in {logs}"):
+        waited = machine.wait_for_ssh()
+        if c.check(f"{name}: ssh after {waited} s", waited is not None, f"nothing after {boot.PATIENCE} s, logs in {logs}"):
             if b.stamped:
-                login = machine.ssh("root", keys["given"][0], FACTS, 240)
+                login = machine.ssh("root", keys["given"][0], FACTS)
                 if c.check(f"{name}: root logs in by key", login.code == 0, f"{login.code} {login.err}"):
                     check_facts(c, name, b, login.out, image, scratch, keys["given"])
                 login = machine.ssh("nixos", keys["given"][1], "id -un")

@@ -30,9 +30,9 @@ class Guest:
     def __init__(self, machine, key, base):
         self.machine, self.key, self.base = machine, key, base
 
-    def run(self, command, user="root", seconds=120):
+    def run(self, command, user="root"):
         """What a command says that is run over ssh."""
-        return self.machine.ssh(user, self.key, command, seconds)
+        return self.machine.ssh(user, self.key, command)
 
 
 class Named:
@@ -83,10 +83,10 @@ def run(c, remaster, generation, base, found, key, scratch, logs, boots):
         machine = boot.Machine(image, firmware, medium, kept, second_card=True)
         failed = c.failed
         try:
-            waited = machine.wait_for_ssh(480)
-            if c.check(f"{where}: ssh after {waited} s", waited is not None, f"nothing after 480 s, logs in {kept}"):
+            waited = machine.wait_for_ssh()
+            if c.check(f"{where}: ssh after {waited} s", waited is not None, f"nothing after {boot.PATIENCE} s, logs in {kept}"):
                 guest = Guest(machine, key, generation)
-                state = guest.run("timeout 100 systemctl is-system-running --wait; systemctl --failed --plain --no-legend", seconds=180).out
+                state = guest.run(f"{boot.SETTLED}; systemctl --failed --plain --no-legend").out
                 c.check(f"{where}: system runs without failed units", state == "running\n", state)
                 for name, group in found.items():
                     group.check(Named(c, f"{where} {name}"), guest, generation)

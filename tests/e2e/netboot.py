@@ -82,7 +82,7 @@ def serve(folder):
 
 
 FACTS = r"""
-echo "running=$(timeout 100 systemctl is-system-running --wait)"
+echo "running=$(@SETTLED@)"
 echo "failed=$(systemctl --failed --plain --no-legend | tr '\n' ' ')"
 echo "cmdline=$(cat /proc/cmdline)"
 echo "initrd=$(cat /run/rig-initrd)"
@@ -94,7 +94,7 @@ echo "added=$(ls /nix/store/*-netboot-test/proof 2>&1 | wc -l) $(cat /nix/store/
 # all of the store can be read, after the initrd is long gone
 echo "unreadable=$(find /nix/store/ -type f -exec cat {} + 2>&1 > /dev/null | head -n 3 | tr '\n' ' ')"
 echo end=end
-"""
+""".replace("@SETTLED@", boot.SETTLED)
 
 
 def extras(scratch):
@@ -191,9 +191,9 @@ def run(c, net, base, keys, scratch, logs):
     machine = Machine(folder, "bios", net.way, logs)
     failed = c.failed
     try:
-        waited = machine.wait_for_ssh(600)
-        if c.check(f"{net}: ssh after {waited} s", waited is not None, f"nothing after 600 s, logs in {logs}"):
-            login = machine.ssh("root", keys["given"][0], FACTS, 300)
+        waited = machine.wait_for_ssh()
+        if c.check(f"{net}: ssh after {waited} s", waited is not None, f"nothing after {boot.PATIENCE} s, logs in {logs}"):
+            login = machine.ssh("root", keys["given"][0], FACTS)
             if c.check(f"{net}: root logs in by key", login.code == 0, f"{login.code} {login.err}"):
                 check_facts(c, net, login.out, digest)
             login = machine.ssh("root", keys["wrong"], "true")

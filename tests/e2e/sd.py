@@ -21,7 +21,7 @@ import checks  # noqa: E402
 
 U_BOOT = "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
 FACTS = r"""
-echo "system=$(systemctl is-system-running --wait)"
+echo "system=$(@SETTLED@)"
 echo "failed=$(systemctl --failed --plain --no-legend | tr '\n' ' ')"
 echo "cmdline=$(cat /proc/cmdline)"
 echo "root=$(findmnt -no FSTYPE,LABEL /)"
@@ -35,7 +35,7 @@ echo "sshd=$(sshd -T -f /etc/ssh/sshd_config | grep -E '^(passwordauthentication
 echo "hostkey=$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)"
 echo "greeting=$(systemctl is-active remaster-greeting.service)"
 echo "journal=$(dmesg | grep -ciE 'ext4.*(error|warning|corrupt)')"
-"""
+""".replace("@SETTLED@", boot.SETTLED)
 
 
 class Board(boot.Machine):
@@ -58,7 +58,7 @@ def key(folder, name):
 
 def facts(c, name, board, own):
     """What the machine says of itself, and whether it is right."""
-    login = board.ssh("root", own, FACTS, seconds=300)
+    login = board.ssh("root", own, FACTS)
     found = dict(line.split("=", 1) for line in login.out.splitlines() if "=" in line)
     with open(own + "_host.pub", encoding="utf-8") as f:
         host_key = " ".join(f.read().split()[:2])
@@ -74,10 +74,10 @@ def facts(c, name, board, own):
     return found
 
 
-def booted(c, name, card, logs, seconds=600):
+def booted(c, name, card, logs):
     """A running board with a greeting sshd, or None."""
     board = Board(card, "uefi", "usb", os.path.join(logs, "sd"))
-    took = board.wait_for_ssh(seconds)
+    took = board.wait_for_ssh()
     if not c.check(f"{name}: U-Boot starts it and sshd answers", took is not None, board.serial_tail()):
         board.stop()
         return None
@@ -86,9 +86,9 @@ def booted(c, name, card, logs, seconds=600):
 
 
 def powered_off(board, own):
+    board.ssh("root", own, "systemctl poweroff", seconds=60)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        board.ssh("root", own, "systemctl poweroff", seconds=20)
-        board.process.wait(60)
+        board.process.wait(boot.PATIENCE)
     board.stop()
 
 

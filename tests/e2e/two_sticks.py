@@ -43,7 +43,7 @@ ALL = [*SOME, Start("24.11-lz4", "copytoram"), Start("26.05", "copytoram"), Star
 STORES = {2: "is-there", 3: "is-lost"}
 
 FACTS = r"""
-echo "running=$(timeout 100 systemctl is-system-running --wait)"
+echo "running=$(@SETTLED@)"
 echo "failed=$(systemctl --failed --plain --no-legend | tr '\n' ' ')"
 echo "host=$(hostname)"
 echo "files=$(cat /srv/whose)"
@@ -53,7 +53,7 @@ echo "mounted=$(ls /iso/remaster | tr '\n' ' ')"
 echo "medium=$(findmnt -rno SOURCE,OPTIONS /nix/.remaster-store/medium)"
 journalctl -b -t remaster -o cat | sed 's/^/journal=/'
 echo end=end
-"""
+""".replace("@SETTLED@", boot.SETTLED)
 
 
 class Machine(boot.Machine):
@@ -179,9 +179,9 @@ def run(c, start, base, key, scratch, logs):
     failed = c.failed
     machine = Machine(started, [b, a], logs)
     try:
-        waited = machine.wait_for_ssh(900)
-        if c.check(f"{start}: ssh after {waited} s", waited is not None, f"nothing after 900 s, logs in {logs}"):
-            login = machine.ssh("root", key, FACTS, 300)
+        waited = machine.wait_for_ssh()
+        if c.check(f"{start}: ssh after {waited} s", waited is not None, f"nothing after {boot.PATIENCE} s, logs in {logs}"):
+            login = machine.ssh("root", key, FACTS)
             if c.check(f"{start}: root logs in by key", login.code == 0, f"{login.code} {login.err}"):
                 check_facts(c, start, login.out, machine.serial_tail(1 << 20), digest)
         if c.failed > failed:

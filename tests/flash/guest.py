@@ -14,7 +14,8 @@ import threading
 import time
 
 MIB = 1 << 20
-LIMIT = 1500  # seconds for everything
+LIMIT = 3000  # seconds for everything, as an emulator shares its processors
+PATIENCE = 300  # seconds for what the guest is to notice
 
 
 class Monitor:
@@ -64,7 +65,7 @@ class Guest:
             "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
             "-qmp", f"unix:{control},server=on,wait=off",
             "-kernel", kernel, "-initrd", initramfs, "-append", "console=ttyS0 quiet panic=-1 no_timer_check",
-            "-object", "throttle-group,id=slow,x-bps-write=6000000",
+            "-object", "throttle-group,id=slow,x-bps-write=2000000",
             "-device", "qemu-xhci,id=xhci,p2=8,p3=8",
             "-drive", f"if=none,id=stick1,format=raw,file={sticks[0]}",
             "-device", "usb-storage,bus=xhci.0,drive=stick1,id=STICK1,serial=STICK1,removable=on",
@@ -76,6 +77,7 @@ class Guest:
         self.monitor = Monitor(control)
         self.plugged = 0
         self.answers = []
+        self.noticed = {"gone": threading.Event(), "there": threading.Event()}
 
     def plug(self, serial, file=None, throttled=False):
         """Plugs a stick in that shows this serial number."""
@@ -105,6 +107,8 @@ class Guest:
             self.plug(words[1], throttled=words[1].startswith("SLOW"))
         elif words[0] == "unplug":
             self.unplug(words[1])
+        elif words[0] in self.noticed:
+            self.noticed[words[0]].set()
         elif words[0] == "confirm-after-swap":
             self.answers = [lambda: self.swap_and_type(words[1], words[2])]
         elif words[0] == "answer":
@@ -112,12 +116,12 @@ class Guest:
 
     def swap_and_type(self, serial, name):
         self.unplug(serial)
-        time.sleep(4)
+        self.noticed["gone"].wait(PATIENCE)
         twin = stick(self.work, serial + "-2")
         with open(stick(self.work, serial), "rb") as one, open(twin, "r+b") as other:
             other.write(one.read())
         self.plug(serial, file=serial + "-2")
-        time.sleep(8)
+        self.noticed["there"].wait(PATIENCE)
         self.type(name + "\n")
 
     def run(self):

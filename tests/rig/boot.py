@@ -16,6 +16,10 @@ import time
 
 OVMF = "/usr/share/OVMF"
 AARCH64_UEFI = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
+# An emulator shares its processors with builds: no machine takes as long as this, in seconds, unless it hangs.
+PATIENCE = 900
+# Says whether the system runs, once all of it is up.
+SETTLED = f"timeout {PATIENCE - 300} systemctl is-system-running --wait"
 SECOND_MAC = "52:54:00:77:00:02"  # of the second network card, in 192.168.77.0/24, if a machine has one
 
 
@@ -28,6 +32,14 @@ class Login:
     @property
     def refused(self):
         return self.code == 255 and "Permission denied" in self.err
+
+
+def ended(command, seconds):
+    """How a command ended; without a status if it did not within these seconds."""
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as fault:
+        return subprocess.CompletedProcess(command, None, (fault.stdout or b"").decode(errors="replace"), f"no end after {seconds} s")
 
 
 class Machine:
@@ -80,7 +92,7 @@ class Machine:
         return args + ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,readonly=on,file={image}",
                        "-device", "usb-storage,drive=stick,removable=on,bootindex=0"]
 
-    def wait_for_ssh(self, seconds):
+    def wait_for_ssh(self, seconds=PATIENCE):
         """Seconds until sshd greeted, or None."""
         while time.monotonic() - self.started < seconds and self.process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 3) as s:
@@ -90,14 +102,14 @@ class Machine:
             time.sleep(1)
         return None
 
-    def ssh(self, user, key, command, seconds=120):
+    def ssh(self, user, key, command, seconds=PATIENCE):
         """Logs in with this key and nothing else. A connection that breaks (not: is refused) is tried again."""
         for _ in range(3):
-            done = Login(subprocess.run(
+            done = Login(ended(
                 ["ssh", "-F", "none", "-i", key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30",
                  "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
                  "-p", str(self.port), f"{user}@127.0.0.1", command],
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds, check=False))
+                seconds))
             if done.code != 255 or done.refused:
                 return done
             time.sleep(3)
@@ -237,7 +249,7 @@ def main():
     p.add_argument("--locked-out", metavar="PRIVATE_KEY", help="say whether sshd refuses this key")
     p.add_argument("--user", default="root")
     p.add_argument("--command", default="id; cat /proc/cmdline")
-    p.add_argument("--seconds", type=int, default=240)
+    p.add_argument("--seconds", type=int, default=PATIENCE)
     p.add_argument("--logs", default="boot-logs")
     p.add_argument("--shell", action="store_true", help="print the ssh command and wait for Ctrl-C instead")
     a = p.parse_args()

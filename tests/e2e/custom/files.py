@@ -111,7 +111,7 @@ def check(c, guest, base):
         says(f"store's program on the PATH of {user}", "rig-store-script; command -v rig-store-tool",
              f"a script of the store\n/etc/profiles/per-user/{user}/bin/rig-store-tool\n", user)
     says("unit is enabled and ran", "systemctl is-active rig-unit.service rig-alias.service; cat /var/lib/rig-unit", "active\nactive\nstarted by unit\n")
-    ran = "for n in $(seq 60); do [ -s /var/lib/rig-run ] && break; sleep 1; done; systemctl is-active remaster-run-first.service; cat /var/lib/rig-run; journalctl -o cat -u remaster-run-first.service"
+    ran = "for n in $(seq 300); do [ -s /var/lib/rig-run ] && break; sleep 1; done; systemctl is-active remaster-run-first.service; cat /var/lib/rig-run; journalctl -o cat -u remaster-run-first.service"
     done = guest.run(ran)
     lines = done.out.splitlines()
     wanted = ["active", "once", "ran as root in /root, online: active", "installed by root"]

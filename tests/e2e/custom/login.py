@@ -4,6 +4,8 @@ import re
 import shlex
 import subprocess
 
+import boot
+
 PASSWORD = "console password of the test, with blanks & $signs"
 NIXOS = "another one"
 state = {}
@@ -43,7 +45,7 @@ def by_password(guest, user, password, folder):
     options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "PubkeyAuthentication=no", "IdentityAgent=none", "NumberOfPasswordPrompts=1",
                "PreferredAuthentications=password,keyboard-interactive", "ConnectTimeout=30"]
     return subprocess.run(["ssh", "-F", "none", *(w for o in options for w in ("-o", o)), "-p", str(guest.machine.port), f"{user}@127.0.0.1", "echo let in"],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env, timeout=120, check=False)
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env, timeout=boot.PATIENCE, check=False)
 
 
 def sshd(c, guest, folder):
@@ -57,7 +59,7 @@ def sshd(c, guest, folder):
     # what a later activation does, and a restart
     again = guest.run("ln -sfn /etc/static/ssh/sshd_config /etc/ssh/sshd_config && systemctl restart sshd && readlink /etc/ssh/sshd_config && systemctl is-active sshd").out
     c.check("a link that is made anew is turned again when sshd starts", again == "remaster_sshd_config\nactive\n", again)
-    guest.machine.wait_for_ssh(900)  # it says that it is active before it listens
+    guest.machine.wait_for_ssh(3 * boot.PATIENCE)  # it says that it is active before it listens
     done = by_password(guest, "root", PASSWORD, folder)
     c.check("nor after that", "Permission denied (publickey)" in done.stderr, done.stdout + done.stderr)
 
@@ -73,7 +75,7 @@ def host_keys(c, guest, mine):
                                "-o", "StrictHostKeyChecking=yes", "-o", "GlobalKnownHostsFile=/dev/null", "-o", f"UserKnownHostsFile={mine['known']}",
                                "-o", f"HostKeyAlias={alias}", "-o", f"HostKeyAlgorithms={'rsa-sha2-512' if kind == 'ssh-rsa' else kind}",
                                "-p", str(guest.machine.port), "root@127.0.0.1", "echo let in"],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=boot.PATIENCE, check=False)
         c.check(f"the client knows the machine by {kind}", done.returncode == 0 and done.stdout == "let in\n", done.stderr)
     modes = guest.run("stat -c '%a %U %n' /etc/ssh/ssh_host_*_key; ls /etc/ssh").out
     for kind in ("ed25519", "rsa"):
@@ -101,7 +103,7 @@ def verified(guest, password, given):
 
 
 def greeting(c, guest, mine):
-    shown = guest.run("for i in $(seq 30); do grep -q root@10 /etc/issue.d/remaster.issue && break; sleep 1; done; PATH=$PATH:/sbin:/usr/sbin script -qec 'agetty --show-issue' /dev/null").out
+    shown = guest.run("for i in $(seq 300); do grep -q root@10 /etc/issue.d/remaster.issue && break; sleep 1; done; PATH=$PATH:/sbin:/usr/sbin script -qec 'agetty --show-issue' /dev/null").out
     c.check("the greeting has the ssh command with the address", re.search(r"ssh root@10\.0\.2\.15\b", shown), shown)
     for line in open(mine["known"]).read().splitlines():
         kind, print_ = line.split()[1], fingerprint(line)

@@ -20,7 +20,7 @@ PROFILES = "/etc/NetworkManager/system-connections"
 ACCESS_POINT = r"""
 set -e
 modprobe mac80211_hwsim radios=2
-for n in 1 2 3 4 5 6 7 8 9 10; do [ ! -e /sys/class/net/wlan1/phy80211 ] || break; sleep 1; done
+for n in $(seq 300); do [ ! -e /sys/class/net/wlan1/phy80211 ] || break; sleep 1; done
 phy=$(cat /sys/class/net/wlan1/phy80211/name)
 ip netns add ap; iw phy "$phy" set netns name ap
 cat > /run/ap.conf <<'C'
@@ -36,10 +36,10 @@ wpa_passphrase=@PASSPHRASE@
 C
 ip netns exec ap ip link set lo up
 systemd-run --quiet --unit=ap -- ip netns exec ap hostapd /run/ap.conf
-for n in 1 2 3 4 5 6 7 8 9 10; do ip netns exec ap ip link show wlan1 | grep -q UP && break; sleep 1; done
+for n in $(seq 300); do ip netns exec ap ip link show wlan1 | grep -q UP && break; sleep 1; done
 ip netns exec ap ip address add 10.99.0.1/24 dev wlan1
 systemd-run --quiet --unit=ap-dhcp -- ip netns exec ap dnsmasq --keep-in-foreground --dhcp-leasefile=/run/ap.leases --port=0 --conf-file=/dev/null --interface=wlan1 --dhcp-range=10.99.0.50,10.99.0.60 --dhcp-option=3 --dhcp-option=6
-for n in $(seq 30); do ip -4 -br address show wlan0 | grep -q 10.99.0. && break; sleep 2; done
+for n in $(seq 150); do ip -4 -br address show wlan0 | grep -q 10.99.0. && break; sleep 2; done
 iw dev wlan0 link; ip -4 -br address show wlan0
 """
 
@@ -112,7 +112,7 @@ def addresses(c, guest, base):
     c.check("router", any(r["dst"] == "default" and r.get("gateway") == ROUTER and r["dev"] == second["ifname"] for r in routes), routes)
     others = [a for link in links if link["ifname"] != second["ifname"] for a in link["addr_info"]]
     c.check("the other interface keeps DHCP", any(a["local"] == "10.0.2.15" and a.get("dynamic") for a in others), links)
-    done = guest.run(f"ping -c 1 -W 20 {ROUTER}")
+    done = guest.run(f"ping -c 1 -w 60 {ROUTER}")
     c.check("the router answers", done.code == 0, done.out)
     out = guest.run("cat /etc/resolv.conf").out
     servers = [line.split()[1] for line in out.splitlines() if line.startswith("nameserver")]
@@ -127,7 +127,7 @@ def wireless(c, guest, base):
     out = guest.run(f"grep -rF \"{PASSPHRASE.split(chr(39))[0]}\" /etc /root /run 2>/dev/null | head").out
     c.check("the passphrase is not in there", out == "", out)
     script = ACCESS_POINT.replace("@SSID@", SSID.encode().hex()).replace("@PASSPHRASE@", PASSPHRASE)
-    done = guest.run(script, seconds=400)
+    done = guest.run(script)
     c.check("joins its network and gets an address there", done.code == 0 and "Connected to" in done.out and "10.99.0." in done.out, done.out + done.err + guest.run(
         "systemctl status 'remaster-wifi*' NetworkManager wpa_supplicant ap ap-dhcp --no-pager -l; rfkill; ip -br link").out)
     if base in HAS_NETWORK_MANAGER:
