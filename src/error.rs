@@ -378,10 +378,7 @@ impl Error {
             | Self::NoRoom { .. }
             | Self::FullEsp { .. } => 4,
             Self::Unsafe { .. } => 5,
-            // 10 and how many failed, up to 100.
-            Self::Users { failed, .. } => {
-                u8::try_from(*failed).unwrap_or(u8::MAX).min(90).saturating_add(10)
-            }
+            Self::Users { .. } => 11,
             // EX_SOFTWARE of sysexits.h.
             Self::Bug { .. } => 70,
             Self::Interrupted | Self::Declined { .. } => 130,

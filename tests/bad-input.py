@@ -18,7 +18,7 @@ import time
 
 from checks import ED25519, Checks
 
-OS, USAGE, MALFORMED, INTERRUPTED = 1, 2, 4, 130
+OS, USAGE, MALFORMED = 1, 2, 4
 BLOCK = 2048
 
 
@@ -353,7 +353,7 @@ def interrupted(s, number, name):
             problems = ["panic"] * ("panicked" in err) + ["an output"] * ("out.iso" in left)
             if number != signal.SIGKILL:
                 problems += [f"left behind: {left}"] * bool(left)
-                problems += [] if code in (-number, INTERRUPTED) else [f"exit code {code}: {err}"]
+                problems += [] if code in (-number, 128 + number) else [f"exit code {code}: {err}"]
             s.verdict(f"{name} in the midst of writing", problems)
             return
     s.verdict(f"{name} in the midst of writing", ["could not catch it writing in six attempts"])

@@ -1,26 +1,39 @@
 //! Control-C: stops long operations at the next chunk, so that files and media are left as they should be.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use remaster::error::{Error, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// What the shell expects of a program that a signal has ended.
-const INTERRUPTED: i32 = 130;
+/// Signals, and the status that shells tell of a program that one has ended: 128 and its number.
+const SIGNALS: [(i32, u8); 3] = [(SIGHUP, 129), (SIGINT, 130), (SIGTERM, 143)];
 
 static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
+/// The status for the signal that came last; 0 before any.
+static STATUS: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+
 /// From now on the first signal asks to stop, and the second stops at once.
 pub(crate) fn watch() -> Result<()> {
-    let asked = ASKED.get_or_init(Arc::default);
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, INTERRUPTED, Arc::clone(asked))
+    let (asked, last) = (ASKED.get_or_init(Arc::default), STATUS.get_or_init(Arc::default));
+    for (signal, status) in SIGNALS {
+        flag::register_conditional_shutdown(signal, status.into(), Arc::clone(asked))
+            .and_then(|_| flag::register_usize(signal, Arc::clone(last), status.into()))
             .and_then(|_| flag::register(signal, Arc::clone(asked)))
             .map_err(Error::io("watch for signals"))?;
     }
     Ok(())
+}
+
+/// The exit status of the program that ends with a fault: where a signal ended it, by which one.
+pub(crate) fn exit_code(fault: &Error) -> u8 {
+    let last = STATUS.get().map_or(0, |last| last.load(Ordering::Relaxed));
+    match (fault, u8::try_from(last)) {
+        (Error::Interrupted, Ok(status)) if status > 0 => status,
+        _ => fault.exit_code(),
+    }
 }
 
 /// Whether the user wants to stop.

@@ -41,9 +41,9 @@ Exit status:
   3    bytes are not what they were meant to be, or published as
   4    the image is broken, or is none that can be changed safely
   5    the target is refused
-  11…  users of a batch that failed, and 10; 100 for 90 or more
-  70   remaster has a bug, please report it (or 60 users of a batch failed)
-  130  interrupted";
+  11   users of a batch failed; the others have what they should
+  70   remaster has a bug, please report it
+  130  interrupted by Control-C, or not confirmed; 143 by SIGTERM, 129 by SIGHUP";
 
 /// Put an ssh key into a stock NixOS installer ISO, and write it to sticks
 #[derive(Debug, Parser)]

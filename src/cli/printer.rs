@@ -13,6 +13,8 @@ use remaster::error::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::interrupt;
+
 /// How loud every command is.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Messages")]
@@ -131,7 +133,7 @@ pub(super) fn ask(question: &str) -> Result<()> {
 /// Says what went wrong, why, and what to do; gives the exit status.
 pub(super) fn fault(fault: &Error) -> ExitCode {
     write_error(&explained(fault, ""));
-    ExitCode::from(fault.exit_code())
+    ExitCode::from(interrupt::exit_code(fault))
 }
 
 /// What went wrong, about whom, why, and what to do.

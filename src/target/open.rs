@@ -215,7 +215,8 @@ impl Target {
             reason: reason.to_owned(),
             hint: hint.to_owned(),
         };
-        let not_regular = || refuse("not a regular file", "leave out `--file` to write to a disk");
+        let not_regular =
+            || refuse("not a regular file", "leave out `--to-file` to write to a disk");
         if path.exists() && !path.is_file() {
             return Err(not_regular());
         }

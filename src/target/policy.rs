@@ -249,7 +249,7 @@ impl Refusal {
     pub fn hint(&self) -> String {
         match self {
             Self::NotABlockDevice => {
-                "give a disk that `remaster devices` lists, or `--file` to write to a file"
+                "give a disk that `remaster devices` lists, or `--to-file` to write to a file"
                     .to_owned()
             }
             Self::Partition { of } => format!("give the whole disk: {of}"),

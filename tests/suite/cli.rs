@@ -315,15 +315,21 @@ fn a_reader_that_goes_away_ends_with_1() {
 }
 
 #[test]
-fn an_interrupted_pipe_ends_with_130() {
+fn a_pipe_that_a_signal_ends_has_its_status() {
+    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        ends_with(signal, status);
+    }
+}
+
+fn ends_with(signal: Signal, status: i32) {
     let folder = folder();
     let mut child = piping(&folder);
     let mut out = child.stdout.take().unwrap();
     out.read_exact(&mut [0]).unwrap();
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    kill_process(Pid::from_child(&child), signal).unwrap();
     let mut rest = Vec::new();
     out.read_to_end(&mut rest).unwrap();
-    assert_eq!(Ended::from(child.wait_with_output().unwrap()).status, 130);
+    assert_eq!(Ended::from(child.wait_with_output().unwrap()).status, status);
     assert!(rest.len() < TINY.len() + 4096, "{} bytes came after Ctrl-C", rest.len());
 }
 
@@ -337,7 +343,7 @@ fn the_help_lists_every_status() {
     let folder = Folder::new();
     let help = String::from_utf8(folder.run(&["--help"]).quietly()).unwrap();
     let (_, statuses) = help.split_once("Exit status:").unwrap();
-    for status in ["0", "1", "2", "3", "4", "5", "70", "130"] {
+    for status in ["0", "1", "2", "3", "4", "5", "11", "70", "130"] {
         let listed =
             statuses.lines().any(|line| line.trim_start().starts_with(&format!("{status} ")));
         assert!(listed, "{status} in {statuses}");

@@ -86,9 +86,11 @@ const WAYS: [Way; 43] = [
     way("stamp, csv", "stamp base.iso users.csv --key key.pub -o out")
         .of("base.iso", "base.iso")
         .makes("out/a.iso"),
-    way("flash", "flash base.iso --key key.pub out --file").of("base.iso", "base.iso").makes("out"),
-    way("flash, plain", "flash base.iso out --file").of("base.iso", "base.iso").makes("out"),
-    way("flash, patch", "flash base.iso --patch p.remaster out --file")
+    way("flash", "flash base.iso --key key.pub --to-file out")
+        .of("base.iso", "base.iso")
+        .makes("out"),
+    way("flash, plain", "flash base.iso --to-file out").of("base.iso", "base.iso").makes("out"),
+    way("flash, patch", "flash base.iso --patch p.remaster --to-file out")
         .of("base.iso", "base.iso")
         .makes("out"),
     way("flash, disk", "flash base.iso /dev/null").of("base.iso", "base.iso").partly(),
@@ -237,7 +239,7 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("in-place", &["edit; reset, file"], in_its_words),
     ("recover", &["edit, recover"], in_its_words),
     ("name", &["apply, layout"], in_its_words),
-    ("file", &["flash"], in_its_words),
+    ("to-file", &["flash"], in_its_words),
     ("known-hosts", &["find"], in_its_words),
     ("patch", &["flash, plain"], made_different),
     ("verify", &[FLASHED], read_back_in_part),
@@ -961,6 +963,18 @@ fn every_other_flag_is_refused_by_its_name() {
         (!faults.is_empty()).then(|| faults.join("\n"))
     });
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn old_names_are_still_taken() {
+    let folder = inputs();
+    folder.run(&["flash", "base.iso", "old", "--file"]).done();
+    folder.run(&["flash", "base.iso", "--to-file", "new", "--to-file", "more"]).done();
+    for made in ["old", "new", "more"] {
+        assert!(folder.read(made) == *TINY, "{made}");
+    }
+    folder.run(&["flash", "base.iso", "out", "--file", "--exact"]).refused(2, "--exact");
+    assert!(!help("flash").contains("--file "));
 }
 
 /// All files, and what changes when they are written.

@@ -42,7 +42,7 @@ folder, too, of which every *.pub file is taken. Relative paths are relative to 
 
 In a CSV cell `;` parts the elements of a list, and an empty cell says nothing.
 
-Exit status: 0 done; 11 to 99: 10 and the number of users that failed; 100: 90 or more failed; others as
+Exit status: 0 done; 11 users failed, each of which is told (with --json, a line with an `error`); others as
 of `remaster`, before anything is written.";
 
 /// Stamp one base for many users: an image, patch file or OCI layer for each
@@ -156,10 +156,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let teller = Teller::new(args, users.len());
     let tally = batch.run(&users, &teller)?;
     teller.end(args, &tally)?;
-    if tally.failed > 0 {
-        return Err(Error::Users { failed: tally.failed, users: users.len() });
+    if interrupt::is_asked() {
+        return Err(Error::Interrupted);
     }
-    if interrupt::is_asked() { Err(Error::Interrupted) } else { Ok(()) }
+    match tally.failed {
+        0 => Ok(()),
+        failed => Err(Error::Users { failed, users: users.len() }),
+    }
 }
 
 /// An OCI image layout has no place beside an image.

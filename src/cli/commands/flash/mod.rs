@@ -34,7 +34,7 @@ pub(crate) use to::{Disks, To};
 
 /// Write an image to one or more sticks and read it back
 #[derive(Debug, clap::Args)]
-// `--file` says here what the targets are.
+// `--file` was the name of `--to-file`.
 #[command(mut_arg("recipe_file", |argument| argument.long("root-file")))]
 pub(crate) struct Args {
     /// Image to write: ISO or disk image, plain or packed (xz, zst, gz, bz2, lz4, zip), or the name of a base that
@@ -97,7 +97,6 @@ impl<'a> Prepared<'a> {
 impl Args {
     /// Refuses what would not be acted on.
     fn check(&self) -> Result<()> {
-        self.to.check()?;
         if !self.any || (self.patch.is_none() && !self.edit.is_given()) {
             return Ok(());
         }
@@ -127,9 +126,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn prepare_and_write(args: &Args) -> Result<Failed> {
     args.check()?;
+    let to = &args.to.settled()?;
     match (&args.patch, args.edit.is_given()) {
-        (Some(patch), false) => return apply_and_write(args, patch),
-        (None, true) => return stamp_and_write(args),
+        (Some(patch), false) => return apply_and_write(args, to, patch),
+        (None, true) => return stamp_and_write(args, to),
         (None, false) => {}
         (Some(_), true) => {
             return Err(Error::Usage {
@@ -157,7 +157,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
             Prepared { size, ..Prepared::of(Image::Stream(stream), name, files) }
         }
     };
-    write(Prepared { any: args.any, is_input, ..prepared }, &args.to)
+    write(Prepared { any: args.any, is_input, ..prepared }, to)
 }
 
 /// What standard input was redirected from, which may be a disk, too.
@@ -169,7 +169,7 @@ fn behind_input() -> Vec<PathBuf> {
 }
 
 /// Stamps a base and writes it in one pass, without a file between.
-fn stamp_and_write(args: &Args) -> Result<Failed> {
+fn stamp_and_write(args: &Args, to: &To) -> Result<Failed> {
     let wishes = args.edit.gather()?;
     if args.to.disks.json {
         outcome::tell_notes(&wishes.notes());
@@ -185,30 +185,30 @@ fn stamp_and_write(args: &Args) -> Result<Failed> {
     } else {
         printer::say(&summary);
     }
-    write_composed(&image, &file, known, args)
+    write_composed(&image, &file, known, to)
 }
 
 /// Lays a patch over its base and writes the image in one pass.
-fn apply_and_write(args: &Args, patch: &Path) -> Result<Failed> {
+fn apply_and_write(args: &Args, to: &To, patch: &Path) -> Result<Failed> {
     let patch = apply::read(patch)?;
     let file = base::open(&args.image, &args.source)?;
     let image = apply::applied(&patch, &file, &Silent)?;
-    write_composed(&image, &file, None, args)
+    write_composed(&image, &file, None, to)
 }
 
 fn write_composed(
     image: &Composed<&ImageFile>,
     file: &ImageFile,
     known: Option<KnownHosts>,
-    args: &Args,
+    to: &To,
 ) -> Result<Failed> {
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
     let mut prepared = Prepared::whole(image, file.name(), vec![file.path().to_owned()])?;
-    prepared.suspects = suspects(&args.to.disks.devices, &changed);
+    prepared.suspects = suspects(&to.disks.devices, &changed);
     prepared.changed = changed;
     prepared.known = known;
-    write(prepared, &args.to)
+    write(prepared, to)
 }
 
 /// Where the targets may differ from a newly stamped image of the same base: where that differs from

@@ -10,8 +10,8 @@ use remaster::units::human;
 use serde_json::json;
 
 use super::Disks;
-use crate::cli::printer;
 use crate::cli::progress::{EVENTS, emit};
+use crate::cli::{interrupt, printer};
 
 /// Differences that are told one by one to people; programs get all.
 const SHOWN: usize = 20;
@@ -147,7 +147,7 @@ pub(super) fn tell_failure(name: &str, fault: &Error, to: &Disks) -> Result<()> 
     if to.json {
         emit(&json!({
             "v": EVENTS, "event": "result", "target": name, "ok": false,
-            "exit": fault.exit_code(), "error": fault.to_string(), "hint": fault.hint(),
+            "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": fault.hint(),
         }));
     } else if to.devices.len() > 1 {
         return say(&format!("{name}: failed: {fault}"));
@@ -159,6 +159,6 @@ pub(super) fn tell_failure(name: &str, fault: &Error, to: &Disks) -> Result<()> 
 pub(crate) fn tell_end(fault: &Error) {
     emit(&json!({
         "v": EVENTS, "event": "error",
-        "exit": fault.exit_code(), "error": fault.to_string(), "hint": fault.hint(),
+        "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": fault.hint(),
     }));
 }

@@ -29,7 +29,7 @@ pub(super) struct Written<'a> {
 
 /// Opens every target of `to`.
 pub(super) fn open(to: &To, image: &mut Written<'_>) -> Result<Vec<Target>> {
-    if to.file { open_files(&to.disks, image) } else { open_disks(&to.disks, image) }
+    if to.is_file() { open_files(&to.disks, image) } else { open_disks(&to.disks, image) }
 }
 
 /// Where the files lie that the image is read from.

@@ -11,9 +11,12 @@ use remaster::target::ExpectedSize;
 pub(crate) struct To {
     #[command(flatten)]
     pub(crate) disks: Disks,
-    /// The targets are regular files, made or overwritten
-    #[arg(long)]
-    pub(crate) file: bool,
+    /// Write to a regular file instead of a disk, made or overwritten; once per file
+    #[arg(id = "to_file", long = "to-file", value_name = "FILE", conflicts_with = "devices")]
+    files: Vec<PathBuf>,
+    /// What `--to-file` was called before: the targets are regular files.
+    #[arg(long, hide = true, conflicts_with = "to_file")]
+    file: bool,
     /// How much to read back
     #[arg(long, value_enum, default_value = "full", num_args = 0..=1, default_missing_value = "full", require_equals = true)]
     pub(crate) verify: Check,
@@ -85,6 +88,7 @@ impl To {
     pub(crate) fn back_onto(disks: &Disks) -> Self {
         Self {
             disks: disks.clone(),
+            files: Vec::new(),
             file: false,
             verify: Check::Full,
             no_verify: false,
@@ -95,11 +99,25 @@ impl To {
         }
     }
 
-    /// Refuses what says something of disks only, where the targets are files.
-    pub(crate) fn check(&self) -> Result<()> {
-        let target = self.disks.devices.first().filter(|_| self.file);
-        let probe = [("--probe", self.probe), ("--no-probe", self.no_probe)];
-        target.map_or(Ok(()), |target| self.disks.refuse(target, &probe))
+    /// The same with all targets in one place.
+    ///
+    /// # Errors
+    /// What says something of disks only, where the targets are files.
+    pub(crate) fn settled(&self) -> Result<Self> {
+        let mut to = self.clone();
+        if !to.files.is_empty() {
+            to.disks.devices = std::mem::take(&mut to.files);
+            to.file = true;
+        }
+        let target = to.disks.devices.first().filter(|_| to.file);
+        let probe = [("--probe", to.probe), ("--no-probe", to.no_probe)];
+        target.map_or(Ok(()), |target| to.disks.refuse(target, &probe))?;
+        Ok(to)
+    }
+
+    /// Whether the targets are files.
+    pub(crate) fn is_file(&self) -> bool {
+        self.file
     }
 }
 
