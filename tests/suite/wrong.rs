@@ -55,7 +55,7 @@ fn others() -> Vec<(Vec<u8>, &'static str)> {
         (starting(b"\xED\xAB\xEE\xDB\x03\0"), "is an RPM package"),
         (starting(b"07070100000000"), "is a cpio archive"),
         (starting(b"MSWIM\0\0\0"), "is a Windows image (wim)"),
-        (starting(b"\x04\x22\x4D\x18"), "is lz4 data"),
+        (starting(b"\x02\x21\x4C\x18"), "is lz4 data"),
         (starting(b"\x5D\0\0\x80\0"), "is lzma data"),
         (starting(b"LZIP\x01"), "is lzip data"),
         (starting(b"QFI\xFB\0\0\0\x03"), "is a qcow2 image"),
