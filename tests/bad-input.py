@@ -281,7 +281,7 @@ def targets(s):
     code, _, err = s.call(s.base, "--key", s.key, "-o", "-", stdout=writer)
     os.close(writer)
     s.verdict("`-o -` into a pipe that nobody reads", ["panic"] * ("panicked" in err) + ([] if code in (OS, -signal.SIGPIPE, 141) else [f"exit code {code} {err}"]))
-    done = subprocess.run(["script", "-qec", f"{s.remaster} {s.base} --key {s.key} -o -", "/dev/null"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(["script", "-qec", f"{s.remaster} {s.base} --key {s.key} -o - --color never", "/dev/null"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
     said = done.stdout.decode("utf-8", "replace").replace("\r", "")
     s.verdict("`-o -` with a terminal", s.complaints(done.returncode, USAGE, said, ["terminal"]))
     s.refused("no output named", USAGE, s.base, "--key", s.key)
