@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -17,6 +19,10 @@ use super::system::System;
 use super::udisks;
 use crate::error::{Error, Result};
 use crate::place;
+
+/// How often udisks2 is asked to eject a disk, and the time between.
+const EJECT_TRIES: u32 = 4;
+const EJECT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Alignment that direct I/O on file systems asks for at most.
 const FILE_BLOCK: u64 = 4096;
@@ -346,9 +352,24 @@ impl Target {
         let done = sys::eject(&self.file);
         let done = done.or_else(|fault| unless_unsupported(fault).map(|()| false))?;
         sys::close(self.file)?;
-        // udisks2 does it only for a disk that nobody has open.
-        Ok(done || udisks::eject(&self.path).is_ok())
+        Ok(done || eject_by_udisks(&self.path))
     }
+}
+
+/// udisks2 does it only for a disk that nobody has open, and whatever looks at a disk that was just written (udev) has it open for a
+/// moment: so it is asked again.
+fn eject_by_udisks(path: &Path) -> bool {
+    for number in 0..EJECT_TRIES {
+        if number > 0 {
+            thread::sleep(EJECT_PAUSE);
+        }
+        match udisks::eject(path) {
+            Ok(()) => return true,
+            Err(udisks::Refused::Failed(_)) => {}
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 fn unless_unsupported(fault: io::Error) -> io::Result<()> {
