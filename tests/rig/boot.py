@@ -60,10 +60,9 @@ class Machine:
     def arguments(self, image, firmware, medium, memory, second_card):
         # always emulated: a /dev/kvm that is there need not work (nested ones often do not), and results stay comparable
         aarch64 = is_aarch64(image)
-        # (one processor: with two, each waits for the other while this host has something else to do, which costs a third more)
         # (a CPU without pointer authentication, which costs an emulator half of its speed)
         machine = ["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72"] if aarch64 else ["qemu-system-x86_64", "-cpu", "max"]
-        args = [*machine, "-accel", "tcg", "-m", str(memory), "-display", "none", "-no-reboot",
+        args = [*machine, "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(memory), "-display", "none", "-no-reboot",
                 "-serial", f"file:{self.serial}", "-monitor", f"unix:{self.control}/monitor,server,nowait",
                 "-netdev", f"user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
                 "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci"]
