@@ -523,7 +523,13 @@ fn isolinux_changes(
     for (command, at, words, value) in set {
         let Some(value) = value else { continue };
         if words.is_empty() {
-            changes.push(Change::insert(at, format!("{command} {value}\n")));
+            let is_cut = at == config.text.len() && !config.text.ends_with('\n');
+            let line = if is_cut {
+                format!("\n{command} {value}")
+            } else {
+                format!("{command} {value}\n")
+            };
+            changes.push(Change::insert(at, line));
         }
         changes.extend(words.iter().map(|word| Change::replace(word.at.clone(), value.as_str())));
     }
@@ -531,11 +537,12 @@ fn isolinux_changes(
 
 const GRUB_TERMINALS: &str = "terminal_input --append serial\nterminal_output --append serial\n";
 
-/// Where the line behind a word's begins; the start of the text if there is no word.
+/// Where the line below a word's starts; the start of the text if there is no word, its end if that line has no end.
 fn line_end(text: &str, word: Option<&Word>) -> usize {
     let Some(word) = word else { return 0 };
-    let rest = text.get(word.at.end..).unwrap_or_default();
-    rest.find('\n').map_or(0, |length| word.at.end.saturating_add(length).saturating_add(1))
+    let behind = text.char_indices().skip_while(|(at, _)| *at < word.at.end);
+    let mut below = behind.skip_while(|(_, c)| *c != '\n').skip(1);
+    below.next().map_or(text.len(), |(at, _)| at)
 }
 
 /// The place of a word with the blanks before it.
@@ -572,4 +579,19 @@ fn check_length(config: &Config, text: &str) -> Result<()> {
 pub fn too_long(what: String, needed: usize) -> Error {
     let [needed, free] = [needed, LONGEST_COMMAND_LINE].map(u64_of);
     Error::NoRoom { what, needed, free }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_below_a_line_goes_to_the_end_if_that_line_is_the_last_one() {
+        let text = "SERIAL 0 9600";
+        let word = Word { text: "0 9600".into(), at: 7..text.len() };
+        assert_eq!(line_end(text, None), 0);
+        assert_eq!(line_end(text, Some(&word)), text.len());
+        let more = "SERIAL 0 9600\nUI x\n";
+        assert_eq!(line_end(more, Some(&word)), "SERIAL 0 9600\n".len());
+    }
 }
