@@ -27,7 +27,7 @@ pub(crate) fn watch() -> Result<()> {
     Ok(())
 }
 
-/// The exit status of the program that ends with a fault: where a signal ended it, by which one.
+/// The exit status of a program that ends with an error. After a signal it is 128 and the number of that signal.
 pub(crate) fn exit_code(fault: &Error) -> u8 {
     let last = STATUS.get().map_or(0, |last| last.load(Ordering::Relaxed));
     match (fault, u8::try_from(last)) {

@@ -106,12 +106,18 @@ impl Meter {
     }
 
     fn line(&self, held: &State) {
-        let rate = rate(held.done, held.start.elapsed());
-        let share = percent(held.done, held.total);
+        let share = match held.total {
+            0 => String::new(),
+            total => format!("{} % ", percent(held.done, total)),
+        };
+        let rate = match rate(held.done, held.start.elapsed()) {
+            0 => String::new(),
+            rate => format!(", {}/s", human(rate)),
+        };
         let name = if self.name.is_empty() { String::new() } else { format!("{}: ", self.name) };
         let left = left(held).map(|left| format!(", {left} s left")).unwrap_or_default();
         let (stage, done) = (held.stage, human(held.done));
-        printer::say(&format!("{name}{stage} {share} % ({done}), {}/s{left}\n", human(rate)));
+        printer::say(&format!("{name}{stage} {share}({done}){rate}{left}\n"));
     }
 
     fn event(&self, event: &str, held: &State) {
@@ -136,7 +142,7 @@ impl Meter {
     }
 }
 
-/// Writes one event. Whoever closed the pipe does not want to know more.
+/// Writes one event. A reader that has gone is no error.
 pub(crate) fn emit(event: &Value) {
     let _ = printer::print_json(event);
 }
@@ -231,7 +237,11 @@ impl Progress for Meter {
         }
         match self.style {
             Style::Events => self.event("end", &held),
-            Style::Lines if held.total == 0 && self.is_late(&held, LINES_DELAY) => self.line(&held),
+            Style::Lines
+                if held.total == 0 && held.done > 0 && self.is_late(&held, LINES_DELAY) =>
+            {
+                self.line(&held)
+            }
             _ => {}
         }
     }

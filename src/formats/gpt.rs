@@ -199,7 +199,7 @@ impl Gpt {
 
     /// Moves the end of the partition that reaches `old_end`, or the block before it, along to `new_end`.
     /// One from block 0 on shows the volume: it reaches to the last whole logical block, as xorriso makes it,
-    /// wherever it ended.
+    /// wherever it ends.
     fn stretch(&mut self, old_end: u64, new_end: u64) -> Option<()> {
         let logical = LOGICAL_BLOCK.checked_div(self.block)?.max(1);
         let whole = new_end.checked_add(1)?.checked_div(logical)?.checked_mul(logical)?;

@@ -233,7 +233,7 @@ fn with_sound_name<R: Read>(mut stream: R) -> io::Result<Chain<Cursor<[u8; HEADE
             let what = format!("a name of {length} bytes in an archive, over {LONGEST_NAME}");
             Err(io::Error::new(io::ErrorKind::InvalidData, what))
         }
-        // What is no number is refused by the reader.
+        // The reader refuses what is not a number.
         _ => Ok(Cursor::new(header).chain(stream)),
     }
 }

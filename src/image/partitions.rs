@@ -73,7 +73,7 @@ impl Partitions {
         Ok(found)
     }
 
-    /// Whether there is no table at all.
+    /// Whether the image has no partition table.
     pub fn is_empty(&self) -> bool {
         self.mbr.is_none() && self.gpt.is_none()
     }
@@ -108,7 +108,7 @@ fn apple(image: &impl ReadAt, first: &[u8]) -> Result<Vec<(usize, ByteRange)>> {
     apple_map::partitions(size, |number| block(image, number, size))
 }
 
-/// The table whose header is in a block; none if there is no header.
+/// The table whose header is in a block, or `None` without a header.
 fn table(image: &impl ReadAt, number: u64, size: u64) -> Result<Option<(Header, Gpt)>> {
     let bytes = block(image, number, size)?;
     let at = checked::product(number, size, "a block that was read")?;

@@ -24,15 +24,18 @@ def check(name, right, detail=""):
 
 
 class Session:
-    """The program on a terminal of its own."""
+    """The program on a terminal of its own. With a file as `image`, that comes by a pipe."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, image=None):
         self.shown = ""
+        start = [PROGRAM, *arguments]
+        if image:
+            start = ["/bin/sh", "-c", 'cat "$0" | "$@"', image, *start]
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm"
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job would have it ignored
-            os.execv(PROGRAM, [PROGRAM, *arguments])
+            os.execv(start[0], start)
 
     def wait_for(self, text, seconds=60):
         """Reads until the text was shown since the last time."""
@@ -140,6 +143,12 @@ def questions(device, image, old):
         status = session.end()
         check(f"{what} at the question: status 130 or its signal", status in wanted, f"{status} {session.shown}")
         check(f"{what} at the question: untouched", untouched())
+
+    session = Session("flash", "-", device, *allowed, image="image")
+    check("an image by a pipe: asks at the terminal", session.wait_for(f"type the last word: {name}\r\n> "), session.shown)
+    session.type("no\n")
+    check("an image by a pipe: takes the answer", session.end() == 130 and f"`no` is not `{name}`" in session.shown, session.shown)
+    check("an image by a pipe: untouched", untouched())
 
     session = Session("flash", "image", *allowed, "--no-delta")
     session.wait_for("to stop): ")

@@ -172,6 +172,22 @@ fn a_damaged_copy_is_never_called_another_image() {
 }
 
 #[test]
+fn a_stick_that_a_desktop_mounted_is_called_changed_and_not_broken() {
+    // The byte of FAT12 and FAT16 that says "mounted", in the boot image of the ISO.
+    let fat = TINY.windows(5).position(|bytes| bytes == b"FAT12" || bytes == b"FAT16").unwrap();
+    let mounted = fat - 0x36 + 0x25;
+    let mut medium = stick(&TINY);
+    medium[mounted] ^= 1;
+    for other in [None, Some(0x9_0000)] {
+        other.iter().for_each(|at: &usize| medium[*at] ^= 1);
+        let ended = verify(&medium, &TINY, false);
+        let said = format!("{}{}", ended.err, ended.text());
+        assert!(ended.status == 3 && said.contains("a system mounted it"), "{said}");
+        assert!(BLAME.iter().all(|word| !said.contains(word)), "{said}");
+    }
+}
+
+#[test]
 fn a_few_bytes_that_differ_beside_other_data_are_no_flipped_bits() {
     let mut medium = stick(&TINY);
     medium[0x9_0000] ^= 1;

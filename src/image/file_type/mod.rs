@@ -117,7 +117,7 @@ pub fn base_kind<I: ReadAt + ?Sized>(image: &I) -> Result<BaseKind> {
     }
 }
 
-/// Refuses what is no ISO.
+/// Refuses what is not an ISO.
 ///
 /// # Errors
 /// As [`base_kind`].

@@ -50,8 +50,8 @@ impl<R: BufRead> Member<R> for lz4_flex::frame::FrameDecoder<R> {
     }
 }
 
-/// All members. Behind the last one zeros are padding (tapes, download tools); other bytes there belong to whoever put them there, as
-/// signatures and metadata: both are left out, as gzip(1) and bzip2(1) do.
+/// All members. Zeros behind the last one are padding (tapes, download tools). Other bytes there, such as a signature, are left out,
+/// too, as gzip(1) and bzip2(1) do.
 pub(super) struct Members<R, M> {
     member: Option<M>,
     input: std::marker::PhantomData<R>,

@@ -114,7 +114,7 @@ pub fn patches(partitions: &Partitions, old: u64, new: u64) -> Result<Vec<Patch>
     Ok(patches)
 }
 
-/// The partition that stands for the whole image grows with it, wherever it ended: xorriso leaves padding
+/// The partition that covers the whole image grows with it, wherever it ends: xorriso leaves padding
 /// behind it when it makes a volume anew, and a stick is longer than its image. The others stay.
 fn grown(mut mbr: Mbr, old: u64, new: u64) -> Result<Mbr> {
     let size = hybrid_size(new)?;

@@ -1,4 +1,4 @@
-//! Whom to ask before a disk is written to: whoever is at standard input, or at the terminal where the image comes by a pipe.
+//! Asks before a disk is written to: at standard input, or at the terminal if the image comes through a pipe.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};

@@ -43,7 +43,7 @@ pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &Disk
         return Err(fault);
     }
     let opened_by = target.opened_by();
-    let is_disk = target.disk().is_some();
+    let had_partitions = target.disk().is_some_and(|disk| !disk.partitions.is_empty());
     let finish = flash::finish(target, !to.no_eject)?;
     if to.json {
         emit(&json!({
@@ -60,7 +60,7 @@ pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &Disk
         return Ok(());
     }
     let mut text = summary(&name, &report, opened_by, finish);
-    if is_disk && !finish.partitions_seen && !finish.ejected {
+    if had_partitions && !finish.partitions_seen && !finish.ejected {
         text.push_str(OLD_PARTITIONS);
     }
     if private {
