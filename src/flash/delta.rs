@@ -9,7 +9,7 @@ use super::meant::{Meant, UNIT};
 use super::medium::{Medium, flush, read_full, write_all};
 use super::ranges::{joined, total};
 use super::verify::{Findings, compare};
-use super::write::{FIRST_BLOCK, Writer};
+use super::write::{FIRST_BLOCK, Writer, marked};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
@@ -197,11 +197,10 @@ fn write_changes(
 }
 
 /// Takes away what firmware looks for, so that an interrupted update does not boot: the first block,
-/// the volume descriptors, by which some find an El Torito catalog on a stick, too, and the backup GPT.
+/// where the mark of a half written disk comes, the volume descriptors, by which some find an El Torito catalog on a stick, too, and the backup GPT.
 fn invalidate(writer: &mut Writer<'_>, layout: &Layout) -> Result<()> {
     let zeros = aligned(FIRST_BLOCK)?;
-    let first = layout.head()?.len().min(zeros.len());
-    writer.put(checked::part(&zeros, ..first, "zeros")?, 0)?;
+    writer.put(&marked(len_of(layout.head()?).min(FIRST_BLOCK))?, 0)?;
     if let Some(at) = descriptors(layout)? {
         writer.put(&zeros, at.start())?;
     }

@@ -1,6 +1,7 @@
 //! Brings an image onto one medium in an order that never leaves half an image that boots.
 //!
-//! The first mebibyte and the end of the disk are cleared first; then comes everything but the
+//! The first mebibyte and the end of the disk are cleared first, and the first block gets a mark that
+//! says that the disk is half written; then comes everything but the
 //! first mebibyte, which is read back; then the first mebibyte but for its first block; and only
 //! when all that is on the medium comes the first block.
 //!
@@ -11,6 +12,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
+
+use memmap2::MmapMut;
 
 use super::buffer::{HEAD, aligned};
 use super::delta;
@@ -24,6 +27,7 @@ use super::verify::{Findings, compare, diagnose};
 use super::{Delta, Examined, Options, Report, Verify};
 use crate::checked;
 use crate::error::{Error, Result};
+use crate::formats::flash_mark;
 use crate::image::ReadAt;
 use crate::progress::Progress;
 use crate::target::Refusal;
@@ -123,17 +127,20 @@ impl<'a> Writer<'a> {
     }
 
     /// Takes away what would make a half written disk look like one that works: boot code and
-    /// partition table at the start; backup GPT, RAID and ZFS labels at the end.
+    /// partition table at the start, where a mark says that it is half written; backup GPT, RAID and
+    /// ZFS labels at the end.
     fn clear_ends(&mut self) -> Result<()> {
-        let zeros = aligned(HEAD)?;
         let Some(size) = self.medium.size() else {
             let doing = format!("empty {}", self.medium.name());
-            return self.medium.cut(0).map_err(Error::io(doing));
+            self.medium.cut(0).map_err(Error::io(doing))?;
+            return write_all(self.medium, &marked(FIRST_BLOCK)?, 0);
         };
         let short = size.min(HEAD);
-        let zeros = checked::part(&zeros, ..in_memory(short), "zeros")?;
-        write_all(self.medium, zeros, 0)?;
-        write_all(self.medium, zeros, checked::difference(size, short, "the end of the medium")?)?;
+        write_all(self.medium, &marked(short)?, 0)?;
+        let end = checked::difference(size, short, "the end of the medium")?.max(short);
+        let rest = checked::difference(size, end, "the end of the medium")?;
+        let zeros = aligned(HEAD)?;
+        write_all(self.medium, checked::part(&zeros, ..in_memory(rest), "zeros")?, end)?;
         flush(self.medium)
     }
 
@@ -290,6 +297,13 @@ impl<'a> Writer<'a> {
         medium.cut(size).map_err(Error::io(format!("cut {}", medium.name())))?;
         flush(medium)
     }
+}
+
+/// The first `size` bytes of a half written disk.
+pub(super) fn marked(size: u64) -> Result<MmapMut> {
+    let mut head = aligned(size)?;
+    flash_mark::put(&mut head);
+    Ok(head)
 }
 
 fn empty() -> Error {

@@ -8,6 +8,7 @@ pub mod credential;
 pub mod elf;
 pub mod ext4;
 pub mod fat;
+pub mod flash_mark;
 pub mod gpt;
 pub mod iso9660;
 pub mod isohybrid;

@@ -49,6 +49,7 @@ fn others() -> Vec<(Vec<u8>, &'static str)> {
         (b"# Disk DescriptorFile\nversion=1\n".to_vec(), "is the description of a VMware disk"),
         (starting(b"remaster patch 1\n"), "is a remaster patch"),
         (at(0, b"remaster reset 1"), "holds an image whose reset was interrupted"),
+        (at(0, b"remaster flash 1"), "is half written: writing it was interrupted"),
         (starting(b"7z\xBC\xAF\x27\x1C\0\x04"), "is a 7z archive"),
         (starting(b"Rar!\x1A\x07\x01\0"), "is a rar archive"),
         (starting(b"!<arch>\ndebian-binary   "), "is a Debian package"),
@@ -191,7 +192,8 @@ fn what_is_truncated_is_refused_before_the_first_byte_or_leaves_the_first_block_
                 refuses(&format!("{words}, {how}"), &folder, &ended, truncated);
                 assert!(ended.err.contains(words) && ended.err.contains(&has), "{}", ended.err);
                 let target = folder.read("target");
-                assert!(target.iter().take(4096).all(|byte| *byte == 0), "{words}, {how}");
+                assert!(target.starts_with(b"remaster flash 1"), "{words}, {how}");
+                assert!(target[16..4096].iter().all(|byte| *byte == 0), "{words}, {how}");
             }
         }
     }
@@ -233,6 +235,19 @@ fn every_command_says_the_same_of_a_file_that_is_no_image_or_not_all_of_one() {
             assert!(ended.err.starts_with("error: given "), "{what}: {}", ended.err);
             assert!(ended.out.is_empty(), "{what}");
             assert!(folder.read("given") == bytes, "{what}: it was changed");
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_is_half_written_or_half_reset_is_called_that_where_it_is_compared_with_an_image() {
+    let halves = ["is half written", "whose reset was interrupted"];
+    for (bytes, words) in others() {
+        if halves.iter().any(|half| words.contains(half)) {
+            let folder = given(&bytes);
+            let ended = folder.run(&["verify", "given", "--against", "base.iso"]);
+            refuses(words, &folder, &ended, words);
+            assert!(ended.err.contains("hint: "), "{words}: {}", ended.err);
         }
     }
 }

@@ -211,6 +211,9 @@ fn tell(args: &Args, verified: Verified) -> Result<()> {
 /// read, and is no fault of the medium.
 fn against_image(args: &Args, image: &dyn ReadAt, name: &str) -> Result<()> {
     let medium = Readable::open(&args.medium, &System::default())?;
+    if !args.any {
+        file_type::check_finished(&medium, &medium.name())?;
+    }
     let other = |Other { is, wanted }| Error::OtherImage {
         medium: medium.name(),
         is,

@@ -1,6 +1,7 @@
 //! The table of what is no disk image, by its first bytes, and what to do with each.
 
 use super::is_at;
+use crate::formats::flash_mark;
 use crate::formats::patch_file::PatchFile;
 use crate::formats::reset_mark::ResetMark;
 
@@ -163,13 +164,26 @@ const TABLE: &[Row] = &[
     ),
 ];
 
-/// What no structure of a disk speaks against: a disk that is being reset has most of them.
-pub(super) fn not_whole(head: &[u8]) -> Option<Other> {
+/// A disk that this program did not come to the end with.
+pub(super) fn unfinished(head: &[u8]) -> Option<Other> {
     if ResetMark::is_in(head) {
         return Some(Other {
             what: What::Sentence("holds an image whose reset was interrupted"),
             hint: "run `remaster reset --in-place` on it again, or write an image with `remaster flash`",
         });
+    }
+    flash_mark::is_in(head).then_some(Other {
+        what: What::Sentence(
+            "is half written: writing it was interrupted, or it did not read back right",
+        ),
+        hint: "flash it again: `remaster flash IMAGE DEVICE`",
+    })
+}
+
+/// What no structure of a disk speaks against: a disk that is being reset has most of them.
+pub(super) fn not_whole(head: &[u8]) -> Option<Other> {
+    if let Some(unfinished) = unfinished(head) {
+        return Some(unfinished);
     }
     if PatchFile::is_in(head) {
         return Some(Other::named(

@@ -95,6 +95,17 @@ pub fn whole<I: ReadAt + ?Sized>(image: &I) -> Result<DiskImage> {
     Ok(disk)
 }
 
+/// Refuses a disk called `name` that is half written or half reset: nothing else can be said of it.
+///
+/// # Errors
+/// [`Error::NotAnImage`].
+pub fn check_finished<I: ReadAt + ?Sized>(image: &I, name: &str) -> Result<()> {
+    match magic::unfinished(&head(image)?) {
+        Some(other) => FileType::Other(other).disk(name).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// The kinds of images that NixOS is in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BaseKind {
