@@ -240,7 +240,7 @@ impl Progress for Meter {
             Style::Lines
                 if held.total == 0 && held.done > 0 && self.is_late(&held, LINES_DELAY) =>
             {
-                self.line(&held)
+                self.line(&held);
             }
             _ => {}
         }
