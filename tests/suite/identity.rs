@@ -178,8 +178,10 @@ fn a_stick_that_a_desktop_mounted_is_called_changed_and_not_broken() {
     let mounted = fat - 0x36 + 0x25;
     let mut medium = stick(&TINY);
     medium[mounted] ^= 1;
-    for other in [None, Some(0x9_0000)] {
-        other.iter().for_each(|at: &usize| medium[*at] ^= 1);
+    for other in [None, Some(0x9_0000_usize)] {
+        if let Some(at) = other {
+            medium[at] ^= 1;
+        }
         let ended = verify(&medium, &TINY, false);
         let said = format!("{}{}", ended.err, ended.text());
         assert!(ended.status == 3 && said.contains("a system mounted it"), "{said}");
