@@ -60,8 +60,7 @@ SOME = [
     Boot("25.11", "uefi", "usb", kernel=2),
     Boot("25.11", "bios", "usb", option=SERIAL, kernel=2),
     Boot("26.05", "bios", "usb", merge=True, kernel=2),
-    Boot("26.05", "uefi", "cd", kernel=2),
-    Boot("26.05", "bios", "cd", option=COPY),
+    Boot("26.05", "uefi", "cd", option=COPY, kernel=2),
     Boot("24.11", "bios", "cd", stamped=False),
     Boot("24.11-aarch64", "uefi", "usb", flashed=True),
 ]

@@ -31,8 +31,8 @@ class Guest:
         self.machine, self.key, self.base = machine, key, base
 
     def run(self, command, user="root"):
-        """What a command says that is run over ssh."""
-        return self.machine.ssh(user, self.key, command)
+        """What a command says that is run over ssh, in a connection that stays open."""
+        return self.machine.ssh(user, self.key, command, shared=True)
 
 
 class Named:

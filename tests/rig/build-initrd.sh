@@ -51,7 +51,7 @@ if [ "$kind" = systemd ]; then . "$here/systemd-stage1.sh"; else
 fi
 archive() { find . -exec touch -h -d @1 {} + && find . | sort | cpio -o -H newc -R +0:+0 --reproducible --quiet; }
 case $comp in
-  zstd) c="zstd -19 -T0 -q";;
+  zstd) c="zstd -10 -T0 -q";; # the level that NixOS has by default
   gzip) c="gzip -9n";;
   xz) c="xz --check=crc32 -T0";;
   lz4) c="lz4 -l -9 -q";;
