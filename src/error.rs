@@ -262,6 +262,23 @@ impl Error {
         }
     }
 
+    /// What a reader of [`std::io`] says of bytes: those that it does not take although they may be sound are
+    /// [`Error::Unsupported`], others [`Error::Malformed`].
+    pub fn unreadable(
+        what: impl Into<String>,
+        at: u64,
+        fault: &io::Error,
+        expected: impl Into<String>,
+    ) -> Self {
+        let refused = match fault.kind() {
+            io::ErrorKind::Unsupported => {
+                Self::unsupported(what, expected, format!("{fault}, at byte {at:#x}"))
+            }
+            _ => Self::malformed(what, at, fault.to_string(), expected),
+        };
+        Self::bug_in(fault).unwrap_or(refused)
+    }
+
     /// An [`Error::Bug`] that the caller found.
     #[track_caller]
     pub fn bug(what: impl Into<String>) -> Self {

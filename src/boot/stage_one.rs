@@ -332,12 +332,7 @@ fn scan<I: ReadAt>(
 }
 
 fn unreadable(path: &str, at: u64, fault: &io::Error) -> Error {
-    Error::malformed(
-        format!("the initrd {path}"),
-        at,
-        fault.to_string(),
-        "archives that can be unpacked",
-    )
+    Error::unreadable(format!("the initrd {path}"), at, fault, "archives that can be unpacked")
 }
 
 fn next_part<R: BufRead>(stream: &mut R, at: u64, path: &str) -> Result<Compression> {
@@ -408,7 +403,7 @@ impl<R: Read> Read for Bounded<'_, R> {
         let left = u64::try_from(count).ok().and_then(|count| self.budget.checked_sub(count));
         *self.budget = left.ok_or_else(|| {
             let what = format!("more than {} unpacked", human(MOST_UNPACKED));
-            io::Error::new(io::ErrorKind::InvalidData, what)
+            io::Error::new(io::ErrorKind::Unsupported, what)
         })?;
         Ok(count)
     }

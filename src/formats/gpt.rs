@@ -42,14 +42,24 @@ impl Header {
         if !header.is_signature_valid() {
             return None;
         }
+        // The checksum is of as many bytes as the header says.
+        let size = header.header_size.to_u32();
+        if size > 92 {
+            let found = format!("a header of {size} bytes");
+            return Some(Err(Malformed::new(WHAT, 12, found, "one of 92 bytes").but_sound()));
+        }
         let (found, expected) = (header.header_crc32, header.calculate_header_crc32());
         if found != expected {
             let fault = Malformed::new(WHAT, 16, format!("CRC {found}"), format!("{expected}"));
             return Some(Err(fault));
         }
-        if header.size_of_partition_entry.to_u32() != 128 {
-            let found = format!("entries of {} bytes", header.size_of_partition_entry);
-            return Some(Err(Malformed::new(WHAT, 84, found, "128")));
+        let size_of_entry = header.size_of_partition_entry.to_u32();
+        if size_of_entry != 128 {
+            let found = format!("entries of {size_of_entry} bytes");
+            let fault = Malformed::new(WHAT, 84, found, "entries of 128 bytes");
+            // UEFI 2.10 §5.3.2: 128 times a power of 2.
+            let is_sound = size_of_entry.is_multiple_of(128) && size_of_entry.is_power_of_two();
+            return Some(Err(if is_sound { fault.but_sound() } else { fault }));
         }
         Some(Ok(Self(header)))
     }

@@ -22,7 +22,7 @@ pub mod unit_file;
 use crate::error::Error;
 use crate::units::len_of;
 
-/// A fault in a structure, placed relative to the slice it was read from.
+/// A fault in a structure, or what is not supported of a sound one, placed relative to the slice it was read from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Malformed {
     /// The structure, by its specification's name.
@@ -33,6 +33,8 @@ pub struct Malformed {
     pub found: String,
     /// What should stand there.
     pub expected: String,
+    /// Whether the format allows it, so that the image is sound.
+    pub is_sound: bool,
 }
 
 impl Malformed {
@@ -43,7 +45,14 @@ impl Malformed {
         found: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {
-        Self { what: what.into(), at, found: found.into(), expected: expected.into() }
+        let (what, found, expected) = (what.into(), found.into(), expected.into());
+        Self { what, at, found, expected, is_sound: false }
+    }
+
+    /// The same, where the format allows what stands there, and only this program does not take it.
+    #[must_use]
+    pub fn but_sound(self) -> Self {
+        Self { is_sound: true, ..self }
     }
 
     /// A structure of which `bytes` are all there is.
@@ -53,6 +62,14 @@ impl Malformed {
 
     /// The fault in an image where the slice starts at byte `start`.
     pub fn in_image(self, start: u64) -> Error {
-        Error::malformed(self.what, start.saturating_add(self.at), self.found, self.expected)
+        let at = start.saturating_add(self.at);
+        if self.is_sound {
+            return Error::unsupported(
+                format!("{} at byte {at:#x}", self.what),
+                self.expected,
+                self.found,
+            );
+        }
+        Error::malformed(self.what, at, self.found, self.expected)
     }
 }

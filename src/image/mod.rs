@@ -36,7 +36,7 @@ pub trait ReadAt: Sync {
         }
         if range.size() > limit {
             let found = format!("{} bytes", range.size());
-            return Err(Error::malformed(what, range.start(), found, format!("at most {limit}")));
+            return Err(Error::unsupported(what, format!("at most {limit} bytes"), found));
         }
         let mut bytes = vec![0; in_memory(range.size())];
         self.read_exact_at(&mut bytes, range.start())?;

@@ -59,7 +59,8 @@ pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
         let last = found.last().map_or(0, |member: &Member| member.at.end());
         let entry = entry.map_err(|fault| broken(last, &fault))?;
         if number >= MOST_MEMBERS {
-            return Err(broken(last, &"over 10000 files"));
+            let expected = format!("at most {MOST_MEMBERS} files");
+            return Err(Error::unsupported("the tar archive", expected, "more"));
         }
         let after = entry.raw_file_position().checked_add(entry.size());
         let after = after.and_then(|after| align_up(after, DISK_BLOCK));

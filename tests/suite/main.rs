@@ -32,6 +32,7 @@ mod raw;
 mod records;
 mod seams;
 mod silence;
+mod sound;
 mod support;
 mod way_back;
 mod wrong;

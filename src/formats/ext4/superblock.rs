@@ -204,7 +204,6 @@ impl Superblock {
             (per_group.checked_rem(8) != Some(0), 0x20, "a multiple of 8 blocks per group"),
             (inodes == 0 || inodes > bits, 0x28, "1 inode per group to 8 per byte of a block"),
             (inodes.checked_rem(8) != Some(0), 0x28, "a multiple of 8 inodes per group"),
-            (record.rev_level.get() != 1, 0x4c, "revision 1"),
             (
                 !inode_size.is_power_of_two() || inode_size < 128 || inode_size > block,
                 0x58,
@@ -234,6 +233,9 @@ impl Superblock {
             return Some(format!("the features {}", unknown.join(", ")));
         }
         let record = &self.0;
+        if record.rev_level.get() != 1 {
+            return Some(format!("revision {}", record.rev_level.get()));
+        }
         let features = record.features.map(U32::get);
         let [_, incompat, _] = features;
         if incompat & EXTENTS == 0 {

@@ -97,7 +97,9 @@ pub fn insert(
     let count = records.len();
     let number_of = |index: usize| {
         let number = index.checked_add(1).and_then(|number| u16::try_from(number).ok());
-        number.ok_or_else(|| Malformed::new(TABLE, 0, format!("{count} directories"), MOST))
+        number.ok_or_else(|| {
+            Malformed::new(TABLE, 0, format!("{count} directories"), MOST).but_sound()
+        })
     };
     let parent = number_of(parent)?;
     let before = |record: &PathTableRecord| {

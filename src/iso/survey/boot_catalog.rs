@@ -1,5 +1,7 @@
 //! What firmware would start: the entries of the El Torito boot catalog (El Torito 1.0 §2).
 
+use std::fmt::Display;
+
 use hadris_fs::MountOptions;
 use hadris_iso::Namespace;
 use hadris_iso::sync::IsoFs;
@@ -7,7 +9,7 @@ use hadris_iso::sync::IsoFs;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::iso::survey::block_device::Blocks;
-use crate::iso::survey::tree::Tree;
+use crate::iso::survey::tree::{Tree, refused};
 use crate::units::{ByteRange, DISK_BLOCK, Lbn, in_memory};
 
 /// Bytes of a boot catalog that are looked at: 63 entries.
@@ -44,12 +46,14 @@ const ENTRY: u64 = 32;
 
 /// The bootable entries of the catalog, in order. Empty without a catalog.
 pub fn catalog<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<BootEntry>> {
-    let fault = |fault: String| Error::malformed("El Torito boot catalog", 0, fault, "a sound one");
+    let fault = |kind, found: &dyn Display| {
+        refused("El Torito boot catalog", 0, (kind, found), "a sound one")
+    };
     let mounted = IsoFs::mount_namespace(Blocks(image), MountOptions::new(), Namespace::Primary);
-    let mut volume = mounted.map_err(|found| fault(found.to_string()))?;
+    let mut volume = mounted.map_err(|found| fault(found.kind(), &found))?;
     let mut buffer = [0; CATALOG];
     let Some(catalog) =
-        volume.boot_catalog(&mut buffer).map_err(|found| fault(found.to_string()))?
+        volume.boot_catalog(&mut buffer).map_err(|found| fault(found.kind(), &found))?
     else {
         return Ok(Vec::new());
     };

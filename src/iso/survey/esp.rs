@@ -11,7 +11,7 @@ use crate::units::{ByteRange, beyond, len_of};
 /// Levels of folders that are looked into.
 const DEEPEST: usize = 8;
 
-/// Files that are listed before a loop is assumed.
+/// Files that are listed; a loop of folders ends here, too.
 const MOST_FILES: usize = 20_000;
 
 /// A FAT filesystem on a window of an image, changed in memory only.
@@ -61,11 +61,9 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
         let volume = fatfs::FileSystem::new(scratch, options).map_err(fault)?;
         let status = volume.read_status_flags().map_err(fault)?;
         if status.dirty() || status.io_error() {
-            return Err(Error::malformed(
-                "the FAT filesystem of the UEFI boot image",
-                at.start(),
-                "marked dirty",
-                "a clean one",
+            let what = "the FAT filesystem of the UEFI boot image";
+            return Err(Error::unsupported(what, "a clean one", "one that is marked dirty").hinting(
+                "give the image as it was published, or repair that filesystem with `fsck.vfat -a`",
             ));
         }
         Ok(Self { volume, at })
@@ -150,8 +148,7 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
 /// What the filesystem's driver refuses while it is `doing` something.
 fn broken(doing: &str, at: ByteRange, fault: &io::Error) -> Error {
     let what = format!("the FAT filesystem of the UEFI boot image{doing}");
-    let malformed = || Error::malformed(what, at.start(), fault.to_string(), "a sound one");
-    Error::bug_in(fault).unwrap_or_else(malformed)
+    Error::unreadable(what, at.start(), fault, "a sound one")
 }
 
 fn list<I: ReadAt>(
@@ -161,7 +158,8 @@ fn list<I: ReadAt>(
     found: &mut Vec<EspFile>,
 ) -> io::Result<()> {
     if depth > DEEPEST || found.len() > MOST_FILES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a loop of folders"));
+        let what = format!("over {DEEPEST} levels of folders, or {MOST_FILES} files");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
     }
     for entry in dir.iter() {
         let entry = entry?;

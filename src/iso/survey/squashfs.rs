@@ -19,7 +19,14 @@ pub fn members<I: ReadAt>(image: &I, at: ByteRange) -> Result<Vec<Member>> {
     let broken = |found: String| Error::malformed("the squashfs", at.start(), found, "a whole one");
     // Numbers of a hostile squashfs that do not fit make the crate panic.
     match catch_unwind(AssertUnwindSafe(|| read(Window { image, at, position: 0 }))) {
-        Ok(read) => read.map_err(|fault| broken(fault.to_string())),
+        Ok(read) => read.map_err(|fault| match fault {
+            BackhandError::UnsupportedCompression(_)
+            | BackhandError::UnsupportedInode
+            | BackhandError::UnsupportedSquashfsVersion(..) => {
+                Error::unsupported("the squashfs", "one that can be read", fault.to_string())
+            }
+            _ => broken(fault.to_string()),
+        }),
         Err(_) => Err(broken("numbers that do not fit".into())),
     }
 }

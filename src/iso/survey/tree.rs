@@ -2,9 +2,12 @@
 //! read by `hadris-iso`; what it does not check (extents past the end, directory loops) is checked here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::io;
 
 use hadris_fs::sync::FileSystem;
 use hadris_fs::{DirCursor, DirEntry, Extent, FileType, MountOptions, NodeId};
+use hadris_io::ErrorKind;
 use hadris_iso::sync::IsoFs;
 use hadris_iso::{CacheOptions, Namespace};
 
@@ -14,7 +17,7 @@ use crate::image::{ReadAt, past_64_bits, truncated};
 use crate::iso::survey::block_device::Blocks;
 use crate::units::ByteRange;
 
-/// More files than any installer has; a loop in the records ends here.
+/// More files than any installer has.
 const MOST_NODES: usize = 500_000;
 
 /// More levels than any installer has.
@@ -74,7 +77,10 @@ impl Tree {
         let mut volume = match mounted {
             Ok(volume) => volume.with_cache(CacheOptions::new().with_blocks(64).with_records(256)),
             Err(fault) if hierarchy == Hierarchy::Primary => return Err(no_rock_ridge(&fault)),
-            Err(fault) => return Err(unreadable("/", 0, &fault)),
+            Err(fault) => {
+                let what = "the Joliet hierarchy";
+                return Err(refused(what, 0, (fault.kind(), &fault), "a sound one"));
+            }
         };
         let mut walk =
             Walk { image_size: image.size(), seen: BTreeSet::new(), nodes: BTreeMap::new() };
@@ -124,13 +130,23 @@ fn no_rock_ridge(fault: &impl std::fmt::Display) -> Error {
     Error::unsupported("the primary hierarchy", "Rock Ridge names", fault.to_string())
 }
 
-fn unreadable(path: &str, at: u64, fault: &impl std::fmt::Display) -> Error {
-    Error::malformed(
-        format!("the Directory Records of {path}"),
-        at,
-        fault.to_string(),
-        "sound ones",
-    )
+fn unreadable(path: &str, at: u64, fault: &hadris_io::Error<Error>) -> Error {
+    let what = format!("the Directory Records of {path}");
+    refused(what, at, (fault.kind(), fault), "sound ones")
+}
+
+/// What `hadris-iso` refuses of a structure.
+pub(super) fn refused(
+    what: impl Into<String>,
+    at: u64,
+    (kind, fault): (ErrorKind, &dyn Display),
+    expected: &str,
+) -> Error {
+    let kind = match kind {
+        ErrorKind::Unsupported | ErrorKind::LimitExceeded => io::ErrorKind::Unsupported,
+        _ => io::ErrorKind::InvalidData,
+    };
+    Error::unreadable(what, at, &io::Error::new(kind, fault.to_string()), expected)
 }
 
 struct Walk {
@@ -147,13 +163,13 @@ impl Walk {
         id: NodeId,
         depth: usize,
     ) -> Result<()> {
-        if depth > DEEPEST || !self.seen.insert(id.get()) {
-            return Err(Error::malformed(
-                format!("directory {path}"),
-                id.get(),
-                "a loop or over 64 levels",
-                "a tree",
-            ));
+        if !self.seen.insert(id.get()) {
+            let what = format!("the directory {path}");
+            return Err(Error::malformed(what, id.get(), "a loop", "a tree"));
+        }
+        if depth > DEEPEST {
+            let expected = format!("at most {DEEPEST} levels of directories");
+            return Err(Error::unsupported("the directory tree", expected, path));
         }
         self.node(volume, path, id, Kind::Directory)?;
         let mut cursor = DirCursor::START;
@@ -196,12 +212,8 @@ impl Walk {
             if kind == Kind::Other { Vec::new() } else { self.extents(volume, path, id)? };
         self.nodes.insert(path.to_owned(), Node { kind, record: id.get(), extents });
         if self.nodes.len() > MOST_NODES {
-            return Err(Error::malformed(
-                "the directory tree",
-                id.get(),
-                "over 500000 files",
-                "fewer",
-            ));
+            let expected = format!("at most {MOST_NODES} files");
+            return Err(Error::unsupported("the directory tree", expected, "more"));
         }
         Ok(())
     }

@@ -1,0 +1,122 @@
+//! What the format allows and the program does not take is refused as that, and never to be downloaded again.
+
+use remaster::Error;
+use remaster::disk::survey::Raw;
+use remaster::iso::survey::Survey;
+
+use crate::support::{TINY, survey};
+
+const BLOCK: usize = 2048;
+
+/// Where the GPT header is.
+const HEADER: usize = 512;
+
+fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
+    image[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+fn start_of(at: remaster::units::ByteRange) -> usize {
+    usize::try_from(at.start()).unwrap()
+}
+
+/// The GPT header with a number in it, and the checksum that fits.
+fn with_header(at: usize, number: u32) -> Vec<u8> {
+    let mut image = TINY.clone();
+    put(&mut image, HEADER + at, &number.to_le_bytes());
+    put(&mut image, HEADER + 16, &[0; 4]);
+    let size = u32::from_le_bytes(image[HEADER + 12..][..4].try_into().unwrap());
+    let size = usize::try_from(size).unwrap();
+    let sum = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&image[HEADER..][..size]);
+    put(&mut image, HEADER + 16, &sum.to_le_bytes());
+    image
+}
+
+fn dirty() -> Vec<u8> {
+    let mut image = TINY.clone();
+    let survey = survey(&image);
+    let fat =
+        survey.boot.iter().find(|entry| image[start_of(entry.image) + 54..].starts_with(b"FAT1"));
+    // Microsoft FAT specification 1.03, BS_Reserved1; Linux fs/fat/inode.c, FAT_STATE_DIRTY.
+    image[start_of(fat.unwrap().image) + 37] |= 1;
+    image
+}
+
+/// A directory record without Rock Ridge.
+fn record(name: &[u8], block: u32) -> Vec<u8> {
+    let mut record = vec![0; 33];
+    record[0] = u8::try_from((33 + name.len()).next_multiple_of(2)).unwrap();
+    for (at, number) in [(2, block), (10, 2048)] {
+        record[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        record[at + 4..at + 8].copy_from_slice(&number.to_be_bytes());
+    }
+    (record[25], record[28], record[31], record[32]) = (2, 1, 1, u8::try_from(name.len()).unwrap());
+    record.extend(name);
+    record.resize(usize::from(record[0]), 0);
+    record
+}
+
+/// The directory `/EFI` is a chain of as many levels as are asked for; the last holds the one of a number.
+fn chain(levels: u32, last: Option<u32>) -> Vec<u8> {
+    let mut image = TINY.clone();
+    image.resize(image.len().next_multiple_of(BLOCK), 0);
+    let first = u32::try_from(image.len() / BLOCK).unwrap();
+    let old = start_of(survey(&image).tree().get("/EFI").unwrap().extents[0]) / BLOCK;
+    let old = u32::try_from(old).unwrap().to_le_bytes();
+    let root = start_of(survey(&image).tree().get("/").unwrap().extents[0]);
+    let at = image[root..][..BLOCK].windows(4).position(|bytes| bytes == old).unwrap();
+    put(&mut image, root + at, &first.to_le_bytes());
+    put(&mut image, root + at + 4, &first.to_be_bytes());
+    for level in 0..levels {
+        let own = first + level;
+        let below = if level + 1 < levels { Some(own + 1) } else { last.map(|last| first + last) };
+        let mut block = [record(&[0], own), record(&[1], own)].concat();
+        block.extend(below.map(|below| record(b"D", below)).unwrap_or_default());
+        block.resize(BLOCK, 0);
+        image.extend(block);
+    }
+    let volume = u32::try_from(image.len() / BLOCK).unwrap();
+    for at in (16..20).filter(|at| [1, 2].contains(&TINY[at * BLOCK])) {
+        put(&mut image, at * BLOCK + 80, &volume.to_le_bytes());
+        put(&mut image, at * BLOCK + 84, &volume.to_be_bytes());
+    }
+    image
+}
+
+#[test]
+fn what_is_sound_and_not_supported_is_called_that() {
+    for (image, words) in [
+        (with_header(84, 256), "entries of 256 bytes"),
+        (with_header(12, 512), "a header of 512 bytes"),
+        (dirty(), "one that is marked dirty"),
+        (chain(70, None), "at most 64 levels of directories"),
+    ] {
+        let fault = Survey::of(&image.as_slice()).unwrap_err();
+        assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
+        assert!(fault.to_string().contains(words), "{words}: {fault}");
+        let hint = fault.hint().unwrap();
+        assert!(!hint.contains("download"), "{fault}: {hint}");
+    }
+}
+
+#[test]
+fn what_breaks_the_format_is_called_that() {
+    for (image, words) in
+        [(with_header(84, 100), "entries of 100 bytes"), (chain(3, Some(1)), "a loop")]
+    {
+        let fault = Survey::of(&image.as_slice()).unwrap_err();
+        assert!(matches!(fault, Error::Malformed { .. }), "{fault}");
+        assert!(fault.to_string().contains(words), "{words}: {fault}");
+        assert!(fault.hint().unwrap().contains("download"), "{fault}");
+    }
+}
+
+#[test]
+fn an_older_ext4_is_not_broken() {
+    let old = include_bytes!("../tiny/tiny-sd-old.img.zst");
+    let mut image = zstd::decode_all(&old[..]).unwrap();
+    let root = start_of(Raw::of(&image.as_slice()).unwrap().root);
+    put(&mut image, root + 1024 + 0x4c, &[0]);
+    let fault = Raw::of(&image.as_slice()).unwrap_err();
+    assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
+    assert!(fault.to_string().contains("found revision 0"), "{fault}");
+}
