@@ -2,7 +2,7 @@
 //! initrd holds, not by any name or version.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use crate::checked;
@@ -31,6 +31,9 @@ pub const HOOKED_FOLDERS: [&str; 4] = [
 
 /// What can be done where stage 1 is not understood.
 pub const UNKNOWN: &str = "report this image with this message; meanwhile `--inject credential` puts short keys for root on the kernel's command line, and nothing else";
+
+/// What can be done where stage 1 has no shell.
+const NO_SHELL: &str = "give an installer whose stage 1 has one (`boot.initrd.systemd.shell.enable`); `--inject credential` puts short keys for root on the kernel's command line, and nothing else";
 
 /// The generation of an initrd.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -120,6 +123,10 @@ struct Facts {
     out_of_order: bool,
     /// Bytes of the scripts that are kept.
     kept: usize,
+    /// The folder of programs that `/bin` is a link to, and whether there is such a folder.
+    programs: Option<(String, bool)>,
+    /// Paths of shells of this kind.
+    shells: BTreeSet<String>,
 }
 
 impl Facts {
@@ -154,9 +161,28 @@ impl Facts {
             (path, kind) if HOOKED_FOLDERS.contains(&path) => {
                 self.folders.insert(path.to_owned(), kind);
             }
-            _ => {}
+            (path, kind) => self.shell(path, &kind),
         }
         if self.is_enough() { Next::Stop } else { Next::Continue }
+    }
+
+    /// Notes what tells whether the hook finds its shell, which systemd starts it by.
+    fn shell(&mut self, path: &str, kind: &Kind) {
+        match (&mut self.programs, kind) {
+            (None, Kind::Symlink(to)) if path == "bin" => {
+                self.programs = Some((to.trim_start_matches('/').to_owned(), false));
+            }
+            (Some((folder, is_there)), Kind::Directory) if folder == path => *is_there = true,
+            _ if path.ends_with("/bash") => {
+                self.shells.insert(path.to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    /// The path that must be there for `/bin/bash`, if `/bin` leads to a folder.
+    fn wanted_shell(&self) -> Option<String> {
+        self.programs.as_ref().map(|(folder, _)| format!("{folder}/bash"))
     }
 
     fn is_too_much(&self) -> bool {
@@ -169,8 +195,11 @@ impl Facts {
             return true;
         }
         if self.is_systemd() {
-            let past = self.sorted_up_to.as_deref() > Some("etc/systemd/system.control0");
-            return past && !self.out_of_order;
+            let shell = self.wanted_shell();
+            let last = shell.as_deref().max(Some("etc/systemd/system.control0"));
+            let seen = shell.as_ref().is_some_and(|shell| self.shells.contains(shell));
+            let last = if seen { Some("etc/systemd/system.control0") } else { last };
+            return self.sorted_up_to.as_deref() > last && !self.out_of_order;
         }
         match &self.init {
             Some(Kind::File(_)) => true,
@@ -218,6 +247,15 @@ impl Facts {
                 "a directory or nothing",
                 described(kind),
             ));
+        }
+        let shell = self.wanted_shell().filter(|shell| !self.shells.contains(shell));
+        if let (Some((folder, true)), Some(_)) = (&self.programs, shell) {
+            return Err(Error::unsupported(
+                format!("stage 1 in the initrd {path}"),
+                "a shell at /bin/bash, which brings in what is added",
+                format!("none in /{folder}"),
+            )
+            .hinting(NO_SHELL));
         }
         Ok(StageOne::Systemd { folders: self.folders.into_keys().collect() })
     }

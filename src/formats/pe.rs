@@ -46,6 +46,12 @@ pub fn signatures(program: &[u8]) -> Result<Option<Vec<Signature>>, String> {
     }
 }
 
+/// Whether a program that begins like this is a kernel and an initrd in one (UAPI.5, "Unified Kernel Image").
+pub fn is_unified_kernel(head: &[u8]) -> bool {
+    let Ok(program) = PeFile64::parse(head) else { return false };
+    program.section_table().iter().any(|section| section.raw_name() == b".linux")
+}
+
 fn found(program: &dyn PeTrait) -> Result<Vec<Signature>, String> {
     let table = AttributeCertificateIterator::new(program).map_err(|fault| fault.to_string())?;
     let mut own = None;

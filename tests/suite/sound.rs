@@ -1,8 +1,11 @@
 //! What the format allows and the program does not take is refused as that, and never to be downloaded again.
 
 use remaster::Error;
+use remaster::boot::stage_one;
 use remaster::disk::survey::Raw;
+use remaster::formats::newc::{self, Member};
 use remaster::iso::survey::Survey;
+use remaster::units::ByteRange;
 
 use crate::support::{TINY, survey};
 
@@ -15,7 +18,7 @@ fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
     image[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-fn start_of(at: remaster::units::ByteRange) -> usize {
+fn start_of(at: ByteRange) -> usize {
     usize::try_from(at.start()).unwrap()
 }
 
@@ -119,4 +122,30 @@ fn an_older_ext4_is_not_broken() {
     let fault = Raw::of(&image.as_slice()).unwrap_err();
     assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
     assert!(fault.to_string().contains("found revision 0"), "{fault}");
+}
+
+/// What a systemd stage 1 with a link `/bin` and these files in the folder behind it is taken for.
+fn stage_one_of(programs: &[&str]) -> remaster::Result<stage_one::Contents> {
+    let folder = "nix/store/2-initrd-bin-env/bin";
+    let mut members = vec![
+        Member::symlink("bin", format!("/{folder}")),
+        Member::symlink("init", "/nix/store/3-systemd/lib/systemd/systemd"),
+        Member::directory(folder, 0o755),
+    ];
+    members.extend(programs.iter().map(|name| Member::symlink(format!("{folder}/{name}"), "x")));
+    let initrd = newc::write(&members).unwrap();
+    let all = ByteRange::new(0, u64::try_from(initrd.len()).unwrap()).unwrap();
+    stage_one::of(&initrd.as_slice(), &[("/boot/initrd", all)])
+}
+
+#[test]
+fn a_stage_1_without_a_shell_is_refused_by_name() {
+    assert!(stage_one_of(&["bash", "cat"]).is_ok());
+    let fault = stage_one_of(&["cat", "less"]).unwrap_err();
+    let words = "found none in /nix/store/2-initrd-bin-env/bin";
+    assert!(
+        matches!(fault, Error::Unsupported { .. }) && fault.to_string().contains(words),
+        "{fault}"
+    );
+    assert!(fault.hint().unwrap().contains("--inject credential"), "{fault}");
 }

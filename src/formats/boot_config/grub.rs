@@ -12,6 +12,11 @@ pub fn entries(text: &str) -> Vec<Entry> {
     walked(text).found
 }
 
+/// The programs that entries start instead of a kernel, each with the titles down to its entry.
+pub fn chained(text: &str) -> Vec<(Vec<String>, Word)> {
+    walked(text).chained
+}
+
 /// What a script sets outside of its menu entries.
 pub fn settings(text: &str) -> Settings {
     walked(text).settings
@@ -69,6 +74,7 @@ struct Walk {
     open: Vec<Block>,
     current: Option<Entry>,
     found: Vec<Entry>,
+    chained: Vec<(Vec<String>, Word)>,
     settings: Settings,
     words: Vec<Word>,
 }
@@ -114,7 +120,9 @@ impl Walk {
         let Some((first, rest)) = command.split_first() else { return };
         self.words.extend(command.iter().cloned());
         self.setting(&command);
-        if KERNEL.contains(&first.text.as_str()) {
+        if first.text == "chainloader" {
+            self.chained.extend(rest.first().map(|word| (self.title(), word.clone())));
+        } else if KERNEL.contains(&first.text.as_str()) {
             self.end_entry();
             self.current = self.entry(rest);
         } else if INITRD.contains(&first.text.as_str())
@@ -149,13 +157,19 @@ impl Walk {
         let (kernel, arguments) = words.split_first()?;
         let mut titles = self.open.iter().filter_map(|block| block.title.as_ref());
         Some(Entry {
-            title: titles.clone().map(|title| title.text.clone()).collect(),
+            title: self.title(),
             title_at: titles.next_back().map(|title| title.at.clone()),
             label: None,
             kernel: kernel.clone(),
             arguments: arguments.to_vec(),
             initrds: Vec::new(),
         })
+    }
+
+    /// The titles of the menus and the entry that are open.
+    fn title(&self) -> Vec<String> {
+        let titles = self.open.iter().filter_map(|block| block.title.as_ref());
+        titles.map(|title| title.text.clone()).collect()
     }
 
     fn end_entry(&mut self) {

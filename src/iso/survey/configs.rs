@@ -1,7 +1,9 @@
 //! Boot configs that start NixOS, on the volume and in the UEFI boot image.
 
 use crate::boot::config::{Config, Place};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::formats::boot_config::{grub, volume_path};
+use crate::formats::pe;
 use crate::image::ReadAt;
 use crate::image::window::Scratch;
 use crate::iso::survey::boot_catalog::{BootEntry, Platform};
@@ -12,11 +14,17 @@ use crate::units::ByteRange;
 /// Bytes of a boot config; official ones have under 40 KB.
 const LARGEST: u64 = 1 << 20;
 
+/// Bytes of a program that tell what it is: the headers of a UEFI program.
+const HEAD: u64 = 4096;
+
+/// What can be done where a kernel and its initrd are one file.
+const UNIFIED: &str = "give an installer that is not made for Secure Boot: what is signed as one file cannot be added to";
+
 /// All boot configs of an image.
 pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[BootEntry]) -> Result<Vec<Config>> {
     let mut found = on_volume(image, tree)?;
     for entry in boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
-        found.extend(on_esp(image, entry.image)?);
+        found.extend(on_esp(image, tree, entry.image)?);
     }
     Ok(found)
 }
@@ -60,18 +68,99 @@ fn on_volume<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<Config>> {
     for (path, node) in tree.files().filter(|(path, node)| is_config(path, node.size())) {
         let [extent] = node.extents.as_slice() else { continue };
         let bytes = image.read_range(path, *extent, LARGEST)?;
+        no_unified_kernel(path, &bytes, |program| head_of(image, tree, program))?;
         found.extend(Config::parse(Place::Volume, path, bytes)?);
     }
     Ok(found)
 }
 
-fn on_esp<I: ReadAt>(image: &I, at: ByteRange) -> Result<Vec<Config>> {
+fn on_esp<I: ReadAt>(image: &I, tree: &Tree, at: ByteRange) -> Result<Vec<Config>> {
     let mut scratch = Scratch::new(image, at);
     let esp = Esp::open(&mut scratch)?;
     let mut found = Vec::new();
-    for file in esp.files()?.iter().filter(|file| is_config(&file.path, file.size)) {
+    let files = esp.files()?;
+    for file in files.iter().filter(|file| is_config(&file.path, file.size)) {
         let bytes = esp.read(&file.path, LARGEST)?;
+        no_unified_kernel(&file.path, &bytes, |program| {
+            match files.iter().find(|file| file.path.eq_ignore_ascii_case(program)) {
+                Some(file) => esp.head(&file.path, HEAD).map(Some),
+                None => head_of(image, tree, program),
+            }
+        })?;
         found.extend(Config::parse(Place::Esp(at), &file.path, bytes)?);
     }
     Ok(found)
+}
+
+/// The beginning of a file of the volume.
+fn head_of<I: ReadAt>(image: &I, tree: &Tree, path: &str) -> Result<Option<Vec<u8>>> {
+    let extent = tree.file(path).and_then(|node| node.extents.first());
+    let head = extent.and_then(|at| ByteRange::new(at.start(), at.size().min(HEAD)));
+    head.map(|at| image.read_range(path, at, HEAD)).transpose()
+}
+
+/// Refuses a menu that starts a kernel and an initrd in one file: nothing can be put behind that initrd, and the
+/// arguments are in the file. `head` gives the beginning of a program.
+fn no_unified_kernel(
+    path: &str,
+    menu: &[u8],
+    head: impl Fn(&str) -> Result<Option<Vec<u8>>>,
+) -> Result<()> {
+    let text = std::str::from_utf8(menu).ok().filter(|text| text.contains("chainloader"));
+    for (title, word) in text.map(grub::chained).unwrap_or_default() {
+        let program = volume_path(&word.text);
+        if head(&program)?.is_some_and(|head| pe::is_unified_kernel(&head)) {
+            return Err(Error::unsupported(
+                format!("the entry {:?} of {path}", title.join(" > ")),
+                "a `linux` line with `init=` and an `initrd` line",
+                format!("{program}, a kernel, its initrd and its arguments in one file"),
+            )
+            .hinting(UNIFIED));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The headers of a program for UEFI with one section.
+    fn program(section: &[u8]) -> Vec<u8> {
+        let part = |bytes: &[u8], size: usize| {
+            let mut part = bytes.to_vec();
+            part.resize(size, 0);
+            part
+        };
+        let parts = [
+            part(b"MZ", 0x3c),
+            part(&[64], 4),
+            part(b"PE\0\0\x64\x86\x01", 20),
+            part(&[240], 4),
+            part(b"\x0b\x02", 108),
+            part(&[16], 132),
+            part(section, 40),
+        ];
+        parts.concat()
+    }
+
+    const MENU: &str = "menuentry 'NixOS' {\n linux /k init=/i\n initrd /r\n}\nsubmenu More {\n\
+        menuentry Other --class x {\n search --set=root --fs-uuid 1234\n chainloader ($root)/EFI/x.efi\n }\n}\n";
+
+    fn found(head: Option<&[u8]>) -> Result<()> {
+        no_unified_kernel("/EFI/BOOT/grub.cfg", MENU.as_bytes(), |path| {
+            assert_eq!(path, "/EFI/x.efi");
+            Ok(head.map(<[u8]>::to_vec))
+        })
+    }
+
+    #[test]
+    fn a_kernel_and_initrd_in_one_file_is_refused_by_name_and_other_programs_are_left_alone() {
+        for head in [None, Some(&program(b".text")[..]), Some(b"MZ"), Some(b"")] {
+            found(head).unwrap();
+        }
+        let fault = found(Some(&program(b".linux"))).unwrap_err().to_string();
+        let entry = "the entry \"More > Other\" of /EFI/BOOT/grub.cfg: looked for a `linux` line";
+        assert!(fault.contains(entry) && fault.contains("/EFI/x.efi, a kernel"), "{fault}");
+    }
 }

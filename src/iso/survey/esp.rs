@@ -83,17 +83,22 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
 
     /// The bytes of a file, `limit` at the most.
     pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
-        let read = || {
-            let mut bytes = Vec::new();
-            let file = self.volume.root_dir().open_file(path.trim_start_matches('/'))?;
-            file.take(checked::sum(limit, 1, "the limit of a file")?).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = read().map_err(|fault| self.fault(&format!("read {path}"), &fault))?;
+        let bytes = self.head(path, checked::sum(limit, 1, "the limit of a file")?)?;
         if len_of(&bytes) > limit {
             return Err(Error::unsupported(path, format!("at most {limit} bytes"), "more"));
         }
         Ok(bytes)
+    }
+
+    /// The first bytes of a file, `count` at the most.
+    pub fn head(&self, path: &str, count: u64) -> Result<Vec<u8>> {
+        let read = || {
+            let mut bytes = Vec::new();
+            let file = self.volume.root_dir().open_file(path.trim_start_matches('/'))?;
+            file.take(count).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        read().map_err(|fault| self.fault(&format!("read {path}"), &fault))
     }
 
     /// Bytes of clusters that are missing for files to get contents of these sizes; 0 if there is room.
