@@ -245,7 +245,7 @@ impl<'a> Stamping<'a> {
         let (menus, release) = (self.made.plan.menus, self.base.release());
         let initrds = match self.made.edits.way {
             Way::MergeInitrd => "initrds changed; ",
-            Way::ExtraInitrd | Way::Credential => "",
+            Way::ExtraInitrd | Way::Credential | Way::Menus => "",
         };
         let who = if self.wishes.keys.keys.is_empty() || !self.wishes.touch_stage_one() {
             ""

@@ -90,6 +90,11 @@ fn settings(stamped: &Stamped) -> Vec<Setting> {
     found.map(|(name, value)| Setting { name, value }).collect()
 }
 
+/// The way of an image in whose live system nothing was put.
+pub(super) fn without_archives(carried: &[(String, Vec<u8>)]) -> &'static str {
+    if carried.is_empty() { "menus" } else { "credential" }
+}
+
 /// The `authorized_keys` that the command line of every entry carries.
 pub(super) fn credentials(configs: &[Config]) -> Vec<(String, Vec<u8>)> {
     let mut entries = configs.iter().flat_map(|config| &config.entries).map(|entry| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::injected::{credentials, injected_of};
+use super::injected::{credentials, injected_of, without_archives};
 use super::{
     BootPath, Entry, Initrd, Injected, Menu, Partition, Partitions, Report, SCHEMA, Signature,
     Triplet, UefiProgram, Volume,
@@ -226,7 +226,7 @@ pub(super) fn menu(config: &Config) -> Menu {
 fn injected(stamped: &Stamped, secrets: Vec<String>, base: &Survey, now: &Survey) -> Injected {
     let carried = credentials(&now.configs);
     let way = match unstamped_entries(now, &stamped.folder.payload()) {
-        _ if now.tree().file(&stamped.folder.payload()).is_none() => "credential",
+        _ if now.tree().file(&stamped.folder.payload()).is_none() => without_archives(&carried),
         0 => "extra-initrd",
         _ => "merged-initrd",
     };

@@ -1,6 +1,6 @@
 //! What is known of a raw image, in the form that ISOs have.
 
-use super::injected::{credentials, injected_of};
+use super::injected::{credentials, injected_of, without_archives};
 use super::iso::{menu, partitions};
 use super::{BootPath, Injected, Report, Root, SCHEMA, Triplet};
 use crate::disk::checks;
@@ -62,6 +62,6 @@ fn triplets(raw: &Raw) -> Vec<Triplet> {
 
 fn injected(stamped: &Stamped, secrets: Vec<String>, base: &Raw, now: &Raw) -> Injected {
     let carried = credentials(std::slice::from_ref(&now.config));
-    let way = if stamped.root.is_empty() && !carried.is_empty() { "credential" } else { "root" };
+    let way = if stamped.root.is_empty() { without_archives(&carried) } else { "root" };
     injected_of(stamped, secrets, &carried, way, base.label.clone())
 }

@@ -6,23 +6,12 @@ use crate::error::{Error, Result};
 use crate::formats::credential::{Home, by_sshd, by_tmpfiles};
 use crate::keys::KeySet;
 use crate::recipe::edits::{Credential, NIXOS};
-use crate::recipe::{Inject, Recipe};
+use crate::recipe::{Inject, OF_MENUS, Recipe};
 
 use super::Facts;
 
-/// What can be asked for together with it: what goes into menus.
-const POSSIBLE: [&str; 10] = [
-    "key",
-    "inject",
-    "karg",
-    "karg-delete",
-    "karg-replace",
-    "entry",
-    "serial",
-    "timeout",
-    "default-entry",
-    "name",
-];
+/// What can be asked for together with it, beside what goes into menus.
+const POSSIBLE: [&str; 2] = ["key", "inject"];
 
 /// What is told whenever it is asked for.
 pub(super) const LIMITS: &str = "--inject credential: keys go onto the kernel's command line, where everybody on the machine can read them; only what fits on 2,048 bytes, root before nixos, nothing but keys, and sshd's own settings stay";
@@ -39,12 +28,13 @@ pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
         return Ok(false);
     }
     let given = recipe.given();
-    if let Some(name) = given.iter().find(|name| !POSSIBLE.contains(&name.as_str())) {
+    let possible = [&POSSIBLE[..], &OF_MENUS].concat();
+    if let Some(name) = given.iter().find(|name| !possible.contains(&name.as_str())) {
         return Err(recipe.fault(
             name,
             0,
             "cannot be had with --inject credential, which brings short keys and nothing else",
-            format!("leave out {name}, or --inject; with it there may be {}", POSSIBLE.join(", ")),
+            format!("leave out {name}, or --inject; with it there may be {}", possible.join(", ")),
         ));
     }
     if recipe.key.is_empty() {

@@ -25,6 +25,7 @@ pub(super) fn digest(edits: &Edits, seed: Option<&Seed>) -> Result<[u8; 32]> {
         Way::ExtraInitrd => "extra initrd",
         Way::MergeInitrd => "merged initrd",
         Way::Credential => "credential",
+        Way::Menus => "menus",
     });
     let secrets: Vec<&str> =
         edits::secrets(edits.root.members()).iter().map(|found| found.path.as_str()).collect();

@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 use crate::formats::newc::Member;
 use crate::iso::survey::Survey;
 use crate::keys::{self, Gathered};
-use crate::recipe::Recipe;
 use crate::recipe::edits::{Boot, Edits, Way};
+use crate::recipe::{OF_MENUS, Recipe};
 
 use files::Files;
 
@@ -132,6 +132,7 @@ impl Unsettled {
         let way = match recipe.merge_initrd {
             _ if credential::gather(recipe)? => Way::Credential,
             Some(true) => Way::MergeInitrd,
+            _ if recipe.given().iter().all(|name| OF_MENUS.contains(&name.as_str())) => Way::Menus,
             _ => Way::ExtraInitrd,
         };
         let seed = Seed::gather(recipe)?;
@@ -196,7 +197,7 @@ impl Wishes {
 
     /// Whether edits go into stage 1, so that it must be understood.
     pub fn touch_stage_one(&self) -> bool {
-        self.way != Way::Credential
+        self.way.has_archives()
     }
 
     /// What is worth telling the user, a line each.
@@ -221,6 +222,10 @@ impl Wishes {
         facts: &Facts,
     ) -> Result<Edits> {
         let mut edits = Edits { way: self.way, ..Edits::default() };
+        if self.way == Way::Menus {
+            edits.boot = self.boot.clone();
+            return Ok(edits);
+        }
         if self.way == Way::Credential {
             let credentials = credential::arguments(&self.keys.keys, facts)?;
             edits.boot = Boot { credentials, ..self.boot.clone() };

@@ -13,7 +13,7 @@ use crate::image::patched::Composed;
 use crate::image::window::Scratch;
 use crate::iso::survey::squashfs;
 use crate::netboot::layout::{Archives, Layout, Part};
-use crate::recipe::edits::{self, Edits, Way};
+use crate::recipe::edits::{self, Edits};
 use crate::units::{ByteRange, DISK_BLOCK};
 
 /// The member of the last archive: its file has the length in decimal digits.
@@ -38,9 +38,9 @@ pub struct Added {
 }
 
 impl Added {
-    /// What brings edits into the live system; nothing where the command line does.
+    /// What brings edits into the live system; nothing where nothing goes there, or the command line brings it.
     pub fn of(edits: &Edits) -> Result<Option<Self>> {
-        if edits.way == Way::Credential {
+        if !edits.way.has_archives() {
             return Ok(None);
         }
         let attached = edits.attached.iter().map(|one| Part::file(&one.bytes)).collect();

@@ -20,6 +20,15 @@ pub enum Way {
     MergeInitrd,
     /// No archive: the kernel's command line carries keys, and stage 1 is not touched.
     Credential,
+    /// No archive: only menus change, and stage 1 is not touched.
+    Menus,
+}
+
+impl Way {
+    /// Whether archives bring something into stage 1, which must be understood then.
+    pub fn has_archives(self) -> bool {
+        matches!(self, Self::ExtraInitrd | Self::MergeInitrd)
+    }
 }
 
 /// Where units of ours go in the live system: before all other folders, and left alone by NixOS's

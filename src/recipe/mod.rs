@@ -279,6 +279,10 @@ macro_rules! every_field {
     };
 }
 
+/// What only changes menus and the kernel's arguments. `label` is not among it: a systemd stage 1 has it in its fstab.
+pub const OF_MENUS: [&str; 8] =
+    ["karg", "karg-delete", "karg-replace", "entry", "serial", "timeout", "default-entry", "name"];
+
 impl Recipe {
     every_field! {
         key ssh_passwords host_key host_key_seed host_key_name

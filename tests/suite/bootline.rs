@@ -313,6 +313,51 @@ fn keys_go_onto_the_command_line_only_when_asked_and_only_if_they_fit() {
     refused(&TINY, &flags, 4, "the command line of the entry");
 }
 
+/// The base with initrds that hold nothing that is known.
+fn with_unknown_stage_one(base: &[u8]) -> Vec<u8> {
+    let mut image = base.to_vec();
+    for triplet in survey(base).triplets {
+        let path = triplet.initrds.last().unwrap();
+        let at = survey(base).tree().file(path).unwrap().extents[0];
+        let at = usize::try_from(at.start()).unwrap()..usize::try_from(at.end()).unwrap();
+        image[at].fill(b'?');
+    }
+    image
+}
+
+#[test]
+fn what_only_changes_menus_puts_nothing_in_and_needs_no_stage_1() {
+    for (name, base) in bases() {
+        let base = with_unknown_stage_one(base);
+        let folder = Folder::with_base(&base);
+        let key = key(1);
+        let refused = folder.run(&["base.iso", "--key", &key, "-o", "key.iso"]);
+        refused.refused(4, "the initrd");
+        let flags = ["--karg", "quiet", "--serial", "ttyS0,115200", "--timeout", "3"];
+        let more = ["--default-entry", "copytoram", "--name", "bench", "-o", "out.iso"];
+        folder.run(&[&["base.iso"][..], &flags, &more].concat()).done();
+        let image = folder.read("out.iso");
+        assert!(all_lines(&image).iter().all(|line| line.contains(" quiet")), "{name}");
+        let names: Vec<String> = survey(&image)
+            .tree()
+            .paths()
+            .filter(|path| path.contains("remaster"))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(names, ["/remaster/manifest.json", "/remaster/undo.bin"], "{name}");
+        let initrds = |image: &[u8]| -> Vec<_> {
+            survey(image).triplets.into_iter().map(|found| found.initrds).collect()
+        };
+        assert_eq!(initrds(&image), initrds(&base), "{name}");
+        let seen = folder.run(&["inspect", "out.iso"]).done();
+        assert!(seen.contains("injected by menus into"), "{seen}");
+        folder.run(&["edit", "--in-place", "out.iso", "--karg", "debug"]).done();
+        assert!(all_lines(&folder.read("out.iso")).iter().all(|line| !line.contains(" quiet")));
+        folder.run(&["reset", "out.iso", "-o", "back.iso"]).done();
+        assert!(folder.read("back.iso") == base, "{name}");
+    }
+}
+
 #[test]
 fn command_lines_are_shown_each_once() {
     let (image, _) = made(&TINY, &["--karg", "quiet"]);

@@ -246,7 +246,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             Some(label) => relabel::renamed(self.image, self.survey, &label.value)?,
             None => relabel::Renamed::new(),
         };
-        if self.edits.way == Way::Credential {
+        if !self.edits.way.has_archives() {
             return Ok((archives, which));
         }
         for initrd in self.initrds {
