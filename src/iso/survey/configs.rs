@@ -22,7 +22,11 @@ const UNIFIED: &str = "give an installer that is not made for Secure Boot: what 
 
 /// All boot configs of an image.
 pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[BootEntry]) -> Result<Vec<Config>> {
-    let mut found = on_volume(image, tree)?;
+    let mut found = Vec::new();
+    on_volume(image, tree, |path, bytes| {
+        found.extend(Config::parse(Place::Volume, path, bytes)?);
+        Ok(())
+    })?;
     for entry in boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
         found.extend(on_esp(image, tree, entry.image)?);
     }
@@ -63,15 +67,24 @@ fn is_config(path: &str, size: u64) -> bool {
     matches!(extension.as_deref(), Some("cfg" | "conf")) && size <= LARGEST
 }
 
-fn on_volume<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<Config>> {
-    let mut found = Vec::new();
+/// Refuses a volume whose menus start a kernel and an initrd in one file.
+pub fn check_unified<I: ReadAt>(image: &I, tree: &Tree) -> Result<()> {
+    on_volume(image, tree, |_, _| Ok(()))
+}
+
+/// Hands the path and the bytes of each file of the volume that may be a config to `each`.
+fn on_volume<I: ReadAt>(
+    image: &I,
+    tree: &Tree,
+    mut each: impl FnMut(&str, Vec<u8>) -> Result<()>,
+) -> Result<()> {
     for (path, node) in tree.files().filter(|(path, node)| is_config(path, node.size())) {
         let [extent] = node.extents.as_slice() else { continue };
         let bytes = image.read_range(path, *extent, LARGEST)?;
         no_unified_kernel(path, &bytes, |program| head_of(image, tree, program))?;
-        found.extend(Config::parse(Place::Volume, path, bytes)?);
+        each(path, bytes)?;
     }
-    Ok(found)
+    Ok(())
 }
 
 fn on_esp<I: ReadAt>(image: &I, tree: &Tree, at: ByteRange) -> Result<Vec<Config>> {

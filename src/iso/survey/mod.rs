@@ -59,7 +59,7 @@ impl Survey {
     pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
         // What is no image, or not all of one, is named before anything in it is looked for.
         file_type::check_iso(image)?;
-        let volume = Volume::of(image)?;
+        let mut volume = Volume::of(image)?;
         let trees: Vec<Tree> = volume
             .hierarchies()
             .map(|(hierarchy, _)| Tree::of(image, hierarchy))
@@ -69,7 +69,12 @@ impl Survey {
             .hierarchies()
             .zip(&trees)
             .try_for_each(|((_, found), tree)| check_root(found, tree))?;
-        nixos::check_markers(primary)?;
+        volume.find_second(image, primary)?;
+        if let Err(fault) = nixos::check_markers(primary) {
+            // Images that are made for Secure Boot have no `version.txt`, but that is not why they are refused.
+            configs::check_unified(image, primary)?;
+            return Err(fault);
+        }
         let partitions = Partitions::of(image)?;
         let boot = boot_catalog::catalog(image, primary)?;
         let configs = configs::all(image, primary, &boot)?;

@@ -7,6 +7,7 @@ use crate::formats::iso9660::volume_descriptor::{
 };
 use crate::image::{ReadAt, past_64_bits};
 use crate::iso::survey::located::Located;
+use crate::iso::survey::tree::Tree;
 use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn};
 
 /// Descriptors looked at before a set without terminator is given up.
@@ -34,16 +35,26 @@ impl Volume {
     /// Reads the Volume Descriptor Set and checks it against itself and the image.
     pub fn of(image: &impl ReadAt) -> Result<Self> {
         let (primary, joliet) = set(image, FIRST)?;
-        let second = match descriptor(image, Lbn(SECOND)) {
-            Ok(_) => set(image, SECOND).ok(),
-            Err(_) => None,
-        };
-        let second =
-            second.into_iter().flat_map(|(primary, joliet)| primary.into_iter().chain(joliet));
-        let second = second.collect();
+        let second = Vec::new();
         let volume = Self { primary: primary.ok_or_else(no_primary)?, joliet, second };
         volume.hierarchies().try_for_each(|(_, found)| check(found, image.size()))?;
         Ok(volume)
+    }
+
+    /// Reads the second set, if there is one. In a file it is that of another image, which the file is.
+    pub fn find_second(&mut self, image: &impl ReadAt, tree: &Tree) -> Result<()> {
+        let Ok(first) = descriptor(image, Lbn(SECOND)) else { return Ok(()) };
+        let mut extents = tree.nodes.values().flat_map(|node| &node.extents);
+        if extents.any(|extent| extent.common(first.at).is_some()) {
+            return Ok(());
+        }
+        let (primary, joliet) = set(image, SECOND)?;
+        if joliet.is_some() && (primary.is_none() || self.joliet.is_none()) {
+            let what = format!("the second Volume Descriptor Set at byte {:#x}", first.at.start());
+            return Err(Error::unsupported(what, "a copy of the first", "other descriptors"));
+        }
+        self.second = primary.into_iter().chain(joliet).collect();
+        Ok(())
     }
 
     /// The hierarchies of the volume with the descriptors that point to them.
@@ -144,4 +155,45 @@ fn check(found: &Located<VolumeDescriptor>, size: u64) -> Result<()> {
         return fault(80, format!("an image of {size} bytes"), &expected);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::iso::survey::tree::{Kind, Node};
+
+    /// An image with these bytes at the start of blocks.
+    fn image(blocks: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut all = vec![vec![0; 2048]; 64];
+        for (number, bytes) in blocks {
+            let block = all.get_mut(*number).unwrap();
+            *block = [bytes, &vec![0; 2048][bytes.len()..]].concat();
+        }
+        all.concat()
+    }
+
+    fn second(blocks: &[(usize, &[u8])], file: (u64, u64)) -> Result<Vec<u64>> {
+        let image = image(blocks);
+        let descriptor = descriptor(&image, Lbn(48)).unwrap();
+        let extent = ByteRange::new(file.0, file.1).unwrap();
+        let node = Node { kind: Kind::File, record: 0, extents: vec![extent] };
+        let tree = Tree { hierarchy: Hierarchy::Primary, nodes: [("/x".into(), node)].into() };
+        let mut volume = Volume { primary: descriptor, joliet: None, second: Vec::new() };
+        volume.find_second(&image, &tree)?;
+        Ok(volume.second.iter().map(|found| found.at.start()).collect())
+    }
+
+    #[test]
+    fn a_second_set_is_that_of_the_volume_and_not_of_a_file() {
+        const PRIMARY: &[u8] = b"\x01CD001\x01";
+        const END: &[u8] = b"\xffCD001\x01";
+        let nowhere = (60 * 2048, 2048);
+        assert_eq!(second(&[(48, PRIMARY), (49, END)], nowhere).unwrap(), [48 * 2048]);
+        assert!(second(&[(48, PRIMARY), (49, END)], (40 * 2048, 10 * 2048)).unwrap().is_empty());
+        assert!(second(&[(48, END)], nowhere).unwrap().is_empty());
+        // Sets that are not the first one's copies are not passed over.
+        let fault = second(&[(48, PRIMARY), (49, PRIMARY), (50, END)], nowhere).unwrap_err();
+        assert!(fault.to_string().contains("at byte 0x18800"), "{fault}");
+        assert!(second(&[(48, PRIMARY)], nowhere).is_err());
+    }
 }
