@@ -2,7 +2,7 @@
 { nixpkgs }:
 let
   inherit (nixpkgs) lib;
-  build =
+  configuration =
     system:
     (lib.nixosSystem {
       modules = [
@@ -10,28 +10,33 @@ let
         "${nixpkgs}/nixos/modules/installer/cd-dvd/installation-cd-minimal.nix"
         ./installer.nix
       ];
-    }).config.system.build;
+    }).config;
 in
 {
   packages =
     system:
     let
       pkgs = nixpkgs.legacyPackages.${system};
+      config = configuration system;
+      inherit (config) isoImage;
       # As the installer's own store: store paths on top, `nix-path-registration` beside them.
       store =
-        name: paths:
-        (pkgs.callPackage "${nixpkgs}/nixos/lib/make-squashfs.nix" {
-          storeContents = [ (pkgs.buildEnv { inherit name paths; }) ];
-          comp = "zstd -Xcompression-level 19";
-        }).overrideAttrs
-          { name = "${name}.squashfs"; };
+        name: storeContents: comp:
+        (pkgs.callPackage "${nixpkgs}/nixos/lib/make-squashfs.nix" { inherit storeContents comp; }).overrideAttrs {
+          name = "${name}.squashfs";
+        };
     in
     {
       # ISO in `iso/`.
-      installer = (build system).isoImage;
-      # The store of that ISO alone.
-      installer-store = (build system).squashfsStore;
+      installer = config.system.build.isoImage;
+      # The store of that ISO alone. `iso-image.nix` makes it within the ISO, of these, and gives it no attribute.
+      installer-store = store "installer-store" isoImage.storeContents isoImage.squashfsCompression;
       # What a stick gets when it shall repair machines.
-      rescue-store = store "rescue-store" (import ./rescue.nix pkgs);
+      rescue-store = store "rescue-store" [
+        (pkgs.buildEnv {
+          name = "rescue-store";
+          paths = import ./rescue.nix pkgs;
+        })
+      ] "zstd -Xcompression-level 19";
     };
 }

@@ -1,5 +1,5 @@
 # As much of nixpkgs as the flake touches, with things that only say what they were asked for. It shows that names fit
-# together and that modules say what they shall; nothing is built with it.
+# together and that modules say what they shall; nothing is built with it. Of its names, `names.toml` tells where they were read.
 let
   source = builtins.toString ../..;
   lib = {
@@ -15,9 +15,12 @@ let
     optionalString = wanted: text: if wanted then text else "";
     mkDefault = value: value;
     mkForce = value: value;
-    nixosSystem = { modules }: { config.system.build = {
-      isoImage = derivation "iso of ${builtins.toJSON (map (module: if builtins.isPath module then builtins.baseNameOf module else module) modules)}";
-      squashfsStore = derivation "squashfs of ${builtins.toJSON (builtins.length modules)}";
+    nixosSystem = { modules }: { config = {
+      system.build.isoImage = derivation "iso of ${builtins.toJSON (map (module: if builtins.isPath module then builtins.baseNameOf module else module) modules)}";
+      isoImage = {
+        storeContents = [ (derivation "store of ${builtins.toString (builtins.length modules)} modules") ];
+        squashfsCompression = "zstd of the module";
+      };
     }; };
   };
   # Something that stands in a string as what it was made of, and can be overridden.
@@ -43,10 +46,11 @@ let
       buildEnv = { name, paths }: derivation "environment ${name} of ${builtins.concatStringsSep " " (map (path: path.made) paths)}";
       callPackage = function: arguments: let
         wanted = if builtins.isFunction function then function else if builtins.pathExists function then import function
-          else { storeContents, comp }: derivation "squashfs of ${(builtins.head storeContents).made} by ${comp}";
+          else makeSquashfs;
       in wanted (builtins.intersectAttrs (builtins.functionArgs wanted) pkgs // arguments);
     };
   in pkgs;
+  makeSquashfs = { storeContents, comp }: derivation "squashfs of ${(builtins.head storeContents).made} by ${comp}";
   nixpkgs = {
     inherit lib;
     outPath = "/nixpkgs";
@@ -58,6 +62,12 @@ let
   both = lib.platforms.linux;
 in
 {
+  programs = builtins.attrNames programs;
+  config = let inherit (lib.nixosSystem { modules = [ ]; }) config; in {
+    isoImage = builtins.attrNames config.isoImage;
+    "system.build" = builtins.attrNames config.system.build;
+  };
+  squashfs = builtins.attrNames (builtins.functionArgs makeSquashfs);
   inputs = builtins.mapAttrs (_: input: input.url) flake.inputs;
   outputs = builtins.attrNames outputs;
   packages = lib.genAttrs both (system: builtins.mapAttrs (_: package: package.made) outputs.packages.${system});
