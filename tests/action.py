@@ -3,7 +3,7 @@
 
 A runner that is made up here evaluates the inputs, writes each step's script to a file and calls bash as GitHub's does. The last
 line is `N passed, N failed`."""
-import json, os, pathlib, re, shutil, subprocess, sys, tempfile
+import hashlib, json, os, pathlib, re, shutil, subprocess, sys, tempfile
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
@@ -18,6 +18,12 @@ CARGO = """#!/bin/bash
 # Stands for cargo, which would take minutes: it installs what was built already, where cargo would.
 [ "$1 $2 $3" = "install --locked --path" ] && grep -q '^name = "remaster"' "$4/Cargo.toml" || exit 1
 mkdir -p "${CARGO_HOME:-$HOME/.cargo}/bin" && cp "$BUILT" "${CARGO_HOME:-$HOME/.cargo}/bin/remaster" && echo installed >> "$HOME/installs"
+"""
+
+CURL = """#!/bin/bash
+# Stands for curl: the server has what is in a folder.
+echo "${@: -1}" >> "$HOME/asked"
+cp "$RELEASES/$(basename "${@: -1}")" "$3"
 """
 
 
@@ -45,8 +51,8 @@ def evaluated(text, known):
 class Runner:
     """Runs composite actions."""
 
-    def __init__(self, folder, path):
-        self.folder, self.path = folder, path
+    def __init__(self, folder, path, repository=""):
+        self.folder, self.path, self.repository = folder, path, repository
         self.temp, self.home = folder / "temp", folder / "home"
         for place in (self.temp, self.home):
             place.mkdir(exist_ok=True)
@@ -55,12 +61,14 @@ class Runner:
         """The outcome of the last step, and the outputs."""
         inputs = {name: given.get(name, about.get("default", "")) for name, about in action["inputs"].items()}
         known = {f"inputs.{name}": value for name, value in inputs.items()}
-        for number, step in enumerate(action["runs"]["steps"]):
+        known |= {"github.action_repository": self.repository, "github.action_ref": "v1" if self.repository else "", "github.server_url": "https://server"}
+        known |= {f"steps.stamp.outputs.{name}": "" for name in action["outputs"]}
+        for number, step in enumerate(step for step in action["runs"]["steps"] if "run" in step):
             script, output = self.temp / f"{number}.sh", self.temp / f"{number}.out"
             script.write_text(evaluated(step["run"], known))
             output.write_text("")
             env = {"PATH": self.path, "HOME": str(self.home), "RUNNER_TEMP": str(self.temp), "GITHUB_ACTION_PATH": str(ACTION.parent),
-                   "GITHUB_OUTPUT": str(output), "CI": "true", "BUILT": REMASTER, **{name: evaluated(text, known) for name, text in step.get("env", {}).items()}}
+                   "GITHUB_OUTPUT": str(output), "CI": "true", "BUILT": REMASTER, "RELEASES": str(self.folder / "releases"), **{name: evaluated(text, known) for name, text in step.get("env", {}).items()}}
             ended = run("bash", "--noprofile", "--norc", "-eo", "pipefail", script, cwd=self.folder, env=env)
             for line in output.read_text().splitlines():
                 name, value = line.split("=", 1)
@@ -91,8 +99,14 @@ def parsed(tools, text):
 
 def readme(c, folder, action, jobs, path):
     """Runs the README's jobs, each shard in a folder of its own as runners have it."""
-    [job] = jobs["jobs"].values()
-    [step] = [step for step in job["steps"] if step["uses"].endswith("/.github/actions/remaster")]
+    first, job = jobs["jobs"]["base"], jobs["jobs"]["stamp"]
+    [step] = [step for step in first["steps"] if step["uses"].endswith("/.github/actions/remaster")]
+    ended, outputs = Runner(folder, path).use(action, {**step["with"], "base": "base.iso"})
+    sha256 = hashlib.sha256((folder / "base.iso").read_bytes()).hexdigest()
+    c.check("the first job tells the base", ended.returncode == 0 and outputs["sha256"] == sha256, ended.stderr)
+    [step] = [step for step in job["steps"] if step.get("uses", "").endswith("/.github/actions/remaster")]
+    last = job["steps"][-1]
+    c.check("files are uploaded before the job fails", last.get("run") == "exit 1" and "upload" in job["steps"][-2]["uses"], last)
     c.check("the README gives the inputs there are", set(step["with"]) <= set(action["inputs"]), step["with"])
     needed = {name for name, about in action["inputs"].items() if about.get("required") == "true"}
     c.check("and all that are needed", needed <= set(step["with"]), step["with"])
@@ -102,12 +116,12 @@ def readme(c, folder, action, jobs, path):
         own.mkdir()
         for name in ("base.iso", "users.toml"):
             shutil.copy(folder / name, own)
-        given = {name: evaluated(text, {"matrix.shard": shard}) for name, text in step["with"].items()}
+        given = {name: evaluated(text, {"matrix.shard": shard, "needs.base.outputs.sha256": sha256}) for name, text in step["with"].items()}
         # No base can be fetched here.
         ended, outputs = Runner(own, path).use(action, {**given, "base": "base.iso"})
         c.check(f"shard {shard} runs", ended.returncode == 0, ended.stderr)
         names += [line["name"] for line in made(outputs)]
-        uploads = [step["with"]["path"] for step in job["steps"] if "upload-artifact" in step["uses"]]
+        uploads = [step["with"]["path"] for step in job["steps"] if "upload-artifact" in step.get("uses", "")]
         files += [path.name for place in uploads for path in (own / place).iterdir()]
     c.check("the shards make each user's file once", sorted(names) == sorted(f"user {n}" for n in range(USERS)), names)
     c.check("and the files are where they are uploaded from", sorted(files) == sorted(f"user {n}.remaster" for n in range(USERS)), files)
@@ -118,16 +132,45 @@ def direct(c, folder, action, path):
     given = {"base": "base.iso", "users": "users.toml"}
     (folder / "abc").write_text("what a*c would become")
     ended, outputs = runner.use(action, {**given, "as": "image", "output": "my images", "arguments": "--hostname a*c --no-image-sha256"})
-    c.check("arguments are parted and not expanded", ended.returncode != 0 and "a*c" in ended.stderr, ended.stderr)
+    c.check("arguments are parted and not expanded", outputs["outcome"] == "partial" and "a*c" in ended.stderr, ended.stderr)
     ended, outputs = runner.use(action, {**given, "as": "image", "output": "my images", "arguments": "--hostname abc --no-image-sha256"})
     lines = made(outputs)
     right = all((folder / line["path"]).stat().st_size == line["size"] for line in lines)
     c.check("images are where the output says", ended.returncode == 0 and len(lines) == USERS and right, ended.stderr)
     ended, outputs = runner.use(action, {**given, "as": "image", "output": "my images", "arguments": "--hostname abc --no-image-sha256"})
     c.check("again, all are kept", all(line["kept"] for line in made(outputs)), ended.stderr)
-    (folder / "bad.toml").write_text("[[user]]\nname = 'x'\nkey = 'nobody.pub'\n")
+    (folder / "bad.toml").write_text(f"[[user]]\nname = 'x'\nkey = 'nobody.pub'\n[[user]]\nname = 'y'\nkey = '{ED25519.strip()}'\n")
     ended, outputs = runner.use(action, {**given, "users": "bad.toml", "output": "bad"})
-    c.check("a user that fails fails the step, and is in the output", ended.returncode == 11 and made(outputs)[0]["error"], ended.stderr)
+    lines = {line["name"]: line for line in made(outputs)}
+    kept = [path.name for path in (folder / "bad").iterdir()]
+    c.check("where a user fails, the others' files are kept", ended.returncode == 0 and outputs["outcome"] == "partial" and kept == ["y.remaster"], [ended.stderr, kept])
+    c.check("and who failed is told", "error" in lines["x"] and "::error::" in ended.stdout, [lines, ended.stdout])
+    c.check("the base of the batch is told", outputs["sha256"] == hashlib.sha256((folder / "base.iso").read_bytes()).hexdigest(), outputs)
+    for users in ({}, {"users": ""}):
+        ended, outputs = runner.use(action, {**given, **users, "sha256": "0" * 64})
+        c.check(f"another base is refused {users}", ended.returncode == 3, [ended.returncode, ended.stderr])
+
+
+def released(c, folder, action):
+    """In another repository, the program that was released is taken, if it is whole."""
+    (folder / "releases").mkdir()
+    name = f"remaster-{os.uname().machine}-linux"
+    program = pathlib.Path(REMASTER).read_bytes()
+    (folder / "releases" / name).write_bytes(program)
+    (folder / "bin/curl").write_text(CURL)
+    (folder / "bin/curl").chmod(0o755)
+    (folder / "home/installs").unlink()
+    for digest, installs in ((hashlib.sha256(program).hexdigest(), 0), ("0" * 64, 1)):
+        (folder / "releases" / f"{name}.sha256").write_text(f"{digest}  {name}\n")
+        shutil.rmtree(folder / "home/.cargo", ignore_errors=True)
+        shutil.rmtree(folder / "temp/remaster", ignore_errors=True)
+        runner = Runner(folder, f"{folder}/bin:/usr/bin:/bin", "owner/repository")
+        ended, outputs = runner.use(action, {"base": "base.iso", "users": "users.toml", "output": f"released-{installs}"})
+        asked = (folder / "home/asked").read_text().splitlines()[0]
+        found = len((folder / "home/installs").read_text().splitlines()) if (folder / "home/installs").exists() else 0
+        right = ended.returncode == 0 and outputs["outcome"] == "success" and found == installs
+        c.check(f"a released program is taken if it is whole, else compiled ({installs})", right, [found, ended.stderr])
+        c.check("it is that of the tag", asked == f"https://server/owner/repository/releases/download/v1/{name}", asked)
 
 
 def main():
@@ -151,6 +194,7 @@ def main():
         direct(c, folder, action, path)
         installs = (folder / "home/installs").read_text()
         c.check("the program is installed once", installs == "installed\n", installs)
+        released(c, folder, action)
     return c.end()
 
 
