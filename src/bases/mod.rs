@@ -18,5 +18,5 @@ mod url;
 pub use cache::{Cache, Record};
 pub use catalog::{Base, Catalog};
 pub use fetch::{Fetched, Origin, fetch};
-pub use resolve::{Demand, resolve};
+pub use resolve::{Demand, name_of, resolve};
 pub use url::Url;

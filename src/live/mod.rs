@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 use crate::formats::newc::Member;
 use crate::iso::survey::Survey;
 use crate::keys::{self, Gathered};
+use crate::recipe::Recipe;
 use crate::recipe::edits::{Boot, Edits, Way};
-use crate::recipe::{OF_MENUS, Recipe};
 
 use files::Files;
 
@@ -132,7 +132,7 @@ impl Unsettled {
         let way = match recipe.merge_initrd {
             _ if credential::gather(recipe)? => Way::Credential,
             Some(true) => Way::MergeInitrd,
-            _ if recipe.given().iter().all(|name| OF_MENUS.contains(&name.as_str())) => Way::Menus,
+            _ if !recipe.touches_stage_one() => Way::Menus,
             _ => Way::ExtraInitrd,
         };
         let seed = Seed::gather(recipe)?;

@@ -1,13 +1,15 @@
 //! A secret that other secrets are derived from, so that they are the same each time.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use hkdf::Hkdf;
 use sha2::Sha256;
 
 use crate::error::Result;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, of_environment};
 
 use super::input::read_capped;
 
@@ -20,7 +22,7 @@ const DIFFERENT: usize = 12;
 /// The salt of HKDF: says whose derivation this is, and which version of it.
 const SALT: &[u8] = b"remaster host key seed 1";
 
-/// The bytes of a seed's file, and whom it is derived from it for.
+/// The bytes of a seed's file or variable, and whom it is derived from it for.
 #[derive(Clone)]
 pub(super) struct Seed {
     bytes: Vec<u8>,
@@ -51,7 +53,13 @@ impl Seed {
     }
 
     fn read(recipe: &Recipe, path: &Path) -> Result<Self> {
-        let bytes = read_capped("host-key-seed", path)?;
+        let bytes = match of_environment(path) {
+            Some(name) => std::env::var_os(name).map(OsString::into_vec).ok_or_else(|| {
+                let what = format!("there is no environment variable {name}");
+                recipe.fault("host-key-seed", 0, what, "set it, or give a file")
+            })?,
+            None => read_capped("host-key-seed", path)?,
+        };
         let mut different = bytes.clone();
         different.sort_unstable();
         different.dedup();

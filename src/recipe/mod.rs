@@ -44,8 +44,9 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub host_key: Vec<String>,
-    /// Secret file that generated host keys are derived from, so that they are the same each time
-    #[arg(long, value_name = "FILE", help_heading = "ssh")]
+    /// Secret file that generated host keys are derived from, so that they are the same each time; `env:NAME` is an
+    /// environment variable
+    #[arg(long, value_name = "FILE|env:NAME", help_heading = "ssh")]
     pub host_key_seed: Option<PathBuf>,
     /// Name of the one that keys and salts are derived for, beside the seed: another name, other keys.
     /// `remaster stamp` takes the `name` of each user
@@ -279,6 +280,11 @@ macro_rules! every_field {
     };
 }
 
+/// The name of the environment variable that stands in a file's place, if one does: `env:NAME`.
+pub(crate) fn of_environment(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix("env:")
+}
+
 /// What only changes menus and the kernel's arguments. `label` is not among it: a systemd stage 1 has it in its fstab.
 pub const OF_MENUS: [&str; 8] =
     ["karg", "karg-delete", "karg-replace", "entry", "serial", "timeout", "default-entry", "name"];
@@ -292,6 +298,12 @@ impl Recipe {
         address gateway dns wifi wifi_password_file wifi_password_prompt wifi_open
         overlay xattrs file script bin unit enable run store path allow_secrets
         karg karg_delete karg_replace entry serial timeout default_entry label name merge_initrd inject
+    }
+
+    /// Whether something goes into stage 1, which must be understood then.
+    pub fn touches_stage_one(&self) -> bool {
+        let of_menus = |name: &String| OF_MENUS.contains(&name.as_str());
+        self.inject != Some(Inject::Credential) && !self.given().iter().all(of_menus)
     }
 
     /// Whether something was asked for under a name.
@@ -350,7 +362,7 @@ impl Recipe {
     #[must_use]
     fn below_folder(mut self, folder: &Path) -> Self {
         let joined = |path: &mut PathBuf| {
-            if path.as_os_str() != "-" {
+            if path.as_os_str() != "-" && of_environment(path).is_none() {
                 *path = folder.join(&*path);
             }
         };

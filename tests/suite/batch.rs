@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use remaster::formats::patch_file::PatchFile;
@@ -94,6 +95,44 @@ fn each_gets_what_it_would_get_alone_in_every_form() {
 }
 
 #[test]
+fn what_is_in_an_image_does_not_depend_on_the_command_or_on_how_the_base_is_given() {
+    let folder = folder(&TINY);
+    let sha256 = Digest::of_bytes(&TINY).to_string();
+    folder.write("alice.jsonl", b"{\"name\":\"alice\",\"key\":\"keys/alice.pub\"}\n");
+    fs::write(folder.at("base.iso.xz"), packed(&TINY)).unwrap();
+    let key = ["--key", "keys/alice.pub", "-q"];
+    for digests in [&[][..], &["--manifest-digests"]] {
+        let made = |name: &str, start: &[&str]| {
+            folder.run(&[start, &key, digests].concat()).quietly();
+            folder.read(name)
+        };
+        let expected = made("a.iso", &["base.iso", "-f", "-o", "a.iso"]);
+        let demanded = made("b.iso", &["base.iso", "-f", "--sha256", &sha256, "-o", "b.iso"]);
+        assert_same("with its digest demanded", &demanded, &expected);
+        let unpacked = made("c.iso", &["base.iso.xz", "-f", "-o", "c.iso"]);
+        assert_same("packed", &unpacked, &expected);
+        let again = made("d.iso", &["b.iso", "-f", "-o", "d.iso"]);
+        assert_same("stamped before", &again, &expected);
+        let batch = ["stamp", "base.iso", "alice.jsonl", "-q", "-o", "out"];
+        folder.run(&[&batch[..], &["-f"], digests].concat()).quietly();
+        assert_same("in a batch", &folder.read("out/alice.iso"), &expected);
+        // And it is known for what it is.
+        let ended = folder.run(&[&batch[..], &["--resume", "--json"], digests].concat());
+        assert_eq!(lines(&ended)[0]["kept"], true, "{}", ended.err);
+    }
+    let ended = folder.run(&["flash", "base.iso", "--key", "keys/alice.pub", "--to-file", "f.iso"]);
+    ended.done();
+    folder.run(&[&["base.iso", "-f", "-o", "a.iso"][..], &key].concat()).quietly();
+    assert_same("flashed", &folder.read("f.iso"), &folder.read("a.iso"));
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
 fn json_tells_what_was_made_and_ids_tell_contents() {
     let folder = folder(&TINY);
     let first = lines(&folder.run(&stamp("users.toml", "a", &["--json", "-j", "4"])));
@@ -105,6 +144,11 @@ fn json_tells_what_was_made_and_ids_tell_contents() {
         let bytes = folder.read(one["path"].as_str().unwrap());
         assert_eq!(one["sha256"], Digest::of_bytes(&bytes).to_string());
         assert_eq!(one["size"], bytes.len());
+        assert!(["0644", "0664"].contains(&one["mode"].as_str().unwrap()), "{one}");
+        let base = &one["base"];
+        assert_eq!((&base["name"], &base["url"]), (&"base.iso".into(), &Value::Null));
+        assert_eq!(base["sha256"], Digest::of_bytes(&TINY).to_string());
+        assert!(base["release"].as_str().unwrap().starts_with("25.11"), "{base}");
         let manifest = String::from_utf8_lossy(&bytes);
         for id in ["recipe_id", "content_id", "sha256"] {
             assert_eq!(one[id], other[id], "{id}");
@@ -132,8 +176,18 @@ fn a_bad_user_is_told_and_stops_nobody_else() {
         [[user]]\nname = 'z'\nkey = '-'\n\
         [[user]]\nkey = 'keys/bob.pub'\n";
     folder.write("bad.toml", format!("{good}{bad}").as_bytes());
-    let ended = folder.run(&stamp("bad.toml", "out", &["-j", "1"]));
+    let told = ["-j", "1", "--failures", "failed.jsonl"];
+    let ended = folder.run(&stamp("bad.toml", "out", &told));
     assert_eq!(ended.status, 11, "{}", ended.err);
+    let failed = String::from_utf8(folder.read("failed.jsonl")).unwrap();
+    let failed: Vec<Value> =
+        failed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(failed.len(), 6);
+    assert!(failed.iter().any(|line| line["name"] == "x" && line["status"] == 2), "{failed:?}");
+    for line in &failed {
+        let said = |field: &str| ended.err.contains(line[field].as_str().unwrap());
+        assert!(said("error") && said("hint") && said("place"), "{line}");
+    }
     for words in [
         "bad.toml:17:1: x: 'nobody.pub' is neither",
         "bad.toml:20:1: ../alice: \"../alice.iso\" is no name for a file here",
@@ -362,6 +416,22 @@ fn a_seed_gives_every_user_other_keys_and_the_same_as_alone() {
     };
     let hashes: BTreeSet<String> = NAMES.iter().map(|name| shadow(name)).collect();
     assert_eq!(hashes.len(), NAMES.len(), "{hashes:?}");
+}
+
+#[test]
+fn a_seed_may_stand_in_an_environment_variable() {
+    let folder = folder(&TINY);
+    let seed = "correct horse battery staple 0123456789";
+    folder.write("seed", seed.as_bytes());
+    folder.write("r.toml", b"host-key = 'generate'\nhost-key-seed = 'env:STAMP_SEED'\n");
+    let out = |name: &'static str| ["base.iso", "--key", "keys/bob.pub", "-q", "-o", name];
+    let by_file = ["--host-key", "generate", "--host-key-seed", "seed"];
+    folder.run(&[&out("file.iso")[..], &by_file].concat()).quietly();
+    let arguments = [&out("variable.iso")[..], &["--recipe", "r.toml"]].concat();
+    folder.run(&arguments).refused(2, "there is no environment variable STAMP_SEED");
+    let ended = folder.program(&arguments).env("STAMP_SEED", seed).output().unwrap();
+    Ended::from(ended).quietly();
+    assert_same("by a variable", &folder.read("variable.iso"), &folder.read("file.iso"));
 }
 
 #[test]

@@ -186,6 +186,7 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("manifest", &[RECORDED], made_beside),
     ("provenance", &[RECORDED], made_beside),
     ("sbom", &[RECORDED], made_beside),
+    ("failures", &[STAMPS], made_beside),
     ("as", &["BASE; BASE, raw; stamp; stamp, csv"], made_different),
     ("dry-run", &["BASE; BASE, raw; BASE, tar; BASE, patch", "edit; edit, raw"], only_told),
     (
@@ -271,7 +272,7 @@ fn sample(flag: &str) -> &'static str {
         "timeout" | "jobs" => "7",
         "label" => "other",
         "as" => "patch",
-        "manifest" | "provenance" | "sbom" => "new.json",
+        "manifest" | "provenance" | "sbom" | "failures" => "new.json",
         "format" => "jsonl",
         "list-separator" => "e",
         "shard" => "2/2",

@@ -242,6 +242,13 @@ pub(crate) fn open(given: &Path, source: &Source) -> Result<ImageFile> {
     whole(open_any(given, source)?)
 }
 
+/// What is known of a base that was fetched, if it is given by its name.
+pub(crate) fn record(given: &Path, source: &Source) -> Result<Option<Record>> {
+    let Some(name) = bases::name_of(given) else { return Ok(None) };
+    let found = source.place.open()?.find(&Catalog::built_in()?.get(name)?)?;
+    Ok(found.map(|(record, _)| record))
+}
+
 /// Opens another image beside the base, of which no SHA-256 is demanded.
 pub(crate) fn open_second(given: &Path, source: &Source) -> Result<ImageFile> {
     let path = source.path_of(given, || Ok(()))?;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -14,6 +16,7 @@ use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::iso::injected::Base;
 use remaster::live::HostKeys;
+use remaster::output::file::{Existing, Output};
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::recipe::users::{self, Format, User};
@@ -109,6 +112,11 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Write the users that failed to this file, a JSON object per line: name, place, error, hint, status; without any
+    /// it is empty
+    #[arg(long, value_name = "FILE.jsonl")]
+    failures: Option<PathBuf>,
+
     /// With --json, leave the SHA-256 of images out, which takes the most time
     #[arg(long, requires = "json")]
     no_image_sha256: bool,
@@ -123,6 +131,14 @@ pub(crate) struct Args {
     edit: Edit,
 }
 
+/// What there is to know of a base.
+struct Surveyed<'a> {
+    base: Base<&'a ImageFile>,
+    /// Or why stage 1 is not understood, which matters only where something goes into it.
+    initrds: Result<Vec<Initrd>>,
+    sha256: Digest,
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     let template = Template::parse(args.template())?;
     let beside = args.wanted()?;
@@ -132,7 +148,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let users = args.users()?;
     args.check_known_hosts(&shared, &users)?;
     let progress = Meter::stages()?;
-    let (base, initrds, sha256) = args.survey(&file, &mut about, &progress)?;
+    let Surveyed { base, initrds, sha256 } = args.survey(&file, &mut about, &progress)?;
+    let recipe = |user: &User| user.recipe.clone().over(shared.clone());
+    let touches =
+        |user: &Result<User>| user.as_ref().is_ok_and(|user| recipe(user).touches_stage_one());
+    let initrds = match initrds {
+        Err(fault) if users.iter().any(|(_, user)| touches(user)) => return Err(fault),
+        // Nobody needs them.
+        Err(_) => Vec::new(),
+        Ok(found) => found,
+    };
     let before = Given::in_iso(&base);
     let batch = Batch {
         file: &file,
@@ -153,7 +178,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         fail_fast: args.fail_fast,
     };
-    let teller = Teller::new(args, users.len());
+    let record = base::record(&args.base, &args.source)?;
+    let about_base = json!({
+        "name": record.as_ref().map_or_else(|| file.name(), |record| record.name.clone()),
+        "url": record.map(|record| record.url),
+        "release": base.survey.release, "sha256": sha256.to_string(),
+    });
+    let teller = Teller::new(args, users.len(), about_base)?;
     let tally = batch.run(&users, &teller)?;
     teller.end(args, &tally)?;
     if interrupt::is_asked() {
@@ -266,7 +297,7 @@ impl Args {
         file: &'a ImageFile,
         about: &mut About,
         progress: &dyn Progress,
-    ) -> Result<(Base<&'a ImageFile>, Vec<Initrd>, Digest)> {
+    ) -> Result<Surveyed<'a>> {
         const HINT: &str = "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`";
         let base = job::iso(file, "stamp", HINT)?;
         let image = &base.image;
@@ -284,14 +315,19 @@ impl Args {
         });
         let (blocks, sha256) = digest?;
         (about.blocks, about.sha256) = (blocks, Some(sha256));
-        let initrds = initrds.map_err(|fault| fault.of_image(file.name()))?;
-        Ok((base, initrds, sha256))
+        let initrds = initrds.map_err(|fault| fault.of_image(file.name()));
+        Ok(Surveyed { base, initrds, sha256 })
     }
 }
 
 /// Tells of users as they are done.
 struct Teller {
     json: bool,
+    /// The base, for programs.
+    base: serde_json::Value,
+    /// Where the users that failed are told to, and those.
+    failures: Option<Output>,
+    failed: Mutex<Vec<serde_json::Value>>,
     bar: ProgressBar,
     /// Lines are whole: workers take turns.
     turn: Mutex<()>,
@@ -329,15 +365,30 @@ impl fmt::Display for Whose {
 }
 
 impl Teller {
-    fn new(args: &Args, users: usize) -> Self {
-        Self {
+    fn new(args: &Args, users: usize, base: serde_json::Value) -> Result<Self> {
+        let existing = if args.replaces() { Existing::Replace } else { Existing::Refuse };
+        let place = |path: &PathBuf| Output::of_bytes(path, existing);
+        Ok(Self {
             json: args.json,
+            base,
+            failures: args.failures.as_ref().map(place).transpose()?,
+            failed: Mutex::default(),
             bar: progress::counter("stamping", users),
             turn: Mutex::new(()),
             known: Mutex::default(),
             gone: Mutex::default(),
             notes: Mutex::default(),
-        }
+        })
+    }
+
+    /// Writes the file with the users that failed, a line each; without any, it is empty.
+    fn write_failures(&self) -> Result<()> {
+        let Some(file) = &self.failures else { return Ok(()) };
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.sort_by_key(|line| line["place"].to_string());
+        let lines: Vec<String> = failed.iter().map(ToString::to_string).collect();
+        let text = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>();
+        file.write_bytes(text.as_bytes())
     }
 
     /// Tells of all, and writes the file that is about all.
@@ -348,6 +399,7 @@ impl Teller {
         printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
         self.tell_gone();
         self.tell_notes();
+        self.write_failures()?;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = args.edit.known_hosts() else { return Ok(()) };
         for alias in shared_aliases(&known) {
@@ -400,6 +452,12 @@ fn told_shared(alias: &str, path: &Path) -> String {
     )
 }
 
+/// Who may read a file, as `0600`; none for a layout.
+fn mode_of(path: &Path) -> Option<String> {
+    let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some(format!("{:04o}", about.permissions().mode() & 0o7777))
+}
+
 impl Listener for Teller {
     fn done(&self, done: &Done) {
         self.bar.inc(1);
@@ -426,7 +484,7 @@ impl Listener for Teller {
                 "recipe_id": done.ids.recipe.to_string(),
                 "content_id": done.ids.content.to_string(), "kept": done.kept,
                 "host_keys": done.host_keys.as_ref().map(known_hosts::facts).unwrap_or_default(),
-                "known_hosts": done.known_hosts,
+                "known_hosts": done.known_hosts, "base": self.base, "mode": mode_of(&done.path),
             }));
         }
     }
@@ -435,9 +493,14 @@ impl Listener for Teller {
         self.bar.inc(1);
         let who = if name.is_empty() { String::new() } else { format!("{place}: {name}: ") };
         self.bar.suspend(|| printer::write_error(&printer::explained(fault, &who)));
+        let line = json!({
+            "name": name, "place": place, "error": fault.to_string(), "hint": fault.hint(),
+            "status": fault.exit_code(),
+        });
         if self.json {
-            self.line(&json!({ "name": name, "place": place, "error": fault.to_string() }));
+            self.line(&line);
         }
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
     fn is_cancelled(&self) -> bool {

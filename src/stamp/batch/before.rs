@@ -11,8 +11,19 @@ use crate::image::patched::Composed;
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::injected::{Base, Stamped};
 use crate::iso::survey::Survey;
-use crate::stamp::manifest::{self, Again, Found};
+use crate::stamp::manifest::{self, Again, BaseFacts, Found, Manifest};
 use crate::stamp::patch;
+
+/// What is to be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// The recipe id.
+    pub(super) recipe_id: Digest,
+    /// The digest of what was asked for.
+    pub(super) inputs: Digest,
+    /// The base, without its digest.
+    pub(super) base: &'a BaseFacts,
+}
 
 /// A stamped image.
 #[derive(Debug)]
@@ -46,9 +57,13 @@ impl Before {
         Ok(found.map(|found| Self { root, found }))
     }
 
-    /// Whether it was made of this recipe.
-    pub(super) fn is_of(&self, recipe_id: Digest) -> bool {
-        self.found.manifest.recipe_id == Some(recipe_id.to_string())
+    /// Whether it was made of this recipe. One that does not tell its base's digest tells the base by its beginning.
+    pub(super) fn is_of(&self, asked: &Asked<'_>) -> bool {
+        let Manifest { recipe_id, inputs, base, .. } = &self.found.manifest;
+        match recipe_id {
+            Some(id) => *id == asked.recipe_id.to_string(),
+            None => *inputs == Some(asked.inputs.to_string()) && base == asked.base,
+        }
     }
 
     /// What it has that no recipe says.
@@ -61,13 +76,17 @@ impl Before {
     }
 
     /// Why it is not what would be made.
-    pub(super) fn difference(&self, recipe_id: Digest, signed_by: Option<&str>) -> String {
+    pub(super) fn difference(&self, asked: &Asked<'_>, signed_by: Option<&str>) -> String {
         let found = &self.found.manifest;
-        match &found.recipe_id {
-            None => format!("remaster {} made it, and wrote no recipe id", found.tool.version),
-            Some(other) if *other != recipe_id.to_string() => {
-                format!("it was made of another base or recipe (recipe id {other}, now {recipe_id})")
-            }
+        match &found.inputs {
+            None => format!("remaster {} made it, and did not tell of what", found.tool.version),
+            Some(_) if !self.is_of(asked) => match &found.recipe_id {
+                Some(other) => {
+                    let id = asked.recipe_id;
+                    format!("it was made of another base or recipe (recipe id {other}, now {id})")
+                }
+                None => "it was made of another base or recipe".to_owned(),
+            },
             Some(_) if found.signed_by.as_deref() != signed_by => {
                 "it is of the same recipe, but not signed by the same key".to_owned()
             }

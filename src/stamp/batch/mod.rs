@@ -23,13 +23,13 @@ use crate::progress::Silent;
 use crate::recipe::Recipe;
 use crate::recipe::users::User;
 use crate::stamp::manifest::beside::Wanted;
-use crate::stamp::manifest::{self, About, Made};
+use crate::stamp::manifest::{self, About, BaseFacts, Made};
 use crate::stamp::oci::{self, Ids};
 use crate::stamp::patch;
 use crate::stamp::replaced::{self, Fact, Given};
 use crate::units::len_of;
 
-use before::Before;
+use before::{Asked, Before};
 use names::{Taken, Template};
 
 /// Files that get their names together: one sync for all of them.
@@ -173,6 +173,8 @@ struct Work {
 struct Run<'a> {
     batch: &'a Batch<'a>,
     facts: Facts,
+    /// What manifests tell of the base at least.
+    about_base: BaseFacts,
     taken: Taken,
     /// The names that a seed was used for.
     seeded: Taken,
@@ -199,7 +201,9 @@ impl Batch<'_> {
         let facts = Facts::of(&self.base.survey);
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (taken, seeded) = (Taken::files(), Taken::keys());
-        let run = Run { batch: self, facts, taken, seeded, next, stopped, listener, layout };
+        let about_base = manifest::facts(self.base)?;
+        let run =
+            Run { batch: self, facts, about_base, taken, seeded, next, stopped, listener, layout };
         run.all(users)
     }
 
@@ -306,11 +310,13 @@ impl Run<'_> {
         let recipe = self.recipe(user)?;
         let asked = |_: &str| Err(io::Error::other(NOT_ASKED));
         let unsettled = Unsettled::gather(&recipe, &mut Input::new(io::empty(), asked))?;
-        let recipe_id = manifest::recipe_id(batch.sha256, Digest(unsettled.inputs(&self.facts)?));
+        let inputs = Digest(unsettled.inputs(&self.facts)?);
+        let recipe_id = manifest::recipe_id(batch.sha256, inputs);
         let name = batch.template.file_name(&user.name, index, recipe_id)?;
         self.taken.take(&name, &user.place)?;
         let notes = unsettled.notes();
-        let (job, kept) = self.job(unsettled, &name, recipe_id)?;
+        let (job, kept) =
+            self.job(unsettled, &name, &Asked { recipe_id, inputs, base: &self.about_base })?;
         let content = manifest::content_id(batch.sha256, job.made.digest);
         let done = Done {
             name: user.name.clone(),
@@ -338,23 +344,23 @@ impl Run<'_> {
         &self,
         mut unsettled: Unsettled,
         name: &str,
-        recipe_id: Digest,
+        asked: &Asked<'_>,
     ) -> Result<(Job<'_>, bool)> {
         let before = if self.keeps() { self.before(name) } else { None };
-        if let Some(same) = before.as_ref().filter(|before| before.is_of(recipe_id)) {
+        if let Some(same) = before.as_ref().filter(|before| before.is_of(asked)) {
             let about = About { again: Some(same.again()), ..self.batch.about.clone() };
             let wishes = unsettled.settled(&same.root)?;
             let job = self.made(&wishes, &about)?;
-            if self.is_there(&job, name, recipe_id)? {
+            if self.is_there(&job, name, asked.recipe_id)? {
                 return Ok((job, true));
             }
             unsettled = wishes.unsettled();
         }
         let job = self.made(&unsettled.settled(&[])?, self.batch.about)?;
-        if self.keeps() && self.is_there(&job, name, recipe_id)? {
+        if self.keeps() && self.is_there(&job, name, asked.recipe_id)? {
             return Ok((job, true));
         }
-        self.check_free(name, before.as_ref(), recipe_id)?;
+        self.check_free(name, before.as_ref(), asked)?;
         Ok((job, false))
     }
 
@@ -372,7 +378,7 @@ impl Run<'_> {
     }
 
     /// Says why what stands under a name does not stay, where nothing is replaced.
-    fn check_free(&self, name: &str, before: Option<&Before>, recipe_id: Digest) -> Result<()> {
+    fn check_free(&self, name: &str, before: Option<&Before>, asked: &Asked<'_>) -> Result<()> {
         let path = self.batch.folder.join(name);
         let is_there = match &self.layout {
             Some(layout) => layout.of_name(name).is_some(),
@@ -384,7 +390,7 @@ impl Run<'_> {
         let signer = self.batch.about.signer.as_ref().map(|signer| signer.fingerprint());
         let why = match before {
             _ if path.is_symlink() => "it is a symbolic link".to_owned(),
-            Some(before) => before.difference(recipe_id, signer.as_deref()),
+            Some(before) => before.difference(asked, signer.as_deref()),
             None => "it is nothing that remaster made of this base".to_owned(),
         };
         Err(Error::Usage {

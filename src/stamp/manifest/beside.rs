@@ -60,13 +60,14 @@ impl Wanted {
         }
         if self.provenance || self.sbom {
             let digest = digest()?;
+            let manifest = made.all_known();
             let text = |value: serde_json::Value| format!("{value:#}\n").into_bytes();
             if self.provenance {
-                let value = provenance::statement(&made.manifest, name, digest);
+                let value = provenance::statement(&manifest, name, digest);
                 records.push((Record::Provenance, text(value)));
             }
             if self.sbom {
-                records.push((Record::Sbom, text(provenance::sbom(&made.manifest, name, digest))));
+                records.push((Record::Sbom, text(provenance::sbom(&manifest, name, digest))));
             }
         }
         Ok(records)

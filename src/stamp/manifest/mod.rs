@@ -143,7 +143,8 @@ pub struct File {
 /// What is the same for all images of one base.
 #[derive(Clone, Debug, Default)]
 pub struct About {
-    /// The base's digest, where it is known.
+    /// The base's digest, where it is known. It goes into the manifest where the blocks' digests do: what is in an
+    /// image must not depend on how the base was given.
     pub sha256: Option<Digest>,
     /// The digests of the base's blocks, where the image is to have them.
     pub blocks: Option<Blocks>,
@@ -153,6 +154,13 @@ pub struct About {
     pub signer: Option<Arc<dyn Sign>>,
     /// What an image has that was made before, and that is to be made again.
     pub again: Option<Again>,
+}
+
+impl About {
+    /// The base's digest, where it goes into the manifest.
+    fn told(&self) -> Option<Digest> {
+        self.sha256.filter(|_| self.blocks.is_some())
+    }
 }
 
 /// What an image has that its recipe does not say.
@@ -177,10 +185,27 @@ pub struct Made {
     pub digest: Digest,
     /// What the image tells of itself.
     pub manifest: Manifest,
+    /// The base's digest, where it is known.
+    pub base: Option<Digest>,
     /// Its bytes, as they stand in the image.
     pub text: Vec<u8>,
     /// An armored sshsig of the text.
     pub signature: Option<String>,
+}
+
+impl Made {
+    /// The manifest with everything that is known: for records beside the image, which may tell more than it does.
+    pub fn all_known(&self) -> Manifest {
+        let Self { manifest, base, digest, .. } = self;
+        let Some(sha256) = *base else { return manifest.clone() };
+        let inputs = self.edits.inputs.map(Digest);
+        Manifest {
+            recipe_id: inputs.map(|inputs| recipe_id(sha256, inputs).to_string()),
+            content_id: Some(content_id(sha256, *digest).to_string()),
+            base: BaseFacts { sha256: Some(sha256.to_string()), ..manifest.base.clone() },
+            ..manifest.clone()
+        }
+    }
 }
 
 /// Plans an image with its manifest.
@@ -255,7 +280,7 @@ impl<B: ReadAt> Making<'_, B> {
         let manifest = Manifest {
             size: plan.size,
             edits: digest.to_string(),
-            content_id: about.sha256.map(|base| content_id(base, digest).to_string()),
+            content_id: about.told().map(|base| content_id(base, digest).to_string()),
             blocks: image_blocks(below, &plan, about)?,
             ..self.draft.clone()
         };
@@ -281,7 +306,8 @@ impl<B: ReadAt> Making<'_, B> {
             padded.resize(SIGNATURE_ROOM, b'\n');
             fill(&mut plan, &mut self.edits, SIGNATURE, padded)?;
         }
-        Ok(Made { plan, edits: self.edits, digest, manifest, text, signature })
+        let base = self.about.sha256;
+        Ok(Made { plan, edits: self.edits, digest, manifest, base, text, signature })
     }
 
     /// The signature of a text: the one that was made before, if it is by the same key for the same text.
@@ -320,15 +346,15 @@ fn draft(base: BaseFacts, edits: &Edits, about: &About) -> Manifest {
     let again = about.again.as_ref();
     let version = again.map_or(env!("CARGO_PKG_VERSION"), |again| again.version.as_str());
     let inputs = edits.inputs.map(Digest);
-    let recipe_id = about.sha256.zip(inputs).map(|(base, inputs)| recipe_id(base, inputs));
+    let recipe_id = about.told().zip(inputs).map(|(base, inputs)| recipe_id(base, inputs));
     Manifest {
         manifest: VERSION,
         tool: Tool { name: "remaster".into(), version: version.into() },
         recipe_id: recipe_id.map(|id| id.to_string()),
-        content_id: about.sha256.map(|_| Digest(UNKNOWN).to_string()),
+        content_id: about.told().map(|_| Digest(UNKNOWN).to_string()),
         inputs: inputs.map(|digest| digest.to_string()),
         edits: Digest(UNKNOWN).to_string(),
-        base: BaseFacts { sha256: about.sha256.map(|digest| digest.to_string()), ..base },
+        base: BaseFacts { sha256: about.told().map(|digest| digest.to_string()), ..base },
         size: 0,
         source_date_epoch: again.map_or(about.epoch, |again| again.epoch),
         signed_by: about.signer.as_ref().map(|signer| signer.fingerprint()),
@@ -339,7 +365,7 @@ fn draft(base: BaseFacts, edits: &Edits, about: &About) -> Manifest {
 }
 
 /// What is known of a base that is not read whole.
-fn facts<B: ReadAt>(base: &Base<B>) -> Result<BaseFacts> {
+pub fn facts<B: ReadAt>(base: &Base<B>) -> Result<BaseFacts> {
     Ok(BaseFacts {
         sha256: None,
         head_sha256: head(&base.image)?.to_string(),
