@@ -16,7 +16,7 @@ use remaster::keys::Gathered;
 use remaster::live::{Input, Wishes};
 use remaster::progress::Progress;
 use remaster::recipe::edits::{Edits, Way};
-use remaster::recipe::{self, Recipe};
+use remaster::recipe::{self, OF_RECORDS, Recipe};
 use remaster::stamp::base_image::Basis;
 use remaster::stamp::manifest::{About, Made};
 use remaster::stamp::patch;
@@ -70,7 +70,7 @@ impl Edit {
     /// The flags over the recipe, of one image.
     pub(crate) fn recipe(&self) -> Result<Recipe> {
         let recipe = self.shared()?;
-        if self.no_key && recipe.given().is_empty() {
+        if self.no_key && recipe.edits().is_empty() {
             return Err(Error::Usage {
                 what: "--no-key without anything to put in".into(),
                 hint: "give what to put in, or take everything out with `remaster reset`",
@@ -93,10 +93,11 @@ impl Edit {
     }
 
     /// Reads everything that is named, and tells what is worth telling of it.
-    pub(crate) fn gather(&self) -> Result<Wishes> {
-        let wishes = gather(&self.recipe()?)?;
+    pub(crate) fn gather(&self) -> Result<(Recipe, Wishes)> {
+        let recipe = self.recipe()?;
+        let wishes = gather(&recipe)?;
         tell(&wishes);
-        Ok(wishes)
+        Ok((recipe, wishes))
     }
 
     /// Refuses flags for menus and volumes where there are none. A recipe may have them for images, and is told of.
@@ -111,6 +112,11 @@ impl Edit {
         let asked = self.shared()?.given();
         for name in asked.iter().filter(|name| MENUS.contains(&name.as_str())) {
             printer::note(&format!("{name} is for menus and volumes, which there are none of"));
+        }
+        for name in asked.iter().filter(|name| OF_RECORDS.contains(&name.as_str())) {
+            printer::note(&format!(
+                "{name} is for the manifest of an image, which there is none of"
+            ));
         }
         Ok(())
     }

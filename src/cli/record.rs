@@ -8,6 +8,7 @@ use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::{Existing, Output, write_bytes};
 use remaster::progress::Progress;
+use remaster::recipe::Recipe;
 use remaster::stamp::base_image::Basis;
 use remaster::stamp::manifest::beside::{Record, Wanted};
 use remaster::stamp::manifest::blocks::Blocks;
@@ -28,6 +29,14 @@ pub(super) struct Inside {
 }
 
 impl Inside {
+    /// The same where a recipe may ask for it, too.
+    pub(super) fn or_by(&self, recipe: &Recipe) -> Self {
+        Self {
+            manifest_digests: self.manifest_digests || recipe.manifest_digests == Some(true),
+            sign: self.sign.clone().or_else(|| recipe.sign.clone()),
+        }
+    }
+
     /// The flags that are given.
     pub(super) fn given(&self) -> Vec<&'static str> {
         let all = [("--manifest-digests", self.manifest_digests), ("--sign", self.sign.is_some())];

@@ -27,7 +27,7 @@ pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
     if recipe.inject != Some(Inject::Credential) {
         return Ok(false);
     }
-    let given = recipe.given();
+    let given = recipe.edits();
     let possible = [&POSSIBLE[..], &OF_MENUS].concat();
     if let Some(name) = given.iter().find(|name| !possible.contains(&name.as_str())) {
         return Err(recipe.fault(

@@ -119,7 +119,7 @@ pub struct Unsettled(Wishes);
 impl Unsettled {
     /// Reads what a recipe names, and refuses what is wrong whatever the image.
     pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
-        if recipe.given().is_empty() {
+        if recipe.edits().is_empty() {
             return Err(Error::Usage {
                 what: "nothing to put in".into(),
                 hint: "give a public key to --key, or see --help for what else there is",

@@ -221,6 +221,13 @@ pub struct Recipe {
     #[arg(long, value_name = "archive|credential", help_heading = "Boot")]
     pub inject: Option<Inject>,
 
+    /// Put digests of the image's blocks, the base's SHA-256 and both ids into the manifest; reads the base whole
+    #[arg(skip)]
+    pub manifest_digests: Option<bool>,
+    /// Sign the manifest: an ssh private key (ed25519 or ecdsa), or the `.pub` of a key that ssh-agent has
+    #[arg(skip)]
+    pub sign: Option<PathBuf>,
+
     /// Where the keys of a recipe file stand, and each element of their lists.
     #[arg(skip)]
     #[serde(skip)]
@@ -280,6 +287,9 @@ macro_rules! every_field {
     };
 }
 
+/// What only changes what an image tells of itself. The flags of these names are those of the commands that make images.
+pub const OF_RECORDS: [&str; 2] = ["manifest-digests", "sign"];
+
 /// The name of the environment variable that stands in a file's place, if one does: `env:NAME`.
 pub(crate) fn of_environment(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix("env:")
@@ -298,12 +308,20 @@ impl Recipe {
         address gateway dns wifi wifi_password_file wifi_password_prompt wifi_open
         overlay xattrs file script bin unit enable run store path allow_secrets
         karg karg_delete karg_replace entry serial timeout default_entry label name merge_initrd inject
+        manifest_digests sign
     }
 
     /// Whether something goes into stage 1, which must be understood then.
     pub fn touches_stage_one(&self) -> bool {
         let of_menus = |name: &String| OF_MENUS.contains(&name.as_str());
-        self.inject != Some(Inject::Credential) && !self.given().iter().all(of_menus)
+        self.inject != Some(Inject::Credential) && !self.edits().iter().all(of_menus)
+    }
+
+    /// The names of what was asked for that changes something, and does not only tell of it.
+    pub fn edits(&self) -> Vec<String> {
+        let mut names = self.given();
+        names.retain(|name| !OF_RECORDS.contains(&name.as_str()));
+        names
     }
 
     /// Whether something was asked for under a name.
@@ -334,6 +352,7 @@ impl Recipe {
         command
             .get_arguments()
             .filter_map(|argument| argument.get_long().map(str::to_owned))
+            .chain(OF_RECORDS.map(str::to_owned))
             .collect()
     }
 
@@ -371,6 +390,7 @@ impl Recipe {
             &mut self.root_password_file,
             &mut self.nixos_password_file,
             &mut self.wifi_password_file,
+            &mut self.sign,
         ];
         single.into_iter().flatten().for_each(joined);
         let lists = [

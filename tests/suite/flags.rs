@@ -870,6 +870,44 @@ fn flags_of_recipes_are_taken_together() {
     }
 }
 
+/// Flags of the command that makes an image, that no recipe has: what the base is, what is told beside the image or on the
+/// terminal, and where it goes. Nothing of them changes a byte of the image.
+const NO_KEYS: &[&str] = &[
+    "offline",
+    "cache",
+    "sha256",
+    "sha256-file",
+    "cache-digest",
+    "recipe",
+    "no-key",
+    "known-hosts",
+    "output",
+    "as",
+    "force",
+    "dry-run",
+    "manifest",
+    "provenance",
+    "sbom",
+    "quiet",
+    "verbose",
+    "color",
+    "help",
+    "version",
+];
+
+#[test]
+fn every_flag_that_changes_the_image_is_a_key_of_recipes() {
+    let folder = Folder::new();
+    let schema: Value = serde_json::from_str(&folder.run(&["recipe", "schema"]).done()).unwrap();
+    let keys: BTreeSet<String> =
+        schema["properties"].as_object().unwrap().keys().cloned().collect();
+    let others: BTreeSet<String> =
+        flags_of("BASE").into_keys().filter(|flag| !keys.contains(flag)).collect();
+    let known: BTreeSet<String> = NO_KEYS.iter().map(ToString::to_string).collect();
+    let unknown: Vec<_> = others.difference(&known).collect();
+    assert!(unknown.is_empty(), "neither a key of recipes nor known as none: {unknown:?}");
+}
+
 #[test]
 fn flags_have_the_same_letters_everywhere() {
     for command in GRAMMAR.keys() {

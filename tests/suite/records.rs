@@ -13,7 +13,7 @@ use remaster::units::{in_memory, len_of};
 use serde_json::Value;
 use ssh_key::LineEnding;
 
-use crate::support::{Ended, Folder, TINY, bases, bytes, edits, key, pair};
+use crate::support::{Ended, Folder, TINY, assert_same, bases, bytes, edits, key, pair};
 
 const STAMP: [&str; 6] = ["base.iso", "--key", "key.pub", "-o", "custom.iso", "--manifest-digests"];
 
@@ -161,4 +161,32 @@ fn records_beside_an_image_agree_with_it() {
     let mut program = folder.program(&["base.iso", "--key", "key.pub", "-o", "x.iso"]);
     let ended = program.env("SOURCE_DATE_EPOCH", "soon").output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
+}
+
+#[test]
+fn a_recipe_asks_for_records_as_flags_do() {
+    let folder = folder();
+    folder.write("r.toml", b"manifest-digests = true\nsign = 'signer'\n");
+    folder.write("users.toml", format!("[[user]]\nname = 'a'\nkey = '{}'\n", key(1)).as_bytes());
+    let own = format!("[[user]]\nname = 'a'\nkey = '{}'\nsign = 'signer'\n", key(1));
+    folder.write("own.toml", own.as_bytes());
+    let key = key(1);
+    let by_flags = ["--manifest-digests", "--sign", "signer"];
+    let by_recipe = ["--recipe", "r.toml"];
+    let start = |out: &'static str| ["base.iso", "--key", key.as_str(), "-q", "-o", out];
+    folder.run(&[&start("flags.iso")[..], &by_flags].concat()).quietly();
+    folder.run(&[&start("recipe.iso")[..], &by_recipe].concat()).quietly();
+    assert_same("by a recipe", &folder.read("recipe.iso"), &folder.read("flags.iso"));
+    folder
+        .run(&["stamp", "base.iso", "users.toml", "-q", "-o", "out", "--recipe", "r.toml"])
+        .quietly();
+    assert_same("in a batch", &folder.read("out/a.iso"), &folder.read("flags.iso"));
+    let ended = folder.run(&["stamp", "base.iso", "own.toml", "-q", "-o", "own"]);
+    assert!(
+        ended.status == 11 && ended.err.contains("all users of a batch have the same"),
+        "{}",
+        ended.err
+    );
+    let alone = folder.run(&["base.iso", "--recipe", "r.toml", "-o", "none.iso"]);
+    alone.refused(2, "nothing to put in");
 }

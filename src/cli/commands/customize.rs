@@ -69,7 +69,7 @@ pub(crate) enum Form {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let wishes = args.edit.gather()?;
+    let (recipe, wishes) = args.edit.gather()?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
     let (path, sha256) = args.source.resolve(given, || args.check_free())?;
     let packed = base::file(&path, sha256)?;
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let base = job::basis(&file)?;
     let progress = Meter::stages()?;
-    let about = args.inside.about_base(&base, &progress)?;
+    let about = args.inside.or_by(&recipe).about_base(&base, &progress)?;
     let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
     if args.dry_run {
         return printer::print(&stamping.dry_run());

@@ -37,12 +37,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.check_recover()?;
-    let wishes = if args.recover { None } else { Some(args.edit.gather()?) };
+    let asked = if args.recover { None } else { Some(args.edit.gather()?) };
     // What is wrong with the arguments is said before an edit that was interrupted is finished.
-    let known = wishes.as_ref().map(|wishes| args.known_hosts(wishes)).transpose()?.flatten();
+    let known = asked.as_ref().map(|(_, wishes)| args.known_hosts(wishes)).transpose()?.flatten();
     let edited = Edited::take(&args.image)?;
     let recovered = if args.dry_run { None } else { recover(&edited)? };
-    let Some(wishes) = wishes else {
+    let Some((recipe, wishes)) = asked else {
         if recovered.is_none() {
             printer::say(&format!("no edit of {} was interrupted\n", typed(&args.image)));
         }
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check_regular(&file)?;
     let base = job::basis(&file)?;
     let progress = Meter::stages()?;
-    let about = args.inside.about_base(&base, &progress)?;
+    let about = args.inside.or_by(&recipe).about_base(&base, &progress)?;
     let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
     if args.dry_run {
         return printer::print(&stamping.dry_run());

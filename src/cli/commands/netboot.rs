@@ -127,7 +127,8 @@ pub(crate) fn facts(tree: &Tree<&ImageFile>) -> Facts {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let wishes = args.edit.is_given().then(|| args.edit.gather()).transpose()?;
+    let asked = args.edit.is_given().then(|| args.edit.gather()).transpose()?;
+    let wishes = asked.map(|(_, wishes)| wishes);
     args.edit.check_without_menus()?;
     if !args.force {
         check(&args.folder(), Existing::Refuse, &[])?;

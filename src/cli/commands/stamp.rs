@@ -143,12 +143,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let template = Template::parse(args.template())?;
     let beside = args.wanted()?;
     let shared = args.edit.shared()?;
-    let mut about = args.inside.about()?;
+    let inside = args.inside.or_by(&shared);
+    let mut about = inside.about()?;
     let file = base::open(&args.base, &args.source)?;
     let users = args.users()?;
     args.check_known_hosts(&shared, &users)?;
     let progress = Meter::stages()?;
-    let Surveyed { base, initrds, sha256 } = args.survey(&file, &mut about, &progress)?;
+    let Surveyed { base, initrds, sha256 } =
+        survey(&file, inside.manifest_digests, &mut about, &progress)?;
     let recipe = |user: &User| user.recipe.clone().over(shared.clone());
     let touches =
         |user: &Result<User>| user.as_ref().is_ok_and(|user| recipe(user).touches_stage_one());
@@ -289,35 +291,35 @@ impl Args {
         };
         Ok((1..).zip(users).filter(|(_, user)| ours(user)).collect())
     }
+}
 
-    /// What there is to know of the base: it is read whole for its digest while its structures are looked
-    /// at.
-    fn survey<'a>(
-        &self,
-        file: &'a ImageFile,
-        about: &mut About,
-        progress: &dyn Progress,
-    ) -> Result<Surveyed<'a>> {
-        const HINT: &str = "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`";
-        let base = job::iso(file, "stamp", HINT)?;
-        let image = &base.image;
-        let (initrds, digest) = thread::scope(|scope| {
-            let initrds = scope.spawn(|| base.survey.initrds(image));
-            let digest = match base.known_sha256() {
-                _ if self.inside.manifest_digests => {
-                    Blocks::of(image, progress).map(|(blocks, digest)| (Some(blocks), digest))
-                }
-                Some(known) => Ok((None, Digest(known))),
-                None => Digest::of(image, progress).map(|digest| (None, digest)),
-            };
-            let initrds = initrds.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (initrds, digest)
-        });
-        let (blocks, sha256) = digest?;
-        (about.blocks, about.sha256) = (blocks, Some(sha256));
-        let initrds = initrds.map_err(|fault| fault.of_image(file.name()));
-        Ok(Surveyed { base, initrds, sha256 })
-    }
+/// What there is to know of the base: it is read whole for its digest while its structures are looked
+/// at.
+fn survey<'a>(
+    file: &'a ImageFile,
+    manifest_digests: bool,
+    about: &mut About,
+    progress: &dyn Progress,
+) -> Result<Surveyed<'a>> {
+    const HINT: &str = "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`";
+    let base = job::iso(file, "stamp", HINT)?;
+    let image = &base.image;
+    let (initrds, digest) = thread::scope(|scope| {
+        let initrds = scope.spawn(|| base.survey.initrds(image));
+        let digest = match base.known_sha256() {
+            _ if manifest_digests => {
+                Blocks::of(image, progress).map(|(blocks, digest)| (Some(blocks), digest))
+            }
+            Some(known) => Ok((None, Digest(known))),
+            None => Digest::of(image, progress).map(|digest| (None, digest)),
+        };
+        let initrds = initrds.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (initrds, digest)
+    });
+    let (blocks, sha256) = digest?;
+    (about.blocks, about.sha256) = (blocks, Some(sha256));
+    let initrds = initrds.map_err(|fault| fault.of_image(file.name()));
+    Ok(Surveyed { base, initrds, sha256 })
 }
 
 /// Tells of users as they are done.

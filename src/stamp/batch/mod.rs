@@ -20,8 +20,8 @@ use crate::live::{Facts, HostKeys, Input, Unsettled, Wishes};
 use crate::output::file::{self, Existing, Output, Readers, Ready};
 use crate::place;
 use crate::progress::Silent;
-use crate::recipe::Recipe;
 use crate::recipe::users::User;
+use crate::recipe::{OF_RECORDS, Recipe};
 use crate::stamp::manifest::beside::Wanted;
 use crate::stamp::manifest::{self, About, BaseFacts, Made};
 use crate::stamp::oci::{self, Ids};
@@ -293,6 +293,7 @@ impl Run<'_> {
     /// What a user is to have, from what all have and what is the user's own.
     fn recipe(&self, user: &User) -> Result<Recipe> {
         refuse_one_name(&user.recipe)?;
+        refuse_own_records(&user.recipe)?;
         let mut recipe = user.recipe.clone().over(self.batch.shared.clone());
         if let Some(at) = recipe.key.iter().position(|key| key == "-") {
             return Err(recipe.fault("key", at, NOT_ASKED, "give files"));
@@ -548,6 +549,13 @@ fn refuse_one_name(recipe: &Recipe) -> Result<()> {
     }
     let what = "a batch derives the keys of each user for the user's own name";
     Err(recipe.fault("host-key-name", 0, what, "leave it out"))
+}
+
+/// The base is read and the key is opened once for all.
+fn refuse_own_records(recipe: &Recipe) -> Result<()> {
+    let Some(name) = OF_RECORDS.into_iter().find(|name| recipe.gives(name)) else { return Ok(()) };
+    let hint = "put it into the recipe that all users share, or give the flag";
+    Err(recipe.fault(name, 0, "all users of a batch have the same", hint))
 }
 
 const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";

@@ -170,14 +170,14 @@ fn behind_input() -> Vec<PathBuf> {
 
 /// Stamps a base and writes it in one pass, without a file between.
 fn stamp_and_write(args: &Args, to: &To) -> Result<Failed> {
-    let wishes = args.edit.gather()?;
+    let (recipe, wishes) = args.edit.gather()?;
     if args.to.disks.json {
         outcome::tell_notes(&wishes.notes());
     }
     let file = base::open(&args.image, &args.source)?;
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
     let base = job::basis(&file)?;
-    let about = Inside::default().about_base(&base, &Silent)?;
+    let about = Inside::default().or_by(&recipe).about_base(&base, &Silent)?;
     let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
     let Finished { image, summary, gone, .. } = stamping.compose()?;
     if args.to.disks.json {
