@@ -26,6 +26,10 @@ pub(super) struct Inside {
     /// Sign the manifest: an ssh private key (ed25519 or ecdsa), or the `.pub` of a key that ssh-agent has
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
+
+    /// Whether a recipe wants the same bytes each time.
+    #[arg(skip)]
+    reproducible: bool,
 }
 
 impl Inside {
@@ -34,6 +38,7 @@ impl Inside {
         Self {
             manifest_digests: self.manifest_digests || recipe.manifest_digests == Some(true),
             sign: self.sign.clone().or_else(|| recipe.sign.clone()),
+            reproducible: recipe.reproducible == Some(true),
         }
     }
 
@@ -46,6 +51,12 @@ impl Inside {
     /// The signer and the clock, which is asked for nowhere else.
     pub(super) fn about(&self) -> Result<About> {
         let signer = self.sign.as_deref().map(signer).transpose()?;
+        if self.reproducible && signer.as_ref().is_some_and(|signer| !signer.is_reproducible()) {
+            return Err(Error::Usage {
+                what: "a signature by such a key may be another one each time, and --reproducible is given".into(),
+                hint: "sign with an ed25519 key",
+            });
+        }
         Ok(About { epoch: epoch()?, signer, ..About::default() })
     }
 

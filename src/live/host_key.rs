@@ -102,6 +102,11 @@ pub(super) struct Named {
 }
 
 impl Named {
+    /// Whether chance makes one of them.
+    pub(super) fn is_by_chance(&self) -> bool {
+        self.keys.iter().any(|key| matches!(key, Wanted::ByChance(_)))
+    }
+
     /// Reads or derives the host keys that a recipe names; none if it names none.
     pub(super) fn gather(recipe: &Recipe, seed: Option<&Seed>) -> Result<Option<Self>> {
         if recipe.host_key.is_empty() {

@@ -112,6 +112,27 @@ struct Named {
     passwords: Option<password::Named>,
 }
 
+impl Named {
+    /// Refuses what chance would make.
+    fn refuse_chance(&self, recipe: &Recipe) -> Result<()> {
+        let what = "would be made by chance, another one each time, and --reproducible is given";
+        if self.host_keys.as_ref().is_some_and(host_key::Named::is_by_chance) {
+            let hint = "give --host-key-seed, or a file with a key";
+            return Err(recipe.fault("host-key", 0, what, hint));
+        }
+        if self.passwords.as_ref().is_some_and(password::Named::is_by_chance) {
+            let is_plain = |name: &&String| name.ends_with("-file") || name.ends_with("-prompt");
+            let given = recipe.given();
+            let mut names = given.iter().filter(|name| name.contains("-password-"));
+            let name = names.find(is_plain).map_or("root-password-file", String::as_str);
+            let what = format!("the salt of the hash {what}");
+            let hint = "give --host-key-seed, or the hash of the password";
+            return Err(recipe.fault(name, 0, what, hint));
+        }
+        Ok(())
+    }
+}
+
 /// A recipe with the contents of all files that it names, before chance makes keys and salts of it.
 #[derive(Debug)]
 pub struct Unsettled(Wishes);
@@ -140,6 +161,9 @@ impl Unsettled {
             host_keys: host_key::Named::gather(recipe, seed.as_ref())?,
             passwords: password::Named::gather(recipe, input, seed.as_ref())?,
         };
+        if recipe.reproducible == Some(true) {
+            named.refuse_chance(recipe)?;
+        }
         Ok(Self(Wishes {
             keys,
             way,

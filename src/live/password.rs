@@ -89,6 +89,11 @@ impl Named {
         Ok(Passwords([settled(("root", root))?, settled(("nixos", nixos))?]))
     }
 
+    /// Whether chance makes the salt of one.
+    pub(super) fn is_by_chance(&self) -> bool {
+        self.0.iter().any(|word| matches!(word, Some(Word::Plain(_))))
+    }
+
     /// The same with a word for what chance makes: nothing of a password.
     pub(super) fn in_words(&self) -> Passwords {
         Passwords(self.0.each_ref().map(|word| match word {

@@ -221,6 +221,9 @@ pub struct Recipe {
     #[arg(long, value_name = "archive|credential", help_heading = "Boot")]
     pub inject: Option<Inject>,
 
+    /// Refuse what would give other bytes the next time: generated host keys and salts without a --host-key-seed
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Records")]
+    pub reproducible: Option<bool>,
     /// Put digests of the image's blocks, the base's SHA-256 and both ids into the manifest; reads the base whole
     #[arg(skip)]
     pub manifest_digests: Option<bool>,
@@ -308,7 +311,7 @@ impl Recipe {
         address gateway dns wifi wifi_password_file wifi_password_prompt wifi_open
         overlay xattrs file script bin unit enable run store path allow_secrets
         karg karg_delete karg_replace entry serial timeout default_entry label name merge_initrd inject
-        manifest_digests sign
+        reproducible manifest_digests sign
     }
 
     /// Whether something goes into stage 1, which must be understood then.
@@ -320,7 +323,7 @@ impl Recipe {
     /// The names of what was asked for that changes something, and does not only tell of it.
     pub fn edits(&self) -> Vec<String> {
         let mut names = self.given();
-        names.retain(|name| !OF_RECORDS.contains(&name.as_str()));
+        names.retain(|name| !OF_RECORDS.contains(&name.as_str()) && name != "reproducible");
         names
     }
 

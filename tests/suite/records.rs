@@ -190,3 +190,40 @@ fn a_recipe_asks_for_records_as_flags_do() {
     let alone = folder.run(&["base.iso", "--recipe", "r.toml", "-o", "none.iso"]);
     alone.refused(2, "nothing to put in");
 }
+
+#[test]
+fn what_chance_would_make_is_refused_where_the_same_bytes_are_wanted() {
+    let folder = folder();
+    folder.write("seed", b"correct horse battery staple 0123456789");
+    folder.write("password", b"correct horse\n");
+    let other = ssh_key::private::EcdsaKeypair::random(
+        &mut ssh_key::rand_core::OsRng,
+        ssh_key::EcdsaCurve::NistP256,
+    );
+    let other = ssh_key::PrivateKey::from(other.unwrap()).to_openssh(LineEnding::LF).unwrap();
+    folder.write("ecdsa", other.as_bytes());
+    let start = ["base.iso", "--key", "key.pub", "--reproducible", "-q", "-o"];
+    let made = |out: &str, flags: &[&str]| folder.run(&[&start[..], &[out], flags].concat());
+    for (flags, words) in [
+        (&["--host-key", "generate"][..], "host-key: would be made by chance"),
+        (&["--root-password-file", "password"], "root-password-file: the salt"),
+        (&["--sign", "ecdsa"], "a signature by such a key"),
+    ] {
+        let ended = made("none.iso", flags);
+        assert!(ended.status == 2 && ended.err.contains(words), "{flags:?}: {}", ended.err);
+        assert!(!folder.at("none.iso").exists());
+    }
+    let flags = [
+        "--host-key",
+        "generate",
+        "--host-key-seed",
+        "seed",
+        "--root-password-file",
+        "password",
+        "--sign",
+        "signer",
+    ];
+    made("a.iso", &flags).quietly();
+    made("b.iso", &flags).quietly();
+    assert_same("again", &folder.read("a.iso"), &folder.read("b.iso"));
+}

@@ -59,6 +59,10 @@ impl Sign for Agent {
         self.public.fingerprint(HashAlg::Sha256).to_string()
     }
 
+    fn is_reproducible(&self) -> bool {
+        self.public.algorithm() == Algorithm::Ed25519
+    }
+
     fn sign(&self, message: &[u8]) -> Result<String> {
         let fault = |fault: ssh_key::Error| refused("ssh-agent's signature", &fault);
         let data = SshSig::signed_data(NAMESPACE, HashAlg::Sha512, message).map_err(fault)?;

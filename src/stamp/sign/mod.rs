@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
+use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
 use crate::error::{Error, Result};
 
@@ -23,6 +23,9 @@ pub trait Sign: Debug + Send + Sync {
     /// The key's fingerprint, as `SHA256:…`.
     fn fingerprint(&self) -> String;
 
+    /// Whether its signature of a message is the same each time (RFC 8032; others may take a random number).
+    fn is_reproducible(&self) -> bool;
+
     /// An armored signature of the message, in [`NAMESPACE`].
     fn sign(&self, message: &[u8]) -> Result<String>;
 }
@@ -34,6 +37,10 @@ struct FileKey(PrivateKey);
 impl Sign for FileKey {
     fn fingerprint(&self) -> String {
         self.0.fingerprint(HashAlg::Sha256).to_string()
+    }
+
+    fn is_reproducible(&self) -> bool {
+        self.0.algorithm() == Algorithm::Ed25519
     }
 
     fn sign(&self, message: &[u8]) -> Result<String> {
