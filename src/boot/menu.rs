@@ -65,16 +65,18 @@ impl Started {
         }
     }
 
-    /// Whether everything that is said here is also said there.
-    pub fn is_in(&self, other: &Self) -> bool {
-        let same = |a: &Option<String>, b: &Option<String>| a.is_none() || a == b;
-        same(&self.timeout, &other.timeout)
-            && same(&self.default, &other.default)
-            && same(&self.serial, &other.serial)
+    /// What is said here, and elsewhere what was said before.
+    #[must_use]
+    pub fn over(self, before: Self) -> Self {
+        Self {
+            timeout: self.timeout.or(before.timeout),
+            default: self.default.or(before.default),
+            serial: self.serial.or(before.serial),
+        }
     }
 }
 
-/// What a config of a base is to say of that.
+/// What of that a config of a base is to say anew; none where it stays.
 pub fn started(config: &Config, boot: &Boot) -> Result<Started> {
     let menu = Menu { boot, old_label: "", credential: None };
     menu.started(config, &config.syntax.settings(&config.text))

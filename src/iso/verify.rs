@@ -161,8 +161,9 @@ pub(crate) fn boot_lines(
                 return fault("the title", title(&is.title), "the name before the old one".into());
             }
         }
-        let (expected, found) = (menu::started(old, boot)?, menu::Started::of(new));
-        if !expected.is_in(&found) {
+        let expected = menu::started(old, boot)?.over(menu::Started::of(old));
+        let found = menu::Started::of(new);
+        if expected != found {
             return fault("the settings", format!("{found:?}"), format!("{expected:?}"));
         }
     }

@@ -21,7 +21,7 @@ fn slice(at: ByteRange) -> std::ops::Range<usize> {
 }
 
 /// A base with a boot image that is full to the last cluster, the menu's too.
-fn full(base: &[u8]) -> Vec<u8> {
+pub(crate) fn full(base: &[u8]) -> Vec<u8> {
     let mut image = base.to_vec();
     let at = slice(place(base));
     let mut esp = Cursor::new(image[at.clone()].to_vec());

@@ -14,6 +14,7 @@ mod batch;
 mod boot_image;
 mod bootline;
 mod cli;
+mod composed;
 mod damage;
 mod files;
 mod fixtures;

@@ -14,13 +14,13 @@ use remaster::stamp::manifest::About;
 use crate::support::{Folder, SD, assert_same, bytes, key};
 
 /// Without checksums, so that damage gets further.
-static OLD: LazyLock<Vec<u8>> =
+pub(crate) static OLD: LazyLock<Vec<u8>> =
     LazyLock::new(|| zstd::decode_all(&include_bytes!("../tiny/tiny-sd-old.img.zst")[..]).unwrap());
 
 /// Where the root filesystem begins.
 const ROOT_AT: usize = 1 << 20;
 
-fn wishes(change: impl FnOnce(&mut Recipe)) -> Wishes {
+pub(crate) fn wishes(change: impl FnOnce(&mut Recipe)) -> Wishes {
     let mut recipe = Recipe::default();
     recipe.key = vec![key(1)];
     change(&mut recipe);
