@@ -1,6 +1,6 @@
 //! A stamped image on a stick becomes the base again, whenever power goes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use remaster::error::Result;
 use remaster::flash::{self, Image, Medium, Options, PutBack, Report};
@@ -14,7 +14,7 @@ use remaster::recipe::edits::{Edits, Way};
 use remaster::stamp::manifest::{self, About};
 use remaster::units::ByteRange;
 
-use crate::stick::Stick;
+use crate::stick::{SURVIVORS, Stick};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ a@b";
@@ -66,9 +66,7 @@ fn written(image: &[u8], size: u64, block: u64, exact: bool) -> Stick {
 }
 
 fn again(stick: &Stick) -> Stick {
-    let mut copy = Stick::new(stick.claimed);
-    (copy.bytes, copy.block) = (stick.contents().into(), stick.block);
-    copy
+    Stick { block: stick.block, ..Stick::holding(stick.contents()) }
 }
 
 fn reset(stick: &Stick, exact: bool) -> Result<Report> {
@@ -107,45 +105,57 @@ fn whenever_power_goes_a_reset_can_be_gone_on_with() {
     for base in bases() {
         let image = stamped(&base);
         let size = image.len() as u64;
-        for (more, block, exact) in
-            [(8 << 20, 512, false), (8 << 20, 512, true), (0, 512, false), (8 << 20, 4096, false)]
-        {
+        for (more, block, exact, step) in [
+            (2 << 20, 512, false, 1),
+            (2 << 20, 512, true, 3),
+            (0, 512, false, 3),
+            (2 << 20, 4096, false, 3),
+        ] {
             let stick = written(&image, size + more, block, exact);
             let expected = whole(&stick, &base, image.len(), exact);
-            let mut killed = 0;
-            loop {
-                let mut copy = again(&stick);
+            let survivors = if step == 1 { &SURVIVORS[..] } else { &SURVIVORS[..1] };
+            for killed in (0..).step_by(step) {
+                let mut copy = again(&stick).cached();
                 copy.writes_left = AtomicU64::new(killed);
-                let ended = reset(&copy, exact);
-                copy.writes_left.store(u64::MAX, Ordering::SeqCst);
-                let found = copy.contents();
-                if found == expected {
+                if reset(&copy, exact).is_ok() {
                     assert!(killed > 7, "only {killed} writes");
+                    assert_eq!(copy.unflushed(), 0, "told to be done too early");
+                    assert!(copy.contents() == expected);
                     break;
                 }
-                assert!(ended.is_err());
-                let said = Survey::of(&found).map(|_| "an image");
-                let fault = said.as_ref().map_err(ToString::to_string);
-                let is_whole = found == stick.contents();
-                assert!(
-                    is_whole || fault.is_err_and(|fault| fault.contains("interrupted")),
-                    "{killed}: {said:?}"
-                );
-                assert!(
-                    is_whole
-                        || (found[510..512] != [0x55, 0xaa]
-                            && !found[512..].starts_with(b"EFI PART"))
-                );
-                // Nothing to follow to El Torito, but for an image that is all there behind its first block.
-                let boots_from_cd = found[0x8001..].starts_with(b"CD001");
-                let is_there = |at: usize| found[at..base.len()] == expected[at..base.len()];
-                assert!(is_whole || !boots_from_cd || killed == 1 || is_there(4096), "{killed}");
-                assert!(reset(&copy, exact).unwrap().is_whole, "after {killed} writes");
-                assert!(copy.contents() == expected, "after {killed} writes");
-                killed += 1;
+                for survives in survivors {
+                    let found = copy.lose_power(survives);
+                    // Nothing is left to be gone on with.
+                    if found == expected {
+                        continue;
+                    }
+                    check_cut(&stick.contents(), &found, &expected, base.len(), killed);
+                    let again = Stick { block, ..Stick::holding(found) };
+                    let report = reset(&again, exact);
+                    let is_done = again.contents() == expected;
+                    assert!(is_done, "after {killed} writes: {:?}", report.err());
+                }
             }
         }
     }
+}
+
+/// What a reset of `old` to `new` may leave that is cut off: the one, the other, or a disk that says what it is and
+/// that nothing boots.
+fn check_cut(old: &[u8], found: &[u8], new: &[u8], base: usize, killed: u64) {
+    if found == old {
+        return;
+    }
+    let said = Survey::of(&found).map(|_| "an image").map_err(|fault| fault.to_string());
+    assert!(said.as_ref().is_err_and(|fault| fault.contains("interrupted")), "{killed}: {said:?}");
+    assert!(found[510..512] != [0x55, 0xaa] && !found[512..].starts_with(b"EFI PART"));
+    // Nothing to follow to El Torito, nor from a backup GPT, but of an image that is all there behind its first block.
+    let is_of = |image: &[u8], at: usize| found[at..base] == image[at..base];
+    let is_all_of_one = |at: usize| is_of(old, at) || is_of(new, at);
+    let boots_from_cd = found[0x8001..].starts_with(b"CD001");
+    assert!(!boots_from_cd || is_all_of_one(4096), "{killed}: a volume of half an image");
+    let has_backup = found[found.len() - 512..].starts_with(b"EFI PART");
+    assert!(!has_backup || is_all_of_one(0x9000), "{killed}: a backup GPT of half an image");
 }
 
 #[test]

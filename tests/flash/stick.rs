@@ -13,6 +13,8 @@ const OLD: u8 = 0xA5;
 /// A medium in memory.
 pub(crate) struct Stick {
     pub(crate) bytes: Mutex<Vec<u8>>,
+    /// What a cache that needs power holds back, if there is one.
+    pub(crate) cache: Option<Mutex<Cache>>,
     pub(crate) claimed: u64,
     /// Addresses are taken modulo this.
     pub(crate) wraps_at: u64,
@@ -35,12 +37,57 @@ pub(crate) struct Stick {
     pub(crate) block: u64,
 }
 
+/// Which of the writes that were not flushed are there after power went, by their numbers counted from the last one.
+pub(crate) const SURVIVORS: [fn(usize) -> bool; 4] =
+    [|_| false, |last| last == 0, |last| last != 0, |last| last % 2 == 1];
+
+/// What is not on the medium for certain.
+pub(crate) struct Cache {
+    /// The medium as the last flush left it.
+    kept: Vec<u8>,
+    /// Writes since then, in order.
+    held: Vec<(usize, Vec<u8>)>,
+}
+
 impl Stick {
+    /// The same with a cache that loses and reorders what was not flushed when power goes.
+    pub(crate) fn cached(mut self) -> Self {
+        let kept = self.contents();
+        self.cache = Some(Mutex::new(Cache { kept, held: Vec::new() }));
+        self
+    }
+
+    /// How many writes would be lost.
+    pub(crate) fn unflushed(&self) -> usize {
+        self.cache.as_ref().map_or(0, |cache| cache.lock().unwrap().held.len())
+    }
+
+    /// Power goes: of what was not flushed only the writes are there that `survives` chooses.
+    pub(crate) fn lose_power(&self, survives: impl Fn(usize) -> bool) -> Vec<u8> {
+        let Some(cache) = &self.cache else { return self.contents() };
+        let cache = cache.lock().unwrap();
+        let mut bytes = cache.kept.clone();
+        for (number, (at, new)) in cache.held.iter().enumerate() {
+            if survives(cache.held.len() - 1 - number) {
+                bytes[*at..at + new.len()].copy_from_slice(new);
+            }
+        }
+        bytes
+    }
+
     pub(crate) fn new(size: u64) -> Self {
         // Old contents that no two places share.
-        let bytes = (0..size / 8).flat_map(|n| (n ^ 0xA5A5_0000_0000_0000).to_le_bytes()).collect();
+        Self::holding(
+            (0..size / 8).flat_map(|n| (n ^ 0xA5A5_0000_0000_0000).to_le_bytes()).collect(),
+        )
+    }
+
+    /// One with these contents.
+    pub(crate) fn holding(bytes: Vec<u8>) -> Self {
+        let size = bytes.len() as u64;
         Self {
             bytes: Mutex::new(bytes),
+            cache: None,
             claimed: size,
             wraps_at: u64::MAX,
             shortest: None,
@@ -102,10 +149,16 @@ impl Medium for Stick {
         let count = self.shortest.map_or(bytes.len(), |most| most.min(bytes.len()));
         let mut held = self.bytes.lock().unwrap();
         self.written.fetch_add(count as u64, Ordering::SeqCst);
-        let is_plain = self.deaf.is_empty() && self.wraps_at == u64::MAX;
+        // A cache takes everything; what the medium makes of it shows behind a flush.
+        let is_hidden = self.cache.is_some() || self.deaf.is_empty();
+        let is_plain = is_hidden && self.wraps_at == u64::MAX;
         if is_plain {
             let end = held.len().min(at as usize + count);
             held[at as usize..end].copy_from_slice(&bytes[..end - at as usize]);
+            if let Some(cache) = &self.cache {
+                let new = bytes[..end - at as usize].to_vec();
+                cache.lock().unwrap().held.push((at as usize, new));
+            }
         }
         for (n, byte) in bytes[..count].iter().enumerate().filter(|_| !is_plain) {
             let address = at + n as u64;
@@ -150,6 +203,17 @@ impl Medium for Stick {
     fn flush(&self) -> io::Result<()> {
         if self.writes_left.load(Ordering::SeqCst) == 0 {
             return Err(io::Error::from_raw_os_error(5));
+        }
+        if let Some(cache) = &self.cache {
+            let cache = &mut *cache.lock().unwrap();
+            for (at, new) in cache.held.drain(..) {
+                for (place, byte) in (at..).zip(new) {
+                    if !self.deaf.contains(&(place as u64)) {
+                        cache.kept[place] = byte;
+                    }
+                }
+            }
+            self.bytes.lock().unwrap().copy_from_slice(&cache.kept);
         }
         Ok(())
     }

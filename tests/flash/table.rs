@@ -122,6 +122,19 @@ fn a_medium_hardly_larger_than_the_image_gets_a_sound_backup() {
 }
 
 #[test]
+fn a_backup_that_does_not_stay_is_told_and_leaves_no_first_block() {
+    let image = image(4999, 248, 0);
+    for delta in [Delta::Never, Delta::Always] {
+        let mut stick = Stick::new((4999 + 3000) * BLOCK as u64);
+        let last = stick.claimed - BLOCK as u64;
+        stick.deaf = last..stick.claimed;
+        let report = write_with(&stick, &image, &Options { delta, ..plain() }).unwrap();
+        assert!(!report.is_whole && report.differences[0].at.start() >= last, "{delta:?}");
+        assert!(stick.contents()[..BLOCK] != image[..BLOCK], "{delta:?}");
+    }
+}
+
+#[test]
 fn a_delta_over_a_tight_medium_writes_what_was_meant() {
     let image = image(4999, 248, 0);
     for more in [0, 1, 40, 63, 64] {

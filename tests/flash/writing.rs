@@ -11,9 +11,12 @@ use remaster::progress::{Progress, Silent};
 use remaster::target::System;
 use remaster::units::ByteRange;
 
-use crate::stick::Stick;
+use crate::stick::{SURVIVORS, Stick};
 
 const MIB: u64 = 1 << 20;
+
+/// What is written last of all.
+const FIRST_BLOCK: u64 = 4096;
 
 /// Bytes without zeros runs or repetition.
 pub(crate) fn noise(size: u64, seed: u64) -> Vec<u8> {
@@ -314,6 +317,68 @@ fn an_interrupted_delta_has_no_first_block() {
         let is_volume = &found[0x8001..0x8006] == b"CD001";
         let is_whole = |image: &[u8]| found[4096..] == image[4096..];
         assert!(!is_volume || is_whole(&base) || is_whole(&other), "after {writes} writes");
+    }
+}
+
+/// Writes an image over another one until power goes, after any number of writes and whatever a cache lost.
+/// What starts with a first block is all there behind it.
+fn cut(old: &[u8], new: &[u8], options: &Options) {
+    let first = FIRST_BLOCK as usize;
+    // What is cleared before anything else an old image may lack: the head, or its volume descriptors.
+    let cleared = if options.delta == Delta::Always { 0x9000 } else { MIB as usize };
+    let written = Stick::new(4 * MIB);
+    write_with(&written, old, &plain()).unwrap();
+    for writes in 0.. {
+        let stick = Stick::holding(written.contents()).cached();
+        stick.writes_left.store(writes, Ordering::SeqCst);
+        let result = write_with(&stick, new, options);
+        if result.is_ok() {
+            assert!(writes > 3, "only {writes} writes");
+            assert!(stick.contents()[..new.len()] == *new);
+            assert_eq!(stick.unflushed(), 0, "told to be done too early");
+            return;
+        }
+        for survives in SURVIVORS {
+            let found = stick.lose_power(survives);
+            let starts = |image: &[u8]| found[..first] == image[..first];
+            let is_new = found[first..new.len()] == new[first..];
+            let is_old = found[cleared..old.len()] == old[cleared..];
+            let is_sound = (!starts(new) || is_new) || (starts(old) && is_old);
+            assert!(is_sound, "a new first block after {writes} writes");
+            assert!(!starts(old) || is_old || is_new, "an old first block after {writes} writes");
+        }
+    }
+}
+
+#[test]
+fn a_cache_that_loses_writes_leaves_no_first_block_of_half_an_image() {
+    let size = 2 * MIB + 512;
+    let old = iso(size, 8);
+    let mut new = iso(size, 10);
+    let whole = Options { delta: Delta::Never, ..plain() };
+    cut(&old, &new, &whole);
+    cut(&old, &new, &Options { verify: Verify::Off, ..whole });
+    new.copy_from_slice(&old);
+    for at in (0..size as usize).step_by(1 << 18) {
+        new[at] ^= 0xFF;
+    }
+    cut(&old, &new, &Options { delta: Delta::Always, ..plain() });
+    cut(&old, &new, &Options { delta: Delta::Always, verify: Verify::Off, ..plain() });
+}
+
+/// A cache answers with what it was given: only behind a flush is what the medium holds read back.
+#[test]
+fn what_a_cache_hides_from_reading_is_found() {
+    let (old, new) = (iso(2 * MIB, 8), iso(2 * MIB, 10));
+    for delta in [Delta::Never, Delta::Always] {
+        let mut stick = Stick::new(4 * MIB);
+        write_with(&stick, &old, &plain()).unwrap();
+        let lost = MIB + 8192;
+        stick.deaf = lost..lost + 512;
+        let stick = stick.cached();
+        let report = write_with(&stick, &new, &Options { delta, ..plain() }).unwrap();
+        assert!(!report.is_whole && report.differences[0].at.start() == lost, "{delta:?}");
+        assert!(is_half_written(&stick.contents()), "{delta:?}");
     }
 }
 
