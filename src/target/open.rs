@@ -89,15 +89,7 @@ impl Candidate {
         }
         let number = DeviceNumber::of(about.rdev());
         let now = system.by_number(number, &shown)?;
-        if now.size == 0 {
-            return Err(Refusal::NoMedium.error(&shown));
-        }
-        if let Some(what) = difference(disk, &now, sys::disk_sequence(&file).ok()) {
-            return Err(Refusal::Replaced { what }.error(&shown));
-        }
-        if let Some(against) = refusals(&now, self.demands()).first() {
-            return Err(against.error(&shown));
-        }
+        let now = self.confirmed(now, sys::disk_sequence(&file).ok())?;
         Ok(Target {
             file,
             path: disk.path.clone(),
@@ -107,6 +99,25 @@ impl Candidate {
             opened_by,
             usual: 0,
         })
+    }
+
+    /// The disk that is open, if it is the one that was judged and nothing speaks against it now, either. Its sequence
+    /// number is that of the open disk, where the kernel tells it.
+    ///
+    /// # Errors
+    /// Another disk stands there, or something now speaks against it.
+    pub fn confirmed(&self, now: Disk, sequence: Option<u64>) -> Result<Disk> {
+        let shown = self.disk().path.display().to_string();
+        if now.size == 0 {
+            return Err(Refusal::NoMedium.error(&shown));
+        }
+        if let Some(what) = difference(self.disk(), &now, sequence) {
+            return Err(Refusal::Replaced { what }.error(&shown));
+        }
+        if let Some(against) = refusals(&now, self.demands()).first() {
+            return Err(against.error(&shown));
+        }
+        Ok(now)
     }
 }
 

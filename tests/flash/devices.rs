@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use remaster::target::Transport::{Ata, DeviceMapper, Emmc, Sd, Usb};
-use remaster::target::{Candidate, Demands, ExpectedSize, Refusal, System, Transport};
+use remaster::target::{Candidate, Demands, Disk, ExpectedSize, Refusal, System, Transport};
 
 const GIB: u64 = 1 << 30;
 
@@ -116,6 +116,44 @@ impl Machine {
         let disks = System::at(self.folder.path()).disks().unwrap();
         let disk = disks.into_iter().find(|disk| disk.name == name).unwrap();
         Candidate::judge(disk, demands).err().unwrap_or_default()
+    }
+}
+
+/// Who swaps sticks while the question is on the screen writes to neither.
+#[test]
+fn the_disk_that_is_opened_is_the_one_that_was_confirmed() {
+    type Swap = fn(&mut Disk);
+    let table: [(&str, Option<u64>, Swap); 10] = [
+        ("number: found 8:99, expected 8:16", None, |disk| disk.number.minor = 99),
+        ("serial: found 4C53FFFF, expected 4C530001", None, |disk| {
+            disk.serial = Some("4C53FFFF".into());
+        }),
+        ("serial: found none, expected 4C530001", None, |disk| disk.serial = None),
+        ("model: found Other, expected SanDisk Ultra Fit", None, |disk| {
+            disk.model = "Other".into();
+        }),
+        ("size: found 512, expected 32000000000", None, |disk| disk.size = 512),
+        ("disk sequence number: found 10, expected 9", Some(10), |_| {}),
+        ("disk sequence number: found 10, expected 9", None, |disk| disk.sequence = Some(10)),
+        ("no medium", None, |disk| disk.size = 0),
+        ("read-only", None, |disk| disk.read_only = true),
+        ("", Some(9), |_| {}),
+    ];
+    let machine = Machine::new();
+    let disks = System::at(machine.folder.path()).disks().unwrap();
+    let stick = disks.into_iter().find(|disk| disk.name == "sdb").unwrap();
+    let candidate = Candidate::judge(stick.clone(), Demands::default()).unwrap();
+    for (words, sequence, swap) in table {
+        let mut now = stick.clone();
+        swap(&mut now);
+        match candidate.confirmed(now, sequence) {
+            Ok(_) => assert_eq!(words, ""),
+            Err(fault) => {
+                let text = fault.to_string();
+                assert!(!words.is_empty() && text.contains(words), "{words}: {text}");
+                assert_eq!(fault.exit_code(), 5);
+            }
+        }
     }
 }
 
