@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::RenameFlags;
 
-use super::file::{Existing, free_name, rename};
+use super::file::{Existing, free_name, rename, sync_folder};
 use crate::error::{Error, Result};
 use crate::place;
 
@@ -42,17 +42,25 @@ impl Draft {
         let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
         synced.map_err(doing())?;
         // An empty folder gives way to a plain rename(2), and nothing else does.
-        if fs::rename(&self.path, &self.target).is_err() {
-            if self.existing == Existing::Refuse {
-                return Err(taken(&self.target));
+        match fs::rename(&self.path, &self.target) {
+            Err(fault) if !is_taken(&fault) => return Err(doing()(fault)),
+            Err(_) if self.existing == Existing::Refuse => return Err(taken(&self.target)),
+            Err(_) => {
+                rename(&self.path, &self.target, RenameFlags::EXCHANGE).map_err(doing())?;
+                // What was there before has the passing name now.
+                fs::remove_dir_all(&self.path).map_err(doing())?;
             }
-            rename(&self.path, &self.target, RenameFlags::EXCHANGE).map_err(doing())?;
-            // What was there before has the passing name now.
-            fs::remove_dir_all(&self.path).map_err(doing())?;
+            Ok(()) => {}
         }
         self.done = true;
-        Ok(())
+        sync_folder(&place::folder_of(&self.target), &self.target)
     }
+}
+
+/// Whether a folder was not renamed because of what stands in its place.
+fn is_taken(fault: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
+    matches!(fault.kind(), AlreadyExists | DirectoryNotEmpty | NotADirectory)
 }
 
 impl Drop for Draft {

@@ -215,8 +215,7 @@ impl Output {
 
     /// Makes the name durable.
     fn sync_folder(&self) -> Result<()> {
-        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        synced.map_err(Error::io(format!("write into {}", self.folder.display())))
+        sync_folder(&self.folder, &self.path)
     }
 
     /// Gives the finished file its name.
@@ -234,6 +233,14 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Makes the name of something durable that is in its place already.
+pub(super) fn sync_folder(folder: &Path, named: &Path) -> Result<()> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    let named = named.display();
+    let doing = format!("make sure that {named}, which is written, outlives a power cut");
+    synced.map_err(Error::io(doing))
 }
 
 /// A finished file that waits for its name.

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::image::journal;
 use crate::image::patched::Composed;
 use crate::image::{ImageFile, ReadAt};
-use crate::output::file::{Draft, Existing, Output, Readers};
+use crate::output::file::{Draft, Existing, Output, Readers, sync_folder};
 use crate::progress::Progress;
 use crate::units::{ByteRange, in_memory, len_of, u64_of};
 
@@ -201,8 +201,7 @@ impl Edited {
         written.and_then(|()| self.file.sync_all()).map_err(Error::io(doing()))?;
         fs::remove_file(journal).map_err(Error::io(doing()))?;
         let folder = self.path.parent().unwrap_or(Path::new("/"));
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(Error::io(doing())).map(|()| done)
+        sync_folder(folder, &self.path).map(|()| done)
     }
 
     /// What a journal does, if it is whole, for this image, and does nothing else than an edit does: nothing of one

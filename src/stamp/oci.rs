@@ -1,17 +1,21 @@
 //! OCI image layouts (image-spec v1.1, `image-layout.md`): the base is one layer that all images share, and
-//! each image has one more, a patch file.
+//! each image has one more, a patch file. A blob counts only if it has the size and digest by which it is named.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::formats::patch_file;
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
 use crate::iso::injected::Base;
 use crate::output::file::{self, Existing};
+use crate::progress::Silent;
 use crate::units::len_of;
 
 /// The layer that is a whole base.
@@ -25,8 +29,11 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// Bytes of an index or manifest.
-const LARGEST_JSON: u64 = 1 << 30;
+/// Bytes of an index, which has some 300 for each image.
+const LARGEST_INDEX: u64 = 512 << 20;
+
+/// Bytes of a manifest (distribution-spec, "Pushing Manifests": registries take at least 4 MiB).
+const LARGEST_MANIFEST: u64 = 4 << 20;
 
 /// An image of a layout's index.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -72,7 +79,7 @@ impl Layout {
         let mut entries = BTreeMap::new();
         let index = folder.join("index.json");
         if index.exists() {
-            let index = read_json(&index)?;
+            let index = json_of(&index, &read(&index, LARGEST_INDEX)?)?;
             let found = index.get("manifests").and_then(Value::as_array);
             for entry in found.into_iter().flatten().filter_map(entry_of) {
                 entries.insert(entry.name.clone(), entry);
@@ -88,7 +95,7 @@ impl Layout {
             .map_err(Error::io(format!("make the folder {}", blobs.display())))?;
         let path = self.blob(sha256);
         let size = base.survey.size;
-        if fs::metadata(&path).map(|found| found.len()).ok() != Some(size) {
+        if !holds(&path, size, sha256)? {
             file::copy(&base.image, &path)?;
         }
         self.base = Some((sha256, size));
@@ -145,26 +152,55 @@ impl Layout {
     /// Where the parts of the image `name` lie.
     ///
     /// # Errors
-    /// An image that is not there, or is none of ours.
+    /// An image that is not there, is none of ours, or has a blob that is not the one that it names. The digest of
+    /// the base is not looked at: whoever applies the patch does so.
     pub fn parts(&self, name: &str) -> Result<Parts> {
         let folder = self.folder.display();
         let entry = self.of_name(name).ok_or_else(|| Error::Usage {
             what: format!("{folder} has no image {name:?}"),
             hint: "give the name of a user to --name",
         })?;
-        let manifest = read_json(&self.blob(entry.digest))?;
-        let layer = |kind: &str| -> Result<PathBuf> {
+        let path = self.blob(entry.digest);
+        let manifest = read(&path, LARGEST_MANIFEST)?;
+        check(&path, &manifest, entry.digest)?;
+        let manifest = json_of(&path, &manifest)?;
+        let layer = |kind: &str| -> Result<Layer> {
             let layers = manifest.get("layers").and_then(Value::as_array).into_iter().flatten();
             let mut of_kind =
                 layers.filter(|layer| layer.get("mediaType").and_then(Value::as_str) == Some(kind));
-            let digest = of_kind.next().and_then(digest_of);
-            digest.map(|digest| self.blob(digest)).ok_or_else(|| {
+            of_kind.next().and_then(|layer| self.layer(layer)).ok_or_else(|| {
                 let what = format!("the image {name:?} of {folder}");
                 Error::unsupported(what, format!("a layer of {kind}"), "none")
             })
         };
-        Ok(Parts { base: layer(BASE_LAYER)?, patch: layer(PATCH_LAYER)? })
+        let (base, patch) = (layer(BASE_LAYER)?, layer(PATCH_LAYER)?);
+        let bytes = read(&patch.path, patch_file::LARGEST)?;
+        check(&patch.path, &bytes, patch.digest)?;
+        check_size(&base)?;
+        Ok(Parts { base: base.path, patch: patch.path })
     }
+
+    fn layer(&self, descriptor: &Value) -> Option<Layer> {
+        let digest = digest_of(descriptor)?;
+        let size = descriptor.get("size")?.as_u64()?;
+        Some(Layer { path: self.blob(digest), digest, size })
+    }
+}
+
+/// A layer of an image, as its manifest names it.
+struct Layer {
+    path: PathBuf,
+    digest: Digest,
+    size: u64,
+}
+
+/// Whether a base is there already: a file of its own with all of its bytes.
+fn holds(path: &Path, size: u64, sha256: Digest) -> Result<bool> {
+    let found = fs::symlink_metadata(path).ok();
+    if found.is_none_or(|found| !found.is_file() || found.len() != size) {
+        return Ok(false);
+    }
+    Ok(Digest::of(&ImageFile::open(path)?, &Silent)? == sha256)
 }
 
 /// Whether a registry takes the name: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
@@ -216,15 +252,58 @@ fn entry_of(descriptor: &Value) -> Option<Entry> {
     Some(Entry { name, digest: digest_of(descriptor)?, size })
 }
 
-fn read_json(path: &Path) -> Result<Value> {
-    let doing = || format!("read {}", path.display());
-    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
-    let bytes = if size > LARGEST_JSON {
-        Vec::new()
-    } else {
-        fs::read(path).map_err(Error::io(doing()))?
-    };
-    serde_json::from_slice(&bytes).map_err(|fault| {
+fn check(path: &Path, bytes: &[u8], expected: Digest) -> Result<()> {
+    let found = Digest::of_bytes(bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::Checksum {
+        what: path.display().to_string(),
+        found: found.to_string(),
+        expected: expected.to_string(),
+        hint: "make the layout anew, or get it again from where it was made",
+    })
+}
+
+fn check_size(layer: &Layer) -> Result<()> {
+    let found = regular(&layer.path)?.metadata();
+    let name = layer.path.display();
+    let found = found.map_err(Error::io(format!("read {name}")))?.len();
+    if found == layer.size {
+        return Ok(());
+    }
+    let (found, expected) = (format!("{found} bytes"), layer.size.to_string());
+    Err(Error::WrongBase { name: name.to_string(), found, expected })
+}
+
+/// Opens a file of a layout, never what a link there leads to.
+fn regular(path: &Path) -> Result<File> {
+    let doing = || Error::io(format!("read {}", path.display()));
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    let file = File::from(opened.map_err(|fault| doing()(fault.into()))?);
+    if file.metadata().map_err(doing())?.is_file() {
+        return Ok(file);
+    }
+    let what = path.display().to_string();
+    Err(Error::unsupported(what, "a file of an OCI layout", "something that is no regular file"))
+}
+
+fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let doing = || Error::io(format!("read {}", path.display()));
+    let file = regular(path)?;
+    let size = file.metadata().map_err(doing())?.len();
+    if size > most {
+        let (what, found) = (path.display().to_string(), format!("{size} bytes"));
+        return Err(Error::malformed(what, 0, found, format!("{most} at the most")));
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes).map_err(doing())?;
+    Ok(bytes)
+}
+
+fn json_of(path: &Path, bytes: &[u8]) -> Result<Value> {
+    serde_json::from_slice(bytes).map_err(|fault| {
         Error::malformed(path.display().to_string(), 0, fault.to_string(), "JSON of an OCI layout")
     })
 }
