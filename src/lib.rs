@@ -28,8 +28,6 @@ pub mod recipe;
 
 pub mod live;
 
-pub mod private;
-
 pub mod output;
 
 pub mod netboot;

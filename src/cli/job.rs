@@ -6,21 +6,19 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
 use remaster::formats::patch_file::PatchFile;
+use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
-use remaster::image::file_type::{self, BaseKind};
-use remaster::image::patched::Composed;
-use remaster::image::{ImageFile, ReadAt};
-use remaster::iso::injected::Base;
+use remaster::image::file_type;
 use remaster::iso::plan::Step;
 use remaster::keys::Gathered;
 use remaster::live::{Input, Wishes};
 use remaster::progress::Progress;
 use remaster::recipe::edits::{Edits, Way};
 use remaster::recipe::{self, OF_RECORDS, Recipe};
-use remaster::stamp::base_image::Basis;
-use remaster::stamp::manifest::{About, Made};
-use remaster::stamp::patch;
+use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
 use remaster::stamp::replaced::{self, Fact, Given};
+use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::human;
 
 use super::{known_hosts, printer};
@@ -123,8 +121,8 @@ impl Edit {
 }
 
 /// Surveys a base of any kind.
-pub(crate) fn basis(file: &ImageFile) -> Result<Basis<&ImageFile>> {
-    Basis::of(file).map_err(|fault| fault.of_image(file.name()))
+pub(crate) fn base(file: &ImageFile) -> Result<BaseImage<&ImageFile>> {
+    BaseImage::open(file).map_err(|fault| fault.of_image(file.name()))
 }
 
 /// Surveys a base that must be an ISO for a command.
@@ -132,19 +130,14 @@ pub(crate) fn iso<'a>(
     file: &'a ImageFile,
     command: &str,
     hint: &'static str,
-) -> Result<Base<&'a ImageFile>> {
-    let named = |fault: Error| fault.of_image(file.name());
-    match file_type::base_kind(file).map_err(named)? {
-        BaseKind::Iso => Base::of(file).map_err(named),
-        BaseKind::Disk => Err(Error::Usage {
-            what: format!(
-                "{} is {}: `remaster {command}` works with ISOs",
-                file.name(),
-                file_type::whole(file).map_err(named)?.name()
-            ),
-            hint,
-        }),
+) -> Result<BaseImage<&'a ImageFile>> {
+    let base = base(file)?;
+    if base.iso().is_some() {
+        return Ok(base);
     }
+    let is = file_type::whole(file).map_err(|fault| fault.of_image(file.name()))?.name();
+    let what = format!("{} is {is}: `remaster {command}` works with ISOs", file.name());
+    Err(Error::Usage { what, hint })
 }
 
 /// Reads everything that a recipe names.
@@ -164,19 +157,17 @@ pub(crate) fn tell(wishes: &Wishes) {
 pub(crate) struct Stamping<'a> {
     file: &'a ImageFile,
     wishes: Wishes,
-    base: Basis<&'a ImageFile>,
-    made: Made,
+    base: BaseImage<&'a ImageFile>,
+    made: PlannedImage,
     /// What was put in before and goes.
     gone: Vec<Fact>,
 }
 
 /// An image that can be written.
 pub(crate) struct Finished<'a> {
-    base: Composed<&'a ImageFile>,
     /// That of the base, where it is known.
-    sha256: Option<[u8; 32]>,
-    pub(crate) image: Composed<&'a ImageFile>,
-    pub(crate) made: Made,
+    sha256: Option<Digest>,
+    pub(crate) image: StampedImage<&'a ImageFile>,
     /// What was put in before and is gone.
     pub(crate) gone: Vec<Fact>,
     /// What was done, in words.
@@ -187,27 +178,22 @@ impl<'a> Stamping<'a> {
     /// Decides what to change of a base.
     pub(crate) fn plan(
         file: &'a ImageFile,
-        base: Basis<&'a ImageFile>,
+        base: BaseImage<&'a ImageFile>,
         wishes: Wishes,
-        about: &About,
+        options: &ManifestOptions,
         no_key: bool,
     ) -> Result<Self> {
-        let made = base.plan(&wishes, about);
+        let made = wishes.edits(&base.facts()).and_then(|edits| base.plan(edits, options));
         let made = made.map_err(|fault| fault.of_image(file.name()))?;
-        let gone = replaced::gone(base.given_before().as_ref(), &made.edits, no_key)?;
+        let gone = replaced::gone(base.given_before().as_ref(), made.edits(), no_key)?;
         Ok(Self { file, wishes, base, made, gone })
-    }
-
-    /// Whether the image will hold what others must not know.
-    pub(crate) fn is_private(&self) -> bool {
-        self.made.edits.is_private()
     }
 
     /// What there is and what would be done to it.
     pub(crate) fn dry_run(&self) -> String {
         let (path, label) = (self.file.path().display(), self.base.label());
         let mut text = format!("base: {path}, NixOS {}, {label}\n", self.base.release());
-        if self.base.stamped().is_some() {
+        if self.base.injected().is_some() {
             text.push_str("was stamped before: what was put in then is taken out first\n");
         }
         for line in taken_out(&self.gone) {
@@ -221,13 +207,13 @@ impl<'a> Stamping<'a> {
                 writeln!(text, "host key: {key}")
             };
         }
-        if self.is_private() {
+        if self.made.is_private() {
             text.push_str("the image will hold secrets: mode 0600\n");
         }
-        for Step { what, bytes } in &self.made.plan.steps {
+        for Step { what, bytes } in self.made.steps() {
             let _ = writeln!(text, "would {what} ({})", human(*bytes));
         }
-        let (old, new) = (self.base.image().size(), self.made.plan.size);
+        let (old, new) = (self.base.size(), self.made.size());
         let _ = writeln!(text, "size: {} -> {} ({old} -> {new} bytes)", human(old), human(new));
         text
     }
@@ -235,21 +221,20 @@ impl<'a> Stamping<'a> {
     /// The finished image, which was surveyed again. Tells what is gone from it.
     pub(crate) fn compose(self) -> Result<Finished<'a>> {
         let summary = self.summary();
-        for Step { what, bytes } in &self.made.plan.steps {
+        for Step { what, bytes } in self.made.steps() {
             printer::detail(&format!("{what} ({})\n", human(*bytes)));
         }
         let Self { base, made, gone, .. } = self;
-        let (below, sha256) = (base.image().clone(), base.known_sha256());
-        let image = base.compose(&made)?;
+        let image = made.stamp(&base)?;
         tell_taken_out(&gone);
-        Ok(Finished { base: below, sha256, image, made, gone, summary })
+        Ok(Finished { sha256: base.known_sha256(), image, gone, summary })
     }
 
     fn summary(&self) -> String {
         let mut text = keys_shown(&self.wishes.keys);
-        text.push_str(&settings_shown(&self.made.edits));
-        let (menus, release) = (self.made.plan.menus, self.base.release());
-        let initrds = match self.made.edits.way {
+        text.push_str(&settings_shown(self.made.edits()));
+        let (menus, release) = (self.made.menus(), self.base.release());
+        let initrds = match self.made.edits().way {
             Way::MergeInitrd => "initrds changed; ",
             Way::ExtraInitrd | Way::Credential | Way::Menus => "",
         };
@@ -268,7 +253,7 @@ impl<'a> Stamping<'a> {
             "NixOS {release}{who}{}{initrds}{menus}checked",
             if who.is_empty() { ": " } else { "; " }
         );
-        if let Some(does) = &self.made.plan.credential {
+        if let Some(does) = self.made.credential() {
             let _ = writeln!(text, "on the kernel's command lines: {does}");
         }
         text
@@ -278,12 +263,9 @@ impl<'a> Stamping<'a> {
 impl Finished<'_> {
     /// The patch that makes the image of the official base, also where the base was stamped before.
     pub(crate) fn patch(&self, progress: &dyn Progress) -> Result<PatchFile> {
-        let Self { base, made, .. } = self;
-        let sha256 = match self.sha256 {
-            Some(known) => Digest(known),
-            None => Digest::of(base, progress)?,
-        };
-        patch::make(base, made.plan.patches.clone(), made.plan.size, sha256)
+        let known = self.sha256;
+        let hashed = || Digest::of(self.image.original(), progress);
+        self.image.patch(known.map_or_else(hashed, Ok)?)
     }
 }
 

@@ -68,15 +68,15 @@ impl KnownHosts {
     }
 }
 
-/// The place of a `known_hosts` file, for everyone to read. Better to refuse before an image is written than after.
+/// The place of a `known_hosts` file. Better to refuse before an image is written than after.
 pub(super) fn place(path: &Path, replace: bool) -> Result<Output> {
     let existing = if replace { Existing::Replace } else { Existing::Refuse };
-    Output::of_bytes(path, existing).map(|output| output.read_by(Readers::Everyone))
+    Output::of_bytes(path, existing)
 }
 
-/// Writes the text of a `known_hosts` file.
+/// Writes the text of a `known_hosts` file, for everyone to read.
 pub(super) fn write(file: &Output, text: &str) -> Result<()> {
-    file.write_bytes(text.as_bytes())
+    file.write_bytes(text.as_bytes(), Readers::Everyone)
 }
 
 /// The host keys of one image, for programs.

@@ -9,10 +9,10 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::{Existing, Output, write_bytes};
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
-use remaster::stamp::base_image::Basis;
+use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::manifest::beside::{Record, Wanted};
 use remaster::stamp::manifest::blocks::Blocks;
-use remaster::stamp::manifest::{About, Made};
+use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
 use remaster::stamp::sign::{self, Sign};
 
 /// What images tell of themselves.
@@ -49,7 +49,7 @@ impl Inside {
     }
 
     /// The signer and the clock, which is asked for nowhere else.
-    pub(super) fn about(&self) -> Result<About> {
+    pub(super) fn options(&self) -> Result<ManifestOptions> {
         let signer = self.sign.as_deref().map(signer).transpose()?;
         if self.reproducible && signer.as_ref().is_some_and(|signer| !signer.is_reproducible()) {
             return Err(Error::Usage {
@@ -57,22 +57,22 @@ impl Inside {
                 hint: "sign with an ed25519 key",
             });
         }
-        Ok(About { epoch: epoch()?, signer, ..About::default() })
+        Ok(ManifestOptions { epoch: epoch()?, signer, ..ManifestOptions::default() })
     }
 
     /// The same with what is known of the base, and what is asked for.
-    pub(super) fn about_base(
+    pub(super) fn options_for(
         &self,
-        base: &Basis<&ImageFile>,
+        base: &BaseImage<&ImageFile>,
         progress: &dyn Progress,
-    ) -> Result<About> {
-        let mut about = self.about()?;
-        about.sha256 = base.known_sha256().map(Digest);
+    ) -> Result<ManifestOptions> {
+        let mut options = self.options()?;
+        options.sha256 = base.known_sha256();
         if self.manifest_digests {
-            let (blocks, sha256) = Blocks::of(base.image(), progress)?;
-            (about.blocks, about.sha256) = (Some(blocks), Some(sha256));
+            let (blocks, sha256) = Blocks::of(base.original(), progress)?;
+            (options.blocks, options.sha256) = (Some(blocks), Some(sha256));
         }
-        Ok(about)
+        Ok(options)
     }
 }
 
@@ -146,7 +146,7 @@ impl BesideEach {
 
 /// What is told beside an image, and of which image.
 pub(super) struct Told<'a> {
-    pub(super) made: &'a Made,
+    pub(super) made: &'a PlannedImage,
     pub(super) name: &'a str,
     pub(super) existing: Existing,
 }

@@ -38,6 +38,17 @@ impl Patch {
         let at = checked::range(at, len_of(&bytes), &why)?;
         Ok(Self { at, from: Source::Bytes(bytes), why })
     }
+
+    /// Whether an image has these bytes there. What does not come from memory is not read.
+    pub(crate) fn shows_in(&self, image: &impl ReadAt) -> bool {
+        match &self.from {
+            Source::Bytes(bytes) => image
+                .read_range("the image", self.at, len_of(bytes))
+                .is_ok_and(|read| read.as_slice() == &**bytes),
+            // Its digest is in the manifest.
+            Source::File(..) | Source::Base(_) | Source::Zeros => true,
+        }
+    }
 }
 
 /// A run of the finished image that comes from one place.

@@ -19,7 +19,7 @@ use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
 use crate::iso::survey::loaders;
 use crate::iso::survey::nixos::initrd_place;
-use crate::private::secrets;
+use crate::stamp::privacy::secrets;
 use crate::units::DISK_BLOCK;
 
 impl Report {

@@ -9,7 +9,7 @@ use crate::disk::survey::{MENU, Raw, path_of};
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::iso::injected::Stamped;
-use crate::private::secrets;
+use crate::stamp::privacy::secrets;
 
 impl Report {
     /// Looks at a raw image.

@@ -18,8 +18,9 @@ use crate::netboot::added::{self, Added};
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::tables::Tables;
 use crate::netboot::{Netboot, ipxe};
-use crate::private;
 use crate::recipe::edits::{Boot, Edits};
+use crate::stamp::base_image::BaseImage;
+use crate::stamp::privacy;
 use crate::units::ByteRange;
 
 /// Bytes of the archive of an earlier stamping that are read.
@@ -34,7 +35,13 @@ struct Put {
 }
 
 /// An installer with edits in place of what was stamped before; without any, with what was stamped before.
-pub fn of<B: ReadAt + Clone>(base: &Base<B>, edits: Option<&Edits>) -> Result<Netboot<B>> {
+///
+/// # Errors
+/// A disk image, which does not start over the network; what is not understood.
+pub fn of<B: ReadAt + Clone>(base: &BaseImage<B>, edits: Option<&Edits>) -> Result<Netboot<B>> {
+    let base = base.iso().ok_or_else(|| {
+        Error::unsupported("the base", "an installer ISO, to start it", "a disk image")
+    })?;
     // All files of the base are where they were, also where it was stamped.
     let image = Composed::whole(base.image.base().clone());
     if let Some(edits) = edits {
@@ -47,7 +54,7 @@ pub fn of<B: ReadAt + Clone>(base: &Base<B>, edits: Option<&Edits>) -> Result<Ne
         return made(image, base, &base.survey, &Boot::default(), put);
     };
     let survey = Survey::of(&image)?;
-    let private = !private::secrets(&image, stamped).is_empty();
+    let private = privacy::of_image(&image)?;
     let put = Put { added: moved(&image, &survey, stamped)?, root: stamped.root.clone(), private };
     made(image, base, &survey, &Boot::default(), put)
 }

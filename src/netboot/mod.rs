@@ -10,7 +10,9 @@ pub mod script;
 pub mod tables;
 pub mod tree;
 
+use crate::image::ReadAt;
 use crate::image::patched::Composed;
+use crate::output::Outgoing;
 
 /// The name of the initrd's file, as nixpkgs has it; the kernel keeps its own.
 pub const INITRD: &str = "initrd";
@@ -35,4 +37,16 @@ pub struct Netboot<B> {
     pub private: bool,
     /// What the keys on the kernel's command line do, if there are any.
     pub credential: Option<String>,
+}
+
+impl<B: ReadAt> Netboot<B> {
+    /// The kernel for a way out: it is as published.
+    pub fn kernel_outgoing(&self) -> Outgoing<'_, B> {
+        Outgoing::new(&self.kernel, false)
+    }
+
+    /// The initrd for a way out.
+    pub fn initrd_outgoing(&self) -> Outgoing<'_, B> {
+        Outgoing::new(&self.initrd, self.private)
+    }
 }

@@ -19,6 +19,7 @@ use crate::netboot::archive::{self, Member};
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::script::Script;
 use crate::netboot::{INITRD, Netboot, ipxe};
+use crate::output::Outgoing;
 use crate::recipe::edits::{Boot, Edits};
 use crate::units::ByteRange;
 
@@ -253,8 +254,8 @@ impl<'f> Tree<&'f ImageFile> {
         self.members.first().map_or(ByteRange::up_to(self.image.size()), |member| member.at)
     }
 
-    /// The archive with edits in place of what was added before, and the credential that its command lines carry.
-    pub fn archive(self, edits: &Edits) -> Result<(Composed<&'f ImageFile>, Option<String>)> {
+    /// The archive with edits in place of what was added before.
+    pub fn archive(self, edits: &Edits) -> Result<Archive<&'f ImageFile>> {
         self.check(&edits.boot)?;
         let mut carried = None;
         let mut replaced = Vec::new();
@@ -273,7 +274,24 @@ impl<'f> Tree<&'f ImageFile> {
         let new = archive::with(&self.image, replaced, edits.is_private())?.compose(self.image)?;
         // Foreign readers judge by the headers: they are read again.
         archive::members(&new)?;
-        Ok((new, carried.map(|credential| credential.does.clone())))
+        let credential = carried.map(|credential| credential.does.clone());
+        Ok(Archive { image: new, private: edits.is_private(), credential })
+    }
+}
+
+/// A tar archive for kexec with edits in it.
+#[derive(Debug)]
+pub struct Archive<B> {
+    image: Composed<B>,
+    private: bool,
+    /// What the keys on the kernel's command lines do, if there are any.
+    pub credential: Option<String>,
+}
+
+impl<B: ReadAt> Archive<B> {
+    /// Its bytes, unpacked, for a way out.
+    pub fn outgoing(&self) -> Outgoing<'_, B> {
+        Outgoing::new(&self.image, self.private)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::patched::{Composed, Piece, Source};
 use crate::image::{ImageFile, ReadAt};
+use crate::output::Outgoing;
 use crate::place;
 use crate::progress::{Progress, Silent};
 use crate::units::{ByteRange, in_memory, u64_of};
@@ -83,7 +84,6 @@ pub struct Output {
     path: PathBuf,
     folder: PathBuf,
     existing: Existing,
-    readers: Readers,
 }
 
 impl Output {
@@ -118,18 +118,7 @@ impl Output {
         place::check(path)?;
         let (path, folder) = (path.to_owned(), place::folder_of(path));
         fs::metadata(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
-        Ok(Self { path, folder, existing, readers: Readers::Usual })
-    }
-
-    /// The same for other readers than usual.
-    #[must_use]
-    pub fn read_by(self, readers: Readers) -> Self {
-        Self { readers, ..self }
-    }
-
-    /// Who may read the file.
-    pub fn readers(&self) -> Readers {
-        self.readers
+        Ok(Self { path, folder, existing })
     }
 
     /// The path of the file.
@@ -139,8 +128,13 @@ impl Output {
 
     /// Writes the image. On any error, on Ctrl-C and on a crash nothing stands under the path, or what
     /// stood there before.
-    pub fn write(&self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<How> {
-        let draft = self.draft()?;
+    pub fn write(
+        &self,
+        outgoing: Outgoing<'_, &ImageFile>,
+        progress: &dyn Progress,
+    ) -> Result<How> {
+        let image = outgoing.image();
+        let draft = self.draft(outgoing.readers())?;
         let doing = || format!("write {}", self.path.display());
         draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
         progress.begin("Writing", image.size());
@@ -162,7 +156,7 @@ impl Output {
         readers: Readers,
         pack: impl FnOnce(&File) -> Result<()>,
     ) -> Result<()> {
-        let draft = Draft::open(&self.folder, readers)?;
+        let draft = self.draft(readers)?;
         pack(&draft.file)?;
         let doing = || format!("write {}", self.path.display());
         draft.file.sync_all().map_err(Error::io(doing()))?;
@@ -170,8 +164,13 @@ impl Output {
     }
 
     /// An image that is written and has no name yet.
-    pub fn ready(self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<Ready> {
-        let draft = self.draft()?;
+    pub fn ready(
+        self,
+        outgoing: Outgoing<'_, &ImageFile>,
+        progress: &dyn Progress,
+    ) -> Result<Ready> {
+        let image = outgoing.image();
+        let draft = self.draft(outgoing.readers())?;
         let doing = || format!("write {}", self.path.display());
         draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
         fill(&draft.file, image, progress)
@@ -179,17 +178,17 @@ impl Output {
         Ok(Ready { output: self, draft })
     }
 
-    /// Writes bytes that are no image.
-    pub fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
-        let draft = self.draft()?;
+    /// Writes bytes that are not an image, for these readers.
+    pub fn write_bytes(&self, bytes: &[u8], readers: Readers) -> Result<()> {
+        let draft = self.draft(readers)?;
         let written = draft.file.write_all_at(bytes, 0).and_then(|()| draft.file.sync_all());
         written.map_err(Error::io(format!("write {}", self.path.display())))?;
         self.name(draft)
     }
 
     /// The same of bytes.
-    pub fn ready_bytes(self, bytes: &[u8]) -> Result<Ready> {
-        let draft = self.draft()?;
+    pub fn ready_bytes(self, bytes: &[u8], readers: Readers) -> Result<Ready> {
+        let draft = self.draft(readers)?;
         let written = draft.file.write_all_at(bytes, 0);
         written.map_err(Error::io(format!("write {}", self.path.display())))?;
         Ok(Ready { output: self, draft })
@@ -203,8 +202,8 @@ impl Output {
     }
 
     /// A file without a name, for this place.
-    pub(super) fn draft(&self) -> Result<Draft> {
-        Draft::open(&self.folder, self.readers)
+    pub(super) fn draft(&self, readers: Readers) -> Result<Draft> {
+        Draft::open(&self.folder, readers)
     }
 
     /// Gives a file that is on the disk its name, durably.
@@ -290,14 +289,14 @@ fn synced(ready: &[Ready]) -> Vec<Result<()>> {
 
 /// Puts an image under another path: a clone where the filesystem can, else a copy. Never one more name of the
 /// user's file, which an edit in place would change in both.
-pub fn copy(image: &Composed<&ImageFile>, path: &Path) -> Result<()> {
+pub fn copy(image: Outgoing<'_, &ImageFile>, path: &Path) -> Result<()> {
     let output = Output::at(path, Existing::Replace)?;
     publish(vec![output.ready(image, &Silent)?]).into_iter().collect()
 }
 
 /// Writes bytes to a file that appears whole or not at all.
 pub fn write_bytes(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
-    let ready = Output::of_bytes(path, existing)?.ready_bytes(bytes)?;
+    let ready = Output::of_bytes(path, existing)?.ready_bytes(bytes, Readers::Usual)?;
     publish(vec![ready]).into_iter().collect()
 }
 

@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::image::journal;
 use crate::image::patched::Composed;
 use crate::image::{ImageFile, ReadAt};
+use crate::output::Outgoing;
 use crate::output::file::{Draft, Existing, Output, Readers, sync_folder};
 use crate::progress::Progress;
 use crate::units::{ByteRange, in_memory, len_of, u64_of};
@@ -96,7 +97,7 @@ impl Edited {
     }
 
     /// Closes the file to everyone but its owner.
-    pub fn keep_from_others(&self) -> Result<()> {
+    fn keep_from_others(&self) -> Result<()> {
         let own = fs::Permissions::from_mode(0o600);
         let doing = || format!("close {} to others", self.path.display());
         self.file.set_permissions(own).map_err(Error::io(doing()))
@@ -107,11 +108,18 @@ impl Edited {
     ///
     /// # Errors
     /// The operating system's; the file is then the old image or, by [`Edited::recover`], the new one.
-    pub fn rewrite(&self, image: &Composed<&ImageFile>, progress: &dyn Progress) -> Result<u64> {
+    pub fn rewrite(
+        &self,
+        outgoing: Outgoing<'_, &ImageFile>,
+        progress: &dyn Progress,
+    ) -> Result<u64> {
+        if outgoing.is_private() {
+            self.keep_from_others()?;
+        }
+        let image = outgoing.image();
         // What is put in may be secret.
-        let place =
-            Output::of_bytes(&journal::of(&self.path), Existing::Refuse)?.read_by(Readers::Owner);
-        let draft = place.draft()?;
+        let place = Output::of_bytes(&journal::of(&self.path), Existing::Refuse)?;
+        let draft = place.draft(Readers::Owner)?;
         let bytes = self.record(&draft, image, progress)?;
         if bytes == 0 && self.size()? == image.size() {
             return Ok(0);
@@ -421,7 +429,7 @@ mod tests {
         image.read_exact_at(&mut new, 0).unwrap();
         let edited = Edited::take(&path).unwrap();
         let place = Output::of_bytes(&journal::of(&path), Existing::Refuse).unwrap();
-        let draft = place.draft().unwrap();
+        let draft = place.draft(Readers::Owner).unwrap();
         edited.record(&draft, &image, &Silent).unwrap();
         place.name(draft).unwrap();
         (path, old, new)

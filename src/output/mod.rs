@@ -3,4 +3,7 @@
 pub mod directory;
 pub mod file;
 pub mod in_place;
+mod outgoing;
 pub mod stream;
+
+pub use outgoing::Outgoing;

@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
-use crate::image::patched::Composed;
+use crate::output::Outgoing;
 use crate::progress::Progress;
 use crate::units::in_memory;
 
@@ -14,10 +14,11 @@ const CHUNK: u64 = 1 << 20;
 
 /// Writes the whole image, front to back.
 pub fn write<B: ReadAt>(
-    image: &Composed<B>,
+    outgoing: Outgoing<'_, B>,
     mut to: impl Write,
     progress: &dyn Progress,
 ) -> Result<()> {
+    let image = outgoing.image();
     progress.begin("Writing", image.size());
     let mut buffer = vec![0; in_memory(CHUNK)];
     for step in checked::between(0, image.size(), "the image")?.steps(CHUNK) {

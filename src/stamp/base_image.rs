@@ -1,140 +1,216 @@
-//! What an image can be made from: an installer ISO, or a raw image with a root filesystem of its own; and the original
-//! below one that was stamped.
+//! What an image is made from: an installer ISO, or a disk image with a root filesystem of its own. Below one that was
+//! stamped lies the original. Which of the two an image is gets asked here.
 
+use std::sync::OnceLock;
+
+use crate::boot::config::Config;
+use crate::boot::stage_one::Initrd;
 use crate::disk;
-use crate::disk::injected;
+use crate::disk::injected as in_disk;
+use crate::disk::plan as disk_plan;
+use crate::disk::survey::Raw;
 use crate::error::Result;
 use crate::image::digest::Digest;
 use crate::image::file_type::{self, BaseKind};
+use crate::image::partitions::Partitions;
 use crate::image::patched::Composed;
 use crate::image::{ImageFile, ReadAt};
 use crate::iso;
 use crate::iso::injected::{Base, Below, Stamped};
-use crate::live::{Facts, Wishes};
-use crate::stamp::manifest::{self, About, Made};
+use crate::iso::plan::Plan;
+use crate::iso::survey::Survey;
+use crate::live::Facts;
+use crate::output::Outgoing;
+use crate::recipe::edits::Edits;
 use crate::stamp::replaced::Given;
 
-/// An image as a base to edit, told by its content.
+/// The facts of an image as it is now.
 #[derive(Debug)]
-pub enum Basis<B> {
-    /// An ISO 9660 volume.
-    Iso(Box<Base<B>>),
-    /// A disk with partitions.
-    Raw(Box<injected::Base<B>>),
+pub enum Surveyed {
+    /// Those of an ISO.
+    Iso(Box<Survey>),
+    /// Those of a disk image.
+    Disk(Box<Raw>),
 }
 
-impl<B: ReadAt> Basis<B> {
-    /// Surveys an image and, if it was stamped before, the base below.
-    pub fn of(image: B) -> Result<Self> {
-        match file_type::base_kind(&image)? {
-            BaseKind::Iso => Base::of(image).map(Box::new).map(Self::Iso),
-            BaseKind::Disk => injected::Base::of(image).map(Box::new).map(Self::Raw),
-        }
+impl Surveyed {
+    /// Looks at an image.
+    pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
+        Ok(match file_type::base_kind(image)? {
+            BaseKind::Iso => Self::Iso(Survey::of(image)?.into()),
+            BaseKind::Disk => Self::Disk(Raw::of(image)?.into()),
+        })
     }
 
-    /// The base, which reads as it was before any stamping.
-    pub fn image(&self) -> &Composed<B> {
+    /// Its partition tables.
+    pub fn partitions(&self) -> &Partitions {
         match self {
-            Self::Iso(base) => &base.image,
-            Self::Raw(base) => &base.image,
+            Self::Iso(survey) => &survey.partitions,
+            Self::Disk(raw) => &raw.partitions,
         }
     }
 
-    /// The same, without its facts.
-    pub fn into_image(self) -> Composed<B> {
+    /// Its boot configs.
+    pub fn configs(&self) -> &[Config] {
         match self {
-            Self::Iso(base) => base.image,
-            Self::Raw(base) => base.image,
+            Self::Iso(survey) => &survey.configs,
+            Self::Disk(raw) => std::slice::from_ref(&raw.config),
+        }
+    }
+}
+
+/// An image as a base: it reads as it was before any stamping.
+#[derive(Debug)]
+pub struct BaseImage<B> {
+    kind: Kind<B>,
+    /// The initrds of an ISO, once they were read.
+    initrds: OnceLock<Vec<Initrd>>,
+}
+
+#[derive(Debug)]
+enum Kind<B> {
+    Iso(Box<Base<B>>),
+    Disk(Box<in_disk::Base<B>>),
+}
+
+impl<B: ReadAt> BaseImage<B> {
+    /// Surveys an image and, if it was stamped, the original below.
+    ///
+    /// # Errors
+    /// What the surveys say of an image that is not a NixOS installer or SD card image.
+    pub fn open(image: B) -> Result<Self> {
+        let kind = match file_type::base_kind(&image)? {
+            BaseKind::Iso => Kind::Iso(Base::of(image)?.into()),
+            BaseKind::Disk => Kind::Disk(in_disk::Base::of(image)?.into()),
+        };
+        Ok(Self { kind, initrds: OnceLock::new() })
+    }
+
+    /// The same as an ISO, if it is one.
+    pub fn iso(&self) -> Option<&Base<B>> {
+        match &self.kind {
+            Kind::Iso(base) => Some(base),
+            Kind::Disk(_) => None,
         }
     }
 
-    /// What was put in before.
-    pub fn stamped(&self) -> Option<&Stamped> {
-        match self {
-            Self::Iso(base) => base.stamped.as_ref(),
-            Self::Raw(base) => base.stamped.as_ref(),
+    /// The original image.
+    pub fn original(&self) -> &Composed<B> {
+        match &self.kind {
+            Kind::Iso(base) => &base.image,
+            Kind::Disk(base) => &base.image,
         }
     }
 
-    /// Its release.
+    /// The same for a way out: everyone may know what is published.
+    pub fn outgoing(&self) -> Outgoing<'_, B> {
+        Outgoing::new(self.original(), false)
+    }
+
+    /// Bytes of the original.
+    pub fn size(&self) -> u64 {
+        self.original().size()
+    }
+
+    /// What was put in before; `None` if nothing was.
+    pub fn injected(&self) -> Option<&Stamped> {
+        match &self.kind {
+            Kind::Iso(base) => base.stamped.as_ref(),
+            Kind::Disk(base) => base.stamped.as_ref(),
+        }
+    }
+
+    /// Its release, as `25.11.1234.abcdef`.
     pub fn release(&self) -> &str {
-        match self {
-            Self::Iso(base) => &base.survey.release,
-            Self::Raw(base) => &base.raw.release,
+        match &self.kind {
+            Kind::Iso(base) => &base.survey.release,
+            Kind::Disk(base) => &base.raw.release,
         }
     }
 
     /// The label of its volume, or of its root filesystem.
     pub fn label(&self) -> String {
-        match self {
-            Self::Iso(base) => base.survey.volume.identifier(),
-            Self::Raw(base) => base.raw.label.clone(),
+        match &self.kind {
+            Kind::Iso(base) => base.survey.volume.identifier(),
+            Kind::Disk(base) => base.raw.label.clone(),
         }
     }
 
-    /// What was put in before, by names; none if nothing was.
+    /// The partition tables of the original.
+    pub fn partitions(&self) -> &Partitions {
+        match &self.kind {
+            Kind::Iso(base) => &base.survey.partitions,
+            Kind::Disk(base) => &base.raw.partitions,
+        }
+    }
+
+    /// What edits depend on.
+    pub fn facts(&self) -> Facts {
+        match &self.kind {
+            Kind::Iso(base) => Facts::of(&base.survey),
+            Kind::Disk(base) => Facts::of_raw(&base.raw),
+        }
+    }
+
+    /// What was put in before, by the names of recipes; `None` if nothing was.
     pub fn given_before(&self) -> Option<Given> {
-        match self {
-            Self::Iso(base) => Given::in_iso(base),
-            Self::Raw(base) => Given::in_raw(base),
+        match &self.kind {
+            Kind::Iso(base) => Given::in_iso(base),
+            Kind::Disk(base) => Given::in_raw(base),
         }
     }
 
-    /// Decides what to change for these wishes.
-    pub fn plan(&self, wishes: &Wishes, about: &About) -> Result<Made> {
-        match self {
-            Self::Iso(base) => {
-                let touched = wishes.touch_stage_one();
-                let initrds = if touched { base.survey.initrds(&base.image)? } else { Vec::new() };
-                let edits = wishes.edits(&Facts::of(&base.survey))?;
-                manifest::plan(base, &initrds, edits, about)
+    /// The initrds of an ISO, which are read once; none of a disk image.
+    ///
+    /// # Errors
+    /// An initrd that is damaged, or whose stage 1 is not known.
+    pub fn initrds(&self) -> Result<&[Initrd]> {
+        let Kind::Iso(base) = &self.kind else { return Ok(&[]) };
+        if let Some(known) = self.initrds.get() {
+            return Ok(known);
+        }
+        let read = base.survey.initrds(&base.image)?;
+        Ok(self.initrds.get_or_init(|| read))
+    }
+
+    /// The changes that bring edits into the original.
+    pub(super) fn plan_of(&self, edits: &Edits) -> Result<Plan> {
+        match &self.kind {
+            Kind::Iso(base) => {
+                let initrds = if edits.way.has_archives() { self.initrds()? } else { &[] };
+                Plan::of(&base.image, &base.survey, initrds, edits)
             }
-            Self::Raw(base) => {
-                let edits = wishes.edits(&Facts::of_raw(&base.raw))?;
-                manifest::plan_raw(base, edits, about)
-            }
+            Kind::Disk(base) => disk_plan::plan(&base.image, &base.raw, edits),
         }
     }
 
-    /// The finished image, which was surveyed again.
-    pub fn compose(self, made: &Made) -> Result<Composed<B>>
-    where
-        B: Clone,
-    {
-        let (patches, size) = (made.plan.patches.clone(), made.plan.size);
-        match self {
-            Self::Iso(base) => {
-                let image = base.image.with(patches, size)?;
-                iso::verify::check(&image, &base.survey, &made.edits)?;
-                Ok(image)
-            }
-            Self::Raw(base) => {
-                let image = base.image.clone().with(patches, size)?;
-                disk::verify::check(&image, (&base.image, &base.raw), &made.edits)?;
-                Ok(image)
-            }
+    /// Surveys an image that was made of this one: every edit shows, nothing else differs, and the way back leads here.
+    pub(super) fn check(&self, image: &Composed<B>, edits: &Edits) -> Result<()> {
+        match &self.kind {
+            Kind::Iso(base) => iso::verify::check(image, &base.survey, edits),
+            Kind::Disk(base) => disk::verify::check(image, (&base.image, &base.raw), edits),
         }
     }
 }
 
-impl Basis<&ImageFile> {
-    /// SHA-256 of the base, if that of the file is known and it is the base.
-    pub fn known_sha256(&self) -> Option<[u8; 32]> {
-        self.image().base().sha256().filter(|_| self.stamped().is_none())
+impl BaseImage<&ImageFile> {
+    /// SHA-256 of the original, if that of the file is known and it is the original.
+    pub fn known_sha256(&self) -> Option<Digest> {
+        self.original().base().sha256().filter(|_| self.injected().is_none()).map(Digest)
     }
 }
 
-/// The base below a stamped image.
+/// The original below a stamped image.
 #[derive(Debug)]
 pub enum Original<B> {
     /// That of an ISO, also on a disk whose reset was interrupted.
     Iso(Below<B>),
-    /// That of a raw image.
-    Raw(Composed<B>),
+    /// That of a disk image.
+    Disk(Composed<B>),
 }
 
 impl<B: ReadAt> Original<B> {
-    /// Finds the base below; none if nothing was put into the image.
+    /// Finds the original below; `None` if nothing was put into the image.
     ///
     /// # Errors
     /// What the surveys say; a reset that cannot be gone on with.
@@ -143,23 +219,28 @@ impl<B: ReadAt> Original<B> {
         if !matches!(file_type::base_kind(&image), Ok(BaseKind::Disk)) {
             return Ok(Below::of(image)?.map(Self::Iso));
         }
-        let base = injected::Base::of(image)?;
-        Ok(base.stamped.is_some().then_some(Self::Raw(base.image)))
+        let base = in_disk::Base::of(image)?;
+        Ok(base.stamped.is_some().then_some(Self::Disk(base.image)))
     }
 
-    /// The base.
+    /// The original.
     pub fn image(&self) -> &Composed<B> {
         match self {
             Self::Iso(below) => &below.image,
-            Self::Raw(image) => image,
+            Self::Disk(image) => image,
         }
+    }
+
+    /// The same for a way out: everyone may know what is published.
+    pub fn outgoing(&self) -> Outgoing<'_, B> {
+        Outgoing::new(self.image(), false)
     }
 
     /// The same, without what is known of it.
     pub fn into_image(self) -> Composed<B> {
         match self {
             Self::Iso(below) => below.image,
-            Self::Raw(image) => image,
+            Self::Disk(image) => image,
         }
     }
 
@@ -167,7 +248,7 @@ impl<B: ReadAt> Original<B> {
     pub fn sha256(&self) -> Option<Digest> {
         match self {
             Self::Iso(below) => below.sha256.map(Digest),
-            Self::Raw(_) => None,
+            Self::Disk(_) => None,
         }
     }
 }

@@ -4,15 +4,14 @@
 //! weighed: two things that differ by themselves make another image, one thing only if most of the bytes differ, too.
 
 use crate::checked;
-use crate::disk::survey::Raw;
 use crate::error::Result;
 use crate::formats::gpt::Gpt;
 use crate::formats::iso9660::volume_descriptor::{PRIMARY, VolumeDescriptor, text};
 use crate::image::ReadAt;
-use crate::image::file_type::{self, BaseKind, DiskImage, FileType, Kind};
+use crate::image::file_type::{self, DiskImage, FileType, Kind};
 use crate::image::partitions::Partitions;
-use crate::iso::survey::Survey;
-use crate::stamp::manifest::{self, Found};
+use crate::stamp::base_image::Surveyed;
+use crate::stamp::manifest::found::{self, Found};
 use crate::units::ByteRange;
 
 /// Where the Primary Volume Descriptor stands (ECMA-119 §6.7.1).
@@ -180,16 +179,16 @@ fn tables(one: &Partitions, other: &Partitions) -> usize {
 }
 
 fn system(image: &&dyn ReadAt) -> Option<System> {
-    if file_type::base_kind(image).ok()? == BaseKind::Disk {
-        let raw = Raw::of(image).ok()?;
-        let root = *raw.filesystem(image).ok()?.superblock().uuid();
-        let manifest = manifest::read_raw(image, &raw).ok()?;
-        return Some(System { release: raw.release, label: raw.label, root: Some(root), manifest });
-    }
-    let survey = Survey::of(image).ok()?;
-    let manifest = manifest::read(image, survey.tree()).ok()?;
-    let label = survey.volume.identifier();
-    Some(System { release: survey.release, label, root: None, manifest })
+    let surveyed = Surveyed::of(image).ok()?;
+    let manifest = found::read(image, &surveyed).ok()?;
+    let (release, label, root) = match surveyed {
+        Surveyed::Iso(survey) => (survey.release, survey.volume.identifier(), None),
+        Surveyed::Disk(raw) => {
+            let root = *raw.filesystem(image).ok()?.superblock().uuid();
+            (raw.release, raw.label, Some(root))
+        }
+    };
+    Some(System { release, label, root, manifest })
 }
 
 impl System {

@@ -6,5 +6,8 @@ pub mod identity;
 pub mod manifest;
 pub mod oci;
 pub mod patch;
+pub mod planned_image;
+pub mod privacy;
 pub mod replaced;
 pub mod sign;
+pub mod stamped_image;

@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 use crate::formats::patch_file;
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
-use crate::iso::injected::Base;
 use crate::output::file::{self, Existing};
 use crate::progress::Silent;
+use crate::stamp::base_image::BaseImage;
 use crate::units::len_of;
 
 /// The layer that is a whole base.
@@ -89,14 +89,14 @@ impl Layout {
     }
 
     /// Puts the base in, once: cloned, or copied.
-    pub fn with_base(mut self, base: &Base<&ImageFile>, sha256: Digest) -> Result<Self> {
+    pub fn with_base(mut self, base: &BaseImage<&ImageFile>, sha256: Digest) -> Result<Self> {
         let blobs = self.folder.join("blobs/sha256");
         fs::create_dir_all(&blobs)
             .map_err(Error::io(format!("make the folder {}", blobs.display())))?;
         let path = self.blob(sha256);
-        let size = base.survey.size;
+        let size = base.size();
         if !holds(&path, size, sha256)? {
-            file::copy(&base.image, &path)?;
+            file::copy(base.outgoing(), &path)?;
         }
         self.base = Some((sha256, size));
         let version = json!({ "imageLayoutVersion": "1.0.0" }).to_string();

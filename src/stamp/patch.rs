@@ -6,7 +6,9 @@ use crate::formats::patch_file::{LARGEST_LITERALS, MOST_RUNS, Origin, PatchFile,
 use crate::image::digest::Digest;
 use crate::image::patched::{Composed, Patch, Piece, Source};
 use crate::image::{ReadAt, past_64_bits};
+use crate::output::Outgoing;
 use crate::stamp::base_image::Original;
+use crate::stamp::privacy;
 use crate::units::{ByteRange, u64_of};
 
 /// The patch that makes an image from a base, whose digest is given, by these changes of it. The same
@@ -108,6 +110,25 @@ fn described(patch: &PatchFile) -> String {
     format!("{} bytes of SHA-256 {}", patch.base_size, Digest(patch.base_sha256))
 }
 
+/// The image that a patch makes of its base.
+#[derive(Debug)]
+pub struct Applied<B> {
+    image: Composed<B>,
+    private: bool,
+}
+
+impl<B: ReadAt> Applied<B> {
+    /// Its bytes.
+    pub fn image(&self) -> &Composed<B> {
+        &self.image
+    }
+
+    /// The same for a way out.
+    pub fn outgoing(&self) -> Outgoing<'_, B> {
+        Outgoing::new(&self.image, self.private)
+    }
+}
+
 /// Lays a patch over its base, whose digest is given.
 ///
 /// # Errors
@@ -117,7 +138,7 @@ pub fn apply<B: ReadAt>(
     base: Composed<B>,
     digest: Digest,
     name: &str,
-) -> Result<Composed<B>> {
+) -> Result<Applied<B>> {
     if base.size() != patch.base_size || digest.0 != patch.base_sha256 {
         return Err(Error::WrongBase {
             name: name.to_owned(),
@@ -137,5 +158,7 @@ pub fn apply<B: ReadAt>(
         patches.push(Patch { at: range, from, why: "patch file".into() });
         at = range.end();
     }
-    base.with(patches, patch.size)
+    let image = base.with(patches, patch.size)?;
+    let private = privacy::of_image(&image)?;
+    Ok(Applied { image, private })
 }

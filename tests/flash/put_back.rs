@@ -7,11 +7,12 @@ use remaster::flash::{self, Image, Medium, Options, PutBack, Report};
 use remaster::image::ReadAt;
 use remaster::image::digest::Digest;
 use remaster::image::patched::Composed;
-use remaster::iso::injected::{Base, Below};
+use remaster::iso::injected::Below;
 use remaster::iso::survey::Survey;
 use remaster::progress::{Progress, Silent};
 use remaster::recipe::edits::{Edits, Way};
-use remaster::stamp::manifest::{self, About};
+use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::planned_image::ManifestOptions;
 use remaster::units::ByteRange;
 
 use crate::stick::{SURVIVORS, Stick};
@@ -41,11 +42,9 @@ fn bases() -> [Vec<u8>; 2] {
 }
 
 fn stamped(base: &[u8]) -> Vec<u8> {
-    let base = Base::of(base).unwrap();
-    let initrds = base.survey.initrds(&base.image).unwrap();
     let edits = Edits::authorize(KEY, Way::ExtraInitrd);
-    let made = manifest::plan(&base, &initrds, edits, &About::default()).unwrap();
-    bytes(&made.plan.compose(base.image).unwrap())
+    let base = BaseImage::open(base).unwrap();
+    bytes(base.stamp(edits, &ManifestOptions::default()).unwrap().image())
 }
 
 fn bytes<B: ReadAt>(image: &Composed<B>) -> Vec<u8> {

@@ -1,12 +1,14 @@
 //! A stick is known by the manifest on it, also after its backup GPT was moved.
 
 use remaster::flash::{self, Image, Medium, Options};
-use remaster::iso::injected::Base;
-use remaster::iso::survey::Survey;
+use remaster::image::ReadAt;
 use remaster::progress::{Progress, Silent};
 use remaster::recipe::edits::{Edits, Way};
+use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::manifest::blocks::Blocks;
-use remaster::stamp::manifest::{self, About};
+use remaster::stamp::manifest::found;
+use remaster::stamp::manifest::verify::verify;
+use remaster::stamp::planned_image::ManifestOptions;
 
 use crate::stick::Stick;
 
@@ -14,22 +16,22 @@ const TINY: &[u8] = include_bytes!("../tiny/tiny.iso.zst");
 
 fn image() -> Vec<u8> {
     let base = zstd::decode_all(TINY).unwrap();
-    let base = Base::of(base.as_slice()).unwrap();
-    let initrds = base.survey.initrds(&base.image).unwrap();
-    let (blocks, sha256) = Blocks::of(&base.image, &Silent).unwrap();
-    let about = About { blocks: Some(blocks), sha256: Some(sha256), ..About::default() };
-    let edits = Edits::authorize("", Way::ExtraInitrd);
-    let made = manifest::plan(&base, &initrds, edits, &about).unwrap();
-    let image = made.plan.compose(base.image).unwrap();
-    let mut bytes = vec![0; made.manifest.size as usize];
-    remaster::image::ReadAt::read_exact_at(&image, &mut bytes, 0).unwrap();
+    let base = BaseImage::open(base.as_slice()).unwrap();
+    let (blocks, sha256) = Blocks::of(base.original(), &Silent).unwrap();
+    let options = ManifestOptions {
+        blocks: Some(blocks),
+        sha256: Some(sha256),
+        ..ManifestOptions::default()
+    };
+    let image = base.stamp(Edits::authorize("", Way::ExtraInitrd), &options).unwrap();
+    let mut bytes = vec![0; image.size() as usize];
+    image.image().read_exact_at(&mut bytes, 0).unwrap();
     bytes
 }
 
 fn verified(medium: &[u8]) -> remaster::Result<()> {
-    let survey = Survey::of(&medium)?;
-    let found = manifest::read(&medium, survey.tree())?.unwrap();
-    manifest::verify(&medium, &found, &Silent)
+    let found = found::of_image(&medium)?.unwrap();
+    verify(&medium, &found, &Silent)
 }
 
 #[test]

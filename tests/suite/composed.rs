@@ -11,7 +11,9 @@ use remaster::iso;
 use remaster::iso::injected::Base;
 use remaster::iso::survey::Survey;
 use remaster::recipe::edits::{Attached, Edits, Purpose, Way};
-use remaster::stamp::manifest::{self, About, Made};
+use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::planned_image::ManifestOptions;
+use remaster::stamp::stamped_image::StampedImage;
 use remaster::{disk, live};
 
 use crate::boot_image::full;
@@ -21,25 +23,23 @@ use crate::support::{Folder, SD, SYSTEMD, TINY, bytes, edits, key, survey};
 /// What is planned for a base.
 struct Planned<'a> {
     base: Base<&'a [u8]>,
-    made: Made,
-    image: Composed<&'a [u8]>,
+    stamped: StampedImage<&'a [u8]>,
 }
 
 impl<'a> Planned<'a> {
     fn of(base: &'a [u8], edits: Edits) -> Self {
-        let base = Base::of(base).unwrap();
-        let initrds = base.survey.initrds(&base.image).unwrap();
-        let made = manifest::plan(&base, &initrds, edits, &About::default()).unwrap();
-        let image = base.image.clone().with(made.plan.patches.clone(), made.plan.size).unwrap();
-        iso::verify::check(&image, &base.survey, &made.edits).unwrap();
-        Self { base, made, image }
+        let stamped = BaseImage::open(base).unwrap();
+        let stamped = stamped.stamp(edits, &ManifestOptions::default()).unwrap();
+        Self { base: Base::of(base).unwrap(), stamped }
     }
 
     /// What verify says of the image with other bytes.
     fn told(&self, wrong: Wrong) -> String {
-        let mut image = bytes(&self.image);
+        let stamped = &self.stamped;
+        let mut image = bytes(stamped.image());
         wrong(&mut image);
-        said(iso::verify::check(&patched(&self.image, &image), &self.base.survey, &self.made.edits))
+        let image = patched(stamped.image(), &image);
+        said(iso::verify::check(&image, &self.base.survey, stamped.edits()))
     }
 }
 
@@ -174,7 +174,8 @@ fn an_iso_that_does_not_fit_its_base_is_told() {
     for (words, other) in table {
         let mut base = planned.base.survey.clone();
         other(&mut base);
-        let found = said(iso::verify::check(&planned.image, &base, &planned.made.edits));
+        let found =
+            said(iso::verify::check(planned.stamped.image(), &base, planned.stamped.edits()));
         assert!(found.contains(words), "{words}: {found}");
     }
 }
@@ -247,7 +248,7 @@ fn a_wrong_copy_of_the_uefi_boot_image_is_told() {
     assert!(found.contains("the UEFI boot image"), "{found}");
     let mut other = planned.base.survey.clone();
     other.partitions.gpt = None;
-    let found = said(iso::verify::check(&planned.image, &other, &planned.made.edits));
+    let found = said(iso::verify::check(planned.stamped.image(), &other, planned.stamped.edits()));
     assert!(found.contains("2 partitions of it"), "{found}");
 }
 
@@ -301,19 +302,17 @@ fn a_raw_image_that_is_wrong_in_one_thing_is_told() {
     ];
     let wanted = wishes(|recipe| recipe.karg = vec!["quiet".into()]);
     for (base, sums) in [(&*SD, true), (&*OLD, false)] {
+        let stamped = BaseImage::open(base.as_slice()).unwrap();
+        let stamped = stamped.customize(&wanted, &ManifestOptions::default()).unwrap();
         let base = disk::injected::Base::of(base.as_slice()).unwrap();
-        let edits = wanted.edits(&live::Facts::of_raw(&base.raw)).unwrap();
-        let made = manifest::plan_raw(&base, edits, &About::default()).unwrap();
-        let (patches, size) = (made.plan.patches.clone(), made.plan.size);
-        let image = base.image.clone().with(patches, size).unwrap();
+        let image = stamped.image();
         let check = |image: &Composed<&[u8]>| {
-            disk::verify::check(image, (&base.image, &base.raw), &made.edits)
+            disk::verify::check(image, (&base.image, &base.raw), stamped.edits())
         };
-        check(&image).unwrap();
         for (words, wrong) in table {
-            let mut other = bytes(&image);
+            let mut other = bytes(image);
             wrong(&mut other);
-            let found = check(&patched(&image, &other));
+            let found = check(&patched(image, &other));
             // The checksum of the superblock comes first, where there is one.
             let is_early = sums && words.starts_with("free");
             let found = if is_early { found.unwrap_err().to_string() } else { said(found) };

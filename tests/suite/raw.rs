@@ -8,8 +8,8 @@ use remaster::Error;
 use remaster::inspect::Report;
 use remaster::live::{Input, Wishes};
 use remaster::recipe::{Inject, Recipe};
-use remaster::stamp::base_image::Basis;
-use remaster::stamp::manifest::About;
+use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::planned_image::ManifestOptions;
 
 use crate::support::{Folder, SD, assert_same, bytes, key};
 
@@ -29,13 +29,12 @@ pub(crate) fn wishes(change: impl FnOnce(&mut Recipe)) -> Wishes {
 }
 
 fn try_stamp(base: &[u8], wishes: &Wishes) -> remaster::Result<Vec<u8>> {
-    let basis = Basis::of(base)?;
-    let made = basis.plan(wishes, &About::default())?;
-    Ok(bytes(&basis.compose(&made)?))
+    let image = BaseImage::open(base)?.customize(wishes, &ManifestOptions::default())?;
+    Ok(bytes(image.image()))
 }
 
 fn below(image: &[u8]) -> Vec<u8> {
-    bytes(Basis::of(image).unwrap().image())
+    bytes(BaseImage::open(image).unwrap().original())
 }
 
 /// The root filesystem, as another program reads it.

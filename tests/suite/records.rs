@@ -3,12 +3,13 @@
 use std::process::Command;
 
 use remaster::image::digest::Digest;
-use remaster::iso::injected::Base;
-use remaster::iso::survey::Survey;
 use remaster::progress::Silent;
 use remaster::recipe::edits::{Edits, Way};
+use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::manifest::blocks::Blocks;
-use remaster::stamp::manifest::{self, About};
+use remaster::stamp::manifest::found;
+use remaster::stamp::manifest::verify::verify;
+use remaster::stamp::planned_image::ManifestOptions;
 use remaster::units::{in_memory, len_of};
 use serde_json::Value;
 use ssh_key::LineEnding;
@@ -35,18 +36,19 @@ fn folder() -> Folder {
 
 /// The library's image with digests of its blocks.
 fn digested(base: &[u8], edits: Edits) -> Vec<u8> {
-    let base = Base::of(base).unwrap();
-    let initrds = base.survey.initrds(&base.image).unwrap();
-    let (blocks, sha256) = Blocks::of(&base.image, &Silent).unwrap();
-    let about = About { blocks: Some(blocks), sha256: Some(sha256), ..About::default() };
-    let made = manifest::plan(&base, &initrds, edits, &about).unwrap();
-    bytes(&made.plan.compose(base.image).unwrap())
+    let base = BaseImage::open(base).unwrap();
+    let (blocks, sha256) = Blocks::of(base.original(), &Silent).unwrap();
+    let options = ManifestOptions {
+        blocks: Some(blocks),
+        sha256: Some(sha256),
+        ..ManifestOptions::default()
+    };
+    bytes(base.stamp(edits, &options).unwrap().image())
 }
 
 fn verified(image: &[u8]) -> remaster::Result<()> {
-    let survey = Survey::of(&image)?;
-    let found = manifest::read(&image, survey.tree())?.unwrap();
-    manifest::verify(&image, &found, &Silent)
+    let found = found::of_image(&image)?.unwrap();
+    verify(&image, &found, &Silent)
 }
 
 #[test]
@@ -55,8 +57,7 @@ fn bytes_everywhere_count() {
         for way in [Way::ExtraInitrd, Way::MergeInitrd] {
             let image = digested(base, edits(1, way));
             verified(&image).unwrap_or_else(|fault| panic!("{name}: {fault}"));
-            let survey = Survey::of(&image.as_slice()).unwrap();
-            let found = manifest::read(&image.as_slice(), survey.tree()).unwrap().unwrap();
+            let found = found::of_image(&image.as_slice()).unwrap().unwrap();
             // Only a signature is for the manifest itself, and the backup GPT may be moved.
             let tail = len_of(&image) - 63 * 512..len_of(&image);
             for at in (0..len_of(&image)).step_by(40_009) {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use remaster::formats::boot_config::volume_path;
 use remaster::formats::newc::{self, Member, Next};
 use remaster::image::ImageFile;
-use remaster::iso::injected::Base;
 use remaster::iso::survey::nixos::initrd_place;
 use remaster::netboot::installer;
 use remaster::netboot::tree::Tree;
 use remaster::recipe::edits::{Edits, Way};
+use remaster::stamp::base_image::BaseImage;
 use remaster::units::in_memory;
 
 use crate::netboot::{entries, kexec};
@@ -131,7 +131,7 @@ fn loaded(image: &[u8]) -> Vec<u8> {
 
 /// The initrd of a network boot of an image.
 fn netboot(image: &[u8], edits: Option<&Edits>) -> Vec<u8> {
-    bytes(&installer::of(&Base::of(image).unwrap(), edits).unwrap().initrd)
+    bytes(&installer::of(&BaseImage::open(image).unwrap(), edits).unwrap().initrd)
 }
 
 /// The initrd of a tarball with edits in it.
@@ -139,7 +139,7 @@ fn tarball(tar: &[u8], edits: &Edits) -> Vec<u8> {
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, tar).unwrap();
     let file = ImageFile::opened(file, "kexec.tar").unwrap();
-    bytes(&Tree::of_archive(&file).unwrap().archive(edits).unwrap().0)
+    bytes(Tree::of_archive(&file).unwrap().archive(edits).unwrap().outgoing().image())
 }
 
 fn initrd_of(tar: &[u8]) -> Vec<u8> {

@@ -7,13 +7,12 @@ use std::sync::LazyLock;
 
 use remaster::image::ReadAt;
 use remaster::image::patched::Composed;
-use remaster::iso;
-use remaster::iso::injected::Base;
 use remaster::iso::survey::Survey;
 use remaster::live::{Facts, Input, Wishes};
 use remaster::recipe::Recipe;
 use remaster::recipe::edits::{Edits, Way};
-use remaster::stamp::manifest::{self, About};
+use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::planned_image::ManifestOptions;
 use ssh_key::private::{Ed25519Keypair, PrivateKey};
 use tempfile::TempDir;
 
@@ -68,12 +67,8 @@ pub(crate) fn edits(number: u8, way: Way) -> Edits {
 
 /// Does what the program does between opening the base and writing.
 pub(crate) fn try_stamp(base: &[u8], edits: &Edits) -> remaster::Result<Vec<u8>> {
-    let base = Base::of(base)?;
-    let initrds = base.survey.initrds(&base.image)?;
-    let made = manifest::plan(&base, &initrds, edits.clone(), &About::default())?;
-    let image = made.plan.compose(base.image)?;
-    iso::verify::check(&image, &base.survey, &made.edits)?;
-    Ok(bytes(&image))
+    let image = BaseImage::open(base)?.stamp(edits.clone(), &ManifestOptions::default())?;
+    Ok(bytes(image.image()))
 }
 
 pub(crate) fn stamp(base: &[u8], edits: &Edits) -> Vec<u8> {

@@ -9,11 +9,10 @@ use remaster::formats::patch_file::{LARGEST, PatchFile};
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::image::file_type::{FileType, HEAD};
-use remaster::image::patched::Composed;
 use remaster::output::file::Existing;
 use remaster::progress::Progress;
 use remaster::stamp::oci::{Layout, Parts};
-use remaster::stamp::patch;
+use remaster::stamp::patch::{self, Applied};
 use remaster::units::len_of;
 
 use super::base;
@@ -54,9 +53,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let output = Destination::of(&args.output, &file, existing)?;
     let progress = Meter::stages()?;
     let image = applied(&patch, &file, &progress)?;
-    let output = output.kept_as(&image)?;
-    let how = output.write(&image, &progress)?;
-    printer::say(&output.next(&image, how));
+    let how = output.write(image.outgoing(), &progress)?;
+    printer::say(&output.next(image.outgoing(), how));
     Ok(())
 }
 
@@ -103,7 +101,7 @@ pub(crate) fn applied<'a>(
     patch: &PatchFile,
     file: &'a ImageFile,
     progress: &dyn Progress,
-) -> Result<Composed<&'a ImageFile>> {
+) -> Result<Applied<&'a ImageFile>> {
     let name = file.path().display().to_string();
     let base = patch::base_in(file, patch, &name)?;
     let known = file.sha256().filter(|_| base.is_base()).map(Digest);

@@ -4,12 +4,10 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
-use remaster::image::patched::Composed;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::netboot::archive;
 use remaster::output::file::{Existing, How, Output, Readers};
-use remaster::output::stream;
-use remaster::private;
+use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
 use remaster::stamp::patch;
 use remaster::units::human;
@@ -82,16 +80,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if archive::is_tar(&file) {
         return tarball::write(args, &wishes, &file, output.as_ref(), known);
     }
-    let base = job::basis(&file)?;
+    let base = job::base(&file)?;
     let progress = Meter::stages()?;
-    let about = args.inside.or_by(&recipe).about_base(&base, &progress)?;
-    let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
+    let options = args.inside.or_by(&recipe).options_for(&base, &progress)?;
+    let stamping = Stamping::plan(&file, base, wishes, &options, args.edit.no_key)?;
     if args.dry_run {
         return printer::print(&stamping.dry_run());
     }
     let finished = stamping.compose()?;
     let Some(output) = output else { return Ok(()) };
-    let output = output.kept(finished.made.edits.is_private());
     args.write(&output, &finished, &progress)?;
     if let Some(known) = &known {
         known.write()?;
@@ -116,14 +113,15 @@ impl Args {
     ) -> Result<()> {
         if let Form::Patch = self.form {
             let bytes = patch::pack(&finished.patch(progress)?)?;
-            output.write_bytes(&bytes)?;
+            output.write_bytes(&bytes, finished.image.outgoing().readers())?;
             printer::say(&format!("{}{}", finished.summary, output.wrote(bytes.len())));
             return Ok(());
         }
-        let how = output.write(&finished.image, progress)?;
-        let told = Told { made: &finished.made, name: &output.name(), existing: existing(self) };
-        self.beside.write(&told, &finished.image, progress)?;
-        let next = output.next(&finished.image, how);
+        let image = finished.image.outgoing();
+        let how = output.write(image, progress)?;
+        let told = Told { made: &finished.image, name: &output.name(), existing: existing(self) };
+        self.beside.write(&told, image.image(), progress)?;
+        let next = output.next(image, how);
         printer::say(&format!("{}{next}", finished.summary));
         Ok(())
     }
@@ -155,20 +153,6 @@ impl Destination {
         Ok(Self::Pipe)
     }
 
-    /// The same for what others must not know, or may.
-    pub(crate) fn kept(self, private: bool) -> Self {
-        match self {
-            Self::File(output) => Self::File(output.read_by(Readers::of(private))),
-            Self::Pipe => Self::Pipe,
-        }
-    }
-
-    /// The same for an image, whose bytes tell whether others must not know them.
-    pub(crate) fn kept_as<I: ReadAt>(self, image: &I) -> Result<Self> {
-        let private = matches!(self, Self::File(_)) && private::of_image(image)?;
-        Ok(self.kept(private))
-    }
-
     /// What was written, of something that is no image.
     fn wrote(&self, bytes: usize) -> String {
         match self {
@@ -179,7 +163,7 @@ impl Destination {
 
     pub(crate) fn write(
         &self,
-        image: &Composed<&ImageFile>,
+        image: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
     ) -> Result<Option<How>> {
         match self {
@@ -188,9 +172,10 @@ impl Destination {
         }
     }
 
-    fn write_bytes(&self, bytes: &[u8]) -> Result<()> {
+    /// Writes bytes for these readers.
+    fn write_bytes(&self, bytes: &[u8], readers: Readers) -> Result<()> {
         match self {
-            Self::File(output) => output.write_bytes(bytes),
+            Self::File(output) => output.write_bytes(bytes, readers),
             Self::Pipe => {
                 let written = io::stdout().lock().write_all(bytes);
                 written.map_err(Error::io("write to standard output"))
@@ -208,15 +193,15 @@ impl Destination {
     }
 
     /// What was written, and what to do with it.
-    pub(crate) fn next(&self, image: &Composed<&ImageFile>, how: Option<How>) -> String {
+    pub(crate) fn next(&self, image: Outgoing<'_, &ImageFile>, how: Option<How>) -> String {
+        let size = human(image.image().size());
         let Self::File(file) = self else {
-            return format!("wrote the image to standard output ({})\n", human(image.size()));
+            return format!("wrote the image to standard output ({size})\n");
         };
         let shared = if how == Some(How::Cloned) { ", sharing the base's blocks" } else { "" };
-        let mode =
-            if file.readers() == Readers::Owner { ", mode 0600: it holds secrets" } else { "" };
+        let mode = if image.is_private() { ", mode 0600: it holds secrets" } else { "" };
         let name = typed(file.path());
-        let wrote = format!("wrote {name} ({}{shared}{mode})\n", human(image.size()));
+        let wrote = format!("wrote {name} ({size}{shared}{mode})\n");
         if !printer::is_terminal() {
             return wrote;
         }

@@ -50,18 +50,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let file = ImageFile::open(&args.image)?;
     check_regular(&file)?;
-    let base = job::basis(&file)?;
+    let base = job::base(&file)?;
     let progress = Meter::stages()?;
-    let about = args.inside.or_by(&recipe).about_base(&base, &progress)?;
-    let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
+    let options = args.inside.or_by(&recipe).options_for(&base, &progress)?;
+    let stamping = Stamping::plan(&file, base, wishes, &options, args.edit.no_key)?;
     if args.dry_run {
         return printer::print(&stamping.dry_run());
     }
-    if stamping.is_private() {
-        edited.keep_from_others()?;
-    }
     let finished = stamping.compose()?;
-    let bytes = edited.rewrite(&finished.image, &progress)?;
+    let bytes = edited.rewrite(finished.image.outgoing(), &progress)?;
     let name = typed(&args.image);
     let bytes = human(bytes);
     printer::say(&format!("{}changed {name} ({bytes} written)\n", finished.summary));

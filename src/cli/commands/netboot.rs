@@ -6,14 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use remaster::error::Result;
-use remaster::image::patched::Composed;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::iso::injected::Base;
 use remaster::live::{Facts, Wishes};
 use remaster::netboot::tree::{Files, Tree};
 use remaster::netboot::{INITRD, Netboot, SCRIPT, archive, installer};
 use remaster::output::directory::{Draft, check};
 use remaster::output::file::{Existing, Output, Readers};
+use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::replaced::{self, Given};
 use remaster::units::human;
 
@@ -96,13 +95,13 @@ fn of_installer<'f>(
 }
 
 fn of_base<'f>(
-    base: &Base<&'f ImageFile>,
+    base: &BaseImage<&'f ImageFile>,
     wishes: Option<&Wishes>,
     args: &Args,
 ) -> Result<Netboot<&'f ImageFile>> {
     let Some(wishes) = wishes else { return installer::of(base, None) };
-    let edits = wishes.edits(&Facts::of(&base.survey))?;
-    let gone = replaced::gone(Given::in_iso(base).as_ref(), &edits, args.edit.no_key)?;
+    let edits = wishes.edits(&base.facts())?;
+    let gone = replaced::gone(base.given_before().as_ref(), &edits, args.edit.no_key)?;
     let made = installer::of(base, Some(&edits))?;
     job::tell_taken_out(&gone);
     Ok(made)
@@ -161,14 +160,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn write(made: &Netboot<&ImageFile>, draft: Draft) -> Result<()> {
     let progress = Meter::stages()?;
-    let readers = Readers::of(made.private);
     let output = |name: &str| Output::of_bytes(&draft.path().join(name), Existing::Refuse);
-    let image = |name: &str, image: &Composed<&ImageFile>, readers: Readers| {
-        output(name)?.read_by(readers).write(image, &progress)
-    };
-    image(&made.name, &made.kernel, Readers::Usual)?;
-    image(INITRD, &made.initrd, readers)?;
-    output(SCRIPT)?.write_bytes(made.script.as_bytes())?;
+    output(&made.name)?.write(made.kernel_outgoing(), &progress)?;
+    output(INITRD)?.write(made.initrd_outgoing(), &progress)?;
+    output(SCRIPT)?.write_bytes(made.script.as_bytes(), Readers::Usual)?;
     draft.publish()
 }
 

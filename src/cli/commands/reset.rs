@@ -76,8 +76,8 @@ fn reset(args: &Args) -> Result<()> {
     check(&file, digest, below.sha256())?;
     check(&file, digest, args.sha256)?;
     match (output, edited) {
-        (Some(output), _) => output.kept_as(image)?.write(image, &progress).map(|_| ())?,
-        (None, Some(edited)) => edited.rewrite(image, &progress).map(|_| ())?,
+        (Some(output), _) => output.write(below.outgoing(), &progress).map(|_| ())?,
+        (None, Some(edited)) => edited.rewrite(below.outgoing(), &progress).map(|_| ())?,
         (None, None) => onto_stick(&below, digest, &args.disks)?,
     }
     let name = args.output.as_deref().unwrap_or(path);
@@ -140,8 +140,8 @@ fn onto_stick(found: &Original<&ImageFile>, sha256: Digest, disks: &Disks) -> Re
             flash::put_back(what, disks)
         }
         // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
-        Original::Raw(_) => {
-            let mut prepared = Prepared::whole(image, "what lies below".into(), Vec::new())?;
+        Original::Disk(_) => {
+            let mut prepared = Prepared::whole(image, false, "what lies below".into(), Vec::new());
             prepared.suspects = Some(changed.clone());
             prepared.changed = changed;
             flash::write(prepared, &To::back_onto(disks))?.map_or(Ok(()), Err)

@@ -10,22 +10,20 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use indicatif::ProgressBar;
-use remaster::boot::stage_one::Initrd;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
-use remaster::iso::injected::Base;
 use remaster::live::HostKeys;
-use remaster::output::file::{Existing, Output};
+use remaster::output::file::{Existing, Output, Readers};
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::recipe::users::{self, Format, User};
+use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::batch::names::{Shard, Template};
 use remaster::stamp::batch::{Batch, Done, Form, Keep, Listener, Tally};
-use remaster::stamp::manifest::About;
 use remaster::stamp::manifest::beside::Wanted;
 use remaster::stamp::manifest::blocks::Blocks;
-use remaster::stamp::replaced::Given;
+use remaster::stamp::planned_image::ManifestOptions;
 use serde_json::json;
 
 use super::base;
@@ -131,42 +129,29 @@ pub(crate) struct Args {
     edit: Edit,
 }
 
-/// What there is to know of a base.
-struct Surveyed<'a> {
-    base: Base<&'a ImageFile>,
-    /// Or why stage 1 is not understood, which matters only where something goes into it.
-    initrds: Result<Vec<Initrd>>,
-    sha256: Digest,
-}
-
 pub(crate) fn run(args: &Args) -> Result<()> {
     let template = Template::parse(args.template())?;
     let beside = args.wanted()?;
     let shared = args.edit.shared()?;
     let inside = args.inside.or_by(&shared);
-    let mut about = inside.about()?;
+    let mut options = inside.options()?;
     let file = base::open(&args.base, &args.source)?;
     let users = args.users()?;
     args.check_known_hosts(&shared, &users)?;
     let progress = Meter::stages()?;
-    let Surveyed { base, initrds, sha256 } =
-        survey(&file, inside.manifest_digests, &mut about, &progress)?;
+    let (base, sha256) = survey(&file, inside.manifest_digests, &mut options, &progress)?;
     let recipe = |user: &User| user.recipe.clone().over(shared.clone());
     let touches =
         |user: &Result<User>| user.as_ref().is_ok_and(|user| recipe(user).touches_stage_one());
-    let initrds = match initrds {
-        Err(fault) if users.iter().any(|(_, user)| touches(user)) => return Err(fault),
-        // Nobody needs them.
-        Err(_) => Vec::new(),
-        Ok(found) => found,
-    };
-    let before = Given::in_iso(&base);
+    if users.iter().any(|(_, user)| touches(user)) {
+        base.initrds().map_err(|fault| fault.of_image(file.name()))?;
+    }
+    let before = base.given_before();
     let batch = Batch {
         file: &file,
         base: &base,
-        initrds: &initrds,
         sha256,
-        about: &about,
+        options: &options,
         shared: &shared,
         before: before.as_ref(),
         no_key: args.edit.no_key,
@@ -184,7 +169,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let about_base = json!({
         "name": record.as_ref().map_or_else(|| file.name(), |record| record.name.clone()),
         "url": record.map(|record| record.url),
-        "release": base.survey.release, "sha256": sha256.to_string(),
+        "release": base.release(), "sha256": sha256.to_string(),
     });
     let teller = Teller::new(args, users.len(), about_base)?;
     let tally = batch.run(&users, &teller)?;
@@ -298,28 +283,28 @@ impl Args {
 fn survey<'a>(
     file: &'a ImageFile,
     manifest_digests: bool,
-    about: &mut About,
+    options: &mut ManifestOptions,
     progress: &dyn Progress,
-) -> Result<Surveyed<'a>> {
+) -> Result<(BaseImage<&'a ImageFile>, Digest)> {
     const HINT: &str = "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`";
     let base = job::iso(file, "stamp", HINT)?;
-    let image = &base.image;
-    let (initrds, digest) = thread::scope(|scope| {
-        let initrds = scope.spawn(|| base.survey.initrds(image));
+    let image = base.original();
+    let digest = thread::scope(|scope| {
+        // Read beside the digest. What is wrong with them is told to whoever needs them.
+        let initrds = scope.spawn(|| base.initrds().is_ok());
         let digest = match base.known_sha256() {
             _ if manifest_digests => {
                 Blocks::of(image, progress).map(|(blocks, digest)| (Some(blocks), digest))
             }
-            Some(known) => Ok((None, Digest(known))),
+            Some(known) => Ok((None, known)),
             None => Digest::of(image, progress).map(|digest| (None, digest)),
         };
-        let initrds = initrds.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (initrds, digest)
+        initrds.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        digest
     });
     let (blocks, sha256) = digest?;
-    (about.blocks, about.sha256) = (blocks, Some(sha256));
-    let initrds = initrds.map_err(|fault| fault.of_image(file.name()));
-    Ok(Surveyed { base, initrds, sha256 })
+    (options.blocks, options.sha256) = (blocks, Some(sha256));
+    Ok((base, sha256))
 }
 
 /// Tells of users as they are done.
@@ -390,7 +375,7 @@ impl Teller {
         failed.sort_by_key(|line| line["place"].to_string());
         let lines: Vec<String> = failed.iter().map(ToString::to_string).collect();
         let text = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>();
-        file.write_bytes(text.as_bytes())
+        file.write_bytes(text.as_bytes(), Readers::Usual)
     }
 
     /// Tells of all, and writes the file that is about all.

@@ -5,13 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use remaster::error::{Error, Result};
-use remaster::image::patched::Composed;
 use remaster::image::unpack::Packing;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::Wishes;
 use remaster::netboot::tree::Tree;
-use remaster::output::file::Readers;
-use remaster::output::stream;
+use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
 use remaster::stamp::replaced::{self, Given};
 use remaster::units::human;
@@ -37,16 +35,17 @@ pub(crate) fn write(
     let edits = wishes.edits(&facts(&tree))?;
     let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
     let initrd = tree.initrd().path.clone();
-    let (image, does) = tree.archive(&edits).map_err(|fault| fault.of_image(file.name()))?;
+    let archive = tree.archive(&edits).map_err(|fault| fault.of_image(file.name()))?;
+    let image = archive.outgoing();
     let mut summary = keys_shown(&wishes.keys);
-    if let Some(does) = does {
+    if let Some(does) = &archive.credential {
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }
     if args.dry_run {
         for line in taken_out(&gone) {
             summary.extend([&line, "\n"]);
         }
-        let (old, new) = (human(file.size()), human(image.size()));
+        let (old, new) = (human(file.size()), human(image.image().size()));
         return printer::print(&format!(
             "{summary}would add to {initrd}; unpacked: {old} -> {new}\n"
         ));
@@ -54,12 +53,11 @@ pub(crate) fn write(
     let Some(output) = output else { return Ok(()) };
     tell_taken_out(&gone);
     let progress = Meter::stages()?;
-    let readers = Readers::of(edits.is_private());
     match output {
         Destination::File(output) => {
-            output.write_packed(readers, |file| pack(&image, packing, file, &progress))?;
+            output.write_packed(image.readers(), |file| pack(image, packing, file, &progress))?;
         }
-        Destination::Pipe => pack(&image, packing, io::stdout().lock(), &progress)?,
+        Destination::Pipe => pack(image, packing, io::stdout().lock(), &progress)?,
     }
     if let Some(known) = &known {
         known.write()?;
@@ -103,7 +101,7 @@ fn packing(path: &Path) -> Result<Packing> {
 
 /// Packs with the levels that the programs have by default; no name and no time goes into it.
 fn pack(
-    image: &Composed<&ImageFile>,
+    image: Outgoing<'_, &ImageFile>,
     packing: Packing,
     to: impl Write,
     progress: &dyn Progress,

@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use remaster::disk::survey::Raw;
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Medium, Readable};
 use remaster::image::ReadAt;
 use remaster::image::digest::Digest;
-use remaster::image::file_type::{self, BaseKind};
-use remaster::iso::survey::Survey;
+use remaster::image::file_type;
 use remaster::stamp::identity::{self, Other, Verdict};
-use remaster::stamp::manifest::{self, Found, Manifest};
+use remaster::stamp::manifest::found::{self, Found};
+use remaster::stamp::manifest::verify::verify;
+use remaster::stamp::manifest::{self, Manifest};
 use remaster::stamp::sign;
 use remaster::target::System;
 use serde_json::json;
@@ -96,7 +96,7 @@ fn against_manifest(args: &Args) -> Result<()> {
     };
     let signer = args.allowed_signers.as_deref().map(|path| signer(path, &found)).transpose()?;
     let meter = Meter::new(medium.name(), Style::choose(args.json));
-    manifest::verify(&medium, &found, &meter)?;
+    verify(&medium, &found, &meter)?;
     tell(args, Verified { sha256: demanded, manifest: Some(found.manifest), signer })
 }
 
@@ -130,10 +130,7 @@ fn check_digest(medium: &Readable, demanded: Digest, inside: Option<&Found>) -> 
 
 /// The manifest in the image that the medium holds; none if it has none.
 fn inside(medium: &Readable) -> Result<Option<Found>> {
-    match file_type::base_kind(medium)? {
-        BaseKind::Disk => manifest::read_raw(medium, &Raw::of(medium)?),
-        BaseKind::Iso => manifest::read(medium, Survey::of(medium)?.tree()),
-    }
+    found::of_image(medium)
 }
 
 /// The manifest of a file, which is the one inside if there is one.

@@ -102,11 +102,6 @@ impl Plan {
         }
         .plan(hierarchies)
     }
-
-    /// The finished image.
-    pub fn compose<B: ReadAt>(self, base: Composed<B>) -> Result<Composed<B>> {
-        base.with(self.patches, self.size)
-    }
 }
 
 struct Planner<'a, I> {

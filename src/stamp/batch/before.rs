@@ -7,12 +7,12 @@ use crate::error::Result;
 use crate::formats::newc::Member;
 use crate::formats::patch_file::{LARGEST, PatchFile};
 use crate::image::digest::Digest;
-use crate::image::patched::Composed;
 use crate::image::{ImageFile, ReadAt};
-use crate::iso::injected::{Base, Stamped};
-use crate::iso::survey::Survey;
-use crate::stamp::manifest::{self, Again, BaseFacts, Found, Manifest};
+use crate::stamp::base_image::BaseImage;
+use crate::stamp::manifest::found::{self, Found};
+use crate::stamp::manifest::{BaseFacts, Manifest};
 use crate::stamp::patch;
+use crate::stamp::planned_image::Again;
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -40,21 +40,23 @@ impl Before {
     }
 
     /// The image that a patch file makes of the base, whose digest is given; none if it makes none.
-    pub(super) fn of_patch(path: &Path, base: &Base<&ImageFile>, sha256: Digest) -> Option<Self> {
+    pub(super) fn of_patch(
+        path: &Path,
+        base: &BaseImage<&ImageFile>,
+        sha256: Digest,
+    ) -> Option<Self> {
         let size = fs::metadata(path).ok()?.len();
         let bytes = fs::read(path).ok().filter(|_| size <= LARGEST)?;
         let patch = PatchFile::parse(&bytes).ok()?;
-        let below = Composed::clone(&base.image);
-        Self::of(&patch::apply(&patch, below, sha256, "the base").ok()?).ok()?
+        let below = base.original().clone();
+        Self::of(patch::apply(&patch, below, sha256, "the base").ok()?.image()).ok()?
     }
 
     fn of<I: ReadAt>(image: &I) -> Result<Option<Self>> {
-        let survey = Survey::of(image)?;
-        let Some(Stamped { root, .. }) = Stamped::of(image, survey.tree())? else {
-            return Ok(None);
-        };
-        let found = manifest::read(image, survey.tree())?;
-        Ok(found.map(|found| Self { root, found }))
+        let base = BaseImage::open(image)?;
+        let Some(injected) = base.injected() else { return Ok(None) };
+        let found = found::of_image(image)?;
+        Ok(found.map(|found| Self { root: injected.root.clone(), found }))
     }
 
     /// Whether it was made of this recipe. One that does not tell its base's digest tells the base by its beginning.

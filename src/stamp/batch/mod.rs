@@ -9,24 +9,23 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::boot::stage_one::Initrd;
 use crate::error::{Error, Result};
+use crate::image::ImageFile;
 use crate::image::digest::Digest;
-use crate::image::patched::{Composed, Source};
-use crate::image::{ImageFile, ReadAt};
-use crate::iso;
-use crate::iso::injected::Base;
 use crate::live::{Facts, HostKeys, Input, Unsettled, Wishes};
 use crate::output::file::{self, Existing, Output, Readers, Ready};
 use crate::place;
 use crate::progress::Silent;
 use crate::recipe::users::User;
 use crate::recipe::{OF_RECORDS, Recipe};
+use crate::stamp::base_image::BaseImage;
 use crate::stamp::manifest::beside::Wanted;
-use crate::stamp::manifest::{self, About, BaseFacts, Made};
+use crate::stamp::manifest::{self, BaseFacts};
 use crate::stamp::oci::{self, Ids};
 use crate::stamp::patch;
+use crate::stamp::planned_image::{ManifestOptions, PlannedImage};
 use crate::stamp::replaced::{self, Fact, Given};
+use crate::stamp::stamped_image::StampedImage;
 use crate::units::len_of;
 
 use before::{Asked, Before};
@@ -65,13 +64,11 @@ pub struct Batch<'a> {
     /// The base's file.
     pub file: &'a ImageFile,
     /// The base.
-    pub base: &'a Base<&'a ImageFile>,
-    /// Its initrds.
-    pub initrds: &'a [Initrd],
+    pub base: &'a BaseImage<&'a ImageFile>,
     /// Its digest.
     pub sha256: Digest,
     /// What goes into each manifest.
-    pub about: &'a About,
+    pub options: &'a ManifestOptions,
     /// The recipe below each user's.
     pub shared: &'a Recipe,
     /// What was put into the base before.
@@ -154,8 +151,7 @@ struct Waiting {
 
 /// A user's image before it is written.
 struct Job<'a> {
-    made: Made,
-    image: Composed<&'a ImageFile>,
+    image: StampedImage<&'a ImageFile>,
     /// The image as its difference from the official base, if that is what is written.
     packed: Vec<u8>,
     host_keys: Option<HostKeys>,
@@ -198,10 +194,10 @@ impl Batch<'_> {
             Form::Oci => Some(oci::Layout::at(self.folder)?.with_base(self.base, self.sha256)?),
             _ => None,
         };
-        let facts = Facts::of(&self.base.survey);
+        let facts = self.base.facts();
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (taken, seeded) = (Taken::files(), Taken::keys());
-        let about_base = manifest::facts(self.base)?;
+        let about_base = BaseFacts::of(self.base)?;
         let run =
             Run { batch: self, facts, about_base, taken, seeded, next, stopped, listener, layout };
         run.all(users)
@@ -318,7 +314,7 @@ impl Run<'_> {
         let notes = unsettled.notes();
         let (job, kept) =
             self.job(unsettled, &name, &Asked { recipe_id, inputs, base: &self.about_base })?;
-        let content = manifest::content_id(batch.sha256, job.made.digest);
+        let content = manifest::content_id(batch.sha256, job.image.digest());
         let done = Done {
             name: user.name.clone(),
             path: batch.folder.join(&name),
@@ -349,15 +345,16 @@ impl Run<'_> {
     ) -> Result<(Job<'_>, bool)> {
         let before = if self.keeps() { self.before(name) } else { None };
         if let Some(same) = before.as_ref().filter(|before| before.is_of(asked)) {
-            let about = About { again: Some(same.again()), ..self.batch.about.clone() };
+            let again = Some(same.again());
+            let options = ManifestOptions { again, ..self.batch.options.clone() };
             let wishes = unsettled.settled(&same.root)?;
-            let job = self.made(&wishes, &about)?;
+            let job = self.made(&wishes, &options)?;
             if self.is_there(&job, name, asked.recipe_id)? {
                 return Ok((job, true));
             }
             unsettled = wishes.unsettled();
         }
-        let job = self.made(&unsettled.settled(&[])?, self.batch.about)?;
+        let job = self.made(&unsettled.settled(&[])?, self.batch.options)?;
         if self.keeps() && self.is_there(&job, name, asked.recipe_id)? {
             return Ok((job, true));
         }
@@ -388,7 +385,7 @@ impl Run<'_> {
         if self.batch.keep != Keep::Resume || !is_there {
             return Ok(());
         }
-        let signer = self.batch.about.signer.as_ref().map(|signer| signer.fingerprint());
+        let signer = self.batch.options.signer.as_ref().map(|signer| signer.fingerprint());
         let why = match before {
             _ if path.is_symlink() => "it is a symbolic link".to_owned(),
             Some(before) => before.difference(asked, signer.as_deref()),
@@ -400,46 +397,45 @@ impl Run<'_> {
         })
     }
 
-    /// The image that is wished for, verified.
-    fn made(&self, wishes: &Wishes, about: &About) -> Result<Job<'_>> {
+    /// The image that is wished for.
+    fn made(&self, wishes: &Wishes, options: &ManifestOptions) -> Result<Job<'_>> {
         let batch = self.batch;
-        let edits = wishes.edits(&self.facts)?;
-        let gone = replaced::gone(batch.before, &edits, batch.no_key)?;
-        let made = manifest::plan(batch.base, batch.initrds, edits, about)?;
-        let image =
-            Composed::clone(&batch.base.image).with(made.plan.patches.clone(), made.plan.size)?;
-        iso::verify::check(&image, &batch.base.survey, &made.edits)?;
-        let packed = if batch.form == Form::Image { Vec::new() } else { self.packed(&made)? };
-        Ok(Job { made, image, packed, host_keys: wishes.host_keys.clone(), gone })
+        let image = batch.base.customize(wishes, options)?;
+        let gone = replaced::gone(batch.before, image.edits(), batch.no_key)?;
+        let packed = match batch.form {
+            Form::Image => Vec::new(),
+            Form::Patch | Form::Oci => patch::pack(&image.patch(batch.sha256)?)?,
+        };
+        Ok(Job { image, packed, host_keys: wishes.host_keys.clone(), gone })
     }
 
     /// Whether an image stands under its name, byte for byte as far as it differs from the base.
     fn is_there(&self, job: &Job<'_>, name: &str, recipe: Digest) -> Result<bool> {
         let path = self.batch.folder.join(name);
         match (self.batch.form, &self.layout) {
-            (Form::Patch, _) => Ok(holds(&path, &job.packed) && kept_as(&path, &job.made)?),
+            (Form::Patch, _) => Ok(holds(&path, &job.packed) && kept_as(&path, &job.image)?),
             (Form::Oci, Some(layout)) => {
-                let content = manifest::content_id(self.batch.sha256, job.made.digest);
+                let content = manifest::content_id(self.batch.sha256, job.image.digest());
                 let (entry, _) = layout.image(name, &job.packed, Ids { recipe, content })?;
                 Ok(layout.of_name(name) == Some(&entry))
             }
-            _ => Ok(is_there(&path, &job.made) && kept_as(&path, &job.made)?),
+            _ => Ok(is_there(&path, &job.image) && kept_as(&path, &job.image)?),
         }
     }
 
     fn image(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
-        let (batch, made, image) = (self.batch, &job.made, &job.image);
+        let (batch, image) = (self.batch, &job.image);
         if batch.digests {
-            waiting.done.sha256 = Some(Digest::of(image, &Silent)?);
+            waiting.done.sha256 = Some(Digest::of(image.image(), &Silent)?);
         }
         if !waiting.done.kept {
             let path = &waiting.done.path;
-            let output = Output::new(path, batch.file, batch.existing())?.read_by(readers(made));
-            waiting.files.push(output.ready(image, &Heard(self.listener))?);
+            let output = Output::new(path, batch.file, batch.existing())?;
+            waiting.files.push(output.ready(image.outgoing(), &Heard(self.listener))?);
         }
         let known = waiting.done.sha256;
-        let digest = || known.map_or_else(|| Digest::of(image, &Heard(self.listener)), Ok);
-        self.beside(&mut waiting, made, digest)?;
+        let hashed = || Digest::of(image.image(), &Heard(self.listener));
+        self.beside(&mut waiting, image, || known.map_or_else(hashed, Ok))?;
         Ok(waiting)
     }
 
@@ -447,7 +443,7 @@ impl Run<'_> {
     fn beside(
         &self,
         waiting: &mut Waiting,
-        made: &Made,
+        made: &PlannedImage,
         digest: impl FnOnce() -> Result<Digest>,
     ) -> Result<()> {
         let path = waiting.done.path.clone();
@@ -457,8 +453,8 @@ impl Run<'_> {
             if self.keeps() && holds(&path, &bytes) && kept_as(&path, made)? {
                 continue;
             }
-            let output = Output::of_bytes(&path, self.batch.existing())?.read_by(readers(made));
-            waiting.files.push(output.ready_bytes(&bytes)?);
+            let output = Output::of_bytes(&path, self.batch.existing())?;
+            waiting.files.push(output.ready_bytes(&bytes, readers(made))?);
         }
         self.known_hosts(waiting)
     }
@@ -471,7 +467,7 @@ impl Run<'_> {
         let (path, text) = (HostKeys::file_beside(&waiting.done.path), keys.known_hosts());
         if !self.keeps() || !holds(&path, text.as_bytes()) {
             let output = Output::of_bytes(&path, self.batch.existing())?;
-            waiting.files.push(output.ready_bytes(text.as_bytes())?);
+            waiting.files.push(output.ready_bytes(text.as_bytes(), Readers::Usual)?);
         }
         waiting.done.known_hosts = Some(path);
         Ok(())
@@ -482,18 +478,12 @@ impl Run<'_> {
         matches!(self.batch.keep, Keep::Resume | Keep::Same)
     }
 
-    /// The image as its difference from the official base.
-    fn packed(&self, made: &Made) -> Result<Vec<u8>> {
-        let (base, plan) = (&self.batch.base.image, &made.plan);
-        patch::pack(&patch::make(base, plan.patches.clone(), plan.size, self.batch.sha256)?)
-    }
-
     fn patch(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
-        let (made, bytes) = (&job.made, &job.packed);
+        let (made, bytes) = (&job.image, &job.packed);
         if !waiting.done.kept {
             let path = &waiting.done.path;
-            let output = Output::of_bytes(path, self.batch.existing())?.read_by(readers(made));
-            waiting.files.push(output.ready_bytes(bytes)?);
+            let output = Output::of_bytes(path, self.batch.existing())?;
+            waiting.files.push(output.ready_bytes(bytes, readers(made))?);
         }
         waiting.done.size = len_of(bytes);
         let digest = Digest::of_bytes(bytes);
@@ -517,9 +507,9 @@ impl Run<'_> {
             });
         }
         for (path, bytes) in blobs {
-            if !(holds(&path, &bytes) && kept_as(&path, &job.made)?) {
+            if !(holds(&path, &bytes) && kept_as(&path, &job.image)?) {
                 let output = Output::of_bytes(&path, Existing::Replace)?;
-                waiting.files.push(output.read_by(readers(&job.made)).ready_bytes(&bytes)?);
+                waiting.files.push(output.ready_bytes(&bytes, readers(&job.image))?);
             }
         }
         self.batch.folder.clone_into(&mut waiting.done.path);
@@ -530,12 +520,12 @@ impl Run<'_> {
 }
 
 /// Who may read what is made.
-fn readers(made: &Made) -> Readers {
-    Readers::of(made.edits.is_private())
+fn readers(made: &PlannedImage) -> Readers {
+    Readers::of(made.is_private())
 }
 
 /// Whether a file that stays is one that can stay: if others must not know it, they cannot read it any more.
-fn kept_as(path: &Path, made: &Made) -> Result<bool> {
+fn kept_as(path: &Path, made: &PlannedImage) -> Result<bool> {
     match readers(made) {
         Readers::Owner => file::keep_from_others(path),
         _ => Ok(!path.is_symlink()),
@@ -573,16 +563,8 @@ impl crate::progress::Progress for Heard<'_> {
 }
 
 /// Whether the image stands there: its size, its manifest, and everything else that was put over the base.
-fn is_there(path: &Path, made: &Made) -> bool {
-    let Ok(found) = ImageFile::open(path) else { return false };
-    let same = |patch: &crate::image::patched::Patch| match &patch.from {
-        Source::Bytes(bytes) => found
-            .read_range("the image", patch.at, len_of(bytes))
-            .is_ok_and(|read| read.as_slice() == &**bytes),
-        // Its digest is in the manifest, which was compared.
-        Source::File(..) | Source::Base(_) | Source::Zeros => true,
-    };
-    found.size() == made.plan.size && made.plan.patches.iter().all(same)
+fn is_there(path: &Path, image: &StampedImage<&ImageFile>) -> bool {
+    ImageFile::open(path).is_ok_and(|found| image.shows_in(&found))
 }
 
 /// Whether a file has these bytes.

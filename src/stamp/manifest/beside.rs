@@ -1,8 +1,9 @@
 //! What is written beside an image: its manifest and signature, provenance, and what is in it.
 
-use super::{Made, provenance};
+use super::provenance;
 use crate::error::Result;
 use crate::image::digest::Digest;
+use crate::stamp::planned_image::PlannedImage;
 
 /// A file beside an image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,15 +49,15 @@ impl Wanted {
     /// Those of the digest.
     pub fn of(
         self,
-        made: &Made,
+        made: &PlannedImage,
         name: &str,
         digest: impl FnOnce() -> Result<Digest>,
     ) -> Result<Vec<(Record, Vec<u8>)>> {
         let mut records = Vec::new();
         if self.manifest {
-            records.push((Record::Manifest, made.text.clone()));
-            let signature = made.signature.clone();
-            records.extend(signature.map(|text| (Record::Signature, text.into_bytes())));
+            records.push((Record::Manifest, made.manifest_text().to_vec()));
+            let signature = made.signature().map(|text| (Record::Signature, text.into()));
+            records.extend(signature);
         }
         if self.provenance || self.sbom {
             let digest = digest()?;

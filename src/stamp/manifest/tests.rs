@@ -42,20 +42,21 @@ fn other_versions_are_refused() {
             release: String::new(),
         },
         size: 2,
+        private: Some(true),
         source_date_epoch: None,
         signed_by: None,
         keys: Vec::new(),
         files: Vec::new(),
         blocks: None,
     };
-    let text = text_of(&manifest).unwrap();
+    let text = serde_json::to_vec_pretty(&manifest).unwrap();
     assert_eq!(parse(&text, 0).unwrap(), manifest);
     let text = String::from_utf8(text).unwrap();
-    let later = text.replace("\"manifest\": 2", "\"manifest\": 3");
+    let later = text.replace("\"manifest\": 3", "\"manifest\": 4");
     let fault = parse(later.as_bytes(), 0).unwrap_err().to_string();
-    assert!(fault.contains("found version 3"), "{fault}");
+    assert!(fault.contains("found version 4"), "{fault}");
     // What the first version called `recipe` was the content id.
-    let first = text.replace("\"manifest\": 2", "\"manifest\": 1");
+    let first = text.replace("\"manifest\": 3", "\"manifest\": 1");
     let first = first.replace("\"content_id\": null", "\"recipe\": \"ab\"");
     assert_eq!(parse(first.as_bytes(), 0).unwrap().content_id.as_deref(), Some("ab"));
 }

@@ -12,11 +12,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Delta, Image, Medium, Options, PutBack, Source, Verify};
-use remaster::image::patched::Composed;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::private;
+use remaster::output::Outgoing;
 use remaster::progress::{Progress, Silent};
-use remaster::stamp::base_image::Basis;
+use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::privacy;
 use remaster::target::{Disk, Target};
 use remaster::units::ByteRange;
 
@@ -87,10 +87,15 @@ impl<'a> Prepared<'a> {
         Self { image, name, any, is_input, size: None, files, changed, private, known, suspects }
     }
 
-    /// An image that can be read anywhere, made from `files`.
-    pub(crate) fn whole(image: &'a dyn ReadAt, name: String, files: Vec<PathBuf>) -> Result<Self> {
-        let (size, private) = (Some(image.size()), Some(private::of_image(&image)?));
-        Ok(Self { size, private, ..Self::of(Image::Whole(image), name, files) })
+    /// An image that can be read anywhere, made from `files`, and whether others must not know it.
+    pub(crate) fn whole(
+        image: &'a dyn ReadAt,
+        private: bool,
+        name: String,
+        files: Vec<PathBuf>,
+    ) -> Self {
+        let (size, private) = (Some(image.size()), Some(private));
+        Self { size, private, ..Self::of(Image::Whole(image), name, files) }
     }
 }
 
@@ -150,7 +155,8 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
     let prepared = match source {
         Source::Plain(plain) => {
             image = plain;
-            Prepared::whole(&image, image.name(), files)?
+            let private = privacy::of_image(&image)?;
+            Prepared::whole(&image, private, image.name(), files)
         }
         Source::Stream(stream) => {
             let name = stream.name();
@@ -176,16 +182,16 @@ fn stamp_and_write(args: &Args, to: &To) -> Result<Failed> {
     }
     let file = base::open(&args.image, &args.source)?;
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
-    let base = job::basis(&file)?;
-    let about = Inside::default().or_by(&recipe).about_base(&base, &Silent)?;
-    let stamping = Stamping::plan(&file, base, wishes, &about, args.edit.no_key)?;
+    let base = job::base(&file)?;
+    let options = Inside::default().or_by(&recipe).options_for(&base, &Silent)?;
+    let stamping = Stamping::plan(&file, base, wishes, &options, args.edit.no_key)?;
     let Finished { image, summary, gone, .. } = stamping.compose()?;
     if args.to.disks.json {
         outcome::tell_taken_out(&gone);
     } else {
         printer::say(&summary);
     }
-    write_composed(&image, &file, known, to)
+    write_outgoing(image.outgoing(), &file, known, to)
 }
 
 /// Lays a patch over its base and writes the image in one pass.
@@ -193,18 +199,20 @@ fn apply_and_write(args: &Args, to: &To, patch: &Path) -> Result<Failed> {
     let patch = apply::read(patch)?;
     let file = base::open(&args.image, &args.source)?;
     let image = apply::applied(&patch, &file, &Silent)?;
-    write_composed(&image, &file, None, to)
+    write_outgoing(image.outgoing(), &file, None, to)
 }
 
-fn write_composed(
-    image: &Composed<&ImageFile>,
+fn write_outgoing(
+    outgoing: Outgoing<'_, &ImageFile>,
     file: &ImageFile,
     known: Option<KnownHosts>,
     to: &To,
 ) -> Result<Failed> {
+    let image = outgoing.image();
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
-    let mut prepared = Prepared::whole(image, file.name(), vec![file.path().to_owned()])?;
+    let files = vec![file.path().to_owned()];
+    let mut prepared = Prepared::whole(image, outgoing.is_private(), file.name(), files);
     prepared.suspects = suspects(&to.disks.devices, &changed);
     prepared.changed = changed;
     prepared.known = known;
@@ -217,9 +225,9 @@ fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>
     let mut found = changed.to_vec();
     for target in targets {
         let medium = ImageFile::open(target).ok()?;
-        let base = Basis::of(&medium).ok()?;
-        if let Some(stamped) = base.stamped() {
-            let undone = base.image().pieces().iter().filter(|piece| !piece.stays());
+        let base = BaseImage::open(&medium).ok()?;
+        if let Some(stamped) = base.injected() {
+            let undone = base.original().pieces().iter().filter(|piece| !piece.stays());
             found.extend(undone.map(|piece| piece.at));
             found.extend(ByteRange::between(stamped.undo.base_size, stamped.undo.stamped_size));
         }
@@ -294,7 +302,7 @@ fn settle(target: &Target, private: Option<bool>) -> Result<bool> {
     let Some(file) = target.reopened()? else { return Ok(false) };
     let is_private = match private {
         Some(known) => known,
-        None => private::of_image(&ImageFile::opened(file, target.path())?)?,
+        None => privacy::of_image(&ImageFile::opened(file, target.path())?)?,
     };
     if !is_private {
         target.open_to_others()?;

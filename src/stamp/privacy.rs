@@ -1,5 +1,4 @@
-//! Whether an image holds what others must not know, as the bytes in it tell. Every way out of an image asks here
-//! and nowhere else.
+//! Whether an image holds what others must not know, as its manifest says. Every way out of an image asks here.
 
 use crate::boot::folder::Folder;
 use crate::disk::injected;
@@ -13,6 +12,7 @@ use crate::iso::injected::Stamped;
 use crate::iso::survey::squashfs;
 use crate::iso::survey::tree::Tree;
 use crate::recipe::edits;
+use crate::stamp::manifest::found::{self, Found};
 
 /// Whether whoever reads the image learns what others must not know. What was put in and cannot be read counts
 /// as that.
@@ -20,27 +20,35 @@ use crate::recipe::edits;
 /// # Errors
 /// The operating system's.
 pub fn of_image<I: ReadAt>(image: &I) -> Result<bool> {
-    match found(image) {
-        Ok(stamped) => Ok(stamped.is_some_and(|stamped| !secrets(image, &stamped).is_empty())),
+    if is_being_reset(image) {
+        return Ok(true);
+    }
+    match put_in(image) {
+        Ok(None) => Ok(false),
+        Ok(Some((stamped, found))) => Ok(is_private(image, &stamped, found)),
         Err(Error::Unsupported { .. } | Error::Malformed { .. }) => Ok(true),
         Err(fault) => Err(fault),
     }
 }
 
-/// What was put into an image; none where nothing was, and in what is no image of ours at all.
-fn found<I: ReadAt>(image: &I) -> Result<Option<Stamped>> {
-    if is_being_reset(image) {
-        return Err(Error::unsupported(
-            "this image",
-            "a whole one",
-            "one whose reset was interrupted",
-        ));
-    }
+/// As the manifest says; what version 1 and 2 do not say is looked up.
+fn is_private<I: ReadAt>(image: &I, stamped: &Stamped, found: Option<Found>) -> bool {
+    let said = found.and_then(|found| found.manifest.private);
+    said.unwrap_or_else(|| !secrets(image, stamped).is_empty())
+}
+
+/// What was put into an image; `None` where nothing was, and in what is not an image of ours at all.
+fn put_in<I: ReadAt>(image: &I) -> Result<Option<(Stamped, Option<Found>)>> {
     if matches!(file_type::base_kind(image), Ok(BaseKind::Disk)) {
-        return Raw::of(image).map_or(Ok(None), |raw| injected::stamped(image, &raw));
+        let Ok(raw) = Raw::of(image) else { return Ok(None) };
+        let Some(stamped) = injected::stamped(image, &raw)? else { return Ok(None) };
+        return Ok(Some((stamped, found::in_root(image, &raw)?)));
     }
     match Tree::of(image, Hierarchy::Primary) {
-        Ok(tree) if Folder::find(tree.paths()).is_some() => Stamped::of(image, &tree),
+        Ok(tree) if Folder::find(tree.paths()).is_some() => {
+            let Some(stamped) = Stamped::of(image, &tree)? else { return Ok(None) };
+            Ok(Some((stamped, found::on_volume(image, &tree)?)))
+        }
         _ => Ok(None),
     }
 }

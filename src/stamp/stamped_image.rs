@@ -1,0 +1,96 @@
+//! A stamped image: made of a base, surveyed again and found right, with its manifest inside. There is no other way to one.
+
+use std::ops::Deref;
+
+use crate::error::Result;
+use crate::formats::patch_file::PatchFile;
+use crate::image::ReadAt;
+use crate::image::digest::Digest;
+use crate::image::patched::Composed;
+use crate::live::Wishes;
+use crate::output::Outgoing;
+use crate::recipe::edits::Edits;
+use crate::stamp::base_image::BaseImage;
+use crate::stamp::patch;
+use crate::stamp::planned_image::{ManifestOptions, PlannedImage};
+
+/// An image that can be written. Nothing is written yet: its bytes are those of the base with changes over them.
+#[derive(Debug)]
+pub struct StampedImage<B> {
+    planned: PlannedImage,
+    original: Composed<B>,
+    image: Composed<B>,
+}
+
+impl<B: ReadAt + Clone> BaseImage<B> {
+    /// Makes an image with what is wished for.
+    ///
+    /// # Errors
+    /// Those of [`Self::plan`] and of [`PlannedImage::stamp`].
+    pub fn customize(&self, wishes: &Wishes, options: &ManifestOptions) -> Result<StampedImage<B>> {
+        self.stamp(wishes.edits(&self.facts())?, options)
+    }
+
+    /// The same with edits that are known.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn stamp(&self, edits: Edits, options: &ManifestOptions) -> Result<StampedImage<B>> {
+        self.plan(edits, options)?.stamp(self)
+    }
+}
+
+impl PlannedImage {
+    /// Lays the changes over the base that they were planned for, and verifies the result.
+    ///
+    /// # Errors
+    /// [`crate::Error::Bug`] if an edit does not show, something else differs, or the way back does not lead to the base:
+    /// nothing must be written then.
+    pub fn stamp<B: ReadAt + Clone>(self, base: &BaseImage<B>) -> Result<StampedImage<B>> {
+        let original = base.original().clone();
+        let image = original.clone().with(self.plan.patches.clone(), self.plan.size)?;
+        base.check(&image, &self.edits)?;
+        Ok(StampedImage { planned: self, original, image })
+    }
+}
+
+impl<B: ReadAt> StampedImage<B> {
+    /// Its bytes.
+    pub fn image(&self) -> &Composed<B> {
+        &self.image
+    }
+
+    /// The same for a way out.
+    pub fn outgoing(&self) -> Outgoing<'_, B> {
+        Outgoing::new(&self.image, self.is_private())
+    }
+
+    /// The original, which the changes lie over.
+    pub fn original(&self) -> &Composed<B> {
+        &self.original
+    }
+
+    /// The patch that makes this image of the original, whose SHA-256 is given.
+    ///
+    /// # Errors
+    /// More new bytes than a patch may have.
+    pub fn patch(&self, original: Digest) -> Result<PatchFile> {
+        let plan = &self.planned.plan;
+        patch::make(&self.original, plan.patches.clone(), plan.size, original)
+    }
+
+    /// Whether `other` has the size of this image and every byte that was put over the original.
+    pub fn shows_in(&self, other: &impl ReadAt) -> bool {
+        let plan = &self.planned.plan;
+        other.size() == plan.size && plan.patches.iter().all(|patch| patch.shows_in(other))
+    }
+}
+
+/// What was decided on is so.
+impl<B> Deref for StampedImage<B> {
+    type Target = PlannedImage;
+
+    fn deref(&self) -> &PlannedImage {
+        &self.planned
+    }
+}
