@@ -24,6 +24,16 @@ const DROP_IN: &str = "\
 ExecStartPre=/bin/sh -c 'PATH=/run/current-system/sw/bin:$$PATH; exec ln -sfn remaster_sshd_config /etc/ssh/sshd_config'
 ";
 
+/// Whatever starts an sshd that reads that file: the service, and the templates of sockets, which start one per
+/// connection. Those behind the second are made by `systemd-ssh-generator(8)` and start without the service.
+const UNITS: [&str; 5] = [
+    "sshd.service",
+    "sshd@.service",
+    "sshd-vsock@.service",
+    "sshd-unix-local@.service",
+    "sshd-unix-export@.service",
+];
+
 /// Whether passwords let in over ssh.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Sshd {
@@ -43,8 +53,7 @@ impl Sshd {
             return;
         }
         edits.root.file(&format!("etc/ssh/{CONFIG_NAME}"), 0o644, CONFIG);
-        // The second is the one that a socket starts, once per connection.
-        for unit in ["sshd.service", "sshd@.service"] {
+        for unit in UNITS {
             edits.root.unit(&format!("{unit}.d/remaster.conf"), DROP_IN);
         }
     }
@@ -70,6 +79,15 @@ mod tests {
         assert!(edits(&asked).root.get(config).is_some());
         assert_eq!(edits(&kept).root.members().count(), 0);
         assert_eq!(edits(&Recipe::default()).root.members().count(), 0);
+    }
+
+    #[test]
+    fn every_sshd_of_nixos_and_of_systemd_turns_the_link_before_it_starts() {
+        let edits = edits(&Recipe { key: vec!["k".into()], ..Recipe::default() });
+        for unit in ["sshd", "sshd@", "sshd-vsock@", "sshd-unix-local@", "sshd-unix-export@"] {
+            let path = format!("etc/systemd/system.control/{unit}.service.d/remaster.conf");
+            assert!(edits.root.get(&path).is_some(), "{path}");
+        }
     }
 
     #[test]

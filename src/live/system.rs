@@ -1,8 +1,9 @@
 //! Name, time zone, console and language of the live system.
 //!
 //! `/etc/hostname`, `/etc/vconsole.conf` and `/etc/locale.conf` are links that NixOS's activation makes
-//! anew at each boot, so a unit of ours puts files in their place before anything reads them. The time
-//! zone is a link that activation leaves alone as long as the base sets none (`nixos/modules/config/locale.nix`).
+//! anew at each boot, so a unit of ours puts files in their place before anything reads them. So it does with
+//! `/etc/localtime`, a link that is there from the start, too, and stays only on a base that sets no time zone
+//! (`nixos/modules/config/locale.nix`).
 
 use std::fmt::Write as _;
 
@@ -18,7 +19,6 @@ pub(super) const LOCALTIME: (&str, &str) = ("etc/localtime", "/etc/zoneinfo/");
 /// What of it was asked for. All values are of letters that no shell takes for more than letters.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct System {
-    timezone: Option<String>,
     /// Names as in [`SETTINGS`], and values.
     settings: Vec<(&'static str, String)>,
 }
@@ -41,25 +41,23 @@ impl System {
             ("keymap", judge("keymap", &recipe.keymap, keymap)?),
             ("console_font", judge("console-font", &recipe.console_font, font)?),
             ("locale", judge("locale", &recipe.locale, locale)?),
+            ("timezone", judge("timezone", &recipe.timezone, timezone)?),
         ];
         let given = values.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        Ok(Self {
-            timezone: judge("timezone", &recipe.timezone, timezone)?,
-            settings: given.collect(),
-        })
+        Ok(Self { settings: given.collect() })
     }
 
     /// Puts it in.
     pub(super) fn apply(&self, edits: &mut Edits) {
         let root = &mut edits.root;
-        if let Some(zone) = &self.timezone {
-            root.symlink(LOCALTIME.0, &format!("{}{zone}", LOCALTIME.1));
-        }
         if self.settings.is_empty() {
             return;
         }
         let mut text = String::new();
         for (name, value) in &self.settings {
+            if *name == "timezone" {
+                root.symlink(LOCALTIME.0, &format!("{}{value}", LOCALTIME.1));
+            }
             let _ = writeln!(text, "{name}={value}");
         }
         root.file(SETTINGS, 0o644, text);
@@ -272,7 +270,8 @@ mod tests {
             let members = edits.root.members().filter(|member| member.size() > 0);
             members.map(|member| member.path.clone()).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(paths("timezone", "UTC"), "etc/localtime");
+        let zone = paths("timezone", "UTC");
+        assert!(zone.contains("etc/localtime") && zone.contains(SETTINGS), "{zone}");
         let host = paths("hostname", "box");
         assert!(host.contains(SETTINGS) && !host.contains("profile") && !host.contains("console"));
         assert!(paths("keymap", "de").contains("console.conf"));

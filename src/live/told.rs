@@ -23,6 +23,8 @@ pub fn settings(root: &[&Member]) -> Vec<(String, String)> {
         .lines()
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name.replace('_', "-"), value.to_owned()));
+    // Images of before have the link alone.
+    let zone = zone.filter(|_| !system.clone().any(|(name, _)| name == "timezone"));
     let zone = zone.iter().filter_map(|to| to.strip_prefix(LOCALTIME.1));
     let zone = zone.map(|zone| ("timezone".to_owned(), zone.to_owned()));
     let wifi = text(WIFI).and_then(|digits| unhex(digits.trim_end()));
@@ -81,6 +83,11 @@ mod tests {
                 "wifi Hü\\u{1b}",
             ]
         );
+        let both = [
+            Member::file(SETTINGS, 0o644, "timezone=UTC\n"),
+            Member::symlink(LOCALTIME.0, "/etc/zoneinfo/UTC"),
+        ];
+        assert_eq!(settings(&both.each_ref()), [("timezone".to_owned(), "UTC".to_owned())]);
         assert!(settings(&[&Member::file(WIFI, 0o644, "zz")]).is_empty());
     }
 }

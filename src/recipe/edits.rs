@@ -210,7 +210,7 @@ impl Boot {
 
 /// The files among members whose contents others must not read: nobody but owner and group may in the live
 /// system, by the mode of the file or of a folder above it. Folders that NixOS closes itself do not count.
-/// `authorized_keys` files are closed for sshd's sake; what is in them is public.
+/// Files that are closed for the sake of who reads them do not count either.
 pub fn secrets<'m>(members: impl IntoIterator<Item = &'m Member> + Clone) -> Vec<&'m Member> {
     let is_closed = |found: &&Member| found.kind == Kind::Directory && is_closed_folder(found);
     let closed: BTreeSet<&str> =
@@ -218,11 +218,19 @@ pub fn secrets<'m>(members: impl IntoIterator<Item = &'m Member> + Clone) -> Vec
     let is_secret = |found: &&Member| {
         let hidden =
             found.mode & 0o004 == 0 || above(&found.path).any(|path| closed.contains(path));
-        hidden
-            && matches!(found.kind, Kind::File(_))
-            && !found.path.ends_with("/.ssh/authorized_keys")
+        hidden && matches!(found.kind, Kind::File(_)) && !is_closed_for_its_reader(found)
     };
     members.into_iter().filter(is_secret).collect()
+}
+
+/// Whether nothing in a file is secret, although it is closed: sshd takes no open `authorized_keys`, and
+/// `NetworkManager` no open profiles, of which ours for wired interfaces have addresses alone.
+fn is_closed_for_its_reader(member: &Member) -> bool {
+    const WIRED: [&[u8]; 2] =
+        [b"[connection]\nid=remaster-address-", b"[connection]\nid=remaster-dhcp\n"];
+    let is_wired = |bytes: &Vec<u8>| WIRED.iter().any(|head| bytes.starts_with(head));
+    member.path.ends_with("/.ssh/authorized_keys")
+        || matches!(&member.kind, Kind::File(bytes) if is_wired(bytes))
 }
 
 /// Whether others cannot pass a folder that NixOS lets them pass.

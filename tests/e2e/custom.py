@@ -86,8 +86,9 @@ def run(c, remaster, generation, base, found, key, scratch, logs, boots):
             waited = machine.wait_for_ssh()
             if c.check(f"{where}: ssh after {waited} s", waited is not None, f"nothing after {boot.PATIENCE} s, logs in {kept}"):
                 guest = Guest(machine, key, generation)
-                state = guest.run(f"{boot.SETTLED}; systemctl --failed --plain --no-legend").out
-                c.check(f"{where}: system runs without failed units", state == "running\n", state)
+                state = guest.run(f"{boot.SETTLED}; systemctl --failed --plain --no-legend | cut -d' ' -f1").out.split()
+                failing = [unit for group in found.values() for unit in getattr(group, "failed", lambda _: [])(generation)]
+                c.check(f"{where}: no unit fails but {failing}", state == ["degraded" if failing else "running", *failing], state)
                 for name, group in found.items():
                     group.check(Named(c, f"{where} {name}"), guest, generation)
             if c.failed > failed:

@@ -31,7 +31,7 @@ fi
 case $GEN in
   23.11|24.11) params="root=LABEL=$volid boot.shell_on_fail nohibernate loglevel=4";;
   25.*) params="root=LABEL=$volid boot.shell_on_fail nohibernate loglevel=4 lsm=landlock,yama,bpf";;
-  *) params="root=fstab loglevel=4 lsm=landlock,yama,bpf";; esac
+  *) params="root=fstab loglevel=4 lsm=landlock,yama,bpf" only=("nohibernate ");; esac # the first kernel's alone
 [ "$EDITION" = minimal ] || params="splash $params"
 for c in "${!names[@]}"; do mkdir -p "$t$(dirname "${kernels[c]}")" "$t$(dirname "${initrds[c]}")"; cp kernel "$t${kernels[c]}"; cp "${initrd_files[c]}" "$t${initrds[c]}"; done
 
@@ -41,7 +41,7 @@ quirks=("Disable display-manager|disable-displaymanager|systemd.mask=display-man
 serial="Serial console=ttyS0,115200n8|serial|console=ttyS0,115200n8"
 entry() { # CONFIG TITLE ADDITIONAL OPTION
   printf "menuentry '%s Installer%s%s'  --class installer {\n  # Fallback to UEFI console for boot, efifb sometimes has difficulties.\n  terminal_output console\n\n" "$label" "${names[$1]}" "${2:+ ($2)}"
-  printf '  linux %s ${isoboot} init=%s/init %s %s %s\n  initrd %s\n}\n' "${kernels[$1]}" "${systems[$1]}" "$3" "$params" "$4" "${initrds[$1]}"; }
+  printf '  linux %s ${isoboot} init=%s/init %s %s %s\n  initrd %s\n}\n' "${kernels[$1]}" "${systems[$1]}" "$3" "${only[$1]-}$params" "$4" "${initrds[$1]}"; }
 # What official menus say at the top and again in every submenu; a minimal installer is content with a part of it.
 theme() {
   [ "$EDITION" != minimal ] || return 0
@@ -91,9 +91,10 @@ G
   fi
   printf '}\n\n'
   [ "$EDITION" = minimal ] || printf "if [ \"\$root\" != \"cd0\" ]; then\n  menuentry 'rEFInd' --class refind {\n    search --set=root --no-floppy --fs-uuid 1234-5678\n    chainloader (\$root)/$efi/refind_x64.efi\n  }\nfi\n"
+  [ "$GEN" != 26.05 ] || [ "$ARCH" != x86_64 ] || printf "menuentry 'Memtest86+' {\n  linux (\$root)/boot/memtest.bin\n}\n"
   printf "menuentry 'Firmware Setup' --class settings {\n  fwsetup\n  clear\n  echo \"\"\n}\nmenuentry 'Shutdown' --class shutdown {\n  halt\n}\n"; }
 lab() { # CONFIG LABEL TITLE OPTION
-  printf 'LABEL %s\nMENU LABEL %s Installer%s%s\nLINUX %s\nAPPEND init=%s/init %s %s\nINITRD %s\n\n' "$2" "$label" "${names[$1]}" "${3:+ ($3)}" "${kernels[$1]}" "${systems[$1]}" "$params" "$4" "${initrds[$1]}"; }
+  printf 'LABEL %s\nMENU LABEL %s Installer%s%s\nLINUX %s\nAPPEND init=%s/init %s %s\nINITRD %s\n\n' "$2" "$label" "${names[$1]}" "${3:+ ($3)}" "${kernels[$1]}" "${systems[$1]}" "${only[$1]-}$params" "$4" "${initrds[$1]}"; }
 isolinuxcfg() {
   printf 'SERIAL 0 115200\nTIMEOUT 30\nUI vesamenu.c32\nMENU BACKGROUND /isolinux/background.png\n\nDEFAULT boot\n\n'
   for c in "${!names[@]}"; do lab "$c" "boot${suffix[c]}" "" ""; done

@@ -46,6 +46,7 @@ rm -rf "$e"/ssh/sshd_config.d "$e"/init.d "$e"/rc?.d
 echo nixos > "$e"/hostname; echo 'LANG=en_US.UTF-8' > "$e"/locale.conf; echo 'KEYMAP=us' > "$e"/vconsole.conf
 printf '\n\e[1;32m<<< Welcome to NixOS %s (\\m) - \\l >>>\e[0m\n\n' "$rel" > "$e"/issue
 ln -s $U/usr/share/zoneinfo "$e"/zoneinfo; ln -s $U/usr/share "$e"/kbd
+[ "$GEN" != 25.11 ] || ln -s /etc/zoneinfo/Europe/Paris "$e"/localtime # as a base has it that sets a time zone
 # shells: the environment as NixOS sets it, and its files for what is added by hand
 cat > "$e"/set-environment <<'S'
 export __NIXOS_SET_ENVIRONMENT_DONE=1
@@ -122,7 +123,7 @@ ExecStart=/etc/ssh-keygen-start
 S
 ;; esac
 ln -sf /etc/systemd/system/sshd.service "$e"/systemd/system/multi-user.target.wants/sshd.service
-for x in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer ModemManager.service e2scrub_reap.service NetworkManager-wait-online.service systemd-pstore.service hostapd.service nftables.service; do
+for x in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer ModemManager.service e2scrub_reap.service systemd-pstore.service hostapd.service nftables.service; do
   find "$e"/systemd -name "$x" -delete; done
 # the console: Debian's systemd has no program for it, so a stand-in does what NixOS's does
 cat > "$e"/systemd/system/systemd-vconsole-setup.service <<'S'
@@ -164,6 +165,15 @@ Restart=always
 S
     ln -sf ../dhcpcd.service "$e"/systemd/system/multi-user.target.wants/dhcpcd.service;;
 esac
+case $GEN in 25.*|26.*) # whatever wants network-online.target waits for it, an emulator for longer
+  sed -i 's/^Environment=NM_ONLINE_TIMEOUT=.*/Environment=NM_ONLINE_TIMEOUT=600/' "$u"/lib/systemd/system/NetworkManager-wait-online.service
+  mkdir -p "$e"/systemd/system/network-online.target.wants; ln -sf $U/usr/lib/systemd/system/NetworkManager-wait-online.service "$e"/systemd/system/network-online.target.wants/;; esac
+# an sshd per connection, as systemd-ssh-generator makes it (there for a socket of this machine alone)
+if [ "$GEN" = 26.05 ]; then
+  printf '[Unit]\nDescription=OpenSSH Server Socket (a stand-in for the one of systemd-ssh-generator)\n[Socket]\nListenStream=127.0.0.1:2222\nAccept=yes\n' > "$e"/systemd/system/sshd-unix-local.socket
+  printf '[Unit]\nDescription=OpenSSH Per-Connection Server Daemon\n[Service]\nExecStart=-/usr/sbin/sshd -i\nStandardInput=socket\n' > "$e/systemd/system/sshd-unix-local@.service"
+  mkdir -p "$e"/systemd/system/sockets.target.wants; ln -sf ../sshd-unix-local.socket "$e"/systemd/system/sockets.target.wants/
+fi
 # a line on the serial console once everything is up, for the harness
 cat > "$e"/systemd/system/rig-up.service <<'S'
 [Unit]
@@ -207,6 +217,7 @@ ln -sfn $E /etc/static
       awk -F: 'FILENAME == "/etc/shadow" {old[\$1]=\$0; next} {print (\$1 in old) ? old[\$1] : \$0}' /etc/shadow "$E/shadow" > /etc/shadow.new
       chmod 0640 /etc/shadow.new; chown 0:42 /etc/shadow.new; mv /etc/shadow.new /etc/shadow;;
     passwd|group|gshadow) [ -e "/etc/\$f" ] || cp "$E/\$f" "/etc/\$f";;
+    localtime) ln -sfn "\$(readlink localtime)" /etc/localtime;; # the one link that leads there at once
     *) # what activation manages gives way to its link; a folder that is there gets links to the files
       if [ -d "/etc/\$f" ] && [ ! -L "/etc/\$f" ]; then
         find "\$f" -type d | while read -r d; do mkdir -p "/etc/\$d"; done

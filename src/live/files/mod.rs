@@ -76,6 +76,7 @@ impl Files {
         programs::gather(recipe, &mut laid, &mut findings)?;
         authorized::set_right(recipe, &mut laid, &mut findings.notes)?;
         laid.finish();
+        findings.notes.extend(laid.items().filter_map(|(path, _)| places::note(path)));
         lint::check(recipe, &laid, &mut findings)?;
         let mut units = Root::default();
         units::gather(recipe, &laid, &mut units, &mut findings.notes)?;

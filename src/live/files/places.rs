@@ -90,6 +90,16 @@ const FILES: [(&str, &str); 34] = [
     ("usr/bin/env", "leave it out"),
 ];
 
+/// Folders that are one link into the store on NixOS, which makes none where a folder is: path, what to do instead.
+const LINKED_FOLDERS: [(&str, &str); 3] = [
+    (
+        "etc/tmpfiles.d",
+        "put rules into /run/tmpfiles.d by a --run script, and call systemd-tmpfiles",
+    ),
+    ("etc/systemd/nspawn", "put containers' settings into /run/systemd/nspawn by a --run script"),
+    ("etc/X11/xkb", CHANGE_LATER),
+];
+
 /// Folders that the live system has whatever is laid over it: they keep their own modes and owners,
 /// because sshd refuses keys below folders that a group may write to.
 const NIXOS_FOLDERS: [&str; 15] = [
@@ -119,6 +129,14 @@ pub(super) fn refusal(path: &str, is_folder: bool) -> Option<Refusal> {
     }
     let found = FILES.iter().find(|(file, _)| path == *file);
     found.map(|(_, hint)| Refusal { why: LINKED, hint })
+}
+
+/// What is worth telling of a folder; `path` has no leading slash.
+pub(super) fn note(path: &str) -> Option<String> {
+    let (_, hint) = LINKED_FOLDERS.iter().find(|(at, _)| path == *at)?;
+    Some(format!(
+        "/{path} is one link into the store on NixOS: a folder takes its place, and hides all that NixOS has there; {hint}"
+    ))
 }
 
 /// Whether a folder is one that must not be made: archives of whole systems have empty ones.

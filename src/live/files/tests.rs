@@ -320,6 +320,20 @@ fn what_is_odd_but_works_is_told() {
 }
 
 #[test]
+fn a_folder_in_the_place_of_a_link_of_nixos_is_told() {
+    let bench = Bench::new();
+    let (_, notes) = edits(&bench.overlay("etc/tmpfiles.d/a.conf", 0o644, "")).unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(
+        notes[0].starts_with("/etc/tmpfiles.d is one link into the store on NixOS"),
+        "{notes:?}"
+    );
+    let (_, notes) =
+        edits(&bench.archive(&[(b"etc/modprobe.d/a", EntryType::Regular, 0o644, "")])).unwrap();
+    assert_eq!(notes, Vec::<String>::new());
+}
+
+#[test]
 fn overlays_that_would_be_lost_or_break_something_are_refused_by_name() {
     let rows: [(&str, u32, &str, &str); 16] = [
         (

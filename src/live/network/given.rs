@@ -212,6 +212,25 @@ fn mac(text: &str) -> Result<[u8; 6], Fault> {
     Ok(bytes)
 }
 
+/// What an interface is that no hardware brings, by the name that everybody gives it.
+fn made(name: &str) -> Option<&'static str> {
+    const KINDS: [(&str, &str); 8] = [
+        ("bond", "a bond"),
+        ("br", "a bridge"),
+        ("team", "a team"),
+        ("vlan", "a VLAN"),
+        ("vxlan", "a VXLAN"),
+        ("wg", "a WireGuard interface"),
+        ("tun", "a tunnel"),
+        ("tap", "a tunnel"),
+    ];
+    if name.contains('.') {
+        return Some("a VLAN");
+    }
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    KINDS.iter().find(|(kind, _)| *kind == stem).map(|(_, what)| *what)
+}
+
 /// The name of a wired interface, in the letters that udev gives.
 fn interface(name: &str) -> Result<String, Fault> {
     let hint = "give a name as `ip link` shows it, as `enp3s0`, or a MAC address";
@@ -227,6 +246,14 @@ fn interface(name: &str) -> Result<String, Fault> {
         return fault(
             format!("{name:?} is a wireless interface, which gets its address by DHCP"),
             "leave it to --wifi",
+        );
+    }
+    if let Some(kind) = made(name) {
+        return fault(
+            format!("{name:?} is {kind}, which an address alone does not make"),
+            format!(
+                "give NetworkManager a profile that makes it (installers from 25.11 on): `--file {name}.nmconnection:/etc/NetworkManager/system-connections/{name}.nmconnection:0600`"
+            ),
         );
     }
     if name == "lo" {

@@ -38,6 +38,9 @@ fn what_cannot_be_is_refused() {
         ("eth/0=192.168.1.50/24", "", "", "--address: \"eth/0\" is no name of an interface"),
         ("wlan0=192.168.1.50/24", "", "", "--address: \"wlan0\" is a wireless interface"),
         ("lo=192.168.1.50/24", "", "", "--address: lo is the loopback interface"),
+        ("eno1.20=192.168.1.50/24", "", "", "--address: \"eno1.20\" is a VLAN, which"),
+        ("bond0=192.168.1.50/24", "", "", "--address: \"bond0\" is a bond, which"),
+        ("br0=192.168.1.50/24", "", "", "--address: \"br0\" is a bridge, which"),
         ("52:54:00:12:34=192.168.1.50/24", "", "", "--address: \"52:54:00:12:34\" is no MAC"),
         ("52:54:00:12:34:5g=192.168.1.50/24", "", "", "is no MAC address"),
         ("53:54:00:12:34:56=192.168.1.50/24", "", "", "is the MAC address of no one interface"),
@@ -62,6 +65,16 @@ fn what_cannot_be_is_refused() {
     let routers = network(&["10.0.0.2/8"], &["10.0.0.1", "10.0.0.3"], &[]).unwrap_err();
     assert!(routers.to_string().contains("10.0.0.3 is a second router"));
     assert!(network(&[], &[], &["1.1.1.1", "1.1.1.1"]).is_err());
+}
+
+#[test]
+fn an_address_is_no_secret_although_its_profile_is_closed() {
+    let made = edits(&network(&["192.168.1.50/24"], &[], &["1.1.1.1"]).unwrap(), (25, 11));
+    assert!(!made.is_private());
+    let profile = format!("{PROFILES}/remaster-dhcp.nmconnection");
+    let mut other = made.clone();
+    other.root.file(&profile, 0o600, "[connection]\nid=mine\n\n[wifi-security]\npsk=secret\n");
+    assert!(other.is_private());
 }
 
 #[test]

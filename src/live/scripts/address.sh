@@ -35,14 +35,14 @@ found() {
     [ -z "$name" ] || { echo "$name"; return; }
     sleep 1
   done
-  echo "<4>remaster: there is no interface $1; it gets no address" >&2
+  echo "<3>remaster: there is no interface $1; it gets no address" >&2
 }
 
 set -f
 status=0
 for link in $(sed -n 's/ address .*//p' "$network" | sort -u); do
   set +f; name=$(found "$link"); set -f
-  [ -n "$name" ] || continue
+  [ -n "$name" ] || { status=1; continue; }
   echo "$name" >> /run/remaster/fixed
   ip link set "$name" up
   while read -r of what value; do
@@ -54,12 +54,15 @@ for link in $(sed -n 's/ address .*//p' "$network" | sort -u); do
     esac
   done < "$network"
 done
-printf '%s' "${gateways-}" | while read -r gateway name; do
+while read -r gateway name; do
+  [ -n "$gateway" ] || continue
   # a router outside of an address alone (/32, /128) gets a route to itself first
   ip route replace default via "$gateway" dev "$name" 2> /dev/null ||
     { ip route replace "$gateway" dev "$name" && ip route replace default via "$gateway" dev "$name" onlink; } ||
-    echo "<4>remaster: no way to the gateway $gateway by $name"
-done
+    { echo "<3>remaster: no way to the gateway $gateway by $name"; status=1; }
+done << END
+${gateways-}
+END
 if grep -q ' dns ' "$network"; then
   sed -n 's/.* dns /nameserver /p' "$network" | resolvconf -x -a remaster || status=1
 fi

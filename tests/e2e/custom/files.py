@@ -83,7 +83,7 @@ def flags(folder, base):
     script = write(f"{folder}/rig-install", "#!/usr/bin/env bash\necho installed by $(id -un)\n", 0o600)
     tool = write(f"{folder}/busybox-rig", open(shutil.which("busybox"), "rb").read(), 0o600)
     unit = write(f"{folder}/rig-unit.service", UNIT)
-    run = write(f"{folder}/first.sh", "#!/bin/sh\necho ran as $(id -un) in $PWD, online: $(systemctl is-active network-online.target)\necho once >> /var/lib/rig-run\nrig-install\n", 0o600)
+    run = write(f"{folder}/first.sh", "#!/bin/sh\necho ran as $(id -un) in $PWD, online: $(systemctl is-active network-online.target), addresses: $(ip -4 -o address show scope global | wc -l)\necho once >> /var/lib/rig-run\nrig-install\n", 0o600)
     one = write(f"{folder}/one", "one file\n")
     return ["--overlay", overlay(folder, base), "--overlay", archive(folder), "--file", f"{one}:/srv/one:0460:nixos",
             "--script", script, "--bin", tool, "--unit", unit, "--enable", "--run", run,
@@ -114,8 +114,8 @@ def check(c, guest, base):
     ran = "for n in $(seq 300); do [ -s /var/lib/rig-run ] && break; sleep 1; done; systemctl is-active remaster-run-first.service; cat /var/lib/rig-run; journalctl -o cat -u remaster-run-first.service"
     done = guest.run(ran)
     lines = done.out.splitlines()
-    wanted = ["active", "once", "ran as root in /root, online: active", "installed by root"]
-    c.check("what is run at boot ran once, with its log in the journal", lines[:2] == wanted[:2] and all(line in lines for line in wanted), done)
+    wanted = ["active", "once", "ran as root in /root, online: active, addresses: 2", "installed by root"]
+    c.check("what is run at boot ran once, with addresses, and its log is in the journal", lines[:2] == wanted[:2] and all(line in lines for line in wanted), done)
     says("store path in the store", f"cd /nix/store/{STORE}/bin && ls && /nix/store/{STORE}/bin/busybox echo from the store",
          "busybox\nrig-store-script\nrig-store-tool\nfrom the store\n")
     done = guest.run(f"touch /nix/store/{STORE}/bin/x")
