@@ -12,6 +12,7 @@ use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::manifest::beside::{Record, Wanted};
 use remaster::stamp::manifest::blocks::Blocks;
+use remaster::stamp::manifest::provenance::Build;
 use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
 use remaster::stamp::sign::{self, Sign};
 
@@ -97,6 +98,41 @@ pub(super) fn epoch() -> Result<Option<u64>> {
     })
 }
 
+/// What provenance says of the build.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Records")]
+pub(super) struct Builder {
+    #[arg(long, help = "URI of who runs the build, for --provenance [default: https://remaster.invalid/local]", value_name = "URI", requires = "provenance", value_parser = uri)]
+    builder_id: Option<String>,
+
+    #[arg(long, help = "URI of the kind of build, for --provenance [default: https://remaster.invalid/stamp/v2]", value_name = "URI", requires = "provenance", value_parser = uri)]
+    build_type: Option<String>,
+}
+
+impl Builder {
+    fn build(&self) -> Build {
+        let Build { builder_id, build_type } = Build::default();
+        Build {
+            builder_id: self.builder_id.clone().unwrap_or(builder_id),
+            build_type: self.build_type.clone().unwrap_or(build_type),
+        }
+    }
+}
+
+/// A URI has a scheme (RFC 3986 §3.1) and no blanks.
+fn uri(text: &str) -> std::result::Result<String, String> {
+    let scheme =
+        text.split_once(':').filter(|(_, rest)| !rest.is_empty()).map(|(scheme, _)| scheme);
+    let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let is_scheme = scheme.is_some_and(|scheme| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(of_scheme)
+    });
+    if is_scheme && text.chars().all(|c| c.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("a URI starts with a scheme, as `https://example.org/builder`".into())
+}
+
 /// What is written beside an image.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Records")]
@@ -112,6 +148,9 @@ pub(super) struct Beside {
     /// Write what is in the image: an SBOM in the form of `CycloneDX` 1.5
     #[arg(long, value_name = "FILE")]
     sbom: Option<PathBuf>,
+
+    #[command(flatten)]
+    builder: Builder,
 }
 
 /// What is written beside each file of a batch.
@@ -129,18 +168,21 @@ pub(super) struct BesideEach {
     /// Write what is in each file beside it, as FILE.sbom.json: an SBOM in the form of `CycloneDX` 1.5
     #[arg(long)]
     sbom: bool,
+
+    #[command(flatten)]
+    builder: Builder,
 }
 
 impl BesideEach {
     /// The flags that are given.
     pub(super) fn given(&self) -> Vec<&'static str> {
-        let Self { manifest, provenance, sbom } = *self;
+        let Self { manifest, provenance, sbom, .. } = *self;
         given(&[("--manifest", manifest), ("--provenance", provenance), ("--sbom", sbom)])
     }
 
     pub(super) fn wanted(&self) -> Wanted {
-        let Self { manifest, provenance, sbom } = *self;
-        Wanted { manifest, provenance, sbom }
+        let Self { manifest, provenance, sbom, .. } = *self;
+        Wanted { manifest, provenance, sbom, build: self.builder.build() }
     }
 }
 
@@ -154,7 +196,7 @@ pub(super) struct Told<'a> {
 impl Beside {
     /// The flags that are given.
     pub(super) fn given(&self) -> Vec<&'static str> {
-        let Self { manifest, provenance, sbom } = self;
+        let Self { manifest, provenance, sbom, .. } = self;
         given(&[
             ("--manifest", manifest.is_some()),
             ("--provenance", provenance.is_some()),
@@ -181,6 +223,7 @@ impl Beside {
             manifest: self.manifest.is_some(),
             provenance: self.provenance.is_some(),
             sbom: self.sbom.is_some(),
+            build: self.builder.build(),
         };
         for (record, bytes) in wanted.of(made, name, || Digest::of(image, progress))? {
             if let Some(path) = self.path(record) {

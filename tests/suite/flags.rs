@@ -187,6 +187,8 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("provenance", &[RECORDED], made_beside),
     ("sbom", &[RECORDED], made_beside),
     ("failures", &[STAMPS], made_beside),
+    ("builder-id", &[RECORDED], told_in_provenance),
+    ("build-type", &[RECORDED], told_in_provenance),
     ("as", &["BASE; BASE, raw; stamp; stamp, csv"], made_different),
     ("dry-run", &["BASE; BASE, raw; BASE, tar; BASE, patch", "edit; edit, raw"], only_told),
     (
@@ -564,6 +566,17 @@ fn known_hosts_are_written(t: &Trial<'_>) -> Seen {
     sees(ended.status == 0 && holds_host_key(&run), &ended)
 }
 
+fn told_in_provenance(t: &Trial<'_>) -> Seen {
+    let wanted: &[&str] =
+        if t.way.command() == "stamp" { &["--provenance"] } else { &["--provenance", "new.json"] };
+    let run = t.start();
+    let ended = run.valued("urn:example:bench", wanted);
+    let told = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("\"urn:example:bench\"");
+    sees(ended.status == 0 && run.files().values().any(told), &ended)?;
+    let refused = t.start().valued("bench", wanted);
+    sees(refused.status == 2 && refused.err.contains("a URI starts with a scheme"), &refused)
+}
+
 /// What is made, or what is printed, is another thing than without the flag.
 fn made_different(t: &Trial<'_>) -> Seen {
     let (one, other) = (t.start(), t.start());
@@ -888,6 +901,8 @@ const NO_KEYS: &[&str] = &[
     "manifest",
     "provenance",
     "sbom",
+    "builder-id",
+    "build-type",
     "quiet",
     "verbose",
     "color",

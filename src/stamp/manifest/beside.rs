@@ -1,6 +1,6 @@
 //! What is written beside an image: its manifest and signature, provenance, and what is in it.
 
-use super::provenance;
+use super::provenance::{self, Build};
 use crate::error::Result;
 use crate::image::digest::Digest;
 use crate::stamp::planned_image::PlannedImage;
@@ -31,7 +31,7 @@ impl Record {
 }
 
 /// Which of them are wanted; a signature comes with the manifest.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Wanted {
     /// The manifest.
     pub manifest: bool,
@@ -39,6 +39,8 @@ pub struct Wanted {
     pub provenance: bool,
     /// The SBOM.
     pub sbom: bool,
+    /// What the provenance says of the build.
+    pub build: Build,
 }
 
 impl Wanted {
@@ -48,7 +50,7 @@ impl Wanted {
     /// # Errors
     /// Those of the digest.
     pub fn of(
-        self,
+        &self,
         made: &PlannedImage,
         name: &str,
         digest: impl FnOnce() -> Result<Digest>,
@@ -64,7 +66,7 @@ impl Wanted {
             let manifest = made.all_known();
             let text = |value: serde_json::Value| format!("{value:#}\n").into_bytes();
             if self.provenance {
-                let value = provenance::statement(&manifest, name, digest);
+                let value = provenance::statement(&manifest, &self.build, name, digest);
                 records.push((Record::Provenance, text(value)));
             }
             if self.sbom {

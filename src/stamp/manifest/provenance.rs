@@ -10,9 +10,25 @@ use crate::image::digest::Digest;
 /// `files`.
 pub const BUILD_TYPE: &str = "https://remaster.invalid/stamp/v2";
 
+/// Who made an image, and how, in the words of SLSA.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Build {
+    /// The URI of who ran the build.
+    pub builder_id: String,
+    /// The URI of the kind of build.
+    pub build_type: String,
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        let builder_id = "https://remaster.invalid/local".into();
+        Self { builder_id, build_type: BUILD_TYPE.into() }
+    }
+}
+
 /// The provenance (in-toto.io Statement v1; slsa.dev Provenance v1) of the image `name`, whose digest is
 /// given.
-pub fn statement(manifest: &Manifest, name: &str, image: Digest) -> Value {
+pub fn statement(manifest: &Manifest, build: &Build, name: &str, image: Digest) -> Value {
     let base = &manifest.base;
     let digest = base.sha256.as_ref().map(|sha256| json!({ "sha256": sha256 }));
     let mut dependency = json!({ "name": base.volume, "annotations": {
@@ -32,14 +48,14 @@ pub fn statement(manifest: &Manifest, name: &str, image: Digest) -> Value {
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
-                "buildType": BUILD_TYPE,
+                "buildType": build.build_type,
                 "externalParameters": { "recipe_id": manifest.recipe_id,
                     "content_id": manifest.content_id, "inputs": manifest.inputs, "edits": manifest.edits,
                     "keys": manifest.keys, "files": manifest.files },
                 "resolvedDependencies": [dependency],
             },
             "runDetails": {
-                "builder": { "id": "https://remaster.invalid/local",
+                "builder": { "id": build.builder_id,
                     "version": { "remaster": manifest.tool.version } },
                 "metadata": metadata,
             },
