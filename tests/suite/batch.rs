@@ -124,6 +124,9 @@ fn what_is_in_an_image_does_not_depend_on_the_command_or_on_how_the_base_is_give
         let ended = folder.run(&[&batch[..], &["--resume", "--json"], digests].concat());
         assert_eq!(lines(&ended)[0]["kept"], true, "{}", ended.err);
     }
+    let ended = folder.run(&["stamp", "base.iso", "alice.jsonl", "-o", "out", "--resume"]);
+    let why = "it is of the same recipe, but was made with --manifest-digests";
+    assert!(ended.status == 11 && ended.err.contains(why), "{}", ended.err);
     let ended = folder.run(&["flash", "base.iso", "--key", "keys/alice.pub", "--to-file", "f.iso"]);
     ended.done();
     folder.run(&[&["base.iso", "-f", "-o", "a.iso"][..], &key].concat()).quietly();

@@ -23,6 +23,8 @@ pub(super) struct Asked<'a> {
     pub(super) inputs: Digest,
     /// The base, without its digest.
     pub(super) base: &'a BaseFacts,
+    /// Whether digests go into the manifest.
+    pub(super) digests: bool,
 }
 
 /// A stamped image.
@@ -92,6 +94,14 @@ impl Before {
             Some(_) if found.signed_by.as_deref() != signed_by => {
                 "it is of the same recipe, but not signed by the same key".to_owned()
             }
+            Some(_) if found.blocks.is_some() != asked.digests => {
+                let with = if asked.digests { "without" } else { "with" };
+                format!("it is of the same recipe, but was made {with} --manifest-digests")
+            }
+            Some(_) if found.recipe_id.is_some() != asked.digests => format!(
+                "it is of the same recipe, but remaster {} told the base's digest in it",
+                found.tool.version
+            ),
             Some(_) => "it is of the same recipe, but a password or other secret is another one, or its bytes have changed since".to_owned(),
         }
     }

@@ -312,8 +312,9 @@ impl Run<'_> {
         let name = batch.template.file_name(&user.name, index, recipe_id)?;
         self.taken.take(&name, &user.place)?;
         let notes = unsettled.notes();
-        let (job, kept) =
-            self.job(unsettled, &name, &Asked { recipe_id, inputs, base: &self.about_base })?;
+        let digests = batch.options.blocks.is_some();
+        let asked = Asked { recipe_id, inputs, base: &self.about_base, digests };
+        let (job, kept) = self.job(unsettled, &name, &asked)?;
         let content = manifest::content_id(batch.sha256, job.image.digest());
         let done = Done {
             name: user.name.clone(),
