@@ -1,4 +1,4 @@
-//! Digests that were computed before, by path, size, time of change and inode: a cache that is used only
+//! Digests that were computed before, by path, size, times of change and inode: a cache that is used only
 //! when asked, as a file can be changed and look the same.
 
 use std::fs::{self, Metadata};
@@ -22,6 +22,8 @@ struct Of {
     path: PathBuf,
     size: u64,
     changed: (i64, i64),
+    /// What nobody can set back: contents that changed, and times that were set.
+    status: (i64, i64),
     inode: (u64, u64),
 }
 
@@ -37,6 +39,7 @@ impl Of {
             path: path.to_owned(),
             size: about.len(),
             changed: (about.mtime(), about.mtime_nsec()),
+            status: (about.ctime(), about.ctime_nsec()),
             inode: (about.dev(), about.ino()),
         }
     }
@@ -100,5 +103,25 @@ mod tests {
         assert_eq!(cache.get(&path), None);
         cache.put(&path, &about, digest);
         assert_eq!(cache.get(&path), None, "it changed while it was read");
+    }
+
+    #[test]
+    fn other_bytes_of_the_old_size_and_time_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Remembered::within(folder.path().join("digests"));
+        let path = folder.path().join("a.iso");
+        fs::write(&path, "one").unwrap();
+        let about = fs::metadata(&path).unwrap();
+        cache.put(&path, &about, Digest([7; 32]));
+        // A tick of the filesystem's clock.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(&path, "two").unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(about.modified().unwrap()))
+            .unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), about.modified().unwrap());
+        assert_eq!(cache.get(&path), None);
     }
 }
