@@ -138,6 +138,16 @@ impl Gpt {
         guid.to_string()
     }
 
+    /// Block that the table says it stands in, and the one where its array starts.
+    pub fn places(&self) -> (u64, u64) {
+        (self.header.my_lba.to_u64(), self.header.partition_entry_lba.to_u64())
+    }
+
+    /// How many entries the array has.
+    pub fn entries(&self) -> u32 {
+        self.header.number_of_partition_entries.to_u32()
+    }
+
     /// First and last block that partitions may use.
     pub fn usable(&self) -> (u64, u64) {
         (self.header.first_usable_lba.to_u64(), self.header.last_usable_lba.to_u64())

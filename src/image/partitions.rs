@@ -11,6 +11,9 @@ use crate::units::{ByteRange, DISK_BLOCK};
 /// Sizes of blocks that disks have and tables are written for.
 const BLOCK_SIZES: [u64; 2] = [DISK_BLOCK, 4096];
 
+/// The blocks of the primary GPT's header and of its entries (UEFI 2.10 §5.3.1).
+const PLACES: (u64, u64) = (1, 2);
+
 /// What partitions an image has. An aarch64 installer has none.
 #[derive(Clone, Debug)]
 pub struct Partitions {
@@ -71,6 +74,30 @@ impl Partitions {
         let mut found = self.named()?;
         found.retain(|(_, at)| at.start() == 0);
         Ok(found)
+    }
+
+    /// What is wrong with the GPT as firmware reads it, if anything, where all is known of the first `size` bytes but
+    /// for the header, which a stick has otherwise than its image: it must lead to what is known, and to nothing else
+    /// than in the base, whose partitions are `below`.
+    pub fn stray(&self, below: &Self, size: u64) -> Result<Option<String>> {
+        let Some(gpt) = &self.gpt else { return Ok(None) };
+        let (own, array) = gpt.places();
+        if (own, array) != PLACES {
+            return Ok(Some(format!("a header of block {own} with entries at block {array}")));
+        }
+        let table = |gpt: &Gpt| (gpt.block(), gpt.entries(), gpt.usable().0);
+        if let Some(below) = below.gpt.as_ref().filter(|below| table(below) != table(gpt)) {
+            let (found, base) = (table(gpt), table(below));
+            return Ok(Some(format!("(block, entries, first usable) {found:?}, not {base:?}")));
+        }
+        for part in gpt.partitions() {
+            let (start, end) = gpt.bytes(&part)?;
+            if start.max(end) > size {
+                let number = part.number;
+                return Ok(Some(format!("partition {number} from {start:#x} to {end:#x}")));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether the image has no partition table.

@@ -14,7 +14,10 @@ use remaster::units::{in_memory, len_of};
 use serde_json::Value;
 use ssh_key::LineEnding;
 
-use crate::support::{Ended, Folder, TINY, assert_same, bases, bytes, edits, key, pair};
+use crate::raw::wishes;
+use crate::support::{
+    AARCH64, Ended, Folder, SD, TINY, assert_same, bases, bytes, edits, key, pair, survey,
+};
 
 const STAMP: [&str; 6] = ["base.iso", "--key", "key.pub", "-o", "custom.iso", "--manifest-digests"];
 
@@ -37,13 +40,12 @@ fn folder() -> Folder {
 /// The library's image with digests of its blocks.
 fn digested(base: &[u8], edits: Edits) -> Vec<u8> {
     let base = BaseImage::open(base).unwrap();
+    bytes(base.stamp(edits, &with_blocks(&base)).unwrap().image())
+}
+
+fn with_blocks(base: &BaseImage<&[u8]>) -> ManifestOptions {
     let (blocks, sha256) = Blocks::of(base.original(), &Silent).unwrap();
-    let options = ManifestOptions {
-        blocks: Some(blocks),
-        sha256: Some(sha256),
-        ..ManifestOptions::default()
-    };
-    bytes(base.stamp(edits, &options).unwrap().image())
+    ManifestOptions { blocks: Some(blocks), sha256: Some(sha256), ..ManifestOptions::default() }
 }
 
 fn verified(image: &[u8]) -> remaster::Result<()> {
@@ -69,6 +71,102 @@ fn bytes_everywhere_count() {
             }
         }
     }
+}
+
+/// A GPT that somebody else puts onto a stick, for whom it is easy to make its checksums right.
+struct Table {
+    entries: usize,
+    /// The block of the entries; those behind the image have a partition there.
+    array: usize,
+    first_usable: u64,
+}
+
+const ENTRY: usize = 128;
+
+impl Table {
+    /// The image on a stick with a mebibyte more, and this table of it.
+    fn on_stick(&self, image: &[u8]) -> Vec<u8> {
+        let mut disk = image.to_vec();
+        disk.resize(image.len() + (1 << 20), 0);
+        let blocks = disk.len() / 512;
+        let (size, last) = ((self.entries * ENTRY).next_multiple_of(512), blocks - 1);
+        let at = self.array * 512;
+        if at >= image.len() {
+            disk[at..at + 32].copy_from_slice(&[0xA2; 32]);
+            let place = u64::try_from(blocks - 300).unwrap();
+            disk[at + 32..at + 40].copy_from_slice(&place.to_le_bytes());
+            disk[at + 40..at + 48].copy_from_slice(&(place + 9).to_le_bytes());
+        }
+        let backup = last * 512 - size;
+        disk.copy_within(at..at + size, backup);
+        let sum = crc32(&disk[at..at + self.entries * ENTRY]);
+        for (own, other, array) in [(1, last, self.array), (last, 1, backup / 512)] {
+            let mut header = image[512..512 + 92].to_vec();
+            header[..16].copy_from_slice(b"EFI PART\0\0\x01\0\x5c\0\0\0");
+            let usable = u64::try_from(backup / 512 - 1).unwrap();
+            let blocks = [own, other].map(|block| u64::try_from(block).unwrap());
+            let numbers = [blocks[0], blocks[1], self.first_usable, usable];
+            for (number, place) in numbers.iter().zip([24, 32, 40, 48]) {
+                header[place..place + 8].copy_from_slice(&number.to_le_bytes());
+            }
+            header[72..80].copy_from_slice(&u64::try_from(array).unwrap().to_le_bytes());
+            let counts = [u32::try_from(self.entries).unwrap(), 128, sum];
+            for (count, place) in counts.iter().zip([80, 84, 88]) {
+                header[place..place + 4].copy_from_slice(&count.to_le_bytes());
+            }
+            header[16..20].fill(0);
+            let sum = crc32(&header);
+            header[16..20].copy_from_slice(&sum.to_le_bytes());
+            disk[own * 512..own * 512 + 92].copy_from_slice(&header);
+        }
+        disk
+    }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut sum = flate2::Crc::new();
+    sum.update(bytes);
+    sum.sum()
+}
+
+/// The header of a GPT does not count, as a stick has another one than its image: what firmware reads by it does.
+#[test]
+fn a_table_that_leads_elsewhere_than_to_what_was_made_is_told() {
+    let image = digested(&TINY, edits(1, Way::ExtraInitrd));
+    let found = survey(&image).partitions.gpt.unwrap();
+    let (entries, first_usable) = (usize::try_from(found.entries()).unwrap(), found.usable().0);
+    let right = || Table { entries, array: 2, first_usable };
+    verified(&right().on_stick(&image)).unwrap();
+    let behind = image.len() / 512 + 8;
+    let table = [
+        (Table { array: behind, ..right() }, "entries at block"),
+        (Table { entries: 4, ..right() }, "first usable"),
+        (Table { entries: entries - 1, ..right() }, "first usable"),
+        (Table { first_usable: first_usable + 1, ..right() }, "first usable"),
+    ];
+    for (wrong, words) in table {
+        let fault = verified(&wrong.on_stick(&image)).unwrap_err();
+        assert!(fault.to_string().contains(words) && fault.exit_code() == 3, "{words}: {fault}");
+    }
+    // An image without a table is not to have one.
+    let image = digested(&AARCH64, edits(1, Way::ExtraInitrd));
+    for array in [2, image.len() / 512 + 8] {
+        let table = Table { entries: 4, array, first_usable: 40 };
+        let fault = verified(&table.on_stick(&image)).unwrap_err();
+        assert!(matches!(fault.exit_code(), 3 | 4), "{fault}");
+    }
+}
+
+/// A raw image keeps its table, so that its base is not the one that was signed.
+#[test]
+fn a_table_on_a_stick_with_a_raw_image_is_told() {
+    let base = BaseImage::open(SD.as_slice()).unwrap();
+    let image = base.customize(&wishes(|_| {}), &with_blocks(&base)).unwrap();
+    let image = bytes(image.image());
+    verified(&image).unwrap();
+    let table = Table { entries: 4, array: image.len() / 512 + 8, first_usable: 40 };
+    let fault = verified(&table.on_stick(&image)).unwrap_err();
+    assert!(matches!(fault.exit_code(), 3 | 4), "{fault}");
 }
 
 #[test]

@@ -16,7 +16,8 @@ use crate::stamp::base_image::{BaseImage, Surveyed};
 /// [`Error::Differs`] at the first thing that differs, [`Error::Usage`] if there are no digests of blocks.
 pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> Result<()> {
     let manifest = &found.manifest;
-    claims(&BaseImage::open(image)?, manifest)?;
+    let base = BaseImage::open(image)?;
+    claims(&base, manifest)?;
     let Some(blocks) = &manifest.blocks else {
         return Err(Error::Usage {
             what: "the manifest has no digests of the image's blocks".into(),
@@ -27,6 +28,9 @@ pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> R
     let partitions = surveyed.partitions();
     if let Some(fault) = partitions.backup_fault.clone() {
         return Err(differs("the backup GPT", manifest.size, fault, "the primary one's mirror"));
+    }
+    if let Some(found) = partitions.stray(base.partitions(), manifest.size)? {
+        return Err(differs("the GPT", 0, found, "what leads to the image's own bytes"));
     }
     let masked = blocks::masked(found.own.clone(), partitions, manifest.size)?;
     blocks.check(image, manifest.size, &masked, progress)
