@@ -8,7 +8,7 @@ use super::buffer::{BUFFER, HEAD, Lease, Pool};
 use super::meant::Digests;
 use crate::checked;
 use crate::error::Result;
-use crate::image::unpack::{Feed, Stream};
+use crate::image::unpack::{Feed, Fits, Stream};
 use crate::units::{in_memory, len_of};
 
 /// Buffers on their way from the image to the media.
@@ -35,8 +35,8 @@ impl Chunk {
 pub(super) enum Message {
     /// The next piece.
     Chunk(Arc<Chunk>),
-    /// That was all. Of a stream, its digests.
-    End { size: u64, digests: Option<Arc<Digests>> },
+    /// That was all. Of a stream, its digests, and which bytes have the SHA-256 that was demanded.
+    End { size: u64, digests: Option<Arc<Digests>>, fits: Option<Fits> },
 }
 
 /// Reads until the image ends or nobody listens. Listeners that hear no [`Message::End`] know that
@@ -55,7 +55,7 @@ pub(super) fn read(image: Image<'_>, mut listeners: Vec<SyncSender<Message>>) ->
                 image.read_exact_at(place, done)?;
                 done = pass_on(tell, buf, done, used)?;
             }
-            send(tell, &Message::End { size: done, digests: None });
+            send(tell, &Message::End { size: done, digests: None, fits: None });
         }
         Image::Stream(stream) => read_stream(stream, &pool, &mut listeners)?,
     }
@@ -79,7 +79,12 @@ fn read_stream(mut stream: Stream, pool: &Pool, to: &mut Vec<SyncSender<Message>
             break;
         }
     }
-    send(to, &Message::End { size: done, digests: Some(Arc::new(digests)) });
+    if to.is_empty() {
+        return Ok(());
+    }
+    // Before the end is told, as the first block comes behind it.
+    let fits = stream.fits()?;
+    send(to, &Message::End { size: done, digests: Some(Arc::new(digests)), fits });
     Ok(())
 }
 

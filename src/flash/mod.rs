@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-pub use crate::image::unpack::{Feed, Packing, Source, Stream};
+pub use crate::image::unpack::{Demanded, Feed, Fits, Packing, Source, Stream, is_pipe};
 pub use examine::{Examined, examine};
 pub use medium::Medium;
 pub use put_back::{PutBack, put_back};
@@ -97,6 +97,8 @@ pub struct Options {
     pub size_hint: Option<u64>,
     /// The bytes of the image that do not come from its base.
     pub changed: Vec<ByteRange>,
+    /// Which bytes have the SHA-256 that is demanded of the image, if that is known before.
+    pub fits: Option<Fits>,
     /// Where the medium may differ from the base, if that is known: with [`Verify::Quick`] a delta
     /// looks only there and at [`Self::changed`].
     pub suspects: Option<Vec<ByteRange>>,
@@ -129,6 +131,8 @@ pub struct Report {
     pub is_whole: bool,
     /// What the image lacks, where that is known only at its end.
     pub note: Option<String>,
+    /// Which bytes have the SHA-256 that was demanded.
+    pub fits: Option<Fits>,
 }
 
 impl Report {
@@ -186,7 +190,8 @@ pub fn write(
         for &(medium, progress) in media {
             let (tell, hear) = sync_channel(feed::BUFFERS);
             listeners.push(tell);
-            let report = Report { is_direct: medium.is_direct(), ..Report::default() };
+            let report =
+                Report { is_direct: medium.is_direct(), fits: options.fits, ..Report::default() };
             let writer = Writer { medium, progress, options, examined, image: origin, report };
             threads.push(scope.spawn(move || writer.run(hear)));
         }
@@ -199,7 +204,7 @@ pub fn write(
 
 fn open_again(path: &Path) -> Result<Stream> {
     match Source::open(path)? {
-        Source::Stream(stream) => Ok(stream),
+        Source::Stream(stream) => stream.without_archive(),
         Source::Plain(image) => {
             let found = format!("{} bytes", image.size());
             Err(Error::malformed("the image", 0, found, "the compressed file it was before"))

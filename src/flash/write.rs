@@ -162,7 +162,8 @@ impl<'a> Writer<'a> {
                     drop(chunk);
                     pending = self.tell(checked::sum(pending, used, "what was written")?)?;
                 }
-                Ok(Message::End { size, digests }) => {
+                Ok(Message::End { size, digests, fits }) => {
+                    self.report.fits = fits.or(self.report.fits);
                     self.progress.advance(pending);
                     self.progress.advance(size.min(HEAD));
                     self.progress.end();

@@ -108,7 +108,7 @@ impl ImageFile {
     /// Opens a file or block device. Anything else (a folder, a FIFO) is refused by name.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display();
-        let about = path.metadata().map_err(Error::io(format!("open {name}")))?;
+        let about = about(path)?;
         let kind = about.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             return Err(not_an_image(path, kind));
@@ -190,6 +190,19 @@ impl ImageFile {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// What stands at the path of an image. A URL is told from a file that is not there.
+pub(crate) fn about(path: &Path) -> Result<Metadata> {
+    path.metadata().map_err(|fault| match path.to_str() {
+        Some(url) if fault.kind() == io::ErrorKind::NotFound && url.contains("://") => {
+            Error::Usage {
+                what: format!("{url} is a URL, and images are read from files"),
+                hint: "fetch it first, as with `curl -fLO URL`; `curl -fL URL | remaster flash - DEVICE` writes it as it comes",
+            }
+        }
+        _ => Error::io(format!("open {}", path.display()))(fault),
+    })
 }
 
 fn device_size(mut file: &File, path: &Path) -> Result<u64> {

@@ -36,6 +36,7 @@ mod records;
 mod seams;
 mod silence;
 mod sound;
+mod sources;
 mod support;
 mod way_back;
 mod wrong;

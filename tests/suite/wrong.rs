@@ -98,9 +98,9 @@ fn truncated() -> Vec<(Vec<u8>, &'static str)> {
 }
 
 /// How a file may come.
-const PACKINGS: [&str; 5] = ["plain", "gz", "xz", "zst", "zip"];
+pub(crate) const PACKINGS: [&str; 5] = ["plain", "gz", "xz", "zst", "zip"];
 
-fn packed(bytes: &[u8], how: &str) -> Vec<u8> {
+pub(crate) fn packed(bytes: &[u8], how: &str) -> Vec<u8> {
     match how {
         "gz" => {
             let mut encoder =
@@ -147,7 +147,7 @@ fn refuses(what: &str, folder: &Folder, ended: &Ended, words: &str) {
 }
 
 /// The image comes through a pipe.
-fn piped(folder: &Folder, bytes: &[u8], arguments: &[&str]) -> Ended {
+pub(crate) fn piped(folder: &Folder, bytes: &[u8], arguments: &[&str]) -> Ended {
     let mut child = folder.program(arguments);
     child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = child.spawn().unwrap();

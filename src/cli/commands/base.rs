@@ -12,7 +12,7 @@ use remaster::image::ImageFile;
 use remaster::image::digest::remembered::Remembered;
 use remaster::image::digest::{Digest, published};
 use remaster::image::file_type;
-use remaster::image::unpack;
+use remaster::image::unpack::{self, Fits};
 use remaster::units::human;
 use serde_json::json;
 
@@ -145,6 +145,35 @@ impl Source {
         })
     }
 
+    /// Opens an image that is written as it is, held to the SHA-256 that is demanded, or else that stands beside it;
+    /// and which bytes have that, where it is known before. What comes once is held to it while it comes.
+    pub(crate) fn open_image(
+        &self,
+        given: &Path,
+    ) -> Result<(PathBuf, unpack::Source, Option<Fits>)> {
+        let path = self.path_of(given, || Ok(()))?;
+        let Some(wanted) = self.demanded.of_image(&path)? else {
+            let source = opened(&path, None)?;
+            return Ok((path, source, None));
+        };
+        let packed = if unpack::is_pipe(&path) { None } else { Some(self.demanded.found(&path)?) };
+        let fits = packed == Some(wanted.sha256);
+        let held = unpack::Demanded { sha256: wanted.sha256, packed };
+        let source = opened(&path, Some(held).filter(|_| !fits))?;
+        let fits = match (&source, packed) {
+            (unpack::Source::Plain(_), Some(found)) if !fits => {
+                return Err(Error::WrongBase {
+                    name: path.display().to_string(),
+                    found: format!("SHA-256 {found}"),
+                    expected: wanted.told(),
+                });
+            }
+            (unpack::Source::Plain(_), _) => Some(Fits::Image),
+            (unpack::Source::Stream(_), _) => fits.then_some(Fits::Packed),
+        };
+        Ok((path, source, fits))
+    }
+
     /// The SHA-256 that a file must have, if one is demanded.
     pub(crate) fn expected(&self, path: &Path) -> Result<Option<Digest>> {
         self.demanded.expected(path)
@@ -186,23 +215,46 @@ impl Demanded {
         })
     }
 
+    /// The SHA-256 that an image must have, packed or unpacked: that is demanded, or else that stands beside it.
+    fn of_image(&self, path: &Path) -> Result<Option<Wanted>> {
+        if let Some(sha256) = self.sha256 {
+            return Ok(Some(Wanted { sha256, beside: None }));
+        }
+        if let Some(list) = &self.sha256_file {
+            let sha256 = of_list(list, path)?.map_err(|why| no_digest(list, path, &why))?;
+            return Ok(Some(Wanted { sha256, beside: None }));
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".sha256");
+        let beside = PathBuf::from(beside);
+        if unpack::is_pipe(path) || !beside.is_file() {
+            return Ok(None);
+        }
+        let shown = beside.display();
+        match of_list(&beside, path)? {
+            Ok(sha256) => {
+                printer::note(&format!(
+                    "the SHA-256 in {shown}, which stands beside the image, is demanded of it"
+                ));
+                Ok(Some(Wanted { sha256, beside: Some(beside) }))
+            }
+            Err(why) => {
+                printer::note(&format!(
+                    "{shown} stands beside the image and does not tell its SHA-256: {why}"
+                ));
+                Ok(None)
+            }
+        }
+    }
+
     fn expected(&self, path: &Path) -> Result<Option<Digest>> {
         if (self.sha256.is_some() || self.sha256_file.is_some()) && path.is_dir() {
             return Err(no_file(path, "leave them out: its files are told by no digest"));
         }
         let Some(list) = &self.sha256_file else { return Ok(self.sha256) };
-        let doing = || format!("read {}", list.display());
-        let size = fs::metadata(list).map_err(Error::io(doing()))?.len();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let found = if size > published::LARGEST {
-            Err(format!("it has {size} bytes"))
-        } else {
-            published::of(&fs::read_to_string(list).map_err(Error::io(doing()))?, &name)
-        };
-        found.map(Some).map_err(|why| Error::Usage {
-            what: format!("{} does not tell the SHA-256 of {name}: {why}", list.display()),
-            hint: "give the file that is published beside the image",
-        })
+        let name = name_of(path);
+        let found = text_of(list)?.and_then(|text| published::of(&text, &name));
+        found.map(Some).map_err(|why| no_digest(list, path, &why))
     }
 
     fn found(&self, path: &Path) -> Result<Digest> {
@@ -217,6 +269,71 @@ impl Demanded {
             cache.put(path, &about, digest);
         }
         Ok(digest)
+    }
+}
+
+/// Opens an image, also the one in a packed tar archive.
+fn opened(path: &Path, demanded: Option<unpack::Demanded>) -> Result<unpack::Source> {
+    Ok(match unpack::Source::open_held(path, demanded)? {
+        unpack::Source::Stream(stream) => unpack::Source::Stream(stream.without_archive()?),
+        plain @ unpack::Source::Plain(_) => plain,
+    })
+}
+
+/// A SHA-256 that an image must have.
+struct Wanted {
+    sha256: Digest,
+    /// The file beside the image that tells it.
+    beside: Option<PathBuf>,
+}
+
+impl Wanted {
+    fn told(&self) -> String {
+        let Self { sha256, beside } = self;
+        beside.as_ref().map_or_else(
+            || sha256.to_string(),
+            |beside| format!("{sha256}, as {} says", beside.display()),
+        )
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The text of a list of digests, or why it is none.
+fn text_of(list: &Path) -> Result<Result<String, String>> {
+    let doing = || format!("read {}", list.display());
+    let size = fs::metadata(list).map_err(Error::io(doing()))?.len();
+    if size > published::LARGEST {
+        return Ok(Err(format!("it has {size} bytes")));
+    }
+    fs::read_to_string(list).map(Ok).map_err(Error::io(doing()))
+}
+
+/// The digest that a list has for an image: by its name, for what is packed by that of what is in it, too; for what
+/// comes by a pipe the only one.
+fn of_list(list: &Path, path: &Path) -> Result<Result<Digest, String>> {
+    const PACKED: [&str; 6] = ["xz", "zst", "gz", "bz2", "lz4", "zip"];
+    let is_packed = path.extension().is_some_and(|end| PACKED.iter().any(|packed| end == *packed));
+    Ok(text_of(list)?.and_then(|text| {
+        if unpack::is_pipe(path) {
+            return published::only(&text);
+        }
+        published::of(&text, &name_of(path)).or_else(|why| match path.file_stem() {
+            Some(stem) if is_packed => {
+                published::of(&text, &stem.to_string_lossy()).map_err(|_| why)
+            }
+            _ => Err(why),
+        })
+    }))
+}
+
+fn no_digest(list: &Path, path: &Path, why: &str) -> Error {
+    let name = if unpack::is_pipe(path) { "the image".to_owned() } else { name_of(path) };
+    Error::Usage {
+        what: format!("{} does not tell the SHA-256 of {name}: {why}", list.display()),
+        hint: "give the file that is published beside the image",
     }
 }
 

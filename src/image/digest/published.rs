@@ -25,6 +25,19 @@ pub fn of(list: &str, name: &str) -> Result<Digest, String> {
     }
 }
 
+/// The digest of a list, for what has no name: it must be the only one.
+///
+/// # Errors
+/// What was found, in words.
+pub fn only(list: &str) -> Result<Digest, String> {
+    let lines: Vec<Digest> = list.lines().filter_map(line).map(|(digest, _)| digest).collect();
+    match lines.as_slice() {
+        [] => Err("no SHA-256 in it".to_owned()),
+        [first, rest @ ..] if rest.iter().all(|digest| digest == first) => Ok(*first),
+        all => Err(format!("it has {} digests, and what comes by a pipe has no name", all.len())),
+    }
+}
+
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }

@@ -2,21 +2,24 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Cursor, IsTerminal, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use super::archives::{tar_size, tar_stream, zip_file, zip_stream};
+use super::held::{Demanded, Fits, Held};
 use super::members::Members;
 use super::{xz_index, zstd_frames};
 use crate::checked;
 use crate::error::{Error, Result};
-use crate::image::ImageFile;
-use crate::image::file_type::HEAD;
+use crate::image::file_type::{self, HEAD};
+use crate::image::{ImageFile, about};
 use crate::units::{in_memory, len_of, u64_of};
 
 /// Bytes of the start that tell a format.
 const MAGIC: u64 = 32;
 /// Compressed bytes that are read at once.
-const INPUT: usize = 1 << 18;
+pub(super) const INPUT: usize = 1 << 18;
 /// Memory that xz decoders may take together. Where blocks are so large that two at once would take
 /// more, one thread unpacks them, and needs only its dictionary.
 const XZ_MEMORY: u64 = 30 << 20;
@@ -78,6 +81,8 @@ pub trait Feed: Send {
     fn size(&self) -> Option<u64>;
     /// Fills `buf`; fewer bytes mean the end.
     fn fill(&mut self, buf: &mut [u8]) -> Result<usize>;
+    /// Which bytes have the SHA-256 that is demanded, if one is; asked at the end.
+    fn fits(&mut self) -> Result<Option<Fits>>;
 }
 
 /// An image that was found at a path.
@@ -103,8 +108,16 @@ impl Source {
     /// # Errors
     /// What cannot be opened, and archives that do not hold exactly one image.
     pub fn open(path: &Path) -> Result<Self> {
-        if path == Path::new("-") {
-            return Stream::of_input().map(Self::Stream);
+        Self::open_held(path, None)
+    }
+
+    /// Opens an image. What comes once is held to what is demanded of it while it comes; a plain one is not.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_held(path: &Path, demanded: Option<Demanded>) -> Result<Self> {
+        if let Some(pipe) = Pipe::at(path)? {
+            return Stream::of_pipe(pipe, demanded).map(Self::Stream);
         }
         let image = ImageFile::open(path)?;
         let shown = path.display();
@@ -115,7 +128,10 @@ impl Source {
         (&file).seek(SeekFrom::Start(0)).map_err(|fault| Error::io(doing())(fault))?;
         match Packing::of(&start) {
             Packing::Plain => Ok(Self::Plain(image)),
-            packing => Stream::of_file(path, file, packing).map(Self::Stream),
+            packing => {
+                let held = demanded.map(Held::of);
+                Stream::of_file(path, file, packing, held).map(Self::Stream)
+            }
         }
     }
 
@@ -128,6 +144,60 @@ impl Source {
     }
 }
 
+/// Something that can be read once only.
+enum Pipe {
+    Input,
+    Fifo(PathBuf, File),
+}
+
+impl Pipe {
+    /// The pipe at `path`, where `-` is standard input; none if something else is there.
+    fn at(path: &Path) -> Result<Option<Self>> {
+        if path == Path::new("-") {
+            return if io::stdin().is_terminal() {
+                Err(typed_image())
+            } else {
+                Ok(Some(Self::Input))
+            };
+        }
+        if !about(path)?.file_type().is_fifo() {
+            return Ok(None);
+        }
+        let file = File::open(path).map_err(Error::io(format!("open {}", path.display())))?;
+        Ok(Some(Self::Fifo(path.to_owned(), file)))
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Input => "standard input".to_owned(),
+            Self::Fifo(path, _) => path.display().to_string(),
+        }
+    }
+
+    /// Reads on from where others that read it are.
+    fn reader(&self) -> Result<Reader> {
+        Ok(match self {
+            Self::Input => Box::new(io::stdin()),
+            Self::Fifo(_, file) => {
+                let file = file.try_clone();
+                Box::new(file.map_err(Error::io(format!("open {}", self.name())))?)
+            }
+        })
+    }
+}
+
+fn typed_image() -> Error {
+    Error::Usage {
+        what: "standard input is a terminal, not an image".into(),
+        hint: "pipe the image in, or give the path of its file",
+    }
+}
+
+/// Whether what stands at `path` can be read once only, as a pipe. What is not there is told where it is opened.
+pub fn is_pipe(path: &Path) -> bool {
+    path == Path::new("-") || path.metadata().is_ok_and(|about| about.file_type().is_fifo())
+}
+
 /// An image that is unpacked while it is read.
 pub struct Stream {
     name: String,
@@ -138,6 +208,8 @@ pub struct Stream {
     again: Option<PathBuf>,
     /// Bytes that were unpacked to be looked at, and come first.
     ahead: Vec<u8>,
+    /// What is demanded of it.
+    held: Option<Held>,
 }
 
 impl fmt::Debug for Stream {
@@ -153,23 +225,37 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    fn of_input() -> Result<Self> {
+    fn of_pipe(pipe: Pipe, demanded: Option<Demanded>) -> Result<Self> {
+        let name = pipe.name();
+        let (mut input, held): (Reader, _) = match demanded {
+            None => (pipe.reader()?, None),
+            Some(demanded) => {
+                let (input, held) = Held::of_pipe(demanded, pipe.reader()?, pipe.reader()?);
+                (Box::new(input), Some(held))
+            }
+        };
         let mut start = Vec::new();
-        let name = "standard input".to_owned();
-        io::stdin()
-            .take(MAGIC)
-            .read_to_end(&mut start)
-            .map_err(Error::io("read standard input"))?;
+        let read = (&mut input).take(MAGIC).read_to_end(&mut start);
+        read.map_err(Error::io(format!("read {name}")))?;
         let packing = Packing::of(&start);
-        let input = BufReader::with_capacity(INPUT, Cursor::new(start).chain(io::stdin()));
+        let input = BufReader::with_capacity(INPUT, Cursor::new(start).chain(input));
         let reader = match packing {
             Packing::Zip => zip_stream(input)?,
             _ => unpacked(packing, input)?,
         };
-        Ok(Self { name, packing, reader, size: None, done: 0, again: None, ahead: Vec::new() })
+        Ok(Self {
+            name,
+            packing,
+            reader,
+            size: None,
+            done: 0,
+            again: None,
+            ahead: Vec::new(),
+            held,
+        })
     }
 
-    fn of_file(path: &Path, file: File, packing: Packing) -> Result<Self> {
+    fn of_file(path: &Path, file: File, packing: Packing, held: Option<Held>) -> Result<Self> {
         let name = path.display().to_string();
         let size = match packing {
             Packing::Xz => xz_index::unpacked_size(&file),
@@ -182,7 +268,7 @@ impl Stream {
             (size, unpacked(packing, BufReader::with_capacity(INPUT, file))?)
         };
         let again = Some(path.to_owned());
-        Ok(Self { name, packing, reader, size, done: 0, again, ahead: Vec::new() })
+        Ok(Self { name, packing, reader, size, done: 0, again, ahead: Vec::new(), held })
     }
 
     /// The file to read once more; none if it can come only once.
@@ -199,6 +285,20 @@ impl Stream {
     pub fn name(&self) -> String {
         let how = if self.packing == Packing::Plain { "" } else { " (unpacked)" };
         format!("{}{how}", self.name)
+    }
+
+    /// The image in it, if it is a tar archive.
+    ///
+    /// # Errors
+    /// What cannot be read or unpacked.
+    pub fn without_archive(mut self) -> Result<Self> {
+        if self.packing == Packing::Plain || !file_type::is_tar(self.head()?) {
+            return Ok(self);
+        }
+        let ahead = std::mem::take(&mut self.ahead);
+        let size = tar_size(&ahead);
+        let reader = tar_stream(Box::new(Cursor::new(ahead).chain(self.reader)))?;
+        Ok(Self { size, reader, ..self })
     }
 
     /// What it begins with, as much as it takes to tell what it is. It stays to be read.
@@ -230,7 +330,15 @@ impl Feed for Stream {
         self.done = checked::sum(self.done, len_of(first), "the bytes of a stream")?;
         let more = self.read_full(rest)?;
         self.done = checked::sum(self.done, u64_of(more), "the bytes of a stream")?;
-        checked::sum(known, more, "the bytes of a stream")
+        let all = checked::sum(known, more, "the bytes of a stream")?;
+        if let Some(held) = &mut self.held {
+            held.add(checked::part(buf, ..all, "the bytes of a stream")?);
+        }
+        Ok(all)
+    }
+
+    fn fits(&mut self) -> Result<Option<Fits>> {
+        self.held.take().map(|held| held.finish(&self.name)).transpose()
     }
 }
 
@@ -252,6 +360,10 @@ impl Stream {
 
     /// Decoders say what is wrong with the data; other faults are the system's.
     fn fault(&self, full: usize, fault: io::Error) -> Error {
+        let fault = match fault.downcast::<Error>() {
+            Ok(told) => return told.of_image(self.name()),
+            Err(fault) => fault,
+        };
         if fault.raw_os_error().is_some() || self.packing == Packing::Plain {
             return Error::io(format!("read {}", self.name))(fault);
         }
@@ -271,7 +383,7 @@ impl Stream {
     }
 }
 
-type Reader = Box<dyn Read + Send>;
+pub(super) type Reader = Box<dyn Read + Send>;
 
 fn unpacked(packing: Packing, input: impl BufRead + Send + 'static) -> Result<Reader> {
     Ok(match packing {
@@ -346,97 +458,4 @@ fn xz_decoder() -> io::Result<liblzma::stream::Stream> {
         .timeout_ms(0)
         .decoder();
     Ok(stream?)
-}
-
-fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
-    let what = format!("zip archive {name}");
-    Error::unsupported(what, "exactly one image in it", found.to_string())
-        .hinting("unpack it with `unzip FILE` or `7z x FILE`, and give the image in it")
-}
-
-/// The one file of an archive that lies on disk, by its central directory.
-fn zip_file(name: &str, file: File) -> Result<(Option<u64>, Reader)> {
-    let mut archive = zip::ZipArchive::new(file).map_err(|fault| zip_fault(name, fault))?;
-    let all: Vec<(usize, String)> = (0..archive.len())
-        .filter_map(|at| Some((at, archive.name_for_index(at)?.ok()?.into_owned())))
-        .filter(|(_, inside)| !inside.ends_with('/') && !is_side_file(inside))
-        .collect();
-    let images: Vec<_> = all.iter().filter(|(_, inside)| is_image_name(inside)).collect();
-    let at = match (all.as_slice(), images.as_slice()) {
-        ([(at, _)], _) | (_, [(at, _)]) => *at,
-        _ => {
-            let names: Vec<&str> = all.iter().map(|(_, inside)| inside.as_str()).collect();
-            return Err(zip_fault(name, format!("{} files: {}", all.len(), names.join(", "))));
-        }
-    };
-    let size = archive.by_index(at).map_err(|fault| zip_fault(name, fault))?.size();
-    Ok((
-        Some(size),
-        through_pipe(move |sink| {
-            let mut entry = archive.by_index(at).map_err(io::Error::other)?;
-            io::copy(&mut entry, sink).map(drop)
-        })?,
-    ))
-}
-
-/// The first file of an archive that comes through a pipe; a second one is a fault.
-fn zip_stream(mut input: impl Read + Send + 'static) -> Result<Reader> {
-    through_pipe(move |sink| {
-        let mut found = false;
-        while let Some(mut entry) =
-            zip::read::read_zipfile_from_stream(&mut input).map_err(io::Error::other)?
-        {
-            if entry.is_dir() || entry.name().is_ok_and(|name| is_side_file(&name)) {
-                continue;
-            }
-            if std::mem::replace(&mut found, true) {
-                let name = entry.name().unwrap_or_default();
-                let what = format!("a second file in the zip archive: {name}");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-            }
-            io::copy(&mut entry, sink)?;
-        }
-        Ok(())
-    })
-}
-
-/// What macOS puts beside files: resource forks and the looks of folders.
-fn is_side_file(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    path.starts_with("__MACOSX/") || name.starts_with("._") || name == ".DS_Store"
-}
-
-fn is_image_name(name: &str) -> bool {
-    let path = Path::new(name);
-    let is = |wanted: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(wanted));
-    ["iso", "img", "raw"].into_iter().any(is)
-}
-
-/// Runs `produce` on a thread of its own and gives what it writes. Its fault comes last.
-fn through_pipe(
-    produce: impl FnOnce(&mut io::BufWriter<io::PipeWriter>) -> io::Result<()> + Send + 'static,
-) -> Result<Reader> {
-    let (reader, writer) = io::pipe().map_err(Error::io("make a pipe"))?;
-    let thread = std::thread::spawn(move || {
-        let mut sink = io::BufWriter::with_capacity(INPUT, writer);
-        produce(&mut sink)?;
-        io::Write::flush(&mut sink)
-    });
-    Ok(Box::new(Piped { reader, thread: Some(thread) }))
-}
-
-struct Piped {
-    reader: io::PipeReader,
-    thread: Option<std::thread::JoinHandle<io::Result<()>>>,
-}
-
-impl Read for Piped {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.read(buf)?;
-        let at_end = count == 0 && !buf.is_empty();
-        if let Some(thread) = self.thread.take_if(|_| at_end) {
-            thread.join().map_err(|_| io::Error::other("the unpacking thread broke"))??;
-        }
-        Ok(count)
-    }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use remaster::error::{Error, Result};
-use remaster::flash::{self, Delta, Image, Medium, Options, PutBack, Source, Verify};
+use remaster::flash::{self, Delta, Fits, Image, Medium, Options, PutBack, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::output::Outgoing;
 use remaster::progress::{Progress, Silent};
@@ -76,15 +76,17 @@ pub(crate) struct Prepared<'a> {
     known: Option<KnownHosts>,
     /// Where the medium may differ from the base, if that is known.
     pub(crate) suspects: Option<Vec<ByteRange>>,
+    /// Which bytes have the SHA-256 that is demanded, if that is known.
+    fits: Option<Fits>,
 }
 
 impl<'a> Prepared<'a> {
     /// An image of unknown size, made from `files`, that is written as it is.
     fn of(image: Image<'a>, name: String, files: Vec<PathBuf>) -> Self {
         let (private, changed) = (None, Vec::new());
-        let (known, suspects, any) = (None, None, false);
-        let is_input = false;
-        Self { image, name, any, is_input, size: None, files, changed, private, known, suspects }
+        let (known, suspects, fits) = (None, None, None);
+        let (any, is_input, size) = (false, false, None);
+        Self { image, name, any, is_input, size, files, changed, private, known, suspects, fits }
     }
 
     /// An image that can be read anywhere, made from `files`, and whether others must not know it.
@@ -146,10 +148,9 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
             });
         }
     }
-    let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
-    let source = Source::open(&path)?;
+    let (path, source, fits) = args.source.open_image(&args.image)?;
     let size = source.size();
-    let is_input = path == Path::new("-");
+    let is_input = is_input(&path);
     let files = if is_input { behind_input() } else { vec![path] };
     let image;
     let prepared = match source {
@@ -163,7 +164,12 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
             Prepared { size, ..Prepared::of(Image::Stream(stream), name, files) }
         }
     };
-    write(Prepared { any: args.any, is_input, ..prepared }, to)
+    write(Prepared { any: args.any, is_input, fits, ..prepared }, to)
+}
+
+/// Whether a path is standard input by any of its names.
+fn is_input(path: &Path) -> bool {
+    ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| path == Path::new(name))
 }
 
 /// What standard input was redirected from, which may be a disk, too.
@@ -281,6 +287,7 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
     let options = Options {
         any: image.any,
         name: image.name,
+        fits: image.fits,
         ..options(to, &targets, image.size, (image.changed, image.suspects))
     };
     let results = flash::write(image.image, &media, &options)?;

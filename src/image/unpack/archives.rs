@@ -1,0 +1,147 @@
+//! The one image in an archive: zip, and tar behind any packing.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::source::{INPUT, Reader};
+use crate::error::{Error, Result};
+
+fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
+    let what = format!("zip archive {name}");
+    Error::unsupported(what, "exactly one image in it", found.to_string())
+        .hinting("unpack it with `unzip FILE` or `7z x FILE`, and give the image in it")
+}
+
+/// The one file of an archive that lies on disk, by its central directory.
+pub(super) fn zip_file(name: &str, file: File) -> Result<(Option<u64>, Reader)> {
+    let mut archive = zip::ZipArchive::new(file).map_err(|fault| zip_fault(name, fault))?;
+    let all: Vec<(usize, String)> = (0..archive.len())
+        .filter_map(|at| Some((at, archive.name_for_index(at)?.ok()?.into_owned())))
+        .filter(|(_, inside)| !inside.ends_with('/') && !is_side_file(inside))
+        .collect();
+    let images: Vec<_> = all.iter().filter(|(_, inside)| is_image_name(inside)).collect();
+    let at = match (all.as_slice(), images.as_slice()) {
+        ([(at, _)], _) | (_, [(at, _)]) => *at,
+        _ => {
+            let names: Vec<&str> = all.iter().map(|(_, inside)| inside.as_str()).collect();
+            return Err(zip_fault(name, format!("{} files: {}", all.len(), names.join(", "))));
+        }
+    };
+    let size = archive.by_index(at).map_err(|fault| zip_fault(name, fault))?.size();
+    Ok((
+        Some(size),
+        through_pipe(move |sink| {
+            let mut entry = archive.by_index(at).map_err(io::Error::other)?;
+            io::copy(&mut entry, sink).map(drop)
+        })?,
+    ))
+}
+
+/// The first file of an archive that comes through a pipe; a second one is a fault.
+pub(super) fn zip_stream(mut input: impl Read + Send + 'static) -> Result<Reader> {
+    through_pipe(move |sink| {
+        let mut found = false;
+        while let Some(mut entry) =
+            zip::read::read_zipfile_from_stream(&mut input).map_err(io::Error::other)?
+        {
+            if entry.is_dir() || entry.name().is_ok_and(|name| is_side_file(&name)) {
+                continue;
+            }
+            if std::mem::replace(&mut found, true) {
+                let name = entry.name().unwrap_or_default();
+                let found = format!("a second file: {name}");
+                return Err(zip_fault("that comes by a pipe", found).into());
+            }
+            io::copy(&mut entry, sink)?;
+        }
+        Ok(())
+    })
+}
+
+/// What macOS puts beside files: resource forks and the looks of folders.
+fn is_side_file(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    path.starts_with("__MACOSX/") || name.starts_with("._") || name == ".DS_Store"
+}
+
+fn is_image_name(name: &str) -> bool {
+    let path = Path::new(name);
+    let is = |wanted: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(wanted));
+    ["iso", "img", "raw"].into_iter().any(is)
+}
+
+/// Runs `produce` on a thread of its own and gives what it writes. Its fault comes last.
+fn through_pipe(
+    produce: impl FnOnce(&mut io::BufWriter<io::PipeWriter>) -> io::Result<()> + Send + 'static,
+) -> Result<Reader> {
+    let (reader, writer) = io::pipe().map_err(Error::io("make a pipe"))?;
+    let thread = std::thread::spawn(move || {
+        let mut sink = io::BufWriter::with_capacity(INPUT, writer);
+        produce(&mut sink)?;
+        io::Write::flush(&mut sink)
+    });
+    Ok(Box::new(Piped { reader, thread: Some(thread) }))
+}
+
+struct Piped {
+    reader: io::PipeReader,
+    thread: Option<std::thread::JoinHandle<io::Result<()>>>,
+}
+
+impl Read for Piped {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buf)?;
+        let at_end = count == 0 && !buf.is_empty();
+        if let Some(thread) = self.thread.take_if(|_| at_end) {
+            thread.join().map_err(|_| io::Error::other("the unpacking thread broke"))??;
+        }
+        Ok(count)
+    }
+}
+
+/// Bytes of a header (POSIX.1-2017 pax, "ustar Interchange Format").
+const HEADER: usize = 512;
+
+/// Bytes of the image, if an archive that begins with `head` has it as its first file.
+pub(super) fn tar_size(head: &[u8]) -> Option<u64> {
+    let header = tar::Header::from_byte_slice(head.get(..HEADER)?);
+    let is_file = header.entry_type().is_file();
+    let path = header.path().ok()?;
+    if is_file && is_image_name(path.to_str()?) { header.size().ok() } else { None }
+}
+
+/// The one image in a tar archive, told by its name; a second one is a fault.
+pub(super) fn tar_stream(input: Reader) -> Result<Reader> {
+    through_pipe(move |sink| {
+        let mut archive = tar::Archive::new(input);
+        let (mut found, mut others) = (None, Vec::new());
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            let name = entry.path()?.display().to_string();
+            if !entry.header().entry_type().is_file() || is_side_file(&name) {
+                continue;
+            }
+            if !is_image_name(&name) {
+                others.push(name);
+                continue;
+            }
+            if let Some(first) = found.replace(name.clone()) {
+                return Err(no_image(&format!("two: {first} and {name}")));
+            }
+            io::copy(&mut entry, sink)?;
+        }
+        match found {
+            Some(_) => Ok(()),
+            None if others.is_empty() => Err(no_image("no file")),
+            None => Err(no_image(&others.join(", "))),
+        }
+    })
+}
+
+fn no_image(found: &str) -> io::Error {
+    let hint = "unpack it with `tar -xf FILE`, and give the image in it";
+    let looked_for = "exactly one image in it, a .iso, .img or .raw file";
+    Error::unsupported("tar archive", looked_for, found).hinting(hint).into()
+}

@@ -1,0 +1,165 @@
+//! Holds an image that comes once to a SHA-256, which may be that of its bytes as they come, or unpacked.
+
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, Result};
+use crate::image::digest::Digest;
+
+/// What is demanded of an image that comes once.
+#[derive(Clone, Copy, Debug)]
+pub struct Demanded {
+    /// The SHA-256.
+    pub sha256: Digest,
+    /// That of the packed bytes, if they were read before, and it is another one.
+    pub packed: Option<Digest>,
+}
+
+/// Which bytes have the SHA-256 that is demanded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fits {
+    /// Those that came.
+    Packed,
+    /// The unpacked ones.
+    Image,
+}
+
+/// A running sum that a reader adds to.
+type Sum = Arc<Mutex<Sha256>>;
+
+/// Adds all that is read to a sum.
+pub(super) struct Summed<R> {
+    input: R,
+    sum: Sum,
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buf)?;
+        let read =
+            buf.get(..count).ok_or_else(|| io::Error::other("more was read than asked for"))?;
+        self.sum.lock().unwrap_or_else(PoisonError::into_inner).update(read);
+        Ok(count)
+    }
+}
+
+/// The sums of an image while it comes.
+pub(super) struct Held {
+    expected: Digest,
+    packed: Packed,
+    image: Sha256,
+}
+
+/// The SHA-256 of the bytes as they come.
+enum Packed {
+    /// Nothing is packed, or nothing is known of it.
+    None,
+    Known(Digest),
+    /// What was read so far, and the rest, which a decoder need not read.
+    Summing(Sum, Box<dyn Read + Send>),
+}
+
+impl Held {
+    /// Of a file, whose packed bytes were read before.
+    pub(super) fn of(demanded: Demanded) -> Self {
+        let packed = demanded.packed.map_or(Packed::None, Packed::Known);
+        Self { expected: demanded.sha256, packed, image: Sha256::new() }
+    }
+
+    /// Of what comes by a pipe: the reader to unpack. `rest` reads on where `input` ends.
+    pub(super) fn of_pipe<R: Read>(
+        demanded: Demanded,
+        input: R,
+        rest: impl Read + Send + 'static,
+    ) -> (Summed<R>, Self) {
+        let sum = Sum::default();
+        let rest = Summed { input: rest, sum: Arc::clone(&sum) };
+        let packed = Packed::Summing(Arc::clone(&sum), Box::new(rest));
+        (Summed { input, sum }, Self { packed, ..Self::of(demanded) })
+    }
+
+    /// Adds unpacked bytes.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.image.update(bytes);
+    }
+
+    /// Which bytes fit, now that all of them came. `name` is what errors call the image.
+    pub(super) fn finish(self, name: &str) -> Result<Fits> {
+        let image = Digest(self.image.finalize().into());
+        if image == self.expected {
+            return Ok(Fits::Image);
+        }
+        let packed = self.packed.finish(name)?;
+        if packed == Some(self.expected) {
+            return Ok(Fits::Packed);
+        }
+        let other = packed.filter(|packed| *packed != image);
+        let found = match other {
+            Some(packed) => format!("{packed} packed and {image} unpacked"),
+            None => image.to_string(),
+        };
+        Err(Error::Checksum {
+            what: name.to_owned(),
+            found,
+            expected: self.expected.to_string(),
+            hint: "download it again, or give the SHA-256 that is published for it; what was written is marked as half written",
+        })
+    }
+}
+
+impl Packed {
+    fn finish(self, name: &str) -> Result<Option<Digest>> {
+        let (sum, mut rest) = match self {
+            Self::None => return Ok(None),
+            Self::Known(digest) => return Ok(Some(digest)),
+            Self::Summing(sum, rest) => (sum, rest),
+        };
+        io::copy(&mut rest, &mut io::sink()).map_err(Error::io(format!("read {name}")))?;
+        let sum = sum.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Some(Digest(sum.finalize().into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of packed bytes, of which a decoder reads `read`, and of unpacked ones.
+    fn held(packed: &'static [u8], read: usize, image: &[u8], sha256: Digest) -> Result<Fits> {
+        let demanded = Demanded { sha256, packed: None };
+        let (first, rest) = packed.split_at(read);
+        let (mut reader, mut held) = Held::of_pipe(demanded, first, rest);
+        io::copy(&mut reader, &mut io::sink()).map_err(Error::io("read"))?;
+        held.add(image);
+        held.finish("x")
+    }
+
+    #[test]
+    fn either_bytes_fit_and_it_is_told_which() {
+        let packed = b"packed, and a signature behind";
+        let rows =
+            [(Fits::Packed, Digest::of_bytes(packed)), (Fits::Image, Digest::of_bytes(b"i"))];
+        for (fits, digest) in rows {
+            for read in [0, 6, packed.len()] {
+                assert_eq!(held(packed, read, b"i", digest).ok(), Some(fits), "{read}");
+            }
+        }
+        let other = held(packed, 6, b"i", Digest::of_bytes(b"other"));
+        let said = other.err().map(|fault| (fault.exit_code(), fault.to_string()));
+        let both = format!("{} packed and", Digest::of_bytes(packed));
+        assert!(
+            said.as_ref().is_some_and(|(code, said)| *code == 3 && said.contains(&both)),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn a_packed_file_that_was_read_before_is_held_by_what_is_in_it() {
+        let (image, packed) = (Digest::of_bytes(b"i"), Digest::of_bytes(b"p"));
+        let mut held = Held::of(Demanded { sha256: image, packed: Some(packed) });
+        held.add(b"i");
+        assert_eq!(held.finish("x").ok(), Some(Fits::Image));
+    }
+}
