@@ -183,6 +183,16 @@ pub enum Error {
         /// Who refuses, and in which words.
         reason: String,
         /// What to do instead.
+        hint: String,
+    },
+    /// A medium that does not take what is written to it.
+    #[error("cannot {doing}: {reason}")]
+    Medium {
+        /// The call, as `write /dev/sdc at byte 0x1000`.
+        doing: String,
+        /// What is wrong with the medium.
+        reason: String,
+        /// What to do instead.
         hint: &'static str,
     },
     /// A server, or the way to it, that failed.
@@ -358,11 +368,12 @@ impl Error {
             Self::Unsupported { instead: Some(hint), .. }
             | Self::Usage { hint, .. }
             | Self::NotFound { hint, .. }
-            | Self::Denied { hint, .. }
+            | Self::Medium { hint, .. }
             | Self::Network { hint, .. }
             | Self::Checksum { hint, .. } => hint,
             Self::Unsafe { hint, .. }
             | Self::Recipe { hint, .. }
+            | Self::Denied { hint, .. }
             | Self::NotAnImage { hint, .. }
             | Self::Truncated { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
@@ -380,6 +391,7 @@ impl Error {
             Self::Io { .. }
             | Self::NotFound { .. }
             | Self::Denied { .. }
+            | Self::Medium { .. }
             | Self::Network { .. } => 1,
             Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
             Self::Differs { .. }

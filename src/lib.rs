@@ -28,6 +28,8 @@ pub mod recipe;
 
 pub mod live;
 
+mod rights;
+
 pub mod output;
 
 pub mod netboot;

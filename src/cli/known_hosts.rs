@@ -56,6 +56,17 @@ impl KnownHosts {
         text
     }
 
+    /// How the booted machine is found and logged in to, from any folder.
+    pub(super) fn next(&self) -> Option<String> {
+        let path = self.file.as_ref()?.path();
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let ssh = command(&path, &self.keys.alias, "ADDRESS");
+        Some(format!(
+            "`remaster find --known-hosts {}` tells its address, then: {ssh}",
+            typed(&path)
+        ))
+    }
+
     /// The same for programs.
     pub(super) fn emit(&self) {
         for mut key in facts(&self.keys) {

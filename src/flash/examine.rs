@@ -1,9 +1,11 @@
 //! Whether an image is one, and all of it: before the first byte is written where that can be known then, before the
 //! first block in any case.
 
-use super::Image;
+use super::{Image, Medium};
 use crate::error::{Error, Result};
-use crate::image::file_type::{self, DiskImage, FileType};
+use crate::image::file_type::{self, DiskImage, FileType, Kind};
+use crate::target::Refusal;
+use crate::units::LOGICAL_BLOCK;
 
 /// What is added to the hint of what can be written all the same.
 const ALL_THE_SAME: &str = "; `remaster flash --any` writes it all the same";
@@ -47,6 +49,19 @@ impl Examined {
     pub(super) fn check_whole(&self, size: u64) -> Result<()> {
         let checked = self.disk.as_ref().map(|disk| disk.check_whole(&self.name, size));
         checked.unwrap_or(Ok(())).map_err(hinting)
+    }
+
+    /// Whether what is in the image can be read from a medium.
+    ///
+    /// # Errors
+    /// [`Refusal::LargeBlocks`].
+    pub(super) fn check_blocks(&self, medium: &dyn Medium) -> Result<()> {
+        let is_iso = self.disk.as_ref().is_some_and(|disk| disk.kind == Kind::Iso);
+        let block = medium.block();
+        if medium.size().is_none() || !is_iso || block <= LOGICAL_BLOCK {
+            return Ok(());
+        }
+        Err(Refusal::LargeBlocks { block }.error(&medium.name()))
     }
 
     /// What an image that comes once was found to lack at its end.

@@ -3,10 +3,18 @@
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use rustix::io::Errno;
+
+use super::buffer::aligned;
+use super::write::FIRST_BLOCK;
 use crate::checked;
 use crate::error::{Error, Result};
+use crate::formats::flash_mark;
 use crate::target::{Target, WriteMode};
 use crate::units::{in_memory, len_of, u64_of};
+
+/// The verb of a write.
+const WRITE: &str = "write";
 
 /// Bytes of the pieces in which a fault is looked for.
 const PIECE: u64 = 4096;
@@ -51,6 +59,7 @@ impl Medium for Target {
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        self.touch();
         self.handle().write_at(bytes, at)
     }
 
@@ -78,7 +87,28 @@ pub(super) fn failed(medium: &dyn Medium, verb: &str, at: u64, fault: io::Error)
     if medium.is_gone() {
         return Error::io(format!("{verb} {name} at byte {at:#x}: it has been pulled out"))(fault);
     }
-    Error::io(format!("{verb} {name} at byte {at:#x}"))(fault)
+    let doing = format!("{verb} {name} at byte {at:#x}");
+    if verb == WRITE && medium.size().is_some() {
+        not_taken(doing, fault)
+    } else {
+        Error::io(doing)(fault)
+    }
+}
+
+/// The error of a disk that does not take what is written. The kernel's words are about filesystems.
+fn not_taken(doing: String, fault: io::Error) -> Error {
+    let (reason, hint) = match Errno::from_io_error(&fault) {
+        Some(Errno::NOSPC) => (
+            "the medium ends there, before the size that it claims",
+            "take another stick: this one has less room than it says",
+        ),
+        Some(Errno::IO | Errno::REMOTEIO | Errno::NODATA | Errno::ILSEQ) => (
+            "the medium does not take it",
+            "try another port or cable, then another stick: this one is worn out, or has less room than it says",
+        ),
+        _ => return Error::io(doing)(fault),
+    };
+    Error::Medium { doing, reason: format!("{reason} ({fault})"), hint }
 }
 
 /// Writes all of `bytes`, which lie in an aligned buffer. After a short write it goes on at the
@@ -93,7 +123,7 @@ pub(super) fn write_all(medium: &dyn Medium, bytes: &[u8], at: u64) -> Result<()
                 let step = if count == len_of(rest) { count } else { whole };
                 if step == 0 {
                     let fault = io::Error::from(io::ErrorKind::WriteZero);
-                    return Err(failed(medium, "write", from, fault));
+                    return Err(failed(medium, WRITE, from, fault));
                 }
                 rest = checked::part(rest, in_memory(step).., "what is still to be written")?;
                 from = checked::sum(from, step, "the place of what is still to be written")?;
@@ -101,7 +131,7 @@ pub(super) fn write_all(medium: &dyn Medium, bytes: &[u8], at: u64) -> Result<()
             Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
             Err(fault) => {
                 let at = first_bad(medium, rest, from);
-                return Err(failed(medium, "write", at, fault));
+                return Err(failed(medium, WRITE, at, fault));
             }
         }
     }
@@ -163,6 +193,38 @@ pub(super) fn flush(medium: &dyn Medium) -> Result<()> {
         if medium.is_gone() {
             return Error::io(format!("{}: it has been pulled out", doing()))(fault);
         }
-        Error::io(doing())(fault)
+        if medium.size().is_some() { not_taken(doing(), fault) } else { Error::io(doing())(fault) }
     })
+}
+
+/// Whether a medium has the mark of a half written disk; none if that cannot be read.
+pub fn is_half_written(medium: &dyn Medium) -> Option<bool> {
+    let mut block = aligned(FIRST_BLOCK).ok()?;
+    let count = read_full(medium, "read", &mut block, 0).ok()?;
+    block.get(..count).map(flash_mark::is_in)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_disk_does_not_take_is_told_of_the_medium_and_other_faults_as_they_are() {
+        let rows = [
+            (Errno::NOSPC, "the medium ends there"),
+            (Errno::IO, "the medium does not take it"),
+            (Errno::REMOTEIO, "the medium does not take it"),
+            (Errno::NODEV, "cannot write"),
+        ];
+        for (fault, words) in rows {
+            let told = not_taken("write /dev/x".into(), fault.into());
+            assert!(told.to_string().contains(words), "{told}");
+            let hint = told.hint().unwrap_or_default();
+            assert!(!hint.contains("filesystem"), "{fault}: {hint}");
+            assert_eq!(
+                (told.exit_code(), hint.contains("another stick")),
+                (1, fault != Errno::NODEV)
+            );
+        }
+    }
 }

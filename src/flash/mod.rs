@@ -28,7 +28,7 @@ use std::time::Duration;
 
 pub use crate::image::unpack::{Demanded, Feed, Fits, Packing, Source, Stream, is_pipe};
 pub use examine::{Examined, examine};
-pub use medium::Medium;
+pub use medium::{Medium, is_half_written};
 pub use put_back::{PutBack, put_back};
 pub use readable::Readable;
 pub use verify::{Cause, Difference};

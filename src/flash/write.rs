@@ -63,6 +63,7 @@ impl<'a> Writer<'a> {
             Ok(Message::End { .. }) => return Err(empty()),
             Err(_) => return Err(Error::Interrupted),
         };
+        self.examined.check_blocks(self.medium)?;
         let mut layout = self.layout(&first)?;
         drop(first);
         if let Some(image) = self.delta_base(&layout)? {

@@ -107,14 +107,13 @@ pub struct ImageFile {
 impl ImageFile {
     /// Opens a file or block device. Anything else (a folder, a FIFO) is refused by name.
     pub fn open(path: &Path) -> Result<Self> {
-        let name = path.display();
         let about = about(path)?;
         let kind = about.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             return Err(not_an_image(path, kind));
         }
         journal::none_beside(path)?;
-        let file = File::open(path).map_err(Error::io(format!("open {name}")))?;
+        let file = File::open(path).map_err(|fault| not_opened(path, kind, fault))?;
         let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
         let identity = (about.dev(), about.ino());
         let path = path.to_owned();
@@ -203,6 +202,16 @@ pub(crate) fn about(path: &Path) -> Result<Metadata> {
         }
         _ => Error::io(format!("open {}", path.display()))(fault),
     })
+}
+
+/// A disk that the user may not read is told by what lets in to disks, not by permissions of files.
+fn not_opened(path: &Path, kind: std::fs::FileType, fault: io::Error) -> Error {
+    let doing = format!("open {}", path.display());
+    if fault.kind() == io::ErrorKind::PermissionDenied && kind.is_block_device() {
+        let (reason, hint) = ("no permission".to_owned(), crate::rights::as_root());
+        return Error::Denied { doing, reason, hint };
+    }
+    Error::io(doing)(fault)
 }
 
 fn device_size(mut file: &File, path: &Path) -> Result<u64> {

@@ -214,6 +214,11 @@ impl HostKeys {
         name.into()
     }
 
+    /// What an image that goes to a disk is called: a name that no other keys have.
+    pub fn own_name(&self) -> PathBuf {
+        alias(None, &self.keys).into()
+    }
+
     /// The text of a `known_hosts` file (`sshd(8)`, `SSH_KNOWN_HOSTS FILE FORMAT`).
     pub fn known_hosts(&self) -> String {
         let mut text = String::new();

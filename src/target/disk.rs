@@ -177,6 +177,11 @@ impl Disk {
         self.removable || matches!(self.transport, Transport::Usb | Transport::Sd)
     }
 
+    /// What people call it: its node without the folder, as `sdc` or `cciss/c0d0`.
+    pub fn word(&self) -> String {
+        self.name.replace('!', "/")
+    }
+
     /// What would be lost, in a few words.
     pub fn contents(&self) -> String {
         let mut found: Vec<String> = self.content.iter().cloned().collect();

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -72,6 +73,8 @@ pub struct Target {
     block: u64,
     /// Permissions of a file that everyone may know.
     usual: u32,
+    /// Whether something was written to it.
+    touched: AtomicBool,
 }
 
 impl Candidate {
@@ -98,6 +101,7 @@ impl Candidate {
             mode,
             opened_by,
             usual: 0,
+            touched: AtomicBool::new(false),
         })
     }
 
@@ -264,6 +268,7 @@ impl Target {
             opened_by: OpenedBy::Permission,
             block: FILE_BLOCK,
             usual,
+            touched: AtomicBool::new(false),
         })
     }
 
@@ -294,6 +299,16 @@ impl Target {
         }
         let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         File::open(own).map(Some).map_err(Error::io(format!("read {}", self.path.display())))
+    }
+
+    /// Says that something is written to it.
+    pub fn touch(&self) {
+        self.touched.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something was written to it.
+    pub fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed)
     }
 
     /// The open file.
@@ -413,7 +428,29 @@ pub fn unmount(disk: &Disk) -> Result<()> {
             Err(Errno::ACCESS | Errno::PERM) => {
                 udisks::unmount(Path::new(device)).map_err(|refused| denied(doing, &refused))
             }
-            done => done.map_err(|fault| Error::io(doing)(fault.into())),
+            done => unless_unmounted(done).map_err(|fault| Error::io(doing)(fault.into())),
         }
     })
+}
+
+/// That nothing is mounted there any more is what was wanted (umount(2), EINVAL): somebody else was quicker.
+fn unless_unmounted(done: rustix::io::Result<()>) -> rustix::io::Result<()> {
+    match done {
+        Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_unmounted_is_unmounted() {
+        let rows =
+            [(Errno::INVAL, true), (Errno::NOENT, true), (Errno::BUSY, false), (Errno::IO, false)];
+        for (fault, is_done) in rows {
+            assert_eq!(unless_unmounted(Err(fault)).is_ok(), is_done, "{fault}");
+        }
+    }
 }

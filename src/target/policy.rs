@@ -190,6 +190,11 @@ pub enum Refusal {
         /// What differs.
         what: String,
     },
+    /// Its blocks are larger than those of the volume in the image.
+    LargeBlocks {
+        /// Bytes of one.
+        block: u64,
+    },
     /// A program has it open for itself, or mounted where we cannot see it.
     Busy {
         /// Which, where that can be known.
@@ -240,6 +245,9 @@ impl Refusal {
                 format!("a fixed disk ({transport}), neither removable nor USB")
             }
             Self::Replaced { what } => format!("not the disk that was confirmed: {what}"),
+            Self::LargeBlocks { block } => {
+                format!("its blocks have {block} bytes: Linux cannot read an ISO from them")
+            }
             Self::Busy { by: Some(by) } => by.to_string(),
             Self::Busy { by: None } => "in use by another program or by the kernel".to_owned(),
         }
@@ -282,6 +290,10 @@ impl Refusal {
                     .to_owned()
             }
             Self::Replaced { .. } => "look with `remaster devices` and start again".to_owned(),
+            Self::LargeBlocks { .. } => {
+                "take a stick with blocks of 512 bytes; `remaster flash --any` writes it all the same"
+                    .to_owned()
+            }
             Self::Busy { by: Some(_) } => {
                 "unmount it there or end that process, and start again".to_owned()
             }

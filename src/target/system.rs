@@ -42,6 +42,7 @@ impl System {
 
     /// All whole disks that hold a medium, by name. Memory pretending to be a disk is left out.
     pub fn disks(&self) -> Result<Vec<Disk>> {
+        self.check_told()?;
         let folder = self.path("sys/block");
         let doing = || format!("list {}", folder.display());
         let entries = fs::read_dir(&folder).map_err(|fault| Error::io(doing())(fault))?;
@@ -70,17 +71,30 @@ impl System {
         if !about.file_type().is_block_device() {
             return Err(Refusal::NotABlockDevice.error(&shown));
         }
-        self.by_number(DeviceNumber::of(about.rdev()), &shown)
+        let disk = self.by_number(DeviceNumber::of(about.rdev()), &shown)?;
+        // The node that is given is the one to open: in a container there need be no other.
+        let is_there = device_number(&disk.path) == Some(disk.number);
+        let path = if is_there { disk.path } else { path.to_owned() };
+        Ok(Disk { path, ..disk })
+    }
+
+    /// Refuses a system that does not tell what is mounted: nothing could be known to be free.
+    fn check_told(&self) -> Result<()> {
+        let table = self.path("proc/self/mountinfo");
+        let doing = format!("read {}, which tells what is mounted", table.display());
+        fs::read(table).map(drop).map_err(Error::io(doing))
     }
 
     /// The whole disk with this number.
     pub(super) fn by_number(&self, number: DeviceNumber, shown: &str) -> Result<Disk> {
+        self.check_told()?;
         let link = self.path(format!("sys/dev/block/{number}"));
         let folder = fs::canonicalize(&link)
             .map_err(Error::io(format!("find {shown} ({number}) in {}", link.display())))?;
         if folder.join("partition").exists() {
             let disk = folder.parent().map(name_of).unwrap_or_default();
-            return Err(Refusal::Partition { of: format!("/dev/{disk}") }.error(shown));
+            let of = node(&disk).display().to_string();
+            return Err(Refusal::Partition { of }.error(shown));
         }
         self.disk(&name_of(&folder)).ok_or_else(|| Refusal::Gone.error(shown))
     }
@@ -96,8 +110,7 @@ impl System {
         let block = number_in(folder.join("queue/logical_block_size")).unwrap_or(SYSFS_SECTOR);
         Some(Disk {
             name: name.to_owned(),
-            // Names with a slash, as `cciss/c0d0`, have an exclamation mark in sysfs.
-            path: PathBuf::from("/dev").join(name.replace('!', "/")),
+            path: node(name),
             by_id: self.by_id(name),
             number,
             model: model(&folder),
@@ -294,7 +307,7 @@ impl System {
     /// The number of a `/dev/NAME`, by sysfs, where there is no node to ask.
     fn device_in_tree(&self, node: &Path) -> Option<DeviceNumber> {
         let name = node.strip_prefix("/dev").ok()?;
-        let name = name.to_str()?;
+        let name = name.to_str()?.replace('/', "!");
         DeviceNumber::parse(&text(self.path("sys/class/block").join(name).join("dev"))?)
     }
 
@@ -342,7 +355,9 @@ impl System {
         let mut found: Vec<String> = fs::read_dir(&folder)
             .ok()?
             .filter_map(Result::ok)
-            .filter(|link| fs::read_link(link.path()).is_ok_and(|to| name_of(&to) == name))
+            .filter(|link| {
+                fs::read_link(link.path()).is_ok_and(|to| to.ends_with(name.replace('!', "/")))
+            })
             .map(|link| link.file_name().to_string_lossy().into_owned())
             .collect();
         // Names made of the model are easier to recognise than world wide names.
@@ -370,6 +385,11 @@ impl System {
             None => Some(kind),
         }
     }
+}
+
+/// The node of a device. Names with a slash, as `cciss/c0d0`, have an exclamation mark in sysfs.
+fn node(name: &str) -> PathBuf {
+    PathBuf::from("/dev").join(name.replace('!', "/"))
 }
 
 /// What a loop device stands for.

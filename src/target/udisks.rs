@@ -8,6 +8,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use crate::rights;
+
 /// Why udisks2 did not do it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(
@@ -40,17 +42,18 @@ impl Refused {
     }
 
     /// What the user can do.
-    pub(super) fn hint(&self) -> &'static str {
+    pub(super) fn hint(&self) -> String {
+        let sudo = rights::as_root();
         match self {
-            Self::Absent => "run it with sudo, or start udisks2",
+            Self::Absent => format!("{sudo}, or start udisks2"),
             Self::NotAuthorized(_) => {
-                "run it with sudo, or in a session at the machine itself, where polkit allows more"
+                format!("{sudo}, or in a session at the machine itself, where polkit allows more")
             }
-            Self::NobodyAsks(_) => {
-                "run it with sudo, or start `pkttyagent --process $$ &` in this shell, which asks for the password"
-            }
-            Self::Dismissed(_) => "start again and give the password, or run it with sudo",
-            Self::Failed(_) => "run it with sudo",
+            Self::NobodyAsks(_) => format!(
+                "{sudo}, or start `pkttyagent --process $$ &` in this shell, which asks for the password"
+            ),
+            Self::Dismissed(_) => format!("start again and give the password, or {sudo}"),
+            Self::Failed(_) => sudo,
         }
     }
 }

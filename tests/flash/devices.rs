@@ -377,3 +377,33 @@ fn things_that_are_no_disks_are_refused_by_what_they_are() {
     }
     assert_eq!(system.find(Path::new("/dev/none-such")).unwrap_err().exit_code(), 1);
 }
+
+#[test]
+fn a_name_with_a_slash_is_known_by_it_everywhere() {
+    let machine = Machine::new();
+    machine.disk("pci0/block/cciss!c0d0", "104:0", 32_000_000_000, true);
+    machine.part("pci0/block/cciss!c0d0/cciss!c0d0p1", "104:1");
+    fs::create_dir_all(machine.path("dev/disk/by-id")).unwrap();
+    symlink("../../cciss/c0d0", machine.path("dev/disk/by-id/cciss-1")).unwrap();
+    let disks = System::at(machine.folder.path()).disks().unwrap();
+    let disk = disks.iter().find(|disk| disk.name == "cciss!c0d0").unwrap();
+    assert_eq!(
+        (disk.path.to_str().unwrap(), disk.word().as_str()),
+        ("/dev/cciss/c0d0", "cciss/c0d0")
+    );
+    assert_eq!(disk.by_id.as_deref(), Some(Path::new("/dev/disk/by-id/cciss-1")));
+    let mount = "24 22 0:44 /@ /home rw - btrfs /dev/cciss/c0d0p1 rw\n";
+    machine.file("proc/self/mountinfo", mount);
+    let against = machine.judge("cciss!c0d0", Demands::default());
+    assert_eq!(against, [Refusal::System { at: "/home".into() }]);
+}
+
+#[test]
+fn a_system_that_does_not_tell_what_is_mounted_has_no_targets() {
+    for missing in ["proc/self/mountinfo", "sys/block"] {
+        let machine = Machine::new();
+        fs::rename(machine.path(missing), machine.path("away")).unwrap();
+        let fault = System::at(machine.folder.path()).disks().unwrap_err();
+        assert!(fault.to_string().contains(missing), "{fault}");
+    }
+}

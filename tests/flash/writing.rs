@@ -127,6 +127,7 @@ fn a_block_that_cannot_be_written_is_placed() {
     stick.unwritable = 5 * MIB + 12_288..5 * MIB + 12_800;
     let fault = write_with(&stick, &noise(9 * MIB, 3), &plain()).unwrap_err();
     assert!(fault.to_string().contains("at byte 0x503000"), "{fault}");
+    assert!(fault.to_string().contains("the medium does not take it"), "{fault}");
     assert!(is_half_written(&stick.contents()));
 }
 
@@ -424,4 +425,27 @@ fn a_medium_is_read_as_an_image_at_any_address() {
     }
     assert!(medium.read_exact_at(&mut [0; 2], 3 * MIB + 776).is_err());
     assert!(medium.read_exact_at(&mut [0; 2], u64::MAX).is_err());
+}
+
+#[test]
+fn an_iso_is_not_written_to_blocks_that_linux_cannot_read_it_from() {
+    for (block, any, is_taken) in [(512, false, true), (4096, false, false), (4096, true, true)] {
+        let mut stick = Stick::new(16 * MIB);
+        stick.block = block;
+        let before = stick.contents();
+        let result = write_with(&stick, &iso(3 * MIB, 5), &Options { any, ..plain() });
+        assert_eq!(result.is_ok(), is_taken, "{block}");
+        let Err(fault) = result else { continue };
+        let said = format!("{fault} {}", fault.hint().unwrap());
+        assert!(said.contains("Linux cannot read an ISO from them") && said.contains("--any"));
+        assert!(fault.exit_code() == 5 && stick.contents() == before, "{fault}");
+    }
+    // Only a volume is bound to the size of blocks.
+    let mut stick = Stick::new(16 * MIB);
+    stick.block = 4096;
+    let mut boot_record = noise(3 * MIB, 5);
+    boot_record[446..510].fill(0);
+    boot_record[510..512].copy_from_slice(b"\x55\xAA");
+    let options = Options { any: false, ..plain() };
+    assert!(write_with(&stick, &boot_record, &options).unwrap().is_whole);
 }

@@ -73,7 +73,10 @@ fn an_image_is_held_to_a_digest_however_it_comes_packed_or_not() {
                     assert!(ended.err.contains(&digest.to_string()), "{what}: {}", ended.err);
                 }
                 let is_half = || folder.read("out").starts_with(b"remaster flash 1");
-                assert!(!folder.names().contains(&"out".into()) || is_half(), "{what}");
+                let is_there = folder.names().contains(&"out".into());
+                assert!(!is_there || is_half(), "{what}");
+                let says_half = ended.err.contains("out is half written now: flash it again");
+                assert_eq!(is_there, says_half, "{what}: {}", ended.err);
             }
         }
     }
@@ -175,4 +178,17 @@ fn the_one_image_of_a_packed_tar_archive_is_written_and_another_archive_is_refus
             }
         }
     }
+}
+
+#[test]
+fn the_file_of_host_keys_is_written_beside_a_file_and_named() {
+    let folder = Folder::with_base(&TINY);
+    let words =
+        ["flash", "base.iso", "--key", &key(1), "--host-key", "generate", "--to-file", "out"];
+    let said = folder.run(&words).err;
+    assert!(said.contains("wrote out.known_hosts"), "{said}");
+    let first = folder.read("out.known_hosts");
+    assert!(String::from_utf8_lossy(&first).contains("ssh-ed25519 "));
+    folder.run(&words).done();
+    assert!(folder.read("out.known_hosts") != first, "it is about the image that was written last");
 }

@@ -117,7 +117,7 @@ impl Source {
     /// As [`Self::open`].
     pub fn open_held(path: &Path, demanded: Option<Demanded>) -> Result<Self> {
         if let Some(pipe) = Pipe::at(path)? {
-            return Stream::of_pipe(pipe, demanded).map(Self::Stream);
+            return Stream::of_pipe(&pipe, demanded).map(Self::Stream);
         }
         let image = ImageFile::open(path)?;
         let shown = path.display();
@@ -129,7 +129,7 @@ impl Source {
         match Packing::of(&start) {
             Packing::Plain => Ok(Self::Plain(image)),
             packing => {
-                let held = demanded.map(Held::of);
+                let held = demanded.map(Held::of).map(Box::new);
                 Stream::of_file(path, file, packing, held).map(Self::Stream)
             }
         }
@@ -209,7 +209,7 @@ pub struct Stream {
     /// Bytes that were unpacked to be looked at, and come first.
     ahead: Vec<u8>,
     /// What is demanded of it.
-    held: Option<Held>,
+    held: Option<Box<Held>>,
 }
 
 impl fmt::Debug for Stream {
@@ -225,13 +225,13 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    fn of_pipe(pipe: Pipe, demanded: Option<Demanded>) -> Result<Self> {
+    fn of_pipe(pipe: &Pipe, demanded: Option<Demanded>) -> Result<Self> {
         let name = pipe.name();
         let (mut input, held): (Reader, _) = match demanded {
             None => (pipe.reader()?, None),
             Some(demanded) => {
                 let (input, held) = Held::of_pipe(demanded, pipe.reader()?, pipe.reader()?);
-                (Box::new(input), Some(held))
+                (Box::new(input), Some(Box::new(held)))
             }
         };
         let mut start = Vec::new();
@@ -255,7 +255,7 @@ impl Stream {
         })
     }
 
-    fn of_file(path: &Path, file: File, packing: Packing, held: Option<Held>) -> Result<Self> {
+    fn of_file(path: &Path, file: File, packing: Packing, held: Option<Box<Held>>) -> Result<Self> {
         let name = path.display().to_string();
         let size = match packing {
             Packing::Xz => xz_index::unpacked_size(&file),
@@ -298,7 +298,7 @@ impl Stream {
         let ahead = std::mem::take(&mut self.ahead);
         let size = tar_size(&ahead);
         let reader = tar_stream(Box::new(Cursor::new(ahead).chain(self.reader)))?;
-        Ok(Self { size, reader, ..self })
+        Ok(Self { reader, size, ..self })
     }
 
     /// What it begins with, as much as it takes to tell what it is. It stays to be read.

@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Delta, Fits, Image, Medium, Options, PutBack, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
+use remaster::live::{HostKeys, Wishes};
 use remaster::output::Outgoing;
 use remaster::progress::{Progress, Silent};
 use remaster::stamp::base_image::BaseImage;
@@ -72,6 +73,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) changed: Vec<ByteRange>,
     /// Whether it holds what others must not know; none until all of it was seen.
     pub(crate) private: Option<bool>,
+    /// Whether something is put in now.
+    is_stamped: bool,
     /// By what clients will know the machine.
     known: Option<KnownHosts>,
     /// Where the medium may differ from the base, if that is known.
@@ -85,8 +88,22 @@ impl<'a> Prepared<'a> {
     fn of(image: Image<'a>, name: String, files: Vec<PathBuf>) -> Self {
         let (private, changed) = (None, Vec::new());
         let (known, suspects, fits) = (None, None, None);
-        let (any, is_input, size) = (false, false, None);
-        Self { image, name, any, is_input, size, files, changed, private, known, suspects, fits }
+        let (any, is_input, is_stamped) = (false, false, false);
+        let size = None;
+        Self {
+            image,
+            name,
+            any,
+            is_input,
+            is_stamped,
+            size,
+            files,
+            changed,
+            private,
+            known,
+            suspects,
+            fits,
+        }
     }
 
     /// An image that can be read anywhere, made from `files`, and whether others must not know it.
@@ -187,7 +204,7 @@ fn stamp_and_write(args: &Args, to: &To) -> Result<Failed> {
         outcome::tell_notes(&wishes.notes());
     }
     let file = base::open(&args.image, &args.source)?;
-    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), None, false)?;
+    let known = known_hosts(args, &wishes, to)?;
     let base = job::base(&file)?;
     let options = Inside::default().or_by(&recipe).options_for(&base, &Silent)?;
     let stamping = Stamping::plan(&file, base, wishes, &options, args.edit.no_key)?;
@@ -197,7 +214,16 @@ fn stamp_and_write(args: &Args, to: &To) -> Result<Failed> {
     } else {
         printer::say(&summary);
     }
-    write_outgoing(image.outgoing(), &file, known, to)
+    write_outgoing(image.outgoing(), &file, (true, known), to)
+}
+
+/// The file of host keys: as it is wanted, beside a file that is written, or for a disk in the current folder. Those that
+/// have names of their own are replaced with what they are about.
+fn known_hosts(args: &Args, wishes: &Wishes, to: &To) -> Result<Option<KnownHosts>> {
+    let wanted = args.edit.known_hosts();
+    let own = wishes.host_keys.as_ref().map(HostKeys::own_name);
+    let beside = if to.is_file() { to.disks.devices.first().cloned() } else { own };
+    KnownHosts::of(wishes, wanted, beside.as_deref(), wanted.is_none())
 }
 
 /// Lays a patch over its base and writes the image in one pass.
@@ -205,13 +231,13 @@ fn apply_and_write(args: &Args, to: &To, patch: &Path) -> Result<Failed> {
     let patch = apply::read(patch)?;
     let file = base::open(&args.image, &args.source)?;
     let image = apply::applied(&patch, &file, &Silent)?;
-    write_outgoing(image.outgoing(), &file, None, to)
+    write_outgoing(image.outgoing(), &file, (false, None), to)
 }
 
 fn write_outgoing(
     outgoing: Outgoing<'_, &ImageFile>,
     file: &ImageFile,
-    known: Option<KnownHosts>,
+    (is_stamped, known): (bool, Option<KnownHosts>),
     to: &To,
 ) -> Result<Failed> {
     let image = outgoing.image();
@@ -221,6 +247,7 @@ fn write_outgoing(
     let mut prepared = Prepared::whole(image, outgoing.is_private(), file.name(), files);
     prepared.suspects = suspects(&to.disks.devices, &changed);
     prepared.changed = changed;
+    prepared.is_stamped = is_stamped;
     prepared.known = known;
     write(prepared, to)
 }
@@ -290,8 +317,15 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
         fits: image.fits,
         ..options(to, &targets, image.size, (image.changed, image.suspects))
     };
-    let results = flash::write(image.image, &media, &options)?;
+    let results = flash::write(image.image, &media, &options);
     drop(media);
+    let results = match results {
+        Ok(results) => results,
+        Err(fault) => {
+            targets.iter().for_each(|target| outcome::tell_state(target, &to.disks));
+            return Err(fault);
+        }
+    };
     let mut first = None;
     for (target, result) in targets.into_iter().zip(results) {
         let name = target.name();
@@ -301,7 +335,22 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
             first = first.or(Some(fault));
         }
     }
+    if first.is_none() && !to.is_file() && !to.disks.json {
+        printer::say(&next(image.is_stamped, image.known.as_ref()));
+    }
     Ok(first)
+}
+
+/// What to do with what was written.
+fn next(is_stamped: bool, known: Option<&KnownHosts>) -> String {
+    match known.and_then(KnownHosts::next) {
+        Some(next) => format!("next: boot a machine from it; {next}\n"),
+        None if is_stamped => {
+            "next: boot a machine from it; its console shows its addresses and the ssh command\n"
+                .into()
+        }
+        None => "next: boot a machine from it\n".into(),
+    }
 }
 
 /// Opens a file to others that everyone may know; whether it is one that they may not.

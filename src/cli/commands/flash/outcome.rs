@@ -37,9 +37,16 @@ pub(super) fn tell_taken_out(gone: &[Fact]) {
 /// Finishes a target that was written, and tells what was done, also whether the file is for its owner only.
 pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &Disks) -> Result<()> {
     let name = target.name();
-    let (report, private) = result?;
+    let (report, private) = match result {
+        Ok(done) => done,
+        Err(fault) => {
+            tell_state(&target, to);
+            return Err(fault);
+        }
+    };
     tell_differences(&name, &report, to.json)?;
     if let Some(fault) = report.error(&name) {
+        tell_state(&target, to);
         return Err(fault);
     }
     let opened_by = target.opened_by();
@@ -68,6 +75,22 @@ pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &Disk
         text.push_str("\n  mode 0600: it holds secrets");
     }
     say(&text)
+}
+
+/// Tells what a target is that was not written to its end. Programs read it from the first block.
+pub(super) fn tell_state(target: &Target, to: &Disks) {
+    if to.json {
+        return;
+    }
+    let name = target.name();
+    match flash::is_half_written(target) {
+        Some(true) => printer::note(&format!("{name} is half written now: flash it again")),
+        _ if !target.is_touched() => printer::note(&format!("nothing was written to {name}")),
+        Some(false) => printer::note(&format!(
+            "{name} may hold the image, or what it held before: `remaster verify` tells"
+        )),
+        None => {}
+    }
 }
 
 fn summary(name: &str, report: &Report, opened_by: OpenedBy, finish: flash::Finish) -> String {

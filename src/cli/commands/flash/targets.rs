@@ -201,7 +201,7 @@ fn chosen(disks: &[Disk], answer: &str) -> Result<PathBuf> {
     }
     let number = answer.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
     let numbered = number.and_then(|number| disks.get(number));
-    let named = || disks.iter().find(|disk| disk.name == answer);
+    let named = || disks.iter().find(|disk| disk.word() == answer);
     match numbered.or_else(named) {
         Some(disk) => Ok(disk.path.clone()),
         None if answer.contains('/') => Ok(PathBuf::from(answer)),
@@ -219,7 +219,7 @@ fn confirm(candidates: &[Candidate], asking: &Asking) -> Result<()> {
     let mut text = String::from("All data on this will be lost:\n");
     for disk in candidates.iter().map(Candidate::disk) {
         text.extend(["  ", &devices::headline(disk), "\n    holds ", &disk.contents(), "\n"]);
-        words.push(disk.name.clone());
+        words.push(disk.word());
     }
     let word = words.join(" ");
     let answer = asking.ask(&format!("{text}To go on, type the last word: {word}\n> "))?;
