@@ -13,12 +13,14 @@ use crate::disk::survey::Raw;
 use crate::error::{Error, Result};
 use crate::formats::ext4::bitmap;
 use crate::formats::ext4::inode::{Inode, Kind};
+use crate::formats::gpt_backup::move_backup;
 use crate::formats::newc::{self, Member};
 use crate::formats::undo::{Undo, is_digested};
+use crate::image::file_type::HEAD;
 use crate::image::patched::{Composed, Patch, Source};
 use crate::image::{ReadAt, past_64_bits};
 use crate::iso::injected::Stamped;
-use crate::units::ByteRange;
+use crate::units::{ByteRange, DISK_BLOCK, in_memory};
 
 /// Bytes of an undo record or manifest that are read.
 const LARGEST: u64 = 64 << 20;
@@ -139,7 +141,21 @@ pub fn without<B: ReadAt>(image: Composed<B>, raw: &Raw, undo: &Undo) -> Result<
         taken(&raw.filesystem(&image)?, &raw.filesystem(&below)?)?
     };
     let zeros = taken.into_iter().map(|at| Patch { at, from: Source::Zeros, why: "undo".into() });
-    image.with(metadata.into_iter().chain(zeros).collect(), size)
+    let header = own_header(&image, size)?;
+    image.with(metadata.into_iter().chain(zeros).chain(header).collect(), size)
+}
+
+/// The primary GPT header of an image of `size` bytes, where flashing it made that point to a backup at the end of a
+/// larger disk. Its own backup is still there. What is wrong with a table is told by the survey.
+fn own_header<B: ReadAt>(image: &Composed<B>, size: u64) -> Result<Option<Patch>> {
+    let mut head = image.read_range("the GPT", ByteRange::up_to(size.min(HEAD)), HEAD)?;
+    if !matches!(move_backup(&mut head, size, DISK_BLOCK), Ok(Some(_))) {
+        return Ok(None);
+    }
+    let at = checked::range(DISK_BLOCK, DISK_BLOCK, "the GPT header")?;
+    let header =
+        checked::part(&head, in_memory(at.start())..in_memory(at.end()), "the GPT header")?;
+    Patch::bytes(at.start(), header.to_vec(), "GPT header").map(Some)
 }
 
 /// Where blocks are that are in use in one filesystem and free in the other.

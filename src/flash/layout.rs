@@ -9,10 +9,10 @@
 use memmap2::MmapMut;
 
 use super::buffer::{HEAD, aligned};
-use super::gpt::{Moved, move_backup};
 use super::medium::Medium;
 use crate::checked;
 use crate::error::Result;
+use crate::formats::gpt_backup::{Moved, move_backup};
 use crate::image::ReadAt;
 use crate::target::Refusal;
 use crate::units::{ByteRange, beyond, in_memory, len_of};

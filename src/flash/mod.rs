@@ -10,7 +10,6 @@ mod buffer;
 mod delta;
 mod examine;
 mod feed;
-mod gpt;
 mod layout;
 mod meant;
 mod medium;

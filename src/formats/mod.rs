@@ -10,6 +10,7 @@ pub mod ext4;
 pub mod fat;
 pub mod flash_mark;
 pub mod gpt;
+pub mod gpt_backup;
 pub mod iso9660;
 pub mod isohybrid;
 pub mod newc;

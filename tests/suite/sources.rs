@@ -138,8 +138,11 @@ fn a_url_is_to_be_fetched_first() {
     }
 }
 
-/// A tar archive of files with these contents.
-fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+/// Names and contents.
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+
+/// A tar archive of these files.
+fn tar(files: Files<'_>) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
         let mut header = tar::Header::new_ustar();
@@ -154,7 +157,7 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
 #[test]
 fn the_one_image_of_a_packed_tar_archive_is_written_and_another_archive_is_refused() {
     let image = TINY.as_slice();
-    let rows: [(&[(&str, &[u8])], &str); 6] = [
+    let rows: [(Files<'_>, &str); 6] = [
         (&[("a.img", image)], ""),
         (&[("a/README", b"read me"), ("a/a.iso", image), ("a/a.iso.sha256", b"x")], ""),
         (&[("._a.img", b"side file"), ("a.raw", image)], ""),

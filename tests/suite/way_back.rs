@@ -286,3 +286,42 @@ fn a_diff_tells_menus_files_and_what_was_put_in_but_no_secret() {
     let same = folder.run(&["diff", "a.iso", "a.iso"]).done();
     assert!(same.contains("the same, byte for byte"), "{same}");
 }
+
+#[test]
+fn a_reset_holds_the_base_to_what_its_manifest_says_and_says_what_it_cannot_prove() {
+    const UNPROVEN: &str = "compare this one with the published one";
+    for (name, base) in bases() {
+        let digest = Digest::of_bytes(base).to_string();
+        let rows: [(&[&str], &[&str], &str, &str); 4] = [
+            (&[], &[], UNPROVEN, "head"),
+            (&[], &["--sha256", &digest], ", as demanded", "demanded"),
+            (&["--sha256", &digest], &[], ", as its manifest says", "manifest"),
+            (&["--manifest-digests"], &[], ", as its manifest says", "manifest"),
+        ];
+        for (stamping, resetting, words, known_by) in rows {
+            let folder = Folder::with_base(base);
+            let stamp = ["base.iso", "--key", &key(1), "-o", "a.iso"];
+            folder.run(&[&stamp[..], stamping].concat()).done();
+            let reset = [&["reset", "a.iso", "-f", "-o", "out"], resetting].concat();
+            let ended = folder.run(&reset);
+            let what = format!("{name}, {stamping:?}, {resetting:?}: {}", ended.err);
+            assert!(ended.status == 0 && ended.err.contains(words), "{what}");
+            assert!(ended.err.contains(&digest) && folder.read("out") == base, "{what}");
+            let told = folder.run(&[&reset[..], &["--json"]].concat()).done();
+            assert!(told.contains(&format!("\"known_by\":\"{known_by}\"")), "{what}: {told}");
+            // A byte of the base that is in no structure.
+            let mut other = folder.read("a.iso");
+            let at = base.len() - 3000;
+            other[at] ^= 1;
+            folder.write("a.iso", &other);
+            let ended = folder.run(&reset);
+            let is_unseen = known_by == "head" && at >= 1 << 20;
+            assert_eq!(ended.status, if is_unseen { 0 } else { 3 }, "{}", ended.err);
+            if !is_unseen {
+                let in_place = ["reset", "--in-place", "a.iso"];
+                folder.run(&[&in_place[..], resetting].concat()).refused(3, "is not the base");
+                assert!(folder.read("a.iso") == other, "{what}");
+            }
+        }
+    }
+}

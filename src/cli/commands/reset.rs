@@ -9,6 +9,7 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::Existing;
 use remaster::output::in_place::Edited;
 use remaster::stamp::base_image::Original;
+use remaster::stamp::manifest::{self, found};
 use remaster::units::{ByteRange, human};
 use serde_json::json;
 
@@ -73,8 +74,7 @@ fn reset(args: &Args) -> Result<()> {
     let image = below.image();
     let progress = Meter::stages()?;
     let digest = Digest::of(image, &progress)?;
-    check(&file, digest, below.sha256())?;
-    check(&file, digest, args.sha256)?;
+    let known = known(&file, &below, digest, args.sha256)?;
     match (output, edited) {
         (Some(output), _) => output.write(below.outgoing(), &progress).map(|_| ())?,
         (None, Some(edited)) => edited.rewrite(below.outgoing(), &progress).map(|_| ())?,
@@ -83,10 +83,10 @@ fn reset(args: &Args) -> Result<()> {
     let name = args.output.as_deref().unwrap_or(path);
     if args.disks.json {
         emit(&json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
-            "sha256": digest.to_string() }));
+            "sha256": digest.to_string(), "known_by": known.event() }));
     } else {
-        let size = human(image.size());
-        printer::say(&format!("{}: {size}, SHA-256 {digest}\n", typed(name)));
+        let (size, told) = (human(image.size()), known.told());
+        printer::say(&format!("{}: {size}, SHA-256 {digest}{told}\n", typed(name)));
     }
     Ok(())
 }
@@ -117,12 +117,80 @@ fn below(file: &ImageFile) -> Result<Original<&ImageFile>> {
     })
 }
 
-fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>) -> Result<()> {
+/// By what the base below is known to be the one that was stamped.
+#[derive(Clone, Copy)]
+enum Known {
+    Demanded,
+    Manifest,
+    /// The mark of a reset that was interrupted.
+    Mark,
+    /// The manifest, of the first mebibyte only.
+    Head,
+    Nothing,
+}
+
+impl Known {
+    fn event(self) -> Option<&'static str> {
+        match self {
+            Self::Demanded => Some("demanded"),
+            Self::Manifest => Some("manifest"),
+            Self::Mark => Some("mark"),
+            Self::Head => Some("head"),
+            Self::Nothing => None,
+        }
+    }
+
+    /// What follows the SHA-256.
+    fn told(self) -> &'static str {
+        match self {
+            Self::Demanded => ", as demanded",
+            Self::Manifest => ", as its manifest says",
+            Self::Mark => ", as the reset that was interrupted found it",
+            Self::Head => {
+                "\n  the first mebibyte is as its manifest says, which has no SHA-256 of all: compare this one with the published one"
+            }
+            Self::Nothing => {
+                "\n  no manifest tells the SHA-256 of the base: compare this one with the published one"
+            }
+        }
+    }
+}
+
+/// Holds the base below to all that is known of it, before anything is written.
+fn known(
+    file: &ImageFile,
+    below: &Original<&ImageFile>,
+    digest: Digest,
+    demanded: Option<Digest>,
+) -> Result<Known> {
+    let marked = below.sha256();
+    check(file, digest, marked, "")?;
+    check(file, digest, demanded, "")?;
+    // A disk whose reset was interrupted has no manifest that could be read.
+    let inside = if marked.is_some() { None } else { found::of_image(file)? };
+    let said = inside.map(|found| found.manifest.base);
+    let whole = said.as_ref().and_then(|base| base.sha256.as_ref()?.parse().ok());
+    check(file, digest, whole, ", as its manifest says")?;
+    if let Some(base) = &said {
+        let head = manifest::head(below.image())?;
+        let expected = base.head_sha256.parse().ok();
+        check(file, head, expected, ", as its manifest says of the first mebibyte")?;
+    }
+    Ok(match (demanded, marked, whole, said) {
+        (Some(_), ..) => Known::Demanded,
+        (_, Some(_), ..) => Known::Mark,
+        (_, _, Some(_), _) => Known::Manifest,
+        (.., Some(_)) => Known::Head,
+        _ => Known::Nothing,
+    })
+}
+
+fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>, why: &str) -> Result<()> {
     match demanded {
         Some(expected) if expected != found => Err(Error::WrongBase {
             name: format!("what lies below {}", file.path().display()),
             found: format!("SHA-256 {found}"),
-            expected: expected.to_string(),
+            expected: format!("{expected}{why}"),
         }),
         _ => Ok(()),
     }

@@ -121,15 +121,22 @@ pub struct File {
     pub sha256: Option<String>,
 }
 
+/// SHA-256 of the first mebibyte of a base.
+///
+/// # Errors
+/// A base that cannot be read.
+pub fn head<B: ReadAt>(image: &B) -> Result<Digest> {
+    let at = ByteRange::up_to(image.size().min(HEAD));
+    Ok(Digest(Sha256::digest(image.read_range("the base", at, HEAD)?).into()))
+}
+
 impl BaseFacts {
     /// What is known of a base that is not read whole.
     pub(super) fn of<B: ReadAt>(base: &BaseImage<B>) -> Result<Self> {
         let image = base.original();
-        let at = ByteRange::up_to(image.size().min(HEAD));
-        let head = Sha256::digest(image.read_range("the base", at, HEAD)?);
         Ok(Self {
             sha256: None,
-            head_sha256: Digest(head.into()).to_string(),
+            head_sha256: head(image)?.to_string(),
             size: image.size(),
             volume: base.label(),
             release: base.release().to_owned(),

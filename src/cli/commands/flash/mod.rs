@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use remaster::error::{Error, Result};
-use remaster::flash::{self, Delta, Fits, Image, Medium, Options, PutBack, Source, Verify};
+use remaster::flash::{self, Delta, Fits, Image, Medium, Options, PutBack, Report, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{HostKeys, Wishes};
 use remaster::output::Outgoing;
@@ -94,12 +94,12 @@ impl<'a> Prepared<'a> {
             image,
             name,
             any,
-            is_input,
-            is_stamped,
             size,
             files,
+            is_input,
             changed,
             private,
+            is_stamped,
             known,
             suspects,
             fits,
@@ -322,21 +322,34 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
     let results = match results {
         Ok(results) => results,
         Err(fault) => {
-            targets.iter().for_each(|target| outcome::tell_state(target, &to.disks));
+            for target in &targets {
+                outcome::tell_state(target, &to.disks);
+            }
             return Err(fault);
         }
     };
+    let failed = conclude(targets, results, image.private, &to.disks)?;
+    if failed.is_none() && !to.is_file() && !to.disks.json {
+        printer::say(&next(image.is_stamped, image.known.as_ref()));
+    }
+    Ok(failed)
+}
+
+/// Finishes all targets, and tells what came of each.
+fn conclude(
+    targets: Vec<Target>,
+    results: Vec<Result<Report>>,
+    private: Option<bool>,
+    to: &Disks,
+) -> Result<Failed> {
     let mut first = None;
     for (target, result) in targets.into_iter().zip(results) {
         let name = target.name();
-        let settled = result.and_then(|report| Ok((report, settle(&target, image.private)?)));
-        if let Err(fault) = outcome::conclude(target, settled, &to.disks) {
-            outcome::tell_failure(&name, &fault, &to.disks)?;
+        let settled = result.and_then(|report| Ok((report, settle(&target, private)?)));
+        if let Err(fault) = outcome::conclude(target, settled, to) {
+            outcome::tell_failure(&name, &fault, to)?;
             first = first.or(Some(fault));
         }
-    }
-    if first.is_none() && !to.is_file() && !to.disks.json {
-        printer::say(&next(image.is_stamped, image.known.as_ref()));
     }
     Ok(first)
 }

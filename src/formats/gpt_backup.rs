@@ -15,16 +15,16 @@ const HEADER: usize = 92;
 
 /// A backup GPT for the end of the disk.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Moved {
+pub struct Moved {
     /// The byte of the disk where its entries begin.
-    pub(super) at: u64,
+    pub at: u64,
     /// Its entries and its header, up to the end of the disk.
-    pub(super) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// The first byte of the disk that may hold it: behind the last usable block, where the backup of
     /// the image itself begins.
-    pub(super) first: u64,
+    pub first: u64,
     /// The byte behind the header of the image's own backup.
-    pub(super) own_end: u64,
+    pub own_end: u64,
 }
 
 /// Points the primary GPT in `head` (the first bytes of the image) to a backup at the end of a disk
@@ -33,7 +33,7 @@ pub(super) struct Moved {
 ///
 /// # Errors
 /// A GPT whose checksums are wrong, or that reaches past `head`.
-pub(super) fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Option<Moved>> {
+pub fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Option<Moved>> {
     let Some(header) = header_in(head, block) else { return Ok(None) };
     let last = disk.checked_div(block).and_then(|blocks| blocks.checked_sub(1));
     let Some(last) = last.filter(|last| *last != header.alternate_lba.to_u64()) else {
