@@ -159,7 +159,9 @@ impl System {
                     name: name_of(&child),
                     number,
                     size: sectors.saturating_mul(SYSFS_SECTOR),
-                    content: self.content(number),
+                    content: self
+                        .content(number)
+                        .or_else(|| self.look(&name_of(&child), SYSFS_SECTOR)),
                 })
             })
             .collect();
