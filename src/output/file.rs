@@ -84,6 +84,7 @@ pub struct Output {
     path: PathBuf,
     folder: PathBuf,
     existing: Existing,
+    synced: bool,
 }
 
 impl Output {
@@ -118,7 +119,18 @@ impl Output {
         place::check(path)?;
         let (path, folder) = (path.to_owned(), place::folder_of(path));
         fs::metadata(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
-        Ok(Self { path, folder, existing })
+        Ok(Self { path, folder, existing, synced: true })
+    }
+
+    /// The same without waiting for the disk: a power cut soon afterwards can leave an empty or broken file under the name.
+    #[must_use]
+    pub fn without_sync(self) -> Self {
+        Self { synced: false, ..self }
+    }
+
+    /// Whether a file has its name only after it is on the disk.
+    pub fn is_synced(&self) -> bool {
+        self.synced
     }
 
     /// The path of the file.
@@ -138,15 +150,15 @@ impl Output {
         let doing = || format!("write {}", self.path.display());
         draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
         progress.begin("Writing", image.size());
-        let how = filled(&draft.file, image, progress)
+        let fill = if self.synced { filled } else { fill };
+        let how = fill(&draft.file, image, progress)
             .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;
         progress.end();
-        draft.file.sync_all().map_err(Error::io(doing()))?;
+        self.sync(&draft.file).map_err(Error::io(doing()))?;
         if progress.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        self.publish(draft).map_err(|fault| self.published(fault))?;
-        self.sync_folder()?;
+        self.name(draft)?;
         Ok(how)
     }
 
@@ -159,7 +171,7 @@ impl Output {
         let draft = self.draft(readers)?;
         pack(&draft.file)?;
         let doing = || format!("write {}", self.path.display());
-        draft.file.sync_all().map_err(Error::io(doing()))?;
+        self.sync(&draft.file).map_err(Error::io(doing()))?;
         self.name(draft)
     }
 
@@ -181,7 +193,7 @@ impl Output {
     /// Writes bytes that are not an image, for these readers.
     pub fn write_bytes(&self, bytes: &[u8], readers: Readers) -> Result<()> {
         let draft = self.draft(readers)?;
-        let written = draft.file.write_all_at(bytes, 0).and_then(|()| draft.file.sync_all());
+        let written = draft.file.write_all_at(bytes, 0).and_then(|()| self.sync(&draft.file));
         written.map_err(Error::io(format!("write {}", self.path.display())))?;
         self.name(draft)
     }
@@ -212,8 +224,16 @@ impl Output {
         self.sync_folder()
     }
 
-    /// Makes the name durable.
+    /// Brings a file to the disk, where that is waited for.
+    fn sync(&self, file: &File) -> io::Result<()> {
+        if self.synced { file.sync_all() } else { Ok(()) }
+    }
+
+    /// Makes the name durable, where that is waited for.
     fn sync_folder(&self) -> Result<()> {
+        if !self.synced {
+            return Ok(());
+        }
         sync_folder(&self.folder, &self.path)
     }
 

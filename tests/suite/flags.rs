@@ -191,6 +191,7 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("build-type", &[RECORDED], told_in_provenance),
     ("as", &["BASE; BASE, raw; stamp; stamp, csv"], made_different),
     ("dry-run", &["BASE; BASE, raw; BASE, tar; BASE, patch", "edit; edit, raw"], only_told),
+    ("no-sync", &["BASE; BASE, raw; BASE, tar; BASE, patch"], not_waited_for),
     (
         "force",
         &[
@@ -577,6 +578,14 @@ fn told_in_provenance(t: &Trial<'_>) -> Seen {
     sees(refused.status == 2 && refused.err.contains("a URI starts with a scheme"), &refused)
 }
 
+/// The file is there, and it is said that nobody waited for the disk; there is nothing to wait for in a pipe.
+fn not_waited_for(t: &Trial<'_>) -> Seen {
+    let run = t.start();
+    let ended = run.flagged(&[]);
+    let is_made = run.folder.at("out").exists();
+    sees(ended.status == 0 && is_made && ended.err.contains("not on the disk yet"), &ended)
+}
+
 /// What is made, or what is printed, is another thing than without the flag.
 fn made_different(t: &Trial<'_>) -> Seen {
     let (one, other) = (t.start(), t.start());
@@ -897,6 +906,7 @@ const NO_KEYS: &[&str] = &[
     "output",
     "as",
     "force",
+    "no-sync",
     "dry-run",
     "manifest",
     "provenance",

@@ -46,6 +46,11 @@ pub(crate) struct Args {
     #[arg(short, long)]
     force: bool,
 
+    /// Do not wait until the output is on the disk. After a power cut soon afterwards, an empty or broken file can stand
+    /// under its name
+    #[arg(long)]
+    no_sync: bool,
+
     /// Say what would be done, and write nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
@@ -72,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (path, sha256) = args.source.resolve(given, || args.check_free())?;
     let packed = base::file(&path, sha256)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
-    let output = output.map(|path| Destination::of(path, &packed, existing(args))).transpose()?;
+    let output = output.map(|path| args.destination(path, &packed)).transpose()?;
     args.beside.check(&packed, existing(args))?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
@@ -126,6 +131,20 @@ impl Args {
         Ok(())
     }
 
+    /// Where the output goes, and whether it is waited for.
+    fn destination(&self, path: &Path, base: &ImageFile) -> Result<Destination> {
+        match Destination::of(path, base, existing(self))? {
+            Destination::File(output) if self.no_sync => {
+                Ok(Destination::File(output.without_sync()))
+            }
+            Destination::Pipe if self.no_sync => Err(Error::Usage {
+                what: "--no-sync is about a file, and the output goes to a pipe".into(),
+                hint: "leave it out",
+            }),
+            destination => Ok(destination),
+        }
+    }
+
     /// Better to refuse before a base is fetched than after.
     fn check_free(&self) -> Result<()> {
         let output = self.output.as_deref().filter(|path| *path != Path::new("-"));
@@ -156,7 +175,10 @@ impl Destination {
     /// What was written, of something that is no image.
     fn wrote(&self, bytes: usize) -> String {
         match self {
-            Self::File(file) => format!("wrote {} ({bytes} bytes)\n", typed(file.path())),
+            Self::File(file) => {
+                let (name, synced) = (typed(file.path()), told_of_sync(file));
+                format!("wrote {name} ({bytes} bytes{synced})\n")
+            }
             Self::Pipe => format!("wrote the patch to standard output ({bytes} bytes)\n"),
         }
     }
@@ -201,7 +223,8 @@ impl Destination {
         let shared = if how == Some(How::Cloned) { ", sharing the base's blocks" } else { "" };
         let mode = if image.is_private() { ", mode 0600: it holds secrets" } else { "" };
         let name = typed(file.path());
-        let wrote = format!("wrote {name} ({size}{shared}{mode})\n");
+        let synced = told_of_sync(file);
+        let wrote = format!("wrote {name} ({size}{shared}{mode}{synced})\n");
         if !printer::is_terminal() {
             return wrote;
         }
@@ -209,4 +232,9 @@ impl Destination {
             "{wrote}next: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n"
         )
     }
+}
+
+/// What a power cut can still do to a file.
+pub(super) fn told_of_sync(file: &Output) -> &'static str {
+    if file.is_synced() { "" } else { ", not on the disk yet: run `sync` before the power goes" }
 }

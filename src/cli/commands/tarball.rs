@@ -15,7 +15,7 @@ use remaster::stamp::replaced::{self, Given};
 use remaster::units::human;
 
 use super::netboot::facts;
-use crate::cli::commands::customize::{Args, Destination, Form};
+use crate::cli::commands::customize::{Args, Destination, Form, told_of_sync};
 use crate::cli::job::{keys_shown, taken_out, tell_taken_out, typed};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
@@ -63,7 +63,8 @@ pub(crate) fn write(
         known.write()?;
     }
     if let Destination::File(file) = output {
-        printer::say(&format!("{summary}added to {initrd}\nwrote {}\n", typed(file.path())));
+        let (name, synced) = (typed(file.path()), told_of_sync(file));
+        printer::say(&format!("{summary}added to {initrd}\nwrote {name}{synced}\n"));
     }
     if let Some(known) = known {
         printer::say(&known.told());
