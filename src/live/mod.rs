@@ -15,6 +15,8 @@ mod system;
 mod told;
 mod wifi;
 
+use std::io;
+
 use crate::boot::kernel_args;
 use crate::disk::survey::Raw;
 use crate::error::{Error, Result};
@@ -138,6 +140,15 @@ impl Named {
 pub struct Unsettled(Wishes);
 
 impl Unsettled {
+    /// Reads what a recipe names, and asks nobody: no standard input, no terminal.
+    ///
+    /// # Errors
+    /// What cannot be read, and what is wrong whatever the image.
+    pub fn of(recipe: &Recipe) -> Result<Self> {
+        let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
+        Self::gather(recipe, &mut Input::new(io::empty(), nobody))
+    }
+
     /// Reads what a recipe names, and refuses what is wrong whatever the image.
     pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
         if recipe.edits().is_empty() {
@@ -202,6 +213,15 @@ impl Unsettled {
 }
 
 impl Wishes {
+    /// Reads what a recipe names, and asks nobody: no standard input, no terminal.
+    ///
+    /// # Errors
+    /// What cannot be read, and what is wrong whatever the image.
+    pub fn of(recipe: &Recipe) -> Result<Self> {
+        let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
+        Self::gather(recipe, &mut Input::new(io::empty(), nobody))
+    }
+
     /// Reads what a recipe names, and refuses what is wrong whatever the image.
     pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
         Unsettled::gather(recipe, input)?.settled(&[])

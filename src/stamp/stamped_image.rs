@@ -1,14 +1,18 @@
 //! A stamped image: made of a base, surveyed again and found right, with its manifest inside. There is no other way to one.
 
+use std::io::Write;
 use std::ops::Deref;
+use std::path::Path;
 
 use crate::error::Result;
 use crate::formats::patch_file::PatchFile;
-use crate::image::ReadAt;
 use crate::image::digest::Digest;
 use crate::image::patched::Composed;
+use crate::image::{ImageFile, ReadAt};
 use crate::live::Wishes;
-use crate::output::Outgoing;
+use crate::output::file::{Existing, Output};
+use crate::output::{Outgoing, stream};
+use crate::progress::Silent;
 use crate::recipe::edits::Edits;
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::patch;
@@ -79,10 +83,28 @@ impl<B: ReadAt> StampedImage<B> {
         patch::make(&self.original, plan.patches.clone(), plan.size, original)
     }
 
+    /// Writes all bytes of the image, front to back.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn write_to(&self, to: impl Write) -> Result<()> {
+        stream::write(self.outgoing(), to, &Silent)
+    }
+
     /// Whether `other` has the size of this image and every byte that was put over the original.
     pub fn shows_in(&self, other: &impl ReadAt) -> bool {
         let plan = &self.planned.plan;
         other.size() == plan.size && plan.patches.iter().all(|patch| patch.shows_in(other))
+    }
+}
+
+impl StampedImage<&ImageFile> {
+    /// Writes the image to a file, which appears whole or not at all. One with secrets is for its owner alone.
+    ///
+    /// # Errors
+    /// The operating system's; a path that is the base itself or below /dev.
+    pub fn write_to_file(&self, path: &Path, existing: Existing) -> Result<()> {
+        Output::new(path, self.original.base(), existing)?.write(self.outgoing(), &Silent).map(drop)
     }
 }
 

@@ -20,6 +20,7 @@ mod durable;
 mod files;
 mod fixtures;
 mod flags;
+mod front_door;
 mod identity;
 mod journals;
 mod layers;
