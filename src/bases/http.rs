@@ -145,11 +145,13 @@ fn taken_apart(url: &Url, answer: Response<Body>) -> Answer {
     }
 }
 
-/// The proxy that the environment wants for this address, as curl reads it.
+/// The proxy that the environment wants for this address, as curl reads it: a web server sets `HTTP_PROXY` to what
+/// whoever asks says (CVE-2016-5385), so that one does not count.
 fn proxy(url: &Url) -> Result<Option<Proxy>> {
     let own = format!("{}_proxy", url.scheme());
     let names = [own.clone(), own.to_uppercase(), "all_proxy".to_owned(), "ALL_PROXY".to_owned()];
-    let mut set = names.iter().filter_map(|name| Some((name, env::var(name).ok()?)));
+    let names = names.iter().filter(|name| *name != "HTTP_PROXY");
+    let mut set = names.filter_map(|name| Some((name, env::var(name).ok()?)));
     let Some((name, value)) = set.find(|(_, value)| !value.is_empty()) else { return Ok(None) };
     let exempt = env::var("no_proxy").or_else(|_| env::var("NO_PROXY")).unwrap_or_default();
     if is_exempt(url.host(), &exempt) {

@@ -287,7 +287,7 @@ def proxies(s, secure, ca):
         tunnel.log.clear()
         s.gets(f"proxy: {name}", "good", *ca, mirror=mirror, env=env)
         s.verdict(f"proxy: {name} is used", [] if len(tunnel.log) >= 3 and all(x.startswith(f"CONNECT 127.0.0.1:{mirror.port} ") for x in tunnel.log) else [tunnel.log])
-    for name, env, mirror in (("no_proxy", {"https_proxy": address, "no_proxy": "example.org, 127.0.0.1"}, secure), ("one of the other scheme", {"https_proxy": address}, s.mirror)):
+    for name, env, mirror in (("no_proxy", {"https_proxy": address, "no_proxy": "example.org, 127.0.0.1"}, secure), ("one of the other scheme", {"https_proxy": address}, s.mirror), ("HTTP_PROXY in capitals", {"HTTP_PROXY": address}, s.mirror)):
         tunnel.log.clear()
         s.gets(f"proxy: {name}", "good", *ca, mirror=mirror, env=env)
         s.verdict(f"proxy: not used with {name}", tunnel.log)

@@ -120,8 +120,24 @@ const NIXOS_FOLDERS: [&str; 15] = [
     "var/tmp",
 ];
 
+/// Bytes of a name, and of a path with its slash, that Linux takes (`limits.h`, NAME_MAX and PATH_MAX without the end).
+const LONGEST: (usize, usize) = (255, 4095);
+
 /// Why something cannot be in a place; `path` has no leading slash.
 pub(super) fn refusal(path: &str, is_folder: bool) -> Option<Refusal> {
+    let (name, whole) = LONGEST;
+    if path.len() >= whole {
+        return Some(Refusal {
+            why: "a path has 4095 bytes at most",
+            hint: "give it a shorter one",
+        });
+    }
+    if path.split('/').any(|part| part.len() > name) {
+        return Some(Refusal {
+            why: "a name has 255 bytes at most",
+            hint: "give it a shorter one",
+        });
+    }
     let below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
     let found = FOLDERS.iter().find(|(at, ..)| below(at) || !is_folder && path == *at);
     if let Some((_, why, hint)) = found {
@@ -147,4 +163,24 @@ pub(super) fn is_passed_over(path: &str) -> bool {
 /// Whether a folder is the live system's own.
 pub(super) fn is_nixos_folder(path: &str) -> bool {
     NIXOS_FOLDERS.contains(&path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_paths_that_linux_does_not_take_are_refused() {
+        let names = |count: usize| vec!["a".repeat(254); count].join("/");
+        for (path, is_refused) in [
+            ("a".repeat(255), false),
+            ("a".repeat(256), true),
+            (format!("srv/{}", "a".repeat(256)), true),
+            // 16 names and 15 slashes have 4079 bytes.
+            (format!("{}/{}", names(16), "a".repeat(14)), false),
+            (format!("{}/{}", names(16), "a".repeat(15)), true),
+        ] {
+            assert_eq!(refusal(&path, false).is_some(), is_refused, "{}", path.len());
+        }
+    }
 }
