@@ -2,32 +2,15 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::cache::{Cache, Record};
 use super::catalog::{Base, Catalog};
 use super::download::{FETCH_AGAIN, Part, hash};
 use super::http::Client;
+use super::origin::Origin;
 use super::release::Release;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-
-/// Where bases come from, and how servers are spoken to.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    /// Another server than the project's own, as `https://mirror.example/nixos`.
-    pub mirror: Option<String>,
-    /// Certificates in PEM to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// How long a server may say nothing.
-    pub timeout: Duration,
-}
-
-impl Default for Origin {
-    fn default() -> Self {
-        Self { mirror: None, ca_file: None, timeout: Duration::from_mins(1) }
-    }
-}
 
 /// A base that is in the cache.
 #[derive(Clone, Debug)]

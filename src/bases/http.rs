@@ -10,7 +10,7 @@ use ureq::http::{HeaderName, Response};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
-use super::fetch::Origin;
+use super::origin::Origin;
 use super::url::Url;
 use crate::error::{Error, Result};
 

@@ -11,12 +11,14 @@ mod download;
 mod fetch;
 #[cfg_attr(not(feature = "fetch"), path = "no_http.rs")]
 mod http;
+mod origin;
 mod release;
 mod resolve;
 mod url;
 
 pub use cache::{Cache, Record};
 pub use catalog::{Base, Catalog};
-pub use fetch::{Fetched, Origin, fetch};
+pub use fetch::{Fetched, fetch};
+pub use origin::Origin;
 pub use resolve::{Demand, name_of, resolve};
 pub use url::Url;

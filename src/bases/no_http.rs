@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io::Read;
 
-use super::fetch::Origin;
+use super::origin::Origin;
 use super::url::Url;
 use crate::error::{Error, Result};
 

@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use super::catalog::{Base, Catalog};
-use super::fetch::Origin;
 use super::http::{Answer, Client};
+use super::origin::Origin;
 use super::url::Url;
 use crate::error::{Error, Result};
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::cache::Cache;
 use super::catalog::{Base, Catalog};
-use super::fetch::{Origin, fetch};
+use super::fetch::fetch;
+use super::origin::Origin;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 

@@ -9,7 +9,7 @@ use remaster::output::file::{Existing, Output, Readers};
 use serde_json::{Value, json};
 
 use super::progress::{EVENTS, emit};
-use crate::cli::job::typed;
+use crate::cli::shell::typed;
 
 /// The public halves of the host keys of one image, and the file for them.
 pub(super) struct KnownHosts {

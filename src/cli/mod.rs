@@ -1,12 +1,14 @@
 //! The command line: what was typed becomes one call into the library, and its answer a status.
 
 mod commands;
+mod destination;
 mod interrupt;
 mod job;
 mod known_hosts;
 mod printer;
 mod progress;
 mod record;
+mod shell;
 
 use std::io;
 use std::process::ExitCode;
@@ -126,9 +128,9 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Netboot(args)) => netboot::run(args),
         Some(Command::Find(args)) => find::run(args),
         Some(Command::Base(args)) => base::run(args),
-        Some(Command::Demo(args)) => demo::run(args),
-        Some(Command::Completions(args)) => manual::completions(args),
-        Some(Command::Man(args)) => manual::pages(args),
+        Some(Command::Demo(args)) => demo::run(args, |words| run(&Cli::parse_from(words))),
+        Some(Command::Completions(args)) => manual::completions(args, Cli::command()),
+        Some(Command::Man(args)) => manual::pages(args, Cli::command()),
         None => customize::run(&cli.make),
     }
 }

@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::formats::ext4::bitmap;
 use crate::image::ReadAt;
 use crate::image::patched::Composed;
-use crate::iso::verify::{boot_lines, differs};
+use crate::iso::differs::differs;
+use crate::iso::verify::boot_lines;
 use crate::recipe::edits::Edits;
 use crate::units::len_of;
 

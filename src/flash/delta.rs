@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use super::Verify;
 use super::buffer::{BUFFER, aligned};
+use super::first_block::{FIRST_BLOCK, marked};
 use super::layout::{Layout, Placed};
 use super::meant::{Meant, UNIT};
 use super::medium::{Medium, flush, read_full, write_all};
+use super::options::Verify;
 use super::ranges::{joined, total};
 use super::verify::{Findings, compare};
-use super::write::{FIRST_BLOCK, Writer, marked};
+use super::writer::Writer;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;

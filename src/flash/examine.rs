@@ -1,7 +1,8 @@
 //! Whether an image is one, and all of it: before the first byte is written where that can be known then, before the
 //! first block in any case.
 
-use super::{Image, Medium};
+use super::medium::Medium;
+use super::source::Image;
 use crate::error::{Error, Result};
 use crate::image::file_type::{self, DiskImage, FileType, Kind};
 use crate::target::Refusal;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use super::Image;
 use super::buffer::{BUFFER, HEAD, Lease, Pool};
 use super::meant::Digests;
+use super::source::Image;
 use crate::checked;
 use crate::error::Result;
 use crate::image::unpack::{Feed, Fits, Stream};

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use rustix::io::Errno;
 
 use super::buffer::aligned;
-use super::write::FIRST_BLOCK;
+use super::first_block::FIRST_BLOCK;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::flash_mark;

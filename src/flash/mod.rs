@@ -10,26 +10,33 @@ mod buffer;
 mod delta;
 mod examine;
 mod feed;
+mod first_block;
 mod layout;
 mod meant;
 mod medium;
 mod mounted;
+mod options;
 mod probe;
 mod put_back;
 mod ranges;
 mod readable;
+mod report;
+mod source;
 mod verify;
 mod write;
+mod writer;
 
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
 
 pub use crate::image::unpack::{Demanded, Feed, Fits, Packing, Source, Stream, is_pipe};
 pub use examine::{Examined, examine};
 pub use medium::{Medium, is_half_written};
+pub use options::{Delta, Options, Verify};
 pub use put_back::{PutBack, put_back};
 pub use readable::Readable;
+pub use report::Report;
+pub use source::Image;
 pub use verify::{Cause, Difference};
 
 use crate::checked;
@@ -40,129 +47,7 @@ use crate::target::Target;
 use crate::units::ByteRange;
 use layout::{Layout, Placed};
 use meant::Meant;
-use write::{Origin, Writer};
-
-/// An image to write.
-#[expect(missing_debug_implementations, reason = "an image that can be read has no text form")]
-pub enum Image<'a> {
-    /// One that can be read anywhere, and again.
-    Whole(&'a dyn ReadAt),
-    /// One that comes once.
-    Stream(Stream),
-}
-
-/// How much of the medium is read back.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Verify {
-    /// Everything that was written.
-    #[default]
-    Full,
-    /// The start, the end, and [`Options::changed`].
-    Quick,
-    /// Nothing.
-    Off,
-}
-
-/// Whether only what differs is written.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Delta {
-    /// If the medium holds an image of the same base.
-    #[default]
-    Auto,
-    /// In any case.
-    Always,
-    /// Never.
-    Never,
-}
-
-/// How an image is written.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// How much is read back.
-    pub verify: Verify,
-    /// Whether only what differs is written.
-    pub delta: Delta,
-    /// Whether the size that the medium claims is put to the test first.
-    pub probe: bool,
-    /// Whether the backup GPT stays where it is in the image.
-    pub exact: bool,
-    /// Whether an image is written that is truncated, or no disk image as far as can be told.
-    pub any: bool,
-    /// What errors call the image.
-    pub name: String,
-    /// Something different for every run, for the marks of the probe.
-    pub nonce: u64,
-    /// Bytes of the image as far as they are known, for progress.
-    pub size_hint: Option<u64>,
-    /// The bytes of the image that do not come from its base.
-    pub changed: Vec<ByteRange>,
-    /// Which bytes have the SHA-256 that is demanded of the image, if that is known before.
-    pub fits: Option<Fits>,
-    /// Where the medium may differ from the base, if that is known: with [`Verify::Quick`] a delta
-    /// looks only there and at [`Self::changed`].
-    pub suspects: Option<Vec<ByteRange>>,
-}
-
-/// What was done to one medium.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Bytes of the image.
-    pub size: u64,
-    /// Bytes that were written.
-    pub written: u64,
-    /// Bytes that were read back or compared.
-    pub compared: u64,
-    /// Whether only what differed was written.
-    pub is_delta: bool,
-    /// Whether writes passed the page cache.
-    pub is_direct: bool,
-    /// Where the backup GPT went, if it had to move.
-    pub backup_at: Option<u64>,
-    /// How long the probe took.
-    pub probe_time: Option<Duration>,
-    /// How long writing took.
-    pub write_time: Duration,
-    /// How long reading back took.
-    pub verify_time: Option<Duration>,
-    /// All bytes that are wrong, in order. Then the medium has no first block and does not boot.
-    pub differences: Vec<Difference>,
-    /// Whether all of the image is on the medium, as far as that was asked to be checked.
-    pub is_whole: bool,
-    /// What the image lacks, where that is known only at its end.
-    pub note: Option<String>,
-    /// Which bytes have the SHA-256 that was demanded.
-    pub fits: Option<Fits>,
-}
-
-impl Report {
-    /// Whether most of what differs is other data, and nothing that differs is explained by the medium.
-    pub fn is_other_data(&self) -> bool {
-        let is_fault = |cause: Cause| {
-            matches!(cause, Cause::Wrapped { .. } | Cause::Unstable | Cause::Unreadable)
-        };
-        let bytes = |is: &dyn Fn(Cause) -> bool| {
-            let found = self.differences.iter().filter(|found| is(found.cause));
-            found.fold(0_u64, |sum, found| sum.saturating_add(found.at.size()))
-        };
-        let (other, all) = (bytes(&|cause| cause == Cause::Other), bytes(&|_| true));
-        bytes(&is_fault) == 0 && other >= all.saturating_sub(other) && all > 0
-    }
-
-    /// The error for a medium that does not hold what was meant.
-    pub fn error(&self, medium: &str) -> Option<Error> {
-        let first = self.differences.first()?;
-        let bad = self.differences.iter().fold(0_u64, |sum, d| sum.saturating_add(d.at.size()));
-        Some(Error::Differs {
-            what: medium.to_owned(),
-            at: first.at.start(),
-            found: first.cause.explained(),
-            expected: format!(
-                "the image ({} different places, {bad} bytes in all)",
-                self.differences.len()
-            ),
-        })
-    }
-}
+use writer::{Origin, Writer};
 
 /// Writes `image` to all `media` at once and reads it back. Each has its own progress and result.
 ///

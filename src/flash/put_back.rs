@@ -13,12 +13,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::buffer::{BUFFER, HEAD, aligned};
 use super::delta::DESCRIPTOR;
+use super::examine::Examined;
+use super::first_block::FIRST_BLOCK;
 use super::layout::Layout;
 use super::meant::Meant;
 use super::medium::{Medium, failed, flush, read_full};
+use super::options::Options;
 use super::ranges::{joined, total, without};
-use super::write::{FIRST_BLOCK, Origin, Writer};
-use super::{Examined, Options, Report};
+use super::report::Report;
+use super::writer::{Origin, Writer};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::reset_mark::{self, ResetMark};

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Advice, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Medium;
 use super::buffer::{BUFFER, aligned};
-use super::medium::{failed, read_full};
+use super::medium::{Medium, failed, read_full};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;

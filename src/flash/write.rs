@@ -13,47 +13,27 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use memmap2::MmapMut;
-
 use super::buffer::{HEAD, aligned};
 use super::delta;
 use super::feed::{Chunk, Message};
+use super::first_block::{FIRST_BLOCK, marked};
 use super::layout::{Layout, Placed};
-use super::meant::{Again, Digests, Meant};
-use super::medium::{Medium, flush, write_all};
+use super::meant::{Digests, Meant};
+use super::medium::{flush, write_all};
+use super::options::{Delta, Verify};
 use super::probe::probe;
 use super::ranges::total;
+use super::report::Report;
 use super::verify::{Findings, compare, diagnose};
-use super::{Delta, Examined, Options, Report, Verify};
+use super::writer::{Origin, Writer};
 use crate::checked;
 use crate::error::{Error, Result};
-use crate::formats::flash_mark;
 use crate::image::ReadAt;
-use crate::progress::Progress;
 use crate::target::Refusal;
 use crate::units::{ByteRange, in_memory, len_of};
 
-/// What is written last of all: boot code, partition table and GPT header.
-pub(super) const FIRST_BLOCK: u64 = 4096;
 /// Cached writes are brought to the medium after so many bytes, so that progress tells the truth.
 const CACHED: u64 = 32 << 20;
-
-/// One medium and what it hears.
-pub(super) struct Writer<'a> {
-    pub(super) medium: &'a dyn Medium,
-    pub(super) progress: &'a dyn Progress,
-    pub(super) options: &'a Options,
-    pub(super) examined: &'a Examined,
-    pub(super) image: Origin<'a>,
-    pub(super) report: Report,
-}
-
-/// Where the image can be read again.
-#[derive(Clone, Copy)]
-pub(super) enum Origin<'a> {
-    Whole(&'a dyn ReadAt),
-    Stream(&'a Again<'a>),
-}
 
 impl<'a> Writer<'a> {
     /// Does all of it. The channel ends without [`Message::End`] if the image cannot be read.
@@ -299,13 +279,6 @@ impl<'a> Writer<'a> {
         medium.cut(size).map_err(Error::io(format!("cut {}", medium.name())))?;
         flush(medium)
     }
-}
-
-/// The first `size` bytes of a half written disk.
-pub(super) fn marked(size: u64) -> Result<MmapMut> {
-    let mut head = aligned(size)?;
-    flash_mark::put(&mut head);
-    Ok(head)
 }
 
 fn empty() -> Error {

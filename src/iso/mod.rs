@@ -1,6 +1,7 @@
 //! ISO images: their structures, what changes in them, and proof of it.
 
 pub mod checks;
+pub(crate) mod differs;
 pub mod injected;
 pub mod plan;
 pub mod survey;

@@ -1,18 +1,18 @@
 //! Surveys a composed image again, before anything of it is written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 
 use crate::boot::config::Config;
 use crate::boot::folder::Folder;
 use crate::boot::menu;
 use crate::checked;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::formats::boot_config::volume_path;
 use crate::formats::newc;
 use crate::image::ReadAt;
 use crate::image::patched::Composed;
 use crate::iso::checks;
+use crate::iso::differs::differs;
 use crate::iso::injected::Stamped;
 use crate::iso::plan::relabel;
 use crate::iso::survey::Survey;
@@ -70,14 +70,6 @@ fn records<B: ReadAt>(
         }
     }
     Ok(())
-}
-
-/// The error for a composed image that is not what was planned.
-#[track_caller]
-pub(crate) fn differs(what: &str, at: u64, found: impl Display, expected: impl Display) -> Error {
-    Error::bug(format!(
-        "the composed image is wrong: {what} at byte {at:#x}: found {found}, expected {expected}"
-    ))
 }
 
 fn sizes(size: u64, survey: &Survey) -> Result<()> {

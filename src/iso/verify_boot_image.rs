@@ -6,10 +6,10 @@ use crate::error::Result;
 use crate::image::ReadAt;
 use crate::image::patched::Composed;
 use crate::image::window::Scratch;
+use crate::iso::differs::differs;
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::{BootEntry, Platform};
 use crate::iso::survey::esp::Esp;
-use crate::iso::verify::differs;
 use crate::units::ByteRange;
 
 /// Bytes of a file in a boot image; loaders have a few MB.

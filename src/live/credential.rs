@@ -8,7 +8,7 @@ use crate::keys::KeySet;
 use crate::recipe::edits::{Credential, NIXOS};
 use crate::recipe::{Inject, OF_MENUS, Recipe};
 
-use super::Facts;
+use super::facts::Facts;
 
 /// What can be asked for together with it, beside what goes into menus.
 const POSSIBLE: [&str; 2] = ["key", "inject"];

@@ -2,6 +2,7 @@
 //! [`Wishes::edits`] turns them into edits for one image, and reads and writes nothing.
 
 mod credential;
+mod facts;
 mod files;
 mod greeting;
 mod host_key;
@@ -18,10 +19,8 @@ mod wifi;
 use std::io;
 
 use crate::boot::kernel_args;
-use crate::disk::survey::Raw;
 use crate::error::{Error, Result};
 use crate::formats::newc::Member;
-use crate::iso::survey::Survey;
 use crate::keys::{self, Gathered};
 use crate::recipe::Recipe;
 use crate::recipe::edits::{Boot, Edits, Way};
@@ -33,6 +32,7 @@ use self::password::Passwords;
 use self::seed::Seed;
 use self::sshd::Sshd;
 
+pub use facts::Facts;
 pub use host_key::{HostKey, HostKeys};
 pub use input::{Input, Secret};
 pub use told::settings;
@@ -40,52 +40,6 @@ pub use told::settings;
 use network::Network;
 use system::System;
 use wifi::Wifi;
-
-/// What edits depend on in an image.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Facts {
-    /// The release, as 25 and 11; zeros if `version.txt` tells none.
-    pub release: (u32, u32),
-    /// As `x86_64`, if a loader tells.
-    pub architecture: Option<&'static str>,
-    /// Bytes that are free in a root filesystem which files are written into; none where an initrd brings
-    /// them into a live system.
-    pub room: Option<u64>,
-}
-
-impl Facts {
-    /// Those of a surveyed image.
-    pub fn of(survey: &Survey) -> Self {
-        Self::told(&survey.release, survey.architecture)
-    }
-
-    /// Those of something else: its release as `version.txt` has it, and its architecture.
-    pub fn told(release: &str, architecture: Option<&'static str>) -> Self {
-        Self { release: numbers(release), architecture, room: None }
-    }
-
-    /// Those of a raw image.
-    pub fn of_raw(raw: &Raw) -> Self {
-        Self {
-            release: numbers(&raw.release),
-            architecture: raw.architecture,
-            room: Some(raw.free),
-        }
-    }
-
-    /// Whether the release is this one or a later one. `unstable` has the number of the next release.
-    pub fn is_from(&self, release: (u32, u32)) -> bool {
-        self.release >= release
-    }
-}
-
-/// The first two numbers of a release; that of `26.11pre12345.abc`, which leads to 26.11, are 26 and 11.
-fn numbers(release: &str) -> (u32, u32) {
-    let digits = |word: &str| word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
-    let number = |word: &str| word.get(..digits(word)).unwrap_or_default().parse();
-    let mut numbers = release.split('.').map(|word| number(word).unwrap_or_default());
-    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
-}
 
 /// A recipe with the contents of all files that it names, and with what chance makes of it.
 #[derive(Debug)]

@@ -11,8 +11,9 @@ use std::fmt::Write as _;
 use pbkdf2::pbkdf2_hmac;
 use sha1::Sha1;
 
+use super::facts::Facts;
+use super::input::{Input, Secret};
 use super::network::{has_network_manager, put_profile};
-use super::{Facts, Input, Secret};
 use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::recipe::edits::Edits;

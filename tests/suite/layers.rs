@@ -1,5 +1,6 @@
 //! Which module may use which. Planning knows no sink, writing knows no format, only `cli` speaks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -157,4 +158,98 @@ fn nothing_but_the_command_line_speaks() {
 fn the_program_is_nothing_but_the_command_line() {
     let main: Vec<Line> = lines().into_iter().filter(|line| line.module == "main").collect();
     assert!(main.len() < 10 && main.iter().any(|line| line.text.contains("cli::main()")));
+}
+
+/// The path of a file's module, as `stamp::batch` for `stamp/batch/mod.rs`.
+fn module_of(file: &Path) -> String {
+    let named = file.with_extension("");
+    let parts: Vec<&str> = named.iter().map(|part| part.to_str().unwrap()).collect();
+    let parts = parts.strip_suffix(&["mod"]).unwrap_or(&parts);
+    parts.join("::")
+}
+
+/// The paths that a `use` names: `a::{b, c::d}` names `a::b` and `a::c::d`.
+fn leaves(text: &str) -> Vec<String> {
+    let Some((head, body)) = text.split_once('{') else { return vec![text.trim().to_owned()] };
+    let body = &body[..body.rfind('}').unwrap_or(body.len())];
+    let mut depth = 0;
+    let parts = body.split(|c: char| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    let parts = parts.filter(|part| !part.trim().is_empty());
+    parts.flat_map(leaves).map(|leaf| format!("{}{leaf}", head.trim())).collect()
+}
+
+/// The modules that a file uses, by its own `use` lines outside of tests. What it only passes on (`pub use`) is not used.
+fn uses(module: &str, text: &str, known: &BTreeSet<String>) -> BTreeSet<String> {
+    let code: Vec<&str> =
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
+    let code = code.split("\n#[cfg(test)]").next().unwrap();
+    let named = code.split("\nuse ").skip(1).filter_map(|rest| rest.split_once(';'));
+    let mut found = BTreeSet::new();
+    for leaf in named.flat_map(|(names, _)| leaves(names)) {
+        let mut parts: Vec<&str> = leaf.split("::").map(str::trim).collect();
+        let mut base: Vec<&str> = Vec::new();
+        if ["super", "self"].contains(&parts[0]) {
+            base = module.split("::").collect();
+        }
+        while parts[0] == "super" || parts[0] == "self" {
+            if parts[0] == "super" {
+                base.pop();
+            }
+            parts.remove(0);
+        }
+        if ["crate", "remaster"].contains(&parts[0]) {
+            parts.remove(0);
+        }
+        let mut path: Vec<&str> = base.into_iter().chain(parts).collect();
+        while !path.is_empty() && !known.contains(&path.join("::")) {
+            path.pop();
+        }
+        found.insert(path.join("::"));
+    }
+    found.remove(module);
+    found.remove("");
+    found
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let texts: BTreeMap<String, String> = files(&source)
+        .into_iter()
+        .filter(|path| !path.ends_with("tests.rs") && !path.ends_with("samples.rs"))
+        .map(|path| {
+            let module = module_of(path.strip_prefix(&source).unwrap());
+            (module, fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    let known: BTreeSet<String> = texts.keys().cloned().collect();
+    let mut graph: BTreeMap<String, BTreeSet<String>> =
+        texts.iter().map(|(module, text)| (module.clone(), uses(module, text, &known))).collect();
+    assert!(graph.values().map(BTreeSet::len).sum::<usize>() > 500, "the uses were not found");
+    // What uses nothing that is left is in no circle.
+    loop {
+        let free: Vec<String> = graph
+            .iter()
+            .filter(|(_, uses)| uses.is_empty())
+            .map(|(name, _)| name.clone())
+            .collect();
+        if free.is_empty() {
+            break;
+        }
+        for name in &free {
+            graph.remove(name);
+            for uses in graph.values_mut() {
+                uses.remove(name);
+            }
+        }
+    }
+    assert!(graph.is_empty(), "in a circle, or above one: {graph:#?}");
 }

@@ -16,7 +16,7 @@ use remaster::stamp::patch::{self, Applied};
 use remaster::units::len_of;
 
 use super::base;
-use crate::cli::commands::customize::Destination;
+use crate::cli::destination::Destination;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 

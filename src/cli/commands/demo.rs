@@ -7,11 +7,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 
-use crate::cli::{Cli, printer};
+use crate::cli::printer;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::inspect::Report;
@@ -29,12 +28,13 @@ pub(crate) struct Args {
     dir: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+/// `program` runs the program with the words of a command line.
+pub(crate) fn run(args: &Args, program: fn(&[OsString]) -> Result<()>) -> Result<()> {
     let files = Files::within(folder(args.dir.as_deref())?);
     let image = zstd::decode_all(BASE).map_err(Error::io("unpack the tiny image"))?;
     write_new(&files.base, 0o644, &image)?;
     let fingerprint = make_key(&files)?;
-    stamp(&files)?;
+    stamp(&files, program)?;
     let inspect = |path: &Path| Report::of(&ImageFile::open(path)?);
     let (base, custom) = (inspect(&files.base)?, inspect(&files.custom)?);
     printer::print(&story(&files, &fingerprint, &base, &custom))?;
@@ -126,7 +126,7 @@ fn make_key(files: &Files) -> Result<String> {
 }
 
 /// Runs the program as a user would.
-fn stamp(files: &Files) -> Result<()> {
+fn stamp(files: &Files, program: fn(&[OsString]) -> Result<()>) -> Result<()> {
     let words: [OsString; 6] = [
         "remaster".into(),
         files.base.clone().into(),
@@ -135,7 +135,7 @@ fn stamp(files: &Files) -> Result<()> {
         "--output".into(),
         files.custom.clone().into(),
     ];
-    printer::hushed(|| crate::cli::run(&Cli::parse_from(words)))
+    printer::hushed(|| program(&words))
 }
 
 fn story(files: &Files, fingerprint: &str, base: &Report, custom: &Report) -> String {

@@ -8,11 +8,12 @@ use remaster::live::{HostKeys, Wishes};
 use remaster::output::in_place::{Edited, Finished};
 use remaster::stamp::replaced::{self, Fact};
 
-use crate::cli::job::{self, Edit, Stamping, typed};
+use crate::cli::job::{self, Edit, Stamping};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::record::Inside;
+use crate::cli::shell::typed;
 use remaster::units::human;
 
 /// Put something else into an image file, rewriting only what changes

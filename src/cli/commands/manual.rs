@@ -3,14 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
 use remaster::error::{Error, Result};
 use remaster::output::file::{Existing, write_bytes};
 
-use crate::cli::{Cli, printer};
+use crate::cli::printer;
 
 /// Print what a shell completes of this program's command line
 #[derive(Debug, clap::Args)]
@@ -29,14 +29,13 @@ pub(crate) struct Pages {
 /// The name of the program.
 const NAME: &str = "remaster";
 
-pub(crate) fn completions(args: &Completions) -> Result<()> {
+pub(crate) fn completions(args: &Completions, mut program: Command) -> Result<()> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut text);
+    clap_complete::generate(args.shell, &mut program, NAME, &mut text);
     printer::print_own(&String::from_utf8_lossy(&text))
 }
 
-pub(crate) fn pages(args: &Pages) -> Result<()> {
-    let mut command = Cli::command();
+pub(crate) fn pages(args: &Pages, mut command: Command) -> Result<()> {
     command.build();
     page(&command, &args.folder)
 }

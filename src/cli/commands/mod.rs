@@ -15,5 +15,4 @@ pub(crate) mod netboot;
 pub(crate) mod recipe;
 pub(crate) mod reset;
 pub(crate) mod stamp;
-pub(crate) mod tarball;
 pub(crate) mod verify;

@@ -17,10 +17,11 @@ use remaster::stamp::replaced::{self, Given};
 use remaster::units::human;
 
 use super::base;
-use crate::cli::job::{self, Edit, typed};
+use crate::cli::job::{self, Edit};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
+use crate::cli::shell::typed;
 
 /// Make kernel, initrd and iPXE script of an installer, to start it over the network
 ///

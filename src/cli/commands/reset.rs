@@ -16,11 +16,11 @@ use serde_json::json;
 use super::base;
 use super::edit;
 use super::flash::{self, Disks, Prepared, To};
-use crate::cli::commands::customize::Destination;
-use crate::cli::job::typed;
+use crate::cli::destination::Destination;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::progress::{EVENTS, emit};
+use crate::cli::shell::typed;
 
 /// Take out what was put in: the official image, byte for byte
 #[derive(Debug, clap::Args)]

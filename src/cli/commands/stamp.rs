@@ -30,7 +30,7 @@ use super::base;
 use crate::cli::job::{self, Edit};
 use crate::cli::progress::Meter;
 use crate::cli::record::{BesideEach, Inside};
-use crate::cli::{interrupt, known_hosts, printer, progress};
+use crate::cli::{interrupt, known_hosts, printer, progress, shell};
 
 const FORM: &str = "\
 The users file is TOML, CSV or JSON lines. A user has a `name` and any key of a recipe, which wins over
@@ -382,7 +382,7 @@ impl Teller {
     fn end(&self, args: &Args, tally: &Tally) -> Result<()> {
         self.bar.finish_and_clear();
         let Tally { made, kept, failed } = tally;
-        let folder = job::typed(&args.output);
+        let folder = shell::typed(&args.output);
         printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
         self.tell_gone();
         self.tell_notes();
@@ -394,7 +394,7 @@ impl Teller {
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
         known_hosts::write(&known_hosts::place(path, args.replaces())?, &text)?;
-        printer::say(&format!("wrote {}\n", job::typed(path)));
+        printer::say(&format!("wrote {}\n", shell::typed(path)));
         Ok(())
     }
 

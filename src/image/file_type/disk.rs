@@ -1,7 +1,8 @@
 //! What has the structure of a disk: volumes, partition tables, filesystems.
 
 use super::extent::{self, End, Part};
-use super::{is_at, number};
+use super::is_at;
+use super::kind::{Filesystem, Kind, is_ext};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::units::{beyond, in_memory};
@@ -32,28 +33,6 @@ const EXT4: Filesystem = Filesystem("an ext4 filesystem", "ext4");
 
 /// Bytes of a partition that are looked at: the superblock of btrfs is the last one.
 const SUPERBLOCKS: u64 = 68 << 10;
-
-/// A filesystem: with its article, and as one word.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Filesystem(&'static str, &'static str);
-
-/// The magic number of ext2, ext3 and ext4, and where it stands.
-const EXT: (usize, &[u8]) = (1080, b"\x53\xEF");
-
-/// What kind of disk image it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
-    /// An ISO 9660 volume, with partition tables or without.
-    Iso,
-    /// A UDF volume.
-    Udf,
-    /// A disk with a partition table.
-    Partitioned,
-    /// A filesystem without any table around it.
-    Filesystem(Filesystem),
-    /// A disk with nothing but a boot record.
-    BootRecord,
-}
 
 /// A disk image as far as its first bytes tell.
 #[derive(Clone, Debug)]
@@ -177,12 +156,6 @@ fn volume(head: &[u8]) -> Option<Kind> {
 fn filesystem(head: &[u8]) -> Option<Filesystem> {
     let known = FILESYSTEMS.iter().find(|(at, magic, _)| is_at(head, *at, magic));
     known.map(|(.., found)| *found).or_else(|| is_ext(head).then_some(EXT4))
-}
-
-/// Two bytes alone are found by chance; revision and block size must be ones that there are.
-pub(super) fn is_ext(head: &[u8]) -> bool {
-    let small = |at, most| number(head, at, 4).is_some_and(|found| found <= most);
-    is_at(head, EXT.0, EXT.1) && small(1024 + 76, 1) && small(1024 + 24, 6)
 }
 
 /// A Driver Descriptor Map with an Apple Partition Map behind it.

@@ -1,6 +1,6 @@
 //! How far an image reaches by what its first bytes tell: volume descriptor, partition tables, superblock.
 
-use super::disk::{Kind, is_ext};
+use super::kind::{Kind, is_ext};
 use super::{is_at, number, part};
 use crate::formats::both_endian::{Both16, Both32};
 use crate::formats::gpt::{Gpt, Header, LARGEST_ARRAY};

@@ -6,10 +6,12 @@
 
 mod disk;
 mod extent;
+mod kind;
 mod magic;
 mod text;
 
-pub use disk::{DiskImage, Filesystem, Kind};
+pub use disk::DiskImage;
+pub use kind::{Filesystem, Kind};
 pub use magic::Other;
 
 use crate::error::{Error, Result};

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::source::{INPUT, Reader};
+use super::reader::{INPUT, Reader};
 use crate::error::{Error, Result};
 
 fn zip_fault(name: &str, found: impl fmt::Display) -> Error {

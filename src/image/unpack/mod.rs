@@ -3,6 +3,7 @@
 mod archives;
 mod held;
 mod members;
+mod reader;
 mod source;
 mod unnamed;
 mod xz_index;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::archives::{tar_size, tar_stream, zip_file, zip_stream};
 use super::held::{Demanded, Fits, Held};
 use super::members::Members;
+use super::reader::{INPUT, Reader};
 use super::{xz_index, zstd_frames};
 use crate::checked;
 use crate::error::{Error, Result};
@@ -18,8 +19,6 @@ use crate::units::{in_memory, len_of, u64_of};
 
 /// Bytes of the start that tell a format.
 const MAGIC: u64 = 32;
-/// Compressed bytes that are read at once.
-pub(super) const INPUT: usize = 1 << 18;
 /// Memory that xz decoders may take together. Where blocks are so large that two at once would take
 /// more, one thread unpacks them, and needs only its dictionary.
 const XZ_MEMORY: u64 = 30 << 20;
@@ -382,8 +381,6 @@ impl Stream {
         Error::malformed(what, at, found, "sound data")
     }
 }
-
-pub(super) type Reader = Box<dyn Read + Send>;
 
 fn unpacked(packing: Packing, input: impl BufRead + Send + 'static) -> Result<Reader> {
     Ok(match packing {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CHUNK, Change};
+use super::change::{CHUNK, Change};
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::iso::survey::tree::{Kind, Node, Tree};

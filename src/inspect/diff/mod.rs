@@ -1,6 +1,7 @@
 //! What makes two images different: as images, as volumes, as menus, and by what was put in. Contents of
 //! what was put in are compared and never shown.
 
+mod change;
 mod hierarchy;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,28 +19,15 @@ use crate::iso::injected::{Base, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
 use crate::units::{ByteRange, in_memory};
+use change::CHUNK;
+pub use change::Change;
 use hierarchy::Images;
 
 /// The version of the JSON form.
 pub const SCHEMA: u32 = 2;
 
-/// Bytes that are compared at once.
-const CHUNK: u64 = 1 << 20;
-
 /// Bytes of which differences nearer to each other are one range.
 const BLOCK: u64 = 512;
-
-/// What became of something between two images.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Change {
-    /// What it is about, as `volume.size` or a path.
-    pub what: String,
-    /// In the first image; null if it is not there.
-    pub before: Option<String>,
-    /// In the second image; null if it is not there.
-    pub after: Option<String>,
-}
 
 /// A menu entry whose words differ.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tar::{Archive, Entry, EntryType};
 
-use super::Asked;
+use super::asked::Asked;
 use super::folder::{refuse_setuid, refuse_xattr, special};
 use super::laid::{Content, Item, Laid, What, below_root, shown};
 use crate::error::{Error, Result};

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::llistxattr;
 use rustix::io::Errno;
 
-use super::Asked;
+use super::asked::Asked;
 use super::laid::{Content, Item, Laid, What, below_root, owner_of, shown};
 use crate::checked;
 use crate::error::{Error, Result};

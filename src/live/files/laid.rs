@@ -9,7 +9,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Asked, places};
+use super::asked::Asked;
+use super::places;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};

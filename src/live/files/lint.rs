@@ -1,8 +1,8 @@
 //! What is wrong with files before anything is written: secrets that others could read, private keys that
 //! nobody meant, scripts that cannot start.
 
+use super::asked::{Asked, Findings};
 use super::laid::{Content, Item, Laid, What};
-use super::{Asked, Findings};
 use crate::error::{Error, Result};
 use crate::formats::elf::is_elf;
 use crate::keys;

@@ -2,6 +2,7 @@
 //! run at boot, and store paths.
 
 mod archive;
+mod asked;
 mod authorized;
 mod folder;
 mod laid;
@@ -13,42 +14,18 @@ mod units;
 
 use std::sync::Arc;
 
-use super::Facts;
+use super::facts::Facts;
 use crate::error::{Error, Result};
-use crate::formats::elf::Program;
 use crate::formats::newc::{Kind, Member};
 use crate::recipe::Recipe;
 use crate::recipe::edits::{self, Attached, Edits, Purpose, Root};
 
+use asked::{Asked, Findings};
 use laid::Laid;
 
 /// Bytes of files that an initrd takes; what is more goes onto the volume, where it costs no memory
 /// before it is wanted.
 const LARGEST_IN_INITRD: u64 = 16 << 20;
-
-/// What was asked for, for messages.
-#[derive(Clone, Copy, Debug)]
-struct Asked<'a> {
-    recipe: &'a Recipe,
-    name: &'static str,
-    index: usize,
-}
-
-impl Asked<'_> {
-    /// Says what is wrong with it.
-    fn fault(&self, what: impl std::fmt::Display, hint: impl Into<String>) -> Error {
-        self.recipe.fault(self.name, self.index, what, hint)
-    }
-}
-
-/// What the files need beside themselves, and what is worth telling.
-#[derive(Debug, Default)]
-struct Findings {
-    notes: Vec<String>,
-    private: bool,
-    /// Programs, by the flag that named them.
-    programs: Vec<(&'static str, usize, String, Program)>,
-}
 
 /// All files of a recipe.
 #[derive(Debug)]

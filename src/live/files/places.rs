@@ -120,7 +120,7 @@ const NIXOS_FOLDERS: [&str; 15] = [
     "var/tmp",
 ];
 
-/// Bytes of a name, and of a path with its slash, that Linux takes (`limits.h`, NAME_MAX and PATH_MAX without the end).
+/// Bytes of a name, and of a path with its slash, that Linux takes (`NAME_MAX`, and `PATH_MAX` without its end, of `limits.h`).
 const LONGEST: (usize, usize) = (255, 4095);
 
 /// Why something cannot be in a place; `path` has no leading slash.

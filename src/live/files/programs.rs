@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
+use super::asked::{Asked, Findings};
 use super::laid::{Content, Item, Laid, What, below_root, owner_of};
-use super::{Asked, Findings};
 use crate::error::{Error, Result};
 use crate::formats::elf::{HEAD, Program};
 use crate::recipe::Recipe;

@@ -8,7 +8,7 @@ use std::path::{Component, Path};
 use backhand::compression::{CompressionOptions, Compressor, Zstd};
 use backhand::{FilesystemCompressor, FilesystemReader, FilesystemWriter, InnerNode, NodeHeader};
 
-use super::Asked;
+use super::asked::Asked;
 use super::laid::{Laid, What};
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};

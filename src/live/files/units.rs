@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::Asked;
+use super::asked::Asked;
 use super::laid::Laid;
 use crate::error::{Error, Result};
 use crate::formats::unit_file::{UnitFile, UnitName};

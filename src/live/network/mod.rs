@@ -10,7 +10,7 @@ mod profile;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::Facts;
+use super::facts::Facts;
 use crate::error::Result;
 use crate::formats::newc::Member;
 use crate::recipe::Recipe;

@@ -9,7 +9,7 @@ use remaster::target::{OpenedBy, Target};
 use remaster::units::human;
 use serde_json::json;
 
-use super::Disks;
+use super::to::Disks;
 use crate::cli::progress::{EVENTS, emit};
 use crate::cli::{interrupt, printer};
 

@@ -10,7 +10,7 @@ use remaster::target::{
 };
 
 use super::asking::Asking;
-use super::{Disks, To};
+use super::to::{Disks, To};
 use crate::cli::commands::devices;
 use crate::cli::printer;
 

@@ -14,12 +14,14 @@ use remaster::progress::Progress;
 use remaster::stamp::replaced::{self, Given};
 use remaster::units::human;
 
-use super::netboot::facts;
-use crate::cli::commands::customize::{Args, Destination, Form, told_of_sync};
-use crate::cli::job::{keys_shown, taken_out, tell_taken_out, typed};
+use super::args::{Args, Form};
+use crate::cli::commands::netboot::facts;
+use crate::cli::destination::{Destination, told_of_sync};
+use crate::cli::job::{keys_shown, taken_out, tell_taken_out};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
+use crate::cli::shell::typed;
 
 /// Writes the archive, packed as the given one.
 pub(crate) fn write(

@@ -1,0 +1,67 @@
+//! The arguments of the command that makes an image.
+
+use std::path::PathBuf;
+
+use remaster::output::file::Existing;
+
+use crate::cli::commands::base;
+use crate::cli::job::Edit;
+use crate::cli::record::{Beside, Inside};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// NixOS installer ISO or raw image for SD cards, as downloaded or stamped before, plain or packed (xz,
+    /// zst, gz, bz2, lz4, zip), or the name of a base that `remaster base list` shows, or a tar archive for kexec;
+    /// it is never changed
+    #[arg(required = true)]
+    pub(crate) base: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) source: base::Source,
+
+    #[command(flatten)]
+    pub(crate) edit: Edit,
+
+    /// Image to write, or `-` for a pipe
+    #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// What to write: an image, or a small patch file that makes it of the official base (`remaster apply`)
+    #[arg(long = "as", value_enum, value_name = "image|patch", default_value = "image", conflicts_with_all = ["manifest", "provenance", "sbom"])]
+    pub(crate) form: Form,
+
+    /// Replace the output if it is there
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// Do not wait until the output is on the disk. After a power cut soon afterwards, an empty or broken file can stand
+    /// under its name
+    #[arg(long)]
+    pub(crate) no_sync: bool,
+
+    /// Say what would be done, and write nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) inside: Inside,
+
+    #[command(flatten)]
+    pub(crate) beside: Beside,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// The whole image.
+    Image,
+    /// Its difference from the base.
+    Patch,
+}
+
+impl Args {
+    /// What to do with a file that is there already.
+    pub(crate) fn existing(&self) -> Existing {
+        if self.force { Existing::Replace } else { Existing::Refuse }
+    }
+}

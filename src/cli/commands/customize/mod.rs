@@ -1,0 +1,99 @@
+//! `remaster BASE --key KEY -o OUT`: a base with keys in it, to a file or a pipe.
+
+mod args;
+mod tarball;
+
+use std::path::Path;
+
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
+use remaster::netboot::archive;
+use remaster::output::file::Output;
+use remaster::progress::Progress;
+use remaster::stamp::patch;
+
+use super::base;
+use crate::cli::destination::Destination;
+use crate::cli::job::{self, Finished, Stamping};
+use crate::cli::known_hosts::KnownHosts;
+use crate::cli::printer;
+use crate::cli::progress::Meter;
+use crate::cli::record::Told;
+pub(crate) use args::{Args, Form};
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let (recipe, wishes) = args.edit.gather()?;
+    let given = args.base.as_deref().unwrap_or(Path::new(""));
+    let (path, sha256) = args.source.resolve(given, || args.check_free())?;
+    let packed = base::file(&path, sha256)?;
+    let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
+    let output = output.map(|path| args.destination(path, &packed)).transpose()?;
+    args.beside.check(&packed, args.existing())?;
+    let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
+    let file = base::unpacked(packed, args.output.as_deref())?;
+    if archive::is_tar(&file) {
+        return tarball::write(args, &wishes, &file, output.as_ref(), known);
+    }
+    let base = job::base(&file)?;
+    let progress = Meter::stages()?;
+    let options = args.inside.or_by(&recipe).options_for(&base, &progress)?;
+    let stamping = Stamping::plan(&file, base, wishes, &options, args.edit.no_key)?;
+    if args.dry_run {
+        return printer::print(&stamping.dry_run());
+    }
+    let finished = stamping.compose()?;
+    let Some(output) = output else { return Ok(()) };
+    args.write(&output, &finished, &progress)?;
+    if let Some(known) = &known {
+        known.write()?;
+    }
+    if let Some(known) = known {
+        printer::say(&known.told());
+    }
+    Ok(())
+}
+
+impl Args {
+    /// Writes the image or its patch, and what was asked for beside it.
+    fn write(
+        &self,
+        output: &Destination,
+        finished: &Finished<'_>,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        if let Form::Patch = self.form {
+            let bytes = patch::pack(&finished.patch(progress)?)?;
+            output.write_bytes(&bytes, finished.image.outgoing().readers())?;
+            printer::say(&format!("{}{}", finished.summary, output.wrote(bytes.len())));
+            return Ok(());
+        }
+        let image = finished.image.outgoing();
+        let how = output.write(image, progress)?;
+        let told = Told { made: &finished.image, name: &output.name(), existing: self.existing() };
+        self.beside.write(&told, image.image(), progress)?;
+        let next = output.next(image, how);
+        printer::say(&format!("{}{next}", finished.summary));
+        Ok(())
+    }
+
+    /// Where the output goes, and whether it is waited for.
+    fn destination(&self, path: &Path, base: &ImageFile) -> Result<Destination> {
+        match Destination::of(path, base, self.existing())? {
+            Destination::File(output) if self.no_sync => {
+                Ok(Destination::File(output.without_sync()))
+            }
+            Destination::Pipe if self.no_sync => Err(Error::Usage {
+                what: "--no-sync is about a file, and the output goes to a pipe".into(),
+                hint: "leave it out",
+            }),
+            destination => Ok(destination),
+        }
+    }
+
+    /// Better to refuse before a base is fetched than after.
+    fn check_free(&self) -> Result<()> {
+        let output = self.output.as_deref().filter(|path| *path != Path::new("-"));
+        output.map_or(Ok(()), |path| Output::of_bytes(path, self.existing()).map(drop))
+    }
+}

@@ -1,0 +1,101 @@
+//! Where an image goes: a file or a pipe.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use remaster::error::{Error, Result};
+use remaster::image::{ImageFile, ReadAt};
+use remaster::output::file::{Existing, How, Output, Readers};
+use remaster::output::{Outgoing, stream};
+use remaster::progress::Progress;
+use remaster::units::human;
+
+use super::printer;
+use super::shell::typed;
+
+/// Where an image goes.
+pub(crate) enum Destination {
+    File(Output),
+    Pipe,
+}
+
+impl Destination {
+    pub(crate) fn of(path: &Path, base: &ImageFile, existing: Existing) -> Result<Self> {
+        if path != Path::new("-") {
+            return Output::new(path, base, existing).map(Self::File);
+        }
+        if io::stdout().is_terminal() {
+            return Err(Error::Usage {
+                what: "standard output is a terminal, which shows no images".into(),
+                hint: "redirect it to a file or a pipe, or give a file to -o",
+            });
+        }
+        Ok(Self::Pipe)
+    }
+
+    /// What was written, of something that is no image.
+    pub(crate) fn wrote(&self, bytes: usize) -> String {
+        match self {
+            Self::File(file) => {
+                let (name, synced) = (typed(file.path()), told_of_sync(file));
+                format!("wrote {name} ({bytes} bytes{synced})\n")
+            }
+            Self::Pipe => format!("wrote the patch to standard output ({bytes} bytes)\n"),
+        }
+    }
+
+    pub(crate) fn write(
+        &self,
+        image: Outgoing<'_, &ImageFile>,
+        progress: &dyn Progress,
+    ) -> Result<Option<How>> {
+        match self {
+            Self::File(output) => output.write(image, progress).map(Some),
+            Self::Pipe => stream::write(image, io::stdout().lock(), progress).map(|()| None),
+        }
+    }
+
+    /// Writes bytes for these readers.
+    pub(crate) fn write_bytes(&self, bytes: &[u8], readers: Readers) -> Result<()> {
+        match self {
+            Self::File(output) => output.write_bytes(bytes, readers),
+            Self::Pipe => {
+                let written = io::stdout().lock().write_all(bytes);
+                written.map_err(Error::io("write to standard output"))
+            }
+        }
+    }
+
+    /// What records call the image.
+    pub(crate) fn name(&self) -> String {
+        let name = match self {
+            Self::File(output) => output.path().file_name(),
+            Self::Pipe => None,
+        };
+        name.map_or_else(|| "image.iso".to_owned(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// What was written, and what to do with it.
+    pub(crate) fn next(&self, image: Outgoing<'_, &ImageFile>, how: Option<How>) -> String {
+        let size = human(image.image().size());
+        let Self::File(file) = self else {
+            return format!("wrote the image to standard output ({size})\n");
+        };
+        let shared = if how == Some(How::Cloned) { ", sharing the base's blocks" } else { "" };
+        let mode = if image.is_private() { ", mode 0600: it holds secrets" } else { "" };
+        let name = typed(file.path());
+        let synced = told_of_sync(file);
+        let wrote = format!("wrote {name} ({size}{shared}{mode}{synced})\n");
+        if !printer::is_terminal() {
+            return wrote;
+        }
+        format!(
+            "{wrote}next: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n"
+        )
+    }
+}
+
+/// What a power cut can still do to a file.
+pub(crate) fn told_of_sync(file: &Output) -> &'static str {
+    if file.is_synced() { "" } else { ", not on the disk yet: run `sync` before the power goes" }
+}

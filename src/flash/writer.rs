@@ -1,0 +1,26 @@
+//! One medium that is written to, and the image that it gets.
+
+use super::examine::Examined;
+use super::meant::Again;
+use super::medium::Medium;
+use super::options::Options;
+use super::report::Report;
+use crate::image::ReadAt;
+use crate::progress::Progress;
+
+/// One medium and what it hears.
+pub(super) struct Writer<'a> {
+    pub(super) medium: &'a dyn Medium,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) options: &'a Options,
+    pub(super) examined: &'a Examined,
+    pub(super) image: Origin<'a>,
+    pub(super) report: Report,
+}
+
+/// Where the image can be read again.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<'a> {
+    Whole(&'a dyn ReadAt),
+    Stream(&'a Again<'a>),
+}

@@ -1,0 +1,29 @@
+//! What was asked for, and what was found of it, for messages.
+
+use crate::error::Error;
+use crate::formats::elf::Program;
+use crate::recipe::Recipe;
+
+/// What was asked for, for messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) recipe: &'a Recipe,
+    pub(super) name: &'static str,
+    pub(super) index: usize,
+}
+
+impl Asked<'_> {
+    /// Says what is wrong with it.
+    pub(super) fn fault(&self, what: impl std::fmt::Display, hint: impl Into<String>) -> Error {
+        self.recipe.fault(self.name, self.index, what, hint)
+    }
+}
+
+/// What the files need beside themselves, and what is worth telling.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) notes: Vec<String>,
+    pub(super) private: bool,
+    /// Programs, by the flag that named them.
+    pub(super) programs: Vec<(&'static str, usize, String, Program)>,
+}
