@@ -50,7 +50,7 @@ pub use error::{Error, Result};
 pub use formats::patch_file::PatchFile;
 pub use image::ImageFile;
 pub use image::digest::Digest;
-pub use live::Wishes;
+pub use live::Customization;
 pub use output::file::Existing;
 pub use progress::{Progress, Silent};
 pub use recipe::Recipe;

@@ -11,7 +11,7 @@ use remaster::image::digest::Digest;
 use remaster::image::file_type;
 use remaster::iso::plan::Step;
 use remaster::keys::Gathered;
-use remaster::live::{Input, Wishes};
+use remaster::live::{Customization, Input};
 use remaster::progress::Progress;
 use remaster::recipe::edits::{Edits, Way};
 use remaster::recipe::{self, OF_RECORDS, Recipe};
@@ -91,7 +91,7 @@ impl Edit {
     }
 
     /// Reads everything that is named, and tells what is worth telling of it.
-    pub(crate) fn gather(&self) -> Result<(Recipe, Wishes)> {
+    pub(crate) fn gather(&self) -> Result<(Recipe, Customization)> {
         let recipe = self.recipe()?;
         let wishes = gather(&recipe)?;
         tell(&wishes);
@@ -141,13 +141,13 @@ pub(crate) fn iso<'a>(
 }
 
 /// Reads everything that a recipe names.
-pub(crate) fn gather(recipe: &Recipe) -> Result<Wishes> {
+pub(crate) fn gather(recipe: &Recipe) -> Result<Customization> {
     let prompt = |what: &str| rpassword::prompt_password(format!("{what}: "));
-    Wishes::gather(recipe, &mut Input::new(io::stdin(), prompt))
+    Customization::gather(recipe, &mut Input::new(io::stdin(), prompt))
 }
 
 /// Tells what is worth telling of what was read.
-pub(crate) fn tell(wishes: &Wishes) {
+pub(crate) fn tell(wishes: &Customization) {
     for note in wishes.notes() {
         printer::note(&note);
     }
@@ -156,7 +156,7 @@ pub(crate) fn tell(wishes: &Wishes) {
 /// A base with everything that is known of it and of what shall be put in.
 pub(crate) struct Stamping<'a> {
     file: &'a ImageFile,
-    wishes: Wishes,
+    wishes: Customization,
     base: BaseImage<&'a ImageFile>,
     made: PlannedImage,
     /// What was put in before and goes.
@@ -179,7 +179,7 @@ impl<'a> Stamping<'a> {
     pub(crate) fn plan(
         file: &'a ImageFile,
         base: BaseImage<&'a ImageFile>,
-        wishes: Wishes,
+        wishes: Customization,
         options: &ManifestOptions,
         no_key: bool,
     ) -> Result<Self> {

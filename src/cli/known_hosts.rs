@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use remaster::error::{Error, Result};
-use remaster::live::{HostKeys, Wishes};
+use remaster::live::{Customization, HostKeys};
 use remaster::output::file::{Existing, Output, Readers};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub(super) struct KnownHosts {
 impl KnownHosts {
     /// Those of the wishes, for the file that is wanted, or one beside the image. Nothing is written yet.
     pub(super) fn of(
-        wishes: &Wishes,
+        wishes: &Customization,
         wanted: Option<&Path>,
         beside: Option<&Path>,
         replace: bool,

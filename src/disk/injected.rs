@@ -17,7 +17,7 @@ use crate::formats::gpt_backup::move_backup;
 use crate::formats::newc::{self, Member};
 use crate::formats::undo::{Undo, is_digested};
 use crate::image::file_type::HEAD;
-use crate::image::patched::{Composed, Patch, Source};
+use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::{ReadAt, past_64_bits};
 use crate::iso::injected::Stamped;
 use crate::units::{ByteRange, DISK_BLOCK, in_memory};
@@ -29,7 +29,7 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Base<B> {
     /// The base, which reads as it was before any stamping.
-    pub image: Composed<B>,
+    pub image: PatchedImage<B>,
     /// Its facts.
     pub raw: Raw,
     /// What was there before.
@@ -41,7 +41,7 @@ pub struct Base<B> {
 impl<B: ReadAt> Base<B> {
     /// Surveys an image and, if it was stamped before, the base below.
     pub fn of(image: B) -> Result<Self> {
-        let whole = Composed::whole(image);
+        let whole = PatchedImage::whole(image);
         let raw = Raw::of(&whole)?;
         let Some(stamped) = stamped(&whole, &raw)? else {
             return Ok(Self { image: whole, raw, stamped: None, now: None });
@@ -126,7 +126,11 @@ pub fn member<I: ReadAt>(fs: &Filesystem<I>, path: &str, inode: &Inode) -> Resul
 
 /// The base below a stamped image: the metadata of the record, and zeros in all blocks that are in use now
 /// and were free then.
-pub fn without<B: ReadAt>(image: Composed<B>, raw: &Raw, undo: &Undo) -> Result<Composed<B>> {
+pub fn without<B: ReadAt>(
+    image: PatchedImage<B>,
+    raw: &Raw,
+    undo: &Undo,
+) -> Result<PatchedImage<B>> {
     let size = undo.base_size;
     if size != undo.stamped_size || size > raw.size || size < raw.root.end() {
         let found = format!("a base of {size} bytes");
@@ -137,7 +141,7 @@ pub fn without<B: ReadAt>(image: Composed<B>, raw: &Raw, undo: &Undo) -> Result<
         |(at, bytes): &(ByteRange, Vec<u8>)| Patch::bytes(at.start(), bytes.clone(), "undo record");
     let metadata: Vec<Patch> = undo.ranges.iter().map(patch).collect::<Result<_>>()?;
     let taken = {
-        let below = Composed::whole(&image).with(metadata.clone(), size)?;
+        let below = PatchedImage::whole(&image).with(metadata.clone(), size)?;
         taken(&raw.filesystem(&image)?, &raw.filesystem(&below)?)?
     };
     let zeros = taken.into_iter().map(|at| Patch { at, from: Source::Zeros, why: "undo".into() });
@@ -147,7 +151,7 @@ pub fn without<B: ReadAt>(image: Composed<B>, raw: &Raw, undo: &Undo) -> Result<
 
 /// The primary GPT header of an image of `size` bytes, where flashing it made that point to a backup at the end of a
 /// larger disk. Its own backup is still there. What is wrong with a table is told by the survey.
-fn own_header<B: ReadAt>(image: &Composed<B>, size: u64) -> Result<Option<Patch>> {
+fn own_header<B: ReadAt>(image: &PatchedImage<B>, size: u64) -> Result<Option<Patch>> {
     let mut head = image.read_range("the GPT", ByteRange::up_to(size.min(HEAD)), HEAD)?;
     if !matches!(move_backup(&mut head, size, DISK_BLOCK), Ok(Some(_))) {
         return Ok(None);

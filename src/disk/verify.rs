@@ -8,7 +8,7 @@ use crate::disk::survey::Raw;
 use crate::error::Result;
 use crate::formats::ext4::bitmap;
 use crate::image::ReadAt;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::iso::differs::differs;
 use crate::iso::verify::boot_lines;
 use crate::recipe::edits::Edits;
@@ -19,8 +19,8 @@ use crate::units::len_of;
 /// # Errors
 /// [`crate::Error::Bug`] if not: a fault of this program, and nothing must be written.
 pub fn check<B: ReadAt>(
-    image: &Composed<B>,
-    base: (&Composed<B>, &Raw),
+    image: &PatchedImage<B>,
+    base: (&PatchedImage<B>, &Raw),
     edits: &Edits,
 ) -> Result<()> {
     let (below, old) = base;
@@ -72,10 +72,10 @@ fn counts<I: ReadAt>(fs: &Filesystem<I>) -> Result<()> {
 }
 
 /// What the undo record leads to is the base, wherever the image is not.
-fn way_back<B: ReadAt>(image: &Composed<B>, base: &Composed<B>, raw: &Raw) -> Result<()> {
+fn way_back<B: ReadAt>(image: &PatchedImage<B>, base: &PatchedImage<B>, raw: &Raw) -> Result<()> {
     let found = stamped(image, raw)?;
     let found = found.ok_or_else(|| differs("the undo record", 0, "none", "one"))?;
-    let back = without(Composed::whole(image), raw, &found.undo)?;
+    let back = without(PatchedImage::whole(image), raw, &found.undo)?;
     for piece in image.pieces().iter().filter(|piece| !piece.stays()) {
         let size = piece.at.size();
         let (was, is) = (

@@ -92,14 +92,14 @@ impl Piece {
 
 /// A base with patches laid over it; reads as the finished image.
 #[derive(Clone, Debug)]
-pub struct Composed<B> {
+pub struct PatchedImage<B> {
     base: B,
     /// Cover the image from 0 to its size without gap or overlap.
     pieces: Vec<Piece>,
     size: u64,
 }
 
-impl<B: ReadAt> Composed<B> {
+impl<B: ReadAt> PatchedImage<B> {
     /// The base as it is.
     pub fn whole(base: B) -> Self {
         let size = base.size();
@@ -201,7 +201,7 @@ fn conflict(patch: &Patch, last: &str, size: u64) -> Error {
     )
 }
 
-impl<B: ReadAt> ReadAt for Composed<B> {
+impl<B: ReadAt> ReadAt for PatchedImage<B> {
     fn size(&self) -> u64 {
         self.size
     }
@@ -283,7 +283,7 @@ mod tests {
             let twice = vec![patch(third.0, third.1, third.2, third.3, third.4)];
             let middle = patched(&base, &once, 400);
             let expected = patched(&middle, &twice, 420);
-            let image = Composed::whole(base).with(once, 400).unwrap().with(twice, 420).unwrap();
+            let image = PatchedImage::whole(base).with(once, 400).unwrap().with(twice, 420).unwrap();
             let mut found = vec![0; in_memory(len)];
             let read = image.read_exact_at(&mut found, start);
             match expected.get(in_memory(start)..in_memory(start.saturating_add(len))) {
@@ -298,8 +298,8 @@ mod tests {
     #[test]
     fn patches_that_overlap_or_lie_outside_are_refused() {
         let over = vec![patch(0, 10, 10, 0, 1), patch(0, 15, 10, 0, 2)];
-        assert!(Composed::whole(vec![0; 100]).with(over, 100).is_err());
-        assert!(Composed::whole(vec![0; 100]).with(vec![patch(0, 95, 10, 0, 1)], 100).is_err());
-        assert!(Composed::whole(vec![0; 100]).with(vec![patch(1, 0, 10, 95, 1)], 100).is_err());
+        assert!(PatchedImage::whole(vec![0; 100]).with(over, 100).is_err());
+        assert!(PatchedImage::whole(vec![0; 100]).with(vec![patch(0, 95, 10, 0, 1)], 100).is_err());
+        assert!(PatchedImage::whole(vec![0; 100]).with(vec![patch(1, 0, 10, 95, 1)], 100).is_err());
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::formats::reset_mark::{self, ResetMark};
 use crate::formats::undo::{Undo, is_digested};
-use crate::image::patched::{Composed, Patch};
+use crate::image::patched::{Patch, PatchedImage};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
@@ -122,7 +122,7 @@ fn root_of(payload: &[u8]) -> Result<Vec<Member>> {
 #[derive(Debug)]
 pub struct Base<B> {
     /// The base, which reads as it was before any stamping.
-    pub image: Composed<B>,
+    pub image: PatchedImage<B>,
     /// Its facts.
     pub survey: Survey,
     /// What was there before.
@@ -134,7 +134,7 @@ pub struct Base<B> {
 impl<B: ReadAt> Base<B> {
     /// Surveys an image and, if it was stamped before, the base below.
     pub fn of(image: B) -> Result<Self> {
-        let whole = Composed::whole(image);
+        let whole = PatchedImage::whole(image);
         let survey = Survey::of(&whole)?;
         let Some(stamped) = Stamped::of(&whole, survey.tree())? else {
             return Ok(Self { image: whole, survey, stamped: None, now: None });
@@ -156,7 +156,7 @@ impl Base<&ImageFile> {
 #[derive(Debug)]
 pub struct Below<B> {
     /// The base.
-    pub image: Composed<B>,
+    pub image: PatchedImage<B>,
     /// Bytes of the stamped image.
     pub stamped_size: u64,
     /// Where the undo record is; none if an earlier reset needs it no more.
@@ -194,7 +194,8 @@ impl<B: ReadAt> Below<B> {
             stamped_digest: [0; 32],
             ranges: vec![(ByteRange::up_to(reset_mark::SIZE), mark.first.clone())],
         };
-        let mut below = without(Composed::whole(image), &undo.unwrap_or_else(|| first.clone()))?;
+        let mut below =
+            without(PatchedImage::whole(image), &undo.unwrap_or_else(|| first.clone()))?;
         if mark.undo.is_some() {
             below = without(below, &first)?;
         }
@@ -221,7 +222,7 @@ fn mark<B: ReadAt>(image: &B) -> Result<Option<ResetMark>> {
 }
 
 /// The base below a stamped image.
-pub fn without<B: ReadAt>(image: Composed<B>, undo: &Undo) -> Result<Composed<B>> {
+pub fn without<B: ReadAt>(image: PatchedImage<B>, undo: &Undo) -> Result<PatchedImage<B>> {
     let patch =
         |(at, bytes): &(ByteRange, Vec<u8>)| Patch::bytes(at.start(), bytes.clone(), "undo record");
     let patches = undo.ranges.iter().map(patch).collect::<Result<_>>()?;

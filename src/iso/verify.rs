@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::formats::boot_config::volume_path;
 use crate::formats::newc;
 use crate::image::ReadAt;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::iso::checks;
 use crate::iso::differs::differs;
 use crate::iso::injected::Stamped;
@@ -26,7 +26,7 @@ use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, len_of};
 ///
 /// # Errors
 /// [`Error::Bug`] if it is not: a fault of this program, and nothing must be written.
-pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Result<()> {
+pub fn check<B: ReadAt>(image: &PatchedImage<B>, base: &Survey, edits: &Edits) -> Result<()> {
     let survey = Survey::of(image)?;
     let folder = Folder::find(survey.tree().paths())
         .ok_or_else(|| differs("the folder", 0, "none", "one"))?;
@@ -55,7 +55,7 @@ pub fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, edits: &Edits) -> Re
 
 /// What the image tells of itself stands in the folder.
 fn records<B: ReadAt>(
-    image: &Composed<B>,
+    image: &PatchedImage<B>,
     survey: &Survey,
     folder: &Folder,
     edits: &Edits,
@@ -164,7 +164,7 @@ pub(crate) fn boot_lines(
 
 /// The volume is called what it is to be, and nothing looks for it by another name.
 fn label<B: ReadAt>(
-    image: &Composed<B>,
+    image: &PatchedImage<B>,
     base: &Survey,
     survey: &Survey,
     edits: &Edits,
@@ -246,7 +246,7 @@ const ENDS: u64 = 1 << 20;
 
 /// Every squashfs is there by the name that the hook looks for, as long as it is and with its first and last bytes.
 fn attached<B: ReadAt>(
-    image: &Composed<B>,
+    image: &PatchedImage<B>,
     stamped: &Stamped,
     folder: &Folder,
     expected: &[Attached],
@@ -283,7 +283,7 @@ fn initrd_paths(survey: &Survey) -> impl Iterator<Item = &String> {
 }
 
 /// Every archive of ours that an entry loads starts behind zeros, whatever a loader puts in front of it.
-fn seams<B: ReadAt>(image: &Composed<B>, survey: &Survey, folder: &Folder) -> Result<()> {
+fn seams<B: ReadAt>(image: &PatchedImage<B>, survey: &Survey, folder: &Folder) -> Result<()> {
     let named = survey.triplets.iter().flat_map(|triplet| &triplet.initrds);
     let ours: BTreeSet<&String> = named.filter(|path| folder.holds(path)).collect();
     for path in ours {
@@ -295,7 +295,7 @@ fn seams<B: ReadAt>(image: &Composed<B>, survey: &Survey, folder: &Folder) -> Re
 }
 
 /// An archive of ours starts at a byte of the image.
-fn seam<B: ReadAt>(image: &Composed<B>, path: &str, at: u64) -> Result<()> {
+fn seam<B: ReadAt>(image: &PatchedImage<B>, path: &str, at: u64) -> Result<()> {
     let mut start = [1; newc::START];
     image.read_exact_at(&mut start, at)?;
     if newc::has_seam(&start) {
@@ -306,7 +306,7 @@ fn seam<B: ReadAt>(image: &Composed<B>, path: &str, at: u64) -> Result<()> {
 
 /// Every initrd starts with the base's, and ends with archives behind their seams, the payload last.
 fn merged<B: ReadAt>(
-    image: &Composed<B>,
+    image: &PatchedImage<B>,
     base: &Survey,
     survey: &Survey,
     payload: &str,

@@ -4,7 +4,7 @@
 use crate::boot::config::Place;
 use crate::error::Result;
 use crate::image::ReadAt;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::image::window::Scratch;
 use crate::iso::differs::differs;
 use crate::iso::survey::Survey;
@@ -18,7 +18,11 @@ const LARGEST_FILE: u64 = 64 << 20;
 const WHAT: &str = "the UEFI boot image";
 
 /// Checks all boot images. One that stayed where it was is looked into with the menus.
-pub(super) fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, survey: &Survey) -> Result<()> {
+pub(super) fn check<B: ReadAt>(
+    image: &PatchedImage<B>,
+    base: &Survey,
+    survey: &Survey,
+) -> Result<()> {
     if base.boot.len() != survey.boot.len() {
         let found = survey.boot.len().to_string();
         return Err(differs("the boot catalog", 0, found, base.boot.len().to_string()));
@@ -37,7 +41,7 @@ pub(super) fn check<B: ReadAt>(image: &Composed<B>, base: &Survey, survey: &Surv
 }
 
 fn same_files<B: ReadAt>(
-    image: &Composed<B>,
+    image: &PatchedImage<B>,
     survey: &Survey,
     was: &BootEntry,
     is: &BootEntry,

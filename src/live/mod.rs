@@ -1,5 +1,5 @@
-//! What a recipe means in a live system. [`Wishes::gather`] reads the files that a recipe names;
-//! [`Wishes::edits`] turns them into edits for one image, and reads and writes nothing.
+//! What a recipe means in a live system. [`Customization::gather`] reads the files that a recipe names;
+//! [`Customization::edits`] turns them into edits for one image, and reads and writes nothing.
 
 mod credential;
 mod facts;
@@ -43,7 +43,7 @@ use wifi::Wifi;
 
 /// A recipe with the contents of all files that it names, and with what chance makes of it.
 #[derive(Debug)]
-pub struct Wishes {
+pub struct Customization {
     /// The keys to let in and what is worth telling of them.
     pub keys: Gathered,
     files: Option<Files>,
@@ -91,7 +91,7 @@ impl Named {
 
 /// A recipe with the contents of all files that it names, before chance makes keys and salts of it.
 #[derive(Debug)]
-pub struct Unsettled(Wishes);
+pub struct Unsettled(Customization);
 
 impl Unsettled {
     /// Reads what a recipe names, and asks nobody: no standard input, no terminal.
@@ -129,7 +129,7 @@ impl Unsettled {
         if recipe.reproducible == Some(true) {
             named.refuse_chance(recipe)?;
         }
-        Ok(Self(Wishes {
+        Ok(Self(Customization {
             keys,
             way,
             host_keys: None,
@@ -158,7 +158,7 @@ impl Unsettled {
 
     /// The same with what chance makes. That is taken over from the files of an image that was made before, as far as
     /// it is of the same recipe.
-    pub fn settled(mut self, before: &[Member]) -> Result<Wishes> {
+    pub fn settled(mut self, before: &[Member]) -> Result<Customization> {
         let Named { host_keys, passwords } = &self.0.named;
         self.0.host_keys = host_keys.as_ref().map(|keys| keys.settled(before)).transpose()?;
         self.0.passwords = passwords.as_ref().map(|words| words.settled(before)).transpose()?;
@@ -166,7 +166,7 @@ impl Unsettled {
     }
 }
 
-impl Wishes {
+impl Customization {
     /// Reads what a recipe names, and asks nobody: no standard input, no terminal.
     ///
     /// # Errors

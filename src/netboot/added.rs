@@ -9,7 +9,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::image::window::Scratch;
 use crate::iso::survey::squashfs;
 use crate::netboot::layout::{Archives, Layout, Part};
@@ -137,7 +137,7 @@ pub fn root<I: ReadAt>(image: &I, added: ByteRange) -> Result<Vec<Member>> {
 
 /// Reads archives again: each starts behind a seam, and everything that was put there is there.
 pub fn check<B: ReadAt>(
-    initrd: &Composed<B>,
+    initrd: &PatchedImage<B>,
     archives: &Archives,
     wanted: &[Member],
 ) -> Result<()> {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::formats::boot_config::{Entry, volume_path};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::iso::injected::{Base, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::nixos::initrd_place;
@@ -43,7 +43,7 @@ pub fn of<B: ReadAt + Clone>(base: &BaseImage<B>, edits: Option<&Edits>) -> Resu
         Error::unsupported("the base", "an installer ISO, to start it", "a disk image")
     })?;
     // All files of the base are where they were, also where it was stamped.
-    let image = Composed::whole(base.image.base().clone());
+    let image = PatchedImage::whole(base.image.base().clone());
     if let Some(edits) = edits {
         let root = edits.root.members().cloned().collect();
         let put = Put { added: Added::of(edits)?, root, private: edits.is_private() };
@@ -75,7 +75,7 @@ struct Chosen {
 impl Chosen {
     /// `now` has the menus.
     fn of<B: ReadAt>(
-        image: &Composed<B>,
+        image: &PatchedImage<B>,
         base: &Base<B>,
         now: &Survey,
         boot: &Boot,
@@ -92,7 +92,12 @@ impl Chosen {
     }
 
     /// The initrds, the store, the tables, and what is put in.
-    fn initrd<B: ReadAt>(self, image: Composed<B>, tree: &Tree, put: Put) -> Result<Composed<B>> {
+    fn initrd<B: ReadAt>(
+        self,
+        image: PatchedImage<B>,
+        tree: &Tree,
+        put: Put,
+    ) -> Result<PatchedImage<B>> {
         let mut layout = Layout::default();
         self.files.iter().try_for_each(|(path, at)| layout.put(&Part::base(&[*at]), path))?;
         let store = file(tree, &self.tables.store)?;
@@ -112,7 +117,7 @@ impl Chosen {
 }
 
 fn made<B: ReadAt + Clone>(
-    image: Composed<B>,
+    image: PatchedImage<B>,
     base: &Base<B>,
     now: &Survey,
     boot: &Boot,
@@ -151,7 +156,7 @@ fn initrds<B: ReadAt>(base: &Base<B>, entry: &Entry) -> Result<Vec<(String, Byte
 
 /// What an earlier stamping left on the volume, for the initrd: its hook finds the squashfs files there.
 fn moved<B: ReadAt>(
-    image: &Composed<B>,
+    image: &PatchedImage<B>,
     survey: &Survey,
     stamped: &Stamped,
 ) -> Result<Option<Added>> {

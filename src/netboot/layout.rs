@@ -8,7 +8,7 @@ use crate::boot::hook;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc;
-use crate::image::patched::{Composed, Patch, Source};
+use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::units::{ByteRange, DISK_BLOCK, len_of};
 
@@ -176,7 +176,7 @@ impl Layout {
     }
 
     /// All of it over the image that [`Part::base`] counts in.
-    pub fn compose<B: ReadAt>(self, image: Composed<B>) -> Result<Composed<B>> {
+    pub fn compose<B: ReadAt>(self, image: PatchedImage<B>) -> Result<PatchedImage<B>> {
         image.with(self.patches, self.end)
     }
 }

@@ -11,7 +11,7 @@ pub mod tables;
 pub mod tree;
 
 use crate::image::ReadAt;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::output::Outgoing;
 
 /// The name of the initrd's file, as nixpkgs has it; the kernel keeps its own.
@@ -26,9 +26,9 @@ pub struct Netboot<B> {
     /// Name of the kernel's file, as `bzImage`.
     pub name: String,
     /// The kernel.
-    pub kernel: Composed<B>,
+    pub kernel: PatchedImage<B>,
     /// The initrd with the store in it.
-    pub initrd: Composed<B>,
+    pub initrd: PatchedImage<B>,
     /// The iPXE script.
     pub script: String,
     /// The title of what it was made of: a menu entry, or the script with its command line.

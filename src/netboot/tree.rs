@@ -12,7 +12,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::Entry;
 use crate::formats::newc;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::image::{ImageFile, ReadAt};
 use crate::netboot::added::{self, Added};
 use crate::netboot::archive::{self, Member};
@@ -94,7 +94,7 @@ fn needed(names: &[String], place: &str) -> Result<(String, String)> {
 /// A kernel, an initrd and scripts.
 #[derive(Debug)]
 pub struct Tree<B> {
-    image: Composed<B>,
+    image: PatchedImage<B>,
     name: String,
     kernel: Part,
     initrd: Initrd,
@@ -111,7 +111,7 @@ impl<'f> Tree<&'f ImageFile> {
     pub fn of_files(files: &'f Files) -> Result<Self> {
         let at = ByteRange::up_to(files.initrd.size());
         let head = head(&*files.kernel, 0, files.kernel.size())?;
-        let image = Composed::whole(&files.initrd);
+        let image = PatchedImage::whole(&files.initrd);
         let (initrd, root) = looked_into(&image, at, INITRD)?;
         Ok(Self {
             initrd,
@@ -127,7 +127,7 @@ impl<'f> Tree<&'f ImageFile> {
 
     /// Those of a tar archive, unpacked.
     pub fn of_archive(file: &'f ImageFile) -> Result<Self> {
-        let image = Composed::whole(file);
+        let image = PatchedImage::whole(file);
         let members = archive::members(file)?;
         let names: Vec<String> = members.iter().map(|member| member.name().to_owned()).collect();
         let (kernel, initrd) = needed(&names, "the tar archive")?;
@@ -282,7 +282,7 @@ impl<'f> Tree<&'f ImageFile> {
 /// A tar archive for kexec with edits in it.
 #[derive(Debug)]
 pub struct Archive<B> {
-    image: Composed<B>,
+    image: PatchedImage<B>,
     private: bool,
     /// What the keys on the kernel's command lines do, if there are any.
     pub credential: Option<String>,

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 
 use crate::checked;
 use crate::error::{Error, Result};
-use crate::image::patched::{Composed, Piece, Source};
+use crate::image::patched::{PatchedImage, Piece, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::output::Outgoing;
 use crate::place;
@@ -466,7 +466,7 @@ fn refused(fault: impl Into<io::Error>) -> Fault {
 /// to wait for at the end. A fault of that thread counts: the kernel tells each fault only once.
 fn filled(
     file: &File,
-    image: &Composed<&ImageFile>,
+    image: &PatchedImage<&ImageFile>,
     progress: &dyn Progress,
 ) -> std::result::Result<How, Fault> {
     let done = AtomicBool::new(false);
@@ -487,7 +487,7 @@ fn filled(
 
 fn fill(
     file: &File,
-    image: &Composed<&ImageFile>,
+    image: &PatchedImage<&ImageFile>,
     progress: &dyn Progress,
 ) -> std::result::Result<How, Fault> {
     let base = image.base().file();
@@ -512,7 +512,7 @@ fn fill(
 
 fn write_piece(
     file: &File,
-    image: &Composed<&ImageFile>,
+    image: &PatchedImage<&ImageFile>,
     piece: &Piece,
     progress: &dyn Progress,
 ) -> std::result::Result<(), Fault> {

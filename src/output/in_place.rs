@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::journal;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::image::{ImageFile, ReadAt};
 use crate::output::Outgoing;
 use crate::output::file::{Draft, Existing, Output, Readers, sync_folder};
@@ -143,7 +143,7 @@ impl Edited {
     fn record(
         &self,
         draft: &Draft,
-        image: &Composed<&ImageFile>,
+        image: &PatchedImage<&ImageFile>,
         progress: &dyn Progress,
     ) -> Result<u64> {
         let written = |fault: io::Error| Error::io("write the journal of an edit")(fault);
@@ -172,7 +172,7 @@ impl Edited {
     fn record_chunk(
         &self,
         journal: &mut Summed<'_>,
-        image: &Composed<&ImageFile>,
+        image: &PatchedImage<&ImageFile>,
         at: ByteRange,
     ) -> Result<u64> {
         let mut new = vec![0; in_memory(at.size())];
@@ -424,7 +424,7 @@ mod tests {
         let file = ImageFile::open(&path).unwrap();
         let patches = [(100, 700), (9_000, 40), (20_000, 3_000)]
             .map(|(at, size)| Patch::bytes(at, vec![0xee; size], "test").unwrap());
-        let image = Composed::whole(&file).with(patches.to_vec(), 23_000).unwrap();
+        let image = PatchedImage::whole(&file).with(patches.to_vec(), 23_000).unwrap();
         let mut new = vec![0; 23_000];
         image.read_exact_at(&mut new, 0).unwrap();
         let edited = Edited::take(&path).unwrap();

@@ -1,24 +1,24 @@
 //! What may be written: an image, and whether others must not know it. Who makes one has decided both.
 
 use crate::image::ReadAt;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::output::file::Readers;
 
 /// An image on its way out. Only this library makes one, so that nothing is written that was not verified or whose
 /// privacy nobody asked for.
 #[derive(Debug)]
 pub struct Outgoing<'a, B> {
-    image: &'a Composed<B>,
+    image: &'a PatchedImage<B>,
     private: bool,
 }
 
 impl<'a, B: ReadAt> Outgoing<'a, B> {
-    pub(crate) fn new(image: &'a Composed<B>, private: bool) -> Self {
+    pub(crate) fn new(image: &'a PatchedImage<B>, private: bool) -> Self {
         Self { image, private }
     }
 
     /// Its bytes.
-    pub fn image(&self) -> &'a Composed<B> {
+    pub fn image(&self) -> &'a PatchedImage<B> {
         self.image
     }
 

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::image::digest::Digest;
 use crate::image::file_type::{self, BaseKind};
 use crate::image::partitions::Partitions;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::image::{ImageFile, ReadAt};
 use crate::iso;
 use crate::iso::injected::{Base, Below, Stamped};
@@ -95,7 +95,7 @@ impl<B: ReadAt> BaseImage<B> {
     }
 
     /// The original image.
-    pub fn original(&self) -> &Composed<B> {
+    pub fn original(&self) -> &PatchedImage<B> {
         match &self.kind {
             Kind::Iso(base) => &base.image,
             Kind::Disk(base) => &base.image,
@@ -185,7 +185,7 @@ impl<B: ReadAt> BaseImage<B> {
     }
 
     /// Surveys an image that was made of this one: every edit shows, nothing else differs, and the way back leads here.
-    pub(super) fn check(&self, image: &Composed<B>, edits: &Edits) -> Result<()> {
+    pub(super) fn check(&self, image: &PatchedImage<B>, edits: &Edits) -> Result<()> {
         match &self.kind {
             Kind::Iso(base) => iso::verify::check(image, &base.survey, edits),
             Kind::Disk(base) => disk::verify::check(image, (&base.image, &base.raw), edits),
@@ -206,7 +206,7 @@ pub enum Original<B> {
     /// That of an ISO, also on a disk whose reset was interrupted.
     Iso(Below<B>),
     /// That of a disk image.
-    Disk(Composed<B>),
+    Disk(PatchedImage<B>),
 }
 
 impl<B: ReadAt> Original<B> {
@@ -224,7 +224,7 @@ impl<B: ReadAt> Original<B> {
     }
 
     /// The original.
-    pub fn image(&self) -> &Composed<B> {
+    pub fn image(&self) -> &PatchedImage<B> {
         match self {
             Self::Iso(below) => &below.image,
             Self::Disk(image) => image,
@@ -237,7 +237,7 @@ impl<B: ReadAt> Original<B> {
     }
 
     /// The same, without what is known of it.
-    pub fn into_image(self) -> Composed<B> {
+    pub fn into_image(self) -> PatchedImage<B> {
         match self {
             Self::Iso(below) => below.image,
             Self::Disk(image) => image,

@@ -4,7 +4,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::patch_file::{LARGEST_LITERALS, MOST_RUNS, Origin, PatchFile, Run};
 use crate::image::digest::Digest;
-use crate::image::patched::{Composed, Patch, Piece, Source};
+use crate::image::patched::{Patch, PatchedImage, Piece, Source};
 use crate::image::{ReadAt, past_64_bits};
 use crate::output::Outgoing;
 use crate::stamp::base_image::Original;
@@ -22,7 +22,7 @@ pub fn make<B: ReadAt>(
     size: u64,
     sha256: Digest,
 ) -> Result<PatchFile> {
-    let image = &Composed::whole(base).with(changes, size)?;
+    let image = &PatchedImage::whole(base).with(changes, size)?;
     let new = image.pieces().iter().map(|piece| match &piece.from {
         Source::Bytes(_) | Source::File(..) => piece.at.size(),
         Source::Base(_) | Source::Zeros => 0,
@@ -40,7 +40,7 @@ pub fn make<B: ReadAt>(
 }
 
 /// Where a patch takes the bytes of a piece from.
-fn origin<B: ReadAt>(image: &Composed<B>, piece: &Piece) -> Result<Origin> {
+fn origin<B: ReadAt>(image: &PatchedImage<B>, piece: &Piece) -> Result<Origin> {
     Ok(match &piece.from {
         Source::Bytes(bytes) => Origin::Literal(bytes.clone()),
         Source::File(..) => {
@@ -94,11 +94,15 @@ fn add(runs: &mut Vec<Run>, from: Origin, size: u64) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::WrongBase`] if neither has the size of the patch's base.
-pub fn base_in<B: ReadAt + Clone>(image: B, patch: &PatchFile, name: &str) -> Result<Composed<B>> {
+pub fn base_in<B: ReadAt + Clone>(
+    image: B,
+    patch: &PatchFile,
+    name: &str,
+) -> Result<PatchedImage<B>> {
     let size = image.size();
-    let fits = |image: &Composed<B>| image.size() == patch.base_size;
+    let fits = |image: &PatchedImage<B>| image.size() == patch.base_size;
     let below = Original::below(image.clone()).ok().flatten().map(Original::into_image);
-    let whole = || Some(Composed::whole(image)).filter(fits);
+    let whole = || Some(PatchedImage::whole(image)).filter(fits);
     below.filter(fits).or_else(whole).ok_or_else(|| Error::WrongBase {
         name: name.to_owned(),
         found: format!("{size} bytes"),
@@ -113,13 +117,13 @@ fn described(patch: &PatchFile) -> String {
 /// The image that a patch makes of its base.
 #[derive(Debug)]
 pub struct Applied<B> {
-    image: Composed<B>,
+    image: PatchedImage<B>,
     private: bool,
 }
 
 impl<B: ReadAt> Applied<B> {
     /// Its bytes.
-    pub fn image(&self) -> &Composed<B> {
+    pub fn image(&self) -> &PatchedImage<B> {
         &self.image
     }
 
@@ -135,7 +139,7 @@ impl<B: ReadAt> Applied<B> {
 /// [`Error::WrongBase`] if it is another base.
 pub fn apply<B: ReadAt>(
     patch: &PatchFile,
-    base: Composed<B>,
+    base: PatchedImage<B>,
     digest: Digest,
     name: &str,
 ) -> Result<Applied<B>> {

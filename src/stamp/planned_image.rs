@@ -9,7 +9,7 @@ use crate::boot::folder::{MANIFEST, SIGNATURE};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
-use crate::image::patched::{Composed, Patch, Source};
+use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::plan::{Plan, Step};
 use crate::recipe::edits::Edits;
@@ -327,7 +327,7 @@ fn image_blocks<B: ReadAt>(
     options: &ManifestOptions,
 ) -> Result<Option<Blocks>> {
     let Some(blocks) = &options.blocks else { return Ok(None) };
-    let image = Composed::whole(base.original()).with(plan.patches.clone(), plan.size)?;
+    let image = PatchedImage::whole(base.original()).with(plan.patches.clone(), plan.size)?;
     let own = plan.records.values().copied().collect();
     let masked = blocks::masked(own, base.partitions(), plan.size)?;
     blocks.over(&image, &masked).map(Some)

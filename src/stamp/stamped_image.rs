@@ -7,9 +7,9 @@ use std::path::Path;
 use crate::error::Result;
 use crate::formats::patch_file::PatchFile;
 use crate::image::digest::Digest;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::image::{ImageFile, ReadAt};
-use crate::live::Wishes;
+use crate::live::Customization;
 use crate::output::file::{Existing, Output};
 use crate::output::{Outgoing, stream};
 use crate::progress::Silent;
@@ -22,8 +22,8 @@ use crate::stamp::planned_image::{ManifestOptions, PlannedImage};
 #[derive(Debug)]
 pub struct StampedImage<B> {
     planned: PlannedImage,
-    original: Composed<B>,
-    image: Composed<B>,
+    original: PatchedImage<B>,
+    image: PatchedImage<B>,
 }
 
 impl<B: ReadAt + Clone> BaseImage<B> {
@@ -31,7 +31,11 @@ impl<B: ReadAt + Clone> BaseImage<B> {
     ///
     /// # Errors
     /// Those of [`Self::plan`] and of [`PlannedImage::stamp`].
-    pub fn customize(&self, wishes: &Wishes, options: &ManifestOptions) -> Result<StampedImage<B>> {
+    pub fn customize(
+        &self,
+        wishes: &Customization,
+        options: &ManifestOptions,
+    ) -> Result<StampedImage<B>> {
         self.stamp(wishes.edits(&self.facts())?, options)
     }
 
@@ -60,7 +64,7 @@ impl PlannedImage {
 
 impl<B: ReadAt> StampedImage<B> {
     /// Its bytes.
-    pub fn image(&self) -> &Composed<B> {
+    pub fn image(&self) -> &PatchedImage<B> {
         &self.image
     }
 
@@ -70,7 +74,7 @@ impl<B: ReadAt> StampedImage<B> {
     }
 
     /// The original, which the changes lie over.
-    pub fn original(&self) -> &Composed<B> {
+    pub fn original(&self) -> &PatchedImage<B> {
         &self.original
     }
 

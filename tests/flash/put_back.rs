@@ -6,7 +6,7 @@ use remaster::error::Result;
 use remaster::flash::{self, Image, Medium, Options, PutBack, Report};
 use remaster::image::ReadAt;
 use remaster::image::digest::Digest;
-use remaster::image::patched::Composed;
+use remaster::image::patched::PatchedImage;
 use remaster::iso::injected::Below;
 use remaster::iso::survey::Survey;
 use remaster::progress::{Progress, Silent};
@@ -47,7 +47,7 @@ fn stamped(base: &[u8]) -> Vec<u8> {
     bytes(base.stamp(edits, &ManifestOptions::default()).unwrap().image())
 }
 
-fn bytes<B: ReadAt>(image: &Composed<B>) -> Vec<u8> {
+fn bytes<B: ReadAt>(image: &PatchedImage<B>) -> Vec<u8> {
     let mut bytes = vec![0; image.size() as usize];
     image.read_exact_at(&mut bytes, 0).unwrap();
     bytes

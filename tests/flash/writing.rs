@@ -6,7 +6,7 @@ use remaster::error::{Error, Result};
 use remaster::flash::{self, Cause, Delta, Image, Medium, Options, Readable, Report, Verify};
 use remaster::image::ReadAt;
 use remaster::image::file_type;
-use remaster::image::patched::{Composed, Patch};
+use remaster::image::patched::{Patch, PatchedImage};
 use remaster::progress::{Progress, Silent};
 use remaster::target::System;
 use remaster::units::ByteRange;
@@ -254,7 +254,7 @@ fn a_stick_with_the_same_base_gets_only_what_differs() {
     stick.written.store(0, Ordering::SeqCst);
     let patch = Patch::bytes(9 * MIB + 17, *b"ssh-ed25519 AAAA", "key").unwrap();
     let changed = vec![patch.at];
-    let stamped = Composed::whole(&base).with(vec![patch], 20 * MIB + 5).unwrap();
+    let stamped = PatchedImage::whole(&base).with(vec![patch], 20 * MIB + 5).unwrap();
     let media: [(&dyn Medium, &dyn Progress); 1] = [(&stick, &Silent)];
     let report = flash::write(Image::Whole(&stamped), &media, &plain()).unwrap().pop().unwrap();
     let report = report.unwrap();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use remaster::formats::patch_file::PatchFile;
 use remaster::image::digest::Digest;
-use remaster::image::patched::Composed;
+use remaster::image::patched::PatchedImage;
 use remaster::stamp::oci::Layout;
 use remaster::stamp::patch;
 use serde_json::Value;
@@ -86,7 +86,7 @@ fn each_gets_what_it_would_get_alone_in_every_form() {
             assert_same("base blob", &fs::read(parts.base).unwrap(), base);
             for file in [folder.at(&format!("p/{name}.remaster")), parts.patch] {
                 let patch = PatchFile::parse(&fs::read(file).unwrap()).unwrap();
-                let whole = Composed::whole(base);
+                let whole = PatchedImage::whole(base);
                 let applied = patch::apply(&patch, whole, Digest::of_bytes(base), "base").unwrap();
                 assert_same(
                     &format!("{which}, patch of {name}"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use remaster::Error;
 use remaster::formats::undo::Undo;
 use remaster::image::ImageFile;
-use remaster::image::patched::{Composed, Patch};
+use remaster::image::patched::{Patch, PatchedImage};
 use remaster::iso;
 use remaster::iso::injected::Base;
 use remaster::iso::survey::Survey;
@@ -44,7 +44,7 @@ impl<'a> Planned<'a> {
 }
 
 /// The image with these bytes, still over its base.
-fn patched<'a>(image: &Composed<&'a [u8]>, new: &[u8]) -> Composed<&'a [u8]> {
+fn patched<'a>(image: &PatchedImage<&'a [u8]>, new: &[u8]) -> PatchedImage<&'a [u8]> {
     let old = bytes(image);
     let blocks = old.chunks(512).zip(new.chunks(512)).zip((0..).step_by(512));
     let other = blocks.filter(|((was, is), _)| was != is);
@@ -306,7 +306,7 @@ fn a_raw_image_that_is_wrong_in_one_thing_is_told() {
         let stamped = stamped.customize(&wanted, &ManifestOptions::default()).unwrap();
         let base = disk::injected::Base::of(base.as_slice()).unwrap();
         let image = stamped.image();
-        let check = |image: &Composed<&[u8]>| {
+        let check = |image: &PatchedImage<&[u8]>| {
             disk::verify::check(image, (&base.image, &base.raw), stamped.edits())
         };
         for (words, wrong) in table {

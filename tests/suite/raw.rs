@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use ext4_view::Ext4;
 use remaster::Error;
 use remaster::inspect::Report;
-use remaster::live::{Input, Wishes};
+use remaster::live::{Customization, Input};
 use remaster::recipe::{Inject, Recipe};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::ManifestOptions;
@@ -20,15 +20,15 @@ pub(crate) static OLD: LazyLock<Vec<u8>> =
 /// Where the root filesystem begins.
 const ROOT_AT: usize = 1 << 20;
 
-pub(crate) fn wishes(change: impl FnOnce(&mut Recipe)) -> Wishes {
+pub(crate) fn wishes(change: impl FnOnce(&mut Recipe)) -> Customization {
     let mut recipe = Recipe::default();
     recipe.key = vec![key(1)];
     change(&mut recipe);
     let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
-    Wishes::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap()
+    Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap()
 }
 
-fn try_stamp(base: &[u8], wishes: &Wishes) -> remaster::Result<Vec<u8>> {
+fn try_stamp(base: &[u8], wishes: &Customization) -> remaster::Result<Vec<u8>> {
     let image = BaseImage::open(base)?.customize(wishes, &ManifestOptions::default())?;
     Ok(bytes(image.image()))
 }

@@ -6,9 +6,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use remaster::image::ReadAt;
-use remaster::image::patched::Composed;
+use remaster::image::patched::PatchedImage;
 use remaster::iso::survey::Survey;
-use remaster::live::{Facts, Input, Wishes};
+use remaster::live::{Customization, Facts, Input};
 use remaster::recipe::Recipe;
 use remaster::recipe::edits::{Edits, Way};
 use remaster::stamp::base_image::BaseImage;
@@ -60,7 +60,7 @@ pub(crate) fn edits(number: u8, way: Way) -> Edits {
     recipe.key = vec![key(number)];
     recipe.merge_initrd = Some(way == Way::MergeInitrd);
     let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
-    let wishes = Wishes::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap();
+    let wishes = Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap();
     let facts = Facts { release: (25, 11), architecture: None, room: None };
     wishes.edits(&facts).unwrap()
 }
@@ -79,7 +79,7 @@ pub(crate) fn survey(image: &[u8]) -> Survey {
     Survey::of(&image).unwrap()
 }
 
-pub(crate) fn bytes<B: ReadAt>(image: &Composed<B>) -> Vec<u8> {
+pub(crate) fn bytes<B: ReadAt>(image: &PatchedImage<B>) -> Vec<u8> {
     let mut bytes = vec![0; image.size().try_into().unwrap()];
     image.read_exact_at(&mut bytes, 0).unwrap();
     bytes

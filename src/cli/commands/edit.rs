@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
-use remaster::live::{HostKeys, Wishes};
+use remaster::live::{Customization, HostKeys};
 use remaster::output::in_place::{Edited, Finished};
 use remaster::stamp::replaced::{self, Fact};
 
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 impl Args {
     /// The file beside the image is about the image, and is replaced with it; another one may be about others.
-    fn known_hosts(&self, wishes: &Wishes) -> Result<Option<KnownHosts>> {
+    fn known_hosts(&self, wishes: &Customization) -> Result<Option<KnownHosts>> {
         let wanted = self.edit.known_hosts();
         KnownHosts::of(wishes, wanted, Some(&self.image), wanted.is_none())
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::Result;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::live::{Facts, Wishes};
+use remaster::live::{Customization, Facts};
 use remaster::netboot::tree::{Files, Tree};
 use remaster::netboot::{INITRD, Netboot, SCRIPT, archive, installer};
 use remaster::output::directory::{Draft, check};
@@ -61,7 +61,7 @@ impl Args {
     fn finish(
         &self,
         mut made: Netboot<&ImageFile>,
-        wishes: Option<&Wishes>,
+        wishes: Option<&Customization>,
         known: Option<KnownHosts>,
     ) -> Result<()> {
         made.private |= wishes.is_none() && is_closed(&self.image);
@@ -87,7 +87,7 @@ fn is_closed(path: &Path) -> bool {
 
 fn of_installer<'f>(
     file: &'f ImageFile,
-    wishes: Option<&Wishes>,
+    wishes: Option<&Customization>,
     args: &Args,
 ) -> Result<Netboot<&'f ImageFile>> {
     const HINT: &str = "give an installer ISO, or a tarball or folder for kexec or netboot";
@@ -97,7 +97,7 @@ fn of_installer<'f>(
 
 fn of_base<'f>(
     base: &BaseImage<&'f ImageFile>,
-    wishes: Option<&Wishes>,
+    wishes: Option<&Customization>,
     args: &Args,
 ) -> Result<Netboot<&'f ImageFile>> {
     let Some(wishes) = wishes else { return installer::of(base, None) };
@@ -110,7 +110,7 @@ fn of_base<'f>(
 
 fn of_tree<'f>(
     tree: Tree<&'f ImageFile>,
-    wishes: Option<&Wishes>,
+    wishes: Option<&Customization>,
     args: &Args,
 ) -> Result<Netboot<&'f ImageFile>> {
     let Some(wishes) = wishes else { return tree.netboot(None) };
@@ -168,7 +168,7 @@ fn write(made: &Netboot<&ImageFile>, draft: Draft) -> Result<()> {
     draft.publish()
 }
 
-fn told(made: &Netboot<&ImageFile>, wishes: Option<&Wishes>, output: &Path) -> String {
+fn told(made: &Netboot<&ImageFile>, wishes: Option<&Customization>, output: &Path) -> String {
     let mut text = wishes.map(|wishes| job::keys_shown(&wishes.keys)).unwrap_or_default();
     if let Some(does) = &made.credential {
         let _ = writeln!(text, "on the kernel's command line: {does}");

@@ -4,7 +4,7 @@
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::fat::Layout;
-use crate::image::patched::{Composed, Patch, Source};
+use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::space::{Tail, location};
 use crate::image::window::Scratch;
 use crate::image::{ReadAt, past_64_bits};
@@ -43,7 +43,7 @@ pub fn changed<I: ReadAt>(
         return Ok(Changed { at, patches: replaced(Scratch::new(image, at), menus)? });
     }
     let (to, copy) = copy(image, at, missing, tail, block)?;
-    let copied = Composed::whole(image).with(copy, tail.end())?;
+    let copied = PatchedImage::whole(image).with(copy, tail.end())?;
     let menus = replaced(Scratch::new(&copied, to), menus)?;
     let all = copied.with(menus, tail.end())?;
     // what the pieces of the copy are made of is counted in the base

@@ -24,7 +24,7 @@ use crate::formats::undo::{self, Undo};
 use crate::image::ReadAt;
 use crate::image::check;
 use crate::image::partitions::Partitions;
-use crate::image::patched::{Composed, Patch, Source};
+use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::space::Tail;
 use crate::iso::checks;
 use crate::iso::plan::hierarchy::{Edited, NewFile};
@@ -411,7 +411,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
 
     /// The undo record for these ranges of the base.
     fn undo(&self, patches: &[Patch], ranges: &[ByteRange], stamped_size: u64) -> Result<Vec<u8>> {
-        let stamped = Composed::whole(self.image).with(patches.to_vec(), stamped_size)?;
+        let stamped = PatchedImage::whole(self.image).with(patches.to_vec(), stamped_size)?;
         let mut digest = Sha256::new();
         let mut old = Vec::new();
         for at in ranges {

@@ -12,7 +12,7 @@ use std::thread;
 use crate::error::{Error, Result};
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
-use crate::live::{Facts, HostKeys, Input, Unsettled, Wishes};
+use crate::live::{Customization, Facts, HostKeys, Input, Unsettled};
 use crate::output::file::{self, Existing, Output, Readers, Ready};
 use crate::place;
 use crate::progress::Silent;
@@ -399,7 +399,7 @@ impl Run<'_> {
     }
 
     /// The image that is wished for.
-    fn made(&self, wishes: &Wishes, options: &ManifestOptions) -> Result<Job<'_>> {
+    fn made(&self, wishes: &Customization, options: &ManifestOptions) -> Result<Job<'_>> {
         let batch = self.batch;
         let image = batch.base.customize(wishes, options)?;
         let gone = replaced::gone(batch.before, image.edits(), batch.no_key)?;

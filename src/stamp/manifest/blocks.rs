@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::image::digest::Digest;
 use crate::image::partitions::Partitions;
-use crate::image::patched::Composed;
+use crate::image::patched::PatchedImage;
 use crate::progress::Progress;
 use crate::units::{ByteRange, in_memory};
 
@@ -76,7 +76,7 @@ impl Blocks {
     }
 
     /// Those of an image over the base that these are of: only what differs is read.
-    pub fn over<B: ReadAt>(&self, image: &Composed<B>, masked: &[ByteRange]) -> Result<Self> {
+    pub fn over<B: ReadAt>(&self, image: &PatchedImage<B>, masked: &[ByteRange]) -> Result<Self> {
         let changed = self.changed(image, masked)?;
         let mut sha256 = Vec::new();
         for (number, at) in ByteRange::up_to(image.size()).steps(self.size).enumerate() {
@@ -91,7 +91,7 @@ impl Blocks {
     /// The first bytes of the blocks that are not as in the base, or not all of them there.
     fn changed<B: ReadAt>(
         &self,
-        image: &Composed<B>,
+        image: &PatchedImage<B>,
         masked: &[ByteRange],
     ) -> Result<BTreeSet<u64>> {
         let moved = image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at);

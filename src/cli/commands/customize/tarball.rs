@@ -7,7 +7,7 @@ use std::path::Path;
 use remaster::error::{Error, Result};
 use remaster::image::unpack::Packing;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::live::Wishes;
+use remaster::live::Customization;
 use remaster::netboot::tree::Tree;
 use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
@@ -26,7 +26,7 @@ use crate::cli::shell::typed;
 /// Writes the archive, packed as the given one.
 pub(crate) fn write(
     args: &Args,
-    wishes: &Wishes,
+    wishes: &Customization,
     file: &ImageFile,
     output: Option<&Destination>,
     known: Option<KnownHosts>,

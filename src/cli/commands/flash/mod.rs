@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Delta, Fits, Image, Medium, Options, PutBack, Report, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
-use remaster::live::{HostKeys, Wishes};
+use remaster::live::{Customization, HostKeys};
 use remaster::output::Outgoing;
 use remaster::progress::{Progress, Silent};
 use remaster::stamp::base_image::BaseImage;
@@ -219,7 +219,7 @@ fn stamp_and_write(args: &Args, to: &To) -> Result<Failed> {
 
 /// The file of host keys: as it is wanted, beside a file that is written, or for a disk in the current folder. Those that
 /// have names of their own are replaced with what they are about.
-fn known_hosts(args: &Args, wishes: &Wishes, to: &To) -> Result<Option<KnownHosts>> {
+fn known_hosts(args: &Args, wishes: &Customization, to: &To) -> Result<Option<KnownHosts>> {
     let wanted = args.edit.known_hosts();
     let own = wishes.host_keys.as_ref().map(HostKeys::own_name);
     let beside = if to.is_file() { to.disks.devices.first().cloned() } else { own };
