@@ -51,7 +51,7 @@ pub use formats::patch_file::PatchFile;
 pub use image::ImageFile;
 pub use image::digest::Digest;
 pub use live::Customization;
-pub use output::file::Existing;
+pub use output::file::OverwritePolicy;
 pub use progress::{Progress, Silent};
 pub use recipe::Recipe;
 pub use stamp::base_image::BaseImage;

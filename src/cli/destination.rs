@@ -5,7 +5,7 @@ use std::path::Path;
 
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
-use remaster::output::file::{Existing, How, Output, Readers};
+use remaster::output::file::{CopyMethod, Output, OverwritePolicy, Readers};
 use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
 use remaster::units::human;
@@ -20,7 +20,7 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    pub(crate) fn of(path: &Path, base: &ImageFile, existing: Existing) -> Result<Self> {
+    pub(crate) fn of(path: &Path, base: &ImageFile, existing: OverwritePolicy) -> Result<Self> {
         if path != Path::new("-") {
             return Output::new(path, base, existing).map(Self::File);
         }
@@ -48,7 +48,7 @@ impl Destination {
         &self,
         image: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
-    ) -> Result<Option<How>> {
+    ) -> Result<Option<CopyMethod>> {
         match self {
             Self::File(output) => output.write(image, progress).map(Some),
             Self::Pipe => stream::write(image, io::stdout().lock(), progress).map(|()| None),
@@ -76,12 +76,13 @@ impl Destination {
     }
 
     /// What was written, and what to do with it.
-    pub(crate) fn next(&self, image: Outgoing<'_, &ImageFile>, how: Option<How>) -> String {
+    pub(crate) fn next(&self, image: Outgoing<'_, &ImageFile>, how: Option<CopyMethod>) -> String {
         let size = human(image.image().size());
         let Self::File(file) = self else {
             return format!("wrote the image to standard output ({size})\n");
         };
-        let shared = if how == Some(How::Cloned) { ", sharing the base's blocks" } else { "" };
+        let shared =
+            if how == Some(CopyMethod::Cloned) { ", sharing the base's blocks" } else { "" };
         let mode = if image.is_private() { ", mode 0600: it holds secrets" } else { "" };
         let name = typed(file.path());
         let synced = told_of_sync(file);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use remaster::error::{Error, Result};
 use remaster::live::{Customization, HostKeys};
-use remaster::output::file::{Existing, Output, Readers};
+use remaster::output::file::{Output, OverwritePolicy, Readers};
 use serde_json::{Value, json};
 
 use super::progress::{EVENTS, emit};
@@ -81,7 +81,7 @@ impl KnownHosts {
 
 /// The place of a `known_hosts` file. Better to refuse before an image is written than after.
 pub(super) fn place(path: &Path, replace: bool) -> Result<Output> {
-    let existing = if replace { Existing::Replace } else { Existing::Refuse };
+    let existing = if replace { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
     Output::of_bytes(path, existing)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::output::file::{Existing, Output, write_bytes};
+use remaster::output::file::{Output, OverwritePolicy, write_bytes};
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
@@ -190,7 +190,7 @@ impl BesideEach {
 pub(super) struct Told<'a> {
     pub(super) made: &'a PlannedImage,
     pub(super) name: &'a str,
-    pub(super) existing: Existing,
+    pub(super) existing: OverwritePolicy,
 }
 
 impl Beside {
@@ -205,7 +205,7 @@ impl Beside {
     }
 
     /// Refuses places that cannot take what was asked for, before the image is written.
-    pub(super) fn check(&self, base: &ImageFile, existing: Existing) -> Result<()> {
+    pub(super) fn check(&self, base: &ImageFile, existing: OverwritePolicy) -> Result<()> {
         let all = [Record::Manifest, Record::Provenance, Record::Sbom];
         let mut paths = all.into_iter().filter_map(|record| self.path(record));
         paths.try_for_each(|path| Output::new(&path, base, existing).map(drop))

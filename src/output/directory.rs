@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::RenameFlags;
 
-use super::file::{Existing, free_name, rename, sync_folder};
+use super::file::{OverwritePolicy, free_name, rename, sync_folder};
 use crate::error::{Error, Result};
 use crate::place;
 
@@ -16,14 +16,14 @@ use crate::place;
 pub struct Draft {
     path: PathBuf,
     target: PathBuf,
-    existing: Existing,
+    existing: OverwritePolicy,
     done: bool,
 }
 
 impl Draft {
     /// Makes a folder for a place. What is there is looked at before any work is done: only an empty folder
-    /// gives way, and, with [`Existing::Replace`], one that has no other files than `names`.
-    pub fn new(target: &Path, existing: Existing, names: &[&str]) -> Result<Self> {
+    /// gives way, and, with [`OverwritePolicy::Replace`], one that has no other files than `names`.
+    pub fn new(target: &Path, existing: OverwritePolicy, names: &[&str]) -> Result<Self> {
         check(target, existing, names)?;
         let parent = place::folder_of(target);
         let path = free_name(&parent);
@@ -44,7 +44,7 @@ impl Draft {
         // An empty folder gives way to a plain rename(2), and nothing else does.
         match fs::rename(&self.path, &self.target) {
             Err(fault) if !is_taken(&fault) => return Err(doing()(fault)),
-            Err(_) if self.existing == Existing::Refuse => return Err(taken(&self.target)),
+            Err(_) if self.existing == OverwritePolicy::Refuse => return Err(taken(&self.target)),
             Err(_) => {
                 rename(&self.path, &self.target, RenameFlags::EXCHANGE).map_err(doing())?;
                 // What was there before has the passing name now.
@@ -83,11 +83,11 @@ fn taken(target: &Path) -> Error {
 ///
 /// # Errors
 /// What is there would be lost, or is no folder.
-pub fn check(target: &Path, existing: Existing, names: &[&str]) -> Result<()> {
+pub fn check(target: &Path, existing: OverwritePolicy, names: &[&str]) -> Result<()> {
     place::check(target)?;
     if fs::symlink_metadata(target).is_ok_and(|found| found.is_symlink()) {
         // A link gives way itself: what it leads to is not lost.
-        return if existing == Existing::Replace { Ok(()) } else { Err(taken(target)) };
+        return if existing == OverwritePolicy::Replace { Ok(()) } else { Err(taken(target)) };
     }
     let found: Vec<OsString> = match fs::read_dir(target) {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -98,11 +98,11 @@ pub fn check(target: &Path, existing: Existing, names: &[&str]) -> Result<()> {
     let other = found.iter().find(|name| !names.iter().any(|known| *known == name.as_os_str()));
     match (other, existing) {
         _ if found.is_empty() => Ok(()),
-        (_, Existing::Refuse) => Err(taken(target)),
-        (Some(name), Existing::Replace) => Err(Error::Usage {
+        (_, OverwritePolicy::Refuse) => Err(taken(target)),
+        (Some(name), OverwritePolicy::Replace) => Err(Error::Usage {
             what: format!("{} has {} in it, which would be lost", target.display(), name.display()),
             hint: "give another path to -o",
         }),
-        (None, Existing::Replace) => Ok(()),
+        (None, OverwritePolicy::Replace) => Ok(()),
     }
 }

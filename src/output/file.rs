@@ -35,7 +35,7 @@ const USUAL_MODE: u32 = 0o666;
 
 /// What to do with a file that is there already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Existing {
+pub enum OverwritePolicy {
     /// Keep it, and write nothing.
     Refuse,
     /// Replace it, all at once.
@@ -71,7 +71,7 @@ impl Readers {
 
 /// How the base's bytes got into the new file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum How {
+pub enum CopyMethod {
     /// They are shared with the base (FICLONE, `ioctl_ficlone(2)`).
     Cloned,
     /// The kernel copied them (`copy_file_range(2)`).
@@ -83,13 +83,13 @@ pub enum How {
 pub struct Output {
     path: PathBuf,
     folder: PathBuf,
-    existing: Existing,
+    existing: OverwritePolicy,
     synced: bool,
 }
 
 impl Output {
     /// Checks that `path` can take an image made from `base`. A link there gives way itself, what it leads to stays.
-    pub fn new(path: &Path, base: &ImageFile, existing: Existing) -> Result<Self> {
+    pub fn new(path: &Path, base: &ImageFile, existing: OverwritePolicy) -> Result<Self> {
         if fs::metadata(path).is_ok_and(|found| base.is(&found)) {
             return Err(Error::Usage {
                 what: format!("{} is the base itself, which is never changed", path.display()),
@@ -100,7 +100,7 @@ impl Output {
     }
 
     /// A place for bytes that are no image.
-    pub fn of_bytes(path: &Path, existing: Existing) -> Result<Self> {
+    pub fn of_bytes(path: &Path, existing: OverwritePolicy) -> Result<Self> {
         let here = fs::symlink_metadata(path);
         let is_link = here.is_ok_and(|found| found.is_symlink());
         // What a link leads to is not touched: the link itself gives way. Below /dev nothing does.
@@ -109,13 +109,13 @@ impl Output {
             return Err(not_regular(path));
         }
         place::check(path)?;
-        if (is_link || found.is_some()) && existing == Existing::Refuse {
+        if (is_link || found.is_some()) && existing == OverwritePolicy::Refuse {
             return Err(taken(path));
         }
         Self::at(path, existing)
     }
 
-    fn at(path: &Path, existing: Existing) -> Result<Self> {
+    fn at(path: &Path, existing: OverwritePolicy) -> Result<Self> {
         place::check(path)?;
         let (path, folder) = (path.to_owned(), place::folder_of(path));
         fs::metadata(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
@@ -144,7 +144,7 @@ impl Output {
         &self,
         outgoing: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
-    ) -> Result<How> {
+    ) -> Result<CopyMethod> {
         let image = outgoing.image();
         let draft = self.draft(outgoing.readers())?;
         let doing = || format!("write {}", self.path.display());
@@ -239,13 +239,13 @@ impl Output {
 
     /// Gives the finished file its name.
     fn publish(&self, mut draft: Draft) -> io::Result<()> {
-        if draft.name.is_none() && self.existing == Existing::Refuse {
+        if draft.name.is_none() && self.existing == OverwritePolicy::Refuse {
             draft.link(&self.path)?;
         } else {
             let name = draft.named(&self.folder)?;
             let flags = match self.existing {
-                Existing::Refuse => RenameFlags::NOREPLACE,
-                Existing::Replace => RenameFlags::empty(),
+                OverwritePolicy::Refuse => RenameFlags::NOREPLACE,
+                OverwritePolicy::Replace => RenameFlags::empty(),
             };
             rename(&name, &self.path, flags)?;
             draft.name = None;
@@ -310,12 +310,12 @@ fn synced(ready: &[Ready]) -> Vec<Result<()>> {
 /// Puts an image under another path: a clone where the filesystem can, else a copy. Never one more name of the
 /// user's file, which an edit in place would change in both.
 pub fn copy(image: Outgoing<'_, &ImageFile>, path: &Path) -> Result<()> {
-    let output = Output::at(path, Existing::Replace)?;
+    let output = Output::at(path, OverwritePolicy::Replace)?;
     publish(vec![output.ready(image, &Silent)?]).into_iter().collect()
 }
 
 /// Writes bytes to a file that appears whole or not at all.
-pub fn write_bytes(path: &Path, bytes: &[u8], existing: Existing) -> Result<()> {
+pub fn write_bytes(path: &Path, bytes: &[u8], existing: OverwritePolicy) -> Result<()> {
     let ready = Output::of_bytes(path, existing)?.ready_bytes(bytes, Readers::Usual)?;
     publish(vec![ready]).into_iter().collect()
 }
@@ -468,7 +468,7 @@ fn filled(
     file: &File,
     image: &PatchedImage<&ImageFile>,
     progress: &dyn Progress,
-) -> std::result::Result<How, Fault> {
+) -> std::result::Result<CopyMethod, Fault> {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let syncing = scope.spawn(|| -> io::Result<()> {
@@ -489,7 +489,7 @@ fn fill(
     file: &File,
     image: &PatchedImage<&ImageFile>,
     progress: &dyn Progress,
-) -> std::result::Result<How, Fault> {
+) -> std::result::Result<CopyMethod, Fault> {
     let base = image.base().file();
     // Nothing is gained by a clone of which no byte stays where it is.
     let cloned =
@@ -507,7 +507,7 @@ fn fill(
             write_piece(file, image, piece, progress)?;
         }
     }
-    Ok(if cloned { How::Cloned } else { How::Copied })
+    Ok(if cloned { CopyMethod::Cloned } else { CopyMethod::Copied })
 }
 
 fn write_piece(

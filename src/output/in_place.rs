@@ -28,7 +28,7 @@ use crate::image::journal;
 use crate::image::patched::PatchedImage;
 use crate::image::{ImageFile, ReadAt};
 use crate::output::Outgoing;
-use crate::output::file::{Draft, Existing, Output, Readers, sync_folder};
+use crate::output::file::{Draft, Output, OverwritePolicy, Readers, sync_folder};
 use crate::progress::Progress;
 use crate::units::{ByteRange, in_memory, len_of, u64_of};
 
@@ -118,7 +118,7 @@ impl Edited {
         }
         let image = outgoing.image();
         // What is put in may be secret.
-        let place = Output::of_bytes(&journal::of(&self.path), Existing::Refuse)?;
+        let place = Output::of_bytes(&journal::of(&self.path), OverwritePolicy::Refuse)?;
         let draft = place.draft(Readers::Owner)?;
         let bytes = self.record(&draft, image, progress)?;
         if bytes == 0 && self.size()? == image.size() {
@@ -428,7 +428,7 @@ mod tests {
         let mut new = vec![0; 23_000];
         image.read_exact_at(&mut new, 0).unwrap();
         let edited = Edited::take(&path).unwrap();
-        let place = Output::of_bytes(&journal::of(&path), Existing::Refuse).unwrap();
+        let place = Output::of_bytes(&journal::of(&path), OverwritePolicy::Refuse).unwrap();
         let draft = place.draft(Readers::Owner).unwrap();
         edited.record(&draft, &image, &Silent).unwrap();
         place.name(draft).unwrap();

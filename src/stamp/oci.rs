@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::formats::patch_file;
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
-use crate::output::file::{self, Existing};
+use crate::output::file::{self, OverwritePolicy};
 use crate::progress::Silent;
 use crate::stamp::base_image::BaseImage;
 use crate::units::len_of;
@@ -101,7 +101,7 @@ impl Layout {
         self.base = Some((sha256, size));
         let version = json!({ "imageLayoutVersion": "1.0.0" }).to_string();
         let marker = self.folder.join("oci-layout");
-        file::write_bytes(&marker, version.as_bytes(), Existing::Replace)?;
+        file::write_bytes(&marker, version.as_bytes(), OverwritePolicy::Replace)?;
         Ok(self)
     }
 
@@ -146,7 +146,7 @@ impl Layout {
         let manifests: Vec<Value> = all.values().map(descriptor_of).collect();
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
         let path = self.folder.join("index.json");
-        file::write_bytes(&path, index.to_string().as_bytes(), Existing::Replace)
+        file::write_bytes(&path, index.to_string().as_bytes(), OverwritePolicy::Replace)
     }
 
     /// Where the parts of the image `name` lie.

@@ -10,7 +10,7 @@ use crate::image::digest::Digest;
 use crate::image::patched::PatchedImage;
 use crate::image::{ImageFile, ReadAt};
 use crate::live::Customization;
-use crate::output::file::{Existing, Output};
+use crate::output::file::{Output, OverwritePolicy};
 use crate::output::{Outgoing, stream};
 use crate::progress::Silent;
 use crate::recipe::edits::Edits;
@@ -107,7 +107,7 @@ impl StampedImage<&ImageFile> {
     ///
     /// # Errors
     /// The operating system's; a path that is the base itself or below /dev.
-    pub fn write_to_file(&self, path: &Path, existing: Existing) -> Result<()> {
+    pub fn write_to_file(&self, path: &Path, existing: OverwritePolicy) -> Result<()> {
         Output::new(path, self.original.base(), existing)?.write(self.outgoing(), &Silent).map(drop)
     }
 }

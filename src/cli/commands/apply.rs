@@ -9,7 +9,7 @@ use remaster::formats::patch_file::{LARGEST, PatchFile};
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::image::file_type::{FileType, HEAD};
-use remaster::output::file::Existing;
+use remaster::output::file::OverwritePolicy;
 use remaster::progress::Progress;
 use remaster::stamp::oci::{Layout, Parts};
 use remaster::stamp::patch::{self, Applied};
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let Parts { base, patch } = parts(args)?;
     let patch = read(&patch)?;
     let file = base::open(&base, &args.source)?;
-    let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+    let existing = if args.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
     let output = Destination::of(&args.output, &file, existing)?;
     let progress = Meter::stages()?;
     let image = applied(&patch, &file, &progress)?;

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use remaster::error::{Error, Result};
-use remaster::output::file::{Existing, write_bytes};
+use remaster::output::file::{OverwritePolicy, write_bytes};
 
 use crate::cli::printer;
 
@@ -48,7 +48,7 @@ fn page(command: &Command, folder: &Path) -> Result<()> {
         .title(name)
         .render(&mut text)
         .map_err(Error::io("make a manual page"))?;
-    write_bytes(&folder.join(format!("{name}.1")), &text, Existing::Replace)?;
+    write_bytes(&folder.join(format!("{name}.1")), &text, OverwritePolicy::Replace)?;
     let below = command.get_subcommands().filter(|below| below.get_name() != "help");
     below.into_iter().try_for_each(|below| page(below, folder))
 }

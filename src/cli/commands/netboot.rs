@@ -11,7 +11,7 @@ use remaster::live::{Customization, Facts};
 use remaster::netboot::tree::{Files, Tree};
 use remaster::netboot::{INITRD, Netboot, SCRIPT, archive, installer};
 use remaster::output::directory::{Draft, check};
-use remaster::output::file::{Existing, Output, Readers};
+use remaster::output::file::{Output, OverwritePolicy, Readers};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::replaced::{self, Given};
 use remaster::units::human;
@@ -49,8 +49,8 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    fn existing(&self) -> Existing {
-        if self.force { Existing::Replace } else { Existing::Refuse }
+    fn existing(&self) -> OverwritePolicy {
+        if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse }
     }
 
     /// The folder, without a slash behind it: what is written beside it has its name.
@@ -131,7 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let wishes = asked.map(|(_, wishes)| wishes);
     args.edit.check_without_menus()?;
     if !args.force {
-        check(&args.folder(), Existing::Refuse, &[])?;
+        check(&args.folder(), OverwritePolicy::Refuse, &[])?;
     }
     let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
     let known = match &wishes {
@@ -161,7 +161,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn write(made: &Netboot<&ImageFile>, draft: Draft) -> Result<()> {
     let progress = Meter::stages()?;
-    let output = |name: &str| Output::of_bytes(&draft.path().join(name), Existing::Refuse);
+    let output = |name: &str| Output::of_bytes(&draft.path().join(name), OverwritePolicy::Refuse);
     output(&made.name)?.write(made.kernel_outgoing(), &progress)?;
     output(INITRD)?.write(made.initrd_outgoing(), &progress)?;
     output(SCRIPT)?.write_bytes(made.script.as_bytes(), Readers::Usual)?;

@@ -6,7 +6,7 @@ use remaster::error::{Error, Result};
 use remaster::flash::PutBack;
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::output::file::Existing;
+use remaster::output::file::OverwritePolicy;
 use remaster::output::in_place::Edited;
 use remaster::stamp::base_image::Original;
 use remaster::stamp::manifest::{self, found};
@@ -63,7 +63,7 @@ fn reset(args: &Args) -> Result<()> {
     }
     let mut file = ImageFile::open(path)?;
     let output = args.output.as_deref().map(|output| {
-        let existing = if args.force { Existing::Replace } else { Existing::Refuse };
+        let existing = if args.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
         Destination::of(output, &file, existing)
     });
     let output = output.transpose()?;

@@ -14,7 +14,7 @@ use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::live::HostKeys;
-use remaster::output::file::{Existing, Output, Readers};
+use remaster::output::file::{Output, OverwritePolicy, Readers};
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::recipe::users::{self, Format, User};
@@ -353,7 +353,8 @@ impl fmt::Display for Whose {
 
 impl Teller {
     fn new(args: &Args, users: usize, base: serde_json::Value) -> Result<Self> {
-        let existing = if args.replaces() { Existing::Replace } else { Existing::Refuse };
+        let existing =
+            if args.replaces() { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
         let place = |path: &PathBuf| Output::of_bytes(path, existing);
         Ok(Self {
             json: args.json,

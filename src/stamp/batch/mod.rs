@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
 use crate::live::{Customization, Facts, HostKeys, Input, Unsettled};
-use crate::output::file::{self, Existing, Output, Readers, Ready};
+use crate::output::file::{self, Output, OverwritePolicy, Readers, Ready};
 use crate::place;
 use crate::progress::Silent;
 use crate::recipe::users::User;
@@ -203,10 +203,10 @@ impl Batch<'_> {
         run.all(users)
     }
 
-    fn existing(&self) -> Existing {
+    fn existing(&self) -> OverwritePolicy {
         match self.keep {
-            Keep::Refuse | Keep::Resume => Existing::Refuse,
-            Keep::Same | Keep::Nothing => Existing::Replace,
+            Keep::Refuse | Keep::Resume => OverwritePolicy::Refuse,
+            Keep::Same | Keep::Nothing => OverwritePolicy::Replace,
         }
     }
 }
@@ -501,7 +501,7 @@ impl Run<'_> {
             waiting.done.kept = self.batch.keep != Keep::Refuse;
         }
         let other = layout.of_name(name).is_some() && !waiting.done.kept;
-        if other && self.batch.existing() == Existing::Refuse {
+        if other && self.batch.existing() == OverwritePolicy::Refuse {
             return Err(Error::Usage {
                 what: format!("{} has an image {name:?} already", self.batch.folder.display()),
                 hint: "give another folder to -o, or --skip-existing or --force",
@@ -509,7 +509,7 @@ impl Run<'_> {
         }
         for (path, bytes) in blobs {
             if !(holds(&path, &bytes) && kept_as(&path, &job.image)?) {
-                let output = Output::of_bytes(&path, Existing::Replace)?;
+                let output = Output::of_bytes(&path, OverwritePolicy::Replace)?;
                 waiting.files.push(output.ready_bytes(&bytes, readers(&job.image))?);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use remaster::output::file::Existing;
+use remaster::output::file::OverwritePolicy;
 
 use crate::cli::commands::base;
 use crate::cli::job::Edit;
@@ -61,7 +61,7 @@ pub(crate) enum Form {
 
 impl Args {
     /// What to do with a file that is there already.
-    pub(crate) fn existing(&self) -> Existing {
-        if self.force { Existing::Replace } else { Existing::Refuse }
+    pub(crate) fn existing(&self) -> OverwritePolicy {
+        if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse }
     }
 }
