@@ -9,7 +9,7 @@ use std::time::Duration;
 use remaster::bases::{self, Base, Cache, Catalog, Demand, Origin, Record};
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
-use remaster::image::digest::remembered::Remembered;
+use remaster::image::digest::remembered::DigestCache;
 use remaster::image::digest::{Digest, published};
 use remaster::image::file_type;
 use remaster::image::unpack::{self, Fits};
@@ -349,9 +349,9 @@ pub(super) fn no_file(path: &Path, hint: &'static str) -> Error {
 }
 
 /// In `remaster/digests` of the user's cache.
-fn remembered() -> Option<Remembered> {
+fn remembered() -> Option<DigestCache> {
     let cache = Cache::at(None).ok()?;
-    cache.folder().parent().map(|folder| Remembered::within(folder.join("digests")))
+    cache.folder().parent().map(|folder| DigestCache::within(folder.join("digests")))
 }
 
 /// Opens a base by name or path, unpacked where there is no output: a disk image, and all of it.

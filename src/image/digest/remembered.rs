@@ -12,7 +12,7 @@ use super::Digest;
 
 /// Files of digests.
 #[derive(Clone, Debug)]
-pub struct Remembered {
+pub struct DigestCache {
     folder: PathBuf,
 }
 
@@ -45,7 +45,7 @@ impl Of {
     }
 }
 
-impl Remembered {
+impl DigestCache {
     /// Keeps them in a folder, which is made when it is needed.
     pub fn within(folder: PathBuf) -> Self {
         Self { folder }
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_digest_is_remembered_until_the_file_changes() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Remembered::within(folder.path().join("digests"));
+        let cache = DigestCache::within(folder.path().join("digests"));
         let path = folder.path().join("a.iso");
         fs::write(&path, "one").unwrap();
         let (about, digest) = (fs::metadata(&path).unwrap(), Digest([7; 32]));
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn other_bytes_of_the_old_size_and_time_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Remembered::within(folder.path().join("digests"));
+        let cache = DigestCache::within(folder.path().join("digests"));
         let path = folder.path().join("a.iso");
         fs::write(&path, "one").unwrap();
         let about = fs::metadata(&path).unwrap();

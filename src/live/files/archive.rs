@@ -11,7 +11,7 @@ use tar::{Archive, Entry, EntryType};
 
 use super::asked::Asked;
 use super::folder::{refuse_setuid, refuse_xattr, special};
-use super::laid::{Content, Item, Laid, What, below_root, shown};
+use super::laid::{Content, Item, OverlayTree, What, below_root, shown};
 use crate::error::{Error, Result};
 use crate::formats::compression::Compression;
 use crate::units::u64_of;
@@ -25,7 +25,7 @@ const HEADER: usize = 512;
 const SPOIL: &str = "give a tar archive, plain or packed by gzip, xz or zstd";
 
 /// Lays everything in an archive.
-pub(super) fn lay(asked: Asked<'_>, path: &Path, laid: &mut Laid) -> Result<()> {
+pub(super) fn lay(asked: Asked<'_>, path: &Path, laid: &mut OverlayTree) -> Result<()> {
     let name = path.display().to_string();
     let file = Arc::new(unpacked(asked, path)?);
     let read =
@@ -130,7 +130,7 @@ fn one(
     asked: Asked<'_>,
     entry: &Entry<'_, &File>,
     file: &Arc<File>,
-    laid: &mut Laid,
+    laid: &mut OverlayTree,
 ) -> Result<()> {
     let bytes = entry.path_bytes();
     let name = shown(OsStr::from_bytes(&bytes));
@@ -164,7 +164,12 @@ fn one(
     laid.put(asked, &place, Item { mode, owner, what, by: (asked.name, asked.index) })
 }
 
-fn what(asked: Asked<'_>, entry: &Entry<'_, &File>, file: &Arc<File>, laid: &Laid) -> Result<What> {
+fn what(
+    asked: Asked<'_>,
+    entry: &Entry<'_, &File>,
+    file: &Arc<File>,
+    laid: &OverlayTree,
+) -> Result<What> {
     let name = shown(OsStr::from_bytes(&entry.path_bytes()));
     let found = match entry.header().entry_type() {
         EntryType::Regular | EntryType::Continuous => {
@@ -193,7 +198,12 @@ fn what(asked: Asked<'_>, entry: &Entry<'_, &File>, file: &Arc<File>, laid: &Lai
 }
 
 /// A hard link becomes a copy of the file before it that it names.
-fn linked(asked: Asked<'_>, entry: &Entry<'_, &File>, name: &str, laid: &Laid) -> Result<What> {
+fn linked(
+    asked: Asked<'_>,
+    entry: &Entry<'_, &File>,
+    name: &str,
+    laid: &OverlayTree,
+) -> Result<What> {
     let to = entry.link_name_bytes().unwrap_or_default();
     let place = below_root(OsStr::from_bytes(&to)).unwrap_or_default();
     match laid.get(&place).map(|item| &item.what) {

@@ -2,7 +2,7 @@
 //! folders above (`StrictModes` in `sshd_config(5)`, `safe_path` of `OpenSSH`), and reads it as that user.
 
 use super::asked::Asked;
-use super::laid::{Item, Laid, What};
+use super::laid::{Item, OverlayTree, What};
 use super::places::is_nixos_folder;
 use crate::error::Result;
 use crate::recipe::Recipe;
@@ -36,7 +36,11 @@ struct KeyFile {
 ///
 /// # Errors
 /// A link to a file that sshd would not take: that file may be there for something else, too.
-pub(super) fn set_right(recipe: &Recipe, laid: &mut Laid, notes: &mut Vec<String>) -> Result<()> {
+pub(super) fn set_right(
+    recipe: &Recipe,
+    laid: &mut OverlayTree,
+    notes: &mut Vec<String>,
+) -> Result<()> {
     for file in key_files(laid) {
         let Some(real) = laid.real(&file.path) else { continue };
         let mut changes = Vec::new();
@@ -77,7 +81,7 @@ fn linked(recipe: &Recipe, file: &KeyFile, path: &str, item: &Item) -> crate::Er
 }
 
 /// The key files among what is laid, also those that links lead to.
-fn key_files(laid: &Laid) -> Vec<KeyFile> {
+fn key_files(laid: &OverlayTree) -> Vec<KeyFile> {
     let mut found: Vec<KeyFile> = homes(laid).into_iter().flat_map(in_home).collect();
     found.extend(laid.items().filter_map(|(path, _)| {
         let name = path.strip_prefix(ALL_USERS)?;
@@ -94,7 +98,7 @@ fn key_files(laid: &Laid) -> Vec<KeyFile> {
 }
 
 /// The homes of users: those that are known, and others that something is laid into.
-fn homes(laid: &Laid) -> Vec<(String, Option<Owner>)> {
+fn homes(laid: &OverlayTree) -> Vec<(String, Option<Owner>)> {
     let known = HOMES.map(|(home, user)| (home.to_owned(), Some(user)));
     let others = laid.items().filter_map(|(path, _)| {
         let name = path.strip_prefix("home/")?.split('/').next()?;

@@ -8,7 +8,7 @@ use rustix::fs::llistxattr;
 use rustix::io::Errno;
 
 use super::asked::Asked;
-use super::laid::{Content, Item, Laid, What, below_root, owner_of, shown};
+use super::laid::{Content, Item, OverlayTree, What, below_root, owner_of, shown};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::recipe::Xattrs;
@@ -20,11 +20,17 @@ const DEEPEST: usize = 128;
 const LARGEST_LIST: usize = 64 << 10;
 
 /// Lays everything below `top`.
-pub(super) fn lay(asked: Asked<'_>, top: &Path, laid: &mut Laid) -> Result<()> {
+pub(super) fn lay(asked: Asked<'_>, top: &Path, laid: &mut OverlayTree) -> Result<()> {
     walk(asked, top, top, laid, 0)
 }
 
-fn walk(asked: Asked<'_>, top: &Path, at: &Path, laid: &mut Laid, depth: usize) -> Result<()> {
+fn walk(
+    asked: Asked<'_>,
+    top: &Path,
+    at: &Path,
+    laid: &mut OverlayTree,
+    depth: usize,
+) -> Result<()> {
     let doing = || format!("read {}", at.display());
     if depth > DEEPEST {
         return Err(asked.fault(format!("{} is too deep", at.display()), "give a flatter folder"));

@@ -41,9 +41,9 @@ impl Content {
     }
 
     /// The bytes, exactly as many as there were when the file was found.
-    pub(super) fn open(&self) -> Exactly {
+    pub(super) fn open(&self) -> ContentReader {
         let content = self.clone();
-        Exactly { left: self.size(), done: 0, content, file: None }
+        ContentReader { left: self.size(), done: 0, content, file: None }
     }
 
     /// The first bytes.
@@ -56,14 +56,14 @@ impl Content {
 
 /// Reads contents; a file that has become shorter is an error. A file is open while it is read only.
 #[derive(Debug)]
-pub(super) struct Exactly {
+pub(super) struct ContentReader {
     content: Content,
     file: Option<File>,
     done: u64,
     left: u64,
 }
 
-impl Read for Exactly {
+impl Read for ContentReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let length = buf.len().min(in_memory(self.left));
         if length == 0 {
@@ -115,9 +115,9 @@ pub(super) struct Item {
 
 /// Everything, by paths without a leading slash.
 #[derive(Debug, Default)]
-pub(super) struct Laid(BTreeMap<String, Item>);
+pub(super) struct OverlayTree(BTreeMap<String, Item>);
 
-impl Laid {
+impl OverlayTree {
     /// Lays something. What was laid in its place before gives way.
     pub(super) fn put(&mut self, asked: Asked<'_>, path: &str, item: Item) -> Result<()> {
         if let Some(refusal) = places::refusal(path, matches!(item.what, What::Folder)) {

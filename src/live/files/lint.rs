@@ -2,7 +2,7 @@
 //! nobody meant, scripts that cannot start.
 
 use super::asked::{Asked, Findings};
-use super::laid::{Content, Item, Laid, What};
+use super::laid::{Content, Item, OverlayTree, What};
 use crate::error::{Error, Result};
 use crate::formats::elf::is_elf;
 use crate::keys;
@@ -48,7 +48,7 @@ impl<'a> Start<'a> {
 }
 
 /// Checks everything that is laid.
-pub(super) fn check(recipe: &Recipe, laid: &Laid, findings: &mut Findings) -> Result<()> {
+pub(super) fn check(recipe: &Recipe, laid: &OverlayTree, findings: &mut Findings) -> Result<()> {
     for (path, item) in laid.items() {
         let What::File(content) = &item.what else { continue };
         let (name, index) = item.by;
@@ -73,7 +73,7 @@ fn is_program(item: &Item, path: &str) -> bool {
 fn script(
     asked: Asked<'_>,
     path: &str,
-    laid: &Laid,
+    laid: &OverlayTree,
     head: &[u8],
     findings: &mut Findings,
 ) -> Result<()> {

@@ -21,7 +21,7 @@ use crate::recipe::Recipe;
 use crate::recipe::edits::{self, Attached, Edits, Purpose, Root};
 
 use asked::{Asked, Findings};
-use laid::Laid;
+use laid::OverlayTree;
 
 /// Bytes of files that an initrd takes; what is more goes onto the volume, where it costs no memory
 /// before it is wanted.
@@ -31,7 +31,7 @@ const LARGEST_IN_INITRD: u64 = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Files {
     recipe: Recipe,
-    laid: Laid,
+    laid: OverlayTree,
     /// Everything, without what the squashfs has.
     members: Vec<Member>,
     /// Everything, if it is too large for an initrd.
@@ -47,7 +47,7 @@ impl Files {
     /// Reads everything that a recipe names; none if it names no files.
     pub(super) fn gather(recipe: &Recipe) -> Result<Option<Self>> {
         refuse_what_says_nothing(recipe)?;
-        let mut laid = Laid::default();
+        let mut laid = OverlayTree::default();
         let mut findings = Findings::default();
         overlays(recipe, &mut laid)?;
         programs::gather(recipe, &mut laid, &mut findings)?;
@@ -175,7 +175,7 @@ fn refuse_what_says_nothing(recipe: &Recipe) -> Result<()> {
     }
 }
 
-fn overlays(recipe: &Recipe, laid: &mut Laid) -> Result<()> {
+fn overlays(recipe: &Recipe, laid: &mut OverlayTree) -> Result<()> {
     for (index, path) in recipe.overlay.iter().enumerate() {
         let asked = Asked { recipe, name: "overlay", index };
         let about = path.metadata().map_err(Error::io(format!("read {}", path.display())))?;
@@ -191,7 +191,7 @@ fn overlays(recipe: &Recipe, laid: &mut Laid) -> Result<()> {
     Ok(())
 }
 
-fn packed(laid: &Laid) -> Result<Attached> {
+fn packed(laid: &OverlayTree) -> Result<Attached> {
     Attached::new(Purpose::Overlay, Arc::new(squashfs::pack(laid)?))
 }
 

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::asked::{Asked, Findings};
-use super::laid::{Content, Item, Laid, What, below_root, owner_of};
+use super::laid::{Content, Item, OverlayTree, What, below_root, owner_of};
 use crate::error::{Error, Result};
 use crate::formats::elf::{HEAD, Program};
 use crate::recipe::Recipe;
@@ -32,7 +32,11 @@ const WAITER: &str = "opt/remaster/when-online";
 const SERVICE_PATH: &str = "/run/wrappers/bin:/etc/profiles/per-user/root/bin:/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Lays everything of `--file`, `--script`, `--bin` and `--run`.
-pub(super) fn gather(recipe: &Recipe, laid: &mut Laid, findings: &mut Findings) -> Result<()> {
+pub(super) fn gather(
+    recipe: &Recipe,
+    laid: &mut OverlayTree,
+    findings: &mut Findings,
+) -> Result<()> {
     for (index, text) in recipe.file.iter().enumerate() {
         one_file(Asked { recipe, name: "file", index }, text, laid, findings)?;
     }
@@ -73,7 +77,7 @@ pub(super) fn gather(recipe: &Recipe, laid: &mut Laid, findings: &mut Findings) 
 }
 
 /// Puts the folder of programs on the PATH of root and nixos.
-pub(super) fn on_path(laid: &mut Laid) -> Result<()> {
+pub(super) fn on_path(laid: &mut OverlayTree) -> Result<()> {
     for path in ON_PATH {
         if laid.get(path).is_some_and(|item| !matches!(item.what, What::Link(_))) {
             return Err(Error::Recipe {
@@ -130,7 +134,7 @@ fn head(content: &Content, path: &Path) -> Result<Vec<u8>> {
     content.head(HEAD).map_err(Error::io(format!("read {}", path.display())))
 }
 
-fn program(asked: Asked<'_>, path: &Path, folder: &str, laid: &mut Laid) -> Result<Content> {
+fn program(asked: Asked<'_>, path: &Path, folder: &str, laid: &mut OverlayTree) -> Result<Content> {
     let plain = |name: &&str| {
         !name.starts_with(['-', '.'])
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+".contains(c))
@@ -194,7 +198,12 @@ impl<'a> Spec<'a> {
 
 const FORM: &str = "write SRC:DST[:MODE[:OWNER]], as `motd:/etc/motd:644:root`";
 
-fn one_file(asked: Asked<'_>, text: &str, laid: &mut Laid, findings: &mut Findings) -> Result<()> {
+fn one_file(
+    asked: Asked<'_>,
+    text: &str,
+    laid: &mut OverlayTree,
+    findings: &mut Findings,
+) -> Result<()> {
     let spec = Spec::parse(text)
         .ok_or_else(|| asked.fault(format!("{text} has no absolute DST"), FORM))?;
     let source = Path::new(spec.source);

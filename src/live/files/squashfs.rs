@@ -9,7 +9,7 @@ use backhand::compression::{CompressionOptions, Compressor, Zstd};
 use backhand::{FilesystemCompressor, FilesystemReader, FilesystemWriter, InnerNode, NodeHeader};
 
 use super::asked::Asked;
-use super::laid::{Laid, What};
+use super::laid::{OverlayTree, What};
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::survey::squashfs::members;
@@ -36,7 +36,7 @@ pub(super) fn unnamed_file() -> Result<File> {
 }
 
 /// A squashfs of everything: the same for the same files, without a clock.
-pub(super) fn pack(laid: &Laid) -> Result<ImageFile> {
+pub(super) fn pack(laid: &OverlayTree) -> Result<ImageFile> {
     let file = unnamed_file()?;
     let written = write(laid, &file);
     written.map_err(|fault| {
@@ -45,7 +45,7 @@ pub(super) fn pack(laid: &Laid) -> Result<ImageFile> {
     ImageFile::opened(file, "the squashfs of the overlay")
 }
 
-fn write(laid: &Laid, file: &File) -> Result<(), backhand::BackhandError> {
+fn write(laid: &OverlayTree, file: &File) -> Result<(), backhand::BackhandError> {
     let mut writer = FilesystemWriter::default();
     let options = CompressionOptions::Zstd(Zstd { compression_level: LEVEL });
     writer.set_compressor(FilesystemCompressor::new(Compressor::Zstd, Some(options))?);

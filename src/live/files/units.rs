@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::asked::Asked;
-use super::laid::Laid;
+use super::laid::OverlayTree;
 use crate::error::{Error, Result};
 use crate::formats::unit_file::{UnitFile, UnitName};
 use crate::recipe::Recipe;
@@ -32,7 +32,7 @@ struct Unit<'a> {
 /// Puts in all units of a recipe, and what starts them if that is wished.
 pub(super) fn gather(
     recipe: &Recipe,
-    laid: &Laid,
+    laid: &OverlayTree,
     root: &mut Root,
     notes: &mut Vec<String>,
 ) -> Result<()> {
@@ -89,7 +89,7 @@ fn read<'a>(asked: Asked<'a>, path: &'a Path) -> Result<Unit<'a>> {
 }
 
 /// Commands must be absolute, and be there.
-fn check_programs(unit: &Unit<'_>, laid: &Laid, notes: &mut Vec<String>) -> Result<()> {
+fn check_programs(unit: &Unit<'_>, laid: &OverlayTree, notes: &mut Vec<String>) -> Result<()> {
     for program in unit.file.programs() {
         let name = unit.name;
         if !program.starts_with(['/', '%', '$']) {
