@@ -20,7 +20,7 @@ use remaster::recipe::Recipe;
 use remaster::recipe::users::{self, Format, User};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::batch::names::{Shard, Template};
-use remaster::stamp::batch::{Batch, Done, Form, Keep, Listener, Tally};
+use remaster::stamp::batch::{Batch, BatchObserver, Done, Form, Keep, Summary};
 use remaster::stamp::manifest::beside::Wanted;
 use remaster::stamp::manifest::blocks::Blocks;
 use remaster::stamp::planned_image::ManifestOptions;
@@ -171,7 +171,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "url": record.map(|record| record.url),
         "release": base.release(), "sha256": sha256.to_string(),
     });
-    let teller = Teller::new(args, users.len(), about_base)?;
+    let teller = BatchReporter::new(args, users.len(), about_base)?;
     let tally = batch.run(&users, &teller)?;
     teller.end(args, &tally)?;
     if interrupt::is_asked() {
@@ -308,7 +308,7 @@ fn survey<'a>(
 }
 
 /// Tells of users as they are done.
-struct Teller {
+struct BatchReporter {
     json: bool,
     /// The base, for programs.
     base: serde_json::Value,
@@ -351,7 +351,7 @@ impl fmt::Display for Whose {
     }
 }
 
-impl Teller {
+impl BatchReporter {
     fn new(args: &Args, users: usize, base: serde_json::Value) -> Result<Self> {
         let existing =
             if args.replaces() { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
@@ -380,9 +380,9 @@ impl Teller {
     }
 
     /// Tells of all, and writes the file that is about all.
-    fn end(&self, args: &Args, tally: &Tally) -> Result<()> {
+    fn end(&self, args: &Args, tally: &Summary) -> Result<()> {
         self.bar.finish_and_clear();
-        let Tally { made, kept, failed } = tally;
+        let Summary { made, kept, failed } = tally;
         let folder = shell::typed(&args.output);
         printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
         self.tell_gone();
@@ -446,7 +446,7 @@ fn mode_of(path: &Path) -> Option<String> {
     Some(format!("{:04o}", about.permissions().mode() & 0o7777))
 }
 
-impl Listener for Teller {
+impl BatchObserver for BatchReporter {
     fn done(&self, done: &Done) {
         self.bar.inc(1);
         if let Some(keys) = &done.host_keys {

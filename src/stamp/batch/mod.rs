@@ -121,7 +121,7 @@ pub struct Done {
 }
 
 /// Hears of each user.
-pub trait Listener: Sync {
+pub trait BatchObserver: Sync {
     /// A user's file stands under its name.
     fn done(&self, done: &Done);
     /// It does not.
@@ -132,7 +132,7 @@ pub trait Listener: Sync {
 
 /// How many users have what they should.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Tally {
+pub struct Summary {
     /// Files written.
     pub made: usize,
     /// Files that were there.
@@ -161,7 +161,7 @@ struct Job<'a> {
 /// What one worker did.
 #[derive(Default)]
 struct Work {
-    tally: Tally,
+    tally: Summary,
     waiting: Vec<Waiting>,
     entries: Vec<oci::Entry>,
 }
@@ -176,7 +176,7 @@ struct Run<'a> {
     seeded: Taken,
     next: AtomicUsize,
     stopped: AtomicBool,
-    listener: &'a dyn Listener,
+    listener: &'a dyn BatchObserver,
     layout: Option<oci::Layout>,
 }
 
@@ -185,7 +185,11 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// What concerns all users: the folder, the layout.
-    pub fn run(&self, users: &[(usize, Result<User>)], listener: &dyn Listener) -> Result<Tally> {
+    pub fn run(
+        &self,
+        users: &[(usize, Result<User>)],
+        listener: &dyn BatchObserver,
+    ) -> Result<Summary> {
         refuse_one_name(self.shared)?;
         place::check(self.folder)?;
         fs::create_dir_all(self.folder)
@@ -212,7 +216,7 @@ impl Batch<'_> {
 }
 
 impl Run<'_> {
-    fn all(&self, users: &[(usize, Result<User>)]) -> Result<Tally> {
+    fn all(&self, users: &[(usize, Result<User>)]) -> Result<Summary> {
         let works: Vec<Work> = thread::scope(|scope| {
             let workers: Vec<_> =
                 (0..self.batch.jobs.max(1)).map(|_| scope.spawn(|| self.worker(users))).collect();
@@ -221,7 +225,7 @@ impl Run<'_> {
             });
             joined.collect()
         });
-        let mut tally = Tally::default();
+        let mut tally = Summary::default();
         let mut entries = Vec::new();
         for work in works {
             tally.made = tally.made.saturating_add(work.tally.made);
@@ -432,10 +436,10 @@ impl Run<'_> {
         if !waiting.done.kept {
             let path = &waiting.done.path;
             let output = Output::new(path, batch.file, batch.existing())?;
-            waiting.files.push(output.ready(image.outgoing(), &Heard(self.listener))?);
+            waiting.files.push(output.ready(image.outgoing(), &CancelOnly(self.listener))?);
         }
         let known = waiting.done.sha256;
-        let hashed = || Digest::of(image.image(), &Heard(self.listener));
+        let hashed = || Digest::of(image.image(), &CancelOnly(self.listener));
         self.beside(&mut waiting, image, || known.map_or_else(hashed, Ok))?;
         Ok(waiting)
     }
@@ -552,9 +556,9 @@ fn refuse_own_records(recipe: &Recipe) -> Result<()> {
 const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";
 
 /// Passes on that the user wants to stop.
-struct Heard<'a>(&'a dyn Listener);
+struct CancelOnly<'a>(&'a dyn BatchObserver);
 
-impl crate::progress::Progress for Heard<'_> {
+impl crate::progress::Progress for CancelOnly<'_> {
     fn begin(&self, _: &'static str, _: u64) {}
     fn advance(&self, _: u64) {}
     fn end(&self) {}
