@@ -19,7 +19,7 @@ use remaster::stamp::sign::{self, Sign};
 /// What images tell of themselves.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Records")]
-pub(super) struct Inside {
+pub(super) struct ManifestArgs {
     /// Put digests of the image's blocks, and the base's SHA-256, into the manifest; reads the base whole
     #[arg(long)]
     pub(super) manifest_digests: bool,
@@ -33,7 +33,7 @@ pub(super) struct Inside {
     reproducible: bool,
 }
 
-impl Inside {
+impl ManifestArgs {
     /// The same where a recipe may ask for it, too.
     pub(super) fn or_by(&self, recipe: &Recipe) -> Self {
         Self {
@@ -136,7 +136,7 @@ fn uri(text: &str) -> std::result::Result<String, String> {
 /// What is written beside an image.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Records")]
-pub(super) struct Beside {
+pub(super) struct SidecarArgs {
     /// Write the manifest to this file, too, and its signature to FILE.sig
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
@@ -156,7 +156,7 @@ pub(super) struct Beside {
 /// What is written beside each file of a batch.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Records")]
-pub(super) struct BesideEach {
+pub(super) struct SidecarEachArgs {
     /// Write each file's manifest beside it, as FILE.manifest.json, and its signature to FILE.manifest.json.sig
     #[arg(long)]
     manifest: bool,
@@ -173,7 +173,7 @@ pub(super) struct BesideEach {
     builder: Builder,
 }
 
-impl BesideEach {
+impl SidecarEachArgs {
     /// The flags that are given.
     pub(super) fn given(&self) -> Vec<&'static str> {
         let Self { manifest, provenance, sbom, .. } = *self;
@@ -187,13 +187,13 @@ impl BesideEach {
 }
 
 /// What is told beside an image, and of which image.
-pub(super) struct Told<'a> {
+pub(super) struct SidecarContext<'a> {
     pub(super) made: &'a PlannedImage,
     pub(super) name: &'a str,
     pub(super) existing: OverwritePolicy,
 }
 
-impl Beside {
+impl SidecarArgs {
     /// The flags that are given.
     pub(super) fn given(&self) -> Vec<&'static str> {
         let Self { manifest, provenance, sbom, .. } = self;
@@ -214,11 +214,11 @@ impl Beside {
     /// Writes what was asked for.
     pub(super) fn write(
         &self,
-        told: &Told<'_>,
+        told: &SidecarContext<'_>,
         image: &impl ReadAt,
         progress: &dyn Progress,
     ) -> Result<()> {
-        let Told { made, name, existing } = *told;
+        let SidecarContext { made, name, existing } = *told;
         let wanted = Wanted {
             manifest: self.manifest.is_some(),
             provenance: self.provenance.is_some(),

@@ -12,7 +12,7 @@ use crate::cli::job::{self, Edit, Stamping};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
-use crate::cli::record::Inside;
+use crate::cli::record::ManifestArgs;
 use crate::cli::shell::typed;
 use remaster::units::human;
 
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     edit: Edit,
     #[command(flatten)]
-    inside: Inside,
+    inside: ManifestArgs,
     /// Say what would be done, and write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,

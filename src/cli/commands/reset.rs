@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::base;
 use super::edit;
-use super::flash::{self, Disks, Prepared, To};
+use super::flash::{self, Disks, Prepared, TargetArgs};
 use crate::cli::destination::Destination;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
@@ -212,7 +212,7 @@ fn onto_stick(found: &Original<&ImageFile>, sha256: Digest, disks: &Disks) -> Re
             let mut prepared = Prepared::whole(image, false, "what lies below".into(), Vec::new());
             prepared.suspects = Some(changed.clone());
             prepared.changed = changed;
-            flash::write(prepared, &To::back_onto(disks))?.map_or(Ok(()), Err)
+            flash::write(prepared, &TargetArgs::back_onto(disks))?.map_or(Ok(()), Err)
         }
     }
 }

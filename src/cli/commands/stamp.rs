@@ -29,7 +29,7 @@ use serde_json::json;
 use super::base;
 use crate::cli::job::{self, Edit};
 use crate::cli::progress::Meter;
-use crate::cli::record::{BesideEach, Inside};
+use crate::cli::record::{ManifestArgs, SidecarEachArgs};
 use crate::cli::{interrupt, known_hosts, printer, progress, shell};
 
 const FORM: &str = "\
@@ -120,10 +120,10 @@ pub(crate) struct Args {
     no_image_sha256: bool,
 
     #[command(flatten)]
-    inside: Inside,
+    inside: ManifestArgs,
 
     #[command(flatten)]
-    beside: BesideEach,
+    beside: SidecarEachArgs,
 
     #[command(flatten)]
     edit: Edit,

@@ -6,7 +6,7 @@ use remaster::output::file::OverwritePolicy;
 
 use crate::cli::commands::base;
 use crate::cli::job::Edit;
-use crate::cli::record::{Beside, Inside};
+use crate::cli::record::{ManifestArgs, SidecarArgs};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -44,10 +44,10 @@ pub(crate) struct Args {
     pub(crate) dry_run: bool,
 
     #[command(flatten)]
-    pub(crate) inside: Inside,
+    pub(crate) inside: ManifestArgs,
 
     #[command(flatten)]
-    pub(crate) beside: Beside,
+    pub(crate) beside: SidecarArgs,
 }
 
 /// What is written.

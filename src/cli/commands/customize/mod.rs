@@ -18,7 +18,7 @@ use crate::cli::job::{self, Finished, Stamping};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
-use crate::cli::record::Told;
+use crate::cli::record::SidecarContext;
 pub(crate) use args::{Args, Form};
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -70,7 +70,11 @@ impl Args {
         }
         let image = finished.image.outgoing();
         let how = output.write(image, progress)?;
-        let told = Told { made: &finished.image, name: &output.name(), existing: self.existing() };
+        let told = SidecarContext {
+            made: &finished.image,
+            name: &output.name(),
+            existing: self.existing(),
+        };
         self.beside.write(&told, image.image(), progress)?;
         let next = output.next(image, how);
         printer::say(&format!("{}{next}", finished.summary));

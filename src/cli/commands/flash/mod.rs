@@ -25,13 +25,13 @@ use super::{apply, base};
 use crate::cli::job::{self, Edit, Finished, Stamping};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::progress::{Meter, Style};
-use crate::cli::record::Inside;
+use crate::cli::record::ManifestArgs;
 use crate::cli::{interrupt, printer};
 
 pub(crate) use outcome::{tell_differences, tell_end};
 use targets::Written;
 use to::Check;
-pub(crate) use to::{Disks, To};
+pub(crate) use to::{Disks, TargetArgs};
 
 /// Write an image to one or more sticks and read it back
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     edit: Edit,
     #[command(flatten)]
-    pub(crate) to: To,
+    pub(crate) to: TargetArgs,
     /// Patch file to lay over the image, which is its base
     #[arg(long, value_name = "FILE")]
     patch: Option<PathBuf>,
@@ -198,7 +198,7 @@ fn behind_input() -> Vec<PathBuf> {
 }
 
 /// Stamps a base and writes it in one pass, without a file between.
-fn stamp_and_write(args: &Args, to: &To) -> Result<Failed> {
+fn stamp_and_write(args: &Args, to: &TargetArgs) -> Result<Failed> {
     let (recipe, wishes) = args.edit.gather()?;
     if args.to.disks.json {
         outcome::tell_notes(&wishes.notes());
@@ -206,7 +206,7 @@ fn stamp_and_write(args: &Args, to: &To) -> Result<Failed> {
     let file = base::open(&args.image, &args.source)?;
     let known = known_hosts(args, &wishes, to)?;
     let base = job::base(&file)?;
-    let options = Inside::default().or_by(&recipe).options_for(&base, &Silent)?;
+    let options = ManifestArgs::default().or_by(&recipe).options_for(&base, &Silent)?;
     let stamping = Stamping::plan(&file, base, wishes, &options, args.edit.no_key)?;
     let Finished { image, summary, gone, .. } = stamping.compose()?;
     if args.to.disks.json {
@@ -219,7 +219,7 @@ fn stamp_and_write(args: &Args, to: &To) -> Result<Failed> {
 
 /// The file of host keys: as it is wanted, beside a file that is written, or for a disk in the current folder. Those that
 /// have names of their own are replaced with what they are about.
-fn known_hosts(args: &Args, wishes: &Customization, to: &To) -> Result<Option<KnownHosts>> {
+fn known_hosts(args: &Args, wishes: &Customization, to: &TargetArgs) -> Result<Option<KnownHosts>> {
     let wanted = args.edit.known_hosts();
     let own = wishes.host_keys.as_ref().map(HostKeys::own_name);
     let beside = if to.is_file() { to.disks.devices.first().cloned() } else { own };
@@ -227,7 +227,7 @@ fn known_hosts(args: &Args, wishes: &Customization, to: &To) -> Result<Option<Kn
 }
 
 /// Lays a patch over its base and writes the image in one pass.
-fn apply_and_write(args: &Args, to: &To, patch: &Path) -> Result<Failed> {
+fn apply_and_write(args: &Args, to: &TargetArgs, patch: &Path) -> Result<Failed> {
     let patch = apply::read(patch)?;
     let file = base::open(&args.image, &args.source)?;
     let image = apply::applied(&patch, &file, &Silent)?;
@@ -238,7 +238,7 @@ fn write_outgoing(
     outgoing: Outgoing<'_, &ImageFile>,
     file: &ImageFile,
     (is_stamped, known): (bool, Option<KnownHosts>),
-    to: &To,
+    to: &TargetArgs,
 ) -> Result<Failed> {
     let image = outgoing.image();
     let changed: Vec<ByteRange> =
@@ -269,7 +269,7 @@ fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>
 }
 
 /// Writes a prepared image to all targets and tells what came of each.
-pub(crate) fn write(mut image: Prepared<'_>, to: &To) -> Result<Failed> {
+pub(crate) fn write(mut image: Prepared<'_>, to: &TargetArgs) -> Result<Failed> {
     let mut told = false;
     let mut examine = || {
         let examined = flash::examine(&mut image.image, &image.name, image.any)?;
@@ -397,7 +397,12 @@ pub(crate) fn put_back(what: PutBack<'_>, disks: &Disks) -> Result<()> {
 
 type Ranges = (Vec<ByteRange>, Option<Vec<ByteRange>>);
 
-fn options(to: &To, targets: &[Target], size: Option<u64>, (changed, suspects): Ranges) -> Options {
+fn options(
+    to: &TargetArgs,
+    targets: &[Target],
+    size: Option<u64>,
+    (changed, suspects): Ranges,
+) -> Options {
     let is_portable = |target: &Target| target.disk().is_some_and(Disk::is_portable);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Options {

@@ -10,7 +10,7 @@ use remaster::target::{
 };
 
 use super::asking::Asking;
-use super::to::{Disks, To};
+use super::to::{Disks, TargetArgs};
 use crate::cli::commands::devices;
 use crate::cli::printer;
 
@@ -28,7 +28,7 @@ pub(super) struct Written<'a> {
 }
 
 /// Opens every target of `to`.
-pub(super) fn open(to: &To, image: &mut Written<'_>) -> Result<Vec<Target>> {
+pub(super) fn open(to: &TargetArgs, image: &mut Written<'_>) -> Result<Vec<Target>> {
     if to.is_file() { open_files(&to.disks, image) } else { open_disks(&to.disks, image) }
 }
 

@@ -8,7 +8,7 @@ use remaster::target::ExpectedSize;
 /// Where an image is written to and how.
 #[derive(Clone, Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "every one is a flag of the command line")]
-pub(crate) struct To {
+pub(crate) struct TargetArgs {
     #[command(flatten)]
     pub(crate) disks: Disks,
     /// Write to a regular file instead of a disk, made or overwritten; once per file
@@ -83,7 +83,7 @@ fn parse_size(text: &str) -> std::result::Result<ExpectedSize, String> {
     ExpectedSize::parse(text).ok_or_else(|| "expected bytes, or a size as 16GB or 14.9GiB".into())
 }
 
-impl To {
+impl TargetArgs {
     /// Puts back what differs, and reads back everything.
     pub(crate) fn back_onto(disks: &Disks) -> Self {
         Self {
