@@ -135,7 +135,7 @@ pub fn beyond(value: u64, limit: u64) -> u64 {
 }
 
 /// A number of bytes as people read it, in powers of 1024.
-pub fn human(bytes: u64) -> String {
+pub fn format_bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -193,7 +193,7 @@ mod tests {
             (1536, "1.5 KiB"),
             (1_265_942_528, "1.1 GiB"),
         ] {
-            assert_eq!(human(bytes), text);
+            assert_eq!(format_bytes(bytes), text);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::formats::compression::{Compression, zstd_frame_end};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::units::{ByteRange, beyond, human, in_memory, len_of};
+use crate::units::{ByteRange, beyond, format_bytes, in_memory, len_of};
 
 /// Bytes of a stage 1 script; real ones have about 25 KB.
 const LARGEST_SCRIPT: u32 = 1 << 20;
@@ -440,7 +440,7 @@ impl<R: Read> Read for Bounded<'_, R> {
         let count = self.stream.read(buf)?;
         let left = u64::try_from(count).ok().and_then(|count| self.budget.checked_sub(count));
         *self.budget = left.ok_or_else(|| {
-            let what = format!("more than {} unpacked", human(MOST_UNPACKED));
+            let what = format!("more than {} unpacked", format_bytes(MOST_UNPACKED));
             io::Error::new(io::ErrorKind::Unsupported, what)
         })?;
         Ok(count)

@@ -8,10 +8,10 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::{CopyMethod, Output, OverwritePolicy, Readers};
 use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
-use remaster::units::human;
+use remaster::units::format_bytes;
 
 use super::printer;
-use super::shell::typed;
+use super::shell::shell_quote;
 
 /// Where an image goes.
 pub(crate) enum Destination {
@@ -37,7 +37,7 @@ impl Destination {
     pub(crate) fn wrote(&self, bytes: usize) -> String {
         match self {
             Self::File(file) => {
-                let (name, synced) = (typed(file.path()), told_of_sync(file));
+                let (name, synced) = (shell_quote(file.path()), told_of_sync(file));
                 format!("wrote {name} ({bytes} bytes{synced})\n")
             }
             Self::Pipe => format!("wrote the patch to standard output ({bytes} bytes)\n"),
@@ -77,14 +77,14 @@ impl Destination {
 
     /// What was written, and what to do with it.
     pub(crate) fn next(&self, image: Outgoing<'_, &ImageFile>, how: Option<CopyMethod>) -> String {
-        let size = human(image.image().size());
+        let size = format_bytes(image.image().size());
         let Self::File(file) = self else {
             return format!("wrote the image to standard output ({size})\n");
         };
         let shared =
             if how == Some(CopyMethod::Cloned) { ", sharing the base's blocks" } else { "" };
         let mode = if image.is_private() { ", mode 0600: it holds secrets" } else { "" };
-        let name = typed(file.path());
+        let name = shell_quote(file.path());
         let synced = told_of_sync(file);
         let wrote = format!("wrote {name} ({size}{shared}{mode}{synced})\n");
         if !printer::is_terminal() {

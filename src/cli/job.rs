@@ -19,7 +19,7 @@ use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
 use remaster::stamp::replaced::{self, Fact, Given};
 use remaster::stamp::stamped_image::StampedImage;
-use remaster::units::human;
+use remaster::units::format_bytes;
 
 use super::{known_hosts, printer};
 
@@ -211,10 +211,15 @@ impl<'a> Stamping<'a> {
             text.push_str("the image will hold secrets: mode 0600\n");
         }
         for Step { what, bytes } in self.made.steps() {
-            let _ = writeln!(text, "would {what} ({})", human(*bytes));
+            let _ = writeln!(text, "would {what} ({})", format_bytes(*bytes));
         }
         let (old, new) = (self.base.size(), self.made.size());
-        let _ = writeln!(text, "size: {} -> {} ({old} -> {new} bytes)", human(old), human(new));
+        let _ = writeln!(
+            text,
+            "size: {} -> {} ({old} -> {new} bytes)",
+            format_bytes(old),
+            format_bytes(new)
+        );
         text
     }
 
@@ -222,7 +227,7 @@ impl<'a> Stamping<'a> {
     pub(crate) fn compose(self) -> Result<Finished<'a>> {
         let summary = self.summary();
         for Step { what, bytes } in self.made.steps() {
-            printer::detail(&format!("{what} ({})\n", human(*bytes)));
+            printer::detail(&format!("{what} ({})\n", format_bytes(*bytes)));
         }
         let Self { base, made, gone, .. } = self;
         let image = made.stamp(&base)?;

@@ -9,7 +9,7 @@ use remaster::output::file::{Output, OverwritePolicy, Readers};
 use serde_json::{Value, json};
 
 use super::progress::{EVENTS, emit};
-use crate::cli::shell::typed;
+use crate::cli::shell::shell_quote;
 
 /// The public halves of the host keys of one image, and the file for them.
 pub(super) struct KnownHosts {
@@ -48,7 +48,7 @@ impl KnownHosts {
         }
         let path = self.file.as_ref().map_or(Path::new("known_hosts"), Output::path);
         let _ = match &self.file {
-            Some(_) => writeln!(text, "wrote {}", typed(path)),
+            Some(_) => writeln!(text, "wrote {}", shell_quote(path)),
             None => write!(text, "put into a file known_hosts:\n{}", self.keys.known_hosts()),
         };
         let command = command(path, &self.keys.alias, "ADDRESS");
@@ -63,7 +63,7 @@ impl KnownHosts {
         let ssh = command(&path, &self.keys.alias, "ADDRESS");
         Some(format!(
             "`remaster find --known-hosts {}` tells its address, then: {ssh}",
-            typed(&path)
+            shell_quote(&path)
         ))
     }
 
@@ -112,7 +112,7 @@ pub(super) fn command(known_hosts: &Path, alias: &str, address: &str) -> String 
     // ssh splits the value at blanks and knows tokens in it (ssh_config(5), UserKnownHostsFile).
     let shown = known_hosts.display().to_string().replace('%', "%%");
     let value = if shown.contains(' ') { format!("\"{shown}\"") } else { shown };
-    let option = typed(Path::new(&format!("UserKnownHostsFile={value}")));
+    let option = shell_quote(Path::new(&format!("UserKnownHostsFile={value}")));
     format!("ssh -o {option} -o HostKeyAlias={alias} root@{address}")
 }
 

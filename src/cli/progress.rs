@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use remaster::error::Result;
 use remaster::progress::Progress;
-use remaster::units::human;
+use remaster::units::format_bytes;
 use rustix::termios::tcgetwinsize;
 use serde_json::{Value, json};
 
@@ -112,11 +112,11 @@ impl Meter {
         };
         let rate = match rate(held.done, held.start.elapsed()) {
             0 => String::new(),
-            rate => format!(", {}/s", human(rate)),
+            rate => format!(", {}/s", format_bytes(rate)),
         };
         let name = if self.name.is_empty() { String::new() } else { format!("{}: ", self.name) };
         let left = left(held).map(|left| format!(", {left} s left")).unwrap_or_default();
-        let (stage, done) = (held.stage, human(held.done));
+        let (stage, done) = (held.stage, format_bytes(held.done));
         printer::say(&format!("{name}{stage} {share}({done}){rate}{left}\n"));
     }
 

@@ -8,7 +8,7 @@ use super::verify::digest;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::units::{human, in_memory, u64_of};
+use crate::units::{format_bytes, in_memory, u64_of};
 
 /// Bytes of a mark; the largest block of any disk.
 const MARK: u64 = 4096;
@@ -125,7 +125,7 @@ fn verdict(spots: &[Spot], found: &[Option<Vec<u8>>], size: u64) -> Option<Strin
     let pairs = || spots.iter().zip(found);
     let bad = |(spot, found): &(&Spot, &Option<Vec<u8>>)| found.as_ref() != Some(&spot.mark);
     let first_bad = pairs().find(bad)?.0.at;
-    let claims = format!("it claims {}", human(size));
+    let claims = format!("it claims {}", format_bytes(size));
     let wrap = pairs()
         .filter_map(|(spot, found)| by_mark.get(found.as_deref()?)?.checked_sub(spot.at))
         .filter(|distance| *distance > 0)
@@ -133,7 +133,7 @@ fn verdict(spots: &[Spot], found: &[Option<Vec<u8>>], size: u64) -> Option<Strin
     if let Some(distance) = wrap {
         return Some(format!(
             "{claims}, but writes past about {} come back at the start: it is a fake",
-            human(distance)
+            format_bytes(distance)
         ));
     }
     let good = pairs().filter(|pair| !bad(pair)).map(|(spot, _)| spot.at).max();
@@ -141,7 +141,7 @@ fn verdict(spots: &[Spot], found: &[Option<Vec<u8>>], size: u64) -> Option<Strin
         None => format!("{claims}, but nothing that is written stays: it is worn out or a fake"),
         Some(last) if last < first_bad => format!(
             "{claims}, but what is written at {} and after does not stay: it is a fake or worn out",
-            human(first_bad)
+            format_bytes(first_bad)
         ),
         Some(_) => format!("what is written at byte {first_bad:#x} does not stay: it is worn out"),
     })

@@ -118,9 +118,9 @@ mod tests {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAl85n2WKjh7IlsRKJ6hYPR8AWPFWuRJhzKtg3w";
     const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
-    fn gathered(recipe: &Recipe, typed: &str) -> Unsettled {
-        let typed = |_: &str| Ok(typed.to_owned());
-        Unsettled::gather(recipe, &mut Input::new(std::io::empty(), typed)).unwrap()
+    fn gathered(recipe: &Recipe, shell_quote: &str) -> Unsettled {
+        let shell_quote = |_: &str| Ok(shell_quote.to_owned());
+        Unsettled::gather(recipe, &mut Input::new(std::io::empty(), shell_quote)).unwrap()
     }
 
     fn facts() -> Facts {
@@ -128,8 +128,8 @@ mod tests {
     }
 
     /// The digest of a recipe, with what is typed for every password.
-    fn inputs(recipe: &Recipe, typed: &str) -> [u8; 32] {
-        gathered(recipe, typed).inputs(&facts()).unwrap()
+    fn inputs(recipe: &Recipe, shell_quote: &str) -> [u8; 32] {
+        gathered(recipe, shell_quote).inputs(&facts()).unwrap()
     }
 
     fn recipe(change: impl FnOnce(&mut Recipe)) -> Recipe {
@@ -186,7 +186,7 @@ mod tests {
         let seed = folder.path().join("seed");
         fs::write(&seed, (0..40).collect::<Vec<u8>>()).unwrap();
         for seeded in [false, true] {
-            let of = |change: &dyn Fn(&mut Recipe), typed: &str| {
+            let of = |change: &dyn Fn(&mut Recipe), shell_quote: &str| {
                 let recipe = recipe(|recipe| {
                     if seeded {
                         recipe.host_key = vec!["generate".into()];
@@ -194,7 +194,7 @@ mod tests {
                     }
                     change(recipe);
                 });
-                inputs(&recipe, typed)
+                inputs(&recipe, shell_quote)
             };
             let password = |recipe: &mut Recipe| recipe.root_password_prompt = Some(true);
             assert_eq!(of(&password, "first word") != of(&password, "second word"), seeded);
@@ -216,8 +216,8 @@ mod tests {
             recipe.host_key = vec!["generate".into()];
             recipe.root_password_prompt = Some(true);
         });
-        let root = |typed: &str, before: &[_]| {
-            let wishes = gathered(&recipe, typed).settled(before).unwrap();
+        let root = |shell_quote: &str, before: &[_]| {
+            let wishes = gathered(&recipe, shell_quote).settled(before).unwrap();
             let edits = wishes.edits(&facts()).unwrap();
             edits.root.members().cloned().collect::<Vec<_>>()
         };

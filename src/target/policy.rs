@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::disk::{DeviceNumber, Disk, Use};
 use super::holder::Holder;
 use crate::error::{Error, Result};
-use crate::units::human;
+use crate::units::format_bytes;
 
 /// File systems without which the running system breaks; the image may never go over these.
 const SYSTEM_MOUNTS: [&str; 9] =
@@ -218,8 +218,8 @@ impl Refusal {
             Self::ReadOnly => "read-only".to_owned(),
             Self::TooSmall { has, needs } => format!(
                 "too small: it has {has} bytes ({}), the image needs {needs} ({})",
-                human(*has),
-                human(*needs)
+                format_bytes(*has),
+                format_bytes(*needs)
             ),
             Self::NoRoomForTable { has, needs } => format!(
                 "too small for the image with the backup GPT behind it: it has {has} bytes, they need {needs}"
@@ -239,7 +239,7 @@ impl Refusal {
                 found.as_deref().unwrap_or("none")
             ),
             Self::SizeDiffers { expected, found } => {
-                format!("size: found {found} bytes ({}), expected {expected}", human(*found))
+                format!("size: found {found} bytes ({}), expected {expected}", format_bytes(*found))
             }
             Self::Fixed { transport } => {
                 format!("a fixed disk ({transport}), neither removable nor USB")

@@ -13,7 +13,7 @@ use remaster::image::digest::remembered::DigestCache;
 use remaster::image::digest::{Digest, published};
 use remaster::image::file_type;
 use remaster::image::unpack::{self, Fits};
-use remaster::units::human;
+use remaster::units::format_bytes;
 use serde_json::json;
 
 use crate::cli::printer;
@@ -441,7 +441,7 @@ fn list(cache: &Cache, as_json: bool) -> Result<()> {
         let found = cache.find(&base);
         let (state, fault) = match &found {
             Ok(Some((record, _))) => {
-                (format!("in the cache: {} ({})", record.version, human(record.size)), None)
+                (format!("in the cache: {} ({})", record.version, format_bytes(record.size)), None)
             }
             Ok(None) => (String::new(), None),
             Err(fault) => (format!("damaged: {fault}"), Some(fault.to_string())),
@@ -493,7 +493,7 @@ fn shown(record: &Record, path: &Path) -> String {
     let Record { name, version, url, sha256, size, .. } = record;
     format!(
         "{name}: NixOS {version}, {size} bytes ({})\n  file    {}\n  from    {url}\n  sha256  {sha256}\n",
-        human(*size),
+        format_bytes(*size),
         path.display(),
     )
 }

@@ -15,7 +15,7 @@ use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::inspect::Report;
 use remaster::place;
-use remaster::units::human;
+use remaster::units::format_bytes;
 
 /// Shaped as the minimal installer of 25.11; made by `make.sh` beside it.
 const BASE: &[u8] = include_bytes!("../../../tests/tiny/tiny.iso.zst");
@@ -146,11 +146,11 @@ fn story(files: &Files, fingerprint: &str, base: &Report, custom: &Report) -> St
          \x20 id_ed25519.pub  its public key, {fingerprint}\n\
          \x20 custom.iso      {}: the base with the public key in it\n",
         files.folder.display(),
-        human(base.size),
+        format_bytes(base.size),
         base.release,
         base.generation,
         base.triplets.len(),
-        human(custom.size),
+        format_bytes(custom.size),
     );
     changes(&mut text, custom);
     text.push_str("\nIt agrees with itself:\n");

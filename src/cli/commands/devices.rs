@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use remaster::error::Result;
 use remaster::target::{Candidate, Demands, Disk, Refusal, System};
-use remaster::units::human;
+use remaster::units::format_bytes;
 use serde_json::{Value, json};
 
 use crate::cli::printer;
@@ -74,7 +74,7 @@ pub(crate) fn headline(disk: &Disk) -> String {
     format!(
         "{}  {}  {} {kind}  {model}  serial {serial}",
         disk.path.display(),
-        human(disk.size),
+        format_bytes(disk.size),
         disk.transport
     )
 }

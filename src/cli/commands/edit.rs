@@ -13,8 +13,8 @@ use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::record::ManifestArgs;
-use crate::cli::shell::typed;
-use remaster::units::human;
+use crate::cli::shell::shell_quote;
+use remaster::units::format_bytes;
 
 /// Put something else into an image file, rewriting only what changes
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let recovered = if args.dry_run { None } else { recover(&edited)? };
     let Some((recipe, wishes)) = asked else {
         if recovered.is_none() {
-            printer::say(&format!("no edit of {} was interrupted\n", typed(&args.image)));
+            printer::say(&format!("no edit of {} was interrupted\n", shell_quote(&args.image)));
         }
         return Ok(());
     };
@@ -60,8 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let finished = stamping.compose()?;
     let bytes = edited.rewrite(finished.image.outgoing(), &progress)?;
-    let name = typed(&args.image);
-    let bytes = human(bytes);
+    let name = shell_quote(&args.image);
+    let bytes = format_bytes(bytes);
     printer::say(&format!("{}changed {name} ({bytes} written)\n", finished.summary));
     match &known {
         Some(known) => known.write()?,
@@ -84,7 +84,7 @@ impl Args {
     fn tell_stale(&self, gone: &[Fact]) {
         let file = HostKeys::file_beside(&self.image);
         if replaced::has_host_key(gone) && file.exists() {
-            let file = typed(&file);
+            let file = shell_quote(&file);
             printer::say(&format!(
                 "note: {file} is about a host key that is taken out: remove it\n"
             ));
@@ -113,7 +113,7 @@ impl Args {
 pub(crate) fn recover(edited: &Edited) -> Result<Option<Finished>> {
     let finished = edited.recover()?;
     if let Some(Finished { old_size, new_size, bytes }) = finished {
-        let (name, bytes) = (typed(edited.path()), human(bytes));
+        let (name, bytes) = (shell_quote(edited.path()), format_bytes(bytes));
         printer::say(&format!(
             "finished an edit of {name} that was interrupted: {bytes} changed, size {old_size} -> {new_size} bytes\n"
         ));

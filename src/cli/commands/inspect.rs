@@ -7,7 +7,7 @@ use crate::cli::commands::base;
 use crate::cli::printer;
 use remaster::error::{Error, Result};
 use remaster::inspect::{Injected, JSON_SCHEMA, Menu, Report, Signature};
-use remaster::units::human;
+use remaster::units::format_bytes;
 
 /// Show what an image is, what it starts, and what was put into it
 #[derive(Debug, clap::Args)]
@@ -88,19 +88,19 @@ fn text(report: &Report) -> String {
     );
     if let Some(volume) = &report.volume {
         let joliet = if volume.joliet { ", with Joliet" } else { "" };
-        let size = human(volume.size);
+        let size = format_bytes(volume.size);
         let (label, by, files) = (&volume.identifier, &volume.application, volume.files);
         let _ = writeln!(text, "volume {label:?} by {by}, {size}, {files} files{joliet}");
     }
     if let Some(root) = &report.root {
-        let size = human(report.size);
+        let size = format_bytes(report.size);
         let _ = writeln!(
             text,
             "raw image of {size}, root in partition {}: {} {:?}, {} free",
             root.partition,
             root.filesystem,
             root.label,
-            human(root.free)
+            format_bytes(root.free)
         );
     }
     facts(&mut text, report);
@@ -122,7 +122,7 @@ fn facts(text: &mut String, report: &Report) {
                 found.number,
                 found.r#type,
                 found.start,
-                human(found.size)
+                format_bytes(found.size)
             );
         }
     }
@@ -144,7 +144,7 @@ fn facts(text: &mut String, report: &Report) {
             text,
             "{}: {}, {}, {} stage 1",
             found.path,
-            human(found.size),
+            format_bytes(found.size),
             found.parts.join(" + "),
             found.stage_one
         );
@@ -228,7 +228,7 @@ fn injected(text: &mut String, found: &Injected) {
         let _ = writeln!(text, "  {} {uid}:{gid} {:>6} {}", file.mode, file.size, file.path);
     }
     for file in &found.attached {
-        let _ = writeln!(text, "  on the volume: {} {}", human(file.size), file.path);
+        let _ = writeln!(text, "  on the volume: {} {}", format_bytes(file.size), file.path);
     }
 }
 

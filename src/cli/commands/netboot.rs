@@ -14,14 +14,14 @@ use remaster::output::directory::{Draft, check};
 use remaster::output::file::{Output, OverwritePolicy, Readers};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::replaced::{self, Given};
-use remaster::units::human;
+use remaster::units::format_bytes;
 
 use super::base;
 use crate::cli::job::{self, Edit};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
-use crate::cli::shell::typed;
+use crate::cli::shell::shell_quote;
 
 /// Make kernel, initrd and iPXE script of an installer, to start it over the network
 ///
@@ -173,14 +173,14 @@ fn told(made: &Netboot<&ImageFile>, wishes: Option<&Customization>, output: &Pat
     if let Some(does) = &made.credential {
         let _ = writeln!(text, "on the kernel's command line: {does}");
     }
-    let (name, folder) = (&made.name, typed(output));
+    let (name, folder) = (&made.name, shell_quote(output));
     let mode = if made.private { ", mode 0600: it holds secrets" } else { "" };
     let _ = writeln!(text, "entry: {}", made.entry);
     let _ = writeln!(
         text,
         "wrote {folder}: {name} ({}), {INITRD} ({}{mode}), {SCRIPT}",
-        human(made.kernel.size()),
-        human(made.initrd.size())
+        format_bytes(made.kernel.size()),
+        format_bytes(made.initrd.size())
     );
     let _ = writeln!(
         text,

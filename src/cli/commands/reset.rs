@@ -10,7 +10,7 @@ use remaster::output::file::OverwritePolicy;
 use remaster::output::in_place::Edited;
 use remaster::stamp::base_image::Original;
 use remaster::stamp::manifest::{self, found};
-use remaster::units::{ByteRange, human};
+use remaster::units::{ByteRange, format_bytes};
 use serde_json::json;
 
 use super::base;
@@ -20,7 +20,7 @@ use crate::cli::destination::Destination;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::progress::{EVENTS, emit};
-use crate::cli::shell::typed;
+use crate::cli::shell::shell_quote;
 
 /// Take out what was put in: the official image, byte for byte
 #[derive(Debug, clap::Args)]
@@ -85,8 +85,8 @@ fn reset(args: &Args) -> Result<()> {
         emit(&json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
             "sha256": digest.to_string(), "known_by": known.event() }));
     } else {
-        let (size, told) = (human(image.size()), known.told());
-        printer::say(&format!("{}: {size}, SHA-256 {digest}{told}\n", typed(name)));
+        let (size, told) = (format_bytes(image.size()), known.told());
+        printer::say(&format!("{}: {size}, SHA-256 {digest}{told}\n", shell_quote(name)));
     }
     Ok(())
 }

@@ -383,7 +383,7 @@ impl BatchReporter {
     fn end(&self, args: &Args, tally: &Summary) -> Result<()> {
         self.bar.finish_and_clear();
         let Summary { made, kept, failed } = tally;
-        let folder = shell::typed(&args.output);
+        let folder = shell::shell_quote(&args.output);
         printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
         self.tell_gone();
         self.tell_notes();
@@ -395,7 +395,7 @@ impl BatchReporter {
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
         known_hosts::write(&known_hosts::place(path, args.replaces())?, &text)?;
-        printer::say(&format!("wrote {}\n", shell::typed(path)));
+        printer::say(&format!("wrote {}\n", shell::shell_quote(path)));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::image::ImageFile;
 use crate::image::file_type::{self, FileType};
 use crate::progress::Progress;
-use crate::units::{human, in_memory, len_of};
+use crate::units::{format_bytes, in_memory, len_of};
 
 /// Bytes that are unpacked at once.
 const CHUNK: u64 = 1 << 20;
@@ -83,6 +83,6 @@ fn check_room(file: &File, needed: u64) -> io::Result<()> {
     if needed <= free {
         return Ok(());
     }
-    let what = format!("{} are needed, {} are free", human(needed), human(free));
+    let what = format!("{} are needed, {} are free", format_bytes(needed), format_bytes(free));
     Err(io::Error::new(io::ErrorKind::StorageFull, what))
 }

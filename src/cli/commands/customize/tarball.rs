@@ -12,7 +12,7 @@ use remaster::netboot::tree::Tree;
 use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
 use remaster::stamp::replaced::{self, Given};
-use remaster::units::human;
+use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
 use crate::cli::commands::netboot::facts;
@@ -21,7 +21,7 @@ use crate::cli::job::{keys_shown, taken_out, tell_taken_out};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
-use crate::cli::shell::typed;
+use crate::cli::shell::shell_quote;
 
 /// Writes the archive, packed as the given one.
 pub(crate) fn write(
@@ -47,7 +47,7 @@ pub(crate) fn write(
         for line in taken_out(&gone) {
             summary.extend([&line, "\n"]);
         }
-        let (old, new) = (human(file.size()), human(image.image().size()));
+        let (old, new) = (format_bytes(file.size()), format_bytes(image.image().size()));
         return printer::print(&format!(
             "{summary}would add to {initrd}; unpacked: {old} -> {new}\n"
         ));
@@ -65,7 +65,7 @@ pub(crate) fn write(
         known.write()?;
     }
     if let Destination::File(file) = output {
-        let (name, synced) = (typed(file.path()), told_of_sync(file));
+        let (name, synced) = (shell_quote(file.path()), told_of_sync(file));
         printer::say(&format!("{summary}added to {initrd}\nwrote {name}{synced}\n"));
     }
     if let Some(known) = known {

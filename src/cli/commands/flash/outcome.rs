@@ -6,7 +6,7 @@ use remaster::error::{Error, Result};
 use remaster::flash::{self, Fits, Medium, Report};
 use remaster::stamp::replaced::Fact;
 use remaster::target::{OpenedBy, Target};
-use remaster::units::human;
+use remaster::units::format_bytes;
 use serde_json::json;
 
 use super::to::Disks;
@@ -97,13 +97,13 @@ fn summary(name: &str, report: &Report, opened_by: OpenedBy, finish: flash::Fini
     use std::fmt::Write as _; // into a string, which cannot fail
     let mut text = format!(
         "{name}: {} of image, {} written in {}",
-        human(report.size),
-        human(report.written),
+        format_bytes(report.size),
+        format_bytes(report.written),
         seconds(report.write_time)
     );
     match report.verify_time {
         Some(time) => {
-            let compared = human(report.compared);
+            let compared = format_bytes(report.compared);
             let time = seconds(time);
             text.extend([", ", &compared, " read back and verified (", &time, ")"]);
         }
@@ -166,7 +166,7 @@ pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Resul
     }
     if report.differences.is_empty() && report.verify_time.is_some() && report.write_time.is_zero()
     {
-        let _ = writeln!(text, "{name}: {} verified", human(report.compared));
+        let _ = writeln!(text, "{name}: {} verified", format_bytes(report.compared));
     }
     if text.is_empty() { Ok(()) } else { say(text.trim_end()) }
 }
