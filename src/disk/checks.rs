@@ -1,10 +1,10 @@
 //! The checks of a raw image: whether its structures agree.
 
-use crate::disk::survey::Raw;
+use crate::disk::survey::DiskSurvey;
 use crate::image::check::{Check, backup_gpt};
 
 /// All checks.
-pub fn of(raw: &Raw) -> Vec<Check> {
+pub fn of(raw: &DiskSurvey) -> Vec<Check> {
     let mut checks = vec![Check {
         name: "root filesystem",
         ok: raw.root.end() <= raw.size,

@@ -9,7 +9,7 @@ use crate::boot::folder::{Folder, MANIFEST};
 use crate::checked;
 use crate::disk::ext4::Filesystem;
 use crate::disk::plan::{record_path, undo_path};
-use crate::disk::survey::Raw;
+use crate::disk::survey::DiskSurvey;
 use crate::error::{Error, Result};
 use crate::formats::ext4::bitmap;
 use crate::formats::ext4::inode::{Inode, Kind};
@@ -31,29 +31,29 @@ pub struct Base<B> {
     /// The base, which reads as it was before any stamping.
     pub image: PatchedImage<B>,
     /// Its facts.
-    pub raw: Raw,
+    pub raw: DiskSurvey,
     /// What was there before.
     pub stamped: Option<Stamped>,
     /// The facts of the image with that.
-    pub now: Option<Raw>,
+    pub now: Option<DiskSurvey>,
 }
 
 impl<B: ReadAt> Base<B> {
     /// Surveys an image and, if it was stamped before, the base below.
     pub fn of(image: B) -> Result<Self> {
         let whole = PatchedImage::whole(image);
-        let raw = Raw::of(&whole)?;
+        let raw = DiskSurvey::of(&whole)?;
         let Some(stamped) = stamped(&whole, &raw)? else {
             return Ok(Self { image: whole, raw, stamped: None, now: None });
         };
         let image = without(whole, &raw, &stamped.undo)?;
-        let below = Raw::of(&image)?;
+        let below = DiskSurvey::of(&image)?;
         Ok(Self { image, raw: below, stamped: Some(stamped), now: Some(raw) })
     }
 }
 
 /// What was put into an image; none if nothing was.
-pub fn stamped<I: ReadAt>(image: &I, raw: &Raw) -> Result<Option<Stamped>> {
+pub fn stamped<I: ReadAt>(image: &I, raw: &DiskSurvey) -> Result<Option<Stamped>> {
     let fs = raw.filesystem(image)?;
     let Some(record) = fs.file(&undo_path(), LARGEST)? else { return Ok(None) };
     let undo = Undo::parse(&record).map_err(|fault| fault.in_image(raw.root.start()))?;
@@ -128,7 +128,7 @@ pub fn member<I: ReadAt>(fs: &Filesystem<I>, path: &str, inode: &Inode) -> Resul
 /// and were free then.
 pub fn without<B: ReadAt>(
     image: PatchedImage<B>,
-    raw: &Raw,
+    raw: &DiskSurvey,
     undo: &Undo,
 ) -> Result<PatchedImage<B>> {
     let size = undo.base_size;

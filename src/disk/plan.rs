@@ -11,7 +11,7 @@ use crate::checked;
 use crate::disk::checks;
 use crate::disk::ext4::Filesystem;
 use crate::disk::ext4_edit::{Changes, Edited};
-use crate::disk::survey::{MENU, Raw};
+use crate::disk::survey::{DiskSurvey, MENU};
 use crate::error::{Error, Result};
 use crate::formats::newc::Member;
 use crate::formats::undo::{self, Undo};
@@ -45,7 +45,7 @@ pub fn record_path(name: &str) -> String {
 ///
 /// # Errors
 /// [`Error::Usage`] for what is only for ISOs, [`Error::NoRoom`], and what the filesystem cannot take.
-pub fn plan<I: ReadAt>(image: &I, raw: &Raw, edits: &Edits) -> Result<Plan> {
+pub fn plan<I: ReadAt>(image: &I, raw: &DiskSurvey, edits: &Edits) -> Result<Plan> {
     refuse(edits)?;
     check::require(&checks::of(raw))?;
     let fs = raw.filesystem(image)?;
@@ -99,7 +99,7 @@ fn refuse(edits: &Edits) -> Result<()> {
 
 struct Planner<'a, I> {
     image: &'a I,
-    raw: &'a Raw,
+    raw: &'a DiskSurvey,
     edits: &'a Edits,
     fs: &'a Filesystem<&'a I>,
     /// The menu, if it changes.

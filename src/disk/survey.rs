@@ -22,7 +22,7 @@ const LARGEST: u64 = 1 << 20;
 
 /// The structures of a raw image.
 #[derive(Clone, Debug)]
-pub struct Raw {
+pub struct DiskSurvey {
     /// Bytes of the image.
     pub size: u64,
     /// The partition tables.
@@ -52,7 +52,7 @@ struct Candidate {
     kind: String,
 }
 
-impl Raw {
+impl DiskSurvey {
     /// Reads a raw image.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use crate::checked;
 use crate::disk::ext4::Filesystem;
 use crate::disk::injected::{member, stamped, without};
 use crate::disk::plan::{boot, record_path};
-use crate::disk::survey::Raw;
+use crate::disk::survey::DiskSurvey;
 use crate::error::Result;
 use crate::formats::ext4::bitmap;
 use crate::image::ReadAt;
@@ -20,11 +20,11 @@ use crate::units::len_of;
 /// [`crate::Error::Bug`] if not: a fault of this program, and nothing must be written.
 pub fn check<B: ReadAt>(
     image: &PatchedImage<B>,
-    base: (&PatchedImage<B>, &Raw),
+    base: (&PatchedImage<B>, &DiskSurvey),
     edits: &Edits,
 ) -> Result<()> {
     let (below, old) = base;
-    let raw = Raw::of(image)?;
+    let raw = DiskSurvey::of(image)?;
     let fs = raw.filesystem(image)?;
     boot_lines(
         std::slice::from_ref(&old.config),
@@ -72,7 +72,11 @@ fn counts<I: ReadAt>(fs: &Filesystem<I>) -> Result<()> {
 }
 
 /// What the undo record leads to is the base, wherever the image is not.
-fn way_back<B: ReadAt>(image: &PatchedImage<B>, base: &PatchedImage<B>, raw: &Raw) -> Result<()> {
+fn way_back<B: ReadAt>(
+    image: &PatchedImage<B>,
+    base: &PatchedImage<B>,
+    raw: &DiskSurvey,
+) -> Result<()> {
     let found = stamped(image, raw)?;
     let found = found.ok_or_else(|| differs("the undo record", 0, "none", "one"))?;
     let back = without(PatchedImage::whole(image), raw, &found.undo)?;

@@ -5,7 +5,7 @@ use super::iso::{menu, partitions};
 use super::{BootPath, Injected, Report, Root, SCHEMA, Triplet};
 use crate::disk::checks;
 use crate::disk::injected::Base;
-use crate::disk::survey::{MENU, Raw, path_of};
+use crate::disk::survey::{DiskSurvey, MENU, path_of};
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::iso::injected::Stamped;
@@ -15,7 +15,7 @@ impl Report {
     /// Looks at a raw image.
     pub(super) fn of_raw<I: ReadAt>(image: &I) -> Result<Self> {
         let base = Base::of(image)?;
-        let now = if base.stamped.is_some() { Raw::of(image)? } else { base.raw.clone() };
+        let now = if base.stamped.is_some() { DiskSurvey::of(image)? } else { base.raw.clone() };
         Ok(Self {
             schema: SCHEMA,
             size: now.size,
@@ -45,7 +45,7 @@ impl Report {
     }
 }
 
-fn triplets(raw: &Raw) -> Vec<Triplet> {
+fn triplets(raw: &DiskSurvey) -> Vec<Triplet> {
     let mut found: Vec<Triplet> = Vec::new();
     for entry in &raw.config.entries {
         let one = Triplet {
@@ -60,7 +60,12 @@ fn triplets(raw: &Raw) -> Vec<Triplet> {
     found
 }
 
-fn injected(stamped: &Stamped, secrets: Vec<String>, base: &Raw, now: &Raw) -> Injected {
+fn injected(
+    stamped: &Stamped,
+    secrets: Vec<String>,
+    base: &DiskSurvey,
+    now: &DiskSurvey,
+) -> Injected {
     let carried = credentials(std::slice::from_ref(&now.config));
     let way = if stamped.root.is_empty() { without_archives(&carried) } else { "root" };
     injected_of(stamped, secrets, &carried, way, base.label.clone())

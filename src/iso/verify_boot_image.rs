@@ -8,7 +8,7 @@ use crate::image::patched::PatchedImage;
 use crate::image::window::Scratch;
 use crate::iso::differs::differs;
 use crate::iso::survey::Survey;
-use crate::iso::survey::boot_catalog::{BootEntry, Platform};
+use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::esp::Esp;
 use crate::units::ByteRange;
 
@@ -43,8 +43,8 @@ pub(super) fn check<B: ReadAt>(
 fn same_files<B: ReadAt>(
     image: &PatchedImage<B>,
     survey: &Survey,
-    was: &BootEntry,
-    is: &BootEntry,
+    was: &ElToritoEntry,
+    is: &ElToritoEntry,
 ) -> Result<()> {
     let (mut old, mut new) = (Scratch::new(image.base(), was.image), Scratch::new(image, is.image));
     let (old, new) = (Esp::open(&mut old)?, Esp::open(&mut new)?);

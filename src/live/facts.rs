@@ -1,6 +1,6 @@
 //! What edits depend on in an image.
 
-use crate::disk::survey::Raw;
+use crate::disk::survey::DiskSurvey;
 use crate::iso::survey::Survey;
 
 /// What edits depend on in an image.
@@ -27,7 +27,7 @@ impl Facts {
     }
 
     /// Those of a raw image.
-    pub fn of_raw(raw: &Raw) -> Self {
+    pub fn of_raw(raw: &DiskSurvey) -> Self {
         Self {
             release: numbers(&raw.release),
             architecture: raw.architecture,

@@ -8,7 +8,7 @@ use crate::boot::stage_one::Initrd;
 use crate::disk;
 use crate::disk::injected as in_disk;
 use crate::disk::plan as disk_plan;
-use crate::disk::survey::Raw;
+use crate::disk::survey::DiskSurvey;
 use crate::error::Result;
 use crate::image::digest::Digest;
 use crate::image::file_type::{self, BaseKind};
@@ -30,7 +30,7 @@ pub enum Surveyed {
     /// Those of an ISO.
     Iso(Box<Survey>),
     /// Those of a disk image.
-    Disk(Box<Raw>),
+    Disk(Box<DiskSurvey>),
 }
 
 impl Surveyed {
@@ -38,7 +38,7 @@ impl Surveyed {
     pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
         Ok(match file_type::base_kind(image)? {
             BaseKind::Iso => Self::Iso(Survey::of(image)?.into()),
-            BaseKind::Disk => Self::Disk(Raw::of(image)?.into()),
+            BaseKind::Disk => Self::Disk(DiskSurvey::of(image)?.into()),
         })
     }
 

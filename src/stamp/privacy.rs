@@ -2,7 +2,7 @@
 
 use crate::boot::folder::Folder;
 use crate::disk::injected;
-use crate::disk::survey::Raw;
+use crate::disk::survey::DiskSurvey;
 use crate::error::{Error, Result};
 use crate::formats::iso9660::Hierarchy;
 use crate::formats::reset_mark::ResetMark;
@@ -40,7 +40,7 @@ fn is_private<I: ReadAt>(image: &I, stamped: &Stamped, found: Option<Found>) -> 
 /// What was put into an image; `None` where nothing was, and in what is not an image of ours at all.
 fn put_in<I: ReadAt>(image: &I) -> Result<Option<(Stamped, Option<Found>)>> {
     if matches!(file_type::base_kind(image), Ok(BaseKind::Disk)) {
-        let Ok(raw) = Raw::of(image) else { return Ok(None) };
+        let Ok(raw) = DiskSurvey::of(image) else { return Ok(None) };
         let Some(stamped) = injected::stamped(image, &raw)? else { return Ok(None) };
         return Ok(Some((stamped, found::in_root(image, &raw)?)));
     }

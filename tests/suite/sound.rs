@@ -2,7 +2,7 @@
 
 use remaster::Error;
 use remaster::boot::stage_one;
-use remaster::disk::survey::Raw;
+use remaster::disk::survey::DiskSurvey;
 use remaster::formats::newc::{self, Member};
 use remaster::iso::survey::Survey;
 use remaster::units::ByteRange;
@@ -117,9 +117,9 @@ fn what_breaks_the_format_is_called_that() {
 fn an_older_ext4_is_not_broken() {
     let old = include_bytes!("../tiny/tiny-sd-old.img.zst");
     let mut image = zstd::decode_all(&old[..]).unwrap();
-    let root = start_of(Raw::of(&image.as_slice()).unwrap().root);
+    let root = start_of(DiskSurvey::of(&image.as_slice()).unwrap().root);
     put(&mut image, root + 1024 + 0x4c, &[0]);
-    let fault = Raw::of(&image.as_slice()).unwrap_err();
+    let fault = DiskSurvey::of(&image.as_slice()).unwrap_err();
     assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
     assert!(fault.to_string().contains("found revision 0"), "{fault}");
 }

@@ -8,7 +8,7 @@ use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::space::{Tail, location};
 use crate::image::window::Scratch;
 use crate::image::{ReadAt, past_64_bits};
-use crate::iso::survey::boot_catalog::BootEntry;
+use crate::iso::survey::boot_catalog::ElToritoEntry;
 use crate::iso::survey::esp::Esp;
 use crate::units::{ByteRange, DISK_BLOCK, len_of};
 
@@ -105,7 +105,7 @@ fn copy<I: ReadAt>(
 
 /// The boot catalog's entry for an image that was moved. Where it counted the blocks of the old one, or
 /// said 0 as xorriso does if 16 bits are too few, it does so for the new one.
-pub fn entry<I: ReadAt>(image: &I, entry: &BootEntry, to: ByteRange) -> Result<Patch> {
+pub fn entry<I: ReadAt>(image: &I, entry: &ElToritoEntry, to: ByteRange) -> Result<Patch> {
     const WHAT: &str = "El Torito boot catalog";
     let mut bytes = image.read_range(WHAT, entry.entry, entry.entry.size())?;
     let blocks = |range: ByteRange| {

@@ -28,7 +28,7 @@ pub enum Platform {
 
 /// A bootable entry.
 #[derive(Clone, Debug)]
-pub struct BootEntry {
+pub struct ElToritoEntry {
     /// What firmware it is for.
     pub platform: Platform,
     /// The bytes of the boot image: of the file that starts there, if there is one.
@@ -45,7 +45,7 @@ pub struct BootEntry {
 const ENTRY: u64 = 32;
 
 /// The bootable entries of the catalog, in order. Empty without a catalog.
-pub fn catalog<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<BootEntry>> {
+pub fn catalog<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<ElToritoEntry>> {
     let fault = |kind, found: &dyn Display| {
         refused("El Torito boot catalog", 0, (kind, found), "a sound one")
     };
@@ -78,7 +78,7 @@ fn boot_entry(
     entry: &hadris_iso::CatalogEntry,
     tree: &Tree,
     size: u64,
-) -> Result<BootEntry> {
+) -> Result<ElToritoEntry> {
     let start = Lbn(entry.load_block()).bytes();
     let file = tree.file_at(start);
     // The catalog counts at most 65535 blocks; the file knows better.
@@ -99,5 +99,5 @@ fn boot_entry(
         other => Platform::Other(other.id()),
     };
     let path = file.map(|(path, _)| path.to_owned());
-    Ok(BootEntry { platform, image, path, entry: at, sector_count: entry.sector_count() })
+    Ok(ElToritoEntry { platform, image, path, entry: at, sector_count: entry.sector_count() })
 }

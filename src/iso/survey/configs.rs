@@ -6,7 +6,7 @@ use crate::formats::boot_config::{grub, volume_path};
 use crate::formats::pe;
 use crate::image::ReadAt;
 use crate::image::window::Scratch;
-use crate::iso::survey::boot_catalog::{BootEntry, Platform};
+use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::esp::Esp;
 use crate::iso::survey::tree::Tree;
 use crate::units::ByteRange;
@@ -21,7 +21,7 @@ const HEAD: u64 = 4096;
 const UNIFIED: &str = "give an installer that is not made for Secure Boot: what is signed as one file cannot be added to";
 
 /// All boot configs of an image.
-pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[BootEntry]) -> Result<Vec<Config>> {
+pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[ElToritoEntry]) -> Result<Vec<Config>> {
     let mut found = Vec::new();
     on_volume(image, tree, |path, bytes| {
         found.extend(Config::parse(Place::Volume, path, bytes)?);
@@ -37,7 +37,7 @@ pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[BootEntry]) -> Result<Vec<
 pub fn others<I: ReadAt>(
     image: &I,
     tree: &Tree,
-    boot: &[BootEntry],
+    boot: &[ElToritoEntry],
     configs: &[Config],
 ) -> Result<Vec<(String, Vec<u8>)>> {
     let known = |path: &str, place: &Place| {

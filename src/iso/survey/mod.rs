@@ -20,7 +20,7 @@ use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
 use crate::image::ReadAt;
 use crate::image::file_type;
 use crate::image::partitions::Partitions;
-use crate::iso::survey::boot_catalog::{BootEntry, Platform};
+use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::located::Located;
 use crate::iso::survey::nixos::Triplet;
 use crate::iso::survey::tree::Tree;
@@ -39,7 +39,7 @@ pub struct Survey {
     /// The partition tables.
     pub partitions: Partitions,
     /// What firmware starts.
-    pub boot: Vec<BootEntry>,
+    pub boot: Vec<ElToritoEntry>,
     /// Boot configs that start NixOS.
     pub configs: Vec<Config>,
     /// `version.txt`.
@@ -134,7 +134,7 @@ fn check_root(found: &Located<VolumeDescriptor>, tree: &Tree) -> Result<()> {
     Err(Error::malformed("Volume Descriptor", at, found, expected))
 }
 
-fn check_boot(boot: &[BootEntry], configs: &[Config]) -> Result<()> {
+fn check_boot(boot: &[ElToritoEntry], configs: &[Config]) -> Result<()> {
     let bios = boot.iter().any(|entry| entry.platform == Platform::Bios);
     let uefi = boot.iter().find(|entry| entry.platform == Platform::Uefi).map(|entry| entry.image);
     nixos::check_menus(configs, bios, uefi)

@@ -4,7 +4,7 @@ use super::{LARGEST, Manifest, parse};
 use crate::boot::folder::{Folder, MANIFEST, SIGNATURE};
 use crate::disk::injected;
 use crate::disk::plan::record_path;
-use crate::disk::survey::Raw;
+use crate::disk::survey::DiskSurvey;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::iso::survey::tree::Tree;
@@ -52,7 +52,7 @@ pub(in crate::stamp) fn on_volume<I: ReadAt>(image: &I, tree: &Tree) -> Result<O
 }
 
 /// The same of a disk image, in its root filesystem.
-pub(in crate::stamp) fn in_root<I: ReadAt>(image: &I, raw: &Raw) -> Result<Option<Found>> {
+pub(in crate::stamp) fn in_root<I: ReadAt>(image: &I, raw: &DiskSurvey) -> Result<Option<Found>> {
     let fs = raw.filesystem(image)?;
     let place = |name: &str| injected::place_of(&fs, &record_path(name));
     let Some(at) = place(MANIFEST)? else { return Ok(None) };
