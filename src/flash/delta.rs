@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::buffer::{BUFFER, aligned};
 use super::first_block::{FIRST_BLOCK, marked};
 use super::layout::{Layout, Placed};
-use super::meant::{Meant, UNIT};
+use super::meant::{Expected, UNIT};
 use super::medium::{Medium, flush, read_full, write_all};
 use super::options::Verify;
 use super::ranges::{joined, total};
@@ -81,14 +81,14 @@ pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layou
         if writer.options.verify == Verify::Off { &[] } else { &changes.rest };
     let taken = descriptors(layout)?.into_iter();
     let head = joined(taken.chain(changes.head.iter().copied()).collect());
-    writer.check_and_close(Meant::Whole(image), checked, layout, &head)
+    writer.check_and_close(Expected::Whole(image), checked, layout, &head)
 }
 
 /// Compares what has to be compared.
 fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<Changes> {
     let rest = layout.plain(image.size());
     let placed = Placed { at: 0, bytes: layout.head_of(image.size())? };
-    let head = differing(writer, Meant::Whole(&placed), &[placed.range()?])?;
+    let head = differing(writer, Expected::Whole(&placed), &[placed.range()?])?;
     let ranges = match (rest, &writer.options.suspects, writer.options.verify) {
         (Some(rest), Some(suspects), Verify::Quick) => {
             let known = suspects.iter().chain(&writer.options.changed);
@@ -103,9 +103,9 @@ fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<
         _ => rest.into_iter().collect(),
     };
     writer.progress.begin("compare", total(&ranges)?);
-    let bad = differing(writer, Meant::Whole(image), &ranges)?;
+    let bad = differing(writer, Expected::Whole(image), &ranges)?;
     let tail = match layout.tail() {
-        Some(tail) => !differing(writer, Meant::Whole(&tail), &[tail.range()?])?.is_empty(),
+        Some(tail) => !differing(writer, Expected::Whole(&tail), &[tail.range()?])?.is_empty(),
         None => false,
     };
     writer.progress.end();
@@ -134,7 +134,7 @@ fn is_same_base(
     }
     let mut samples = samples(rest)?;
     samples.retain(|range| !is_known(range));
-    Ok(differing(writer, Meant::Whole(image), &samples)?.is_empty())
+    Ok(differing(writer, Expected::Whole(image), &samples)?.is_empty())
 }
 
 /// Units spread evenly over `range`.
@@ -161,7 +161,7 @@ fn check_fits(medium: &dyn Medium, size: u64) -> Result<()> {
 /// The units of `ranges` that differ, also those that cannot be read: writing may heal them.
 fn differing(
     writer: &Writer<'_>,
-    meant: Meant<'_>,
+    meant: Expected<'_>,
     ranges: &[ByteRange],
 ) -> Result<Vec<ByteRange>> {
     compare(writer.medium, meant, ranges, writer.progress).map(Findings::ranges)

@@ -18,7 +18,7 @@ const DIGESTS: usize = 1 << 21;
 
 /// An image to compare with.
 #[derive(Clone, Copy)]
-pub(super) enum Meant<'a> {
+pub(super) enum Expected<'a> {
     /// Read once more.
     Whole(&'a dyn ReadAt),
     /// Known by its digests, and perhaps unpacked once more.
@@ -28,7 +28,7 @@ pub(super) enum Meant<'a> {
 /// Unpacks a stream once more.
 pub(super) type Again<'a> = dyn Fn() -> Option<Result<Stream>> + Sync + 'a;
 
-impl Meant<'_> {
+impl Expected<'_> {
     /// Bytes of the blocks that [`Self::bad_units`] tells apart.
     pub(super) fn unit(&self) -> u64 {
         match self {
@@ -208,7 +208,7 @@ mod tests {
         assert!(digests.unit > UNIT);
         let unit = digests.unit;
         let nothing = || None;
-        let meant = Meant::Digests(&digests, &nothing);
+        let meant = Expected::Digests(&digests, &nothing);
         for bad_at in [0, 4095, 1 << 20, (5 << 20) + 12_344] {
             let mut found = image.clone();
             found[bad_at] ^= 4;

@@ -33,7 +33,7 @@ pub use crate::image::unpack::{Demanded, Feed, Fits, Packing, Source, Stream, is
 pub use examine::{Examined, examine};
 pub use medium::{Medium, is_half_written};
 pub use options::{Delta, Options, Verify};
-pub use put_back::{PutBack, put_back};
+pub use put_back::{Restore, put_back};
 pub use readable::Readable;
 pub use report::Report;
 pub use source::Image;
@@ -46,7 +46,7 @@ use crate::progress::Progress;
 use crate::target::Target;
 use crate::units::ByteRange;
 use layout::{Layout, Placed};
-use meant::Meant;
+use meant::Expected;
 use writer::{Origin, Writer};
 
 /// Writes `image` to all `media` at once and reads it back. Each has its own progress and result.
@@ -149,7 +149,7 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
     let layout = written_as(medium, &head, image.size())?;
     let first = Placed { at: 0, bytes: layout.head_of(image.size())? };
     progress.begin("verify", image.size());
-    let mut check = |meant: Meant<'_>, range: Option<ByteRange>| -> Result<()> {
+    let mut check = |meant: Expected<'_>, range: Option<ByteRange>| -> Result<()> {
         let findings = verify::compare(medium, meant, range.as_slice(), progress)?;
         let compared = ranges::total(range.as_slice())?;
         report.compared = checked::sum(report.compared, compared, "what was compared")?;
@@ -158,10 +158,10 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
         }
         Ok(())
     };
-    check(Meant::Whole(&first), Some(first.range()?))?;
-    check(Meant::Whole(image), layout.plain(image.size()))?;
+    check(Expected::Whole(&first), Some(first.range()?))?;
+    check(Expected::Whole(image), layout.plain(image.size()))?;
     if let Some(tail) = layout.tail() {
-        check(Meant::Whole(&tail), Some(tail.range()?))?;
+        check(Expected::Whole(&tail), Some(tail.range()?))?;
     }
     report.backup_at = layout.backup_at();
     progress.end();

@@ -16,7 +16,7 @@ use super::delta::DESCRIPTOR;
 use super::examine::Examined;
 use super::first_block::FIRST_BLOCK;
 use super::layout::Layout;
-use super::meant::Meant;
+use super::meant::Expected;
 use super::medium::{Medium, failed, flush, read_full};
 use super::options::Options;
 use super::ranges::{joined, total, without};
@@ -36,7 +36,7 @@ const _: () =
 /// A base to put back onto the disk that it is read from.
 #[expect(missing_debug_implementations, reason = "an image that can be read has no text form")]
 #[derive(Clone, Copy)]
-pub struct PutBack<'a> {
+pub struct Restore<'a> {
     /// The base. What of it is in [`Self::changed`] must not come from the disk.
     pub base: &'a dyn ReadAt,
     /// Its SHA-256.
@@ -57,7 +57,7 @@ pub struct PutBack<'a> {
 /// to. Bytes that are read back otherwise are in the report.
 pub fn put_back(
     medium: &dyn Medium,
-    what: PutBack<'_>,
+    what: Restore<'_>,
     exact: bool,
     progress: &dyn Progress,
 ) -> Result<Report> {
@@ -92,14 +92,14 @@ pub fn put_back(
         back.mark(&last)?;
         back.wipe(what.undo.as_slice())?;
         flush(medium)?;
-        back.writer.check_and_close(Meant::Whole(what.base), &[], &layout, &[])?;
+        back.writer.check_and_close(Expected::Whole(what.base), &[], &layout, &[])?;
     }
     back.writer.report.verify_time =
         Some(start.elapsed().saturating_sub(back.writer.report.write_time));
     Ok(back.writer.report)
 }
 
-fn mark(what: &PutBack<'_>, first: &[u8]) -> Result<ResetMark> {
+fn mark(what: &Restore<'_>, first: &[u8]) -> Result<ResetMark> {
     if len_of(first) < FIRST_BLOCK {
         return Err(Error::malformed("the base", 0, "less than a block", "an ISO"));
     }
@@ -113,7 +113,7 @@ fn mark(what: &PutBack<'_>, first: &[u8]) -> Result<ResetMark> {
 }
 
 /// The block that the base ends in is written before the undo record may go.
-fn check_undo(medium: &dyn Medium, what: &PutBack<'_>) -> Result<()> {
+fn check_undo(medium: &dyn Medium, what: &Restore<'_>) -> Result<()> {
     let end = checked::round_up(what.base.size(), medium.block(), "the end of the base")?;
     match what.undo.filter(|undo| undo.start() < end) {
         None => Ok(()),
@@ -135,7 +135,7 @@ fn packed(mark: &ResetMark) -> Result<Vec<u8>> {
 
 struct Back<'a> {
     writer: Writer<'a>,
-    what: PutBack<'a>,
+    what: Restore<'a>,
     layout: &'a Layout,
     /// The base's first block.
     first: &'a [u8],
@@ -280,8 +280,8 @@ impl Back<'_> {
         let base = checked::between(0, self.what.base.size(), "the base")?;
         let changed: Vec<ByteRange> =
             changed.iter().filter_map(|range| range.common(base)).collect();
-        self.writer.check(Meant::Whole(self.what.base), &changed)?;
-        self.writer.check(Meant::Whole(&Zeros), &behind)?;
+        self.writer.check(Expected::Whole(self.what.base), &changed)?;
+        self.writer.check(Expected::Whole(&Zeros), &behind)?;
         if !self.writer.report.differences.is_empty() {
             return Ok(());
         }

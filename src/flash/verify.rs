@@ -8,7 +8,7 @@ use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::buffer::{BUFFER, Lease, Pool, aligned};
-use super::meant::Meant;
+use super::meant::Expected;
 use super::medium::{Medium, failed, read_full};
 use super::mounted;
 use super::ranges::total;
@@ -137,7 +137,7 @@ type Answer = (ByteRange, Result<usize>, Lease);
 /// Compares `ranges` of the medium with what is meant. Reading and comparing overlap.
 pub(super) fn compare(
     medium: &dyn Medium,
-    meant: Meant<'_>,
+    meant: Expected<'_>,
     ranges: &[ByteRange],
     progress: &dyn Progress,
 ) -> Result<Findings> {
@@ -196,7 +196,7 @@ type Take<'a> = dyn FnMut(ByteRange, Option<&[u8]>) -> Result<()> + 'a;
 
 fn take_answers(
     medium: &dyn Medium,
-    meant: Meant<'_>,
+    meant: Expected<'_>,
     answers: &Receiver<Answer>,
     take: &mut Take<'_>,
 ) -> Result<()> {
@@ -243,7 +243,7 @@ fn take_found(range: ByteRange, found: &[u8], take: &mut Take<'_>) -> Result<()>
 /// Looks closely at what a comparison found.
 pub(super) fn diagnose(
     medium: &dyn Medium,
-    meant: Meant<'_>,
+    meant: Expected<'_>,
     findings: &Findings,
 ) -> Result<Vec<Difference>> {
     let mut found = Vec::new();
@@ -390,7 +390,11 @@ fn few(unit: ByteRange, run: Range<usize>, found: &[u8], expected: &[u8]) -> Res
 }
 
 /// Changes the cause of those units whose content belongs elsewhere in the image.
-fn find_wraps(meant: Meant<'_>, unknown: &[(usize, u64)], found: &mut [Difference]) -> Result<()> {
+fn find_wraps(
+    meant: Expected<'_>,
+    unknown: &[(usize, u64)],
+    found: &mut [Difference],
+) -> Result<()> {
     if unknown.is_empty() {
         return Ok(());
     }

@@ -18,7 +18,7 @@ use super::delta;
 use super::feed::{Chunk, Message};
 use super::first_block::{FIRST_BLOCK, marked};
 use super::layout::{Layout, Placed};
-use super::meant::{Digests, Meant};
+use super::meant::{Digests, Expected};
 use super::medium::{flush, write_all};
 use super::options::{Delta, Verify};
 use super::probe::probe;
@@ -69,10 +69,10 @@ impl<'a> Writer<'a> {
         self.medium.cut(size).map_err(Error::io(format!("cut {}", self.medium.name())))?;
         flush(self.medium)?;
         let meant = match self.image {
-            Origin::Whole(image) => Meant::Whole(image),
+            Origin::Whole(image) => Expected::Whole(image),
             Origin::Stream(again) => {
                 let digests = checked::present(digests.as_deref(), "the digests of a stream")?;
-                Meant::Digests(digests, again)
+                Expected::Digests(digests, again)
             }
         };
         let plain = layout.plain(size);
@@ -216,7 +216,7 @@ impl<'a> Writer<'a> {
     /// then its first block, and reads that back, too.
     pub(super) fn check_and_close(
         &mut self,
-        meant: Meant<'_>,
+        meant: Expected<'_>,
         ranges: &[ByteRange],
         layout: &Layout,
         head: &[ByteRange],
@@ -245,14 +245,14 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    pub(super) fn check(&mut self, meant: Meant<'_>, ranges: &[ByteRange]) -> Result<()> {
+    pub(super) fn check(&mut self, meant: Expected<'_>, ranges: &[ByteRange]) -> Result<()> {
         let findings = compare(self.medium, meant, ranges, self.progress)?;
         self.report.compared =
             checked::sum(self.report.compared, total(ranges)?, "what was compared")?;
         self.add(meant, &findings)
     }
 
-    fn add(&mut self, meant: Meant<'_>, findings: &Findings) -> Result<()> {
+    fn add(&mut self, meant: Expected<'_>, findings: &Findings) -> Result<()> {
         if !findings.is_empty() {
             self.report.differences.extend(diagnose(self.medium, meant, findings)?);
         }
@@ -261,7 +261,7 @@ impl<'a> Writer<'a> {
 
     /// Compares bytes that are not just those of the image.
     fn check_placed(&mut self, placed: &Placed<'_>) -> Result<()> {
-        self.check(Meant::Whole(placed), &[placed.range()?])
+        self.check(Expected::Whole(placed), &[placed.range()?])
     }
 
     /// Writes parts of the head, and its first block after everything else is on the medium.

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use remaster::error::Result;
-use remaster::flash::{self, Image, Medium, Options, PutBack, Report};
+use remaster::flash::{self, Image, Medium, Options, Report, Restore};
 use remaster::image::ReadAt;
 use remaster::image::digest::Digest;
 use remaster::image::patched::PatchedImage;
@@ -75,7 +75,7 @@ fn reset(stick: &Stick, exact: bool) -> Result<Report> {
     let pieces = below.image.pieces().iter().filter(|piece| !piece.stays());
     let changed: Vec<ByteRange> = pieces.map(|piece| piece.at).collect();
     let (stamped_size, undo) = (below.stamped_size, below.undo);
-    let what = PutBack { base: &below.image, sha256, changed: &changed, stamped_size, undo };
+    let what = Restore { base: &below.image, sha256, changed: &changed, stamped_size, undo };
     flash::put_back(stick, what, exact, &Silent)
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
-use remaster::flash::PutBack;
+use remaster::flash::Restore;
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::OverwritePolicy;
@@ -204,7 +204,7 @@ fn onto_stick(found: &Original<&ImageFile>, sha256: Digest, disks: &Disks) -> Re
     match found {
         Original::Iso(below) => {
             let (stamped_size, undo) = (below.stamped_size, below.undo);
-            let what = PutBack { base: image, sha256, changed: &changed, stamped_size, undo };
+            let what = Restore { base: image, sha256, changed: &changed, stamped_size, undo };
             flash::put_back(what, disks)
         }
         // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.

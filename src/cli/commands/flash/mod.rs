@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use remaster::error::{Error, Result};
-use remaster::flash::{self, Delta, Fits, Image, Medium, Options, PutBack, Report, Source, Verify};
+use remaster::flash::{self, Delta, Fits, Image, Medium, Options, Report, Restore, Source, Verify};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::Outgoing;
@@ -380,7 +380,7 @@ fn settle(target: &Target, private: Option<bool>) -> Result<bool> {
 }
 
 /// Puts a base back onto the disk that it is read from, and tells what came of it.
-pub(crate) fn put_back(what: PutBack<'_>, disks: &Disks) -> Result<()> {
+pub(crate) fn put_back(what: Restore<'_>, disks: &Disks) -> Result<()> {
     let size = Some(what.base.size());
     let targets = targets::open_disks(
         disks,
