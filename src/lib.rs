@@ -8,7 +8,7 @@
 //!
 //! use remaster::flash;
 //! use remaster::target::Target;
-//! use remaster::{BaseImage, Digest, Existing, ImageFile, ManifestOptions, Recipe, Silent, Wishes};
+//! use remaster::{BaseImage, Digest, OverwritePolicy, ImageFile, ManifestOptions, Recipe, Silent, Customization};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let base = zstd::decode_all(&include_bytes!("../tests/tiny/tiny.iso.zst")[..])?;
@@ -21,10 +21,10 @@
 //! // Open and customise.
 //! let file = ImageFile::open(Path::new("nixos.iso"))?;
 //! let base = BaseImage::open(&file)?;
-//! let image = base.customize(&Wishes::of(&recipe)?, &ManifestOptions::default())?;
+//! let image = base.customize(&Customization::of(&recipe)?, &ManifestOptions::default())?;
 //!
 //! // Write it to a file, which appears whole or not at all, and to a pipe.
-//! image.write_to_file(Path::new("custom.iso"), Existing::Refuse)?;
+//! image.write_to_file(Path::new("custom.iso"), OverwritePolicy::Refuse)?;
 //! let mut pipe = Vec::new();
 //! image.write_to(&mut pipe)?;
 //! assert_eq!(pipe, std::fs::read("custom.iso")?);
