@@ -27,7 +27,7 @@ const LARGEST: u64 = 64 << 20;
 
 /// A raw image.
 #[derive(Debug)]
-pub struct Base<B> {
+pub struct DiskBase<B> {
     /// The base, which reads as it was before any stamping.
     pub image: PatchedImage<B>,
     /// Its facts.
@@ -38,7 +38,7 @@ pub struct Base<B> {
     pub now: Option<DiskSurvey>,
 }
 
-impl<B: ReadAt> Base<B> {
+impl<B: ReadAt> DiskBase<B> {
     /// Surveys an image and, if it was stamped before, the base below.
     pub fn of(image: B) -> Result<Self> {
         let whole = PatchedImage::whole(image);

@@ -14,7 +14,7 @@ use crate::formats::boot_config::{Syntax, redacted, volume_path};
 use crate::formats::pe::Covers;
 use crate::image::ReadAt;
 use crate::iso::checks;
-use crate::iso::injected::{Base, Stamped};
+use crate::iso::injected::{IsoBase, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
 use crate::iso::survey::loaders;
@@ -25,7 +25,7 @@ use crate::units::DISK_BLOCK;
 impl Report {
     /// Looks at an ISO.
     pub(super) fn of_iso<I: ReadAt>(image: &I) -> Result<Self> {
-        let base = Base::of(image)?;
+        let base = IsoBase::of(image)?;
         let now = if base.stamped.is_some() { Survey::of(image)? } else { base.survey.clone() };
         let initrds = initrds(&base)?;
         Ok(Self {
@@ -173,7 +173,7 @@ fn triplets(survey: &Survey) -> Vec<Triplet> {
         .collect()
 }
 
-fn initrds<B: ReadAt>(base: &Base<B>) -> Result<Vec<Initrd>> {
+fn initrds<B: ReadAt>(base: &IsoBase<B>) -> Result<Vec<Initrd>> {
     let found = match base.survey.initrds(&base.image) {
         // An image that is not understood can be looked at.
         Err(Error::Unsupported { .. }) => return unknown_initrds(&base.survey),

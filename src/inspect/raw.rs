@@ -4,7 +4,7 @@ use super::injected::{credentials, injected_of, without_archives};
 use super::iso::{menu, partitions};
 use super::{BootPath, Injected, Report, Root, SCHEMA, Triplet};
 use crate::disk::checks;
-use crate::disk::injected::Base;
+use crate::disk::injected::DiskBase;
 use crate::disk::survey::{DiskSurvey, MENU, path_of};
 use crate::error::Result;
 use crate::image::ReadAt;
@@ -14,7 +14,7 @@ use crate::stamp::privacy::secrets;
 impl Report {
     /// Looks at a raw image.
     pub(super) fn of_raw<I: ReadAt>(image: &I) -> Result<Self> {
-        let base = Base::of(image)?;
+        let base = DiskBase::of(image)?;
         let now = if base.stamped.is_some() { DiskSurvey::of(image)? } else { base.raw.clone() };
         Ok(Self {
             schema: SCHEMA,

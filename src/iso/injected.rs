@@ -120,7 +120,7 @@ fn root_of(payload: &[u8]) -> Result<Vec<Member>> {
 
 /// An image as a base to edit: what was stamped before is taken off again.
 #[derive(Debug)]
-pub struct Base<B> {
+pub struct IsoBase<B> {
     /// The base, which reads as it was before any stamping.
     pub image: PatchedImage<B>,
     /// Its facts.
@@ -131,7 +131,7 @@ pub struct Base<B> {
     pub now: Option<Survey>,
 }
 
-impl<B: ReadAt> Base<B> {
+impl<B: ReadAt> IsoBase<B> {
     /// Surveys an image and, if it was stamped before, the base below.
     pub fn of(image: B) -> Result<Self> {
         let whole = PatchedImage::whole(image);
@@ -145,7 +145,7 @@ impl<B: ReadAt> Base<B> {
     }
 }
 
-impl Base<&ImageFile> {
+impl IsoBase<&ImageFile> {
     /// SHA-256 of the base, if that of the file is known and it is the base.
     pub fn known_sha256(&self) -> Option<[u8; 32]> {
         self.image.base().sha256().filter(|_| self.stamped.is_none())
@@ -174,7 +174,7 @@ impl<B: ReadAt> Below<B> {
         if let Some(mark) = mark(&image)? {
             return Self::unfinished(image, &mark).map(Some);
         }
-        let base = Base::of(image)?;
+        let base = IsoBase::of(image)?;
         Ok(base.stamped.map(|stamped| Self {
             image: base.image,
             stamped_size: stamped.undo.stamped_size,

@@ -10,7 +10,7 @@ use crate::formats::boot_config::{Entry, volume_path};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
 use crate::image::patched::PatchedImage;
-use crate::iso::injected::{Base, Stamped};
+use crate::iso::injected::{IsoBase, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::nixos::initrd_place;
 use crate::iso::survey::tree::{Node, Tree};
@@ -76,7 +76,7 @@ impl Chosen {
     /// `now` has the menus.
     fn of<B: ReadAt>(
         image: &PatchedImage<B>,
-        base: &Base<B>,
+        base: &IsoBase<B>,
         now: &Survey,
         boot: &Boot,
     ) -> Result<Self> {
@@ -118,7 +118,7 @@ impl Chosen {
 
 fn made<B: ReadAt + Clone>(
     image: PatchedImage<B>,
-    base: &Base<B>,
+    base: &IsoBase<B>,
     now: &Survey,
     boot: &Boot,
     put: Put,
@@ -147,7 +147,7 @@ fn file<'t>(tree: &'t Tree, path: &str) -> Result<&'t Node> {
 }
 
 /// The base's initrds of an entry and where they are; those of an earlier stamping are left out.
-fn initrds<B: ReadAt>(base: &Base<B>, entry: &Entry) -> Result<Vec<(String, ByteRange)>> {
+fn initrds<B: ReadAt>(base: &IsoBase<B>, entry: &Entry) -> Result<Vec<(String, ByteRange)>> {
     let ours = base.stamped.as_ref().map(|stamped| format!("{}/", stamped.folder.path()));
     let paths = entry.initrds.iter().map(|word| volume_path(&word.text));
     let paths = paths.filter(|path| ours.as_ref().is_none_or(|ours| !path.starts_with(ours)));

@@ -16,7 +16,7 @@ use crate::image::partitions::Partitions;
 use crate::image::patched::PatchedImage;
 use crate::image::{ImageFile, ReadAt};
 use crate::iso;
-use crate::iso::injected::{Base, Below, Stamped};
+use crate::iso::injected::{Below, IsoBase, Stamped};
 use crate::iso::plan::Plan;
 use crate::iso::survey::Survey;
 use crate::live::Facts;
@@ -69,8 +69,8 @@ pub struct BaseImage<B> {
 
 #[derive(Debug)]
 enum Kind<B> {
-    Iso(Box<Base<B>>),
-    Disk(Box<in_disk::Base<B>>),
+    Iso(Box<IsoBase<B>>),
+    Disk(Box<in_disk::DiskBase<B>>),
 }
 
 impl<B: ReadAt> BaseImage<B> {
@@ -80,14 +80,14 @@ impl<B: ReadAt> BaseImage<B> {
     /// What the surveys say of an image that is not a NixOS installer or SD card image.
     pub fn open(image: B) -> Result<Self> {
         let kind = match file_type::base_kind(&image)? {
-            BaseKind::Iso => Kind::Iso(Base::of(image)?.into()),
-            BaseKind::Disk => Kind::Disk(in_disk::Base::of(image)?.into()),
+            BaseKind::Iso => Kind::Iso(IsoBase::of(image)?.into()),
+            BaseKind::Disk => Kind::Disk(in_disk::DiskBase::of(image)?.into()),
         };
         Ok(Self { kind, initrds: OnceLock::new() })
     }
 
     /// The same as an ISO, if it is one.
-    pub fn iso(&self) -> Option<&Base<B>> {
+    pub fn iso(&self) -> Option<&IsoBase<B>> {
         match &self.kind {
             Kind::Iso(base) => Some(base),
             Kind::Disk(_) => None,
@@ -219,7 +219,7 @@ impl<B: ReadAt> Original<B> {
         if !matches!(file_type::base_kind(&image), Ok(BaseKind::Disk)) {
             return Ok(Below::of(image)?.map(Self::Iso));
         }
-        let base = in_disk::Base::of(image)?;
+        let base = in_disk::DiskBase::of(image)?;
         Ok(base.stamped.is_some().then_some(Self::Disk(base.image)))
     }
 

@@ -12,7 +12,7 @@ use crate::formats::boot_config::{Entry, redacted};
 use crate::formats::credential::keys_of;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
-use crate::iso::injected::Base;
+use crate::iso::injected::IsoBase;
 use crate::iso::survey::squashfs;
 use crate::keys;
 use crate::live;
@@ -79,7 +79,7 @@ pub struct Given(BTreeMap<Fact, String>);
 
 impl Given {
     /// What was put into an ISO; none if nothing was.
-    pub fn in_iso<B: ReadAt>(base: &Base<B>) -> Option<Self> {
+    pub fn in_iso<B: ReadAt>(base: &IsoBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
         let mut found = Self::in_root(&stamped.root);
         for (_, at) in &stamped.attached {
@@ -94,7 +94,7 @@ impl Given {
     }
 
     /// What was put into a raw image; none if nothing was.
-    pub fn in_raw<B: ReadAt>(base: &injected::Base<B>) -> Option<Self> {
+    pub fn in_raw<B: ReadAt>(base: &injected::DiskBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
         let mut found = Self::in_root(&stamped.root);
         let menu = std::slice::from_ref;

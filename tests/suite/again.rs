@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::{
     Ended, Folder, SD, SYSTEMD, TINY, WAYS, assert_same, bases, bytes, edits, key, pair, stamp,
 };
-use remaster::iso::injected::Base;
+use remaster::iso::injected::IsoBase;
 use ssh_key::HashAlg;
 
 #[test]
@@ -29,7 +29,7 @@ fn below_a_stamped_image_lies_the_base() {
     for (name, base) in bases() {
         for way in WAYS {
             let stamped = stamp(base, &edits(1, way));
-            let below = Base::of(stamped.as_slice()).unwrap();
+            let below = IsoBase::of(stamped.as_slice()).unwrap();
             assert!(below.stamped.is_some());
             assert_same(name, &bytes(&below.image), base);
         }
@@ -39,7 +39,7 @@ fn below_a_stamped_image_lies_the_base() {
 #[test]
 fn a_stock_image_is_its_own_base() {
     for (name, base) in bases() {
-        let found = Base::of(base).unwrap();
+        let found = IsoBase::of(base).unwrap();
         assert!(found.stamped.is_none());
         assert_same(name, &bytes(&found.image), base);
     }
@@ -225,7 +225,7 @@ fn below_an_image_on_a_longer_stick_lies_the_base() {
     for (name, base) in bases() {
         let stamped = stamp(base, &edits(1, WAYS[0]));
         let longer = [stamped.as_slice(), &[0; 4096]].concat();
-        let below = Base::of(longer.as_slice()).unwrap();
+        let below = IsoBase::of(longer.as_slice()).unwrap();
         assert_same(name, &bytes(&below.image), base);
     }
 }

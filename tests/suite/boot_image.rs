@@ -3,7 +3,7 @@
 use std::io::{Cursor, Seek, SeekFrom, Write};
 
 use remaster::image::ReadAt;
-use remaster::iso::injected::Base;
+use remaster::iso::injected::IsoBase;
 use remaster::iso::survey::boot_catalog::Platform;
 use remaster::recipe::edits::Way;
 use remaster::units::ByteRange;
@@ -64,7 +64,7 @@ fn a_full_boot_image_gets_a_larger_copy_and_all_that_names_it_names_that() {
         assert!(
             facts.partitions.ranges().unwrap().iter().all(|range| range.start() != was.start())
         );
-        let below = Base::of(stamped.as_slice()).unwrap();
+        let below = IsoBase::of(stamped.as_slice()).unwrap();
         assert_same("the base below", &bytes(&below.image), &base);
         assert_eq!(below.image.size(), base.size());
     }

@@ -8,7 +8,7 @@ use remaster::formats::undo::Undo;
 use remaster::image::ImageFile;
 use remaster::image::patched::{Patch, PatchedImage};
 use remaster::iso;
-use remaster::iso::injected::Base;
+use remaster::iso::injected::IsoBase;
 use remaster::iso::survey::Survey;
 use remaster::recipe::edits::{Attached, Edits, Purpose, Way};
 use remaster::stamp::base_image::BaseImage;
@@ -22,7 +22,7 @@ use crate::support::{Folder, SD, SYSTEMD, TINY, bytes, edits, key, survey};
 
 /// What is planned for a base.
 struct Planned<'a> {
-    base: Base<&'a [u8]>,
+    base: IsoBase<&'a [u8]>,
     stamped: StampedImage<&'a [u8]>,
 }
 
@@ -30,7 +30,7 @@ impl<'a> Planned<'a> {
     fn of(base: &'a [u8], edits: Edits) -> Self {
         let stamped = BaseImage::open(base).unwrap();
         let stamped = stamped.stamp(edits, &ManifestOptions::default()).unwrap();
-        Self { base: Base::of(base).unwrap(), stamped }
+        Self { base: IsoBase::of(base).unwrap(), stamped }
     }
 
     /// What verify says of the image with other bytes.
@@ -270,7 +270,7 @@ fn an_iso_with_another_label_where_one_still_looks_for_the_old_one_is_told() {
 #[test]
 fn an_entry_without_the_keys_that_all_are_to_have_is_told() {
     let wanted = wishes(|recipe| recipe.inject = Some(remaster::recipe::Inject::Credential));
-    let base = Base::of(TINY.as_slice()).unwrap();
+    let base = IsoBase::of(TINY.as_slice()).unwrap();
     let wanted = wanted.edits(&live::Facts::of(&base.survey)).unwrap();
     let planned = Planned::of(&TINY, wanted);
     let found = planned.told(|image| {
@@ -304,7 +304,7 @@ fn a_raw_image_that_is_wrong_in_one_thing_is_told() {
     for (base, sums) in [(&*SD, true), (&*OLD, false)] {
         let stamped = BaseImage::open(base.as_slice()).unwrap();
         let stamped = stamped.customize(&wanted, &ManifestOptions::default()).unwrap();
-        let base = disk::injected::Base::of(base.as_slice()).unwrap();
+        let base = disk::injected::DiskBase::of(base.as_slice()).unwrap();
         let image = stamped.image();
         let check = |image: &PatchedImage<&[u8]>| {
             disk::verify::check(image, (&base.image, &base.raw), stamped.edits())

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestRng, TestRunner};
 use remaster::Error;
 use remaster::inspect::Report;
-use remaster::iso::injected::Base;
+use remaster::iso::injected::IsoBase;
 use remaster::iso::survey::Survey;
 use remaster::iso::survey::tree::Kind;
 use remaster::recipe::edits::{Edits, Way};
@@ -46,7 +46,7 @@ fn outcome(image: &[u8], edits: &Edits) -> Outcome {
         }
     }
     let Ok(stamped) = stamped else { return Outcome::Refused };
-    match Base::of(stamped.as_slice()) {
+    match IsoBase::of(stamped.as_slice()) {
         Err(fault) => Outcome::Wrong(format!("the stamped image: {fault}")),
         Ok(below) if bytes(&below.image) == image => Outcome::Stamped,
         Ok(_) => Outcome::Wrong("another base below the stamped image".into()),

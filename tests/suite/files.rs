@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
-use remaster::iso::injected::Base;
+use remaster::iso::injected::IsoBase;
 use remaster::recipe::edits::{Attached, Edits, Purpose, Way};
 
 use crate::support::{
@@ -57,7 +57,7 @@ fn the_base_below_is_the_base_and_stamping_again_leaves_nothing_of_them() {
     for (name, base) in bases() {
         for way in WAYS {
             let image = stamp(base, &with_files(way).0);
-            let below = Base::of(image.as_slice()).unwrap();
+            let below = IsoBase::of(image.as_slice()).unwrap();
             assert_eq!(below.stamped.as_ref().unwrap().attached.len(), 2);
             assert_same(name, &bytes(&below.image), base);
             let plain = edits(2, way);

@@ -15,7 +15,7 @@ use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::image::file_type::{self, BaseKind};
 use crate::inspect::{Entry, Report};
-use crate::iso::injected::{Base, Stamped};
+use crate::iso::injected::{IsoBase, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
 use crate::units::{ByteRange, in_memory};
@@ -128,12 +128,12 @@ impl Known {
             Err(fault) => return Err(fault),
         };
         let report = Report::of(image)?;
-        let stamped = Base::of(image)?.stamped;
+        let stamped = IsoBase::of(image)?.stamped;
         Ok(Some(Self { survey: Some(survey), report, stamped }))
     }
 
     fn of_raw<I: ReadAt>(image: &I) -> Result<Option<Self>> {
-        let stamped = match injected::Base::of(image) {
+        let stamped = match injected::DiskBase::of(image) {
             Ok(base) => base.stamped,
             Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
             Err(fault) => return Err(fault),
