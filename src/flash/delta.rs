@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::buffer::{BUFFER, aligned};
+use super::expected::{Expected, UNIT};
 use super::first_block::{FIRST_BLOCK, marked};
 use super::layout::{Layout, Placed};
-use super::meant::{Expected, UNIT};
 use super::medium::{Medium, flush, read_full, write_all};
 use super::options::Verify;
 use super::ranges::{joined, total};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use super::buffer::{BUFFER, HEAD, Lease, Pool};
-use super::meant::Digests;
+use super::expected::Digests;
 use super::source::Image;
 use crate::checked;
 use crate::error::Result;

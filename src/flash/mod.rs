@@ -9,18 +9,18 @@
 mod buffer;
 mod delta;
 mod examine;
+mod expected;
 mod feed;
 mod first_block;
 mod layout;
-mod meant;
 mod medium;
 mod mounted;
 mod options;
 mod probe;
-mod put_back;
 mod ranges;
 mod readable;
 mod report;
+mod restore;
 mod source;
 mod verify;
 mod write;
@@ -33,9 +33,9 @@ pub use crate::image::unpack::{Demanded, Feed, Fits, Packing, Source, Stream, is
 pub use examine::{Examined, examine};
 pub use medium::{Medium, is_half_written};
 pub use options::{Delta, Options, Verify};
-pub use put_back::{Restore, put_back};
 pub use readable::Readable;
 pub use report::Report;
+pub use restore::{Restore, put_back};
 pub use source::Image;
 pub use verify::{Cause, Difference};
 
@@ -45,8 +45,8 @@ use crate::image::ReadAt;
 use crate::progress::Progress;
 use crate::target::Target;
 use crate::units::ByteRange;
+use expected::Expected;
 use layout::{Layout, Placed};
-use meant::Expected;
 use writer::{Origin, Writer};
 
 /// Writes `image` to all `media` at once and reads it back. Each has its own progress and result.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::buffer::{BUFFER, Lease, Pool, aligned};
-use super::meant::Expected;
+use super::expected::Expected;
 use super::medium::{Medium, failed, read_full};
 use super::mounted;
 use super::ranges::total;

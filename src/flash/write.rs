@@ -15,10 +15,10 @@ use std::time::Instant;
 
 use super::buffer::{HEAD, aligned};
 use super::delta;
+use super::expected::{Digests, Expected};
 use super::feed::{Chunk, Message};
 use super::first_block::{FIRST_BLOCK, marked};
 use super::layout::{Layout, Placed};
-use super::meant::{Digests, Expected};
 use super::medium::{flush, write_all};
 use super::options::{Delta, Verify};
 use super::probe::probe;

@@ -1,7 +1,7 @@
 //! One medium that is written to, and the image that it gets.
 
 use super::examine::Examined;
-use super::meant::Again;
+use super::expected::Again;
 use super::medium::Medium;
 use super::options::Options;
 use super::report::Report;

@@ -25,7 +25,7 @@ use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, len_of};
 /// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
 ///
 /// # Errors
-/// [`Error::Bug`] if it is not: a fault of this program, and nothing must be written.
+/// [`crate::Error::Bug`] if it is not: a fault of this program, and nothing must be written.
 pub fn check<B: ReadAt>(image: &PatchedImage<B>, base: &Survey, edits: &Edits) -> Result<()> {
     let survey = Survey::of(image)?;
     let folder = Folder::find(survey.tree().paths())

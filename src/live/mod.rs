@@ -10,10 +10,10 @@ mod input;
 mod inputs;
 mod network;
 mod password;
+mod readback;
 mod seed;
 mod sshd;
 mod system;
-mod told;
 mod wifi;
 
 use std::io;
@@ -35,7 +35,7 @@ use self::sshd::Sshd;
 pub use facts::Facts;
 pub use host_key::{HostKey, HostKeys};
 pub use input::{Input, Secret};
-pub use told::settings;
+pub use readback::settings;
 
 use network::Network;
 use system::System;

@@ -58,7 +58,8 @@ fn written(image: &[u8], size: u64, block: u64, exact: bool) -> Stick {
     let mut stick = Stick::new(size);
     stick.block = block;
     let media: [(&dyn Medium, &dyn Progress); 1] = [(&stick, &Silent)];
-    let options = Options { exact, ..Options::default() };
+    // Linux reads no ISO from larger blocks: they are written to only if that is asked for.
+    let options = Options { exact, any: block > 512, ..Options::default() };
     let report = flash::write(Image::Whole(&image), &media, &options).unwrap().pop().unwrap();
     assert!(report.unwrap().is_whole);
     stick

@@ -8,7 +8,6 @@
     reason = "a panic is how a test fails, in its helpers too"
 )]
 
-mod again;
 mod bases;
 mod batch;
 mod boot_image;
@@ -32,12 +31,13 @@ mod messages;
 mod netboot;
 mod oci;
 mod outputs;
+mod patch_reset;
 mod raw;
 mod records;
+mod restamp;
 mod seams;
 mod silence;
 mod sound;
 mod sources;
 mod support;
-mod way_back;
 mod wrong;

@@ -40,7 +40,7 @@ const ALLOWED: [(&str, &str, &str); 41] = [
     ("flash/report.rs", "found.at.size()", "for messages"),
     ("flash/report.rs", "all.saturating_sub(other)", "for messages"),
     ("flash/report.rs", "d.at.size()", "for messages"),
-    ("flash/put_back.rs", "elapsed()", "a time, for messages"),
+    ("flash/restore.rs", "elapsed()", "a time, for messages"),
     ("formats/boot_config/", "saturating_", "places and lengths in a text are not behind its end"),
     ("formats/boot_config/mod.rs", "word.get(..=end)", "a word without a device"),
     ("formats/elf.rs", "Malformed::short", "for messages"),

@@ -11,7 +11,7 @@ use tar::{Archive, Entry, EntryType};
 
 use super::asked::Asked;
 use super::folder::{refuse_setuid, refuse_xattr, special};
-use super::laid::{Content, Item, OverlayTree, What, below_root, shown};
+use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, shown};
 use crate::error::{Error, Result};
 use crate::formats::compression::Compression;
 use crate::units::u64_of;

@@ -2,7 +2,7 @@
 //! folders above (`StrictModes` in `sshd_config(5)`, `safe_path` of `OpenSSH`), and reads it as that user.
 
 use super::asked::Asked;
-use super::laid::{Item, OverlayTree, What};
+use super::overlay_tree::{Item, OverlayTree, What};
 use super::places::is_nixos_folder;
 use crate::error::Result;
 use crate::recipe::Recipe;

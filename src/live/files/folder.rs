@@ -8,7 +8,7 @@ use rustix::fs::llistxattr;
 use rustix::io::Errno;
 
 use super::asked::Asked;
-use super::laid::{Content, Item, OverlayTree, What, below_root, owner_of, shown};
+use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of, shown};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::recipe::Xattrs;

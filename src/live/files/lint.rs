@@ -2,7 +2,7 @@
 //! nobody meant, scripts that cannot start.
 
 use super::asked::{Asked, Findings};
-use super::laid::{Content, Item, OverlayTree, What};
+use super::overlay_tree::{Content, Item, OverlayTree, What};
 use crate::error::{Error, Result};
 use crate::formats::elf::is_elf;
 use crate::keys;

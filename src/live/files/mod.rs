@@ -5,8 +5,8 @@ mod archive;
 mod asked;
 mod authorized;
 mod folder;
-mod laid;
 mod lint;
+mod overlay_tree;
 mod places;
 mod programs;
 mod squashfs;
@@ -21,7 +21,7 @@ use crate::recipe::Recipe;
 use crate::recipe::edits::{self, Attached, Edits, Purpose, Root};
 
 use asked::{Asked, Findings};
-use laid::OverlayTree;
+use overlay_tree::OverlayTree;
 
 /// Bytes of files that an initrd takes; what is more goes onto the volume, where it costs no memory
 /// before it is wanted.

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::asked::{Asked, Findings};
-use super::laid::{Content, Item, OverlayTree, What, below_root, owner_of};
+use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of};
 use crate::error::{Error, Result};
 use crate::formats::elf::{HEAD, Program};
 use crate::recipe::Recipe;

@@ -9,7 +9,7 @@ use backhand::compression::{CompressionOptions, Compressor, Zstd};
 use backhand::{FilesystemCompressor, FilesystemReader, FilesystemWriter, InnerNode, NodeHeader};
 
 use super::asked::Asked;
-use super::laid::{OverlayTree, What};
+use super::overlay_tree::{OverlayTree, What};
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::survey::squashfs::members;

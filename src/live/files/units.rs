@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::asked::Asked;
-use super::laid::OverlayTree;
+use super::overlay_tree::OverlayTree;
 use crate::error::{Error, Result};
 use crate::formats::unit_file::{UnitFile, UnitName};
 use crate::recipe::Recipe;
