@@ -84,5 +84,14 @@ fn the_front_door_of_the_library_is_the_recorded_one() {
         fs::write(&path, &found).unwrap();
     }
     let recorded = fs::read_to_string(&path).unwrap();
-    assert_eq!(found, recorded, "record it with REMASTER_UPDATE=1 if it is meant");
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (found, recorded) = (lines(&found), lines(&recorded));
+    let only = |one: &[String], other: &[String]| -> Vec<String> {
+        one.iter().filter(|line| !other.contains(line)).cloned().collect()
+    };
+    let (new, gone) = (only(&found, &recorded), only(&recorded, &found));
+    assert!(
+        found == recorded,
+        "new: {new:#?}\ngone: {gone:#?}\nrecord it with REMASTER_UPDATE=1 if it is meant"
+    );
 }
