@@ -231,7 +231,7 @@ def stick_of_patch(c, base):
         c.check("stick: flashed by a patch, it holds the stamped image", code == 0 and c.call("verify", stick.device, "--against", image)[0] == 0, err)
         code, out, err = stick.call("reset", "--in-place", stick.device, "--json")
         events = [json.loads(line) for line in out.splitlines()] or [{}]
-        last = {"v": 1, "event": "reset", "target": stick.device, "size": os.path.getsize(base), "sha256": c.digest(base)}
+        last = {"v": 1, "event": "reset", "target": stick.device, "size": os.path.getsize(base), "sha256": c.digest(base), "known_by": "head"}
         c.check("stick: programs are told of a reset", code == 0 and events[-1] == last and events[-2]["event"] == "result" and events[-2]["ok"], events[-2:])
         code, out, err = stick.call("reset", "--in-place", stick.device, "--json")
         c.check("stick: and of one that is refused", code == 2 and json.loads(out.splitlines()[-1])["event"] == "error", out)
