@@ -77,8 +77,17 @@ fn look_at(path: &PathBuf, block: u64) -> Option<String> {
         .and_then(|file| read(&File::from(file)));
     match head {
         Ok(head) => of(&head, block),
-        Err(fault) if fault.kind() == io::ErrorKind::PermissionDenied => Some(CLOSED.to_owned()),
+        Err(fault) if fault.kind() == io::ErrorKind::PermissionDenied => Some(closed(&fault)),
         Err(_) => None,
+    }
+}
+
+/// Root may be kept from a disk, too: in a container, or by a security module.
+fn closed(fault: &io::Error) -> String {
+    if rustix::process::geteuid().is_root() {
+        format!("not readable: {fault}")
+    } else {
+        CLOSED.to_owned()
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn rows(disk: &Disk) -> String {
     if let Some(by_id) = &disk.by_id {
         let _ = writeln!(text, "    {}", by_id.display());
     }
-    let _ = writeln!(text, "    holds {}", disk.contents());
+    let _ = writeln!(text, "    contents: {}", disk.contents());
     let _ = match refusals(disk).first() {
         None => writeln!(text, "    can be written to"),
         Some(refusal) => writeln!(text, "    no target: {}", refusal.reason()),

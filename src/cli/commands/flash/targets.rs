@@ -218,7 +218,7 @@ fn confirm(candidates: &[Candidate], asking: &Asking) -> Result<()> {
     let mut words = Vec::new();
     let mut text = String::from("All data on this will be lost:\n");
     for disk in candidates.iter().map(Candidate::disk) {
-        text.extend(["  ", &devices::headline(disk), "\n    holds ", &disk.contents(), "\n"]);
+        text.extend(["  ", &devices::headline(disk), "\n    contents: ", &disk.contents(), "\n"]);
         words.push(disk.word());
     }
     let word = words.join(" ");
