@@ -499,13 +499,10 @@ fn demanded_by_a_file(t: &Trial<'_>) -> Seen {
 
 fn remembered(t: &Trial<'_>) -> Seen {
     let run = t.start();
-    // The folders of other trials share the file, and each link that goes changes its status.
-    for name in [t.way.image, t.way.digest].map(|name| run.folder.at(name)) {
-        if name.is_file() {
-            let bytes = fs::read(&name).unwrap();
-            fs::remove_file(&name).unwrap();
-            fs::write(&name, bytes).unwrap();
-        }
+    // The folders of other trials share the files, and each link that goes changes their status.
+    for (path, bytes) in run.files() {
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
     }
     let digest = Digest::of_bytes(&run.folder.read(t.way.digest)).to_string();
     let alone = run.flagged(&[]);
