@@ -16,11 +16,12 @@ use remaster::progress::Progress;
 use remaster::recipe::edits::{Edits, Way};
 use remaster::recipe::{self, OF_RECORDS, Recipe};
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
+use remaster::stamp::planned_image::PlannedImage;
 use remaster::stamp::replaced::{self, Fact, Given};
 use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::format_bytes;
 
+use super::record::ManifestArgs;
 use super::{known_hosts, printer};
 
 /// What to put in.
@@ -121,7 +122,7 @@ impl Edit {
 }
 
 /// Surveys a base of any kind.
-pub(crate) fn base(file: &ImageFile) -> Result<BaseImage<&ImageFile>> {
+fn base(file: &ImageFile) -> Result<BaseImage<&ImageFile>> {
     BaseImage::open(file).map_err(|fault| fault.of_image(file.name()))
 }
 
@@ -175,15 +176,17 @@ pub(crate) struct Finished<'a> {
 }
 
 impl<'a> Stamping<'a> {
-    /// Decides what to change of a base.
+    /// Decides what to change of a base: `recipe` and `wishes` are what [`Edit::gather`] found, `inside` what the manifest is to have.
     pub(crate) fn plan(
         file: &'a ImageFile,
-        base: BaseImage<&'a ImageFile>,
-        wishes: Customization,
-        options: &ManifestOptions,
+        (recipe, wishes): (Recipe, Customization),
+        inside: &ManifestArgs,
         no_key: bool,
+        progress: &dyn Progress,
     ) -> Result<Self> {
-        let made = wishes.edits(&base.facts()).and_then(|edits| base.plan(edits, options));
+        let base = base(file)?;
+        let options = inside.or_by(&recipe).options_for(&base, progress)?;
+        let made = wishes.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
         let made = made.map_err(|fault| fault.of_image(file.name()))?;
         let gone = replaced::gone(base.given_before().as_ref(), made.edits(), no_key)?;
         Ok(Self { file, wishes, base, made, gone })

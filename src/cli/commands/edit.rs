@@ -8,7 +8,7 @@ use remaster::live::{Customization, HostKeys};
 use remaster::output::in_place::{Edited, Finished};
 use remaster::stamp::replaced::{self, Fact};
 
-use crate::cli::job::{self, Edit, Stamping};
+use crate::cli::job::{Edit, Stamping};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
@@ -51,10 +51,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let file = ImageFile::open(&args.image)?;
     check_regular(&file)?;
-    let base = job::base(&file)?;
     let progress = Meter::stages()?;
-    let options = args.inside.or_by(&recipe).options_for(&base, &progress)?;
-    let stamping = Stamping::plan(&file, base, wishes, &options, args.edit.no_key)?;
+    let asked = (recipe, wishes);
+    let stamping = Stamping::plan(&file, asked, &args.inside, args.edit.no_key, &progress)?;
     if args.dry_run {
         return printer::print(&stamping.dry_run());
     }

@@ -290,7 +290,7 @@ fn survey<'a>(
     let base = job::iso(file, "stamp", HINT)?;
     let image = base.original();
     let digest = thread::scope(|scope| {
-        // Read beside the digest. What is wrong with them is told to whoever needs them.
+        // Initrds are read while the digest is computed. An error is reported later, if a user needs them.
         let initrds = scope.spawn(|| base.initrds().is_ok());
         let digest = match base.known_sha256() {
             _ if manifest_digests => {

@@ -60,7 +60,7 @@ pub(crate) enum Form {
 }
 
 impl Args {
-    /// What to do with a file that is there already.
+    /// What to do with a file that already exists.
     pub(crate) fn existing(&self) -> OverwritePolicy {
         if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse }
     }

@@ -14,7 +14,7 @@ use remaster::stamp::patch;
 
 use super::base;
 use crate::cli::destination::Destination;
-use crate::cli::job::{self, Finished, Stamping};
+use crate::cli::job::{Finished, Stamping};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
@@ -35,10 +35,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if archive::is_tar(&file) {
         return tarball::write(args, &wishes, &file, output.as_ref(), known);
     }
-    let base = job::base(&file)?;
     let progress = Meter::stages()?;
-    let options = args.inside.or_by(&recipe).options_for(&base, &progress)?;
-    let stamping = Stamping::plan(&file, base, wishes, &options, args.edit.no_key)?;
+    let asked = (recipe, wishes);
+    let stamping = Stamping::plan(&file, asked, &args.inside, args.edit.no_key, &progress)?;
     if args.dry_run {
         return printer::print(&stamping.dry_run());
     }

@@ -22,7 +22,7 @@ use remaster::target::{Disk, Target};
 use remaster::units::ByteRange;
 
 use super::{apply, base};
-use crate::cli::job::{self, Edit, Finished, Stamping};
+use crate::cli::job::{Edit, Finished, Stamping};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::progress::{Meter, Style};
 use crate::cli::record::ManifestArgs;
@@ -106,7 +106,7 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// An image that can be read anywhere, made from `files`, and whether others must not know it.
+    /// An image that can be read at any place. It is made from `files`; `private` says whether it holds secrets.
     pub(crate) fn whole(
         image: &'a dyn ReadAt,
         private: bool,
@@ -205,9 +205,8 @@ fn stamp_and_write(args: &Args, to: &TargetArgs) -> Result<Failed> {
     }
     let file = base::open(&args.image, &args.source)?;
     let known = known_hosts(args, &wishes, to)?;
-    let base = job::base(&file)?;
-    let options = ManifestArgs::default().or_by(&recipe).options_for(&base, &Silent)?;
-    let stamping = Stamping::plan(&file, base, wishes, &options, args.edit.no_key)?;
+    let (asked, inside) = ((recipe, wishes), ManifestArgs::default());
+    let stamping = Stamping::plan(&file, asked, &inside, args.edit.no_key, &Silent)?;
     let Finished { image, summary, gone, .. } = stamping.compose()?;
     if args.to.disks.json {
         outcome::tell_taken_out(&gone);
