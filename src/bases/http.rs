@@ -145,8 +145,8 @@ fn taken_apart(url: &Url, answer: Response<Body>) -> Answer {
     }
 }
 
-/// The proxy that the environment wants for this address, as curl reads it: a web server sets `HTTP_PROXY` to what
-/// whoever asks says (CVE-2016-5385), so that one does not count.
+/// The proxy that the environment wants for this address, as curl reads it. `HTTP_PROXY` does not count: a web
+/// server sets it from a header of the request (CVE-2016-5385).
 fn proxy(url: &Url) -> Result<Option<Proxy>> {
     let own = format!("{}_proxy", url.scheme());
     let names = [own.clone(), own.to_uppercase(), "all_proxy".to_owned(), "ALL_PROXY".to_owned()];

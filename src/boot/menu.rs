@@ -539,7 +539,7 @@ fn isolinux_changes(
 
 const GRUB_TERMINALS: &str = "terminal_input --append serial\nterminal_output --append serial\n";
 
-/// Where the line below a word's starts; the start of the text if there is no word, its end if that line has no end.
+/// The start of the line below a word. Without a word it is the start of the text; in the last line, its end.
 fn line_end(text: &str, word: Option<&Word>) -> usize {
     let Some(word) = word else { return 0 };
     let behind = text.char_indices().skip_while(|(at, _)| *at < word.at.end);

@@ -33,7 +33,7 @@ impl Destination {
         Ok(Self::Pipe)
     }
 
-    /// What was written, of something that is no image.
+    /// Tells that bytes were written that are not an image.
     pub(crate) fn wrote(&self, bytes: usize) -> String {
         match self {
             Self::File(file) => {

@@ -142,7 +142,7 @@ impl Meter {
     }
 }
 
-/// Writes one event. A reader that has gone is no error.
+/// Writes one event. A closed pipe is not an error.
 pub(crate) fn emit(event: &Value) {
     let _ = printer::print_json(event);
 }

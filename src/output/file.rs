@@ -33,7 +33,7 @@ const BREATH: Duration = Duration::from_millis(5);
 /// Permission bits of a new file before the umask.
 const USUAL_MODE: u32 = 0o666;
 
-/// What to do with a file that is there already.
+/// What to do with a file that already exists.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OverwritePolicy {
     /// Keep it, and write nothing.

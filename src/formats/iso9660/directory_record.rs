@@ -113,12 +113,12 @@ impl Record {
         HEADER.saturating_add(identifier).next_multiple_of(2)
     }
 
-    /// The System Use field.
+    /// The System Use field; empty where the record has none.
     pub fn system_use(&self) -> &[u8] {
         self.bytes.get(self.system_use_start()..).unwrap_or_default()
     }
 
-    /// The System Use field, to be changed in place.
+    /// The same, to be changed in place.
     pub fn system_use_mut(&mut self) -> &mut [u8] {
         let start = self.system_use_start();
         self.bytes.get_mut(start..).unwrap_or_default()

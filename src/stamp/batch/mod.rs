@@ -45,7 +45,7 @@ pub enum Form {
     Oci,
 }
 
-/// What to do with a file that is there already.
+/// What to do with a user's file that already exists.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Keep {
     /// It is a fault.
