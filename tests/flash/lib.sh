@@ -55,6 +55,14 @@ unloop() { losetup -d "$1" && loops=$(echo "$loops" | sed "s|$1||"); }
 # noise BYTES: random bytes behind an empty boot record, which make a disk image.
 noise() { { head -c 446 /dev/urandom; head -c 64 /dev/zero; printf '\125\252'; cat /dev/urandom; } 2>/dev/null | head -c "$1"; }
 
+# flip FILE AT: changes the byte AT, whatever it is.
+flip() {
+    python3 -c 'import sys
+with open(sys.argv[1], "r+b") as file:
+    file.seek(int(sys.argv[2])); byte = file.read(1)[0]
+    file.seek(int(sys.argv[2])); file.write(bytes([byte ^ 255]))' "$1" "$2"
+}
+
 same_start() { cmp -s -n "$(stat -c %s "$1")" "$1" "$2"; }
 half_written() { [ "$(head -c 16 "$1")" = "remaster flash 1" ] && zeros_at "$1" 16 4080; }
 zeros_at() { [ "$(dd if="$1" bs=1 skip="$2" count="$3" status=none | tr -d '\0' | wc -c)" = 0 ]; }
