@@ -67,6 +67,7 @@ mod checked;
 pub mod disk;
 #[doc(hidden)]
 pub mod error;
+mod file_state;
 #[doc(hidden)]
 pub mod find;
 pub mod flash;

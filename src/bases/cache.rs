@@ -12,10 +12,15 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::Base;
 use crate::error::{Error, Result};
+use crate::file_state::FileState;
 use crate::place;
+use crate::progress::Progress;
 
 /// Bytes of a record; they are some hundreds.
 const LARGEST: u64 = 1 << 16;
+
+/// Ending of the file that tells how an image looked when its SHA-256 was computed last.
+const CHECKED: &str = ".checked.json";
 
 /// A folder of fetched bases.
 #[derive(Clone, Debug)]
@@ -99,6 +104,44 @@ impl Cache {
         }
     }
 
+    /// The same, of an image that has its SHA-256: it was computed when it was fetched, and is computed again if the
+    /// file looks different since.
+    ///
+    /// # Errors
+    /// Those of [`Cache::find`], and [`Error::Checksum`] for an image that is not the published one.
+    pub fn sound(&self, base: &Base, progress: &dyn Progress) -> Result<Option<(Record, PathBuf)>> {
+        let Some((record, image)) = self.find(base)? else { return Ok(None) };
+        if !self.is_as_checked(base, &image) {
+            self.verify(base, &record, &image, progress)?;
+        }
+        Ok(Some((record, image)))
+    }
+
+    /// Whether an image looks as it did when its SHA-256 was computed.
+    pub fn is_as_checked(&self, base: &Base, image: &Path) -> bool {
+        let kept = read_json::<FileState>(&self.path(base, CHECKED)).ok().flatten();
+        let now = fs::metadata(image).ok().map(|about| FileState::new(&about));
+        kept.is_some() && kept == now
+    }
+
+    /// Computes the SHA-256 of an image, compares it with the published one, and remembers how the file looks.
+    ///
+    /// # Errors
+    /// [`Error::Checksum`] if they differ.
+    pub fn verify(
+        &self,
+        base: &Base,
+        record: &Record,
+        image: &Path,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let state = state_of(image)?;
+        record.check(image, progress)?;
+        // In a cache that cannot be written to, it is computed each time.
+        let _ = write_json(&self.path(base, CHECKED), &state);
+        Ok(())
+    }
+
     /// Removes a base and what was begun of it; whether there was anything.
     pub fn remove(&self, base: &Base) -> Result<bool> {
         let _lock = self.lock(base)?;
@@ -110,6 +153,7 @@ impl Cache {
         let all = [
             Some(json),
             image,
+            Some(self.path(base, CHECKED)),
             Some(self.path(base, ".part")),
             Some(self.path(base, ".part.json")),
         ];
@@ -126,6 +170,7 @@ impl Cache {
         let image = self.folder.join(&record.file);
         fs::rename(part, &image).map_err(Error::io(format!("write {}", image.display())))?;
         write_json(&self.path(base, ".json"), record)?;
+        write_json(&self.path(base, CHECKED), &state_of(&image)?)?;
         remove(&self.path(base, ".part.json"))?;
         let old = before.filter(|old| old.file != record.file && !old.file.contains('/'));
         if let Some(old) = old {
@@ -152,6 +197,11 @@ impl Cache {
             Err(fault) => Err(Error::io(doing())(fault.into())),
         }
     }
+}
+
+fn state_of(image: &Path) -> Result<FileState> {
+    let about = fs::metadata(image).map_err(Error::io(format!("look at {}", image.display())))?;
+    Ok(FileState::new(&about))
 }
 
 fn damaged(path: &Path, found: &str, expected: &str) -> Error {

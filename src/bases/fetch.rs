@@ -68,8 +68,13 @@ fn kept(
 ) -> Result<Option<Fetched>> {
     // A damaged record is a reason to fetch, not to stop.
     let Some((record, path)) = cache.find(base).ok().flatten() else { return Ok(None) };
-    if record.sha256 != release.sha256 || hash_of(&path, progress)? != release.sha256 {
+    if record.sha256 != release.sha256 {
         return Ok(None);
+    }
+    match cache.verify(base, &record, &path, progress) {
+        Ok(()) => {}
+        Err(Error::Checksum { .. }) => return Ok(None),
+        Err(fault) => return Err(fault),
     }
     Ok(Some(Fetched { record, path, was_there: true }))
 }

@@ -35,7 +35,7 @@ pub fn resolve(
     let Some(name) = name_of(given) else { return Ok(given.to_owned()) };
     let base = Catalog::built_in()?.get(name)?;
     let cache = Cache::at(demand.cache.as_deref())?;
-    if let Some((_, path)) = cache.find(&base)? {
+    if let Some((_, path)) = cache.sound(&base, progress)? {
         return Ok(path);
     }
     if demand.offline {

@@ -99,15 +99,28 @@ def sound(s):
     paths = [path for path, _ in s.mirror.log]
     s.verdict("what is there is not fetched again", [] if code == 0 and b"is there" in out and not any(p.endswith(FILE) for p in paths) else [code, out, err, paths])
     image = pathlib.Path(f"{cache}/{FILE}")
-    for name, damage in (("cut", lambda: os.truncate(image, 1000)), ("flipped", lambda: image.write_bytes(bytes([s.image[0] ^ 1]) + s.image[1:])), ("lost", image.unlink)):
+    def flip():
+        times = os.stat(image)
+        image.write_bytes(bytes([s.image[0] ^ 1]) + s.image[1:])
+        os.utime(image, ns=(times.st_atime_ns, times.st_mtime_ns))
+    for name, damage, status, words in (
+        ("cut", lambda: os.truncate(image, 1000), USAGE, ["in the cache", "base fetch"]),
+        ("flipped", flip, DIFFERS, ["SHA-256", "fetch it again"]),
+        ("lost", image.unlink, USAGE, ["in the cache", "base fetch"]),
+    ):
         damage()
-        code, _, err = s.run("base", "show", BASE, "--check", "--cache", cache)
-        s.verdict(f"a base that was {name} in the cache is noticed", [] if code in (USAGE, DIFFERS) else [code, err])
-        if name != "flipped":  # which only reading all of it can tell
-            code, _, err = s.run(BASE, "--key", s.key, "-o", s.path("x.iso"), "--cache", cache)
-            s.verdict(f"and refused after it was {name}", s.complaints(code, USAGE, err, ["in the cache", "base fetch"]))
+        for command in (("base", "verify", BASE), ("base", "show", BASE), ("base", "path", BASE), ("inspect", BASE), (BASE, "--key", s.key, "-o", s.path("x.iso"))):
+            code, out, err = s.run(*command, "--cache", cache)
+            s.verdict(f"a base that was {name} in the cache is refused by {command[0]} {command[1]}", s.complaints(code, status, err, words) + ["said"] * bool(out))
         code, _, err = s.fetch(cache, "good")
         s.verdict(f"and fetched anew after it was {name}", s.is_kept(cache, code, err, s.image))
+    os.utime(image)
+    code, out, _ = s.run("base", "list", "--cache", cache)
+    s.verdict("the list tells what changed", [] if b"changed since it was checked" in out else [out])
+    code, out, _ = s.run("base", "verify", BASE, "--cache", cache)
+    s.verdict("what only has another time is verified", [] if code == 0 and b"verified" in out else [code, out])
+    code, out, _ = s.run("base", "list", "--cache", cache)
+    s.verdict("and counts as checked", [] if b"changed since" not in out else [out])
     for text in ("", "{", "[]", '{"name": "x"}', json.dumps({**want, "file": "../../etc/passwd"}), json.dumps({**want, "name": "nixos-24.11-minimal"})):
         pathlib.Path(f"{cache}/{BASE}.json").write_text(text)
         code, _, err = s.run("base", "path", BASE, "--cache", cache)

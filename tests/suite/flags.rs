@@ -67,7 +67,7 @@ impl Way {
 }
 
 /// Behind a comma is how a command is run.
-const WAYS: [Way; 43] = [
+const WAYS: [Way; 44] = [
     way("BASE", "base.iso --key key.pub -o out").of("base.iso", "base.iso").makes("out"),
     way("BASE, raw", "sd.img --key key.pub -o out").of("sd.img", "sd.img").makes("out"),
     way("BASE, tar", "kexec.tar --key key.pub -o out").of("kexec.tar", "kexec.tar").makes("out"),
@@ -126,6 +126,7 @@ const WAYS: [Way; 43] = [
     way("base list", "base list"),
     way("base fetch", "base fetch nixos-25.11-minimal").partly(),
     way("base show", "base show nixos-25.11-minimal").partly(),
+    way("base verify", "base verify nixos-25.11-minimal"),
     way("base path", "base path nixos-25.11-minimal"),
     way("base remove", "base remove nixos-25.11-minimal"),
     way("demo", "demo --dir demo"),
@@ -165,13 +166,12 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("cache-digest", &[BASED, "apply, layout"], remembered),
     ("offline", &[BASED, "netboot, folder"], kept_offline),
     ("cache", &[BASED, "netboot, folder"], looked_for_in_the_cache),
-    ("cache", &["base list; base show; base path"], named),
+    ("cache", &["base list; base show; base verify; base path"], named),
     ("cache", &["base remove"], removed),
     ("cache", &["base fetch"], made_by_a_fetch),
     ("mirror", &["base fetch"], named),
     ("ca-file", &["base fetch"], named),
     ("timeout", &["base fetch"], told_to_servers),
-    ("check", &["base show"], told_to_servers),
     ("key", &[KEYED], told_in_notes),
     ("host-key", &[KEYED], written_to_known_hosts),
     ("known-hosts", &[KEYED], known_hosts_are_written),

@@ -49,12 +49,19 @@ enum Command {
     Show {
         /// Name of a base in the cache
         name: String,
-        /// Read it and compare its SHA-256 with the published one
-        #[arg(long)]
+        /// The older name of `base verify`
+        #[arg(long, hide = true)]
         check: bool,
         /// Print a JSON object
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        cache: Place,
+    },
+    /// Read a base in the cache and compare its SHA-256 with the published one
+    Verify {
+        /// Name of a base in the cache
+        name: String,
         #[command(flatten)]
         cache: Place,
     },
@@ -417,12 +424,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Command::List { json, cache } => list(&cache.open()?, *json),
         Command::Fetch { name, server, cache } => fetch(name, server, &cache.open()?),
         Command::Show { name, check, json, cache } => {
-            let (record, path) = cached(name, &cache.open()?)?;
+            let cache = cache.open()?;
             if *check {
-                record.check(&path, &Meter::stages_without_signals())?;
+                verified(name, &cache)?;
             }
+            let (record, path) = cached(name, &cache)?;
             show(&record, &path, *json)
         }
+        Command::Verify { name, cache } => verify(name, &cache.open()?),
         Command::Path { name, cache } => {
             let (_, path) = cached(name, &cache.open()?)?;
             printer::print(&format!("{}\n", path.display()))
@@ -434,14 +443,36 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
+fn verify(name: &str, cache: &Cache) -> Result<()> {
+    let (record, path) = verified(name, cache)?;
+    let Record { version, sha256, .. } = record;
+    printer::tell(&format!(
+        "{name} {version} verified: {} has the SHA-256 {sha256}\n",
+        path.display()
+    ))
+}
+
+fn verified(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
+    let base = Catalog::built_in()?.get(name)?;
+    let (record, path) = cache.find(&base)?.ok_or_else(|| absent(&base, cache))?;
+    cache.verify(&base, &record, &path, &Meter::stages_without_signals())?;
+    Ok((record, path))
+}
+
 fn list(cache: &Cache, as_json: bool) -> Result<()> {
     let mut text = String::new();
     let mut rows = Vec::new();
     for base in Catalog::built_in()?.bases() {
         let found = cache.find(&base);
         let (state, fault) = match &found {
-            Ok(Some((record, _))) => {
-                (format!("in the cache: {} ({})", record.version, format_bytes(record.size)), None)
+            Ok(Some((record, path))) => {
+                let changed = if cache.is_as_checked(&base, path) {
+                    ""
+                } else {
+                    ", changed since it was checked"
+                };
+                let size = format_bytes(record.size);
+                (format!("in the cache: {} ({size}{changed})", record.version), None)
             }
             Ok(None) => (String::new(), None),
             Err(fault) => (format!("damaged: {fault}"), Some(fault.to_string())),
@@ -472,7 +503,8 @@ fn fetch(name: &str, server: &Server, cache: &Cache) -> Result<()> {
 
 fn cached(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
     let base = Catalog::built_in()?.get(name)?;
-    cache.find(&base)?.ok_or_else(|| absent(&base, cache))
+    let found = cache.sound(&base, &Meter::stages_without_signals())?;
+    found.ok_or_else(|| absent(&base, cache))
 }
 
 fn absent(base: &Base, cache: &Cache) -> Error {

@@ -2,13 +2,13 @@
 //! when asked, as a file can be changed and look the same.
 
 use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Digest;
+use crate::file_state::FileState;
 
 /// Files of digests.
 #[derive(Clone, Debug)]
@@ -20,11 +20,8 @@ pub struct DigestCache {
 #[derive(Deserialize, Eq, PartialEq, Serialize)]
 struct Of {
     path: PathBuf,
-    size: u64,
-    changed: (i64, i64),
-    /// What nobody can set back: contents that changed, and times that were set.
-    status: (i64, i64),
-    inode: (u64, u64),
+    #[serde(flatten)]
+    state: FileState,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -35,13 +32,7 @@ struct Record {
 
 impl Of {
     fn new(path: &Path, about: &Metadata) -> Self {
-        Self {
-            path: path.to_owned(),
-            size: about.len(),
-            changed: (about.mtime(), about.mtime_nsec()),
-            status: (about.ctime(), about.ctime_nsec()),
-            inode: (about.dev(), about.ino()),
-        }
+        Self { path: path.to_owned(), state: FileState::new(about) }
     }
 }
 
