@@ -140,7 +140,7 @@ pub enum Error {
         /// What to do instead.
         hint: &'static str,
     },
-    /// Something in a recipe, or a flag of the same name, that is refused before anything is done.
+    /// Something in a recipe or a command line that is refused before anything is done.
     #[error("{what}")]
     Recipe {
         /// Where it stands, and what is refused and why.
@@ -378,7 +378,9 @@ impl Error {
             | Self::Truncated { hint, .. } => hint,
             Self::Io { source, .. } => io_hint(source)?,
             Self::Key(fault) => return fault.hint(),
-            Self::Users { .. } => "mend what is told above, and run it again with --resume",
+            Self::Users { .. } => {
+                "mend what is told above, and run it again with --resume (keeps what is done) or --skip-existing (replaces other files, too)"
+            }
             Self::Bug { .. } => "add the command to the report, and which image it was given",
             Self::Differs { .. } | Self::Interrupted | Self::Declined { .. } => return None,
         };

@@ -1,6 +1,8 @@
-//! Where files may be made: nowhere among the nodes of devices, where a path means a disk that is not there.
+//! Where files may be made: in a folder that exists, and nowhere among the nodes of devices, where a path means a disk
+//! that is not there.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +18,17 @@ const SHARED_MEMORY: &str = "/dev/shm";
 /// as no output follows it.
 ///
 /// # Errors
-/// The path is below `/dev`, by whatever way it leads there, and not in shared memory.
+/// The path is below `/dev`, by whatever way it leads there, and not in shared memory; or its folder does not exist.
 pub fn check(path: &Path) -> Result<()> {
+    check_outside_devices(path)?;
+    if path.file_name().is_some() { check_folder(path) } else { Ok(()) }
+}
+
+/// The same of a path whose folders are made with it.
+///
+/// # Errors
+/// The path is below `/dev`, by whatever way it leads there, and not in shared memory.
+pub fn check_outside_devices(path: &Path) -> Result<()> {
     if path.file_name().is_none() || !holds_devices(&folder_of(path)) {
         return Ok(());
     }
@@ -32,6 +43,22 @@ pub fn check(path: &Path) -> Result<()> {
         what: format!("{shown} is below /dev and is not a device"),
         hint: "give the path of a file elsewhere; see `remaster devices` for disks",
     })
+}
+
+/// Whatever is made, only the last part of its path is made: a typo in the others would make folders unseen.
+fn check_folder(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    match fs::metadata(&folder) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(Error::Usage {
+            what: format!(
+                "cannot make {}: the folder {} does not exist",
+                path.display(),
+                folder.display()
+            ),
+            hint: "check the path, or make the folder first, with `mkdir -p`",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The folder that a path names an entry of.

@@ -182,7 +182,7 @@ impl Cache {
     /// Makes the folder and sees to it that nobody else fetches the same base.
     pub(super) fn lock(&self, base: &Base) -> Result<Lock> {
         let shown = self.folder.display();
-        place::check(&self.folder)?;
+        place::check_outside_devices(&self.folder)?;
         fs::create_dir_all(&self.folder).map_err(Error::io(format!("make the folder {shown}")))?;
         let path = self.path(base, ".lock");
         let doing = || format!("lock {}", path.display());

@@ -73,7 +73,8 @@ fn listed<T>(
     judge: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Vec<Asked<T>>> {
     let judged = given.iter().enumerate().map(|(index, text)| {
-        let value = judge(text).map_err(|what| recipe.fault(name, index, what, hint(name)))?;
+        let value =
+            judge(text).map_err(|what| recipe.fault(name, index, what, hint(name, text)))?;
         Ok(Asked { value, place: recipe.place(name, index) })
     });
     judged.collect()
@@ -89,8 +90,15 @@ fn one<T>(
     Ok(listed(recipe, name, &given, judge)?.pop())
 }
 
-fn hint(name: &str) -> &'static str {
+fn hint(name: &str, text: &str) -> &'static str {
+    let key = text.split('=').next().unwrap_or_default();
     match name {
+        "karg" | "karg-delete" | "karg-replace" if key == "root" => {
+            "give --label for another label of the volume, and leave the argument out"
+        }
+        "karg" | "karg-delete" | "karg-replace" if KEPT.iter().any(|(kept, _)| *kept == key) => {
+            "give other arguments, and leave this one out"
+        }
         "karg" | "karg-delete" => {
             "give one argument, as `quiet` or `loglevel=7`; several by giving the flag several times"
         }
@@ -197,7 +205,7 @@ fn timeout(recipe: &Recipe) -> Result<Option<u16>> {
             "timeout",
             0,
             format!("{seconds} seconds are more than isolinux can wait"),
-            hint("timeout"),
+            hint("timeout", ""),
         )),
     }
 }

@@ -254,14 +254,18 @@ pub fn check_found(entries: &[&Entry], boot: &Boot) -> Result<()> {
 fn no_argument<'a>(place: &str, what: &str, entries: impl Iterator<Item = &'a Entry>) -> Error {
     let mut there: Vec<&str> = Vec::new();
     for word in entries.flat_map(|entry| &entry.arguments) {
-        if !there.contains(&word.text.as_str()) && !word.text.starts_with(['$', '/']) {
+        let is_ours = ["init=", "root="].iter().any(|kept| word.text.starts_with(kept));
+        if !is_ours && !there.contains(&word.text.as_str()) && !word.text.starts_with(['$', '/']) {
             there.push(&word.text);
         }
     }
-    Error::Recipe {
-        what: format!("{place}: no entry has the argument {what}"),
-        hint: format!("give one of those there are: {}", there.join(" ")),
-    }
+    let whole = there.iter().filter(|word| word.split('=').next() == Some(what));
+    let whole: Vec<&str> = whole.copied().collect();
+    let hint = match whole.as_slice() {
+        [] => format!("give one of those there are: {}", there.join(" ")),
+        found => format!("give it with its value: {}", found.join(" or ")),
+    };
+    Error::Recipe { what: format!("{place}: no entry has the argument {what}"), hint }
 }
 
 fn entries_of(configs: &[Config]) -> Vec<&Entry> {

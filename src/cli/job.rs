@@ -1,7 +1,7 @@
 //! From a recipe and a base to a checked image: what `remaster BASE` and `remaster flash BASE` share.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
@@ -144,7 +144,24 @@ pub(crate) fn iso<'a>(
 /// Reads everything that a recipe names.
 pub(crate) fn gather(recipe: &Recipe) -> Result<Customization> {
     let prompt = |what: &str| rpassword::prompt_password(format!("{what}: "));
-    Customization::gather(recipe, &mut Input::new(io::stdin(), prompt))
+    let input = TypedInput { is_told: !io::stdin().is_terminal() };
+    Customization::gather(recipe, &mut Input::new(input, prompt))
+}
+
+/// Standard input for `-`. A terminal says nothing by itself, and the program would seem to hang.
+struct TypedInput {
+    is_told: bool,
+}
+
+impl Read for TypedInput {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if !std::mem::replace(&mut self.is_told, true) {
+            printer::say(
+                "`-` is this terminal: type or paste it, then press Enter and Control-D\n",
+            );
+        }
+        io::stdin().read(bytes)
+    }
 }
 
 /// Tells what is worth telling of what was read.

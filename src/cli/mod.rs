@@ -9,6 +9,7 @@ mod printer;
 mod progress;
 mod record;
 mod shell;
+mod slips;
 
 use std::io;
 use std::process::ExitCode;
@@ -84,7 +85,10 @@ pub(crate) fn main() -> ExitCode {
     if let Err(fault) = no_private_key() {
         return printer::fault(&fault);
     }
-    let cli = parse();
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(fault) => return printer::fault(&fault),
+    };
     printer::set(cli.loudness);
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -92,11 +96,18 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// The arguments, or the end with a help text or a usage error.
-fn parse() -> Cli {
-    let color = printer::color_of(std::env::args_os());
-    let matches = Cli::command().color(color).get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit())
+/// The arguments, or what is meant instead of them; or the end with a help text or what the parser says.
+fn parse() -> Result<Cli> {
+    let mut program = Cli::command().color(printer::color_of(std::env::args_os()));
+    program.build();
+    let typed = slips::flags_behind(&program, std::env::args_os().collect());
+    let shown = typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<String> = shown.collect();
+    let matches = program.try_get_matches_from_mut(typed).map_err(|refused| {
+        slips::meant(&program, &words, &refused).unwrap_or_else(|| refused.exit())
+    })?;
+    slips::check(&program, &words, &matches)?;
+    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit()))
 }
 
 /// A private key in an argument must not reach a parser, which would show what it does not know.

@@ -93,8 +93,12 @@ pub(super) fn epoch() -> Result<Option<u64>> {
     let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let number = text.to_str().and_then(|text| text.parse().ok());
     number.map(Some).ok_or_else(|| Error::Usage {
-        what: "SOURCE_DATE_EPOCH is no number of seconds".into(),
-        hint: "set it to seconds since 1970, or unset it",
+        what: if text.is_empty() {
+            "SOURCE_DATE_EPOCH is empty, not a number of seconds".into()
+        } else {
+            "SOURCE_DATE_EPOCH is not a number of seconds".into()
+        },
+        hint: "set it to the seconds since 1970, as `date +%s` prints them, or unset it",
     })
 }
 

@@ -43,12 +43,9 @@ pub fn schema() -> String {
 fn parse(name: &str, text: &str) -> Result<Recipe> {
     let at = |span: Range<usize>| format!("{name}:{}", position(text, span.start));
     let told = |refused: toml::de::Error| {
+        const FORM: &str = "see `remaster recipe schema` for what can be written there";
         let place = refused.span().map_or_else(|| name.to_owned(), at);
-        fault(
-            &place,
-            refused.message().replace('\n', "; "),
-            "see `remaster recipe schema` for what can be written there",
-        )
+        broken(&place, text, &refused, FORM)
     };
     let table = DeTable::parse(text).map_err(told)?;
     let names = Recipe::names();
@@ -76,6 +73,21 @@ fn places(
         .iter()
         .map(|(key, value)| (key.get_ref().to_string(), of_value(value)))
         .collect()
+}
+
+/// What the TOML of a text is refused for, by what users of TOML know.
+pub(super) fn broken(place: &str, text: &str, refused: &toml::de::Error, form: &str) -> Error {
+    let what = refused.message().replace('\n', "; ");
+    if !what.starts_with("string values must be quoted") {
+        return fault(place, what, form);
+    }
+    let line = text.get(..refused.span().map_or(0, |span| span.start)).unwrap_or_default();
+    let line = text.lines().nth(line.matches('\n').count()).unwrap_or_default();
+    let hint = match line.split_once('=') {
+        Some((key, value)) => format!("write `{} = \"{}\"`", key.trim(), value.trim()),
+        None => "put it in double quotes".to_owned(),
+    };
+    fault(place, "text needs quotes in TOML", hint)
 }
 
 /// Line and column, both from 1, columns in characters.

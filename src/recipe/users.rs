@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::Recipe;
-use super::document::{fault, position, unknown};
+use super::document::{broken, fault, position, unknown};
 use crate::error::{Error, Result};
 
 /// Bytes of a users file.
@@ -75,11 +75,15 @@ pub fn read(path: &Path, format: Format, separator: char) -> Result<Vec<Result<U
     let text = fs::read_to_string(path).map_err(Error::io(doing()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let reading = Reading { name, folder: folder.to_owned(), separator, names: Recipe::names() };
-    match format {
+    let users = match format {
         Format::Toml => reading.toml(&text),
         Format::Csv => reading.csv(&text),
         Format::Jsonl => Ok(reading.jsonl(&text)),
+    }?;
+    if users.is_empty() {
+        return Err(fault(&reading.name, "names no user", FORM));
     }
+    Ok(users)
 }
 
 struct Reading {
@@ -94,7 +98,7 @@ impl Reading {
         let at = |byte: usize| format!("{}:{}", self.name, position(text, byte));
         let table = DeTable::parse(text).map_err(|refused| {
             let place = refused.span().map_or_else(|| self.name.clone(), |span| at(span.start));
-            fault(&place, refused.message().replace('\n', "; "), FORM)
+            broken(&place, text, &refused, FORM)
         })?;
         let table = table.get_ref();
         if let Some(other) = table.keys().find(|key| key.get_ref() != "user") {
@@ -121,9 +125,7 @@ impl Reading {
             .flexible(true)
             .from_reader(text.as_bytes());
         let heads = reader.headers().map_err(|refused| self.csv_fault(&refused))?.clone();
-        if heads.iter().all(|head| head != "name") {
-            return Err(fault(&format!("{}:1", self.name), "no column `name`", FORM));
-        }
+        self.check_heads(&heads.iter().collect::<Vec<_>>())?;
         let users = reader.records().map(|record| {
             let record = record.map_err(|refused| self.csv_fault(&refused))?;
             let line = record.position().map_or(0, csv::Position::line);
@@ -143,6 +145,40 @@ impl Reading {
             self.user(place.clone(), fields.collect())
         });
         Ok(users.collect())
+    }
+
+    /// Refuses columns that no user can have, once for all users.
+    fn check_heads(&self, heads: &[&str]) -> Result<()> {
+        let place = format!("{}:1", self.name);
+        if let [one] = heads
+            && let Some(other) = [';', '\t'].into_iter().find(|other| one.contains(*other))
+        {
+            let what = format!("the columns are parted by {other:?}, not by commas");
+            return Err(fault(&place, what, "save it with commas between the columns"));
+        }
+        if heads.iter().all(|head| head.is_empty()) {
+            return Err(fault(&self.name, "names no user", FORM));
+        }
+        let is_known = |head: &&&str| {
+            ["name", "menu-name", ""].contains(*head) || self.names.iter().any(|name| name == *head)
+        };
+        if let Some(other) = heads.iter().find(|head| !is_known(head)) {
+            return Err(self.unknown_column(&place, other));
+        }
+        if heads.iter().all(|head| *head != "name") {
+            return Err(fault(&place, "no column `name`", FORM));
+        }
+        Ok(())
+    }
+
+    fn unknown_column(&self, place: &str, head: &str) -> Error {
+        let close = self.names.iter().map(String::as_str).chain(["name"]);
+        let close = close.map(|name| (strsim::damerau_levenshtein(head, name), name)).min();
+        let hint = match close.filter(|(distance, name)| *distance <= 2 && *distance < name.len() / 2) {
+            Some((_, name)) => format!("did you mean `{name}`?"),
+            None => "leave the column out: columns are `name` and the keys of recipes, as `remaster recipe schema` lists them".to_owned(),
+        };
+        fault(place, format!("unknown column `{}`", shown(head)), hint)
     }
 
     fn csv_fault(&self, refused: &csv::Error) -> Error {

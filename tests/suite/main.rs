@@ -37,6 +37,7 @@ mod records;
 mod restamp;
 mod seams;
 mod silence;
+mod slips;
 mod sound;
 mod sources;
 mod support;

@@ -1,7 +1,6 @@
 //! Completions and manual pages know every command.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use crate::support::Folder;
 
@@ -35,12 +34,11 @@ fn every_command_is_completed_in_every_shell() {
 #[test]
 fn every_command_has_a_manual_page() {
     let folder = Folder::new();
-    fs::create_dir(folder.at("man1")).unwrap();
     folder.run(&["man", "man1"]).quietly();
     for command in commands(&folder) {
         let page = String::from_utf8(folder.read(&format!("man1/remaster-{command}.1"))).unwrap();
         assert!(page.contains(".TH"), "{command}");
     }
     assert!(String::from_utf8(folder.read("man1/remaster.1")).unwrap().contains("Exit status"));
-    folder.run(&["man", "nowhere"]).refused(1, "nowhere");
+    folder.run(&["man", "no/man1"]).refused(2, "the folder no does not exist");
 }

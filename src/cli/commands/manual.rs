@@ -1,6 +1,8 @@
 //! `remaster completions SHELL` and `remaster man DIR`: what shells and man(1) know of the program, made of the
 //! command line itself.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
@@ -9,6 +11,7 @@ use clap_mangen::Man;
 
 use remaster::error::{Error, Result};
 use remaster::output::file::{OverwritePolicy, write_bytes};
+use remaster::place;
 
 use crate::cli::printer;
 
@@ -22,7 +25,7 @@ pub(crate) struct Completions {
 /// Write a manual page of each command into a folder
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pages {
-    /// Folder that is there, as `~/.local/share/man/man1`
+    /// Folder to write to, as `~/.local/share/man/man1`; it is made if it does not exist
     folder: PathBuf,
 }
 
@@ -37,6 +40,12 @@ pub(crate) fn completions(args: &Completions, mut program: Command) -> Result<()
 
 pub(crate) fn pages(args: &Pages, mut command: Command) -> Result<()> {
     command.build();
+    place::check(&args.folder)?;
+    let doing = format!("make the folder {}", args.folder.display());
+    match fs::create_dir(&args.folder) {
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made.map_err(Error::io(doing))?,
+    }
     page(&command, &args.folder)
 }
 

@@ -15,6 +15,7 @@ use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::live::HostKeys;
 use remaster::output::file::{Output, OverwritePolicy, Readers};
+use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::recipe::users::{self, Format, User};
@@ -59,7 +60,7 @@ pub(crate) struct Args {
     /// Users: TOML, CSV or JSON lines
     users: PathBuf,
 
-    /// Folder to write to; it is made if it is not there
+    /// Folder to write to; it is made if it does not exist
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
 
@@ -131,6 +132,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let template = Template::parse(args.template())?;
+    place::check(&args.output)?;
     let beside = args.wanted()?;
     let shared = args.edit.shared()?;
     let inside = args.inside.or_by(&shared);

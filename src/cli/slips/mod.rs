@@ -1,0 +1,236 @@
+//! Slips: what was typed and cannot be meant, and what is meant instead. Messages suggest; nothing is run that was not typed.
+
+mod role;
+mod table;
+mod typed;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgMatches, Command};
+use remaster::bases::name_of;
+use remaster::error::Error;
+
+use role::Kind;
+use table::{COMMANDS, FLAGS, FOLLOWED};
+use typed::{Typed, flag_of, line};
+
+/// Letters that a name may differ in from what was typed for it.
+const CLOSE: usize = 2;
+
+fn fault(what: String, hint: String) -> Error {
+    Error::Recipe { what, hint }
+}
+
+/// The words with the flags of every command behind the command, where the parser takes them. `words` begins with the
+/// name of the program.
+pub(super) fn flags_behind(program: &Command, mut words: Vec<OsString>) -> Vec<OsString> {
+    let mut end: usize = 1;
+    while let Some(own) =
+        words.get(end).and_then(|word| own_words(program, &word.to_string_lossy()))
+    {
+        end = end.saturating_add(own);
+    }
+    if words.get(end).is_some_and(|word| program.find_subcommand(word).is_some())
+        && let Some(moved) = words.get_mut(1..=end)
+    {
+        moved.rotate_right(1);
+    }
+    words
+}
+
+/// How many words a flag of every command takes, with its own.
+fn own_words(program: &Command, word: &str) -> Option<usize> {
+    let (name, is_joined) = word.split_once('=').map_or((word, false), |(name, _)| (name, true));
+    let mut all = program.get_arguments().filter(|arg| arg.is_global_set());
+    let is_called = |arg: &&Arg| {
+        name.strip_prefix("--").is_some_and(|long| arg.get_long() == Some(long))
+            || arg.get_short().is_some_and(|short| word == format!("-{short}"))
+    };
+    let flag = all.find(is_called)?;
+    Some(if flag.get_action().takes_values() && !is_joined { 2 } else { 1 })
+}
+
+/// Refuses arguments of a command line that was understood and cannot be meant.
+pub(super) fn check(
+    program: &Command,
+    words: &[String],
+    matches: &ArgMatches,
+) -> Result<(), Error> {
+    let typed = Typed::of(program, words);
+    let mut below = matches;
+    while let Some((_, next)) = below.subcommand() {
+        below = next;
+    }
+    if let Some(meant) = mistyped_command(&typed) {
+        return Err(meant);
+    }
+    role::check(&typed, below)
+}
+
+/// What is meant by a command line that the parser refuses; none where it says that best itself.
+pub(super) fn meant(program: &Command, words: &[String], refused: &clap::Error) -> Option<Error> {
+    let typed = Typed::of(program, words);
+    let kind = refused.kind();
+    let word = match refused.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) => word.as_str(),
+        _ => "",
+    };
+    if kind == ErrorKind::UnknownArgument && word.starts_with('-') {
+        return Some(negative(&typed, word).unwrap_or_else(|| unknown_flag(program, &typed, word)));
+    }
+    let is_about_words = [
+        ErrorKind::UnknownArgument,
+        ErrorKind::ArgumentConflict,
+        ErrorKind::MissingRequiredArgument,
+        ErrorKind::InvalidSubcommand,
+    ];
+    if !is_about_words.contains(&kind) {
+        return None;
+    }
+    if let Some(meant) = mistyped_command(&typed) {
+        return Some(meant);
+    }
+    let one_more = if typed.path.is_empty() {
+        typed.plain_words().nth(1)
+    } else {
+        typed.plain_words().find(|(_, plain)| kind == ErrorKind::UnknownArgument && *plain == word)
+    };
+    one_more.map(|(place, word)| one_word_more(&typed, place, word))
+}
+
+/// The first word where a command is expected, if it is neither a command nor something to work with.
+fn mistyped_command(typed: &Typed<'_>) -> Option<Error> {
+    let (place, word) = typed.plain_words().next().filter(|_| typed.path.is_empty())?;
+    let is_path = word.contains(['/', '.']) || word == "-" || Path::new(word).exists();
+    if is_path || name_of(Path::new(word)).is_some() || Kind::of(word).is_some() {
+        return None;
+    }
+    let line_with = |command: &str| {
+        let rest = typed.words.iter().enumerate().filter(|(other, _)| *other != place);
+        let rest = rest.map(|(_, word)| word.as_str());
+        let command = command.split(' ').filter(|word| !word.is_empty());
+        format!("`{}`", line(command.chain(rest)))
+    };
+    let known = COMMANDS.iter().find(|(words, _)| words.contains(&word));
+    let meant: Vec<String> = match known {
+        Some((_, commands)) => commands.iter().map(|command| line_with(command)).collect(),
+        None => closest(word, typed.command.get_subcommands().map(Command::get_name))
+            .map(line_with)
+            .into_iter()
+            .collect(),
+    };
+    let hint = if meant.is_empty() {
+        "`remaster -h` lists the commands".to_owned()
+    } else {
+        format!("did you mean {}?", meant.join(" or "))
+    };
+    Some(fault(format!("`{word}` is neither a command nor a file"), hint))
+}
+
+/// The name that differs least from a word, if it differs little.
+fn closest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let most = CLOSE.min(word.chars().count() / 2);
+    let distances = names.map(|name| (strsim::damerau_levenshtein(word, name), name));
+    distances.filter(|(distance, _)| *distance <= most).min().map(|(_, name)| name)
+}
+
+/// A negative number behind a flag that takes a value.
+fn negative(typed: &Typed<'_>, word: &str) -> Option<Error> {
+    let is_number = word.get(1..)?.starts_with(|c: char| c.is_ascii_digit());
+    let place = typed.words.iter().position(|other| other == word).filter(|_| is_number)?;
+    let (name, flag) = typed.before(place)?;
+    let takes = value_of(flag);
+    let hint = format!("give {name} a number from 0 on");
+    Some(fault(format!("{name} takes {takes}, not {word}"), hint))
+}
+
+fn value_of(flag: &Arg) -> String {
+    let names = flag.get_value_names().unwrap_or_default();
+    names.iter().map(clap::builder::Str::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn unknown_flag(program: &Command, typed: &Typed<'_>, word: &str) -> Error {
+    let name = word.split('=').next().unwrap_or_default();
+    let long = name.trim_start_matches('-');
+    let command = typed.command;
+    let known = FLAGS
+        .iter()
+        .find(|flag| flag.typed.contains(&name) && flag_of(command, flag.needs).is_some());
+    let longs = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(Arg::get_long);
+    let hint = match known {
+        Some(flag) => flag.answer.to_owned(),
+        None => match closest(long, longs).filter(|_| name.starts_with("--")) {
+            Some(close) => format!("did you mean `--{close}`?"),
+            None => elsewhere(program, typed, name),
+        },
+    };
+    fault(format!("`{}` has no flag `{name}`", typed.name()), hint)
+}
+
+/// Which commands have a flag that this one has not.
+fn elsewhere(program: &Command, typed: &Typed<'_>, name: &str) -> String {
+    let own = typed.name();
+    let has = |command: &&Command| {
+        name.strip_prefix("--").is_some_and(|long| flag_of(command, long).is_some())
+    };
+    let mut names: Vec<String> = program
+        .get_subcommands()
+        .filter(has)
+        .map(|one| format!("`remaster {}`", one.get_name()))
+        .collect();
+    if has(&program) {
+        names.insert(0, "`remaster BASE`".to_owned());
+    }
+    match names.as_slice() {
+        [] => format!("`{own} --help` lists its flags"),
+        names => {
+            format!("{} has it; `{own} --help` lists the flags of this command", names.join(", "))
+        }
+    }
+}
+
+/// A word behind all that a command takes.
+fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
+    let kind = Kind::of(word);
+    if kind == Some(Kind::Key) && typed.command.get_arguments().any(|arg| arg.get_id() == "key") {
+        let what = format!("{word} is a public key, and stands alone");
+        return fault(what, role::one_key_each(typed, word));
+    }
+    if let Some((flag, _)) = typed.before(place) {
+        let known = FOLLOWED.iter().find(|(name, _)| *name == flag);
+        let hint = known.map_or_else(|| format!("leave `{word}` out"), |(_, hint)| (*hint).into());
+        return fault(format!("{flag} takes no word after it, and `{word}` stands there"), hint);
+    }
+    let words = || typed.words.iter().map(String::as_str);
+    if !typed.path.is_empty() {
+        let name = typed.name();
+        let what = format!("`{word}` is one word more than `{name}` takes");
+        return fault(what, format!("`{name} -h` shows what it takes"));
+    }
+    if kind == Some(Kind::Disk) {
+        let what = format!("{word} is a disk, and disks are written to by `remaster flash`");
+        return fault(
+            what,
+            format!("did you mean `{}`?", line(["flash"].into_iter().chain(words()))),
+        );
+    }
+    let what = format!("`{word}` is one word more: an image is made of one base");
+    let disk = typed.plain_words().next().filter(|(_, first)| Kind::of(first) == Some(Kind::Disk));
+    if let Some((first, disk)) = disk {
+        let rest = typed.words.iter().enumerate().filter(|(other, _)| *other != first);
+        let rest = rest.map(|(_, word)| word.as_str());
+        let meant = line(["flash"].into_iter().chain(rest).chain([disk]));
+        let what = format!("{disk} is a disk, and disks are written to by `remaster flash`");
+        return fault(what, format!("did you mean `{meant}`?"));
+    }
+    if typed.has(&["output"]) {
+        return fault(what, "give one base, and the image to write to -o".to_owned());
+    }
+    let key = if typed.has(&["key", "recipe"]) { &[][..] } else { &["--key", "KEY"] };
+    let rest = typed.words.iter().enumerate().filter(|(other, _)| *other != place);
+    let rest = rest.map(|(_, word)| word.as_str());
+    let meant = line(rest.chain(key.iter().copied()).chain(["-o", word]));
+    fault(what, format!("did you mean `{meant}`?"))
+}

@@ -1,0 +1,215 @@
+//! What each argument must be, and what it is instead: words that were swapped are seen before a command runs.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use clap::ArgMatches;
+use remaster::bases::name_of;
+use remaster::error::Error;
+use remaster::formats::patch_file::PatchFile;
+use remaster::image::file_type::{FileType, HEAD};
+
+use super::fault;
+use super::typed::{Typed, line};
+
+/// What a word names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Image,
+    Disk,
+    Key,
+    /// TOML, CSV or JSON lines: users, or a recipe.
+    List,
+    Patch,
+}
+
+/// What arguments must be, by their names in every command.
+pub(super) const ROLES: &[(&str, Kind)] = &[
+    ("base", Kind::Image),
+    ("image", Kind::Image),
+    ("devices", Kind::Disk),
+    ("patch", Kind::Patch),
+    ("users", Kind::List),
+    ("recipe", Kind::List),
+    ("key", Kind::Key),
+];
+
+impl Kind {
+    /// Tells by the beginning of a file, or by the name of what is not there. None for what nothing is known of.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        let path = Path::new(word);
+        match fs::metadata(path) {
+            Ok(about) if about.is_file() => of_file(path).or_else(|| of_name(word)),
+            Ok(about) if about.file_type().is_block_device() => Some(Self::Disk),
+            Ok(_) => None,
+            Err(_) => of_name(word),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Image => "an image",
+            Self::Disk => "a disk",
+            Self::Key => "a public key",
+            Self::List => "a list in TOML, CSV or JSON",
+            Self::Patch => "a patch",
+        }
+    }
+
+    /// What is asked for in its place.
+    fn wanted(self, id: &str) -> &'static str {
+        match (self, id) {
+            (_, "users") => "a users file",
+            (_, "recipe") => "a recipe",
+            _ => self.name(),
+        }
+    }
+}
+
+fn of_file(path: &Path) -> Option<Kind> {
+    let mut head = Vec::new();
+    File::open(path).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
+    if PatchFile::is_in(&head) {
+        return Some(Kind::Patch);
+    }
+    if is_public_key(&head) {
+        return Some(Kind::Key);
+    }
+    matches!(FileType::of(&head), FileType::Disk(_)).then_some(Kind::Image)
+}
+
+/// Whether a text begins as lines of `authorized_keys` do, options apart.
+fn is_public_key(text: &[u8]) -> bool {
+    ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"]
+        .iter()
+        .any(|start| text.starts_with(start.as_bytes()))
+}
+
+fn of_name(word: &str) -> Option<Kind> {
+    if is_public_key(word.as_bytes()) {
+        return Some(Kind::Key);
+    }
+    let path = Path::new(word);
+    if path.starts_with("/dev/disk")
+        || path.parent() == Some(Path::new("/dev")) && is_disk_name(path)
+    {
+        return Some(Kind::Disk);
+    }
+    if name_of(path).is_some() {
+        return Some(Kind::Image);
+    }
+    match path.extension()?.to_str()? {
+        "iso" | "img" | "raw" | "xz" | "zst" | "gz" | "bz2" | "lz4" | "zip" => Some(Kind::Image),
+        "pub" => Some(Kind::Key),
+        "toml" | "csv" | "jsonl" | "ndjson" => Some(Kind::List),
+        "remaster" => Some(Kind::Patch),
+        _ => None,
+    }
+}
+
+/// Whether a node has the name of disks that are not there now, as `sdc`.
+fn is_disk_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    ["sd", "hd", "vd", "xvd", "nvme", "mmcblk"].iter().any(|start| name.starts_with(start))
+}
+
+/// An argument that was given: its name, what it must be, the word, and what that is.
+struct Given {
+    id: &'static str,
+    role: Kind,
+    word: String,
+    kind: Option<Kind>,
+}
+
+impl Given {
+    fn is_odd(&self) -> bool {
+        self.kind.is_some_and(|kind| kind != self.role)
+    }
+}
+
+/// Refuses what is another thing than its argument asks for, where that is sure and another argument asks for it.
+pub(super) fn check(typed: &Typed<'_>, matches: &ArgMatches) -> Result<(), Error> {
+    let given = given(matches);
+    for one in given.iter().filter(|one| one.is_odd()) {
+        if let Some(other) = given.iter().find(|other| is_swapped(one, other)) {
+            return Err(swapped(typed, one, other));
+        }
+    }
+    given.iter().filter(|one| one.is_odd()).try_for_each(|one| lone(typed, one))?;
+    check_output(typed, matches)
+}
+
+fn given(matches: &ArgMatches) -> Vec<Given> {
+    let words = |id: &str| -> Vec<String> {
+        let raw = matches.try_get_raw(id).ok().flatten();
+        raw.into_iter().flatten().map(|word| word.to_string_lossy().into_owned()).collect()
+    };
+    let of = |(id, role): &(&'static str, Kind)| {
+        let (id, role) = (*id, *role);
+        words(id).into_iter().map(move |word| {
+            let kind = Kind::of(&word);
+            Given { id, role, word, kind }
+        })
+    };
+    ROLES.iter().flat_map(of).collect()
+}
+
+/// Whether each of two is what the other should be.
+fn is_swapped(one: &Given, other: &Given) -> bool {
+    one.role != other.role && one.kind == Some(other.role) && other.kind == Some(one.role)
+}
+
+fn swapped(typed: &Typed<'_>, one: &Given, other: &Given) -> Error {
+    let words = typed.words.iter().map(|word| {
+        let swap = [(one, other), (other, one)].into_iter().find(|(from, _)| *word == from.word);
+        swap.map_or(word.as_str(), |(_, to)| to.word.as_str())
+    });
+    let what = format!(
+        "{} is {}, and {} is {}: they are swapped",
+        one.word,
+        other.role.name(),
+        other.word,
+        one.role.name()
+    );
+    fault(what, format!("did you mean `{}`?", line(words)))
+}
+
+/// What is wrong with one argument alone. What is not an image is told of by what reads it.
+fn lone(typed: &Typed<'_>, one: &Given) -> Result<(), Error> {
+    let Some(kind) = one.kind else { return Ok(()) };
+    let hint = match (one.role, kind) {
+        (Kind::Disk | Kind::List, Kind::Key) => one_key_each(typed, &one.word),
+        (Kind::Key, _) => "give the file of a public key, as ~/.ssh/id_ed25519.pub".to_owned(),
+        (Kind::List, Kind::Image | Kind::Disk | Kind::Patch) => {
+            format!("`{} -h` shows what goes where", typed.name())
+        }
+        _ => return Ok(()),
+    };
+    let (is, wanted) = (kind.name(), one.role.wanted(one.id));
+    Err(fault(format!("{} is {is}, not {wanted}", one.word), hint))
+}
+
+/// A shell makes several words of `--key ~/.ssh/*.pub`.
+pub(super) fn one_key_each(typed: &Typed<'_>, word: &str) -> String {
+    let words = typed.words.iter().enumerate().flat_map(|(place, other)| {
+        let is_flagged = typed.before(place).is_some_and(|(_, flag)| flag.get_id() == "key");
+        let is_key = !is_flagged && (other == word || Kind::of(other) == Some(Kind::Key));
+        is_key.then_some("--key").into_iter().chain([other.as_str()])
+    });
+    format!("every key has a --key of its own: did you mean `{}`?", line(words))
+}
+
+/// A disk is written to by `flash`, which asks first.
+fn check_output(typed: &Typed<'_>, matches: &ArgMatches) -> Result<(), Error> {
+    let output = matches.try_get_raw("output").ok().flatten().and_then(|mut words| words.next());
+    let Some(word) = output.map(|word| word.to_string_lossy().into_owned()) else { return Ok(()) };
+    if Kind::of(&word) != Some(Kind::Disk) || !typed.path.is_empty() {
+        return Ok(());
+    }
+    let others = typed.words.iter().map(String::as_str);
+    let others = others.filter(|other| *other != word && !["-o", "--output"].contains(other));
+    let meant = line(["flash"].into_iter().chain(others).chain([word.as_str()]));
+    Err(fault(format!("{word} is a disk, not a file to write"), format!("did you mean `{meant}`?")))
+}

@@ -1,0 +1,216 @@
+//! Slips are answered with what is meant, by every command that takes what is mistyped, and nothing is done.
+
+use std::io::Write;
+
+use crate::support::{Folder, TINY, key};
+
+/// What is typed, and words of the answer. `remaster` is left out in front of both.
+const TYPED: &[(&str, &str)] = &[
+    ("c.iso /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("b.iso --key k.pub /dev/sdc", "`remaster flash b.iso --key k.pub /dev/sdc`"),
+    ("b.iso --key k.pub -o /dev/sdc", "`remaster flash b.iso --key k.pub /dev/sdc`"),
+    ("/dev/sdc c.iso", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("b.iso new.iso", "did you mean `remaster b.iso --key KEY -o new.iso`?"),
+    ("b.iso new.iso --key k.pub", "did you mean `remaster b.iso --key k.pub -o new.iso`?"),
+    ("b.iso c.iso --key k.pub -o new.iso", "an image is made of one base"),
+    ("flsh c.iso /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("burn c.iso /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("write c.iso /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("dd c.iso /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("list", "did you mean `remaster base list` or `remaster devices`?"),
+    ("version", "did you mean `remaster --version`?"),
+    (
+        "create b.iso --key k.pub -o new.iso",
+        "did you mean `remaster b.iso --key k.pub -o new.iso`?",
+    ),
+    ("inspct c.iso", "did you mean `remaster inspect c.iso`?"),
+    ("rubbish c.iso", "`rubbish` is neither a command nor a file"),
+    ("rubbish --key k.pub -o new.iso", "`rubbish` is neither a command nor a file"),
+    ("flash /dev/sdc c.iso", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    (
+        "flash c.iso --key k.pub l.pub /dev/sdc",
+        "`remaster flash c.iso --key k.pub --key l.pub /dev/sdc`",
+    ),
+    (
+        "apply p.remaster b.iso -o new.iso",
+        "did you mean `remaster apply b.iso p.remaster -o new.iso`?",
+    ),
+    (
+        "flash p.remaster --patch b.iso /dev/sdc",
+        "`remaster flash b.iso --patch p.remaster /dev/sdc`",
+    ),
+    ("stamp u.toml b.iso -o new", "did you mean `remaster stamp b.iso u.toml -o new`?"),
+    ("stamp b.iso k.pub -o new", "k.pub is a public key, not a users file"),
+    ("stamp b.iso c.iso -o new", "c.iso is an image, not a users file"),
+    ("b.iso --recipe c.iso -o new.iso", "c.iso is an image, not a recipe"),
+    ("inspect c.iso b.iso", "`b.iso` is one word more than `remaster inspect` takes"),
+    ("inspect c.iso --key k.pub", "`remaster BASE`, `remaster stamp`"),
+    ("flash c.iso --device /dev/sdc", "`remaster flash IMAGE /dev/sdX`"),
+    ("flash c.iso --frobnicate /dev/sdc", "`remaster flash --help` lists its flags"),
+    ("flash c.iso --no-ejcet /dev/sdc", "did you mean `--no-eject`?"),
+    ("stamp b.iso semicolons.csv -o new", "the columns are parted by ';', not by commas"),
+    ("stamp b.iso tabs.csv -o new", "the columns are parted by '\\t', not by commas"),
+    ("stamp b.iso email.csv -o new", "unknown column `email`"),
+    ("stamp b.iso heads.csv -o new", "heads.csv: names no user"),
+    ("stamp b.iso empty.csv -o new", "empty.csv: names no user"),
+    ("stamp b.iso empty.toml -o new", "empty.toml: names no user"),
+    ("stamp b.iso empty.jsonl -o new", "empty.jsonl: names no user"),
+    ("stamp b.iso bare.toml -o new", "write `name = \"alice\"`"),
+    ("b.iso --recipe bare-recipe.toml -o new.iso", "write `hostname = \"box\"`"),
+    ("two.zip --key k.pub -o new.iso", "found 2 files: a.iso, b.iso"),
+];
+
+/// Slips in what is put in, by every command that puts something in.
+const PUT_IN: &[(&str, &str)] = &[
+    ("--ssh-key k.pub", "did you mean `--key`?"),
+    ("--key k.pub --user ann", "has the users root and nixos"),
+    ("--key k.pub --root-password x", "give `--root-password-file FILE`"),
+    ("--key k.pub --no-color", "did you mean `--color never`?"),
+    ("--key k.pub --packages vim", "packages are not installed"),
+    ("--key k.pub --timeout -1", "give --timeout a number from 0 on"),
+    ("--key k.pub --hostnam x", "did you mean `--hostname`?"),
+    ("--key c.iso", "c.iso is an image, not a public key"),
+];
+
+/// The commands that put something in, of which words are said to be given behind.
+const PUTTING: &[&str] = &[
+    "b.iso -o new.iso",
+    "stamp b.iso u.toml -o new",
+    "flash b.iso --to-file new.iso",
+    "netboot b.iso -o new",
+    "edit --in-place c.iso",
+];
+
+/// Slips in the arguments of the kernel, of which an image must be known.
+const KERNEL: &[(&str, &str)] = &[
+    ("--karg root=", "give --label for another label of the volume"),
+    ("--karg-delete loglevel", "give it with its value: loglevel=4"),
+    ("--karg-delete NAME", "give one of those there are: boot.shell_on_fail"),
+];
+
+/// Outputs in a folder that does not exist.
+const NOWHERE: &[&str] = &[
+    "b.iso --key k.pub -o no/new",
+    "b.iso --key k.pub --as patch -o no/new",
+    "b.iso --key k.pub -o new.iso --manifest no/new",
+    "b.iso --key k.pub --host-key generate -o new.iso --known-hosts no/new",
+    "apply b.iso p.remaster -o no/new",
+    "reset c.iso -o no/new",
+    "stamp b.iso u.toml -o no/new",
+    "stamp b.iso u.toml --as oci -o no/new",
+    "stamp b.iso u.toml --failures no/new -o new",
+    "netboot b.iso --key k.pub -o no/new",
+    "flash c.iso --to-file no/new",
+    "demo --dir no/new",
+    "man no/new",
+];
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("b.iso", &TINY);
+    folder.write("k.pub", key(1).as_bytes());
+    folder.write("l.pub", key(2).as_bytes());
+    folder.run(&["b.iso", "--key", "k.pub", "-o", "c.iso"]).quietly();
+    folder.run(&["b.iso", "--key", "k.pub", "--as", "patch", "-o", "p.remaster"]).quietly();
+    let texts: [(&str, &str); 10] = [
+        ("u.toml", "[[user]]\nname = \"ann\"\nkey = \"k.pub\"\n"),
+        ("semicolons.csv", "name;key\nann;k.pub\n"),
+        ("tabs.csv", "name\tkey\nann\tk.pub\n"),
+        ("email.csv", "name,key,email\nann,k.pub,ann@example.org\n"),
+        ("heads.csv", "name,key\n"),
+        ("empty.csv", ""),
+        ("empty.toml", "# nobody\n"),
+        ("empty.jsonl", "\n"),
+        ("bare.toml", "[[user]]\nname = alice\n"),
+        ("bare-recipe.toml", "hostname = box\n"),
+    ];
+    for (name, text) in texts {
+        folder.write(name, text.as_bytes());
+    }
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for name in ["a.iso", "b.iso"] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&TINY).unwrap();
+    }
+    folder.write("two.zip", &zip.finish().unwrap().into_inner());
+    folder
+}
+
+/// Answers all of them in one folder, and nothing is made there.
+fn answered<'a>(rows: impl IntoIterator<Item = (String, &'a str)>) {
+    let folder = folder();
+    let before = folder.names();
+    for (typed, words) in rows {
+        let ended = folder.run(&typed.split(' ').collect::<Vec<_>>());
+        let err = &ended.err;
+        assert!(err.contains(words), "remaster {typed}: {words}: {err}");
+        assert!(err.starts_with("error: ") && err.contains("\nhint: "), "remaster {typed}: {err}");
+        let status = if typed.starts_with("two.zip") { 4 } else { 2 };
+        assert!(ended.status == status && ended.out.is_empty(), "remaster {typed}: {err}");
+        assert_eq!(folder.names(), before, "remaster {typed}");
+    }
+}
+
+#[test]
+fn what_is_meant_is_said_and_nothing_is_done() {
+    answered(TYPED.iter().map(|(typed, words)| ((*typed).to_owned(), *words)));
+}
+
+#[test]
+fn every_command_that_puts_something_in_answers_the_same() {
+    answered(PUTTING.iter().flat_map(|command| {
+        PUT_IN.iter().map(move |(slip, words)| (format!("{command} {slip}"), *words))
+    }));
+    // What stands behind a flag of its own kind is a disk, a word too many, or one key more.
+    let more = "--key k.pub l.pub";
+    let keys =
+        PUTTING.iter().map(|command| (format!("{command} {more}"), "--key k.pub --key l.pub"));
+    answered(keys.filter(|(typed, _)| !typed.contains("--to-file")));
+    let enable = "--key k.pub --enable x.service";
+    let units =
+        PUTTING.iter().map(|command| (format!("{command} {enable}"), "systemd.wants=NAME.service"));
+    answered(units.filter(|(typed, _)| !typed.contains("--to-file")));
+}
+
+#[test]
+fn a_wrong_argument_of_the_kernel_is_told_with_the_right_one() {
+    let one = |command: &&&str| !command.starts_with("stamp") && !command.starts_with("netboot");
+    for command in PUTTING.iter().filter(one) {
+        answered(
+            KERNEL.iter().map(|(slip, words)| (format!("{command} --key k.pub {slip}"), *words)),
+        );
+    }
+}
+
+#[test]
+fn no_output_makes_the_folder_above_it() {
+    let words = "the folder no does not exist";
+    answered(NOWHERE.iter().map(|typed| ((*typed).to_owned(), words)));
+}
+
+#[test]
+fn an_empty_time_of_the_build_is_called_that() {
+    let folder = folder();
+    let mut program = folder.program(&["b.iso", "--key", "k.pub", "-o", "new.iso"]);
+    let ended = program.env("SOURCE_DATE_EPOCH", "").output().unwrap();
+    let err = String::from_utf8(ended.stderr).unwrap();
+    assert!(err.contains("SOURCE_DATE_EPOCH is empty") && err.contains("unset it"), "{err}");
+}
+
+#[test]
+fn flags_of_every_command_stand_before_it_too() {
+    let folder = folder();
+    for (before, is_said) in [
+        ("-q", false),
+        ("--quiet", false),
+        ("-v", true),
+        ("--color=never", true),
+        ("--color never", true),
+    ] {
+        let words = before.split(' ').chain(["flash", "c.iso", "--to-file", "new.iso"]);
+        let ended = folder.run(&words.collect::<Vec<_>>());
+        assert_eq!((ended.status, ended.err.is_empty()), (0, !is_said), "{before}: {}", ended.err);
+        let listed = before.split(' ').chain(["base", "list", "--cache", "."]);
+        folder.run(&listed.collect::<Vec<_>>()).quietly();
+    }
+}
