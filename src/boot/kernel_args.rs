@@ -44,7 +44,7 @@ pub(crate) fn gather(recipe: &Recipe) -> Result<Boot> {
         replace: listed(recipe, "karg-replace", &recipe.karg_replace, replacement)?,
         add: add.into_iter().map(|asked| asked.value).collect(),
         entries,
-        serial: one(recipe, "serial", recipe.serial.as_deref(), serial)?.map(|asked| asked.value),
+        serial: serials(recipe)?,
         timeout: timeout(recipe)?,
         default_entry: one(recipe, "default-entry", recipe.default_entry.as_deref(), |text| {
             if text.trim().is_empty() { Err("an empty title".into()) } else { Ok(text.to_owned()) }
@@ -164,6 +164,19 @@ fn replacement(text: &str) -> Result<Replacement, String> {
     Ok(Replacement { key: key.to_owned(), old, new: new.to_owned() })
 }
 
+/// The ports, each once.
+fn serials(recipe: &Recipe) -> Result<Vec<Serial>> {
+    let asked = listed(recipe, "serial", &recipe.serial, serial)?;
+    let ports: Vec<Serial> = asked.into_iter().map(|asked| asked.value).collect();
+    for (index, serial) in ports.iter().enumerate() {
+        if ports.iter().take(index).any(|before| before.port == serial.port) {
+            let what = format!("{} is given twice", serial.port);
+            return Err(recipe.fault("serial", index, what, "give each port once"));
+        }
+    }
+    Ok(ports)
+}
+
 fn serial(text: &str) -> Result<Serial, String> {
     let (port, rest) = match text.split_once(',') {
         Some((port, rest)) => (port, Some(rest)),
@@ -260,7 +273,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_of_each() {
         let karg = |text: &str| with(|r| r.karg = vec![text.into()]);
-        let serial = |text: &str| with(|r| r.serial = Some(text.into()));
+        let serial = |text: &str| with(|r| r.serial = vec![text.into()]);
         let label = |text: &str| with(|r| r.label = Some(text.into()));
         let name = |text: &str| with(|r| r.name = Some(text.into()));
         let replace = |text: &str| with(|r| r.karg_replace = vec![text.into()]);
@@ -312,7 +325,7 @@ mod tests {
         let recipe = with(|r| {
             r.karg = vec!["quiet".into(), "dyndbg=\"file x +p\"".into(), "a=b=c;{$d}".into()];
             r.karg_replace = vec!["loglevel=7".into(), "lsm=a=b".into()];
-            r.serial = Some("ttyS1,9600n8".into());
+            r.serial = vec!["ttyS0".into(), "ttyS1,9600n8".into()];
             r.label = Some("a2345678901234567890123456789012".into());
         });
         let boot = gather(&recipe).unwrap();
@@ -322,7 +335,8 @@ mod tests {
             (boot.replace[1].value.old.as_deref(), &*boot.replace[1].value.new),
             (Some("a"), "b")
         );
-        let serial = boot.serial.unwrap();
+        assert_eq!(boot.serial.len(), 2);
+        let serial = &boot.serial[1];
         assert_eq!((serial.console().as_str(), serial.unit), ("console=ttyS1,9600n8", Some(1)));
         let port = |text: &str| super::serial(text).unwrap();
         assert_eq!(port("ttyS0").console(), "console=ttyS0,115200n8");

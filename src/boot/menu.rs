@@ -155,7 +155,7 @@ pub fn arguments(
     let selected = is_selected(entry, boot);
     let kept = entry.arguments.iter().map(|word| {
         let text = relabelled(&word.text, boot, old_label);
-        let goes = boot.serial.as_ref().is_some_and(|serial| is_console(&text, serial))
+        let goes = boot.serial.iter().any(|serial| is_console(&text, serial))
             || selected && boot.delete.iter().any(|asked| asked.value == text);
         (!goes).then_some(text)
     });
@@ -164,9 +164,10 @@ pub fn arguments(
         replace(&mut kept, asked, entry)?;
     }
     let mut added = if selected { boot.add.clone() } else { Vec::new() };
-    if let Some(serial) = &boot.serial {
+    if !boot.serial.is_empty() {
         // Messages go to all consoles, `/dev/console` is the last one.
-        added.extend(["console=tty0".to_owned(), serial.console()]);
+        added.push("console=tty0".to_owned());
+        added.extend(boot.serial.iter().map(Serial::console));
     }
     added.extend(credential.map(|credential| credential.argument.clone()));
     Ok(Arguments { kept, added })
@@ -403,8 +404,8 @@ impl Menu<'_> {
 
     /// What a menu does by itself from now on, as far as that changes.
     fn started(&self, config: &Config, settings: &Settings) -> Result<Started> {
-        let serial = self.boot.serial.as_ref();
-        let known = serial.and_then(|serial| Some((serial.unit?, serial.speed?)));
+        let known = |serial: &Serial| Some((serial.unit?, serial.speed?));
+        let known = self.boot.serial.iter().rev().find_map(known);
         Ok(match config.syntax {
             Syntax::Grub => Started {
                 timeout: self.boot.timeout.map(|seconds| seconds.to_string()),

@@ -68,7 +68,7 @@ pub fn plan<I: ReadAt>(image: &I, raw: &DiskSurvey, edits: &Edits) -> Result<Pla
 /// What is to be different in the menu. U-Boot has its own idea of where it talks.
 pub fn boot(edits: &Edits) -> crate::recipe::edits::Boot {
     let mut boot = edits.boot.clone();
-    if let Some(serial) = &mut boot.serial {
+    for serial in &mut boot.serial {
         serial.unit = None;
     }
     boot

@@ -199,7 +199,7 @@ mod tests {
             let password = |recipe: &mut Recipe| recipe.root_password_prompt = Some(true);
             assert_eq!(of(&password, "first word") != of(&password, "second word"), seeded);
             let wifi = |recipe: &mut Recipe| {
-                recipe.wifi = Some("net".into());
+                recipe.wifi = vec!["net".into()];
                 recipe.wifi_password_prompt = Some(true);
             };
             assert_eq!(of(&wifi, "first word") != of(&wifi, "second word"), seeded);

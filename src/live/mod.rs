@@ -236,7 +236,7 @@ impl Customization {
         self.system.apply(&mut edits);
         self.network.apply(facts, &mut edits);
         if let Some(wifi) = &self.wifi {
-            wifi.apply(facts, &mut edits);
+            wifi.apply(facts, &self.network, &mut edits);
         }
         self.sshd.apply(&mut edits);
         if let Some(keys) = host_keys {

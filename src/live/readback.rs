@@ -2,7 +2,7 @@
 
 use super::network::NETWORK;
 use super::system::{LOCALTIME, SETTINGS};
-use super::wifi::WIFI;
+use super::wifi::{COUNTRY, REGION, WIFI};
 use crate::formats::newc::{Kind, Member};
 
 /// Settings of a payload, by the names that a recipe has for them. What is not in the form that this
@@ -27,9 +27,14 @@ pub fn settings(root: &[&Member]) -> Vec<(String, String)> {
     let zone = zone.filter(|_| !system.clone().any(|(name, _)| name == "timezone"));
     let zone = zone.iter().filter_map(|to| to.strip_prefix(LOCALTIME.1));
     let zone = zone.map(|zone| ("timezone".to_owned(), zone.to_owned()));
-    let wifi = text(WIFI).and_then(|digits| unhex(digits.trim_end()));
+    let wifi = text(WIFI).unwrap_or_default();
+    let wifi = wifi.lines().filter_map(unhex);
     let wifi = wifi.map(|ssid| ("wifi".to_owned(), String::from_utf8_lossy(&ssid).into_owned()));
-    let all = system.chain(zone).chain(network.lines().filter_map(of_network)).chain(wifi);
+    let country = text(COUNTRY).unwrap_or_default();
+    let country = country.strip_prefix(REGION).map(|text| text.trim_end().to_owned());
+    let country = country.map(|country| ("wifi-country".to_owned(), country));
+    let network = network.lines().filter_map(of_network);
+    let all = system.chain(zone).chain(network).chain(wifi).chain(country);
     all.map(|(name, value)| (escaped(&name), escaped(&value))).collect()
 }
 
@@ -39,6 +44,7 @@ fn of_network(line: &str) -> Option<(String, String)> {
     let (link, name, value) = (words.next()?, words.next()?, words.next()?);
     let value = match link {
         "*" | "-" => value.to_owned(),
+        bond if name == "bond" => format!("{bond}:{value}"),
         link => format!("{link}={value}"),
     };
     Some((name.to_owned(), value))
@@ -65,8 +71,13 @@ mod tests {
         let root = [
             Member::file(SETTINGS, 0o644, "hostname=box\nconsole_font=ter-v16n\nodd\n"),
             Member::symlink(LOCALTIME.0, "/etc/zoneinfo/UTC"),
-            Member::file(NETWORK, 0o644, "* address 10.0.0.2/8\neth0 gateway 10.0.0.1\nx\n"),
-            Member::file(WIFI, 0o644, "48c3bc1b\n"),
+            Member::file(
+                NETWORK,
+                0o644,
+                "bond0 bond a,b:mode=x\n* address 10.0.0.2/8\neth0 gateway 10.0.0.1\nx\n",
+            ),
+            Member::file(WIFI, 0o644, "48c3bc1b\n41\n"),
+            Member::file(COUNTRY, 0o644, "options cfg80211 ieee80211_regdom=DE\n"),
             Member::file("etc/remaster/wifi.conf", 0o600, "psk=secret"),
         ];
         let told = settings(&root.each_ref());
@@ -78,9 +89,12 @@ mod tests {
                 "hostname box",
                 "console-font ter-v16n",
                 "timezone UTC",
+                "bond bond0:a,b:mode=x",
                 "address 10.0.0.2/8",
                 "gateway eth0=10.0.0.1",
                 "wifi Hü\\u{1b}",
+                "wifi A",
+                "wifi-country DE",
             ]
         );
         let both = [

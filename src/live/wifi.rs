@@ -1,10 +1,10 @@
-//! The wireless network to join.
+//! The wireless networks to join.
 //!
-//! `NetworkManager` gets a profile, a `wpa_supplicant` of our own a configuration: both for images before
+//! `NetworkManager` gets a profile for each, a `wpa_supplicant` of our own a configuration: both for images before
 //! 25.11, whose minimal and graphical editions differ, and the unit looks at boot which one is there.
 //! The passphrase does not get into the image: what does is the key that IEEE 802.11i derives from it,
 //! which opens this network only (IEEE 802.11-2020, J.4: PBKDF2 with HMAC-SHA-1, the SSID as salt,
-//! 4096 rounds, 256 bits). A network that has WPA3 only wants the passphrase itself, so it is not joined.
+//! 4096 rounds, 256 bits). A network that has WPA3 only wants the passphrase itself, which is in the image then.
 
 use std::fmt::Write as _;
 
@@ -13,65 +13,99 @@ use sha1::Sha1;
 
 use super::facts::Facts;
 use super::input::{Input, Secret};
-use super::network::{has_network_manager, put_profile};
+use super::network::{Network, has_network_manager, put_profile};
 use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::recipe::edits::Edits;
 
-/// The name of the network, in hexadecimal digits: what tells later what was asked for.
+/// The names of the networks, in hexadecimal digits, one a line: what tells later what was asked for.
 pub(super) const WIFI: &str = "etc/remaster/wifi";
+/// The country, where the module of wireless networks reads it when it is loaded.
+pub(super) const COUNTRY: &str = "etc/modprobe.d/remaster-wifi.conf";
+/// What stands there before the country.
+pub(super) const REGION: &str = "options cfg80211 ieee80211_regdom=";
 /// The most bytes that an SSID has (IEEE 802.11-2020, 9.4.2.2).
 const LONGEST_SSID: usize = 32;
 
-/// The wireless network to join.
+/// What opens a network.
+#[derive(Debug)]
+enum Lock {
+    Open,
+    /// WPA2: the pairwise master key in hexadecimal digits.
+    Key(Secret),
+    /// WPA3: the passphrase.
+    Passphrase(Secret),
+}
+
+/// A wireless network to join.
+#[derive(Debug)]
+struct Joined {
+    ssid: String,
+    lock: Lock,
+}
+
+/// The wireless networks to join.
 #[derive(Debug)]
 pub(super) struct Wifi {
-    ssid: String,
-    /// The pairwise master key in hexadecimal digits; none for an open network.
-    key: Option<Secret>,
+    networks: Vec<Joined>,
+    country: Option<String>,
 }
 
 impl Wifi {
-    /// Takes what a recipe says, and reads or asks for the passphrase.
+    /// Takes what a recipe says, and reads or asks for the passphrases.
     pub(super) fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Option<Self>> {
-        let prompt = recipe.wifi_password_prompt == Some(true);
-        let open = recipe.wifi_open == Some(true);
-        let Some(ssid) = &recipe.wifi else { return without_network(recipe) };
-        if ssid.is_empty() || ssid.len() > LONGEST_SSID {
-            let what = format!("{} bytes; a network's name has 1 to {LONGEST_SSID}", ssid.len());
+        if recipe.wifi.is_empty() {
+            return without_network(recipe);
+        }
+        let (names, files) = (recipe.wifi.len(), recipe.wifi_password_file.len());
+        if files > names {
+            let what = format!("{files} files with passwords, for networks: {names}");
+            return Err(recipe.fault("wifi-password-file", names, what, "give each network one"));
+        }
+        if recipe.wifi_open == Some(true) && files == names {
+            let what = "an open network with a password";
+            return Err(recipe.fault("wifi-open", 0, what, "leave one of them out"));
+        }
+        let country =
+            recipe.wifi_country.as_deref().map(|text| country(recipe, text)).transpose()?;
+        let mut networks: Vec<Joined> = Vec::new();
+        for (index, ssid) in recipe.wifi.iter().enumerate() {
+            check_name(recipe, index)?;
+            if networks.iter().any(|other| other.ssid == *ssid) {
+                return Err(recipe.fault(
+                    "wifi",
+                    index,
+                    format!("{ssid:?} is given twice"),
+                    "give it once",
+                ));
+            }
+            networks.push(Joined { ssid: ssid.clone(), lock: lock(recipe, index, input)? });
+        }
+        if recipe.wifi_wpa3 == Some(true)
+            && networks.iter().all(|network| matches!(network.lock, Lock::Open))
+        {
             return Err(recipe.fault(
-                "wifi",
+                "wifi-wpa3",
                 0,
-                what,
-                "give the SSID as the access point shows it",
+                "for no network with a password",
+                "leave it out",
             ));
         }
-        let (name, secret) = match &recipe.wifi_password_file {
-            _ if open && (prompt || recipe.wifi_password_file.is_some()) => {
-                let what = "an open network with a password";
-                return Err(recipe.fault("wifi-open", 0, what, "leave one of them out"));
-            }
-            _ if open => return Ok(Some(Self { ssid: ssid.clone(), key: None })),
-            Some(path) => ("wifi-password-file", input.secret_of("wifi-password-file", path)?),
-            None if prompt => {
-                ("wifi-password-prompt", input.asked(&format!("password of {ssid:?}"))?)
-            }
-            None => {
-                let hint = "give --wifi-password-file or --wifi-password-prompt, or --wifi-open if it has none";
-                return Err(recipe.fault("wifi", 0, format!("{ssid:?} without a password"), hint));
-            }
-        };
-        let key = key(ssid, &secret).map_err(|what| {
-            recipe.fault(name, 0, what, "look at what the access point was given")
-        })?;
-        Ok(Some(Self { ssid: ssid.clone(), key: Some(key) }))
+        Ok(Some(Self { networks, country }))
     }
 
-    /// Puts it in.
-    pub(super) fn apply(&self, facts: &Facts, edits: &mut Edits) {
-        edits.private |= self.key.is_some();
-        edits.root.file(WIFI, 0o644, hex(self.ssid.as_bytes()) + "\n");
-        put_profile(edits, "wifi", self.profile());
+    /// Puts it in; the interface gets what `network` says.
+    pub(super) fn apply(&self, facts: &Facts, network: &Network, edits: &mut Edits) {
+        edits.private |= self.networks.iter().any(|joined| !matches!(joined.lock, Lock::Open));
+        let names = self.networks.iter().map(|joined| hex(joined.ssid.as_bytes()) + "\n");
+        edits.root.file(WIFI, 0o644, names.collect::<String>());
+        if let Some(country) = &self.country {
+            edits.root.file(COUNTRY, 0o644, format!("{REGION}{country}\n"));
+        }
+        for (number, joined) in (1_u32..).zip(&self.networks) {
+            let name = if number == 1 { "wifi".to_owned() } else { format!("wifi-{number}") };
+            put_profile(edits, &name, joined.profile(number, &name, network));
+        }
         if has_network_manager(facts) {
             return;
         }
@@ -83,39 +117,106 @@ impl Wifi {
         root.want("remaster-wifi-rules.service", "sysinit.target");
     }
 
-    /// As `nm-settings-keyfile(5)` has it.
-    fn profile(&self) -> String {
-        let mut text = format!(
-            "[connection]\nid=remaster-wifi\nuuid=5b0c6f0e-2a53-5d1c-9c57-72656d617374\ntype=wifi\n\n[wifi]\nmode=infrastructure\nhidden=true\nssid={}\n",
-            byte_list(&self.ssid),
-        );
-        if let Some(key) = &self.key {
-            let key = key.reveal();
-            let _ = write!(text, "\n[wifi-security]\nkey-mgmt=wpa-psk\npsk={key}\n");
+    /// As `wpa_supplicant.conf(5)` has it.
+    fn supplicant(&self) -> String {
+        let mut text = "ctrl_interface=/run/wpa_supplicant\n".to_owned();
+        if let Some(country) = &self.country {
+            let _ = writeln!(text, "country={country}");
         }
-        text.push_str("\n[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=auto\n");
+        text.extend(self.networks.iter().map(Joined::supplicant));
         text
     }
+}
 
-    /// As `wpa_supplicant.conf(5)` has it. An SSID without quotes is read as hexadecimal digits.
+impl Joined {
+    /// As `nm-settings-keyfile(5)` has it. Hidden networks are asked for by name, and others do not mind.
+    fn profile(&self, number: u32, name: &str, network: &Network) -> String {
+        let last = 0x7374_u32.saturating_add(number).saturating_sub(1);
+        let (mtu, families) = network.of_wifi();
+        let mut text = format!(
+            "[connection]\nid=remaster-{name}\nuuid=5b0c6f0e-2a53-5d1c-9c57-72656d61{last:04x}\ntype=wifi\n\n[wifi]\nmode=infrastructure\nhidden=true\nssid={}\n",
+            byte_list(&self.ssid),
+        );
+        if let Some(bytes) = mtu {
+            let _ = writeln!(text, "mtu={bytes}");
+        }
+        match &self.lock {
+            Lock::Open => {}
+            Lock::Key(key) => {
+                let key = key.reveal();
+                let _ = write!(text, "\n[wifi-security]\nkey-mgmt=wpa-psk\npsk={key}\n");
+            }
+            Lock::Passphrase(words) => {
+                let words = words.reveal().replace('\\', "\\\\").replace(' ', "\\s");
+                let _ = write!(text, "\n[wifi-security]\nkey-mgmt=sae\npsk={words}\n");
+            }
+        }
+        text + &families
+    }
+
+    /// As `wpa_supplicant.conf(5)` has it. What stands without quotes is read as hexadecimal digits.
     fn supplicant(&self) -> String {
         let ssid = hex(self.ssid.as_bytes());
-        let key = match &self.key {
-            Some(key) => format!("key_mgmt=WPA-PSK WPA-PSK-SHA256\n  psk={}", key.reveal()),
-            None => "key_mgmt=NONE".to_owned(),
+        let key = match &self.lock {
+            Lock::Open => "key_mgmt=NONE".to_owned(),
+            Lock::Key(key) => format!("key_mgmt=WPA-PSK WPA-PSK-SHA256\n  psk={}", key.reveal()),
+            Lock::Passphrase(words) => {
+                let words = hex(words.reveal().as_bytes());
+                format!("key_mgmt=SAE\n  ieee80211w=2\n  sae_password={words}")
+            }
         };
-        format!(
-            "ctrl_interface=/run/wpa_supplicant\nnetwork={{\n  ssid={ssid}\n  scan_ssid=1\n  {key}\n}}\n"
-        )
+        format!("network={{\n  ssid={ssid}\n  scan_ssid=1\n  {key}\n}}\n")
     }
+}
+
+fn check_name(recipe: &Recipe, index: usize) -> Result<()> {
+    let length = recipe.wifi.get(index).map_or(0, String::len);
+    if (1..=LONGEST_SSID).contains(&length) {
+        return Ok(());
+    }
+    let what = format!("{length} bytes; a network's name has 1 to {LONGEST_SSID}");
+    Err(recipe.fault("wifi", index, what, "give the SSID as the access point shows it"))
+}
+
+/// Reads or asks for what opens a network.
+fn lock(recipe: &Recipe, index: usize, input: &mut Input<'_>) -> Result<Lock> {
+    let ssid = recipe.wifi.get(index).map_or("", String::as_str);
+    let (name, secret) = match recipe.wifi_password_file.get(index) {
+        Some(path) => ("wifi-password-file", input.secret_of("wifi-password-file", path)?),
+        None if recipe.wifi_open == Some(true) => return Ok(Lock::Open),
+        None if recipe.wifi_password_prompt == Some(true) => {
+            ("wifi-password-prompt", input.asked(&format!("password of {ssid:?}"))?)
+        }
+        None => {
+            let hint = "give --wifi-password-file or --wifi-password-prompt, or --wifi-open if it has none";
+            return Err(recipe.fault("wifi", index, format!("{ssid:?} without a password"), hint));
+        }
+    };
+    let lock = match recipe.wifi_wpa3 {
+        Some(true) => passphrase(&secret).map(|()| Lock::Passphrase(secret)),
+        _ => key(ssid, &secret).map(Lock::Key),
+    };
+    let hint = "look at what the access point was given";
+    lock.map_err(|what| recipe.fault(name, index, what, hint))
+}
+
+/// Two letters (ISO 3166-1 alpha-2), as the kernel's database of rules has them.
+fn country(recipe: &Recipe, text: &str) -> Result<String> {
+    if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Ok(text.to_owned());
+    }
+    let what = format!("{text:?} is no country");
+    Err(recipe.fault("wifi-country", 0, what, "give two capital letters, as `DE`"))
 }
 
 /// Refuses what says something of no network.
 fn without_network(recipe: &Recipe) -> Result<Option<Wifi>> {
     let given = [
-        ("wifi-password-file", recipe.wifi_password_file.is_some()),
+        ("wifi-password-file", !recipe.wifi_password_file.is_empty()),
         ("wifi-password-prompt", recipe.wifi_password_prompt == Some(true)),
         ("wifi-open", recipe.wifi_open == Some(true)),
+        ("wifi-wpa3", recipe.wifi_wpa3 == Some(true)),
+        ("wifi-country", recipe.wifi_country.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {
         Some((name, _)) => Err(recipe.fault(name, 0, "for no network", "give its name to --wifi")),
@@ -130,6 +231,15 @@ fn key(ssid: &str, secret: &Secret) -> Result<Secret, String> {
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(Secret::new(text.to_ascii_lowercase()));
     }
+    passphrase(secret)?;
+    let mut key = [0; 32];
+    pbkdf2_hmac::<Sha1>(text.as_bytes(), ssid.as_bytes(), 4096, &mut key);
+    Ok(Secret::new(hex(&key)))
+}
+
+/// Refuses what is no passphrase.
+fn passphrase(secret: &Secret) -> Result<(), String> {
+    let text = secret.reveal();
     if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return Err("a passphrase has printable ASCII characters only".into());
     }
@@ -137,9 +247,7 @@ fn key(ssid: &str, secret: &Secret) -> Result<Secret, String> {
         let digits = if text.len() == 64 { ", or 64 that are hexadecimal digits" } else { "" };
         return Err(format!("{} characters; a passphrase has 8 to 63{digits}", text.len()));
     }
-    let mut key = [0; 32];
-    pbkdf2_hmac::<Sha1>(text.as_bytes(), ssid.as_bytes(), 4096, &mut key);
-    Ok(Secret::new(hex(&key)))
+    Ok(())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -176,14 +284,14 @@ mod tests {
 
     fn wifi(ssid: &str, password: &str) -> Result<Option<Wifi>> {
         let mut recipe = Recipe::default();
-        (recipe.wifi, recipe.wifi_password_file) = (Some(ssid.into()), Some(PathBuf::from("-")));
+        (recipe.wifi, recipe.wifi_password_file) = (vec![ssid.into()], vec![PathBuf::from("-")]);
         Wifi::gather(&recipe, &mut Input::new(password.as_bytes(), |_| unreachable!()))
     }
 
     fn root(wifi: &Wifi, release: (u32, u32)) -> Edits {
         let mut edits = Edits::default();
         let facts = Facts { release, architecture: None, room: None };
-        wifi.apply(&facts, &mut edits);
+        wifi.apply(&facts, &Network::default(), &mut edits);
         edits
     }
 
@@ -225,8 +333,7 @@ mod tests {
 
     #[test]
     fn an_open_network_must_be_said_to_be_one() {
-        let mut recipe = Recipe::default();
-        (recipe.wifi, recipe.wifi_open) = (Some("Cafe".into()), None);
+        let mut recipe = Recipe { wifi: vec!["Cafe".into()], ..Recipe::default() };
         let mut input = Input::new(&b""[..], |_| unreachable!());
         let fault = Wifi::gather(&recipe, &mut input).unwrap_err();
         assert_eq!(fault.to_string(), "--wifi: \"Cafe\" without a password");
@@ -236,10 +343,10 @@ mod tests {
         let edits = root(&open, (24, 11));
         assert!(!edits.private);
         assert!(text(&edits, "etc/remaster/wifi.conf").1.contains("key_mgmt=NONE\n"));
-        recipe.wifi_password_prompt = Some(true);
+        recipe.wifi_password_file = vec![PathBuf::from("-")];
         let fault = Wifi::gather(&recipe, &mut input).unwrap_err().to_string();
         assert_eq!(fault, "--wifi-open: an open network with a password");
-        recipe.wifi = None;
+        recipe = Recipe { wifi_password_prompt: Some(true), ..Recipe::default() };
         let fault = Wifi::gather(&recipe, &mut input).unwrap_err().to_string();
         assert_eq!(fault, "--wifi-password-prompt: for no network");
     }
@@ -261,5 +368,68 @@ mod tests {
             assert!(fault.contains(what), "{fault}");
             assert!(password.is_empty() || !fault.contains(password), "{fault}");
         }
+    }
+
+    #[test]
+    fn several_networks_take_files_in_order_and_those_behind_are_open() {
+        let mut recipe = Recipe { wifi_open: Some(true), ..Recipe::default() };
+        recipe.wifi = vec!["Home".into(), "Cafe".into()];
+        recipe.wifi_password_file = vec![PathBuf::from("-")];
+        recipe.wifi_country = Some("DE".into());
+        let mut input = Input::new(&b"long enough"[..], |_| unreachable!());
+        let wifi = Wifi::gather(&recipe, &mut input).unwrap().unwrap();
+        let edits = root(&wifi, (24, 11));
+        assert!(edits.private);
+        let (_, conf) = text(&edits, "etc/remaster/wifi.conf");
+        let blocks: Vec<&str> = conf.split("network={").collect();
+        assert!(blocks[0].ends_with("country=DE\n") && blocks.len() == 3, "{conf}");
+        assert!(blocks[1].contains("psk=") && blocks[2].contains("key_mgmt=NONE"), "{conf}");
+        let folder = "etc/NetworkManager/system-connections/remaster-wifi";
+        assert!(text(&edits, &format!("{folder}.nmconnection")).1.contains("psk="));
+        let (_, second) = text(&edits, &format!("{folder}-2.nmconnection"));
+        assert!(second.contains("id=remaster-wifi-2\n") && !second.contains("psk="), "{second}");
+        assert_eq!(text(&edits, COUNTRY).1, "options cfg80211 ieee80211_regdom=DE\n");
+        let refused = |change: fn(&mut Recipe), what: &str| {
+            let mut recipe = recipe.clone();
+            change(&mut recipe);
+            let mut input = Input::new(&b"long enough"[..], |_| unreachable!());
+            let fault = Wifi::gather(&recipe, &mut input).unwrap_err().to_string();
+            assert!(fault.contains(what), "{fault}, not {what}");
+        };
+        refused(|recipe| recipe.wifi.push("Cafe".into()), "--wifi: \"Cafe\" is given twice");
+        refused(|recipe| recipe.wifi_country = Some("de".into()), "\"de\" is no country");
+        refused(|recipe| recipe.wifi.truncate(1), "--wifi-open: an open network with a password");
+        refused(|recipe| recipe.wifi_open = None, "--wifi: \"Cafe\" without a password");
+        let three = |recipe: &mut Recipe| recipe.wifi_password_file = vec!["a".into(); 3];
+        refused(three, "--wifi-password-file: 3 files");
+    }
+
+    #[test]
+    fn wpa3_has_the_passphrase_where_only_root_reads_and_the_image_is_private() {
+        let mut recipe = Recipe { wifi_wpa3: Some(true), ..Recipe::default() };
+        recipe.wifi = vec!["Home".into()];
+        recipe.wifi_password_prompt = Some(true);
+        let gather = |recipe: &Recipe, words: &'static str| {
+            Wifi::gather(recipe, &mut Input::new(&b""[..], |_| Ok(words.into())))
+        };
+        let wifi = gather(&recipe, " a \\b\"c;d").unwrap().unwrap();
+        let edits = root(&wifi, (24, 11));
+        assert!(edits.private && !format!("{wifi:?}").contains("c;d"));
+        let (mode, conf) = text(&edits, "etc/remaster/wifi.conf");
+        assert_eq!(mode, 0o600);
+        assert!(
+            conf.contains("key_mgmt=SAE\n  ieee80211w=2\n  sae_password=2061205c6222633b64\n"),
+            "{conf}"
+        );
+        let (mode, profile) =
+            text(&edits, "etc/NetworkManager/system-connections/remaster-wifi.nmconnection");
+        assert_eq!(mode, 0o600);
+        assert!(profile.contains("key-mgmt=sae\npsk=\\sa\\s\\\\b\"c;d\n"), "{profile}");
+        let key = gather(&recipe, VECTORS[0].2).unwrap_err().to_string();
+        assert!(key.contains("64 characters; a passphrase has 8 to 63"), "{key}");
+        recipe.wifi_password_prompt = None;
+        recipe.wifi_open = Some(true);
+        let open = gather(&recipe, "").unwrap_err().to_string();
+        assert_eq!(open, "--wifi-wpa3: for no network with a password");
     }
 }

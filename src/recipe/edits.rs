@@ -187,8 +187,8 @@ pub struct Boot {
     pub add: Vec<String>,
     /// Parts of titles or labels of the entries that this is for; all entries if empty.
     pub entries: Vec<Asked<String>>,
-    /// A console for kernel and loaders.
-    pub serial: Option<Serial>,
+    /// Consoles for the kernel, the main one last; for loaders the last that they know.
+    pub serial: Vec<Serial>,
     /// Seconds that menus wait, below an hour.
     pub timeout: Option<u16>,
     /// What they start then: a part of a title, a label or an argument.

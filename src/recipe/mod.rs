@@ -92,7 +92,7 @@ pub struct Recipe {
     pub greeting: Option<bool>,
 
     /// Fixed address of the first wired interface that has a link, or of one by name or MAC; all others
-    /// keep DHCP
+    /// keep DHCP. `eno1.20=` makes VLAN 20 on eno1, `wifi=` is the first wireless interface
     #[arg(long, value_name = "[IFACE|MAC=]ADDRESS/PREFIX", help_heading = "Network")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
@@ -102,28 +102,46 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub gateway: Vec<String>,
+    /// Interfaces that act as one, as `bond0:eno1,eno2` or `bond0:eno1,eno2:mode=802.3ad,lacp_rate=fast`; by DHCP
+    /// without an --address [default: mode=active-backup,miimon=100]
+    #[arg(long, value_name = "BOND:IFACE,IFACE[:OPTION=VALUE,…]", help_heading = "Network")]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub bond: Vec<String>,
+    /// Bytes in a packet, 1280 to 65535, of an interface named as for --address
+    #[arg(long, value_name = "[IFACE|MAC=]BYTES", help_heading = "Network")]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub mtu: Vec<String>,
     /// Name server, instead of those that DHCP tells
     #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub dns: Vec<String>,
-    /// Wireless network to join
+    /// Wireless network to join, shown or hidden; several are joined as they are there. For networks that want a
+    /// user or a certificate (802.1X) give `NetworkManager` a profile by --file
     #[arg(long, value_name = "SSID", help_heading = "Network")]
-    pub wifi: Option<String>,
-    /// File with the passphrase or key of the wireless network (its first line; `-` for standard input)
-    #[arg(
-        long,
-        value_name = "FILE",
-        help_heading = "Network",
-        conflicts_with = "wifi_password_prompt"
-    )]
-    pub wifi_password_file: Option<PathBuf>,
-    /// Ask for the passphrase of the wireless network
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network")]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub wifi: Vec<String>,
+    /// File with the passphrase or key of the wireless network (its first line; `-` for standard input); of several,
+    /// in their order
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    #[serde(deserialize_with = "list::paths")]
+    #[schemars(schema_with = "list::schema")]
+    pub wifi_password_file: Vec<PathBuf>,
+    /// Ask for the passphrase of each wireless network that has no file
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network", conflicts_with = "wifi_open")]
     pub wifi_password_prompt: Option<bool>,
-    /// The wireless network has no password
+    /// Wireless networks without a file have no password
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network")]
     pub wifi_open: Option<bool>,
+    /// Wireless networks with a password have WPA3 (SAE), which wants the passphrase itself in the image
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network")]
+    pub wifi_wpa3: Option<bool>,
+    /// Country whose rules the radios keep, as `DE`
+    #[arg(long, value_name = "COUNTRY", help_heading = "Network")]
+    pub wifi_country: Option<String>,
 
     /// Folder or tar archive to lay over the live system's root
     #[arg(long, value_name = "DIR|TAR", help_heading = "Files")]
@@ -198,9 +216,12 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub entry: Vec<String>,
-    /// Serial console for kernel, GRUB and isolinux, as `ttyS0,115200`
+    /// Serial console for kernel, GRUB and isolinux, as `ttyS0,115200`; of several, the kernel uses all and
+    /// loaders the last that they know
     #[arg(long, value_name = "PORT[,BAUD]", help_heading = "Boot")]
-    pub serial: Option<String>,
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub serial: Vec<String>,
     /// Seconds that the menus wait
     #[arg(long, value_name = "SECONDS", help_heading = "Boot")]
     pub timeout: Option<u32>,
@@ -308,7 +329,8 @@ impl Recipe {
         root_password_file root_password_prompt root_password_hash
         nixos_password_file nixos_password_prompt nixos_password_hash
         hostname timezone keymap locale console_font greeting
-        address gateway dns wifi wifi_password_file wifi_password_prompt wifi_open
+        address gateway bond mtu dns
+        wifi wifi_password_file wifi_password_prompt wifi_open wifi_wpa3 wifi_country
         overlay xattrs file script bin unit enable run store path allow_secrets
         karg karg_delete karg_replace entry serial timeout default_entry label name merge_initrd inject
         reproducible manifest_digests sign
@@ -345,7 +367,7 @@ impl Recipe {
         }
         if gives(&["wifi-password-file", "wifi-password-prompt", "wifi-open"]) {
             (self.wifi_password_file, self.wifi_password_prompt, self.wifi_open) =
-                (None, None, None);
+                (Vec::new(), None, None);
         }
     }
 
@@ -392,11 +414,11 @@ impl Recipe {
             &mut self.host_key_seed,
             &mut self.root_password_file,
             &mut self.nixos_password_file,
-            &mut self.wifi_password_file,
             &mut self.sign,
         ];
         single.into_iter().flatten().for_each(joined);
         let lists = [
+            &mut self.wifi_password_file,
             &mut self.overlay,
             &mut self.script,
             &mut self.bin,

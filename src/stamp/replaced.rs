@@ -26,13 +26,12 @@ const KEY: &str = "key";
 const HOST_KEY: &str = "host-key";
 
 /// Facts that an image has once: another value is given in place of the one before, by whoever gives one.
-const ONCE: [&str; 13] = [
+const ONCE: [&str; 12] = [
     "hostname",
     "timezone",
     "keymap",
     "locale",
     "console-font",
-    "wifi",
     "root-password",
     "nixos-password",
     "serial",
@@ -54,8 +53,13 @@ const OF_SETTINGS: [&str; 7] = [
 ];
 
 /// Folders in which files of settings stand beside others, and have our name.
-const AMONG_OTHERS: [&str; 4] =
-    ["etc/systemd/system.control/", "etc/NetworkManager/", "etc/ssh/", "etc/issue.d/"];
+const AMONG_OTHERS: [&str; 5] = [
+    "etc/systemd/system.control/",
+    "etc/NetworkManager/",
+    "etc/ssh/",
+    "etc/issue.d/",
+    "etc/modprobe.d/",
+];
 
 /// Something that was put in, as `hostname` and `box`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -148,7 +152,7 @@ impl Given {
             found.put("karg-delete", old.map_or_else(|| replacement.key.clone(), with));
         }
         let once = [
-            ("serial", serial.is_some()),
+            ("serial", !serial.is_empty()),
             ("timeout", timeout.is_some()),
             ("default-entry", default_entry.is_some()),
             ("label", label.is_some()),

@@ -15,12 +15,33 @@ pub(super) enum Link {
     Name(String),
     /// By hardware address, as `52:54:00:12:34:56`.
     Mac([u8; 6]),
+    /// The first wireless one, whichever network it joins.
+    Wifi,
+}
+
+impl Link {
+    /// Of a VLAN, as `eno1.20`: what it is on, and its number.
+    pub(super) fn vlan(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Name(name) => name.rsplit_once('.'),
+            Self::First | Self::Mac(_) | Self::Wifi => None,
+        }
+    }
+
+    /// The name that it has, or that what a VLAN is on has.
+    pub(super) fn below(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) => Some(self.vlan().map_or(name, |(below, _)| below)),
+            Self::First | Self::Mac(_) | Self::Wifi => None,
+        }
+    }
 }
 
 impl fmt::Display for Link {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::First => formatter.write_str("*"),
+            Self::Wifi => formatter.write_str("wifi"),
             Self::Name(name) => formatter.write_str(name),
             Self::Mac([a, b, c, d, e, f]) => {
                 write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
@@ -89,7 +110,7 @@ fn mask_v6(prefix: u8) -> u128 {
     u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or_default()
 }
 
-fn fault<T>(what: impl Into<String>, hint: impl Into<String>) -> Result<T, Fault> {
+pub(super) fn fault<T>(what: impl Into<String>, hint: impl Into<String>) -> Result<T, Fault> {
     Err((what.into(), hint.into()))
 }
 
@@ -130,6 +151,22 @@ pub(super) fn gateway(text: &str) -> Result<(Option<Link>, IpAddr), Fault> {
         return fault(format!("{text:?} has a prefix"), format!("give `{bare}` alone"));
     }
     Ok((link, machine(text)?))
+}
+
+/// The fewest bytes in a packet with which the kernel has IPv6 (RFC 8200, 5), and the most.
+const MTU: std::ops::RangeInclusive<u32> = 1280..=65_535;
+
+/// Reads `[IFACE|MAC=]BYTES`.
+pub(super) fn mtu(text: &str) -> Result<(Link, u32), Fault> {
+    let (link, text) = of_link(text)?;
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(bytes) = text.parse().ok().filter(|bytes| digits && MTU.contains(bytes)) else {
+        return fault(
+            format!("{text:?} is no size of packets"),
+            format!("give {} to {} bytes, as `9000`", MTU.start(), MTU.end()),
+        );
+    };
+    Ok((link.unwrap_or(Link::First), bytes))
 }
 
 /// Reads the address of a name server.
@@ -186,6 +223,7 @@ fn of_no_machine_v6(address: Ipv6Addr) -> Option<&'static str> {
 fn of_link(text: &str) -> Result<(Option<Link>, &str), Fault> {
     match text.split_once('=') {
         Some((link, rest)) if link.contains(':') => Ok((Some(Link::Mac(mac(link)?)), rest)),
+        Some(("wifi", rest)) => Ok((Some(Link::Wifi), rest)),
         Some((link, rest)) => Ok((Some(Link::Name(interface(link)?)), rest)),
         None => Ok((None, text)),
     }
@@ -214,8 +252,7 @@ fn mac(text: &str) -> Result<[u8; 6], Fault> {
 
 /// What an interface is that no hardware brings, by the name that everybody gives it.
 fn made(name: &str) -> Option<&'static str> {
-    const KINDS: [(&str, &str); 8] = [
-        ("bond", "a bond"),
+    const KINDS: [(&str, &str); 7] = [
         ("br", "a bridge"),
         ("team", "a team"),
         ("vlan", "a VLAN"),
@@ -224,15 +261,25 @@ fn made(name: &str) -> Option<&'static str> {
         ("tun", "a tunnel"),
         ("tap", "a tunnel"),
     ];
-    if name.contains('.') {
-        return Some("a VLAN");
-    }
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     KINDS.iter().find(|(kind, _)| *kind == stem).map(|(_, what)| *what)
 }
 
-/// The name of a wired interface, in the letters that udev gives.
-fn interface(name: &str) -> Result<String, Fault> {
+/// The number of a VLAN (IEEE 802.1Q-2022, 9.6).
+fn is_vlan_id(text: &str) -> bool {
+    let digits = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits && text.parse().is_ok_and(|id: u16| (1..=4094).contains(&id))
+}
+
+/// The way for what no flag makes.
+pub(super) fn by_profile(name: &str) -> String {
+    format!(
+        "give NetworkManager a profile that makes it (installers from 25.11 on): `--file {name}.nmconnection:/etc/NetworkManager/system-connections/{name}.nmconnection:0600`"
+    )
+}
+
+/// The name of a wired interface, in the letters that udev gives, or of a VLAN on one.
+pub(super) fn interface(name: &str) -> Result<String, Fault> {
     let hint = "give a name as `ip link` shows it, as `enp3s0`, or a MAC address";
     let known = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if name.is_empty()
@@ -244,16 +291,27 @@ fn interface(name: &str) -> Result<String, Fault> {
     }
     if name.starts_with("wl") {
         return fault(
-            format!("{name:?} is a wireless interface, which gets its address by DHCP"),
-            "leave it to --wifi",
+            format!("{name:?} is a wireless interface"),
+            "name it `wifi`: the first wireless interface, whichever network it joins",
         );
+    }
+    if let Some((below, id)) = name.rsplit_once('.') {
+        if !is_vlan_id(id) {
+            return fault(
+                format!("{name:?} is a VLAN, and {id:?} is no number of one"),
+                "give the interface that it is on and a number from 1 to 4094, as `eno1.20`",
+            );
+        }
+        if below.contains('.') {
+            return fault(format!("{name:?} is a VLAN in a VLAN"), by_profile(name));
+        }
+        interface(below)?;
+        return Ok(name.to_owned());
     }
     if let Some(kind) = made(name) {
         return fault(
             format!("{name:?} is {kind}, which an address alone does not make"),
-            format!(
-                "give NetworkManager a profile that makes it (installers from 25.11 on): `--file {name}.nmconnection:/etc/NetworkManager/system-connections/{name}.nmconnection:0600`"
-            ),
+            by_profile(name),
         );
     }
     if name == "lo" {

@@ -4,6 +4,7 @@
 //! graphical ones always had. Elsewhere dhcpcd runs, and a unit of ours sets the addresses and keeps
 //! dhcpcd off those interfaces. Before 25.11 the image has both, and the unit looks which one is there.
 
+mod bond;
 mod given;
 mod profile;
 
@@ -16,10 +17,13 @@ use crate::formats::newc::Member;
 use crate::recipe::Recipe;
 use crate::recipe::edits::Edits;
 
+use bond::Bond;
 use given::{Link, Subnet};
 
 /// The first release whose minimal installer has `NetworkManager` (nixpkgs, `profiles/installation-device.nix`).
 const NETWORK_MANAGER: (u32, u32) = (25, 11);
+/// The size of packets on wired networks (IEEE 802.3).
+const USUAL_MTU: u32 = 1500;
 /// What the unit reads, and what tells later what was asked for: `LINK address A/PREFIX` and the like.
 pub(super) const NETWORK: &str = "etc/remaster/network";
 /// Where `NetworkManager` looks for profiles that are files.
@@ -40,8 +44,27 @@ pub(super) fn put_profile(edits: &mut Edits, name: &str, text: String) {
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Fixed {
     link: Link,
+    /// What it is made of.
+    bond: Option<Bond>,
+    mtu: Option<u32>,
+    /// By DHCP if there are none.
     addresses: Vec<Subnet>,
     gateways: Vec<IpAddr>,
+}
+
+impl Fixed {
+    fn new(link: Link) -> Self {
+        Self { link, bond: None, mtu: None, addresses: Vec::new(), gateways: Vec::new() }
+    }
+
+    /// The order in which interfaces are made: VLANs may be on bonds.
+    fn order(&self) -> u8 {
+        match (&self.bond, self.link.vlan()) {
+            (Some(_), _) => 0,
+            (None, None) => 1,
+            (None, Some(_)) => 2,
+        }
+    }
 }
 
 /// What of it was asked for.
@@ -55,6 +78,10 @@ impl Network {
     /// Takes what a recipe says, and refuses what cannot be.
     pub(super) fn gather(recipe: &Recipe) -> Result<Self> {
         let mut network = Self::default();
+        for (index, text) in recipe.bond.iter().enumerate() {
+            let added = bond::bond(text).and_then(|(name, bond)| network.join(name, bond));
+            added.map_err(|(what, hint)| recipe.fault("bond", index, what, hint))?;
+        }
         for (index, text) in recipe.address.iter().enumerate() {
             let added = given::address(text).and_then(|(link, subnet)| network.add(link, subnet));
             added.map_err(|(what, hint)| recipe.fault("address", index, what, hint))?;
@@ -63,6 +90,16 @@ impl Network {
             let added = given::gateway(text)
                 .and_then(|(link, router)| network.route(link.as_ref(), router));
             added.map_err(|(what, hint)| recipe.fault("gateway", index, what, hint))?;
+        }
+        for (index, text) in recipe.mtu.iter().enumerate() {
+            let added = given::mtu(text).and_then(|(link, bytes)| network.size(link, bytes));
+            added.map_err(|(what, hint)| recipe.fault("mtu", index, what, hint))?;
+        }
+        network.fixed.sort_by_key(Fixed::order);
+        network.check_sizes().map_err(|(what, hint)| recipe.fault("mtu", 0, what, hint))?;
+        if let Some(name) = network.names_wifi(recipe) {
+            let what = "for the wireless interface, and there is no --wifi";
+            return Err(recipe.fault(name, 0, what, "give the network's name to --wifi"));
         }
         for (index, text) in recipe.dns.iter().enumerate() {
             let server = given::name_server(text);
@@ -73,6 +110,67 @@ impl Network {
         Ok(network)
     }
 
+    /// What of the recipe is for the wireless interface, although no network is to be joined.
+    fn names_wifi(&self, recipe: &Recipe) -> Option<&'static str> {
+        let fixed = self.wifi().filter(|_| recipe.wifi.is_empty())?;
+        Some(if fixed.addresses.is_empty() { "mtu" } else { "address" })
+    }
+
+    /// What the wireless interface gets, if it gets something.
+    fn wifi(&self) -> Option<&Fixed> {
+        self.fixed.iter().find(|fixed| fixed.link == Link::Wifi)
+    }
+
+    /// The bond that has a member.
+    fn bond_of(&self, name: &str) -> Option<&Link> {
+        let has = |bond: &Bond| bond.members.iter().any(|member| member == name);
+        let fixed = self.fixed.iter().find(|fixed| fixed.bond.as_ref().is_some_and(has));
+        fixed.map(|fixed| &fixed.link)
+    }
+
+    fn is_bond(&self, name: &str) -> bool {
+        let link = Link::Name(name.to_owned());
+        self.fixed.iter().any(|fixed| fixed.bond.is_some() && fixed.link == link)
+    }
+
+    /// Makes a bond of interfaces that are in no other one.
+    fn join(&mut self, name: String, bond: Bond) -> Result<(), given::Fault> {
+        let is_taken = |one: &&String| self.bond_of(one).is_some() || self.is_bond(one);
+        if let Some(taken) = bond.members.iter().chain([&name]).find(is_taken) {
+            return given::fault(format!("{taken} is given to two bonds"), "give it to one");
+        }
+        let link = Link::Name(name);
+        self.fixed.push(Fixed { bond: Some(bond), ..Fixed::new(link) });
+        Ok(())
+    }
+
+    /// The interface of a link, which must be one that can have settings of its own.
+    fn of(&mut self, link: Link) -> Result<&mut Fixed, given::Fault> {
+        if let Some(name) = link.below() {
+            if let Some(bond) = self.bond_of(name) {
+                let what = format!("{name} is in {bond}, and has no settings of its own");
+                return given::fault(what, format!("give them to {bond}"));
+            }
+            let is_called_one = name.trim_end_matches(|c: char| c.is_ascii_digit()) == "bond";
+            if is_called_one && !self.is_bond(name) {
+                let what = format!("{name} is a bond, and no --bond says of what");
+                return given::fault(
+                    what,
+                    format!("give its members, as `--bond {name}:eno1,eno2`"),
+                );
+            }
+        }
+        let at = self.fixed.iter().position(|fixed| fixed.link == link);
+        let at = at.unwrap_or_else(|| {
+            self.fixed.push(Fixed::new(link));
+            self.fixed.len().saturating_sub(1)
+        });
+        match self.fixed.get_mut(at) {
+            Some(fixed) => Ok(fixed),
+            None => given::fault("no room for an interface", "give fewer"),
+        }
+    }
+
     fn add(&mut self, link: Link, subnet: Subnet) -> Result<(), given::Fault> {
         let all: Vec<IpAddr> = self
             .fixed
@@ -80,10 +178,30 @@ impl Network {
             .flat_map(|fixed| fixed.addresses.iter().map(|subnet| subnet.address))
             .collect();
         given::once(&all, subnet.address)?;
-        match self.fixed.iter_mut().find(|fixed| fixed.link == link) {
-            Some(fixed) => fixed.addresses.push(subnet),
-            None => {
-                self.fixed.push(Fixed { link, addresses: vec![subnet], gateways: Vec::new() });
+        self.of(link)?.addresses.push(subnet);
+        Ok(())
+    }
+
+    fn size(&mut self, link: Link, bytes: u32) -> Result<(), given::Fault> {
+        let fixed = self.of(link)?;
+        if fixed.mtu.is_some() {
+            return given::fault(format!("a second size for {}", fixed.link), "give one");
+        }
+        fixed.mtu = Some(bytes);
+        Ok(())
+    }
+
+    /// Refuses VLANs whose packets are larger than those of what they are on: the kernel does, too.
+    fn check_sizes(&self) -> Result<(), given::Fault> {
+        for fixed in &self.fixed {
+            let (Some((below, _)), Some(bytes)) = (fixed.link.vlan(), fixed.mtu) else { continue };
+            let below = Link::Name(below.to_owned());
+            let found = self.fixed.iter().find(|fixed| fixed.link == below);
+            let most = found.and_then(|fixed| fixed.mtu).unwrap_or(USUAL_MTU);
+            if bytes > most {
+                let what =
+                    format!("{} bytes of {} do not fit into {most} of {below}", bytes, fixed.link);
+                return given::fault(what, format!("give `--mtu {below}={bytes}` with it"));
             }
         }
         Ok(())
@@ -144,8 +262,15 @@ impl Network {
     }
 
     fn put_profiles(&self, edits: &mut Edits) {
-        for (number, fixed) in (1..).zip(&self.fixed) {
-            put_profile(edits, &format!("address-{number}"), profile::fixed(number, fixed));
+        for (number, fixed) in (1..).zip(&self.fixed).filter(|(_, fixed)| fixed.link != Link::Wifi)
+        {
+            let text = profile::fixed(number, fixed, self.bears_vlan(&fixed.link));
+            put_profile(edits, &format!("address-{number}"), text);
+            let members = fixed.bond.iter().flat_map(|bond| &bond.members);
+            for (port, member) in (1..).zip(members) {
+                let text = profile::port((number, port), member, &fixed.link);
+                put_profile(edits, &format!("address-{number}-{port}"), text);
+            }
         }
         if self.fixed.iter().any(|fixed| fixed.link == Link::First) {
             put_profile(edits, "dhcp", profile::DHCP.to_owned());
@@ -156,9 +281,28 @@ impl Network {
         }
     }
 
+    /// Whether a VLAN is on an interface.
+    fn bears_vlan(&self, link: &Link) -> bool {
+        let mut vlans = self.fixed.iter().filter_map(|fixed| fixed.link.vlan());
+        vlans.any(|(below, _)| *link == Link::Name(below.to_owned()))
+    }
+
+    /// The sections of a profile for wireless networks: what the interface gets, or DHCP.
+    pub(super) fn of_wifi(&self) -> (Option<u32>, String) {
+        let fixed = self.wifi();
+        let sections = profile::families(fixed.unwrap_or(&Fixed::new(Link::Wifi)), false);
+        (fixed.and_then(|fixed| fixed.mtu), sections)
+    }
+
     fn lines(&self) -> String {
         let mut text = String::new();
-        for Fixed { link, addresses, gateways } in &self.fixed {
+        for Fixed { link, bond, mtu, addresses, gateways } in &self.fixed {
+            if let Some(bond) = bond {
+                let _ = writeln!(text, "{link} bond {bond}");
+            }
+            if let Some(bytes) = mtu {
+                let _ = writeln!(text, "{link} mtu {bytes}");
+            }
             for subnet in addresses {
                 let _ = writeln!(text, "{link} address {subnet}");
             }

@@ -23,23 +23,60 @@ method=auto
 method=auto
 ";
 
-/// Fixed addresses. The family that has none gets no address by DHCP, as on installers without
-/// `NetworkManager`; IPv6 still takes what routers announce.
-pub(super) fn fixed(number: u32, fixed: &Fixed) -> String {
+/// What one interface gets; `bears_vlan` says whether a VLAN is on it.
+pub(super) fn fixed(number: u32, fixed: &Fixed, bears_vlan: bool) -> String {
+    let kind = match (&fixed.bond, fixed.link.vlan()) {
+        (Some(_), _) => "bond",
+        (None, Some(_)) => "vlan",
+        (None, None) => "ethernet",
+    };
     let mut text = format!(
-        "[connection]\nid=remaster-address-{number}\nuuid=5b0c6f0e-2a53-5d1c-9c56-{number:012x}\ntype=ethernet\nautoconnect-priority=100\n"
+        "[connection]\nid=remaster-address-{number}\nuuid=5b0c6f0e-2a53-5d1c-9c56-{number:012x}\ntype={kind}\nautoconnect-priority=100\n"
     );
-    match &fixed.link {
-        Link::First => text.push_str("\n[ethernet]\n"),
-        Link::Name(name) => {
-            let _ = writeln!(text, "interface-name={name}\n\n[ethernet]");
-        }
-        Link::Mac(_) => {
-            let _ = writeln!(text, "\n[ethernet]\nmac-address={}", fixed.link);
+    if let Link::Name(name) = &fixed.link {
+        let _ = writeln!(text, "interface-name={name}");
+    }
+    if let Some(bond) = &fixed.bond {
+        text.push_str("\n[bond]\n");
+        for (name, value) in &bond.options {
+            let _ = writeln!(text, "{name}={value}");
         }
     }
-    family(&mut text, fixed, ("ipv4", "disabled"), IpAddr::is_ipv4);
-    family(&mut text, fixed, ("ipv6", "auto"), IpAddr::is_ipv6);
+    if let Some((below, id)) = fixed.link.vlan() {
+        let _ = write!(text, "\n[vlan]\nid={id}\nparent={below}\n");
+    }
+    if kind == "ethernet" || fixed.mtu.is_some() {
+        text.push_str("\n[ethernet]\n");
+    }
+    if let Link::Mac(_) = &fixed.link {
+        let _ = writeln!(text, "mac-address={}", fixed.link);
+    }
+    if let Some(bytes) = fixed.mtu {
+        let _ = writeln!(text, "mtu={bytes}");
+    }
+    // A bond that finds nobody who gives it an address would go, and its VLANs with it.
+    text + &families(fixed, fixed.bond.is_some() && bears_vlan)
+}
+
+/// A member of a bond, before any other profile of the interface.
+pub(super) fn port((number, port): (u32, u32), name: &str, bond: &Link) -> String {
+    format!(
+        "[connection]\nid=remaster-address-{number}-{port}\nuuid=5b0c6f0e-2a53-5d1c-9c58-{number:06x}{port:06x}\ntype=ethernet\nautoconnect-priority=200\ninterface-name={name}\nmaster={bond}\nslave-type=bond\n\n[ethernet]\n"
+    )
+}
+
+/// The sections of both families. A family that has no address gets none by DHCP if the other one has, as on
+/// installers without `NetworkManager`; IPv6 still takes what routers announce. Without any address both are by DHCP,
+/// or are not there.
+pub(super) fn families(fixed: &Fixed, or_none: bool) -> String {
+    let mut text = String::new();
+    let otherwise = match (fixed.addresses.is_empty(), or_none) {
+        (false, _) => ("disabled", "auto"),
+        (true, false) => ("auto", "auto"),
+        (true, true) => ("disabled", "disabled"),
+    };
+    family(&mut text, fixed, ("ipv4", otherwise.0), IpAddr::is_ipv4);
+    family(&mut text, fixed, ("ipv6", otherwise.1), IpAddr::is_ipv6);
     text
 }
 

@@ -38,8 +38,24 @@ fn what_cannot_be_is_refused() {
         ("eth/0=192.168.1.50/24", "", "", "--address: \"eth/0\" is no name of an interface"),
         ("wlan0=192.168.1.50/24", "", "", "--address: \"wlan0\" is a wireless interface"),
         ("lo=192.168.1.50/24", "", "", "--address: lo is the loopback interface"),
-        ("eno1.20=192.168.1.50/24", "", "", "--address: \"eno1.20\" is a VLAN, which"),
-        ("bond0=192.168.1.50/24", "", "", "--address: \"bond0\" is a bond, which"),
+        ("eno1.4095=10.0.0.2/8", "", "", "\"eno1.4095\" is a VLAN, and \"4095\" is no number"),
+        (
+            "eno1.020=10.0.0.2/8",
+            "",
+            "",
+            "--address: \"eno1.020\" is a VLAN, and \"020\" is no number",
+        ),
+        ("eno1.2.3=10.0.0.2/8", "", "", "--address: \"eno1.2.3\" is a VLAN in a VLAN"),
+        ("wlan0.20=10.0.0.2/8", "", "", "--address: \"wlan0.20\" is a wireless interface"),
+        ("br0.20=10.0.0.2/8", "", "", "--address: \"br0\" is a bridge, which"),
+        ("bond0=192.168.1.50/24", "", "", "--address: bond0 is a bond, and no --bond says of what"),
+        ("bond0.20=192.168.1.50/24", "", "", "--address: bond0 is a bond, and no --bond says"),
+        (
+            "wifi=192.168.1.50/24",
+            "",
+            "",
+            "--address: for the wireless interface, and there is no --wifi",
+        ),
         ("br0=192.168.1.50/24", "", "", "--address: \"br0\" is a bridge, which"),
         ("52:54:00:12:34=192.168.1.50/24", "", "", "--address: \"52:54:00:12:34\" is no MAC"),
         ("52:54:00:12:34:5g=192.168.1.50/24", "", "", "is no MAC address"),
@@ -147,4 +163,128 @@ fn network_manager_gets_profiles_that_only_root_reads() {
 fn without_a_wish_nothing_is_put_in() {
     let nothing = network(&[], &[], &[]).unwrap();
     assert_eq!(edits(&nothing, (24, 11)).root.members().count(), 0);
+}
+
+fn bonded(bond: &[&str], address: &[&str], mtu: &[&str]) -> Result<Network> {
+    let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+    let mut recipe = Recipe::default();
+    (recipe.bond, recipe.address, recipe.mtu) = (owned(bond), owned(address), owned(mtu));
+    Network::gather(&recipe)
+}
+
+#[test]
+fn bonds_and_sizes_that_cannot_be_are_refused() {
+    for (bond, address, mtu, what) in [
+        ("bond0", "", "", "--bond: \"bond0\" names no members"),
+        ("bond0:eno1", "", "", "does not bond two interfaces"),
+        ("bond0:eno1,eno1", "", "", "--bond: eno1 is given twice"),
+        ("bond0:eno1,bond0", "", "", "does not bond two interfaces"),
+        ("bond0:eno1,eno2.5", "", "", "--bond: eno2.5 is a VLAN"),
+        ("bond0:eno1,wlan0", "", "", "\"wlan0\" is a wireless interface"),
+        ("bond0:eno1,eno2:mode=1", "", "", "--bond: \"1\" is no value of mode"),
+        ("bond0:eno1,eno2:speed=9", "", "", "\"speed\" is no option of a bond"),
+        ("bond0:eno1,eno2:miimon=-1", "", "", "\"-1\" is no value of miimon"),
+        ("bond0:eno1,eno2:lacp_rate=fast", "", "", "lacp_rate does nothing in mode active-backup"),
+        ("bond0:eno1,eno2:primary=eno3", "", "", "\"eno3\" is no value of primary"),
+        ("bond0:eno1,eno2:", "", "", "\"\" is no option"),
+        (
+            "bond0:eno1,eno2",
+            "eno1=10.0.0.2/8",
+            "",
+            "--address: eno1 is in bond0, and has no settings",
+        ),
+        ("bond0:eno1,eno2", "eno1.7=10.0.0.2/8", "", "--address: eno1 is in bond0"),
+        ("bond0:eno1,eno2", "", "eno2=9000", "--mtu: eno2 is in bond0"),
+        ("", "", "1279", "--mtu: \"1279\" is no size of packets"),
+        ("", "", "eth0=70000", "--mtu: \"70000\" is no size of packets"),
+        ("", "", "eth0=", "--mtu: \"\" is no size of packets"),
+        (
+            "",
+            "eth0.5=10.0.0.2/8",
+            "eth0.5=9000",
+            "9000 bytes of eth0.5 do not fit into 1500 of eth0",
+        ),
+        ("", "", "wifi=1400", "--mtu: for the wireless interface, and there is no --wifi"),
+    ] {
+        let list = |text: &'static str| if text.is_empty() { vec![] } else { vec![text] };
+        let fault = bonded(&list(bond), &list(address), &list(mtu)).unwrap_err();
+        assert!(fault.to_string().contains(what), "{fault}, not {what}");
+        assert!(fault.hint().is_some_and(|hint| !hint.is_empty()));
+    }
+    let two = bonded(&["bond0:a1,a2", "bond1:a2,a3"], &[], &[]).unwrap_err().to_string();
+    assert_eq!(two, "--bond: a2 is given to two bonds");
+    let two = bonded(&["bond0:a1,a2", "a1:a3,a4"], &[], &[]).unwrap_err().to_string();
+    assert_eq!(two, "--bond: a1 is given to two bonds");
+    let two = bonded(&[], &[], &["9000", "1400"]).unwrap_err().to_string();
+    assert_eq!(two, "--mtu: a second size for *");
+}
+
+#[test]
+fn bonds_come_before_vlans_on_them_and_get_profiles_of_their_own() {
+    let network = bonded(
+        &["bond0:eno1,eno2:lacp_rate=fast,mode=802.3ad"],
+        &["bond0.20=10.1.0.2/24", "eth5=10.2.0.2/24"],
+        &["bond0.20=9000", "bond0=9000"],
+    )
+    .unwrap();
+    assert_eq!(
+        text(&edits(&network, (24, 11)), NETWORK),
+        "bond0 bond eno1,eno2:mode=802.3ad,lacp_rate=fast,miimon=100\n\
+         bond0 mtu 9000\n\
+         eth5 address 10.2.0.2/24\n\
+         bond0.20 mtu 9000\n\
+         bond0.20 address 10.1.0.2/24\n"
+    );
+    let new = edits(&network, (25, 11));
+    assert!(!new.is_private());
+    let profile = |name: &str| text(&new, &format!("{PROFILES}/remaster-{name}.nmconnection"));
+    let head = "[connection]\nid=remaster-address-1";
+    assert_eq!(
+        profile("address-1"),
+        format!(
+            "{head}\nuuid=5b0c6f0e-2a53-5d1c-9c56-000000000001\ntype=bond\nautoconnect-priority=100\ninterface-name=bond0\n\n\
+             [bond]\nmode=802.3ad\nlacp_rate=fast\nmiimon=100\n\n[ethernet]\nmtu=9000\n\n\
+             [ipv4]\nmethod=disabled\n\n[ipv6]\nmethod=disabled\n"
+        )
+    );
+    assert_eq!(
+        profile("address-1-2"),
+        format!(
+            "{head}-2\nuuid=5b0c6f0e-2a53-5d1c-9c58-000001000002\ntype=ethernet\nautoconnect-priority=200\n\
+             interface-name=eno2\nmaster=bond0\nslave-type=bond\n\n[ethernet]\n"
+        )
+    );
+    let vlan = profile("address-3");
+    assert!(vlan.contains("type=vlan\n") && vlan.contains("interface-name=bond0.20\n"), "{vlan}");
+    assert!(vlan.contains("[vlan]\nid=20\nparent=bond0\n\n[ethernet]\nmtu=9000\n"), "{vlan}");
+    assert!(vlan.contains("[ipv4]\nmethod=manual\naddress1=10.1.0.2/24\n"), "{vlan}");
+}
+
+#[test]
+fn a_size_or_a_bond_alone_leaves_addresses_to_dhcp() {
+    let network = bonded(&["bond0:eno1,eno2"], &[], &["9000"]).unwrap();
+    let new = edits(&network, (25, 11));
+    for name in ["address-1", "address-2"] {
+        let profile = text(&new, &format!("{PROFILES}/remaster-{name}.nmconnection"));
+        assert!(profile.ends_with("[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=auto\n"), "{profile}");
+    }
+    let first = text(&new, &format!("{PROFILES}/remaster-address-2.nmconnection"));
+    assert!(first.contains("[ethernet]\nmtu=9000\n") && !first.contains("interface-name"));
+    assert!(new.root.get(&format!("{PROFILES}/remaster-dhcp.nmconnection")).is_some());
+}
+
+#[test]
+fn the_wireless_interface_gets_its_address_by_the_profiles_of_networks() {
+    let mut recipe = Recipe { wifi: vec!["Home".into()], ..Recipe::default() };
+    recipe.address = vec!["wifi=10.3.0.2/24".into()];
+    recipe.gateway = vec!["10.3.0.1".into()];
+    recipe.mtu = vec!["wifi=1400".into()];
+    let network = Network::gather(&recipe).unwrap();
+    let new = edits(&network, (25, 11));
+    assert!(new.root.get(&format!("{PROFILES}/remaster-address-1.nmconnection")).is_none());
+    let (mtu, families) = network.of_wifi();
+    assert_eq!(mtu, Some(1400));
+    let expected = "[ipv4]\nmethod=manual\naddress1=10.3.0.2/24\ngateway=10.3.0.1\n";
+    assert!(families.contains(expected) && families.ends_with("[ipv6]\nmethod=auto\n"));
+    assert!(text(&new, NETWORK).starts_with("wifi mtu 1400\nwifi address 10.3.0.2/24\n"));
 }
