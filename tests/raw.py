@@ -61,7 +61,10 @@ MAKES = {
     "orphan-file": ["-b", "4096", "-O", "orphan_file"],
     "sparse-super2": ["-b", "1024", "-O", "sparse_super2"],
     "odd-groups": ["-b", "1024", "-g", "2048", "-N", "2000"],
+    "full-groups": ["-b", "1024", "-g", "2048", "-N", "2000"],
 }
+# Filesystems with a file that fills the first groups, so that what is put in lies in others.
+FILLED = {"full-groups"}
 # Filesystems that are refused, and what is said.
 REFUSED = {
     "no extents": (["-O", "^extent,^64bit"], "found no extents"),
@@ -258,7 +261,8 @@ def edits(c):
 
 def every_make(c, flags, listed):
     for name, options in MAKES.items():
-        base = c.make(name, options)
+        fill = (lambda folder: write(f"{folder}/a-fill", "x" * (9 * MIB))) if name in FILLED else None
+        base = c.make(name, options, before=fill)
         before = c.digest(base)
         out = c.stamp(name, base, *flags)
         if out:

@@ -4,7 +4,7 @@
 set -euo pipefail
 names="no-joliet appended-esp utf8-menus crlf-menus fat16 fat32 full-fat16 full-fat32 largest-fat12 archives gpt-4096 multi-extent"
 names="$names continuations path-table no-padding no-cylinders partition-offset"
-names="$names replayed kept apple-map menu-twice initrd-twice hard-links name-like-ours"
+names="$names replayed kept apple-map menu-twice initrd-twice hard-links name-like-ours initrd-in-root"
 if [ "${1-}" = --list ]; then echo "$names" | tr ' ' '\n'; exit; fi
 base=$(realpath "$1") folder=$(realpath "$2"); shift 2
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin MTOOLS_SKIP_CHECK=1
@@ -73,6 +73,8 @@ for name; do
     initrd-twice) GRAFTS="a/initrd=$work/t/boot/initrd" image "$name" ;;
     hard-links) ln "$work/t/isolinux/isolinux.cfg" "$work/t/isolinux/other.cfg"; ln "$work/t/boot/initrd" "$work/t/boot/initrd.img"; MORE=--hardlinks image "$name" ;;
     name-like-ours) mkdir "$work/t/remaster-notes"; echo note > "$work/t/remaster-notes/a"; echo 'hostname = "x"' > "$work/t/remaster.toml"; image "$name" ;;
+    initrd-in-root) # beside our folder: one directory has the record that points elsewhere and the one that is new
+      mv "$work/t/boot/initrd" "$work/t/initrd"; menus sed 's|/boot/initrd|/initrd|'; image "$name" ;;
     archives) # one not packed before it, two behind it: the kernel unpacks them all, one over the other
       mkdir -p "$work/a/kernel/x86/microcode" "$work/b/etc" "$work/c/etc"; head -c 5000 /dev/zero > "$work/a/kernel/x86/microcode/GenuineIntel.bin"; echo b > "$work/b/etc/b"; echo c > "$work/c/etc/c"
       for part in a b c; do ( cd "$work/$part"; find . -mindepth 1 | sort | cpio --quiet -o -H newc --reproducible > "../$part.cpio" ); done

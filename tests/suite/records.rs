@@ -6,6 +6,7 @@ use remaster::image::digest::Digest;
 use remaster::progress::Silent;
 use remaster::recipe::edits::{Edits, Way};
 use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::manifest::Manifest;
 use remaster::stamp::manifest::blocks::Blocks;
 use remaster::stamp::manifest::found;
 use remaster::stamp::manifest::verify::verify;
@@ -260,6 +261,43 @@ fn records_beside_an_image_agree_with_it() {
     let mut program = folder.program(&["base.iso", "--key", "key.pub", "-o", "x.iso"]);
     let ended = program.env("SOURCE_DATE_EPOCH", "soon").output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
+}
+
+/// A change of what a manifest says, and what verify calls that.
+type Claim = (&'static str, fn(&mut Manifest));
+
+#[test]
+fn whatever_a_manifest_says_of_the_image_is_compared() {
+    let other = || Some("0".repeat(64));
+    let rows: [Claim; 9] = [
+        ("the size", |said| said.size += 2048),
+        ("the base", |said| said.base.size -= 1),
+        ("the base", |said| said.base.release.push('x')),
+        ("the keys", |said| said.keys.truncate(1)),
+        ("the files", |said| drop(said.files.pop())),
+        ("whether it is private", |said| said.private = Some(false)),
+        ("the recipe id", |said| said.recipe_id = Some("0".repeat(64))),
+        ("the recipe id", |said| said.inputs = Some("0".repeat(64))),
+        ("the content id", |said| said.content_id = Some("0".repeat(64))),
+    ];
+    let secret = wishes(|recipe| {
+        recipe.root_password_hash = Some("$6$salt$ChtAk4N0TDMx8o0DQ8RFhE9h4Eu8pU2Qa8BlNvTqU3zcNhjAvCSXuvKTzR1kLKXnKiHSPVnS3RKJXk1FSPzQe0".into())
+    });
+    for (name, base) in [("tiny", &*TINY), ("sd", &*SD)] {
+        let base = BaseImage::open(base.as_slice()).unwrap();
+        let image = base.customize(&secret, &with_blocks(&base)).unwrap();
+        let image = bytes(image.image());
+        let found = found::of_image(&image.as_slice()).unwrap().unwrap();
+        verify(&image.as_slice(), &found, &Silent).unwrap();
+        assert!(found.manifest.recipe_id.is_some() && found.manifest.recipe_id != other());
+        for (what, change) in rows {
+            let mut found = found.clone();
+            change(&mut found.manifest);
+            let said = verify(&image.as_slice(), &found, &Silent);
+            let said = said.map_or_else(|fault| fault.to_string(), |()| "verified".into());
+            assert!(said.starts_with(&format!("{what} differs")), "{name}: {what}: {said}");
+        }
+    }
 }
 
 #[test]
