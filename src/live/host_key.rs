@@ -365,6 +365,22 @@ mod tests {
         ZULktpMjbAysAg+Bfq81nYJbxNj1dae9yhnHYPkktK0UzhGex8epWmKVdcsVgwUan7vi8B\n\
         PDeGAxv5Kj4iC54w==";
 
+    /// Of 1024 bits, made by ssh-keygen.
+    const SHORT_RSA: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAlwAAAAdzc2gtcn\n\
+        NhAAAAAwEAAQAAAIEAnqo6ivnLGzsIGrlCI2gvfYV+CdZjBONLiyLc+rG0ZPpXfE3ySoC1\n\
+        qMuC55GTv/MbJKLEhXVFbgKZBHJxGkEeb6JCCQl5BpoXF2PIY99MlMC9KDgoorMwzx57QK\n\
+        q1jMggysIhZ+PVu6UnqqbIMIN1mvAErKgsMwC48kmdyrYOA7MAAAH4cxeiL3MXoi8AAAAH\n\
+        c3NoLXJzYQAAAIEAnqo6ivnLGzsIGrlCI2gvfYV+CdZjBONLiyLc+rG0ZPpXfE3ySoC1qM\n\
+        uC55GTv/MbJKLEhXVFbgKZBHJxGkEeb6JCCQl5BpoXF2PIY99MlMC9KDgoorMwzx57QKq1\n\
+        jMggysIhZ+PVu6UnqqbIMIN1mvAErKgsMwC48kmdyrYOA7MAAAADAQABAAAAgDS4O1uSRH\n\
+        p30umORPue0qjSgl6ibaRiIefJXcOu6FHlHMyg2bEHs1SyynxHUuCk1pAFxWbS4I79Lfrc\n\
+        S9h9aq8HO/lNzGasGYqtMCqVRhP69pOZzxRzo/QrMzBz/kRp32p7S8UolXEfNyS2Jl6210\n\
+        PAULILpKjeHSIjefHsV64BAAAAQAfy9X12u/Vo8hdNYaHlr9GqYJ+9ExuwxzihH25P/3+i\n\
+        PNNPe2e42EJbhio9Vh8pO00tpTyuQ2P6iy3f/j1g4+sAAABBAMoZ2hHI6x0KELHTqctmpe\n\
+        h4Rs4u5sBjm0Q8SqXiakIcYKvyw5G1iQXDXqMeU1IuB5PKzIXtXsjLXTGX0bPkVXEAAABB\n\
+        AMj62IQhGeI+mqX6d21ssJKMj/aj+35FTgIJN2Rkn4MmmMv/nL7oyHsuFC5rW9CHByOOfc\n\
+        1VuUm6CnWNtxnACWMAAAAAAQID";
+
     fn gathered(given: &[&str], seed: Option<&[u8]>) -> Result<HostKeys> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("seed");
@@ -429,6 +445,10 @@ mod tests {
         let again = taken_over(Kind::Rsa, std::slice::from_ref(&key)).unwrap();
         assert!(newc::Kind::File(again.private.reveal().into()) == key.kind);
         assert!(taken_over(Kind::Ed25519, &[key]).is_none());
+        let short = RsaKeypair::random(&mut OsRng, 1024).unwrap();
+        assert!(
+            refused(pem(PrivateKey::from(short))).contains("an rsa key of less than 2048 bits")
+        );
         let mut broken = pair;
         broken.private.p = broken.private.q.clone();
         assert!(refused(pem(PrivateKey::from(broken))).contains("halves that do not belong"));

@@ -474,6 +474,19 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_changes_no_image_of_another_size() {
+        for other in [0, 19_999, 20_001, 22_999, 23_001] {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, mut now, _) = interrupted(folder.path());
+            now.resize(other, 0);
+            fs::write(&path, &now).unwrap();
+            let fault = Edited::take(&path).unwrap().recover().unwrap_err().to_string();
+            assert!(fault.contains("an image of 20000 bytes"), "{other}: {fault}");
+            assert!(fs::read(&path).unwrap() == now, "{other}");
+        }
+    }
+
+    #[test]
     fn two_do_not_edit_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.iso");

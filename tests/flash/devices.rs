@@ -296,6 +296,10 @@ fn a_loop_device_over_a_file_that_matters_is_refused() {
         assert_eq!(judged(), over(path, "the running system needs"));
     }
     backed_by(path);
+    let other = tempfile::NamedTempFile::new().unwrap();
+    let other = other.path().to_str().unwrap();
+    machine.file("proc/swaps", &format!("Filename Type\n{other} file 1 0 -2\n"));
+    assert_eq!(judged(), [], "swap in another file");
     machine.file("proc/swaps", &format!("Filename Type\n{path} file 1 0 -2\n"));
     assert_eq!(judged(), over(path, "swap also uses"));
     machine.file("proc/swaps", "Filename Type\n");

@@ -282,6 +282,20 @@ fn a_new_label_is_everywhere_and_the_old_one_nowhere() {
 }
 
 #[test]
+fn an_argument_that_only_some_entries_have_is_changed_there() {
+    let count = |image: &[u8], word: &str| {
+        all_lines(image).iter().filter(|line| line.split(' ').any(|arg| arg == word)).count()
+    };
+    let before = count(&TINY, "copytoram");
+    assert!(before > 0 && before < all_lines(&TINY).len());
+    let (image, _) = made(&TINY, &["--karg-delete", "copytoram"]);
+    assert_eq!(count(&image, "copytoram"), 0);
+    let (image, _) = made(&TINY, &["--karg-replace", "fbcon=rotate:3=rotate:0"]);
+    assert_eq!((count(&image, "fbcon=rotate:3"), count(&image, "fbcon=rotate:0")), (0, before));
+    refused(&TINY, &["--karg-delete", "nowhere"], 2, "nowhere");
+}
+
+#[test]
 fn keys_go_onto_the_command_line_only_when_asked_and_only_if_they_fit() {
     let (image, said) = made(&TINY, &["--inject", "credential"]);
     assert!(said.contains("everybody on the machine can read them"), "{said}");
