@@ -27,7 +27,9 @@ use super::{known_hosts, printer};
 /// What to put in.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Edit {
-    /// File that says what to put in, with the names of flags as keys; flags win
+    /// Recipe file that says what to put in; flags win over it
+    ///
+    /// Its keys are the names of flags: `remaster recipe schema` lists them.
     #[arg(long, value_name = "FILE.toml")]
     recipe: Option<PathBuf>,
 

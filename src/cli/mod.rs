@@ -2,6 +2,7 @@
 
 mod commands;
 mod destination;
+mod help;
 mod interrupt;
 mod job;
 mod known_hosts;
@@ -18,6 +19,8 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 use remaster::error::Result;
 
+use self::help::Length;
+
 use self::commands::{
     apply, base, customize, demo, devices, diff, edit, find, flash, inspect, manual, netboot,
     recipe, reset, stamp, verify,
@@ -27,30 +30,9 @@ const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write 
 
 const USAGE: &str = "remaster BASE --key KEY -o FILE [OPTIONS]\n       remaster <COMMAND>";
 
-const AFTER_HELP: &str = "\
-Examples:
-  remaster nixos-minimal.iso --key ~/.ssh/id_ed25519.pub -o custom.iso
-  remaster flash custom.iso /dev/sdc
-  remaster stamp nixos-minimal.iso users.toml -o out/
-  remaster flash nixos-minimal.iso --key ~/.ssh/id_ed25519.pub /dev/sdc
-  remaster netboot nixos-minimal.iso --key ~/.ssh/id_ed25519.pub -o tftp/
-  remaster flash nixos-25.11-minimal --key ~/.ssh/id_ed25519.pub /dev/sdc
-
-Exit status:
-  0    done
-  1    the operating system or the network refused (no space, no permission, a closed pipe, no answer),
-       or `find` found no machine
-  2    wrong usage, a refused key, or an output that is in the way
-  3    bytes are not what they were meant to be, or published as
-  4    the image is broken, or is none that can be changed safely
-  5    the target is refused
-  11   users of a batch failed; the others have what they should
-  70   remaster has a bug, please report it
-  130  interrupted by Control-C, or not confirmed; 143 by SIGTERM, 129 by SIGHUP";
-
 /// Put an ssh key into a stock NixOS installer ISO, and write it to sticks
 #[derive(Debug, Parser)]
-#[command(version, about = ABOUT, override_usage = USAGE, after_help = AFTER_HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version, about = ABOUT, override_usage = USAGE, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -62,19 +44,19 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    Stamp(Box<stamp::Args>),
     Flash(Box<flash::Args>),
+    Stamp(Box<stamp::Args>),
     Devices(devices::Args),
-    Verify(verify::Args),
     Inspect(inspect::Args),
+    Verify(verify::Args),
     Diff(diff::Args),
-    Apply(apply::Args),
     Edit(Box<edit::Args>),
     Reset(reset::Args),
-    Recipe(recipe::Args),
+    Apply(apply::Args),
     Netboot(Box<netboot::Args>),
     Find(find::Args),
     Base(base::Args),
+    Recipe(recipe::Args),
     Demo(demo::Args),
     Completions(manual::Completions),
     Man(manual::Pages),
@@ -84,6 +66,10 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     if let Err(fault) = no_private_key() {
         return printer::fault(&fault);
+    }
+    if std::env::args_os().len() < 2 {
+        printer::write_error(help::CARD);
+        return ExitCode::from(2);
     }
     let cli = match parse() {
         Ok(cli) => cli,
@@ -96,9 +82,15 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// The program with its help texts.
+fn program(length: Length) -> clap::Command {
+    help::dressed(Cli::command(), length)
+}
+
 /// The arguments, or what is meant instead of them; or the end with a help text or what the parser says.
 fn parse() -> Result<Cli> {
-    let mut program = Cli::command().color(printer::color_of(std::env::args_os()));
+    let mut program =
+        program(Length::of(std::env::args_os())).color(printer::color_of(std::env::args_os()));
     program.build();
     let typed = slips::flags_behind(&program, std::env::args_os().collect());
     let shown = typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
@@ -140,8 +132,8 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Find(args)) => find::run(args),
         Some(Command::Base(args)) => base::run(args),
         Some(Command::Demo(args)) => demo::run(args, |words| run(&Cli::parse_from(words))),
-        Some(Command::Completions(args)) => manual::completions(args, Cli::command()),
-        Some(Command::Man(args)) => manual::pages(args, Cli::command()),
+        Some(Command::Completions(args)) => manual::completions(args, program(Length::Long)),
+        Some(Command::Man(args)) => manual::pages(args, program(Length::Manual)),
         None => customize::run(&cli.make),
     }
 }

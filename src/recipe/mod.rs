@@ -30,8 +30,9 @@ pub enum Inject {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
-    /// Public key to let in as root and as nixos: a `.pub` or `authorized_keys` file, `-` for standard
-    /// input, or the key itself; may be given several times
+    /// Public key that logs in as root and nixos; once per key
+    ///
+    /// A `.pub` or `authorized_keys` file, `-` for standard input, or the key itself.
     #[arg(short, long, value_name = "KEY", help_heading = "ssh")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]

@@ -38,7 +38,10 @@ fn every_command_has_a_manual_page() {
     for command in commands(&folder) {
         let page = String::from_utf8(folder.read(&format!("man1/remaster-{command}.1"))).unwrap();
         assert!(page.contains(".TH"), "{command}");
+        for section in [".SH EXAMPLES\n.nf\nremaster", ".SH \"EXIT STATUS\"", ".SH \"SEE ALSO\""] {
+            assert!(page.contains(section), "{command}: {section}");
+        }
     }
-    assert!(String::from_utf8(folder.read("man1/remaster.1")).unwrap().contains("Exit status"));
+    assert!(String::from_utf8(folder.read("man1/remaster.1")).unwrap().contains("EXIT STATUS"));
     folder.run(&["man", "no/man1"]).refused(2, "the folder no does not exist");
 }

@@ -44,7 +44,7 @@ const TYPED: &[(&str, &str)] = &[
     ("stamp b.iso c.iso -o new", "c.iso is an image, not a users file"),
     ("b.iso --recipe c.iso -o new.iso", "c.iso is an image, not a recipe"),
     ("inspect c.iso b.iso", "`b.iso` is one word more than `remaster inspect` takes"),
-    ("inspect c.iso --key k.pub", "`remaster BASE`, `remaster stamp`"),
+    ("inspect c.iso --key k.pub", "it is a flag of `remaster BASE`, `remaster flash`"),
     ("flash c.iso --device /dev/sdc", "`remaster flash IMAGE /dev/sdX`"),
     ("flash c.iso --frobnicate /dev/sdc", "`remaster flash --help` lists its flags"),
     ("flash c.iso --no-ejcet /dev/sdc", "did you mean `--no-eject`?"),

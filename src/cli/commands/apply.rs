@@ -20,7 +20,7 @@ use crate::cli::destination::Destination;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 
-/// Make an image from its base and a patch file, or from an OCI image layout
+/// Make an image from its base and a patch, or from an OCI layout
 #[derive(Debug, clap::Args)]
 // A layout has its base itself.
 #[command(mut_arg("offline", |argument| argument.conflicts_with("name")))]

@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 
-/// Fetch official installers by name, and see to those that were fetched
+/// Fetch official installers by name, and list those fetched
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -20,7 +20,7 @@ use remaster::units::format_bytes;
 /// Shaped as the minimal installer of 25.11; made by `make.sh` beside it.
 const BASE: &[u8] = include_bytes!("../../../tests/tiny/tiny.iso.zst");
 
-/// Stamp a tiny installer image with a key made for the occasion, and show the result
+/// Stamp a tiny image with a new key, and show the result
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder to write to, new or empty; by default a new one for temporary files

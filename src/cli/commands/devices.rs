@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::printer;
 use crate::cli::progress::EVENTS;
 
-/// List disks: path, model, serial, size, contents, and whether `flash` would take them
+/// List disks, what is on them, and whether `flash` takes them
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Print a JSON object instead of a table

@@ -16,7 +16,7 @@ use crate::cli::record::ManifestArgs;
 use crate::cli::shell::shell_quote;
 use remaster::units::format_bytes;
 
-/// Put something else into an image file, rewriting only what changes
+/// Put something else into an image file, writing only what changes
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Image file to change, stamped or not; what was put in before is replaced

@@ -1,6 +1,7 @@
 //! `remaster completions SHELL` and `remaster man DIR`: what shells and man(1) know of the program, made of the
 //! command line itself.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,16 +14,16 @@ use remaster::error::{Error, Result};
 use remaster::output::file::{OverwritePolicy, write_bytes};
 use remaster::place;
 
-use crate::cli::printer;
+use crate::cli::{help, printer};
 
-/// Print what a shell completes of this program's command line
+/// Print completions for a shell
 #[derive(Debug, clap::Args)]
 pub(crate) struct Completions {
     /// Shell, as in `remaster completions bash > ~/.local/share/bash-completion/completions/remaster`
     shell: Shell,
 }
 
-/// Write a manual page of each command into a folder
+/// Write the manual pages into a folder
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pages {
     /// Folder to write to, as `~/.local/share/man/man1`; it is made if it does not exist
@@ -46,18 +47,60 @@ pub(crate) fn pages(args: &Pages, mut command: Command) -> Result<()> {
         Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
         made => made.map_err(Error::io(doing))?,
     }
-    page(&command, &args.folder)
+    page(&command, &names(&command), &args.folder)
 }
 
 /// The page of a command, and those of the commands below it.
-fn page(command: &Command, folder: &Path) -> Result<()> {
+fn page(command: &Command, all: &[String], folder: &Path) -> Result<()> {
     let name = command.get_display_name().unwrap_or(NAME);
     let mut text = Vec::new();
     Man::new(command.clone())
         .title(name)
         .render(&mut text)
         .map_err(Error::io("make a manual page"))?;
-    write_bytes(&folder.join(format!("{name}.1")), &text, OverwritePolicy::Replace)?;
-    let below = command.get_subcommands().filter(|below| below.get_name() != "help");
-    below.into_iter().try_for_each(|below| page(below, folder))
+    let text = String::from_utf8_lossy(&text).replace(".SH EXTRA\n", ".SH NOTES\n.nf\n");
+    let text = format!("{text}.fi\n{}", behind(name, all));
+    let path = folder.join(format!("{name}.1"));
+    write_bytes(&path, text.as_bytes(), OverwritePolicy::Replace)?;
+    below(command).try_for_each(|below| page(below, all, folder))
+}
+
+/// The commands below one that have a page.
+fn below(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|below| below.get_name() != "help")
+}
+
+/// The names of the pages of a command and of those below it.
+fn names(command: &Command) -> Vec<String> {
+    let own = command.get_display_name().unwrap_or(NAME).to_owned();
+    [own].into_iter().chain(below(command).flat_map(names)).collect()
+}
+
+/// The sections that every page ends with: man-pages(7).
+fn behind(name: &str, all: &[String]) -> String {
+    let command = name.strip_prefix("remaster-").unwrap_or_default();
+    // What stands below a command has its examples there.
+    let command = command.split('-').next().unwrap_or_default();
+    let examples = help::page_of(command).map(|page| page.examples).unwrap_or_default();
+    let mut text = String::from(".SH EXAMPLES\n.nf\n");
+    for example in examples {
+        let _ = writeln!(text, "{}", roff(example));
+    }
+    text.push_str(".fi\n.SH \"EXIT STATUS\"\n");
+    for (status, meaning) in help::STATUSES {
+        let _ = writeln!(text, ".TP\n{status}\n{}", roff(meaning));
+    }
+    text.push_str(".SH \"SEE ALSO\"\n");
+    let others: Vec<String> = all
+        .iter()
+        .filter(|other| *other != name)
+        .map(|other| format!(".BR {} (1)", roff(other)))
+        .collect();
+    let _ = writeln!(text, "{}", others.join(" ,\n"));
+    text
+}
+
+/// A text as roff has it, in which a backslash and a plain hyphen mean something else (`groff_char(7)`).
+fn roff(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
 }

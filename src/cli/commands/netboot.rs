@@ -23,14 +23,16 @@ use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::shell::shell_quote;
 
-/// Make kernel, initrd and iPXE script of an installer, to start it over the network
+/// Make files of an installer that start it over the network
 ///
 /// The initrd holds all of the installer, so the machine needs memory for that twice over while it starts.
 /// What an image was stamped with before stays, unless something is put in here.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// NixOS installer ISO, stamped or not, plain or packed, or the name of a base; or a folder or tar archive with
-    /// kernel and initrd, as nixpkgs and nixos-images make them for netboot and kexec
+    /// NixOS installer ISO, or the name of a base; or a folder or tar archive
+    ///
+    /// The ISO may be stamped, and packed. A folder or tar archive has kernel and initrd, as nixpkgs and nixos-images make
+    /// them for netboot and kexec.
     image: PathBuf,
 
     #[command(flatten)]

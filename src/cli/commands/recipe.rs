@@ -7,7 +7,7 @@ use remaster::recipe;
 
 use crate::cli::{job, printer};
 
-/// Check a recipe file, or show what one can say
+/// Check a recipe file, or print the schema of them
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -22,7 +22,7 @@ use crate::cli::progress::Meter;
 use crate::cli::progress::{EVENTS, emit};
 use crate::cli::shell::shell_quote;
 
-/// Take out what was put in: the official image, byte for byte
+/// Take out what was put in, to the official image byte for byte
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("devices", |argument| argument.value_name("IMAGE").required(true).num_args(1).help("Stamped image file (may be packed), or a stick with one")))]
 pub(crate) struct Args {

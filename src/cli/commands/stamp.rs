@@ -34,20 +34,29 @@ use crate::cli::record::{ManifestArgs, SidecarEachArgs};
 use crate::cli::{interrupt, known_hosts, printer, progress, shell};
 
 const FORM: &str = "\
-The users file is TOML, CSV or JSON lines. A user has a `name` and any key of a recipe, which wins over
-the recipe and the flags that all users share; `menu-name` is what recipes call `name`; `key` may be a
-folder, too, of which every *.pub file is taken. Relative paths are relative to the file.
+The users file is TOML, CSV or JSON lines. A user has a `name` and any key of a
+recipe, which wins over the recipe and the flags that all users share.
+`menu-name` is what recipes call `name`; `key` may be a folder, too, of which
+every *.pub file is taken. Relative paths are relative to the file. In a CSV
+cell `;` parts the elements of a list, and an empty cell says nothing.
 
-  [[user]]                          name,key,hostname            {\"name\": \"alice\",
-  name = \"alice\"                    alice,alice.pub,alice-box     \"key\": [\"alice.pub\", \"team/\"]}
-  key = [\"alice.pub\", \"team/\"]      bob,bob.pub;old/bob.pub,
+TOML:
+  [[user]]
+  name = \"alice\"
+  key = [\"alice.pub\", \"team/\"]
 
-In a CSV cell `;` parts the elements of a list, and an empty cell says nothing.
+CSV:
+  name,key,hostname
+  alice,alice.pub,alice-box
+  bob,bob.pub;old/bob.pub,
 
-Exit status: 0 done; 11 users failed, each of which is told (with --json, a line with an `error`); others as
-of `remaster`, before anything is written.";
+JSON lines:
+  {\"name\": \"alice\", \"key\": [\"alice.pub\", \"team/\"]}
 
-/// Stamp one base for many users: an image, patch file or OCI layer for each
+Exit status: 0 done; 11 users failed, each of which is told (with --json, a
+line with an `error`); others as of `remaster`, before anything is written.";
+
+/// Make an image, patch file or OCI layer for each of many users
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FORM)]
 pub(crate) struct Args {
@@ -93,13 +102,15 @@ pub(crate) struct Args {
     #[arg(long)]
     fail_fast: bool,
 
-    /// Go on with a batch that was interrupted: files of the same recipe stay, also where chance made keys or salts of
-    /// theirs; others under their names are faults
+    /// Go on with an interrupted batch: keep files of the same recipe
+    ///
+    /// They stay also where chance made keys or salts of theirs; others under their names are faults.
     #[arg(long, conflicts_with_all = ["skip_existing", "force"])]
     resume: bool,
 
-    /// Leave files of the same recipe, also where chance made keys or salts of theirs, and replace others under their
-    /// names
+    /// Keep files of the same recipe, and replace others
+    ///
+    /// They stay also where chance made keys or salts of theirs.
     #[arg(long, conflicts_with = "force")]
     skip_existing: bool,
 

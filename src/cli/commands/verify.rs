@@ -22,8 +22,9 @@ use super::flash::{tell_differences, tell_end};
 use crate::cli::printer;
 use crate::cli::progress::{EVENTS, Meter, Style, emit};
 
-/// Compare a stick or file, read past the cache, with the image that was written to it, or with the manifest
-/// in it
+/// Compare a stick or file with its image or its manifest
+///
+/// It is read past the cache: what is compared is what is on the medium.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("sha256", |argument| argument.help("SHA-256 that the image of --against must have, or else the file that is read")))]
 #[command(mut_arg("sha256_file", |argument| argument.help("File with that SHA-256, as it is published beside the ISO")))]

@@ -185,9 +185,10 @@ fn elsewhere(program: &Command, typed: &Typed<'_>, name: &str) -> String {
     }
     match names.as_slice() {
         [] => format!("`{own} --help` lists its flags"),
-        names => {
-            format!("{} has it; `{own} --help` lists the flags of this command", names.join(", "))
-        }
+        names => format!(
+            "it is a flag of {}; `{own} --help` lists the flags of this command",
+            names.join(", ")
+        ),
     }
 }
 

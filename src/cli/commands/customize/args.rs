@@ -10,9 +10,10 @@ use crate::cli::record::{ManifestArgs, SidecarArgs};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// NixOS installer ISO or raw image for SD cards, as downloaded or stamped before, plain or packed (xz,
-    /// zst, gz, bz2, lz4, zip), or the name of a base that `remaster base list` shows, or a tar archive for kexec;
-    /// it is never changed
+    /// Installer ISO or SD card image, or the name of a base; never changed
+    ///
+    /// It may be as downloaded or stamped before, plain or packed (xz, zst, gz, bz2, lz4, zip). Names are those that
+    /// `remaster base list` shows. A tar archive for kexec is taken, too.
     #[arg(required = true)]
     pub(crate) base: Option<PathBuf>,
 

@@ -38,8 +38,9 @@ pub(crate) use to::{Disks, TargetArgs};
 // `--file` was the name of `--to-file`.
 #[command(mut_arg("recipe_file", |argument| argument.long("root-file")))]
 pub(crate) struct Args {
-    /// Image to write: ISO or disk image, plain or packed (xz, zst, gz, bz2, lz4, zip), or the name of a base that
-    /// `remaster base list` shows; `-` for standard input
+    /// Image to write, or the name of a base; `-` for standard input
+    ///
+    /// An ISO or disk image, plain or packed (xz, zst, gz, bz2, lz4, zip). Names are those that `remaster base list` shows.
     pub(crate) image: PathBuf,
     #[command(flatten)]
     source: base::Source,

@@ -74,7 +74,7 @@ pub(crate) struct Disks {
     /// Leave the stick powered
     #[arg(long)]
     pub(crate) no_eject: bool,
-    /// Print events as JSON, one per line, as src/cli/events.md describes them
+    /// Print events as JSON, one per line
     #[arg(long)]
     pub(crate) json: bool,
 }

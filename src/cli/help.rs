@@ -1,0 +1,379 @@
+//! Help texts: what `-h` shows on one screen, under which headings `--help` has the rest, and examples.
+
+use std::ffi::OsString;
+
+use clap::{Arg, Command};
+
+/// Columns that a terminal has at least.
+const WIDTH: usize = 80;
+
+/// What is said to who types the name of the program and nothing else.
+pub(super) const CARD: &str = "\
+remaster puts an ssh key into an official NixOS installer, and writes sticks.
+
+  remaster flash nixos-25.11-minimal --key ~/.ssh/id_ed25519.pub /dev/sdc
+      fetch the installer, put the key in, write it to the stick, read it back
+
+  remaster devices                           which of the disks is the stick
+  remaster inspect custom.iso                what was put into an image
+  remaster demo                              try it without a stick
+
+An image instead of a stick, then one for each of many people:
+  remaster nixos.iso --key ~/.ssh/id_ed25519.pub -o custom.iso
+  remaster stamp nixos.iso users.toml -o images/
+
+`remaster -h` lists the commands, `remaster COMMAND -h` tells of one.
+";
+
+/// What the program ends with.
+pub(super) const STATUSES: &[(&str, &str)] = &[
+    ("0", "done"),
+    (
+        "1",
+        "the operating system or the network refused (no space, no permission), or `find` found no machine, or `diff` found a difference",
+    ),
+    ("2", "wrong usage, a refused key, or an output that is in the way"),
+    ("3", "bytes are not what they were meant to be, or published as"),
+    ("4", "the image is broken, or cannot be changed safely"),
+    ("5", "the target is refused"),
+    ("11", "users of a batch failed; the others have what they should"),
+    ("70", "remaster has a bug, please report it"),
+    ("130", "interrupted by Control-C, or not confirmed; 143 by SIGTERM, 129 by SIGHUP"),
+];
+
+/// A command, the arguments that `-h` shows of it (all if there are none), and examples.
+pub(super) struct Page {
+    pub(super) name: &'static str,
+    short: &'static [&'static str],
+    pub(super) examples: &'static [&'static str],
+}
+
+const fn page(
+    name: &'static str,
+    short: &'static [&'static str],
+    examples: &'static [&'static str],
+) -> Page {
+    Page { name, short, examples }
+}
+
+/// The program itself is called by no name.
+pub(super) const PAGES: &[Page] = &[
+    page(
+        "",
+        &["base", "key", "recipe", "output", "force", "dry_run", "quiet", "help", "version"],
+        &[
+            "remaster flash nixos-25.11-minimal --key ~/.ssh/id_ed25519.pub /dev/sdc",
+            "remaster nixos.iso --key ~/.ssh/id_ed25519.pub -o custom.iso",
+            "remaster nixos.iso --recipe laptop.toml --hostname box -o box.iso",
+            "remaster nixos.iso --key ~/.ssh/id_ed25519.pub -o - | ssh host 'cat > c.iso'",
+        ],
+    ),
+    page(
+        "flash",
+        &[
+            "image",
+            "devices",
+            "key",
+            "hostname",
+            "recipe",
+            "patch",
+            "to_file",
+            "no_verify",
+            "yes",
+            "expect_serial",
+            "unmount",
+            "json",
+            "quiet",
+            "help",
+        ],
+        &[
+            "remaster flash nixos-25.11-minimal --key ~/.ssh/id_ed25519.pub /dev/sdc",
+            "remaster flash custom.iso /dev/sdc /dev/sdd",
+            "remaster flash custom.iso.xz /dev/sdc --yes --expect-serial 4C530001",
+        ],
+    ),
+    page(
+        "stamp",
+        &[
+            "base",
+            "users",
+            "output",
+            "form",
+            "key",
+            "recipe",
+            "resume",
+            "skip_existing",
+            "force",
+            "jobs",
+            "json",
+            "quiet",
+            "help",
+        ],
+        &[
+            "remaster stamp nixos.iso users.toml -o images/",
+            "remaster stamp nixos.iso users.csv --recipe shared.toml -o images/ --resume",
+            "remaster stamp nixos.iso users.toml --as patch -o patches/",
+        ],
+    ),
+    page("devices", &[], &["remaster devices", "remaster devices --json"]),
+    page(
+        "inspect",
+        &[],
+        &[
+            "remaster inspect custom.iso",
+            "remaster inspect /dev/sdc",
+            "remaster inspect --json custom.iso",
+        ],
+    ),
+    page(
+        "verify",
+        &["medium", "against", "manifest", "allowed_signers", "sha256", "json", "quiet", "help"],
+        &["remaster verify /dev/sdc --against custom.iso", "remaster verify custom.iso"],
+    ),
+    page("diff", &[], &["remaster diff nixos.iso custom.iso"]),
+    page(
+        "edit",
+        &["image", "in_place", "recover", "key", "hostname", "recipe", "dry_run", "quiet", "help"],
+        &["remaster edit --in-place custom.iso --key ~/.ssh/id_ed25519.pub"],
+    ),
+    page(
+        "reset",
+        &[
+            "devices",
+            "output",
+            "in_place",
+            "force",
+            "sha256",
+            "yes",
+            "expect_serial",
+            "json",
+            "quiet",
+            "help",
+        ],
+        &["remaster reset custom.iso -o nixos.iso", "remaster reset --in-place /dev/sdc"],
+    ),
+    page(
+        "apply",
+        &[],
+        &[
+            "remaster apply nixos.iso alice.remaster -o alice.iso",
+            "remaster apply layout/ --name alice -o alice.iso",
+        ],
+    ),
+    page(
+        "netboot",
+        &["image", "key", "hostname", "recipe", "output", "force", "quiet", "help"],
+        &["remaster netboot nixos.iso --key ~/.ssh/id_ed25519.pub -o tftp/"],
+    ),
+    page(
+        "find",
+        &[],
+        &[
+            "remaster find --known-hosts custom.iso.known_hosts",
+            "remaster find --known-hosts custom.iso.known_hosts 192.168.1.0/24",
+        ],
+    ),
+    page("base", &[], &["remaster base list", "remaster base fetch nixos-25.11-minimal"]),
+    page("recipe", &[], &["remaster recipe check laptop.toml", "remaster recipe schema"]),
+    page("demo", &[], &["remaster demo"]),
+    page(
+        "completions",
+        &[],
+        &["remaster completions bash > remaster.bash", "remaster completions zsh > _remaster"],
+    ),
+    page("man", &[], &["remaster man ~/.local/share/man/man1"]),
+];
+
+/// Where `--help` has arguments that would stand among all others.
+const HEADINGS: &[(&str, &[&str])] = &[
+    ("Base", &["offline", "cache", "sha256", "sha256_file", "cache_digest", "mirror", "ca_file"]),
+    ("What to put in", &["recipe"]),
+    (
+        "Output",
+        &["output", "form", "force", "no_sync", "dry_run", "name_template", "json", "failures"],
+    ),
+    (
+        "Batch",
+        &["jobs", "shard", "fail_fast", "resume", "skip_existing", "format", "list_separator"],
+    ),
+    (
+        "Disk",
+        &[
+            "yes",
+            "expect_serial",
+            "expect_size",
+            "allow_fixed",
+            "unmount",
+            "exact",
+            "no_eject",
+            "probe",
+            "no_probe",
+            "to_file",
+        ],
+    ),
+    ("Writing", &["verify", "no_verify", "delta", "no_delta", "any"]),
+];
+
+/// Which of the two help texts is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Length {
+    /// `-h`: few arguments, in one list.
+    Short,
+    /// `--help`: all of them, under headings.
+    Long,
+    /// The manual page, which has sections of its own for what stands behind them.
+    Manual,
+}
+
+impl Length {
+    /// The one that a command line asks for.
+    pub(super) fn of(mut words: impl Iterator<Item = OsString>) -> Self {
+        if words.any(|word| word == "--help" || word == "help") { Self::Long } else { Self::Short }
+    }
+}
+
+/// The program with its help texts.
+pub(super) fn dressed(program: Command, length: Length) -> Command {
+    let mut program = program.max_term_width(WIDTH);
+    for page in PAGES {
+        program = if page.name.is_empty() {
+            dress(program, page, length)
+        } else {
+            program.mut_subcommand(page.name, |command| dress(command, page, length))
+        };
+    }
+    program
+}
+
+pub(super) fn page_of(name: &str) -> Option<&'static Page> {
+    PAGES.iter().find(|page| page.name == name)
+}
+
+fn dress(command: Command, page: &Page, length: Length) -> Command {
+    let own = command.get_after_long_help().map(ToString::to_string);
+    let statuses = if page.name.is_empty() { statuses() } else { String::new() };
+    let long = [Some(examples(page)), own, Some(statuses)];
+    let long: Vec<String> = long.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+    let is_long = !page.short.is_empty() && length == Length::Short;
+    let call = format!("remaster {}", page.name);
+    let more = format!("`{} --help` lists all options, with examples.", call.trim_end());
+    let command = command.mut_args(|argument| sorted(argument, page, length));
+    let command = if is_long { command.after_help(more) } else { command };
+    match length {
+        Length::Manual => command,
+        Length::Short | Length::Long => command.after_long_help(long.join("\n\n")),
+    }
+}
+
+/// An argument under its heading, and in `-h` only if it is among the few.
+fn sorted(argument: Arg, page: &Page, length: Length) -> Arg {
+    let id = argument.get_id().as_str();
+    let is_hidden = !page.short.is_empty() && !page.short.contains(&id);
+    let is_plain = argument.get_help_heading().is_none() && !argument.is_positional();
+    let heading = HEADINGS.iter().find(|(_, ids)| is_plain && ids.contains(&id));
+    let heading = heading.map(|(heading, _)| *heading);
+    let argument = argument.hide_short_help(is_hidden);
+    if length == Length::Short {
+        return argument.help_heading(None::<&str>);
+    }
+    if let Some(heading) = heading { argument.help_heading(heading) } else { argument }
+}
+
+fn examples(page: &Page) -> String {
+    format!("Examples:\n  {}", page.examples.join("\n  "))
+}
+
+/// The statuses, on lines that are not broken.
+fn statuses() -> String {
+    let mut text = "Exit status:".to_owned();
+    for (status, meaning) in STATUSES {
+        text.extend(["\n  ", &format!("{status:<4} "), &folded(meaning, WIDTH - 8, "\n       ")]);
+    }
+    text
+}
+
+/// A text in lines of at most so many columns.
+fn folded(text: &str, columns: usize, between: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.len().saturating_add(word.len()) < columns => {
+                line.extend([" ", word]);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::{Cli, slips};
+
+    /// Lines of a screen.
+    const SCREEN: usize = 40;
+
+    fn each(check: &mut dyn FnMut(&str, &mut Command, Length)) {
+        fn walk(name: &str, command: &mut Command, check: &mut dyn FnMut(&str, &mut Command)) {
+            check(name, command);
+            for below in command.get_subcommands_mut() {
+                let name = format!("{name} {}", below.get_name());
+                walk(&name, below, check);
+            }
+        }
+        for length in [Length::Short, Length::Long] {
+            let mut program = dressed(Cli::command(), length);
+            program.build();
+            walk("remaster", &mut program, &mut |name, command| check(name, command, length));
+        }
+    }
+
+    #[test]
+    fn every_help_fits_a_terminal() {
+        each(&mut |name, command, length| {
+            let text = match length {
+                Length::Short => command.render_help().to_string(),
+                Length::Long | Length::Manual => command.render_long_help().to_string(),
+            };
+            let lines = text.lines().count();
+            assert!(length == Length::Long || lines <= SCREEN, "{name}: {lines} lines:\n{text}");
+            let wide = text.lines().find(|line| line.chars().count() > WIDTH);
+            assert_eq!(wide, None, "{name}, {length:?}");
+            assert!(!text.contains("src/"), "{name}, {length:?}: names a file of the source");
+            let behind = command.get_after_long_help().map(ToString::to_string);
+            for line in behind.iter().flat_map(|text| text.lines()) {
+                assert!(line.chars().count() <= WIDTH, "{name}: would be broken: {line}");
+            }
+        });
+        assert!(
+            CARD.lines().all(|line| line.chars().count() <= WIDTH) && CARD.lines().count() <= 15
+        );
+    }
+
+    #[test]
+    fn every_command_has_examples_that_are_understood() {
+        let mut program = dressed(Cli::command(), Length::Long);
+        program.build();
+        let names: Vec<&str> = program.get_subcommands().map(Command::get_name).collect();
+        let without: Vec<&&str> =
+            names.iter().filter(|name| **name != "help" && page_of(name).is_none()).collect();
+        assert!(without.is_empty(), "{without:?}");
+        let on_card = CARD
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| line.starts_with("remaster"));
+        let on_card = on_card.map(|line| line.split("   ").next().unwrap_or_default());
+        for example in PAGES.iter().flat_map(|page| page.examples).copied().chain(on_card) {
+            let typed = example.split(" | ").next().unwrap_or_default();
+            let typed = typed.split(" > ").next().unwrap_or_default();
+            let words: Vec<String> = typed.split(' ').map(str::to_owned).collect();
+            let matches = program.clone().try_get_matches_from(&words);
+            let matches = matches.unwrap_or_else(|refused| panic!("{example}: {refused}"));
+            slips::check(&program, &words[1..], &matches)
+                .unwrap_or_else(|fault| panic!("{example}: {fault}"));
+        }
+    }
+}
