@@ -445,10 +445,9 @@ mod tests {
         let again = taken_over(Kind::Rsa, std::slice::from_ref(&key)).unwrap();
         assert!(newc::Kind::File(again.private.reveal().into()) == key.kind);
         assert!(taken_over(Kind::Ed25519, &[key]).is_none());
-        let short = RsaKeypair::random(&mut OsRng, 1024).unwrap();
-        assert!(
-            refused(pem(PrivateKey::from(short))).contains("an rsa key of less than 2048 bits")
-        );
+        let (begin, end) = ("BEGIN OPENSSH PRIVATE KEY", "END OPENSSH PRIVATE KEY");
+        let short = format!("-----{begin}-----\n{SHORT_RSA}\n-----{end}-----\n");
+        assert!(refused(short).contains("an rsa key of less than 2048 bits"));
         let mut broken = pair;
         broken.private.p = broken.private.q.clone();
         assert!(refused(pem(PrivateKey::from(broken))).contains("halves that do not belong"));
