@@ -5,8 +5,11 @@ use remaster::units::ByteRange;
 
 use crate::support::{bases, edits, stamp, survey};
 
-/// The directory records at the start of an extent: identifier, extent in blocks, bytes, the numbers of PX.
-fn records(image: &[u8], at: ByteRange) -> Vec<(Vec<u8>, u32, u32, Option<[u32; 2]>)> {
+/// A directory record: identifier, extent in blocks, bytes, mode and links of PX.
+type Record = (Vec<u8>, u32, u32, Option<[u32; 2]>);
+
+/// The directory records at the start of an extent.
+fn records(image: &[u8], at: ByteRange) -> Vec<Record> {
     let mut rest = &image[usize::try_from(at.start()).unwrap()..];
     let mut found = Vec::new();
     while let Some(length) = rest.first().map(|byte| usize::from(*byte)).filter(|n| *n > 0) {

@@ -34,9 +34,12 @@ const BIOS: &str = "/isolinux/isolinux.cfg";
 const UEFI: &str = "/boot/efi.img";
 const GRUB: &str = "/EFI/BOOT/grub.cfg";
 
+/// A base, files of it, a word there and another one, and how the error begins: empty if the base is taken.
+type Row = (&'static [u8], &'static [&'static str], &'static str, &'static str, &'static str);
+
 #[test]
 fn a_menu_that_would_start_nixos_without_the_key_is_refused() {
-    let rows: &[(&[u8], &[&str], &str, &str, &str)] = &[
+    let rows: &[Row] = &[
         (
             &TINY,
             &[BIOS],
