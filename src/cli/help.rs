@@ -115,7 +115,11 @@ pub(super) const PAGES: &[Page] = &[
             "remaster stamp nixos.iso users.toml --as patch -o patches/",
         ],
     ),
-    page("devices", &[], &["remaster devices", "remaster devices --json"]),
+    page(
+        "devices",
+        &[],
+        &["remaster devices", "remaster devices --all", "remaster devices --json"],
+    ),
     page(
         "inspect",
         &[],
@@ -171,6 +175,7 @@ pub(super) const PAGES: &[Page] = &[
         &[
             "remaster find --known-hosts custom.iso.known_hosts",
             "remaster find --known-hosts custom.iso.known_hosts 192.168.1.0/24",
+            "remaster find --known-hosts known_hosts --ssh-config > ssh_config",
         ],
     ),
     page("base", &[], &["remaster base list", "remaster base fetch nixos-25.11-minimal"]),

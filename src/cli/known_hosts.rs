@@ -109,11 +109,24 @@ pub(super) fn none_put_in() -> Error {
 
 /// How to log in at an address, knowing the machine by its alias and nothing else.
 pub(super) fn command(known_hosts: &Path, alias: &str, address: &str) -> String {
-    // ssh splits the value at blanks and knows tokens in it (ssh_config(5), UserKnownHostsFile).
-    let shown = known_hosts.display().to_string().replace('%', "%%");
-    let value = if shown.contains(' ') { format!("\"{shown}\"") } else { shown };
+    let value = config_value(known_hosts);
     let option = shell_quote(Path::new(&format!("UserKnownHostsFile={value}")));
     format!("ssh -o {option} -o HostKeyAlias={alias} root@{address}")
+}
+
+/// The same as lines of an `ssh_config` file.
+pub(super) fn config(known_hosts: &Path, alias: &str, address: &str, port: u16) -> String {
+    let file = std::path::absolute(known_hosts).unwrap_or_else(|_| known_hosts.to_owned());
+    let file = config_value(&file);
+    format!(
+        "Host {alias}\n  HostName {address}\n  Port {port}\n  User root\n  HostKeyAlias {alias}\n  UserKnownHostsFile {file}\n"
+    )
+}
+
+/// A path as a value of ssh, which splits it at blanks and knows tokens in it (`UserKnownHostsFile` of `ssh_config(5)`).
+fn config_value(path: &Path) -> String {
+    let shown = path.display().to_string().replace('%', "%%");
+    if shown.contains(' ') { format!("\"{shown}\"") } else { shown }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The keys that are looked for: a `known_hosts` file, as stamping leaves it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ssh_key::{HashAlg, PublicKey};
 
@@ -21,6 +21,8 @@ pub struct Known {
     pub key: String,
     /// As `SHA256:…`.
     pub fingerprint: String,
+    /// The file.
+    pub file: PathBuf,
 }
 
 /// Reads a `known_hosts` file (`sshd(8)`, "`SSH_KNOWN_HOSTS` FILE FORMAT").
@@ -38,7 +40,8 @@ pub fn read(path: &Path) -> Result<Vec<Known>> {
     let keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let found: Result<Vec<Known>> = keys
         .map(|(number, line)| {
-            parse(line).map_err(|what| refused(format!("{}:{number}: {what}", path.display())))
+            let known = parse(line).map(|known| Known { file: path.to_owned(), ..known });
+            known.map_err(|what| refused(format!("{}:{number}: {what}", path.display())))
         })
         .collect();
     match found {
@@ -67,7 +70,8 @@ fn parse(line: &str) -> Result<Known, &'static str> {
     }
     let read = PublicKey::from_openssh(&format!("{algorithm} {key}"));
     let fingerprint = read.map_err(|_| "no public key")?.fingerprint(HashAlg::Sha256).to_string();
-    Ok(Known { alias: alias.into(), algorithm: algorithm.into(), key: key.into(), fingerprint })
+    let (alias, algorithm, key) = (alias.into(), algorithm.into(), key.into());
+    Ok(Known { alias, algorithm, key, fingerprint, file: PathBuf::new() })
 }
 
 impl Known {

@@ -6,4 +6,4 @@ mod scan;
 
 pub use known::{Known, read};
 pub use network::{Network, own};
-pub use scan::{Found, scan};
+pub use scan::{Asking, Found, Missed};

@@ -1,6 +1,7 @@
-//! Asks addresses for their host keys, a bounded number at a time.
+//! Asks addresses for their host keys, a bounded number at a time, each by a program of its own: who does not answer, or
+//! answers slowly, holds up nobody else, and what is found is told at once.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -9,27 +10,21 @@ use std::time::{Duration, Instant};
 use super::known::Known;
 use crate::error::{Error, Result};
 
-/// Addresses that are asked at a time; the next ones follow when these have answered or waited.
+/// Addresses that are asked at a time.
 const AT_ONCE: usize = 128;
 
-/// Seconds that an address has to answer.
+/// Seconds that an address has to take the connection.
 const PATIENCE: &str = "3";
 
-/// Time for a round of addresses. `ssh-keyscan -T` does not cover the greeting: a printer that says `login: ` and waits, or a
-/// tarpit, holds all others up for ever.
-const ROUND: Duration = Duration::from_secs(15);
+/// Time for one address. `ssh-keyscan -T` does not cover the greeting: of a printer that says `login: ` and waits, or of a
+/// tarpit, it waits for ever.
+const LONGEST: Duration = Duration::from_secs(8);
 
-/// Time for one address by itself.
-const ALONE: Duration = Duration::from_secs(8);
+/// Bytes of the answer that are read of one address.
+const LARGEST: u64 = 1 << 16;
 
-/// Programs that ask one address each, at a time.
-const PROGRAMS: usize = 32;
-
-/// Bytes of answers that are read of one round.
-const LARGEST: u64 = 1 << 20;
-
-/// Time between two looks whether the user wants to stop.
-const GLANCE: Duration = Duration::from_millis(50);
+/// Time between two looks who has answered.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// A machine that was found. Its key was shown, not proved: ssh does that when it connects.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -40,32 +35,98 @@ pub struct Found<'a> {
     pub known: &'a Known,
 }
 
-/// Asks every address for keys of the kinds that are known, and tells of each that has one of them.
-///
-/// # Errors
-/// [`Error::Interrupted`] if `stop` says so; [`Error::Usage`] if there is no `ssh-keyscan`.
-pub fn scan<'a>(
-    addresses: &[Ipv4Addr],
-    port: u16,
-    known: &'a [Known],
-    stop: &dyn Fn() -> bool,
-    tell: &mut dyn FnMut(Found<'a>) -> Result<()>,
-) -> Result<()> {
-    let asking = Asking { port, known, stop };
-    for round in addresses.chunks(AT_ONCE) {
-        let answers = asking.round(round)?;
-        let mut told: Vec<(Ipv4Addr, &str)> = Vec::new();
-        for found in answers.lines().filter_map(|line| recognised(line, known)) {
-            // One machine may have several of the keys.
-            if round.contains(&found.address)
-                && !told.contains(&(found.address, &found.known.alias))
-            {
-                told.push((found.address, &found.known.alias));
-                tell(found)?;
+/// What is asked of every address, and for how long.
+#[expect(missing_debug_implementations, reason = "a function has no text form")]
+pub struct Asking<'a> {
+    /// Port of sshd.
+    pub port: u16,
+    /// The keys that are looked for.
+    pub known: &'a [Known],
+    /// Time for all addresses.
+    pub time: Duration,
+    /// Whether the user wants to stop.
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+/// Addresses of which nothing is known.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Missed {
+    /// Those that took the connection, as it seems, and then did not show their keys in time.
+    pub slow: Vec<Ipv4Addr>,
+    /// How many were not asked, or not to the end, in the time for all.
+    pub unasked: usize,
+}
+
+impl<'a> Asking<'a> {
+    /// Asks every address for keys of the kinds that are known, and tells of each that has one of them as soon as it answers.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] if the user wants to stop; [`Error::Usage`] if there is no `ssh-keyscan`.
+    pub fn scan(
+        &self,
+        addresses: &[Ipv4Addr],
+        tell: &mut dyn FnMut(Found<'a>) -> Result<()>,
+    ) -> Result<Missed> {
+        let since = Instant::now();
+        let mut missed = Missed::default();
+        let mut waiting = addresses.iter();
+        let mut asked: Vec<Scan> = Vec::new();
+        loop {
+            let room = AT_ONCE.saturating_sub(asked.len());
+            for address in waiting.by_ref().take(room) {
+                asked.push(self.start(*address)?);
+            }
+            let mut still = Vec::new();
+            for mut scan in asked {
+                match scan.look()? {
+                    Answer::None => still.push(scan),
+                    Answer::Late => missed.slow.push(scan.address),
+                    Answer::Is(text) => self.told(scan.address, &text, tell)?,
+                }
+            }
+            asked = still;
+            missed.unasked = waiting.len().saturating_add(asked.len());
+            match missed.unasked {
+                _ if (self.stop)() => return Err(Error::Interrupted),
+                0 => return Ok(missed),
+                _ if since.elapsed() >= self.time => return Ok(missed),
+                _ => thread::sleep(GLANCE),
             }
         }
     }
-    Ok(())
+
+    /// Tells what an address has answered. One machine may have several of the keys.
+    fn told(
+        &self,
+        address: Ipv4Addr,
+        text: &str,
+        tell: &mut dyn FnMut(Found<'a>) -> Result<()>,
+    ) -> Result<()> {
+        let mut told: Vec<&str> = Vec::new();
+        let found = text.lines().filter_map(|line| recognised(line, self.known));
+        for found in found.filter(|found| found.address == address) {
+            if !told.contains(&found.known.alias.as_str()) {
+                told.push(&found.known.alias);
+                tell(found)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, address: Ipv4Addr) -> Result<Scan> {
+        let mut kinds: Vec<&str> = self.known.iter().map(Known::scan_type).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let child = Command::new("ssh-keyscan")
+            .args(["-T", PATIENCE, "-p", &self.port.to_string(), "-t", &kinds.join(",")])
+            .arg(address.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(not_started)?;
+        Ok(Scan { address, child, since: Instant::now() })
+    }
 }
 
 /// Reads a line as `ADDRESS KIND KEY` or `[ADDRESS]:PORT KIND KEY` (`ssh-keyscan(1)`).
@@ -78,93 +139,47 @@ fn recognised<'a>(line: &str, known: &'a [Known]) -> Option<Found<'a>> {
     Some(Found { address, known })
 }
 
-/// What is asked of every address.
-struct Asking<'a> {
-    port: u16,
-    known: &'a [Known],
-    stop: &'a dyn Fn() -> bool,
-}
-
-impl Asking<'_> {
-    /// What one round of addresses answers. If one of them holds up the others, each is asked by itself.
-    fn round(&self, addresses: &[Ipv4Addr]) -> Result<String> {
-        if let Some(answers) = self.start(addresses, ROUND)?.finish(self.stop)? {
-            return Ok(answers);
-        }
-        let mut answers = String::new();
-        for some in addresses.chunks(PROGRAMS) {
-            let started = some.iter().map(|address| self.start(&[*address], ALONE));
-            // All of them run before the first one is waited for.
-            let started: Vec<Scan> = started.collect::<Result<_>>()?;
-            for scan in started {
-                answers.push_str(&scan.finish(self.stop)?.unwrap_or_default());
-            }
-        }
-        Ok(answers)
-    }
-
-    fn start(&self, addresses: &[Ipv4Addr], time: Duration) -> Result<Scan> {
-        let mut kinds: Vec<&str> = self.known.iter().map(Known::scan_type).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let mut child = Command::new("ssh-keyscan")
-            .args(["-T", PATIENCE, "-p", &self.port.to_string(), "-t", &kinds.join(","), "-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(not_started)?;
-        let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        let list = list.join("\n") + "\n";
-        let (input, output) = (child.stdin.take(), child.stdout.take());
-        let reader = thread::spawn(move || {
-            let mut text = String::new();
-            let read = output.map(|output| output.take(LARGEST).read_to_string(&mut text));
-            read.transpose().map(|_| text)
-        });
-        // A few kilobytes, which a pipe takes at once; a reader that is gone is told of by its exit.
-        let _ = input.map(|mut input| input.write_all(list.as_bytes()));
-        Ok(Scan { child, reader: Some(reader), since: Instant::now(), time })
-    }
-}
-
 /// An `ssh-keyscan` that runs. It is ended with this.
 struct Scan {
+    address: Ipv4Addr,
     child: Child,
-    reader: Option<thread::JoinHandle<io::Result<String>>>,
     since: Instant,
-    time: Duration,
+}
+
+/// What has come of an address.
+enum Answer {
+    /// Nothing yet.
+    None,
+    /// Nothing in time.
+    Late,
+    Is(String),
 }
 
 impl Scan {
-    /// What was answered; none if it took too long.
-    fn finish(mut self, stop: &dyn Fn() -> bool) -> Result<Option<String>> {
-        let in_time = self.wait(stop)?;
-        let read = self.reader.take().and_then(|reader| reader.join().ok());
-        let text = read.transpose().map_err(Error::io("read what ssh-keyscan says"))?;
-        Ok(text.filter(|_| in_time))
-    }
-
-    /// Ends the program. It may have ended by itself, which is as good.
-    fn end(&mut self) {
-        let _ = self.child.kill().and_then(|()| self.child.wait());
-    }
-
-    /// Waits for the end, or makes it; whether it came by itself.
-    fn wait(&mut self, stop: &dyn Fn() -> bool) -> Result<bool> {
-        loop {
-            let ended = self.child.try_wait().map_err(Error::io("wait for ssh-keyscan"))?;
-            let is_late = self.since.elapsed() >= self.time;
-            if ended.is_none() && (stop() || is_late) {
-                self.end();
-            }
-            match ended {
-                _ if stop() => return Err(Error::Interrupted),
-                Some(_) => return Ok(true),
-                None if is_late => return Ok(false),
-                None => thread::sleep(GLANCE),
-            }
+    fn look(&mut self) -> Result<Answer> {
+        let ended = self.child.try_wait().map_err(Error::io("wait for ssh-keyscan"))?;
+        match ended {
+            None if self.since.elapsed() >= LONGEST => Ok(Answer::Late),
+            None => Ok(Answer::None),
+            Some(_) => self.answer().map(Answer::Is),
         }
+    }
+
+    /// What a program that has ended said: some keys, for which the pipe has room.
+    fn answer(&mut self) -> Result<String> {
+        let mut bytes = Vec::new();
+        if let Some(output) = self.child.stdout.take() {
+            let read = output.take(LARGEST).read_to_end(&mut bytes);
+            read.map_err(Error::io("read what ssh-keyscan says"))?;
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 
@@ -178,14 +193,10 @@ fn not_started(fault: io::Error) -> Error {
     }
 }
 
-impl Drop for Scan {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
@@ -195,6 +206,7 @@ mod tests {
             algorithm: "ssh-ed25519".into(),
             key: "AAAA".into(),
             fingerprint: String::new(),
+            file: PathBuf::new(),
         }];
         let address = |line: &str| recognised(line, &known).map(|found| found.address.to_string());
         assert_eq!(address("10.0.0.1 ssh-ed25519 AAAA").as_deref(), Some("10.0.0.1"));

@@ -8,7 +8,7 @@ use super::verify::digest;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::units::{format_bytes, in_memory, u64_of};
+use crate::units::{ByteRange, format_bytes, in_memory, u64_of};
 
 /// Bytes of a mark; the largest block of any disk.
 const MARK: u64 = 4096;
@@ -24,13 +24,20 @@ struct Spot {
     mark: Vec<u8>,
 }
 
-/// Writes marks, reads them back and restores what was there.
+/// The marks on a medium, each where it was put.
+#[derive(Default)]
+pub(super) struct Marked {
+    spots: Vec<Spot>,
+}
+
+/// Writes marks and reads them back. They stay, to be looked for again by [`Marked::settle`]: a fake may have held all of
+/// them in a cache.
 ///
 /// # Errors
-/// A medium that does not hold what it claims, by [`Error::Unsafe`].
-pub(super) fn probe(medium: &dyn Medium, nonce: u64, progress: &dyn Progress) -> Result<()> {
+/// A medium that does not hold what it claims, by [`Error::Unsafe`]. It gets back what it had.
+pub(super) fn probe(medium: &dyn Medium, nonce: u64, progress: &dyn Progress) -> Result<Marked> {
     let Some(size) = medium.size().filter(|size| size.div_euclid(MARK) >= 4) else {
-        return Ok(());
+        return Ok(Marked::default());
     };
     let places = places(size)?;
     let marks = u64_of(places.len());
@@ -42,19 +49,57 @@ pub(super) fn probe(medium: &dyn Medium, nonce: u64, progress: &dyn Progress) ->
     }
     let marked = mark_all(medium, &spots, progress).and_then(|()| flush(medium));
     let found = marked.and_then(|()| read_marks(medium, &spots));
-    // In any case the medium gets back what it had.
-    let restored = spots.iter().rev().try_for_each(|spot| write(medium, &spot.original, spot.at));
-    let restored = restored.and_then(|()| flush(medium));
+    let against = found.map(|found| verdict(&spots, &found, size));
     progress.end();
-    let found = found?;
-    restored?;
-    match verdict(&spots, &found, size) {
-        None => Ok(()),
-        Some(reason) => Err(Error::Unsafe {
-            target: medium.name(),
-            reason,
-            hint: "give it back to the seller, or write it anyway with `--no-probe`".to_owned(),
-        }),
+    let marked = Marked { spots };
+    match against {
+        Ok(None) => Ok(marked),
+        Ok(Some(reason)) => marked.restore(medium).and(Err(refused(medium, reason))),
+        Err(fault) => {
+            // What went wrong first says more than what comes of it.
+            let _ = marked.restore(medium);
+            Err(fault)
+        }
+    }
+}
+
+impl Marked {
+    /// Looks again for the marks in a part of the medium, when so much was written elsewhere that a cache has let them go,
+    /// and puts back what was there.
+    ///
+    /// # Errors
+    /// A medium that has lost one, by [`Error::Unsafe`].
+    pub(super) fn settle(mut self, medium: &dyn Medium, part: Option<ByteRange>) -> Result<()> {
+        let is_in = |spot: &Spot| {
+            let place = checked::range(spot.at, MARK, "a mark").ok();
+            part.zip(place).is_some_and(|(part, place)| part.common(place) == Some(place))
+        };
+        self.spots.retain(is_in);
+        let found = read_marks(medium, &self.spots)?;
+        let mut pairs = self.spots.iter().zip(&found);
+        let lost = pairs.find(|(spot, found)| found.as_ref() != Some(&spot.mark));
+        let Some((spot, _)) = lost else { return self.restore(medium) };
+        let size = format_bytes(medium.size().unwrap_or(0));
+        let at = format_bytes(spot.at);
+        let reason = format!(
+            "it claims {size}, but what was written at {at} is lost since the image was written: it is a fake"
+        );
+        // What is written to such a place would lie over something else.
+        Err(refused(medium, reason))
+    }
+
+    fn restore(&self, medium: &dyn Medium) -> Result<()> {
+        let mut spots = self.spots.iter().rev();
+        spots.try_for_each(|spot| write(medium, &spot.original, spot.at))?;
+        if self.spots.is_empty() { Ok(()) } else { flush(medium) }
+    }
+}
+
+fn refused(medium: &dyn Medium, reason: String) -> Error {
+    Error::Unsafe {
+        target: medium.name(),
+        reason,
+        hint: "give it back to the seller, or write it anyway with `--no-probe`".to_owned(),
     }
 }
 

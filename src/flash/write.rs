@@ -52,9 +52,10 @@ impl<'a> Writer<'a> {
             return Ok(self.report);
         }
         // A medium that holds the base already has shown what it can hold.
+        let mut marked = None;
         if self.options.probe {
             let start = Instant::now();
-            probe(self.medium, self.options.nonce, self.progress)?;
+            marked = Some(probe(self.medium, self.options.nonce, self.progress)?);
             self.report.probe_time = Some(start.elapsed());
         }
         self.clear_ends()?;
@@ -68,6 +69,9 @@ impl<'a> Writer<'a> {
         self.write_tail(&layout)?;
         self.medium.cut(size).map_err(Error::io(format!("cut {}", self.medium.name())))?;
         flush(self.medium)?;
+        if let Some(marked) = marked {
+            marked.settle(self.medium, self.behind(size, &layout)?)?;
+        }
         let meant = match self.image {
             Origin::Whole(image) => Expected::Whole(image),
             Origin::Stream(again) => {
@@ -86,6 +90,15 @@ impl<'a> Writer<'a> {
             checked::between(FIRST_BLOCK.min(used), used, "the head behind its first block")?;
         self.check_and_close(meant, &ranges, &layout, &[last])?;
         Ok(self.report)
+    }
+
+    /// What is left of the medium behind an image of `size` bytes: neither written nor cleared.
+    fn behind(&self, size: u64, layout: &Layout) -> Result<Option<ByteRange>> {
+        let Some(end) = self.medium.size() else { return Ok(None) };
+        let end = checked::difference(end, HEAD.min(end), "the end of the medium")?;
+        let end = layout.backup_at().map_or(end, |at| end.min(at));
+        let start = checked::round_up(size, self.medium.block(), "the end of the image")?;
+        Ok(ByteRange::between(start.max(HEAD), end))
     }
 
     fn layout(&self, first: &Arc<Chunk>) -> Result<Layout> {

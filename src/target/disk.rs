@@ -177,6 +177,13 @@ impl Disk {
         self.removable || matches!(self.transport, Transport::Usb | Transport::Sd)
     }
 
+    /// Whether an image may be meant for it: no loop device, memory, floppy or CD drive, nor a reader without a medium.
+    pub fn is_usual(&self) -> bool {
+        // Documentation/admin-guide/devices.txt: ram, floppy, sr. The numbers of zram are given as they come.
+        let is_odd = matches!(self.number.major, 1 | 2 | 11) || self.name.starts_with("zram");
+        self.size > 0 && self.transport != Transport::Loop && !is_odd
+    }
+
     /// What people call it: its node without the folder, as `sdc` or `cciss/c0d0`.
     pub fn word(&self) -> String {
         self.name.replace('!', "/")

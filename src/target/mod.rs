@@ -4,6 +4,7 @@
 //! [`Candidate::open`] makes a [`Target`], after comparing the facts again with the open device. What
 //! the user may not do directly, udisks2 is asked to do.
 
+mod awake;
 mod contents;
 mod disk;
 mod holder;
@@ -14,6 +15,7 @@ mod system;
 mod udisks;
 mod users;
 
+pub use awake::Awake;
 pub use disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
 pub use holder::Holder;
 pub use open::{OpenedBy, Target, WriteMode, open_for_reading, unmount};

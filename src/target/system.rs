@@ -40,8 +40,16 @@ impl System {
         self.root.join(rest)
     }
 
-    /// All whole disks that hold a medium, by name. Memory pretending to be a disk is left out.
+    /// The whole disks that an image may be meant for, by name: those of [`Self::all_disks`] that are
+    /// [`Disk::is_usual`].
     pub fn disks(&self) -> Result<Vec<Disk>> {
+        let all = self.all_disks()?;
+        Ok(all.into_iter().filter(Disk::is_usual).collect())
+    }
+
+    /// All whole disks, by name, and drives and readers without a medium. What stands for nothing is left out: the
+    /// kernel makes loop devices and the like before anybody uses them.
+    pub fn all_disks(&self) -> Result<Vec<Disk>> {
         self.check_told()?;
         let folder = self.path("sys/block");
         let doing = || format!("list {}", folder.display());
@@ -50,12 +58,24 @@ impl System {
         for entry in entries {
             let entry = entry.map_err(|fault| Error::io(doing())(fault))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            found.extend(self.disk(&name).filter(|disk| disk.size > 0 && !is_memory(disk)));
+            found.extend(self.disk(&name).filter(|disk| disk.size > 0 || disk.removable));
         }
         found.sort_by(|one, other| {
             (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name))
         });
         Ok(found)
+    }
+
+    /// Something that changes whenever a disk or medium comes or goes.
+    pub fn seen(&self) -> Vec<(PathBuf, Option<String>, Option<String>)> {
+        let disks = children(&self.path("sys/block"));
+        let facts = |disk: PathBuf| {
+            let (sequence, size) = (text(disk.join("diskseq")), text(disk.join("size")));
+            (disk, sequence, size)
+        };
+        let mut found: Vec<_> = disks.map(facts).collect();
+        found.sort_unstable();
+        found
     }
 
     /// The whole disk that `path` (a node or any link to it) stands for.
@@ -408,12 +428,6 @@ struct Lower {
 fn open_node(path: &Path) -> io::Result<fs::File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
-}
-
-fn is_memory(disk: &Disk) -> bool {
-    const RAM_MAJOR: u32 = 1;
-    const CD_MAJOR: u32 = 11;
-    disk.number.major == RAM_MAJOR || disk.number.major == CD_MAJOR || disk.name.starts_with("zram")
 }
 
 fn transport_of(folder: &Path) -> Option<Transport> {

@@ -10,7 +10,7 @@ use remaster::target::{Candidate, Demands, Disk, ExpectedSize, Refusal, System, 
 const GIB: u64 = 1 << 30;
 
 /// A machine with a system disk on LUKS and LVM, a USB stick, an SSD in a USB case, eMMC, an SD
-/// card, an empty card reader and a loop device.
+/// card, an empty card reader, loop devices, memory, a floppy and a CD drive.
 struct Machine {
     folder: tempfile::TempDir,
 }
@@ -53,6 +53,13 @@ impl Machine {
         machine.file("sys/devices/pci0/mmc1/mmc1:0001/type", "SD\n");
         machine.disk("pci0/usb1/1-3/1-3:1.0/host3/target3/3:0:0:0/block/sdc", "8:48", 0, true);
         machine.subsystem("pci0/usb1/1-3", "usb");
+        machine.disk("virtual/block/loop6", "7:6", GIB, false);
+        // One that stands for nothing.
+        machine.disk("virtual/block/loop7", "7:7", 0, false);
+        machine.disk("virtual/block/ram0", "1:0", GIB, false);
+        machine.disk("virtual/block/zram0", "251:0", GIB, false);
+        machine.disk("platform/block/fd0", "2:0", 1_474_560, true);
+        machine.disk("pci0/ata2/block/sr0", "11:0", GIB, true);
         machine.file(
             "proc/self/mountinfo",
             "22 1 254:1 / / rw - ext4 /dev/mapper/vg-root rw\n\
@@ -113,7 +120,7 @@ impl Machine {
     }
 
     fn judge(&self, name: &str, demands: Demands) -> Vec<Refusal> {
-        let disks = System::at(self.folder.path()).disks().unwrap();
+        let disks = System::at(self.folder.path()).all_disks().unwrap();
         let disk = disks.into_iter().find(|disk| disk.name == name).unwrap();
         Candidate::judge(disk, demands).err().unwrap_or_default()
     }
@@ -167,6 +174,10 @@ fn disks_are_described_by_what_sysfs_says() {
     let disks = System::at(machine.folder.path()).disks().unwrap();
     let names: Vec<&str> = disks.iter().map(|disk| disk.name.as_str()).collect();
     assert_eq!(names, ["sda", "sdb", "dm-0", "dm-1", "sdba", "mmcblk0", "mmcblk1"]);
+    let all = System::at(machine.folder.path()).all_disks().unwrap();
+    let more: Vec<&str> =
+        all.iter().filter(|disk| !disk.is_usual()).map(|disk| &*disk.name).collect();
+    assert_eq!(more, ["fd0", "sdc", "sr0", "ram0", "loop6", "zram0"]);
     let transport: Vec<Transport> = disks.iter().map(|disk| disk.transport).collect();
     assert_eq!(transport, [Ata, Usb, DeviceMapper, DeviceMapper, Usb, Emmc, Sd]);
     let stick = &disks[1];

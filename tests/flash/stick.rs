@@ -1,5 +1,6 @@
 //! A stick in memory that can be made to fail in the ways real ones do.
 
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -10,12 +11,17 @@ use remaster::flash::Medium;
 /// Bytes that no image of the tests holds.
 const OLD: u8 = 0xA5;
 
+/// Some bytes and their place.
+type Cell = (u64, Vec<u8>);
+
 /// A medium in memory.
 pub(crate) struct Stick {
     pub(crate) bytes: Mutex<Vec<u8>>,
     /// What a cache that needs power holds back, if there is one.
     pub(crate) cache: Option<Mutex<Cache>>,
     pub(crate) claimed: u64,
+    /// The last bytes that are written are read as they were, whatever becomes of them: how many, and which.
+    pub(crate) remembers: (usize, Mutex<VecDeque<Cell>>),
     /// Addresses are taken modulo this.
     pub(crate) wraps_at: u64,
     /// Writes end after so many bytes.
@@ -89,6 +95,7 @@ impl Stick {
             bytes: Mutex::new(bytes),
             cache: None,
             claimed: size,
+            remembers: (0, Mutex::default()),
             wraps_at: u64::MAX,
             shortest: None,
             deaf: 0..0,
@@ -105,6 +112,18 @@ impl Stick {
 
     pub(crate) fn contents(&self) -> Vec<u8> {
         self.bytes.lock().unwrap().clone()
+    }
+
+    fn remember(&self, bytes: &[u8], at: u64) {
+        if self.remembers.0 == 0 {
+            return;
+        }
+        let mut last = self.remembers.1.lock().unwrap();
+        for (cell, place) in bytes.chunks(512).zip((at..).step_by(512)) {
+            last.push_back((place, cell.to_vec()));
+        }
+        let excess = last.len().saturating_sub(self.remembers.0 / 512);
+        last.drain(..excess);
     }
 
     fn check(&self, address: u64, memory: &[u8]) {
@@ -149,6 +168,7 @@ impl Medium for Stick {
         let count = self.shortest.map_or(bytes.len(), |most| most.min(bytes.len()));
         let mut held = self.bytes.lock().unwrap();
         self.written.fetch_add(count as u64, Ordering::SeqCst);
+        self.remember(&bytes[..count], at);
         // A cache takes everything; what the medium makes of it shows behind a flush.
         let is_hidden = self.cache.is_some() || self.deaf.is_empty();
         let is_plain = is_hidden && self.wraps_at == u64::MAX;
@@ -195,6 +215,12 @@ impl Medium for Stick {
             *byte = held.get((address % self.wraps_at) as usize).copied().unwrap_or(OLD);
             if self.noisy.contains(&address) {
                 *byte ^= (nth as u8) | 1;
+            }
+        }
+        for (place, cell) in self.remembers.1.lock().unwrap().iter() {
+            let within = place.checked_sub(at).and_then(|from| buf.get_mut(from as usize..));
+            if let Some(room) = within.and_then(|room| room.get_mut(..cell.len())) {
+                room.copy_from_slice(cell);
             }
         }
         Ok(count)

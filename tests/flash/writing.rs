@@ -246,6 +246,28 @@ fn the_probe_finds_fakes_and_puts_everything_back() {
     assert!(fault.to_string().contains("does not stay"), "{fault}");
 }
 
+/// A cache hides what a fake loses from the probe, until the image has filled it.
+#[test]
+fn a_fake_with_a_cache_is_found_when_the_image_is_larger_than_the_cache() {
+    let options = Options { probe: true, ..plain() };
+    let fake = || {
+        let mut stick = Stick::new(64 * MIB);
+        stick.wraps_at = 8 * MIB;
+        stick.remembers.0 = 4 << 20;
+        stick
+    };
+    for verify in [Verify::Full, Verify::Off] {
+        let stick = fake();
+        let options = Options { verify, ..options.clone() };
+        let fault = write_with(&stick, &noise(6 * MIB, 1), &options).unwrap_err();
+        assert!(fault.to_string().contains("it is a fake"), "{fault}");
+        assert_eq!(fault.exit_code(), 5);
+        assert!(is_half_written(&stick.contents()));
+    }
+    // The limit that `flash --help` tells of.
+    assert!(write_with(&fake(), &noise(MIB, 1), &options).unwrap().is_whole);
+}
+
 #[test]
 fn a_stick_with_the_same_base_gets_only_what_differs() {
     let stick = Stick::new(32 * MIB);

@@ -204,7 +204,8 @@ fn a_few_bytes_that_differ_beside_other_data_are_no_flipped_bits() {
 
 #[test]
 fn a_medium_that_is_smaller_than_the_image_is_called_that() {
-    for image in [&*TINY, &*SD] {
+    let noise = vec![7; 100_000];
+    for image in [&*TINY, &*SD, &noise] {
         let ended = verify(&image[..image.len() * 3 / 4], image, false);
         let words = format!("stick is too small for image: it has {} bytes", image.len() * 3 / 4);
         ended.refused(3, &words);

@@ -11,8 +11,13 @@ use crate::cli::printer;
 use crate::cli::progress::EVENTS;
 
 /// List disks, what is on them, and whether `flash` takes them
+///
+/// Loop devices, memory (ram, zram), floppy and CD drives, and readers without a medium are listed with --all only.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// List everything that can be written to like a disk
+    #[arg(long)]
+    all: bool,
     /// Print a JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -20,8 +25,13 @@ pub(crate) struct Args {
 
 /// Prints all disks.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let disks = System::default().disks()?;
-    if args.json { printer::print_json(&facts(&disks)) } else { printer::print(&table(&disks)) }
+    let system = System::default();
+    let disks = if args.all { system.all_disks()? } else { system.disks()? };
+    if args.json {
+        printer::print_json(&facts(&disks))
+    } else {
+        printer::print(&table(&disks, args.all))
+    }
 }
 
 /// What speaks against a disk before anything is known of the image.
@@ -44,12 +54,15 @@ fn facts(disks: &[Disk]) -> Value {
     json!({"v": EVENTS, "disks": rows})
 }
 
-/// All disks, for people.
-pub(crate) fn table(disks: &[Disk]) -> String {
-    if disks.is_empty() {
-        return "no disks found\n".to_owned();
+/// Disks, for people.
+fn table(disks: &[Disk], is_all: bool) -> String {
+    match (disks.is_empty(), is_all) {
+        (false, _) => disks.iter().map(rows).collect(),
+        (true, true) => "no disks found\n".to_owned(),
+        (true, false) => {
+            "no disks found; --all lists loop devices and empty readers, too\n".to_owned()
+        }
     }
-    disks.iter().map(rows).collect()
 }
 
 /// A disk, for people.
@@ -58,7 +71,9 @@ pub(crate) fn rows(disk: &Disk) -> String {
     if let Some(by_id) = &disk.by_id {
         let _ = writeln!(text, "    {}", by_id.display());
     }
-    let _ = writeln!(text, "    contents: {}", disk.contents());
+    if disk.size > 0 {
+        let _ = writeln!(text, "    contents: {}", disk.contents());
+    }
     let _ = match refusals(disk).first() {
         None => writeln!(text, "    can be written to"),
         Some(refusal) => writeln!(text, "    no target: {}", refusal.reason()),

@@ -2,24 +2,27 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use remaster::error::{Error, Result};
-use remaster::find::{self, Found, Network};
-use serde_json::json;
+use remaster::find::{self, Asking, Found, Known, Missed, Network};
+use serde_json::{Value, json};
 
-use crate::cli::known_hosts::command;
+use crate::cli::known_hosts::{command, config};
 use crate::cli::progress::EVENTS;
 use crate::cli::{interrupt, printer};
 
 /// Find the booted machine on the local network by its host key
 ///
-/// Asks every address for its host keys, 128 at a time, through OpenSSH's ssh-keyscan. Ends with status 1
-/// if none has one of the keys. That a machine shows a key is no proof yet: the ssh command demands it.
+/// Asks every address for its host keys, 128 at a time, through OpenSSH's ssh-keyscan, and tells of each
+/// machine as soon as it answers. An address has 8 seconds. Ends with status 1 if none has one of the keys, or
+/// not all addresses could be asked. That a machine shows a key is no proof yet: the ssh command demands it.
+/// nixos-anywhere demands no host key: log in by the ssh command first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// File that was written with the image, as `custom.iso.known_hosts`
-    #[arg(long, value_name = "FILE")]
-    known_hosts: PathBuf,
+    /// File that was written with the image, as `custom.iso.known_hosts`; may be repeated
+    #[arg(long, value_name = "FILE", required = true)]
+    known_hosts: Vec<PathBuf>,
 
     /// IPv4 networks to look in, of at most 4,096 addresses each [default: the private networks of this
     /// machine's interfaces, of large ones the 1,024 addresses around its own]
@@ -30,18 +33,26 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 22)]
     port: u16,
 
-    /// Print JSON: `machines`, each with address, port, alias, algorithm, fingerprint and command
+    /// Seconds for all addresses
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+
+    /// Print lines for ~/.ssh/config: then `ssh NAME` logs in
+    #[arg(long, conflicts_with = "json")]
+    ssh_config: bool,
+
+    /// Print JSON: `machines`, each with address, port, user, alias, algorithm, `host_key`, fingerprint and command
     #[arg(long)]
     json: bool,
 }
 
+/// Tells of every machine that is found.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let known = find::read(&args.known_hosts)?;
+    let known: Vec<Vec<Known>> =
+        args.known_hosts.iter().map(|file| find::read(file)).collect::<Result<_>>()?;
+    let known = known.concat();
     let networks = networks(args)?;
-    let mut addresses: Vec<Ipv4Addr> =
-        networks.iter().flat_map(|network| network.hosts()).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
+    let addresses = addresses(&networks);
     let shown: Vec<String> = networks.iter().map(ToString::to_string).collect();
     let shown = shown.join(", ");
     if !args.json {
@@ -49,17 +60,42 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     interrupt::watch()?;
     let mut all = Vec::new();
-    find::scan(&addresses, args.port, &known, &interrupt::is_asked, &mut |found| {
+    let time = Duration::from_secs(args.timeout);
+    let asking = Asking { port: args.port, known: &known, time, stop: &interrupt::is_asked };
+    let missed = asking.scan(&addresses, &mut |found| {
         all.push(event(args, &found));
-        if args.json { Ok(()) } else { printer::print(&line(args, &found)) }
-    })?;
+        if args.json { Ok(()) } else { printer::print(&told(args, &found)) }
+    });
     let none = all.is_empty();
     if args.json {
         printer::print_json(&json!({ "v": EVENTS, "machines": all }))?;
     }
+    concluded(args, &missed?, none, &format!("{} addresses of {shown}", addresses.len()))
+}
+
+/// All addresses, each once.
+fn addresses(networks: &[Network]) -> Vec<Ipv4Addr> {
+    let mut found: Vec<Ipv4Addr> = networks.iter().flat_map(|network| network.hosts()).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// What is to be said of addresses of which nothing is known, and where none has a key.
+fn concluded(args: &Args, missed: &Missed, none: bool, asked: &str) -> Result<()> {
+    if !missed.slow.is_empty() {
+        let slow: Vec<String> = missed.slow.iter().map(ToString::to_string).collect();
+        printer::note(&format!("did not show a host key in 8 seconds: {}", slow.join(", ")));
+    }
+    if missed.unasked > 0 {
+        return Err(Error::NotFound {
+            what: format!("not asked within {} s: {} of {asked}", args.timeout, missed.unasked),
+            hint: "give a smaller network, or more time with --timeout",
+        });
+    }
     if none {
         return Err(Error::NotFound {
-            what: format!("no machine with these host keys in {shown}"),
+            what: format!("no machine with these host keys at {asked}"),
             hint: "wait until it has booted, or give the network that it is in",
         });
     }
@@ -80,24 +116,33 @@ fn networks(args: &Args) -> Result<Vec<Network>> {
     Ok(own)
 }
 
-fn ssh(args: &Args, found: &Found<'_>) -> String {
-    let command = command(&args.known_hosts, &found.known.alias, &found.address.to_string());
+fn ssh(args: &Args, Found { address, known }: &Found<'_>) -> String {
+    let command = command(&known.file, &known.alias, &address.to_string());
     match args.port {
         22 => command,
         port => command.replacen("ssh ", &format!("ssh -p {port} "), 1),
     }
 }
 
-fn line(args: &Args, found: &Found<'_>) -> String {
+fn told(args: &Args, found: &Found<'_>) -> String {
     let Found { address, known } = found;
+    if args.ssh_config {
+        return config(&known.file, &known.alias, &address.to_string(), args.port);
+    }
     let key = format!("{} {}", known.algorithm, known.fingerprint);
-    format!("{address} is {} ({key})\n  {}\n", known.alias, ssh(args, found))
+    let ssh = ssh(args, found);
+    let port = if args.port == 22 { String::new() } else { format!(" --ssh-port {}", args.port) };
+    format!(
+        "{address} is {} ({key})\n  {ssh}\n  nixos-anywhere --target-host root@{address}{port}\n",
+        known.alias
+    )
 }
 
-fn event(args: &Args, found: &Found<'_>) -> serde_json::Value {
+fn event(args: &Args, found: &Found<'_>) -> Value {
+    let Found { address, known } = found;
     json!({
-        "address": found.address.to_string(), "port": args.port, "alias": found.known.alias,
-        "algorithm": found.known.algorithm, "fingerprint": found.known.fingerprint,
-        "command": ssh(args, found),
+        "address": address.to_string(), "port": args.port, "user": "root", "alias": known.alias,
+        "algorithm": known.algorithm, "host_key": format!("{} {}", known.algorithm, known.key),
+        "fingerprint": known.fingerprint, "command": ssh(args, found),
     })
 }

@@ -69,7 +69,7 @@ fn compare(args: &Args) -> Result<()> {
     match &args.against {
         Some(against) => {
             let open = if args.any { base::open_any } else { base::open };
-            let image = open(against, &args.source)?;
+            let image = open(against, &args.source).map_err(|fault| too_large(args, fault))?;
             against_image(args, &image, &image.name())
         }
         None => against_manifest(args),
@@ -232,6 +232,18 @@ fn against_image(args: &Args, image: &dyn ReadAt, name: &str) -> Result<()> {
     }
     tell_differences(&medium.name(), &report, args.json)?;
     report.error(&medium.name()).map_or(Ok(()), Err)
+}
+
+/// That a file cannot lie on the medium says more than that it is no disk image.
+fn too_large(args: &Args, fault: Error) -> Error {
+    let Error::NotAnImage { name, .. } = &fault else { return fault };
+    let size = args.against.as_ref().and_then(|path| path.metadata().ok()).map(|about| about.len());
+    let medium = Readable::open(&args.medium, &System::default());
+    let checked = medium.and_then(|medium| check_size(&medium, size.unwrap_or(0), name));
+    match checked {
+        Err(smaller @ Error::Smaller { .. }) => smaller,
+        _ => fault,
+    }
 }
 
 fn check_size(medium: &Readable, needs: u64, image: &str) -> Result<()> {

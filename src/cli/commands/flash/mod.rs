@@ -2,6 +2,7 @@
 
 mod asking;
 mod outcome;
+mod pick;
 mod targets;
 mod to;
 
@@ -18,7 +19,7 @@ use remaster::output::Outgoing;
 use remaster::progress::{Progress, Silent};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::privacy;
-use remaster::target::{Disk, Target};
+use remaster::target::{Awake, Disk, Target};
 use remaster::units::ByteRange;
 
 use super::{apply, base};
@@ -300,17 +301,11 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &TargetArgs) -> Result<Failed> 
     }
     // Not before: at a question, a signal should end the program as usual.
     interrupt::watch()?;
+    let _awake = keep_awake(&targets);
     let style = Style::choose(to.disks.json);
     let meters: Vec<Meter> =
         targets.iter().map(|target| Meter::new(target.name(), style.clone())).collect();
-    let media: Vec<(&dyn Medium, &dyn Progress)> = targets
-        .iter()
-        .zip(&meters)
-        .map(|(target, meter)| {
-            let pair: (&dyn Medium, &dyn Progress) = (target, meter);
-            pair
-        })
-        .collect();
+    let media = watched(&targets, &meters);
     let options = Options {
         any: image.any,
         name: image.name,
@@ -333,6 +328,16 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &TargetArgs) -> Result<Failed> 
         printer::say(&next(image.is_stamped, image.known.as_ref()));
     }
     Ok(failed)
+}
+
+/// Targets as media, each with its progress.
+fn watched<'a>(
+    targets: &'a [Target],
+    meters: &'a [Meter],
+) -> Vec<(&'a dyn Medium, &'a dyn Progress)> {
+    let pairs = targets.iter().zip(meters);
+    let watched = pairs.map(|(target, meter)| -> (&dyn Medium, &dyn Progress) { (target, meter) });
+    watched.collect()
 }
 
 /// Finishes all targets, and tells what came of each.
@@ -387,12 +392,20 @@ pub(crate) fn put_back(what: Restore<'_>, disks: &Disks) -> Result<()> {
         &mut Written { files: &[], size, is_input: false, examine: &mut || Ok(()) },
     )?;
     interrupt::watch()?;
+    let _awake = keep_awake(&targets);
     for target in targets {
         let meter = Meter::new(target.name(), Style::choose(disks.json));
         let result = flash::put_back(&target, what, disks.exact, &meter);
         outcome::conclude(target, result.map(|report| (report, false)), disks)?;
     }
     Ok(())
+}
+
+/// Keeps the machine awake while disks are written.
+fn keep_awake(targets: &[Target]) -> Option<Awake> {
+    let disks: Vec<String> =
+        targets.iter().filter(|target| target.disk().is_some()).map(Medium::name).collect();
+    (!disks.is_empty()).then(|| Awake::hold(&format!("writing {}", disks.join(", "))))
 }
 
 type Ranges = (Vec<ByteRange>, Option<Vec<ByteRange>>);

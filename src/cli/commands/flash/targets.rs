@@ -10,9 +10,9 @@ use remaster::target::{
 };
 
 use super::asking::Asking;
+use super::pick::pick;
 use super::to::{Disks, TargetArgs};
 use crate::cli::commands::devices;
-use crate::cli::printer;
 
 /// What the targets are for.
 pub(super) struct Written<'a> {
@@ -72,7 +72,7 @@ pub(super) fn open_disks(to: &Disks, image: &mut Written<'_>) -> Result<Vec<Targ
     check_usage(to, &asking)?;
     let paths = if to.devices.is_empty() {
         (image.examine)()?;
-        vec![pick(system, &asking)?]
+        vec![pick(system, to.allow_fixed, &asking)?]
     } else {
         to.devices.clone()
     };
@@ -174,43 +174,6 @@ fn wants_unmount(disk: &Disk, to: &Disks, asking: &Asking) -> Result<bool> {
     let places = places.join(", ");
     let answer = asking.ask(&format!("{path} is mounted at {places}. Unmount it? [y/N] "))?;
     Ok(matches!(answer.as_str(), "y" | "Y" | "yes"))
-}
-
-/// Shows all disks and lets the user choose; nothing is chosen beforehand.
-fn pick(system: &System, asking: &Asking) -> Result<PathBuf> {
-    let disks = system.disks()?;
-    if disks.is_empty() {
-        return Err(Error::NotFound {
-            what: "no disk to write to".into(),
-            hint: "plug a stick in, and start again",
-        });
-    }
-    let rows: Vec<String> = (1..)
-        .zip(&disks)
-        .map(|(number, disk): (usize, _)| format!("{number}) {}", devices::rows(disk)))
-        .collect();
-    printer::write_error(&rows.concat());
-    let answer = asking.ask("Disk to write to (its number, name or path; nothing to stop): ")?;
-    chosen(&disks, &answer)
-}
-
-/// The disk of an answer: its number in the list, its name, or any path.
-fn chosen(disks: &[Disk], answer: &str) -> Result<PathBuf> {
-    if answer.is_empty() {
-        return Err(Error::Declined { what: "no disk was chosen".into() });
-    }
-    let number = answer.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-    let numbered = number.and_then(|number| disks.get(number));
-    let named = || disks.iter().find(|disk| disk.word() == answer);
-    match numbered.or_else(named) {
-        Some(disk) => Ok(disk.path.clone()),
-        None if answer.contains('/') => Ok(PathBuf::from(answer)),
-        None => Err(Error::Declined {
-            what: format!(
-                "`{answer}` is neither a number of the list nor the name of a disk in it"
-            ),
-        }),
-    }
 }
 
 /// Shows what will be lost and wants the last word typed.

@@ -29,7 +29,8 @@ pub(crate) struct TargetArgs {
     /// Write everything
     #[arg(long)]
     pub(crate) no_delta: bool,
-    /// Put the size that a disk claims to the test [default: removable and USB disks]
+    /// Put the size that a disk claims to the test, before and after writing: a fake is found unless it has a cache
+    /// that holds more than the image [default: removable and USB disks]
     #[arg(long, conflicts_with = "no_probe")]
     pub(crate) probe: bool,
     /// Believe the size that a disk claims
