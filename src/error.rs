@@ -217,6 +217,12 @@ pub enum Error {
         /// What to do about it.
         hint: &'static str,
     },
+    /// Keys that were fetched, and are not those that were expected.
+    #[error("{what}")]
+    OtherKeys {
+        /// Which one is there, or is not, and where.
+        what: String,
+    },
     /// A key that is refused.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyFault),
@@ -362,6 +368,9 @@ impl Error {
             Self::Smaller { .. } => {
                 "give the image that was written; a file that is smaller was not copied to its end"
             }
+            Self::OtherKeys { .. } => {
+                "ask whose keys they are by another way; then give each fingerprint to --expect-fingerprint"
+            }
             Self::WrongBase { .. } => {
                 "give the base that the digest or patch was made for, or download it again"
             }
@@ -400,6 +409,7 @@ impl Error {
             | Self::OtherImage { .. }
             | Self::Smaller { .. }
             | Self::WrongBase { .. }
+            | Self::OtherKeys { .. }
             | Self::Checksum { .. } => 3,
             Self::Malformed { .. }
             | Self::NotAnImage { .. }

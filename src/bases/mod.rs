@@ -3,7 +3,7 @@
 //! ```text
 //! name -> catalog -> release -> download -> cache -> path
 //! ```
-//! Only `http` knows how a server is spoken to; without the feature `fetch` another file stands in its place.
+//! `text` fetches what is small and no base. Only `http` knows how a server is spoken to; without the feature `fetch` another file stands in its place.
 
 mod cache;
 mod catalog;
@@ -14,6 +14,7 @@ mod http;
 mod origin;
 mod release;
 mod resolve;
+mod text;
 mod url;
 
 pub use cache::{Cache, Record};
@@ -21,4 +22,5 @@ pub use catalog::{Base, Catalog};
 pub use fetch::{Fetched, fetch};
 pub use origin::Origin;
 pub use resolve::{Demand, name_of, resolve};
+pub use text::fetch_text;
 pub use url::Url;

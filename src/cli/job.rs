@@ -22,7 +22,7 @@ use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::format_bytes;
 
 use super::record::ManifestArgs;
-use super::{known_hosts, printer};
+use super::{elsewhere, known_hosts, printer};
 
 /// What to put in.
 #[derive(Debug, clap::Args)]
@@ -76,6 +76,11 @@ impl Edit {
                 what: "--no-key without anything to put in".into(),
                 hint: "give what to put in, or take everything out with `remaster reset`",
             });
+        }
+        if recipe.edits().is_empty()
+            && let Some(fault) = elsewhere::proposal()
+        {
+            return Err(fault);
         }
         if self.known_hosts.is_some() && recipe.host_key.is_empty() {
             return Err(known_hosts::none_put_in());
@@ -147,7 +152,7 @@ pub(crate) fn iso<'a>(
 pub(crate) fn gather(recipe: &Recipe) -> Result<Customization> {
     let prompt = |what: &str| rpassword::prompt_password(format!("{what}: "));
     let input = TypedInput { is_told: !io::stdin().is_terminal() };
-    Customization::gather(recipe, &mut Input::new(input, prompt))
+    Customization::gather(recipe, &mut Input::new(input, prompt).with(elsewhere::Program))
 }
 
 /// Standard input for `-`. A terminal says nothing by itself, and the program would seem to hang.

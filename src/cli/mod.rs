@@ -2,6 +2,7 @@
 
 mod commands;
 mod destination;
+mod elsewhere;
 mod help;
 mod interrupt;
 mod job;

@@ -97,6 +97,14 @@ pub enum KeyFault {
         /// Whether the shell left a `~` in it.
         tilde: bool,
     },
+    /// A name or address by which no keys can be fetched.
+    #[error("{argument}: {problem}")]
+    Unnamed {
+        /// As given.
+        argument: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A directory where a file was expected.
     #[error("{name} is a directory, expected a file of public keys")]
     Directory {
@@ -136,6 +144,9 @@ impl KeyFault {
             }
             Self::Neither { .. } => {
                 "check the path, or put the whole line of the key in one pair of quotes"
+            }
+            Self::Unnamed { .. } => {
+                "give gh:USER (GitHub), gl:USER (GitLab), an https:// address, or a file"
             }
             Self::Directory { .. } => "name the .pub file in it",
             Self::Io { .. } => return None,

@@ -5,6 +5,7 @@
 //! because on the machine it would show as a login that fails.
 
 mod blob;
+mod elsewhere;
 mod expiry;
 mod fault;
 mod forced;
@@ -21,8 +22,10 @@ mod set;
 mod source;
 mod text;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
+pub use elsewhere::Elsewhere;
 pub use fault::{KeyFault, Place};
 pub use key::AuthorizedKey;
 pub use note::Note;
@@ -43,13 +46,29 @@ pub struct Gathered {
     lets_in: bool,
 }
 
+/// What was fetched for arguments that send elsewhere, by their place among the arguments: its name and its text.
+pub type Fetched = BTreeMap<usize, (String, Vec<u8>)>;
+
 /// Takes the keys all arguments name; see [`Source`] for what an argument can be. At least one must let its
 /// holder in to a shell.
-pub fn gather<R: Read>(arguments: &[String], mut stdin: R) -> Result<Gathered, KeyFault> {
+pub fn gather<R: Read>(arguments: &[String], stdin: R) -> Result<Gathered, KeyFault> {
+    gather_with(arguments, &Fetched::new(), stdin)
+}
+
+/// The same where texts were fetched for some of the arguments.
+pub fn gather_with<R: Read>(
+    arguments: &[String],
+    fetched: &Fetched,
+    mut stdin: R,
+) -> Result<Gathered, KeyFault> {
     let now = Moment::now();
     let mut gathered = Gathered::default();
     let mut sources = Vec::new();
     for (number, argument) in (1..).zip(arguments) {
+        if let Some((name, bytes)) = fetched.get(&number) {
+            gathered.add(name, bytes, now)?;
+            continue;
+        }
         let source = Source::of(argument, number)?;
         if source == Source::StandardInput && sources.contains(&source) {
             return Err(KeyFault::StandardInputTwice);

@@ -1,4 +1,5 @@
-//! Secrets and keys that come from outside of files: standard input, which is there once, and prompts.
+//! Secrets and keys that come from outside of files: standard input, which is there once, prompts, and who gets keys
+//! from elsewhere.
 
 use std::fmt;
 use std::fs::File;
@@ -35,10 +36,23 @@ impl fmt::Debug for Secret {
 /// Asks the user for a secret; the argument is what for.
 type Prompt<'a> = dyn FnMut(&str) -> io::Result<String> + 'a;
 
+/// Speaks to servers, to the ssh-agent and to the user, for keys that are not given themselves.
+pub trait Messenger {
+    /// What a server gives at an address of https.
+    fn fetch(&mut self, url: &str) -> Result<Vec<u8>>;
+    /// What the ssh-agent has, as lines of `authorized_keys`.
+    fn agent(&mut self) -> Result<Vec<u8>>;
+    /// Shows keys that came over the network, a line each.
+    fn show(&mut self, keys: &[String]);
+    /// Has the user say that they are the right ones. `flags` say the same on a command line.
+    fn confirm(&mut self, keys: &[String], flags: &str) -> Result<()>;
+}
+
 /// Where a run takes what is not in files.
 pub struct Input<'a> {
     stdin: Box<dyn Read + 'a>,
     prompt: Box<Prompt<'a>>,
+    messenger: Option<Box<dyn Messenger + 'a>>,
     /// What standard input was used for.
     taken: Option<String>,
 }
@@ -52,7 +66,18 @@ impl fmt::Debug for Input<'_> {
 impl<'a> Input<'a> {
     /// Takes from standard input and asks through `prompt`.
     pub fn new(stdin: impl Read + 'a, prompt: impl FnMut(&str) -> io::Result<String> + 'a) -> Self {
-        Self { stdin: Box::new(stdin), prompt: Box::new(prompt), taken: None }
+        Self { stdin: Box::new(stdin), prompt: Box::new(prompt), messenger: None, taken: None }
+    }
+
+    /// The same, with somebody who gets keys from elsewhere.
+    #[must_use]
+    pub fn with(self, messenger: impl Messenger + 'a) -> Self {
+        Self { messenger: Some(Box::new(messenger)), ..self }
+    }
+
+    /// Who gets keys from elsewhere, if somebody does.
+    pub(super) fn messenger(&mut self) -> Option<&mut (dyn Messenger + 'a)> {
+        self.messenger.as_deref_mut()
     }
 
     /// Standard input for keys, if one of the arguments is `-`.

@@ -2,6 +2,7 @@
 //! [`Customization::edits`] turns them into edits for one image, and reads and writes nothing.
 
 mod credential;
+mod elsewhere;
 mod facts;
 mod files;
 mod greeting;
@@ -34,7 +35,7 @@ use self::sshd::Sshd;
 
 pub use facts::Facts;
 pub use host_key::{HostKey, HostKeys};
-pub use input::{Input, Secret};
+pub use input::{Input, Messenger, Secret};
 pub use readback::settings;
 
 use network::Network;
@@ -112,8 +113,11 @@ impl Unsettled {
             });
         }
         let keys = match recipe.key.as_slice() {
-            [] => Gathered::default(),
-            given => keys::gather(given, input.for_keys(given)?)?,
+            [] if recipe.expect_fingerprint.is_empty() => Gathered::default(),
+            given => {
+                let fetched = elsewhere::fetch(recipe, input)?;
+                keys::gather_with(given, &fetched, input.for_keys(given)?)?
+            }
         };
         let way = match recipe.merge_initrd {
             _ if credential::gather(recipe)? => Way::Credential,

@@ -32,11 +32,20 @@ pub enum Inject {
 pub struct Recipe {
     /// Public key that logs in as root and nixos; once per key
     ///
-    /// A `.pub` or `authorized_keys` file, `-` for standard input, or the key itself.
+    /// A `.pub` or `authorized_keys` file, `-` for standard input, the key itself, `agent` for the keys of ssh-agent, or
+    /// `gh:USER`, `gl:USER` or an `https://` address for those that GitHub, GitLab or another server tells.
     #[arg(short, long, value_name = "KEY", help_heading = "ssh")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub key: Vec<String>,
+    /// Fingerprint of a key that is fetched; once per key
+    ///
+    /// Fetched keys are shown and confirmed on a terminal. Without a terminal they are refused unless these are their
+    /// fingerprints, all of them and no others.
+    #[arg(long, value_name = "SHA256:…", help_heading = "ssh")]
+    #[serde(deserialize_with = "list::strings")]
+    #[schemars(schema_with = "list::schema")]
+    pub expect_fingerprint: Vec<String>,
     /// Keep logins by password over ssh [default: by key only, if a key is given]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "ssh")]
     pub ssh_passwords: Option<bool>,
@@ -93,7 +102,10 @@ pub struct Recipe {
     pub greeting: Option<bool>,
 
     /// Fixed address of the first wired interface that has a link, or of one by name or MAC; all others
-    /// keep DHCP. `eno1.20=` makes VLAN 20 on eno1, `wifi=` is the first wireless interface
+    /// keep DHCP
+    ///
+    /// `eno1.20=` makes VLAN 20 on eno1, `wifi=` is the first wireless interface. With a prefix of 32 or 128 any router
+    /// may be on the same link.
     #[arg(long, value_name = "[IFACE|MAC=]ADDRESS/PREFIX", help_heading = "Network")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
@@ -103,13 +115,15 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub gateway: Vec<String>,
-    /// Interfaces that act as one, as `bond0:eno1,eno2` or `bond0:eno1,eno2:mode=802.3ad,lacp_rate=fast`; by DHCP
-    /// without an --address [default: mode=active-backup,miimon=100]
+    /// Interfaces that act as one, as `bond0:eno1,eno2`
+    ///
+    /// As dracut has it, with options as `bond0:eno1,eno2:mode=802.3ad,lacp_rate=fast`; by default they are
+    /// `mode=active-backup,miimon=100`. Without an --address it is by DHCP.
     #[arg(long, value_name = "BOND:IFACE,IFACE[:OPTION=VALUE,…]", help_heading = "Network")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub bond: Vec<String>,
-    /// Bytes in a packet, 1280 to 65535, of an interface named as for --address
+    /// Bytes in a packet, of an interface named as for --address
     #[arg(long, value_name = "[IFACE|MAC=]BYTES", help_heading = "Network")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
@@ -119,14 +133,16 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub dns: Vec<String>,
-    /// Wireless network to join, shown or hidden; several are joined as they are there. For networks that want a
-    /// user or a certificate (802.1X) give `NetworkManager` a profile by --file
+    /// Wireless network to join, shown or hidden; once per network
+    ///
+    /// For networks that want a user or a certificate (802.1X) give `NetworkManager` a profile by --file.
     #[arg(long, value_name = "SSID", help_heading = "Network")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub wifi: Vec<String>,
-    /// File with the passphrase or key of the wireless network (its first line; `-` for standard input); of several,
-    /// in their order
+    /// File with the passphrase or key of the wireless network (its first line; `-` for standard input)
+    ///
+    /// Of several networks, the files are theirs in order.
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]
@@ -217,8 +233,9 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub entry: Vec<String>,
-    /// Serial console for kernel, GRUB and isolinux, as `ttyS0,115200`; of several, the kernel uses all and
-    /// loaders the last that they know
+    /// Serial console for kernel, GRUB and isolinux, as `ttyS0,115200`
+    ///
+    /// Of several, the kernel uses all, the last as its main one, and loaders the last that they know.
     #[arg(long, value_name = "PORT[,BAUD]", help_heading = "Boot")]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
@@ -315,6 +332,9 @@ macro_rules! every_field {
 /// What only changes what an image tells of itself. The flags of these names are those of the commands that make images.
 pub const OF_RECORDS: [&str; 2] = ["manifest-digests", "sign"];
 
+/// What only judges what is asked for under other names.
+const JUDGING: [&str; 2] = ["reproducible", "expect-fingerprint"];
+
 /// The name of the environment variable that stands in a file's place, if one does: `env:NAME`.
 pub(crate) fn of_environment(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix("env:")
@@ -326,7 +346,7 @@ pub const OF_MENUS: [&str; 8] =
 
 impl Recipe {
     every_field! {
-        key ssh_passwords host_key host_key_seed host_key_name
+        key expect_fingerprint ssh_passwords host_key host_key_seed host_key_name
         root_password_file root_password_prompt root_password_hash
         nixos_password_file nixos_password_prompt nixos_password_hash
         hostname timezone keymap locale console_font greeting
@@ -346,7 +366,9 @@ impl Recipe {
     /// The names of what was asked for that changes something, and does not only tell of it.
     pub fn edits(&self) -> Vec<String> {
         let mut names = self.given();
-        names.retain(|name| !OF_RECORDS.contains(&name.as_str()) && name != "reproducible");
+        names.retain(|name| {
+            !OF_RECORDS.contains(&name.as_str()) && !JUDGING.contains(&name.as_str())
+        });
         names
     }
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import ssl
@@ -291,6 +292,131 @@ def tls(s):
         mirror.stop()
 
 
+def keys(s):
+    """Keys by name: of a server, and of ssh-agent."""
+    certificates(s)
+    secure = Mirror(s.image, s.newer, context(s, "server"))
+    stranger = Mirror(s.image, s.newer, context(s, "stranger"))
+    for mirror in (secure, stranger, s.mirror):
+        mirror.published = ED25519.encode() + b"\n"
+    prints = subprocess.run(["ssh-keygen", "-lf", s.key], check=True, capture_output=True, text=True).stdout.split()[1]
+    expect = ("--expect-fingerprint", prints)
+    env = {"SSL_CERT_FILE": s.path("ca.pem")}
+    base, out = s.file("keys-base.iso", s.image), s.path("keys.iso")
+
+    def stamp(*args, env=env, seconds=60, **kw):
+        return s.run(base, *args, "-o", out, "--force", env=env, seconds=seconds, **kw)
+
+    def url(mode, mirror=secure):
+        return f"{mirror.url}/{mode}/alice.keys"
+    code, _, err = stamp("--key", s.key)
+    want = s.digest(out)
+    for name, mode in (("keys of a server", "good"), ("a redirect to https", "elsewhere")):
+        code, _, err = stamp("--key", url(mode), *expect)
+        s.verdict(f"keys: {name}, expected: the same image as by file", [] if code == 0 and s.digest(out) == want else [code, err])
+        s.verdict(f"keys: {name}: shown", [] if f"fetched {url(mode)}: ssh-ed25519 {prints}" in err else [err])
+    recipe = s.file("keys.toml", f"key = {url('good')!r}\nexpect-fingerprint = {prints!r}\n")
+    code, _, err = stamp("--recipe", recipe)
+    s.verdict("keys: by a recipe", [] if code == 0 and s.digest(out) == want else [code, err])
+    refused = [
+        ("nobody is there to confirm", USAGE, ["--key", url("good")], ["nobody is here", prints, "--expect-fingerprint SHA256:"]),
+        ("another key than expected", DIFFERS, ["--key", url("good"), "--expect-fingerprint", "SHA256:" + "a" * 43], ["not expected", prints]),
+        ("a user that is not there", FAILED, ["--key", url("404"), *expect], ["knows no such user"]),
+        ("not allowed", FAILED, ["--key", url("403"), *expect], ["status 403"]),
+        ("a web page", USAGE, ["--key", url("html"), *expect], ["alice.keys line 1"]),
+        ("a user without keys", USAGE, ["--key", url("nobody"), *expect], ["alice.keys: found no key"]),
+        ("a private key", USAGE, ["--key", url("private"), *expect], ["found a private key"]),
+        ("a redirect to http", FAILED, ["--key", url("downgrade"), *expect], ["from https to http"]),
+        ("a circle", FAILED, ["--key", url("circle"), *expect], ["in a circle"]),
+        ("cut", FAILED, ["--key", url("cut"), *expect], ["broken off"]),
+        ("more than keys are", FAILED, ["--key", url("endless"), *expect], ["more than 262144 bytes"]),
+        ("silence", FAILED, ["--key", url("silent"), *expect], ["no answer in 10 s"]),
+        ("a byte a second", FAILED, ["--key", url("drip"), *expect], ["not whole after 30 s"]),
+        ("the certificate of another host", FAILED, ["--key", url("good", stranger), *expect], ["TLS", "certificate"]),
+        ("http", USAGE, ["--key", url("good", s.mirror), *expect], ["nobody vouches", "https://"]),
+        ("a name of nobody", USAGE, ["--key", "gh:a/b", *expect], ["gh:a/b", "gh:USER"]),
+        ("the same bytes each time, without a fingerprint", USAGE, ["--key", url("good"), "--reproducible"], ["--reproducible", "--expect-fingerprint"]),
+    ]
+    for name, want_code, args, say in refused:
+        if os.path.exists(out):
+            os.unlink(out)
+        started = time.monotonic()
+        code, _, err = stamp(*args)
+        late = ["took too long"] * (time.monotonic() - started > 45)
+        s.verdict(f"keys: {name}", s.complaints(code, want_code, err, say) + late + ["an image"] * os.path.exists(out))
+    code, _, err = stamp("--key", url("good"), *expect, env={})
+    s.verdict("keys: a certificate that nobody vouches for", s.complaints(code, FAILED, err, ["TLS", "SSL_CERT_FILE"]))
+    users = s.file("keys-users.toml", f"[[user]]\nname = 'alice'\nkey = {url('good')!r}\n")
+    code, _, err = s.run("stamp", base, users, "-o", s.cache(), env=env)
+    s.verdict("keys: a batch fetches none and says how", [] if code == 11 and "a batch fetches no keys" in err and "curl -fsSo" in err else [code, err])
+    code, _, err = stamp("--key", url("good"), *expect, program=s.without)
+    s.verdict("keys: built without fetch", s.complaints(code, USAGE, err, ["without the feature `fetch`", "--features fetch"]))
+    by_terminal(s, base, url("good"), prints, {**s.environment, **env}, want)
+    tunnel = Tunnel("407 Proxy Authentication Required")
+    code, _, err = stamp("--key", "gh:alice", "--key", "gl:bob", *expect, env={**env, "https_proxy": f"http://127.0.0.1:{tunnel.port}"})
+    s.verdict("keys: gh: asks GitHub", [] if code == FAILED and "https://github.com/alice.keys" in err and any(x.startswith("CONNECT github.com:443 ") for x in tunnel.log) else [code, err, tunnel.log])
+    tunnel.listener.close()
+    agent = s.path("agent")
+    server = subprocess.Popen(["ssh-agent", "-D", "-a", agent], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            if os.path.exists(agent):
+                break
+            time.sleep(0.05)
+        code, _, err = stamp("--key", "agent", env={"SSH_AUTH_SOCK": agent})
+        s.verdict("keys: an agent without keys", s.complaints(code, USAGE, err, ["ssh-agent has no keys", "ssh-add"]))
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "in the agent", "-f", s.path("agent-key")], check=True)
+        subprocess.run(["ssh-add", "-q", s.path("agent-key")], check=True, env={**os.environ, "SSH_AUTH_SOCK": agent})
+        stamp("--key", s.path("agent-key.pub"))
+        want = s.digest(out)
+        code, _, err = stamp("--key", "agent", env={"SSH_AUTH_SOCK": agent})
+        s.verdict("keys: those of the agent are taken unasked: the same image as by file", [] if code == 0 and s.digest(out) == want else [code, err])
+    finally:
+        server.terminate()
+        server.wait()
+    code, _, err = stamp("--key", "agent", env={"SSH_AUTH_SOCK": ""})
+    s.verdict("keys: no agent", s.complaints(code, USAGE, err, ["SSH_AUTH_SOCK is not set"]))
+    code, _, err = stamp("--key", "agent", env={"SSH_AUTH_SOCK": s.path("nothing")})
+    s.verdict("keys: an agent that is gone", s.complaints(code, FAILED, err, ["ask ssh-agent at"]))
+    for mirror in (secure, stranger):
+        mirror.stop()
+
+
+def by_terminal(s, base, url, prints, env, want):
+    """On a terminal keys are confirmed, and without keys those of the home folder are proposed."""
+    def typed(answer, *args, home=None):
+        out = s.path("typed.iso")
+        if os.path.exists(out):
+            os.unlink(out)
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execve(s.remaster, [s.remaster, base, *args, "-o", out], {**env, "HOME": home or s.scratch, "TERM": "xterm"})
+        seen = b""
+        while True:
+            try:
+                part = os.read(terminal, 4096)
+            except OSError:
+                break
+            if not part:
+                break
+            seen += part
+            if answer and b"[y/N] " in seen:
+                os.write(terminal, answer)
+                answer = b""
+        os.close(terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen.decode(), s.digest(out) if os.path.exists(out) else None
+    code, seen, made = typed(b"y\n", "--key", url)
+    s.verdict("keys: confirmed on a terminal", [] if code == 0 and made == want and prints in seen.split("[y/N]")[0] else [code, seen])
+    for answer in (b"n\n", b"\n"):
+        code, seen, made = typed(answer, "--key", url)
+        s.verdict(f"keys: not confirmed by {answer}", [] if code == 130 and made is None and "not confirmed" in seen else [code, seen])
+    home = s.cache()
+    os.mkdir(f"{home}/.ssh")
+    shutil.copy(s.key, f"{home}/.ssh/id_test.pub")
+    code, seen, made = typed(b"", home=home)
+    s.verdict("keys: those of ~/.ssh are proposed and not taken", [] if code == USAGE and made is None and "--key ~/.ssh/id_test.pub" in seen else [code, seen])
+
+
 def proxies(s, secure, ca):
     """Proxies, as the environment names them."""
     tunnel = Tunnel()
@@ -413,7 +539,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="remaster-fetch-", dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
         s = Suite(remaster, without, scratch)
         try:
-            for part in (sound, wrong_answers, broken_off, room, tls, by_name, packed):
+            for part in (sound, wrong_answers, broken_off, room, tls, keys, by_name, packed):
                 part(s)
         finally:
             with contextlib.suppress(OSError):

@@ -19,6 +19,7 @@ class Mirror:
 
     def __init__(self, image, newer, context=None):
         self.images = {OLD: image, NEW: newer}
+        self.published = b""
         self.log, self.counts, self.gate = [], {}, threading.Event()
         mirror = self
 
@@ -70,6 +71,8 @@ class Mirror:
             self.latest(h, mode, *found.groups())
         elif rest.endswith(".sha256"):
             self.checksum(h, mode, rest)
+        elif rest.endswith(".keys"):
+            self.keys(h, mode)
         elif rest.endswith(".iso"):
             self.image(h, mode, rest)
         else:
@@ -123,6 +126,39 @@ class Mirror:
         if mode == "hash-html":
             return send(h, 200, b"<html><body>Welcome to the hotel's wireless network</body></html>")
         return send(h, 200, f"{sha}  {name}".encode())
+
+    def keys(self, h, mode):
+        """Public keys, as forges give those of their users; `published` are the sound ones."""
+        if mode == "404":
+            return send(h, 404, b"Not Found")
+        if mode == "403":
+            return send(h, 403, b"")
+        if mode == "html":
+            return send(h, 200, b"<!doctype html>\n<html>Sign in</html>\n")
+        if mode == "nobody":
+            return send(h, 200, b"")
+        if mode == "elsewhere":
+            return send(h, 302, b"", location="/good/alice.keys")
+        if mode == "downgrade":
+            return send(h, 302, b"", location=f"http://127.0.0.1:{self.port}/good/alice.keys")
+        if mode == "circle":
+            return send(h, 302, b"", location=h.path)
+        if mode == "cut":
+            return send(h, 200, self.published * 2, cut=len(self.published))
+        if mode == "silent":
+            return self.gate.wait(30)
+        if mode in ("endless", "drip"):
+            h.send_response(200)
+            h.end_headers()
+            for _ in range(1 << 20):
+                h.wfile.write(b"#" * 65535 + b"\n" if mode == "endless" else b"#")
+                h.wfile.flush()
+                if mode == "drip" and self.gate.wait(1):
+                    return None
+            return None
+        if mode == "private":
+            return send(h, 200, b"-----BEGIN OPENSSH " + b"PRIVATE KEY-----\nc2VjcmV0\n")
+        return send(h, 200, self.published)
 
     def image(self, h, mode, path):
         body = self.images[NEW if NEW in path else OLD]

@@ -12,6 +12,7 @@ use std::thread;
 use crate::error::{Error, Result};
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
+use crate::keys::Elsewhere;
 use crate::live::{Customization, Facts, HostKeys, Input, Unsettled};
 use crate::output::file::{self, Output, OverwritePolicy, Readers, Ready};
 use crate::place;
@@ -298,6 +299,7 @@ impl Run<'_> {
         if let Some(at) = recipe.key.iter().position(|key| key == "-") {
             return Err(recipe.fault("key", at, NOT_ASKED, "give files"));
         }
+        refuse_fetched(&recipe)?;
         if recipe.host_key_seed.is_some() {
             self.seeded.take(&user.name, &user.place)?;
             recipe.host_key_name = Some(user.name.clone());
@@ -554,6 +556,21 @@ fn refuse_own_records(recipe: &Recipe) -> Result<()> {
 }
 
 const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";
+
+/// Refuses keys that would be fetched anew for each user, at other times.
+fn refuse_fetched(recipe: &Recipe) -> Result<()> {
+    for (at, given) in recipe.key.iter().enumerate() {
+        let hint = match Elsewhere::of(given)? {
+            None => continue,
+            Some(Elsewhere::Agent) => "make a file of them: ssh-add -L > agent.keys".to_owned(),
+            Some(Elsewhere::Server(url)) => {
+                format!("make a file of them, and look at it: curl -fsSo user.keys {url}")
+            }
+        };
+        return Err(recipe.fault("key", at, format!("a batch fetches no keys: {given}"), hint));
+    }
+    Ok(())
+}
 
 /// Passes on that the user wants to stop.
 struct CancelOnly<'a>(&'a dyn BatchObserver);

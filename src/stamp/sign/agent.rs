@@ -5,11 +5,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64ct::{Base64, Encoding as _};
 use ssh_key::{Algorithm, HashAlg, LineEnding, PublicKey, Signature, SshSig};
 
 use super::{NAMESPACE, Sign, refused, usage};
 use crate::error::{Error, Result};
 
+const REQUEST_IDENTITIES: u8 = 11;
+const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
 
@@ -77,6 +80,49 @@ fn none_from_agent(what: &str) -> Error {
     usage(format!("ssh-agent does not sign: it does not have {what}, or its user said no"))
 }
 
+/// The public keys that the agent at the socket has, as lines of `authorized_keys`, like `ssh-add -L`.
+///
+/// # Errors
+/// No agent, or one that answers strangely. No keys are an empty text.
+pub fn identities(socket: Option<&Path>) -> Result<Vec<u8>> {
+    let socket = socket.filter(|socket| !socket.as_os_str().is_empty());
+    let socket = socket.ok_or_else(|| Error::Usage {
+        what: "there is no ssh-agent: SSH_AUTH_SOCK is not set".into(),
+        hint: "start ssh-agent and add a key, or give the .pub file",
+    })?;
+    let doing = || format!("ask ssh-agent at {}", socket.display());
+    let answer = ask(socket, &[0, 0, 0, 1, REQUEST_IDENTITIES]).map_err(Error::io(doing()))?;
+    lines(&answer).ok_or_else(|| {
+        Error::io(doing())(std::io::Error::new(std::io::ErrorKind::InvalidData, "no list of keys"))
+    })
+}
+
+/// The keys of an answer, a line each; none if it has another form.
+fn lines(answer: &[u8]) -> Option<Vec<u8>> {
+    let (&IDENTITIES_ANSWER, rest) = answer.split_first()? else { return None };
+    let (count, mut rest) = number(rest)?;
+    let mut text = String::new();
+    for _ in 0..count {
+        let (blob, behind) = string(rest)?;
+        let (comment, behind) = string(behind)?;
+        rest = behind;
+        let kind = String::from_utf8_lossy(string(blob)?.0).into_owned();
+        let comment = String::from_utf8_lossy(comment).replace(char::is_control, " ");
+        text.extend([&kind, " ", &Base64::encode_string(blob), " ", comment.trim(), "\n"]);
+    }
+    Some(text.into_bytes())
+}
+
+fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_be_bytes(*number), rest))
+}
+
+fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = number(bytes)?;
+    rest.split_at_checked(usize::try_from(length).ok()?)
+}
+
 /// A request with its length in front; none past 32 bits.
 fn request(public: &PublicKey, blob: &[u8], message: &[u8]) -> Option<Vec<u8>> {
     let flags = if matches!(public.algorithm(), Algorithm::Rsa { .. }) { RSA_SHA2_512 } else { 0 };
@@ -101,4 +147,31 @@ fn ask(socket: &Path, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     stream.take(length.into()).read_to_end(&mut answer)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_an_answer_are_lines_and_what_is_cut_is_refused() {
+        let string = |text: &[u8]| {
+            let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+            [&length[..], text].concat()
+        };
+        let blob = [string(b"ssh-ed25519"), string(&[7; 32])].concat();
+        let key = [string(&blob), string(b"me\nat home")].concat();
+        let answer = [&[IDENTITIES_ANSWER, 0, 0, 0, 2][..], &key, &key].concat();
+        let text = String::from_utf8(lines(&answer).unwrap()).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        assert!(
+            text.starts_with("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcHBw")
+                && text.contains(" me at home\n")
+        );
+        assert_eq!(lines(&[IDENTITIES_ANSWER, 0, 0, 0, 0]).unwrap(), b"");
+        for cut in 0..answer.len() {
+            assert!(lines(&answer[..cut]).is_none(), "{cut}");
+        }
+        assert!(lines(&[5]).is_none());
+    }
 }

@@ -1,0 +1,61 @@
+//! Fetches a small text by https, in bounded time: keys, which are no bases.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use super::http::Client;
+use super::origin::Origin;
+use super::release::follow;
+use super::url::Url;
+use crate::checked;
+use crate::error::{Error, Result};
+
+/// How long a server may say nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long all of it may take, but for the last silence.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// What to do where nothing better is known.
+const REACH: &str = "check the address and the network, and https_proxy and no_proxy; for an authority of your own, SSL_CERT_FILE";
+
+/// The text at an address of https, of which there may be `most` bytes. Redirects lead to https only.
+///
+/// # Errors
+/// [`Error::Network`] for whatever is not a whole text in time.
+pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
+    let url = Url::parse(url)?;
+    let fault = |reason: String| Error::Network { url: url.to_string(), reason, hint: REACH };
+    if url.scheme() != "https" {
+        return Err(fault("nobody vouches for what comes by http".to_owned()));
+    }
+    let client = Client::new(&Origin { timeout: PATIENCE, ..Origin::default() })?;
+    let started = Instant::now();
+    let answer = follow(&client, &url, &[]).map_err(of_texts)?;
+    match answer.status {
+        200 => {}
+        404 | 410 => return Err(fault("the server knows no such user or file".to_owned())),
+        status => return Err(fault(format!("the server answers with status {status}"))),
+    }
+    let (mut text, mut part) = (Vec::new(), [0; 4096]);
+    let mut body = answer.body.take(checked::sum(most, 1, "the bytes of a text")?);
+    loop {
+        let read = body.read(&mut part).map_err(|why| fault(format!("broken off: {why}")))?;
+        let Some(part) = part.get(..read).filter(|part| !part.is_empty()) else { break };
+        text.extend_from_slice(part);
+        if started.elapsed() > LONGEST {
+            return Err(fault(format!("not whole after {} s", LONGEST.as_secs())));
+        }
+    }
+    if body.limit() == 0 {
+        return Err(fault(format!("more than {most} bytes")));
+    }
+    Ok(text)
+}
+
+/// The same fault, with what helps where no image is fetched.
+fn of_texts(fault: Error) -> Error {
+    match fault {
+        Error::Network { url, reason, .. } => Error::Network { url, reason, hint: REACH },
+        other => other,
+    }
+}
