@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The action and the workflow of the README: valid by GitHub's schemas, and run as a runner would. Usage: tests/action.py REMASTER.
+"""The action and the workflow of docs/how-to/ci.md: valid by GitHub's schemas, and run as a runner would. Usage: tests/action.py REMASTER.
 
 A runner that is made up here evaluates the inputs, writes each step's script to a file and calls bash as GitHub's does. The last
 line is `N passed, N failed`."""
@@ -32,15 +32,10 @@ def run(*command, **options):
 
 
 def workflow():
-    """The workflow of the README, with a head."""
-    lines = (TOP / "README.md").read_text().split("In GitHub Actions", 1)[1].splitlines()[1:]
-    block = []
-    for line in lines:
-        if line.startswith("    ") or (block and not line):
-            block.append(line[4:])
-        elif block:
-            break
-    return "on: push\n" + "\n".join(block) + "\n"
+    """The workflow of the book, with a head."""
+    text = (TOP / "docs/how-to/ci.md").read_text()
+    block = text.split("\n```yaml\n", 1)[1].split("\n```", 1)[0]
+    return "on: push\n" + block + "\n"
 
 
 def evaluated(text, known):
@@ -98,7 +93,7 @@ def parsed(tools, text):
 
 
 def readme(c, folder, action, jobs, path):
-    """Runs the README's jobs, each shard in a folder of its own as runners have it."""
+    """Runs the book's jobs, each shard in a folder of its own as runners have it."""
     first, job = jobs["jobs"]["base"], jobs["jobs"]["stamp"]
     [step] = [step for step in first["steps"] if step["uses"].endswith("/.github/actions/remaster")]
     ended, outputs = Runner(folder, path).use(action, {**step["with"], "base": "base.iso"})
@@ -107,7 +102,7 @@ def readme(c, folder, action, jobs, path):
     [step] = [step for step in job["steps"] if step.get("uses", "").endswith("/.github/actions/remaster")]
     last = job["steps"][-1]
     c.check("files are uploaded before the job fails", last.get("run") == "exit 1" and "upload" in job["steps"][-2]["uses"], last)
-    c.check("the README gives the inputs there are", set(step["with"]) <= set(action["inputs"]), step["with"])
+    c.check("the book gives the inputs there are", set(step["with"]) <= set(action["inputs"]), step["with"])
     needed = {name for name, about in action["inputs"].items() if about.get("required") == "true"}
     c.check("and all that are needed", needed <= set(step["with"]), step["with"])
     names, files = [], []

@@ -10,6 +10,7 @@
 
 mod bases;
 mod batch;
+mod book;
 mod boot_image;
 mod bootline;
 mod cli;

@@ -1,0 +1,213 @@
+//! README and book: every link leads somewhere, every page is in the summary, every command runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use remaster::recipe::edits::Way;
+use ssh_key::LineEnding;
+
+use crate::support::{Folder, SD, TINY, edits, key, pair, stamp};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The README and all pages below `docs`.
+fn pages() -> BTreeMap<PathBuf, String> {
+    let mut folders = vec![root().join("docs")];
+    let mut found = BTreeMap::from([(root().join("README.md"), String::new())]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "md") {
+                found.insert(path, String::new());
+            }
+        }
+    }
+    for (path, text) in &mut found {
+        *text = fs::read_to_string(path).unwrap();
+    }
+    assert!(found.len() > 20, "the book was not found");
+    found
+}
+
+/// The targets of the links of a text: what stands in `](…)`.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
+}
+
+/// The name by which a heading is linked to.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+    heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn every_link_of_the_book_leads_somewhere() {
+    let pages = pages();
+    for (path, text) in &pages {
+        for link in links(text).filter(|link| !link.contains("://")) {
+            let (file, name) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let target = target.canonicalize();
+            let target =
+                target.unwrap_or_else(|_| panic!("{}: {link} does not exist", path.display()));
+            if !name.is_empty() {
+                let text = fs::read_to_string(target).unwrap();
+                let mut headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+                let is_there =
+                    headings.any(|line| anchor(line.trim_start_matches('#').trim()) == name);
+                assert!(is_there, "{}: {link} has no such heading", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_page_is_in_the_summary() {
+    let summary = fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let listed: BTreeSet<PathBuf> =
+        links(&summary).map(|link| root().join("docs").join(link)).collect();
+    let docs = root().join("docs");
+    let is_page = |path: &&PathBuf| path.starts_with(&docs) && !path.ends_with("SUMMARY.md");
+    let all: BTreeSet<PathBuf> = pages().keys().filter(is_page).cloned().collect();
+    assert_eq!(listed, all);
+}
+
+#[test]
+fn the_readme_is_short() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(text.lines().count() <= 120, "{} lines", text.lines().count());
+}
+
+/// The lines of blocks that are marked as `sh`, those that are continued joined.
+fn commands(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for block in blocks(text, "sh") {
+        let block = block.replace("\\\n", " ");
+        let lines = block.lines().map(|line| line.split("  #").next().unwrap().trim());
+        found.extend(lines.filter(|line| line.starts_with("remaster")).map(str::to_owned));
+    }
+    found
+}
+
+/// A folder with all files that the book speaks of, which is the home of whoever runs its commands.
+fn at_home() -> Folder {
+    let folder = Folder::with_base(&TINY);
+    for name in [".ssh", "overlay/etc", ".cache/remaster/bases"] {
+        fs::create_dir_all(folder.at(name)).unwrap();
+    }
+    let line = |number: u8| format!("{}\n", key(number)).into_bytes();
+    folder.write(".ssh/id_ed25519.pub", &line(1));
+    folder.write("alice.pub", &line(2));
+    folder.write("bob.pub", &line(3));
+    folder.write("signer", pair(4).to_openssh(LineEnding::LF).unwrap().as_bytes());
+    folder.write("allowed_signers", format!("alice {}\n", key(4)).as_bytes());
+    folder.write("sd.img", &SD);
+    let sha256 = remaster::Digest::of_bytes(&TINY);
+    folder.write("base.iso.sha256", format!("{sha256}  base.iso\n").as_bytes());
+    folder.write("overlay/etc/hello", b"hello\n");
+    folder.write("notes.txt", b"hello\n");
+    for name in ["check-disks.sh", "first-boot.sh"] {
+        folder.write(name, b"#!/bin/sh\ntrue\n");
+    }
+    folder.write("wifi.txt", b"passphrase one\n");
+    folder.write("office.txt", b"passphrase two\n");
+    for name in ["wg0.nmconnection", "office.nmconnection"] {
+        folder.write(name, b"[connection]\nid=x\n");
+    }
+    folder.write("installer.toml", b"key = [\"alice.pub\"]\nhostname = \"install\"\n");
+    folder.write("users.toml", b"[[user]]\nname = \"alice\"\nkey = [\"alice.pub\"]\n\n[[user]]\nname = \"bob\"\nkey = [\"bob.pub\"]\n");
+    folder.write("users.csv", b"name,key\nalice,alice.pub\n");
+    folder.write("users.jsonl", b"{\"name\": \"alice\", \"key\": [\"alice.pub\"]}\n");
+    cached(&folder, &sha256.to_string());
+    folder
+}
+
+/// Puts a base into the cache, as if it had been fetched.
+fn cached(folder: &Folder, sha256: &str) {
+    let name = "nixos-25.11-minimal";
+    folder.write(".cache/remaster/bases/x.iso", &TINY);
+    let record = serde_json::json!({
+        "name": name, "version": "25.11.12484.b6018f87da91", "url": "https://example.org/x.iso",
+        "sha256": sha256, "size": TINY.len(), "file": "x.iso",
+    });
+    folder.write(&format!(".cache/remaster/bases/{name}.json"), record.to_string().as_bytes());
+}
+
+/// The command with a file in place of the disk. No test writes to a disk by its name.
+fn with_a_file(command: &str) -> String {
+    if !command.contains("/dev/sd") {
+        return command.to_owned();
+    }
+    let stick = match command.split(' ').nth(1) {
+        Some("flash") => "--to-file stick.img",
+        Some("reset") => "--in-place stick.img",
+        _ => "stick.img",
+    };
+    command.replace("/dev/sdc", stick)
+}
+
+#[test]
+fn every_command_of_the_book_runs() {
+    let program = Path::new(env!("CARGO_BIN_EXE_remaster")).parent().unwrap().to_owned();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let (mut run, mut failed) = (0, Vec::new());
+    for (page, text) in pages() {
+        let folder = at_home();
+        if !text.contains("-o custom.iso") {
+            folder.write("custom.iso", &stamp(&TINY, &edits(1, Way::ExtraInitrd)));
+        }
+        let mut made = BTreeSet::new();
+        for command in commands(&text) {
+            let command = with_a_file(&command);
+            assert!(!command.contains("/dev/"), "{command}");
+            // A page may show a command twice.
+            if !made.insert(command.clone()) {
+                continue;
+            }
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &command]).current_dir(folder.path()).stdin(Stdio::null());
+            shell.env_clear().env("PATH", &path).env("HOME", folder.path());
+            let ended = shell.output().unwrap();
+            let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+            if !ended.status.success() {
+                failed.push(format!("{}: {command}\n{told}", page.display()));
+            }
+            run += 1;
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert!(run > 40, "only {run} commands were found");
+}
+
+/// The blocks of a text that are marked as something.
+fn blocks<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
+    let begin = format!("\n```{kind}\n");
+    text.split(begin.as_str()).skip(1).filter_map(|block| block.split("\n```").next()).collect()
+}
+
+#[test]
+fn every_recipe_and_users_file_of_the_book_is_taken() {
+    let mut taken = 0;
+    for (page, text) in pages() {
+        for block in blocks(&text, "toml") {
+            let folder = at_home();
+            folder.write("given.toml", block.as_bytes());
+            let arguments: &[&str] = if block.contains("[[user]]") {
+                &["stamp", "base.iso", "given.toml", "-o", "out"]
+            } else {
+                &["recipe", "check", "given.toml"]
+            };
+            let ended = folder.run(arguments);
+            assert_eq!(ended.status, 0, "{}: {}", page.display(), ended.err);
+            taken += 1;
+        }
+    }
+    assert!(taken > 1, "only {taken} were found");
+}
