@@ -79,7 +79,9 @@ def made(outputs):
 
 def schemas(c, tools, folder):
     (folder / "workflow.yml").write_text(workflow())
-    for schema, path in [("github-actions", ACTION), ("github-workflows", folder / "workflow.yml")]:
+    own = sorted((TOP / ".github/workflows").glob("*.yml"))
+    c.check("there are workflows", len(own) == 3, own)
+    for schema, path in [("github-actions", ACTION), *(("github-workflows", path) for path in [folder / "workflow.yml", *own])]:
         found = run(tools / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", path)
         c.check(f"{path.name} is valid by the schema {schema}", found.returncode == 0, found.stdout + found.stderr)
     (folder / "broken.yml").write_text(ACTION.read_text().replace("using: composite", "using: composit"))

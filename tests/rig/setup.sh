@@ -24,7 +24,15 @@ missing() {
 }
 want=$(missing | tr '\n' ' ')
 [ -n "$want" ] || exit 0
-if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
+# Asks who sits at a terminal; in CI, and where nobody can answer, it installs.
+agreed() {
+  [ -z "${CI-}" ] && [ -t 2 ] || return 0
+  local answer=
+  printf 'the tests need %s: install them? [y/N] ' "$want" >&2
+  read -r answer < /dev/tty
+  [ "$answer" = y ] || [ "$answer" = yes ]
+}
+if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && agreed; then
   echo "installing: $want"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq < /dev/null

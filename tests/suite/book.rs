@@ -14,9 +14,9 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The README and all pages below `docs`.
+/// The README and all pages below `docs` and `.github`.
 fn pages() -> BTreeMap<PathBuf, String> {
-    let mut folders = vec![root().join("docs")];
+    let mut folders = vec![root().join("docs"), root().join(".github")];
     let mut found = BTreeMap::from([(root().join("README.md"), String::new())]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
