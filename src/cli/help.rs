@@ -157,6 +157,14 @@ pub(super) const PAGES: &[Page] = &[
         &["remaster reset custom.iso -o nixos.iso", "remaster reset --in-place /dev/sdc"],
     ),
     page(
+        "format",
+        &[],
+        &[
+            "remaster format /dev/sdc",
+            "remaster format --label DATA /dev/sdc --yes --expect-serial 4C530001",
+        ],
+    ),
+    page(
         "apply",
         &[],
         &[

@@ -23,8 +23,8 @@ use remaster::error::Result;
 use self::help::Length;
 
 use self::commands::{
-    apply, base, customize, demo, devices, diff, edit, find, flash, inspect, manual, netboot,
-    recipe, reset, stamp, verify,
+    apply, base, customize, demo, devices, diff, edit, find, flash, format, inspect, manual,
+    netboot, recipe, reset, stamp, verify,
 };
 
 const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write it to sticks";
@@ -53,6 +53,7 @@ enum Command {
     Diff(diff::Args),
     Edit(Box<edit::Args>),
     Reset(reset::Args),
+    Format(format::Args),
     Apply(apply::Args),
     Netboot(Box<netboot::Args>),
     Find(find::Args),
@@ -128,6 +129,7 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Apply(args)) => apply::run(args),
         Some(Command::Edit(args)) => edit::run(args),
         Some(Command::Reset(args)) => reset::run(args),
+        Some(Command::Format(args)) => format::run(args),
         Some(Command::Recipe(args)) => recipe::run(args),
         Some(Command::Netboot(args)) => netboot::run(args),
         Some(Command::Find(args)) => find::run(args),

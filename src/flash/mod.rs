@@ -12,6 +12,7 @@ mod examine;
 mod expected;
 mod feed;
 mod first_block;
+mod format;
 mod layout;
 mod medium;
 mod mounted;
@@ -31,6 +32,7 @@ use std::sync::mpsc::sync_channel;
 
 pub use crate::image::unpack::{Demanded, Feed, Fits, Packing, Source, Stream, is_pipe};
 pub use examine::{Examined, examine};
+pub use format::{Format, format};
 pub use medium::{Medium, is_half_written};
 pub use options::{Delta, Options, Verify};
 pub use readable::Readable;

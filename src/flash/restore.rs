@@ -202,19 +202,7 @@ impl Back<'_> {
 
     /// Writes whole blocks of the base.
     fn write_base(&mut self, ranges: &[ByteRange]) -> Result<()> {
-        let mut buf = aligned(BUFFER)?;
-        for range in ranges.iter().flat_map(|range| range.steps(BUFFER)) {
-            self.stop_if_asked()?;
-            let end = self.what.base.size().min(range.end());
-            let used = checked::difference(end, range.start(), "what is written of the base")?;
-            let blocks = checked::part_mut(&mut buf, ..in_memory(range.size()), "room for blocks")?;
-            blocks.fill(0);
-            let read = checked::part_mut(blocks, ..in_memory(used), "room for the base")?;
-            self.what.base.read_exact_at(read, range.start())?;
-            self.writer.put(blocks, range.start())?;
-            self.writer.progress.advance(range.size());
-        }
-        Ok(())
+        self.writer.put_blocks(self.what.base, ranges)
     }
 
     /// What has to be written of the base behind its first block, in whole blocks, and the block that it ends

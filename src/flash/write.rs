@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
-use super::buffer::{HEAD, aligned};
+use super::buffer::{BUFFER, HEAD, aligned};
 use super::delta;
 use super::expected::{Digests, Expected};
 use super::feed::{Chunk, Message};
@@ -123,7 +123,7 @@ impl<'a> Writer<'a> {
     /// Takes away what would make a half written disk look like one that works: boot code and
     /// partition table at the start, where a mark says that it is half written; backup GPT, RAID and
     /// ZFS labels at the end.
-    fn clear_ends(&mut self) -> Result<()> {
+    pub(super) fn clear_ends(&mut self) -> Result<()> {
         let Some(size) = self.medium.size() else {
             let doing = format!("empty {}", self.medium.name());
             self.medium.cut(0).map_err(Error::io(doing))?;
@@ -199,6 +199,25 @@ impl<'a> Writer<'a> {
     pub(super) fn put(&mut self, bytes: &[u8], at: u64) -> Result<()> {
         write_all(self.medium, bytes, at)?;
         self.report.written = checked::sum(self.report.written, len_of(bytes), "what was written")?;
+        Ok(())
+    }
+
+    /// Writes whole blocks of an image; behind its end there are zeros.
+    pub(super) fn put_blocks(&mut self, image: &dyn ReadAt, ranges: &[ByteRange]) -> Result<()> {
+        let mut buf = aligned(BUFFER)?;
+        for range in ranges.iter().flat_map(|range| range.steps(BUFFER)) {
+            if self.progress.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let end = image.size().min(range.end());
+            let used = checked::difference(end, range.start(), "what is written of an image")?;
+            let blocks = checked::part_mut(&mut buf, ..in_memory(range.size()), "room for blocks")?;
+            blocks.fill(0);
+            let read = checked::part_mut(blocks, ..in_memory(used), "room for an image")?;
+            image.read_exact_at(read, range.start())?;
+            self.put(blocks, range.start())?;
+            self.progress.advance(range.size());
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ pub mod credential;
 pub mod elf;
 pub mod ext4;
 pub mod fat;
+pub mod fat32;
 pub mod flash_mark;
 pub mod gpt;
 pub mod gpt_backup;

@@ -326,6 +326,19 @@ impl Target {
         self.disk.as_ref()
     }
 
+    /// Its bytes, and those of a sector. A file has the sectors that sticks have.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn bytes(&self) -> Result<(u64, u64)> {
+        if let Some(disk) = &self.disk {
+            return Ok((disk.size, disk.logical_block));
+        }
+        let about = self.file.metadata();
+        let about = about.map_err(Error::io(format!("look at {}", self.path.display())))?;
+        Ok((about.len(), 512))
+    }
+
     /// How bytes reach the medium.
     pub fn mode(&self) -> WriteMode {
         self.mode

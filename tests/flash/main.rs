@@ -9,6 +9,7 @@
 )]
 
 mod devices;
+mod format;
 mod put_back;
 mod records;
 mod sources;

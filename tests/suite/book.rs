@@ -125,6 +125,7 @@ fn at_home() -> Folder {
     folder.write("users.toml", b"[[user]]\nname = \"alice\"\nkey = [\"alice.pub\"]\n\n[[user]]\nname = \"bob\"\nkey = [\"bob.pub\"]\n");
     folder.write("users.csv", b"name,key\nalice,alice.pub\n");
     folder.write("users.jsonl", b"{\"name\": \"alice\", \"key\": [\"alice.pub\"]}\n");
+    fs::File::create(folder.at("large.img")).unwrap().set_len(64 << 20).unwrap();
     cached(&folder, &sha256.to_string());
     folder
 }
@@ -148,6 +149,7 @@ fn with_a_file(command: &str) -> String {
     let stick = match command.split(' ').nth(1) {
         Some("flash") => "--to-file stick.img",
         Some("reset") => "--in-place stick.img",
+        Some("format") => "--to-file large.img",
         _ => "stick.img",
     };
     command.replace("/dev/sdc", stick)

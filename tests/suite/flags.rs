@@ -67,7 +67,7 @@ impl Way {
 }
 
 /// Behind a comma is how a command is run.
-const WAYS: [Way; 44] = [
+const WAYS: [Way; 45] = [
     way("BASE", "base.iso --key key.pub -o out").of("base.iso", "base.iso").makes("out"),
     way("BASE, raw", "sd.img --key key.pub -o out").of("sd.img", "sd.img").makes("out"),
     way("BASE, tar", "kexec.tar --key key.pub -o out").of("kexec.tar", "kexec.tar").makes("out"),
@@ -116,6 +116,7 @@ const WAYS: [Way; 44] = [
     way("reset, pipe", "reset keyed.iso -o -").of("keyed.iso", "base.iso").partly(),
     way("reset, file", "reset --in-place copy-keyed.iso").of("copy-keyed.iso", "base.iso"),
     way("reset, disk", "reset --in-place /dev/null").partly(),
+    way("format", "format /dev/null").partly(),
     way("recipe check", "recipe check r.toml"),
     way("recipe schema", "recipe schema"),
     way("netboot", "netboot base.iso --key key.pub -o out")
@@ -148,7 +149,7 @@ const STAMPS: &str = "stamp; stamp, patch; stamp, oci; stamp, csv";
 /// Ways that take a base, or another image.
 const BASED: &str = "BASE; BASE, raw; BASE, tar; BASE, patch; stamp; stamp, patch; stamp, oci; stamp, csv; flash; flash, plain; flash, patch; verify, against; inspect; diff; apply; apply, raw; netboot";
 /// Disks that these flags are about are in tests of their own.
-const DISKS: &str = "flash, disk; reset, disk";
+const DISKS: &str = "flash, disk; reset, disk; format";
 const FLASHED: &str = "flash; flash, plain; flash, patch";
 const RECORDED: &str = "BASE; BASE, raw; stamp; stamp, patch; stamp, csv";
 
@@ -247,6 +248,9 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("recover", &["edit, recover"], in_its_words),
     ("name", &["apply, layout"], in_its_words),
     ("to-file", &["flash"], in_its_words),
+    ("to-file", &["format"], told_to_disks),
+    ("label", &["format"], told_to_disks),
+    ("json", &["format"], told_to_disks),
     ("known-hosts", &["find"], in_its_words),
     ("patch", &["flash, plain"], made_different),
     ("verify", &[FLASHED], read_back_in_part),
@@ -256,7 +260,7 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("yes", &[DISKS], told_to_disks),
     ("expect-size", &[DISKS], told_to_disks),
     ("allow-fixed", &[DISKS], told_to_disks),
-    ("exact", &[DISKS], told_to_disks),
+    ("exact", &["flash, disk; reset, disk"], told_to_disks),
     ("expect-serial", &[DISKS], told_to_disks),
     ("unmount", &[DISKS], told_to_disks),
     ("no-eject", &[DISKS], told_to_disks),

@@ -9,6 +9,7 @@ pub(crate) mod diff;
 pub(crate) mod edit;
 pub(crate) mod find;
 pub(crate) mod flash;
+pub(crate) mod format;
 pub(crate) mod inspect;
 pub(crate) mod manual;
 pub(crate) mod netboot;

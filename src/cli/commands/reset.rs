@@ -23,11 +23,16 @@ use crate::cli::progress::{EVENTS, emit};
 use crate::cli::shell::shell_quote;
 
 /// Take out what was put in, to the official image byte for byte
+///
+/// `remaster format` makes a stick an ordinary one again.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("devices", |argument| argument.value_name("IMAGE").required(true).num_args(1).help("Stamped image file (may be packed), or a stick with one")))]
 pub(crate) struct Args {
     #[command(flatten)]
     disks: Disks,
+    /// Leave the backup GPT where it is in the base
+    #[arg(long)]
+    exact: bool,
     /// Image to write, or `-` for a pipe
     #[arg(short, long, value_name = "FILE", required_unless_present = "in_place")]
     output: Option<PathBuf>,
@@ -78,7 +83,7 @@ fn reset(args: &Args) -> Result<()> {
     match (output, edited) {
         (Some(output), _) => output.write(below.outgoing(), &progress).map(|_| ())?,
         (None, Some(edited)) => edited.rewrite(below.outgoing(), &progress).map(|_| ())?,
-        (None, None) => onto_stick(&below, digest, &args.disks)?,
+        (None, None) => onto_stick(&below, digest, (&args.disks, args.exact))?,
     }
     let name = args.output.as_deref().unwrap_or(path);
     if args.disks.json {
@@ -100,9 +105,10 @@ impl Args {
                 hint: "leave out --json, or give a file to -o",
             });
         }
+        let own = [("--exact", self.exact)];
         match &self.output {
-            Some(output) => self.disks.check_no_disk(output),
-            None if is_file => self.disks.check_no_disk(path),
+            Some(output) => self.disks.check_no_disk(output, &own),
+            None if is_file => self.disks.check_no_disk(path, &own),
             None => Ok(()),
         }
     }
@@ -197,7 +203,11 @@ fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>, why: &str) -
 }
 
 /// Writes the base over the stick that it is read from: what differs comes from the undo record in memory.
-fn onto_stick(found: &Original<&ImageFile>, sha256: Digest, disks: &Disks) -> Result<()> {
+fn onto_stick(
+    found: &Original<&ImageFile>,
+    sha256: Digest,
+    (disks, exact): (&Disks, bool),
+) -> Result<()> {
     let image = found.image();
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
@@ -205,14 +215,14 @@ fn onto_stick(found: &Original<&ImageFile>, sha256: Digest, disks: &Disks) -> Re
         Original::Iso(below) => {
             let (stamped_size, undo) = (below.stamped_size, below.undo);
             let what = Restore { base: image, sha256, changed: &changed, stamped_size, undo };
-            flash::put_back(what, disks)
+            flash::put_back(what, disks, exact)
         }
         // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
         Original::Disk(_) => {
             let mut prepared = Prepared::whole(image, false, "what lies below".into(), Vec::new());
             prepared.suspects = Some(changed.clone());
             prepared.changed = changed;
-            flash::write(prepared, &TargetArgs::back_onto(disks))?.map_or(Ok(()), Err)
+            flash::write(prepared, &TargetArgs::back_onto(disks, exact))?.map_or(Ok(()), Err)
         }
     }
 }

@@ -112,6 +112,7 @@ pub(super) const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["discover", "scan"], &["find"]),
     (&["change", "update"], &["edit"]),
     (&["restore", "undo"], &["reset"]),
+    (&["erase", "mkfs", "wipe"], &["format"]),
     (&["batch"], &["stamp"]),
     (&["build", "create", "customize", "inject", "make"], &[""]),
     (&["completion"], &["completions"]),

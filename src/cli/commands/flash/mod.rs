@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use remaster::error::{Error, Result};
-use remaster::flash::{self, Delta, Fits, Image, Medium, Options, Report, Restore, Source, Verify};
+use remaster::flash::{
+    self, Delta, Fits, Format, Image, Medium, Options, Report, Restore, Source, Verify,
+};
+use remaster::formats::fat32::Label;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::Outgoing;
@@ -29,6 +32,7 @@ use crate::cli::progress::{Meter, Style};
 use crate::cli::record::ManifestArgs;
 use crate::cli::{interrupt, printer};
 
+use outcome::Deed;
 pub(crate) use outcome::{tell_differences, tell_end};
 use targets::Written;
 use to::Check;
@@ -134,7 +138,7 @@ impl Args {
 }
 
 /// The first target that failed, of which has been told.
-type Failed = Option<Error>;
+pub(crate) type Failed = Option<Error>;
 
 /// Writes the image of `args`, with keys in it if there are any. With `--json`, what ends it is told
 /// as an event, too.
@@ -318,12 +322,12 @@ pub(crate) fn write(mut image: Prepared<'_>, to: &TargetArgs) -> Result<Failed> 
         Ok(results) => results,
         Err(fault) => {
             for target in &targets {
-                outcome::tell_state(target, &to.disks);
+                outcome::tell_state(target, &Deed::Flashed, &to.disks);
             }
             return Err(fault);
         }
     };
-    let failed = conclude(targets, results, image.private, &to.disks)?;
+    let failed = conclude(targets, results, image.private, &Deed::Flashed, &to.disks)?;
     if failed.is_none() && !to.is_file() && !to.disks.json {
         printer::say(&next(image.is_stamped, image.known.as_ref()));
     }
@@ -345,13 +349,14 @@ fn conclude(
     targets: Vec<Target>,
     results: Vec<Result<Report>>,
     private: Option<bool>,
+    deed: &Deed,
     to: &Disks,
 ) -> Result<Failed> {
     let mut first = None;
     for (target, result) in targets.into_iter().zip(results) {
         let name = target.name();
         let settled = result.and_then(|report| Ok((report, settle(&target, private)?)));
-        if let Err(fault) = outcome::conclude(target, settled, to) {
+        if let Err(fault) = outcome::conclude(target, settled, deed, to) {
             outcome::tell_failure(&name, &fault, to)?;
             first = first.or(Some(fault));
         }
@@ -385,7 +390,7 @@ fn settle(target: &Target, private: Option<bool>) -> Result<bool> {
 }
 
 /// Puts a base back onto the disk that it is read from, and tells what came of it.
-pub(crate) fn put_back(what: Restore<'_>, disks: &Disks) -> Result<()> {
+pub(crate) fn put_back(what: Restore<'_>, disks: &Disks, exact: bool) -> Result<()> {
     let size = Some(what.base.size());
     let targets = targets::open_disks(
         disks,
@@ -395,10 +400,35 @@ pub(crate) fn put_back(what: Restore<'_>, disks: &Disks) -> Result<()> {
     let _awake = keep_awake(&targets);
     for target in targets {
         let meter = Meter::new(target.name(), Style::choose(disks.json));
-        let result = flash::put_back(&target, what, disks.exact, &meter);
-        outcome::conclude(target, result.map(|report| (report, false)), disks)?;
+        let result = flash::put_back(&target, what, exact, &meter);
+        outcome::conclude(target, result.map(|report| (report, false)), &Deed::Flashed, disks)?;
     }
     Ok(())
+}
+
+/// Makes disks, or a file, an ordinary stick again, and tells what came of each.
+pub(crate) fn format(file: Option<&Path>, label: Option<Label>, disks: &Disks) -> Result<Failed> {
+    let written = &mut Written { files: &[], size: None, is_input: false, examine: &mut || Ok(()) };
+    let targets = match file {
+        Some(file) => vec![targets::open_stick(file)?],
+        None => targets::open_disks(disks, written)?,
+    };
+    interrupt::watch()?;
+    let _awake = keep_awake(&targets);
+    let id = u32::try_from(nonce() & u64::from(u32::MAX)).unwrap_or_default();
+    let result = |target: &Target| {
+        let meter = Meter::new(target.name(), Style::choose(disks.json));
+        let (size, sector) = target.bytes()?;
+        flash::format(target, Format { size, sector, label, id }, &meter)
+    };
+    let results = targets.iter().map(result).collect();
+    conclude(targets, results, Some(false), &Deed::Formatted(label), disks)
+}
+
+/// Something different for every run.
+fn nonce() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_nanos()) ^ now.as_secs().rotate_left(32)
 }
 
 /// Keeps the machine awake while disks are written.
@@ -417,7 +447,6 @@ fn options(
     (changed, suspects): Ranges,
 ) -> Options {
     let is_portable = |target: &Target| target.disk().is_some_and(Disk::is_portable);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Options {
         verify: match to.verify {
             _ if to.no_verify => Verify::Off,
@@ -430,8 +459,8 @@ fn options(
             _ => Delta::Auto,
         },
         probe: to.probe || (!to.no_probe && targets.iter().all(is_portable)),
-        exact: to.disks.exact,
-        nonce: u64::from(now.subsec_nanos()) ^ now.as_secs().rotate_left(32),
+        exact: to.exact,
+        nonce: nonce(),
         size_hint: size,
         changed,
         suspects,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Fits, Medium, Report};
+use remaster::formats::fat32::Label;
 use remaster::stamp::replaced::Fact;
 use remaster::target::{OpenedBy, Target};
 use remaster::units::format_bytes;
@@ -34,19 +35,58 @@ pub(super) fn tell_taken_out(gone: &[Fact]) {
     }
 }
 
+/// What is done with a target.
+pub(super) enum Deed {
+    /// It gets an image.
+    Flashed,
+    /// It gets an empty filesystem with this name.
+    Formatted(Option<Label>),
+}
+
+impl Deed {
+    /// What its bytes are then.
+    fn contents(&self) -> String {
+        match self {
+            Self::Flashed => "of image".to_owned(),
+            Self::Formatted(None) => "as one FAT32 partition".to_owned(),
+            Self::Formatted(Some(label)) => format!("as one FAT32 partition \"{label}\""),
+        }
+    }
+
+    /// What it may hold if the last step is not known to be done.
+    fn perhaps(&self) -> &'static str {
+        match self {
+            Self::Flashed => "may hold the image, or what it held before: `remaster verify` tells",
+            Self::Formatted(_) => "may be formatted, or hold what it held before",
+        }
+    }
+
+    fn again(&self) -> &'static str {
+        match self {
+            Self::Flashed => "flash it again",
+            Self::Formatted(_) => "format it again",
+        }
+    }
+}
+
 /// Finishes a target that was written, and tells what was done, also whether the file is for its owner only.
-pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &Disks) -> Result<()> {
+pub(super) fn conclude(
+    target: Target,
+    result: Result<(Report, bool)>,
+    deed: &Deed,
+    to: &Disks,
+) -> Result<()> {
     let name = target.name();
     let (report, private) = match result {
         Ok(done) => done,
         Err(fault) => {
-            tell_state(&target, to);
+            tell_state(&target, deed, to);
             return Err(fault);
         }
     };
     tell_differences(&name, &report, to.json)?;
     if let Some(fault) = report.error(&name) {
-        tell_state(&target, to);
+        tell_state(&target, deed, to);
         return Err(fault);
     }
     let opened_by = target.opened_by();
@@ -67,7 +107,7 @@ pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &Disk
         }));
         return Ok(());
     }
-    let mut text = summary(&name, &report, opened_by, finish);
+    let mut text = summary(&name, &report, deed, (opened_by, finish));
     if had_partitions && !finish.partitions_seen && !finish.ejected {
         text.push_str(OLD_PARTITIONS);
     }
@@ -78,26 +118,30 @@ pub(super) fn conclude(target: Target, result: Result<(Report, bool)>, to: &Disk
 }
 
 /// Tells what a target is that was not written to its end. Programs read it from the first block.
-pub(super) fn tell_state(target: &Target, to: &Disks) {
+pub(super) fn tell_state(target: &Target, deed: &Deed, to: &Disks) {
     if to.json {
         return;
     }
     let name = target.name();
     match flash::is_half_written(target) {
-        Some(true) => printer::note(&format!("{name} is half written now: flash it again")),
+        Some(true) => printer::note(&format!("{name} is half written now: {}", deed.again())),
         _ if !target.is_touched() => printer::note(&format!("nothing was written to {name}")),
-        Some(false) => printer::note(&format!(
-            "{name} may hold the image, or what it held before: `remaster verify` tells"
-        )),
+        Some(false) => printer::note(&format!("{name} {}", deed.perhaps())),
         None => {}
     }
 }
 
-fn summary(name: &str, report: &Report, opened_by: OpenedBy, finish: flash::Finish) -> String {
+fn summary(
+    name: &str,
+    report: &Report,
+    deed: &Deed,
+    (opened_by, finish): (OpenedBy, flash::Finish),
+) -> String {
     use std::fmt::Write as _; // into a string, which cannot fail
     let mut text = format!(
-        "{name}: {} of image, {} written in {}",
+        "{name}: {} {}, {} written in {}",
         format_bytes(report.size),
+        deed.contents(),
         format_bytes(report.written),
         seconds(report.write_time)
     );

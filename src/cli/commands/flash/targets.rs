@@ -51,6 +51,18 @@ fn open_files(to: &Disks, image: &mut Written<'_>) -> Result<Vec<Target>> {
     to.devices.iter().map(|path| Target::file(path, places)).collect()
 }
 
+/// A file that stands for a stick. Its size is that of the stick.
+pub(super) fn open_stick(path: &Path) -> Result<Target> {
+    if !path.exists() {
+        return Err(Error::Usage {
+            what: format!("{} does not exist: its size would be that of the stick", path.display()),
+            hint: "make it first, as with `truncate -s 1G FILE`",
+        });
+    }
+    check_unused(path, &System::default())?;
+    Target::file(path, &[])
+}
+
 /// A file may be a disk or swap of the running system, too.
 fn check_unused(path: &Path, system: &System) -> Result<()> {
     let about = path.metadata().ok().filter(Metadata::is_file);

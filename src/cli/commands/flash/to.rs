@@ -17,6 +17,9 @@ pub(crate) struct TargetArgs {
     /// What `--to-file` was called before: the targets are regular files.
     #[arg(long, hide = true, conflicts_with = "to_file")]
     file: bool,
+    /// Leave the backup GPT where it is in the image
+    #[arg(long)]
+    pub(crate) exact: bool,
     /// How much to read back
     #[arg(long, value_enum, default_value = "full", num_args = 0..=1, default_missing_value = "full", require_equals = true)]
     pub(crate) verify: Check,
@@ -47,7 +50,7 @@ pub(crate) enum Check {
     Quick,
 }
 
-/// The disks that are written to, and what may be done to them: what `flash` and `reset` share.
+/// The disks that are written to, and what may be done to them: what `flash`, `reset` and `format` share.
 #[derive(Clone, Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "every one is a flag of the command line")]
 pub(crate) struct Disks {
@@ -69,9 +72,6 @@ pub(crate) struct Disks {
     /// Unmount file systems of a removable disk first
     #[arg(long)]
     pub(crate) unmount: bool,
-    /// Leave the backup GPT where it is in the image
-    #[arg(long)]
-    pub(crate) exact: bool,
     /// Leave the stick powered
     #[arg(long)]
     pub(crate) no_eject: bool,
@@ -86,9 +86,10 @@ fn parse_size(text: &str) -> std::result::Result<ExpectedSize, String> {
 
 impl TargetArgs {
     /// Puts back what differs, and reads back everything.
-    pub(crate) fn back_onto(disks: &Disks) -> Self {
+    pub(crate) fn back_onto(disks: &Disks, exact: bool) -> Self {
         Self {
             disks: disks.clone(),
+            exact,
             files: Vec::new(),
             file: false,
             verify: Check::Full,
@@ -111,8 +112,8 @@ impl TargetArgs {
             to.file = true;
         }
         let target = to.disks.devices.first().filter(|_| to.file);
-        let probe = [("--probe", to.probe), ("--no-probe", to.no_probe)];
-        target.map_or(Ok(()), |target| to.disks.refuse(target, &probe))?;
+        let own = [("--exact", to.exact), ("--probe", to.probe), ("--no-probe", to.no_probe)];
+        target.map_or(Ok(()), |target| to.disks.check_no_disk(target, &own))?;
         Ok(to)
     }
 
@@ -123,22 +124,17 @@ impl TargetArgs {
 }
 
 impl Disks {
-    /// Refuses what says something of disks only, where a target is none.
+    /// Refuses what says something of disks only, where a target is none: these flags, and `more` of the command.
     ///
     /// # Errors
     /// [`Error::Usage`], which names the flags.
-    pub(crate) fn check_no_disk(&self, target: &Path) -> Result<()> {
-        self.refuse(target, &[])
-    }
-
-    fn refuse(&self, target: &Path, more: &[(&'static str, bool)]) -> Result<()> {
+    pub(crate) fn check_no_disk(&self, target: &Path, more: &[(&'static str, bool)]) -> Result<()> {
         let own = [
             ("--yes", self.yes),
             ("--expect-serial", !self.expect_serial.is_empty()),
             ("--expect-size", self.expect_size.is_some()),
             ("--allow-fixed", self.allow_fixed),
             ("--unmount", self.unmount),
-            ("--exact", self.exact),
             ("--no-eject", self.no_eject),
         ];
         let is_given = |(name, is_given): &(&'static str, bool)| is_given.then_some(*name);
