@@ -126,7 +126,7 @@ pub(super) const PAGES: &[Page] = &[
         &[
             "remaster inspect custom.iso",
             "remaster inspect /dev/sdc",
-            "remaster inspect --json custom.iso",
+            "remaster inspect --all custom.iso",
         ],
     ),
     page(
@@ -134,7 +134,7 @@ pub(super) const PAGES: &[Page] = &[
         &["medium", "against", "manifest", "allowed_signers", "sha256", "json", "quiet", "help"],
         &["remaster verify /dev/sdc --against custom.iso", "remaster verify custom.iso"],
     ),
-    page("diff", &[], &["remaster diff nixos.iso custom.iso"]),
+    page("diff", &[], &["remaster diff custom.iso", "remaster diff nixos.iso custom.iso"]),
     page(
         "edit",
         &["image", "in_place", "recover", "key", "hostname", "recipe", "dry_run", "quiet", "help"],

@@ -13,7 +13,7 @@ use remaster::iso::plan::Step;
 use remaster::keys::Gathered;
 use remaster::live::{Customization, Input};
 use remaster::progress::Progress;
-use remaster::recipe::edits::{Edits, Way};
+use remaster::recipe::edits::Way;
 use remaster::recipe::{self, OF_RECORDS, Recipe};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::PlannedImage;
@@ -264,7 +264,7 @@ impl<'a> Stamping<'a> {
 
     fn summary(&self) -> String {
         let mut text = keys_shown(&self.wishes.keys);
-        text.push_str(&settings_shown(self.made.edits()));
+        text.push_str(&settings_shown(&Given::by(self.made.edits())));
         let (menus, release) = (self.made.menus(), self.base.release());
         let initrds = match self.made.edits().way {
             Way::MergeInitrd => "initrds changed; ",
@@ -302,7 +302,7 @@ impl Finished<'_> {
 }
 
 /// Files that are told one by one.
-const FEW: usize = 10;
+pub(crate) const FEW: usize = 10;
 
 /// What was put in before and is not given again, a line each.
 pub(crate) fn taken_out(gone: &[Fact]) -> Vec<String> {
@@ -334,12 +334,14 @@ pub(crate) fn keys_shown(gathered: &Gathered) -> String {
     text
 }
 
-/// What else is set, a line each; nothing that is secret.
-fn settings_shown(edits: &Edits) -> String {
-    let given = Given::by(edits);
+/// What else is set, and whether nobody can log in over ssh, a line each; nothing that is secret.
+pub(crate) fn settings_shown(given: &Given) -> String {
     let others = given.facts().filter(|fact| fact.name != "key" && fact.name != "host-key");
     let (files, settings): (Vec<&Fact>, Vec<&Fact>) = others.partition(|fact| fact.name == "file");
     let mut text = String::new();
+    if !given.lets_in() {
+        text.push_str("ssh login: nobody, as neither a key nor a password is put in\n");
+    }
     for fact in settings {
         let _ = writeln!(text, "set: {fact}");
     }

@@ -79,7 +79,7 @@ pub(crate) fn main() -> ExitCode {
     };
     printer::set(cli.loudness);
     match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(fault) => printer::fault(&fault),
     }
 }
@@ -118,14 +118,15 @@ fn no_private_key() -> Result<()> {
     }
 }
 
-fn run(cli: &Cli) -> Result<()> {
+/// Runs what was asked for; without an error it ends with 0, but for `diff`.
+fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
+        Some(Command::Diff(args)) => return diff::run(args),
         Some(Command::Stamp(args)) => stamp::run(args),
         Some(Command::Flash(args)) => flash::run(args),
         Some(Command::Devices(args)) => devices::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
-        Some(Command::Diff(args)) => diff::run(args),
         Some(Command::Apply(args)) => apply::run(args),
         Some(Command::Edit(args)) => edit::run(args),
         Some(Command::Reset(args)) => reset::run(args),
@@ -134,9 +135,12 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Netboot(args)) => netboot::run(args),
         Some(Command::Find(args)) => find::run(args),
         Some(Command::Base(args)) => base::run(args),
-        Some(Command::Demo(args)) => demo::run(args, |words| run(&Cli::parse_from(words))),
+        Some(Command::Demo(args)) => {
+            demo::run(args, |words| run(&Cli::parse_from(words)).map(drop))
+        }
         Some(Command::Completions(args)) => manual::completions(args, program(Length::Long)),
         Some(Command::Man(args)) => manual::pages(args, program(Length::Manual)),
         None => customize::run(&cli.make),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

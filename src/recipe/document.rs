@@ -81,8 +81,9 @@ pub(super) fn broken(place: &str, text: &str, refused: &toml::de::Error, form: &
     if !what.starts_with("string values must be quoted") {
         return fault(place, what, form);
     }
-    let line = text.get(..refused.span().map_or(0, |span| span.start)).unwrap_or_default();
-    let line = text.lines().nth(line.matches('\n').count()).unwrap_or_default();
+    let before = text.bytes().take(refused.span().map_or(0, |span| span.start));
+    let number = before.filter(|byte| *byte == b'\n').count();
+    let line = text.lines().nth(number).unwrap_or_default();
     let hint = match line.split_once('=') {
         Some((key, value)) => format!("write `{} = \"{}\"`", key.trim(), value.trim()),
         None => "put it in double quotes".to_owned(),

@@ -170,6 +170,16 @@ impl Given {
         self.0.keys()
     }
 
+    /// The same, where keys have their comments behind their fingerprints.
+    pub fn told(&self) -> Vec<Fact> {
+        self.0.iter().map(told).collect()
+    }
+
+    /// Whether somebody can log in over ssh: by a key, or by a password, of which sshd takes none that is empty.
+    pub fn lets_in(&self) -> bool {
+        [KEY, "root-password", "nixos-password"].iter().any(|name| self.has_named(name))
+    }
+
     fn put(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(Fact { name: name.to_owned(), value: value.into() }, String::new());
     }
@@ -294,11 +304,7 @@ impl Given {
     /// [`Error::Usage`] if this lets in the holder of a key, what is given now nobody, and that is not `meant`.
     pub fn not_in(&self, now: &Self, meant: bool) -> Result<Vec<Fact>> {
         let gone = self.0.iter().filter(|(fact, _)| !now.covers(fact));
-        let shown = |(fact, comment): (&Fact, &String)| {
-            let value = format!("{} {comment}", fact.value);
-            Fact { name: fact.name.clone(), value: value.trim_end().to_owned() }
-        };
-        let gone: Vec<Fact> = gone.map(shown).collect();
+        let gone: Vec<Fact> = gone.map(told).collect();
         let key = gone.iter().find(|fact| fact.name == KEY);
         match key.filter(|_| !meant && !now.has_named(KEY)) {
             None => Ok(gone),
@@ -310,6 +316,12 @@ impl Given {
             }),
         }
     }
+}
+
+/// A fact with the comment of a key.
+fn told((fact, comment): (&Fact, &String)) -> Fact {
+    let value = format!("{} {comment}", fact.value);
+    Fact { name: fact.name.clone(), value: value.trim_end().to_owned() }
 }
 
 /// What of an earlier stamping edits do not give again; nothing if there was none.

@@ -68,7 +68,7 @@ def main():
         run("sbattach", "--remove", unsigned)
         plain = c.path("plain.iso")
         run("xorriso", "-indev", base, "-outdev", plain, "-boot_image", "any", "replay", "-update", unsigned, kernel, "-commit")
-        _, out, _ = c.call("inspect", plain)
+        _, out, _ = c.call("inspect", "--all", plain)
         c.check("an image without signatures says so", b"Secure Boot: none of 3 loaders and kernels is signed, so it must be off" in out, out.decode()[:1500])
         signed = {"loader": sign(c, "loader", "one"), "kernel": sign(c, "kernel", "two")}
         # twice signed, as shims are
@@ -88,7 +88,7 @@ def main():
         for certificate, good in (("ca", True), ("two", False)):
             done = subprocess.run(["sbverify", "--cert", c.path(f"{certificate}.crt"), signed["loader"]], capture_output=True, text=True, check=False)
             c.check(f"sbverify {'takes' if good else 'refuses'} the loader by {certificate}", (done.returncode == 0) == good, done.stdout + done.stderr)
-        _, out, _ = c.call("inspect", image)
+        _, out, _ = c.call("inspect", "--all", image)
         c.check("the text names the signer", b"BOOTX64.EFI on the volume: signed by Loader Signer 1 (its digest fits, its signature is not checked)" in out, out.decode()[:1500])
 
         at, length = boot.find_file(image, loader)

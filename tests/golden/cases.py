@@ -19,6 +19,7 @@ def out(r, name):
 def base(r):
     """What is said of the base itself."""
     r.run("inspect", r.base)
+    r.run("inspect", "--all", r.base)
     r.run("inspect", "--json", r.base)
     r.run("diff", r.base, r.base)
     r.run("diff", "--json", r.base, r.base)
@@ -30,8 +31,10 @@ def base(r):
 def seen(r, made):
     """What the commands that look say of a result."""
     r.run("inspect", made)
+    r.run("inspect", "--all", made)
     r.run("inspect", "--json", made)
-    r.run("diff", r.base, made)
+    r.run("diff", made)
+    r.run("diff", "--all", r.base, made)
     r.run("diff", "--json", r.base, made)
     r.run("verify", made)
     r.run("verify", made, "--against", made)

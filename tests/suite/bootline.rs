@@ -311,7 +311,7 @@ fn keys_go_onto_the_command_line_only_when_asked_and_only_if_they_fit() {
     assert_eq!(names, ["/remaster/manifest.json", "/remaster/undo.bin"]);
     let seen = |image: &[u8]| {
         let folder = Folder::with_base(image);
-        String::from_utf8(folder.run(&["inspect", "base.iso"]).quietly()).unwrap()
+        String::from_utf8(folder.run(&["inspect", "--all", "base.iso"]).quietly()).unwrap()
     };
     assert!(seen(&image).contains("injected by credential"));
     assert!(seen(&image).contains("key for nixos: ssh-ed25519"));
@@ -363,7 +363,7 @@ fn what_only_changes_menus_puts_nothing_in_and_needs_no_stage_1() {
             survey(image).triplets.into_iter().map(|found| found.initrds).collect()
         };
         assert_eq!(initrds(&image), initrds(&base), "{name}");
-        let seen = folder.run(&["inspect", "out.iso"]).done();
+        let seen = folder.run(&["inspect", "--all", "out.iso"]).done();
         assert!(seen.contains("injected by menus into"), "{seen}");
         folder.run(&["edit", "--in-place", "out.iso", "--karg", "debug"]).done();
         assert!(all_lines(&folder.read("out.iso")).iter().all(|line| !line.contains(" quiet")));

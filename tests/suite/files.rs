@@ -105,7 +105,7 @@ fn a_dry_run_shows_sizes_and_inspect_shows_the_files() {
     run(&["-q", "-o", "a.iso"]);
     run(&["-q", "-o", "b.iso"]);
     assert_same("stamped twice", &folder.read("a.iso"), &folder.read("b.iso"));
-    let shown = String::from_utf8(folder.run(&["inspect", "a.iso"]).quietly()).unwrap();
+    let shown = String::from_utf8(folder.run(&["inspect", "--all", "a.iso"]).quietly()).unwrap();
     assert!(shown.contains("on the volume: 17.") && shown.contains("/remaster/files1-"), "{shown}");
     let json = folder.run(&["inspect", "--json", "a.iso"]).quietly();
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();

@@ -241,6 +241,7 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("against", &["verify"], made_different),
     ("any", &["flash, plain; verify, against"], taken_as_it_is),
     ("kargs", &["inspect"], made_different),
+    ("all", &["inspect; diff"], made_different),
     ("json-schema", &["inspect, schema"], in_its_words),
     ("dir", &["demo"], in_its_words),
     ("output", &["BASE; stamp; apply; reset; netboot"], in_its_words),
@@ -488,7 +489,7 @@ fn demanded(t: &Trial<'_>) -> Seen {
     let run = t.start();
     let digest = Digest::of_bytes(&run.folder.read(t.way.digest)).to_string();
     let right = run.valued(&digest, &[]);
-    sees(right.status == 0, &right)
+    sees(is_done(t, &right), &right)
 }
 
 fn demanded_by_a_file(t: &Trial<'_>) -> Seen {
@@ -501,7 +502,7 @@ fn demanded_by_a_file(t: &Trial<'_>) -> Seen {
     let digest = Digest::of_bytes(&run.folder.read(t.way.digest)).to_string();
     run.folder.write("sums", digest.as_bytes());
     let right = run.valued("sums", &[]);
-    sees(right.status == 0, &right)
+    sees(is_done(t, &right), &right)
 }
 
 fn remembered(t: &Trial<'_>) -> Seen {
@@ -515,7 +516,7 @@ fn remembered(t: &Trial<'_>) -> Seen {
     let alone = run.flagged(&[]);
     sees(alone.status == 2 && alone.err.contains("--sha256"), &alone)?;
     let ended = run.flagged(&["--sha256", &digest]);
-    sees(ended.status == 0 && run.folder.at("cache/remaster/digests").exists(), &ended)
+    sees(is_done(t, &ended) && run.folder.at("cache/remaster/digests").exists(), &ended)
 }
 
 const NAME: &str = "nixos-25.11-minimal";
@@ -599,6 +600,11 @@ fn not_waited_for(t: &Trial<'_>) -> Seen {
 }
 
 /// What is made, or what is printed, is another thing than without the flag.
+/// Whether a command did what it is for; `diff` ends with 1 where something differs.
+fn is_done(t: &Trial<'_>, ended: &Ended) -> bool {
+    ended.status == i32::from(t.way.command() == "diff")
+}
+
 fn made_different(t: &Trial<'_>) -> Seen {
     let (one, other) = (t.start(), t.start());
     let (flagged, plain) = (one.flagged(&[]), other.plain(&[]));
@@ -607,7 +613,7 @@ fn made_different(t: &Trial<'_>) -> Seen {
         let files = run.files().into_iter();
         files.map(|(path, bytes)| (path.strip_prefix(folder).unwrap().to_owned(), bytes)).collect()
     };
-    sees(flagged.status == 0, &flagged)?;
+    sees(is_done(t, &flagged), &flagged)?;
     // How long it took is said as well.
     let said_otherwise = t.way.command() != "flash" && flagged.out != plain.out;
     sees(said_otherwise || relative(&one) != relative(&other), &flagged)

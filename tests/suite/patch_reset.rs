@@ -222,12 +222,30 @@ fn a_digest_is_remembered_only_when_that_is_asked_for() {
     run(&["--cache-digest"]).refused(3, "is not the base that was meant");
 }
 
+/// What is said of images that differ.
+fn differs(folder: &Folder, images: &[&str]) -> String {
+    let ended = folder.run(&[&["diff"], images].concat());
+    assert!(ended.status == 1 && ended.err.is_empty(), "{images:?}: {}", ended.err);
+    ended.text().to_owned()
+}
+
+#[test]
+fn an_image_is_compared_with_its_own_base() {
+    let folder = Folder::with_base(bases()[0].1);
+    folder.run(&["base.iso", "--key", &key(1), "-o", "a.iso"]).done();
+    let own = differs(&folder, &["a.iso", "--json"]);
+    assert_eq!(own, differs(&folder, &["base.iso", "a.iso", "--json"]));
+    let text = differs(&folder, &["a.iso"]);
+    assert!(text.starts_with("put in:\n") && text.contains("--all shows them"), "{text}");
+    folder.run(&["diff", "base.iso"]).refused(2, "it is its own base");
+}
+
 #[test]
 fn a_diff_tells_hierarchies_records_and_all_menus() {
     let folder = Folder::with_base(bases()[0].1);
     let more = ["--merge-initrd", "--karg", "a=b", "--timeout", "7"];
     folder.run(&[&["base.iso", "--key", &key(1), "-o", "a.iso"], more.as_slice()].concat()).done();
-    let text = folder.run(&["diff", "base.iso", "a.iso"]).done();
+    let text = differs(&folder, &["base.iso", "a.iso", "--all"]);
     for words in [
         "as Joliet has them:",
         "directory records:",
@@ -238,7 +256,7 @@ fn a_diff_tells_hierarchies_records_and_all_menus() {
     ] {
         assert!(text.contains(words), "{words}: {text}");
     }
-    let json = folder.run(&["diff", "base.iso", "a.iso", "--json"]).done();
+    let json = differs(&folder, &["base.iso", "a.iso", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let list = |name: &str| json[name].as_array().unwrap().clone();
     let menus: BTreeSet<String> =
@@ -259,7 +277,7 @@ fn a_diff_tells_hierarchies_records_and_all_menus() {
     folder
         .run(&["base.iso", "--key", &key(1), "--karg", "c=d", "--karg", "a=b", "-o", "c.iso"])
         .done();
-    let text = folder.run(&["diff", "b.iso", "c.iso"]).done();
+    let text = differs(&folder, &["b.iso", "c.iso"]);
     assert!(text.contains("the same words in another order"), "{text}");
 }
 
@@ -271,10 +289,10 @@ fn a_diff_tells_menus_files_and_what_was_put_in_but_no_secret() {
     folder.run(&[&["base.iso", "--key", &key(1), "-o", "a.iso"], more.as_slice()].concat()).done();
     stamped(&folder, 2, "b.iso");
     for other in ["base.iso", "b.iso"] {
-        let text = folder.run(&["diff", other, "a.iso"]).done();
+        let text = differs(&folder, &[other, "a.iso"]);
         assert!(text.contains("grub.cfg") && text.contains("SHA256:"), "{text}");
         assert!(text.contains("live.nixos.passwd=…") && text.contains("/etc/shadow"), "{text}");
-        let json = folder.run(&["diff", other, "a.iso", "--json"]).done();
+        let json = differs(&folder, &[other, "a.iso", "--json"]);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert!(
             json["bytes"].as_u64().unwrap() > 0 && !json["menus"].as_array().unwrap().is_empty()

@@ -379,7 +379,8 @@ pub(crate) fn open_second(given: &Path, source: &Source) -> Result<ImageFile> {
     whole(unpacked(file(&path, None)?, None)?)
 }
 
-fn whole(file: ImageFile) -> Result<ImageFile> {
+/// The same of a file that must be an image, and all of one.
+pub(crate) fn whole(file: ImageFile) -> Result<ImageFile> {
     file_type::whole(&file).map_err(|fault| fault.of_image(file.name()))?;
     Ok(file)
 }

@@ -2,53 +2,94 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use remaster::error::Result;
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
 use remaster::inspect::diff::{Change, Diff, EntryChange};
+use remaster::stamp::base_image::Original;
 
 use super::base;
 use crate::cli::printer;
 
-/// Byte ranges that are shown to people; programs get all.
+/// Rows of a list that are shown to people; programs get all.
 const SHOWN: usize = 20;
 
-/// Show what makes two images different
+/// Show what makes two images different; status 1 if something does
+///
+/// With one image, it is compared with its own base, as far as the image itself tells that.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("sha256", |argument| argument.help("SHA-256 that the file of the first image must have")))]
 #[command(mut_arg("sha256_file", |argument| argument.help("File with the SHA-256 of the first image, as it is published beside the ISO")))]
 pub(crate) struct Args {
     /// Image, stick or name of a base
     before: PathBuf,
-    /// Image, stick or name of a base
-    after: PathBuf,
+    /// Image, stick or name of a base; without it, the first is compared with its own base
+    after: Option<PathBuf>,
     #[command(flatten)]
     source: base::Source,
+    /// Show everything: files, directory records, places of bytes, too
+    #[arg(long, conflicts_with = "json")]
+    all: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+/// Ends as diff(1) does: 0 if nothing differs, 1 if something does.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let before = base::open(&args.before, &args.source)?;
-    let after = base::open_second(&args.after, &args.source)?;
-    let diff = Diff::of(&before, &after)?;
+    let diff = match &args.after {
+        Some(after) => Diff::of(&before, &base::open_second(after, &args.source)?)?,
+        None => from_own_base(&before)?,
+    };
     if args.json {
-        return printer::print_pretty_json(&diff);
-    }
-    printer::print(&shown(&diff))
+        printer::print_pretty_json(&diff)
+    } else {
+        printer::print(&shown(&diff, args.all))
+    }?;
+    Ok(ExitCode::from(u8::from(!diff.is_empty())))
 }
 
-fn shown(diff: &Diff) -> String {
+/// What an image has that its base has not.
+fn from_own_base(image: &ImageFile) -> Result<Diff> {
+    let found = Original::below(image).map_err(|fault| fault.of_image(image.name()))?;
+    let below = found.ok_or_else(|| Error::Usage {
+        what: format!("nothing was put into {}: it is its own base", image.path().display()),
+        hint: "give two images to compare",
+    })?;
+    Diff::of(below.image(), image)
+}
+
+fn shown(diff: &Diff, all: bool) -> String {
     if diff.is_empty() {
         return "the images are the same, byte for byte\n".to_owned();
     }
     let mut text = String::new();
+    if !all {
+        let is_shown = |change: &&Change| !is_folder(change);
+        let put_in: Vec<Change> = diff.injected.iter().filter(is_shown).cloned().collect();
+        section(&mut text, "put in", put_in.get(..SHOWN).unwrap_or(&put_in));
+        if put_in.len() > SHOWN {
+            let _ = writeln!(text, "  … (--all shows all {})", put_in.len());
+        }
+        section(&mut text, "image", &diff.facts);
+        menus(&mut text, diff);
+        let _ = writeln!(
+            text,
+            "and {} files on the volume, {} directory records, {} bytes (--all shows them)",
+            diff.files.len(),
+            diff.records.len(),
+            diff.bytes
+        );
+        return text;
+    }
+    section(&mut text, "put in", &diff.injected);
     section(&mut text, "image", &diff.facts);
     menus(&mut text, diff);
     section(&mut text, "files on the volume", &diff.files);
     section(&mut text, "files on the volume, as Joliet has them", &diff.joliet);
     section(&mut text, "directory records", &diff.records);
-    section(&mut text, "put in", &diff.injected);
     let _ = writeln!(text, "bytes: {} in {} ranges differ", diff.bytes, diff.ranges.len());
     for (start, size) in diff.ranges.iter().take(SHOWN) {
         let _ = writeln!(text, "  {start:#x} {size}");
@@ -72,6 +113,12 @@ fn section(text: &mut String, title: &str, changes: &[Change]) {
             (None, None) => Ok(()),
         };
     }
+}
+
+/// Whether a change is a folder that came or went, which says less than the files in it.
+fn is_folder(change: &Change) -> bool {
+    let states = [&change.before, &change.after].into_iter().flatten();
+    states.into_iter().all(|state| state.starts_with("directory, "))
 }
 
 /// Entries that change alike are shown once.

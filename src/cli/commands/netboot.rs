@@ -62,7 +62,7 @@ impl Args {
 
     fn finish(
         &self,
-        mut made: Netboot<&ImageFile>,
+        (mut made, settings): Made<'_>,
         wishes: Option<&Customization>,
         known: Option<KnownHosts>,
     ) -> Result<()> {
@@ -72,13 +72,16 @@ impl Args {
         if let Some(known) = &known {
             known.write()?;
         }
-        printer::say(&told(&made, wishes, &self.folder()));
+        printer::say(&told(&made, wishes, &settings, &self.folder()));
         if let Some(known) = known {
             printer::say(&known.told());
         }
         Ok(())
     }
 }
+
+/// The files, and what is set in them, a line each.
+type Made<'f> = (Netboot<&'f ImageFile>, String);
 
 /// Whether others may not read what files are made of.
 fn is_closed(path: &Path) -> bool {
@@ -91,7 +94,7 @@ fn of_installer<'f>(
     file: &'f ImageFile,
     wishes: Option<&Customization>,
     args: &Args,
-) -> Result<Netboot<&'f ImageFile>> {
+) -> Result<Made<'f>> {
     const HINT: &str = "give an installer ISO, or a tarball or folder for kexec or netboot";
     let base = job::iso(file, "netboot", HINT)?;
     of_base(&base, wishes, args).map_err(|fault| fault.of_image(file.name()))
@@ -101,26 +104,26 @@ fn of_base<'f>(
     base: &BaseImage<&'f ImageFile>,
     wishes: Option<&Customization>,
     args: &Args,
-) -> Result<Netboot<&'f ImageFile>> {
-    let Some(wishes) = wishes else { return installer::of(base, None) };
+) -> Result<Made<'f>> {
+    let Some(wishes) = wishes else { return Ok((installer::of(base, None)?, String::new())) };
     let edits = wishes.edits(&base.facts())?;
     let gone = replaced::gone(base.given_before().as_ref(), &edits, args.edit.no_key)?;
     let made = installer::of(base, Some(&edits))?;
     job::tell_taken_out(&gone);
-    Ok(made)
+    Ok((made, job::settings_shown(&Given::by(&edits))))
 }
 
 fn of_tree<'f>(
     tree: Tree<&'f ImageFile>,
     wishes: Option<&Customization>,
     args: &Args,
-) -> Result<Netboot<&'f ImageFile>> {
-    let Some(wishes) = wishes else { return tree.netboot(None) };
+) -> Result<Made<'f>> {
+    let Some(wishes) = wishes else { return Ok((tree.netboot(None)?, String::new())) };
     let edits = wishes.edits(&facts(&tree))?;
     let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
     let made = tree.netboot(Some(&edits))?;
     job::tell_taken_out(&gone);
-    Ok(made)
+    Ok((made, job::settings_shown(&Given::by(&edits))))
 }
 
 /// What edits depend on in what starts by itself.
@@ -170,8 +173,14 @@ fn write(made: &Netboot<&ImageFile>, draft: Draft) -> Result<()> {
     draft.publish()
 }
 
-fn told(made: &Netboot<&ImageFile>, wishes: Option<&Customization>, output: &Path) -> String {
+fn told(
+    made: &Netboot<&ImageFile>,
+    wishes: Option<&Customization>,
+    settings: &str,
+    output: &Path,
+) -> String {
     let mut text = wishes.map(|wishes| job::keys_shown(&wishes.keys)).unwrap_or_default();
+    text.push_str(settings);
     if let Some(does) = &made.credential {
         let _ = writeln!(text, "on the kernel's command line: {does}");
     }

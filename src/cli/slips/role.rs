@@ -12,7 +12,7 @@ use remaster::formats::patch_file::PatchFile;
 use remaster::image::file_type::{FileType, HEAD};
 
 use super::fault;
-use super::typed::{Typed, line};
+use super::typed::{Typed, flag_of, line};
 
 /// What a word names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -180,7 +180,9 @@ fn swapped(typed: &Typed<'_>, one: &Given, other: &Given) -> Error {
 fn lone(typed: &Typed<'_>, one: &Given) -> Result<(), Error> {
     let Some(kind) = one.kind else { return Ok(()) };
     let hint = match (one.role, kind) {
-        (Kind::Disk | Kind::List, Kind::Key) => one_key_each(typed, &one.word),
+        (Kind::Disk | Kind::List, Kind::Key) if flag_of(typed.command, "key").is_some() => {
+            one_key_each(typed, &one.word)
+        }
         (Kind::Key, _) => "give the file of a public key, as ~/.ssh/id_ed25519.pub".to_owned(),
         (Kind::List, Kind::Image | Kind::Disk | Kind::Patch) => {
             format!("`{} -h` shows what goes where", typed.name())

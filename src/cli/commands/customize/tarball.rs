@@ -17,7 +17,7 @@ use remaster::units::format_bytes;
 use super::args::{Args, Form};
 use crate::cli::commands::netboot::facts;
 use crate::cli::destination::{Destination, told_of_sync};
-use crate::cli::job::{keys_shown, taken_out, tell_taken_out};
+use crate::cli::job::{keys_shown, settings_shown, taken_out, tell_taken_out};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
@@ -40,6 +40,7 @@ pub(crate) fn write(
     let archive = tree.archive(&edits).map_err(|fault| fault.of_image(file.name()))?;
     let image = archive.outgoing();
     let mut summary = keys_shown(&wishes.keys);
+    summary.push_str(&settings_shown(&Given::by(&edits)));
     if let Some(does) = &archive.credential {
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }

@@ -1,56 +1,12 @@
-//! `remaster inspect IMAGE`: what an image is, for people and for programs.
+//! All that there is to know of an image: tables, menus, initrds, files.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
-use crate::cli::commands::base;
-use crate::cli::printer;
-use remaster::error::{Error, Result};
-use remaster::inspect::{Injected, JSON_SCHEMA, Menu, Report, Signature};
+use remaster::inspect::{Injected, Menu, Report, Signature};
 use remaster::units::format_bytes;
 
-/// Show what an image is, what it starts, and what was put into it
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// ISO file, plain or packed, stick, or name of a base to look into
-    #[arg(required_unless_present = "json_schema")]
-    image: Option<PathBuf>,
-
-    #[command(flatten)]
-    source: base::Source,
-
-    /// Print JSON, in the form that --json-schema describes
-    #[arg(long)]
-    json: bool,
-
-    /// Print the kernel's command lines, each once, with the entries that have it
-    #[arg(long, conflicts_with = "json")]
-    kargs: bool,
-
-    /// Print the JSON Schema of --json
-    #[arg(long, conflicts_with_all = ["image", "json", "kargs", "digest", "cache_digest", "offline", "cache"])]
-    json_schema: bool,
-}
-
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
-        return printer::print_own(JSON_SCHEMA);
-    };
-    let file = base::open(path, &args.source)?;
-    let found = Report::of(&file).map_err(|fault| fault.of_image(file.name()))?;
-    if args.kargs {
-        return printer::print(&kargs(&found));
-    }
-    if args.json { printer::print_pretty_json(&found) } else { printer::print(&text(&found)) }?;
-    let broken = found.checks.iter().find(|check| !check.ok);
-    broken.map_or(Ok(()), |check| {
-        let (found, expected) = (check.detail.clone(), "structures that agree".into());
-        Err(Error::Differs { what: check.name.into(), at: 0, found, expected })
-    })
-}
-
 /// Each command line once, without what loaders add and without GRUB's variables.
-fn kargs(report: &Report) -> String {
+pub(super) fn kargs(report: &Report) -> String {
     let mut lines: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
     for (menu, entry) in
         report.menus.iter().flat_map(|menu| menu.entries.iter().map(move |e| (menu, e)))
@@ -79,7 +35,7 @@ fn place(menu: &Menu) -> String {
     format!("{} {place}", menu.path)
 }
 
-fn text(report: &Report) -> String {
+pub(super) fn text(report: &Report) -> String {
     let mut text = format!(
         "NixOS {} for {}, {} stage 1\n",
         report.release,

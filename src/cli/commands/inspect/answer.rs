@@ -1,0 +1,136 @@
+//! What is asked first of an image: its release, who may log in, what is set, what is secret, whether it is sound.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use remaster::image::ImageFile;
+use remaster::inspect::{Check, Key, Report};
+use remaster::netboot::tree::Tree;
+use remaster::recipe::edits::secrets;
+use remaster::stamp::replaced::Given;
+use remaster::units::format_bytes;
+
+use crate::cli::job::{FEW, settings_shown};
+
+/// The answers about an image, on one screen.
+pub(super) struct Answer {
+    /// The release, and for what.
+    release: String,
+    /// What the image is and how it starts, a line each.
+    shape: Vec<String>,
+    given: Option<Given>,
+    /// Who may log in with which key.
+    keys: Vec<String>,
+    host_keys: Vec<String>,
+    secrets: Vec<String>,
+    checks: Vec<Check>,
+}
+
+impl Answer {
+    pub(super) fn of_report(report: &Report, given: Option<Given>) -> Self {
+        let injected = report.injected.as_ref();
+        let host_keys = injected.into_iter().flat_map(|found| &found.host_keys);
+        Self {
+            release: release(&report.release, report.architecture.as_deref()),
+            shape: shape(report),
+            given,
+            keys: injected.map(|found| logins(&found.keys)).unwrap_or_default(),
+            host_keys: host_keys
+                .map(|key| format!("{} {}", key.algorithm, key.fingerprint))
+                .collect(),
+            secrets: injected.map(|found| found.secrets.clone()).unwrap_or_default(),
+            checks: report.checks.clone(),
+        }
+    }
+
+    pub(super) fn of_tree(tree: &Tree<&ImageFile>) -> Self {
+        let given = Given::in_root(tree.root());
+        let keys = given.told().into_iter().filter(|fact| fact.name == "key");
+        Self {
+            release: release(tree.release(), tree.architecture()),
+            shape: vec!["kernel and initrd, for netboot or kexec".to_owned()],
+            keys: keys.map(|fact| format!("with {}", fact.value)).collect(),
+            host_keys: Vec::new(),
+            secrets: secrets(tree.root()).iter().map(|found| format!("/{}", found.path)).collect(),
+            given: (!tree.root().is_empty()).then_some(given),
+            checks: Vec::new(),
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("{}\n", self.release);
+        for line in &self.shape {
+            let _ = writeln!(text, "  {line}");
+        }
+        put_few(&mut text, "ssh login", &self.keys);
+        match &self.given {
+            Some(given) => text.push_str(&settings_shown(given)),
+            None => text.push_str("nothing was put in: a stock image\n"),
+        }
+        put_few(&mut text, "host key", &self.host_keys);
+        put_few(&mut text, "secret", &self.secrets);
+        self.put_checks(&mut text);
+        text
+    }
+
+    fn put_checks(&self, text: &mut String) {
+        let (right, wrong): (Vec<&Check>, Vec<&Check>) =
+            self.checks.iter().partition(|check| check.ok);
+        for check in wrong {
+            let _ = writeln!(text, "WRONG {}: {}", check.name, check.detail);
+        }
+        if !right.is_empty() {
+            let _ = writeln!(text, "checks: {} ok", right.len());
+        }
+    }
+}
+
+fn release(release: &str, architecture: Option<&str>) -> String {
+    format!("NixOS {release} for {}", architecture.unwrap_or("an unknown architecture"))
+}
+
+fn shape(report: &Report) -> Vec<String> {
+    let label = match (&report.volume, &report.root) {
+        (Some(volume), _) => format!("ISO {:?}", volume.identifier),
+        (None, Some(root)) => format!("raw image, root {:?}", root.label),
+        (None, None) => "image".to_owned(),
+    };
+    let all = |of: fn(&remaster::inspect::BootPath) -> &'static str| -> String {
+        let found: BTreeSet<&str> = report.boot_paths.iter().map(of).collect();
+        found.into_iter().collect::<Vec<_>>().join(" and ")
+    };
+    let starts =
+        format!("starts by {} from {}", all(|path| path.firmware), all(|path| path.medium));
+    let mut lines = vec![format!("{label}, {}, {starts}", format_bytes(report.size))];
+    let programs = &report.uefi_programs;
+    let is_unsigned =
+        programs.iter().all(|found| found.signatures.is_empty() && found.fault.is_none());
+    if !programs.is_empty() && is_unsigned {
+        lines.push("Secure Boot must be off: nothing is signed".to_owned());
+    }
+    lines
+}
+
+/// Each key once, with those that it lets in.
+fn logins(keys: &[Key]) -> Vec<String> {
+    let mut found: Vec<(String, Vec<&str>)> = Vec::new();
+    for key in keys {
+        let shown = format!("{} {} {}", key.algorithm, key.fingerprint, key.comment);
+        let shown = shown.trim_end().to_owned();
+        match found.iter_mut().find(|(other, _)| *other == shown) {
+            Some((_, users)) => users.push(key.user),
+            None => found.push((shown, vec![key.user])),
+        }
+    }
+    found.into_iter().map(|(key, users)| format!("{} with {key}", users.join(" and "))).collect()
+}
+
+/// Lines of one kind, of which the first few are shown.
+fn put_few(text: &mut String, what: &str, all: &[String]) {
+    for line in all.iter().take(FEW) {
+        let _ = writeln!(text, "{what}: {line}");
+    }
+    if let Some(more) = all.len().checked_sub(FEW).filter(|more| *more > 0) {
+        let _ = writeln!(text, "and {more} more");
+    }
+}
