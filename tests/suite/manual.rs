@@ -28,6 +28,8 @@ fn every_command_is_completed_in_every_shell() {
             assert!(text.contains(command), "{command} in {shell}");
         }
     }
+    let bash = String::from_utf8(folder.run(&["completions", "bash"]).quietly()).unwrap();
+    assert!(bash.contains("opts=\"flash stamp "), "commands stand before flags");
     folder.run(&["completions", "tcsh"]).refused(2, "tcsh");
 }
 

@@ -1,5 +1,6 @@
 //! `remaster base`: bases by name; and how every command opens a base, by name or path, packed or not.
 
+use std::cmp::Reverse;
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -463,7 +464,11 @@ fn verified(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
 fn list(cache: &Cache, as_json: bool) -> Result<()> {
     let mut text = String::new();
     let mut rows = Vec::new();
-    for base in Catalog::built_in()?.bases() {
+    let mut all = Catalog::built_in()?.bases();
+    // The newest release first, and what is not released last; of one release in the order of the catalog.
+    all.sort_by_key(|base| Reverse((!base.channel.ends_with("unstable"), base.channel.clone())));
+    let _ = writeln!(text, "{:<32} IN THE CACHE", "NAME");
+    for base in all {
         let found = cache.find(&base);
         let (state, fault) = match &found {
             Ok(Some((record, path))) => {
@@ -473,7 +478,7 @@ fn list(cache: &Cache, as_json: bool) -> Result<()> {
                     ", changed since it was checked"
                 };
                 let size = format_bytes(record.size);
-                (format!("in the cache: {} ({size}{changed})", record.version), None)
+                (format!("{} ({size}{changed})", record.version), None)
             }
             Ok(None) => (String::new(), None),
             Err(fault) => (format!("damaged: {fault}"), Some(fault.to_string())),

@@ -36,7 +36,19 @@ const NAME: &str = "remaster";
 pub(crate) fn completions(args: &Completions, mut program: Command) -> Result<()> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut program, NAME, &mut text);
-    printer::print_own(&String::from_utf8_lossy(&text))
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<String> = text.split_inclusive('\n').map(commands_first).collect();
+    printer::print_own(&lines.concat())
+}
+
+/// A line of completions for bash with the commands before the flags: bash shows them as they stand there.
+fn commands_first(line: &str) -> String {
+    let Some((start, rest)) = line.split_once("opts=\"") else { return line.to_owned() };
+    let Some((words, end)) = rest.split_once('"') else { return line.to_owned() };
+    let (flags, others): (Vec<&str>, Vec<&str>) =
+        words.split_whitespace().partition(|word| word.starts_with('-'));
+    let words = [others, flags].concat().join(" ");
+    format!("{start}opts=\"{words}\"{end}")
 }
 
 pub(crate) fn pages(args: &Pages, mut command: Command) -> Result<()> {
