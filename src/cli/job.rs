@@ -11,9 +11,9 @@ use remaster::image::digest::Digest;
 use remaster::image::file_type;
 use remaster::iso::plan::Step;
 use remaster::keys::Gathered;
-use remaster::live::{Customization, Input};
+use remaster::live::{Customization, Input, look_up};
 use remaster::progress::Progress;
-use remaster::recipe::edits::Way;
+use remaster::recipe::edits::{Edits, Way};
 use remaster::recipe::{self, OF_RECORDS, Recipe};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::PlannedImage;
@@ -178,6 +178,15 @@ pub(crate) fn tell(wishes: &Customization) {
     }
 }
 
+/// Tells of names that cannot be looked up in what starts by itself, whose store is in an initrd.
+pub(crate) fn tell_unknown(edits: &Edits) -> Result<()> {
+    let notes = look_up(edits, Err("whose store is in the initrd"))?;
+    for note in notes {
+        printer::note(&note);
+    }
+    Ok(())
+}
+
 /// A base with everything that is known of it and of what shall be put in.
 pub(crate) struct Stamping<'a> {
     file: &'a ImageFile,
@@ -212,6 +221,7 @@ impl<'a> Stamping<'a> {
         let options = inside.or_by(&recipe).options_for(&base, progress)?;
         let made = wishes.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
         let made = made.map_err(|fault| fault.of_image(file.name()))?;
+        base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
         let gone = replaced::gone(base.given_before().as_ref(), made.edits(), no_key)?;
         Ok(Self { file, wishes, base, made, gone })
     }

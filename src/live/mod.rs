@@ -9,6 +9,7 @@ mod greeting;
 mod host_key;
 mod input;
 mod inputs;
+mod lookup;
 mod network;
 mod password;
 mod readback;
@@ -36,6 +37,7 @@ use self::sshd::Sshd;
 pub use facts::Facts;
 pub use host_key::{HostKey, HostKeys};
 pub use input::{Input, Messenger, Secret};
+pub use lookup::look_up;
 pub use readback::settings;
 
 use network::Network;

@@ -1,15 +1,17 @@
 //! A secret that other secrets are derived from, so that they are the same each time.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use hkdf::Hkdf;
 use sha2::Sha256;
 
 use crate::error::Result;
-use crate::recipe::{Recipe, of_environment};
+use crate::recipe::{Recipe, of_descriptor, of_environment};
 
 use super::input::read_capped;
 
@@ -35,6 +37,31 @@ impl fmt::Debug for Seed {
     }
 }
 
+/// What descriptors gave: a pipe gives it once, and a batch asks for each user.
+static READ: Mutex<BTreeMap<u32, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+/// The bytes that an open file descriptor gives.
+fn of_open(recipe: &Recipe, number: &str) -> Result<Vec<u8>> {
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(number) = number.parse::<u32>().ok().filter(|number| digits && *number > 2) else {
+        let what = format!("fd:{number} is no descriptor for a seed");
+        return Err(recipe.fault(
+            "host-key-seed",
+            0,
+            what,
+            "give one from 3 on, as `fd:3` with `3< FILE`",
+        ));
+    };
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = read.get(&number) {
+        return Ok(bytes.clone());
+    }
+    let path = format!("/proc/self/fd/{number}");
+    let bytes = read_capped("host-key-seed", Path::new(&path))?;
+    read.insert(number, bytes.clone());
+    Ok(bytes)
+}
+
 impl Seed {
     /// Reads the seed that a recipe names, if it does.
     pub(super) fn gather(recipe: &Recipe) -> Result<Option<Self>> {
@@ -58,7 +85,10 @@ impl Seed {
                 let what = format!("there is no environment variable {name}");
                 recipe.fault("host-key-seed", 0, what, "set it, or give a file")
             })?,
-            None => read_capped("host-key-seed", path)?,
+            None => match of_descriptor(path) {
+                Some(number) => of_open(recipe, number)?,
+                None => read_capped("host-key-seed", path)?,
+            },
         };
         let mut different = bytes.clone();
         different.sort_unstable();
@@ -124,6 +154,28 @@ mod tests {
         // As `openssl kdf` says: all versions made the first of this seed.
         assert!(of(None).starts_with(&[0x57, 0x98, 0xfa, 0x3c, 0xbd, 0x75, 0xca, 0x6c]));
         assert!(of(Some("x")).starts_with(&[0xc4, 0xb9, 0x41, 0xd6, 0xd5, 0x55, 0x7b, 0xac]));
+    }
+
+    #[test]
+    fn a_descriptor_gives_its_bytes_again_and_what_is_none_is_refused() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let bytes: Vec<u8> = (0..32).collect();
+        std::io::Write::write_all(&mut writer, &bytes).unwrap();
+        drop(writer);
+        let number = std::os::fd::AsRawFd::as_raw_fd(&reader);
+        let of = |text: String| {
+            let recipe = Recipe { host_key_seed: Some(text.into()), ..Recipe::default() };
+            Seed::gather(&recipe).map(Option::unwrap)
+        };
+        for _ in 0..2 {
+            let found = of(format!("fd:{number}")).unwrap();
+            assert_eq!(found.derive::<32>("a"), seed(&bytes).unwrap().derive::<32>("a"));
+        }
+        for odd in ["fd:", "fd:0", "fd:x", "fd:-1", "fd:+3"] {
+            let fault = of(odd.into()).unwrap_err().to_string();
+            assert_eq!(fault, format!("--host-key-seed: {odd} is no descriptor for a seed"));
+        }
+        assert!(of("fd:999999".into()).unwrap_err().to_string().contains("/proc/self/fd/999999"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use crate::error::Result;
 use crate::recipe::Recipe;
-use crate::recipe::edits::Edits;
+use crate::recipe::edits::{Asked, Edits, Named};
 
 /// Where the unit reads what to set, as `hostname=box`.
 pub(super) const SETTINGS: &str = "etc/remaster/settings";
@@ -21,6 +21,8 @@ pub(super) const LOCALTIME: (&str, &str) = ("etc/localtime", "/etc/zoneinfo/");
 pub(super) struct System {
     /// Names as in [`SETTINGS`], and values.
     settings: Vec<(&'static str, String)>,
+    /// What the base must have.
+    named: Vec<Asked<Named>>,
 }
 
 /// What is wrong with a value, and what to do instead.
@@ -44,7 +46,16 @@ impl System {
             ("timezone", judge("timezone", &recipe.timezone, timezone)?),
         ];
         let given = values.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        Ok(Self { settings: given.collect() })
+        let named = [
+            ("keymap", &recipe.keymap),
+            ("console-font", &recipe.console_font),
+            ("locale", &recipe.locale),
+        ];
+        let named = named.into_iter().filter_map(|(kind, name)| {
+            let value = Named { kind, name: name.clone()? };
+            Some(Asked { value, place: recipe.place(kind, 0) })
+        });
+        Ok(Self { settings: given.collect(), named: named.collect() })
     }
 
     /// Puts it in.
@@ -53,6 +64,7 @@ impl System {
         if self.settings.is_empty() {
             return;
         }
+        edits.named.clone_from(&self.named);
         let mut text = String::new();
         for (name, value) in &self.settings {
             if *name == "timezone" {

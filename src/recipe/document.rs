@@ -99,7 +99,28 @@ pub(super) fn position(text: &str, byte: usize) -> String {
     format!("{line}:{}", last.chars().count().saturating_add(1))
 }
 
+/// Flags that no recipe has: they say which base it must be, and what is written where and told of it, and change no
+/// byte of an image. A recipe is for many images, which would all be written to one place.
+pub const OF_COMMANDS: [&str; 12] = [
+    "sha256",
+    "sha256-file",
+    "as",
+    "known-hosts",
+    "manifest",
+    "provenance",
+    "sbom",
+    "builder-id",
+    "build-type",
+    "output",
+    "force",
+    "offline",
+];
+
 pub(super) fn unknown(place: &str, key: &str, names: &[String]) -> Error {
+    if OF_COMMANDS.contains(&key) {
+        let what = format!("`{key}` is for the command line: it changes nothing in an image");
+        return fault(place, what, format!("give --{key} to the command"));
+    }
     let close = names.iter().map(|name| (strsim::damerau_levenshtein(key, name), name));
     let close = close.min().filter(|(distance, name)| *distance <= 3 && *distance < name.len());
     let hint = match close {

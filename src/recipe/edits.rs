@@ -176,6 +176,15 @@ pub struct Credential {
     pub does: String,
 }
 
+/// A name of something that the base must have: a keymap, a font, a locale.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Named {
+    /// As a recipe calls the kind: `keymap`, `console-font`, `locale`.
+    pub kind: &'static str,
+    /// The name.
+    pub name: String,
+}
+
 /// What is to be different in the menus.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Boot {
@@ -258,6 +267,8 @@ pub struct Edits {
     pub records: BTreeMap<String, Vec<u8>>,
     /// What is different before that.
     pub boot: Boot,
+    /// What the base must have.
+    pub named: Vec<Asked<Named>>,
     /// The digest of what was asked for, whatever chance made of it; none if these come from nowhere else.
     pub inputs: Option<[u8; 32]>,
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 
-pub use document::{read, schema};
+pub use document::{OF_COMMANDS, read, schema};
 
 /// How the edits get into the live system.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, clap::ValueEnum)]
@@ -55,8 +55,8 @@ pub struct Recipe {
     #[schemars(schema_with = "list::schema")]
     pub host_key: Vec<String>,
     /// Secret file that generated host keys are derived from, so that they are the same each time; `env:NAME` is an
-    /// environment variable
-    #[arg(long, value_name = "FILE|env:NAME", help_heading = "ssh")]
+    /// environment variable, `fd:N` an open file descriptor
+    #[arg(long, value_name = "FILE|env:NAME|fd:N", help_heading = "ssh")]
     pub host_key_seed: Option<PathBuf>,
     /// Name of the one that keys and salts are derived for, beside the seed: another name, other keys.
     /// `remaster stamp` takes the `name` of each user
@@ -340,6 +340,11 @@ pub(crate) fn of_environment(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix("env:")
 }
 
+/// The number of the file descriptor that stands in a file's place, if one does: `fd:N`.
+pub(crate) fn of_descriptor(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix("fd:")
+}
+
 /// What only changes menus and the kernel's arguments. `label` is not among it: a systemd stage 1 has it in its fstab.
 pub const OF_MENUS: [&str; 8] =
     ["karg", "karg-delete", "karg-replace", "entry", "serial", "timeout", "default-entry", "name"];
@@ -429,7 +434,7 @@ impl Recipe {
     #[must_use]
     fn below_folder(mut self, folder: &Path) -> Self {
         let joined = |path: &mut PathBuf| {
-            if path.as_os_str() != "-" && of_environment(path).is_none() {
+            if path.as_os_str() != "-" && of_environment(path).or(of_descriptor(path)).is_none() {
                 *path = folder.join(&*path);
             }
         };

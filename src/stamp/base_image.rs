@@ -19,10 +19,14 @@ use crate::iso;
 use crate::iso::injected::{Below, IsoBase, Stamped};
 use crate::iso::plan::Plan;
 use crate::iso::survey::Survey;
-use crate::live::Facts;
+use crate::iso::survey::console::Console;
+use crate::live::{self, Facts};
 use crate::output::Outgoing;
 use crate::recipe::edits::Edits;
 use crate::stamp::replaced::Given;
+
+/// The store of an installer.
+const STORE: &str = "/nix-store.squashfs";
 
 /// The facts of an image as it is now.
 #[derive(Debug)]
@@ -65,6 +69,8 @@ pub struct BaseImage<B> {
     kind: Kind<B>,
     /// The initrds of an ISO, once they were read.
     initrds: OnceLock<Vec<Initrd>>,
+    /// What its store has for consoles, or why that is not known, once it was looked through.
+    console: OnceLock<Result<Console, String>>,
 }
 
 #[derive(Debug)]
@@ -83,7 +89,7 @@ impl<B: ReadAt> BaseImage<B> {
             BaseKind::Iso => Kind::Iso(IsoBase::of(image)?.into()),
             BaseKind::Disk => Kind::Disk(in_disk::DiskBase::of(image)?.into()),
         };
-        Ok(Self { kind, initrds: OnceLock::new() })
+        Ok(Self { kind, initrds: OnceLock::new(), console: OnceLock::new() })
     }
 
     /// The same as an ISO, if it is one.
@@ -171,6 +177,28 @@ impl<B: ReadAt> BaseImage<B> {
         }
         let read = base.survey.initrds(&base.image)?;
         Ok(self.initrds.get_or_init(|| read))
+    }
+
+    /// Refuses keymaps, fonts and locales that its store does not have. What is worth telling: those that could not be
+    /// looked up.
+    ///
+    /// # Errors
+    /// What the store lacks.
+    pub fn look_up(&self, edits: &Edits) -> Result<Vec<String>> {
+        if edits.named.is_empty() {
+            return Ok(Vec::new());
+        }
+        let known = self.console.get_or_init(|| self.console());
+        live::look_up(edits, known.as_ref().map_err(String::as_str))
+    }
+
+    fn console(&self) -> Result<Console, String> {
+        let Kind::Iso(base) = &self.kind else {
+            return Err("a disk image".into());
+        };
+        let store = base.survey.tree().file(STORE).map(|node| node.extents.as_slice());
+        let Some([store]) = store else { return Err("whose store is in several parts".into()) };
+        Console::of(&base.image, *store).map_err(|_| "whose store cannot be read".into())
     }
 
     /// The changes that bring edits into the original.

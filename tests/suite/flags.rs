@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use remaster::image::digest::Digest;
-use remaster::recipe::Recipe;
+use remaster::recipe::{OF_COMMANDS, Recipe};
 use serde_json::Value;
 use ssh_key::LineEnding;
 
@@ -949,6 +949,17 @@ fn every_flag_that_changes_the_image_is_a_key_of_recipes() {
     let known: BTreeSet<String> = NO_KEYS.iter().map(ToString::to_string).collect();
     let unknown: Vec<_> = others.difference(&known).collect();
     assert!(unknown.is_empty(), "neither a key of recipes nor known as none: {unknown:?}");
+}
+
+#[test]
+fn a_recipe_with_a_flag_of_the_command_line_is_told_where_to_give_it() {
+    let folder = Folder::new();
+    for flag in OF_COMMANDS {
+        assert!(NO_KEYS.contains(&flag), "{flag}");
+        folder.write("r.toml", format!("{flag} = 'x'\n").as_bytes());
+        let hint = format!("hint: give --{flag} to the command");
+        folder.run(&["recipe", "check", "r.toml"]).refused(2, &hint);
+    }
 }
 
 #[test]

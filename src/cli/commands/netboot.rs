@@ -107,6 +107,7 @@ fn of_base<'f>(
 ) -> Result<Made<'f>> {
     let Some(wishes) = wishes else { return Ok((installer::of(base, None)?, String::new())) };
     let edits = wishes.edits(&base.facts())?;
+    base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
     let gone = replaced::gone(base.given_before().as_ref(), &edits, args.edit.no_key)?;
     let made = installer::of(base, Some(&edits))?;
     job::tell_taken_out(&gone);
@@ -120,6 +121,7 @@ fn of_tree<'f>(
 ) -> Result<Made<'f>> {
     let Some(wishes) = wishes else { return Ok((tree.netboot(None)?, String::new())) };
     let edits = wishes.edits(&facts(&tree))?;
+    job::tell_unknown(&edits)?;
     let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
     let made = tree.netboot(Some(&edits))?;
     job::tell_taken_out(&gone);

@@ -3,6 +3,7 @@
 pub mod block_device;
 pub mod boot_catalog;
 pub mod configs;
+pub mod console;
 pub mod esp;
 pub mod loaders;
 pub mod located;

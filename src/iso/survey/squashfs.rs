@@ -16,6 +16,16 @@ use crate::units::{ByteRange, beyond, in_memory, len_of};
 /// # Errors
 /// A squashfs that cannot be read.
 pub fn members<I: ReadAt>(image: &I, at: ByteRange) -> Result<Vec<Member>> {
+    opened(image, at, |found| Ok(found.files().filter_map(member).collect()))
+}
+
+/// What `of` makes of a squashfs that stands in an image.
+pub(super) fn opened<I: ReadAt, T>(
+    image: &I,
+    at: ByteRange,
+    of: impl FnOnce(&FilesystemReader<'_>) -> std::result::Result<T, BackhandError>,
+) -> Result<T> {
+    let read = |window: Window<'_, I>| of(&FilesystemReader::from_reader(BufReader::new(window))?);
     let broken = |found: String| Error::malformed("the squashfs", at.start(), found, "a whole one");
     // Numbers of a hostile squashfs that do not fit make the crate panic.
     match catch_unwind(AssertUnwindSafe(|| read(Window { image, at, position: 0 }))) {
@@ -34,11 +44,6 @@ pub fn members<I: ReadAt>(image: &I, at: ByteRange) -> Result<Vec<Member>> {
 /// The same of a squashfs in memory.
 pub fn members_of(bytes: &Vec<u8>) -> Result<Vec<Member>> {
     members(bytes, ByteRange::up_to(len_of(bytes)))
-}
-
-fn read<I: ReadAt>(window: Window<'_, I>) -> std::result::Result<Vec<Member>, BackhandError> {
-    let found = FilesystemReader::from_reader(BufReader::new(window))?;
-    Ok(found.files().filter_map(member).collect())
 }
 
 /// A file, folder or link; none of the root and of what is neither.

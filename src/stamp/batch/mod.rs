@@ -317,10 +317,11 @@ impl Run<'_> {
         let recipe_id = manifest::recipe_id(batch.sha256, inputs);
         let name = batch.template.file_name(&user.name, index, recipe_id)?;
         self.taken.take(&name, &user.place)?;
-        let notes = unsettled.notes();
+        let mut notes = unsettled.notes();
         let digests = batch.options.blocks.is_some();
         let asked = Asked { recipe_id, inputs, base: &self.about_base, digests };
         let (job, kept) = self.job(unsettled, &name, &asked)?;
+        notes.extend(batch.base.look_up(job.image.edits())?);
         let content = manifest::content_id(batch.sha256, job.image.digest());
         let done = Done {
             name: user.name.clone(),

@@ -17,7 +17,7 @@ use remaster::units::format_bytes;
 use super::args::{Args, Form};
 use crate::cli::commands::netboot::facts;
 use crate::cli::destination::{Destination, told_of_sync};
-use crate::cli::job::{keys_shown, settings_shown, taken_out, tell_taken_out};
+use crate::cli::job::{keys_shown, settings_shown, taken_out, tell_taken_out, tell_unknown};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
@@ -35,6 +35,7 @@ pub(crate) fn write(
     let packing = packing(file.path())?;
     let tree = Tree::of_archive(file).map_err(|fault| fault.of_image(file.name()))?;
     let edits = wishes.edits(&facts(&tree))?;
+    tell_unknown(&edits)?;
     let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
     let initrd = tree.initrd().path.clone();
     let archive = tree.archive(&edits).map_err(|fault| fault.of_image(file.name()))?;
