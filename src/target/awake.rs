@@ -18,6 +18,8 @@ impl Awake {
 #[cfg(feature = "udisks")]
 mod bus {
     use std::os::fd::OwnedFd;
+    use std::sync::mpsc;
+    use std::thread;
     use std::time::Duration;
 
     use zbus::blocking::Connection;
@@ -32,8 +34,14 @@ mod bus {
     const PATIENCE: Duration = Duration::from_secs(2);
 
     pub(super) fn locks(why: &str) -> Vec<OwnedFd> {
-        let bus = Builder::system().and_then(|bus| bus.method_timeout(PATIENCE).build());
-        bus.map(|bus| locks_of(&bus, why)).unwrap_or_default()
+        let (tell, hear) = mpsc::channel();
+        let why = why.to_owned();
+        // It is left behind if the bus takes the connection and says nothing: that has no limit of its own.
+        thread::spawn(move || {
+            let bus = Builder::system().and_then(|bus| bus.method_timeout(PATIENCE).build());
+            tell.send(bus.map(|bus| locks_of(&bus, &why)).unwrap_or_default())
+        });
+        hear.recv_timeout(PATIENCE).unwrap_or_default()
     }
 
     /// The locks that logind gives.
