@@ -30,6 +30,9 @@ fn every_command_is_completed_in_every_shell() {
     }
     let bash = String::from_utf8(folder.run(&["completions", "bash"]).quietly()).unwrap();
     assert!(bash.contains("opts=\"flash stamp "), "commands stand before flags");
+    let is_flash = |line: &&str| line.contains("opts=") && line.contains("--no-eject");
+    let flash = bash.lines().find(is_flash).unwrap();
+    assert!(flash.contains(" nixos-25.11-minimal "), "names of bases: {flash}");
     folder.run(&["completions", "tcsh"]).refused(2, "tcsh");
 }
 

@@ -10,6 +10,7 @@ use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+use remaster::bases::{Base, Catalog};
 use remaster::error::{Error, Result};
 use remaster::output::file::{OverwritePolicy, write_bytes};
 use remaster::place;
@@ -37,17 +38,23 @@ pub(crate) fn completions(args: &Completions, mut program: Command) -> Result<()
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut program, NAME, &mut text);
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<String> = text.split_inclusive('\n').map(commands_first).collect();
+    let bases: Vec<String> = Catalog::built_in()?.bases().iter().map(Base::name).collect();
+    let lines = text.split_inclusive('\n').map(|line| commands_first(line, &bases));
+    let lines: Vec<String> = lines.collect();
     printer::print_own(&lines.concat())
 }
 
-/// A line of completions for bash with the commands before the flags: bash shows them as they stand there.
-fn commands_first(line: &str) -> String {
+/// A line of completions for bash with the commands before the flags, as bash shows them in this order. A command that
+/// takes a base by its name completes those names.
+fn commands_first(line: &str, bases: &[String]) -> String {
     let Some((start, rest)) = line.split_once("opts=\"") else { return line.to_owned() };
     let Some((words, end)) = rest.split_once('"') else { return line.to_owned() };
     let (flags, others): (Vec<&str>, Vec<&str>) =
         words.split_whitespace().partition(|word| word.starts_with('-'));
-    let words = [others, flags].concat().join(" ");
+    let is_of_bases = others.is_empty() && flags.contains(&"--offline");
+    let names = bases.iter().map(String::as_str).filter(|_| is_of_bases);
+    let words: Vec<&str> = others.into_iter().chain(names).chain(flags).collect();
+    let words = words.join(" ");
     format!("{start}opts=\"{words}\"{end}")
 }
 
