@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ssh_key::rand_core::OsRng;
-use ssh_key::{Algorithm, LineEnding, PrivateKey};
+use ssh_key::{Algorithm, PrivateKey};
 
 use crate::cli::printer;
 use remaster::error::{Error, Result};
@@ -33,11 +33,11 @@ pub(crate) fn run(args: &Args, program: fn(&[OsString]) -> Result<()>) -> Result
     let files = Files::within(folder(args.dir.as_deref())?);
     let image = zstd::decode_all(BASE).map_err(Error::io("unpack the tiny image"))?;
     write_new(&files.base, 0o644, &image)?;
-    let fingerprint = make_key(&files)?;
+    make_key(&files)?;
     stamp(&files, program)?;
     let inspect = |path: &Path| Report::of(&ImageFile::open(path)?);
     let (base, custom) = (inspect(&files.base)?, inspect(&files.custom)?);
-    printer::print(&story(&files, &fingerprint, &base, &custom))?;
+    printer::print(&story(&files, &base, &custom))?;
     let broken = custom.checks.iter().find(|check| !check.ok);
     broken.map_or(Ok(()), |check| {
         let (found, expected) = (check.detail.clone(), "structures that agree".into());
@@ -49,17 +49,15 @@ pub(crate) fn run(args: &Args, program: fn(&[OsString]) -> Result<()>) -> Result
 struct Files {
     folder: PathBuf,
     base: PathBuf,
-    private: PathBuf,
     public: PathBuf,
     custom: PathBuf,
 }
 
 impl Files {
     fn within(folder: PathBuf) -> Self {
-        let [base, private, public, custom] =
-            ["base.iso", "id_ed25519", "id_ed25519.pub", "custom.iso"]
-                .map(|name| folder.join(name));
-        Self { folder, base, private, public, custom }
+        let [base, public, custom] =
+            ["base.iso", "id_ed25519.pub", "custom.iso"].map(|name| folder.join(name));
+        Self { folder, base, public, custom }
     }
 }
 
@@ -73,7 +71,6 @@ fn folder(wanted: Option<&Path>) -> Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-/// For nobody else, as a private key lies in it.
 fn new_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
@@ -113,16 +110,14 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<()> {
         .map_err(Error::io(format!("write {}", path.display())))
 }
 
-/// Writes a new key pair and gives its fingerprint.
-fn make_key(files: &Files) -> Result<String> {
+/// Makes a key pair, writes its public half and throws the rest away. A private half would lie in
+/// a temporary folder long after the demo.
+fn make_key(files: &Files) -> Result<()> {
     let fault = |fault: ssh_key::Error| Error::io("make a key pair")(io::Error::other(fault));
     let mut pair = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(fault)?;
     pair.set_comment("remaster demo");
-    let private = pair.to_openssh(LineEnding::LF).map_err(fault)?;
-    write_new(&files.private, 0o600, private.as_bytes())?;
     let public = pair.public_key().to_openssh().map_err(fault)? + "\n";
-    write_new(&files.public, 0o644, public.as_bytes())?;
-    Ok(pair.fingerprint(ssh_key::HashAlg::Sha256).to_string())
+    write_new(&files.public, 0o644, public.as_bytes())
 }
 
 /// Runs the program as a user would.
@@ -138,12 +133,11 @@ fn stamp(files: &Files, program: fn(&[OsString]) -> Result<()>) -> Result<()> {
     printer::hushed(|| program(&words))
 }
 
-fn story(files: &Files, fingerprint: &str, base: &Report, custom: &Report) -> String {
+fn story(files: &Files, base: &Report, custom: &Report) -> String {
     let mut text = format!(
         "In {}:\n  base.iso        {}: NixOS {}, {} stage 1, {} kernels.\n\
          \x20                 Structures as on a real installer, placeholders where programs would be.\n\
-         \x20 id_ed25519      a private key made for this demo\n\
-         \x20 id_ed25519.pub  its public key, {fingerprint}\n\
+         \x20 id_ed25519.pub  a public key made for this demo; its private half is thrown away\n\
          \x20 custom.iso      {}: the base with the public key in it\n",
         files.folder.display(),
         format_bytes(base.size),
