@@ -187,6 +187,14 @@ pub(super) const PAGES: &[Page] = &[
             "remaster find --known-hosts known_hosts --ssh-config > ssh_config",
         ],
     ),
+    page(
+        "try",
+        &[],
+        &[
+            "remaster try custom.iso --key ~/.ssh/id_ed25519",
+            "remaster try custom.iso --firmware uefi --serial boot.log",
+        ],
+    ),
     page("base", &[], &["remaster base list", "remaster base fetch nixos-25.11-minimal"]),
     page("recipe", &[], &["remaster recipe check laptop.toml", "remaster recipe schema"]),
     page("demo", &[], &["remaster demo"]),

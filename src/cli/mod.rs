@@ -24,7 +24,7 @@ use self::help::Length;
 
 use self::commands::{
     apply, base, customize, demo, devices, diff, edit, find, flash, format, inspect, manual,
-    netboot, recipe, reset, stamp, verify,
+    netboot, recipe, reset, stamp, try_image, verify,
 };
 
 const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write it to sticks";
@@ -57,6 +57,7 @@ enum Command {
     Apply(apply::Args),
     Netboot(Box<netboot::Args>),
     Find(find::Args),
+    Try(try_image::Args),
     Base(base::Args),
     Recipe(recipe::Args),
     Demo(demo::Args),
@@ -134,6 +135,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Recipe(args)) => recipe::run(args),
         Some(Command::Netboot(args)) => netboot::run(args),
         Some(Command::Find(args)) => find::run(args),
+        Some(Command::Try(args)) => try_image::run(args),
         Some(Command::Base(args)) => base::run(args),
         Some(Command::Demo(args)) => {
             demo::run(args, |words| run(&Cli::parse_from(words)).map(drop))

@@ -67,7 +67,7 @@ impl Way {
 }
 
 /// Behind a comma is how a command is run.
-const WAYS: [Way; 45] = [
+const WAYS: [Way; 46] = [
     way("BASE", "base.iso --key key.pub -o out").of("base.iso", "base.iso").makes("out"),
     way("BASE, raw", "sd.img --key key.pub -o out").of("sd.img", "sd.img").makes("out"),
     way("BASE, tar", "kexec.tar --key key.pub -o out").of("kexec.tar", "kexec.tar").makes("out"),
@@ -124,6 +124,7 @@ const WAYS: [Way; 45] = [
         .makes("out/initrd"),
     way("netboot, folder", "netboot nb --key key.pub -o out").of("nb", "").makes("out/initrd"),
     way("find", "find --known-hosts known 10.0.0.0/8").partly(),
+    way("try", "try base.iso --key key").partly(),
     way("base list", "base list"),
     way("base fetch", "base fetch nixos-25.11-minimal").partly(),
     way("base show", "base show nixos-25.11-minimal").partly(),
@@ -227,6 +228,15 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("port", &["find"], told_on_a_network),
     ("ssh-config", &["find"], told_on_a_network),
     ("timeout", &["find"], told_on_a_network),
+    ("firmware", &["try"], told_of_a_machine),
+    ("json", &["try"], told_of_a_machine),
+    ("key", &["try"], told_of_a_machine),
+    ("medium", &["try"], told_of_a_machine),
+    ("memory", &["try"], told_of_a_machine),
+    ("no-kvm", &["try"], told_of_a_machine),
+    ("serial", &["try"], told_of_a_machine),
+    ("timeout", &["try"], told_of_a_machine),
+    ("user", &["try"], told_of_a_machine),
     ("resume", &[STAMPS], gone_on_with),
     ("skip-existing", &[STAMPS], gone_on_with),
     ("no-image-sha256", &["stamp; stamp, csv"], left_out_of_json),
@@ -786,6 +796,10 @@ fn told_to_servers(t: &Trial<'_>) -> Seen {
 
 fn told_on_a_network(t: &Trial<'_>) -> Seen {
     elsewhere(t, &["find/run"])
+}
+
+fn told_of_a_machine(t: &Trial<'_>) -> Seen {
+    elsewhere(t, &["e2e/try_image.py"])
 }
 
 /// The way is the way by this flag.

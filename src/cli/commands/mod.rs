@@ -1,4 +1,4 @@
-//! The commands, one file each, named as the command.
+//! The commands, one file each, named as the command (`try` is a word of Rust).
 
 pub(crate) mod apply;
 pub(crate) mod base;
@@ -16,4 +16,5 @@ pub(crate) mod netboot;
 pub(crate) mod recipe;
 pub(crate) mod reset;
 pub(crate) mod stamp;
+pub(crate) mod try_image;
 pub(crate) mod verify;

@@ -1,0 +1,192 @@
+//! A machine of QEMU with an image in it, gone when it is dropped.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::net::TcpListener;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use remaster::error::{Error, Result};
+use remaster::inspect::Report;
+
+use super::{Args, Firmware, Medium};
+
+/// Where distributions keep UEFI firmware for x86_64: code, and the variables it begins with.
+const OVMF: [(&str, &str); 5] = [
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin"),
+    ("/run/libvirt/nix-ovmf/OVMF_CODE.fd", "/run/libvirt/nix-ovmf/OVMF_VARS.fd"),
+];
+
+/// The same for aarch64, in one file.
+const AAVMF: [&str; 3] = [
+    "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd",
+    "/usr/share/edk2/aarch64/QEMU_EFI.fd",
+    "/usr/share/qemu/edk2-aarch64-code.fd",
+];
+
+/// A running machine; its port 22 is a port of this one.
+pub(super) struct Machine {
+    child: Child,
+    log: PathBuf,
+    told: String,
+    pub(super) port: u16,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Machine {
+    /// Starts the machine; its own files go below `place`.
+    pub(super) fn boot(args: &Args, report: &Report, place: &Path) -> Result<Self> {
+        let arm = report.architecture.as_deref() == Some("aarch64");
+        let firmware = args.firmware.unwrap_or(if arm { Firmware::Uefi } else { Firmware::Bios });
+        let program = if arm { "qemu-system-aarch64" } else { "qemu-system-x86_64" };
+        let port = free_port()?;
+        let mut command = Command::new(program);
+        command.args(["-display", "none", "-monitor", "none", "-no-reboot", "-smp", "2"]);
+        if !args.no_kvm {
+            command.args(["-accel", "kvm"]);
+        }
+        // QEMU takes the first that works.
+        command.args(["-accel", "tcg", "-cpu", "max", "-m", &args.memory.to_string()]);
+        command.args([
+            "-netdev",
+            &format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
+        ]);
+        command.args(["-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"]);
+        let serial =
+            args.serial.as_ref().map_or(OsString::from("null"), |log| option("file:", log, ""));
+        command.arg("-serial").arg(serial);
+        command.args(if arm { ["-machine", "virt"] } else { ["-machine", "q35"] });
+        add_firmware(&mut command, arm, firmware, place)?;
+        add_medium(&mut command, args.medium, &args.image);
+        let log = place.join("qemu.log");
+        let out = File::create(&log).map_err(Error::io(format!("write {}", log.display())))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
+        let child = command.spawn().map_err(|fault| absent(program, fault))?;
+        let told = format!("{}, as {}", told_firmware(firmware), told_medium(args.medium));
+        Ok(Self { child, log, told, port })
+    }
+
+    /// How it boots, in words.
+    pub(super) fn told(&self) -> &str {
+        &self.told
+    }
+
+    /// # Errors
+    /// The machine has ended.
+    pub(super) fn check(&mut self) -> Result<()> {
+        let ended = self.child.try_wait().map_err(Error::io("wait for QEMU"))?;
+        let Some(status) = ended else { return Ok(()) };
+        let mut said = String::new();
+        if let Ok(file) = File::open(&self.log) {
+            // What it said is all there is to tell.
+            let _ = file.take(1000).read_to_string(&mut said);
+        }
+        let said = said.trim().lines().last().unwrap_or_default().to_owned();
+        Err(Error::NotFound {
+            what: format!("QEMU ended before anybody could log in ({status}): {said}"),
+            hint: "give --serial FILE to see what the machine says, or more --memory",
+        })
+    }
+}
+
+fn told_firmware(firmware: Firmware) -> &'static str {
+    match firmware {
+        Firmware::Bios => "BIOS",
+        Firmware::Uefi => "UEFI",
+    }
+}
+
+fn told_medium(medium: Medium) -> &'static str {
+    match medium {
+        Medium::Usb => "a USB stick",
+        Medium::Cd => "a CD",
+    }
+}
+
+/// A port that nobody uses now.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0));
+    let address = listener.and_then(|listener| listener.local_addr());
+    Ok(address.map_err(Error::io("find a free port"))?.port())
+}
+
+fn absent(program: &str, fault: io::Error) -> Error {
+    if fault.kind() != io::ErrorKind::NotFound {
+        return Error::io(format!("start {program}"))(fault);
+    }
+    Error::NotFound {
+        what: format!("{program} is not on the PATH"),
+        hint: "install QEMU: qemu-system-x86 and qemu-system-arm on Debian, qemu on NixOS, Fedora and Arch",
+    }
+}
+
+/// An option of QEMU with a path in it, whose commas are written twice.
+fn option(before: &str, path: &Path, behind: &str) -> OsString {
+    let mut bytes = before.as_bytes().to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        bytes.push(*byte);
+        bytes.extend((*byte == b',').then_some(b','));
+    }
+    bytes.extend(behind.as_bytes());
+    OsString::from_vec(bytes)
+}
+
+fn add_firmware(command: &mut Command, arm: bool, firmware: Firmware, place: &Path) -> Result<()> {
+    match (arm, firmware) {
+        (true, Firmware::Bios) => Err(Error::Usage {
+            what: "aarch64 machines have no BIOS".into(),
+            hint: "leave --firmware out",
+        }),
+        (true, Firmware::Uefi) => {
+            let code =
+                AAVMF.iter().find(|code| Path::new(code).exists()).ok_or_else(no_firmware)?;
+            command.args(["-bios", code]);
+            Ok(())
+        }
+        (false, Firmware::Bios) => Ok(()),
+        (false, Firmware::Uefi) => add_ovmf(command, place),
+    }
+}
+
+/// Firmware writes to its variables, so it gets a copy.
+fn add_ovmf(command: &mut Command, place: &Path) -> Result<()> {
+    let found =
+        OVMF.iter().find(|(code, vars)| [code, vars].iter().all(|file| Path::new(file).exists()));
+    let (code, vars) = found.ok_or_else(no_firmware)?;
+    let own = place.join("vars.fd");
+    fs::copy(vars, &own).map_err(Error::io(format!("copy {vars}")))?;
+    command.arg("-drive").arg(format!("if=pflash,format=raw,readonly=on,file={code}"));
+    command.arg("-drive").arg(option("if=pflash,format=raw,file=", &own, ""));
+    Ok(())
+}
+
+fn no_firmware() -> Error {
+    Error::NotFound {
+        what: "UEFI firmware for QEMU was not found".into(),
+        hint: "install it (ovmf and qemu-efi-aarch64 on Debian, edk2-ovmf elsewhere), or give --firmware bios",
+    }
+}
+
+fn add_medium(command: &mut Command, medium: Medium, image: &Path) {
+    let (kind, devices): (&str, &[&str]) = match medium {
+        Medium::Usb => ("", &["qemu-xhci", "usb-storage,drive=image,removable=on,bootindex=0"]),
+        Medium::Cd => ("media=cdrom,", &["virtio-scsi-pci", "scsi-cd,drive=image,bootindex=0"]),
+    };
+    let drive = format!("if=none,id=image,format=raw,readonly=on,{kind}file=");
+    command.arg("-drive").arg(option(&drive, image, ""));
+    for device in devices {
+        command.args(["-device", device]);
+    }
+}
