@@ -27,7 +27,7 @@ use super::{elsewhere, known_hosts, printer};
 /// What to put in.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Edit {
-    /// Recipe file that says what to put in; flags win
+    /// Recipe file; a flag wins over what it says
     ///
     /// Its keys are the names of flags: `remaster recipe schema` lists them.
     #[arg(long, value_name = "FILE.toml")]

@@ -213,3 +213,36 @@ fn every_recipe_and_users_file_of_the_book_is_taken() {
     }
     assert!(taken > 1, "only {taken} were found");
 }
+
+/// The names of the commands that a help text lists.
+fn listed(help: &str) -> Vec<String> {
+    let commands = help.split("\nCommands:\n").nth(1).unwrap_or_default();
+    let lines = commands.lines().take_while(|line| line.starts_with("  "));
+    let names = lines.filter(|line| !line.starts_with("   "));
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+/// What `--help` says of a command and of those below it.
+fn help_of(folder: &Folder, command: &[&str], page: &mut String) {
+    let arguments = [command, &["--help"]].concat();
+    let help = folder.program(&arguments).env("COLUMNS", "80").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let title = ["remaster"].iter().chain(command).copied().collect::<Vec<_>>().join(" ");
+    let lines: Vec<&str> = help.trim().lines().map(str::trim_end).collect();
+    page.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", lines.join("\n")));
+    for name in listed(&help) {
+        help_of(folder, &[command, &[&name]].concat(), page);
+    }
+}
+
+#[test]
+fn the_page_of_commands_is_what_help_says() {
+    let mut page = "# Commands\n\nWhat `--help` says. A test writes this page: `REMASTER_UPDATE=1 cargo test book`.\n".to_owned();
+    help_of(&Folder::new(), &[], &mut page);
+    let path = root().join("docs/reference/commands.md");
+    if std::env::var_os("REMASTER_UPDATE").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert!(fs::read_to_string(path).unwrap() == page, "REMASTER_UPDATE=1 cargo test book");
+}
