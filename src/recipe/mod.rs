@@ -30,7 +30,7 @@ pub enum Inject {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
-    /// Public key that logs in as root and nixos; repeatable
+    /// Public key to let in as root and nixos; repeatable
     ///
     /// A `.pub` or `authorized_keys` file, `-` for standard input, the key itself, `agent` for the keys of ssh-agent, or
     /// `gh:USER`, `gl:USER` or an `https://` address for those that GitHub, GitLab or another server tells.

@@ -230,7 +230,7 @@ fn help_of(folder: &Folder, command: &[&str], page: &mut String) {
     let help = String::from_utf8(help.stdout).unwrap();
     let title = ["remaster"].iter().chain(command).copied().collect::<Vec<_>>().join(" ");
     let lines: Vec<&str> = help.trim().lines().map(str::trim_end).collect();
-    page.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", lines.join("\n")));
+    page.push_str(&["\n## ", &title, "\n\n```text\n", &lines.join("\n"), "\n```\n"].concat());
     for name in listed(&help) {
         help_of(folder, &[command, &[&name]].concat(), page);
     }

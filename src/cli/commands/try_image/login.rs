@@ -50,8 +50,9 @@ impl Login {
     pub(super) fn new(args: &Args, report: &Report, port: u16, place: &Path) -> Result<Self> {
         let known = place.join("known_hosts");
         let keys = report.injected.iter().flat_map(|injected| &injected.host_keys);
-        let lines: String =
+        let lines: Vec<String> =
             keys.map(|key| format!("[127.0.0.1]:{port} {}\n", key.public)).collect();
+        let lines = lines.concat();
         // Without host keys in the image the machine makes new ones, which nobody can know.
         let strict = if lines.is_empty() { "no" } else { "yes" };
         fs::write(&known, &lines).map_err(Error::io(format!("write {}", known.display())))?;

@@ -13,7 +13,7 @@ use remaster::inspect::Report;
 
 use super::{Args, Firmware, Medium};
 
-/// Where distributions keep UEFI firmware for x86_64: code, and the variables it begins with.
+/// Where distributions keep UEFI firmware for PCs: code, and the variables it begins with.
 const OVMF: [(&str, &str); 5] = [
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
