@@ -22,7 +22,7 @@ pub enum Error {
         /// What should stand there.
         expected: String,
     },
-    /// A file that is no disk image.
+    /// A file that is not a disk image.
     #[error("{name} {is}")]
     NotAnImage {
         /// The file.

@@ -161,7 +161,7 @@ fn proxy(url: &Url) -> Result<Option<Proxy>> {
     let known =
         |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
     proxy.filter(known).map(Some).ok_or_else(|| Error::Usage {
-        what: format!("{name} is no address of a proxy that can be used"),
+        what: format!("{name} is not an address of a proxy that can be used"),
         hint: "set it to http://HOST:PORT or https://HOST:PORT, or unset it",
     })
 }

@@ -66,7 +66,7 @@ impl Way {
         Self { passed: Vec::new(), end: url.clone() }
     }
 
-    /// Goes where the answer leads; false if it is no redirect (RFC 9110 §15.4).
+    /// Goes where the answer leads; false if it is not a redirect (RFC 9110 §15.4).
     fn on(&mut self, answer: &Answer) -> Result<bool> {
         if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(false);

@@ -51,7 +51,7 @@ pub fn resolve(
     fetch(&cache, &base, &demand.origin, progress).map(|fetched| fetched.path)
 }
 
-/// What is taken for the name of a base: something like `nixos-25.11-minimal` that is no file.
+/// What is taken for the name of a base: something like `nixos-25.11-minimal` that is not a file.
 pub fn name_of(given: &Path) -> Option<&str> {
     let name = given.to_str().filter(|name| name.starts_with("nixos-") && !name.contains('/'))?;
     let is_image = [".iso", ".img", ".zst", ".xz", ".gz", ".bz2", ".zip"]

@@ -1,4 +1,4 @@
-//! Fetches a small text by https, in bounded time: keys, which are no bases.
+//! Fetches a small text by https, in bounded time: keys, which are not bases.
 
 use std::io::Read;
 use std::time::{Duration, Instant};

@@ -18,7 +18,7 @@ impl Url {
     /// Takes an absolute address.
     pub fn parse(text: &str) -> Result<Self> {
         Self::read(text).ok_or_else(|| Error::Usage {
-            what: format!("{:?} is no address of a web server", without_user(text)),
+            what: format!("{:?} is not an address of a web server", without_user(text)),
             hint: "give one that starts with http:// or https:// and has no user, password or blank in it",
         })
     }
@@ -94,7 +94,7 @@ impl fmt::Display for Url {
     }
 }
 
-/// An address that may be shown: a password in it is no business of a log.
+/// An address that may be shown: a password in it does not belong in a log.
 fn without_user(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     match rest.split_once('/') {

@@ -186,7 +186,7 @@ fn serial(text: &str) -> Result<Serial, String> {
     let kind = port.strip_suffix(digits).unwrap_or_default();
     let number: Option<u8> =
         digits.parse().ok().filter(|_| digits.len() < 4 && !digits.starts_with('+'));
-    let number = number.ok_or_else(|| format!("{port:?} is no serial port"))?;
+    let number = number.ok_or_else(|| format!("{port:?} is not a serial port"))?;
     if kind == "hvc" {
         return match rest {
             None => Ok(Serial { port: port.to_owned(), speed: None, unit: None }),
@@ -194,13 +194,13 @@ fn serial(text: &str) -> Result<Serial, String> {
         };
     }
     if !["ttyS", "ttyAMA", "ttyUSB", "ttyMSM", "ttyPS", "ttymxc"].contains(&kind) {
-        return Err(format!("{port:?} is no serial port"));
+        return Err(format!("{port:?} is not a serial port"));
     }
     let speed = rest.map_or("115200", |rest| rest.strip_suffix("n8").unwrap_or(rest));
-    let speed: u32 = speed.parse().map_err(|_| format!("{speed:?} is no speed"))?;
+    let speed: u32 = speed.parse().map_err(|_| format!("{speed:?} is not a speed"))?;
     let unit = Some(number).filter(|number| kind == "ttyS" && *number < 4);
     if !SPEEDS.contains(&speed) {
-        return Err(format!("{speed} is no speed of serial ports"));
+        return Err(format!("{speed} is not a speed of serial ports"));
     }
     if unit.is_some() && speed > FASTEST_OF_PCS {
         return Err(format!(
@@ -293,10 +293,10 @@ mod tests {
             (with(|r| r.karg_delete = vec!["init=/x".into()]), "--karg-delete: init= is not to be"),
             (replace("quiet"), "--karg-replace: \"quiet\" says no value"),
             (replace("root=x=y"), "root= is not to be changed"),
-            (serial("COM1"), "--serial: \"COM1\" is no serial port"),
-            (serial("ttyS"), "\"ttyS\" is no serial port"),
-            (serial("ttyS0,fast"), "\"fast\" is no speed"),
-            (serial("ttyS0,115201"), "115201 is no speed of serial ports"),
+            (serial("COM1"), "--serial: \"COM1\" is not a serial port"),
+            (serial("ttyS"), "\"ttyS\" is not a serial port"),
+            (serial("ttyS0,fast"), "\"fast\" is not a speed"),
+            (serial("ttyS0,115201"), "115201 is not a speed of serial ports"),
             (serial("ttyS0,921600"), "with 115200 at the most, not 921600"),
             (serial("hvc0,9600"), "hvc0 has no speed"),
             (label(""), "--label: an empty label"),

@@ -17,9 +17,9 @@ const USUAL_ROOT: &str = "$targetRoot";
 /// [`Error::Unsupported`] if the script has none of these lines, or they name several roots.
 pub(super) fn with_call(initrd: &str, path: &str, script: &[u8]) -> Result<Vec<u8>> {
     let refused = |found: &str| no_anchor(initrd, path, found);
-    let text = std::str::from_utf8(script).map_err(|_| refused("bytes that are no UTF-8"))?;
+    let text = std::str::from_utf8(script).map_err(|_| refused("bytes that are not UTF-8"))?;
     let switches = places(text, |line| switched_to(line).is_some());
-    let root = root(text).ok_or_else(|| refused("several roots, or one that is no path"))?;
+    let root = root(text).ok_or_else(|| refused("several roots, or one that is not a path"))?;
     let before = match switches.as_slice() {
         [] | [_] => once(text, &root).or(switches.first().map(|one| vec![*one])),
         _ => Some(switches),

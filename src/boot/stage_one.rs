@@ -230,7 +230,7 @@ impl Facts {
                     Some(script) => Ok(StageOne::Scripted { path: target, script }),
                     None => Err(unknown(
                         path,
-                        format!("/init pointing to {target}, which is no script"),
+                        format!("/init pointing to {target}, which is not a script"),
                     )),
                 }
             }
@@ -264,7 +264,7 @@ impl Facts {
 fn described(kind: &Kind) -> &'static str {
     match kind {
         Kind::Directory => "a directory",
-        Kind::File(_) => "a file that is no script",
+        Kind::File(_) => "a file that is not a script",
         Kind::Symlink(_) => "a symbolic link",
     }
 }

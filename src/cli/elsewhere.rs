@@ -50,7 +50,7 @@ impl Messenger for Program {
                 hint: format!("if they are, give {flags}"),
             });
         }
-        printer::ask(&format!("{}Let whoever has these keys in? [y/N] ", list(keys)))?;
+        printer::ask(&format!("{}Let the owners of these keys in? [y/N] ", list(keys)))?;
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map_err(Error::io("read the answer"))?;
         if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {

@@ -150,7 +150,7 @@ pub fn without<B: ReadAt>(
 }
 
 /// The primary GPT header of an image of `size` bytes, where flashing it made that point to a backup at the end of a
-/// larger disk. Its own backup is still there. What is wrong with a table is told by the survey.
+/// larger disk. Its own backup is still there. The survey says what is wrong with a table.
 fn own_header<B: ReadAt>(image: &PatchedImage<B>, size: u64) -> Result<Option<Patch>> {
     let mut head = image.read_range("the GPT", ByteRange::up_to(size.min(HEAD)), HEAD)?;
     if !matches!(move_backup(&mut head, size, DISK_BLOCK), Ok(Some(_))) {

@@ -1,4 +1,4 @@
-//! Whether bytes differ because a filesystem was mounted since it was written: such marks are no sign of a bad medium.
+//! Whether bytes differ because a filesystem was mounted since it was written: such marks are not a sign of a bad medium.
 
 /// Bytes of a sector of FAT and of ext4's addresses.
 const SECTOR: usize = 512;

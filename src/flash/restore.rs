@@ -4,7 +4,7 @@
 //! mark -> no volume descriptor -> changed blocks, zeros behind the base, backup GPT -> volume descriptor
 //!      -> read back -> mark without undo record -> zeros over the undo record -> first block
 //! ```
-//! The mark in the first block says how to go on, so until the end the disk is no image that boots; the
+//! The mark in the first block says how to go on, so until the end the disk is not an image that boots; the
 //! bytes that go back come from the undo record, which lies behind the base and goes last.
 
 use std::time::Instant;

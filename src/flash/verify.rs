@@ -21,7 +21,7 @@ use crate::units::{ByteRange, in_memory, len_of, u64_of};
 const CLOSE: usize = 1 << 16;
 /// What the kernel writes at least.
 const SECTOR: usize = 512;
-/// Differing bytes of a unit up to which each is told by itself.
+/// Differing bytes of a unit up to which each is named alone.
 const FEW: usize = 64;
 /// Buffers on their way from the medium to the comparison.
 const BUFFERS: usize = 3;
@@ -328,7 +328,7 @@ fn of_unit(
     Ok(Some(place))
 }
 
-/// Where a medium holds other data or was mounted, a few bytes that differ elsewhere are no sign of a fault either.
+/// Where a medium holds other data or was mounted, a few bytes that differ elsewhere are not a sign of a fault either.
 pub(super) fn only_few_are_flipped(found: &mut [Difference]) {
     let has = |cause: Cause| found.iter().any(|difference| difference.cause == cause);
     let common = match () {

@@ -35,7 +35,7 @@ impl Label {
     /// What stands where there is no name.
     const NONE: Self = Self(*b"NO NAME    ");
 
-    /// Reads 1 to 11 letters, digits and signs; letters are made capitals. None if it is no name.
+    /// Reads 1 to 11 letters, digits and signs; letters are made capitals. None if it is not a name.
     pub fn parse(text: &str) -> Option<Self> {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || " !#$%&'()-@^_`{}~".contains(c);
         let text = text.trim_end().to_ascii_uppercase();

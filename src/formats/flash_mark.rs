@@ -1,4 +1,4 @@
-//! What stands in a disk's first block until all of an image is on the disk, read back and right.
+//! What stands in a disk's first block until all of an image is on the disk and verified.
 //!
 //! ```text
 //!   0  16  "remaster flash 1"

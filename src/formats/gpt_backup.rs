@@ -29,7 +29,7 @@ pub struct Moved {
 
 /// Points the primary GPT in `head` (the first bytes of the image) to a backup at the end of a disk
 /// of `disk` bytes, and gives that backup. None if the image has no GPT for blocks of this size, or
-/// if its backup is there already.
+/// if its backup already stands there.
 ///
 /// # Errors
 /// A GPT whose checksums are wrong, or that reaches past `head`.

@@ -36,7 +36,7 @@ pub struct Signature {
     pub covers: Covers,
 }
 
-/// The signatures of a program; none if the bytes are no PE program. The error says what is broken.
+/// The signatures of a program; none if the bytes are not a PE program. The error says what is broken.
 pub fn signatures(program: &[u8]) -> Result<Option<Vec<Signature>>, String> {
     let broken = |fault: object::Error| fault.to_string();
     match FileKind::parse(program) {

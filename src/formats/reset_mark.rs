@@ -79,7 +79,7 @@ impl ResetMark {
     /// Reads and checks a mark, which takes up all of `block`.
     ///
     /// # Errors
-    /// Bytes that are no whole mark.
+    /// Bytes that are not a whole mark.
     pub fn parse(block: &[u8]) -> Result<Self, Malformed> {
         let fault = |found: &str| Malformed::new("reset mark", 0, found, "a whole reset mark");
         let Some((body, digest)) = block.split_at_checked(DIGEST) else {

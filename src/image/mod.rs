@@ -204,7 +204,7 @@ pub(crate) fn about(path: &Path) -> Result<Metadata> {
     })
 }
 
-/// A disk that the user may not read is told by what lets in to disks, not by permissions of files.
+/// Of a disk that the user may not read, the message names who lets in to disks, not the permissions of files.
 fn not_opened(path: &Path, kind: std::fs::FileType, fault: io::Error) -> Error {
     let doing = format!("open {}", path.display());
     if fault.kind() == io::ErrorKind::PermissionDenied && kind.is_block_device() {

@@ -94,7 +94,7 @@ fn bad_base64(data: &str) -> Flaw {
 }
 
 fn broken(fields: &Fields<'_>) -> Flaw {
-    Flaw::malformed(format!("found data that are no whole key, expected {}", fields.name), COPY)
+    Flaw::malformed(format!("found data that are not a whole key, expected {}", fields.name), COPY)
 }
 
 #[cfg(test)]
@@ -182,20 +182,20 @@ mod tests {
                 format!("ssh-ed25519-cert-v01@openssh.com {data}"),
                 "found data of ssh-ed25519, expected ssh-ed25519-cert-v01@openssh.com",
             ),
-            (format!("ssh-ed25519 {}", &data[..40]), "no whole key, expected ssh-ed25519"),
-            (format!("ssh-ed25519 {data}AAAA"), "no whole key"),
+            (format!("ssh-ed25519 {}", &data[..40]), "not a whole key, expected ssh-ed25519"),
+            (format!("ssh-ed25519 {data}AAAA"), "not a whole key"),
             (format!("ssh-ed25519 {}", &data[..41]), "41 characters that are not base64"),
-            ("ssh-ed25519 AAAA".to_owned(), "no whole key"),
+            ("ssh-ed25519 AAAA".to_owned(), "not a whole key"),
             ("ssh-ed25519 !!!!".to_owned(), "4 characters that are not base64"),
-            (samples::compressed_p256(), "no whole key"),
+            (samples::compressed_p256(), "not a whole key"),
             (samples::P256_CERTIFICATE.replace("= ecdsa", "=AAAA ecdsa"), "not base64"),
             (
                 samples::certificate(&format!("{P256}-cert-v01@openssh.com"), &["nistp256"]),
-                "no whole key",
+                "not a whole key",
             ),
-            (samples::ED25519_CERTIFICATE.replace("2wA== ", "2wAAA "), "no whole key"),
-            (samples::plain(P256, &["nistp384"]), "no whole key"),
-            (samples::P256_CERTIFICATE[..401].to_owned(), "no whole key, expected ecdsa"),
+            (samples::ED25519_CERTIFICATE.replace("2wA== ", "2wAAA "), "not a whole key"),
+            (samples::plain(P256, &["nistp384"]), "not a whole key"),
+            (samples::P256_CERTIFICATE[..401].to_owned(), "not a whole key, expected ecdsa"),
         ];
         for (line, expected) in rows {
             let found = judge(&line).unwrap_err();

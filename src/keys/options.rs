@@ -96,7 +96,7 @@ impl Options {
     }
 }
 
-/// Cuts at commas outside of quotes; `\"` is no quote.
+/// Cuts at commas outside of quotes; `\"` is not a quote.
 fn pieces(text: &str) -> Vec<&str> {
     let mut quoted = false;
     let mut escaped = false;
@@ -154,7 +154,7 @@ fn values<'a>(pieces: &'a [&str], option: &'a str) -> impl Iterator<Item = Strin
 }
 
 fn no_time() -> Flaw {
-    let problem = "found an expiry-time that is no time, with which sshd skips the line";
+    let problem = "found an expiry-time that is not a time, with which sshd skips the line";
     Flaw::malformed(
         problem,
         "write the time as YYYYMMDD, or as YYYYMMDDHHMM, with Z behind it for UTC",
@@ -167,7 +167,7 @@ fn unquoted(name: &str) -> String {
 
 /// The word is not shown: nothing says that it is an option at all.
 fn unknown() -> String {
-    "found something in front of the key that is no option of sshd, which would skip the line"
+    "found something in front of the key that is not an option of sshd, which would skip the line"
         .into()
 }
 
@@ -200,9 +200,9 @@ mod tests {
             (r#"from="a\""#, "from without a value"),
             (r#"from=""#, "from without a value"),
             (r#"restrict="1""#, "restrict with a value"),
-            ("no-restrict", "no option of sshd"),
-            ("github.com", "no option of sshd"),
-            ("no-no-pty", "no option of sshd"),
+            ("no-restrict", "not an option of sshd"),
+            ("github.com", "not an option of sshd"),
+            ("no-no-pty", "not an option of sshd"),
             (r#"from="a",FROM="b""#, "from= twice"),
             (r#"principals="root""#, "principals= without cert-authority"),
         ];

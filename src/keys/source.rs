@@ -82,7 +82,7 @@ fn capped(reader: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Says whether the error means that the argument is no path at all, and not that we may not look.
+/// Says whether the error means that the argument is not a path at all, and not that we may not look.
 fn is_no_file(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory | InvalidFilename | InvalidInput)

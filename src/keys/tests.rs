@@ -85,7 +85,7 @@ fn a_bad_line_is_named_by_file_and_line() {
     let (message, _) = fault(&[&path], NO_INPUT);
     assert_eq!(
         message,
-        format!("{path} line 4: found data that are no whole key, expected ssh-ed25519")
+        format!("{path} line 4: found data that are not a whole key, expected ssh-ed25519")
     );
     let (message, _) = fault(&["-"], b"\nssh-foo AAAA\n");
     assert!(message.starts_with("standard input line 2: found ssh-foo, expected a key type"));
@@ -290,7 +290,7 @@ fn options_that_leave_a_shell_count() {
     }
     let (message, hint) =
         fault(&[&format!(r#"expiry-time="soon" {}"#, samples::ED25519)], NO_INPUT);
-    assert!(message.contains("an expiry-time that is no time") && hint.contains("YYYYMMDD"));
+    assert!(message.contains("an expiry-time that is not a time") && hint.contains("YYYYMMDD"));
 }
 
 #[test]

@@ -57,7 +57,8 @@ const NOBODY: &str = "is not fetched here: a batch fetches no keys and asks nobo
 fn judge(recipe: &Recipe, came: &[Came], input: &mut Input<'_>) -> Result<()> {
     let expected = &recipe.expect_fingerprint;
     if let Some(at) = expected.iter().position(|text| !is_fingerprint(text)) {
-        let what = format!("{:?} is no fingerprint", expected.get(at).map_or("", String::as_str));
+        let what =
+            format!("{:?} is not a fingerprint", expected.get(at).map_or("", String::as_str));
         let hint = "give it as `ssh-keygen -lf` shows it: SHA256: and 43 characters";
         return Err(recipe.fault("expect-fingerprint", at, what, hint));
     }
@@ -181,7 +182,7 @@ mod tests {
     fn what_cannot_be_done_is_told() {
         let fault = |change: fn(&mut Recipe)| run(change, true).0.unwrap_err().to_string();
         let odd = fault(|recipe| recipe.expect_fingerprint = vec!["MD5:aa".into()]);
-        assert_eq!(odd, "--expect-fingerprint: \"MD5:aa\" is no fingerprint");
+        assert_eq!(odd, "--expect-fingerprint: \"MD5:aa\" is not a fingerprint");
         let none = fault(|recipe| {
             recipe.key = vec![KEY.into()];
             recipe.expect_fingerprint = vec![fingerprint()];

@@ -256,7 +256,7 @@ fn host_key(recipe: &Recipe, index: usize, given: &str, seed: Option<&Seed>) -> 
         other if other.starts_with("generate:") => Err(recipe.fault(
             "host-key",
             index,
-            format!("{other:?} is no kind of key that can be generated"),
+            format!("{other:?} is not a kind of key that can be generated"),
             "generate, generate:ed25519 or generate:rsa",
         )),
         path => read(recipe, index, Path::new(path)).map(Wanted::Given),
@@ -308,7 +308,7 @@ fn is_pair(key: &PrivateKey) -> bool {
     proof.is_ok_and(|proof| key.public_key().verify(PROBE, PROBE.as_bytes(), &proof).is_ok())
 }
 
-/// Says what a file is that is no private key in OpenSSH's form; shows nothing of it.
+/// Says what a file is that is not a private key in OpenSSH's form; shows nothing of it.
 fn not_openssh(bytes: &[u8], refused: &dyn Fn(&str, &str) -> Error) -> Error {
     let text = String::from_utf8_lossy(bytes);
     if text.starts_with("ssh-") || text.starts_with("ecdsa-") {
@@ -318,7 +318,10 @@ fn not_openssh(bytes: &[u8], refused: &dyn Fn(&str, &str) -> Error) -> Error {
         let hint = "convert it: ssh-keygen -p -N '' -f COPY-OF-IT";
         return refused("is a private key, but not in OpenSSH's form", hint);
     }
-    refused("is no private key that can be read", "make one: ssh-keygen -t ed25519 -N '' -f FILE")
+    refused(
+        "is not a private key that can be read",
+        "make one: ssh-keygen -t ed25519 -N '' -f FILE",
+    )
 }
 
 /// The key in the form in which it is placed, without its comment.
@@ -474,7 +477,7 @@ mod tests {
         assert!(refused(encrypted).contains("is encrypted"));
         let pkcs1 = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n";
         assert!(refused(pkcs1).contains("not in OpenSSH's form"));
-        assert!(refused("hello").contains("is no private key"));
+        assert!(refused("hello").contains("is not a private key"));
         let ecdsa = EcdsaKeypair::random(&mut OsRng, ssh_key::EcdsaCurve::NistP256).unwrap();
         assert!(
             refused(
@@ -483,7 +486,7 @@ mod tests {
             .contains("ecdsa-sha2-nistp256")
         );
         let fault = gathered(&["generate:dsa"], None).unwrap_err().to_string();
-        assert!(fault.contains("\"generate:dsa\" is no kind of key"), "{fault}");
+        assert!(fault.contains("\"generate:dsa\" is not a kind of key"), "{fault}");
         let fault = gathered(&["generate", "generate:ed25519"], None).unwrap_err().to_string();
         assert!(fault.contains("a second ed25519 key"), "{fault}");
         let seed: Vec<u8> = (1..=40).collect();

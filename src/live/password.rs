@@ -217,13 +217,13 @@ fn checked_hash(hash: &str) -> Result<Secret, (&'static str, &'static str)> {
     }
     if hash.starts_with("$1$") || hash.starts_with("$5$") || !hash.starts_with('$') {
         return Err((
-            "is no hash of a method that NixOS takes",
+            "is not a hash of a method that NixOS takes",
             "use yescrypt ($y$), sha512crypt ($6$), scrypt ($7$) or bcrypt ($2b$)",
         ));
     }
     let Some(method) = METHODS.iter().find(|method| hash.starts_with(**method)) else {
         return Err((
-            "is no hash of a method that NixOS takes",
+            "is not a hash of a method that NixOS takes",
             "use yescrypt ($y$), sha512crypt ($6$), scrypt ($7$) or bcrypt ($2b$)",
         ));
     };
@@ -302,9 +302,9 @@ mod tests {
         assert!(checked_hash(&rounds).is_ok());
         for (bad, text) in [
             ("", "is empty"),
-            ("hunter2", "no hash of a method"),
-            ("$1$abc$def", "no hash of a method"),
-            ("$9$abc$def", "no hash of a method"),
+            ("hunter2", "not a hash of a method"),
+            ("$1$abc$def", "not a hash of a method"),
+            ("$9$abc$def", "not a hash of a method"),
             ("$6$abc$def", "cut short"),
             ("$6$a:b$def", "characters"),
             ("$6$a\nb$def", "characters"),

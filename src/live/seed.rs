@@ -44,7 +44,7 @@ static READ: Mutex<BTreeMap<u32, Vec<u8>>> = Mutex::new(BTreeMap::new());
 fn of_open(recipe: &Recipe, number: &str) -> Result<Vec<u8>> {
     let digits = number.bytes().all(|byte| byte.is_ascii_digit());
     let Some(number) = number.parse::<u32>().ok().filter(|number| digits && *number > 2) else {
-        let what = format!("fd:{number} is no descriptor for a seed");
+        let what = format!("fd:{number} is not a descriptor for a seed");
         return Err(recipe.fault(
             "host-key-seed",
             0,
@@ -95,7 +95,9 @@ impl Seed {
         different.dedup();
         let found = match (bytes.len(), different.len()) {
             (length, _) if length < SHORTEST => format!("has {length} bytes, {SHORTEST} needed"),
-            (_, few) if few < DIFFERENT => format!("has {few} different bytes, which is no secret"),
+            (_, few) if few < DIFFERENT => {
+                format!("has {few} different bytes, which is not a secret")
+            }
             _ => return Ok(Self { bytes, name: recipe.host_key_name.clone() }),
         };
         let hint = "make one: head -c 32 /dev/urandom > FILE";
@@ -173,7 +175,7 @@ mod tests {
         }
         for odd in ["fd:", "fd:0", "fd:x", "fd:-1", "fd:+3"] {
             let fault = of(odd.into()).unwrap_err().to_string();
-            assert_eq!(fault, format!("--host-key-seed: {odd} is no descriptor for a seed"));
+            assert_eq!(fault, format!("--host-key-seed: {odd} is not a descriptor for a seed"));
         }
         assert!(of("fd:999999".into()).unwrap_err().to_string().contains("/proc/self/fd/999999"));
     }

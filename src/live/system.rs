@@ -184,7 +184,7 @@ fn locale(name: &str) -> Result<(), Fault> {
     let modifier_is_good = modifier
         .is_none_or(|text| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric()));
     if !is_language_and_country(place) || !modifier_is_good {
-        return fault(format!("{name:?} is no locale"), "give one as `de_DE.UTF-8`");
+        return fault(format!("{name:?} is not a locale"), "give one as `de_DE.UTF-8`");
     }
     match charset {
         Some("UTF-8" | "utf8") => Ok(()),
@@ -243,10 +243,10 @@ mod tests {
             ("keymap", "de-latin1.map.gz", "the name of a file", "`de-latin1`"),
             ("console-font", "", "0 characters", "as `ter-v16n`"),
             ("console-font", "-f", "does not begin with a letter", "as `ter-v16n`"),
-            ("locale", "german", "is no locale", "`de_DE.UTF-8`"),
+            ("locale", "german", "is not a locale", "`de_DE.UTF-8`"),
             ("locale", "de_DE", "names no character set", "`de_DE.UTF-8`"),
             ("locale", "de_DE.ISO-8859-1", "is \"ISO-8859-1\"", "`de_DE.UTF-8`"),
-            ("locale", "de_DE.UTF-8@$(id)", "is no locale", "`de_DE.UTF-8`"),
+            ("locale", "de_DE.UTF-8@$(id)", "is not a locale", "`de_DE.UTF-8`"),
         ] {
             let fault = System::gather(&recipe(name, value)).unwrap_err();
             let shown = fault.to_string();

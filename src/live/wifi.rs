@@ -205,7 +205,7 @@ fn country(recipe: &Recipe, text: &str) -> Result<String> {
     if text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
         return Ok(text.to_owned());
     }
-    let what = format!("{text:?} is no country");
+    let what = format!("{text:?} is not a country");
     Err(recipe.fault("wifi-country", 0, what, "give two capital letters, as `DE`"))
 }
 
@@ -237,7 +237,7 @@ fn key(ssid: &str, secret: &Secret) -> Result<Secret, String> {
     Ok(Secret::new(hex(&key)))
 }
 
-/// Refuses what is no passphrase.
+/// Refuses what is not a passphrase.
 fn passphrase(secret: &Secret) -> Result<(), String> {
     let text = secret.reveal();
     if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
@@ -297,7 +297,7 @@ mod tests {
 
     fn text(edits: &Edits, path: &str) -> (u32, String) {
         let member = edits.root.get(path).unwrap_or_else(|| panic!("no {path}"));
-        let Kind::File(bytes) = &member.kind else { panic!("{path} is no file") };
+        let Kind::File(bytes) = &member.kind else { panic!("{path} is not a file") };
         (member.mode, String::from_utf8(bytes.clone()).unwrap())
     }
 
@@ -397,7 +397,7 @@ mod tests {
             assert!(fault.contains(what), "{fault}, not {what}");
         };
         refused(|recipe| recipe.wifi.push("Cafe".into()), "--wifi: \"Cafe\" is given twice");
-        refused(|recipe| recipe.wifi_country = Some("de".into()), "\"de\" is no country");
+        refused(|recipe| recipe.wifi_country = Some("de".into()), "\"de\" is not a country");
         refused(|recipe| recipe.wifi.truncate(1), "--wifi-open: an open network with a password");
         refused(|recipe| recipe.wifi_open = None, "--wifi: \"Cafe\" without a password");
         let three = |recipe: &mut Recipe| recipe.wifi_password_file = vec!["a".into(); 3];

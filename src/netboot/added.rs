@@ -73,7 +73,7 @@ pub fn without<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<ByteRange> {
             }
             Next::Stop
         };
-        // What is no archive of ours has no mark.
+        // What is not an archive of ours has no mark.
         let _ = newc::read_one(last.as_slice(), DIGITS, |_| true, each);
     }
     let Some(length) = length else { return Ok(initrd) };
@@ -144,7 +144,9 @@ pub fn check<B: ReadAt>(
     for at in &archives.seams {
         let bytes = initrd.read_range("the composed initrd", *at, at.size())?;
         if !newc::has_seam(&bytes) {
-            return Err(Error::bug(format!("the seam at {at} of the composed initrd is no seam")));
+            return Err(Error::bug(format!(
+                "the seam at {at} of the composed initrd is not a seam"
+            )));
         }
     }
     let mut missing: Vec<&Member> = wanted.iter().collect();

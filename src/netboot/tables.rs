@@ -60,7 +60,7 @@ impl Tables {
         let (Some(table), None) = (tables.next(), tables.next()) else {
             return Err(unknown(path, format!("{} of them", found.values().filter(named).count())));
         };
-        let text = text(table).ok_or_else(|| unknown(path, "bytes that are no UTF-8".into()))?;
+        let text = text(table).ok_or_else(|| unknown(path, "bytes that are not UTF-8".into()))?;
         let changed = match stage_one {
             StageOne::Scripted { .. } => records(text),
             StageOne::Systemd { .. } => lines(text),

@@ -82,7 +82,7 @@ fn taken(target: &Path) -> Error {
 /// Whether a folder of files of these names can be put in a place; nothing is written.
 ///
 /// # Errors
-/// What is there would be lost, or is no folder.
+/// What is there would be lost, or is not a folder.
 pub fn check(target: &Path, existing: OverwritePolicy, names: &[&str]) -> Result<()> {
     place::check(target)?;
     if fs::symlink_metadata(target).is_ok_and(|found| found.is_symlink()) {

@@ -99,7 +99,7 @@ impl Output {
         Self::of_bytes(path, existing)
     }
 
-    /// A place for bytes that are no image.
+    /// A place for bytes that are not an image.
     pub fn of_bytes(path: &Path, existing: OverwritePolicy) -> Result<Self> {
         let here = fs::symlink_metadata(path);
         let is_link = here.is_ok_and(|found| found.is_symlink());
@@ -352,12 +352,12 @@ pub(super) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<(
 
 fn not_regular(path: &Path) -> Error {
     Error::Usage {
-        what: format!("{} is there and is no regular file", path.display()),
+        what: format!("{} is there and is not a regular file", path.display()),
         hint: "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device",
     }
 }
 
-/// The error for an output that is there already.
+/// The error for an output that already exists.
 pub fn taken(path: &Path) -> Error {
     Error::Usage {
         what: format!("{} already exists", path.display()),
@@ -462,7 +462,7 @@ fn refused(fault: impl Into<io::Error>) -> Fault {
     Err(fault.into())
 }
 
-/// Fills the file while another thread brings to the disk what is there already, so that little is left
+/// Fills the file while another thread brings to the disk what was written, so that little is left
 /// to wait for at the end. A fault of that thread counts: the kernel tells each fault only once.
 fn filled(
     file: &File,

@@ -322,7 +322,7 @@ fn whole(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
     Ok((old, new))
 }
 
-/// The sizes that a journal begins with; none if it is no journal.
+/// The sizes that a journal begins with; none if it is not a journal.
 fn sizes(source: &File) -> io::Result<Option<(u64, u64)>> {
     let mut start = vec![0; in_memory(HEAD)];
     source.read_exact_at(&mut start, 0)?;
@@ -440,7 +440,7 @@ mod tests {
         for sectors in 0..=46 {
             let folder = tempfile::tempdir().unwrap();
             let (path, mut now, new) = interrupted(folder.path());
-            assert!(ImageFile::open(&path).is_err(), "half of an edit is no image");
+            assert!(ImageFile::open(&path).is_err(), "half of an edit is not an image");
             if sectors > 0 {
                 now.resize(new.len(), 0);
             }

@@ -16,7 +16,7 @@ const LARGEST: u64 = 1 << 20;
 /// Reads a recipe file. Relative paths in it are relative to its folder.
 ///
 /// # Errors
-/// [`Error::Recipe`] with line and column of what is no TOML, no known key, or of another type.
+/// [`Error::Recipe`] with line and column of what is not TOML, not a known key, or of another type.
 pub fn read(path: &Path) -> Result<Recipe> {
     let name = path.display().to_string();
     let doing = || format!("read the recipe {name}");

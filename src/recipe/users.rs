@@ -107,7 +107,7 @@ impl Reading {
         }
         let Some(users) = table.get("user") else { return Ok(Vec::new()) };
         let Some(users) = users.get_ref().as_array() else {
-            return Err(fault(&at(users.span().start), "`user` is no list of tables", FORM));
+            return Err(fault(&at(users.span().start), "`user` is not a list of tables", FORM));
         };
         let user = |user: &toml::Spanned<DeValue<'_>>| {
             let place = at(user.span().start);
@@ -214,7 +214,7 @@ impl Reading {
             match field.name.as_str() {
                 "name" => {
                     let text = field.value.as_str().map(str::to_owned);
-                    name = Some(text.ok_or_else(|| field.fault("the name is no text", FORM))?);
+                    name = Some(text.ok_or_else(|| field.fault("the name is not text", FORM))?);
                 }
                 "menu-name" => {
                     "name".clone_into(&mut field.name);
@@ -398,7 +398,7 @@ mod tests {
     fn broken_files_are_refused_whole() {
         assert!(faults("u.toml", "user = [")[0].starts_with("F:1:"));
         assert!(faults("u.toml", "a = 1")[0].starts_with("F:1:1: unknown key `a`"));
-        assert!(faults("u.toml", "user = 1")[0].starts_with("F:1:8: `user` is no list"));
+        assert!(faults("u.toml", "user = 1")[0].starts_with("F:1:8: `user` is not a list"));
         assert!(faults("u.csv", "key\nk\n")[0].contains("no column `name`"));
     }
 }

@@ -243,7 +243,7 @@ impl<B: ReadAt> Original<B> {
     /// # Errors
     /// What the surveys say; a reset that cannot be gone on with.
     pub fn below(image: B) -> Result<Option<Self>> {
-        // A disk whose reset was interrupted is no image of any kind, but there is one below.
+        // A disk whose reset was interrupted is not an image of any kind, but there is one below.
         if !matches!(file_type::base_kind(&image), Ok(BaseKind::Disk)) {
             return Ok(Below::of(image)?.map(Self::Iso));
         }

@@ -86,7 +86,7 @@ struct Identity {
     /// The Primary Volume Descriptor.
     descriptor: Option<Vec<u8>>,
     partitions: Option<Partitions>,
-    /// None of what is no NixOS, or damaged.
+    /// None of what is not NixOS, or damaged.
     system: Option<System>,
 }
 

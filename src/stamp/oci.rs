@@ -117,11 +117,11 @@ impl Layout {
     /// An image with this patch: its entry, and the blobs that it needs beside the base.
     ///
     /// # Errors
-    /// A name that is no tag (distribution-spec, "Pulling manifests").
+    /// A name that is not a tag (distribution-spec, "Pulling manifests").
     pub fn image(&self, name: &str, patch: &[u8], ids: Ids) -> Result<(Entry, Vec<Blob>)> {
         if !is_tag(name) {
             return Err(Error::Usage {
-                what: format!("{name:?} is no tag of a registry"),
+                what: format!("{name:?} is not a tag of a registry"),
                 hint: "use letters, digits, `_`, `.` and `-`, 128 at most",
             });
         }
@@ -194,7 +194,7 @@ struct Layer {
     size: u64,
 }
 
-/// Whether a base is there already: a file of its own with all of its bytes.
+/// Whether a base already exists: a file of its own with all of its bytes.
 fn holds(path: &Path, size: u64, sha256: Digest) -> Result<bool> {
     let found = fs::symlink_metadata(path).ok();
     if found.is_none_or(|found| !found.is_file() || found.len() != size) {
@@ -286,7 +286,7 @@ fn regular(path: &Path) -> Result<File> {
         return Ok(file);
     }
     let what = path.display().to_string();
-    Err(Error::unsupported(what, "a file of an OCI layout", "something that is no regular file"))
+    Err(Error::unsupported(what, "a file of an OCI layout", "something that is not a regular file"))
 }
 
 fn read(path: &Path, most: u64) -> Result<Vec<u8>> {

@@ -1,5 +1,5 @@
 //! What was put into an image before, and what of it is not given again when it is stamped anew: that goes, and
-//! is told by the names that a recipe has for it. Nothing secret.
+//! messages call it as a recipe does. Nothing secret.
 
 use std::collections::BTreeMap;
 use std::fmt;

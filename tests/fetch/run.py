@@ -145,15 +145,15 @@ def sound(s):
     s.gets("a server may keep the size to itself", "chunked")
     for mirror in ("ftp://x", "nonsense", "http://a b"):
         code, _, err = s.run("base", "fetch", BASE, "--cache", s.cache(), "--mirror", mirror)
-        s.verdict(f"the mirror {mirror!r} is refused", s.complaints(code, USAGE, err, ["no address"]))
+        s.verdict(f"the mirror {mirror!r} is refused", s.complaints(code, USAGE, err, ["not an address"]))
     code, _, err = s.run("base", "fetch", BASE, "--cache", s.cache(), "--mirror", "https://me:geheim@127.0.0.1/")
-    s.verdict("a password in the mirror is not shown", s.complaints(code, USAGE, err, ["no address"]) + ["shown"] * ("geheim" in err))
+    s.verdict("a password in the mirror is not shown", s.complaints(code, USAGE, err, ["not an address"]) + ["shown"] * ("geheim" in err))
     code, _, err = s.run("base", "fetch", "nixos-25.11-plasma6", "--cache", s.cache())
     s.verdict("a base there is not is refused with its neighbours", s.complaints(code, USAGE, err, ["nixos-25.11-graphical"]))
 
 
 def wrong_answers(s):
-    """Answers that are no base."""
+    """Answers that are not a base."""
     for mode, say in (("circle", "circle"), ("itself", "circle"), ("endless-redirects", "more than 8 redirects"), ("no-location", "to nowhere"), ("odd-location", "ftp"),
                       ("other-edition", "no redirect to a release"), ("plain-file", "no redirect to a release"), ("404", "404"), ("403", "403"), ("503", "503"),
                       ("garbage", "cannot fetch"), ("reset", "cannot fetch"), ("hash-404", "sha256.*404"), ("hash-of-another", f"SHA-256 is that of .*{NEW}"),
@@ -210,7 +210,7 @@ def broken_off(s):
         s.mirror.gate.set()
         left = part.stat().st_size
         kept = s.found(cache)
-        s.verdict(f"{name}: the part stays, and is no base", [] if left == third and kept is None else [left, kept and len(kept)])
+        s.verdict(f"{name}: the part stays, and is not a base", [] if left == third and kept is None else [left, kept and len(kept)])
         s.mirror.log.clear()
         code, _, err = s.fetch(cache, "slow")
         ranges = [h.get("range") for h in s.mirror.asked(FILE)]
@@ -435,7 +435,7 @@ def proxies(s, secure, ca):
     s.verdict("proxy: its password is not shown", ["shown"] * ("geheim" in err))
     refusing.listener.close()
     for value in ("socks5://127.0.0.1:1", "http://", "::::"):
-        s.refuses(f"proxy: {value}", USAGE, "good", *ca, mirror=secure, env={"https_proxy": value}, say=["https_proxy is no address"])
+        s.refuses(f"proxy: {value}", USAGE, "good", *ca, mirror=secure, env={"https_proxy": value}, say=["https_proxy is not an address"])
 
 
 def by_name(s):

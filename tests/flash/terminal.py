@@ -109,14 +109,14 @@ def questions(device, image, old):
     session.wait_for("to stop): ")
     session.type("/dev/null\n")
     status = session.end()
-    check("what is no disk: status 5", status == 5, f"{status} {session.shown}")
+    check("what is not a disk: status 5", status == 5, f"{status} {session.shown}")
 
     for answer, said in (("99", "neither a number of the list"), ("sdzz", "nor the name of a disk in it")):
         session = Session("flash", "image", *allowed)
         session.wait_for("to stop): ")
         session.type(answer + "\n")
         status = session.end()
-        check(f"{answer} is no disk: says so", status == 130 and said in session.shown, f"{status} {session.shown}")
+        check(f"{answer} is not a disk: says so", status == 130 and said in session.shown, f"{status} {session.shown}")
 
     session = Session("flash", "image", *allowed)
     session.wait_for("to stop): ")

@@ -52,7 +52,7 @@ LABEL nixos-default
 S
 
 # stage 1: the initrd's own programs, and the modules that it lacks, behind it
-case $(head -c 4 ".$initrd" | od -An -tx1 | tr -d ' ') in 28b52ffd) zstd -dqc ".$initrd" > plain ;; *) echo "the initrd is no zstd" >&2; exit 1 ;; esac
+case $(head -c 4 ".$initrd" | od -An -tx1 | tr -d ' ') in 28b52ffd) zstd -dqc ".$initrd" > plain ;; *) echo "the initrd is not a zstd" >&2; exit 1 ;; esac
 cpio -t --quiet < plain > names
 utils=/$(grep -m 1 -o 'nix/store/[^/]*-extra-utils' names)
 rules=/$(grep -m 1 -o 'nix/store/[^/]*-udev-rules' names)

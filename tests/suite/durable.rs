@@ -20,7 +20,7 @@ enum Call {
     Remove(String),
 }
 
-/// Runs the program below strace. None without strace, which is no reason to pass where everything is tested.
+/// Runs the program below strace. None without strace, which is not a reason to pass where everything is tested.
 fn calls(folder: &Folder, arguments: &[&str]) -> Option<Vec<Call>> {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-qq", "-e", "signal=none", "-s", "0", "-o", "log"]);

@@ -47,7 +47,7 @@ struct Line {
     text: String,
 }
 
-/// The lines of all sources that are no comments.
+/// The lines of all sources that are not comments.
 fn lines() -> Vec<Line> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();

@@ -250,8 +250,8 @@ fn bad_recipes_are_told_where_and_why() {
     for (text, said) in [
         ("host-key = 'public.pub'", "1:12: host-key: "),
         ("host-key = ['host',\n 'host']", "2:2: host-key: a second ed25519 key"),
-        ("host-key = 'generate:dsa'", "1:12: host-key: \"generate:dsa\" is no kind"),
-        ("host-key = 'short'", "is no private key"),
+        ("host-key = 'generate:dsa'", "1:12: host-key: \"generate:dsa\" is not a kind"),
+        ("host-key = 'short'", "is not a private key"),
         ("host-key = 'missing'", "cannot read the file of --host-key"),
         (
             "host-key = ['generate:rsa']\nhost-key-seed = 'seed'",
@@ -264,7 +264,7 @@ fn bad_recipes_are_told_where_and_why() {
         ("root-password-file = 'tab'", "1:22: root-password-file: has a control character"),
         ("root-password-file = 'long'", "1:22: root-password-file: has more than 511 bytes"),
         ("nixos-password-hash = ''", "1:23: nixos-password-hash: is empty"),
-        ("nixos-password-hash = 'x'", "1:23: nixos-password-hash: is no hash of a method"),
+        ("nixos-password-hash = 'x'", "1:23: nixos-password-hash: is not a hash of a method"),
         (
             "nixos-password-hash = '$6$a$b'",
             "1:23: nixos-password-hash: is a hash that is cut short",

@@ -45,4 +45,5 @@ mod slips;
 mod sound;
 mod sources;
 mod support;
+mod words;
 mod wrong;

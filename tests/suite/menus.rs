@@ -41,7 +41,7 @@ fn members(archive: &[u8]) -> Vec<Member> {
     found
 }
 
-/// The paths of the initrds of a line of a menu, none if it is no such line. Written anew here, so that
+/// The paths of the initrds of a line of a menu, none if it is not such a line. Written anew here, so that
 /// a line which the product overlooks is not overlooked again.
 fn initrds(line: &str) -> Option<Vec<String>> {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -126,7 +126,7 @@ fn a_scripted_stage_1_gets_its_own_text_back_with_one_line_more() {
             let script = String::from_utf8(script).unwrap();
             let hook = hook_of(&stamped, &initrd.path);
             let [init] = &members(&hook)[..] else { panic!("more than /init") };
-            let Kind::File(new) = &init.kind else { panic!("/init is no file") };
+            let Kind::File(new) = &init.kind else { panic!("/init is not a file") };
             assert_eq!((init.path.as_str(), init.mode, init.owner), ("init", 0o755, (0, 0)));
             let (before, after) = script.split_once("mkdir -m 0755 -p $targetRoot/proc").unwrap();
             let new = String::from_utf8(new.clone()).unwrap();

@@ -146,7 +146,7 @@ fn damage_is_refused_or_does_no_harm() {
     let most = if std::env::var_os("REMASTER_TEST_ALL").is_some() { usize::MAX } else { 250 };
     let mut refused = [0, 0];
     for (base, refused) in [&*SD, &*OLD].into_iter().zip(&mut refused) {
-        // Blocks that are no contents of files.
+        // Blocks that are not contents of files.
         let counts = |block: usize| {
             let bytes = &base[block * 1024..][..1024];
             !bytes.windows(11).any(|text| text == b"placeholder")

@@ -226,7 +226,7 @@ fn keys_that_do_not_sign_are_told() {
     let folder = folder();
     folder.write("nonsense", b"x");
     for (signer, words) in [
-        ("nonsense", "is no private key"),
+        ("nonsense", "is not a private key"),
         ("none", "cannot read the key of --sign"),
         ("key.pub", "there is no ssh-agent"),
     ] {

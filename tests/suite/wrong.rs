@@ -1,4 +1,4 @@
-//! Every command says what a file is that is no image, or not all of one; nothing is made of it.
+//! Every command says what a file is that is not an image, or not all of one; nothing is made of it.
 
 use std::io::Write;
 use std::process::Stdio;

@@ -127,7 +127,7 @@ pub(crate) fn check_regular(file: &ImageFile) -> Result<()> {
         return Ok(());
     }
     Err(Error::Usage {
-        what: format!("{} is no regular file", file.path().display()),
+        what: format!("{} is not a regular file", file.path().display()),
         hint: "use `remaster flash BASE --key KEY DEVICE`, which writes only what differs",
     })
 }

@@ -206,7 +206,7 @@ fn tell(args: &Args, verified: Verified) -> Result<()> {
 }
 
 /// Compares the medium with any image that can be read. That it holds another image is known before all of it is
-/// read, and is no fault of the medium.
+/// read, and is not a fault of the medium.
 fn against_image(args: &Args, image: &dyn ReadAt, name: &str) -> Result<()> {
     let medium = Readable::open(&args.medium, &System::default())?;
     if !args.any {
@@ -234,7 +234,7 @@ fn against_image(args: &Args, image: &dyn ReadAt, name: &str) -> Result<()> {
     report.error(&medium.name()).map_or(Ok(()), Err)
 }
 
-/// That a file cannot lie on the medium says more than that it is no disk image.
+/// That a file cannot lie on the medium says more than that it is not a disk image.
 fn too_large(args: &Args, fault: Error) -> Error {
     let Error::NotAnImage { name, .. } = &fault else { return fault };
     let size = args.against.as_ref().and_then(|path| path.metadata().ok()).map(|about| about.len());

@@ -114,7 +114,6 @@ pub(super) const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["restore", "undo"], &["reset"]),
     (&["erase", "mkfs", "wipe"], &["format"]),
     (&["batch"], &["stamp"]),
-    (&["erase", "wipe"], &["format"]),
     (&["build", "create", "customize", "inject", "make"], &[""]),
     (&["completion"], &["completions"]),
     (&["manual"], &["man"]),

@@ -30,7 +30,7 @@ pub fn settings(text: &str) -> Settings {
     found
 }
 
-/// The words of all lines that are no titles.
+/// The words of all lines that are not titles.
 pub fn words_of(text: &str) -> Vec<Word> {
     lines(text).filter(|line| line.command != "menu").flat_map(|line| line.words).collect()
 }

@@ -116,7 +116,7 @@ pub enum Syntax {
 }
 
 impl Syntax {
-    /// Tells by the words that start lines; none for a text that is no boot menu.
+    /// Tells by the words that start lines; none for a text that is not a boot menu.
     pub fn of(text: &str) -> Option<Self> {
         let first_words = || text.lines().filter_map(|line| line.split_whitespace().next());
         if first_words().any(|word| word == "menuentry" || word == "submenu") {
@@ -145,7 +145,7 @@ impl Syntax {
         }
     }
 
-    /// All words of a text that are no titles.
+    /// All words of a text that are not titles.
     pub fn words(self, text: &str) -> Vec<Word> {
         match self {
             Self::Grub => grub::words(text),

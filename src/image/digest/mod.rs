@@ -80,7 +80,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The text is no SHA-256.
+/// The text is not a SHA-256.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("expected the 64 hexadecimal digits of a SHA-256")]
 pub struct NoDigest;

@@ -112,8 +112,8 @@ fn gpt(head: &[u8], block: u64) -> Option<(Header, Gpt)> {
     Some((header, gpt))
 }
 
-/// Everything that reaches somewhere. A partition that stands for a whole volume may be rounded up to cylinders: how
-/// far the volume reaches is told by its descriptor.
+/// Everything that reaches somewhere. A partition that stands for a whole volume may be rounded up to cylinders: its
+/// descriptor says how far the volume reaches.
 pub(super) fn ends(head: &[u8], kind: Kind, tables: &Tables) -> Vec<End> {
     let volume = match kind {
         Kind::Iso => iso(head),

@@ -1,11 +1,11 @@
-//! The table of what is no disk image, by its first bytes, and what to do with each.
+//! The table of what is not a disk image, by its first bytes, and what to do with each.
 
 use super::is_at;
 use crate::formats::flash_mark;
 use crate::formats::patch_file::PatchFile;
 use crate::formats::reset_mark::ResetMark;
 
-/// Something that is no disk image.
+/// Something that is not a disk image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Other {
     what: What,

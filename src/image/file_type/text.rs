@@ -40,7 +40,7 @@ const BEGINNINGS: &[(&str, Other)] = &[
 const KEY: Other = Other::named("an ssh key", "give the image first, and the key with `--key`");
 const SIGNATURE: Other = Other::named("a signature", "give the image that it signs");
 
-/// What a file of text is; none if it is no text.
+/// What a file of text is; none if it is not text.
 pub(super) fn find(head: &[u8]) -> Option<Other> {
     let text = text(head)?;
     let lower = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();

@@ -34,7 +34,7 @@ pub fn unpacked(image: ImageFile, folder: &Path, progress: &dyn Progress) -> Res
     }
 }
 
-/// What comes out is no image: better told now than after gigabytes. Tar archives are taken by some commands.
+/// What comes out is not an image: better told now than after gigabytes. Tar archives are taken by some commands.
 fn check(stream: &mut Stream) -> Result<()> {
     let name = stream.name();
     let head = stream.head()?;

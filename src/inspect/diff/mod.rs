@@ -68,7 +68,7 @@ pub struct Diff {
 }
 
 impl Diff {
-    /// Compares two images. Those that are no installers are compared as bytes only.
+    /// Compares two images. Those that are not installers are compared as bytes only.
     pub fn of<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Self> {
         let ranges = ranges(before, after)?;
         let mut found = Self { schema: SCHEMA, ..Self::default() };

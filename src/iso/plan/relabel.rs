@@ -104,7 +104,7 @@ fn names(bytes: &[u8], label: &str) -> bool {
     forms(label).iter().any(|form| named(form)) || names_unit(bytes, label)
 }
 
-/// Where a text stands that is no part of a longer label.
+/// Where a text stands that is not part of a longer label.
 fn places(bytes: &[u8], form: &[u8]) -> Vec<Range<usize>> {
     let ends = |rest: &[u8]| {
         rest.first().is_none_or(|next| !next.is_ascii_alphanumeric() && !b"._-+\\".contains(next))

@@ -58,7 +58,7 @@ impl Survey {
     /// [`crate::Error::Malformed`] where a structure is broken, [`crate::Error::Unsupported`] where the
     /// image is none that can be changed safely.
     pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
-        // What is no image, or not all of one, is named before anything in it is looked for.
+        // What is not an image, or not all of one, is named before anything in it is looked for.
         file_type::check_iso(image)?;
         let mut volume = Volume::of(image)?;
         let trees: Vec<Tree> = volume

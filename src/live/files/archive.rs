@@ -182,7 +182,7 @@ fn what(
             let to = std::str::from_utf8(&to).ok().filter(|to| !to.is_empty());
             return to.map(|to| What::Link(to.to_owned())).ok_or_else(|| {
                 asked.fault(
-                    format!("{name} points to a name that is no UTF-8"),
+                    format!("{name} points to a name that is not UTF-8"),
                     "let it point elsewhere",
                 )
             });
@@ -210,8 +210,9 @@ fn linked(
         Some(What::File(content)) => Ok(What::File(content.clone())),
         _ => {
             let to = shown(OsStr::from_bytes(&to));
-            let what =
-                format!("{name} is a hard link to {to}, which is no file of the archive before it");
+            let what = format!(
+                "{name} is a hard link to {to}, which is not a file of the archive before it"
+            );
             Err(asked.fault(what, "make the archive again with both files"))
         }
     }

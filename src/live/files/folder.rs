@@ -84,7 +84,7 @@ fn item(asked: Asked<'_>, path: &Path, about: &Metadata, place: &str) -> Result<
 fn target(asked: Asked<'_>, path: &Path) -> Result<String> {
     let to = fs::read_link(path).map_err(Error::io(format!("read the link {}", path.display())))?;
     to.to_str().map(str::to_owned).ok_or_else(|| {
-        let what = format!("{} points to a name that is no UTF-8", path.display());
+        let what = format!("{} points to a name that is not UTF-8", path.display());
         asked.fault(what, "let it point elsewhere")
     })
 }

@@ -150,7 +150,7 @@ fn twice(path: &str) -> Error {
     }
 }
 
-/// A folder that is there already is opened no wider than it is.
+/// A folder that exists is opened no wider than it is.
 fn put(member: &Member, edits: &mut Edits) {
     let mut member = member.clone();
     if let Some(there) = edits.root.get(&member.path) {

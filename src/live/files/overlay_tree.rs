@@ -129,7 +129,7 @@ impl OverlayTree {
         let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
         for parent in above {
             if self.0.get(parent).is_some_and(|found| !matches!(found.what, What::Folder)) {
-                let what = format!("/{path} lies below /{parent}, which is no folder here");
+                let what = format!("/{path} lies below /{parent}, which is not a folder here");
                 return Err(asked
                     .fault(what, "nothing is put in through a link: name the place it points to"));
             }
@@ -272,7 +272,7 @@ pub(super) fn owner_of(path: &str) -> (u32, u32) {
     if path == "home/nixos" || path.starts_with("home/nixos/") { NIXOS } else { (0, 0) }
 }
 
-/// A name as messages show it: what is no text is escaped.
+/// A name as messages show it: what is not text is escaped.
 pub(super) fn shown(name: &OsStr) -> String {
     name.as_encoded_bytes().escape_ascii().to_string()
 }
@@ -283,7 +283,7 @@ pub(super) fn below_root(name: &OsStr) -> Result<String, &'static str> {
     for component in Path::new(name).components() {
         match component {
             Component::Normal(word) => {
-                let word = word.to_str().ok_or("a name that is no UTF-8")?;
+                let word = word.to_str().ok_or("a name that is not UTF-8")?;
                 if word.chars().any(char::is_control) {
                     return Err("a control character in its name");
                 }

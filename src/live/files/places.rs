@@ -23,7 +23,7 @@ const FOLDERS: [(&str, &str, &str); 22] = [
     ("iso", MOUNTED, "leave it out"),
     (
         "nix/store",
-        "store paths are no files to be laid over others",
+        "store paths are not files to be laid over others",
         "give a squashfs of them to --store",
     ),
     ("nix/.ro-store", MOUNTED, "leave it out"),

@@ -123,7 +123,7 @@ fn content(asked: Asked<'_>, path: &Path) -> Result<(Content, u32)> {
     use std::os::unix::fs::MetadataExt;
     let about = path.metadata().map_err(Error::io(format!("read {}", path.display())))?;
     if !about.is_file() {
-        let what = format!("{} is no regular file", path.display());
+        let what = format!("{} is not a regular file", path.display());
         return Err(asked.fault(what, "give a file, or a folder to --overlay"));
     }
     std::fs::File::open(path).map_err(Error::io(format!("read {}", path.display())))?;
@@ -167,7 +167,7 @@ fn elf(asked: Asked<'_>, path: &Path, content: &Content) -> Result<Program> {
     let name = path.display();
     let program = Program::parse(&head(content, path)?).map_err(|fault| {
         let what =
-            format!("{name} is no program: found {}, expected {}", fault.found, fault.expected);
+            format!("{name} is not a program: found {}, expected {}", fault.found, fault.expected);
         asked.fault(what, "give a static program for 64 bits; scripts go to --script")
     })?;
     if program.is_static {
@@ -211,14 +211,14 @@ fn one_file(
     let place = place(asked, spec.place)?;
     let mode = match spec.mode {
         Some(mode) => mode_of(mode).ok_or_else(|| {
-            asked.fault(format!("{mode} is no mode"), "write it in octal digits, as 644 or 0755")
+            asked.fault(format!("{mode} is not a mode"), "write it in octal digits, as 644 or 0755")
         })?,
         None => own,
     };
     let owner = match spec.owner {
         Some(owner) => owner_named(owner).ok_or_else(|| {
             let hint = "write root, nixos, or numbers as 1000 or 1000:100";
-            asked.fault(format!("{owner} is no owner that an installer has"), hint)
+            asked.fault(format!("{owner} is not an owner that an installer has"), hint)
         })?,
         None => owner_of(&place),
     };

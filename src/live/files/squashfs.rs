@@ -83,7 +83,7 @@ pub(super) fn store(
     let read =
         image.read_exact_at(&mut magic, 0).and_then(|()| image.read_exact_at(&mut size, SIZE_AT));
     if read.is_err() || &magic != MAGIC {
-        return Err(asked.fault(format!("{shown} is no squashfs"), HINT));
+        return Err(asked.fault(format!("{shown} is not a squashfs"), HINT));
     }
     let used = u64::from_le_bytes(size);
     if used > image.size() {

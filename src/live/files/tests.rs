@@ -406,7 +406,7 @@ fn what_no_overlay_can_hold_is_refused_by_name() {
     fs::remove_file(bench.at("top/srv/socket")).unwrap();
     let odd = bench.at("top").join(OsStr::from_bytes(b"srv/\xff"));
     fs::write(&odd, "").unwrap();
-    assert!(refused(&recipe).contains("srv/\\xff has a name that is no UTF-8"));
+    assert!(refused(&recipe).contains("srv/\\xff has a name that is not UTF-8"));
     fs::remove_file(odd).unwrap();
     let set = rustix::fs::setxattr(bench.at("top/srv/a"), "user.mine", b"1", XattrFlags::empty());
     if set.is_ok() {
@@ -427,7 +427,7 @@ fn archives_that_lead_outside_or_lie_are_refused_by_name() {
         (&[(b"/etc/a", Regular, 0o644, "")], "the member /etc/a has an absolute name"),
         (
             &[(b"l", Symlink, 0o777, "/etc"), (b"l/a", Regular, 0o644, "")],
-            "/l/a lies below /l, which is no folder here",
+            "/l/a lies below /l, which is not a folder here",
         ),
         (
             &[(b"l/a", Regular, 0o644, ""), (b"l", Symlink, 0o777, "/etc")],
@@ -439,13 +439,13 @@ fn archives_that_lead_outside_or_lie_are_refused_by_name() {
         ),
         (
             &[(b"a", Link, 0o644, "../../etc/shadow")],
-            "a is a hard link to ../../etc/shadow, which is no file of the archive",
+            "a is a hard link to ../../etc/shadow, which is not a file of the archive",
         ),
         (&[(b"a", Char, 0o644, "")], "a is a character device"),
         (&[(b"a", Block, 0o644, "")], "a is a block device"),
         (&[(b"a", Fifo, 0o644, "")], "a is a FIFO"),
         (&[(b"a", Regular, 0o2755, "")], "a is setuid or setgid (mode 2755)"),
-        (&[(b"a\xff", Regular, 0o644, "")], "the member a\\xff has a name that is no UTF-8"),
+        (&[(b"a\xff", Regular, 0o644, "")], "the member a\\xff has a name that is not UTF-8"),
     ];
     for (members, expected) in rows {
         let bench = Bench::new();
@@ -507,17 +507,20 @@ fn bad_files_scripts_and_programs_are_refused_by_name() {
         (file(at("a")), "has no absolute DST (write SRC:DST"),
         (file(format!("{}:/srv/", at("a"))), "/srv/ is a folder, not the path of a file"),
         (file(format!("{}:/srv/../a", at("a"))), "/srv/../a has `..` in its name"),
-        (file(format!("{}:/srv/a:888", at("a"))), "888 is no mode (write it in octal digits"),
-        (file(format!("{}:/srv/a:644:alice", at("a"))), "alice is no owner that an installer has"),
+        (file(format!("{}:/srv/a:888", at("a"))), "888 is not a mode (write it in octal digits"),
+        (
+            file(format!("{}:/srv/a:644:alice", at("a"))),
+            "alice is not an owner that an installer has",
+        ),
         (file(format!("{}:/etc/hostname", at("a"))), "/etc/hostname: NixOS puts its own"),
         (file(format!("{}:/srv/a:600", at("key"))), "--file: /srv/a is a private key"),
-        (file(format!("{}:/srv/a", bench.0.path().display())), "is no regular file"),
+        (file(format!("{}:/srv/a", bench.0.path().display())), "is not a regular file"),
         (script("s1", "echo\n"), "s1 does not start with `#!`"),
         (script("s2", "#!/bin/sh\r\necho\r\n"), "s2 has lines that end in CR LF"),
         (script("s3", "#!/bin/bash\n"), "s3 wants /bin/bash, which NixOS does not have"),
         (script("s 4", "#!/bin/sh\n"), "has no name that can be typed as a command"),
         (script("s5", "\u{7f}ELF"), "s5 is a program and no script (give it to --bin)"),
-        (bin(b"#!/bin/sh\n".to_vec()), "tool is no program: found another beginning"),
+        (bin(b"#!/bin/sh\n".to_vec()), "tool is not a program: found another beginning"),
         (Box::new(|recipe| recipe.run = vec![twice, other]), "--run: first.py is given twice"),
         (Box::new(|recipe| recipe.enable = Some(true)), "--enable: says nothing without --unit"),
         (Box::new(|recipe| recipe.path = Some(true)), "--path: says nothing without --store"),
@@ -549,7 +552,7 @@ fn bad_units_are_refused_by_name() {
         (
             "a.service",
             "[Service]\nExecStart=tool\n",
-            "a.service runs tool, which is no absolute path",
+            "a.service runs tool, which is not an absolute path",
         ),
         (
             "a.service",
@@ -581,7 +584,7 @@ fn bad_units_are_refused_by_name() {
 fn bad_stores_are_refused_by_name() {
     let whole = squashfs(&[&format!("{STORE}/bin/tool")]);
     let rows = [
-        (b"hello".to_vec(), "is no squashfs"),
+        (b"hello".to_vec(), "is not a squashfs"),
         (whole[..200].to_vec(), "is cut off"),
         (
             squashfs(&["usr/bin/tool"]),

@@ -75,7 +75,7 @@ fn read<'a>(asked: Asked<'a>, path: &'a Path) -> Result<Unit<'a>> {
     let read = File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
     read.map_err(Error::io(format!("read {shown}")))?;
     let text = String::from_utf8(bytes)
-        .map_err(|_| asked.fault(format!("{shown} is no text in UTF-8"), "give a unit file"))?;
+        .map_err(|_| asked.fault(format!("{shown} is not text in UTF-8"), "give a unit file"))?;
     if text.contains('\r') {
         let what =
             format!("{shown} has lines that end in CR LF, which systemd takes for parts of values");
@@ -93,7 +93,7 @@ fn check_programs(unit: &Unit<'_>, laid: &OverlayTree, notes: &mut Vec<String>) 
     for program in unit.file.programs() {
         let name = unit.name;
         if !program.starts_with(['/', '%', '$']) {
-            let what = format!("{name} runs {program}, which is no absolute path");
+            let what = format!("{name} runs {program}, which is not an absolute path");
             return Err(unit.asked.fault(what, format!("NixOS's systemd finds no others: write /run/current-system/sw/bin/{program}, or /etc/profiles/per-user/root/bin/{program} for a --script")));
         }
         let there = COMMANDS.contains(&program)
@@ -159,7 +159,7 @@ fn check_name(unit: &Unit<'_>, name: &str) -> Result<()> {
         return Ok(());
     }
     let what = format!(
-        "{} has {name} in its [Install] section, which is no plain name of a unit",
+        "{} has {name} in its [Install] section, which is not a plain name of a unit",
         unit.name
     );
     Err(unit.asked.fault(what, "write names without specifiers, as `multi-user.target`"))

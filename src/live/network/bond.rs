@@ -87,7 +87,7 @@ pub(super) fn bond(text: &str) -> Result<(String, Bond), Fault> {
     Ok((name, Bond { members, options }))
 }
 
-/// The name of an interface that is no VLAN.
+/// The name of an interface that is not a VLAN.
 fn plain(name: &str) -> Result<String, Fault> {
     let name = interface(name)?;
     if name.contains('.') {
@@ -135,7 +135,7 @@ fn judge(name: &str, value: &str, members: &[String]) -> Result<(), Fault> {
     let Some((_, values, _)) = OPTIONS.iter().find(|(known, _, _)| *known == name) else {
         let known: Vec<&str> = OPTIONS.iter().map(|(known, _, _)| *known).collect();
         return fault(
-            format!("{name:?} is no option of a bond that is known here"),
+            format!("{name:?} is not an option of a bond that is known here"),
             format!("give some of {}, as `mode=802.3ad,lacp_rate=fast`", known.join(", ")),
         );
     };
@@ -152,5 +152,5 @@ fn judge(name: &str, value: &str, members: &[String]) -> Result<(), Fault> {
             format!("give one of {}", members.join(", ")),
         ),
     };
-    if is_good { Ok(()) } else { fault(format!("{value:?} is no value of {name}"), hint) }
+    if is_good { Ok(()) } else { fault(format!("{value:?} is not a value of {name}"), hint) }
 }

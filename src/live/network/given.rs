@@ -130,7 +130,7 @@ pub(super) fn address(text: &str) -> Result<(Link, Subnet), Fault> {
     let Some(prefix) = prefix.parse().ok().filter(|prefix| digits && (1..=most).contains(prefix))
     else {
         return fault(
-            format!("{prefix:?} is no length of a prefix"),
+            format!("{prefix:?} is not a length of a prefix"),
             format!("give a number from 1 to {most}, as in `192.168.1.50/24`"),
         );
     };
@@ -162,7 +162,7 @@ pub(super) fn mtu(text: &str) -> Result<(Link, u32), Fault> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let Some(bytes) = text.parse().ok().filter(|bytes| digits && MTU.contains(bytes)) else {
         return fault(
-            format!("{text:?} is no size of packets"),
+            format!("{text:?} is not a size of packets"),
             format!("give {} to {} bytes, as `9000`", MTU.start(), MTU.end()),
         );
     };
@@ -186,7 +186,7 @@ pub(super) fn once(before: &[IpAddr], address: IpAddr) -> Result<IpAddr, Fault> 
 fn machine(text: &str) -> Result<IpAddr, Fault> {
     let Ok(address) = text.parse::<IpAddr>() else {
         return fault(
-            format!("{text:?} is no address"),
+            format!("{text:?} is not an address"),
             "give IPv4 or IPv6, as `192.168.1.1` or `2001:db8::1`",
         );
     };
@@ -237,7 +237,7 @@ fn mac(text: &str) -> Result<[u8; 6], Fault> {
     let bytes: Option<Vec<u8>> = text.split(':').map(byte).collect();
     let Some(bytes) = bytes.and_then(|bytes| <[u8; 6]>::try_from(bytes).ok()) else {
         return fault(
-            format!("{text:?} is no MAC address"),
+            format!("{text:?} is not a MAC address"),
             "give six pairs of hexadecimal digits, as `52:54:00:12:34:56`",
         );
     };
@@ -287,7 +287,7 @@ pub(super) fn interface(name: &str) -> Result<String, Fault> {
         || !name.chars().all(known)
         || name.starts_with(['.', '-'])
     {
-        return fault(format!("{name:?} is no name of an interface"), hint);
+        return fault(format!("{name:?} is not a name of an interface"), hint);
     }
     if name.starts_with("wl") {
         return fault(
@@ -298,7 +298,7 @@ pub(super) fn interface(name: &str) -> Result<String, Fault> {
     if let Some((below, id)) = name.rsplit_once('.') {
         if !is_vlan_id(id) {
             return fault(
-                format!("{name:?} is a VLAN, and {id:?} is no number of one"),
+                format!("{name:?} is a VLAN, and {id:?} is not a number of one"),
                 "give the interface that it is on and a number from 1 to 4094, as `eno1.20`",
             );
         }

@@ -63,7 +63,7 @@ impl Template {
         match flaw(name).or_else(|| flaw(&found)) {
             None => Ok(found),
             Some(flaw) => Err(Error::Usage {
-                what: format!("{found:?} is no name for a file here: {flaw}"),
+                what: format!("{found:?} is not a name for a file here: {flaw}"),
                 hint: "give the user another name, or another --name-template",
             }),
         }

@@ -117,7 +117,7 @@ pub struct File {
     pub mode: String,
     /// Numbers of user and group.
     pub owner: (u32, u32),
-    /// SHA-256 of its bytes; null for what is no file or not everyone may read.
+    /// SHA-256 of its bytes; null for what is not a file or not everyone may read.
     pub sha256: Option<String>,
 }
 

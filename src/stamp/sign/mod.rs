@@ -64,15 +64,15 @@ pub fn signer(
     let doing = || format!("read the key of --sign, {name}");
     let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
     if size > LARGEST_KEY {
-        return Err(usage(format!("{name}: {size} bytes are no key")));
+        return Err(usage(format!("{name}: {size} bytes are not a key")));
     }
     let text = fs::read(path).map_err(Error::io(doing()))?;
-    let text = String::from_utf8(text).map_err(|_| usage(format!("{name} is no ssh key")))?;
+    let text = String::from_utf8(text).map_err(|_| usage(format!("{name} is not an ssh key")))?;
     if let Ok(public) = PublicKey::from_openssh(text.trim()) {
         return Ok(Box::new(agent::Agent::with(public, socket)?));
     }
     let key = PrivateKey::from_openssh(&text)
-        .map_err(|_| usage(format!("{name} is no private key in OpenSSH's form")))?;
+        .map_err(|_| usage(format!("{name} is not a private key in OpenSSH's form")))?;
     let key = if key.is_encrypted() {
         let words = ask(&format!("passphrase of {name}")).map_err(Error::io("ask for it"))?;
         key.decrypt(words).map_err(|_| usage(format!("{name}: the passphrase is wrong")))?
@@ -98,7 +98,7 @@ fn refused(what: &str, fault: &ssh_key::Error) -> Error {
 /// Reads an armored signature, with anything behind it.
 ///
 /// # Errors
-/// [`Error::Differs`]: whatever is no signature does not prove anything.
+/// [`Error::Differs`]: whatever is not a signature does not prove anything.
 pub fn parse(armored: &[u8]) -> Result<SshSig> {
     let text = String::from_utf8_lossy(armored);
     let text = text.trim_end_matches(['\n', '\r', '\0']);

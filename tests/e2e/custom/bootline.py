@@ -24,7 +24,7 @@ def refused(folder, base):
         (["--default-entry", "Windows"], "is called \"Windows\""),
         (["--label", "nixos minimal"], "has ' ' in it"),
         (["--label", "x" * 33], "33 characters"),
-        (["--serial", "COM1"], "is no serial port"),
+        (["--serial", "COM1"], "is not a serial port"),
         (["--inject", "credential", "--hostname", "x"], "cannot be had with --inject credential"),
     ]
 

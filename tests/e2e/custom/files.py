@@ -135,5 +135,5 @@ def refused(folder, base):
     bad = write(f"{folder}/bad/etc/hostname", "name\n")
     found = [(["--bin", f"{folder}/dynamic"], "wants a loader and libraries"),
              (["--overlay", os.path.dirname(os.path.dirname(bad))], "NixOS puts its own in this place"),
-             (["--store", f"{folder}/one"], "is no squashfs")]
+             (["--store", f"{folder}/one"], "is not a squashfs")]
     return found

@@ -28,7 +28,7 @@ def flags(folder, base):
 
 def refused(folder, base):
     public = os.path.join(folder, "rsa.pub")
-    return [(["--host-key", public], "is a public key"), (["--root-password-hash", "plain"], "no hash of a method"),
+    return [(["--host-key", public], "is a public key"), (["--root-password-hash", "plain"], "not a hash of a method"),
             (["--host-key-seed", "/dev/null", "--host-key", "generate"], "has 0 bytes")]
 
 
