@@ -62,6 +62,8 @@ pub use stamp::stamped_image::StampedImage;
 pub mod bases;
 #[doc(hidden)]
 pub mod boot;
+#[doc(hidden)]
+pub mod bounded;
 mod checked;
 #[doc(hidden)]
 pub mod disk;

@@ -428,7 +428,7 @@ def commands(c, flags):
     c.check("inspect shows the arguments", code == 0 and f"init={SYSTEM}/init console=ttyS0,115200n8 console=tty0 quiet" in out.decode(), err)
     code, out, err = c.call("inspect", base)
     c.check("inspect tells a stock image", code == 0 and "nothing was put in" in out.decode(), err)
-    code, out, err = c.call("diff", base, plain)
+    code, out, err = c.call("diff", "--all", base, plain)
     c.check("diff shows keys and arguments", code == 1 and all(x in out.decode() for x in ("+ key SHA256:", "+ quiet", "- loglevel=4", "+ /srv/large:")), out.decode() + err)
 
     signed = c.path("signed.img")

@@ -1,7 +1,6 @@
 //! Speaks to web servers: one request, one answer; proxies and certificates as the environment has them.
 
 use std::env;
-use std::fs;
 use std::io::Read;
 
 use ureq::config::Config;
@@ -12,6 +11,7 @@ use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use super::origin::Origin;
 use super::url::Url;
+use crate::bounded;
 use crate::error::{Error, Result};
 
 /// What to do where nothing better is known.
@@ -46,13 +46,16 @@ pub(super) struct Answer {
     pub(super) body: Box<dyn Read>,
 }
 
+/// Bytes of certificates in PEM: a system's own have some 200 KiB.
+const LARGEST_PEM: u64 = 16 << 20;
+
 impl Client {
     pub(super) fn new(origin: &Origin) -> Result<Self> {
         let roots = match &origin.ca_file {
             None => RootCerts::PlatformVerifier,
             Some(path) => {
                 let name = path.display();
-                let text = fs::read(path).map_err(Error::io(format!("read {name}")))?;
+                let text = bounded::read(path, LARGEST_PEM, &format!("read {name}"))?;
                 let items: Result<Vec<_>, _> = parse_pem(&text).collect();
                 let certificates: Vec<_> = items
                     .unwrap_or_default()

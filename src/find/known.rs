@@ -1,10 +1,10 @@
 //! The keys that are looked for: a `known_hosts` file, as stamping leaves it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use ssh_key::{HashAlg, PublicKey};
 
+use crate::bounded;
 use crate::error::{Error, Result};
 
 /// Bytes of a `known_hosts` file.
@@ -30,12 +30,7 @@ pub struct Known {
 /// # Errors
 /// [`Error::Usage`] if it holds no key, or one that is hashed, marked or not understood.
 pub fn read(path: &Path) -> Result<Vec<Known>> {
-    let doing = || format!("read {}", path.display());
-    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
-    let text = match size {
-        0..=LARGEST => fs::read_to_string(path).map_err(Error::io(doing()))?,
-        _ => String::new(),
-    };
+    let text = bounded::read_text(path, LARGEST, &format!("read {}", path.display()))?;
     let lines = (1..).zip(text.lines().map(str::trim));
     let keys = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let found: Result<Vec<Known>> = keys

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::bounded;
 use crate::error::{Error, Result};
 
 /// Bytes of a secret's file that are read.
@@ -118,15 +119,8 @@ impl<'a> Input<'a> {
 
 /// The bytes of a file that `--name` names; a longer file than any secret is refused.
 pub(super) fn read_capped(name: &str, path: &Path) -> Result<Vec<u8>> {
-    let doing = || format!("read the file of --{name}, {}", path.display());
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(Error::io(doing()))?;
-    let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
-    read.map_err(Error::io(doing()))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length <= LARGEST) {
-        return Ok(bytes);
-    }
-    Err(Error::io(doing())(io::Error::new(io::ErrorKind::FileTooLarge, "more than 64 KiB")))
+    let doing = format!("read the file of --{name}, {}", path.display());
+    bounded::read(path, LARGEST, &doing)
 }
 
 fn capped(reader: impl Read) -> io::Result<String> {

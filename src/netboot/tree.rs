@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::boot::menu;
 use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::{self, Contents};
+use crate::bounded;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::Entry;
@@ -62,8 +63,8 @@ impl Files {
             if fs::metadata(&path)
                 .is_ok_and(|about| about.is_file() && about.len() <= LARGEST_SCRIPT)
             {
-                let bytes =
-                    fs::read(&path).map_err(Error::io(format!("read {}", path.display())))?;
+                let doing = format!("read {}", path.display());
+                let bytes = bounded::read(&path, LARGEST_SCRIPT, &doing)?;
                 scripts.extend(Script::of(name, &bytes));
             }
         }

@@ -1,13 +1,13 @@
 //! Recipe files: TOML (1.0), whose keys are the names of flags.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
 use super::Recipe;
+use crate::bounded;
 use crate::error::{Error, Result};
 
 /// Bytes of a recipe file.
@@ -19,16 +19,7 @@ const LARGEST: u64 = 1 << 20;
 /// [`Error::Recipe`] with line and column of what is not TOML, not a known key, or of another type.
 pub fn read(path: &Path) -> Result<Recipe> {
     let name = path.display().to_string();
-    let doing = || format!("read the recipe {name}");
-    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
-    if size > LARGEST {
-        return Err(fault(
-            &name,
-            format!("{size} bytes, more than {LARGEST}"),
-            "give a recipe file",
-        ));
-    }
-    let text = fs::read_to_string(path).map_err(Error::io(doing()))?;
+    let text = bounded::read_text(path, LARGEST, &format!("read the recipe {name}"))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     Ok(parse(&name, &text)?.below_folder(folder))
 }

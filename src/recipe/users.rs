@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Recipe;
 use super::document::{broken, fault, position, unknown};
+use crate::bounded;
 use crate::error::{Error, Result};
 
 /// Bytes of a users file.
@@ -66,13 +67,7 @@ struct Field {
 /// line, and the column where it is known.
 pub fn read(path: &Path, format: Format, separator: char) -> Result<Vec<Result<User>>> {
     let name = path.display().to_string();
-    let doing = || format!("read the users {name}");
-    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
-    if size > LARGEST {
-        let found = format!("{size} bytes, more than {LARGEST}");
-        return Err(fault(&name, found, "give the users in several files"));
-    }
-    let text = fs::read_to_string(path).map_err(Error::io(doing()))?;
+    let text = bounded::read_text(path, LARGEST, &format!("read the users {name}"))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let reading = Reading { name, folder: folder.to_owned(), separator, names: Recipe::names() };
     let users = match format {

@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 use std::env;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use remaster::bases::{self, Base, Cache, Catalog, Demand, Origin, Record};
+use remaster::bounded;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::image::digest::remembered::DigestCache;
@@ -311,12 +311,12 @@ fn name_of(path: &Path) -> String {
 
 /// The text of a list of digests, or why it is none.
 fn text_of(list: &Path) -> Result<Result<String, String>> {
-    let doing = || format!("read {}", list.display());
-    let size = fs::metadata(list).map_err(Error::io(doing()))?.len();
-    if size > published::LARGEST {
-        return Ok(Err(format!("it has {size} bytes")));
+    let doing = format!("read {}", list.display());
+    match bounded::read(list, published::LARGEST, &doing) {
+        Ok(bytes) => Ok(String::from_utf8(bytes).map_err(|_| "it is not text in UTF-8".to_owned())),
+        Err(Error::Usage { .. }) => Ok(Err("it is too large for a list of digests".into())),
+        Err(fault) => Err(fault),
     }
-    fs::read_to_string(list).map(Ok).map_err(Error::io(doing()))
 }
 
 /// The digest that a list has for an image: by its name, for what is packed by that of what is in it, too; for what

@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Digest;
+use crate::bounded;
 use crate::file_state::FileState;
+
+/// Bytes of a record; they are some hundreds.
+const LARGEST: u64 = 1 << 16;
 
 /// Files of digests.
 #[derive(Clone, Debug)]
@@ -46,7 +50,8 @@ impl DigestCache {
     pub fn get(&self, path: &Path) -> Option<Digest> {
         let path = fs::canonicalize(path).ok()?;
         let of = Of::new(&path, &fs::metadata(&path).ok()?);
-        let record: Record = serde_json::from_slice(&fs::read(self.file(&path)).ok()?).ok()?;
+        let text = bounded::read(&self.file(&path), LARGEST, "read a digest").ok()?;
+        let record: Record = serde_json::from_slice(&text).ok()?;
         (record.of == of).then_some(())?;
         record.sha256.parse().ok()
     }

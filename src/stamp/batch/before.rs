@@ -1,8 +1,8 @@
 //! What stands under the name of a file that is to be made: of which recipe it was made, and what chance made then.
 
-use std::fs;
 use std::path::Path;
 
+use crate::bounded;
 use crate::error::Result;
 use crate::formats::newc::Member;
 use crate::formats::patch_file::{LARGEST, PatchFile};
@@ -47,8 +47,7 @@ impl Before {
         base: &BaseImage<&ImageFile>,
         sha256: Digest,
     ) -> Option<Self> {
-        let size = fs::metadata(path).ok()?.len();
-        let bytes = fs::read(path).ok().filter(|_| size <= LARGEST)?;
+        let bytes = bounded::read(path, LARGEST, "read what was made before").ok()?;
         let patch = PatchFile::parse(&bytes).ok()?;
         let below = base.original().clone();
         Self::of(patch::apply(&patch, below, sha256, "the base").ok()?.image()).ok()?

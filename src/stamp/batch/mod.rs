@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use crate::bounded;
 use crate::error::{Error, Result};
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
@@ -592,6 +593,6 @@ fn is_there(path: &Path, image: &StampedImage<&ImageFile>) -> bool {
 
 /// Whether a file has these bytes.
 fn holds(path: &Path, bytes: &[u8]) -> bool {
-    let size = fs::metadata(path).map(|found| found.len());
-    size.is_ok_and(|size| size == len_of(bytes)) && fs::read(path).is_ok_and(|found| found == bytes)
+    bounded::read(path, len_of(bytes), "read what was made before")
+        .is_ok_and(|found| found == bytes)
 }

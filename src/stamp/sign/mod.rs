@@ -4,12 +4,12 @@ pub mod agent;
 pub mod signers;
 
 use std::fmt::Debug;
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
+use crate::bounded;
 use crate::error::{Error, Result};
 
 /// What our signatures are for: they hold for nothing else (`ssh-keygen -n`).
@@ -61,12 +61,7 @@ pub fn signer(
     ask: &mut dyn FnMut(&str) -> io::Result<String>,
 ) -> Result<Box<dyn Sign>> {
     let name = path.display();
-    let doing = || format!("read the key of --sign, {name}");
-    let size = fs::metadata(path).map_err(Error::io(doing()))?.len();
-    if size > LARGEST_KEY {
-        return Err(usage(format!("{name}: {size} bytes are not a key")));
-    }
-    let text = fs::read(path).map_err(Error::io(doing()))?;
+    let text = bounded::read(path, LARGEST_KEY, &format!("read the key of --sign, {name}"))?;
     let text = String::from_utf8(text).map_err(|_| usage(format!("{name} is not an ssh key")))?;
     if let Ok(public) = PublicKey::from_openssh(text.trim()) {
         return Ok(Box::new(agent::Agent::with(public, socket)?));
