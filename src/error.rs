@@ -435,6 +435,11 @@ impl From<Error> for io::Error {
 }
 
 fn io_hint(source: &io::Error) -> Option<&'static str> {
+    if source.raw_os_error() == Some(rustix::io::Errno::FBIG.raw_os_error()) {
+        return Some(
+            "write to a filesystem that takes files of this size (FAT: less than 4 GiB), or raise `ulimit -f`",
+        );
+    }
     match source.kind() {
         io::ErrorKind::StorageFull => Some("free some space, or write to another filesystem"),
         io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folder"),

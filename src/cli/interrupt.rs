@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use remaster::error::{Error, Result};
+use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -25,6 +26,13 @@ pub(crate) fn watch() -> Result<()> {
             .map_err(Error::io("watch for signals"))?;
     }
     Ok(())
+}
+
+/// From now on a file that grows over a limit of the shell (`ulimit -f`) is an error of that file. By default the
+/// signal for it ends the program, which then says nothing and clears nothing up.
+pub(crate) fn outlive_file_limits() -> Result<()> {
+    let told = flag::register(Signal::XFSZ.as_raw(), Arc::default());
+    told.map(drop).map_err(Error::io("watch for signals"))
 }
 
 /// The exit status of a program that ends with an error. After a signal it is 128 and the number of that signal.

@@ -67,7 +67,7 @@ enum Command {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    if let Err(fault) = no_private_key() {
+    if let Err(fault) = interrupt::outlive_file_limits().and_then(|()| no_private_key()) {
         return printer::fault(&fault);
     }
     if std::env::args_os().len() < 2 {

@@ -75,6 +75,8 @@ pub struct Target {
     usual: u32,
     /// Whether something was written to it.
     touched: AtomicBool,
+    /// Whether it is a file that was made when it was opened.
+    is_new: bool,
 }
 
 impl Candidate {
@@ -102,6 +104,7 @@ impl Candidate {
             opened_by,
             usual: 0,
             touched: AtomicBool::new(false),
+            is_new: false,
         })
     }
 
@@ -269,6 +272,7 @@ impl Target {
             block: FILE_BLOCK,
             usual,
             touched: AtomicBool::new(false),
+            is_new,
         })
     }
 
@@ -299,6 +303,19 @@ impl Target {
         }
         let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         File::open(own).map(Some).map_err(Error::io(format!("read {}", self.path.display())))
+    }
+
+    /// Removes a file that was made when it was opened, and did not get what it was made for; whether it did. Disks stay,
+    /// and so do files that existed, and whatever has the name of the file by now.
+    pub fn discard(&self) -> Result<bool> {
+        let doing = || format!("remove {}", self.path.display());
+        let own = self.file.metadata().map_err(Error::io(doing()))?;
+        let named = std::fs::symlink_metadata(&self.path);
+        let is_own = named.is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino()));
+        if !self.is_new || !is_own {
+            return Ok(false);
+        }
+        std::fs::remove_file(&self.path).map_err(Error::io(doing())).map(|()| true)
     }
 
     /// Says that something is written to it.

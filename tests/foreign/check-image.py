@@ -94,7 +94,7 @@ class Image:
         return lba * BLOCK, self.sizes["/boot/efi.img"]
 
     def initrds(self):
-        return self.with_bytes_of(p for p in self.sizes if re.fullmatch(r"(/boot/.*)?/initrd", p))
+        return self.with_bytes_of(p for p in self.sizes if re.fullmatch(r"(/boot(/.*)?)?/initrd", p))
 
     def menus(self):
         return self.with_bytes_of(p for p in self.sizes if MENU.match(p))

@@ -414,3 +414,33 @@ fn the_reason_that_lies_in_the_target_comes_before_the_question() {
         folder.run(&["flash", "base.iso", target]).refused(status, words);
     }
 }
+
+#[test]
+fn a_limit_on_files_is_an_error_and_leaves_nothing() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("users.toml", b"[[user]]\nname = \"ann\"\nkey = [\"key.pub\"]\n");
+    folder.run(&["base.iso", "--key", "key.pub", "-o", "s.iso"]).done();
+    folder.run(&["base.iso", "--key", "key.pub", "--as", "patch", "-o", "p.remaster"]).done();
+    let before = folder.names();
+    let program = env!("CARGO_BIN_EXE_remaster");
+    for line in [
+        "base.iso --key key.pub -o out",
+        "apply base.iso p.remaster -o out",
+        "reset s.iso -o out",
+        "flash s.iso --to-file out",
+        "stamp base.iso users.toml -o folder",
+    ] {
+        // In blocks of 512 bytes.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -f 200; exec {program} {line}")]);
+        let ended = shell.current_dir(folder.path()).output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(matches!(ended.status.code(), Some(1 | 11)), "{line}: {:?}", ended.status);
+        assert!(told.contains("File too large") && told.contains("ulimit -f"), "{line}: {told}");
+        let left: Vec<String> =
+            folder.names().into_iter().filter(|name| name != "folder").collect();
+        assert_eq!(left, before, "{line}");
+    }
+    assert_eq!(fs::read_dir(folder.at("folder")).unwrap().count(), 0);
+}

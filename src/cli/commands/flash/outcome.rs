@@ -117,12 +117,21 @@ pub(super) fn conclude(
     say(&text)
 }
 
-/// Tells what a target is that was not written to its end. Programs read it from the first block.
+/// Tells what a target is that was not written to its end, which programs read from the first block. A new file does not
+/// stay.
 pub(super) fn tell_state(target: &Target, deed: &Deed, to: &Disks) {
+    let name = target.name();
+    let is_gone = target.discard();
     if to.json {
         return;
     }
-    let name = target.name();
+    match is_gone {
+        Ok(true) => {
+            return printer::note(&format!("{name} was not written to its end and is removed"));
+        }
+        Ok(false) => {}
+        Err(fault) => printer::note(&fault.to_string()),
+    }
     match flash::is_half_written(target) {
         Some(true) => printer::note(&format!("{name} is half written now: {}", deed.again())),
         _ if !target.is_touched() => printer::note(&format!("nothing was written to {name}")),
