@@ -246,7 +246,7 @@ pub struct Recipe {
     /// Entry that the menus start, as `copytoram` or a part of its title
     #[arg(long, value_name = "ENTRY", help_heading = "Boot")]
     pub default_entry: Option<String>,
-    /// Label of the volume, by which stage 1 finds it
+    /// Label of the volume, which stage 1 looks for
     #[arg(long, value_name = "LABEL", help_heading = "Boot")]
     pub label: Option<String>,
     /// Name to show in front of the menu entries
