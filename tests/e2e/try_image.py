@@ -41,7 +41,7 @@ def main():
         before = c.digest(sound)
 
         code, out, err = c.call("try", sound, "--key", own, *EMULATED, "--firmware", "uefi", "--medium", "cd", "--user", "nixos", "--memory", "1536",
-                                "--serial", c.path("serial"), "--json", seconds=1000)
+                                "--serial", c.path("serial,1"), "--json", seconds=1000)
         said = json.loads(out) if code == 0 else {}
         c.check("a sound image: done", code == 0, err)
         c.check("a sound image: by UEFI, as a CD", "UEFI" in said.get("machine", "") and "CD" in said["machine"], said)
@@ -50,7 +50,7 @@ def main():
         c.check("a sound image: it runs", said.get("state") == "running" and said.get("failed_units") == [], said)
         c.check("a sound image: its host key", any("ED25519" in line for line in said.get("host_keys", [])), said)
         c.check("a sound image: how long it took", said.get("seconds_to_login", 0) > 0, said)
-        c.check("a sound image: the serial port has a file", os.path.exists(c.path("serial")))
+        c.check("a sound image: the serial port has a file", os.path.exists(c.path("serial,1")))
         c.check("the image is as it was", c.digest(sound) == before)
 
         code, out, err = c.call("try", failing, "--key", own, *EMULATED, seconds=1000)

@@ -91,7 +91,7 @@ impl Login {
                     hint: "give --serial FILE to see what the machine says, or more time with --timeout",
                 });
             }
-            if self.greets() {
+            if self.greets(end) {
                 let seconds = started.elapsed().as_secs();
                 let done = self.ask(end)?;
                 if done.status.success() {
@@ -104,7 +104,7 @@ impl Login {
     }
 
     /// Whether sshd is there: QEMU itself takes connections before it is, and leaves them without an answer.
-    fn greets(&self) -> bool {
+    fn greets(&self, end: Option<Instant>) -> bool {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let Ok(mut stream) = TcpStream::connect_timeout(&address, PACE) else { return false };
         if stream.set_read_timeout(Some(PACE)).is_err() {
@@ -114,7 +114,7 @@ impl Login {
         for _ in 0..GREETING_PACES {
             match stream.read(&mut start) {
                 Ok(_) => return start == *b"SSH-",
-                Err(fault) if is_silence(&fault) && !interrupt::is_asked() => {}
+                Err(fault) if is_silence(&fault) && !is_over(end) => {}
                 Err(_) => return false,
             }
         }
@@ -139,7 +139,7 @@ impl Login {
         }
         // The answer is shorter than what a pipe holds, so ssh ends though nobody reads yet.
         while child.try_wait().map_err(Error::io("wait for ssh"))?.is_none() {
-            if interrupt::is_asked() || end.is_some_and(|end| Instant::now() > end) {
+            if is_over(end) {
                 // It may just have ended.
                 let _ = child.kill();
                 break;
@@ -166,6 +166,11 @@ impl Login {
         }
         Ok(())
     }
+}
+
+/// Whether the user wants to stop, or the time is up.
+fn is_over(end: Option<Instant>) -> bool {
+    interrupt::is_asked() || end.is_some_and(|end| Instant::now() > end)
 }
 
 /// Whether nothing came within the time for one read.

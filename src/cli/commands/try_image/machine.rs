@@ -64,8 +64,9 @@ impl Machine {
             &format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
         ]);
         command.args(["-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"]);
-        let serial =
-            args.serial.as_ref().map_or(OsString::from("null"), |log| option("file:", log, ""));
+        let mut serial = OsString::from(if args.serial.is_some() { "file:" } else { "null" });
+        // Here a comma is a comma.
+        serial.push(args.serial.as_deref().unwrap_or(Path::new("")));
         command.arg("-serial").arg(serial);
         command.args(if arm { ["-machine", "virt"] } else { ["-machine", "q35"] });
         add_firmware(&mut command, arm, firmware, place)?;
