@@ -188,12 +188,16 @@ fn what_is_truncated_is_refused_before_the_first_byte_or_leaves_the_first_block_
                     folder.run(&["flash", "given", "target", "--file"])
                 }];
             for run in &runs[..if how == "plain" { 1 } else { 2 }] {
+                run();
+                assert!(!folder.names().contains(&"target".into()), "{words}, {how}: a new file");
+                folder.write("target", b"old");
                 let ended = run();
                 refuses(&format!("{words}, {how}"), &folder, &ended, truncated);
                 assert!(ended.err.contains(words) && ended.err.contains(&has), "{}", ended.err);
                 let target = folder.read("target");
                 assert!(target.starts_with(b"remaster flash 1"), "{words}, {how}");
                 assert!(target[16..4096].iter().all(|byte| *byte == 0), "{words}, {how}");
+                std::fs::remove_file(folder.at("target")).unwrap();
             }
         }
     }
