@@ -10,8 +10,8 @@ use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
 use remaster::units::format_bytes;
 
-use super::printer;
 use super::shell::shell_quote;
+use super::{closed, printer};
 
 /// Where an image goes.
 pub(crate) enum Destination {
@@ -24,6 +24,7 @@ impl Destination {
         if path != Path::new("-") {
             return Output::new(path, base, existing).map(Self::File);
         }
+        closed::output().map_err(Error::io("write to standard output"))?;
         if io::stdout().is_terminal() {
             return Err(Error::Usage {
                 what: "standard output is a terminal, which shows no images".into(),

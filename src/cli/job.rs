@@ -22,7 +22,7 @@ use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::format_bytes;
 
 use super::record::ManifestArgs;
-use super::{elsewhere, known_hosts, printer};
+use super::{closed, elsewhere, known_hosts, printer};
 
 /// What to put in.
 #[derive(Debug, clap::Args)]
@@ -162,6 +162,7 @@ struct TypedInput {
 
 impl Read for TypedInput {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        closed::input()?;
         if !std::mem::replace(&mut self.is_told, true) {
             printer::say(
                 "`-` is this terminal: type or paste it, then press Enter and Control-D\n",

@@ -1,5 +1,6 @@
 //! The command line: what was typed becomes one call into the library, and its answer a status.
 
+mod closed;
 mod commands;
 mod destination;
 mod elsewhere;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use remaster::error::Result;
+use remaster::error::{Error, Result};
 
 use self::help::Length;
 
@@ -99,10 +100,18 @@ fn parse() -> Result<Cli> {
     let shown = typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
     let words: Vec<String> = shown.collect();
     let matches = program.try_get_matches_from_mut(typed).map_err(|refused| {
-        slips::meant(&program, &words, &refused).unwrap_or_else(|| refused.exit())
+        slips::meant(&program, &words, &refused).unwrap_or_else(|| ended(&refused))
     })?;
     slips::check(&program, &words, &matches)?;
     Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit()))
+}
+
+/// Ends with a help text or what the parser says.
+fn ended(refused: &clap::Error) -> Error {
+    match closed::output() {
+        Err(fault) if !refused.use_stderr() => Error::io("write to standard output")(fault),
+        _ => refused.exit(),
+    }
 }
 
 /// A private key in an argument must not reach a parser, which would show what it does not know.

@@ -13,7 +13,7 @@ use remaster::error::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::interrupt;
+use super::{closed, interrupt};
 
 /// How loud every command is.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -186,7 +186,7 @@ pub(super) fn print_own(text: &str) -> Result<()> {
 
 fn write_out(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
+    match closed::output().and_then(|()| out.write_all(bytes)).and_then(|()| out.flush()) {
         Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(Error::io("write to standard output")),
     }

@@ -17,8 +17,8 @@ use remaster::image::unpack::{self, Fits};
 use remaster::units::format_bytes;
 use serde_json::json;
 
-use crate::cli::printer;
 use crate::cli::progress::Meter;
+use crate::cli::{closed, printer};
 
 /// Fetch official installers by name, and list those fetched
 #[derive(Debug, clap::Args)]
@@ -282,6 +282,9 @@ impl Demanded {
 
 /// Opens an image, also the one in a packed tar archive.
 fn opened(path: &Path, demanded: Option<unpack::Demanded>) -> Result<unpack::Source> {
+    if path == Path::new("-") {
+        closed::input().map_err(Error::io("read standard input"))?;
+    }
     Ok(match unpack::Source::open_held(path, demanded)? {
         unpack::Source::Stream(stream) => unpack::Source::Stream(stream.without_archive()?),
         plain @ unpack::Source::Plain(_) => plain,

@@ -1,0 +1,85 @@
+//! What `find` makes of answers that somebody else wrote: no other machine, and no line of their choosing.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::{Ended, Folder, key};
+
+/// The public half of a key, without its comment.
+fn host_key(number: u8) -> String {
+    key(number).split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// What `find` does where `ssh-keyscan` says this of every address.
+fn find(answer: &str, more: &[&str]) -> Ended {
+    let folder = Folder::new();
+    folder.write("known", format!("nixos-1 {}\n", host_key(1)).as_bytes());
+    folder.write("answer", answer.as_bytes());
+    folder.write("ssh-keyscan", b"#!/bin/sh\nexec cat answer\n");
+    let program = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.at("ssh-keyscan"), program).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let arguments = [&["find", "--known-hosts", "known", "127.0.0.7/32"], more].concat();
+    let mut command = folder.program(&arguments);
+    command.env("PATH", format!("{}:{path}", folder.path().display()));
+    Ended::from(command.output().unwrap())
+}
+
+#[test]
+fn a_hostile_answer_adds_no_host() {
+    let (own, other) = (host_key(1), host_key(2));
+    for answer in [
+        // Another machine's address, names, patterns and marks in place of the one that was asked.
+        format!("127.0.0.8 {own}\n"),
+        format!("github.com,127.0.0.7 {own}\n"),
+        format!("* {own}\n"),
+        format!("@cert-authority 127.0.0.7 {own}\n"),
+        format!("@revoked * {own}\n127.0.0.8,127.0.0.7 {own}\n"),
+        format!("# 127.0.0.7 {own}\n"),
+        format!("|1|x=|y= {own}\n"),
+        format!("127.0.0.7\u{b}x {own}\n"),
+        // Another key, or the known one by another name.
+        format!("127.0.0.7 {other}\n"),
+        format!("127.0.0.7 {}\n", own.replace("ssh-ed25519 ", "ssh-rsa ")),
+        format!("127.0.0.7 {own}=\n"),
+        format!("127.0.0.7\n{own}\n"),
+        "127.0.0.7\n".repeat(6000),
+        "\0".repeat(60_000),
+        String::new(),
+    ] {
+        for more in [&[][..], &["--json"], &["--ssh-config"]] {
+            let ended = find(&answer, more);
+            let shown: String = answer.chars().take(80).collect();
+            assert_eq!(ended.status, 1, "{shown:?}: {} {}", ended.text(), ended.err);
+            let is_empty = ended.out.is_empty() || ended.text().contains(r#""machines":[]"#);
+            assert!(is_empty, "{shown:?}: {}", ended.text());
+        }
+    }
+}
+
+#[test]
+fn what_is_told_of_a_machine_is_what_was_known_of_it() {
+    let own = host_key(1);
+    // The known key among other lines, with a comment that looks like more of them.
+    let answer = format!(
+        "127.0.0.7 {}\n127.0.0.7 {own} \u{1b}[2K\r* {own}\n[127.0.0.7]:22 {own}\nevil {own}\n",
+        host_key(2)
+    );
+    for (more, hosts) in [(&[][..], 1), (&["--json"], 1), (&["--ssh-config"], 1)] {
+        let told = find(&answer, more).done();
+        assert_eq!(
+            told.matches("root@127.0.0.7")
+                .count()
+                .max(told.matches("HostName 127.0.0.7").count())
+                .min(1),
+            hosts,
+            "{told}"
+        );
+        assert!(!told.contains(['\u{1b}', '*']) && !told.contains("evil"), "{told}");
+        assert!(!told.contains(host_key(2).split(' ').next_back().unwrap()), "{told}");
+    }
+    let config = find(&answer, &["--ssh-config"]).done();
+    assert_eq!(
+        config.lines().filter(|line| line.starts_with("Host ")).collect::<Vec<_>>(),
+        ["Host nixos-1"]
+    );
+}
