@@ -37,6 +37,7 @@ mod netboot;
 mod oci;
 mod outputs;
 mod patch_reset;
+mod properties;
 mod raw;
 mod records;
 mod restamp;
