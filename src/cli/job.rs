@@ -82,7 +82,7 @@ impl Edit {
         {
             return Err(fault);
         }
-        if self.known_hosts.is_some() && recipe.host_key.is_empty() {
+        if self.known_hosts.is_some() && !recipe.names_host_key() {
             return Err(known_hosts::none_put_in());
         }
         Ok(recipe)
@@ -92,8 +92,9 @@ impl Edit {
     pub(crate) fn shared(&self) -> Result<Recipe> {
         let below = self.recipe.as_deref().map(recipe::read).transpose()?;
         let recipe = self.flags.clone().over(below.unwrap_or_default());
-        if self.no_key && !recipe.key.is_empty() {
-            return Err(recipe.fault("key", 0, "a key, and --no-key", "leave one of them out"));
+        if self.no_key && recipe.names_key() {
+            let name = if recipe.key.is_empty() { "machine" } else { "key" };
+            return Err(recipe.fault(name, 0, "a key, and --no-key", "leave one of them out"));
         }
         Ok(recipe)
     }
@@ -238,7 +239,7 @@ impl<'a> Stamping<'a> {
             text.extend([&line, "\n"]);
         }
         text.push_str(&keys_shown(&self.wishes.keys));
-        for key in self.wishes.host_keys.iter().flat_map(|found| &found.keys) {
+        for key in self.wishes.all_host_keys().flat_map(|found| &found.keys) {
             let _ = if key.by_chance {
                 writeln!(text, "host key: {}, another one each time", key.algorithm())
             } else {

@@ -13,7 +13,8 @@ use crate::cli::shell::shell_quote;
 
 /// The public halves of the host keys of one image, and the file for them.
 pub(super) struct KnownHosts {
-    keys: HostKeys,
+    /// Those of all machines that the image is for.
+    all: Vec<HostKeys>,
     /// None if there is no place for one.
     file: Option<Output>,
 }
@@ -26,32 +27,52 @@ impl KnownHosts {
         beside: Option<&Path>,
         replace: bool,
     ) -> Result<Option<Self>> {
-        let Some(keys) = wishes.host_keys.clone() else { return Ok(None) };
+        let all: Vec<HostKeys> = wishes.all_host_keys().cloned().collect();
+        if all.is_empty() {
+            return Ok(None);
+        }
         let file = wanted.map(Path::to_owned).or_else(|| beside.map(HostKeys::file_beside));
         let file = file.map(|path| place(&path, replace)).transpose()?;
-        Ok(Some(Self { keys, file }))
+        Ok(Some(Self { all, file }))
     }
 
     /// Writes the file, for everyone to read.
     pub(super) fn write(&self) -> Result<()> {
         match &self.file {
-            Some(file) => write(file, &self.keys.known_hosts()),
+            Some(file) => write(file, &self.text()),
             None => Ok(()),
+        }
+    }
+
+    /// The text of the file.
+    fn text(&self) -> String {
+        self.all.iter().map(HostKeys::known_hosts).collect()
+    }
+
+    /// What the ready command calls the machine.
+    fn alias(&self) -> &str {
+        match self.all.as_slice() {
+            [one] => &one.alias,
+            _ => "NAME",
         }
     }
 
     /// Fingerprints and the ready command; without a file, the lines for one.
     pub(super) fn told(&self) -> String {
         let mut text = String::new();
-        for key in &self.keys.keys {
-            let _ = writeln!(text, "host key: {key}");
+        for keys in &self.all {
+            let whose =
+                if self.all.len() > 1 { format!(" of {}", keys.alias) } else { String::new() };
+            for key in &keys.keys {
+                let _ = writeln!(text, "host key{whose}: {key}");
+            }
         }
         let path = self.file.as_ref().map_or(Path::new("known_hosts"), Output::path);
         let _ = match &self.file {
             Some(_) => writeln!(text, "wrote {}", shell_quote(path)),
-            None => write!(text, "put into a file known_hosts:\n{}", self.keys.known_hosts()),
+            None => write!(text, "put into a file known_hosts:\n{}", self.text()),
         };
-        let command = command(path, &self.keys.alias, "ADDRESS");
+        let command = command(path, self.alias(), "ADDRESS");
         let _ = writeln!(text, "then, whatever its address is: {command}");
         text
     }
@@ -60,7 +81,7 @@ impl KnownHosts {
     pub(super) fn next(&self) -> Option<String> {
         let path = self.file.as_ref()?.path();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let ssh = command(&path, &self.keys.alias, "ADDRESS");
+        let ssh = command(&path, self.alias(), "ADDRESS");
         Some(format!(
             "`remaster find --known-hosts {}` tells its address, then: {ssh}",
             shell_quote(&path)
@@ -69,7 +90,7 @@ impl KnownHosts {
 
     /// The same for programs.
     pub(super) fn emit(&self) {
-        for mut key in facts(&self.keys) {
+        for mut key in self.all.iter().flat_map(facts) {
             if let Some(event) = key.as_object_mut() {
                 event.insert("v".into(), EVENTS.into());
                 event.insert("event".into(), "host_key".into());

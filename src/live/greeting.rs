@@ -67,7 +67,7 @@ pub(super) struct Greeting {
 impl Greeting {
     /// There is one wherever ssh is of use, if nothing else was said.
     pub(super) fn gather(recipe: &Recipe) -> Self {
-        let ssh = !recipe.key.is_empty() || !recipe.host_key.is_empty();
+        let ssh = recipe.names_key() || recipe.names_host_key();
         Self { wanted: recipe.greeting.unwrap_or(ssh) }
     }
 

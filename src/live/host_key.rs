@@ -111,7 +111,7 @@ impl Named {
     pub(super) fn gather(recipe: &Recipe, seed: Option<&Seed>) -> Result<Option<Self>> {
         if recipe.host_key.is_empty() {
             return match seed {
-                Some(_) if !wants_salt(recipe) => Err(recipe.fault(
+                Some(_) if !wants_salt(recipe) && !recipe.names_host_key() => Err(recipe.fault(
                     "host-key-seed",
                     0,
                     "nothing is derived from it",

@@ -10,6 +10,7 @@ mod host_key;
 mod input;
 mod inputs;
 mod lookup;
+mod machines;
 mod network;
 mod password;
 mod readback;
@@ -38,8 +39,10 @@ pub use facts::Facts;
 pub use host_key::{HostKey, HostKeys};
 pub use input::{Input, Messenger, Secret};
 pub use lookup::look_up;
+pub use machines::on_some_machine;
 pub use readback::settings;
 
+use machines::{Machines, Part};
 use network::Network;
 use system::System;
 use wifi::Wifi;
@@ -62,6 +65,7 @@ pub struct Customization {
     system: System,
     network: Network,
     wifi: Option<Wifi>,
+    machines: Machines,
 }
 
 /// What of a recipe chance has a part in, before it has.
@@ -135,6 +139,12 @@ impl Unsettled {
         if recipe.reproducible == Some(true) {
             named.refuse_chance(recipe)?;
         }
+        let machines = Machines::gather(recipe, &keys, seed.as_ref())?;
+        if recipe.reproducible == Some(true) && machines.are_by_chance() {
+            let what = "a host key would be made by chance, and --reproducible is given";
+            let hint = "give host-key-seed, or files with keys";
+            return Err(recipe.fault("machine", 0, what, hint));
+        }
         Ok(Self(Customization {
             keys,
             way,
@@ -149,6 +159,7 @@ impl Unsettled {
             system: System::gather(recipe)?,
             network: Network::gather(recipe)?,
             wifi: Wifi::gather(recipe, input)?,
+            machines,
         }))
     }
 
@@ -168,6 +179,7 @@ impl Unsettled {
         let Named { host_keys, passwords } = &self.0.named;
         self.0.host_keys = host_keys.as_ref().map(|keys| keys.settled(before)).transpose()?;
         self.0.passwords = passwords.as_ref().map(|words| words.settled(before)).transpose()?;
+        self.0.machines.settle()?;
         Ok(self.0)
     }
 }
@@ -195,8 +207,13 @@ impl Customization {
     fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
         let host_keys = self.named.host_keys.as_ref().map(host_key::Named::in_words);
         let passwords = self.named.passwords.as_ref().map(password::Named::in_words);
-        let edits = self.edits_with(host_keys.as_ref(), passwords.as_ref(), facts)?;
+        let edits = self.edits_with((host_keys.as_ref(), true), passwords.as_ref(), facts)?;
         inputs::digest(&edits, self.seed.as_ref())
+    }
+
+    /// The host keys of all machines that the image is for, of each the ones that it has.
+    pub fn all_host_keys(&self) -> impl Iterator<Item = &HostKeys> {
+        self.host_keys.iter().chain(self.machines.host_keys())
     }
 
     /// Whether edits go into stage 1, so that it must be understood.
@@ -209,19 +226,20 @@ impl Customization {
         let limits = (self.way == Way::Credential).then(|| credential::LIMITS.to_owned());
         let keys = self.keys.notes.iter().map(ToString::to_string);
         let files = self.files.iter().flat_map(|files| files.notes().iter().cloned());
-        keys.chain(limits).chain(files).collect()
+        keys.chain(self.machines.notes()).chain(limits).chain(files).collect()
     }
 
     /// The edits for an image of these facts, or why it cannot have them.
     pub fn edits(&self, facts: &Facts) -> Result<Edits> {
         let (host_keys, passwords) = (self.host_keys.as_ref(), self.passwords.as_ref());
         let inputs = Some(self.inputs(facts)?);
-        Ok(Edits { inputs, ..self.edits_with(host_keys, passwords, facts)? })
+        Ok(Edits { inputs, ..self.edits_with((host_keys, false), passwords, facts)? })
     }
 
+    /// The edits with these host keys, of which words stand for those that chance makes, or not.
     fn edits_with(
         &self,
-        host_keys: Option<&HostKeys>,
+        (host_keys, in_words): (Option<&HostKeys>, bool),
         passwords: Option<&Passwords>,
         facts: &Facts,
     ) -> Result<Edits> {
@@ -251,10 +269,13 @@ impl Customization {
         if let Some(passwords) = passwords {
             passwords.apply(&mut edits);
         }
+        let (keys, system, network) = (&self.keys.keys, &self.system, &self.network);
+        let common = Part { keys, system, network, host_keys };
+        let theirs = self.machines.apply(common, in_words, facts, &mut edits);
         self.greeting.apply(host_keys, &mut edits);
         // The last one, so that files which something else makes, too, are noticed.
         if let Some(files) = &self.files {
-            files.apply(facts, &mut edits)?;
+            files.apply(facts, &theirs, &mut edits)?;
         }
         Ok(edits)
     }

@@ -1,21 +1,92 @@
 //! What was asked for, read back from what was put in: for those who inspect an image. Nothing secret.
 
+use std::collections::BTreeMap;
+
+use super::machines::FOLDER;
 use super::network::NETWORK;
 use super::system::{LOCALTIME, SETTINGS};
 use super::wifi::{COUNTRY, REGION, WIFI};
 use crate::formats::newc::{Kind, Member};
+use crate::keys;
 
-/// Settings of a payload, by the names that a recipe has for them. What is not in the form that this
+/// Settings of a payload, by the names that a recipe has for them, and in one line those of each machine of several. What is not in the form that this
 /// program writes is left out; control characters are escaped.
 pub fn settings(root: &[&Member]) -> Vec<(String, String)> {
-    let text = |path: &str| {
-        let member = root.iter().find(|member| member.path == path)?;
-        match &member.kind {
-            Kind::File(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-            Kind::Symlink(to) => Some(to.clone()),
-            Kind::Directory => None,
-        }
+    let machines = machines(root).into_iter().map(|line| ("machine".to_owned(), escaped(&line)));
+    of_one(root).into_iter().chain(machines).collect()
+}
+
+/// What a file has, or where a link leads.
+fn text(root: &[&Member], path: &str) -> Option<String> {
+    let member = root.iter().find(|member| member.path == path)?;
+    match &member.kind {
+        Kind::File(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Kind::Symlink(to) => Some(to.clone()),
+        Kind::Directory => None,
+    }
+}
+
+/// By what each machine is known and what it gets, as `mac=52:54:00:12:34:56 hostname=box`.
+fn machines(root: &[&Member]) -> Vec<String> {
+    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let list = text(root, &format!("{FOLDER}/list")).unwrap_or_default();
+    for line in list.lines() {
+        let mut words = line.splitn(3, ' ');
+        let (Some(number), Some(kind), Some(value)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        found.entry(number).or_default().push(format!("{kind}={value}"));
+    }
+    let mut machines: Vec<_> = found.into_iter().collect();
+    machines.sort_by_key(|(number, _)| number.parse::<usize>().unwrap_or_default());
+    let shown = |(number, mut words): (&str, Vec<String>)| {
+        words.extend(own(root, number));
+        words.join(" ")
     };
+    machines.into_iter().map(shown).collect()
+}
+
+/// What the machine of a number gets.
+fn own(root: &[&Member], number: &str) -> Vec<String> {
+    let folder = format!("{FOLDER}/{number}/");
+    let below = root.iter().filter_map(|member| {
+        let path = member.path.strip_prefix(&folder)?.to_owned();
+        Some(Member { path, ..(*member).clone() })
+    });
+    let below: Vec<Member> = below.collect();
+    let below: Vec<&Member> = below.iter().collect();
+    let settings = of_one(&below).into_iter().map(|(name, value)| format!("{name}={value}"));
+    let keys = text(&below, "root/.ssh/authorized_keys").unwrap_or_default();
+    let keys = keys.lines().filter_map(|line| fingerprint("key", line)).collect::<Vec<_>>();
+    let is_public =
+        |path: &str| path.starts_with("etc/ssh/ssh_host_") && path.ends_with("_key.pub");
+    let hosts = below.iter().filter(|member| is_public(&member.path));
+    let hosts = hosts.filter_map(|member| fingerprint("host-key", &text(&below, &member.path)?));
+    settings.chain(keys).chain(hosts).chain(runs(root, number)).collect()
+}
+
+/// What the machine of a number runs at boot and not all others do.
+fn runs(root: &[&Member], number: &str) -> Vec<String> {
+    let mark = format!("ConditionPathExists=|/run/remaster/machine/{number}\n");
+    let run = |member: &&Member| {
+        let name = member.path.rsplit('/').next()?.strip_prefix("remaster-run-")?;
+        let name = name.strip_suffix(".service")?.to_owned();
+        text(root, &member.path)?.contains(&mark).then(|| format!("run={name}"))
+    };
+    root.iter().filter_map(run).collect()
+}
+
+/// As `key=SHA256:…`.
+fn fingerprint(name: &str, line: &str) -> Option<String> {
+    let found = keys::parse(name, line.as_bytes()).ok()?;
+    let key = found.keys.keys().next()?;
+    Some(format!("{name}={}", key.fingerprint))
+}
+
+/// The settings of one system.
+fn of_one(root: &[&Member]) -> Vec<(String, String)> {
+    let text = |path: &str| text(root, path);
     let system = text(SETTINGS).unwrap_or_default();
     let zone = text(LOCALTIME.0);
     let network = text(NETWORK).unwrap_or_default();

@@ -104,6 +104,12 @@ impl Seed {
         Err(recipe.fault("host-key-seed", 0, format!("{} {found}", path.display()), hint))
     }
 
+    /// The same for one machine of several that have one image, by what it is known.
+    pub(super) fn of(&self, mark: &str) -> Self {
+        let name = format!("{}\0{mark}", self.name.as_deref().unwrap_or_default());
+        Self { bytes: self.bytes.clone(), name: Some(name) }
+    }
+
     /// Bytes for one purpose: HKDF-SHA256 (RFC 5869) of all bytes of the file, with the salt
     /// `remaster host key seed 1`, and as info the purpose and, if there is a name, a zero byte and the name.
     /// No purpose has a zero byte, so no two pairs of purpose and name are alike.

@@ -43,7 +43,7 @@ pub(super) struct Sshd {
 impl Sshd {
     /// By key only, if a key is given and nothing else was said.
     pub(super) fn gather(recipe: &Recipe) -> Self {
-        let passwords = recipe.ssh_passwords.unwrap_or(recipe.key.is_empty());
+        let passwords = recipe.ssh_passwords.unwrap_or(!recipe.names_key());
         Self { key_only: !passwords }
     }
 

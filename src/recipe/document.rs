@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::Recipe;
+use super::{OF_FILES, Recipe};
 use crate::bounded;
 use crate::error::{Error, Result};
 
@@ -32,38 +32,39 @@ pub fn schema() -> String {
 
 /// Reads the text of a recipe that messages call `name`.
 fn parse(name: &str, text: &str) -> Result<Recipe> {
-    let at = |span: Range<usize>| format!("{name}:{}", position(text, span.start));
+    let at = &|span: Range<usize>| format!("{name}:{}", position(text, span.start));
     let told = |refused: toml::de::Error| {
         const FORM: &str = "see `remaster recipe schema` for what can be written there";
         let place = refused.span().map_or_else(|| name.to_owned(), at);
         broken(&place, text, &refused, FORM)
     };
     let table = DeTable::parse(text).map_err(told)?;
-    let names = Recipe::names();
+    let names = Recipe::keys();
     for key in table.get_ref().keys() {
         if !names.iter().any(|name| name == key.get_ref().as_ref()) {
             return Err(unknown(&at(key.span()), key.get_ref(), &names));
         }
     }
     let mut recipe: Recipe = toml::from_str(text).map_err(told)?;
-    recipe.places = places(&table, at);
+    recipe.places = places(table.get_ref(), at);
+    let machines = table.get_ref().get("machine").and_then(|value| value.get_ref().as_array());
+    for (machine, value) in recipe.machine.iter_mut().zip(machines.into_iter().flatten()) {
+        let own = value.get_ref().as_table();
+        machine.places = own.map(|own| places(own, at)).unwrap_or_default();
+    }
     Ok(recipe)
 }
 
 /// Where the values stand, and each element of arrays.
 fn places(
-    table: &toml::Spanned<DeTable<'_>>,
+    table: &DeTable<'_>,
     at: impl Fn(Range<usize>) -> String,
 ) -> BTreeMap<String, Vec<String>> {
     let of_value = |value: &toml::Spanned<DeValue<'_>>| match value.get_ref() {
         DeValue::Array(elements) => elements.iter().map(|element| at(element.span())).collect(),
         _ => vec![at(value.span())],
     };
-    table
-        .get_ref()
-        .iter()
-        .map(|(key, value)| (key.get_ref().to_string(), of_value(value)))
-        .collect()
+    table.iter().map(|(key, value)| (key.get_ref().to_string(), of_value(value))).collect()
 }
 
 /// What the TOML of a text is refused for, by what users of TOML know.
@@ -111,6 +112,14 @@ pub(super) fn unknown(place: &str, key: &str, names: &[String]) -> Error {
     if OF_COMMANDS.contains(&key) {
         let what = format!("`{key}` is for the command line: it changes nothing in an image");
         return fault(place, what, format!("give --{key} to the command"));
+    }
+    if OF_FILES.contains(&key) {
+        let what = format!("`{key}` is for the recipe of one image for several machines");
+        return fault(
+            place,
+            what,
+            "put it into a file, and give that to --recipe of `remaster BASE`",
+        );
     }
     let close = names.iter().map(|name| (strsim::damerau_levenshtein(key, name), name));
     let close = close.min().filter(|(distance, name)| *distance <= 3 && *distance < name.len());

@@ -33,7 +33,7 @@ impl Way {
 
 /// Where units of ours go in the live system: before all other folders, and left alone by NixOS's
 /// activation (systemd.unit(5), "System Unit Search Path").
-const UNITS: &str = "etc/systemd/system.control";
+pub(crate) const UNITS: &str = "etc/systemd/system.control";
 
 /// Files and folders of the live system's root, each path once, parents first.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -4,6 +4,7 @@ pub mod edits;
 
 mod document;
 mod list;
+mod machine;
 pub mod users;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use crate::error::Error;
 
 pub use document::{OF_COMMANDS, read, schema};
+pub use machine::Machine;
 
 /// How the edits get into the live system.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, clap::ValueEnum)]
@@ -270,6 +272,10 @@ pub struct Recipe {
     #[arg(skip)]
     pub sign: Option<PathBuf>,
 
+    /// A machine of several that one image is for, and what it gets in the place of what all get; in recipe files only
+    #[arg(skip)]
+    pub machine: Vec<Machine>,
+
     /// Where the keys of a recipe file stand, and each element of their lists.
     #[arg(skip)]
     #[serde(skip)]
@@ -332,6 +338,9 @@ macro_rules! every_field {
 /// What only changes what an image tells of itself. The flags of these names are those of the commands that make images.
 pub const OF_RECORDS: [&str; 2] = ["manifest-digests", "sign"];
 
+/// What recipe files have and the command line has not.
+pub const OF_FILES: [&str; 1] = ["machine"];
+
 /// What only judges what is asked for under other names.
 const JUDGING: [&str; 2] = ["reproducible", "expect-fingerprint"];
 
@@ -359,7 +368,7 @@ impl Recipe {
         wifi wifi_password_file wifi_password_prompt wifi_open wifi_wpa3 wifi_country
         overlay xattrs file script bin unit enable run store path allow_secrets
         karg karg_delete karg_replace entry serial timeout default_entry label name merge_initrd inject
-        reproducible manifest_digests sign
+        reproducible manifest_digests sign machine
     }
 
     /// Whether something goes into stage 1, which must be understood then.
@@ -399,7 +408,12 @@ impl Recipe {
         }
     }
 
-    /// The names of everything that can be asked for, in their order.
+    /// The names of everything that a recipe file can have, in their order.
+    pub fn keys() -> Vec<String> {
+        Self::names().into_iter().chain(OF_FILES.map(str::to_owned)).collect()
+    }
+
+    /// The names of everything that can be asked for on the command line, in their order.
     pub fn names() -> Vec<String> {
         let command = <Self as clap::Args>::augment_args(clap::Command::new("recipe"));
         command
@@ -424,7 +438,10 @@ impl Recipe {
     /// Where the element `index` of what was asked for under `name` stands: `r.toml:3:8: karg` or `--karg`.
     pub fn place(&self, name: &str, index: usize) -> String {
         let places = self.places.get(name);
-        match places.and_then(|places| places.get(index).or_else(|| places.first())) {
+        match places
+            .and_then(|places| places.get(index).or_else(|| places.first()))
+            .filter(|place| !place.is_empty())
+        {
             Some(place) => format!("{place}: {name}"),
             None => format!("--{name}"),
         }
@@ -465,6 +482,9 @@ impl Recipe {
         self.host_key.iter_mut().filter(is_path).for_each(joined);
         let is_path = |key: &&mut String| *key != "-" && folder.join(&**key).exists();
         self.key.iter_mut().filter(is_path).for_each(joined);
+        for machine in &mut self.machine {
+            machine.with_paths(|own| own.below_folder(folder));
+        }
         self
     }
 }

@@ -391,6 +391,8 @@ mod tests {
 
     #[test]
     fn broken_files_are_refused_whole() {
+        let machine = faults("u.toml", "[[user]]\nname='a'\n[[user.machine]]\nmac='x'\n");
+        assert!(machine[0].contains("`machine` is for the recipe of one image"), "{machine:?}");
         assert!(faults("u.toml", "user = [")[0].starts_with("F:1:"));
         assert!(faults("u.toml", "a = 1")[0].starts_with("F:1:1: unknown key `a`"));
         assert!(faults("u.toml", "user = 1")[0].starts_with("F:1:8: `user` is not a list"));

@@ -122,6 +122,8 @@ fn at_home() -> Folder {
         folder.write(name, b"[connection]\nid=x\n");
     }
     folder.write("installer.toml", b"key = [\"alice.pub\"]\nhostname = \"install\"\n");
+    let rack = fs::read_to_string(root().join("docs/how-to/rack.md")).unwrap();
+    folder.write("rack.toml", blocks(&rack, "toml")[0].as_bytes());
     folder.write("users.toml", b"[[user]]\nname = \"alice\"\nkey = [\"alice.pub\"]\n\n[[user]]\nname = \"bob\"\nkey = [\"bob.pub\"]\n");
     folder.write("users.csv", b"name,key\nalice,alice.pub\n");
     folder.write("users.jsonl", b"{\"name\": \"alice\", \"key\": [\"alice.pub\"]}\n");

@@ -298,3 +298,44 @@ fn find_refuses_what_it_cannot_look_for() {
         folder.run(&["find", "--known-hosts", file, network]).refused(2, said);
     }
 }
+
+#[test]
+fn one_image_for_several_machines_tells_of_each_and_is_as_private_as_they_are() {
+    let folder = folder();
+    let rack = "[[machine]]\nmac = '52:54:00:00:00:0a'\nhostname = 'one'\nhost-key = 'host'\nkey = 'key.pub'\n";
+    folder.write("rack.toml", rack.as_bytes());
+    folder.write("users.toml", b"[[user]]\nname = 'a'\n");
+    let ended = folder.run(&["base.iso", "--recipe", "rack.toml", "-o", "rack.iso"]);
+    assert_eq!(ended.status, 0, "{}", ended.err);
+    assert_eq!(mode(&folder, "rack.iso"), 0o600);
+    let print = pair(7).fingerprint(HashAlg::Sha256).to_string();
+    let told = format!(
+        "machine mac=52:54:00:00:00:0a hostname=one key={} host-key={print}",
+        pair(1).fingerprint(HashAlg::Sha256)
+    );
+    for shown in [&ended.err, &folder.run(&["inspect", "rack.iso"]).done()] {
+        assert!(shown.contains(&format!("set: {told}\n")) && !shown.contains("nobody"), "{shown}");
+    }
+    assert!(
+        String::from_utf8(folder.read("rack.iso.known_hosts"))
+            .unwrap()
+            .starts_with("one ssh-ed25519 ")
+    );
+    let again = ["base.iso", "--recipe", "rack.toml", "-o", "again.iso", "--manifest", "m.json"];
+    assert_eq!(folder.run(&again).status, 0);
+    let manifest: Value = serde_json::from_slice(&folder.read("m.json")).unwrap();
+    assert_eq!(manifest["private"], true);
+    let users: Vec<&str> = manifest["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["user"].as_str().unwrap())
+        .collect();
+    assert_eq!(users, ["nixos", "root"]);
+    // Whoever takes the machine's key out is told, and asked.
+    let ended = folder.run(&["edit", "--in-place", "rack.iso", "--hostname", "x"]);
+    ended.refused(2, "no key is given now");
+    folder
+        .run(&["stamp", "base.iso", "users.toml", "--recipe", "rack.toml", "-o", "out"])
+        .refused(2, "rack.toml:1:1: machine: a batch makes");
+}

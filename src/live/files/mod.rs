@@ -12,6 +12,7 @@ mod programs;
 mod squashfs;
 mod units;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::facts::Facts;
@@ -45,7 +46,8 @@ pub(super) struct Files {
 
 impl Files {
     /// Reads everything that a recipe names; none if it names no files.
-    pub(super) fn gather(recipe: &Recipe) -> Result<Option<Self>> {
+    pub(super) fn gather(asked: &Recipe) -> Result<Option<Self>> {
+        let recipe = &asked.with_all_runs();
         refuse_what_says_nothing(recipe)?;
         let mut laid = OverlayTree::default();
         let mut findings = Findings::default();
@@ -62,7 +64,7 @@ impl Files {
             programs::on_path(&mut laid)?;
             laid.finish();
         }
-        programs::services(recipe, &mut units);
+        programs::services(recipe, asked, &mut units);
         if laid.is_empty() && stores.is_empty() && units.members().next().is_none() {
             return Ok(None);
         }
@@ -84,8 +86,13 @@ impl Files {
     }
 
     /// Puts the files into the edits. To be called when all other edits are made, so that what is asked
-    /// for twice is noticed.
-    pub(super) fn apply(&self, facts: &Facts, edits: &mut Edits) -> Result<()> {
+    /// for twice is noticed; `others` are paths that are made at boot.
+    pub(super) fn apply(
+        &self,
+        facts: &Facts,
+        others: &BTreeSet<String>,
+        edits: &mut Edits,
+    ) -> Result<()> {
         self.check_architecture(facts)?;
         let (large, room) = (self.packed.is_some(), facts.room);
         let whole = match room.filter(|_| large) {
@@ -94,7 +101,9 @@ impl Files {
         };
         for member in self.members.iter().chain(&self.listed).chain(self.units.members()) {
             let there = edits.root.get(&member.path);
-            if there.is_some_and(|there| !are_folders(there, member)) {
+            if there.is_some_and(|there| !are_folders(there, member))
+                || others.contains(&member.path)
+            {
                 return Err(twice(&member.path));
             }
         }

@@ -93,14 +93,15 @@ pub(super) fn on_path(laid: &mut OverlayTree) -> Result<()> {
     Ok(())
 }
 
-/// The services of `--run`.
-pub(super) fn services(recipe: &Recipe, units: &mut Root) {
-    for path in &recipe.run {
+/// The services of `--run`: `all` has also those that some machines of the recipe run.
+pub(super) fn services(all: &Recipe, recipe: &Recipe, units: &mut Root) {
+    for path in &all.run {
+        let conditions = recipe.run_conditions(path);
         let name = name_of(path).unwrap_or_default();
         let unit = service_name(name);
         let text = format!(
             "[Unit]\nDescription=Run {name} at boot, when the network is up (put there by remaster)\n\
-             Wants=network-online.target\n\n[Service]\nType=exec\nRemainAfterExit=yes\n\
+             {conditions}Wants=network-online.target\n\n[Service]\nType=exec\nRemainAfterExit=yes\n\
              WorkingDirectory=/root\nEnvironment=HOME=/root USER=root PATH={SERVICE_PATH}\n\
              ExecStart=/bin/sh /{WAITER} /{RUN}/{name}\n\n[Install]\nWantedBy=multi-user.target\n"
         );

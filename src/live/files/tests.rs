@@ -1,5 +1,6 @@
 //! What is laid, what is refused, and what is only told.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Cursor;
@@ -105,7 +106,7 @@ fn facts() -> Facts {
 fn edits(recipe: &Recipe) -> Result<(Edits, Vec<String>)> {
     let files = Files::gather(recipe)?.unwrap();
     let mut edits = Edits::default();
-    files.apply(&facts(), &mut edits)?;
+    files.apply(&facts(), &BTreeSet::new(), &mut edits)?;
     Ok((edits, files.notes().to_vec()))
 }
 
@@ -604,7 +605,8 @@ fn a_file_that_another_setting_makes_too_is_refused() {
     let bench = Bench::new();
     let files = Files::gather(&bench.overlay("root/.ssh/authorized_keys", 0o600, "")).unwrap();
     let mut edits = Edits::authorize("key\n", crate::recipe::edits::Way::default());
-    let fault = files.unwrap().apply(&facts(), &mut edits).unwrap_err().to_string();
+    let fault =
+        files.unwrap().apply(&facts(), &BTreeSet::new(), &mut edits).unwrap_err().to_string();
     assert!(fault.starts_with("/root/.ssh/authorized_keys is among the files given"), "{fault}");
 }
 
@@ -672,7 +674,11 @@ fn key_files_get_what_sshd_takes_whatever_they_come_with() {
             let (edits, notes) = edits(&recipe).unwrap();
             let mut raw = Edits::default();
             let room = Facts { room: Some(1 << 20), ..facts() };
-            Files::gather(&recipe).unwrap().unwrap().apply(&room, &mut raw).unwrap();
+            Files::gather(&recipe)
+                .unwrap()
+                .unwrap()
+                .apply(&room, &BTreeSet::new(), &mut raw)
+                .unwrap();
             assert_eq!(raw.root, edits.root);
             for path in KEY_FILES {
                 assert_eq!(complaints(&edits, path), Vec::<String>::new(), "{mode:o} {owner:?}");

@@ -193,6 +193,7 @@ impl Batch<'_> {
         listener: &dyn BatchObserver,
     ) -> Result<Summary> {
         refuse_one_name(self.shared)?;
+        refuse_machines(self.shared)?;
         place::check(self.folder)?;
         fs::create_dir_all(self.folder)
             .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
@@ -548,6 +549,17 @@ fn refuse_one_name(recipe: &Recipe) -> Result<()> {
     }
     let what = "a batch derives the keys of each user for the user's own name";
     Err(recipe.fault("host-key-name", 0, what, "leave it out"))
+}
+
+/// Machines share an image, and the users of a batch have one each.
+fn refuse_machines(recipe: &Recipe) -> Result<()> {
+    if recipe.machine.is_empty() {
+        return Ok(());
+    }
+    let what = "a batch makes an image for each user, and [[machine]] is for one image of several machines";
+    let hint =
+        "make that image with `remaster BASE --recipe FILE -o OUT`, or give each machine a user";
+    Err(recipe.fault("machine", 0, what, hint))
 }
 
 /// The base is read and the key is opened once for all.

@@ -17,6 +17,7 @@ use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::image::digest::Digest;
 use crate::keys;
+use crate::live;
 use crate::recipe::edits::Edits;
 use crate::stamp::base_image::BaseImage;
 use crate::units::ByteRange;
@@ -144,19 +145,21 @@ impl BaseFacts {
     }
 }
 
-/// The keys of the files that NixOS's sshd reads.
+/// The keys of the files that NixOS's sshd reads, also on some of several machines only; each once.
 pub(super) fn keys_of(edits: &Edits) -> Vec<Key> {
-    let mut found = Vec::new();
+    let mut found: Vec<Key> = Vec::new();
     for user in ["nixos", "root"] {
-        let member = edits.root.get(&format!("etc/ssh/authorized_keys.d/{user}"));
-        let Some(Kind::File(bytes)) = member.map(|member| &member.kind) else { continue };
-        let Ok(gathered) = keys::parse("authorized_keys", bytes) else { continue };
-        found.extend(
-            gathered
-                .keys
-                .keys()
-                .map(|key| Key { user: user.to_owned(), fingerprint: key.fingerprint.clone() }),
-        );
+        let path = format!("etc/ssh/authorized_keys.d/{user}");
+        let is_read = |member: &&Member| live::on_some_machine(&member.path) == path;
+        for member in edits.root.members().filter(is_read) {
+            let Kind::File(bytes) = &member.kind else { continue };
+            let Ok(gathered) = keys::parse("authorized_keys", bytes) else { continue };
+            let keys = gathered.keys.keys();
+            let keys =
+                keys.map(|key| Key { user: user.into(), fingerprint: key.fingerprint.clone() });
+            let new: Vec<Key> = keys.filter(|key| !found.contains(key)).collect();
+            found.extend(new);
+        }
     }
     found
 }

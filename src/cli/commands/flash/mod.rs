@@ -226,7 +226,7 @@ fn stamp_and_write(args: &Args, to: &TargetArgs) -> Result<Failed> {
 /// have names of their own are replaced with what they are about.
 fn known_hosts(args: &Args, wishes: &Customization, to: &TargetArgs) -> Result<Option<KnownHosts>> {
     let wanted = args.edit.known_hosts();
-    let own = wishes.host_keys.as_ref().map(HostKeys::own_name);
+    let own = wishes.all_host_keys().next().map(HostKeys::own_name);
     let beside = if to.is_file() { to.disks.devices.first().cloned() } else { own };
     KnownHosts::of(wishes, wanted, beside.as_deref(), wanted.is_none())
 }
