@@ -181,17 +181,22 @@ impl Cache {
 
     /// Makes the folder and sees to it that nobody else fetches the same base.
     pub(super) fn lock(&self, base: &Base) -> Result<Lock> {
+        self.lock_name(&base.name())
+    }
+
+    /// The same of what is called so in the cache.
+    pub(super) fn lock_name(&self, name: &str) -> Result<Lock> {
         let shown = self.folder.display();
         place::check_outside_devices(&self.folder)?;
         fs::create_dir_all(&self.folder).map_err(Error::io(format!("make the folder {shown}")))?;
-        let path = self.path(base, ".lock");
+        let path = self.folder.join(format!("{name}.lock"));
         let doing = || format!("lock {}", path.display());
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(Error::io(doing()))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Usage {
-                what: format!("another remaster is fetching {}", base.name()),
+                what: format!("another remaster is fetching {name}"),
                 hint: "wait until it is done",
             }),
             Err(fault) => Err(Error::io(doing())(fault.into())),

@@ -24,7 +24,7 @@ const MOST_GOES: u32 = 5;
 /// Bytes that are read at once.
 const CHUNK: u64 = 1 << 18;
 /// A server that does not end is broken off here; installers have up to 4 GiB.
-const LARGEST: u64 = 64 << 30;
+pub(super) const LARGEST: u64 = 64 << 30;
 
 /// A file that is not whole yet, and what lets it be gone on with.
 pub(super) struct Part<'a> {
@@ -32,6 +32,8 @@ pub(super) struct Part<'a> {
     /// Where [`Note`] is kept.
     pub(super) note: PathBuf,
     pub(super) release: &'a Release,
+    /// Bytes that it has at most.
+    pub(super) most: u64,
 }
 
 /// By what the rest is known to belong to the beginning.
@@ -175,6 +177,10 @@ impl Part<'_> {
         progress: &dyn Progress,
     ) -> Result<(), Broken> {
         let doing = || format!("write {}", self.path.display());
+        if let Some(total) = total.filter(|total| *total > self.most) {
+            let most = self.most;
+            return Err(self.fault(&format!("the file has {total} bytes, not {most}")).into());
+        }
         file.seek(SeekFrom::Start(have)).map_err(Error::io(doing()))?;
         progress.begin("Fetching", total.unwrap_or(0));
         progress.advance(have);
@@ -196,7 +202,7 @@ impl Part<'_> {
             file.write_all(chunk).map_err(Error::io(doing()))?;
             done = checked::sum(done, len_of(chunk), "what was fetched")?;
             progress.advance(len_of(chunk));
-            if done > total.unwrap_or(LARGEST).min(LARGEST) {
+            if done > total.unwrap_or(self.most) {
                 return Err(self
                     .fault("the server sends more than it said, and does not end")
                     .into());

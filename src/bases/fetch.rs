@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::cache::{Cache, Record};
 use super::catalog::{Base, Catalog};
-use super::download::{FETCH_AGAIN, Part, hash};
+use super::download::{FETCH_AGAIN, LARGEST, Part, hash};
 use super::http::Client;
 use super::origin::Origin;
 use super::release::Release;
@@ -45,6 +45,7 @@ pub fn fetch(
         path: cache.path(base, ".part"),
         note: cache.path(base, ".part.json"),
         release: &release,
+        most: LARGEST,
     };
     let size = part.complete(&client, progress)?;
     let record = Record {
@@ -94,7 +95,8 @@ impl Record {
     }
 }
 
-fn hash_of(path: &Path, progress: &dyn Progress) -> Result<String> {
+/// The SHA-256 of a file in hexadecimal.
+pub(super) fn hash_of(path: &Path, progress: &dyn Progress) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io(format!("open {}", path.display())))?;
     hash(&mut file, path, progress).map(|(hash, _)| hash)
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! name -> catalog -> release -> download -> cache -> path
 //! ```
-//! `text` fetches what is small and no base. Only `http` knows how a server is spoken to; without the feature `fetch` another file stands in its place.
+//! `known` fetches a base by its address and SHA-256 instead, `text` what is small and no base. Only `http` knows how a server is spoken to; without the feature `fetch` another file stands in its place.
 
 mod cache;
 mod catalog;
@@ -11,6 +11,7 @@ mod download;
 mod fetch;
 #[cfg_attr(not(feature = "fetch"), path = "no_http.rs")]
 mod http;
+mod known;
 mod origin;
 mod release;
 mod resolve;
@@ -20,6 +21,7 @@ mod url;
 pub use cache::{Cache, Record};
 pub use catalog::{Base, Catalog};
 pub use fetch::{Fetched, fetch};
+pub use known::Known;
 pub use origin::Origin;
 pub use resolve::{Demand, name_of, resolve};
 pub use text::fetch_text;

@@ -169,6 +169,7 @@ pub(super) const PAGES: &[Page] = &[
         &[],
         &[
             "remaster apply nixos.iso alice.remaster -o alice.iso",
+            "remaster apply alice.remaster.descriptor.json -o alice.iso",
             "remaster apply layout/ --name alice -o alice.iso",
         ],
     ),

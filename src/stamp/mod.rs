@@ -2,6 +2,7 @@
 
 pub mod base_image;
 pub mod batch;
+pub mod descriptor;
 pub mod identity;
 pub mod manifest;
 pub mod oci;

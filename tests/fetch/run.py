@@ -41,6 +41,10 @@ class Suite(Checks):
         self.key = self.file("good.pub", ED25519)
         self.environment = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and not k.startswith(("SSL_CERT", "REMASTER", "XDG"))}
 
+    @staticmethod
+    def file_text(path):
+        return pathlib.Path(path).read_text()
+
     def cache(self):
         return tempfile.mkdtemp(dir=self.scratch)
 
@@ -382,6 +386,70 @@ def keys(s):
         mirror.stop()
 
 
+def descriptors(s):
+    """Images of a descriptor alone, whose base is at an address."""
+    certificates(s)
+    secure, stranger = Mirror(s.image, s.newer, context(s, "server")), Mirror(s.image, s.newer, context(s, "stranger"))
+    env = {"SSL_CERT_FILE": s.path("ca.pem")}
+    base, out, patches = s.file("described.iso", s.image), s.path("described-a.iso"), s.path("patches")
+    users = s.file("described.toml", f"[[user]]\nname = 'a'\nkey = '{s.key}'\n")
+
+    def url(mode, mirror=secure):
+        return f"{mirror.url}/{mode}/releases/{FILE}"
+    code, _, err = s.run("stamp", base, users, "--as", "patch", "--descriptor", "--base-url", url("good"), "-o", patches)
+    told = json.loads(s.file_text(f"{patches}/a.remaster.descriptor.json")) if code == 0 else {}
+    s.verdict("descriptor: tells the address that was given", [] if code == 0 and told["base"]["url"] == url("good") else [code, err])
+    s.run(base, "--key", s.key, "-o", s.path("described-wanted.iso"))
+    want = s.digest(s.path("described-wanted.iso"))
+
+    def apply(mode, *more, mirror=secure, cache=None, env=env, seconds=60, **changed):
+        where = s.file("patches/d.json", json.dumps({**told, "base": {**told["base"], "url": url(mode, mirror), **changed}}))
+        if os.path.exists(out):
+            os.unlink(out)
+        return s.run("apply", where, "--cache", cache or s.cache(), "-o", out, *more, env=env, seconds=seconds)
+
+    cache = s.cache()
+    code, _, err = apply("good", cache=cache)
+    s.verdict("descriptor: the base is fetched, and kept by its SHA-256", [] if code == 0 and s.digest(out) == want and os.listdir(cache) and f"{told['base']['sha256']}.iso" in os.listdir(cache) and "fetching" in err else [code, err, os.listdir(cache)])
+    code, listed, _ = s.run("base", "list", "--json", "--cache", cache)
+    s.verdict("descriptor: it stands for no base of a name", [] if code == 0 and not any(x["cached"] for x in json.loads(listed)) else [listed])
+    secure.log.clear()
+    code, _, err = apply("good", "--offline", cache=cache)
+    s.verdict("descriptor: and not fetched again", [] if code == 0 and s.digest(out) == want and not secure.log else [code, err, secure.log])
+    kept = f"{cache}/{told['base']['sha256']}.iso"
+    pathlib.Path(kept).write_bytes(bytes([s.image[0] ^ 1]) + s.image[1:])
+    code, _, err = apply("good", cache=cache)
+    s.verdict("descriptor: what is damaged in the cache is fetched anew", [] if code == 0 and s.digest(out) == want and s.digest(kept) == told["base"]["sha256"] else [code, err])
+    code, _, err = apply("cut-ranges", cache=s.cache())
+    s.verdict("descriptor: what is broken off is gone on with", [] if code == 0 and s.digest(out) == want else [code, err])
+    refused = [
+        ("another file", DIFFERS, "newer-image", {}, [], ["has the SHA-256"]),
+        ("a file that is larger", FAILED, "larger", {}, [], [f"the file has {len(s.image) + 1} bytes, not {len(s.image)}"]),
+        ("a file that is larger and does not say so", FAILED, "larger-chunked", {}, [], ["more than it said"]),
+        ("a redirect to http", FAILED, "downgrade-image", {}, [], ["from https to http"]),
+        ("no such file", FAILED, "image-404", {}, [], ["no such file"]),
+        ("--offline", USAGE, "good", {}, ["--offline"], ["--offline forbids", "give the base before"]),
+    ]
+    for name, status, mode, changed, more, say in refused:
+        cache = s.cache()
+        code, _, err = apply(mode, *more, cache=cache, **changed)
+        left = [x for x in os.listdir(cache) if x.endswith(".iso")]
+        s.verdict(f"descriptor: {name}", s.complaints(code, status, err, say) + left + ["an image"] * os.path.exists(out))
+    code, _, err = apply("good", mirror=stranger)
+    s.verdict("descriptor: the certificate of another host", s.complaints(code, FAILED, err, ["TLS", "certificate"]))
+    code, _, err = apply("good", mirror=s.mirror)
+    s.verdict("descriptor: http", s.complaints(code, MALFORMED, err, ["https://"]))
+    secure.log.clear()
+    s.file("patches/d.json", json.dumps(told))
+    taken = s.file("taken.iso", "here")
+    code, _, err = s.run("apply", s.path("patches/d.json"), "--cache", s.cache(), "-o", taken, env=env)
+    s.verdict("descriptor: nothing is fetched for an output that is taken", s.complaints(code, USAGE, err, ["already exists"]) + secure.log)
+    code, _, err = s.run("apply", s.path("patches/d.json"), "--cache", s.cache(), "-o", out, env=env, program=s.without)
+    s.verdict("descriptor: built without fetch", s.complaints(code, USAGE, err, ["without the feature `fetch`"]))
+    for mirror in (secure, stranger):
+        mirror.stop()
+
+
 def by_terminal(s, base, url, prints, env, want):
     """On a terminal keys are confirmed, and without keys those of the home folder are proposed."""
     def typed(answer, *args, home=None):
@@ -539,7 +607,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="remaster-fetch-", dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
         s = Suite(remaster, without, scratch)
         try:
-            for part in (sound, wrong_answers, broken_off, room, tls, keys, by_name, packed):
+            for part in (sound, wrong_answers, broken_off, room, tls, keys, descriptors, by_name, packed):
                 part(s)
         finally:
             with contextlib.suppress(OSError):

@@ -161,12 +161,15 @@ class Mirror:
         return send(h, 200, self.published)
 
     def image(self, h, mode, path):
-        body = self.images[NEW if NEW in path else OLD]
+        body = self.images[NEW if NEW in path or mode == "newer-image" else OLD][:len(self.images[OLD]) if mode == "newer-image" else None]
+        body += b"x" * mode.startswith("larger")
         third = len(body) // 3
         start = re.match(r"bytes=(\d+)-$", h.headers.get("Range", ""))
         start = int(start[1]) if start else 0
         if mode == "image-404":
             return send(h, 404, b"")
+        if mode == "downgrade-image":
+            return send(h, 302, b"", location=f"http://127.0.0.1:{self.port}{path}")
         if mode == "image-circle":
             return send(h, 302, b"", location=h.path)
         if mode == "cut":  # knows no ranges and never gives all
@@ -192,7 +195,7 @@ class Mirror:
             return send(h, 200, body, cut=third, etag='"a"', wait=self.gate)
         if mode == "slow":
             return ranged(h, body, start, '"a"', cut=third, wait=self.gate)
-        if mode == "chunked":
+        if mode in ("chunked", "larger-chunked"):
             h.send_response(200)
             h.send_header("Transfer-Encoding", "chunked")
             h.end_headers()

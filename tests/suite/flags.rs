@@ -189,6 +189,8 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("provenance", &[RECORDED], made_beside),
     ("sbom", &[RECORDED], made_beside),
     ("failures", &[STAMPS], made_beside),
+    ("descriptor", &["stamp, patch"], made_beside),
+    ("base-url", &["stamp, patch"], told_in_descriptors),
     ("builder-id", &[RECORDED], told_in_provenance),
     ("build-type", &[RECORDED], told_in_provenance),
     ("as", &["BASE; BASE, raw; stamp; stamp, csv"], made_different),
@@ -599,6 +601,13 @@ fn told_in_provenance(t: &Trial<'_>) -> Seen {
     sees(ended.status == 0 && run.files().values().any(told), &ended)?;
     let refused = t.start().valued("bench", wanted);
     sees(refused.status == 2 && refused.err.contains("a URI starts with a scheme"), &refused)
+}
+
+fn told_in_descriptors(t: &Trial<'_>) -> Seen {
+    let run = t.start();
+    let ended = run.valued("https://example.org/b.iso", &["--descriptor"]);
+    let told = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("//example.org/b.iso");
+    sees(ended.status == 0 && run.files().values().any(told), &ended)
 }
 
 /// The file is there, and it is said that nobody waited for the disk; there is nothing to wait for in a pipe.

@@ -17,6 +17,7 @@ mod bootline;
 mod cli;
 mod composed;
 mod damage;
+mod descriptor;
 mod dot_records;
 mod durable;
 mod files;

@@ -1,21 +1,24 @@
-//! `remaster apply`: a base and a patch file become the image that the patch was made of.
+//! `remaster apply`: a base and a patch file, or a descriptor of both, become the image that the patch was made of.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use remaster::bounded;
 use remaster::error::{Error, Result};
 use remaster::formats::patch_file::{LARGEST, PatchFile};
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::image::file_type::{FileType, HEAD};
-use remaster::output::file::OverwritePolicy;
+use remaster::output::file::{Output, OverwritePolicy};
+use remaster::place;
 use remaster::progress::Progress;
+use remaster::stamp::descriptor::{self, Descriptor};
 use remaster::stamp::oci::{Layout, Parts};
 use remaster::stamp::patch::{self, Applied};
 use remaster::units::len_of;
 
-use super::base;
+use super::{base, described};
 use crate::cli::destination::Destination;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
@@ -26,11 +29,10 @@ use crate::cli::progress::Meter;
 #[command(mut_arg("offline", |argument| argument.conflicts_with("name")))]
 #[command(mut_arg("cache", |argument| argument.conflicts_with("name")))]
 pub(crate) struct Args {
-    /// Base that the patch was made for, plain or packed, or its name; with --name, the folder of an OCI image
-    /// layout
+    /// Base that the patch was made for, plain or packed, or its name; a descriptor alone, which gets its base by
+    /// itself; with --name, the folder of an OCI image layout
     base: PathBuf,
-    /// Patch file, as `--as patch` writes it
-    #[arg(required_unless_present = "name")]
+    /// Patch file, as `--as patch` writes it, or its descriptor
     patch: Option<PathBuf>,
     /// Image of the OCI image layout
     #[arg(long, value_name = "NAME", conflicts_with = "patch")]
@@ -46,26 +48,116 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let Parts { base, patch } = parts(args)?;
-    let patch = read(&patch)?;
-    let file = base::open(&base, &args.source)?;
-    let existing = if args.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
-    let output = Destination::of(&args.output, &file, existing)?;
+    let Given { base, patch, descriptor } = given(args)?;
+    let output = Destination::of(&args.output, &base, args.existing())?;
     let progress = Meter::stages()?;
-    let image = applied(&patch, &file, &progress)?;
+    let image = applied(&patch, &base, &progress)?;
+    if let Some(descriptor) = descriptor {
+        descriptor.check_image(image.image())?;
+    }
     let how = output.write(image.outgoing(), &progress)?;
     printer::say(&output.next(image.outgoing(), how));
     Ok(())
 }
 
-/// Where base and patch lie.
-fn parts(args: &Args) -> Result<Parts> {
-    match &args.name {
-        Some(name) => Layout::at(&args.base)?.parts(name),
-        None => {
-            Ok(Parts { base: args.base.clone(), patch: args.patch.clone().unwrap_or_default() })
-        }
+impl Args {
+    fn existing(&self) -> OverwritePolicy {
+        if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse }
     }
+
+    /// Better to refuse before a base is fetched than after.
+    fn check_free(&self) -> Result<()> {
+        if self.output == Path::new("-") {
+            return Ok(());
+        }
+        Output::of_bytes(&self.output, self.existing()).map(drop)
+    }
+}
+
+/// What an image is made of.
+struct Given {
+    base: ImageFile,
+    patch: PatchFile,
+    descriptor: Option<Descriptor>,
+}
+
+fn given(args: &Args) -> Result<Given> {
+    if let Some(name) = &args.name {
+        let Parts { base, patch } = Layout::at(&args.base)?.parts(name)?;
+        return plain(&base, &patch, args);
+    }
+    let told = args.patch.as_deref().unwrap_or(&args.base);
+    let descriptor = descriptor(told)?;
+    match (descriptor, &args.patch) {
+        (Some(descriptor), other) => {
+            let (folder, free) = (place::folder_of(told), || args.check_free());
+            let patch = patch_of(&descriptor, &folder)?;
+            let base = match other {
+                Some(_) => base::open(&args.base, &args.source)?,
+                None => described::open(&descriptor.base, &folder, &args.source, free)?,
+            };
+            Ok(Given { base, patch, descriptor: Some(descriptor) })
+        }
+        (None, Some(patch)) => plain(&args.base, patch, args),
+        (None, None) => Err(alone(&args.base)),
+    }
+}
+
+fn plain(base: &Path, patch: &Path, args: &Args) -> Result<Given> {
+    let patch = read(patch)?;
+    Ok(Given { base: base::open(base, &args.source)?, patch, descriptor: None })
+}
+
+/// The error for one word where two are needed.
+fn alone(given: &Path) -> Error {
+    let name = given.display();
+    let (what, hint) = if given.is_dir() {
+        (
+            format!("{name} is a folder, and no image of it is named"),
+            "give --name NAME for an image of an OCI image layout",
+        )
+    } else if read(given).is_ok() {
+        (
+            format!("{name} is a patch, and its base is not given"),
+            "give the base before the patch: `remaster apply BASE PATCH`",
+        )
+    } else {
+        (
+            format!("{name} is not a descriptor, and no patch is given"),
+            "give the patch after its base: `remaster apply BASE PATCH`",
+        )
+    };
+    Error::Usage { what, hint }
+}
+
+/// The descriptor in a file; none if that is something else.
+fn descriptor(path: &Path) -> Result<Option<Descriptor>> {
+    let mut head = Vec::new();
+    let start = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    // What cannot be read is told of by what reads it.
+    if start.is_err() || !Descriptor::may_be(&head) {
+        return Ok(None);
+    }
+    let name = path.display();
+    let text = bounded::read(path, descriptor::LARGEST, &format!("read the descriptor {name}"))?;
+    Descriptor::parse(&text).map(Some).map_err(|fault| fault.of_image(name))
+}
+
+/// The patch that a descriptor in a folder names, held to its SHA-256. A link would lead out of the folder.
+fn patch_of(descriptor: &Descriptor, folder: &Path) -> Result<PatchFile> {
+    let path = folder.join(&descriptor.patch.file);
+    let name = path.display();
+    let about = fs::symlink_metadata(&path);
+    let about =
+        about.map_err(Error::io(format!("read the patch {name}, which the descriptor names")))?;
+    if !about.is_file() {
+        return Err(Error::Recipe {
+            what: format!("{name}, which the descriptor names, is not a file"),
+            hint: "put the patch itself beside its descriptor".into(),
+        });
+    }
+    let bytes = bounded::read(&path, LARGEST, &format!("read the patch {name}"))?;
+    descriptor.patch(&bytes).map_err(|fault| fault.of_image(name))
 }
 
 /// Reads a patch file whole.

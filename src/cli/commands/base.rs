@@ -83,7 +83,7 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-struct Place {
+pub(super) struct Place {
     #[arg(
         long,
         value_name = "DIR",
@@ -93,7 +93,7 @@ struct Place {
 }
 
 impl Place {
-    fn open(&self) -> Result<Cache> {
+    pub(super) fn open(&self) -> Result<Cache> {
         Cache::at(self.cache.as_deref())
     }
 }
@@ -119,11 +119,11 @@ struct Server {
 pub(crate) struct Source {
     /// Do not fetch a base that is not in the cache
     #[arg(long)]
-    offline: bool,
+    pub(super) offline: bool,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
     #[command(flatten)]
-    demanded: Demanded,
+    pub(super) demanded: Demanded,
 }
 
 impl Source {
@@ -190,7 +190,7 @@ impl Source {
 
 /// What the file of a base must be, as its publisher says; nothing is written before that is checked.
 #[derive(Debug, clap::Args)]
-struct Demanded {
+pub(super) struct Demanded {
     /// SHA-256 that the base's file must have
     #[arg(long, value_name = "HEX", group = "digest")]
     sha256: Option<Digest>,
@@ -204,7 +204,7 @@ struct Demanded {
 
 impl Demanded {
     /// The SHA-256, if one is demanded.
-    fn check(&self, path: &Path) -> Result<Option<Digest>> {
+    pub(super) fn check(&self, path: &Path) -> Result<Option<Digest>> {
         let Some(expected) = self.expected(path)? else { return Ok(None) };
         if path == Path::new("-") {
             return Err(Error::Usage {
@@ -325,8 +325,7 @@ fn text_of(list: &Path) -> Result<Result<String, String>> {
 /// The digest that a list has for an image: by its name, for what is packed by that of what is in it, too; for what
 /// comes by a pipe the only one.
 fn of_list(list: &Path, path: &Path) -> Result<Result<Digest, String>> {
-    const PACKED: [&str; 6] = ["xz", "zst", "gz", "bz2", "lz4", "zip"];
-    let is_packed = path.extension().is_some_and(|end| PACKED.iter().any(|packed| end == *packed));
+    let is_packed = is_packed(path);
     Ok(text_of(list)?.and_then(|text| {
         if unpack::is_pipe(path) {
             return published::only(&text);
@@ -338,6 +337,12 @@ fn of_list(list: &Path, path: &Path) -> Result<Result<Digest, String>> {
             _ => Err(why),
         })
     }))
+}
+
+/// Whether a file has the name of one that is packed.
+pub(super) fn is_packed(path: &Path) -> bool {
+    const PACKED: [&str; 6] = ["xz", "zst", "gz", "bz2", "lz4", "zip"];
+    path.extension().is_some_and(|end| PACKED.iter().any(|packed| end == *packed))
 }
 
 fn no_digest(list: &Path, path: &Path, why: &str) -> Error {

@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod base;
 pub(crate) mod customize;
 pub(crate) mod demo;
+mod described;
 pub(crate) mod devices;
 pub(crate) mod diff;
 pub(crate) mod edit;

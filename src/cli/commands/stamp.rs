@@ -10,9 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use indicatif::ProgressBar;
+use remaster::bases::{Record, Url};
 use remaster::error::{Error, Result};
-use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
+use remaster::image::{ImageFile, ReadAt as _};
 use remaster::live::HostKeys;
 use remaster::output::file::{Output, OverwritePolicy, Readers};
 use remaster::place;
@@ -22,6 +23,7 @@ use remaster::recipe::users::{self, Format, User};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::batch::names::{Shard, Template};
 use remaster::stamp::batch::{Batch, BatchObserver, Done, Form, Keep, Summary};
+use remaster::stamp::descriptor;
 use remaster::stamp::manifest::beside::Wanted;
 use remaster::stamp::manifest::blocks::Blocks;
 use remaster::stamp::planned_image::ManifestOptions;
@@ -84,6 +86,15 @@ pub(crate) struct Args {
     /// What parts the elements of a list in a CSV cell [default: `;`]
     #[arg(long, value_name = "CHARACTER")]
     list_separator: Option<char>,
+
+    /// With --as patch, write FILE.descriptor.json beside each patch: `remaster apply` makes the image of it alone, and gets
+    /// the base by itself
+    #[arg(long)]
+    descriptor: bool,
+
+    /// Address of the base by https, for --descriptor [default: where a base of a name was fetched from]
+    #[arg(long, value_name = "URL", requires = "descriptor")]
+    base_url: Option<String>,
 
     /// Names of the files: {name}, {index} and {id} (the recipe id) are filled in
     /// [default: {name}.iso, {name}.remaster or, for OCI, {name}]
@@ -160,6 +171,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         base.initrds().map_err(|fault| fault.of_image(file.name()))?;
     }
     let before = base.given_before();
+    let record = base::record(&args.base, &args.source)?;
+    let facts = BaseFacts { record: record.as_ref(), image: &base, sha256 };
+    let descriptor = args.descriptor.then(|| args.described(&facts)).transpose()?;
     let batch = Batch {
         file: &file,
         base: &base,
@@ -173,12 +187,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         form: args.form,
         keep: args.keep(),
         beside,
+        descriptor: descriptor.as_ref(),
         known_hosts: args.form != Form::Oci && args.edit.known_hosts().is_none(),
         digests: args.json && !args.no_image_sha256,
         jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         fail_fast: args.fail_fast,
     };
-    let record = base::record(&args.base, &args.source)?;
     let about_base = json!({
         "name": record.as_ref().map_or_else(|| file.name(), |record| record.name.clone()),
         "url": record.map(|record| record.url),
@@ -199,6 +213,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// An OCI image layout has no place beside an image.
 const ONLY_INSIDE: &str = "note: the public halves of the host keys are in the images only: give --known-hosts FILE to have them in a file, or --json\n";
 
+/// A descriptor that cannot get its base from anywhere.
+const NO_ADDRESS: &str = "the descriptors tell no address of the base: `remaster apply` takes it from beside them, or as it is given; --base-url tells one";
+
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
@@ -216,6 +233,12 @@ impl Args {
                 hint: "leave them out, or stamp with `--as patch`",
             });
         }
+        if self.form != Form::Patch && self.descriptor {
+            return Err(Error::Usage {
+                what: "--descriptor is about patch files".into(),
+                hint: "give --as patch, or leave it out",
+            });
+        }
         if self.form != Form::Image && self.no_image_sha256 {
             return Err(Error::Usage {
                 what: "--no-image-sha256 is for images; the SHA-256 of a patch takes no time"
@@ -224,6 +247,36 @@ impl Args {
             });
         }
         Ok(self.beside.wanted())
+    }
+
+    /// What descriptors tell of the base.
+    fn described(&self, base: &BaseFacts<'_>) -> Result<descriptor::Base> {
+        let file = base.record.map(|record| record.file.clone());
+        let own = || self.base.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let url = self.base_url.clone().or_else(|| base.record.map(|record| record.url.clone()));
+        let url = url.map(|url| Url::parse(&url)).transpose()?;
+        if url.as_ref().is_some_and(|url| base::is_packed(Path::new(url.file_name()))) {
+            return Err(Error::Usage {
+                what: "--base-url names a packed file, and a patch is for what is in it".into(),
+                hint: "give the address of the ISO itself, or leave it out",
+            });
+        }
+        let described = descriptor::Base {
+            name: base.record.map(|record| record.name.clone()),
+            file: file.unwrap_or_else(own),
+            url: url.map(|url| url.to_string()),
+            release: base.image.release().to_owned(),
+            size: base.image.original().size(),
+            sha256: base.sha256.to_string(),
+        };
+        described.check().map_err(|fault| Error::Recipe {
+            what: format!("no descriptor can tell of this base: {fault}"),
+            hint: "give its address by https to --base-url, and a plain name to its file".into(),
+        })?;
+        if described.url.is_none() {
+            printer::note(NO_ADDRESS);
+        }
+        Ok(described)
     }
 
     /// Better to refuse before images are written than after.
@@ -289,6 +342,13 @@ impl Args {
         };
         Ok((1..).zip(users).filter(|(_, user)| ours(user)).collect())
     }
+}
+
+/// What descriptors tell of.
+struct BaseFacts<'a> {
+    record: Option<&'a Record>,
+    image: &'a BaseImage<&'a ImageFile>,
+    sha256: Digest,
 }
 
 /// What there is to know of the base: it is read whole for its digest while its structures are looked

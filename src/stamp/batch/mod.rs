@@ -21,6 +21,7 @@ use crate::progress::Silent;
 use crate::recipe::users::User;
 use crate::recipe::{OF_RECORDS, Recipe};
 use crate::stamp::base_image::BaseImage;
+use crate::stamp::descriptor::{self, Descriptor};
 use crate::stamp::manifest::beside::Wanted;
 use crate::stamp::manifest::{self, BaseFacts};
 use crate::stamp::oci::{self, Ids};
@@ -87,6 +88,8 @@ pub struct Batch<'a> {
     pub keep: Keep,
     /// What is written beside each file; of an OCI image, nothing.
     pub beside: Wanted,
+    /// What the descriptor beside each patch tells of the base, if there is to be one.
+    pub descriptor: Option<&'a descriptor::Base>,
     /// Whether a `known_hosts` file is written beside each file whose user has host keys.
     pub known_hosts: bool,
     /// Whether to tell the SHA-256 of images, which are read whole for it.
@@ -456,17 +459,49 @@ impl Run<'_> {
         made: &PlannedImage,
         digest: impl FnOnce() -> Result<Digest>,
     ) -> Result<()> {
-        let path = waiting.done.path.clone();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = file_name(waiting);
         for (record, bytes) in self.batch.beside.of(made, &name, digest)? {
-            let path = path.with_file_name(format!("{name}{}", record.ending()));
-            if self.keeps() && holds(&path, &bytes) && kept_as(&path, made)? {
-                continue;
-            }
-            let output = Output::of_bytes(&path, self.batch.existing())?;
-            waiting.files.push(output.ready_bytes(&bytes, readers(made))?);
+            self.record(waiting, made, record.ending(), &bytes)?;
         }
         self.known_hosts(waiting)
+    }
+
+    /// Writes one file beside another, or leaves it there.
+    fn record(
+        &self,
+        waiting: &mut Waiting,
+        made: &PlannedImage,
+        ending: &str,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let path = waiting.done.path.with_file_name(file_name(waiting) + ending);
+        if self.keeps() && holds(&path, bytes) && kept_as(&path, made)? {
+            return Ok(());
+        }
+        let output = Output::of_bytes(&path, self.batch.existing())?;
+        waiting.files.push(output.ready_bytes(bytes, readers(made))?);
+        Ok(())
+    }
+
+    /// Writes what `remaster apply` makes the image of by itself, if that is wanted.
+    fn descriptor(&self, waiting: &mut Waiting, made: &PlannedImage, digest: Digest) -> Result<()> {
+        let Some(base) = self.batch.descriptor else { return Ok(()) };
+        let Ids { recipe, content } = waiting.done.ids;
+        let patch = descriptor::Patch {
+            file: file_name(waiting),
+            size: waiting.done.size,
+            sha256: digest.to_string(),
+        };
+        let text = Descriptor {
+            descriptor: descriptor::VERSION,
+            name: waiting.done.name.clone(),
+            base: base.clone(),
+            patch,
+            recipe_id: recipe.to_string(),
+            content_id: content.to_string(),
+        }
+        .text()?;
+        self.record(waiting, made, descriptor::ENDING, &text)
     }
 
     /// Writes the public halves of the host keys beside a file, or leaves them there.
@@ -499,6 +534,7 @@ impl Run<'_> {
         let digest = Digest::of_bytes(bytes);
         waiting.done.sha256 = Some(digest);
         self.beside(&mut waiting, made, || Ok(digest))?;
+        self.descriptor(&mut waiting, made, digest)?;
         Ok(waiting)
     }
 
@@ -527,6 +563,11 @@ impl Run<'_> {
         waiting.entry = Some(entry);
         Ok(waiting)
     }
+}
+
+/// What a user's file is called.
+fn file_name(waiting: &Waiting) -> String {
+    waiting.done.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Who may read what is made.

@@ -77,7 +77,8 @@ fn bad_template(text: &str) -> Error {
     }
 }
 
-fn flaw(name: &str) -> Option<&'static str> {
+/// Why a name is not one for a file in a folder, and in no other.
+pub(in crate::stamp) fn flaw(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         return Some("it is empty");
     }
