@@ -1,5 +1,7 @@
 //! The checks of an ISO: whether its structures agree.
 
+use std::collections::BTreeSet;
+
 use crate::error::Result;
 use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
 use crate::image::check::{Check, backup_gpt};
@@ -38,12 +40,23 @@ fn hierarchies(survey: &Survey) -> Check {
         found.sort();
         found
     };
-    let mut all = survey.trees.iter().map(bytes);
-    let first = all.next();
-    let ok = all.all(|other| Some(other) == first);
-    let detail =
-        format!("{} hierarchies, {} files", survey.trees.len(), survey.tree().files().count());
-    Check { name: "hierarchies", ok, detail }
+    let (first, own) = (survey.tree(), bytes(survey.tree()));
+    let other = survey.trees.iter().find(|tree| bytes(tree) != own);
+    let detail = match other {
+        None => format!("{} hierarchies, {} files", survey.trees.len(), own.len()),
+        Some(other) => alone(first, other).or_else(|| alone(other, first)).unwrap_or_else(|| {
+            format!("{} names of files and {}", own.len(), other.files().count())
+        }),
+    };
+    Check { name: "hierarchies", ok: other.is_none(), detail }
+}
+
+/// A file of a hierarchy whose bytes are those of no file of another one.
+fn alone(tree: &Tree, other: &Tree) -> Option<String> {
+    let there: BTreeSet<&[ByteRange]> =
+        other.files().map(|(_, node)| node.extents.as_slice()).collect();
+    let (path, _) = tree.files().find(|(_, node)| !there.contains(node.extents.as_slice()))?;
+    Some(format!("only the {:?} one has {path}", tree.hierarchy))
 }
 
 /// Whether a second set of descriptors, if there is one, leads to the same files.

@@ -1,9 +1,17 @@
 //! What small inputs that unpack to much are allowed to take, and files that never end: each bound is met, and said.
 
+use std::io::Cursor;
+
 use remaster::Error;
 use remaster::boot::stage_one;
+use remaster::image::window::Scratch;
+use remaster::iso::survey::Survey;
+use remaster::iso::survey::esp::Esp;
+use remaster::live::{Customization, Input};
+use remaster::recipe::Recipe;
 use remaster::units::ByteRange;
 
+use crate::sound::with_header;
 use crate::support::{Folder, TINY, key};
 
 /// A Zstandard frame (RFC 8878) of raw bytes and runs of one byte.
@@ -93,6 +101,79 @@ fn an_initrd_that_unpacks_to_much_is_refused_by_what_it_is() {
         assert_eq!(matches!(fault, Error::Malformed { .. }), !is_sound, "{fault}");
         assert!(fault.to_string().contains(words), "{words}: {fault}");
     }
+}
+
+/// A FAT filesystem with a folder in a folder, so many times.
+fn nested(levels: usize) -> Vec<u8> {
+    let mut bytes = vec![0; 1 << 20];
+    fatfs::format_volume(Cursor::new(&mut bytes), fatfs::FormatVolumeOptions::new()).unwrap();
+    let volume = fatfs::FileSystem::new(Cursor::new(&mut bytes), fatfs::FsOptions::new()).unwrap();
+    let path = |depth: usize| vec!["D"; depth].join("/");
+    for depth in 1..=levels {
+        volume.root_dir().create_dir(&path(depth)).unwrap();
+    }
+    volume.unmount().unwrap();
+    bytes
+}
+
+fn listed(image: &[u8]) -> remaster::Result<usize> {
+    let all = ByteRange::new(0, u64::try_from(image.len()).unwrap()).unwrap();
+    Ok(Esp::open(&mut Scratch::new(&image, all))?.files()?.len())
+}
+
+#[test]
+fn folders_of_a_boot_image_are_looked_into_up_to_a_depth() {
+    assert_eq!(listed(&nested(8)).unwrap(), 0);
+    let fault = listed(&nested(9)).unwrap_err();
+    assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
+    assert!(fault.to_string().contains("over 8 levels of folders"), "{fault}");
+}
+
+#[test]
+fn a_partition_table_is_read_up_to_a_size() {
+    for (entries, words) in [(8192, "Partition Entry Array"), (8193, "1048704")] {
+        let mut image = with_header(80, entries);
+        image.resize(3 << 20, 0);
+        let fault = Survey::of(&image.as_slice()).unwrap_err().to_string();
+        let is_over = entries > 8192;
+        assert!(fault.contains(words) && fault.contains("CRC") != is_over, "{fault}");
+    }
+}
+
+/// What a recipe is refused for, if it is.
+fn fault_of(change: impl FnOnce(&mut Recipe)) -> Option<String> {
+    let mut recipe = Recipe::default();
+    change(&mut recipe);
+    let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
+    let wishes = Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody));
+    wishes.err().map(|fault| fault.to_string())
+}
+
+#[test]
+fn settings_are_taken_up_to_their_limits() {
+    type Put = fn(&mut Recipe, String);
+    let text = |length: usize| "x".repeat(length);
+    let settings: [(usize, Put); 4] = [
+        (32, |recipe, text| recipe.label = Some(text)),
+        (40, |recipe, text| recipe.name = Some(text)),
+        (32, |recipe, text| {
+            recipe.wifi = vec![text];
+            recipe.wifi_open = Some(true);
+        }),
+        (384, |recipe, text| {
+            let salt = "$6$rounds=5000$saltsalt$";
+            recipe.root_password_hash = Some(format!("{salt}{}", &text[salt.len()..]));
+        }),
+    ];
+    for (most, put) in settings {
+        let over = fault_of(|recipe| put(recipe, text(most + 1)));
+        assert!(over.is_some(), "{most}");
+        // A made-up hash of that length is refused as another kind of wrong.
+        let fits = fault_of(|recipe| put(recipe, text(most)));
+        assert!(fits != over && (fits.is_none() || most == 384), "{most}: {fits:?}, {over:?}");
+    }
+    assert_eq!(fault_of(|recipe| recipe.timeout = Some(3599)), None);
+    assert!(fault_of(|recipe| recipe.timeout = Some(3600)).unwrap().contains("3600 seconds"));
 }
 
 /// Every way in which a command takes a file: `ENDLESS` stands in its place.

@@ -23,7 +23,7 @@ fn start_of(at: ByteRange) -> usize {
 }
 
 /// The GPT header with a number in it, and the checksum that fits.
-fn with_header(at: usize, number: u32) -> Vec<u8> {
+pub(crate) fn with_header(at: usize, number: u32) -> Vec<u8> {
     let mut image = TINY.clone();
     put(&mut image, HEADER + at, &number.to_le_bytes());
     put(&mut image, HEADER + 16, &[0; 4]);

@@ -1,0 +1,163 @@
+//! Installers with made-up files beside what is theirs, as xorriso makes them: we, xorriso and isoinfo read the same in
+//! them, before and after stamping. Wants xorriso and isoinfo.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::process::Command;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use remaster::iso::survey::tree::{Kind, Tree};
+use remaster::recipe::edits::Way;
+
+use crate::support::{Folder, TINY, edits, stamp, survey, try_stamp};
+
+/// Runs a program; none without it, which is not a reason to pass where everything is tested.
+fn run(folder: &Folder, program: &str, arguments: &[&str]) -> Option<String> {
+    let ended = Command::new(program).args(arguments).current_dir(folder.path()).output();
+    if ended.as_ref().is_err_and(|fault| fault.kind() == std::io::ErrorKind::NotFound) {
+        assert!(std::env::var_os("CI").is_none(), "install {program}");
+        return None;
+    }
+    let ended = ended.unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{program} {arguments:?}: {said}");
+    Some(String::from_utf8_lossy(&ended.stdout).into_owned())
+}
+
+/// Paths and contents of made-up files. xorriso leaves longer paths out of the Joliet hierarchy.
+fn files() -> impl Strategy<Value = BTreeMap<String, Vec<u8>>> {
+    let name = prop_oneof![
+        "[a-z]{1,12}",
+        "[A-Z]{1,8}[.][A-Z]{1,3}",
+        "[a-zA-Z0-9_.+-]{1,60}x",
+        "[äöü]{1,20}"
+    ];
+    let path =
+        proptest::collection::vec(name, 1..6).prop_map(|names| format!("made/{}", names.join("/")));
+    let path = path.prop_filter("too long for Joliet", |path| path.chars().count() < 110);
+    let bytes = proptest::collection::vec(any::<u8>(), 0..5000);
+    proptest::collection::btree_map(path, bytes, 1..60)
+}
+
+/// The files of an image, with what is in them.
+fn read(image: &[u8], tree: &Tree) -> BTreeMap<String, Vec<u8>> {
+    let bytes = |node: &remaster::iso::survey::tree::Node| {
+        let extents = node.extents.iter();
+        let part = |at: &remaster::units::ByteRange| {
+            image[usize::try_from(at.start()).unwrap()..usize::try_from(at.end()).unwrap()].to_vec()
+        };
+        extents.flat_map(part).collect()
+    };
+    tree.files().map(|(path, node)| (path.to_owned(), bytes(node))).collect()
+}
+
+/// An installer with the files of the tiny one and these.
+fn installer(folder: &Folder, more: &BTreeMap<String, Vec<u8>>) -> Option<Vec<u8>> {
+    let survey = survey(&TINY);
+    let mut list = String::new();
+    for (path, bytes) in read(&TINY, survey.tree()) {
+        // xorriso makes the catalog itself.
+        if path == "/.boot.cat" {
+            continue;
+        }
+        let name = format!("f{}", list.len());
+        folder.write(&name, &bytes);
+        writeln!(list, "{path}={name}").unwrap();
+    }
+    for (path, bytes) in more {
+        let name = format!("f{}", list.len());
+        folder.write(&name, bytes);
+        writeln!(list, "{path}={name}").unwrap();
+    }
+    folder.write("list", list.as_bytes());
+    folder.write("mbr", &TINY[..432]);
+    let bios = "-eltorito-boot isolinux/isolinux.bin -eltorito-catalog .boot.cat -no-emul-boot -boot-load-size 4 -boot-info-table -isohybrid-mbr mbr";
+    let efi = "-eltorito-alt-boot -e boot/efi.img -no-emul-boot -isohybrid-gpt-basdat";
+    let own = "-as mkisofs -quiet -iso-level 3 -volid nixos-minimal-25.11-x86_64 -graft-points -full-iso9660-filenames -joliet";
+    let words = format!("{own} {bios} {efi} -r -path-list list -output made.iso");
+    let words: Vec<&str> = words.split(' ').collect();
+    run(folder, "xorriso", &words)?;
+    Some(folder.read("made.iso"))
+}
+
+/// What others read in an image: every file by xorriso, the list by isoinfo.
+fn compare(folder: &Folder, what: &str, image: &[u8]) -> Option<()> {
+    folder.write("x.iso", image);
+    let (tree, out) = (survey(image), folder.at("out"));
+    let own = read(image, tree.tree());
+    let arguments = "-osirrox on -indev x.iso -extract / out";
+    run(folder, "xorriso", &arguments.split(' ').collect::<Vec<_>>())?;
+    for (path, bytes) in &own {
+        let theirs = fs::read(out.join(path.trim_start_matches('/')));
+        assert!(
+            theirs.unwrap_or_else(|fault| panic!("{what}: {path}: {fault}")) == *bytes,
+            "{what}: {path}"
+        );
+    }
+    let found = Command::new("find").arg(&out).args(["-type", "f"]).output().unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    assert_eq!(found.lines().count(), own.len(), "{what}: {found}");
+    run(folder, "chmod", &["-R", "u+w", "out"])?;
+    fs::remove_dir_all(out).unwrap();
+    let listed = run(folder, "isoinfo", &["-R", "-f", "-i", "x.iso"])?;
+    let mut listed: Vec<&str> = listed.lines().collect();
+    let nodes = &tree.tree().nodes;
+    let mut ours: Vec<&str> =
+        nodes.keys().map(String::as_str).filter(|path| *path != "/").collect();
+    listed.sort_unstable();
+    ours.sort_unstable();
+    assert_eq!(listed, ours, "{what}");
+    // The other hierarchy has as many files, whatever their names are cut to.
+    let joliet = run(folder, "isoinfo", &["-J", "-f", "-i", "x.iso"])?;
+    let other = tree.trees.iter().map(|tree| tree.nodes.len()).collect::<Vec<_>>();
+    assert_eq!(joliet.lines().count() + 1, *other.last().unwrap(), "{what}");
+    let links = nodes.values().filter(|node| node.kind == Kind::Other).count();
+    assert_eq!(links, 0, "{what}");
+    Some(())
+}
+
+#[test]
+fn made_up_installers_read_alike_before_and_after() {
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), random);
+    for number in 0..4 {
+        let files = files().new_tree(&mut runner).unwrap().current();
+        // A file and a folder have one name: not a tree.
+        let is_folder =
+            |path: &String| files.keys().any(|other| other.starts_with(&format!("{path}/")));
+        let files = files.iter().filter(|(path, _)| !is_folder(path));
+        let files: BTreeMap<String, Vec<u8>> =
+            files.map(|(path, bytes)| (path.clone(), bytes.clone())).collect();
+        let folder = Folder::new();
+        let Some(base) = installer(&folder, &files) else { return };
+        let found = read(&base, survey(&base).tree());
+        for (path, bytes) in &files {
+            assert!(found.get(&format!("/{path}")) == Some(bytes), "image {number}: {path}");
+        }
+        let Some(()) = compare(&folder, "before", &base) else { return };
+        for way in [Way::ExtraInitrd, Way::MergeInitrd] {
+            let stamped = stamp(&base, &edits(1, way));
+            let Some(()) = compare(&folder, "after", &stamped) else { return };
+            let after = read(&stamped, survey(&stamped).tree());
+            let kept = found.iter().filter(|(path, _)| path.starts_with("/made/"));
+            for (path, bytes) in kept {
+                assert!(after.get(path) == Some(bytes), "image {number}, {way:?}: {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_one_hierarchy_lacks_is_named() {
+    let folder = Folder::new();
+    let path = format!("made/{}", ["long-name-of-a-folder"; 10].join("/"));
+    let Some(base) = installer(&folder, &BTreeMap::from([(path.clone(), b"x".to_vec())])) else {
+        return;
+    };
+    let fault = try_stamp(&base, &edits(1, Way::ExtraInitrd)).unwrap_err().to_string();
+    let words = format!("is wrong: hierarchies: only the Primary one has /{path}");
+    assert!(fault.contains(&words), "{fault}");
+}
