@@ -27,7 +27,7 @@ pub fn read(path: &Path, most: u64, doing: &str) -> Result<Vec<u8>> {
         return Ok(bytes);
     }
     let what = format!("cannot {doing}: it has more than {}", format_bytes(most));
-    Err(Error::Usage { what, hint: HINT })
+    Err(Error::Usage { what, hint: HINT.into() })
 }
 
 /// The same of a text.
@@ -37,7 +37,7 @@ pub fn read(path: &Path, most: u64, doing: &str) -> Result<Vec<u8>> {
 pub fn read_text(path: &Path, most: u64, doing: &str) -> Result<String> {
     String::from_utf8(read(path, most, doing)?).map_err(|_| Error::Usage {
         what: format!("cannot {doing}: it is not text in UTF-8"),
-        hint: HINT,
+        hint: HINT.into(),
     })
 }
 

@@ -171,7 +171,7 @@ mod tests {
         let fault = Error::io("write a file")(bug);
         assert!(matches!(fault, Error::Bug { .. }), "{fault}");
         let refused: std::io::Error = Error::Interrupted.into();
-        assert_eq!(Error::io("write a file")(refused).exit_code(), 1);
+        assert!(matches!(Error::io("write a file")(refused), Error::Io { .. }));
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
             let start = format!("bug in remaster: {expected} (src/checked.rs:");
             assert!(text.starts_with(&start), "{text}");
             assert!(text.ends_with("), please report it"), "{text}");
-            assert_eq!(fault.exit_code(), 70);
+            assert!(matches!(fault, Error::Bug { .. }), "{fault}");
         }
     }
 }

@@ -1,14 +1,18 @@
 //! The one error of the library: what went wrong and where, and apart from that what to do.
+//!
+//! What a program says of it, in its own words, and which status it ends with, is the program's: `src/cli/diagnostics.rs`.
 
 use std::io;
 use std::panic::Location;
 
+pub use crate::advice::Advice;
+
 /// What every stage of the library answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an image could not be read, planned, composed or written.
+/// Why an image could not be read, planned, composed or written. It is exhaustive, so that no program can forget to
+/// give one its exit status.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// Bytes that break the format they claim to be in.
     #[error("{what} at byte {at:#x}: found {found}, expected {expected}")]
@@ -30,7 +34,7 @@ pub enum Error {
         /// What it is instead: `is a web page, not a disk image`.
         is: String,
         /// What to do instead.
-        hint: String,
+        hint: Advice,
     },
     /// An image that ends before it should.
     #[error("{name} is truncated: it has {has} bytes, {end} {needs}")]
@@ -44,7 +48,7 @@ pub enum Error {
         /// What tells that: `its volume descriptor says`.
         end: String,
         /// What to do instead.
-        hint: String,
+        hint: Advice,
     },
     /// A sound image that this library does not understand well enough to change.
     #[error("{what}: looked for {looked_for}, found {found}")]
@@ -56,7 +60,7 @@ pub enum Error {
         /// What is there.
         found: String,
         /// What to do instead, where that is known.
-        instead: Option<&'static str>,
+        instead: Option<Advice>,
     },
     /// A base whose structures do not agree, as `remaster inspect` tells.
     #[error("{image} is wrong: {found}")]
@@ -138,7 +142,7 @@ pub enum Error {
         /// What is refused and why.
         what: String,
         /// What to do instead.
-        hint: &'static str,
+        hint: Advice,
     },
     /// Something in a recipe or a command line that is refused before anything is done.
     #[error("{what}")]
@@ -146,7 +150,7 @@ pub enum Error {
         /// Where it stands, and what is refused and why.
         what: String,
         /// What to do instead.
-        hint: String,
+        hint: Advice,
     },
     /// A target that it is not safe to write to.
     #[error("{target}: {reason}")]
@@ -156,7 +160,7 @@ pub enum Error {
         /// Why it is refused.
         reason: String,
         /// What to do instead.
-        hint: String,
+        hint: Advice,
     },
     /// What was looked for is not there.
     #[error("{what}")]
@@ -164,7 +168,7 @@ pub enum Error {
         /// What was looked for, and where.
         what: String,
         /// What to do instead.
-        hint: &'static str,
+        hint: Advice,
     },
     /// The operating system refused.
     #[error("cannot {doing}")]
@@ -183,7 +187,7 @@ pub enum Error {
         /// Who refuses, and in which words.
         reason: String,
         /// What to do instead.
-        hint: String,
+        hint: Advice,
     },
     /// A medium that does not take what is written to it.
     #[error("cannot {doing}: {reason}")]
@@ -193,7 +197,7 @@ pub enum Error {
         /// What is wrong with the medium.
         reason: String,
         /// What to do instead.
-        hint: &'static str,
+        hint: Advice,
     },
     /// A server, or the way to it, that failed.
     #[error("cannot fetch {url}: {reason}")]
@@ -203,7 +207,7 @@ pub enum Error {
         /// What came of it.
         reason: String,
         /// What to do about it.
-        hint: &'static str,
+        hint: Advice,
     },
     /// A file that is not the one that was published.
     #[error("{what} has the SHA-256 {found}, not {expected}")]
@@ -215,7 +219,7 @@ pub enum Error {
         /// The hash it was published with.
         expected: String,
         /// What to do about it.
-        hint: &'static str,
+        hint: Advice,
     },
     /// Keys that were fetched, and are not those that were expected.
     #[error("{what}")]
@@ -303,9 +307,9 @@ impl Error {
 
     /// Says what to do instead, of an [`Error::Unsupported`].
     #[must_use]
-    pub fn hinting(mut self, hint: &'static str) -> Self {
+    pub fn hinting(mut self, hint: impl Into<Advice>) -> Self {
         if let Self::Unsupported { instead, .. } = &mut self {
-            *instead = Some(hint);
+            *instead = Some(hint.into());
         }
         self
     }
@@ -346,83 +350,21 @@ impl Error {
         self
     }
 
-    /// What the user can do about it, as a full imperative sentence without stop.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Malformed { .. } => {
-                "compare the SHA-256 of the image with the published one, and download it again"
-            }
-            Self::Unsupported { instead: None, .. } => {
-                "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
-            }
-            Self::Unsound { .. } => {
-                "give the image as it was published, or make it anew with tables that fit, as `xorriso -boot_image any replay` does"
-            }
-            Self::NoRoom { .. } => "give fewer or smaller edits, or an image with more room",
-            Self::FullEsp { .. } => {
-                "give --merge-initrd and no changes of menus: that leaves the UEFI boot image alone"
-            }
-            Self::OtherImage { .. } => {
-                "compare with the image that was written, or write this one with `remaster flash`"
-            }
-            Self::Smaller { .. } => {
-                "give the image that was written; a file that is smaller was not copied to its end"
-            }
-            Self::OtherKeys { .. } => {
-                "ask whose keys they are by another way; then give each fingerprint to --expect-fingerprint"
-            }
-            Self::WrongBase { .. } => {
-                "give the base that the digest or patch was made for, or download it again"
-            }
-            Self::Unsupported { instead: Some(hint), .. }
-            | Self::Usage { hint, .. }
+    /// What to do instead, where that depends on the place of the error. Else its kind says it.
+    pub fn advice(&self) -> Option<&Advice> {
+        match self {
+            Self::Unsupported { instead, .. } => instead.as_ref(),
+            Self::Usage { hint, .. }
             | Self::NotFound { hint, .. }
             | Self::Medium { hint, .. }
             | Self::Network { hint, .. }
-            | Self::Checksum { hint, .. } => hint,
-            Self::Unsafe { hint, .. }
+            | Self::Checksum { hint, .. }
+            | Self::Unsafe { hint, .. }
             | Self::Recipe { hint, .. }
             | Self::Denied { hint, .. }
             | Self::NotAnImage { hint, .. }
-            | Self::Truncated { hint, .. } => hint,
-            Self::Io { source, .. } => io_hint(source)?,
-            Self::Key(fault) => return fault.hint(),
-            Self::Users { .. } => {
-                "mend what is told above, and run it again with --resume (keeps what is done) or --skip-existing (replaces other files, too)"
-            }
-            Self::Bug { .. } => "add the command to the report, and which image it was given",
-            Self::Differs { .. } | Self::Interrupted | Self::Declined { .. } => return None,
-        };
-        Some(hint.to_owned())
-    }
-
-    /// The exit status of the program that ends with this error (listed in `remaster --help`).
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Io { .. }
-            | Self::NotFound { .. }
-            | Self::Denied { .. }
-            | Self::Medium { .. }
-            | Self::Network { .. } => 1,
-            Self::Usage { .. } | Self::Recipe { .. } | Self::Key(_) => 2,
-            Self::Differs { .. }
-            | Self::OtherImage { .. }
-            | Self::Smaller { .. }
-            | Self::WrongBase { .. }
-            | Self::OtherKeys { .. }
-            | Self::Checksum { .. } => 3,
-            Self::Malformed { .. }
-            | Self::NotAnImage { .. }
-            | Self::Truncated { .. }
-            | Self::Unsupported { .. }
-            | Self::Unsound { .. }
-            | Self::NoRoom { .. }
-            | Self::FullEsp { .. } => 4,
-            Self::Unsafe { .. } => 5,
-            Self::Users { .. } => 11,
-            // EX_SOFTWARE of sysexits.h.
-            Self::Bug { .. } => 70,
-            Self::Interrupted | Self::Declined { .. } => 130,
+            | Self::Truncated { hint, .. } => Some(hint),
+            _ => None,
         }
     }
 }
@@ -431,19 +373,5 @@ impl Error {
 impl From<Error> for io::Error {
     fn from(fault: Error) -> Self {
         Self::other(fault)
-    }
-}
-
-fn io_hint(source: &io::Error) -> Option<&'static str> {
-    if source.raw_os_error() == Some(rustix::io::Errno::FBIG.raw_os_error()) {
-        return Some(
-            "write to a filesystem that takes files of this size (FAT: less than 4 GiB), or raise `ulimit -f`",
-        );
-    }
-    match source.kind() {
-        io::ErrorKind::StorageFull => Some("free some space, or write to another filesystem"),
-        io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folder"),
-        io::ErrorKind::NotFound => Some("check the path"),
-        _ => None,
     }
 }

@@ -46,6 +46,7 @@
 //! shown here belong to the program. They change as it needs them, in any version.
 //! `docs/architecture.md` says which module may use which.
 
+pub use advice::Advice;
 pub use error::{Error, Result};
 pub use formats::patch_file::PatchFile;
 pub use image::ImageFile;
@@ -58,6 +59,7 @@ pub use stamp::base_image::BaseImage;
 pub use stamp::planned_image::{ManifestOptions, PlannedImage};
 pub use stamp::stamped_image::StampedImage;
 
+mod advice;
 #[doc(hidden)]
 pub mod bases;
 #[doc(hidden)]

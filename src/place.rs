@@ -36,12 +36,12 @@ pub fn check_outside_devices(path: &Path) -> Result<()> {
     if fs::symlink_metadata(path).is_err() {
         return Err(Error::Usage {
             what: format!("{shown}: no such device"),
-            hint: "plug it in, and see `remaster devices`; no file is made below /dev",
+            hint: "plug it in, and see `remaster devices`; no file is made below /dev".into(),
         });
     }
     Err(Error::Usage {
         what: format!("{shown} is below /dev and is not a device"),
-        hint: "give the path of a file elsewhere; see `remaster devices` for disks",
+        hint: "give the path of a file elsewhere; see `remaster devices` for disks".into(),
     })
 }
 
@@ -55,7 +55,7 @@ fn check_folder(path: &Path) -> Result<()> {
                 path.display(),
                 folder.display()
             ),
-            hint: "check the path, or make the folder first, with `mkdir -p`",
+            hint: "check the path, or make the folder first, with `mkdir -p`".into(),
         }),
         _ => Ok(()),
     }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::Base;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::file_state::FileState;
 use crate::place;
 use crate::progress::Progress;
@@ -63,7 +63,7 @@ impl Cache {
         let home = || absolute("HOME").map(|home| home.join(".cache"));
         let all = absolute("XDG_CACHE_HOME").or_else(home).ok_or_else(|| Error::Usage {
             what: "neither XDG_CACHE_HOME nor HOME says where bases are kept".to_owned(),
-            hint: "give a folder to --cache",
+            hint: Advice::NameCache,
         })?;
         Ok(Self { folder: all.join("remaster/bases") })
     }
@@ -197,7 +197,7 @@ impl Cache {
             Ok(()) => Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Usage {
                 what: format!("another remaster is fetching {name}"),
-                hint: "wait until it is done",
+                hint: "wait until it is done".into(),
             }),
             Err(fault) => Err(Error::io(doing())(fault.into())),
         }
@@ -213,7 +213,7 @@ fn damaged(path: &Path, found: &str, expected: &str) -> Error {
     let what = format!("{} in the cache: found {found}, expected {expected}", path.display());
     Error::Usage {
         what,
-        hint: "`remaster base fetch` gets it anew, `remaster base remove` removes it",
+        hint: "`remaster base fetch` gets it anew, `remaster base remove` removes it".into(),
     }
 }
 

@@ -109,7 +109,7 @@ impl Catalog {
             } else {
                 format!("no base is called {name:?}; there are {}", near.join(", "))
             };
-            Error::Usage { what, hint: "take a name that `remaster base list` shows" }
+            Error::Usage { what, hint: "take a name that `remaster base list` shows".into() }
         })
     }
 

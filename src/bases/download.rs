@@ -83,7 +83,7 @@ impl Part<'_> {
             what: self.release.image.to_string(),
             found,
             expected,
-            hint: FETCH_AGAIN,
+            hint: FETCH_AGAIN.into(),
         })
     }
 
@@ -224,7 +224,7 @@ impl Part<'_> {
         Error::Network {
             url: self.release.image.to_string(),
             reason: reason.to_owned(),
-            hint: "do it again: it goes on where it was broken off, if the server can",
+            hint: "do it again: it goes on where it was broken off, if the server can".into(),
         }
     }
 }

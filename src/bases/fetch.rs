@@ -91,7 +91,12 @@ impl Record {
             return Ok(());
         }
         let what = image.display().to_string();
-        Err(Error::Checksum { what, found, expected: self.sha256.clone(), hint: FETCH_AGAIN })
+        Err(Error::Checksum {
+            what,
+            found,
+            expected: self.sha256.clone(),
+            hint: FETCH_AGAIN.into(),
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use ureq::{Agent, Body, Proxy, ProxyProtocol};
 use super::origin::Origin;
 use super::url::Url;
 use crate::bounded;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 
 /// What to do where nothing better is known.
 const REACH: &str = "check the network, the name of the mirror, and https_proxy and no_proxy";
@@ -68,7 +68,7 @@ impl Client {
                 if certificates.is_empty() {
                     return Err(Error::Usage {
                         what: format!("{name} holds no certificate"),
-                        hint: "give certificates in PEM, as /etc/ssl/certs/ca-certificates.crt has them",
+                        hint: "give certificates in PEM, as /etc/ssl/certs/ca-certificates.crt has them".into(),
                     });
                 }
                 RootCerts::new_with_certs(&certificates)
@@ -114,18 +114,20 @@ impl Client {
         let (reason, hint) = match fault {
             ureq::Error::Timeout(at) => (
                 format!("no answer in {} s ({at})", self.origin.timeout.as_secs()),
-                "try again later, give another --mirror, or a longer --timeout",
+                Advice::SlowServer,
             ),
-            ureq::Error::HostNotFound => (format!("no host {} is known", url.host()), REACH),
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => (format!("TLS: {fault}"), TRUST),
-            ureq::Error::Io(fault) if is_tls(&fault) => (format!("TLS: {fault}"), TRUST),
-            other => (other.to_string(), REACH),
+            ureq::Error::HostNotFound => (format!("no host {} is known", url.host()), REACH.into()),
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
+                (format!("TLS: {fault}"), Advice::NameAuthority)
+            }
+            ureq::Error::Io(fault) if is_tls(&fault) => {
+                (format!("TLS: {fault}"), Advice::NameAuthority)
+            }
+            other => (other.to_string(), REACH.into()),
         };
         Error::Network { url: url.to_string(), reason: reason + &through, hint }
     }
 }
-
-const TRUST: &str = "check the clock; if the server's certificate is signed by an authority of your own, give that one's with --ca-file";
 
 fn is_tls(fault: &std::io::Error) -> bool {
     fault.kind() == std::io::ErrorKind::InvalidData
@@ -165,7 +167,7 @@ fn proxy(url: &Url) -> Result<Option<Proxy>> {
         |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
     proxy.filter(known).map(Some).ok_or_else(|| Error::Usage {
         what: format!("{name} is not an address of a proxy that can be used"),
-        hint: "set it to http://HOST:PORT or https://HOST:PORT, or unset it",
+        hint: "set it to http://HOST:PORT or https://HOST:PORT, or unset it".into(),
     })
 }
 

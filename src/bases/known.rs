@@ -54,7 +54,7 @@ impl Known {
             return Err(Error::Network {
                 url: self.url.to_string(),
                 reason: "nobody vouches for what comes by http".into(),
-                hint: "fetch it yourself, and give the file as the base",
+                hint: "fetch it yourself, and give the file as the base".into(),
             });
         }
         let client = Client::new(origin)?;

@@ -27,7 +27,7 @@ impl Client {
     pub(super) fn new(_: &Origin) -> Result<Self> {
         Err(Error::Usage {
             what: "this remaster was built without the feature `fetch`".to_owned(),
-            hint: "download the file yourself and give its path, or build remaster with `--features fetch`",
+            hint: "download the file yourself and give its path, or build remaster with `--features fetch`".into(),
         })
     }
 

@@ -6,15 +6,12 @@ use super::catalog::{Base, Catalog};
 use super::http::{Answer, Client};
 use super::origin::Origin;
 use super::url::Url;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 
 /// Redirects that are followed one after the other.
 const MOST_REDIRECTS: usize = 8;
 /// Bytes of a checksum file that are read.
 const LARGEST_CHECKSUM: u64 = 4096;
-
-/// What to do about a server that answers strangely.
-const ODD: &str = "try again later, or give another --mirror";
 
 /// An image of a release.
 #[derive(Clone, Debug)]
@@ -43,7 +40,11 @@ impl Release {
             if !way.on(&answer)? {
                 check_status(&answer, &[200])?;
                 let reason = "the server gives a file, and no redirect to a release".to_owned();
-                return Err(Error::Network { url: answer.url.to_string(), reason, hint: ODD });
+                return Err(Error::Network {
+                    url: answer.url.to_string(),
+                    reason,
+                    hint: Advice::OtherServer,
+                });
             }
             let image = way.end.without_query();
             if let Some(version) = catalog.version(base, image.file_name()) {
@@ -71,8 +72,9 @@ impl Way {
         if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(false);
         }
-        let fault =
-            |reason: String| Err(Error::Network { url: answer.url.to_string(), reason, hint: ODD });
+        let fault = |reason: String| {
+            Err(Error::Network { url: answer.url.to_string(), reason, hint: Advice::OtherServer })
+        };
         let Some(location) = &answer.location else {
             return fault("the server redirects to nowhere".to_owned());
         };
@@ -113,13 +115,10 @@ pub(super) fn check_status(answer: &Answer, wanted: &[u16]) -> Result<()> {
         return Ok(());
     }
     let (reason, hint) = match answer.status {
-        404 | 410 => (
-            "the server has no such file",
-            "see on https://nixos.org/download whether the channel is still offered, or give another --mirror",
-        ),
-        401 | 403 | 407 => ("the server or a proxy does not allow it", ODD),
-        500.. => ("the server is in trouble", ODD),
-        _ => ("no answer that is understood", ODD),
+        404 | 410 => ("the server has no such file", Advice::GoneFromServer),
+        401 | 403 | 407 => ("the server or a proxy does not allow it", Advice::OtherServer),
+        500.. => ("the server is in trouble", Advice::OtherServer),
+        _ => ("no answer that is understood", Advice::OtherServer),
     };
     let reason = format!("{reason} (status {})", answer.status);
     Err(Error::Network { url: answer.url.to_string(), reason, hint })
@@ -129,7 +128,8 @@ pub(super) fn check_status(answer: &Answer, wanted: &[u16]) -> Result<()> {
 fn checksum(client: &Client, url: &Url, name: &str) -> Result<String> {
     let answer = follow(client, url, &[])?;
     check_status(&answer, &[200])?;
-    let fault = |reason: String| Error::Network { url: url.to_string(), reason, hint: ODD };
+    let fault =
+        |reason: String| Error::Network { url: url.to_string(), reason, hint: Advice::OtherServer };
     let mut text = String::new();
     let read = answer.body.take(LARGEST_CHECKSUM).read_to_string(&mut text);
     read.map_err(|why| fault(format!("the answer broke off: {why}")))?;

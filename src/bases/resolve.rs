@@ -7,7 +7,7 @@ use super::cache::Cache;
 use super::catalog::{Base, Catalog};
 use super::fetch::fetch;
 use super::origin::Origin;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::progress::Progress;
 
 /// How bases may be come by.
@@ -17,8 +17,8 @@ pub struct Demand {
     pub cache: Option<PathBuf>,
     /// Where bases are fetched from.
     pub origin: Origin,
-    /// Whether nothing may be fetched.
-    pub offline: bool,
+    /// What forbids to fetch, in the words of whoever forbids it.
+    pub offline: Option<&'static str>,
 }
 
 /// The file of a base. What stands at the path wins over a name. `before` hears of a base that is to be
@@ -38,13 +38,13 @@ pub fn resolve(
     if let Some((_, path)) = cache.sound(&base, progress)? {
         return Ok(path);
     }
-    if demand.offline {
+    if let Some(forbids) = demand.offline {
         return Err(Error::Usage {
             what: format!(
-                "{name} is not in {}, and --offline forbids to fetch it",
+                "{name} is not in {}, and {forbids} forbids to fetch it",
                 cache.folder().display()
             ),
-            hint: "fetch it with `remaster base fetch`, or leave --offline out",
+            hint: Advice::AllowFetching,
         });
     }
     before(&base)?;

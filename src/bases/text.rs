@@ -24,7 +24,8 @@ const REACH: &str = "check the address and the network, and https_proxy and no_p
 /// [`Error::Network`] for whatever is not a whole text in time.
 pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
     let url = Url::parse(url)?;
-    let fault = |reason: String| Error::Network { url: url.to_string(), reason, hint: REACH };
+    let fault =
+        |reason: String| Error::Network { url: url.to_string(), reason, hint: REACH.into() };
     if url.scheme() != "https" {
         return Err(fault("nobody vouches for what comes by http".to_owned()));
     }
@@ -55,7 +56,7 @@ pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
 /// The same fault, with what helps where no image is fetched.
 fn of_texts(fault: Error) -> Error {
     match fault {
-        Error::Network { url, reason, .. } => Error::Network { url, reason, hint: REACH },
+        Error::Network { url, reason, .. } => Error::Network { url, reason, hint: REACH.into() },
         other => other,
     }
 }

@@ -19,7 +19,7 @@ impl Url {
     pub fn parse(text: &str) -> Result<Self> {
         Self::read(text).ok_or_else(|| Error::Usage {
             what: format!("{:?} is not an address of a web server", without_user(text)),
-            hint: "give one that starts with http:// or https:// and has no user, password or blank in it",
+            hint: "give one that starts with http:// or https:// and has no user, password or blank in it".into(),
         })
     }
 

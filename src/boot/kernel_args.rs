@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::formats::boot_config::Syntax;
-use crate::recipe::Recipe;
 use crate::recipe::edits::{Asked, Boot, Replacement, Serial};
+use crate::recipe::{Phrase, Recipe, setting};
 
 /// Characters of a label (ECMA-119 §8.4.6 has 32 d-characters; xorriso writes lower case, too).
 const LONGEST_LABEL: usize = 32;
@@ -22,11 +22,11 @@ const SPEEDS: [u32; 8] = [9600, 19_200, 38_400, 57_600, 115_200, 230_400, 921_60
 const FASTEST_OF_PCS: u32 = 115_200;
 
 /// Arguments that are not the user's to change, and why.
-const KEPT: [(&str, &str); 4] = [
-    ("init", "names the system that is started"),
-    ("root", "names the volume: it follows --label"),
-    ("initrd", "is how isolinux names initrds"),
-    ("BOOT_IMAGE", "is added by the boot loader"),
+const KEPT: [(&str, Phrase); 4] = [
+    ("init", Phrase("names the system that is started", &[])),
+    ("root", Phrase("names the volume: it follows {}", &[setting!(label)])),
+    ("initrd", Phrase("is how isolinux names initrds", &[])),
+    ("BOOT_IMAGE", Phrase("is added by the boot loader", &[])),
 ];
 
 /// Reads what a recipe says of menus, and refuses what is wrong whatever the image.
@@ -59,7 +59,12 @@ pub(crate) fn gather(recipe: &Recipe) -> Result<Boot> {
             "entry",
             0,
             "entries are chosen, but no argument is changed",
-            "give --karg, --karg-delete or --karg-replace with it; everything else is for all entries",
+            format!(
+                "give {}, {} or {} with it; everything else is for all entries",
+                setting!(karg),
+                setting!(karg_delete),
+                setting!(karg_replace)
+            ),
         ));
     }
     Ok(boot)
@@ -90,11 +95,14 @@ fn one<T>(
     Ok(listed(recipe, name, &given, judge)?.pop())
 }
 
-fn hint(name: &str, text: &str) -> &'static str {
+fn hint(name: &str, text: &str) -> String {
     let key = text.split('=').next().unwrap_or_default();
-    match name {
+    let words = match name {
         "karg" | "karg-delete" | "karg-replace" if key == "root" => {
-            "give --label for another label of the volume, and leave the argument out"
+            return format!(
+                "give {} for another label of the volume, and leave the argument out",
+                setting!(label)
+            );
         }
         "karg" | "karg-delete" | "karg-replace" if KEPT.iter().any(|(kept, _)| *kept == key) => {
             "give other arguments, and leave this one out"
@@ -114,7 +122,8 @@ fn hint(name: &str, text: &str) -> &'static str {
         }
         "timeout" => "give 0 to 3599 seconds; 0 starts the default at once",
         _ => "give a part of an entry's title, as `copytoram`",
-    }
+    };
+    words.to_owned()
 }
 
 /// An argument, without the quotes around its value.
@@ -316,7 +325,10 @@ mod tests {
         ] {
             let found = fault(&recipe);
             assert!(found.contains(words), "{found:?} says nothing of {words:?}");
-            assert!(gather(&recipe).unwrap_err().hint().unwrap().starts_with("give "));
+            let fault = gather(&recipe).unwrap_err();
+            assert!(
+                fault.advice().and_then(crate::error::Advice::words).unwrap().starts_with("give ")
+            );
         }
     }
 

@@ -198,7 +198,7 @@ fn replace(kept: &mut [Option<String>], asked: &Asked<Replacement>, entry: &Entr
                 entry.path(),
                 wanted.key
             ),
-            hint: format!("say which one, as {}=OLD={}", wanted.key, wanted.new),
+            hint: format!("say which one, as {}=OLD={}", wanted.key, wanted.new).into(),
         });
     }
     for text in &mut found {
@@ -266,7 +266,7 @@ fn no_argument<'a>(place: &str, what: &str, entries: impl Iterator<Item = &'a En
         [] => format!("give one of those there are: {}", there.join(" ")),
         found => format!("give it with its value: {}", found.join(" or ")),
     };
-    Error::Recipe { what: format!("{place}: no entry has the argument {what}"), hint }
+    Error::Recipe { what: format!("{place}: no entry has the argument {what}"), hint: hint.into() }
 }
 
 fn entries_of(configs: &[Config]) -> Vec<&Entry> {
@@ -287,7 +287,7 @@ fn no_entry<'a>(
     }
     Error::Recipe {
         what: format!("{}: no entry of {what} is called {:?}", asked.place, asked.value),
-        hint: format!("give a part of one of these: {}", titles.join("; ")),
+        hint: format!("give a part of one of these: {}", titles.join("; ")).into(),
     }
 }
 

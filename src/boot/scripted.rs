@@ -1,7 +1,6 @@
 //! Where the script of a scripted stage 1 calls the hook: the last place where everything is mounted.
 
-use crate::boot::stage_one::UNKNOWN;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 
 /// The root that NixOS's own script switches to, for scripts that do not say it.
 const USUAL_ROOT: &str = "$targetRoot";
@@ -103,7 +102,7 @@ fn no_anchor(initrd: &str, path: &str, found: &str) -> Error {
         "one line that makes, moves or switches to $targetRoot/proc (`mkdir`, `mount --move /proc`, `exec … switch_root`)",
         found,
     )
-    .hinting(UNKNOWN)
+    .hinting(Advice::ReportOrCredential)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use crate::checked;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::compression::{Compression, zstd_frame_end};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
@@ -28,12 +28,6 @@ pub const HOOKED_FOLDERS: [&str; 4] = [
     "etc/systemd/system.control",
     "etc/systemd/system.control/initrd.target.wants",
 ];
-
-/// What can be done where stage 1 is not understood.
-pub const UNKNOWN: &str = "report this image with this message; meanwhile `--inject credential` puts short keys for root on the kernel's command line, and nothing else";
-
-/// What can be done where stage 1 has no shell.
-const NO_SHELL: &str = "give an installer whose stage 1 has one (`boot.initrd.systemd.shell.enable`); `--inject credential` puts short keys for root on the kernel's command line, and nothing else";
 
 /// The generation of an initrd.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -255,7 +249,7 @@ impl Facts {
                 "a shell at /bin/bash, which brings in what is added",
                 format!("none in /{folder}"),
             )
-            .hinting(NO_SHELL));
+            .hinting(Advice::ShellOrCredential));
         }
         Ok(StageOne::Systemd { folders: self.folders.into_keys().collect() })
     }
@@ -275,7 +269,7 @@ fn unknown(path: &str, found: String) -> Error {
         "/init being a link to systemd, or a script or a link to one",
         found,
     )
-    .hinting(UNKNOWN)
+    .hinting(Advice::ReportOrCredential)
 }
 
 /// Regular files of the initrds that one menu entry loads, up to a mebibyte of each, for which `wanted`

@@ -28,7 +28,7 @@ impl Destination {
         if io::stdout().is_terminal() {
             return Err(Error::Usage {
                 what: "standard output is a terminal, which shows no images".into(),
-                hint: "redirect it to a file or a pipe, or give a file to -o",
+                hint: "redirect it to a file or a pipe, or give a file to -o".into(),
             });
         }
         Ok(Self::Pipe)

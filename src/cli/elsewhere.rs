@@ -32,7 +32,7 @@ impl Messenger for Program {
         if text.is_empty() {
             return Err(Error::Usage {
                 what: "ssh-agent has no keys".into(),
-                hint: "add one with ssh-add, or give the .pub file",
+                hint: "add one with ssh-add, or give the .pub file".into(),
             });
         }
         Ok(text)
@@ -47,7 +47,7 @@ impl Messenger for Program {
             let keys = keys.join("\n  ");
             return Err(Error::Recipe {
                 what: format!("nobody is here to say that the keys are the right ones:\n  {keys}"),
-                hint: format!("if they are, give {flags}"),
+                hint: format!("if they are, give {flags}").into(),
             });
         }
         printer::ask(&format!("{}Let the owners of these keys in? [y/N] ", list(keys)))?;
@@ -80,5 +80,6 @@ pub(super) fn proposal() -> Option<Error> {
     let flags: Vec<String> = names.iter().map(|name| format!("--key ~/.ssh/{name}")).collect();
     let hint =
         format!("give a public key, as {}; see --help for what else there is", flags.join(" or "));
-    (!flags.is_empty()).then(|| Error::Recipe { what: "nothing to put in".into(), hint })
+    (!flags.is_empty())
+        .then(|| Error::Recipe { what: "nothing to put in".into(), hint: hint.into() })
 }

@@ -8,6 +8,8 @@ use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::diagnostics;
+
 /// Signals, and the status that shells tell of a program that one has ended: 128 and its number.
 const SIGNALS: [(i32, u8); 3] = [(SIGHUP, 129), (SIGINT, 130), (SIGTERM, 143)];
 
@@ -40,7 +42,7 @@ pub(crate) fn exit_code(fault: &Error) -> u8 {
     let last = STATUS.get().map_or(0, |last| last.load(Ordering::Relaxed));
     match (fault, u8::try_from(last)) {
         (Error::Interrupted, Ok(status)) if status > 0 => status,
-        _ => fault.exit_code(),
+        _ => diagnostics::exit_code(fault),
     }
 }
 

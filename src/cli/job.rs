@@ -74,7 +74,7 @@ impl Edit {
         if self.no_key && recipe.edits().is_empty() {
             return Err(Error::Usage {
                 what: "--no-key without anything to put in".into(),
-                hint: "give what to put in, or take everything out with `remaster reset`",
+                hint: "give what to put in, or take everything out with `remaster reset`".into(),
             });
         }
         if recipe.edits().is_empty()
@@ -113,7 +113,7 @@ impl Edit {
         if let Some(name) = self.flags.given().iter().find(|name| MENUS.contains(&name.as_str())) {
             return Err(Error::Usage {
                 what: format!("--{name} is for menus and volumes, which there are none of"),
-                hint: "leave it out",
+                hint: "leave it out".into(),
             });
         }
         let asked = self.shared()?.given();
@@ -146,7 +146,7 @@ pub(crate) fn iso<'a>(
     }
     let is = file_type::whole(file).map_err(|fault| fault.of_image(file.name()))?.name();
     let what = format!("{} is {is}: `remaster {command}` works with ISOs", file.name());
-    Err(Error::Usage { what, hint })
+    Err(Error::Usage { what, hint: hint.into() })
 }
 
 /// Reads everything that a recipe names.

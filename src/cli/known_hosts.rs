@@ -124,7 +124,7 @@ pub(super) fn facts(keys: &HostKeys) -> Vec<Value> {
 pub(super) fn none_put_in() -> Error {
     Error::Usage {
         what: "--known-hosts without a host key: none is put in".into(),
-        hint: "add --host-key generate, or leave --known-hosts out",
+        hint: "add --host-key generate, or leave --known-hosts out".into(),
     }
 }
 

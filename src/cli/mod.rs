@@ -3,6 +3,7 @@
 mod closed;
 mod commands;
 mod destination;
+mod diagnostics;
 mod elsewhere;
 mod help;
 mod interrupt;

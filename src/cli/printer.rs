@@ -13,7 +13,7 @@ use remaster::error::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{closed, interrupt};
+use super::{closed, diagnostics, interrupt};
 
 /// How loud every command is.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -144,7 +144,7 @@ pub(super) fn explained(fault: &Error, about: &str) -> String {
         let _ = writeln!(text, "cause: {cause}");
         source = cause.source();
     }
-    if let Some(hint) = fault.hint() {
+    if let Some(hint) = diagnostics::hint(fault) {
         let _ = writeln!(text, "hint: {hint}");
     }
     text

@@ -55,7 +55,7 @@ impl ManifestArgs {
         if self.reproducible && signer.as_ref().is_some_and(|signer| !signer.is_reproducible()) {
             return Err(Error::Usage {
                 what: "a signature by such a key may be another one each time, and --reproducible is given".into(),
-                hint: "sign with an ed25519 key",
+                hint: "sign with an ed25519 key".into(),
             });
         }
         Ok(ManifestOptions { epoch: epoch()?, signer, ..ManifestOptions::default() })
@@ -98,7 +98,7 @@ pub(super) fn epoch() -> Result<Option<u64>> {
         } else {
             "SOURCE_DATE_EPOCH is not a number of seconds".into()
         },
-        hint: "set it to the seconds since 1970, as `date +%s` prints them, or unset it",
+        hint: "set it to the seconds since 1970, as `date +%s` prints them, or unset it".into(),
     })
 }
 

@@ -20,6 +20,7 @@ use crate::image::check;
 use crate::image::patched::{Patch, Source};
 use crate::iso::plan::{Plan, Step};
 use crate::recipe::edits::{Edits, Way, folder};
+use crate::recipe::{Setting, setting};
 use crate::units::{ByteRange, in_memory, len_of};
 
 /// The folder of ours in the root filesystem.
@@ -75,22 +76,27 @@ pub fn boot(edits: &Edits) -> crate::recipe::edits::Boot {
 }
 
 fn refuse(edits: &Edits) -> Result<()> {
-    let usage = |what: &str, hint| Err(Error::Usage { what: what.into(), hint });
+    let usage = |setting: Setting, why: &str, hint: &'static str| {
+        Err(Error::Usage { what: format!("{setting} is for ISOs: {why}"), hint: hint.into() })
+    };
     if edits.way == Way::MergeInitrd {
         return usage(
-            "--merge-initrd is for ISOs: nothing goes into the initrds of a raw image",
+            setting!(merge_initrd),
+            "nothing goes into the initrds of a raw image",
             "leave it out: files are written into the image's root filesystem",
         );
     }
     if edits.boot.label.is_some() {
         return usage(
-            "--label is for ISOs: a raw image finds its root by the label it has",
+            setting!(label),
+            "a raw image finds its root by the label it has",
             "leave it out",
         );
     }
     if !edits.attached.is_empty() {
         return usage(
-            "--store is for ISOs: the store of a raw image has a database that would not know the paths",
+            setting!(store),
+            "the store of a raw image has a database that would not know the paths",
             "copy the paths to the running machine, as with `nix copy --to ssh://root@ADDRESS`",
         );
     }

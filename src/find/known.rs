@@ -46,7 +46,7 @@ pub fn read(path: &Path) -> Result<Vec<Known>> {
 }
 
 fn refused(what: String) -> Error {
-    Error::Usage { what, hint: "give the known_hosts file that was written with the image" }
+    Error::Usage { what, hint: "give the known_hosts file that was written with the image".into() }
 }
 
 fn parse(line: &str) -> Result<Known, &'static str> {

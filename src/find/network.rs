@@ -28,7 +28,7 @@ impl Network {
     pub fn parse(text: &str) -> Result<Self> {
         let refused = |why: &str| Error::Usage {
             what: format!("{text:?} {why}"),
-            hint: "give a network as 192.168.1.0/24, of 4,096 addresses (/20) at most",
+            hint: "give a network as 192.168.1.0/24, of 4,096 addresses (/20) at most".into(),
         };
         let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
         let address: Ipv4Addr = address.parse().map_err(|_| refused("is no IPv4 network"))?;

@@ -187,7 +187,7 @@ fn not_started(fault: io::Error) -> Error {
     match fault.kind() {
         io::ErrorKind::NotFound => Error::Usage {
             what: "there is no program ssh-keyscan".into(),
-            hint: "install OpenSSH's client programs",
+            hint: "install OpenSSH's client programs".into(),
         },
         _ => Error::io("start ssh-keyscan")(fault),
     }

@@ -3,13 +3,10 @@
 
 use super::medium::Medium;
 use super::source::Image;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::image::file_type::{self, DiskImage, FileType, Kind};
 use crate::target::Refusal;
 use crate::units::LOGICAL_BLOCK;
-
-/// What is added to the hint of what can be written all the same.
-const ALL_THE_SAME: &str = "; `remaster flash --any` writes it all the same";
 
 /// What the first bytes of an image told.
 #[derive(Debug, Default)]
@@ -73,7 +70,7 @@ impl Examined {
 
 fn hinting(mut fault: Error) -> Error {
     if let Error::NotAnImage { hint, .. } | Error::Truncated { hint, .. } = &mut fault {
-        hint.push_str(ALL_THE_SAME);
+        *hint = Advice::OrWriteUnseen(Box::new(hint.clone()));
     }
     fault
 }

@@ -94,7 +94,7 @@ fn refused(medium: &dyn Medium, Format { size, sector, .. }: Format) -> Error {
             "take a larger stick",
         )
     };
-    Error::Unsafe { target: medium.name(), reason, hint: hint.to_owned() }
+    Error::Unsafe { target: medium.name(), reason, hint: hint.into() }
 }
 
 /// As many zeros as a medium has bytes.

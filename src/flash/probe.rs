@@ -6,7 +6,7 @@ use super::buffer::aligned;
 use super::medium::{Medium, flush, read_full, write_all};
 use super::verify::digest;
 use crate::checked;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::progress::Progress;
 use crate::units::{ByteRange, format_bytes, in_memory, u64_of};
 
@@ -96,11 +96,7 @@ impl Marked {
 }
 
 fn refused(medium: &dyn Medium, reason: String) -> Error {
-    Error::Unsafe {
-        target: medium.name(),
-        reason,
-        hint: "give it back to the seller, or write it anyway with `--no-probe`".to_owned(),
-    }
+    Error::Unsafe { target: medium.name(), reason, hint: Advice::SkipProbe }
 }
 
 /// Where the marks go. A medium that wraps at some size shows it only if two marks lie that far

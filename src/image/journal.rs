@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 
 /// The user who may do everything.
 const ROOT: u32 = 0;
@@ -42,7 +42,7 @@ pub fn none_beside(image: &Path) -> Result<()> {
     }
     Err(Error::Usage {
         what: format!("an edit of {} was interrupted", image.display()),
-        hint: "finish it with `remaster edit --recover IMAGE`",
+        hint: Advice::FinishEdit,
     })
 }
 
@@ -93,6 +93,8 @@ fn check(journal: &Path, found: &Metadata, image: &Path) -> Result<()> {
             "{} stands where the journal of an interrupted edit would be, and is {wrong}",
             journal.display()
         ),
-        hint: "find out who made it, and remove it; if an edit was interrupted, make the image anew",
+        hint:
+            "find out who made it, and remove it; if an edit was interrupted, make the image anew"
+                .into(),
     })
 }

@@ -197,7 +197,7 @@ pub(crate) fn about(path: &Path) -> Result<Metadata> {
         Some(url) if fault.kind() == io::ErrorKind::NotFound && url.contains("://") => {
             Error::Usage {
                 what: format!("{url} is a URL, and images are read from files"),
-                hint: "fetch it first, as with `curl -fLO URL`; `curl -fL URL | remaster flash - DEVICE` writes it as it comes",
+                hint: "fetch it first, as with `curl -fLO URL`; `curl -fL URL | remaster flash - DEVICE` writes it as it comes".into(),
             }
         }
         _ => Error::io(format!("open {}", path.display()))(fault),
@@ -208,7 +208,7 @@ pub(crate) fn about(path: &Path) -> Result<Metadata> {
 fn not_opened(path: &Path, kind: std::fs::FileType, fault: io::Error) -> Error {
     let doing = format!("open {}", path.display());
     if fault.kind() == io::ErrorKind::PermissionDenied && kind.is_block_device() {
-        let (reason, hint) = ("no permission".to_owned(), crate::rights::as_root());
+        let (reason, hint) = ("no permission".to_owned(), crate::rights::as_root().into());
         return Error::Denied { doing, reason, hint };
     }
     Error::io(doing)(fault)
@@ -231,7 +231,7 @@ fn not_an_image(path: &Path, kind: std::fs::FileType) -> Error {
     };
     Error::Usage {
         what: format!("{} is {found}, not an image", path.display()),
-        hint: "give the path of an ISO file",
+        hint: "give the path of an ISO file".into(),
     }
 }
 

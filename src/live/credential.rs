@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::formats::credential::{Home, by_sshd, by_tmpfiles};
 use crate::keys::KeySet;
 use crate::recipe::edits::{Credential, NIXOS};
-use crate::recipe::{Inject, OF_MENUS, Recipe};
+use crate::recipe::{Inject, OF_MENUS, Phrase, Recipe, setting};
 
 use super::facts::Facts;
 
@@ -14,7 +14,10 @@ use super::facts::Facts;
 const POSSIBLE: [&str; 2] = ["key", "inject"];
 
 /// What is told whenever it is asked for.
-pub(super) const LIMITS: &str = "--inject credential: keys go onto the kernel's command line, where everybody on the machine can read them; only what fits on 2,048 bytes, root before nixos, nothing but keys, and sshd's own settings stay";
+pub(super) const LIMITS: Phrase = Phrase(
+    "{} credential: keys go onto the kernel's command line, where everybody on the machine can read them; only what fits on 2,048 bytes, root before nixos, nothing but keys, and sshd's own settings stay",
+    &[setting!(inject)],
+);
 
 /// The first release whose systemd knows `systemd.set_credential_binary=` (254).
 const SINCE: (u32, u32) = (23, 11);
@@ -33,8 +36,15 @@ pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
         return Err(recipe.fault(
             name,
             0,
-            "cannot be had with --inject credential, which brings short keys and nothing else",
-            format!("leave out {name}, or --inject; with it there may be {}", possible.join(", ")),
+            format!(
+                "cannot be had with {} credential, which brings short keys and nothing else",
+                setting!(inject)
+            ),
+            format!(
+                "leave out {name}, or {}; with it there may be {}",
+                setting!(inject),
+                possible.join(", ")
+            ),
         ));
     }
     if recipe.key.is_empty() {
@@ -42,7 +52,7 @@ pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
             "inject",
             0,
             "no keys to put on the kernel's command line",
-            "give --key with it",
+            format!("give {} with it", setting!(key)),
         ));
     }
     Ok(true)

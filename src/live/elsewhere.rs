@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::input::Input;
 use crate::error::{Error, Result};
 use crate::keys::{self, AuthorizedKey, Elsewhere, Fetched};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, setting};
 
 /// A key that came over the network.
 struct Came {
@@ -31,8 +31,10 @@ pub(super) fn fetch(recipe: &Recipe, input: &mut Input<'_>) -> Result<Fetched> {
             return Err(recipe.fault("key", index, NOBODY, "give a file with the keys"));
         };
         if recipe.reproducible == Some(true) && recipe.expect_fingerprint.is_empty() {
-            let what = "may be other keys the next time, and --reproducible is given";
-            return Err(recipe.fault("key", index, what, "give --expect-fingerprint, or a file"));
+            let what =
+                format!("may be other keys the next time, and {} is given", setting!(reproducible));
+            let hint = format!("give {}, or a file", setting!(expect_fingerprint));
+            return Err(recipe.fault("key", index, what, hint));
         }
         let name = source.name().to_owned();
         let bytes = match &source {
@@ -71,13 +73,13 @@ fn judge(recipe: &Recipe, came: &[Came], input: &mut Input<'_>) -> Result<()> {
             "expect-fingerprint",
             0,
             what,
-            "leave it out, or give --key gh:USER",
+            format!("leave it out, or give {} gh:USER", setting!(key)),
         ));
     };
     let shown: Vec<String> = came.iter().map(Came::shown).collect();
     if expected.is_empty() {
         let all: BTreeSet<&str> = came.iter().map(|came| came.key.fingerprint.as_str()).collect();
-        let flags = all.iter().map(|one| format!("--expect-fingerprint {one}"));
+        let flags = all.iter().map(|one| format!("{} {one}", setting!(expect_fingerprint)));
         return messenger.confirm(&shown, &flags.collect::<Vec<_>>().join(" "));
     }
     messenger.show(&shown);
@@ -169,7 +171,7 @@ mod tests {
         let (done, _) = run(|recipe| recipe.expect_fingerprint = vec![other()], false);
         let fault = done.unwrap_err();
         assert!(fault.to_string().contains("has a key that is not expected: SHA256:"), "{fault}");
-        assert_eq!(fault.exit_code(), 3);
+        assert!(matches!(fault, Error::OtherKeys { .. }), "{fault}");
         let both = |recipe: &mut Recipe| recipe.expect_fingerprint = vec![fingerprint(), other()];
         let fault = run(both, false).0.unwrap_err().to_string();
         assert!(

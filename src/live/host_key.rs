@@ -14,8 +14,8 @@ use super::input::{Secret, read_capped};
 use super::seed::Seed;
 use crate::error::{Error, Result};
 use crate::formats::newc::{self, Member};
-use crate::recipe::Recipe;
 use crate::recipe::edits::Edits;
+use crate::recipe::{Recipe, setting};
 
 /// Bits of a generated RSA key, as `ssh-keygen` chooses them.
 const RSA_BITS: usize = 3072;
@@ -115,7 +115,7 @@ impl Named {
                     "host-key-seed",
                     0,
                     "nothing is derived from it",
-                    "add --host-key generate",
+                    format!("add {}", generate()),
                 )),
                 _ => Ok(None),
             };
@@ -263,17 +263,26 @@ fn host_key(recipe: &Recipe, index: usize, given: &str, seed: Option<&Seed>) -> 
     }
 }
 
+/// What has a key made.
+fn generate() -> String {
+    format!("{} generate", setting!(host_key))
+}
+
 /// Reads a private key; its kind decides where it goes.
 fn read(recipe: &Recipe, index: usize, path: &Path) -> Result<HostKey> {
     let refused = |what: &str, hint: &str| {
-        recipe.fault("host-key", index, format!("{} {what}", path.display()), hint)
+        recipe.fault("host-key", index, format!("{} {what}", path.display()), hint.to_owned())
     };
     let bytes = read_capped("host-key", path)?;
     let key = PrivateKey::from_openssh(&bytes).map_err(|_| not_openssh(&bytes, &refused))?;
     if key.is_encrypted() {
-        let hint = "sshd cannot ask for a passphrase: take it off with ssh-keygen -p, or use --host-key generate";
-        return Err(refused("is encrypted", hint));
+        let hint = format!(
+            "sshd cannot ask for a passphrase: take it off with ssh-keygen -p, or use {}",
+            generate()
+        );
+        return Err(refused("is encrypted", &hint));
     }
+    let anew = format!("use {}", generate());
     let kind = match key.algorithm() {
         Algorithm::Ed25519 => Kind::Ed25519,
         Algorithm::Rsa { .. } => Kind::Rsa,
@@ -285,13 +294,12 @@ fn read(recipe: &Recipe, index: usize, path: &Path) -> Result<HostKey> {
     let bits = key.public_key().key_data().rsa().and_then(|rsa| rsa.n.as_positive_bytes());
     let bits = bits.and_then(|bytes| u32::try_from(bytes.len()).ok()?.checked_mul(8));
     if bits.is_some_and(|bits| bits < FEWEST_RSA_BITS) {
-        return Err(refused("is an rsa key of less than 2048 bits", "use --host-key generate"));
+        return Err(refused("is an rsa key of less than 2048 bits", &anew));
     }
     if !is_pair(&key) {
-        return Err(refused("has halves that do not belong together", "use --host-key generate"));
+        return Err(refused("has halves that do not belong together", &anew));
     }
-    finished(kind, key, false)
-        .map_err(|_| refused("cannot be written again", "use --host-key generate"))
+    finished(kind, key, false).map_err(|_| refused("cannot be written again", &anew))
 }
 
 /// Whether both halves of a key belong together.
@@ -407,7 +415,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = file(&folder, "key", bytes);
         let fault = gathered(&[path.to_str().unwrap()], None).unwrap_err();
-        assert_eq!(fault.exit_code(), 2);
+        assert!(matches!(fault, Error::Recipe { .. }), "{fault}");
         fault.to_string()
     }
 

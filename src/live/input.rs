@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::bounded;
 use crate::error::{Error, Result};
+use crate::recipe::called;
 
 /// Bytes of a secret's file that are read.
 const LARGEST: u64 = 1 << 16;
@@ -84,16 +85,16 @@ impl<'a> Input<'a> {
     /// Standard input for keys, if one of the arguments is `-`.
     pub fn for_keys(&mut self, given: &[String]) -> Result<&mut dyn Read> {
         if given.iter().any(|key| key == "-") {
-            self.take("--key")?;
+            self.take(&called("key"))?;
         }
         Ok(&mut *self.stdin)
     }
 
     /// The first line of a file, or of standard input for `-`; `name` is what was asked for.
     pub fn secret_of(&mut self, name: &str, path: &Path) -> Result<Secret> {
-        let doing = || format!("read the file of --{name}, {}", path.display());
+        let doing = || format!("read the file of {}, {}", called(name), path.display());
         let text = if path == Path::new("-") {
-            self.take(&format!("--{name}"))?;
+            self.take(&called(name))?;
             capped(&mut *self.stdin)
         } else {
             File::open(path).and_then(capped)
@@ -111,7 +112,7 @@ impl<'a> Input<'a> {
             None => Ok(()),
             Some(before) => Err(Error::Usage {
                 what: format!("{before} and {what} both want standard input"),
-                hint: "give one of them a file",
+                hint: "give one of them a file".into(),
             }),
         }
     }
@@ -119,7 +120,7 @@ impl<'a> Input<'a> {
 
 /// The bytes of a file that `--name` names; a longer file than any secret is refused.
 pub(super) fn read_capped(name: &str, path: &Path) -> Result<Vec<u8>> {
-    let doing = format!("read the file of --{name}, {}", path.display());
+    let doing = format!("read the file of {}, {}", called(name), path.display());
     bounded::read(path, LARGEST, &doing)
 }
 

@@ -97,7 +97,7 @@ fn judge(asked: &Asked<Named>, console: &Console) -> Result<()> {
         return Ok(());
     }
     let what = format!("{}: the base has no {} {name:?}", asked.place, kind.replace('-', " "));
-    Err(Error::Recipe { what, hint: names.hint(name) })
+    Err(Error::Recipe { what, hint: names.hint(name).into() })
 }
 
 /// A font's file without what stands for its form.
@@ -158,7 +158,7 @@ mod tests {
         let refused = |change: fn(&mut Recipe), what: &str, hint: &str| {
             let fault = looked_up(change, Ok(&console())).unwrap_err();
             assert_eq!(fault.to_string(), what);
-            assert_eq!(fault.hint().unwrap(), hint);
+            assert_eq!(fault.advice().and_then(crate::error::Advice::words), Some(hint));
         };
         refused(
             |recipe| recipe.keymap = Some("de-latin".into()),

@@ -22,11 +22,11 @@ mod wifi;
 use std::io;
 
 use crate::boot::kernel_args;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::newc::Member;
 use crate::keys::{self, Gathered};
-use crate::recipe::Recipe;
 use crate::recipe::edits::{Boot, Edits, Way};
+use crate::recipe::{Recipe, setting};
 
 use files::Files;
 
@@ -78,9 +78,12 @@ struct Named {
 impl Named {
     /// Refuses what chance would make.
     fn refuse_chance(&self, recipe: &Recipe) -> Result<()> {
-        let what = "would be made by chance, another one each time, and --reproducible is given";
+        let what = format!(
+            "would be made by chance, another one each time, and {} is given",
+            setting!(reproducible)
+        );
         if self.host_keys.as_ref().is_some_and(host_key::Named::is_by_chance) {
-            let hint = "give --host-key-seed, or a file with a key";
+            let hint = format!("give {}, or a file with a key", setting!(host_key_seed));
             return Err(recipe.fault("host-key", 0, what, hint));
         }
         if self.passwords.as_ref().is_some_and(password::Named::is_by_chance) {
@@ -89,7 +92,7 @@ impl Named {
             let mut names = given.iter().filter(|name| name.contains("-password-"));
             let name = names.find(is_plain).map_or("root-password-file", String::as_str);
             let what = format!("the salt of the hash {what}");
-            let hint = "give --host-key-seed, or the hash of the password";
+            let hint = format!("give {}, or the hash of the password", setting!(host_key_seed));
             return Err(recipe.fault(name, 0, what, hint));
         }
         Ok(())
@@ -113,10 +116,7 @@ impl Unsettled {
     /// Reads what a recipe names, and refuses what is wrong whatever the image.
     pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
         if recipe.edits().is_empty() {
-            return Err(Error::Usage {
-                what: "nothing to put in".into(),
-                hint: "give a public key to --key, or see --help for what else there is",
-            });
+            return Err(Error::Usage { what: "nothing to put in".into(), hint: Advice::GiveKey });
         }
         let keys = match recipe.key.as_slice() {
             [] if recipe.expect_fingerprint.is_empty() => Gathered::default(),
@@ -141,7 +141,10 @@ impl Unsettled {
         }
         let machines = Machines::gather(recipe, &keys, seed.as_ref())?;
         if recipe.reproducible == Some(true) && machines.are_by_chance() {
-            let what = "a host key would be made by chance, and --reproducible is given";
+            let what = format!(
+                "a host key would be made by chance, and {} is given",
+                setting!(reproducible)
+            );
             let hint = "give host-key-seed, or files with keys";
             return Err(recipe.fault("machine", 0, what, hint));
         }
@@ -223,7 +226,7 @@ impl Customization {
 
     /// What is worth telling the user, a line each.
     pub fn notes(&self) -> Vec<String> {
-        let limits = (self.way == Way::Credential).then(|| credential::LIMITS.to_owned());
+        let limits = (self.way == Way::Credential).then(|| credential::LIMITS.to_string());
         let keys = self.keys.notes.iter().map(ToString::to_string);
         let files = self.files.iter().flat_map(|files| files.notes().iter().cloned());
         keys.chain(self.machines.notes()).chain(limits).chain(files).collect()

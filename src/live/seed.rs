@@ -11,7 +11,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 
 use crate::error::Result;
-use crate::recipe::{Recipe, of_descriptor, of_environment};
+use crate::recipe::{Recipe, of_descriptor, of_environment, setting};
 
 use super::input::read_capped;
 
@@ -73,8 +73,8 @@ impl Seed {
             (None, Some(_)) => Err(recipe.fault(
                 "host-key-name",
                 0,
-                "says nothing without --host-key-seed",
-                "give a --host-key-seed, too",
+                format!("says nothing without {}", setting!(host_key_seed)),
+                format!("give a {}, too", setting!(host_key_seed)),
             )),
         }
     }

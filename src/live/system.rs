@@ -252,7 +252,11 @@ mod tests {
             let shown = fault.to_string();
             assert!(shown.starts_with(&format!("--{name}: ")), "{shown}");
             assert!(shown.contains(what), "{shown}");
-            assert!(fault.hint().unwrap().contains(hint), "{shown}: {:?}", fault.hint());
+            assert!(
+                fault.advice().and_then(crate::error::Advice::words).unwrap().contains(hint),
+                "{shown}: {:?}",
+                fault.advice()
+            );
         }
     }
 

@@ -15,8 +15,8 @@ use super::facts::Facts;
 use super::input::{Input, Secret};
 use super::network::{Network, has_network_manager, put_profile};
 use crate::error::Result;
-use crate::recipe::Recipe;
 use crate::recipe::edits::Edits;
+use crate::recipe::{Recipe, setting};
 
 /// The names of the networks, in hexadecimal digits, one a line: what tells later what was asked for.
 pub(super) const WIFI: &str = "etc/remaster/wifi";
@@ -188,7 +188,12 @@ fn lock(recipe: &Recipe, index: usize, input: &mut Input<'_>) -> Result<Lock> {
             ("wifi-password-prompt", input.asked(&format!("password of {ssid:?}"))?)
         }
         None => {
-            let hint = "give --wifi-password-file or --wifi-password-prompt, or --wifi-open if it has none";
+            let hint = format!(
+                "give {} or {}, or {} if it has none",
+                setting!(wifi_password_file),
+                setting!(wifi_password_prompt),
+                setting!(wifi_open)
+            );
             return Err(recipe.fault("wifi", index, format!("{ssid:?} without a password"), hint));
         }
     };
@@ -219,7 +224,12 @@ fn without_network(recipe: &Recipe) -> Result<Option<Wifi>> {
         ("wifi-country", recipe.wifi_country.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {
-        Some((name, _)) => Err(recipe.fault(name, 0, "for no network", "give its name to --wifi")),
+        Some((name, _)) => Err(recipe.fault(
+            name,
+            0,
+            "for no network",
+            format!("give its name to {}", setting!(wifi)),
+        )),
         None => Ok(None),
     }
 }
@@ -337,7 +347,9 @@ mod tests {
         let mut input = Input::new(&b""[..], |_| unreachable!());
         let fault = Wifi::gather(&recipe, &mut input).unwrap_err();
         assert_eq!(fault.to_string(), "--wifi: \"Cafe\" without a password");
-        assert!(fault.hint().unwrap().contains("--wifi-open"));
+        assert!(
+            fault.advice().and_then(crate::error::Advice::words).unwrap().contains("--wifi-open")
+        );
         recipe.wifi_open = Some(true);
         let open = Wifi::gather(&recipe, &mut input).unwrap().unwrap();
         let edits = root(&open, (24, 11));

@@ -54,7 +54,7 @@ pub fn check_asked(boot: &Boot) -> Result<()> {
 pub fn not_carried(text: &str, script: &str) -> Error {
     Error::Usage {
         what: format!("the kernel argument {text:?} cannot be written in {script}"),
-        hint: "leave it out, or give it without the characters that mean something to the script's language",
+        hint: "leave it out, or give it without the characters that mean something to the script's language".into(),
     }
 }
 

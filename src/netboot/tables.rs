@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::boot::stage_one::{self, StageOne, UNKNOWN};
-use crate::error::{Error, Result};
+use crate::boot::stage_one::{self, StageOne};
+use crate::error::{Advice, Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::units::ByteRange;
@@ -79,7 +79,7 @@ fn unknown(path: &str, found: String) -> Error {
         "one table that stage 1 names, with a tmpfs or disk at /iso and at /nix/.ro-store a file below that",
         found,
     )
-    .hinting(UNKNOWN)
+    .hinting(Advice::ReportOrCredential)
 }
 
 fn mentions(bytes: &[u8], text: &str) -> bool {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::RenameFlags;
 
 use super::file::{OverwritePolicy, free_name, rename, sync_folder};
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::place;
 
 /// A folder that is being filled and has a passing name; it goes away with this unless it is published.
@@ -75,7 +75,7 @@ impl Drop for Draft {
 fn taken(target: &Path) -> Error {
     Error::Usage {
         what: format!("{} already exists", target.display()),
-        hint: "give another path to -o, or --force to replace what was written there before",
+        hint: Advice::OtherOutputOrReplace,
     }
 }
 
@@ -101,7 +101,7 @@ pub fn check(target: &Path, existing: OverwritePolicy, names: &[&str]) -> Result
         (_, OverwritePolicy::Refuse) => Err(taken(target)),
         (Some(name), OverwritePolicy::Replace) => Err(Error::Usage {
             what: format!("{} has {} in it, which would be lost", target.display(), name.display()),
-            hint: "give another path to -o",
+            hint: Advice::OtherOutput,
         }),
         (None, OverwritePolicy::Replace) => Ok(()),
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 
 use crate::checked;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::image::patched::{PatchedImage, Piece, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::output::Outgoing;
@@ -93,7 +93,7 @@ impl Output {
         if fs::metadata(path).is_ok_and(|found| base.is(&found)) {
             return Err(Error::Usage {
                 what: format!("{} is the base itself, which is never changed", path.display()),
-                hint: "give another path to -o",
+                hint: Advice::OtherOutput,
             });
         }
         Self::of_bytes(path, existing)
@@ -353,7 +353,7 @@ pub(super) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<(
 fn not_regular(path: &Path) -> Error {
     Error::Usage {
         what: format!("{} is there and is not a regular file", path.display()),
-        hint: "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device",
+        hint: Advice::FileOrPipe,
     }
 }
 
@@ -361,7 +361,7 @@ fn not_regular(path: &Path) -> Error {
 pub fn taken(path: &Path) -> Error {
     Error::Usage {
         what: format!("{} already exists", path.display()),
-        hint: "give another path, remove the file, or replace it with --force",
+        hint: Advice::OtherPathOrReplace,
     }
 }
 

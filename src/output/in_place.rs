@@ -78,7 +78,7 @@ impl Edited {
         let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         locked.map_err(|_| Error::Usage {
             what: format!("{} is being edited by another program", path.display()),
-            hint: "wait until that is done",
+            hint: "wait until that is done".into(),
         })?;
         Ok(Self { file, path: real })
     }

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{OF_FILES, Recipe};
+use super::{OF_FILES, Recipe, called};
 use crate::bounded;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 
 /// Bytes of a recipe file.
 const LARGEST: u64 = 1 << 20;
@@ -68,7 +68,12 @@ fn places(
 }
 
 /// What the TOML of a text is refused for, by what users of TOML know.
-pub(super) fn broken(place: &str, text: &str, refused: &toml::de::Error, form: &str) -> Error {
+pub(super) fn broken(
+    place: &str,
+    text: &str,
+    refused: &toml::de::Error,
+    form: impl Into<Advice>,
+) -> Error {
     let what = refused.message().replace('\n', "; ");
     if !what.starts_with("string values must be quoted") {
         return fault(place, what, form);
@@ -111,15 +116,11 @@ pub const OF_COMMANDS: [&str; 12] = [
 pub(super) fn unknown(place: &str, key: &str, names: &[String]) -> Error {
     if OF_COMMANDS.contains(&key) {
         let what = format!("`{key}` is for the command line: it changes nothing in an image");
-        return fault(place, what, format!("give --{key} to the command"));
+        return fault(place, what, format!("give {} to the command", called(key)));
     }
     if OF_FILES.contains(&key) {
         let what = format!("`{key}` is for the recipe of one image for several machines");
-        return fault(
-            place,
-            what,
-            "put it into a file, and give that to --recipe of `remaster BASE`",
-        );
+        return fault(place, what, Advice::RecipeOfOneImage);
     }
     let close = names.iter().map(|name| (strsim::damerau_levenshtein(key, name), name));
     let close = close.min().filter(|(distance, name)| *distance <= 3 && *distance < name.len());
@@ -131,6 +132,6 @@ pub(super) fn unknown(place: &str, key: &str, names: &[String]) -> Error {
     fault(place, format!("unknown key `{shown}`"), hint)
 }
 
-pub(super) fn fault(place: &str, what: impl std::fmt::Display, hint: impl Into<String>) -> Error {
+pub(super) fn fault(place: &str, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {
     Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
 }

@@ -5,6 +5,7 @@ pub mod edits;
 mod document;
 mod list;
 mod machine;
+mod setting;
 pub mod users;
 
 use std::collections::BTreeMap;
@@ -13,10 +14,11 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::error::Error;
+use crate::error::{Advice, Error};
 
 pub use document::{OF_COMMANDS, read, schema};
 pub use machine::Machine;
+pub(crate) use setting::{Phrase, Setting, called, setting};
 
 /// How the edits get into the live system.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, clap::ValueEnum)]
@@ -429,7 +431,7 @@ impl Recipe {
         name: &str,
         index: usize,
         what: impl std::fmt::Display,
-        hint: impl Into<String>,
+        hint: impl Into<Advice>,
     ) -> Error {
         let place = self.place(name, index);
         Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
@@ -443,7 +445,7 @@ impl Recipe {
             .filter(|place| !place.is_empty())
         {
             Some(place) => format!("{place}: {name}"),
-            None => format!("--{name}"),
+            None => called(name),
         }
     }
 

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::Recipe;
 use super::document::{broken, fault, position, unknown};
 use crate::bounded;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 
 /// Bytes of a users file.
 const LARGEST: u64 = 512 << 20;
@@ -245,10 +245,10 @@ impl Reading {
     }
 }
 
-const FORM: &str = "see `remaster stamp --help` for the form of users files";
+const FORM: Advice = Advice::UsersForm;
 
 impl Field {
-    fn fault(&self, what: impl std::fmt::Display, hint: &str) -> Error {
+    fn fault(&self, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {
         let place = self.places.first().map_or("", String::as_str);
         fault(place, format!("{}: {what}", self.name), hint)
     }

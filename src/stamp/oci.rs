@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::patch_file;
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
@@ -122,7 +122,7 @@ impl Layout {
         if !is_tag(name) {
             return Err(Error::Usage {
                 what: format!("{name:?} is not a tag of a registry"),
-                hint: "use letters, digits, `_`, `.` and `-`, 128 at most",
+                hint: "use letters, digits, `_`, `.` and `-`, 128 at most".into(),
             });
         }
         let (base, base_size) = self.base.unwrap_or((Digest([0; 32]), 0));
@@ -158,7 +158,7 @@ impl Layout {
         let folder = self.folder.display();
         let entry = self.of_name(name).ok_or_else(|| Error::Usage {
             what: format!("{folder} has no image {name:?}"),
-            hint: "give the name of a user to --name",
+            hint: Advice::NameUser,
         })?;
         let path = self.blob(entry.digest);
         let manifest = read(&path, LARGEST_MANIFEST)?;
@@ -261,7 +261,7 @@ fn check(path: &Path, bytes: &[u8], expected: Digest) -> Result<()> {
         what: path.display().to_string(),
         found: found.to_string(),
         expected: expected.to_string(),
-        hint: "make the layout anew, or get it again from where it was made",
+        hint: "make the layout anew, or get it again from where it was made".into(),
     })
 }
 

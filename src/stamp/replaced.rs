@@ -7,7 +7,7 @@ use std::fmt;
 use crate::boot::config::Config;
 use crate::boot::menu::Started;
 use crate::disk::injected;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::{Entry, redacted};
 use crate::formats::credential::keys_of;
 use crate::formats::newc::{Kind, Member};
@@ -312,7 +312,7 @@ impl Given {
                 what: format!(
                     "{key} was put in before and no key is given now: nobody could log in by key"
                 ),
-                hint: "give it again to --key, or --no-key to make an image without a key",
+                hint: Advice::KeyAgain,
             }),
         }
     }

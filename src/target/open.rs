@@ -18,7 +18,7 @@ use super::policy::{Candidate, ImagePlace, Refusal, refusals};
 use super::sys;
 use super::system::System;
 use super::udisks;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::place;
 
 /// How often udisks2 is asked to eject a disk, and the time between.
@@ -193,7 +193,7 @@ fn open_by_udisks(path: &Path, access: OFlags, doing: String) -> Result<(File, W
 }
 
 fn denied(doing: String, refused: &udisks::Refused) -> Error {
-    Error::Denied { doing, reason: refused.reason(), hint: refused.hint() }
+    Error::Denied { doing, reason: refused.reason(), hint: refused.hint().into() }
 }
 
 /// Opens past the cache if that is possible.
@@ -234,13 +234,12 @@ impl Target {
     /// Something that is not a regular file, a link, or an image that is read from it.
     pub fn file(path: &Path, images: &[ImagePlace]) -> Result<Self> {
         let shown = path.display().to_string();
-        let refuse = |reason: &str, hint: &str| Error::Unsafe {
+        let refuse = |reason: &str, hint: Advice| Error::Unsafe {
             target: shown.clone(),
             reason: reason.to_owned(),
-            hint: hint.to_owned(),
+            hint,
         };
-        let not_regular =
-            || refuse("not a regular file", "leave out `--to-file` to write to a disk");
+        let not_regular = || refuse("not a regular file", Advice::WriteToDisk);
         if path.exists() && !path.is_file() {
             return Err(not_regular());
         }
@@ -248,7 +247,7 @@ impl Target {
         if path.is_symlink() {
             return Err(refuse(
                 "a symbolic link",
-                "give the path of the file itself, or remove the link",
+                "give the path of the file itself, or remove the link".into(),
             ));
         }
         let opening = || Error::io(format!("open {shown} for writing"));
@@ -260,7 +259,7 @@ impl Target {
         }
         let id = Some((about.dev(), about.ino()));
         if images.iter().any(|image| image.id == id) {
-            return Err(refuse("the image itself", "write to another file"));
+            return Err(refuse("the image itself", "write to another file".into()));
         }
         let usual = if is_new { USUAL_MODE & !umask() } else { about.mode() & 0o7777 };
         Ok(Self {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::disk::{DeviceNumber, Disk, Use};
 use super::holder::Holder;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::units::format_bytes;
 
 /// File systems without which the running system breaks; the image may never go over these.
@@ -205,7 +205,7 @@ pub enum Refusal {
 impl Refusal {
     /// The error that says so of the disk `target`.
     pub fn error(&self, target: &str) -> Error {
-        Error::Unsafe { target: target.to_owned(), reason: self.reason(), hint: self.hint() }
+        Error::Unsafe { target: target.to_owned(), reason: self.reason(), hint: self.advice() }
     }
 
     /// What is wrong with the disk.
@@ -254,51 +254,38 @@ impl Refusal {
     }
 
     /// What to do instead.
-    pub fn hint(&self) -> String {
+    pub fn advice(&self) -> Advice {
         match self {
-            Self::NotABlockDevice => {
-                "give a disk that `remaster devices` lists, or `--to-file` to write to a file"
-                    .to_owned()
-            }
-            Self::Partition { of } => format!("give the whole disk: {of}"),
+            Self::NotABlockDevice => Advice::DiskOrFile,
+            Self::Partition { of } => format!("give the whole disk: {of}").into(),
             Self::Gone | Self::NoMedium => {
-                "plug it in again and look with `remaster devices`".to_owned()
+                "plug it in again and look with `remaster devices`".into()
             }
-            Self::ReadOnly => "move the write-protect switch of the stick or card".to_owned(),
-            Self::TooSmall { .. } => "take a larger stick".to_owned(),
-            Self::NoRoomForTable { .. } => {
-                "take a larger stick, or leave the backup GPT where it is with `--exact`".to_owned()
-            }
-            Self::System { .. } => "take another disk; this one is never overwritten".to_owned(),
-            Self::HoldsImage { .. } => "copy the image to another disk first".to_owned(),
+            Self::ReadOnly => "move the write-protect switch of the stick or card".into(),
+            Self::TooSmall { .. } => "take a larger stick".into(),
+            Self::NoRoomForTable { .. } => Advice::LargerOrExact,
+            Self::System { .. } => "take another disk; this one is never overwritten".into(),
+            Self::HoldsImage { .. } => "copy the image to another disk first".into(),
             Self::Swap { device } => {
-                format!("stop using it with `swapoff {device}`, or take another disk")
+                format!("stop using it with `swapoff {device}`, or take another disk").into()
             }
-            Self::Held { .. } => "close that volume first, or take another disk".to_owned(),
+            Self::Held { .. } => "close that volume first, or take another disk".into(),
             Self::Backing { path, .. } => {
-                format!("free {} first, or take another disk", path.display())
+                format!("free {} first, or take another disk", path.display()).into()
             }
-            Self::Mounted { may_unmount: true, .. } => {
-                "unmount it, or let this program do it with `--unmount`".to_owned()
-            }
-            Self::Mounted { at, .. } => format!("unmount it with `umount {}`", at.display()),
+            Self::Mounted { may_unmount: true, .. } => Advice::AllowUnmounting,
+            Self::Mounted { at, .. } => format!("unmount it with `umount {}`", at.display()).into(),
             Self::SerialDiffers { .. } | Self::SizeDiffers { .. } => {
-                "look with `remaster devices` which disk is meant".to_owned()
+                "look with `remaster devices` which disk is meant".into()
             }
-            Self::Fixed { .. } => {
-                "if it is meant, give `--allow-fixed` with `--expect-serial` or `--expect-size`"
-                    .to_owned()
-            }
-            Self::Replaced { .. } => "look with `remaster devices` and start again".to_owned(),
-            Self::LargeBlocks { .. } => {
-                "take a stick with blocks of 512 bytes; `remaster flash --any` writes it all the same"
-                    .to_owned()
-            }
+            Self::Fixed { .. } => Advice::AllowFixed,
+            Self::Replaced { .. } => "look with `remaster devices` and start again".into(),
+            Self::LargeBlocks { .. } => Advice::SmallBlocks,
             Self::Busy { by: Some(_) } => {
-                "unmount it there or end that process, and start again".to_owned()
+                "unmount it there or end that process, and start again".into()
             }
             Self::Busy { by: None } => {
-                "find the program as root with `fuser` or `lsof`, and close it".to_owned()
+                "find the program as root with `fuser` or `lsof`, and close it".into()
             }
         }
     }

@@ -84,7 +84,7 @@ impl System {
         let about = fs::metadata(path).map_err(|fault| match fault.kind() {
             io::ErrorKind::NotFound => Error::NotFound {
                 what: format!("{shown}: no such device"),
-                hint: "plug the stick in, and look with `remaster devices`",
+                hint: "plug the stick in, and look with `remaster devices`".into(),
             },
             _ => Error::io(format!("open {shown}"))(fault),
         })?;

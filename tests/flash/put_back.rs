@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use remaster::error::Result;
+use remaster::error::{Advice, Result};
 use remaster::flash::{self, Image, Medium, Options, Report, Restore};
 use remaster::image::ReadAt;
 use remaster::image::digest::Digest;
@@ -177,5 +177,5 @@ fn a_broken_mark_is_no_way_back() {
     stick.bytes.lock().unwrap()[..16].copy_from_slice(b"remaster reset 1");
     let fault = reset(&stick, false).unwrap_err();
     assert!(fault.to_string().contains("a broken mark"), "{fault}");
-    assert!(fault.hint().unwrap().contains("remaster flash"));
+    assert!(fault.advice().and_then(Advice::words).unwrap().contains("remaster flash"));
 }

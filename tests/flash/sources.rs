@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use remaster::error::{Advice, Error};
 use remaster::flash::{self, Cause, Image, Medium, Options, Packing, Source};
 use remaster::progress::{Progress, Silent};
 
@@ -110,7 +111,11 @@ fn a_cut_or_damaged_archive_is_an_error_and_nothing_boots() {
                 Err(fault) => Some(fault),
             };
             let fault = fault.unwrap_or_else(|| panic!("{what}: {how} was not seen"));
-            assert_eq!(fault.exit_code(), 4, "{what}: {how}: {fault}");
+            // A zip archive without its end has nothing that says what is in it.
+            let is_zip = how.starts_with("zip ");
+            let is_broken = matches!(fault, Error::Malformed { .. } | Error::Truncated { .. })
+                || is_zip && matches!(fault, Error::Unsupported { .. });
+            assert!(is_broken, "{what}: {how}: {fault:?}");
         }
     }
 }
@@ -149,6 +154,6 @@ fn a_window_that_would_take_too_much_memory_is_refused_by_name() {
         assert_eq!(result.is_ok(), is_taken, "{bits}");
         let Err(fault) = result else { continue };
         assert!(fault.to_string().contains("window of more than 128 MiB"), "{fault}");
-        assert!(fault.hint().unwrap().contains("--long=31"));
+        assert!(fault.advice().and_then(Advice::words).unwrap().contains("--long=31"));
     }
 }

@@ -253,3 +253,63 @@ fn no_files_use_each_other_in_a_circle() {
     }
     assert!(graph.is_empty(), "in a circle, or above one: {graph:#?}");
 }
+
+/// Words that look like flags of this program and are not, with the reason.
+const NOT_OUR_FLAGS: [(&str, &str); 12] = [
+    ("--features fetch", "cargo's: how a program without that feature is built with it"),
+    ("pkttyagent --process", "polkit's program"),
+    ("--unit={unit} --speed={speed} --word=8 --parity=no --stop=1", "GRUB's command `serial`"),
+    ("terminal_input --append", "GRUB's command"),
+    ("terminal_output --append", "GRUB's command"),
+    ("mount --move", "in a stage 1 that is a script"),
+    ("nix-store --restore", "nix's"),
+    ("agetty --reload", "util-linux's, in the live system"),
+    ("zstd -d --long=31", "zstd's"),
+    ("nix copy --to", "nix's"),
+    ("without --sparse", "GNU tar's"),
+    ("--command-line", "kexec's, in scripts of nixpkgs"),
+];
+
+/// Whether a line of the library has a flag of the program in it.
+fn names_a_flag(line: &str) -> bool {
+    let others = NOT_OUR_FLAGS.iter().fold(line.to_owned(), |line, (one, _)| line.replace(one, ""));
+    let behind = others.split("--").skip(1);
+    let mut flags = behind.filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+    let is_armour = |rest: &str| rest.starts_with("begin ");
+    let short = others.contains("to -o");
+    short || flags.any(|rest| !is_armour(rest) && !rest.starts_with("begin\""))
+}
+
+#[test]
+fn the_library_knows_no_flags_of_the_program() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut faults = Vec::new();
+    for path in files(&source) {
+        let name = path.strip_prefix(&source).unwrap().to_str().unwrap();
+        if name.starts_with("cli/") || name.ends_with("tests.rs") || name == "main.rs" {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("\n#[cfg(test)]").next().unwrap();
+        for (number, line) in (1..).zip(code.lines()) {
+            if !line.trim_start().starts_with("//") && names_a_flag(line) {
+                faults.push(format!("src/{name}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    let help =
+        "; say it by an `Advice`, which src/cli/diagnostics.rs has words for, or by `setting!`";
+    assert!(faults.is_empty(), "{}{help}", faults.join("\n"));
+}
+
+#[test]
+fn a_flag_in_the_library_is_seen_and_those_of_others_are_not() {
+    for line in
+        [r#""give --merge-initrd""#, r#""`--no-probe` writes it""#, r#""give a path to -o""#]
+    {
+        assert!(names_a_flag(line), "{line}");
+    }
+    for line in [r#""as with `nix copy --to ssh://x`""#, r#"("-----begin", KEY)"#, "a -- b"] {
+        assert!(!names_a_flag(line), "{line}");
+    }
+}

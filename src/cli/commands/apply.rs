@@ -127,7 +127,7 @@ fn alone(given: &Path) -> Error {
             "give the patch after its base: `remaster apply BASE PATCH`",
         )
     };
-    Error::Usage { what, hint }
+    Error::Usage { what, hint: hint.into() }
 }
 
 /// The descriptor in a file; none if that is something else.
@@ -184,8 +184,8 @@ fn not_a_patch(name: String, found: &FileType) -> Error {
         FileType::Disk(disk) => format!("is {}, not a remaster patch", disk.name()),
         FileType::Other(other) => format!("is not a remaster patch: it {}", other.is()),
     };
-    let hint = "give the base first, then the file that `--as patch` wrote".to_owned();
-    Error::NotAnImage { name, is, hint }
+    let hint = "give the base first, then the file that `--as patch` wrote";
+    Error::NotAnImage { name, is, hint: hint.into() }
 }
 
 /// The image, after the base was found to be the right one.

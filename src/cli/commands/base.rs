@@ -142,7 +142,11 @@ impl Source {
     /// The file of a base, of which no SHA-256 is demanded.
     fn path_of(&self, given: &Path, before: impl FnOnce() -> Result<()>) -> Result<PathBuf> {
         let origin = Origin { mirror: mirror(None), ..Origin::default() };
-        let demand = Demand { cache: self.place.cache.clone(), origin, offline: self.offline };
+        let demand = Demand {
+            cache: self.place.cache.clone(),
+            origin,
+            offline: self.offline.then_some("--offline"),
+        };
         bases::resolve(given, &demand, &Meter::stages_without_signals(), |base| {
             before()?;
             let name = base.name();
@@ -209,7 +213,7 @@ impl Demanded {
         if path == Path::new("-") {
             return Err(Error::Usage {
                 what: "what comes through a pipe cannot be checked before it is written".into(),
-                hint: "save it to a file first",
+                hint: "save it to a file first".into(),
             });
         }
         let found = self.found(path)?;
@@ -349,7 +353,7 @@ fn no_digest(list: &Path, path: &Path, why: &str) -> Error {
     let name = if unpack::is_pipe(path) { "the image".to_owned() } else { name_of(path) };
     Error::Usage {
         what: format!("{} does not tell the SHA-256 of {name}: {why}", list.display()),
-        hint: "give the file that is published beside the image",
+        hint: "give the file that is published beside the image".into(),
     }
 }
 
@@ -360,7 +364,7 @@ pub(super) fn no_file(path: &Path, hint: &'static str) -> Error {
             "{} is not a file; --sha256 and --sha256-file are about files",
             path.display()
         ),
-        hint,
+        hint: hint.into(),
     }
 }
 
@@ -524,7 +528,7 @@ fn cached(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
 fn absent(base: &Base, cache: &Cache) -> Error {
     Error::Usage {
         what: format!("{} is not in {}", base.name(), cache.folder().display()),
-        hint: "fetch it with `remaster base fetch`",
+        hint: "fetch it with `remaster base fetch`".into(),
     }
 }
 

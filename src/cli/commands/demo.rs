@@ -100,7 +100,7 @@ fn check_empty(path: &Path) -> Result<()> {
     }
     Err(Error::Usage {
         what: format!("{} is not empty", path.display()),
-        hint: "give a folder to --dir that is new or empty",
+        hint: "give a folder to --dir that is new or empty".into(),
     })
 }
 

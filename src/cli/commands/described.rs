@@ -78,7 +78,8 @@ fn at_address(
         hint: format!(
             "give the base before the descriptor: its file is {}, of SHA-256 {}",
             told.file, told.sha256
-        ),
+        )
+        .into(),
     };
     let Some(url) = &told.url else {
         let what = "the descriptor tells no address of its base, which is neither beside it nor in the cache";

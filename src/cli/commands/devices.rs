@@ -7,6 +7,7 @@ use remaster::target::{Candidate, Demands, Disk, Refusal, System};
 use remaster::units::format_bytes;
 use serde_json::{Value, json};
 
+use crate::cli::diagnostics;
 use crate::cli::printer;
 use crate::cli::progress::EVENTS;
 
@@ -46,7 +47,7 @@ fn facts(disks: &[Disk]) -> Value {
             let against = refusals(disk);
             let reasons: Vec<_> = against
                 .iter()
-                .map(|r| json!({"kind": r, "reason": r.reason(), "hint": r.hint()}))
+                .map(|r| json!({"kind": r, "reason": r.reason(), "hint": diagnostics::words(&r.advice())}))
                 .collect();
             json!({"disk": disk, "can_be_target": against.is_empty(), "refusals": reasons})
         })

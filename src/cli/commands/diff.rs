@@ -56,7 +56,7 @@ fn from_own_base(image: &ImageFile) -> Result<Diff> {
     let found = Original::below(image).map_err(|fault| fault.of_image(image.name()))?;
     let below = found.ok_or_else(|| Error::Usage {
         what: format!("nothing was put into {}: it is its own base", image.path().display()),
-        hint: "give two images to compare",
+        hint: "give two images to compare".into(),
     })?;
     Diff::of(below.image(), image)
 }

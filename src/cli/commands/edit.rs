@@ -103,7 +103,7 @@ impl Args {
                 "--recover finishes an edit that was interrupted, and does nothing else: {} would not be done",
                 given.join(", ")
             ),
-            hint: "run `remaster edit --recover IMAGE` first, then edit it",
+            hint: "run `remaster edit --recover IMAGE` first, then edit it".into(),
         })
     }
 }
@@ -128,6 +128,6 @@ pub(crate) fn check_regular(file: &ImageFile) -> Result<()> {
     }
     Err(Error::Usage {
         what: format!("{} is not a regular file", file.path().display()),
-        hint: "use `remaster flash BASE --key KEY DEVICE`, which writes only what differs",
+        hint: "use `remaster flash BASE --key KEY DEVICE`, which writes only what differs".into(),
     })
 }

@@ -90,13 +90,13 @@ fn concluded(args: &Args, missed: &Missed, none: bool, asked: &str) -> Result<()
     if missed.unasked > 0 {
         return Err(Error::NotFound {
             what: format!("not asked within {} s: {} of {asked}", args.timeout, missed.unasked),
-            hint: "give a smaller network, or more time with --timeout",
+            hint: "give a smaller network, or more time with --timeout".into(),
         });
     }
     if none {
         return Err(Error::NotFound {
             what: format!("no machine with these host keys at {asked}"),
-            hint: "wait until it has booted, or give the network that it is in",
+            hint: "wait until it has booted, or give the network that it is in".into(),
         });
     }
     Ok(())
@@ -110,7 +110,7 @@ fn networks(args: &Args) -> Result<Vec<Network>> {
     if own.is_empty() {
         return Err(Error::Usage {
             what: "this machine is in no private IPv4 network".into(),
-            hint: "give the network to look in, as 192.168.1.0/24",
+            hint: "give the network to look in, as 192.168.1.0/24".into(),
         });
     }
     Ok(own)

@@ -47,6 +47,6 @@ fn format(args: &Args) -> Result<flash::Failed> {
 fn label(text: &str) -> Result<Label> {
     Label::parse(text).ok_or_else(|| Error::Usage {
         what: format!("--label: `{text}` cannot be the name of a FAT filesystem"),
-        hint: "give 1 to 11 letters without accents, digits, blanks and -_!#$%&'()@^`{}~",
+        hint: "give 1 to 11 letters without accents, digits, blanks and -_!#$%&'()@^`{}~".into(),
     })
 }

@@ -102,7 +102,7 @@ impl Args {
         if self.disks.json && self.output.as_deref() == Some(Path::new("-")) {
             return Err(Error::Usage {
                 what: "--json prints to standard output, where the image goes".into(),
-                hint: "leave out --json, or give a file to -o",
+                hint: "leave out --json, or give a file to -o".into(),
             });
         }
         let own = [("--exact", self.exact)];
@@ -119,7 +119,7 @@ fn below(file: &ImageFile) -> Result<Original<&ImageFile>> {
     let found = Original::below(file).map_err(|fault| fault.of_image(file.name()))?;
     found.ok_or_else(|| Error::Usage {
         what: format!("nothing was put into {}", file.path().display()),
-        hint: "see `remaster inspect` for what an image is",
+        hint: "see `remaster inspect` for what an image is".into(),
     })
 }
 

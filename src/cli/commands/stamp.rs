@@ -33,7 +33,7 @@ use super::base;
 use crate::cli::job::{self, Edit};
 use crate::cli::progress::Meter;
 use crate::cli::record::{ManifestArgs, SidecarEachArgs};
-use crate::cli::{interrupt, known_hosts, printer, progress, shell};
+use crate::cli::{diagnostics, interrupt, known_hosts, printer, progress, shell};
 
 const FORM: &str = "\
 The users file is TOML, CSV or JSON lines. A user has a `name` and any key of a
@@ -153,7 +153,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let template = Template::parse(args.template())?;
+    let template = Template::parse("--name-template", args.template())?;
     place::check(&args.output)?;
     let beside = args.wanted()?;
     let shared = args.edit.shared()?;
@@ -230,20 +230,20 @@ impl Args {
                     "nothing is written beside the images of an OCI image layout: {} would not be done",
                     given.join(", ")
                 ),
-                hint: "leave them out, or stamp with `--as patch`",
+                hint: "leave them out, or stamp with `--as patch`".into(),
             });
         }
         if self.form != Form::Patch && self.descriptor {
             return Err(Error::Usage {
                 what: "--descriptor is about patch files".into(),
-                hint: "give --as patch, or leave it out",
+                hint: "give --as patch, or leave it out".into(),
             });
         }
         if self.form != Form::Image && self.no_image_sha256 {
             return Err(Error::Usage {
                 what: "--no-image-sha256 is for images; the SHA-256 of a patch takes no time"
                     .into(),
-                hint: "leave it out",
+                hint: "leave it out".into(),
             });
         }
         Ok(self.beside.wanted())
@@ -258,7 +258,7 @@ impl Args {
         if url.as_ref().is_some_and(|url| base::is_packed(Path::new(url.file_name()))) {
             return Err(Error::Usage {
                 what: "--base-url names a packed file, and a patch is for what is in it".into(),
-                hint: "give the address of the ISO itself, or leave it out",
+                hint: "give the address of the ISO itself, or leave it out".into(),
             });
         }
         let described = descriptor::Base {
@@ -323,7 +323,7 @@ impl Args {
         let format =
             self.format.or_else(|| Format::of(&self.users)).ok_or_else(|| Error::Usage {
                 what: format!("{} does not tell by its name what it is", self.users.display()),
-                hint: "give --format toml, csv or jsonl",
+                hint: "give --format toml, csv or jsonl".into(),
             })?;
         if self.list_separator.is_some() && format != Format::Csv {
             return Err(Error::Usage {
@@ -331,7 +331,7 @@ impl Args {
                     "{} is not CSV; only CSV takes --list-separator",
                     self.users.display()
                 ),
-                hint: "leave it out: other forms have lists of their own",
+                hint: "leave it out: other forms have lists of their own".into(),
             });
         }
         let users = users::read(&self.users, format, self.list_separator.unwrap_or(';'))?;
@@ -555,8 +555,8 @@ impl BatchObserver for BatchReporter {
         let who = if name.is_empty() { String::new() } else { format!("{place}: {name}: ") };
         self.bar.suspend(|| printer::write_error(&printer::explained(fault, &who)));
         let line = json!({
-            "name": name, "place": place, "error": fault.to_string(), "hint": fault.hint(),
-            "status": fault.exit_code(),
+            "name": name, "place": place, "error": fault.to_string(), "hint": diagnostics::hint(fault),
+            "status": diagnostics::exit_code(fault),
         });
         if self.json {
             self.line(&line);

@@ -92,7 +92,7 @@ fn against_manifest(args: &Args) -> Result<()> {
         Some(path) => beside(path, inside)?,
         None => inside.ok_or_else(|| Error::Usage {
             what: format!("{} has no manifest to compare with", medium.name()),
-            hint: "give the image with `--against IMAGE`, the manifest with `--manifest FILE`, or a digest with `--sha256 HEX`",
+            hint: "give the image with `--against IMAGE`, the manifest with `--manifest FILE`, or a digest with `--sha256 HEX`".into(),
         })?,
     };
     let signer = args.allowed_signers.as_deref().map(|path| signer(path, &found)).transpose()?;
@@ -126,7 +126,12 @@ fn check_digest(medium: &Readable, demanded: Digest, inside: Option<&Found>) -> 
     } else {
         "give the SHA-256 of this very file, or the image that it should be with `--against IMAGE`"
     };
-    Err(Error::Checksum { what: medium.name(), found: found.to_string(), expected, hint })
+    Err(Error::Checksum {
+        what: medium.name(),
+        found: found.to_string(),
+        expected,
+        hint: hint.into(),
+    })
 }
 
 /// The manifest in the image that the medium holds; none if it has none.

@@ -20,7 +20,7 @@ use typed::{Typed, flag_of, line};
 const CLOSE: usize = 2;
 
 fn fault(what: String, hint: String) -> Error {
-    Error::Recipe { what, hint }
+    Error::Recipe { what, hint: hint.into() }
 }
 
 /// The words with the flags of every command behind the command, where the parser takes them. `words` begins with the

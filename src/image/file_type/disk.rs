@@ -122,7 +122,7 @@ impl DiskImage {
             needs: *at,
             end: told.clone(),
             hint: "download or copy it again, and compare its SHA-256 with the published one"
-                .to_owned(),
+                .into(),
         })
     }
 

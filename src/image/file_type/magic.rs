@@ -1,16 +1,17 @@
 //! The table of what is not a disk image, by its first bytes, and what to do with each.
 
 use super::is_at;
+use crate::error::Advice;
 use crate::formats::flash_mark;
 use crate::formats::patch_file::PatchFile;
 use crate::formats::reset_mark::ResetMark;
 
 /// Something that is not a disk image.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Other {
     what: What,
     /// What to do instead.
-    pub hint: &'static str,
+    pub hint: Advice,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +25,11 @@ enum What {
 impl Other {
     /// Something that has a name, given with its article.
     pub(super) const fn named(what: &'static str, hint: &'static str) -> Self {
+        Self::with(what, Advice::says(hint))
+    }
+
+    /// The same, with what the caller has words for.
+    pub(super) const fn with(what: &'static str, hint: Advice) -> Self {
         Self { what: What::Named(what), hint }
     }
 
@@ -169,14 +175,14 @@ pub(super) fn unfinished(head: &[u8]) -> Option<Other> {
     if ResetMark::is_in(head) {
         return Some(Other {
             what: What::Sentence("holds an image whose reset was interrupted"),
-            hint: "run `remaster reset --in-place` on it again, or write an image with `remaster flash`",
+            hint: Advice::FinishReset,
         });
     }
     flash_mark::is_in(head).then_some(Other {
         what: What::Sentence(
             "is half written: writing it was interrupted, or it did not read back right",
         ),
-        hint: "flash it again: `remaster flash IMAGE DEVICE`",
+        hint: Advice::says("flash it again: `remaster flash IMAGE DEVICE`"),
     })
 }
 
@@ -186,10 +192,7 @@ pub(super) fn not_whole(head: &[u8]) -> Option<Other> {
         return Some(unfinished);
     }
     if PatchFile::is_in(head) {
-        return Some(Other::named(
-            "a remaster patch",
-            "give its base, and the patch with it: `remaster flash BASE --patch FILE DEVICE`, or `remaster apply BASE FILE -o IMAGE`",
-        ));
+        return Some(Other::with("a remaster patch", Advice::BaseOfPatch));
     }
     // A kernel for PCs has the signature of a boot record, but no disk behind it (Documentation/arch/x86/boot.rst).
     let is_kernel = is_at(head, 0x1FE, b"\x55\xAA") && is_at(head, 0x202, b"HdrS");
@@ -205,16 +208,21 @@ pub(super) fn find(head: &[u8]) -> Option<Other> {
 /// What no row fits.
 pub(super) fn unknown(head: &[u8]) -> Other {
     if head.is_empty() {
-        return Other { what: What::Sentence("is empty"), hint: "download or copy it again" };
+        return Other {
+            what: What::Sentence("is empty"),
+            hint: Advice::says("download or copy it again"),
+        };
     }
     if head.iter().all(|byte| *byte == 0) {
         return Other {
             what: What::Sentence("is blank: it begins with zeros only"),
-            hint: "give an ISO or a disk image; a stick that begins so was not written, or not to its end: flash it again",
+            hint: Advice::says(
+                "give an ISO or a disk image; a stick that begins so was not written, or not to its end: flash it again",
+            ),
         };
     }
     Other {
         what: What::Sentence("is not a disk image: none is known that begins like this"),
-        hint: GIVE,
+        hint: Advice::says(GIVE),
     }
 }

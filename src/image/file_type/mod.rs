@@ -68,7 +68,7 @@ impl FileType {
             Self::Other(other) => Err(Error::NotAnImage {
                 name: name.to_owned(),
                 is: other.is_no_disk(),
-                hint: other.hint.to_owned(),
+                hint: other.hint,
             }),
         }
     }
@@ -144,7 +144,7 @@ fn no_base(disk: &DiskImage, wanted: &str) -> Error {
         name: UNNAMED.to_owned(),
         is: format!("is {}, not {wanted}", disk.name()),
         hint: "give an official NixOS installer ISO, or an image for SD cards, of 23.11 or later"
-            .to_owned(),
+            .into(),
     }
 }
 

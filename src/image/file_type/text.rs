@@ -1,6 +1,7 @@
 //! What a text is that was given as an image: most often a page that says that the image is elsewhere.
 
 use super::magic::{GIVE, Other};
+use crate::error::Advice;
 
 /// Bytes that tell what a text is.
 const LOOKED_AT: usize = 4096;
@@ -37,7 +38,7 @@ const BEGINNINGS: &[(&str, Other)] = &[
     ),
 ];
 
-const KEY: Other = Other::named("an ssh key", "give the image first, and the key with `--key`");
+const KEY: Other = Other::with("an ssh key", Advice::KeyAsKey);
 const SIGNATURE: Other = Other::named("a signature", "give the image that it signs");
 
 /// What a file of text is; none if it is not text.
@@ -50,11 +51,8 @@ pub(super) fn find(head: &[u8]) -> Option<Other> {
     }
     let known = BEGINNINGS.iter().find(|(beginning, _)| lower.starts_with(beginning));
     Some(match known {
-        Some((_, other)) => *other,
-        None if is_checksums(&lower) => Other::named(
-            "a list of checksums",
-            "give the image that it lists, and the list with `--sha256-file`",
-        ),
+        Some((_, other)) => other.clone(),
+        None if is_checksums(&lower) => Other::with("a list of checksums", Advice::ImageOfList),
         None if is_json(&lower) => Other::named("a JSON document", GIVE),
         None => Other::named("a text file", GIVE),
     })

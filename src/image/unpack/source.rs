@@ -188,7 +188,7 @@ impl Pipe {
 fn typed_image() -> Error {
     Error::Usage {
         what: "standard input is a terminal, not an image".into(),
-        hint: "pipe the image in, or give the path of its file",
+        hint: "pipe the image in, or give the path of its file".into(),
     }
 }
 
@@ -369,7 +369,7 @@ impl Stream {
         if self.packing == Packing::Zstd && fault.to_string().contains("too much memory") {
             return Error::Usage {
                 what: format!("{} was packed with a window of more than 128 MiB", self.name),
-                hint: "unpack it with `zstd -d --long=31`, and give what comes out",
+                hint: "unpack it with `zstd -d --long=31`, and give what comes out".into(),
             };
         }
         let at = [self.done, u64_of(full)].into_iter().sum();

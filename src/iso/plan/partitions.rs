@@ -4,7 +4,7 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::U32;
 
 use crate::checked;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::gpt::Gpt;
 use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
 use crate::formats::isohybrid::{HybridSize, Mbr, TABLE_AT};
@@ -76,7 +76,7 @@ pub fn moved(partitions: &Partitions, from: ByteRange, to: ByteRange) -> Result<
             "no partition of it in Apple's map",
             format!("Apple partition {number}"),
         )
-        .hinting("give --merge-initrd, which leaves the UEFI boot image where it is"));
+        .hinting(Advice::MergeInitrd));
     }
     let mut new = partitions.clone();
     let block = new.gpt.as_ref().map_or(DISK_BLOCK, Gpt::block).max(LOGICAL_BLOCK);

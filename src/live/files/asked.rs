@@ -1,6 +1,6 @@
 //! What was asked for, and what was found of it, for messages.
 
-use crate::error::Error;
+use crate::error::{Advice, Error};
 use crate::formats::elf::Program;
 use crate::recipe::Recipe;
 
@@ -14,7 +14,7 @@ pub(super) struct Asked<'a> {
 
 impl Asked<'_> {
     /// Says what is wrong with it.
-    pub(super) fn fault(&self, what: impl std::fmt::Display, hint: impl Into<String>) -> Error {
+    pub(super) fn fault(&self, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {
         self.recipe.fault(self.name, self.index, what, hint)
     }
 }

@@ -11,7 +11,7 @@ use super::asked::Asked;
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of, shown};
 use crate::checked;
 use crate::error::{Error, Result};
-use crate::recipe::Xattrs;
+use crate::recipe::{Xattrs, setting};
 
 /// More levels than any overlay has.
 const DEEPEST: usize = 128;
@@ -101,7 +101,10 @@ pub(super) fn refuse_setuid(asked: Asked<'_>, name: &str, mode: u32) -> Result<(
         return Ok(());
     }
     let what = format!("{name} is setuid or setgid (mode {:04o})", mode & 0o7777);
-    Err(asked.fault(what, "take the bit off, or give this one file to --file with its mode"))
+    Err(asked.fault(
+        what,
+        format!("take the bit off, or give this one file to {} with its mode", setting!(file)),
+    ))
 }
 
 /// Whether an attribute is one that hosts give to every file, and that means nothing elsewhere.
@@ -117,7 +120,10 @@ pub(super) fn refuse_xattr(asked: Asked<'_>, name: &str, xattr: &str) -> Result<
         return Ok(());
     }
     let what = format!("{name} has the extended attribute {xattr}, which would be lost");
-    Err(asked.fault(what, "leave attributes out by --xattrs drop, if the file is fine without"))
+    Err(asked.fault(
+        what,
+        format!("leave attributes out by {} drop, if the file is fine without", setting!(xattrs)),
+    ))
 }
 
 fn check_xattrs(asked: Asked<'_>, path: &Path) -> Result<()> {

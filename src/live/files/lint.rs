@@ -6,7 +6,7 @@ use super::overlay_tree::{Content, Item, OverlayTree, What};
 use crate::error::{Error, Result};
 use crate::formats::elf::is_elf;
 use crate::keys;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, setting};
 
 /// Bytes of a file that are searched for private keys.
 const SEARCHED: u64 = 1 << 20;
@@ -80,9 +80,10 @@ fn script(
     let name = path.rsplit('/').next().unwrap_or(path);
     match Start::of(head) {
         Start::Elf if asked.name == "run" => Ok(()),
-        Start::Elf => {
-            Err(asked.fault(format!("{name} is a program and no script"), "give it to --bin"))
-        }
+        Start::Elf => Err(asked.fault(
+            format!("{name} is a program and no script"),
+            format!("give it to {}", setting!(bin)),
+        )),
         Start::CrLf => Err(asked.fault(
             format!("{name} has lines that end in CR LF, so its interpreter would not be found"),
             "make them end in LF, as by `sed -i 's/\\r$//'`",
@@ -139,8 +140,13 @@ fn secrets(
         }
         if !allowed && !is_host_key(path) {
             let what = format!("/{path} is a private key ({format})");
-            return Err(asked
-                .fault(what, "leave it out, or give --allow-secrets if it is meant to be there"));
+            return Err(asked.fault(
+                what,
+                format!(
+                    "leave it out, or give {} if it is meant to be there",
+                    setting!(allow_secrets)
+                ),
+            ));
         }
         findings.private = true;
         return Ok(());

@@ -121,7 +121,7 @@ impl OverlayTree {
     /// Lays something. What was laid in its place before gives way.
     pub(super) fn put(&mut self, asked: Asked<'_>, path: &str, item: Item) -> Result<()> {
         if let Some(refusal) = places::refusal(path, matches!(item.what, What::Folder)) {
-            return Err(asked.fault(format!("/{path}: {}", refusal.why), refusal.hint));
+            return Err(asked.fault(format!("/{path}: {}", refusal.why), refusal.hint.to_string()));
         }
         if places::is_passed_over(path) {
             return Ok(());

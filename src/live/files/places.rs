@@ -1,76 +1,99 @@
 //! Places of the live system where files of the user's would be lost or break it (nixpkgs
 //! `nixos/modules/system/etc/setup-etc.pl`, `stage-2-init.sh`, `users-groups.nix`).
 
+use crate::recipe::{Phrase, setting};
+
 /// Why something cannot be put in a place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Refusal {
     pub(super) why: &'static str,
-    pub(super) hint: &'static str,
+    pub(super) hint: Phrase,
 }
 
 const MOUNTED: &str = "something is mounted there at boot, so it would not be seen";
 const LINKED: &str = "NixOS puts its own in this place when it starts, so this would be lost";
 const UNITS: &str =
     "this is one link into the store on NixOS, and a folder in its place would leave no units";
-const CHANGE_LATER: &str = "leave it out, and change it by a --run script once the system is up";
+const CHANGE_LATER: Phrase =
+    Phrase("leave it out, and change it by a {} script once the system is up", &[setting!(run)]);
+const LEAVE_OUT: Phrase = Phrase("leave it out", &[]);
+
+const SHORTER: Phrase = Phrase("give it a shorter one", &[]);
 
 /// Places below which nothing can be: path, why, hint.
-const FOLDERS: [(&str, &str, &str); 22] = [
-    ("proc", MOUNTED, "leave it out"),
-    ("sys", MOUNTED, "leave it out"),
-    ("dev", MOUNTED, "leave it out"),
-    ("run", MOUNTED, "make it by a --unit or --run script"),
-    ("iso", MOUNTED, "leave it out"),
+const FOLDERS: [(&str, &str, Phrase); 22] = [
+    ("proc", MOUNTED, LEAVE_OUT),
+    ("sys", MOUNTED, LEAVE_OUT),
+    ("dev", MOUNTED, LEAVE_OUT),
+    ("run", MOUNTED, Phrase("make it by a {} or {} script", &[setting!(unit), setting!(run)])),
+    ("iso", MOUNTED, LEAVE_OUT),
     (
         "nix/store",
         "store paths are not files to be laid over others",
-        "give a squashfs of them to --store",
+        Phrase("give a squashfs of them to {}", &[setting!(store)]),
     ),
-    ("nix/.ro-store", MOUNTED, "leave it out"),
-    ("nix/.rw-store", MOUNTED, "leave it out"),
-    ("nix/.remaster-store", MOUNTED, "leave it out"),
-    ("etc/static", LINKED, "leave it out"),
+    ("nix/.ro-store", MOUNTED, LEAVE_OUT),
+    ("nix/.rw-store", MOUNTED, LEAVE_OUT),
+    ("nix/.remaster-store", MOUNTED, LEAVE_OUT),
+    ("etc/static", LINKED, LEAVE_OUT),
     (
         "etc/systemd/system",
         UNITS,
-        "give units to --unit, and drop-ins below /etc/systemd/system.control",
+        Phrase(
+            "give units to {}, and drop-ins below /etc/systemd/system.control",
+            &[setting!(unit)],
+        ),
     ),
     (
         "etc/systemd/user",
         UNITS,
-        "put units of users below /root/.config/systemd/user or /home/nixos/.config/systemd/user",
+        Phrase(
+            "put units of users below /root/.config/systemd/user or /home/nixos/.config/systemd/user",
+            &[],
+        ),
     ),
     ("etc/pam.d", LINKED, CHANGE_LATER),
     ("etc/pam", LINKED, CHANGE_LATER),
-    ("etc/udev", LINKED, "put rules into /run/udev/rules.d by a --run script"),
+    (
+        "etc/udev",
+        LINKED,
+        Phrase("put rules into /run/udev/rules.d by a {} script", &[setting!(run)]),
+    ),
     ("etc/dbus-1", LINKED, CHANGE_LATER),
     ("etc/terminfo", LINKED, CHANGE_LATER),
-    ("etc/kbd", LINKED, "see --keymap and --console-font"),
-    ("etc/zoneinfo", LINKED, "see --timezone"),
+    ("etc/kbd", LINKED, Phrase("see {} and {}", &[setting!(keymap), setting!(console_font)])),
+    ("etc/zoneinfo", LINKED, Phrase("see {}", &[setting!(timezone)])),
     ("etc/fonts", LINKED, CHANGE_LATER),
     ("etc/ssl/certs", LINKED, CHANGE_LATER),
-    ("opt/remaster", "this folder is remaster's", "choose another one, or see --script and --bin"),
+    (
+        "opt/remaster",
+        "this folder is remaster's",
+        Phrase("choose another one, or see {} and {}", &[setting!(script), setting!(bin)]),
+    ),
 ];
 
 /// Files that NixOS's activation replaces on every installer: path, hint.
-const FILES: [(&str, &str); 34] = [
-    ("etc/ssh/sshd_config", "see --ssh-passwords and --host-key"),
-    ("etc/ssh/ssh_config", "put it into /root/.ssh/config"),
-    ("etc/ssh/moduli", "leave it out"),
-    ("etc/ssh/ssh_known_hosts", "put them into /root/.ssh/known_hosts"),
-    ("etc/hostname", "give the name to --hostname"),
-    ("etc/locale.conf", "give the locale to --locale"),
-    ("etc/vconsole.conf", "give the keymap to --keymap"),
-    ("etc/issue", "put a file into /etc/issue.d"),
-    ("etc/profile", "put it into /etc/profile.local, which the profile reads"),
-    ("etc/bashrc", "put it into /etc/bashrc.local, which it reads"),
+const FILES: [(&str, Phrase); 34] = [
+    (
+        "etc/ssh/sshd_config",
+        Phrase("see {} and {}", &[setting!(ssh_passwords), setting!(host_key)]),
+    ),
+    ("etc/ssh/ssh_config", Phrase("put it into /root/.ssh/config", &[])),
+    ("etc/ssh/moduli", LEAVE_OUT),
+    ("etc/ssh/ssh_known_hosts", Phrase("put them into /root/.ssh/known_hosts", &[])),
+    ("etc/hostname", Phrase("give the name to {}", &[setting!(hostname)])),
+    ("etc/locale.conf", Phrase("give the locale to {}", &[setting!(locale)])),
+    ("etc/vconsole.conf", Phrase("give the keymap to {}", &[setting!(keymap)])),
+    ("etc/issue", Phrase("put a file into /etc/issue.d", &[])),
+    ("etc/profile", Phrase("put it into /etc/profile.local, which the profile reads", &[])),
+    ("etc/bashrc", Phrase("put it into /etc/bashrc.local, which it reads", &[])),
     ("etc/set-environment", CHANGE_LATER),
     ("etc/hosts", CHANGE_LATER),
     ("etc/host.conf", CHANGE_LATER),
     ("etc/nsswitch.conf", CHANGE_LATER),
     ("etc/os-release", CHANGE_LATER),
     ("etc/lsb-release", CHANGE_LATER),
-    ("etc/fstab", "mount by a --unit of the kind .mount"),
+    ("etc/fstab", Phrase("mount by a {} of the kind .mount", &[setting!(unit)])),
     ("etc/inputrc", CHANGE_LATER),
     ("etc/shells", CHANGE_LATER),
     ("etc/services", CHANGE_LATER),
@@ -79,24 +102,36 @@ const FILES: [(&str, &str); 34] = [
     ("etc/netgroup", CHANGE_LATER),
     ("etc/login.defs", CHANGE_LATER),
     ("etc/sudoers", CHANGE_LATER),
-    ("etc/nix/nix.conf", "put it into /root/.config/nix/nix.conf"),
-    ("etc/nix/registry.json", "put it into /root/.config/nix/registry.json"),
-    ("etc/NetworkManager/NetworkManager.conf", "put a file into /etc/NetworkManager/conf.d"),
-    ("etc/systemd/system.conf", "put a file into /etc/systemd/system.conf.d"),
-    ("etc/systemd/journald.conf", "put a file into /etc/systemd/journald.conf.d"),
-    ("etc/systemd/logind.conf", "put a file into /etc/systemd/logind.conf.d"),
-    ("etc/systemd/sleep.conf", "put a file into /etc/systemd/sleep.conf.d"),
-    ("bin/sh", "leave it out"),
-    ("usr/bin/env", "leave it out"),
+    ("etc/nix/nix.conf", Phrase("put it into /root/.config/nix/nix.conf", &[])),
+    ("etc/nix/registry.json", Phrase("put it into /root/.config/nix/registry.json", &[])),
+    (
+        "etc/NetworkManager/NetworkManager.conf",
+        Phrase("put a file into /etc/NetworkManager/conf.d", &[]),
+    ),
+    ("etc/systemd/system.conf", Phrase("put a file into /etc/systemd/system.conf.d", &[])),
+    ("etc/systemd/journald.conf", Phrase("put a file into /etc/systemd/journald.conf.d", &[])),
+    ("etc/systemd/logind.conf", Phrase("put a file into /etc/systemd/logind.conf.d", &[])),
+    ("etc/systemd/sleep.conf", Phrase("put a file into /etc/systemd/sleep.conf.d", &[])),
+    ("bin/sh", LEAVE_OUT),
+    ("usr/bin/env", LEAVE_OUT),
 ];
 
 /// Folders that are one link into the store on NixOS, which makes none where a folder is: path, what to do instead.
-const LINKED_FOLDERS: [(&str, &str); 3] = [
+const LINKED_FOLDERS: [(&str, Phrase); 3] = [
     (
         "etc/tmpfiles.d",
-        "put rules into /run/tmpfiles.d by a --run script, and call systemd-tmpfiles",
+        Phrase(
+            "put rules into /run/tmpfiles.d by a {} script, and call systemd-tmpfiles",
+            &[setting!(run)],
+        ),
     ),
-    ("etc/systemd/nspawn", "put containers' settings into /run/systemd/nspawn by a --run script"),
+    (
+        "etc/systemd/nspawn",
+        Phrase(
+            "put containers' settings into /run/systemd/nspawn by a {} script",
+            &[setting!(run)],
+        ),
+    ),
     ("etc/X11/xkb", CHANGE_LATER),
 ];
 
@@ -127,24 +162,18 @@ const LONGEST: (usize, usize) = (255, 4095);
 pub(super) fn refusal(path: &str, is_folder: bool) -> Option<Refusal> {
     let (name, whole) = LONGEST;
     if path.len() >= whole {
-        return Some(Refusal {
-            why: "a path has 4095 bytes at most",
-            hint: "give it a shorter one",
-        });
+        return Some(Refusal { why: "a path has 4095 bytes at most", hint: SHORTER });
     }
     if path.split('/').any(|part| part.len() > name) {
-        return Some(Refusal {
-            why: "a name has 255 bytes at most",
-            hint: "give it a shorter one",
-        });
+        return Some(Refusal { why: "a name has 255 bytes at most", hint: SHORTER });
     }
     let below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
     let found = FOLDERS.iter().find(|(at, ..)| below(at) || !is_folder && path == *at);
     if let Some((_, why, hint)) = found {
-        return Some(Refusal { why, hint });
+        return Some(Refusal { why, hint: *hint });
     }
     let found = FILES.iter().find(|(file, _)| path == *file);
-    found.map(|(_, hint)| Refusal { why: LINKED, hint })
+    found.map(|(_, hint)| Refusal { why: LINKED, hint: *hint })
 }
 
 /// What is worth telling of a folder; `path` has no leading slash.

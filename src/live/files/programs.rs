@@ -10,8 +10,8 @@ use super::asked::{Asked, Findings};
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of};
 use crate::error::{Error, Result};
 use crate::formats::elf::{HEAD, Program};
-use crate::recipe::Recipe;
 use crate::recipe::edits::{NIXOS, Root};
+use crate::recipe::{Recipe, setting};
 
 /// Where programs on the PATH are.
 const BIN: &str = "opt/remaster/bin";
@@ -78,13 +78,15 @@ pub(super) fn gather(
 
 /// Puts the folder of programs on the PATH of root and nixos.
 pub(super) fn on_path(laid: &mut OverlayTree) -> Result<()> {
+    let (script, bin) = (setting!(script), setting!(bin));
     for path in ON_PATH {
         if laid.get(path).is_some_and(|item| !matches!(item.what, What::Link(_))) {
             return Err(Error::Recipe {
                 what: format!(
-                    "/{path} is in an overlay, and --script, --bin or --path make it, too"
+                    "/{path} is in an overlay, and {script}, {bin} or {} make it, too",
+                    setting!(path)
                 ),
-                hint: "give the programs there to --script or --bin".into(),
+                hint: format!("give the programs there to {script} or {bin}").into(),
             });
         }
         let what = What::Link(format!("/{BIN}"));
@@ -125,7 +127,7 @@ fn content(asked: Asked<'_>, path: &Path) -> Result<(Content, u32)> {
     let about = path.metadata().map_err(Error::io(format!("read {}", path.display())))?;
     if !about.is_file() {
         let what = format!("{} is not a regular file", path.display());
-        return Err(asked.fault(what, "give a file, or a folder to --overlay"));
+        return Err(asked.fault(what, format!("give a file, or a folder to {}", setting!(overlay))));
     }
     std::fs::File::open(path).map_err(Error::io(format!("read {}", path.display())))?;
     Ok((Content::Path(path.to_owned(), about.len()), about.mode() & 0o777))
@@ -169,13 +171,22 @@ fn elf(asked: Asked<'_>, path: &Path, content: &Content) -> Result<Program> {
     let program = Program::parse(&head(content, path)?).map_err(|fault| {
         let what =
             format!("{name} is not a program: found {}, expected {}", fault.found, fault.expected);
-        asked.fault(what, "give a static program for 64 bits; scripts go to --script")
+        asked.fault(
+            what,
+            format!("give a static program for 64 bits; scripts go to {}", setting!(script)),
+        )
     })?;
     if program.is_static {
         return Ok(program);
     }
     let what = format!("{name} wants a loader and libraries, which NixOS has elsewhere");
-    Err(asked.fault(what, "build it static, as by musl, or give it with its libraries by --store"))
+    Err(asked.fault(
+        what,
+        format!(
+            "build it static, as by musl, or give it with its libraries by {}",
+            setting!(store)
+        ),
+    ))
 }
 
 /// What `--file` says.

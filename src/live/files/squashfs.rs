@@ -13,7 +13,7 @@ use super::overlay_tree::{OverlayTree, What};
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::survey::squashfs::members;
-use crate::recipe::edits;
+use crate::recipe::{edits, setting};
 use crate::units::ByteRange;
 
 /// The first bytes of an image with the least significant byte first.
@@ -117,7 +117,8 @@ pub(super) fn store(
             || matches!(node.inner, InnerNode::Symlink(_)) && is_bin(&node.fullpath)
     };
     if on_path && found.files().find(programs).is_none() {
-        notes.push(format!("{shown} has no programs that --path could put on the PATH"));
+        notes
+            .push(format!("{shown} has no programs that {} could put on the PATH", setting!(path)));
     }
     Ok(image)
 }

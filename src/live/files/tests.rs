@@ -113,7 +113,9 @@ fn edits(recipe: &Recipe) -> Result<(Edits, Vec<String>)> {
 fn refused(recipe: &Recipe) -> String {
     match edits(recipe) {
         Ok((edits, notes)) => panic!("taken: {:?} {notes:?}", edits.root),
-        Err(fault) => format!("{fault} ({})", fault.hint().unwrap()),
+        Err(fault) => {
+            format!("{fault} ({})", fault.advice().and_then(crate::error::Advice::words).unwrap())
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use super::asked::Asked;
 use super::overlay_tree::OverlayTree;
 use crate::error::{Error, Result};
 use crate::formats::unit_file::{UnitFile, UnitName};
-use crate::recipe::Recipe;
 use crate::recipe::edits::Root;
+use crate::recipe::{Recipe, setting};
 
 /// Bytes of a unit file.
 const LARGEST: u64 = 1 << 20;
@@ -53,8 +53,9 @@ pub(super) fn gather(
             install(unit, &units, root)?;
         } else if unit.file.has("Install") {
             notes.push(format!(
-                "{} is put in and not started at boot: that takes --enable",
-                unit.name
+                "{} is put in and not started at boot: that takes {}",
+                unit.name,
+                setting!(enable)
             ));
         }
     }
@@ -68,7 +69,10 @@ fn read<'a>(asked: Asked<'a>, path: &'a Path) -> Result<Unit<'a>> {
         let what = format!("{shown} has no name of a unit");
         return Err(asked.fault(
             what,
-            "name it as `backup.service`; drop-ins go below /etc/systemd/system.control by --file",
+            format!(
+                "name it as `backup.service`; drop-ins go below /etc/systemd/system.control by {}",
+                setting!(file)
+            ),
         ));
     }
     let mut bytes = Vec::new();
@@ -94,7 +98,7 @@ fn check_programs(unit: &Unit<'_>, laid: &OverlayTree, notes: &mut Vec<String>) 
         let name = unit.name;
         if !program.starts_with(['/', '%', '$']) {
             let what = format!("{name} runs {program}, which is not an absolute path");
-            return Err(unit.asked.fault(what, format!("NixOS's systemd finds no others: write /run/current-system/sw/bin/{program}, or /etc/profiles/per-user/root/bin/{program} for a --script")));
+            return Err(unit.asked.fault(what, format!("NixOS's systemd finds no others: write /run/current-system/sw/bin/{program}, or /etc/profiles/per-user/root/bin/{program} for a {}", setting!(script))));
         }
         let there = COMMANDS.contains(&program)
             || FOUND.iter().any(|folder| program.starts_with(folder))
@@ -134,7 +138,10 @@ fn install(unit: &Unit<'_>, units: &[Unit<'_>], root: &mut Root) -> Result<()> {
         let what = format!("{} has no [Install] section that says what starts it", unit.name);
         return Err(unit.asked.fault(
             what,
-            "add `[Install]` and `WantedBy=multi-user.target`, or leave --enable out",
+            format!(
+                "add `[Install]` and `WantedBy=multi-user.target`, or leave {} out",
+                setting!(enable)
+            ),
         ));
     }
     let started = started_name(unit)?;

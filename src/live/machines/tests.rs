@@ -151,6 +151,6 @@ fn what_cannot_be_told_apart_or_comes_to_nothing_is_refused_with_its_place() {
         let shown = fault.to_string();
         assert!(shown.contains(&format!("{place}: ")) || place.is_empty(), "{place} in {shown}");
         assert!(shown.contains(what), "{what} in {shown}");
-        assert_eq!(fault.exit_code(), 2, "{shown}");
+        assert!(matches!(fault, crate::error::Error::Recipe { .. }), "{fault:?}");
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::recipe::setting;
+
 /// What is wrong with a value, and what to do instead.
 pub(super) type Fault = (String, String);
 
@@ -274,7 +276,8 @@ fn is_vlan_id(text: &str) -> bool {
 /// The way for what no flag makes.
 pub(super) fn by_profile(name: &str) -> String {
     format!(
-        "give NetworkManager a profile that makes it (installers from 25.11 on): `--file {name}.nmconnection:/etc/NetworkManager/system-connections/{name}.nmconnection:0600`"
+        "give NetworkManager a profile that makes it (installers from 25.11 on): `{} {name}.nmconnection:/etc/NetworkManager/system-connections/{name}.nmconnection:0600`",
+        setting!(file)
     )
 }
 

@@ -14,8 +14,8 @@ use std::net::IpAddr;
 use super::facts::Facts;
 use crate::error::Result;
 use crate::formats::newc::Member;
-use crate::recipe::Recipe;
 use crate::recipe::edits::Edits;
+use crate::recipe::{Recipe, setting};
 
 use bond::Bond;
 use given::{Link, Subnet};
@@ -98,8 +98,9 @@ impl Network {
         network.fixed.sort_by_key(Fixed::order);
         network.check_sizes().map_err(|(what, hint)| recipe.fault("mtu", 0, what, hint))?;
         if let Some(name) = network.names_wifi(recipe) {
-            let what = "for the wireless interface, and there is no --wifi";
-            return Err(recipe.fault(name, 0, what, "give the network's name to --wifi"));
+            let wifi = setting!(wifi);
+            let what = format!("for the wireless interface, and there is no {wifi}");
+            return Err(recipe.fault(name, 0, what, format!("give the network's name to {wifi}")));
         }
         for (index, text) in recipe.dns.iter().enumerate() {
             let server = given::name_server(text);
@@ -153,10 +154,11 @@ impl Network {
             }
             let is_called_one = name.trim_end_matches(|c: char| c.is_ascii_digit()) == "bond";
             if is_called_one && !self.is_bond(name) {
-                let what = format!("{name} is a bond, and no --bond says of what");
+                let bond = setting!(bond);
+                let what = format!("{name} is a bond, and no {bond} says of what");
                 return given::fault(
                     what,
-                    format!("give its members, as `--bond {name}:eno1,eno2`"),
+                    format!("give its members, as `{bond} {name}:eno1,eno2`"),
                 );
             }
         }
@@ -201,7 +203,10 @@ impl Network {
             if bytes > most {
                 let what =
                     format!("{} bytes of {} do not fit into {most} of {below}", bytes, fixed.link);
-                return given::fault(what, format!("give `--mtu {below}={bytes}` with it"));
+                return given::fault(
+                    what,
+                    format!("give `{} {below}={bytes}` with it", setting!(mtu)),
+                );
             }
         }
         Ok(())
@@ -237,7 +242,8 @@ impl Network {
                 Some(link) => format!("{router} is for {link}, which gets no address"),
                 None => format!("{router} without an address"),
             };
-            return (what, "give an --address as well, or leave both to DHCP".into());
+            let hint = format!("give an {} as well, or leave both to DHCP", setting!(address));
+            return (what, hint);
         }
         let what = format!("{router} is not in reach of {}", subnets.join(", "));
         (what, "give a router in the subnet of the address, or another prefix".into())

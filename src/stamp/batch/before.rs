@@ -8,6 +8,7 @@ use crate::formats::newc::Member;
 use crate::formats::patch_file::{LARGEST, PatchFile};
 use crate::image::digest::Digest;
 use crate::image::{ImageFile, ReadAt};
+use crate::recipe::setting;
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::manifest::found::{self, Found};
 use crate::stamp::manifest::{BaseFacts, Manifest};
@@ -95,7 +96,7 @@ impl Before {
             }
             Some(_) if found.blocks.is_some() != asked.digests => {
                 let with = if asked.digests { "without" } else { "with" };
-                format!("it is of the same recipe, but was made {with} --manifest-digests")
+                format!("it is of the same recipe, but was made {with} {}", setting!(manifest_digests))
             }
             Some(_) if found.recipe_id.is_some() != asked.digests => format!(
                 "it is of the same recipe, but remaster {} told the base's digest in it",

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::bounded;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
 use crate::keys::Elsewhere;
@@ -406,7 +406,7 @@ impl Run<'_> {
         };
         Err(Error::Usage {
             what: format!("{} already exists and does not stay: {why}", path.display()),
-            hint: "replace it by --skip-existing, or give another folder to -o",
+            hint: Advice::SkipExistingOrOtherFolder,
         })
     }
 
@@ -549,7 +549,7 @@ impl Run<'_> {
         if other && self.batch.existing() == OverwritePolicy::Refuse {
             return Err(Error::Usage {
                 what: format!("{} has an image {name:?} already", self.batch.folder.display()),
-                hint: "give another folder to -o, or --skip-existing or --force",
+                hint: Advice::OtherFolder,
             });
         }
         for (path, bytes) in blobs {
@@ -598,9 +598,7 @@ fn refuse_machines(recipe: &Recipe) -> Result<()> {
         return Ok(());
     }
     let what = "a batch makes an image for each user, and [[machine]] is for one image of several machines";
-    let hint =
-        "make that image with `remaster BASE --recipe FILE -o OUT`, or give each machine a user";
-    Err(recipe.fault("machine", 0, what, hint))
+    Err(recipe.fault("machine", 0, what, Advice::OneImageOrUsers))
 }
 
 /// The base is read and the key is opened once for all.

@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::image::digest::Digest;
+use crate::recipe::setting;
 
 /// Bytes of a file's name on all usual filesystems.
 const LONGEST: usize = 255;
@@ -25,27 +26,27 @@ enum Part {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Reads a template, which is called `place` where it was given.
     ///
     /// # Errors
     /// [`Error::Usage`] for unknown words in braces, and for a template that names all files alike.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub fn parse(place: &str, text: &str) -> Result<Self> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
-            let (word, after) = after.split_once('}').ok_or_else(|| bad_template(text))?;
+            let (word, after) = after.split_once('}').ok_or_else(|| bad_template(place, text))?;
             parts.push(Part::Text(before.to_owned()));
             parts.push(match word {
                 "name" => Part::Name,
                 "index" => Part::Index,
                 "id" => Part::Id,
-                _ => return Err(bad_template(text)),
+                _ => return Err(bad_template(place, text)),
             });
             rest = after;
         }
         let varies = !parts.is_empty();
         parts.push(Part::Text(rest.to_owned()));
-        if varies && !rest.contains('}') { Ok(Self(parts)) } else { Err(bad_template(text)) }
+        if varies && !rest.contains('}') { Ok(Self(parts)) } else { Err(bad_template(place, text)) }
     }
 
     /// The name of a user's file.
@@ -64,16 +65,16 @@ impl Template {
             None => Ok(found),
             Some(flaw) => Err(Error::Usage {
                 what: format!("{found:?} is not a name for a file here: {flaw}"),
-                hint: "give the user another name, or another --name-template",
+                hint: Advice::OtherUserName,
             }),
         }
     }
 }
 
-fn bad_template(text: &str) -> Error {
+fn bad_template(place: &str, text: &str) -> Error {
     Error::Usage {
-        what: format!("--name-template {text:?} does not tell users apart"),
-        hint: "use {name}, {index} or {id}, as in '{name}.iso'",
+        what: format!("{place} {text:?} does not tell users apart"),
+        hint: "use {name}, {index} or {id}, as in '{name}.iso'".into(),
     }
 }
 
@@ -105,22 +106,27 @@ fn is_invisible(c: char) -> bool {
 pub struct Taken {
     names: Mutex<BTreeMap<String, String>>,
     /// What two users of one name share.
-    shared: &'static str,
-    hint: &'static str,
+    shared: String,
+    hint: Advice,
 }
 
 impl Taken {
     /// Names of files.
     pub fn files() -> Self {
-        let hint = "give one of them another name, or use {name} or {index} in --name-template";
-        Self { names: Mutex::default(), shared: "is the name of another user's file, too", hint }
+        let hint = Advice::TellUsersApart;
+        Self {
+            names: Mutex::default(),
+            shared: "is the name of another user's file, too".to_owned(),
+            hint,
+        }
     }
 
     /// Names that keys are derived for.
     pub fn keys() -> Self {
+        let seed = setting!(host_key_seed);
         let shared =
-            "is the name of another user, too, and one --host-key-seed gives both the same keys";
-        Self { names: Mutex::default(), shared, hint: "give one of them another name" }
+            format!("is the name of another user, too, and one {seed} gives both the same keys");
+        Self { names: Mutex::default(), shared, hint: "give one of them another name".into() }
     }
 
     /// Gives a name away.
@@ -134,7 +140,7 @@ impl Taken {
             Some(other) => {
                 let what = format!("{name:?} {} ({other})", self.shared);
                 taken.insert(name.to_lowercase(), other);
-                Err(Error::Usage { what, hint: self.hint })
+                Err(Error::Usage { what, hint: self.hint.clone() })
             }
         }
     }
@@ -182,7 +188,7 @@ mod tests {
     const ID: Digest = Digest([0xab; 32]);
 
     fn named(template: &str, name: &str) -> Result<String> {
-        Template::parse(template)?.file_name(name, 7, ID)
+        Template::parse("template", template)?.file_name(name, 7, ID)
     }
 
     #[test]
@@ -195,7 +201,7 @@ mod tests {
     #[test]
     fn templates_that_do_not_are_refused() {
         for template in ["", "x.iso", "{nam}", "{name", "name}", "{name}}"] {
-            assert!(Template::parse(template).is_err(), "{template}");
+            assert!(Template::parse("template", template).is_err(), "{template}");
         }
         assert!(named("../{name}", "a").is_err());
         assert!(named("/{name}", "a").is_err());

@@ -2,7 +2,7 @@
 
 use super::found::Found;
 use super::{BaseFacts, Manifest, blocks, content_id, files_of, keys_of, recipe_id};
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::image::ReadAt;
 use crate::image::digest::Digest;
 use crate::progress::Progress;
@@ -21,7 +21,7 @@ pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> R
     let Some(blocks) = &manifest.blocks else {
         return Err(Error::Usage {
             what: "the manifest has no digests of the image's blocks".into(),
-            hint: "compare with the image (`--against IMAGE`), or stamp with --manifest-digests",
+            hint: Advice::CompareOrDigests,
         });
     };
     let surveyed = Surveyed::of(image)?;

@@ -10,6 +10,7 @@ use ssh_key::{Algorithm, HashAlg, LineEnding, PublicKey, Signature, SshSig};
 
 use super::{NAMESPACE, Sign, refused, usage};
 use crate::error::{Error, Result};
+use crate::recipe::setting;
 
 const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
@@ -37,15 +38,18 @@ impl Agent {
     pub(super) fn with(public: PublicKey, socket: Option<&Path>) -> Result<Self> {
         let socket = socket.filter(|socket| !socket.as_os_str().is_empty());
         let socket = socket.ok_or_else(|| Error::Usage {
-            what: "--sign names a public key, and there is no ssh-agent".into(),
-            hint: "start ssh-agent and add the key, or give the private key",
+            what: format!("{} names a public key, and there is no ssh-agent", setting!(sign)),
+            hint: "start ssh-agent and add the key, or give the private key".into(),
         })?;
         Ok(Self { public, socket: socket.to_owned() })
     }
 
     fn signature(&self, message: &[u8]) -> Result<Signature> {
         let doing = || format!("ask ssh-agent at {}", self.socket.display());
-        let blob = self.public.to_bytes().map_err(|fault| refused("the key of --sign", &fault))?;
+        let blob = self
+            .public
+            .to_bytes()
+            .map_err(|fault| refused(&format!("the key of {}", setting!(sign)), &fault))?;
         let request =
             request(&self.public, &blob, message).ok_or_else(|| none_from_agent("room"))?;
         let answer = ask(&self.socket, &request).map_err(Error::io(doing()))?;
@@ -88,7 +92,7 @@ pub fn identities(socket: Option<&Path>) -> Result<Vec<u8>> {
     let socket = socket.filter(|socket| !socket.as_os_str().is_empty());
     let socket = socket.ok_or_else(|| Error::Usage {
         what: "there is no ssh-agent: SSH_AUTH_SOCK is not set".into(),
-        hint: "start ssh-agent and add a key, or give the .pub file",
+        hint: "start ssh-agent and add a key, or give the .pub file".into(),
     })?;
     let doing = || format!("ask ssh-agent at {}", socket.display());
     let answer = ask(socket, &[0, 0, 0, 1, REQUEST_IDENTITIES]).map_err(Error::io(doing()))?;

@@ -11,6 +11,7 @@ use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
 use crate::bounded;
 use crate::error::{Error, Result};
+use crate::recipe::setting;
 
 /// What our signatures are for: they hold for nothing else (`ssh-keygen -n`).
 pub const NAMESPACE: &str = "manifest@remaster";
@@ -46,7 +47,9 @@ impl Sign for FileKey {
     fn sign(&self, message: &[u8]) -> Result<String> {
         let signed = self.0.sign(NAMESPACE, HashAlg::Sha512, message);
         let armored = signed.and_then(|signature| signature.to_pem(LineEnding::LF));
-        armored.map_err(|fault| refused("the key of --sign does not sign", &fault))
+        armored.map_err(|fault| {
+            refused(&format!("the key of {} does not sign", setting!(sign)), &fault)
+        })
     }
 }
 
@@ -61,7 +64,8 @@ pub fn signer(
     ask: &mut dyn FnMut(&str) -> io::Result<String>,
 ) -> Result<Box<dyn Sign>> {
     let name = path.display();
-    let text = bounded::read(path, LARGEST_KEY, &format!("read the key of --sign, {name}"))?;
+    let text =
+        bounded::read(path, LARGEST_KEY, &format!("read the key of {}, {name}", setting!(sign)))?;
     let text = String::from_utf8(text).map_err(|_| usage(format!("{name} is not an ssh key")))?;
     if let Ok(public) = PublicKey::from_openssh(text.trim()) {
         return Ok(Box::new(agent::Agent::with(public, socket)?));
@@ -82,7 +86,8 @@ pub fn signer(
 fn usage(what: String) -> Error {
     Error::Usage {
         what,
-        hint: "give an ed25519 or ecdsa private key, or the .pub of a key that ssh-agent has",
+        hint: "give an ed25519 or ecdsa private key, or the .pub of a key that ssh-agent has"
+            .into(),
     }
 }
 

@@ -88,7 +88,7 @@ impl Args {
             }
             Destination::Pipe if self.no_sync => Err(Error::Usage {
                 what: "--no-sync is about a file, and the output goes to a pipe".into(),
-                hint: "leave it out",
+                hint: "leave it out".into(),
             }),
             destination => Ok(destination),
         }

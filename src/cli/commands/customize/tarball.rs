@@ -84,7 +84,7 @@ fn check(args: &Args, name: &str) -> Result<()> {
     if !given.is_empty() {
         return Err(Error::Usage {
             what: format!("{name} is a tar archive; only images take {}", given.join(", ")),
-            hint: "leave out what is for images",
+            hint: "leave out what is for images".into(),
         });
     }
     args.edit.check_without_menus()
@@ -98,7 +98,7 @@ fn packing(path: &Path) -> Result<Packing> {
     match Packing::of(&start) {
         Packing::Zip => Err(Error::Usage {
             what: format!("{} is a zip archive with a tar archive in it", path.display()),
-            hint: "unpack it, and give the tar archive",
+            hint: "unpack it, and give the tar archive".into(),
         }),
         packing => Ok(packing),
     }

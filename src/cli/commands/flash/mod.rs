@@ -132,7 +132,7 @@ impl Args {
         }
         Err(Error::Usage {
             what: "--any writes an image as it is: nothing can be put in with it".into(),
-            hint: "leave out --any, or what to put in",
+            hint: "leave out --any, or what to put in".into(),
         })
     }
 }
@@ -167,7 +167,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
                     "--patch puts in all that there is in the patch, and {} would not be done",
                     args.edit.given().join(", ")
                 ),
-                hint: "give --patch, or what to put in",
+                hint: "give --patch, or what to put in".into(),
             });
         }
     }

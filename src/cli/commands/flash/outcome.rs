@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::to::Disks;
 use crate::cli::progress::{EVENTS, emit};
-use crate::cli::{interrupt, printer};
+use crate::cli::{diagnostics, interrupt, printer};
 
 /// Differences that are told one by one to people; programs get all.
 const SHOWN: usize = 20;
@@ -229,7 +229,7 @@ pub(super) fn tell_failure(name: &str, fault: &Error, to: &Disks) -> Result<()> 
     if to.json {
         emit(&json!({
             "v": EVENTS, "event": "result", "target": name, "ok": false,
-            "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": fault.hint(),
+            "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": diagnostics::hint(fault),
         }));
     } else if to.devices.len() > 1 {
         return say(&format!("{name}: failed: {fault}"));
@@ -241,6 +241,6 @@ pub(super) fn tell_failure(name: &str, fault: &Error, to: &Disks) -> Result<()> 
 pub(crate) fn tell_end(fault: &Error) {
     emit(&json!({
         "v": EVENTS, "event": "error",
-        "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": fault.hint(),
+        "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": diagnostics::hint(fault),
     }));
 }

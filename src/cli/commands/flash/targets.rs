@@ -44,7 +44,7 @@ fn open_files(to: &Disks, image: &mut Written<'_>) -> Result<Vec<Target>> {
     if to.devices.is_empty() {
         return Err(Error::Usage {
             what: "no file to write to".to_owned(),
-            hint: "give its path after the image",
+            hint: "give its path after the image".into(),
         });
     }
     to.devices.iter().try_for_each(|path| check_unused(path, system))?;
@@ -56,7 +56,7 @@ pub(super) fn open_stick(path: &Path) -> Result<Target> {
     if !path.exists() {
         return Err(Error::Usage {
             what: format!("{} does not exist: its size would be that of the stick", path.display()),
-            hint: "make it first, as with `truncate -s 1G FILE`",
+            hint: "make it first, as with `truncate -s 1G FILE`".into(),
         });
     }
     check_unused(path, &System::default())?;
@@ -101,7 +101,7 @@ pub(super) fn open_disks(to: &Disks, image: &mut Written<'_>) -> Result<Vec<Targ
         if candidates.iter().any(|other| other.disk().number == candidate.disk().number) {
             return Err(Error::Usage {
                 what: format!("{} is given twice", candidate.disk().path.display()),
-                hint: "give every disk once",
+                hint: "give every disk once".into(),
             });
         }
         candidates.push(candidate);
@@ -115,7 +115,9 @@ pub(super) fn open_disks(to: &Disks, image: &mut Written<'_>) -> Result<Vec<Targ
 }
 
 fn check_usage(to: &Disks, asking: &Asking) -> Result<()> {
-    let usage = |what: &str, hint| Err(Error::Usage { what: what.to_owned(), hint });
+    let usage = |what: &str, hint: &'static str| {
+        Err(Error::Usage { what: what.to_owned(), hint: hint.into() })
+    };
     if to.yes && to.expect_serial.is_empty() && to.expect_size.is_none() {
         return usage(
             "--yes without saying which disk is meant",
@@ -138,7 +140,7 @@ fn check_somebody(asking: &Asking) -> Result<()> {
     }
     Err(Error::Usage {
         what: "nobody is there to confirm".into(),
-        hint: "run it on a terminal, or give --yes with --expect-serial or --expect-size",
+        hint: "run it on a terminal, or give --yes with --expect-serial or --expect-size".into(),
     })
 }
 

@@ -148,7 +148,7 @@ impl Disks {
                 target.display(),
                 given.join(", ")
             ),
-            hint: "leave out what is for disks, or give a disk",
+            hint: "leave out what is for disks, or give a disk".into(),
         })
     }
 }

@@ -90,7 +90,7 @@ fn of_tree(args: &Args, path: &Path, tree: &Tree<&ImageFile>) -> Result<()> {
     if let Some((flag, _)) = given.iter().find(|(_, is_given)| *is_given) {
         return Err(Error::Usage {
             what: format!("{} has no menus and no tables; only images take {flag}", path.display()),
-            hint: "leave it out",
+            hint: "leave it out".into(),
         });
     }
     printer::print(&Answer::of_tree(tree).text())

@@ -88,7 +88,7 @@ impl Login {
             if end.is_some_and(|end| Instant::now() > end) {
                 return Err(Error::NotFound {
                     what: format!("nobody could log in within {} s", started.elapsed().as_secs()),
-                    hint: "give --serial FILE to see what the machine says, or more time with --timeout",
+                    hint: "give --serial FILE to see what the machine says, or more time with --timeout".into(),
                 });
             }
             if self.greets(end) {
@@ -155,13 +155,13 @@ impl Login {
         if said.contains("Host key verification failed") {
             return Err(Error::NotFound {
                 what: "the machine shows another host key than the image has".into(),
-                hint: "give --serial FILE to see what the machine says",
+                hint: "give --serial FILE to see what the machine says".into(),
             });
         }
         if said.contains("Permission denied") {
             return Err(Error::NotFound {
                 what: format!("the machine answers, and lets no key of yours in as {}", self.to),
-                hint: "give the private half of a key in the image to --key; `remaster inspect` lists them",
+                hint: "give the private half of a key in the image to --key; `remaster inspect` lists them".into(),
             });
         }
         Ok(())
@@ -184,7 +184,7 @@ fn no_ssh(fault: std::io::Error) -> Error {
     }
     Error::NotFound {
         what: "ssh is not on the PATH".into(),
-        hint: "install OpenSSH: openssh-client on Debian, openssh elsewhere",
+        hint: "install OpenSSH: openssh-client on Debian, openssh elsewhere".into(),
     }
 }
 

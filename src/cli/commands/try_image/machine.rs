@@ -97,7 +97,7 @@ impl Machine {
         let said = said.trim().lines().last().unwrap_or_default().to_owned();
         Err(Error::NotFound {
             what: format!("QEMU ended before anybody could log in ({status}): {said}"),
-            hint: "give --serial FILE to see what the machine says, or more --memory",
+            hint: "give --serial FILE to see what the machine says, or more --memory".into(),
         })
     }
 }
@@ -129,7 +129,7 @@ fn absent(program: &str, fault: io::Error) -> Error {
     }
     Error::NotFound {
         what: format!("{program} is not on the PATH"),
-        hint: "install QEMU: qemu-system-x86 and qemu-system-arm on Debian, qemu on NixOS, Fedora and Arch",
+        hint: "install QEMU: qemu-system-x86 and qemu-system-arm on Debian, qemu on NixOS, Fedora and Arch".into(),
     }
 }
 
@@ -148,7 +148,7 @@ fn add_firmware(command: &mut Command, arm: bool, firmware: Firmware, place: &Pa
     match (arm, firmware) {
         (true, Firmware::Bios) => Err(Error::Usage {
             what: "aarch64 machines have no BIOS".into(),
-            hint: "leave --firmware out",
+            hint: "leave --firmware out".into(),
         }),
         (true, Firmware::Uefi) => {
             let code =
@@ -176,7 +176,7 @@ fn add_ovmf(command: &mut Command, place: &Path) -> Result<()> {
 fn no_firmware() -> Error {
     Error::NotFound {
         what: "UEFI firmware for QEMU was not found".into(),
-        hint: "install it (ovmf and qemu-efi-aarch64 on Debian, edk2-ovmf elsewhere), or give --firmware bios",
+        hint: "install it (ovmf and qemu-efi-aarch64 on Debian, edk2-ovmf elsewhere), or give --firmware bios".into(),
     }
 }
 

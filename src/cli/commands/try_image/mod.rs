@@ -100,7 +100,7 @@ fn check(args: &Args, report: &Report) -> Result<()> {
     if report.volume.is_none() {
         return Err(Error::Usage {
             what: format!("{name} is an image for SD cards; `remaster try` boots ISOs"),
-            hint: "flash it, and boot the card",
+            hint: "flash it, and boot the card".into(),
         });
     }
     let lets_in = |injected: &remaster::inspect::Injected| {
@@ -111,7 +111,7 @@ fn check(args: &Args, report: &Report) -> Result<()> {
     }
     Err(Error::Usage {
         what: format!("{name} has no key for {}, so nobody can log in", args.user),
-        hint: "put one in: `remaster BASE --key KEY.pub -o IMAGE`",
+        hint: "put one in: `remaster BASE --key KEY.pub -o IMAGE`".into(),
     })
 }
 
@@ -151,6 +151,6 @@ fn concluded(seen: &Seen) -> Result<()> {
     units.truncate(5);
     Err(Error::NotFound {
         what: format!("units of the live system failed: {}", units.join(", ")),
-        hint: "`journalctl -b -u UNIT` in the live system says why",
+        hint: "`journalctl -b -u UNIT` in the live system says why".into(),
     })
 }

@@ -1,0 +1,120 @@
+//! What can be done about an error, in terms of the library: whoever asks finds the words for it.
+
+use std::borrow::Cow;
+
+/// What to do instead. The program turns it into words with its own flags (`src/cli/diagnostics.rs`); another program
+/// has other ways, and so other words. It is exhaustive, so that no program can forget one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Advice {
+    /// A sentence that is right whoever asks: an imperative, without stop.
+    Words(Cow<'static, str>),
+    /// This, or write the image without looking at it ([`crate::flash::Options`]).
+    OrWriteUnseen(Box<Advice>),
+
+    /// Name a folder for the cache of bases.
+    NameCache,
+    /// Fetch the base first, or allow to fetch it.
+    AllowFetching,
+    /// Try again later, or ask another server.
+    OtherServer,
+    /// Try again later, ask another server, or wait longer.
+    SlowServer,
+    /// Look whether the file is still offered, or ask another server.
+    GoneFromServer,
+    /// Look at the clock, or name the authority that the server's certificate is signed by.
+    NameAuthority,
+
+    /// Write to a disk: not to a file.
+    WriteToDisk,
+    /// Give a disk, or write to a file.
+    DiskOrFile,
+    /// Take a larger disk, or leave the backup GPT where the image has it.
+    LargerOrExact,
+    /// Unmount the disk, or allow to do so.
+    AllowUnmounting,
+    /// Allow fixed disks, and tell which one is meant.
+    AllowFixed,
+    /// Take a disk with blocks of 512 bytes, or write the image without looking at it.
+    SmallBlocks,
+    /// Give the disk back, or leave the probe out.
+    SkipProbe,
+
+    /// Finish the reset that was interrupted, or write another image.
+    FinishReset,
+    /// Finish the edit that was interrupted.
+    FinishEdit,
+    /// Give the base of the patch, and the patch with it.
+    BaseOfPatch,
+    /// Get the descriptor again from where it was made, with its patch.
+    DescriptorAgain,
+    /// Give the image first, and the key as one.
+    KeyAsKey,
+    /// Give the image of the list of checksums, and the list as one.
+    ImageOfList,
+
+    /// Write the output to another path.
+    OtherOutput,
+    /// Write the output to another path, or allow to replace an earlier output.
+    OtherOutputOrReplace,
+    /// Write to another path, remove what is there, or allow to replace it.
+    OtherPathOrReplace,
+    /// Write the output to a regular file, to a pipe, or to a disk.
+    FileOrPipe,
+
+    /// Let the batch replace what is not its own, or write it to another folder.
+    SkipExistingOrOtherFolder,
+    /// Write the batch to another folder, or let it keep or replace what is there.
+    OtherFolder,
+    /// Give the user another name, or name the files by another template.
+    OtherUserName,
+    /// Give one of the users another name, or name the files by what tells users apart.
+    TellUsersApart,
+    /// Name a user whose image is in the layout.
+    NameUser,
+    /// Make one image of the recipe for all machines, or give each machine a user.
+    OneImageOrUsers,
+    /// Put the key into a recipe file of one image.
+    RecipeOfOneImage,
+    /// Look up the form of users files.
+    UsersForm,
+
+    /// Give a key, or anything else that makes an image.
+    GiveKey,
+    /// Give the key again, or allow an image without one.
+    KeyAgain,
+    /// Merge the initrds instead of naming a second one in the menus: that leaves the UEFI boot image alone.
+    MergeInitrd,
+    /// Report the image; until then inject credentials, which stage 1 need not be understood for.
+    ReportOrCredential,
+    /// Give an installer whose stage 1 has a shell, or inject credentials.
+    ShellOrCredential,
+    /// Compare with the image, or stamp it with digests in the manifest.
+    CompareOrDigests,
+}
+
+impl Advice {
+    /// [`Self::Words`] of a constant.
+    pub(crate) const fn says(words: &'static str) -> Self {
+        Self::Words(Cow::Borrowed(words))
+    }
+
+    /// The sentence, if it is the same whoever asks.
+    pub fn words(&self) -> Option<&str> {
+        match self {
+            Self::Words(words) => Some(words),
+            _ => None,
+        }
+    }
+}
+
+impl From<&'static str> for Advice {
+    fn from(words: &'static str) -> Self {
+        Self::Words(words.into())
+    }
+}
+
+impl From<String> for Advice {
+    fn from(words: String) -> Self {
+        Self::Words(words.into())
+    }
+}

@@ -1,0 +1,188 @@
+//! What the program makes of an error: the hint, with its own flags and commands, and the exit status.
+
+use std::borrow::Cow;
+use std::io;
+
+use remaster::error::{Advice, Error};
+use rustix::io::Errno;
+
+/// The exit status of the program that ends with this error (listed in `remaster --help`).
+pub(super) fn exit_code(fault: &Error) -> u8 {
+    match fault {
+        Error::Io { .. }
+        | Error::NotFound { .. }
+        | Error::Denied { .. }
+        | Error::Medium { .. }
+        | Error::Network { .. } => 1,
+        Error::Usage { .. } | Error::Recipe { .. } | Error::Key(_) => 2,
+        Error::Differs { .. }
+        | Error::OtherImage { .. }
+        | Error::Smaller { .. }
+        | Error::WrongBase { .. }
+        | Error::OtherKeys { .. }
+        | Error::Checksum { .. } => 3,
+        Error::Malformed { .. }
+        | Error::NotAnImage { .. }
+        | Error::Truncated { .. }
+        | Error::Unsupported { .. }
+        | Error::Unsound { .. }
+        | Error::NoRoom { .. }
+        | Error::FullEsp { .. } => 4,
+        Error::Unsafe { .. } => 5,
+        Error::Users { .. } => 11,
+        // EX_SOFTWARE of sysexits.h.
+        Error::Bug { .. } => 70,
+        Error::Interrupted | Error::Declined { .. } => 130,
+    }
+}
+
+/// What the user can do about it, as a full imperative sentence without stop.
+pub(super) fn hint(fault: &Error) -> Option<String> {
+    match fault {
+        Error::Io { source, .. } => of_system(source).map(str::to_owned),
+        Error::Key(fault) => fault.hint(),
+        _ => match fault.advice() {
+            Some(advice) => Some(words(advice).into_owned()),
+            None => of_kind(fault).map(str::to_owned),
+        },
+    }
+}
+
+/// What is the same wherever an error of this kind comes from.
+fn of_kind(fault: &Error) -> Option<&'static str> {
+    Some(match fault {
+        Error::Malformed { .. } => {
+            "compare the SHA-256 of the image with the published one, and download it again"
+        }
+        Error::Unsupported { .. } => {
+            "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
+        }
+        Error::Unsound { .. } => {
+            "give the image as it was published, or make it anew with tables that fit, as `xorriso -boot_image any replay` does"
+        }
+        Error::NoRoom { .. } => "give fewer or smaller edits, or an image with more room",
+        Error::FullEsp { .. } => {
+            "give --merge-initrd and no changes of menus: that leaves the UEFI boot image alone"
+        }
+        Error::OtherImage { .. } => {
+            "compare with the image that was written, or write this one with `remaster flash`"
+        }
+        Error::Smaller { .. } => {
+            "give the image that was written; a file that is smaller was not copied to its end"
+        }
+        Error::OtherKeys { .. } => {
+            "ask whose keys they are by another way; then give each fingerprint to --expect-fingerprint"
+        }
+        Error::WrongBase { .. } => {
+            "give the base that the digest or patch was made for, or download it again"
+        }
+        Error::Users { .. } => {
+            "mend what is told above, and run it again with --resume (keeps what is done) or --skip-existing (replaces other files, too)"
+        }
+        Error::Bug { .. } => "add the command to the report, and which image it was given",
+        _ => return None,
+    })
+}
+
+/// What to do where the operating system refused.
+fn of_system(source: &io::Error) -> Option<&'static str> {
+    if Errno::from_io_error(source) == Some(Errno::FBIG) {
+        return Some(
+            "write to a filesystem that takes files of this size (FAT: less than 4 GiB), or raise `ulimit -f`",
+        );
+    }
+    match source.kind() {
+        io::ErrorKind::StorageFull => Some("free some space, or write to another filesystem"),
+        io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folder"),
+        io::ErrorKind::NotFound => Some("check the path"),
+        _ => None,
+    }
+}
+
+/// An advice of the library in the words of this program. Every one of them is here, or this does not compile.
+#[expect(clippy::too_many_lines, reason = "a table: one advice, one text")]
+pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
+    let text = match advice {
+        Advice::Words(words) => return words.as_ref().into(),
+        Advice::OrWriteUnseen(first) => {
+            return format!("{}; `remaster flash --any` writes it all the same", words(first))
+                .into();
+        }
+        Advice::NameCache => "give a folder to --cache",
+        Advice::AllowFetching => "fetch it with `remaster base fetch`, or leave --offline out",
+        Advice::OtherServer => "try again later, or give another --mirror",
+        Advice::SlowServer => "try again later, give another --mirror, or a longer --timeout",
+        Advice::GoneFromServer => {
+            "see on https://nixos.org/download whether the channel is still offered, or give another --mirror"
+        }
+        Advice::NameAuthority => {
+            "check the clock; if the server's certificate is signed by an authority of your own, give that one's with --ca-file"
+        }
+        Advice::WriteToDisk => "leave out `--to-file` to write to a disk",
+        Advice::DiskOrFile => {
+            "give a disk that `remaster devices` lists, or `--to-file` to write to a file"
+        }
+        Advice::LargerOrExact => {
+            "take a larger stick, or leave the backup GPT where it is with `--exact`"
+        }
+        Advice::AllowUnmounting => "unmount it, or let this program do it with `--unmount`",
+        Advice::AllowFixed => {
+            "if it is meant, give `--allow-fixed` with `--expect-serial` or `--expect-size`"
+        }
+        Advice::SmallBlocks => {
+            "take a stick with blocks of 512 bytes; `remaster flash --any` writes it all the same"
+        }
+        Advice::SkipProbe => "give it back to the seller, or write it anyway with `--no-probe`",
+        Advice::FinishReset => {
+            "run `remaster reset --in-place` on it again, or write an image with `remaster flash`"
+        }
+        Advice::FinishEdit => "finish it with `remaster edit --recover IMAGE`",
+        Advice::BaseOfPatch => {
+            "give its base, and the patch with it: `remaster flash BASE --patch FILE DEVICE`, or `remaster apply BASE FILE -o IMAGE`"
+        }
+        Advice::DescriptorAgain => {
+            "get it again from where it was made, by `remaster stamp --as patch --descriptor`"
+        }
+        Advice::KeyAsKey => "give the image first, and the key with `--key`",
+        Advice::ImageOfList => "give the image that it lists, and the list with `--sha256-file`",
+        Advice::OtherOutput => "give another path to -o",
+        Advice::OtherOutputOrReplace => {
+            "give another path to -o, or --force to replace what was written there before"
+        }
+        Advice::OtherPathOrReplace => {
+            "give another path, remove the file, or replace it with --force"
+        }
+        Advice::FileOrPipe => {
+            "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device"
+        }
+        Advice::SkipExistingOrOtherFolder => {
+            "replace it by --skip-existing, or give another folder to -o"
+        }
+        Advice::OtherFolder => "give another folder to -o, or --skip-existing or --force",
+        Advice::OtherUserName => "give the user another name, or another --name-template",
+        Advice::TellUsersApart => {
+            "give one of them another name, or use {name} or {index} in --name-template"
+        }
+        Advice::NameUser => "give the name of a user to --name",
+        Advice::OneImageOrUsers => {
+            "make that image with `remaster BASE --recipe FILE -o OUT`, or give each machine a user"
+        }
+        Advice::RecipeOfOneImage => {
+            "put it into a file, and give that to --recipe of `remaster BASE`"
+        }
+        Advice::UsersForm => "see `remaster stamp --help` for the form of users files",
+        Advice::GiveKey => "give a public key to --key, or see --help for what else there is",
+        Advice::KeyAgain => "give it again to --key, or --no-key to make an image without a key",
+        Advice::MergeInitrd => "give --merge-initrd, which leaves the UEFI boot image where it is",
+        Advice::ReportOrCredential => {
+            "report this image with this message; meanwhile `--inject credential` puts short keys for root on the kernel's command line, and nothing else"
+        }
+        Advice::ShellOrCredential => {
+            "give an installer whose stage 1 has one (`boot.initrd.systemd.shell.enable`); `--inject credential` puts short keys for root on the kernel's command line, and nothing else"
+        }
+        Advice::CompareOrDigests => {
+            "compare with the image (`--against IMAGE`), or stamp with --manifest-digests"
+        }
+    };
+    text.into()
+}
