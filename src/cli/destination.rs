@@ -10,6 +10,7 @@ use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
 use remaster::units::format_bytes;
 
+use super::progress::Meter;
 use super::shell::shell_quote;
 use super::{closed, printer};
 
@@ -32,6 +33,15 @@ impl Destination {
             });
         }
         Ok(Self::Pipe)
+    }
+
+    /// Shows the stages up to the end of writing. After a signal a file is tidied up. At a pipe a signal ends the program as
+    /// usual: there is nothing to tidy up, and its reader may never read on.
+    pub(crate) fn meter(to: Option<&Self>) -> Result<Meter> {
+        match to {
+            Some(Self::Pipe) => Ok(Meter::stages_without_signals()),
+            Some(Self::File(_)) | None => Meter::stages(),
+        }
     }
 
     /// Tells that bytes were written that are not an image.

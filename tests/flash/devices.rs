@@ -372,11 +372,26 @@ fn size_serial_and_write_protection_are_checked() {
         ("30GiB", true),
         ("29GiB", false),
         ("33GB", false),
+        ("32000000kB", true),
+        ("31250000KiB", true),
+        ("32000000KiB", false),
+        ("32000MB", true),
+        ("30517.6MiB", true),
+        ("30518M", true),
+        ("32000MiB", false),
+        ("29.8g", true),
+        ("32G", false),
+        ("0.032TB", true),
+        ("0.0291TiB", true),
+        ("0.032TiB", false),
+        ("32000000000b", true),
     ] {
         let demands = Demands { size: Some(size(text)), ..Demands::default() };
         assert_eq!(machine.judge("sdb", demands).is_empty(), is_met, "{text}");
     }
-    for text in ["", "GB", "1.2.3GB", "5 XB", "-1", "99999999999999999999"] {
+    for text in
+        ["", "GB", "1.2.3GB", "5 XB", "5Gx", "5GiBs", "5bb", "5iB", "-1", "99999999999999999999"]
+    {
         assert_eq!(ExpectedSize::parse(text), None, "{text}");
     }
     machine.file("sys/block/sdb/ro", "1\n");

@@ -21,7 +21,6 @@ use remaster::units::len_of;
 use super::{base, described};
 use crate::cli::destination::Destination;
 use crate::cli::printer;
-use crate::cli::progress::Meter;
 
 /// Make an image from its base and a patch, or from an OCI layout
 #[derive(Debug, clap::Args)]
@@ -50,7 +49,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Given { base, patch, descriptor } = given(args)?;
     let output = Destination::of(&args.output, &base, args.existing())?;
-    let progress = Meter::stages()?;
+    let progress = Destination::meter(Some(&output))?;
     let image = applied(&patch, &base, &progress)?;
     if let Some(descriptor) = descriptor {
         descriptor.check_image(image.image())?;

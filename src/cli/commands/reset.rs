@@ -18,7 +18,6 @@ use super::edit;
 use super::flash::{self, Disks, Prepared, TargetArgs};
 use crate::cli::destination::Destination;
 use crate::cli::printer;
-use crate::cli::progress::Meter;
 use crate::cli::progress::{EVENTS, emit};
 use crate::cli::shell::shell_quote;
 
@@ -77,7 +76,7 @@ fn reset(args: &Args) -> Result<()> {
     }
     let below = below(&file)?;
     let image = below.image();
-    let progress = Meter::stages()?;
+    let progress = Destination::meter(output.as_ref())?;
     let digest = Digest::of(image, &progress)?;
     let known = known(&file, &below, digest, args.sha256)?;
     match (output, edited) {

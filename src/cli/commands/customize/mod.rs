@@ -17,7 +17,6 @@ use crate::cli::destination::Destination;
 use crate::cli::job::{Finished, Stamping};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
-use crate::cli::progress::Meter;
 use crate::cli::record::SidecarContext;
 pub(crate) use args::{Args, Form};
 
@@ -35,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if archive::is_tar(&file) {
         return tarball::write(args, &wishes, &file, output.as_ref(), known);
     }
-    let progress = Meter::stages()?;
+    let progress = Destination::meter(output.as_ref())?;
     let asked = (recipe, wishes);
     let stamping = Stamping::plan(&file, asked, &args.inside, args.edit.no_key, &progress)?;
     if args.dry_run {

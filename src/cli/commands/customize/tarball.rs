@@ -20,7 +20,6 @@ use crate::cli::destination::{Destination, told_of_sync};
 use crate::cli::job::{keys_shown, settings_shown, taken_out, tell_taken_out, tell_unknown};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
-use crate::cli::progress::Meter;
 use crate::cli::shell::shell_quote;
 
 /// Writes the archive, packed as the given one.
@@ -56,7 +55,7 @@ pub(crate) fn write(
     }
     let Some(output) = output else { return Ok(()) };
     tell_taken_out(&gone);
-    let progress = Meter::stages()?;
+    let progress = Destination::meter(Some(output))?;
     match output {
         Destination::File(output) => {
             output.write_packed(image.readers(), |file| pack(image, packing, file, &progress))?;

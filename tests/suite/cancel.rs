@@ -1,0 +1,130 @@
+//! The first SIGINT or SIGTERM ends every stage: each row would take minutes, or for ever, without it.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{Folder, TINY, key};
+
+/// By then every row is in the stage that it is about.
+const HEAD_START: Duration = Duration::from_secs(2);
+
+/// Far more than a second on a machine that has much to do, and far less than any of the stages.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Commands, by the stage that never ends. `SERVER` accepts and says nothing; `fifo` is open and says nothing; `large`
+/// is followed by a tebibyte of zeros.
+const STAGES: [(&str, &str); 11] = [
+    ("output to a pipe that nobody reads", "base.iso --key key.pub -o -"),
+    ("a patch of it", "base.iso --key key.pub --file noise:/x --as patch -o -"),
+    ("a reset into it", "reset s.iso -o -"),
+    ("a patch that is applied into it", "apply base.iso p -o -"),
+    ("input from a pipe that says nothing", "flash fifo --to-file out"),
+    ("input that says nothing", "flash - --to-file out"),
+    ("a key from it", "base.iso --key - -o out"),
+    ("a digest that is demanded", "flash large --sha256 DIGEST --to-file out"),
+    ("a download", "base fetch nixos-25.11-minimal --mirror http://SERVER --cache cache"),
+    ("keys from a server", "base.iso --key https://SERVER/keys -o out"),
+    ("looking for a machine", "find --known-hosts known 127.0.0.0/24"),
+];
+
+fn folder() -> Folder {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("noise", &noise());
+    folder.run(&["base.iso", "--key", "key.pub", "--as", "patch", "-o", "p"]).done();
+    std::fs::create_dir(folder.at("cache")).unwrap();
+    folder.run(&["base.iso", "--key", "key.pub", "-o", "s.iso"]).done();
+    let known = key(1).split(' ').take(2).collect::<Vec<_>>().join(" ");
+    folder.write("known", format!("nixos-1 {known}\n").as_bytes());
+    folder.write("large", &TINY);
+    File::options().write(true).open(folder.at("large")).unwrap().set_len(1 << 40).unwrap();
+    folder.write("ssh-keyscan", b"#!/bin/sh\nexec sleep 600\n");
+    let program = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.at("ssh-keyscan"), program).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.at("fifo")).status().unwrap().success());
+    folder
+}
+
+/// Bytes that do not pack.
+fn noise() -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    (0..1 << 19).map(|_| next()).collect()
+}
+
+/// Waits for the end; none if it does not come in time.
+fn ended(child: &mut Child) -> Option<ExitStatus> {
+    let since = Instant::now();
+    while since.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
+}
+
+/// What is wrong with a row, if anything is.
+fn wrong(folder: &Folder, server: &str, stage: &str, line: &str, signal: i32) -> Option<String> {
+    let line = line.replace("SERVER", server).replace("DIGEST", &"0".repeat(64));
+    let mut command = folder.program(&line.split(' ').collect::<Vec<_>>());
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    command.env("PATH", path).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A writer that is there keeps a pipe open.
+    let fifo = File::options().read(true).write(true).open(folder.at("fifo")).unwrap();
+    thread::sleep(HEAD_START);
+    if let Some(status) = child.try_wait().unwrap() {
+        let told = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+        return Some(format!("{stage}: over before the signal: {status}: {told}"));
+    }
+    let number = format!("-{signal}");
+    assert!(
+        Command::new("kill").args([&number, &child.id().to_string()]).status().unwrap().success()
+    );
+    let status = ended(&mut child);
+    drop(fifo);
+    match status {
+        None => Some(format!("{stage}: signal {signal} does not end it")),
+        Some(status) if status.signal() == Some(signal) || status.code() == Some(128 + signal) => {
+            None
+        }
+        Some(status) => Some(format!("{stage}: signal {signal} ends it with {status}")),
+    }
+}
+
+#[test]
+fn the_first_signal_ends_every_stage() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let rows = STAGES.iter().enumerate();
+    let found = thread::scope(|scope| {
+        let rows = rows.map(|(number, (stage, line))| {
+            let address = &address;
+            let signal = if number % 2 == 0 { 2 } else { 15 };
+            scope.spawn(move || {
+                let folder = folder();
+                let before = folder.names();
+                let fault = wrong(&folder, address, stage, line, signal);
+                let left = folder.names();
+                let left: Vec<&String> =
+                    left.iter().filter(|name| !before.contains(name)).collect();
+                fault.or((!left.is_empty()).then(|| format!("{stage}: leaves {left:?}")))
+            })
+        });
+        let running: Vec<_> = rows.collect();
+        running.into_iter().filter_map(|row| row.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(found.is_empty(), "{found:#?}");
+}
