@@ -59,7 +59,7 @@ def kills(c, base, count):
         c.check(f"{name}: stamped with {os.path.basename(pub)}", code == 0, err)
         made[pub] = c.digest(image)
     began = time.monotonic()
-    c.call("edit", "--in-place", image, "--key", keys[0])
+    c.call("edit", "--in-place", image, "--replace", "--key", keys[0])
     took = time.monotonic() - began
     now = c.digest(image)
     c.check(f"{name}: an edit gives the image that stamping gives", now == made[keys[0]])
@@ -69,7 +69,7 @@ def kills(c, base, count):
         pub, before = keys[(n + 1) % 2], now
         # Every third one in the middle of it.
         middle = (lambda: os.path.exists(journal)) if n % 3 == 2 else (lambda: False)
-        kill([c.remaster, "edit", "--in-place", image, "--key", pub], 60 if n % 3 == 2 else random.uniform(0, took * 1.1), middle)
+        kill([c.remaster, "edit", "--in-place", image, "--replace", "--key", pub], 60 if n % 3 == 2 else random.uniform(0, took * 1.1), middle)
         interrupted = os.path.exists(journal)
         half += interrupted
         if interrupted and c.call("inspect", image)[0] == 0:

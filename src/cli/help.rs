@@ -137,7 +137,19 @@ pub(super) const PAGES: &[Page] = &[
     page("diff", &[], &["remaster diff custom.iso", "remaster diff nixos.iso custom.iso"]),
     page(
         "edit",
-        &["image", "in_place", "recover", "key", "hostname", "recipe", "dry_run", "quiet", "help"],
+        &[
+            "image",
+            "in_place",
+            "recover",
+            "replace",
+            "remove_key",
+            "key",
+            "hostname",
+            "recipe",
+            "dry_run",
+            "quiet",
+            "help",
+        ],
         &["remaster edit --in-place custom.iso --key ~/.ssh/id_ed25519.pub"],
     ),
     page(

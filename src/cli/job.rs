@@ -11,7 +11,7 @@ use remaster::image::digest::Digest;
 use remaster::image::file_type;
 use remaster::iso::plan::Step;
 use remaster::keys::Gathered;
-use remaster::live::{Customization, Input, look_up};
+use remaster::live::{Carried, Customization, Input, look_up};
 use remaster::progress::Progress;
 use remaster::recipe::edits::{Edits, Way};
 use remaster::recipe::{self, OF_RECORDS, Recipe};
@@ -130,7 +130,7 @@ impl Edit {
 }
 
 /// Surveys a base of any kind.
-fn base(file: &ImageFile) -> Result<BaseImage<&ImageFile>> {
+pub(crate) fn base(file: &ImageFile) -> Result<BaseImage<&ImageFile>> {
     BaseImage::open(file).map_err(|fault| fault.of_image(file.name()))
 }
 
@@ -151,9 +151,18 @@ pub(crate) fn iso<'a>(
 
 /// Reads everything that a recipe names.
 pub(crate) fn gather(recipe: &Recipe) -> Result<Customization> {
+    Customization::gather(recipe, &mut input())
+}
+
+/// The same over what an image has already.
+pub(crate) fn gather_over(recipe: &Recipe, carried: Carried) -> Result<Customization> {
+    Customization::gather_over(recipe, &mut input(), carried)
+}
+
+fn input() -> Input<'static> {
     let prompt = |what: &str| rpassword::prompt_password(format!("{what}: "));
     let input = TypedInput { is_told: !io::stdin().is_terminal() };
-    Customization::gather(recipe, &mut Input::new(input, prompt).with(elsewhere::Program))
+    Input::new(input, prompt).with(elsewhere::Program)
 }
 
 /// Standard input for `-`. A terminal says nothing by itself, and the program would seem to hang.
@@ -219,13 +228,28 @@ impl<'a> Stamping<'a> {
         no_key: bool,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        let base = base(file)?;
+        Self::plan_on((file, base(file)?), (recipe, wishes), inside, no_key, progress)
+    }
+
+    /// The same where the base was surveyed.
+    pub(crate) fn plan_on(
+        (file, base): (&'a ImageFile, BaseImage<&'a ImageFile>),
+        (recipe, wishes): (Recipe, Customization),
+        inside: &ManifestArgs,
+        no_key: bool,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let options = inside.or_by(&recipe).options_for(&base, progress)?;
         let made = wishes.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
         let made = made.map_err(|fault| fault.of_image(file.name()))?;
         base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
         let gone = replaced::gone(base.given_before().as_ref(), made.edits(), no_key)?;
         Ok(Self { file, wishes, base, made, gone })
+    }
+
+    /// What was put in before and would be taken out.
+    pub(crate) fn gone(&self) -> &[Fact] {
+        &self.gone
     }
 
     /// What there is and what would be done to it.

@@ -10,6 +10,7 @@ use ssh_key::private::{Ed25519Keypair, RsaKeypair};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, HashAlg, LineEnding, Mpint, PrivateKey};
 
+use super::carried::Carried;
 use super::input::{Secret, read_capped};
 use super::seed::Seed;
 use crate::error::{Error, Result};
@@ -133,6 +134,20 @@ impl Named {
         Ok(Some(Self { keys, hostname: recipe.hostname.clone() }))
     }
 
+    /// What a recipe names, behind the keys of other kinds that an image has already.
+    pub(super) fn over(
+        named: Option<Self>,
+        recipe: &Recipe,
+        carried: Option<&Carried>,
+    ) -> Option<Self> {
+        let before = carried.map(|carried| carried.host_keys.as_slice()).unwrap_or_default();
+        let now = named.map(|named| named.keys).unwrap_or_default();
+        let is_asked = |key: &&HostKey| now.iter().any(|other| other.kind() == key.kind);
+        let before = before.iter().filter(|key| !is_asked(key)).cloned().map(Wanted::Given);
+        let keys: Vec<Wanted> = before.chain(now.iter().cloned()).collect();
+        (!keys.is_empty()).then(|| Self { keys, hostname: recipe.hostname.clone() })
+    }
+
     /// The keys, with those that chance makes. They are taken over from the files of an image that was made before,
     /// where it has some.
     pub(super) fn settled(&self, before: &[Member]) -> Result<HostKeys> {
@@ -181,6 +196,32 @@ fn taken_over(kind: Kind, before: &[Member]) -> Option<HostKey> {
         return None;
     }
     finished(kind, key, true).ok()
+}
+
+/// The host keys among the files of an image, the one first that its names are made of.
+pub(super) fn carried(members: &[Member]) -> Result<Vec<HostKey>> {
+    let mut keys = Vec::new();
+    for member in members.iter().filter(|member| member.path.ends_with("_key")) {
+        let kind = [Kind::Ed25519, Kind::Rsa].into_iter().find(|kind| kind.path() == member.path);
+        let key = kind.and_then(|kind| taken_over(kind, members));
+        let key = key.ok_or_else(|| {
+            Error::unsupported(
+                format!("/{}", member.path),
+                "a host key of its kind",
+                "something else",
+            )
+        })?;
+        let is_named_by = members.iter().any(|member| match &member.kind {
+            newc::Kind::File(text) => {
+                let name = alias(None, std::slice::from_ref(&key));
+                member.path.ends_with(".pub") && text.ends_with(format!(" {name}\n").as_bytes())
+            }
+            _ => false,
+        });
+        keys.push((!is_named_by, HostKey { by_chance: false, ..key }));
+    }
+    keys.sort_by_key(|(is_later, _)| *is_later);
+    Ok(keys.into_iter().map(|(_, key)| key).collect())
 }
 
 fn random(kind: Kind) -> ssh_key::Result<HostKey> {

@@ -1,6 +1,7 @@
 //! What a recipe means in a live system. [`Customization::gather`] reads the files that a recipe names;
 //! [`Customization::edits`] turns them into edits for one image, and reads and writes nothing.
 
+mod carried;
 mod credential;
 mod elsewhere;
 mod facts;
@@ -19,6 +20,7 @@ mod sshd;
 mod system;
 mod wifi;
 
+use std::collections::BTreeSet;
 use std::io;
 
 use crate::boot::kernel_args;
@@ -35,6 +37,7 @@ use self::password::Passwords;
 use self::seed::Seed;
 use self::sshd::Sshd;
 
+pub use carried::{Carried, is_host_key, is_of_networks};
 pub use facts::Facts;
 pub use host_key::{HostKey, HostKeys};
 pub use input::{Input, Messenger, Secret};
@@ -65,7 +68,12 @@ pub struct Customization {
     system: System,
     network: Network,
     wifi: Option<Wifi>,
+<<<<<<< HEAD
     machines: Machines,
+=======
+    /// What is in the image already, and stays.
+    carried: Option<Carried>,
+>>>>>>> c281119 (edit: add to what was put in before)
 }
 
 /// What of a recipe chance has a part in, before it has.
@@ -118,22 +126,27 @@ impl Unsettled {
         if recipe.edits().is_empty() {
             return Err(Error::Usage { what: "nothing to put in".into(), hint: Advice::GiveKey });
         }
-        let keys = match recipe.key.as_slice() {
-            [] if recipe.expect_fingerprint.is_empty() => Gathered::default(),
-            given => {
-                let fetched = elsewhere::fetch(recipe, input)?;
-                keys::gather_with(given, &fetched, input.for_keys(given)?)?
-            }
-        };
+        Self::with(recipe, judged_keys(recipe, input)?, input, None)
+    }
+
+    /// The same where keys are known, over what an image has already.
+    fn with(
+        recipe: &Recipe,
+        keys: Gathered,
+        input: &mut Input<'_>,
+        carried: Option<Carried>,
+    ) -> Result<Self> {
         let way = match recipe.merge_initrd {
             _ if credential::gather(recipe)? => Way::Credential,
             Some(true) => Way::MergeInitrd,
+            _ if carried.as_ref().is_some_and(|carried| !carried.is_empty()) => Way::ExtraInitrd,
             _ if !recipe.touches_stage_one() => Way::Menus,
             _ => Way::ExtraInitrd,
         };
         let seed = Seed::gather(recipe)?;
+        let host_keys = host_key::Named::gather(recipe, seed.as_ref())?;
         let named = Named {
-            host_keys: host_key::Named::gather(recipe, seed.as_ref())?,
+            host_keys: host_key::Named::over(host_keys, recipe, carried.as_ref()),
             passwords: password::Named::gather(recipe, input, seed.as_ref())?,
         };
         if recipe.reproducible == Some(true) {
@@ -162,7 +175,11 @@ impl Unsettled {
             system: System::gather(recipe)?,
             network: Network::gather(recipe)?,
             wifi: Wifi::gather(recipe, input)?,
+<<<<<<< HEAD
             machines,
+=======
+            carried,
+>>>>>>> c281119 (edit: add to what was put in before)
         }))
     }
 
@@ -200,6 +217,15 @@ impl Customization {
     /// Reads what a recipe names, and refuses what is wrong whatever the image.
     pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
         Unsettled::gather(recipe, input)?.settled(&[])
+    }
+
+    /// Reads what a recipe names, over what an image has already.
+    ///
+    /// # Errors
+    /// As [`Self::gather`].
+    pub fn gather_over(recipe: &Recipe, input: &mut Input<'_>, carried: Carried) -> Result<Self> {
+        let keys = judged_keys(recipe, input)?;
+        Unsettled::with(recipe, keys, input, Some(carried))?.settled(&[])
     }
 
     /// The same before chance made anything.
@@ -276,10 +302,35 @@ impl Customization {
         let common = Part { keys, system, network, host_keys };
         let theirs = self.machines.apply(common, in_words, facts, &mut edits);
         self.greeting.apply(host_keys, &mut edits);
-        // The last one, so that files which something else makes, too, are noticed.
+        // The last ones, so that files which something else makes, too, are noticed.
         if let Some(files) = &self.files {
             files.apply(facts, &theirs, &mut edits)?;
         }
+        if let Some(carried) = &self.carried {
+            carried.apply(self.files.as_ref(), &mut edits)?;
+        }
         Ok(edits)
     }
+}
+
+/// The keys of a recipe, of which one must let somebody in.
+fn judged_keys(recipe: &Recipe, input: &mut Input<'_>) -> Result<Gathered> {
+    match recipe.key.as_slice() {
+        [] if recipe.expect_fingerprint.is_empty() => Ok(Gathered::default()),
+        given => {
+            let fetched = elsewhere::fetch(recipe, input)?;
+            Ok(keys::gather_with(given, &fetched, input.for_keys(given)?)?)
+        }
+    }
+}
+
+/// The paths of the files that a recipe makes, whomever its keys let in. It names no file to be read.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn paths_of(recipe: &Recipe, keys: Gathered, facts: &Facts) -> Result<BTreeSet<String>> {
+    let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
+    let made = Unsettled::with(recipe, keys, &mut Input::new(io::empty(), nobody), None)?;
+    let made = made.settled(&[])?.edits(facts)?;
+    Ok(made.root.members().map(|member| member.path.clone()).collect())
 }

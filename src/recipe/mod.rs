@@ -302,11 +302,25 @@ trait Given: Sized {
     fn or_below(self, below: Self) -> Self {
         if self.is_given() { self } else { below }
     }
+
+    /// The same, where lists are joined: what stands below comes first.
+    fn onto(self, below: Self) -> Self;
+
+    /// How many elements of a list there are.
+    fn count(&self) -> usize;
 }
 
 impl<T> Given for Option<T> {
     fn is_given(&self) -> bool {
         self.is_some()
+    }
+
+    fn onto(self, below: Self) -> Self {
+        self.or_below(below)
+    }
+
+    fn count(&self) -> usize {
+        0
     }
 }
 
@@ -314,7 +328,19 @@ impl<T> Given for Vec<T> {
     fn is_given(&self) -> bool {
         !self.is_empty()
     }
+
+    fn onto(self, mut below: Self) -> Self {
+        below.extend(self);
+        below
+    }
+
+    fn count(&self) -> usize {
+        self.len()
+    }
 }
+
+/// The place of what was put in before.
+const IN_IMAGE: &str = "in the image";
 
 /// What goes through every field: a struct literal, so that none can be forgotten.
 macro_rules! every_field {
@@ -329,6 +355,21 @@ macro_rules! every_field {
             Self { $($field: self.$field.or_below(below.$field),)* places }
         }
 
+        /// Everything of this one and of `below`, which was put in before. Lists are joined, those of `below` first.
+        #[must_use]
+        pub fn onto(self, mut below: Self) -> Self {
+            below.forget_alternatives_to(&self);
+            let mut places = self.places;
+            let counts = [$((stringify!($field), below.$field.count())),*];
+            for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+                let name = name.replace('_', "-");
+                let own = places.remove(&name).unwrap_or_else(|| vec![String::new()]);
+                let before = std::iter::repeat_n(IN_IMAGE.to_owned(), count);
+                places.insert(name, before.chain(own).collect());
+            }
+            Self { $($field: self.$field.onto(below.$field),)* places }
+        }
+
         /// The names of what was asked for.
         pub fn given(&self) -> Vec<String> {
             let all = [$((stringify!($field), self.$field.is_given())),*];
@@ -336,6 +377,21 @@ macro_rules! every_field {
         }
     };
 }
+
+/// What is of networks.
+const OF_NETWORKS: [&str; 11] = [
+    "address",
+    "gateway",
+    "bond",
+    "mtu",
+    "dns",
+    "wifi",
+    "wifi-password-file",
+    "wifi-password-prompt",
+    "wifi-open",
+    "wifi-wpa3",
+    "wifi-country",
+];
 
 /// What only changes what an image tells of itself. The flags of these names are those of the commands that make images.
 pub const OF_RECORDS: [&str; 2] = ["manifest-digests", "sign"];
@@ -371,6 +427,11 @@ impl Recipe {
         overlay xattrs file script bin unit enable run store path allow_secrets
         karg karg_delete karg_replace entry serial timeout default_entry label name merge_initrd inject
         reproducible manifest_digests sign machine
+    }
+
+    /// Whether something of networks was asked for.
+    pub fn gives_networks(&self) -> bool {
+        OF_NETWORKS.iter().any(|name| self.gives(name))
     }
 
     /// Whether something goes into stage 1, which must be understood then.
@@ -440,10 +501,15 @@ impl Recipe {
     /// Where the element `index` of what was asked for under `name` stands: `r.toml:3:8: karg` or `--karg`.
     pub fn place(&self, name: &str, index: usize) -> String {
         let places = self.places.get(name);
+<<<<<<< HEAD
         match places
             .and_then(|places| places.get(index).or_else(|| places.first()))
             .filter(|place| !place.is_empty())
         {
+=======
+        match places.and_then(|places| places.get(index).or_else(|| places.last())) {
+            Some(place) if place.is_empty() => format!("--{name}"),
+>>>>>>> c281119 (edit: add to what was put in before)
             Some(place) => format!("{place}: {name}"),
             None => called(name),
         }

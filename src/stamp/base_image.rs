@@ -166,6 +166,23 @@ impl<B: ReadAt> BaseImage<B> {
         }
     }
 
+    /// The menus of the original and those of the image; `None` if nothing was put in.
+    pub(super) fn menus(&self) -> Option<(&[Config], &[Config])> {
+        match &self.kind {
+            Kind::Iso(base) => Some((&base.survey.configs, &base.now.as_ref()?.configs)),
+            Kind::Disk(base) => {
+                let one = std::slice::from_ref;
+                Some((one(&base.raw.config), one(&base.now.as_ref()?.config)))
+            }
+        }
+    }
+
+    /// The label that the volume was given; `None` if it has that of the original.
+    pub(super) fn new_label(&self) -> Option<String> {
+        let now = self.iso()?.now.as_ref()?.volume.identifier();
+        (now != self.label()).then_some(now)
+    }
+
     /// The initrds of an ISO, which are read once; none of a disk image.
     ///
     /// # Errors

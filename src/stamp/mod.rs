@@ -4,6 +4,7 @@ pub mod base_image;
 pub mod batch;
 pub mod descriptor;
 pub mod identity;
+pub mod kept;
 pub mod manifest;
 pub mod oci;
 pub mod patch;

@@ -179,7 +179,7 @@ def edit(r):
     made = out(r, "image")
     copy(r, r.base, made)
     r.run("edit", "--in-place", made, *KEY, "--dry-run")
-    for flags in (KEY, OTHER, everything(r), ("--hostname", "alone"), ("--hostname", "alone", "--no-key"), KEY):
+    for flags in (KEY, OTHER, ("--replace", *everything(r)), ("--hostname", "alone"), ("--replace", "--hostname", "alone"), ("--hostname", "other", "--no-key"), KEY):
         r.run("edit", "--in-place", made, *flags, terminal=True)
         r.image(made, brief=True)
         r.seen.clear()

@@ -259,6 +259,8 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("output", &["BASE; stamp; apply; reset; netboot"], in_its_words),
     ("in-place", &["edit; reset, file"], in_its_words),
     ("recover", &["edit, recover"], in_its_words),
+    ("replace", &["edit"], put_over_or_out),
+    ("remove-key", &["edit"], put_over_or_out),
     ("name", &["apply, layout"], in_its_words),
     ("to-file", &["flash"], in_its_words),
     ("to-file", &["format"], told_to_disks),
@@ -797,6 +799,10 @@ fn elsewhere(t: &Trial<'_>, tests: &[&str]) -> Seen {
 
 fn told_to_disks(t: &Trial<'_>) -> Seen {
     elsewhere(t, &["flash/loop", "flash/guest-init", "in-place.py"])
+}
+
+fn put_over_or_out(t: &Trial<'_>) -> Seen {
+    elsewhere(t, &["suite/adds.rs"])
 }
 
 fn told_to_servers(t: &Trial<'_>) -> Seen {

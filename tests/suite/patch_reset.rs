@@ -126,7 +126,7 @@ fn an_edit_in_place_is_the_image_made_anew() {
         let folder = Folder::with_base(base);
         stamped(&folder, 1, "a.iso");
         stamped(&folder, 2, "b.iso");
-        folder.run(&["edit", "--in-place", "a.iso", "--key", &key(2)]).done();
+        folder.run(&["edit", "--in-place", "a.iso", "--replace", "--key", &key(2)]).done();
         assert!(folder.read("a.iso") == folder.read("b.iso"), "{name}");
         folder.run(&["edit", "--in-place", "base.iso", "--key", &key(2)]).done();
         assert!(folder.read("base.iso") == folder.read("b.iso"), "{name}: a stock image");

@@ -77,8 +77,8 @@ const COMMANDS: [&[&str]; 9] = [
     &["stamped", "-n"],
     &["stamped", "-o", "out"],
     &["stamped", "--as", "patch", "-o", "out"],
-    &["edit", "--in-place", "stamped"],
-    &["edit", "--in-place", "stamped", "-n"],
+    &["edit", "--in-place", "stamped", "--replace"],
+    &["edit", "--in-place", "stamped", "--replace", "-n"],
     &["flash", "stamped", "--file", "out"],
     &["stamp", "stamped", "users.toml", "-o", "out"],
     &["netboot", "stamped", "-o", "out"],
@@ -212,7 +212,7 @@ fn a_key_in_an_overlay_counts_also_where_that_is_too_large_for_an_initrd() {
 fn an_edit_tells_of_a_known_hosts_file_that_is_out_of_date() {
     let folder = stamped(&TINY, false, &BEFORE);
     assert!(folder.at("stamped.known_hosts").exists());
-    let ended = folder.run(&["edit", "--in-place", "stamped", "--key", "old.pub"]);
+    let ended = folder.run(&["edit", "--in-place", "stamped", "--replace", "--key", "old.pub"]);
     assert!(
         ended.err.contains("stamped.known_hosts is about a host key that is taken out"),
         "{}",

@@ -1,4 +1,4 @@
-//! `remaster edit`: puts other things into an image file, without writing all of it again.
+//! `remaster edit`: puts more into an image file, without writing all of it again.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,12 @@ use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::live::{Customization, HostKeys};
 use remaster::output::in_place::{Edited, Finished};
+use remaster::recipe::Recipe;
+use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::kept::Kept;
 use remaster::stamp::replaced::{self, Fact};
 
-use crate::cli::job::{Edit, Stamping};
+use crate::cli::job::{self, Edit, Stamping};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
@@ -16,10 +19,10 @@ use crate::cli::record::ManifestArgs;
 use crate::cli::shell::shell_quote;
 use remaster::units::format_bytes;
 
-/// Put something else into an image file, writing only what changes
+/// Put more into an image file, writing only what changes
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Image file to change, stamped or not; what was put in before is replaced
+    /// Image file to change, stamped or not; what was put in before stays
     image: PathBuf,
     /// Change the file itself; a journal beside it makes that safe against being killed
     #[arg(long, required_unless_present = "recover")]
@@ -27,6 +30,12 @@ pub(crate) struct Args {
     /// Finish an edit that was interrupted, and do nothing else
     #[arg(long, conflicts_with = "in_place")]
     recover: bool,
+    /// Take out what was put in before
+    #[arg(long)]
+    replace: bool,
+    /// Take out a key, given by fingerprint, comment or file; repeatable
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["replace", "no_key"])]
+    remove_key: Vec<String>,
     #[command(flatten)]
     edit: Edit,
     #[command(flatten)]
@@ -38,12 +47,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.check_recover()?;
-    let asked = if args.recover { None } else { Some(args.edit.gather()?) };
     // What is wrong with the arguments is said before an edit that was interrupted is finished.
-    let known = asked.as_ref().map(|(_, wishes)| args.known_hosts(wishes)).transpose()?.flatten();
+    let asked = if args.recover { None } else { Some(args.asked()?) };
     let edited = Edited::take(&args.image)?;
     let recovered = if args.dry_run { None } else { recover(&edited)? };
-    let Some((recipe, wishes)) = asked else {
+    let Some(asked) = asked else {
         if recovered.is_none() {
             printer::say(&format!("no edit of {} was interrupted\n", shell_quote(&args.image)));
         }
@@ -51,9 +59,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let file = ImageFile::open(&args.image)?;
     check_regular(&file)?;
+    let base = job::base(&file)?;
+    let Gathered { recipe, wishes, stays } = args.gather(&base, asked)?;
+    let known = args.known_hosts(&wishes)?;
     let progress = Meter::stages()?;
-    let asked = (recipe, wishes);
-    let stamping = Stamping::plan(&file, asked, &args.inside, args.edit.no_key, &progress)?;
+    let inside = &args.inside;
+    let stamping =
+        Stamping::plan_on((&file, base), (recipe, wishes), inside, args.edit.no_key, &progress)?;
+    stays.check(stamping.gone())?;
     if args.dry_run {
         return printer::print(&stamping.dry_run());
     }
@@ -72,7 +85,91 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// What is asked for, with what is in the image already.
+struct Gathered {
+    recipe: Recipe,
+    wishes: Customization,
+    stays: Stays,
+}
+
+/// What must stay of what was put in before: everything, but for what is asked for anew or taken out by name.
+struct Stays {
+    everything: bool,
+    /// Whether host keys are given, in place of those of their kinds.
+    host_keys: bool,
+    removed: Vec<String>,
+}
+
+impl Stays {
+    /// Refuses to take out anything else.
+    fn check(&self, gone: &[Fact]) -> Result<()> {
+        let may_go = |fact: &&Fact| {
+            (self.host_keys && replaced::has_host_key(std::slice::from_ref(fact)))
+                || self.removed.iter().any(|print| fact.value.starts_with(print))
+        };
+        match gone.iter().find(|fact| self.everything && !may_go(fact)) {
+            None => Ok(()),
+            Some(fact) => Err(Error::Usage {
+                what: format!("{fact} was put in before, and cannot be kept beside what is given"),
+                hint: "give it again, too, or --replace with everything that the image is to have",
+            }),
+        }
+    }
+}
+
 impl Args {
+    /// The flags over the recipe file. To take out keys is enough.
+    fn asked(&self) -> Result<Recipe> {
+        if self.replace || (self.remove_key.is_empty() && !self.edit.no_key) {
+            self.edit.recipe()
+        } else {
+            self.edit.shared()
+        }
+    }
+
+    /// Reads what is asked for, over what is in the image already.
+    fn gather(&self, base: &BaseImage<&ImageFile>, asked: Recipe) -> Result<Gathered> {
+        let kept = if self.replace { None } else { Kept::of(base)? };
+        let Some(mut kept) = kept else {
+            return self.gather_alone(asked);
+        };
+        let removed = if self.edit.no_key {
+            kept.remove_all_keys()
+        } else {
+            kept.remove_keys(&self.remove_key)?
+        };
+        if kept.is_signed() && !self.inside.signs(&asked) {
+            printer::note("the manifest was signed: without --sign it is not any more");
+        }
+        let carried = kept.carried(&base.facts(), &asked)?;
+        let stays = Stays { everything: true, host_keys: asked.gives("host-key"), removed };
+        let recipe = kept.with(asked);
+        if recipe.edits().is_empty() && carried.is_empty() {
+            return Err(Error::Usage {
+                what: "nothing would be left of what was put in".into(),
+                hint: "take everything out with `remaster reset`",
+            });
+        }
+        let wishes = job::gather_over(&recipe, carried)?;
+        job::tell(&wishes);
+        Ok(Gathered { recipe, wishes, stays })
+    }
+
+    fn gather_alone(&self, recipe: Recipe) -> Result<Gathered> {
+        if let Some(key) = self.remove_key.first() {
+            return Err(Error::Usage {
+                what: format!(
+                    "nothing was put into the image before: it does not let in the key {key:?}"
+                ),
+                hint: "leave --remove-key out",
+            });
+        }
+        let wishes = job::gather(&recipe)?;
+        job::tell(&wishes);
+        let stays = Stays { everything: false, host_keys: false, removed: Vec::new() };
+        Ok(Gathered { recipe, wishes, stays })
+    }
+
     /// The file beside the image is about the image, and is replaced with it; another one may be about others.
     fn known_hosts(&self, wishes: &Customization) -> Result<Option<KnownHosts>> {
         let wanted = self.edit.known_hosts();
@@ -94,6 +191,8 @@ impl Args {
     fn check_recover(&self) -> Result<()> {
         let mut given = self.edit.given();
         given.extend(self.inside.given().into_iter().map(str::to_owned));
+        given.extend(self.replace.then(|| "--replace".to_owned()));
+        given.extend((!self.remove_key.is_empty()).then(|| "--remove-key".to_owned()));
         given.extend(self.dry_run.then(|| "--dry-run".to_owned()));
         if !self.recover || given.is_empty() {
             return Ok(());

@@ -85,6 +85,12 @@ impl Files {
         &self.findings.notes
     }
 
+    /// Whether something of these is at a path.
+    pub(super) fn have(&self, path: &str) -> bool {
+        let mut all = self.members.iter().chain(&self.listed).chain(self.units.members());
+        all.any(|member| member.path == path)
+    }
+
     /// Puts the files into the edits. To be called when all other edits are made, so that what is asked
     /// for twice is noticed; `others` are paths that are made at boot.
     pub(super) fn apply(

@@ -1,0 +1,217 @@
+//! What menus say of how they were changed, as a recipe asks for it. What is found is tried on the menus of the original:
+//! only a recipe that makes the same ones again counts.
+
+use crate::boot::config::Config;
+use crate::boot::kernel_args;
+use crate::boot::menu::Started;
+use crate::error::{Error, Result};
+use crate::formats::boot_config::{Entry, Syntax, grub};
+use crate::formats::credential::keys_of;
+use crate::image::ReadAt;
+use crate::recipe::Recipe;
+use crate::recipe::edits::{Edits, Way};
+use crate::stamp::base_image::BaseImage;
+use crate::stamp::planned_image::ManifestOptions;
+
+/// What the arguments of an entry gained and lost.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Difference {
+    added: Vec<String>,
+    deleted: Vec<String>,
+}
+
+/// Puts what was asked for into a recipe: arguments, ports, timeout, default, label, name, and whether initrds were merged.
+///
+/// # Errors
+/// [`Error::Usage`] where no recipe makes these menus.
+pub(super) fn read<B: ReadAt + Clone>(base: &BaseImage<B>, recipe: &mut Recipe) -> Result<()> {
+    let Some((old, new)) = base.menus() else { return Ok(()) };
+    recipe.label = base.new_label();
+    recipe.merge_initrd = is_merged(base, old, new).then_some(true);
+    if shape(old) == shape(new) {
+        return Ok(());
+    }
+    for candidate in candidates(old, new) {
+        if makes(base, &candidate, new) {
+            *recipe = Recipe {
+                label: recipe.label.take(),
+                merge_initrd: recipe.merge_initrd,
+                ..candidate
+            };
+            return Ok(());
+        }
+    }
+    Err(Error::Usage {
+        what: "the menus of the image were changed in a way that cannot be kept".into(),
+        hint: "give --replace, and everything that the image is to have",
+    })
+}
+
+/// The keys on the kernel's command lines.
+pub(super) fn keys<B: ReadAt>(base: &BaseImage<B>) -> Option<String> {
+    let (_, new) = base.menus()?;
+    let words = new.iter().flat_map(|config| &config.entries).flat_map(|entry| &entry.arguments);
+    let (_, keys) = words.flat_map(|word| keys_of(&word.text)).next()?;
+    Some(String::from_utf8_lossy(&keys).into_owned())
+}
+
+/// Archives are there, and no menu names one.
+fn is_merged<B: ReadAt>(base: &BaseImage<B>, old: &[Config], new: &[Config]) -> bool {
+    let initrds = |configs: &[Config]| -> usize {
+        configs.iter().flat_map(|config| &config.entries).map(|entry| entry.initrds.len()).sum()
+    };
+    let has_root = base.injected().is_some_and(|stamped| !stamped.root.is_empty());
+    base.iso().is_some() && has_root && initrds(old) == initrds(new)
+}
+
+/// What a recipe shapes in menus, but for the label, keys, and initrds.
+fn shape(configs: &[Config]) -> Vec<(Started, Vec<(Vec<String>, Vec<String>)>)> {
+    let entry = |entry: &Entry| (entry.title.clone(), arguments(entry));
+    let menu = |config: &Config| (Started::of(config), config.entries.iter().map(entry).collect());
+    configs.iter().map(menu).collect()
+}
+
+fn arguments(entry: &Entry) -> Vec<String> {
+    let words = entry.arguments.iter().map(|word| word.text.clone());
+    words.filter(|text| !text.starts_with("root=LABEL=") && keys_of(text).is_empty()).collect()
+}
+
+/// Whether a recipe makes these menus of those of the original.
+fn makes<B: ReadAt + Clone>(base: &BaseImage<B>, recipe: &Recipe, new: &[Config]) -> bool {
+    let made = || -> Result<bool> {
+        let edits =
+            Edits { boot: kernel_args::gather(recipe)?, way: Way::Menus, ..Edits::default() };
+        let image = base.stamp(edits, &ManifestOptions::default())?;
+        let again = BaseImage::open(image.image())?;
+        Ok(again.menus().is_some_and(|(_, menus)| shape(menus) == shape(new)))
+    };
+    made().unwrap_or(false)
+}
+
+/// Recipes that may have made the menus. A default that moved may have been asked for, or have followed its title.
+fn candidates(old: &[Config], new: &[Config]) -> Vec<Recipe> {
+    let mut all = Vec::new();
+    for replaced in [false, true] {
+        let plain = Recipe {
+            timeout: timeout(old, new),
+            name: name(old, new),
+            ..with_arguments(old, new, replaced)
+        };
+        let entry = default_entry(old, new);
+        all.extend(entry.map(|entry| Recipe { default_entry: Some(entry), ..plain.clone() }));
+        all.push(plain);
+    }
+    all.reverse();
+    all
+}
+
+fn pairs<'a>(
+    old: &'a [Config],
+    new: &'a [Config],
+) -> impl Iterator<Item = (&'a Entry, &'a Entry)> + Clone {
+    let menus = old.iter().zip(new);
+    menus.flat_map(|(old, new)| old.entries.iter().zip(&new.entries))
+}
+
+fn timeout(old: &[Config], new: &[Config]) -> Option<u32> {
+    old.iter().zip(new).find_map(|(old, new)| {
+        let (before, after) = (Started::of(old).timeout, Started::of(new).timeout?);
+        let units: u32 = after.parse().ok().filter(|_| before.as_ref() != Some(&after))?;
+        Some(match new.syntax {
+            Syntax::Grub => units,
+            Syntax::Isolinux => units / 10,
+        })
+    })
+}
+
+fn name(old: &[Config], new: &[Config]) -> Option<String> {
+    pairs(old, new).find_map(|(old, new)| {
+        let name = new.title.last()?.strip_suffix(old.title.last()?)?.strip_suffix(": ")?;
+        Some(name.to_owned())
+    })
+}
+
+/// The entry that a menu starts now and did not start before, by its old title, or by its label.
+fn default_entry(old: &[Config], new: &[Config]) -> Option<String> {
+    old.iter().zip(new).find_map(|(old, new)| {
+        let default = Started::of(new)
+            .default
+            .filter(|now| Started::of(old).default.as_ref() != Some(now))?;
+        let is_it = |(_, new): &(&Entry, &Entry)| {
+            let by_label = new.label.as_ref().is_some_and(|label| label.text == default);
+            by_label || grub::default_of(&new.title).is_some_and(|path| path == default)
+        };
+        let (entry, _) = old.entries.iter().zip(&new.entries).find(is_it)?;
+        Some(called(entry))
+    })
+}
+
+/// What a recipe calls an entry.
+fn called(entry: &Entry) -> String {
+    entry.label.as_ref().map_or_else(|| entry.path(), |label| label.text.clone())
+}
+
+/// Arguments and ports. `replaced`: what went and came under one name was replaced.
+fn with_arguments(old: &[Config], new: &[Config], replaced: bool) -> Recipe {
+    let mut recipe = Recipe::default();
+    let all: Vec<(&Entry, Difference)> =
+        pairs(old, new).map(|(old, new)| (old, difference(old, new))).collect();
+    let has_serial =
+        all.iter().any(|(_, found)| found.added.iter().any(|text| text == "console=tty0"));
+    let without = |mut found: Difference| {
+        found.added.retain(|text| !(has_serial && text.starts_with("console=")));
+        found.deleted.retain(|text| !(has_serial && text.starts_with("console=")));
+        found
+    };
+    if has_serial {
+        recipe.serial = all.first().map(|(_, found)| ports(found)).unwrap_or_default();
+    }
+    let all: Vec<(&Entry, Difference)> =
+        all.into_iter().map(|(entry, found)| (entry, without(found))).collect();
+    let changed = || all.iter().filter(|(_, found)| *found != Difference::default());
+    let Some((_, found)) = changed().next() else { return recipe };
+    if changed().count() != all.len() && !found.added.is_empty() {
+        recipe.entry = changed().map(|(entry, _)| called(entry)).collect();
+        recipe.entry.dedup();
+    }
+    let deleted = changed().flat_map(|(_, found)| found.deleted.iter().cloned());
+    for text in deleted {
+        if !recipe.karg_delete.contains(&text) {
+            recipe.karg_delete.push(text);
+        }
+    }
+    recipe.karg.clone_from(&found.added);
+    if replaced {
+        replace(&mut recipe);
+    }
+    recipe
+}
+
+/// Says of what went and came under one name that it was replaced.
+fn replace(recipe: &mut Recipe) {
+    let key = |text: &str| text.split_once('=').map(|(key, _)| format!("{key}="));
+    let (added, deleted) = (&mut recipe.karg, &mut recipe.karg_delete);
+    let is_pair = |text: &String| {
+        key(text).is_some_and(|key| deleted.iter().any(|old| old.starts_with(&key)))
+    };
+    let (new, rest): (Vec<_>, Vec<_>) = std::mem::take(added).into_iter().partition(is_pair);
+    *added = rest;
+    deleted.retain(|old| !key(old).is_some_and(|key| new.iter().any(|new| new.starts_with(&key))));
+    recipe.karg_replace = new;
+}
+
+fn ports(found: &Difference) -> Vec<String> {
+    let ports = found.added.iter().filter_map(|text| text.strip_prefix("console="));
+    ports.filter(|port| *port != "tty0").map(str::to_owned).collect()
+}
+
+fn difference(old: &Entry, new: &Entry) -> Difference {
+    let (mut deleted, mut added) = (arguments(old), Vec::new());
+    for text in arguments(new) {
+        match deleted.iter().position(|old| *old == text) {
+            Some(at) => drop(deleted.remove(at)),
+            None => added.push(text),
+        }
+    }
+    Difference { added, deleted }
+}

@@ -1,0 +1,218 @@
+//! What an image keeps of its earlier stamping, for an edit that adds to it: what can be said as a recipe again, and the
+//! other files as they are.
+
+mod menus;
+
+use crate::error::{Error, Result};
+use crate::formats::newc::{Kind, Member};
+use crate::image::ReadAt;
+use crate::keys::{self, Gathered};
+use crate::live::{self, Carried, Facts};
+use crate::recipe::{Inject, Recipe};
+use crate::stamp::base_image::BaseImage;
+use crate::stamp::manifest::found;
+
+/// The file of keys that is the same for all users that a recipe lets in.
+const KEYS: &str = "etc/ssh/authorized_keys.d/root";
+
+/// What is there where sshd takes keys only.
+const KEY_ONLY: &str = "etc/ssh/remaster_sshd_config";
+
+/// What is there where consoles show the address.
+const GREETING: &str = "etc/remaster/greeting";
+
+const SHADOW: &str = "etc/shadow";
+
+/// What was put into an image before.
+#[derive(Debug)]
+pub struct Kept {
+    recipe: Recipe,
+    root: Vec<Member>,
+    private: bool,
+    signed: bool,
+}
+
+impl Kept {
+    /// Reads what was put into an image; `None` if nothing was.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where menus were changed in a way that no recipe says; a manifest that cannot be read.
+    pub fn of<B: ReadAt + Clone>(base: &BaseImage<B>) -> Result<Option<Self>> {
+        let Some(stamped) = base.injected() else { return Ok(None) };
+        let found = found::of_image(base.original().base())?;
+        let root = stamped.root.clone();
+        let mut recipe = Recipe::default();
+        menus::read(base, &mut recipe)?;
+        read_keys(base, &root, &mut recipe);
+        read_settings(&root, &mut recipe);
+        read_defaults(&root, &mut recipe);
+        let manifest = found.as_ref().map(|found| &found.manifest);
+        let digested = manifest.is_some_and(|manifest| manifest.blocks.is_some());
+        recipe.manifest_digests = digested.then_some(true);
+        Ok(Some(Self {
+            recipe,
+            root,
+            private: manifest.is_none_or(|manifest| manifest.private != Some(false)),
+            signed: found.is_some_and(|found| found.signature.is_some()),
+        }))
+    }
+
+    /// Whether its manifest is signed, which only the holder of the key can do again.
+    pub fn is_signed(&self) -> bool {
+        self.signed
+    }
+
+    /// Takes out keys, each given as fingerprint, comment, file or key. Gives the fingerprints of those that are gone.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] for one that the image does not let in.
+    pub fn remove_keys(&mut self, given: &[String]) -> Result<Vec<String>> {
+        let mut gone = Vec::new();
+        for wanted in given {
+            let of_file = keys::gather(std::slice::from_ref(wanted), std::io::empty());
+            let prints: Vec<String> = of_file.map(|found| prints(&found)).unwrap_or_default();
+            let is_meant = |line: &String| {
+                let key = key_of(line);
+                key.is_some_and(|(print, comment)| {
+                    print == *wanted || comment == *wanted || prints.contains(&print)
+                })
+            };
+            let lines = std::mem::take(&mut self.recipe.key);
+            let (out, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_meant);
+            self.recipe.key = rest;
+            if out.is_empty() {
+                return Err(self.no_such_key(wanted));
+            }
+            gone.extend(out.iter().filter_map(|line| Some(key_of(line)?.0)));
+        }
+        Ok(gone)
+    }
+
+    /// Takes out all keys. Gives their fingerprints.
+    pub fn remove_all_keys(&mut self) -> Vec<String> {
+        let lines = std::mem::take(&mut self.recipe.key);
+        lines.iter().filter_map(|line| Some(key_of(line)?.0)).collect()
+    }
+
+    fn no_such_key(&self, wanted: &str) -> Error {
+        let there = self.recipe.key.iter().filter_map(|line| key_of(line));
+        let there: Vec<String> =
+            there.map(|(print, comment)| format!("{print} {comment}").trim_end().into()).collect();
+        let hint = match there.as_slice() {
+            [] => "the image lets in no key: leave it out".to_owned(),
+            there => format!("give one of these: {}", there.join(", ")),
+        };
+        Error::Recipe { what: format!("the image does not let in the key {wanted:?}"), hint }
+    }
+
+    /// What is asked for now over what was put in before. Networks are said again where something of them is asked for
+    /// now; else they stay as files, of which wireless ones cannot be said again.
+    #[must_use]
+    pub fn with(&self, asked: Recipe) -> Recipe {
+        let mut before = self.recipe.clone();
+        if !asked.gives_networks() && self.has_wifi() {
+            before = Recipe {
+                address: Vec::new(),
+                gateway: Vec::new(),
+                bond: Vec::new(),
+                mtu: Vec::new(),
+                dns: Vec::new(),
+                ..before
+            };
+        }
+        asked.onto(before)
+    }
+
+    fn has_wifi(&self) -> bool {
+        let root: Vec<&Member> = self.root.iter().collect();
+        live::settings(&root).iter().any(|(name, _)| name == "wifi")
+    }
+
+    /// The files that the recipe of before does not make, and the host keys.
+    ///
+    /// # Errors
+    /// A host key that cannot be read, and what an earlier version let in and this one refuses.
+    pub fn carried(&self, facts: &Facts, asked: &Recipe) -> Result<Carried> {
+        let made = live::paths_of(&self.with(Recipe::default()), self.keys(), facts)?;
+        let again = asked.gives_networks();
+        let stays = |member: &&Member| {
+            !made.contains(&member.path) && !(again && live::is_of_networks(&member.path))
+        };
+        Carried::of(self.root.iter().filter(stays).cloned().collect(), self.private)
+    }
+
+    fn keys(&self) -> Gathered {
+        keys::parse("authorized_keys", self.recipe.key.join("\n").as_bytes()).unwrap_or_default()
+    }
+}
+
+fn text<'a>(root: &'a [Member], path: &str) -> Option<std::borrow::Cow<'a, str>> {
+    let found = root.iter().find(|member| member.path == path)?;
+    match &found.kind {
+        Kind::File(bytes) => Some(String::from_utf8_lossy(bytes)),
+        _ => None,
+    }
+}
+
+/// The keys that are let in: in a file of the live system, or else in the menus.
+fn read_keys<B: ReadAt>(base: &BaseImage<B>, root: &[Member], recipe: &mut Recipe) {
+    let keys = match (text(root, KEYS), menus::keys(base)) {
+        (Some(text), _) => text.into_owned(),
+        (None, Some(text)) => {
+            recipe.inject = Some(Inject::Credential);
+            text
+        }
+        (None, None) => String::new(),
+    };
+    recipe.key = keys.lines().filter(|line| key_of(line).is_some()).map(str::to_owned).collect();
+}
+
+/// The fingerprint and the comment of a line of `authorized_keys`.
+fn key_of(line: &str) -> Option<(String, String)> {
+    let found = keys::parse("authorized_keys", line.as_bytes()).ok()?;
+    found.keys.keys().next().map(|key| (key.fingerprint.clone(), key.comment.clone()))
+}
+
+fn prints(found: &Gathered) -> Vec<String> {
+    found.keys.keys().map(|key| key.fingerprint.clone()).collect()
+}
+
+fn read_settings(root: &[Member], recipe: &mut Recipe) {
+    let root: Vec<&Member> = root.iter().collect();
+    for (name, value) in live::settings(&root) {
+        match name.as_str() {
+            "hostname" => recipe.hostname = Some(value),
+            "timezone" => recipe.timezone = Some(value),
+            "keymap" => recipe.keymap = Some(value),
+            "locale" => recipe.locale = Some(value),
+            "console-font" => recipe.console_font = Some(value),
+            "address" => recipe.address.push(value),
+            "gateway" => recipe.gateway.push(value),
+            "bond" => recipe.bond.push(value),
+            "mtu" => recipe.mtu.push(value),
+            "dns" => recipe.dns.push(value),
+            // Those of wireless networks have secrets, and stay as they are.
+            _ => {}
+        }
+    }
+}
+
+/// What a recipe says by not saying it, and the passwords.
+fn read_defaults(root: &[Member], recipe: &mut Recipe) {
+    let has = |path: &str| root.iter().any(|member| member.path == path);
+    if root.is_empty() {
+        return;
+    }
+    let has_key = !recipe.key.is_empty();
+    let has_host_key = root.iter().any(|member| live::is_host_key(&member.path));
+    recipe.ssh_passwords = (has(KEY_ONLY) != has_key).then_some(!has(KEY_ONLY));
+    let shown = has(GREETING);
+    recipe.greeting = (shown != has_key || (has_host_key && !has_key)).then_some(shown);
+    let shadow = text(root, SHADOW).unwrap_or_default();
+    let hash = |user: &str| {
+        let line = shadow.lines().find_map(|line| line.strip_prefix(user)?.strip_prefix(':'));
+        let hash = line.and_then(|line| line.split(':').next()).unwrap_or_default();
+        (!hash.is_empty()).then(|| hash.to_owned())
+    };
+    (recipe.root_password_hash, recipe.nixos_password_hash) = (hash("root"), hash("nixos"));
+}

@@ -1,0 +1,216 @@
+//! An edit adds: what was put in before stays, byte for byte as if both had been asked for at once, or is refused by name.
+
+use std::fs;
+
+use ssh_key::LineEnding;
+
+use crate::support::{Folder, SD, SYSTEMD, TINY, key, pair};
+
+const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
+
+/// What an ISO has before. Everything that a recipe can say and that is not chance is here, with its neighbours.
+const BEFORE: [&str; 34] = [
+    "--key a.pub",
+    "--key a.pub --key b.pub",
+    "--hostname box",
+    "--timezone Europe/Berlin --keymap de",
+    "--greeting",
+    "--key a.pub --greeting=false",
+    "--key a.pub --ssh-passwords",
+    "--ssh-passwords=false",
+    "--host-key host",
+    "--host-key host --hostname box --key a.pub",
+    "--root-password-hash HASH",
+    "--nixos-password-hash HASH",
+    "--address 10.0.0.5/24 --gateway 10.0.0.1 --dns 9.9.9.9",
+    "--address eno1=10.1.0.5/24 --mtu eno1=1400",
+    "--bond bond0:eno1,eno2",
+    "--wifi Home --wifi-password-file psk --address wifi=10.2.0.5/24",
+    "--wifi Open --wifi-open --wifi-country DE",
+    "--overlay overlay",
+    "--file script:/opt/h:700:root",
+    "--script script",
+    "--unit my.service --enable --run script",
+    "--karg debug --karg a=b",
+    "--karg x --entry boot-copytoram --entry boot-copytoram-latest_kernel",
+    "--default-entry boot-copytoram",
+    "--karg-delete loglevel=4",
+    "--karg-replace loglevel=7",
+    "--serial ttyS0,115200",
+    "--timeout 0",
+    "--timeout 3 --name Box",
+    "--label MYLABEL --key a.pub",
+    "--hostname box --merge-initrd",
+    "--key a.pub --inject credential",
+    "--key a.pub --manifest-digests",
+    "--key a.pub --hostname box --overlay overlay --timeout 4 --name n",
+];
+
+/// What is added. Every line of the table before meets the first of these, and one of the others by turns.
+const ADDED: [&str; 6] = [
+    "--key c.pub",
+    "--locale C.UTF-8",
+    "--karg more=1",
+    "--run another",
+    "--default-entry copytoram",
+    "--file script:/opt/another",
+];
+
+fn folder(base: &[u8]) -> Folder {
+    let folder = Folder::with_base(base);
+    for (number, name) in (1..).zip(["a.pub", "b.pub", "c.pub"]) {
+        folder.write(name, format!("{} {name}@x\n", key(number).trim_end()).as_bytes());
+    }
+    folder.write("host", pair(7).to_openssh(LineEnding::LF).unwrap().as_bytes());
+    folder.write("psk", b"secretpass\n");
+    folder.write("script", b"#!/bin/sh\ntrue\n");
+    folder.write("another", b"#!/bin/sh\nfalse\n");
+    folder.write(
+        "my.service",
+        b"[Service]\nExecStart=/bin/sh -c true\n[Install]\nWantedBy=multi-user.target\n",
+    );
+    fs::create_dir_all(folder.at("overlay/etc")).unwrap();
+    folder.write("overlay/etc/motd", b"hello");
+    folder.write("overlay/secret", b"x");
+    folder
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().map(|word| if word == "HASH" { HASH } else { word }).collect()
+}
+
+/// Stamps twice at once, and one after the other by an edit.
+fn both(folder: &Folder, before: &str, added: &str) -> (Vec<u8>, Vec<u8>) {
+    let (before, added) = (words(before), words(added));
+    let out = |name| vec!["base.iso", "-q", "-f", "-o", name];
+    folder.run(&[out("at-once"), before.clone(), added.clone()].concat()).quietly();
+    folder.run(&[out("edited"), before].concat()).quietly();
+    folder.run(&[vec!["edit", "-q", "--in-place", "edited"], added].concat()).quietly();
+    let read = |name| fs::read(folder.at(name)).unwrap();
+    (read("at-once"), read("edited"))
+}
+
+fn assert_adds(folder: &Folder, before: &str, added: &str) {
+    let (at_once, edited) = both(folder, before, added);
+    assert!(
+        at_once == edited,
+        "{before}, then {added}: {}",
+        folder.run(&["diff", "at-once", "edited"]).text()
+    );
+}
+
+#[test]
+fn what_was_put_in_before_stays_byte_for_byte() {
+    let folder = folder(&TINY);
+    let others = ADDED.iter().skip(1).cycle();
+    for (before, added) in BEFORE.iter().zip(others) {
+        // A way that carries keys alone takes nothing else, and a value that there is once is not given twice.
+        if !before.contains("--inject") && !before.contains("--default-entry") {
+            assert_adds(&folder, before, added);
+        }
+        assert_adds(&folder, before, ADDED[0]);
+    }
+}
+
+#[test]
+fn the_same_holds_for_other_kinds_of_images() {
+    for (base, befores) in [
+        (&*SYSTEMD, ["--key a.pub --hostname box", "--label L --key b.pub", "--overlay overlay"]),
+        (&*SD, ["--key a.pub --hostname box", "--karg debug --key b.pub", "--overlay overlay"]),
+    ] {
+        let folder = folder(base);
+        for before in befores {
+            assert_adds(&folder, before, "--key c.pub");
+            assert_adds(&folder, before, "--karg more=1");
+        }
+    }
+}
+
+/// An image with all that an edit is to meet.
+fn stamped(before: &str) -> Folder {
+    let folder = folder(&TINY);
+    folder.run(&[vec!["base.iso", "-q", "-o", "image"], words(before)].concat()).quietly();
+    folder
+}
+
+fn edit<'a>(added: &'a str) -> Vec<&'a str> {
+    [vec!["edit", "--in-place", "image"], words(added)].concat()
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_by_name_and_the_image_stays() {
+    let rows = [
+        ("--wifi Home --wifi-password-file psk", "--address 10.0.0.5/24", "wifi Home"),
+        ("--wifi Home --wifi-password-file psk", "--wifi Other --wifi-open", "wifi Home"),
+        ("--overlay overlay", "--file script:/etc/motd/x", "/etc/motd"),
+    ];
+    for (before, added, named) in rows {
+        let folder = stamped(before);
+        let old = fs::read(folder.at("image")).unwrap();
+        let ended = folder.run(&edit(added));
+        assert_eq!(ended.status, 2, "{before}, then {added}: {}", ended.err);
+        assert!(ended.err.contains(named) && ended.err.contains("--replace"), "{}", ended.err);
+        assert!(fs::read(folder.at("image")).unwrap() == old, "{before}, then {added}");
+    }
+    let folder = stamped("--wifi Home --wifi-password-file psk");
+    folder.run(&edit("--wifi Home --wifi Other --wifi-password-file psk --wifi-open")).done();
+}
+
+#[test]
+fn a_value_that_there_is_once_is_changed() {
+    let folder = stamped("--hostname old --key a.pub --host-key host");
+    folder.write("other", pair(8).to_openssh(LineEnding::LF).unwrap().as_bytes());
+    folder.write("motd", b"new");
+    let ended = folder.run(&edit("--hostname new --host-key other --file motd:/etc/motd"));
+    assert_eq!(ended.status, 0, "{}", ended.err);
+    assert!(ended.err.contains("host-key SHA256:"), "{}", ended.err);
+    let shown = folder.run(&["inspect", "image"]).done();
+    assert!(shown.contains("new") && !shown.contains("old"), "{shown}");
+}
+
+#[test]
+fn keys_are_taken_out_by_fingerprint_comment_or_file() {
+    let print = key_print("a.pub");
+    for given in ["a.pub", "key 1 a.pub@x", print.as_str()] {
+        let folder = stamped("--key a.pub --key b.pub --hostname box");
+        folder.run(&[edit("--remove-key"), vec![given]].concat()).done();
+        folder
+            .run(&["base.iso", "-q", "--key", "b.pub", "--hostname", "box", "-o", "expected"])
+            .quietly();
+        let read = |name| fs::read(folder.at(name)).unwrap();
+        assert!(read("image") == read("expected"), "{given}");
+    }
+    let folder = stamped("--key a.pub");
+    folder.run(&edit("--remove-key c.pub")).refused(2, "give one of these: SHA256:");
+    folder.run(&edit("--remove-key a.pub")).refused(2, "nobody could log in");
+    folder.run(&edit("--remove-key a.pub --key c.pub")).done();
+    folder.run(&edit("--no-key")).refused(2, "");
+    folder.run(&edit("--no-key --hostname box")).done();
+}
+
+fn key_print(name: &str) -> String {
+    let folder = folder(&TINY);
+    let text = fs::read_to_string(folder.at(name)).unwrap();
+    let key = ssh_key::PublicKey::from_openssh(&text).unwrap();
+    key.fingerprint(ssh_key::HashAlg::Sha256).to_string()
+}
+
+#[test]
+fn replacing_is_stamping_anew() {
+    let folder = stamped("--key a.pub --hostname box --timeout 4");
+    folder.run(&edit("--replace --key b.pub")).done();
+    folder.run(&["base.iso", "-q", "--key", "b.pub", "-o", "expected"]).quietly();
+    let read = |name| fs::read(folder.at(name)).unwrap();
+    assert!(read("image") == read("expected"));
+    folder.run(&edit("--replace --remove-key b.pub")).refused(2, "--remove-key");
+}
+
+#[test]
+fn a_signature_that_goes_is_told() {
+    let folder = folder(&TINY);
+    folder.run(&["base.iso", "-q", "--key", "a.pub", "--sign", "host", "-o", "image"]).quietly();
+    let ended = folder.run(&edit("--hostname box"));
+    assert!(ended.status == 0 && ended.err.contains("was signed"), "{}", ended.err);
+    let ended = folder.run(&edit("--hostname other --sign host"));
+    assert!(ended.status == 0 && !ended.err.contains("was signed"), "{}", ended.err);
+}
