@@ -22,7 +22,7 @@ const OF_NETWORKS: [&str; 9] = [
 /// Files and host keys of an image. Neither is shown.
 pub struct Carried {
     members: Vec<Member>,
-    pub(super) host_keys: Vec<HostKey>,
+    host_keys: Vec<HostKey>,
     private: bool,
 }
 
@@ -41,6 +41,11 @@ impl Carried {
         let (keys, members): (Vec<Member>, Vec<Member>) =
             members.into_iter().partition(|member| is_host_key(&member.path));
         Ok(Self { members, host_keys: host_key::carried(&keys)?, private })
+    }
+
+    /// The host keys, which are not among the files.
+    pub(super) fn host_keys(&self) -> &[HostKey] {
+        &self.host_keys
     }
 
     /// Whether there is something for stage 1 to put in.

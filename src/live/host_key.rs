@@ -10,7 +10,6 @@ use ssh_key::private::{Ed25519Keypair, RsaKeypair};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, HashAlg, LineEnding, Mpint, PrivateKey};
 
-use super::carried::Carried;
 use super::input::{Secret, read_capped};
 use super::seed::Seed;
 use crate::error::{Error, Result};
@@ -135,12 +134,7 @@ impl Named {
     }
 
     /// What a recipe names, behind the keys of other kinds that an image has already.
-    pub(super) fn over(
-        named: Option<Self>,
-        recipe: &Recipe,
-        carried: Option<&Carried>,
-    ) -> Option<Self> {
-        let before = carried.map(|carried| carried.host_keys.as_slice()).unwrap_or_default();
+    pub(super) fn over(named: Option<Self>, recipe: &Recipe, before: &[HostKey]) -> Option<Self> {
         let now = named.map(|named| named.keys).unwrap_or_default();
         let is_asked = |key: &&HostKey| now.iter().any(|other| other.kind() == key.kind);
         let before = before.iter().filter(|key| !is_asked(key)).cloned().map(Wanted::Given);

@@ -68,12 +68,9 @@ pub struct Customization {
     system: System,
     network: Network,
     wifi: Option<Wifi>,
-<<<<<<< HEAD
     machines: Machines,
-=======
     /// What is in the image already, and stays.
     carried: Option<Carried>,
->>>>>>> c281119 (edit: add to what was put in before)
 }
 
 /// What of a recipe chance has a part in, before it has.
@@ -144,9 +141,10 @@ impl Unsettled {
             _ => Way::ExtraInitrd,
         };
         let seed = Seed::gather(recipe)?;
+        let before = carried.as_ref().map(Carried::host_keys).unwrap_or_default();
         let host_keys = host_key::Named::gather(recipe, seed.as_ref())?;
         let named = Named {
-            host_keys: host_key::Named::over(host_keys, recipe, carried.as_ref()),
+            host_keys: host_key::Named::over(host_keys, recipe, before),
             passwords: password::Named::gather(recipe, input, seed.as_ref())?,
         };
         if recipe.reproducible == Some(true) {
@@ -175,11 +173,8 @@ impl Unsettled {
             system: System::gather(recipe)?,
             network: Network::gather(recipe)?,
             wifi: Wifi::gather(recipe, input)?,
-<<<<<<< HEAD
             machines,
-=======
             carried,
->>>>>>> c281119 (edit: add to what was put in before)
         }))
     }
 

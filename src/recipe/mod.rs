@@ -501,15 +501,12 @@ impl Recipe {
     /// Where the element `index` of what was asked for under `name` stands: `r.toml:3:8: karg` or `--karg`.
     pub fn place(&self, name: &str, index: usize) -> String {
         let places = self.places.get(name);
-<<<<<<< HEAD
         match places
             .and_then(|places| places.get(index).or_else(|| places.first()))
             .filter(|place| !place.is_empty())
         {
-=======
         match places.and_then(|places| places.get(index).or_else(|| places.last())) {
             Some(place) if place.is_empty() => format!("--{name}"),
->>>>>>> c281119 (edit: add to what was put in before)
             Some(place) => format!("{place}: {name}"),
             None => called(name),
         }

@@ -4,7 +4,7 @@ use std::fs;
 
 use ssh_key::LineEnding;
 
-use crate::support::{Folder, SD, SYSTEMD, TINY, key, pair};
+use crate::support::{Ended, Folder, SD, SYSTEMD, TINY, key, pair};
 
 const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
@@ -33,7 +33,7 @@ const BEFORE: [&str; 34] = [
     "--unit my.service --enable --run script",
     "--karg debug --karg a=b",
     "--karg x --entry boot-copytoram --entry boot-copytoram-latest_kernel",
-    "--default-entry boot-copytoram",
+    "--default-entry NixOS~25.11~Installer~(Linux~LTS)~(Copy~ISO~files~to~RAM)",
     "--karg-delete loglevel=4",
     "--karg-replace loglevel=7",
     "--serial ttyS0,115200",
@@ -75,17 +75,18 @@ fn folder(base: &[u8]) -> Folder {
     folder
 }
 
-fn words(line: &str) -> Vec<&str> {
-    line.split_whitespace().map(|word| if word == "HASH" { HASH } else { word }).collect()
+/// A `~` stands for a blank in a word.
+fn run(folder: &Folder, line: &str) -> Ended {
+    let word = |word: &str| if word == "HASH" { HASH.to_owned() } else { word.replace('~', " ") };
+    let words: Vec<String> = line.split_whitespace().map(word).collect();
+    folder.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Stamps twice at once, and one after the other by an edit.
 fn both(folder: &Folder, before: &str, added: &str) -> (Vec<u8>, Vec<u8>) {
-    let (before, added) = (words(before), words(added));
-    let out = |name| vec!["base.iso", "-q", "-f", "-o", name];
-    folder.run(&[out("at-once"), before.clone(), added.clone()].concat()).quietly();
-    folder.run(&[out("edited"), before].concat()).quietly();
-    folder.run(&[vec!["edit", "-q", "--in-place", "edited"], added].concat()).quietly();
+    run(folder, &format!("base.iso -q -f -o at-once {before} {added}")).quietly();
+    run(folder, &format!("base.iso -q -f -o edited {before}")).quietly();
+    run(folder, &format!("edit -q --in-place edited {added}")).quietly();
     let read = |name| fs::read(folder.at(name)).unwrap();
     (read("at-once"), read("edited"))
 }
@@ -129,12 +130,12 @@ fn the_same_holds_for_other_kinds_of_images() {
 /// An image with all that an edit is to meet.
 fn stamped(before: &str) -> Folder {
     let folder = folder(&TINY);
-    folder.run(&[vec!["base.iso", "-q", "-o", "image"], words(before)].concat()).quietly();
+    run(&folder, &format!("base.iso -q -o image {before}")).quietly();
     folder
 }
 
-fn edit<'a>(added: &'a str) -> Vec<&'a str> {
-    [vec!["edit", "--in-place", "image"], words(added)].concat()
+fn edit(folder: &Folder, added: &str) -> Ended {
+    run(folder, &format!("edit --in-place image {added}"))
 }
 
 #[test]
@@ -147,13 +148,13 @@ fn what_cannot_be_kept_is_refused_by_name_and_the_image_stays() {
     for (before, added, named) in rows {
         let folder = stamped(before);
         let old = fs::read(folder.at("image")).unwrap();
-        let ended = folder.run(&edit(added));
+        let ended = edit(&folder, added);
         assert_eq!(ended.status, 2, "{before}, then {added}: {}", ended.err);
         assert!(ended.err.contains(named) && ended.err.contains("--replace"), "{}", ended.err);
         assert!(fs::read(folder.at("image")).unwrap() == old, "{before}, then {added}");
     }
     let folder = stamped("--wifi Home --wifi-password-file psk");
-    folder.run(&edit("--wifi Home --wifi Other --wifi-password-file psk --wifi-open")).done();
+    edit(&folder, "--wifi Home --wifi Other --wifi-password-file psk --wifi-open").done();
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn a_value_that_there_is_once_is_changed() {
     let folder = stamped("--hostname old --key a.pub --host-key host");
     folder.write("other", pair(8).to_openssh(LineEnding::LF).unwrap().as_bytes());
     folder.write("motd", b"new");
-    let ended = folder.run(&edit("--hostname new --host-key other --file motd:/etc/motd"));
+    let ended = edit(&folder, "--hostname new --host-key other --file motd:/etc/motd");
     assert_eq!(ended.status, 0, "{}", ended.err);
     assert!(ended.err.contains("host-key SHA256:"), "{}", ended.err);
     let shown = folder.run(&["inspect", "image"]).done();
@@ -173,7 +174,7 @@ fn keys_are_taken_out_by_fingerprint_comment_or_file() {
     let print = key_print("a.pub");
     for given in ["a.pub", "key 1 a.pub@x", print.as_str()] {
         let folder = stamped("--key a.pub --key b.pub --hostname box");
-        folder.run(&[edit("--remove-key"), vec![given]].concat()).done();
+        edit(&folder, &format!("--remove-key {}", given.replace(' ', "~"))).done();
         folder
             .run(&["base.iso", "-q", "--key", "b.pub", "--hostname", "box", "-o", "expected"])
             .quietly();
@@ -181,11 +182,12 @@ fn keys_are_taken_out_by_fingerprint_comment_or_file() {
         assert!(read("image") == read("expected"), "{given}");
     }
     let folder = stamped("--key a.pub");
-    folder.run(&edit("--remove-key c.pub")).refused(2, "give one of these: SHA256:");
-    folder.run(&edit("--remove-key a.pub")).refused(2, "nobody could log in");
-    folder.run(&edit("--remove-key a.pub --key c.pub")).done();
-    folder.run(&edit("--no-key")).refused(2, "");
-    folder.run(&edit("--no-key --hostname box")).done();
+    edit(&folder, "--remove-key c.pub").refused(2, "give one of these: SHA256:");
+    edit(&folder, "--remove-key a.pub").refused(2, "nothing would be left");
+    edit(&folder, "--remove-key a.pub --hostname x").refused(2, "nobody could log in");
+    edit(&folder, "--remove-key a.pub --key c.pub").done();
+    edit(&folder, "--no-key").refused(2, "");
+    edit(&folder, "--no-key --hostname box").done();
 }
 
 fn key_print(name: &str) -> String {
@@ -198,19 +200,19 @@ fn key_print(name: &str) -> String {
 #[test]
 fn replacing_is_stamping_anew() {
     let folder = stamped("--key a.pub --hostname box --timeout 4");
-    folder.run(&edit("--replace --key b.pub")).done();
+    edit(&folder, "--replace --key b.pub").done();
     folder.run(&["base.iso", "-q", "--key", "b.pub", "-o", "expected"]).quietly();
     let read = |name| fs::read(folder.at(name)).unwrap();
     assert!(read("image") == read("expected"));
-    folder.run(&edit("--replace --remove-key b.pub")).refused(2, "--remove-key");
+    edit(&folder, "--replace --remove-key b.pub").refused(2, "--remove-key");
 }
 
 #[test]
 fn a_signature_that_goes_is_told() {
     let folder = folder(&TINY);
     folder.run(&["base.iso", "-q", "--key", "a.pub", "--sign", "host", "-o", "image"]).quietly();
-    let ended = folder.run(&edit("--hostname box"));
+    let ended = edit(&folder, "--hostname box");
     assert!(ended.status == 0 && ended.err.contains("was signed"), "{}", ended.err);
-    let ended = folder.run(&edit("--hostname other --sign host"));
+    let ended = edit(&folder, "--hostname other --sign host");
     assert!(ended.status == 0 && !ended.err.contains("was signed"), "{}", ended.err);
 }

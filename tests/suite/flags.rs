@@ -259,8 +259,8 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("output", &["BASE; stamp; apply; reset; netboot"], in_its_words),
     ("in-place", &["edit; reset, file"], in_its_words),
     ("recover", &["edit, recover"], in_its_words),
-    ("replace", &["edit"], put_over_or_out),
-    ("remove-key", &["edit"], put_over_or_out),
+    ("replace", &["edit; edit, raw"], put_over_or_out),
+    ("remove-key", &["edit; edit, raw"], put_over_or_out),
     ("name", &["apply, layout"], in_its_words),
     ("to-file", &["flash"], in_its_words),
     ("to-file", &["format"], told_to_disks),
@@ -646,9 +646,12 @@ fn let_a_key_go(t: &Trial<'_>) -> Seen {
     });
     let image = image.unwrap();
     let run = t.start().with(image, keyed(image)).with("users.csv", "users.toml").without("--key");
-    let ended = run.plain(&["--hostname", "x"]);
+    // An edit keeps what was put in before.
+    let kept = t.way.words.starts_with("edit");
+    let more = if kept { &["--hostname", "x", "--replace"][..] } else { &["--hostname", "x"] };
+    let ended = run.plain(more);
     sees(ended.status != 0 && ended.err.contains("no key is given now"), &ended)?;
-    let ended = run.flagged(&["--hostname", "x"]);
+    let ended = run.flagged(more);
     sees(ended.status == 0, &ended)
 }
 

@@ -131,7 +131,7 @@ fn name(old: &[Config], new: &[Config]) -> Option<String> {
     })
 }
 
-/// The entry that a menu starts now and did not start before, by its old title, or by its label.
+/// The entry that a menu starts now and did not start before, by its old title, which menus of all kinds have.
 fn default_entry(old: &[Config], new: &[Config]) -> Option<String> {
     old.iter().zip(new).find_map(|(old, new)| {
         let default = Started::of(new)
@@ -142,7 +142,7 @@ fn default_entry(old: &[Config], new: &[Config]) -> Option<String> {
             by_label || grub::default_of(&new.title).is_some_and(|path| path == default)
         };
         let (entry, _) = old.entries.iter().zip(&new.entries).find(is_it)?;
-        Some(called(entry))
+        entry.title.last().cloned()
     })
 }
 

@@ -26,7 +26,10 @@ const SHADOW: &str = "etc/shadow";
 /// What was put into an image before.
 #[derive(Debug)]
 pub struct Kept {
+    /// What stays of it as a recipe.
     recipe: Recipe,
+    /// The keys of before, of which some may not stay.
+    keys: Vec<String>,
     root: Vec<Member>,
     private: bool,
     signed: bool,
@@ -50,6 +53,7 @@ impl Kept {
         let digested = manifest.is_some_and(|manifest| manifest.blocks.is_some());
         recipe.manifest_digests = digested.then_some(true);
         Ok(Some(Self {
+            keys: recipe.key.clone(),
             recipe,
             root,
             private: manifest.is_none_or(|manifest| manifest.private != Some(false)),
@@ -133,16 +137,14 @@ impl Kept {
     /// # Errors
     /// A host key that cannot be read, and what an earlier version let in and this one refuses.
     pub fn carried(&self, facts: &Facts, asked: &Recipe) -> Result<Carried> {
-        let made = live::paths_of(&self.with(Recipe::default()), self.keys(), facts)?;
+        let before = Recipe { key: self.keys.clone(), ..self.with(Recipe::default()) };
+        let keys = keys::parse("authorized_keys", self.keys.join("\n").as_bytes());
+        let made = live::paths_of(&before, keys.unwrap_or_default(), facts)?;
         let again = asked.gives_networks();
         let stays = |member: &&Member| {
             !made.contains(&member.path) && !(again && live::is_of_networks(&member.path))
         };
         Carried::of(self.root.iter().filter(stays).cloned().collect(), self.private)
-    }
-
-    fn keys(&self) -> Gathered {
-        keys::parse("authorized_keys", self.recipe.key.join("\n").as_bytes()).unwrap_or_default()
     }
 }
 
