@@ -208,7 +208,7 @@ pub(super) fn carried(members: &[Member]) -> Result<Vec<HostKey>> {
         let is_named_by = members.iter().any(|member| match &member.kind {
             newc::Kind::File(text) => {
                 let name = alias(None, std::slice::from_ref(&key));
-                member.path.ends_with(".pub") && text.ends_with(format!(" {name}\n").as_bytes())
+                member.path.ends_with("_key.pub") && text.ends_with(format!(" {name}\n").as_bytes())
             }
             _ => false,
         });

@@ -120,11 +120,17 @@ impl Stays {
 impl Args {
     /// The flags over the recipe file. To take out keys is enough.
     fn asked(&self) -> Result<Recipe> {
-        if self.replace || (self.remove_key.is_empty() && !self.edit.no_key) {
-            self.edit.recipe()
-        } else {
-            self.edit.shared()
+        if !self.remove_key.is_empty() || (self.edit.no_key && !self.replace) {
+            return self.edit.shared();
         }
+        let recipe = self.edit.recipe()?;
+        if recipe.edits().is_empty() {
+            return Err(Error::Usage {
+                what: "nothing to put in".into(),
+                hint: "give what to add, or a key to --remove-key; `remaster edit --help` lists what there is",
+            });
+        }
+        Ok(recipe)
     }
 
     /// Reads what is asked for, over what is in the image already.

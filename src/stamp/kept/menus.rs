@@ -64,8 +64,11 @@ fn is_merged<B: ReadAt>(base: &BaseImage<B>, old: &[Config], new: &[Config]) -> 
     base.iso().is_some() && has_root && initrds(old) == initrds(new)
 }
 
+/// The titles down to an entry, and its arguments.
+type Titled = (Vec<String>, Vec<String>);
+
 /// What a recipe shapes in menus, but for the label, keys, and initrds.
-fn shape(configs: &[Config]) -> Vec<(Started, Vec<(Vec<String>, Vec<String>)>)> {
+fn shape(configs: &[Config]) -> Vec<(Started, Vec<Titled>)> {
     let entry = |entry: &Entry| (entry.title.clone(), arguments(entry));
     let menu = |config: &Config| (Started::of(config), config.entries.iter().map(entry).collect());
     configs.iter().map(menu).collect()

@@ -142,7 +142,8 @@ impl Kept {
         let made = live::paths_of(&before, keys.unwrap_or_default(), facts)?;
         let again = asked.gives_networks();
         let stays = |member: &&Member| {
-            !made.contains(&member.path) && !(again && live::is_of_networks(&member.path))
+            let is_made_anew = again && live::is_of_networks(&member.path);
+            !is_made_anew && !made.contains(&member.path)
         };
         Carried::of(self.root.iter().filter(stays).cloned().collect(), self.private)
     }
