@@ -82,6 +82,10 @@ pub enum Advice {
     GiveKey,
     /// Give the key again, or allow an image without one.
     KeyAgain,
+    /// Take out what was put in before, and give everything that the image is to have.
+    ReplaceAll,
+    /// Leave out one of two things, or take out what was put in before.
+    OneOrReplaceAll,
     /// Merge the initrds instead of naming a second one in the menus: that leaves the UEFI boot image alone.
     MergeInitrd,
     /// Report the image; until then inject credentials, which stage 1 need not be understood for.

@@ -173,6 +173,10 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::UsersForm => "see `remaster stamp --help` for the form of users files",
         Advice::GiveKey => "give a public key to --key, or see --help for what else there is",
         Advice::KeyAgain => "give it again to --key, or --no-key to make an image without a key",
+        Advice::ReplaceAll => "give --replace, and everything that the image is to have",
+        Advice::OneOrReplaceAll => {
+            "leave out one of them, or give --replace and everything that the image is to have"
+        }
         Advice::MergeInitrd => "give --merge-initrd, which leaves the UEFI boot image where it is",
         Advice::ReportOrCredential => {
             "report this image with this message; meanwhile `--inject credential` puts short keys for root on the kernel's command line, and nothing else"

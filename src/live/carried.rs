@@ -2,7 +2,7 @@
 
 use super::files::Files;
 use super::host_key::{self, HostKey};
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::recipe::edits::Edits;
 
@@ -88,8 +88,7 @@ fn check_above(member: &Member, edits: &Edits) -> Result<()> {
 fn refused(path: &str, why: &str) -> Error {
     Error::Recipe {
         what: format!("/{path} was put in before, and {why}"),
-        hint: "leave out one of them, or give --replace and everything that the image is to have"
-            .into(),
+        hint: Advice::OneOrReplaceAll,
     }
 }
 

@@ -502,11 +502,9 @@ impl Recipe {
     pub fn place(&self, name: &str, index: usize) -> String {
         let places = self.places.get(name);
         match places
-            .and_then(|places| places.get(index).or_else(|| places.first()))
+            .and_then(|places| places.get(index).or_else(|| places.last()))
             .filter(|place| !place.is_empty())
         {
-        match places.and_then(|places| places.get(index).or_else(|| places.last())) {
-            Some(place) if place.is_empty() => format!("--{name}"),
             Some(place) => format!("{place}: {name}"),
             None => called(name),
         }

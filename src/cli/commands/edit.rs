@@ -111,7 +111,8 @@ impl Stays {
             None => Ok(()),
             Some(fact) => Err(Error::Usage {
                 what: format!("{fact} was put in before, and cannot be kept beside what is given"),
-                hint: "give it again, too, or --replace with everything that the image is to have",
+                hint: "give it again, too, or --replace with everything that the image is to have"
+                    .into(),
             }),
         }
     }
@@ -127,7 +128,7 @@ impl Args {
         if recipe.edits().is_empty() {
             return Err(Error::Usage {
                 what: "nothing to put in".into(),
-                hint: "give what to add, or a key to --remove-key; `remaster edit --help` lists what there is",
+                hint: "give what to add, or a key to --remove-key; `remaster edit --help` lists what there is".into(),
             });
         }
         Ok(recipe)
@@ -153,7 +154,7 @@ impl Args {
         if recipe.edits().is_empty() && carried.is_empty() {
             return Err(Error::Usage {
                 what: "nothing would be left of what was put in".into(),
-                hint: "take everything out with `remaster reset`",
+                hint: "take everything out with `remaster reset`".into(),
             });
         }
         let wishes = job::gather_over(&recipe, carried)?;
@@ -167,7 +168,7 @@ impl Args {
                 what: format!(
                     "nothing was put into the image before: it does not let in the key {key:?}"
                 ),
-                hint: "leave --remove-key out",
+                hint: "leave --remove-key out".into(),
             });
         }
         let wishes = job::gather(&recipe)?;

@@ -4,7 +4,7 @@
 use crate::boot::config::Config;
 use crate::boot::kernel_args;
 use crate::boot::menu::Started;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::{Entry, Syntax, grub};
 use crate::formats::credential::keys_of;
 use crate::image::ReadAt;
@@ -43,7 +43,7 @@ pub(super) fn read<B: ReadAt + Clone>(base: &BaseImage<B>, recipe: &mut Recipe) 
     }
     Err(Error::Usage {
         what: "the menus of the image were changed in a way that cannot be kept".into(),
-        hint: "give --replace, and everything that the image is to have",
+        hint: Advice::ReplaceAll,
     })
 }
 

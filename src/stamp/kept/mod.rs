@@ -106,7 +106,10 @@ impl Kept {
             [] => "the image lets in no key: leave it out".to_owned(),
             there => format!("give one of these: {}", there.join(", ")),
         };
-        Error::Recipe { what: format!("the image does not let in the key {wanted:?}"), hint }
+        Error::Recipe {
+            what: format!("the image does not let in the key {wanted:?}"),
+            hint: hint.into(),
+        }
     }
 
     /// What is asked for now over what was put in before. Networks are said again where something of them is asked for
