@@ -56,7 +56,8 @@ class Runner:
         """The outcome of the last step, and the outputs."""
         inputs = {name: given.get(name, about.get("default", "")) for name, about in action["inputs"].items()}
         known = {f"inputs.{name}": value for name, value in inputs.items()}
-        known |= {"github.action_repository": self.repository, "github.action_ref": "v1" if self.repository else "", "github.server_url": "https://server"}
+        known |= {"github.action_repository": self.repository, "github.action_ref": "v1" if self.repository else "", "github.server_url": "https://server",
+                  "github.workflow_ref": "own/stamps/.github/workflows/stamp.yml@refs/heads/main"}
         known |= {f"steps.stamp.outputs.{name}": "" for name in action["outputs"]}
         for number, step in enumerate(step for step in action["runs"]["steps"] if "run" in step):
             script, output = self.temp / f"{number}.sh", self.temp / f"{number}.out"
@@ -136,6 +137,9 @@ def direct(c, folder, action, path):
     c.check("images are where the output says", ended.returncode == 0 and len(lines) == USERS and right, ended.stderr)
     ended, outputs = runner.use(action, {**given, "as": "image", "output": "my images", "arguments": "--hostname abc --no-image-sha256"})
     c.check("again, all are kept", all(line["kept"] for line in made(outputs)), ended.stderr)
+    ended, _ = runner.use(action, {**given, "output": "proved", "arguments": "--provenance"})
+    said = json.loads((folder / "proved/user 0.remaster.provenance.json").read_text())["predicate"]["runDetails"]["builder"]["id"]
+    c.check("provenance names the workflow", said == "https://server/own/stamps/.github/workflows/stamp.yml@refs/heads/main", [said, ended.stderr])
     (folder / "bad.toml").write_text(f"[[user]]\nname = 'x'\nkey = 'nobody.pub'\n[[user]]\nname = 'y'\nkey = '{ED25519.strip()}'\n")
     ended, outputs = runner.use(action, {**given, "users": "bad.toml", "output": "bad"})
     lines = {line["name"]: line for line in made(outputs)}

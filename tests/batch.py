@@ -177,6 +177,54 @@ json_format.ParseDict(said["predicate"], provenance_pb2.Provenance())
 """
 
 
+ENVELOPE = """
+import json, sys
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError
+from securesystemslib.signer import SSlibKey
+def said():
+    return json.load(open(sys.argv[1]))
+public = load_ssh_public_key(open(sys.argv[2]).read().encode())
+key = SSlibKey.from_crypto(public, keyid=sys.argv[3], scheme=sys.argv[4])
+envelope = Envelope.from_dict(said())
+assert list(envelope.verify([key], 1)) == [sys.argv[3]]
+envelope.payload = envelope.payload.replace(b"slsa.dev", b"slsa.dex")
+try:
+    envelope.verify([key], 1)
+except VerificationError:
+    pass
+else:
+    raise SystemExit("another statement is verified")
+open(sys.argv[5], "wb").write(Envelope.from_dict(said()).payload)
+assert said()["payloadType"] == "application/vnd.in-toto+json"
+"""
+
+
+def envelopes(c, folder, tools):
+    """Signed provenance, as a verifier of DSSE takes it: by keys in files, and by those of ssh-agent."""
+    started = run("ssh-agent", "-s").stdout
+    socket = started.split("SSH_AUTH_SOCK=")[1].split(";")[0]
+    environment = {**os.environ, "SSH_AUTH_SOCK": socket, "SOURCE_DATE_EPOCH": "951868799"}
+    kinds = [("ed25519", (), "ed25519"), ("ecdsa", ("-b", "256"), "ecdsa-sha2-nistp256"), ("ecdsa", ("-b", "384"), "ecdsa-sha2-nistp384"),
+             ("rsa", ("-b", "3072"), "rsa-pkcs1v15-sha512")]
+    try:
+        for kind, more, scheme in kinds:
+            key = keygen(folder / f"dsse-{scheme}", kind, "", *more)
+            print_of = run("ssh-keygen", "-lf", f"{key}.pub").stdout.split()[1]
+            run("ssh-add", "-q", key, env=environment, check=True)
+            for signer in [f"{key}.pub"] + [key] * (kind != "rsa"):
+                made = run(REMASTER, "base.iso", "--key", "user.pub", "-f", "-o", "s.iso", "--sign", signer, "--provenance", "s.dsse", cwd=folder, env=environment)
+                found = run(tools / "bin/python", "-c", ENVELOPE, "s.dsse", f"{key}.pub", print_of, scheme, "s.prov", cwd=folder)
+                c.check(f"{scheme}: securesystemslib verifies what {signer.name if signer == key else 'ssh-agent'} signed", found.returncode == 0, made.stderr + found.stderr)
+        said = json.loads((folder / "s.prov").read_text())
+        c.check("the statement in it is that of this image", said["subject"] == [{"name": "s.iso", "digest": {"sha256": sha256(folder / "s.iso")}}], said)
+        found = run(tools / "bin/python", "-c", VALIDATE, "r.sbom", "s.prov", cwd=folder)
+        c.check("and valid", found.returncode == 0, found.stderr)
+    finally:
+        os.kill(int(started.split("SSH_AGENT_PID=")[1].split(";")[0]), signal.SIGTERM)
+
+
 def records(c, folder):
     made = run(REMASTER, "base.iso", "--key", "user.pub", "-f", "-o", "r.iso", "--sbom", "r.sbom", "--provenance", "r.prov", cwd=folder,
                env={**os.environ, "SOURCE_DATE_EPOCH": "951868799"})
@@ -184,10 +232,12 @@ def records(c, folder):
     c.check("provenance names the image by its digest", subject == {"name": "r.iso", "digest": {"sha256": sha256(folder / "r.iso")}}, made.stderr)
     tools = folder / "tools"
     run(sys.executable, "-m", "venv", tools, check=True)
-    installed = run(tools / "bin/pip", "install", "-q", "cyclonedx-python-lib[json-validation]", "in-toto-attestation")
+    installed = run(tools / "bin/pip", "install", "-q", "cyclonedx-python-lib[json-validation]", "in-toto-attestation",
+                    "securesystemslib[crypto]")
     if c.check("validators install", installed.returncode == 0, installed.stderr):
         found = run(tools / "bin/python", "-c", VALIDATE, "r.sbom", "r.prov", cwd=folder)
         c.check("SBOM and provenance are valid", found.returncode == 0, found.stderr)
+        envelopes(c, folder, tools)
 
 
 def users_of(folder):

@@ -24,7 +24,7 @@ pub(super) struct ManifestArgs {
     #[arg(long)]
     pub(super) manifest_digests: bool,
 
-    /// Sign the manifest: an ssh private key (ed25519 or ecdsa), or the `.pub` of a key that ssh-agent has
+    /// Sign the manifest, and the provenance: an ssh private key (ed25519 or ecdsa), or the `.pub` of a key that ssh-agent has
     #[arg(long, value_name = "KEY")]
     sign: Option<PathBuf>,
 
@@ -150,7 +150,7 @@ pub(super) struct SidecarArgs {
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
 
-    /// Write how the image was made: an in-toto statement with SLSA provenance, as JSON
+    /// Write how the image was made: an in-toto statement with SLSA provenance, with --sign in a DSSE envelope
     #[arg(long, value_name = "FILE")]
     provenance: Option<PathBuf>,
 
@@ -170,7 +170,8 @@ pub(super) struct SidecarEachArgs {
     #[arg(long)]
     manifest: bool,
 
-    /// Write how each file was made beside it, as FILE.provenance.json: an in-toto statement with SLSA provenance
+    /// Write how each file was made beside it, as FILE.provenance.json: an in-toto statement with SLSA provenance, with
+    /// --sign in a DSSE envelope
     #[arg(long)]
     provenance: bool,
 
@@ -220,6 +221,20 @@ impl SidecarArgs {
         paths.try_for_each(|path| Output::new(&path, base, existing).map(drop))
     }
 
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            manifest: self.manifest.is_some(),
+            provenance: self.provenance.is_some(),
+            sbom: self.sbom.is_some(),
+            build: self.builder.build(),
+        }
+    }
+
+    /// Refuses a key that cannot sign what was asked for, before the image is written.
+    pub(super) fn check_signer(&self, made: &PlannedImage) -> Result<()> {
+        self.wanted().check(made.signer())
+    }
+
     /// Writes what was asked for.
     pub(super) fn write(
         &self,
@@ -228,13 +243,7 @@ impl SidecarArgs {
         progress: &dyn Progress,
     ) -> Result<()> {
         let SidecarContext { made, name, existing } = *told;
-        let wanted = Wanted {
-            manifest: self.manifest.is_some(),
-            provenance: self.provenance.is_some(),
-            sbom: self.sbom.is_some(),
-            build: self.builder.build(),
-        };
-        for (record, bytes) in wanted.of(made, name, || Digest::of(image, progress))? {
+        for (record, bytes) in self.wanted().of(made, name, || Digest::of(image, progress))? {
             if let Some(path) = self.path(record) {
                 write_bytes(&path, &bytes, existing)?;
             }

@@ -72,6 +72,7 @@ pub struct PlannedImage {
     base: Option<Digest>,
     text: Vec<u8>,
     signature: Option<String>,
+    signer: Option<Arc<dyn Sign>>,
 }
 
 impl PlannedImage {
@@ -111,6 +112,11 @@ impl PlannedImage {
     /// An armored sshsig of the manifest's bytes.
     pub fn signature(&self) -> Option<&str> {
         self.signature.as_deref()
+    }
+
+    /// Who signs what is told of the image.
+    pub fn signer(&self) -> Option<&dyn Sign> {
+        self.signer.as_deref()
     }
 
     /// Whether the image holds what others must not know.
@@ -217,8 +223,17 @@ impl<B: ReadAt> Making<'_, B> {
             padded.resize(SIGNATURE_ROOM, b'\n');
             fill(&mut plan, &mut self.edits, SIGNATURE, padded)?;
         }
-        let base = self.options.sha256;
-        Ok(PlannedImage { plan, edits: self.edits, digest, manifest, base, text, signature })
+        let (base, signer) = (self.options.sha256, self.options.signer.clone());
+        Ok(PlannedImage {
+            plan,
+            edits: self.edits,
+            digest,
+            manifest,
+            base,
+            text,
+            signature,
+            signer,
+        })
     }
 
     /// The signature of a text: the one that was made before, if it is by the same key for the same text.

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use base64ct::{Base64, Encoding as _};
 use remaster::formats::patch_file::PatchFile;
 use remaster::image::digest::Digest;
 use remaster::image::patched::PatchedImage;
@@ -502,6 +503,7 @@ fn records_stand_beside_each_file() {
     let private = pair(5).to_openssh(ssh_key::LineEnding::LF).unwrap();
     folder.write("signer", private.as_bytes());
     folder.write("allowed", format!("me {}\n", key(5)).as_bytes());
+    let fingerprint = pair(5).fingerprint(ssh_key::HashAlg::Sha256).to_string();
     let all = ["--manifest", "--provenance", "--sbom", "--sign", "signer"];
     for form in ["image", "patch"] {
         let run = |more: &[&'static str]| {
@@ -516,7 +518,11 @@ fn records_stand_beside_each_file() {
             };
             assert_eq!(json(".manifest.json")["recipe_id"], line["recipe_id"]);
             assert_eq!(json(".manifest.json")["content_id"], line["content_id"]);
-            let subject = json(".provenance.json")["subject"][0].clone();
+            let envelope = json(".provenance.json");
+            assert_eq!(envelope["signatures"][0]["keyid"], fingerprint);
+            let payload = Base64::decode_vec(envelope["payload"].as_str().unwrap()).unwrap();
+            let statement: Value = serde_json::from_slice(&payload).unwrap();
+            let subject = &statement["subject"][0];
             assert_eq!(subject["digest"]["sha256"], digest);
             assert!(path.ends_with(subject["name"].as_str().unwrap()));
             assert_eq!(json(".sbom.json")["metadata"]["component"]["hashes"][0]["content"], digest);

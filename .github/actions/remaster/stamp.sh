@@ -43,10 +43,16 @@ fi
 
 made=$(mktemp "$RUNNER_TEMP/made.XXXXXX")
 echo "made=$made" >> "$GITHUB_OUTPUT"
+# Provenance says who ran the build: this workflow, as GitHub names it in its own attestations.
+builder=()
+case " $ARGUMENTS " in
+  *" --builder-id"*) ;;
+  *" --provenance "*) builder=(--builder-id "$SERVER/$WORKFLOW") ;;
+esac
 set -f
 status=0
 # shellcheck disable=SC2086  # words are meant to be parted
-remaster stamp "$BASE" "$USERS" -o "$OUTPUT" --as "$AS" --shard "$SHARD" "${digest[@]}" --skip-existing --json $ARGUMENTS > "$made" || status=$?
+remaster stamp "$BASE" "$USERS" -o "$OUTPUT" --as "$AS" --shard "$SHARD" "${digest[@]}" "${builder[@]}" --skip-existing --json $ARGUMENTS > "$made" || status=$?
 echo "sha256=$(sed -n '/"base":/{s/.*"base":{[^}]*"sha256":"\([0-9a-f]*\)".*/\1/p;q}' "$made")" >> "$GITHUB_OUTPUT"
 case $status in
   0) echo "outcome=success" >> "$GITHUB_OUTPUT" ;;

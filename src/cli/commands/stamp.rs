@@ -159,6 +159,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let shared = args.edit.shared()?;
     let inside = args.inside.or_by(&shared);
     let mut options = inside.options()?;
+    beside.check(options.signer.as_deref())?;
     let file = base::open(&args.base, &args.source)?;
     let users = args.users()?;
     args.check_known_hosts(&shared, &users)?;

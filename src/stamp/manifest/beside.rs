@@ -4,6 +4,7 @@ use super::provenance::{self, Build};
 use crate::error::Result;
 use crate::image::digest::Digest;
 use crate::stamp::planned_image::PlannedImage;
+use crate::stamp::sign::{Sign, dsse};
 
 /// A file beside an image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -12,7 +13,7 @@ pub enum Record {
     Manifest,
     /// Its signature (sshsig).
     Signature,
-    /// An in-toto statement with SLSA provenance.
+    /// An in-toto statement with SLSA provenance, in a DSSE envelope where there is a signer.
     Provenance,
     /// An SBOM in the form of `CycloneDX`.
     Sbom,
@@ -44,11 +45,19 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether they can be made, as far as the signer decides that.
+    ///
+    /// # Errors
+    /// A key that does not sign provenance.
+    pub fn check(&self, signer: Option<&dyn Sign>) -> Result<()> {
+        signer.filter(|_| self.provenance).map_or(Ok(()), dsse::check)
+    }
+
     /// The bytes of the records of a file: an image, or what makes one. Its digest is asked for only if it is
     /// needed.
     ///
     /// # Errors
-    /// Those of the digest.
+    /// Those of the digest, and of the signature.
     pub fn of(
         &self,
         made: &PlannedImage,
@@ -67,7 +76,9 @@ impl Wanted {
             let text = |value: serde_json::Value| format!("{value:#}\n").into_bytes();
             if self.provenance {
                 let value = provenance::statement(&manifest, &self.build, name, digest);
-                records.push((Record::Provenance, text(value)));
+                let statement = text(value);
+                let signed = made.signer().map(|signer| dsse::envelope(&statement, signer));
+                records.push((Record::Provenance, signed.transpose()?.map_or(statement, text)));
             }
             if self.sbom {
                 records.push((Record::Sbom, text(provenance::sbom(&manifest, name, digest))));

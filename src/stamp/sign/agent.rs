@@ -66,8 +66,12 @@ impl Sign for Agent {
         self.public.fingerprint(HashAlg::Sha256).to_string()
     }
 
-    fn is_reproducible(&self) -> bool {
-        self.public.algorithm() == Algorithm::Ed25519
+    fn algorithm(&self) -> Algorithm {
+        self.public.algorithm()
+    }
+
+    fn sign_plain(&self, message: &[u8]) -> Result<Signature> {
+        self.signature(message)
     }
 
     fn sign(&self, message: &[u8]) -> Result<String> {

@@ -1,13 +1,16 @@
-//! Signatures by ssh keys: sshsig (OpenSSH `PROTOCOL.sshsig`), as `ssh-keygen -Y sign` makes them.
+//! Signatures by ssh keys: sshsig (OpenSSH `PROTOCOL.sshsig`), as `ssh-keygen -Y sign` makes them, and those of DSSE.
 
 pub mod agent;
+pub mod dsse;
 pub mod signers;
 
 use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
-use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
+use ssh_key::{
+    Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, Signature, SigningKey, SshSig,
+};
 
 use crate::bounded;
 use crate::error::{Error, Result};
@@ -24,11 +27,19 @@ pub trait Sign: Debug + Send + Sync {
     /// The key's fingerprint, as `SHA256:…`.
     fn fingerprint(&self) -> String;
 
+    /// The kind of key.
+    fn algorithm(&self) -> Algorithm;
+
     /// Whether its signature of a message is the same each time (RFC 8032; others may take a random number).
-    fn is_reproducible(&self) -> bool;
+    fn is_reproducible(&self) -> bool {
+        self.algorithm() == Algorithm::Ed25519
+    }
 
     /// An armored signature of the message, in [`NAMESPACE`].
     fn sign(&self, message: &[u8]) -> Result<String>;
+
+    /// A signature of the message itself, as the ssh protocol has it.
+    fn sign_plain(&self, message: &[u8]) -> Result<Signature>;
 }
 
 /// A private key from a file.
@@ -40,17 +51,28 @@ impl Sign for FileKey {
         self.0.fingerprint(HashAlg::Sha256).to_string()
     }
 
-    fn is_reproducible(&self) -> bool {
-        self.0.algorithm() == Algorithm::Ed25519
+    fn algorithm(&self) -> Algorithm {
+        self.0.algorithm()
     }
 
     fn sign(&self, message: &[u8]) -> Result<String> {
         let signed = self.0.sign(NAMESPACE, HashAlg::Sha512, message);
         let armored = signed.and_then(|signature| signature.to_pem(LineEnding::LF));
-        armored.map_err(|fault| {
-            refused(&format!("the key of {} does not sign", setting!(sign)), &fault)
-        })
+        armored.map_err(|fault| refused(&no_signature(), &fault))
     }
+
+    fn sign_plain(&self, message: &[u8]) -> Result<Signature> {
+        signed(&self.0, message).map_err(|()| usage(no_signature()))
+    }
+}
+
+fn no_signature() -> String {
+    format!("the key of {} does not sign", setting!(sign))
+}
+
+/// What a key makes of a message.
+fn signed<K: SigningKey>(key: &K, message: &[u8]) -> std::result::Result<Signature, ()> {
+    key.try_sign(message).map_err(drop)
 }
 
 /// The signer that `path` names: a private key, whose passphrase `ask` asks for, or the `.pub` of a key that

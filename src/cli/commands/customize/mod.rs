@@ -66,6 +66,7 @@ impl Args {
             printer::say(&format!("{}{}", finished.summary, output.wrote(bytes.len())));
             return Ok(());
         }
+        self.beside.check_signer(&finished.image)?;
         let image = finished.image.outgoing();
         let how = output.write(image, progress)?;
         let told = SidecarContext {
