@@ -185,7 +185,7 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             "give an installer whose stage 1 has one (`boot.initrd.systemd.shell.enable`); `--inject credential` puts short keys for root on the kernel's command line, and nothing else"
         }
         Advice::CompareOrDigests => {
-            "compare with the image (`--against IMAGE`), or stamp with --manifest-digests"
+            "give the image that was written: `remaster verify /dev/sdX --against IMAGE`; what is stamped with --manifest-digests needs none"
         }
     };
     text.into()
