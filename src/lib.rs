@@ -42,6 +42,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Without default features this is all there is, and clap is not among its dependencies. `netboot` and `records` add
+//! what the program has beside it: starts over the network; batches, OCI layouts and the records of an image.
+//!
 //! [`target`] knows which disks are safe to overwrite, and [`flash`] writes to them and compares. Modules that are not
 //! shown here belong to the program. They change as it needs them, in any version.
 //! `docs/architecture.md` says which module may use which.
@@ -87,6 +90,7 @@ pub mod iso;
 pub mod keys;
 #[doc(hidden)]
 pub mod live;
+#[cfg(feature = "netboot")]
 #[doc(hidden)]
 pub mod netboot;
 #[doc(hidden)]

@@ -6,6 +6,7 @@ mod document;
 mod list;
 mod machine;
 mod setting;
+#[cfg(feature = "records")]
 pub mod users;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ pub use machine::Machine;
 pub(crate) use setting::{Phrase, Setting, called, setting};
 
 /// How the edits get into the live system.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Inject {
     /// Archives that stage 1 unpacks: everything is possible
@@ -31,14 +33,15 @@ pub enum Inject {
 }
 
 /// Everything that can be asked for. A flag of the command line and a key of a recipe have one name.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, clap::Args)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
     /// Public key to let in as root and nixos; repeatable
     ///
     /// A `.pub` or `authorized_keys` file, `-` for standard input, the key itself, `agent` for the keys of ssh-agent, or
     /// `gh:USER`, `gl:USER` or an `https://` address for those that GitHub, GitLab or another server tells.
-    #[arg(short, long, value_name = "KEY", help_heading = "ssh")]
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "KEY", help_heading = "ssh"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub key: Vec<String>,
@@ -46,63 +49,66 @@ pub struct Recipe {
     ///
     /// Fetched keys are shown and confirmed on a terminal. Without a terminal they are refused unless these are their
     /// fingerprints, all of them and no others.
-    #[arg(long, value_name = "SHA256:…", help_heading = "ssh")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHA256:…", help_heading = "ssh"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub expect_fingerprint: Vec<String>,
     /// Keep logins by password over ssh [default: by key only, if a key is given]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "ssh")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "ssh"))]
     pub ssh_passwords: Option<bool>,
     /// Private host key to place: `generate` (ed25519), `generate:rsa`, or a file; may be given several times
-    #[arg(long, value_name = "generate|FILE", help_heading = "ssh")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "generate|FILE", help_heading = "ssh"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub host_key: Vec<String>,
     /// Secret file that generated host keys are derived from, so that they are the same each time; `env:NAME` is an
     /// environment variable, `fd:N` an open file descriptor
-    #[arg(long, value_name = "FILE|env:NAME|fd:N", help_heading = "ssh")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "FILE|env:NAME|fd:N", help_heading = "ssh")
+    )]
     pub host_key_seed: Option<PathBuf>,
     /// Name of the one that keys and salts are derived for, beside the seed: another name, other keys.
     /// `remaster stamp` takes the `name` of each user
-    #[arg(long, value_name = "NAME", help_heading = "ssh")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "ssh"))]
     pub host_key_name: Option<String>,
 
     /// File with the console password of root (its first line; `-` for standard input)
-    #[arg(long, value_name = "FILE", help_heading = "Passwords", conflicts_with_all = ["root_password_hash", "root_password_prompt"])]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Passwords", conflicts_with_all = ["root_password_hash", "root_password_prompt"]))]
     pub root_password_file: Option<PathBuf>,
     /// Ask for the console password of root
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Passwords", conflicts_with = "root_password_hash")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Passwords", conflicts_with = "root_password_hash"))]
     pub root_password_prompt: Option<bool>,
     /// Hash of the console password of root, as crypt(5) writes it
-    #[arg(long, value_name = "HASH", help_heading = "Passwords")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HASH", help_heading = "Passwords"))]
     pub root_password_hash: Option<String>,
     /// File with the console password of nixos (its first line; `-` for standard input)
-    #[arg(long, value_name = "FILE", help_heading = "Passwords", conflicts_with_all = ["nixos_password_hash", "nixos_password_prompt"])]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Passwords", conflicts_with_all = ["nixos_password_hash", "nixos_password_prompt"]))]
     pub nixos_password_file: Option<PathBuf>,
     /// Ask for the console password of nixos
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Passwords", conflicts_with = "nixos_password_hash")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Passwords", conflicts_with = "nixos_password_hash"))]
     pub nixos_password_prompt: Option<bool>,
     /// Hash of the console password of nixos, as crypt(5) writes it
-    #[arg(long, value_name = "HASH", help_heading = "Passwords")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HASH", help_heading = "Passwords"))]
     pub nixos_password_hash: Option<String>,
 
     /// Name of the machine, without a domain
-    #[arg(long, value_name = "NAME", help_heading = "System")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "System"))]
     pub hostname: Option<String>,
     /// Time zone, as `Europe/Berlin`
-    #[arg(long, value_name = "ZONE", help_heading = "System")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "ZONE", help_heading = "System"))]
     pub timezone: Option<String>,
     /// Keyboard layout of the console, as `de-latin1`
-    #[arg(long, value_name = "KEYMAP", help_heading = "System")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KEYMAP", help_heading = "System"))]
     pub keymap: Option<String>,
     /// Language and formats, as `de_DE.UTF-8`
-    #[arg(long, value_name = "LOCALE", help_heading = "System")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LOCALE", help_heading = "System"))]
     pub locale: Option<String>,
     /// Font of the console, as `ter-v16n`
-    #[arg(long, value_name = "FONT", help_heading = "System")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FONT", help_heading = "System"))]
     pub console_font: Option<String>,
     /// Show address, host keys and the ssh command on the console [default: yes]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "System")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "System"))]
     pub greeting: Option<bool>,
 
     /// Fixed address of the first wired interface that has a link, or of one by name or MAC; all others
@@ -110,12 +116,18 @@ pub struct Recipe {
     ///
     /// `eno1.20=` makes VLAN 20 on eno1, `wifi=` is the first wireless interface. With a prefix of 32 or 128 any router
     /// may be on the same link.
-    #[arg(long, value_name = "[IFACE|MAC=]ADDRESS/PREFIX", help_heading = "Network")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "[IFACE|MAC=]ADDRESS/PREFIX", help_heading = "Network")
+    )]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub address: Vec<String>,
     /// Router in the subnet of an --address
-    #[arg(long, value_name = "[IFACE|MAC=]ADDRESS", help_heading = "Network")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "[IFACE|MAC=]ADDRESS", help_heading = "Network")
+    )]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub gateway: Vec<String>,
@@ -123,169 +135,191 @@ pub struct Recipe {
     ///
     /// As dracut has it, with options as `bond0:eno1,eno2:mode=802.3ad,lacp_rate=fast`; by default they are
     /// `mode=active-backup,miimon=100`. Without an --address it is by DHCP.
-    #[arg(long, value_name = "BOND:IFACE,IFACE[:OPTION=VALUE,…]", help_heading = "Network")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "BOND:IFACE,IFACE[:OPTION=VALUE,…]", help_heading = "Network")
+    )]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub bond: Vec<String>,
     /// Bytes in a packet, of an interface named as for --address
-    #[arg(long, value_name = "[IFACE|MAC=]BYTES", help_heading = "Network")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "[IFACE|MAC=]BYTES", help_heading = "Network")
+    )]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub mtu: Vec<String>,
     /// Name server, instead of those that DHCP tells
-    #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "ADDRESS", help_heading = "Network"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub dns: Vec<String>,
     /// Wireless network to join, shown or hidden; once per network
     ///
     /// For networks that want a user or a certificate (802.1X) give `NetworkManager` a profile by --file.
-    #[arg(long, value_name = "SSID", help_heading = "Network")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SSID", help_heading = "Network"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub wifi: Vec<String>,
     /// File with the passphrase or key of the wireless network (its first line; `-` for standard input)
     ///
     /// Of several networks, the files are theirs in order.
-    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Network"))]
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]
     pub wifi_password_file: Vec<PathBuf>,
     /// Ask for the passphrase of each wireless network that has no file
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network", conflicts_with = "wifi_open")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network", conflicts_with = "wifi_open"))]
     pub wifi_password_prompt: Option<bool>,
     /// Wireless networks without a file have no password
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network"))]
     pub wifi_open: Option<bool>,
     /// Wireless networks with a password have WPA3 (SAE), which wants the passphrase itself in the image
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network"))]
     pub wifi_wpa3: Option<bool>,
     /// Country whose rules the radios keep, as `DE`
-    #[arg(long, value_name = "COUNTRY", help_heading = "Network")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "COUNTRY", help_heading = "Network"))]
     pub wifi_country: Option<String>,
 
     /// Folder or tar archive to lay over the live system's root
-    #[arg(long, value_name = "DIR|TAR", help_heading = "Files")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR|TAR", help_heading = "Files"))]
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]
     pub overlay: Vec<PathBuf>,
     /// What to do with extended attributes in an overlay [default: refuse]
-    #[arg(long, value_name = "refuse|drop", help_heading = "Files")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "refuse|drop", help_heading = "Files"))]
     pub xattrs: Option<Xattrs>,
     /// One file for the live system; MODE is octal, OWNER as `root` or `1000:100`
-    #[arg(
-        long = "file",
-        id = "recipe_file",
-        value_name = "SRC:DST[:MODE[:OWNER]]",
-        help_heading = "Files"
+    #[cfg_attr(
+        feature = "cli",
+        arg(
+            long = "file",
+            id = "recipe_file",
+            value_name = "SRC:DST[:MODE[:OWNER]]",
+            help_heading = "Files"
+        )
     )]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub file: Vec<String>,
     /// Script to put on the PATH of root and nixos
-    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Files"))]
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]
     pub script: Vec<PathBuf>,
     /// Static program to put on the PATH of root and nixos
-    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Files"))]
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]
     pub bin: Vec<PathBuf>,
     /// systemd unit to install
-    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Files"))]
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]
     pub unit: Vec<PathBuf>,
     /// Start the units as their Install sections say
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files"))]
     pub enable: Option<bool>,
     /// Program or script to run once at boot, when the network is up
-    #[arg(long, value_name = "FILE", help_heading = "Files")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Files"))]
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]
     pub run: Vec<PathBuf>,
     /// squashfs of store paths to mount at boot
-    #[arg(long, value_name = "FILE.squashfs", help_heading = "Files")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE.squashfs", help_heading = "Files"))]
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]
     pub store: Vec<PathBuf>,
     /// Put the programs of the --store paths on the PATH
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files"))]
     pub path: Option<bool>,
     /// Private keys in an overlay are meant to be there
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files"))]
     pub allow_secrets: Option<bool>,
 
     /// Kernel argument to add
-    #[arg(long, value_name = "ARG", help_heading = "Boot", allow_hyphen_values = true)]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "ARG", help_heading = "Boot", allow_hyphen_values = true)
+    )]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub karg: Vec<String>,
     /// Kernel argument to take out, with its value
-    #[arg(long, value_name = "ARG", help_heading = "Boot", allow_hyphen_values = true)]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "ARG", help_heading = "Boot", allow_hyphen_values = true)
+    )]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub karg_delete: Vec<String>,
     /// Kernel argument to replace: `KEY=NEW`, or `KEY=OLD=NEW` for one of several
-    #[arg(long, value_name = "KEY=[OLD=]NEW", help_heading = "Boot", allow_hyphen_values = true)]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "KEY=[OLD=]NEW", help_heading = "Boot", allow_hyphen_values = true)
+    )]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub karg_replace: Vec<String>,
     /// Change the arguments of these menu entries only (a part of the title, or an isolinux label)
-    #[arg(long, value_name = "TITLE", help_heading = "Boot")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TITLE", help_heading = "Boot"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub entry: Vec<String>,
     /// Serial console for kernel, GRUB and isolinux, as `ttyS0,115200`
     ///
     /// Of several, the kernel uses all, the last as its main one, and loaders the last that they know.
-    #[arg(long, value_name = "PORT[,BAUD]", help_heading = "Boot")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PORT[,BAUD]", help_heading = "Boot"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub serial: Vec<String>,
     /// Seconds that the menus wait
-    #[arg(long, value_name = "SECONDS", help_heading = "Boot")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SECONDS", help_heading = "Boot"))]
     pub timeout: Option<u32>,
     /// Entry that the menus start, as `copytoram` or a part of its title
-    #[arg(long, value_name = "ENTRY", help_heading = "Boot")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "ENTRY", help_heading = "Boot"))]
     pub default_entry: Option<String>,
     /// Label of the volume, which stage 1 looks for
-    #[arg(long, value_name = "LABEL", help_heading = "Boot")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LABEL", help_heading = "Boot"))]
     pub label: Option<String>,
     /// Name to show in front of the menu entries
-    #[arg(long, value_name = "NAME", help_heading = "Boot")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "Boot"))]
     pub name: Option<String>,
     /// Append to the initrds instead of naming a second one in the menus, for boot loaders with menus
     /// of their own
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Boot")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Boot"))]
     pub merge_initrd: Option<bool>,
     /// How the edits get in [default: archive]
-    #[arg(long, value_name = "archive|credential", help_heading = "Boot")]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "archive|credential", help_heading = "Boot")
+    )]
     pub inject: Option<Inject>,
 
     /// Refuse what would give other bytes the next time: generated host keys and salts without a --host-key-seed
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Records")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Records"))]
     pub reproducible: Option<bool>,
     /// Put digests of the image's blocks, the base's SHA-256 and both ids into the manifest; reads the base whole
-    #[arg(skip)]
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub manifest_digests: Option<bool>,
     /// Sign the manifest: an ssh private key (ed25519 or ecdsa), or the `.pub` of a key that ssh-agent has
-    #[arg(skip)]
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub sign: Option<PathBuf>,
 
     /// A machine of several that one image is for, and what it gets in the place of what all get; in recipe files only
-    #[arg(skip)]
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub machine: Vec<Machine>,
 
     /// Where the keys of a recipe file stand, and each element of their lists.
-    #[arg(skip)]
+    #[cfg_attr(feature = "cli", arg(skip))]
     #[serde(skip)]
     pub(crate) places: BTreeMap<String, Vec<String>>,
 }
 
 /// What to do with extended attributes.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Xattrs {
     /// Name the file and stop
@@ -368,6 +402,11 @@ macro_rules! every_field {
                 places.insert(name, before.chain(own).collect());
             }
             Self { $($field: self.$field.onto(below.$field),)* places }
+        }
+
+        /// The names of all fields.
+        fn all() -> Vec<String> {
+            [$(stringify!($field)),*].map(|name| name.replace('_', "-")).to_vec()
         }
 
         /// The names of what was asked for.
@@ -478,12 +517,9 @@ impl Recipe {
 
     /// The names of everything that can be asked for on the command line, in their order.
     pub fn names() -> Vec<String> {
-        let command = <Self as clap::Args>::augment_args(clap::Command::new("recipe"));
-        command
-            .get_arguments()
-            .filter_map(|argument| argument.get_long().map(str::to_owned))
-            .chain(OF_RECORDS.map(str::to_owned))
-            .collect()
+        let mut names = Self::all();
+        names.retain(|name| !OF_FILES.contains(&name.as_str()));
+        names
     }
 
     /// Says what is wrong with the element `index` of what was asked for under `name`, and where that stands.

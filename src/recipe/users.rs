@@ -18,7 +18,8 @@ use crate::error::{Advice, Error, Result};
 const LARGEST: u64 = 512 << 20;
 
 /// What a users file is written in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Format {
     /// `[[user]]` tables
     Toml,

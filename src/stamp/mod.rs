@@ -1,11 +1,15 @@
 //! One stamping, from a base image to a verified one, and what is made of it.
 
 pub mod base_image;
+#[cfg(feature = "records")]
 pub mod batch;
+#[cfg(feature = "records")]
 pub mod descriptor;
+#[cfg(feature = "records")]
 pub mod identity;
 pub mod kept;
 pub mod manifest;
+#[cfg(feature = "records")]
 pub mod oci;
 pub mod patch;
 pub mod planned_image;

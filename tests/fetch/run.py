@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetches bases from servers that misbehave. Usage: run.py REMASTER REMASTER_WITHOUT_FETCH
 
-The second program is one built with `--no-default-features`. Every case has a cache of its own. Ends with `N passed, N failed`.
+The second program is one built with `--no-default-features --features cli`. Every case has a cache of its own. Ends with `N passed, N failed`.
 """
 import contextlib
 import json

@@ -38,7 +38,8 @@ use names::{Taken, Template};
 const GROUP: usize = 32;
 
 /// What is made for a user.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Form {
     /// An image
     Image,

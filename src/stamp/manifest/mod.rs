@@ -3,10 +3,13 @@
 //! The manifest stands in the folder of ours on the volume, with line feeds behind it up to a size that
 //! does not depend on its digests, so that it can be filled in when everything else has its place.
 
+#[cfg(feature = "records")]
 pub mod beside;
 pub mod blocks;
 pub mod found;
+#[cfg(feature = "records")]
 pub mod provenance;
+#[cfg(feature = "records")]
 pub mod verify;
 
 use serde::{Deserialize, Serialize};
