@@ -62,6 +62,9 @@
 
       formatter = forAll (pkgs: _: pkgs.nixfmt-tree);
 
+      # `storeOf nixosConfigurations.NAME`: a squashfs for `--store`.
+      lib = { inherit (bases) storeOf; };
+
       nixosModules = {
         installer = ./base-images/installer.nix;
         default = ./base-images/installer.nix;

@@ -11,20 +11,27 @@ let
         ./installer.nix
       ];
     }).config;
+  # As the installer's own store: store paths on top, and `nix-path-registration`, by which Nix knows them, beside them.
+  storeWith =
+    pkgs: name: storeContents: comp:
+    (pkgs.callPackage "${nixpkgs}/nixos/lib/make-squashfs.nix" { inherit storeContents comp; }).overrideAttrs {
+      name = "${name}.squashfs";
+    };
+  compression = "zstd -Xcompression-level 19";
 in
 {
+  # The store of any NixOS configuration (`nixosConfigurations.NAME`), which can be installed from there without a network.
+  storeOf =
+    configuration:
+    storeWith configuration.pkgs "system-store" [ configuration.config.system.build.toplevel ] compression;
+
   packages =
     system:
     let
       pkgs = nixpkgs.legacyPackages.${system};
       config = configuration system;
       inherit (config) isoImage;
-      # As the installer's own store: store paths on top, `nix-path-registration` beside them.
-      store =
-        name: storeContents: comp:
-        (pkgs.callPackage "${nixpkgs}/nixos/lib/make-squashfs.nix" { inherit storeContents comp; }).overrideAttrs {
-          name = "${name}.squashfs";
-        };
+      store = storeWith pkgs;
     in
     {
       # ISO in `iso/`.
@@ -37,6 +44,6 @@ in
           name = "rescue-store";
           paths = import ./rescue.nix pkgs;
         })
-      ] "zstd -Xcompression-level 19";
+      ] compression;
     };
 }

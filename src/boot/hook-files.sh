@@ -74,7 +74,8 @@ unpack() {
   umount /remaster/mounted || complain "could not unmount $image again"
 }
 
-# store NUMBER IMAGE ROOT: mounts a squashfs of store paths and links those into the store, which can be written to by now.
+# store NUMBER IMAGE ROOT: mounts a squashfs of store paths, for `lay`.
+stores=
 store() {
   locate "a squashfs of --store" "$2" || return
   at=/nix/.remaster-store/$1
@@ -87,11 +88,23 @@ store() {
     fi ;;
   esac
   mount -t squashfs -o loop,ro "$image" "$3$at" || { complain "could not mount $image"; return; }
-  for path in "$3$at"/*-* "$3$at"/nix/store/*-*; do
+  if [ -d "$3$at/nix/store" ]; then stores=$stores:$3$at/nix/store; else stores=$stores:$3$at; fi
+}
+
+# lay ROOT: lays what is mounted below the paths of the store, as folders: Nix takes no links for its own. Where that cannot
+# be, links have to do, which programs take.
+lay() {
+  [ -n "$stores" ] || return 0
+  rw=$1/nix/.rw-store/remaster
+  mkdir -p "$rw/store" "$rw/work"
+  mount -t overlay -o "lowerdir=$1/nix/store$stores,upperdir=$rw/store,workdir=$rw/work" overlay "$1/nix/store" && return
+  complain "could not lay --store into the store: its paths are linked there, and Nix does not know them"
+  touch "$1/nix/.remaster-store/linked"
+  for path in "$1"/nix/.remaster-store/*/*-* "$1"/nix/.remaster-store/*/nix/store/*-*; do
     there "$path" || continue
     name=${path##*/}
     case $name in ????????????????????????????????-*) ;; *) continue ;; esac
-    there "$3/nix/store/$name" || ln -s "${path#"$3"}" "$3/nix/store/$name" || complain "could not add $name to the store"
+    there "$1/nix/store/$name" || ln -s "${path#"$1"}" "$1/nix/store/$name" || complain "could not add $name to the store"
   done
 }
 

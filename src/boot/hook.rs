@@ -71,6 +71,7 @@ fn hook_of(attached: &[Attached], kept: Kept<'_>) -> String {
             }
         }
     }
+    after.extend((!after.is_empty()).then(|| "lay \"$1\"\n".to_owned()));
     let (before, after) = (before.concat(), after.concat());
     [HOOK, FILES, &before, COPY, &after, "leave\n", GIVE_BACK].concat()
 }
@@ -156,6 +157,7 @@ mod tests {
         let copy = at("\ncopy \"$1\"\n");
         let store = at("\nstore 2 \"$1\"/iso/boot/remaster/files2-e3b0c44298fc1c14.img \"$1\"\n");
         assert!(unpack < copy && copy < store && store < at("\nprograms 2 \"$1\"\n"));
+        assert!(at("\nprograms 2 \"$1\"\n") < at("\nlay \"$1\"\n"));
         assert!(!hook_of(&[], Kept::Volume(&folder)).contains("unpack"));
         let text = hook_of(&all, Kept::Initrd);
         assert!(text.contains("\nunpack /remaster/files1.img \"$1\"\n"), "{text}");

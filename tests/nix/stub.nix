@@ -15,7 +15,8 @@ let
     optionalString = wanted: text: if wanted then text else "";
     mkDefault = value: value;
     mkForce = value: value;
-    nixosSystem = { modules }: { config = {
+    nixosSystem = { modules }: { pkgs = pkgsFor "x86_64-linux"; config = {
+      system.build.toplevel = derivation "system of ${builtins.toString (builtins.length modules)} modules";
       system.build.isoImage = derivation "iso of ${builtins.toJSON (map (module: if builtins.isPath module then builtins.baseNameOf module else module) modules)}";
       isoImage = {
         storeContents = [ (derivation "store of ${builtins.toString (builtins.length modules)} modules") ];
@@ -76,6 +77,7 @@ in
   apps = lib.genAttrs both (system: outputs.apps.${system}.default.type);
   shells = lib.genAttrs both (system: map (program: program.made) outputs.devShells.${system}.default.packages);
   formatter = lib.genAttrs both (system: outputs.formatter.${system}.made);
+  storeOf = (outputs.lib.storeOf (lib.nixosSystem { modules = [ ]; })).made;
   overlay = (outputs.overlays.default (pkgsFor "x86_64-linux") { }).remaster.version;
   source = outputs.packages.x86_64-linux.remaster.src.fileset;
   install = outputs.packages.x86_64-linux.remaster.postInstall;

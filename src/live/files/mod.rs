@@ -59,7 +59,7 @@ impl Files {
         lint::check(recipe, &laid, &mut findings)?;
         let mut units = Root::default();
         units::gather(recipe, &laid, &mut units, &mut findings.notes)?;
-        let stores = stores(recipe, &mut findings.notes)?;
+        let stores = stores(recipe, &mut units, &mut findings.notes)?;
         if stores.iter().any(|store| store.purpose == Purpose::Store { on_path: true }) {
             programs::on_path(&mut laid)?;
             laid.finish();
@@ -210,13 +210,18 @@ fn packed(laid: &OverlayTree) -> Result<Attached> {
     Attached::new(Purpose::Overlay, Arc::new(squashfs::pack(laid)?))
 }
 
-fn stores(recipe: &Recipe, notes: &mut Vec<String>) -> Result<Vec<Attached>> {
+fn stores(recipe: &Recipe, units: &mut Root, notes: &mut Vec<String>) -> Result<Vec<Attached>> {
     let on_path = recipe.path == Some(true);
     let mut stores = Vec::new();
     for (index, path) in recipe.store.iter().enumerate() {
         let asked = Asked { recipe, name: "store", index };
-        let bytes = Arc::new(squashfs::store(asked, path, on_path, notes)?);
-        stores.push(Attached::new(Purpose::Store { on_path }, bytes)?);
+        let (bytes, is_registered) = squashfs::store(asked, path, on_path, notes)?;
+        stores.push(Attached::new(Purpose::Store { on_path }, Arc::new(bytes))?);
+        if is_registered {
+            units.file("etc/remaster/store.sh", 0o644, include_str!("../scripts/store.sh"));
+            units.unit("remaster-store.service", include_str!("../scripts/store.service"));
+            units.want("remaster-store.service", "sysinit.target");
+        }
     }
     Ok(stores)
 }

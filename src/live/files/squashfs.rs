@@ -67,13 +67,16 @@ fn write(laid: &OverlayTree, file: &File) -> Result<(), backhand::BackhandError>
     Ok(())
 }
 
-/// A squashfs of store paths.
+/// What stands beside the store paths of a squashfs, for `nix-store --load-db` (nixpkgs, `make-squashfs.nix`).
+const REGISTRATION: &str = "/nix-path-registration";
+
+/// A squashfs of store paths, and whether it has a list of them that Nix can be told.
 pub(super) fn store(
     asked: Asked<'_>,
     path: &Path,
     on_path: bool,
     notes: &mut Vec<String>,
-) -> Result<ImageFile> {
+) -> Result<(ImageFile, bool)> {
     const HINT: &str =
         "give one as nixpkgs' make-squashfs.nix or `mksquashfs $(nix-store -qR …)` make it";
     let shown = path.display();
@@ -120,7 +123,13 @@ pub(super) fn store(
         notes
             .push(format!("{shown} has no programs that {} could put on the PATH", setting!(path)));
     }
-    Ok(image)
+    let is_registered = found.files().any(|node| node.fullpath == Path::new(REGISTRATION));
+    if !is_registered {
+        notes.push(format!(
+            "{shown} has no nix-path-registration: its programs run, and Nix does not know its paths"
+        ));
+    }
+    Ok((image, is_registered))
 }
 
 /// Whether a squashfs has files that others must not read.

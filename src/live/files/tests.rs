@@ -281,8 +281,20 @@ fn stores_are_taken_as_they_are() {
         assert_eq!(edits.attached[0].purpose, Purpose::Store { on_path: true });
         assert_eq!(edits.attached[0].bytes.size(), u64::try_from(bytes.len()).unwrap());
         assert!(edits.root.get("etc/profiles/per-user/nixos/bin").is_some());
-        assert_eq!(notes, Vec::<String>::new());
+        assert!(edits.root.get("etc/remaster/store.sh").is_none());
+        assert!(notes.len() == 1 && notes[0].contains("has no nix-path-registration"), "{notes:?}");
     }
+}
+
+#[test]
+fn nix_is_told_of_a_store_that_has_the_list_of_its_paths() {
+    let bench = Bench::new();
+    let bytes = squashfs(&[&format!("{STORE}/bin/tool"), "/nix-path-registration"]);
+    let store = bench.write("a.squashfs", 0o600, &bytes);
+    let (edits, notes) = edits(&recipe(|recipe| recipe.store = vec![store])).unwrap();
+    assert_eq!(notes, Vec::<String>::new());
+    let wanted = "etc/systemd/system.control/sysinit.target.wants/remaster-store.service";
+    assert!(edits.root.get(wanted).is_some() && edits.root.get("etc/remaster/store.sh").is_some());
 }
 
 #[test]

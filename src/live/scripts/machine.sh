@@ -20,12 +20,15 @@ matching() {
   done < "$machines/list" | uniq
 }
 
-# What drives an interface may be loaded late, and one on USB later than that.
-udevadm settle --timeout=20
-found=$(matching) waited=0
-while [ -z "$found" ] && [ "$waited" -lt 10 ] && grep -q ' mac ' "$machines/list"; do
-  sleep 1
-  found=$(matching) waited=$((waited + 1))
+# What drives an interface may be loaded late, and one on USB later than that: up to ten seconds after udev is done.
+found=$(matching) turns=0 calm=0
+while [ -z "$found" ] && [ "$turns" -lt 60 ] && [ "$calm" -lt 10 ] && grep -q ' mac ' "$machines/list"; do
+  if udevadm settle --timeout=1 2> /dev/null; then
+    calm=$((calm + 1))
+    sleep 1
+  fi
+  turns=$((turns + 1))
+  found=$(matching)
 done
 
 # shellcheck disable=SC2086 # words are wanted
