@@ -206,6 +206,7 @@ pub(super) const PAGES: &[Page] = &[
         &[
             "remaster try custom.iso --key ~/.ssh/id_ed25519",
             "remaster try custom.iso --firmware uefi --serial boot.log",
+            "remaster try base.iso --entry copytoram --screenshot screen.png",
         ],
     ),
     page("base", &[], &["remaster base list", "remaster base fetch nixos-25.11-minimal"]),

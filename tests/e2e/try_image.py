@@ -53,6 +53,12 @@ def main():
         c.check("a sound image: the serial port has a file", os.path.exists(c.path("serial,1")))
         c.check("the image is as it was", c.digest(sound) == before)
 
+        picture = c.path("screen,1.png")
+        code, out, err = c.call("try", base, *EMULATED, "--entry", "copytoram", "--screenshot", picture, seconds=1000)
+        c.check("a stock image: gets a key for one boot", code == 0 and b"root logged in after" in out and "both go afterwards" in err, [code, out, err])
+        c.check("an entry: starts without the boot loader", "copytoram" in err and "without the boot loader" in err, err)
+        c.check("the screen: a picture", os.path.exists(picture) and open(picture, "rb").read(4) == b"\x89PNG", err)
+
         code, out, err = c.call("try", failing, "--key", own, *EMULATED, seconds=1000)
         text = out.decode()
         c.check("a unit that fails: status 1", code == 1, [code, err])

@@ -47,7 +47,12 @@ pub(super) struct Seen {
 
 impl Login {
     /// For the machine at a port of this one; its host keys go into a file below `place`.
-    pub(super) fn new(args: &Args, report: &Report, port: u16, place: &Path) -> Result<Self> {
+    pub(super) fn new(
+        args: &Args,
+        report: &Report,
+        (port, key): (u16, Option<&Path>),
+        place: &Path,
+    ) -> Result<Self> {
         let known = place.join("known_hosts");
         let keys = report.injected.iter().flat_map(|injected| &injected.host_keys);
         let lines: Vec<String> =
@@ -70,7 +75,7 @@ impl Login {
         }
         let words = words.into_iter().map(str::to_owned).collect();
         let to = format!("{}@127.0.0.1", args.user);
-        Ok(Self { words, key: args.key.clone(), known, to, port })
+        Ok(Self { words, key: key.map(Path::to_owned), known, to, port })
     }
 
     /// Waits until the login works, and gives what was seen and how many seconds that took.

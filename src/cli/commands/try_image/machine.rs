@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use remaster::error::{Error, Result};
 use remaster::inspect::Report;
 
+use super::entry::Direct;
 use super::{Args, Firmware, Medium};
 
 /// Where distributions keep UEFI firmware for PCs: code, and the variables it begins with.
@@ -29,9 +30,25 @@ const AAVMF: [&str; 3] = [
     "/usr/share/qemu/edk2-aarch64-code.fd",
 ];
 
+/// What a machine starts.
+#[derive(Debug)]
+pub(super) struct Started<'a> {
+    pub(super) image: &'a Path,
+    /// The entry, if its kernel is started without the boot loader.
+    pub(super) direct: Option<Direct>,
+}
+
+/// The firmware of a machine.
+pub(super) fn firmware(args: &Args, report: &Report) -> Firmware {
+    let arm = report.architecture.as_deref() == Some("aarch64");
+    args.firmware.unwrap_or(if arm { Firmware::Uefi } else { Firmware::Bios })
+}
+
 /// A running machine; its port 22 is a port of this one.
 pub(super) struct Machine {
     child: Child,
+    /// Where it takes commands, if a picture of its screen is wanted.
+    pub(super) socket: PathBuf,
     log: PathBuf,
     told: String,
     pub(super) port: u16,
@@ -47,9 +64,14 @@ impl Drop for Machine {
 
 impl Machine {
     /// Starts the machine; its own files go below `place`.
-    pub(super) fn boot(args: &Args, report: &Report, place: &Path) -> Result<Self> {
+    pub(super) fn boot(
+        args: &Args,
+        report: &Report,
+        started: &Started<'_>,
+        place: &Path,
+    ) -> Result<Self> {
         let arm = report.architecture.as_deref() == Some("aarch64");
-        let firmware = args.firmware.unwrap_or(if arm { Firmware::Uefi } else { Firmware::Bios });
+        let firmware = firmware(args, report);
         let program = if arm { "qemu-system-aarch64" } else { "qemu-system-x86_64" };
         let port = free_port()?;
         let mut command = Command::new(program);
@@ -70,13 +92,28 @@ impl Machine {
         command.arg("-serial").arg(serial);
         command.args(if arm { ["-machine", "virt"] } else { ["-machine", "q35"] });
         add_firmware(&mut command, arm, firmware, place)?;
-        add_medium(&mut command, args.medium, &args.image);
+        add_medium(&mut command, args.medium, started.image);
+        add_entry(&mut command, started.direct.as_ref());
+        let socket = place.join("qmp");
+        if args.screenshot.is_some() {
+            command.arg("-qmp").arg(option("unix:", &socket, ",server=on,wait=off"));
+            // the machine of aarch64 has no screen of its own
+            command.args(if arm { &["-device", "ramfb"][..] } else { &[] });
+        }
         let log = place.join("qemu.log");
         let out = File::create(&log).map_err(Error::io(format!("write {}", log.display())))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
         let child = command.spawn().map_err(|fault| absent(program, fault))?;
-        let told = format!("{}, as {}", told_firmware(firmware), told_medium(args.medium));
-        Ok(Self { child, log, told, port })
+        let entry = started.direct.as_ref().map(|entry| {
+            format!(", with the kernel of {:?}, without the boot loader", entry.title)
+        });
+        let told = format!(
+            "{}, as {}{}",
+            told_firmware(firmware),
+            told_medium(args.medium),
+            entry.unwrap_or_default()
+        );
+        Ok(Self { child, socket, log, told, port })
     }
 
     /// How it boots, in words.
@@ -178,6 +215,12 @@ fn no_firmware() -> Error {
         what: "UEFI firmware for QEMU was not found".into(),
         hint: "install it (ovmf and qemu-efi-aarch64 on Debian, edk2-ovmf elsewhere), or give --firmware bios".into(),
     }
+}
+
+fn add_entry(command: &mut Command, entry: Option<&Direct>) {
+    let Some(entry) = entry else { return };
+    command.arg("-kernel").arg(&entry.kernel).arg("-initrd").arg(&entry.initrd);
+    command.arg("-append").arg(&entry.arguments);
 }
 
 fn add_medium(command: &mut Command, medium: Medium, image: &Path) {

@@ -1,29 +1,36 @@
 //! `remaster try`: boots an image in QEMU, logs in as its user would, and says what the live system is like.
 
+mod entry;
 mod login;
 mod machine;
+mod own_key;
+mod screen;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::inspect::Report;
+use remaster::output::file::Output;
 use serde_json::{Value, json};
 
 use crate::cli::{interrupt, printer};
+use entry::Direct;
 use login::{Login, Seen};
-use machine::Machine;
+use machine::{Machine, Started};
+use own_key::Own;
 
 /// Boot an image in QEMU, log in over ssh, and say what came up
 ///
 /// Needs QEMU and ssh on the PATH, and for UEFI its firmware (OVMF). Nothing is written to the image. The machine
 /// has one network card with DHCP, which leads nowhere but to this machine. If the image has host keys, the
-/// machine must show one of them. Ends with status 1 if nobody can log in, or if a unit failed.
+/// machine must show one of them. A stock image without --key gets a key for this one boot, in a copy that is
+/// gone afterwards. Ends with status 1 if nobody can log in, or if a unit failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Stamped installer ISO; plain, not packed
+    /// Installer ISO, stamped or stock; plain, not packed
     image: PathBuf,
 
     /// Private key to log in with [default: those of ssh-agent and ~/.ssh]
@@ -42,6 +49,12 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "usb")]
     medium: Medium,
 
+    /// Menu entry to start, by its number or a part of its title [default: the one that the menu starts]
+    ///
+    /// Its kernel starts without the boot loader.
+    #[arg(long, value_name = "N|TITLE")]
+    entry: Option<String>,
+
     /// Memory of the machine in MiB
     #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(256..))]
     memory: u32,
@@ -58,12 +71,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     serial: Option<PathBuf>,
 
+    /// PNG file for what the screen shows at the end
+    #[arg(long, value_name = "PNG")]
+    screenshot: Option<PathBuf>,
+
     /// Print a JSON object
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 enum Firmware {
     Bios,
     Uefi,
@@ -77,21 +94,58 @@ enum Medium {
 
 /// Boots, logs in, tells.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let report = Report::of(&ImageFile::open(&args.image)?);
-    let report = report.map_err(|fault| fault.of_image(args.image.display()))?;
-    let place = tempfile::tempdir().map_err(Error::io("make a folder for temporary files"))?;
+    let report = inspected(&args.image)?;
     check(args, &report)?;
+    let screen = args.screenshot.as_deref().map(screen::place).transpose()?;
+    let place = own_key::folder()?;
+    let own = own(args, &report, place.path())?;
+    let image = own.as_ref().map_or(args.image.as_path(), |own| &own.image);
+    let bios = machine::firmware(args, &report) == Firmware::Bios;
+    let direct = args.entry.as_deref().map(|entry| Direct::of(image, entry, bios, place.path()));
     interrupt::watch()?;
-    let started = Instant::now();
-    let mut machine = Machine::boot(args, &report, place.path())?;
+    let started = Started { image, direct: direct.transpose()? };
+    let begun = Instant::now();
+    let mut machine = Machine::boot(args, &report, &started, place.path())?;
     if !args.json {
         printer::say(&format!("booting {} by {}\n", args.image.display(), machine.told()));
     }
-    let login = Login::new(args, &report, machine.port, place.path())?;
-    let end = started.checked_add(Duration::from_secs(args.timeout));
-    let (seen, seconds) = login.wait(&mut machine, started, end)?;
+    let key = own.as_ref().map(|own| own.key.as_path()).or(args.key.as_deref());
+    let login = Login::new(args, &report, (machine.port, key), place.path())?;
+    let end = begun.checked_add(Duration::from_secs(args.timeout));
+    let done = login.wait(&mut machine, begun, end);
+    let shot = screen.map_or(Ok(()), |screen| picture(args, &machine, place.path(), &screen));
+    let (seen, seconds) = done?;
     tell(args, &machine, &seen, seconds)?;
+    shot?;
     concluded(&seen)
+}
+
+fn inspected(image: &Path) -> Result<Report> {
+    let report = Report::of(&ImageFile::open(image)?);
+    report.map_err(|fault| fault.of_image(image.display()))
+}
+
+/// A key for a stock image, if none is given.
+fn own(args: &Args, report: &Report, place: &Path) -> Result<Option<Own>> {
+    if args.key.is_some() || report.injected.is_some() {
+        return Ok(None);
+    }
+    if !args.json {
+        let name = args.image.display();
+        printer::say(&format!(
+            "{name} has no key: a copy of it gets one for this boot, and both go afterwards\n"
+        ));
+    }
+    Own::of(&args.image, place).map(Some)
+}
+
+/// A picture also of a machine that nobody could log in to: that is when it is wanted most.
+fn picture(args: &Args, machine: &Machine, place: &Path, screen: &Output) -> Result<()> {
+    screen::shoot(&machine.socket, place, screen)?;
+    if !args.json {
+        printer::say(&format!("wrote {}\n", screen.path().display()));
+    }
+    Ok(())
 }
 
 /// Refuses an image that nobody can log in to, before a machine is booted.
@@ -106,12 +160,13 @@ fn check(args: &Args, report: &Report) -> Result<()> {
     let lets_in = |injected: &remaster::inspect::Injected| {
         injected.keys.iter().any(|key| key.user == args.user)
     };
-    if report.injected.as_ref().is_some_and(lets_in) {
+    let gets_own = args.key.is_none() && report.injected.is_none();
+    if gets_own || report.injected.as_ref().is_some_and(lets_in) {
         return Ok(());
     }
     Err(Error::Usage {
         what: format!("{name} has no key for {}, so nobody can log in", args.user),
-        hint: "put one in: `remaster BASE --key KEY.pub -o IMAGE`".into(),
+        hint: "put one in: `remaster BASE --key KEY.pub -o IMAGE`; a stock image gets one for the boot if --key is left out".into(),
     })
 }
 

@@ -1,0 +1,78 @@
+//! A key for one boot, in a copy of an image that has none. Both are gone afterwards.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
+use remaster::{BaseImage, Customization, ManifestOptions, OverwritePolicy, Recipe};
+use ssh_key::rand_core::OsRng;
+use ssh_key::{Algorithm, LineEnding, PrivateKey};
+
+/// The copy, and the private key that opens it.
+pub(super) struct Own {
+    pub(super) image: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+impl Own {
+    /// Makes both below `place`.
+    pub(super) fn of(image: &Path, place: &Path) -> Result<Self> {
+        let fault = |fault: ssh_key::Error| Error::io("make a key pair")(io::Error::other(fault));
+        let mut pair = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(fault)?;
+        pair.set_comment("remaster try");
+        let own = Self { image: place.join("image.iso"), key: place.join("key") };
+        let private = pair.to_openssh(LineEnding::LF).map_err(fault)?;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&own.key);
+        file.and_then(|mut file| file.write_all(private.as_bytes()))
+            .map_err(Error::io(format!("write {}", own.key.display())))?;
+        let mut recipe = Recipe::default();
+        recipe.key = vec![pair.public_key().to_openssh().map_err(fault)?];
+        let file = ImageFile::open(image)?;
+        let base = BaseImage::open(&file).map_err(|fault| fault.of_image(file.name()))?;
+        let made = base.customize(&Customization::of(&recipe)?, &ManifestOptions::default());
+        let made = made.map_err(|fault| fault.of_image(file.name()))?;
+        made.write_to_file(&own.image, OverwritePolicy::Refuse)?;
+        Ok(own)
+    }
+}
+
+/// A folder of the user's own for a machine's files, gone when it is dropped: on a disk where it may get an image.
+pub(super) fn folder() -> Result<tempfile::TempDir> {
+    let disk = Path::new("/var/tmp");
+    let made = match std::env::var_os("TMPDIR") {
+        None if fs::metadata(disk).is_ok_and(|about| about.is_dir()) => {
+            tempfile::Builder::new().prefix("remaster-try-").tempdir_in(disk)
+        }
+        _ => tempfile::Builder::new().prefix("remaster-try-").tempdir(),
+    };
+    made.map_err(Error::io("make a folder for temporary files"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use remaster::inspect::Report;
+
+    use super::*;
+
+    #[test]
+    fn a_stock_image_gets_a_key_in_a_copy_that_goes() {
+        let place = folder().unwrap();
+        let base = place.path().join("base.iso");
+        let bytes = zstd::decode_all(&include_bytes!("../../../../tests/tiny/tiny.iso.zst")[..]);
+        fs::write(&base, bytes.unwrap()).unwrap();
+        let own = Own::of(&base, place.path()).unwrap();
+        let report = Report::of(&ImageFile::open(&own.image).unwrap()).unwrap();
+        let private = PrivateKey::read_openssh_file(&own.key).unwrap();
+        let print = private.fingerprint(ssh_key::HashAlg::Sha256).to_string();
+        assert_eq!(report.injected.unwrap().keys[0].fingerprint, print);
+        assert_eq!(fs::metadata(&own.key).unwrap().permissions().mode() & 0o777, 0o600);
+        let path = place.path().to_owned();
+        drop(place);
+        assert!(!path.exists());
+    }
+}
