@@ -3,7 +3,7 @@
 
 mod menus;
 
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::keys::{self, Gathered};
@@ -44,6 +44,7 @@ impl Kept {
         let Some(stamped) = base.injected() else { return Ok(None) };
         let found = found::of_image(base.original().base())?;
         let root = stamped.root.clone();
+        refuse_machines(&root)?;
         let mut recipe = Recipe::default();
         menus::read(base, &mut recipe)?;
         read_keys(base, &root, &mut recipe);
@@ -150,6 +151,17 @@ impl Kept {
         };
         Carried::of(self.root.iter().filter(stays).cloned().collect(), self.private)
     }
+}
+
+/// What is for one of several machines is made of what is for all, and cannot be told from it any more.
+fn refuse_machines(root: &[Member]) -> Result<()> {
+    if root.iter().all(|member| live::on_some_machine(&member.path) == member.path) {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        what: "the image is for several machines, and nothing can be added for all of them".into(),
+        hint: Advice::ReplaceAll,
+    })
 }
 
 fn text<'a>(root: &'a [Member], path: &str) -> Option<std::borrow::Cow<'a, str>> {
