@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 
 here = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(here.parent))
@@ -602,12 +603,32 @@ def packed(s):
     s.verdict("TMPDIR that is not there", s.complaints(code, FAILED, err, ["unpack .*nothing"]))
 
 
+def official(s):
+    """The script that checks every official image: by servers that have one, that lie, and that are not there."""
+    def run(mirror):
+        table = pathlib.Path(tempfile.mkdtemp(dir=s.scratch), "table.md")
+        done = subprocess.run([here.parent / "official/run", s.remaster, table, "--only", BASE, "--no-boot"], env={**s.environment, "REMASTER_MIRROR": mirror}, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout.splitlines(), table.read_text()
+    code, said, table = run(f"{s.mirror.url}/good")
+    s.check("official images: all steps pass", code == 0 and said[-1] == "8 passed, 0 failed, 0 not run", [code, said])
+    s.check("official images: a row for each", table.count("| passed | passed | passed | passed | not run |") == 2, table)
+    code, said, table = run(f"{s.mirror.url}/hash-wrong")
+    s.check("official images: a server that lies is a failure, with its cause", code == 1 and " 2 failed, " in said[-1] and "| FAILED | not run |" in table and "fetch: error: " in table, [code, said])
+    code, said, table = run("http://127.0.0.1:1")
+    s.check("official images: without a network nothing counts as passed", code == 77 and said[0].startswith("not run: ") and said[-1] == "0 passed, 0 failed, 8 not run", [code, said])
+    s.check("official images: and the table says so", "passed" not in table and table.count("| not run |") == 2 * 3, table)
+    weekly = (here.parents[1] / ".github/workflows/weekly.yml").read_text()
+    catalogue = tomllib.loads((here.parents[1] / "base-images/catalog.toml").read_text())
+    names = ", ".join(channel["name"] for channel in catalogue["channel"])
+    s.check("each week every channel of the catalogue is checked", f"channel: [{names}]" in weekly, names)
+
+
 def main():
     remaster, without = map(os.path.abspath, sys.argv[1:3])
     with tempfile.TemporaryDirectory(prefix="remaster-fetch-", dir=os.environ.get("TMPDIR", "/var/tmp")) as scratch:
         s = Suite(remaster, without, scratch)
         try:
-            for part in (sound, wrong_answers, broken_off, room, tls, keys, descriptors, by_name, packed):
+            for part in (sound, wrong_answers, broken_off, room, tls, keys, descriptors, by_name, packed, official):
                 part(s)
         finally:
             with contextlib.suppress(OSError):

@@ -92,7 +92,7 @@ impl Machine {
         command.arg("-serial").arg(serial);
         command.args(if arm { ["-machine", "virt"] } else { ["-machine", "q35"] });
         add_firmware(&mut command, arm, firmware, place)?;
-        add_medium(&mut command, args.medium, started.image);
+        add_medium(&mut command, args.medium, started);
         add_entry(&mut command, started.direct.as_ref());
         let socket = place.join("qmp");
         if args.screenshot.is_some() {
@@ -223,14 +223,17 @@ fn add_entry(command: &mut Command, entry: Option<&Direct>) {
     command.arg("-append").arg(&entry.arguments);
 }
 
-fn add_medium(command: &mut Command, medium: Medium, image: &Path) {
+fn add_medium(command: &mut Command, medium: Medium, started: &Started<'_>) {
     let (kind, devices): (&str, &[&str]) = match medium {
-        Medium::Usb => ("", &["qemu-xhci", "usb-storage,drive=image,removable=on,bootindex=0"]),
-        Medium::Cd => ("media=cdrom,", &["virtio-scsi-pci", "scsi-cd,drive=image,bootindex=0"]),
+        Medium::Usb => ("", &["qemu-xhci", "usb-storage,drive=image,removable=on"]),
+        Medium::Cd => ("media=cdrom,", &["virtio-scsi-pci", "scsi-cd,drive=image"]),
     };
     let drive = format!("if=none,id=image,format=raw,readonly=on,{kind}file=");
-    command.arg("-drive").arg(option(&drive, image, ""));
+    command.arg("-drive").arg(option(&drive, started.image, ""));
+    // a kernel that is given is the first thing to boot already
+    let first = if started.direct.is_some() { "" } else { ",bootindex=0" };
     for device in devices {
-        command.args(["-device", device]);
+        let first = if device.contains("drive=image") { first } else { "" };
+        command.arg("-device").arg(format!("{device}{first}"));
     }
 }
