@@ -4,6 +4,8 @@
 pub trait Progress: Sync {
     /// A stage begins that will handle `total` bytes.
     fn begin(&self, stage: &'static str, total: u64);
+    /// So many bytes are left to handle in stages behind this one.
+    fn follow(&self, _bytes: u64) {}
     /// `bytes` more are done.
     fn advance(&self, bytes: u64);
     /// The stage is over.

@@ -1,10 +1,13 @@
 //! Shows how far a long operation has come: bars on a terminal, lines elsewhere, events for programs.
 
+use std::fmt;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 use remaster::error::Result;
 use remaster::progress::Progress;
 use remaster::units::format_bytes;
@@ -19,7 +22,7 @@ pub(crate) const EVENTS: u32 = 1;
 /// Time between two progress events.
 const EVENT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A stage that is over sooner shows no bar.
+/// A stage of several that follow each other shows no bar if it is over sooner.
 const BAR_DELAY: Duration = Duration::from_millis(500);
 
 /// A stage that is over sooner shows no lines.
@@ -70,6 +73,8 @@ pub(crate) struct Meter {
 struct State {
     stage: &'static str,
     total: u64,
+    /// Bytes of the stages behind this one.
+    later: u64,
     done: u64,
     tenth: u64,
     start: Instant,
@@ -77,12 +82,32 @@ struct State {
     bar: Option<ProgressBar>,
 }
 
+impl State {
+    /// Whether another tenth is worth a line.
+    fn has_line(&mut self) -> bool {
+        let tenth = percent(self.done, self.total).checked_div(10).unwrap_or(0);
+        let is_due = tenth > self.tenth && self.start.elapsed() >= LINES_DELAY;
+        if is_due {
+            self.tenth = tenth;
+        }
+        is_due
+    }
+}
+
 impl Meter {
     /// A meter for the target `name`.
     pub(crate) fn new(name: impl Into<String>, style: Style) -> Self {
         let now = Instant::now();
-        let held =
-            State { stage: "", total: 0, done: 0, tenth: 0, start: now, told: now, bar: None };
+        let held = State {
+            stage: "",
+            total: 0,
+            later: 0,
+            done: 0,
+            tenth: 0,
+            start: now,
+            told: now,
+            bar: None,
+        };
         Self { name: name.into(), style, is_patient: false, held: Mutex::new(held) }
     }
 
@@ -101,10 +126,6 @@ impl Meter {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_late(&self, held: &State, delay: Duration) -> bool {
-        !self.is_patient || held.start.elapsed() >= delay
-    }
-
     fn line(&self, held: &State) {
         let share = match held.total {
             0 => String::new(),
@@ -115,7 +136,7 @@ impl Meter {
             rate => format!(", {}/s", format_bytes(rate)),
         };
         let name = if self.name.is_empty() { String::new() } else { format!("{}: ", self.name) };
-        let left = left(held).map(|left| format!(", {left} s left")).unwrap_or_default();
+        let left = left_in_all(held).map(|left| format!(", {left} s left")).unwrap_or_default();
         let (stage, done) = (held.stage, format_bytes(held.done));
         printer::say(&format!("{name}{stage} {share}({done}){rate}{left}\n"));
     }
@@ -125,17 +146,19 @@ impl Meter {
             "v": EVENTS, "event": event, "target": self.name, "stage": held.stage,
             "done": held.done, "total": (held.total > 0).then_some(held.total),
             "rate": rate(held.done, held.start.elapsed()), "seconds_left": left(held),
+            "seconds_left_in_all": left_in_all(held),
         });
         emit(&line);
     }
 
     /// The bar of a stage, at its place among the bars.
     fn begin_bar(&self, bars: &MultiProgress, held: &mut State) {
+        let style = bar_style(held, !self.name.is_empty());
         let bar = held.bar.get_or_insert_with(|| {
             let bar = ProgressBar::hidden().with_prefix(printer::visible(&self.name));
             if self.is_patient { bar } else { bars.add(bar) }
         });
-        bar.set_style(bar_style(held.total, !self.name.is_empty()));
+        bar.set_style(style);
         bar.set_message(held.stage);
         bar.set_length(held.total);
         bar.reset();
@@ -171,18 +194,35 @@ fn left(held: &State) -> Option<u64> {
     rest.checked_div(rate(held.done, held.start.elapsed()))
 }
 
-fn bar_style(total: u64, has_name: bool) -> ProgressStyle {
+/// Seconds until all stages are over that are known, as fast as this one goes.
+fn left_in_all(held: &State) -> Option<u64> {
+    let rest = held.total.checked_sub(held.done).filter(|_| held.done > 0)?;
+    rest.saturating_add(held.later).checked_div(rate(held.done, held.start.elapsed()))
+}
+
+fn bar_style(held: &State, has_name: bool) -> ProgressStyle {
     let narrow = tcgetwinsize(io::stderr()).is_ok_and(|size| size.ws_col < NARROW);
-    let shape = match (total > 0, narrow) {
-        (true, true) => "{msg} {percent:>3} % {eta}",
+    let shape = match (held.total > 0, narrow) {
+        (true, true) => "{msg} {percent:>3} % {left}",
         (true, false) => {
-            "{msg} [{wide_bar}] {percent:>3} % {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}"
+            "{msg} [{wide_bar}] {percent:>3} % {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {left}"
         }
         (false, true) => "{msg} {spinner} {binary_bytes}",
         (false, false) => "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}",
     };
     let prefix = if has_name { "{prefix} " } else { "" };
-    with_chars(ProgressStyle::with_template(&format!("{prefix}{shape}")))
+    let style = with_chars(ProgressStyle::with_template(&format!("{prefix}{shape}")));
+    let later = held.later;
+    style.with_key("left", move |state: &ProgressState, out: &mut dyn fmt::Write| {
+        let left = state.eta().saturating_add(eta_of(later, state.per_sec()));
+        let _ = write!(out, "{:#}", HumanDuration(left));
+    })
+}
+
+/// How long bytes take at a speed.
+fn eta_of(bytes: u64, per_second: f64) -> Duration {
+    let rate = Duration::try_from_secs_f64(per_second).map_or(0, |rate| rate.as_secs());
+    Duration::from_secs(bytes.checked_div(rate).unwrap_or(0))
 }
 
 fn with_chars<E>(style: std::result::Result<ProgressStyle, E>) -> ProgressStyle {
@@ -194,7 +234,7 @@ impl Progress for Meter {
         let mut held = self.held();
         let now = Instant::now();
         let bar = held.bar.take();
-        *held = State { stage, total, done: 0, tenth: 0, start: now, told: now, bar };
+        *held = State { stage, total, later: 0, done: 0, tenth: 0, start: now, told: now, bar };
         match &self.style {
             Style::Bars(bars) => self.begin_bar(bars, &mut held),
             Style::Events => self.event("begin", &held),
@@ -202,21 +242,25 @@ impl Progress for Meter {
         }
     }
 
+    fn follow(&self, bytes: u64) {
+        let mut held = self.held();
+        held.later = bytes;
+        if let Some(bar) = &held.bar {
+            bar.set_style(bar_style(&held, !self.name.is_empty()));
+        }
+    }
+
     fn advance(&self, bytes: u64) {
         let mut held = self.held();
         held.done = held.done.saturating_add(bytes);
         if let (Some(bar), Style::Bars(_)) = (&held.bar, &self.style) {
-            if self.is_patient && bar.is_hidden() && self.is_late(&held, BAR_DELAY) {
+            if self.is_patient && bar.is_hidden() && held.start.elapsed() >= BAR_DELAY {
                 bar.set_draw_target(ProgressDrawTarget::stderr());
             }
             bar.inc(bytes);
         }
-        let tenth = percent(held.done, held.total).checked_div(10).unwrap_or(0);
         match self.style {
-            Style::Lines if tenth > held.tenth && self.is_late(&held, LINES_DELAY) => {
-                held.tenth = tenth;
-                self.line(&held);
-            }
+            Style::Lines if held.has_line() => self.line(&held),
             Style::Events if held.told.elapsed() >= EVENT_INTERVAL => {
                 held.told = Instant::now();
                 self.event("progress", &held);
@@ -227,10 +271,9 @@ impl Progress for Meter {
 
     fn end(&self) {
         let mut held = self.held();
-        match &held.bar {
-            Some(bar) if self.is_patient => bar.finish_and_clear(),
-            Some(bar) => bar.finish(),
-            None => {}
+        // What was done is said in words, on a line of its own.
+        if let Some(bar) = &held.bar {
+            bar.finish_and_clear();
         }
         if self.is_patient {
             held.bar = None;
@@ -238,7 +281,7 @@ impl Progress for Meter {
         match self.style {
             Style::Events => self.event("end", &held),
             Style::Lines
-                if held.total == 0 && held.done > 0 && self.is_late(&held, LINES_DELAY) =>
+                if held.total == 0 && held.done > 0 && held.start.elapsed() >= LINES_DELAY =>
             {
                 self.line(&held);
             }
@@ -248,5 +291,48 @@ impl Progress for Meter {
 
     fn is_cancelled(&self) -> bool {
         interrupt::is_asked()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stage of 200 bytes that began some seconds ago.
+    fn stage(seconds: u64) -> State {
+        let now = Instant::now();
+        let start = now.checked_sub(Duration::from_secs(seconds)).unwrap();
+        State {
+            stage: "write",
+            total: 200,
+            later: 0,
+            done: 0,
+            tenth: 0,
+            start,
+            told: now,
+            bar: None,
+        }
+    }
+
+    #[test]
+    fn a_stage_that_lasts_has_a_line_per_tenth_and_a_short_one_none() {
+        for (seconds, lines) in [(0, 0), (60, 10)] {
+            let mut stage = stage(seconds);
+            let mut told = 0;
+            for done in 1..=200 {
+                stage.done = done;
+                told += u64::from(stage.has_line());
+            }
+            assert_eq!(told, lines, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn what_is_left_counts_the_stages_behind() {
+        let now = State { done: 100, ..stage(100) };
+        assert_eq!((left(&now), left_in_all(&now)), (Some(100), Some(100)));
+        let more = State { later: 200, ..now };
+        assert_eq!((left(&more), left_in_all(&more)), (Some(100), Some(300)));
+        assert_eq!(left_in_all(&stage(1)), None);
     }
 }

@@ -147,6 +147,9 @@ impl<'a> Writer<'a> {
         let start = Instant::now();
         let total = self.options.size_hint.unwrap_or(0);
         self.progress.begin("write", total);
+        if self.options.verify != Verify::Off {
+            self.progress.follow(total);
+        }
         let mut pending: u64 = 0;
         loop {
             match hear.recv() {
