@@ -229,6 +229,32 @@ impl<I: ReadAt> Filesystem<I> {
         ))
     }
 
+    /// Free blocks and inodes, as the bitmaps of all groups have them.
+    pub fn free(&self) -> Result<(u64, u64)> {
+        let superblock = &self.superblock;
+        let (mut blocks, mut inodes) = (0, 0);
+        for group in 0..superblock.groups() {
+            let (_, count) = self.group_blocks(group)?;
+            let free = bitmap::free(&self.block_bitmap(group)?, count);
+            blocks = checked::sum(blocks, free, "free blocks")?;
+            let free = bitmap::free(&self.inode_bitmap(group)?, superblock.inodes_per_group());
+            inodes = checked::sum(inodes, free, "free inodes")?;
+        }
+        Ok((blocks, inodes))
+    }
+
+    /// Refuses a filesystem whose superblock counts otherwise: what is put in would be counted from there on.
+    pub fn check_free(&self) -> Result<()> {
+        let free = self.free()?;
+        let told = (self.superblock.free_blocks(), self.superblock.free_inodes());
+        if free == told {
+            return Ok(());
+        }
+        let found = format!("{} free blocks and {} free inodes", told.0, told.1);
+        let expected = format!("{} and {}, as its groups have", free.0, free.1);
+        Err(Error::malformed("ext4 superblock", self.window.start(), found, expected))
+    }
+
     /// The group of an inode, and its place in the group's table.
     pub fn inode_group(&self, number: u64) -> Result<(u64, u64)> {
         let index = number.checked_sub(1).filter(|_| number <= self.superblock.inodes());

@@ -50,6 +50,7 @@ pub fn plan<I: ReadAt>(image: &I, raw: &DiskSurvey, edits: &Edits) -> Result<Pla
     refuse(edits)?;
     check::require(&checks::of(raw))?;
     let fs = raw.filesystem(image)?;
+    fs.check_free()?;
     let boot = boot(edits);
     let menus = menu::texts(std::slice::from_ref(&raw.config), "", &boot, |_| Ok(Vec::new()))?;
     let text = checked::present(menus.texts.first(), "the text of the menu")?;

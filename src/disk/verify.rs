@@ -1,12 +1,10 @@
 //! Surveys a composed raw image again, before anything of it is written.
 
-use crate::checked;
 use crate::disk::ext4::Filesystem;
 use crate::disk::injected::{member, stamped, without};
 use crate::disk::plan::{boot, record_path};
 use crate::disk::survey::DiskSurvey;
 use crate::error::Result;
-use crate::formats::ext4::bitmap;
 use crate::image::ReadAt;
 use crate::image::patched::PatchedImage;
 use crate::iso::differs::differs;
@@ -50,16 +48,8 @@ pub fn check<B: ReadAt>(
 
 /// The superblock counts as much free as the groups, whose own counts were compared with their bitmaps.
 fn counts<I: ReadAt>(fs: &Filesystem<I>) -> Result<()> {
-    let superblock = fs.superblock();
-    let (mut blocks, mut inodes) = (0_u64, 0_u64);
-    for group in 0..superblock.groups() {
-        let (_, count) = fs.group_blocks(group)?;
-        let free = bitmap::free(&fs.block_bitmap(group)?, count);
-        blocks = checked::sum(blocks, free, "free blocks")?;
-        let free = bitmap::free(&fs.inode_bitmap(group)?, superblock.inodes_per_group());
-        inodes = checked::sum(inodes, free, "free inodes")?;
-    }
-    let counted = (superblock.free_blocks(), superblock.free_inodes());
+    let (blocks, inodes) = fs.free()?;
+    let counted = (fs.superblock().free_blocks(), fs.superblock().free_inodes());
     if (blocks, inodes) == counted {
         return Ok(());
     }

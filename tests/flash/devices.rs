@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::{Advice, Error};
 use remaster::target::Transport::{Ata, DeviceMapper, Emmc, Sd, Usb};
-use remaster::target::{Candidate, Demands, Disk, ExpectedSize, Refusal, System, Transport};
+use remaster::target::{
+    Backing, Candidate, Demands, Disk, ExpectedSize, ImagePlace, Refusal, System, Transport,
+};
 
 const GIB: u64 = 1 << 30;
 
@@ -327,6 +329,32 @@ fn a_loop_device_over_a_file_that_matters_is_refused() {
 }
 
 #[test]
+fn what_holds_the_image_has_no_medium_or_is_a_disk_itself_is_refused() {
+    let machine = Machine::new();
+    let image = |device| Demands {
+        image: vec![ImagePlace { path: "x.iso".into(), id: None, device: Some(device) }],
+        ..Demands::default()
+    };
+    let on_it = Refusal::HoldsImage { path: "x.iso".into() };
+    let disks = System::at(machine.folder.path()).disks().unwrap();
+    let stick = disks.into_iter().find(|disk| disk.name == "sdb").unwrap();
+    for device in &stick.family {
+        let against = machine.judge("sdb", image(*device));
+        assert_eq!(against, std::slice::from_ref(&on_it), "{device:?}");
+        assert_eq!(machine.judge("sdba", image(*device)), [], "{device:?}");
+    }
+    let ids = Vec::new();
+    let backing = Backing { path: "/dev/sdc".into(), ids, is_device: true, also_used_by: None };
+    let empty = Disk { size: 0, ..stick.clone() };
+    let against = Candidate::judge(empty, Demands::default()).unwrap_err();
+    assert_eq!(against, [Refusal::NoMedium]);
+    let over = Disk { backing: Some(backing), ..stick };
+    let by = "is a disk itself".to_owned();
+    let refusal = Refusal::Backing { path: "/dev/sdc".into(), by };
+    assert_eq!(Candidate::judge(over, Demands::default()).unwrap_err(), [refusal]);
+}
+
+#[test]
 fn a_disk_has_a_name_that_stays() {
     let machine = Machine::new();
     let folder = machine.path("dev/disk/by-id");
@@ -359,9 +387,10 @@ fn btrfs_over_several_disks_is_seen_on_each() {
 #[test]
 fn size_serial_and_write_protection_are_checked() {
     let machine = Machine::new();
-    let demands = Demands { image_size: Some(33_000_000_000), ..Demands::default() };
-    let small = Refusal::TooSmall { has: 32_000_000_000, needs: 33_000_000_000 };
-    assert_eq!(machine.judge("sdb", demands), [small]);
+    let of_image = |size| Demands { image_size: Some(size), ..Demands::default() };
+    assert_eq!(machine.judge("sdb", of_image(32_000_000_000)), []);
+    let small = Refusal::TooSmall { has: 32_000_000_000, needs: 32_000_000_001 };
+    assert_eq!(machine.judge("sdb", of_image(32_000_000_001)), [small]);
     let demands = Demands { serial: Some("4C530002".into()), ..Demands::default() };
     assert!(matches!(machine.judge("sdb", demands)[..], [Refusal::SerialDiffers { .. }]));
     for (text, is_met) in [

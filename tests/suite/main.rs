@@ -26,6 +26,7 @@ mod files;
 mod fixtures;
 mod flags;
 mod front_door;
+mod fuzzed;
 mod hostile_stamped;
 mod hosts;
 mod identity;

@@ -4,10 +4,11 @@ use remaster::boot::stage_one;
 use remaster::disk::survey::DiskSurvey;
 use remaster::formats::newc::{self, Member};
 use remaster::iso::survey::Survey;
+use remaster::recipe::edits::Way;
 use remaster::units::ByteRange;
 use remaster::{Advice, Error};
 
-use crate::support::{TINY, survey};
+use crate::support::{TINY, edits, survey, try_stamp};
 
 const BLOCK: usize = 2048;
 
@@ -119,6 +120,18 @@ fn an_older_ext4_is_not_broken() {
     let fault = DiskSurvey::of(&image.as_slice()).unwrap_err();
     assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
     assert!(fault.to_string().contains("found revision 0"), "{fault}");
+}
+
+#[test]
+fn an_ext4_that_counts_wrong_is_a_wrong_image() {
+    let old = include_bytes!("../tiny/tiny-sd-old.img.zst");
+    let mut image = zstd::decode_all(&old[..]).unwrap();
+    let root = start_of(DiskSurvey::of(&image.as_slice()).unwrap().root);
+    // s_free_blocks_count_lo
+    put(&mut image, root + 1024 + 12, &83_890_886_u32.to_le_bytes());
+    let fault = try_stamp(&image, &edits(1, Way::ExtraInitrd)).unwrap_err();
+    assert!(matches!(fault, Error::Malformed { .. }), "{fault}");
+    assert!(fault.to_string().contains("found 83890886 free blocks"), "{fault}");
 }
 
 /// What a systemd stage 1 with a link `/bin` and these files in the folder behind it is taken for.
