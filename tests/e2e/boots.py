@@ -52,7 +52,7 @@ class Boot:
 # The one of aarch64 is put on a disk by `flash`, which has no partition table then.
 # "fat" shows that the menu in efi.img is right, which had to grow there: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
 SOME = [
-    Boot("23.11", "bios", "cd", tar=True),
+    Boot("23.11", "bios", "usb", tar=True),
     Boot("24.11", "uefi", "cd", merge=True),
     Boot("24.11-lz4", "bios", "cd"),
     Boot("24.11-lz4", "uefi", "usb"),
