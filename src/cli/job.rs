@@ -206,6 +206,8 @@ pub(crate) struct Stamping<'a> {
     made: PlannedImage,
     /// What was put in before and goes.
     gone: Vec<Fact>,
+    /// Whether all else stays that was put in before.
+    adds: bool,
 }
 
 /// An image that can be written.
@@ -244,7 +246,12 @@ impl<'a> Stamping<'a> {
         let made = made.map_err(|fault| fault.of_image(file.name()))?;
         base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
         let gone = replaced::gone(base.given_before().as_ref(), made.edits(), no_key)?;
-        Ok(Self { file, wishes, base, made, gone })
+        Ok(Self { file, wishes, base, made, gone, adds: false })
+    }
+
+    /// The same where what was put in before stays, but for what goes by its name.
+    pub(crate) fn adding(self, adds: bool) -> Self {
+        Self { adds, ..self }
     }
 
     /// What was put in before and would be taken out.
@@ -252,14 +259,25 @@ impl<'a> Stamping<'a> {
         &self.gone
     }
 
+    fn taken_out(&self) -> Vec<String> {
+        if self.adds {
+            return self.gone.iter().map(|fact| format!("{fact} is taken out")).collect();
+        }
+        taken_out(&self.gone)
+    }
+
     /// What there is and what would be done to it.
     pub(crate) fn dry_run(&self) -> String {
         let (path, label) = (self.file.path().display(), self.base.label());
         let mut text = format!("base: {path}, NixOS {}, {label}\n", self.base.release());
         if self.base.injected().is_some() {
-            text.push_str("was stamped before: what was put in then is taken out first\n");
+            text.push_str(if self.adds {
+                "was stamped before: what was put in then stays\n"
+            } else {
+                "was stamped before: what was put in then is taken out first\n"
+            });
         }
-        for line in taken_out(&self.gone) {
+        for line in self.taken_out() {
             text.extend([&line, "\n"]);
         }
         text.push_str(&keys_shown(&self.wishes.keys));
@@ -292,9 +310,12 @@ impl<'a> Stamping<'a> {
         for Step { what, bytes } in self.made.steps() {
             printer::detail(&format!("{what} ({})\n", format_bytes(*bytes)));
         }
+        let told = self.taken_out();
         let Self { base, made, gone, .. } = self;
         let image = made.stamp(&base)?;
-        tell_taken_out(&gone);
+        for line in &told {
+            printer::note(line);
+        }
         Ok(Finished { sha256: base.known_sha256(), image, gone, summary })
     }
 

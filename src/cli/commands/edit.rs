@@ -67,6 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let stamping =
         Stamping::plan_on((&file, base), (recipe, wishes), inside, args.edit.no_key, &progress)?;
     stays.check(stamping.gone())?;
+    let stamping = stamping.adding(stays.everything);
     if args.dry_run {
         return printer::print(&stamping.dry_run());
     }
