@@ -30,8 +30,8 @@ pub(crate) fn with_header(at: usize, number: u32) -> Vec<u8> {
     put(&mut image, HEADER + 16, &[0; 4]);
     let size = u32::from_le_bytes(image[HEADER + 12..][..4].try_into().unwrap());
     let size = usize::try_from(size).unwrap();
-    let sum = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&image[HEADER..][..size]);
-    put(&mut image, HEADER + 16, &sum.to_le_bytes());
+    let new = sum(&image[HEADER..][..size]);
+    put(&mut image, HEADER + 16, &new);
     image
 }
 
@@ -109,6 +109,32 @@ fn what_breaks_the_format_is_called_that() {
         assert!(matches!(fault, Error::Malformed { .. }), "{fault}");
         assert!(fault.to_string().contains(words), "{words}: {fault}");
     }
+}
+
+/// The CRC-32 of UEFI.
+fn sum(bytes: &[u8]) -> [u8; 4] {
+    crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(bytes).to_le_bytes()
+}
+
+#[test]
+fn a_backup_gpt_that_is_whole_and_says_something_else_is_told() {
+    let mut image = TINY.clone();
+    let number = |image: &[u8], at: usize| {
+        usize::try_from(u32::from_le_bytes(image[at..at + 4].try_into().unwrap())).unwrap()
+    };
+    let header = number(&image, HEADER + 32) * 512;
+    let array = number(&image, header + 72) * 512;
+    let size = number(&image, header + 80) * 128;
+    // The name of the first partition (UEFI 2.10 5.3.3).
+    image[array + 56] ^= 1;
+    let new = sum(&image[array..array + size]);
+    put(&mut image, header + 88, &new);
+    put(&mut image, header + 16, &[0; 4]);
+    let new = sum(&image[header..header + 92]);
+    put(&mut image, header + 16, &new);
+    let fault = survey(&image).partitions.backup_fault.unwrap();
+    assert_eq!(fault, "the backup GPT says something else than the primary one");
+    assert_eq!(survey(&TINY).partitions.backup_fault, None);
 }
 
 #[test]
