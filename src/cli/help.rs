@@ -197,6 +197,7 @@ pub(super) const PAGES: &[Page] = &[
         &[
             "remaster find --known-hosts custom.iso.known_hosts",
             "remaster find --known-hosts custom.iso.known_hosts 192.168.1.0/24",
+            "remaster find --known-hosts rack.iso.known_hosts --wait --timeout 900",
             "remaster find --known-hosts known_hosts --ssh-config > ssh_config",
         ],
     ),

@@ -230,6 +230,7 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("port", &["find"], told_on_a_network),
     ("ssh-config", &["find"], told_on_a_network),
     ("timeout", &["find"], told_on_a_network),
+    ("wait", &["find"], told_on_a_network),
     ("entry", &["try"], told_of_a_machine),
     ("firmware", &["try"], told_of_a_machine),
     ("json", &["try"], told_of_a_machine),

@@ -1,8 +1,9 @@
 //! `remaster find`: where on the local network the machine is that has the host key of an image.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use remaster::error::{Error, Result};
 use remaster::find::{self, Asking, Found, Known, Missed, Network};
@@ -11,6 +12,9 @@ use serde_json::{Value, json};
 use crate::cli::known_hosts::{command, config};
 use crate::cli::progress::EVENTS;
 use crate::cli::{interrupt, printer};
+
+/// Between two rounds of --wait.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Find the booted machine on the local network by its host key
 ///
@@ -37,6 +41,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 
+    /// Ask again until all machines of the files have answered, or --timeout ends
+    #[arg(long)]
+    wait: bool,
+
     /// Print lines for ~/.ssh/config: then `ssh NAME` logs in
     #[arg(long, conflicts_with = "json")]
     ssh_config: bool,
@@ -56,21 +64,85 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let shown: Vec<String> = networks.iter().map(ToString::to_string).collect();
     let shown = shown.join(", ");
     if !args.json {
-        printer::say(&format!("asking {} addresses of {shown}\n", addresses.len()));
+        let again = if args.wait { ", until all machines have answered" } else { "" };
+        printer::say(&format!("asking {} addresses of {shown}{again}\n", addresses.len()));
     }
     interrupt::watch()?;
-    let mut all = Vec::new();
-    let time = Duration::from_secs(args.timeout);
-    let asking = Asking { port: args.port, known: &known, time, stop: &interrupt::is_asked };
-    let missed = asking.scan(&addresses, &mut |found| {
-        all.push(event(args, &found));
-        if args.json { Ok(()) } else { printer::print(&told(args, &found)) }
-    });
-    let none = all.is_empty();
+    let mut there = There::default();
+    let missed = asked(args, &known, &addresses, &mut there);
     if args.json {
-        printer::print_json(&json!({ "v": EVENTS, "machines": all }))?;
+        printer::print_json(&json!({ "v": EVENTS, "machines": there.events }))?;
     }
-    concluded(args, &missed?, none, &format!("{} addresses of {shown}", addresses.len()))
+    let missed = missed?;
+    tell_slow(&missed);
+    if args.wait {
+        return all_there(args, &there.missing(&known));
+    }
+    let none = there.events.is_empty();
+    concluded(args, &missed, none, &format!("{} addresses of {shown}", addresses.len()))
+}
+
+/// What has answered.
+#[derive(Default)]
+struct There {
+    events: Vec<Value>,
+    aliases: BTreeSet<String>,
+}
+
+impl There {
+    /// Those that have not, each once.
+    fn missing(&self, known: &[Known]) -> BTreeSet<String> {
+        let aliases = known.iter().map(|known| known.alias.clone());
+        aliases.filter(|alias| !self.aliases.contains(alias)).collect()
+    }
+}
+
+/// Asks all addresses once, or, if all machines are waited for, again until they have answered. Gives what the last
+/// round missed.
+fn asked(
+    args: &Args,
+    known: &[Known],
+    addresses: &[Ipv4Addr],
+    there: &mut There,
+) -> Result<Missed> {
+    let begun = Instant::now();
+    let whole = Duration::from_secs(args.timeout);
+    loop {
+        let time = whole.saturating_sub(begun.elapsed());
+        let asking = Asking { port: args.port, known, time, stop: &interrupt::is_asked };
+        let missed = asking.scan(addresses, &mut |found| {
+            let is_new = there.aliases.insert(found.known.alias.clone());
+            if args.wait && !is_new {
+                return Ok(());
+            }
+            there.events.push(event(args, &found));
+            if args.json { Ok(()) } else { printer::print(&told(args, &found)) }
+        })?;
+        let is_over = !args.wait || there.missing(known).is_empty() || begun.elapsed() >= whole;
+        if is_over {
+            return Ok(missed);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Whether all machines that were waited for have answered.
+fn all_there(args: &Args, missing: &BTreeSet<String>) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(String::as_str).collect();
+    Err(Error::NotFound {
+        what: format!("not found within {} s: {}", args.timeout, names.join(", ")),
+        hint: "wait longer with --timeout, or give the network that they are in".into(),
+    })
+}
+
+fn tell_slow(missed: &Missed) {
+    if !missed.slow.is_empty() {
+        let slow: Vec<String> = missed.slow.iter().map(ToString::to_string).collect();
+        printer::note(&format!("did not show a host key in 8 seconds: {}", slow.join(", ")));
+    }
 }
 
 /// All addresses, each once.
@@ -83,10 +155,6 @@ fn addresses(networks: &[Network]) -> Vec<Ipv4Addr> {
 
 /// What is to be said of addresses of which nothing is known, and where none has a key.
 fn concluded(args: &Args, missed: &Missed, none: bool, asked: &str) -> Result<()> {
-    if !missed.slow.is_empty() {
-        let slow: Vec<String> = missed.slow.iter().map(ToString::to_string).collect();
-        printer::note(&format!("did not show a host key in 8 seconds: {}", slow.join(", ")));
-    }
     if missed.unasked > 0 {
         return Err(Error::NotFound {
             what: format!("not asked within {} s: {} of {asked}", args.timeout, missed.unasked),
