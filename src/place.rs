@@ -28,7 +28,7 @@ pub fn check(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// The path is below `/dev`, by whatever way it leads there, and not in shared memory.
-pub fn check_outside_devices(path: &Path) -> Result<()> {
+pub(crate) fn check_outside_devices(path: &Path) -> Result<()> {
     if path.file_name().is_none() || !holds_devices(&folder_of(path)) {
         return Ok(());
     }

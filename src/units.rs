@@ -5,10 +5,10 @@ use std::fmt;
 const _: () = assert!(usize::BITS == 64, "sizes of images are kept in usize and u64 alike");
 
 /// Bytes in a logical block of a volume (ECMA-119 §6.2.2; the only size installers use).
-pub const LOGICAL_BLOCK: u64 = 2048;
+pub(crate) const LOGICAL_BLOCK: u64 = 2048;
 
 /// Bytes in a block of a disk as boot code and partition tables count them (UEFI 2.10 §5.3).
-pub const DISK_BLOCK: u64 = 512;
+pub(crate) const DISK_BLOCK: u64 = 512;
 
 /// Turns a length in memory into a length in an image.
 #[expect(clippy::as_conversions, reason = "usize has 64 bits, asserted above")]
@@ -18,7 +18,7 @@ pub const fn len_of(bytes: &[u8]) -> u64 {
 
 /// Turns a count in memory into a count in an image.
 #[expect(clippy::as_conversions, reason = "usize has 64 bits, asserted above")]
-pub const fn u64_of(count: usize) -> u64 {
+pub(crate) const fn u64_of(count: usize) -> u64 {
     count as u64
 }
 
@@ -31,16 +31,16 @@ pub const fn in_memory(bytes: u64) -> usize {
 
 /// The number of a logical block of the volume (ECMA-119 §6.2.2).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Hash)]
-pub struct Lbn(pub u32);
+pub(crate) struct Lbn(pub u32);
 
 impl Lbn {
     /// The byte of the image where the block starts.
-    pub fn bytes(self) -> u64 {
+    pub(crate) fn bytes(self) -> u64 {
         u64::from(self.0).saturating_mul(LOGICAL_BLOCK)
     }
 
     /// The block that starts at byte `at`; none if no block does.
-    pub fn at_byte(at: u64) -> Option<Self> {
+    pub(crate) fn at_byte(at: u64) -> Option<Self> {
         if !at.is_multiple_of(LOGICAL_BLOCK) {
             return None;
         }
@@ -62,7 +62,7 @@ impl ByteRange {
     }
 
     /// The first `end` bytes.
-    pub const fn up_to(end: u64) -> Self {
+    pub(crate) const fn up_to(end: u64) -> Self {
         Self { start: 0, end }
     }
 
@@ -94,7 +94,7 @@ impl ByteRange {
 
     /// The same, up to at least `end`.
     #[must_use]
-    pub fn grown_to(self, end: u64) -> Self {
+    pub(crate) fn grown_to(self, end: u64) -> Self {
         Self { start: self.start, end: self.end.max(end) }
     }
 
@@ -112,7 +112,7 @@ impl ByteRange {
     }
 
     /// What both ranges hold; none if that is nothing.
-    pub fn common(self, other: Self) -> Option<Self> {
+    pub(crate) fn common(self, other: Self) -> Option<Self> {
         let found = Self::between(self.start.max(other.start), self.end.min(other.end))?;
         (!found.is_empty()).then_some(found)
     }
@@ -125,7 +125,7 @@ impl fmt::Display for ByteRange {
 }
 
 /// The next multiple of `unit` at or after `value`; none if it does not fit or `unit` is 0.
-pub fn align_up(value: u64, unit: u64) -> Option<u64> {
+pub(crate) fn align_up(value: u64, unit: u64) -> Option<u64> {
     value.checked_next_multiple_of(unit)
 }
 

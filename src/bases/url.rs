@@ -67,7 +67,7 @@ impl Url {
 
     /// The same without what stands behind a question mark.
     #[must_use]
-    pub fn without_query(&self) -> Self {
+    pub(crate) fn without_query(&self) -> Self {
         let text = format!("{}{}", self.origin(), self.path());
         Self { text, ..self.clone() }
     }

@@ -12,7 +12,7 @@ const UNDO: &str = "undo.bin";
 const ATTACHED: &str = "files";
 
 /// The record that tells what an image is.
-pub const MANIFEST: &str = "manifest.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
 
 /// A signature of that record.
 pub const SIGNATURE: &str = "manifest.sig";
@@ -67,7 +67,7 @@ impl Folder {
 
     /// The squashfs files that stamping left in this folder, by their numbers: of the paths of the files of
     /// a volume.
-    pub fn all_attached<'a>(&self, files: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    pub(crate) fn all_attached<'a>(&self, files: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
         let here: Vec<&str> = files.filter(|path| self.holds(path)).collect();
         let found =
             (1..).map(|number| here.iter().find(|path| self.is_attached(path, number)).copied());

@@ -13,7 +13,7 @@ use crate::recipe::edits::{Attached, Edits, Purpose};
 const FOLDER: &str = "remaster";
 
 /// Where the live system's root is in the payload.
-pub const ROOT: &str = "remaster/root";
+pub(crate) const ROOT: &str = "remaster/root";
 
 /// Functions for both kinds of stage 1. Calls of them follow.
 const HOOK: &str = include_str!("hook.sh");
@@ -41,12 +41,12 @@ impl Kept<'_> {
 }
 
 /// The path of a file of the volume, as the hook's shell reads it.
-pub fn on_volume(path: &str) -> String {
+pub(crate) fn on_volume(path: &str) -> String {
     format!("\"$1\"/iso{path}")
 }
 
 /// The path of the squashfs of a number in an initrd, which only its own hook sees.
-pub fn in_initrd(number: usize) -> String {
+pub(crate) fn in_initrd(number: usize) -> String {
     format!("/{FOLDER}/files{number}.img")
 }
 

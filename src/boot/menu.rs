@@ -131,7 +131,7 @@ pub fn started_alone<'a>(
 }
 
 /// What is made with the first credential that fits.
-pub fn first_that_fits<'a, T>(
+pub(crate) fn first_that_fits<'a, T>(
     boot: &'a Boot,
     made: impl Fn(Option<&'a Credential>) -> Result<T>,
 ) -> Result<T> {
@@ -227,7 +227,7 @@ fn is_selected(entry: &Entry, boot: &Boot) -> bool {
 }
 
 /// Refuses what no entry has.
-pub fn check_found(entries: &[&Entry], boot: &Boot) -> Result<()> {
+pub(crate) fn check_found(entries: &[&Entry], boot: &Boot) -> Result<()> {
     let entries = || entries.iter().copied();
     for asked in &boot.entries {
         if !entries().any(|entry| is_named(entry, &asked.value)) {
@@ -583,7 +583,7 @@ fn check_length(config: &Config, text: &str) -> Result<()> {
 }
 
 /// The error for a command line that is longer than the kernel takes.
-pub fn too_long(what: String, needed: usize) -> Error {
+pub(crate) fn too_long(what: String, needed: usize) -> Error {
     let [needed, free] = [needed, LONGEST_COMMAND_LINE].map(u64_of);
     Error::NoRoom { what, needed, free }
 }

@@ -74,7 +74,7 @@ impl<I: ReadAt> Filesystem<I> {
     }
 
     /// The same filesystem, read through something that lies over it.
-    pub fn seen_through<J>(&self, image: J) -> Filesystem<J> {
+    pub(crate) fn seen_through<J>(&self, image: J) -> Filesystem<J> {
         Filesystem { image, window: self.window, superblock: self.superblock.clone() }
     }
 
@@ -121,7 +121,7 @@ impl<I: ReadAt> Filesystem<I> {
     }
 
     /// The block with the descriptor of a group, and where in it.
-    pub fn descriptor_place(&self, group: u64) -> Result<(u64, usize)> {
+    pub(crate) fn descriptor_place(&self, group: u64) -> Result<(u64, usize)> {
         let superblock = &self.superblock;
         if group >= superblock.groups() {
             let expected = format!("one of the {} groups", superblock.groups());
@@ -144,7 +144,7 @@ impl<I: ReadAt> Filesystem<I> {
     }
 
     /// The first block of a group, and how many there are.
-    pub fn group_blocks(&self, group: u64) -> Result<(u64, u64)> {
+    pub(crate) fn group_blocks(&self, group: u64) -> Result<(u64, u64)> {
         const WHAT: &str = "the blocks of a group";
         let superblock = &self.superblock;
         let per_group = superblock.blocks_per_group();
@@ -156,7 +156,7 @@ impl<I: ReadAt> Filesystem<I> {
 
     /// The block bitmap of a group, made anew if it was never written (`ext4_init_block_bitmap`). One that
     /// its descriptor does not know is refused.
-    pub fn block_bitmap(&self, group: u64) -> Result<Vec<u8>> {
+    pub(crate) fn block_bitmap(&self, group: u64) -> Result<Vec<u8>> {
         let superblock = &self.superblock;
         let descriptor = self.descriptor(group)?;
         let (first, count) = self.group_blocks(group)?;
@@ -208,7 +208,7 @@ impl<I: ReadAt> Filesystem<I> {
     }
 
     /// The inode bitmap of a group, made anew if it was never written.
-    pub fn inode_bitmap(&self, group: u64) -> Result<Vec<u8>> {
+    pub(crate) fn inode_bitmap(&self, group: u64) -> Result<Vec<u8>> {
         let superblock = &self.superblock;
         let descriptor = self.descriptor(group)?;
         let count = superblock.inodes_per_group();
@@ -256,7 +256,7 @@ impl<I: ReadAt> Filesystem<I> {
     }
 
     /// The group of an inode, and its place in the group's table.
-    pub fn inode_group(&self, number: u64) -> Result<(u64, u64)> {
+    pub(crate) fn inode_group(&self, number: u64) -> Result<(u64, u64)> {
         let index = number.checked_sub(1).filter(|_| number <= self.superblock.inodes());
         let per_group = self.superblock.inodes_per_group();
         let place = index
@@ -268,7 +268,7 @@ impl<I: ReadAt> Filesystem<I> {
     }
 
     /// The block with an inode, and where in it.
-    pub fn inode_place(&self, number: u64) -> Result<(u64, usize)> {
+    pub(crate) fn inode_place(&self, number: u64) -> Result<(u64, usize)> {
         let (group, index) = self.inode_group(number)?;
         let at = checked::product(index, self.superblock.inode_size(), "an inode of a table")?;
         let size = self.superblock.block();
@@ -383,7 +383,7 @@ impl<I: ReadAt> Filesystem<I> {
     }
 
     /// Blocks of a directory, by their numbers in it.
-    pub fn directory_blocks(&self, inode: &Inode) -> Result<Vec<(u64, u64)>> {
+    pub(crate) fn directory_blocks(&self, inode: &Inode) -> Result<Vec<(u64, u64)>> {
         let count = inode.size().div_ceil(self.superblock.block());
         if inode.kind() != Kind::Directory || inode.is_odd() || inode.size() > LARGEST_DIRECTORY {
             let what = format!("the ext4 inode {}", inode.number());

@@ -33,12 +33,12 @@ const UNDO: &str = "undo.bin";
 const TRIES: usize = 8;
 
 /// The path of the undo record.
-pub fn undo_path() -> String {
+pub(crate) fn undo_path() -> String {
     format!("{FOLDER}/{UNDO}")
 }
 
 /// The path of a record.
-pub fn record_path(name: &str) -> String {
+pub(crate) fn record_path(name: &str) -> String {
     format!("{FOLDER}/{name}")
 }
 

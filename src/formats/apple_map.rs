@@ -6,7 +6,7 @@ use crate::units::ByteRange;
 const MOST: u64 = 64;
 
 /// The block size that the first block of a disk with a map gives; none if it has no map.
-pub fn block_size(first: &[u8]) -> Option<u64> {
+pub(crate) fn block_size(first: &[u8]) -> Option<u64> {
     let size = first.strip_prefix(b"ER")?.first_chunk().copied().map(u16::from_be_bytes)?;
     (size >= 512 && size.is_power_of_two()).then(|| size.into())
 }

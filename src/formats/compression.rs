@@ -60,7 +60,10 @@ impl Compression {
     }
 
     /// A decoder that ends with the stream and takes no byte behind it.
-    pub fn decoder<'a>(self, stream: &'a mut (dyn BufRead + 'a)) -> io::Result<Box<dyn Read + 'a>> {
+    pub(crate) fn decoder<'a>(
+        self,
+        stream: &'a mut (dyn BufRead + 'a),
+    ) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::None => Box::new(stream),
             Self::Gzip => Box::new(flate2::bufread::GzDecoder::new(stream)),
@@ -139,7 +142,7 @@ impl Read for Lz4Legacy<'_> {
 /// headers without decoding. `skip` moves over bytes, which is cheap for a file.
 ///
 /// None if the stream is not such a frame; the decoder will then say why.
-pub fn zstd_frame_end<R: Read>(
+pub(crate) fn zstd_frame_end<R: Read>(
     stream: &mut R,
     mut skip: impl FnMut(&mut R, u64) -> io::Result<()>,
 ) -> Option<u64> {

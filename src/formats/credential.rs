@@ -21,7 +21,7 @@ pub struct Home {
 }
 
 /// The argument that has systemd-tmpfiles make the `authorized_keys` of homes, of systemd 254 and later.
-pub fn by_tmpfiles(homes: &[Home], keys: &str) -> String {
+pub(crate) fn by_tmpfiles(homes: &[Home], keys: &str) -> String {
     let keys = Base64::encode_string(keys.as_bytes());
     let mut lines = String::new();
     for Home { path, owner: (uid, gid) } in homes {
@@ -35,12 +35,12 @@ pub fn by_tmpfiles(homes: &[Home], keys: &str) -> String {
 }
 
 /// The argument that NixOS's sshd takes root's keys from, from 25.05 on.
-pub fn by_sshd(keys: &str) -> String {
+pub(crate) fn by_sshd(keys: &str) -> String {
     format!("{OPTION}{SSHD}:{}", Base64::encode_string(keys.as_bytes()))
 }
 
 /// The `authorized_keys` that an argument brings: their paths without the first slash, and their bytes.
-pub fn keys_of(argument: &str) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn keys_of(argument: &str) -> Vec<(String, Vec<u8>)> {
     let Some((name, value)) = argument.strip_prefix(OPTION).and_then(|rest| rest.split_once(':'))
     else {
         return Vec::new();

@@ -21,7 +21,7 @@ pub struct Program {
 }
 
 /// Whether bytes begin as ELF files do.
-pub fn is_elf(bytes: &[u8]) -> bool {
+pub(crate) fn is_elf(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x7fELF")
 }
 

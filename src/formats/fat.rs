@@ -142,7 +142,7 @@ impl Layout {
 
     /// Bytes before the first cluster: reserved sectors, FATs, and the root folder if it has a place of
     /// its own. None if a sector has no bytes.
-    pub fn head_size(&self) -> Option<u64> {
+    pub(crate) fn head_size(&self) -> Option<u64> {
         let root = u64::from(self.boot.root_entries.get()).checked_mul(FOLDER_RECORD)?;
         let root = root.checked_next_multiple_of(self.sector())?;
         let fats = u64::from(self.boot.fats).checked_mul(self.fat_sectors)?;
@@ -150,7 +150,7 @@ impl Layout {
     }
 
     /// Bytes of all clusters.
-    pub fn data_size(&self) -> u64 {
+    pub(crate) fn data_size(&self) -> u64 {
         self.clusters.saturating_mul(self.cluster())
     }
 

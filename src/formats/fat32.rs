@@ -55,7 +55,7 @@ impl std::fmt::Display for Label {
 
 /// A disk with one empty FAT32 partition.
 #[derive(Clone, Debug)]
-pub struct Blank {
+pub(crate) struct Blank {
     block: u64,
     /// Blocks before the partition, and of it.
     start: u32,
@@ -73,7 +73,7 @@ pub struct Blank {
 impl Blank {
     /// Of a disk of `size` bytes in blocks of `block`; none if that is too small or too large for it. `id` is the number of
     /// disk and filesystem.
-    pub fn new(size: u64, block: u64, label: Option<Label>, id: u32) -> Option<Self> {
+    pub(crate) fn new(size: u64, block: u64, label: Option<Label>, id: u32) -> Option<Self> {
         let aligned = ALIGNED.checked_div(block)?;
         let blocks = size.checked_div(block)?;
         u32::try_from(blocks).ok()?;
@@ -100,13 +100,13 @@ impl Blank {
     }
 
     /// Where what is empty begins: the end of the root folder.
-    pub fn end(&self) -> Result<u64> {
+    pub(crate) fn end(&self) -> Result<u64> {
         let end = checked::sum(self.at_fat(2)?, self.cluster.into(), ROOT)?;
         checked::product(end, self.block, ROOT)
     }
 
     /// Where the partition begins.
-    pub fn start(&self) -> Result<u64> {
+    pub(crate) fn start(&self) -> Result<u64> {
         self.sector(0)
     }
 
@@ -117,7 +117,7 @@ impl Blank {
     }
 
     /// The bytes that are not zeros, and their places, in order.
-    pub fn parts(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+    pub(crate) fn parts(&self) -> Result<Vec<(u64, Vec<u8>)>> {
         let (boot, info) = (self.boot_sector(), self.information());
         let mut parts = vec![
             (0, self.boot_record()),

@@ -65,17 +65,17 @@ impl Header {
     }
 
     /// Bytes of the partition entry array.
-    pub fn array_size(self) -> u64 {
+    pub(crate) fn array_size(self) -> u64 {
         u64::from(self.0.number_of_partition_entries.to_u32()).saturating_mul(128)
     }
 
     /// Block where the array starts.
-    pub fn array_lba(self) -> u64 {
+    pub(crate) fn array_lba(self) -> u64 {
         self.0.partition_entry_lba.to_u64()
     }
 
     /// Block of the other header.
-    pub fn alternate_lba(self) -> u64 {
+    pub(crate) fn alternate_lba(self) -> u64 {
         self.0.alternate_lba.to_u64()
     }
 
@@ -85,7 +85,7 @@ impl Header {
     }
 
     /// Joins the header with its array, after checking the array's checksum. `block` is in bytes.
-    pub fn with_array(self, array: Vec<u8>, block: u64) -> Result<Gpt, Malformed> {
+    pub(crate) fn with_array(self, array: Vec<u8>, block: u64) -> Result<Gpt, Malformed> {
         let mut gpt = Gpt { header: self.0, array, block };
         let found = gpt.array_crc().ok_or_else(|| Malformed::short(WHAT, &[], 128))?;
         let expected = gpt.header.partition_entry_array_crc32;
@@ -128,7 +128,7 @@ impl Gpt {
     }
 
     /// Blocks that the array takes.
-    pub fn array_blocks(&self) -> u64 {
+    pub(crate) fn array_blocks(&self) -> u64 {
         len_of(&self.array).div_ceil(self.block)
     }
 
@@ -170,7 +170,7 @@ impl Gpt {
     }
 
     /// Whether both tables say the same, each of its own place.
-    pub fn mirrors(&self, backup: &Self) -> bool {
+    pub(crate) fn mirrors(&self, backup: &Self) -> bool {
         let place = |gpt: &Self| {
             let header = &gpt.header;
             (header.disk_guid, header.first_usable_lba, header.last_usable_lba)

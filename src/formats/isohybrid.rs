@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::units::{ByteRange, DISK_BLOCK, LOGICAL_BLOCK, align_up};
 
 /// Where the partition records stand in the first block.
-pub const TABLE_AT: u64 = 446;
+pub(crate) const TABLE_AT: u64 = 446;
 
 /// A partition record (UEFI 2.10 table 5-2).
 #[derive(
@@ -92,7 +92,7 @@ impl Mbr {
 
 /// The heads and sectors that cylinders are counted in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Geometry {
+pub(crate) struct Geometry {
     /// Heads of a cylinder.
     pub heads: u64,
     /// Sectors of a head.
@@ -103,7 +103,7 @@ impl Geometry {
     /// As xorriso chooses it for an image of `size` bytes: 64 heads of 32 sectors; more heads where
     /// that gives over 1,024 cylinders; past 255 of them 63 sectors, with heads that make whole
     /// logical blocks where they can. None where no geometry reaches (8,422 MB).
-    pub fn for_size(size: u64) -> Option<Self> {
+    pub(crate) fn for_size(size: u64) -> Option<Self> {
         let heads_of =
             |sectors: u64| size.div_ceil(DISK_BLOCK.saturating_mul(sectors).saturating_mul(1024));
         let narrow = heads_of(32).max(64);
@@ -116,7 +116,7 @@ impl Geometry {
     }
 
     /// Bytes in a cylinder.
-    pub fn cylinder(self) -> u64 {
+    pub(crate) fn cylinder(self) -> u64 {
         self.heads.saturating_mul(self.sectors).saturating_mul(DISK_BLOCK)
     }
 
@@ -132,7 +132,7 @@ impl Geometry {
 
 /// The size of a hybrid image, and of the partition that stands for all of it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct HybridSize {
+pub(crate) struct HybridSize {
     /// Bytes of the image: whole logical blocks.
     pub image: u64,
     /// Blocks of the partition: whole cylinders where a geometry reaches.
@@ -143,7 +143,7 @@ pub struct HybridSize {
 
 impl HybridSize {
     /// For at least `size` bytes. None past 64 bits.
-    pub fn holding(size: u64) -> Option<Self> {
+    pub(crate) fn holding(size: u64) -> Option<Self> {
         let Some(geometry) = Geometry::for_size(size) else {
             let image = align_up(size, LOGICAL_BLOCK)?;
             return Some(Self {

@@ -53,7 +53,7 @@ impl Malformed {
 
     /// The same, where the format allows what stands there, and only this program does not take it.
     #[must_use]
-    pub fn but_sound(self) -> Self {
+    pub(crate) fn but_sound(self) -> Self {
         Self { is_sound: true, ..self }
     }
 

@@ -21,7 +21,7 @@ pub const SEAM: usize = 512;
 const MAGIC: &[u8; 6] = b"070701";
 
 /// Bytes by which [`has_seam`] tells.
-pub const START: usize = SEAM + MAGIC.len();
+pub(crate) const START: usize = SEAM + MAGIC.len();
 
 /// The longest path the kernel unpacks (`PATH_MAX`).
 const LONGEST_NAME: u32 = 4096;
@@ -79,7 +79,7 @@ impl Member {
 
     /// The same, of another owner and group.
     #[must_use]
-    pub fn owned_by(self, owner: (u32, u32)) -> Self {
+    pub(crate) fn owned_by(self, owner: (u32, u32)) -> Self {
         Self { owner, ..self }
     }
 
@@ -141,7 +141,7 @@ pub fn end() -> io::Result<Vec<u8>> {
 }
 
 /// Whether an archive starts here behind its [`SEAM`], with at least one member.
-pub fn has_seam(bytes: &[u8]) -> bool {
+pub(crate) fn has_seam(bytes: &[u8]) -> bool {
     let parts = bytes.split_at_checked(SEAM);
     parts.is_some_and(|(seam, rest)| seam.iter().all(|byte| *byte == 0) && rest.starts_with(MAGIC))
 }

@@ -55,7 +55,7 @@ impl UnitFile {
     }
 
     /// The values of a setting. An empty one takes back those before it (systemd.syntax(7)).
-    pub fn values(&self, section: &str, key: &str) -> Vec<&str> {
+    pub(crate) fn values(&self, section: &str, key: &str) -> Vec<&str> {
         let mut found = Vec::new();
         for setting in self.settings.iter().filter(|s| s.section == section && s.key == key) {
             if setting.value.is_empty() {
@@ -92,14 +92,14 @@ impl UnitFile {
     }
 
     /// Whether any of its settings names a unit.
-    pub fn names(&self, unit: &str) -> bool {
+    pub(crate) fn names(&self, unit: &str) -> bool {
         self.settings.iter().any(|setting| setting.value.split_whitespace().any(|w| w == unit))
     }
 }
 
 /// The name of a unit, taken apart.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct UnitName<'a> {
+pub(crate) struct UnitName<'a> {
     /// What stands before the `@` or the kind.
     pub stem: &'a str,
     /// What stands behind the `@`; empty for a template, none without `@`.
@@ -110,7 +110,7 @@ pub struct UnitName<'a> {
 
 impl<'a> UnitName<'a> {
     /// Takes a name apart; none if systemd would not have it.
-    pub fn parse(name: &'a str) -> Option<Self> {
+    pub(crate) fn parse(name: &'a str) -> Option<Self> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "@:-_.\\".contains(c);
         let (before, kind) = name.rsplit_once('.')?;
         let (stem, instance) = match before.split_once('@') {
@@ -122,7 +122,7 @@ impl<'a> UnitName<'a> {
     }
 
     /// Whether it stands for many units.
-    pub fn is_template(&self) -> bool {
+    pub(crate) fn is_template(&self) -> bool {
         self.instance == Some("")
     }
 }

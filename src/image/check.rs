@@ -20,7 +20,7 @@ pub struct Check {
 ///
 /// # Errors
 /// [`Error::Unsound`], with the words of all that do.
-pub fn require(checks: &[Check]) -> Result<()> {
+pub(crate) fn require(checks: &[Check]) -> Result<()> {
     let wrong = checks.iter().filter(|check| !check.ok);
     let wrong: Vec<String> = wrong.map(|one| format!("{}: {}", one.name, one.detail)).collect();
     if wrong.is_empty() {
@@ -30,7 +30,7 @@ pub fn require(checks: &[Check]) -> Result<()> {
 }
 
 /// Whether the backup of a GPT says what the primary one does; none without a GPT.
-pub fn backup_gpt(partitions: &Partitions) -> Option<Check> {
+pub(crate) fn backup_gpt(partitions: &Partitions) -> Option<Check> {
     partitions.gpt.as_ref()?;
     let fault = &partitions.backup_fault;
     let detail = fault.clone().unwrap_or_else(|| "the backup mirrors the primary table".into());

@@ -31,7 +31,7 @@ pub fn of(image: &Path) -> PathBuf {
 ///
 /// # Errors
 /// Something is where the journal of an edit would be.
-pub fn none_beside(image: &Path) -> Result<()> {
+pub(crate) fn none_beside(image: &Path) -> Result<()> {
     let journal = of(image);
     match fs::symlink_metadata(&journal) {
         Err(fault) if is_absent(&fault) => return Ok(()),

@@ -51,7 +51,7 @@ pub fn truncated(what: &str, range: ByteRange, size: u64) -> Error {
 }
 
 /// The error for bytes that would end past what can be addressed.
-pub fn past_64_bits(at: u64) -> Error {
+pub(crate) fn past_64_bits(at: u64) -> Error {
     Error::malformed("bytes", at, "an end past 64 bits", "one within")
 }
 

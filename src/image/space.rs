@@ -17,7 +17,7 @@ impl Tail {
     }
 
     /// Leaves blocks out up to a multiple of `unit` bytes.
-    pub fn align(&mut self, unit: u64) -> Result<()> {
+    pub(crate) fn align(&mut self, unit: u64) -> Result<()> {
         self.end = checked::round_up(self.end, unit.max(LOGICAL_BLOCK), "the end of the image")?;
         Ok(())
     }

@@ -39,7 +39,7 @@ impl KeySet {
     }
 
     /// Gives the whole of `authorized_keys`, every line ended.
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         self.keys().map(|key| key.line() + "\n").collect()
     }
 

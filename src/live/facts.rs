@@ -27,7 +27,7 @@ impl Facts {
     }
 
     /// Those of a raw image.
-    pub fn of_raw(raw: &DiskSurvey) -> Self {
+    pub(crate) fn of_raw(raw: &DiskSurvey) -> Self {
         Self {
             release: numbers(&raw.release),
             architecture: raw.architecture,
@@ -36,7 +36,7 @@ impl Facts {
     }
 
     /// Whether the release is this one or a later one. `unstable` has the number of the next release.
-    pub fn is_from(&self, release: (u32, u32)) -> bool {
+    pub(crate) fn is_from(&self, release: (u32, u32)) -> bool {
         self.release >= release
     }
 }

@@ -24,7 +24,7 @@ impl Secret {
     }
 
     /// The text, for what needs it.
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -83,7 +83,7 @@ impl<'a> Input<'a> {
     }
 
     /// Standard input for keys, if one of the arguments is `-`.
-    pub fn for_keys(&mut self, given: &[String]) -> Result<&mut dyn Read> {
+    pub(crate) fn for_keys(&mut self, given: &[String]) -> Result<&mut dyn Read> {
         if given.iter().any(|key| key == "-") {
             self.take(&called("key"))?;
         }
@@ -91,7 +91,7 @@ impl<'a> Input<'a> {
     }
 
     /// The first line of a file, or of standard input for `-`; `name` is what was asked for.
-    pub fn secret_of(&mut self, name: &str, path: &Path) -> Result<Secret> {
+    pub(crate) fn secret_of(&mut self, name: &str, path: &Path) -> Result<Secret> {
         let doing = || format!("read the file of {}, {}", called(name), path.display());
         let text = if path == Path::new("-") {
             self.take(&called(name))?;

@@ -323,7 +323,7 @@ fn judged_keys(recipe: &Recipe, input: &mut Input<'_>) -> Result<Gathered> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn paths_of(recipe: &Recipe, keys: Gathered, facts: &Facts) -> Result<BTreeSet<String>> {
+pub(crate) fn paths_of(recipe: &Recipe, keys: Gathered, facts: &Facts) -> Result<BTreeSet<String>> {
     let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
     let made = Unsettled::with(recipe, keys, &mut Input::new(io::empty(), nobody), None)?;
     let made = made.settled(&[])?.edits(facts)?;

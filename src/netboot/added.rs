@@ -30,7 +30,7 @@ const DIGITS: u32 = 20;
 
 /// What is added.
 #[derive(Debug, Default)]
-pub struct Added {
+pub(crate) struct Added {
     /// squashfs files, which the hook looks for at [`Kept::Initrd`].
     pub attached: Vec<Part>,
     /// The archive with hook script and files.
@@ -39,7 +39,7 @@ pub struct Added {
 
 impl Added {
     /// What brings edits into the live system; nothing where nothing goes there, or the command line brings it.
-    pub fn of(edits: &Edits) -> Result<Option<Self>> {
+    pub(crate) fn of(edits: &Edits) -> Result<Option<Self>> {
         if !edits.way.has_archives() {
             return Ok(None);
         }
@@ -48,7 +48,7 @@ impl Added {
     }
 
     /// Puts it behind everything that is there.
-    pub fn put(self, layout: &mut Layout, initrd: &Initrd) -> Result<()> {
+    pub(crate) fn put(self, layout: &mut Layout, initrd: &Initrd) -> Result<()> {
         let before = layout.end();
         layout.attached(&self.attached)?;
         layout.archive(hook::hook(initrd, &[])?, "hook")?;
@@ -90,7 +90,7 @@ pub fn without<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<ByteRange> {
 }
 
 /// Whether what was added to an initrd holds what others must not know. What cannot be read counts as that.
-pub fn holds_secrets<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<bool> {
+pub(crate) fn holds_secrets<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<bool> {
     let base = without(image, initrd)?;
     let added = checked::between(base.end(), initrd.end(), "what was added to the initrd")?;
     let attached = |path: &str| (1..MOST_ATTACHED).any(|n| is_at(path, &hook::in_initrd(n)));

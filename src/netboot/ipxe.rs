@@ -7,7 +7,7 @@ use crate::recipe::edits::Boot;
 
 /// Arguments that name a medium, which is not there, or that a boot loader adds; `copytoram` would copy
 /// what is in memory. A root by its own word, as `root=fstab`, stays.
-pub fn without_medium(arguments: Vec<String>) -> Vec<String> {
+pub(crate) fn without_medium(arguments: Vec<String>) -> Vec<String> {
     let goes = |text: &String| match text.split_once('=') {
         Some(("root", root)) => root.contains(['=', '/']),
         Some((key, _)) => ["initrd", "BOOT_IMAGE", "findiso"].contains(&key),
@@ -41,7 +41,7 @@ pub fn script(kernel: &str, arguments: &[String]) -> Result<String> {
 ///
 /// # Errors
 /// [`Error::Usage`]: the image is not at fault.
-pub fn check_asked(boot: &Boot) -> Result<()> {
+pub(crate) fn check_asked(boot: &Boot) -> Result<()> {
     let new = boot.replace.iter().map(|asked| &asked.value.new);
     boot.add.iter().chain(new).try_for_each(|text| match word(text) {
         Ok(_) => Ok(()),
@@ -51,7 +51,7 @@ pub fn check_asked(boot: &Boot) -> Result<()> {
 }
 
 /// The error for an argument that was asked for and cannot stand in a script.
-pub fn not_carried(text: &str, script: &str) -> Error {
+pub(crate) fn not_carried(text: &str, script: &str) -> Error {
     Error::Usage {
         what: format!("the kernel argument {text:?} cannot be written in {script}"),
         hint: "leave it out, or give it without the characters that mean something to the script's language".into(),

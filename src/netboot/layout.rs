@@ -84,7 +84,7 @@ impl Layout {
     }
 
     /// Zeros up to a multiple of a unit.
-    pub fn fill_up(&mut self, unit: u64) -> Result<()> {
+    pub(crate) fn fill_up(&mut self, unit: u64) -> Result<()> {
         const WHY: &str = "zeros between archives";
         let end = checked::round_up(self.end, unit, WHY)?;
         self.push(Source::Zeros, checked::difference(end, self.end, WHY)?, WHY)

@@ -19,7 +19,7 @@ enum Language {
 
 /// A file that starts a kernel.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub(crate) struct Script {
     /// Its name.
     pub name: String,
     /// Its text.
@@ -30,7 +30,7 @@ pub struct Script {
 
 impl Script {
     /// Reads a file; none if it starts no NixOS.
-    pub fn of(name: &str, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn of(name: &str, bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?.to_owned();
         let language = if text.starts_with("#!ipxe") { Language::Ipxe } else { Language::Shell };
         let lines = match language {
@@ -52,17 +52,17 @@ impl Script {
     }
 
     /// Its command lines.
-    pub fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
     /// Whether it is an iPXE script.
-    pub fn is_ipxe(&self) -> bool {
+    pub(crate) fn is_ipxe(&self) -> bool {
         self.language == Language::Ipxe
     }
 
     /// The text with what is asked for, and the credential that it carries then.
-    pub fn changed<'b>(&self, boot: &'b Boot) -> Result<(String, Option<&'b Credential>)> {
+    pub(crate) fn changed<'b>(&self, boot: &'b Boot) -> Result<(String, Option<&'b Credential>)> {
         first_that_fits(boot, |credential| {
             let mut text = self.text.clone();
             for entry in self.entries.iter().rev() {

@@ -23,7 +23,7 @@ const TMPFS: &str = "mode=0755";
 
 /// New tables.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Tables {
+pub(crate) struct Tables {
     /// The tables, as they take the place of those of the initrd.
     pub files: Vec<Member>,
     /// Path of the store's squashfs on the volume.
@@ -37,7 +37,7 @@ impl Tables {
     ///
     /// # Errors
     /// [`Error::Unsupported`] where there is not exactly one table that mounts a store from the medium.
-    pub fn of<I: ReadAt>(
+    pub(crate) fn of<I: ReadAt>(
         image: &I,
         files: &[(&str, ByteRange)],
         stage_one: &StageOne,

@@ -199,7 +199,7 @@ impl Output {
     }
 
     /// The same of bytes.
-    pub fn ready_bytes(self, bytes: &[u8], readers: Readers) -> Result<Ready> {
+    pub(crate) fn ready_bytes(self, bytes: &[u8], readers: Readers) -> Result<Ready> {
         let draft = self.draft(readers)?;
         let written = draft.file.write_all_at(bytes, 0);
         written.map_err(Error::io(format!("write {}", self.path.display())))?;

@@ -8,7 +8,7 @@ use crate::formats::newc::{Kind, Member};
 use crate::image::ImageFile;
 
 /// The uid and gid of the user `nixos` on every installer: the first ones given out.
-pub const NIXOS: (u32, u32) = (1000, 100);
+pub(crate) const NIXOS: (u32, u32) = (1000, 100);
 
 /// The way an archive gets to the kernel.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -26,7 +26,7 @@ pub enum Way {
 
 impl Way {
     /// Whether archives bring something into stage 1, which must be understood then.
-    pub fn has_archives(self) -> bool {
+    pub(crate) fn has_archives(self) -> bool {
         matches!(self, Self::ExtraInitrd | Self::MergeInitrd)
     }
 }
@@ -104,7 +104,7 @@ pub enum Purpose {
 }
 
 /// Digits of an id of [`Attached`].
-pub const ID: usize = 16;
+pub(crate) const ID: usize = 16;
 
 /// A squashfs that is put on the volume, beside the archives: too large for an initrd.
 #[derive(Clone, Debug)]

@@ -436,7 +436,7 @@ const OF_NETWORKS: [&str; 11] = [
 pub const OF_RECORDS: [&str; 2] = ["manifest-digests", "sign"];
 
 /// What recipe files have and the command line has not.
-pub const OF_FILES: [&str; 1] = ["machine"];
+pub(crate) const OF_FILES: [&str; 1] = ["machine"];
 
 /// What only judges what is asked for under other names.
 const JUDGING: [&str; 2] = ["reproducible", "expect-fingerprint"];
@@ -452,7 +452,7 @@ pub(crate) fn of_descriptor(path: &Path) -> Option<&str> {
 }
 
 /// What only changes menus and the kernel's arguments. `label` is not among it: a systemd stage 1 has it in its fstab.
-pub const OF_MENUS: [&str; 8] =
+pub(crate) const OF_MENUS: [&str; 8] =
     ["karg", "karg-delete", "karg-replace", "entry", "serial", "timeout", "default-entry", "name"];
 
 impl Recipe {

@@ -282,7 +282,7 @@ impl<B: ReadAt> Original<B> {
     }
 
     /// The same, without what is known of it.
-    pub fn into_image(self) -> PatchedImage<B> {
+    pub(crate) fn into_image(self) -> PatchedImage<B> {
         match self {
             Self::Iso(below) => below.image,
             Self::Disk(image) => image,

@@ -21,7 +21,7 @@ pub const VERSION: u32 = 1;
 pub const LARGEST: u64 = 1 << 16;
 
 /// What the name of a descriptor has behind that of its patch.
-pub const ENDING: &str = ".descriptor.json";
+pub(crate) const ENDING: &str = ".descriptor.json";
 
 /// What messages call the file.
 const WHAT: &str = "the descriptor";

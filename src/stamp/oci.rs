@@ -19,10 +19,10 @@ use crate::stamp::base_image::BaseImage;
 use crate::units::len_of;
 
 /// The layer that is a whole base.
-pub const BASE_LAYER: &str = "application/vnd.remaster.base.v1";
+pub(crate) const BASE_LAYER: &str = "application/vnd.remaster.base.v1";
 
 /// The layer that is a patch file.
-pub const PATCH_LAYER: &str = "application/vnd.remaster.patch.v1";
+pub(crate) const PATCH_LAYER: &str = "application/vnd.remaster.patch.v1";
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -62,7 +62,7 @@ pub struct Ids {
 }
 
 /// Bytes and where they are to lie.
-pub type Blob = (PathBuf, Vec<u8>);
+pub(crate) type Blob = (PathBuf, Vec<u8>);
 
 /// Where the parts of an image lie.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -83,7 +83,7 @@ pub struct Given(BTreeMap<Fact, String>);
 
 impl Given {
     /// What was put into an ISO; none if nothing was.
-    pub fn in_iso<B: ReadAt>(base: &IsoBase<B>) -> Option<Self> {
+    pub(crate) fn in_iso<B: ReadAt>(base: &IsoBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
         let mut found = Self::in_root(&stamped.root);
         for (_, at) in &stamped.attached {
@@ -98,7 +98,7 @@ impl Given {
     }
 
     /// What was put into a raw image; none if nothing was.
-    pub fn in_raw<B: ReadAt>(base: &injected::DiskBase<B>) -> Option<Self> {
+    pub(crate) fn in_raw<B: ReadAt>(base: &injected::DiskBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
         let mut found = Self::in_root(&stamped.root);
         let menu = std::slice::from_ref;

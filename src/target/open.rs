@@ -328,7 +328,7 @@ impl Target {
     }
 
     /// The open file.
-    pub fn handle(&self) -> &File {
+    pub(crate) fn handle(&self) -> &File {
         &self.file
     }
 
@@ -381,7 +381,7 @@ impl Target {
     }
 
     /// Forgets what the kernel keeps of it, so that the next read asks the medium.
-    pub fn forget_cache(&self) -> io::Result<()> {
+    pub(crate) fn forget_cache(&self) -> io::Result<()> {
         if self.disk.is_some() {
             return sys::flush_buffers(&self.file).or_else(unless_unsupported);
         }
@@ -389,7 +389,7 @@ impl Target {
     }
 
     /// Makes the kernel look for partitions; false if the disk cannot have any.
-    pub fn reread_partitions(&self) -> io::Result<bool> {
+    pub(crate) fn reread_partitions(&self) -> io::Result<bool> {
         match sys::reread_partitions(&self.file) {
             Ok(()) => Ok(true),
             Err(fault) => unless_unsupported(fault).map(|()| false),

@@ -111,7 +111,7 @@ pub struct Changes {
 
 impl Changes {
     /// As patches.
-    pub fn into_patches(self) -> Result<Vec<Patch>> {
+    pub(crate) fn into_patches(self) -> Result<Vec<Patch>> {
         let all = [(self.new, "files"), (self.metadata, "ext4 metadata")];
         let mut patches = Vec::new();
         for (ranges, why) in all {

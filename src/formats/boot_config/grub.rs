@@ -13,7 +13,7 @@ pub fn entries(text: &str) -> Vec<Entry> {
 }
 
 /// The programs that entries start instead of a kernel, each with the titles down to its entry.
-pub fn chained(text: &str) -> Vec<(Vec<String>, Word)> {
+pub(crate) fn chained(text: &str) -> Vec<(Vec<String>, Word)> {
     walked(text).chained
 }
 
@@ -46,7 +46,7 @@ pub fn quoted(text: &str) -> String {
 
 /// How `default` names an entry: its titles with `>` between them (GRUB manual 2.12, "default"). None for
 /// titles that it would read as something else.
-pub fn default_of(title: &[String]) -> Option<String> {
+pub(crate) fn default_of(title: &[String]) -> Option<String> {
     let is_path = |part: &String| {
         !part.is_empty()
             && !part

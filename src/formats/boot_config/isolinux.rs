@@ -31,7 +31,7 @@ pub fn settings(text: &str) -> Settings {
 }
 
 /// The words of all lines that are not titles.
-pub fn words_of(text: &str) -> Vec<Word> {
+pub(crate) fn words_of(text: &str) -> Vec<Word> {
     lines(text).filter(|line| line.command != "menu").flat_map(|line| line.words).collect()
 }
 

@@ -221,7 +221,7 @@ pub fn with_initrds(syntax: Syntax, entry: &Entry, more: &[String]) -> Option<Ch
 }
 
 /// A kernel argument for the user to read: passwords are left out.
-pub fn redacted(argument: &str) -> String {
+pub(crate) fn redacted(argument: &str) -> String {
     match argument.split_once('=') {
         Some((name, _)) if name.to_ascii_lowercase().contains("passw") => format!("{name}=…"),
         _ => argument.to_owned(),

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::units::in_memory;
 
 /// Whether a bit is set; bits past the end are.
-pub fn is_set(bitmap: &[u8], bit: u64) -> bool {
+pub(crate) fn is_set(bitmap: &[u8], bit: u64) -> bool {
     let Some((byte, mask)) = place(bit) else { return true };
     bitmap.get(byte).is_none_or(|byte| byte & mask != 0)
 }

@@ -133,7 +133,7 @@ impl Block<'_> {
     }
 
     /// Makes block `number` of a hashed directory one of a plain list: its index goes, its names stay.
-    pub fn make_plain(&mut self, number: u64) -> Result<()> {
+    pub(crate) fn make_plain(&mut self, number: u64) -> Result<()> {
         match self.entries()?.as_slice() {
             // The root of the index stands behind `..`, which reaches to the end of the block.
             [_, parent] if number == 0 => {

@@ -137,10 +137,10 @@ pub fn joined_up(extents: &[Extent]) -> Option<Vec<Extent>> {
 }
 
 /// How many extents fit into an inode.
-pub const IN_INODE: usize = 4;
+pub(crate) const IN_INODE: usize = 4;
 
 /// How many extents fit into a block.
-pub fn in_block(block: u64) -> usize {
+pub(crate) fn in_block(block: u64) -> usize {
     in_memory(block).saturating_sub(RECORD).div_euclid(RECORD)
 }
 
@@ -152,7 +152,7 @@ pub fn root(extents: &[Extent]) -> Option<[u8; INLINE]> {
 }
 
 /// The root of a tree with one other node, in this block.
-pub fn root_above(block: u64) -> Option<[u8; INLINE]> {
+pub(crate) fn root_above(block: u64) -> Option<[u8; INLINE]> {
     let (low, high) = words(block);
     let index = Index {
         block: U32::ZERO,

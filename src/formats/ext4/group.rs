@@ -81,7 +81,7 @@ impl Descriptor {
     }
 
     /// The bytes as they stand on disk, with their checksum.
-    pub fn to_bytes(&self, superblock: &Superblock) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self, superblock: &Superblock) -> Vec<u8> {
         let mut record = self.record;
         if let Some(checksum) = self.own_checksum(superblock) {
             record.checksum.set(checksum);
@@ -114,17 +114,17 @@ impl Descriptor {
     }
 
     /// The block with the block bitmap.
-    pub fn block_bitmap(&self) -> u64 {
+    pub(crate) fn block_bitmap(&self) -> u64 {
         long(self.record.block_bitmap_lo.get(), self.record.block_bitmap_hi.get())
     }
 
     /// The block with the inode bitmap.
-    pub fn inode_bitmap(&self) -> u64 {
+    pub(crate) fn inode_bitmap(&self) -> u64 {
         long(self.record.inode_bitmap_lo.get(), self.record.inode_bitmap_hi.get())
     }
 
     /// The first block of the inode table.
-    pub fn inode_table(&self) -> u64 {
+    pub(crate) fn inode_table(&self) -> u64 {
         long(self.record.inode_table_lo.get(), self.record.inode_table_hi.get())
     }
 
@@ -134,12 +134,12 @@ impl Descriptor {
     }
 
     /// Inodes of the group that are free.
-    pub fn free_inodes(&self) -> u64 {
+    pub(crate) fn free_inodes(&self) -> u64 {
         joined(self.record.free_inodes_lo.get(), self.record.free_inodes_hi.get()).into()
     }
 
     /// Inodes at the end of the table that were never used.
-    pub fn unused_inodes(&self) -> u64 {
+    pub(crate) fn unused_inodes(&self) -> u64 {
         joined(self.record.itable_unused_lo.get(), self.record.itable_unused_hi.get()).into()
     }
 
@@ -149,7 +149,7 @@ impl Descriptor {
     }
 
     /// Sets how many blocks are free; their bitmap is in use from now on.
-    pub fn set_free_blocks(&mut self, blocks: u64) -> Result<()> {
+    pub(crate) fn set_free_blocks(&mut self, blocks: u64) -> Result<()> {
         let (low, high) = counted(blocks)?;
         self.record.free_blocks_lo.set(low);
         self.record.free_blocks_hi.set(self.high(high));
@@ -158,7 +158,7 @@ impl Descriptor {
     }
 
     /// Sets how many inodes are free; their bitmap is in use from now on.
-    pub fn set_free_inodes(&mut self, inodes: u64) -> Result<()> {
+    pub(crate) fn set_free_inodes(&mut self, inodes: u64) -> Result<()> {
         let (low, high) = counted(inodes)?;
         self.record.free_inodes_lo.set(low);
         self.record.free_inodes_hi.set(self.high(high));
@@ -167,7 +167,7 @@ impl Descriptor {
     }
 
     /// Sets how many inodes at the end were never used.
-    pub fn set_unused_inodes(&mut self, inodes: u64) -> Result<()> {
+    pub(crate) fn set_unused_inodes(&mut self, inodes: u64) -> Result<()> {
         let (low, high) = counted(inodes)?;
         self.record.itable_unused_lo.set(low);
         self.record.itable_unused_hi.set(self.high(high));
@@ -175,7 +175,7 @@ impl Descriptor {
     }
 
     /// Sets how many directories there are.
-    pub fn set_directories(&mut self, directories: u64) -> Result<()> {
+    pub(crate) fn set_directories(&mut self, directories: u64) -> Result<()> {
         let (low, high) = counted(directories)?;
         self.record.used_dirs_lo.set(low);
         self.record.used_dirs_hi.set(self.high(high));
@@ -183,31 +183,31 @@ impl Descriptor {
     }
 
     /// Whether the block bitmap was never written: only what the group itself needs is in use.
-    pub fn has_no_block_bitmap(&self, superblock: &Superblock) -> bool {
+    pub(crate) fn has_no_block_bitmap(&self, superblock: &Superblock) -> bool {
         superblock.checksums() != Checksums::None && self.record.flags.get() & BLOCK_UNINIT != 0
     }
 
     /// Whether the inode bitmap was never written: no inode is in use.
-    pub fn has_no_inode_bitmap(&self, superblock: &Superblock) -> bool {
+    pub(crate) fn has_no_inode_bitmap(&self, superblock: &Superblock) -> bool {
         superblock.checksums() != Checksums::None && self.record.flags.get() & INODE_UNINIT != 0
     }
 
     /// Whether a block bitmap is the one that the descriptor knows.
-    pub fn knows_block_bitmap(&self, bitmap: &[u8], superblock: &Superblock) -> bool {
+    pub(crate) fn knows_block_bitmap(&self, bitmap: &[u8], superblock: &Superblock) -> bool {
         let bits = superblock.blocks_per_group();
         let own = (self.record.block_bitmap_csum_lo.get(), self.record.block_bitmap_csum_hi.get());
         checksum(bitmap, bits, superblock).is_none_or(|sum| self.same(sum, own))
     }
 
     /// Whether an inode bitmap is the one that the descriptor knows.
-    pub fn knows_inode_bitmap(&self, bitmap: &[u8], superblock: &Superblock) -> bool {
+    pub(crate) fn knows_inode_bitmap(&self, bitmap: &[u8], superblock: &Superblock) -> bool {
         let bits = superblock.inodes_per_group();
         let own = (self.record.inode_bitmap_csum_lo.get(), self.record.inode_bitmap_csum_hi.get());
         checksum(bitmap, bits, superblock).is_none_or(|sum| self.same(sum, own))
     }
 
     /// Takes the checksum of a new block bitmap.
-    pub fn sign_block_bitmap(&mut self, bitmap: &[u8], superblock: &Superblock) {
+    pub(crate) fn sign_block_bitmap(&mut self, bitmap: &[u8], superblock: &Superblock) {
         if let Some((low, high)) = checksum(bitmap, superblock.blocks_per_group(), superblock) {
             self.record.block_bitmap_csum_lo.set(low);
             self.record.block_bitmap_csum_hi.set(self.high(high));
@@ -215,7 +215,7 @@ impl Descriptor {
     }
 
     /// Takes the checksum of a new inode bitmap.
-    pub fn sign_inode_bitmap(&mut self, bitmap: &[u8], superblock: &Superblock) {
+    pub(crate) fn sign_inode_bitmap(&mut self, bitmap: &[u8], superblock: &Superblock) {
         if let Some((low, high)) = checksum(bitmap, superblock.inodes_per_group(), superblock) {
             self.record.inode_bitmap_csum_lo.set(low);
             self.record.inode_bitmap_csum_hi.set(self.high(high));

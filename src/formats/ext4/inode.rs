@@ -11,10 +11,10 @@ use crate::formats::Malformed;
 use crate::units::{in_memory, len_of};
 
 /// The inode of the root directory.
-pub const ROOT: u64 = 2;
+pub(crate) const ROOT: u64 = 2;
 
 /// Bytes of `i_block`, in which short links stand.
-pub const INLINE: usize = 60;
+pub(crate) const INLINE: usize = 60;
 
 const FORMAT: u16 = 0xf000;
 const DIRECTORY: u16 = 0x4000;
@@ -161,7 +161,7 @@ impl Inode {
     }
 
     /// The bytes as they stand on disk, with their checksum.
-    pub fn to_bytes(&self, superblock: &Superblock) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self, superblock: &Superblock) -> Vec<u8> {
         let mut found = self.clone();
         if let Some(checksum) = self.own_checksum(superblock) {
             let (low, high) = halves(checksum);
@@ -242,7 +242,7 @@ impl Inode {
     }
 
     /// Sets permission bits, owner and group.
-    pub fn set_access(&mut self, mode: u32, owner: (u32, u32)) {
+    pub(crate) fn set_access(&mut self, mode: u32, owner: (u32, u32)) {
         let record = &mut self.record;
         let (bits, _) = halves(mode & 0o7777);
         record.mode.set(record.mode.get() & FORMAT | bits);
@@ -279,12 +279,12 @@ impl Inode {
     }
 
     /// Sets how many links lead to it.
-    pub fn set_links(&mut self, links: u16) {
+    pub(crate) fn set_links(&mut self, links: u16) {
         self.record.links_count.set(links);
     }
 
     /// Counts a link from a new subdirectory; none where there is no number for it.
-    pub fn add_subdirectory(&mut self, superblock: &Superblock) -> Option<()> {
+    pub(crate) fn add_subdirectory(&mut self, superblock: &Superblock) -> Option<()> {
         let links = match self.links() {
             1 if superblock.has_dir_nlink() => 1,
             links => match links.checked_add(1).filter(|more| *more < MOST_LINKS) {
@@ -298,17 +298,17 @@ impl Inode {
     }
 
     /// Whether extents lead to its blocks.
-    pub fn has_extents(&self) -> bool {
+    pub(crate) fn has_extents(&self) -> bool {
         self.record.flags.get() & EXTENTS != 0
     }
 
     /// Whether it is a directory whose blocks are sorted by hashes.
-    pub fn is_hashed(&self) -> bool {
+    pub(crate) fn is_hashed(&self) -> bool {
         self.record.flags.get() & INDEX != 0
     }
 
     /// From now on it is a plain list.
-    pub fn set_plain(&mut self) {
+    pub(crate) fn set_plain(&mut self) {
         self.record.flags.set(self.record.flags.get() & !INDEX);
     }
 
@@ -321,14 +321,14 @@ impl Inode {
     }
 
     /// The path of a link that stands in the inode itself.
-    pub fn short_link(&self) -> Option<&[u8]> {
+    pub(crate) fn short_link(&self) -> Option<&[u8]> {
         let is_short = self.kind() == Kind::Symlink && !self.has_extents();
         let size = usize::try_from(self.size()).ok().filter(|size| *size < INLINE && is_short)?;
         self.record.block.get(..size)
     }
 
     /// Puts the path of a link into the inode itself, if it is short enough.
-    pub fn set_short_link(&mut self, to: &[u8], superblock: &Superblock) -> Result<bool> {
+    pub(crate) fn set_short_link(&mut self, to: &[u8], superblock: &Superblock) -> Result<bool> {
         if to.len() >= INLINE {
             return Ok(false);
         }
@@ -339,17 +339,17 @@ impl Inode {
     }
 
     /// Whether it has no blocks at all, as devices and short links.
-    pub fn has_no_blocks(&self) -> bool {
+    pub(crate) fn has_no_blocks(&self) -> bool {
         self.kind() == Kind::Special || self.short_link().is_some()
     }
 
     /// The root of its extent tree.
-    pub fn extent_root(&self) -> &[u8; INLINE] {
+    pub(crate) fn extent_root(&self) -> &[u8; INLINE] {
         &self.record.block
     }
 
     /// Sets the root of its extent tree.
-    pub fn set_extent_root(&mut self, root: [u8; INLINE]) {
+    pub(crate) fn set_extent_root(&mut self, root: [u8; INLINE]) {
         self.record.block = root;
         self.record.flags.set(self.record.flags.get() | EXTENTS);
     }

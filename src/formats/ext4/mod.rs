@@ -14,7 +14,7 @@ static CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 static CRC16: Crc<u16> = Crc::<u16>::new(&CRC_16_MODBUS);
 
 /// CRC-32C as ext4 has it: what one call gives is the next one's seed, and nothing is inverted.
-pub fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
     let mut digest = CRC32C.digest_with_initial(seed.reverse_bits());
     digest.update(bytes);
     !digest.finalize()

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::formats::Malformed;
 
 /// Where it stands in the filesystem.
-pub const AT: u64 = 1024;
+pub(crate) const AT: u64 = 1024;
 
 /// Its bytes.
 pub const SIZE: u64 = 1024;
@@ -300,12 +300,12 @@ impl Superblock {
     }
 
     /// Inodes that are free.
-    pub fn free_inodes(&self) -> u64 {
+    pub(crate) fn free_inodes(&self) -> u64 {
         self.0.free_inodes_count.get().into()
     }
 
     /// Sets what is free.
-    pub fn set_free(&mut self, blocks: u64, inodes: u64) -> Result<()> {
+    pub(crate) fn set_free(&mut self, blocks: u64, inodes: u64) -> Result<()> {
         let (low, high) = words(blocks);
         self.0.free_blocks_count_lo.set(low);
         if self.has(1, INCOMPAT_64BIT) {
@@ -317,17 +317,17 @@ impl Superblock {
     }
 
     /// The block in which group 0 begins.
-    pub fn first_data_block(&self) -> u64 {
+    pub(crate) fn first_data_block(&self) -> u64 {
         self.0.first_data_block.get().into()
     }
 
     /// Blocks of every group but the last.
-    pub fn blocks_per_group(&self) -> u64 {
+    pub(crate) fn blocks_per_group(&self) -> u64 {
         self.0.blocks_per_group.get().into()
     }
 
     /// Inodes of every group.
-    pub fn inodes_per_group(&self) -> u64 {
+    pub(crate) fn inodes_per_group(&self) -> u64 {
         self.0.inodes_per_group.get().into()
     }
 
@@ -337,17 +337,17 @@ impl Superblock {
     }
 
     /// The first inode that is not reserved.
-    pub fn first_inode(&self) -> u64 {
+    pub(crate) fn first_inode(&self) -> u64 {
         self.0.first_ino.get().into()
     }
 
     /// Bytes of an inode.
-    pub fn inode_size(&self) -> u64 {
+    pub(crate) fn inode_size(&self) -> u64 {
         self.0.inode_size.get().into()
     }
 
     /// Bytes of an inode's fields behind the first 128 that new ones are to have.
-    pub fn extra_inode_size(&self) -> u16 {
+    pub(crate) fn extra_inode_size(&self) -> u16 {
         let room = self.0.inode_size.get().saturating_sub(128);
         let wanted = self.0.want_extra_isize.get();
         // 32 bytes are all that are known: up to `i_projid`.
@@ -355,7 +355,7 @@ impl Superblock {
     }
 
     /// Groups there are.
-    pub fn groups(&self) -> u64 {
+    pub(crate) fn groups(&self) -> u64 {
         let blocks = self.blocks().saturating_sub(self.first_data_block());
         blocks.checked_add(self.blocks_per_group()).map_or(0, |sum| {
             sum.saturating_sub(1).checked_div(self.blocks_per_group()).unwrap_or_default()
@@ -363,22 +363,22 @@ impl Superblock {
     }
 
     /// Bytes of a group descriptor.
-    pub fn descriptor_size(&self) -> u64 {
+    pub(crate) fn descriptor_size(&self) -> u64 {
         if self.has(1, INCOMPAT_64BIT) && self.0.desc_size.get() == 64 { 64 } else { 32 }
     }
 
     /// Blocks of all group descriptors.
-    pub fn descriptor_blocks(&self) -> u64 {
+    pub(crate) fn descriptor_blocks(&self) -> u64 {
         self.groups().saturating_mul(self.descriptor_size()).div_ceil(self.block())
     }
 
     /// Blocks that stand behind the descriptors for more of them.
-    pub fn reserved_descriptor_blocks(&self) -> u64 {
+    pub(crate) fn reserved_descriptor_blocks(&self) -> u64 {
         self.0.reserved_gdt_blocks.get().into()
     }
 
     /// Whether a group begins with a copy of superblock and descriptors (`ext4_bg_has_super`).
-    pub fn has_copy(&self, group: u64) -> bool {
+    pub(crate) fn has_copy(&self, group: u64) -> bool {
         if group == 0 {
             return true;
         }
@@ -408,7 +408,7 @@ impl Superblock {
     }
 
     /// Whether directories may have more than 65,000 links, which then count as 1.
-    pub fn has_dir_nlink(&self) -> bool {
+    pub(crate) fn has_dir_nlink(&self) -> bool {
         self.has(2, DIR_NLINK)
     }
 
@@ -435,7 +435,7 @@ impl Superblock {
     }
 
     /// The bytes as they stand on disk, with their checksum.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut found = self.clone();
         if let Checksums::Metadata(_) = self.checksums() {
             let checksum = found.own_checksum();

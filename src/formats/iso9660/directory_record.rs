@@ -10,7 +10,7 @@ use crate::units::{LOGICAL_BLOCK, in_memory, u64_of};
 const WHAT: &str = "Directory Record";
 
 /// Bit of the File Flags that says Directory (§9.1.6).
-pub const DIRECTORY: u8 = 0x02;
+pub(crate) const DIRECTORY: u8 = 0x02;
 
 /// Bit of the File Flags that says that another record of the file follows (§9.1.6).
 pub const MULTI_EXTENT: u8 = 0x80;
@@ -90,7 +90,7 @@ impl Record {
     }
 
     /// Changes the fixed part.
-    pub fn set_header(&mut self, header: Header) -> crate::error::Result<()> {
+    pub(crate) fn set_header(&mut self, header: Header) -> crate::error::Result<()> {
         let place = checked::part_mut(&mut self.bytes, ..HEADER, "the fixed part of a record")?;
         place.copy_from_slice(header.as_bytes());
         Ok(())
@@ -108,7 +108,7 @@ impl Record {
     }
 
     /// Where the System Use field starts in the record (§9.1.13).
-    pub fn system_use_start(&self) -> usize {
+    pub(crate) fn system_use_start(&self) -> usize {
         let identifier = self.identifier().map_or(0, <[u8]>::len);
         HEADER.saturating_add(identifier).next_multiple_of(2)
     }
@@ -119,7 +119,7 @@ impl Record {
     }
 
     /// The same, to be changed in place.
-    pub fn system_use_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn system_use_mut(&mut self) -> &mut [u8] {
         let start = self.system_use_start();
         self.bytes.get_mut(start..).unwrap_or_default()
     }

@@ -17,7 +17,7 @@ pub enum Hierarchy {
 
 impl Hierarchy {
     /// A plain lower-case ASCII name as the identifier of a directory in this hierarchy (§7.6).
-    pub fn directory_identifier(self, name: &str) -> Vec<u8> {
+    pub(crate) fn directory_identifier(self, name: &str) -> Vec<u8> {
         match self {
             Self::Primary => name.to_ascii_uppercase().into_bytes(),
             Self::Joliet => name.encode_utf16().flat_map(u16::to_be_bytes).collect(),
@@ -26,7 +26,7 @@ impl Hierarchy {
 
     /// A plain lower-case ASCII name as the identifier of a file in this hierarchy, with version 1 or
     /// without (§7.5).
-    pub fn file_identifier(self, name: &str, versioned: bool) -> Vec<u8> {
+    pub(crate) fn file_identifier(self, name: &str, versioned: bool) -> Vec<u8> {
         let version = if versioned { ";1" } else { "" };
         self.directory_identifier(&format!("{name}{version}"))
     }

@@ -11,16 +11,16 @@ use crate::formats::iso9660::directory_record::Header;
 const WHAT: &str = "Volume Descriptor";
 
 /// The first logical block of the Volume Descriptor Set (§6.7.1).
-pub const FIRST: u32 = 16;
+pub(crate) const FIRST: u32 = 16;
 
 /// Volume Descriptor Type of a Primary Volume Descriptor (§8.4.1).
-pub const PRIMARY: u8 = 1;
+pub(crate) const PRIMARY: u8 = 1;
 
 /// Volume Descriptor Type of a Supplementary Volume Descriptor (§8.5.1).
-pub const SUPPLEMENTARY: u8 = 2;
+pub(crate) const SUPPLEMENTARY: u8 = 2;
 
 /// Volume Descriptor Type of the Set Terminator (§8.3.1).
-pub const TERMINATOR: u8 = 255;
+pub(crate) const TERMINATOR: u8 = 255;
 
 /// A Primary or Supplementary Volume Descriptor, byte for byte.
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -89,7 +89,7 @@ impl VolumeDescriptor {
     }
 
     /// Whether the escape sequences name UCS-2 of level 1, 2 or 3 (Joliet specification §3).
-    pub fn is_joliet(&self) -> bool {
+    pub(crate) fn is_joliet(&self) -> bool {
         self.volume_descriptor_type == SUPPLEMENTARY
             && [b"%/@", b"%/C", b"%/E"]
                 .iter()

@@ -113,7 +113,7 @@ impl DiskImage {
     ///
     /// # Errors
     /// [`Error::Truncated`], about an image that is called `name`.
-    pub fn check_whole(&self, name: &str, size: u64) -> Result<()> {
+    pub(crate) fn check_whole(&self, name: &str, size: u64) -> Result<()> {
         let furthest = self.ends.iter().max_by_key(|end| end.at).filter(|end| end.at > size);
         let Some(End { at, told }) = furthest else { return Ok(()) };
         Err(Error::Truncated {
@@ -137,7 +137,7 @@ impl DiskImage {
     }
 
     /// That an image of `size` bytes lacks the backup GPT: cut behind the last partition, it is whole all the same.
-    pub fn lost_backup(&self, size: u64) -> Option<String> {
+    pub(crate) fn lost_backup(&self, size: u64) -> Option<String> {
         let end = self.backup_end.filter(|end| *end > size)?;
         Some(format!(
             "the image has no backup GPT: it has {size} bytes, the backup would end at {end}; all partitions are there"

@@ -110,7 +110,7 @@ pub fn check_finished<I: ReadAt + ?Sized>(image: &I, name: &str) -> Result<()> {
 
 /// The kinds of images that NixOS is in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum BaseKind {
+pub(crate) enum BaseKind {
     /// An ISO 9660 volume, with partition tables or without.
     Iso,
     /// A disk with a partition for Linux.
@@ -121,7 +121,7 @@ pub enum BaseKind {
 ///
 /// # Errors
 /// [`Error::NotAnImage`] for what is neither, also if it is a disk image, and [`Error::Truncated`]; about [`UNNAMED`].
-pub fn base_kind<I: ReadAt + ?Sized>(image: &I) -> Result<BaseKind> {
+pub(crate) fn base_kind<I: ReadAt + ?Sized>(image: &I) -> Result<BaseKind> {
     let disk = whole(image)?;
     match disk.kind {
         Kind::Iso => Ok(BaseKind::Iso),
@@ -134,7 +134,7 @@ pub fn base_kind<I: ReadAt + ?Sized>(image: &I) -> Result<BaseKind> {
 ///
 /// # Errors
 /// As [`base_kind`].
-pub fn check_iso<I: ReadAt + ?Sized>(image: &I) -> Result<()> {
+pub(crate) fn check_iso<I: ReadAt + ?Sized>(image: &I) -> Result<()> {
     let disk = whole(image)?;
     if disk.kind == Kind::Iso { Ok(()) } else { Err(no_base(&disk, "an ISO")) }
 }

@@ -128,7 +128,7 @@ impl<'a, I: ReadAt> Edited<'a, I> {
 
     /// Takes room for what is new. Directories come before their files, as libarchive wants it, and do
     /// not depend in size on where those are.
-    pub fn reserve(&mut self, files: &[NewFile], tail: &mut Tail) -> Result<()> {
+    pub(crate) fn reserve(&mut self, files: &[NewFile], tail: &mut Tail) -> Result<()> {
         for table in &mut self.tables {
             let more = record_size(self.tree.hierarchy)?;
             let grown = checked::sum(table.at.size(), more, "the size of a path table")?;
@@ -142,7 +142,7 @@ impl<'a, I: ReadAt> Edited<'a, I> {
 
     /// Gives the volume another label, as xorriso writes it: filled with blanks, in Joliet cut to 16
     /// characters (§8.4.6; Joliet specification §4).
-    pub fn relabel(&mut self, label: &str) -> Result<()> {
+    pub(crate) fn relabel(&mut self, label: &str) -> Result<()> {
         let field = self.descriptor.volume_identifier.len();
         let bytes: Vec<u8> = match self.tree.hierarchy {
             Hierarchy::Primary => {
@@ -160,7 +160,13 @@ impl<'a, I: ReadAt> Edited<'a, I> {
 
     /// Lets every record of a file point to new bytes, which may be for root only: several paths may have
     /// the same bytes (hard links, files given twice to xorriso), and Joliet cuts long names.
-    pub fn point(&mut self, path: &str, old: &Node, to: ByteRange, private: bool) -> Result<()> {
+    pub(crate) fn point(
+        &mut self,
+        path: &str,
+        old: &Node,
+        to: ByteRange,
+        private: bool,
+    ) -> Result<()> {
         let from = old.extents.first().copied().ok_or_else(|| broken(path, old.record))?;
         let private = private && self.tree.hierarchy == Hierarchy::Primary;
         let new = Pointed { from, to, private };
@@ -413,7 +419,7 @@ fn record(header: Header, identifier: &[u8], system_use: &[u8]) -> Result<Record
 ///
 /// # Errors
 /// [`Error::NoRoom`] for more.
-pub fn extent_size(name: &str, size: u64) -> Result<u32> {
+pub(crate) fn extent_size(name: &str, size: u64) -> Result<u32> {
     u32::try_from(size).map_err(|_| Error::NoRoom {
         what: format!("one extent of the volume, for {name}"),
         needed: size,

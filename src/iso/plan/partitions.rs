@@ -33,7 +33,7 @@ fn hybrid_size(needed: u64) -> Result<HybridSize> {
 }
 
 /// A volume can grow only where nothing lies behind it: `xorriso -append_partition` puts a partition there.
-pub fn check_behind(partitions: &Partitions, volume_size: u64) -> Result<()> {
+pub(crate) fn check_behind(partitions: &Partitions, volume_size: u64) -> Result<()> {
     match places(partitions)?.find(|(_, start)| *start >= volume_size) {
         None => Ok(()),
         Some((name, start)) => Err(Error::unsupported(
@@ -46,7 +46,7 @@ pub fn check_behind(partitions: &Partitions, volume_size: u64) -> Result<()> {
 
 /// No partition but one from the image's start on may show a volume: `xorriso -partition_offset` makes a
 /// second tree of the same files there, which the kernel may mount instead.
-pub fn check_volumes(image: &impl ReadAt, partitions: &Partitions) -> Result<()> {
+pub(crate) fn check_volumes(image: &impl ReadAt, partitions: &Partitions) -> Result<()> {
     for (name, start) in places(partitions)?.filter(|(_, start)| *start != 0) {
         let at =
             start.checked_add(16 * LOGICAL_BLOCK).and_then(|at| ByteRange::new(at, LOGICAL_BLOCK));

@@ -68,7 +68,7 @@ fn is_config(path: &str, size: u64) -> bool {
 }
 
 /// Refuses a volume whose menus start a kernel and an initrd in one file.
-pub fn check_unified<I: ReadAt>(image: &I, tree: &Tree) -> Result<()> {
+pub(crate) fn check_unified<I: ReadAt>(image: &I, tree: &Tree) -> Result<()> {
     on_volume(image, tree, |_, _| Ok(()))
 }
 

@@ -37,7 +37,7 @@ pub fn release<I: ReadAt>(image: &I, tree: &Tree) -> Result<String> {
 
 /// Refuses a volume without what every installer has. A proposed change of nixpkgs calls its marker,
 /// by which GRUB finds the volume, by the second name.
-pub fn check_markers(tree: &Tree) -> Result<()> {
+pub(crate) fn check_markers(tree: &Tree) -> Result<()> {
     const NEEDED: [&[&str]; 3] = [
         &["/version.txt"],
         &["/nix-store.squashfs"],
@@ -80,7 +80,7 @@ pub fn triplets(configs: &[Config]) -> Vec<Triplet> {
 }
 
 /// Refuses menus that name kernels or initrds which are not on the volume, or an initrd in pieces.
-pub fn check_triplets(tree: &Tree, triplets: &[Triplet]) -> Result<()> {
+pub(crate) fn check_triplets(tree: &Tree, triplets: &[Triplet]) -> Result<()> {
     for path in triplets.iter().flat_map(|found| found.initrds.iter().chain([&found.kernel])) {
         file(tree, path)?;
     }
@@ -162,7 +162,7 @@ fn file<'a>(tree: &'a Tree, path: &str) -> Result<&'a Node> {
 }
 
 /// Refuses an image that firmware would start by a menu that was not found.
-pub fn check_menus(configs: &[Config], bios: bool, uefi: Option<ByteRange>) -> Result<()> {
+pub(crate) fn check_menus(configs: &[Config], bios: bool, uefi: Option<ByteRange>) -> Result<()> {
     use crate::formats::boot_config::Syntax;
     if let Some(at) = uefi
         && !configs.iter().any(|config| config.place == Place::Esp(at))

@@ -119,7 +119,7 @@ impl Tree {
     }
 
     /// The file whose first extent starts at a byte.
-    pub fn file_at(&self, start: u64) -> Option<(&str, &Node)> {
+    pub(crate) fn file_at(&self, start: u64) -> Option<(&str, &Node)> {
         let starts =
             |node: &Node| node.extents.first().is_some_and(|extent| extent.start() == start);
         self.files().find(|(_, node)| starts(node))

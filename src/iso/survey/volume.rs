@@ -27,7 +27,7 @@ pub struct Volume {
 
 /// Blocks that a second set stands behind the first. A volume is that much shorter by it: it counts from where
 /// its session begins.
-pub const SESSION: u32 = 32;
+pub(crate) const SESSION: u32 = 32;
 
 const SECOND: u32 = FIRST + SESSION;
 
@@ -42,7 +42,7 @@ impl Volume {
     }
 
     /// Reads the second set, if there is one. In a file it is that of another image, which the file is.
-    pub fn find_second(&mut self, image: &impl ReadAt, tree: &Tree) -> Result<()> {
+    pub(crate) fn find_second(&mut self, image: &impl ReadAt, tree: &Tree) -> Result<()> {
         let Ok(first) = descriptor(image, Lbn(SECOND)) else { return Ok(()) };
         let mut extents = tree.nodes.values().flat_map(|node| &node.extents);
         if extents.any(|extent| extent.common(first.at).is_some()) {
@@ -69,7 +69,7 @@ impl Volume {
     }
 
     /// The label of the Joliet hierarchy, which has room for 16 characters.
-    pub fn joliet_identifier(&self) -> Option<String> {
+    pub(crate) fn joliet_identifier(&self) -> Option<String> {
         let field = &self.joliet.as_ref()?.value.volume_identifier;
         let units: Vec<u16> =
             field.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect();

@@ -8,7 +8,7 @@ use crate::image::digest::Digest;
 
 /// Names the kind of build, which has these external parameters: `recipe_id`, `content_id`, `inputs`, `edits`, `keys`,
 /// `files`.
-pub const BUILD_TYPE: &str = "https://remaster.invalid/stamp/v2";
+pub(crate) const BUILD_TYPE: &str = "https://remaster.invalid/stamp/v2";
 
 /// Who made an image, and how, in the words of SLSA.
 #[derive(Clone, Debug, Eq, PartialEq)]
