@@ -152,4 +152,16 @@ mod tests {
             assert!(Undo::parse(&packed[..at]).is_err(), "{at}");
         }
     }
+
+    #[test]
+    fn ranges_that_overlap_or_go_back_are_refused() {
+        for start in [0, 1, 2] {
+            let mut record = undo();
+            record.ranges[1].0 = ByteRange::new(start, 5).unwrap();
+            assert!(Undo::parse(&record.pack().unwrap()).is_err(), "{start}");
+        }
+        let mut record = undo();
+        record.ranges[1].0 = ByteRange::new(3, 5).unwrap();
+        assert_eq!(Undo::parse(&record.pack().unwrap()), Ok(record));
+    }
 }

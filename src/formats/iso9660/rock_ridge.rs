@@ -156,6 +156,15 @@ mod tests {
     }
 
     #[test]
+    fn new_folders_have_as_many_links_as_the_root_counts() {
+        for (counted, links) in [(1, 1), (2, 2), (9, 2)] {
+            let style = Style { px_length: 36, ..Style::default() };
+            let root = style.system_use("", 0o040_555, counted, 0).unwrap();
+            assert_eq!(Style::of_root(&root).links, links, "{counted}");
+        }
+    }
+
+    #[test]
     fn a_record_is_closed_to_others_where_it_has_a_mode() {
         let style = Style { px_length: 36, skipped: 3, ..Style::default() };
         let mut field = style.system_use("initrd", 0o100_555, 1, 0).unwrap();
