@@ -154,6 +154,12 @@ mod tests {
     }
 
     #[test]
+    fn the_first_descriptor_counts_for_the_digest_and_the_system_area_does_not() {
+        let range = |start| ByteRange::new(start, 2048).unwrap();
+        assert!(is_digested(range(16 * 2048)) && !is_digested(range(15 * 2048)));
+    }
+
+    #[test]
     fn ranges_that_overlap_or_go_back_are_refused() {
         for start in [0, 1, 2] {
             let mut record = undo();
