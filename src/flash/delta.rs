@@ -13,6 +13,7 @@ use super::verify::{Findings, compare};
 use super::writer::Writer;
 use crate::checked;
 use crate::error::{Error, Result};
+use crate::formats::gpt;
 use crate::image::ReadAt;
 use crate::units::{ByteRange, in_memory, len_of};
 
@@ -23,8 +24,6 @@ pub(super) const DESCRIPTOR: std::ops::Range<u64> = 0x8000..0x8800;
 const IDENTITY: [std::ops::Range<usize>; 2] = [40..72, 813..830];
 /// Units that are compared to tell whether the rest is the same base.
 const SAMPLES: u64 = 128;
-/// The GUID of the disk in a GPT header of 512-byte blocks, for images without a volume.
-const DISK_GUID: std::ops::Range<usize> = 568..584;
 
 /// Whether the medium holds an image of the same base already.
 pub(super) fn holds_same_base(medium: &dyn Medium, head: &[u8]) -> Result<bool> {
@@ -36,10 +35,8 @@ pub(super) fn holds_same_base(medium: &dyn Medium, head: &[u8]) -> Result<bool> 
             IDENTITY.iter().all(|field| found.get(field.clone()) == meant.get(field.clone()))
         }
         (None, None) => {
-            let guid = |bytes: &[u8]| {
-                let guid = bytes.get(DISK_GUID)?.to_vec();
-                (bytes.get(512..520)? == b"EFI PART").then_some(guid)
-            };
+            // For images without a volume, in blocks of 512 bytes.
+            let guid = |bytes| gpt::guid_in(<[u8]>::get(bytes, 512..)?);
             guid(found).is_some() && guid(found) == guid(head)
         }
         _ => false,

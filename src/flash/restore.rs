@@ -24,6 +24,7 @@ use super::report::Report;
 use super::writer::{Origin, Writer};
 use crate::checked;
 use crate::error::{Error, Result};
+use crate::formats::gpt;
 use crate::formats::reset_mark::{self, ResetMark};
 use crate::image::ReadAt;
 use crate::image::digest::Digest;
@@ -182,7 +183,7 @@ impl Back<'_> {
         };
         let mut header = aligned(medium.block())?;
         read(medium, &mut header, last)?;
-        if header.starts_with(b"EFI PART") {
+        if gpt::is_header(&header) {
             self.wipe(&[checked::range(last, medium.block(), "the backup GPT")?])?;
         }
         flush(medium)

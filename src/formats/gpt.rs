@@ -16,6 +16,16 @@ const WHAT: &str = "GPT Header";
 /// The most an entry array may take: 1 MiB, 128 times what UEFI asks for at least.
 pub const LARGEST_ARRAY: u64 = 1 << 20;
 
+/// Whether a block begins as a header does, sound or not.
+pub(crate) fn is_header(block: &[u8]) -> bool {
+    block.starts_with(b"EFI PART")
+}
+
+/// The Disk GUID of a header, sound or not.
+pub(crate) fn guid_in(block: &[u8]) -> Option<&[u8]> {
+    block.get(56..72).filter(|_| is_header(block))
+}
+
 /// A header with its partition entry array.
 #[derive(Clone)]
 pub struct Gpt {
