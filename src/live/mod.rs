@@ -26,7 +26,7 @@ use std::io;
 use crate::boot::kernel_args;
 use crate::error::{Advice, Error, Result};
 use crate::formats::newc::Member;
-use crate::keys::{self, Gathered};
+use crate::keys::{self, Gathered, Note};
 use crate::recipe::edits::{Boot, Edits, Way};
 use crate::recipe::{Recipe, setting};
 
@@ -219,7 +219,9 @@ impl Customization {
     /// # Errors
     /// As [`Self::gather`].
     pub fn gather_over(recipe: &Recipe, input: &mut Input<'_>, carried: Carried) -> Result<Self> {
-        let keys = judged_keys(recipe, input)?;
+        let mut keys = judged_keys(recipe, input)?;
+        // A key that the image lets in already may be given again.
+        keys.notes.retain(|note| !matches!(note, Note::Duplicate { .. }));
         Unsettled::with(recipe, keys, input, Some(carried))?.settled(&[])
     }
 
