@@ -365,7 +365,7 @@ fn what_only_changes_menus_puts_nothing_in_and_needs_no_stage_1() {
         assert_eq!(initrds(&image), initrds(&base), "{name}");
         let seen = folder.run(&["inspect", "--all", "out.iso"]).done();
         assert!(seen.contains("injected by menus into"), "{seen}");
-        folder.run(&["edit", "--in-place", "out.iso", "--karg", "debug"]).done();
+        folder.run(&["edit", "--in-place", "out.iso", "--replace", "--karg", "debug"]).done();
         assert!(all_lines(&folder.read("out.iso")).iter().all(|line| !line.contains(" quiet")));
         folder.run(&["reset", "out.iso", "-o", "back.iso"]).done();
         assert!(folder.read("back.iso") == base, "{name}");

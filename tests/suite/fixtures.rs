@@ -217,7 +217,7 @@ fn images_are_edited_and_stamped_again() {
         case.put("", &format!("a{}", case.suffix));
         let other = case.other();
         case.makes("a@ --key other.pub -o again@", "again@", &other);
-        case.makes("edit --in-place a@ --key other.pub", "a@", &other);
+        case.makes("edit --in-place a@ --replace --key other.pub", "a@", &other);
     });
 }
 
@@ -265,7 +265,7 @@ fn interrupted_edits_and_resets_are_finished() {
         case.makes_sum("edit --recover a@", "a@", &case.name);
         assert!(!case.folder.at(&journal).exists(), "{}", case.name);
         put();
-        case.makes("edit --in-place a@ --key other.pub", "a@", &case.other());
+        case.makes("edit --in-place a@ --replace --key other.pub", "a@", &case.other());
         if case.what() != "reset" {
             put();
             case.makes("reset --in-place a@", "a@", &case.base);
