@@ -77,7 +77,7 @@ fn ended(child: &mut Child) -> Option<ExitStatus> {
 /// What is wrong with a row, if anything is.
 fn wrong(folder: &Folder, server: &str, stage: &str, line: &str, signal: i32) -> Option<String> {
     let line = line.replace("SERVER", server).replace("DIGEST", &"0".repeat(64));
-    let mut command = folder.program(&line.split(' ').collect::<Vec<_>>());
+    let mut command = folder.mortal_program(&line.split(' ').collect::<Vec<_>>());
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
     command.env("PATH", path).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());

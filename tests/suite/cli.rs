@@ -337,7 +337,7 @@ fn ends_by(signal: Signal) {
 }
 
 fn piping(folder: &Folder) -> Child {
-    let mut command = folder.program(&["base.iso", "--key", "key.pub", "-o", "-"]);
+    let mut command = folder.mortal_program(&["base.iso", "--key", "key.pub", "-o", "-"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

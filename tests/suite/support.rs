@@ -139,6 +139,14 @@ impl Folder {
         command
     }
 
+    /// The same where signals end it as usual, also if whoever runs the tests ignores some, as `nohup` does.
+    pub(crate) fn mortal_program(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_remaster")]);
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         Ended::from(self.program(arguments).output().unwrap())
     }
