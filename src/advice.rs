@@ -1,4 +1,4 @@
-//! What can be done about an error, in terms of the library: whoever asks finds the words for it.
+//! What to do about an error, in terms of the library. The caller turns it into words of its own.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// has other ways, and so other words. It is exhaustive, so that no program can forget one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Advice {
-    /// A sentence that is right whoever asks: an imperative, without stop.
+    /// A sentence that fits every caller: an imperative without a full stop.
     Words(Cow<'static, str>),
     /// This, or write the image without looking at it ([`crate::flash::Options`]).
     OrWriteUnseen(Box<Advice>),
@@ -102,7 +102,7 @@ impl Advice {
         Self::Words(Cow::Borrowed(words))
     }
 
-    /// The sentence, if it is the same whoever asks.
+    /// The sentence, if it fits every caller.
     pub fn words(&self) -> Option<&str> {
         match self {
             Self::Words(words) => Some(words),

@@ -17,7 +17,7 @@ pub struct Demand {
     pub cache: Option<PathBuf>,
     /// Where bases are fetched from.
     pub origin: Origin,
-    /// What forbids to fetch, in the words of whoever forbids it.
+    /// The setting that forbids fetching, as the caller calls it.
     pub offline: Option<&'static str>,
 }
 
@@ -41,7 +41,7 @@ pub fn resolve(
     if let Some(forbids) = demand.offline {
         return Err(Error::Usage {
             what: format!(
-                "{name} is not in {}, and {forbids} forbids to fetch it",
+                "{name} is not in {}, and {forbids} forbids fetching it",
                 cache.folder().display()
             ),
             hint: Advice::AllowFetching,

@@ -48,7 +48,7 @@ pub(super) fn hint(fault: &Error) -> Option<String> {
     }
 }
 
-/// What is the same wherever an error of this kind comes from.
+/// The hint that fits every error of this kind.
 fn of_kind(fault: &Error) -> Option<&'static str> {
     Some(match fault {
         Error::Malformed { .. } => {

@@ -147,7 +147,7 @@ impl<'a> Writer<'a> {
         let start = Instant::now();
         let total = self.options.size_hint.unwrap_or(0);
         self.progress.begin("write", total);
-        if self.options.verify != Verify::Off {
+        if self.options.verify == Verify::Full {
             self.progress.follow(total);
         }
         let mut pending: u64 = 0;

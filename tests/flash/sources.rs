@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use remaster::error::{Advice, Error};
-use remaster::flash::{self, Cause, Image, Medium, Options, Packing, Source};
+use remaster::flash::{self, Cause, Image, Medium, Options, Packing, Source, Verify};
 use remaster::progress::{Progress, Silent};
 
 use crate::stick::Stick;
@@ -155,5 +156,40 @@ fn a_window_that_would_take_too_much_memory_is_refused_by_name() {
         let Err(fault) = result else { continue };
         assert!(fault.to_string().contains("window of more than 128 MiB"), "{fault}");
         assert!(fault.advice().and_then(Advice::words).unwrap().contains("--long=31"));
+    }
+}
+
+/// Hears what a stage says is left behind it.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<(&'static str, u64)>>);
+
+impl Progress for Heard {
+    fn begin(&self, stage: &'static str, _: u64) {
+        self.0.lock().unwrap().push((stage, 0));
+    }
+    fn follow(&self, bytes: u64) {
+        self.0.lock().unwrap().last_mut().unwrap().1 = bytes;
+    }
+    fn advance(&self, _: u64) {}
+    fn end(&self) {}
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn writing_tells_that_as_much_is_read_back_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let size = u64::try_from(packed_image(folder.path()).len()).unwrap();
+    for (verify, behind) in [(Verify::Full, size), (Verify::Quick, 0), (Verify::Off, 0)] {
+        let Source::Plain(image) = Source::open(&folder.path().join("image.iso")).unwrap() else {
+            panic!("it is not packed")
+        };
+        let (stick, heard) = (Stick::new(16 * MIB), Heard::default());
+        let options = Options { any: true, verify, size_hint: Some(size), ..Options::default() };
+        let media: [(&dyn Medium, &dyn Progress); 1] = [(&stick, &heard)];
+        flash::write(Image::Whole(&image), &media, &options).unwrap();
+        let told = heard.0.into_inner().unwrap();
+        assert!(told.contains(&("write", behind)), "{told:?}");
     }
 }

@@ -63,7 +63,7 @@ fn the_image_is_made_of_a_descriptor_and_the_base_from_anywhere() {
     assert_eq!(told["base"]["url"], "https://127.0.0.1:1/x");
     folder.applies(&[named, "--cache", "c", "--offline"], &wanted);
     let there = folder.run(&["apply", named, "--cache", "d", "--offline", "-o", "a.iso"]);
-    there.refused(2, "--offline forbids to fetch https://127.0.0.1:1/x");
+    there.refused(2, "--offline forbids fetching https://127.0.0.1:1/x");
     let zeros = "0".repeat(64);
     let other = ["apply", named, "--cache", "c", "--sha256", &zeros, "-qo", "a.iso"];
     folder.run(&other).refused(3, "is not the base that was meant");

@@ -92,7 +92,7 @@ fn at_address(
         return Ok(path);
     }
     if source.offline {
-        return Err(lacks(format!("--offline forbids to fetch {url}")));
+        return Err(lacks(format!("--offline forbids fetching {url}")));
     }
     before()?;
     let size = format_bytes(size);

@@ -12,8 +12,13 @@ use crate::recipe::{Inject, Recipe};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::manifest::found;
 
-/// The file of keys that is the same for all users that a recipe lets in.
-const KEYS: &str = "etc/ssh/authorized_keys.d/root";
+/// The files of keys that a recipe makes. They are alike; others are files of the user's.
+const KEYS: [&str; 4] = [
+    "etc/ssh/authorized_keys.d/root",
+    "etc/ssh/authorized_keys.d/nixos",
+    "root/.ssh/authorized_keys",
+    "home/nixos/.ssh/authorized_keys",
+];
 
 /// What is there where sshd takes keys only.
 const KEY_ONLY: &str = "etc/ssh/remaster_sshd_config";
@@ -47,7 +52,7 @@ impl Kept {
         refuse_machines(&root)?;
         let mut recipe = Recipe::default();
         menus::read(base, &mut recipe)?;
-        read_keys(base, &root, &mut recipe);
+        read_keys(base, &root, &mut recipe)?;
         read_settings(&root, &mut recipe);
         read_defaults(&root, &mut recipe);
         let manifest = found.as_ref().map(|found| &found.manifest);
@@ -104,13 +109,10 @@ impl Kept {
         let there: Vec<String> =
             there.map(|(print, comment)| format!("{print} {comment}").trim_end().into()).collect();
         let hint = match there.as_slice() {
-            [] => "the image lets in no key: leave it out".to_owned(),
-            there => format!("give one of these: {}", there.join(", ")),
+            [] => Advice::ReplaceAll,
+            there => format!("give one of these: {}", there.join(", ")).into(),
         };
-        Error::Recipe {
-            what: format!("the image does not let in the key {wanted:?}"),
-            hint: hint.into(),
-        }
+        Error::Recipe { what: format!("the image does not let in the key {wanted:?}"), hint }
     }
 
     /// What is asked for now over what was put in before. Networks are said again where something of them is asked for
@@ -172,9 +174,11 @@ fn text<'a>(root: &'a [Member], path: &str) -> Option<std::borrow::Cow<'a, str>>
     }
 }
 
-/// The keys that are let in: in a file of the live system, or else in the menus.
-fn read_keys<B: ReadAt>(base: &BaseImage<B>, root: &[Member], recipe: &mut Recipe) {
-    let keys = match (text(root, KEYS), menus::keys(base)) {
+/// The keys that are let in: in files of the live system, or else in the menus.
+fn read_keys<B: ReadAt>(base: &BaseImage<B>, root: &[Member], recipe: &mut Recipe) -> Result<()> {
+    let [first, others @ ..] = KEYS.map(|path| text(root, path));
+    let in_files = first.filter(|first| others.iter().all(|other| other.as_ref() == Some(first)));
+    let keys = match (in_files, menus::keys(base)) {
         (Some(text), _) => text.into_owned(),
         (None, Some(text)) => {
             recipe.inject = Some(Inject::Credential);
@@ -182,7 +186,20 @@ fn read_keys<B: ReadAt>(base: &BaseImage<B>, root: &[Member], recipe: &mut Recip
         }
         (None, None) => String::new(),
     };
-    recipe.key = keys.lines().filter(|line| key_of(line).is_some()).map(str::to_owned).collect();
+    recipe.key = key_lines(&keys)?;
+    Ok(())
+}
+
+/// The lines of keys, of which none may be lost.
+fn key_lines(text: &str) -> Result<Vec<String>> {
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    match lines.iter().find(|line| key_of(line).is_none()) {
+        None => Ok(lines),
+        Some(line) => Err(Error::Usage {
+            what: format!("the image lets in a key that is not taken now: {line:?}"),
+            hint: Advice::ReplaceAll,
+        }),
+    }
 }
 
 /// The fingerprint and the comment of a line of `authorized_keys`.
@@ -233,4 +250,19 @@ fn read_defaults(root: &[Member], recipe: &mut Recipe) {
         (!hash.is_empty()).then(|| hash.to_owned())
     };
     (recipe.root_password_hash, recipe.nixos_password_hash) = (hash("root"), hash("nixos"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_is_lost_that_is_not_taken_now() {
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKf6xKe8VejdUN5agcko3glA4q1r8KhfjAkRGkOUiBuo a";
+        assert_eq!(key_lines(&format!("{key}\n")).unwrap(), [key]);
+        assert!(key_lines("").unwrap().is_empty());
+        let refused = key_lines(&format!("{key}\nssh-dss AAAA b\n")).unwrap_err().to_string();
+        assert!(refused.contains("ssh-dss"), "{refused}");
+    }
 }
