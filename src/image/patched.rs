@@ -20,6 +20,19 @@ pub enum Source {
     Zeros,
 }
 
+impl Source {
+    /// Whether both give the same bytes, as far as that is known without reading.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bytes(one), Self::Bytes(two)) => one == two,
+            (Self::Base(one), Self::Base(two)) => one == two,
+            (Self::File(one, at), Self::File(two, there)) => Arc::ptr_eq(one, two) && at == there,
+            (Self::Zeros, Self::Zeros) => true,
+            _ => false,
+        }
+    }
+}
+
 /// New contents for a run of bytes of the image.
 #[derive(Clone, Debug)]
 pub struct Patch {
@@ -161,6 +174,17 @@ impl<B: ReadAt> PatchedImage<B> {
         let rest = self.pieces.iter().skip(first);
         let overlapping = rest.take_while(|piece| piece.at.start() < range.end());
         overlapping.filter_map(|piece| piece.cut(range)).collect()
+    }
+
+    /// Whether these bytes come from one place, in order and without anything between them. Nothing is read.
+    pub(crate) fn comes_from(&self, range: ByteRange, from: &Source) -> Result<bool> {
+        let whole = Piece { at: range, from: from.clone() };
+        for piece in self.parts(range)?.iter().filter(|piece| !piece.at.is_empty()) {
+            if !whole.part(piece.at)?.is(&piece.from) {
+                return Ok(false);
+            }
+        }
+        Ok(range.end() <= self.size)
     }
 
     /// A patch as pieces that count in the base.

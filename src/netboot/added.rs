@@ -9,10 +9,9 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::image::patched::PatchedImage;
 use crate::image::window::Scratch;
 use crate::iso::survey::squashfs;
-use crate::netboot::layout::{Archives, Layout, Part};
+use crate::netboot::layout::{Layout, Part};
 use crate::recipe::edits::{self, Edits};
 use crate::units::{ByteRange, DISK_BLOCK};
 
@@ -47,14 +46,15 @@ impl Added {
         Ok(Some(Self { attached, payload: hook::payload(edits, Kept::Initrd)? }))
     }
 
-    /// Puts it behind everything that is there.
-    pub(crate) fn put(self, layout: &mut Layout, initrd: &Initrd) -> Result<()> {
+    /// Puts it behind everything that is there, and tells how much that is.
+    pub(crate) fn put(self, layout: &mut Layout, initrd: &Initrd) -> Result<u64> {
         let before = layout.end();
         layout.attached(&self.attached)?;
         layout.archive(hook::hook(initrd, &[])?, "hook")?;
         layout.archive(self.payload, "payload")?;
         let mark = Member::file(MARK, 0o444, format!("{before:020}"));
-        layout.archive(newc::write(&[mark]).map_err(Error::io("make an archive"))?, "mark")
+        layout.archive(newc::write(&[mark]).map_err(Error::io("make an archive"))?, "mark")?;
+        Ok(before)
     }
 }
 
@@ -115,7 +115,7 @@ fn is_at(path: &str, place: &str) -> bool {
 }
 
 /// A member of a payload as it stands in the live system.
-fn in_root(member: Member) -> Option<Member> {
+pub(crate) fn in_root(member: Member) -> Option<Member> {
     let path = member.path.strip_prefix(hook::ROOT)?.strip_prefix('/')?.to_owned();
     Some(Member { path, ..member })
 }
@@ -133,45 +133,4 @@ pub fn root<I: ReadAt>(image: &I, added: ByteRange) -> Result<Vec<Member>> {
         Error::malformed(what, added.start(), fault.to_string(), "newc archives")
     })?;
     Ok(found)
-}
-
-/// Reads archives again: each starts behind a seam, and everything that was put there is there.
-pub fn check<B: ReadAt>(
-    initrd: &PatchedImage<B>,
-    archives: &Archives,
-    wanted: &[Member],
-) -> Result<()> {
-    for at in &archives.seams {
-        let bytes = initrd.read_range("the composed initrd", *at, at.size())?;
-        if !newc::has_seam(&bytes) {
-            return Err(Error::bug(format!(
-                "the seam at {at} of the composed initrd is not a seam"
-            )));
-        }
-    }
-    let mut missing: Vec<&Member> = wanted.iter().collect();
-    for at in &archives.whole {
-        let bytes = initrd.read_range("the composed initrd", *at, at.size())?;
-        let each = |member: Member| {
-            missing.retain(|one| **one != member);
-            Next::Continue
-        };
-        let read = newc::read(bytes.as_slice(), u32::MAX, |_| true, each);
-        read.map_err(|fault| {
-            Error::bug(format!("the archive at {at} of the composed initrd: {fault}"))
-        })?;
-    }
-    match missing.first() {
-        None => Ok(()),
-        Some(member) => Err(Error::bug(format!(
-            "the composed initrd does not have {} as it was put there",
-            member.path
-        ))),
-    }
-}
-
-/// The members of a payload, as they stand in the initrd.
-pub fn members(root: impl Iterator<Item = Member>) -> Vec<Member> {
-    root.map(|member| Member { path: format!("{}/{}", hook::ROOT, member.path), ..member })
-        .collect()
 }

@@ -14,10 +14,11 @@ use crate::iso::injected::{IsoBase, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::nixos::initrd_place;
 use crate::iso::survey::tree::{Node, Tree};
-use crate::netboot::added::{self, Added};
+use crate::netboot::added::Added;
+use crate::netboot::ipxe;
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::tables::Tables;
-use crate::netboot::{Netboot, ipxe};
+use crate::netboot::verify::{Composed, Expected, Netboot};
 use crate::recipe::edits::{Boot, Edits};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::privacy;
@@ -39,6 +40,17 @@ struct Put {
 /// # Errors
 /// A disk image, which does not start over the network; what is not understood.
 pub fn of<B: ReadAt + Clone>(base: &BaseImage<B>, edits: Option<&Edits>) -> Result<Netboot<B>> {
+    compose(base, edits)?.verify()
+}
+
+/// The same before it is verified.
+///
+/// # Errors
+/// The same.
+pub fn compose<B: ReadAt + Clone>(
+    base: &BaseImage<B>,
+    edits: Option<&Edits>,
+) -> Result<Composed<B>> {
     let base = base.iso().ok_or_else(|| {
         Error::unsupported("the base", "an installer ISO, to start it", "a disk image")
     })?;
@@ -97,22 +109,21 @@ impl Chosen {
         image: PatchedImage<B>,
         tree: &Tree,
         put: Put,
-    ) -> Result<PatchedImage<B>> {
+    ) -> Result<(PatchedImage<B>, Expected)> {
         let mut layout = Layout::default();
         self.files.iter().try_for_each(|(path, at)| layout.put(&Part::base(&[*at]), path))?;
         let store = file(tree, &self.tables.store)?;
         layout.file(&self.tables.member, &Part::base(&store.extents), &self.tables.store)?;
         let tables = newc::write(&self.tables.files).map_err(Error::io("make an archive"))?;
         layout.archive(tables, "tables of mounts")?;
-        let mut wanted = self.tables.files;
+        let base = self.files.iter().map(|(_, at)| *at).collect();
+        let mut expected = Expected { base, members: self.tables.files, ..Expected::default() };
         if let Some(added) = put.added {
-            added.put(&mut layout, &self.initrd)?;
-            wanted.extend(added::members(put.root.into_iter()));
+            expected.before = Some(added.put(&mut layout, &self.initrd)?);
+            expected.root = put.root;
         }
-        let archives = layout.archives().clone();
-        let initrd = layout.compose(image)?;
-        added::check(&initrd, &archives, &wanted)?;
-        Ok(initrd)
+        expected.archives = layout.archives().clone();
+        Ok((layout.compose(image)?, expected))
     }
 }
 
@@ -122,20 +133,26 @@ fn made<B: ReadAt + Clone>(
     now: &Survey,
     boot: &Boot,
     put: Put,
-) -> Result<Netboot<B>> {
+) -> Result<Composed<B>> {
     let tree = base.survey.tree();
     ipxe::check_asked(boot)?;
     let chosen = Chosen::of(&image, base, now, boot)?;
     let path = volume_path(&chosen.entry.kernel.text);
     let name = path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name).to_owned();
-    let kernel = Layout::of(&Part::base(&file(tree, &path)?.extents), &path)?;
-    Ok(Netboot {
-        script: ipxe::script(&name, &ipxe::without_medium(chosen.arguments.clone()))?,
-        kernel: kernel.compose(image.clone())?,
-        entry: chosen.entry.path(),
-        private: put.private,
-        credential: chosen.does.clone(),
-        initrd: chosen.initrd(image, tree, put)?,
+    let kernel = Part::base(&file(tree, &path)?.extents);
+    let arguments = ipxe::without_medium(chosen.arguments.clone());
+    let (entry, credential, private) = (chosen.entry.path(), chosen.does.clone(), put.private);
+    let (initrd, expected) = chosen.initrd(image.clone(), tree, put)?;
+    Ok(Composed {
+        script: ipxe::script(&name, &arguments)?,
+        kernel: Layout::of(&kernel, &path)?.compose(image)?,
+        kernel_from: kernel,
+        entry,
+        private,
+        credential,
+        initrd,
+        expected,
+        arguments,
         name,
     })
 }

@@ -44,10 +44,21 @@ pub fn script(kernel: &str, arguments: &[String]) -> Result<String> {
 pub(crate) fn check_asked(boot: &Boot) -> Result<()> {
     let new = boot.replace.iter().map(|asked| &asked.value.new);
     boot.add.iter().chain(new).try_for_each(|text| match word(text) {
+        Ok(_) if without_medium(vec![text.clone()]).is_empty() => Err(about_medium(text)),
         Ok(_) => Ok(()),
         Err(_) if text.is_empty() => Ok(()),
         Err(_) => Err(not_carried(text, "an iPXE script")),
     })
+}
+
+/// The error for an argument that was asked for and that [`without_medium`] would take out without a word.
+fn about_medium(text: &str) -> Error {
+    Error::Usage {
+        what: format!(
+            "the kernel argument {text:?} is about a medium, and a network boot has none"
+        ),
+        hint: "leave it out".into(),
+    }
 }
 
 /// The error for an argument that was asked for and cannot stand in a script.

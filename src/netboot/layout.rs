@@ -33,10 +33,28 @@ impl Part {
         Self(vec![(Source::File(Arc::clone(file), 0), file.size())])
     }
 
-    fn size(&self) -> Result<u64> {
+    /// Where each run comes from, and its size.
+    pub(crate) fn pieces(&self) -> &[(Source, u64)] {
+        &self.0
+    }
+
+    pub(crate) fn size(&self) -> Result<u64> {
         let add = |sum, (_, size): &(Source, u64)| checked::sum(sum, *size, "the bytes of a part");
         self.0.iter().try_fold(0, add)
     }
+}
+
+/// A file in an archive of ours that is not held in memory.
+#[derive(Clone, Debug)]
+pub struct LargeFile {
+    /// Its path.
+    pub path: String,
+    /// Its permissions.
+    pub mode: u32,
+    /// Where its bytes start.
+    pub at: u64,
+    /// Where they come from.
+    pub from: Part,
 }
 
 /// Where archives of ours are.
@@ -46,6 +64,8 @@ pub struct Archives {
     pub seams: Vec<ByteRange>,
     /// Those that are small enough to be read again, whole.
     pub whole: Vec<ByteRange>,
+    /// The large files in the others.
+    pub files: Vec<LargeFile>,
 }
 
 /// Bytes one behind the other.
@@ -125,6 +145,10 @@ impl Layout {
         }
         self.archives.seams.extend(moved(&other.archives.seams, start)?);
         self.archives.whole.extend(moved(&other.archives.whole, start)?);
+        for file in other.archives.files {
+            let at = checked::sum(start, file.at, "the place of a file")?;
+            self.archives.files.push(LargeFile { at, ..file });
+        }
         Ok(())
     }
 
@@ -164,6 +188,8 @@ impl Layout {
         })?;
         let size = len_of(&head);
         self.push(Source::Bytes(head.into()), size, why)?;
+        let file = LargeFile { path: path.to_owned(), mode, at: self.end, from: part.clone() };
+        self.archives.files.push(file);
         self.put(part, why)?;
         self.fill_up(4)
     }

@@ -19,8 +19,8 @@ use crate::netboot::added::{self, Added};
 use crate::netboot::archive::{self, Member};
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::script::Script;
-use crate::netboot::{INITRD, Netboot, ipxe};
-use crate::output::Outgoing;
+use crate::netboot::verify::{Archive, Composed, ComposedArchive, Expected, Netboot};
+use crate::netboot::{INITRD, ipxe};
 use crate::recipe::edits::{Boot, Edits};
 use crate::units::ByteRange;
 
@@ -205,23 +205,35 @@ impl<'f> Tree<&'f ImageFile> {
         menu::check_found(&entries, boot)
     }
 
-    /// The initrd with edits; as it is without any.
-    fn edited(&self, edits: Option<&Edits>) -> Result<Layout> {
-        let mut layout = Layout::of(&Part::base(&[self.initrd.at]), &self.initrd.path)?;
-        let Some(edits) = edits else { return Ok(layout) };
+    /// The initrd with edits in place of what was added before.
+    fn edited(&self, edits: &Edits) -> Result<(Layout, Expected)> {
+        let base = vec![self.initrd.at];
+        let mut layout = Layout::of(&Part::base(&base), &self.initrd.path)?;
+        let mut expected = Expected { base, ..Expected::default() };
         if let Some(added) = Added::of(edits)? {
-            added.put(&mut layout, &self.initrd)?;
-            let composed = layout.clone().compose(self.image.clone())?;
-            let wanted = added::members(edits.root.members().cloned());
-            added::check(&composed, layout.archives(), &wanted)?;
+            expected.before = Some(added.put(&mut layout, &self.initrd)?);
+            expected.root = edits.root.members().cloned().collect();
         }
-        Ok(layout)
+        expected.archives = layout.archives().clone();
+        Ok((layout, expected))
+    }
+
+    /// The initrd as it is, with what was added before.
+    fn unchanged(&self) -> Result<(Layout, Expected)> {
+        let base = vec![self.image_range()];
+        let layout = Layout::of(&Part::base(&base), INITRD)?;
+        Ok((layout, Expected { base, ..Expected::default() }))
     }
 
     /// What starts over the network; `edits` take the place of what was added before.
     pub fn netboot(self, edits: Option<&Edits>) -> Result<Netboot<&'f ImageFile>> {
+        self.compose_netboot(edits)?.verify()
+    }
+
+    fn compose_netboot(self, edits: Option<&Edits>) -> Result<Composed<&'f ImageFile>> {
         let boot = edits.map(|edits| edits.boot.clone()).unwrap_or_default();
         self.check(&boot)?;
+        ipxe::check_asked(&boot)?;
         let script =
             self.scripts.iter().find(|script| script.is_ipxe()).or_else(|| self.scripts.first());
         let script = checked::present(script, "the script with the entry")?;
@@ -230,22 +242,22 @@ impl<'f> Tree<&'f ImageFile> {
         let changed = checked::present(changed, "the script that was changed")?;
         let line = checked::present(changed.entries().first(), "the entry of a script")?;
         let line = line.arguments.iter().map(|word| word.text.clone()).collect();
-        let whole = self.image_range();
-        let initrd = match edits {
-            Some(_) => self.edited(edits)?,
-            // What was added before stays.
-            None => Layout::of(&Part::base(&[whole]), INITRD)?,
-        };
-        Ok(Netboot {
-            script: ipxe::script(&self.name, &ipxe::without_medium(line))?,
+        let arguments = ipxe::without_medium(line);
+        let (initrd, expected) =
+            edits.map_or_else(|| self.unchanged(), |edits| self.edited(edits))?;
+        Ok(Composed {
+            script: ipxe::script(&self.name, &arguments)?,
+            arguments,
             kernel: Layout::of(&self.kernel, &self.name)?.compose(self.image.clone())?,
             initrd: initrd.compose(self.image.clone())?,
+            expected,
             entry: script.name.clone(),
             private: match edits {
                 Some(edits) => edits.is_private(),
-                None => added::holds_secrets(&self.image, whole)?,
+                None => added::holds_secrets(&self.image, self.image_range())?,
             },
             credential: credential.map(|credential| credential.does.clone()),
+            kernel_from: self.kernel,
             name: self.name,
         })
     }
@@ -257,42 +269,35 @@ impl<'f> Tree<&'f ImageFile> {
 
     /// The archive with edits in place of what was added before.
     pub fn archive(self, edits: &Edits) -> Result<Archive<&'f ImageFile>> {
+        self.compose_archive(edits)?.verify()
+    }
+
+    /// The same before it is verified.
+    pub fn compose_archive(self, edits: &Edits) -> Result<ComposedArchive<&'f ImageFile>> {
         self.check(&edits.boot)?;
-        let mut carried = None;
+        let (mut carried, mut scripts) = (None, Vec::new());
         let mut replaced = Vec::new();
         let mut members = self.members.iter();
-        let initrd = checked::present(members.next(), "the initrd of the archive")?;
-        replaced.push((initrd.clone(), self.edited(Some(edits))?));
+        let initrd = checked::present(members.next(), "the initrd of the archive")?.clone();
+        let (layout, mut expected) = self.edited(edits)?;
+        replaced.push((initrd.clone(), layout));
         for (member, script) in members.zip(&self.scripts) {
             let (text, credential) = script.changed(&edits.boot)?;
             carried = carried.or(credential);
             if text != script.text {
                 let mut layout = Layout::default();
-                layout.raw(text.into_bytes(), &script.name)?;
+                layout.raw(text.clone().into_bytes(), &script.name)?;
                 replaced.push((member.clone(), layout));
+                scripts.push((member.clone(), text));
             }
         }
-        let new = archive::with(&self.image, replaced, edits.is_private())?.compose(self.image)?;
-        // Foreign readers judge by the headers: they are read again.
-        archive::members(&new)?;
+        let private = edits.is_private();
+        let before = archive::members(&self.image)?;
+        let layout = archive::with(&self.image, replaced, private)?;
+        expected.archives = layout.archives().clone();
         let credential = carried.map(|credential| credential.does.clone());
-        Ok(Archive { image: new, private: edits.is_private(), credential })
-    }
-}
-
-/// A tar archive for kexec with edits in it.
-#[derive(Debug)]
-pub struct Archive<B> {
-    image: PatchedImage<B>,
-    private: bool,
-    /// What the keys on the kernel's command lines do, if there are any.
-    pub credential: Option<String>,
-}
-
-impl<B: ReadAt> Archive<B> {
-    /// Its bytes, unpacked, for a way out.
-    pub fn outgoing(&self) -> Outgoing<'_, B> {
-        Outgoing::new(&self.image, self.private)
+        let image = layout.compose(self.image)?;
+        Ok(ComposedArchive { image, private, credential, before, initrd, expected, scripts })
     }
 }
 

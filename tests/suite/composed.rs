@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use remaster::Error;
 use remaster::formats::undo::Undo;
-use remaster::image::ImageFile;
 use remaster::image::patched::{Patch, PatchedImage};
+use remaster::image::{ImageFile, ReadAt};
 use remaster::iso;
 use remaster::iso::injected::IsoBase;
 use remaster::iso::survey::Survey;
+use remaster::netboot::tree::Tree;
+use remaster::netboot::verify::{Composed, ComposedArchive};
+use remaster::netboot::{archive, installer};
 use remaster::recipe::edits::{Attached, Edits, Purpose, Way};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::ManifestOptions;
@@ -17,6 +20,7 @@ use remaster::stamp::stamped_image::StampedImage;
 use remaster::{disk, live};
 
 use crate::boot_image::full;
+use crate::netboot::{base_initrd, kexec};
 use crate::raw::{OLD, wishes};
 use crate::support::{Folder, SD, SYSTEMD, TINY, bytes, edits, key, survey};
 
@@ -319,5 +323,129 @@ fn a_raw_image_that_is_wrong_in_one_thing_is_told() {
             let words = if is_early { "superblock" } else { words };
             assert!(found.contains(words), "{words}: {found}");
         }
+    }
+}
+
+/// Turns the bits of one byte of an image.
+fn flip<B: ReadAt + Clone>(image: &mut PatchedImage<B>, at: u64) {
+    let mut byte = [0];
+    image.read_exact_at(&mut byte, at).unwrap();
+    let patch = Patch::bytes(at, [!byte[0]].as_slice(), "wrong").unwrap();
+    *image = image.clone().with(vec![patch], image.size()).unwrap();
+}
+
+/// The first byte behind some text.
+fn behind<B: ReadAt>(image: &PatchedImage<B>, text: &str) -> u64 {
+    let all = bytes(image);
+    let found = all.windows(text.len()).position(|part| part == text.as_bytes()).unwrap();
+    (found + text.len()).try_into().unwrap()
+}
+
+type WrongNetboot = fn(&mut Composed<&'static [u8]>);
+
+const NETBOOTS: &[(&str, WrongNetboot)] = &[
+    ("the kernel at byte 0x0: found other bytes", |made| flip(&mut made.kernel, 7)),
+    ("the kernel at byte", |made| {
+        let longer = made.kernel.size() + 1;
+        made.kernel = made.kernel.clone().with(Vec::new(), longer).unwrap();
+    }),
+    ("the base's initrd", |made| flip(&mut made.initrd, 0)),
+    ("nix-store.squashfs at byte", |made| {
+        let at = behind(&made.initrd, "placeholder for nix-store.squashfs");
+        flip(&mut made.initrd, at - 1);
+    }),
+    ("found another head", |made| {
+        let at = behind(&made.initrd, "nix-store.squashfs\0");
+        flip(&mut made.initrd, at - 2);
+    }),
+    ("remaster/files1.img", |made| {
+        let at = made.expected.archives.files[1].at;
+        flip(&mut made.initrd, at);
+    }),
+    ("a seam", |made| flip(&mut made.initrd, made.expected.archives.seams[1].start())),
+    ("an archive", |made| flip(&mut made.initrd, made.expected.archives.whole[0].start())),
+    ("-initrd-fsinfo-", |made| {
+        let at = behind(&made.initrd, "mode=0755");
+        flip(&mut made.initrd, at - 1);
+    }),
+    ("the live system's root", |made| {
+        let at = behind(&made.initrd, "ssh-ed25519 ");
+        flip(&mut made.initrd, at);
+    }),
+    ("the live system's root", |made| drop(made.expected.root.pop())),
+    ("the mark of the initrd", |made| {
+        let at = behind(&made.initrd, "remaster/base\0");
+        let digits = Patch::bytes(at.next_multiple_of(4), *b"00000000000000000512", "wrong");
+        let size = made.initrd.size();
+        made.initrd = made.initrd.clone().with(vec![digits.unwrap()], size).unwrap();
+    }),
+    ("the initrd at byte", |made| {
+        let longer = made.initrd.size() + 512;
+        made.initrd = made.initrd.clone().with(Vec::new(), longer).unwrap();
+    }),
+    ("netboot.ipxe", |made| made.script = made.script.replace("loglevel=4", "loglevel=5")),
+    ("netboot.ipxe", |made| made.script = made.script.replace(" initrd=initrd", "")),
+    ("netboot.ipxe", |made| made.script = made.script.replace("\ninitrd initrd\n", "\n")),
+    ("netboot.ipxe", |made| {
+        made.script = made.script.replace("kernel bzImage", "kernel Image");
+    }),
+];
+
+#[test]
+fn a_network_boot_that_is_wrong_in_one_thing_is_told() {
+    let base = BaseImage::open(TINY.as_slice()).unwrap();
+    let folder = Folder::new();
+    folder.write("files.img", &[5; 3000]);
+    let attached = Arc::new(ImageFile::open(&folder.at("files.img")).unwrap());
+    let mut wanted = edits(1, Way::ExtraInitrd);
+    wanted.attached.push(Attached::new(Purpose::Overlay, attached).unwrap());
+    let compose = || installer::compose(&base, Some(&wanted)).unwrap();
+    compose().verify().unwrap();
+    for (number, (words, wrong)) in NETBOOTS.iter().enumerate() {
+        let mut made = compose();
+        wrong(&mut made);
+        let found = said(made.verify().map(drop));
+        assert!(found.contains(words), "{number}: {words}: {found}");
+    }
+}
+
+#[test]
+fn a_kexec_archive_that_is_wrong_in_one_thing_is_told() {
+    type Wrong = fn(&mut ComposedArchive<&ImageFile>);
+    let folder = Folder::new();
+    folder.write("kexec.tar", &kexec(&base_initrd(&TINY)));
+    let file = ImageFile::open(&folder.at("kexec.tar")).unwrap();
+    let mut wanted = edits(1, Way::ExtraInitrd);
+    wanted.boot.add = vec!["quiet".into()];
+    let compose = || Tree::of_archive(&file).unwrap().compose_archive(&wanted).unwrap();
+    compose().verify().unwrap();
+    let table: &[(&str, Wrong)] = &[
+        // The first header, whose checksum is wrong then.
+        ("the archive at byte", |made| flip(&mut made.image, 0)),
+        ("kexec/bzImage", |made| flip(&mut made.image, made.before[0].at.start())),
+        ("kexec/ip", |made| {
+            let at = archive::members(&made.image).unwrap()[3].at;
+            flip(&mut made.image, at.end() - 1);
+        }),
+        ("kexec/run", |made| {
+            let at = behind(&made.image, "loglevel=4");
+            flip(&mut made.image, at - 1);
+        }),
+        ("kexec/run", |made| made.scripts[0].1.push('x')),
+        ("the live system's root", |made| {
+            let at = behind(&made.image, "ssh-ed25519 ");
+            flip(&mut made.image, at);
+        }),
+        ("the base's initrd", |made| {
+            let at = behind(&made.image, "kexec/initrd");
+            flip(&mut made.image, at.next_multiple_of(512));
+        }),
+        ("the archive at byte", |made| drop(made.before.pop())),
+    ];
+    for (number, (words, wrong)) in table.iter().enumerate() {
+        let mut made = compose();
+        wrong(&mut made);
+        let found = said(made.verify().map(drop));
+        assert!(found.contains(words), "{number}: {words}: {found}");
     }
 }

@@ -177,6 +177,9 @@ fn the_entry_and_its_arguments_can_be_chosen() {
         .run(&["netboot", "base.iso", "-f", "-o", "out", "--karg", "a=${net0/ip}"])
         .refused(2, "iPXE");
     folder
+        .run(&["netboot", "base.iso", "-f", "-o", "out", "--karg", "copytoram"])
+        .refused(2, "\"copytoram\" is about a medium");
+    folder
         .run(&["netboot", "base.iso", "-f", "-o", "out", "--timeout", "3"])
         .refused(2, "--timeout is for menus");
     folder.write("r.toml", b"timeout = 3\n");

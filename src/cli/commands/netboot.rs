@@ -9,7 +9,8 @@ use remaster::error::Result;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{Customization, Facts};
 use remaster::netboot::tree::{Files, Tree};
-use remaster::netboot::{INITRD, Netboot, SCRIPT, archive, installer};
+use remaster::netboot::verify::Netboot;
+use remaster::netboot::{INITRD, SCRIPT, archive, installer};
 use remaster::output::directory::{Draft, check};
 use remaster::output::file::{Output, OverwritePolicy, Readers};
 use remaster::stamp::base_image::BaseImage;
@@ -66,7 +67,9 @@ impl Args {
         wishes: Option<&Customization>,
         known: Option<KnownHosts>,
     ) -> Result<()> {
-        made.private |= wishes.is_none() && is_closed(&self.image);
+        if wishes.is_none() && is_closed(&self.image) {
+            made.close();
+        }
         let draft = Draft::new(&self.folder(), self.existing(), &[&made.name, INITRD, SCRIPT])?;
         write(&made, draft)?;
         if let Some(known) = &known {
