@@ -5,5 +5,6 @@ pub mod folder;
 pub mod hook;
 pub mod kernel_args;
 pub mod menu;
+pub(crate) mod release;
 pub mod scripted;
 pub mod stage_one;

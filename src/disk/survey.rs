@@ -3,6 +3,7 @@
 //! what is started (`generic-extlinux-compatible`).
 
 use crate::boot::config::{Config, Place};
+use crate::boot::release;
 use crate::disk::ext4::Filesystem;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::Entry;
@@ -77,7 +78,8 @@ impl DiskSurvey {
             label: superblock.label(),
             features: superblock.features(),
             free: superblock.free_blocks().saturating_mul(superblock.block()),
-            release: small("nixos-version")?.unwrap_or_else(|| named_release(system)),
+            release: small("nixos-version")?
+                .unwrap_or_else(|| release::of_system(system).to_owned()),
             architecture: small("system")?.as_deref().and_then(architecture),
             config,
         })
@@ -202,12 +204,6 @@ fn system(config: &Config) -> &str {
     init.strip_suffix("/init").unwrap_or(init)
 }
 
-/// The release in the name of a system: `…-nixos-system-nixos-25.11.1234.abcdef`.
-fn named_release(system: &str) -> String {
-    let tail = system.rsplit_once("-nixos-system-").and_then(|(_, name)| name.split_once('-'));
-    tail.map(|(_, release)| release.to_owned()).unwrap_or_default()
-}
-
 /// The architecture of a Nix system, as `aarch64-linux`.
 fn architecture(system: &str) -> Option<&'static str> {
     const KNOWN: [(&str, &str); 6] = [
@@ -235,12 +231,5 @@ mod tests {
         ] {
             assert_eq!(path_of(word), path);
         }
-    }
-
-    #[test]
-    fn a_release_is_in_the_name_of_a_system() {
-        let name = "/nix/store/abc-nixos-system-nixos-25.11.20251101.abcdef";
-        assert_eq!(named_release(name), "25.11.20251101.abcdef");
-        assert_eq!(named_release("/nix/store/abc"), "");
     }
 }

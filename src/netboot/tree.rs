@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::boot::menu;
+use crate::boot::release;
 use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::{self, Contents};
 use crate::bounded;
@@ -29,6 +30,9 @@ const KERNELS: [&str; 2] = ["bzImage", "Image"];
 
 /// Bytes of a script; real ones have under 5 KB.
 const LARGEST_SCRIPT: u64 = 64 << 10;
+
+/// Names that a message shows of what a folder or archive holds.
+const FEW: usize = 6;
 
 /// Bytes of a kernel that tell its architecture.
 const HEAD: u64 = 0x206;
@@ -83,13 +87,23 @@ fn needed(names: &[String], place: &str) -> Result<(String, String)> {
         let mut found = names.iter().filter(|name| is(name));
         match (found.next(), found.next()) {
             (Some(name), None) => Ok(name.clone()),
-            _ => Err(Error::unsupported(place, what, names.join(", "))
+            _ => Err(Error::unsupported(place, what, few(names))
                 .hinting("give an installer ISO, or what nixpkgs makes for netboot or kexec: a folder or tar archive with bzImage and initrd")),
         }
     };
     let kernel = one("one kernel, bzImage or Image", &|name| KERNELS.contains(&name))?;
     let initrd = one("one initrd", &|name| name == INITRD || name.starts_with("initrd."))?;
     Ok((kernel, initrd))
+}
+
+/// The first of many names: a folder may have any number of them.
+fn few(names: &[String]) -> String {
+    let (shown, more) = names.split_at(names.len().min(FEW));
+    match (shown, more.len()) {
+        ([], _) => "nothing".to_owned(),
+        (_, 0) => shown.join(", "),
+        (_, more) => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// A kernel, an initrd and scripts.
@@ -179,13 +193,7 @@ impl<'f> Tree<&'f ImageFile> {
     /// The release in the name of the system that is started, as `25.11.12484.b6018f87da91`; empty if there is none.
     pub fn release(&self) -> &str {
         let inits = self.entries().filter_map(Entry::init);
-        let mut names =
-            inits.filter_map(|init| init.split('/').find(|part| part.contains("-nixos-system-")));
-        let is_release = |word: &&str| {
-            let mut numbers = word.split('.').take(2).map(|number| number.parse::<u32>().is_ok());
-            numbers.next() == Some(true) && numbers.next() == Some(true)
-        };
-        names.find_map(|name| name.split('-').rfind(is_release)).unwrap_or_default()
+        inits.map(release::of_system).find(|found| !found.is_empty()).unwrap_or_default()
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
