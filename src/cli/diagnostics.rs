@@ -143,7 +143,9 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::DescriptorAgain => {
             "get it again from where it was made, by `remaster stamp --as patch --descriptor`"
         }
-        Advice::KeyAsKey => "give the image first, and the key with `--key`",
+        Advice::KeyAsKey => {
+            "give an image there; a command that puts a key in takes it with `--key`"
+        }
         Advice::ImageOfList => "give the image that it lists, and the list with `--sha256-file`",
         Advice::OtherOutput => "give another path to -o",
         Advice::OtherOutputOrReplace => {

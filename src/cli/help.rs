@@ -190,7 +190,6 @@ pub(super) const PAGES: &[Page] = &[
         &["image", "key", "hostname", "recipe", "output", "force", "quiet", "help"],
         &["remaster netboot nixos.iso --key ~/.ssh/id_ed25519.pub -o tftp/"],
     ),
-    page("format", &[], &["remaster format /dev/sdc"]),
     page(
         "find",
         &[],

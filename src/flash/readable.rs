@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, Mode, OFlags};
@@ -14,6 +14,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::image::journal;
+use crate::image::name_of_kind;
 use crate::target::{System, WriteMode, open_for_reading};
 use crate::units::{ByteRange, in_memory, len_of};
 
@@ -38,7 +39,14 @@ impl Readable {
     /// What cannot be opened, and anything else.
     pub fn open(path: &Path, system: &System) -> Result<Self> {
         let shown = path.display();
-        let is_file = path.metadata().map_err(Error::io(format!("open {shown}")))?.is_file();
+        let kind = path.metadata().map_err(Error::io(format!("open {shown}")))?.file_type();
+        let is_file = kind.is_file();
+        if !is_file && !kind.is_block_device() {
+            return Err(Error::Usage {
+                what: format!("{shown} is {}, neither a disk nor a file", name_of_kind(kind)),
+                hint: "give what the image was written to".into(),
+            });
+        }
         if is_file {
             journal::none_beside(path)?;
         }

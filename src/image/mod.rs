@@ -220,7 +220,15 @@ fn device_size(mut file: &File, path: &Path) -> Result<u64> {
 }
 
 fn not_an_image(path: &Path, kind: std::fs::FileType) -> Error {
-    let found = if kind.is_dir() {
+    Error::Usage {
+        what: format!("{} is {}, not an image", path.display(), name_of_kind(kind)),
+        hint: "give the path of an ISO file".into(),
+    }
+}
+
+/// What something with a path is, if it is neither a file nor a disk.
+pub(crate) fn name_of_kind(kind: std::fs::FileType) -> &'static str {
+    if kind.is_dir() {
         "a folder"
     } else if kind.is_fifo() {
         "a FIFO"
@@ -228,10 +236,6 @@ fn not_an_image(path: &Path, kind: std::fs::FileType) -> Error {
         "a socket"
     } else {
         "a character device"
-    };
-    Error::Usage {
-        what: format!("{} is {found}, not an image", path.display()),
-        hint: "give the path of an ISO file".into(),
     }
 }
 

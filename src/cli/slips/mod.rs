@@ -1,8 +1,10 @@
 //! Slips: what was typed and cannot be meant, and what is meant instead. Messages suggest; nothing is run that was not typed.
 
+mod missing;
 mod role;
 mod table;
 mod typed;
+mod values;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -87,17 +89,26 @@ pub(super) fn meant(program: &Command, words: &[String], refused: &clap::Error) 
         ErrorKind::InvalidSubcommand,
     ];
     if !is_about_words.contains(&kind) {
-        return None;
+        return values::told(&typed, refused);
     }
     if let Some(meant) = mistyped_command(&typed) {
         return Some(meant);
+    }
+    if kind == ErrorKind::MissingRequiredArgument {
+        return missing::told(&typed, refused);
+    }
+    if kind == ErrorKind::InvalidSubcommand && !typed.path.is_empty() {
+        let (_, word) = typed.plain_words().next()?;
+        return Some(missing::command_below(&typed, word));
     }
     let one_more = if typed.path.is_empty() {
         typed.plain_words().nth(1)
     } else {
         typed.plain_words().find(|(_, plain)| kind == ErrorKind::UnknownArgument && *plain == word)
     };
-    one_more.map(|(place, word)| one_word_more(&typed, place, word))
+    one_more
+        .map(|(place, word)| one_word_more(&typed, place, word))
+        .or_else(|| values::told(&typed, refused))
 }
 
 /// The first word where a command is expected, if it is neither a command nor something to work with.
@@ -136,6 +147,16 @@ fn closest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a s
     distances.filter(|(distance, _)| *distance <= most).min().map(|(_, name)| name)
 }
 
+/// The flag that is meant: one with that word in its name, if it is the only one, or the one that differs least.
+fn meant_flag<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
+    let has_word = |name: &&str| name.split('-').any(|part| part == word);
+    let mut with_word = names.iter().copied().filter(has_word);
+    match (with_word.next(), with_word.next()) {
+        (Some(only), None) => Some(only),
+        _ => closest(word, names.iter().copied()),
+    }
+}
+
 /// A negative number behind a flag that takes a value.
 fn negative(typed: &Typed<'_>, word: &str) -> Option<Error> {
     let is_number = word.get(1..)?.starts_with(|c: char| c.is_ascii_digit());
@@ -158,10 +179,11 @@ fn unknown_flag(program: &Command, typed: &Typed<'_>, word: &str) -> Error {
     let known = FLAGS
         .iter()
         .find(|flag| flag.typed.contains(&name) && flag_of(command, flag.needs).is_some());
-    let longs = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(Arg::get_long);
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let longs: Vec<&str> = shown.filter_map(Arg::get_long).collect();
     let hint = match known {
         Some(flag) => flag.answer.to_owned(),
-        None => match closest(long, longs).filter(|_| name.starts_with("--")) {
+        None => match meant_flag(long, &longs).filter(|_| name.starts_with("--")) {
             Some(close) => format!("did you mean `--{close}`?"),
             None => elsewhere(program, typed, name),
         },

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -76,11 +76,9 @@ impl Machine {
         let port = free_port()?;
         let mut command = Command::new(program);
         command.args(["-display", "none", "-monitor", "none", "-no-reboot", "-smp", "2"]);
-        if !args.no_kvm {
-            command.args(["-accel", "kvm"]);
-        }
-        // QEMU takes the first that works.
-        command.args(["-accel", "tcg", "-cpu", "max", "-m", &args.memory.to_string()]);
+        let kvm = if args.no_kvm { Kvm::Unused } else { Kvm::of(program, arm) };
+        let accelerator = if kvm == Kvm::Works { "kvm" } else { "tcg" };
+        command.args(["-accel", accelerator, "-cpu", "max", "-m", &args.memory.to_string()]);
         command.args([
             "-netdev",
             &format!("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
@@ -108,10 +106,11 @@ impl Machine {
             format!(", with the kernel of {:?}, without the boot loader", entry.title)
         });
         let told = format!(
-            "{}, as {}{}",
+            "{}, as {}{}{}",
             told_firmware(firmware),
             told_medium(args.medium),
-            entry.unwrap_or_default()
+            entry.unwrap_or_default(),
+            kvm.told()
         );
         Ok(Self { child, socket, log, told, port })
     }
@@ -136,6 +135,48 @@ impl Machine {
             what: format!("QEMU ended before anybody could log in ({status}): {said}"),
             hint: "give --serial FILE to see what the machine says, or more --memory".into(),
         })
+    }
+}
+
+/// Whether the processor runs the machine itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kvm {
+    Works,
+    /// There is a node for it, and QEMU does not get a machine out of it, as often inside another machine.
+    Broken,
+    Unused,
+}
+
+impl Kvm {
+    const NODE: &str = "/dev/kvm";
+
+    /// Tries it with a machine that stops before its first instruction: QEMU itself falls back to emulation only where
+    /// KVM does not open, and aborts where it opens and does not work.
+    fn of(program: &str, arm: bool) -> Self {
+        if !Path::new(Self::NODE).exists() {
+            return Self::Unused;
+        }
+        let mut command = Command::new(program);
+        command.args(["-accel", "kvm", "-cpu", "max", "-display", "none", "-S", "-nodefaults"]);
+        command.args(["-machine", if arm { "virt" } else { "q35" }, "-monitor", "stdio"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        if Self::quits(&mut command) { Self::Works } else { Self::Broken }
+    }
+
+    /// Whether the machine comes up as far as to take the command to quit.
+    fn quits(command: &mut Command) -> bool {
+        let Ok(mut child) = command.spawn() else { return false };
+        // A machine that has ended already takes no command; its status says so below.
+        let _ = child.stdin.take().map(|mut monitor| monitor.write_all(b"quit\n"));
+        child.wait().is_ok_and(|status| status.success())
+    }
+
+    fn told(self) -> &'static str {
+        match self {
+            Self::Works => "",
+            Self::Broken => "; emulated, which is slow: /dev/kvm does not work here",
+            Self::Unused => "; emulated, which is slow",
+        }
     }
 }
 

@@ -1,0 +1,90 @@
+//! Arguments that a command needs and did not get, and words where a command of a command is expected.
+
+use clap::error::{ContextKind, ContextValue};
+use remaster::error::Error;
+
+use super::typed::{Typed, line};
+use super::{closest, fault};
+use crate::cli::help;
+
+/// Arguments whose lack has an answer of its own: the command, the argument as the parser calls it, the answer.
+const ANSWERS: &[(&str, &str, &str)] = &[
+    (
+        "remaster edit",
+        "--in-place",
+        "it changes the image itself, and --in-place says that this is meant; to keep that image, copy it first",
+    ),
+    (
+        "remaster reset",
+        "--output",
+        "give the file to write with `-o FILE`, or --in-place to change the image itself",
+    ),
+    (
+        "remaster find",
+        "--known-hosts",
+        "give what was written beside the image: `--known-hosts IMAGE.known_hosts`",
+    ),
+];
+
+/// What is said of arguments that are missing.
+pub(super) fn told(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
+    let Some(ContextValue::Strings(missing)) = refused.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let name = typed.name();
+    // What is given by its place is missed first: it stands first in the line, too.
+    let (flags, plain): (Vec<_>, Vec<_>) = missing.iter().partition(|one| one.starts_with('-'));
+    let all: Vec<&str> = plain.iter().chain(&flags).map(|one| one.as_str()).collect();
+    let own = ANSWERS
+        .iter()
+        .find(|(command, flag, _)| *command == name && all.iter().all(|one| one.starts_with(flag)));
+    let hint = own.map_or_else(|| example(typed), |(_, _, answer)| (*answer).to_owned());
+    Some(fault(format!("`{name}` needs {}", listed(&all)), hint))
+}
+
+/// A whole line of the command, as its help has it.
+fn example(typed: &Typed<'_>) -> String {
+    let page = typed.path.first().and_then(|name| help::page_of(name));
+    let examples = page.map_or(&[][..], |page| page.examples);
+    let name = typed.name();
+    let fits = examples.iter().find(|example| example.starts_with(&format!("{name} ")));
+    match fits {
+        Some(example) => format!("as in `{example}`; `{name} -h` says more"),
+        None => format!("`{name} -h` shows what it takes"),
+    }
+}
+
+fn listed(all: &[&str]) -> String {
+    match all.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => "more".to_owned(),
+    }
+}
+
+/// What is said of a word where a command of a command is expected, as in `remaster base nixos-25.11-minimal`.
+pub(super) fn command_below(typed: &Typed<'_>, word: &str) -> Error {
+    let name = typed.name();
+    let names = || typed.command.get_subcommands().map(clap::Command::get_name);
+    let first = || names().find(|below| ["check", "fetch"].contains(below));
+    let meant = match closest(word, names()) {
+        Some(close) => Some(with(typed, word, &[close])),
+        None => first().map(|below| with(typed, word, &[below, word])),
+    };
+    let all: Vec<&str> = names().filter(|below| *below != "help").collect();
+    let hint = match meant {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("its commands are {}", all.join(", ")),
+    };
+    fault(format!("`{word}` is not a command of `{name}`"), hint)
+}
+
+/// The line with other words in the place of one.
+fn with(typed: &Typed<'_>, word: &str, others: &[&str]) -> String {
+    let (before, rest) = match typed.words.iter().position(|other| other == word) {
+        Some(place) => typed.words.split_at(place),
+        None => (typed.words, &[][..]),
+    };
+    let behind = rest.iter().skip(1).map(String::as_str);
+    line(before.iter().map(String::as_str).chain(others.iter().copied()).chain(behind))
+}

@@ -1,0 +1,69 @@
+//! Values that a flag does not take, flags without a value, and flags that exclude each other.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use remaster::error::Error;
+
+use super::fault;
+use super::typed::Typed;
+
+/// What is said of them; none for what the parser refuses for another reason.
+pub(super) fn told(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
+    let one = |kind| match refused.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let flag = one(ContextKind::InvalidArg)?;
+    let help = format!("`{} --help` shows what it takes", typed.name());
+    let value = one(ContextKind::InvalidValue).unwrap_or_default();
+    match refused.kind() {
+        ErrorKind::InvalidValue if value.is_empty() => {
+            Some(fault(format!("{flag} needs a value"), allowed(refused).unwrap_or(help)))
+        }
+        ErrorKind::InvalidValue => {
+            let hint = allowed(refused).unwrap_or(help);
+            Some(fault(format!("{flag} does not take `{value}`"), hint))
+        }
+        ErrorKind::ValueValidation => {
+            let why = std::error::Error::source(refused).map(why).unwrap_or_default();
+            Some(fault(format!("{flag} does not take `{value}`{why}"), help))
+        }
+        ErrorKind::ArgumentConflict => {
+            let others = others(refused);
+            let what = match others.as_str() {
+                "" => format!("{flag} excludes another argument"),
+                others => format!("{flag} and {others} exclude each other"),
+            };
+            Some(fault(what, "leave one of them out".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// Why a value was not understood, behind it.
+fn why(source: &(dyn std::error::Error + 'static)) -> String {
+    // The words of this one are about text in a program.
+    if source.is::<std::num::ParseIntError>() || source.is::<std::num::ParseFloatError>() {
+        return ": not a whole number".to_owned();
+    }
+    // A range is written as in a program.
+    let text = source.to_string().replace(" is not in ", " is not from ").replace("..=", " to ");
+    format!(": {text}")
+}
+
+/// The values that a flag takes, if they are few enough to be listed.
+fn allowed(refused: &clap::Error) -> Option<String> {
+    match refused.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) if (1..=12).contains(&values.len()) => {
+            Some(format!("give one of {}", values.join(", ")))
+        }
+        _ => None,
+    }
+}
+
+fn others(refused: &clap::Error) -> String {
+    match refused.get(ContextKind::PriorArg) {
+        Some(ContextValue::String(one)) => one.clone(),
+        Some(ContextValue::Strings(all)) => all.join(", "),
+        _ => String::new(),
+    }
+}
