@@ -5,8 +5,8 @@
 /// A system is called `nixos-system-NAME-TAGS-RELEASE` (nixpkgs `nixos/modules/system/activation/top-level.nix` and
 /// `nixos/modules/misc/label.nix`). The host name and the tags may have hyphens and numbers, so the last word counts.
 pub(crate) fn of_system(path: &str) -> &str {
-    let systems = path.split('/').filter_map(|part| part.split_once("-nixos-system-"));
-    systems.last().and_then(|(_, name)| name.split('-').rfind(is_release)).unwrap_or_default()
+    let mut systems = path.split('/').filter_map(|part| part.split_once("-nixos-system-"));
+    systems.next_back().and_then(|(_, name)| name.split('-').rfind(is_release)).unwrap_or_default()
 }
 
 /// Whether a word begins as a release does: year, stop and month with two digits each. A kernel is not called so.
