@@ -4,6 +4,7 @@
 
 use std::io;
 use std::panic::Location;
+use std::path::Path;
 
 pub use crate::advice::Advice;
 
@@ -319,6 +320,14 @@ impl Error {
     pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::bug_in(&source).unwrap_or(Self::Io { doing, source })
+    }
+
+    /// A path below /dev where nothing is plugged in.
+    pub(crate) fn no_device(path: &Path) -> Self {
+        Self::NotFound {
+            what: format!("{}: no such device", path.display()),
+            hint: "plug the stick in, and look with `remaster devices`".into(),
+        }
     }
 
     /// The [`Error::Bug`] that came through an interface of [`std::io`], if it is one.

@@ -144,7 +144,7 @@ fn argument(text: &str) -> Result<String, String> {
         return Err("`--` ends the kernel's arguments".into());
     }
     if let Some((key, why)) = KEPT.iter().find(|(kept, _)| *kept == key) {
-        return Err(format!("{key}= is not to be changed: it {why}"));
+        return Err(format!("{key}= stays as it is: it {why}"));
     }
     if plain.contains("initrd=") {
         return Err(format!("isolinux would take the `initrd=` in {text:?} for a list of initrds"));
@@ -287,9 +287,9 @@ mod tests {
         let name = |text: &str| with(|r| r.name = Some(text.into()));
         let replace = |text: &str| with(|r| r.karg_replace = vec![text.into()]);
         for (recipe, words) in [
-            (karg("init=/bin/sh"), "--karg: init= is not to be changed: it names the system"),
-            (karg("root=LABEL=x"), "root= is not to be changed: it names the volume"),
-            (karg("initrd=/x"), "initrd= is not to be changed"),
+            (karg("init=/bin/sh"), "--karg: init= stays as it is: it names the system"),
+            (karg("root=LABEL=x"), "root= stays as it is: it names the volume"),
+            (karg("initrd=/x"), "initrd= stays as it is"),
             (karg("rd.initrd=/x"), "isolinux would take the `initrd=`"),
             (karg("quiet splash"), "is it several arguments?"),
             (karg("a=b'c"), "do not agree on '\\''"),
@@ -299,9 +299,9 @@ mod tests {
             (karg("a=ü"), "do not agree on 'ü'"),
             (karg("=x"), "has no name"),
             (karg("--"), "ends the kernel's arguments"),
-            (with(|r| r.karg_delete = vec!["init=/x".into()]), "--karg-delete: init= is not to be"),
+            (with(|r| r.karg_delete = vec!["init=/x".into()]), "--karg-delete: init= stays"),
             (replace("quiet"), "--karg-replace: \"quiet\" says no value"),
-            (replace("root=x=y"), "root= is not to be changed"),
+            (replace("root=x=y"), "root= stays as it is"),
             (serial("COM1"), "--serial: \"COM1\" is not a serial port"),
             (serial("ttyS"), "\"ttyS\" is not a serial port"),
             (serial("ttyS0,fast"), "\"fast\" is not a speed"),

@@ -95,6 +95,9 @@ fn of_system(source: &io::Error) -> Option<&'static str> {
         io::ErrorKind::StorageFull => Some("free some space, or write to another filesystem"),
         io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folder"),
         io::ErrorKind::NotFound => Some("check the path"),
+        io::ErrorKind::IsADirectory => Some("give the path of a file, not of a folder"),
+        io::ErrorKind::NotADirectory => Some("check the path: a file stands where a folder should"),
+        io::ErrorKind::ReadOnlyFilesystem => Some("write to another filesystem"),
         _ => None,
     }
 }

@@ -200,6 +200,9 @@ pub(crate) fn about(path: &Path) -> Result<Metadata> {
                 hint: "fetch it first, as with `curl -fLO URL`; `curl -fL URL | remaster flash - DEVICE` writes it as it comes".into(),
             }
         }
+        _ if fault.kind() == io::ErrorKind::NotFound && path.starts_with("/dev") => {
+            Error::no_device(path)
+        }
         _ => Error::io(format!("open {}", path.display()))(fault),
     })
 }
@@ -219,10 +222,16 @@ fn device_size(mut file: &File, path: &Path) -> Result<u64> {
     file.seek(SeekFrom::End(0)).map_err(Error::io(format!("find the size of {}", path.display())))
 }
 
-fn not_an_image(path: &Path, kind: std::fs::FileType) -> Error {
+/// The error for what is neither a regular file nor a disk.
+pub(crate) fn not_an_image(path: &Path, kind: std::fs::FileType) -> Error {
+    let hint = if kind.is_dir() {
+        "give the path of an image file; `remaster netboot` and `remaster inspect` take folders, too"
+    } else {
+        "give the path of an ISO file"
+    };
     Error::Usage {
         what: format!("{} is {}, not an image", path.display(), name_of_kind(kind)),
-        hint: "give the path of an ISO file".into(),
+        hint: hint.into(),
     }
 }
 

@@ -91,6 +91,12 @@ pub fn check(target: &Path, existing: OverwritePolicy, names: &[&str]) -> Result
     }
     let found: Vec<OsString> = match fs::read_dir(target) {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(fault) if fault.kind() == io::ErrorKind::NotADirectory => {
+            return Err(Error::Usage {
+                what: format!("{} already exists, and is not a folder", target.display()),
+                hint: Advice::OtherOutput,
+            });
+        }
         found => found
             .and_then(|found| found.map(|entry| Ok(entry?.file_name())).collect())
             .map_err(Error::io(format!("look into {}", target.display())))?,

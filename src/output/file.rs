@@ -105,8 +105,8 @@ impl Output {
         let is_link = here.is_ok_and(|found| found.is_symlink());
         // What a link leads to is not touched: the link itself gives way. Below /dev nothing does.
         let found = fs::metadata(path).ok().filter(|_| !is_link || place::check(path).is_err());
-        if found.as_ref().is_some_and(|found| !found.is_file()) {
-            return Err(not_regular(path));
+        if let Some(other) = found.as_ref().filter(|found| !found.is_file()) {
+            return Err(not_regular(path, other));
         }
         place::check(path)?;
         if (is_link || found.is_some()) && existing == OverwritePolicy::Refuse {
@@ -350,9 +350,10 @@ pub(super) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<(
     }
 }
 
-fn not_regular(path: &Path) -> Error {
+fn not_regular(path: &Path, found: &fs::Metadata) -> Error {
+    let is = if found.is_dir() { "is a folder" } else { "is not a regular file" };
     Error::Usage {
-        what: format!("{} is there and is not a regular file", path.display()),
+        what: format!("{} {is}, and an image is written to a file", path.display()),
         hint: Advice::FileOrPipe,
     }
 }

@@ -26,7 +26,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::journal;
 use crate::image::patched::PatchedImage;
-use crate::image::{ImageFile, ReadAt};
+use crate::image::{self, ImageFile, ReadAt};
 use crate::output::Outgoing;
 use crate::output::file::{Draft, Output, OverwritePolicy, Readers, sync_folder};
 use crate::progress::Progress;
@@ -72,6 +72,10 @@ impl Edited {
     /// Another program edits it.
     pub fn take(path: &Path) -> Result<Self> {
         let doing = || format!("open {}", path.display());
+        let kind = image::about(path)?.file_type();
+        if kind.is_dir() {
+            return Err(image::not_an_image(path, kind));
+        }
         let real = fs::canonicalize(path).map_err(Error::io(doing()))?;
         let file =
             File::options().read(true).write(true).open(&real).map_err(Error::io(doing()))?;

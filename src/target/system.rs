@@ -82,10 +82,12 @@ impl System {
     pub fn find(&self, path: &Path) -> Result<Disk> {
         let shown = path.display().to_string();
         let about = fs::metadata(path).map_err(|fault| match fault.kind() {
-            io::ErrorKind::NotFound => Error::NotFound {
+            io::ErrorKind::NotFound if path.parent() == Some(Path::new("")) => Error::NotFound {
                 what: format!("{shown}: no such device"),
-                hint: "plug the stick in, and look with `remaster devices`".into(),
+                hint: format!("give a path, as `/dev/{shown}`; `remaster devices` lists disks")
+                    .into(),
             },
+            io::ErrorKind::NotFound => Error::no_device(path),
             _ => Error::io(format!("open {shown}"))(fault),
         })?;
         if !about.file_type().is_block_device() {

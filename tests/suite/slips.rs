@@ -88,6 +88,19 @@ const TYPED: &[(&str, &str)] = &[
     ("stamp b.iso empty.jsonl -o new", "empty.jsonl: names no user"),
     ("stamp b.iso bare.toml -o new", "write `name = \"alice\"`"),
     ("b.iso --recipe bare-recipe.toml -o new.iso", "write `hostname = \"box\"`"),
+    ("dd if=c.iso of=/dev/sdc bs=4M", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("k.pub b.iso", "did you mean `remaster b.iso --key k.pub -o FILE`?"),
+    ("k.pub b.iso -o new.iso", "did you mean `remaster b.iso --key k.pub -o new.iso`?"),
+    // What the parser refuses is said in the same form as everything else.
+    ("b.iso", "complete it as `remaster b.iso -o FILE`"),
+    ("base get nixos-25.11-minimal", "did you mean `remaster base fetch nixos-25.11-minimal`?"),
+    ("recipe validate r.toml", "did you mean `remaster recipe check r.toml`?"),
+    ("help burn", "did you mean `remaster help flash`?"),
+    ("b.iso --key k.pub -o new.iso -o other.iso", "is given more than once"),
+    // A folder where a file is meant.
+    ("edit --in-place folder --key k.pub", "folder is a folder, not an image"),
+    ("b.iso --key k.pub -o folder", "folder is a folder, and an image is written to a file"),
+    ("netboot b.iso --key k.pub -o c.iso", "c.iso already exists, and is not a folder"),
     ("two.zip --key k.pub -o new.iso", "found 2 files: a.iso, b.iso"),
 ];
 
@@ -141,6 +154,7 @@ fn folder() -> Folder {
     folder.write("b.iso", &TINY);
     folder.write("k.pub", key(1).as_bytes());
     folder.write("l.pub", key(2).as_bytes());
+    std::fs::create_dir(folder.at("folder")).unwrap();
     folder.run(&["b.iso", "--key", "k.pub", "-o", "c.iso"]).quietly();
     folder.run(&["b.iso", "--key", "k.pub", "--as", "patch", "-o", "p.remaster"]).quietly();
     let texts: [(&str, &str); 10] = [

@@ -3,6 +3,7 @@
 use clap::error::{ContextKind, ContextValue};
 use remaster::error::Error;
 
+use super::table::{BELOW, COMMANDS};
 use super::typed::{Typed, line};
 use super::{closest, fault};
 use crate::cli::help;
@@ -42,8 +43,12 @@ pub(super) fn told(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
     Some(fault(format!("`{name}` needs {}", listed(&all)), hint))
 }
 
-/// A whole line of the command, as its help has it.
+/// A whole line of the command, as its help has it; of an image what is typed, with the output behind it.
 fn example(typed: &Typed<'_>) -> String {
+    if typed.path.is_empty() && typed.plain_words().next().is_some() && !typed.has(&["output"]) {
+        let typed = typed.words.iter().map(String::as_str);
+        return format!("complete it as `{}`", line(typed.chain(["-o", "FILE"])));
+    }
     let page = typed.path.first().and_then(|name| help::page_of(name));
     let examples = page.map_or(&[][..], |page| page.examples);
     let name = typed.name();
@@ -67,7 +72,11 @@ pub(super) fn command_below(typed: &Typed<'_>, word: &str) -> Error {
     let name = typed.name();
     let names = || typed.command.get_subcommands().map(clap::Command::get_name);
     let first = || names().find(|below| ["check", "fetch"].contains(below));
-    let meant = match closest(word, names()) {
+    let table = if typed.path == ["help"] { COMMANDS } else { BELOW };
+    let known = table.iter().filter(|(words, _)| words.contains(&word));
+    let mut known = known.flat_map(|(_, commands)| commands.iter().copied());
+    let known = known.find(|below| typed.command.find_subcommand(below).is_some());
+    let meant = match known.or_else(|| closest(word, names())) {
         Some(close) => Some(with(typed, word, &[close])),
         None => first().map(|below| with(typed, word, &[below, word])),
     };

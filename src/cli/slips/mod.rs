@@ -120,7 +120,8 @@ fn mistyped_command(typed: &Typed<'_>) -> Option<Error> {
     }
     let line_with = |command: &str| {
         let rest = typed.words.iter().enumerate().filter(|(other, _)| *other != place);
-        let rest = rest.map(|(_, word)| word.as_str());
+        let rest =
+            rest.filter_map(|(_, other)| if word == "dd" { operand(other) } else { Some(other) });
         let command = command.split(' ').filter(|word| !word.is_empty());
         format!("`{}`", line(command.chain(rest)))
     };
@@ -138,6 +139,15 @@ fn mistyped_command(typed: &Typed<'_>) -> Option<Error> {
         format!("did you mean {}?", meant.join(" or "))
     };
     Some(fault(format!("`{word}` is neither a command nor a file"), hint))
+}
+
+/// What an operand of dd names: `if=FILE` and `of=FILE`; the others are about how it copies.
+fn operand(word: &str) -> Option<&str> {
+    match word.split_once('=') {
+        Some(("if" | "of", file)) => Some(file),
+        Some((name, _)) if !name.starts_with('-') => None,
+        _ => Some(word),
+    }
 }
 
 /// The name that differs least from a word, if it differs little.
@@ -248,6 +258,9 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
         let what = format!("{disk} is a disk, and disks are written to by `remaster flash`");
         return fault(what, format!("did you mean `{meant}`?"));
     }
+    if let Some(meant) = key_first(typed, place, word) {
+        return meant;
+    }
     if typed.has(&["output"]) {
         return fault(what, "give one base, and the image to write to -o".to_owned());
     }
@@ -256,4 +269,18 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
     let rest = rest.map(|(_, word)| word.as_str());
     let meant = line(rest.chain(key.iter().copied()).chain(["-o", word]));
     fault(what, format!("did you mean `{meant}`?"))
+}
+
+/// `remaster KEY BASE`.
+fn key_first(typed: &Typed<'_>, place: usize, word: &str) -> Option<Error> {
+    let (first, key) = typed.plain_words().next()?;
+    if (Kind::of(key), Kind::of(word)) != (Some(Kind::Key), Some(Kind::Image)) {
+        return None;
+    }
+    let rest = typed.words.iter().enumerate().filter(|(other, _)| ![first, place].contains(other));
+    let rest = rest.map(|(_, word)| word.as_str());
+    let output = if typed.has(&["output"]) { &[][..] } else { &["-o", "FILE"] };
+    let words = [word, "--key", key].into_iter().chain(rest).chain(output.iter().copied());
+    let hint = format!("did you mean `{}`?", line(words));
+    Some(fault(format!("{key} is a public key, and the base comes first"), hint))
 }

@@ -17,6 +17,9 @@ const fn flag(typed: &'static [&'static str], needs: &'static str, answer: &'sta
 pub(super) const FLAGS: &[Flag] = &[
     flag(
         &[
+            "-i",
+            "--identity",
+            "--identity-file",
             "--ssh-key",
             "--sshkey",
             "--ssh-keys",
@@ -50,6 +53,9 @@ pub(super) const FLAGS: &[Flag] = &[
         "wifi-password-file",
         "others can read the command line: give `--wifi-password-file FILE` or `--wifi-password-prompt`",
     ),
+    flag(&["--debug", "--trace"], "verbose", "did you mean `--verbose`?"),
+    flag(&["--silent"], "quiet", "did you mean `--quiet`?"),
+    flag(&["--host", "--host-name"], "hostname", "did you mean `--hostname`?"),
     flag(&["--ssid"], "wifi", "did you mean `--wifi`?"),
     flag(&["--no-color", "--no-colour", "--nocolor"], "color", "did you mean `--color never`?"),
     flag(&["--colour"], "color", "did you mean `--color`?"),
@@ -117,6 +123,18 @@ pub(super) const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["build", "create", "customize", "inject", "make"], &[""]),
     (&["completion"], &["completions"]),
     (&["manual"], &["man"]),
+];
+
+/// The same for the commands of `base` and `recipe`.
+pub(super) const BELOW: &[(&[&str], &[&str])] = &[
+    (&["add", "download", "get", "pull"], &["fetch"]),
+    (&["all", "ls"], &["list"]),
+    (&["clean", "del", "delete", "rm"], &["remove"]),
+    (&["info", "inspect"], &["show"]),
+    (&["check", "test"], &["verify"]),
+    (&["lint", "validate", "verify"], &["check"]),
+    (&["where", "which"], &["path"]),
+    (&["keys"], &["schema"]),
 ];
 
 /// Flags that take no word after them, and what is meant by one.

@@ -29,6 +29,12 @@ pub(super) fn told(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
         }
         ErrorKind::ArgumentConflict => {
             let others = others(refused);
+            if others == flag {
+                return Some(fault(
+                    format!("{flag} is given more than once"),
+                    "give it once".into(),
+                ));
+            }
             let what = match others.as_str() {
                 "" => format!("{flag} excludes another argument"),
                 others => format!("{flag} and {others} exclude each other"),

@@ -122,7 +122,7 @@ pub(super) fn address(text: &str) -> Result<(Link, Subnet), Fault> {
     let Some((address, prefix)) = text.split_once('/') else {
         let wide = if text.contains(':') { 64 } else { 24 };
         return fault(
-            format!("{text:?} has no length of its prefix"),
+            format!("{text:?} has no prefix length"),
             format!("give it as `{text}/{wide}`"),
         );
     };

@@ -24,7 +24,7 @@ fn text<'a>(edits: &'a Edits, path: &str) -> &'a str {
 #[test]
 fn what_cannot_be_is_refused() {
     for (address, gateway, dns, what) in [
-        ("192.168.1.50", "", "", "--address: \"192.168.1.50\" has no length of its prefix"),
+        ("192.168.1.50", "", "", "--address: \"192.168.1.50\" has no prefix length"),
         ("192.168.1.50/33", "", "", "--address: \"33\" is not a length"),
         ("192.168.1.50/0", "", "", "--address: \"0\" is not a length"),
         ("192.168.1.50/+8", "", "", "--address: \"+8\" is not a length"),
