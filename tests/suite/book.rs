@@ -238,6 +238,45 @@ fn help_of(folder: &Folder, command: &[&str], page: &mut String) {
     }
 }
 
+/// The files below a folder of the sources, each with its path there.
+fn sources(folder: &str) -> BTreeMap<String, String> {
+    let mut folders = vec![root().join(folder)];
+    let mut found = BTreeMap::new();
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root().join(folder)).unwrap().with_extension("");
+                found.insert(name.display().to_string(), fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// What the first comment of a source file says.
+fn said_first(source: &str) -> String {
+    let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+    lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
+}
+
+#[test]
+fn the_page_of_formats_is_what_the_readers_say() {
+    let mut page = "# On-disk formats\n\nWhat is read and written, and the clauses that it follows. A test writes this page from the first comments in\n`src/formats`: `REMASTER_UPDATE=1 cargo test book`.\n".to_owned();
+    for (name, source) in sources("src/formats").iter().filter(|(name, _)| *name != "mod") {
+        let title = name.trim_end_matches("/mod").replace('/', ": ").replace('_', " ");
+        page.push_str(&format!("\n## {title}\n\n{}", said_first(source)));
+    }
+    assert!(page.contains("ECMA-119") && page.contains("remaster undo 1"), "{page}");
+    let path = root().join("docs/reference/formats.md");
+    if std::env::var_os("REMASTER_UPDATE").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert!(fs::read_to_string(path).unwrap() == page, "REMASTER_UPDATE=1 cargo test book");
+}
+
 #[test]
 fn the_page_of_commands_is_what_help_says() {
     let mut page = "# Commands\n\nWhat `--help` says. A test writes this page: `REMASTER_UPDATE=1 cargo test book`.\n".to_owned();
