@@ -4,6 +4,7 @@
 mod carried;
 mod credential;
 mod elsewhere;
+mod exposed;
 mod facts;
 mod files;
 mod greeting;
@@ -71,6 +72,8 @@ pub struct Customization {
     machines: Machines,
     /// What is in the image already, and stays.
     carried: Option<Carried>,
+    /// Notes on files with secrets.
+    exposed: Vec<String>,
 }
 
 /// What of a recipe chance has a part in, before it has.
@@ -175,6 +178,7 @@ impl Unsettled {
             wifi: Wifi::gather(recipe, input)?,
             machines,
             carried,
+            exposed: exposed::notes(recipe),
         }))
     }
 
@@ -252,7 +256,8 @@ impl Customization {
         let limits = (self.way == Way::Credential).then(|| credential::LIMITS.to_string());
         let keys = self.keys.notes.iter().map(ToString::to_string);
         let files = self.files.iter().flat_map(|files| files.notes().iter().cloned());
-        keys.chain(self.machines.notes()).chain(limits).chain(files).collect()
+        let exposed = self.exposed.iter().cloned();
+        keys.chain(self.machines.notes()).chain(limits).chain(files).chain(exposed).collect()
     }
 
     /// The edits for an image of these facts, or why it cannot have them.

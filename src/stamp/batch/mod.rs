@@ -328,6 +328,9 @@ impl Run<'_> {
         let asked = Asked { recipe_id, inputs, base: &self.about_base, digests };
         let (job, kept) = self.job(unsettled, &name, &asked)?;
         notes.extend(batch.base.look_up(job.image.edits())?);
+        if !Given::by(job.image.edits()).lets_in() {
+            notes.push("nobody can log in over ssh: neither a key nor a password is put in".into());
+        }
         let content = manifest::content_id(batch.sha256, job.image.digest());
         let done = Done {
             name: user.name.clone(),
