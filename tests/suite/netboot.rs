@@ -203,7 +203,9 @@ fn a_folder_appears_whole_and_takes_nothing_away() {
     run(&["--force"]).refused(2, "precious in it, which would be lost");
     assert_eq!(folder.read("out/precious"), b"1");
     folder.write("file", b"1");
-    folder.run(&["netboot", "base.iso", "-o", "file"]).refused(2, "file already exists, and is not a folder");
+    folder
+        .run(&["netboot", "base.iso", "-o", "file"])
+        .refused(2, "file already exists, and is not a folder");
     assert_eq!(folder.names(), ["base.iso", "file", "key.pub", "out"]);
 }
 
