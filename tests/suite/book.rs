@@ -259,7 +259,8 @@ fn sources(folder: &str) -> BTreeMap<String, String> {
 /// What the first comment of a source file says.
 fn said_first(source: &str) -> String {
     let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
-    lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
+    let lines = lines.map(|line| line.strip_prefix(' ').unwrap_or(line));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 #[test]
@@ -267,7 +268,7 @@ fn the_page_of_formats_is_what_the_readers_say() {
     let mut page = "# On-disk formats\n\nWhat is read and written, and the clauses that it follows. A test writes this page from the first comments in\n`src/formats`: `REMASTER_UPDATE=1 cargo test book`.\n".to_owned();
     for (name, source) in sources("src/formats").iter().filter(|(name, _)| *name != "mod") {
         let title = name.trim_end_matches("/mod").replace('/', ": ").replace('_', " ");
-        page.push_str(&format!("\n## {title}\n\n{}", said_first(source)));
+        page.push_str(&["\n## ", &title, "\n\n", &said_first(source)].concat());
     }
     assert!(page.contains("ECMA-119") && page.contains("remaster undo 1"), "{page}");
     let path = root().join("docs/reference/formats.md");
