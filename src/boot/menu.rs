@@ -155,7 +155,7 @@ pub fn arguments(
     let selected = is_selected(entry, boot);
     let kept = entry.arguments.iter().map(|word| {
         let text = relabelled(&word.text, boot, old_label);
-        let goes = boot.serial.iter().any(|serial| is_console(&text, serial))
+        let goes = boot.consoles().any(|serial| is_console(&text, serial))
             || selected && boot.delete.iter().any(|asked| asked.value == text);
         (!goes).then_some(text)
     });
@@ -167,7 +167,7 @@ pub fn arguments(
     if !boot.serial.is_empty() {
         // Messages go to all consoles, `/dev/console` is the last one.
         added.push("console=tty0".to_owned());
-        added.extend(boot.serial.iter().map(Serial::console));
+        added.extend(boot.consoles().map(Serial::console));
     }
     added.extend(credential.map(|credential| credential.argument.clone()));
     Ok(Arguments { kept, added })

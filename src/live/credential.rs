@@ -47,6 +47,16 @@ pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
             ),
         ));
     }
+    if recipe.has_ports_alike() {
+        let what =
+            format!("two ports of one kind cannot be had with {} credential", setting!(inject));
+        return Err(recipe.fault(
+            "serial",
+            1,
+            what,
+            "give one of each kind, as `ttyS0` and `hvc0`",
+        ));
+    }
     if recipe.key.is_empty() {
         return Err(recipe.fault(
             "inject",

@@ -17,6 +17,7 @@ mod network;
 mod password;
 mod readback;
 mod seed;
+mod serial;
 mod sshd;
 mod system;
 mod wifi;
@@ -288,6 +289,7 @@ impl Customization {
             edits = Edits::authorize(&self.keys.keys.to_text(), self.way);
         }
         edits.boot = self.boot.clone();
+        serial::apply(&self.boot, &mut edits);
         self.system.apply(&mut edits);
         self.network.apply(facts, &mut edits);
         if let Some(wifi) = &self.wifi {

@@ -157,6 +157,11 @@ pub struct Serial {
     pub unit: Option<u8>,
 }
 
+/// What a port is, without its number: `ttyS` of `ttyS1`.
+pub(super) fn kind_of_port(port: &str) -> &str {
+    port.trim_end_matches(|c: char| c.is_ascii_digit())
+}
+
 impl Serial {
     /// The kernel argument for a console there.
     pub fn console(&self) -> String {
@@ -196,7 +201,7 @@ pub struct Boot {
     pub add: Vec<String>,
     /// Parts of titles or labels of the entries that this is for; all entries if empty.
     pub entries: Vec<Asked<String>>,
-    /// Consoles for the kernel, the main one last; for loaders the last that they know.
+    /// Serial ports, the main one last; for loaders the last that they know.
     pub serial: Vec<Serial>,
     /// Seconds that menus wait, below an hour.
     pub timeout: Option<u16>,
@@ -211,6 +216,23 @@ pub struct Boot {
 }
 
 impl Boot {
+    /// The ports that the kernel talks at. It has one console of a kind (Linux, `admin-guide/serial-console.rst`): the
+    /// last.
+    pub fn consoles(&self) -> impl Iterator<Item = &Serial> {
+        let is_last = |serial: &Serial| self.of_kind(serial).next_back() == Some(serial);
+        self.serial.iter().filter(move |serial| is_last(serial))
+    }
+
+    /// The ports of which there are several of a kind, so that some are not the kernel's.
+    pub fn alike(&self) -> impl Iterator<Item = &Serial> {
+        self.serial.iter().filter(|serial| self.of_kind(serial).count() > 1)
+    }
+
+    fn of_kind(&self, serial: &Serial) -> impl DoubleEndedIterator<Item = &Serial> {
+        let kind = kind_of_port(&serial.port);
+        self.serial.iter().filter(move |one| kind_of_port(&one.port) == kind)
+    }
+
     /// Whether menus stay as they are.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

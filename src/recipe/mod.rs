@@ -9,7 +9,7 @@ mod setting;
 #[cfg(feature = "records")]
 pub mod users;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -269,7 +269,7 @@ pub struct Recipe {
     pub entry: Vec<String>,
     /// Serial console for kernel, GRUB and isolinux, as `ttyS0,115200`
     ///
-    /// Of several, the kernel uses all, the last as its main one, and loaders the last that they know.
+    /// Several ports each have a login. The kernel talks at the last of a kind, as of ttyS0 and ttyS1, and loaders at the last that they know.
     #[cfg_attr(feature = "cli", arg(long, value_name = "PORT[,BAUD]", help_heading = "Boot"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
@@ -476,7 +476,15 @@ impl Recipe {
     /// Whether something goes into stage 1, which must be understood then.
     pub fn touches_stage_one(&self) -> bool {
         let of_menus = |name: &String| OF_MENUS.contains(&name.as_str());
-        self.inject != Some(Inject::Credential) && !self.edits().iter().all(of_menus)
+        let are_of_menus = self.edits().iter().all(of_menus) && !self.has_ports_alike();
+        self.inject != Some(Inject::Credential) && !are_of_menus
+    }
+
+    /// Whether two serial ports are of one kind, as `ttyS0` and `ttyS1`. The kernel talks at one of them only.
+    pub(crate) fn has_ports_alike(&self) -> bool {
+        let ports = self.serial.iter().filter_map(|text| text.split(',').next());
+        let kinds: BTreeSet<&str> = ports.map(edits::kind_of_port).collect();
+        kinds.len() < self.serial.len()
     }
 
     /// The names of what was asked for that changes something, and does not only tell of it.
