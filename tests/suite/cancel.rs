@@ -1,10 +1,12 @@
 //! The first SIGINT or SIGTERM ends every stage: each row would take minutes, or for ever, without it.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,8 +19,8 @@ const HEAD_START: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Commands, by the stage that never ends. `SERVER` accepts and says nothing; `fifo` is open and says nothing; `large`
-/// is followed by a tebibyte of zeros.
-const STAGES: [(&str, &str); 11] = [
+/// is followed by a tebibyte of zeros, `packed` by 90 gibibytes of them. Machines say nothing, and look-ups hang.
+const STAGES: [(&str, &str); 17] = [
     ("output to a pipe that nobody reads", "base.iso --key key.pub -o -"),
     ("a patch of it", "base.iso --key key.pub --file noise:/x --as patch -o -"),
     ("a reset into it", "reset s.iso -o -"),
@@ -30,6 +32,12 @@ const STAGES: [(&str, &str); 11] = [
     ("a download", "base fetch nixos-25.11-minimal --mirror http://SERVER --cache cache"),
     ("keys from a server", "base.iso --key https://SERVER/keys -o out"),
     ("looking for a machine", "find --known-hosts known 127.0.0.0/24"),
+    ("unpacking", "inspect packed"),
+    ("unpacking what is written", "flash packed --to-file out"),
+    ("a batch", "stamp base.iso users.csv -o batch"),
+    ("a machine that is tried", "try base.iso"),
+    ("a look-up for a download", "base fetch nixos-25.11-minimal --cache cache"),
+    ("a look-up for keys", "base.iso --key https://example.org/keys -o out"),
 ];
 
 fn folder() -> Folder {
@@ -43,11 +51,41 @@ fn folder() -> Folder {
     folder.write("known", format!("nixos-1 {known}\n").as_bytes());
     folder.write("large", &TINY);
     File::options().write(true).open(folder.at("large")).unwrap().set_len(1 << 40).unwrap();
-    folder.write("ssh-keyscan", b"#!/bin/sh\nexec sleep 600\n");
-    let program = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(folder.at("ssh-keyscan"), program).unwrap();
+    for name in ["ssh-keyscan", "ssh", "qemu-system-x86_64"] {
+        folder.write(name, b"#!/bin/sh\nexec sleep 600\n");
+        let program = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder.at(name), program).unwrap();
+    }
+    hanging(&folder);
+    folder.write("packed", &PACKED);
+    folder.write("users.csv", users().as_bytes());
+    std::fs::create_dir(folder.at("batch")).unwrap();
     assert!(Command::new("mkfifo").arg(folder.at("fifo")).status().unwrap().success());
     folder
+}
+
+/// The tiny image and zeros behind it, packed so that they are few: a stream of 46 MiB of them, 2000 times.
+static PACKED: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let packed = |bytes: &[u8]| {
+        let mut packer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    };
+    [packed(&TINY), packed(&vec![0; 46 << 20]).repeat(2000)].concat()
+});
+
+/// Makes a library in which no look-up ever ends.
+fn hanging(folder: &Folder) {
+    folder.write("hang.c", b"int pause(void); int getaddrinfo(void) { for (;;) pause(); }\n");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-w", "-shared", "-fPIC", "-o", "hang.so", "hang.c"]);
+    assert!(compiler.current_dir(folder.path()).status().unwrap().success());
+}
+
+/// More of them than can be served in a minute.
+fn users() -> String {
+    let rows = (0..3000).map(|number| format!("user-{number},{}\n", key(1).trim()));
+    rows.fold("name,key\n".to_owned(), |all, row| all + &row)
 }
 
 /// Bytes that do not pack.
@@ -81,6 +119,9 @@ fn wrong(folder: &Folder, server: &str, stage: &str, line: &str, signal: i32) ->
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
     command.env("PATH", path).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if stage.starts_with("a look-up") {
+        command.env("LD_PRELOAD", folder.at("hang.so"));
+    }
     let mut child = command.spawn().unwrap();
     // A writer that is there keeps a pipe open.
     let fifo = File::options().read(true).write(true).open(folder.at("fifo")).unwrap();
