@@ -132,6 +132,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_unit_has_a_name_of_up_to_255_characters() {
+        let named = |length: usize| format!("{}.service", "x".repeat(length - 8));
+        assert!(UnitName::parse(&named(255)).is_some());
+        assert!(UnitName::parse(&named(256)).is_none());
+    }
+
+    #[test]
     fn settings_are_read_as_systemd_reads_them() {
         let text = "# a comment\n[Unit]\nAfter = a.service\n\n[Service]\nExecStart=-/bin/a \\\n; between\n  b\nExecStartPre=\nExecStop=+relative x\n[Install]\nWantedBy=a.target  b.target\nAlias=x.service\nAlias=\nAlias=y.service\n";
         let unit = UnitFile::parse(text).unwrap();

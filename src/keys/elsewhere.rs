@@ -70,6 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_user_has_a_name_of_up_to_255_characters() {
+        assert!(is_user(&"x".repeat(255)) && !is_user(&"x".repeat(256)));
+    }
+
+    #[test]
     fn names_and_addresses_send_elsewhere() {
         let server = |url: &str| Some(Elsewhere::Server(url.to_owned()));
         for (argument, expected) in [

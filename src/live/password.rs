@@ -245,6 +245,12 @@ fn checked_hash(hash: &str) -> Result<Secret, (&'static str, &'static str)> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_password_has_up_to_511_bytes() {
+        assert!(check_password(&"x".repeat(511)).is_ok());
+        assert!(check_password(&"x".repeat(512)).unwrap_err().contains("511"));
+    }
+
     const SHA512: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
     fn gathered(recipe: &Recipe, shell_quote: &[&str]) -> Result<Option<Passwords>> {

@@ -1,15 +1,24 @@
 //! What small inputs that unpack to much are allowed to take, and files that never end: each bound is met, and said.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write as _};
 
 use remaster::Error;
 use remaster::boot::stage_one;
+use remaster::formats::ext4::extent::{self, Node};
+use remaster::formats::iso9660::path_table::{self, PathTableRecord};
+use remaster::formats::newc;
+use remaster::formats::patch_file::PatchFile;
+use remaster::image::ReadAt as _;
+use remaster::image::digest::Digest;
+use remaster::image::patched::{Patch, PatchedImage};
 use remaster::image::window::Scratch;
 use remaster::iso::survey::Survey;
 use remaster::iso::survey::esp::Esp;
 use remaster::live::{Customization, Input};
 use remaster::recipe::Recipe;
+use remaster::stamp::patch;
 use remaster::units::ByteRange;
+use sha2::{Digest as _, Sha256};
 
 use crate::sound::with_header;
 use crate::support::{Folder, TINY, key};
@@ -174,6 +183,144 @@ fn settings_are_taken_up_to_their_limits() {
     }
     assert_eq!(fault_of(|recipe| recipe.timeout = Some(3599)), None);
     assert!(fault_of(|recipe| recipe.timeout = Some(3600)).unwrap().contains("3600 seconds"));
+}
+
+fn extent_tree(levels: usize) -> bool {
+    let levels = u16::try_from(levels).unwrap().to_le_bytes();
+    let header = [0x0A, 0xF3, 0, 0, 4, 0, levels[0], levels[1], 0, 0, 0, 0];
+    extent::node(&header).is_ok()
+}
+
+/// What is longer by one is one block that nobody wrote to.
+fn extent_length(blocks: usize) -> bool {
+    let length = u16::try_from(blocks).unwrap().to_le_bytes();
+    let header = [0x0A, 0xF3, 1, 0, 4, 0, 0, 0, 0, 0, 0, 0];
+    let leaf = [0, 0, 0, 0, length[0], length[1], 0, 0, 9, 0, 0, 0];
+    match extent::node(&[header, leaf].concat()).unwrap() {
+        Node::Leaf(found) => found[0].written && u64_of(blocks) == found[0].blocks,
+        Node::Index(..) => false,
+    }
+}
+
+fn u64_of(size: usize) -> u64 {
+    u64::try_from(size).unwrap()
+}
+
+fn overlay(levels: usize) -> bool {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.at(&vec!["d"; levels].join("/"))).unwrap();
+    fault_of(|recipe| recipe.overlay = vec![folder.path().to_owned()]).is_none()
+}
+
+/// Whether one more directory gets a number.
+fn path_table(directories: usize) -> bool {
+    let record = |location: usize, identifier: Vec<u8>| PathTableRecord {
+        location: u32::try_from(location).unwrap(),
+        parent: 1,
+        identifier,
+    };
+    let others = (2..=directories).map(|n| record(n, format!("{n:08}").into_bytes()));
+    let mut table: Vec<_> = std::iter::once(record(1, vec![0])).chain(others).collect();
+    path_table::insert(&mut table, 1, b"~", 0).is_ok()
+}
+
+/// A frame of these bytes that wants a window of 2^`log` bytes.
+fn windowed(bytes: &[u8], log: usize) -> Vec<u8> {
+    let mut frame = Frame::new();
+    *frame.0.last_mut().unwrap() = u8::try_from((log - 10) << 3).unwrap();
+    frame.raw(bytes);
+    frame.end()
+}
+
+fn window(log: usize) -> bool {
+    let initrd = windowed(&newc::write(&[]).unwrap(), log);
+    let all = ByteRange::new(0, u64_of(initrd.len())).unwrap();
+    stage_one::files_with(&initrd.as_slice(), &[("initrd", all)], |_| true).is_ok()
+}
+
+fn patch_window(log: usize) -> bool {
+    /// Bytes before the frame, and of the checksum behind it.
+    const AROUND: (usize, usize) = (77, 32);
+    let image = PatchedImage::whole(vec![7; 100]);
+    let change = Patch::bytes(3, *b"new", "a change").unwrap();
+    let made = patch::make(image.base(), vec![change], 100, Digest::of_bytes(&[7; 100])).unwrap();
+    let file = made.pack().unwrap();
+    let (head, rest) = file.split_at(AROUND.0);
+    let body = zstd::decode_all(&rest[..rest.len() - AROUND.1]).unwrap();
+    let file = [head, &windowed(&body, log)].concat();
+    let sum = Sha256::digest(&file);
+    PatchFile::parse(&[file.as_slice(), &sum].concat()).is_ok()
+}
+
+/// An archive of so many empty files.
+fn members(files: usize) -> bool {
+    let folder = Folder::new();
+    let mut archive = tar::Builder::new(Vec::new());
+    for number in 0..files {
+        let mut header = tar::Header::new_ustar();
+        header.set_path(format!("f{number}")).unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        archive.append(&header, std::io::empty()).unwrap();
+    }
+    folder.write("many.tar", &archive.into_inner().unwrap());
+    !folder.run(&["inspect", "many.tar"]).err.contains("at most 10000 files")
+}
+
+/// A layout whose manifest has so many bytes, most of which say nothing.
+fn manifest(bytes: usize) -> bool {
+    let folder = Folder::with_base(&TINY);
+    folder.write("users.csv", format!("name,key\nalice,{}\n", key(1)).as_bytes());
+    folder.run(&["stamp", "base.iso", "users.csv", "--as", "oci", "-o", "o"]).done();
+    let index = String::from_utf8(folder.read("o/index.json")).unwrap();
+    let entry: serde_json::Value = serde_json::from_str(&index).unwrap();
+    let digest = entry["manifests"][0]["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    let size = &entry["manifests"][0]["size"];
+    let mut manifest = folder.read(&format!("o/blobs/sha256/{digest}"));
+    manifest.resize(bytes, b' ');
+    let new = Digest::of_bytes(&manifest).to_string();
+    folder.write(&format!("o/blobs/sha256/{new}"), &manifest);
+    let index = index.replace(digest, &new);
+    let index = index.replace(&format!("\"size\":{size}"), &format!("\"size\":{bytes}"));
+    folder.write("o/index.json", index.as_bytes());
+    folder.run(&["apply", "o", "--name", "alice", "-o", "alice.iso"]).status == 0
+}
+
+fn range(bytes: usize) -> bool {
+    let all = ByteRange::new(0, u64_of(bytes)).unwrap();
+    TINY.as_slice().read_range("a range", all, 4096).is_ok()
+}
+
+/// Whether a file in a boot image of one megabyte is read with this bound.
+fn file_in_fat(bytes: usize) -> bool {
+    let mut image = nested(0);
+    let volume = fatfs::FileSystem::new(Cursor::new(&mut image), fatfs::FsOptions::new()).unwrap();
+    volume.root_dir().create_file("F").unwrap().write_all(&vec![1; bytes]).unwrap();
+    volume.unmount().unwrap();
+    let all = ByteRange::new(0, u64_of(image.len())).unwrap();
+    let image = image.as_slice();
+    Esp::open(&mut Scratch::new(&image, all)).unwrap().read("/F", 4096).is_ok()
+}
+
+#[test]
+fn what_is_as_large_as_a_bound_is_taken_and_one_more_is_not() {
+    type Taken = fn(usize) -> bool;
+    let bounds: [(&str, usize, Taken); 10] = [
+        ("levels of an extent tree", 5, extent_tree),
+        ("blocks of an extent", 32_768, extent_length),
+        ("levels of an overlay", 128, overlay),
+        ("directories of a path table", 65_534, path_table),
+        ("the window of an initrd", 27, window),
+        ("the window of a patch", 27, patch_window),
+        ("files of an archive", 10_000, members),
+        ("bytes of a manifest in a layout", 4 << 20, manifest),
+        ("bytes of a range that is read", 4096, range),
+        ("bytes of a file in a boot image", 4096, file_in_fat),
+    ];
+    for (what, most, is_taken) in bounds {
+        assert!(is_taken(most), "{most} {what} are refused");
+        assert!(!is_taken(most + 1), "more than {most} {what} are taken");
+    }
 }
 
 /// Every way in which a command takes a file: `ENDLESS` stands in its place.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const NAMES: [&str; 4] = ["MOST", "LARGEST", "LONGEST", "DEEPEST"];
 
 /// Limits, and the test that meets the bound. What is not here has none.
-const HELD: [(&str, &str); 26] = [
+const HELD: [(&str, &str); 38] = [
     ("boot/kernel_args.rs LONGEST_LABEL", "settings_are_taken_up_to_their_limits"),
     ("boot/kernel_args.rs LONGEST_NAME", "settings_are_taken_up_to_their_limits"),
     ("boot/kernel_args.rs LONGEST_TIMEOUT", "settings_are_taken_up_to_their_limits"),
@@ -35,8 +35,133 @@ const HELD: [(&str, &str); 26] = [
     ("stamp/batch/names.rs LONGEST", "names_that_lead_elsewhere_or_hide_are_refused"),
     ("stamp/descriptor.rs LARGEST", "a_descriptor_that_tells_something_else_makes_nothing"),
     ("stamp/manifest/mod.rs LARGEST", "a_file_that_never_ends_is_refused_by_every_command"),
+    ("bases/http.rs LARGEST_PEM", "a_file_that_never_ends_is_refused_by_every_command"),
+    (
+        "formats/compression.rs LARGEST_WINDOW_LOG",
+        "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not",
+    ),
+    ("formats/ext4/extent.rs DEEPEST", "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not"),
+    ("formats/ext4/extent.rs LONGEST", "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not"),
+    (
+        "formats/iso9660/path_table.rs MOST",
+        "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not",
+    ),
+    (
+        "formats/patch_file.rs LARGEST_WINDOW_LOG",
+        "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not",
+    ),
+    ("formats/unit_file.rs LONGEST", "a_unit_has_a_name_of_up_to_255_characters"),
+    ("keys/elsewhere.rs LONGEST_USER", "a_user_has_a_name_of_up_to_255_characters"),
+    ("live/files/folder.rs DEEPEST", "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not"),
+    ("live/password.rs LONGEST", "a_password_has_up_to_511_bytes"),
+    ("netboot/archive.rs MOST_MEMBERS", "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not"),
+    ("stamp/oci.rs LARGEST_MANIFEST", "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not"),
     ("stamp/sign/mod.rs LARGEST_KEY", "a_file_that_never_ends_is_refused_by_every_command"),
 ];
+
+/// What reads up to a bound that its caller gives, the callers' limits, and the test that meets a bound there.
+const SHARED: [(&str, &str, &[&str]); 3] = [
+    (
+        "read_range",
+        "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not",
+        &[
+            "cli/commands/try_image/entry.rs LARGEST",
+            "disk/injected.rs LARGEST",
+            "iso/injected.rs LARGEST_PAYLOAD",
+            "iso/injected.rs LARGEST_UNDO",
+            "iso/plan/esp.rs LARGEST_HEAD",
+            "iso/plan/hierarchy.rs LARGEST",
+            "iso/survey/configs.rs LARGEST",
+            "iso/survey/loaders.rs LARGEST",
+            "iso/survey/nixos.rs LONGEST_VERSION",
+            "netboot/installer.rs LARGEST_PAYLOAD",
+        ],
+    ),
+    (
+        "Esp::read",
+        "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not",
+        &["iso/verify_boot_image.rs LARGEST_FILE"],
+    ),
+    (
+        "bounded::read",
+        "a_file_that_never_ends_is_refused_by_every_command",
+        &["image/digest/remembered.rs LARGEST", "netboot/tree.rs LARGEST_SCRIPT"],
+    ),
+];
+
+/// Why a limit has no test.
+const WITHOUT: [(&str, &[&str]); 6] = [
+    (
+        "what is more is cut off, left unread or not known, and nothing is refused",
+        &[
+            "bases/cache.rs LARGEST",
+            "bases/release.rs LARGEST_CHECKSUM",
+            "boot/stage_one.rs LARGEST_SCRIPT",
+            "cli/commands/try_image/login.rs LONGEST",
+            "find/scan.rs LARGEST",
+            "formats/apple_map.rs MOST",
+            "formats/pe.rs MOST_SIGNATURES",
+            "image/unpack/xz_index.rs LARGEST",
+            "image/unpack/xz_index.rs MOST_PADDING",
+            "image/unpack/xz_index.rs MOST_STREAMS",
+            "image/unpack/zstd_frames.rs MOST_BLOCKS",
+            "iso/survey/console.rs MOST",
+            "netboot/added.rs LARGEST_ATTACHED",
+            "netboot/added.rs MOST_ATTACHED",
+            "stamp/sign/agent.rs LARGEST",
+            "target/holder.rs MOST_PROCESSES",
+        ],
+    ),
+    (
+        "an input would have to be too large for a test",
+        &[
+            "bases/download.rs LARGEST",
+            "disk/ext4.rs LARGEST_DIRECTORY",
+            "disk/ext4.rs MOST_NODES",
+            "image/space.rs MOST",
+            "iso/survey/esp.rs MOST_FILES",
+            "iso/survey/tree.rs MOST_EXTENTS",
+            "iso/survey/tree.rs MOST_NODES",
+            "iso/survey/volume.rs LONGEST_SET",
+            "live/files/archive.rs LARGEST",
+            "stamp/manifest/blocks.rs MOST_BLOCKS",
+            "stamp/oci.rs LARGEST_INDEX",
+        ],
+    ),
+    ("a test would take as long as it", &["bases/text.rs LONGEST", "find/scan.rs LONGEST"]),
+    (
+        "another limit is met before: Linux has the same",
+        &["formats/ext4/directory.rs LONGEST_NAME", "live/files/folder.rs LARGEST_LIST"],
+    ),
+    (
+        "a server that does so: `tests/fetch`",
+        &["bases/release.rs MOST_REDIRECTS", "cli/elsewhere.rs MOST"],
+    ),
+    (
+        "not met yet",
+        &[
+            "bases/download.rs MOST_GOES",
+            "disk/survey.rs LARGEST",
+            "formats/ext4/inode.rs MOST_LINKS",
+            "formats/iso9660/rock_ridge.rs LONGEST_NAME",
+            "image/unpack/zstd_frames.rs LONGEST_HEADER",
+            "live/files/mod.rs LARGEST_IN_INITRD",
+            "live/files/overlay_tree.rs MOST_LINKS",
+        ],
+    ),
+];
+
+/// The test that meets a limit, or why there is none.
+fn test_of(name: &str) -> String {
+    if let Some((_, test)) = HELD.iter().find(|(held, _)| *held == name) {
+        return format!("`{test}`");
+    }
+    if let Some((reader, test, _)) = SHARED.iter().find(|(_, _, all)| all.contains(&name)) {
+        return format!("as all of `{reader}`: `{test}`");
+    }
+    let reason = WITHOUT.iter().find(|(_, all)| all.contains(&name));
+    reason.unwrap_or_else(|| panic!("{name}: no test, and no reason why not")).0.to_owned()
+}
 
 /// A limit.
 struct Limit {
@@ -120,20 +245,22 @@ fn the_page_of_limits_is_what_the_source_says() {
         files.into_iter().filter(|path| path.starts_with(root().join("src"))).collect();
     sources_only.sort();
     let limits: Vec<Limit> = sources_only.iter().flat_map(|path| limits(path)).collect();
-    for (name, test) in HELD {
+    let shared =
+        SHARED.iter().flat_map(|(_, test, all)| all.iter().map(move |name| (*name, *test)));
+    for (name, test) in HELD.into_iter().chain(shared) {
         assert!(limits.iter().any(|limit| limit.name == name), "no limit {name}");
         assert!(all.contains(&format!("fn {test}(")), "no test {test}");
     }
+    for name in WITHOUT.iter().flat_map(|(_, all)| all.iter()) {
+        assert!(limits.iter().any(|limit| limit.name == *name), "no limit {name}");
+    }
     let mut page = "# Limits\n\nWhat `remaster` takes at most of what comes from outside. What is more is refused with the limit, or left unread\n\
         where it only tells more. The table comes from the source (`REMASTER_UPDATE=1 cargo test limits_table`); sizes are in\n\
-        bytes. The last column has the test that meets the bound.\n\n| where | at most | of what | test |\n|---|---|---|---|\n"
+        bytes. The last column has the test that meets the bound, or why there is none.\n\n| where | at most | of what | test |\n|---|---|---|---|\n"
         .to_owned();
     for Limit { name, what, value } in &limits {
         let (file, constant) = name.split_once(' ').unwrap();
-        let test = HELD
-            .iter()
-            .find(|(held, _)| held == name)
-            .map_or(String::new(), |(_, test)| format!("`{test}`"));
+        let test = test_of(name);
         let value = shown(value);
         writeln!(page, "| `{file}` `{constant}` | {value} | {what} | {test} |").unwrap();
     }
