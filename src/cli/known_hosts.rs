@@ -132,13 +132,16 @@ pub(super) fn none_put_in() -> Error {
 pub(super) fn command(known_hosts: &Path, alias: &str, address: &str) -> String {
     let value = config_value(known_hosts);
     let option = shell_quote(Path::new(&format!("UserKnownHostsFile={value}")));
-    format!("ssh -o {option} -o HostKeyAlias={alias} root@{address}")
+    let to = shell_quote(Path::new(&format!("root@{address}")));
+    format!("ssh -o {option} -o HostKeyAlias={alias} {to}")
 }
 
 /// The same as lines of an `ssh_config` file.
 pub(super) fn config(known_hosts: &Path, alias: &str, address: &str, port: u16) -> String {
     let file = std::path::absolute(known_hosts).unwrap_or_else(|_| known_hosts.to_owned());
     let file = config_value(&file);
+    // It has tokens, too: the zone of an address would be one.
+    let address = address.replace('%', "%%");
     format!(
         "Host {alias}\n  HostName {address}\n  Port {port}\n  User root\n  HostKeyAlias {alias}\n  UserKnownHostsFile {file}\n"
     )
@@ -164,5 +167,8 @@ mod tests {
             command(Path::new("a b%.x"), "n", "h"),
             "ssh -o 'UserKnownHostsFile=\"a b%%.x\"' -o HostKeyAlias=n root@h"
         );
+        assert!(command(Path::new("a"), "n", "fe80::1%eth0").ends_with(" root@fe80::1%eth0"));
+        assert!(command(Path::new("a"), "n", "fe80::1%$(x)").ends_with(" 'root@fe80::1%$(x)'"));
+        assert!(config(Path::new("a"), "n", "fe80::1%eth0", 22).contains("fe80::1%%eth0\n"));
     }
 }

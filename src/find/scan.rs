@@ -1,12 +1,14 @@
 //! Asks addresses for their host keys, a bounded number at a time, each by a program of its own: who does not answer, or
 //! answers slowly, holds up nobody else, and what is found is told at once.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read};
-use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::address::Address;
+use super::announcement::Listener;
 use super::known::Known;
 use crate::error::{Error, Result};
 
@@ -23,6 +25,9 @@ const LONGEST: Duration = Duration::from_secs(8);
 /// Bytes of the answer that are read of one address.
 const LARGEST: u64 = 1 << 16;
 
+/// Addresses that are asked because of announcements, of one scan: there is room for others at all times.
+const MOST_ANNOUNCED: usize = 64;
+
 /// Time between two looks who has answered.
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -30,7 +35,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Found<'a> {
     /// Where it is.
-    pub address: Ipv4Addr,
+    pub address: Address,
     /// By what it was known.
     pub known: &'a Known,
 }
@@ -44,44 +49,57 @@ pub struct Asking<'a> {
     pub known: &'a [Known],
     /// Time for all addresses.
     pub time: Duration,
-    /// Whether the user wants to stop.
+    /// Whether to stop.
     pub stop: &'a dyn Fn() -> bool,
+    /// Where announcements are heard: who announces one of the keys is asked first.
+    pub listener: Option<&'a Listener>,
 }
 
 /// Addresses of which nothing is known.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Missed {
     /// Those that took the connection, as it seems, and then did not show their keys in time.
-    pub slow: Vec<Ipv4Addr>,
+    pub slow: Vec<Address>,
     /// How many were not asked, or not to the end, in the time for all.
     pub unasked: usize,
+    /// Those that announce one of the keys and show others.
+    pub other: Vec<Address>,
 }
 
 impl<'a> Asking<'a> {
     /// Asks every address for keys of the kinds that are known, and tells of each that has one of them as soon as it answers.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] if the user wants to stop; [`Error::Usage`] if there is no `ssh-keyscan`.
+    /// [`Error::Interrupted`] if it is to stop; [`Error::Usage`] if there is no `ssh-keyscan`.
     pub fn scan(
         &self,
-        addresses: &[Ipv4Addr],
+        addresses: &[Address],
         tell: &mut dyn FnMut(Found<'a>) -> Result<()>,
     ) -> Result<Missed> {
         let since = Instant::now();
         let mut missed = Missed::default();
         let mut waiting = addresses.iter();
+        let mut announced = Announced::default();
         let mut asked: Vec<Scan> = Vec::new();
         loop {
-            let room = AT_ONCE.saturating_sub(asked.len());
-            for address in waiting.by_ref().take(room) {
-                asked.push(self.start(*address)?);
+            self.listen(&mut announced)?;
+            while asked.len() < AT_ONCE {
+                let first = announced.waiting.pop_front();
+                let is_announced = first.is_some();
+                let Some(address) = first.or_else(|| waiting.next().cloned()) else { break };
+                asked.push(self.start(address, is_announced)?);
             }
             let mut still = Vec::new();
             for mut scan in asked {
                 match scan.look()? {
                     Answer::None => still.push(scan),
-                    Answer::Late => missed.slow.push(scan.address),
-                    Answer::Is(text) => self.told(scan.address, &text, tell)?,
+                    Answer::Late => missed.slow.push(scan.address.clone()),
+                    Answer::Is(text) => {
+                        let is_known = self.told(&scan.address, &text, tell)?;
+                        if scan.is_announced && !is_known && !text.trim().is_empty() {
+                            missed.other.push(scan.address.clone());
+                        }
+                    }
                 }
             }
             asked = still;
@@ -95,25 +113,36 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Tells what an address has answered. One machine may have several of the keys.
-    fn told(
-        &self,
-        address: Ipv4Addr,
-        text: &str,
-        tell: &mut dyn FnMut(Found<'a>) -> Result<()>,
-    ) -> Result<()> {
-        let mut told: Vec<&str> = Vec::new();
-        let found = text.lines().filter_map(|line| recognised(line, self.known));
-        for found in found.filter(|found| found.address == address) {
-            if !told.contains(&found.known.alias.as_str()) {
-                told.push(&found.known.alias);
-                tell(found)?;
+    /// Takes down who has announced one of the keys.
+    fn listen(&self, announced: &mut Announced) -> Result<()> {
+        let Some(listener) = self.listener else { return Ok(()) };
+        for address in listener.heard(self.known)? {
+            if announced.seen.len() < MOST_ANNOUNCED && announced.seen.insert(address.clone()) {
+                announced.waiting.push_back(address);
             }
         }
         Ok(())
     }
 
-    fn start(&self, address: Ipv4Addr) -> Result<Scan> {
+    /// Tells what an address has answered, and gives whether one of the keys was there. One machine may have several.
+    fn told(
+        &self,
+        address: &Address,
+        text: &str,
+        tell: &mut dyn FnMut(Found<'a>) -> Result<()>,
+    ) -> Result<bool> {
+        let mut told: Vec<&str> = Vec::new();
+        let shown = address.to_string();
+        for known in text.lines().filter_map(|line| recognised(line, &shown, self.known)) {
+            if !told.contains(&known.alias.as_str()) {
+                told.push(&known.alias);
+                tell(Found { address: address.clone(), known })?;
+            }
+        }
+        Ok(!told.is_empty())
+    }
+
+    fn start(&self, address: Address, is_announced: bool) -> Result<Scan> {
         let mut kinds: Vec<&str> = self.known.iter().map(Known::scan_type).collect();
         kinds.sort_unstable();
         kinds.dedup();
@@ -125,23 +154,30 @@ impl<'a> Asking<'a> {
             .stderr(Stdio::null())
             .spawn()
             .map_err(not_started)?;
-        Ok(Scan { address, child, since: Instant::now() })
+        Ok(Scan { address, is_announced, child, since: Instant::now() })
     }
 }
 
-/// Reads a line as `ADDRESS KIND KEY` or `[ADDRESS]:PORT KIND KEY` (`ssh-keyscan(1)`).
-fn recognised<'a>(line: &str, known: &'a [Known]) -> Option<Found<'a>> {
+/// The addresses of announcements.
+#[derive(Debug, Default)]
+struct Announced {
+    seen: BTreeSet<Address>,
+    waiting: VecDeque<Address>,
+}
+
+/// Reads a line of an address as `ADDRESS KIND KEY` or `[ADDRESS]:PORT KIND KEY` (`ssh-keyscan(1)`).
+fn recognised<'a>(line: &str, address: &str, known: &'a [Known]) -> Option<&'a Known> {
     let mut words = line.split_ascii_whitespace();
     let (place, algorithm, key) = (words.next()?, words.next()?, words.next()?);
     let place = place.strip_prefix('[').and_then(|rest| rest.split(']').next()).unwrap_or(place);
-    let address = place.parse().ok()?;
-    let known = known.iter().find(|known| known.algorithm == algorithm && known.key == key)?;
-    Some(Found { address, known })
+    let is_key = |known: &&Known| known.algorithm == algorithm && known.key == key;
+    known.iter().find(is_key).filter(|_| place == address)
 }
 
 /// An `ssh-keyscan` that runs. It is ended with this.
 struct Scan {
-    address: Ipv4Addr,
+    address: Address,
+    is_announced: bool,
     child: Child,
     since: Instant,
 }
@@ -208,16 +244,18 @@ mod tests {
             fingerprint: String::new(),
             file: PathBuf::new(),
         }];
-        let address = |line: &str| recognised(line, &known).map(|found| found.address.to_string());
-        assert_eq!(address("10.0.0.1 ssh-ed25519 AAAA").as_deref(), Some("10.0.0.1"));
-        assert_eq!(address("[10.0.0.1]:2222 ssh-ed25519 AAAA").as_deref(), Some("10.0.0.1"));
+        let is = |line: &str, address: &str| recognised(line, address, &known).is_some();
+        assert!(is("10.0.0.1 ssh-ed25519 AAAA", "10.0.0.1"));
+        assert!(is("[10.0.0.1]:2222 ssh-ed25519 AAAA", "10.0.0.1"));
+        assert!(is("[fe80::1%eth0]:2222 ssh-ed25519 AAAA", "fe80::1%eth0"));
         for other in [
+            "10.0.0.2 ssh-ed25519 AAAA",
             "10.0.0.1 ssh-ed25519 AAAB",
             "10.0.0.1 ssh-rsa AAAA",
             "# 10.0.0.1:22 SSH-2.0",
             "x ssh-ed25519 AAAA",
         ] {
-            assert_eq!(address(other), None);
+            assert!(!is(other, "10.0.0.1"), "{other}");
         }
     }
 }

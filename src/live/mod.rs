@@ -1,6 +1,7 @@
 //! What a recipe means in a live system. [`Customization::gather`] reads the files that a recipe names;
 //! [`Customization::edits`] turns them into edits for one image, and reads and writes nothing.
 
+mod announce;
 mod carried;
 mod credential;
 mod elsewhere;
@@ -34,6 +35,7 @@ use crate::recipe::{Recipe, setting};
 
 use files::Files;
 
+use self::announce::Announce;
 use self::greeting::Greeting;
 use self::password::Passwords;
 use self::seed::Seed;
@@ -65,6 +67,7 @@ pub struct Customization {
     named: Named,
     seed: Option<Seed>,
     greeting: Greeting,
+    announce: Announce,
     way: Way,
     boot: Boot,
     system: System,
@@ -172,6 +175,7 @@ impl Unsettled {
             named,
             seed,
             greeting: Greeting::gather(recipe),
+            announce: Announce::gather(recipe),
             boot: kernel_args::gather(recipe)?,
             files: Files::gather(recipe)?,
             system: System::gather(recipe)?,
@@ -264,8 +268,10 @@ impl Customization {
     /// The edits for an image of these facts, or why it cannot have them.
     pub fn edits(&self, facts: &Facts) -> Result<Edits> {
         let (host_keys, passwords) = (self.host_keys.as_ref(), self.passwords.as_ref());
-        let inputs = Some(self.inputs(facts)?);
-        Ok(Edits { inputs, ..self.edits_with((host_keys, false), passwords, facts)? })
+        let inputs = self.inputs(facts)?;
+        let mut edits = self.edits_with((host_keys, false), passwords, facts)?;
+        self.announce.put_digest(&inputs, &mut edits);
+        Ok(Edits { inputs: Some(inputs), ..edits })
     }
 
     /// The edits with these host keys, of which words stand for those that chance makes, or not.
@@ -303,7 +309,9 @@ impl Customization {
             passwords.apply(&mut edits);
         }
         let (keys, system, network) = (&self.keys.keys, &self.system, &self.network);
-        let common = Part { keys, system, network, host_keys };
+        let announce = self.announce;
+        announce.apply(host_keys, &mut edits);
+        let common = Part { keys, system, network, host_keys, announce };
         let theirs = self.machines.apply(common, in_words, facts, &mut edits);
         self.greeting.apply(host_keys, &mut edits);
         // The last ones, so that files which something else makes, too, are noticed.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::announce::SCRIPT;
 use super::machines::FOLDER;
 use super::network::NETWORK;
 use super::system::{LOCALTIME, SETTINGS};
@@ -105,7 +106,8 @@ fn of_one(root: &[&Member]) -> Vec<(String, String)> {
     let country = country.strip_prefix(REGION).map(|text| text.trim_end().to_owned());
     let country = country.map(|country| ("wifi-country".to_owned(), country));
     let network = network.lines().filter_map(of_network);
-    let all = system.chain(zone).chain(network).chain(wifi).chain(country);
+    let announce = text(SCRIPT).map(|_| ("announce".to_owned(), "true".to_owned()));
+    let all = system.chain(zone).chain(announce).chain(network).chain(wifi).chain(country);
     all.map(|(name, value)| (escaped(&name), escaped(&value))).collect()
 }
 
@@ -142,6 +144,7 @@ mod tests {
         let root = [
             Member::file(SETTINGS, 0o644, "hostname=box\nconsole_font=ter-v16n\nodd\n"),
             Member::symlink(LOCALTIME.0, "/etc/zoneinfo/UTC"),
+            Member::file(SCRIPT, 0o644, ""),
             Member::file(
                 NETWORK,
                 0o644,
@@ -160,6 +163,7 @@ mod tests {
                 "hostname box",
                 "console-font ter-v16n",
                 "timezone UTC",
+                "announce true",
                 "bond bond0:a,b:mode=x",
                 "address 10.0.0.2/8",
                 "gateway eth0=10.0.0.1",

@@ -110,6 +110,9 @@ pub struct Recipe {
     /// Show address, host keys and the ssh command on the console [default: yes]
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "System"))]
     pub greeting: Option<bool>,
+    /// Tell every link name and host key fingerprint by IPv6 multicast, for `find --wait` and `ssh`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "System"))]
+    pub announce: Option<bool>,
 
     /// Fixed address of the first wired interface that has a link, or of one by name or MAC; all others
     /// keep DHCP
@@ -460,7 +463,7 @@ impl Recipe {
         key expect_fingerprint ssh_passwords host_key host_key_seed host_key_name
         root_password_file root_password_prompt root_password_hash
         nixos_password_file nixos_password_prompt nixos_password_hash
-        hostname timezone keymap locale console_font greeting
+        hostname timezone keymap locale console_font greeting announce
         address gateway bond mtu dns
         wifi wifi_password_file wifi_password_prompt wifi_open wifi_wpa3 wifi_country
         overlay xattrs file script bin unit enable run store path allow_secrets

@@ -26,12 +26,13 @@ const KEY: &str = "key";
 const HOST_KEY: &str = "host-key";
 
 /// Facts that an image has once: another value is given in place of the one before, by whoever gives one.
-const ONCE: [&str; 12] = [
+const ONCE: [&str; 13] = [
     "hostname",
     "timezone",
     "keymap",
     "locale",
     "console-font",
+    "announce",
     "root-password",
     "nixos-password",
     "serial",

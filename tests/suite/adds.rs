@@ -9,12 +9,13 @@ use crate::support::{Ended, Folder, SD, SYSTEMD, TINY, key, pair};
 const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
 /// What an ISO has before. Everything that a recipe can say and that is not chance is here, with its neighbours.
-const BEFORE: [&str; 35] = [
+const BEFORE: [&str; 36] = [
     "--key a.pub",
     "--key a.pub --key b.pub",
     "--hostname box",
     "--timezone Europe/Berlin --keymap de",
     "--greeting",
+    "--announce --host-key host",
     "--key a.pub --greeting=false",
     "--key a.pub --ssh-passwords",
     "--ssh-passwords=false",

@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 const NAMES: [&str; 4] = ["MOST", "LARGEST", "LONGEST", "DEEPEST"];
 
 /// Limits, and the test that meets the bound. What is not here has none.
-const HELD: [(&str, &str); 38] = [
+const HELD: [(&str, &str); 39] = [
     ("boot/kernel_args.rs LONGEST_LABEL", "settings_are_taken_up_to_their_limits"),
     ("boot/kernel_args.rs LONGEST_NAME", "settings_are_taken_up_to_their_limits"),
     ("boot/kernel_args.rs LONGEST_TIMEOUT", "settings_are_taken_up_to_their_limits"),
     ("boot/menu.rs LONGEST_COMMAND_LINE", "a_line_of_2048_bytes_fits_and_one_more_does_not"),
     ("boot/stage_one.rs MOST_KEPT", "an_initrd_that_unpacks_to_much_is_refused_by_what_it_is"),
     ("boot/stage_one.rs MOST_UNPACKED", "an_initrd_that_unpacks_to_much_is_refused_by_what_it_is"),
+    (
+        "find/announcement.rs LONGEST",
+        "an_announcement_is_one_line_of_this_version_with_a_fingerprint_that_is_known",
+    ),
     ("find/known.rs LARGEST", "a_file_that_never_ends_is_refused_by_every_command"),
     ("formats/gpt.rs LARGEST_ARRAY", "a_partition_table_is_read_up_to_a_size"),
     ("formats/newc.rs LONGEST_NAME", "an_initrd_that_unpacks_to_much_is_refused_by_what_it_is"),
@@ -97,8 +101,11 @@ const WITHOUT: [(&str, &[&str]); 6] = [
             "bases/cache.rs LARGEST",
             "bases/release.rs LARGEST_CHECKSUM",
             "boot/stage_one.rs LARGEST_SCRIPT",
+            "cli/commands/find.rs MOST_TOLD",
             "cli/commands/try_image/login.rs LONGEST",
+            "find/announcement.rs MOST_AT_ONCE",
             "find/scan.rs LARGEST",
+            "find/scan.rs MOST_ANNOUNCED",
             "formats/apple_map.rs MOST",
             "formats/pe.rs MOST_SIGNATURES",
             "image/unpack/xz_index.rs LARGEST",

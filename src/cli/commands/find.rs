@@ -1,26 +1,29 @@
 //! `remaster find`: where on the local network the machine is that has the host key of an image.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use remaster::error::{Error, Result};
-use remaster::find::{self, Asking, Found, Known, Missed, Network};
+use remaster::find::{self, Address, Asking, Found, Known, Listener, Missed, Network};
 use serde_json::{Value, json};
 
 use crate::cli::known_hosts::{command, config};
 use crate::cli::progress::EVENTS;
 use crate::cli::{interrupt, printer};
 
-/// Between two rounds of --wait.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between two rounds.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
+
+/// Addresses that are told of because they announce what they are not.
+const MOST_TOLD: usize = 8;
 
 /// Find the booted machine on the local network by its host key
 ///
 /// Asks every address for its host keys, 128 at a time, through OpenSSH's ssh-keyscan, and tells of each
 /// machine as soon as it answers. An address has 8 seconds. Ends with status 1 if none has one of the keys, or
-/// not all addresses could be asked. That a machine shows a key is not proof yet: the ssh command demands it.
+/// not all addresses could be asked. With --wait it also hears the machines of images with --announce, whatever
+/// their addresses. That a machine shows a key is not proof yet: the ssh command demands it.
 /// nixos-anywhere demands no host key: log in by the ssh command first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -41,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 
-    /// Ask again until all machines of the files have answered, or --timeout ends
+    /// Ask again, and listen for announcements, until all machines of the files have answered or --timeout ends
     #[arg(long)]
     wait: bool,
 
@@ -56,20 +59,16 @@ pub(crate) struct Args {
 
 /// Tells of every machine that is found.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let known: Vec<Vec<Known>> =
-        args.known_hosts.iter().map(|file| find::read(file)).collect::<Result<_>>()?;
-    let known = known.concat();
-    let networks = networks(args)?;
-    let addresses = addresses(&networks);
-    let shown: Vec<String> = networks.iter().map(ToString::to_string).collect();
-    let shown = shown.join(", ");
+    let known = known_of(&args.known_hosts)?;
+    let listener = if args.wait { listener() } else { None };
+    let place = Place::of(&args.networks, listener.as_ref())?;
     if !args.json {
         let again = if args.wait { ", until all machines have answered" } else { "" };
-        printer::say(&format!("asking {} addresses of {shown}{again}\n", addresses.len()));
+        printer::say(&format!("{}{again}\n", place.told()));
     }
     interrupt::watch()?;
     let mut there = There::default();
-    let missed = asked(args, &known, &addresses, &mut there);
+    let missed = asked(args, &known, (&place, listener.as_ref()), &mut there);
     if args.json {
         printer::print_json(&json!({ "v": EVENTS, "machines": there.events }))?;
     }
@@ -79,7 +78,62 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return all_there(args, &there.missing(&known));
     }
     let none = there.events.is_empty();
-    concluded(args, &missed, none, &format!("{} addresses of {shown}", addresses.len()))
+    concluded(args, &missed, none, &place.asked())
+}
+
+/// The keys of `known_hosts` files.
+pub(super) fn known_of(files: &[PathBuf]) -> Result<Vec<Known>> {
+    let known: Vec<Vec<Known>> =
+        files.iter().map(|file| find::read(file)).collect::<Result<_>>()?;
+    Ok(known.concat())
+}
+
+/// What hears announcements, if this machine can. A scan does without.
+pub(super) fn listener() -> Option<Listener> {
+    let listener = Listener::open();
+    listener.map_err(|fault| printer::note(&format!("announcements are not heard: {fault}"))).ok()
+}
+
+/// Where machines are looked for.
+pub(super) struct Place {
+    pub(super) addresses: Vec<Address>,
+    networks: String,
+    /// The interfaces on which announcements are heard.
+    heard: Vec<String>,
+}
+
+impl Place {
+    /// The networks that are given, or those of this machine, and all links.
+    pub(super) fn of(networks: &[String], listener: Option<&Listener>) -> Result<Self> {
+        let heard = listener.map(Listener::join).transpose()?.unwrap_or_default();
+        let networks: Vec<Network> = match networks {
+            [] => find::own()?,
+            given => given.iter().map(|text| Network::parse(text)).collect::<Result<_>>()?,
+        };
+        if networks.is_empty() && heard.is_empty() {
+            return Err(Error::Usage {
+                what: "this machine is in no private IPv4 network".into(),
+                hint: "give the network to look in, as 192.168.1.0/24".into(),
+            });
+        }
+        let shown: Vec<String> = networks.iter().map(ToString::to_string).collect();
+        Ok(Self { addresses: addresses(&networks), networks: shown.join(", "), heard })
+    }
+
+    /// As `254 addresses of 192.168.1.0/24`.
+    fn asked(&self) -> String {
+        format!("{} addresses of {}", self.addresses.len(), self.networks)
+    }
+
+    /// What is done there.
+    pub(super) fn told(&self) -> String {
+        let heard = format!("listening on {}", self.heard.join(", "));
+        match (self.addresses.is_empty(), self.heard.is_empty()) {
+            (true, _) => heard,
+            (false, true) => format!("asking {}", self.asked()),
+            (false, false) => format!("asking {}, and {heard}", self.asked()),
+        }
+    }
 }
 
 /// What has answered.
@@ -90,6 +144,11 @@ struct There {
 }
 
 impl There {
+    /// The keys of those that have not.
+    fn left(&self, known: &[Known]) -> Vec<Known> {
+        known.iter().filter(|known| !self.aliases.contains(&known.alias)).cloned().collect()
+    }
+
     /// Those that have not, each once.
     fn missing(&self, known: &[Known]) -> BTreeSet<String> {
         let aliases = known.iter().map(|known| known.alias.clone());
@@ -102,15 +161,19 @@ impl There {
 fn asked(
     args: &Args,
     known: &[Known],
-    addresses: &[Ipv4Addr],
+    (place, listener): (&Place, Option<&Listener>),
     there: &mut There,
 ) -> Result<Missed> {
     let begun = Instant::now();
     let whole = Duration::from_secs(args.timeout);
+    let mut others = Others::default();
     loop {
         let time = whole.saturating_sub(begun.elapsed());
-        let asking = Asking { port: args.port, known, time, stop: &interrupt::is_asked };
-        let missed = asking.scan(addresses, &mut |found| {
+        let (port, stop) = (args.port, &interrupt::is_asked);
+        let left = there.left(known);
+        let known = if args.wait { &left } else { known };
+        let asking = Asking { port, known, time, stop, listener };
+        let missed = asking.scan(&place.addresses, &mut |found| {
             let is_new = there.aliases.insert(found.known.alias.clone());
             if args.wait && !is_new {
                 return Ok(());
@@ -118,11 +181,31 @@ fn asked(
             there.events.push(event(args, &found));
             if args.json { Ok(()) } else { printer::print(&told(args, &found)) }
         })?;
-        let is_over = !args.wait || there.missing(known).is_empty() || begun.elapsed() >= whole;
+        others.tell(&missed);
+        let is_over = !args.wait || there.left(known).is_empty() || begun.elapsed() >= whole;
         if is_over {
             return Ok(missed);
         }
         std::thread::sleep(PAUSE);
+        // Links come up late.
+        listener.map(Listener::join).transpose()?;
+    }
+}
+
+/// Those that announce a key and show another one, which were told of.
+#[derive(Default)]
+pub(super) struct Others(BTreeSet<Address>);
+
+impl Others {
+    /// Tells of each once, and of no more than a screen takes.
+    pub(super) fn tell(&mut self, missed: &Missed) {
+        for address in &missed.other {
+            if self.0.len() < MOST_TOLD && self.0.insert(address.clone()) {
+                printer::note(&format!(
+                    "{address} announces a host key that is looked for, and shows another one"
+                ));
+            }
+        }
     }
 }
 
@@ -146,8 +229,9 @@ fn tell_slow(missed: &Missed) {
 }
 
 /// All addresses, each once.
-fn addresses(networks: &[Network]) -> Vec<Ipv4Addr> {
-    let mut found: Vec<Ipv4Addr> = networks.iter().flat_map(|network| network.hosts()).collect();
+fn addresses(networks: &[Network]) -> Vec<Address> {
+    let hosts = networks.iter().flat_map(|network| network.hosts());
+    let mut found: Vec<Address> = hosts.map(Address::V4).collect();
     found.sort_unstable();
     found.dedup();
     found
@@ -170,20 +254,6 @@ fn concluded(args: &Args, missed: &Missed, none: bool, asked: &str) -> Result<()
     Ok(())
 }
 
-fn networks(args: &Args) -> Result<Vec<Network>> {
-    if !args.networks.is_empty() {
-        return args.networks.iter().map(|text| Network::parse(text)).collect();
-    }
-    let own = find::own()?;
-    if own.is_empty() {
-        return Err(Error::Usage {
-            what: "this machine is in no private IPv4 network".into(),
-            hint: "give the network to look in, as 192.168.1.0/24".into(),
-        });
-    }
-    Ok(own)
-}
-
 fn ssh(args: &Args, Found { address, known }: &Found<'_>) -> String {
     let command = command(&known.file, &known.alias, &address.to_string());
     match args.port {
@@ -200,10 +270,13 @@ fn told(args: &Args, found: &Found<'_>) -> String {
     let key = format!("{} {}", known.algorithm, known.fingerprint);
     let ssh = ssh(args, found);
     let port = if args.port == 22 { String::new() } else { format!(" --ssh-port {}", args.port) };
-    format!(
-        "{address} is {} ({key})\n  {ssh}\n  nixos-anywhere --target-host root@{address}{port}\n",
-        known.alias
-    )
+    // It makes a URL of the address.
+    let anywhere = if address.is_plain() {
+        format!("  nixos-anywhere --target-host root@{address}{port}\n")
+    } else {
+        String::new()
+    };
+    format!("{address} is {} ({key})\n  {ssh}\n{anywhere}", known.alias)
 }
 
 fn event(args: &Args, found: &Found<'_>) -> Value {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::announce::Announce;
 use super::facts::Facts;
 use super::host_key::{self, HostKeys};
 use super::network::Network;
@@ -45,6 +46,7 @@ pub(super) struct Part<'a> {
     pub(super) system: &'a System,
     pub(super) network: &'a Network,
     pub(super) host_keys: Option<&'a HostKeys>,
+    pub(super) announce: Announce,
 }
 
 impl Part<'_> {
@@ -58,6 +60,7 @@ impl Part<'_> {
         if let Some(keys) = self.host_keys {
             keys.apply(&mut edits);
         }
+        self.announce.apply(self.host_keys, &mut edits);
         edits.root
     }
 }
@@ -154,7 +157,8 @@ impl Machines {
             let host_keys = own.or(common.host_keys);
             let keys = &one.keys.keys;
             let (system, network) = (&one.system, &one.network);
-            roots.push(Part { keys, system, network, host_keys }.root(facts));
+            let announce = common.announce;
+            roots.push(Part { keys, system, network, host_keys, announce }.root(facts));
         }
         let paths = varying(&roots);
         lay(&roots, &paths, &mut edits.root);

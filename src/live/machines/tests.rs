@@ -38,6 +38,15 @@ key = 'KEY0'\nhostname = 'spare'\nrun = 'all.sh'\n\
 [[machine]]\ndmi-serial = 'ABC 1'\nhostname = 'two'\nhost-key = 'generate'\n";
 
 #[test]
+fn each_machine_tells_its_own_fingerprints() {
+    let edits = edits(&format!("announce = true\n{TWO}"), (25, 5)).unwrap();
+    let told = |number: usize| text(&edits, &format!("{FOLDER}/{number}/etc/remaster/announce"));
+    assert_eq!((told(0).as_str(), told(1).as_str()), ("", ""));
+    assert!(told(2).starts_with("SHA256:"), "{}", told(2));
+    assert_eq!(text(&edits, "etc/remaster/announce"), "");
+}
+
+#[test]
 fn what_varies_stands_by_for_each_machine_and_the_common_part_is_in_place() {
     let edits = edits(TWO, (25, 5)).unwrap();
     assert_eq!(text(&edits, "etc/remaster/settings"), "hostname=spare\n");

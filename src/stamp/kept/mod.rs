@@ -221,6 +221,7 @@ fn read_settings(root: &[Member], recipe: &mut Recipe) {
             "keymap" => recipe.keymap = Some(value),
             "locale" => recipe.locale = Some(value),
             "console-font" => recipe.console_font = Some(value),
+            "announce" => recipe.announce = Some(true),
             "address" => recipe.address.push(value),
             "gateway" => recipe.gateway.push(value),
             "bond" => recipe.bond.push(value),
