@@ -201,6 +201,15 @@ pub(super) const PAGES: &[Page] = &[
         ],
     ),
     page(
+        "ssh",
+        &[],
+        &[
+            "remaster ssh custom.iso",
+            "remaster ssh node1 --known-hosts rack.iso.known_hosts",
+            "remaster ssh custom.iso nixos-install --no-root-passwd",
+        ],
+    ),
+    page(
         "try",
         &[],
         &[

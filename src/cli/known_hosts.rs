@@ -148,7 +148,7 @@ pub(super) fn config(known_hosts: &Path, alias: &str, address: &str, port: u16) 
 }
 
 /// A path as a value of ssh, which splits it at blanks and knows tokens in it (`UserKnownHostsFile` of `ssh_config(5)`).
-fn config_value(path: &Path) -> String {
+pub(super) fn config_value(path: &Path) -> String {
     let shown = path.display().to_string().replace('%', "%%");
     if shown.contains(' ') { format!("\"{shown}\"") } else { shown }
 }

@@ -26,7 +26,7 @@ use self::help::Length;
 
 use self::commands::{
     apply, base, customize, demo, devices, diff, edit, find, flash, format, inspect, manual,
-    netboot, recipe, reset, stamp, try_image, verify,
+    netboot, recipe, reset, ssh, stamp, try_image, verify,
 };
 
 const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write it to sticks";
@@ -59,6 +59,7 @@ enum Command {
     Apply(apply::Args),
     Netboot(Box<netboot::Args>),
     Find(find::Args),
+    Ssh(ssh::Args),
     Try(try_image::Args),
     Base(base::Args),
     Recipe(recipe::Args),
@@ -129,10 +130,11 @@ fn no_private_key() -> Result<()> {
     }
 }
 
-/// Runs what was asked for; without an error it ends with 0, but for `diff`.
+/// Runs what was asked for; without an error it ends with 0, but for `diff` and `ssh`.
 fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Some(Command::Diff(args)) => return diff::run(args),
+        Some(Command::Ssh(args)) => return ssh::run(args),
         Some(Command::Stamp(args)) => stamp::run(args),
         Some(Command::Flash(args)) => flash::run(args),
         Some(Command::Devices(args)) => devices::run(args),

@@ -67,7 +67,7 @@ impl Way {
 }
 
 /// Behind a comma is how a command is run.
-const WAYS: [Way; 46] = [
+const WAYS: [Way; 47] = [
     way("BASE", "base.iso --key key.pub -o out").of("base.iso", "base.iso").makes("out"),
     way("BASE, raw", "sd.img --key key.pub -o out").of("sd.img", "sd.img").makes("out"),
     way("BASE, tar", "kexec.tar --key key.pub -o out").of("kexec.tar", "kexec.tar").makes("out"),
@@ -124,6 +124,7 @@ const WAYS: [Way; 46] = [
         .makes("out/initrd"),
     way("netboot, folder", "netboot nb --key key.pub -o out").of("nb", "").makes("out/initrd"),
     way("find", "find --known-hosts known 10.0.0.0/8").partly(),
+    way("ssh", "ssh nixos-1 --known-hosts known").partly(),
     way("try", "try base.iso --key key").partly(),
     way("base list", "base list"),
     way("base fetch", "base fetch nixos-25.11-minimal").partly(),
@@ -227,9 +228,12 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("all", &["devices"], told_to_disks),
     ("json", &["base show"], told_to_servers),
     ("json", &["find"], told_on_a_network),
-    ("port", &["find"], told_on_a_network),
+    ("known-hosts", &["ssh"], told_on_a_network),
+    ("network", &["ssh"], told_on_a_network),
+    ("port", &["find; ssh"], told_on_a_network),
     ("ssh-config", &["find"], told_on_a_network),
-    ("timeout", &["find"], told_on_a_network),
+    ("timeout", &["find; ssh"], told_on_a_network),
+    ("user", &["ssh"], told_on_a_network),
     ("wait", &["find"], told_on_a_network),
     ("entry", &["try"], told_of_a_machine),
     ("firmware", &["try"], told_of_a_machine),

@@ -16,6 +16,7 @@ pub(crate) mod manual;
 pub(crate) mod netboot;
 pub(crate) mod recipe;
 pub(crate) mod reset;
+pub(crate) mod ssh;
 pub(crate) mod stamp;
 pub(crate) mod try_image;
 pub(crate) mod verify;

@@ -116,6 +116,7 @@ pub(super) const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["download", "fetch", "get"], &["base fetch"]),
     (&["kexec", "pxe"], &["netboot"]),
     (&["discover", "scan"], &["find"]),
+    (&["connect", "login"], &["ssh"]),
     (&["change", "update"], &["edit"]),
     (&["restore", "undo"], &["reset"]),
     (&["erase", "mkfs", "wipe"], &["format"]),

@@ -183,7 +183,7 @@ fn is_silence(fault: &std::io::Error) -> bool {
     matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-fn no_ssh(fault: std::io::Error) -> Error {
+pub(in crate::cli::commands) fn no_ssh(fault: std::io::Error) -> Error {
     if fault.kind() != ErrorKind::NotFound {
         return Error::io("start ssh")(fault);
     }

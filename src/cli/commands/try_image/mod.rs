@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{interrupt, printer};
 use entry::Direct;
+pub(super) use login::no_ssh;
 use login::{Login, Seen};
 use machine::{Machine, Started};
 use own_key::Own;

@@ -1,0 +1,272 @@
+//! `remaster ssh`: finds the machine that has the host key of an image, and logs in to it.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::time::{Duration, Instant};
+
+use remaster::error::{Error, Result};
+use remaster::find::{Address, Asking, Known, Listener};
+use remaster::image::ImageFile;
+use remaster::inspect::{Injected, Report};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::find::{Others, PAUSE, Place, known_of, listener};
+use super::try_image::no_ssh;
+use crate::cli::known_hosts::config_value;
+use crate::cli::shell::shell_quote;
+use crate::cli::{interrupt, printer};
+
+/// Between two looks whether ssh has ended.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Find the machine that booted an image, and log in to it
+///
+/// Finds it as `find --wait` does, and runs ssh from the PATH, which takes that host key alone. Ends with the status of
+/// ssh: that of the command, or 255 where ssh could not log in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Image with a host key, or the name of a machine in a `known_hosts` file
+    #[arg(value_name = "NAME|IMAGE")]
+    machine: String,
+
+    /// Command to run there, with its arguments [default: a shell]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+
+    /// File that has the name; may be repeated [default: `*.known_hosts` in this folder]
+    #[arg(long, value_name = "FILE")]
+    known_hosts: Vec<PathBuf>,
+
+    /// IPv4 network to look in; may be repeated [default: as for `find`]
+    #[arg(long, value_name = "CIDR")]
+    network: Vec<String>,
+
+    /// Port of sshd
+    #[arg(long, default_value_t = 22)]
+    port: u16,
+
+    /// User to log in as
+    #[arg(long, value_name = "NAME", default_value = "root", value_parser = ["root", "nixos"])]
+    user: String,
+
+    /// Seconds until the machine must have answered
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
+}
+
+/// Finds, logs in, and gives the status of ssh.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let known = wanted(args)?;
+    let listener = listener();
+    let place = Place::of(&args.network, listener.as_ref())?;
+    printer::say(&format!("{}\n", place.told()));
+    interrupt::watch()?;
+    let address = search(args, &known, &place, listener.as_ref())?;
+    drop(listener);
+    printer::say(&format!("{address} is {}\n", alias(&known)));
+    connect(args, &known, &address)
+}
+
+/// The keys of the machine that is meant: of an image where a file has that name, else of a name.
+fn wanted(args: &Args) -> Result<Vec<Known>> {
+    let path = Path::new(&args.machine);
+    if path.exists() { of_image(path) } else { of_name(args) }
+}
+
+fn of_image(path: &Path) -> Result<Vec<Known>> {
+    let report = Report::of(&ImageFile::open(path)?);
+    let report = report.map_err(|fault| fault.of_image(path.display()))?;
+    let name = shell_quote(path);
+    let Some(injected) = report.injected else { return Err(without_key(&name)) };
+    if injected.settings.iter().any(|setting| setting.name == "machine") {
+        return Err(Error::Usage {
+            what: format!("{name} is for several machines"),
+            hint: format!(
+                "give the name of one, and the file that has it: --known-hosts {name}.known_hosts"
+            )
+            .into(),
+        });
+    }
+    let known = keys_of(&injected, path);
+    if known.is_empty() { Err(without_key(&name)) } else { Ok(known) }
+}
+
+/// What all keys of a machine are called.
+fn alias(known: &[Known]) -> &str {
+    known.first().map(|known| known.alias.as_str()).unwrap_or_default()
+}
+
+/// The host keys of an image, by its host name.
+fn keys_of(injected: &Injected, path: &Path) -> Vec<Known> {
+    // Whoever made the image may have put anything there.
+    let is_plain = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    let named = injected.settings.iter().find(|setting| setting.name == "hostname");
+    let alias = named.map_or("nixos", |setting| setting.value.as_str());
+    let alias = if is_plain(alias) { alias } else { "nixos" };
+    let known = injected.host_keys.iter().filter_map(|key| {
+        let (algorithm, text) = key.public.split_once(' ')?;
+        Some(Known {
+            alias: alias.to_owned(),
+            algorithm: algorithm.to_owned(),
+            key: text.to_owned(),
+            fingerprint: key.fingerprint.clone(),
+            file: path.to_owned(),
+        })
+    });
+    known.collect()
+}
+
+fn without_key(name: &str) -> Error {
+    Error::Usage {
+        what: format!("{name} has no host key, so its machine cannot be told from others"),
+        hint: format!("put one in, and boot that: `remaster edit --in-place {name} --host-key generate`; or `ssh root@ADDRESS`, with the address that its console shows").into(),
+    }
+}
+
+fn of_name(args: &Args) -> Result<Vec<Known>> {
+    let name = &args.machine;
+    let files = if args.known_hosts.is_empty() { files_here()? } else { args.known_hosts.clone() };
+    if files.is_empty() {
+        return Err(Error::Usage {
+            what: format!(
+                "there is no image {name}, and no file *.known_hosts here that has the name"
+            ),
+            hint: "give an image, or the file that was written with it by --known-hosts".into(),
+        });
+    }
+    let (known, others): (Vec<Known>, Vec<Known>) =
+        known_of(&files)?.into_iter().partition(|known| known.alias == *name);
+    if !known.is_empty() {
+        return Ok(known);
+    }
+    let files: Vec<String> = files.iter().map(|file| shell_quote(file)).collect();
+    let mut names: Vec<&str> = others.iter().map(|known| known.alias.as_str()).collect();
+    names.dedup();
+    Err(Error::Usage {
+        what: format!(
+            "there is no image {name}, and no machine of that name in {}",
+            files.join(", ")
+        ),
+        hint: format!("give an image, or one of the names there: {}", names.join(", ")).into(),
+    })
+}
+
+/// The `known_hosts` files of this folder.
+fn files_here() -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(".").map_err(Error::io("look for known_hosts files"))?;
+    let names = entries.filter_map(|entry| Some(PathBuf::from(entry.ok()?.file_name())));
+    let mut files: Vec<PathBuf> = names
+        .filter(|name| name.extension().is_some_and(|ending| ending == "known_hosts"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Where the machine is.
+fn search(
+    args: &Args,
+    known: &[Known],
+    place: &Place,
+    listener: Option<&Listener>,
+) -> Result<Address> {
+    let begun = Instant::now();
+    let whole = Duration::from_secs(args.timeout);
+    let found = RefCell::new(None);
+    let stop = || interrupt::is_asked() || found.borrow().is_some();
+    let mut others = Others::default();
+    loop {
+        let time = whole.saturating_sub(begun.elapsed());
+        let asking = Asking { port: args.port, known, time, stop: &stop, listener };
+        let missed = asking.scan(&place.addresses, &mut |machine| {
+            found.replace(Some(machine.address));
+            Ok(())
+        });
+        if let Some(address) = found.take() {
+            return Ok(address);
+        }
+        others.tell(&missed?);
+        if begun.elapsed() >= whole {
+            return Err(nobody(args, known, place));
+        }
+        std::thread::sleep(PAUSE);
+        listener.map(Listener::join).transpose()?;
+    }
+}
+
+fn nobody(args: &Args, known: &[Known], place: &Place) -> Error {
+    let alias = alias(known);
+    Error::NotFound {
+        what: format!("no machine with a host key of {alias} answered within {} s, {}", args.timeout, place.told()),
+        hint: "wait until it has booted, give the network that it is in with --network, or more time with --timeout".into(),
+    }
+}
+
+/// Runs ssh, which takes the machine's keys and no others, and gives how it ended.
+fn connect(args: &Args, known: &[Known], address: &Address) -> Result<ExitCode> {
+    let folder = tempfile::Builder::new().prefix("remaster-ssh-").tempdir();
+    let folder = folder.map_err(Error::io("make a folder for a temporary file"))?;
+    let file = folder.path().join("known_hosts");
+    let mut text = String::new();
+    for Known { alias, algorithm, key, .. } in known {
+        let _ = writeln!(text, "{alias} {algorithm} {key}");
+    }
+    fs::write(&file, text).map_err(Error::io(format!("write {}", file.display())))?;
+    let alias = alias(known);
+    let mut ssh = Command::new("ssh");
+    for option in [
+        format!("UserKnownHostsFile={}", config_value(&file)),
+        "GlobalKnownHostsFile=/dev/null".to_owned(),
+        format!("HostKeyAlias={alias}"),
+        "StrictHostKeyChecking=yes".to_owned(),
+        "UpdateHostKeys=no".to_owned(),
+    ] {
+        ssh.arg("-o").arg(option);
+    }
+    ssh.args(["-p", &args.port.to_string(), "--"]).arg(format!("{}@{address}", args.user));
+    ssh.args(&args.command);
+    let child = ssh.spawn().map_err(no_ssh)?;
+    let ended = wait(child)?;
+    Ok(ExitCode::from(status(ended)))
+}
+
+/// Waits until ssh has ended. Whoever ends this program ends ssh.
+fn wait(mut ssh: Child) -> Result<ExitStatus> {
+    loop {
+        if let Some(ended) = ssh.try_wait().map_err(Error::io("wait for ssh"))? {
+            return Ok(ended);
+        }
+        if interrupt::is_asked() {
+            // It may just have ended.
+            let _ = kill_process(Pid::from_child(&ssh), Signal::TERM);
+            ssh.wait().map_err(Error::io("wait for ssh"))?;
+            return Err(Error::Interrupted);
+        }
+        std::thread::sleep(GLANCE);
+    }
+}
+
+/// As a shell tells of it.
+fn status(ended: ExitStatus) -> u8 {
+    let code = ended.code().or_else(|| ended.signal().map(|signal| signal.saturating_add(128)));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_that_of_a_shell() {
+        assert_eq!(status(ExitStatus::from_raw(7 << 8)), 7);
+        assert_eq!(status(ExitStatus::from_raw(255 << 8)), 255);
+        assert_eq!(status(ExitStatus::from_raw(9)), 137);
+    }
+}
