@@ -67,9 +67,9 @@ mod tests {
     use crate::formats::newc::Kind;
     use crate::live::{Customization, Facts};
 
-    fn edits(recipe: Recipe) -> Edits {
+    fn edits(recipe: &Recipe) -> Edits {
         let facts = Facts { release: (25, 11), architecture: None, room: None };
-        Customization::of(&recipe).unwrap().edits(&facts).unwrap()
+        Customization::of(recipe).unwrap().edits(&facts).unwrap()
     }
 
     fn text(edits: &Edits, path: &str) -> String {
@@ -87,18 +87,18 @@ mod tests {
 
     #[test]
     fn fingerprints_or_the_digest_of_the_recipe_are_told_and_nothing_without_being_asked() {
-        let known = edits(recipe(true, &["generate"]));
+        let known = edits(&recipe(true, &["generate"]));
         let print = text(&known, PRINTS);
         assert!(print.starts_with("SHA256:") && print.len() == 51, "{print:?}");
-        let unknown = edits(recipe(true, &[]));
+        let unknown = edits(&recipe(true, &[]));
         assert_eq!(text(&unknown, PRINTS), "");
         let digest = text(&unknown, DIGEST);
         assert_eq!(digest.trim_end().len(), 64, "{digest:?}");
         // It is the same each time, also of what chance has a part in.
-        let again = edits(recipe(true, &["generate"]));
+        let again = edits(&recipe(true, &["generate"]));
         assert_eq!(text(&known, DIGEST), text(&again, DIGEST));
         assert_ne!(text(&known, PRINTS), text(&again, PRINTS));
-        let silent = edits(recipe(false, &["generate"]));
+        let silent = edits(&recipe(false, &["generate"]));
         assert!(silent.root.members().all(|member| !member.path.contains("announce")));
     }
 }
