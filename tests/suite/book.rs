@@ -190,6 +190,48 @@ fn every_command_of_the_book_runs() {
     assert!(run > 40, "only {run} commands were found");
 }
 
+/// What differs from machine to machine and from key to key, as one word each.
+fn masked(text: &str) -> String {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let line = line.split(" SHA256:").next().unwrap_or_default();
+        let words: Vec<&str> = line.split(' ').collect();
+        let of = |place: usize| {
+            let word = words[place].trim_start_matches('(');
+            let unit = words.get(place + 1).map(|unit| unit.trim_end_matches([')', ',', ';']));
+            let is_size = unit.is_some_and(|unit| ["B", "KiB", "MiB", "GiB"].contains(&unit));
+            if is_size && word.parse::<f64>().is_ok() { "N" } else { words[place] }
+        };
+        lines.push((0..words.len()).map(of).collect::<Vec<_>>().join(" ").replace("GiB", "MiB"));
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn the_tutorial_shows_what_is_printed() {
+    let tutorial = fs::read_to_string(root().join("docs/tutorial.md")).unwrap();
+    let folder = at_home();
+    let mut shown = 0;
+    for part in tutorial.split("\n```sh\n").skip(1) {
+        let (block, behind) = part.split_once("\n```\n").unwrap();
+        let command = with_a_file(block.trim());
+        let words: Vec<String> = command
+            .split_whitespace()
+            .skip(1)
+            .map(|word| word.replacen('~', folder.path().to_str().unwrap(), 1))
+            .collect();
+        let mut program = folder.program(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        let ended = program.env("HOME", folder.path()).output().unwrap();
+        let Some(text) = behind.strip_prefix("\n```text\n") else { continue };
+        let (text, _) = text.split_once("\n```").unwrap();
+        let said = [ended.stderr, ended.stdout].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(masked(said.trim_end()), masked(text), "{command}:\n{said}");
+        shown += 1;
+    }
+    assert!(shown > 1, "only {shown} are shown");
+}
+
 /// The blocks of a text that are marked as something.
 fn blocks<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
     let begin = format!("\n```{kind}\n");
