@@ -24,6 +24,35 @@ pub enum Advice {
     /// Look at the clock, or name the authority that the server's certificate is signed by.
     NameAuthority,
 
+    /// Fetch a base again whose file in the cache is damaged, or remove it.
+    FetchAgain,
+    /// Take a name of the catalog of bases.
+    NameInCatalog,
+    /// Fetch the file of a URL, or write it to a disk as it comes.
+    FetchImage,
+
+    /// Give the path of a disk of this name, or look which disks there are.
+    PathOfDevice(Cow<'static, str>),
+    /// Give the path of a file; some ways of use take a folder, too.
+    FileNotFolder,
+    /// Plug the stick in, and look which disks there are.
+    PlugIn,
+    /// The same of one that was there.
+    PlugInAgain,
+    /// Plug the disk in; or give a file that is not below /dev.
+    PlugInOrFileElsewhere,
+    /// Give a file that is not below /dev, or a disk.
+    FileElsewhere,
+    /// Look which disk is meant.
+    WhichDisk,
+    /// Look which disks there are now, and start again.
+    LookAgain,
+    /// Write the image to the disk again.
+    FlashAgain,
+    /// Write the image to the disk, all of it.
+    FlashAnew,
+    /// Write the base to the disk: that does not need what the disk holds.
+    FlashBase,
     /// Write to a disk: not to a file.
     WriteToDisk,
     /// Give a disk, or write to a file.
@@ -75,6 +104,12 @@ pub enum Advice {
     OneImageOrUsers,
     /// Put the key into a recipe file of one image.
     RecipeOfOneImage,
+    /// Look up the form of recipe files.
+    RecipeForm,
+    /// Look up the keys of recipe files.
+    RecipeKeys,
+    /// Leave a column out: it does not have the name of a key of recipe files.
+    UserColumns,
     /// Look up the form of users files.
     UsersForm,
 

@@ -324,10 +324,7 @@ impl Error {
 
     /// A path below /dev where nothing is plugged in.
     pub(crate) fn no_device(path: &Path) -> Self {
-        Self::NotFound {
-            what: format!("{}: no such device", path.display()),
-            hint: "plug the stick in, and look with `remaster devices`".into(),
-        }
+        Self::NotFound { what: format!("{}: no such device", path.display()), hint: Advice::PlugIn }
     }
 
     /// The [`Error::Bug`] that came through an interface of [`std::io`], if it is one.

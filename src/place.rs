@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 
 /// Nodes of devices.
 const DEVICES: &str = "/dev";
@@ -36,12 +36,12 @@ pub(crate) fn check_outside_devices(path: &Path) -> Result<()> {
     if fs::symlink_metadata(path).is_err() {
         return Err(Error::Usage {
             what: format!("{shown}: no such device"),
-            hint: "plug it in, and see `remaster devices`; no file is made below /dev".into(),
+            hint: Advice::PlugInOrFileElsewhere,
         });
     }
     Err(Error::Usage {
         what: format!("{shown} is below /dev and is not a device"),
-        hint: "give the path of a file elsewhere; see `remaster devices` for disks".into(),
+        hint: Advice::FileElsewhere,
     })
 }
 

@@ -211,10 +211,7 @@ fn state_of(image: &Path) -> Result<FileState> {
 
 fn damaged(path: &Path, found: &str, expected: &str) -> Error {
     let what = format!("{} in the cache: found {found}, expected {expected}", path.display());
-    Error::Usage {
-        what,
-        hint: "`remaster base fetch` gets it anew, `remaster base remove` removes it".into(),
-    }
+    Error::Usage { what, hint: Advice::FetchAgain }
 }
 
 fn remove(path: &Path) -> Result<bool> {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::url::Url;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 
 const TEXT: &str = include_str!("../../base-images/catalog.toml");
 
@@ -109,7 +109,7 @@ impl Catalog {
             } else {
                 format!("no base is called {name:?}; there are {}", near.join(", "))
             };
-            Error::Usage { what, hint: "take a name that `remaster base list` shows".into() }
+            Error::Usage { what, hint: Advice::NameInCatalog }
         })
     }
 

@@ -111,6 +111,12 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             return format!("{}; `remaster flash --any` writes it all the same", words(first))
                 .into();
         }
+        Advice::PathOfDevice(name) => {
+            return format!("give a path, as `/dev/{name}`; `remaster devices` lists disks").into();
+        }
+        Advice::FileNotFolder => {
+            "give the path of an image file; `remaster netboot` and `remaster inspect` take folders, too"
+        }
         Advice::NameCache => "give a folder to --cache",
         Advice::AllowFetching => "fetch it with `remaster base fetch`, or leave --offline out",
         Advice::OtherServer => "try again later, or give another --mirror",
@@ -120,6 +126,28 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         }
         Advice::NameAuthority => {
             "check the clock; if the server's certificate is signed by an authority of your own, give that one's with --ca-file"
+        }
+        Advice::FetchAgain => {
+            "`remaster base fetch` gets it anew, `remaster base remove` removes it"
+        }
+        Advice::NameInCatalog => "take a name that `remaster base list` shows",
+        Advice::FetchImage => {
+            "fetch it first, as with `curl -fLO URL`; `curl -fL URL | remaster flash - DEVICE` writes it as it comes"
+        }
+        Advice::PlugIn => "plug the stick in, and look with `remaster devices`",
+        Advice::PlugInAgain => "plug it in again and look with `remaster devices`",
+        Advice::PlugInOrFileElsewhere => {
+            "plug it in, and see `remaster devices`; no file is made below /dev"
+        }
+        Advice::FileElsewhere => {
+            "give the path of a file elsewhere; see `remaster devices` for disks"
+        }
+        Advice::WhichDisk => "look with `remaster devices` which disk is meant",
+        Advice::LookAgain => "look with `remaster devices` and start again",
+        Advice::FlashAgain => "flash it again: `remaster flash IMAGE DEVICE`",
+        Advice::FlashAnew => "write the image anew with `remaster flash`",
+        Advice::FlashBase => {
+            "write the base with `remaster flash`, which does not need the stick's own"
         }
         Advice::WriteToDisk => "leave out `--to-file` to write to a disk",
         Advice::DiskOrFile => {
@@ -174,6 +202,11 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         }
         Advice::RecipeOfOneImage => {
             "put it into a file, and give that to --recipe of `remaster BASE`"
+        }
+        Advice::RecipeForm => "see `remaster recipe schema` for what can be written there",
+        Advice::RecipeKeys => "see `remaster recipe schema` for the keys there are",
+        Advice::UserColumns => {
+            "leave the column out: columns are `name` and the keys of recipes, as `remaster recipe schema` lists them"
         }
         Advice::UsersForm => "see `remaster stamp --help` for the form of users files",
         Advice::GiveKey => "give a public key to --key, or see --help for what else there is",

@@ -23,7 +23,7 @@ use super::ranges::{joined, total, without};
 use super::report::Report;
 use super::writer::{Origin, Writer};
 use crate::checked;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::gpt;
 use crate::formats::reset_mark::{self, ResetMark};
 use crate::image::ReadAt;
@@ -130,7 +130,7 @@ fn packed(mark: &ResetMark) -> Result<Vec<u8>> {
     mark.pack().ok_or_else(|| {
         let found = "one whose boot code leaves no room for a mark";
         Error::unsupported("the first block", "one that can be packed", found)
-            .hinting("write the base with `remaster flash`, which does not need the stick's own")
+            .hinting(Advice::FlashBase)
     })
 }
 

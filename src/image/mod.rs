@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::units::{ByteRange, in_memory, len_of};
 
 /// Bytes that can be read at any offset, by several threads at once.
@@ -197,7 +197,7 @@ pub(crate) fn about(path: &Path) -> Result<Metadata> {
         Some(url) if fault.kind() == io::ErrorKind::NotFound && url.contains("://") => {
             Error::Usage {
                 what: format!("{url} is a URL, and images are read from files"),
-                hint: "fetch it first, as with `curl -fLO URL`; `curl -fL URL | remaster flash - DEVICE` writes it as it comes".into(),
+                hint: Advice::FetchImage,
             }
         }
         _ if fault.kind() == io::ErrorKind::NotFound && path.starts_with("/dev") => {
@@ -224,14 +224,11 @@ fn device_size(mut file: &File, path: &Path) -> Result<u64> {
 
 /// The error for what is neither a regular file nor a disk.
 pub(crate) fn not_an_image(path: &Path, kind: std::fs::FileType) -> Error {
-    let hint = if kind.is_dir() {
-        "give the path of an image file; `remaster netboot` and `remaster inspect` take folders, too"
-    } else {
-        "give the path of an ISO file"
-    };
+    let hint =
+        if kind.is_dir() { Advice::FileNotFolder } else { "give the path of an ISO file".into() };
     Error::Usage {
         what: format!("{} is {}, not an image", path.display(), name_of_kind(kind)),
-        hint: hint.into(),
+        hint,
     }
 }
 

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::boot::folder::Folder;
 use crate::boot::hook::ROOT;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::formats::reset_mark::{self, ResetMark};
 use crate::formats::undo::{Undo, is_digested};
@@ -217,7 +217,7 @@ fn mark<B: ReadAt>(image: &B) -> Result<Option<ResetMark>> {
     ResetMark::parse(&start).map(Some).map_err(|_| {
         let found = "a broken mark of one";
         Error::unsupported("a reset that was interrupted", "how to go on with it", found)
-            .hinting("write the image anew with `remaster flash`")
+            .hinting(Advice::FlashAnew)
     })
 }
 

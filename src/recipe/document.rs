@@ -34,9 +34,8 @@ pub fn schema() -> String {
 fn parse(name: &str, text: &str) -> Result<Recipe> {
     let at = &|span: Range<usize>| format!("{name}:{}", position(text, span.start));
     let told = |refused: toml::de::Error| {
-        const FORM: &str = "see `remaster recipe schema` for what can be written there";
         let place = refused.span().map_or_else(|| name.to_owned(), at);
-        broken(&place, text, &refused, FORM)
+        broken(&place, text, &refused, Advice::RecipeForm)
     };
     let table = DeTable::parse(text).map_err(told)?;
     let names = Recipe::keys();
@@ -125,8 +124,8 @@ pub(super) fn unknown(place: &str, key: &str, names: &[String]) -> Error {
     let close = names.iter().map(|name| (strsim::damerau_levenshtein(key, name), name));
     let close = close.min().filter(|(distance, name)| *distance <= 3 && *distance < name.len());
     let hint = match close {
-        Some((_, name)) => format!("did you mean `{name}`?"),
-        None => "see `remaster recipe schema` for the keys there are".to_owned(),
+        Some((_, name)) => format!("did you mean `{name}`?").into(),
+        None => Advice::RecipeKeys,
     };
     let shown: String = key.chars().filter(|c| !c.is_control()).take(64).collect();
     fault(place, format!("unknown key `{shown}`"), hint)

@@ -170,10 +170,11 @@ impl Reading {
     fn unknown_column(&self, place: &str, head: &str) -> Error {
         let close = self.names.iter().map(String::as_str).chain(["name"]);
         let close = close.map(|name| (strsim::damerau_levenshtein(head, name), name)).min();
-        let hint = match close.filter(|(distance, name)| *distance <= 2 && *distance < name.len() / 2) {
-            Some((_, name)) => format!("did you mean `{name}`?"),
-            None => "leave the column out: columns are `name` and the keys of recipes, as `remaster recipe schema` lists them".to_owned(),
-        };
+        let hint =
+            match close.filter(|(distance, name)| *distance <= 2 && *distance < name.len() / 2) {
+                Some((_, name)) => format!("did you mean `{name}`?").into(),
+                None => Advice::UserColumns,
+            };
         fault(place, format!("unknown column `{}`", shown(head)), hint)
     }
 
@@ -242,7 +243,7 @@ impl Reading {
                 Err(refused) => told = refused.to_string(),
             }
         }
-        Err(field.fault(told, "see `remaster recipe schema` for what can be written there"))
+        Err(field.fault(told, Advice::RecipeForm))
     }
 }
 

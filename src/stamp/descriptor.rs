@@ -92,8 +92,7 @@ impl Descriptor {
         struct Head {
             descriptor: u32,
         }
-        let fault =
-            |fault: serde_json::Error| malformed(&fault, "a descriptor of `remaster stamp`");
+        let fault = |fault: serde_json::Error| malformed(&fault, "a descriptor that a batch wrote");
         let head: Head = serde_json::from_slice(text).map_err(fault)?;
         if head.descriptor != VERSION {
             let found = format!("version {}", head.descriptor);

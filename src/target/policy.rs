@@ -258,9 +258,7 @@ impl Refusal {
         match self {
             Self::NotABlockDevice => Advice::DiskOrFile,
             Self::Partition { of } => format!("give the whole disk: {of}").into(),
-            Self::Gone | Self::NoMedium => {
-                "plug it in again and look with `remaster devices`".into()
-            }
+            Self::Gone | Self::NoMedium => Advice::PlugInAgain,
             Self::ReadOnly => "move the write-protect switch of the stick or card".into(),
             Self::TooSmall { .. } => "take a larger stick".into(),
             Self::NoRoomForTable { .. } => Advice::LargerOrExact,
@@ -275,11 +273,9 @@ impl Refusal {
             }
             Self::Mounted { may_unmount: true, .. } => Advice::AllowUnmounting,
             Self::Mounted { at, .. } => format!("unmount it with `umount {}`", at.display()).into(),
-            Self::SerialDiffers { .. } | Self::SizeDiffers { .. } => {
-                "look with `remaster devices` which disk is meant".into()
-            }
+            Self::SerialDiffers { .. } | Self::SizeDiffers { .. } => Advice::WhichDisk,
             Self::Fixed { .. } => Advice::AllowFixed,
-            Self::Replaced { .. } => "look with `remaster devices` and start again".into(),
+            Self::Replaced { .. } => Advice::LookAgain,
             Self::LargeBlocks { .. } => Advice::SmallBlocks,
             Self::Busy { by: Some(_) } => {
                 "unmount it there or end that process, and start again".into()

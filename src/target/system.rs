@@ -13,7 +13,7 @@ use super::disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
 use super::policy::{ImagePlace, Refusal};
 use super::sys;
 use super::users::{Mount, mounts, swaps};
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 
 /// Sectors of sysfs have 512 bytes, whatever the disk has (Documentation/block/stat.rst).
 const SYSFS_SECTOR: u64 = 512;
@@ -84,8 +84,7 @@ impl System {
         let about = fs::metadata(path).map_err(|fault| match fault.kind() {
             io::ErrorKind::NotFound if path.parent() == Some(Path::new("")) => Error::NotFound {
                 what: format!("{shown}: no such device"),
-                hint: format!("give a path, as `/dev/{shown}`; `remaster devices` lists disks")
-                    .into(),
+                hint: Advice::PathOfDevice(shown.clone().into()),
             },
             io::ErrorKind::NotFound => Error::no_device(path),
             _ => Error::io(format!("open {shown}"))(fault),

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::Folder;
+
 /// A row of the table of modules: a name, and the modules it may use.
 struct Row {
     name: String,
@@ -280,8 +282,30 @@ fn names_a_flag(line: &str) -> bool {
     short || flags.any(|rest| !is_armour(rest) && !rest.starts_with("begin\""))
 }
 
+/// The names of the commands.
+fn commands() -> Vec<String> {
+    let help = Folder::new().run(&["--help"]).done();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| !line.is_empty());
+    let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names: Vec<String> = names.filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    assert!(names.iter().any(|name| name == "flash"), "{help}");
+    names
+}
+
+/// Whether a line tells to call a command. What magic numbers begin with is not a call: `b"remaster reset 1"`.
+fn names_a_command(line: &str, commands: &[String]) -> bool {
+    let calls = line.split("remaster ").zip(line.split("remaster ").skip(1));
+    let mut calls = calls.filter(|(before, _)| !before.ends_with("b\""));
+    calls.any(|(_, rest)| {
+        let word: String = rest.chars().take_while(char::is_ascii_alphabetic).collect();
+        word == "BASE" || word == "IMAGE" || commands.contains(&word)
+    })
+}
+
 #[test]
 fn the_library_knows_no_flags_of_the_program() {
+    let commands = commands();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut faults = Vec::new();
     for path in files(&source) {
@@ -292,7 +316,9 @@ fn the_library_knows_no_flags_of_the_program() {
         let text = fs::read_to_string(&path).unwrap();
         let code = text.split("\n#[cfg(test)]").next().unwrap();
         for (number, line) in (1..).zip(code.lines()) {
-            if !line.trim_start().starts_with("//") && names_a_flag(line) {
+            if !line.trim_start().starts_with("//")
+                && (names_a_flag(line) || names_a_command(line, &commands))
+            {
                 faults.push(format!("src/{name}:{number}: {}", line.trim()));
             }
         }
@@ -308,6 +334,15 @@ fn a_flag_in_the_library_is_seen_and_those_of_others_are_not() {
         [r#""give --merge-initrd""#, r#""`--no-probe` writes it""#, r#""give a path to -o""#]
     {
         assert!(names_a_flag(line), "{line}");
+    }
+    let commands = commands();
+    for line in [r#""see `remaster devices`""#, r#""URL | remaster flash - DEVICE""#] {
+        assert!(names_a_command(line, &commands), "{line}");
+    }
+    for line in
+        [r#"b"remaster flash 1""#, r#""a remaster patch""#, r#""the remaster that wrote it""#]
+    {
+        assert!(!names_a_command(line, &commands), "{line}");
     }
     for line in [r#""as with `nix copy --to ssh://x`""#, r#"("-----begin", KEY)"#, "a -- b"] {
         assert!(!names_a_flag(line), "{line}");

@@ -182,7 +182,7 @@ pub(super) fn unfinished(head: &[u8]) -> Option<Other> {
         what: What::Sentence(
             "is half written: writing it was interrupted, or it did not read back right",
         ),
-        hint: Advice::says("flash it again: `remaster flash IMAGE DEVICE`"),
+        hint: Advice::FlashAgain,
     })
 }
 
