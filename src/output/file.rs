@@ -295,15 +295,16 @@ pub fn publish(ready: Vec<Ready>) -> Vec<Result<()>> {
     done
 }
 
-/// Brings files to the disk.
+/// Brings files to the disk, where that is waited for.
 fn synced(ready: &[Ready]) -> Vec<Result<()>> {
     let doing = |one: &Ready| Error::io(format!("write {}", one.output.path.display()));
+    let waiting = ready.iter().filter(|one| one.output.synced).count();
     match ready.first() {
-        Some(first) if ready.len() > FEW => {
+        Some(first) if waiting > FEW => {
             let all = rustix::fs::syncfs(&first.draft.file);
             ready.iter().map(|one| all.map_err(|fault| doing(one)(fault.into()))).collect()
         }
-        _ => ready.iter().map(|one| one.draft.file.sync_all().map_err(doing(one))).collect(),
+        _ => ready.iter().map(|one| one.output.sync(&one.draft.file).map_err(doing(one))).collect(),
     }
 }
 

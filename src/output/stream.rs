@@ -9,8 +9,9 @@ use crate::output::Outgoing;
 use crate::progress::Progress;
 use crate::units::in_memory;
 
-/// Bytes that are read at once.
-const CHUNK: u64 = 1 << 20;
+/// Bytes that are read at once. They are still in the processor's cache when they are written: reading and writing
+/// 1.2 GB through a pipe took 0.31 s of a processor by 128 KiB, and 0.41 s by 1 MiB.
+const CHUNK: u64 = 128 << 10;
 
 /// Writes the whole image, front to back.
 pub fn write<B: ReadAt>(

@@ -152,3 +152,31 @@ fn an_image_is_edited_in_place_only_behind_a_journal_that_is_on_the_disk() {
     let removed = place(&|call| matches!(call, Call::Remove(_)));
     assert!(calls[removed..].iter().all(|call| !is_image(call)), "{calls:?}");
 }
+
+/// Nothing is brought to the disk where that is not waited for, and everything is where it is.
+#[test]
+fn without_sync_nothing_waits_for_the_disk() {
+    let folder = Folder::with_base(&TINY);
+    folder.write(
+        "users.jsonl",
+        format!("{{\"name\": \"a\", \"key\": [\"{}\"]}}\n", key(1)).as_bytes(),
+    );
+    let key = key(1);
+    let stamped = ["base.iso", "--key", &key, "-f", "-o"];
+    folder.run(&[&stamped[..], &["p", "--as", "patch"]].concat()).done();
+    let commands: [&[&str]; 5] = [
+        &[&stamped[..], &["out"]].concat(),
+        &[&stamped[..], &["out", "--as", "patch"]].concat(),
+        &["apply", "base.iso", "p", "-f", "-o", "out"],
+        &["stamp", "base.iso", "users.jsonl", "-f", "-o", "many", "--descriptor", "--as", "patch"],
+        &["stamp", "base.iso", "users.jsonl", "-f", "-o", "many", "--manifest"],
+    ];
+    for command in commands {
+        let synced = |call: &Call| matches!(call, Call::Sync(_) | Call::SyncAll);
+        let Some(plain) = calls(&folder, command) else { return };
+        assert!(plain.iter().any(synced), "{command:?}: {plain:?}");
+        let Some(quick) = calls(&folder, &[command, &["--no-sync"]].concat()) else { return };
+        assert!(!quick.iter().any(synced), "{command:?}: {quick:?}");
+        assert!(quick.iter().any(|call| matches!(call, Call::Name(..))), "{command:?}: {quick:?}");
+    }
+}

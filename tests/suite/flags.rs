@@ -196,7 +196,16 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("build-type", &[RECORDED], told_in_provenance),
     ("as", &["BASE; BASE, raw; stamp; stamp, csv"], made_different),
     ("dry-run", &["BASE; BASE, raw; BASE, tar; BASE, patch", "edit; edit, raw"], only_told),
-    ("no-sync", &["BASE; BASE, raw; BASE, tar; BASE, patch"], not_waited_for),
+    (
+        "no-sync",
+        &[
+            "BASE; BASE, raw; BASE, tar; BASE, patch",
+            "apply; apply, raw; apply, layout",
+            "stamp; stamp, patch; stamp, csv",
+        ],
+        not_waited_for,
+    ),
+    ("no-sync", &["stamp, oci"], refused_for_a_layout),
     (
         "force",
         &[
@@ -625,6 +634,12 @@ fn not_waited_for(t: &Trial<'_>) -> Seen {
     let ended = run.flagged(&[]);
     let is_made = run.folder.at("out").exists();
     sees(ended.status == 0 && is_made && ended.err.contains("not on the disk yet"), &ended)
+}
+
+/// An index names what must be there.
+fn refused_for_a_layout(t: &Trial<'_>) -> Seen {
+    let ended = t.start().flagged(&[]);
+    sees(ended.status == 2 && ended.err.contains("names only what is on the disk"), &ended)
 }
 
 /// What is made, or what is printed, is another thing than without the flag.

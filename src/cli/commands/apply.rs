@@ -10,7 +10,6 @@ use remaster::formats::patch_file::{LARGEST, PatchFile};
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::image::file_type::{FileType, HEAD};
-use remaster::output::file::{Output, OverwritePolicy};
 use remaster::place;
 use remaster::progress::Progress;
 use remaster::stamp::descriptor::{self, Descriptor};
@@ -19,7 +18,7 @@ use remaster::stamp::patch::{self, Applied};
 use remaster::units::len_of;
 
 use super::{base, described};
-use crate::cli::destination::Destination;
+use crate::cli::destination::{Destination, OutputArgs};
 use crate::cli::printer;
 
 /// Make an image from its base and a patch, or from an OCI layout
@@ -41,14 +40,13 @@ pub(crate) struct Args {
     /// Image to write, or `-` for a pipe
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Replace the output if it is there
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    written: OutputArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let Given { base, patch, descriptor } = given(args)?;
-    let output = Destination::of(&args.output, &base, args.existing())?;
+    let output = args.written.destination(&args.output, &base)?;
     let progress = Destination::meter(Some(&output))?;
     let image = applied(&patch, &base, &progress)?;
     if let Some(descriptor) = descriptor {
@@ -57,20 +55,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let how = output.write(image.outgoing(), &progress)?;
     printer::say(&output.next(image.outgoing(), how));
     Ok(())
-}
-
-impl Args {
-    fn existing(&self) -> OverwritePolicy {
-        if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse }
-    }
-
-    /// Better to refuse before a base is fetched than after.
-    fn check_free(&self) -> Result<()> {
-        if self.output == Path::new("-") {
-            return Ok(());
-        }
-        Output::of_bytes(&self.output, self.existing()).map(drop)
-    }
 }
 
 /// What an image is made of.
@@ -89,7 +73,7 @@ fn given(args: &Args) -> Result<Given> {
     let descriptor = descriptor(told)?;
     match (descriptor, &args.patch) {
         (Some(descriptor), other) => {
-            let (folder, free) = (place::folder_of(told), || args.check_free());
+            let (folder, free) = (place::folder_of(told), || args.written.check_free(&args.output));
             let patch = patch_of(&descriptor, &folder)?;
             let base = match other {
                 Some(_) => base::open(&args.base, &args.source)?,

@@ -30,6 +30,7 @@ use remaster::stamp::planned_image::ManifestOptions;
 use serde_json::json;
 
 use super::base;
+use crate::cli::destination::{NOT_SYNCED, OutputArgs};
 use crate::cli::job::{self, Edit};
 use crate::cli::progress::Meter;
 use crate::cli::record::{ManifestArgs, SidecarEachArgs};
@@ -58,9 +59,13 @@ JSON lines:
 Exit status: 0 done; 11 users failed, each of which is told (with --json, a
 line with an `error`); others as of `remaster`, before anything is written.";
 
+const NO_SYNC: &str = "Do not wait until the files are on the disk. After a power cut soon afterwards, empty or broken files can stand under their names";
+
 /// Make an image, patch file or OCI layer for each of many users
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FORM)]
+#[command(mut_arg("force", |argument| argument.help("Replace all files that are there")))]
+#[command(mut_arg("no_sync", |argument| argument.help(NO_SYNC)))]
 pub(crate) struct Args {
     /// NixOS installer ISO, plain or packed, or the name of a base; it is never changed
     base: PathBuf,
@@ -125,9 +130,8 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "force")]
     skip_existing: bool,
 
-    /// Replace all files that are there
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    written: OutputArgs,
 
     /// Print a JSON object per file on standard output; images are read whole for their SHA-256
     #[arg(long)]
@@ -193,6 +197,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         digests: args.json && !args.no_image_sha256,
         jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
         fail_fast: args.fail_fast,
+        synced: !args.written.no_sync,
     };
     let about_base = json!({
         "name": record.as_ref().map_or_else(|| file.name(), |record| record.name.clone()),
@@ -232,6 +237,12 @@ impl Args {
                     given.join(", ")
                 ),
                 hint: "leave them out, or stamp with `--as patch`".into(),
+            });
+        }
+        if self.form == Form::Oci && self.written.no_sync {
+            return Err(Error::Usage {
+                what: "the index of an OCI image layout names only what is on the disk: --no-sync is for files that stand alone".into(),
+                hint: "leave it out".into(),
             });
         }
         if self.form != Form::Patch && self.descriptor {
@@ -298,7 +309,7 @@ impl Args {
 
     /// Whether a file that is about all images gives way to a new one.
     fn replaces(&self) -> bool {
-        self.resume || self.skip_existing || self.force
+        self.resume || self.skip_existing || self.written.force
     }
 
     fn template(&self) -> &str {
@@ -311,7 +322,7 @@ impl Args {
     }
 
     fn keep(&self) -> Keep {
-        match (self.resume, self.skip_existing, self.force) {
+        match (self.resume, self.skip_existing, self.written.force) {
             (true, _, _) => Keep::Resume,
             (_, true, _) => Keep::Same,
             (_, _, true) => Keep::Nothing,
@@ -458,7 +469,8 @@ impl BatchReporter {
         self.bar.finish_and_clear();
         let Summary { made, kept, failed } = tally;
         let folder = shell::shell_quote(&args.output);
-        printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed\n"));
+        let synced = if args.written.no_sync { NOT_SYNCED } else { "" };
+        printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed{synced}\n"));
         self.tell_gone();
         self.tell_notes();
         self.write_failures()?;

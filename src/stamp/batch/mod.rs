@@ -99,6 +99,8 @@ pub struct Batch<'a> {
     pub jobs: usize,
     /// Whether the first fault ends it.
     pub fail_fast: bool,
+    /// Whether files have their names only after they are on the disk.
+    pub synced: bool,
 }
 
 /// What was made for a user.
@@ -212,6 +214,11 @@ impl Batch<'_> {
         let run =
             Run { batch: self, facts, about_base, taken, seeded, next, stopped, listener, layout };
         run.all(users)
+    }
+
+    /// The same place, waited for or not.
+    fn waited_for(&self, output: Output) -> Output {
+        if self.synced { output } else { output.without_sync() }
     }
 
     fn existing(&self) -> OverwritePolicy {
@@ -448,6 +455,7 @@ impl Run<'_> {
         if !waiting.done.kept {
             let path = &waiting.done.path;
             let output = Output::new(path, batch.file, batch.existing())?;
+            let output = batch.waited_for(output);
             waiting.files.push(output.ready(image.outgoing(), &CancelOnly(self.listener))?);
         }
         let known = waiting.done.sha256;
@@ -483,6 +491,7 @@ impl Run<'_> {
             return Ok(());
         }
         let output = Output::of_bytes(&path, self.batch.existing())?;
+        let output = self.batch.waited_for(output);
         waiting.files.push(output.ready_bytes(bytes, readers(made))?);
         Ok(())
     }
@@ -516,6 +525,7 @@ impl Run<'_> {
         let (path, text) = (HostKeys::file_beside(&waiting.done.path), keys.known_hosts());
         if !self.keeps() || !holds(&path, text.as_bytes()) {
             let output = Output::of_bytes(&path, self.batch.existing())?;
+            let output = self.batch.waited_for(output);
             waiting.files.push(output.ready_bytes(text.as_bytes(), Readers::Usual)?);
         }
         waiting.done.known_hosts = Some(path);
@@ -532,6 +542,7 @@ impl Run<'_> {
         if !waiting.done.kept {
             let path = &waiting.done.path;
             let output = Output::of_bytes(path, self.batch.existing())?;
+            let output = self.batch.waited_for(output);
             waiting.files.push(output.ready_bytes(bytes, readers(made))?);
         }
         waiting.done.size = len_of(bytes);

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use remaster::output::file::OverwritePolicy;
-
 use crate::cli::commands::base;
+use crate::cli::destination::OutputArgs;
 use crate::cli::job::Edit;
 use crate::cli::record::{ManifestArgs, SidecarArgs};
 
@@ -31,14 +30,8 @@ pub(crate) struct Args {
     #[arg(long = "as", value_enum, value_name = "image|patch", default_value = "image", conflicts_with_all = ["manifest", "provenance", "sbom"])]
     pub(crate) form: Form,
 
-    /// Replace the output if it is there
-    #[arg(short, long)]
-    pub(crate) force: bool,
-
-    /// Do not wait until the output is on the disk. After a power cut soon afterwards, an empty or broken file can stand
-    /// under its name
-    #[arg(long)]
-    pub(crate) no_sync: bool,
+    #[command(flatten)]
+    pub(crate) written: OutputArgs,
 
     /// Say what would be done, and write nothing
     #[arg(short = 'n', long)]
@@ -58,11 +51,4 @@ pub(crate) enum Form {
     Image,
     /// Its difference from the base.
     Patch,
-}
-
-impl Args {
-    /// What to do with a file that already exists.
-    pub(crate) fn existing(&self) -> OverwritePolicy {
-        if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse }
-    }
 }

@@ -5,10 +5,8 @@ mod tarball;
 
 use std::path::Path;
 
-use remaster::error::{Error, Result};
-use remaster::image::ImageFile;
+use remaster::error::Result;
 use remaster::netboot::archive;
-use remaster::output::file::Output;
 use remaster::progress::Progress;
 use remaster::stamp::patch;
 
@@ -26,10 +24,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (path, sha256) = args.source.resolve(given, || args.check_free())?;
     let packed = base::file(&path, sha256)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
-    let output = output.map(|path| args.destination(path, &packed)).transpose()?;
-    args.beside.check(&packed, args.existing())?;
+    let output = output.map(|path| args.written.destination(path, &packed)).transpose()?;
+    args.beside.check(&packed, args.written.existing())?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
-    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.force)?;
+    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.written.force)?;
     let file = base::unpacked(packed, args.output.as_deref())?;
     if archive::is_tar(&file) {
         return tarball::write(args, &wishes, &file, output.as_ref(), known);
@@ -72,7 +70,7 @@ impl Args {
         let told = SidecarContext {
             made: &finished.image,
             name: &output.name(),
-            existing: self.existing(),
+            existing: self.written.existing(),
         };
         self.beside.write(&told, image.image(), progress)?;
         let next = output.next(image, how);
@@ -80,23 +78,8 @@ impl Args {
         Ok(())
     }
 
-    /// Where the output goes, and whether it is waited for.
-    fn destination(&self, path: &Path, base: &ImageFile) -> Result<Destination> {
-        match Destination::of(path, base, self.existing())? {
-            Destination::File(output) if self.no_sync => {
-                Ok(Destination::File(output.without_sync()))
-            }
-            Destination::Pipe if self.no_sync => Err(Error::Usage {
-                what: "--no-sync is about a file, and the output goes to a pipe".into(),
-                hint: "leave it out".into(),
-            }),
-            destination => Ok(destination),
-        }
-    }
-
     /// Better to refuse before a base is fetched than after.
     fn check_free(&self) -> Result<()> {
-        let output = self.output.as_deref().filter(|path| *path != Path::new("-"));
-        output.map_or(Ok(()), |path| Output::of_bytes(path, self.existing()).map(drop))
+        self.output.as_deref().map_or(Ok(()), |path| self.written.check_free(path))
     }
 }

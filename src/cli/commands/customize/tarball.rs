@@ -1,7 +1,7 @@
 //! `remaster KEXEC.tar.gz --key KEY -o OUT`: a tar archive for kexec with edits in its initrd.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use remaster::error::{Error, Result};
@@ -16,7 +16,7 @@ use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
 use crate::cli::commands::netboot::facts;
-use crate::cli::destination::{Destination, told_of_sync};
+use crate::cli::destination::{Destination, pipe, told_of_sync};
 use crate::cli::job::{keys_shown, settings_shown, taken_out, tell_taken_out, tell_unknown};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
@@ -60,7 +60,7 @@ pub(crate) fn write(
         Destination::File(output) => {
             output.write_packed(image.readers(), |file| pack(image, packing, file, &progress))?;
         }
-        Destination::Pipe => pack(image, packing, io::stdout().lock(), &progress)?,
+        Destination::Pipe => pack(image, packing, pipe()?, &progress)?,
     }
     if let Some(known) = &known {
         known.write()?;
