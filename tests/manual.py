@@ -24,6 +24,26 @@ def main():
         ask = f'source {script}; COMP_WORDS=(remaster flash --expect-s); COMP_CWORD=2; _remaster remaster --expect-s flash; echo "${{COMPREPLY[*]}}"'
         done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=False)
         c.check("bash completes a flag", set(done.stdout.split()) == {"--expect-serial", "--expect-size"}, done.stdout + done.stderr)
+        def completed(words, more="true"):
+            ask = f'source {script}; {more}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _remaster remaster "${{COMP_WORDS[-1]}}" "${{COMP_WORDS[-2]}}"; printf "%s\\n" "${{COMPREPLY[@]}}"'
+            done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=False)
+            return done.stdout.split(), done.stdout[:300] + done.stderr[:300]
+        found, said = completed("remaster nixos.iso --timezone Europe/Ber")
+        c.check("bash completes a time zone", found == ["Europe/Berlin"], said)
+        found, said = completed("remaster flash nixos.iso --timezone Asia/To")
+        c.check("bash completes a time zone of a command", found == ["Asia/Tokyo", "Asia/Tomsk"], said)
+        found, said = completed("remaster flash nixos.iso --keymap de-lat", "localectl() { printf '%s\\n' de de-latin1 de-latin1-nodeadkeys us; }")
+        c.check("bash completes a keymap of this machine", found == ["de-latin1", "de-latin1-nodeadkeys"], said)
+        stick = "/dev/disk/by-id/usb-Ultra_4C530001-0:0"
+        sticks = f"compgen() {{ if [ $1 = -G ]; then printf '%s\\n' {stick} {stick}-part1; else builtin compgen \"$@\"; fi; }}"
+        for words in ("flash nixos.iso", "format", "reset --in-place"):
+            found, said = completed(f"remaster {words} /dev/disk/by-id/usb-", sticks)
+            c.check(f"bash completes a stick behind {words}, and no partition", found == [stick], said)
+        found, said = completed("remaster flash nixos-25.11-m")
+        c.check("bash completes a base", set(found) == {"nixos-25.11-minimal", "nixos-25.11-minimal-aarch64"}, said)
+        for shell, text in (("zsh", "Africa/Abidjan Africa/Accra"), ("fish", "Africa/Abidjan")):
+            code, out, err = c.call("completions", shell)
+            c.check(f"{shell} completes time zones", code == 0 and text in out.decode(), err)
         code, _, err = c.call("man", scratch)
         pages = sorted(glob.glob(os.path.join(scratch, "*.1")))
         c.check("manual pages", code == 0 and len(pages) > 15, f"{err} {pages}")

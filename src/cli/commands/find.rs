@@ -22,8 +22,8 @@ const MOST_TOLD: usize = 8;
 ///
 /// Asks every address for its host keys, 128 at a time, through OpenSSH's ssh-keyscan, and tells of each
 /// machine as soon as it answers. An address has 8 seconds. Ends with status 1 if none has one of the keys, or
-/// not all addresses could be asked. With --wait it also hears the machines of images with --announce, whatever
-/// their addresses. That a machine shows a key is not proof yet: the ssh command demands it.
+/// not all addresses could be asked. With --wait it also hears those that announce themselves, whatever their
+/// addresses. That a machine shows a key is not proof yet: the ssh command demands it.
 /// nixos-anywhere demands no host key: log in by the ssh command first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -23,19 +23,22 @@ use login::{Login, Seen};
 use machine::{Machine, Started};
 use own_key::Own;
 
+/// What --key is given for a key that is made for this boot.
+const GENERATE: &str = "generate";
+
 /// Boot an image in QEMU, log in over ssh, and say what came up
 ///
 /// Needs QEMU and ssh on the PATH, and for UEFI its firmware (OVMF). Nothing is written to the image. The machine
 /// has one network card with DHCP, which leads nowhere but to this machine. If the image has host keys, the
-/// machine must show one of them. A stock image without --key gets a key for this one boot, in a copy that is
+/// machine must show one of them. An image that lets no key in gets one for this one boot, in a copy that is
 /// gone afterwards. Ends with status 1 if nobody can log in, or if a unit failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Installer ISO, stamped or stock; plain, not packed
     image: PathBuf,
 
-    /// Private key to log in with [default: those of ssh-agent and ~/.ssh]
-    #[arg(long, value_name = "FILE")]
+    /// Private key to log in with, or `generate` for one of this boot [default: those of ssh-agent and ~/.ssh]
+    #[arg(long, value_name = "FILE|generate")]
     key: Option<PathBuf>,
 
     /// User to log in as
@@ -126,16 +129,19 @@ fn inspected(image: &Path) -> Result<Report> {
     report.map_err(|fault| fault.of_image(image.display()))
 }
 
-/// A key for a stock image, if none is given.
+/// A key for this boot, where one is asked for or no other can let in.
 fn own(args: &Args, report: &Report, place: &Path) -> Result<Option<Own>> {
-    if args.key.is_some() || report.injected.is_some() {
+    if !gets_own(args, report) {
         return Ok(None);
     }
     if !args.json {
         let name = args.image.display();
-        printer::say(&format!(
-            "{name} has no key: a copy of it gets one for this boot, and both go afterwards\n"
-        ));
+        let what = if lets_in(args, report) {
+            format!("a copy of {name} gets a key")
+        } else {
+            format!("{name} has no key: a copy of it gets one")
+        };
+        printer::say(&format!("{what} for this boot, and both go afterwards\n"));
     }
     Own::of(&args.image, place).map(Some)
 }
@@ -158,17 +164,35 @@ fn check(args: &Args, report: &Report) -> Result<()> {
             hint: "flash it, and boot the card".into(),
         });
     }
-    let lets_in = |injected: &remaster::inspect::Injected| {
-        injected.keys.iter().any(|key| key.user == args.user)
-    };
-    let gets_own = args.key.is_none() && report.injected.is_none();
-    if gets_own || report.injected.as_ref().is_some_and(lets_in) {
+    let settings = report.injected.iter().flat_map(|injected| &injected.settings);
+    let is_of_several = settings.map(|setting| &setting.name).any(|name| name == "machine");
+    if gets_own(args, report) && is_of_several {
+        return Err(Error::Usage {
+            what: format!("{name} is for several machines, and gets no key for one boot"),
+            hint: "give --key the private half of a key that it lets in".into(),
+        });
+    }
+    if gets_own(args, report) || lets_in(args, report) {
         return Ok(());
     }
     Err(Error::Usage {
         what: format!("{name} has no key for {}, so nobody can log in", args.user),
-        hint: "put one in: `remaster BASE --key KEY.pub -o IMAGE`; a stock image gets one for the boot if --key is left out".into(),
+        hint: "put one in: `remaster BASE --key KEY.pub -o IMAGE`; without --key it gets one for the boot".into(),
     })
+}
+
+/// Whether the image lets a key in as the user.
+fn lets_in(args: &Args, report: &Report) -> bool {
+    let mut keys = report.injected.iter().flat_map(|injected| &injected.keys);
+    keys.any(|key| key.user == args.user)
+}
+
+/// Whether a key is made for this boot.
+fn gets_own(args: &Args, report: &Report) -> bool {
+    match &args.key {
+        Some(key) => key.as_os_str() == GENERATE,
+        None => !lets_in(args, report),
+    }
 }
 
 fn tell(args: &Args, machine: &Machine, seen: &Seen, seconds: u64) -> Result<()> {

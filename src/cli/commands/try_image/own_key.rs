@@ -1,4 +1,4 @@
-//! A key for one boot, in a copy of an image that has none. Both are gone afterwards.
+//! A key for one boot, in a copy of an image. Both are gone afterwards.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
+use remaster::live::Input;
+use remaster::stamp::kept::Kept;
 use remaster::{BaseImage, Customization, ManifestOptions, OverwritePolicy, Recipe};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
@@ -32,11 +34,22 @@ impl Own {
         recipe.key = vec![pair.public_key().to_openssh().map_err(fault)?];
         let file = ImageFile::open(image)?;
         let base = BaseImage::open(&file).map_err(|fault| fault.of_image(file.name()))?;
-        let made = base.customize(&Customization::of(&recipe)?, &ManifestOptions::default());
+        let made = base.customize(&wishes(&base, recipe)?, &ManifestOptions::default());
         let made = made.map_err(|fault| fault.of_image(file.name()))?;
         made.write_to_file(&own.image, OverwritePolicy::Refuse)?;
         Ok(own)
     }
+}
+
+/// A recipe over what an image has already, which stays.
+fn wishes(base: &BaseImage<&ImageFile>, recipe: Recipe) -> Result<Customization> {
+    let Some(kept) = Kept::of(base)? else { return Customization::of(&recipe) };
+    let carried = kept.carried(&base.facts(), &recipe)?;
+    let mut recipe = kept.with(recipe);
+    // Nobody verifies the copy.
+    recipe.manifest_digests = None;
+    let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
+    Customization::gather_over(&recipe, &mut Input::new(io::empty(), nobody), carried)
 }
 
 /// A folder of the user's own for a machine's files, gone when it is dropped: on a disk where it may get an image.
@@ -74,5 +87,29 @@ mod tests {
         let path = place.path().to_owned();
         drop(place);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stamped_image_keeps_what_it_has() {
+        let place = folder().unwrap();
+        let (base, stamped) = (place.path().join("base.iso"), place.path().join("stamped.iso"));
+        let bytes = zstd::decode_all(&include_bytes!("../../../../tests/tiny/tiny.iso.zst")[..]);
+        fs::write(&base, bytes.unwrap()).unwrap();
+        let mut recipe = Recipe::default();
+        (recipe.hostname, recipe.host_key) = (Some("box".into()), vec!["generate".into()]);
+        let file = ImageFile::open(&base).unwrap();
+        let made = BaseImage::open(&file).unwrap();
+        let made =
+            made.customize(&Customization::of(&recipe).unwrap(), &ManifestOptions::default());
+        made.unwrap().write_to_file(&stamped, OverwritePolicy::Refuse).unwrap();
+        let report =
+            |path: &Path| Report::of(&ImageFile::open(path).unwrap()).unwrap().injected.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let own = Own::of(&stamped, folder.path()).unwrap();
+        let (before, now) = (report(&stamped), report(&own.image));
+        assert!(before.keys.is_empty() && now.keys.len() == 2, "{now:?}");
+        assert_eq!(before.host_keys[0].fingerprint, now.host_keys[0].fingerprint);
+        assert_eq!(now.settings[0].value, "box");
+        assert_eq!(fs::metadata(&own.image).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }
