@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Draws what a terminal shows of real runs, as first-run.svg beside this file. Usage: make.py REMASTER
+"""Makes the pictures beside this file of real runs. Usage: make.py REMASTER [BASE]
 
-The base is the tiny installer of the tests, under the name of an official one; everything else is as the program says it.
-Needs zstd, ssh-keygen.
+first-run.svg is what a terminal shows. Its base is the tiny installer of the tests, under the name of an official one; everything else is as the
+program says it. console.png is the console of a machine that was booted from a stamped BASE, as `remaster try` sees it; BASE is an installer that
+boots, as `tests/rig/bases.sh 25.11` makes one. Needs zstd, ssh-keygen; for a BASE also QEMU, and minutes.
 """
 import html
 import os
@@ -61,6 +62,15 @@ def drawn(lines):
     return "\n".join([*out, "</g>", "</svg>", ""])
 
 
+def booted(program, base, folder, key):
+    """The console of a booted machine."""
+    image, picture = os.path.join(folder, "custom.iso"), os.path.join(HERE, "console.png")
+    subprocess.run([program, base, "--key", f"{key}.pub", "--hostname", "box", "--host-key", "generate", "-f", "-q", "-o", image], check=True)
+    if os.path.exists(picture):
+        os.remove(picture)
+    subprocess.run([program, "try", image, "--key", key, "--no-kvm", "--screenshot", picture], check=True)
+
+
 def main():
     program = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
@@ -68,6 +78,8 @@ def main():
         key = os.path.join(folder, "id_ed25519")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "alice@laptop", "-f", key], check=True)
         picture = drawn(run(program, folder))
+        if len(sys.argv) > 2:
+            booted(program, os.path.abspath(sys.argv[2]), folder, key)
     with open(os.path.join(HERE, "first-run.svg"), "w", encoding="utf-8") as file:
         file.write(picture)
 

@@ -12,7 +12,7 @@ programs=(
   /usr/lib/ipxe/qemu/pxe-virtio.rom:ipxe-qemu busybox:busybox-static readelf:binutils mmdebstrap:mmdebstrap ssh:openssh-client python3:python3 isoinfo:genisoimage
   bsdtar:libarchive-tools 7z:p7zip-full sgdisk:gdisk sfdisk:fdisk mkfs.ext4:e2fsprogs puttygen:putty-tools
   zip:zip skopeo:skopeo openssl:openssl script:bsdutils setpriv:util-linux cc:gcc strace:strace
-  nix-store:nix-bin sbsign:sbsigntool mandoc:mandoc man:man-db shellcheck:shellcheck
+  nix-store:nix-bin sbsign:sbsigntool mandoc:mandoc man:man-db shellcheck:shellcheck valgrind:valgrind
   dbus-daemon:dbus /usr/libexec/udisks2/udisksd:udisks2 /usr/lib/polkit-1/polkitd:polkitd
 )
 missing() {

@@ -91,7 +91,8 @@ fn commands(text: &str) -> Vec<String> {
     for block in blocks(text, "sh") {
         let block = block.replace("\\\n", " ");
         let lines = block.lines().map(|line| line.split("  #").next().unwrap().trim());
-        found.extend(lines.filter(|line| line.starts_with("remaster")).map(str::to_owned));
+        let is_run = |line: &&str| line.starts_with("remaster") || line.starts_with("mkdir -p ~/");
+        found.extend(lines.filter(is_run).map(str::to_owned));
     }
     found
 }
