@@ -60,7 +60,7 @@ const fn page(
 pub(super) const PAGES: &[Page] = &[
     page(
         "",
-        &["base", "key", "recipe", "output", "force", "dry_run", "quiet", "help", "version"],
+        &["base", "key", "recipe", "output", "force", "dry_run", "help", "version"],
         &[
             "remaster flash nixos-25.11-minimal --key ~/.ssh/id_ed25519.pub /dev/sdc",
             "remaster nixos.iso --key ~/.ssh/id_ed25519.pub -o custom.iso",
