@@ -2,17 +2,15 @@
 //! by themselves and where they talk. Everything else stays byte for byte.
 
 use crate::boot::config::Config;
+use crate::boot::entry_args::{
+    LONGEST_COMMAND_LINE, arguments, check_found, first_that_fits, is_named, no_entry, too_long,
+};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::{
     Change, Entry, Settings, Syntax, Word, changed, grub, with_initrds,
 };
-use crate::recipe::edits::{Asked, Boot, Credential, Replacement, Serial};
-use crate::units::u64_of;
-
-/// Bytes of a kernel's command line with the one that ends it, on x86 and arm64 (Linux
-/// `COMMAND_LINE_SIZE`).
-pub const LONGEST_COMMAND_LINE: usize = 2048;
+use crate::recipe::edits::{Boot, Credential, Serial};
 
 /// The new menus.
 #[derive(Debug)]
@@ -21,25 +19,6 @@ pub struct Menus<'a> {
     pub texts: Vec<String>,
     /// The keys that the command lines carry.
     pub credential: Option<&'a Credential>,
-}
-
-/// What the arguments of an entry become.
-#[derive(Debug, Eq, PartialEq)]
-pub struct Arguments {
-    /// Those it has: new, or gone.
-    pub kept: Vec<Option<String>>,
-    /// Those that come behind them, but before `--`.
-    pub added: Vec<String>,
-}
-
-impl Arguments {
-    /// The arguments as the kernel gets them.
-    pub fn all(&self) -> Vec<&str> {
-        let kept = || self.kept.iter().flatten().map(String::as_str);
-        let before = kept().take_while(|text| *text != "--");
-        let behind = kept().skip_while(|text| *text != "--");
-        before.chain(self.added.iter().map(String::as_str)).chain(behind).collect()
-    }
 }
 
 /// What a menu does by itself, as its language has it.
@@ -130,165 +109,8 @@ pub fn started_alone<'a>(
     })
 }
 
-/// What is made with the first credential that fits.
-pub(crate) fn first_that_fits<'a, T>(
-    boot: &'a Boot,
-    made: impl Fn(Option<&'a Credential>) -> Result<T>,
-) -> Result<T> {
-    let mut fault = None;
-    for credential in &boot.credentials {
-        match made(Some(credential)) {
-            Err(full @ Error::NoRoom { .. }) => fault = Some(full),
-            other => return other,
-        }
-    }
-    fault.map_or_else(|| made(None), Err)
-}
-
-/// What the arguments of an entry of a base become. `credential` are the keys it carries.
-pub fn arguments(
-    entry: &Entry,
-    boot: &Boot,
-    old_label: &str,
-    credential: Option<&Credential>,
-) -> Result<Arguments> {
-    let selected = is_selected(entry, boot);
-    let kept = entry.arguments.iter().map(|word| {
-        let text = relabelled(&word.text, boot, old_label);
-        let goes = boot.consoles().any(|serial| is_console(&text, serial))
-            || selected && boot.delete.iter().any(|asked| asked.value == text);
-        (!goes).then_some(text)
-    });
-    let mut kept: Vec<Option<String>> = kept.collect();
-    for asked in boot.replace.iter().filter(|_| selected) {
-        replace(&mut kept, asked, entry)?;
-    }
-    let mut added = if selected { boot.add.clone() } else { Vec::new() };
-    if !boot.serial.is_empty() {
-        // Messages go to all consoles, `/dev/console` is the last one.
-        added.push("console=tty0".to_owned());
-        added.extend(boot.consoles().map(Serial::console));
-    }
-    added.extend(credential.map(|credential| credential.argument.clone()));
-    Ok(Arguments { kept, added })
-}
-
-fn relabelled(text: &str, boot: &Boot, old_label: &str) -> String {
-    let names_old = text.strip_prefix("root=LABEL=") == Some(old_label);
-    match &boot.label {
-        Some(label) if names_old => format!("root=LABEL={}", label.value),
-        _ => text.to_owned(),
-    }
-}
-
-fn is_console(text: &str, serial: &Serial) -> bool {
-    let port = text.strip_prefix("console=").map(|rest| rest.split(',').next().unwrap_or(rest));
-    port == Some("tty0") || port == Some(&serial.port)
-}
-
-fn replace(kept: &mut [Option<String>], asked: &Asked<Replacement>, entry: &Entry) -> Result<()> {
-    let wanted = &asked.value;
-    let mut found: Vec<&mut String> =
-        kept.iter_mut().flatten().filter(|text| is_replaced(text, wanted)).collect();
-    if wanted.old.is_none() && found.len() > 1 {
-        return Err(Error::Recipe {
-            what: format!(
-                "{}: the entry {:?} has {}= several times",
-                asked.place,
-                entry.path(),
-                wanted.key
-            ),
-            hint: format!("say which one, as {}=OLD={}", wanted.key, wanted.new).into(),
-        });
-    }
-    for text in &mut found {
-        **text = format!("{}={}", wanted.key, wanted.new);
-    }
-    Ok(())
-}
-
-fn is_replaced(text: &str, wanted: &Replacement) -> bool {
-    let value = text.strip_prefix(&wanted.key).and_then(|rest| rest.strip_prefix('='));
-    value.is_some_and(|value| wanted.old.as_ref().is_none_or(|old| old == value))
-}
-
-fn contains(whole: &str, part: &str) -> bool {
-    whole.to_lowercase().contains(&part.to_lowercase())
-}
-
-/// Whether a part of a title or label is one of this entry.
-fn is_named(entry: &Entry, part: &str) -> bool {
-    let label = entry.label.as_ref();
-    contains(&entry.path(), part) || label.is_some_and(|label| contains(&label.text, part))
-}
-
-fn is_selected(entry: &Entry, boot: &Boot) -> bool {
-    boot.entries.is_empty() || boot.entries.iter().any(|asked| is_named(entry, &asked.value))
-}
-
-/// Refuses what no entry has.
-pub(crate) fn check_found(entries: &[&Entry], boot: &Boot) -> Result<()> {
-    let entries = || entries.iter().copied();
-    for asked in &boot.entries {
-        if !entries().any(|entry| is_named(entry, &asked.value)) {
-            return Err(no_entry(asked, "any menu", entries()));
-        }
-    }
-    let selected = || entries().filter(|entry| is_selected(entry, boot));
-    let has = |wanted: &dyn Fn(&str) -> bool| {
-        selected().any(|entry| entry.arguments.iter().any(|word| wanted(&word.text)))
-    };
-    for asked in &boot.delete {
-        if !has(&|text| text == asked.value) {
-            return Err(no_argument(&asked.place, &asked.value, selected()));
-        }
-    }
-    for Asked { value, place } in &boot.replace {
-        if !has(&|text| is_replaced(text, value)) {
-            let old = value.old.as_deref().unwrap_or("…");
-            return Err(no_argument(place, &format!("{}={old}", value.key), selected()));
-        }
-    }
-    Ok(())
-}
-
-fn no_argument<'a>(place: &str, what: &str, entries: impl Iterator<Item = &'a Entry>) -> Error {
-    let mut there: Vec<&str> = Vec::new();
-    for word in entries.flat_map(|entry| &entry.arguments) {
-        let is_ours = ["init=", "root="].iter().any(|kept| word.text.starts_with(kept));
-        if !is_ours && !there.contains(&word.text.as_str()) && !word.text.starts_with(['$', '/']) {
-            there.push(&word.text);
-        }
-    }
-    let whole = there.iter().filter(|word| word.split('=').next() == Some(what));
-    let whole: Vec<&str> = whole.copied().collect();
-    let hint = match whole.as_slice() {
-        [] => format!("give one of those there are: {}", there.join(" ")),
-        found => format!("give it with its value: {}", found.join(" or ")),
-    };
-    Error::Recipe { what: format!("{place}: no entry has the argument {what}"), hint: hint.into() }
-}
-
 fn entries_of(configs: &[Config]) -> Vec<&Entry> {
     configs.iter().flat_map(|config| &config.entries).collect()
-}
-
-fn no_entry<'a>(
-    asked: &Asked<String>,
-    what: &str,
-    entries: impl IntoIterator<Item = &'a Entry>,
-) -> Error {
-    let mut titles: Vec<String> = Vec::new();
-    for entry in entries {
-        let path = entry.path();
-        if !titles.contains(&path) {
-            titles.push(path);
-        }
-    }
-    Error::Recipe {
-        what: format!("{}: no entry of {what} is called {:?}", asked.place, asked.value),
-        hint: format!("give a part of one of these: {}", titles.join("; ")).into(),
-    }
 }
 
 /// What one menu is made with.
@@ -580,12 +402,6 @@ fn check_length(config: &Config, text: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The error for a command line that is longer than the kernel takes.
-pub(crate) fn too_long(what: String, needed: usize) -> Error {
-    let [needed, free] = [needed, LONGEST_COMMAND_LINE].map(u64_of);
-    Error::NoRoom { what, needed, free }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::boot::config::Config;
 use crate::boot::folder::Folder;
+use crate::boot::entry_args;
 use crate::boot::menu;
 use crate::checked;
 use crate::error::Result;
@@ -138,7 +139,7 @@ pub(crate) fn boot_lines(
             if credential.is_none() && !boot.credentials.is_empty() {
                 return fault("an entry", "no keys".into(), "keys on the command line".into());
             }
-            let expected = menu::arguments(was, boot, old_label, credential)?;
+            let expected = entry_args::arguments(was, boot, old_label, credential)?;
             let found: Vec<&str> = is.arguments.iter().map(|word| word.text.as_str()).collect();
             // Initrds among the arguments of isolinux were checked with the archives.
             let same =

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::boot::menu::{LONGEST_COMMAND_LINE, arguments, first_that_fits, too_long};
+use crate::boot::entry_args::{LONGEST_COMMAND_LINE, arguments, first_that_fits, too_long};
 use crate::checked;
 use crate::error::Result;
 use crate::formats::boot_config::{Entry, Word};

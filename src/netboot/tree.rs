@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::boot::menu;
+use crate::boot::entry_args;
 use crate::boot::release;
 use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::{self, Contents};
@@ -210,7 +210,7 @@ impl<'f> Tree<&'f ImageFile> {
                 "none",
             ));
         }
-        menu::check_found(&entries, boot)
+        entry_args::check_found(&entries, boot)
     }
 
     /// The initrd with edits in place of what was added before.

@@ -13,7 +13,7 @@ const HELD: [(&str, &str); 39] = [
     ("boot/kernel_args.rs LONGEST_LABEL", "settings_are_taken_up_to_their_limits"),
     ("boot/kernel_args.rs LONGEST_NAME", "settings_are_taken_up_to_their_limits"),
     ("boot/kernel_args.rs LONGEST_TIMEOUT", "settings_are_taken_up_to_their_limits"),
-    ("boot/menu.rs LONGEST_COMMAND_LINE", "a_line_of_2048_bytes_fits_and_one_more_does_not"),
+    ("boot/entry_args.rs LONGEST_COMMAND_LINE", "a_line_of_2048_bytes_fits_and_one_more_does_not"),
     ("boot/stage_one.rs MOST_KEPT", "an_initrd_that_unpacks_to_much_is_refused_by_what_it_is"),
     ("boot/stage_one.rs MOST_UNPACKED", "an_initrd_that_unpacks_to_much_is_refused_by_what_it_is"),
     (
