@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::RenameFlags;
 
-use super::file::{OverwritePolicy, free_name, rename, sync_folder};
+use super::file::{OverwritePolicy, sync_folder};
+use super::temp_file::{free_name, rename};
 use crate::error::{Advice, Error, Result};
 use crate::place;
 

@@ -1,37 +1,21 @@
 //! Writes an image to a file that appears whole or not at all.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::thread;
-use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
+use rustix::fs::{OFlags, RenameFlags};
 
-use crate::checked;
+pub use super::fill::CopyMethod;
+use super::fill::{fill, filled};
+pub use super::temp_file::Readers;
+use super::temp_file::{Draft, flags, rename};
 use crate::error::{Advice, Error, Result};
-use crate::image::patched::{PatchedImage, Piece, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::output::Outgoing;
 use crate::place;
 use crate::progress::{Progress, Silent};
-use crate::units::{ByteRange, in_memory, u64_of};
-
-/// Bytes that the kernel is asked to copy at once: small enough for progress and Ctrl-C.
-const KERNEL_CHUNK: usize = 16 << 20;
-
-/// Bytes that are read and written at once where the kernel does not copy.
-const CHUNK: u64 = 1 << 20;
-
-/// Time between two rounds of bringing bytes to the disk.
-const BREATH: Duration = Duration::from_millis(5);
-
-/// Permission bits of a new file before the umask.
-const USUAL_MODE: u32 = 0o666;
 
 /// What to do with a file that already exists.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,42 +24,6 @@ pub enum OverwritePolicy {
     Refuse,
     /// Replace it, all at once.
     Replace,
-}
-
-/// Who may read a new file.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Readers {
-    /// Whom the umask lets.
-    Usual,
-    /// Its owner, whatever the umask.
-    Owner,
-    /// Everyone, whatever the umask.
-    Everyone,
-}
-
-impl Readers {
-    /// Those of a file that holds what others must not know, or does not.
-    pub fn of(private: bool) -> Self {
-        if private { Self::Owner } else { Self::Usual }
-    }
-
-    /// Permission bits that the file gets for certain.
-    fn certain(self) -> Option<u32> {
-        match self {
-            Self::Usual => None,
-            Self::Owner => Some(0o600),
-            Self::Everyone => Some(0o644),
-        }
-    }
-}
-
-/// How the base's bytes got into the new file.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CopyMethod {
-    /// They are shared with the base (FICLONE, `ioctl_ficlone(2)`).
-    Cloned,
-    /// The kernel copied them (`copy_file_range(2)`).
-    Copied,
 }
 
 /// A place for an image, checked before any work is done.
@@ -338,19 +286,6 @@ pub fn keep_from_others(path: &Path) -> Result<bool> {
     }
 }
 
-/// Some filesystems know no flags of renameat2(2): they get the plain call, after a look.
-pub(super) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, flags) {
-        Err(rustix::io::Errno::INVAL) if flags.contains(RenameFlags::NOREPLACE) => {
-            if fs::symlink_metadata(to).is_ok() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            fs::rename(from, to)
-        }
-        result => result.map_err(io::Error::from),
-    }
-}
-
 fn not_regular(path: &Path, found: &fs::Metadata) -> Error {
     let is = if found.is_dir() { "is a folder" } else { "is not a regular file" };
     Error::Usage {
@@ -364,211 +299,5 @@ pub fn taken(path: &Path) -> Error {
     Error::Usage {
         what: format!("{} already exists", path.display()),
         hint: Advice::OtherPathOrReplace,
-    }
-}
-
-/// A file that is being written and has no name of its own yet, or one that goes away with it.
-#[derive(Debug)]
-pub(super) struct Draft {
-    file: File,
-    name: Option<PathBuf>,
-}
-
-impl Draft {
-    /// The file.
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
-    fn open(folder: &Path, readers: Readers) -> Result<Self> {
-        let draft = Self::open_with(folder, readers)?;
-        if let Some(mode) = readers.certain() {
-            let doing = || format!("give a new file in {} the mode {mode:04o}", folder.display());
-            let mode = fs::Permissions::from_mode(mode);
-            draft.file.set_permissions(mode).map_err(Error::io(doing()))?;
-        }
-        Ok(draft)
-    }
-
-    fn open_with(folder: &Path, readers: Readers) -> Result<Self> {
-        let mut options = File::options();
-        options.read(true).write(true).mode(readers.certain().unwrap_or(USUAL_MODE));
-        let unnamed = options.custom_flags(flags(OFlags::TMPFILE)).open(folder);
-        match unnamed {
-            Ok(file) => Ok(Self { file, name: None }),
-            Err(fault) if matches!(fault.raw_os_error(), Some(95 | 21 | 2 | 22)) => {
-                Self::open_named(folder, readers)
-            }
-            Err(fault) => Err(Error::io(format!("write into {}", folder.display()))(fault)),
-        }
-    }
-
-    fn open_named(folder: &Path, readers: Readers) -> Result<Self> {
-        let name = free_name(folder);
-        let mut options = File::options();
-        let mode = readers.certain().unwrap_or(USUAL_MODE);
-        options.read(true).write(true).create_new(true).mode(mode);
-        let file = options.open(&name);
-        let file = file.map_err(Error::io(format!("write into {}", folder.display())))?;
-        Ok(Self { file, name: Some(name) })
-    }
-
-    /// Gives the file a path that must be free.
-    fn link(&self, path: &Path) -> io::Result<()> {
-        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
-    }
-
-    /// The name of the file, a passing one if it had none.
-    fn named(&mut self, folder: &Path) -> io::Result<PathBuf> {
-        if self.name.is_none() {
-            let name = free_name(folder);
-            self.link(&name)?;
-            self.name = Some(name);
-        }
-        self.name.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            // Nothing can be done about a file that does not go away.
-            let _ = fs::remove_file(name);
-        }
-    }
-}
-
-fn flags(flags: OFlags) -> i32 {
-    flags.bits().cast_signed()
-}
-
-/// Numbers that names were tried with: threads do not try the same.
-static TRIED: AtomicU32 = AtomicU32::new(0);
-
-pub(super) fn free_name(folder: &Path) -> PathBuf {
-    let name = |number: u32| {
-        folder.join(OsString::from(format!(".remaster.{}.{number}", std::process::id())))
-    };
-    (0..u32::MAX)
-        .map(|_| name(TRIED.fetch_add(1, Ordering::Relaxed)))
-        .find(|path| fs::symlink_metadata(path).is_err())
-        .unwrap_or_else(|| name(0))
-}
-
-/// A fault of the operating system, or one that already says what it is.
-type Fault = std::result::Result<Error, io::Error>;
-
-fn refused(fault: impl Into<io::Error>) -> Fault {
-    Err(fault.into())
-}
-
-/// Fills the file while another thread brings to the disk what was written, so that little is left
-/// to wait for at the end. A fault of that thread counts: the kernel tells each fault only once.
-fn filled(
-    file: &File,
-    image: &PatchedImage<&ImageFile>,
-    progress: &dyn Progress,
-) -> std::result::Result<CopyMethod, Fault> {
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let syncing = scope.spawn(|| -> io::Result<()> {
-            while !done.load(Ordering::Relaxed) {
-                file.sync_data()?;
-                thread::sleep(BREATH);
-            }
-            Ok(())
-        });
-        let how = fill(file, image, progress);
-        done.store(true, Ordering::Relaxed);
-        let synced = syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        synced.map_err(refused).and(how)
-    })
-}
-
-fn fill(
-    file: &File,
-    image: &PatchedImage<&ImageFile>,
-    progress: &dyn Progress,
-) -> std::result::Result<CopyMethod, Fault> {
-    let base = image.base().file();
-    // Nothing is gained by a clone of which no byte stays where it is.
-    let cloned =
-        image.pieces().iter().any(Piece::stays) && rustix::fs::ioctl_ficlone(file, base).is_ok();
-    if cloned {
-        file.set_len(image.size()).map_err(refused)?;
-    }
-    for piece in image.pieces() {
-        // A new file is zero all over, and so is what a clone has behind the base.
-        let is_fresh = !cloned || piece.at.start() >= image.base().size();
-        let is_zero = is_fresh && matches!(piece.from, Source::Zeros);
-        if is_zero || (cloned && piece.stays()) {
-            progress.advance(piece.at.size());
-        } else {
-            write_piece(file, image, piece, progress)?;
-        }
-    }
-    Ok(if cloned { CopyMethod::Cloned } else { CopyMethod::Copied })
-}
-
-fn write_piece(
-    file: &File,
-    image: &PatchedImage<&ImageFile>,
-    piece: &Piece,
-    progress: &dyn Progress,
-) -> std::result::Result<(), Fault> {
-    let left = match &piece.from {
-        Source::Base(from) => copy_in_kernel(image.base().file(), *from, file, piece.at, progress)?,
-        Source::File(other, from) => copy_in_kernel(other.file(), *from, file, piece.at, progress)?,
-        Source::Bytes(_) | Source::Zeros => piece.at,
-    };
-    let mut buffer = vec![0; in_memory(CHUNK.min(left.size()))];
-    for step in left.steps(CHUNK) {
-        check_cancelled(progress)?;
-        let chunk = checked::part_mut(&mut buffer, ..in_memory(step.size()), "room for a piece");
-        let chunk = chunk.map_err(Ok)?;
-        image.read_exact_at(chunk, step.start()).map_err(Ok)?;
-        file.write_all_at(chunk, step.start()).map_err(refused)?;
-        progress.advance(step.size());
-    }
-    Ok(())
-}
-
-fn check_cancelled(progress: &dyn Progress) -> std::result::Result<(), Fault> {
-    if progress.is_cancelled() { Err(Ok(Error::Interrupted)) } else { Ok(()) }
-}
-
-/// Copies as much as the kernel copies, and says what it left to the caller.
-fn copy_in_kernel(
-    base: &File,
-    from: u64,
-    to: &File,
-    at: ByteRange,
-    progress: &dyn Progress,
-) -> std::result::Result<ByteRange, Fault> {
-    let (mut source, mut target) = (from, at.start());
-    loop {
-        let left = checked::between(target, at.end(), "what is still to be copied").map_err(Ok)?;
-        if left.is_empty() {
-            return Ok(left);
-        }
-        check_cancelled(progress)?;
-        let size = in_memory(left.size()).min(KERNEL_CHUNK);
-        let copied =
-            rustix::fs::copy_file_range(base, Some(&mut source), to, Some(&mut target), size);
-        match copied {
-            Ok(0) => return Ok(left),
-            Ok(bytes) => progress.advance(u64_of(bytes)),
-            Err(
-                rustix::io::Errno::NOSPC
-                | rustix::io::Errno::DQUOT
-                | rustix::io::Errno::IO
-                | rustix::io::Errno::FBIG,
-            ) => {
-                return Err(refused(io::Error::last_os_error()));
-            }
-            Err(_) => return Ok(left),
-        }
     }
 }

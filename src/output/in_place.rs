@@ -28,7 +28,8 @@ use crate::image::journal;
 use crate::image::patched::PatchedImage;
 use crate::image::{self, ImageFile, ReadAt};
 use crate::output::Outgoing;
-use crate::output::file::{Draft, Output, OverwritePolicy, Readers, sync_folder};
+use crate::output::file::{Output, OverwritePolicy, Readers, sync_folder};
+use crate::output::temp_file::Draft;
 use crate::progress::Progress;
 use crate::units::{ByteRange, in_memory, len_of, u64_of};
 

@@ -2,8 +2,10 @@
 
 pub mod directory;
 pub mod file;
+mod fill;
 pub mod in_place;
 mod outgoing;
 pub mod stream;
+mod temp_file;
 
 pub use outgoing::Outgoing;

@@ -1,0 +1,146 @@
+//! A file that is being written and has no name of its own yet.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
+
+use crate::error::{Error, Result};
+
+/// Permission bits of a new file before the umask.
+const USUAL_MODE: u32 = 0o666;
+
+/// Who may read a new file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Readers {
+    /// Whom the umask lets.
+    Usual,
+    /// Its owner, whatever the umask.
+    Owner,
+    /// Everyone, whatever the umask.
+    Everyone,
+}
+
+impl Readers {
+    /// Those of a file that holds what others must not know, or does not.
+    pub fn of(private: bool) -> Self {
+        if private { Self::Owner } else { Self::Usual }
+    }
+
+    /// Permission bits that the file gets for certain.
+    fn certain(self) -> Option<u32> {
+        match self {
+            Self::Usual => None,
+            Self::Owner => Some(0o600),
+            Self::Everyone => Some(0o644),
+        }
+    }
+}
+
+/// A file that is being written and has no name of its own yet, or one that goes away with it.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) file: File,
+    pub(super) name: Option<PathBuf>,
+}
+
+impl Draft {
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
+    pub(super) fn open(folder: &Path, readers: Readers) -> Result<Self> {
+        let draft = Self::open_with(folder, readers)?;
+        if let Some(mode) = readers.certain() {
+            let doing = || format!("give a new file in {} the mode {mode:04o}", folder.display());
+            let mode = fs::Permissions::from_mode(mode);
+            draft.file.set_permissions(mode).map_err(Error::io(doing()))?;
+        }
+        Ok(draft)
+    }
+
+    fn open_with(folder: &Path, readers: Readers) -> Result<Self> {
+        let mut options = File::options();
+        options.read(true).write(true).mode(readers.certain().unwrap_or(USUAL_MODE));
+        let unnamed = options.custom_flags(flags(OFlags::TMPFILE)).open(folder);
+        match unnamed {
+            Ok(file) => Ok(Self { file, name: None }),
+            Err(fault) if matches!(fault.raw_os_error(), Some(95 | 21 | 2 | 22)) => {
+                Self::open_named(folder, readers)
+            }
+            Err(fault) => Err(Error::io(format!("write into {}", folder.display()))(fault)),
+        }
+    }
+
+    fn open_named(folder: &Path, readers: Readers) -> Result<Self> {
+        let name = free_name(folder);
+        let mut options = File::options();
+        let mode = readers.certain().unwrap_or(USUAL_MODE);
+        options.read(true).write(true).create_new(true).mode(mode);
+        let file = options.open(&name);
+        let file = file.map_err(Error::io(format!("write into {}", folder.display())))?;
+        Ok(Self { file, name: Some(name) })
+    }
+
+    /// Gives the file a path that must be free.
+    pub(super) fn link(&self, path: &Path) -> io::Result<()> {
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
+    }
+
+    /// The name of the file, a passing one if it had none.
+    pub(super) fn named(&mut self, folder: &Path) -> io::Result<PathBuf> {
+        if self.name.is_none() {
+            let name = free_name(folder);
+            self.link(&name)?;
+            self.name = Some(name);
+        }
+        self.name.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // Nothing can be done about a file that does not go away.
+            let _ = fs::remove_file(name);
+        }
+    }
+}
+
+pub(super) fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+/// Numbers that names were tried with: threads do not try the same.
+static TRIED: AtomicU32 = AtomicU32::new(0);
+
+pub(super) fn free_name(folder: &Path) -> PathBuf {
+    let name = |number: u32| {
+        folder.join(OsString::from(format!(".remaster.{}.{number}", std::process::id())))
+    };
+    (0..u32::MAX)
+        .map(|_| name(TRIED.fetch_add(1, Ordering::Relaxed)))
+        .find(|path| fs::symlink_metadata(path).is_err())
+        .unwrap_or_else(|| name(0))
+}
+
+/// Some filesystems know no flags of renameat2(2): they get the plain call, after a look.
+pub(super) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, flags) {
+        Err(rustix::io::Errno::INVAL) if flags.contains(RenameFlags::NOREPLACE) => {
+            if fs::symlink_metadata(to).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(from, to)
+        }
+        result => result.map_err(io::Error::from),
+    }
+}
