@@ -1,0 +1,195 @@
+//! The files of one user: what is written, what stands there already, and who may read it.
+
+use std::path::Path;
+
+use super::{CancelOnly, Form, Job, Keep, Run, Waiting};
+use crate::bounded;
+use crate::error::{Advice, Error, Result};
+use crate::image::ImageFile;
+use crate::image::digest::Digest;
+use crate::live::HostKeys;
+use crate::output::file::{self, Output, OverwritePolicy, Readers};
+use crate::progress::Silent;
+use crate::stamp::descriptor::{self, Descriptor};
+use crate::stamp::manifest;
+use crate::stamp::oci::Ids;
+use crate::stamp::planned_image::PlannedImage;
+use crate::stamp::stamped_image::StampedImage;
+use crate::units::len_of;
+
+impl Run<'_> {
+    /// Whether an image stands under its name, byte for byte as far as it differs from the base.
+    pub(super) fn is_there(&self, job: &Job<'_>, name: &str, recipe: Digest) -> Result<bool> {
+        let path = self.batch.folder.join(name);
+        match (self.batch.form, &self.layout) {
+            (Form::Patch, _) => Ok(holds(&path, &job.packed) && kept_as(&path, &job.image)?),
+            (Form::Oci, Some(layout)) => {
+                let content = manifest::content_id(self.batch.sha256, job.image.digest());
+                let (entry, _) = layout.image(name, &job.packed, Ids { recipe, content })?;
+                Ok(layout.of_name(name) == Some(&entry))
+            }
+            _ => Ok(is_there(&path, &job.image) && kept_as(&path, &job.image)?),
+        }
+    }
+
+    pub(super) fn image(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
+        let (batch, image) = (self.batch, &job.image);
+        if batch.digests {
+            waiting.done.sha256 = Some(Digest::of(image.image(), &Silent)?);
+        }
+        if !waiting.done.kept {
+            let path = &waiting.done.path;
+            let output = Output::new(path, batch.file, batch.existing())?;
+            let output = batch.waited_for(output);
+            waiting.files.push(output.ready(image.outgoing(), &CancelOnly(self.listener))?);
+        }
+        let known = waiting.done.sha256;
+        let hashed = || Digest::of(image.image(), &CancelOnly(self.listener));
+        self.beside(&mut waiting, image, || known.map_or_else(hashed, Ok))?;
+        Ok(waiting)
+    }
+
+    /// Writes what is wanted beside a file, or leaves it there.
+    fn beside(
+        &self,
+        waiting: &mut Waiting,
+        made: &PlannedImage,
+        digest: impl FnOnce() -> Result<Digest>,
+    ) -> Result<()> {
+        let name = file_name(waiting);
+        for (record, bytes) in self.batch.beside.of(made, &name, digest)? {
+            self.record(waiting, made, record.ending(), &bytes)?;
+        }
+        self.known_hosts(waiting)
+    }
+
+    /// Writes one file beside another, or leaves it there.
+    fn record(
+        &self,
+        waiting: &mut Waiting,
+        made: &PlannedImage,
+        ending: &str,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let path = waiting.done.path.with_file_name(file_name(waiting) + ending);
+        if self.keeps() && holds(&path, bytes) && kept_as(&path, made)? {
+            return Ok(());
+        }
+        let output = Output::of_bytes(&path, self.batch.existing())?;
+        let output = self.batch.waited_for(output);
+        waiting.files.push(output.ready_bytes(bytes, readers(made))?);
+        Ok(())
+    }
+
+    /// Writes what `remaster apply` makes the image of by itself, if that is wanted.
+    fn descriptor(&self, waiting: &mut Waiting, made: &PlannedImage, digest: Digest) -> Result<()> {
+        let Some(base) = self.batch.descriptor else { return Ok(()) };
+        let Ids { recipe, content } = waiting.done.ids;
+        let patch = descriptor::Patch {
+            file: file_name(waiting),
+            size: waiting.done.size,
+            sha256: digest.to_string(),
+        };
+        let text = Descriptor {
+            descriptor: descriptor::VERSION,
+            name: waiting.done.name.clone(),
+            base: base.clone(),
+            patch,
+            recipe_id: recipe.to_string(),
+            content_id: content.to_string(),
+        }
+        .text()?;
+        self.record(waiting, made, descriptor::ENDING, &text)
+    }
+
+    /// Writes the public halves of the host keys beside a file, or leaves them there.
+    fn known_hosts(&self, waiting: &mut Waiting) -> Result<()> {
+        let Some(keys) = waiting.done.host_keys.as_ref().filter(|_| self.batch.known_hosts) else {
+            return Ok(());
+        };
+        let (path, text) = (HostKeys::file_beside(&waiting.done.path), keys.known_hosts());
+        if !self.keeps() || !holds(&path, text.as_bytes()) {
+            let output = Output::of_bytes(&path, self.batch.existing())?;
+            let output = self.batch.waited_for(output);
+            waiting.files.push(output.ready_bytes(text.as_bytes(), Readers::Usual)?);
+        }
+        waiting.done.known_hosts = Some(path);
+        Ok(())
+    }
+
+    /// Whether what is there stays if it is what would be written.
+    pub(super) fn keeps(&self) -> bool {
+        matches!(self.batch.keep, Keep::Resume | Keep::Same)
+    }
+
+    pub(super) fn patch(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
+        let (made, bytes) = (&job.image, &job.packed);
+        if !waiting.done.kept {
+            let path = &waiting.done.path;
+            let output = Output::of_bytes(path, self.batch.existing())?;
+            let output = self.batch.waited_for(output);
+            waiting.files.push(output.ready_bytes(bytes, readers(made))?);
+        }
+        waiting.done.size = len_of(bytes);
+        let digest = Digest::of_bytes(bytes);
+        waiting.done.sha256 = Some(digest);
+        self.beside(&mut waiting, made, || Ok(digest))?;
+        self.descriptor(&mut waiting, made, digest)?;
+        Ok(waiting)
+    }
+
+    pub(super) fn layer(&self, mut waiting: Waiting, job: &Job<'_>, name: &str) -> Result<Waiting> {
+        let Some(layout) = &self.layout else { return Ok(waiting) };
+        let bytes = &job.packed;
+        let (entry, blobs) = layout.image(name, bytes, waiting.done.ids)?;
+        if layout.of_name(name) == Some(&entry) {
+            waiting.done.kept = self.batch.keep != Keep::Refuse;
+        }
+        let other = layout.of_name(name).is_some() && !waiting.done.kept;
+        if other && self.batch.existing() == OverwritePolicy::Refuse {
+            return Err(Error::Usage {
+                what: format!("{} has an image {name:?} already", self.batch.folder.display()),
+                hint: Advice::OtherFolder,
+            });
+        }
+        for (path, bytes) in blobs {
+            if !(holds(&path, &bytes) && kept_as(&path, &job.image)?) {
+                let output = Output::of_bytes(&path, OverwritePolicy::Replace)?;
+                waiting.files.push(output.ready_bytes(&bytes, readers(&job.image))?);
+            }
+        }
+        self.batch.folder.clone_into(&mut waiting.done.path);
+        (waiting.done.size, waiting.done.sha256) = (len_of(bytes), Some(entry.digest));
+        waiting.entry = Some(entry);
+        Ok(waiting)
+    }
+}
+
+/// What a user's file is called.
+fn file_name(waiting: &Waiting) -> String {
+    waiting.done.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Who may read what is made.
+fn readers(made: &PlannedImage) -> Readers {
+    Readers::of(made.is_private())
+}
+
+/// Whether a file that stays is one that can stay: if others must not know it, they cannot read it any more.
+fn kept_as(path: &Path, made: &PlannedImage) -> Result<bool> {
+    match readers(made) {
+        Readers::Owner => file::keep_from_others(path),
+        _ => Ok(!path.is_symlink()),
+    }
+}
+
+/// Whether the image stands there: its size, its manifest, and everything else that was put over the base.
+fn is_there(path: &Path, image: &StampedImage<&ImageFile>) -> bool {
+    ImageFile::open(path).is_ok_and(|found| image.shows_in(&found))
+}
+
+/// Whether a file has these bytes.
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    bounded::read(path, len_of(bytes), "read what was made before")
+        .is_ok_and(|found| found == bytes)
+}

@@ -1,0 +1,47 @@
+//! What a recipe may not have where it is one of many users'.
+
+use crate::error::{Advice, Result};
+use crate::keys::Elsewhere;
+use crate::recipe::{OF_RECORDS, Recipe};
+
+/// A name that is given beside the users' own would derive the same keys for all of them.
+pub(super) fn refuse_one_name(recipe: &Recipe) -> Result<()> {
+    if recipe.host_key_name.is_none() {
+        return Ok(());
+    }
+    let what = "a batch derives the keys of each user for the user's own name";
+    Err(recipe.fault("host-key-name", 0, what, "leave it out"))
+}
+
+/// Machines share an image, and the users of a batch have one each.
+pub(super) fn refuse_machines(recipe: &Recipe) -> Result<()> {
+    if recipe.machine.is_empty() {
+        return Ok(());
+    }
+    let what = "a batch makes an image for each user, and [[machine]] is for one image of several machines";
+    Err(recipe.fault("machine", 0, what, Advice::OneImageOrUsers))
+}
+
+/// The base is read and the key is opened once for all.
+pub(super) fn refuse_own_records(recipe: &Recipe) -> Result<()> {
+    let Some(name) = OF_RECORDS.into_iter().find(|name| recipe.gives(name)) else { return Ok(()) };
+    let hint = "put it into the recipe that all users share, or give the flag";
+    Err(recipe.fault(name, 0, "all users of a batch have the same", hint))
+}
+
+pub(super) const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";
+
+/// Refuses keys that would be fetched anew for each user, at other times.
+pub(super) fn refuse_fetched(recipe: &Recipe) -> Result<()> {
+    for (at, given) in recipe.key.iter().enumerate() {
+        let hint = match Elsewhere::of(given)? {
+            None => continue,
+            Some(Elsewhere::Agent) => "make a file of them: ssh-add -L > agent.keys".to_owned(),
+            Some(Elsewhere::Server(url)) => {
+                format!("make a file of them, and look at it: curl -fsSo user.keys {url}")
+            }
+        };
+        return Err(recipe.fault("key", at, format!("a batch fetches no keys: {given}"), hint));
+    }
+    Ok(())
+}
