@@ -1,7 +1,10 @@
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::document::read;
+
 use super::*;
+use crate::error::Error;
 
 /// Reads a recipe file of this text.
 fn recipe(text: &str) -> Result<Recipe, Error> {

@@ -1,0 +1,276 @@
+//! What goes through every field of a recipe: what is asked for, one over the other, and where each stands.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::setting::called;
+use super::{Inject, Recipe, edits};
+use crate::error::{Advice, Error};
+
+/// Whether something was asked for.
+trait Given: Sized {
+    fn is_given(&self) -> bool;
+
+    /// This, or else what stands below it.
+    fn or_below(self, below: Self) -> Self {
+        if self.is_given() { self } else { below }
+    }
+
+    /// The same, where lists are joined: what stands below comes first.
+    fn onto(self, below: Self) -> Self;
+
+    /// How many elements of a list there are.
+    fn count(&self) -> usize;
+}
+
+impl<T> Given for Option<T> {
+    fn is_given(&self) -> bool {
+        self.is_some()
+    }
+
+    fn onto(self, below: Self) -> Self {
+        self.or_below(below)
+    }
+
+    fn count(&self) -> usize {
+        0
+    }
+}
+
+impl<T> Given for Vec<T> {
+    fn is_given(&self) -> bool {
+        !self.is_empty()
+    }
+
+    fn onto(self, mut below: Self) -> Self {
+        below.extend(self);
+        below
+    }
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+/// The place of what was put in before.
+const IN_IMAGE: &str = "in the image";
+
+/// What goes through every field: a struct literal, so that none can be forgotten.
+macro_rules! every_field {
+    ($($field:ident)*) => {
+        /// Everything of this one, and of `below` what this one says nothing of. Lists are not joined.
+        #[must_use]
+        pub fn over(self, mut below: Self) -> Self {
+            below.forget_alternatives_to(&self);
+            let mut places = below.places;
+            places.retain(|name, _| !self.gives(name));
+            places.extend(self.places);
+            Self { $($field: self.$field.or_below(below.$field),)* places }
+        }
+
+        /// Everything of this one and of `below`, which was put in before. Lists are joined, those of `below` first.
+        #[must_use]
+        pub fn onto(self, mut below: Self) -> Self {
+            below.forget_alternatives_to(&self);
+            let mut places = self.places;
+            let counts = [$((stringify!($field), below.$field.count())),*];
+            for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+                let name = name.replace('_', "-");
+                let own = places.remove(&name).unwrap_or_else(|| vec![String::new()]);
+                let before = std::iter::repeat_n(IN_IMAGE.to_owned(), count);
+                places.insert(name, before.chain(own).collect());
+            }
+            Self { $($field: self.$field.onto(below.$field),)* places }
+        }
+
+        /// The names of all fields.
+        fn all() -> Vec<String> {
+            [$(stringify!($field)),*].map(|name| name.replace('_', "-")).to_vec()
+        }
+
+        /// The names of what was asked for.
+        pub fn given(&self) -> Vec<String> {
+            let all = [$((stringify!($field), self.$field.is_given())),*];
+            all.iter().filter(|(_, given)| *given).map(|(name, _)| name.replace('_', "-")).collect()
+        }
+    };
+}
+
+/// What is of networks.
+const OF_NETWORKS: [&str; 11] = [
+    "address",
+    "gateway",
+    "bond",
+    "mtu",
+    "dns",
+    "wifi",
+    "wifi-password-file",
+    "wifi-password-prompt",
+    "wifi-open",
+    "wifi-wpa3",
+    "wifi-country",
+];
+
+/// What only changes what an image tells of itself. The flags of these names are those of the commands that make images.
+pub const OF_RECORDS: [&str; 2] = ["manifest-digests", "sign"];
+
+/// What recipe files have and the command line has not.
+pub(crate) const OF_FILES: [&str; 1] = ["machine"];
+
+/// What only judges what is asked for under other names.
+const JUDGING: [&str; 2] = ["reproducible", "expect-fingerprint"];
+
+/// The name of the environment variable that stands in a file's place, if one does: `env:NAME`.
+pub(crate) fn of_environment(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix("env:")
+}
+
+/// The number of the file descriptor that stands in a file's place, if one does: `fd:N`.
+pub(crate) fn of_descriptor(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix("fd:")
+}
+
+/// What only changes menus and the kernel's arguments. `label` is not among it: a systemd stage 1 has it in its fstab.
+pub(crate) const OF_MENUS: [&str; 8] =
+    ["karg", "karg-delete", "karg-replace", "entry", "serial", "timeout", "default-entry", "name"];
+
+impl Recipe {
+    every_field! {
+        key expect_fingerprint ssh_passwords host_key host_key_seed host_key_name
+        root_password_file root_password_prompt root_password_hash
+        nixos_password_file nixos_password_prompt nixos_password_hash
+        hostname timezone keymap locale console_font greeting announce
+        address gateway bond mtu dns
+        wifi wifi_password_file wifi_password_prompt wifi_open wifi_wpa3 wifi_country
+        overlay xattrs file script bin unit enable run store path allow_secrets
+        karg karg_delete karg_replace entry serial timeout default_entry label name merge_initrd inject
+        reproducible manifest_digests sign machine
+    }
+
+    /// Whether something of networks was asked for.
+    pub fn gives_networks(&self) -> bool {
+        OF_NETWORKS.iter().any(|name| self.gives(name))
+    }
+
+    /// Whether something goes into stage 1, which must be understood then.
+    pub fn touches_stage_one(&self) -> bool {
+        let of_menus = |name: &String| OF_MENUS.contains(&name.as_str());
+        let are_of_menus = self.edits().iter().all(of_menus) && !self.has_ports_alike();
+        self.inject != Some(Inject::Credential) && !are_of_menus
+    }
+
+    /// Whether two serial ports are of one kind, as `ttyS0` and `ttyS1`. The kernel talks at one of them only.
+    pub(crate) fn has_ports_alike(&self) -> bool {
+        let ports = self.serial.iter().filter_map(|text| text.split(',').next());
+        let kinds: BTreeSet<&str> = ports.map(edits::kind_of_port).collect();
+        kinds.len() < self.serial.len()
+    }
+
+    /// The names of what was asked for that changes something, and does not only tell of it.
+    pub fn edits(&self) -> Vec<String> {
+        let mut names = self.given();
+        names.retain(|name| {
+            !OF_RECORDS.contains(&name.as_str()) && !JUDGING.contains(&name.as_str())
+        });
+        names
+    }
+
+    /// Whether something was asked for under a name.
+    pub fn gives(&self, name: &str) -> bool {
+        self.given().iter().any(|given| given == name)
+    }
+
+    /// Of ways to give one secret, one is enough: what stands above wins.
+    fn forget_alternatives_to(&mut self, above: &Self) {
+        let gives = |names: &[&str]| names.iter().any(|name| above.gives(name));
+        if gives(&["root-password-file", "root-password-prompt", "root-password-hash"]) {
+            (self.root_password_file, self.root_password_prompt, self.root_password_hash) =
+                (None, None, None);
+        }
+        if gives(&["nixos-password-file", "nixos-password-prompt", "nixos-password-hash"]) {
+            (self.nixos_password_file, self.nixos_password_prompt, self.nixos_password_hash) =
+                (None, None, None);
+        }
+        if gives(&["wifi-password-file", "wifi-password-prompt", "wifi-open"]) {
+            (self.wifi_password_file, self.wifi_password_prompt, self.wifi_open) =
+                (Vec::new(), None, None);
+        }
+    }
+
+    /// The names of everything that a recipe file can have, in their order.
+    pub fn keys() -> Vec<String> {
+        Self::names().into_iter().chain(OF_FILES.map(str::to_owned)).collect()
+    }
+
+    /// The names of everything that can be asked for on the command line, in their order.
+    pub fn names() -> Vec<String> {
+        let mut names = Self::all();
+        names.retain(|name| !OF_FILES.contains(&name.as_str()));
+        names
+    }
+
+    /// Says what is wrong with the element `index` of what was asked for under `name`, and where that stands.
+    pub fn fault(
+        &self,
+        name: &str,
+        index: usize,
+        what: impl std::fmt::Display,
+        hint: impl Into<Advice>,
+    ) -> Error {
+        let place = self.place(name, index);
+        Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
+    }
+
+    /// Where the element `index` of what was asked for under `name` stands: `r.toml:3:8: karg` or `--karg`.
+    pub fn place(&self, name: &str, index: usize) -> String {
+        let places = self.places.get(name);
+        match places
+            .and_then(|places| places.get(index).or_else(|| places.last()))
+            .filter(|place| !place.is_empty())
+        {
+            Some(place) => format!("{place}: {name}"),
+            None => called(name),
+        }
+    }
+
+    /// The same with relative paths taken from `folder` on.
+    #[must_use]
+    pub(super) fn below_folder(mut self, folder: &Path) -> Self {
+        let joined = |path: &mut PathBuf| {
+            if path.as_os_str() != "-" && of_environment(path).or(of_descriptor(path)).is_none() {
+                *path = folder.join(&*path);
+            }
+        };
+        let single = [
+            &mut self.host_key_seed,
+            &mut self.root_password_file,
+            &mut self.nixos_password_file,
+            &mut self.sign,
+        ];
+        single.into_iter().flatten().for_each(joined);
+        let lists = [
+            &mut self.wifi_password_file,
+            &mut self.overlay,
+            &mut self.script,
+            &mut self.bin,
+            &mut self.unit,
+            &mut self.run,
+            &mut self.store,
+        ];
+        lists.into_iter().flatten().for_each(joined);
+        let joined = |name: &mut String| {
+            if let Some(path) = folder.join(&*name).to_str() {
+                path.clone_into(name);
+            }
+        };
+        self.file.iter_mut().for_each(joined);
+        let is_path = |name: &&mut String| !name.starts_with("generate");
+        self.host_key.iter_mut().filter(is_path).for_each(joined);
+        let is_path = |key: &&mut String| *key != "-" && folder.join(&**key).exists();
+        self.key.iter_mut().filter(is_path).for_each(joined);
+        for machine in &mut self.machine {
+            machine.with_paths(|own| own.below_folder(folder));
+        }
+        self
+    }
+}
