@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::boot::config::Config;
-use crate::boot::folder::Folder;
 use crate::boot::entry_args;
+use crate::boot::folder::Folder;
 use crate::boot::menu;
 use crate::checked;
 use crate::error::Result;

@@ -99,11 +99,20 @@ impl System {
         Ok(Disk { path, ..disk })
     }
 
-    /// Refuses a system that does not tell what is mounted: nothing could be known to be free.
+    /// Refuses a system that does not tell what is mounted or swapped to: nothing could be known to be free.
     fn check_told(&self) -> Result<()> {
         let table = self.path("proc/self/mountinfo");
         let doing = format!("read {}, which tells what is mounted", table.display());
-        fs::read(table).map(drop).map_err(Error::io(doing))
+        fs::read(table).map_err(Error::io(doing))?;
+        let areas = self.path("proc/swaps");
+        match fs::read(&areas) {
+            // A kernel without swap has no such file.
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
+                let doing = format!("read {}, which tells what is swapped to", areas.display());
+                Err(Error::io(doing)(fault))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The whole disk with this number.

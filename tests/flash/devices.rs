@@ -467,4 +467,11 @@ fn a_system_that_does_not_tell_what_is_mounted_has_no_targets() {
         let fault = System::at(machine.folder.path()).disks().unwrap_err();
         assert!(fault.to_string().contains(missing), "{fault}");
     }
+    let machine = Machine::new();
+    let areas = machine.path("proc/swaps");
+    let _ = fs::remove_file(&areas);
+    System::at(machine.folder.path()).disks().unwrap();
+    fs::create_dir(&areas).unwrap();
+    let fault = System::at(machine.folder.path()).disks().unwrap_err();
+    assert!(fault.to_string().contains("what is swapped to"), "{fault}");
 }
