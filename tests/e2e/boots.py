@@ -53,7 +53,7 @@ class Boot:
 # "fat" shows that the menu in efi.img is right, which had to grow there: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
 SOME = [
     Boot("23.11", "bios", "usb", tar=True),
-    Boot("24.11", "uefi", "cd", merge=True),
+    Boot("24.05", "uefi", "cd", merge=True),
     Boot("24.11-lz4", "bios", "cd"),
     Boot("24.11-lz4", "uefi", "usb"),
     Boot("24.11-full-esp", "uefi", "fat"),
@@ -69,7 +69,7 @@ SOME = [
 def everything():
     """SOME and all that is left of the matrix."""
     boots = list(SOME)
-    for base in ("23.11", "24.11", "25.11", "26.05"):
+    for base in ("23.11", "24.05", "24.11", "25.11", "26.05"):
         two = base in ("25.11", "26.05")
         for firmware in ("bios", "uefi"):
             for medium in ("cd", "usb"):

@@ -3,7 +3,8 @@
 
 Each file of custom/ is a group: its flags, what must be seen in the guest, and what must be refused. One image per
 generation has the flags of all groups. Those of one generation with a scripted and of one with a systemd stage 1 are
-booted twice (with --all: every one), by BIOS and by UEFI, and look the same both times. Prints a line per check and ends with `N passed, N failed`.
+booted twice (with --all: every one), by BIOS and by UEFI, and look the same both times, but for what a table of the
+recipe says of one machine. Prints a line per check and ends with `N passed, N failed`.
 """
 import argparse
 import importlib.util
@@ -25,10 +26,10 @@ GENERATIONS = {"23.11": [STICK], "24.11": [CD, STICK], "25.11": [CD], "26.05": [
 
 
 class Guest:
-    """A booted image and the key that opens it."""
+    """A booted image, the key that opens it, and what a table of the recipe says of this machine."""
 
-    def __init__(self, machine, key, base):
-        self.machine, self.key, self.base = machine, key, base
+    def __init__(self, machine, key, base, own):
+        self.machine, self.key, self.base, self.own = machine, own.get("key", key), base, own
 
     def run(self, command, user="root"):
         """What a command says that is run over ssh, in a connection that stays open."""
@@ -63,6 +64,13 @@ def stamp(remaster, base, flags, out):
     return subprocess.run([remaster, base, *flags, "-f", "-o", out], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
 
 
+def qemu(found, generation, turn, logs):
+    """What the groups add to the machine of one boot, and what the recipe says of it alone."""
+    os.makedirs(logs, exist_ok=True)
+    added = [group.machine(generation, turn, logs) for group in found.values() if hasattr(group, "machine")]
+    return [a for arguments, _ in added for a in arguments], {k: v for _, own in added for k, v in own.items()}
+
+
 def run(c, remaster, generation, base, found, key, scratch, logs, boots):
     """One generation: what is refused, then boots of one image."""
     image, flags = os.path.join(scratch, "image.iso"), ["--key", key + ".pub"]
@@ -77,15 +85,16 @@ def run(c, remaster, generation, base, found, key, scratch, logs, boots):
     done = stamp(remaster, base, flags, image)
     if not c.check(f"{generation}: stamped", done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-800:]}"):
         return
-    for firmware, medium in boots:
+    for turn, (firmware, medium) in enumerate(boots):
         where = f"{generation} {firmware} {medium}"
         kept = os.path.join(logs, where.replace(" ", "_"))
-        machine = boot.Machine(image, firmware, medium, kept, second_card=True)
+        extra, own = qemu(found, generation, turn, kept)
+        machine = boot.Machine(image, firmware, medium, kept, mac=own.get("mac", boot.FIRST_MAC), extra=extra)
         failed = c.failed
         try:
             waited = machine.wait_for_ssh()
             if c.check(f"{where}: ssh after {waited} s", waited is not None, f"nothing after {boot.PATIENCE} s, logs in {kept}"):
-                guest = Guest(machine, key, generation)
+                guest = Guest(machine, key, generation, own)
                 state = guest.run(f"{boot.SETTLED}; systemctl --failed --plain --no-legend | cut -d' ' -f1").out.split()
                 failing = [unit for group in found.values() for unit in getattr(group, "failed", lambda _: [])(generation)]
                 c.check(f"{where}: no unit fails but {failing}", state == ["degraded" if failing else "running", *failing], state)

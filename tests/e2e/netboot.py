@@ -49,8 +49,8 @@ class Machine(boot.Machine):
 
     way = None
 
-    def arguments(self, image, firmware, medium, memory, second_card):
-        args = super().arguments("/dev/null", firmware, "cd", memory, second_card)
+    def arguments(self, image, firmware, medium, memory, mac, extra):
+        args = super().arguments("/dev/null", firmware, "cd", memory, mac, extra)
         at = args.index("-cdrom")
         args[at:at + 4] = ["-nodefaults", "-vga", "std"]
         with open(os.path.join(image, "netboot.ipxe"), encoding="ascii") as f:

@@ -63,8 +63,8 @@ class Machine(boot.Machine):
         self.started_files, self.sticks = started, sticks
         super().__init__(started["kernel"], "bios", "cd", logs)
 
-    def arguments(self, image, firmware, medium, memory, second_card):
-        args = super().arguments("/dev/null", firmware, "cd", memory, second_card)
+    def arguments(self, image, firmware, medium, memory, mac, extra):
+        args = super().arguments("/dev/null", firmware, "cd", memory, mac, extra)
         at = args.index("-cdrom")
         args[at:at + 4] = ["-nodefaults", "-vga", "std", "-device", "qemu-xhci"]
         for number, path in enumerate(self.sticks):

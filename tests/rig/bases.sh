@@ -9,7 +9,7 @@ cache=${REMASTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/remaster/rig}
 
 # Every base: what is asked of build-store, build-initrd and build-iso.
 boots="23.11 24.11 25.11 26.05"                                            # the four generations
-variants="24.11-lz4 24.11-none 24.11-microcode 24.11-label 24.11-full-esp 23.11-layout"  # boot as well
+variants="24.05 24.11-lz4 24.11-none 24.11-microcode 24.11-label 24.11-full-esp 23.11-layout"  # boot as well
 shapes="24.11-xz 24.11-gzip 24.11-full-root 24.11-big 25.11-graphical"    # structure only: hardly a store
 others="24.11-aarch64"                                                    # boots on another machine
 rare="26.05-aarch64"                                                      # built only when asked for by name

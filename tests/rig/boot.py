@@ -20,7 +20,7 @@ AARCH64_UEFI = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
 PATIENCE = 900
 # Says whether the system runs, once all of it is up.
 SETTLED = f"timeout {PATIENCE - 300} systemctl is-system-running --wait"
-SECOND_MAC = "52:54:00:77:00:02"  # of the second network card, in 192.168.77.0/24, if a machine has one
+FIRST_MAC = "52:54:00:12:34:56"  # of the network card by which ssh comes in
 
 
 class Login:
@@ -45,7 +45,7 @@ def ended(command, seconds):
 class Machine:
     """A running QEMU with an image as its only medium; ssh of the guest is at a port of this host."""
 
-    def __init__(self, image, firmware, medium, logs, memory=1024, second_card=False):
+    def __init__(self, image, firmware, medium, logs, memory=1024, mac=FIRST_MAC, extra=()):
         self.logs = logs
         os.makedirs(logs, exist_ok=True)
         self.serial = os.path.join(logs, "serial.log")
@@ -55,9 +55,9 @@ class Machine:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         with open(os.path.join(logs, "qemu.log"), "wb") as log:
-            self.process = subprocess.Popen(self.arguments(image, firmware, medium, memory, second_card), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.arguments(image, firmware, medium, memory, mac, extra), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def arguments(self, image, firmware, medium, memory, second_card):
+    def arguments(self, image, firmware, medium, memory, mac, extra):
         # always emulated: a /dev/kvm that is there need not work (nested ones often do not), and results stay comparable
         aarch64 = is_aarch64(image)
         # (a CPU without pointer authentication, which costs an emulator half of its speed)
@@ -65,9 +65,7 @@ class Machine:
         args = [*machine, "-accel", "tcg,thread=multi", "-smp", "2", "-m", str(memory), "-display", "none", "-no-reboot",
                 "-serial", f"file:{self.serial}", "-monitor", f"unix:{self.control}/monitor,server,nowait",
                 "-netdev", f"user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:22",
-                "-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci"]
-        if second_card:
-            args += ["-netdev", "user,id=n1,restrict=on,net=192.168.77.0/24", "-device", f"virtio-net-pci,netdev=n1,mac={SECOND_MAC}"]
+                "-device", f"virtio-net-pci,netdev=n0,mac={mac}", "-device", "virtio-rng-pci", *extra]
         if aarch64:
             args += ["-bios", AARCH64_UEFI]
         elif firmware == "uefi":

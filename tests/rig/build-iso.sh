@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds a base ISO shaped as the NixOS minimal installer of one release. Usage: build-iso.sh WORKDIR OUT INITRD [INITRD2]
-# Env: GEN=23.11|24.11|25.11|26.05 (WORKDIR's store must be made with the same GEN), VOLID, PAD_MIB (a file of that size),
+# Env: GEN=23.11|24.05|24.11|25.11|26.05 (WORKDIR's store must be made with the same GEN), VOLID, PAD_MIB (a file of that size),
 # EDITION=graphical (of 25.11: GNOME and Plasma, each with two kernels, a theme for GRUB, rEFInd; structure only),
 # FULL_ESP=1 (not one cluster of efi.img is free), ROOT_FILES="NAME…" (empty files in the root directory), STORE (instead of nix-store.GEN.squashfs),
 # ARCH=aarch64 (EFI only, no MBR, no GPT; WORKDIR's root must be aarch64's).
-# 23.11: EFI/boot in lower case. 23.11, 24.11: one kernel and initrd in /boot, 36 menu entries. 25.11: two of each, at
+# 23.11, 24.05: EFI/boot in lower case. Up to 24.11: one kernel and initrd in /boot, 36 menu entries. 25.11: two of each, at
 # store paths, other menus. 26.05: the same for a systemd stage 1. Menu timeouts are 3 s, not 10.
 set -euo pipefail
 GEN=${GEN:-24.11} ARCH=${ARCH:-x86_64}; out=$(realpath -m "$2"); initrd_files=("$(realpath "$3")" "$(realpath "${4:-$3}")"); cd "$1"; . "./paths.$GEN.env"
@@ -16,10 +16,10 @@ case $ARCH in
   x86_64) kern=bzImage loader=BOOTX64.EFI;;
   aarch64) kern=Image loader=BOOTAA64.EFI grub=arm64-efi gdir=root/usr/lib/grub/arm64-efi gmods=efi_gop;;
 esac
-efi=EFI/BOOT; if [ "$GEN" = 23.11 ]; then efi=EFI/boot loader=${loader,,}; fi
+efi=EFI/BOOT; case $GEN in 23.*|24.05) efi=EFI/boot loader=${loader,,};; esac
 read -r s1 s2 <<< "$S"
 case $GEN in
-  23.11|24.11) new= names=("") suffix=("") kernels=(/boot/$kern) initrds=(/boot/initrd) systems=("$s1");;
+  23.*|24.*) new= names=("") suffix=("") kernels=(/boot/$kern) initrds=(/boot/initrd) systems=("$s1");;
   *) new=1 names=(" (Linux LTS)" " (Linux latest)") suffix=("" -latest_kernel) systems=("$s1" "$s2")
     kernels=(/boot//nix/store/{0l5c8v2b7n4m1k9j6h3g0f8d5s2a7q4w-linux-6.12.58,4z1x8c5v2b9n6m3k0j7h4g1f8d5s2a9q-linux-6.17.8}/$kern)
     initrds=(/boot//nix/store/{2q9w6e3r0t7y4u1i8o5p2a9s6d3f0g7h-initrd-linux-6.12.58,6p3o0i7u4y1t8r5e2w9q6l3k0j7h4g1f-initrd-linux-6.17.8}/initrd);; esac
@@ -29,7 +29,7 @@ if [ "$EDITION" = graphical ]; then # no entry for the configuration that these 
   initrd_files+=("${initrd_files[@]}")
 fi
 case $GEN in
-  23.11|24.11) params="root=LABEL=$volid boot.shell_on_fail nohibernate loglevel=4";;
+  23.*|24.*) params="root=LABEL=$volid boot.shell_on_fail nohibernate loglevel=4";;
   25.*) params="root=LABEL=$volid boot.shell_on_fail nohibernate loglevel=4 lsm=landlock,yama,bpf";;
   *) params="root=fstab loglevel=4 lsm=landlock,yama,bpf" only=("nohibernate ");; esac # the first kernel's alone
 [ "$EDITION" = minimal ] || params="splash $params"

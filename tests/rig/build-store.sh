@@ -2,13 +2,14 @@
 # Builds the live system that the bases carry: a Debian userland laid out as a NixOS store (squashfs of store
 # paths, a stage-2 init that makes /etc from a static tree on a tmpfs root, then systemd and sshd).
 # Usage: build-store.sh WORKDIR, which has the unpacked userland in root/.
-# Env: GEN=23.11|24.11|25.11|26.05. From 25.11 on there are two system paths, NetworkManager instead of dhcpcd, and a unit
+# Env: GEN=23.11|24.05|24.11|25.11|26.05. From 25.11 on there are two system paths, NetworkManager instead of dhcpcd, and a unit
 # that makes host keys; 24.11 and 26.05 have the locale de_DE.UTF-8, the others en_US.UTF-8 only.
 # Makes WORKDIR/nix-store.GEN.squashfs, paths.GEN.env and the kernel.
 set -euo pipefail
 work=$1 GEN=${GEN:-24.11}; cd "$work"
 case $GEN in
   23.11) rel=$GEN.20231125.rig;;
+  24.05) rel=$GEN.20240531.rig;;
   24.11) rel=$GEN.20241122.rig;;
   25.11) rel=$GEN.20251120.rig;;
   26.05) rel=$GEN.20260525.rig;;
@@ -25,10 +26,10 @@ D=/nix/store/5d8g1k4n7q0t3w6z9c2f5h8l1p4s7v0y-dhcpcd.conf
 rm -rf store; mkdir -p store/"${U#/nix/store/}" store/"$(basename "$(dirname $B)")"/bin "store/$(echo "$E" | cut -d/ -f4)/etc"
 cp -a root/usr store/"${U#/nix/store/}"/usr
 u=store/"${U#/nix/store/}"/usr
-rm -rf "$u"/lib/grub "$u"/share/{doc,man,locale,info,lintian,perl,perl5} "$u"/lib/firmware "$u"/lib/modules/*/kernel/{sound,drivers/gpu,drivers/media,drivers/infiniband,drivers/iio,drivers/staging,drivers/isdn,fs/ocfs2,fs/gfs2,fs/ceph,fs/cifs} "$u"/lib/*-linux-gnu/perl*
+rm -rf "$u"/lib/grub "$u"/share/{doc,man,locale,info,lintian,perl,perl5} "$u"/lib/firmware/[!r]* "$u"/lib/modules/*/kernel/{sound,drivers/{gpu,media,infiniband,iio,staging,isdn,hwmon,comedi,mtd,target,platform,net/ethernet},fs/{ocfs2,gfs2,ceph,cifs,smb,nfs,f2fs},net/{bluetooth,sunrpc}} "$u"/lib/*-linux-gnu/perl*
 rm -rf "$u"/share/{i18n,fonts,bash-completion,zsh,info}; find "$u"/lib/modules/*/kernel/drivers/net/wireless -name '*.ko' ! -name mac80211_hwsim.ko -delete
-case $GEN in 23.11|24.11) rm -f "$u"/lib/tmpfiles.d/provision.conf;; esac # NixOS reads ssh.authorized_keys.root from 25.05 on
-case $GEN in 23.11|25.*) mv "$u"/lib/locale/locale-archive{.minimal,};; *) rm "$u"/lib/locale/locale-archive.minimal;; esac
+case $GEN in 23.*|24.*) rm -f "$u"/lib/tmpfiles.d/provision.conf;; esac # NixOS reads ssh.authorized_keys.root from 25.05 on
+case $GEN in 23.*|24.05|25.*) mv "$u"/lib/locale/locale-archive{.minimal,};; *) rm "$u"/lib/locale/locale-archive.minimal;; esac
 # the system path: all programs in one folder of links
 w=store/"${W#/nix/store/}"; mkdir -p "$w"/bin
 for f in "$u"/sbin/* "$u"/bin/*; do ln -sfn "$U/usr/${f#"$u"/}" "$w/bin/"; done
@@ -70,6 +71,8 @@ if [ -z "$__ETC_PROFILE_DONE" ]; then . /etc/profile; fi
 if test -f /etc/bashrc.local; then . /etc/bashrc.local; fi
 S
 ln -sf bashrc "$e"/bash.bashrc
+# NixOS's sudo is built without a PATH of its own, Debian's with one
+printf 'Defaults !secure_path\nroot ALL=(ALL:ALL) SETENV: ALL\nnixos ALL=(ALL:ALL) NOPASSWD: SETENV: ALL\n' > "$e"/sudoers; chmod 440 "$e"/sudoers; rm -rf "$e"/sudoers.d
 # root and nixos have empty passwords, as on an installer
 sed -i 's/^root:[^:]*:/root::/' "$e"/shadow; echo 'nixos::19700::::::' >> "$e"/shadow; echo 'nixos:x:1000:100::/home/nixos:/bin/bash' >> "$e"/passwd
 printf 'ID=nixos\nNAME=NixOS\nPRETTY_NAME="NixOS %s"\nVERSION_ID="%s"\n' "$rel" "$GEN" > "$e"/os-release.nixos; mv -f "$e"/os-release.nixos "$e"/os-release
@@ -110,7 +113,7 @@ done
 S
 chmod +x "$e"/ssh-keygen-start
 case $GEN in
-  23.11|24.11) sed -i 's|^ExecStart=|ExecStartPre=/etc/ssh-keygen-start\n&|' "$e"/systemd/system/sshd.service;;
+  23.*|24.*) sed -i 's|^ExecStart=|ExecStartPre=/etc/ssh-keygen-start\n&|' "$e"/systemd/system/sshd.service;;
   *) sed -i 's|^After=.*|After=network.target sshd-keygen.service\nWants=sshd-keygen.service|' "$e"/systemd/system/sshd.service
     cat > "$e"/systemd/system/sshd-keygen.service <<'S'
 [Unit]
@@ -142,7 +145,7 @@ mkdir -p "$e"/systemd/system/sysinit.target.wants; ln -sf ../systemd-vconsole-se
 # the network: dhcpcd and a wpa_supplicant that nobody starts, from 25.11 on NetworkManager
 rm -f "$u"/lib/systemd/system/{dhcpcd,hostapd,hostapd@,wpa_supplicant@,wpa_supplicant-*}.service
 case $GEN in
-  23.11|24.11)
+  23.*|24.*)
     rm -f "$u"/lib/systemd/system/{NetworkManager*,wpa_supplicant.service} "$u"/bin/nm* "$u"/sbin/NetworkManager "$w"/bin/nm* "$w"/bin/NetworkManager
     rm -rf "$e"/NetworkManager "$u"/lib/NetworkManager "$u"/share/dbus-1/system-services/{org.freedesktop.nm_dispatcher,fi.w1.wpa_supplicant1}.service
     find "$e"/systemd '(' -name 'NetworkManager*' -o -name 'wpa_supplicant*' -o -name '*nm-dispatcher*' -o -name '*wpa_supplicant1*' ')' -delete
@@ -168,11 +171,14 @@ esac
 case $GEN in 25.*|26.*) # whatever wants network-online.target waits for it, an emulator for longer
   sed -i 's/^Environment=NM_ONLINE_TIMEOUT=.*/Environment=NM_ONLINE_TIMEOUT=600/' "$u"/lib/systemd/system/NetworkManager-wait-online.service
   mkdir -p "$e"/systemd/system/network-online.target.wants; ln -sf $U/usr/lib/systemd/system/NetworkManager-wait-online.service "$e"/systemd/system/network-online.target.wants/;; esac
-# an sshd per connection, as systemd-ssh-generator makes it (there for a socket of this machine alone)
+# an sshd per connection, as systemd-ssh-generator makes them (there for sockets of other kinds)
 if [ "$GEN" = 26.05 ]; then
-  printf '[Unit]\nDescription=OpenSSH Server Socket (a stand-in for the one of systemd-ssh-generator)\n[Socket]\nListenStream=127.0.0.1:2222\nAccept=yes\n' > "$e"/systemd/system/sshd-unix-local.socket
-  printf '[Unit]\nDescription=OpenSSH Per-Connection Server Daemon\n[Service]\nExecStart=-/usr/sbin/sshd -i\nStandardInput=socket\n' > "$e/systemd/system/sshd-unix-local@.service"
-  mkdir -p "$e"/systemd/system/sockets.target.wants; ln -sf ../sshd-unix-local.socket "$e"/systemd/system/sockets.target.wants/
+  mkdir -p "$e"/systemd/system/sockets.target.wants
+  for of in unix-local:2222 vsock:2223; do
+    printf '[Unit]\nDescription=OpenSSH Server Socket (a stand-in for one of systemd-ssh-generator)\n[Socket]\nListenStream=127.0.0.1:%s\nAccept=yes\n' "${of#*:}" > "$e/systemd/system/sshd-${of%:*}.socket"
+    printf '[Unit]\nDescription=OpenSSH Per-Connection Server Daemon\n[Service]\nExecStart=-/usr/sbin/sshd -i\nStandardInput=socket\n' > "$e/systemd/system/sshd-${of%:*}@.service"
+    ln -sf "../sshd-${of%:*}.socket" "$e"/systemd/system/sockets.target.wants/
+  done
 fi
 # a line on the serial console once everything is up, for the harness
 cat > "$e"/systemd/system/rig-up.service <<'S'

@@ -7,12 +7,20 @@ LABEL = "lab-installer_2.x"
 ARGUMENT = "remaster.test=a;b{c}$d"
 SPACED = "remaster.blank=a b"
 NAME = "bench 4"
+TWO_PORTS = ("23.11", "25.11")
 
 
 def flags(folder, base):
     found = ["--label", LABEL, "--name", NAME, "--karg", ARGUMENT, "--karg", SPACED, "--karg-replace", "loglevel=4=6",
              "--serial", "ttyS0,115200", "--timeout", "2", "--default-entry", "copytoram"]
+    if base in TWO_PORTS: # the kernel has one console of a kind
+        found[:0] = ["--serial", "ttyS1,57600"]
     return found + (["--karg-delete", "boot.shell_on_fail"] if base != "26.05" else [])
+
+
+def machine(base, turn, logs):
+    """A second serial port, whether it is asked for or not."""
+    return ["-serial", f"file:{logs}/serial-2.log"], {}
 
 
 def refused(folder, base):
@@ -84,7 +92,19 @@ def check(c, guest, base):
     with open(guest.machine.serial, errors="replace") as f:
         log = f.read()
     c.check("kernel messages at the serial port", "Linux version" in log or "Command line:" in log, log[-500:])
+    second_port(c, guest, base in TWO_PORTS)
     named = (re.search(r"(?:^|file=)([^,=]*\.iso)$", a) for a in guest.machine.process.args)
     image = next((m[1] for m in named if m), "")
     c.check("the image is there", os.path.exists(image), guest.machine.process.args)
     menus(c, image)
+
+
+def second_port(c, guest, is_asked_for):
+    out = guest.run("systemctl is-active serial-getty@ttyS1.service; stty -F /dev/ttyS1 speed").out.split()
+    with open(os.path.join(guest.machine.logs, "serial-2.log"), errors="replace") as f:
+        log = f.read()
+    if is_asked_for:
+        c.check("getty at the second port, with its speed", out == ["active", "57600"], out)
+        c.check("a login there, and nothing of the kernel", "login:" in log and "Linux version" not in log, log)
+    else:
+        c.check("nothing at a port that was not asked for", out[:1] == ["inactive"] and not log, [out, log])

@@ -74,6 +74,9 @@ def store(folder, below):
     shutil.copy(shutil.which("busybox"), f"{bin_}/busybox")
     os.symlink(f"/nix/store/{STORE}/bin/busybox", f"{bin_}/rig-store-tool")
     write(f"{bin_}/rig-store-script", f"#!/nix/store/{STORE}/bin/busybox sh\necho a script of the store\n", 0o755)
+    # what `nix-store --dump-db` writes of it: path, hash and size of its contents, no recipe, no references
+    contents = subprocess.run(["nix-store", "--dump", os.path.dirname(bin_)], stdout=subprocess.PIPE, check=True).stdout
+    write(f"{top}/nix-path-registration", f"/nix/store/{STORE}\n{hashlib.sha256(contents).hexdigest()}\n{len(contents)}\n\n0\n")
     out = os.path.join(folder, "store.squashfs")
     subprocess.run(["mksquashfs", top, out, "-comp", "zstd", "-all-root", "-no-progress", "-quiet"], check=True, stdout=subprocess.DEVNULL)
     return out
@@ -110,7 +113,35 @@ def check(c, guest, base):
         says(f"program on the PATH of {user}", "busybox-rig echo it runs", "it runs\n", user)
         says(f"store's program on the PATH of {user}", "rig-store-script; command -v rig-store-tool",
              f"a script of the store\n/etc/profiles/per-user/{user}/bin/rig-store-tool\n", user)
+    says("sudo finds programs of the image and of its stores", "sudo rig-install; sudo rig-store-script; sudo -i rig-install",
+         "installed by root\na script of the store\ninstalled by root\n", "nixos")
     says("unit is enabled and ran", "systemctl is-active rig-unit.service rig-alias.service; cat /var/lib/rig-unit", "active\nactive\nstarted by unit\n")
+    if "run" not in guest.own:
+        run_at_boot(c, guest)
+    says("store path in the store", f"cd /nix/store/{STORE}/bin && ls && /nix/store/{STORE}/bin/busybox echo from the store",
+         "busybox\nrig-store-script\nrig-store-tool\nfrom the store\n")
+    done = guest.run(f"touch /nix/store/{STORE}/bin/x")
+    c.check("the store cannot be written to", done.code != 0, done)
+    registered(c, guest)
+    if base in ("25.11", "26.05"):
+        says("large file is there", f"{stat} /srv/large; md5sum < /srv/large", f"/srv/large 604 0:0 regular file\n{hashlib.md5(large()).hexdigest()}  -\n")
+        done = guest.run("ls -l --block-size=1 /iso/remaster | awk '{print $9, $5}'; mount | grep -c /remaster/mounted")
+        sizes = dict(line.split(" ") for line in done.out.splitlines()[1:] if line.count(" ") == 1)
+        files = [int(size) for name, size in sizes.items() if re.fullmatch(r"files1-[0-9a-f]{16}\.img", name)]
+        c.check("large file is on the medium and not in the initrd", files and files[0] >= LARGE and 0 < int(sizes.get("payload.img", 0)) < 1 << 20 and done.out.endswith("\n0\n"), done.out)
+
+
+def registered(c, guest):
+    """Whether Nix knows the path, and copies it to a disk as `nixos-install --system` has it done, without a network."""
+    path = f"/nix/store/{STORE}"
+    done = guest.run(f"nix-store --check-validity {path} && nix-store --verify-path {path} && nix-store --check-validity /nix/store/0c1v2b3n4m5a6s7d8f9g0h1j2k3l4z5x-other")
+    c.check("Nix knows the path and that it is whole, and no other", done.code == 1 and f"'{path}'" not in done.err and "-other' is not valid" in done.err, done.out + done.err)
+    done = guest.run(f"mkdir -p /mnt/disk && nix-env --store /mnt/disk --extra-substituters 'auto?trusted=1' -p /mnt/disk/nix/var/nix/profiles/system --set {path}"
+                     f" && readlink -f /mnt/disk/nix/var/nix/profiles/system; /mnt/disk{path}/bin/busybox echo from the disk; rm -rf /mnt/disk")
+    c.check("it is installed to a disk without a network", done.code == 0 and done.out.endswith(f"{path}\nfrom the disk\n"), done.out + done.err)
+
+
+def run_at_boot(c, guest):
     ran = "for n in $(seq 300); do [ -s /var/lib/rig-run ] && break; sleep 1; done; systemctl is-active remaster-run-first.service; cat /var/lib/rig-run; journalctl -o cat -u remaster-run-first.service"
     done = guest.run(ran)
     lines = done.out.splitlines()
@@ -118,16 +149,6 @@ def check(c, guest, base):
     ran = re.compile("ran as root in /root, online: active, addresses: [1-9]")
     c.check("what is run at boot ran once, with its log in the journal", lines[:2] == ["active", "once"] and "installed by root" in lines, done.out)
     c.check("what is run at boot waited for the network", any(ran.match(line) for line in lines), done.out)
-    says("store path in the store", f"cd /nix/store/{STORE}/bin && ls && /nix/store/{STORE}/bin/busybox echo from the store",
-         "busybox\nrig-store-script\nrig-store-tool\nfrom the store\n")
-    done = guest.run(f"touch /nix/store/{STORE}/bin/x")
-    c.check("the store cannot be written to", done.code != 0, done)
-    if base in ("25.11", "26.05"):
-        says("large file is there", f"{stat} /srv/large; md5sum < /srv/large", f"/srv/large 604 0:0 regular file\n{hashlib.md5(large()).hexdigest()}  -\n")
-        done = guest.run("ls -l --block-size=1 /iso/remaster | awk '{print $9, $5}'; mount | grep -c /remaster/mounted")
-        sizes = dict(line.split(" ") for line in done.out.splitlines()[1:] if line.count(" ") == 1)
-        files = [int(size) for name, size in sizes.items() if re.fullmatch(r"files1-[0-9a-f]{16}\.img", name)]
-        c.check("large file is on the medium and not in the initrd", files and files[0] >= LARGE and 0 < int(sizes.get("payload.img", 0)) < 1 << 20 and done.out.endswith("\n0\n"), done.out)
 
 
 def refused(folder, base):
