@@ -20,6 +20,7 @@ COMMANDS = [
     "remaster flash custom.iso --to-file stick.img",
     "remaster verify stick.img --against custom.iso",
 ]
+BLANK = "\u00a0"  # a blank that browsers keep
 COLUMNS, WIDTH, HEIGHT, EDGE = 100, 8.43, 19, 16
 
 
@@ -52,13 +53,14 @@ def drawn(lines):
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
         f'<rect width="{width}" height="{height}" rx="8" fill="#1b1f27"/>',
-        '<g font-family="ui-monospace, DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14" fill="#d8dee9" xml:space="preserve">',
+        '<g font-family="ui-monospace, DejaVu Sans Mono, Menlo, Consolas, monospace" font-size="14" fill="#d8dee9">',
     ]
     for number, (kind, line) in enumerate(lines):
         y = EDGE + number * HEIGHT + 14
+        kept = html.escape(line).replace("  ", 2 * BLANK)
         prompt = '<tspan fill="#8fbc6f" font-weight="bold">$ </tspan>' if kind == "prompt" else ""
         weight = ' font-weight="bold"' if kind == "prompt" else ""
-        out.append(f'<text x="{EDGE}" y="{y}"{weight}>{prompt}{html.escape(line)}</text>')
+        out.append(f'<text x="{EDGE}" y="{y}"{weight}>{prompt}{kept}</text>')
     return "\n".join([*out, "</g>", "</svg>", ""])
 
 
@@ -76,7 +78,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["zstd", "-dqo", os.path.join(folder, BASE), TINY], check=True)
         key = os.path.join(folder, "id_ed25519")
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "alice@laptop", "-f", key], check=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "alice", "-f", key], check=True)
         picture = drawn(run(program, folder))
         if len(sys.argv) > 2:
             booted(program, os.path.abspath(sys.argv[2]), folder, key)
