@@ -1,6 +1,9 @@
 //! How loud every command is: `-q` says nothing, without it the summary is plain lines, also where no terminal is, and
 //! nothing from outside reaches a terminal as it is.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::support::{Folder, TINY, key};
 
 /// Commands that make something, each into `out`.
@@ -99,4 +102,33 @@ fn nothing_from_outside_reaches_a_terminal_as_it_is() {
             said.chars().find(|c| *c != '\n' && HARMFUL.contains(*c) && !c.is_ascii_graphic());
         assert_eq!(harmful, None, "{command:?}: {said:?}");
     }
+}
+
+#[test]
+fn a_secret_that_everybody_may_read_is_told() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("word", b"a long password\n");
+    for (mode, is_told) in [(0o644, true), (0o640, false), (0o600, false)] {
+        fs::set_permissions(folder.at("word"), fs::Permissions::from_mode(mode)).unwrap();
+        let given = ["--key", "key.pub", "--root-password-file", "word", "-f", "-o", "out"];
+        let ended = folder.run(&[&["base.iso"], &given[..]].concat());
+        let told = "everybody on this machine may read word, the file of --root-password-file";
+        assert_eq!(ended.err.contains(told), is_told, "{mode:o}: {}", ended.err);
+        assert_eq!(ended.status, 0, "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_batch_tells_of_images_that_let_nobody_in() {
+    let folder = Folder::with_base(&TINY);
+    let users = format!(
+        "[[user]]\nname = \"ann\"\nhostname = \"x\"\n[[user]]\nname = \"bob\"\nkey = \"{}\"\n",
+        key(1)
+    );
+    folder.write("users.toml", users.as_bytes());
+    let ended = folder.run(&["stamp", "base.iso", "users.toml", "-o", "out"]);
+    assert_eq!(ended.status, 0, "{}", ended.err);
+    assert!(ended.err.contains("note: ann: nobody can log in over ssh"), "{}", ended.err);
+    assert!(!ended.err.contains("bob"), "{}", ended.err);
 }
