@@ -7,7 +7,7 @@ use std::path::Path;
 
 use remaster::error::{Error, Result};
 use remaster::image::{ImageFile, ReadAt};
-use remaster::output::file::{CopyMethod, Output, OverwritePolicy, Readers};
+use remaster::output::file::{CopyMethod, FileAccess, Output, OverwritePolicy};
 use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
 use remaster::units::format_bytes;
@@ -115,7 +115,7 @@ impl Destination {
     }
 
     /// Writes bytes for these readers.
-    pub(crate) fn write_bytes(&self, bytes: &[u8], readers: Readers) -> Result<()> {
+    pub(crate) fn write_bytes(&self, bytes: &[u8], readers: FileAccess) -> Result<()> {
         match self {
             Self::File(output) => output.write_bytes(bytes, readers),
             Self::Pipe => {

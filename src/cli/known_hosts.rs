@@ -5,7 +5,7 @@ use std::path::Path;
 
 use remaster::error::{Error, Result};
 use remaster::live::{Customization, HostKeys};
-use remaster::output::file::{Output, OverwritePolicy, Readers};
+use remaster::output::file::{FileAccess, Output, OverwritePolicy};
 use serde_json::{Value, json};
 
 use super::progress::{EVENTS, emit};
@@ -108,7 +108,7 @@ pub(super) fn place(path: &Path, replace: bool) -> Result<Output> {
 
 /// Writes the text of a `known_hosts` file, for everyone to read.
 pub(super) fn write(file: &Output, text: &str) -> Result<()> {
-    file.write_bytes(text.as_bytes(), Readers::Everyone)
+    file.write_bytes(text.as_bytes(), FileAccess::Everyone)
 }
 
 /// The host keys of one image, for programs.

@@ -14,14 +14,14 @@ use crate::place;
 
 /// A folder that is being filled and has a passing name; it goes away with this unless it is published.
 #[derive(Debug)]
-pub struct Draft {
+pub struct TempDir {
     path: PathBuf,
     target: PathBuf,
     existing: OverwritePolicy,
     done: bool,
 }
 
-impl Draft {
+impl TempDir {
     /// Makes a folder for a place. What is there is looked at before any work is done: only an empty folder
     /// gives way, and, with [`OverwritePolicy::Replace`], one that has no other files than `names`.
     pub fn new(target: &Path, existing: OverwritePolicy, names: &[&str]) -> Result<Self> {
@@ -64,7 +64,7 @@ fn is_taken(fault: &io::Error) -> bool {
     matches!(fault.kind(), AlreadyExists | DirectoryNotEmpty | NotADirectory)
 }
 
-impl Drop for Draft {
+impl Drop for TempDir {
     fn drop(&mut self) {
         if !self.done {
             // Nothing can be done about a folder that does not go away.

@@ -9,8 +9,8 @@ use rustix::fs::{OFlags, RenameFlags};
 
 pub use super::fill::CopyMethod;
 use super::fill::{fill, filled};
-pub use super::temp_file::Readers;
-use super::temp_file::{Draft, flags, rename};
+pub use super::temp_file::FileAccess;
+use super::temp_file::{TempFile, flags, rename};
 use crate::error::{Advice, Error, Result};
 use crate::image::{ImageFile, ReadAt};
 use crate::output::Outgoing;
@@ -113,7 +113,7 @@ impl Output {
     /// Writes what is packed on the way, for these readers.
     pub fn write_packed(
         &self,
-        readers: Readers,
+        readers: FileAccess,
         pack: impl FnOnce(&File) -> Result<()>,
     ) -> Result<()> {
         let draft = self.draft(readers)?;
@@ -139,7 +139,7 @@ impl Output {
     }
 
     /// Writes bytes that are not an image, for these readers.
-    pub fn write_bytes(&self, bytes: &[u8], readers: Readers) -> Result<()> {
+    pub fn write_bytes(&self, bytes: &[u8], readers: FileAccess) -> Result<()> {
         let draft = self.draft(readers)?;
         let written = draft.file.write_all_at(bytes, 0).and_then(|()| self.sync(&draft.file));
         written.map_err(Error::io(format!("write {}", self.path.display())))?;
@@ -147,7 +147,7 @@ impl Output {
     }
 
     /// The same of bytes.
-    pub(crate) fn ready_bytes(self, bytes: &[u8], readers: Readers) -> Result<Ready> {
+    pub(crate) fn ready_bytes(self, bytes: &[u8], readers: FileAccess) -> Result<Ready> {
         let draft = self.draft(readers)?;
         let written = draft.file.write_all_at(bytes, 0);
         written.map_err(Error::io(format!("write {}", self.path.display())))?;
@@ -162,12 +162,12 @@ impl Output {
     }
 
     /// A file without a name, for this place.
-    pub(super) fn draft(&self, readers: Readers) -> Result<Draft> {
-        Draft::open(&self.folder, readers)
+    pub(super) fn draft(&self, readers: FileAccess) -> Result<TempFile> {
+        TempFile::open(&self.folder, readers)
     }
 
     /// Gives a file that is on the disk its name, durably.
-    pub(super) fn name(&self, draft: Draft) -> Result<()> {
+    pub(super) fn name(&self, draft: TempFile) -> Result<()> {
         self.publish(draft).map_err(|fault| self.published(fault))?;
         self.sync_folder()
     }
@@ -186,7 +186,7 @@ impl Output {
     }
 
     /// Gives the finished file its name.
-    fn publish(&self, mut draft: Draft) -> io::Result<()> {
+    fn publish(&self, mut draft: TempFile) -> io::Result<()> {
         if draft.name.is_none() && self.existing == OverwritePolicy::Refuse {
             draft.link(&self.path)?;
         } else {
@@ -214,7 +214,7 @@ pub(super) fn sync_folder(folder: &Path, named: &Path) -> Result<()> {
 #[derive(Debug)]
 pub struct Ready {
     output: Output,
-    draft: Draft,
+    draft: TempFile,
 }
 
 /// Files that are synced one by one; more are synced with their filesystem.
@@ -265,7 +265,7 @@ pub fn copy(image: Outgoing<'_, &ImageFile>, path: &Path) -> Result<()> {
 
 /// Writes bytes to a file that appears whole or not at all.
 pub fn write_bytes(path: &Path, bytes: &[u8], existing: OverwritePolicy) -> Result<()> {
-    let ready = Output::of_bytes(path, existing)?.ready_bytes(bytes, Readers::Usual)?;
+    let ready = Output::of_bytes(path, existing)?.ready_bytes(bytes, FileAccess::Usual)?;
     publish(vec![ready]).into_iter().collect()
 }
 

@@ -28,8 +28,8 @@ use crate::image::journal;
 use crate::image::patched::PatchedImage;
 use crate::image::{self, ImageFile, ReadAt};
 use crate::output::Outgoing;
-use crate::output::file::{Output, OverwritePolicy, Readers, sync_folder};
-use crate::output::temp_file::Draft;
+use crate::output::file::{FileAccess, Output, OverwritePolicy, sync_folder};
+use crate::output::temp_file::TempFile;
 use crate::progress::Progress;
 use crate::units::{ByteRange, in_memory, len_of, u64_of};
 
@@ -61,12 +61,12 @@ pub struct Finished {
 
 /// An image file that nobody else edits, until this is dropped.
 #[derive(Debug)]
-pub struct Edited {
+pub struct InPlaceEdit {
     file: File,
     path: PathBuf,
 }
 
-impl Edited {
+impl InPlaceEdit {
     /// Takes an image for an edit, before anything of it is read.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Edited {
     /// were written.
     ///
     /// # Errors
-    /// The operating system's; the file is then the old image or, by [`Edited::recover`], the new one.
+    /// The operating system's; the file is then the old image or, by [`InPlaceEdit::recover`], the new one.
     pub fn rewrite(
         &self,
         outgoing: Outgoing<'_, &ImageFile>,
@@ -124,7 +124,7 @@ impl Edited {
         let image = outgoing.image();
         // What is put in may be secret.
         let place = Output::of_bytes(&journal::of(&self.path), OverwritePolicy::Refuse)?;
-        let draft = place.draft(Readers::Owner)?;
+        let draft = place.draft(FileAccess::Owner)?;
         let bytes = self.record(&draft, image, progress)?;
         if bytes == 0 && self.size()? == image.size() {
             return Ok(0);
@@ -147,7 +147,7 @@ impl Edited {
     /// Writes everything that changes to the journal; how many bytes that is.
     fn record(
         &self,
-        draft: &Draft,
+        draft: &TempFile,
         image: &PatchedImage<&ImageFile>,
         progress: &dyn Progress,
     ) -> Result<u64> {
@@ -432,9 +432,9 @@ mod tests {
         let image = PatchedImage::whole(&file).with(patches.to_vec(), 23_000).unwrap();
         let mut new = vec![0; 23_000];
         image.read_exact_at(&mut new, 0).unwrap();
-        let edited = Edited::take(&path).unwrap();
+        let edited = InPlaceEdit::take(&path).unwrap();
         let place = Output::of_bytes(&journal::of(&path), OverwritePolicy::Refuse).unwrap();
-        let draft = place.draft(Readers::Owner).unwrap();
+        let draft = place.draft(FileAccess::Owner).unwrap();
         edited.record(&draft, &image, &Silent).unwrap();
         place.name(draft).unwrap();
         (path, old, new)
@@ -452,10 +452,10 @@ mod tests {
             let done = (sectors * 512).min(new.len());
             now[..done].copy_from_slice(&new[..done]);
             fs::write(&path, &now).unwrap();
-            assert!(Edited::take(&path).unwrap().recover().unwrap().is_some());
+            assert!(InPlaceEdit::take(&path).unwrap().recover().unwrap().is_some());
             assert_eq!(fs::read(&path).unwrap(), new, "{sectors} sectors");
             assert!(!journal::of(&path).exists());
-            assert_eq!(Edited::take(&path).unwrap().recover().unwrap(), None);
+            assert_eq!(InPlaceEdit::take(&path).unwrap().recover().unwrap(), None);
         }
     }
 
@@ -465,7 +465,7 @@ mod tests {
         let (path, old, _) = interrupted(folder.path());
         let other = vec![7; old.len()];
         fs::write(&path, &other).unwrap();
-        assert!(Edited::take(&path).unwrap().recover().is_err());
+        assert!(InPlaceEdit::take(&path).unwrap().recover().is_err());
         assert_eq!(fs::read(&path).unwrap(), other);
         fs::write(&path, &old).unwrap();
         let journal = fs::read(journal::of(&path)).unwrap();
@@ -473,7 +473,7 @@ mod tests {
             let mut broken = journal.clone();
             broken[at] ^= 1;
             fs::write(journal::of(&path), &broken).unwrap();
-            assert!(Edited::take(&path).unwrap().recover().is_err(), "byte {at}");
+            assert!(InPlaceEdit::take(&path).unwrap().recover().is_err(), "byte {at}");
             assert_eq!(fs::read(&path).unwrap(), old);
         }
     }
@@ -485,7 +485,7 @@ mod tests {
             let (path, mut now, _) = interrupted(folder.path());
             now.resize(other, 0);
             fs::write(&path, &now).unwrap();
-            let fault = Edited::take(&path).unwrap().recover().unwrap_err().to_string();
+            let fault = InPlaceEdit::take(&path).unwrap().recover().unwrap_err().to_string();
             assert!(fault.contains("an image of 20000 bytes"), "{other}: {fault}");
             assert!(fs::read(&path).unwrap() == now, "{other}");
         }
@@ -496,9 +496,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.iso");
         fs::write(&path, "x").unwrap();
-        let first = Edited::take(&path).unwrap();
-        assert!(Edited::take(&path).is_err());
+        let first = InPlaceEdit::take(&path).unwrap();
+        assert!(InPlaceEdit::take(&path).is_err());
         drop(first);
-        assert!(Edited::take(&path).is_ok());
+        assert!(InPlaceEdit::take(&path).is_ok());
     }
 }

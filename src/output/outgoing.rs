@@ -2,7 +2,7 @@
 
 use crate::image::ReadAt;
 use crate::image::patched::PatchedImage;
-use crate::output::file::Readers;
+use crate::output::file::FileAccess;
 
 /// An image on its way out. Only this library makes one, so that nothing is written that was not verified or whose
 /// privacy nobody asked for.
@@ -28,8 +28,8 @@ impl<'a, B: ReadAt> Outgoing<'a, B> {
     }
 
     /// Who may read a file with it.
-    pub fn readers(&self) -> Readers {
-        Readers::of(self.private)
+    pub fn readers(&self) -> FileAccess {
+        FileAccess::of(self.private)
     }
 }
 

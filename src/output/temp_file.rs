@@ -17,7 +17,7 @@ const USUAL_MODE: u32 = 0o666;
 
 /// Who may read a new file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Readers {
+pub enum FileAccess {
     /// Whom the umask lets.
     Usual,
     /// Its owner, whatever the umask.
@@ -26,7 +26,7 @@ pub enum Readers {
     Everyone,
 }
 
-impl Readers {
+impl FileAccess {
     /// Those of a file that holds what others must not know, or does not.
     pub fn of(private: bool) -> Self {
         if private { Self::Owner } else { Self::Usual }
@@ -44,19 +44,19 @@ impl Readers {
 
 /// A file that is being written and has no name of its own yet, or one that goes away with it.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct TempFile {
     pub(super) file: File,
     pub(super) name: Option<PathBuf>,
 }
 
-impl Draft {
+impl TempFile {
     /// The file.
     pub(super) fn file(&self) -> &File {
         &self.file
     }
 
     /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
-    pub(super) fn open(folder: &Path, readers: Readers) -> Result<Self> {
+    pub(super) fn open(folder: &Path, readers: FileAccess) -> Result<Self> {
         let draft = Self::open_with(folder, readers)?;
         if let Some(mode) = readers.certain() {
             let doing = || format!("give a new file in {} the mode {mode:04o}", folder.display());
@@ -66,7 +66,7 @@ impl Draft {
         Ok(draft)
     }
 
-    fn open_with(folder: &Path, readers: Readers) -> Result<Self> {
+    fn open_with(folder: &Path, readers: FileAccess) -> Result<Self> {
         let mut options = File::options();
         options.read(true).write(true).mode(readers.certain().unwrap_or(USUAL_MODE));
         let unnamed = options.custom_flags(flags(OFlags::TMPFILE)).open(folder);
@@ -79,7 +79,7 @@ impl Draft {
         }
     }
 
-    fn open_named(folder: &Path, readers: Readers) -> Result<Self> {
+    fn open_named(folder: &Path, readers: FileAccess) -> Result<Self> {
         let name = free_name(folder);
         let mut options = File::options();
         let mode = readers.certain().unwrap_or(USUAL_MODE);
@@ -106,7 +106,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for TempFile {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             // Nothing can be done about a file that does not go away.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::live::{Customization, HostKeys};
-use remaster::output::in_place::{Edited, Finished};
+use remaster::output::in_place::{Finished, InPlaceEdit};
 use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::kept::Kept;
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     args.check_recover()?;
     // What is wrong with the arguments is said before an edit that was interrupted is finished.
     let asked = if args.recover { None } else { Some(args.asked()?) };
-    let edited = Edited::take(&args.image)?;
+    let edited = InPlaceEdit::take(&args.image)?;
     let recovered = if args.dry_run { None } else { recover(&edited)? };
     let Some(asked) = asked else {
         if recovered.is_none() {
@@ -216,7 +216,7 @@ impl Args {
 }
 
 /// Finishes an edit that was interrupted, and tells what it was.
-pub(crate) fn recover(edited: &Edited) -> Result<Option<Finished>> {
+pub(crate) fn recover(edited: &InPlaceEdit) -> Result<Option<Finished>> {
     let finished = edited.recover()?;
     if let Some(Finished { old_size, new_size, bytes }) = finished {
         let (name, bytes) = (shell_quote(edited.path()), format_bytes(bytes));

@@ -11,8 +11,8 @@ use remaster::live::{Customization, Facts};
 use remaster::netboot::tree::{Files, Tree};
 use remaster::netboot::verify::Netboot;
 use remaster::netboot::{INITRD, SCRIPT, archive, installer};
-use remaster::output::directory::{Draft, check};
-use remaster::output::file::{Output, OverwritePolicy, Readers};
+use remaster::output::directory::{TempDir, check};
+use remaster::output::file::{FileAccess, Output, OverwritePolicy};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::replaced::{self, Given};
 use remaster::units::format_bytes;
@@ -70,7 +70,7 @@ impl Args {
         if wishes.is_none() && is_closed(&self.image) {
             made.close();
         }
-        let draft = Draft::new(&self.folder(), self.existing(), &[&made.name, INITRD, SCRIPT])?;
+        let draft = TempDir::new(&self.folder(), self.existing(), &[&made.name, INITRD, SCRIPT])?;
         write(&made, draft)?;
         if let Some(known) = &known {
             known.write()?;
@@ -169,12 +169,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     args.finish(made, wishes.as_ref(), known)
 }
 
-fn write(made: &Netboot<&ImageFile>, draft: Draft) -> Result<()> {
+fn write(made: &Netboot<&ImageFile>, draft: TempDir) -> Result<()> {
     let progress = Meter::stages()?;
     let output = |name: &str| Output::of_bytes(&draft.path().join(name), OverwritePolicy::Refuse);
     output(&made.name)?.write(made.kernel_outgoing(), &progress)?;
     output(INITRD)?.write(made.initrd_outgoing(), &progress)?;
-    output(SCRIPT)?.write_bytes(made.script.as_bytes(), Readers::Usual)?;
+    output(SCRIPT)?.write_bytes(made.script.as_bytes(), FileAccess::Usual)?;
     draft.publish()
 }
 

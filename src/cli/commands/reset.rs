@@ -7,7 +7,7 @@ use remaster::flash::Restore;
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::OverwritePolicy;
-use remaster::output::in_place::Edited;
+use remaster::output::in_place::InPlaceEdit;
 use remaster::stamp::base_image::Original;
 use remaster::stamp::manifest::{self, found};
 use remaster::units::{ByteRange, format_bytes};
@@ -61,7 +61,7 @@ fn reset(args: &Args) -> Result<()> {
     let path = args.disks.devices.first().map_or(Path::new(""), PathBuf::as_path);
     let is_file = path.is_file();
     args.check(path, is_file)?;
-    let edited = (args.in_place && is_file).then(|| Edited::take(path)).transpose()?;
+    let edited = (args.in_place && is_file).then(|| InPlaceEdit::take(path)).transpose()?;
     if let Some(edited) = &edited {
         edit::recover(edited)?;
     }

@@ -15,7 +15,7 @@ use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt as _};
 use remaster::live::HostKeys;
-use remaster::output::file::{Output, OverwritePolicy, Readers};
+use remaster::output::file::{FileAccess, Output, OverwritePolicy};
 use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
@@ -461,7 +461,7 @@ impl BatchReporter {
         failed.sort_by_key(|line| line["place"].to_string());
         let lines: Vec<String> = failed.iter().map(ToString::to_string).collect();
         let text = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>();
-        file.write_bytes(text.as_bytes(), Readers::Usual)
+        file.write_bytes(text.as_bytes(), FileAccess::Usual)
     }
 
     /// Tells of all, and writes the file that is about all.

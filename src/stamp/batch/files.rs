@@ -8,7 +8,7 @@ use crate::error::{Advice, Error, Result};
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
 use crate::live::HostKeys;
-use crate::output::file::{self, Output, OverwritePolicy, Readers};
+use crate::output::file::{self, FileAccess, Output, OverwritePolicy};
 use crate::progress::Silent;
 use crate::stamp::descriptor::{self, Descriptor};
 use crate::stamp::manifest;
@@ -111,7 +111,7 @@ impl Run<'_> {
         if !self.keeps() || !holds(&path, text.as_bytes()) {
             let output = Output::of_bytes(&path, self.batch.existing())?;
             let output = self.batch.waited_for(output);
-            waiting.files.push(output.ready_bytes(text.as_bytes(), Readers::Usual)?);
+            waiting.files.push(output.ready_bytes(text.as_bytes(), FileAccess::Usual)?);
         }
         waiting.done.known_hosts = Some(path);
         Ok(())
@@ -171,14 +171,14 @@ fn file_name(waiting: &Waiting) -> String {
 }
 
 /// Who may read what is made.
-fn readers(made: &PlannedImage) -> Readers {
-    Readers::of(made.is_private())
+fn readers(made: &PlannedImage) -> FileAccess {
+    FileAccess::of(made.is_private())
 }
 
 /// Whether a file that stays is one that can stay: if others must not know it, they cannot read it any more.
 fn kept_as(path: &Path, made: &PlannedImage) -> Result<bool> {
     match readers(made) {
-        Readers::Owner => file::keep_from_others(path),
+        FileAccess::Owner => file::keep_from_others(path),
         _ => Ok(!path.is_symlink()),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use remaster::error::{Error, Result};
-use remaster::output::file::{Output, OverwritePolicy, Readers};
+use remaster::output::file::{FileAccess, Output, OverwritePolicy};
 use serde_json::{Value, json};
 
 /// How long QEMU may take for an answer.
@@ -28,7 +28,7 @@ pub(super) fn shoot(socket: &Path, folder: &Path, to: &Output) -> Result<()> {
         });
     }
     let bytes = std::fs::read(&picture).map_err(Error::io("read the picture of the screen"))?;
-    to.write_bytes(&bytes, Readers::Owner)
+    to.write_bytes(&bytes, FileAccess::Owner)
 }
 
 /// What QEMU has against it, if it has something.
