@@ -6,7 +6,7 @@ use crate::units::ByteRange;
 
 /// Where a boot config is.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Place {
+pub enum ConfigLocation {
     /// In a file of the volume.
     Volume,
     /// In a file of the FAT filesystem at these bytes.
@@ -17,7 +17,7 @@ pub enum Place {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where it is.
-    pub place: Place,
+    pub place: ConfigLocation,
     /// The path there.
     pub path: String,
     /// Its language.
@@ -33,7 +33,7 @@ impl Config {
     ///
     /// # Errors
     /// [`Error::Unsupported`] where it is not text, or starts NixOS in a way that is not known.
-    pub fn parse(place: Place, path: &str, bytes: Vec<u8>) -> Result<Option<Self>> {
+    pub fn parse(place: ConfigLocation, path: &str, bytes: Vec<u8>) -> Result<Option<Self>> {
         let starts_nixos = bytes.windows(5).any(|window| window == b"init=");
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,

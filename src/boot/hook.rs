@@ -23,14 +23,14 @@ const FILES: &str = include_str!("hook-files.sh");
 
 /// Where what is attached stands when the hook runs.
 #[derive(Clone, Copy, Debug)]
-pub enum Kept<'a> {
+pub enum AttachmentLocation<'a> {
     /// In our folder on the volume, which is mounted by then.
     Volume(&'a Folder),
     /// In the initrd, as there is no volume.
     Initrd,
 }
 
-impl Kept<'_> {
+impl AttachmentLocation<'_> {
     /// The path of the squashfs of a number, as the hook's shell reads it.
     fn path(self, number: usize, id: &str) -> String {
         match self {
@@ -54,7 +54,7 @@ pub(crate) fn in_initrd(number: usize) -> String {
 pub const SCRIPT: &str = "remaster/hook.sh";
 
 /// The hook for what is attached.
-fn hook_of(attached: &[Attached], kept: Kept<'_>) -> String {
+fn hook_of(attached: &[Attached], kept: AttachmentLocation<'_>) -> String {
     const COPY: &str = "copy \"$1\"\n";
     const GIVE_BACK: &str = "give_back\n";
     if attached.is_empty() {
@@ -93,7 +93,7 @@ ExecStart=/bin/bash /remaster/hook.sh /sysroot
 ";
 
 /// The archive with the hook and everything it copies: the same one for every initrd.
-pub fn payload(edits: &Edits, kept: Kept<'_>) -> Result<Vec<u8>> {
+pub fn payload(edits: &Edits, kept: AttachmentLocation<'_>) -> Result<Vec<u8>> {
     let mut members = vec![
         Member::directory(FOLDER, 0o755),
         Member::file(SCRIPT, 0o644, hook_of(&edits.attached, kept)),
@@ -150,7 +150,7 @@ mod tests {
         };
         let all = [attached(Purpose::Overlay), attached(Purpose::Store { on_path: true })];
         let folder = Folder::below("/boot");
-        let text = hook_of(&all, Kept::Volume(&folder));
+        let text = hook_of(&all, AttachmentLocation::Volume(&folder));
         let at = |line: &str| text.find(line).unwrap_or_else(|| panic!("{line} in {text}"));
         // The SHA-256 of nothing.
         let unpack = at("\nunpack \"$1\"/iso/boot/remaster/files1-e3b0c44298fc1c14.img \"$1\"\n");
@@ -158,8 +158,8 @@ mod tests {
         let store = at("\nstore 2 \"$1\"/iso/boot/remaster/files2-e3b0c44298fc1c14.img \"$1\"\n");
         assert!(unpack < copy && copy < store && store < at("\nprograms 2 \"$1\"\n"));
         assert!(at("\nprograms 2 \"$1\"\n") < at("\nlay \"$1\"\n"));
-        assert!(!hook_of(&[], Kept::Volume(&folder)).contains("unpack"));
-        let text = hook_of(&all, Kept::Initrd);
+        assert!(!hook_of(&[], AttachmentLocation::Volume(&folder)).contains("unpack"));
+        let text = hook_of(&all, AttachmentLocation::Initrd);
         assert!(text.contains("\nunpack /remaster/files1.img \"$1\"\n"), "{text}");
         assert!(text.contains("\nstore 2 /remaster/files2.img \"$1\"\n"), "{text}");
     }

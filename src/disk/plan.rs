@@ -10,7 +10,7 @@ use crate::boot::menu;
 use crate::checked;
 use crate::disk::checks;
 use crate::disk::ext4::Filesystem;
-use crate::disk::ext4_edit::{Changes, Edited};
+use crate::disk::ext4_edit::{Changes, Ext4Editor};
 use crate::disk::survey::{DiskSurvey, MENU};
 use crate::error::{Error, Result};
 use crate::formats::newc::Member;
@@ -144,7 +144,7 @@ impl<I: ReadAt> Planner<'_, I> {
 
     /// Writes everything, with an undo record of so many bytes.
     fn written(&self, undo_size: u64) -> Result<Written> {
-        let mut edited = Edited::of(self.image, self.fs);
+        let mut edited = Ext4Editor::of(self.image, self.fs);
         for member in self.edits.root.members() {
             edited.put(member)?;
         }

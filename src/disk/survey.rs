@@ -2,7 +2,7 @@
 //! makes them for SD cards (`nixos/modules/installer/sd-card/sd-image.nix`). An extlinux.conf in it says
 //! what is started (`generic-extlinux-compatible`).
 
-use crate::boot::config::{Config, Place};
+use crate::boot::config::{Config, ConfigLocation};
 use crate::boot::release;
 use crate::disk::ext4::Filesystem;
 use crate::error::{Error, Result};
@@ -154,7 +154,7 @@ fn root<'a, I: ReadAt>(
 fn menu<I: ReadAt>(fs: &Filesystem<&I>) -> Result<Config> {
     let bytes = fs.file(MENU, LARGEST)?;
     let bytes = bytes.ok_or_else(|| Error::unsupported(MENU, "a file", "something else"))?;
-    let found = Config::parse(Place::Volume, MENU, bytes)?;
+    let found = Config::parse(ConfigLocation::Volume, MENU, bytes)?;
     found.ok_or_else(|| Error::unsupported(MENU, "entries that start NixOS", "none"))
 }
 

@@ -22,14 +22,14 @@ pub(super) struct Layout {
     head: MmapMut,
     /// Bytes of the head that are in use, a multiple of the block size.
     used: u64,
-    tail: Option<Tail>,
+    tail: Option<BackupTail>,
     /// The medium, for errors.
     medium: String,
     block: u64,
 }
 
 /// The end of the disk.
-struct Tail {
+struct BackupTail {
     /// Where [`Self::bytes`] begin: at the backup GPT, or before it where the last bytes of the image
     /// share a chunk with it.
     at: u64,
@@ -61,7 +61,8 @@ impl Layout {
             None => None,
         };
         let used = moved.as_ref().map_or(used, |moved| used.min(moved.at));
-        let tail = moved.map(|moved| Tail { at: moved.at, bytes: moved.bytes.clone(), moved });
+        let tail =
+            moved.map(|moved| BackupTail { at: moved.at, bytes: moved.bytes.clone(), moved });
         let layout = Self { head: held, used, tail, medium: medium.name(), block: medium.block() };
         // An image of unknown size ends where its own backup does, until more of it comes.
         let own_end = layout.tail.as_ref().map_or(0, |tail| tail.moved.own_end);
@@ -118,7 +119,7 @@ impl Layout {
 
     /// Whether the tail lies over nothing but the backup GPT of an image that has `end` bytes or more.
     fn check_room(&self, end: u64) -> Result<()> {
-        let Some(Tail { moved, .. }) = &self.tail else { return Ok(()) };
+        let Some(BackupTail { moved, .. }) = &self.tail else { return Ok(()) };
         let behind = checked::round_up(end, self.block, "the end of the image")?;
         let first = if end > moved.own_end { behind.max(moved.first) } else { moved.first };
         if moved.at >= first {

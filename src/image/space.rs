@@ -6,11 +6,11 @@ use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn};
 
 /// The end of an image that grows.
 #[derive(Clone, Copy, Debug)]
-pub struct Tail {
+pub struct Allocator {
     end: u64,
 }
 
-impl Tail {
+impl Allocator {
     /// Starts behind the last byte of the base.
     pub fn behind(base_size: u64) -> Result<Self> {
         Ok(Self { end: checked::round_up(base_size, LOGICAL_BLOCK, "the end of the base")? })
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_volume_that_is_too_large_says_how_large_it_would_be() {
-        let mut tail = Tail::behind(MOST - LOGICAL_BLOCK - 1).unwrap();
+        let mut tail = Allocator::behind(MOST - LOGICAL_BLOCK - 1).unwrap();
         let fault = tail.take(LOGICAL_BLOCK + 1).unwrap_err().to_string();
         let expected = "no room in a volume of 2^32 logical blocks: 8796093024256 bytes needed, 8796093022208 free";
         assert_eq!(fault, expected);

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::injected::{credentials, injected_of, without_archives};
 use super::{
-    BootPath, Entry, Initrd, Injected, Menu, Partition, Partitions, Report, SCHEMA, Signature,
-    Triplet, UefiProgram, Volume,
+    BootPath, BootTarget, Entry, Initrd, Injected, Menu, Partition, Partitions, Report, SCHEMA,
+    Signature, UefiProgram, Volume,
 };
-use crate::boot::config::{Config, Place};
+use crate::boot::config::{Config, ConfigLocation};
 use crate::boot::menu::Started;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::{Syntax, redacted, volume_path};
@@ -150,8 +150,8 @@ fn uefi_programs<I: ReadAt>(image: &I, survey: &Survey) -> Result<Vec<UefiProgra
     Ok(shown.collect())
 }
 
-fn place(place: &Place) -> &'static str {
-    if *place == Place::Volume { "volume" } else { "esp" }
+fn place(place: &ConfigLocation) -> &'static str {
+    if *place == ConfigLocation::Volume { "volume" } else { "esp" }
 }
 
 fn firmware(platform: Platform) -> Option<&'static str> {
@@ -162,10 +162,10 @@ fn firmware(platform: Platform) -> Option<&'static str> {
     }
 }
 
-fn triplets(survey: &Survey) -> Vec<Triplet> {
+fn triplets(survey: &Survey) -> Vec<BootTarget> {
     let found = survey.triplets.iter();
     found
-        .map(|one| Triplet {
+        .map(|one| BootTarget {
             kernel: one.kernel.clone(),
             initrds: one.initrds.clone(),
             init: one.init.clone(),

@@ -45,7 +45,7 @@ pub struct Report {
     /// What UEFI firmware could start, and by whom it says to be signed.
     pub uefi_programs: Vec<UefiProgram>,
     /// What the menus start.
-    pub triplets: Vec<Triplet>,
+    pub triplets: Vec<BootTarget>,
     /// What is in the initrds.
     pub initrds: Vec<Initrd>,
     /// The menus.
@@ -144,7 +144,7 @@ pub struct Signature {
 
 /// A kernel with its initrds and system.
 #[derive(Clone, Debug, Serialize)]
-pub struct Triplet {
+pub struct BootTarget {
     /// Path on the volume.
     pub kernel: String,
     /// Paths on the volume.

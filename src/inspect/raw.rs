@@ -2,7 +2,7 @@
 
 use super::injected::{credentials, injected_of, without_archives};
 use super::iso::{menu, partitions};
-use super::{BootPath, Injected, Report, Root, SCHEMA, Triplet};
+use super::{BootPath, BootTarget, Injected, Report, Root, SCHEMA};
 use crate::disk::checks;
 use crate::disk::injected::DiskBase;
 use crate::disk::survey::{DiskSurvey, MENU, path_of};
@@ -45,10 +45,10 @@ impl Report {
     }
 }
 
-fn triplets(raw: &DiskSurvey) -> Vec<Triplet> {
-    let mut found: Vec<Triplet> = Vec::new();
+fn triplets(raw: &DiskSurvey) -> Vec<BootTarget> {
+    let mut found: Vec<BootTarget> = Vec::new();
     for entry in &raw.config.entries {
-        let one = Triplet {
+        let one = BootTarget {
             kernel: path_of(&entry.kernel.text),
             initrds: entry.initrds.iter().map(|word| path_of(&word.text)).collect(),
             init: entry.init().unwrap_or_default().to_owned(),

@@ -154,7 +154,7 @@ impl IsoBase<&ImageFile> {
 
 /// The base below a stamped image, also below one on a disk whose reset was interrupted.
 #[derive(Debug)]
-pub struct Below<B> {
+pub struct OriginalImage<B> {
     /// The base.
     pub image: PatchedImage<B>,
     /// Bytes of the stamped image.
@@ -165,7 +165,7 @@ pub struct Below<B> {
     pub sha256: Option<[u8; 32]>,
 }
 
-impl<B: ReadAt> Below<B> {
+impl<B: ReadAt> OriginalImage<B> {
     /// Finds the base below; none if nothing was put into the image.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What firmware starts is what it started before: every boot image where the catalog, the partitions and
 //! the volume say, with the same files but for its menus.
 
-use crate::boot::config::Place;
+use crate::boot::config::ConfigLocation;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::image::patched::PatchedImage;
@@ -50,7 +50,7 @@ fn same_files<B: ReadAt>(
     let (old, new) = (Esp::open(&mut old)?, Esp::open(&mut new)?);
     let is_menu = |path: &str| {
         let mut configs = survey.configs.iter();
-        configs.any(|config| config.place == Place::Esp(is.image) && config.path == path)
+        configs.any(|config| config.place == ConfigLocation::Esp(is.image) && config.path == path)
     };
     let (before, after) = (old.files()?, new.files()?);
     for (was, is) in before.iter().zip(&after) {

@@ -3,7 +3,7 @@
 
 use std::io::BufReader;
 
-use crate::boot::hook::{self, Kept};
+use crate::boot::hook::{self, AttachmentLocation};
 use crate::boot::stage_one::Initrd;
 use crate::checked;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ const DIGITS: u32 = 20;
 /// What is added.
 #[derive(Debug, Default)]
 pub(crate) struct Added {
-    /// squashfs files, which the hook looks for at [`Kept::Initrd`].
+    /// squashfs files, which the hook looks for at [`AttachmentLocation::Initrd`].
     pub attached: Vec<Part>,
     /// The archive with hook script and files.
     pub payload: Vec<u8>,
@@ -43,7 +43,7 @@ impl Added {
             return Ok(None);
         }
         let attached = edits.attached.iter().map(|one| Part::file(&one.bytes)).collect();
-        Ok(Some(Self { attached, payload: hook::payload(edits, Kept::Initrd)? }))
+        Ok(Some(Self { attached, payload: hook::payload(edits, AttachmentLocation::Initrd)? }))
     }
 
     /// Puts it behind everything that is there, and tells how much that is.

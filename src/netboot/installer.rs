@@ -28,7 +28,7 @@ use crate::units::ByteRange;
 const LARGEST_PAYLOAD: u64 = 256 << 20;
 
 /// What is put in.
-struct Put {
+struct InjectedFiles {
     added: Option<Added>,
     /// Files of the live system's root among it.
     root: Vec<Member>,
@@ -58,16 +58,20 @@ pub fn compose<B: ReadAt + Clone>(
     let image = PatchedImage::whole(base.image.base().clone());
     if let Some(edits) = edits {
         let root = edits.root.members().cloned().collect();
-        let put = Put { added: Added::of(edits)?, root, private: edits.is_private() };
+        let put = InjectedFiles { added: Added::of(edits)?, root, private: edits.is_private() };
         return made(image, base, &base.survey, &edits.boot, put);
     }
     let Some(stamped) = &base.stamped else {
-        let put = Put { added: None, root: Vec::new(), private: false };
+        let put = InjectedFiles { added: None, root: Vec::new(), private: false };
         return made(image, base, &base.survey, &Boot::default(), put);
     };
     let survey = Survey::of(&image)?;
     let private = privacy::of_image(&image)?;
-    let put = Put { added: moved(&image, &survey, stamped)?, root: stamped.root.clone(), private };
+    let put = InjectedFiles {
+        added: moved(&image, &survey, stamped)?,
+        root: stamped.root.clone(),
+        private,
+    };
     made(image, base, &survey, &Boot::default(), put)
 }
 
@@ -108,7 +112,7 @@ impl Chosen {
         self,
         image: PatchedImage<B>,
         tree: &Tree,
-        put: Put,
+        put: InjectedFiles,
     ) -> Result<(PatchedImage<B>, Expected)> {
         let mut layout = Layout::default();
         self.files.iter().try_for_each(|(path, at)| layout.put(&Part::base(&[*at]), path))?;
@@ -132,7 +136,7 @@ fn made<B: ReadAt + Clone>(
     base: &IsoBase<B>,
     now: &Survey,
     boot: &Boot,
-    put: Put,
+    put: InjectedFiles,
 ) -> Result<Composed<B>> {
     let tree = base.survey.tree();
     ipxe::check_asked(boot)?;

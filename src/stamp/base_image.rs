@@ -16,7 +16,7 @@ use crate::image::partitions::Partitions;
 use crate::image::patched::PatchedImage;
 use crate::image::{ImageFile, ReadAt};
 use crate::iso;
-use crate::iso::injected::{Below, IsoBase, Stamped};
+use crate::iso::injected::{IsoBase, OriginalImage, Stamped};
 use crate::iso::plan::Plan;
 use crate::iso::survey::Survey;
 use crate::iso::survey::console::Console;
@@ -249,7 +249,7 @@ impl BaseImage<&ImageFile> {
 #[derive(Debug)]
 pub enum Original<B> {
     /// That of an ISO, also on a disk whose reset was interrupted.
-    Iso(Below<B>),
+    Iso(OriginalImage<B>),
     /// That of a disk image.
     Disk(PatchedImage<B>),
 }
@@ -262,7 +262,7 @@ impl<B: ReadAt> Original<B> {
     pub fn below(image: B) -> Result<Option<Self>> {
         // A disk whose reset was interrupted is not an image of any kind, but there is one below.
         if !matches!(file_type::base_kind(&image), Ok(BaseKind::Disk)) {
-            return Ok(Below::of(image)?.map(Self::Iso));
+            return Ok(OriginalImage::of(image)?.map(Self::Iso));
         }
         let base = in_disk::DiskBase::of(image)?;
         Ok(base.stamped.is_some().then_some(Self::Disk(base.image)))

@@ -7,7 +7,7 @@ use remaster::flash::{self, Image, Medium, Options, Report, Restore};
 use remaster::image::ReadAt;
 use remaster::image::digest::Digest;
 use remaster::image::patched::PatchedImage;
-use remaster::iso::injected::Below;
+use remaster::iso::injected::OriginalImage;
 use remaster::iso::survey::Survey;
 use remaster::progress::{Progress, Silent};
 use remaster::recipe::edits::{Edits, Way};
@@ -70,7 +70,7 @@ fn again(stick: &Stick) -> Stick {
 }
 
 fn reset(stick: &Stick, exact: bool) -> Result<Report> {
-    let below = Below::of(Live(stick))?.unwrap();
+    let below = OriginalImage::of(Live(stick))?.unwrap();
     let sha256 = Digest::of(&below.image, &Silent)?;
     assert!(below.sha256.is_none_or(|told| told == sha256.0));
     let pieces = below.image.pieces().iter().filter(|piece| !piece.stays());
@@ -87,7 +87,7 @@ fn whole(stick: &Stick, base: &[u8], stamped: usize, exact: bool) -> Vec<u8> {
     assert!(report.is_whole, "{:?}", report.differences);
     let found = copy.contents();
     assert!(flash::verify(&copy, &base, &Silent).unwrap().is_whole);
-    assert!(Below::of(Live(&copy)).unwrap().is_none());
+    assert!(OriginalImage::of(Live(&copy)).unwrap().is_none());
     let kept = if exact { 0 } else { report.backup_at.map_or(0, |_| 63 * 512) };
     let end = stamped.min(found.len() - kept);
     assert!(found[base.len()..end].iter().all(|byte| *byte == 0), "something is left behind");

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use remaster::boot::config::{Config, Place};
+use remaster::boot::config::{Config, ConfigLocation};
 use remaster::boot::{menu, stage_one};
 use remaster::disk::ext4::Filesystem;
 use remaster::disk::survey::DiskSurvey;
@@ -494,7 +494,9 @@ fn fat_seeds() -> Vec<Vec<u8>> {
 
 /// A boot menu, and what the recipe makes of it: the new text is read again.
 fn menu_text(data: &[u8]) {
-    let Some(Some(config)) = taken(Config::parse(Place::Volume, "/menu.cfg", data.to_vec())) else {
+    let Some(Some(config)) =
+        taken(Config::parse(ConfigLocation::Volume, "/menu.cfg", data.to_vec()))
+    else {
         if let Ok(text) = str::from_utf8(data) {
             for syntax in [Syntax::Grub, Syntax::Isolinux] {
                 let _ = (syntax.entries(text), syntax.settings(text), syntax.words(text));
@@ -512,7 +514,7 @@ fn menu_text(data: &[u8]) {
         let made = menu::texts(std::slice::from_ref(&config), "nixos", &boot, more);
         if let Some(made) = taken(made) {
             let text = made.texts[0].clone().into_bytes();
-            let again = Config::parse(Place::Volume, "/menu.cfg", text).unwrap();
+            let again = Config::parse(ConfigLocation::Volume, "/menu.cfg", text).unwrap();
             let again = again.unwrap();
             assert_eq!(again.entries.len(), config.entries.len(), "{}", made.texts[0]);
         }

@@ -1,13 +1,13 @@
 //! Blocks and inodes that are free, taken and given back.
 
-use super::{Edited, Run, blocks_of, no_room};
+use super::{Ext4Editor, Run, blocks_of, no_room};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::ext4::{bitmap, superblock};
 use crate::image::ReadAt;
 use crate::units::len_of;
 
-impl<I: ReadAt> Edited<'_, I> {
+impl<I: ReadAt> Ext4Editor<'_, I> {
     /// Takes blocks that are free and zero: in one run if there is one, else in several. They begin in the
     /// group where some were taken last.
     pub(super) fn take_blocks(&mut self, count: u64) -> Result<Vec<Run>> {

@@ -25,7 +25,7 @@ type Run = (u64, u64);
 
 /// A filesystem with changes.
 #[derive(Debug)]
-pub struct Edited<'a, I> {
+pub struct Ext4Editor<'a, I> {
     base: Filesystem<&'a I>,
     blocks: Blocks<'a, I>,
     superblock: Superblock,
@@ -37,7 +37,7 @@ pub struct Edited<'a, I> {
     group: u64,
 }
 
-impl<'a, I: ReadAt> Edited<'a, I> {
+impl<'a, I: ReadAt> Ext4Editor<'a, I> {
     /// Begins to change a filesystem.
     pub fn of(image: &'a I, base: &Filesystem<&'a I>) -> Self {
         let superblock = base.superblock().clone();

@@ -1,6 +1,6 @@
 //! Files, folders and links put into a filesystem, in place of what stood there.
 
-use super::{Edited, Run, blocks_for, blocks_of, no_room};
+use super::{Ext4Editor, Run, blocks_for, blocks_of, no_room};
 use crate::checked;
 use crate::disk::ext4::Map;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use crate::formats::newc::{self, Member};
 use crate::image::ReadAt;
 use crate::units::{in_memory, len_of, u64_of};
 
-impl<I: ReadAt> Edited<'_, I> {
+impl<I: ReadAt> Ext4Editor<'_, I> {
     /// Puts something in, and tells which blocks have its bytes. The folder it goes into must be there. A
     /// file or link takes the place of one; a folder that is there gets mode and owner.
     ///

@@ -5,7 +5,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::fat::Layout;
 use crate::image::patched::{Patch, PatchedImage, Source};
-use crate::image::space::{Tail, location};
+use crate::image::space::{Allocator, location};
 use crate::image::window::Scratch;
 use crate::image::{ReadAt, past_64_bits};
 use crate::iso::survey::boot_catalog::ElToritoEntry;
@@ -32,7 +32,7 @@ pub fn changed<I: ReadAt>(
     image: &I,
     at: ByteRange,
     menus: &[Menu<'_>],
-    tail: &mut Tail,
+    tail: &mut Allocator,
     block: u64,
 ) -> Result<Changed> {
     let mut scratch = Scratch::new(image, at);
@@ -70,7 +70,7 @@ fn copy<I: ReadAt>(
     image: &I,
     at: ByteRange,
     missing: u64,
-    tail: &mut Tail,
+    tail: &mut Allocator,
     block: u64,
 ) -> Result<(ByteRange, Vec<Patch>)> {
     const WHAT: &str = "the UEFI boot image";

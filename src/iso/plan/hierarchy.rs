@@ -16,7 +16,7 @@ use crate::formats::iso9660::rock_ridge::{self, Style};
 use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
 use crate::image::ReadAt;
 use crate::image::patched::Patch;
-use crate::image::space::{Tail, location, too_large};
+use crate::image::space::{Allocator, location, too_large};
 use crate::iso::survey::located::Located;
 use crate::iso::survey::tree::{Kind, Node, Tree};
 use crate::iso::survey::volume::SESSION;
@@ -43,7 +43,7 @@ pub struct NewFile {
 
 /// A hierarchy that is being changed.
 #[derive(Debug)]
-pub struct Edited<'a, I> {
+pub struct DirectoryEditor<'a, I> {
     image: &'a I,
     tree: &'a Tree,
     at: ByteRange,
@@ -70,7 +70,7 @@ struct Table {
     room: ByteRange,
 }
 
-impl<I> Clone for Edited<'_, I> {
+impl<I> Clone for DirectoryEditor<'_, I> {
     fn clone(&self) -> Self {
         Self {
             image: self.image,
@@ -90,7 +90,7 @@ impl<I> Clone for Edited<'_, I> {
     }
 }
 
-impl<'a, I: ReadAt> Edited<'a, I> {
+impl<'a, I: ReadAt> DirectoryEditor<'a, I> {
     /// Reads what a new directory below `parent` and moved files will change. `second` is where a copy of
     /// the descriptor stands.
     pub fn open(
@@ -128,7 +128,7 @@ impl<'a, I: ReadAt> Edited<'a, I> {
 
     /// Takes room for what is new. Directories come before their files, as libarchive wants it, and do
     /// not depend in size on where those are.
-    pub(crate) fn reserve(&mut self, files: &[NewFile], tail: &mut Tail) -> Result<()> {
+    pub(crate) fn reserve(&mut self, files: &[NewFile], tail: &mut Allocator) -> Result<()> {
         for table in &mut self.tables {
             let more = record_size(self.tree.hierarchy)?;
             let grown = checked::sum(table.at.size(), more, "the size of a path table")?;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::boot::config::{Config, Place};
+use crate::boot::config::{Config, ConfigLocation};
 use crate::boot::folder::{self, Folder};
-use crate::boot::hook::{self, Kept};
+use crate::boot::hook::{self, AttachmentLocation};
 use crate::boot::menu;
 use crate::boot::stage_one::Initrd;
 use crate::checked;
@@ -25,9 +25,9 @@ use crate::image::ReadAt;
 use crate::image::check;
 use crate::image::partitions::Partitions;
 use crate::image::patched::{Patch, PatchedImage, Source};
-use crate::image::space::Tail;
+use crate::image::space::Allocator;
 use crate::iso::checks;
-use crate::iso::plan::hierarchy::{Edited, NewFile};
+use crate::iso::plan::hierarchy::{DirectoryEditor, NewFile};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Node;
 use crate::recipe::edits::{Edits, Way};
@@ -119,9 +119,9 @@ struct Planner<'a, I> {
 }
 
 impl<'a, I: ReadAt> Planner<'a, I> {
-    fn plan(mut self, mut hierarchies: Vec<Edited<'a, I>>) -> Result<Plan> {
+    fn plan(mut self, mut hierarchies: Vec<DirectoryEditor<'a, I>>) -> Result<Plan> {
         let (mut archives, which) = self.archives()?;
-        let mut tail = Tail::behind(self.survey.size)?;
+        let mut tail = Allocator::behind(self.survey.size)?;
 
         let mut files: Vec<NewFile> = archives.iter().map(|one| one.file.clone()).collect();
         files.push(new_file(&self.folder.undo()));
@@ -173,9 +173,9 @@ impl<'a, I: ReadAt> Planner<'a, I> {
     fn finish(
         mut self,
         mut patches: Vec<Patch>,
-        hierarchies: &[Edited<'a, I>],
+        hierarchies: &[DirectoryEditor<'a, I>],
         mut files: Vec<NewFile>,
-        mut tail: Tail,
+        mut tail: Allocator,
     ) -> Result<Plan> {
         let undo_path = self.folder.undo();
         let old = self.survey.size;
@@ -223,7 +223,12 @@ impl<'a, I: ReadAt> Planner<'a, I> {
     }
 
     /// A place for what is attached, and the bytes there. One extent holds up to 4 GiB (ECMA-119 §9.1.4).
-    fn attach(&mut self, number: usize, name: &str, tail: &mut Tail) -> Result<(Patch, ByteRange)> {
+    fn attach(
+        &mut self,
+        number: usize,
+        name: &str,
+        tail: &mut Allocator,
+    ) -> Result<(Patch, ByteRange)> {
         let bytes = &checked::present(self.edits.attached.get(number), "what is attached")?.bytes;
         let (path, size) = (self.folder.file(name), bytes.size());
         hierarchy::extent_size(&bytes.path().display().to_string(), size)?;
@@ -257,8 +262,10 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         }
         let private = self.edits.is_private();
         let file = NewFile { private, ..new_file(&self.folder.payload()) };
-        archives
-            .push(Archive { file, bytes: hook::payload(self.edits, Kept::Volume(&self.folder))? });
+        archives.push(Archive {
+            file,
+            bytes: hook::payload(self.edits, AttachmentLocation::Volume(&self.folder))?,
+        });
         Ok((archives, which))
     }
 
@@ -292,11 +299,11 @@ impl<'a, I: ReadAt> Planner<'a, I> {
     fn boot_images(
         &mut self,
         texts: &[String],
-        tail: &mut Tail,
+        tail: &mut Allocator,
     ) -> Result<(Vec<Patch>, Vec<Replaced<'a>>)> {
         let mut menus: BTreeMap<ByteRange, Vec<esp::Menu<'_>>> = BTreeMap::new();
         for (config, text) in changed_menus(self.survey, texts) {
-            if let Place::Esp(at) = config.place {
+            if let ConfigLocation::Esp(at) = config.place {
                 menus.entry(at).or_default().push((&config.path, text));
                 self.menu_step(config, "in the UEFI boot image", text)?;
             }
@@ -339,11 +346,15 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         Ok((entries, file))
     }
 
-    fn replaced_configs(&mut self, texts: &[String], tail: &mut Tail) -> Result<Vec<Replaced<'a>>> {
+    fn replaced_configs(
+        &mut self,
+        texts: &[String],
+        tail: &mut Allocator,
+    ) -> Result<Vec<Replaced<'a>>> {
         let mut replaced: Vec<Replaced<'_>> = Vec::new();
         let survey = self.survey;
         let changed = changed_menus(survey, texts);
-        for (config, text) in changed.filter(|(config, _)| config.place == Place::Volume) {
+        for (config, text) in changed.filter(|(config, _)| config.place == ConfigLocation::Volume) {
             self.menu_step(config, "on the volume", text)?;
             let why = format!("menu {}", config.path);
             let old = checked::present(survey.tree().file(&config.path), &why)?;
@@ -374,7 +385,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         &mut self,
         archives: &[Archive],
         which: &BTreeMap<&str, usize>,
-        tail: &mut Tail,
+        tail: &mut Allocator,
     ) -> Result<Vec<Replaced<'a>>> {
         let survey = self.survey;
         let payload = payload(archives)?.bytes.as_slice();
@@ -430,7 +441,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
 fn hierarchies<'a, I: ReadAt>(
     image: &'a I,
     survey: &'a Survey,
-) -> Result<(Vec<Edited<'a, I>>, &'a str)> {
+) -> Result<(Vec<DirectoryEditor<'a, I>>, &'a str)> {
     for parent in folder::candidates(survey.tree().directories()) {
         if survey.tree().get(Folder::below(parent).path()).is_some() {
             return Err(Error::unsupported(
@@ -443,11 +454,13 @@ fn hierarchies<'a, I: ReadAt>(
         let pairs = survey.trees.iter().zip(survey.volume.hierarchies());
         let second = survey.volume.second.iter().map(|found| Some(found.at));
         let pairs = pairs.zip(second.chain(std::iter::repeat(None)));
-        let opened: Vec<Edited<'a, I>> = pairs
+        let opened: Vec<DirectoryEditor<'a, I>> = pairs
             .filter(|_| there)
-            .map(|((tree, (_, found)), second)| Edited::open(image, tree, found, second, parent))
+            .map(|((tree, (_, found)), second)| {
+                DirectoryEditor::open(image, tree, found, second, parent)
+            })
             .collect::<Result<_>>()?;
-        let fits = opened.iter().map(Edited::fits).collect::<Result<Vec<bool>>>()?;
+        let fits = opened.iter().map(DirectoryEditor::fits).collect::<Result<Vec<bool>>>()?;
         if there && fits.iter().all(|fits| *fits) {
             return Ok((opened, parent));
         }

@@ -1,6 +1,6 @@
 //! Boot configs that start NixOS, on the volume and in the UEFI boot image.
 
-use crate::boot::config::{Config, Place};
+use crate::boot::config::{Config, ConfigLocation};
 use crate::error::{Error, Result};
 use crate::formats::boot_config::{grub, volume_path};
 use crate::formats::pe;
@@ -24,7 +24,7 @@ const UNIFIED: &str = "give an installer that is not made for Secure Boot: what 
 pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[ElToritoEntry]) -> Result<Vec<Config>> {
     let mut found = Vec::new();
     on_volume(image, tree, |path, bytes| {
-        found.extend(Config::parse(Place::Volume, path, bytes)?);
+        found.extend(Config::parse(ConfigLocation::Volume, path, bytes)?);
         Ok(())
     })?;
     for entry in boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
@@ -40,12 +40,13 @@ pub fn others<I: ReadAt>(
     boot: &[ElToritoEntry],
     configs: &[Config],
 ) -> Result<Vec<(String, Vec<u8>)>> {
-    let known = |path: &str, place: &Place| {
+    let known = |path: &str, place: &ConfigLocation| {
         configs.iter().any(|config| config.path == path && config.place == *place)
     };
     let mut found = Vec::new();
     for (path, node) in tree.files().filter(|(path, node)| is_config(path, node.size())) {
-        let Some(extent) = node.extents.first().filter(|_| !known(path, &Place::Volume)) else {
+        let Some(extent) = node.extents.first().filter(|_| !known(path, &ConfigLocation::Volume))
+        else {
             continue;
         };
         found.push((path.to_owned(), image.read_range(path, *extent, LARGEST)?));
@@ -54,7 +55,7 @@ pub fn others<I: ReadAt>(
         let mut scratch = Scratch::new(image, entry.image);
         let esp = Esp::open(&mut scratch)?;
         for file in esp.files()?.iter().filter(|file| is_config(&file.path, file.size)) {
-            if !known(&file.path, &Place::Esp(entry.image)) {
+            if !known(&file.path, &ConfigLocation::Esp(entry.image)) {
                 found.push((file.path.clone(), esp.read(&file.path, LARGEST)?));
             }
         }
@@ -100,7 +101,7 @@ fn on_esp<I: ReadAt>(image: &I, tree: &Tree, at: ByteRange) -> Result<Vec<Config
                 None => head_of(image, tree, program),
             }
         })?;
-        found.extend(Config::parse(Place::Esp(at), &file.path, bytes)?);
+        found.extend(Config::parse(ConfigLocation::Esp(at), &file.path, bytes)?);
     }
     Ok(found)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::boot::config::Place;
+use crate::boot::config::ConfigLocation;
 use crate::error::Result;
 use crate::formats::pe::{self, Signature};
 use crate::image::ReadAt;
@@ -19,7 +19,7 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct Loader {
     /// Where it is.
-    pub place: Place,
+    pub place: ConfigLocation,
     /// Its path there.
     pub path: String,
     /// Its signatures, or why they cannot be read.
@@ -36,7 +36,7 @@ pub fn all<I: ReadAt>(image: &I, survey: &Survey) -> Result<Vec<Loader>> {
             continue;
         }
         let bytes = image.read_range(path, *extent, LARGEST)?;
-        found.extend(loader(Place::Volume, path, &bytes));
+        found.extend(loader(ConfigLocation::Volume, path, &bytes));
     }
     for entry in survey.boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
         let mut scratch = Scratch::new(image, entry.image);
@@ -44,7 +44,7 @@ pub fn all<I: ReadAt>(image: &I, survey: &Survey) -> Result<Vec<Loader>> {
         for file in esp.files()?.iter().filter(|file| is_loader(&file.path) && file.size <= LARGEST)
         {
             let bytes = esp.read(&file.path, LARGEST)?;
-            found.extend(loader(Place::Esp(entry.image), &file.path, &bytes));
+            found.extend(loader(ConfigLocation::Esp(entry.image), &file.path, &bytes));
         }
     }
     Ok(found)
@@ -54,7 +54,7 @@ fn is_loader(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("efi"))
 }
 
-fn loader(place: Place, path: &str, bytes: &[u8]) -> Option<Loader> {
+fn loader(place: ConfigLocation, path: &str, bytes: &[u8]) -> Option<Loader> {
     let signatures = pe::signatures(bytes).transpose()?;
     Some(Loader { place, path: path.to_owned(), signatures })
 }

@@ -23,7 +23,7 @@ use crate::image::file_type;
 use crate::image::partitions::Partitions;
 use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::located::Located;
-use crate::iso::survey::nixos::Triplet;
+use crate::iso::survey::nixos::BootTarget;
 use crate::iso::survey::tree::Tree;
 use crate::iso::survey::volume::Volume;
 use crate::units::Lbn;
@@ -48,7 +48,7 @@ pub struct Survey {
     /// The architecture, if the loaders tell it.
     pub architecture: Option<&'static str>,
     /// What the menus start.
-    pub triplets: Vec<Triplet>,
+    pub triplets: Vec<BootTarget>,
 }
 
 impl Survey {

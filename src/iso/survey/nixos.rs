@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
-use crate::boot::config::{Config, Place};
+use crate::boot::config::{Config, ConfigLocation};
 use crate::boot::stage_one::{self, Contents, Initrd};
 use crate::error::{Error, Result};
 use crate::formats::boot_config::volume_path;
@@ -17,7 +17,7 @@ const LONGEST_VERSION: u64 = 4096;
 
 /// A kernel, an initrd and the system that they start.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Triplet {
+pub struct BootTarget {
     /// Path of the kernel on the volume.
     pub kernel: String,
     /// Paths of the initrds on the volume, in their order.
@@ -67,10 +67,10 @@ pub fn architecture(tree: &Tree) -> Option<&'static str> {
 }
 
 /// The distinct triplets of all menus.
-pub fn triplets(configs: &[Config]) -> Vec<Triplet> {
+pub fn triplets(configs: &[Config]) -> Vec<BootTarget> {
     let entries = configs.iter().flat_map(|config| &config.entries);
-    let all: BTreeSet<Triplet> = entries
-        .map(|entry| Triplet {
+    let all: BTreeSet<BootTarget> = entries
+        .map(|entry| BootTarget {
             kernel: volume_path(&entry.kernel.text),
             initrds: entry.initrds.iter().map(|word| volume_path(&word.text)).collect(),
             init: entry.init().unwrap_or_default().to_owned(),
@@ -80,7 +80,7 @@ pub fn triplets(configs: &[Config]) -> Vec<Triplet> {
 }
 
 /// Refuses menus that name kernels or initrds which are not on the volume, or an initrd in pieces.
-pub(crate) fn check_triplets(tree: &Tree, triplets: &[Triplet]) -> Result<()> {
+pub(crate) fn check_triplets(tree: &Tree, triplets: &[BootTarget]) -> Result<()> {
     for path in triplets.iter().flat_map(|found| found.initrds.iter().chain([&found.kernel])) {
         file(tree, path)?;
     }
@@ -88,7 +88,7 @@ pub(crate) fn check_triplets(tree: &Tree, triplets: &[Triplet]) -> Result<()> {
 }
 
 /// The initrds that edits go behind, each looked into together with those before it, several at a time.
-pub fn initrds<I: ReadAt>(image: &I, tree: &Tree, triplets: &[Triplet]) -> Result<Vec<Initrd>> {
+pub fn initrds<I: ReadAt>(image: &I, tree: &Tree, triplets: &[BootTarget]) -> Result<Vec<Initrd>> {
     let lists: BTreeSet<&Vec<String>> = triplets.iter().map(|found| &found.initrds).collect();
     let mut looks: BTreeMap<Vec<ByteRange>, Vec<&Vec<String>>> = BTreeMap::new();
     for list in lists {
@@ -165,12 +165,13 @@ fn file<'a>(tree: &'a Tree, path: &str) -> Result<&'a Node> {
 pub(crate) fn check_menus(configs: &[Config], bios: bool, uefi: Option<ByteRange>) -> Result<()> {
     use crate::formats::boot_config::Syntax;
     if let Some(at) = uefi
-        && !configs.iter().any(|config| config.place == Place::Esp(at))
+        && !configs.iter().any(|config| config.place == ConfigLocation::Esp(at))
     {
         return Err(no_menu("the UEFI boot image", "a grub.cfg with NixOS entries"));
     }
-    let isolinux =
-        |config: &Config| config.syntax == Syntax::Isolinux && config.place == Place::Volume;
+    let isolinux = |config: &Config| {
+        config.syntax == Syntax::Isolinux && config.place == ConfigLocation::Volume
+    };
     if bios && !configs.iter().any(isolinux) {
         return Err(no_menu(
             "the volume, which BIOS can boot",
