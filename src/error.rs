@@ -230,7 +230,7 @@ pub enum Error {
     },
     /// A key that is refused.
     #[error(transparent)]
-    Key(#[from] crate::keys::KeyFault),
+    Key(#[from] crate::keys::KeyError),
     /// Users of a batch that did not get what they should.
     #[error("{failed} of {users} users failed")]
     Users {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::fault::{KeyFault, shown};
+use super::fault::{KeyError, shown};
 
 /// Characters that a name of a user has at most: 39 at GitHub, 255 at GitLab.
 const LONGEST_USER: usize = 255;
@@ -21,9 +21,9 @@ impl Elsewhere {
     ///
     /// # Errors
     /// A name that no user has, an address that is not of https.
-    pub fn of(argument: &str) -> Result<Option<Self>, KeyFault> {
+    pub fn of(argument: &str) -> Result<Option<Self>, KeyError> {
         let refused = |problem: &str| {
-            Err(KeyFault::Unnamed { argument: shown(argument), problem: problem.to_owned() })
+            Err(KeyError::Unnamed { argument: shown(argument), problem: problem.to_owned() })
         };
         let found = match argument.split_once(':') {
             None if argument == "agent" => Self::Agent,

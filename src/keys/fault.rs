@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 /// A line of a file, of standard input or of an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceSpan {
     /// What was read, as the user knows it: a file name, `standard input`, `key argument 2`.
     pub source: String,
     /// Counted from 1, comments and blank lines included.
     pub line: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} line {}", self.source, self.line)
     }
@@ -25,12 +25,12 @@ impl fmt::Display for Place {
 /// file may well be a private key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum KeyFault {
+pub enum KeyError {
     /// Somebody is about to publish their secret.
     #[error("{at}: found a private key ({format}), expected a public one")]
     PrivateKey {
         /// Where it starts.
-        at: Place,
+        at: SourceSpan,
         /// As in `OpenSSH` or `PuTTY`.
         format: &'static str,
         /// The `.pub` file lying beside it.
@@ -40,7 +40,7 @@ pub enum KeyFault {
     #[error("{at}: found {found}, expected an OpenSSH public key")]
     ForeignFormat {
         /// Where it starts.
-        at: Place,
+        at: SourceSpan,
         /// The format, with its article.
         found: &'static str,
         /// How to convert it.
@@ -50,7 +50,7 @@ pub enum KeyFault {
     #[error("{at}: {problem}")]
     Malformed {
         /// The line.
-        at: Place,
+        at: SourceSpan,
         /// What was found and what was expected.
         problem: String,
         /// What to do.
@@ -60,7 +60,7 @@ pub enum KeyFault {
     #[error("{at}: {problem}")]
     Weak {
         /// The line.
-        at: Place,
+        at: SourceSpan,
         /// What was found and what was expected.
         problem: String,
         /// What to do.
@@ -122,7 +122,7 @@ pub enum KeyFault {
     },
 }
 
-impl KeyFault {
+impl KeyError {
     /// What the user should do about it, as an imperative phrase.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -157,13 +157,13 @@ impl KeyFault {
 
 /// What is wrong with a line, told by code that does not know where the line is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Flaw {
+pub(super) struct LineError {
     weak: bool,
     problem: String,
     hint: &'static str,
 }
 
-impl Flaw {
+impl LineError {
     pub(super) fn malformed(problem: impl Into<String>, hint: &'static str) -> Self {
         Self { weak: false, problem: problem.into(), hint }
     }
@@ -172,13 +172,13 @@ impl Flaw {
         Self { weak: true, problem: problem.into(), hint }
     }
 
-    pub(super) fn at(self, at: &Place) -> KeyFault {
+    pub(super) fn at(self, at: &SourceSpan) -> KeyError {
         let Self { weak, problem, hint } = self;
         let at = at.clone();
         if weak {
-            KeyFault::Weak { at, problem, hint }
+            KeyError::Weak { at, problem, hint }
         } else {
-            KeyFault::Malformed { at, problem, hint }
+            KeyError::Malformed { at, problem, hint }
         }
     }
 }
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_place_reads_as_file_and_line() {
-        let at = Place { source: "keys.pub".to_owned(), line: 3 };
+        let at = SourceSpan { source: "keys.pub".to_owned(), line: 3 };
         assert_eq!(at.to_string(), "keys.pub line 3");
     }
 

@@ -4,7 +4,7 @@ use ssh_key::public::KeyData;
 use ssh_key::{HashAlg, PublicKey};
 
 use super::blob;
-use super::fault::{Flaw, shown_type};
+use super::fault::{LineError, shown_type};
 use super::kind::DSA;
 use super::line::Fields;
 
@@ -28,7 +28,7 @@ pub(super) struct Judged {
 
 impl Judged {
     /// Checks type, encoding and strength.
-    pub(super) fn of(fields: &Fields<'_>) -> Result<Self, Flaw> {
+    pub(super) fn of(fields: &Fields<'_>) -> Result<Self, LineError> {
         if fields.kind.plain == DSA {
             return Err(dsa());
         }
@@ -44,12 +44,12 @@ impl Judged {
 }
 
 /// Decodes the data and makes sure that they hold what the line says.
-fn plain_blob(fields: &Fields<'_>) -> Result<Vec<u8>, Flaw> {
+fn plain_blob(fields: &Fields<'_>) -> Result<Vec<u8>, LineError> {
     let blob = blob::base64(fields.data).ok_or_else(|| bad_base64(fields.data))?;
     let name = blob::type_of(&blob).ok_or_else(|| broken(fields))?;
     if name != fields.name {
         let problem = format!("found data of {}, expected {}", shown_type(name), fields.name);
-        return Err(Flaw::malformed(problem, COPY));
+        return Err(LineError::malformed(problem, COPY));
     }
     if name == fields.kind.plain {
         return Ok(blob);
@@ -58,7 +58,7 @@ fn plain_blob(fields: &Fields<'_>) -> Result<Vec<u8>, Flaw> {
 }
 
 /// sshd takes only points written with both coordinates.
-fn uncompressed(point: &[u8], fields: &Fields<'_>) -> Result<Option<usize>, Flaw> {
+fn uncompressed(point: &[u8], fields: &Fields<'_>) -> Result<Option<usize>, LineError> {
     if point.first() == Some(&4) { Ok(None) } else { Err(broken(fields)) }
 }
 
@@ -74,27 +74,30 @@ fn bits_in(number: &[u8]) -> usize {
         .saturating_sub(usize::try_from(unused).unwrap_or(8))
 }
 
-fn allowed(bits: usize) -> Result<usize, Flaw> {
+fn allowed(bits: usize) -> Result<usize, LineError> {
     let limit = match bits {
         ..RSA_LEAST => format!("at least {RSA_LEAST}"),
         RSA_LEAST..=RSA_MOST => return Ok(bits),
         _ => format!("at most {RSA_MOST}, the most sshd reads"),
     };
-    Err(Flaw::weak(format!("found an RSA key of {bits} bits, expected {limit}"), NEW_KEY))
+    Err(LineError::weak(format!("found an RSA key of {bits} bits, expected {limit}"), NEW_KEY))
 }
 
-fn dsa() -> Flaw {
+fn dsa() -> LineError {
     let problem = "found a DSA key, which sshd no longer takes, expected ed25519, ECDSA or RSA";
-    Flaw::weak(problem, NEW_KEY)
+    LineError::weak(problem, NEW_KEY)
 }
 
-fn bad_base64(data: &str) -> Flaw {
+fn bad_base64(data: &str) -> LineError {
     let count = data.chars().count();
-    Flaw::malformed(format!("found {count} characters that are not base64 of a key"), COPY)
+    LineError::malformed(format!("found {count} characters that are not base64 of a key"), COPY)
 }
 
-fn broken(fields: &Fields<'_>) -> Flaw {
-    Flaw::malformed(format!("found data that are not a whole key, expected {}", fields.name), COPY)
+fn broken(fields: &Fields<'_>) -> LineError {
+    LineError::malformed(
+        format!("found data that are not a whole key, expected {}", fields.name),
+        COPY,
+    )
 }
 
 #[cfg(test)]

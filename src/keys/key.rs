@@ -1,6 +1,6 @@
 //! A public key as it stands in `authorized_keys`.
 
-use super::fault::Flaw;
+use super::fault::LineError;
 use super::judge::Judged;
 use super::line::Fields;
 use super::options::Options;
@@ -35,7 +35,7 @@ impl AuthorizedKey {
     }
 
     /// Reads one line that is neither blank nor a comment.
-    pub(super) fn parse(line: &str) -> Result<(Self, Option<Options>), Flaw> {
+    pub(super) fn parse(line: &str) -> Result<(Self, Option<Options>), LineError> {
         let fields = Fields::parse(line)?;
         let options = fields.options.map(Options::parse).transpose()?;
         let judged = Judged::of(&fields)?;

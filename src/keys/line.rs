@@ -1,6 +1,6 @@
 //! Splits a line of `authorized_keys` the way sshd does (sshd(8), `AUTHORIZED_KEYS FILE FORMAT`).
 
-use super::fault::{Flaw, shown_type};
+use super::fault::{LineError, shown_type};
 use super::kind::Kind;
 
 const BLANKS: [char; 2] = [' ', '\t'];
@@ -19,7 +19,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Splits a line that is neither blank nor a comment.
-    pub(super) fn parse(line: &'a str) -> Result<Self, Flaw> {
+    pub(super) fn parse(line: &'a str) -> Result<Self, LineError> {
         let line = line.trim_matches(BLANKS);
         if let Some(fields) = key(None, line) {
             return fields;
@@ -37,13 +37,16 @@ pub(super) fn is_skipped(line: &str) -> bool {
 }
 
 /// Reads `type base64 comment`, or `None` if the text does not start with a type.
-fn key<'a>(options: Option<&'a str>, text: &'a str) -> Option<Result<Fields<'a>, Flaw>> {
+fn key<'a>(options: Option<&'a str>, text: &'a str) -> Option<Result<Fields<'a>, LineError>> {
     let (name, rest) = word(text);
     let kind = Kind::named(name)?;
     let (data, comment) = word(rest);
     if data.is_empty() {
         let problem = format!("found {name} alone, expected base64 data behind it");
-        return Some(Err(Flaw::malformed(problem, "put the whole line in one pair of quotes")));
+        return Some(Err(LineError::malformed(
+            problem,
+            "put the whole line in one pair of quotes",
+        )));
     }
     Some(Ok(Fields { options, kind, name, data, comment }))
 }
@@ -57,7 +60,7 @@ fn word(text: &str) -> (&str, &str) {
 /// Finds the first blank outside quotes.
 ///
 /// Like sshd this takes `\"` for no quote even outside of quotes, and `\\` for two characters.
-fn end_of_options(line: &str) -> Result<usize, Flaw> {
+fn end_of_options(line: &str) -> Result<usize, LineError> {
     let mut quoted = false;
     let mut escaped = false;
     for (at, c) in line.char_indices() {
@@ -71,22 +74,22 @@ fn end_of_options(line: &str) -> Result<usize, Flaw> {
     }
     if quoted {
         let problem = "found options with an opening quote only, expected a closing one";
-        return Err(Flaw::malformed(problem, "close the quote in front of the key type"));
+        return Err(LineError::malformed(problem, "close the quote in front of the key type"));
     }
     Ok(line.len())
 }
 
-fn no_key_in(line: &str) -> Flaw {
+fn no_key_in(line: &str) -> LineError {
     let (first, rest) = word(line);
     if is_number(first) && rest.split(BLANKS).take(2).filter(|w| is_number(w)).count() == 2 {
         let problem = "found a key of SSH version 1, expected one of version 2";
-        return Flaw::weak(problem, "make a new key: ssh-keygen -t ed25519");
+        return LineError::weak(problem, "make a new key: ssh-keygen -t ed25519");
     }
     let problem = format!(
         "found {}, expected a key type such as ssh-ed25519, or options in front of one",
         shown_type(first)
     );
-    Flaw::malformed(problem, "copy the line of the .pub file as it is")
+    LineError::malformed(problem, "copy the line of the .pub file as it is")
 }
 
 fn is_number(word: &str) -> bool {

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 pub use elsewhere::Elsewhere;
-pub use fault::{KeyFault, Place};
+pub use fault::{KeyError, SourceSpan};
 pub use key::AuthorizedKey;
 pub use note::Note;
 pub use set::KeySet;
@@ -51,7 +51,7 @@ pub type Fetched = BTreeMap<usize, (String, Vec<u8>)>;
 
 /// Takes the keys all arguments name; see [`Source`] for what an argument can be. At least one must let its
 /// holder in to a shell.
-pub fn gather<R: Read>(arguments: &[String], stdin: R) -> Result<Gathered, KeyFault> {
+pub fn gather<R: Read>(arguments: &[String], stdin: R) -> Result<Gathered, KeyError> {
     gather_with(arguments, &Fetched::new(), stdin)
 }
 
@@ -60,7 +60,7 @@ pub fn gather_with<R: Read>(
     arguments: &[String],
     fetched: &Fetched,
     mut stdin: R,
-) -> Result<Gathered, KeyFault> {
+) -> Result<Gathered, KeyError> {
     let now = Moment::now();
     let mut gathered = Gathered::default();
     let mut sources = Vec::new();
@@ -71,7 +71,7 @@ pub fn gather_with<R: Read>(
         }
         let source = Source::of(argument, number)?;
         if source == Source::StandardInput && sources.contains(&source) {
-            return Err(KeyFault::StandardInputTwice);
+            return Err(KeyError::StandardInputTwice);
         }
         let name = source.name(number);
         let bytes = source::read(&source, &name, &mut stdin)?;
@@ -88,7 +88,7 @@ pub fn private_format(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Takes the keys of an `authorized_keys` text, called `name` in messages, whomever they let in.
-pub fn parse(name: &str, bytes: &[u8]) -> Result<Gathered, KeyFault> {
+pub fn parse(name: &str, bytes: &[u8]) -> Result<Gathered, KeyError> {
     let mut gathered = Gathered::default();
     gathered.add(name, bytes, Moment::FIRST)?;
     gathered.or_no_key(name)
@@ -96,15 +96,15 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Gathered, KeyFault> {
 
 impl Gathered {
     /// Adds the keys of one source, of which there must be some.
-    fn add(&mut self, name: &str, bytes: &[u8], now: Moment) -> Result<(), KeyFault> {
+    fn add(&mut self, name: &str, bytes: &[u8], now: Moment) -> Result<(), KeyError> {
         let lines = text::lines(name, bytes)?;
         if lines.is_empty() {
-            return Err(KeyFault::NoKey { source_name: name.to_owned() });
+            return Err(KeyError::NoKey { source_name: name.to_owned() });
         }
         lines.into_iter().try_for_each(|(at, line)| self.add_line(at, line, now))
     }
 
-    fn add_line(&mut self, at: Place, line: &str, now: Moment) -> Result<(), KeyFault> {
+    fn add_line(&mut self, at: SourceSpan, line: &str, now: Moment) -> Result<(), KeyError> {
         let (key, options) = AuthorizedKey::parse(line).map_err(|flaw| flaw.at(&at))?;
         let notes = notes_on(&at, &key, options, now);
         self.lets_in |= !notes.iter().any(Note::shuts_out);
@@ -116,23 +116,28 @@ impl Gathered {
     }
 
     /// Refuses keys of which none lets anybody in.
-    fn or_nobody(self) -> Result<Self, KeyFault> {
+    fn or_nobody(self) -> Result<Self, KeyError> {
         if self.lets_in {
             return Ok(self);
         }
         let why = self.notes.iter().filter(|note| note.shuts_out());
-        Err(KeyFault::Nobody { why: why.map(ToString::to_string).collect() })
+        Err(KeyError::Nobody { why: why.map(ToString::to_string).collect() })
     }
 
-    fn or_no_key(self, name: &str) -> Result<Self, KeyFault> {
+    fn or_no_key(self, name: &str) -> Result<Self, KeyError> {
         if self.keys.is_empty() {
-            return Err(KeyFault::NoKey { source_name: name.to_owned() });
+            return Err(KeyError::NoKey { source_name: name.to_owned() });
         }
         Ok(self)
     }
 }
 
-fn notes_on(at: &Place, key: &AuthorizedKey, options: Option<Options>, now: Moment) -> Vec<Note> {
+fn notes_on(
+    at: &SourceSpan,
+    key: &AuthorizedKey,
+    options: Option<Options>,
+    now: Moment,
+) -> Vec<Note> {
     let at = || at.clone();
     let authority = options.as_ref().is_some_and(Options::is_authority);
     let short = key.bits.filter(|bits| *bits < 3072);
@@ -148,10 +153,10 @@ fn notes_on(at: &Place, key: &AuthorizedKey, options: Option<Options>, now: Mome
 }
 
 /// Completes the fault with the file the user meant, if it lies beside the one named.
-fn with_public(fault: KeyFault, source: &Source) -> KeyFault {
+fn with_public(fault: KeyError, source: &Source) -> KeyError {
     match (fault, source) {
-        (KeyFault::PrivateKey { at, format, .. }, Source::File(path)) => {
-            KeyFault::PrivateKey { at, format, public: source::public_beside(path) }
+        (KeyError::PrivateKey { at, format, .. }, Source::File(path)) => {
+            KeyError::PrivateKey { at, format, public: source::public_beside(path) }
         }
         (fault, _) => fault,
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::fault::Place;
+use super::fault::SourceSpan;
 
 /// A remark on a key that was taken nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,14 +11,14 @@ pub enum Note {
     /// RSA of 2048 to 3071 bits: works, but below today's advice (NIST SP 800-57, 128 bits).
     ShortRsa {
         /// The line.
-        at: Place,
+        at: SourceSpan,
         /// Length of the modulus.
         bits: usize,
     },
     /// The line restricts or extends what the key may do; kept as it is.
     Options {
         /// The line.
-        at: Place,
+        at: SourceSpan,
         /// Names in the order given; those that take a value end in `=`.
         names: Vec<String>,
     },
@@ -29,33 +29,33 @@ pub enum Note {
     /// (`auth_check_authkey_line` and `sshkey_equal` in OpenSSH).
     Certificate {
         /// The line.
-        at: Place,
+        at: SourceSpan,
     },
     /// The options of the line let nobody in to a shell.
     NoShell {
         /// The line.
-        at: Place,
+        at: SourceSpan,
         /// What the option does, as `command= runs echo instead of a shell`.
         why: String,
     },
     /// The key lets in who holds a certificate signed by it, not who holds the key.
     CertAuthority {
         /// The line.
-        at: Place,
+        at: SourceSpan,
     },
     /// The same key with the same options came before; this line was dropped, its comment too.
     Duplicate {
         /// The line dropped.
-        at: Place,
+        at: SourceSpan,
         /// The line kept.
-        first: Place,
+        first: SourceSpan,
     },
     /// The same key with other options came before; both lines are kept.
     OtherOptions {
         /// The later line.
-        at: Place,
+        at: SourceSpan,
         /// The first line with this key, which sshd tries first.
-        first: Place,
+        first: SourceSpan,
     },
 }
 

@@ -1,7 +1,7 @@
 //! Checks the options of a line, since sshd skips a line of which it does not understand every option.
 
 use super::expiry::Moment;
-use super::fault::Flaw;
+use super::fault::LineError;
 use super::forced;
 
 /// Options with a value in quotes; the names are compared without case (`sshauthopt_parse` in OpenSSH).
@@ -48,7 +48,7 @@ pub(super) struct Options {
 
 impl Options {
     /// Reads the names and checks that sshd will take the whole.
-    pub(super) fn parse(text: &str) -> Result<Self, Flaw> {
+    pub(super) fn parse(text: &str) -> Result<Self, LineError> {
         // sshd passes over a comma too many.
         let present: Vec<&str> = pieces(text).into_iter().filter(|one| !one.is_empty()).collect();
         let names = present.iter().map(|piece| name(piece)).collect::<Result<_, _>>()?;
@@ -81,16 +81,19 @@ impl Options {
         self.names.iter().any(|n| n == name)
     }
 
-    fn check_together(&self) -> Result<(), Flaw> {
+    fn check_together(&self) -> Result<(), LineError> {
         for option in ONCE.map(|name| format!("{name}=")) {
             if self.names.iter().filter(|name| **name == option).count() > 1 {
-                return Err(Flaw::malformed(format!("found {option} twice, expected once"), HINT));
+                return Err(LineError::malformed(
+                    format!("found {option} twice, expected once"),
+                    HINT,
+                ));
             }
         }
         if self.has("principals=") && !self.is_authority() {
             let problem =
                 "found principals= without cert-authority, with which sshd lets nobody in";
-            return Err(Flaw::malformed(problem, HINT));
+            return Err(LineError::malformed(problem, HINT));
         }
         Ok(())
     }
@@ -109,7 +112,7 @@ fn pieces(text: &str) -> Vec<&str> {
 }
 
 /// Checks one option and gives its name.
-fn name(piece: &str) -> Result<String, Flaw> {
+fn name(piece: &str) -> Result<String, LineError> {
     let (name, value) = match piece.split_once('=') {
         Some((name, value)) => (name.to_ascii_lowercase(), Some(value)),
         None => (piece.to_ascii_lowercase(), None),
@@ -118,11 +121,11 @@ fn name(piece: &str) -> Result<String, Flaw> {
     match value {
         None if is_flag(&name) => Ok(name),
         Some(value) if valued && is_quoted(value) => Ok(format!("{name}=")),
-        _ if valued => Err(Flaw::malformed(unquoted(&name), HINT)),
+        _ if valued => Err(LineError::malformed(unquoted(&name), HINT)),
         Some(_) if is_flag(&name) => {
-            Err(Flaw::malformed(format!("found {name} with a value"), HINT))
+            Err(LineError::malformed(format!("found {name} with a value"), HINT))
         }
-        _ => Err(Flaw::malformed(unknown(), HINT)),
+        _ => Err(LineError::malformed(unknown(), HINT)),
     }
 }
 
@@ -153,9 +156,9 @@ fn values<'a>(pieces: &'a [&str], option: &'a str) -> impl Iterator<Item = Strin
     inner.map(|value| value.replace("\\\"", "\""))
 }
 
-fn no_time() -> Flaw {
+fn no_time() -> LineError {
     let problem = "found an expiry-time that is not a time, with which sshd skips the line";
-    Flaw::malformed(
+    LineError::malformed(
         problem,
         "write the time as YYYYMMDD, or as YYYYMMDDHHMM, with Z behind it for UTC",
     )

@@ -1,6 +1,6 @@
 //! The keys to let in, in the order given and each once.
 
-use super::fault::Place;
+use super::fault::SourceSpan;
 use super::key::AuthorizedKey;
 use super::note::Note;
 
@@ -10,7 +10,7 @@ use super::note::Note;
 /// kept as a second line: sshd goes on to the next line if the options of one forbid the login, so both count.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
-    entries: Vec<(Place, AuthorizedKey)>,
+    entries: Vec<(SourceSpan, AuthorizedKey)>,
 }
 
 /// By content: where the lines stood does not matter.
@@ -44,7 +44,7 @@ impl KeySet {
     }
 
     /// Appends a key, or tells of the line that makes it needless.
-    pub(super) fn add(&mut self, at: Place, key: AuthorizedKey) -> Option<Note> {
+    pub(super) fn add(&mut self, at: SourceSpan, key: AuthorizedKey) -> Option<Note> {
         let same_key: Vec<_> = self.entries.iter().filter(|(_, k)| k.data == key.data).collect();
         let twin = same_key.iter().find(|(_, k)| k.options == key.options);
         if let Some((first, _)) = twin {
@@ -64,8 +64,8 @@ mod tests {
     use super::*;
     use crate::keys::samples;
 
-    fn at(line: usize) -> Place {
-        Place { source: "keys".to_owned(), line }
+    fn at(line: usize) -> SourceSpan {
+        SourceSpan { source: "keys".to_owned(), line }
     }
 
     fn add(set: &mut KeySet, line: usize, text: &str) -> Option<Note> {

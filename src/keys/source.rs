@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::fault::{KeyFault, Place, shown};
+use super::fault::{KeyError, SourceSpan, shown};
 use super::kind::Kind;
 use super::line::{Fields, is_skipped};
 use super::refuse;
@@ -23,19 +23,19 @@ pub enum Source {
 
 impl Source {
     /// Decides from the argument, `number` counting arguments from 1. An existing file wins over a key.
-    pub fn of(argument: &str, number: usize) -> Result<Self, KeyFault> {
+    pub fn of(argument: &str, number: usize) -> Result<Self, KeyError> {
         if argument == "-" {
             return Ok(Self::StandardInput);
         }
         if let Some(found) = refuse::private_key(argument.as_bytes()) {
-            let at = Place { source: literal_name(number), line: found.line };
-            return Err(KeyFault::PrivateKey { at, format: found.what, public: None });
+            let at = SourceSpan { source: literal_name(number), line: found.line };
+            return Err(KeyError::PrivateKey { at, format: found.what, public: None });
         }
         match fs::metadata(argument) {
-            Ok(found) if found.is_dir() => Err(KeyFault::Directory { name: shown(argument) }),
+            Ok(found) if found.is_dir() => Err(KeyError::Directory { name: shown(argument) }),
             Ok(_) => Ok(Self::File(PathBuf::from(argument))),
             Err(error) if is_no_file(&error) => Self::literal(argument, number),
-            Err(source) => Err(KeyFault::Io { name: shown(argument), source }),
+            Err(source) => Err(KeyError::Io { name: shown(argument), source }),
         }
     }
 
@@ -48,23 +48,23 @@ impl Source {
         }
     }
 
-    fn literal(argument: &str, number: usize) -> Result<Self, KeyFault> {
+    fn literal(argument: &str, number: usize) -> Result<Self, KeyError> {
         if reads_as_key(argument) {
             return Ok(Self::Literal(argument.to_owned()));
         }
         let tilde = argument.starts_with('~');
-        Err(KeyFault::Neither { argument: shown_argument(argument, number), tilde })
+        Err(KeyError::Neither { argument: shown_argument(argument, number), tilde })
     }
 }
 
 /// Reads a source, but never more than one byte over the limit.
-pub(super) fn read<R: Read>(source: &Source, name: &str, stdin: R) -> Result<Vec<u8>, KeyFault> {
+pub(super) fn read<R: Read>(source: &Source, name: &str, stdin: R) -> Result<Vec<u8>, KeyError> {
     let bytes = match source {
         Source::Literal(text) => Ok(text.clone().into_bytes()),
         Source::StandardInput => capped(stdin),
         Source::File(path) => File::open(path).and_then(capped),
     };
-    bytes.map_err(|source| KeyFault::Io { name: name.to_owned(), source })
+    bytes.map_err(|source| KeyError::Io { name: name.to_owned(), source })
 }
 
 /// Finds the public key ssh-keygen wrote beside a private one.

@@ -6,7 +6,7 @@ use super::*;
 
 const NO_INPUT: &[u8] = b"";
 
-fn take(arguments: &[&str], stdin: &[u8]) -> Result<Gathered, KeyFault> {
+fn take(arguments: &[&str], stdin: &[u8]) -> Result<Gathered, KeyError> {
     let arguments: Vec<_> = arguments.iter().map(|a| (*a).to_owned()).collect();
     gather(&arguments, stdin)
 }
@@ -188,7 +188,7 @@ fn a_source_without_any_key_is_refused() {
 fn endless_input_is_refused_after_the_limit() {
     let arguments = ["-".to_owned()];
     let fault = gather(&arguments, std::io::repeat(b'#')).unwrap_err();
-    assert!(matches!(fault, KeyFault::TooLarge { limit: 1_048_576, .. }), "{fault}");
+    assert!(matches!(fault, KeyError::TooLarge { limit: 1_048_576, .. }), "{fault}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Turns bytes of unknown origin into the lines that may hold keys.
 
-use super::fault::{Flaw, KeyFault, Place};
+use super::fault::{KeyError, LineError, SourceSpan};
 use super::line::is_skipped;
 use super::refuse;
 
@@ -11,22 +11,25 @@ pub(super) const LIMIT: usize = 1 << 20;
 const LINE_LIMIT: usize = 16384;
 
 /// Gives the lines that are neither blank nor comments, without byte order mark and line end.
-pub(super) fn lines<'a>(source: &str, bytes: &'a [u8]) -> Result<Vec<(Place, &'a str)>, KeyFault> {
-    let place = |line| Place { source: source.to_owned(), line };
+pub(super) fn lines<'a>(
+    source: &str,
+    bytes: &'a [u8],
+) -> Result<Vec<(SourceSpan, &'a str)>, KeyError> {
+    let place = |line| SourceSpan { source: source.to_owned(), line };
     // Private keys first, so that no later message can be about a part of one.
     if let Some(found) = refuse::private_key(bytes) {
-        return Err(KeyFault::PrivateKey {
+        return Err(KeyError::PrivateKey {
             at: place(found.line),
             format: found.what,
             public: None,
         });
     }
     if bytes.len() > LIMIT {
-        return Err(KeyFault::TooLarge { source_name: source.to_owned(), limit: LIMIT });
+        return Err(KeyError::TooLarge { source_name: source.to_owned(), limit: LIMIT });
     }
     if let Some(found) = refuse::foreign(bytes) {
         let (at, found) = (place(found.line), found.what);
-        return Err(KeyFault::ForeignFormat { at, found: found.name, hint: found.hint });
+        return Err(KeyError::ForeignFormat { at, found: found.name, hint: found.hint });
     }
     let numbered = (1..).map(place).zip(bytes.split(|b| *b == b'\n'));
     let checked = numbered.map(|(at, line)| match clean(line) {
@@ -39,15 +42,15 @@ pub(super) fn lines<'a>(source: &str, bytes: &'a [u8]) -> Result<Vec<(Place, &'a
 }
 
 /// Strips what editors add to a line and refuses what sshd or a terminal would stumble over.
-fn clean(line: &[u8]) -> Result<&str, Flaw> {
+fn clean(line: &[u8]) -> Result<&str, LineError> {
     if line.len() > LINE_LIMIT {
         let problem =
             format!("found a line of {} bytes, expected at most {LINE_LIMIT}", line.len());
-        return Err(Flaw::malformed(problem, "give a file of public keys, one on a line"));
+        return Err(LineError::malformed(problem, "give a file of public keys, one on a line"));
     }
     let Ok(text) = str::from_utf8(line) else {
         let hint = "save the file as UTF-8; in PowerShell > writes UTF-16";
-        return Err(Flaw::malformed("found bytes that are not UTF-8 text", hint));
+        return Err(LineError::malformed("found bytes that are not UTF-8 text", hint));
     };
     // A mark can be in the middle too, where files were put behind each other.
     let text = text.trim_end_matches('\r').trim_start_matches('\u{feff}');
@@ -55,7 +58,7 @@ fn clean(line: &[u8]) -> Result<&str, Flaw> {
         return Ok(text);
     };
     let problem = format!("found control character U+{:04X}, expected text", u32::from(control));
-    Err(Flaw::malformed(problem, "copy the key as text, with each key on a line of its own"))
+    Err(LineError::malformed(problem, "copy the key as text, with each key on a line of its own"))
 }
 
 #[cfg(test)]
