@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::formats::boot_config::Entry;
-use crate::recipe::edits::{Asked, Boot, Credential, Replacement, Serial};
+use crate::recipe::edits::{Boot, Credential, Replacement, Serial, Spanned};
 use crate::units::u64_of;
 
 /// Bytes of a kernel's command line with the one that ends it, on x86 and arm64 (Linux
@@ -84,7 +84,7 @@ fn is_console(text: &str, serial: &Serial) -> bool {
     port == Some("tty0") || port == Some(&serial.port)
 }
 
-fn replace(kept: &mut [Option<String>], asked: &Asked<Replacement>, entry: &Entry) -> Result<()> {
+fn replace(kept: &mut [Option<String>], asked: &Spanned<Replacement>, entry: &Entry) -> Result<()> {
     let wanted = &asked.value;
     let mut found: Vec<&mut String> =
         kept.iter_mut().flatten().filter(|text| is_replaced(text, wanted)).collect();
@@ -141,7 +141,7 @@ pub(crate) fn check_found(entries: &[&Entry], boot: &Boot) -> Result<()> {
             return Err(no_argument(&asked.place, &asked.value, selected()));
         }
     }
-    for Asked { value, place } in &boot.replace {
+    for Spanned { value, place } in &boot.replace {
         if !has(&|text| is_replaced(text, value)) {
             let old = value.old.as_deref().unwrap_or("…");
             return Err(no_argument(place, &format!("{}={old}", value.key), selected()));
@@ -168,7 +168,7 @@ fn no_argument<'a>(place: &str, what: &str, entries: impl Iterator<Item = &'a En
 }
 
 pub(super) fn no_entry<'a>(
-    asked: &Asked<String>,
+    asked: &Spanned<String>,
     what: &str,
     entries: impl IntoIterator<Item = &'a Entry>,
 ) -> Error {

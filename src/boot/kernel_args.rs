@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::formats::boot_config::Syntax;
-use crate::recipe::edits::{Asked, Boot, Replacement, Serial};
+use crate::recipe::edits::{Boot, Replacement, Serial, Spanned};
 use crate::recipe::{Phrase, Recipe, setting};
 
 /// Characters of a label (ECMA-119 §8.4.6 has 32 d-characters; xorriso writes lower case, too).
@@ -76,11 +76,11 @@ fn listed<T>(
     name: &str,
     given: &[String],
     judge: impl Fn(&str) -> Result<T, String>,
-) -> Result<Vec<Asked<T>>> {
+) -> Result<Vec<Spanned<T>>> {
     let judged = given.iter().enumerate().map(|(index, text)| {
         let value =
             judge(text).map_err(|what| recipe.fault(name, index, what, hint(name, text)))?;
-        Ok(Asked { value, place: recipe.place(name, index) })
+        Ok(Spanned { value, place: recipe.place(name, index) })
     });
     judged.collect()
 }
@@ -90,7 +90,7 @@ fn one<T>(
     name: &str,
     given: Option<&str>,
     judge: impl Fn(&str) -> Result<T, String>,
-) -> Result<Option<Asked<T>>> {
+) -> Result<Option<Spanned<T>>> {
     let given: Vec<String> = given.map(str::to_owned).into_iter().collect();
     Ok(listed(recipe, name, &given, judge)?.pop())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::iso::survey::console::Console;
-use crate::recipe::edits::{Asked, Edits, Named, Purpose};
+use crate::recipe::edits::{Edits, Named, Purpose, Spanned};
 
 /// The most names that are listed.
 const FEW: usize = 6;
@@ -87,7 +87,7 @@ impl<'a> Names<'a> {
     }
 }
 
-fn judge(asked: &Asked<Named>, console: &Console) -> Result<()> {
+fn judge(asked: &Spanned<Named>, console: &Console) -> Result<()> {
     let Named { kind, name } = &asked.value;
     // glibc has these without an archive.
     let is_built_in =

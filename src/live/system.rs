@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use crate::error::Result;
 use crate::recipe::Recipe;
-use crate::recipe::edits::{Asked, Edits, Named};
+use crate::recipe::edits::{Edits, Named, Spanned};
 
 /// Where the unit reads what to set, as `hostname=box`.
 pub(super) const SETTINGS: &str = "etc/remaster/settings";
@@ -22,7 +22,7 @@ pub(super) struct System {
     /// Names as in [`SETTINGS`], and values.
     settings: Vec<(&'static str, String)>,
     /// What the base must have.
-    named: Vec<Asked<Named>>,
+    named: Vec<Spanned<Named>>,
 }
 
 /// What is wrong with a value, and what to do instead.
@@ -53,7 +53,7 @@ impl System {
         ];
         let named = named.into_iter().filter_map(|(kind, name)| {
             let value = Named { kind, name: name.clone()? };
-            Some(Asked { value, place: recipe.place(kind, 0) })
+            Some(Spanned { value, place: recipe.place(kind, 0) })
         });
         Ok(Self { settings: given.collect(), named: named.collect() })
     }

@@ -204,13 +204,13 @@ fn quoted(text: &str, before: &str) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::edits::{Asked, Replacement};
+    use crate::recipe::edits::{Replacement, Spanned};
 
     fn boot() -> Boot {
-        let asked = |value| Asked { value, place: "--x".to_owned() };
+        let asked = |value| Spanned { value, place: "--x".to_owned() };
         Boot {
             delete: vec![asked("nohibernate".to_owned())],
-            replace: vec![Asked {
+            replace: vec![Spanned {
                 value: Replacement { key: "loglevel".into(), old: None, new: "7".into() },
                 place: "--x".into(),
             }],

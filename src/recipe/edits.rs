@@ -128,7 +128,7 @@ impl Attached {
 
 /// Something of the menus that was asked for, and where, as `--karg` or `r.toml:3:8: karg`.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Asked<T> {
+pub struct Spanned<T> {
     /// What.
     pub value: T,
     /// Where.
@@ -194,21 +194,21 @@ pub struct Named {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Boot {
     /// Kernel arguments that go.
-    pub delete: Vec<Asked<String>>,
+    pub delete: Vec<Spanned<String>>,
     /// Kernel arguments that get other values.
-    pub replace: Vec<Asked<Replacement>>,
+    pub replace: Vec<Spanned<Replacement>>,
     /// Kernel arguments that come.
     pub add: Vec<String>,
     /// Parts of titles or labels of the entries that this is for; all entries if empty.
-    pub entries: Vec<Asked<String>>,
+    pub entries: Vec<Spanned<String>>,
     /// Serial ports, the main one last; for loaders the last that they know.
     pub serial: Vec<Serial>,
     /// Seconds that menus wait, below an hour.
     pub timeout: Option<u16>,
     /// What they start then: a part of a title, a label or an argument.
-    pub default_entry: Option<Asked<String>>,
+    pub default_entry: Option<Spanned<String>>,
     /// The label of the volume.
-    pub label: Option<Asked<String>>,
+    pub label: Option<Spanned<String>>,
     /// What stands in front of titles.
     pub name: Option<String>,
     /// Keys on the command line; none unless [`Way::Credential`].
@@ -290,7 +290,7 @@ pub struct Edits {
     /// What is different before that.
     pub boot: Boot,
     /// What the base must have.
-    pub named: Vec<Asked<Named>>,
+    pub named: Vec<Spanned<Named>>,
     /// The digest of what was asked for, whatever chance made of it; none if these come from nowhere else.
     pub inputs: Option<[u8; 32]>,
 }

@@ -8,7 +8,7 @@ use super::{Inject, Recipe, edits};
 use crate::error::{Advice, Error};
 
 /// Whether something was asked for.
-trait Given: Sized {
+trait IsSet: Sized {
     fn is_given(&self) -> bool;
 
     /// This, or else what stands below it.
@@ -23,7 +23,7 @@ trait Given: Sized {
     fn count(&self) -> usize;
 }
 
-impl<T> Given for Option<T> {
+impl<T> IsSet for Option<T> {
     fn is_given(&self) -> bool {
         self.is_some()
     }
@@ -37,7 +37,7 @@ impl<T> Given for Option<T> {
     }
 }
 
-impl<T> Given for Vec<T> {
+impl<T> IsSet for Vec<T> {
     fn is_given(&self) -> bool {
         !self.is_empty()
     }

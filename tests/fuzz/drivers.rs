@@ -33,7 +33,7 @@ use remaster::iso::survey::boot_catalog;
 use remaster::iso::survey::esp::Esp;
 use remaster::iso::survey::tree::Tree;
 use remaster::live::{Facts, Input};
-use remaster::recipe::edits::{Asked, Boot, Edits, Serial, Way};
+use remaster::recipe::edits::{Boot, Edits, Serial, Spanned, Way};
 use remaster::recipe::{Recipe, read as read_recipe, users};
 use remaster::stamp::manifest::found::{self, Found};
 use remaster::stamp::manifest::{self, blocks::Blocks};
@@ -524,7 +524,7 @@ fn menu_text(data: &[u8]) {
 
 /// Wishes for menus.
 fn boots() -> [Boot; 3] {
-    let asked = |value: &str| Asked { value: value.to_owned(), place: "--x".to_owned() };
+    let asked = |value: &str| Spanned { value: value.to_owned(), place: "--x".to_owned() };
     let serial = Serial { port: "ttyS0".into(), speed: Some(115_200), unit: Some(0) };
     [
         Boot::default(),

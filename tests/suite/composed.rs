@@ -262,7 +262,7 @@ fn an_iso_with_another_label_where_one_still_looks_for_the_old_one_is_told() {
     let value = "nixos-minimal-26.05-x86_6X".to_owned();
     let label = survey(&SYSTEMD).volume.identifier();
     assert_eq!(label.len(), value.len());
-    wanted.boot.label = Some(remaster::recipe::edits::Asked { value, place: "--label".into() });
+    wanted.boot.label = Some(remaster::recipe::edits::Spanned { value, place: "--label".into() });
     let planned = Planned::of(&SYSTEMD, wanted);
     let found = planned.told(|image| {
         let at = file(image, "/remaster/hook1.img");

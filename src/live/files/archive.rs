@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tar::{Archive, Entry, EntryType};
 
-use super::asked::Asked;
+use super::asked::ArgRef;
 use super::folder::{refuse_setuid, refuse_xattr, special};
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, shown};
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ const HEADER: usize = 512;
 const SPOIL: &str = "give a tar archive, plain or packed by gzip, xz or zstd";
 
 /// Lays everything in an archive.
-pub(super) fn lay(asked: Asked<'_>, path: &Path, laid: &mut OverlayTree) -> Result<()> {
+pub(super) fn lay(asked: ArgRef<'_>, path: &Path, laid: &mut OverlayTree) -> Result<()> {
     let name = path.display().to_string();
     let file = Arc::new(unpacked(asked, path)?);
     let read =
@@ -49,7 +49,7 @@ pub(super) fn lay(asked: Asked<'_>, path: &Path, laid: &mut OverlayTree) -> Resu
 }
 
 /// The archive as it is without packing, in a file without a name if it was packed.
-fn unpacked(asked: Asked<'_>, path: &Path) -> Result<File> {
+fn unpacked(asked: ArgRef<'_>, path: &Path) -> Result<File> {
     let doing = || format!("read {}", path.display());
     let mut file = File::open(path).map_err(Error::io(doing()))?;
     let mut head = Vec::new();
@@ -89,7 +89,7 @@ fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar") || head.len() == HEADER && head.iter().all(|b| *b == 0)
 }
 
-fn no_tar(asked: Asked<'_>, path: &Path) -> Error {
+fn no_tar(asked: ArgRef<'_>, path: &Path) -> Error {
     asked.fault(format!("{} is neither a folder nor a tar archive", path.display()), SPOIL)
 }
 
@@ -101,7 +101,7 @@ enum ExtensionFault {
 
 /// Refuses attributes and sparse files, which extensions of the format carry.
 fn check_extensions(
-    asked: Asked<'_>,
+    asked: ArgRef<'_>,
     entry: &mut Entry<'_, &File>,
 ) -> std::result::Result<(), ExtensionFault> {
     let name = shown(OsStr::from_bytes(&entry.path_bytes()));
@@ -122,12 +122,12 @@ fn check_extensions(
     Ok(())
 }
 
-fn sparse(asked: Asked<'_>, name: &str) -> Error {
+fn sparse(asked: ArgRef<'_>, name: &str) -> Error {
     asked.fault(format!("{name} is a sparse file"), "make the archive without --sparse")
 }
 
 fn one(
-    asked: Asked<'_>,
+    asked: ArgRef<'_>,
     entry: &Entry<'_, &File>,
     file: &Arc<File>,
     laid: &mut OverlayTree,
@@ -165,7 +165,7 @@ fn one(
 }
 
 fn what(
-    asked: Asked<'_>,
+    asked: ArgRef<'_>,
     entry: &Entry<'_, &File>,
     file: &Arc<File>,
     laid: &OverlayTree,
@@ -199,7 +199,7 @@ fn what(
 
 /// A hard link becomes a copy of the file before it that it names.
 fn linked(
-    asked: Asked<'_>,
+    asked: ArgRef<'_>,
     entry: &Entry<'_, &File>,
     name: &str,
     laid: &OverlayTree,

@@ -6,13 +6,13 @@ use crate::recipe::Recipe;
 
 /// What was asked for, for messages.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct ArgRef<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) name: &'static str,
     pub(super) index: usize,
 }
 
-impl Asked<'_> {
+impl ArgRef<'_> {
     /// Says what is wrong with it.
     pub(super) fn fault(&self, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {
         self.recipe.fault(self.name, self.index, what, hint)

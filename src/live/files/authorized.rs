@@ -1,7 +1,7 @@
 //! Keys in overlays: sshd takes an `authorized_keys` file only where nobody but its user can write to it and to the
 //! folders above (`StrictModes` in `sshd_config(5)`, `safe_path` of `OpenSSH`), and reads it as that user.
 
-use super::asked::Asked;
+use super::asked::ArgRef;
 use super::overlay_tree::{Item, OverlayTree, What};
 use super::places::is_nixos_folder;
 use crate::error::Result;
@@ -77,7 +77,7 @@ fn linked(recipe: &Recipe, file: &KeyFile, path: &str, item: &Item) -> crate::Er
         file.path,
         shown(item)
     );
-    Asked { recipe, name, index }.fault(what, "put the file itself in the place of the link")
+    ArgRef { recipe, name, index }.fault(what, "put the file itself in the place of the link")
 }
 
 /// The key files among what is laid, also those that links lead to.

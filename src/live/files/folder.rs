@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::llistxattr;
 use rustix::io::Errno;
 
-use super::asked::Asked;
+use super::asked::ArgRef;
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of, shown};
 use crate::checked;
 use crate::error::{Error, Result};
@@ -20,12 +20,12 @@ const DEEPEST: usize = 128;
 const LARGEST_LIST: usize = 64 << 10;
 
 /// Lays everything below `top`.
-pub(super) fn lay(asked: Asked<'_>, top: &Path, laid: &mut OverlayTree) -> Result<()> {
+pub(super) fn lay(asked: ArgRef<'_>, top: &Path, laid: &mut OverlayTree) -> Result<()> {
     walk(asked, top, top, laid, 0)
 }
 
 fn walk(
-    asked: Asked<'_>,
+    asked: ArgRef<'_>,
     top: &Path,
     at: &Path,
     laid: &mut OverlayTree,
@@ -56,7 +56,7 @@ fn walk(
     Ok(())
 }
 
-fn item(asked: Asked<'_>, path: &Path, about: &Metadata, place: &str) -> Result<Item> {
+fn item(asked: ArgRef<'_>, path: &Path, about: &Metadata, place: &str) -> Result<Item> {
     let kind = about.file_type();
     let (what, bits) = if kind.is_dir() {
         (What::Folder, 0o3777)
@@ -81,7 +81,7 @@ fn item(asked: Asked<'_>, path: &Path, about: &Metadata, place: &str) -> Result<
     Ok(Item { mode, owner: owner_of(place), what, by: (asked.name, asked.index) })
 }
 
-fn target(asked: Asked<'_>, path: &Path) -> Result<String> {
+fn target(asked: ArgRef<'_>, path: &Path) -> Result<String> {
     let to = fs::read_link(path).map_err(Error::io(format!("read the link {}", path.display())))?;
     to.to_str().map(str::to_owned).ok_or_else(|| {
         let what = format!("{} points to a name that is not UTF-8", path.display());
@@ -90,13 +90,13 @@ fn target(asked: Asked<'_>, path: &Path) -> Result<String> {
 }
 
 /// The error for what cannot be in an overlay.
-pub(super) fn special(asked: Asked<'_>, name: &str, found: &str) -> crate::Error {
+pub(super) fn special(asked: ArgRef<'_>, name: &str, found: &str) -> crate::Error {
     let hint = "leave it out: udev makes devices, and programs make their sockets";
     asked.fault(format!("{name} is {found}"), hint)
 }
 
 /// Programs that become somebody else are not taken along by the way.
-pub(super) fn refuse_setuid(asked: Asked<'_>, name: &str, mode: u32) -> Result<()> {
+pub(super) fn refuse_setuid(asked: ArgRef<'_>, name: &str, mode: u32) -> Result<()> {
     if mode & 0o6000 == 0 {
         return Ok(());
     }
@@ -115,7 +115,7 @@ pub(super) fn is_of_the_host(name: &str) -> bool {
 }
 
 /// Refuses extended attributes unless they may be dropped.
-pub(super) fn refuse_xattr(asked: Asked<'_>, name: &str, xattr: &str) -> Result<()> {
+pub(super) fn refuse_xattr(asked: ArgRef<'_>, name: &str, xattr: &str) -> Result<()> {
     if asked.recipe.xattrs == Some(Xattrs::Drop) || is_of_the_host(xattr) {
         return Ok(());
     }
@@ -126,7 +126,7 @@ pub(super) fn refuse_xattr(asked: Asked<'_>, name: &str, xattr: &str) -> Result<
     ))
 }
 
-fn check_xattrs(asked: Asked<'_>, path: &Path) -> Result<()> {
+fn check_xattrs(asked: ArgRef<'_>, path: &Path) -> Result<()> {
     let mut list = vec![0_u8; LARGEST_LIST];
     let length = match llistxattr(path, list.as_mut_slice()) {
         // A file system without attributes has none to lose.

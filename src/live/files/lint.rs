@@ -1,7 +1,7 @@
 //! What is wrong with files before anything is written: secrets that others could read, private keys that
 //! nobody meant, scripts that cannot start.
 
-use super::asked::{Asked, Findings};
+use super::asked::{ArgRef, Findings};
 use super::overlay_tree::{Content, Item, OverlayTree, What};
 use crate::error::{Error, Result};
 use crate::formats::elf::is_elf;
@@ -52,7 +52,7 @@ pub(super) fn check(recipe: &Recipe, laid: &OverlayTree, findings: &mut Findings
     for (path, item) in laid.items() {
         let What::File(content) = &item.what else { continue };
         let (name, index) = item.by;
-        let asked = Asked { recipe, name, index };
+        let asked = ArgRef { recipe, name, index };
         let head =
             content.head(SEARCHED).map_err(Error::io(format!("read the file for /{path}")))?;
         secrets(asked, path, item, &head, findings)?;
@@ -71,7 +71,7 @@ fn is_program(item: &Item, path: &str) -> bool {
 }
 
 fn script(
-    asked: Asked<'_>,
+    asked: ArgRef<'_>,
     path: &str,
     laid: &OverlayTree,
     head: &[u8],
@@ -124,7 +124,7 @@ fn start_note(path: &str, head: &[u8], content: &Content) -> Option<String> {
 }
 
 fn secrets(
-    asked: Asked<'_>,
+    asked: ArgRef<'_>,
     path: &str,
     item: &Item,
     head: &[u8],

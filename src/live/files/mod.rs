@@ -21,7 +21,7 @@ use crate::formats::newc::{Kind, Member};
 use crate::recipe::Recipe;
 use crate::recipe::edits::{self, Attached, Edits, Purpose, Root};
 
-use asked::{Asked, Findings};
+use asked::{ArgRef, Findings};
 use overlay_tree::OverlayTree;
 
 /// Bytes of files that an initrd takes; what is more goes onto the volume, where it costs no memory
@@ -192,7 +192,7 @@ fn refuse_what_says_nothing(recipe: &Recipe) -> Result<()> {
 
 fn overlays(recipe: &Recipe, laid: &mut OverlayTree) -> Result<()> {
     for (index, path) in recipe.overlay.iter().enumerate() {
-        let asked = Asked { recipe, name: "overlay", index };
+        let asked = ArgRef { recipe, name: "overlay", index };
         let about = path.metadata().map_err(Error::io(format!("read {}", path.display())))?;
         if about.is_dir() {
             folder::lay(asked, path, laid)?;
@@ -214,7 +214,7 @@ fn stores(recipe: &Recipe, units: &mut Root, notes: &mut Vec<String>) -> Result<
     let on_path = recipe.path == Some(true);
     let mut stores = Vec::new();
     for (index, path) in recipe.store.iter().enumerate() {
-        let asked = Asked { recipe, name: "store", index };
+        let asked = ArgRef { recipe, name: "store", index };
         let (bytes, is_registered) = squashfs::store(asked, path, on_path, notes)?;
         stores.push(Attached::new(Purpose::Store { on_path }, Arc::new(bytes))?);
         if is_registered {

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::asked::Asked;
+use super::asked::ArgRef;
 use super::places;
 use crate::checked;
 use crate::error::{Error, Result};
@@ -119,7 +119,7 @@ pub(super) struct OverlayTree(BTreeMap<String, Item>);
 
 impl OverlayTree {
     /// Lays something. What was laid in its place before gives way.
-    pub(super) fn put(&mut self, asked: Asked<'_>, path: &str, item: Item) -> Result<()> {
+    pub(super) fn put(&mut self, asked: ArgRef<'_>, path: &str, item: Item) -> Result<()> {
         if let Some(refusal) = places::refusal(path, matches!(item.what, What::Folder)) {
             return Err(asked.fault(format!("/{path}: {}", refusal.why), refusal.hint.to_string()));
         }

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::asked::{Asked, Findings};
+use super::asked::{ArgRef, Findings};
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of};
 use crate::error::{Error, Result};
 use crate::formats::elf::{HEAD, Program};
@@ -38,13 +38,13 @@ pub(super) fn gather(
     findings: &mut Findings,
 ) -> Result<()> {
     for (index, text) in recipe.file.iter().enumerate() {
-        one_file(Asked { recipe, name: "file", index }, text, laid, findings)?;
+        one_file(ArgRef { recipe, name: "file", index }, text, laid, findings)?;
     }
     for (index, path) in recipe.script.iter().enumerate() {
-        program(Asked { recipe, name: "script", index }, path, BIN, laid)?;
+        program(ArgRef { recipe, name: "script", index }, path, BIN, laid)?;
     }
     for (index, path) in recipe.bin.iter().enumerate() {
-        let asked = Asked { recipe, name: "bin", index };
+        let asked = ArgRef { recipe, name: "bin", index };
         let content = program(asked, path, BIN, laid)?;
         findings.programs.push((
             "bin",
@@ -54,7 +54,7 @@ pub(super) fn gather(
         ));
     }
     for (index, path) in recipe.run.iter().enumerate() {
-        let asked = Asked { recipe, name: "run", index };
+        let asked = ArgRef { recipe, name: "run", index };
         let content = program(asked, path, RUN, laid)?;
         if crate::formats::elf::is_elf(&head(&content, path)?) {
             findings.programs.push((
@@ -122,7 +122,7 @@ fn name_of(path: &Path) -> Option<&str> {
 }
 
 /// A file of the user's as contents, and its mode.
-fn content(asked: Asked<'_>, path: &Path) -> Result<(Content, u32)> {
+fn content(asked: ArgRef<'_>, path: &Path) -> Result<(Content, u32)> {
     use std::os::unix::fs::MetadataExt;
     let about = path.metadata().map_err(Error::io(format!("read {}", path.display())))?;
     if !about.is_file() {
@@ -137,7 +137,12 @@ fn head(content: &Content, path: &Path) -> Result<Vec<u8>> {
     content.head(HEAD).map_err(Error::io(format!("read {}", path.display())))
 }
 
-fn program(asked: Asked<'_>, path: &Path, folder: &str, laid: &mut OverlayTree) -> Result<Content> {
+fn program(
+    asked: ArgRef<'_>,
+    path: &Path,
+    folder: &str,
+    laid: &mut OverlayTree,
+) -> Result<Content> {
     let plain = |name: &&str| {
         !name.starts_with(['-', '.'])
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+".contains(c))
@@ -166,7 +171,7 @@ fn program(asked: Asked<'_>, path: &Path, folder: &str, laid: &mut OverlayTree) 
 }
 
 /// The headers of a program, which must need nothing of the system.
-fn elf(asked: Asked<'_>, path: &Path, content: &Content) -> Result<Program> {
+fn elf(asked: ArgRef<'_>, path: &Path, content: &Content) -> Result<Program> {
     let name = path.display();
     let program = Program::parse(&head(content, path)?).map_err(|fault| {
         let what =
@@ -211,7 +216,7 @@ impl<'a> Spec<'a> {
 const FORM: &str = "write SRC:DST[:MODE[:OWNER]], as `motd:/etc/motd:644:root`";
 
 fn one_file(
-    asked: Asked<'_>,
+    asked: ArgRef<'_>,
     text: &str,
     laid: &mut OverlayTree,
     findings: &mut Findings,
@@ -244,7 +249,7 @@ fn one_file(
     )
 }
 
-fn place(asked: Asked<'_>, text: &str) -> Result<String> {
+fn place(asked: ArgRef<'_>, text: &str) -> Result<String> {
     let place = below_root(text.trim_start_matches('/').as_ref())
         .map_err(|fault| asked.fault(format!("{text} has {fault}"), FORM))?;
     if place.is_empty() || text.ends_with('/') {

@@ -8,7 +8,7 @@ use std::path::{Component, Path};
 use backhand::compression::{CompressionOptions, Compressor, Zstd};
 use backhand::{FilesystemCompressor, FilesystemReader, FilesystemWriter, InnerNode, NodeHeader};
 
-use super::asked::Asked;
+use super::asked::ArgRef;
 use super::overlay_tree::{OverlayTree, What};
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
@@ -72,7 +72,7 @@ const REGISTRATION: &str = "/nix-path-registration";
 
 /// A squashfs of store paths, and whether it has a list of them that Nix can be told.
 pub(super) fn store(
-    asked: Asked<'_>,
+    asked: ArgRef<'_>,
     path: &Path,
     on_path: bool,
     notes: &mut Vec<String>,

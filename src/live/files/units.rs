@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::asked::Asked;
+use super::asked::ArgRef;
 use super::overlay_tree::OverlayTree;
 use crate::error::{Error, Result};
 use crate::formats::unit_file::{UnitFile, UnitName};
@@ -23,7 +23,7 @@ const COMMANDS: [&str; 2] = ["/bin/sh", "/usr/bin/env"];
 
 /// A unit that was read.
 struct Unit<'a> {
-    asked: Asked<'a>,
+    asked: ArgRef<'a>,
     name: &'a str,
     text: String,
     file: UnitFile,
@@ -39,7 +39,7 @@ pub(super) fn gather(
     let enable = recipe.enable == Some(true);
     let mut units: Vec<Unit<'_>> = Vec::new();
     for (index, path) in recipe.unit.iter().enumerate() {
-        let unit = read(Asked { recipe, name: "unit", index }, path)?;
+        let unit = read(ArgRef { recipe, name: "unit", index }, path)?;
         if units.iter().any(|other| other.name == unit.name) {
             let what = format!("{} is given twice", unit.name);
             return Err(unit.asked.fault(what, "give it once"));
@@ -62,7 +62,7 @@ pub(super) fn gather(
     Ok(())
 }
 
-fn read<'a>(asked: Asked<'a>, path: &'a Path) -> Result<Unit<'a>> {
+fn read<'a>(asked: ArgRef<'a>, path: &'a Path) -> Result<Unit<'a>> {
     let shown = path.display();
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if UnitName::parse(name).is_none() {

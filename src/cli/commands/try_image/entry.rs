@@ -10,7 +10,7 @@ use remaster::error::{Error, Result};
 use remaster::formats::boot_config::{Entry, Syntax, volume_path};
 use remaster::image::{ImageFile, ReadAt as _};
 use remaster::iso::survey::Survey;
-use remaster::recipe::edits::{Asked, Boot};
+use remaster::recipe::edits::{Boot, Spanned};
 
 /// Bytes of a kernel or an initrd.
 const LARGEST: u64 = 1 << 30;
@@ -53,7 +53,7 @@ fn chosen(configs: &[Config], asked: &str, bios: bool) -> Result<(Entry, Vec<Str
         let words = entry.arguments.iter().map(|word| word.text.clone());
         return Ok((entry.clone(), words.collect()));
     }
-    let asked = Asked { value: asked.to_owned(), place: "--entry".to_owned() };
+    let asked = Spanned { value: asked.to_owned(), place: "--entry".to_owned() };
     let boot = Boot { default_entry: Some(asked), ..Boot::default() };
     let menu: Vec<Config> = menu.cloned().into_iter().collect();
     let (entry, words, _) = menu::started_alone(&menu, &boot)?;
