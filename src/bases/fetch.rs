@@ -7,7 +7,7 @@ use super::cache::{Cache, Record};
 use super::catalog::{Base, Catalog};
 use super::download::{FETCH_AGAIN, LARGEST, Part, hash};
 use super::http::Client;
-use super::origin::Origin;
+use super::origin::FetchOptions;
 use super::release::Release;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -31,7 +31,7 @@ pub struct Fetched {
 pub fn fetch(
     cache: &Cache,
     base: &Base,
-    origin: &Origin,
+    origin: &FetchOptions,
     progress: &dyn Progress,
 ) -> Result<Fetched> {
     let client = Client::new(origin)?;

@@ -9,7 +9,7 @@ use ureq::http::{HeaderName, Response};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
-use super::origin::Origin;
+use super::origin::FetchOptions;
 use super::url::Url;
 use crate::bounded;
 use crate::error::{Advice, Error, Result};
@@ -23,7 +23,7 @@ const AGENT: &str = concat!("remaster/", env!("CARGO_PKG_VERSION"));
 /// Asks servers.
 #[derive(Debug)]
 pub(super) struct Client {
-    origin: Origin,
+    origin: FetchOptions,
     roots: RootCerts,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Answer {
 const LARGEST_PEM: u64 = 16 << 20;
 
 impl Client {
-    pub(super) fn new(origin: &Origin) -> Result<Self> {
+    pub(super) fn new(origin: &FetchOptions) -> Result<Self> {
         let roots = match &origin.ca_file {
             None => RootCerts::PlatformVerifier,
             Some(path) => {

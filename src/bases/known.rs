@@ -7,7 +7,7 @@ use super::cache::Cache;
 use super::download::Part;
 use super::fetch::hash_of;
 use super::http::Client;
-use super::origin::Origin;
+use super::origin::FetchOptions;
 use super::release::Release;
 use super::url::Url;
 use crate::error::{Error, Result};
@@ -47,7 +47,7 @@ impl Known {
     pub fn fetch(
         &self,
         cache: &Cache,
-        origin: &Origin,
+        origin: &FetchOptions,
         progress: &dyn Progress,
     ) -> Result<PathBuf> {
         if self.url.scheme() != "https" {

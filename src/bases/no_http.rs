@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io::Read;
 
-use super::origin::Origin;
+use super::origin::FetchOptions;
 use super::url::Url;
 use crate::error::{Error, Result};
 
@@ -24,7 +24,7 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    pub(super) fn new(_: &Origin) -> Result<Self> {
+    pub(super) fn new(_: &FetchOptions) -> Result<Self> {
         Err(Error::Usage {
             what: "this remaster was built without the feature `fetch`".to_owned(),
             hint: "download the file yourself and give its path, or build remaster with `--features fetch`".into(),

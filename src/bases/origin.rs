@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Where bases come from, and how servers are spoken to.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct FetchOptions {
     /// Another server than the project's own, as `https://mirror.example/nixos`.
     pub mirror: Option<String>,
     /// Certificates in PEM to trust instead of the system's.
@@ -14,7 +14,7 @@ pub struct Origin {
     pub timeout: Duration,
 }
 
-impl Default for Origin {
+impl Default for FetchOptions {
     fn default() -> Self {
         Self { mirror: None, ca_file: None, timeout: Duration::from_mins(1) }
     }

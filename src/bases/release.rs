@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::catalog::{Base, Catalog};
 use super::http::{Answer, Client};
-use super::origin::Origin;
+use super::origin::FetchOptions;
 use super::url::Url;
 use crate::error::{Advice, Error, Result};
 
@@ -30,7 +30,7 @@ impl Release {
         client: &Client,
         catalog: &Catalog,
         base: &Base,
-        origin: &Origin,
+        origin: &FetchOptions,
     ) -> Result<Self> {
         let mirror = origin.mirror.as_deref().unwrap_or(catalog.mirror());
         let latest = catalog.latest(base, mirror)?;

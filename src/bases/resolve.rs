@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use super::cache::Cache;
 use super::catalog::{Base, Catalog};
 use super::fetch::fetch;
-use super::origin::Origin;
+use super::origin::FetchOptions;
 use crate::error::{Advice, Error, Result};
 use crate::progress::Progress;
 
 /// How bases may be come by.
 #[derive(Clone, Debug, Default)]
-pub struct Demand {
+pub struct ResolveOptions {
     /// The cache; the user's if none.
     pub cache: Option<PathBuf>,
     /// Where bases are fetched from.
-    pub origin: Origin,
+    pub origin: FetchOptions,
     /// The setting that forbids fetching, as the caller calls it.
     pub offline: Option<&'static str>,
 }
@@ -28,7 +28,7 @@ pub struct Demand {
 /// A name that is none; a base that is not in the cache and may not or cannot be fetched.
 pub fn resolve(
     given: &Path,
-    demand: &Demand,
+    demand: &ResolveOptions,
     progress: &dyn Progress,
     before: impl FnOnce(&Base) -> Result<()>,
 ) -> Result<PathBuf> {

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use super::http::Client;
-use super::origin::Origin;
+use super::origin::FetchOptions;
 use super::release::follow;
 use super::url::Url;
 use crate::checked;
@@ -29,7 +29,7 @@ pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
     if url.scheme() != "https" {
         return Err(fault("nobody vouches for what comes by http".to_owned()));
     }
-    let client = Client::new(&Origin { timeout: PATIENCE, ..Origin::default() })?;
+    let client = Client::new(&FetchOptions { timeout: PATIENCE, ..FetchOptions::default() })?;
     let started = Instant::now();
     let answer = follow(&client, &url, &[]).map_err(of_texts)?;
     match answer.status {

@@ -22,11 +22,11 @@ pub(super) enum Expected<'a> {
     /// Read once more.
     Whole(&'a dyn ReadAt),
     /// Known by its digests, and perhaps unpacked once more.
-    Digests(&'a Digests, &'a Again<'a>),
+    Digests(&'a Digests, &'a Reopen<'a>),
 }
 
 /// Unpacks a stream once more.
-pub(super) type Again<'a> = dyn Fn() -> Option<Result<Stream>> + Sync + 'a;
+pub(super) type Reopen<'a> = dyn Fn() -> Option<Result<Stream>> + Sync + 'a;
 
 impl Expected<'_> {
     /// Bytes of the blocks that [`Self::bad_units`] tells apart.

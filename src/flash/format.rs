@@ -13,7 +13,7 @@ use super::layout::Layout;
 use super::medium::{Medium, flush};
 use super::options::Options;
 use super::report::Report;
-use super::writer::{Origin, Writer};
+use super::writer::{ReadBack, Writer};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::fat32::{Blank, Label};
@@ -59,7 +59,7 @@ pub fn format(medium: &dyn Medium, what: Format, progress: &dyn Progress) -> Res
     let report = Report { size, is_direct: medium.is_direct(), ..Report::default() };
     let (image, examined) = (&image, &Examined::default());
     let mut writer =
-        Writer { medium, progress, options, examined, image: Origin::Whole(image), report };
+        Writer { medium, progress, options, examined, image: ReadBack::Whole(image), report };
     writer.clear_ends()?;
     let written = checked::between(blank.start()?, blank.end()?, "the empty filesystem")?;
     let written = checked::whole_blocks(written, medium.block(), "the empty filesystem")?;

@@ -49,7 +49,7 @@ use crate::target::Target;
 use crate::units::ByteRange;
 use expected::Expected;
 use layout::{Layout, Placed};
-use writer::{Origin, Writer};
+use writer::{ReadBack, Writer};
 
 /// Writes `image` to all `media` at once and reads it back. Each has its own progress and result.
 ///
@@ -67,8 +67,8 @@ pub fn write(
     };
     let again = move || again.as_deref().map(open_again);
     let origin = match &image {
-        Image::Whole(image) => Origin::Whole(*image),
-        Image::Stream(_) => Origin::Stream(&again),
+        Image::Whole(image) => ReadBack::Whole(*image),
+        Image::Stream(_) => ReadBack::Stream(&again),
     };
     std::thread::scope(|scope| {
         let mut listeners = Vec::new();

@@ -21,7 +21,7 @@ use super::medium::{Medium, failed, flush, read_full};
 use super::options::Options;
 use super::ranges::{joined, total, without};
 use super::report::Report;
-use super::writer::{Origin, Writer};
+use super::writer::{ReadBack, Writer};
 use crate::checked;
 use crate::error::{Advice, Error, Result};
 use crate::formats::gpt;
@@ -74,7 +74,7 @@ pub fn put_back(
     let options = Options { exact, ..Options::default() };
     let report =
         Report { size, is_direct: medium.is_direct(), is_delta: true, ..Report::default() };
-    let image = Origin::Whole(what.base);
+    let image = ReadBack::Whole(what.base);
     let examined = &Examined::default();
     let writer = Writer { medium, progress, options: &options, examined, image, report };
     let mut back = Back { writer, what, layout: &layout, first: &head };

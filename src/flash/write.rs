@@ -25,7 +25,7 @@ use super::probe::probe;
 use super::ranges::total;
 use super::report::Report;
 use super::verify::{Findings, compare, diagnose};
-use super::writer::{Origin, Writer};
+use super::writer::{ReadBack, Writer};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
@@ -62,7 +62,7 @@ impl<'a> Writer<'a> {
         let (size, digests) = self.write_rest(&hear, &mut layout)?;
         drop(hear);
         self.examined.check_whole(size)?;
-        if let Origin::Stream(_) = self.image {
+        if let ReadBack::Stream(_) = self.image {
             self.report.note = self.examined.lacks(size);
         }
         self.report.size = size;
@@ -73,8 +73,8 @@ impl<'a> Writer<'a> {
             marked.settle(self.medium, self.behind(size, &layout)?)?;
         }
         let meant = match self.image {
-            Origin::Whole(image) => Expected::Whole(image),
-            Origin::Stream(again) => {
+            ReadBack::Whole(image) => Expected::Whole(image),
+            ReadBack::Stream(again) => {
                 let digests = checked::present(digests.as_deref(), "the digests of a stream")?;
                 Expected::Digests(digests, again)
             }
@@ -103,15 +103,15 @@ impl<'a> Writer<'a> {
 
     fn layout(&self, first: &Arc<Chunk>) -> Result<Layout> {
         let size = match self.image {
-            Origin::Whole(image) => Some(image.size()),
-            Origin::Stream(_) => self.options.size_hint,
+            ReadBack::Whole(image) => Some(image.size()),
+            ReadBack::Stream(_) => self.options.size_hint,
         };
         Layout::of(first.bytes()?, size, self.medium, self.options.exact)
     }
 
     /// The image, if only what differs should be written.
     fn delta_base(&self, layout: &Layout) -> Result<Option<&'a dyn ReadAt>> {
-        let Origin::Whole(image) = self.image else { return Ok(None) };
+        let ReadBack::Whole(image) = self.image else { return Ok(None) };
         let wanted = match self.options.delta {
             Delta::Never => false,
             Delta::Always => true,

@@ -1,7 +1,7 @@
 //! One medium that is written to, and the image that it gets.
 
 use super::examine::Examined;
-use super::expected::Again;
+use super::expected::Reopen;
 use super::medium::Medium;
 use super::options::Options;
 use super::report::Report;
@@ -14,13 +14,13 @@ pub(super) struct Writer<'a> {
     pub(super) progress: &'a dyn Progress,
     pub(super) options: &'a Options,
     pub(super) examined: &'a Examined,
-    pub(super) image: Origin<'a>,
+    pub(super) image: ReadBack<'a>,
     pub(super) report: Report,
 }
 
 /// Where the image can be read again.
 #[derive(Clone, Copy)]
-pub(super) enum Origin<'a> {
+pub(super) enum ReadBack<'a> {
     Whole(&'a dyn ReadAt),
-    Stream(&'a Again<'a>),
+    Stream(&'a Reopen<'a>),
 }

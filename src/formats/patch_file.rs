@@ -47,7 +47,7 @@ const LEVEL: i32 = 9;
 
 /// Where the bytes of a run come from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Origin {
+pub enum PatchSource {
     /// The patch itself.
     Literal(Arc<[u8]>),
     /// The base, from this byte on.
@@ -62,7 +62,7 @@ pub struct Run {
     /// How many.
     pub size: u64,
     /// Where they come from.
-    pub from: Origin,
+    pub from: PatchSource,
 }
 
 /// An image as its difference from a base.
@@ -100,12 +100,12 @@ impl PatchFile {
         let mut literals = Vec::new();
         for Run { size, from } in &self.runs {
             let (kind, start) = match from {
-                Origin::Literal(bytes) => {
+                PatchSource::Literal(bytes) => {
                     literals.extend_from_slice(bytes);
                     (0, 0)
                 }
-                Origin::Base(start) => (1, *start),
-                Origin::Zeros => (2, 0),
+                PatchSource::Base(start) => (1, *start),
+                PatchSource::Zeros => (2, 0),
             };
             body.push(kind);
             body.extend(size.to_le_bytes());
@@ -215,10 +215,10 @@ fn runs(head: Head, body: &[u8]) -> Option<PatchFile> {
             0 => {
                 let (own, after) = literals.split_at_checked(in_memory(size))?;
                 literals = after;
-                Origin::Literal(own.into())
+                PatchSource::Literal(own.into())
             }
-            1 if ByteRange::new(start, size)?.end() <= head.base_size => Origin::Base(start),
-            2 => Origin::Zeros,
+            1 if ByteRange::new(start, size)?.end() <= head.base_size => PatchSource::Base(start),
+            2 => PatchSource::Zeros,
             _ => return None,
         };
         if size == 0 || (*kind != 1 && start != 0) {
@@ -236,16 +236,16 @@ mod tests {
     use super::*;
 
     fn literal(bytes: &[u8]) -> Run {
-        Run { size: len_of(bytes), from: Origin::Literal(bytes.into()) }
+        Run { size: len_of(bytes), from: PatchSource::Literal(bytes.into()) }
     }
 
     fn sample() -> PatchFile {
         let text = b"some bytes that are new, and more of them: aaaaaaaaaaaaaaaaaaaaaaaaaaaa";
         let runs = vec![
-            Run { size: 100, from: Origin::Base(0) },
+            Run { size: 100, from: PatchSource::Base(0) },
             literal(text),
-            Run { size: 40, from: Origin::Base(20) },
-            Run { size: 1 << 40, from: Origin::Zeros },
+            Run { size: 40, from: PatchSource::Base(20) },
+            Run { size: 1 << 40, from: PatchSource::Zeros },
             literal(b"end"),
         ];
         let size = runs.iter().map(|run| run.size).sum();
@@ -298,11 +298,13 @@ mod tests {
         };
         assert!(broken(&|patch| patch.size += 1).is_err());
         assert!(broken(&|patch| patch.base_size = 99).is_err());
-        assert!(broken(&|patch| patch.runs[2].from = Origin::Base(81)).is_err());
-        assert!(broken(&|patch| patch.runs[2].from = Origin::Base(u64::MAX)).is_err());
+        assert!(broken(&|patch| patch.runs[2].from = PatchSource::Base(81)).is_err());
+        assert!(broken(&|patch| patch.runs[2].from = PatchSource::Base(u64::MAX)).is_err());
         assert!(broken(&|patch| patch.runs[1].size -= 1).is_err());
         assert!(broken(&|patch| patch.runs[3].size = u64::MAX).is_err());
-        assert!(broken(&|patch| patch.runs.push(Run { size: 0, from: Origin::Zeros })).is_err());
+        assert!(
+            broken(&|patch| patch.runs.push(Run { size: 0, from: PatchSource::Zeros })).is_err()
+        );
         assert!(broken(&|patch| patch.runs.clear()).is_err());
     }
 

@@ -2,7 +2,7 @@
 
 use crate::checked;
 use crate::error::{Error, Result};
-use crate::formats::patch_file::{LARGEST_LITERALS, MOST_RUNS, Origin, PatchFile, Run};
+use crate::formats::patch_file::{LARGEST_LITERALS, MOST_RUNS, PatchFile, PatchSource, Run};
 use crate::image::digest::Digest;
 use crate::image::patched::{Patch, PatchedImage, Piece, Source};
 use crate::image::{ReadAt, past_64_bits};
@@ -40,15 +40,15 @@ pub fn make<B: ReadAt>(
 }
 
 /// Where a patch takes the bytes of a piece from.
-fn origin<B: ReadAt>(image: &PatchedImage<B>, piece: &Piece) -> Result<Origin> {
+fn origin<B: ReadAt>(image: &PatchedImage<B>, piece: &Piece) -> Result<PatchSource> {
     Ok(match &piece.from {
-        Source::Bytes(bytes) => Origin::Literal(bytes.clone()),
+        Source::Bytes(bytes) => PatchSource::Literal(bytes.clone()),
         Source::File(..) => {
             let bytes = image.read_range("the composed image", piece.at, LARGEST_LITERALS)?;
-            Origin::Literal(bytes.into())
+            PatchSource::Literal(bytes.into())
         }
-        Source::Base(start) => Origin::Base(*start),
-        Source::Zeros => Origin::Zeros,
+        Source::Base(start) => PatchSource::Base(*start),
+        Source::Zeros => PatchSource::Zeros,
     })
 }
 
@@ -67,16 +67,16 @@ pub fn pack(patch: &PatchFile) -> Result<Vec<u8>> {
 }
 
 /// Adds bytes to the last run, if they go on with it.
-fn add(runs: &mut Vec<Run>, from: Origin, size: u64) -> Result<()> {
+fn add(runs: &mut Vec<Run>, from: PatchSource, size: u64) -> Result<()> {
     if let Some(last) = runs.last_mut() {
         let joined = match (&last.from, &from) {
-            (Origin::Literal(old), Origin::Literal(new)) => {
-                Some(Origin::Literal([old.as_ref(), new].concat().into()))
+            (PatchSource::Literal(old), PatchSource::Literal(new)) => {
+                Some(PatchSource::Literal([old.as_ref(), new].concat().into()))
             }
-            (Origin::Base(start), Origin::Base(next)) => {
-                (start.checked_add(last.size) == Some(*next)).then_some(Origin::Base(*start))
+            (PatchSource::Base(start), PatchSource::Base(next)) => {
+                (start.checked_add(last.size) == Some(*next)).then_some(PatchSource::Base(*start))
             }
-            (Origin::Zeros, Origin::Zeros) => Some(Origin::Zeros),
+            (PatchSource::Zeros, PatchSource::Zeros) => Some(PatchSource::Zeros),
             _ => None,
         };
         if let Some(from) = joined {
@@ -155,9 +155,9 @@ pub fn apply<B: ReadAt>(
     for run in &patch.runs {
         let range = ByteRange::new(at, run.size).ok_or_else(|| past_64_bits(at))?;
         let from = match &run.from {
-            Origin::Literal(bytes) => Source::Bytes(bytes.clone()),
-            Origin::Base(start) => Source::Base(*start),
-            Origin::Zeros => Source::Zeros,
+            PatchSource::Literal(bytes) => Source::Bytes(bytes.clone()),
+            PatchSource::Base(start) => Source::Base(*start),
+            PatchSource::Zeros => Source::Zeros,
         };
         patches.push(Patch { at: range, from, why: "patch file".into() });
         at = range.end();

@@ -19,5 +19,5 @@ pub use awake::Awake;
 pub use disk::{Backing, DeviceNumber, Disk, Partition, Transport, Use};
 pub use holder::Holder;
 pub use open::{OpenedBy, Target, WriteMode, open_for_reading, unmount};
-pub use policy::{Candidate, Demands, ExpectedSize, ImagePlace, Refusal};
+pub use policy::{Candidate, ExpectedSize, ImagePlace, Refusal, TargetRequirements};
 pub use system::System;

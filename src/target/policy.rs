@@ -18,7 +18,7 @@ const SYSTEM_FOLDERS: [&str; 5] = ["/boot", "/efi", "/etc", "/nix", "/usr"];
 
 /// What the user asks of the target.
 #[derive(Clone, Debug, Default)]
-pub struct Demands {
+pub struct TargetRequirements {
     /// Bytes the image needs, where they are known.
     pub image_size: Option<u64>,
     /// Where the image is read from.
@@ -288,7 +288,7 @@ impl Refusal {
 }
 
 /// All reasons against overwriting `disk`, the most telling first.
-pub(super) fn refusals(disk: &Disk, demands: &Demands) -> Vec<Refusal> {
+pub(super) fn refusals(disk: &Disk, demands: &TargetRequirements) -> Vec<Refusal> {
     let mut found = Vec::new();
     if disk.size == 0 {
         found.push(Refusal::NoMedium);
@@ -303,7 +303,7 @@ pub(super) fn refusals(disk: &Disk, demands: &Demands) -> Vec<Refusal> {
     found
 }
 
-fn against_uses(disk: &Disk, demands: &Demands) -> Vec<Refusal> {
+fn against_uses(disk: &Disk, demands: &TargetRequirements) -> Vec<Refusal> {
     let system = disk.uses.iter().filter_map(|user| match user {
         Use::Mounted { at, .. } if is_system(at) => Some(Refusal::System { at: at.clone() }),
         _ => None,
@@ -354,7 +354,7 @@ fn against_backing(disk: &Disk) -> Option<Refusal> {
     Some(Refusal::Backing { path, by: format!("{other} also uses") })
 }
 
-fn against_identity(disk: &Disk, demands: &Demands) -> Vec<Refusal> {
+fn against_identity(disk: &Disk, demands: &TargetRequirements) -> Vec<Refusal> {
     let mut found = Vec::new();
     if let Some(expected) = demands.serial.as_ref().filter(|s| disk.serial.as_ref() != Some(s)) {
         let (expected, found_serial) = (expected.clone(), disk.serial.clone());
@@ -375,7 +375,7 @@ fn against_identity(disk: &Disk, demands: &Demands) -> Vec<Refusal> {
 #[derive(Clone, Debug)]
 pub struct Candidate {
     disk: Disk,
-    demands: Demands,
+    demands: TargetRequirements,
 }
 
 impl Candidate {
@@ -383,7 +383,7 @@ impl Candidate {
     ///
     /// # Errors
     /// Everything that does.
-    pub fn judge(disk: Disk, demands: Demands) -> Result<Self, Vec<Refusal>> {
+    pub fn judge(disk: Disk, demands: TargetRequirements) -> Result<Self, Vec<Refusal>> {
         let against = refusals(&disk, &demands);
         if against.is_empty() { Ok(Self { disk, demands }) } else { Err(against) }
     }
@@ -393,7 +393,7 @@ impl Candidate {
         &self.disk
     }
 
-    pub(super) fn demands(&self) -> &Demands {
+    pub(super) fn demands(&self) -> &TargetRequirements {
         &self.demands
     }
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use remaster::error::{Advice, Error};
 use remaster::target::Transport::{Ata, DeviceMapper, Emmc, Sd, Usb};
 use remaster::target::{
-    Backing, Candidate, Demands, Disk, ExpectedSize, ImagePlace, Refusal, System, Transport,
+    Backing, Candidate, Disk, ExpectedSize, ImagePlace, Refusal, System, TargetRequirements,
+    Transport,
 };
 
 const GIB: u64 = 1 << 30;
@@ -122,7 +123,7 @@ impl Machine {
         symlink(format!("/bus/{name}"), folder.join("subsystem")).unwrap();
     }
 
-    fn judge(&self, name: &str, demands: Demands) -> Vec<Refusal> {
+    fn judge(&self, name: &str, demands: TargetRequirements) -> Vec<Refusal> {
         let disks = System::at(self.folder.path()).all_disks().unwrap();
         let disk = disks.into_iter().find(|disk| disk.name == name).unwrap();
         Candidate::judge(disk, demands).err().unwrap_or_default()
@@ -152,7 +153,7 @@ fn the_disk_that_is_opened_is_the_one_that_was_confirmed() {
     let machine = Machine::new();
     let disks = System::at(machine.folder.path()).disks().unwrap();
     let stick = disks.into_iter().find(|disk| disk.name == "sdb").unwrap();
-    let candidate = Candidate::judge(stick.clone(), Demands::default()).unwrap();
+    let candidate = Candidate::judge(stick.clone(), TargetRequirements::default()).unwrap();
     for (words, sequence, swap) in table {
         let mut now = stick.clone();
         swap(&mut now);
@@ -194,7 +195,11 @@ fn disks_are_described_by_what_sysfs_says() {
 #[test]
 fn the_system_disk_is_found_through_lvm_on_luks() {
     let machine = Machine::new();
-    let demands = Demands { allow_fixed: true, size: Some(size("500GiB")), ..Demands::default() };
+    let demands = TargetRequirements {
+        allow_fixed: true,
+        size: Some(size("500GiB")),
+        ..TargetRequirements::default()
+    };
     let against = machine.judge("sda", demands);
     assert_eq!(against[0], Refusal::System { at: "/".into() });
     assert!(against.contains(&Refusal::System { at: "/boot".into() }), "{against:?}");
@@ -207,13 +212,16 @@ fn the_system_disk_is_found_through_lvm_on_luks() {
 fn portable_disks_are_taken_and_fixed_ones_only_by_name() {
     let machine = Machine::new();
     for name in ["sdb", "sdba", "mmcblk1"] {
-        assert_eq!(machine.judge(name, Demands::default()), [], "{name}");
+        assert_eq!(machine.judge(name, TargetRequirements::default()), [], "{name}");
     }
     let fixed = Refusal::Fixed { transport: "emmc".into() };
-    assert_eq!(machine.judge("mmcblk0", Demands::default())[0], fixed);
-    let allowed = Demands { allow_fixed: true, ..Demands::default() };
+    assert_eq!(machine.judge("mmcblk0", TargetRequirements::default())[0], fixed);
+    let allowed = TargetRequirements { allow_fixed: true, ..TargetRequirements::default() };
     assert_eq!(machine.judge("mmcblk0", allowed.clone()), [fixed]);
-    assert_eq!(machine.judge("mmcblk0", Demands { size: Some(size("8GiB")), ..allowed }), []);
+    assert_eq!(
+        machine.judge("mmcblk0", TargetRequirements { size: Some(size("8GiB")), ..allowed }),
+        []
+    );
 }
 
 #[test]
@@ -221,13 +229,13 @@ fn a_mount_of_a_disk_with_a_similar_name_does_not_count() {
     let machine = Machine::new();
     let mounts = "24 22 8:32 / /media/me/case rw - ext4 /dev/sdba rw\n";
     machine.file("proc/self/mountinfo", mounts);
-    assert_eq!(machine.judge("sdb", Demands::default()), []);
+    assert_eq!(machine.judge("sdb", TargetRequirements::default()), []);
     let mounted = Refusal::Mounted {
         device: "/dev/sdba".into(),
         at: "/media/me/case".into(),
         may_unmount: true,
     };
-    assert_eq!(machine.judge("sdba", Demands::default()), [mounted]);
+    assert_eq!(machine.judge("sdba", TargetRequirements::default()), [mounted]);
 }
 
 #[test]
@@ -236,7 +244,7 @@ fn mounts_with_blanks_and_swap_are_seen() {
     let mounts = "24 22 8:17 / /media/MY\\040STICK rw - vfat /dev/sdb1 rw\n";
     machine.file("proc/self/mountinfo", mounts);
     machine.file("proc/swaps", "Filename Type\n/dev/sdb1 partition 1 0 -2\n");
-    let against = machine.judge("sdb", Demands::default());
+    let against = machine.judge("sdb", TargetRequirements::default());
     let at = PathBuf::from("/media/MY STICK");
     let mounted = Refusal::Mounted { device: "/dev/sdb1".into(), at, may_unmount: true };
     let swap = Refusal::Swap { device: "/dev/sdb1".into() };
@@ -247,7 +255,11 @@ fn mounts_with_blanks_and_swap_are_seen() {
 
 #[test]
 fn what_the_system_needs_is_never_a_target_wherever_it_lies() {
-    let all = Demands { allow_fixed: true, size: Some(size("32GB")), ..Demands::default() };
+    let all = TargetRequirements {
+        allow_fixed: true,
+        size: Some(size("32GB")),
+        ..TargetRequirements::default()
+    };
     for at in
         ["/", "/boot", "/boot/efi", "/efi", "/etc", "/home", "/nix", "/nix/store", "/usr", "/var"]
     {
@@ -281,12 +293,12 @@ fn who_holds_a_disk_is_told_by_name() {
     let held = |device: &str, by: &str| Refusal::Held { device: device.into(), by: by.into() };
     let multipath = held("sdb", "multipath device mpatha (dm-5)");
     let raid = held("sdb1", "RAID array md7");
-    let mut against = machine.judge("sdb", Demands::default());
+    let mut against = machine.judge("sdb", TargetRequirements::default());
     against.sort_by_key(Refusal::reason);
     // A pool that nobody has imported does not count.
     assert_eq!(against, [multipath.clone(), raid.clone()]);
     machine.file("proc/spl/kstat/zfs/tank/state", "ONLINE\n");
-    let mut against = machine.judge("sdb", Demands::default());
+    let mut against = machine.judge("sdb", TargetRequirements::default());
     against.sort_by_key(Refusal::reason);
     assert_eq!(against, [multipath, raid, held("sdb1", "ZFS pool tank")]);
 }
@@ -300,7 +312,11 @@ fn a_loop_device_over_a_file_that_matters_is_refused() {
     let backed_by = |path: &str| {
         machine.file("sys/devices/virtual/block/loop3/loop/backing_file", &format!("{path}\n"));
     };
-    let demands = Demands { allow_fixed: true, size: Some(size("1MiB")), ..Demands::default() };
+    let demands = TargetRequirements {
+        allow_fixed: true,
+        size: Some(size("1MiB")),
+        ..TargetRequirements::default()
+    };
     let judged = || machine.judge("loop3", demands.clone());
     let over = |path: &str, by: &str| [Refusal::Backing { path: path.into(), by: by.into() }];
     backed_by(path);
@@ -331,9 +347,9 @@ fn a_loop_device_over_a_file_that_matters_is_refused() {
 #[test]
 fn what_holds_the_image_has_no_medium_or_is_a_disk_itself_is_refused() {
     let machine = Machine::new();
-    let image = |device| Demands {
+    let image = |device| TargetRequirements {
         image: vec![ImagePlace { path: "x.iso".into(), id: None, device: Some(device) }],
-        ..Demands::default()
+        ..TargetRequirements::default()
     };
     let on_it = Refusal::HoldsImage { path: "x.iso".into() };
     let disks = System::at(machine.folder.path()).disks().unwrap();
@@ -346,12 +362,12 @@ fn what_holds_the_image_has_no_medium_or_is_a_disk_itself_is_refused() {
     let ids = Vec::new();
     let backing = Backing { path: "/dev/sdc".into(), ids, is_device: true, also_used_by: None };
     let empty = Disk { size: 0, ..stick.clone() };
-    let against = Candidate::judge(empty, Demands::default()).unwrap_err();
+    let against = Candidate::judge(empty, TargetRequirements::default()).unwrap_err();
     assert_eq!(against, [Refusal::NoMedium]);
     let over = Disk { backing: Some(backing), ..stick };
     let by = "is a disk itself".to_owned();
     let refusal = Refusal::Backing { path: "/dev/sdc".into(), by };
-    assert_eq!(Candidate::judge(over, Demands::default()).unwrap_err(), [refusal]);
+    assert_eq!(Candidate::judge(over, TargetRequirements::default()).unwrap_err(), [refusal]);
 }
 
 #[test]
@@ -381,17 +397,19 @@ fn btrfs_over_several_disks_is_seen_on_each() {
     machine.file("sys/fs/btrfs/77-88/devices/sda1/dev", "");
     let by = "btrfs file system 77-88".to_owned();
     let held = Refusal::Held { device: "sdb1".into(), by };
-    assert_eq!(machine.judge("sdb", Demands::default()), [held]);
+    assert_eq!(machine.judge("sdb", TargetRequirements::default()), [held]);
 }
 
 #[test]
 fn size_serial_and_write_protection_are_checked() {
     let machine = Machine::new();
-    let of_image = |size| Demands { image_size: Some(size), ..Demands::default() };
+    let of_image =
+        |size| TargetRequirements { image_size: Some(size), ..TargetRequirements::default() };
     assert_eq!(machine.judge("sdb", of_image(32_000_000_000)), []);
     let small = Refusal::TooSmall { has: 32_000_000_000, needs: 32_000_000_001 };
     assert_eq!(machine.judge("sdb", of_image(32_000_000_001)), [small]);
-    let demands = Demands { serial: Some("4C530002".into()), ..Demands::default() };
+    let demands =
+        TargetRequirements { serial: Some("4C530002".into()), ..TargetRequirements::default() };
     assert!(matches!(machine.judge("sdb", demands)[..], [Refusal::SerialDiffers { .. }]));
     for (text, is_met) in [
         ("32GB", true),
@@ -415,7 +433,8 @@ fn size_serial_and_write_protection_are_checked() {
         ("0.032TiB", false),
         ("32000000000b", true),
     ] {
-        let demands = Demands { size: Some(size(text)), ..Demands::default() };
+        let demands =
+            TargetRequirements { size: Some(size(text)), ..TargetRequirements::default() };
         assert_eq!(machine.judge("sdb", demands).is_empty(), is_met, "{text}");
     }
     for text in
@@ -424,7 +443,7 @@ fn size_serial_and_write_protection_are_checked() {
         assert_eq!(ExpectedSize::parse(text), None, "{text}");
     }
     machine.file("sys/block/sdb/ro", "1\n");
-    assert_eq!(machine.judge("sdb", Demands::default()), [Refusal::ReadOnly]);
+    assert_eq!(machine.judge("sdb", TargetRequirements::default()), [Refusal::ReadOnly]);
 }
 
 #[test]
@@ -455,7 +474,7 @@ fn a_name_with_a_slash_is_known_by_it_everywhere() {
     assert_eq!(disk.by_id.as_deref(), Some(Path::new("/dev/disk/by-id/cciss-1")));
     let mount = "24 22 0:44 /@ /home rw - btrfs /dev/cciss/c0d0p1 rw\n";
     machine.file("proc/self/mountinfo", mount);
-    let against = machine.judge("cciss!c0d0", Demands::default());
+    let against = machine.judge("cciss!c0d0", TargetRequirements::default());
     assert_eq!(against, [Refusal::System { at: "/home".into() }]);
 }
 

@@ -15,7 +15,7 @@ use remaster::formats::ext4::extent::{self, Extent, Node};
 use remaster::formats::iso9660::directory_record::{self, Record};
 use remaster::formats::iso9660::path_table::{self, PathTableRecord, PathTableType};
 use remaster::formats::newc::{self, Kind, Member, Next};
-use remaster::formats::patch_file::{Origin, PatchFile, Run};
+use remaster::formats::patch_file::{PatchFile, PatchSource, Run};
 use remaster::formats::reset_mark::ResetMark;
 use remaster::formats::undo::Undo;
 use remaster::image::digest::Digest;
@@ -84,10 +84,13 @@ fn members_of_an_archive_are_read_as_they_were_written() {
 /// Runs of a patch of a base of 1,000 bytes.
 fn run() -> impl Strategy<Value = Run> {
     prop_oneof![
-        vec(any::<u8>(), 1..200)
-            .prop_map(|new| Run { size: long(new.len()), from: Origin::Literal(Arc::from(new)) }),
-        (0..900_u64, 1..100_u64).prop_map(|(start, size)| Run { size, from: Origin::Base(start) }),
-        (1..10_000_u64).prop_map(|size| Run { size, from: Origin::Zeros }),
+        vec(any::<u8>(), 1..200).prop_map(|new| Run {
+            size: long(new.len()),
+            from: PatchSource::Literal(Arc::from(new))
+        }),
+        (0..900_u64, 1..100_u64)
+            .prop_map(|(start, size)| Run { size, from: PatchSource::Base(start) }),
+        (1..10_000_u64).prop_map(|size| Run { size, from: PatchSource::Zeros }),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use remaster::bases::{self, Base, Cache, Catalog, Demand, Origin, Record};
+use remaster::bases::{self, Base, Cache, Catalog, FetchOptions, Record, ResolveOptions};
 use remaster::bounded;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
@@ -35,7 +35,7 @@ enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        cache: Place,
+        cache: CacheArgs,
     },
     /// Fetch the newest release of a base, checked by its published SHA-256; goes on with what was broken off
     Fetch {
@@ -44,7 +44,7 @@ enum Command {
         #[command(flatten)]
         server: Server,
         #[command(flatten)]
-        cache: Place,
+        cache: CacheArgs,
     },
     /// Show where a base in the cache comes from
     Show {
@@ -57,33 +57,33 @@ enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        cache: Place,
+        cache: CacheArgs,
     },
     /// Read a base in the cache and compare its SHA-256 with the published one
     Verify {
         /// Name of a base in the cache
         name: String,
         #[command(flatten)]
-        cache: Place,
+        cache: CacheArgs,
     },
     /// Print the path of a base in the cache
     Path {
         /// Name of a base in the cache
         name: String,
         #[command(flatten)]
-        cache: Place,
+        cache: CacheArgs,
     },
     /// Remove a base from the cache
     Remove {
         /// Name of a base in the cache
         name: String,
         #[command(flatten)]
-        cache: Place,
+        cache: CacheArgs,
     },
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Place {
+pub(super) struct CacheArgs {
     #[arg(
         long,
         value_name = "DIR",
@@ -92,7 +92,7 @@ pub(super) struct Place {
     cache: Option<PathBuf>,
 }
 
-impl Place {
+impl CacheArgs {
     pub(super) fn open(&self) -> Result<Cache> {
         Cache::at(self.cache.as_deref())
     }
@@ -121,9 +121,9 @@ pub(crate) struct Source {
     #[arg(long)]
     pub(super) offline: bool,
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) place: CacheArgs,
     #[command(flatten)]
-    pub(super) demanded: Demanded,
+    pub(super) demanded: ChecksumArgs,
 }
 
 impl Source {
@@ -141,8 +141,8 @@ impl Source {
 
     /// The file of a base, of which no SHA-256 is demanded.
     fn path_of(&self, given: &Path, before: impl FnOnce() -> Result<()>) -> Result<PathBuf> {
-        let origin = Origin { mirror: mirror(None), ..Origin::default() };
-        let demand = Demand {
+        let origin = FetchOptions { mirror: mirror(None), ..FetchOptions::default() };
+        let demand = ResolveOptions {
             cache: self.place.cache.clone(),
             origin,
             offline: self.offline.then_some("--offline"),
@@ -194,7 +194,7 @@ impl Source {
 
 /// What the file of a base must be, as its publisher says; nothing is written before that is checked.
 #[derive(Debug, clap::Args)]
-pub(super) struct Demanded {
+pub(super) struct ChecksumArgs {
     /// SHA-256 that the base's file must have
     #[arg(long, value_name = "HEX", group = "digest")]
     sha256: Option<Digest>,
@@ -206,7 +206,7 @@ pub(super) struct Demanded {
     cache_digest: bool,
 }
 
-impl Demanded {
+impl ChecksumArgs {
     /// The SHA-256, if one is demanded.
     pub(super) fn check(&self, path: &Path) -> Result<Option<Digest>> {
         let Some(expected) = self.expected(path)? else { return Ok(None) };
@@ -508,7 +508,7 @@ fn list(cache: &Cache, as_json: bool) -> Result<()> {
 
 fn fetch(name: &str, server: &Server, cache: &Cache) -> Result<()> {
     let base = Catalog::built_in()?.get(name)?;
-    let origin = Origin {
+    let origin = FetchOptions {
         mirror: mirror(server.mirror.as_ref()),
         ca_file: server.ca_file.clone(),
         timeout: Duration::from_secs(server.timeout),

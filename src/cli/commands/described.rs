@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use remaster::bases::{Catalog, Known, Origin, Record, Url};
+use remaster::bases::{Catalog, FetchOptions, Known, Record, Url};
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::progress::Progress;
@@ -99,5 +99,5 @@ fn at_address(
     printer::say(&format!(
         "fetching {url} ({size}), to be kept in the cache; --offline forbids that\n"
     ));
-    known.fetch(&cache, &Origin::default(), progress)
+    known.fetch(&cache, &FetchOptions::default(), progress)
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use remaster::error::Result;
-use remaster::target::{Candidate, Demands, Disk, Refusal, System};
+use remaster::target::{Candidate, Disk, Refusal, System, TargetRequirements};
 use remaster::units::format_bytes;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// What speaks against a disk before anything is known of the image.
 pub(crate) fn refusals(disk: &Disk) -> Vec<Refusal> {
-    Candidate::judge(disk.clone(), Demands::default()).err().unwrap_or_default()
+    Candidate::judge(disk.clone(), TargetRequirements::default()).err().unwrap_or_default()
 }
 
 fn facts(disks: &[Disk]) -> Value {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
 use remaster::target::{
-    Candidate, Demands, Disk, ImagePlace, Refusal, System, Target, Use, unmount,
+    Candidate, Disk, ImagePlace, Refusal, System, Target, TargetRequirements, Use, unmount,
 };
 
 use super::asking::Asking;
@@ -90,7 +90,7 @@ pub(super) fn open_disks(to: &Disks, image: &mut Written<'_>) -> Result<Vec<Targ
     };
     let mut candidates: Vec<Candidate> = Vec::new();
     for (number, path) in paths.iter().enumerate() {
-        let demands = Demands {
+        let demands = TargetRequirements {
             image_size: image.size,
             image: places.clone(),
             allow_fixed: to.allow_fixed,
@@ -148,7 +148,7 @@ fn check_somebody(asking: &Asking) -> Result<()> {
 fn judge(
     path: &Path,
     system: &System,
-    demands: Demands,
+    demands: TargetRequirements,
     (to, asking): (&Disks, &Asking),
 ) -> Result<Candidate> {
     let disk = system.find(path)?;
