@@ -199,7 +199,7 @@ pub(crate) fn tell_unknown(edits: &Edits) -> Result<()> {
 }
 
 /// A base with everything that is known of it and of what shall be put in.
-pub(crate) struct Stamping<'a> {
+pub(crate) struct StampJob<'a> {
     file: &'a ImageFile,
     wishes: Customization,
     base: BaseImage<&'a ImageFile>,
@@ -211,7 +211,7 @@ pub(crate) struct Stamping<'a> {
 }
 
 /// An image that can be written.
-pub(crate) struct Finished<'a> {
+pub(crate) struct FinishedJob<'a> {
     /// That of the base, where it is known.
     sha256: Option<Digest>,
     pub(crate) image: StampedImage<&'a ImageFile>,
@@ -221,7 +221,7 @@ pub(crate) struct Finished<'a> {
     pub(crate) summary: String,
 }
 
-impl<'a> Stamping<'a> {
+impl<'a> StampJob<'a> {
     /// Decides what to change of a base: `recipe` and `wishes` are what [`Edit::gather`] found, `inside` what the manifest is to have.
     pub(crate) fn plan(
         file: &'a ImageFile,
@@ -305,7 +305,7 @@ impl<'a> Stamping<'a> {
     }
 
     /// The finished image, which was surveyed again. Tells what is gone from it.
-    pub(crate) fn compose(self) -> Result<Finished<'a>> {
+    pub(crate) fn compose(self) -> Result<FinishedJob<'a>> {
         let summary = self.summary();
         for Step { what, bytes } in self.made.steps() {
             printer::detail(&format!("{what} ({})\n", format_bytes(*bytes)));
@@ -316,7 +316,7 @@ impl<'a> Stamping<'a> {
         for line in &told {
             printer::note(line);
         }
-        Ok(Finished { sha256: base.known_sha256(), image, gone, summary })
+        Ok(FinishedJob { sha256: base.known_sha256(), image, gone, summary })
     }
 
     fn summary(&self) -> String {
@@ -349,7 +349,7 @@ impl<'a> Stamping<'a> {
     }
 }
 
-impl Finished<'_> {
+impl FinishedJob<'_> {
     /// The patch that makes the image of the official base, also where the base was stamped before.
     pub(crate) fn patch(&self, progress: &dyn Progress) -> Result<PatchFile> {
         let known = self.sha256;

@@ -11,7 +11,7 @@ use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::kept::Kept;
 use remaster::stamp::replaced::{self, Fact};
 
-use crate::cli::job::{self, Edit, Stamping};
+use crate::cli::job::{self, Edit, StampJob};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let progress = Meter::stages()?;
     let inside = &args.inside;
     let stamping =
-        Stamping::plan_on((&file, base), (recipe, wishes), inside, args.edit.no_key, &progress)?;
+        StampJob::plan_on((&file, base), (recipe, wishes), inside, args.edit.no_key, &progress)?;
     stays.check(stamping.gone())?;
     let stamping = stamping.adding(stays.everything);
     if args.dry_run {

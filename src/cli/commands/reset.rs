@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::base;
 use super::edit;
-use super::flash::{self, Disks, Prepared, TargetArgs};
+use super::flash::{self, Disks, FlashSource, TargetArgs};
 use crate::cli::destination::Destination;
 use crate::cli::printer;
 use crate::cli::progress::{EVENTS, emit};
@@ -218,7 +218,8 @@ fn onto_stick(
         }
         // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
         Original::Disk(_) => {
-            let mut prepared = Prepared::whole(image, false, "what lies below".into(), Vec::new());
+            let mut prepared =
+                FlashSource::whole(image, false, "what lies below".into(), Vec::new());
             prepared.suspects = Some(changed.clone());
             prepared.changed = changed;
             flash::write(prepared, &TargetArgs::back_onto(disks, exact))?.map_or(Ok(()), Err)

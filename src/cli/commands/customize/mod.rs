@@ -12,7 +12,7 @@ use remaster::stamp::patch;
 
 use super::base;
 use crate::cli::destination::Destination;
-use crate::cli::job::{Finished, Stamping};
+use crate::cli::job::{FinishedJob, StampJob};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::record::SidecarContext;
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let progress = Destination::meter(output.as_ref())?;
     let asked = (recipe, wishes);
-    let stamping = Stamping::plan(&file, asked, &args.inside, args.edit.no_key, &progress)?;
+    let stamping = StampJob::plan(&file, asked, &args.inside, args.edit.no_key, &progress)?;
     if args.dry_run {
         return printer::print(&stamping.dry_run());
     }
@@ -55,7 +55,7 @@ impl Args {
     fn write(
         &self,
         output: &Destination,
-        finished: &Finished<'_>,
+        finished: &FinishedJob<'_>,
         progress: &dyn Progress,
     ) -> Result<()> {
         if let Form::Patch = self.form {

@@ -26,7 +26,7 @@ use remaster::target::{Awake, Disk, Target};
 use remaster::units::ByteRange;
 
 use super::{apply, base};
-use crate::cli::job::{Edit, Finished, Stamping};
+use crate::cli::job::{Edit, FinishedJob, StampJob};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::progress::{Meter, Style};
 use crate::cli::record::ManifestArgs;
@@ -62,7 +62,7 @@ pub(crate) struct Args {
 }
 
 /// An image that is ready to be written, and where it came from.
-pub(crate) struct Prepared<'a> {
+pub(crate) struct FlashSource<'a> {
     /// The image.
     pub(crate) image: Image<'a>,
     /// What errors call it.
@@ -89,7 +89,7 @@ pub(crate) struct Prepared<'a> {
     fits: Option<Fits>,
 }
 
-impl<'a> Prepared<'a> {
+impl<'a> FlashSource<'a> {
     /// An image of unknown size, made from `files`, that is written as it is.
     fn of(image: Image<'a>, name: String, files: Vec<PathBuf>) -> Self {
         let (private, changed) = (None, Vec::new());
@@ -180,14 +180,14 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
         Source::Plain(plain) => {
             image = plain;
             let private = privacy::of_image(&image)?;
-            Prepared::whole(&image, private, image.name(), files)
+            FlashSource::whole(&image, private, image.name(), files)
         }
         Source::Stream(stream) => {
             let name = stream.name();
-            Prepared { size, ..Prepared::of(Image::Stream(stream), name, files) }
+            FlashSource { size, ..FlashSource::of(Image::Stream(stream), name, files) }
         }
     };
-    write(Prepared { any: args.any, is_input, fits, ..prepared }, to)
+    write(FlashSource { any: args.any, is_input, fits, ..prepared }, to)
 }
 
 /// Whether a path is standard input by any of its names.
@@ -212,8 +212,8 @@ fn stamp_and_write(args: &Args, to: &TargetArgs) -> Result<Failed> {
     let file = base::open(&args.image, &args.source)?;
     let known = known_hosts(args, &wishes, to)?;
     let (asked, inside) = ((recipe, wishes), ManifestArgs::default());
-    let stamping = Stamping::plan(&file, asked, &inside, args.edit.no_key, &Silent)?;
-    let Finished { image, summary, gone, .. } = stamping.compose()?;
+    let stamping = StampJob::plan(&file, asked, &inside, args.edit.no_key, &Silent)?;
+    let FinishedJob { image, summary, gone, .. } = stamping.compose()?;
     if args.to.disks.json {
         outcome::tell_taken_out(&gone);
     } else {
@@ -249,7 +249,7 @@ fn write_outgoing(
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
     let files = vec![file.path().to_owned()];
-    let mut prepared = Prepared::whole(image, outgoing.is_private(), file.name(), files);
+    let mut prepared = FlashSource::whole(image, outgoing.is_private(), file.name(), files);
     prepared.suspects = suspects(&to.disks.devices, &changed);
     prepared.changed = changed;
     prepared.is_stamped = is_stamped;
@@ -274,7 +274,7 @@ fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>
 }
 
 /// Writes a prepared image to all targets and tells what came of each.
-pub(crate) fn write(mut image: Prepared<'_>, to: &TargetArgs) -> Result<Failed> {
+pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Failed> {
     let mut told = false;
     let mut examine = || {
         let examined = flash::examine(&mut image.image, &image.name, image.any)?;
