@@ -15,7 +15,8 @@ use crate::bounded;
 use crate::error::{Advice, Error, Result};
 
 /// What to do where nothing better is known.
-const REACH: &str = "check the network, the name of the mirror, and https_proxy and no_proxy";
+const HINT_NETWORK: &str =
+    "check the network, the name of the mirror, and https_proxy and no_proxy";
 
 /// Who asks.
 const AGENT: &str = concat!("remaster/", env!("CARGO_PKG_VERSION"));
@@ -116,14 +117,16 @@ impl Client {
                 format!("no answer in {} s ({at})", self.origin.timeout.as_secs()),
                 Advice::SlowServer,
             ),
-            ureq::Error::HostNotFound => (format!("no host {} is known", url.host()), REACH.into()),
+            ureq::Error::HostNotFound => {
+                (format!("no host {} is known", url.host()), HINT_NETWORK.into())
+            }
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) => {
                 (format!("TLS: {fault}"), Advice::NameAuthority)
             }
             ureq::Error::Io(fault) if is_tls(&fault) => {
                 (format!("TLS: {fault}"), Advice::NameAuthority)
             }
-            other => (other.to_string(), REACH.into()),
+            other => (other.to_string(), HINT_NETWORK.into()),
         };
         Error::Network { url: url.to_string(), reason: reason + &through, hint }
     }

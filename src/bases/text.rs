@@ -11,12 +11,12 @@ use crate::checked;
 use crate::error::{Error, Result};
 
 /// How long a server may say nothing.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long all of it may take, but for the last silence.
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// What to do where nothing better is known.
-const REACH: &str = "check the address and the network, and https_proxy and no_proxy; for an authority of your own, SSL_CERT_FILE";
+const HINT_SERVER: &str = "check the address and the network, and https_proxy and no_proxy; for an authority of your own, SSL_CERT_FILE";
 
 /// The text at an address of https, of which there may be `most` bytes. Redirects lead to https only.
 ///
@@ -25,11 +25,11 @@ const REACH: &str = "check the address and the network, and https_proxy and no_p
 pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
     let url = Url::parse(url)?;
     let fault =
-        |reason: String| Error::Network { url: url.to_string(), reason, hint: REACH.into() };
+        |reason: String| Error::Network { url: url.to_string(), reason, hint: HINT_SERVER.into() };
     if url.scheme() != "https" {
         return Err(fault("nobody vouches for what comes by http".to_owned()));
     }
-    let client = Client::new(&FetchOptions { timeout: PATIENCE, ..FetchOptions::default() })?;
+    let client = Client::new(&FetchOptions { timeout: TIMEOUT, ..FetchOptions::default() })?;
     let started = Instant::now();
     let answer = follow(&client, &url, &[]).map_err(of_texts)?;
     match answer.status {
@@ -56,7 +56,9 @@ pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
 /// The same fault, with what helps where no image is fetched.
 fn of_texts(fault: Error) -> Error {
     match fault {
-        Error::Network { url, reason, .. } => Error::Network { url, reason, hint: REACH.into() },
+        Error::Network { url, reason, .. } => {
+            Error::Network { url, reason, hint: HINT_SERVER.into() }
+        }
         other => other,
     }
 }

@@ -16,7 +16,7 @@ use super::printer;
 const MOST: u64 = 1 << 18;
 
 /// Keys of the home folder that are proposed.
-const FEW: usize = 4;
+const MAX_PROPOSED: usize = 4;
 
 /// The program itself.
 pub(super) struct Program;
@@ -76,7 +76,7 @@ pub(super) fn proposal() -> Option<Error> {
     let is_public = |name: &String| Path::new(name).extension() == Some(OsStr::new("pub"));
     let mut names: Vec<String> = names.filter(is_public).collect();
     names.sort();
-    names.truncate(FEW);
+    names.truncate(MAX_PROPOSED);
     let flags: Vec<String> = names.iter().map(|name| format!("--key ~/.ssh/{name}")).collect();
     let hint =
         format!("give a public key, as {}; see --help for what else there is", flags.join(" or "));

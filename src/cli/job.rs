@@ -359,15 +359,15 @@ impl FinishedJob<'_> {
 }
 
 /// Files that are told one by one.
-pub(crate) const FEW: usize = 10;
+pub(crate) const MAX_SHOWN: usize = 10;
 
 /// What was put in before and is not given again, a line each.
 pub(crate) fn taken_out(gone: &[Fact]) -> Vec<String> {
     let line = |fact: &Fact| format!("{fact} is not given again: it is taken out");
     let files = gone.iter().filter(|fact| fact.name == "file");
     let others = gone.iter().filter(|fact| fact.name != "file");
-    let mut lines: Vec<String> = others.chain(files.clone().take(FEW)).map(line).collect();
-    match files.count().saturating_sub(FEW) {
+    let mut lines: Vec<String> = others.chain(files.clone().take(MAX_SHOWN)).map(line).collect();
+    match files.count().saturating_sub(MAX_SHOWN) {
         0 => {}
         more => lines.push(format!("{more} more files are not given again: they are taken out")),
     }
@@ -402,10 +402,10 @@ pub(crate) fn settings_shown(given: &Given) -> String {
     for fact in settings {
         let _ = writeln!(text, "set: {fact}");
     }
-    for file in files.iter().take(FEW) {
+    for file in files.iter().take(MAX_SHOWN) {
         let _ = writeln!(text, "file: {}", file.value);
     }
-    if let Some(more) = files.len().checked_sub(FEW).filter(|more| *more > 0) {
+    if let Some(more) = files.len().checked_sub(MAX_SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(text, "and {more} more files");
     }
     text

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 const AT_ONCE: usize = 128;
 
 /// Seconds that an address has to take the connection.
-const PATIENCE: &str = "3";
+const TIMEOUT_SECONDS: &str = "3";
 
 /// Time for one address. `ssh-keyscan -T` does not cover the greeting: of a printer that says `login: ` and waits, or of a
 /// tarpit, it waits for ever.
@@ -147,7 +147,7 @@ impl<'a> Asking<'a> {
         kinds.sort_unstable();
         kinds.dedup();
         let child = Command::new("ssh-keyscan")
-            .args(["-T", PATIENCE, "-p", &self.port.to_string(), "-t", &kinds.join(",")])
+            .args(["-T", TIMEOUT_SECONDS, "-p", &self.port.to_string(), "-t", &kinds.join(",")])
             .arg(address.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

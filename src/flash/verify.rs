@@ -22,7 +22,7 @@ const CLOSE: usize = 1 << 16;
 /// What the kernel writes at least.
 const SECTOR: usize = 512;
 /// Differing bytes of a unit up to which each is named alone.
-const FEW: usize = 64;
+const MAX_NAMED_ALONE: usize = 64;
 /// Buffers on their way from the medium to the comparison.
 const BUFFERS: usize = 3;
 
@@ -292,7 +292,7 @@ fn of_unit(
         let runs = differing_runs(found, expected);
         let bytes: usize = runs.iter().map(ExactSizeIterator::len).sum();
         let is_flat = is_all(found, 0) || is_all(found, 0xFF);
-        if bytes <= FEW && !is_flat {
+        if bytes <= MAX_NAMED_ALONE && !is_flat {
             for run in runs {
                 to.push(few(at, run, found, expected)?);
             }

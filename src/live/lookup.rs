@@ -7,7 +7,7 @@ use crate::iso::survey::console::Console;
 use crate::recipe::edits::{Edits, Named, Purpose, Spanned};
 
 /// The most names that are listed.
-const FEW: usize = 6;
+const MAX_SHOWN: usize = 6;
 
 /// Names that are examples of their kind.
 const USUAL: [&str; 3] = ["us", "default8x16", "en_US.utf8"];
@@ -79,7 +79,7 @@ impl<'a> Names<'a> {
         let usual = plain.iter().find(|name| USUAL.contains(&name.as_str())).or(plain.first());
         match (best, usual) {
             (Some(best), _) => format!("did you mean `{best}`?"),
-            (None, Some(usual)) if plain.len() > FEW => {
+            (None, Some(usual)) if plain.len() > MAX_SHOWN => {
                 format!("give one of the {} that it has, as `{usual}`", plain.len())
             }
             _ => format!("it has {}", plain.join(", ")),

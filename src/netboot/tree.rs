@@ -32,7 +32,7 @@ const KERNELS: [&str; 2] = ["bzImage", "Image"];
 const LARGEST_SCRIPT: u64 = 64 << 10;
 
 /// Names that a message shows of what a folder or archive holds.
-const FEW: usize = 6;
+const MAX_SHOWN: usize = 6;
 
 /// Bytes of a kernel that tell its architecture.
 const HEAD: u64 = 0x206;
@@ -98,7 +98,7 @@ fn needed(names: &[String], place: &str) -> Result<(String, String)> {
 
 /// The first of many names: a folder may have any number of them.
 fn few(names: &[String]) -> String {
-    let (shown, more) = names.split_at(names.len().min(FEW));
+    let (shown, more) = names.split_at(names.len().min(MAX_SHOWN));
     match (shown, more.len()) {
         ([], _) => "nothing".to_owned(),
         (_, 0) => shown.join(", "),

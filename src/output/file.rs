@@ -218,7 +218,7 @@ pub struct Ready {
 }
 
 /// Files that are synced one by one; more are synced with their filesystem.
-const FEW: usize = 4;
+const MAX_SYNCED_ALONE: usize = 4;
 
 /// Gives finished files of one folder their names, after all of them are on the disk. Says of each
 /// whether it has its name.
@@ -248,7 +248,7 @@ fn synced(ready: &[Ready]) -> Vec<Result<()>> {
     let doing = |one: &Ready| Error::io(format!("write {}", one.output.path.display()));
     let waiting = ready.iter().filter(|one| one.output.synced).count();
     match ready.first() {
-        Some(first) if waiting > FEW => {
+        Some(first) if waiting > MAX_SYNCED_ALONE => {
             let all = rustix::fs::syncfs(&first.draft.file);
             ready.iter().map(|one| all.map_err(|fault| doing(one)(fault.into()))).collect()
         }

@@ -21,7 +21,7 @@ const KERNEL_CHUNK: usize = 16 << 20;
 const CHUNK: u64 = 1 << 20;
 
 /// Time between two rounds of bringing bytes to the disk.
-const BREATH: Duration = Duration::from_millis(5);
+const SYNC_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How the base's bytes got into the new file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,7 +51,7 @@ pub(super) fn filled(
         let syncing = scope.spawn(|| -> io::Result<()> {
             while !done.load(Ordering::Relaxed) {
                 file.sync_data()?;
-                thread::sleep(BREATH);
+                thread::sleep(SYNC_INTERVAL);
             }
             Ok(())
         });

@@ -21,7 +21,7 @@ const DESCRIPTOR: std::ops::Range<usize> = 0x8000..0x8800;
 const FIELDS: [std::ops::Range<usize>; 5] = [40..72, 80..88, 156..190, 574..702, 813..830];
 
 /// Bytes that damage may change in a manifest before it counts as another one.
-const FEW: usize = 8;
+const MAX_DAMAGED: usize = 8;
 
 /// Places that are looked at before a medium is called blank, and bytes of each.
 const SAMPLES: u64 = 64;
@@ -222,7 +222,7 @@ impl System {
 
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     let differing = one.iter().zip(other).filter(|(one, other)| one != other).count();
-    one.len() == other.len() && differing <= FEW
+    one.len() == other.len() && differing <= MAX_DAMAGED
 }
 
 /// Whether nothing is found where an image of `size` bytes should be.

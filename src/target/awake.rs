@@ -31,17 +31,17 @@ mod bus {
     pub(super) const WHAT: [&str; 3] = ["sleep", "idle", "handle-lid-switch"];
 
     /// Time for an answer. logind asks nobody.
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const TIMEOUT: Duration = Duration::from_secs(2);
 
     pub(super) fn locks(why: &str) -> Vec<OwnedFd> {
         let (tell, hear) = mpsc::channel();
         let why = why.to_owned();
         // It is left behind if the bus takes the connection and says nothing: that has no limit of its own.
         thread::spawn(move || {
-            let bus = Builder::system().and_then(|bus| bus.method_timeout(PATIENCE).build());
+            let bus = Builder::system().and_then(|bus| bus.method_timeout(TIMEOUT).build());
             tell.send(bus.map(|bus| locks_of(&bus, &why)).unwrap_or_default())
         });
-        hear.recv_timeout(PATIENCE).unwrap_or_default()
+        hear.recv_timeout(TIMEOUT).unwrap_or_default()
     }
 
     /// The locks that logind gives.

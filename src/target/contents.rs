@@ -18,7 +18,7 @@ use crate::units::in_memory;
 const HEAD: u64 = 132 << 10;
 
 /// Time for one look. A medium that is broken answers after minutes, or never.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is told of a disk that says nothing in time.
 const SILENT: &str = "does not answer";
@@ -53,7 +53,7 @@ const KNOWN: [Row; 17] = [
 /// What is on the disk; none if nothing is known. A disk that does not answer holds up nobody.
 pub(super) fn look(path: &Path, block: u64) -> Option<String> {
     let node = path.to_owned();
-    within(PATIENCE, move || look_at(&node, block))
+    within(TIMEOUT, move || look_at(&node, block))
 }
 
 fn within(
@@ -201,6 +201,6 @@ mod tests {
         let hangs = move || wait.recv().ok().map(|()| String::new());
         assert_eq!(within(Duration::from_millis(20), hangs).as_deref(), Some(SILENT));
         let found = || Some("vfat".to_owned());
-        assert_eq!(within(PATIENCE, found).as_deref(), Some("vfat"));
+        assert_eq!(within(TIMEOUT, found).as_deref(), Some("vfat"));
     }
 }

@@ -24,7 +24,7 @@ const RSA_SHA2_512: u32 = 4;
 const LARGEST: u32 = 1 << 16;
 
 /// Time that an agent gets, in which it may ask its user.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A key that an agent has.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ fn request(public: &PublicKey, blob: &[u8], message: &[u8]) -> Option<Vec<u8>> {
 
 fn ask(socket: &Path, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(request)?;
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;

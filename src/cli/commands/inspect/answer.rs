@@ -10,7 +10,7 @@ use remaster::recipe::edits::secrets;
 use remaster::stamp::replaced::Given;
 use remaster::units::format_bytes;
 
-use crate::cli::job::{FEW, settings_shown};
+use crate::cli::job::{MAX_SHOWN, settings_shown};
 
 /// The answers about an image, on one screen.
 pub(super) struct Answer {
@@ -127,10 +127,10 @@ fn logins(keys: &[Key]) -> Vec<String> {
 
 /// Lines of one kind, of which the first few are shown.
 fn put_few(text: &mut String, what: &str, all: &[String]) {
-    for line in all.iter().take(FEW) {
+    for line in all.iter().take(MAX_SHOWN) {
         let _ = writeln!(text, "{what}: {line}");
     }
-    if let Some(more) = all.len().checked_sub(FEW).filter(|more| *more > 0) {
+    if let Some(more) = all.len().checked_sub(MAX_SHOWN).filter(|more| *more > 0) {
         let _ = writeln!(text, "and {more} more");
     }
 }

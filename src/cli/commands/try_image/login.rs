@@ -21,7 +21,7 @@ const QUESTIONS: &str = include_str!("questions.sh");
 const LONGEST: usize = 1 << 16;
 
 /// Between two looks; an interrupt waits no longer.
-const PACE: Duration = Duration::from_millis(500);
+const EVENT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long one connection waits for sshd to greet.
 const GREETING_PACES: u32 = 20;
@@ -104,15 +104,17 @@ impl Login {
                 }
                 self.judge(&done)?;
             }
-            std::thread::sleep(PACE);
+            std::thread::sleep(EVENT_INTERVAL);
         }
     }
 
     /// Whether sshd is there: QEMU itself takes connections before it is, and leaves them without an answer.
     fn greets(&self, end: Option<Instant>) -> bool {
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
-        let Ok(mut stream) = TcpStream::connect_timeout(&address, PACE) else { return false };
-        if stream.set_read_timeout(Some(PACE)).is_err() {
+        let Ok(mut stream) = TcpStream::connect_timeout(&address, EVENT_INTERVAL) else {
+            return false;
+        };
+        if stream.set_read_timeout(Some(EVENT_INTERVAL)).is_err() {
             return false;
         }
         let mut start = [0; 4];
@@ -149,7 +151,7 @@ impl Login {
                 let _ = child.kill();
                 break;
             }
-            std::thread::sleep(PACE);
+            std::thread::sleep(EVENT_INTERVAL);
         }
         child.wait_with_output().map_err(Error::io("wait for ssh"))
     }

@@ -10,7 +10,7 @@ use remaster::output::file::{FileAccess, Output, OverwritePolicy};
 use serde_json::{Value, json};
 
 /// How long QEMU may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a picture goes. Better to refuse before a machine is booted than after.
 pub(super) fn place(path: &Path) -> Result<Output> {
@@ -34,7 +34,7 @@ pub(super) fn shoot(socket: &Path, folder: &Path, to: &Output) -> Result<()> {
 /// What QEMU has against it, if it has something.
 fn ask(socket: &Path, picture: &Path) -> std::io::Result<Option<String>> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     // It greets before it takes anything.
     lines.next().transpose()?;
