@@ -16,6 +16,8 @@ impl Report {
     pub(super) fn of_raw<I: ReadAt>(image: &I) -> Result<Self> {
         let base = DiskBase::of(image)?;
         let now = if base.stamped.is_some() { DiskSurvey::of(image)? } else { base.raw.clone() };
+        let mut found = checks::of(&now);
+        found.push(checks::counts(&now.filesystem(image)?)?);
         Ok(Self {
             schema: SCHEMA,
             size: now.size,
@@ -40,7 +42,7 @@ impl Report {
                 .stamped
                 .as_ref()
                 .map(|stamped| injected(stamped, secrets(image, stamped), &base.raw, &now)),
-            checks: checks::of(&now),
+            checks: found,
         })
     }
 }

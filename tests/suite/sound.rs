@@ -3,6 +3,7 @@
 use remaster::boot::stage_one;
 use remaster::disk::survey::DiskSurvey;
 use remaster::formats::newc::{self, Member};
+use remaster::inspect::Report;
 use remaster::iso::survey::Survey;
 use remaster::recipe::edits::Way;
 use remaster::units::ByteRange;
@@ -158,6 +159,13 @@ fn an_ext4_that_counts_wrong_is_a_wrong_image() {
     let fault = try_stamp(&image, &edits(1, Way::ExtraInitrd)).unwrap_err();
     assert!(matches!(fault, Error::Malformed { .. }), "{fault}");
     assert!(fault.to_string().contains("found 83890886 free blocks"), "{fault}");
+    let wrong = |image: &[u8]| {
+        let checks = Report::of(&image).unwrap().checks;
+        checks.into_iter().find(|check| !check.ok).map(|check| (check.name, check.detail))
+    };
+    let (name, detail) = wrong(&image).unwrap();
+    assert!(name == "free blocks" && detail.contains("found 83890886"), "{name}: {detail}");
+    assert_eq!(wrong(&zstd::decode_all(&old[..]).unwrap()), None);
 }
 
 /// What a systemd stage 1 with a link `/bin` and these files in the folder behind it is taken for.
