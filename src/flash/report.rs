@@ -41,7 +41,8 @@ impl Report {
     /// Whether most of what differs is other data, and nothing that differs is explained by the medium.
     pub fn is_other_data(&self) -> bool {
         let is_fault = |cause: Cause| {
-            matches!(cause, Cause::Wrapped { .. } | Cause::Unstable | Cause::Unreadable)
+            let is_elsewhere = matches!(cause, Cause::Wrapped { .. } | Cause::Misdirected { .. });
+            is_elsewhere || matches!(cause, Cause::Unstable | Cause::Unreadable)
         };
         let bytes = |is: &dyn Fn(Cause) -> bool| {
             let found = self.differences.iter().filter(|found| is(found.cause));

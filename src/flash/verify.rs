@@ -1,6 +1,6 @@
 //! Reads a medium back past the cache, compares it with what was meant, and says why it differs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -39,6 +39,11 @@ pub enum Cause {
         /// The address whose data is here.
         from: u64,
     },
+    /// The data of another address, which is not at that one: a write went to the wrong place.
+    Misdirected {
+        /// The address whose data is here.
+        from: u64,
+    },
     /// A few bits.
     Flipped {
         /// How many.
@@ -64,6 +69,9 @@ impl Cause {
             Self::Ones => "ones, as erased flash memory: never written".to_owned(),
             Self::Wrapped { from } => format!(
                 "the data of byte {from:#x}: the medium wraps around, it is smaller than it claims"
+            ),
+            Self::Misdirected { from } => format!(
+                "the data of byte {from:#x}, which is not there: a write went to the wrong place, by controller or link"
             ),
             Self::Flipped { bits: 1 } => {
                 "1 flipped bit: bad memory cell, link or host memory".to_owned()
@@ -276,7 +284,8 @@ pub(super) fn diagnose(
         }
         Ok(())
     })?;
-    find_wraps(meant, &unknown, &mut found)?;
+    let starts: HashSet<u64> = ranges.iter().map(|range| range.start()).collect();
+    find_elsewhere(meant, &unknown, &starts, &mut found)?;
     found.extend(findings.rest.iter().map(|&at| Difference { at, cause: Cause::Other }));
     Ok(merged(found))
 }
@@ -389,10 +398,12 @@ fn few(unit: ByteRange, run: Range<usize>, found: &[u8], expected: &[u8]) -> Res
     Ok(Difference { at: part(unit, run)?, cause })
 }
 
-/// Changes the cause of those units whose content belongs elsewhere in the image.
-fn find_wraps(
+/// Changes the cause of those units whose content belongs elsewhere in the image. A medium that wraps gives it there
+/// as well; a write that went to the wrong place left what was there, which is then among the `bad` units.
+fn find_elsewhere(
     meant: Expected<'_>,
     unknown: &[(usize, u64)],
+    bad: &HashSet<u64>,
     found: &mut [Difference],
 ) -> Result<()> {
     if unknown.is_empty() {
@@ -405,7 +416,9 @@ fn find_wraps(
         let from = wanted.get(digest).copied().flatten();
         if let Some(from) = from {
             let difference = checked::present(found.get_mut(*place), "what is to be explained")?;
-            difference.cause = Cause::Wrapped { from };
+            let is_lost = bad.contains(&from);
+            difference.cause =
+                if is_lost { Cause::Misdirected { from } } else { Cause::Wrapped { from } };
         }
     }
     Ok(())
@@ -429,7 +442,8 @@ fn merged(mut found: Vec<Difference>) -> Vec<Difference> {
 fn continues(last: Difference, next: Difference) -> bool {
     match (last.cause, next.cause) {
         (Cause::Flipped { .. } | Cause::Burst, _) => false,
-        (Cause::Wrapped { from: one }, Cause::Wrapped { from: other }) => {
+        (Cause::Wrapped { from: one }, Cause::Wrapped { from: other })
+        | (Cause::Misdirected { from: one }, Cause::Misdirected { from: other }) => {
             one.wrapping_sub(last.at.start()) == other.wrapping_sub(next.at.start())
         }
         (one, other) => one == other,

@@ -24,6 +24,8 @@ pub(crate) struct Stick {
     pub(crate) remembers: (usize, Mutex<VecDeque<Cell>>),
     /// Addresses are taken modulo this.
     pub(crate) wraps_at: u64,
+    /// What is written here goes so many bytes before it.
+    pub(crate) strays: (Range<u64>, u64),
     /// Writes end after so many bytes.
     pub(crate) shortest: Option<usize>,
     /// Writes that touch this are forgotten.
@@ -97,6 +99,7 @@ impl Stick {
             claimed: size,
             remembers: (0, Mutex::default()),
             wraps_at: u64::MAX,
+            strays: (0..0, 0),
             shortest: None,
             deaf: 0..0,
             unwritable: 0..0,
@@ -171,7 +174,7 @@ impl Medium for Stick {
         self.remember(&bytes[..count], at);
         // A cache takes everything; what the medium makes of it shows behind a flush.
         let is_hidden = self.cache.is_some() || self.deaf.is_empty();
-        let is_plain = is_hidden && self.wraps_at == u64::MAX;
+        let is_plain = is_hidden && self.wraps_at == u64::MAX && self.strays.0.is_empty();
         if is_plain {
             let end = held.len().min(at as usize + count);
             held[at as usize..end].copy_from_slice(&bytes[..end - at as usize]);
@@ -185,7 +188,8 @@ impl Medium for Stick {
             if self.deaf.contains(&address) {
                 continue;
             }
-            let place = (address % self.wraps_at) as usize;
+            let shift = if self.strays.0.contains(&address) { self.strays.1 } else { 0 };
+            let place = ((address - shift) % self.wraps_at) as usize;
             if let Some(cell) = held.get_mut(place) {
                 *cell = *byte;
             }

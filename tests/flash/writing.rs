@@ -188,6 +188,18 @@ fn a_stick_that_wraps_is_explained() {
 }
 
 #[test]
+fn a_write_that_went_to_the_wrong_place_is_explained() {
+    let mut stick = Stick::new(16 * MIB);
+    let strays = ByteRange::between(9 * MIB, 9 * MIB + 0x1E000).unwrap();
+    stick.strays = (strays.start()..strays.end(), 4 * MIB);
+    let report = write_with(&stick, &noise(12 * MIB, 2), &plain()).unwrap();
+    let there = ByteRange::new(5 * MIB, strays.size()).unwrap();
+    let found: Vec<_> = report.differences.iter().map(|found| (found.at, found.cause)).collect();
+    let from = strays.start();
+    assert_eq!(found, [(there, Cause::Misdirected { from }), (strays, Cause::Other)]);
+}
+
+#[test]
 fn data_that_was_not_written_is_told_from_zeros_and_from_noise() {
     let image = noise(8 * MIB, 2);
     let mut stick = Stick::new(16 * MIB);
