@@ -143,6 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_another_kind_is_refused_with_its_digest_right() {
+        let mut record = undo().pack().unwrap();
+        let body = record.len() - 32;
+        record[MAGIC.len() - 2] += 1;
+        let digest = Sha256::digest(&record[..body]);
+        record[body..].copy_from_slice(&digest);
+        let fault = Undo::parse(&record).unwrap_err();
+        assert!(format!("{fault:?}").contains("another beginning"), "{fault:?}");
+    }
+
+    #[test]
     fn any_changed_or_missing_byte_is_noticed() {
         let packed = undo().pack().unwrap();
         for at in 0..packed.len() {

@@ -254,6 +254,7 @@ mod tests {
                 count += 1;
                 assert!(is_intact(&block, seed));
             }
+            assert!(seed.is_none() || !is_intact(&block, Some(10)));
             // 12 bytes for `.`, 12 for `..`, 16 for each name.
             assert_eq!(count, if seed.is_some() { 61 } else { 62 });
             assert_eq!(names(&block).len(), count + 2);

@@ -256,6 +256,21 @@ mod tests {
     }
 
     #[test]
+    fn runs_that_do_not_follow_each_other_stay_apart() {
+        let unwritten = Extent { written: false, ..run(5, 102, 1) };
+        for apart in [
+            [run(0, 10, 2), run(2, 99, 3)],
+            [run(0, 10, 2), run(3, 12, 3)],
+            [run(2, 99, 3), unwritten],
+            [run(0, 10, 32_766), run(32_766, 32_776, 2)],
+        ] {
+            assert_eq!(joined_up(&apart).unwrap(), apart);
+        }
+        let joined = joined_up(&[run(0, 10, 32_766), run(32_766, 32_776, 1)]).unwrap();
+        assert_eq!(joined, [run(0, 10, 32_767)]);
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         assert!(node(&[0; 60]).is_err());
         let mut bytes = root(&[run(0, 1, 1)]).unwrap();
