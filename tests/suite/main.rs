@@ -55,5 +55,6 @@ mod sound;
 mod sources;
 mod streams;
 mod support;
+mod threat_model;
 mod words;
 mod wrong;
