@@ -32,9 +32,6 @@ fn what_cannot_be_is_refused() {
         ("192.168.1.0/24", "", "", "--address: 192.168.1.0/24 is the address of a network"),
         ("192.168.1.255/24", "", "", "--address: 192.168.1.255/24 is the address of a network"),
         ("127.0.0.1/8", "", "", "--address: 127.0.0.1 is the loopback address"),
-        ("::1/64", "", "", "--address: ::1 is the loopback address"),
-        ("::/64", "", "", "--address: :: is an address of no machine"),
-        ("ff02::1/64", "", "", "--address: ff02::1 is a multicast address"),
         ("224.0.0.5/24", "", "", "--address: 224.0.0.5 is a multicast address"),
         ("2001:db8::/64", "", "", "--address: 2001:db8::/64 is the address of a network"),
         ("=192.168.1.50/24", "", "", "--address: \"\" is not a name of an interface"),
@@ -84,6 +81,18 @@ fn what_cannot_be_is_refused() {
     let routers = network(&["10.0.0.2/8"], &["10.0.0.1", "10.0.0.3"], &[]).unwrap_err();
     assert!(routers.to_string().contains("10.0.0.3 is a second router"));
     assert!(network(&[], &[], &["1.1.1.1", "1.1.1.1"]).is_err());
+}
+
+#[test]
+fn an_address_of_ipv6_that_no_machine_has_is_refused() {
+    for (address, what) in [
+        ("::1/64", "--address: ::1 is the loopback address"),
+        ("::/64", "--address: :: is an address of no machine"),
+        ("ff02::1/64", "--address: ff02::1 is a multicast address"),
+    ] {
+        let fault = network(&[address], &[], &[]).unwrap_err();
+        assert!(fault.to_string().starts_with(what), "{fault}");
+    }
 }
 
 #[test]
