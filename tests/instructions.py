@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts instructions of survey, plan and compose on the tiny image, and compares them with those in instructions.txt.
 
-Usage: instructions.py REMASTER [--update]. REMASTER is the release build of tests/run. A count does not depend on what else the machine does; on how
+Usage: instructions.py REMASTER [--update]. REMASTER is built as it is released: `cargo build --release`. A count does not depend on what else the machine does; on how
 the program was built it does. More than 15 % either way fails: what became slower is to be mended, what is meant is recorded with --update.
 The last line is `N passed, N failed`."""
 import os
