@@ -217,7 +217,8 @@ pub struct Ready {
     draft: TempFile,
 }
 
-/// Files that are synced one by one; more are synced with their filesystem.
+/// Files that are synced one by one; more are synced with their filesystem. Each fsync(2) waits for the disk once, and
+/// syncfs(2) once for all, but also for what others have written.
 const MAX_SYNCED_ALONE: usize = 4;
 
 /// Gives finished files of one folder their names, after all of them are on the disk. Says of each
