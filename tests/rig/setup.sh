@@ -11,7 +11,7 @@ programs=(
   mcopy:mtools mkfs.vfat:dosfstools mksquashfs:squashfs-tools cpio:cpio zstd:zstd xz:xz-utils lz4:lz4 modprobe:kmod
   /usr/lib/ipxe/qemu/pxe-virtio.rom:ipxe-qemu busybox:busybox-static readelf:binutils mmdebstrap:mmdebstrap ssh:openssh-client python3:python3 isoinfo:genisoimage
   bsdtar:libarchive-tools 7z:p7zip-full sgdisk:gdisk sfdisk:fdisk mkfs.ext4:e2fsprogs puttygen:putty-tools
-  zip:zip skopeo:skopeo openssl:openssl script:bsdutils setpriv:util-linux cc:gcc strace:strace
+  zip:zip skopeo:skopeo openssl:openssl script:bsdutils setpriv:util-linux cc:gcc strace:strace nbdkit:nbdkit nbdfuse:libnbd-bin fusermount3:fuse3
   nix-store:nix-bin sbsign:sbsigntool mandoc:mandoc man:man-db shellcheck:shellcheck valgrind:valgrind
   dbus-daemon:dbus /usr/libexec/udisks2/udisksd:udisks2 /usr/lib/polkit-1/polkitd:polkitd
 )

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Puts small faults into the source, all of them into one build, each behind a switch, and counts those that the faster tests miss.
+
+Usage: run.py WORK_FOLDER [SEED [POLICY [ELSEWHERE]]]: how many faults are chosen of formats, the last checks and the policy of
+targets, and how many of everything else (80 and 150 by default). It takes an hour or so. WORK_FOLDER/result has a line for each fault:
+the tests that failed for it, MISSED, or NEVER REACHED by any of them. A fault that does not compile is left out.
+"""
+import collections
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+FIRST = re.compile(r"src/(formats/|target/|iso/verify|disk/verify)")
+# Tests that take long and kill little, or look at the source and not at what it does.
+LEFT_OUT = re.compile(r"^(book|cancel|flags|front_door|fuzzed|layers|limits|limits_table|manual|properties|random_trees|words)::|damage|whenever_power")
+LONGEST = 25  # seconds for one test without a fault: what takes longer is left out
+SWITCH = """
+/// Whether the fault of this number is wished for.
+#[doc(hidden)]
+pub fn mutant(number: usize) -> bool {
+    use std::io::Write as _;
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static WISHED: LazyLock<Option<usize>> =
+        LazyLock::new(|| std::env::var("REMASTER_MUTANT").ok()?.parse().ok());
+    static SEEN: LazyLock<Option<std::fs::File>> = LazyLock::new(|| {
+        let path = std::env::var_os("REMASTER_MUTANTS_SEEN")?;
+        std::fs::File::options().append(true).create(true).open(path).ok()
+    });
+    static ONCE: [AtomicBool; 4096] = [const { AtomicBool::new(false) }; 4096];
+    if let Some(mut seen) = SEEN.as_ref()
+        && !ONCE[number].swap(true, Ordering::Relaxed)
+    {
+        let _ = seen.write_all(format!("{number}\\n").as_bytes());
+    }
+    *WISHED == Some(number)
+}
+"""
+
+
+def chosen(work, seed, first, elsewhere):
+    """Faults that do not lie in one another."""
+    subprocess.run(["cargo", "build", "--quiet", "--release", "--target-dir", f"{work}/tool"], cwd=HERE, check=True)
+    listed = subprocess.run([f"{work}/tool/release/mutants", "src"], cwd=TOP, stdout=subprocess.PIPE, text=True, check=True).stdout
+    all_of_them = [line.split("\t", 5) for line in listed.splitlines()]
+    # Text that goes over lines is not the same on one.
+    all_of_them = [fault for fault in all_of_them if 'r"' not in fault[5] and "r#" not in fault[5]]
+    random.Random(seed).shuffle(all_of_them)
+    rooms, taken = {True: first, False: elsewhere}, []
+    spans = collections.defaultdict(list)
+    for file, start, end, kind, function, text in all_of_them:
+        start, end, is_first = int(start), int(end), bool(FIRST.match(file))
+        if rooms[is_first] == 0 or any(start < other[1] and other[0] < end for other in spans[file]):
+            continue
+        rooms[is_first] -= 1
+        spans[file].append((start, end))
+        taken.append({"number": len(taken), "file": file, "start": start, "end": end, "kind": kind, "in": function, "text": text})
+    return taken
+
+
+def write_tree(tree, faults):
+    """The source with all faults in it; the line of each."""
+    of_file = collections.defaultdict(list)
+    for fault in faults:
+        of_file[fault["file"]].append(fault)
+    for file, inside in of_file.items():
+        with open(os.path.join(TOP, file), "rb") as source:
+            text = source.read()
+        krate = "remaster" if file.startswith(("src/cli/", "src/main.rs")) else "crate"
+        made, at = b"", 0
+        for fault in sorted(inside, key=lambda fault: fault["start"]):
+            made += text[at : fault["start"]]
+            fault["line"] = made.count(b"\n") + 1
+            made += fault["text"].replace("@", f"{krate}::mutant({fault['number']})", 1).encode()
+            at = fault["end"]
+        with open(os.path.join(tree, file), "wb") as out:
+            out.write(made + text[at:] + (SWITCH.encode() if file == "src/lib.rs" else b""))
+    if "src/lib.rs" not in of_file:
+        shutil.copy(os.path.join(TOP, "src/lib.rs"), os.path.join(tree, "src/lib.rs"))
+        with open(os.path.join(tree, "src/lib.rs"), "a", encoding="utf-8") as out:
+            out.write(SWITCH)
+
+
+def built(work, faults):
+    """Builds the tests, without what does not compile; the faults that are left, and the programs."""
+    tree = f"{work}/tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\0")
+    for name in filter(None, names):
+        os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)
+        shutil.copy(os.path.join(TOP, name), os.path.join(tree, name), follow_symlinks=False)
+    for _ in range(8):
+        write_tree(tree, faults)
+        command = ["cargo", "test", "--locked", "--no-run", "--lib", "--test", "suite", "--test", "flash", "--message-format=json"]
+        environment = {**os.environ, "CARGO_TARGET_DIR": f"{work}/target", "CARGO_INCREMENTAL": "0"}
+        done = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        if done.returncode == 0:
+            return faults, {one["target"]["name"]: one["executable"] for one in told if one.get("executable") and one["profile"]["test"]}
+        errors = [one["message"] for one in told if one["reason"] == "compiler-message" and one["message"]["level"] == "error"]
+        places = {(span["file_name"], line) for error in errors for span in error["spans"] for line in range(span["line_start"], span["line_end"] + 1)}
+        wrong = [fault for fault in faults if (fault["file"], fault["line"]) in places]
+        print(f"{len(wrong)} faults do not compile", flush=True)
+        assert wrong, (done.stderr[-2000:], [error["rendered"] for error in errors[:3]])
+        faults = [fault for fault in faults if fault not in wrong]
+    sys.exit("there is no end of faults that do not compile")
+
+
+def passes(work, program, tests, seconds, **more):
+    """Whether these tests of a program pass in time."""
+    command = ["timeout", "-k", "5", str(int(seconds)), program, "--exact", *tests]
+    environment = {**os.environ, **more}
+    done = subprocess.run(command, cwd=f"{work}/tree", env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    return done.returncode == 0
+
+
+def tests_by_fault(work, program):
+    """The tests that come by each fault, those first that take the shortest, with the seconds that they take."""
+    listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    names = [line[: -len(": test")] for line in listed.splitlines() if line.endswith(": test")]
+    found, seen = collections.defaultdict(list), f"{work}/seen"
+    for name in (name for name in names if not LEFT_OUT.search(name)):
+        if os.path.exists(seen):
+            os.remove(seen)
+        began = time.monotonic()
+        if passes(work, program, [name], LONGEST, REMASTER_MUTANTS_SEEN=seen) and os.path.exists(seen):
+            with open(seen, encoding="utf-8") as lines:
+                for line in lines:
+                    found[int(line)].append((time.monotonic() - began, name))
+    print(f"{os.path.basename(program)}: {len(names)} tests come by {len(found)} faults", flush=True)
+    return {number: sorted(tests) for number, tests in found.items()}
+
+
+def killer(work, fault, reached):
+    """The program whose tests fail for a fault; none if all pass, and whether any came by it."""
+    by = [(program, tests[fault["number"]]) for program, tests in reached if fault["number"] in tests]
+    for program, tests in by:
+        seconds = 20 + 5 * sum(took for took, _ in tests)
+        if not passes(work, program, [name for _, name in tests], seconds, REMASTER_MUTANT=str(fault["number"])):
+            return os.path.basename(program), True
+    return None, bool(by)
+
+
+def main():
+    work = os.path.abspath(sys.argv[1])
+    seed, first, elsewhere = [int(word) for word in sys.argv[2:5]] + [15, 80, 150][len(sys.argv) - 2 :]
+    os.makedirs(work, exist_ok=True)
+    faults, programs = built(work, chosen(work, seed, first, elsewhere))
+    reached = [(programs[name], tests_by_fault(work, programs[name])) for name in ("remaster", "flash", "suite")]
+    missed = 0
+    with open(f"{work}/result", "w", encoding="utf-8") as result:
+        for done, fault in enumerate(faults, 1):
+            by, is_reached = killer(work, fault, reached)
+            missed += not by
+            verdict = by or ("MISSED" if is_reached else "NEVER REACHED")
+            result.write(f"{verdict}\t{fault['file']}:{fault['line']} {fault['in']}: {fault['kind']}: {fault['text'][:160]}\n")
+            result.flush()
+            print(f"{done - missed} of {done} killed", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
