@@ -1,13 +1,16 @@
-"""Who gets in and how: sshd by key only, host keys, console passwords, the greeting."""
+"""Who gets in and how: sshd by key only, host keys, console passwords, the greeting, announcements."""
+import ipaddress
 import os
 import re
 import shlex
+import struct
 import subprocess
 
 import boot
 
 PASSWORD = "console password of the test, with blanks & $signs"
 NIXOS = "another one"
+FRAMES = "frames.pcap"
 state = {}
 
 
@@ -22,8 +25,13 @@ def flags(folder, base):
     known = os.path.join(folder, "known_hosts")
     hash_of = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=NIXOS, capture_output=True, text=True, check=True).stdout.strip()
     state[base] = {"known": known, "rsa": print_of(rsa + ".pub"), "folder": folder}
-    return ["--host-key", "generate", "--host-key", rsa, "--known-hosts", known,
+    return ["--announce", "--host-key", "generate", "--host-key", rsa, "--known-hosts", known,
             "--root-password-file", file("root-password", PASSWORD + "\n"), "--nixos-password-hash", hash_of]
+
+
+def machine(base, turn, logs):
+    """What passes the first card is kept."""
+    return ["-object", f"filter-dump,id=frames,netdev=n0,file={os.path.join(logs, FRAMES)}"], {}
 
 
 def refused(folder, base):
@@ -121,6 +129,29 @@ def greeting(c, guest, mine):
     c.check("the greeting's unit runs", guest.run("systemctl is-active remaster-greeting").out == "active\n")
 
 
+def announced(frames):
+    """What UDP packets of IPv6 from an address of the link bring to the group: of frames as libpcap keeps them."""
+    found, at = [], 24
+    while at + 16 <= len(frames):
+        (length,) = struct.unpack_from("<I", frames, at + 8)
+        frame, at = frames[at + 16:at + 16 + length], at + 16 + length
+        if frame[12:14] != b"\x86\xdd" or frame[20] != 17 or frame[38:54] != ipaddress.ip_address("ff12::f265:6d61").packed:
+            continue
+        if ipaddress.ip_address(frame[22:38]).is_link_local and struct.unpack_from(">H", frame, 56) == (61022,):
+            found.append(frame[62:])
+    return found
+
+
+def announcement(c, guest, mine):
+    with open(os.path.join(guest.machine.logs, FRAMES), "rb") as f:
+        found = announced(f.read())
+    prints = " ".join(fingerprint(line) for line in known(guest, mine))
+    wanted = f"remaster 1 {guest.run('hostname').out.strip()} {prints}\n".encode()
+    c.check("each announcement on the wire is the name and the fingerprints", len(found) > 1 and set(found) == {wanted}, f"{len(found)}: {set(found)} not {wanted}")
+    unit = guest.run("systemctl is-active remaster-announce; journalctl -b -u remaster-announce -p warning -q --no-pager").out
+    c.check("the unit of announcements runs and has nothing to say", unit == "active\n", unit)
+
+
 def fingerprint(line):
     done = subprocess.run(["ssh-keygen", "-l", "-f", "-"], input=" ".join(line.split()[1:]) + "\n", capture_output=True, text=True, check=True)
     return done.stdout.split()[1]
@@ -133,3 +164,4 @@ def check(c, guest, base):
     host_keys(c, guest, mine)
     passwords(c, guest)
     greeting(c, guest, mine)
+    announcement(c, guest, mine)
