@@ -150,6 +150,19 @@ fn an_older_ext4_is_not_broken() {
 }
 
 #[test]
+fn an_ext4_that_was_not_unmounted_is_not_taken() {
+    let old = include_bytes!("../tiny/tiny-sd-old.img.zst");
+    // s_state: 1 is clean, 2 has errors. s_last_orphan: a file that is to be removed.
+    for (at, new) in [(0x3A, 0), (0x3A, 2), (0xE8, 11)] {
+        let mut image = zstd::decode_all(&old[..]).unwrap();
+        let root = start_of(DiskSurvey::of(&image.as_slice()).unwrap().root);
+        put(&mut image, root + 1024 + at, &[new]);
+        let fault = DiskSurvey::of(&image.as_slice()).unwrap_err();
+        assert!(fault.to_string().contains("cleanly unmounted"), "{fault}");
+    }
+}
+
+#[test]
 fn an_ext4_that_counts_wrong_is_a_wrong_image() {
     let old = include_bytes!("../tiny/tiny-sd-old.img.zst");
     let mut image = zstd::decode_all(&old[..]).unwrap();
