@@ -20,6 +20,7 @@ pub enum Source {
     Zeros,
 }
 
+#[cfg(feature = "netboot")]
 impl Source {
     /// Whether both give the same bytes, as far as that is known without reading.
     fn is(&self, other: &Self) -> bool {
@@ -177,6 +178,7 @@ impl<B: ReadAt> PatchedImage<B> {
     }
 
     /// Whether these bytes come from one place, in order and without anything between them. Nothing is read.
+    #[cfg(feature = "netboot")]
     pub(crate) fn comes_from(&self, range: ByteRange, from: &Source) -> Result<bool> {
         let whole = Piece { at: range, from: from.clone() };
         for piece in self.parts(range)?.iter().filter(|piece| !piece.at.is_empty()) {
