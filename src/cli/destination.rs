@@ -150,7 +150,7 @@ impl Destination {
             return wrote;
         }
         format!(
-            "{wrote}next: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router tells it\n"
+            "{wrote}next: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router shows it\n"
         )
     }
 }

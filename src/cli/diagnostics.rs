@@ -77,7 +77,7 @@ fn of_kind(fault: &Error) -> Option<&'static str> {
             "give the base that the digest or patch was made for, or download it again"
         }
         Error::Users { .. } => {
-            "mend what is told above, and run it again with --resume (keeps what is done) or --skip-existing (replaces other files, too)"
+            "fix the errors above, then run it again with --resume (keeps what is done) or --skip-existing (also replaces other files)"
         }
         Error::Bug { .. } => "add the command to the report, and which image it was given",
         _ => return None,

@@ -22,7 +22,7 @@ An image instead of a stick, then one for each of many people:
   remaster nixos.iso --key ~/.ssh/id_ed25519.pub -o custom.iso
   remaster stamp nixos.iso users.toml -o images/
 
-`remaster -h` lists the commands, `remaster COMMAND -h` tells of one.
+`remaster -h` lists the commands, `remaster COMMAND -h` explains one.
 ";
 
 /// What the program ends with.

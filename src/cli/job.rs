@@ -112,18 +112,16 @@ impl Edit {
         const MENUS: [&str; 4] = ["timeout", "label", "name", "merge-initrd"];
         if let Some(name) = self.flags.given().iter().find(|name| MENUS.contains(&name.as_str())) {
             return Err(Error::Usage {
-                what: format!("--{name} is for menus and volumes, which there are none of"),
+                what: format!("--{name} changes menus or a volume, and there is neither"),
                 hint: "leave it out".into(),
             });
         }
         let asked = self.shared()?.given();
         for name in asked.iter().filter(|name| MENUS.contains(&name.as_str())) {
-            printer::note(&format!("{name} is for menus and volumes, which there are none of"));
+            printer::note(&format!("{name} changes menus or a volume, and there is neither"));
         }
         for name in asked.iter().filter(|name| OF_RECORDS.contains(&name.as_str())) {
-            printer::note(&format!(
-                "{name} is for the manifest of an image, which there is none of"
-            ));
+            printer::note(&format!("{name} is for the manifest of an image, and no image is made"));
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ impl KnownHosts {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let ssh = command(&path, self.alias(), "ADDRESS");
         Some(format!(
-            "`remaster find --known-hosts {}` tells its address, then: {ssh}",
+            "`remaster find --known-hosts {}` prints its address, then: {ssh}",
             shell_quote(&path)
         ))
     }

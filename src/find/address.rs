@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub enum Address {
     /// One that is looked for by a scan.
     V4(Ipv4Addr),
-    /// One of IPv6 that is of a link alone: it says nothing without the interface that leads there (RFC 4007).
+    /// One of IPv6 that is of a link alone: it means nothing without the interface that leads there (RFC 4007).
     OnLink {
         /// As `fe80::1`.
         address: Ipv6Addr,

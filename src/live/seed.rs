@@ -73,7 +73,7 @@ impl Seed {
             (None, Some(_)) => Err(recipe.fault(
                 "host-key-name",
                 0,
-                format!("says nothing without {}", setting!(host_key_seed)),
+                format!("has no effect without {}", setting!(host_key_seed)),
                 format!("give a {}, too", setting!(host_key_seed)),
             )),
         }
@@ -190,7 +190,7 @@ mod tests {
     fn a_name_wants_a_seed_and_letters() {
         let recipe = Recipe { host_key_name: Some("x".into()), ..Recipe::default() };
         let fault = Seed::gather(&recipe).unwrap_err().to_string();
-        assert_eq!(fault, "--host-key-name: says nothing without --host-key-seed");
+        assert_eq!(fault, "--host-key-name: has no effect without --host-key-seed");
         let bytes: Vec<u8> = (0..32).collect();
         assert!(named(&bytes, Some("")).unwrap_err().to_string().contains("is empty"));
     }

@@ -566,7 +566,7 @@ fn wrong_calls_are_refused() {
         folder.run(&stamp("users.toml", "out", more)).refused(2, words);
     }
     folder.write("users", b"");
-    folder.run(&stamp("users", "out", &[])).refused(2, "does not tell by its name");
+    folder.run(&stamp("users", "out", &[])).refused(2, "does not say which form");
     folder
         .run(&stamp("keys/alice.pub", "out", &["--format", "toml"]))
         .refused(2, "not a users file");

@@ -46,7 +46,7 @@ impl Folder {
 #[test]
 fn the_image_is_made_of_a_descriptor_and_the_base_from_anywhere() {
     let (folder, wanted) = stamped(&[]);
-    folder.refuses(2, "the descriptor tells no address of its base");
+    folder.refuses(2, "the descriptor has no address of its base");
     folder.applies(&["base.iso", FILE], &wanted);
     folder.applies(&["wanted.iso", FILE], &wanted);
     let cached = json!({ "name": "nixos-25.11-minimal", "version": "25.11.1", "url": "https://127.0.0.1:1/x",
@@ -123,7 +123,7 @@ fn descriptors_are_of_patches_and_tell_addresses_that_can_be_used() {
     stamp(&[]).refused(2, "--descriptor is about patch files");
     stamp(&["--as", "oci"]).refused(2, "--descriptor is about patch files");
     let of = |url| stamp(&["--as", "patch", "--base-url", url]);
-    of("http://example.org/b.iso").refused(2, "no descriptor can tell of this base");
+    of("http://example.org/b.iso").refused(2, "a descriptor cannot describe this base");
     of("https://example.org/b.iso.zst").refused(2, "--base-url names a packed file");
     of("b.iso").refused(2, "is not an address of a web server");
     assert!(!folder.at("x").exists());

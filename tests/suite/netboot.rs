@@ -181,10 +181,10 @@ fn the_entry_and_its_arguments_can_be_chosen() {
         .refused(2, "\"copytoram\" is about a medium");
     folder
         .run(&["netboot", "base.iso", "-f", "-o", "out", "--timeout", "3"])
-        .refused(2, "--timeout is for menus");
+        .refused(2, "--timeout changes menus");
     folder.write("r.toml", b"timeout = 3\n");
     let told = folder.run(&["netboot", "base.iso", "-f", "-o", "out", "--recipe", "r.toml"]);
-    assert!(told.status == 0 && told.err.contains("note: timeout is for menus"), "{}", told.err);
+    assert!(told.status == 0 && told.err.contains("note: timeout changes menus"), "{}", told.err);
 }
 
 #[test]

@@ -252,7 +252,7 @@ impl ChecksumArgs {
             }
             Err(why) => {
                 printer::note(&format!(
-                    "{shown} stands beside the image and does not tell its SHA-256: {why}"
+                    "{shown} stands beside the image and has no SHA-256 of it: {why}"
                 ));
                 Ok(None)
             }
@@ -261,7 +261,10 @@ impl ChecksumArgs {
 
     fn expected(&self, path: &Path) -> Result<Option<Digest>> {
         if (self.sha256.is_some() || self.sha256_file.is_some()) && path.is_dir() {
-            return Err(no_file(path, "leave them out: its files are told by no digest"));
+            return Err(no_file(
+                path,
+                "leave them out: no digest stands for the files of a folder",
+            ));
         }
         let Some(list) = &self.sha256_file else { return Ok(self.sha256) };
         let name = name_of(path);
@@ -352,7 +355,7 @@ pub(super) fn is_packed(path: &Path) -> bool {
 fn no_digest(list: &Path, path: &Path, why: &str) -> Error {
     let name = if unpack::is_pipe(path) { "the image".to_owned() } else { name_of(path) };
     Error::Usage {
-        what: format!("{} does not tell the SHA-256 of {name}: {why}", list.display()),
+        what: format!("{} has no SHA-256 of {name}: {why}", list.display()),
         hint: "give the file that is published beside the image".into(),
     }
 }

@@ -82,7 +82,7 @@ fn at_address(
         .into(),
     };
     let Some(url) = &told.url else {
-        let what = "the descriptor tells no address of its base, which is neither beside it nor in the cache";
+        let what = "the descriptor has no address of its base, and the base is neither beside it nor in the cache";
         return Err(lacks(what.into()));
     };
     let (sha256, size) = (told.sha256.to_ascii_lowercase(), told.size);

@@ -152,10 +152,10 @@ impl Known {
             Self::Manifest => ", as its manifest says",
             Self::Mark => ", as the reset that was interrupted found it",
             Self::Head => {
-                "\n  the first mebibyte is as its manifest says, which has no SHA-256 of all: compare this one with the published one"
+                "\n  the first mebibyte is as its manifest says; the manifest has no SHA-256 of the whole: compare this one with the published one"
             }
             Self::Nothing => {
-                "\n  no manifest tells the SHA-256 of the base: compare this one with the published one"
+                "\n  no manifest has the SHA-256 of the base: compare this one with the published one"
             }
         }
     }

@@ -56,7 +56,7 @@ CSV:
 JSON lines:
   {\"name\": \"alice\", \"key\": [\"alice.pub\", \"team/\"]}
 
-Exit status: 0 done; 11 users failed, each of which is told (with --json, a
+Exit status: 0 done; 11 users failed, each of which is named (with --json, a
 line with an `error`); others as of `remaster`, before anything is written.";
 
 const NO_SYNC: &str = "Do not wait until the files are on the disk. After a power cut soon afterwards, empty or broken files can stand under their names";
@@ -220,7 +220,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 const ONLY_INSIDE: &str = "note: the public halves of the host keys are in the images only: give --known-hosts FILE to have them in a file, or --json\n";
 
 /// A descriptor that cannot get its base from anywhere.
-const NO_ADDRESS: &str = "the descriptors tell no address of the base: `remaster apply` takes it from beside them, or as it is given; --base-url tells one";
+const NO_ADDRESS: &str = "the descriptors have no address of the base: `remaster apply` looks for the base beside them, or takes the one it is given; --base-url adds an address";
 
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
@@ -282,7 +282,7 @@ impl Args {
             sha256: base.sha256.to_string(),
         };
         described.check().map_err(|fault| Error::Recipe {
-            what: format!("no descriptor can tell of this base: {fault}"),
+            what: format!("a descriptor cannot describe this base: {fault}"),
             hint: "give its address by https to --base-url, and a plain name to its file".into(),
         })?;
         if described.url.is_none() {
@@ -334,7 +334,10 @@ impl Args {
     fn users(&self) -> Result<Vec<(usize, Result<User>)>> {
         let format =
             self.format.or_else(|| Format::of(&self.users)).ok_or_else(|| Error::Usage {
-                what: format!("{} does not tell by its name what it is", self.users.display()),
+                what: format!(
+                    "{} has a name that does not say which form it is in",
+                    self.users.display()
+                ),
                 hint: "give --format toml, csv or jsonl".into(),
             })?;
         if self.list_separator.is_some() && format != Format::Csv {

@@ -183,7 +183,7 @@ fn refuse_what_says_nothing(recipe: &Recipe) -> Result<()> {
     ];
     match alone.iter().find(|(_, alone, _)| *alone) {
         Some((name, _, other)) => {
-            let what = format!("says nothing without --{other}");
+            let what = format!("has no effect without --{other}");
             Err(recipe.fault(name, 0, what, format!("give a --{other}, too")))
         }
         None => Ok(()),

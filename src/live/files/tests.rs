@@ -537,11 +537,11 @@ fn bad_files_scripts_and_programs_are_refused_by_name() {
         (script("s5", "\u{7f}ELF"), "s5 is a program and no script (give it to --bin)"),
         (bin(b"#!/bin/sh\n".to_vec()), "tool is not a program: found another beginning"),
         (Box::new(|recipe| recipe.run = vec![twice, other]), "--run: first.py is given twice"),
-        (Box::new(|recipe| recipe.enable = Some(true)), "--enable: says nothing without --unit"),
-        (Box::new(|recipe| recipe.path = Some(true)), "--path: says nothing without --store"),
+        (Box::new(|recipe| recipe.enable = Some(true)), "--enable: has no effect without --unit"),
+        (Box::new(|recipe| recipe.path = Some(true)), "--path: has no effect without --store"),
         (
             Box::new(|recipe| recipe.xattrs = Some(Xattrs::Drop)),
-            "--xattrs: says nothing without --overlay",
+            "--xattrs: has no effect without --overlay",
         ),
     ];
     for (change, expected) in rows {

@@ -262,7 +262,7 @@ fn marks(recipe: &Recipe, index: usize, machine: &Machine) -> Result<Vec<String>
     if found.is_empty() {
         let hint =
             "give `mac` or `dmi-serial`; what all machines get stands outside of [[machine]]";
-        return Err(recipe.fault("machine", index, "says not which machine", hint));
+        return Err(recipe.fault("machine", index, "does not say which machine", hint));
     }
     let mut seen = BTreeSet::new();
     found.retain(|mark| seen.insert(mark.clone()));

@@ -120,7 +120,7 @@ fn what_cannot_be_told_apart_or_comes_to_nothing_is_refused_with_its_place() {
     let twice = format!("{mac}hostname = 'a'\n[[machine]]\n{mac}hostname = 'b'\n");
     let named = format!("{mac}hostname = 'a'\n[[machine]]\ndmi-serial = 'X1'\nhostname = 'a'\n");
     for (text, place, what) in [
-        (table("hostname = 'a'\n"), "2:1: machine", "says not which machine"),
+        (table("hostname = 'a'\n"), "2:1: machine", "does not say which machine"),
         (table(mac), "2:1: machine", "gets nothing of its own"),
         (table("mac = '52:54'\nhostname = 'a'\n"), "2:1: machine", "not the MAC address"),
         (

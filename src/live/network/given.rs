@@ -204,7 +204,7 @@ fn machine(text: &str) -> Result<IpAddr, Fault> {
 
 fn of_no_machine_v4(address: Ipv4Addr) -> Option<&'static str> {
     match address {
-        _ if address.octets().first() == Some(&0) => Some("an address of no machine"),
+        _ if address.octets().first() == Some(&0) => Some("not an address that a machine can have"),
         _ if address.is_loopback() => Some("the loopback address"),
         _ if address.is_multicast() => Some("a multicast address"),
         Ipv4Addr::BROADCAST => Some("the broadcast address"),
@@ -214,7 +214,7 @@ fn of_no_machine_v4(address: Ipv4Addr) -> Option<&'static str> {
 
 fn of_no_machine_v6(address: Ipv6Addr) -> Option<&'static str> {
     match address {
-        Ipv6Addr::UNSPECIFIED => Some("an address of no machine"),
+        Ipv6Addr::UNSPECIFIED => Some("not an address that a machine can have"),
         Ipv6Addr::LOCALHOST => Some("the loopback address"),
         _ if address.is_multicast() => Some("a multicast address"),
         _ => None,
@@ -245,7 +245,7 @@ fn mac(text: &str) -> Result<[u8; 6], Fault> {
     };
     if bytes.first().is_some_and(|first| first & 1 == 1) || bytes == [0; 6] {
         return fault(
-            format!("{text} is the MAC address of no one interface"),
+            format!("{text} is not the MAC address of one interface"),
             "give the interface's own, as `ip link` shows it",
         );
     }

@@ -155,7 +155,7 @@ impl Network {
             let is_called_one = name.trim_end_matches(|c: char| c.is_ascii_digit()) == "bond";
             if is_called_one && !self.is_bond(name) {
                 let bond = setting!(bond);
-                let what = format!("{name} is a bond, and no {bond} says of what");
+                let what = format!("{name} is a bond, and no {bond} lists its members");
                 return given::fault(
                     what,
                     format!("give its members, as `{bond} {name}:eno1,eno2`"),

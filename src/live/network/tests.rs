@@ -48,7 +48,12 @@ fn what_cannot_be_is_refused() {
         ("eno1.2.3=10.0.0.2/8", "", "", "--address: \"eno1.2.3\" is a VLAN in a VLAN"),
         ("wlan0.20=10.0.0.2/8", "", "", "--address: \"wlan0.20\" is a wireless interface"),
         ("br0.20=10.0.0.2/8", "", "", "--address: \"br0\" is a bridge, which"),
-        ("bond0=192.168.1.50/24", "", "", "--address: bond0 is a bond, and no --bond says of what"),
+        (
+            "bond0=192.168.1.50/24",
+            "",
+            "",
+            "--address: bond0 is a bond, and no --bond lists its members",
+        ),
         ("bond0.20=192.168.1.50/24", "", "", "--address: bond0 is a bond, and no --bond says"),
         (
             "wifi=192.168.1.50/24",
@@ -59,7 +64,7 @@ fn what_cannot_be_is_refused() {
         ("br0=192.168.1.50/24", "", "", "--address: \"br0\" is a bridge, which"),
         ("52:54:00:12:34=192.168.1.50/24", "", "", "--address: \"52:54:00:12:34\" is not a MAC"),
         ("52:54:00:12:34:5g=192.168.1.50/24", "", "", "is not a MAC address"),
-        ("53:54:00:12:34:56=192.168.1.50/24", "", "", "is the MAC address of no one interface"),
+        ("53:54:00:12:34:56=192.168.1.50/24", "", "", "is not the MAC address of one interface"),
         ("192.168.1.50/24", "192.168.2.1", "", "--gateway: 192.168.2.1 is not in reach of 192.168"),
         ("192.168.1.50/24", "192.168.1.50", "", "--gateway: 192.168.1.50 is not in reach"),
         ("192.168.1.50/24", "fe80::1", "", "--gateway: fe80::1 is not in reach"),
@@ -69,7 +74,7 @@ fn what_cannot_be_is_refused() {
         ("192.168.1.50/24", "eth0=192.168.1.1", "", "is for eth0, which gets no address"),
         ("", "192.168.1.1", "", "--gateway: 192.168.1.1 without an address"),
         ("192.168.1.50/24", "", "dns.example.org", "--dns: \"dns.example.org\" is not an address"),
-        ("", "", "0.0.0.0", "--dns: 0.0.0.0 is an address of no machine"),
+        ("", "", "0.0.0.0", "--dns: 0.0.0.0 is not an address that a machine can have"),
     ] {
         let list = |text: &'static str| if text.is_empty() { vec![] } else { vec![text] };
         let fault = network(&list(address), &list(gateway), &list(dns)).unwrap_err();
@@ -87,7 +92,7 @@ fn what_cannot_be_is_refused() {
 fn an_address_of_ipv6_that_no_machine_has_is_refused() {
     for (address, what) in [
         ("::1/64", "--address: ::1 is the loopback address"),
-        ("::/64", "--address: :: is an address of no machine"),
+        ("::/64", "--address: :: is not an address that a machine can have"),
         ("ff02::1/64", "--address: ff02::1 is a multicast address"),
     ] {
         let fault = network(&[address], &[], &[]).unwrap_err();

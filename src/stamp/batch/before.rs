@@ -83,7 +83,7 @@ impl Before {
     pub(super) fn difference(&self, asked: &Asked<'_>, signed_by: Option<&str>) -> String {
         let found = &self.found.manifest;
         match &found.inputs {
-            None => format!("remaster {} made it, and did not tell of what", found.tool.version),
+            None => format!("remaster {} made it, and did not record of what", found.tool.version),
             Some(_) if !self.is_of(asked) => match &found.recipe_id {
                 Some(other) => {
                     let id = asked.recipe_id;
@@ -99,7 +99,7 @@ impl Before {
                 format!("it is of the same recipe, but was made {with} {}", setting!(manifest_digests))
             }
             Some(_) if found.recipe_id.is_some() != asked.digests => format!(
-                "it is of the same recipe, but remaster {} told the base's digest in it",
+                "it is of the same recipe, but remaster {} recorded the base's digest in it",
                 found.tool.version
             ),
             Some(_) => "it is of the same recipe, but a password or other secret is another one, or its bytes have changed since".to_owned(),

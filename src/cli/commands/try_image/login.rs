@@ -167,7 +167,7 @@ impl Login {
         }
         if said.contains("Permission denied") {
             return Err(Error::NotFound {
-                what: format!("the machine answers, and lets no key of yours in as {}", self.to),
+                what: format!("the machine answers, but accepts none of your keys for {}", self.to),
                 hint: "give the private half of a key in the image to --key; `remaster inspect` lists them".into(),
             });
         }

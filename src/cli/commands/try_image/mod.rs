@@ -141,7 +141,7 @@ fn own(args: &Args, report: &Report, place: &Path) -> Result<Option<Own>> {
         } else {
             format!("{name} has no key: a copy of it gets one")
         };
-        printer::say(&format!("{what} for this boot, and both go afterwards\n"));
+        printer::say(&format!("{what} for this boot, and both are removed afterwards\n"));
     }
     Own::of(&args.image, place).map(Some)
 }
