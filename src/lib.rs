@@ -21,7 +21,7 @@
 //! // Open and customise.
 //! let file = ImageFile::open(Path::new("nixos.iso"))?;
 //! let base = BaseImage::open(&file)?;
-//! let image = base.customize(&Customization::of(&recipe)?, &ManifestOptions::default())?;
+//! let image = base.customize(&Customization::from_recipe(&recipe)?, &ManifestOptions::default())?;
 //!
 //! // Write it to a file, which appears whole or not at all, and to a pipe.
 //! image.write_to_file(Path::new("custom.iso"), OverwritePolicy::Refuse)?;
@@ -30,7 +30,7 @@
 //! assert_eq!(pipe, std::fs::read("custom.iso")?);
 //!
 //! // Or as a patch, which makes it of the base again.
-//! let patch = image.patch(Digest::of(base.original(), &Silent)?)?;
+//! let patch = image.patch(Digest::compute(base.original(), &Silent)?)?;
 //! assert!(patch.pack().is_some_and(|bytes| bytes.len() < 20_000));
 //!
 //! // Or onto a disk, read back and compared: a file here, `target::Candidate::open` for a device.

@@ -120,7 +120,7 @@ impl Part<'_> {
         let answer = follow(client, &self.release.image, &headers)?;
         let have = have.map_or(0, |(size, _)| size);
         match answer.status {
-            206 if have > 0 => match Range::of(&answer) {
+            206 if have > 0 => match Range::parse(&answer) {
                 Some(range) if range.start == have => {
                     self.take(answer, file, (have, range.total), progress)
                 }
@@ -236,7 +236,7 @@ struct Range {
 }
 
 impl Range {
-    fn of(answer: &Answer) -> Option<Self> {
+    fn parse(answer: &Answer) -> Option<Self> {
         let (range, total) = answer.range.as_deref()?.strip_prefix("bytes ")?.split_once('/')?;
         let (start, _) = range.split_once('-')?;
         Some(Self { start: start.trim().parse().ok()?, total: total.trim().parse().ok() })

@@ -45,7 +45,7 @@ impl Config {
         if !starts_nixos {
             return Ok(None);
         }
-        let Some(syntax) = Syntax::of(&text) else { return unknown(path, &text) };
+        let Some(syntax) = Syntax::recognize(&text) else { return unknown(path, &text) };
         let entries = syntax.entries(&text);
         if entries.is_empty() {
             return unknown(path, &text);

@@ -34,7 +34,7 @@ pub struct Started {
 
 impl Started {
     /// What a config says.
-    pub fn of(config: &Config) -> Self {
+    pub fn from_config(config: &Config) -> Self {
         let settings = config.syntax.settings(&config.text);
         let last = |words: &[Word]| words.last().map(|word| word.text.clone());
         Self {

@@ -369,7 +369,7 @@ fn unreadable(path: &str, at: u64, fault: &io::Error) -> Error {
 
 fn next_part<R: BufRead>(stream: &mut R, at: u64, path: &str) -> Result<Compression> {
     let head = stream.fill_buf().map_err(|fault| unreadable(path, at, &fault))?;
-    Compression::of(head).map_err(|found| {
+    Compression::recognize(head).map_err(|found| {
         Error::unsupported(
             format!("the initrd {path} at byte {at:#x}"),
             "a newc archive, plain or in gzip, zstd, xz, lzma, bzip2 or lz4",

@@ -41,7 +41,7 @@ impl OutputArgs {
 
     /// Where the output goes, and whether it is waited for.
     pub(crate) fn destination(&self, path: &Path, base: &ImageFile) -> Result<Destination> {
-        match Destination::of(path, base, self.existing())? {
+        match Destination::open(path, base, self.existing())? {
             Destination::File(output) if self.no_sync => {
                 Ok(Destination::File(output.without_sync()))
             }
@@ -69,7 +69,7 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    pub(crate) fn of(path: &Path, base: &ImageFile, existing: OverwritePolicy) -> Result<Self> {
+    pub(crate) fn open(path: &Path, base: &ImageFile, existing: OverwritePolicy) -> Result<Self> {
         if path != Path::new("-") {
             return Output::new(path, base, existing).map(Self::File);
         }

@@ -272,7 +272,7 @@ pub(super) enum Length {
 
 impl Length {
     /// The one that a command line asks for.
-    pub(super) fn of(mut words: impl Iterator<Item = OsString>) -> Self {
+    pub(super) fn from_words(mut words: impl Iterator<Item = OsString>) -> Self {
         if words.any(|word| word == "--help" || word == "help") { Self::Long } else { Self::Short }
     }
 }

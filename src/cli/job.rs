@@ -351,7 +351,7 @@ impl FinishedJob<'_> {
     /// The patch that makes the image of the official base, also where the base was stamped before.
     pub(crate) fn patch(&self, progress: &dyn Progress) -> Result<PatchFile> {
         let known = self.sha256;
-        let hashed = || Digest::of(self.image.original(), progress);
+        let hashed = || Digest::compute(self.image.original(), progress);
         self.image.patch(known.map_or_else(hashed, Ok)?)
     }
 }

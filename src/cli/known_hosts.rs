@@ -21,7 +21,7 @@ pub(super) struct KnownHosts {
 
 impl KnownHosts {
     /// Those of the wishes, for the file that is wanted, or one beside the image. Nothing is written yet.
-    pub(super) fn of(
+    pub(super) fn new(
         wishes: &Customization,
         wanted: Option<&Path>,
         beside: Option<&Path>,

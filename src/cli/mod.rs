@@ -95,8 +95,8 @@ fn program(length: Length) -> clap::Command {
 
 /// The arguments, or what is meant instead of them; or the end with a help text or what the parser says.
 fn parse() -> Result<Cli> {
-    let mut program =
-        program(Length::of(std::env::args_os())).color(printer::color_of(std::env::args_os()));
+    let mut program = program(Length::from_words(std::env::args_os()))
+        .color(printer::color_of(std::env::args_os()));
     program.build();
     let typed = slips::flags_behind(&program, std::env::args_os().collect());
     let shown = typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned());

@@ -75,7 +75,7 @@ impl ManifestArgs {
         let mut options = self.options()?;
         options.sha256 = base.known_sha256();
         if self.manifest_digests {
-            let (blocks, sha256) = Blocks::of(base.original(), progress)?;
+            let (blocks, sha256) = Blocks::compute(base.original(), progress)?;
             (options.blocks, options.sha256) = (Some(blocks), Some(sha256));
         }
         Ok(options)
@@ -243,7 +243,7 @@ impl SidecarArgs {
         progress: &dyn Progress,
     ) -> Result<()> {
         let SidecarContext { made, name, existing } = *told;
-        for (record, bytes) in self.wanted().of(made, name, || Digest::of(image, progress))? {
+        for (record, bytes) in self.wanted().of(made, name, || Digest::compute(image, progress))? {
             if let Some(path) = self.path(record) {
                 write_bytes(&path, &bytes, existing)?;
             }

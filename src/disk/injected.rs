@@ -40,14 +40,14 @@ pub struct DiskBase<B> {
 
 impl<B: ReadAt> DiskBase<B> {
     /// Surveys an image and, if it was stamped before, the base below.
-    pub fn of(image: B) -> Result<Self> {
+    pub fn open(image: B) -> Result<Self> {
         let whole = PatchedImage::whole(image);
-        let raw = DiskSurvey::of(&whole)?;
+        let raw = DiskSurvey::read(&whole)?;
         let Some(stamped) = stamped(&whole, &raw)? else {
             return Ok(Self { image: whole, raw, stamped: None, now: None });
         };
         let image = without(whole, &raw, &stamped.undo)?;
-        let below = DiskSurvey::of(&image)?;
+        let below = DiskSurvey::read(&image)?;
         Ok(Self { image, raw: below, stamped: Some(stamped), now: Some(raw) })
     }
 }

@@ -144,7 +144,7 @@ impl<I: ReadAt> Planner<'_, I> {
 
     /// Writes everything, with an undo record of so many bytes.
     fn written(&self, undo_size: u64) -> Result<Written> {
-        let mut edited = Ext4Editor::of(self.image, self.fs);
+        let mut edited = Ext4Editor::new(self.image, self.fs);
         for member in self.edits.root.members() {
             edited.put(member)?;
         }

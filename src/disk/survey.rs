@@ -59,8 +59,8 @@ impl DiskSurvey {
     /// # Errors
     /// [`Error::Malformed`] where a structure is broken, [`Error::Unsupported`] where there is not one ext4
     /// partition with a NixOS system and a menu that starts it.
-    pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
-        let partitions = Partitions::of(image)?;
+    pub fn read<I: ReadAt>(image: &I) -> Result<Self> {
+        let partitions = Partitions::read(image)?;
         let (candidate, fs) = root(image, &partitions)?;
         let config = menu(&fs)?;
         check_started(&fs, &config)?;

@@ -22,7 +22,7 @@ pub fn check<B: ReadAt>(
     edits: &Edits,
 ) -> Result<()> {
     let (below, old) = base;
-    let raw = DiskSurvey::of(image)?;
+    let raw = DiskSurvey::read(image)?;
     let fs = raw.filesystem(image)?;
     boot_lines(
         std::slice::from_ref(&old.config),

@@ -32,7 +32,7 @@ pub fn examine(image: &mut Image<'_>, name: &str, any: bool) -> Result<Examined>
         Image::Stream(stream) => (stream.head()?.to_vec(), None),
     };
     let name = if name.is_empty() { file_type::UNNAMED } else { name };
-    let disk = FileType::of(&head).disk(name).map_err(hinting)?;
+    let disk = FileType::recognize(&head).disk(name).map_err(hinting)?;
     let notes = disk.notes(size);
     let examined = Examined { name: name.to_owned(), disk: Some(disk), notes };
     size.map_or(Ok(()), |size| examined.check_whole(size))?;

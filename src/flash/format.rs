@@ -54,7 +54,7 @@ pub fn format(medium: &dyn Medium, what: Format, progress: &dyn Progress) -> Res
     let image = PatchedImage::whole(&zeros).with(patches.collect::<Result<Vec<Patch>>>()?, size)?;
     let mut head = vec![0; in_memory(HEAD)];
     image.read_exact_at(&mut head, 0)?;
-    let layout = Layout::of(&head, Some(size), medium, true)?;
+    let layout = Layout::new(&head, Some(size), medium, true)?;
     let options = &Options { exact: true, ..Options::default() };
     let report = Report { size, is_direct: medium.is_direct(), ..Report::default() };
     let (image, examined) = (&image, &Examined::default());

@@ -43,7 +43,7 @@ impl Layout {
     ///
     /// # Errors
     /// A GPT with wrong checksums; a medium where its backup would lie over what the image holds.
-    pub(super) fn of(
+    pub(super) fn new(
         head: &[u8],
         size: Option<u64>,
         medium: &dyn Medium,

@@ -176,8 +176,8 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
 /// How an image that begins with `head` was written to a medium: with its backup GPT moved, if the
 /// header on the medium says so (the field Alternate LBA), and else as it is.
 fn written_as(medium: &dyn Medium, head: &[u8], size: u64) -> Result<Layout> {
-    let exact = || Layout::of(head, Some(size), medium, true);
-    let moved = match Layout::of(head, Some(size), medium, false) {
+    let exact = || Layout::new(head, Some(size), medium, true);
+    let moved = match Layout::new(head, Some(size), medium, false) {
         Err(Error::Unsafe { .. }) => return exact(),
         moved => moved?,
     };

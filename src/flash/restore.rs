@@ -66,7 +66,7 @@ pub fn put_back(
     let size = what.base.size();
     let mut head = vec![0; in_memory(size.min(HEAD))];
     what.base.read_exact_at(&mut head, 0)?;
-    let layout = Layout::of(&head, Some(size), medium, exact)?;
+    let layout = Layout::new(&head, Some(size), medium, exact)?;
     check_undo(medium, &what)?;
     head.truncate(in_memory(FIRST_BLOCK));
     let mark = mark(&what, &head)?;

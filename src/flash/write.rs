@@ -106,7 +106,7 @@ impl<'a> Writer<'a> {
             ReadBack::Whole(image) => Some(image.size()),
             ReadBack::Stream(_) => self.options.size_hint,
         };
-        Layout::of(first.bytes()?, size, self.medium, self.options.exact)
+        Layout::new(first.bytes()?, size, self.medium, self.options.exact)
     }
 
     /// The image, if only what differs should be written.

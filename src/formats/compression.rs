@@ -27,7 +27,7 @@ pub enum Compression {
 
 impl Compression {
     /// Tells by the first bytes; the bytes themselves if they are of nothing known.
-    pub fn of(head: &[u8]) -> Result<Self, String> {
+    pub fn recognize(head: &[u8]) -> Result<Self, String> {
         const MAGICS: [(&[u8], Compression); 8] = [
             (b"070701", Compression::None),
             (b"070702", Compression::None),
@@ -243,7 +243,7 @@ mod tests {
             Compression::Lz4,
         ] {
             let stream = packed(compression, &data());
-            assert_eq!(Compression::of(&stream), Ok(compression));
+            assert_eq!(Compression::recognize(&stream), Ok(compression));
             let mut found = Vec::new();
             let mut reader = stream.as_slice();
             compression.decoder(&mut reader).unwrap().read_to_end(&mut found).unwrap();
@@ -281,6 +281,6 @@ mod tests {
 
     #[test]
     fn unknown_bytes_are_shown() {
-        assert_eq!(Compression::of(b"\x89LZO"), Err("bytes 89 4c 5a 4f".into()));
+        assert_eq!(Compression::recognize(b"\x89LZO"), Err("bytes 89 4c 5a 4f".into()));
     }
 }

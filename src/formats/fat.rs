@@ -33,7 +33,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn of(clusters: u64) -> Self {
+    fn from_clusters(clusters: u64) -> Self {
         match clusters {
             0..4085 => Self::Fat12,
             4085..65525 => Self::Fat16,
@@ -103,7 +103,8 @@ impl Layout {
         let clusters = clusters.filter(|clusters| (1..1 << 28).contains(clusters));
         let found = || Malformed::new(WHAT, 11, format!("{boot:?}"), "sizes that fit together");
         let clusters = clusters.ok_or_else(found)?;
-        let kind = if boot.fat_size_16.get() == 0 { Kind::Fat32 } else { Kind::of(clusters) };
+        let kind =
+            if boot.fat_size_16.get() == 0 { Kind::Fat32 } else { Kind::from_clusters(clusters) };
         let layout = Self { kind, clusters, ..unsized_layout };
         let fits = layout.fat_bytes() <= fat_sectors.saturating_mul(layout.sector());
         if fits { Ok(layout) } else { Err(found()) }
@@ -179,7 +180,7 @@ impl Layout {
             new.set_sizes(sectors)?;
             new.clusters = new.clusters_held()?;
             if new.fat_bytes() <= new.fat_sectors.checked_mul(self.sector())? {
-                let asks_for = Kind::of(new.clusters);
+                let asks_for = Kind::from_clusters(new.clusters);
                 let kept = asks_for == self.kind || self.kind == Kind::Fat32;
                 return (kept && new.clusters < 1 << 28).then_some(new);
             }

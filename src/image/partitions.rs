@@ -30,7 +30,7 @@ pub struct Partitions {
 
 impl Partitions {
     /// Reads the tables. Those that are there must be sound, apart from the backup.
-    pub fn of(image: &impl ReadAt) -> Result<Self> {
+    pub fn read(image: &impl ReadAt) -> Result<Self> {
         let first = block(image, 0, DISK_BLOCK)?;
         let mbr = Mbr::parse(&first);
         let apple = apple(image, &first)?;

@@ -25,8 +25,8 @@ use crate::units::DISK_BLOCK;
 impl Report {
     /// Looks at an ISO.
     pub(super) fn of_iso<I: ReadAt>(image: &I) -> Result<Self> {
-        let base = IsoBase::of(image)?;
-        let now = if base.stamped.is_some() { Survey::of(image)? } else { base.survey.clone() };
+        let base = IsoBase::open(image)?;
+        let now = if base.stamped.is_some() { Survey::read(image)? } else { base.survey.clone() };
         let initrds = initrds(&base)?;
         Ok(Self {
             schema: SCHEMA,
@@ -209,7 +209,7 @@ pub(super) fn menu(config: &Config) -> Menu {
         initrds: texts(&entry.initrds),
         arguments: entry.arguments.iter().map(|word| redacted(&word.text)).collect(),
     });
-    let Started { timeout, default, serial } = Started::of(config);
+    let Started { timeout, default, serial } = Started::from_config(config);
     Menu {
         timeout,
         default,

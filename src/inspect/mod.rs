@@ -280,7 +280,7 @@ pub struct File {
 
 impl Report {
     /// Looks at an image.
-    pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
+    pub fn read<I: ReadAt>(image: &I) -> Result<Self> {
         match file_type::base_kind(image)? {
             BaseKind::Disk => Self::of_raw(image),
             BaseKind::Iso => Self::of_iso(image),

@@ -14,8 +14,8 @@ use crate::stamp::privacy::secrets;
 impl Report {
     /// Looks at a raw image.
     pub(super) fn of_raw<I: ReadAt>(image: &I) -> Result<Self> {
-        let base = DiskBase::of(image)?;
-        let now = if base.stamped.is_some() { DiskSurvey::of(image)? } else { base.raw.clone() };
+        let base = DiskBase::open(image)?;
+        let now = if base.stamped.is_some() { DiskSurvey::read(image)? } else { base.raw.clone() };
         let mut found = checks::of(&now);
         found.push(checks::counts(&now.filesystem(image)?)?);
         Ok(Self {

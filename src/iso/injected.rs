@@ -37,7 +37,7 @@ pub struct Stamped {
 
 impl Stamped {
     /// Reads what was put into an image; none if nothing was.
-    pub fn of<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Self>> {
+    pub fn find<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Self>> {
         let Some(folder) = Folder::find(tree.paths()) else { return Ok(None) };
         let undo_at = place(tree, &folder.undo())?;
         let undo = undo_at_place(image, undo_at)?;
@@ -133,14 +133,14 @@ pub struct IsoBase<B> {
 
 impl<B: ReadAt> IsoBase<B> {
     /// Surveys an image and, if it was stamped before, the base below.
-    pub fn of(image: B) -> Result<Self> {
+    pub fn open(image: B) -> Result<Self> {
         let whole = PatchedImage::whole(image);
-        let survey = Survey::of(&whole)?;
-        let Some(stamped) = Stamped::of(&whole, survey.tree())? else {
+        let survey = Survey::read(&whole)?;
+        let Some(stamped) = Stamped::find(&whole, survey.tree())? else {
             return Ok(Self { image: whole, survey, stamped: None, now: None });
         };
         let image = without(whole, &stamped.undo)?;
-        let below = Survey::of(&image)?;
+        let below = Survey::read(&image)?;
         Ok(Self { image, survey: below, stamped: Some(stamped), now: Some(survey) })
     }
 }
@@ -169,12 +169,12 @@ impl<B: ReadAt> OriginalImage<B> {
     /// Finds the base below; none if nothing was put into the image.
     ///
     /// # Errors
-    /// What [`Survey::of`] and [`Stamped::of`] say; a reset that cannot be gone on with.
-    pub fn of(image: B) -> Result<Option<Self>> {
+    /// What [`Survey::read`] and [`Stamped::find`] say; a reset that cannot be gone on with.
+    pub fn open(image: B) -> Result<Option<Self>> {
         if let Some(mark) = mark(&image)? {
             return Self::unfinished(image, &mark).map(Some);
         }
-        let base = IsoBase::of(image)?;
+        let base = IsoBase::open(image)?;
         Ok(base.stamped.map(|stamped| Self {
             image: base.image,
             stamped_size: stamped.undo.stamped_size,

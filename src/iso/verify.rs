@@ -28,7 +28,7 @@ use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, len_of};
 /// # Errors
 /// [`crate::Error::Bug`] if it is not: a fault of this program, and nothing must be written.
 pub fn check<B: ReadAt>(image: &PatchedImage<B>, base: &Survey, edits: &Edits) -> Result<()> {
-    let survey = Survey::of(image)?;
+    let survey = Survey::read(image)?;
     let folder = Folder::find(survey.tree().paths())
         .ok_or_else(|| differs("the folder", 0, "none", "one"))?;
     sizes(image.size(), &survey)?;
@@ -39,7 +39,7 @@ pub fn check<B: ReadAt>(image: &PatchedImage<B>, base: &Survey, edits: &Edits) -
     for (old, new) in base.trees.iter().zip(&survey.trees) {
         files(old, new, base, &survey, edits)?;
     }
-    let stamped = Stamped::of(image, survey.tree())?;
+    let stamped = Stamped::find(image, survey.tree())?;
     let same = stamped.as_ref().is_some_and(|stamped| stamped.root.iter().eq(edits.root.members()));
     let stamped = stamped.filter(|_| same);
     let stamped =
@@ -154,8 +154,8 @@ pub(crate) fn boot_lines(
                 return fault("the title", title(&is.title), "the name before the old one".into());
             }
         }
-        let expected = menu::started(old, boot)?.over(menu::Started::of(old));
-        let found = menu::Started::of(new);
+        let expected = menu::started(old, boot)?.over(menu::Started::from_config(old));
+        let found = menu::Started::from_config(new);
         if expected != found {
             return fault("the settings", format!("{found:?}"), format!("{expected:?}"));
         }

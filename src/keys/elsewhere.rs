@@ -21,7 +21,7 @@ impl Elsewhere {
     ///
     /// # Errors
     /// A name that no user has, an address that is not of https.
-    pub fn of(argument: &str) -> Result<Option<Self>, KeyError> {
+    pub fn parse(argument: &str) -> Result<Option<Self>, KeyError> {
         let refused = |problem: &str| {
             Err(KeyError::Unnamed { argument: shown(argument), problem: problem.to_owned() })
         };
@@ -87,14 +87,14 @@ mod tests {
             ("ssh-ed25519 AAAA", None),
             ("command=\"gh:x\" ssh-ed25519 AAAA", None),
         ] {
-            assert_eq!(Elsewhere::of(argument).unwrap(), expected, "{argument}");
+            assert_eq!(Elsewhere::parse(argument).unwrap(), expected, "{argument}");
         }
     }
 
     #[test]
     fn what_no_user_is_called_and_what_nobody_vouches_for_is_refused() {
         for argument in ["gh:", "gh:a/../b", "gh:a b", "gl:-x", "gh:a?b", "http://example.org/k"] {
-            let fault = Elsewhere::of(argument).unwrap_err();
+            let fault = Elsewhere::parse(argument).unwrap_err();
             assert!(fault.to_string().starts_with(argument), "{fault}");
             assert!(fault.hint().is_some_and(|hint| hint.contains("https://")));
         }

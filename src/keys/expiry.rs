@@ -30,10 +30,10 @@ impl Moment {
         }
         let day = days.saturating_add(1);
         let parts = [year, month, day, second / 3600, second / 60 % 60, second % 60];
-        Self::of(parts)
+        Self::from_parts(parts)
     }
 
-    fn of(parts: [u64; 6]) -> Self {
+    fn from_parts(parts: [u64; 6]) -> Self {
         let [year, rest @ ..] = parts;
         Self(rest.iter().fold(year, |sum, part| sum.saturating_mul(100).saturating_add(*part)))
     }
@@ -54,7 +54,7 @@ impl Moment {
         let real = (1..=12).contains(&month)
             && (1..=days_in(year, month)).contains(&day)
             && (hour, minute, second) <= (23, 59, 60);
-        real.then(|| Self::of([year, month, day, hour, minute, second]))
+        real.then(|| Self::from_parts([year, month, day, hour, minute, second]))
     }
 
     /// The day, as `2020-01-31`.

@@ -28,7 +28,7 @@ pub(super) struct Judged {
 
 impl Judged {
     /// Checks type, encoding and strength.
-    pub(super) fn of(fields: &Fields<'_>) -> Result<Self, LineError> {
+    pub(super) fn from_fields(fields: &Fields<'_>) -> Result<Self, LineError> {
         if fields.kind.plain == DSA {
             return Err(dsa());
         }
@@ -108,7 +108,7 @@ mod tests {
     const P256: &str = "ecdsa-sha2-nistp256";
 
     fn judge(line: &str) -> Result<Judged, String> {
-        Judged::of(&Fields::parse(line).unwrap()).map_err(|flaw| format!("{flaw:?}"))
+        Judged::from_fields(&Fields::parse(line).unwrap()).map_err(|flaw| format!("{flaw:?}"))
     }
 
     #[test]

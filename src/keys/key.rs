@@ -38,11 +38,11 @@ impl AuthorizedKey {
     pub(super) fn parse(line: &str) -> Result<(Self, Option<Options>), LineError> {
         let fields = Fields::parse(line)?;
         let options = fields.options.map(Options::parse).transpose()?;
-        let judged = Judged::of(&fields)?;
-        Ok((Self::of(&fields, judged), options))
+        let judged = Judged::from_fields(&fields)?;
+        Ok((Self::from_fields(&fields, judged), options))
     }
 
-    fn of(fields: &Fields<'_>, judged: Judged) -> Self {
+    fn from_fields(fields: &Fields<'_>, judged: Judged) -> Self {
         Self {
             options: fields.options.map(str::to_owned),
             algorithm: fields.name.to_owned(),

@@ -69,7 +69,7 @@ pub fn gather_with<R: Read>(
             gathered.add(name, bytes, now)?;
             continue;
         }
-        let source = Source::of(argument, number)?;
+        let source = Source::parse(argument, number)?;
         if source == Source::StandardInput && sources.contains(&source) {
             return Err(KeyError::StandardInputTwice);
         }

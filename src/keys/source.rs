@@ -23,7 +23,7 @@ pub enum Source {
 
 impl Source {
     /// Decides from the argument, `number` counting arguments from 1. An existing file wins over a key.
-    pub fn of(argument: &str, number: usize) -> Result<Self, KeyError> {
+    pub fn parse(argument: &str, number: usize) -> Result<Self, KeyError> {
         if argument == "-" {
             return Ok(Self::StandardInput);
         }

@@ -69,7 +69,7 @@ mod tests {
 
     fn edits(recipe: &Recipe) -> Edits {
         let facts = Facts { release: (25, 11), architecture: None, room: None };
-        Customization::of(recipe).unwrap().edits(&facts).unwrap()
+        Customization::from_recipe(recipe).unwrap().edits(&facts).unwrap()
     }
 
     fn text(edits: &Edits, path: &str) -> String {

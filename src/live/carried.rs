@@ -37,7 +37,7 @@ impl Carried {
     ///
     /// # Errors
     /// A host key that cannot be read.
-    pub fn of(members: Vec<Member>, private: bool) -> Result<Self> {
+    pub fn from_members(members: Vec<Member>, private: bool) -> Result<Self> {
         let (keys, members): (Vec<Member>, Vec<Member>) =
             members.into_iter().partition(|member| is_host_key(&member.path));
         Ok(Self { members, host_keys: host_key::carried(&keys)?, private })

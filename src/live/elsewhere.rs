@@ -26,7 +26,7 @@ pub(super) fn fetch(recipe: &Recipe, input: &mut Input<'_>) -> Result<Fetched> {
     let mut fetched = Fetched::new();
     let mut came = Vec::new();
     for (index, given) in recipe.key.iter().enumerate() {
-        let Some(source) = Elsewhere::of(given)? else { continue };
+        let Some(source) = Elsewhere::parse(given)? else { continue };
         let Some(messenger) = input.messenger() else {
             return Err(recipe.fault("key", index, NOBODY, "give a file with the keys"));
         };

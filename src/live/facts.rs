@@ -17,7 +17,7 @@ pub struct Facts {
 
 impl Facts {
     /// Those of a surveyed image.
-    pub fn of(survey: &Survey) -> Self {
+    pub fn from_survey(survey: &Survey) -> Self {
         Self::told(&survey.release, survey.architecture)
     }
 

@@ -20,7 +20,7 @@ pub fn look_up(edits: &Edits, known: Result<&Console, &str>) -> Result<Vec<Strin
         let Named { kind, name } = &asked.value;
         let why = match known {
             Ok(_) if brings(edits, kind) => "as the overlay may bring it",
-            Ok(console) if Names::of(kind, console).is_none() => "whose store shows none",
+            Ok(console) if Names::new(kind, console).is_none() => "whose store shows none",
             Ok(console) => {
                 judge(asked, console)?;
                 continue;
@@ -53,7 +53,7 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// None if there are none.
-    fn of(kind: &str, console: &'a Console) -> Option<Self> {
+    fn new(kind: &str, console: &'a Console) -> Option<Self> {
         let (names, plain): (_, fn(&str) -> String) = match kind {
             "keymap" => (&console.keymaps, str::to_owned),
             "console-font" => (&console.fonts, without_suffix),
@@ -92,7 +92,7 @@ fn judge(asked: &Spanned<Named>, console: &Console) -> Result<()> {
     // glibc has these without an archive.
     let is_built_in =
         *kind == "locale" && ["C.utf8", "POSIX.utf8"].contains(&in_utf8(name).as_str());
-    let Some(names) = Names::of(kind, console).filter(|_| !is_built_in) else { return Ok(()) };
+    let Some(names) = Names::new(kind, console).filter(|_| !is_built_in) else { return Ok(()) };
     if names.has(name) {
         return Ok(());
     }
@@ -125,7 +125,7 @@ mod tests {
         let mut recipe = Recipe::default();
         change(&mut recipe);
         let facts = Facts::told("25.11", None);
-        look_up(&Customization::of(&recipe).unwrap().edits(&facts).unwrap(), known)
+        look_up(&Customization::from_recipe(&recipe).unwrap().edits(&facts).unwrap(), known)
     }
 
     fn console() -> Console {

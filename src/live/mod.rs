@@ -120,7 +120,7 @@ impl Unsettled {
     ///
     /// # Errors
     /// What cannot be read, and what is wrong whatever the image.
-    pub fn of(recipe: &Recipe) -> Result<Self> {
+    pub fn from_recipe(recipe: &Recipe) -> Result<Self> {
         let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
         Self::gather(recipe, &mut Input::new(io::empty(), nobody))
     }
@@ -213,7 +213,7 @@ impl Customization {
     ///
     /// # Errors
     /// What cannot be read, and what is wrong whatever the image.
-    pub fn of(recipe: &Recipe) -> Result<Self> {
+    pub fn from_recipe(recipe: &Recipe) -> Result<Self> {
         let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
         Self::gather(recipe, &mut Input::new(io::empty(), nobody))
     }

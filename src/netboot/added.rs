@@ -38,7 +38,7 @@ pub(crate) struct Added {
 
 impl Added {
     /// What brings edits into the live system; nothing where nothing goes there, or the command line brings it.
-    pub(crate) fn of(edits: &Edits) -> Result<Option<Self>> {
+    pub(crate) fn from_edits(edits: &Edits) -> Result<Option<Self>> {
         if !edits.way.has_archives() {
             return Ok(None);
         }

@@ -58,14 +58,15 @@ pub fn compose<B: ReadAt + Clone>(
     let image = PatchedImage::whole(base.image.base().clone());
     if let Some(edits) = edits {
         let root = edits.root.members().cloned().collect();
-        let put = InjectedFiles { added: Added::of(edits)?, root, private: edits.is_private() };
+        let put =
+            InjectedFiles { added: Added::from_edits(edits)?, root, private: edits.is_private() };
         return made(image, base, &base.survey, &edits.boot, put);
     }
     let Some(stamped) = &base.stamped else {
         let put = InjectedFiles { added: None, root: Vec::new(), private: false };
         return made(image, base, &base.survey, &Boot::default(), put);
     };
-    let survey = Survey::of(&image)?;
+    let survey = Survey::read(&image)?;
     let private = privacy::of_image(&image)?;
     let put = InjectedFiles {
         added: moved(&image, &survey, stamped)?,
@@ -90,7 +91,7 @@ struct Chosen {
 
 impl Chosen {
     /// `now` has the menus.
-    fn of<B: ReadAt>(
+    fn choose<B: ReadAt>(
         image: &PatchedImage<B>,
         base: &IsoBase<B>,
         now: &Survey,
@@ -101,7 +102,7 @@ impl Chosen {
         let places: Vec<(&str, ByteRange)> =
             files.iter().map(|(path, at)| (path.as_str(), *at)).collect();
         let contents = stage_one::of(image, &places)?;
-        let tables = Tables::of(image, &places, &contents.stage_one)?;
+        let tables = Tables::read(image, &places, &contents.stage_one)?;
         let (path, at) = checked::present(files.last().cloned(), "the initrd of an entry")?;
         let does = credential.map(|credential| credential.does.clone());
         Ok(Self { entry, arguments, does, initrd: Initrd { path, at, contents }, files, tables })
@@ -140,7 +141,7 @@ fn made<B: ReadAt + Clone>(
 ) -> Result<Composed<B>> {
     let tree = base.survey.tree();
     ipxe::check_asked(boot)?;
-    let chosen = Chosen::of(&image, base, now, boot)?;
+    let chosen = Chosen::choose(&image, base, now, boot)?;
     let path = volume_path(&chosen.entry.kernel.text);
     let name = path.rsplit_once('/').map_or(path.as_str(), |(_, name)| name).to_owned();
     let kernel = Part::base(&file(tree, &path)?.extents);
@@ -149,7 +150,7 @@ fn made<B: ReadAt + Clone>(
     let (initrd, expected) = chosen.initrd(image.clone(), tree, put)?;
     Ok(Composed {
         script: ipxe::script(&name, &arguments)?,
-        kernel: Layout::of(&kernel, &path)?.compose(image)?,
+        kernel: Layout::from_part(&kernel, &path)?.compose(image)?,
         kernel_from: kernel,
         entry,
         private,

@@ -78,7 +78,7 @@ pub struct Layout {
 
 impl Layout {
     /// A part alone.
-    pub fn of(part: &Part, why: &str) -> Result<Self> {
+    pub fn from_part(part: &Part, why: &str) -> Result<Self> {
         let mut layout = Self::default();
         layout.put(part, why)?;
         Ok(layout)

@@ -30,7 +30,7 @@ pub(crate) struct Script {
 
 impl Script {
     /// Reads a file; none if it starts no NixOS.
-    pub(crate) fn of(name: &str, bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(name: &str, bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?.to_owned();
         let language = if text.starts_with("#!ipxe") { Language::Ipxe } else { Language::Shell };
         let lines = match language {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     fn changed(text: &str) -> String {
-        Script::of("run", text.as_bytes()).unwrap().changed(&boot()).unwrap().0
+        Script::parse("run", text.as_bytes()).unwrap().changed(&boot()).unwrap().0
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         let old = "#!/bin/sh\n# provided by nix\ninit=\"/nix/store/x/init\"\nkernelParams=\"'root=fstab' nohibernate 'loglevel=4' -- -x\"\nsh -c \"kexec --command-line 'init=$init $kernelParams'\"\n";
         let new = old.replace("nohibernate 'loglevel=4'", "loglevel=7 console=ttyS0,115200");
         assert_eq!(changed(old), new);
-        let script = Script::of("run", old.as_bytes()).unwrap();
+        let script = Script::parse("run", old.as_bytes()).unwrap();
         assert_eq!(script.entries()[0].init(), Some("/nix/store/x/init"));
     }
 
@@ -253,10 +253,10 @@ mod tests {
             "#!/bin/sh\ninit=\"/a\"\nkernelParams=\"\"\n",
             "#!/bin/sh\nx --command-line \"init=/a",
         ] {
-            assert!(Script::of("x", text.as_bytes()).is_none(), "{text}");
+            assert!(Script::parse("x", text.as_bytes()).is_none(), "{text}");
         }
-        assert!(Script::of("x", b"\xff\xfe").is_none());
-        let script = Script::of("x", b"#!/bin/sh\nx --command-line \"init=/a b\"\n").unwrap();
+        assert!(Script::parse("x", b"\xff\xfe").is_none());
+        let script = Script::parse("x", b"#!/bin/sh\nx --command-line \"init=/a b\"\n").unwrap();
         let odd = Boot { add: vec!["a=$b".into()], ..Boot::default() };
         assert!(script.changed(&odd).is_err());
     }

@@ -37,7 +37,7 @@ impl Tables {
     ///
     /// # Errors
     /// [`Error::Unsupported`] where there is not exactly one table that mounts a store from the medium.
-    pub(crate) fn of<I: ReadAt>(
+    pub(crate) fn read<I: ReadAt>(
         image: &I,
         files: &[(&str, ByteRange)],
         stage_one: &StageOne,

@@ -69,7 +69,7 @@ impl Files {
             {
                 let doing = format!("read {}", path.display());
                 let bytes = bounded::read(&path, LARGEST_SCRIPT, &doing)?;
-                scripts.extend(Script::of(name, &bytes));
+                scripts.extend(Script::parse(name, &bytes));
             }
         }
         Ok(Self {
@@ -157,7 +157,7 @@ impl<'f> Tree<&'f ImageFile> {
         };
         for member in members.iter().filter(small) {
             let bytes = image.read_range(&member.path, member.at, LARGEST_SCRIPT)?;
-            if let Some(script) = Script::of(member.name(), &bytes) {
+            if let Some(script) = Script::parse(member.name(), &bytes) {
                 scripts.push(script);
                 changing.push(member.clone());
             }
@@ -216,9 +216,9 @@ impl<'f> Tree<&'f ImageFile> {
     /// The initrd with edits in place of what was added before.
     fn edited(&self, edits: &Edits) -> Result<(Layout, Expected)> {
         let base = vec![self.initrd.at];
-        let mut layout = Layout::of(&Part::base(&base), &self.initrd.path)?;
+        let mut layout = Layout::from_part(&Part::base(&base), &self.initrd.path)?;
         let mut expected = Expected { base, ..Expected::default() };
-        if let Some(added) = Added::of(edits)? {
+        if let Some(added) = Added::from_edits(edits)? {
             expected.before = Some(added.put(&mut layout, &self.initrd)?);
             expected.root = edits.root.members().cloned().collect();
         }
@@ -229,7 +229,7 @@ impl<'f> Tree<&'f ImageFile> {
     /// The initrd as it is, with what was added before.
     fn unchanged(&self) -> Result<(Layout, Expected)> {
         let base = vec![self.image_range()];
-        let layout = Layout::of(&Part::base(&base), INITRD)?;
+        let layout = Layout::from_part(&Part::base(&base), INITRD)?;
         Ok((layout, Expected { base, ..Expected::default() }))
     }
 
@@ -246,7 +246,7 @@ impl<'f> Tree<&'f ImageFile> {
             self.scripts.iter().find(|script| script.is_ipxe()).or_else(|| self.scripts.first());
         let script = checked::present(script, "the script with the entry")?;
         let (text, credential) = script.changed(&boot)?;
-        let changed = Script::of(&script.name, text.as_bytes());
+        let changed = Script::parse(&script.name, text.as_bytes());
         let changed = checked::present(changed, "the script that was changed")?;
         let line = checked::present(changed.entries().first(), "the entry of a script")?;
         let line = line.arguments.iter().map(|word| word.text.clone()).collect();
@@ -256,7 +256,7 @@ impl<'f> Tree<&'f ImageFile> {
         Ok(Composed {
             script: ipxe::script(&self.name, &arguments)?,
             arguments,
-            kernel: Layout::of(&self.kernel, &self.name)?.compose(self.image.clone())?,
+            kernel: Layout::from_part(&self.kernel, &self.name)?.compose(self.image.clone())?,
             initrd: initrd.compose(self.image.clone())?,
             expected,
             entry: script.name.clone(),

@@ -155,7 +155,7 @@ impl<B: ReadAt> Composed<B> {
 
     /// The script starts the kernel with its arguments, and the initrd.
     fn line(&self) -> Result<()> {
-        let script = Script::of(SCRIPT, self.script.as_bytes());
+        let script = Script::parse(SCRIPT, self.script.as_bytes());
         let found = script.as_ref().and_then(|script| script.entries().first());
         let found = found.map_or(&[][..], |entry| &entry.arguments);
         let found = found.iter().map(|word| word.text.as_str());

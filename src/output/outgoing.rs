@@ -29,7 +29,7 @@ impl<'a, B: ReadAt> Outgoing<'a, B> {
 
     /// Who may read a file with it.
     pub fn readers(&self) -> FileAccess {
-        FileAccess::of(self.private)
+        FileAccess::new(self.private)
     }
 }
 

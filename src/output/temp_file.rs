@@ -28,7 +28,7 @@ pub enum FileAccess {
 
 impl FileAccess {
     /// Those of a file that holds what others must not know, or does not.
-    pub fn of(private: bool) -> Self {
+    pub fn new(private: bool) -> Self {
         if private { Self::Owner } else { Self::Usual }
     }
 

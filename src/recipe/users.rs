@@ -31,7 +31,7 @@ pub enum Format {
 
 impl Format {
     /// That of a file of this name.
-    pub fn of(path: &Path) -> Option<Self> {
+    pub fn from_path(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "toml" => Some(Self::Toml),
             "csv" => Some(Self::Csv),
@@ -337,7 +337,8 @@ mod tests {
         for file in ["b.pub", "a.pub", "c"] {
             fs::write(folder.path().join("keys").join(file), "k").unwrap();
         }
-        let read = read(&path, Format::of(&path).unwrap(), ';').map_err(|fault| fault.to_string());
+        let read =
+            read(&path, Format::from_path(&path).unwrap(), ';').map_err(|fault| fault.to_string());
         let from = path.display().to_string();
         match read {
             Err(fault) => vec![Err(fault.replace(&from, "F"))],

@@ -39,10 +39,10 @@ pub enum Surveyed {
 
 impl Surveyed {
     /// Looks at an image.
-    pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
+    pub fn read<I: ReadAt>(image: &I) -> Result<Self> {
         Ok(match file_type::base_kind(image)? {
-            BaseKind::Iso => Self::Iso(Survey::of(image)?.into()),
-            BaseKind::Disk => Self::Disk(DiskSurvey::of(image)?.into()),
+            BaseKind::Iso => Self::Iso(Survey::read(image)?.into()),
+            BaseKind::Disk => Self::Disk(DiskSurvey::read(image)?.into()),
         })
     }
 
@@ -86,8 +86,8 @@ impl<B: ReadAt> BaseImage<B> {
     /// What the surveys say of an image that is not a NixOS installer or SD card image.
     pub fn open(image: B) -> Result<Self> {
         let kind = match file_type::base_kind(&image)? {
-            BaseKind::Iso => Kind::Iso(IsoBase::of(image)?.into()),
-            BaseKind::Disk => Kind::Disk(in_disk::DiskBase::of(image)?.into()),
+            BaseKind::Iso => Kind::Iso(IsoBase::open(image)?.into()),
+            BaseKind::Disk => Kind::Disk(in_disk::DiskBase::open(image)?.into()),
         };
         Ok(Self { kind, initrds: OnceLock::new(), console: OnceLock::new() })
     }
@@ -153,7 +153,7 @@ impl<B: ReadAt> BaseImage<B> {
     /// What edits depend on.
     pub fn facts(&self) -> Facts {
         match &self.kind {
-            Kind::Iso(base) => Facts::of(&base.survey),
+            Kind::Iso(base) => Facts::from_survey(&base.survey),
             Kind::Disk(base) => Facts::of_raw(&base.raw),
         }
     }
@@ -215,7 +215,7 @@ impl<B: ReadAt> BaseImage<B> {
         };
         let store = base.survey.tree().file(STORE).map(|node| node.extents.as_slice());
         let Some([store]) = store else { return Err("whose store is in several parts".into()) };
-        Console::of(&base.image, *store).map_err(|_| "whose store cannot be read".into())
+        Console::read(&base.image, *store).map_err(|_| "whose store cannot be read".into())
     }
 
     /// The changes that bring edits into the original.
@@ -223,7 +223,7 @@ impl<B: ReadAt> BaseImage<B> {
         match &self.kind {
             Kind::Iso(base) => {
                 let initrds = if edits.way.has_archives() { self.initrds()? } else { &[] };
-                Plan::of(&base.image, &base.survey, initrds, edits)
+                Plan::new(&base.image, &base.survey, initrds, edits)
             }
             Kind::Disk(base) => disk_plan::plan(&base.image, &base.raw, edits),
         }
@@ -262,9 +262,9 @@ impl<B: ReadAt> Original<B> {
     pub fn below(image: B) -> Result<Option<Self>> {
         // A disk whose reset was interrupted is not an image of any kind, but there is one below.
         if !matches!(file_type::base_kind(&image), Ok(BaseKind::Disk)) {
-            return Ok(OriginalImage::of(image)?.map(Self::Iso));
+            return Ok(OriginalImage::open(image)?.map(Self::Iso));
         }
-        let base = in_disk::DiskBase::of(image)?;
+        let base = in_disk::DiskBase::open(image)?;
         Ok(base.stamped.is_some().then_some(Self::Disk(base.image)))
     }
 

@@ -109,7 +109,7 @@ impl Identity {
         Ok(Self {
             descriptor: descriptor.map(<[u8]>::to_vec),
             file_type: FileType::read(image)?,
-            partitions: Partitions::of(&image).ok().filter(|found| !found.is_empty()),
+            partitions: Partitions::read(&image).ok().filter(|found| !found.is_empty()),
             system: system(&image),
         })
     }
@@ -179,7 +179,7 @@ fn tables(one: &Partitions, other: &Partitions) -> usize {
 }
 
 fn system(image: &&dyn ReadAt) -> Option<System> {
-    let surveyed = Surveyed::of(image).ok()?;
+    let surveyed = Surveyed::read(image).ok()?;
     let manifest = found::read(image, &surveyed).ok()?;
     let (release, label, root) = match surveyed {
         Surveyed::Iso(survey) => (survey.release, survey.volume.identifier(), None),

@@ -200,7 +200,7 @@ fn holds(path: &Path, size: u64, sha256: Digest) -> Result<bool> {
     if found.is_none_or(|found| !found.is_file() || found.len() != size) {
         return Ok(false);
     }
-    Ok(Digest::of(&ImageFile::open(path)?, &Silent)? == sha256)
+    Ok(Digest::compute(&ImageFile::open(path)?, &Silent)? == sha256)
 }
 
 /// Whether a registry takes the name: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.

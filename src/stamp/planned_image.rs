@@ -152,7 +152,7 @@ impl<B: ReadAt> BaseImage<B> {
     /// What does not fit, and what is not understood well enough to change it.
     pub fn plan(&self, edits: Edits, options: &ManifestOptions) -> Result<PlannedImage> {
         self.look_up(&edits)?;
-        let draft = draft(BaseFacts::of(self)?, &edits, options);
+        let draft = draft(BaseFacts::gather(self)?, &edits, options);
         let text = text_of(&Manifest { size: u64::MAX, ..draft.clone() })?;
         let more = blocks_room(&draft.base, options)?;
         let mut room = checked::sum(text.len(), more, "the room of the manifest")?;

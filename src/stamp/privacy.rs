@@ -40,13 +40,13 @@ fn is_private<I: ReadAt>(image: &I, stamped: &Stamped, found: Option<Found>) -> 
 /// What was put into an image; `None` where nothing was, and in what is not an image of ours at all.
 fn put_in<I: ReadAt>(image: &I) -> Result<Option<(Stamped, Option<Found>)>> {
     if matches!(file_type::base_kind(image), Ok(BaseKind::Disk)) {
-        let Ok(raw) = DiskSurvey::of(image) else { return Ok(None) };
+        let Ok(raw) = DiskSurvey::read(image) else { return Ok(None) };
         let Some(stamped) = injected::stamped(image, &raw)? else { return Ok(None) };
         return Ok(Some((stamped, found::in_root(image, &raw)?)));
     }
-    match Tree::of(image, Hierarchy::Primary) {
+    match Tree::read(image, Hierarchy::Primary) {
         Ok(tree) if Folder::find(tree.paths()).is_some() => {
-            let Some(stamped) = Stamped::of(image, &tree)? else { return Ok(None) };
+            let Some(stamped) = Stamped::find(image, &tree)? else { return Ok(None) };
             Ok(Some((stamped, found::on_volume(image, &tree)?)))
         }
         _ => Ok(None),

@@ -248,7 +248,7 @@ impl Given {
 
     /// What a menu does by itself, and what stands in front of its titles.
     fn put_menu(&mut self, old: &Config, new: &Config) {
-        let (before, after) = (Started::of(old), Started::of(new));
+        let (before, after) = (Started::from_config(old), Started::from_config(new));
         let changed = [
             ("serial", before.serial != after.serial),
             ("timeout", before.timeout != after.timeout),

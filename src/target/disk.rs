@@ -16,7 +16,7 @@ pub struct DeviceNumber {
 
 impl DeviceNumber {
     /// Takes apart the `dev_t` that `stat` gives.
-    pub fn of(raw: u64) -> Self {
+    pub fn from_raw(raw: u64) -> Self {
         Self { major: rustix::fs::major(raw), minor: rustix::fs::minor(raw) }
     }
 

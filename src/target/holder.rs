@@ -71,7 +71,7 @@ fn mounted_at(process: &Path, devices: &[DeviceNumber]) -> Option<PathBuf> {
 fn has_open(process: &Path, devices: &[DeviceNumber]) -> bool {
     let files = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
     let number =
-        |file: fs::DirEntry| Some(DeviceNumber::of(fs::metadata(file.path()).ok()?.rdev()));
+        |file: fs::DirEntry| Some(DeviceNumber::from_raw(fs::metadata(file.path()).ok()?.rdev()));
     files.filter_map(number).any(|number| devices.contains(&number))
 }
 

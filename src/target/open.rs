@@ -92,7 +92,7 @@ impl Candidate {
         if !about.file_type().is_block_device() {
             return Err(Refusal::NotABlockDevice.error(&shown));
         }
-        let number = DeviceNumber::of(about.rdev());
+        let number = DeviceNumber::from_raw(about.rdev());
         let now = system.by_number(number, &shown)?;
         let now = self.confirmed(now, sys::disk_sequence(&file).ok())?;
         Ok(Target {

@@ -92,7 +92,7 @@ impl System {
         if !about.file_type().is_block_device() {
             return Err(Refusal::NotABlockDevice.error(&shown));
         }
-        let disk = self.by_number(DeviceNumber::of(about.rdev()), &shown)?;
+        let disk = self.by_number(DeviceNumber::from_raw(about.rdev()), &shown)?;
         // The node that is given is the one to open: in a container there need be no other.
         let is_there = device_number(&disk.path) == Some(disk.number);
         let path = if is_there { disk.path } else { path.to_owned() };
@@ -268,7 +268,7 @@ impl System {
         let (told, own) = told.ok().unzip();
         let device = match own {
             Some(0) => None,
-            Some(own) => Some(DeviceNumber::of(own)),
+            Some(own) => Some(DeviceNumber::from_raw(own)),
             None => device_number(&path),
         };
         // btrfs tells files another device than the kernel does: of two numbers one counts.
@@ -364,11 +364,11 @@ impl System {
         let shown = path.display();
         let about = fs::metadata(path).map_err(Error::io(format!("open {shown}")))?;
         if about.file_type().is_block_device() {
-            let device = DeviceNumber::of(about.rdev());
+            let device = DeviceNumber::from_raw(about.rdev());
             return Ok(ImagePlace { path: path.to_owned(), id: None, device: Some(device) });
         }
         let id = Some((about.dev(), about.ino()));
-        let number = DeviceNumber::of(about.dev());
+        let number = DeviceNumber::from_raw(about.dev());
         let device = if number.major == 0 { self.device_below(path) } else { Some(number) };
         Ok(ImagePlace { path: path.to_owned(), id, device })
     }
@@ -486,7 +486,7 @@ fn unit_serial(folder: &Path) -> Option<String> {
 
 fn device_number(path: &Path) -> Option<DeviceNumber> {
     let about = fs::metadata(path).ok()?;
-    about.file_type().is_block_device().then(|| DeviceNumber::of(about.rdev()))
+    about.file_type().is_block_device().then(|| DeviceNumber::from_raw(about.rdev()))
 }
 
 fn children(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {

@@ -70,8 +70,8 @@ fn again(stick: &Stick) -> Stick {
 }
 
 fn reset(stick: &Stick, exact: bool) -> Result<Report> {
-    let below = OriginalImage::of(Live(stick))?.unwrap();
-    let sha256 = Digest::of(&below.image, &Silent)?;
+    let below = OriginalImage::open(Live(stick))?.unwrap();
+    let sha256 = Digest::compute(&below.image, &Silent)?;
     assert!(below.sha256.is_none_or(|told| told == sha256.0));
     let pieces = below.image.pieces().iter().filter(|piece| !piece.stays());
     let changed: Vec<ByteRange> = pieces.map(|piece| piece.at).collect();
@@ -87,7 +87,7 @@ fn whole(stick: &Stick, base: &[u8], stamped: usize, exact: bool) -> Vec<u8> {
     assert!(report.is_whole, "{:?}", report.differences);
     let found = copy.contents();
     assert!(flash::verify(&copy, &base, &Silent).unwrap().is_whole);
-    assert!(OriginalImage::of(Live(&copy)).unwrap().is_none());
+    assert!(OriginalImage::open(Live(&copy)).unwrap().is_none());
     let kept = if exact { 0 } else { report.backup_at.map_or(0, |_| 63 * 512) };
     let end = stamped.min(found.len() - kept);
     assert!(found[base.len()..end].iter().all(|byte| *byte == 0), "something is left behind");
@@ -146,7 +146,7 @@ fn check_cut(old: &[u8], found: &[u8], new: &[u8], base: usize, killed: u64) {
     if found == old {
         return;
     }
-    let said = Survey::of(&found).map(|_| "an image").map_err(|fault| fault.to_string());
+    let said = Survey::read(&found).map(|_| "an image").map_err(|fault| fault.to_string());
     assert!(said.as_ref().is_err_and(|fault| fault.contains("interrupted")), "{killed}: {said:?}");
     assert!(found[510..512] != [0x55, 0xaa] && !found[512..].starts_with(b"EFI PART"));
     // Nothing to follow to El Torito, nor from a backup GPT, but of an image that is all there behind its first block.
@@ -167,7 +167,7 @@ fn a_stick_that_forgets_is_told_and_stays_one_that_is_being_reset() {
     stick.deaf = at..at + 512;
     let report = reset(&stick, false).unwrap();
     assert!(!report.is_whole && report.differences.iter().any(|found| found.at.start() < at + 512));
-    assert!(Survey::of(&stick.contents()).is_err());
+    assert!(Survey::read(&stick.contents()).is_err());
 }
 
 #[test]

@@ -17,7 +17,7 @@ const TINY: &[u8] = include_bytes!("../tiny/tiny.iso.zst");
 fn image() -> Vec<u8> {
     let base = zstd::decode_all(TINY).unwrap();
     let base = BaseImage::open(base.as_slice()).unwrap();
-    let (blocks, sha256) = Blocks::of(base.original(), &Silent).unwrap();
+    let (blocks, sha256) = Blocks::compute(base.original(), &Silent).unwrap();
     let options = ManifestOptions {
         blocks: Some(blocks),
         sha256: Some(sha256),

@@ -91,14 +91,14 @@ static SD_OLD: LazyLock<Vec<u8>> =
     LazyLock::new(|| unpacked(include_bytes!("../tiny/tiny-sd-old.img.zst")));
 static STAMPED: LazyLock<Vec<u8>> = LazyLock::new(|| stamped(&TINY));
 static STAMPED_SD: LazyLock<Vec<u8>> = LazyLock::new(|| stamped(&SD));
-static SURVEY: LazyLock<Survey> = LazyLock::new(|| Survey::of(&*TINY).unwrap());
+static SURVEY: LazyLock<Survey> = LazyLock::new(|| Survey::read(&*TINY).unwrap());
 static ESP: LazyLock<ByteRange> = LazyLock::new(|| {
     let is_esp = |path: &Option<String>| path.as_deref() == Some("/boot/efi.img");
     SURVEY.boot.iter().find(|entry| is_esp(&entry.path)).unwrap().image
 });
 
 fn stamped(base: &[u8]) -> Vec<u8> {
-    let blocks = Blocks::of(&base, &Silent).unwrap();
+    let blocks = Blocks::compute(&base, &Silent).unwrap();
     let options = ManifestOptions {
         blocks: Some(blocks.0),
         sha256: Some(blocks.1),
@@ -216,7 +216,7 @@ fn image(data: &[u8]) {
     if how & 1 == 0 {
         mend_gpt(&mut image);
     }
-    taken(Report::of(&image));
+    taken(Report::read(&image));
     let Some(base) = taken(BaseImage::open(image.as_slice())) else { return };
     let planned = base.stamp(edits(how & 2 == 0), &ManifestOptions::default());
     let Some(stamped) = taken(planned) else { return };
@@ -288,7 +288,7 @@ fn initrd_seeds() -> Vec<Vec<u8>> {
         newc::Member::file("nix/store/y/bin/bash", 0o755, "\u{7f}ELF"),
     ]);
     let of = |base: &[u8]| {
-        let survey = Survey::of(&base).unwrap();
+        let survey = Survey::read(&base).unwrap();
         let at = survey.initrds(&base).unwrap()[0].at;
         [&[0], &base[size(at.start())..size(at.end())]].concat()
     };
@@ -369,7 +369,7 @@ fn records(data: &[u8]) {
     let at = roots()[usize::from(how & 1)];
     let new = &rest[..rest.len().min(2048)];
     image[at..at + new.len()].copy_from_slice(new);
-    taken(Tree::of(&image, hierarchy));
+    taken(Tree::read(&image, hierarchy));
 }
 
 /// Where the extents of the roots start.
@@ -407,7 +407,7 @@ fn el_torito(data: &[u8]) {
         mend_catalog(&mut image[catalog_at()..][..32]);
     }
     taken(boot_catalog::catalog(&image, SURVEY.tree()));
-    taken(Survey::of(&image));
+    taken(Survey::read(&image));
 }
 
 /// El Torito 1.0 §2.1: the words of the validation entry sum up to nothing.
@@ -439,7 +439,7 @@ fn partitions(data: &[u8]) {
     for block in [512, 4096] {
         taken(gpt_backup::move_backup(&mut head, 1 << 30, block));
     }
-    let Some(tables) = taken(Partitions::of(&image)) else { return };
+    let Some(tables) = taken(Partitions::read(&image)) else { return };
     taken(tables.named());
     taken(tables.of_the_volume());
     taken(tables.stray(&tables, long(image.len())));
@@ -508,7 +508,7 @@ fn menu_text(data: &[u8]) {
     for entry in &config.entries {
         let _ = (syntax.command_line(entry), entry.path(), with_initrds(syntax, entry, &[]));
     }
-    let _ = (menu::Started::of(&config), syntax.words(&config.text));
+    let _ = (menu::Started::from_config(&config), syntax.words(&config.text));
     for boot in boots() {
         let more = |_: &_| Ok(vec!["/remaster/hook".to_owned()]);
         let made = menu::texts(std::slice::from_ref(&config), "nixos", &boot, more);
@@ -543,7 +543,7 @@ fn boots() -> [Boot; 3] {
 /// The text of the first menu of this syntax in the tiny images.
 fn menus(syntax: Syntax) -> Vec<Vec<u8>> {
     let of = |base: &'static [u8]| {
-        let configs = Survey::of(&base).unwrap().configs.into_iter();
+        let configs = Survey::read(&base).unwrap().configs.into_iter();
         configs.filter(|config| config.syntax == syntax).map(|config| config.text.into_bytes())
     };
     let bases: [&'static [u8]; 3] = [&TINY, &SYSTEMD, &AARCH64];
@@ -591,7 +591,7 @@ fn ext4(data: &[u8]) {
         _ => {
             let base: &[u8] = if how % 4 == 2 { &SD_OLD } else { &SD };
             let image = changed(base, rest);
-            let Some(raw) = taken(DiskSurvey::of(&image)) else { return };
+            let Some(raw) = taken(DiskSurvey::read(&image)) else { return };
             let Some(fs) = taken(raw.filesystem(&image)) else { return };
             walk(&fs);
             let Some(base) = taken(BaseImage::open(image.as_slice())) else { return };
@@ -625,7 +625,7 @@ fn walk<I: ReadAt>(fs: &Filesystem<I>) {
 fn ext4_seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (how, base) in [(2, SD_OLD.as_slice()), (3, SD.as_slice())] {
-        let root = size(DiskSurvey::of(&base).unwrap().root.start());
+        let root = size(DiskSurvey::read(&base).unwrap().root.start());
         let places = [root + 1024, root + 1024 + 88, root + 4096];
         let changes: Vec<u8> = places.iter().flat_map(|at| no_change(base, *at)).collect();
         seeds.push([vec![how], changes].concat());

@@ -64,7 +64,7 @@ fn a_full_boot_image_gets_a_larger_copy_and_all_that_names_it_names_that() {
         assert!(
             facts.partitions.ranges().unwrap().iter().all(|range| range.start() != was.start())
         );
-        let below = IsoBase::of(stamped.as_slice()).unwrap();
+        let below = IsoBase::open(stamped.as_slice()).unwrap();
         assert_same("the base below", &bytes(&below.image), &base);
         assert_eq!(below.image.size(), base.size());
     }

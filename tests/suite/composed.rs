@@ -34,7 +34,7 @@ impl<'a> Planned<'a> {
     fn of(base: &'a [u8], edits: Edits) -> Self {
         let stamped = BaseImage::open(base).unwrap();
         let stamped = stamped.stamp(edits, &ManifestOptions::default()).unwrap();
-        Self { base: IsoBase::of(base).unwrap(), stamped }
+        Self { base: IsoBase::open(base).unwrap(), stamped }
     }
 
     /// What verify says of the image with other bytes.
@@ -274,8 +274,8 @@ fn an_iso_with_another_label_where_one_still_looks_for_the_old_one_is_told() {
 #[test]
 fn an_entry_without_the_keys_that_all_are_to_have_is_told() {
     let wanted = wishes(|recipe| recipe.inject = Some(remaster::recipe::Inject::Credential));
-    let base = IsoBase::of(TINY.as_slice()).unwrap();
-    let wanted = wanted.edits(&live::Facts::of(&base.survey)).unwrap();
+    let base = IsoBase::open(TINY.as_slice()).unwrap();
+    let wanted = wanted.edits(&live::Facts::from_survey(&base.survey)).unwrap();
     let planned = Planned::of(&TINY, wanted);
     let found = planned.told(|image| {
         swap_in(image, MENU, "systemd.set_credential_binary=", "systemd.set_credential_binarX=");
@@ -308,7 +308,7 @@ fn a_raw_image_that_is_wrong_in_one_thing_is_told() {
     for (base, sums) in [(&*SD, true), (&*OLD, false)] {
         let stamped = BaseImage::open(base.as_slice()).unwrap();
         let stamped = stamped.customize(&wanted, &ManifestOptions::default()).unwrap();
-        let base = disk::injected::DiskBase::of(base.as_slice()).unwrap();
+        let base = disk::injected::DiskBase::open(base.as_slice()).unwrap();
         let image = stamped.image();
         let check = |image: &PatchedImage<&[u8]>| {
             disk::verify::check(image, (&base.image, &base.raw), stamped.edits())

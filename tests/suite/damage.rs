@@ -37,7 +37,7 @@ enum Outcome {
 
 /// Inspects and stamps. Where that works, taking the stamp off again must give the image back.
 fn outcome(image: &[u8], edits: &Edits) -> Outcome {
-    let inspected = Report::of(&image).map(|_| ());
+    let inspected = Report::read(&image).map(|_| ());
     let stamped = try_stamp(image, edits);
     for fault in [inspected.as_ref().err(), stamped.as_ref().err()].into_iter().flatten() {
         // Nobody interrupts: the library says so where a thread of its own panicked.
@@ -46,7 +46,7 @@ fn outcome(image: &[u8], edits: &Edits) -> Outcome {
         }
     }
     let Ok(stamped) = stamped else { return Outcome::Refused };
-    match IsoBase::of(stamped.as_slice()) {
+    match IsoBase::open(stamped.as_slice()) {
         Err(fault) => Outcome::Wrong(format!("the stamped image: {fault}")),
         Ok(below) if bytes(&below.image) == image => Outcome::Stamped,
         Ok(_) => Outcome::Wrong("another base below the stamped image".into()),
@@ -136,7 +136,7 @@ fn an_image_that_hides_where_it_is_cut_off_is_no_trap() {
 
 /// The bytes of an image that are read to understand it: name, place, and how far apart to damage them.
 fn structures(image: &[u8]) -> Vec<(String, ByteRange, usize)> {
-    let survey = Survey::of(&image).unwrap();
+    let survey = Survey::read(&image).unwrap();
     let range = |start: u64, end: u64| ByteRange::between(start, end.min(survey.size)).unwrap();
     let mut found = vec![
         ("partition records".to_owned(), range(440, 512), 1),
@@ -254,7 +254,7 @@ fn a_flipped_byte_in_other_shapes_is_no_trap() {
 #[test]
 fn a_flipped_byte_in_a_stamped_image_is_no_trap() {
     let stamped = stamp(&TINY, &edits(2, Way::ExtraInitrd));
-    let survey = Survey::of(&stamped.as_slice()).unwrap();
+    let survey = Survey::read(&stamped.as_slice()).unwrap();
     let ours = survey.tree().files().filter(|(path, _)| path.starts_with("/remaster/"));
     let places: Vec<usize> = ours
         .flat_map(|(_, node)| node.extents.clone())

@@ -57,7 +57,7 @@ fn the_base_below_is_the_base_and_stamping_again_leaves_nothing_of_them() {
     for (name, base) in bases() {
         for way in WAYS {
             let image = stamp(base, &with_files(way).0);
-            let below = IsoBase::of(image.as_slice()).unwrap();
+            let below = IsoBase::open(image.as_slice()).unwrap();
             assert_eq!(below.stamped.as_ref().unwrap().attached.len(), 2);
             assert_same(name, &bytes(&below.image), base);
             let plain = edits(2, way);

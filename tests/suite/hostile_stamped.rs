@@ -57,7 +57,7 @@ const CHANGES: [Change; 15] = [
 
 /// The stamped image with the record changed, and with the digest that fits.
 fn hostile(stamped: &[u8], change: fn(&mut Undo)) -> Vec<u8> {
-    let own = Stamped::of(&stamped, survey(stamped).tree()).unwrap().unwrap();
+    let own = Stamped::find(&stamped, survey(stamped).tree()).unwrap().unwrap();
     let at = own.undo_at.unwrap();
     let mut undo = own.undo;
     change(&mut undo);

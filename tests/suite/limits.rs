@@ -143,7 +143,7 @@ fn a_partition_table_is_read_up_to_a_size() {
     for (entries, words) in [(8192, "Partition Entry Array"), (8193, "1048704")] {
         let mut image = with_header(80, entries);
         image.resize(3 << 20, 0);
-        let fault = Survey::of(&image.as_slice()).unwrap_err().to_string();
+        let fault = Survey::read(&image.as_slice()).unwrap_err().to_string();
         let is_over = entries > 8192;
         assert!(fault.contains(words) && fault.contains("CRC") != is_over, "{fault}");
     }

@@ -90,7 +90,7 @@ fn a_menu_that_would_start_nixos_without_the_key_is_refused() {
     ];
     for (base, files, old, new, words) in rows {
         let image = with(base, files, old, new);
-        match Survey::of(&image.as_slice()) {
+        match Survey::read(&image.as_slice()) {
             Ok(_) => assert!(words.is_empty(), "{old} -> {new} in {files:?} is taken"),
             Err(fault) => {
                 assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
@@ -106,7 +106,7 @@ fn a_menu_that_is_not_text_is_refused() {
     let mut image = TINY.clone();
     let at = file(&image, GRUB).start;
     image[at] = 0xff;
-    let told = Survey::of(&image.as_slice()).unwrap_err().to_string();
+    let told = Survey::read(&image.as_slice()).unwrap_err().to_string();
     assert!(told.contains("/EFI/BOOT/grub.cfg: looked for a boot menu in UTF-8"), "{told}");
 }
 
@@ -119,7 +119,7 @@ fn a_root_that_is_not_the_one_of_the_volume_descriptor_is_refused() {
         let at = descriptor + 166;
         image[at..at + 4].copy_from_slice(&4096_u32.to_le_bytes());
         image[at + 4..at + 8].copy_from_slice(&4096_u32.to_be_bytes());
-        let told = Survey::of(&image.as_slice()).map(drop).unwrap_err().to_string();
+        let told = Survey::read(&image.as_slice()).map(drop).unwrap_err().to_string();
         assert!(
             told.starts_with("Volume Descriptor at byte")
                 && told.contains("as its own record says"),

@@ -136,7 +136,7 @@ fn an_edit_in_place_is_the_image_made_anew() {
 #[test]
 fn a_base_is_what_its_digest_says_or_nothing_is_written() {
     let folder = Folder::with_base(bases()[0].1);
-    let digest = Digest::of(&bases()[0].1, &Silent).unwrap().to_string();
+    let digest = Digest::compute(&bases()[0].1, &Silent).unwrap().to_string();
     let stamp = |more: &[&str]| {
         folder.run(&[&["base.iso", "--key", &key(1), "-f", "-o", "a.iso"], more].concat())
     };

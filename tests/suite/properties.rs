@@ -268,7 +268,7 @@ fn changes_are_apart_and_within_the_image() {
             let Ok(wishes) = wishes(&recipe) else { return };
             let facts = Facts { release: (25, 11), architecture: None, room: None };
             let edits = wishes.edits(&facts).unwrap();
-            let Ok(mut plan) = Plan::of(&base, &survey, &initrds, &edits) else { return };
+            let Ok(mut plan) = Plan::new(&base, &survey, &initrds, &edits) else { return };
             plan.patches.sort_by_key(|patch| patch.at);
             for pair in plan.patches.windows(2) {
                 let apart = pair[0].at.end() <= pair[1].at.start();
@@ -284,7 +284,7 @@ fn changes_are_apart_and_within_the_image() {
 fn every_way_out_gives_the_same_bytes() {
     let folder = Folder::new();
     for (name, base) in all_bases() {
-        let digest = Digest::of(&base, &Silent).unwrap();
+        let digest = Digest::compute(&base, &Silent).unwrap();
         folder.write(name, base);
         let file = ImageFile::open(&folder.at(name)).unwrap();
         hold(3, &recipe(), |recipe| {

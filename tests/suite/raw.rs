@@ -90,12 +90,12 @@ fn the_base_is_below_and_stamping_again_starts_from_it() {
 
 #[test]
 fn a_report_tells_what_a_raw_image_is_and_what_was_put_in() {
-    let report = Report::of(&SD.as_slice()).unwrap();
+    let report = Report::read(&SD.as_slice()).unwrap();
     assert!(report.injected.is_none() && report.volume.is_none() && report.is_sound());
     assert_eq!(report.release, "25.11.20251126.abcdef");
     assert_eq!(report.architecture.as_deref(), Some("aarch64"));
     let stamped = try_stamp(&SD, &wishes(|recipe| recipe.hostname = Some("box".into()))).unwrap();
-    let report = Report::of(&stamped.as_slice()).unwrap();
+    let report = Report::read(&stamped.as_slice()).unwrap();
     let root = report.root.unwrap();
     assert_eq!((root.partition, root.label.as_str(), root.filesystem), (2, "NIXOS_SD", "ext4"));
     let injected = report.injected.unwrap();
@@ -124,7 +124,7 @@ fn keys_on_the_command_line_leave_the_root_alone_but_for_the_menu() {
     let menu = fs.read_to_string("/boot/extlinux/extlinux.conf").unwrap();
     assert_eq!(menu.matches("systemd.set_credential_binary=").count(), 2);
     assert!(!fs.exists("/root").unwrap() && !fs.exists("/etc").unwrap());
-    let injected = Report::of(&image.as_slice()).unwrap().injected.unwrap();
+    let injected = Report::read(&image.as_slice()).unwrap().injected.unwrap();
     assert_eq!((injected.way, injected.keys.is_empty()), ("credential", false));
 }
 
@@ -159,7 +159,7 @@ fn damage_is_refused_or_does_no_harm() {
                 let mut image = base.clone();
                 image[at] = new;
                 tried += 1;
-                let run = || (Report::of(&image.as_slice()).is_ok(), try_stamp(&image, &wanted));
+                let run = || (Report::read(&image.as_slice()).is_ok(), try_stamp(&image, &wanted));
                 let found = catch_unwind(AssertUnwindSafe(run));
                 match found.unwrap_or_else(|_| panic!("byte {at:#x} as {new:#x}")) {
                     (_, Ok(stamped)) => assert_same(&format!("{at:#x}"), &below(&stamped), &image),

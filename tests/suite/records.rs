@@ -46,7 +46,7 @@ fn digested(base: &[u8], edits: Edits) -> Vec<u8> {
 }
 
 fn with_blocks(base: &BaseImage<&[u8]>) -> ManifestOptions {
-    let (blocks, sha256) = Blocks::of(base.original(), &Silent).unwrap();
+    let (blocks, sha256) = Blocks::compute(base.original(), &Silent).unwrap();
     ManifestOptions { blocks: Some(blocks), sha256: Some(sha256), ..ManifestOptions::default() }
 }
 

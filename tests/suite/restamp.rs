@@ -29,7 +29,7 @@ fn below_a_stamped_image_lies_the_base() {
     for (name, base) in bases() {
         for way in WAYS {
             let stamped = stamp(base, &edits(1, way));
-            let below = IsoBase::of(stamped.as_slice()).unwrap();
+            let below = IsoBase::open(stamped.as_slice()).unwrap();
             assert!(below.stamped.is_some());
             assert_same(name, &bytes(&below.image), base);
         }
@@ -39,7 +39,7 @@ fn below_a_stamped_image_lies_the_base() {
 #[test]
 fn a_stock_image_is_its_own_base() {
     for (name, base) in bases() {
-        let found = IsoBase::of(base).unwrap();
+        let found = IsoBase::open(base).unwrap();
         assert!(found.stamped.is_none());
         assert_same(name, &bytes(&found.image), base);
     }
@@ -225,7 +225,7 @@ fn below_an_image_on_a_longer_stick_lies_the_base() {
     for (name, base) in bases() {
         let stamped = stamp(base, &edits(1, WAYS[0]));
         let longer = [stamped.as_slice(), &[0; 4096]].concat();
-        let below = IsoBase::of(longer.as_slice()).unwrap();
+        let below = IsoBase::open(longer.as_slice()).unwrap();
         assert_same(name, &bytes(&below.image), base);
     }
 }

@@ -95,7 +95,7 @@ fn what_is_sound_and_not_supported_is_called_that() {
         (dirty(), "one that is marked dirty"),
         (chain(70, None), "at most 64 levels of directories"),
     ] {
-        let fault = Survey::of(&image.as_slice()).unwrap_err();
+        let fault = Survey::read(&image.as_slice()).unwrap_err();
         assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
         assert!(fault.to_string().contains(words), "{words}: {fault}");
     }
@@ -106,7 +106,7 @@ fn what_breaks_the_format_is_called_that() {
     for (image, words) in
         [(with_header(84, 100), "entries of 100 bytes"), (chain(3, Some(1)), "a loop")]
     {
-        let fault = Survey::of(&image.as_slice()).unwrap_err();
+        let fault = Survey::read(&image.as_slice()).unwrap_err();
         assert!(matches!(fault, Error::Malformed { .. }), "{fault}");
         assert!(fault.to_string().contains(words), "{words}: {fault}");
     }
@@ -142,9 +142,9 @@ fn a_backup_gpt_that_is_whole_and_says_something_else_is_told() {
 fn an_older_ext4_is_not_broken() {
     let old = include_bytes!("../tiny/tiny-sd-old.img.zst");
     let mut image = zstd::decode_all(&old[..]).unwrap();
-    let root = start_of(DiskSurvey::of(&image.as_slice()).unwrap().root);
+    let root = start_of(DiskSurvey::read(&image.as_slice()).unwrap().root);
     put(&mut image, root + 1024 + 0x4c, &[0]);
-    let fault = DiskSurvey::of(&image.as_slice()).unwrap_err();
+    let fault = DiskSurvey::read(&image.as_slice()).unwrap_err();
     assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
     assert!(fault.to_string().contains("found revision 0"), "{fault}");
 }
@@ -155,9 +155,9 @@ fn an_ext4_that_was_not_unmounted_is_not_taken() {
     // s_state: 1 is clean, 2 has errors. s_last_orphan: a file that is to be removed.
     for (at, new) in [(0x3A, 0), (0x3A, 2), (0xE8, 11)] {
         let mut image = zstd::decode_all(&old[..]).unwrap();
-        let root = start_of(DiskSurvey::of(&image.as_slice()).unwrap().root);
+        let root = start_of(DiskSurvey::read(&image.as_slice()).unwrap().root);
         put(&mut image, root + 1024 + at, &[new]);
-        let fault = DiskSurvey::of(&image.as_slice()).unwrap_err();
+        let fault = DiskSurvey::read(&image.as_slice()).unwrap_err();
         assert!(fault.to_string().contains("cleanly unmounted"), "{fault}");
     }
 }
@@ -166,14 +166,14 @@ fn an_ext4_that_was_not_unmounted_is_not_taken() {
 fn an_ext4_that_counts_wrong_is_a_wrong_image() {
     let old = include_bytes!("../tiny/tiny-sd-old.img.zst");
     let mut image = zstd::decode_all(&old[..]).unwrap();
-    let root = start_of(DiskSurvey::of(&image.as_slice()).unwrap().root);
+    let root = start_of(DiskSurvey::read(&image.as_slice()).unwrap().root);
     // s_free_blocks_count_lo
     put(&mut image, root + 1024 + 12, &83_890_886_u32.to_le_bytes());
     let fault = try_stamp(&image, &edits(1, Way::ExtraInitrd)).unwrap_err();
     assert!(matches!(fault, Error::Malformed { .. }), "{fault}");
     assert!(fault.to_string().contains("found 83890886 free blocks"), "{fault}");
     let wrong = |image: &[u8]| {
-        let checks = Report::of(&image).unwrap().checks;
+        let checks = Report::read(&image).unwrap().checks;
         checks.into_iter().find(|check| !check.ok).map(|check| (check.name, check.detail))
     };
     let (name, detail) = wrong(&image).unwrap();

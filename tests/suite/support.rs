@@ -76,7 +76,7 @@ pub(crate) fn stamp(base: &[u8], edits: &Edits) -> Vec<u8> {
 }
 
 pub(crate) fn survey(image: &[u8]) -> Survey {
-    Survey::of(&image).unwrap()
+    Survey::read(&image).unwrap()
 }
 
 pub(crate) fn bytes<B: ReadAt>(image: &PatchedImage<B>) -> Vec<u8> {

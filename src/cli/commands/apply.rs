@@ -151,7 +151,7 @@ pub(crate) fn read(path: &Path) -> Result<PatchFile> {
     let mut bytes = Vec::new();
     (&file).take(HEAD).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
     if !PatchFile::is_in(&bytes) {
-        return Err(not_a_patch(name.to_string(), &FileType::of(&bytes)));
+        return Err(not_a_patch(name.to_string(), &FileType::recognize(&bytes)));
     }
     (&file).take(LARGEST).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
     let size = len_of(&bytes);
@@ -180,6 +180,6 @@ pub(crate) fn applied<'a>(
     let name = file.path().display().to_string();
     let base = patch::base_in(file, patch, &name)?;
     let known = file.sha256().filter(|_| base.is_base()).map(Digest);
-    let digest = known.map_or_else(|| Digest::of(&base, progress), Ok)?;
+    let digest = known.map_or_else(|| Digest::compute(&base, progress), Ok)?;
     patch::apply(patch, base, digest, &name)
 }

@@ -279,7 +279,7 @@ impl ChecksumArgs {
         }
         let file = ImageFile::open(path)?;
         let about = file.file().metadata().map_err(Error::io("look at the base"))?;
-        let digest = Digest::of(&file, &Meter::stages_without_signals())?;
+        let digest = Digest::compute(&file, &Meter::stages_without_signals())?;
         if let Some(cache) = cache {
             cache.put(path, &about, digest);
         }

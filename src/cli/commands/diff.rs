@@ -40,7 +40,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let before = base::open(&args.before, &args.source)?;
     let diff = match &args.after {
-        Some(after) => Diff::of(&before, &base::open_second(after, &args.source)?)?,
+        Some(after) => Diff::compare(&before, &base::open_second(after, &args.source)?)?,
         None => from_own_base(&before)?,
     };
     if args.json {
@@ -58,7 +58,7 @@ fn from_own_base(image: &ImageFile) -> Result<Diff> {
         what: format!("nothing was put into {}: it is its own base", image.path().display()),
         hint: "give two images to compare".into(),
     })?;
-    Diff::of(below.image(), image)
+    Diff::compare(below.image(), image)
 }
 
 fn shown(diff: &Diff, all: bool) -> String {

@@ -137,7 +137,7 @@ impl Args {
 
     /// Reads what is asked for, over what is in the image already.
     fn gather(&self, base: &BaseImage<&ImageFile>, asked: Recipe) -> Result<Gathered> {
-        let kept = if self.replace { None } else { Kept::of(base)? };
+        let kept = if self.replace { None } else { Kept::read(base)? };
         let Some(mut kept) = kept else {
             return self.gather_alone(asked);
         };
@@ -181,7 +181,7 @@ impl Args {
     /// The file beside the image is about the image, and is replaced with it; another one may be about others.
     fn known_hosts(&self, wishes: &Customization) -> Result<Option<KnownHosts>> {
         let wanted = self.edit.known_hosts();
-        KnownHosts::of(wishes, wanted, Some(&self.image), wanted.is_none())
+        KnownHosts::new(wishes, wanted, Some(&self.image), wanted.is_none())
     }
 
     /// Tells of a file beside the image by which clients would look for a host key that is gone.

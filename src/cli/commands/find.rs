@@ -61,7 +61,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let known = known_of(&args.known_hosts)?;
     let listener = if args.wait { listener() } else { None };
-    let place = Place::of(&args.networks, listener.as_ref())?;
+    let place = Place::new(&args.networks, listener.as_ref())?;
     if !args.json {
         let again = if args.wait { ", until all machines have answered" } else { "" };
         printer::say(&format!("{}{again}\n", place.told()));
@@ -104,7 +104,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The networks that are given, or those of this machine, and all links.
-    pub(super) fn of(networks: &[String], listener: Option<&Listener>) -> Result<Self> {
+    pub(super) fn new(networks: &[String], listener: Option<&Listener>) -> Result<Self> {
         let heard = listener.map(Listener::join).transpose()?.unwrap_or_default();
         let networks: Vec<Network> = match networks {
             [] => find::own()?,

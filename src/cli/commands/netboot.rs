@@ -146,7 +146,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
     let known = match &wishes {
         Some(wishes) => {
-            KnownHosts::of(wishes, args.edit.known_hosts(), Some(&args.folder()), args.force)?
+            KnownHosts::new(wishes, args.edit.known_hosts(), Some(&args.folder()), args.force)?
         }
         None => None,
     };

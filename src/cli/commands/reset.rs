@@ -68,7 +68,7 @@ fn reset(args: &Args) -> Result<()> {
     let mut file = ImageFile::open(path)?;
     let output = args.output.as_deref().map(|output| {
         let existing = if args.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
-        Destination::of(output, &file, existing)
+        Destination::open(output, &file, existing)
     });
     let output = output.transpose()?;
     if !args.in_place {
@@ -77,7 +77,7 @@ fn reset(args: &Args) -> Result<()> {
     let below = below(&file)?;
     let image = below.image();
     let progress = Destination::meter(output.as_ref())?;
-    let digest = Digest::of(image, &progress)?;
+    let digest = Digest::compute(image, &progress)?;
     let known = known(&file, &below, digest, args.sha256)?;
     match (output, edited) {
         (Some(output), _) => output.write(below.outgoing(), &progress).map(|_| ())?,

@@ -63,7 +63,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let known = wanted(args)?;
     let listener = listener();
-    let place = Place::of(&args.network, listener.as_ref())?;
+    let place = Place::new(&args.network, listener.as_ref())?;
     printer::say(&format!("{}\n", place.told()));
     interrupt::watch()?;
     let address = search(args, &known, &place, listener.as_ref())?;
@@ -79,7 +79,7 @@ fn wanted(args: &Args) -> Result<Vec<Known>> {
 }
 
 fn of_image(path: &Path) -> Result<Vec<Known>> {
-    let report = Report::of(&ImageFile::open(path)?);
+    let report = Report::read(&ImageFile::open(path)?);
     let report = report.map_err(|fault| fault.of_image(path.display()))?;
     let name = shell_quote(path);
     let Some(injected) = report.injected else { return Err(without_key(&name)) };

@@ -333,7 +333,7 @@ impl Args {
     /// The users of this shard, numbered as in the file. Who cannot be read is in the first shard.
     fn users(&self) -> Result<Vec<(usize, Result<User>)>> {
         let format =
-            self.format.or_else(|| Format::of(&self.users)).ok_or_else(|| Error::Usage {
+            self.format.or_else(|| Format::from_path(&self.users)).ok_or_else(|| Error::Usage {
                 what: format!(
                     "{} has a name that does not say which form it is in",
                     self.users.display()
@@ -382,10 +382,10 @@ fn survey<'a>(
         let initrds = scope.spawn(|| base.initrds().is_ok());
         let digest = match base.known_sha256() {
             _ if manifest_digests => {
-                Blocks::of(image, progress).map(|(blocks, digest)| (Some(blocks), digest))
+                Blocks::compute(image, progress).map(|(blocks, digest)| (Some(blocks), digest))
             }
             Some(known) => Ok((None, known)),
-            None => Digest::of(image, progress).map(|digest| (None, digest)),
+            None => Digest::compute(image, progress).map(|digest| (None, digest)),
         };
         initrds.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         digest

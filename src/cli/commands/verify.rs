@@ -115,7 +115,7 @@ fn demanded(args: &Args) -> Result<Option<Digest>> {
 
 /// Compares the SHA-256 of a file with the one that is demanded.
 fn check_digest(medium: &Readable, demanded: Digest, inside: Option<&Found>) -> Result<()> {
-    let found = Digest::of(medium, &Meter::stages_without_signals())?;
+    let found = Digest::compute(medium, &Meter::stages_without_signals())?;
     if found == demanded {
         return Ok(());
     }

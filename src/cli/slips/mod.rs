@@ -60,7 +60,7 @@ pub(super) fn check(
     words: &[String],
     matches: &ArgMatches,
 ) -> Result<(), Error> {
-    let typed = Typed::of(program, words);
+    let typed = Typed::new(program, words);
     let mut below = matches;
     while let Some((_, next)) = below.subcommand() {
         below = next;
@@ -73,7 +73,7 @@ pub(super) fn check(
 
 /// What is meant by a command line that the parser refuses; none where it says that best itself.
 pub(super) fn meant(program: &Command, words: &[String], refused: &clap::Error) -> Option<Error> {
-    let typed = Typed::of(program, words);
+    let typed = Typed::new(program, words);
     let kind = refused.kind();
     let word = match refused.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(word)) => word.as_str(),
@@ -115,7 +115,7 @@ pub(super) fn meant(program: &Command, words: &[String], refused: &clap::Error) 
 fn mistyped_command(typed: &Typed<'_>) -> Option<Error> {
     let (place, word) = typed.plain_words().next().filter(|_| typed.path.is_empty())?;
     let is_path = word.contains(['/', '.']) || word == "-" || Path::new(word).exists();
-    if is_path || name_of(Path::new(word)).is_some() || Kind::of(word).is_some() {
+    if is_path || name_of(Path::new(word)).is_some() || Kind::recognize(word).is_some() {
         return None;
     }
     let line_with = |command: &str| {
@@ -226,7 +226,7 @@ fn elsewhere(program: &Command, typed: &Typed<'_>, name: &str) -> String {
 
 /// A word behind all that a command takes.
 fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
-    let kind = Kind::of(word);
+    let kind = Kind::recognize(word);
     if kind == Some(Kind::Key) && typed.command.get_arguments().any(|arg| arg.get_id() == "key") {
         let what = format!("{word} is a public key, and stands alone");
         return fault(what, role::one_key_each(typed, word));
@@ -250,7 +250,8 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
         );
     }
     let what = format!("`{word}` is one word more: an image is made of one base");
-    let disk = typed.plain_words().next().filter(|(_, first)| Kind::of(first) == Some(Kind::Disk));
+    let disk =
+        typed.plain_words().next().filter(|(_, first)| Kind::recognize(first) == Some(Kind::Disk));
     if let Some((first, disk)) = disk {
         let rest = typed.words.iter().enumerate().filter(|(other, _)| *other != first);
         let rest = rest.map(|(_, word)| word.as_str());
@@ -274,7 +275,7 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
 /// `remaster KEY BASE`.
 fn key_first(typed: &Typed<'_>, place: usize, word: &str) -> Option<Error> {
     let (first, key) = typed.plain_words().next()?;
-    if (Kind::of(key), Kind::of(word)) != (Some(Kind::Key), Some(Kind::Image)) {
+    if (Kind::recognize(key), Kind::recognize(word)) != (Some(Kind::Key), Some(Kind::Image)) {
         return None;
     }
     let rest = typed.words.iter().enumerate().filter(|(other, _)| ![first, place].contains(other));

@@ -38,7 +38,7 @@ pub(super) const ROLES: &[(&str, Kind)] = &[
 
 impl Kind {
     /// Tells by the beginning of a file, or by the name of what is not there. None for what nothing is known of.
-    pub(super) fn of(word: &str) -> Option<Self> {
+    pub(super) fn recognize(word: &str) -> Option<Self> {
         let path = Path::new(word);
         match fs::metadata(path) {
             Ok(about) if about.is_file() => of_file(path).or_else(|| of_name(word)),
@@ -77,7 +77,7 @@ fn of_file(path: &Path) -> Option<Kind> {
     if is_public_key(&head) {
         return Some(Kind::Key);
     }
-    matches!(FileType::of(&head), FileType::Disk(_)).then_some(Kind::Image)
+    matches!(FileType::recognize(&head), FileType::Disk(_)).then_some(Kind::Image)
 }
 
 /// Whether a text begins as lines of `authorized_keys` do, options apart.
@@ -149,7 +149,7 @@ fn given(matches: &ArgMatches) -> Vec<Given> {
     let of = |(id, role): &(&'static str, Kind)| {
         let (id, role) = (*id, *role);
         words(id).into_iter().map(move |word| {
-            let kind = Kind::of(&word);
+            let kind = Kind::recognize(&word);
             Given { id, role, word, kind }
         })
     };
@@ -197,7 +197,7 @@ fn lone(typed: &Typed<'_>, one: &Given) -> Result<(), Error> {
 pub(super) fn one_key_each(typed: &Typed<'_>, word: &str) -> String {
     let words = typed.words.iter().enumerate().flat_map(|(place, other)| {
         let is_flagged = typed.before(place).is_some_and(|(_, flag)| flag.get_id() == "key");
-        let is_key = !is_flagged && (other == word || Kind::of(other) == Some(Kind::Key));
+        let is_key = !is_flagged && (other == word || Kind::recognize(other) == Some(Kind::Key));
         is_key.then_some("--key").into_iter().chain([other.as_str()])
     });
     format!("every key has a --key of its own: did you mean `{}`?", line(words))
@@ -207,7 +207,7 @@ pub(super) fn one_key_each(typed: &Typed<'_>, word: &str) -> String {
 fn check_output(typed: &Typed<'_>, matches: &ArgMatches) -> Result<(), Error> {
     let output = matches.try_get_raw("output").ok().flatten().and_then(|mut words| words.next());
     let Some(word) = output.map(|word| word.to_string_lossy().into_owned()) else { return Ok(()) };
-    if Kind::of(&word) != Some(Kind::Disk) || !typed.path.is_empty() {
+    if Kind::recognize(&word) != Some(Kind::Disk) || !typed.path.is_empty() {
         return Ok(());
     }
     let others = typed.words.iter().map(String::as_str);

@@ -17,7 +17,7 @@ pub(super) struct Typed<'a> {
 }
 
 impl<'a> Typed<'a> {
-    pub(super) fn of(program: &'a Command, words: &'a [String]) -> Self {
+    pub(super) fn new(program: &'a Command, words: &'a [String]) -> Self {
         let mut found = Self { words, plain: Vec::new(), command: program, path: Vec::new() };
         let mut words = words.iter().enumerate();
         let mut only_plain = false;

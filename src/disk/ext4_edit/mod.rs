@@ -39,7 +39,7 @@ pub struct Ext4Editor<'a, I> {
 
 impl<'a, I: ReadAt> Ext4Editor<'a, I> {
     /// Begins to change a filesystem.
-    pub fn of(image: &'a I, base: &Filesystem<&'a I>) -> Self {
+    pub fn new(image: &'a I, base: &Filesystem<&'a I>) -> Self {
         let superblock = base.superblock().clone();
         Self {
             blocks: Blocks::new(image, base.window().start(), superblock.block()),

@@ -117,7 +117,7 @@ pub enum Syntax {
 
 impl Syntax {
     /// Tells by the words that start lines; none for a text that is not a boot menu.
-    pub fn of(text: &str) -> Option<Self> {
+    pub fn recognize(text: &str) -> Option<Self> {
         let first_words = || text.lines().filter_map(|line| line.split_whitespace().next());
         if first_words().any(|word| word == "menuentry" || word == "submenu") {
             return Some(Self::Grub);

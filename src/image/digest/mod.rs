@@ -32,7 +32,7 @@ impl Digest {
     }
 
     /// Reads the whole image; the next bytes are read while those before are summed.
-    pub fn of(image: &impl ReadAt, progress: &dyn Progress) -> Result<Self> {
+    pub fn compute(image: &impl ReadAt, progress: &dyn Progress) -> Result<Self> {
         progress.begin("Hashing", image.size());
         let (sender, chunks) = mpsc::sync_channel::<Vec<u8>>(AHEAD);
         let sum = thread::scope(|scope| {
@@ -112,7 +112,7 @@ mod tests {
     fn it_is_what_others_compute() {
         // FIPS 180-4, example of two blocks' standard: SHA-256("abc").
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(Digest::of(&b"abc".to_vec(), &Silent).unwrap().to_string(), abc);
+        assert_eq!(Digest::compute(&b"abc".to_vec(), &Silent).unwrap().to_string(), abc);
         assert_eq!(abc.parse::<Digest>().unwrap().to_string(), abc);
         assert_eq!(abc.to_uppercase().parse::<Digest>().unwrap().to_string(), abc);
     }

@@ -36,7 +36,7 @@ pub enum FileType {
 
 impl FileType {
     /// Tells by the first [`HEAD`] bytes, or all there are if there are fewer.
-    pub fn of(head: &[u8]) -> Self {
+    pub fn recognize(head: &[u8]) -> Self {
         if let Some(other) = magic::not_whole(head) {
             return Self::Other(other);
         }
@@ -52,7 +52,7 @@ impl FileType {
 
     /// Reads as much of an image as it takes to tell, and what is in its partitions.
     pub fn read<I: ReadAt + ?Sized>(image: &I) -> Result<Self> {
-        Ok(match Self::of(&head(image)?) {
+        Ok(match Self::recognize(&head(image)?) {
             Self::Disk(disk) => Self::Disk(disk.look_into(image)),
             other @ Self::Other(_) => other,
         })

@@ -63,7 +63,7 @@ enum Packed {
 
 impl Held {
     /// Of a file, whose packed bytes were read before.
-    pub(super) fn of(demanded: Demanded) -> Self {
+    pub(super) fn new(demanded: Demanded) -> Self {
         let packed = demanded.packed.map_or(Packed::None, Packed::Known);
         Self { expected: demanded.sha256, packed, image: Sha256::new() }
     }
@@ -77,7 +77,7 @@ impl Held {
         let sum = Sum::default();
         let rest = Summed { input: rest, sum: Arc::clone(&sum) };
         let packed = Packed::Summing(Arc::clone(&sum), Box::new(rest));
-        (Summed { input, sum }, Self { packed, ..Self::of(demanded) })
+        (Summed { input, sum }, Self { packed, ..Self::new(demanded) })
     }
 
     /// Adds unpacked bytes.
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_packed_file_that_was_read_before_is_held_by_what_is_in_it() {
         let (image, packed) = (Digest::of_bytes(b"i"), Digest::of_bytes(b"p"));
-        let mut held = Held::of(Demanded { sha256: image, packed: Some(packed) });
+        let mut held = Held::new(Demanded { sha256: image, packed: Some(packed) });
         held.add(b"i");
         assert_eq!(held.finish("x").ok(), Some(Fits::Image));
     }

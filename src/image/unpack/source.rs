@@ -49,7 +49,7 @@ pub enum Packing {
 
 impl Packing {
     /// Tells by the first bytes.
-    pub fn of(start: &[u8]) -> Self {
+    pub fn recognize(start: &[u8]) -> Self {
         match start {
             [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             _ if zstd_frames::starts(start) => Self::Zstd,
@@ -125,10 +125,10 @@ impl Source {
         let file = File::open(path).map_err(|fault| Error::io(doing())(fault))?;
         (&file).take(MAGIC).read_to_end(&mut start).map_err(|fault| Error::io(doing())(fault))?;
         (&file).seek(SeekFrom::Start(0)).map_err(|fault| Error::io(doing())(fault))?;
-        match Packing::of(&start) {
+        match Packing::recognize(&start) {
             Packing::Plain => Ok(Self::Plain(image)),
             packing => {
-                let held = demanded.map(Held::of).map(Box::new);
+                let held = demanded.map(Held::new).map(Box::new);
                 Stream::of_file(path, file, packing, held).map(Self::Stream)
             }
         }
@@ -236,7 +236,7 @@ impl Stream {
         let mut start = Vec::new();
         let read = (&mut input).take(MAGIC).read_to_end(&mut start);
         read.map_err(Error::io(format!("read {name}")))?;
-        let packing = Packing::of(&start);
+        let packing = Packing::recognize(&start);
         let input = BufReader::with_capacity(INPUT, Cursor::new(start).chain(input));
         let reader = match packing {
             Packing::Zip => zip_stream(input)?,

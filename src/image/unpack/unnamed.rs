@@ -41,7 +41,7 @@ fn check(stream: &mut Stream) -> Result<()> {
     if file_type::is_tar(head) {
         return Ok(());
     }
-    FileType::of(head).disk(&name).map(drop)
+    FileType::recognize(head).disk(&name).map(drop)
 }
 
 fn unpack(

@@ -69,10 +69,10 @@ pub struct Diff {
 
 impl Diff {
     /// Compares two images. Those that are not installers are compared as bytes only.
-    pub fn of<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Self> {
+    pub fn compare<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Self> {
         let ranges = ranges(before, after)?;
         let mut found = Self { schema: SCHEMA, ..Self::default() };
-        if let (Some(old), Some(new)) = (Known::of(before)?, Known::of(after)?) {
+        if let (Some(old), Some(new)) = (Known::read(before)?, Known::read(after)?) {
             found.facts = changes(&facts(&old.report), &facts(&new.report));
             found.menus = menus(&old.report, &new.report);
             let images = Images { before, after, ranges: &ranges };
@@ -112,7 +112,7 @@ struct Known {
 }
 
 impl Known {
-    fn of<I: ReadAt>(image: &I) -> Result<Option<Self>> {
+    fn read<I: ReadAt>(image: &I) -> Result<Option<Self>> {
         match file_type::base_kind(image) {
             Ok(BaseKind::Iso) => Self::of_iso(image),
             Ok(BaseKind::Disk) => Self::of_raw(image),
@@ -122,23 +122,23 @@ impl Known {
     }
 
     fn of_iso<I: ReadAt>(image: &I) -> Result<Option<Self>> {
-        let survey = match Survey::of(image) {
+        let survey = match Survey::read(image) {
             Ok(survey) => survey,
             Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
             Err(fault) => return Err(fault),
         };
-        let report = Report::of(image)?;
-        let stamped = IsoBase::of(image)?.stamped;
+        let report = Report::read(image)?;
+        let stamped = IsoBase::open(image)?.stamped;
         Ok(Some(Self { survey: Some(survey), report, stamped }))
     }
 
     fn of_raw<I: ReadAt>(image: &I) -> Result<Option<Self>> {
-        let stamped = match injected::DiskBase::of(image) {
+        let stamped = match injected::DiskBase::open(image) {
             Ok(base) => base.stamped,
             Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
             Err(fault) => return Err(fault),
         };
-        Ok(Some(Self { survey: None, report: Report::of(image)?, stamped }))
+        Ok(Some(Self { survey: None, report: Report::read(image)?, stamped }))
     }
 
     fn tree(&self, hierarchy: Hierarchy) -> Option<&Tree> {

@@ -77,7 +77,7 @@ struct Archive {
 
 impl Plan {
     /// Decides how the edits get into a base. `initrds` are those of the survey.
-    pub fn of<I: ReadAt>(
+    pub fn new<I: ReadAt>(
         image: &I,
         survey: &Survey,
         initrds: &[Initrd],

@@ -36,7 +36,7 @@ impl Console {
     ///
     /// # Errors
     /// A store that cannot be read, or has very many files.
-    pub fn of<I: ReadAt>(image: &I, store: ByteRange) -> Result<Self> {
+    pub fn read<I: ReadAt>(image: &I, store: ByteRange) -> Result<Self> {
         let mut start = [0; 8];
         image.read_exact_at(&mut start, store.start())?;
         let [magic @ .., a, b, c, d] = start;
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn what_is_no_store_or_has_very_many_files_is_not_read() {
         let of = |bytes: Vec<u8>| {
-            Console::of(&bytes, ByteRange::up_to(len_of(&bytes))).unwrap_err().to_string()
+            Console::read(&bytes, ByteRange::up_to(len_of(&bytes))).unwrap_err().to_string()
         };
         assert!(of(vec![0; 4096]).contains("expected a squashfs"));
         let many = [b"hsqs".to_vec(), u32::MAX.to_le_bytes().to_vec(), vec![0; 4096]].concat();

@@ -57,13 +57,13 @@ impl Survey {
     /// # Errors
     /// [`crate::Error::Malformed`] where a structure is broken, [`crate::Error::Unsupported`] where the
     /// image is none that can be changed safely.
-    pub fn of<I: ReadAt>(image: &I) -> Result<Self> {
+    pub fn read<I: ReadAt>(image: &I) -> Result<Self> {
         // What is not an image, or not all of one, is named before anything in it is looked for.
         file_type::check_iso(image)?;
-        let mut volume = Volume::of(image)?;
+        let mut volume = Volume::read(image)?;
         let trees: Vec<Tree> = volume
             .hierarchies()
-            .map(|(hierarchy, _)| Tree::of(image, hierarchy))
+            .map(|(hierarchy, _)| Tree::read(image, hierarchy))
             .collect::<Result<_>>()?;
         let primary = primary(&trees);
         volume
@@ -76,7 +76,7 @@ impl Survey {
             configs::check_unified(image, primary)?;
             return Err(fault);
         }
-        let partitions = Partitions::of(image)?;
+        let partitions = Partitions::read(image)?;
         let boot = boot_catalog::catalog(image, primary)?;
         let configs = configs::all(image, primary, &boot)?;
         let triplets = nixos::triplets(&configs);

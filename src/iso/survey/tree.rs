@@ -68,7 +68,7 @@ type Mounted<'a, I> = IsoFs<Blocks<'a, I>>;
 
 impl Tree {
     /// Reads a hierarchy; the primary one with Rock Ridge names.
-    pub fn of<I: ReadAt>(image: &I, hierarchy: Hierarchy) -> Result<Self> {
+    pub fn read<I: ReadAt>(image: &I, hierarchy: Hierarchy) -> Result<Self> {
         let namespace = match hierarchy {
             Hierarchy::Primary => Namespace::RockRidge,
             Hierarchy::Joliet => Namespace::Joliet,

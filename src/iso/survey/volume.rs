@@ -33,7 +33,7 @@ const SECOND: u32 = FIRST + SESSION;
 
 impl Volume {
     /// Reads the Volume Descriptor Set and checks it against itself and the image.
-    pub fn of(image: &impl ReadAt) -> Result<Self> {
+    pub fn read(image: &impl ReadAt) -> Result<Self> {
         let (primary, joliet) = set(image, FIRST)?;
         let second = Vec::new();
         let volume = Self { primary: primary.ok_or_else(no_primary)?, joliet, second };

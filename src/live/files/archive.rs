@@ -58,7 +58,8 @@ fn unpacked(asked: ArgRef<'_>, path: &Path) -> Result<File> {
     if is_tar(&head) {
         return Ok(file);
     }
-    let packing = Compression::of(&head).ok().filter(|packing| *packing != Compression::None);
+    let packing =
+        Compression::recognize(&head).ok().filter(|packing| *packing != Compression::None);
     let packing = packing.ok_or_else(|| no_tar(asked, path))?;
     let mut spool = super::squashfs::unnamed_file()?;
     let copied = decoder(packing, BufReader::new(&file))

@@ -33,7 +33,7 @@ pub(super) enum Start<'a> {
 
 impl<'a> Start<'a> {
     /// Looks at the first bytes.
-    pub(super) fn of(head: &'a [u8]) -> Self {
+    pub(super) fn parse(head: &'a [u8]) -> Self {
         if is_elf(head) {
             return Self::Elf;
         }
@@ -78,7 +78,7 @@ fn script(
     findings: &mut Findings,
 ) -> Result<()> {
     let name = path.rsplit('/').next().unwrap_or(path);
-    match Start::of(head) {
+    match Start::parse(head) {
         Start::Elf if asked.name == "run" => Ok(()),
         Start::Elf => Err(asked.fault(
             format!("{name} is a program and no script"),
@@ -114,7 +114,7 @@ fn script(
 
 /// What is worth telling of an executable file in an overlay.
 fn start_note(path: &str, head: &[u8], content: &Content) -> Option<String> {
-    match Start::of(head) {
+    match Start::parse(head) {
         Start::CrLf => Some(format!("/{path} cannot run: its first line ends in CR LF")),
         Start::Neither if content.size() > 0 => {
             Some(format!("/{path} is executable, but neither a script with `#!` nor a program"))

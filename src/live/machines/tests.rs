@@ -19,7 +19,7 @@ fn wishes(text: &str) -> Result<Customization> {
     std::fs::write(folder.join("seed"), (0..40).collect::<Vec<u8>>()).unwrap();
     let path = folder.join("r.toml");
     std::fs::write(&path, text.replace("KEY0", KEYS[0]).replace("KEY1", KEYS[1])).unwrap();
-    Customization::of(&recipe::read(&path)?)
+    Customization::from_recipe(&recipe::read(&path)?)
 }
 
 fn edits(text: &str, release: (u32, u32)) -> Result<Edits> {

@@ -39,7 +39,7 @@ pub(super) struct Before {
 impl Before {
     /// The image of a file; none if it is not one that was stamped.
     pub(super) fn of_image(path: &Path) -> Option<Self> {
-        Self::of(&ImageFile::open(path).ok()?).ok()?
+        Self::read(&ImageFile::open(path).ok()?).ok()?
     }
 
     /// The image that a patch file makes of the base, whose digest is given; none if it makes none.
@@ -51,10 +51,10 @@ impl Before {
         let bytes = bounded::read(path, LARGEST, "read what was made before").ok()?;
         let patch = PatchFile::parse(&bytes).ok()?;
         let below = base.original().clone();
-        Self::of(patch::apply(&patch, below, sha256, "the base").ok()?.image()).ok()?
+        Self::read(patch::apply(&patch, below, sha256, "the base").ok()?.image()).ok()?
     }
 
-    fn of<I: ReadAt>(image: &I) -> Result<Option<Self>> {
+    fn read<I: ReadAt>(image: &I) -> Result<Option<Self>> {
         let base = BaseImage::open(image)?;
         let Some(injected) = base.injected() else { return Ok(None) };
         let found = found::of_image(image)?;

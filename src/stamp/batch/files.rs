@@ -35,7 +35,7 @@ impl Run<'_> {
     pub(super) fn image(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
         let (batch, image) = (self.batch, &job.image);
         if batch.digests {
-            waiting.done.sha256 = Some(Digest::of(image.image(), &Silent)?);
+            waiting.done.sha256 = Some(Digest::compute(image.image(), &Silent)?);
         }
         if !waiting.done.kept {
             let path = &waiting.done.path;
@@ -44,7 +44,7 @@ impl Run<'_> {
             waiting.files.push(output.ready(image.outgoing(), &CancelOnly(self.listener))?);
         }
         let known = waiting.done.sha256;
-        let hashed = || Digest::of(image.image(), &CancelOnly(self.listener));
+        let hashed = || Digest::compute(image.image(), &CancelOnly(self.listener));
         self.beside(&mut waiting, image, || known.map_or_else(hashed, Ok))?;
         Ok(waiting)
     }
@@ -172,7 +172,7 @@ fn file_name(waiting: &Waiting) -> String {
 
 /// Who may read what is made.
 fn readers(made: &PlannedImage) -> FileAccess {
-    FileAccess::of(made.is_private())
+    FileAccess::new(made.is_private())
 }
 
 /// Whether a file that stays is one that can stay: if others must not know it, they cannot read it any more.

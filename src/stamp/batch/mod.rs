@@ -209,7 +209,7 @@ impl Batch<'_> {
         let facts = self.base.facts();
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (taken, seeded) = (Taken::files(), Taken::keys());
-        let about_base = BaseFacts::of(self.base)?;
+        let about_base = BaseFacts::gather(self.base)?;
         let run =
             Run { batch: self, facts, about_base, taken, seeded, next, stopped, listener, layout };
         run.all(users)

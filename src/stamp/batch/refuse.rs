@@ -34,7 +34,7 @@ pub(super) const NOT_ASKED: &str = "a batch reads no standard input and asks nob
 /// Refuses keys that would be fetched anew for each user, at other times.
 pub(super) fn refuse_fetched(recipe: &Recipe) -> Result<()> {
     for (at, given) in recipe.key.iter().enumerate() {
-        let hint = match Elsewhere::of(given)? {
+        let hint = match Elsewhere::parse(given)? {
             None => continue,
             Some(Elsewhere::Agent) => "make a file of them: ssh-add -L > agent.keys".to_owned(),
             Some(Elsewhere::Server(url)) => {

@@ -70,7 +70,9 @@ type Titled = (Vec<String>, Vec<String>);
 /// What a recipe shapes in menus, but for the label, keys, and initrds.
 fn shape(configs: &[Config]) -> Vec<(Started, Vec<Titled>)> {
     let entry = |entry: &Entry| (entry.title.clone(), arguments(entry));
-    let menu = |config: &Config| (Started::of(config), config.entries.iter().map(entry).collect());
+    let menu = |config: &Config| {
+        (Started::from_config(config), config.entries.iter().map(entry).collect())
+    };
     configs.iter().map(menu).collect()
 }
 
@@ -118,7 +120,8 @@ fn pairs<'a>(
 
 fn timeout(old: &[Config], new: &[Config]) -> Option<u32> {
     old.iter().zip(new).find_map(|(old, new)| {
-        let (before, after) = (Started::of(old).timeout, Started::of(new).timeout?);
+        let (before, after) =
+            (Started::from_config(old).timeout, Started::from_config(new).timeout?);
         let units: u32 = after.parse().ok().filter(|_| before.as_ref() != Some(&after))?;
         Some(match new.syntax {
             Syntax::Grub => units,
@@ -137,9 +140,9 @@ fn name(old: &[Config], new: &[Config]) -> Option<String> {
 /// The entry that a menu starts now and did not start before, by its old title, which menus of all kinds have.
 fn default_entry(old: &[Config], new: &[Config]) -> Option<String> {
     old.iter().zip(new).find_map(|(old, new)| {
-        let default = Started::of(new)
+        let default = Started::from_config(new)
             .default
-            .filter(|now| Started::of(old).default.as_ref() != Some(now))?;
+            .filter(|now| Started::from_config(old).default.as_ref() != Some(now))?;
         let is_it = |(_, new): &(&Entry, &Entry)| {
             let by_label = new.label.as_ref().is_some_and(|label| label.text == default);
             by_label || grub::default_of(&new.title).is_some_and(|path| path == default)

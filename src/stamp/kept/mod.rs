@@ -45,7 +45,7 @@ impl Kept {
     ///
     /// # Errors
     /// [`Error::Usage`] where menus were changed in a way that no recipe says; a manifest that cannot be read.
-    pub fn of<B: ReadAt + Clone>(base: &BaseImage<B>) -> Result<Option<Self>> {
+    pub fn read<B: ReadAt + Clone>(base: &BaseImage<B>) -> Result<Option<Self>> {
         let Some(stamped) = base.injected() else { return Ok(None) };
         let found = found::of_image(base.original().base())?;
         let root = stamped.root.clone();
@@ -151,7 +151,7 @@ impl Kept {
             let is_made_anew = again && live::is_of_networks(&member.path);
             !is_made_anew && !made.contains(&member.path)
         };
-        Carried::of(self.root.iter().filter(stays).cloned().collect(), self.private)
+        Carried::from_members(self.root.iter().filter(stays).cloned().collect(), self.private)
     }
 }
 

@@ -54,7 +54,7 @@ pub fn masked(own: Vec<ByteRange>, partitions: &Partitions, size: u64) -> Result
 
 impl Blocks {
     /// Those of a base, and the base's own digest, in one pass.
-    pub fn of(base: &impl ReadAt, progress: &dyn Progress) -> Result<(Self, Digest)> {
+    pub fn compute(base: &impl ReadAt, progress: &dyn Progress) -> Result<(Self, Digest)> {
         progress.begin("Hashing the base", base.size());
         let mut whole = Sha256::new();
         let mut sha256 = Vec::new();

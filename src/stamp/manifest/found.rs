@@ -29,7 +29,7 @@ pub struct Found {
 /// # Errors
 /// What the surveys say, and a manifest that cannot be read.
 pub fn of_image<I: ReadAt>(image: &I) -> Result<Option<Found>> {
-    read(image, &Surveyed::of(image)?)
+    read(image, &Surveyed::read(image)?)
 }
 
 /// The same of an image that was looked at.

@@ -136,7 +136,7 @@ pub fn head<B: ReadAt>(image: &B) -> Result<Digest> {
 
 impl BaseFacts {
     /// What is known of a base that is not read whole.
-    pub(super) fn of<B: ReadAt>(base: &BaseImage<B>) -> Result<Self> {
+    pub(super) fn gather<B: ReadAt>(base: &BaseImage<B>) -> Result<Self> {
         let image = base.original();
         Ok(Self {
             sha256: None,

@@ -24,7 +24,7 @@ pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> R
             hint: Advice::CompareOrDigests,
         });
     };
-    let surveyed = Surveyed::of(image)?;
+    let surveyed = Surveyed::read(image)?;
     let partitions = surveyed.partitions();
     if let Some(fault) = partitions.backup_fault.clone() {
         return Err(differs("the backup GPT", manifest.size, fault, "the primary one's mirror"));
@@ -46,7 +46,7 @@ fn claims<I: ReadAt>(base: &BaseImage<&I>, manifest: &Manifest) -> Result<()> {
     let facts = BaseFacts { sha256: None, ..manifest.base.clone() };
     let same = [
         ("the size", stamped.undo.stamped_size == manifest.size),
-        ("the base", BaseFacts::of(base)? == facts),
+        ("the base", BaseFacts::gather(base)? == facts),
         ("the keys", keys_of(&edits) == manifest.keys),
         ("the files", files_of(&edits) == manifest.files),
         ("whether it is private", !(edits.is_private() && manifest.private == Some(false))),

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let output = output.map(|path| args.written.destination(path, &packed)).transpose()?;
     args.beside.check(&packed, args.written.existing())?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
-    let known = KnownHosts::of(&wishes, args.edit.known_hosts(), beside, args.written.force)?;
+    let known = KnownHosts::new(&wishes, args.edit.known_hosts(), beside, args.written.force)?;
     let file = base::unpacked(packed, args.output.as_deref())?;
     if archive::is_tar(&file) {
         return tarball::write(args, &wishes, &file, output.as_ref(), known);

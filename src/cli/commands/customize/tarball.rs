@@ -94,7 +94,7 @@ fn packing(path: &Path) -> Result<Packing> {
     let file = ImageFile::open(path)?;
     let mut start = [0; 32];
     file.read_exact_at(&mut start, 0)?;
-    match Packing::of(&start) {
+    match Packing::recognize(&start) {
         Packing::Zip => Err(Error::Usage {
             what: format!("{} is a zip archive with a tar archive in it", path.display()),
             hint: "unpack it, and give the tar archive".into(),

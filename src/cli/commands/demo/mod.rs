@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args, program: fn(&[OsString]) -> Result<()>) -> Result
     write_new(&files.base, 0o644, &image)?;
     make_key(&files)?;
     stamp(&files, program)?;
-    let inspect = |path: &Path| Report::of(&ImageFile::open(path)?);
+    let inspect = |path: &Path| Report::read(&ImageFile::open(path)?);
     let (base, custom) = (inspect(&files.base)?, inspect(&files.custom)?);
     printer::print(&story(&files, &base, &custom))?;
     let broken = custom.checks.iter().find(|check| !check.ok);

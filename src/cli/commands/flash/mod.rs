@@ -91,7 +91,7 @@ pub(crate) struct FlashSource<'a> {
 
 impl<'a> FlashSource<'a> {
     /// An image of unknown size, made from `files`, that is written as it is.
-    fn of(image: Image<'a>, name: String, files: Vec<PathBuf>) -> Self {
+    fn new(image: Image<'a>, name: String, files: Vec<PathBuf>) -> Self {
         let (private, changed) = (None, Vec::new());
         let (known, suspects, fits) = (None, None, None);
         let (any, is_input, is_stamped) = (false, false, false);
@@ -120,7 +120,7 @@ impl<'a> FlashSource<'a> {
         files: Vec<PathBuf>,
     ) -> Self {
         let (size, private) = (Some(image.size()), Some(private));
-        Self { size, private, ..Self::of(Image::Whole(image), name, files) }
+        Self { size, private, ..Self::new(Image::Whole(image), name, files) }
     }
 }
 
@@ -184,7 +184,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
         }
         Source::Stream(stream) => {
             let name = stream.name();
-            FlashSource { size, ..FlashSource::of(Image::Stream(stream), name, files) }
+            FlashSource { size, ..FlashSource::new(Image::Stream(stream), name, files) }
         }
     };
     write(FlashSource { any: args.any, is_input, fits, ..prepared }, to)
@@ -228,7 +228,7 @@ fn known_hosts(args: &Args, wishes: &Customization, to: &TargetArgs) -> Result<O
     let wanted = args.edit.known_hosts();
     let own = wishes.all_host_keys().next().map(HostKeys::own_name);
     let beside = if to.is_file() { to.disks.devices.first().cloned() } else { own };
-    KnownHosts::of(wishes, wanted, beside.as_deref(), wanted.is_none())
+    KnownHosts::new(wishes, wanted, beside.as_deref(), wanted.is_none())
 }
 
 /// Lays a patch over its base and writes the image in one pass.

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
-    let found = Report::of(file).map_err(|fault| fault.of_image(file.name()))?;
+    let found = Report::read(file).map_err(|fault| fault.of_image(file.name()))?;
     if args.kargs {
         return printer::print(&whole::kargs(&found));
     }

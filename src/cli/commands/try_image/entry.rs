@@ -27,9 +27,9 @@ pub(super) struct Direct {
 
 impl Direct {
     /// The entry of a number or a title, copied below `place`.
-    pub(super) fn of(image: &Path, asked: &str, bios: bool, place: &Path) -> Result<Self> {
+    pub(super) fn open(image: &Path, asked: &str, bios: bool, place: &Path) -> Result<Self> {
         let file = ImageFile::open(image)?;
-        let survey = Survey::of(&file).map_err(|fault| fault.of_image(file.name()))?;
+        let survey = Survey::read(&file).map_err(|fault| fault.of_image(file.name()))?;
         let (entry, arguments) = chosen(&survey.configs, asked, bios)?;
         let (kernel, initrd) = (place.join("kernel"), place.join("initrd"));
         copy(&file, &survey, &[&entry.kernel.text], &kernel)?;
@@ -101,7 +101,7 @@ mod tests {
         let base = place.path().join("base.iso");
         let bytes = zstd::decode_all(&include_bytes!("../../../../tests/tiny/tiny.iso.zst")[..]);
         fs::write(&base, bytes.unwrap()).unwrap();
-        let found = Direct::of(&base, asked, bios, place.path())?;
+        let found = Direct::open(&base, asked, bios, place.path())?;
         let kernel = fs::read(&found.kernel).unwrap();
         assert!(!fs::read(&found.initrd).unwrap().is_empty());
         Ok((found, kernel))

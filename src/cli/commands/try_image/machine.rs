@@ -76,7 +76,7 @@ impl Machine {
         let port = free_port()?;
         let mut command = Command::new(program);
         command.args(["-display", "none", "-monitor", "none", "-no-reboot", "-smp", "2"]);
-        let kvm = if args.no_kvm { Kvm::Unused } else { Kvm::of(program, arm) };
+        let kvm = if args.no_kvm { Kvm::Unused } else { Kvm::probe(program, arm) };
         let accelerator = if kvm == Kvm::Works { "kvm" } else { "tcg" };
         command.args(["-accel", accelerator, "-cpu", "max", "-m", &args.memory.to_string()]);
         command.args([
@@ -152,7 +152,7 @@ impl Kvm {
 
     /// Tries it with a machine that stops before its first instruction: QEMU itself falls back to emulation only where
     /// KVM does not open, and aborts where it opens and does not work.
-    fn of(program: &str, arm: bool) -> Self {
+    fn probe(program: &str, arm: bool) -> Self {
         if !Path::new(Self::NODE).exists() {
             return Self::Unused;
         }

@@ -105,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let own = own(args, &report, place.path())?;
     let image = own.as_ref().map_or(args.image.as_path(), |own| &own.image);
     let bios = machine::firmware(args, &report) == Firmware::Bios;
-    let direct = args.entry.as_deref().map(|entry| Direct::of(image, entry, bios, place.path()));
+    let direct = args.entry.as_deref().map(|entry| Direct::open(image, entry, bios, place.path()));
     interrupt::watch()?;
     let started = Started { image, direct: direct.transpose()? };
     let begun = Instant::now();
@@ -125,7 +125,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn inspected(image: &Path) -> Result<Report> {
-    let report = Report::of(&ImageFile::open(image)?);
+    let report = Report::read(&ImageFile::open(image)?);
     report.map_err(|fault| fault.of_image(image.display()))
 }
 
@@ -143,7 +143,7 @@ fn own(args: &Args, report: &Report, place: &Path) -> Result<Option<Own>> {
         };
         printer::say(&format!("{what} for this boot, and both are removed afterwards\n"));
     }
-    Own::of(&args.image, place).map(Some)
+    Own::make(&args.image, place).map(Some)
 }
 
 /// A picture also of a machine that nobody could log in to: that is when it is wanted most.

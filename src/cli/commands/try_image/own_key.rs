@@ -21,7 +21,7 @@ pub(super) struct Own {
 
 impl Own {
     /// Makes both below `place`.
-    pub(super) fn of(image: &Path, place: &Path) -> Result<Self> {
+    pub(super) fn make(image: &Path, place: &Path) -> Result<Self> {
         let fault = |fault: ssh_key::Error| Error::io("make a key pair")(io::Error::other(fault));
         let mut pair = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(fault)?;
         pair.set_comment("remaster try");
@@ -43,7 +43,7 @@ impl Own {
 
 /// A recipe over what an image has already, which stays.
 fn wishes(base: &BaseImage<&ImageFile>, recipe: Recipe) -> Result<Customization> {
-    let Some(kept) = Kept::of(base)? else { return Customization::of(&recipe) };
+    let Some(kept) = Kept::read(base)? else { return Customization::from_recipe(&recipe) };
     let carried = kept.carried(&base.facts(), &recipe)?;
     let mut recipe = kept.with(recipe);
     // Nobody verifies the copy.
@@ -78,8 +78,8 @@ mod tests {
         let base = place.path().join("base.iso");
         let bytes = zstd::decode_all(&include_bytes!("../../../../tests/tiny/tiny.iso.zst")[..]);
         fs::write(&base, bytes.unwrap()).unwrap();
-        let own = Own::of(&base, place.path()).unwrap();
-        let report = Report::of(&ImageFile::open(&own.image).unwrap()).unwrap();
+        let own = Own::make(&base, place.path()).unwrap();
+        let report = Report::read(&ImageFile::open(&own.image).unwrap()).unwrap();
         let private = PrivateKey::read_openssh_file(&own.key).unwrap();
         let print = private.fingerprint(ssh_key::HashAlg::Sha256).to_string();
         assert_eq!(report.injected.unwrap().keys[0].fingerprint, print);
@@ -99,13 +99,13 @@ mod tests {
         (recipe.hostname, recipe.host_key) = (Some("box".into()), vec!["generate".into()]);
         let file = ImageFile::open(&base).unwrap();
         let made = BaseImage::open(&file).unwrap();
-        let made =
-            made.customize(&Customization::of(&recipe).unwrap(), &ManifestOptions::default());
+        let made = made
+            .customize(&Customization::from_recipe(&recipe).unwrap(), &ManifestOptions::default());
         made.unwrap().write_to_file(&stamped, OverwritePolicy::Refuse).unwrap();
         let report =
-            |path: &Path| Report::of(&ImageFile::open(path).unwrap()).unwrap().injected.unwrap();
+            |path: &Path| Report::read(&ImageFile::open(path).unwrap()).unwrap().injected.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let own = Own::of(&stamped, folder.path()).unwrap();
+        let own = Own::make(&stamped, folder.path()).unwrap();
         let (before, now) = (report(&stamped), report(&own.image));
         assert!(before.keys.is_empty() && now.keys.len() == 2, "{now:?}");
         assert_eq!(before.host_keys[0].fingerprint, now.host_keys[0].fingerprint);
