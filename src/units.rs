@@ -12,7 +12,7 @@ pub(crate) const DISK_BLOCK: u64 = 512;
 
 /// Turns a length in memory into a length in an image.
 #[expect(clippy::as_conversions, reason = "usize has 64 bits, asserted above")]
-pub const fn len_of(bytes: &[u8]) -> u64 {
+pub const fn u64_len(bytes: &[u8]) -> u64 {
     bytes.len() as u64
 }
 
@@ -25,7 +25,7 @@ pub(crate) const fn u64_of(count: usize) -> u64 {
 /// Turns a length in an image into a length in memory.
 #[expect(clippy::as_conversions, reason = "usize has 64 bits, asserted above")]
 #[expect(clippy::cast_possible_truncation, reason = "usize has 64 bits, asserted above")]
-pub const fn in_memory(bytes: u64) -> usize {
+pub const fn usize_of(bytes: u64) -> usize {
     bytes as usize
 }
 

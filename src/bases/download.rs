@@ -14,7 +14,7 @@ use super::release::{Release, check_status, follow};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::units::{in_memory, len_of};
+use crate::units::{u64_len, usize_of};
 
 /// What to do about a file that is not the one that was published.
 pub(super) const FETCH_AGAIN: &str =
@@ -184,7 +184,7 @@ impl Part<'_> {
         file.seek(SeekFrom::Start(have)).map_err(Error::io(doing()))?;
         progress.begin("Fetching", total.unwrap_or(0));
         progress.advance(have);
-        let (mut done, mut buffer) = (have, vec![0; in_memory(CHUNK)]);
+        let (mut done, mut buffer) = (have, vec![0; usize_of(CHUNK)]);
         loop {
             if progress.is_cancelled() {
                 return Err(Error::Interrupted.into());
@@ -200,8 +200,8 @@ impl Part<'_> {
                 break;
             }
             file.write_all(chunk).map_err(Error::io(doing()))?;
-            done = checked::sum(done, len_of(chunk), "what was fetched")?;
-            progress.advance(len_of(chunk));
+            done = checked::sum(done, u64_len(chunk), "what was fetched")?;
+            progress.advance(u64_len(chunk));
             if done > total.unwrap_or(self.most) {
                 return Err(self
                     .fault("the server sends more than it said, and does not end")
@@ -254,7 +254,7 @@ pub(super) fn hash(file: &mut File, path: &Path, progress: &dyn Progress) -> Res
     progress.begin("Checking", size_of(file, path)?);
     file.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
     let (mut digest, mut size) = (Sha256::new(), 0_u64);
-    let mut buffer = vec![0; in_memory(CHUNK)];
+    let mut buffer = vec![0; usize_of(CHUNK)];
     loop {
         if progress.is_cancelled() {
             return Err(Error::Interrupted);
@@ -265,8 +265,8 @@ pub(super) fn hash(file: &mut File, path: &Path, progress: &dyn Progress) -> Res
             break;
         }
         digest.update(chunk);
-        size = checked::sum(size, len_of(chunk), "the size of the file")?;
-        progress.advance(len_of(chunk));
+        size = checked::sum(size, u64_len(chunk), "the size of the file")?;
+        progress.advance(u64_len(chunk));
     }
     progress.end();
     let mut text = String::new();

@@ -10,7 +10,7 @@ use crate::error::{Advice, Error, Result};
 use crate::formats::compression::{Compression, zstd_frame_end};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::units::{ByteRange, beyond, format_bytes, in_memory, len_of};
+use crate::units::{ByteRange, beyond, format_bytes, u64_len, usize_of};
 
 /// Bytes of a stage 1 script; real ones have about 25 KB.
 const LARGEST_SCRIPT: u32 = 1 << 20;
@@ -486,11 +486,11 @@ struct Window<'a, I> {
 
 impl<I: ReadAt> Read for Window<'_, I> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = beyond(self.at.size(), self.position).min(len_of(buf));
+        let left = beyond(self.at.size(), self.position).min(u64_len(buf));
         if left == 0 {
             return Ok(0);
         }
-        let buf = checked::part_mut(buf, ..in_memory(left), "room to read")?;
+        let buf = checked::part_mut(buf, ..usize_of(left), "room to read")?;
         let at = checked::sum(self.at.start(), self.position, "a place in an initrd")?;
         self.image.read_exact_at(buf, at)?;
         self.position = checked::sum(self.position, left, "a place in an initrd")?;

@@ -12,7 +12,7 @@ use crate::formats::ext4::group::Descriptor;
 use crate::formats::ext4::inode::{Inode, Kind, ROOT};
 use crate::formats::ext4::superblock::{self, Superblock};
 use crate::image::{ReadAt, past_64_bits};
-use crate::units::{ByteRange, in_memory, len_of, u64_of};
+use crate::units::{ByteRange, u64_len, u64_of, usize_of};
 
 /// Blocks of extent trees of one file that are looked into.
 const MOST_NODES: usize = 4096;
@@ -132,7 +132,7 @@ impl<I: ReadAt> Filesystem<I> {
         let (number, within) =
             (at.div_euclid(superblock.block()), at.rem_euclid(superblock.block()));
         let first = checked::sum(superblock.first_data_block(), 1, "the group descriptors")?;
-        Ok((checked::sum(first, number, "a group descriptor")?, in_memory(within)))
+        Ok((checked::sum(first, number, "a group descriptor")?, usize_of(within)))
     }
 
     /// The descriptor of a group.
@@ -277,14 +277,14 @@ impl<I: ReadAt> Filesystem<I> {
             let found = format!("an inode table at block {first}");
             self.fault("a group descriptor", 0, found, "a block of the filesystem")
         })?;
-        Ok((block, in_memory(at.rem_euclid(size))))
+        Ok((block, usize_of(at.rem_euclid(size))))
     }
 
     /// An inode.
     pub fn inode(&self, number: u64) -> Result<Inode> {
         let (block, at) = self.inode_place(number)?;
         let bytes = self.block(block)?;
-        let size = in_memory(self.superblock.inode_size());
+        let size = usize_of(self.superblock.inode_size());
         let bytes = checked::part(checked::part(&bytes, at.., "an inode")?, ..size, "an inode")?;
         Inode::parse(bytes, number, &self.superblock).map_err(self.in_block(block))
     }
@@ -366,15 +366,15 @@ impl<I: ReadAt> Filesystem<I> {
                 size.to_string(),
             ));
         }
-        let mut bytes = vec![0; in_memory(size)];
+        let mut bytes = vec![0; usize_of(size)];
         let block = self.superblock.block();
         for extent in self.map(inode)?.extents.iter().filter(|extent| extent.written) {
             let start = checked::product(extent.logical, block, "the place of an extent")?;
             // Blocks behind the end of a file hold nothing of it.
-            let Some(rest) = bytes.get_mut(in_memory(start)..) else { continue };
+            let Some(rest) = bytes.get_mut(usize_of(start)..) else { continue };
             let length = checked::product(extent.blocks, block, "the size of an extent")?;
-            let length = length.min(len_of(rest));
-            let place = checked::part_mut(rest, ..in_memory(length), "the place of an extent")?;
+            let length = length.min(u64_len(rest));
+            let place = checked::part_mut(rest, ..usize_of(length), "the place of an extent")?;
             let at = extent.start.checked_mul(block);
             let at = at.and_then(|at| at.checked_add(self.window.start()));
             self.image.read_exact_at(place, at.ok_or_else(|| past_64_bits(u64::MAX))?)?;

@@ -20,7 +20,7 @@ use crate::image::file_type::HEAD;
 use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::{ReadAt, past_64_bits};
 use crate::iso::injected::Stamped;
-use crate::units::{ByteRange, DISK_BLOCK, in_memory};
+use crate::units::{ByteRange, DISK_BLOCK, usize_of};
 
 /// Bytes of an undo record or manifest that are read.
 const LARGEST: u64 = 64 << 20;
@@ -157,8 +157,7 @@ fn own_header<B: ReadAt>(image: &PatchedImage<B>, size: u64) -> Result<Option<Pa
         return Ok(None);
     }
     let at = checked::range(DISK_BLOCK, DISK_BLOCK, "the GPT header")?;
-    let header =
-        checked::part(&head, in_memory(at.start())..in_memory(at.end()), "the GPT header")?;
+    let header = checked::part(&head, usize_of(at.start())..usize_of(at.end()), "the GPT header")?;
     Patch::bytes(at.start(), header.to_vec(), "GPT header").map(Some)
 }
 

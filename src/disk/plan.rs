@@ -21,7 +21,7 @@ use crate::image::patched::{Patch, Source};
 use crate::iso::plan::{Plan, Step};
 use crate::recipe::edits::{Edits, Way, folder};
 use crate::recipe::{Setting, setting};
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 /// The folder of ours in the root filesystem.
 pub const FOLDER: &str = "boot/remaster";
@@ -60,7 +60,7 @@ pub fn plan<I: ReadAt>(image: &I, raw: &DiskSurvey, edits: &Edits) -> Result<Pla
     if let Some(credential) = menus.credential {
         plan.steps.push(Step {
             what: format!("put {} on the kernel's command lines", credential.does),
-            bytes: len_of(credential.argument.as_bytes()),
+            bytes: u64_len(credential.argument.as_bytes()),
         });
         plan.credential = Some(credential.does.clone());
     }
@@ -157,16 +157,16 @@ impl<I: ReadAt> Planner<'_, I> {
         for (name, bytes) in &self.edits.records {
             let member = Member::file(record_path(name), 0o444, bytes.clone());
             let runs = edited.put(&member)?;
-            let [range] = self.ranges(&runs, len_of(bytes), &mut apart)?[..] else {
+            let [range] = self.ranges(&runs, u64_len(bytes), &mut apart)?[..] else {
                 let free = runs.iter().map(|(_, blocks)| *blocks).max().unwrap_or(0);
                 let block = self.fs.superblock().block();
                 let free = checked::product(free, block, "the longest run of free blocks")?;
                 let what = format!("one run of free blocks, for /{}", member.path);
-                return Err(Error::NoRoom { what, needed: len_of(bytes), free });
+                return Err(Error::NoRoom { what, needed: u64_len(bytes), free });
             };
             records.insert(name.clone(), range);
         }
-        let placeholder = vec![0; in_memory(undo_size)];
+        let placeholder = vec![0; usize_of(undo_size)];
         let runs = edited.put(&Member::file(undo_path(), 0o600, placeholder))?;
         let undo = self.ranges(&runs, undo_size, &mut apart)?;
         Ok(Written { changes: edited.patches(&apart)?, records, undo })
@@ -205,8 +205,8 @@ impl<I: ReadAt> Planner<'_, I> {
     fn finish(&self, written: Written, undo_size: u64) -> Result<Plan> {
         let Written { changes, records, undo } = written;
         let record = self.undo(&changes)?;
-        if len_of(&record) != undo_size {
-            let found = len_of(&record);
+        if u64_len(&record) != undo_size {
+            let found = u64_len(&record);
             return Err(Error::bug(format!("the undo record has {found} bytes, not {undo_size}")));
         }
         let steps = self.steps(&changes, undo_size)?;
@@ -221,7 +221,7 @@ impl<I: ReadAt> Planner<'_, I> {
         }
         let mut rest = record.as_slice();
         for at in undo {
-            let parts = rest.split_at_checked(in_memory(at.size()));
+            let parts = rest.split_at_checked(usize_of(at.size()));
             let (own, others) = checked::present(parts, "a part of the undo record")?;
             patches.push(Patch { at, from: Source::Bytes(own.into()), why: UNDO.into() });
             rest = others;
@@ -268,12 +268,12 @@ impl<I: ReadAt> Planner<'_, I> {
             Step { what: format!("add /{}", undo_path()), bytes: undo_size },
         ];
         if let Some(text) = self.text {
-            steps.push(Step { what: format!("change {MENU}"), bytes: len_of(text.as_bytes()) });
+            steps.push(Step { what: format!("change {MENU}"), bytes: u64_len(text.as_bytes()) });
         }
         if let Some(bytes) = self.edits.records.get(MANIFEST) {
             steps.push(Step {
                 what: format!("add /{}", record_path(MANIFEST)),
-                bytes: len_of(bytes),
+                bytes: u64_len(bytes),
             });
         }
         Ok(steps)

@@ -10,7 +10,7 @@ use crate::image::patched::PatchedImage;
 use crate::iso::differs::differs;
 use crate::iso::verify::boot_lines;
 use crate::recipe::edits::Edits;
-use crate::units::len_of;
+use crate::units::u64_len;
 
 /// Checks that `image`, made from a base, shows the edits, counts what is free, and leads back to the base.
 ///
@@ -38,7 +38,7 @@ pub fn check<B: ReadAt>(
         }
     }
     for (name, bytes) in &edits.records {
-        if fs.file(&record_path(name), len_of(bytes))?.as_ref() != Some(bytes) {
+        if fs.file(&record_path(name), u64_len(bytes))?.as_ref() != Some(bytes) {
             return Err(differs(name, raw.root.start(), "something else", "the record"));
         }
     }

@@ -7,7 +7,7 @@ use memmap2::MmapMut;
 
 use crate::checked;
 use crate::error::{Error, Result};
-use crate::units::in_memory;
+use crate::units::usize_of;
 
 /// Bytes of a buffer. A stick does not care; on a machine that is busy, or a medium that is fast, every
 /// round through the kernel counts: with a load of 16 on 2 processors, reading a loop device past the cache
@@ -18,7 +18,7 @@ pub(super) const HEAD: u64 = 1 << 20;
 
 /// A page-aligned buffer.
 pub(super) fn aligned(size: u64) -> Result<MmapMut> {
-    MmapMut::map_anon(in_memory(size)).map_err(Error::io(format!("get {size} bytes of memory")))
+    MmapMut::map_anon(usize_of(size)).map_err(Error::io(format!("get {size} bytes of memory")))
 }
 
 /// A fixed number of buffers; who asks for one more waits until one comes back.

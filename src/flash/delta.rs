@@ -15,7 +15,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::gpt;
 use crate::image::ReadAt;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 /// The Primary Volume Descriptor (ECMA-119 §6.7.1, §8.4); behind it is the Boot Record of El Torito.
 pub(super) const DESCRIPTOR: std::ops::Range<u64> = 0x8000..0x8800;
@@ -44,7 +44,7 @@ pub(super) fn holds_same_base(medium: &dyn Medium, head: &[u8]) -> Result<bool> 
 }
 
 fn descriptor(bytes: &[u8]) -> Option<&[u8]> {
-    let at = in_memory(DESCRIPTOR.start)..in_memory(DESCRIPTOR.end);
+    let at = usize_of(DESCRIPTOR.start)..usize_of(DESCRIPTOR.end);
     bytes.get(at).filter(|descriptor| descriptor.starts_with(b"\x01CD001"))
 }
 
@@ -107,7 +107,7 @@ fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<
     };
     writer.progress.end();
     writer.report.compared =
-        checked::sum(total(&ranges)?, len_of(placed.bytes), "what was compared")?;
+        checked::sum(total(&ranges)?, u64_len(placed.bytes), "what was compared")?;
     let block = writer.medium.block();
     // The last block of the image is written whole.
     let whole = |range| checked::whole_blocks(range, block, "a change in the head");
@@ -174,9 +174,9 @@ fn write_changes(
     invalidate(writer, layout)?;
     let mut buf = aligned(BUFFER)?;
     for range in changes.rest.iter().flat_map(|range| range.steps(BUFFER)) {
-        let used = in_memory(range.size());
+        let used = usize_of(range.size());
         let padded = checked::round_up(range.size(), writer.medium.block(), "the end of a change")?;
-        let padded = checked::part_mut(&mut buf, ..in_memory(padded), "a change")?;
+        let padded = checked::part_mut(&mut buf, ..usize_of(padded), "a change")?;
         image.read_exact_at(checked::part_mut(padded, ..used, "a change")?, range.start())?;
         checked::part_mut(padded, used.., "the rest of a block")?.fill(0);
         writer.put(padded, range.start())?;
@@ -198,12 +198,12 @@ fn write_changes(
 /// where the mark of a half written disk comes, the volume descriptors, by which some find an El Torito catalog on a stick, too, and the backup GPT.
 fn invalidate(writer: &mut Writer<'_>, layout: &Layout) -> Result<()> {
     let zeros = aligned(FIRST_BLOCK)?;
-    writer.put(&marked(len_of(layout.head()?).min(FIRST_BLOCK))?, 0)?;
+    writer.put(&marked(u64_len(layout.head()?).min(FIRST_BLOCK))?, 0)?;
     if let Some(at) = descriptors(layout)? {
         writer.put(&zeros, at.start())?;
     }
     if let Some(tail) = layout.tail() {
-        let block = in_memory(writer.medium.block());
+        let block = usize_of(writer.medium.block());
         let last = checked::difference(tail.size(), writer.medium.block(), "the last block")?;
         write_all(writer.medium, checked::part(&zeros, ..block, "zeros")?, last)?;
     }
@@ -217,5 +217,5 @@ fn descriptors(layout: &Layout) -> Result<Option<ByteRange>> {
         return Ok(None);
     }
     let at = checked::range(DESCRIPTOR.start, FIRST_BLOCK, "the volume descriptors")?;
-    Ok((at.end() <= len_of(head)).then_some(at))
+    Ok((at.end() <= u64_len(head)).then_some(at))
 }

@@ -9,7 +9,7 @@ use crate::checked;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::image::unpack::{Feed, Stream};
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 /// Bytes that are found equal or different together at first.
 pub(super) const UNIT: u64 = 4096;
@@ -51,7 +51,7 @@ impl Expected<'_> {
                 return Ok(Vec::new());
             }
         }
-        let unit = in_memory(self.unit());
+        let unit = usize_of(self.unit());
         let mut bad = Vec::new();
         let mut start = at;
         for (number, piece) in found.chunks(unit).enumerate() {
@@ -59,7 +59,7 @@ impl Expected<'_> {
                 Self::Whole(_) => scratch.chunks(unit).nth(number) == Some(piece),
                 Self::Digests(digests, _) => digests.at(start) == Some(digests.of(piece)?),
             };
-            let range = checked::range(start, len_of(piece), "a unit")?;
+            let range = checked::range(start, u64_len(piece), "a unit")?;
             if !is_same {
                 bad.push(range);
             }
@@ -88,13 +88,13 @@ impl Expected<'_> {
                 }
             }
             Self::Whole(image) => {
-                let mut buf = vec![0; in_memory(BUFFER)];
+                let mut buf = vec![0; usize_of(BUFFER)];
                 for range in checked::range(0, image.size(), "the image")?.steps(BUFFER) {
-                    let size = in_memory(range.size());
+                    let size = usize_of(range.size());
                     let buf = checked::part_mut(&mut buf, ..size, "room for a piece")?;
                     image.read_exact_at(buf, range.start())?;
                     let mut at = range.start();
-                    for piece in buf.chunks(in_memory(UNIT)) {
+                    for piece in buf.chunks(usize_of(UNIT)) {
                         if let Some(place) = wanted.get_mut(&xxh3_64(piece)) {
                             place.get_or_insert(at);
                         }
@@ -115,7 +115,7 @@ impl Expected<'_> {
         let mut stream = match self {
             Self::Whole(image) => {
                 for &range in ranges {
-                    let mut bytes = vec![0; in_memory(range.size())];
+                    let mut bytes = vec![0; usize_of(range.size())];
                     image.read_exact_at(&mut bytes, range.start())?;
                     take(range, Some(&bytes))?;
                 }
@@ -127,16 +127,16 @@ impl Expected<'_> {
             },
         };
         let mut done: u64 = 0;
-        let mut skipped = vec![0; in_memory(UNIT)];
+        let mut skipped = vec![0; usize_of(UNIT)];
         for &range in ranges {
             while done < range.start() {
                 let left = checked::difference(range.start(), done, "what is skipped")?;
                 let step = left.min(UNIT);
-                let place = checked::part_mut(&mut skipped, ..in_memory(step), "a skipped piece")?;
+                let place = checked::part_mut(&mut skipped, ..usize_of(step), "a skipped piece")?;
                 stream.fill(place)?;
                 done = checked::sum(done, step, "what is skipped")?;
             }
-            let mut bytes = vec![0; in_memory(range.size())];
+            let mut bytes = vec![0; usize_of(range.size())];
             stream.fill(&mut bytes)?;
             done = range.end();
             take(range, Some(&bytes))?;
@@ -162,7 +162,7 @@ impl Default for Digests {
 impl Digests {
     /// Adds bytes that follow; all but the last time a multiple of [`HEAD`].
     pub(super) fn add(&mut self, bytes: &[u8]) -> Result<()> {
-        for piece in bytes.chunks(in_memory(self.unit)) {
+        for piece in bytes.chunks(usize_of(self.unit)) {
             let digest = self.of(piece)?;
             self.list.push(digest);
         }
@@ -174,12 +174,12 @@ impl Digests {
     }
 
     fn at(&self, at: u64) -> Option<u64> {
-        self.list.get(in_memory(at.checked_div(self.unit)?)).copied()
+        self.list.get(usize_of(at.checked_div(self.unit)?)).copied()
     }
 
     /// The digest of one unit, however many pairs have become one.
     fn of(&self, piece: &[u8]) -> Result<u64> {
-        let mut level: Vec<u64> = piece.chunks(in_memory(UNIT)).map(xxh3_64).collect();
+        let mut level: Vec<u64> = piece.chunks(usize_of(UNIT)).map(xxh3_64).collect();
         let mut unit = UNIT;
         while unit < self.unit {
             level = level.chunks(2).map(joined).collect();
@@ -217,7 +217,7 @@ mod tests {
                 bad.extend(meant.bad_units(chunk, at, &mut vec![0; 1 << 20]).unwrap());
             }
             assert_eq!(bad.len(), 1);
-            let wrong = in_memory(bad[0].start())..in_memory(bad[0].end());
+            let wrong = usize_of(bad[0].start())..usize_of(bad[0].end());
             assert!(wrong.contains(&bad_at));
             assert!(bad[0].start().is_multiple_of(unit));
         }

@@ -9,7 +9,7 @@ use super::source::Image;
 use crate::checked;
 use crate::error::Result;
 use crate::image::unpack::{Feed, Fits, Stream};
-use crate::units::{in_memory, len_of};
+use crate::units::{u64_len, usize_of};
 
 /// Buffers on their way from the image to the media.
 pub(super) const BUFFERS: usize = 3;
@@ -50,7 +50,7 @@ pub(super) fn read(image: Image<'_>, mut listeners: Vec<SyncSender<Message>>) ->
             while done < image.size() && !tell.is_empty() {
                 let mut buf = pool.take()?;
                 let left = checked::difference(image.size(), done, "the rest of the image")?;
-                let used = in_memory(left.min(size_at(done)));
+                let used = usize_of(left.min(size_at(done)));
                 let place = checked::part_mut(buf.bytes_mut()?, ..used, "the place of a chunk")?;
                 image.read_exact_at(place, done)?;
                 done = pass_on(tell, buf, done, used)?;
@@ -67,7 +67,7 @@ fn read_stream(mut stream: Stream, pool: &Pool, to: &mut Vec<SyncSender<Message>
     let mut done = 0;
     while !to.is_empty() {
         let mut buf = pool.take()?;
-        let wanted = in_memory(size_at(done));
+        let wanted = usize_of(size_at(done));
         let used =
             stream.fill(checked::part_mut(buf.bytes_mut()?, ..wanted, "the place of a chunk")?)?;
         let is_end = used < wanted;
@@ -97,7 +97,7 @@ fn size_at(at: u64) -> u64 {
 fn pass_on(to: &mut Vec<SyncSender<Message>>, mut buf: Lease, at: u64, used: usize) -> Result<u64> {
     checked::part_mut(buf.bytes_mut()?, used.., "the rest of a buffer")?.fill(0);
     let chunk = Chunk { at, used, buf };
-    let end = checked::sum(at, len_of(chunk.bytes()?), "the end of a chunk")?;
+    let end = checked::sum(at, u64_len(chunk.bytes()?), "the end of a chunk")?;
     send(to, &Message::Chunk(Arc::new(chunk)));
     Ok(end)
 }

@@ -20,7 +20,7 @@ use crate::formats::fat32::{Blank, Label};
 use crate::image::ReadAt;
 use crate::image::patched::{Patch, PatchedImage};
 use crate::progress::Progress;
-use crate::units::{ByteRange, format_bytes, in_memory};
+use crate::units::{ByteRange, format_bytes, usize_of};
 
 /// What is put on a medium.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ pub fn format(medium: &dyn Medium, what: Format, progress: &dyn Progress) -> Res
     let parts = blank.parts()?.into_iter();
     let patches = parts.map(|(at, bytes)| Patch::bytes(at, bytes, "an empty filesystem"));
     let image = PatchedImage::whole(&zeros).with(patches.collect::<Result<Vec<Patch>>>()?, size)?;
-    let mut head = vec![0; in_memory(HEAD)];
+    let mut head = vec![0; usize_of(HEAD)];
     image.read_exact_at(&mut head, 0)?;
     let layout = Layout::new(&head, Some(size), medium, true)?;
     let options = &Options { exact: true, ..Options::default() };

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::formats::gpt_backup::{Moved, move_backup};
 use crate::image::ReadAt;
 use crate::target::Refusal;
-use crate::units::{ByteRange, beyond, in_memory, len_of};
+use crate::units::{ByteRange, beyond, u64_len, usize_of};
 
 /// Where everything on a medium comes from.
 pub(super) struct Layout {
@@ -52,10 +52,10 @@ impl Layout {
         let mut held = aligned(HEAD)?;
         checked::part_mut(&mut held, ..head.len(), "the head of an image")?.copy_from_slice(head);
         let used =
-            checked::round_up(len_of(head), medium.block(), "the end of the head")?.min(HEAD);
+            checked::round_up(u64_len(head), medium.block(), "the end of the head")?.min(HEAD);
         let moved = match medium.size().filter(|_| !exact) {
             Some(disk) => {
-                let place = checked::part_mut(&mut held, ..in_memory(used), "the head in use")?;
+                let place = checked::part_mut(&mut held, ..usize_of(used), "the head in use")?;
                 move_backup(place, disk, medium.block())?
             }
             None => None,
@@ -72,12 +72,12 @@ impl Layout {
 
     /// The first mebibyte, as far as it is in use, in whole blocks.
     pub(super) fn head(&self) -> Result<&[u8]> {
-        checked::part(&self.head, ..in_memory(self.used), "the head in use")
+        checked::part(&self.head, ..usize_of(self.used), "the head in use")
     }
 
     /// The same without what is behind an image of `size` bytes.
     pub(super) fn head_of(&self, size: u64) -> Result<&[u8]> {
-        checked::part(&self.head, ..in_memory(self.used.min(size)), "the head of the image")
+        checked::part(&self.head, ..usize_of(self.used.min(size)), "the head of the image")
     }
 
     /// What is simply bytes of the image, of which there are `size`.
@@ -102,14 +102,14 @@ impl Layout {
     /// # Errors
     /// The image goes on behind its own backup GPT, and the moved one would lie over that.
     pub(super) fn take(&mut self, at: u64, bytes: &[u8]) -> Result<u64> {
-        let end = checked::sum(at, len_of(bytes), "the end of a chunk")?;
+        let end = checked::sum(at, u64_len(bytes), "the end of a chunk")?;
         self.check_room(end)?;
         let Some(tail) = self.tail.as_mut().filter(|tail| tail.moved.at < end) else {
-            return Ok(len_of(bytes));
+            return Ok(u64_len(bytes));
         };
         if tail.moved.at > at {
             let before =
-                in_memory(checked::difference(tail.moved.at, at, "what is before the tail")?);
+                usize_of(checked::difference(tail.moved.at, at, "what is before the tail")?);
             let before = checked::part(bytes, ..before, "what is before the tail")?;
             tail.bytes = [before, &tail.moved.bytes].concat();
             tail.at = at;
@@ -125,7 +125,7 @@ impl Layout {
         if moved.at >= first {
             return Ok(());
         }
-        let size = len_of(&moved.bytes);
+        let size = u64_len(&moved.bytes);
         let has = checked::sum(moved.at, size, "the end of the backup GPT")?;
         let refusal = if behind > has {
             Refusal::TooSmall { has, needs: behind }
@@ -145,20 +145,20 @@ pub(super) struct Placed<'a> {
 impl Placed<'_> {
     /// Where they stand.
     pub(super) fn range(&self) -> Result<ByteRange> {
-        checked::range(self.at, len_of(self.bytes), "bytes of the medium")
+        checked::range(self.at, u64_len(self.bytes), "bytes of the medium")
     }
 }
 
 impl ReadAt for Placed<'_> {
     fn size(&self) -> u64 {
-        self.at.saturating_add(len_of(self.bytes))
+        self.at.saturating_add(u64_len(self.bytes))
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
         // Below the bytes there is nothing that anybody asks for, but for a search through all.
-        let zeros = in_memory(beyond(self.at, at)).min(buf.len());
+        let zeros = usize_of(beyond(self.at, at)).min(buf.len());
         let (before, inside) = buf.split_at_mut(zeros);
         before.fill(0);
-        self.bytes.read_exact_at(inside, beyond(at, self.at).min(len_of(self.bytes)))
+        self.bytes.read_exact_at(inside, beyond(at, self.at).min(u64_len(self.bytes)))
     }
 }

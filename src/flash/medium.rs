@@ -11,7 +11,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::flash_mark;
 use crate::target::{Target, WriteMode};
-use crate::units::{in_memory, len_of, u64_of};
+use crate::units::{u64_len, u64_of, usize_of};
 
 /// The verb of a write.
 const WRITE: &str = "write";
@@ -120,12 +120,12 @@ pub(super) fn write_all(medium: &dyn Medium, bytes: &[u8], at: u64) -> Result<()
             Ok(count) => {
                 let count = u64_of(count);
                 let whole = checked::round_down(count, medium.block(), "what was written")?;
-                let step = if count == len_of(rest) { count } else { whole };
+                let step = if count == u64_len(rest) { count } else { whole };
                 if step == 0 {
                     let fault = io::Error::from(io::ErrorKind::WriteZero);
                     return Err(failed(medium, WRITE, from, fault));
                 }
-                rest = checked::part(rest, in_memory(step).., "what is still to be written")?;
+                rest = checked::part(rest, usize_of(step).., "what is still to be written")?;
                 from = checked::sum(from, step, "the place of what is still to be written")?;
             }
             Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
@@ -144,9 +144,9 @@ fn first_bad(medium: &dyn Medium, bytes: &[u8], at: u64) -> u64 {
         return at;
     }
     let mut at = at;
-    for piece in bytes.chunks(in_memory(medium.block().max(PIECE))) {
+    for piece in bytes.chunks(usize_of(medium.block().max(PIECE))) {
         match medium.write_at(piece, at) {
-            Ok(count) if count == piece.len() => match at.checked_add(len_of(piece)) {
+            Ok(count) if count == piece.len() => match at.checked_add(u64_len(piece)) {
                 Some(next) => at = next,
                 None => return at,
             },

@@ -146,7 +146,7 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
     let start = std::time::Instant::now();
     let mut report =
         Report { size: image.size(), is_direct: medium.is_direct(), ..Report::default() };
-    let mut head = vec![0; crate::units::in_memory(image.size().min(buffer::HEAD))];
+    let mut head = vec![0; crate::units::usize_of(image.size().min(buffer::HEAD))];
     image.read_exact_at(&mut head, 0)?;
     let layout = written_as(medium, &head, image.size())?;
     let first = Placed { at: 0, bytes: layout.head_of(image.size())? };
@@ -182,7 +182,7 @@ fn written_as(medium: &dyn Medium, head: &[u8], size: u64) -> Result<Layout> {
         moved => moved?,
     };
     let mut first = buffer::aligned(buffer::HEAD)?;
-    let block = crate::units::in_memory(medium.block());
+    let block = crate::units::usize_of(medium.block());
     let count = medium::read_full(medium, "read", &mut first, 0)?;
     // A head that ends before it has no such field.
     let field = |bytes: &[u8]| Some(bytes.get(block..)?.get(32..40)?.to_vec());

@@ -8,7 +8,7 @@ use super::verify::digest;
 use crate::checked;
 use crate::error::{Advice, Error, Result};
 use crate::progress::Progress;
-use crate::units::{ByteRange, format_bytes, in_memory, u64_of};
+use crate::units::{ByteRange, format_bytes, u64_of, usize_of};
 
 /// Bytes of a mark; the largest block of any disk.
 const MARK: u64 = 4096;
@@ -121,8 +121,8 @@ fn places(size: u64) -> Result<Vec<u64>> {
 
 fn mark(nonce: u64, at: u64) -> Vec<u8> {
     let mut state = nonce ^ at.rotate_left(17);
-    let mut bytes = Vec::with_capacity(in_memory(MARK));
-    while bytes.len() < in_memory(MARK) {
+    let mut bytes = Vec::with_capacity(usize_of(MARK));
+    while bytes.len() < usize_of(MARK) {
         state = digest(&state.to_le_bytes());
         bytes.extend_from_slice(&state.to_le_bytes());
     }

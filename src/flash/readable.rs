@@ -16,7 +16,7 @@ use crate::image::ReadAt;
 use crate::image::journal;
 use crate::image::name_of_kind;
 use crate::target::{System, WriteMode, open_for_reading};
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 /// Alignment that direct reads of file systems ask for at most.
 const FILE_BLOCK: u64 = 4096;
@@ -131,7 +131,7 @@ impl ReadAt for Readable {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
-        let wanted = ByteRange::new(at, len_of(buf)).filter(|wanted| wanted.end() <= self.length);
+        let wanted = ByteRange::new(at, u64_len(buf)).filter(|wanted| wanted.end() <= self.length);
         let wanted = wanted.ok_or_else(|| {
             let found = format!("the end at {:#x}", self.length);
             Error::malformed(self.name(), at, found, format!("{} bytes", buf.len()))
@@ -142,11 +142,11 @@ impl ReadAt for Readable {
             let whole = checked::whole_blocks(part, self.block, "blocks to read")?;
             let start = whole.start();
             let skipped = checked::difference(part.start(), start, "what is read before")?;
-            let skipped = in_memory(skipped);
-            let size = in_memory(whole.size());
+            let skipped = usize_of(skipped);
+            let size = usize_of(whole.size());
             let read = checked::part_mut(&mut block, ..size, "room for blocks")?;
             let count = read_full(self, "read", read, start)?;
-            let (head, tail) = rest.split_at_mut(in_memory(part.size()));
+            let (head, tail) = rest.split_at_mut(usize_of(part.size()));
             let end = checked::sum(skipped, head.len(), "the end of what is read")?;
             let found = block.get(..count).and_then(|block| block.get(skipped..end));
             let gone = || failed(self, "read", start, io::ErrorKind::UnexpectedEof.into());

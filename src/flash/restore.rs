@@ -29,7 +29,7 @@ use crate::formats::reset_mark::{self, ResetMark};
 use crate::image::ReadAt;
 use crate::image::digest::Digest;
 use crate::progress::Progress;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 const _: () =
     assert!(reset_mark::SIZE == FIRST_BLOCK, "a mark takes up the block that is written last");
@@ -64,11 +64,11 @@ pub fn put_back(
 ) -> Result<Report> {
     let start = Instant::now();
     let size = what.base.size();
-    let mut head = vec![0; in_memory(size.min(HEAD))];
+    let mut head = vec![0; usize_of(size.min(HEAD))];
     what.base.read_exact_at(&mut head, 0)?;
     let layout = Layout::new(&head, Some(size), medium, exact)?;
     check_undo(medium, &what)?;
-    head.truncate(in_memory(FIRST_BLOCK));
+    head.truncate(usize_of(FIRST_BLOCK));
     let mark = mark(&what, &head)?;
     let (first, last) = (packed(&mark)?, packed(&ResetMark { undo: None, ..mark })?);
     let options = Options { exact, ..Options::default() };
@@ -101,7 +101,7 @@ pub fn put_back(
 }
 
 fn mark(what: &Restore<'_>, first: &[u8]) -> Result<ResetMark> {
-    if len_of(first) < FIRST_BLOCK {
+    if u64_len(first) < FIRST_BLOCK {
         return Err(Error::malformed("the base", 0, "less than a block", "an ISO"));
     }
     Ok(ResetMark {
@@ -168,8 +168,8 @@ impl Back<'_> {
         let mut bytes = aligned(blocks.size())?;
         read(self.writer.medium, &mut bytes, blocks.start())?;
         let from = checked::difference(at.start(), blocks.start(), "the volume descriptor")?;
-        let rest = checked::part_mut(&mut bytes, in_memory(from).., "the volume descriptor")?;
-        checked::part_mut(rest, ..in_memory(at.size()), "the volume descriptor")?.fill(0);
+        let rest = checked::part_mut(&mut bytes, usize_of(from).., "the volume descriptor")?;
+        checked::part_mut(rest, ..usize_of(at.size()), "the volume descriptor")?.fill(0);
         self.writer.put(&bytes, blocks.start())?;
         flush(self.writer.medium)
     }
@@ -252,7 +252,7 @@ impl Back<'_> {
             ranges.iter().map(|range| self.whole_blocks(*range)).collect::<Result<_>>()?;
         for range in whole.iter().flat_map(|range| range.steps(BUFFER)) {
             self.stop_if_asked()?;
-            let zeros = checked::part(&zeros, ..in_memory(range.size()), "zeros")?;
+            let zeros = checked::part(&zeros, ..usize_of(range.size()), "zeros")?;
             self.writer.put(zeros, range.start())?;
             self.writer.progress.advance(range.size());
         }
@@ -294,13 +294,13 @@ impl Back<'_> {
         let mut sum = Sha256::new_with_prefix(self.first);
         let mut buf = aligned(BUFFER)?;
         self.writer.progress.begin("verify", size);
-        let behind = checked::between(len_of(self.first), size, "what is behind the first block")?;
+        let behind = checked::between(u64_len(self.first), size, "what is behind the first block")?;
         for range in behind.steps(BUFFER) {
             self.stop_if_asked()?;
             let wanted = checked::round_up(range.size(), medium.block(), "the end of a block")?;
-            let place = checked::part_mut(&mut buf, ..in_memory(wanted), "room for blocks")?;
+            let place = checked::part_mut(&mut buf, ..usize_of(wanted), "room for blocks")?;
             read(medium, place, range.start())?;
-            sum.update(checked::part(place, ..in_memory(range.size()), "bytes of the base")?);
+            sum.update(checked::part(place, ..usize_of(range.size()), "bytes of the base")?);
             self.writer.progress.advance(range.size());
         }
         self.writer.progress.end();

@@ -15,7 +15,7 @@ use super::ranges::total;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::units::{ByteRange, in_memory, len_of, u64_of};
+use crate::units::{ByteRange, u64_len, u64_of, usize_of};
 
 /// Units that are looked at closely; of the rest only the place is told.
 const CLOSE: usize = 1 << 16;
@@ -164,8 +164,8 @@ pub(super) fn compare(
                 Some(found) => {
                     for at in meant.bad_units(found, range.start(), &mut scratch)? {
                         let from = checked::difference(at.start(), range.start(), "a unit")?;
-                        let rest = checked::part(found, in_memory(from).., "a unit")?;
-                        let piece = checked::part(rest, ..in_memory(at.size()), "a unit")?;
+                        let rest = checked::part(found, usize_of(from).., "a unit")?;
+                        let piece = checked::part(rest, ..usize_of(at.size()), "a unit")?;
                         findings.add(Bad { at, found: Some(meant.digest(piece)?) });
                     }
                 }
@@ -196,7 +196,7 @@ fn read_ahead(medium: &dyn Medium, ranges: &[ByteRange], pool: &Pool, to: &SyncS
 /// Reads the blocks that hold `range`, which starts at a block.
 fn read_range(medium: &dyn Medium, range: ByteRange, buf: &mut [u8]) -> Result<usize> {
     let size = checked::round_up(range.size(), medium.block(), "the end of a block")?;
-    let buf = checked::part_mut(buf, ..in_memory(size), "room for blocks")?;
+    let buf = checked::part_mut(buf, ..usize_of(size), "room for blocks")?;
     read_full(medium, "read back", buf, range.start())
 }
 
@@ -238,9 +238,9 @@ fn take_answers(
 
 /// Passes on what was read of `range`; what is missing at the end could not be read.
 fn take_found(range: ByteRange, found: &[u8], take: &mut Take<'_>) -> Result<()> {
-    let wanted = in_memory(range.size());
+    let wanted = usize_of(range.size());
     let found = found.get(..wanted).unwrap_or(found);
-    let read = checked::range(range.start(), len_of(found), "what was read")?;
+    let read = checked::range(range.start(), u64_len(found), "what was read")?;
     if !read.is_empty() {
         take(read, Some(found))?;
     }
@@ -265,7 +265,7 @@ pub(super) fn diagnose(
             return Ok(());
         };
         let count = match read_range(medium, at, &mut buf) {
-            Ok(count) => count.min(in_memory(at.size())),
+            Ok(count) => count.min(usize_of(at.size())),
             Err(Error::Io { .. }) => 0,
             Err(fault) => return Err(fault),
         };
@@ -389,7 +389,7 @@ fn few(unit: ByteRange, run: Range<usize>, found: &[u8], expected: &[u8]) -> Res
     let expected = checked::part(expected, run.clone(), "what was expected")?;
     let bits: u32 = found.iter().zip(expected).map(|(one, other)| (one ^ other).count_ones()).sum();
     // Random bytes differ in half of their bits; single flips do not.
-    let many = checked::product(len_of(found), 2, "half of the bits")?;
+    let many = checked::product(u64_len(found), 2, "half of the bits")?;
     let cause = match () {
         () if is_mark => Cause::Mounted,
         () if found.len() > 2 && u64::from(bits) > many => Cause::Burst,

@@ -30,7 +30,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::target::Refusal;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 /// Cached writes are brought to the medium after so many bytes, so that progress tells the truth.
 const CACHED: u64 = 32 << 20;
@@ -85,7 +85,7 @@ impl<'a> Writer<'a> {
             Verify::Quick => self.quick_ranges(plain)?,
             Verify::Off => Vec::new(),
         };
-        let used = len_of(layout.head()?);
+        let used = u64_len(layout.head()?);
         let last =
             checked::between(FIRST_BLOCK.min(used), used, "the head behind its first block")?;
         self.check_and_close(meant, &ranges, &layout, &[last])?;
@@ -134,7 +134,7 @@ impl<'a> Writer<'a> {
         let end = checked::difference(size, short, "the end of the medium")?.max(short);
         let rest = checked::difference(size, end, "the end of the medium")?;
         let zeros = aligned(HEAD)?;
-        write_all(self.medium, checked::part(&zeros, ..in_memory(rest), "zeros")?, end)?;
+        write_all(self.medium, checked::part(&zeros, ..usize_of(rest), "zeros")?, end)?;
         flush(self.medium)
     }
 
@@ -155,7 +155,7 @@ impl<'a> Writer<'a> {
             match hear.recv() {
                 Ok(Message::Chunk(chunk)) => {
                     self.write_chunk(&chunk, layout)?;
-                    let used = len_of(chunk.bytes()?);
+                    let used = u64_len(chunk.bytes()?);
                     drop(chunk);
                     pending = self.tell(checked::sum(pending, used, "what was written")?)?;
                 }
@@ -195,13 +195,14 @@ impl<'a> Writer<'a> {
             let refusal = Refusal::TooSmall { has, needs: end };
             return Err(refusal.error(&self.medium.name()));
         }
-        self.put(checked::part(chunk.buf.bytes()?, ..in_memory(padded), "a chunk")?, chunk.at)
+        self.put(checked::part(chunk.buf.bytes()?, ..usize_of(padded), "a chunk")?, chunk.at)
     }
 
     /// Writes aligned bytes and counts them.
     pub(super) fn put(&mut self, bytes: &[u8], at: u64) -> Result<()> {
         write_all(self.medium, bytes, at)?;
-        self.report.written = checked::sum(self.report.written, len_of(bytes), "what was written")?;
+        self.report.written =
+            checked::sum(self.report.written, u64_len(bytes), "what was written")?;
         Ok(())
     }
 
@@ -214,9 +215,9 @@ impl<'a> Writer<'a> {
             }
             let end = image.size().min(range.end());
             let used = checked::difference(end, range.start(), "what is written of an image")?;
-            let blocks = checked::part_mut(&mut buf, ..in_memory(range.size()), "room for blocks")?;
+            let blocks = checked::part_mut(&mut buf, ..usize_of(range.size()), "room for blocks")?;
             blocks.fill(0);
-            let read = checked::part_mut(blocks, ..in_memory(used), "room for an image")?;
+            let read = checked::part_mut(blocks, ..usize_of(used), "room for an image")?;
             image.read_exact_at(read, range.start())?;
             self.put(blocks, range.start())?;
             self.progress.advance(range.size());
@@ -232,7 +233,7 @@ impl<'a> Writer<'a> {
 
     /// Writes bytes that do not lie in an aligned buffer.
     pub(super) fn put_copy(&mut self, bytes: &[u8], at: u64) -> Result<()> {
-        let mut buf = aligned(len_of(bytes))?;
+        let mut buf = aligned(u64_len(bytes))?;
         buf.copy_from_slice(bytes);
         self.put(&buf, at)
     }
@@ -259,7 +260,7 @@ impl<'a> Writer<'a> {
         let start = Instant::now();
         let is_checked = self.options.verify != Verify::Off;
         if is_checked {
-            let first = len_of(layout.head_of(self.report.size)?);
+            let first = u64_len(layout.head_of(self.report.size)?);
             self.progress.begin("verify", checked::sum(total(ranges)?, first, "what is compared")?);
             self.check(meant, ranges)?;
             if let Some(tail) = layout.tail() {
@@ -302,14 +303,14 @@ impl<'a> Writer<'a> {
     /// Writes parts of the head, and its first block after everything else is on the medium.
     fn close(&mut self, layout: &Layout, head: &[ByteRange]) -> Result<()> {
         let bytes = layout.head()?;
-        let first = FIRST_BLOCK.min(len_of(bytes));
-        let behind = ByteRange::between(first, len_of(bytes));
+        let first = FIRST_BLOCK.min(u64_len(bytes));
+        let behind = ByteRange::between(first, u64_len(bytes));
         for range in head.iter().filter_map(|range| range.common(behind?)) {
-            let (from, till) = (in_memory(range.start()), in_memory(range.end()));
+            let (from, till) = (usize_of(range.start()), usize_of(range.end()));
             self.put_copy(checked::part(bytes, from..till, "a part of the head")?, range.start())?;
         }
         flush(self.medium)?;
-        self.put_copy(checked::part(bytes, ..in_memory(first), "the first block")?, 0)?;
+        self.put_copy(checked::part(bytes, ..usize_of(first), "the first block")?, 0)?;
         let (medium, size) = (self.medium, self.report.size);
         medium.cut(size).map_err(Error::io(format!("cut {}", medium.name())))?;
         flush(medium)

@@ -276,7 +276,7 @@ mod tests {
             stream.set_position(stream.position() + by);
             Ok(())
         });
-        assert_eq!(end, Some(crate::units::len_of(&frame)));
+        assert_eq!(end, Some(crate::units::u64_len(&frame)));
     }
 
     #[test]

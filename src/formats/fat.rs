@@ -6,7 +6,7 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::formats::Malformed;
-use crate::units::{in_memory, len_of};
+use crate::units::{u64_len, usize_of};
 
 const WHAT: &str = "BIOS Parameter Block";
 
@@ -213,7 +213,7 @@ impl Layout {
 
     /// The head of the grown filesystem, made of the old one's. None if that is too short.
     pub fn head(&self, old: &[u8], new: &Self) -> Option<Vec<u8>> {
-        let (reserved, rest) = old.split_at_checked(in_memory(self.reserved()))?;
+        let (reserved, rest) = old.split_at_checked(usize_of(self.reserved()))?;
         let mut head = reserved.to_vec();
         for sector in self.boot_sectors() {
             new.write_boot(head.get_mut(sector..)?)?;
@@ -222,8 +222,8 @@ impl Layout {
             let more = new.clusters.checked_sub(self.clusters)?;
             add_free_clusters(head.get_mut(sector..)?, more);
         }
-        let old_fat = in_memory(self.fat_sectors.checked_mul(self.sector())?);
-        let new_fat = in_memory(new.fat_sectors.checked_mul(self.sector())?);
+        let old_fat = usize_of(self.fat_sectors.checked_mul(self.sector())?);
+        let new_fat = usize_of(new.fat_sectors.checked_mul(self.sector())?);
         let (fats, root) =
             rest.split_at_checked(old_fat.checked_mul(usize::from(self.boot.fats))?)?;
         for fat in fats.chunks_exact(old_fat) {
@@ -232,14 +232,14 @@ impl Layout {
             head.resize(end, 0);
         }
         let root_size = self.head_size()?.checked_sub(self.reserved())?;
-        let root_size = root_size.checked_sub(len_of(fats))?;
-        head.extend(root.get(..in_memory(root_size))?);
+        let root_size = root_size.checked_sub(u64_len(fats))?;
+        head.extend(root.get(..usize_of(root_size))?);
         Some(head)
     }
 
     /// The part of a FAT that stands for clusters, nothing behind it.
     fn entries(&self, fat: &[u8]) -> Option<Vec<u8>> {
-        let mut entries = fat.get(..in_memory(self.fat_bytes()))?.to_vec();
+        let mut entries = fat.get(..usize_of(self.fat_bytes()))?.to_vec();
         let half = self.kind == Kind::Fat12 && !self.clusters.is_multiple_of(2);
         if let Some(last) = entries.last_mut().filter(|_| half) {
             *last &= 0x0f;
@@ -266,7 +266,7 @@ impl Layout {
         let reserved = u64::from(self.boot.reserved_sectors.get());
         let copy = Some(copy).filter(|copy| has_copy && *copy < reserved);
         let sectors = [Some(sector), copy].into_iter().flatten();
-        sectors.map(|sector| in_memory(sector.saturating_mul(self.sector()))).collect()
+        sectors.map(|sector| usize_of(sector.saturating_mul(self.sector()))).collect()
     }
 
     /// Puts the sizes into a boot sector; everything else in it stays.

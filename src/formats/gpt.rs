@@ -9,7 +9,7 @@ use gpt_disk_types::{
 
 use crate::checked;
 use crate::formats::Malformed;
-use crate::units::{ByteRange, LOGICAL_BLOCK, in_memory, len_of};
+use crate::units::{ByteRange, LOGICAL_BLOCK, u64_len, usize_of};
 
 const WHAT: &str = "GPT Header";
 
@@ -128,7 +128,7 @@ impl Gpt {
     fn array_crc(&mut self) -> Option<Crc32> {
         let layout = self.header.get_partition_entry_array_layout().ok()?;
         let block = BlockSize::new(u32::try_from(self.block).ok()?)?;
-        self.array.resize(self.array.len().checked_next_multiple_of(in_memory(self.block))?, 0);
+        self.array.resize(self.array.len().checked_next_multiple_of(usize_of(self.block))?, 0);
         Some(GptPartitionEntryArray::new(layout, block, &mut self.array).ok()?.calculate_crc32())
     }
 
@@ -139,7 +139,7 @@ impl Gpt {
 
     /// Blocks that the array takes.
     pub(crate) fn array_blocks(&self) -> u64 {
-        len_of(&self.array).div_ceil(self.block)
+        u64_len(&self.array).div_ceil(self.block)
     }
 
     /// The disk's GUID.
@@ -277,7 +277,7 @@ impl Grown {
         let at = |lba: LbaLe| lba.to_u64().checked_mul(*block);
         let whole = |header: &GptHeader| {
             let mut bytes = bytes_of(header).to_vec();
-            bytes.resize(in_memory(*block), 0);
+            bytes.resize(usize_of(*block), 0);
             bytes
         };
         Some([

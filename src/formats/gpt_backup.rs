@@ -8,7 +8,7 @@ use gpt_disk_types::{GptHeader, Lba, LbaLe};
 
 use crate::checked;
 use crate::error::{Error, Result};
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 /// Bytes of the header that are in use; the rest of its block is zero.
 const HEADER: usize = 92;
@@ -49,7 +49,7 @@ pub fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Option<Move
         ));
     }
     let entries = entries_in(head, &header, block)?;
-    let array_blocks = len_of(&entries).div_ceil(block);
+    let array_blocks = u64_len(&entries).div_ceil(block);
     let backup_array = last.checked_sub(array_blocks).filter(|lba| *lba > 1);
     let Some(backup_array) = backup_array else { return Ok(None) };
 
@@ -63,13 +63,13 @@ pub fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Option<Move
     backup.partition_entry_lba = lba(backup_array);
     backup.update_header_crc32();
 
-    put(head, in_memory(block), bytes_of(&primary))?;
+    put(head, usize_of(block), bytes_of(&primary))?;
     let array_size = checked::product(array_blocks, block, "the entries of the backup GPT")?;
-    let mut bytes = vec![0; in_memory(array_size)];
+    let mut bytes = vec![0; usize_of(array_size)];
     put(&mut bytes, 0, &entries)?;
     bytes.extend_from_slice(bytes_of(&backup));
     let size = checked::sum(array_size, block, "the backup GPT")?;
-    bytes.resize(in_memory(size), 0);
+    bytes.resize(usize_of(size), 0);
     let used = header.last_usable_lba.to_u64().max(header.first_usable_lba.to_u64());
     let array = header.partition_entry_lba.to_u64();
     let array = checked::sum(array, array_blocks, "the end of the primary GPT")?;
@@ -102,7 +102,7 @@ fn put(into: &mut [u8], at: usize, bytes: &[u8]) -> Result<()> {
 
 /// The primary header, if the bytes look like one.
 fn header_in(head: &[u8], block: u64) -> Option<GptHeader> {
-    let bytes = head.get(in_memory(block)..)?.get(..HEADER)?;
+    let bytes = head.get(usize_of(block)..)?.get(..HEADER)?;
     let header: GptHeader = pod_read_unaligned(bytes);
     (header.is_signature_valid() && header.my_lba.to_u64() == 1).then_some(header)
 }
@@ -113,8 +113,8 @@ fn entries_in(head: &[u8], header: &GptHeader, block: u64) -> Result<Vec<u8>> {
     let size = u64::from(header.size_of_partition_entry.to_u32()).checked_mul(count);
     let at = header.partition_entry_lba.to_u64().checked_mul(block);
     let range = at.zip(size).and_then(|(at, size)| ByteRange::new(at, size));
-    let bytes = range
-        .and_then(|range| head.get(in_memory(range.start())..)?.get(..in_memory(range.size())));
+    let bytes =
+        range.and_then(|range| head.get(usize_of(range.start())..)?.get(..usize_of(range.size())));
     let Some(bytes) = bytes else {
         let (at, found) = (block, format!("{count} entries outside of the first mebibyte"));
         return Err(Error::malformed("GPT header", at, found, "an array behind the header"));

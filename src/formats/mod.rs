@@ -22,7 +22,7 @@ pub mod undo;
 pub mod unit_file;
 
 use crate::error::Error;
-use crate::units::len_of;
+use crate::units::u64_len;
 
 /// A fault in a structure, or what is not supported of a sound one, placed relative to the slice it was read from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,7 +59,7 @@ impl Malformed {
 
     /// A structure of which `bytes` are all there is.
     pub fn short(what: &str, bytes: &[u8], needed: usize) -> Self {
-        Self::new(what, len_of(bytes), format!("{} bytes", bytes.len()), format!("{needed}"))
+        Self::new(what, u64_len(bytes), format!("{} bytes", bytes.len()), format!("{needed}"))
     }
 
     /// The fault in an image where the slice starts at byte `start`.

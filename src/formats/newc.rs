@@ -5,7 +5,7 @@ use std::io::{self, Chain, Cursor, Read};
 
 use cpio::newc::{Builder, Reader, trailer};
 
-use crate::units::len_of;
+use crate::units::u64_len;
 
 /// Bytes that archives of ours are filled up to, so that what follows is aligned for every loader.
 const ALIGNMENT: usize = 512;
@@ -85,7 +85,7 @@ impl Member {
 
     /// Bytes of its contents, or of the path it points to.
     pub fn size(&self) -> u64 {
-        len_of(self.data())
+        u64_len(self.data())
     }
 
     fn data(&self) -> &[u8] {
@@ -352,7 +352,7 @@ mod tests {
         for (path, bytes) in
             [("a", &b"xyz"[..]), ("nix-store.squashfs", b""), ("r/files1.img", b"12345678")]
         {
-            let mut archive = head(path, 0o444, len_of(bytes)).unwrap();
+            let mut archive = head(path, 0o444, u64_len(bytes)).unwrap();
             assert_eq!(archive.len() % 4, 0);
             archive.extend_from_slice(bytes);
             archive.resize(archive.len().next_multiple_of(4), 0);

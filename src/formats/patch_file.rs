@@ -21,7 +21,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::formats::Malformed;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 const WHAT: &str = "patch file";
 const FAMILY: &[u8] = b"remaster patch ";
@@ -112,7 +112,7 @@ impl PatchFile {
             body.extend(start.to_le_bytes());
         }
         let runs = u32::try_from(self.runs.len()).ok().filter(|runs| *runs <= MOST_RUNS)?;
-        if len_of(&literals) > LARGEST_LITERALS {
+        if u64_len(&literals) > LARGEST_LITERALS {
             return None;
         }
         let mut file = MAGIC.to_vec();
@@ -120,7 +120,7 @@ impl PatchFile {
         file.extend(self.base_sha256);
         file.extend(self.size.to_le_bytes());
         file.extend(runs.to_le_bytes());
-        file.extend(len_of(&literals).to_le_bytes());
+        file.extend(u64_len(&literals).to_le_bytes());
         body.append(&mut literals);
         file.append(&mut zstd::bulk::compress(&body, LEVEL).ok()?);
         let digest = Sha256::digest(&file);
@@ -138,7 +138,7 @@ impl PatchFile {
         check_version(all)?;
         if Sha256::digest(all).as_slice() != digest {
             let found = "another SHA-256 than its own";
-            return Err(Malformed::new(WHAT, len_of(all), found, "an unchanged file"));
+            return Err(Malformed::new(WHAT, u64_len(all), found, "an unchanged file"));
         }
         let (head, frame) = head(all).ok_or_else(|| Malformed::short(WHAT, all, 109))?;
         let body = unpacked(&head, frame)?;
@@ -148,7 +148,7 @@ impl PatchFile {
 }
 
 fn fault(found: impl Into<String>, expected: &str) -> Malformed {
-    Malformed::new(WHAT, len_of(MAGIC), found, expected)
+    Malformed::new(WHAT, u64_len(MAGIC), found, expected)
 }
 
 fn check_version(file: &[u8]) -> Result<(), Malformed> {
@@ -189,10 +189,10 @@ fn unpacked(head: &Head, frame: &[u8]) -> Result<Vec<u8>, Malformed> {
         let mut decoder = zstd::stream::read::Decoder::with_buffer(frame)?.single_frame();
         decoder.window_log_max(LARGEST_WINDOW_LOG)?;
         decoder.by_ref().take([size, 1].into_iter().sum()).read_to_end(&mut body)?;
-        Ok(len_of(decoder.finish()))
+        Ok(u64_len(decoder.finish()))
     };
     let behind = { read }().map_err(|why| fault(why.to_string(), "a Zstandard frame"))?;
-    if len_of(&body) != size || behind != 0 {
+    if u64_len(&body) != size || behind != 0 {
         let found = format!("{} bytes unpacked, {behind} behind them", body.len());
         return Err(fault(found, "those that the head tells of"));
     }
@@ -201,11 +201,11 @@ fn unpacked(head: &Head, frame: &[u8]) -> Result<Vec<u8>, Malformed> {
 
 /// The patch, if its runs make up the image and lie within the base.
 fn runs(head: Head, body: &[u8]) -> Option<PatchFile> {
-    let places = in_memory(u64::from(head.runs).checked_mul(RUN)?);
+    let places = usize_of(u64::from(head.runs).checked_mul(RUN)?);
     let (places, mut literals) = body.split_at_checked(places)?;
     let mut runs = Vec::new();
     let mut done = 0_u64;
-    for place in places.chunks_exact(in_memory(RUN)) {
+    for place in places.chunks_exact(usize_of(RUN)) {
         let ([kind], rest) = place.split_first_chunk::<1>()?;
         let (size, start) = rest.split_first_chunk::<8>()?;
         let size = u64::from_le_bytes(*size);
@@ -213,7 +213,7 @@ fn runs(head: Head, body: &[u8]) -> Option<PatchFile> {
         done = done.checked_add(size)?;
         let from = match kind {
             0 => {
-                let (own, after) = literals.split_at_checked(in_memory(size))?;
+                let (own, after) = literals.split_at_checked(usize_of(size))?;
                 literals = after;
                 PatchSource::Literal(own.into())
             }
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     fn literal(bytes: &[u8]) -> Run {
-        Run { size: len_of(bytes), from: PatchSource::Literal(bytes.into()) }
+        Run { size: u64_len(bytes), from: PatchSource::Literal(bytes.into()) }
     }
 
     fn sample() -> PatchFile {

@@ -21,7 +21,7 @@ use flate2::write::DeflateEncoder;
 use sha2::{Digest, Sha256};
 
 use crate::formats::Malformed;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 /// Bytes of a mark, and of the block that it stands for.
 pub const SIZE: u64 = 4096;
@@ -99,7 +99,7 @@ fn read(body: &[u8]) -> Option<ResetMark> {
     let (start, rest) = rest.split_first_chunk::<8>()?;
     let (size, rest) = rest.split_first_chunk::<8>()?;
     let (base_sha256, rest) = rest.split_first_chunk::<32>()?;
-    let packed = in_memory(u64::from(u32::from_le_bytes(*rest.first_chunk::<4>()?)));
+    let packed = usize_of(u64::from(u32::from_le_bytes(*rest.first_chunk::<4>()?)));
     let undo = ByteRange::new(u64::from_le_bytes(*start), u64::from_le_bytes(*size))?;
     let mut first = Vec::new();
     let packed = body.get(PACKED..)?.get(..packed)?;
@@ -113,7 +113,7 @@ fn read(body: &[u8]) -> Option<ResetMark> {
     };
     let behind =
         undo.is_empty() || (undo.start() >= mark.base_size && undo.end() <= mark.stamped_size);
-    (len_of(&mark.first) == SIZE && behind && mark.base_size >= SIZE).then_some(mark)
+    (u64_len(&mark.first) == SIZE && behind && mark.base_size >= SIZE).then_some(mark)
 }
 
 #[cfg(test)]

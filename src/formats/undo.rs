@@ -16,7 +16,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::formats::Malformed;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 const MAGIC: &[u8; 16] = b"remaster undo 1\n";
 const HEADER: u64 = 16 + 8 + 8 + 32 + 4;
@@ -70,10 +70,8 @@ impl Undo {
 
     /// Reads a record and checks it.
     pub fn parse(record: &[u8]) -> Result<Self, Malformed> {
-        let whole = record
-            .len()
-            .checked_sub(in_memory(DIGEST))
-            .and_then(|end| record.split_at_checked(end));
+        let whole =
+            record.len().checked_sub(usize_of(DIGEST)).and_then(|end| record.split_at_checked(end));
         let (body, digest) = whole.ok_or_else(|| fault(record, "its end", "a whole record"))?;
         if !body.starts_with(MAGIC) {
             return Err(Malformed::new("undo record", 0, "another beginning", "`remaster undo 1`"));
@@ -86,7 +84,7 @@ impl Undo {
 }
 
 fn fault(record: &[u8], found: &str, expected: &str) -> Malformed {
-    Malformed::new("undo record", len_of(record), found, expected)
+    Malformed::new("undo record", u64_len(record), found, expected)
 }
 
 fn read(body: &[u8]) -> Option<Undo> {
@@ -95,14 +93,14 @@ fn read(body: &[u8]) -> Option<Undo> {
     let (stamped_size, rest) = rest.split_first_chunk::<8>()?;
     let (stamped_digest, rest) = rest.split_first_chunk::<32>()?;
     let (count, rest) = rest.split_first_chunk::<4>()?;
-    let places = in_memory(u64::from(u32::from_le_bytes(*count)).checked_mul(PLACE)?);
+    let places = usize_of(u64::from(u32::from_le_bytes(*count)).checked_mul(PLACE)?);
     let (places, mut bytes) = rest.split_at_checked(places)?;
     let mut ranges: Vec<(ByteRange, Vec<u8>)> = Vec::new();
-    for place in places.chunks_exact(in_memory(PLACE)) {
+    for place in places.chunks_exact(usize_of(PLACE)) {
         let (start, length) = place.split_first_chunk::<8>()?;
         let length = u32::from_le_bytes(*length.first_chunk::<4>()?);
         let at = ByteRange::new(u64::from_le_bytes(*start), u64::from(length))?;
-        let (own, after) = bytes.split_at_checked(in_memory(at.size()))?;
+        let (own, after) = bytes.split_at_checked(usize_of(at.size()))?;
         if ranges.last().is_some_and(|(last, _)| at.start() < last.end()) {
             return None;
         }
@@ -125,7 +123,7 @@ mod tests {
 
     fn undo() -> Undo {
         let range =
-            |start, bytes: &[u8]| (ByteRange::new(start, len_of(bytes)).unwrap(), bytes.to_vec());
+            |start, bytes: &[u8]| (ByteRange::new(start, u64_len(bytes)).unwrap(), bytes.to_vec());
         Undo {
             base_size: 5000,
             stamped_size: 9000,
@@ -138,7 +136,7 @@ mod tests {
     fn a_record_survives_and_has_the_size_foretold() {
         let packed = undo().pack().unwrap();
         let places: Vec<ByteRange> = undo().ranges.iter().map(|(at, _)| *at).collect();
-        assert_eq!(size(&places), Some(len_of(&packed)));
+        assert_eq!(size(&places), Some(u64_len(&packed)));
         assert_eq!(Undo::parse(&packed), Ok(undo()));
     }
 

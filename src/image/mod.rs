@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Advice, Error, Result};
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 /// Bytes that can be read at any offset, by several threads at once.
 pub trait ReadAt: Sync {
@@ -38,7 +38,7 @@ pub trait ReadAt: Sync {
             let found = format!("{} bytes", range.size());
             return Err(Error::unsupported(what, format!("at most {limit} bytes"), found));
         }
-        let mut bytes = vec![0; in_memory(range.size())];
+        let mut bytes = vec![0; usize_of(range.size())];
         self.read_exact_at(&mut bytes, range.start())?;
         Ok(bytes)
     }
@@ -67,12 +67,12 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
 
 impl ReadAt for [u8] {
     fn size(&self) -> u64 {
-        len_of(self)
+        u64_len(self)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
-        let range = ByteRange::new(at, len_of(buf)).ok_or_else(|| past_64_bits(at))?;
-        match self.get(in_memory(range.start())..in_memory(range.end())) {
+        let range = ByteRange::new(at, u64_len(buf)).ok_or_else(|| past_64_bits(at))?;
+        match self.get(usize_of(range.start())..usize_of(range.end())) {
             Some(bytes) => buf.copy_from_slice(bytes),
             None => return Err(truncated("bytes", range, self.size())),
         }
@@ -82,7 +82,7 @@ impl ReadAt for [u8] {
 
 impl ReadAt for Vec<u8> {
     fn size(&self) -> u64 {
-        len_of(self)
+        u64_len(self)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {

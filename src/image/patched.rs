@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt, past_64_bits, truncated};
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 /// Where the bytes of a patch or piece come from.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Patch {
     /// Puts `bytes` at byte `at`.
     pub fn bytes(at: u64, bytes: impl Into<Arc<[u8]>>, why: impl Into<String>) -> Result<Self> {
         let (bytes, why) = (bytes.into(), why.into());
-        let at = checked::range(at, len_of(&bytes), &why)?;
+        let at = checked::range(at, u64_len(&bytes), &why)?;
         Ok(Self { at, from: Source::Bytes(bytes), why })
     }
 
@@ -57,7 +57,7 @@ impl Patch {
     pub(crate) fn shows_in(&self, image: &impl ReadAt) -> bool {
         match &self.from {
             Source::Bytes(bytes) => image
-                .read_range("the image", self.at, len_of(bytes))
+                .read_range("the image", self.at, u64_len(bytes))
                 .is_ok_and(|read| read.as_slice() == &**bytes),
             // Its digest is in the manifest.
             Source::File(..) | Source::Base(_) | Source::Zeros => true,
@@ -92,8 +92,8 @@ impl Piece {
                 Source::File(Arc::clone(file), checked::sum(*start, skipped, WHAT)?)
             }
             Source::Bytes(bytes) => {
-                let rest = checked::part(bytes, in_memory(skipped).., WHAT)?;
-                Source::Bytes(checked::part(rest, ..in_memory(at.size()), WHAT)?.into())
+                let rest = checked::part(bytes, usize_of(skipped).., WHAT)?;
+                Source::Bytes(checked::part(rest, ..usize_of(at.size()), WHAT)?.into())
             }
         })
     }
@@ -233,13 +233,13 @@ impl<B: ReadAt> ReadAt for PatchedImage<B> {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
-        let range = ByteRange::new(at, len_of(buf)).ok_or_else(|| past_64_bits(at))?;
+        let range = ByteRange::new(at, u64_len(buf)).ok_or_else(|| past_64_bits(at))?;
         if range.end() > self.size {
             return Err(truncated("the image", range, self.size));
         }
         let mut rest = buf;
         for piece in self.parts(range)? {
-            let parts = rest.split_at_mut_checked(in_memory(piece.at.size()));
+            let parts = rest.split_at_mut_checked(usize_of(piece.at.size()));
             let (head, tail) = checked::present(parts, "the place of a piece")?;
             self.read_piece(&piece, head)?;
             rest = tail;
@@ -259,10 +259,10 @@ mod tests {
         let mut image = base.to_vec();
         image.resize(size, 0);
         for patch in patches {
-            let at = in_memory(patch.at.start())..in_memory(patch.at.end());
+            let at = usize_of(patch.at.start())..usize_of(patch.at.end());
             let new = match &patch.from {
                 Source::Bytes(bytes) => bytes.to_vec(),
-                Source::Base(start) => base[in_memory(*start)..][..at.len()].to_vec(),
+                Source::Base(start) => base[usize_of(*start)..][..at.len()].to_vec(),
                 Source::File(file, start) => {
                     let range = ByteRange::new(*start, patch.at.size()).unwrap();
                     file.read_range("test", range, 1 << 20).unwrap()
@@ -285,7 +285,7 @@ mod tests {
     fn patch(kind: u8, start: u64, len: u64, from: u64, fill: u8) -> Patch {
         let at = ByteRange::new(start, len).unwrap();
         let from = match kind {
-            0 => Source::Bytes(vec![fill; in_memory(len)].into()),
+            0 => Source::Bytes(vec![fill; usize_of(len)].into()),
             1 => Source::Base(from),
             2 => Source::File(file_of_bytes(), from),
             _ => Source::Zeros,
@@ -310,9 +310,9 @@ mod tests {
             let middle = patched(&base, &once, 400);
             let expected = patched(&middle, &twice, 420);
             let image = PatchedImage::whole(base).with(once, 400).unwrap().with(twice, 420).unwrap();
-            let mut found = vec![0; in_memory(len)];
+            let mut found = vec![0; usize_of(len)];
             let read = image.read_exact_at(&mut found, start);
-            match expected.get(in_memory(start)..in_memory(start.saturating_add(len))) {
+            match expected.get(usize_of(start)..usize_of(start.saturating_add(len))) {
                 Some(bytes) => prop_assert_eq!(found.as_slice(), bytes),
                 None => prop_assert!(read.is_err()),
             }

@@ -8,7 +8,7 @@ use crate::checked;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::image::patched::Patch;
-use crate::units::{ByteRange, in_memory, u64_of};
+use crate::units::{ByteRange, u64_of, usize_of};
 
 /// Bytes that are kept together when one of them changes.
 const BLOCK: u64 = 512;
@@ -43,7 +43,7 @@ impl<'a, I: ReadAt> Scratch<'a, I> {
     }
 
     fn original(&self, block: u64) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; in_memory(BLOCK)];
+        let mut bytes = vec![0; usize_of(BLOCK)];
         self.image.read_exact_at(&mut bytes, self.in_image(block)?)?;
         Ok(bytes)
     }
@@ -54,8 +54,8 @@ impl<'a, I: ReadAt> Scratch<'a, I> {
         let within = checked::difference(self.position, block, "the place in a block")?;
         let room = checked::difference(BLOCK, within, "the rest of a block")?;
         let left = self.size()?.checked_sub(self.position).map_or(0, |left| left.min(room));
-        let length = wanted.min(in_memory(left));
-        let within = in_memory(within);
+        let length = wanted.min(usize_of(left));
+        let within = usize_of(within);
         Ok((block, within..checked::sum(within, length, "the end in a block")?))
     }
 

@@ -21,7 +21,7 @@ use crate::iso::survey::tree::Tree;
 use crate::iso::survey::volume::SESSION;
 use crate::iso::verify_boot_image;
 use crate::recipe::edits::{Attached, Boot, Edits, Way};
-use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, len_of};
+use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, u64_len};
 
 /// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
 ///
@@ -64,7 +64,7 @@ fn records<B: ReadAt>(
     for (name, bytes) in &edits.records {
         let path = folder.file(name);
         let at = survey.tree().file(&path).and_then(|node| node.extents.first());
-        let found = at.map(|at| image.read_range(&path, *at, len_of(bytes))).transpose()?;
+        let found = at.map(|at| image.read_range(&path, *at, u64_len(bytes))).transpose()?;
         if found.as_ref() != Some(bytes) {
             let at = at.map_or(0, |at| at.start());
             return Err(differs(&path, at, "something else", "the record of the image"));
@@ -319,7 +319,7 @@ fn merged<B: ReadAt>(
     let payload = image.read_range(payload, bytes(payload)?, u64::from(u32::MAX))?;
     for path in initrd_paths(base) {
         let at = bytes(path)?;
-        let tail = at.end().checked_sub(len_of(&payload));
+        let tail = at.end().checked_sub(u64_len(&payload));
         let tail = tail.ok_or_else(|| differs(path, at.start(), "too few bytes", "the payload"))?;
         let mut found = vec![0; payload.len()];
         image.read_exact_at(&mut found, tail)?;

@@ -12,7 +12,7 @@ use super::seed::Seed;
 use crate::error::Result;
 use crate::formats::newc::{Kind, Member};
 use crate::recipe::edits::{self, Attached, Boot, Edits, Purpose, Way};
-use crate::units::len_of;
+use crate::units::u64_len;
 
 /// The file that has given hashes and the words for others: salted, so that nobody guesses by them.
 const SHADOW: &str = "etc/shadow";
@@ -44,7 +44,7 @@ struct Items(Sha256);
 impl Items {
     fn put(&mut self, item: impl AsRef<[u8]>) {
         let bytes = item.as_ref();
-        self.0.update(len_of(bytes).to_le_bytes());
+        self.0.update(u64_len(bytes).to_le_bytes());
         self.0.update(bytes);
     }
 

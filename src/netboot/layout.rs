@@ -10,13 +10,13 @@ use crate::error::{Error, Result};
 use crate::formats::newc;
 use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::{ImageFile, ReadAt};
-use crate::units::{ByteRange, DISK_BLOCK, len_of};
+use crate::units::{ByteRange, DISK_BLOCK, u64_len};
 
 /// Bytes of a seam.
-const SEAM: u64 = len_of(&[0; newc::SEAM]);
+const SEAM: u64 = u64_len(&[0; newc::SEAM]);
 
 /// Bytes that tell whether an archive starts behind one.
-const START: u64 = len_of(&[0; newc::START]);
+const START: u64 = u64_len(&[0; newc::START]);
 
 /// Bytes that stand somewhere else, in pieces that follow each other.
 #[derive(Clone, Debug)]
@@ -118,7 +118,7 @@ impl Layout {
     /// An archive that [`newc::write`] made, from a multiple of 512 on.
     pub fn archive(&mut self, bytes: Vec<u8>, why: &str) -> Result<()> {
         self.seam()?;
-        let size = len_of(&bytes);
+        let size = u64_len(&bytes);
         self.archives.whole.push(checked::range(self.end, size, why)?);
         self.push(Source::Bytes(bytes.into()), size, why)
     }
@@ -133,7 +133,7 @@ impl Layout {
 
     /// Bytes right behind what is there.
     pub fn raw(&mut self, bytes: Vec<u8>, why: &str) -> Result<()> {
-        let size = len_of(&bytes);
+        let size = u64_len(&bytes);
         self.push(Source::Bytes(bytes.into()), size, why)
     }
 
@@ -186,7 +186,7 @@ impl Layout {
             needed: size,
             free: u64::from(u32::MAX),
         })?;
-        let size = len_of(&head);
+        let size = u64_len(&head);
         self.push(Source::Bytes(head.into()), size, why)?;
         let file = LargeFile { path: path.to_owned(), mode, at: self.end, from: part.clone() };
         self.archives.files.push(file);
@@ -196,7 +196,7 @@ impl Layout {
 
     fn trailer(&mut self) -> Result<()> {
         let trailer = newc::end().map_err(Error::io("make an archive"))?;
-        let size = len_of(&trailer);
+        let size = u64_len(&trailer);
         self.push(Source::Bytes(trailer.into()), size, "the end of an archive")?;
         self.fill_up(DISK_BLOCK)
     }

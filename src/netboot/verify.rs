@@ -13,7 +13,7 @@ use crate::netboot::layout::{Archives, Part};
 use crate::netboot::script::Script;
 use crate::netboot::{INITRD, SCRIPT, added, archive, ipxe};
 use crate::output::Outgoing;
-use crate::units::{ByteRange, len_of};
+use crate::units::{ByteRange, u64_len};
 
 /// What an initrd is to be.
 #[derive(Clone, Debug, Default)]
@@ -42,9 +42,9 @@ impl Expected {
         for file in &self.archives.files {
             let head = newc::head(&file.path, file.mode, file.from.size()?);
             let head = head.map_err(Error::io("make an archive"))?;
-            let start = checked::difference(file.at, len_of(&head), "the head of a file")?;
-            let found = checked::range(start, len_of(&head), "the head of a file")?;
-            if image.read_range(&file.path, found, len_of(&head))? != head {
+            let start = checked::difference(file.at, u64_len(&head), "the head of a file")?;
+            let found = checked::range(start, u64_len(&head), "the head of a file")?;
+            if image.read_range(&file.path, found, u64_len(&head))? != head {
                 return Err(differs(&file.path, start, "another head", "its name and size"));
             }
             comes_from(image, file.at, &file.from, &file.path)?;
@@ -249,7 +249,7 @@ impl<B: ReadAt> ComposedArchive<B> {
         let text = self.scripts.iter().find(|(member, _)| member == old);
         let same = match text {
             Some((_, text)) => {
-                let size = len_of(text.as_bytes());
+                let size = u64_len(text.as_bytes());
                 at.size() == size && self.image.read_range(&old.path, at, size)? == text.as_bytes()
             }
             None => {

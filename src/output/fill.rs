@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::image::patched::{PatchedImage, Piece, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::progress::Progress;
-use crate::units::{ByteRange, in_memory, u64_of};
+use crate::units::{ByteRange, u64_of, usize_of};
 
 /// Bytes that the kernel is asked to copy at once: small enough for progress and Ctrl-C.
 const KERNEL_CHUNK: usize = 16 << 20;
@@ -98,10 +98,10 @@ fn write_piece(
         Source::File(other, from) => copy_in_kernel(other.file(), *from, file, piece.at, progress)?,
         Source::Bytes(_) | Source::Zeros => piece.at,
     };
-    let mut buffer = vec![0; in_memory(CHUNK.min(left.size()))];
+    let mut buffer = vec![0; usize_of(CHUNK.min(left.size()))];
     for step in left.steps(CHUNK) {
         check_cancelled(progress)?;
-        let chunk = checked::part_mut(&mut buffer, ..in_memory(step.size()), "room for a piece");
+        let chunk = checked::part_mut(&mut buffer, ..usize_of(step.size()), "room for a piece");
         let chunk = chunk.map_err(Ok)?;
         image.read_exact_at(chunk, step.start()).map_err(Ok)?;
         file.write_all_at(chunk, step.start()).map_err(refused)?;
@@ -129,7 +129,7 @@ fn copy_in_kernel(
             return Ok(left);
         }
         check_cancelled(progress)?;
-        let size = in_memory(left.size()).min(KERNEL_CHUNK);
+        let size = usize_of(left.size()).min(KERNEL_CHUNK);
         let copied =
             rustix::fs::copy_file_range(base, Some(&mut source), to, Some(&mut target), size);
         match copied {

@@ -31,11 +31,11 @@ use crate::output::Outgoing;
 use crate::output::file::{FileAccess, Output, OverwritePolicy, sync_folder};
 use crate::output::temp_file::TempFile;
 use crate::progress::Progress;
-use crate::units::{ByteRange, in_memory, len_of, u64_of};
+use crate::units::{ByteRange, u64_len, u64_of, usize_of};
 
 const MAGIC: &[u8; 19] = b"remaster journal 1\n";
 /// Bytes before the first run.
-const HEAD: u64 = len_of(MAGIC) + 16;
+const HEAD: u64 = u64_len(MAGIC) + 16;
 /// Bytes before the bytes of a run.
 const RUN_HEAD: u64 = 24;
 
@@ -180,21 +180,21 @@ impl InPlaceEdit {
         image: &PatchedImage<&ImageFile>,
         at: ByteRange,
     ) -> Result<u64> {
-        let mut new = vec![0; in_memory(at.size())];
+        let mut new = vec![0; usize_of(at.size())];
         image.read_exact_at(&mut new, at.start())?;
         let old =
             there(&self.file, at.start(), new.len()).map_err(Error::io("read what is edited"))?;
         let mut bytes = 0_u64;
         let mut place = at.start();
         // Behind the old end there is nothing.
-        let old_blocks = old.chunks(in_memory(BLOCK)).chain(std::iter::repeat(&[][..]));
-        for (block, before) in new.chunks(in_memory(BLOCK)).zip(old_blocks) {
+        let old_blocks = old.chunks(usize_of(BLOCK)).chain(std::iter::repeat(&[][..]));
+        for (block, before) in new.chunks(usize_of(BLOCK)).zip(old_blocks) {
             if before != block {
                 let run = journal.run(place, before, block);
                 run.map_err(Error::io("write the journal of an edit"))?;
-                bytes = checked::sum(bytes, len_of(block), "the bytes that an edit changes")?;
+                bytes = checked::sum(bytes, u64_len(block), "the bytes that an edit changes")?;
             }
-            place = checked::sum(place, len_of(block), "the place of a block")?;
+            place = checked::sum(place, u64_len(block), "the place of a block")?;
         }
         Ok(bytes)
     }
@@ -237,7 +237,7 @@ impl InPlaceEdit {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             end = run_end;
-            let bytes = len_of(&run.new);
+            let bytes = u64_len(&run.new);
             done.bytes = checked::sum(done.bytes, bytes, "the bytes that an edit changes")?;
             Ok(())
         })
@@ -269,9 +269,9 @@ fn there(file: &File, at: u64, length: usize) -> io::Result<Vec<u8>> {
 /// Whether each sector is as it was before or as it shall be. What was behind the old end does not count.
 fn belongs(now: &[u8], run: &Run) -> Result<bool> {
     let before_end = |at: usize| at.min(run.old.len());
-    for sector in checked::range(run.at, len_of(now), "what is there of a run")?.steps(SECTOR) {
-        let start = in_memory(checked::difference(sector.start(), run.at, "a sector of a run")?);
-        let end = in_memory(checked::difference(sector.end(), run.at, "a sector of a run")?);
+    for sector in checked::range(run.at, u64_len(now), "what is there of a run")?.steps(SECTOR) {
+        let start = usize_of(checked::difference(sector.start(), run.at, "a sector of a run")?);
+        let end = usize_of(checked::difference(sector.end(), run.at, "a sector of a run")?);
         let now = checked::part(now, start..end, "a sector of a run")?;
         let old = checked::part(&run.old, before_end(start)..before_end(end), "a sector before")?;
         let new = checked::part(&run.new, start..end, "a sector afterwards")?;
@@ -311,7 +311,7 @@ fn whole(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
     let mut from = source;
     from.seek(SeekFrom::Start(0)).map_err(reading)?;
     let mut reader = BufReader::new(from).take(body);
-    let mut chunk = vec![0; in_memory(CHUNK)];
+    let mut chunk = vec![0; usize_of(CHUNK)];
     loop {
         let read = reader.read(&mut chunk).map_err(reading)?;
         if read == 0 {
@@ -329,7 +329,7 @@ fn whole(source: &File, size: u64, journal: &Path) -> Result<(u64, u64)> {
 
 /// The sizes that a journal begins with; none if it is not a journal.
 fn sizes(source: &File) -> io::Result<Option<(u64, u64)>> {
-    let mut start = vec![0; in_memory(HEAD)];
+    let mut start = vec![0; usize_of(HEAD)];
     source.read_exact_at(&mut start, 0)?;
     let numbers = start.strip_prefix(MAGIC.as_slice());
     let both = numbers.and_then(|numbers| {
@@ -348,15 +348,15 @@ struct Run {
 
 impl Run {
     fn end(&self) -> Option<u64> {
-        self.at.checked_add(len_of(&self.new))
+        self.at.checked_add(u64_len(&self.new))
     }
 
     /// Whether it lies in the new image, and says of all bytes before the old end what they were.
     fn fits(&self, edit: &Finished) -> bool {
         // A run behind the old end has nothing before it.
         let before = edit.old_size.checked_sub(self.at);
-        let before = before.map_or(0, |before| before.min(len_of(&self.new)));
-        self.end().is_some_and(|end| end <= edit.new_size) && len_of(&self.old) == before
+        let before = before.map_or(0, |before| before.min(u64_len(&self.new)));
+        self.end().is_some_and(|end| end <= edit.new_size) && u64_len(&self.old) == before
     }
 }
 
@@ -377,7 +377,7 @@ fn each(source: &File, size: u64, mut act: impl FnMut(&Run) -> io::Result<()>) -
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut run =
-            Run { at: place, old: vec![0; in_memory(before)], new: vec![0; in_memory(length)] };
+            Run { at: place, old: vec![0; usize_of(before)], new: vec![0; usize_of(length)] };
         source.read_exact_at(&mut run.old, at)?;
         at = checked::sum(at, before, "the place of what is new")?;
         source.read_exact_at(&mut run.new, at)?;
@@ -396,8 +396,8 @@ struct Summed<'a> {
 impl Summed<'_> {
     fn run(&mut self, at: u64, old: &[u8], new: &[u8]) -> io::Result<()> {
         self.write_all(&at.to_le_bytes())?;
-        self.write_all(&len_of(new).to_le_bytes())?;
-        self.write_all(&len_of(old).to_le_bytes())?;
+        self.write_all(&u64_len(new).to_le_bytes())?;
+        self.write_all(&u64_len(old).to_le_bytes())?;
         self.write_all(old)?;
         self.write_all(new)
     }

@@ -12,7 +12,7 @@ use crate::image::ReadAt;
 use crate::image::digest::Digest;
 use crate::stamp::batch::names::flaw;
 use crate::stamp::manifest::{Manifest, content_id, found, recipe_id};
-use crate::units::len_of;
+use crate::units::u64_len;
 
 /// The version of the form; raised when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -132,12 +132,12 @@ impl Descriptor {
 
     fn check_patch(&self, bytes: &[u8]) -> Result<()> {
         let found = Digest::of_bytes(bytes).to_string();
-        if found == self.patch.sha256.to_ascii_lowercase() && len_of(bytes) == self.patch.size {
+        if found == self.patch.sha256.to_ascii_lowercase() && u64_len(bytes) == self.patch.size {
             return Ok(());
         }
         Err(Error::Checksum {
             what: self.patch.file.clone(),
-            found: format!("{found} ({} bytes)", len_of(bytes)),
+            found: format!("{found} ({} bytes)", u64_len(bytes)),
             expected: format!("{} ({} bytes)", self.patch.sha256, self.patch.size),
             hint: "get the patch and its descriptor again, from where they were made".into(),
         })
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn a_descriptor_is_read_as_it_was_written() {
         let text = sample().text().unwrap();
-        assert!(Descriptor::may_be(&text) && len_of(&text) < LARGEST);
+        assert!(Descriptor::may_be(&text) && u64_len(&text) < LARGEST);
         assert_eq!(Descriptor::parse(&text).unwrap(), sample());
         sample().check_patch(b"patch").unwrap();
         let fault = sample().check_patch(b"other").unwrap_err().to_string();

@@ -16,7 +16,7 @@ use crate::image::digest::Digest;
 use crate::output::file::{self, OverwritePolicy};
 use crate::progress::Silent;
 use crate::stamp::base_image::BaseImage;
-use crate::units::len_of;
+use crate::units::u64_len;
 
 /// The layer that is a whole base.
 pub(crate) const BASE_LAYER: &str = "application/vnd.remaster.base.v1";
@@ -126,13 +126,13 @@ impl Layout {
             });
         }
         let (base, base_size) = self.base.unwrap_or((Digest([0; 32]), 0));
-        let layers = [(base, base_size), (Digest::of_bytes(patch), len_of(patch))];
+        let layers = [(base, base_size), (Digest::of_bytes(patch), u64_len(patch))];
         let config = config(layers.map(|(digest, _)| digest)).to_string().into_bytes();
         let manifest = manifest(&config, layers, ids).to_string().into_bytes();
         let entry = Entry {
             name: name.to_owned(),
             digest: Digest::of_bytes(&manifest),
-            size: len_of(&manifest),
+            size: u64_len(&manifest),
         };
         let blobs = [patch.to_vec(), config, manifest];
         let placed = blobs.map(|bytes| (self.blob(Digest::of_bytes(&bytes)), bytes));
@@ -224,7 +224,7 @@ fn manifest(config: &[u8], layers: [(Digest, u64); 2], ids: Ids) -> Value {
     json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": descriptor(CONFIG, Digest::of_bytes(config), len_of(config)),
+        "config": descriptor(CONFIG, Digest::of_bytes(config), u64_len(config)),
         "layers": [descriptor(BASE_LAYER, base, base_size), descriptor(PATCH_LAYER, patch, patch_size)],
         "annotations": { "remaster.recipe_id": ids.recipe.to_string(), "remaster.content_id": ids.content.to_string() },
     })

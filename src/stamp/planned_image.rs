@@ -19,7 +19,7 @@ use crate::stamp::manifest::{
     BaseFacts, Manifest, Tool, VERSION, content_id, files_of, keys_of, recipe_id,
 };
 use crate::stamp::sign::{self, Sign};
-use crate::units::{in_memory, u64_of};
+use crate::units::{u64_of, usize_of};
 
 /// Bytes that are kept free for a signature.
 const SIGNATURE_ROOM: usize = 4096;
@@ -264,7 +264,7 @@ fn blocks_room(base: &BaseFacts, options: &ManifestOptions) -> Result<usize> {
     let grown = checked::sum(base.size, 64 << 20, "the size of the image")?;
     let lines = checked::present(grown.checked_div(blocks.size), "the size of a block")?;
     let room = checked::product(lines, LINE, "the room of digests")?;
-    Ok(in_memory(checked::sum(room, 1, "the room of digests")?))
+    Ok(usize_of(checked::sum(room, 1, "the room of digests")?))
 }
 
 /// Everything of a manifest that is known before the image is planned.

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::formats::flash_mark;
 use crate::formats::gpt::{Gpt, Header, LARGEST_ARRAY};
 use crate::formats::reset_mark::ResetMark;
-use crate::units::in_memory;
+use crate::units::usize_of;
 
 /// Bytes that are looked at: up to the first uberblock of ZFS, behind the 128 KiB before it.
 const HEAD: u64 = 132 << 10;
@@ -126,8 +126,8 @@ fn label_at(head: &[u8], (at, size): (usize, usize)) -> Option<String> {
 /// The names of the partitions of a GPT; their number only where none has a name.
 fn table(head: &[u8], block: u64) -> Option<String> {
     let part = |from: u64, size: u64| {
-        let from = in_memory(from);
-        head.get(from..from.checked_add(in_memory(size))?)
+        let from = usize_of(from);
+        head.get(from..from.checked_add(usize_of(size))?)
     };
     let header = Header::parse(part(block, block)?)?.ok()?;
     let size = Some(header.array_size()).filter(|size| *size <= LARGEST_ARRAY)?;
@@ -157,7 +157,7 @@ mod tests {
 
     /// A disk with these bytes at these places.
     fn disk(parts: Parts<'_>) -> Vec<u8> {
-        let mut disk = vec![0; in_memory(HEAD)];
+        let mut disk = vec![0; usize_of(HEAD)];
         for (at, bytes) in parts {
             disk.splice(*at..at.saturating_add(bytes.len()), bytes.iter().copied());
         }

@@ -15,7 +15,7 @@ use remaster::iso::injected::IsoBase;
 use remaster::iso::survey::Survey;
 use remaster::iso::survey::tree::Kind;
 use remaster::recipe::edits::{Edits, Way};
-use remaster::units::{ByteRange, in_memory};
+use remaster::units::{ByteRange, usize_of};
 
 use crate::support::{Folder, TINY, WAYS, assert_same, bases, bytes, edits, key, stamp, try_stamp};
 
@@ -175,7 +175,7 @@ fn path_tables(image: &[u8]) -> BTreeSet<u64> {
 
 /// A range without the zeros at its end, but for some.
 fn used(image: &[u8], at: ByteRange) -> ByteRange {
-    let slice = &image[in_memory(at.start())..in_memory(at.end())];
+    let slice = &image[usize_of(at.start())..usize_of(at.end())];
     let length = slice.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let length = (length + 16).min(slice.len());
     ByteRange::new(at.start(), u64::try_from(length).unwrap()).unwrap()
@@ -217,7 +217,7 @@ fn fat_blocks(image: &[u8], at: ByteRange) -> Vec<(String, ByteRange, usize)> {
 fn flips(image: &[u8]) -> Vec<(String, usize, u8)> {
     let mut found = Vec::new();
     for (what, range, step) in structures(image) {
-        for at in (in_memory(range.start())..in_memory(range.end())).step_by(step) {
+        for at in (usize_of(range.start())..usize_of(range.end())).step_by(step) {
             let old = image[at];
             let new = [old ^ 0x01, !old, old ^ 0x80, 0, 0xff, old.wrapping_add(1)][at % 6];
             if new != old {
@@ -258,7 +258,7 @@ fn a_flipped_byte_in_a_stamped_image_is_no_trap() {
     let ours = survey.tree().files().filter(|(path, _)| path.starts_with("/remaster/"));
     let places: Vec<usize> = ours
         .flat_map(|(_, node)| node.extents.clone())
-        .flat_map(|at| (in_memory(at.start())..in_memory(at.end())).step_by(sparser(211)))
+        .flat_map(|at| (usize_of(at.start())..usize_of(at.end())).step_by(sparser(211)))
         .collect();
     assert!(places.len() > 50, "{}", places.len());
     let cases = places.into_iter().map(|at| {
@@ -292,8 +292,8 @@ fn damaged(
     let mut image = base.to_vec();
     for (index, run) in runs {
         let (_, range, _) = &places[index.index(places.len())];
-        let within = index.index(in_memory(range.size()).max(1));
-        let start = in_memory(range.start()) + within;
+        let within = index.index(usize_of(range.size()).max(1));
+        let start = usize_of(range.start()) + within;
         let end = (start + run.len()).min(image.len());
         image[start..end].copy_from_slice(&run[..end - start]);
     }

@@ -3,7 +3,7 @@
 use remaster::formats::undo::{Undo, is_digested};
 use remaster::image::ReadAt as _;
 use remaster::iso::injected::Stamped;
-use remaster::units::{ByteRange, in_memory};
+use remaster::units::{ByteRange, usize_of};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::{Folder, TINY, edits, key, stamp, survey};
@@ -69,7 +69,7 @@ fn hostile(stamped: &[u8], change: fn(&mut Undo)) -> Vec<u8> {
     undo.stamped_digest = digest.finalize().into();
     let record = undo.pack().unwrap();
     let mut image = stamped.to_vec();
-    image[in_memory(at.start())..][..record.len()].copy_from_slice(&record);
+    image[usize_of(at.start())..][..record.len()].copy_from_slice(&record);
     image
 }
 

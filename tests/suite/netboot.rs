@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use remaster::formats::newc::{self, Kind, Member, Next};
 use remaster::iso::survey::nixos::initrd_place;
-use remaster::units::in_memory;
+use remaster::units::usize_of;
 
 use crate::support::{AARCH64, Folder, SYSTEMD, TINY, assert_same, key, survey};
 
@@ -28,7 +28,7 @@ pub(crate) fn base_initrd(base: &[u8]) -> Vec<u8> {
     let survey = survey(base);
     let initrd = &survey.configs[0].entries[0].initrds[0].text;
     let at = initrd_place(survey.tree(), &initrd.replace("//", "/")).unwrap();
-    base[in_memory(at.start())..in_memory(at.end())].to_vec()
+    base[usize_of(at.start())..usize_of(at.end())].to_vec()
 }
 
 fn text(members: &[Member], path: impl Fn(&str) -> bool) -> &str {

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use remaster::units::in_memory;
+use remaster::units::usize_of;
 
 use crate::netboot::kexec;
 use crate::support::{Ended, Folder, TINY, key, survey};
@@ -211,7 +211,7 @@ fn modes_on_volume(image: &[u8]) -> Vec<(String, u32)> {
     let survey = survey(image);
     let ours = survey.tree().files().filter(|(path, _)| path.starts_with("/remaster/"));
     let modes = ours.map(|(path, node)| {
-        let record = &image[in_memory(node.record)..][..255];
+        let record = &image[usize_of(node.record)..][..255];
         let at = record.windows(2).position(|two| two == b"PX").unwrap() + 4;
         let mode = u32::from_le_bytes(record[at..at + 4].try_into().unwrap());
         (path.to_owned(), mode & 0o777)

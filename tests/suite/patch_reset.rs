@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use remaster::formats::patch_file::PatchFile;
 use remaster::image::digest::Digest;
 use remaster::progress::Silent;
-use remaster::units::len_of;
+use remaster::units::u64_len;
 
 use crate::support::{Ended, Folder, WAYS, assert_same, bases, edits, key, stamp};
 
@@ -216,7 +216,7 @@ fn a_digest_is_remembered_only_when_that_is_asked_for() {
     // The same path, size, time and inode: the time of change of status tells.
     let file = std::fs::File::options().write(true).open(folder.at("base.iso")).unwrap();
     let time = file.metadata().unwrap().modified().unwrap();
-    std::os::unix::fs::FileExt::write_at(&file, b"x", len_of(bases()[0].1) - 1).unwrap();
+    std::os::unix::fs::FileExt::write_at(&file, b"x", u64_len(bases()[0].1) - 1).unwrap();
     file.set_modified(time).unwrap();
     run(&[]).refused(3, "is not the base that was meant");
     run(&["--cache-digest"]).refused(3, "is not the base that was meant");

@@ -12,7 +12,7 @@ use remaster::stamp::manifest::blocks::Blocks;
 use remaster::stamp::manifest::found;
 use remaster::stamp::manifest::verify::verify;
 use remaster::stamp::planned_image::ManifestOptions;
-use remaster::units::{in_memory, len_of};
+use remaster::units::{u64_len, usize_of};
 use serde_json::Value;
 use ssh_key::LineEnding;
 
@@ -63,10 +63,10 @@ fn bytes_everywhere_count() {
             verified(&image).unwrap_or_else(|fault| panic!("{name}: {fault}"));
             let found = found::of_image(&image.as_slice()).unwrap().unwrap();
             // Only a signature is for the manifest itself, and the backup GPT may be moved.
-            let tail = len_of(&image) - 63 * 512..len_of(&image);
-            for at in (0..len_of(&image)).step_by(40_009) {
+            let tail = u64_len(&image) - 63 * 512..u64_len(&image);
+            for at in (0..u64_len(&image)).step_by(40_009) {
                 let mut broken = image.clone();
-                broken[in_memory(at)] ^= 4;
+                broken[usize_of(at)] ^= 4;
                 let masked = found.own[0].start()..found.own[0].end();
                 let is_masked = masked.contains(&at) || tail.contains(&at);
                 assert!(is_masked || verified(&broken).is_err(), "{name}: byte {at:#x}");

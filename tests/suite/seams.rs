@@ -10,7 +10,7 @@ use remaster::netboot::installer;
 use remaster::netboot::tree::Tree;
 use remaster::recipe::edits::{Edits, Way};
 use remaster::stamp::base_image::BaseImage;
-use remaster::units::in_memory;
+use remaster::units::usize_of;
 
 use crate::netboot::{entries, kexec};
 use crate::support::{TINY, bytes, edits, stamp, survey};
@@ -72,7 +72,7 @@ fn unpacked(initrd: &[u8]) -> Result<BTreeMap<String, Member>, String> {
                     if size == LZ4 {
                         continue;
                     }
-                    let size = in_memory(u32::from_le_bytes(size).into());
+                    let size = usize_of(u32::from_le_bytes(size).into());
                     let packed = initrd.get(at..at + size).ok_or(format!("byte {at:#x}: size"))?;
                     let archive = lz4_flex::block::decompress(packed, 8 << 20)
                         .map_err(|fault| format!("byte {at:#x}: {fault}"))?;
@@ -92,7 +92,7 @@ fn base(remainder: usize) -> Vec<u8> {
     let found = survey(&image);
     // Behind the last file there are only zeros up to the backup GPT.
     for (number, initrd) in (0..).zip(found.initrds(&TINY.as_slice()).unwrap()) {
-        let old = in_memory(initrd.at.start())..in_memory(initrd.at.end());
+        let old = usize_of(initrd.at.start())..usize_of(initrd.at.end());
         let new = lz4(&zstd::decode_all(&TINY[old]).unwrap(), remainder);
         let block = 240 + 20 * number;
         let place = &mut image[block * 2048..][..new.len()];
@@ -105,7 +105,7 @@ fn base(remainder: usize) -> Vec<u8> {
             };
             [both(block), both(size)].concat()
         };
-        let old = record(in_memory(initrd.at.start()) / 2048, in_memory(initrd.at.size()));
+        let old = record(usize_of(initrd.at.start()) / 2048, usize_of(initrd.at.size()));
         let places: Vec<usize> =
             image.windows(16).enumerate().filter(|(_, at)| *at == old).map(|(at, _)| at).collect();
         assert_eq!(places.len(), 2, "one record in each hierarchy");
@@ -123,7 +123,7 @@ fn loaded(image: &[u8]) -> Vec<u8> {
     let mut all = Vec::new();
     for word in &survey.configs[0].entries[0].initrds {
         let at = initrd_place(survey.tree(), &volume_path(&word.text)).unwrap();
-        all.extend(&image[in_memory(at.start())..in_memory(at.end())]);
+        all.extend(&image[usize_of(at.start())..usize_of(at.end())]);
         all.resize(all.len().next_multiple_of(4), 0);
     }
     all

@@ -15,7 +15,7 @@ use remaster::progress::Progress;
 use remaster::stamp::descriptor::{self, Descriptor};
 use remaster::stamp::oci::{Layout, Parts};
 use remaster::stamp::patch::{self, Applied};
-use remaster::units::len_of;
+use remaster::units::u64_len;
 
 use super::{base, described};
 use crate::cli::destination::{Destination, OutputArgs};
@@ -154,7 +154,7 @@ pub(crate) fn read(path: &Path) -> Result<PatchFile> {
         return Err(not_a_patch(name.to_string(), &FileType::recognize(&bytes)));
     }
     (&file).take(LARGEST).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
-    let size = len_of(&bytes);
+    let size = u64_len(&bytes);
     if size > LARGEST {
         let found = format!("{size} bytes or more");
         return Err(Error::malformed(name.to_string(), 0, found, "a patch file"));

@@ -5,7 +5,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::ext4::{bitmap, superblock};
 use crate::image::ReadAt;
-use crate::units::len_of;
+use crate::units::u64_len;
 
 impl<I: ReadAt> Ext4Editor<'_, I> {
     /// Takes blocks that are free and zero: in one run if there is one, else in several. They begin in the
@@ -192,7 +192,7 @@ impl<I: ReadAt> Ext4Editor<'_, I> {
         let (group, bit) = self.base.inode_group(number)?;
         self.change_inode(group, bit, (false, false))?;
         let (block, at) = self.base.inode_place(number)?;
-        let zeros = vec![0; crate::units::in_memory(self.superblock.inode_size())];
+        let zeros = vec![0; crate::units::usize_of(self.superblock.inode_size())];
         self.write_part(block, at, &zeros)
     }
 
@@ -228,7 +228,7 @@ impl<I: ReadAt> Ext4Editor<'_, I> {
             descriptor.set_directories(more)?;
         }
         descriptor.sign_inode_bitmap(&bitmap, &self.superblock);
-        debug_assert_eq!(len_of(&bitmap), self.block_size());
+        debug_assert_eq!(u64_len(&bitmap), self.block_size());
         self.blocks.write(descriptor.inode_bitmap(), bitmap)?;
         self.write_descriptor(group, &descriptor)
     }

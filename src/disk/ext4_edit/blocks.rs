@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::checked;
 use crate::error::Result;
 use crate::image::{ReadAt, past_64_bits};
-use crate::units::{ByteRange, beyond, in_memory, len_of};
+use crate::units::{ByteRange, beyond, u64_len, usize_of};
 
 /// An image with other contents for some blocks of a filesystem in it; reads as if they were written.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ impl<'a, I: ReadAt> Blocks<'a, I> {
 
     /// Gives a block new contents.
     pub(super) fn write(&mut self, block: u64, mut bytes: Vec<u8>) -> Result<()> {
-        checked::difference(self.size, len_of(&bytes), "the bytes of a block")?;
-        bytes.resize(in_memory(self.size), 0);
+        checked::difference(self.size, u64_len(&bytes), "the bytes of a block")?;
+        bytes.resize(usize_of(self.size), 0);
         self.changed.insert(block, bytes);
         Ok(())
     }
@@ -40,11 +40,11 @@ impl<'a, I: ReadAt> Blocks<'a, I> {
     fn lay(&self, block: u64, bytes: &[u8], range: ByteRange, buf: &mut [u8]) -> Result<()> {
         const WHAT: &str = "a changed block";
         let at = checked::sum(checked::product(block, self.size, WHAT)?, self.start, WHAT)?;
-        let whole = checked::range(at, len_of(bytes), WHAT)?;
+        let whole = checked::range(at, u64_len(bytes), WHAT)?;
         let Some(common) = whole.common(range) else { return Ok(()) };
-        let from = in_memory(checked::difference(common.start(), at, WHAT)?);
-        let to = in_memory(checked::difference(common.start(), range.start(), WHAT)?);
-        let length = in_memory(common.size());
+        let from = usize_of(checked::difference(common.start(), at, WHAT)?);
+        let to = usize_of(checked::difference(common.start(), range.start(), WHAT)?);
+        let length = usize_of(common.size());
         let new = checked::part(checked::part(bytes, from.., WHAT)?, ..length, WHAT)?;
         let place = checked::part_mut(checked::part_mut(buf, to.., WHAT)?, ..length, WHAT)?;
         place.copy_from_slice(new);
@@ -59,7 +59,7 @@ impl<I: ReadAt> ReadAt for Blocks<'_, I> {
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
         self.image.read_exact_at(buf, at)?;
-        let range = ByteRange::new(at, len_of(buf)).ok_or_else(|| past_64_bits(at))?;
+        let range = ByteRange::new(at, u64_len(buf)).ok_or_else(|| past_64_bits(at))?;
         // The block that a byte is in; what is before the filesystem counts as its first one.
         let number = |byte: u64| {
             let within = beyond(byte, self.start);
@@ -87,7 +87,7 @@ mod tests {
             expected[26..29].copy_from_slice(&[1, 2, 3]);
             let mut found = vec![0; length];
             blocks.read_exact_at(&mut found, at).unwrap();
-            assert_eq!(found, expected[in_memory(at)..][..length]);
+            assert_eq!(found, expected[usize_of(at)..][..length]);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::formats::ext4::inode::Inode;
 use crate::formats::ext4::superblock::{self, Superblock};
 use crate::image::ReadAt;
 use crate::image::patched::Patch;
-use crate::units::{ByteRange, in_memory, len_of};
+use crate::units::{ByteRange, u64_len, usize_of};
 
 use blocks::Blocks;
 
@@ -86,7 +86,7 @@ impl<'a, I: ReadAt> Ext4Editor<'a, I> {
         let block = superblock::AT.div_euclid(self.block_size());
         let at = superblock::AT.rem_euclid(self.block_size());
         let bytes = self.superblock.to_bytes();
-        self.write_part(block, in_memory(at), &bytes)?;
+        self.write_part(block, usize_of(at), &bytes)?;
         let mut changes = Changes::default();
         for (block, bytes) in self.blocks.changed().filter(|(block, _)| !apart.contains(block)) {
             let at = self.base.place(block)?;
@@ -142,7 +142,7 @@ fn no_room(what: &str, needed: u64, free: u64) -> Error {
 
 /// Blocks for so many bytes.
 fn blocks_for(bytes: &[u8], block: u64) -> u64 {
-    len_of(bytes).div_ceil(block)
+    u64_len(bytes).div_ceil(block)
 }
 
 /// The blocks of runs, in their order.

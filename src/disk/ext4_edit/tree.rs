@@ -9,7 +9,7 @@ use crate::formats::ext4::extent::{self, Extent};
 use crate::formats::ext4::inode::{Inode, Kind, ROOT};
 use crate::formats::newc::{self, Member};
 use crate::image::ReadAt;
-use crate::units::{in_memory, len_of, u64_of};
+use crate::units::{u64_len, u64_of, usize_of};
 
 impl<I: ReadAt> Ext4Editor<'_, I> {
     /// Puts something in, and tells which blocks have its bytes. The folder it goes into must be there. A
@@ -109,7 +109,7 @@ impl<I: ReadAt> Ext4Editor<'_, I> {
             newc::Kind::File(bytes) => (Kind::File, bytes.as_slice()),
             newc::Kind::Directory => return Err(Error::bug("a folder is to be made a file")),
         };
-        if kind == Kind::Symlink && len_of(bytes) >= self.block_size() {
+        if kind == Kind::Symlink && u64_len(bytes) >= self.block_size() {
             let found = format!("{} bytes", bytes.len());
             return Err(Error::unsupported(format!("the link /{}", member.path), "a path", found));
         }
@@ -120,7 +120,7 @@ impl<I: ReadAt> Ext4Editor<'_, I> {
         if kind != Kind::Symlink || !inode.set_short_link(bytes, &self.superblock)? {
             runs = self.take_blocks(blocks_for(bytes, self.block_size()))?;
             self.fill(&runs, bytes)?;
-            self.set_map(&mut inode, &runs, len_of(bytes))?;
+            self.set_map(&mut inode, &runs, u64_len(bytes))?;
         }
         self.write_inode(&inode)?;
         match there {
@@ -135,7 +135,7 @@ impl<I: ReadAt> Ext4Editor<'_, I> {
 
     /// Writes bytes into blocks.
     fn fill(&mut self, runs: &[Run], bytes: &[u8]) -> Result<()> {
-        let mut parts = bytes.chunks(in_memory(self.block_size()));
+        let mut parts = bytes.chunks(usize_of(self.block_size()));
         for block in blocks_of(runs)? {
             let part = checked::present(parts.next(), "bytes for a block")?;
             self.blocks.write(block, part.to_vec())?;

@@ -2,7 +2,7 @@
 
 use crate::checked;
 use crate::error::Result;
-use crate::units::in_memory;
+use crate::units::usize_of;
 
 /// Whether a bit is set; bits past the end are.
 pub(crate) fn is_set(bitmap: &[u8], bit: u64) -> bool {
@@ -39,7 +39,7 @@ pub fn free(bitmap: &[u8], bits: u64) -> u64 {
 /// A bitmap of a block of `size` bytes in which only bits from `bits` on are set: those that stand for
 /// nothing.
 pub fn padded(size: u64, bits: u64) -> Result<Vec<u8>> {
-    let mut bitmap = vec![0; in_memory(size)];
+    let mut bitmap = vec![0; usize_of(size)];
     let all = checked::product(size, 8, "the bits of a bitmap")?;
     (bits..all).try_for_each(|bit| set(&mut bitmap, bit))?;
     Ok(bitmap)
@@ -47,7 +47,7 @@ pub fn padded(size: u64, bits: u64) -> Result<Vec<u8>> {
 
 fn place(bit: u64) -> Option<(usize, u8)> {
     let shift = u32::try_from(bit.checked_rem(8)?).ok()?;
-    Some((in_memory(bit.checked_div(8)?), 1_u8.checked_shl(shift)?))
+    Some((usize_of(bit.checked_div(8)?), 1_u8.checked_shl(shift)?))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::crc32c;
 use crate::checked;
 use crate::error::Result;
 use crate::formats::Malformed;
-use crate::units::{in_memory, len_of, u64_of};
+use crate::units::{u64_len, u64_of, usize_of};
 
 /// Bytes of an entry before its name.
 const HEAD: usize = 8;
@@ -143,7 +143,7 @@ impl Block<'_> {
                 sign(self.bytes, self.seed)?;
             }
             // A node of the index stands in an entry as long as the block.
-            [node] if node.inode == 0 => *self.bytes = empty(len_of(self.bytes), self.seed)?,
+            [node] if node.inode == 0 => *self.bytes = empty(u64_len(self.bytes), self.seed)?,
             _ => {}
         }
         Ok(())
@@ -152,7 +152,7 @@ impl Block<'_> {
 
 /// A block without names.
 pub fn empty(size: u64, seed: Option<u32>) -> Result<Vec<u8>> {
-    let mut block = vec![0; in_memory(size)];
+    let mut block = vec![0; usize_of(size)];
     let end = end_of(&block, seed)?;
     set_length(&mut block, 0, end)?;
     sign(&mut block, seed)?;
@@ -162,7 +162,7 @@ pub fn empty(size: u64, seed: Option<u32>) -> Result<Vec<u8>> {
 /// The first block of a new directory.
 pub fn first(size: u64, own: u64, parent: u64, seed: Option<u32>) -> Result<Vec<u8>> {
     let directory = |inode| Target { inode, file_type: 2 };
-    let mut block = vec![0; in_memory(size)];
+    let mut block = vec![0; usize_of(size)];
     let rest = checked::difference(end_of(&block, seed)?, 12, "the room of an entry")?;
     write(&mut block, 0, 12, (b".", directory(own)))?;
     write(&mut block, 12, rest, (b"..", directory(parent)))?;

@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::inode::INLINE;
 use super::{crc32c, long, words};
 use crate::formats::Malformed;
-use crate::units::{ByteRange, in_memory};
+use crate::units::{ByteRange, usize_of};
 
 const MAGIC: u16 = 0xf30a;
 const RECORD: usize = 12;
@@ -141,7 +141,7 @@ pub(crate) const IN_INODE: usize = 4;
 
 /// How many extents fit into a block.
 pub(crate) fn in_block(block: u64) -> usize {
-    in_memory(block).saturating_sub(RECORD).div_euclid(RECORD)
+    usize_of(block).saturating_sub(RECORD).div_euclid(RECORD)
 }
 
 /// The root of a tree with these extents and no other node; none if they do not fit.
@@ -169,7 +169,7 @@ pub(crate) fn root_above(block: u64) -> Option<[u8; INLINE]> {
 
 /// A block with a node of these extents; none if they do not fit. `seed` is the inode's.
 pub fn leaf(extents: &[Extent], block: u64, seed: Option<u32>) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; in_memory(block)];
+    let mut bytes = vec![0; usize_of(block)];
     fill(&mut bytes, extents, in_block(block))?;
     if let Some(seed) = seed {
         let (body, tail) = bytes.split_at_mut(tail_at(block)?);

@@ -8,7 +8,7 @@ use super::{crc16, crc32c, halves, joined, long};
 use crate::checked;
 use crate::error::Result;
 use crate::formats::Malformed;
-use crate::units::in_memory;
+use crate::units::usize_of;
 
 const INODE_UNINIT: u16 = 1;
 const BLOCK_UNINIT: u16 = 2;
@@ -59,7 +59,7 @@ pub struct Descriptor {
 impl Descriptor {
     /// Reads the descriptor of group `number`, and checks its checksum.
     pub fn parse(bytes: &[u8], number: u64, superblock: &Superblock) -> Result<Self, Malformed> {
-        let size = in_memory(superblock.descriptor_size());
+        let size = usize_of(superblock.descriptor_size());
         let mut whole = [0; 64];
         let there = bytes.get(..size).zip(whole.get_mut(..size));
         let (from, to) =
@@ -239,6 +239,6 @@ fn counted(number: u64) -> Result<(u16, u16)> {
 /// The checksum of a bitmap of so many bits, if bitmaps have one.
 fn checksum(bitmap: &[u8], bits: u64, superblock: &Superblock) -> Option<(u16, u16)> {
     let Checksums::Metadata(seed) = superblock.checksums() else { return None };
-    let bytes = bitmap.get(..in_memory(bits.div_euclid(8))).unwrap_or(bitmap);
+    let bytes = bitmap.get(..usize_of(bits.div_euclid(8))).unwrap_or(bitmap);
     Some(halves(crc32c(seed, bytes)))
 }

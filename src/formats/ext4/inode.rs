@@ -8,7 +8,7 @@ use super::{crc32c, halves, joined, long, words};
 use crate::checked;
 use crate::error::Result;
 use crate::formats::Malformed;
-use crate::units::{in_memory, len_of};
+use crate::units::{u64_len, usize_of};
 
 /// The inode of the root directory.
 pub(crate) const ROOT: u64 = 2;
@@ -139,7 +139,7 @@ impl Inode {
             field.set(time);
         }
         record.links_count.set(1);
-        let size = in_memory(superblock.inode_size());
+        let size = usize_of(superblock.inode_size());
         let mut rest = vec![0; checked::difference(size, size_of::<Record>(), "an inode")?];
         let extra = superblock.extra_inode_size();
         // Small inodes have neither.
@@ -334,7 +334,7 @@ impl Inode {
         }
         self.record.block = [0; INLINE];
         put(&mut self.record.block, 0, to)?;
-        self.set_size(len_of(to), 0, superblock)?;
+        self.set_size(u64_len(to), 0, superblock)?;
         Ok(true)
     }
 

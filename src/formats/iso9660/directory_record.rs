@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::checked;
 use crate::formats::Malformed;
 use crate::formats::both_endian::{Both16, Both32};
-use crate::units::{LOGICAL_BLOCK, in_memory, u64_of};
+use crate::units::{LOGICAL_BLOCK, u64_of, usize_of};
 
 const WHAT: &str = "Directory Record";
 
@@ -137,7 +137,7 @@ pub fn located(extent: &[u8]) -> Result<Vec<(usize, Record)>, Malformed> {
     while let Some(&length) = extent.get(at) {
         if length == 0 {
             // The rest of the block is filling (§6.8.1.1).
-            at = at.saturating_add(1).next_multiple_of(in_memory(LOGICAL_BLOCK));
+            at = at.saturating_add(1).next_multiple_of(usize_of(LOGICAL_BLOCK));
             continue;
         }
         let end = at.saturating_add(usize::from(length));
@@ -155,7 +155,7 @@ pub fn located(extent: &[u8]) -> Result<Vec<(usize, Record)>, Malformed> {
 
 /// The extent of a directory with these records: none crosses a block (§6.8.1.1).
 pub fn pack(records: &[Record]) -> Vec<u8> {
-    let block = in_memory(LOGICAL_BLOCK);
+    let block = usize_of(LOGICAL_BLOCK);
     let mut extent = Vec::new();
     for record in records {
         let used = extent.len().rem_euclid(block);

@@ -1,7 +1,7 @@
 //! Path Tables (§6.9, §9.4): every directory of a hierarchy, in two byte orders.
 
 use crate::formats::Malformed;
-use crate::units::len_of;
+use crate::units::u64_len;
 
 const WHAT: &str = "Path Table Record";
 const TABLE: &str = "Path Table";
@@ -35,7 +35,7 @@ pub fn unpack(table: &[u8], order: PathTableType) -> Result<Vec<PathTableRecord>
     let mut rest = table;
     while !rest.is_empty() {
         let (record, after) = first(rest, order).ok_or_else(|| {
-            let at = len_of(table).saturating_sub(len_of(rest));
+            let at = u64_len(table).saturating_sub(u64_len(rest));
             Malformed::new(WHAT, at, "a record past the table's end", "a whole one")
         })?;
         records.push(record);

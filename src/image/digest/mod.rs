@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
-use crate::units::{ByteRange, in_memory};
+use crate::units::{ByteRange, usize_of};
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 1 << 20;
@@ -63,7 +63,7 @@ fn send(
         if progress.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let mut chunk = vec![0; in_memory(step.size())];
+        let mut chunk = vec![0; usize_of(step.size())];
         image.read_exact_at(&mut chunk, step.start())?;
         if to.send(chunk).is_err() {
             // The thread that hashes panicked, which is told where it is joined.

@@ -5,7 +5,7 @@ use super::is_at;
 use super::kind::{Filesystem, Kind, is_ext};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
-use crate::units::{beyond, in_memory};
+use crate::units::{beyond, usize_of};
 
 /// Where the Volume Descriptor Set stands (ECMA-119 §6.7.1), and of UDF the Volume Recognition Sequence (§2/8.3.1 of
 /// ECMA-167).
@@ -80,7 +80,7 @@ impl DiskImage {
     pub(super) fn look_into<I: ReadAt + ?Sized>(mut self, image: &I) -> Self {
         for part in &mut self.parts {
             let size = beyond(image.size(), part.start).min(SUPERBLOCKS);
-            let mut start = vec![0; in_memory(size)];
+            let mut start = vec![0; usize_of(size)];
             let read = image.read_exact_at(&mut start, part.start);
             let Some(Filesystem(_, word)) = read.ok().and_then(|()| filesystem(&start)) else {
                 continue;

@@ -16,7 +16,7 @@ pub use magic::Other;
 
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
-use crate::units::{ByteRange, in_memory};
+use crate::units::{ByteRange, usize_of};
 
 /// Bytes of the start that are looked at: superblocks stand up to 64 KiB in, the longest GPT that is in use ends
 /// before that.
@@ -82,7 +82,7 @@ pub fn is_tar(head: &[u8]) -> bool {
 /// The first [`HEAD`] bytes of an image, or all of it if that is less.
 pub fn head<I: ReadAt + ?Sized>(image: &I) -> Result<Vec<u8>> {
     let size = image.size().min(HEAD);
-    let mut bytes = vec![0; in_memory(size)];
+    let mut bytes = vec![0; usize_of(size)];
     image.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }
@@ -159,5 +159,5 @@ fn is_at(head: &[u8], at: usize, bytes: &[u8]) -> bool {
 }
 
 fn part(head: &[u8], range: ByteRange) -> Option<&[u8]> {
-    head.get(in_memory(range.start())..in_memory(range.end()))
+    head.get(usize_of(range.start())..usize_of(range.end()))
 }

@@ -15,7 +15,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::file_type::{self, HEAD};
 use crate::image::{ImageFile, about};
-use crate::units::{in_memory, len_of, u64_of};
+use crate::units::{u64_len, u64_of, usize_of};
 
 /// Bytes of the start that tell a format.
 const MAGIC: u64 = 32;
@@ -306,7 +306,7 @@ impl Stream {
     /// What cannot be read or unpacked.
     pub fn head(&mut self) -> Result<&[u8]> {
         if self.done == 0 && self.ahead.is_empty() {
-            let mut head = vec![0; in_memory(HEAD)];
+            let mut head = vec![0; usize_of(HEAD)];
             let used = self.read_full(&mut head)?;
             head.truncate(used);
             self.ahead = head;
@@ -326,7 +326,7 @@ impl Feed for Stream {
         for (to, from) in first.iter_mut().zip(self.ahead.drain(..known)) {
             *to = from;
         }
-        self.done = checked::sum(self.done, len_of(first), "the bytes of a stream")?;
+        self.done = checked::sum(self.done, u64_len(first), "the bytes of a stream")?;
         let more = self.read_full(rest)?;
         self.done = checked::sum(self.done, u64_of(more), "the bytes of a stream")?;
         let all = checked::sum(known, more, "the bytes of a stream")?;

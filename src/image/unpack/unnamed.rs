@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::image::ImageFile;
 use crate::image::file_type::{self, FileType};
 use crate::progress::Progress;
-use crate::units::{format_bytes, in_memory, len_of};
+use crate::units::{format_bytes, u64_len, usize_of};
 
 /// Bytes that are unpacked at once.
 const CHUNK: u64 = 1 << 20;
@@ -57,7 +57,7 @@ fn unpack(
         check_room(&file, needed).map_err(Error::io(doing()))?;
     }
     progress.begin("Unpacking", known.unwrap_or(0));
-    let mut buffer = vec![0; in_memory(CHUNK)];
+    let mut buffer = vec![0; usize_of(CHUNK)];
     let mut size: u64 = 0;
     loop {
         if progress.is_cancelled() {
@@ -69,8 +69,8 @@ fn unpack(
             break;
         }
         file.write_all(chunk).map_err(Error::io(doing()))?;
-        size = checked::sum(size, len_of(chunk), "the size of the image")?;
-        progress.advance(len_of(chunk));
+        size = checked::sum(size, u64_len(chunk), "the size of the image")?;
+        progress.advance(u64_len(chunk));
     }
     progress.end();
     Ok((file, size))

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::units::in_memory;
+use crate::units::usize_of;
 
 /// Bytes of the stream footer (§2.1.2).
 const FOOTER: u64 = 12;
@@ -65,7 +65,7 @@ fn stream(file: &File, end: u64) -> Option<(u64, u64)> {
 }
 
 fn read(file: &File, at: u64, size: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; in_memory(size)];
+    let mut bytes = vec![0; usize_of(size)];
     file.read_exact_at(&mut bytes, at)?;
     Ok(bytes)
 }

@@ -6,7 +6,7 @@ use super::change::{CHUNK, Change};
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::iso::survey::tree::{Kind, Node, Tree};
-use crate::units::{ByteRange, LOGICAL_BLOCK, in_memory};
+use crate::units::{ByteRange, LOGICAL_BLOCK, usize_of};
 
 /// Two images, and where they differ.
 pub(super) struct Images<'a, A, B> {
@@ -122,7 +122,7 @@ fn holds_same<A: ReadAt, B: ReadAt>(
 ) -> Result<bool> {
     let mut done = 0;
     while done < a.size() {
-        let length = in_memory(a.size().saturating_sub(done).min(CHUNK));
+        let length = usize_of(a.size().saturating_sub(done).min(CHUNK));
         let (mut old, mut new) = (vec![0; length], vec![0; length]);
         before.read_exact_at(&mut old, a.start().saturating_add(done))?;
         after.read_exact_at(&mut new, b.start().saturating_add(done))?;

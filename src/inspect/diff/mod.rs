@@ -18,7 +18,7 @@ use crate::inspect::{Entry, Report};
 use crate::iso::injected::{IsoBase, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
-use crate::units::{ByteRange, in_memory};
+use crate::units::{ByteRange, usize_of};
 use change::CHUNK;
 pub use change::Change;
 use hierarchy::Images;
@@ -151,17 +151,17 @@ impl Known {
 fn ranges<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Vec<ByteRange>> {
     let size = before.size().min(after.size());
     let mut found: Vec<ByteRange> = Vec::new();
-    let (mut old, mut new) = (vec![0; in_memory(CHUNK)], vec![0; in_memory(CHUNK)]);
+    let (mut old, mut new) = (vec![0; usize_of(CHUNK)], vec![0; usize_of(CHUNK)]);
     let mut at = 0;
     while at < size {
-        let length = in_memory(size.saturating_sub(at).min(CHUNK));
+        let length = usize_of(size.saturating_sub(at).min(CHUNK));
         let (Some(a), Some(b)) = (old.get_mut(..length), new.get_mut(..length)) else { break };
         before.read_exact_at(a, at)?;
         after.read_exact_at(b, at)?;
         if a != b {
             let mut place = at;
-            for (a, b) in a.chunks(in_memory(BLOCK)).zip(b.chunks(in_memory(BLOCK))) {
-                let end = place.saturating_add(crate::units::len_of(a));
+            for (a, b) in a.chunks(usize_of(BLOCK)).zip(b.chunks(usize_of(BLOCK))) {
+                let end = place.saturating_add(crate::units::u64_len(a));
                 if a != b {
                     add(&mut found, place, end);
                 }

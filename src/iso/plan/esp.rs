@@ -10,7 +10,7 @@ use crate::image::window::Scratch;
 use crate::image::{ReadAt, past_64_bits};
 use crate::iso::survey::boot_catalog::ElToritoEntry;
 use crate::iso::survey::esp::Esp;
-use crate::units::{ByteRange, DISK_BLOCK, len_of};
+use crate::units::{ByteRange, DISK_BLOCK, u64_len};
 
 /// Bytes before the first cluster; official images have 24 KB of them, 32 bits wide ones some MB.
 const LARGEST_HEAD: u64 = 16 << 20;
@@ -37,7 +37,7 @@ pub fn changed<I: ReadAt>(
 ) -> Result<Changed> {
     let mut scratch = Scratch::new(image, at);
     let sizes: Vec<(&str, u64)> =
-        menus.iter().map(|(path, text)| (*path, len_of(text.as_bytes()))).collect();
+        menus.iter().map(|(path, text)| (*path, u64_len(text.as_bytes()))).collect();
     let missing = Esp::open(&mut scratch)?.missing(&sizes)?;
     if missing == 0 {
         return Ok(Changed { at, patches: replaced(Scratch::new(image, at), menus)? });
@@ -91,7 +91,7 @@ fn copy<I: ReadAt>(
 
     tail.align(block)?;
     let to = tail.take(new.size())?;
-    let new_head = checked::range(to.start(), len_of(&bytes), WHAT)?;
+    let new_head = checked::range(to.start(), u64_len(&bytes), WHAT)?;
     let data = checked::range(new_head.end(), old.data_size(), WHAT)?;
     let rest = checked::between(data.end(), to.end(), WHAT)?;
     let patch = |at, from| Patch { at, from, why: WHAT.into() };

@@ -20,7 +20,7 @@ use crate::image::space::{Allocator, location, too_large};
 use crate::iso::survey::located::Located;
 use crate::iso::survey::tree::{Kind, Node, Tree};
 use crate::iso::survey::volume::SESSION;
-use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn, in_memory, len_of};
+use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn, u64_len, usize_of};
 
 /// Bytes of a directory or a path table; those of installers have under 100 KB.
 const LARGEST: u64 = 16 << 20;
@@ -123,7 +123,7 @@ impl<'a, I: ReadAt> DirectoryEditor<'a, I> {
 
     /// Whether the parent has room for one record more where it is.
     pub fn fits(&self) -> Result<bool> {
-        Ok(len_of(&directory_record::pack(&self.parent_with_folder()?)) <= self.parent_at.size())
+        Ok(u64_len(&directory_record::pack(&self.parent_with_folder()?)) <= self.parent_at.size())
     }
 
     /// Takes room for what is new. Directories come before their files, as libarchive wants it, and do
@@ -136,7 +136,7 @@ impl<'a, I: ReadAt> DirectoryEditor<'a, I> {
             let here = checked::range(table.at.start(), grown, "a path table");
             table.room = if stays { here? } else { tail.take(grown)? };
         }
-        self.folder = tail.take(len_of(&self.folder_extent(files)?))?;
+        self.folder = tail.take(u64_len(&self.folder_extent(files)?))?;
         Ok(())
     }
 
@@ -255,7 +255,7 @@ impl<'a, I: ReadAt> DirectoryEditor<'a, I> {
                 let field = self.style.system_use(name, mode, links, serial | 1 << 31);
                 field.ok_or_else(|| Error::NoRoom {
                     what: format!("a name of Rock Ridge, for {name}"),
-                    needed: len_of(name.as_bytes()),
+                    needed: u64_len(name.as_bytes()),
                     free: rock_ridge::LONGEST_NAME,
                 })
             }
@@ -310,7 +310,7 @@ impl<'a, I: ReadAt> DirectoryEditor<'a, I> {
     fn insert_folder(&mut self) -> Result<()> {
         let at = self.parent_at;
         let mut bytes = directory_record::pack(&self.parent_with_folder()?);
-        bytes.resize(in_memory(at.size()), 0);
+        bytes.resize(usize_of(at.size()), 0);
         self.directories.insert(at.start(), (at, bytes));
         Ok(())
     }
@@ -325,7 +325,7 @@ impl<'a, I: ReadAt> DirectoryEditor<'a, I> {
             inserted.map_err(|fault| fault.in_image(place.start()))?;
             let packed = path_table::pack(&table.records, table.order);
             let bytes = checked::present(packed, "a path table")?;
-            let size = extent_size("a path table", len_of(&bytes))?;
+            let size = extent_size("a path table", u64_len(&bytes))?;
             self.descriptor.path_table_size = Both32::new(size);
             let new = location(table.room)?;
             match table.order {
@@ -399,7 +399,7 @@ fn records<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> Result<Vec<Record
 /// Bytes of the new directory's Path Table Record.
 fn record_size(hierarchy: Hierarchy) -> Result<u64> {
     let identifier = hierarchy.directory_identifier(folder::NAME);
-    checked::sum(len_of(&identifier).next_multiple_of(2), 8, "a path table record")
+    checked::sum(u64_len(&identifier).next_multiple_of(2), 8, "a path table record")
 }
 
 /// A record of these parts.
@@ -407,7 +407,7 @@ fn record_size(hierarchy: Hierarchy) -> Result<u64> {
 /// # Errors
 /// [`Error::NoRoom`] if it would be longer than a record can be.
 fn record(header: Header, identifier: &[u8], system_use: &[u8]) -> Result<Record> {
-    let parts = [len_of(header.as_bytes()), len_of(identifier), len_of(system_use)];
+    let parts = [u64_len(header.as_bytes()), u64_len(identifier), u64_len(system_use)];
     Record::new(header, identifier, system_use).ok_or_else(|| Error::NoRoom {
         what: "a Directory Record".into(),
         needed: parts.into_iter().sum(),

@@ -31,7 +31,7 @@ use crate::iso::plan::hierarchy::{DirectoryEditor, NewFile};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Node;
 use crate::recipe::edits::{Edits, Way};
-use crate::units::{ByteRange, DISK_BLOCK, len_of};
+use crate::units::{ByteRange, DISK_BLOCK, u64_len};
 
 /// A change for the user to read.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -133,7 +133,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let (mut patches, mut replaced) = self.boot_images(&texts, &mut tail)?;
         replaced.extend(self.replaced_configs(&texts, &mut tail)?);
         for archive in &mut archives {
-            archive.file.at = tail.take(len_of(&archive.bytes))?;
+            archive.file.at = tail.take(u64_len(&archive.bytes))?;
             let what = format!("add {}", self.folder.file(&archive.file.name));
             patches.push(self.step(archive.file.at, archive.bytes.clone(), &what)?);
         }
@@ -155,7 +155,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
 
         let mut files: Vec<NewFile> = archives.into_iter().map(|one| one.file).collect();
         for (name, bytes) in &self.edits.records {
-            let at = tail.take(len_of(bytes))?;
+            let at = tail.take(u64_len(bytes))?;
             let path = self.folder.file(name);
             patches.push(self.step(at, bytes.clone(), &format!("add {path}"))?);
             files.push(NewFile { at, ..new_file(name) });
@@ -287,7 +287,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             Ok(named.map(|archive| self.folder.file(&archive.file.name)).into())
         })?;
         if let Some(credential) = menus.credential {
-            let bytes = len_of(credential.argument.as_bytes());
+            let bytes = u64_len(credential.argument.as_bytes());
             let what = format!("put {} on the kernel's command lines", credential.does);
             self.steps.push(Step { what, bytes });
             self.credential = Some(credential.does.clone());
@@ -362,7 +362,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             if replaced.iter().any(|known: &Replaced<'_>| known.old.extents == old.extents) {
                 continue;
             }
-            let at = tail.take(len_of(text.as_bytes()))?;
+            let at = tail.take(u64_len(text.as_bytes()))?;
             let pieces = vec![Patch::bytes(at.start(), text.as_bytes(), why)?];
             replaced.push(Replaced { path: &config.path, old, at, private: false, pieces });
         }
@@ -375,7 +375,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let what =
             format!("{archives} {} entries of {} {place}", config.entries.len(), config.path);
         self.menus = checked::sum(self.menus, 1, "the menus that change")?;
-        self.steps.push(Step { what, bytes: len_of(text.as_bytes()) });
+        self.steps.push(Step { what, bytes: u64_len(text.as_bytes()) });
         Ok(())
     }
 
@@ -399,7 +399,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             }
             let padded = checked::round_up(initrd.at.size(), DISK_BLOCK, &why)?;
             let more = [hook.bytes.as_slice(), payload].concat();
-            let at = tail.take(checked::sum(padded, len_of(&more), &why)?)?;
+            let at = tail.take(checked::sum(padded, u64_len(&more), &why)?)?;
             let copy = checked::range(at.start(), initrd.at.size(), &why)?;
             let copied =
                 Patch { at: copy, from: Source::Base(initrd.at.start()), why: why.clone() };

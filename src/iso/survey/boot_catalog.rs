@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::iso::survey::block_device::Blocks;
 use crate::iso::survey::tree::{Tree, refused};
-use crate::units::{ByteRange, DISK_BLOCK, Lbn, in_memory};
+use crate::units::{ByteRange, DISK_BLOCK, Lbn, usize_of};
 
 /// Bytes of a boot catalog that are looked at: 63 entries.
 const CATALOG: usize = 2048;
@@ -66,7 +66,7 @@ pub fn catalog<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<ElToritoEntry>> 
 /// behind its header (El Torito 1.0 §2.2 to §2.5).
 fn places(catalog: &hadris_iso::BootCatalog<'_>) -> Vec<ByteRange> {
     let start = Lbn(catalog.block()).bytes();
-    let entries = (0_u64..).zip(catalog.as_bytes().chunks_exact(in_memory(ENTRY))).skip(1);
+    let entries = (0_u64..).zip(catalog.as_bytes().chunks_exact(usize_of(ENTRY))).skip(1);
     // headers start with 0x90 or 0x91, extensions with 0x44, what does not boot with 0
     let bootable = entries.filter(|(_, entry)| entry.first() == Some(&0x88));
     let place = |number: u64| ByteRange::new(start.checked_add(number.checked_mul(ENTRY)?)?, ENTRY);

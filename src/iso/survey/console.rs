@@ -108,7 +108,7 @@ fn names(head: &[u8]) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::len_of;
+    use crate::units::u64_len;
 
     #[test]
     fn names_come_from_the_paths_of_files() {
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn what_is_no_store_or_has_very_many_files_is_not_read() {
         let of = |bytes: Vec<u8>| {
-            Console::read(&bytes, ByteRange::up_to(len_of(&bytes))).unwrap_err().to_string()
+            Console::read(&bytes, ByteRange::up_to(u64_len(&bytes))).unwrap_err().to_string()
         };
         assert!(of(vec![0; 4096]).contains("expected a squashfs"));
         let many = [b"hsqs".to_vec(), u32::MAX.to_le_bytes().to_vec(), vec![0; 4096]].concat();

@@ -6,7 +6,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::image::window::Scratch;
-use crate::units::{ByteRange, beyond, len_of};
+use crate::units::{ByteRange, beyond, u64_len};
 
 /// Levels of folders that are looked into.
 const DEEPEST: usize = 8;
@@ -84,7 +84,7 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
     /// The bytes of a file, `limit` at the most.
     pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>> {
         let bytes = self.head(path, checked::sum(limit, 1, "the limit of a file")?)?;
-        if len_of(&bytes) > limit {
+        if u64_len(&bytes) > limit {
             return Err(Error::unsupported(path, format!("at most {limit} bytes"), "more"));
         }
         Ok(bytes)
@@ -109,7 +109,7 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
             checked::product(u64::from(stats.free_clusters()), cluster, "free clusters")?;
         let mut needed = 0_u64;
         for (path, size) in files {
-            let now = len_of(&self.read(path, u64::from(u32::MAX))?);
+            let now = u64_len(&self.read(path, u64::from(u32::MAX))?);
             let now = checked::round_up(now, cluster, "clusters of a file")?;
             room = checked::sum(room, now, "room for files")?;
             let size = checked::round_up(*size, cluster, "clusters for a file")?;
@@ -123,13 +123,13 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
         let stats = self.volume.stats().map_err(|fault| self.fault("count clusters", &fault))?;
         let cluster = u64::from(stats.cluster_size());
         let free = checked::product(u64::from(stats.free_clusters()), cluster, "free clusters")?;
-        let now = len_of(&self.read(path, u64::from(u32::MAX))?);
+        let now = u64_len(&self.read(path, u64::from(u32::MAX))?);
         let now = checked::round_up(now, cluster, "clusters of a file")?;
         let free = checked::sum(free, now, "room for a file")?;
-        if len_of(bytes) > free {
+        if u64_len(bytes) > free {
             return Err(Error::FullEsp {
                 what: format!("the UEFI boot image, for {path}"),
-                needed: len_of(bytes),
+                needed: u64_len(bytes),
                 free,
             });
         }

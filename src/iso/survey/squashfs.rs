@@ -9,7 +9,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
-use crate::units::{ByteRange, beyond, in_memory, len_of};
+use crate::units::{ByteRange, beyond, u64_len, usize_of};
 
 /// The files, folders and links of a squashfs that stands in an image; files come empty.
 ///
@@ -43,7 +43,7 @@ pub(super) fn opened<I: ReadAt, T>(
 
 /// The same of a squashfs in memory.
 pub fn members_of(bytes: &Vec<u8>) -> Result<Vec<Member>> {
-    members(bytes, ByteRange::up_to(len_of(bytes)))
+    members(bytes, ByteRange::up_to(u64_len(bytes)))
 }
 
 /// A file, folder or link; none of the root and of what is neither.
@@ -69,11 +69,11 @@ struct Window<'a, I> {
 
 impl<I: ReadAt> Read for Window<'_, I> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = beyond(self.at.size(), self.position).min(len_of(buf));
+        let left = beyond(self.at.size(), self.position).min(u64_len(buf));
         if left == 0 {
             return Ok(0);
         }
-        let buf = checked::part_mut(buf, ..in_memory(left), "room to read")?;
+        let buf = checked::part_mut(buf, ..usize_of(left), "room to read")?;
         let place = checked::sum(self.at.start(), self.position, "a place in a squashfs")?;
         self.image.read_exact_at(buf, place)?;
         self.position = checked::sum(self.position, left, "a place in a squashfs")?;

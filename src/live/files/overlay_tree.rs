@@ -15,7 +15,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::recipe::edits::{NIXOS, folder};
-use crate::units::{in_memory, len_of, u64_of};
+use crate::units::{u64_len, u64_of, usize_of};
 
 /// Links that one path may lead through (Linux `include/linux/namei.h`, `MAXSYMLINKS`).
 const MOST_LINKS: u8 = 40;
@@ -35,7 +35,7 @@ impl Content {
     /// How many.
     pub(super) fn size(&self) -> u64 {
         match self {
-            Self::Bytes(bytes) => len_of(bytes),
+            Self::Bytes(bytes) => u64_len(bytes),
             Self::Path(_, size) | Self::Part(_, _, size) => *size,
         }
     }
@@ -65,7 +65,7 @@ pub(super) struct ContentReader {
 
 impl Read for ContentReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let length = buf.len().min(in_memory(self.left));
+        let length = buf.len().min(usize_of(self.left));
         if length == 0 {
             self.file = None;
             return Ok(0);
@@ -73,7 +73,7 @@ impl Read for ContentReader {
         let buf = checked::part_mut(buf, ..length, "room to read")?;
         let read = match &self.content {
             Content::Bytes(bytes) => {
-                checked::part(bytes, in_memory(self.done).., "the rest of a file")?.read(buf)?
+                checked::part(bytes, usize_of(self.done).., "the rest of a file")?.read(buf)?
             }
             Content::Part(file, at, _) => {
                 file.read_at(buf, checked::sum(*at, self.done, "a place in a file")?)?

@@ -15,7 +15,7 @@ use crate::stamp::manifest;
 use crate::stamp::oci::Ids;
 use crate::stamp::planned_image::PlannedImage;
 use crate::stamp::stamped_image::StampedImage;
-use crate::units::len_of;
+use crate::units::u64_len;
 
 impl Run<'_> {
     /// Whether an image stands under its name, byte for byte as far as it differs from the base.
@@ -130,7 +130,7 @@ impl Run<'_> {
             let output = self.batch.waited_for(output);
             waiting.files.push(output.ready_bytes(bytes, readers(made))?);
         }
-        waiting.done.size = len_of(bytes);
+        waiting.done.size = u64_len(bytes);
         let digest = Digest::of_bytes(bytes);
         waiting.done.sha256 = Some(digest);
         self.beside(&mut waiting, made, || Ok(digest))?;
@@ -159,7 +159,7 @@ impl Run<'_> {
             }
         }
         self.batch.folder.clone_into(&mut waiting.done.path);
-        (waiting.done.size, waiting.done.sha256) = (len_of(bytes), Some(entry.digest));
+        (waiting.done.size, waiting.done.sha256) = (u64_len(bytes), Some(entry.digest));
         waiting.entry = Some(entry);
         Ok(waiting)
     }
@@ -190,6 +190,6 @@ fn is_there(path: &Path, image: &StampedImage<&ImageFile>) -> bool {
 
 /// Whether a file has these bytes.
 fn holds(path: &Path, bytes: &[u8]) -> bool {
-    bounded::read(path, len_of(bytes), "read what was made before")
+    bounded::read(path, u64_len(bytes), "read what was made before")
         .is_ok_and(|found| found == bytes)
 }

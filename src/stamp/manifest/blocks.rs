@@ -14,7 +14,7 @@ use crate::image::digest::Digest;
 use crate::image::partitions::Partitions;
 use crate::image::patched::PatchedImage;
 use crate::progress::Progress;
-use crate::units::{ByteRange, in_memory};
+use crate::units::{ByteRange, usize_of};
 
 /// Bytes of a block.
 pub const BLOCK: u64 = 4 << 20;
@@ -157,8 +157,8 @@ fn read_masked(image: &impl ReadAt, at: ByteRange, masked: &[ByteRange]) -> Resu
     let mut bytes = image.read_range("a block", at, at.size())?;
     for hidden in masked.iter().filter_map(|hidden| hidden.common(at)) {
         let start = checked::difference(hidden.start(), at.start(), "what is masked")?;
-        let rest = checked::part_mut(&mut bytes, in_memory(start).., "what is masked")?;
-        checked::part_mut(rest, ..in_memory(hidden.size()), "what is masked")?.fill(0);
+        let rest = checked::part_mut(&mut bytes, usize_of(start).., "what is masked")?;
+        checked::part_mut(rest, ..usize_of(hidden.size()), "what is masked")?.fill(0);
     }
     Ok(bytes)
 }
