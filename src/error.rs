@@ -308,7 +308,7 @@ impl Error {
 
     /// Says what to do instead, of an [`Error::Unsupported`].
     #[must_use]
-    pub fn hinting(mut self, hint: impl Into<Advice>) -> Self {
+    pub fn with_hint(mut self, hint: impl Into<Advice>) -> Self {
         if let Self::Unsupported { instead, .. } = &mut self {
             *instead = Some(hint.into());
         }
@@ -337,7 +337,7 @@ impl Error {
 
     /// Says which image it is about, where the image is at fault.
     #[must_use]
-    pub fn of_image(mut self, name: impl std::fmt::Display) -> Self {
+    pub fn with_path(mut self, name: impl std::fmt::Display) -> Self {
         if let Self::Malformed { what, .. }
         | Self::Unsupported { what, .. }
         | Self::NoRoom { what, .. }

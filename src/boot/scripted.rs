@@ -102,7 +102,7 @@ fn no_anchor(initrd: &str, path: &str, found: &str) -> Error {
         "one line that makes, moves or switches to $targetRoot/proc (`mkdir`, `mount --move /proc`, `exec … switch_root`)",
         found,
     )
-    .hinting(Advice::ReportOrCredential)
+    .with_hint(Advice::ReportOrCredential)
 }
 
 #[cfg(test)]

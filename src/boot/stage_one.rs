@@ -249,7 +249,7 @@ impl Facts {
                 "a shell at /bin/bash, which brings in what is added",
                 format!("none in /{folder}"),
             )
-            .hinting(Advice::ShellOrCredential));
+            .with_hint(Advice::ShellOrCredential));
         }
         Ok(StageOne::Systemd { folders: self.folders.into_keys().collect() })
     }
@@ -269,7 +269,7 @@ fn unknown(path: &str, found: String) -> Error {
         "/init being a link to systemd, or a script or a link to one",
         found,
     )
-    .hinting(Advice::ReportOrCredential)
+    .with_hint(Advice::ReportOrCredential)
 }
 
 /// Regular files of the initrds that one menu entry loads, up to a mebibyte of each, for which `wanted`

@@ -13,7 +13,7 @@ use remaster::iso::plan::Step;
 use remaster::keys::Gathered;
 use remaster::live::{Carried, Customization, Input, look_up};
 use remaster::progress::Progress;
-use remaster::recipe::edits::{Edits, Way};
+use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::recipe::{self, OF_RECORDS, Recipe};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::PlannedImage;
@@ -129,7 +129,7 @@ impl Edit {
 
 /// Surveys a base of any kind.
 pub(crate) fn base(file: &ImageFile) -> Result<BaseImage<&ImageFile>> {
-    BaseImage::open(file).map_err(|fault| fault.of_image(file.name()))
+    BaseImage::open(file).map_err(|fault| fault.with_path(file.name()))
 }
 
 /// Surveys a base that must be an ISO for a command.
@@ -142,7 +142,7 @@ pub(crate) fn iso<'a>(
     if base.iso().is_some() {
         return Ok(base);
     }
-    let is = file_type::whole(file).map_err(|fault| fault.of_image(file.name()))?.name();
+    let is = file_type::whole(file).map_err(|fault| fault.with_path(file.name()))?.name();
     let what = format!("{} is {is}: `remaster {command}` works with ISOs", file.name());
     Err(Error::Usage { what, hint: hint.into() })
 }
@@ -241,7 +241,7 @@ impl<'a> StampJob<'a> {
     ) -> Result<Self> {
         let options = inside.or_by(&recipe).options_for(&base, progress)?;
         let made = wishes.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
-        let made = made.map_err(|fault| fault.of_image(file.name()))?;
+        let made = made.map_err(|fault| fault.with_path(file.name()))?;
         base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
         let gone = replaced::gone(base.given_before().as_ref(), made.edits(), no_key)?;
         Ok(Self { file, wishes, base, made, gone, adds: false })
@@ -322,8 +322,8 @@ impl<'a> StampJob<'a> {
         text.push_str(&settings_shown(&Given::by(self.made.edits())));
         let (menus, release) = (self.made.menus(), self.base.release());
         let initrds = match self.made.edits().way {
-            Way::MergeInitrd => "initrds changed; ",
-            Way::ExtraInitrd | Way::Credential | Way::Menus => "",
+            InjectMethod::MergeInitrd => "initrds changed; ",
+            InjectMethod::ExtraInitrd | InjectMethod::Credential | InjectMethod::Menus => "",
         };
         let who = if self.wishes.keys.keys.is_empty() || !self.wishes.touch_stage_one() {
             ""

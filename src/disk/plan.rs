@@ -19,7 +19,7 @@ use crate::image::ReadAt;
 use crate::image::check;
 use crate::image::patched::{Patch, Source};
 use crate::iso::plan::{Plan, Step};
-use crate::recipe::edits::{Edits, Way, folder};
+use crate::recipe::edits::{Edits, InjectMethod, folder};
 use crate::recipe::{Setting, setting};
 use crate::units::{ByteRange, u64_len, usize_of};
 
@@ -80,7 +80,7 @@ fn refuse(edits: &Edits) -> Result<()> {
     let usage = |setting: Setting, why: &str, hint: &'static str| {
         Err(Error::Usage { what: format!("{setting} is for ISOs: {why}"), hint: hint.into() })
     };
-    if edits.way == Way::MergeInitrd {
+    if edits.way == InjectMethod::MergeInitrd {
         return usage(
             setting!(merge_initrd),
             "nothing goes into the initrds of a raw image",

@@ -32,7 +32,7 @@ pub fn examine(image: &mut Image<'_>, name: &str, any: bool) -> Result<Examined>
         Image::Stream(stream) => (stream.head()?.to_vec(), None),
     };
     let name = if name.is_empty() { file_type::UNNAMED } else { name };
-    let disk = FileType::recognize(&head).disk(name).map_err(hinting)?;
+    let disk = FileType::recognize(&head).disk(name).map_err(with_hint)?;
     let notes = disk.notes(size);
     let examined = Examined { name: name.to_owned(), disk: Some(disk), notes };
     size.map_or(Ok(()), |size| examined.check_whole(size))?;
@@ -46,7 +46,7 @@ impl Examined {
     /// [`Error::Truncated`].
     pub(super) fn check_whole(&self, size: u64) -> Result<()> {
         let checked = self.disk.as_ref().map(|disk| disk.check_whole(&self.name, size));
-        checked.unwrap_or(Ok(())).map_err(hinting)
+        checked.unwrap_or(Ok(())).map_err(with_hint)
     }
 
     /// Whether what is in the image can be read from a medium.
@@ -68,7 +68,7 @@ impl Examined {
     }
 }
 
-fn hinting(mut fault: Error) -> Error {
+fn with_hint(mut fault: Error) -> Error {
     if let Error::NotAnImage { hint, .. } | Error::Truncated { hint, .. } = &mut fault {
         *hint = Advice::OrWriteUnseen(Box::new(hint.clone()));
     }

@@ -77,7 +77,7 @@ pub fn put_back(
     let image = ReadBack::Whole(what.base);
     let examined = &Examined::default();
     let writer = Writer { medium, progress, options: &options, examined, image, report };
-    let mut back = Back { writer, what, layout: &layout, first: &head };
+    let mut back = Restoring { writer, what, layout: &layout, first: &head };
     back.mark(&first)?;
     back.take_descriptor()?;
     back.take_backup()?;
@@ -130,11 +130,11 @@ fn packed(mark: &ResetMark) -> Result<Vec<u8>> {
     mark.pack().ok_or_else(|| {
         let found = "one whose boot code leaves no room for a mark";
         Error::unsupported("the first block", "one that can be packed", found)
-            .hinting(Advice::FlashBase)
+            .with_hint(Advice::FlashBase)
     })
 }
 
-struct Back<'a> {
+struct Restoring<'a> {
     writer: Writer<'a>,
     what: Restore<'a>,
     layout: &'a Layout,
@@ -142,7 +142,7 @@ struct Back<'a> {
     first: &'a [u8],
 }
 
-impl Back<'_> {
+impl Restoring<'_> {
     /// Makes the disk one that is being reset.
     fn mark(&mut self, mark: &[u8]) -> Result<()> {
         self.writer.put_copy(mark, 0)?;

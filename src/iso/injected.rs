@@ -217,7 +217,7 @@ fn mark<B: ReadAt>(image: &B) -> Result<Option<ResetMark>> {
     ResetMark::parse(&start).map(Some).map_err(|_| {
         let found = "a broken mark of one";
         Error::unsupported("a reset that was interrupted", "how to go on with it", found)
-            .hinting(Advice::FlashAnew)
+            .with_hint(Advice::FlashAnew)
     })
 }
 

@@ -20,7 +20,7 @@ use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
 use crate::iso::survey::volume::SESSION;
 use crate::iso::verify_boot_image;
-use crate::recipe::edits::{Attached, Boot, Edits, Way};
+use crate::recipe::edits::{Attached, Boot, Edits, InjectMethod};
 use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, u64_len};
 
 /// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
@@ -47,7 +47,7 @@ pub fn check<B: ReadAt>(image: &PatchedImage<B>, base: &Survey, edits: &Edits) -
     attached(image, &stamped, &folder, &edits.attached)?;
     records(image, &survey, &folder, edits)?;
     seams(image, &survey, &folder)?;
-    if edits.way == Way::MergeInitrd {
+    if edits.way == InjectMethod::MergeInitrd {
         merged(image, base, &survey, &folder.payload())
     } else {
         Ok(())
@@ -95,7 +95,7 @@ fn sizes(size: u64, survey: &Survey) -> Result<()> {
     }
 }
 
-fn menus(base: &Survey, survey: &Survey, way: Way, payload: &str) -> Result<()> {
+fn menus(base: &Survey, survey: &Survey, way: InjectMethod, payload: &str) -> Result<()> {
     let counts = |survey: &Survey| -> Vec<(String, usize)> {
         survey.configs.iter().map(|config| (config.path.clone(), config.entries.len())).collect()
     };
@@ -111,7 +111,7 @@ fn menus(base: &Survey, survey: &Survey, way: Way, payload: &str) -> Result<()> 
         .configs
         .iter()
         .flat_map(|config| config.entries.iter().map(move |entry| (config, entry)));
-    for (config, entry) in entries.filter(|_| way == Way::ExtraInitrd) {
+    for (config, entry) in entries.filter(|_| way == InjectMethod::ExtraInitrd) {
         let last = entry.initrds.last().map(|word| volume_path(&word.text));
         if last.as_deref() != Some(payload) {
             let what = format!("the entry {:?} of {}", entry.title.join(" > "), config.path);
@@ -201,7 +201,7 @@ fn label<B: ReadAt>(
 
 /// Every file of the base is there with its bytes where they were, except for those that were replaced.
 fn files(old: &Tree, new: &Tree, base: &Survey, survey: &Survey, edits: &Edits) -> Result<()> {
-    let merged = edits.way == Way::MergeInitrd;
+    let merged = edits.way == InjectMethod::MergeInitrd;
     let menus = !merged || !edits.boot.is_empty();
     let configs = base.configs.iter().map(|config| &config.path).filter(|_| menus);
     let initrds = initrd_paths(base).filter(|_| merged);

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::seed::Seed;
 use crate::error::Result;
 use crate::formats::newc::{Kind, Member};
-use crate::recipe::edits::{self, Attached, Boot, Edits, Purpose, Way};
+use crate::recipe::edits::{self, Attached, Boot, Edits, InjectMethod, Purpose};
 use crate::units::u64_len;
 
 /// The file that has given hashes and the words for others: salted, so that nobody guesses by them.
@@ -22,10 +22,10 @@ const SHADOW: &str = "etc/shadow";
 pub(super) fn digest(edits: &Edits, seed: Option<&Seed>) -> Result<[u8; 32]> {
     let mut items = Items(Sha256::new_with_prefix(b"remaster inputs 1\n"));
     items.put(match edits.way {
-        Way::ExtraInitrd => "extra initrd",
-        Way::MergeInitrd => "merged initrd",
-        Way::Credential => "credential",
-        Way::Menus => "menus",
+        InjectMethod::ExtraInitrd => "extra initrd",
+        InjectMethod::MergeInitrd => "merged initrd",
+        InjectMethod::Credential => "credential",
+        InjectMethod::Menus => "menus",
     });
     let secrets: Vec<&str> =
         edits::secrets(edits.root.members()).iter().map(|found| found.path.as_str()).collect();

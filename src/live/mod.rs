@@ -30,7 +30,7 @@ use crate::boot::kernel_args;
 use crate::error::{Advice, Error, Result};
 use crate::formats::newc::Member;
 use crate::keys::{self, Gathered, Note};
-use crate::recipe::edits::{Boot, Edits, Way};
+use crate::recipe::edits::{Boot, Edits, InjectMethod};
 use crate::recipe::{Recipe, setting};
 
 use files::Files;
@@ -68,7 +68,7 @@ pub struct Customization {
     seed: Option<Seed>,
     greeting: Greeting,
     announce: Announce,
-    way: Way,
+    way: InjectMethod,
     boot: Boot,
     system: System,
     network: Network,
@@ -141,11 +141,13 @@ impl Unsettled {
         carried: Option<Carried>,
     ) -> Result<Self> {
         let way = match recipe.merge_initrd {
-            _ if credential::gather(recipe)? => Way::Credential,
-            Some(true) => Way::MergeInitrd,
-            _ if carried.as_ref().is_some_and(|carried| !carried.is_empty()) => Way::ExtraInitrd,
-            _ if !recipe.touches_stage_one() => Way::Menus,
-            _ => Way::ExtraInitrd,
+            _ if credential::gather(recipe)? => InjectMethod::Credential,
+            Some(true) => InjectMethod::MergeInitrd,
+            _ if carried.as_ref().is_some_and(|carried| !carried.is_empty()) => {
+                InjectMethod::ExtraInitrd
+            }
+            _ if !recipe.touches_stage_one() => InjectMethod::Menus,
+            _ => InjectMethod::ExtraInitrd,
         };
         let seed = Seed::gather(recipe)?;
         let before = carried.as_ref().map(Carried::host_keys).unwrap_or_default();
@@ -258,7 +260,7 @@ impl Customization {
 
     /// What is worth telling the user, a line each.
     pub fn notes(&self) -> Vec<String> {
-        let limits = (self.way == Way::Credential).then(|| credential::LIMITS.to_string());
+        let limits = (self.way == InjectMethod::Credential).then(|| credential::LIMITS.to_string());
         let keys = self.keys.notes.iter().map(ToString::to_string);
         let files = self.files.iter().flat_map(|files| files.notes().iter().cloned());
         let exposed = self.exposed.iter().cloned();
@@ -282,11 +284,11 @@ impl Customization {
         facts: &Facts,
     ) -> Result<Edits> {
         let mut edits = Edits { way: self.way, ..Edits::default() };
-        if self.way == Way::Menus {
+        if self.way == InjectMethod::Menus {
             edits.boot = self.boot.clone();
             return Ok(edits);
         }
-        if self.way == Way::Credential {
+        if self.way == InjectMethod::Credential {
             let credentials = credential::arguments(&self.keys.keys, facts)?;
             edits.boot = Boot { credentials, ..self.boot.clone() };
             return Ok(edits);

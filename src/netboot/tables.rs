@@ -79,7 +79,7 @@ fn unknown(path: &str, found: String) -> Error {
         "one table that stage 1 names, with a tmpfs or disk at /iso and at /nix/.ro-store a file below that",
         found,
     )
-    .hinting(Advice::ReportOrCredential)
+    .with_hint(Advice::ReportOrCredential)
 }
 
 fn mentions(bytes: &[u8], text: &str) -> bool {

@@ -88,7 +88,7 @@ fn needed(names: &[String], place: &str) -> Result<(String, String)> {
         match (found.next(), found.next()) {
             (Some(name), None) => Ok(name.clone()),
             _ => Err(Error::unsupported(place, what, few(names))
-                .hinting("give an installer ISO, or what nixpkgs makes for netboot or kexec: a folder or tar archive with bzImage and initrd")),
+                .with_hint("give an installer ISO, or what nixpkgs makes for netboot or kexec: a folder or tar archive with bzImage and initrd")),
         }
     };
     let kernel = one("one kernel, bzImage or Image", &|name| KERNELS.contains(&name))?;

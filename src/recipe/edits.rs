@@ -12,7 +12,7 @@ pub(crate) const NIXOS: (u32, u32) = (1000, 100);
 
 /// The way an archive gets to the kernel.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Way {
+pub enum InjectMethod {
     /// A small extra initrd on the volume, named in every menu entry behind the base's own.
     #[default]
     ExtraInitrd,
@@ -24,7 +24,7 @@ pub enum Way {
     Menus,
 }
 
-impl Way {
+impl InjectMethod {
     /// Whether archives bring something into stage 1, which must be understood then.
     pub(crate) fn has_archives(self) -> bool {
         matches!(self, Self::ExtraInitrd | Self::MergeInitrd)
@@ -211,7 +211,7 @@ pub struct Boot {
     pub label: Option<Spanned<String>>,
     /// What stands in front of titles.
     pub name: Option<String>,
-    /// Keys on the command line; none unless [`Way::Credential`].
+    /// Keys on the command line; none unless [`InjectMethod::Credential`].
     pub credentials: Vec<Credential>,
 }
 
@@ -284,7 +284,7 @@ pub struct Edits {
     /// Whether the image has something that nobody else may read.
     pub private: bool,
     /// How it gets there.
-    pub way: Way,
+    pub way: InjectMethod,
     /// Files of our own folder on the volume that tell of the image, by name.
     pub records: BTreeMap<String, Vec<u8>>,
     /// What is different before that.
@@ -306,7 +306,7 @@ impl Edits {
     ///
     /// Both places that NixOS's sshd looks into are filled (`AuthorizedKeysFile`), with the owners and
     /// modes that its `StrictModes` wants (`sshd_config(5)`).
-    pub fn authorize(lines: &str, way: Way) -> Self {
+    pub fn authorize(lines: &str, way: InjectMethod) -> Self {
         let mut root = Root::default();
         for user in ["nixos", "root"] {
             root.file(&format!("etc/ssh/authorized_keys.d/{user}"), 0o444, lines);
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn parents_come_first_and_are_as_nixos_has_them() {
-        let edits = Edits::authorize("k\n", Way::default());
+        let edits = Edits::authorize("k\n", InjectMethod::default());
         let shown: Vec<String> = edits
             .root
             .members()
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn what_others_must_not_read_makes_edits_private() {
-        let mut edits = Edits::authorize("k\n", Way::default());
+        let mut edits = Edits::authorize("k\n", InjectMethod::default());
         assert!(!edits.is_private());
         edits.root.file("etc/a", 0o600, "secret");
         assert!(edits.is_private());

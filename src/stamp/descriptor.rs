@@ -97,7 +97,7 @@ impl Descriptor {
         if head.descriptor != VERSION {
             let found = format!("version {}", head.descriptor);
             return Err(Error::unsupported(WHAT, format!("version {VERSION}"), found)
-                .hinting("use the remaster that wrote it, or a newer one"));
+                .with_hint("use the remaster that wrote it, or a newer one"));
         }
         let found: Self = serde_json::from_slice(text).map_err(fault)?;
         found.base.check()?;

@@ -61,7 +61,7 @@ pub fn pack(patch: &PatchFile) -> Result<Vec<u8>> {
         let looked_for = format!("one of at most {MOST_RUNS} pieces");
         let found = format!("one of {} pieces", patch.runs.len());
         return Err(Error::unsupported("the image, for a patch file", looked_for, found)
-            .hinting("write the image itself"));
+            .with_hint("write the image itself"));
     }
     checked::present(patch.pack(), "a patch file")
 }

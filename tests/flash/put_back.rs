@@ -10,7 +10,7 @@ use remaster::image::patched::PatchedImage;
 use remaster::iso::injected::OriginalImage;
 use remaster::iso::survey::Survey;
 use remaster::progress::{Progress, Silent};
-use remaster::recipe::edits::{Edits, Way};
+use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::ManifestOptions;
 use remaster::units::ByteRange;
@@ -42,7 +42,7 @@ fn bases() -> [Vec<u8>; 2] {
 }
 
 fn stamped(base: &[u8]) -> Vec<u8> {
-    let edits = Edits::authorize(KEY, Way::ExtraInitrd);
+    let edits = Edits::authorize(KEY, InjectMethod::ExtraInitrd);
     let base = BaseImage::open(base).unwrap();
     bytes(base.stamp(edits, &ManifestOptions::default()).unwrap().image())
 }

@@ -3,7 +3,7 @@
 use remaster::flash::{self, Image, Medium, Options};
 use remaster::image::ReadAt;
 use remaster::progress::{Progress, Silent};
-use remaster::recipe::edits::{Edits, Way};
+use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::manifest::blocks::Blocks;
 use remaster::stamp::manifest::found;
@@ -23,7 +23,7 @@ fn image() -> Vec<u8> {
         sha256: Some(sha256),
         ..ManifestOptions::default()
     };
-    let image = base.stamp(Edits::authorize("", Way::ExtraInitrd), &options).unwrap();
+    let image = base.stamp(Edits::authorize("", InjectMethod::ExtraInitrd), &options).unwrap();
     let mut bytes = vec![0; image.size() as usize];
     image.image().read_exact_at(&mut bytes, 0).unwrap();
     bytes

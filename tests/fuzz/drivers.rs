@@ -33,7 +33,7 @@ use remaster::iso::survey::boot_catalog;
 use remaster::iso::survey::esp::Esp;
 use remaster::iso::survey::tree::Tree;
 use remaster::live::{Facts, Input};
-use remaster::recipe::edits::{Boot, Edits, Serial, Spanned, Way};
+use remaster::recipe::edits::{Boot, Edits, InjectMethod, Serial, Spanned};
 use remaster::recipe::{Recipe, read as read_recipe, users};
 use remaster::stamp::manifest::found::{self, Found};
 use remaster::stamp::manifest::{self, blocks::Blocks};
@@ -124,7 +124,7 @@ fn long(bytes: usize) -> u64 {
 
 /// A key for root, by one way or the other.
 fn edits(merged: bool) -> Edits {
-    let way = if merged { Way::MergeInitrd } else { Way::ExtraInitrd };
+    let way = if merged { InjectMethod::MergeInitrd } else { InjectMethod::ExtraInitrd };
     Edits::authorize(&format!("{KEY}\n"), way)
 }
 

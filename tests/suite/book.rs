@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use remaster::recipe::edits::Way;
+use remaster::recipe::edits::InjectMethod;
 use ssh_key::LineEnding;
 
 use crate::support::{Folder, SD, TINY, edits, key, pair, stamp};
@@ -166,7 +166,7 @@ fn every_command_of_the_book_runs() {
     for (page, text) in pages() {
         let folder = at_home();
         if !text.contains("-o custom.iso") {
-            folder.write("custom.iso", &stamp(&TINY, &edits(1, Way::ExtraInitrd)));
+            folder.write("custom.iso", &stamp(&TINY, &edits(1, InjectMethod::ExtraInitrd)));
         }
         let mut made = BTreeSet::new();
         for command in commands(&text) {

@@ -5,7 +5,7 @@ use std::io::{Cursor, Seek, SeekFrom, Write};
 use remaster::image::ReadAt;
 use remaster::iso::injected::IsoBase;
 use remaster::iso::survey::boot_catalog::Platform;
-use remaster::recipe::edits::Way;
+use remaster::recipe::edits::InjectMethod;
 use remaster::units::ByteRange;
 
 use crate::support::{AARCH64, TINY, assert_same, bytes, edits, stamp, survey};
@@ -46,7 +46,7 @@ pub(crate) fn full(base: &[u8]) -> Vec<u8> {
 fn a_full_boot_image_gets_a_larger_copy_and_all_that_names_it_names_that() {
     for base in [&*TINY, &*AARCH64] {
         let base = full(base);
-        let stamped = stamp(&base, &edits(1, Way::ExtraInitrd));
+        let stamped = stamp(&base, &edits(1, InjectMethod::ExtraInitrd));
         let (was, is) = (place(&base), place(&stamped));
         assert!(is.start() >= base.len().try_into().unwrap() && is.size() > was.size());
         assert_same("the old one", &stamped[slice(was)], &base[slice(was)]);
@@ -73,6 +73,6 @@ fn a_full_boot_image_gets_a_larger_copy_and_all_that_names_it_names_that() {
 #[test]
 fn a_full_boot_image_stays_where_no_menu_changes() {
     let base = full(&TINY);
-    let stamped = stamp(&base, &edits(1, Way::MergeInitrd));
+    let stamped = stamp(&base, &edits(1, InjectMethod::MergeInitrd));
     assert_eq!(place(&stamped), place(&base));
 }

@@ -2,7 +2,7 @@
 
 use remaster::formats::newc::{self, Kind, Next};
 use remaster::image::ReadAt;
-use remaster::recipe::edits::Way;
+use remaster::recipe::edits::InjectMethod;
 
 use crate::support::{AARCH64, Folder, SYSTEMD, TINY, bases, edits, key, stamp, survey};
 
@@ -277,7 +277,8 @@ fn a_new_label_is_everywhere_and_the_old_one_nowhere() {
     assert_eq!(labels(&image), (long.to_owned(), long[..16].to_owned()));
     // Taken off again with everything else.
     assert!(
-        stamp(&image, &edits(1, Way::ExtraInitrd)) == stamp(&TINY, &edits(1, Way::ExtraInitrd))
+        stamp(&image, &edits(1, InjectMethod::ExtraInitrd))
+            == stamp(&TINY, &edits(1, InjectMethod::ExtraInitrd))
     );
 }
 

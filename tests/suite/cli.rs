@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 
-use remaster::recipe::edits::Way;
+use remaster::recipe::edits::InjectMethod;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use ssh_key::LineEnding;
@@ -25,7 +25,7 @@ fn folder() -> Folder {
 
 #[test]
 fn a_file_a_pipe_and_a_replaced_file_get_the_same_bytes() {
-    let expected = stamp(&TINY, &edits(1, Way::ExtraInitrd));
+    let expected = stamp(&TINY, &edits(1, InjectMethod::ExtraInitrd));
     let folder = folder();
     assert!(folder.run(&STAMP).quietly().is_empty());
     assert_same("file", &folder.read("custom.iso"), &expected);
@@ -45,7 +45,9 @@ fn every_shape_is_stamped_either_way() {
         let key = key(1);
         folder.run(&["base.iso", "--key", &key, "-o", "extra.iso"]).quietly();
         folder.run(&["base.iso", "--key", &key, "-o", "merged.iso", "--merge-initrd"]).quietly();
-        for (file, way) in [("extra.iso", Way::ExtraInitrd), ("merged.iso", Way::MergeInitrd)] {
+        for (file, way) in
+            [("extra.iso", InjectMethod::ExtraInitrd), ("merged.iso", InjectMethod::MergeInitrd)]
+        {
             assert_same(
                 &format!("{name}, {way:?}"),
                 &folder.read(file),
@@ -364,8 +366,8 @@ fn json_is_as_its_schema_says() {
         serde_json::from_slice(&folder.run(&["inspect", "--json-schema"]).quietly()).unwrap();
     for (name, base) in bases() {
         folder.write("stock.iso", base);
-        folder.write("extra.iso", &stamp(base, &edits(1, Way::ExtraInitrd)));
-        folder.write("merged.iso", &stamp(base, &edits(1, Way::MergeInitrd)));
+        folder.write("extra.iso", &stamp(base, &edits(1, InjectMethod::ExtraInitrd)));
+        folder.write("merged.iso", &stamp(base, &edits(1, InjectMethod::MergeInitrd)));
         for image in ["stock.iso", "extra.iso", "merged.iso"] {
             let report = inspect(&folder, image);
             check(&schema, &schema, &report, &format!("{name}, {image}: "));

@@ -13,7 +13,7 @@ use remaster::iso::survey::Survey;
 use remaster::netboot::tree::Tree;
 use remaster::netboot::verify::{Composed, ComposedArchive};
 use remaster::netboot::{archive, installer};
-use remaster::recipe::edits::{Attached, Edits, Purpose, Way};
+use remaster::recipe::edits::{Attached, Edits, InjectMethod, Purpose};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::ManifestOptions;
 use remaster::stamp::stamped_image::StampedImage;
@@ -120,7 +120,7 @@ const MENU: &str = "/EFI/BOOT/grub.cfg";
 
 #[test]
 fn an_iso_that_is_wrong_in_one_thing_is_told() {
-    let planned = Planned::of(&TINY, edits(1, Way::ExtraInitrd));
+    let planned = Planned::of(&TINY, edits(1, InjectMethod::ExtraInitrd));
     let table: &[(&str, Wrong)] = &[
         ("found none, expected one", |image| {
             let at = record(image, "/remaster/undo.bin");
@@ -166,7 +166,7 @@ fn an_iso_that_is_wrong_in_one_thing_is_told() {
 /// What is looked at with the base: here it is the base that is another one.
 #[test]
 fn an_iso_that_does_not_fit_its_base_is_told() {
-    let planned = Planned::of(&TINY, edits(1, Way::ExtraInitrd));
+    let planned = Planned::of(&TINY, edits(1, InjectMethod::ExtraInitrd));
     let table: [(&str, Other); 4] = [
         ("the directory tree", |base| {
             base.trees[0].nodes.remove("/version.txt").unwrap();
@@ -189,7 +189,7 @@ fn an_iso_with_other_files_beside_it_is_told() {
     let folder = Folder::new();
     folder.write("files.img", &[5; 3000]);
     let bytes = Arc::new(ImageFile::open(&folder.at("files.img")).unwrap());
-    let mut wanted = edits(1, Way::ExtraInitrd);
+    let mut wanted = edits(1, InjectMethod::ExtraInitrd);
     wanted.attached.push(Attached::new(Purpose::Overlay, bytes).unwrap());
     let planned = Planned::of(&TINY, wanted);
     let table: &[(&str, Wrong)] = &[
@@ -223,7 +223,7 @@ fn an_iso_with_other_files_beside_it_is_told() {
 
 #[test]
 fn a_wrong_initrd_that_was_appended_to_is_told() {
-    let planned = Planned::of(&TINY, edits(1, Way::MergeInitrd));
+    let planned = Planned::of(&TINY, edits(1, InjectMethod::MergeInitrd));
     let table: &[(&str, Wrong)] = &[
         ("expected the payload", |image| {
             let at = file(image, "/initrd");
@@ -244,7 +244,7 @@ fn a_wrong_initrd_that_was_appended_to_is_told() {
 #[test]
 fn a_wrong_copy_of_the_uefi_boot_image_is_told() {
     let base = full(&TINY);
-    let planned = Planned::of(&base, edits(1, Way::ExtraInitrd));
+    let planned = Planned::of(&base, edits(1, InjectMethod::ExtraInitrd));
     let found = planned.told(|image| {
         let at = file(image, "/boot/efi.img");
         swap(&mut image[at], &[7; 512], &[8; 512]);
@@ -258,7 +258,7 @@ fn a_wrong_copy_of_the_uefi_boot_image_is_told() {
 
 #[test]
 fn an_iso_with_another_label_where_one_still_looks_for_the_old_one_is_told() {
-    let mut wanted = edits(1, Way::ExtraInitrd);
+    let mut wanted = edits(1, InjectMethod::ExtraInitrd);
     let value = "nixos-minimal-26.05-x86_6X".to_owned();
     let label = survey(&SYSTEMD).volume.identifier();
     assert_eq!(label.len(), value.len());
@@ -397,7 +397,7 @@ fn a_network_boot_that_is_wrong_in_one_thing_is_told() {
     let folder = Folder::new();
     folder.write("files.img", &[5; 3000]);
     let attached = Arc::new(ImageFile::open(&folder.at("files.img")).unwrap());
-    let mut wanted = edits(1, Way::ExtraInitrd);
+    let mut wanted = edits(1, InjectMethod::ExtraInitrd);
     wanted.attached.push(Attached::new(Purpose::Overlay, attached).unwrap());
     let compose = || installer::compose(&base, Some(&wanted)).unwrap();
     compose().verify().unwrap();
@@ -415,7 +415,7 @@ fn a_kexec_archive_that_is_wrong_in_one_thing_is_told() {
     let folder = Folder::new();
     folder.write("kexec.tar", &kexec(&base_initrd(&TINY)));
     let file = ImageFile::open(&folder.at("kexec.tar")).unwrap();
-    let mut wanted = edits(1, Way::ExtraInitrd);
+    let mut wanted = edits(1, InjectMethod::ExtraInitrd);
     wanted.boot.add = vec!["quiet".into()];
     let compose = || Tree::of_archive(&file).unwrap().compose_archive(&wanted).unwrap();
     compose().verify().unwrap();

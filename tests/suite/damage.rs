@@ -14,7 +14,7 @@ use remaster::inspect::Report;
 use remaster::iso::injected::IsoBase;
 use remaster::iso::survey::Survey;
 use remaster::iso::survey::tree::Kind;
-use remaster::recipe::edits::{Edits, Way};
+use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::units::{ByteRange, usize_of};
 
 use crate::support::{Folder, TINY, WAYS, assert_same, bases, bytes, edits, key, stamp, try_stamp};
@@ -104,7 +104,7 @@ fn watched(what: &str, image: Vec<u8>, edits: &Edits) -> Outcome {
 
 #[test]
 fn an_image_that_is_cut_off_anywhere_is_refused() {
-    let edits = edits(1, Way::ExtraInitrd);
+    let edits = edits(1, InjectMethod::ExtraInitrd);
     for (name, base) in bases() {
         let cut = |length: usize| (format!("{name} cut at {length:#x}"), base[..length].to_vec());
         let (_, stamped) = try_all((0..base.len()).step_by(512).map(cut), &edits);
@@ -130,7 +130,7 @@ fn an_image_that_hides_where_it_is_cut_off_is_no_trap() {
         (format!("cut behind block {blocks}"), image)
     };
     let (refused, stamped) =
-        try_all((20..512).step_by(sparser(7)).map(cut), &edits(1, Way::ExtraInitrd));
+        try_all((20..512).step_by(sparser(7)).map(cut), &edits(1, InjectMethod::ExtraInitrd));
     assert!(refused > 20, "{refused} refused, {stamped} stamped");
 }
 
@@ -228,7 +228,7 @@ fn flips(image: &[u8]) -> Vec<(String, usize, u8)> {
     found
 }
 
-fn flip_all(base: &[u8], way: Way, part: usize) {
+fn flip_all(base: &[u8], way: InjectMethod, part: usize) {
     let flips = flips(base);
     let cases = flips.into_iter().step_by(part).map(|(what, at, new)| {
         let mut image = base.to_vec();
@@ -241,19 +241,19 @@ fn flip_all(base: &[u8], way: Way, part: usize) {
 
 #[test]
 fn a_flipped_byte_in_a_scripted_installer_is_no_trap() {
-    flip_all(&TINY, Way::ExtraInitrd, sparser(5));
+    flip_all(&TINY, InjectMethod::ExtraInitrd, sparser(5));
 }
 
 #[test]
 fn a_flipped_byte_in_other_shapes_is_no_trap() {
     for (_, base) in bases().into_iter().skip(1) {
-        flip_all(base, Way::MergeInitrd, sparser(11));
+        flip_all(base, InjectMethod::MergeInitrd, sparser(11));
     }
 }
 
 #[test]
 fn a_flipped_byte_in_a_stamped_image_is_no_trap() {
-    let stamped = stamp(&TINY, &edits(2, Way::ExtraInitrd));
+    let stamped = stamp(&TINY, &edits(2, InjectMethod::ExtraInitrd));
     let survey = Survey::read(&stamped.as_slice()).unwrap();
     let ours = survey.tree().files().filter(|(path, _)| path.starts_with("/remaster/"));
     let places: Vec<usize> = ours
@@ -267,8 +267,9 @@ fn a_flipped_byte_in_a_stamped_image_is_no_trap() {
         (format!("byte {at:#x} flipped"), image)
     });
     for (what, image) in cases {
-        let ended =
-            catch_unwind(AssertUnwindSafe(|| try_stamp(&image, &edits(1, Way::ExtraInitrd))));
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            try_stamp(&image, &edits(1, InjectMethod::ExtraInitrd))
+        }));
         let interrupted = matches!(ended, Err(_) | Ok(Err(Error::Interrupted)));
         assert!(!interrupted, "{what}");
     }

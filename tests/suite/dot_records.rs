@@ -1,6 +1,6 @@
 //! The records `.` and `..` of our directory, which no reader here looks at (ECMA-119 §6.8.2.2).
 
-use remaster::recipe::edits::Way;
+use remaster::recipe::edits::InjectMethod;
 use remaster::units::ByteRange;
 
 use crate::support::{bases, edits, stamp, survey};
@@ -27,7 +27,7 @@ fn records(image: &[u8], at: ByteRange) -> Vec<Record> {
 #[test]
 fn our_directory_knows_itself_and_its_parent() {
     for (name, base) in bases() {
-        let image = stamp(base, &edits(1, Way::ExtraInitrd));
+        let image = stamp(base, &edits(1, InjectMethod::ExtraInitrd));
         for tree in &survey(&image).trees {
             let extent = |path: &str| tree.get(path).unwrap().extents[0];
             let block = |at: ByteRange| u32::try_from(at.start() / 2048).unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::iso::injected::IsoBase;
-use remaster::recipe::edits::{Attached, Edits, Purpose, Way};
+use remaster::recipe::edits::{Attached, Edits, InjectMethod, Purpose};
 
 use crate::support::{
     Folder, TINY, WAYS, assert_same, bases, bytes, edits, stamp, survey, try_stamp,
@@ -20,7 +20,7 @@ fn attached(purpose: Purpose, bytes: &[u8]) -> Attached {
     Attached::new(purpose, Arc::new(ImageFile::opened(file, "made up").unwrap())).unwrap()
 }
 
-fn with_files(way: Way) -> (Edits, [Vec<u8>; 2]) {
+fn with_files(way: InjectMethod) -> (Edits, [Vec<u8>; 2]) {
     let contents = [vec![7; 5000], (0..=255).cycle().take(70_001).collect()];
     let mut edits = edits(1, way);
     edits.attached = vec![
@@ -70,7 +70,7 @@ fn the_base_below_is_the_base_and_stamping_again_leaves_nothing_of_them() {
 fn a_file_over_4_gib_is_refused_by_name() {
     let file = tempfile::tempfile().unwrap();
     file.set_len(1 << 32).unwrap();
-    let mut edits = edits(1, Way::ExtraInitrd);
+    let mut edits = edits(1, InjectMethod::ExtraInitrd);
     let bytes = Arc::new(ImageFile::opened(file, "large.squashfs").unwrap());
     let id = "0123456789abcdef".into();
     edits.attached = vec![Attached { purpose: Purpose::Overlay, bytes, id }];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use remaster::boot::stage_one::StageOne;
 use remaster::formats::newc::{self, Kind, Member, Next};
 use remaster::image::ReadAt;
-use remaster::recipe::edits::Way;
+use remaster::recipe::edits::InjectMethod;
 use remaster::units::ByteRange;
 
 use crate::support::{AARCH64, SYSTEMD, TINY, assert_same, bases, edits, key, stamp, survey};
@@ -57,7 +57,7 @@ fn initrds(line: &str) -> Option<Vec<String>> {
 #[test]
 fn every_line_that_loads_an_initrd_loads_hook_and_payload_behind_it() {
     for (name, base) in bases() {
-        let stamped = stamp(base, &edits(1, Way::ExtraInitrd));
+        let stamped = stamp(base, &edits(1, InjectMethod::ExtraInitrd));
         let (old, new) = (survey(base), survey(&stamped));
         let mut found = Vec::new();
         for (old, new) in old.configs.iter().zip(&new.configs) {
@@ -84,7 +84,7 @@ fn every_line_that_loads_an_initrd_loads_hook_and_payload_behind_it() {
 #[test]
 fn menus_stay_where_the_archives_are_in_the_initrds() {
     for (name, base) in bases() {
-        let stamped = stamp(base, &edits(1, Way::MergeInitrd));
+        let stamped = stamp(base, &edits(1, InjectMethod::MergeInitrd));
         let (old, new) = (survey(base), survey(&stamped));
         for (old, new) in old.configs.iter().zip(&new.configs) {
             assert_eq!(old.text, new.text, "{name}");
@@ -118,7 +118,7 @@ fn hook_of(image: &[u8], initrd: &str) -> Vec<u8> {
 #[test]
 fn a_scripted_stage_1_gets_its_own_text_back_with_one_line_more() {
     for base in [&TINY, &AARCH64] {
-        let stamped = stamp(base, &edits(1, Way::ExtraInitrd));
+        let stamped = stamp(base, &edits(1, InjectMethod::ExtraInitrd));
         let survey = survey(base);
         let mut hooks = BTreeSet::new();
         for initrd in survey.initrds(&base.as_slice()).unwrap() {
@@ -143,7 +143,7 @@ fn a_scripted_stage_1_gets_its_own_text_back_with_one_line_more() {
 
 #[test]
 fn a_systemd_stage_1_gets_a_unit_and_no_folder_that_is_there() {
-    let stamped = stamp(&SYSTEMD, &edits(1, Way::ExtraInitrd));
+    let stamped = stamp(&SYSTEMD, &edits(1, InjectMethod::ExtraInitrd));
     let survey = survey(&SYSTEMD);
     assert_eq!(survey.triplets.len(), 2);
     for triplet in &survey.triplets {
@@ -161,7 +161,7 @@ fn a_systemd_stage_1_gets_a_unit_and_no_folder_that_is_there() {
 #[test]
 fn the_payload_lets_the_key_in_as_both_users() {
     for (name, base) in bases() {
-        let stamped = stamp(base, &edits(1, Way::ExtraInitrd));
+        let stamped = stamp(base, &edits(1, InjectMethod::ExtraInitrd));
         let members = members(&file(&stamped, "/remaster/payload.img"));
         let line = format!("{}\n", key(1)).into_bytes();
         for (path, mode, owner) in [
@@ -193,7 +193,7 @@ fn is_menu(path: &str) -> bool {
 #[test]
 fn files_of_the_base_stay_where_they_are() {
     for (name, base) in bases() {
-        let stamped = stamp(base, &edits(1, Way::ExtraInitrd));
+        let stamped = stamp(base, &edits(1, InjectMethod::ExtraInitrd));
         let (old, new) = (survey(base), survey(&stamped));
         for (path, node) in old.tree().files().filter(|(path, _)| !is_menu(path)) {
             let now = new.tree().file(path).unwrap_or_else(|| panic!("{name} lost {path}"));

@@ -11,7 +11,7 @@ use crate::netboot::kexec;
 use crate::support::{Ended, Folder, TINY, key, survey};
 
 /// A command that writes what `OUT` names.
-struct Way {
+struct InjectMethod {
     name: &'static str,
     arguments: &'static [&'static str],
     /// Whether there is a `--force`.
@@ -20,11 +20,11 @@ struct Way {
     below: &'static str,
 }
 
-const fn file(name: &'static str, arguments: &'static [&'static str]) -> Way {
-    Way { name, arguments, force: true, below: "" }
+const fn file(name: &'static str, arguments: &'static [&'static str]) -> InjectMethod {
+    InjectMethod { name, arguments, force: true, below: "" }
 }
 
-const WAYS: [Way; 15] = [
+const WAYS: [InjectMethod; 15] = [
     file("image", &["base.iso", "--key", "key.pub", "-o", "OUT"]),
     file("patch", &["base.iso", "--key", "key.pub", "--as", "patch", "-o", "OUT"]),
     file("apply", &["apply", "base.iso", "a.remaster", "-o", "OUT"]),
@@ -48,26 +48,26 @@ const WAYS: [Way; 15] = [
         ],
     ),
     file("netboot", &["netboot", "base.iso", "--key", "key.pub", "-o", "OUT"]),
-    Way {
+    InjectMethod {
         name: "flash to a file",
         arguments: &["flash", "a.iso", "OUT", "--file"],
         force: false,
         below: "",
     },
-    Way {
+    InjectMethod {
         name: "images",
         arguments: &["stamp", "base.iso", "users.toml", "-o", "OUT"],
         force: true,
         below: "u.iso",
     },
-    Way {
+    InjectMethod {
         name: "patches",
         arguments: &["stamp", "base.iso", "users.toml", "--as", "patch", "-o", "OUT"],
         force: true,
         below: "u.remaster",
     },
-    Way { name: "demo", arguments: &["demo", "--dir", "OUT"], force: false, below: "" },
-    Way { name: "manual", arguments: &["man", "OUT"], force: false, below: "remaster.1" },
+    InjectMethod { name: "demo", arguments: &["demo", "--dir", "OUT"], force: false, below: "" },
+    InjectMethod { name: "manual", arguments: &["man", "OUT"], force: false, below: "remaster.1" },
 ];
 
 /// A folder with everything that the commands read.
@@ -82,7 +82,7 @@ fn folder() -> Folder {
     folder
 }
 
-impl Way {
+impl InjectMethod {
     fn run(&self, folder: &Folder, out: &str, more: &[&str]) -> Ended {
         let _ = fs::remove_file(folder.at("x.iso"));
         let words = self.arguments.iter().map(|word| if *word == "OUT" { out } else { word });

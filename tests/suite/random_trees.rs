@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use remaster::iso::survey::tree::{Kind, Tree};
-use remaster::recipe::edits::Way;
+use remaster::recipe::edits::InjectMethod;
 
 use crate::support::{Folder, TINY, edits, stamp, survey, try_stamp};
 
@@ -138,7 +138,7 @@ fn made_up_installers_read_alike_before_and_after() {
             assert!(found.get(&format!("/{path}")) == Some(bytes), "image {number}: {path}");
         }
         let Some(()) = compare(&folder, "before", &base) else { return };
-        for way in [Way::ExtraInitrd, Way::MergeInitrd] {
+        for way in [InjectMethod::ExtraInitrd, InjectMethod::MergeInitrd] {
             let stamped = stamp(&base, &edits(1, way));
             let Some(()) = compare(&folder, "after", &stamped) else { return };
             let after = read(&stamped, survey(&stamped).tree());
@@ -157,7 +157,7 @@ fn a_file_that_one_hierarchy_lacks_is_named() {
     let Some(base) = installer(&folder, &BTreeMap::from([(path.clone(), b"x".to_vec())])) else {
         return;
     };
-    let fault = try_stamp(&base, &edits(1, Way::ExtraInitrd)).unwrap_err().to_string();
+    let fault = try_stamp(&base, &edits(1, InjectMethod::ExtraInitrd)).unwrap_err().to_string();
     let words = format!("is wrong: hierarchies: only the Primary one has /{path}");
     assert!(fault.contains(&words), "{fault}");
 }

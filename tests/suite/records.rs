@@ -5,7 +5,7 @@ use std::process::Command;
 use remaster::Error;
 use remaster::image::digest::Digest;
 use remaster::progress::Silent;
-use remaster::recipe::edits::{Edits, Way};
+use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::manifest::Manifest;
 use remaster::stamp::manifest::blocks::Blocks;
@@ -58,7 +58,7 @@ fn verified(image: &[u8]) -> remaster::Result<()> {
 #[test]
 fn bytes_everywhere_count() {
     for (name, base) in bases() {
-        for way in [Way::ExtraInitrd, Way::MergeInitrd] {
+        for way in [InjectMethod::ExtraInitrd, InjectMethod::MergeInitrd] {
             let image = digested(base, edits(1, way));
             verified(&image).unwrap_or_else(|fault| panic!("{name}: {fault}"));
             let found = found::of_image(&image.as_slice()).unwrap().unwrap();
@@ -134,7 +134,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 /// The header of a GPT does not count, as a stick has another one than its image: what firmware reads by it does.
 #[test]
 fn a_table_that_leads_elsewhere_than_to_what_was_made_is_told() {
-    let image = digested(&TINY, edits(1, Way::ExtraInitrd));
+    let image = digested(&TINY, edits(1, InjectMethod::ExtraInitrd));
     let found = survey(&image).partitions.gpt.unwrap();
     let (entries, first_usable) = (usize::try_from(found.entries()).unwrap(), found.usable().0);
     let right = || Table { entries, array: 2, first_usable };
@@ -152,7 +152,7 @@ fn a_table_that_leads_elsewhere_than_to_what_was_made_is_told() {
         assert!(fault.to_string().contains(words) && differs, "{words}: {fault}");
     }
     // An image without a table is not to have one.
-    let image = digested(&AARCH64, edits(1, Way::ExtraInitrd));
+    let image = digested(&AARCH64, edits(1, InjectMethod::ExtraInitrd));
     for array in [2, image.len() / 512 + 8] {
         let table = Table { entries: 4, array, first_usable: 40 };
         let fault = verified(&table.on_stick(&image)).unwrap_err();

@@ -8,7 +8,7 @@ use remaster::image::ImageFile;
 use remaster::iso::survey::nixos::initrd_place;
 use remaster::netboot::installer;
 use remaster::netboot::tree::Tree;
-use remaster::recipe::edits::{Edits, Way};
+use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::stamp::base_image::BaseImage;
 use remaster::units::usize_of;
 
@@ -182,7 +182,8 @@ const ROUTES: [Route; 8] = [
 
 /// What the kernel gets.
 fn handed_over(route: Route, base: &[u8]) -> Vec<u8> {
-    let (extra, merged) = (edits(1, Way::ExtraInitrd), edits(1, Way::MergeInitrd));
+    let (extra, merged) =
+        (edits(1, InjectMethod::ExtraInitrd), edits(1, InjectMethod::MergeInitrd));
     let tar = || tarball(&kexec(&netboot(base, None)), &extra);
     match route {
         Route::Named => loaded(&stamp(base, &extra)),
@@ -198,7 +199,7 @@ fn handed_over(route: Route, base: &[u8]) -> Vec<u8> {
 
 #[test]
 fn the_kernel_unpacks_what_is_put_behind_an_lz4_initrd_of_any_size() {
-    let edits = edits(1, Way::ExtraInitrd);
+    let edits = edits(1, InjectMethod::ExtraInitrd);
     let fault = |remainder: usize, route: Route| {
         let initrd = handed_over(route, &base(remainder));
         let fault = is_whole(&initrd, &edits).err()?;
@@ -214,7 +215,7 @@ fn the_kernel_unpacks_what_is_put_behind_an_lz4_initrd_of_any_size() {
 
 #[test]
 fn an_archive_right_behind_an_lz4_initrd_is_not_unpacked() {
-    let edits = edits(1, Way::ExtraInitrd);
+    let edits = edits(1, InjectMethod::ExtraInitrd);
     let base = base(0);
     let stamped = loaded(&stamp(&base, &edits));
     let (initrd, ours) = stamped.split_at(loaded(&base).len());

@@ -5,7 +5,7 @@ use remaster::disk::survey::DiskSurvey;
 use remaster::formats::newc::{self, Member};
 use remaster::inspect::Report;
 use remaster::iso::survey::Survey;
-use remaster::recipe::edits::Way;
+use remaster::recipe::edits::InjectMethod;
 use remaster::units::ByteRange;
 use remaster::{Advice, Error};
 
@@ -169,7 +169,7 @@ fn an_ext4_that_counts_wrong_is_a_wrong_image() {
     let root = start_of(DiskSurvey::read(&image.as_slice()).unwrap().root);
     // s_free_blocks_count_lo
     put(&mut image, root + 1024 + 12, &83_890_886_u32.to_le_bytes());
-    let fault = try_stamp(&image, &edits(1, Way::ExtraInitrd)).unwrap_err();
+    let fault = try_stamp(&image, &edits(1, InjectMethod::ExtraInitrd)).unwrap_err();
     assert!(matches!(fault, Error::Malformed { .. }), "{fault}");
     assert!(fault.to_string().contains("found 83890886 free blocks"), "{fault}");
     let wrong = |image: &[u8]| {

@@ -10,7 +10,7 @@ use remaster::image::patched::PatchedImage;
 use remaster::iso::survey::Survey;
 use remaster::live::{Customization, Facts, Input};
 use remaster::recipe::Recipe;
-use remaster::recipe::edits::{Edits, Way};
+use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::ManifestOptions;
 use ssh_key::private::{Ed25519Keypair, PrivateKey};
@@ -32,7 +32,7 @@ pub(crate) static AARCH64: LazyLock<Vec<u8>> =
 pub(crate) static SD: LazyLock<Vec<u8>> =
     LazyLock::new(|| unpacked(include_bytes!("../tiny/tiny-sd.img.zst")));
 
-pub(crate) const WAYS: [Way; 2] = [Way::ExtraInitrd, Way::MergeInitrd];
+pub(crate) const WAYS: [InjectMethod; 2] = [InjectMethod::ExtraInitrd, InjectMethod::MergeInitrd];
 
 fn unpacked(bytes: &[u8]) -> Vec<u8> {
     zstd::decode_all(bytes).unwrap()
@@ -55,10 +55,10 @@ pub(crate) fn key(number: u8) -> String {
 }
 
 /// What the program makes of a key and nothing else; none of it depends on the image.
-pub(crate) fn edits(number: u8, way: Way) -> Edits {
+pub(crate) fn edits(number: u8, way: InjectMethod) -> Edits {
     let mut recipe = Recipe::default();
     recipe.key = vec![key(number)];
-    recipe.merge_initrd = Some(way == Way::MergeInitrd);
+    recipe.merge_initrd = Some(way == InjectMethod::MergeInitrd);
     let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
     let wishes = Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap();
     let facts = Facts { release: (25, 11), architecture: None, room: None };

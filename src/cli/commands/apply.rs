@@ -123,7 +123,7 @@ fn descriptor(path: &Path) -> Result<Option<Descriptor>> {
     }
     let name = path.display();
     let text = bounded::read(path, descriptor::LARGEST, &format!("read the descriptor {name}"))?;
-    Descriptor::parse(&text).map(Some).map_err(|fault| fault.of_image(name))
+    Descriptor::parse(&text).map(Some).map_err(|fault| fault.with_path(name))
 }
 
 /// The patch that a descriptor in a folder names, held to its SHA-256. A link would lead out of the folder.
@@ -140,7 +140,7 @@ fn patch_of(descriptor: &Descriptor, folder: &Path) -> Result<PatchFile> {
         });
     }
     let bytes = bounded::read(&path, LARGEST, &format!("read the patch {name}"))?;
-    descriptor.patch(&bytes).map_err(|fault| fault.of_image(name))
+    descriptor.patch(&bytes).map_err(|fault| fault.with_path(name))
 }
 
 /// Reads a patch file whole.
@@ -159,7 +159,7 @@ pub(crate) fn read(path: &Path) -> Result<PatchFile> {
         let found = format!("{size} bytes or more");
         return Err(Error::malformed(name.to_string(), 0, found, "a patch file"));
     }
-    PatchFile::parse(&bytes).map_err(|fault| fault.in_image(0).of_image(name))
+    PatchFile::parse(&bytes).map_err(|fault| fault.in_image(0).with_path(name))
 }
 
 fn not_a_patch(name: String, found: &FileType) -> Error {

@@ -397,7 +397,7 @@ pub(crate) fn open_second(given: &Path, source: &Source) -> Result<ImageFile> {
 
 /// The same of a file that must be an image, and all of one.
 pub(crate) fn whole(file: ImageFile) -> Result<ImageFile> {
-    file_type::whole(&file).map_err(|fault| fault.of_image(file.name()))?;
+    file_type::whole(&file).map_err(|fault| fault.with_path(file.name()))?;
     Ok(file)
 }
 

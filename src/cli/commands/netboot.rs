@@ -100,7 +100,7 @@ fn of_installer<'f>(
 ) -> Result<Made<'f>> {
     const HINT: &str = "give an installer ISO, or a tarball or folder for kexec or netboot";
     let base = job::iso(file, "netboot", HINT)?;
-    of_base(&base, wishes, args).map_err(|fault| fault.of_image(file.name()))
+    of_base(&base, wishes, args).map_err(|fault| fault.with_path(file.name()))
 }
 
 fn of_base<'f>(
@@ -154,7 +154,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let files = Files::within(&path)?;
         let made = of_tree(Tree::of_files(&files)?, wishes.as_ref(), args);
         return args.finish(
-            made.map_err(|fault| fault.of_image(path.display()))?,
+            made.map_err(|fault| fault.with_path(path.display()))?,
             wishes.as_ref(),
             known,
         );
@@ -162,7 +162,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()))?;
     let made = if archive::is_tar(&file) {
         let made = Tree::of_archive(&file).and_then(|tree| of_tree(tree, wishes.as_ref(), args));
-        made.map_err(|fault| fault.of_image(file.name()))?
+        made.map_err(|fault| fault.with_path(file.name()))?
     } else {
         of_installer(&file, wishes.as_ref(), args)?
     };

@@ -115,7 +115,7 @@ impl Args {
 
 /// The base below a stamped image.
 fn below(file: &ImageFile) -> Result<Original<&ImageFile>> {
-    let found = Original::below(file).map_err(|fault| fault.of_image(file.name()))?;
+    let found = Original::below(file).map_err(|fault| fault.with_path(file.name()))?;
     found.ok_or_else(|| Error::Usage {
         what: format!("nothing was put into {}", file.path().display()),
         hint: "see `remaster inspect` for what an image is".into(),

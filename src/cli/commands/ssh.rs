@@ -80,7 +80,7 @@ fn wanted(args: &Args) -> Result<Vec<Known>> {
 
 fn of_image(path: &Path) -> Result<Vec<Known>> {
     let report = Report::read(&ImageFile::open(path)?);
-    let report = report.map_err(|fault| fault.of_image(path.display()))?;
+    let report = report.map_err(|fault| fault.with_path(path.display()))?;
     let name = shell_quote(path);
     let Some(injected) = report.injected else { return Err(without_key(&name)) };
     if injected.settings.iter().any(|setting| setting.name == "machine") {

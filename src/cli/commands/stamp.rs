@@ -173,7 +173,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let touches =
         |user: &Result<User>| user.as_ref().is_ok_and(|user| recipe(user).touches_stage_one());
     if users.iter().any(|(_, user)| touches(user)) {
-        base.initrds().map_err(|fault| fault.of_image(file.name()))?;
+        base.initrds().map_err(|fault| fault.with_path(file.name()))?;
     }
     let before = base.given_before();
     let record = base::record(&args.base, &args.source)?;

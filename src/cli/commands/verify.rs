@@ -80,7 +80,7 @@ fn compare(args: &Args) -> Result<()> {
 fn against_manifest(args: &Args) -> Result<()> {
     let demanded = demanded(args)?;
     let medium = Readable::open(&args.medium, &System::default())?;
-    let inside = inside(&medium).map_err(|fault| fault.of_image(medium.name()))?;
+    let inside = inside(&medium).map_err(|fault| fault.with_path(medium.name()))?;
     if let Some(demanded) = demanded {
         check_digest(&medium, demanded, inside.as_ref())?;
         let is_enough = args.manifest.is_none() && args.allowed_signers.is_none();

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
     let what = format!("zip archive {name}");
     Error::unsupported(what, "exactly one image in it", found.to_string())
-        .hinting("unpack it with `unzip FILE` or `7z x FILE`, and give the image in it")
+        .with_hint("unpack it with `unzip FILE` or `7z x FILE`, and give the image in it")
 }
 
 /// The one file of an archive that lies on disk, by its central directory.
@@ -143,5 +143,5 @@ pub(super) fn tar_stream(input: Reader) -> Result<Reader> {
 fn no_image(found: &str) -> io::Error {
     let hint = "unpack it with `tar -xf FILE`, and give the image in it";
     let looked_for = "exactly one image in it, a .iso, .img or .raw file";
-    Error::unsupported("tar archive", looked_for, found).hinting(hint).into()
+    Error::unsupported("tar archive", looked_for, found).with_hint(hint).into()
 }

@@ -360,7 +360,7 @@ impl Stream {
     /// Decoders say what is wrong with the data; other faults are the system's.
     fn fault(&self, full: usize, fault: io::Error) -> Error {
         let fault = match fault.downcast::<Error>() {
-            Ok(told) => return told.of_image(self.name()),
+            Ok(told) => return told.with_path(self.name()),
             Err(fault) => fault,
         };
         if fault.raw_os_error().is_some() || self.packing == Packing::Plain {

@@ -30,7 +30,7 @@ use crate::iso::checks;
 use crate::iso::plan::hierarchy::{DirectoryEditor, NewFile};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Node;
-use crate::recipe::edits::{Edits, Way};
+use crate::recipe::edits::{Edits, InjectMethod};
 use crate::units::{ByteRange, DISK_BLOCK, u64_len};
 
 /// A change for the user to read.
@@ -137,7 +137,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
             let what = format!("add {}", self.folder.file(&archive.file.name));
             patches.push(self.step(archive.file.at, archive.bytes.clone(), &what)?);
         }
-        if self.edits.way == Way::MergeInitrd {
+        if self.edits.way == InjectMethod::MergeInitrd {
             replaced.extend(self.merged_initrds(&archives, &which, &mut tail)?);
         }
         if let Some(label) = &self.edits.boot.label {
@@ -278,7 +278,7 @@ impl<'a, I: ReadAt> Planner<'a, I> {
         let edits = self.edits;
         let label = self.survey.volume.identifier();
         let menus = menu::texts(&self.survey.configs, &label, &edits.boot, |entry| {
-            if edits.way != Way::ExtraInitrd {
+            if edits.way != InjectMethod::ExtraInitrd {
                 return Ok(Vec::new());
             }
             let last = entry.initrds.last().map(|word| volume_path(&word.text));
@@ -370,8 +370,11 @@ impl<'a, I: ReadAt> Planner<'a, I> {
     }
 
     fn menu_step(&mut self, config: &Config, place: &str, text: &str) -> Result<()> {
-        let archives =
-            if self.edits.way == Way::ExtraInitrd { "name the archives in" } else { "change" };
+        let archives = if self.edits.way == InjectMethod::ExtraInitrd {
+            "name the archives in"
+        } else {
+            "change"
+        };
         let what =
             format!("{archives} {} entries of {} {place}", config.entries.len(), config.path);
         self.menus = checked::sum(self.menus, 1, "the menus that change")?;

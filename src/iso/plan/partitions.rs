@@ -76,7 +76,7 @@ pub fn moved(partitions: &Partitions, from: ByteRange, to: ByteRange) -> Result<
             "no partition of it in Apple's map",
             format!("Apple partition {number}"),
         )
-        .hinting(Advice::MergeInitrd));
+        .with_hint(Advice::MergeInitrd));
     }
     let mut new = partitions.clone();
     let block = new.gpt.as_ref().map_or(DISK_BLOCK, Gpt::block).max(LOGICAL_BLOCK);

@@ -129,7 +129,7 @@ fn no_unified_kernel(
                 "a `linux` line with `init=` and an `initrd` line",
                 format!("{program}, a kernel, its initrd and its arguments in one file"),
             )
-            .hinting(UNIFIED));
+            .with_hint(UNIFIED));
         }
     }
     Ok(())

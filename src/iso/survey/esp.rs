@@ -62,7 +62,7 @@ impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
         let status = volume.read_status_flags().map_err(fault)?;
         if status.dirty() || status.io_error() {
             let what = "the FAT filesystem of the UEFI boot image";
-            return Err(Error::unsupported(what, "a clean one", "one that is marked dirty").hinting(
+            return Err(Error::unsupported(what, "a clean one", "one that is marked dirty").with_hint(
                 "give the image as it was published, or repair that filesystem with `fsck.vfat -a`",
             ));
         }

@@ -618,7 +618,7 @@ fn bad_stores_are_refused_by_name() {
 fn a_file_that_another_setting_makes_too_is_refused() {
     let bench = Bench::new();
     let files = Files::gather(&bench.overlay("root/.ssh/authorized_keys", 0o600, "")).unwrap();
-    let mut edits = Edits::authorize("key\n", crate::recipe::edits::Way::default());
+    let mut edits = Edits::authorize("key\n", crate::recipe::edits::InjectMethod::default());
     let fault =
         files.unwrap().apply(&facts(), &BTreeSet::new(), &mut edits).unwrap_err().to_string();
     assert!(fault.starts_with("/root/.ssh/authorized_keys is among the files given"), "{fault}");

@@ -9,7 +9,7 @@ use crate::formats::boot_config::{Entry, Syntax, grub};
 use crate::formats::credential::keys_of;
 use crate::image::ReadAt;
 use crate::recipe::Recipe;
-use crate::recipe::edits::{Edits, Way};
+use crate::recipe::edits::{Edits, InjectMethod};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::planned_image::ManifestOptions;
 
@@ -84,8 +84,11 @@ fn arguments(entry: &Entry) -> Vec<String> {
 /// Whether a recipe makes these menus of those of the original.
 fn makes<B: ReadAt + Clone>(base: &BaseImage<B>, recipe: &Recipe, new: &[Config]) -> bool {
     let made = || -> Result<bool> {
-        let edits =
-            Edits { boot: kernel_args::gather(recipe)?, way: Way::Menus, ..Edits::default() };
+        let edits = Edits {
+            boot: kernel_args::gather(recipe)?,
+            way: InjectMethod::Menus,
+            ..Edits::default()
+        };
         let image = base.stamp(edits, &ManifestOptions::default())?;
         let again = BaseImage::open(image.image())?;
         Ok(again.menus().is_some_and(|(_, menus)| shape(menus) == shape(new)))

@@ -32,12 +32,12 @@ pub(crate) fn write(
 ) -> Result<()> {
     check(args, &file.name())?;
     let packing = packing(file.path())?;
-    let tree = Tree::of_archive(file).map_err(|fault| fault.of_image(file.name()))?;
+    let tree = Tree::of_archive(file).map_err(|fault| fault.with_path(file.name()))?;
     let edits = wishes.edits(&facts(&tree))?;
     tell_unknown(&edits)?;
     let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
     let initrd = tree.initrd().path.clone();
-    let archive = tree.archive(&edits).map_err(|fault| fault.of_image(file.name()))?;
+    let archive = tree.archive(&edits).map_err(|fault| fault.with_path(file.name()))?;
     let image = archive.outgoing();
     let mut summary = keys_shown(&wishes.keys);
     summary.push_str(&settings_shown(&Given::by(&edits)));

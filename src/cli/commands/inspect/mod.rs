@@ -56,14 +56,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let file = base::open_any(path, &args.source)?;
     if archive::is_tar(&file) {
-        let tree = Tree::of_archive(&file).map_err(|fault| fault.of_image(file.name()))?;
+        let tree = Tree::of_archive(&file).map_err(|fault| fault.with_path(file.name()))?;
         return of_tree(args, path, &tree);
     }
     of_image(args, path, &base::whole(file)?)
 }
 
 fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
-    let found = Report::read(file).map_err(|fault| fault.of_image(file.name()))?;
+    let found = Report::read(file).map_err(|fault| fault.with_path(file.name()))?;
     if args.kargs {
         return printer::print(&whole::kargs(&found));
     }
@@ -73,7 +73,7 @@ fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
         printer::print(&whole::text(&found))?;
     } else {
         let given =
-            BaseImage::open(file).map_err(|fault| fault.of_image(file.name()))?.given_before();
+            BaseImage::open(file).map_err(|fault| fault.with_path(file.name()))?.given_before();
         let more = format!("`remaster inspect --all {}` shows the rest\n", shell_quote(path));
         printer::print(&format!("{}{more}", Answer::of_report(&found, given).text()))?;
     }

@@ -126,7 +126,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn inspected(image: &Path) -> Result<Report> {
     let report = Report::read(&ImageFile::open(image)?);
-    report.map_err(|fault| fault.of_image(image.display()))
+    report.map_err(|fault| fault.with_path(image.display()))
 }
 
 /// A key for this boot, where one is asked for or no other can let in.
