@@ -40,7 +40,7 @@ pub struct ManifestOptions {
     /// Signs the manifest.
     pub signer: Option<Arc<dyn Sign>>,
     /// What an image has that was made before, and that is to be made again.
-    pub again: Option<Again>,
+    pub made_before: Option<MadeBefore>,
 }
 
 impl ManifestOptions {
@@ -52,7 +52,7 @@ impl ManifestOptions {
 
 /// What an image has that its recipe does not say.
 #[derive(Clone, Debug)]
-pub struct Again {
+pub struct MadeBefore {
     /// The version of the program that made it.
     pub version: String,
     /// `SOURCE_DATE_EPOCH` then.
@@ -238,7 +238,8 @@ impl<B: ReadAt> Making<'_, B> {
 
     /// The signature of a text: the one that was made before, if it is by the same key for the same text.
     fn signature(&self, signer: &dyn Sign, text: &[u8]) -> Result<String> {
-        let before = self.options.again.as_ref().and_then(|again| again.signature.as_deref());
+        let before =
+            self.options.made_before.as_ref().and_then(|before| before.signature.as_deref());
         let holds = |armored: &&[u8]| {
             let key = sign::check(text, armored);
             key.is_ok_and(|key| {
@@ -269,8 +270,8 @@ fn blocks_room(base: &BaseFacts, options: &ManifestOptions) -> Result<usize> {
 
 /// Everything of a manifest that is known before the image is planned.
 fn draft(base: BaseFacts, edits: &Edits, options: &ManifestOptions) -> Manifest {
-    let again = options.again.as_ref();
-    let version = again.map_or(env!("CARGO_PKG_VERSION"), |again| again.version.as_str());
+    let before = options.made_before.as_ref();
+    let version = before.map_or(env!("CARGO_PKG_VERSION"), |before| before.version.as_str());
     let inputs = edits.inputs.map(Digest);
     let recipe_id = options.told().zip(inputs).map(|(base, inputs)| recipe_id(base, inputs));
     Manifest {
@@ -283,7 +284,7 @@ fn draft(base: BaseFacts, edits: &Edits, options: &ManifestOptions) -> Manifest 
         base: BaseFacts { sha256: options.told().map(|digest| digest.to_string()), ..base },
         size: 0,
         private: Some(edits.is_private()),
-        source_date_epoch: again.map_or(options.epoch, |again| again.epoch),
+        source_date_epoch: before.map_or(options.epoch, |before| before.epoch),
         signed_by: options.signer.as_ref().map(|signer| signer.fingerprint()),
         keys: keys_of(edits),
         files: files_of(edits),

@@ -13,7 +13,7 @@ use crate::stamp::base_image::BaseImage;
 use crate::stamp::manifest::found::{self, Found};
 use crate::stamp::manifest::{BaseFacts, Manifest};
 use crate::stamp::patch;
-use crate::stamp::planned_image::Again;
+use crate::stamp::planned_image::MadeBefore;
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +71,8 @@ impl Before {
     }
 
     /// What it has that no recipe says.
-    pub(super) fn again(&self) -> Again {
-        Again {
+    pub(super) fn made_before(&self) -> MadeBefore {
+        MadeBefore {
             version: self.found.manifest.tool.version.clone(),
             epoch: self.found.manifest.source_date_epoch,
             signature: self.found.signature.clone(),

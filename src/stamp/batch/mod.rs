@@ -368,8 +368,8 @@ impl Run<'_> {
     ) -> Result<(Job<'_>, bool)> {
         let before = if self.keeps() { self.before(name) } else { None };
         if let Some(same) = before.as_ref().filter(|before| before.is_of(asked)) {
-            let again = Some(same.again());
-            let options = ManifestOptions { again, ..self.batch.options.clone() };
+            let made_before = Some(same.made_before());
+            let options = ManifestOptions { made_before, ..self.batch.options.clone() };
             let wishes = unsettled.settled(&same.root)?;
             let job = self.made(&wishes, &options)?;
             if self.is_there(&job, name, asked.recipe_id)? {
