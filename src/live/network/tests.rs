@@ -54,7 +54,7 @@ fn what_cannot_be_is_refused() {
             "",
             "--address: bond0 is a bond, and no --bond lists its members",
         ),
-        ("bond0.20=192.168.1.50/24", "", "", "--address: bond0 is a bond, and no --bond says"),
+        ("bond0.20=192.168.1.50/24", "", "", "--address: bond0 is a bond, and no --bond lists"),
         (
             "wifi=192.168.1.50/24",
             "",
