@@ -7,12 +7,14 @@ use std::net::TcpListener;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use remaster::error::{Error, Result};
 use remaster::inspect::Report;
 
 use super::entry::Direct;
 use super::{Args, Firmware, Medium};
+use crate::cli::interrupt;
 
 /// Where distributions keep UEFI firmware for PCs: code, and the variables it begins with.
 const OVMF: [(&str, &str); 5] = [
@@ -76,7 +78,7 @@ impl Machine {
         let port = free_port()?;
         let mut command = Command::new(program);
         command.args(["-display", "none", "-monitor", "none", "-no-reboot", "-smp", "2"]);
-        let kvm = if args.no_kvm { Kvm::Unused } else { Kvm::probe(program, arm) };
+        let kvm = if args.no_kvm { Kvm::Unused } else { Kvm::probe(program, arm)? };
         let accelerator = if kvm == Kvm::Works { "kvm" } else { "tcg" };
         command.args(["-accel", accelerator, "-cpu", "max", "-m", &args.memory.to_string()]);
         command.args([
@@ -150,25 +152,41 @@ enum Kvm {
 impl Kvm {
     const NODE: &str = "/dev/kvm";
 
+    /// A machine that has not come up by then does not.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Between two looks whether it has ended.
+    const GLANCE: Duration = Duration::from_millis(20);
+
     /// Tries it with a machine that stops before its first instruction: QEMU itself falls back to emulation only where
     /// KVM does not open, and aborts where it opens and does not work.
-    fn probe(program: &str, arm: bool) -> Self {
+    fn probe(program: &str, arm: bool) -> Result<Self> {
         if !Path::new(Self::NODE).exists() {
-            return Self::Unused;
+            return Ok(Self::Unused);
         }
         let mut command = Command::new(program);
         command.args(["-accel", "kvm", "-cpu", "max", "-display", "none", "-S", "-nodefaults"]);
         command.args(["-machine", if arm { "virt" } else { "q35" }, "-monitor", "stdio"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        if Self::quits(&mut command) { Self::Works } else { Self::Broken }
+        Ok(if Self::quits(&mut command)? { Self::Works } else { Self::Broken })
     }
 
     /// Whether the machine comes up as far as to take the command to quit.
-    fn quits(command: &mut Command) -> bool {
-        let Ok(mut child) = command.spawn() else { return false };
+    fn quits(command: &mut Command) -> Result<bool> {
+        let Ok(mut child) = command.spawn() else { return Ok(false) };
         // A machine that has ended already takes no command; its status says so below.
         let _ = child.stdin.take().map(|mut monitor| monitor.write_all(b"quit\n"));
-        child.wait().is_ok_and(|status| status.success())
+        let begun = Instant::now();
+        while begun.elapsed() < Self::PATIENCE && !interrupt::is_asked() {
+            if let Some(status) = child.try_wait().map_err(Error::io("wait for QEMU"))? {
+                return Ok(status.success());
+            }
+            std::thread::sleep(Self::GLANCE);
+        }
+        // It may just have ended.
+        let _ = child.kill();
+        child.wait().map_err(Error::io("wait for QEMU"))?;
+        if interrupt::is_asked() { Err(Error::Interrupted) } else { Ok(false) }
     }
 
     fn told(self) -> &'static str {
