@@ -32,7 +32,9 @@ pub fn resolve(
     progress: &dyn Progress,
     before: impl FnOnce(&Base) -> Result<()>,
 ) -> Result<PathBuf> {
-    let Some(name) = name_of(given) else { return Ok(given.to_owned()) };
+    let Some(name) = name_of(given) else {
+        return not_a_name_with_a_suffix(given).map(|()| given.to_owned());
+    };
     let base = Catalog::built_in()?.get(name)?;
     let cache = Cache::at(demand.cache.as_deref())?;
     if let Some((_, path)) = cache.sound(&base, progress)? {
@@ -49,6 +51,22 @@ pub fn resolve(
     }
     before(&base)?;
     fetch(&cache, &base, &demand.origin, progress).map(|fetched| fetched.path)
+}
+
+/// Refuses `nixos-25.11-minimal.iso` where no such file is: somebody took a name for that of a file.
+fn not_a_name_with_a_suffix(given: &Path) -> Result<()> {
+    if fs::symlink_metadata(given).is_ok() || given.parent() != Some(Path::new("")) {
+        return Ok(());
+    }
+    let stem = given.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    match Catalog::built_in()?.find(stem) {
+        Some(base) => Err(Error::Usage {
+            what: format!("there is no file {}", given.display()),
+            hint: format!("`{}` is the name of a base: give it without an ending", base.name())
+                .into(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// What is taken for the name of a base: something like `nixos-25.11-minimal` that is not a file.

@@ -37,6 +37,18 @@ const TYPED: &[(&str, &str)] = &[
         "--against <IMAGE> and --manifest <FILE> exclude each other",
     ),
     ("verify .", ". is a folder, neither a disk nor a file"),
+    (
+        "nixos-25.11-minimal.iso --key k.pub -o new.iso",
+        "`nixos-25.11-minimal` is the name of a base",
+    ),
+    (
+        "flash nixos-25.11-minimal.iso --to-file new.iso",
+        "`nixos-25.11-minimal` is the name of a base",
+    ),
+    (
+        "netboot nixos-25.11-minimal.iso --key k.pub -o new",
+        "`nixos-25.11-minimal` is the name of a base",
+    ),
     ("c.iso /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
     ("b.iso --key k.pub /dev/sdc", "`remaster flash b.iso --key k.pub /dev/sdc`"),
     ("b.iso --key k.pub -o /dev/sdc", "`remaster flash b.iso --key k.pub /dev/sdc`"),
