@@ -134,7 +134,10 @@ fn one_word_without_a_descriptor_is_told_what_lacks() {
     let (folder, _) = stamped(&[]);
     for (word, words) in [
         ("base.iso", "give the patch after its base"),
-        ("out/a.remaster", "give the base before the patch"),
+        (
+            "out/a.remaster",
+            "give its descriptor, which names the base: out/a.remaster.descriptor.json",
+        ),
         ("out", "give --name NAME"),
     ] {
         folder.run(&["apply", word, "-o", "a.iso"]).refused(2, words);

@@ -94,20 +94,31 @@ fn plain(base: &Path, patch: &Path, args: &Args) -> Result<Given> {
 /// The error for one word where two are needed.
 fn alone(given: &Path) -> Error {
     let name = given.display();
+    if let Err(fault) = fs::metadata(given) {
+        return Error::io(format!("open {name}"))(fault);
+    }
+    let descriptor = format!("{name}.descriptor.json");
     let (what, hint) = if given.is_dir() {
         (
             format!("{name} is a folder, and no image of it is named"),
-            "give --name NAME for an image of an OCI image layout",
+            "give --name NAME for an image of an OCI image layout".to_owned(),
+        )
+    } else if read(given).is_ok() && Path::new(&descriptor).exists() {
+        (
+            format!("{name} is a patch, and its base is not given"),
+            format!(
+                "give its descriptor, which names the base: {descriptor}; or the base before the patch"
+            ),
         )
     } else if read(given).is_ok() {
         (
             format!("{name} is a patch, and its base is not given"),
-            "give the base before the patch: `remaster apply BASE PATCH`",
+            "give the base before the patch: `remaster apply BASE PATCH`".to_owned(),
         )
     } else {
         (
             format!("{name} is not a descriptor, and no patch is given"),
-            "give the patch after its base: `remaster apply BASE PATCH`",
+            "give the patch after its base: `remaster apply BASE PATCH`".to_owned(),
         )
     };
     Error::Usage { what, hint: hint.into() }

@@ -146,7 +146,7 @@ fn beside(path: &Path, inside: Option<Found>) -> Result<Found> {
     name.push(".sig");
     let name = Path::new(&name);
     let signature = if name.exists() { Some(read(name)?) } else { None };
-    let manifest = manifest::parse(&text, 0)?;
+    let manifest = manifest::parse(&text, 0).map_err(|fault| not_a_manifest(path, fault))?;
     let (inside_text, own) =
         inside.map_or((None, Vec::new()), |found| (Some(found.text), found.own));
     if inside_text.is_some_and(|inside| inside != text) {
@@ -158,6 +158,17 @@ fn beside(path: &Path, inside: Option<Found>) -> Result<Found> {
         });
     }
     Ok(Found { manifest, text, signature, own })
+}
+
+/// The image itself may be sound: a file beside it is not what was meant.
+fn not_a_manifest(path: &Path, fault: Error) -> Error {
+    match fault {
+        Error::Malformed { found, .. } => Error::Usage {
+            what: format!("{} is not a manifest: {found}", path.display()),
+            hint: "give the file that --manifest wrote beside the image".into(),
+        },
+        other => other,
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
