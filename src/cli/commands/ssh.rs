@@ -35,7 +35,7 @@ pub(crate) struct Args {
     machine: String,
 
     /// Command to run there, with its arguments [default: a shell]
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     command: Vec<OsString>,
 
     /// File that has the name; may be repeated [default: `*.known_hosts` in this folder]
