@@ -53,6 +53,11 @@ const TYPED: &[(&str, &str)] = &[
     ("verify c.iso --manifest /dev/null", "/dev/null is not a manifest"),
     ("apply p.remaster -o new.iso", "p.remaster is a patch, and its base is not given"),
     ("apply k.pub -o new.iso", "k.pub is not a descriptor"),
+    ("verify c.iso --any", "--any is for use with --against <IMAGE>"),
+    (
+        "stamp b.iso u.toml -o new --base-url https://x/b.iso",
+        "--base-url is for use with --descriptor",
+    ),
     ("c.iso /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
     ("b.iso --key k.pub /dev/sdc", "`remaster flash b.iso --key k.pub /dev/sdc`"),
     ("b.iso --key k.pub -o /dev/sdc", "`remaster flash b.iso --key k.pub /dev/sdc`"),

@@ -1,10 +1,11 @@
 //! Arguments that a command needs and did not get, and words where a command of a command is expected.
 
-use clap::error::{ContextKind, ContextValue};
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use remaster::error::Error;
 
 use super::table::{BELOW, COMMANDS};
-use super::typed::{Typed, line};
+use super::typed::{Typed, line, takes_the_next};
 use super::{closest, fault};
 use crate::cli::help;
 
@@ -28,10 +29,15 @@ const ANSWERS: &[(&str, &str, &str)] = &[
 ];
 
 /// What is said of arguments that are missing.
-pub(super) fn told(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
+pub(super) fn told(program: &Command, typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
     let Some(ContextValue::Strings(missing)) = refused.get(ContextKind::InvalidArg) else {
         return None;
     };
+    if let Some(flag) = dependent(program, typed) {
+        let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+        let hint = format!("give that, too, or leave {flag} out");
+        return Some(fault(format!("{flag} is for use with {}", listed(&missing)), hint));
+    }
     let name = typed.name();
     // What is given by its place is missed first: it stands first in the line, too.
     let (flags, plain): (Vec<_>, Vec<_>) = missing.iter().partition(|one| one.starts_with('-'));
@@ -41,6 +47,23 @@ pub(super) fn told(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
         .find(|(command, flag, _)| *command == name && all.iter().all(|one| one.starts_with(flag)));
     let hint = own.map_or_else(|| example(typed), |(_, _, answer)| (*answer).to_owned());
     Some(fault(format!("`{name}` needs {}", listed(&all)), hint))
+}
+
+/// The flag without which nothing would be missing: it is the one that asks for what is. The parser does not say which.
+fn dependent<'a>(program: &Command, typed: &Typed<'a>) -> Option<&'a str> {
+    let is_enough = |place: usize, count: usize| {
+        let words = typed.words.iter().enumerate();
+        let left = words.filter(|(other, _)| !(place..place.saturating_add(count)).contains(other));
+        let left = left.map(|(_, word)| word.as_str());
+        let again = program.clone().try_get_matches_from(["remaster"].into_iter().chain(left));
+        !again.is_err_and(|fault| fault.kind() == ErrorKind::MissingRequiredArgument)
+    };
+    let mut words = typed.words.iter().enumerate();
+    words.find_map(|(place, word)| {
+        let name = word.split('=').next().filter(|name| name.starts_with('-'))?;
+        let has_value = takes_the_next(typed.flag(name)?) && !word.contains('=');
+        is_enough(place, if has_value { 2 } else { 1 }).then_some(name)
+    })
 }
 
 /// A whole line of the command, as its help has it; of an image what is typed, with the output behind it.
@@ -70,7 +93,7 @@ fn listed(all: &[&str]) -> String {
 /// What is said of a word where a command of a command is expected, as in `remaster base nixos-25.11-minimal`.
 pub(super) fn command_below(typed: &Typed<'_>, word: &str) -> Error {
     let name = typed.name();
-    let names = || typed.command.get_subcommands().map(clap::Command::get_name);
+    let names = || typed.command.get_subcommands().map(Command::get_name);
     let first = || names().find(|below| ["check", "fetch"].contains(below));
     let table = if typed.path == ["help"] { COMMANDS } else { BELOW };
     let known = table.iter().filter(|(words, _)| words.contains(&word));

@@ -95,7 +95,7 @@ pub(super) fn meant(program: &Command, words: &[String], refused: &clap::Error) 
         return Some(meant);
     }
     if kind == ErrorKind::MissingRequiredArgument {
-        return missing::told(&typed, refused);
+        return missing::told(program, &typed, refused);
     }
     if kind == ErrorKind::InvalidSubcommand && !typed.path.is_empty() {
         let (_, word) = typed.plain_words().next()?;

@@ -92,7 +92,8 @@ pub(super) fn flag_of<'a>(command: &'a Command, long: &str) -> Option<&'a Arg> {
     command.get_arguments().find(is_called)
 }
 
-fn takes_the_next(flag: &Arg) -> bool {
+/// Whether its value may stand in the next word.
+pub(super) fn takes_the_next(flag: &Arg) -> bool {
     flag.get_action().takes_values() && !flag.is_require_equals_set()
 }
 
