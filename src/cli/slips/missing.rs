@@ -51,9 +51,10 @@ pub(super) fn told(program: &Command, typed: &Typed<'_>, refused: &clap::Error) 
 
 /// The flag without which nothing would be missing: it is the one that asks for what is. The parser does not say which.
 fn dependent<'a>(program: &Command, typed: &Typed<'a>) -> Option<&'a str> {
-    let is_enough = |place: usize, count: usize| {
-        let words = typed.words.iter().enumerate();
-        let left = words.filter(|(other, _)| !(place..place.saturating_add(count)).contains(other));
+    let is_enough = |place: usize, has_value: bool| {
+        let is_of_flag =
+            |other: usize| other == place || has_value && other.checked_sub(1) == Some(place);
+        let left = typed.words.iter().enumerate().filter(|(other, _)| !is_of_flag(*other));
         let left = left.map(|(_, word)| word.as_str());
         let again = program.clone().try_get_matches_from(["remaster"].into_iter().chain(left));
         !again.is_err_and(|fault| fault.kind() == ErrorKind::MissingRequiredArgument)
@@ -62,7 +63,7 @@ fn dependent<'a>(program: &Command, typed: &Typed<'a>) -> Option<&'a str> {
     words.find_map(|(place, word)| {
         let name = word.split('=').next().filter(|name| name.starts_with('-'))?;
         let has_value = takes_the_next(typed.flag(name)?) && !word.contains('=');
-        is_enough(place, if has_value { 2 } else { 1 }).then_some(name)
+        is_enough(place, has_value).then_some(name)
     })
 }
 
