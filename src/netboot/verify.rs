@@ -1,5 +1,5 @@
-//! Reads what was put together again. Only what is as it was meant goes out: there is no other way to [`Netboot`] and
-//! [`Archive`].
+//! Reads the result again and compares it with what was asked for. [`Netboot`] and [`Archive`] are made here alone, so
+//! nothing unverified is written.
 
 use std::ops::Deref;
 
@@ -126,7 +126,7 @@ pub struct Composed<B> {
     pub script: String,
     /// The title of what it was made of: a menu entry, or the script with its command line.
     pub entry: String,
-    /// Whether the initrd holds what others must not know.
+    /// Whether the initrd holds secrets.
     pub private: bool,
     /// What the keys on the kernel's command line do, if there are any.
     pub credential: Option<String>,
@@ -189,7 +189,7 @@ impl<B: ReadAt> Netboot<B> {
         Outgoing::new(&self.initrd, self.private)
     }
 
-    /// Others must not know it, whatever is in it.
+    /// Makes it private, whatever is in it.
     pub fn close(&mut self) {
         self.0.private = true;
     }
@@ -209,7 +209,7 @@ impl<B> Deref for Netboot<B> {
 pub struct ComposedArchive<B> {
     /// Its bytes, unpacked.
     pub image: PatchedImage<B>,
-    /// Whether it holds what others must not know.
+    /// Whether it holds secrets.
     pub private: bool,
     /// What the keys on the kernel's command lines do, if there are any.
     pub credential: Option<String>,

@@ -103,7 +103,7 @@ fn alias(known: &[Known]) -> &str {
 
 /// The host keys of an image, by its host name.
 fn keys_of(injected: &Injected, path: &Path) -> Vec<Known> {
-    // Whoever made the image may have put anything there.
+    // The name comes from the image, so it may be anything.
     let is_plain = |name: &str| {
         name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -237,7 +237,7 @@ fn connect(args: &Args, known: &[Known], address: &Address) -> Result<ExitCode> 
     Ok(ExitCode::from(status(ended)))
 }
 
-/// Waits until ssh has ended. Whoever ends this program ends ssh.
+/// Waits until ssh has ended. A signal that ends this program ends ssh, too.
 fn wait(mut ssh: Child) -> Result<ExitStatus> {
     loop {
         if let Some(ended) = ssh.try_wait().map_err(Error::io("wait for ssh"))? {
