@@ -59,6 +59,8 @@ def main():
         fields = run("dpkg-deb", "-f", package, "Package", "Version", "Depends").stdout
         version = run(remaster, "--version").stdout.split()[1]
         c.check("the package says what it is", "Package: remaster" in fields and f"Version: {version}" in fields, fields)
+        symbols = run("readelf", "-SW", remaster).stdout
+        c.check("the program has no table of symbols", ".text" in symbols and ".symtab" not in symbols, symbols)
         for name, usr in (("tarball", tree), ("package", folder / "deb/usr")):
             ran = run(usr / "bin/remaster", "--version")
             c.check(f"{name}: the program runs", ran.returncode == 0 and version in ran.stdout, ran.stderr)
