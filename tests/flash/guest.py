@@ -95,6 +95,18 @@ class Guest:
         self.monitor.ask("device_add", driver="usb-storage", bus="xhci.0", drive=node,
                          id=serial, serial=serial, removable=True)
 
+    def plug_faulty(self, fault):
+        """Plugs a stick in that does wrong what faulty.sh calls so; that is its serial number, too."""
+        path, disk = (os.path.join(self.work, f"{fault}.{end}") for end in ("sock", "raw"))
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "faulty.sh")
+        with open(os.path.join(self.work, fault + ".log"), "wb") as log:
+            subprocess.Popen(["nbdkit", "--exit-with-parent", "--foreground", "--unix", path, "sh", script],
+                             env={**os.environ, "FAULT": fault, "DISK": disk}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        while not os.path.exists(path):
+            time.sleep(0.1)
+        self.monitor.ask("blockdev-add", **{"node-name": fault, "driver": "nbd", "server": {"type": "unix", "path": path}})
+        self.monitor.ask("device_add", driver="usb-storage", bus="xhci.0", drive=fault, id=fault, serial=fault, removable=True)
+
     def unplug(self, serial):
         self.monitor.ask("device_del", id=serial)
 
@@ -105,6 +117,8 @@ class Guest:
     def asked(self, words):
         if words[0] == "plug":
             self.plug(words[1], throttled=words[1].startswith("SLOW"))
+        elif words[0] == "plug-faulty":
+            self.plug_faulty(words[1])
         elif words[0] == "unplug":
             self.unplug(words[1])
         elif words[0] in self.noticed:
