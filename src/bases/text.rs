@@ -31,7 +31,7 @@ pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
     }
     let client = Client::new(&FetchOptions { timeout: TIMEOUT, ..FetchOptions::default() })?;
     let started = Instant::now();
-    let answer = follow(&client, &url, &[]).map_err(of_texts)?;
+    let answer = follow(&client, &url, &[]).map_err(with_server_hint)?;
     match answer.status {
         200 => {}
         404 | 410 => return Err(fault("the server knows no such user or file".to_owned())),
@@ -54,7 +54,7 @@ pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
 }
 
 /// The same fault, with what helps where no image is fetched.
-fn of_texts(fault: Error) -> Error {
+fn with_server_hint(fault: Error) -> Error {
     match fault {
         Error::Network { url, reason, .. } => {
             Error::Network { url, reason, hint: HINT_SERVER.into() }

@@ -4,7 +4,7 @@
 ///
 /// A system is called `nixos-system-NAME-TAGS-RELEASE` (nixpkgs `nixos/modules/system/activation/top-level.nix` and
 /// `nixos/modules/misc/label.nix`). The host name and the tags may have hyphens and numbers, so the last word counts.
-pub(crate) fn of_system(path: &str) -> &str {
+pub(crate) fn find_release(path: &str) -> &str {
     let mut systems = path.split('/').filter_map(|part| part.split_once("-nixos-system-"));
     systems.next_back().and_then(|(_, name)| name.split('-').rfind(is_release)).unwrap_or_default()
 }
@@ -41,8 +41,8 @@ mod tests {
             ("", ""),
         ] {
             let path = format!("/nix/store/abc-nixos-system-{name}/init");
-            assert_eq!(of_system(&path), release, "{name}");
+            assert_eq!(find_release(&path), release, "{name}");
         }
-        assert_eq!(of_system("/nix/store/abc"), "");
+        assert_eq!(find_release("/nix/store/abc"), "");
     }
 }

@@ -78,7 +78,7 @@ pub struct Contents {
 
 /// Looks into the initrds that one menu entry loads, in their order, no further than needed. The last
 /// one, at the end of `files`, is the one that errors name.
-pub fn of<I: ReadAt>(image: &I, files: &[(&str, ByteRange)]) -> Result<Contents> {
+pub fn inspect<I: ReadAt>(image: &I, files: &[(&str, ByteRange)]) -> Result<Contents> {
     let mut facts = Facts::default();
     let parts = scan_all(image, files, &mut facts)?;
     if let Some(missing) = facts.missing_script() {

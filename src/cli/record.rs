@@ -243,7 +243,9 @@ impl SidecarArgs {
         progress: &dyn Progress,
     ) -> Result<()> {
         let SidecarContext { made, name, existing } = *told;
-        for (record, bytes) in self.wanted().of(made, name, || Digest::compute(image, progress))? {
+        for (record, bytes) in
+            self.wanted().make(made, name, || Digest::compute(image, progress))?
+        {
             if let Some(path) = self.path(record) {
                 write_bytes(&path, &bytes, existing)?;
             }

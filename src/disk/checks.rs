@@ -7,7 +7,7 @@ use crate::image::ReadAt;
 use crate::image::check::{Check, backup_gpt};
 
 /// All checks.
-pub fn of(raw: &DiskSurvey) -> Vec<Check> {
+pub fn check_survey(raw: &DiskSurvey) -> Vec<Check> {
     let mut checks = vec![Check {
         name: "root filesystem",
         ok: raw.root.end() <= raw.size,

@@ -48,7 +48,7 @@ pub(crate) fn record_path(name: &str) -> String {
 /// [`Error::Usage`] for what is only for ISOs, [`Error::NoRoom`], and what the filesystem cannot take.
 pub fn plan<I: ReadAt>(image: &I, raw: &DiskSurvey, edits: &Edits) -> Result<Plan> {
     refuse(edits)?;
-    check::require(&checks::of(raw))?;
+    check::require(&checks::check_survey(raw))?;
     let fs = raw.filesystem(image)?;
     fs.check_free()?;
     let boot = boot(edits);

@@ -79,7 +79,7 @@ impl DiskSurvey {
             features: superblock.features(),
             free: superblock.free_blocks().saturating_mul(superblock.block()),
             release: small("nixos-version")?
-                .unwrap_or_else(|| release::of_system(system).to_owned()),
+                .unwrap_or_else(|| release::find_release(system).to_owned()),
             architecture: small("system")?.as_deref().and_then(architecture),
             config,
         })

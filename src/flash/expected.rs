@@ -57,7 +57,7 @@ impl Expected<'_> {
         for (number, piece) in found.chunks(unit).enumerate() {
             let is_same = match self {
                 Self::Whole(_) => scratch.chunks(unit).nth(number) == Some(piece),
-                Self::Digests(digests, _) => digests.at(start) == Some(digests.of(piece)?),
+                Self::Digests(digests, _) => digests.at(start) == Some(digests.digest_unit(piece)?),
             };
             let range = checked::range(start, u64_len(piece), "a unit")?;
             if !is_same {
@@ -71,7 +71,7 @@ impl Expected<'_> {
     pub(super) fn digest(&self, piece: &[u8]) -> Result<u64> {
         match self {
             Self::Whole(_) => Ok(xxh3_64(piece)),
-            Self::Digests(digests, _) => digests.of(piece),
+            Self::Digests(digests, _) => digests.digest_unit(piece),
         }
     }
 
@@ -163,7 +163,7 @@ impl Digests {
     /// Adds bytes that follow; all but the last time a multiple of [`HEAD`].
     pub(super) fn add(&mut self, bytes: &[u8]) -> Result<()> {
         for piece in bytes.chunks(usize_of(self.unit)) {
-            let digest = self.of(piece)?;
+            let digest = self.digest_unit(piece)?;
             self.list.push(digest);
         }
         if self.list.len() >= self.limit && self.unit < HEAD {
@@ -178,7 +178,7 @@ impl Digests {
     }
 
     /// The digest of one unit, however many pairs have become one.
-    fn of(&self, piece: &[u8]) -> Result<u64> {
+    fn digest_unit(&self, piece: &[u8]) -> Result<u64> {
         let mut level: Vec<u64> = piece.chunks(usize_of(UNIT)).map(xxh3_64).collect();
         let mut unit = UNIT;
         while unit < self.unit {

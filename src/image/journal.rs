@@ -19,7 +19,7 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// Where the journal of an edit in place of an image is, while that goes on or if it was interrupted. It lies beside
 /// the file itself, also where a link leads to that.
-pub fn of(image: &Path) -> PathBuf {
+pub fn path_beside(image: &Path) -> PathBuf {
     let image = fs::canonicalize(image).unwrap_or_else(|_| image.to_owned());
     let mut name = OsString::from(".");
     name.push(image.file_name().unwrap_or_default());
@@ -32,7 +32,7 @@ pub fn of(image: &Path) -> PathBuf {
 /// # Errors
 /// Something is where the journal of an edit would be.
 pub(crate) fn none_beside(image: &Path) -> Result<()> {
-    let journal = of(image);
+    let journal = path_beside(image);
     match fs::symlink_metadata(&journal) {
         Err(fault) if is_absent(&fault) => return Ok(()),
         found => {
@@ -52,7 +52,7 @@ pub(crate) fn none_beside(image: &Path) -> Result<()> {
 /// # Errors
 /// Something else lies there, or a file that somebody else may have made.
 pub fn open(image: &Path) -> Result<Option<File>> {
-    let journal = of(image);
+    let journal = path_beside(image);
     let doing = || Error::io(format!("open {}", journal.display()));
     match fs::symlink_metadata(&journal) {
         Err(fault) if is_absent(&fault) => return Ok(None),

@@ -16,7 +16,7 @@ impl Report {
     pub(super) fn of_raw<I: ReadAt>(image: &I) -> Result<Self> {
         let base = DiskBase::open(image)?;
         let now = if base.stamped.is_some() { DiskSurvey::read(image)? } else { base.raw.clone() };
-        let mut found = checks::of(&now);
+        let mut found = checks::check_survey(&now);
         found.push(checks::counts(&now.filesystem(image)?)?);
         Ok(Self {
             schema: SCHEMA,

@@ -14,7 +14,7 @@ use crate::units::ByteRange;
 ///
 /// # Errors
 /// Faults of this program.
-pub fn of(survey: &Survey) -> Result<Vec<Check>> {
+pub fn check_survey(survey: &Survey) -> Result<Vec<Check>> {
     let mut checks = vec![volume_size(survey), hierarchies(survey)];
     checks.extend(second_descriptors(survey));
     checks.extend(backup_gpt(&survey.partitions));

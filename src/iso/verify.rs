@@ -88,7 +88,7 @@ fn sizes(size: u64, survey: &Survey) -> Result<()> {
             ));
         }
     }
-    let checks = checks::of(survey)?;
+    let checks = checks::check_survey(survey)?;
     match checks.iter().find(|check| !check.ok) {
         Some(wrong) => Err(differs(wrong.name, size, &wrong.detail, "structures that agree")),
         None => Ok(()),

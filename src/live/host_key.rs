@@ -152,7 +152,7 @@ impl Named {
                 None => random(*kind).map_err(|fault| failed(&fault)),
             },
         };
-        Ok(self.of(self.keys.iter().map(settled).collect::<Result<_>>()?))
+        Ok(self.with_alias(self.keys.iter().map(settled).collect::<Result<_>>()?))
     }
 
     /// The same with words for those that chance makes.
@@ -167,10 +167,10 @@ impl Named {
                 by_chance: true,
             },
         };
-        self.of(self.keys.iter().map(word).collect())
+        self.with_alias(self.keys.iter().map(word).collect())
     }
 
-    fn of(&self, keys: Vec<HostKey>) -> HostKeys {
+    fn with_alias(&self, keys: Vec<HostKey>) -> HostKeys {
         let alias = alias(self.hostname.as_deref(), &keys);
         HostKeys { keys, alias }
     }

@@ -105,7 +105,7 @@ impl Seed {
     }
 
     /// The same for one machine of several that have one image, by what it is known.
-    pub(super) fn of(&self, mark: &str) -> Self {
+    pub(super) fn for_machine(&self, mark: &str) -> Self {
         let name = format!("{}\0{mark}", self.name.as_deref().unwrap_or_default());
         Self { bytes: self.bytes.clone(), name: Some(name) }
     }

@@ -39,7 +39,7 @@ struct InjectedFiles {
 ///
 /// # Errors
 /// A disk image, which does not start over the network; what is not understood.
-pub fn of<B: ReadAt + Clone>(base: &BaseImage<B>, edits: Option<&Edits>) -> Result<Netboot<B>> {
+pub fn build<B: ReadAt + Clone>(base: &BaseImage<B>, edits: Option<&Edits>) -> Result<Netboot<B>> {
     compose(base, edits)?.verify()
 }
 
@@ -101,7 +101,7 @@ impl Chosen {
         let files = initrds(base, &entry)?;
         let places: Vec<(&str, ByteRange)> =
             files.iter().map(|(path, at)| (path.as_str(), *at)).collect();
-        let contents = stage_one::of(image, &places)?;
+        let contents = stage_one::inspect(image, &places)?;
         let tables = Tables::read(image, &places, &contents.stage_one)?;
         let (path, at) = checked::present(files.last().cloned(), "the initrd of an entry")?;
         let does = credential.map(|credential| credential.does.clone());

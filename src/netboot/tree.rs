@@ -193,7 +193,7 @@ impl<'f> Tree<&'f ImageFile> {
     /// The release in the name of the system that is started, as `25.11.12484.b6018f87da91`; empty if there is none.
     pub fn release(&self) -> &str {
         let inits = self.entries().filter_map(Entry::init);
-        inits.map(release::of_system).find(|found| !found.is_empty()).unwrap_or_default()
+        inits.map(release::find_release).find(|found| !found.is_empty()).unwrap_or_default()
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -327,7 +327,7 @@ fn looked_into<I: ReadAt>(
     path: &str,
 ) -> Result<(Initrd, Vec<newc::Member>)> {
     let at = added::without(image, whole)?;
-    let contents: Contents = stage_one::of(image, &[(path, at)])?;
+    let contents: Contents = stage_one::inspect(image, &[(path, at)])?;
     let added = checked::between(at.end(), whole.end(), "what was added to the initrd")?;
     let root = if added.is_empty() { Vec::new() } else { added::root(image, added)? };
     Ok((Initrd { path: path.to_owned(), at, contents }, root))

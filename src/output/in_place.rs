@@ -123,7 +123,7 @@ impl InPlaceEdit {
         }
         let image = outgoing.image();
         // What is put in may be secret.
-        let place = Output::of_bytes(&journal::of(&self.path), OverwritePolicy::Refuse)?;
+        let place = Output::of_bytes(&journal::path_beside(&self.path), OverwritePolicy::Refuse)?;
         let draft = place.draft(FileAccess::Owner)?;
         let bytes = self.record(&draft, image, progress)?;
         if bytes == 0 && self.size()? == image.size() {
@@ -202,7 +202,7 @@ impl InPlaceEdit {
     /// Does what the journal says, from wherever an earlier run stopped, and removes it. The file has
     /// its larger size all the while, so that it is never seen with another one than the old or the new.
     fn finish(&self, source: &File) -> Result<Finished> {
-        let journal = &journal::of(&self.path);
+        let journal = &journal::path_beside(&self.path);
         let doing = || format!("finish the edit of {}", self.path.display());
         let size = source.metadata().map_err(Error::io(doing()))?.len();
         let done = self.checked(journal, source, size)?;
@@ -433,7 +433,8 @@ mod tests {
         let mut new = vec![0; 23_000];
         image.read_exact_at(&mut new, 0).unwrap();
         let edited = InPlaceEdit::take(&path).unwrap();
-        let place = Output::of_bytes(&journal::of(&path), OverwritePolicy::Refuse).unwrap();
+        let place =
+            Output::of_bytes(&journal::path_beside(&path), OverwritePolicy::Refuse).unwrap();
         let draft = place.draft(FileAccess::Owner).unwrap();
         edited.record(&draft, &image, &Silent).unwrap();
         place.name(draft).unwrap();
@@ -454,7 +455,7 @@ mod tests {
             fs::write(&path, &now).unwrap();
             assert!(InPlaceEdit::take(&path).unwrap().recover().unwrap().is_some());
             assert_eq!(fs::read(&path).unwrap(), new, "{sectors} sectors");
-            assert!(!journal::of(&path).exists());
+            assert!(!journal::path_beside(&path).exists());
             assert_eq!(InPlaceEdit::take(&path).unwrap().recover().unwrap(), None);
         }
     }
@@ -468,11 +469,11 @@ mod tests {
         assert!(InPlaceEdit::take(&path).unwrap().recover().is_err());
         assert_eq!(fs::read(&path).unwrap(), other);
         fs::write(&path, &old).unwrap();
-        let journal = fs::read(journal::of(&path)).unwrap();
+        let journal = fs::read(journal::path_beside(&path)).unwrap();
         for at in (0..journal.len()).step_by(97) {
             let mut broken = journal.clone();
             broken[at] ^= 1;
-            fs::write(journal::of(&path), &broken).unwrap();
+            fs::write(journal::path_beside(&path), &broken).unwrap();
             assert!(InPlaceEdit::take(&path).unwrap().recover().is_err(), "byte {at}");
             assert_eq!(fs::read(&path).unwrap(), old);
         }

@@ -76,7 +76,7 @@ fn look_at(path: &PathBuf, block: u64) -> Option<String> {
         .map_err(io::Error::from)
         .and_then(|file| read(&File::from(file)));
     match head {
-        Ok(head) => of(&head, block),
+        Ok(head) => describe(&head, block),
         Err(fault) if fault.kind() == io::ErrorKind::PermissionDenied => Some(closed(&fault)),
         Err(_) => None,
     }
@@ -97,7 +97,7 @@ fn read(file: &File) -> io::Result<Vec<u8>> {
 }
 
 /// What begins with these bytes, on a disk with blocks of `block` bytes.
-fn of(head: &[u8], block: u64) -> Option<String> {
+fn describe(head: &[u8], block: u64) -> Option<String> {
     if flash_mark::is_in(head) {
         return Some("a half written image".to_owned());
     }
@@ -167,13 +167,17 @@ mod tests {
     #[test]
     fn everything_that_is_known_is_called_by_its_name_and_label() {
         for (at, magic, name, (label_at, size)) in KNOWN {
-            assert_eq!(of(&disk(&[(at, magic)]), 512).as_deref(), Some(name));
+            assert_eq!(describe(&disk(&[(at, magic)]), 512).as_deref(), Some(name));
             if size > 0 {
-                let found = of(&disk(&[(at, magic), (label_at, b"DATA  \0")]), 512);
+                let found = describe(&disk(&[(at, magic), (label_at, b"DATA  \0")]), 512);
                 assert_eq!(found, Some(format!("{name} \"DATA\"")));
             }
             // Cut before it, nothing is told.
-            assert_eq!(of(disk(&[(at, magic)]).get(..at).unwrap_or_default(), 512), None, "{name}");
+            assert_eq!(
+                describe(disk(&[(at, magic)]).get(..at).unwrap_or_default(), 512),
+                None,
+                "{name}"
+            );
         }
         let rows: [(Parts<'_>, Option<&str>); 5] = [
             (&[], None),
@@ -183,7 +187,7 @@ mod tests {
             (&[(82, b"FAT32"), (71, b"NO NAME    ")], Some("vfat")),
         ];
         for (parts, expected) in rows {
-            assert_eq!(of(&disk(parts), 512).as_deref(), expected);
+            assert_eq!(describe(&disk(parts), 512).as_deref(), expected);
         }
     }
 
@@ -192,7 +196,7 @@ mod tests {
         let mut header = vec![0; 92];
         header.splice(..8, *b"EFI PART");
         header.splice(80..88, [0xFF, 0xFF, 0xFF, 0xFF, 0x80, 0, 0, 0]);
-        assert_eq!(of(&disk(&[(512, &header)]), 512), None);
+        assert_eq!(describe(&disk(&[(512, &header)]), 512), None);
     }
 
     #[test]

@@ -249,7 +249,7 @@ fn initrd(data: &[u8]) {
     };
     let all = ByteRange::new(0, long(bytes.len())).unwrap();
     let image = bytes.as_slice();
-    taken(stage_one::of(&image, &[("initrd", all)]));
+    taken(stage_one::inspect(&image, &[("initrd", all)]));
     taken(stage_one::files_with(&image, &[("initrd", all)], |_| true));
     let mut members = Vec::new();
     let each = |member| {

@@ -105,7 +105,7 @@ fn an_initrd_that_unpacks_to_much_is_refused_by_what_it_is() {
     ] {
         assert!(initrd.len() < 2 << 20);
         let all = ByteRange::new(0, u64::try_from(initrd.len()).unwrap()).unwrap();
-        let fault = stage_one::of(&initrd.as_slice(), &[("initrd", all)]).unwrap_err();
+        let fault = stage_one::inspect(&initrd.as_slice(), &[("initrd", all)]).unwrap_err();
         assert_eq!(matches!(fault, Error::Unsupported { .. }), is_sound, "{fault}");
         assert_eq!(matches!(fault, Error::Malformed { .. }), !is_sound, "{fault}");
         assert!(fault.to_string().contains(words), "{words}: {fault}");

@@ -131,7 +131,7 @@ fn loaded(image: &[u8]) -> Vec<u8> {
 
 /// The initrd of a network boot of an image.
 fn netboot(image: &[u8], edits: Option<&Edits>) -> Vec<u8> {
-    bytes(&installer::of(&BaseImage::open(image).unwrap(), edits).unwrap().initrd)
+    bytes(&installer::build(&BaseImage::open(image).unwrap(), edits).unwrap().initrd)
 }
 
 /// The initrd of a tarball with edits in it.

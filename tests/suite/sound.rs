@@ -192,7 +192,7 @@ fn stage_one_of(programs: &[&str]) -> remaster::Result<stage_one::Contents> {
     members.extend(programs.iter().map(|name| Member::symlink(format!("{folder}/{name}"), "x")));
     let initrd = newc::write(&members).unwrap();
     let all = ByteRange::new(0, u64::try_from(initrd.len()).unwrap()).unwrap();
-    stage_one::of(&initrd.as_slice(), &[("/boot/initrd", all)])
+    stage_one::inspect(&initrd.as_slice(), &[("/boot/initrd", all)])
 }
 
 #[test]

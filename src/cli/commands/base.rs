@@ -268,7 +268,7 @@ impl ChecksumArgs {
         }
         let Some(list) = &self.sha256_file else { return Ok(self.sha256) };
         let name = name_of(path);
-        let found = text_of(list)?.and_then(|text| published::of(&text, &name));
+        let found = text_of(list)?.and_then(|text| published::find_digest(&text, &name));
         found.map(Some).map_err(|why| no_digest(list, path, &why))
     }
 
@@ -337,9 +337,9 @@ fn of_list(list: &Path, path: &Path) -> Result<Result<Digest, String>> {
         if unpack::is_pipe(path) {
             return published::only(&text);
         }
-        published::of(&text, &name_of(path)).or_else(|why| match path.file_stem() {
+        published::find_digest(&text, &name_of(path)).or_else(|why| match path.file_stem() {
             Some(stem) if is_packed => {
-                published::of(&text, &stem.to_string_lossy()).map_err(|_| why)
+                published::find_digest(&text, &stem.to_string_lossy()).map_err(|_| why)
             }
             _ => Err(why),
         })

@@ -108,11 +108,11 @@ fn of_base<'f>(
     wishes: Option<&Customization>,
     args: &Args,
 ) -> Result<Made<'f>> {
-    let Some(wishes) = wishes else { return Ok((installer::of(base, None)?, String::new())) };
+    let Some(wishes) = wishes else { return Ok((installer::build(base, None)?, String::new())) };
     let edits = wishes.edits(&base.facts())?;
     base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
     let gone = replaced::gone(base.given_before().as_ref(), &edits, args.edit.no_key)?;
-    let made = installer::of(base, Some(&edits))?;
+    let made = installer::build(base, Some(&edits))?;
     job::tell_taken_out(&gone);
     Ok((made, job::settings_shown(&Given::by(&edits))))
 }

@@ -9,7 +9,7 @@ pub const LARGEST: u64 = 1 << 20;
 ///
 /// # Errors
 /// What was looked for and found, in words.
-pub fn of(list: &str, name: &str) -> Result<Digest, String> {
+pub fn find_digest(list: &str, name: &str) -> Result<Digest, String> {
     let lines: Vec<(Digest, Option<&str>)> = list.lines().filter_map(line).collect();
     let named: Vec<&(Digest, Option<&str>)> =
         lines.iter().filter(|(_, of)| of.is_some_and(|of| file_name(of) == name)).collect();
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn all_forms_are_read_and_the_name_decides() {
         let (a, b) = ("a".repeat(64), "b".repeat(64));
-        let found = |list: &str| of(list, "x.iso").map(|digest| digest.to_string());
+        let found = |list: &str| find_digest(list, "x.iso").map(|digest| digest.to_string());
         for list in [
             format!("{a}\n"),
             format!("{a}  x.iso\n"),

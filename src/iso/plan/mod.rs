@@ -83,7 +83,7 @@ impl Plan {
         initrds: &[Initrd],
         edits: &Edits,
     ) -> Result<Self> {
-        check::require(&checks::of(survey)?)?;
+        check::require(&checks::check_survey(survey)?)?;
         partitions::check_behind(&survey.partitions, survey.volume.size())?;
         partitions::check_volumes(image, &survey.partitions)?;
         let (hierarchies, parent) = hierarchies(image, survey)?;

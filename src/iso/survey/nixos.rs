@@ -117,7 +117,7 @@ fn look<I: ReadAt>(image: &I, looks: &Looks<'_>) -> Vec<Result<Contents>> {
                 let paths =
                     lists.first().into_iter().flat_map(|list| list.iter().map(String::as_str));
                 let files: Vec<(&str, ByteRange)> = paths.zip(places.iter().copied()).collect();
-                scope.spawn(move || stage_one::of(image, &files))
+                scope.spawn(move || stage_one::inspect(image, &files))
             })
             .collect();
         running

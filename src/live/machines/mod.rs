@@ -198,7 +198,7 @@ impl One {
         let own = machine.own();
         refuse_wireless(&own)?;
         let all = own.clone().over(recipe.clone());
-        let seed = seed.zip(marks.first()).map(|(seed, mark)| seed.of(mark));
+        let seed = seed.zip(marks.first()).map(|(seed, mark)| seed.for_machine(mark));
         Ok(Self {
             keys: if own.key.is_empty() { keys.clone() } else { own_keys(&own)? },
             system: System::gather(&all)?,

@@ -146,7 +146,7 @@ impl Network {
     }
 
     /// The interface of a link, which must be one that can have settings of its own.
-    fn of(&mut self, link: Link) -> Result<&mut Fixed, given::Fault> {
+    fn interface(&mut self, link: Link) -> Result<&mut Fixed, given::Fault> {
         if let Some(name) = link.below() {
             if let Some(bond) = self.bond_of(name) {
                 let what = format!("{name} is in {bond}, and has no settings of its own");
@@ -180,12 +180,12 @@ impl Network {
             .flat_map(|fixed| fixed.addresses.iter().map(|subnet| subnet.address))
             .collect();
         given::once(&all, subnet.address)?;
-        self.of(link)?.addresses.push(subnet);
+        self.interface(link)?.addresses.push(subnet);
         Ok(())
     }
 
     fn size(&mut self, link: Link, bytes: u32) -> Result<(), given::Fault> {
-        let fixed = self.of(link)?;
+        let fixed = self.interface(link)?;
         if fixed.mtu.is_some() {
             return given::fault(format!("a second size for {}", fixed.link), "give one");
         }

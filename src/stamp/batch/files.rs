@@ -57,7 +57,7 @@ impl Run<'_> {
         digest: impl FnOnce() -> Result<Digest>,
     ) -> Result<()> {
         let name = file_name(waiting);
-        for (record, bytes) in self.batch.beside.of(made, &name, digest)? {
+        for (record, bytes) in self.batch.beside.make(made, &name, digest)? {
             self.record(waiting, made, record.ending(), &bytes)?;
         }
         self.known_hosts(waiting)

@@ -58,7 +58,7 @@ impl Wanted {
     ///
     /// # Errors
     /// Those of the digest, and of the signature.
-    pub fn of(
+    pub fn make(
         &self,
         made: &PlannedImage,
         name: &str,
