@@ -17,7 +17,7 @@ use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::recipe::{self, OF_RECORDS, Recipe};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::PlannedImage;
-use remaster::stamp::replaced::{self, Fact, Given};
+use remaster::stamp::replaced::{self, Fact, InjectedFacts};
 use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::format_bytes;
 
@@ -243,7 +243,7 @@ impl<'a> StampJob<'a> {
         let made = wishes.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
         let made = made.map_err(|fault| fault.with_path(file.name()))?;
         base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
-        let gone = replaced::gone(base.given_before().as_ref(), made.edits(), no_key)?;
+        let gone = replaced::gone(base.injected_facts().as_ref(), made.edits(), no_key)?;
         Ok(Self { file, wishes, base, made, gone, adds: false })
     }
 
@@ -319,7 +319,7 @@ impl<'a> StampJob<'a> {
 
     fn summary(&self) -> String {
         let mut text = keys_shown(&self.wishes.keys);
-        text.push_str(&settings_shown(&Given::by(self.made.edits())));
+        text.push_str(&settings_shown(&InjectedFacts::from_edits(self.made.edits())));
         let (menus, release) = (self.made.menus(), self.base.release());
         let initrds = match self.made.edits().way {
             InjectMethod::MergeInitrd => "initrds changed; ",
@@ -390,7 +390,7 @@ pub(crate) fn keys_shown(gathered: &Gathered) -> String {
 }
 
 /// What else is set, and whether nobody can log in over ssh, a line each; nothing that is secret.
-pub(crate) fn settings_shown(given: &Given) -> String {
+pub(crate) fn settings_shown(given: &InjectedFacts) -> String {
     let others = given.facts().filter(|fact| fact.name != "key" && fact.name != "host-key");
     let (files, settings): (Vec<&Fact>, Vec<&Fact>) = others.partition(|fact| fact.name == "file");
     let mut text = String::new();

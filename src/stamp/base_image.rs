@@ -23,7 +23,7 @@ use crate::iso::survey::console::Console;
 use crate::live::{self, Facts};
 use crate::output::Outgoing;
 use crate::recipe::edits::Edits;
-use crate::stamp::replaced::Given;
+use crate::stamp::replaced::InjectedFacts;
 
 /// The store of an installer.
 const STORE: &str = "/nix-store.squashfs";
@@ -159,10 +159,10 @@ impl<B: ReadAt> BaseImage<B> {
     }
 
     /// What was put in before, by the names of recipes; `None` if nothing was.
-    pub fn given_before(&self) -> Option<Given> {
+    pub fn injected_facts(&self) -> Option<InjectedFacts> {
         match &self.kind {
-            Kind::Iso(base) => Given::in_iso(base),
-            Kind::Disk(base) => Given::in_raw(base),
+            Kind::Iso(base) => InjectedFacts::from_iso(base),
+            Kind::Disk(base) => InjectedFacts::from_disk(base),
         }
     }
 

@@ -80,52 +80,52 @@ impl fmt::Display for Fact {
 
 /// All that was put into an image, or is to be.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Given(BTreeMap<Fact, String>);
+pub struct InjectedFacts(BTreeMap<Fact, String>);
 
-impl Given {
+impl InjectedFacts {
     /// What was put into an ISO; none if nothing was.
-    pub(crate) fn in_iso<B: ReadAt>(base: &IsoBase<B>) -> Option<Self> {
+    pub(crate) fn from_iso<B: ReadAt>(base: &IsoBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
-        let mut found = Self::in_root(&stamped.root);
+        let mut found = Self::from_root(&stamped.root);
         for (_, at) in &stamped.attached {
-            found.put_attached(base.image.base(), *at);
+            found.add_attached(base.image.base(), *at);
         }
         let label = now.volume.identifier();
         if label != base.survey.volume.identifier() {
-            found.put("label", label);
+            found.add("label", label);
         }
-        found.put_menus(&base.survey.configs, &now.configs);
+        found.add_menus(&base.survey.configs, &now.configs);
         Some(found)
     }
 
     /// What was put into a raw image; none if nothing was.
-    pub(crate) fn in_raw<B: ReadAt>(base: &injected::DiskBase<B>) -> Option<Self> {
+    pub(crate) fn from_disk<B: ReadAt>(base: &injected::DiskBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
-        let mut found = Self::in_root(&stamped.root);
+        let mut found = Self::from_root(&stamped.root);
         let menu = std::slice::from_ref;
-        found.put_menus(menu(&base.raw.config), menu(&now.config));
+        found.add_menus(menu(&base.raw.config), menu(&now.config));
         Some(found)
     }
 
     /// What was put into the root of a live system.
-    pub fn in_root<'a>(root: impl IntoIterator<Item = &'a Member>) -> Self {
+    pub fn from_root<'a>(root: impl IntoIterator<Item = &'a Member>) -> Self {
         let root: Vec<&Member> = root.into_iter().collect();
         let mut found = Self::default();
         for member in &root {
-            found.put_member(member);
+            found.add_member(member);
         }
         for (name, value) in live::settings(&root) {
-            found.put(&name, value);
+            found.add(&name, value);
         }
         found
     }
 
     /// What is to be put in.
-    pub fn by(edits: &Edits) -> Self {
-        let mut found = Self::in_root(edits.root.members());
+    pub fn from_edits(edits: &Edits) -> Self {
+        let mut found = Self::from_root(edits.root.members());
         for bytes in edits.attached.iter().map(|attached| &*attached.bytes) {
             if let Some(all) = ByteRange::new(0, bytes.size()) {
-                found.put_attached(bytes, all);
+                found.add_attached(bytes, all);
             }
         }
         let Boot {
@@ -141,16 +141,16 @@ impl Given {
             credentials,
         } = &edits.boot;
         for argument in add {
-            found.put("karg", redacted(argument));
+            found.add("karg", redacted(argument));
         }
         for argument in delete {
-            found.put("karg-delete", redacted(&argument.value));
+            found.add("karg-delete", redacted(&argument.value));
         }
         for replacement in replace.iter().map(|asked| &asked.value) {
             let with = |value: &str| redacted(&format!("{}={value}", replacement.key));
-            found.put("karg", with(&replacement.new));
+            found.add("karg", with(&replacement.new));
             let old = replacement.old.as_deref();
-            found.put("karg-delete", old.map_or_else(|| replacement.key.clone(), with));
+            found.add("karg-delete", old.map_or_else(|| replacement.key.clone(), with));
         }
         let once = [
             ("serial", !serial.is_empty()),
@@ -159,9 +159,9 @@ impl Given {
             ("label", label.is_some()),
             ("name", name.is_some()),
         ];
-        once.iter().filter(|(_, is)| *is).for_each(|(name, _)| found.put(name, ""));
+        once.iter().filter(|(_, is)| *is).for_each(|(name, _)| found.add(name, ""));
         for (_, text) in credentials.iter().flat_map(|one| keys_of(&one.argument)) {
-            found.put_keys(&text);
+            found.add_keys(&text);
         }
         found
     }
@@ -172,8 +172,8 @@ impl Given {
     }
 
     /// The same, where keys have their comments behind their fingerprints.
-    pub fn told(&self) -> Vec<Fact> {
-        self.0.iter().map(told).collect()
+    pub fn with_comments(&self) -> Vec<Fact> {
+        self.0.iter().map(with_comment).collect()
     }
 
     /// Whether somebody can log in over ssh: by a key, or by a password, of which sshd takes none that is empty.
@@ -181,39 +181,39 @@ impl Given {
         [KEY, "root-password", "nixos-password"].iter().any(|name| self.has_named(name))
     }
 
-    fn put(&mut self, name: &str, value: impl Into<String>) {
+    fn add(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(Fact { name: name.to_owned(), value: value.into() }, String::new());
     }
 
     /// A squashfs. Of the keys in it nobody knows more than where they are.
-    fn put_attached<I: ReadAt>(&mut self, image: &I, at: ByteRange) {
-        self.put("file on the volume", format!("of {} bytes", at.size()));
+    fn add_attached<I: ReadAt>(&mut self, image: &I, at: ByteRange) {
+        self.add("file on the volume", format!("of {} bytes", at.size()));
         // What cannot be read lets in nobody.
         for member in squashfs::members(image, at).unwrap_or_default() {
             if is_key_file(&member.path) && matches!(member.kind, Kind::File(_)) {
-                self.put(KEY, format!("in /{}", member.path));
+                self.add(KEY, format!("in /{}", member.path));
             }
         }
     }
 
-    fn put_member(&mut self, member: &Member) {
+    fn add_member(&mut self, member: &Member) {
         let path = member.path.as_str();
         match &member.kind {
             Kind::File(text) if is_key_file(path) => {
-                self.put_keys(text);
+                self.add_keys(text);
             }
             Kind::File(text) if is_host_key(path) => {
-                self.put_host_key(text);
+                self.add_host_key(text);
             }
-            Kind::File(text) if path == "etc/shadow" => self.put_passwords(text),
+            Kind::File(text) if path == "etc/shadow" => self.add_passwords(text),
             Kind::File(_) | Kind::Symlink(_) if !is_of_settings(path) => {
-                self.put("file", format!("/{path}"));
+                self.add("file", format!("/{path}"));
             }
             _ => {}
         }
     }
 
-    fn put_keys(&mut self, text: &[u8]) {
+    fn add_keys(&mut self, text: &[u8]) {
         let Ok(found) = keys::parse("authorized_keys", text) else { return };
         for key in found.keys.keys() {
             let fact = Fact { name: KEY.to_owned(), value: key.fingerprint.clone() };
@@ -221,33 +221,33 @@ impl Given {
         }
     }
 
-    fn put_host_key(&mut self, text: &[u8]) {
+    fn add_host_key(&mut self, text: &[u8]) {
         let text = String::from_utf8_lossy(text);
         if let Ok(key) = ssh_key::PublicKey::from_openssh(&text) {
-            self.put(HOST_KEY, key.fingerprint(ssh_key::HashAlg::Sha256).to_string());
+            self.add(HOST_KEY, key.fingerprint(ssh_key::HashAlg::Sha256).to_string());
         }
     }
 
-    fn put_passwords(&mut self, text: &[u8]) {
+    fn add_passwords(&mut self, text: &[u8]) {
         for line in String::from_utf8_lossy(text).lines() {
             let mut fields = line.split(':');
             if let (Some(user), Some(hash)) = (fields.next(), fields.next())
                 && !hash.is_empty()
             {
-                self.put(&format!("{user}-password"), "");
+                self.add(&format!("{user}-password"), "");
             }
         }
     }
 
-    fn put_menus(&mut self, old: &[Config], new: &[Config]) {
+    fn add_menus(&mut self, old: &[Config], new: &[Config]) {
         for (old, new) in old.iter().zip(new) {
-            self.put_menu(old, new);
+            self.add_menu(old, new);
         }
-        self.put_arguments(old, new);
+        self.add_arguments(old, new);
     }
 
     /// What a menu does by itself, and what stands in front of its titles.
-    fn put_menu(&mut self, old: &Config, new: &Config) {
+    fn add_menu(&mut self, old: &Config, new: &Config) {
         let (before, after) = (Started::from_config(old), Started::from_config(new));
         let changed = [
             ("serial", before.serial != after.serial),
@@ -255,13 +255,13 @@ impl Given {
             ("default-entry", before.default != after.default),
             ("name", titles(old) != titles(new)),
         ];
-        changed.iter().filter(|(_, changed)| *changed).for_each(|(name, _)| self.put(name, ""));
+        changed.iter().filter(|(_, changed)| *changed).for_each(|(name, _)| self.add(name, ""));
     }
 
-    /// Kernel arguments that came and went. Those of keys, of the label and of the console are told as such.
-    fn put_arguments(&mut self, old: &[Config], new: &[Config]) {
+    /// Kernel arguments that came and went. Those of keys, of the label and of the console are named as such.
+    fn add_arguments(&mut self, old: &[Config], new: &[Config]) {
         let (serial, label) = (self.has_named("serial"), self.has_named("label"));
-        let told = |text: &str| {
+        let is_named = |text: &str| {
             (label && text.starts_with("root=LABEL="))
                 || (serial && text.starts_with("console="))
                 || !keys_of(text).is_empty()
@@ -270,16 +270,16 @@ impl Given {
             configs.iter().flat_map(|config| config.entries.iter().cloned()).collect()
         };
         for (old, new) in entries(old).iter().zip(&entries(new)) {
-            for text in only(new, old).filter(|text| !told(text)) {
-                self.put("karg", redacted(text));
+            for text in only(new, old).filter(|text| !is_named(text)) {
+                self.add("karg", redacted(text));
             }
-            for text in only(old, new).filter(|text| !told(text)) {
-                self.put("karg-delete", redacted(text));
+            for text in only(old, new).filter(|text| !is_named(text)) {
+                self.add("karg-delete", redacted(text));
             }
         }
         for text in entries(new).iter().flat_map(|entry| &entry.arguments) {
             for (_, keys) in keys_of(&text.text) {
-                self.put_keys(&keys);
+                self.add_keys(&keys);
             }
         }
     }
@@ -305,7 +305,7 @@ impl Given {
     /// [`Error::Usage`] if this lets in the holder of a key, what is given now nobody, and that is not `meant`.
     pub fn not_in(&self, now: &Self, meant: bool) -> Result<Vec<Fact>> {
         let gone = self.0.iter().filter(|(fact, _)| !now.covers(fact));
-        let gone: Vec<Fact> = gone.map(told).collect();
+        let gone: Vec<Fact> = gone.map(with_comment).collect();
         let key = gone.iter().find(|fact| fact.name == KEY);
         match key.filter(|_| !meant && !now.has_named(KEY)) {
             None => Ok(gone),
@@ -320,7 +320,7 @@ impl Given {
 }
 
 /// A fact with the comment of a key.
-fn told((fact, comment): (&Fact, &String)) -> Fact {
+fn with_comment((fact, comment): (&Fact, &String)) -> Fact {
     let value = format!("{} {comment}", fact.value);
     Fact { name: fact.name.clone(), value: value.trim_end().to_owned() }
 }
@@ -328,9 +328,12 @@ fn told((fact, comment): (&Fact, &String)) -> Fact {
 /// What of an earlier stamping edits do not give again; nothing if there was none.
 ///
 /// # Errors
-/// As [`Given::not_in`].
-pub fn gone(before: Option<&Given>, edits: &Edits, meant: bool) -> Result<Vec<Fact>> {
-    before.map_or_else(|| Ok(Vec::new()), |before| before.not_in(&Given::by(edits), meant))
+/// As [`InjectedFacts::not_in`].
+pub fn gone(before: Option<&InjectedFacts>, edits: &Edits, meant: bool) -> Result<Vec<Fact>> {
+    before.map_or_else(
+        || Ok(Vec::new()),
+        |before| before.not_in(&InjectedFacts::from_edits(edits), meant),
+    )
 }
 
 /// Whether a host key is among what goes: clients know the machine by it.

@@ -14,7 +14,7 @@ use remaster::netboot::{INITRD, SCRIPT, archive, installer};
 use remaster::output::directory::{TempDir, check};
 use remaster::output::file::{FileAccess, Output, OverwritePolicy};
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::replaced::{self, Given};
+use remaster::stamp::replaced::{self, InjectedFacts};
 use remaster::units::format_bytes;
 
 use super::base;
@@ -111,10 +111,10 @@ fn of_base<'f>(
     let Some(wishes) = wishes else { return Ok((installer::build(base, None)?, String::new())) };
     let edits = wishes.edits(&base.facts())?;
     base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
-    let gone = replaced::gone(base.given_before().as_ref(), &edits, args.edit.no_key)?;
+    let gone = replaced::gone(base.injected_facts().as_ref(), &edits, args.edit.no_key)?;
     let made = installer::build(base, Some(&edits))?;
     job::tell_taken_out(&gone);
-    Ok((made, job::settings_shown(&Given::by(&edits))))
+    Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits))))
 }
 
 fn of_tree<'f>(
@@ -125,10 +125,11 @@ fn of_tree<'f>(
     let Some(wishes) = wishes else { return Ok((tree.netboot(None)?, String::new())) };
     let edits = wishes.edits(&facts(&tree))?;
     job::tell_unknown(&edits)?;
-    let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
+    let gone =
+        replaced::gone(Some(&InjectedFacts::from_root(tree.root())), &edits, args.edit.no_key)?;
     let made = tree.netboot(Some(&edits))?;
     job::tell_taken_out(&gone);
-    Ok((made, job::settings_shown(&Given::by(&edits))))
+    Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits))))
 }
 
 /// What edits depend on in what starts by itself.

@@ -175,7 +175,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if users.iter().any(|(_, user)| touches(user)) {
         base.initrds().map_err(|fault| fault.with_path(file.name()))?;
     }
-    let before = base.given_before();
+    let before = base.injected_facts();
     let record = base::record(&args.base, &args.source)?;
     let facts = BaseFacts { record: record.as_ref(), image: &base, sha256 };
     let descriptor = args.descriptor.then(|| args.described(&facts)).transpose()?;

@@ -26,7 +26,7 @@ use crate::stamp::manifest::{self, BaseFacts};
 use crate::stamp::oci::{self, Ids};
 use crate::stamp::patch;
 use crate::stamp::planned_image::ManifestOptions;
-use crate::stamp::replaced::{self, Fact, Given};
+use crate::stamp::replaced::{self, Fact, InjectedFacts};
 use crate::stamp::stamped_image::StampedImage;
 
 use before::{Asked, Before};
@@ -75,7 +75,7 @@ pub struct Batch<'a> {
     /// The recipe below each user's.
     pub shared: &'a Recipe,
     /// What was put into the base before.
-    pub before: Option<&'a Given>,
+    pub before: Option<&'a InjectedFacts>,
     /// Whether images without a key are meant, also of a base that had one.
     pub no_key: bool,
     /// The folder to write to.
@@ -334,7 +334,7 @@ impl Run<'_> {
         let asked = Asked { recipe_id, inputs, base: &self.about_base, digests };
         let (job, kept) = self.job(unsettled, &name, &asked)?;
         notes.extend(batch.base.look_up(job.image.edits())?);
-        if !Given::by(job.image.edits()).lets_in() {
+        if !InjectedFacts::from_edits(job.image.edits()).lets_in() {
             notes.push("nobody can log in over ssh: neither a key nor a password is put in".into());
         }
         let content = manifest::content_id(batch.sha256, job.image.digest());

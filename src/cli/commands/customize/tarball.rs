@@ -11,7 +11,7 @@ use remaster::live::Customization;
 use remaster::netboot::tree::Tree;
 use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
-use remaster::stamp::replaced::{self, Given};
+use remaster::stamp::replaced::{self, InjectedFacts};
 use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
@@ -35,12 +35,13 @@ pub(crate) fn write(
     let tree = Tree::of_archive(file).map_err(|fault| fault.with_path(file.name()))?;
     let edits = wishes.edits(&facts(&tree))?;
     tell_unknown(&edits)?;
-    let gone = replaced::gone(Some(&Given::in_root(tree.root())), &edits, args.edit.no_key)?;
+    let gone =
+        replaced::gone(Some(&InjectedFacts::from_root(tree.root())), &edits, args.edit.no_key)?;
     let initrd = tree.initrd().path.clone();
     let archive = tree.archive(&edits).map_err(|fault| fault.with_path(file.name()))?;
     let image = archive.outgoing();
     let mut summary = keys_shown(&wishes.keys);
-    summary.push_str(&settings_shown(&Given::by(&edits)));
+    summary.push_str(&settings_shown(&InjectedFacts::from_edits(&edits)));
     if let Some(does) = &archive.credential {
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }

@@ -7,7 +7,7 @@ use remaster::image::ImageFile;
 use remaster::inspect::{Check, Key, Report};
 use remaster::netboot::tree::Tree;
 use remaster::recipe::edits::secrets;
-use remaster::stamp::replaced::Given;
+use remaster::stamp::replaced::InjectedFacts;
 use remaster::units::format_bytes;
 
 use crate::cli::job::{MAX_SHOWN, settings_shown};
@@ -18,7 +18,7 @@ pub(super) struct Answer {
     release: String,
     /// What the image is and how it starts, a line each.
     shape: Vec<String>,
-    given: Option<Given>,
+    given: Option<InjectedFacts>,
     /// Who may log in with which key.
     keys: Vec<String>,
     host_keys: Vec<String>,
@@ -27,7 +27,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn of_report(report: &Report, given: Option<Given>) -> Self {
+    pub(super) fn of_report(report: &Report, given: Option<InjectedFacts>) -> Self {
         let injected = report.injected.as_ref();
         let host_keys = injected.into_iter().flat_map(|found| &found.host_keys);
         Self {
@@ -44,8 +44,8 @@ impl Answer {
     }
 
     pub(super) fn of_tree(tree: &Tree<&ImageFile>) -> Self {
-        let given = Given::in_root(tree.root());
-        let keys = given.told().into_iter().filter(|fact| fact.name == "key");
+        let given = InjectedFacts::from_root(tree.root());
+        let keys = given.with_comments().into_iter().filter(|fact| fact.name == "key");
         Self {
             release: release(tree.release(), tree.architecture()),
             shape: vec!["kernel and initrd, for netboot or kexec".to_owned()],

@@ -73,7 +73,7 @@ fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
         printer::print(&whole::text(&found))?;
     } else {
         let given =
-            BaseImage::open(file).map_err(|fault| fault.with_path(file.name()))?.given_before();
+            BaseImage::open(file).map_err(|fault| fault.with_path(file.name()))?.injected_facts();
         let more = format!("`remaster inspect --all {}` shows the rest\n", shell_quote(path));
         printer::print(&format!("{}{more}", Answer::of_report(&found, given).text()))?;
     }
