@@ -22,7 +22,7 @@ use remaster::recipe::Recipe;
 use remaster::recipe::users::{self, Format, User};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::batch::names::{Shard, Template};
-use remaster::stamp::batch::{Batch, BatchObserver, Done, Form, Keep, Summary};
+use remaster::stamp::batch::{Batch, BatchObserver, Done, ExistingPolicy, Form, Summary};
 use remaster::stamp::descriptor;
 use remaster::stamp::manifest::beside::Wanted;
 use remaster::stamp::manifest::blocks::Blocks;
@@ -190,7 +190,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         folder: &args.output,
         template: &template,
         form: args.form,
-        keep: args.keep(),
+        existing: args.existing_policy(),
         beside,
         descriptor: descriptor.as_ref(),
         known_hosts: args.form != Form::Oci && args.edit.known_hosts().is_none(),
@@ -321,12 +321,12 @@ impl Args {
         self.name_template.as_deref().unwrap_or(default)
     }
 
-    fn keep(&self) -> Keep {
+    fn existing_policy(&self) -> ExistingPolicy {
         match (self.resume, self.skip_existing, self.written.force) {
-            (true, _, _) => Keep::Resume,
-            (_, true, _) => Keep::Same,
-            (_, _, true) => Keep::Nothing,
-            _ => Keep::Refuse,
+            (true, _, _) => ExistingPolicy::Resume,
+            (_, true, _) => ExistingPolicy::Skip,
+            (_, _, true) => ExistingPolicy::Replace,
+            _ => ExistingPolicy::Refuse,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CancelOnly, Form, Job, Keep, Run, Waiting};
+use super::{CancelOnly, ExistingPolicy, Form, Job, Run, Waiting};
 use crate::bounded;
 use crate::error::{Advice, Error, Result};
 use crate::image::ImageFile;
@@ -39,7 +39,7 @@ impl Run<'_> {
         }
         if !waiting.done.kept {
             let path = &waiting.done.path;
-            let output = Output::new(path, batch.file, batch.existing())?;
+            let output = Output::new(path, batch.file, batch.overwrite_policy())?;
             let output = batch.waited_for(output);
             waiting.files.push(output.ready(image.outgoing(), &CancelOnly(self.listener))?);
         }
@@ -75,7 +75,7 @@ impl Run<'_> {
         if self.keeps() && holds(&path, bytes) && kept_as(&path, made)? {
             return Ok(());
         }
-        let output = Output::of_bytes(&path, self.batch.existing())?;
+        let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
         let output = self.batch.waited_for(output);
         waiting.files.push(output.ready_bytes(bytes, readers(made))?);
         Ok(())
@@ -109,7 +109,7 @@ impl Run<'_> {
         };
         let (path, text) = (HostKeys::file_beside(&waiting.done.path), keys.known_hosts());
         if !self.keeps() || !holds(&path, text.as_bytes()) {
-            let output = Output::of_bytes(&path, self.batch.existing())?;
+            let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
             let output = self.batch.waited_for(output);
             waiting.files.push(output.ready_bytes(text.as_bytes(), FileAccess::Usual)?);
         }
@@ -119,14 +119,14 @@ impl Run<'_> {
 
     /// Whether what is there stays if it is what would be written.
     pub(super) fn keeps(&self) -> bool {
-        matches!(self.batch.keep, Keep::Resume | Keep::Same)
+        matches!(self.batch.existing, ExistingPolicy::Resume | ExistingPolicy::Skip)
     }
 
     pub(super) fn patch(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
         let (made, bytes) = (&job.image, &job.packed);
         if !waiting.done.kept {
             let path = &waiting.done.path;
-            let output = Output::of_bytes(path, self.batch.existing())?;
+            let output = Output::of_bytes(path, self.batch.overwrite_policy())?;
             let output = self.batch.waited_for(output);
             waiting.files.push(output.ready_bytes(bytes, readers(made))?);
         }
@@ -143,10 +143,10 @@ impl Run<'_> {
         let bytes = &job.packed;
         let (entry, blobs) = layout.image(name, bytes, waiting.done.ids)?;
         if layout.of_name(name) == Some(&entry) {
-            waiting.done.kept = self.batch.keep != Keep::Refuse;
+            waiting.done.kept = self.batch.existing != ExistingPolicy::Refuse;
         }
         let other = layout.of_name(name).is_some() && !waiting.done.kept;
-        if other && self.batch.existing() == OverwritePolicy::Refuse {
+        if other && self.batch.overwrite_policy() == OverwritePolicy::Refuse {
             return Err(Error::Usage {
                 what: format!("{} has an image {name:?} already", self.batch.folder.display()),
                 hint: Advice::OtherFolder,

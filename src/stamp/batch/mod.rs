@@ -50,15 +50,15 @@ pub enum Form {
 
 /// What to do with a user's file that already exists.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Keep {
+pub enum ExistingPolicy {
     /// It is a fault.
     Refuse,
     /// It stays if it is of the same recipe and whole; else it is a fault.
     Resume,
     /// It stays if it is of the same recipe and whole; else it is replaced.
-    Same,
+    Skip,
     /// It is replaced.
-    Nothing,
+    Replace,
 }
 
 /// What all users share.
@@ -84,8 +84,8 @@ pub struct Batch<'a> {
     pub template: &'a Template,
     /// What is made.
     pub form: Form,
-    /// What stays.
-    pub keep: Keep,
+    /// What to do with a file that already exists.
+    pub existing: ExistingPolicy,
     /// What is written beside each file; of an OCI image, nothing.
     pub beside: Wanted,
     /// What the descriptor beside each patch tells of the base, if there is to be one.
@@ -220,10 +220,10 @@ impl Batch<'_> {
         if self.synced { output } else { output.without_sync() }
     }
 
-    fn existing(&self) -> OverwritePolicy {
-        match self.keep {
-            Keep::Refuse | Keep::Resume => OverwritePolicy::Refuse,
-            Keep::Same | Keep::Nothing => OverwritePolicy::Replace,
+    fn overwrite_policy(&self) -> OverwritePolicy {
+        match self.existing {
+            ExistingPolicy::Refuse | ExistingPolicy::Resume => OverwritePolicy::Refuse,
+            ExistingPolicy::Skip | ExistingPolicy::Replace => OverwritePolicy::Replace,
         }
     }
 }
@@ -405,7 +405,7 @@ impl Run<'_> {
             Some(layout) => layout.of_name(name).is_some(),
             None => path.exists(),
         };
-        if self.batch.keep != Keep::Resume || !is_there {
+        if self.batch.existing != ExistingPolicy::Resume || !is_there {
             return Ok(());
         }
         let signer = self.batch.options.signer.as_ref().map(|signer| signer.fingerprint());
