@@ -1,6 +1,6 @@
 //! One base, many users: what is the same for all is done once.
 
-mod before;
+mod existing;
 mod files;
 pub mod names;
 mod refuse;
@@ -29,7 +29,7 @@ use crate::stamp::planned_image::ManifestOptions;
 use crate::stamp::replaced::{self, Fact, InjectedFacts};
 use crate::stamp::stamped_image::StampedImage;
 
-use before::{Asked, Before};
+use existing::{ExistingImage, ExpectedImage};
 use names::{Taken, Template};
 use refuse::{NOT_ASKED, refuse_fetched, refuse_machines, refuse_one_name, refuse_own_records};
 
@@ -331,8 +331,8 @@ impl Run<'_> {
         self.taken.take(&name, &user.place)?;
         let mut notes = unsettled.notes();
         let digests = batch.options.blocks.is_some();
-        let asked = Asked { recipe_id, inputs, base: &self.about_base, digests };
-        let (job, kept) = self.job(unsettled, &name, &asked)?;
+        let expected = ExpectedImage { recipe_id, inputs, base: &self.about_base, digests };
+        let (job, kept) = self.job(unsettled, &name, &expected)?;
         notes.extend(batch.base.look_up(job.image.edits())?);
         if !InjectedFacts::from_edits(job.image.edits()).lets_in() {
             notes.push("nobody can log in over ssh: neither a key nor a password is put in".into());
@@ -364,42 +364,47 @@ impl Run<'_> {
         &self,
         mut unsettled: Unsettled,
         name: &str,
-        asked: &Asked<'_>,
+        expected: &ExpectedImage<'_>,
     ) -> Result<(Job<'_>, bool)> {
-        let before = if self.keeps() { self.before(name) } else { None };
-        if let Some(same) = before.as_ref().filter(|before| before.is_of(asked)) {
+        let before = if self.keeps() { self.existing_image(name) } else { None };
+        if let Some(same) = before.as_ref().filter(|before| before.matches(expected)) {
             let made_before = Some(same.made_before());
             let options = ManifestOptions { made_before, ..self.batch.options.clone() };
             let wishes = unsettled.settled(&same.root)?;
             let job = self.made(&wishes, &options)?;
-            if self.is_there(&job, name, asked.recipe_id)? {
+            if self.is_there(&job, name, expected.recipe_id)? {
                 return Ok((job, true));
             }
             unsettled = wishes.unsettled();
         }
         let job = self.made(&unsettled.settled(&[])?, self.batch.options)?;
-        if self.keeps() && self.is_there(&job, name, asked.recipe_id)? {
+        if self.keeps() && self.is_there(&job, name, expected.recipe_id)? {
             return Ok((job, true));
         }
-        self.check_free(name, before.as_ref(), asked)?;
+        self.check_free(name, before.as_ref(), expected)?;
         Ok((job, false))
     }
 
     /// What stands under a name, if it was stamped.
-    fn before(&self, name: &str) -> Option<Before> {
+    fn existing_image(&self, name: &str) -> Option<ExistingImage> {
         let (path, base) = (self.batch.folder.join(name), self.batch.base);
         match self.batch.form {
-            Form::Image => Before::of_image(&path),
-            Form::Patch => Before::of_patch(&path, base, self.batch.sha256),
+            Form::Image => ExistingImage::open(&path),
+            Form::Patch => ExistingImage::open_patch(&path, base, self.batch.sha256),
             Form::Oci => {
                 let layout = self.layout.as_ref()?;
-                Before::of_patch(&layout.parts(name).ok()?.patch, base, self.batch.sha256)
+                ExistingImage::open_patch(&layout.parts(name).ok()?.patch, base, self.batch.sha256)
             }
         }
     }
 
     /// Says why what stands under a name does not stay, where nothing is replaced.
-    fn check_free(&self, name: &str, before: Option<&Before>, asked: &Asked<'_>) -> Result<()> {
+    fn check_free(
+        &self,
+        name: &str,
+        before: Option<&ExistingImage>,
+        expected: &ExpectedImage<'_>,
+    ) -> Result<()> {
         let path = self.batch.folder.join(name);
         let is_there = match &self.layout {
             Some(layout) => layout.of_name(name).is_some(),
@@ -411,7 +416,7 @@ impl Run<'_> {
         let signer = self.batch.options.signer.as_ref().map(|signer| signer.fingerprint());
         let why = match before {
             _ if path.is_symlink() => "it is a symbolic link".to_owned(),
-            Some(before) => before.difference(asked, signer.as_deref()),
+            Some(before) => before.difference(expected, signer.as_deref()),
             None => "it is nothing that remaster made of this base".to_owned(),
         };
         Err(Error::Usage {

@@ -17,7 +17,7 @@ use crate::stamp::planned_image::MadeBefore;
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct ExpectedImage<'a> {
     /// The recipe id.
     pub(super) recipe_id: Digest,
     /// The digest of what was asked for.
@@ -30,20 +30,20 @@ pub(super) struct Asked<'a> {
 
 /// A stamped image.
 #[derive(Debug)]
-pub(super) struct Before {
+pub(super) struct ExistingImage {
     /// Files of the live system's root.
     pub(super) root: Vec<Member>,
     found: Found,
 }
 
-impl Before {
+impl ExistingImage {
     /// The image of a file; none if it is not one that was stamped.
-    pub(super) fn of_image(path: &Path) -> Option<Self> {
+    pub(super) fn open(path: &Path) -> Option<Self> {
         Self::read(&ImageFile::open(path).ok()?).ok()?
     }
 
     /// The image that a patch file makes of the base, whose digest is given; none if it makes none.
-    pub(super) fn of_patch(
+    pub(super) fn open_patch(
         path: &Path,
         base: &BaseImage<&ImageFile>,
         sha256: Digest,
@@ -62,11 +62,11 @@ impl Before {
     }
 
     /// Whether it was made of this recipe. One that does not tell its base's digest tells the base by its beginning.
-    pub(super) fn is_of(&self, asked: &Asked<'_>) -> bool {
+    pub(super) fn matches(&self, expected: &ExpectedImage<'_>) -> bool {
         let Manifest { recipe_id, inputs, base, .. } = &self.found.manifest;
         match recipe_id {
-            Some(id) => *id == asked.recipe_id.to_string(),
-            None => *inputs == Some(asked.inputs.to_string()) && base == asked.base,
+            Some(id) => *id == expected.recipe_id.to_string(),
+            None => *inputs == Some(expected.inputs.to_string()) && base == expected.base,
         }
     }
 
@@ -80,13 +80,17 @@ impl Before {
     }
 
     /// Why it is not what would be made.
-    pub(super) fn difference(&self, asked: &Asked<'_>, signed_by: Option<&str>) -> String {
+    pub(super) fn difference(
+        &self,
+        expected: &ExpectedImage<'_>,
+        signed_by: Option<&str>,
+    ) -> String {
         let found = &self.found.manifest;
         match &found.inputs {
             None => format!("remaster {} made it, and did not record of what", found.tool.version),
-            Some(_) if !self.is_of(asked) => match &found.recipe_id {
+            Some(_) if !self.matches(expected) => match &found.recipe_id {
                 Some(other) => {
-                    let id = asked.recipe_id;
+                    let id = expected.recipe_id;
                     format!("it was made of another base or recipe (recipe id {other}, now {id})")
                 }
                 None => "it was made of another base or recipe".to_owned(),
@@ -94,11 +98,11 @@ impl Before {
             Some(_) if found.signed_by.as_deref() != signed_by => {
                 "it is of the same recipe, but not signed by the same key".to_owned()
             }
-            Some(_) if found.blocks.is_some() != asked.digests => {
-                let with = if asked.digests { "without" } else { "with" };
+            Some(_) if found.blocks.is_some() != expected.digests => {
+                let with = if expected.digests { "without" } else { "with" };
                 format!("it is of the same recipe, but was made {with} {}", setting!(manifest_digests))
             }
-            Some(_) if found.recipe_id.is_some() != asked.digests => format!(
+            Some(_) if found.recipe_id.is_some() != expected.digests => format!(
                 "it is of the same recipe, but remaster {} recorded the base's digest in it",
                 found.tool.version
             ),
