@@ -7,12 +7,12 @@ pub mod batch;
 pub mod descriptor;
 #[cfg(feature = "records")]
 pub mod identity;
-pub mod kept;
 pub mod manifest;
 #[cfg(feature = "records")]
 pub mod oci;
 pub mod patch;
 pub mod planned_image;
+pub mod previous;
 pub mod privacy;
 pub mod replaced;
 pub mod sign;

@@ -8,7 +8,7 @@ use remaster::live::{Customization, HostKeys};
 use remaster::output::in_place::{Finished, InPlaceEdit};
 use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::kept::Kept;
+use remaster::stamp::previous::PreviousStamp;
 use remaster::stamp::replaced::{self, Fact};
 
 use crate::cli::job::{self, Edit, StampJob};
@@ -137,21 +137,21 @@ impl Args {
 
     /// Reads what is asked for, over what is in the image already.
     fn gather(&self, base: &BaseImage<&ImageFile>, asked: Recipe) -> Result<Gathered> {
-        let kept = if self.replace { None } else { Kept::read(base)? };
-        let Some(mut kept) = kept else {
+        let previous = if self.replace { None } else { PreviousStamp::read(base)? };
+        let Some(mut previous) = previous else {
             return self.gather_alone(asked);
         };
         let removed = if self.edit.no_key {
-            kept.remove_all_keys()
+            previous.remove_all_keys()
         } else {
-            kept.remove_keys(&self.remove_key)?
+            previous.remove_keys(&self.remove_key)?
         };
-        if kept.is_signed() && !self.inside.signs(&asked) {
+        if previous.is_signed() && !self.inside.signs(&asked) {
             printer::note("the manifest was signed: without --sign it is not any more");
         }
-        let carried = kept.carried(&base.facts(), &asked)?;
+        let carried = previous.carried(&base.facts(), &asked)?;
         let stays = Stays { everything: true, host_keys: asked.gives("host-key"), removed };
-        let recipe = kept.with(asked);
+        let recipe = previous.with(asked);
         if recipe.edits().is_empty() && carried.is_empty() {
             return Err(Error::Usage {
                 what: "nothing would be left of what was put in".into(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::live::Input;
-use remaster::stamp::kept::Kept;
+use remaster::stamp::previous::PreviousStamp;
 use remaster::{BaseImage, Customization, ManifestOptions, OverwritePolicy, Recipe};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
@@ -43,9 +43,11 @@ impl Own {
 
 /// A recipe over what an image has already, which stays.
 fn wishes(base: &BaseImage<&ImageFile>, recipe: Recipe) -> Result<Customization> {
-    let Some(kept) = Kept::read(base)? else { return Customization::from_recipe(&recipe) };
-    let carried = kept.carried(&base.facts(), &recipe)?;
-    let mut recipe = kept.with(recipe);
+    let Some(previous) = PreviousStamp::read(base)? else {
+        return Customization::from_recipe(&recipe);
+    };
+    let carried = previous.carried(&base.facts(), &recipe)?;
+    let mut recipe = previous.with(recipe);
     // Nobody verifies the copy.
     recipe.manifest_digests = None;
     let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());

@@ -30,7 +30,7 @@ const SHADOW: &str = "etc/shadow";
 
 /// What was put into an image before.
 #[derive(Debug)]
-pub struct Kept {
+pub struct PreviousStamp {
     /// What stays of it as a recipe.
     recipe: Recipe,
     /// The keys of before, of which some may not stay.
@@ -40,7 +40,7 @@ pub struct Kept {
     signed: bool,
 }
 
-impl Kept {
+impl PreviousStamp {
     /// Reads what was put into an image; `None` if nothing was.
     ///
     /// # Errors
