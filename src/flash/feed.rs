@@ -8,7 +8,7 @@ use super::expected::Digests;
 use super::source::Image;
 use crate::checked;
 use crate::error::Result;
-use crate::image::unpack::{Feed, Fits, Stream};
+use crate::image::unpack::{DigestMatch, Feed, Stream};
 use crate::units::{u64_len, usize_of};
 
 /// Buffers on their way from the image to the media.
@@ -36,7 +36,7 @@ pub(super) enum Message {
     /// The next piece.
     Chunk(Arc<Chunk>),
     /// That was all. Of a stream, its digests, and which bytes have the SHA-256 that was demanded.
-    End { size: u64, digests: Option<Arc<Digests>>, fits: Option<Fits> },
+    End { size: u64, digests: Option<Arc<Digests>>, fits: Option<DigestMatch> },
 }
 
 /// Reads until the image ends or nobody listens. Listeners that hear no [`Message::End`] know that

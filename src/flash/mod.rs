@@ -30,7 +30,9 @@ mod writer;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
-pub use crate::image::unpack::{Demanded, Feed, Fits, Packing, Source, Stream, is_pipe};
+pub use crate::image::unpack::{
+    DigestMatch, ExpectedDigest, Feed, Packing, Source, Stream, is_pipe,
+};
 pub use examine::{Examined, examine};
 pub use format::{Format, format};
 pub use medium::{Medium, is_half_written};

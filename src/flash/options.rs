@@ -1,6 +1,6 @@
 //! How an image is written.
 
-use crate::image::unpack::Fits;
+use crate::image::unpack::DigestMatch;
 use crate::units::ByteRange;
 
 /// How much of the medium is read back.
@@ -49,7 +49,7 @@ pub struct Options {
     /// The bytes of the image that do not come from its base.
     pub changed: Vec<ByteRange>,
     /// Which bytes have the SHA-256 that is demanded of the image, if that is known before.
-    pub fits: Option<Fits>,
+    pub fits: Option<DigestMatch>,
     /// Where the medium may differ from the base, if that is known: with [`Verify::Quick`] a delta
     /// looks only there and at [`Self::changed`].
     pub suspects: Option<Vec<ByteRange>>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::verify::{Cause, Difference};
 use crate::error::Error;
-use crate::image::unpack::Fits;
+use crate::image::unpack::DigestMatch;
 
 /// What was done to one medium.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,7 @@ pub struct Report {
     /// What the image lacks, where that is known only at its end.
     pub note: Option<String>,
     /// Which bytes have the SHA-256 that was demanded.
-    pub fits: Option<Fits>,
+    pub fits: Option<DigestMatch>,
 }
 
 impl Report {

@@ -13,7 +13,7 @@ use remaster::image::ImageFile;
 use remaster::image::digest::remembered::DigestCache;
 use remaster::image::digest::{Digest, published};
 use remaster::image::file_type;
-use remaster::image::unpack::{self, Fits};
+use remaster::image::unpack::{self, DigestMatch};
 use remaster::units::format_bytes;
 use serde_json::json;
 
@@ -162,7 +162,7 @@ impl Source {
     pub(crate) fn open_image(
         &self,
         given: &Path,
-    ) -> Result<(PathBuf, unpack::Source, Option<Fits>)> {
+    ) -> Result<(PathBuf, unpack::Source, Option<DigestMatch>)> {
         let path = self.path_of(given, || Ok(()))?;
         let Some(wanted) = self.demanded.of_image(&path)? else {
             let source = opened(&path, None)?;
@@ -170,8 +170,8 @@ impl Source {
         };
         let packed = if unpack::is_pipe(&path) { None } else { Some(self.demanded.found(&path)?) };
         let fits = packed == Some(wanted.sha256);
-        let held = unpack::Demanded { sha256: wanted.sha256, packed };
-        let source = opened(&path, Some(held).filter(|_| !fits))?;
+        let check = unpack::ExpectedDigest { sha256: wanted.sha256, packed };
+        let source = opened(&path, Some(check).filter(|_| !fits))?;
         let fits = match (&source, packed) {
             (unpack::Source::Plain(_), Some(found)) if !fits => {
                 return Err(Error::WrongBase {
@@ -180,8 +180,8 @@ impl Source {
                     expected: wanted.told(),
                 });
             }
-            (unpack::Source::Plain(_), _) => Some(Fits::Image),
-            (unpack::Source::Stream(_), _) => fits.then_some(Fits::Packed),
+            (unpack::Source::Plain(_), _) => Some(DigestMatch::Image),
+            (unpack::Source::Stream(_), _) => fits.then_some(DigestMatch::Packed),
         };
         Ok((path, source, fits))
     }
@@ -288,11 +288,11 @@ impl ChecksumArgs {
 }
 
 /// Opens an image, also the one in a packed tar archive.
-fn opened(path: &Path, demanded: Option<unpack::Demanded>) -> Result<unpack::Source> {
+fn opened(path: &Path, expected: Option<unpack::ExpectedDigest>) -> Result<unpack::Source> {
     if path == Path::new("-") {
         closed::input().map_err(Error::io("read standard input"))?;
     }
-    Ok(match unpack::Source::open_held(path, demanded)? {
+    Ok(match unpack::Source::open_checked(path, expected)? {
         unpack::Source::Stream(stream) => unpack::Source::Stream(stream.without_archive()?),
         plain @ unpack::Source::Plain(_) => plain,
     })

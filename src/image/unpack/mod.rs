@@ -1,7 +1,7 @@
 //! Images that are packed, or come through a pipe.
 
 mod archives;
-mod held;
+mod digest_check;
 mod members;
 mod reader;
 mod source;
@@ -9,6 +9,6 @@ mod unnamed;
 mod xz_index;
 mod zstd_frames;
 
-pub use held::{Demanded, Fits};
+pub use digest_check::{DigestMatch, ExpectedDigest};
 pub use source::{Feed, Packing, Source, Stream, is_pipe};
 pub use unnamed::unpacked;

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::archives::{tar_size, tar_stream, zip_file, zip_stream};
-use super::held::{Demanded, Fits, Held};
+use super::digest_check::{DigestCheck, DigestMatch, ExpectedDigest};
 use super::members::Members;
 use super::reader::{INPUT, Reader};
 use super::{xz_index, zstd_frames};
@@ -81,7 +81,7 @@ pub trait Feed: Send {
     /// Fills `buf`; fewer bytes mean the end.
     fn fill(&mut self, buf: &mut [u8]) -> Result<usize>;
     /// Which bytes have the SHA-256 that is demanded, if one is; asked at the end.
-    fn fits(&mut self) -> Result<Option<Fits>>;
+    fn fits(&mut self) -> Result<Option<DigestMatch>>;
 }
 
 /// An image that was found at a path.
@@ -107,16 +107,16 @@ impl Source {
     /// # Errors
     /// What cannot be opened, and archives that do not hold exactly one image.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_held(path, None)
+        Self::open_checked(path, None)
     }
 
     /// Opens an image. What comes once is held to what is demanded of it while it comes; a plain one is not.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_held(path: &Path, demanded: Option<Demanded>) -> Result<Self> {
+    pub fn open_checked(path: &Path, expected: Option<ExpectedDigest>) -> Result<Self> {
         if let Some(pipe) = Pipe::at(path)? {
-            return Stream::of_pipe(&pipe, demanded).map(Self::Stream);
+            return Stream::of_pipe(&pipe, expected).map(Self::Stream);
         }
         let image = ImageFile::open(path)?;
         let shown = path.display();
@@ -128,8 +128,8 @@ impl Source {
         match Packing::recognize(&start) {
             Packing::Plain => Ok(Self::Plain(image)),
             packing => {
-                let held = demanded.map(Held::new).map(Box::new);
-                Stream::of_file(path, file, packing, held).map(Self::Stream)
+                let check = expected.map(DigestCheck::new).map(Box::new);
+                Stream::of_file(path, file, packing, check).map(Self::Stream)
             }
         }
     }
@@ -208,7 +208,7 @@ pub struct Stream {
     /// Bytes that were unpacked to be looked at, and come first.
     ahead: Vec<u8>,
     /// What is demanded of it.
-    held: Option<Box<Held>>,
+    check: Option<Box<DigestCheck>>,
 }
 
 impl fmt::Debug for Stream {
@@ -224,13 +224,13 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    fn of_pipe(pipe: &Pipe, demanded: Option<Demanded>) -> Result<Self> {
+    fn of_pipe(pipe: &Pipe, expected: Option<ExpectedDigest>) -> Result<Self> {
         let name = pipe.name();
-        let (mut input, held): (Reader, _) = match demanded {
+        let (mut input, check): (Reader, _) = match expected {
             None => (pipe.reader()?, None),
-            Some(demanded) => {
-                let (input, held) = Held::of_pipe(demanded, pipe.reader()?, pipe.reader()?);
-                (Box::new(input), Some(Box::new(held)))
+            Some(expected) => {
+                let (input, check) = DigestCheck::of_pipe(expected, pipe.reader()?, pipe.reader()?);
+                (Box::new(input), Some(Box::new(check)))
             }
         };
         let mut start = Vec::new();
@@ -250,11 +250,16 @@ impl Stream {
             done: 0,
             again: None,
             ahead: Vec::new(),
-            held,
+            check,
         })
     }
 
-    fn of_file(path: &Path, file: File, packing: Packing, held: Option<Box<Held>>) -> Result<Self> {
+    fn of_file(
+        path: &Path,
+        file: File,
+        packing: Packing,
+        check: Option<Box<DigestCheck>>,
+    ) -> Result<Self> {
         let name = path.display().to_string();
         let size = match packing {
             Packing::Xz => xz_index::unpacked_size(&file),
@@ -267,7 +272,7 @@ impl Stream {
             (size, unpacked(packing, BufReader::with_capacity(INPUT, file))?)
         };
         let again = Some(path.to_owned());
-        Ok(Self { name, packing, reader, size, done: 0, again, ahead: Vec::new(), held })
+        Ok(Self { name, packing, reader, size, done: 0, again, ahead: Vec::new(), check })
     }
 
     /// The file to read once more; none if it can come only once.
@@ -330,14 +335,14 @@ impl Feed for Stream {
         let more = self.read_full(rest)?;
         self.done = checked::sum(self.done, u64_of(more), "the bytes of a stream")?;
         let all = checked::sum(known, more, "the bytes of a stream")?;
-        if let Some(held) = &mut self.held {
-            held.add(checked::part(buf, ..all, "the bytes of a stream")?);
+        if let Some(check) = &mut self.check {
+            check.add(checked::part(buf, ..all, "the bytes of a stream")?);
         }
         Ok(all)
     }
 
-    fn fits(&mut self) -> Result<Option<Fits>> {
-        self.held.take().map(|held| held.finish(&self.name)).transpose()
+    fn fits(&mut self) -> Result<Option<DigestMatch>> {
+        self.check.take().map(|check| check.finish(&self.name)).transpose()
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use remaster::error::{Error, Result};
 use remaster::flash::{
-    self, Delta, Fits, Format, Image, Medium, Options, Report, Restore, Source, Verify,
+    self, Delta, DigestMatch, Format, Image, Medium, Options, Report, Restore, Source, Verify,
 };
 use remaster::formats::fat32::Label;
 use remaster::image::{ImageFile, ReadAt};
@@ -86,7 +86,7 @@ pub(crate) struct FlashSource<'a> {
     /// Where the medium may differ from the base, if that is known.
     pub(crate) suspects: Option<Vec<ByteRange>>,
     /// Which bytes have the SHA-256 that is demanded, if that is known.
-    fits: Option<Fits>,
+    fits: Option<DigestMatch>,
 }
 
 impl<'a> FlashSource<'a> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use remaster::error::{Error, Result};
-use remaster::flash::{self, Fits, Medium, Report};
+use remaster::flash::{self, DigestMatch, Medium, Report};
 use remaster::formats::fat32::Label;
 use remaster::stamp::replaced::Fact;
 use remaster::target::{OpenedBy, Target};
@@ -98,7 +98,7 @@ pub(super) fn conclude(
             "size": report.size, "written": report.written, "compared": report.compared,
             "delta": report.is_delta, "direct": report.is_direct,
             "verified": report.verify_time.is_some(), "backup_gpt_at": report.backup_at, "note": report.note,
-            "digest_of": report.fits.map(|fits| if fits == Fits::Packed { "packed" } else { "image" }),
+            "digest_of": report.fits.map(|fits| if fits == DigestMatch::Packed { "packed" } else { "image" }),
             "probe_seconds": report.probe_time.map(|time| time.as_secs_f64()),
             "write_seconds": report.write_time.as_secs_f64(),
             "verify_seconds": report.verify_time.map(|time| time.as_secs_f64()),
@@ -176,8 +176,8 @@ fn summary(
         let _ = write!(text, "\n  backup GPT moved to the end, byte {at:#x}");
     }
     text.push_str(match report.fits {
-        Some(Fits::Packed) => "\n  SHA-256 verified, of the packed bytes",
-        Some(Fits::Image) => "\n  SHA-256 verified, of the image",
+        Some(DigestMatch::Packed) => "\n  SHA-256 verified, of the packed bytes",
+        Some(DigestMatch::Image) => "\n  SHA-256 verified, of the image",
         None => "",
     });
     if let Some(note) = &report.note {

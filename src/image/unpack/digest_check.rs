@@ -10,7 +10,7 @@ use crate::image::digest::Digest;
 
 /// What is demanded of an image that comes once.
 #[derive(Clone, Copy, Debug)]
-pub struct Demanded {
+pub struct ExpectedDigest {
     /// The SHA-256.
     pub sha256: Digest,
     /// That of the packed bytes, if they were read before, and it is another one.
@@ -19,7 +19,7 @@ pub struct Demanded {
 
 /// Which bytes have the SHA-256 that is demanded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fits {
+pub enum DigestMatch {
     /// Those that came.
     Packed,
     /// The unpacked ones.
@@ -30,12 +30,12 @@ pub enum Fits {
 type Sum = Arc<Mutex<Sha256>>;
 
 /// Adds all that is read to a sum.
-pub(super) struct Summed<R> {
+pub(super) struct HashingReader<R> {
     input: R,
     sum: Sum,
 }
 
-impl<R: Read> Read for Summed<R> {
+impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buf)?;
         let read =
@@ -46,7 +46,7 @@ impl<R: Read> Read for Summed<R> {
 }
 
 /// The sums of an image while it comes.
-pub(super) struct Held {
+pub(super) struct DigestCheck {
     expected: Digest,
     packed: Packed,
     image: Sha256,
@@ -61,23 +61,23 @@ enum Packed {
     Summing(Sum, Box<dyn Read + Send>),
 }
 
-impl Held {
+impl DigestCheck {
     /// Of a file, whose packed bytes were read before.
-    pub(super) fn new(demanded: Demanded) -> Self {
-        let packed = demanded.packed.map_or(Packed::None, Packed::Known);
-        Self { expected: demanded.sha256, packed, image: Sha256::new() }
+    pub(super) fn new(expected: ExpectedDigest) -> Self {
+        let packed = expected.packed.map_or(Packed::None, Packed::Known);
+        Self { expected: expected.sha256, packed, image: Sha256::new() }
     }
 
     /// Of what comes by a pipe: the reader to unpack. `rest` reads on where `input` ends.
     pub(super) fn of_pipe<R: Read>(
-        demanded: Demanded,
+        expected: ExpectedDigest,
         input: R,
         rest: impl Read + Send + 'static,
-    ) -> (Summed<R>, Self) {
+    ) -> (HashingReader<R>, Self) {
         let sum = Sum::default();
-        let rest = Summed { input: rest, sum: Arc::clone(&sum) };
+        let rest = HashingReader { input: rest, sum: Arc::clone(&sum) };
         let packed = Packed::Summing(Arc::clone(&sum), Box::new(rest));
-        (Summed { input, sum }, Self { packed, ..Self::new(demanded) })
+        (HashingReader { input, sum }, Self { packed, ..Self::new(expected) })
     }
 
     /// Adds unpacked bytes.
@@ -86,14 +86,14 @@ impl Held {
     }
 
     /// Which bytes fit, now that all of them came. `name` is what errors call the image.
-    pub(super) fn finish(self, name: &str) -> Result<Fits> {
+    pub(super) fn finish(self, name: &str) -> Result<DigestMatch> {
         let image = Digest(self.image.finalize().into());
         if image == self.expected {
-            return Ok(Fits::Image);
+            return Ok(DigestMatch::Image);
         }
         let packed = self.packed.finish(name)?;
         if packed == Some(self.expected) {
-            return Ok(Fits::Packed);
+            return Ok(DigestMatch::Packed);
         }
         let other = packed.filter(|packed| *packed != image);
         let found = match other {
@@ -127,26 +127,33 @@ mod tests {
     use super::*;
 
     /// What comes of packed bytes, of which a decoder reads `read`, and of unpacked ones.
-    fn held(packed: &'static [u8], read: usize, image: &[u8], sha256: Digest) -> Result<Fits> {
-        let demanded = Demanded { sha256, packed: None };
+    fn check(
+        packed: &'static [u8],
+        read: usize,
+        image: &[u8],
+        sha256: Digest,
+    ) -> Result<DigestMatch> {
+        let expected = ExpectedDigest { sha256, packed: None };
         let (first, rest) = packed.split_at(read);
-        let (mut reader, mut held) = Held::of_pipe(demanded, first, rest);
+        let (mut reader, mut check) = DigestCheck::of_pipe(expected, first, rest);
         io::copy(&mut reader, &mut io::sink()).map_err(Error::io("read"))?;
-        held.add(image);
-        held.finish("x")
+        check.add(image);
+        check.finish("x")
     }
 
     #[test]
     fn either_bytes_fit_and_it_is_told_which() {
         let packed = b"packed, and a signature behind";
-        let rows =
-            [(Fits::Packed, Digest::of_bytes(packed)), (Fits::Image, Digest::of_bytes(b"i"))];
+        let rows = [
+            (DigestMatch::Packed, Digest::of_bytes(packed)),
+            (DigestMatch::Image, Digest::of_bytes(b"i")),
+        ];
         for (fits, digest) in rows {
             for read in [0, 6, packed.len()] {
-                assert_eq!(held(packed, read, b"i", digest).ok(), Some(fits), "{read}");
+                assert_eq!(check(packed, read, b"i", digest).ok(), Some(fits), "{read}");
             }
         }
-        let other = held(packed, 6, b"i", Digest::of_bytes(b"other"));
+        let other = check(packed, 6, b"i", Digest::of_bytes(b"other"));
         let said =
             other.err().map(|fault| (matches!(fault, Error::Checksum { .. }), fault.to_string()));
         let both = format!("{} packed and", Digest::of_bytes(packed));
@@ -159,8 +166,8 @@ mod tests {
     #[test]
     fn a_packed_file_that_was_read_before_is_held_by_what_is_in_it() {
         let (image, packed) = (Digest::of_bytes(b"i"), Digest::of_bytes(b"p"));
-        let mut held = Held::new(Demanded { sha256: image, packed: Some(packed) });
-        held.add(b"i");
-        assert_eq!(held.finish("x").ok(), Some(Fits::Image));
+        let mut check = DigestCheck::new(ExpectedDigest { sha256: image, packed: Some(packed) });
+        check.add(b"i");
+        assert_eq!(check.finish("x").ok(), Some(DigestMatch::Image));
     }
 }
