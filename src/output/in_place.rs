@@ -50,7 +50,7 @@ const CHUNK: u64 = 1 << 20;
 
 /// An edit that was interrupted, and is finished.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Finished {
+pub struct RecoveredEdit {
     /// Bytes of the image before.
     pub old_size: u64,
     /// Bytes of the image now.
@@ -97,7 +97,7 @@ impl InPlaceEdit {
     ///
     /// # Errors
     /// A journal that somebody else may have made, that is broken or belongs to another image.
-    pub fn recover(&self) -> Result<Option<Finished>> {
+    pub fn recover(&self) -> Result<Option<RecoveredEdit>> {
         journal::open(&self.path)?.map(|source| self.finish(&source)).transpose()
     }
 
@@ -201,7 +201,7 @@ impl InPlaceEdit {
 
     /// Does what the journal says, from wherever an earlier run stopped, and removes it. The file has
     /// its larger size all the while, so that it is never seen with another one than the old or the new.
-    fn finish(&self, source: &File) -> Result<Finished> {
+    fn finish(&self, source: &File) -> Result<RecoveredEdit> {
         let journal = &journal::path_beside(&self.path);
         let doing = || format!("finish the edit of {}", self.path.display());
         let size = source.metadata().map_err(Error::io(doing()))?.len();
@@ -220,14 +220,14 @@ impl InPlaceEdit {
     /// What a journal does, if it is whole, for this image, and does nothing else than an edit does: nothing of one
     /// is used that is not. Every sector is as it was before or as it shall be, and what was before is only left out
     /// behind the old end.
-    fn checked(&self, journal: &Path, source: &File, size: u64) -> Result<Finished> {
+    fn checked(&self, journal: &Path, source: &File, size: u64) -> Result<RecoveredEdit> {
         let (old_size, new_size) = whole(source, size, journal)?;
         let now = self.size()?;
         if now != old_size && now != new_size {
             let found = format!("{now} bytes");
             return Err(broken(journal, &format!("an image of {old_size} bytes"), &found));
         }
-        let mut done = Finished { old_size, new_size, bytes: 0 };
+        let mut done = RecoveredEdit { old_size, new_size, bytes: 0 };
         let mut end = 0_u64;
         each(source, size, |run| {
             let there = there(&self.file, run.at, run.new.len())?;
@@ -352,7 +352,7 @@ impl Run {
     }
 
     /// Whether it lies in the new image, and says of all bytes before the old end what they were.
-    fn fits(&self, edit: &Finished) -> bool {
+    fn fits(&self, edit: &RecoveredEdit) -> bool {
         // A run behind the old end has nothing before it.
         let before = edit.old_size.checked_sub(self.at);
         let before = before.map_or(0, |before| before.min(u64_len(&self.new)));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::live::{Customization, HostKeys};
-use remaster::output::in_place::{Finished, InPlaceEdit};
+use remaster::output::in_place::{InPlaceEdit, RecoveredEdit};
 use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::previous::PreviousStamp;
@@ -216,9 +216,9 @@ impl Args {
 }
 
 /// Finishes an edit that was interrupted, and tells what it was.
-pub(crate) fn recover(edited: &InPlaceEdit) -> Result<Option<Finished>> {
+pub(crate) fn recover(edited: &InPlaceEdit) -> Result<Option<RecoveredEdit>> {
     let finished = edited.recover()?;
-    if let Some(Finished { old_size, new_size, bytes }) = finished {
+    if let Some(RecoveredEdit { old_size, new_size, bytes }) = finished {
         let (name, bytes) = (shell_quote(edited.path()), format_bytes(bytes));
         printer::say(&format!(
             "finished an edit of {name} that was interrupted: {bytes} changed, size {old_size} -> {new_size} bytes\n"
