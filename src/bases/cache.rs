@@ -10,7 +10,7 @@ use rustix::fs::FlockOperation;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::catalog::Base;
+use super::catalog::CatalogEntry;
 use crate::error::{Advice, Error, Result};
 use crate::file_state::FileState;
 use crate::place;
@@ -74,7 +74,7 @@ impl Cache {
     }
 
     /// A path in the cache that belongs to a base.
-    pub(super) fn path(&self, base: &Base, ending: &str) -> PathBuf {
+    pub(super) fn path(&self, base: &CatalogEntry, ending: &str) -> PathBuf {
         self.folder.join(base.name() + ending)
     }
 
@@ -82,7 +82,7 @@ impl Cache {
     ///
     /// # Errors
     /// A record that is none, or an image that is not the one it tells of.
-    pub fn find(&self, base: &Base) -> Result<Option<(Record, PathBuf)>> {
+    pub fn find(&self, base: &CatalogEntry) -> Result<Option<(Record, PathBuf)>> {
         let path = self.path(base, ".json");
         let Some(record) = read_json::<Record>(&path)? else { return Ok(None) };
         let is_plain = !record.file.contains('/') && !record.file.starts_with('.');
@@ -109,7 +109,11 @@ impl Cache {
     ///
     /// # Errors
     /// Those of [`Cache::find`], and [`Error::Checksum`] for an image that is not the published one.
-    pub fn sound(&self, base: &Base, progress: &dyn Progress) -> Result<Option<(Record, PathBuf)>> {
+    pub fn sound(
+        &self,
+        base: &CatalogEntry,
+        progress: &dyn Progress,
+    ) -> Result<Option<(Record, PathBuf)>> {
         let Some((record, image)) = self.find(base)? else { return Ok(None) };
         if !self.is_as_checked(base, &image) {
             self.verify(base, &record, &image, progress)?;
@@ -118,7 +122,7 @@ impl Cache {
     }
 
     /// Whether an image looks as it did when its SHA-256 was computed.
-    pub fn is_as_checked(&self, base: &Base, image: &Path) -> bool {
+    pub fn is_as_checked(&self, base: &CatalogEntry, image: &Path) -> bool {
         let kept = read_json::<FileState>(&self.path(base, CHECKED)).ok().flatten();
         let now = fs::metadata(image).ok().map(|about| FileState::new(&about));
         kept.is_some() && kept == now
@@ -130,7 +134,7 @@ impl Cache {
     /// [`Error::Checksum`] if they differ.
     pub fn verify(
         &self,
-        base: &Base,
+        base: &CatalogEntry,
         record: &Record,
         image: &Path,
         progress: &dyn Progress,
@@ -143,7 +147,7 @@ impl Cache {
     }
 
     /// Removes a base and what was begun of it; whether there was anything.
-    pub fn remove(&self, base: &Base) -> Result<bool> {
+    pub fn remove(&self, base: &CatalogEntry) -> Result<bool> {
         let _lock = self.lock(base)?;
         let json = self.path(base, ".json");
         let record = read_json::<Record>(&json).ok().flatten();
@@ -165,7 +169,12 @@ impl Cache {
     }
 
     /// Keeps a base that was fetched to `part`; what was kept under its name before goes.
-    pub(super) fn keep(&self, base: &Base, part: &Path, record: &Record) -> Result<PathBuf> {
+    pub(super) fn keep(
+        &self,
+        base: &CatalogEntry,
+        part: &Path,
+        record: &Record,
+    ) -> Result<PathBuf> {
         let before = read_json::<Record>(&self.path(base, ".json")).ok().flatten();
         let image = self.folder.join(&record.file);
         fs::rename(part, &image).map_err(Error::io(format!("write {}", image.display())))?;
@@ -180,7 +189,7 @@ impl Cache {
     }
 
     /// Makes the folder and sees to it that nobody else fetches the same base.
-    pub(super) fn lock(&self, base: &Base) -> Result<Lock> {
+    pub(super) fn lock(&self, base: &CatalogEntry) -> Result<Lock> {
         self.lock_name(&base.name())
     }
 

@@ -32,7 +32,7 @@ struct Channel {
 
 /// One image of one channel.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Base {
+pub struct CatalogEntry {
     /// The channel, as `nixos-25.11`.
     pub channel: String,
     /// The edition, as `minimal`.
@@ -43,7 +43,7 @@ pub struct Base {
     version: String,
 }
 
-impl Base {
+impl CatalogEntry {
     /// Its name, as `nixos-25.11-minimal` or `nixos-25.11-minimal-aarch64`.
     pub fn name(&self) -> String {
         let Self { channel, edition, architecture, .. } = self;
@@ -75,11 +75,11 @@ impl Catalog {
     }
 
     /// All bases, oldest channel first.
-    pub fn bases(&self) -> Vec<Base> {
+    pub fn bases(&self) -> Vec<CatalogEntry> {
         let mut found = Vec::new();
         for channel in &self.channel {
             for edition in &channel.editions {
-                found.extend(channel.architectures.iter().map(|architecture| Base {
+                found.extend(channel.architectures.iter().map(|architecture| CatalogEntry {
                     channel: channel.name.clone(),
                     edition: edition.clone(),
                     architecture: architecture.clone(),
@@ -91,7 +91,7 @@ impl Catalog {
     }
 
     /// The base with this name; an architecture of `x86_64` may be left out.
-    pub fn find(&self, name: &str) -> Option<Base> {
+    pub fn find(&self, name: &str) -> Option<CatalogEntry> {
         self.bases().into_iter().find(|base| base.name() == name || base.full_name() == name)
     }
 
@@ -99,11 +99,11 @@ impl Catalog {
     ///
     /// # Errors
     /// None, with the names that come near.
-    pub fn get(&self, name: &str) -> Result<Base> {
+    pub fn get(&self, name: &str) -> Result<CatalogEntry> {
         self.find(name).ok_or_else(|| {
             let all = self.bases();
             let of_channel = all.iter().filter(|base| name.starts_with(&base.channel));
-            let near: Vec<String> = of_channel.map(Base::name).collect();
+            let near: Vec<String> = of_channel.map(CatalogEntry::name).collect();
             let what = if near.is_empty() {
                 format!("no base is called {name:?}")
             } else {
@@ -119,7 +119,7 @@ impl Catalog {
     }
 
     /// Where a server tells the newest release of a base.
-    pub fn latest(&self, base: &Base, mirror: &str) -> Result<Url> {
+    pub fn latest(&self, base: &CatalogEntry, mirror: &str) -> Result<Url> {
         Url::parse(&base.fill(&self.latest).replace("{mirror}", mirror.trim_end_matches('/')))
     }
 
@@ -130,7 +130,7 @@ impl Catalog {
 
     /// The version in the name of a published image, as `25.11.12484.b6018f87da91`; none if the name is not
     /// that of an image of this base.
-    pub fn version(&self, base: &Base, file_name: &str) -> Option<String> {
+    pub fn version(&self, base: &CatalogEntry, file_name: &str) -> Option<String> {
         let pattern = base.fill(&self.image);
         let (before, behind) = pattern.split_once("{version}")?;
         let version = file_name.strip_prefix(before)?.strip_suffix(behind)?;
@@ -142,7 +142,7 @@ impl Catalog {
     }
 
     /// The name of the image of a version.
-    pub fn image(&self, base: &Base, version: &str) -> String {
+    pub fn image(&self, base: &CatalogEntry, version: &str) -> String {
         base.fill(&self.image).replace("{version}", version)
     }
 }
@@ -159,7 +159,8 @@ mod tests {
             assert_eq!(catalog.find(&base.name()).as_ref(), Some(base));
             assert_eq!(catalog.find(&base.full_name()).as_ref(), Some(base));
         }
-        let names: std::collections::BTreeSet<String> = bases.iter().map(Base::name).collect();
+        let names: std::collections::BTreeSet<String> =
+            bases.iter().map(CatalogEntry::name).collect();
         assert_eq!(names.len(), bases.len());
         assert!(names.contains("nixos-25.11-minimal") && names.contains("nixos-23.11-plasma5"));
     }

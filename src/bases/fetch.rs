@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::cache::{Cache, Record};
-use super::catalog::{Base, Catalog};
+use super::catalog::{Catalog, CatalogEntry};
 use super::download::{FETCH_AGAIN, LARGEST, Part, hash};
 use super::http::Client;
 use super::origin::FetchOptions;
@@ -30,7 +30,7 @@ pub struct Fetched {
 /// whole stays beside the others as `NAME.part`, to be gone on with; nothing takes it for a base.
 pub fn fetch(
     cache: &Cache,
-    base: &Base,
+    base: &CatalogEntry,
     origin: &FetchOptions,
     progress: &dyn Progress,
 ) -> Result<Fetched> {
@@ -63,7 +63,7 @@ pub fn fetch(
 /// What is in the cache, if it is this release to the byte.
 fn kept(
     cache: &Cache,
-    base: &Base,
+    base: &CatalogEntry,
     release: &Release,
     progress: &dyn Progress,
 ) -> Result<Option<Fetched>> {

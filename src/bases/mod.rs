@@ -19,7 +19,7 @@ mod text;
 mod url;
 
 pub use cache::{Cache, Record};
-pub use catalog::{Base, Catalog};
+pub use catalog::{Catalog, CatalogEntry};
 pub use fetch::{Fetched, fetch};
 pub use known::Known;
 pub use origin::FetchOptions;

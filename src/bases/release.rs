@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::catalog::{Base, Catalog};
+use super::catalog::{Catalog, CatalogEntry};
 use super::http::{Answer, Client};
 use super::origin::FetchOptions;
 use super::url::Url;
@@ -29,7 +29,7 @@ impl Release {
     pub(super) fn newest(
         client: &Client,
         catalog: &Catalog,
-        base: &Base,
+        base: &CatalogEntry,
         origin: &FetchOptions,
     ) -> Result<Self> {
         let mirror = origin.mirror.as_deref().unwrap_or(catalog.mirror());

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::cache::Cache;
-use super::catalog::{Base, Catalog};
+use super::catalog::{Catalog, CatalogEntry};
 use super::fetch::fetch;
 use super::origin::FetchOptions;
 use crate::error::{Advice, Error, Result};
@@ -30,7 +30,7 @@ pub fn resolve(
     given: &Path,
     demand: &ResolveOptions,
     progress: &dyn Progress,
-    before: impl FnOnce(&Base) -> Result<()>,
+    before: impl FnOnce(&CatalogEntry) -> Result<()>,
 ) -> Result<PathBuf> {
     let Some(name) = name_of(given) else {
         return not_a_name_with_a_suffix(given).map(|()| given.to_owned());

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use remaster::bases::{self, Base, Cache, Catalog, FetchOptions, Record, ResolveOptions};
+use remaster::bases::{self, Cache, Catalog, CatalogEntry, FetchOptions, Record, ResolveOptions};
 use remaster::bounded;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
@@ -528,7 +528,7 @@ fn cached(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
     found.ok_or_else(|| absent(&base, cache))
 }
 
-fn absent(base: &Base, cache: &Cache) -> Error {
+fn absent(base: &CatalogEntry, cache: &Cache) -> Error {
     Error::Usage {
         what: format!("{} is not in {}", base.name(), cache.folder().display()),
         hint: "fetch it with `remaster base fetch`".into(),

@@ -11,7 +11,7 @@ use clap::builder::PossibleValuesParser;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use remaster::bases::{Base, Catalog};
+use remaster::bases::{Catalog, CatalogEntry};
 use remaster::error::{Error, Result};
 use remaster::output::file::{OverwritePolicy, write_bytes};
 use remaster::place;
@@ -48,7 +48,7 @@ pub(crate) fn completions(args: &Completions, program: Command) -> Result<()> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut with_zones(program), NAME, &mut text);
     let text = String::from_utf8_lossy(&text).replace(KEYMAPS.0, KEYMAPS.1);
-    let bases: Vec<String> = Catalog::built_in()?.bases().iter().map(Base::name).collect();
+    let bases: Vec<String> = Catalog::built_in()?.bases().iter().map(CatalogEntry::name).collect();
     let lines = text.split_inclusive('\n').map(|line| commands_first(line, &bases));
     let lines: Vec<String> = lines.collect();
     printer::print_own(&lines.concat())
