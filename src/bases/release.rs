@@ -34,10 +34,10 @@ impl Release {
     ) -> Result<Self> {
         let mirror = origin.mirror.as_deref().unwrap_or(catalog.mirror());
         let latest = catalog.latest(base, mirror)?;
-        let mut way = Way::from(&latest);
+        let mut chain = RedirectChain::from(&latest);
         let (image, version) = loop {
-            let answer = client.get(&way.end, &[])?;
-            if !way.on(&answer)? {
+            let answer = client.get(&chain.end, &[])?;
+            if !chain.follow(&answer)? {
                 check_status(&answer, &[200])?;
                 let reason = "the server gives a file, and no redirect to a release".to_owned();
                 return Err(Error::Network {
@@ -46,7 +46,7 @@ impl Release {
                     hint: Advice::OtherServer,
                 });
             }
-            let image = way.end.without_query();
+            let image = chain.end.without_query();
             if let Some(version) = catalog.version(base, image.file_name()) {
                 break (image, version);
             }
@@ -57,18 +57,18 @@ impl Release {
 }
 
 /// The addresses that redirects have led to.
-struct Way {
+struct RedirectChain {
     passed: Vec<Url>,
     end: Url,
 }
 
-impl Way {
+impl RedirectChain {
     fn from(url: &Url) -> Self {
         Self { passed: Vec::new(), end: url.clone() }
     }
 
     /// Goes where the answer leads; false if it is not a redirect (RFC 9110 §15.4).
-    fn on(&mut self, answer: &Answer) -> Result<bool> {
+    fn follow(&mut self, answer: &Answer) -> Result<bool> {
         if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(false);
         }
@@ -100,10 +100,10 @@ impl Way {
 
 /// Asks for `url` and follows redirects.
 pub(super) fn follow(client: &Client, url: &Url, headers: &[(&str, String)]) -> Result<Answer> {
-    let mut way = Way::from(url);
+    let mut chain = RedirectChain::from(url);
     loop {
-        let answer = client.get(&way.end, headers)?;
-        if !way.on(&answer)? {
+        let answer = client.get(&chain.end, headers)?;
+        if !chain.follow(&answer)? {
             return Ok(answer);
         }
     }
