@@ -59,30 +59,30 @@ pub(crate) struct Args {
 
 /// Tells of every machine that is found.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let known = known_of(&args.known_hosts)?;
+    let known = read_known_hosts(&args.known_hosts)?;
     let listener = if args.wait { listener() } else { None };
-    let place = Place::new(&args.networks, listener.as_ref())?;
+    let scope = SearchScope::new(&args.networks, listener.as_ref())?;
     if !args.json {
         let again = if args.wait { ", until all machines have answered" } else { "" };
-        printer::say(&format!("{}{again}\n", place.told()));
+        printer::say(&format!("{}{again}\n", scope.description()));
     }
     interrupt::watch()?;
-    let mut there = There::default();
-    let missed = asked(args, &known, (&place, listener.as_ref()), &mut there);
+    let mut answered = Answered::default();
+    let missed = ask_all(args, &known, (&scope, listener.as_ref()), &mut answered);
     if args.json {
-        printer::print_json(&json!({ "v": EVENTS, "machines": there.events }))?;
+        printer::print_json(&json!({ "v": EVENTS, "machines": answered.events }))?;
     }
     let missed = missed?;
     tell_slow(&missed);
     if args.wait {
-        return all_there(args, &there.missing(&known));
+        return all_there(args, &answered.missing(&known));
     }
-    let none = there.events.is_empty();
-    concluded(args, &missed, none, &place.asked())
+    let none = answered.events.is_empty();
+    concluded(args, &missed, none, &scope.addresses_shown())
 }
 
 /// The keys of `known_hosts` files.
-pub(super) fn known_of(files: &[PathBuf]) -> Result<Vec<Known>> {
+pub(super) fn read_known_hosts(files: &[PathBuf]) -> Result<Vec<Known>> {
     let known: Vec<Vec<Known>> =
         files.iter().map(|file| find::read(file)).collect::<Result<_>>()?;
     Ok(known.concat())
@@ -95,14 +95,14 @@ pub(super) fn listener() -> Option<Listener> {
 }
 
 /// Where machines are looked for.
-pub(super) struct Place {
+pub(super) struct SearchScope {
     pub(super) addresses: Vec<Address>,
     networks: String,
     /// The interfaces on which announcements are heard.
     heard: Vec<String>,
 }
 
-impl Place {
+impl SearchScope {
     /// The networks that are given, or those of this machine, and all links.
     pub(super) fn new(networks: &[String], listener: Option<&Listener>) -> Result<Self> {
         let heard = listener.map(Listener::join).transpose()?.unwrap_or_default();
@@ -121,29 +121,29 @@ impl Place {
     }
 
     /// As `254 addresses of 192.168.1.0/24`.
-    fn asked(&self) -> String {
+    fn addresses_shown(&self) -> String {
         format!("{} addresses of {}", self.addresses.len(), self.networks)
     }
 
     /// What is done there.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn description(&self) -> String {
         let heard = format!("listening on {}", self.heard.join(", "));
         match (self.addresses.is_empty(), self.heard.is_empty()) {
             (true, _) => heard,
-            (false, true) => format!("asking {}", self.asked()),
-            (false, false) => format!("asking {}, and {heard}", self.asked()),
+            (false, true) => format!("asking {}", self.addresses_shown()),
+            (false, false) => format!("asking {}, and {heard}", self.addresses_shown()),
         }
     }
 }
 
 /// What has answered.
 #[derive(Default)]
-struct There {
+struct Answered {
     events: Vec<Value>,
     aliases: BTreeSet<String>,
 }
 
-impl There {
+impl Answered {
     /// The keys of those that have not.
     fn left(&self, known: &[Known]) -> Vec<Known> {
         known.iter().filter(|known| !self.aliases.contains(&known.alias)).cloned().collect()
@@ -158,31 +158,31 @@ impl There {
 
 /// Asks all addresses once, or, if all machines are waited for, again until they have answered. Gives what the last
 /// round missed.
-fn asked(
+fn ask_all(
     args: &Args,
     known: &[Known],
-    (place, listener): (&Place, Option<&Listener>),
-    there: &mut There,
+    (scope, listener): (&SearchScope, Option<&Listener>),
+    answered: &mut Answered,
 ) -> Result<Missed> {
     let begun = Instant::now();
     let whole = Duration::from_secs(args.timeout);
-    let mut others = Others::default();
+    let mut impostors = Impostors::default();
     loop {
         let time = whole.saturating_sub(begun.elapsed());
         let (port, stop) = (args.port, &interrupt::is_asked);
-        let left = there.left(known);
+        let left = answered.left(known);
         let known = if args.wait { &left } else { known };
         let asking = Asking { port, known, time, stop, listener };
-        let missed = asking.scan(&place.addresses, &mut |found| {
-            let is_new = there.aliases.insert(found.known.alias.clone());
+        let missed = asking.scan(&scope.addresses, &mut |found| {
+            let is_new = answered.aliases.insert(found.known.alias.clone());
             if args.wait && !is_new {
                 return Ok(());
             }
-            there.events.push(event(args, &found));
-            if args.json { Ok(()) } else { printer::print(&told(args, &found)) }
+            answered.events.push(event(args, &found));
+            if args.json { Ok(()) } else { printer::print(&found_shown(args, &found)) }
         })?;
-        others.tell(&missed);
-        let is_over = !args.wait || there.left(known).is_empty() || begun.elapsed() >= whole;
+        impostors.tell(&missed);
+        let is_over = !args.wait || answered.left(known).is_empty() || begun.elapsed() >= whole;
         if is_over {
             return Ok(missed);
         }
@@ -194,9 +194,9 @@ fn asked(
 
 /// Those that announce a key and show another one, which were told of.
 #[derive(Default)]
-pub(super) struct Others(BTreeSet<Address>);
+pub(super) struct Impostors(BTreeSet<Address>);
 
-impl Others {
+impl Impostors {
     /// Tells of each once, and of no more than a screen takes.
     pub(super) fn tell(&mut self, missed: &Missed) {
         for address in &missed.other {
@@ -262,7 +262,7 @@ fn ssh(args: &Args, Found { address, known }: &Found<'_>) -> String {
     }
 }
 
-fn told(args: &Args, found: &Found<'_>) -> String {
+fn found_shown(args: &Args, found: &Found<'_>) -> String {
     let Found { address, known } = found;
     if args.ssh_config {
         return config(&known.file, &known.alias, &address.to_string(), args.port);

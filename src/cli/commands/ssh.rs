@@ -15,7 +15,7 @@ use remaster::image::ImageFile;
 use remaster::inspect::{Injected, Report};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::find::{Others, PAUSE, Place, known_of, listener};
+use super::find::{Impostors, PAUSE, SearchScope, listener, read_known_hosts};
 use super::try_image::no_ssh;
 use crate::cli::known_hosts::config_value;
 use crate::cli::shell::shell_quote;
@@ -63,10 +63,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let known = wanted(args)?;
     let listener = listener();
-    let place = Place::new(&args.network, listener.as_ref())?;
-    printer::say(&format!("{}\n", place.told()));
+    let scope = SearchScope::new(&args.network, listener.as_ref())?;
+    printer::say(&format!("{}\n", scope.description()));
     interrupt::watch()?;
-    let address = search(args, &known, &place, listener.as_ref())?;
+    let address = search(args, &known, &scope, listener.as_ref())?;
     drop(listener);
     printer::say(&format!("{address} is {}\n", alias(&known)));
     connect(args, &known, &address)
@@ -143,7 +143,7 @@ fn of_name(args: &Args) -> Result<Vec<Known>> {
         });
     }
     let (known, others): (Vec<Known>, Vec<Known>) =
-        known_of(&files)?.into_iter().partition(|known| known.alias == *name);
+        read_known_hosts(&files)?.into_iter().partition(|known| known.alias == *name);
     if !known.is_empty() {
         return Ok(known);
     }
@@ -174,37 +174,37 @@ fn files_here() -> Result<Vec<PathBuf>> {
 fn search(
     args: &Args,
     known: &[Known],
-    place: &Place,
+    scope: &SearchScope,
     listener: Option<&Listener>,
 ) -> Result<Address> {
     let begun = Instant::now();
     let whole = Duration::from_secs(args.timeout);
     let found = RefCell::new(None);
     let stop = || interrupt::is_asked() || found.borrow().is_some();
-    let mut others = Others::default();
+    let mut impostors = Impostors::default();
     loop {
         let time = whole.saturating_sub(begun.elapsed());
         let asking = Asking { port: args.port, known, time, stop: &stop, listener };
-        let missed = asking.scan(&place.addresses, &mut |machine| {
+        let missed = asking.scan(&scope.addresses, &mut |machine| {
             found.replace(Some(machine.address));
             Ok(())
         });
         if let Some(address) = found.take() {
             return Ok(address);
         }
-        others.tell(&missed?);
+        impostors.tell(&missed?);
         if begun.elapsed() >= whole {
-            return Err(nobody(args, known, place));
+            return Err(nobody(args, known, scope));
         }
         std::thread::sleep(PAUSE);
         listener.map(Listener::join).transpose()?;
     }
 }
 
-fn nobody(args: &Args, known: &[Known], place: &Place) -> Error {
+fn nobody(args: &Args, known: &[Known], scope: &SearchScope) -> Error {
     let alias = alias(known);
     Error::NotFound {
-        what: format!("no machine with a host key of {alias} answered within {} s, {}", args.timeout, place.told()),
+        what: format!("no machine with a host key of {alias} answered within {} s, {}", args.timeout, scope.description()),
         hint: "wait until it has booted, give the network that it is in with --network, or more time with --timeout".into(),
     }
 }
