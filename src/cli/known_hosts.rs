@@ -58,7 +58,7 @@ impl KnownHosts {
     }
 
     /// Fingerprints and the ready command; without a file, the lines for one.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let mut text = String::new();
         for keys in &self.all {
             let whose =

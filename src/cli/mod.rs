@@ -102,7 +102,7 @@ fn parse() -> Result<Cli> {
     let shown = typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
     let words: Vec<String> = shown.collect();
     let matches = program.try_get_matches_from_mut(typed).map_err(|refused| {
-        slips::meant(&program, &words, &refused).unwrap_or_else(|| ended(&refused))
+        slips::explain(&program, &words, &refused).unwrap_or_else(|| ended(&refused))
     })?;
     slips::check(&program, &words, &matches)?;
     Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit()))

@@ -70,7 +70,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`Error::Io`] where interfaces cannot be listed.
-    pub(super) fn heard(&self, known: &[Known]) -> Result<Vec<Address>> {
+    pub(super) fn receive(&self, known: &[Known]) -> Result<Vec<Address>> {
         let mut from: Vec<SocketAddrV6> = Vec::new();
         let mut message = [0; LONGEST + 1];
         for _ in 0..MOST_AT_ONCE {

@@ -95,7 +95,7 @@ impl<'a> Asking<'a> {
                     Answer::None => still.push(scan),
                     Answer::Late => missed.slow.push(scan.address.clone()),
                     Answer::Is(text) => {
-                        let is_known = self.told(&scan.address, &text, tell)?;
+                        let is_known = self.report(&scan.address, &text, tell)?;
                         if scan.is_announced && !is_known && !text.trim().is_empty() {
                             missed.other.push(scan.address.clone());
                         }
@@ -116,7 +116,7 @@ impl<'a> Asking<'a> {
     /// Takes down who has announced one of the keys.
     fn listen(&self, announced: &mut Announced) -> Result<()> {
         let Some(listener) = self.listener else { return Ok(()) };
-        for address in listener.heard(self.known)? {
+        for address in listener.receive(self.known)? {
             if announced.seen.len() < MOST_ANNOUNCED && announced.seen.insert(address.clone()) {
                 announced.waiting.push_back(address);
             }
@@ -125,7 +125,7 @@ impl<'a> Asking<'a> {
     }
 
     /// Tells what an address has answered, and gives whether one of the keys was there. One machine may have several.
-    fn told(
+    fn report(
         &self,
         address: &Address,
         text: &str,

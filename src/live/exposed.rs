@@ -23,7 +23,7 @@ pub(super) fn notes(recipe: &Recipe) -> Vec<String> {
         recipe.wifi_password_file.iter().map(|path| ("wifi-password-file", path.clone())).collect(),
     ];
     let mut notes: Vec<String> =
-        given.iter().flatten().filter(|(_, path)| is_open(path)).map(told).collect();
+        given.iter().flatten().filter(|(_, path)| is_open(path)).map(warning).collect();
     // A file may be named twice.
     notes.dedup();
     notes
@@ -35,7 +35,7 @@ fn is_open(path: &Path) -> bool {
         .is_ok_and(|about| about.is_file() && about.permissions().mode() & OTHERS_READ != 0)
 }
 
-fn told((name, path): &(&str, PathBuf)) -> String {
+fn warning((name, path): &(&str, PathBuf)) -> String {
     let path = path.display();
     format!(
         "everybody on this machine may read {path}, the file of {}: close it with `chmod go= {path}`",

@@ -18,16 +18,16 @@ pub struct Facts {
 impl Facts {
     /// Those of a surveyed image.
     pub fn from_survey(survey: &Survey) -> Self {
-        Self::told(&survey.release, survey.architecture)
+        Self::from_release(&survey.release, survey.architecture)
     }
 
     /// Those of something else: its release as `version.txt` has it, and its architecture.
-    pub fn told(release: &str, architecture: Option<&'static str>) -> Self {
+    pub fn from_release(release: &str, architecture: Option<&'static str>) -> Self {
         Self { release: numbers(release), architecture, room: None }
     }
 
     /// Those of a raw image.
-    pub(crate) fn of_raw(raw: &DiskSurvey) -> Self {
+    pub(crate) fn from_disk(raw: &DiskSurvey) -> Self {
         Self {
             release: numbers(&raw.release),
             architecture: raw.architecture,

@@ -103,7 +103,7 @@ impl<'a> Input<'a> {
     }
 
     /// What the user types.
-    pub fn asked(&mut self, what: &str) -> Result<Secret> {
+    pub fn prompt(&mut self, what: &str) -> Result<Secret> {
         (self.prompt)(what).map(Secret::new).map_err(Error::io(format!("ask for the {what}")))
     }
 
@@ -148,7 +148,7 @@ mod tests {
         let secret = input.secret_of("root-password-file", Path::new("-")).unwrap();
         assert_eq!(secret.reveal(), "top secret");
         assert!(!format!("{secret:?} {input:?}").contains("top"));
-        assert_eq!(input.asked("word").unwrap().reveal(), "typed word");
+        assert_eq!(input.prompt("word").unwrap().reveal(), "typed word");
     }
 
     #[test]

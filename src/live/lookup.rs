@@ -124,7 +124,7 @@ mod tests {
     ) -> Result<Vec<String>> {
         let mut recipe = Recipe::default();
         change(&mut recipe);
-        let facts = Facts::told("25.11", None);
+        let facts = Facts::from_release("25.11", None);
         look_up(&Customization::from_recipe(&recipe).unwrap().edits(&facts).unwrap(), known)
     }
 

@@ -155,7 +155,7 @@ impl Ways<'_> {
         }
         let (way, password) = match self.file {
             Some(path) => ("file", input.secret_of(&name("file"), path)?),
-            None if self.prompt => ("prompt", self.asked(recipe, input)?),
+            None if self.prompt => ("prompt", self.ask_twice(recipe, input)?),
             None => return Ok(None),
         };
         check_password(password.reveal())
@@ -169,10 +169,10 @@ impl Ways<'_> {
     }
 
     /// What the user types, twice the same.
-    fn asked(&self, recipe: &Recipe, input: &mut Input<'_>) -> Result<Secret> {
+    fn ask_twice(&self, recipe: &Recipe, input: &mut Input<'_>) -> Result<Secret> {
         let what = format!("console password of {}", self.user);
-        let first = input.asked(&what)?;
-        if input.asked(&format!("{what}, again"))? == first {
+        let first = input.prompt(&what)?;
+        if input.prompt(&format!("{what}, again"))? == first {
             return Ok(first);
         }
         let name = format!("{}-password-prompt", self.user);

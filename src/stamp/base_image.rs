@@ -154,7 +154,7 @@ impl<B: ReadAt> BaseImage<B> {
     pub fn facts(&self) -> Facts {
         match &self.kind {
             Kind::Iso(base) => Facts::from_survey(&base.survey),
-            Kind::Disk(base) => Facts::of_raw(&base.raw),
+            Kind::Disk(base) => Facts::from_disk(&base.raw),
         }
     }
 

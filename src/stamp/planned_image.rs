@@ -45,7 +45,7 @@ pub struct ManifestOptions {
 
 impl ManifestOptions {
     /// The base's digest, where it goes into the manifest.
-    fn told(&self) -> Option<Digest> {
+    fn base_sha256(&self) -> Option<Digest> {
         self.sha256.filter(|_| self.blocks.is_some())
     }
 }
@@ -197,7 +197,7 @@ impl<B: ReadAt> Making<'_, B> {
         let manifest = Manifest {
             size: plan.size,
             edits: digest.to_string(),
-            content_id: options.told().map(|base| content_id(base, digest).to_string()),
+            content_id: options.base_sha256().map(|base| content_id(base, digest).to_string()),
             blocks: image_blocks(base, &plan, options)?,
             ..self.draft.clone()
         };
@@ -273,15 +273,15 @@ fn draft(base: BaseFacts, edits: &Edits, options: &ManifestOptions) -> Manifest 
     let before = options.made_before.as_ref();
     let version = before.map_or(env!("CARGO_PKG_VERSION"), |before| before.version.as_str());
     let inputs = edits.inputs.map(Digest);
-    let recipe_id = options.told().zip(inputs).map(|(base, inputs)| recipe_id(base, inputs));
+    let recipe_id = options.base_sha256().zip(inputs).map(|(base, inputs)| recipe_id(base, inputs));
     Manifest {
         manifest: VERSION,
         tool: Tool { name: "remaster".into(), version: version.into() },
         recipe_id: recipe_id.map(|id| id.to_string()),
-        content_id: options.told().map(|_| Digest(UNKNOWN).to_string()),
+        content_id: options.base_sha256().map(|_| Digest(UNKNOWN).to_string()),
         inputs: inputs.map(|digest| digest.to_string()),
         edits: Digest(UNKNOWN).to_string(),
-        base: BaseFacts { sha256: options.told().map(|digest| digest.to_string()), ..base },
+        base: BaseFacts { sha256: options.base_sha256().map(|digest| digest.to_string()), ..base },
         size: 0,
         private: Some(edits.is_private()),
         source_date_epoch: before.map_or(options.epoch, |before| before.epoch),

@@ -159,7 +159,7 @@ fn a_release_in_the_making_is_the_one_it_leads_to() {
         ("pre.11", (0, 11)),
         ("", (0, 0)),
     ] {
-        assert_eq!(Facts::told(release, None).release, found, "{release}");
+        assert_eq!(Facts::from_release(release, None).release, found, "{release}");
     }
 }
 

@@ -177,7 +177,7 @@ impl Source {
                 return Err(Error::WrongBase {
                     name: path.display().to_string(),
                     found: format!("SHA-256 {found}"),
-                    expected: wanted.told(),
+                    expected: wanted.description(),
                 });
             }
             (unpack::Source::Plain(_), _) => Some(DigestMatch::Image),
@@ -306,7 +306,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn told(&self) -> String {
+    fn description(&self) -> String {
         let Self { sha256, beside } = self;
         beside.as_ref().map_or_else(
             || sha256.to_string(),

@@ -48,7 +48,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     args.check_recover()?;
     // What is wrong with the arguments is said before an edit that was interrupted is finished.
-    let asked = if args.recover { None } else { Some(args.asked()?) };
+    let asked = if args.recover { None } else { Some(args.recipe()?) };
     let edited = InPlaceEdit::take(&args.image)?;
     let recovered = if args.dry_run { None } else { recover(&edited)? };
     let Some(asked) = asked else {
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => args.tell_stale(&finished.gone),
     }
     if let Some(known) = known {
-        printer::say(&known.told());
+        printer::say(&known.summary());
     }
     Ok(())
 }
@@ -121,7 +121,7 @@ impl Stays {
 
 impl Args {
     /// The flags over the recipe file. To take out keys is enough.
-    fn asked(&self) -> Result<Recipe> {
+    fn recipe(&self) -> Result<Recipe> {
         if !self.remove_key.is_empty() || (self.edit.no_key && !self.replace) {
             return self.edit.shared();
         }

@@ -75,9 +75,9 @@ impl Args {
         if let Some(known) = &known {
             known.write()?;
         }
-        printer::say(&told(&made, wishes, &settings, &self.folder()));
+        printer::say(&summary(&made, wishes, &settings, &self.folder()));
         if let Some(known) = known {
-            printer::say(&known.told());
+            printer::say(&known.summary());
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ fn of_tree<'f>(
 
 /// What edits depend on in what starts by itself.
 pub(crate) fn facts(tree: &Tree<&ImageFile>) -> Facts {
-    Facts::told(tree.release(), tree.architecture())
+    Facts::from_release(tree.release(), tree.architecture())
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -179,7 +179,7 @@ fn write(made: &Netboot<&ImageFile>, draft: TempDir) -> Result<()> {
     draft.publish()
 }
 
-fn told(
+fn summary(
     made: &Netboot<&ImageFile>,
     wishes: Option<&Customization>,
     settings: &str,

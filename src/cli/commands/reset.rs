@@ -89,7 +89,7 @@ fn reset(args: &Args) -> Result<()> {
         emit(&json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
             "sha256": digest.to_string(), "known_by": known.event() }));
     } else {
-        let (size, told) = (format_bytes(image.size()), known.told());
+        let (size, told) = (format_bytes(image.size()), known.description());
         printer::say(&format!("{}: {size}, SHA-256 {digest}{told}\n", shell_quote(name)));
     }
     Ok(())
@@ -146,7 +146,7 @@ impl Known {
     }
 
     /// What follows the SHA-256.
-    fn told(self) -> &'static str {
+    fn description(self) -> &'static str {
         match self {
             Self::Demanded => ", as demanded",
             Self::Manifest => ", as its manifest says",

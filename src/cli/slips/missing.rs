@@ -29,14 +29,18 @@ const ANSWERS: &[(&str, &str, &str)] = &[
 ];
 
 /// What is said of arguments that are missing.
-pub(super) fn told(program: &Command, typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
+pub(super) fn explain(
+    program: &Command,
+    typed: &Typed<'_>,
+    refused: &clap::Error,
+) -> Option<Error> {
     let Some(ContextValue::Strings(missing)) = refused.get(ContextKind::InvalidArg) else {
         return None;
     };
     if let Some(flag) = dependent(program, typed) {
         let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
         let hint = format!("give that, too, or leave {flag} out");
-        return Some(fault(format!("{flag} is for use with {}", listed(&missing)), hint));
+        return Some(usage(format!("{flag} is for use with {}", listed(&missing)), hint));
     }
     let name = typed.name();
     // What is given by its place is missed first: it stands first in the line, too.
@@ -46,7 +50,7 @@ pub(super) fn told(program: &Command, typed: &Typed<'_>, refused: &clap::Error) 
         .iter()
         .find(|(command, flag, _)| *command == name && all.iter().all(|one| one.starts_with(flag)));
     let hint = own.map_or_else(|| example(typed), |(_, _, answer)| (*answer).to_owned());
-    Some(fault(format!("`{name}` needs {}", listed(&all)), hint))
+    Some(usage(format!("`{name}` needs {}", listed(&all)), hint))
 }
 
 /// The flag without which nothing would be missing: it is the one that asks for what is. The parser does not say which.
@@ -109,7 +113,7 @@ pub(super) fn command_below(typed: &Typed<'_>, word: &str) -> Error {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("its commands are {}", all.join(", ")),
     };
-    fault(format!("`{word}` is not a command of `{name}`"), hint)
+    usage(format!("`{word}` is not a command of `{name}`"), hint)
 }
 
 /// The line with other words in the place of one.

@@ -21,7 +21,7 @@ use typed::{Typed, flag_of, line};
 /// Letters that a name may differ in from what was typed for it.
 const CLOSE: usize = 2;
 
-fn fault(what: String, hint: String) -> Error {
+fn usage(what: String, hint: String) -> Error {
     Error::Recipe { what, hint: hint.into() }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn check(
 }
 
 /// What is meant by a command line that the parser refuses; none where it says that best itself.
-pub(super) fn meant(program: &Command, words: &[String], refused: &clap::Error) -> Option<Error> {
+pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error) -> Option<Error> {
     let typed = Typed::new(program, words);
     let kind = refused.kind();
     let word = match refused.get(ContextKind::InvalidArg) {
@@ -89,13 +89,13 @@ pub(super) fn meant(program: &Command, words: &[String], refused: &clap::Error) 
         ErrorKind::InvalidSubcommand,
     ];
     if !is_about_words.contains(&kind) {
-        return values::told(&typed, refused);
+        return values::explain(&typed, refused);
     }
     if let Some(meant) = mistyped_command(&typed) {
         return Some(meant);
     }
     if kind == ErrorKind::MissingRequiredArgument {
-        return missing::told(program, &typed, refused);
+        return missing::explain(program, &typed, refused);
     }
     if kind == ErrorKind::InvalidSubcommand && !typed.path.is_empty() {
         let (_, word) = typed.plain_words().next()?;
@@ -108,7 +108,7 @@ pub(super) fn meant(program: &Command, words: &[String], refused: &clap::Error) 
     };
     one_more
         .map(|(place, word)| one_word_more(&typed, place, word))
-        .or_else(|| values::told(&typed, refused))
+        .or_else(|| values::explain(&typed, refused))
 }
 
 /// The first word where a command is expected, if it is neither a command nor something to work with.
@@ -138,7 +138,7 @@ fn mistyped_command(typed: &Typed<'_>) -> Option<Error> {
     } else {
         format!("did you mean {}?", meant.join(" or "))
     };
-    Some(fault(format!("`{word}` is neither a command nor a file"), hint))
+    Some(usage(format!("`{word}` is neither a command nor a file"), hint))
 }
 
 /// What an operand of dd names: `if=FILE` and `of=FILE`; the others are about how it copies.
@@ -174,7 +174,7 @@ fn negative(typed: &Typed<'_>, word: &str) -> Option<Error> {
     let (name, flag) = typed.before(place)?;
     let takes = value_of(flag);
     let hint = format!("give {name} a number from 0 on");
-    Some(fault(format!("{name} takes {takes}, not {word}"), hint))
+    Some(usage(format!("{name} takes {takes}, not {word}"), hint))
 }
 
 fn value_of(flag: &Arg) -> String {
@@ -198,7 +198,7 @@ fn unknown_flag(program: &Command, typed: &Typed<'_>, word: &str) -> Error {
             None => elsewhere(program, typed, name),
         },
     };
-    fault(format!("`{}` has no flag `{name}`", typed.name()), hint)
+    usage(format!("`{}` has no flag `{name}`", typed.name()), hint)
 }
 
 /// Which commands have a flag that this one has not.
@@ -229,22 +229,22 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
     let kind = Kind::recognize(word);
     if kind == Some(Kind::Key) && typed.command.get_arguments().any(|arg| arg.get_id() == "key") {
         let what = format!("{word} is a public key, and stands alone");
-        return fault(what, role::one_key_each(typed, word));
+        return usage(what, role::one_key_each(typed, word));
     }
     if let Some((flag, _)) = typed.before(place) {
         let known = FOLLOWED.iter().find(|(name, _)| *name == flag);
         let hint = known.map_or_else(|| format!("leave `{word}` out"), |(_, hint)| (*hint).into());
-        return fault(format!("{flag} takes no word after it, and `{word}` stands there"), hint);
+        return usage(format!("{flag} takes no word after it, and `{word}` stands there"), hint);
     }
     let words = || typed.words.iter().map(String::as_str);
     if !typed.path.is_empty() {
         let name = typed.name();
         let what = format!("`{word}` is one word more than `{name}` takes");
-        return fault(what, format!("`{name} -h` shows what it takes"));
+        return usage(what, format!("`{name} -h` shows what it takes"));
     }
     if kind == Some(Kind::Disk) {
         let what = format!("{word} is a disk, and disks are written to by `remaster flash`");
-        return fault(
+        return usage(
             what,
             format!("did you mean `{}`?", line(["flash"].into_iter().chain(words()))),
         );
@@ -257,19 +257,19 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
         let rest = rest.map(|(_, word)| word.as_str());
         let meant = line(["flash"].into_iter().chain(rest).chain([disk]));
         let what = format!("{disk} is a disk, and disks are written to by `remaster flash`");
-        return fault(what, format!("did you mean `{meant}`?"));
+        return usage(what, format!("did you mean `{meant}`?"));
     }
     if let Some(meant) = key_first(typed, place, word) {
         return meant;
     }
     if typed.has(&["output"]) {
-        return fault(what, "give one base, and the image to write to -o".to_owned());
+        return usage(what, "give one base, and the image to write to -o".to_owned());
     }
     let key = if typed.has(&["key", "recipe"]) { &[][..] } else { &["--key", "KEY"] };
     let rest = typed.words.iter().enumerate().filter(|(other, _)| *other != place);
     let rest = rest.map(|(_, word)| word.as_str());
     let meant = line(rest.chain(key.iter().copied()).chain(["-o", word]));
-    fault(what, format!("did you mean `{meant}`?"))
+    usage(what, format!("did you mean `{meant}`?"))
 }
 
 /// `remaster KEY BASE`.
@@ -283,5 +283,5 @@ fn key_first(typed: &Typed<'_>, place: usize, word: &str) -> Option<Error> {
     let output = if typed.has(&["output"]) { &[][..] } else { &["-o", "FILE"] };
     let words = [word, "--key", key].into_iter().chain(rest).chain(output.iter().copied());
     let hint = format!("did you mean `{}`?", line(words));
-    Some(fault(format!("{key} is a public key, and the base comes first"), hint))
+    Some(usage(format!("{key} is a public key, and the base comes first"), hint))
 }

@@ -173,7 +173,7 @@ fn swapped(typed: &Typed<'_>, one: &Given, other: &Given) -> Error {
         other.word,
         one.role.name()
     );
-    fault(what, format!("did you mean `{}`?", line(words)))
+    usage(what, format!("did you mean `{}`?", line(words)))
 }
 
 /// What is wrong with one argument alone. What is not an image is told of by what reads it.
@@ -190,7 +190,7 @@ fn lone(typed: &Typed<'_>, one: &Given) -> Result<(), Error> {
         _ => return Ok(()),
     };
     let (is, wanted) = (kind.name(), one.role.wanted(one.id));
-    Err(fault(format!("{} is {is}, not {wanted}", one.word), hint))
+    Err(usage(format!("{} is {is}, not {wanted}", one.word), hint))
 }
 
 /// A shell makes several words of `--key ~/.ssh/*.pub`.
@@ -213,5 +213,5 @@ fn check_output(typed: &Typed<'_>, matches: &ArgMatches) -> Result<(), Error> {
     let others = typed.words.iter().map(String::as_str);
     let others = others.filter(|other| *other != word && !["-o", "--output"].contains(other));
     let meant = line(["flash"].into_iter().chain(others).chain([word.as_str()]));
-    Err(fault(format!("{word} is a disk, not a file to write"), format!("did you mean `{meant}`?")))
+    Err(usage(format!("{word} is a disk, not a file to write"), format!("did you mean `{meant}`?")))
 }

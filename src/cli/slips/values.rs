@@ -7,7 +7,7 @@ use super::fault;
 use super::typed::Typed;
 
 /// What is said of them; none for what the parser refuses for another reason.
-pub(super) fn told(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
+pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
     let one = |kind| match refused.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -17,20 +17,20 @@ pub(super) fn told(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
     let value = one(ContextKind::InvalidValue).unwrap_or_default();
     match refused.kind() {
         ErrorKind::InvalidValue if value.is_empty() => {
-            Some(fault(format!("{flag} needs a value"), allowed(refused).unwrap_or(help)))
+            Some(usage(format!("{flag} needs a value"), allowed(refused).unwrap_or(help)))
         }
         ErrorKind::InvalidValue => {
             let hint = allowed(refused).unwrap_or(help);
-            Some(fault(format!("{flag} does not take `{value}`"), hint))
+            Some(usage(format!("{flag} does not take `{value}`"), hint))
         }
         ErrorKind::ValueValidation => {
             let why = std::error::Error::source(refused).map(why).unwrap_or_default();
-            Some(fault(format!("{flag} does not take `{value}`{why}"), help))
+            Some(usage(format!("{flag} does not take `{value}`{why}"), help))
         }
         ErrorKind::ArgumentConflict => {
             let others = others(refused);
             if others == flag {
-                return Some(fault(
+                return Some(usage(
                     format!("{flag} is given more than once"),
                     "give it once".into(),
                 ));
@@ -39,7 +39,7 @@ pub(super) fn told(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {
                 "" => format!("{flag} excludes another argument"),
                 others => format!("{flag} and {others} exclude each other"),
             };
-            Some(fault(what, "leave one of them out".to_owned()))
+            Some(usage(what, "leave one of them out".to_owned()))
         }
         _ => None,
     }

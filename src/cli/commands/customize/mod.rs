@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         known.write()?;
     }
     if let Some(known) = known {
-        printer::say(&known.told());
+        printer::say(&known.summary());
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ pub(crate) fn write(
         printer::say(&format!("{summary}added to {initrd}\nwrote {name}{synced}\n"));
     }
     if let Some(known) = known {
-        printer::say(&known.told());
+        printer::say(&known.summary());
     }
     Ok(())
 }

@@ -301,7 +301,7 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     // Before anything is written: what reaches only some of the media is to be known by its keys, too.
     if let Some(known) = &image.known {
         known.write()?;
-        if to.disks.json { known.emit() } else { printer::say(&known.told()) }
+        if to.disks.json { known.emit() } else { printer::say(&known.summary()) }
     }
     // Not before: at a question, a signal should end the program as usual.
     interrupt::watch()?;

@@ -52,7 +52,7 @@ pub(super) struct Machine {
     /// Where it takes commands, if a picture of its screen is wanted.
     pub(super) socket: PathBuf,
     log: PathBuf,
-    told: String,
+    description: String,
     pub(super) port: u16,
 }
 
@@ -107,19 +107,19 @@ impl Machine {
         let entry = started.direct.as_ref().map(|entry| {
             format!(", with the kernel of {:?}, without the boot loader", entry.title)
         });
-        let told = format!(
+        let description = format!(
             "{}, as {}{}{}",
             told_firmware(firmware),
             told_medium(args.medium),
             entry.unwrap_or_default(),
-            kvm.told()
+            kvm.note()
         );
-        Ok(Self { child, socket, log, told, port })
+        Ok(Self { child, socket, log, description, port })
     }
 
     /// How it boots, in words.
-    pub(super) fn told(&self) -> &str {
-        &self.told
+    pub(super) fn description(&self) -> &str {
+        &self.description
     }
 
     /// # Errors
@@ -153,10 +153,10 @@ impl Kvm {
     const NODE: &str = "/dev/kvm";
 
     /// A machine that has not come up by then does not.
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const START_TIMEOUT: Duration = Duration::from_secs(10);
 
     /// Between two looks whether it has ended.
-    const GLANCE: Duration = Duration::from_millis(20);
+    const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
     /// Tries it with a machine that stops before its first instruction: QEMU itself falls back to emulation only where
     /// KVM does not open, and aborts where it opens and does not work.
@@ -177,11 +177,11 @@ impl Kvm {
         // A machine that has ended already takes no command; its status says so below.
         let _ = child.stdin.take().map(|mut monitor| monitor.write_all(b"quit\n"));
         let begun = Instant::now();
-        while begun.elapsed() < Self::PATIENCE && !interrupt::is_asked() {
+        while begun.elapsed() < Self::START_TIMEOUT && !interrupt::is_asked() {
             if let Some(status) = child.try_wait().map_err(Error::io("wait for QEMU"))? {
                 return Ok(status.success());
             }
-            std::thread::sleep(Self::GLANCE);
+            std::thread::sleep(Self::POLL_INTERVAL);
         }
         // It may just have ended.
         let _ = child.kill();
@@ -189,7 +189,7 @@ impl Kvm {
         if interrupt::is_asked() { Err(Error::Interrupted) } else { Ok(false) }
     }
 
-    fn told(self) -> &'static str {
+    fn note(self) -> &'static str {
         match self {
             Self::Works => "",
             Self::Broken => "; emulated, which is slow: /dev/kvm does not work here",

@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let begun = Instant::now();
     let mut machine = Machine::boot(args, &report, &started, place.path())?;
     if !args.json {
-        printer::say(&format!("booting {} by {}\n", args.image.display(), machine.told()));
+        printer::say(&format!("booting {} by {}\n", args.image.display(), machine.description()));
     }
     let key = own.as_ref().map(|own| own.key.as_path()).or(args.key.as_deref());
     let login = Login::new(args, &report, (machine.port, key), place.path())?;
@@ -217,7 +217,7 @@ fn tell(args: &Args, machine: &Machine, seen: &Seen, seconds: u64) -> Result<()>
 fn value(args: &Args, machine: &Machine, seen: &Seen, seconds: u64) -> Value {
     json!({
         "v": 1, "image": args.image.display().to_string(), "user": args.user,
-        "machine": machine.told(), "seconds_to_login": seconds, "hostname": seen.hostname,
+        "machine": machine.description(), "seconds_to_login": seconds, "hostname": seen.hostname,
         "addresses": seen.addresses, "host_keys": seen.host_keys, "state": seen.state,
         "failed_units": seen.failed,
     })
