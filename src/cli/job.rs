@@ -49,18 +49,18 @@ pub(crate) struct Edit {
 impl Edit {
     /// Whether anything is to be put in, or to be told of what is put in.
     pub(crate) fn is_given(&self) -> bool {
-        !self.given().is_empty()
+        !self.flag_names().is_empty()
     }
 
     /// The flags that are given.
-    pub(crate) fn given(&self) -> Vec<String> {
+    pub(crate) fn flag_names(&self) -> Vec<String> {
         let own = [
             ("recipe", self.recipe.is_some()),
             ("no-key", self.no_key),
             ("known-hosts", self.known_hosts.is_some()),
         ];
         let own = own.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| (*name).to_owned());
-        own.chain(self.flags.given()).map(|name| format!("--{name}")).collect()
+        own.chain(self.flags.set_names()).map(|name| format!("--{name}")).collect()
     }
 
     /// Where the public halves of host keys are to be written to.
@@ -110,13 +110,15 @@ impl Edit {
     /// Refuses flags for menus and volumes where there are none. A recipe may have them for images, and is told of.
     pub(crate) fn check_without_menus(&self) -> Result<()> {
         const MENUS: [&str; 4] = ["timeout", "label", "name", "merge-initrd"];
-        if let Some(name) = self.flags.given().iter().find(|name| MENUS.contains(&name.as_str())) {
+        if let Some(name) =
+            self.flags.set_names().iter().find(|name| MENUS.contains(&name.as_str()))
+        {
             return Err(Error::Usage {
                 what: format!("--{name} changes menus or a volume, and there is neither"),
                 hint: "leave it out".into(),
             });
         }
-        let asked = self.shared()?.given();
+        let asked = self.shared()?.set_names();
         for name in asked.iter().filter(|name| MENUS.contains(&name.as_str())) {
             printer::note(&format!("{name} changes menus or a volume, and there is neither"));
         }

@@ -49,9 +49,9 @@ impl ManifestArgs {
     }
 
     /// The flags that are given.
-    pub(super) fn given(&self) -> Vec<&'static str> {
+    pub(super) fn flag_names(&self) -> Vec<&'static str> {
         let all = [("--manifest-digests", self.manifest_digests), ("--sign", self.sign.is_some())];
-        given(&all)
+        set_of(&all)
     }
 
     /// The signer and the clock, which is asked for nowhere else.
@@ -83,7 +83,7 @@ impl ManifestArgs {
 }
 
 /// Those of the flags that are given.
-fn given(all: &[(&'static str, bool)]) -> Vec<&'static str> {
+fn set_of(all: &[(&'static str, bool)]) -> Vec<&'static str> {
     all.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect()
 }
 
@@ -185,9 +185,9 @@ pub(super) struct SidecarEachArgs {
 
 impl SidecarEachArgs {
     /// The flags that are given.
-    pub(super) fn given(&self) -> Vec<&'static str> {
+    pub(super) fn flag_names(&self) -> Vec<&'static str> {
         let Self { manifest, provenance, sbom, .. } = *self;
-        given(&[("--manifest", manifest), ("--provenance", provenance), ("--sbom", sbom)])
+        set_of(&[("--manifest", manifest), ("--provenance", provenance), ("--sbom", sbom)])
     }
 
     pub(super) fn wanted(&self) -> Wanted {
@@ -205,9 +205,9 @@ pub(super) struct SidecarContext<'a> {
 
 impl SidecarArgs {
     /// The flags that are given.
-    pub(super) fn given(&self) -> Vec<&'static str> {
+    pub(super) fn flag_names(&self) -> Vec<&'static str> {
         let Self { manifest, provenance, sbom, .. } = self;
-        given(&[
+        set_of(&[
             ("--manifest", manifest.is_some()),
             ("--provenance", provenance.is_some()),
             ("--sbom", sbom.is_some()),

@@ -266,7 +266,7 @@ impl HostKeys {
 
 /// Whether a password is hashed, whose salt is derived.
 fn wants_salt(recipe: &Recipe) -> bool {
-    let given = recipe.given();
+    let given = recipe.set_names();
     given.iter().any(|name| name.ends_with("-password-file") || name.ends_with("-password-prompt"))
 }
 

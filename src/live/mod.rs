@@ -100,7 +100,7 @@ impl Named {
         }
         if self.passwords.as_ref().is_some_and(password::Named::is_by_chance) {
             let is_plain = |name: &&String| name.ends_with("-file") || name.ends_with("-prompt");
-            let given = recipe.given();
+            let given = recipe.set_names();
             let mut names = given.iter().filter(|name| name.contains("-password-"));
             let name = names.find(is_plain).map_or("root-password-file", String::as_str);
             let what = format!("the salt of the hash {what}");

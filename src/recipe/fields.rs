@@ -63,7 +63,7 @@ macro_rules! every_field {
         pub fn over(self, mut below: Self) -> Self {
             below.forget_alternatives_to(&self);
             let mut places = below.places;
-            places.retain(|name, _| !self.gives(name));
+            places.retain(|name, _| !self.is_set(name));
             places.extend(self.places);
             Self { $($field: self.$field.or_below(below.$field),)* places }
         }
@@ -89,7 +89,7 @@ macro_rules! every_field {
         }
 
         /// The names of what was asked for.
-        pub fn given(&self) -> Vec<String> {
+        pub fn set_names(&self) -> Vec<String> {
             let all = [$((stringify!($field), self.$field.is_given())),*];
             all.iter().filter(|(_, given)| *given).map(|(name, _)| name.replace('_', "-")).collect()
         }
@@ -148,8 +148,8 @@ impl Recipe {
     }
 
     /// Whether something of networks was asked for.
-    pub fn gives_networks(&self) -> bool {
-        OF_NETWORKS.iter().any(|name| self.gives(name))
+    pub fn sets_networks(&self) -> bool {
+        OF_NETWORKS.iter().any(|name| self.is_set(name))
     }
 
     /// Whether something goes into stage 1, which must be understood then.
@@ -168,7 +168,7 @@ impl Recipe {
 
     /// The names of what was asked for that changes something, and does not only tell of it.
     pub fn edits(&self) -> Vec<String> {
-        let mut names = self.given();
+        let mut names = self.set_names();
         names.retain(|name| {
             !OF_RECORDS.contains(&name.as_str()) && !JUDGING.contains(&name.as_str())
         });
@@ -176,22 +176,22 @@ impl Recipe {
     }
 
     /// Whether something was asked for under a name.
-    pub fn gives(&self, name: &str) -> bool {
-        self.given().iter().any(|given| given == name)
+    pub fn is_set(&self, name: &str) -> bool {
+        self.set_names().iter().any(|given| given == name)
     }
 
     /// Of ways to give one secret, one is enough: what stands above wins.
     fn forget_alternatives_to(&mut self, above: &Self) {
-        let gives = |names: &[&str]| names.iter().any(|name| above.gives(name));
-        if gives(&["root-password-file", "root-password-prompt", "root-password-hash"]) {
+        let is_any_set = |names: &[&str]| names.iter().any(|name| above.is_set(name));
+        if is_any_set(&["root-password-file", "root-password-prompt", "root-password-hash"]) {
             (self.root_password_file, self.root_password_prompt, self.root_password_hash) =
                 (None, None, None);
         }
-        if gives(&["nixos-password-file", "nixos-password-prompt", "nixos-password-hash"]) {
+        if is_any_set(&["nixos-password-file", "nixos-password-prompt", "nixos-password-hash"]) {
             (self.nixos_password_file, self.nixos_password_prompt, self.nixos_password_hash) =
                 (None, None, None);
         }
-        if gives(&["wifi-password-file", "wifi-password-prompt", "wifi-open"]) {
+        if is_any_set(&["wifi-password-file", "wifi-password-prompt", "wifi-open"]) {
             (self.wifi_password_file, self.wifi_password_prompt, self.wifi_open) =
                 (Vec::new(), None, None);
         }

@@ -47,9 +47,9 @@ fn every_field_is_merged() {
         text.extend([name.as_str(), " = ", value, "\n"]);
     }
     let all = recipe(&text).unwrap();
-    assert_eq!(all.given(), Recipe::keys());
-    assert_eq!(Recipe::default().over(all.clone()).given(), Recipe::keys());
-    assert_eq!(all.over(Recipe::default()).given(), Recipe::keys());
+    assert_eq!(all.set_names(), Recipe::keys());
+    assert_eq!(Recipe::default().over(all.clone()).set_names(), Recipe::keys());
+    assert_eq!(all.over(Recipe::default()).set_names(), Recipe::keys());
 }
 
 #[test]

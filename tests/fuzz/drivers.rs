@@ -731,7 +731,7 @@ fn mean(mut recipe: Recipe) {
     ];
     files.into_iter().for_each(Vec::clear);
     recipe.key.retain(|key| key.starts_with("ssh-"));
-    let (edits, given) = (recipe.edits(), recipe.given());
+    let (edits, given) = (recipe.edits(), recipe.set_names());
     assert!(edits.len() <= given.len(), "{edits:?} of {given:?}");
     let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
     let gathered = Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody));

@@ -45,7 +45,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let Given { base, patch, descriptor } = given(args)?;
+    let Inputs { base, patch, descriptor } = read_inputs(args)?;
     let output = args.written.destination(&args.output, &base)?;
     let progress = Destination::meter(Some(&output))?;
     let image = applied(&patch, &base, &progress)?;
@@ -58,13 +58,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// What an image is made of.
-struct Given {
+struct Inputs {
     base: ImageFile,
     patch: PatchFile,
     descriptor: Option<Descriptor>,
 }
 
-fn given(args: &Args) -> Result<Given> {
+fn read_inputs(args: &Args) -> Result<Inputs> {
     if let Some(name) = &args.name {
         let Parts { base, patch } = Layout::at(&args.base)?.parts(name)?;
         return plain(&base, &patch, args);
@@ -79,16 +79,16 @@ fn given(args: &Args) -> Result<Given> {
                 Some(_) => base::open(&args.base, &args.source)?,
                 None => described::open(&descriptor.base, &folder, &args.source, free)?,
             };
-            Ok(Given { base, patch, descriptor: Some(descriptor) })
+            Ok(Inputs { base, patch, descriptor: Some(descriptor) })
         }
         (None, Some(patch)) => plain(&args.base, patch, args),
         (None, None) => Err(alone(&args.base)),
     }
 }
 
-fn plain(base: &Path, patch: &Path, args: &Args) -> Result<Given> {
+fn plain(base: &Path, patch: &Path, args: &Args) -> Result<Inputs> {
     let patch = read(patch)?;
-    Ok(Given { base: base::open(base, &args.source)?, patch, descriptor: None })
+    Ok(Inputs { base: base::open(base, &args.source)?, patch, descriptor: None })
 }
 
 /// The error for one word where two are needed.

@@ -150,7 +150,7 @@ impl Args {
             printer::note("the manifest was signed: without --sign it is not any more");
         }
         let carried = previous.carried(&base.facts(), &asked)?;
-        let stays = Stays { everything: true, host_keys: asked.gives("host-key"), removed };
+        let stays = Stays { everything: true, host_keys: asked.is_set("host-key"), removed };
         let recipe = previous.with(asked);
         if recipe.edits().is_empty() && carried.is_empty() {
             return Err(Error::Usage {
@@ -197,8 +197,8 @@ impl Args {
 
     /// What would not be done, beside an edit that is finished.
     fn check_recover(&self) -> Result<()> {
-        let mut given = self.edit.given();
-        given.extend(self.inside.given().into_iter().map(str::to_owned));
+        let mut given = self.edit.flag_names();
+        given.extend(self.inside.flag_names().into_iter().map(str::to_owned));
         given.extend(self.replace.then(|| "--replace".to_owned()));
         given.extend((!self.remove_key.is_empty()).then(|| "--remove-key".to_owned()));
         given.extend(self.dry_run.then(|| "--dry-run".to_owned()));

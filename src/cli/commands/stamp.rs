@@ -229,7 +229,7 @@ fn processors() -> usize {
 impl Args {
     /// A layout has its own form for everything that is in it.
     fn wanted(&self) -> Result<Wanted> {
-        let given = self.beside.given();
+        let given = self.beside.flag_names();
         if self.form == Form::Oci && !given.is_empty() {
             return Err(Error::Usage {
                 what: format!(

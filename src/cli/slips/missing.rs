@@ -6,7 +6,7 @@ use remaster::error::Error;
 
 use super::table::{BELOW, COMMANDS};
 use super::typed::{Typed, line, takes_the_next};
-use super::{closest, fault};
+use super::{closest, usage};
 use crate::cli::help;
 
 /// Arguments whose lack has an answer of its own: the command, the argument as the parser calls it, the answer.

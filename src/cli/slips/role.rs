@@ -11,8 +11,8 @@ use remaster::error::Error;
 use remaster::formats::patch_file::PatchFile;
 use remaster::image::file_type::{FileType, HEAD};
 
-use super::fault;
 use super::typed::{Typed, flag_of, line};
+use super::usage;
 
 /// What a word names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -116,14 +116,14 @@ fn is_disk_name(path: &Path) -> bool {
 }
 
 /// An argument that was given: its name, what it must be, the word, and what that is.
-struct Given {
+struct Argument {
     id: &'static str,
     role: Kind,
     word: String,
     kind: Option<Kind>,
 }
 
-impl Given {
+impl Argument {
     fn is_odd(&self) -> bool {
         self.kind.is_some_and(|kind| kind != self.role)
     }
@@ -131,17 +131,17 @@ impl Given {
 
 /// Refuses what is another thing than its argument asks for, where that is sure and another argument asks for it.
 pub(super) fn check(typed: &Typed<'_>, matches: &ArgMatches) -> Result<(), Error> {
-    let given = given(matches);
-    for one in given.iter().filter(|one| one.is_odd()) {
-        if let Some(other) = given.iter().find(|other| is_swapped(one, other)) {
+    let arguments = arguments(matches);
+    for one in arguments.iter().filter(|one| one.is_odd()) {
+        if let Some(other) = arguments.iter().find(|other| is_swapped(one, other)) {
             return Err(swapped(typed, one, other));
         }
     }
-    given.iter().filter(|one| one.is_odd()).try_for_each(|one| lone(typed, one))?;
+    arguments.iter().filter(|one| one.is_odd()).try_for_each(|one| lone(typed, one))?;
     check_output(typed, matches)
 }
 
-fn given(matches: &ArgMatches) -> Vec<Given> {
+fn arguments(matches: &ArgMatches) -> Vec<Argument> {
     let words = |id: &str| -> Vec<String> {
         let raw = matches.try_get_raw(id).ok().flatten();
         raw.into_iter().flatten().map(|word| word.to_string_lossy().into_owned()).collect()
@@ -150,18 +150,18 @@ fn given(matches: &ArgMatches) -> Vec<Given> {
         let (id, role) = (*id, *role);
         words(id).into_iter().map(move |word| {
             let kind = Kind::recognize(&word);
-            Given { id, role, word, kind }
+            Argument { id, role, word, kind }
         })
     };
     ROLES.iter().flat_map(of).collect()
 }
 
 /// Whether each of two is what the other should be.
-fn is_swapped(one: &Given, other: &Given) -> bool {
+fn is_swapped(one: &Argument, other: &Argument) -> bool {
     one.role != other.role && one.kind == Some(other.role) && other.kind == Some(one.role)
 }
 
-fn swapped(typed: &Typed<'_>, one: &Given, other: &Given) -> Error {
+fn swapped(typed: &Typed<'_>, one: &Argument, other: &Argument) -> Error {
     let words = typed.words.iter().map(|word| {
         let swap = [(one, other), (other, one)].into_iter().find(|(from, _)| *word == from.word);
         swap.map_or(word.as_str(), |(_, to)| to.word.as_str())
@@ -177,7 +177,7 @@ fn swapped(typed: &Typed<'_>, one: &Given, other: &Given) -> Error {
 }
 
 /// What is wrong with one argument alone. What is not an image is told of by what reads it.
-fn lone(typed: &Typed<'_>, one: &Given) -> Result<(), Error> {
+fn lone(typed: &Typed<'_>, one: &Argument) -> Result<(), Error> {
     let Some(kind) = one.kind else { return Ok(()) };
     let hint = match (one.role, kind) {
         (Kind::Disk | Kind::List, Kind::Key) if flag_of(typed.command, "key").is_some() => {

@@ -3,8 +3,8 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use remaster::error::Error;
 
-use super::fault;
 use super::typed::Typed;
+use super::usage;
 
 /// What is said of them; none for what the parser refuses for another reason.
 pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error> {

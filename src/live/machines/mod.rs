@@ -94,7 +94,7 @@ impl Machines {
         let mut all: Vec<One> = Vec::new();
         for (index, machine) in recipe.machine.iter().enumerate() {
             let marks = marks(recipe, index, machine)?;
-            if machine.own().given().is_empty() {
+            if machine.own().set_names().is_empty() {
                 let hint = "give it a hostname, address, host-key, key or run, or leave it out";
                 return Err(recipe.fault("machine", index, "gets nothing of its own", hint));
             }

@@ -24,7 +24,7 @@ pub(super) fn refuse_machines(recipe: &Recipe) -> Result<()> {
 
 /// The base is read and the key is opened once for all.
 pub(super) fn refuse_own_records(recipe: &Recipe) -> Result<()> {
-    let Some(name) = OF_RECORDS.into_iter().find(|name| recipe.gives(name)) else { return Ok(()) };
+    let Some(name) = OF_RECORDS.into_iter().find(|name| recipe.is_set(name)) else { return Ok(()) };
     let hint = "put it into the recipe that all users share, or give the flag";
     Err(recipe.fault(name, 0, "all users of a batch have the same", hint))
 }

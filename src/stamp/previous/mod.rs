@@ -120,7 +120,7 @@ impl PreviousStamp {
     #[must_use]
     pub fn with(&self, asked: Recipe) -> Recipe {
         let mut before = self.recipe.clone();
-        if !asked.gives_networks() && self.has_wifi() {
+        if !asked.sets_networks() && self.has_wifi() {
             before = Recipe {
                 address: Vec::new(),
                 gateway: Vec::new(),
@@ -146,7 +146,7 @@ impl PreviousStamp {
         let before = Recipe { key: self.keys.clone(), ..self.with(Recipe::default()) };
         let keys = keys::parse("authorized_keys", self.keys.join("\n").as_bytes());
         let made = live::paths_of(&before, keys.unwrap_or_default(), facts)?;
-        let again = asked.gives_networks();
+        let again = asked.sets_networks();
         let stays = |member: &&Member| {
             let is_made_anew = again && live::is_of_networks(&member.path);
             !is_made_anew && !made.contains(&member.path)

@@ -78,8 +78,8 @@ pub(crate) fn write(
 
 /// Refuses what is for volumes, and tells what is for menus.
 fn check(args: &Args, name: &str) -> Result<()> {
-    let mut given = args.inside.given();
-    given.extend(args.beside.given());
+    let mut given = args.inside.flag_names();
+    given.extend(args.beside.flag_names());
     given.extend(matches!(args.form, Form::Patch).then_some("--as patch"));
     if !given.is_empty() {
         return Err(Error::Usage {

@@ -165,7 +165,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
             return Err(Error::Usage {
                 what: format!(
                     "--patch puts in all that there is in the patch, and {} would not be done",
-                    args.edit.given().join(", ")
+                    args.edit.flag_names().join(", ")
                 ),
                 hint: "give --patch, or what to put in".into(),
             });
