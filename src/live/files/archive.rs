@@ -25,7 +25,7 @@ const HEADER: usize = 512;
 const SPOIL: &str = "give a tar archive, plain or packed by gzip, xz or zstd";
 
 /// Lays everything in an archive.
-pub(super) fn lay(asked: ArgRef<'_>, path: &Path, laid: &mut OverlayTree) -> Result<()> {
+pub(super) fn add(asked: ArgRef<'_>, path: &Path, overlay: &mut OverlayTree) -> Result<()> {
     let name = path.display().to_string();
     let file = Arc::new(unpacked(asked, path)?);
     let read =
@@ -43,7 +43,7 @@ pub(super) fn lay(asked: ArgRef<'_>, path: &Path, laid: &mut OverlayTree) -> Res
             ExtensionFault::Damaged(fault) => read(fault),
             ExtensionFault::Refused(fault) => fault,
         })?;
-        one(asked, &entry, &file, laid)?;
+        one(asked, &entry, &file, overlay)?;
     }
     Ok(())
 }
@@ -131,7 +131,7 @@ fn one(
     asked: ArgRef<'_>,
     entry: &Entry<'_, &File>,
     file: &Arc<File>,
-    laid: &mut OverlayTree,
+    overlay: &mut OverlayTree,
 ) -> Result<()> {
     let bytes = entry.path_bytes();
     let name = shown(OsStr::from_bytes(&bytes));
@@ -145,7 +145,7 @@ fn one(
     if place.is_empty() || kind == EntryType::XGlobalHeader {
         return Ok(());
     }
-    let what = what(asked, entry, file, laid)?;
+    let what = what(asked, entry, file, overlay)?;
     let header = entry.header();
     let number = |found: io::Result<u64>| found.ok().and_then(|found| u32::try_from(found).ok());
     let owner = number(header.uid()).zip(number(header.gid()));
@@ -162,14 +162,14 @@ fn one(
         }
     };
     let mode = if bits == 0 { 0o777 } else { mode & bits };
-    laid.put(asked, &place, Item { mode, owner, what, by: (asked.name, asked.index) })
+    overlay.put(asked, &place, Item { mode, owner, what, by: (asked.name, asked.index) })
 }
 
 fn what(
     asked: ArgRef<'_>,
     entry: &Entry<'_, &File>,
     file: &Arc<File>,
-    laid: &OverlayTree,
+    overlay: &OverlayTree,
 ) -> Result<What> {
     let name = shown(OsStr::from_bytes(&entry.path_bytes()));
     let found = match entry.header().entry_type() {
@@ -188,7 +188,7 @@ fn what(
                 )
             });
         }
-        EntryType::Link => return linked(asked, entry, &name, laid),
+        EntryType::Link => return linked(asked, entry, &name, overlay),
         EntryType::GNUSparse => return Err(sparse(asked, &name)),
         EntryType::Char => "a character device",
         EntryType::Block => "a block device",
@@ -203,11 +203,11 @@ fn linked(
     asked: ArgRef<'_>,
     entry: &Entry<'_, &File>,
     name: &str,
-    laid: &OverlayTree,
+    overlay: &OverlayTree,
 ) -> Result<What> {
     let to = entry.link_name_bytes().unwrap_or_default();
     let place = below_root(OsStr::from_bytes(&to)).unwrap_or_default();
-    match laid.get(&place).map(|item| &item.what) {
+    match overlay.get(&place).map(|item| &item.what) {
         Some(What::File(content)) => Ok(What::File(content.clone())),
         _ => {
             let to = shown(OsStr::from_bytes(&to));

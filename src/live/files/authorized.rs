@@ -38,21 +38,21 @@ struct KeyFile {
 /// A link to a file that sshd would not take: that file may be there for something else, too.
 pub(super) fn set_right(
     recipe: &Recipe,
-    laid: &mut OverlayTree,
+    overlay: &mut OverlayTree,
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    for file in key_files(laid) {
-        let Some(real) = laid.real(&file.path) else { continue };
+    for file in key_files(overlay) {
+        let Some(real) = overlay.real(&file.path) else { continue };
         let mut changes = Vec::new();
         for path in looked_at(&file, &real) {
-            let wrong = laid.get(&path).filter(|item| !is_taken(item, file.user));
+            let wrong = overlay.get(&path).filter(|item| !is_taken(item, file.user));
             let Some(item) = wrong else { continue };
             if real != file.path {
                 return Err(linked(recipe, &file, &path, item));
             }
             let (mode, owner) = right(&path, item, &file);
             changes.push(format!("/{path} from {} to {}", shown(item), stat(mode, owner)));
-            laid.set(&path, mode, owner);
+            overlay.set(&path, mode, owner);
         }
         if !changes.is_empty() {
             let changes = changes.join(", ");
@@ -81,16 +81,16 @@ fn linked(recipe: &Recipe, file: &KeyFile, path: &str, item: &Item) -> crate::Er
 }
 
 /// The key files among what is laid, also those that links lead to.
-fn key_files(laid: &OverlayTree) -> Vec<KeyFile> {
-    let mut found: Vec<KeyFile> = homes(laid).into_iter().flat_map(in_home).collect();
-    found.extend(laid.items().filter_map(|(path, _)| {
+fn key_files(overlay: &OverlayTree) -> Vec<KeyFile> {
+    let mut found: Vec<KeyFile> = homes(overlay).into_iter().flat_map(in_home).collect();
+    found.extend(overlay.items().filter_map(|(path, _)| {
         let name = path.strip_prefix(ALL_USERS)?;
         let known = HOMES.iter().find(|(home, _)| home.rsplit('/').next() == Some(name));
         let user = Some(known.map_or(SOMEBODY, |(_, user)| *user));
         Some(KeyFile { path: path.to_owned(), home: None, user })
     }));
     let is_file = |file: &KeyFile| {
-        let item = laid.real(&file.path).and_then(|real| laid.get(&real));
+        let item = overlay.real(&file.path).and_then(|real| overlay.get(&real));
         item.is_some_and(|item| matches!(item.what, What::File(_)))
     };
     found.retain(is_file);
@@ -98,9 +98,9 @@ fn key_files(laid: &OverlayTree) -> Vec<KeyFile> {
 }
 
 /// The homes of users: those that are known, and others that something is laid into.
-fn homes(laid: &OverlayTree) -> Vec<(String, Option<Owner>)> {
+fn homes(overlay: &OverlayTree) -> Vec<(String, Option<Owner>)> {
     let known = HOMES.map(|(home, user)| (home.to_owned(), Some(user)));
-    let others = laid.items().filter_map(|(path, _)| {
+    let others = overlay.items().filter_map(|(path, _)| {
         let name = path.strip_prefix("home/")?.split('/').next()?;
         Some((format!("home/{name}"), None)).filter(|_| name != "nixos")
     });

@@ -20,15 +20,15 @@ const DEEPEST: usize = 128;
 const LARGEST_LIST: usize = 64 << 10;
 
 /// Lays everything below `top`.
-pub(super) fn lay(asked: ArgRef<'_>, top: &Path, laid: &mut OverlayTree) -> Result<()> {
-    walk(asked, top, top, laid, 0)
+pub(super) fn add(asked: ArgRef<'_>, top: &Path, overlay: &mut OverlayTree) -> Result<()> {
+    walk(asked, top, top, overlay, 0)
 }
 
 fn walk(
     asked: ArgRef<'_>,
     top: &Path,
     at: &Path,
-    laid: &mut OverlayTree,
+    overlay: &mut OverlayTree,
     depth: usize,
 ) -> Result<()> {
     let doing = || format!("read {}", at.display());
@@ -48,9 +48,9 @@ fn walk(
         })?;
         check_xattrs(asked, &path)?;
         let item = item(asked, &path, &about, &place)?;
-        laid.put(asked, &place, item)?;
+        overlay.put(asked, &place, item)?;
         if about.is_dir() {
-            walk(asked, top, &path, laid, depth.saturating_add(1))?;
+            walk(asked, top, &path, overlay, depth.saturating_add(1))?;
         }
     }
     Ok(())

@@ -48,8 +48,8 @@ impl<'a> Start<'a> {
 }
 
 /// Checks everything that is laid.
-pub(super) fn check(recipe: &Recipe, laid: &OverlayTree, findings: &mut Findings) -> Result<()> {
-    for (path, item) in laid.items() {
+pub(super) fn check(recipe: &Recipe, overlay: &OverlayTree, findings: &mut Findings) -> Result<()> {
+    for (path, item) in overlay.items() {
         let What::File(content) = &item.what else { continue };
         let (name, index) = item.by;
         let asked = ArgRef { recipe, name, index };
@@ -57,7 +57,7 @@ pub(super) fn check(recipe: &Recipe, laid: &OverlayTree, findings: &mut Findings
             content.head(SEARCHED).map_err(Error::io(format!("read the file for /{path}")))?;
         secrets(asked, path, item, &head, findings)?;
         if is_program(item, path) {
-            script(asked, path, laid, &head, findings)?;
+            script(asked, path, overlay, &head, findings)?;
         } else if item.mode & 0o111 != 0 {
             findings.notes.extend(start_note(path, &head, content));
         }
@@ -73,7 +73,7 @@ fn is_program(item: &Item, path: &str) -> bool {
 fn script(
     asked: ArgRef<'_>,
     path: &str,
-    laid: &OverlayTree,
+    overlay: &OverlayTree,
     head: &[u8],
     findings: &mut Findings,
 ) -> Result<()> {
@@ -95,7 +95,7 @@ fn script(
         Start::Script(interpreter) => {
             let there = INTERPRETERS.contains(&interpreter)
                 || INTERPRETER_FOLDERS.iter().any(|folder| interpreter.starts_with(folder))
-                || laid.get(interpreter.trim_start_matches('/')).is_some();
+                || overlay.get(interpreter.trim_start_matches('/')).is_some();
             if !there {
                 let what = format!("{name} wants {interpreter}, which NixOS does not have");
                 return Err(

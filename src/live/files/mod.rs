@@ -32,7 +32,7 @@ const LARGEST_IN_INITRD: u64 = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Files {
     recipe: Recipe,
-    laid: OverlayTree,
+    overlay: OverlayTree,
     /// Everything, without what the squashfs has.
     members: Vec<Member>,
     /// Everything, if it is too large for an initrd.
@@ -49,35 +49,35 @@ impl Files {
     pub(super) fn gather(asked: &Recipe) -> Result<Option<Self>> {
         let recipe = &asked.with_all_runs();
         refuse_what_says_nothing(recipe)?;
-        let mut laid = OverlayTree::default();
+        let mut overlay = OverlayTree::default();
         let mut findings = Findings::default();
-        overlays(recipe, &mut laid)?;
-        programs::gather(recipe, &mut laid, &mut findings)?;
-        authorized::set_right(recipe, &mut laid, &mut findings.notes)?;
-        laid.finish();
-        findings.notes.extend(laid.items().filter_map(|(path, _)| places::note(path)));
-        lint::check(recipe, &laid, &mut findings)?;
+        overlays(recipe, &mut overlay)?;
+        programs::gather(recipe, &mut overlay, &mut findings)?;
+        authorized::set_right(recipe, &mut overlay, &mut findings.notes)?;
+        overlay.finish();
+        findings.notes.extend(overlay.items().filter_map(|(path, _)| places::note(path)));
+        lint::check(recipe, &overlay, &mut findings)?;
         let mut units = Root::default();
-        units::gather(recipe, &laid, &mut units, &mut findings.notes)?;
+        units::gather(recipe, &overlay, &mut units, &mut findings.notes)?;
         let stores = stores(recipe, &mut units, &mut findings.notes)?;
         if stores.iter().any(|store| store.purpose == Purpose::Store { on_path: true }) {
-            programs::on_path(&mut laid)?;
-            laid.finish();
+            programs::on_path(&mut overlay)?;
+            overlay.finish();
         }
         programs::services(recipe, asked, &mut units);
-        if laid.is_empty() && stores.is_empty() && units.members().next().is_none() {
+        if overlay.is_empty() && stores.is_empty() && units.members().next().is_none() {
             return Ok(None);
         }
-        let large = laid.size() > LARGEST_IN_INITRD;
-        let packed = if large { Some(packed(&laid)?) } else { None };
-        let members = if large { Vec::new() } else { laid.members()? };
-        let listed = if large { laid.listed() } else { Vec::new() };
+        let large = overlay.size() > LARGEST_IN_INITRD;
+        let packed = if large { Some(packed(&overlay)?) } else { None };
+        let members = if large { Vec::new() } else { overlay.members()? };
+        let listed = if large { overlay.listed() } else { Vec::new() };
         findings.private |= !edits::secrets(&listed).is_empty();
         for store in &stores {
             findings.private |= squashfs::holds_secrets(&store.bytes)?;
         }
         let recipe = recipe.clone();
-        Ok(Some(Self { recipe, laid, members, packed, listed, units, stores, findings }))
+        Ok(Some(Self { recipe, overlay, members, packed, listed, units, stores, findings }))
     }
 
     /// What is worth telling, a line each.
@@ -133,12 +133,12 @@ impl Files {
 
     /// Everything with its bytes, for a root filesystem in which so many are free.
     fn whole(&self, free: u64) -> Result<Vec<Member>> {
-        let needed = self.laid.size();
+        let needed = self.overlay.size();
         if needed > free {
             let what = "the root filesystem of the image, for overlays and programs".into();
             return Err(Error::NoRoom { what, needed, free });
         }
-        self.laid.members()
+        self.overlay.members()
     }
 
     fn check_architecture(&self, facts: &Facts) -> Result<()> {
@@ -190,14 +190,14 @@ fn refuse_what_says_nothing(recipe: &Recipe) -> Result<()> {
     }
 }
 
-fn overlays(recipe: &Recipe, laid: &mut OverlayTree) -> Result<()> {
+fn overlays(recipe: &Recipe, overlay: &mut OverlayTree) -> Result<()> {
     for (index, path) in recipe.overlay.iter().enumerate() {
         let asked = ArgRef { recipe, name: "overlay", index };
         let about = path.metadata().map_err(Error::io(format!("read {}", path.display())))?;
         if about.is_dir() {
-            folder::lay(asked, path, laid)?;
+            folder::add(asked, path, overlay)?;
         } else if about.is_file() {
-            archive::lay(asked, path, laid)?;
+            archive::add(asked, path, overlay)?;
         } else {
             let what = format!("{} is neither a folder nor a file", path.display());
             return Err(asked.fault(what, "give a folder or a tar archive"));
@@ -206,8 +206,8 @@ fn overlays(recipe: &Recipe, laid: &mut OverlayTree) -> Result<()> {
     Ok(())
 }
 
-fn packed(laid: &OverlayTree) -> Result<Attached> {
-    Attached::new(Purpose::Overlay, Arc::new(squashfs::pack(laid)?))
+fn packed(overlay: &OverlayTree) -> Result<Attached> {
+    Attached::new(Purpose::Overlay, Arc::new(squashfs::pack(overlay)?))
 }
 
 fn stores(recipe: &Recipe, units: &mut Root, notes: &mut Vec<String>) -> Result<Vec<Attached>> {

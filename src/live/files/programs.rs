@@ -34,18 +34,18 @@ const SERVICE_PATH: &str = "/run/wrappers/bin:/etc/profiles/per-user/root/bin:/n
 /// Lays everything of `--file`, `--script`, `--bin` and `--run`.
 pub(super) fn gather(
     recipe: &Recipe,
-    laid: &mut OverlayTree,
+    overlay: &mut OverlayTree,
     findings: &mut Findings,
 ) -> Result<()> {
     for (index, text) in recipe.file.iter().enumerate() {
-        one_file(ArgRef { recipe, name: "file", index }, text, laid, findings)?;
+        one_file(ArgRef { recipe, name: "file", index }, text, overlay, findings)?;
     }
     for (index, path) in recipe.script.iter().enumerate() {
-        program(ArgRef { recipe, name: "script", index }, path, BIN, laid)?;
+        program(ArgRef { recipe, name: "script", index }, path, BIN, overlay)?;
     }
     for (index, path) in recipe.bin.iter().enumerate() {
         let asked = ArgRef { recipe, name: "bin", index };
-        let content = program(asked, path, BIN, laid)?;
+        let content = program(asked, path, BIN, overlay)?;
         findings.programs.push((
             "bin",
             index,
@@ -55,7 +55,7 @@ pub(super) fn gather(
     }
     for (index, path) in recipe.run.iter().enumerate() {
         let asked = ArgRef { recipe, name: "run", index };
-        let content = program(asked, path, RUN, laid)?;
+        let content = program(asked, path, RUN, overlay)?;
         if crate::formats::elf::is_elf(&head(&content, path)?) {
             findings.programs.push((
                 "run",
@@ -66,21 +66,21 @@ pub(super) fn gather(
         }
     }
     if !recipe.script.is_empty() || !recipe.bin.is_empty() {
-        on_path(laid)?;
+        on_path(overlay)?;
     }
     if !recipe.run.is_empty() {
         let content = Content::Bytes(WHEN_ONLINE.as_bytes().into());
         let what = What::File(content);
-        laid.put_own(WAITER, Item { mode: 0o755, owner: (0, 0), what, by: ("run", 0) });
+        overlay.put_own(WAITER, Item { mode: 0o755, owner: (0, 0), what, by: ("run", 0) });
     }
     Ok(())
 }
 
 /// Puts the folder of programs on the PATH of root and nixos.
-pub(super) fn on_path(laid: &mut OverlayTree) -> Result<()> {
+pub(super) fn on_path(overlay: &mut OverlayTree) -> Result<()> {
     let (script, bin) = (setting!(script), setting!(bin));
     for path in ON_PATH {
-        if laid.get(path).is_some_and(|item| !matches!(item.what, What::Link(_))) {
+        if overlay.get(path).is_some_and(|item| !matches!(item.what, What::Link(_))) {
             return Err(Error::Recipe {
                 what: format!(
                     "/{path} is in an overlay, and {script}, {bin} or {} make it, too",
@@ -90,7 +90,7 @@ pub(super) fn on_path(laid: &mut OverlayTree) -> Result<()> {
             });
         }
         let what = What::Link(format!("/{BIN}"));
-        laid.put_own(path, Item { mode: 0o777, owner: (0, 0), what, by: ("script", 0) });
+        overlay.put_own(path, Item { mode: 0o777, owner: (0, 0), what, by: ("script", 0) });
     }
     Ok(())
 }
@@ -141,7 +141,7 @@ fn program(
     asked: ArgRef<'_>,
     path: &Path,
     folder: &str,
-    laid: &mut OverlayTree,
+    overlay: &mut OverlayTree,
 ) -> Result<Content> {
     let plain = |name: &&str| {
         !name.starts_with(['-', '.'])
@@ -160,13 +160,14 @@ fn program(
                     .strip_prefix(RUN)
                     .is_some_and(|other| service_name(other.trim_start_matches('/')) == unit)
     };
-    if laid.items().any(|(other, _)| same(other)) {
+    if overlay.items().any(|(other, _)| same(other)) {
         let what = format!("{name} is given twice");
         return Err(asked.fault(what, "give one of them another name"));
     }
     let (content, _) = content(asked, path)?;
     let what = What::File(content.clone());
-    laid.put_own(&place, Item { mode: 0o755, owner: (0, 0), what, by: (asked.name, asked.index) });
+    overlay
+        .put_own(&place, Item { mode: 0o755, owner: (0, 0), what, by: (asked.name, asked.index) });
     Ok(content)
 }
 
@@ -218,7 +219,7 @@ const FORM: &str = "write SRC:DST[:MODE[:OWNER]], as `motd:/etc/motd:644:root`";
 fn one_file(
     asked: ArgRef<'_>,
     text: &str,
-    laid: &mut OverlayTree,
+    overlay: &mut OverlayTree,
     findings: &mut Findings,
 ) -> Result<()> {
     let spec = Spec::parse(text)
@@ -242,7 +243,7 @@ fn one_file(
     if mode & 0o6000 != 0 {
         findings.notes.push(format!("/{place} is setuid or setgid (mode {mode:04o})"));
     }
-    laid.put(
+    overlay.put(
         asked,
         &place,
         Item { mode, owner, what: What::File(content), by: (asked.name, asked.index) },

@@ -36,22 +36,22 @@ pub(super) fn unnamed_file() -> Result<File> {
 }
 
 /// A squashfs of everything: the same for the same files, without a clock.
-pub(super) fn pack(laid: &OverlayTree) -> Result<ImageFile> {
+pub(super) fn pack(overlay: &OverlayTree) -> Result<ImageFile> {
     let file = unnamed_file()?;
-    let written = write(laid, &file);
+    let written = write(overlay, &file);
     written.map_err(|fault| {
         Error::io("make a squashfs of the overlay")(std::io::Error::other(fault))
     })?;
     ImageFile::opened(file, "the squashfs of the overlay")
 }
 
-fn write(laid: &OverlayTree, file: &File) -> Result<(), backhand::BackhandError> {
+fn write(overlay: &OverlayTree, file: &File) -> Result<(), backhand::BackhandError> {
     let mut writer = FilesystemWriter::default();
     let options = CompressionOptions::Zstd(Zstd { compression_level: LEVEL });
     writer.set_compressor(FilesystemCompressor::new(Compressor::Zstd, Some(options))?);
     writer.set_time(0);
     writer.set_root_mode(0o755);
-    for (path, item) in laid.items() {
+    for (path, item) in overlay.items() {
         let [low, high, ..] = (item.mode & 0o7777).to_le_bytes();
         let mode = u16::from_le_bytes([low, high]);
         let header = NodeHeader::new(mode, item.owner.0, item.owner.1, 0);

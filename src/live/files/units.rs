@@ -32,7 +32,7 @@ struct Unit<'a> {
 /// Puts in all units of a recipe, and what starts them if that is wished.
 pub(super) fn gather(
     recipe: &Recipe,
-    laid: &OverlayTree,
+    overlay: &OverlayTree,
     root: &mut Root,
     notes: &mut Vec<String>,
 ) -> Result<()> {
@@ -44,7 +44,7 @@ pub(super) fn gather(
             let what = format!("{} is given twice", unit.name);
             return Err(unit.asked.fault(what, "give it once"));
         }
-        check_programs(&unit, laid, notes)?;
+        check_programs(&unit, overlay, notes)?;
         units.push(unit);
     }
     for unit in &units {
@@ -93,7 +93,7 @@ fn read<'a>(asked: ArgRef<'a>, path: &'a Path) -> Result<Unit<'a>> {
 }
 
 /// Commands must be absolute, and be there.
-fn check_programs(unit: &Unit<'_>, laid: &OverlayTree, notes: &mut Vec<String>) -> Result<()> {
+fn check_programs(unit: &Unit<'_>, overlay: &OverlayTree, notes: &mut Vec<String>) -> Result<()> {
     for program in unit.file.programs() {
         let name = unit.name;
         if !program.starts_with(['/', '%', '$']) {
@@ -103,7 +103,7 @@ fn check_programs(unit: &Unit<'_>, laid: &OverlayTree, notes: &mut Vec<String>) 
         let there = COMMANDS.contains(&program)
             || FOUND.iter().any(|folder| program.starts_with(folder))
             || program.starts_with(['%', '$'])
-            || laid.get(program.trim_start_matches('/')).is_some();
+            || overlay.get(program.trim_start_matches('/')).is_some();
         if !there {
             notes.push(format!("{name} runs {program}, which NixOS does not have there: its programs are in /run/current-system/sw/bin"));
         }

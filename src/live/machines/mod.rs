@@ -161,7 +161,7 @@ impl Machines {
             roots.push(Part { keys, system, network, host_keys, announce }.root(facts));
         }
         let paths = varying(&roots);
-        lay(&roots, &paths, &mut edits.root);
+        merge_roots(&roots, &paths, &mut edits.root);
         self.put_unit(&paths, &mut edits.root);
         paths
     }
@@ -294,8 +294,8 @@ fn varying(roots: &[Root]) -> BTreeSet<String> {
     all.filter(differs).map(|member| member.path.clone()).collect()
 }
 
-/// Lays what some machine has for all of them, and what varies below the numbers of machines.
-fn lay(roots: &[Root], paths: &BTreeSet<String>, to: &mut Root) {
+/// Merges the roots: what some machine has goes to all of them, and what varies goes below the numbers of machines.
+fn merge_roots(roots: &[Root], paths: &BTreeSet<String>, to: &mut Root) {
     for (number, root) in roots.iter().enumerate() {
         for member in root.members() {
             if paths.contains(&member.path) {
