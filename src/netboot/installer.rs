@@ -18,7 +18,7 @@ use crate::netboot::added::Added;
 use crate::netboot::ipxe;
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::tables::Tables;
-use crate::netboot::verify::{Composed, Expected, Netboot};
+use crate::netboot::verify::{ComposedNetboot, Expected, Netboot};
 use crate::recipe::edits::{Boot, Edits};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::privacy;
@@ -50,7 +50,7 @@ pub fn build<B: ReadAt + Clone>(base: &BaseImage<B>, edits: Option<&Edits>) -> R
 pub fn compose<B: ReadAt + Clone>(
     base: &BaseImage<B>,
     edits: Option<&Edits>,
-) -> Result<Composed<B>> {
+) -> Result<ComposedNetboot<B>> {
     let base = base.iso().ok_or_else(|| {
         Error::unsupported("the base", "an installer ISO, to start it", "a disk image")
     })?;
@@ -138,7 +138,7 @@ fn made<B: ReadAt + Clone>(
     now: &Survey,
     boot: &Boot,
     put: InjectedFiles,
-) -> Result<Composed<B>> {
+) -> Result<ComposedNetboot<B>> {
     let tree = base.survey.tree();
     ipxe::check_asked(boot)?;
     let chosen = Chosen::choose(&image, base, now, boot)?;
@@ -148,7 +148,7 @@ fn made<B: ReadAt + Clone>(
     let arguments = ipxe::without_medium(chosen.arguments.clone());
     let (entry, credential, private) = (chosen.entry.path(), chosen.does.clone(), put.private);
     let (initrd, expected) = chosen.initrd(image.clone(), tree, put)?;
-    Ok(Composed {
+    Ok(ComposedNetboot {
         script: ipxe::script(&name, &arguments)?,
         kernel: Layout::from_part(&kernel, &path)?.compose(image)?,
         kernel_from: kernel,

@@ -20,7 +20,7 @@ use crate::netboot::added::{self, Added};
 use crate::netboot::archive::{self, Member};
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::script::Script;
-use crate::netboot::verify::{Archive, Composed, ComposedArchive, Expected, Netboot};
+use crate::netboot::verify::{Archive, ComposedArchive, ComposedNetboot, Expected, Netboot};
 use crate::netboot::{INITRD, ipxe};
 use crate::recipe::edits::{Boot, Edits};
 use crate::units::ByteRange;
@@ -238,7 +238,7 @@ impl<'f> Tree<&'f ImageFile> {
         self.compose_netboot(edits)?.verify()
     }
 
-    fn compose_netboot(self, edits: Option<&Edits>) -> Result<Composed<&'f ImageFile>> {
+    fn compose_netboot(self, edits: Option<&Edits>) -> Result<ComposedNetboot<&'f ImageFile>> {
         let boot = edits.map(|edits| edits.boot.clone()).unwrap_or_default();
         self.check(&boot)?;
         ipxe::check_asked(&boot)?;
@@ -253,7 +253,7 @@ impl<'f> Tree<&'f ImageFile> {
         let arguments = ipxe::without_medium(line);
         let (initrd, expected) =
             edits.map_or_else(|| self.unchanged(), |edits| self.edited(edits))?;
-        Ok(Composed {
+        Ok(ComposedNetboot {
             script: ipxe::script(&self.name, &arguments)?,
             arguments,
             kernel: Layout::from_part(&self.kernel, &self.name)?.compose(self.image.clone())?,

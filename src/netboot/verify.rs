@@ -115,7 +115,7 @@ fn comes_from<B: ReadAt>(
 
 /// What was put together to start over the network, and what it is to be.
 #[derive(Debug)]
-pub struct Composed<B> {
+pub struct ComposedNetboot<B> {
     /// Name of the kernel's file, as `bzImage`.
     pub name: String,
     /// The kernel.
@@ -138,7 +138,7 @@ pub struct Composed<B> {
     pub arguments: Vec<String>,
 }
 
-impl<B: ReadAt> Composed<B> {
+impl<B: ReadAt> ComposedNetboot<B> {
     /// Reads it again.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl<B: ReadAt> Composed<B> {
 
 /// What starts over the network.
 #[derive(Debug)]
-pub struct Netboot<B>(Composed<B>);
+pub struct Netboot<B>(ComposedNetboot<B>);
 
 impl<B: ReadAt> Netboot<B> {
     /// The kernel for a way out: it is as published.
@@ -197,9 +197,9 @@ impl<B: ReadAt> Netboot<B> {
 
 /// What was decided on is so.
 impl<B> Deref for Netboot<B> {
-    type Target = Composed<B>;
+    type Target = ComposedNetboot<B>;
 
-    fn deref(&self) -> &Composed<B> {
+    fn deref(&self) -> &ComposedNetboot<B> {
         &self.0
     }
 }

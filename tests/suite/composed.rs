@@ -11,7 +11,7 @@ use remaster::iso;
 use remaster::iso::injected::IsoBase;
 use remaster::iso::survey::Survey;
 use remaster::netboot::tree::Tree;
-use remaster::netboot::verify::{Composed, ComposedArchive};
+use remaster::netboot::verify::{ComposedArchive, ComposedNetboot};
 use remaster::netboot::{archive, installer};
 use remaster::recipe::edits::{Attached, Edits, InjectMethod, Purpose};
 use remaster::stamp::base_image::BaseImage;
@@ -341,7 +341,7 @@ fn behind<B: ReadAt>(image: &PatchedImage<B>, text: &str) -> u64 {
     (found + text.len()).try_into().unwrap()
 }
 
-type WrongNetboot = fn(&mut Composed<&'static [u8]>);
+type WrongNetboot = fn(&mut ComposedNetboot<&'static [u8]>);
 
 const NETBOOTS: &[(&str, WrongNetboot)] = &[
     ("the kernel at byte 0x0: found other bytes", |made| flip(&mut made.kernel, 7)),

@@ -63,7 +63,7 @@ impl Args {
 
     fn finish(
         &self,
-        (mut made, settings): Made<'_>,
+        (mut made, settings): Built<'_>,
         wishes: Option<&Customization>,
         known: Option<KnownHosts>,
     ) -> Result<()> {
@@ -84,7 +84,7 @@ impl Args {
 }
 
 /// The files, and what is set in them, a line each.
-type Made<'f> = (Netboot<&'f ImageFile>, String);
+type Built<'f> = (Netboot<&'f ImageFile>, String);
 
 /// Whether others may not read what files are made of.
 fn is_closed(path: &Path) -> bool {
@@ -97,7 +97,7 @@ fn of_installer<'f>(
     file: &'f ImageFile,
     wishes: Option<&Customization>,
     args: &Args,
-) -> Result<Made<'f>> {
+) -> Result<Built<'f>> {
     const HINT: &str = "give an installer ISO, or a tarball or folder for kexec or netboot";
     let base = job::iso(file, "netboot", HINT)?;
     of_base(&base, wishes, args).map_err(|fault| fault.with_path(file.name()))
@@ -107,7 +107,7 @@ fn of_base<'f>(
     base: &BaseImage<&'f ImageFile>,
     wishes: Option<&Customization>,
     args: &Args,
-) -> Result<Made<'f>> {
+) -> Result<Built<'f>> {
     let Some(wishes) = wishes else { return Ok((installer::build(base, None)?, String::new())) };
     let edits = wishes.edits(&base.facts())?;
     base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
@@ -121,7 +121,7 @@ fn of_tree<'f>(
     tree: Tree<&'f ImageFile>,
     wishes: Option<&Customization>,
     args: &Args,
-) -> Result<Made<'f>> {
+) -> Result<Built<'f>> {
     let Some(wishes) = wishes else { return Ok((tree.netboot(None)?, String::new())) };
     let edits = wishes.edits(&facts(&tree))?;
     job::tell_unknown(&edits)?;
