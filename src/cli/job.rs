@@ -102,9 +102,9 @@ impl Edit {
     /// Reads everything that is named, and tells what is worth telling of it.
     pub(crate) fn gather(&self) -> Result<(Recipe, Customization)> {
         let recipe = self.recipe()?;
-        let wishes = gather(&recipe)?;
-        tell(&wishes);
-        Ok((recipe, wishes))
+        let customization = gather(&recipe)?;
+        tell(&customization);
+        Ok((recipe, customization))
     }
 
     /// Refuses flags for menus and volumes where there are none. A recipe may have them for images, and is told of.
@@ -183,8 +183,8 @@ impl Read for TypedInput {
 }
 
 /// Tells what is worth telling of what was read.
-pub(crate) fn tell(wishes: &Customization) {
-    for note in wishes.notes() {
+pub(crate) fn tell(customization: &Customization) {
+    for note in customization.notes() {
         printer::note(&note);
     }
 }
@@ -201,7 +201,7 @@ pub(crate) fn tell_unknown(edits: &Edits) -> Result<()> {
 /// A base with everything that is known of it and of what shall be put in.
 pub(crate) struct StampJob<'a> {
     file: &'a ImageFile,
-    wishes: Customization,
+    customization: Customization,
     base: BaseImage<&'a ImageFile>,
     made: PlannedImage,
     /// What was put in before and goes.
@@ -222,31 +222,31 @@ pub(crate) struct FinishedJob<'a> {
 }
 
 impl<'a> StampJob<'a> {
-    /// Decides what to change of a base: `recipe` and `wishes` are what [`Edit::gather`] found, `inside` what the manifest is to have.
+    /// Decides what to change of a base: `recipe` and `customization` are what [`Edit::gather`] found, `inside` what the manifest is to have.
     pub(crate) fn plan(
         file: &'a ImageFile,
-        (recipe, wishes): (Recipe, Customization),
+        (recipe, customization): (Recipe, Customization),
         inside: &ManifestArgs,
         no_key: bool,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        Self::plan_on((file, base(file)?), (recipe, wishes), inside, no_key, progress)
+        Self::plan_on((file, base(file)?), (recipe, customization), inside, no_key, progress)
     }
 
     /// The same where the base was surveyed.
     pub(crate) fn plan_on(
         (file, base): (&'a ImageFile, BaseImage<&'a ImageFile>),
-        (recipe, wishes): (Recipe, Customization),
+        (recipe, customization): (Recipe, Customization),
         inside: &ManifestArgs,
         no_key: bool,
         progress: &dyn Progress,
     ) -> Result<Self> {
         let options = inside.or_by(&recipe).options_for(&base, progress)?;
-        let made = wishes.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
+        let made = customization.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
         let made = made.map_err(|fault| fault.with_path(file.name()))?;
         base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
         let gone = replaced::gone(base.injected_facts().as_ref(), made.edits(), no_key)?;
-        Ok(Self { file, wishes, base, made, gone, adds: false })
+        Ok(Self { file, customization, base, made, gone, adds: false })
     }
 
     /// The same where what was put in before stays, but for what goes by its name.
@@ -280,8 +280,8 @@ impl<'a> StampJob<'a> {
         for line in self.taken_out() {
             text.extend([&line, "\n"]);
         }
-        text.push_str(&keys_shown(&self.wishes.keys));
-        for key in self.wishes.all_host_keys().flat_map(|found| &found.keys) {
+        text.push_str(&keys_shown(&self.customization.keys));
+        for key in self.customization.all_host_keys().flat_map(|found| &found.keys) {
             let _ = if key.by_chance {
                 writeln!(text, "host key: {}, another one each time", key.algorithm())
             } else {
@@ -320,18 +320,19 @@ impl<'a> StampJob<'a> {
     }
 
     fn summary(&self) -> String {
-        let mut text = keys_shown(&self.wishes.keys);
+        let mut text = keys_shown(&self.customization.keys);
         text.push_str(&settings_shown(&InjectedFacts::from_edits(self.made.edits())));
         let (menus, release) = (self.made.menus(), self.base.release());
         let initrds = match self.made.edits().way {
             InjectMethod::MergeInitrd => "initrds changed; ",
             InjectMethod::ExtraInitrd | InjectMethod::Credential | InjectMethod::Menus => "",
         };
-        let who = if self.wishes.keys.keys.is_empty() || !self.wishes.touch_stage_one() {
-            ""
-        } else {
-            " lets them in as root and nixos"
-        };
+        let who =
+            if self.customization.keys.keys.is_empty() || !self.customization.touch_stage_one() {
+                ""
+            } else {
+                " lets them in as root and nixos"
+            };
         let menus = match (menus, initrds) {
             (0, _) => String::new(),
             (1, _) => "1 menu changed; ".to_owned(),

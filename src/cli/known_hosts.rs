@@ -20,14 +20,14 @@ pub(super) struct KnownHosts {
 }
 
 impl KnownHosts {
-    /// Those of the wishes, for the file that is wanted, or one beside the image. Nothing is written yet.
+    /// Those of the customization, for the file that is wanted, or one beside the image. Nothing is written yet.
     pub(super) fn new(
-        wishes: &Customization,
+        customization: &Customization,
         wanted: Option<&Path>,
         beside: Option<&Path>,
         replace: bool,
     ) -> Result<Option<Self>> {
-        let all: Vec<HostKeys> = wishes.all_host_keys().cloned().collect();
+        let all: Vec<HostKeys> = customization.all_host_keys().cloned().collect();
         if all.is_empty() {
             return Ok(None);
         }

@@ -217,8 +217,8 @@ mod tests {
             recipe.root_password_prompt = Some(true);
         });
         let root = |shell_quote: &str, before: &[_]| {
-            let wishes = gathered(&recipe, shell_quote).settled(before).unwrap();
-            let edits = wishes.edits(&facts()).unwrap();
+            let customization = gathered(&recipe, shell_quote).settled(before).unwrap();
+            let edits = customization.edits(&facts()).unwrap();
             edits.root.members().cloned().collect::<Vec<_>>()
         };
         let first = root("word", &[]);

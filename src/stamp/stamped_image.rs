@@ -33,10 +33,10 @@ impl<B: ReadAt + Clone> BaseImage<B> {
     /// Those of [`Self::plan`] and of [`PlannedImage::stamp`].
     pub fn customize(
         &self,
-        wishes: &Customization,
+        customization: &Customization,
         options: &ManifestOptions,
     ) -> Result<StampedImage<B>> {
-        self.stamp(wishes.edits(&self.facts())?, options)
+        self.stamp(customization.edits(&self.facts())?, options)
     }
 
     /// The same with edits that are known.

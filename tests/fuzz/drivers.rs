@@ -522,7 +522,7 @@ fn menu_text(data: &[u8]) {
     }
 }
 
-/// Wishes for menus.
+/// Edits of menus.
 fn boots() -> [Boot; 3] {
     let asked = |value: &str| Spanned { value: value.to_owned(), place: "--x".to_owned() };
     let serial = Serial { port: "ttyS0".into(), speed: Some(115_200), unit: Some(0) };
@@ -735,8 +735,8 @@ fn mean(mut recipe: Recipe) {
     assert!(edits.len() <= given.len(), "{edits:?} of {given:?}");
     let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
     let gathered = Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody));
-    if let Ok(wishes) = gathered {
-        taken(wishes.edits(&Facts { release: (25, 11), architecture: None, room: None }));
+    if let Ok(customization) = gathered {
+        taken(customization.edits(&Facts { release: (25, 11), architecture: None, room: None }));
     }
 }
 

@@ -21,7 +21,7 @@ use remaster::{disk, live};
 
 use crate::boot_image::full;
 use crate::netboot::{base_initrd, kexec};
-use crate::raw::{OLD, wishes};
+use crate::raw::{OLD, customization};
 use crate::support::{Folder, SD, SYSTEMD, TINY, bytes, edits, key, survey};
 
 /// What is planned for a base.
@@ -273,7 +273,7 @@ fn an_iso_with_another_label_where_one_still_looks_for_the_old_one_is_told() {
 
 #[test]
 fn an_entry_without_the_keys_that_all_are_to_have_is_told() {
-    let wanted = wishes(|recipe| recipe.inject = Some(remaster::recipe::Inject::Credential));
+    let wanted = customization(|recipe| recipe.inject = Some(remaster::recipe::Inject::Credential));
     let base = IsoBase::open(TINY.as_slice()).unwrap();
     let wanted = wanted.edits(&live::Facts::from_survey(&base.survey)).unwrap();
     let planned = Planned::of(&TINY, wanted);
@@ -304,7 +304,7 @@ fn a_raw_image_that_is_wrong_in_one_thing_is_told() {
             image[at..end].copy_from_slice(&undo.pack().unwrap());
         }),
     ];
-    let wanted = wishes(|recipe| recipe.karg = vec!["quiet".into()]);
+    let wanted = customization(|recipe| recipe.karg = vec!["quiet".into()]);
     for (base, sums) in [(&*SD, true), (&*OLD, false)] {
         let stamped = BaseImage::open(base.as_slice()).unwrap();
         let stamped = stamped.customize(&wanted, &ManifestOptions::default()).unwrap();

@@ -154,8 +154,8 @@ fn fault_of(change: impl FnOnce(&mut Recipe)) -> Option<String> {
     let mut recipe = Recipe::default();
     change(&mut recipe);
     let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
-    let wishes = Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody));
-    wishes.err().map(|fault| fault.to_string())
+    let customization = Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody));
+    customization.err().map(|fault| fault.to_string())
 }
 
 #[test]

@@ -213,7 +213,7 @@ fn recipe() -> impl Strategy<Value = Recipe> {
     )
 }
 
-fn wishes(recipe: &Recipe) -> remaster::Result<Customization> {
+fn customization(recipe: &Recipe) -> remaster::Result<Customization> {
     let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
     Customization::gather(recipe, &mut Input::new(std::io::empty(), nobody))
 }
@@ -232,9 +232,9 @@ fn hold_of_images(
 ) {
     let made = std::cell::Cell::new(0);
     hold(cases, &recipe(), |recipe| {
-        let Ok(wishes) = wishes(&recipe) else { return };
+        let Ok(customization) = customization(&recipe) else { return };
         let opened = BaseImage::open(base).unwrap();
-        match opened.customize(&wishes, &ManifestOptions::default()) {
+        match opened.customize(&customization, &ManifestOptions::default()) {
             Ok(image) => {
                 made.set(made.get() + 1);
                 property(&recipe, bytes(image.image()));
@@ -254,7 +254,8 @@ fn what_is_stamped_leads_back_and_can_be_stamped_over() {
             assert_same(name, &bytes(below.original()), base);
             // An image that had something else in it before gets the same bytes.
             let again = BaseImage::open(other.as_slice()).unwrap();
-            let again = again.customize(&wishes(recipe).unwrap(), &ManifestOptions::default());
+            let again =
+                again.customize(&customization(recipe).unwrap(), &ManifestOptions::default());
             assert_same(name, &bytes(again.unwrap().image()), &image);
         });
     }
@@ -265,9 +266,9 @@ fn changes_are_apart_and_within_the_image() {
     for (name, base) in bases() {
         let (survey, initrds) = (survey(base), survey(base).initrds(&base).unwrap());
         hold(12, &recipe(), |recipe| {
-            let Ok(wishes) = wishes(&recipe) else { return };
+            let Ok(customization) = customization(&recipe) else { return };
             let facts = Facts { release: (25, 11), architecture: None, room: None };
-            let edits = wishes.edits(&facts).unwrap();
+            let edits = customization.edits(&facts).unwrap();
             let Ok(mut plan) = Plan::new(&base, &survey, &initrds, &edits) else { return };
             plan.patches.sort_by_key(|patch| patch.at);
             for pair in plan.patches.windows(2) {
@@ -288,9 +289,11 @@ fn every_way_out_gives_the_same_bytes() {
         folder.write(name, base);
         let file = ImageFile::open(&folder.at(name)).unwrap();
         hold(3, &recipe(), |recipe| {
-            let Ok(wishes) = wishes(&recipe) else { return };
+            let Ok(customization) = customization(&recipe) else { return };
             let opened = BaseImage::open(&file).unwrap();
-            let Ok(image) = opened.customize(&wishes, &ManifestOptions::default()) else { return };
+            let Ok(image) = opened.customize(&customization, &ManifestOptions::default()) else {
+                return;
+            };
             let composed = bytes(image.image());
             image.write_to_file(&folder.at("o"), OverwritePolicy::Replace).unwrap();
             assert_same(name, &folder.read("o"), &composed);

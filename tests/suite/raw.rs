@@ -20,7 +20,7 @@ pub(crate) static OLD: LazyLock<Vec<u8>> =
 /// Where the root filesystem begins.
 const ROOT_AT: usize = 1 << 20;
 
-pub(crate) fn wishes(change: impl FnOnce(&mut Recipe)) -> Customization {
+pub(crate) fn customization(change: impl FnOnce(&mut Recipe)) -> Customization {
     let mut recipe = Recipe::default();
     recipe.key = vec![key(1)];
     change(&mut recipe);
@@ -28,8 +28,8 @@ pub(crate) fn wishes(change: impl FnOnce(&mut Recipe)) -> Customization {
     Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap()
 }
 
-fn try_stamp(base: &[u8], wishes: &Customization) -> remaster::Result<Vec<u8>> {
-    let image = BaseImage::open(base)?.customize(wishes, &ManifestOptions::default())?;
+fn try_stamp(base: &[u8], customization: &Customization) -> remaster::Result<Vec<u8>> {
+    let image = BaseImage::open(base)?.customize(customization, &ManifestOptions::default())?;
     Ok(bytes(image.image()))
 }
 
@@ -44,7 +44,7 @@ fn seen(image: &[u8]) -> Ext4 {
 
 #[test]
 fn keys_and_arguments_are_there_for_another_reader_of_ext4() {
-    let wanted = wishes(|recipe| {
+    let wanted = customization(|recipe| {
         recipe.hostname = Some("box".into());
         recipe.timezone = Some("Europe/Berlin".into());
         recipe.karg = vec!["quiet".into()];
@@ -77,10 +77,11 @@ fn keys_and_arguments_are_there_for_another_reader_of_ext4() {
 #[test]
 fn the_base_is_below_and_stamping_again_starts_from_it() {
     for base in [&*SD, &*OLD] {
-        let once = try_stamp(base, &wishes(|recipe| recipe.hostname = Some("a".into()))).unwrap();
+        let once =
+            try_stamp(base, &customization(|recipe| recipe.hostname = Some("a".into()))).unwrap();
         assert_same("the way back", &below(&once), base);
-        let again = try_stamp(&once, &wishes(|_| {})).unwrap();
-        assert_same("stamped again", &again, &try_stamp(base, &wishes(|_| {})).unwrap());
+        let again = try_stamp(&once, &customization(|_| {})).unwrap();
+        assert_same("stamped again", &again, &try_stamp(base, &customization(|_| {})).unwrap());
         // On a disk that is longer than the image.
         let mut disk = once.clone();
         disk.resize(once.len() + 4096, 7);
@@ -94,7 +95,8 @@ fn a_report_tells_what_a_raw_image_is_and_what_was_put_in() {
     assert!(report.injected.is_none() && report.volume.is_none() && report.is_sound());
     assert_eq!(report.release, "25.11.20251126.abcdef");
     assert_eq!(report.architecture.as_deref(), Some("aarch64"));
-    let stamped = try_stamp(&SD, &wishes(|recipe| recipe.hostname = Some("box".into()))).unwrap();
+    let stamped =
+        try_stamp(&SD, &customization(|recipe| recipe.hostname = Some("box".into()))).unwrap();
     let report = Report::read(&stamped.as_slice()).unwrap();
     let root = report.root.unwrap();
     assert_eq!((root.partition, root.label.as_str(), root.filesystem), (2, "NIXOS_SD", "ext4"));
@@ -107,8 +109,8 @@ fn a_report_tells_what_a_raw_image_is_and_what_was_put_in() {
 #[test]
 fn what_is_for_isos_is_refused_with_a_hint() {
     let cases = [
-        ("--merge-initrd", wishes(|recipe| recipe.merge_initrd = Some(true))),
-        ("--label", wishes(|recipe| recipe.label = Some("other".into()))),
+        ("--merge-initrd", customization(|recipe| recipe.merge_initrd = Some(true))),
+        ("--label", customization(|recipe| recipe.label = Some("other".into()))),
     ];
     for (name, wanted) in cases {
         let fault = try_stamp(&SD, &wanted).unwrap_err();
@@ -119,7 +121,8 @@ fn what_is_for_isos_is_refused_with_a_hint() {
 
 #[test]
 fn keys_on_the_command_line_leave_the_root_alone_but_for_the_menu() {
-    let image = try_stamp(&SD, &wishes(|recipe| recipe.inject = Some(Inject::Credential))).unwrap();
+    let image =
+        try_stamp(&SD, &customization(|recipe| recipe.inject = Some(Inject::Credential))).unwrap();
     let fs = seen(&image);
     let menu = fs.read_to_string("/boot/extlinux/extlinux.conf").unwrap();
     assert_eq!(menu.matches("systemd.set_credential_binary=").count(), 2);
@@ -134,7 +137,11 @@ fn the_program_stamps_a_packed_image_and_takes_it_back() {
     folder.write("sd.img.zst", include_bytes!("../tiny/tiny-sd.img.zst"));
     folder.write("key.pub", key(1).as_bytes());
     folder.run(&["sd.img.zst", "--key", "key.pub", "-o", "custom.img"]).done();
-    assert_same("packed", &folder.read("custom.img"), &try_stamp(&SD, &wishes(|_| {})).unwrap());
+    assert_same(
+        "packed",
+        &folder.read("custom.img"),
+        &try_stamp(&SD, &customization(|_| {})).unwrap(),
+    );
     folder.run(&["reset", "custom.img", "-o", "base.img"]).done();
     assert_same("reset", &folder.read("base.img"), &SD);
 }
@@ -142,7 +149,7 @@ fn the_program_stamps_a_packed_image_and_takes_it_back() {
 /// Nothing that stands in an image makes a panic, and what is stamped has a way back.
 #[test]
 fn damage_is_refused_or_does_no_harm() {
-    let wanted = wishes(|recipe| recipe.karg = vec!["quiet".into()]);
+    let wanted = customization(|recipe| recipe.karg = vec!["quiet".into()]);
     let most = if std::env::var_os("REMASTER_TEST_ALL").is_some() { usize::MAX } else { 250 };
     let mut refused = [0, 0];
     for (base, refused) in [&*SD, &*OLD].into_iter().zip(&mut refused) {
@@ -177,6 +184,6 @@ fn damage_is_refused_or_does_no_harm() {
 #[test]
 fn an_image_that_is_cut_off_is_refused() {
     for length in (0..SD.len()).step_by(99_991) {
-        assert!(try_stamp(&SD[..length], &wishes(|_| {})).is_err(), "{length}");
+        assert!(try_stamp(&SD[..length], &customization(|_| {})).is_err(), "{length}");
     }
 }

@@ -16,7 +16,7 @@ use remaster::units::{u64_len, usize_of};
 use serde_json::Value;
 use ssh_key::LineEnding;
 
-use crate::raw::wishes;
+use crate::raw::customization;
 use crate::support::{
     AARCH64, Ended, Folder, SD, TINY, assert_same, bases, bytes, edits, key, pair, survey,
 };
@@ -164,7 +164,7 @@ fn a_table_that_leads_elsewhere_than_to_what_was_made_is_told() {
 #[test]
 fn a_table_on_a_stick_with_a_raw_image_is_told() {
     let base = BaseImage::open(SD.as_slice()).unwrap();
-    let image = base.customize(&wishes(|_| {}), &with_blocks(&base)).unwrap();
+    let image = base.customize(&customization(|_| {}), &with_blocks(&base)).unwrap();
     let image = bytes(image.image());
     verified(&image).unwrap();
     let table = Table { entries: 4, array: image.len() / 512 + 8, first_usable: 40 };
@@ -283,7 +283,7 @@ fn whatever_a_manifest_says_of_the_image_is_compared() {
         ("the content id", |said| said.content_id = Some("0".repeat(64))),
     ];
     let hash = format!("$6$salt${}", "a".repeat(86));
-    let secret = wishes(|recipe| recipe.root_password_hash = Some(hash));
+    let secret = customization(|recipe| recipe.root_password_hash = Some(hash));
     for (name, base) in [("tiny", &*TINY), ("sd", &*SD)] {
         let base = BaseImage::open(base.as_slice()).unwrap();
         let image = base.customize(&secret, &with_blocks(&base)).unwrap();

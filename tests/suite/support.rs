@@ -60,9 +60,10 @@ pub(crate) fn edits(number: u8, way: InjectMethod) -> Edits {
     recipe.key = vec![key(number)];
     recipe.merge_initrd = Some(way == InjectMethod::MergeInitrd);
     let nobody = |_: &str| Err(std::io::ErrorKind::Unsupported.into());
-    let wishes = Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap();
+    let customization =
+        Customization::gather(&recipe, &mut Input::new(std::io::empty(), nobody)).unwrap();
     let facts = Facts { release: (25, 11), architecture: None, room: None };
-    wishes.edits(&facts).unwrap()
+    customization.edits(&facts).unwrap()
 }
 
 /// Does what the program does between opening the base and writing.

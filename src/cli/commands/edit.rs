@@ -60,12 +60,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let file = ImageFile::open(&args.image)?;
     check_regular(&file)?;
     let base = job::base(&file)?;
-    let Gathered { recipe, wishes, stays } = args.gather(&base, asked)?;
-    let known = args.known_hosts(&wishes)?;
+    let Gathered { recipe, customization, stays } = args.gather(&base, asked)?;
+    let known = args.known_hosts(&customization)?;
     let progress = Meter::stages()?;
     let inside = &args.inside;
-    let stamping =
-        StampJob::plan_on((&file, base), (recipe, wishes), inside, args.edit.no_key, &progress)?;
+    let stamping = StampJob::plan_on(
+        (&file, base),
+        (recipe, customization),
+        inside,
+        args.edit.no_key,
+        &progress,
+    )?;
     stays.check(stamping.gone())?;
     let stamping = stamping.adding(stays.everything);
     if args.dry_run {
@@ -89,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// What is asked for, with what is in the image already.
 struct Gathered {
     recipe: Recipe,
-    wishes: Customization,
+    customization: Customization,
     stays: Stays,
 }
 
@@ -158,9 +163,9 @@ impl Args {
                 hint: "take everything out with `remaster reset`".into(),
             });
         }
-        let wishes = job::gather_over(&recipe, carried)?;
-        job::tell(&wishes);
-        Ok(Gathered { recipe, wishes, stays })
+        let customization = job::gather_over(&recipe, carried)?;
+        job::tell(&customization);
+        Ok(Gathered { recipe, customization, stays })
     }
 
     fn gather_alone(&self, recipe: Recipe) -> Result<Gathered> {
@@ -172,16 +177,16 @@ impl Args {
                 hint: "leave --remove-key out".into(),
             });
         }
-        let wishes = job::gather(&recipe)?;
-        job::tell(&wishes);
+        let customization = job::gather(&recipe)?;
+        job::tell(&customization);
         let stays = Stays { everything: false, host_keys: false, removed: Vec::new() };
-        Ok(Gathered { recipe, wishes, stays })
+        Ok(Gathered { recipe, customization, stays })
     }
 
     /// The file beside the image is about the image, and is replaced with it; another one may be about others.
-    fn known_hosts(&self, wishes: &Customization) -> Result<Option<KnownHosts>> {
+    fn known_hosts(&self, customization: &Customization) -> Result<Option<KnownHosts>> {
         let wanted = self.edit.known_hosts();
-        KnownHosts::new(wishes, wanted, Some(&self.image), wanted.is_none())
+        KnownHosts::new(customization, wanted, Some(&self.image), wanted.is_none())
     }
 
     /// Tells of a file beside the image by which clients would look for a host key that is gone.

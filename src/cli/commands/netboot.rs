@@ -64,10 +64,10 @@ impl Args {
     fn finish(
         &self,
         (mut made, settings): Built<'_>,
-        wishes: Option<&Customization>,
+        customization: Option<&Customization>,
         known: Option<KnownHosts>,
     ) -> Result<()> {
-        if wishes.is_none() && is_closed(&self.image) {
+        if customization.is_none() && is_closed(&self.image) {
             made.close();
         }
         let draft = TempDir::new(&self.folder(), self.existing(), &[&made.name, INITRD, SCRIPT])?;
@@ -75,7 +75,7 @@ impl Args {
         if let Some(known) = &known {
             known.write()?;
         }
-        printer::say(&summary(&made, wishes, &settings, &self.folder()));
+        printer::say(&summary(&made, customization, &settings, &self.folder()));
         if let Some(known) = known {
             printer::say(&known.summary());
         }
@@ -95,21 +95,23 @@ fn is_closed(path: &Path) -> bool {
 
 fn of_installer<'f>(
     file: &'f ImageFile,
-    wishes: Option<&Customization>,
+    customization: Option<&Customization>,
     args: &Args,
 ) -> Result<Built<'f>> {
     const HINT: &str = "give an installer ISO, or a tarball or folder for kexec or netboot";
     let base = job::iso(file, "netboot", HINT)?;
-    of_base(&base, wishes, args).map_err(|fault| fault.with_path(file.name()))
+    of_base(&base, customization, args).map_err(|fault| fault.with_path(file.name()))
 }
 
 fn of_base<'f>(
     base: &BaseImage<&'f ImageFile>,
-    wishes: Option<&Customization>,
+    customization: Option<&Customization>,
     args: &Args,
 ) -> Result<Built<'f>> {
-    let Some(wishes) = wishes else { return Ok((installer::build(base, None)?, String::new())) };
-    let edits = wishes.edits(&base.facts())?;
+    let Some(customization) = customization else {
+        return Ok((installer::build(base, None)?, String::new()));
+    };
+    let edits = customization.edits(&base.facts())?;
     base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
     let gone = replaced::gone(base.injected_facts().as_ref(), &edits, args.edit.no_key)?;
     let made = installer::build(base, Some(&edits))?;
@@ -119,11 +121,13 @@ fn of_base<'f>(
 
 fn of_tree<'f>(
     tree: Tree<&'f ImageFile>,
-    wishes: Option<&Customization>,
+    customization: Option<&Customization>,
     args: &Args,
 ) -> Result<Built<'f>> {
-    let Some(wishes) = wishes else { return Ok((tree.netboot(None)?, String::new())) };
-    let edits = wishes.edits(&facts(&tree))?;
+    let Some(customization) = customization else {
+        return Ok((tree.netboot(None)?, String::new()));
+    };
+    let edits = customization.edits(&facts(&tree))?;
     job::tell_unknown(&edits)?;
     let gone =
         replaced::gone(Some(&InjectedFacts::from_root(tree.root())), &edits, args.edit.no_key)?;
@@ -139,35 +143,39 @@ pub(crate) fn facts(tree: &Tree<&ImageFile>) -> Facts {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let asked = args.edit.is_given().then(|| args.edit.gather()).transpose()?;
-    let wishes = asked.map(|(_, wishes)| wishes);
+    let customization = asked.map(|(_, customization)| customization);
     args.edit.check_without_menus()?;
     if !args.force {
         check(&args.folder(), OverwritePolicy::Refuse, &[])?;
     }
     let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
-    let known = match &wishes {
-        Some(wishes) => {
-            KnownHosts::new(wishes, args.edit.known_hosts(), Some(&args.folder()), args.force)?
-        }
+    let known = match &customization {
+        Some(customization) => KnownHosts::new(
+            customization,
+            args.edit.known_hosts(),
+            Some(&args.folder()),
+            args.force,
+        )?,
         None => None,
     };
     if path.is_dir() {
         let files = Files::within(&path)?;
-        let made = of_tree(Tree::of_files(&files)?, wishes.as_ref(), args);
+        let made = of_tree(Tree::of_files(&files)?, customization.as_ref(), args);
         return args.finish(
             made.map_err(|fault| fault.with_path(path.display()))?,
-            wishes.as_ref(),
+            customization.as_ref(),
             known,
         );
     }
     let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()))?;
     let made = if archive::is_tar(&file) {
-        let made = Tree::of_archive(&file).and_then(|tree| of_tree(tree, wishes.as_ref(), args));
+        let made =
+            Tree::of_archive(&file).and_then(|tree| of_tree(tree, customization.as_ref(), args));
         made.map_err(|fault| fault.with_path(file.name()))?
     } else {
-        of_installer(&file, wishes.as_ref(), args)?
+        of_installer(&file, customization.as_ref(), args)?
     };
-    args.finish(made, wishes.as_ref(), known)
+    args.finish(made, customization.as_ref(), known)
 }
 
 fn write(made: &Netboot<&ImageFile>, draft: TempDir) -> Result<()> {
@@ -181,11 +189,12 @@ fn write(made: &Netboot<&ImageFile>, draft: TempDir) -> Result<()> {
 
 fn summary(
     made: &Netboot<&ImageFile>,
-    wishes: Option<&Customization>,
+    customization: Option<&Customization>,
     settings: &str,
     output: &Path,
 ) -> String {
-    let mut text = wishes.map(|wishes| job::keys_shown(&wishes.keys)).unwrap_or_default();
+    let mut text =
+        customization.map(|customization| job::keys_shown(&customization.keys)).unwrap_or_default();
     text.push_str(settings);
     if let Some(does) = &made.credential {
         let _ = writeln!(text, "on the kernel's command line: {does}");

@@ -29,8 +29,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::Schema => printer::print_own(&recipe::schema()),
         Command::Check { file } => {
-            let wishes = job::gather(&recipe::read(file)?)?;
-            job::tell(&wishes);
+            let customization = job::gather(&recipe::read(file)?)?;
+            job::tell(&customization);
             printer::tell(&format!("{}: sound\n", file.display()))
         }
     }

@@ -10,7 +10,7 @@ const KEYS: [&str; 2] = [
 ];
 
 /// What is made of a recipe of this text, in a folder with scripts `all.sh` and `one.sh` and a seed.
-fn wishes(text: &str) -> Result<Customization> {
+fn customization(text: &str) -> Result<Customization> {
     let guard = tempfile::tempdir().unwrap();
     let folder = guard.path();
     for name in ["all.sh", "one.sh"] {
@@ -23,7 +23,7 @@ fn wishes(text: &str) -> Result<Customization> {
 }
 
 fn edits(text: &str, release: (u32, u32)) -> Result<Edits> {
-    wishes(text)?.edits(&Facts { release, architecture: None, room: None })
+    customization(text)?.edits(&Facts { release, architecture: None, room: None })
 }
 
 fn text(edits: &Edits, path: &str) -> String {
@@ -104,8 +104,8 @@ fn machines_are_told_as_a_recipe_names_them() {
 fn a_seed_gives_each_machine_its_own_host_key_and_the_same_each_time() {
     let text = "key = 'KEY0'\nhost-key-seed = 'seed'\n[[machine]]\nmac = '52:54:00:00:00:0a'\nhost-key = 'generate'\n[[machine]]\nmac = '52:54:00:00:00:0b'\nhost-key = 'generate'\n";
     let keys = || {
-        let wishes = wishes(text).unwrap();
-        let keys = wishes.all_host_keys().map(|found| found.keys[0].fingerprint.clone());
+        let customization = customization(text).unwrap();
+        let keys = customization.all_host_keys().map(|found| found.keys[0].fingerprint.clone());
         keys.collect::<Vec<_>>()
     };
     let found = keys();

@@ -370,12 +370,12 @@ impl Run<'_> {
         if let Some(same) = before.as_ref().filter(|before| before.matches(expected)) {
             let made_before = Some(same.made_before());
             let options = ManifestOptions { made_before, ..self.batch.options.clone() };
-            let wishes = unsettled.settled(&same.root)?;
-            let job = self.made(&wishes, &options)?;
+            let customization = unsettled.settled(&same.root)?;
+            let job = self.made(&customization, &options)?;
             if self.is_there(&job, name, expected.recipe_id)? {
                 return Ok((job, true));
             }
-            unsettled = wishes.unsettled();
+            unsettled = customization.unsettled();
         }
         let job = self.made(&unsettled.settled(&[])?, self.batch.options)?;
         if self.keeps() && self.is_there(&job, name, expected.recipe_id)? {
@@ -426,15 +426,15 @@ impl Run<'_> {
     }
 
     /// The image that is wished for.
-    fn made(&self, wishes: &Customization, options: &ManifestOptions) -> Result<Job<'_>> {
+    fn made(&self, customization: &Customization, options: &ManifestOptions) -> Result<Job<'_>> {
         let batch = self.batch;
-        let image = batch.base.customize(wishes, options)?;
+        let image = batch.base.customize(customization, options)?;
         let gone = replaced::gone(batch.before, image.edits(), batch.no_key)?;
         let packed = match batch.form {
             Form::Image => Vec::new(),
             Form::Patch | Form::Oci => patch::pack(&image.patch(batch.sha256)?)?,
         };
-        Ok(Job { image, packed, host_keys: wishes.host_keys.clone(), gone })
+        Ok(Job { image, packed, host_keys: customization.host_keys.clone(), gone })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::cli::record::SidecarContext;
 pub(crate) use args::{Args, Form};
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let (recipe, wishes) = args.edit.gather()?;
+    let (recipe, customization) = args.edit.gather()?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
     let (path, sha256) = args.source.resolve(given, || args.check_free())?;
     let packed = base::file(&path, sha256)?;
@@ -27,13 +27,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let output = output.map(|path| args.written.destination(path, &packed)).transpose()?;
     args.beside.check(&packed, args.written.existing())?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
-    let known = KnownHosts::new(&wishes, args.edit.known_hosts(), beside, args.written.force)?;
+    let known =
+        KnownHosts::new(&customization, args.edit.known_hosts(), beside, args.written.force)?;
     let file = base::unpacked(packed, args.output.as_deref())?;
     if archive::is_tar(&file) {
-        return tarball::write(args, &wishes, &file, output.as_ref(), known);
+        return tarball::write(args, &customization, &file, output.as_ref(), known);
     }
     let progress = Destination::meter(output.as_ref())?;
-    let asked = (recipe, wishes);
+    let asked = (recipe, customization);
     let stamping = StampJob::plan(&file, asked, &args.inside, args.edit.no_key, &progress)?;
     if args.dry_run {
         return printer::print(&stamping.dry_run());

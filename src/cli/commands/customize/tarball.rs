@@ -25,7 +25,7 @@ use crate::cli::shell::shell_quote;
 /// Writes the archive, packed as the given one.
 pub(crate) fn write(
     args: &Args,
-    wishes: &Customization,
+    customization: &Customization,
     file: &ImageFile,
     output: Option<&Destination>,
     known: Option<KnownHosts>,
@@ -33,14 +33,14 @@ pub(crate) fn write(
     check(args, &file.name())?;
     let packing = packing(file.path())?;
     let tree = Tree::of_archive(file).map_err(|fault| fault.with_path(file.name()))?;
-    let edits = wishes.edits(&facts(&tree))?;
+    let edits = customization.edits(&facts(&tree))?;
     tell_unknown(&edits)?;
     let gone =
         replaced::gone(Some(&InjectedFacts::from_root(tree.root())), &edits, args.edit.no_key)?;
     let initrd = tree.initrd().path.clone();
     let archive = tree.archive(&edits).map_err(|fault| fault.with_path(file.name()))?;
     let image = archive.outgoing();
-    let mut summary = keys_shown(&wishes.keys);
+    let mut summary = keys_shown(&customization.keys);
     summary.push_str(&settings_shown(&InjectedFacts::from_edits(&edits)));
     if let Some(does) = &archive.credential {
         let _ = writeln!(summary, "on the kernel's command line: {does}");

@@ -205,13 +205,13 @@ fn behind_input() -> Vec<PathBuf> {
 
 /// Stamps a base and writes it in one pass, without a file between.
 fn stamp_and_write(args: &Args, to: &TargetArgs) -> Result<Failed> {
-    let (recipe, wishes) = args.edit.gather()?;
+    let (recipe, customization) = args.edit.gather()?;
     if args.to.disks.json {
-        outcome::tell_notes(&wishes.notes());
+        outcome::tell_notes(&customization.notes());
     }
     let file = base::open(&args.image, &args.source)?;
-    let known = known_hosts(args, &wishes, to)?;
-    let (asked, inside) = ((recipe, wishes), ManifestArgs::default());
+    let known = known_hosts(args, &customization, to)?;
+    let (asked, inside) = ((recipe, customization), ManifestArgs::default());
     let stamping = StampJob::plan(&file, asked, &inside, args.edit.no_key, &Silent)?;
     let FinishedJob { image, summary, gone, .. } = stamping.compose()?;
     if args.to.disks.json {
@@ -224,11 +224,15 @@ fn stamp_and_write(args: &Args, to: &TargetArgs) -> Result<Failed> {
 
 /// The file of host keys: as it is wanted, beside a file that is written, or for a disk in the current folder. Those that
 /// have names of their own are replaced with what they are about.
-fn known_hosts(args: &Args, wishes: &Customization, to: &TargetArgs) -> Result<Option<KnownHosts>> {
+fn known_hosts(
+    args: &Args,
+    customization: &Customization,
+    to: &TargetArgs,
+) -> Result<Option<KnownHosts>> {
     let wanted = args.edit.known_hosts();
-    let own = wishes.all_host_keys().next().map(HostKeys::own_name);
+    let own = customization.all_host_keys().next().map(HostKeys::own_name);
     let beside = if to.is_file() { to.disks.devices.first().cloned() } else { own };
-    KnownHosts::new(wishes, wanted, beside.as_deref(), wanted.is_none())
+    KnownHosts::new(customization, wanted, beside.as_deref(), wanted.is_none())
 }
 
 /// Lays a patch over its base and writes the image in one pass.

@@ -34,7 +34,7 @@ impl Own {
         recipe.key = vec![pair.public_key().to_openssh().map_err(fault)?];
         let file = ImageFile::open(image)?;
         let base = BaseImage::open(&file).map_err(|fault| fault.with_path(file.name()))?;
-        let made = base.customize(&wishes(&base, recipe)?, &ManifestOptions::default());
+        let made = base.customize(&customization(&base, recipe)?, &ManifestOptions::default());
         let made = made.map_err(|fault| fault.with_path(file.name()))?;
         made.write_to_file(&own.image, OverwritePolicy::Refuse)?;
         Ok(own)
@@ -42,7 +42,7 @@ impl Own {
 }
 
 /// A recipe over what an image has already, which stays.
-fn wishes(base: &BaseImage<&ImageFile>, recipe: Recipe) -> Result<Customization> {
+fn customization(base: &BaseImage<&ImageFile>, recipe: Recipe) -> Result<Customization> {
     let Some(previous) = PreviousStamp::read(base)? else {
         return Customization::from_recipe(&recipe);
     };
