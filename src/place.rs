@@ -1,5 +1,5 @@
-//! Where files may be made: in a folder that exists, and nowhere among the nodes of devices, where a path means a disk
-//! that is not there.
+//! Where files may be made, and by what names: in a folder that exists, not among the nodes of devices, where a path means
+//! a disk that is not there, and not by the name of a packed file, as no output but a tar archive is packed.
 
 use std::fs;
 use std::io;
@@ -14,12 +14,57 @@ const DEVICES: &str = "/dev";
 /// Memory that programs share as files, mounted on its own (`shm_overview(7)`).
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Checks that a file or folder may be made, or replaced, at `path`. A link at the path itself is not followed,
-/// as no output follows it.
+/// Endings of packed files, and how each is packed.
+const PACKED: [(&str, &str); 7] = [
+    ("bz2", "bzip2"),
+    ("gz", "gzip"),
+    ("lz4", "lz4"),
+    ("tgz", "gzip"),
+    ("xz", "xz"),
+    ("zip", "zip"),
+    ("zst", "zstd"),
+];
+
+/// How a file of this name is packed, by its ending; none if it has no ending of a packed file.
+pub fn packing_of_name(path: &Path) -> Option<&'static str> {
+    let ending = path.extension()?;
+    PACKED.iter().find(|(packed, _)| ending == *packed).map(|(_, packing)| *packing)
+}
+
+/// Checks that a file or folder may be made, or replaced, at `path`, which is not packed. A link at the path itself is not
+/// followed, as no output follows it.
+///
+/// # Errors
+/// The path has the ending of a packed file; or that of [`check_place`].
+pub fn check(path: &Path) -> Result<()> {
+    check_name(path, None)?;
+    check_place(path)
+}
+
+/// Checks that the ending of a name fits how the file is packed.
+///
+/// # Errors
+/// The name has the ending of another packing: programs that go by names would fail on that file.
+pub fn check_name(path: &Path, packing: Option<&str>) -> Result<()> {
+    let Some(named) = packing_of_name(path).filter(|named| Some(*named) != packing) else {
+        return Ok(());
+    };
+    let shown = path.display();
+    let (is, hint) = match packing {
+        None => ("not packed".into(), "give a name without that ending; pack it afterwards"),
+        Some(other) => (format!("packed by {other}"), "give a name with the ending of the base"),
+    };
+    Err(Error::Usage {
+        what: format!("{shown} has the ending of {named}, and the output is {is}"),
+        hint: hint.into(),
+    })
+}
+
+/// Checks the place of a path, and not its name.
 ///
 /// # Errors
 /// The path is below `/dev`, by whatever way it leads there, and not in shared memory; or its folder does not exist.
-pub fn check(path: &Path) -> Result<()> {
+pub(crate) fn check_place(path: &Path) -> Result<()> {
     check_outside_devices(path)?;
     if path.file_name().is_some() { check_folder(path) } else { Ok(()) }
 }

@@ -111,6 +111,10 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             return format!("{}; `remaster flash --any` writes it all the same", words(first))
                 .into();
         }
+        Advice::PathOfDevice(name) if name.contains(['.', '/']) => {
+            return format!("`remaster devices` lists disks; `--to-file {name}` writes to a file")
+                .into();
+        }
         Advice::PathOfDevice(name) => {
             return format!("give a path, as `/dev/{name}`; `remaster devices` lists disks").into();
         }
@@ -210,7 +214,7 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         }
         Advice::UsersForm => "see `remaster stamp --help` for the form of users files",
         Advice::GiveKey => "give a public key to --key, or see --help for what else there is",
-        Advice::KeyAgain => "give it again to --key, or --no-key to make an image without a key",
+        Advice::KeyAgain => "give a key to --key, or --no-key to make an image without one",
         Advice::ReplaceAll => "give --replace, and everything that the image is to have",
         Advice::OneOrReplaceAll => {
             "leave out one of them, or give --replace and everything that the image is to have"
@@ -223,7 +227,7 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             "give an installer whose stage 1 has one (`boot.initrd.systemd.shell.enable`); `--inject credential` puts short keys for root on the kernel's command line, and nothing else"
         }
         Advice::CompareOrDigests => {
-            "give the image that was written: `remaster verify /dev/sdX --against IMAGE`; what is stamped with --manifest-digests needs none"
+            "give the image that it should equal to --against; an image stamped with --manifest-digests needs no other one. `remaster inspect` checks what holds an image together"
         }
     };
     text.into()

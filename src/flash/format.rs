@@ -91,7 +91,10 @@ fn refused(medium: &dyn Medium, Format { size, sector, .. }: Format) -> Error {
         let least = if sector > 512 { "260 MiB" } else { "36 MiB" };
         (
             format!("too small for FAT32: it has {size}, and {least} are needed"),
-            "take a larger stick",
+            match medium.size() {
+                Some(_) => "take a larger stick",
+                None => "make the file larger first, as with `truncate -s 64M FILE`",
+            },
         )
     };
     Error::Unsafe { target: medium.name(), reason, hint: hint.into() }

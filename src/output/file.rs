@@ -52,11 +52,12 @@ impl Output {
         let here = fs::symlink_metadata(path);
         let is_link = here.is_ok_and(|found| found.is_symlink());
         // What a link leads to is not touched: the link itself gives way. Below /dev nothing does.
-        let found = fs::metadata(path).ok().filter(|_| !is_link || place::check(path).is_err());
+        let found =
+            fs::metadata(path).ok().filter(|_| !is_link || place::check_place(path).is_err());
         if let Some(other) = found.as_ref().filter(|found| !found.is_file()) {
             return Err(not_regular(path, other));
         }
-        place::check(path)?;
+        check(path)?;
         if (is_link || found.is_some()) && existing == OverwritePolicy::Refuse {
             return Err(taken(path));
         }
@@ -64,7 +65,7 @@ impl Output {
     }
 
     fn at(path: &Path, existing: OverwritePolicy) -> Result<Self> {
-        place::check(path)?;
+        check(path)?;
         let (path, folder) = (path.to_owned(), place::folder_of(path));
         fs::metadata(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
         Ok(Self { path, folder, existing, synced: true })
@@ -93,6 +94,7 @@ impl Output {
         outgoing: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
     ) -> Result<CopyMethod> {
+        place::check_name(&self.path, None)?;
         let image = outgoing.image();
         let draft = self.draft(outgoing.readers())?;
         let doing = || format!("write {}", self.path.display());
@@ -140,6 +142,7 @@ impl Output {
 
     /// Writes bytes that are not an image, for these readers.
     pub fn write_bytes(&self, bytes: &[u8], readers: FileAccess) -> Result<()> {
+        place::check_name(&self.path, None)?;
         let draft = self.draft(readers)?;
         let written = draft.file.write_all_at(bytes, 0).and_then(|()| self.sync(&draft.file));
         written.map_err(Error::io(format!("write {}", self.path.display())))?;
@@ -268,6 +271,17 @@ pub fn copy(image: Outgoing<'_, &ImageFile>, path: &Path) -> Result<()> {
 pub fn write_bytes(path: &Path, bytes: &[u8], existing: OverwritePolicy) -> Result<()> {
     let ready = Output::of_bytes(path, existing)?.ready_bytes(bytes, FileAccess::Usual)?;
     publish(vec![ready]).into_iter().collect()
+}
+
+/// Checks a path. The name of a tar archive may say that it is packed: whoever writes one checks that.
+fn check(path: &Path) -> Result<()> {
+    let is_tar =
+        path.file_stem().is_some_and(|stem| Path::new(stem).extension() == Some("tar".as_ref()));
+    if is_tar || path.extension() == Some("tgz".as_ref()) {
+        place::check_place(path)
+    } else {
+        place::check(path)
+    }
 }
 
 /// Closes a file that stays to everyone but its owner; false if a link stands there.

@@ -158,6 +158,10 @@ impl Reading {
         let is_known = |head: &&&str| {
             ["name", "menu-name", ""].contains(*head) || self.names.iter().any(|name| name == *head)
         };
+        if !heads.iter().any(|head| is_known(&head) || self.closest(head).is_some()) {
+            let what = "the first line does not name the columns";
+            return Err(fault(&place, what, "begin the file with a line as `name,key`"));
+        }
         if let Some(other) = heads.iter().find(|head| !is_known(head)) {
             return Err(self.unknown_column(&place, other));
         }
@@ -168,14 +172,20 @@ impl Reading {
     }
 
     fn unknown_column(&self, place: &str, head: &str) -> Error {
-        let close = self.names.iter().map(String::as_str).chain(["name"]);
-        let close = close.map(|name| (strsim::damerau_levenshtein(head, name), name)).min();
-        let hint =
-            match close.filter(|(distance, name)| *distance <= 2 && *distance < name.len() / 2) {
-                Some((_, name)) => format!("did you mean `{name}`?").into(),
-                None => Advice::UserColumns,
-            };
+        let hint = match self.closest(head) {
+            Some(name) => format!("did you mean `{name}`?").into(),
+            None => Advice::UserColumns,
+        };
         fault(place, format!("unknown column `{}`", shown(head)), hint)
+    }
+
+    /// The column that may be meant by a mistyped one.
+    fn closest(&self, head: &str) -> Option<&str> {
+        let names = self.names.iter().map(String::as_str).chain(["name"]);
+        let nearest = names.map(|name| (strsim::damerau_levenshtein(head, name), name)).min();
+        let is_close =
+            |(distance, name): &(usize, &str)| *distance <= 2 && *distance < name.len() / 2;
+        nearest.filter(is_close).map(|(_, name)| name)
     }
 
     fn csv_fault(&self, refused: &csv::Error) -> Error {

@@ -311,7 +311,7 @@ impl InjectedFacts {
             None => Ok(gone),
             Some(key) => Err(Error::Usage {
                 what: format!(
-                    "{key} was put in before and no key is given now: nobody could log in by key"
+                    "{key} is taken out, and no other key is put in: nobody could log in by key"
                 ),
                 hint: Advice::KeyAgain,
             }),

@@ -82,7 +82,7 @@ impl System {
     pub fn find(&self, path: &Path) -> Result<Disk> {
         let shown = path.display().to_string();
         let about = fs::metadata(path).map_err(|fault| match fault.kind() {
-            io::ErrorKind::NotFound if path.parent() == Some(Path::new("")) => Error::NotFound {
+            io::ErrorKind::NotFound if !path.starts_with("/dev") => Error::NotFound {
                 what: format!("{shown}: no such device"),
                 hint: Advice::PathOfDevice(shown.clone().into()),
             },

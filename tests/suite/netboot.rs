@@ -294,6 +294,9 @@ fn a_kexec_tarball_takes_the_same_edits_and_keeps_everything_else() {
     let old = kexec(&initrd);
     folder.write("kexec.tar.gz", &packed(&old));
     folder.run(&["kexec.tar.gz", "--key", "key.pub", "-o", "custom.tar.gz"]).quietly();
+    folder
+        .run(&["kexec.tar.gz", "--key", "key.pub", "-o", "custom.tar.xz"])
+        .refused(2, "custom.tar.xz has the ending of xz, and the output is packed by gzip");
     let custom = folder.read("custom.tar.gz");
     assert_eq!(custom[4..8], [0; 4], "a time in the gzip header");
     let new = unpacked(&custom);

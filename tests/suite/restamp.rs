@@ -164,7 +164,7 @@ fn no_command_leaves_an_image_without_a_key_unless_that_is_meant() {
             assert_eq!(ended.status, if batch { 11 } else { 2 }, "{command:?}: {}", ended.err);
             assert!(
                 ended.err.contains(&format!(
-                    "key {print} key 1 was put in before and no key is given now"
+                    "key {print} key 1 is taken out, and no other key is put in"
                 )),
                 "{}",
                 ended.err
@@ -203,7 +203,7 @@ fn a_key_in_an_overlay_counts_also_where_that_is_too_large_for_an_initrd() {
         let text = said(&folder.run(&overlay));
         assert!(text.contains("hostname box is not given again"), "{text}");
         let bare = ["overlaid", "--hostname", "box", "-o", "bare"];
-        folder.run(&bare).refused(2, "was put in before and no key is given now");
+        folder.run(&bare).refused(2, "is taken out, and no other key is put in");
         said(&folder.run(&[&bare[..], &["--overlay", "files"]].concat()));
     }
 }

@@ -14,6 +14,12 @@ const TYPED: &[(&str, &str)] = &[
     ("diff", "needs <BEFORE>"),
     ("edit c.iso --karg a", "--in-place says that this is meant"),
     ("edit", "needs <IMAGE> and --in-place"),
+    ("edit c.iso --hostname a -o new.iso", "copy the image first, and edit the copy"),
+    ("reset b.iso -o new.iso", "it is a base already: use it as it is"),
+    ("find -n", "it is a flag of `remaster BASE`, `remaster edit`"),
+    ("help nope", "`nope` is not a command of `remaster`"),
+    ("edit --in-place c.iso --remove-key k.pub", "is taken out, and no other key is put in"),
+    ("verify c.iso", "give the image that it should equal to --against"),
     ("reset c.iso", "`-o FILE`, or --in-place"),
     ("apply b.iso p.remaster", "needs --output <FILE>"),
     ("netboot b.iso --key k.pub", "needs --output <DIR>"),
@@ -103,6 +109,7 @@ const TYPED: &[(&str, &str)] = &[
     ("stamp b.iso semicolons.csv -o new", "the columns are parted by ';', not by commas"),
     ("stamp b.iso tabs.csv -o new", "the columns are parted by '\\t', not by commas"),
     ("stamp b.iso email.csv -o new", "unknown column `email`"),
+    ("stamp b.iso headless.csv -o new", "headless.csv:1: the first line does not name the columns"),
     ("stamp b.iso heads.csv -o new", "heads.csv: names no user"),
     ("stamp b.iso empty.csv -o new", "empty.csv: names no user"),
     ("stamp b.iso empty.toml -o new", "empty.toml: names no user"),
@@ -178,7 +185,8 @@ fn folder() -> Folder {
     std::fs::create_dir(folder.at("folder")).unwrap();
     folder.run(&["b.iso", "--key", "k.pub", "-o", "c.iso"]).quietly();
     folder.run(&["b.iso", "--key", "k.pub", "--as", "patch", "-o", "p.remaster"]).quietly();
-    let texts: [(&str, &str); 10] = [
+    let texts: [(&str, &str); 11] = [
+        ("headless.csv", "ann,k.pub\n"),
         ("u.toml", "[[user]]\nname = \"ann\"\nkey = \"k.pub\"\n"),
         ("semicolons.csv", "name;key\nann;k.pub\n"),
         ("tabs.csv", "name\tkey\nann\tk.pub\n"),
@@ -252,6 +260,23 @@ fn a_wrong_argument_of_the_kernel_is_told_with_the_right_one() {
 fn no_output_makes_the_folder_above_it() {
     let words = "the folder no does not exist";
     answered(NOWHERE.iter().map(|typed| ((*typed).to_owned(), words)));
+}
+
+#[test]
+fn no_output_has_the_name_of_a_packed_file() {
+    // Of a name with `.tar` in it, only a tar archive as the base would do.
+    let endings = ["iso.gz", "img.xz", "zst", "json.bz2", "lz4", "zip", "tar.gz", "tgz"];
+    answered(NOWHERE.iter().flat_map(|typed| {
+        let is_image = ["-o no/new", "--to-file"].iter().any(|end| typed.contains(end));
+        let endings = endings.iter().filter(move |end| is_image || !end.starts_with('t'));
+        endings.map(move |end| {
+            (typed.replace("no/new", &format!("packed.{end}")), "and the output is not packed")
+        })
+    }));
+    answered([(
+        "stamp b.iso u.toml -o new --name-template {name}.iso.xz".to_owned(),
+        "{name}.iso.xz has the ending of xz, and the output is not packed",
+    )]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use remaster::image::digest::remembered::DigestCache;
 use remaster::image::digest::{Digest, published};
 use remaster::image::file_type;
 use remaster::image::unpack::{self, DigestMatch};
+use remaster::place::packing_of_name;
 use remaster::units::format_bytes;
 use serde_json::json;
 
@@ -332,7 +333,7 @@ fn text_of(list: &Path) -> Result<Result<String, String>> {
 /// The digest that a list has for an image: by its name, for what is packed by that of what is in it, too; for what
 /// comes by a pipe the only one.
 fn of_list(list: &Path, path: &Path) -> Result<Result<Digest, String>> {
-    let is_packed = is_packed(path);
+    let is_packed = packing_of_name(path).is_some();
     Ok(text_of(list)?.and_then(|text| {
         if unpack::is_pipe(path) {
             return published::only(&text);
@@ -344,12 +345,6 @@ fn of_list(list: &Path, path: &Path) -> Result<Result<Digest, String>> {
             _ => Err(why),
         })
     }))
-}
-
-/// Whether a file has the name of one that is packed.
-pub(super) fn is_packed(path: &Path) -> bool {
-    const PACKED: [&str; 6] = ["xz", "zst", "gz", "bz2", "lz4", "zip"];
-    path.extension().is_some_and(|end| PACKED.iter().any(|packed| end == *packed))
 }
 
 fn no_digest(list: &Path, path: &Path, why: &str) -> Error {

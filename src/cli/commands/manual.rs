@@ -16,6 +16,7 @@ use remaster::error::{Error, Result};
 use remaster::output::file::{OverwritePolicy, write_bytes};
 use remaster::place;
 
+use crate::cli::shell::shell_quote;
 use crate::cli::{help, printer};
 
 /// Print completions for a shell
@@ -85,7 +86,10 @@ pub(crate) fn pages(args: &Pages, mut command: Command) -> Result<()> {
         Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
         made => made.map_err(Error::io(doing))?,
     }
-    page(&command, &names(&command), &args.folder)
+    let all = names(&command);
+    page(&command, &all, &args.folder)?;
+    printer::say(&format!("wrote {} manual pages into {}\n", all.len(), shell_quote(&args.folder)));
+    Ok(())
 }
 
 /// The page of a command, and those of the commands below it.

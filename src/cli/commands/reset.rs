@@ -118,7 +118,7 @@ fn below(file: &ImageFile) -> Result<Original<&ImageFile>> {
     let found = Original::below(file).map_err(|fault| fault.with_path(file.name()))?;
     found.ok_or_else(|| Error::Usage {
         what: format!("nothing was put into {}", file.path().display()),
-        hint: "see `remaster inspect` for what an image is".into(),
+        hint: "it is a base already: use it as it is".into(),
     })
 }
 

@@ -267,7 +267,10 @@ impl Args {
         let own = || self.base.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let url = self.base_url.clone().or_else(|| base.record.map(|record| record.url.clone()));
         let url = url.map(|url| Url::parse(&url)).transpose()?;
-        if url.as_ref().is_some_and(|url| base::is_packed(Path::new(url.file_name()))) {
+        if url
+            .as_ref()
+            .is_some_and(|url| place::packing_of_name(Path::new(url.file_name())).is_some())
+        {
             return Err(Error::Usage {
                 what: "--base-url names a packed file, and a patch is for what is in it".into(),
                 hint: "give the address of the ISO itself, or leave it out".into(),

@@ -113,6 +113,7 @@ pub(super) fn command_below(typed: &Typed<'_>, word: &str) -> Error {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("its commands are {}", all.join(", ")),
     };
+    let name = name.trim_end_matches(" help");
     usage(format!("`{word}` is not a command of `{name}`"), hint)
 }
 

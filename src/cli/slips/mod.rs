@@ -204,8 +204,11 @@ fn unknown_flag(program: &Command, typed: &Typed<'_>, word: &str) -> Error {
 /// Which commands have a flag that this one has not.
 fn elsewhere(program: &Command, typed: &Typed<'_>, name: &str) -> String {
     let own = typed.name();
-    let has = |command: &&Command| {
-        name.strip_prefix("--").is_some_and(|long| flag_of(command, long).is_some())
+    let has = |command: &&Command| match name.strip_prefix("--") {
+        Some(long) => flag_of(command, long).is_some(),
+        None => command.get_arguments().any(|arg| {
+            arg.get_short().is_some_and(|short| name.strip_prefix('-') == Some(&short.to_string()))
+        }),
     };
     let mut names: Vec<String> = program
         .get_subcommands()

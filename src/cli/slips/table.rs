@@ -70,6 +70,11 @@ pub(super) const FLAGS: &[Flag] = &[
         "did you mean `--output`?",
     ),
     flag(
+        &["-o", "--output", "--out", "--outfile", "--out-file", "--output-file"],
+        "in-place",
+        "it changes the image itself: copy the image first, and edit the copy",
+    ),
+    flag(
         &["--device", "--disk", "--drive", "--target", "--to", "--usb"],
         "no-eject",
         "the disk needs no flag: give it after the image, as in `remaster flash IMAGE /dev/sdX`",

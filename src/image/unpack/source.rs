@@ -61,6 +61,19 @@ impl Packing {
         }
     }
 
+    /// The program that packs so; none for what is not packed.
+    pub fn program(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Xz => Some("xz"),
+            Self::Zstd => Some("zstd"),
+            Self::Gzip => Some("gzip"),
+            Self::Bzip2 => Some("bzip2"),
+            Self::Lz4 => Some("lz4"),
+            Self::Zip => Some("zip"),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Plain => "image",

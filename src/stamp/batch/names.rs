@@ -1,12 +1,14 @@
 //! What the files of a batch are called: one folder, no way out of it, no name twice.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Advice, Error, Result};
 use crate::image::digest::Digest;
+use crate::place;
 use crate::recipe::setting;
 
 /// Bytes of a file's name on all usual filesystems.
@@ -31,6 +33,7 @@ impl Template {
     /// # Errors
     /// [`Error::Usage`] for unknown words in braces, and for a template that names all files alike.
     pub fn parse(place: &str, text: &str) -> Result<Self> {
+        place::check_name(Path::new(text), None)?;
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {

@@ -10,6 +10,7 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::live::Customization;
 use remaster::netboot::tree::Tree;
 use remaster::output::{Outgoing, stream};
+use remaster::place;
 use remaster::progress::Progress;
 use remaster::stamp::replaced::{self, InjectedFacts};
 use remaster::units::format_bytes;
@@ -32,6 +33,9 @@ pub(crate) fn write(
 ) -> Result<()> {
     check(args, &file.name())?;
     let packing = packing(file.path())?;
+    if let Some(Destination::File(output)) = output {
+        place::check_name(output.path(), packing.program())?;
+    }
     let tree = Tree::of_archive(file).map_err(|fault| fault.with_path(file.name()))?;
     let edits = customization.edits(&facts(&tree))?;
     tell_unknown(&edits)?;
