@@ -152,6 +152,24 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_whose_numbers_do_not_fit_is_refused() {
+        let undo = |start, size| ResetMark { undo: ByteRange::new(start, size), ..mark() };
+        for (what, mark, fits) in [
+            ("right behind the base", undo(1 << 20, 5_000), true),
+            ("begins in the base", undo((1 << 20) - 1, 5_000), false),
+            ("up to the end", undo((2 << 20) - 5_000, 5_000), true),
+            ("ends behind the image", undo((2 << 20) - 5_000, 5_001), false),
+            ("begins behind the image", undo(3 << 20, 1), false),
+            ("a base of one block", ResetMark { base_size: 4096, ..mark() }, true),
+            ("a smaller base", ResetMark { base_size: 4095, ..mark() }, false),
+            ("too short a first block", ResetMark { first: vec![7; 4095], ..mark() }, false),
+        ] {
+            let parsed = ResetMark::parse(&mark.pack().unwrap());
+            assert!(parsed.ok() == fits.then_some(mark), "{what}");
+        }
+    }
+
+    #[test]
     fn a_block_that_cannot_be_packed_has_no_mark() {
         let mut state = 1_u64;
         let noise = std::iter::repeat_with(|| {
