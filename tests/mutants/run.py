@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
 """Puts small faults into the source, all of them into one build, each behind a switch, and counts those that the faster tests miss.
 
-Usage: run.py WORK_FOLDER [SEED [POLICY [ELSEWHERE]]]: how many faults are chosen of formats, the last checks and the policy of
-targets, and how many of everything else (80 and 150 by default). It takes an hour or so. WORK_FOLDER/result has a line for each fault:
-the tests that failed for it, MISSED, or NEVER REACHED by any of them. A fault that does not compile is left out.
+Usage: run.py WORK_FOLDER [FILE...]. With FILEs (`src/formats/`, `src/flash/delta.rs`), only faults in these are tried. `--help` has how many
+are chosen. WORK_FOLDER/result gets a line for each fault: its number, the test program that failed for it, MISSED, or NEVER REACHED by any test. A
+fault that does not compile is left out. A run that was stopped goes on where it was: what is built, what each test comes by and each
+result are kept in WORK_FOLDER.
 """
+import argparse
 import collections
+import concurrent.futures
 import json
 import os
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -20,7 +25,9 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 FIRST = re.compile(r"src/(formats/|target/|iso/verify|disk/verify)")
 # Tests that take long and kill little, or look at the source and not at what it does.
 LEFT_OUT = re.compile(r"^(book|cancel|flags|front_door|fuzzed|layers|limits|limits_table|manual|properties|random_trees|words)::|damage|whenever_power")
-LONGEST = 25  # seconds for one test without a fault: what takes longer is left out
+AT_ONCE = 2
+MEMORY = 8 << 30
+LONGEST = 60  # seconds for one test without a fault: what takes longer is left out
 SWITCH = """
 /// Whether the fault of this number is wished for.
 #[doc(hidden)]
@@ -113,56 +120,101 @@ def built(work, faults):
     sys.exit("there is no end of faults that do not compile")
 
 
+def kept(path, make):
+    """What a file has as JSON; if there is none, it is made."""
+    if not os.path.exists(path):
+        made = make()
+        with open(f"{path}.new", "w", encoding="utf-8") as out:
+            json.dump(made, out)
+        os.rename(f"{path}.new", path)
+    with open(path, encoding="utf-8") as lines:
+        return json.load(lines)
+
+
 def passes(work, program, tests, seconds, **more):
-    """Whether these tests of a program pass in time."""
-    command = ["timeout", "-k", "5", str(int(seconds)), program, "--exact", *tests]
+    """Whether these tests of a program pass in time. What does not end is ended, with all that it started."""
+    command = ["nice", "timeout", "-k", "5", str(int(seconds)), program, "--exact", *tests]
     environment = {**os.environ, **more}
     done = subprocess.run(command, cwd=f"{work}/tree", env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     return done.returncode == 0
 
 
+def come_by(work, program, name):
+    """The seconds that a test takes, and the faults that it comes by: none if it fails or takes too long."""
+    seen = f"{work}/seen-{threading.get_ident()}"
+    open(seen, "w", encoding="utf-8").close()
+    began = time.monotonic()
+    passed = passes(work, program, [name], LONGEST, REMASTER_MUTANTS_SEEN=seen)
+    took = time.monotonic() - began
+    with open(seen, encoding="utf-8") as lines:
+        return took, sorted({int(line) for line in lines}) if passed else []
+
+
 def tests_by_fault(work, program):
-    """The tests that come by each fault, those first that take the shortest, with the seconds that they take."""
+    """The tests that come by each fault, with the seconds that they take."""
     listed = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout
     names = [line[: -len(": test")] for line in listed.splitlines() if line.endswith(": test")]
-    found, seen = collections.defaultdict(list), f"{work}/seen"
-    for name in (name for name in names if not LEFT_OUT.search(name)):
-        if os.path.exists(seen):
-            os.remove(seen)
-        began = time.monotonic()
-        if passes(work, program, [name], LONGEST, REMASTER_MUTANTS_SEEN=seen) and os.path.exists(seen):
-            with open(seen, encoding="utf-8") as lines:
-                for line in lines:
-                    found[int(line)].append((time.monotonic() - began, name))
+    names = [name for name in names if not LEFT_OUT.search(name)]
+    found = collections.defaultdict(list)
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as workers:
+        for name, (took, faults) in zip(names, workers.map(lambda name: come_by(work, program, name), names)):
+            for fault in faults:
+                found[str(fault)].append((took, name))
     print(f"{os.path.basename(program)}: {len(names)} tests come by {len(found)} faults", flush=True)
-    return {number: sorted(tests) for number, tests in found.items()}
+    return found
 
 
-def killer(work, fault, reached):
-    """The program whose tests fail for a fault; none if all pass, and whether any came by it."""
-    by = [(program, tests[fault["number"]]) for program, tests in reached if fault["number"] in tests]
-    for program, tests in by:
-        seconds = 20 + 5 * sum(took for took, _ in tests)
-        if not passes(work, program, [name for _, name in tests], seconds, REMASTER_MUTANT=str(fault["number"])):
-            return os.path.basename(program), True
-    return None, bool(by)
+def groups(tests):
+    """The tests, those first that take the shortest, in groups that grow: most faults are killed by the first."""
+    tests, size = sorted(tests), 8
+    while tests:
+        yield tests[:size]
+        tests, size = tests[size:], 2 * size
+
+
+def verdict(work, fault, reached):
+    """The program whose tests fail for a fault, or that none does, or that none comes by it."""
+    number, is_reached = str(fault["number"]), False
+    for program, tests in reached:
+        for group in groups(tests.get(number, [])):
+            is_reached = True
+            seconds = 10 + 5 * sum(took for took, _ in group)
+            if not passes(work, program, [name for _, name in group], seconds, REMASTER_MUTANT=number):
+                return os.path.basename(program)
+    return "MISSED" if is_reached else "NEVER REACHED"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="Counts the faults that the faster tests miss.")
+    parser.add_argument("work", type=os.path.abspath, help="folder of the build and of the results")
+    parser.add_argument("files", nargs="*", help="tries only faults in files that start so")
+    parser.add_argument("--seed", type=int, default=15)
+    parser.add_argument("--policy", type=int, default=80, help="how many faults of formats, the last checks and the policy of targets")
+    parser.add_argument("--elsewhere", type=int, default=150, help="how many faults of everything else")
+    return parser.parse_args()
 
 
 def main():
-    work = os.path.abspath(sys.argv[1])
-    seed, first, elsewhere = [int(word) for word in sys.argv[2:5]] + [15, 80, 150][len(sys.argv) - 2 :]
+    given = arguments()
+    work = given.work
     os.makedirs(work, exist_ok=True)
-    faults, programs = built(work, chosen(work, seed, first, elsewhere))
-    reached = [(programs[name], tests_by_fault(work, programs[name])) for name in ("remaster", "flash", "suite")]
-    missed = 0
-    with open(f"{work}/result", "w", encoding="utf-8") as result:
-        for done, fault in enumerate(faults, 1):
-            by, is_reached = killer(work, fault, reached)
-            missed += not by
-            verdict = by or ("MISSED" if is_reached else "NEVER REACHED")
-            result.write(f"{verdict}\t{fault['file']}:{fault['line']} {fault['in']}: {fault['kind']}: {fault['text'][:160]}\n")
+    faults, programs = kept(f"{work}/built.json", lambda: built(work, chosen(work, given.seed, given.policy, given.elsewhere)))
+    # What takes all the memory there is would end other programs.
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    names = ("remaster", "flash", "suite")
+    reached = [(programs[name], kept(f"{work}/reached-{name}.json", lambda: tests_by_fault(work, programs[name]))) for name in names]
+    path = f"{work}/result"
+    done = {int(line.split("\t")[0]) for line in open(path, encoding="utf-8")} if os.path.exists(path) else set()
+    left = [fault for fault in faults if fault["number"] not in done and (not given.files or fault["file"].startswith(tuple(given.files)))]
+    left.sort(key=lambda fault: not FIRST.match(fault["file"]))
+    with open(path, "a", encoding="utf-8") as result, concurrent.futures.ThreadPoolExecutor(AT_ONCE) as workers:
+        tried = {workers.submit(verdict, work, fault, reached): fault for fault in left}
+        for one in concurrent.futures.as_completed(tried):
+            fault = tried[one]
+            result.write(f"{fault['number']}\t{one.result()}\t{fault['file']}:{fault['line']} {fault['in']}: {fault['kind']}: {fault['text'][:200]}\n")
             result.flush()
-            print(f"{done - missed} of {done} killed", flush=True)
+    with open(path, encoding="utf-8") as lines:
+        print(collections.Counter(line.split("\t")[1] for line in lines))
 
 
 if __name__ == "__main__":
