@@ -275,3 +275,58 @@ pub(super) fn hash(file: &mut File, path: &Path, progress: &dyn Progress) -> Res
     }
     Ok((text, size))
 }
+
+#[cfg(test)]
+#[cfg(feature = "fetch")]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::super::origin::FetchOptions;
+    use super::super::url::Url;
+    use super::*;
+    use crate::progress::Silent;
+
+    const FILE: &[u8] = &[7; 6000];
+
+    /// Answers one request with so many bytes of the rest, and ends the connection.
+    fn answer(mut stream: TcpStream, bytes: usize) -> io::Result<()> {
+        let (mut asked, mut buffer) = (Vec::new(), [0; 1024]);
+        while !asked.ends_with(b"\r\n\r\n") {
+            let count = stream.read(&mut buffer)?;
+            asked.extend(&buffer[..count]);
+        }
+        let asked = String::from_utf8(asked).unwrap().to_ascii_lowercase();
+        let from = asked
+            .split_once("range: bytes=")
+            .map_or(0, |(_, rest)| rest.split_once('-').unwrap().0.parse::<usize>().unwrap());
+        let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+        let (range, rest) = (format!("bytes {from}-5999/6000"), &FILE[from..]);
+        write!(stream, "HTTP/1.1 {status}\r\nETag: \"a\"\r\nContent-Range: {range}\r\n")?;
+        write!(stream, "Content-Length: {}\r\n\r\n", rest.len())?;
+        stream.write_all(&rest[..rest.len().min(bytes)])
+    }
+
+    /// Fetches from a server that gives so many bytes a go.
+    fn fetched(bytes: usize) -> Result<u64> {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let image = format!("http://{}/x.iso", server.local_addr().unwrap());
+        std::thread::spawn(move || {
+            server.incoming().try_for_each(|stream| answer(stream?, bytes)).unwrap();
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let (path, note) = (folder.path().join("part"), folder.path().join("note"));
+        let whole = folder.path().join("whole");
+        fs::write(&whole, FILE).unwrap();
+        let (sha256, _) = hash(&mut File::open(&whole).unwrap(), &whole, &Silent).unwrap();
+        let release = Release { version: "1".into(), image: Url::parse(&image).unwrap(), sha256 };
+        let part = Part { path, note, release: &release, most: LARGEST };
+        part.complete(&Client::new(&FetchOptions::default())?, &Silent)
+    }
+
+    #[test]
+    fn a_server_that_breaks_off_is_asked_up_to_five_times() {
+        assert_eq!(fetched(1200).unwrap(), 6000);
+        let fault = fetched(1199).unwrap_err().to_string();
+        assert!(fault.contains("broken off after 5995 of 6000 bytes"), "{fault}");
+    }
+}

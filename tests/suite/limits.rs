@@ -4,6 +4,7 @@ use std::io::{Cursor, Write as _};
 
 use remaster::Error;
 use remaster::boot::stage_one;
+use remaster::disk::survey::DiskSurvey;
 use remaster::formats::ext4::extent::{self, Node};
 use remaster::formats::iso9660::path_table::{self, PathTableRecord};
 use remaster::formats::newc;
@@ -16,12 +17,15 @@ use remaster::iso::survey::Survey;
 use remaster::iso::survey::esp::Esp;
 use remaster::live::{Customization, Input};
 use remaster::recipe::Recipe;
+use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::patch;
+use remaster::stamp::planned_image::ManifestOptions;
 use remaster::units::ByteRange;
 use sha2::{Digest as _, Sha256};
 
+use crate::raw::customization;
 use crate::sound::with_header;
-use crate::support::{Folder, TINY, key};
+use crate::support::{Folder, SD, TINY, key};
 
 /// A Zstandard frame (RFC 8878) of raw bytes and runs of one byte.
 struct Frame(Vec<u8>);
@@ -302,10 +306,23 @@ fn file_in_fat(bytes: usize) -> bool {
     Esp::open(&mut Scratch::new(&image, all)).unwrap().read("/F", 4096).is_ok()
 }
 
+/// Whether a file in a disk image, so large, is read with this bound.
+fn file_in_ext4(bytes: usize) -> bool {
+    let folder = Folder::new();
+    folder.write("large", &vec![1; bytes]);
+    let file = format!("{}:/large", folder.at("large").display());
+    let wanted = customization(|recipe| recipe.file = vec![file]);
+    let image = BaseImage::open(SD.as_slice()).unwrap();
+    let image = image.customize(&wanted, &ManifestOptions::default()).unwrap();
+    let survey = DiskSurvey::read(image.image()).unwrap();
+    let fs = survey.filesystem(image.image()).unwrap();
+    fs.file("/large", 4096).is_ok_and(|found| found.unwrap().len() == bytes)
+}
+
 #[test]
 fn what_is_as_large_as_a_bound_is_taken_and_one_more_is_not() {
     type Taken = fn(usize) -> bool;
-    let bounds: [(&str, usize, Taken); 10] = [
+    let bounds: [(&str, usize, Taken); 11] = [
         ("levels of an extent tree", 5, extent_tree),
         ("blocks of an extent", 32_768, extent_length),
         ("levels of an overlay", 128, overlay),
@@ -316,6 +333,7 @@ fn what_is_as_large_as_a_bound_is_taken_and_one_more_is_not() {
         ("bytes of a manifest in a layout", 4 << 20, manifest),
         ("bytes of a range that is read", 4096, range),
         ("bytes of a file in a boot image", 4096, file_in_fat),
+        ("bytes of a file in a disk image", 4096, file_in_ext4),
     ];
     for (what, most, is_taken) in bounds {
         assert!(is_taken(most), "{most} {what} are refused");

@@ -360,3 +360,39 @@ fn put(bytes: &mut [u8], at: usize, new: &[u8]) -> Result<()> {
     checked::part_mut(rest, ..new.len(), "a field of an inode")?.copy_from_slice(new);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A superblock with inodes of 128 bytes and these features that older kernels may read.
+    fn superblock(features: u32) -> Superblock {
+        let mut bytes = [0; 1024];
+        bytes[0x38..0x3a].copy_from_slice(&0xef53_u16.to_le_bytes());
+        bytes[0x58..0x5a].copy_from_slice(&128_u16.to_le_bytes());
+        bytes[0x64..0x68].copy_from_slice(&features.to_le_bytes());
+        Superblock::parse(&bytes).unwrap()
+    }
+
+    #[test]
+    fn subdirectories_are_counted_up_to_64999_links() {
+        const DIR_NLINK: u32 = 0x20;
+        for (features, before, after) in [
+            (DIR_NLINK, 2, Some(3)),
+            (DIR_NLINK, 64_998, Some(64_999)),
+            (DIR_NLINK, 64_999, Some(1)),
+            (DIR_NLINK, u16::MAX, Some(1)),
+            (DIR_NLINK, 1, Some(1)),
+            (0, 64_998, Some(64_999)),
+            (0, 64_999, None),
+            (0, 1, Some(2)),
+        ] {
+            let superblock = superblock(features);
+            let mut folder = Inode::new(9, Kind::Directory, 0o755, (0, 0), &superblock).unwrap();
+            folder.set_links(before);
+            let is_counted = folder.add_subdirectory(&superblock).is_some();
+            let links = is_counted.then(|| folder.links());
+            assert_eq!(links, after, "{before} links, features {features:#x}");
+        }
+    }
+}

@@ -127,6 +127,7 @@ fn position(system_use: &[u8], skipped: u8, wanted: [u8; 2]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::usize_of;
 
     #[test]
     fn new_entries_follow_the_style_of_the_root() {
@@ -172,6 +173,15 @@ mod tests {
         assert_eq!(field, style.system_use("initrd", 0o100_400, 1, 0).unwrap());
         assert!(!close_to_others(&mut field[3 + 36..], 0));
         assert!(!close_to_others(&mut [], 0));
+    }
+
+    #[test]
+    fn a_name_of_250_bytes_fits_and_one_more_does_not() {
+        let style = Style { px_length: 36, ..Style::default() };
+        let field = |length: u64| style.system_use(&"x".repeat(usize_of(length)), 0, 1, 0);
+        let longest = field(LONGEST_NAME).unwrap();
+        assert_eq!(longest[36..41], [b'N', b'M', 255, 1, 0]);
+        assert_eq!(field(LONGEST_NAME + 1), None);
     }
 
     #[test]

@@ -85,3 +85,63 @@ fn block(file: &File, at: u64) -> Option<(u64, bool)> {
     };
     Some((size.checked_add(3)?, number & 1 == 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// A frame of `0123` in one block, after a header with this descriptor and these fields, as RFC 8878 §3.1.1 has it.
+    fn frame(descriptor: u8, fields: &[u8]) -> Vec<u8> {
+        let block = [4 << 3 | 1, 0, 0];
+        [&DATA.to_le_bytes()[..], &[descriptor], fields, &block, b"0123"].concat()
+    }
+
+    fn size_of(bytes: &[u8]) -> Option<u64> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        unpacked_size(&file)
+    }
+
+    #[test]
+    fn headers_are_read_up_to_the_longest() {
+        const WINDOW: u8 = 0x38;
+        let content = [4, 0, 0, 0, 0, 0, 0, 0];
+        let longest = [&[WINDOW, 1, 2, 3, 4][..], &content].concat();
+        let dictionary = [&[WINDOW, 1][..], &content].concat();
+        let rows: [(u8, &[u8], Option<u64>); 6] = [
+            (0b1100_0011, &longest, Some(4)),
+            (0b1100_0001, &dictionary, Some(4)),
+            (0b1110_0000, &content, Some(4)),
+            (0b1010_0000, &[4, 0, 0, 0], Some(4)),
+            (0b0010_0000, &[4], Some(4)),
+            // It does not tell.
+            (0b0000_0000, &[WINDOW], None),
+        ];
+        for (descriptor, fields, size) in rows {
+            let bytes = frame(descriptor, fields);
+            assert_eq!(size_of(&bytes), size, "{descriptor:b}");
+            let checked = [&frame(descriptor | 4, fields)[..], &[0; 4]].concat();
+            assert_eq!(size_of(&checked), size, "{descriptor:b} with a checksum");
+            assert_eq!(
+                size_of(&bytes.repeat(3)),
+                size.map(|size| size * 3),
+                "{descriptor:b} thrice"
+            );
+            assert_eq!(size_of(&bytes[..bytes.len() - 8]), None, "{descriptor:b} cut off");
+        }
+        let header = frame(0b1100_0011, &longest).len() - 7;
+        assert_eq!(header, LONGEST_HEADER);
+    }
+
+    #[test]
+    fn frames_that_are_skipped_count_for_nothing() {
+        let skipped = [&(SKIPPED | 0xF).to_le_bytes()[..], &[3, 0, 0, 0, 1, 2, 3]].concat();
+        assert!(starts(&skipped) && starts(&frame(0, &[])) && !starts(b"other"));
+        let data = frame(0b0010_0000, &[4]);
+        assert_eq!(size_of(&[&skipped[..], &data, &skipped].concat()), Some(4));
+        assert_eq!(size_of(&skipped), None);
+        assert_eq!(size_of(&[&data[..], b"other bytes"].concat()), None);
+    }
+}

@@ -240,9 +240,28 @@ fn programs_units_and_runs_are_put_where_the_live_system_finds_them() {
 }
 
 #[test]
+fn a_path_leads_through_up_to_40_links() {
+    let mut laid = OverlayTree::default();
+    let mut put = |path: &str, what| {
+        laid.put_own(
+            path,
+            overlay_tree::Item { mode: 0o777, owner: (0, 0), what, by: ("overlay", 0) },
+        );
+    };
+    put("srv/0", overlay_tree::What::Folder);
+    for number in 1..=41 {
+        put(&format!("srv/{number}"), overlay_tree::What::Link(format!("{}", number - 1)));
+    }
+    assert_eq!(laid.real("srv/40/x").as_deref(), Some("srv/0/x"));
+    assert_eq!(laid.real("srv/41/x"), None);
+}
+
+#[test]
 fn a_large_overlay_becomes_a_squashfs_the_same_each_time() {
     let bench = Bench::new();
-    let recipe = bench.overlay("srv/large", 0o640, vec![7; (16 << 20) + 1]);
+    let recipe = bench.overlay("srv/large", 0o640, vec![7; 16 << 20]);
+    let (fits, _) = edits(&recipe).unwrap();
+    assert!(fits.attached.is_empty() && fits.root.get("srv/large").is_some());
     bench.write("top/home/nixos/b", 0o600, "b");
     let image = |recipe: &Recipe| {
         let (edits, _) = edits(recipe).unwrap();
