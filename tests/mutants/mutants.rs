@@ -43,8 +43,24 @@ impl Faults<'_> {
         }
     }
 
+    /// Begins a function, free or of a type; false for one that is not looked into: what runs in tests only, or while it is
+    /// built, has no switches.
+    fn enter(
+        &mut self,
+        attributes: &[syn::Attribute],
+        signature: &syn::Signature,
+        block: &syn::Block,
+    ) -> bool {
+        if is_for_tests(attributes) || signature.constness.is_some() {
+            return false;
+        }
+        self.function = signature.ident.to_string();
+        self.body(signature, block);
+        true
+    }
+
     fn body(&self, signature: &syn::Signature, block: &syn::Block) {
-        let (Some(first), None) = (block.stmts.first(), signature.constness) else { return };
+        let Some(first) = block.stmts.first() else { return };
         let values: &[&str] = match &signature.output {
             ReturnType::Default => &["()"],
             ReturnType::Type(_, result) => values(result),
@@ -104,21 +120,15 @@ impl<'ast> Visit<'ast> for Faults<'_> {
     fn visit_impl_item_const(&mut self, _: &'ast syn::ImplItemConst) {}
 
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        if is_for_tests(&item.attrs) || item.sig.constness.is_some() {
-            return;
+        if self.enter(&item.attrs, &item.sig, &item.block) {
+            visit::visit_item_fn(self, item);
         }
-        self.function = item.sig.ident.to_string();
-        self.body(&item.sig, &item.block);
-        visit::visit_item_fn(self, item);
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        if is_for_tests(&item.attrs) || item.sig.constness.is_some() {
-            return;
+        if self.enter(&item.attrs, &item.sig, &item.block) {
+            visit::visit_impl_item_fn(self, item);
         }
-        self.function = item.sig.ident.to_string();
-        self.body(&item.sig, &item.block);
-        visit::visit_impl_item_fn(self, item);
     }
 
     fn visit_expr_if(&mut self, item: &'ast syn::ExprIf) {
