@@ -20,8 +20,11 @@ use super::{closed, printer};
 /// other to be awake. 1.2 GB took 13,000 switches with the 64 KiB that pipes have, and 80 with this.
 const PIPE: usize = 256 << 10;
 
-/// How an output file is written.
-#[derive(Debug, clap::Args)]
+/// What `--no-sync` says where an output is several files.
+pub(crate) const NO_SYNC_FILES: &str = "Do not wait until the files are on the disk. After a power cut soon afterwards, empty or broken files can stand under their names";
+
+/// How an output is written, and what stands beside it.
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct OutputArgs {
     /// Replace the output if it is there
     #[arg(short, long)]
@@ -35,26 +38,39 @@ pub(crate) struct OutputArgs {
 
 impl OutputArgs {
     /// What to do with a file that already exists.
-    pub(crate) fn existing(&self) -> OverwritePolicy {
+    pub(crate) fn existing(self) -> OverwritePolicy {
         if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse }
     }
 
     /// Where the output goes, and whether it is waited for.
-    pub(crate) fn destination(&self, path: &Path, base: &ImageFile) -> Result<Destination> {
+    pub(crate) fn destination(self, path: &Path, base: &ImageFile) -> Result<Destination> {
         match Destination::open(path, base, self.existing())? {
-            Destination::File(output) if self.no_sync => {
-                Ok(Destination::File(output.without_sync()))
-            }
+            Destination::File(output) => Ok(Destination::File(self.waited_for(output))),
             Destination::Pipe if self.no_sync => Err(Error::Usage {
                 what: "--no-sync is about a file, and the output goes to a pipe".into(),
                 hint: "leave it out".into(),
             }),
-            destination => Ok(destination),
+            Destination::Pipe => Ok(Destination::Pipe),
         }
     }
 
+    /// The place of a file beside the output, such as a manifest or `known_hosts`: who does not wait for the output does
+    /// not wait for these either, as they say nothing without it.
+    pub(crate) fn beside(self, path: &Path) -> Result<Output> {
+        Output::of_bytes(path, self.existing()).map(|output| self.waited_for(output))
+    }
+
+    fn waited_for(self, output: Output) -> Output {
+        if self.no_sync { output.without_sync() } else { output }
+    }
+
+    /// What a power cut can still do to what was written.
+    pub(crate) fn sync_note(self) -> &'static str {
+        if self.no_sync { NOT_SYNCED } else { "" }
+    }
+
     /// Better to refuse before a base is fetched than after.
-    pub(crate) fn check_free(&self, path: &Path) -> Result<()> {
+    pub(crate) fn check_free(self, path: &Path) -> Result<()> {
         if path == Path::new("-") {
             return Ok(());
         }
@@ -96,7 +112,7 @@ impl Destination {
     pub(crate) fn wrote(&self, bytes: usize) -> String {
         match self {
             Self::File(file) => {
-                let (name, synced) = (shell_quote(file.path()), told_of_sync(file));
+                let (name, synced) = (shell_quote(file.path()), sync_note(file));
                 format!("wrote {name} ({bytes} bytes{synced})\n")
             }
             Self::Pipe => format!("wrote the patch to standard output ({bytes} bytes)\n"),
@@ -144,7 +160,7 @@ impl Destination {
             if how == Some(CopyMethod::Cloned) { ", sharing the base's blocks" } else { "" };
         let mode = if image.is_private() { ", mode 0600: it holds secrets" } else { "" };
         let name = shell_quote(file.path());
-        let synced = told_of_sync(file);
+        let synced = sync_note(file);
         let wrote = format!("wrote {name} ({size}{shared}{mode}{synced})\n");
         if !printer::is_terminal() {
             return wrote;
@@ -166,8 +182,8 @@ pub(crate) fn pipe() -> Result<File> {
 }
 
 /// What a power cut can still do to a file.
-pub(crate) fn told_of_sync(file: &Output) -> &'static str {
+pub(crate) fn sync_note(file: &Output) -> &'static str {
     if file.is_synced() { "" } else { NOT_SYNCED }
 }
 
-pub(crate) const NOT_SYNCED: &str = ", not on the disk yet: run `sync` before the power goes";
+const NOT_SYNCED: &str = ", not on the disk yet: run `sync` before the power goes";

@@ -25,14 +25,14 @@ impl KnownHosts {
         customization: &Customization,
         wanted: Option<&Path>,
         beside: Option<&Path>,
-        replace: bool,
+        place: impl FnOnce(&Path) -> Result<Output>,
     ) -> Result<Option<Self>> {
         let all: Vec<HostKeys> = customization.all_host_keys().cloned().collect();
         if all.is_empty() {
             return Ok(None);
         }
         let file = wanted.map(Path::to_owned).or_else(|| beside.map(HostKeys::file_beside));
-        let file = file.map(|path| place(&path, replace)).transpose()?;
+        let file = file.map(|path| place(&path)).transpose()?;
         Ok(Some(Self { all, file }))
     }
 
@@ -100,9 +100,10 @@ impl KnownHosts {
     }
 }
 
-/// The place of a `known_hosts` file. Better to refuse before an image is written than after.
-pub(super) fn place(path: &Path, replace: bool) -> Result<Output> {
-    let existing = if replace { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
+/// The place of a `known_hosts` file of what is changed where it is. A file that was not `named` is about that alone, and
+/// is replaced with it; one that was may be about others.
+pub(super) fn place(path: &Path, named: bool) -> Result<Output> {
+    let existing = if named { OverwritePolicy::Refuse } else { OverwritePolicy::Replace };
     Output::of_bytes(path, existing)
 }
 

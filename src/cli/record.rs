@@ -6,7 +6,7 @@ use std::sync::Arc;
 use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::output::file::{Output, OverwritePolicy, write_bytes};
+use remaster::output::file::{FileAccess, Output, OverwritePolicy};
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
@@ -15,6 +15,8 @@ use remaster::stamp::manifest::blocks::Blocks;
 use remaster::stamp::manifest::provenance::Build;
 use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
 use remaster::stamp::sign::{self, Sign};
+
+use super::destination::OutputArgs;
 
 /// What images tell of themselves.
 #[derive(Debug, Default, clap::Args)]
@@ -200,7 +202,7 @@ impl SidecarEachArgs {
 pub(super) struct SidecarContext<'a> {
     pub(super) made: &'a PlannedImage,
     pub(super) name: &'a str,
-    pub(super) existing: OverwritePolicy,
+    pub(super) written: OutputArgs,
 }
 
 impl SidecarArgs {
@@ -242,12 +244,12 @@ impl SidecarArgs {
         image: &impl ReadAt,
         progress: &dyn Progress,
     ) -> Result<()> {
-        let SidecarContext { made, name, existing } = *told;
+        let SidecarContext { made, name, written } = *told;
         for (record, bytes) in
             self.wanted().make(made, name, || Digest::compute(image, progress))?
         {
             if let Some(path) = self.path(record) {
-                write_bytes(&path, &bytes, existing)?;
+                written.beside(&path)?.write_bytes(&bytes, FileAccess::Usual)?;
             }
         }
         Ok(())

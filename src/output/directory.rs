@@ -18,6 +18,7 @@ pub struct TempDir {
     path: PathBuf,
     target: PathBuf,
     existing: OverwritePolicy,
+    synced: bool,
     done: bool,
 }
 
@@ -29,7 +30,14 @@ impl TempDir {
         let parent = place::folder_of(target);
         let path = free_name(&parent);
         fs::create_dir(&path).map_err(Error::io(format!("write into {}", parent.display())))?;
-        Ok(Self { path, target: target.to_owned(), existing, done: false })
+        Ok(Self { path, target: target.to_owned(), existing, synced: true, done: false })
+    }
+
+    /// The same without waiting for the disk: a power cut soon afterwards can leave an empty or broken folder.
+    #[must_use]
+    pub fn without_sync(mut self) -> Self {
+        self.synced = false;
+        self
     }
 
     /// Where files are to be written.
@@ -40,8 +48,10 @@ impl TempDir {
     /// Gives the folder its name; its files are on the disk.
     pub fn publish(mut self) -> Result<()> {
         let doing = || Error::io(format!("write {}", self.target.display()));
-        let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
-        synced.map_err(doing())?;
+        if self.synced {
+            let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
+            synced.map_err(doing())?;
+        }
         // An empty folder gives way to a plain rename(2), and nothing else does.
         match fs::rename(&self.path, &self.target) {
             Err(fault) if !is_taken(&fault) => return Err(doing()(fault)),
@@ -54,6 +64,9 @@ impl TempDir {
             Ok(()) => {}
         }
         self.done = true;
+        if !self.synced {
+            return Ok(());
+        }
         sync_folder(&place::folder_of(&self.target), &self.target)
     }
 }

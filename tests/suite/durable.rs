@@ -164,8 +164,16 @@ fn without_sync_nothing_waits_for_the_disk() {
     let key = key(1);
     let stamped = ["base.iso", "--key", &key, "-f", "-o"];
     folder.run(&[&stamped[..], &["p", "--as", "patch"]].concat()).done();
-    let commands: [&[&str]; 5] = [
+    folder.run(&[&stamped[..], &["keyed.iso"]].concat()).done();
+    let host_key = ["--host-key", "generate"];
+    let beside = ["--manifest", "m", "--provenance", "v", "--sbom", "s", "--known-hosts", "k"];
+    let all = ["--known-hosts", "k", "--failures", "f"];
+    let commands: [&[&str]; 9] = [
         &[&stamped[..], &["out"]].concat(),
+        &[&stamped[..], &["out"], &host_key, &beside].concat(),
+        &[&["stamp", "base.iso", "users.jsonl", "-f", "-o", "many"], &host_key[..], &all].concat(),
+        &["netboot", "base.iso", "-f", "-o", "boot", "--key", &key, "--host-key", "generate"],
+        &["reset", "keyed.iso", "-f", "-o", "out"],
         &[&stamped[..], &["out", "--as", "patch"]].concat(),
         &["apply", "base.iso", "p", "-f", "-o", "out"],
         &["stamp", "base.iso", "users.jsonl", "-f", "-o", "many", "--descriptor", "--as", "patch"],

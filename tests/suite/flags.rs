@@ -202,6 +202,7 @@ const ROWS: &[(&str, &[&str], Check)] = &[
             "BASE; BASE, raw; BASE, tar; BASE, patch",
             "apply; apply, raw; apply, layout",
             "stamp; stamp, patch; stamp, csv",
+            "reset; netboot; netboot, folder",
         ],
         not_waited_for,
     ),

@@ -12,7 +12,7 @@ use remaster::stamp::previous::PreviousStamp;
 use remaster::stamp::replaced::{self, Fact};
 
 use crate::cli::job::{self, Edit, StampJob};
-use crate::cli::known_hosts::KnownHosts;
+use crate::cli::known_hosts::{self, KnownHosts};
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::record::ManifestArgs;
@@ -183,10 +183,11 @@ impl Args {
         Ok(Gathered { recipe, customization, stays })
     }
 
-    /// The file beside the image is about the image, and is replaced with it; another one may be about others.
     fn known_hosts(&self, customization: &Customization) -> Result<Option<KnownHosts>> {
         let wanted = self.edit.known_hosts();
-        KnownHosts::new(customization, wanted, Some(&self.image), wanted.is_none())
+        KnownHosts::new(customization, wanted, Some(&self.image), |path| {
+            known_hosts::place(path, wanted.is_some())
+        })
     }
 
     /// Tells of a file beside the image by which clients would look for a host key that is gone.

@@ -12,12 +12,13 @@ use remaster::netboot::tree::{Files, Tree};
 use remaster::netboot::verify::Netboot;
 use remaster::netboot::{INITRD, SCRIPT, archive, installer};
 use remaster::output::directory::{TempDir, check};
-use remaster::output::file::{FileAccess, Output, OverwritePolicy};
+use remaster::output::file::{FileAccess, OverwritePolicy};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::replaced::{self, InjectedFacts};
 use remaster::units::format_bytes;
 
 use super::base;
+use crate::cli::destination::{NO_SYNC_FILES, OutputArgs};
 use crate::cli::job::{self, Edit};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
@@ -29,6 +30,8 @@ use crate::cli::shell::shell_quote;
 /// The initrd holds all of the installer, so the machine needs memory for that twice over while it starts.
 /// What an image was stamped with before stays, unless something is put in here.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("force", |argument| argument.help("Replace the files that were written there before")))]
+#[command(mut_arg("no_sync", |argument| argument.help(NO_SYNC_FILES)))]
 pub(crate) struct Args {
     /// NixOS installer ISO, or the name of a base; or a folder or tar archive
     ///
@@ -46,16 +49,11 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
 
-    /// Replace the files that were written there before
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    written: OutputArgs,
 }
 
 impl Args {
-    fn existing(&self) -> OverwritePolicy {
-        if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse }
-    }
-
     /// The folder, without a slash behind it: what is written beside it has its name.
     fn folder(&self) -> PathBuf {
         self.output.components().collect()
@@ -70,16 +68,60 @@ impl Args {
         if customization.is_none() && is_closed(&self.image) {
             made.close();
         }
-        let draft = TempDir::new(&self.folder(), self.existing(), &[&made.name, INITRD, SCRIPT])?;
-        write(&made, draft)?;
+        self.write(&made)?;
         if let Some(known) = &known {
             known.write()?;
         }
-        printer::say(&summary(&made, customization, &settings, &self.folder()));
+        printer::say(&self.summary(&made, customization, &settings));
         if let Some(known) = known {
             printer::say(&known.summary());
         }
         Ok(())
+    }
+}
+
+impl Args {
+    /// Writes the files into a folder that gets its name with all of them in it.
+    fn write(&self, made: &Netboot<&ImageFile>) -> Result<()> {
+        let (folder, existing) = (self.folder(), self.written.existing());
+        let draft = TempDir::new(&folder, existing, &[&made.name, INITRD, SCRIPT])?;
+        let draft = if self.written.no_sync { draft.without_sync() } else { draft };
+        let progress = Meter::stages()?;
+        let output = |name: &str| self.written.beside(&draft.path().join(name));
+        output(&made.name)?.write(made.kernel_outgoing(), &progress)?;
+        output(INITRD)?.write(made.initrd_outgoing(), &progress)?;
+        output(SCRIPT)?.write_bytes(made.script.as_bytes(), FileAccess::Usual)?;
+        draft.publish()
+    }
+
+    fn summary(
+        &self,
+        made: &Netboot<&ImageFile>,
+        customization: Option<&Customization>,
+        settings: &str,
+    ) -> String {
+        let mut text = customization
+            .map(|customization| job::keys_shown(&customization.keys))
+            .unwrap_or_default();
+        text.push_str(settings);
+        if let Some(does) = &made.credential {
+            let _ = writeln!(text, "on the kernel's command line: {does}");
+        }
+        let (name, folder) = (&made.name, shell_quote(&self.folder()));
+        let mode = if made.private { ", mode 0600: it holds secrets" } else { "" };
+        let _ = writeln!(text, "entry: {}", made.entry);
+        let _ = writeln!(
+            text,
+            "wrote {folder}: {name} ({}), {INITRD} ({}{mode}), {SCRIPT}{}",
+            format_bytes(made.kernel.size()),
+            format_bytes(made.initrd.size()),
+            self.written.sync_note()
+        );
+        let _ = writeln!(
+            text,
+            "next: serve {folder} by HTTP or TFTP, and have iPXE start {SCRIPT} from there"
+        );
+        text
     }
 }
 
@@ -145,17 +187,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let asked = args.edit.is_given().then(|| args.edit.gather()).transpose()?;
     let customization = asked.map(|(_, customization)| customization);
     args.edit.check_without_menus()?;
-    if !args.force {
+    if !args.written.force {
         check(&args.folder(), OverwritePolicy::Refuse, &[])?;
     }
     let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
     let known = match &customization {
-        Some(customization) => KnownHosts::new(
-            customization,
-            args.edit.known_hosts(),
-            Some(&args.folder()),
-            args.force,
-        )?,
+        Some(customization) => {
+            KnownHosts::new(customization, args.edit.known_hosts(), Some(&args.folder()), |path| {
+                args.written.beside(path)
+            })?
+        }
         None => None,
     };
     if path.is_dir() {
@@ -176,41 +217,4 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         of_installer(&file, customization.as_ref(), args)?
     };
     args.finish(made, customization.as_ref(), known)
-}
-
-fn write(made: &Netboot<&ImageFile>, draft: TempDir) -> Result<()> {
-    let progress = Meter::stages()?;
-    let output = |name: &str| Output::of_bytes(&draft.path().join(name), OverwritePolicy::Refuse);
-    output(&made.name)?.write(made.kernel_outgoing(), &progress)?;
-    output(INITRD)?.write(made.initrd_outgoing(), &progress)?;
-    output(SCRIPT)?.write_bytes(made.script.as_bytes(), FileAccess::Usual)?;
-    draft.publish()
-}
-
-fn summary(
-    made: &Netboot<&ImageFile>,
-    customization: Option<&Customization>,
-    settings: &str,
-    output: &Path,
-) -> String {
-    let mut text =
-        customization.map(|customization| job::keys_shown(&customization.keys)).unwrap_or_default();
-    text.push_str(settings);
-    if let Some(does) = &made.credential {
-        let _ = writeln!(text, "on the kernel's command line: {does}");
-    }
-    let (name, folder) = (&made.name, shell_quote(output));
-    let mode = if made.private { ", mode 0600: it holds secrets" } else { "" };
-    let _ = writeln!(text, "entry: {}", made.entry);
-    let _ = writeln!(
-        text,
-        "wrote {folder}: {name} ({}), {INITRD} ({}{mode}), {SCRIPT}",
-        format_bytes(made.kernel.size()),
-        format_bytes(made.initrd.size())
-    );
-    let _ = writeln!(
-        text,
-        "next: serve {folder} by HTTP or TFTP, and have iPXE start {SCRIPT} from there"
-    );
-    text
 }

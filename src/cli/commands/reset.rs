@@ -6,7 +6,6 @@ use remaster::error::{Error, Result};
 use remaster::flash::Restore;
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::output::file::OverwritePolicy;
 use remaster::output::in_place::InPlaceEdit;
 use remaster::stamp::base_image::Original;
 use remaster::stamp::manifest::{self, found};
@@ -16,7 +15,7 @@ use serde_json::json;
 use super::base;
 use super::edit;
 use super::flash::{self, Disks, FlashSource, TargetArgs};
-use crate::cli::destination::Destination;
+use crate::cli::destination::{Destination, OutputArgs};
 use crate::cli::printer;
 use crate::cli::progress::{EVENTS, emit};
 use crate::cli::shell::shell_quote;
@@ -26,6 +25,8 @@ use crate::cli::shell::shell_quote;
 /// `remaster format` makes a stick an ordinary one again.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("devices", |argument| argument.value_name("IMAGE").required(true).num_args(1).help("Stamped image file (may be packed), or a stick with one")))]
+#[command(mut_arg("force", |argument| argument.conflicts_with("in_place")))]
+#[command(mut_arg("no_sync", |argument| argument.conflicts_with("in_place")))]
 pub(crate) struct Args {
     #[command(flatten)]
     disks: Disks,
@@ -41,9 +42,8 @@ pub(crate) struct Args {
     /// SHA-256 that the result must have, as published beside the official image
     #[arg(long, value_name = "HEX")]
     sha256: Option<Digest>,
-    /// Replace the output if it is there
-    #[arg(short, long, conflicts_with = "in_place")]
-    force: bool,
+    #[command(flatten)]
+    written: OutputArgs,
 }
 
 /// Resets the image. With `--json`, what ends it is told as an event, too.
@@ -66,10 +66,7 @@ fn reset(args: &Args) -> Result<()> {
         edit::recover(edited)?;
     }
     let mut file = ImageFile::open(path)?;
-    let output = args.output.as_deref().map(|output| {
-        let existing = if args.force { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
-        Destination::open(output, &file, existing)
-    });
+    let output = args.output.as_deref().map(|output| args.written.destination(output, &file));
     let output = output.transpose()?;
     if !args.in_place {
         file = base::unpacked(file, args.output.as_deref())?;
@@ -90,7 +87,11 @@ fn reset(args: &Args) -> Result<()> {
             "sha256": digest.to_string(), "known_by": known.event() }));
     } else {
         let (size, told) = (format_bytes(image.size()), known.description());
-        printer::say(&format!("{}: {size}, SHA-256 {digest}{told}\n", shell_quote(name)));
+        printer::say(&format!(
+            "{}: {size}, SHA-256 {digest}{told}{}\n",
+            shell_quote(name),
+            args.written.sync_note()
+        ));
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt as _};
 use remaster::live::HostKeys;
-use remaster::output::file::{FileAccess, Output, OverwritePolicy};
+use remaster::output::file::{FileAccess, Output};
 use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
@@ -30,7 +30,7 @@ use remaster::stamp::planned_image::ManifestOptions;
 use serde_json::json;
 
 use super::base;
-use crate::cli::destination::{NOT_SYNCED, OutputArgs};
+use crate::cli::destination::{NO_SYNC_FILES, OutputArgs};
 use crate::cli::job::{self, Edit};
 use crate::cli::progress::Meter;
 use crate::cli::record::{ManifestArgs, SidecarEachArgs};
@@ -59,13 +59,11 @@ JSON lines:
 Exit status: 0 done; 11 users failed, each of which is named (with --json, a
 line with an `error`); others as of `remaster`, before anything is written.";
 
-const NO_SYNC: &str = "Do not wait until the files are on the disk. After a power cut soon afterwards, empty or broken files can stand under their names";
-
 /// Make an image, patch file or OCI layer for each of many users
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FORM)]
 #[command(mut_arg("force", |argument| argument.help("Replace all files that are there")))]
-#[command(mut_arg("no_sync", |argument| argument.help(NO_SYNC)))]
+#[command(mut_arg("no_sync", |argument| argument.help(NO_SYNC_FILES)))]
 pub(crate) struct Args {
     /// NixOS installer ISO, plain or packed, or the name of a base; it is never changed
     base: PathBuf,
@@ -301,7 +299,7 @@ impl Args {
         let any = !shared.host_key.is_empty() || users.iter().any(|(_, user)| has(user));
         match self.edit.known_hosts() {
             Some(_) if !any => Err(known_hosts::none_put_in()),
-            Some(path) => known_hosts::place(path, self.replaces()).map(drop),
+            Some(path) => self.about_all(path).map(drop),
             None if any && self.form == Form::Oci && !self.json => {
                 printer::say(ONLY_INSIDE);
                 Ok(())
@@ -310,9 +308,11 @@ impl Args {
         }
     }
 
-    /// Whether a file that is about all images gives way to a new one.
-    fn replaces(&self) -> bool {
-        self.resume || self.skip_existing || self.written.force
+    /// The place of a file that is about all images. Better to refuse before images are written than after.
+    fn about_all(&self, path: &Path) -> Result<Output> {
+        // A second run with the images of the first writes it anew.
+        let force = self.resume || self.skip_existing || self.written.force;
+        OutputArgs { force, ..self.written }.beside(path)
     }
 
     fn template(&self) -> &str {
@@ -444,13 +444,10 @@ impl fmt::Display for Whose {
 
 impl BatchReporter {
     fn new(args: &Args, users: usize, base: serde_json::Value) -> Result<Self> {
-        let existing =
-            if args.replaces() { OverwritePolicy::Replace } else { OverwritePolicy::Refuse };
-        let place = |path: &PathBuf| Output::of_bytes(path, existing);
         Ok(Self {
             json: args.json,
             base,
-            failures: args.failures.as_ref().map(place).transpose()?,
+            failures: args.failures.as_ref().map(|path| args.about_all(path)).transpose()?,
             failed: Mutex::default(),
             bar: progress::counter("stamping", users),
             turn: Mutex::new(()),
@@ -475,7 +472,7 @@ impl BatchReporter {
         self.bar.finish_and_clear();
         let Summary { made, kept, failed } = tally;
         let folder = shell::shell_quote(&args.output);
-        let synced = if args.written.no_sync { NOT_SYNCED } else { "" };
+        let synced = args.written.sync_note();
         printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed{synced}\n"));
         self.tell_gone();
         self.tell_notes();
@@ -486,7 +483,7 @@ impl BatchReporter {
             printer::say(&told_shared(alias, path));
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
-        known_hosts::write(&known_hosts::place(path, args.replaces())?, &text)?;
+        known_hosts::write(&args.about_all(path)?, &text)?;
         printer::say(&format!("wrote {}\n", shell::shell_quote(path)));
         Ok(())
     }

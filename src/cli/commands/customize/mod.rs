@@ -27,8 +27,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let output = output.map(|path| args.written.destination(path, &packed)).transpose()?;
     args.beside.check(&packed, args.written.existing())?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
-    let known =
-        KnownHosts::new(&customization, args.edit.known_hosts(), beside, args.written.force)?;
+    let known = KnownHosts::new(&customization, args.edit.known_hosts(), beside, |path| {
+        args.written.beside(path)
+    })?;
     let file = base::unpacked(packed, args.output.as_deref())?;
     if archive::is_tar(&file) {
         return tarball::write(args, &customization, &file, output.as_ref(), known);
@@ -68,11 +69,8 @@ impl Args {
         self.beside.check_signer(&finished.image)?;
         let image = finished.image.outgoing();
         let how = output.write(image, progress)?;
-        let told = SidecarContext {
-            made: &finished.image,
-            name: &output.name(),
-            existing: self.written.existing(),
-        };
+        let told =
+            SidecarContext { made: &finished.image, name: &output.name(), written: self.written };
         self.beside.write(&told, image.image(), progress)?;
         let next = output.next(image, how);
         printer::say(&format!("{}{next}", finished.summary));

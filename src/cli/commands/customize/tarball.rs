@@ -17,7 +17,7 @@ use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
 use crate::cli::commands::netboot::facts;
-use crate::cli::destination::{Destination, pipe, told_of_sync};
+use crate::cli::destination::{Destination, pipe, sync_note};
 use crate::cli::job::{keys_shown, settings_shown, taken_out, tell_taken_out, tell_unknown};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
@@ -71,7 +71,7 @@ pub(crate) fn write(
         known.write()?;
     }
     if let Destination::File(file) = output {
-        let (name, synced) = (shell_quote(file.path()), told_of_sync(file));
+        let (name, synced) = (shell_quote(file.path()), sync_note(file));
         printer::say(&format!("{summary}added to {initrd}\nwrote {name}{synced}\n"));
     }
     if let Some(known) = known {

@@ -27,7 +27,7 @@ use remaster::units::ByteRange;
 
 use super::{apply, base};
 use crate::cli::job::{Edit, FinishedJob, StampJob};
-use crate::cli::known_hosts::KnownHosts;
+use crate::cli::known_hosts::{self, KnownHosts};
 use crate::cli::progress::{Meter, Style};
 use crate::cli::record::ManifestArgs;
 use crate::cli::{interrupt, printer};
@@ -222,8 +222,7 @@ fn stamp_and_write(args: &Args, to: &TargetArgs) -> Result<Failed> {
     write_outgoing(image.outgoing(), &file, (true, known), to)
 }
 
-/// The file of host keys: as it is wanted, beside a file that is written, or for a disk in the current folder. Those that
-/// have names of their own are replaced with what they are about.
+/// The file of host keys: as it is wanted, beside a file that is written, or for a disk in the current folder.
 fn known_hosts(
     args: &Args,
     customization: &Customization,
@@ -232,7 +231,9 @@ fn known_hosts(
     let wanted = args.edit.known_hosts();
     let own = customization.all_host_keys().next().map(HostKeys::own_name);
     let beside = if to.is_file() { to.disks.devices.first().cloned() } else { own };
-    KnownHosts::new(customization, wanted, beside.as_deref(), wanted.is_none())
+    KnownHosts::new(customization, wanted, beside.as_deref(), |path| {
+        known_hosts::place(path, wanted.is_some())
+    })
 }
 
 /// Lays a patch over its base and writes the image in one pass.
