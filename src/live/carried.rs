@@ -1,7 +1,8 @@
 //! Files that were put into an image before, for an edit that adds to them.
 
 use super::files::Files;
-use super::host_key::{self, HostKey};
+use super::host_key;
+use super::host_key_pair::HostKey;
 use crate::error::{Advice, Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::recipe::edits::Edits;

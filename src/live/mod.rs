@@ -10,6 +10,7 @@ mod facts;
 mod files;
 mod greeting;
 mod host_key;
+mod host_key_pair;
 mod input;
 mod inputs;
 mod lookup;
@@ -43,7 +44,8 @@ use self::sshd::Sshd;
 
 pub use carried::{Carried, is_host_key, is_of_networks};
 pub use facts::Facts;
-pub use host_key::{HostKey, HostKeys};
+pub use host_key::HostKeys;
+pub use host_key_pair::HostKey;
 pub use input::{Input, Messenger, Secret};
 pub use lookup::look_up;
 pub use machines::on_some_machine;
