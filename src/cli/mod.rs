@@ -1,5 +1,6 @@
 //! The command line: what was typed becomes one call into the library, and its answer a status.
 
+mod base;
 mod closed;
 mod commands;
 mod destination;
@@ -25,8 +26,8 @@ use remaster::error::{Error, Result};
 use self::help::Length;
 
 use self::commands::{
-    apply, base, customize, demo, devices, diff, edit, find, flash, format, inspect, manual,
-    netboot, recipe, reset, ssh, stamp, try_image, verify,
+    apply, customize, demo, devices, diff, edit, find, flash, format, inspect, manual, netboot,
+    recipe, reset, ssh, stamp, try_image, verify,
 };
 
 const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write it to sticks";
@@ -61,7 +62,7 @@ enum Command {
     Find(find::Args),
     Ssh(ssh::Args),
     Try(try_image::Args),
-    Base(base::Args),
+    Base(commands::base::Args),
     Recipe(recipe::Args),
     Demo(demo::Args),
     Completions(manual::Completions),
@@ -148,7 +149,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Netboot(args)) => netboot::run(args),
         Some(Command::Find(args)) => find::run(args),
         Some(Command::Try(args)) => try_image::run(args),
-        Some(Command::Base(args)) => base::run(args),
+        Some(Command::Base(args)) => commands::base::run(args),
         Some(Command::Demo(args)) => {
             demo::run(args, |words| run(&Cli::parse_from(words)).map(drop))
         }

@@ -17,7 +17,8 @@ use remaster::stamp::oci::{Layout, Parts};
 use remaster::stamp::patch::{self, Applied};
 use remaster::units::u64_len;
 
-use super::{base, described};
+use super::described;
+use crate::cli::base;
 use crate::cli::destination::{Destination, OutputArgs};
 use crate::cli::printer;
 

@@ -11,7 +11,7 @@ use remaster::progress::Progress;
 use remaster::stamp::descriptor;
 use remaster::units::format_bytes;
 
-use super::base::{self, Source};
+use crate::cli::base::{self, Source};
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::shell::shell_quote;

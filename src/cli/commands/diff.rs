@@ -9,7 +9,7 @@ use remaster::image::ImageFile;
 use remaster::inspect::diff::{Change, Diff, EntryChange};
 use remaster::stamp::base_image::Original;
 
-use super::base;
+use crate::cli::base;
 use crate::cli::printer;
 
 /// Rows of a list that are shown to people; programs get all.

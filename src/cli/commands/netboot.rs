@@ -17,7 +17,7 @@ use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::replaced::{self, InjectedFacts};
 use remaster::units::format_bytes;
 
-use super::base;
+use crate::cli::base;
 use crate::cli::destination::{NO_SYNC_FILES, OutputArgs};
 use crate::cli::job::{self, Edit};
 use crate::cli::known_hosts::KnownHosts;

@@ -12,9 +12,9 @@ use remaster::stamp::manifest::{self, found};
 use remaster::units::{ByteRange, format_bytes};
 use serde_json::json;
 
-use super::base;
 use super::edit;
 use super::flash::{self, Disks, FlashSource, TargetArgs};
+use crate::cli::base;
 use crate::cli::destination::{Destination, OutputArgs};
 use crate::cli::printer;
 use crate::cli::progress::{EVENTS, emit};

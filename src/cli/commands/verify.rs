@@ -17,8 +17,8 @@ use remaster::stamp::sign;
 use remaster::target::System;
 use serde_json::json;
 
-use super::base;
 use super::flash::{tell_differences, tell_end};
+use crate::cli::base;
 use crate::cli::printer;
 use crate::cli::progress::{EVENTS, Meter, Style, emit};
 

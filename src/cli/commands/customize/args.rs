@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::commands::base;
+use crate::cli::base;
 use crate::cli::destination::OutputArgs;
 use crate::cli::job::Edit;
 use crate::cli::record::{ManifestArgs, SidecarArgs};

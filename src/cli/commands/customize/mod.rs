@@ -10,7 +10,7 @@ use remaster::netboot::archive;
 use remaster::progress::Progress;
 use remaster::stamp::patch;
 
-use super::base;
+use crate::cli::base;
 use crate::cli::destination::Destination;
 use crate::cli::job::{FinishedJob, StampJob};
 use crate::cli::known_hosts::KnownHosts;

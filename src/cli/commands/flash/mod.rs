@@ -25,7 +25,8 @@ use remaster::stamp::privacy;
 use remaster::target::{Awake, Disk, Target};
 use remaster::units::ByteRange;
 
-use super::{apply, base};
+use super::apply;
+use crate::cli::base;
 use crate::cli::job::{Edit, FinishedJob, StampJob};
 use crate::cli::known_hosts::{self, KnownHosts};
 use crate::cli::progress::{Meter, Style};

@@ -12,7 +12,7 @@ use remaster::netboot::archive;
 use remaster::netboot::tree::{Files, Tree};
 use remaster::stamp::base_image::BaseImage;
 
-use crate::cli::commands::base;
+use crate::cli::base;
 use crate::cli::printer;
 use crate::cli::shell::shell_quote;
 use answer::Answer;

@@ -1,0 +1,350 @@
+//! How every command opens a base: by name or path, packed or not, held to a SHA-256.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use remaster::bases::{self, Cache, Catalog, FetchOptions, Record, ResolveOptions};
+use remaster::bounded;
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
+use remaster::image::digest::remembered::DigestCache;
+use remaster::image::digest::{Digest, published};
+use remaster::image::file_type;
+use remaster::image::unpack::{self, DigestMatch};
+use remaster::place::packing_of_name;
+
+use super::progress::Meter;
+use super::{closed, printer};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CacheArgs {
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Folder of fetched bases [default: remaster/bases in $XDG_CACHE_HOME or ~/.cache]"
+    )]
+    cache: Option<PathBuf>,
+}
+
+impl CacheArgs {
+    pub(crate) fn open(&self) -> Result<Cache> {
+        Cache::at(self.cache.as_deref())
+    }
+}
+
+/// Where a command may take a base from that is given by its name.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Source {
+    /// Do not fetch a base that is not in the cache
+    #[arg(long)]
+    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) place: CacheArgs,
+    #[command(flatten)]
+    pub(crate) demanded: ChecksumArgs,
+}
+
+impl Source {
+    /// The file of a base, and its SHA-256 if one was demanded; says so before it fetches one, unless `before`
+    /// refuses.
+    pub(crate) fn resolve(
+        &self,
+        given: &Path,
+        before: impl FnOnce() -> Result<()>,
+    ) -> Result<(PathBuf, Option<Digest>)> {
+        let path = self.path_of(given, before)?;
+        let sha256 = self.demanded.check(&path)?;
+        Ok((path, sha256))
+    }
+
+    /// The file of a base, of which no SHA-256 is demanded.
+    fn path_of(&self, given: &Path, before: impl FnOnce() -> Result<()>) -> Result<PathBuf> {
+        let origin = FetchOptions { mirror: mirror(None), ..FetchOptions::default() };
+        let demand = ResolveOptions {
+            cache: self.place.cache.clone(),
+            origin,
+            offline: self.offline.then_some("--offline"),
+        };
+        bases::resolve(given, &demand, &Meter::stages_without_signals(), |base| {
+            before()?;
+            let name = base.name();
+            printer::say(&format!(
+                "fetching {name}, which is not in the cache; --offline forbids that\n"
+            ));
+            Ok(())
+        })
+    }
+
+    /// Opens an image that is written as it is, held to the SHA-256 that is demanded, or else that stands beside it;
+    /// and which bytes have that, where it is known before. What comes once is held to it while it comes.
+    pub(crate) fn open_image(
+        &self,
+        given: &Path,
+    ) -> Result<(PathBuf, unpack::Source, Option<DigestMatch>)> {
+        let path = self.path_of(given, || Ok(()))?;
+        let Some(wanted) = self.demanded.of_image(&path)? else {
+            let source = opened(&path, None)?;
+            return Ok((path, source, None));
+        };
+        let packed = if unpack::is_pipe(&path) { None } else { Some(self.demanded.found(&path)?) };
+        let fits = packed == Some(wanted.sha256);
+        let check = unpack::ExpectedDigest { sha256: wanted.sha256, packed };
+        let source = opened(&path, Some(check).filter(|_| !fits))?;
+        let fits = match (&source, packed) {
+            (unpack::Source::Plain(_), Some(found)) if !fits => {
+                return Err(Error::WrongBase {
+                    name: path.display().to_string(),
+                    found: format!("SHA-256 {found}"),
+                    expected: wanted.description(),
+                });
+            }
+            (unpack::Source::Plain(_), _) => Some(DigestMatch::Image),
+            (unpack::Source::Stream(_), _) => fits.then_some(DigestMatch::Packed),
+        };
+        Ok((path, source, fits))
+    }
+
+    /// The SHA-256 that a file must have, if one is demanded.
+    pub(crate) fn expected(&self, path: &Path) -> Result<Option<Digest>> {
+        self.demanded.expected(path)
+    }
+}
+
+/// What the file of a base must be, as its publisher says; nothing is written before that is checked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChecksumArgs {
+    /// SHA-256 that the base's file must have
+    #[arg(long, value_name = "HEX", group = "digest")]
+    sha256: Option<Digest>,
+    /// File with the base's SHA-256, as it is published beside the ISO
+    #[arg(long, value_name = "FILE", group = "digest")]
+    sha256_file: Option<PathBuf>,
+    /// Believe a SHA-256 computed before if path, size, time and inode are the same
+    #[arg(long, requires = "digest")]
+    cache_digest: bool,
+}
+
+impl ChecksumArgs {
+    /// The SHA-256, if one is demanded.
+    pub(crate) fn check(&self, path: &Path) -> Result<Option<Digest>> {
+        let Some(expected) = self.expected(path)? else { return Ok(None) };
+        if path == Path::new("-") {
+            return Err(Error::Usage {
+                what: "what comes through a pipe cannot be checked before it is written".into(),
+                hint: "save it to a file first".into(),
+            });
+        }
+        let found = self.found(path)?;
+        if found == expected {
+            return Ok(Some(found));
+        }
+        Err(Error::WrongBase {
+            name: path.display().to_string(),
+            found: format!("SHA-256 {found}"),
+            expected: expected.to_string(),
+        })
+    }
+
+    /// The SHA-256 that an image must have, packed or unpacked: that is demanded, or else that stands beside it.
+    fn of_image(&self, path: &Path) -> Result<Option<Wanted>> {
+        if let Some(sha256) = self.sha256 {
+            return Ok(Some(Wanted { sha256, beside: None }));
+        }
+        if let Some(list) = &self.sha256_file {
+            let sha256 = of_list(list, path)?.map_err(|why| no_digest(list, path, &why))?;
+            return Ok(Some(Wanted { sha256, beside: None }));
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".sha256");
+        let beside = PathBuf::from(beside);
+        if unpack::is_pipe(path) || !beside.is_file() {
+            return Ok(None);
+        }
+        let shown = beside.display();
+        match of_list(&beside, path)? {
+            Ok(sha256) => {
+                printer::note(&format!(
+                    "the SHA-256 in {shown}, which stands beside the image, is demanded of it"
+                ));
+                Ok(Some(Wanted { sha256, beside: Some(beside) }))
+            }
+            Err(why) => {
+                printer::note(&format!(
+                    "{shown} stands beside the image and has no SHA-256 of it: {why}"
+                ));
+                Ok(None)
+            }
+        }
+    }
+
+    fn expected(&self, path: &Path) -> Result<Option<Digest>> {
+        if (self.sha256.is_some() || self.sha256_file.is_some()) && path.is_dir() {
+            return Err(no_file(
+                path,
+                "leave them out: no digest stands for the files of a folder",
+            ));
+        }
+        let Some(list) = &self.sha256_file else { return Ok(self.sha256) };
+        let name = name_of(path);
+        let found = text_of(list)?.and_then(|text| published::find_digest(&text, &name));
+        found.map(Some).map_err(|why| no_digest(list, path, &why))
+    }
+
+    fn found(&self, path: &Path) -> Result<Digest> {
+        let cache = self.cache_digest.then(remembered).flatten();
+        if let Some(known) = cache.as_ref().and_then(|cache| cache.get(path)) {
+            return Ok(known);
+        }
+        let file = ImageFile::open(path)?;
+        let about = file.file().metadata().map_err(Error::io("look at the base"))?;
+        let digest = Digest::compute(&file, &Meter::stages_without_signals())?;
+        if let Some(cache) = cache {
+            cache.put(path, &about, digest);
+        }
+        Ok(digest)
+    }
+}
+
+/// Opens an image, also the one in a packed tar archive.
+fn opened(path: &Path, expected: Option<unpack::ExpectedDigest>) -> Result<unpack::Source> {
+    if path == Path::new("-") {
+        closed::input().map_err(Error::io("read standard input"))?;
+    }
+    Ok(match unpack::Source::open_checked(path, expected)? {
+        unpack::Source::Stream(stream) => unpack::Source::Stream(stream.without_archive()?),
+        plain @ unpack::Source::Plain(_) => plain,
+    })
+}
+
+/// A SHA-256 that an image must have.
+struct Wanted {
+    sha256: Digest,
+    /// The file beside the image that tells it.
+    beside: Option<PathBuf>,
+}
+
+impl Wanted {
+    fn description(&self) -> String {
+        let Self { sha256, beside } = self;
+        beside.as_ref().map_or_else(
+            || sha256.to_string(),
+            |beside| format!("{sha256}, as {} says", beside.display()),
+        )
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The text of a list of digests, or why it is none.
+fn text_of(list: &Path) -> Result<Result<String, String>> {
+    let doing = format!("read {}", list.display());
+    match bounded::read(list, published::LARGEST, &doing) {
+        Ok(bytes) => Ok(String::from_utf8(bytes).map_err(|_| "it is not text in UTF-8".to_owned())),
+        Err(Error::Usage { .. }) => Ok(Err("it is too large for a list of digests".into())),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The digest that a list has for an image: by its name, for what is packed by that of what is in it, too; for what
+/// comes by a pipe the only one.
+fn of_list(list: &Path, path: &Path) -> Result<Result<Digest, String>> {
+    let is_packed = packing_of_name(path).is_some();
+    Ok(text_of(list)?.and_then(|text| {
+        if unpack::is_pipe(path) {
+            return published::only(&text);
+        }
+        published::find_digest(&text, &name_of(path)).or_else(|why| match path.file_stem() {
+            Some(stem) if is_packed => {
+                published::find_digest(&text, &stem.to_string_lossy()).map_err(|_| why)
+            }
+            _ => Err(why),
+        })
+    }))
+}
+
+fn no_digest(list: &Path, path: &Path, why: &str) -> Error {
+    let name = if unpack::is_pipe(path) { "the image".to_owned() } else { name_of(path) };
+    Error::Usage {
+        what: format!("{} has no SHA-256 of {name}: {why}", list.display()),
+        hint: "give the file that is published beside the image".into(),
+    }
+}
+
+/// The error where a SHA-256 is demanded of what is not a file.
+pub(crate) fn no_file(path: &Path, hint: &'static str) -> Error {
+    Error::Usage {
+        what: format!(
+            "{} is not a file; --sha256 and --sha256-file are about files",
+            path.display()
+        ),
+        hint: hint.into(),
+    }
+}
+
+/// In `remaster/digests` of the user's cache.
+fn remembered() -> Option<DigestCache> {
+    let cache = Cache::at(None).ok()?;
+    cache.folder().parent().map(|folder| DigestCache::within(folder.join("digests")))
+}
+
+/// Opens a base by name or path, unpacked where there is no output: a disk image, and all of it.
+pub(crate) fn open(given: &Path, source: &Source) -> Result<ImageFile> {
+    whole(open_any(given, source)?)
+}
+
+/// What is known of a base that was fetched, if it is given by its name.
+pub(crate) fn record(given: &Path, source: &Source) -> Result<Option<Record>> {
+    let Some(name) = bases::name_of(given) else { return Ok(None) };
+    let found = source.place.open()?.find(&Catalog::built_in()?.get(name)?)?;
+    Ok(found.map(|(record, _)| record))
+}
+
+/// Opens another image beside the base, of which no SHA-256 is demanded.
+pub(crate) fn open_second(given: &Path, source: &Source) -> Result<ImageFile> {
+    let path = source.path_of(given, || Ok(()))?;
+    whole(unpacked(file(&path, None)?, None)?)
+}
+
+/// The same of a file that must be an image, and all of one.
+pub(crate) fn whole(file: ImageFile) -> Result<ImageFile> {
+    file_type::whole(&file).map_err(|fault| fault.with_path(file.name()))?;
+    Ok(file)
+}
+
+/// The same, whatever it is.
+pub(crate) fn open_any(given: &Path, source: &Source) -> Result<ImageFile> {
+    let (path, sha256) = source.resolve(given, || Ok(()))?;
+    unpacked(file(&path, sha256)?, None)
+}
+
+/// The file of a base whose SHA-256 may be known.
+pub(crate) fn file(path: &Path, sha256: Option<Digest>) -> Result<ImageFile> {
+    Ok(ImageFile::open(path)?.of_sha256(sha256.map(|digest| digest.0)))
+}
+
+/// Unpacks a packed base into a file without a name: in the folder of the output, which must have room for an
+/// image anyway and where blocks can be shared; without an output in `TMPDIR`, else in `/var/tmp`, as `/tmp` is
+/// often kept in memory.
+pub(crate) fn unpacked(base: ImageFile, output: Option<&Path>) -> Result<ImageFile> {
+    unpack::unpacked(base, &scratch(output), &Meter::stages_without_signals())
+}
+
+fn scratch(output: Option<&Path>) -> PathBuf {
+    let output = output.filter(|path| *path != Path::new("-"));
+    match output.and_then(Path::parent) {
+        Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+        Some(folder) => folder.to_owned(),
+        None => {
+            let set = env::var_os("TMPDIR").filter(|set| !set.is_empty());
+            set.map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
+        }
+    }
+}
+
+/// The server that channels are looked up at.
+pub(crate) fn mirror(given: Option<&String>) -> Option<String> {
+    let set = || env::var("REMASTER_MIRROR").ok().filter(|set| !set.is_empty());
+    given.cloned().or_else(set)
+}

@@ -1,0 +1,297 @@
+//! The arguments of `remaster stamp`, and what they mean together.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use remaster::bases::{Record, Url};
+use remaster::error::{Error, Result};
+use remaster::image::digest::Digest;
+use remaster::image::{ImageFile, ReadAt as _};
+use remaster::output::file::Output;
+use remaster::place;
+use remaster::recipe::Recipe;
+use remaster::recipe::users::{self, Format, User};
+use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::batch::names::Shard;
+use remaster::stamp::batch::{ExistingPolicy, Form};
+use remaster::stamp::descriptor;
+use remaster::stamp::manifest::beside::Wanted;
+
+use crate::cli::base;
+use crate::cli::destination::{NO_SYNC_FILES, OutputArgs};
+use crate::cli::job::Edit;
+use crate::cli::record::{ManifestArgs, SidecarEachArgs};
+use crate::cli::{known_hosts, printer};
+
+const FORM: &str = "\
+The users file is TOML, CSV or JSON lines. A user has a `name` and any key of a
+recipe, which wins over the recipe and the flags that all users share.
+`menu-name` is what recipes call `name`; `key` may be a folder, too, of which
+every *.pub file is taken. Relative paths are relative to the file. In a CSV
+cell `;` parts the elements of a list, and an empty cell says nothing.
+
+TOML:
+  [[user]]
+  name = \"alice\"
+  key = [\"alice.pub\", \"team/\"]
+
+CSV:
+  name,key,hostname
+  alice,alice.pub,alice-box
+  bob,bob.pub;old/bob.pub,
+
+JSON lines:
+  {\"name\": \"alice\", \"key\": [\"alice.pub\", \"team/\"]}
+
+Exit status: 0 done; 11 users failed, each of which is named (with --json, a
+line with an `error`); others as of `remaster`, before anything is written.";
+
+/// Make an image, patch file or OCI layer for each of many users
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = FORM)]
+#[command(mut_arg("force", |argument| argument.help("Replace all files that are there")))]
+#[command(mut_arg("no_sync", |argument| argument.help(NO_SYNC_FILES)))]
+pub(crate) struct Args {
+    /// NixOS installer ISO, plain or packed, or the name of a base; it is never changed
+    pub(super) base: PathBuf,
+
+    #[command(flatten)]
+    pub(super) source: base::Source,
+
+    /// Users: TOML, CSV or JSON lines
+    pub(super) users: PathBuf,
+
+    /// Folder to write to; it is made if it does not exist
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(super) output: PathBuf,
+
+    /// What to make for each user
+    #[arg(long = "as", value_name = "FORM", value_enum, default_value = "image")]
+    pub(super) form: Form,
+
+    /// Form of the users file [default: by its name]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(super) format: Option<Format>,
+
+    /// What parts the elements of a list in a CSV cell [default: `;`]
+    #[arg(long, value_name = "CHARACTER")]
+    pub(super) list_separator: Option<char>,
+
+    /// With --as patch, write FILE.descriptor.json beside each patch: `remaster apply` makes the image of it alone, and gets
+    /// the base by itself
+    #[arg(long)]
+    pub(super) descriptor: bool,
+
+    /// Address of the base by https, for --descriptor [default: where a base of a name was fetched from]
+    #[arg(long, value_name = "URL", requires = "descriptor")]
+    pub(super) base_url: Option<String>,
+
+    /// Names of the files: {name}, {index} and {id} (the recipe id) are filled in
+    /// [default: {name}.iso, {name}.remaster or, for OCI, {name}]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(super) name_template: Option<String>,
+
+    /// Users to work for at once [default: the number of processors]
+    #[arg(short, long, value_name = "NUMBER")]
+    pub(super) jobs: Option<NonZeroUsize>,
+
+    /// Only this part of the users: those whose names' SHA-256 falls into it
+    #[arg(long, value_name = "I/N")]
+    pub(super) shard: Option<Shard>,
+
+    /// Stop at the first user that fails
+    #[arg(long)]
+    pub(super) fail_fast: bool,
+
+    /// Go on with an interrupted batch: keep files of the same recipe
+    ///
+    /// They stay also where chance made keys or salts of theirs; others under their names are faults.
+    #[arg(long, conflicts_with_all = ["skip_existing", "force"])]
+    pub(super) resume: bool,
+
+    /// Keep files of the same recipe, and replace others
+    ///
+    /// They stay also where chance made keys or salts of theirs.
+    #[arg(long, conflicts_with = "force")]
+    pub(super) skip_existing: bool,
+
+    #[command(flatten)]
+    pub(super) written: OutputArgs,
+
+    /// Print a JSON object per file on standard output; images are read whole for their SHA-256
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Write the users that failed to this file, a JSON object per line: name, place, error, hint, status; without any
+    /// it is empty
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(super) failures: Option<PathBuf>,
+
+    /// With --json, leave the SHA-256 of images out, which takes the most time
+    #[arg(long, requires = "json")]
+    pub(super) no_image_sha256: bool,
+
+    #[command(flatten)]
+    pub(super) inside: ManifestArgs,
+
+    #[command(flatten)]
+    pub(super) beside: SidecarEachArgs,
+
+    #[command(flatten)]
+    pub(super) edit: Edit,
+}
+
+/// An OCI image layout has no place beside an image.
+const ONLY_INSIDE: &str = "note: the public halves of the host keys are in the images only: give --known-hosts FILE to have them in a file, or --json\n";
+
+/// A descriptor that cannot get its base from anywhere.
+const NO_ADDRESS: &str = "the descriptors have no address of the base: `remaster apply` looks for the base beside them, or takes the one it is given; --base-url adds an address";
+
+/// What descriptors tell of.
+pub(super) struct BaseFacts<'a> {
+    pub(super) record: Option<&'a Record>,
+    pub(super) image: &'a BaseImage<&'a ImageFile>,
+    pub(super) sha256: Digest,
+}
+
+impl Args {
+    /// A layout has its own form for everything that is in it.
+    pub(super) fn wanted(&self) -> Result<Wanted> {
+        let given = self.beside.flag_names();
+        if self.form == Form::Oci && !given.is_empty() {
+            return Err(Error::Usage {
+                what: format!(
+                    "nothing is written beside the images of an OCI image layout: {} would not be done",
+                    given.join(", ")
+                ),
+                hint: "leave them out, or stamp with `--as patch`".into(),
+            });
+        }
+        if self.form == Form::Oci && self.written.no_sync {
+            return Err(Error::Usage {
+                what: "the index of an OCI image layout names only what is on the disk: --no-sync is for files that stand alone".into(),
+                hint: "leave it out".into(),
+            });
+        }
+        if self.form != Form::Patch && self.descriptor {
+            return Err(Error::Usage {
+                what: "--descriptor is about patch files".into(),
+                hint: "give --as patch, or leave it out".into(),
+            });
+        }
+        if self.form != Form::Image && self.no_image_sha256 {
+            return Err(Error::Usage {
+                what: "--no-image-sha256 is for images; the SHA-256 of a patch takes no time"
+                    .into(),
+                hint: "leave it out".into(),
+            });
+        }
+        Ok(self.beside.wanted())
+    }
+
+    /// What descriptors tell of the base.
+    pub(super) fn described(&self, base: &BaseFacts<'_>) -> Result<descriptor::Base> {
+        let file = base.record.map(|record| record.file.clone());
+        let own = || self.base.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let url = self.base_url.clone().or_else(|| base.record.map(|record| record.url.clone()));
+        let url = url.map(|url| Url::parse(&url)).transpose()?;
+        if url
+            .as_ref()
+            .is_some_and(|url| place::packing_of_name(Path::new(url.file_name())).is_some())
+        {
+            return Err(Error::Usage {
+                what: "--base-url names a packed file, and a patch is for what is in it".into(),
+                hint: "give the address of the ISO itself, or leave it out".into(),
+            });
+        }
+        let described = descriptor::Base {
+            name: base.record.map(|record| record.name.clone()),
+            file: file.unwrap_or_else(own),
+            url: url.map(|url| url.to_string()),
+            release: base.image.release().to_owned(),
+            size: base.image.original().size(),
+            sha256: base.sha256.to_string(),
+        };
+        described.check().map_err(|fault| Error::Recipe {
+            what: format!("a descriptor cannot describe this base: {fault}"),
+            hint: "give its address by https to --base-url, and a plain name to its file".into(),
+        })?;
+        if described.url.is_none() {
+            printer::note(NO_ADDRESS);
+        }
+        Ok(described)
+    }
+
+    /// Better to refuse before images are written than after.
+    pub(super) fn check_known_hosts(
+        &self,
+        shared: &Recipe,
+        users: &[(usize, Result<User>)],
+    ) -> Result<()> {
+        let has =
+            |user: &Result<User>| user.as_ref().is_ok_and(|user| !user.recipe.host_key.is_empty());
+        let any = !shared.host_key.is_empty() || users.iter().any(|(_, user)| has(user));
+        match self.edit.known_hosts() {
+            Some(_) if !any => Err(known_hosts::none_put_in()),
+            Some(path) => self.about_all(path).map(drop),
+            None if any && self.form == Form::Oci && !self.json => {
+                printer::say(ONLY_INSIDE);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The place of a file that is about all images. Better to refuse before images are written than after.
+    pub(super) fn about_all(&self, path: &Path) -> Result<Output> {
+        // A second run with the images of the first writes it anew.
+        let force = self.resume || self.skip_existing || self.written.force;
+        OutputArgs { force, ..self.written }.beside(path)
+    }
+
+    pub(super) fn template(&self) -> &str {
+        let default = match self.form {
+            Form::Image => "{name}.iso",
+            Form::Patch => "{name}.remaster",
+            Form::Oci => "{name}",
+        };
+        self.name_template.as_deref().unwrap_or(default)
+    }
+
+    pub(super) fn existing_policy(&self) -> ExistingPolicy {
+        match (self.resume, self.skip_existing, self.written.force) {
+            (true, _, _) => ExistingPolicy::Resume,
+            (_, true, _) => ExistingPolicy::Skip,
+            (_, _, true) => ExistingPolicy::Replace,
+            _ => ExistingPolicy::Refuse,
+        }
+    }
+
+    /// The users of this shard, numbered as in the file. Who cannot be read is in the first shard.
+    pub(super) fn users(&self) -> Result<Vec<(usize, Result<User>)>> {
+        let format =
+            self.format.or_else(|| Format::from_path(&self.users)).ok_or_else(|| Error::Usage {
+                what: format!(
+                    "{} has a name that does not say which form it is in",
+                    self.users.display()
+                ),
+                hint: "give --format toml, csv or jsonl".into(),
+            })?;
+        if self.list_separator.is_some() && format != Format::Csv {
+            return Err(Error::Usage {
+                what: format!(
+                    "{} is not CSV; only CSV takes --list-separator",
+                    self.users.display()
+                ),
+                hint: "leave it out: other forms have lists of their own".into(),
+            });
+        }
+        let users = users::read(&self.users, format, self.list_separator.unwrap_or(';'))?;
+        let ours = |user: &Result<User>| match (self.shard, user) {
+            (None, _) => true,
+            (Some(shard), Ok(user)) => shard.has(&user.name),
+            (Some(shard), Err(_)) => shard.is_first(),
+        };
+        Ok((1..).zip(users).filter(|(_, user)| ours(user)).collect())
+    }
+}

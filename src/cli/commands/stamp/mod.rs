@@ -1,0 +1,119 @@
+//! `remaster stamp BASE USERS -o OUT`: one base, an image or patch file for each user.
+
+mod args;
+mod reporter;
+
+use std::num::NonZeroUsize;
+use std::thread;
+
+use remaster::error::{Error, Result};
+use remaster::image::ImageFile;
+use remaster::image::digest::Digest;
+use remaster::place;
+use remaster::progress::Progress;
+use remaster::recipe::users::User;
+use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::batch::names::Template;
+use remaster::stamp::batch::{Batch, Form};
+use remaster::stamp::manifest::blocks::Blocks;
+use remaster::stamp::planned_image::ManifestOptions;
+use serde_json::json;
+
+use crate::cli::progress::Meter;
+use crate::cli::{base, interrupt, job};
+pub(crate) use args::Args;
+use args::BaseFacts;
+use reporter::BatchReporter;
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let template = Template::parse("--name-template", args.template())?;
+    place::check(&args.output)?;
+    let beside = args.wanted()?;
+    let shared = args.edit.shared()?;
+    let inside = args.inside.or_by(&shared);
+    let mut options = inside.options()?;
+    beside.check(options.signer.as_deref())?;
+    let file = base::open(&args.base, &args.source)?;
+    let users = args.users()?;
+    args.check_known_hosts(&shared, &users)?;
+    let progress = Meter::stages()?;
+    let (base, sha256) = survey(&file, inside.manifest_digests, &mut options, &progress)?;
+    let recipe = |user: &User| user.recipe.clone().over(shared.clone());
+    let touches =
+        |user: &Result<User>| user.as_ref().is_ok_and(|user| recipe(user).touches_stage_one());
+    if users.iter().any(|(_, user)| touches(user)) {
+        base.initrds().map_err(|fault| fault.with_path(file.name()))?;
+    }
+    let before = base.injected_facts();
+    let record = base::record(&args.base, &args.source)?;
+    let facts = BaseFacts { record: record.as_ref(), image: &base, sha256 };
+    let descriptor = args.descriptor.then(|| args.described(&facts)).transpose()?;
+    let batch = Batch {
+        file: &file,
+        base: &base,
+        sha256,
+        options: &options,
+        shared: &shared,
+        before: before.as_ref(),
+        no_key: args.edit.no_key,
+        folder: &args.output,
+        template: &template,
+        form: args.form,
+        existing: args.existing_policy(),
+        beside,
+        descriptor: descriptor.as_ref(),
+        known_hosts: args.form != Form::Oci && args.edit.known_hosts().is_none(),
+        digests: args.json && !args.no_image_sha256,
+        jobs: args.jobs.map_or_else(processors, NonZeroUsize::get),
+        fail_fast: args.fail_fast,
+        synced: !args.written.no_sync,
+    };
+    let about_base = json!({
+        "name": record.as_ref().map_or_else(|| file.name(), |record| record.name.clone()),
+        "url": record.map(|record| record.url),
+        "release": base.release(), "sha256": sha256.to_string(),
+    });
+    let teller = BatchReporter::new(args, users.len(), about_base)?;
+    let tally = batch.run(&users, &teller)?;
+    teller.end(args, &tally)?;
+    if interrupt::is_asked() {
+        return Err(Error::Interrupted);
+    }
+    match tally.failed {
+        0 => Ok(()),
+        failed => Err(Error::Users { failed, users: users.len() }),
+    }
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// What there is to know of the base: it is read whole for its digest while its structures are looked
+/// at.
+fn survey<'a>(
+    file: &'a ImageFile,
+    manifest_digests: bool,
+    options: &mut ManifestOptions,
+    progress: &dyn Progress,
+) -> Result<(BaseImage<&'a ImageFile>, Digest)> {
+    const HINT: &str = "make one image at a time of it: `remaster IMAGE --key KEY -o FILE`";
+    let base = job::iso(file, "stamp", HINT)?;
+    let image = base.original();
+    let digest = thread::scope(|scope| {
+        // Initrds are read while the digest is computed. An error is reported later, if a user needs them.
+        let initrds = scope.spawn(|| base.initrds().is_ok());
+        let digest = match base.known_sha256() {
+            _ if manifest_digests => {
+                Blocks::compute(image, progress).map(|(blocks, digest)| (Some(blocks), digest))
+            }
+            Some(known) => Ok((None, known)),
+            None => Digest::compute(image, progress).map(|digest| (None, digest)),
+        };
+        initrds.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        digest
+    });
+    let (blocks, sha256) = digest?;
+    (options.blocks, options.sha256) = (blocks, Some(sha256));
+    Ok((base, sha256))
+}

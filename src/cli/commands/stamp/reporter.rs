@@ -1,0 +1,205 @@
+//! Tells of the users of a batch as they are done, and of all of them in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::ProgressBar;
+use remaster::error::{Error, Result};
+use remaster::live::HostKeys;
+use remaster::output::file::{FileAccess, Output};
+use remaster::stamp::batch::{BatchObserver, Done, Summary};
+use serde_json::json;
+
+use super::args::Args;
+use crate::cli::{diagnostics, interrupt, job, known_hosts, printer, progress, shell};
+
+/// Tells of users as they are done.
+pub(super) struct BatchReporter {
+    json: bool,
+    /// The base, for programs.
+    base: serde_json::Value,
+    /// Where the users that failed are told to, and those.
+    failures: Option<Output>,
+    failed: Mutex<Vec<serde_json::Value>>,
+    bar: ProgressBar,
+    /// Lines are whole: workers take turns.
+    turn: Mutex<()>,
+    /// The lines of `known_hosts` files, by image.
+    known: Mutex<BTreeMap<PathBuf, HostKeys>>,
+    /// What was put into the base before, and of how many images it is gone.
+    gone: Mutex<BTreeMap<String, usize>>,
+    /// What is worth telling of what was asked for, and of whom.
+    notes: Mutex<BTreeMap<String, Whose>>,
+}
+
+/// Whose a note is: the first of the users by name, and how many there are.
+#[derive(Default)]
+struct Whose {
+    first: String,
+    users: usize,
+}
+
+impl Whose {
+    fn add(&mut self, name: &str) {
+        if self.users == 0 || name < self.first.as_str() {
+            name.clone_into(&mut self.first);
+        }
+        self.users = self.users.saturating_add(1);
+    }
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.users {
+            0 | 1 => write!(f, "{}", self.first),
+            users => write!(f, "{} and {} more", self.first, users.saturating_sub(1)),
+        }
+    }
+}
+
+impl BatchReporter {
+    pub(super) fn new(args: &Args, users: usize, base: serde_json::Value) -> Result<Self> {
+        Ok(Self {
+            json: args.json,
+            base,
+            failures: args.failures.as_ref().map(|path| args.about_all(path)).transpose()?,
+            failed: Mutex::default(),
+            bar: progress::counter("stamping", users),
+            turn: Mutex::new(()),
+            known: Mutex::default(),
+            gone: Mutex::default(),
+            notes: Mutex::default(),
+        })
+    }
+
+    /// Writes the file with the users that failed, a line each; without any, it is empty.
+    fn write_failures(&self) -> Result<()> {
+        let Some(file) = &self.failures else { return Ok(()) };
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.sort_by_key(|line| line["place"].to_string());
+        let lines: Vec<String> = failed.iter().map(ToString::to_string).collect();
+        let text = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>();
+        file.write_bytes(text.as_bytes(), FileAccess::Usual)
+    }
+
+    /// Tells of all, and writes the file that is about all.
+    pub(super) fn end(&self, args: &Args, tally: &Summary) -> Result<()> {
+        self.bar.finish_and_clear();
+        let Summary { made, kept, failed } = tally;
+        let folder = shell::shell_quote(&args.output);
+        let synced = args.written.sync_note();
+        printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed{synced}\n"));
+        self.tell_gone();
+        self.tell_notes();
+        self.write_failures()?;
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = args.edit.known_hosts() else { return Ok(()) };
+        for alias in shared_aliases(&known) {
+            printer::say(&told_shared(alias, path));
+        }
+        let text: String = known.values().map(HostKeys::known_hosts).collect();
+        known_hosts::write(&args.about_all(path)?, &text)?;
+        printer::say(&format!("wrote {}\n", shell::shell_quote(path)));
+        Ok(())
+    }
+
+    fn tell_gone(&self) {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        for (line, images) in gone.iter() {
+            printer::say(&format!("note: {line} (images: {images})\n"));
+        }
+    }
+
+    fn tell_notes(&self) {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (note, whose) in notes.iter() {
+            printer::note(&format!("{whose}: {note}"));
+        }
+    }
+
+    fn line(&self, value: &serde_json::Value) {
+        let _turn = self.turn.lock();
+        // Whoever closed the pipe does not want to know more.
+        let _ = printer::print_json(value);
+    }
+}
+
+/// Names that machines with different keys share: for ssh, each of them may pass for the others.
+fn shared_aliases(known: &BTreeMap<PathBuf, HostKeys>) -> BTreeSet<&str> {
+    let mut texts: BTreeMap<&str, String> = BTreeMap::new();
+    let mut shared = BTreeSet::new();
+    for keys in known.values() {
+        let text = keys.known_hosts();
+        if texts.insert(&keys.alias, text.clone()).is_some_and(|other| other != text) {
+            shared.insert(keys.alias.as_str());
+        }
+    }
+    shared
+}
+
+fn told_shared(alias: &str, path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "note: {path} has several machines of the name {alias}: ssh takes each for the others; give users a `hostname` of their own\n"
+    )
+}
+
+/// Who may read a file, as `0600`; none for a layout.
+fn mode_of(path: &Path) -> Option<String> {
+    let about = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some(format!("{:04o}", about.permissions().mode() & 0o7777))
+}
+
+impl BatchObserver for BatchReporter {
+    fn done(&self, done: &Done) {
+        self.bar.inc(1);
+        if let Some(keys) = &done.host_keys {
+            // Images of an OCI image layout have one path.
+            let image = done.path.join(&done.name);
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(image, keys.clone());
+        }
+        for line in job::taken_out(&done.gone) {
+            let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = all.entry(line).or_default();
+            *count = count.saturating_add(1);
+        }
+        for note in &done.notes {
+            let mut all = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            all.entry(note.clone()).or_default().add(&done.name);
+        }
+        if self.json {
+            let gone: Vec<String> = done.gone.iter().map(ToString::to_string).collect();
+            self.line(&json!({
+                "taken_out": gone, "notes": done.notes,
+                "name": done.name, "path": done.path, "size": done.size,
+                "sha256": done.sha256.map(|digest| digest.to_string()),
+                "recipe_id": done.ids.recipe.to_string(),
+                "content_id": done.ids.content.to_string(), "kept": done.kept,
+                "host_keys": done.host_keys.as_ref().map(known_hosts::facts).unwrap_or_default(),
+                "known_hosts": done.known_hosts, "base": self.base, "mode": mode_of(&done.path),
+            }));
+        }
+    }
+
+    fn failed(&self, place: &str, name: &str, fault: &Error) {
+        self.bar.inc(1);
+        let who = if name.is_empty() { String::new() } else { format!("{place}: {name}: ") };
+        self.bar.suspend(|| printer::write_error(&printer::explained(fault, &who)));
+        let line = json!({
+            "name": name, "place": place, "error": fault.to_string(), "hint": diagnostics::hint(fault),
+            "status": diagnostics::exit_code(fault),
+        });
+        if self.json {
+            self.line(&line);
+        }
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        interrupt::is_asked()
+    }
+}
