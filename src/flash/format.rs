@@ -88,6 +88,7 @@ fn refused(medium: &dyn Medium, Format { size, sector, .. }: Format) -> Error {
         let reason = format!("too large for an MBR: it has {size} in sectors of {sector} bytes");
         (reason, "make a GPT with another program, as `sfdisk` or `parted`")
     } else {
+        // 65,541 clusters of one sector, with the FATs and the mebibyte in front of them.
         let least = if sector > 512 { "260 MiB" } else { "36 MiB" };
         (
             format!("too small for FAT32: it has {size}, and {least} are needed"),

@@ -90,6 +90,7 @@ pub fn put_back(
     back.writer.report.write_time = start.elapsed();
     back.check()?;
     if back.writer.report.differences.is_empty() {
+        // The base is all there: a reset that is interrupted from here on needs no undo record.
         back.mark(&last)?;
         back.wipe(what.undo.as_slice())?;
         flush(medium)?;

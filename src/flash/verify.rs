@@ -300,6 +300,7 @@ fn of_unit(
     if let Some(expected) = expected {
         let runs = differing_runs(found, expected);
         let bytes: usize = runs.iter().map(ExactSizeIterator::len).sum();
+        // What was erased or never written reads so; bytes that flipped do not.
         let is_flat = is_all(found, 0) || is_all(found, 0xFF);
         if bytes <= MAX_NAMED_ALONE && !is_flat {
             for run in runs {

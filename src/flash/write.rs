@@ -67,6 +67,7 @@ impl<'a> Writer<'a> {
         }
         self.report.size = size;
         self.write_tail(&layout)?;
+        // Its last block was filled up with zeros; a file ends where the image does.
         self.medium.cut(size).map_err(Error::io(format!("cut {}", self.medium.name())))?;
         flush(self.medium)?;
         if let Some(marked) = marked {

@@ -58,6 +58,7 @@ pub fn open(image: &Path) -> Result<Option<File>> {
         Err(fault) if is_absent(&fault) => return Ok(None),
         found => check(&journal, &found.map_err(doing())?, image)?,
     }
+    // By now a link may lie there, or a FIFO, which waits for its other end.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(&journal).map_err(doing())?;
     // What is open now may be another file than the one that was looked at.

@@ -173,11 +173,13 @@ fn label<B: ReadAt>(
     let old = base.volume.identifier();
     let new = edits.boot.label.as_ref().map_or(old.as_str(), |label| label.value.as_str());
     let joliet = |survey: &Survey| survey.volume.joliet_identifier();
+    // Joliet's field has 32 bytes, two for a character.
     let cut: String = new.chars().take(16).collect();
     let expected =
         if edits.boot.label.is_some() { joliet(base).map(|_| cut) } else { joliet(base) };
     if survey.volume.identifier() != new || joliet(survey) != expected {
         let found = format!("{:?} and {:?}", survey.volume.identifier(), joliet(survey));
+        // In the Primary Volume Descriptor, which is block 16: BP 41 (ECMA-119 §8.4.6).
         return Err(differs("the label", 0x8028, found, new));
     }
     if new == old {

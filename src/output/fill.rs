@@ -135,6 +135,8 @@ fn copy_in_kernel(
         match copied {
             Ok(0) => return Ok(left),
             Ok(bytes) => progress.advance(u64_of(bytes)),
+            // What no other way of copying gets around; everything else, as EXDEV, ENOSYS or EINVAL, is about this
+            // way (copy_file_range(2)).
             Err(
                 rustix::io::Errno::NOSPC
                 | rustix::io::Errno::DQUOT

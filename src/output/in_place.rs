@@ -80,6 +80,7 @@ impl InPlaceEdit {
         let real = fs::canonicalize(path).map_err(Error::io(doing()))?;
         let file =
             File::options().read(true).write(true).open(&real).map_err(Error::io(doing()))?;
+        // The kernel takes this lock away with the process: an edit that was killed keeps nobody out.
         let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         locked.map_err(|_| Error::Usage {
             what: format!("{} is being edited by another program", path.display()),
@@ -118,6 +119,7 @@ impl InPlaceEdit {
         outgoing: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
     ) -> Result<u64> {
+        // Before the first byte of a secret is in it.
         if outgoing.is_private() {
             self.keep_from_others()?;
         }
@@ -212,6 +214,7 @@ impl InPlaceEdit {
         let written = written.and_then(|()| self.file.sync_all());
         let written = written.and_then(|()| self.file.set_len(done.new_size));
         written.and_then(|()| self.file.sync_all()).map_err(Error::io(doing()))?;
+        // The last step: up to here the journal is what an interrupted edit is finished by.
         fs::remove_file(journal).map_err(Error::io(doing()))?;
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         sync_folder(folder, &self.path).map(|()| done)

@@ -149,6 +149,7 @@ impl Identity {
             return system.name();
         }
         let Some(descriptor) = self.descriptor.as_deref() else { return disk.name() };
+        // The Application Identifier (BP 575-702) and the Volume Identifier (BP 41-72) of ECMA-119 §8.4.
         let field = |range| text(descriptor.get(range).unwrap_or_default());
         let by = Some(field(574..702)).filter(|by| !by.is_empty());
         let by = by.map(|by| format!(" by {by}")).unwrap_or_default();

@@ -279,6 +279,7 @@ fn check_size(layer: &Layer) -> Result<()> {
 /// Opens a file of a layout, never what a link there leads to.
 fn regular(path: &Path) -> Result<File> {
     let doing = || Error::io(format!("read {}", path.display()));
+    // A FIFO, which is refused below, would wait for its other end (fifo(7)).
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = rustix::fs::open(path, flags, Mode::empty());
     let file = File::from(opened.map_err(|fault| doing()(fault.into()))?);

@@ -71,6 +71,7 @@ fn within(
 }
 
 fn look_at(path: &PathBuf, block: u64) -> Option<String> {
+    // Whatever has taken the node's place is not waited for, and becomes no controlling terminal (open(2)).
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let head = rustix::fs::open(path, flags, Mode::empty())
         .map_err(io::Error::from)

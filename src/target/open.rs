@@ -21,7 +21,7 @@ use super::udisks;
 use crate::error::{Advice, Error, Result};
 use crate::place;
 
-/// How often udisks2 is asked to eject a disk, and the time between.
+/// How often udisks2 is asked to eject a disk, and the time between: right after a write udev has it open for a moment.
 const EJECT_TRIES: u32 = 4;
 const EJECT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -148,6 +148,7 @@ fn difference(judged: &Disk, open: &Disk, sequence: Option<u64>) -> Option<Strin
 /// Opens a disk for itself alone; where the user may not, udisks2 does it.
 fn open_disk(path: &Path, devices: &[DeviceNumber]) -> Result<(File, WriteMode, OpenedBy)> {
     let shown = path.display().to_string();
+    // EBUSY where the disk or a part of it is mounted or held; until it is closed, nobody can mount it (open(2)).
     let fault = match open_alone(path, OFlags::EXCL) {
         Ok((file, mode)) => return Ok((file, mode, OpenedBy::Permission)),
         Err(fault) => fault,
@@ -201,6 +202,7 @@ fn open_alone(path: &Path, more: OFlags) -> io::Result<(File, WriteMode)> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
     match rustix::fs::open(path, flags | OFlags::DIRECT, Mode::empty()) {
         Ok(file) => Ok((file.into(), WriteMode::Direct)),
+        // No `O_DIRECT` there, as on some filesystems (open(2)).
         Err(Errno::INVAL) => {
             let file = rustix::fs::open(path, flags, Mode::empty())?;
             Ok((file.into(), WriteMode::Cached))

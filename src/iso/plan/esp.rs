@@ -108,6 +108,7 @@ fn copy<I: ReadAt>(
 pub fn entry<I: ReadAt>(image: &I, entry: &ElToritoEntry, to: ByteRange) -> Result<Patch> {
     const WHAT: &str = "El Torito boot catalog";
     let mut bytes = image.read_range(WHAT, entry.entry, entry.entry.size())?;
+    // A file has whole blocks of 2048 bytes; the entry counts blocks of 512 bytes.
     let blocks = |range: ByteRange| {
         let blocks = range.size().next_multiple_of(2048).div_ceil(DISK_BLOCK);
         u16::try_from(blocks).unwrap_or(0)
@@ -117,6 +118,7 @@ pub fn entry<I: ReadAt>(image: &I, entry: &ElToritoEntry, to: ByteRange) -> Resu
     let old = location(entry.image)?.to_le_bytes();
     let count =
         if entry.sector_count == blocks(entry.image) { blocks(to) } else { entry.sector_count };
+    // Sector Count, and behind it Load RBA (El Torito 1.0 §2.2).
     bytes.get_mut(6..8).ok_or_else(fault)?.copy_from_slice(&count.to_le_bytes());
     let place = bytes.get_mut(8..12).filter(|place| **place == old).ok_or_else(fault)?;
     place.copy_from_slice(&location(to)?.to_le_bytes());

@@ -91,6 +91,7 @@ pub fn moved(partitions: &Partitions, from: ByteRange, to: ByteRange) -> Result<
             record.place(to).ok_or_else(|| Error::NoRoom {
                 what: "an MBR partition record".into(),
                 needed: to.end(),
+                // It counts its blocks with 32 bits (UEFI 2.10 §5.2.1).
                 free: DISK_BLOCK << 32,
             })?;
         }

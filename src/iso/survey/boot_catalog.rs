@@ -67,7 +67,7 @@ pub fn catalog<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<ElToritoEntry>> 
 fn places(catalog: &hadris_iso::BootCatalog<'_>) -> Vec<ByteRange> {
     let start = Lbn(catalog.block()).bytes();
     let entries = (0_u64..).zip(catalog.as_bytes().chunks_exact(usize_of(ENTRY))).skip(1);
-    // headers start with 0x90 or 0x91, extensions with 0x44, what does not boot with 0
+    // Headers start with 0x90 or 0x91, extensions with 0x44, what does not boot with 0.
     let bootable = entries.filter(|(_, entry)| entry.first() == Some(&0x88));
     let place = |number: u64| ByteRange::new(start.checked_add(number.checked_mul(ENTRY)?)?, ENTRY);
     bootable.filter_map(|(number, _)| place(number)).collect()

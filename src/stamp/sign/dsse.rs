@@ -67,6 +67,7 @@ fn in_der(numbers: &[u8]) -> Option<Vec<u8>> {
     if !rest.is_empty() {
         return None;
     }
+    // INTEGER and SEQUENCE (X.690 §8.3, §8.9).
     let both = [tagged(0x02, one)?, tagged(0x02, other)?].concat();
     tagged(0x30, &both)
 }
@@ -79,6 +80,7 @@ fn mpint(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// A value of DER with its tag and length; none for one of more than 255 bytes, which no signature here has.
 fn tagged(tag: u8, value: &[u8]) -> Option<Vec<u8>> {
     let length = u8::try_from(value.len()).ok()?;
+    // From 128 on, a length has a byte in front that counts its bytes (X.690 §8.1.3.5).
     let head = if length < 0x80 { vec![tag, length] } else { vec![tag, 0x81, length] };
     Some([&head, value].concat())
 }
