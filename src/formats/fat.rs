@@ -261,7 +261,7 @@ impl Layout {
 
     fn with_copy(&self, sector: u64) -> Vec<usize> {
         let copy = u64::from(self.boot.backup.get());
-        let has_copy = self.kind == Kind::Fat32 && copy != 0 && copy != u64::from(u16::MAX);
+        let has_copy = self.kind == Kind::Fat32 && copy != 0;
         let copy = copy.saturating_add(sector);
         let reserved = u64::from(self.boot.reserved_sectors.get());
         let copy = Some(copy).filter(|copy| has_copy && *copy < reserved);
@@ -275,9 +275,8 @@ impl Layout {
         boot.total_sectors_16 = self.boot.total_sectors_16;
         boot.total_sectors_32 = self.boot.total_sectors_32;
         boot.fat_size_16 = self.boot.fat_size_16;
-        if self.kind == Kind::Fat32 {
-            boot.fat_size_32 = self.boot.fat_size_32;
-        }
+        // With less than 32 bits something else stands here, the same in both.
+        boot.fat_size_32 = self.boot.fat_size_32;
         Some(())
     }
 }
@@ -351,6 +350,63 @@ mod tests {
         assert_eq!(layout.kind(), Kind::Fat16);
         assert!(layout.grown(1).is_some());
         assert!(layout.grown(65525 - 4085).is_none());
+    }
+
+    /// The head of a filesystem of 32 bits with 100 clusters: at `info` an information sector, at `backup` a copy of
+    /// the boot sector, behind that one of the information sector.
+    fn head_of_32_bits(info: u16, backup: u16, free: u32) -> Vec<u8> {
+        let mut sector = boot(0, 1, 0);
+        let (boot, _) = BootSector::mut_from_prefix(&mut sector).unwrap();
+        boot.reserved_sectors = U16::new(32);
+        boot.root_entries = U16::new(0);
+        boot.total_sectors_32 = U32::new(32 + 2 + 100);
+        boot.fat_size_32 = U32::new(1);
+        (boot.fs_info, boot.backup) = (U16::new(info), U16::new(backup));
+        let mut head = vec![0; 34 * 512];
+        for (at, sector) in head.chunks_mut(512).enumerate() {
+            sector[0] = u8::try_from(at).unwrap();
+        }
+        for (at, signature) in FS_INFO {
+            for sector in [1, 7] {
+                head[sector * 512 + at..][..4].copy_from_slice(signature);
+            }
+        }
+        for sector in [1, 7] {
+            head[sector * 512 + FREE_CLUSTERS..][..4].copy_from_slice(&free.to_le_bytes());
+        }
+        head[..512].copy_from_slice(&sector);
+        head
+    }
+
+    #[test]
+    fn what_a_head_of_32_bits_has_twice_changes_in_both_places() {
+        const NONE: u16 = u16::MAX;
+        let rows: [(u16, u16, u32, &[usize]); 8] = [
+            (1, 6, 50, &[0, 1, 6, 7]),
+            (1, 0, 50, &[0, 1]),
+            (1, NONE, 50, &[0, 1]),
+            (0, 6, 50, &[0, 6]),
+            (NONE, 6, 50, &[0, 6]),
+            (2, 6, 50, &[0, 6]),
+            // The copy of the information sector would be behind what is reserved.
+            (1, 31, 50, &[0, 1, 31]),
+            (1, 6, u32::MAX, &[0, 6]),
+        ];
+        for (info, backup, free, changed) in rows {
+            let old = head_of_32_bits(info, backup, free);
+            let layout = Layout::parse(&old).unwrap();
+            assert_eq!((layout.kind(), layout.clusters), (Kind::Fat32, 100));
+            let grown = layout.grown(3).unwrap();
+            let new = layout.head(&old, &grown).unwrap();
+            assert_eq!((new.len(), Layout::parse(&new).unwrap().clusters), (old.len(), 103));
+            let pairs = old.chunks(512).zip(new.chunks(512)).enumerate();
+            let found: Vec<usize> =
+                pairs.filter(|(_, (old, new))| old != new).map(|(at, _)| at).collect();
+            assert_eq!(found, changed, "{info} {backup} {free}");
+            for at in changed.iter().filter(|at| [1, 7].contains(*at)) {
+                assert_eq!(new[at * 512 + FREE_CLUSTERS..][..4], 53_u32.to_le_bytes());
+            }
+        }
     }
 
     #[test]

@@ -288,3 +288,54 @@ impl Grown {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> GptHeader {
+        let mut header = GptHeader { my_lba: lba(1), ..GptHeader::default() };
+        header.number_of_partition_entries.set(4);
+        header.partition_entry_lba = lba(2);
+        header.first_usable_lba = lba(34);
+        header
+    }
+
+    /// A table of four entries that are not in use for a disk of 100 blocks, and its backup.
+    fn tables() -> (Gpt, Gpt) {
+        let gpt = Gpt { header: header(), array: vec![0; 512], block: 512 };
+        let Grown { table, backup } = gpt.grown(100 * 512).unwrap();
+        let backup = Gpt { header: backup, ..table.clone() };
+        (table, backup)
+    }
+
+    #[test]
+    fn a_backup_mirrors_its_table_only_if_all_of_it_does() {
+        let (table, backup) = tables();
+        assert!(table.mirrors(&backup) && backup.mirrors(&table));
+        let changes: [(&str, fn(&mut Gpt)); 6] = [
+            ("an entry", |gpt| gpt.array[9] ^= 1),
+            ("the GUID", |gpt| {
+                gpt.header.disk_guid =
+                    gpt_disk_types::guid!("01234567-89ab-cdef-0123-456789abcdef");
+            }),
+            ("the first usable block", |gpt| gpt.header.first_usable_lba = lba(35)),
+            ("the last usable block", |gpt| gpt.header.last_usable_lba = lba(35)),
+            ("its place", |gpt| gpt.header.my_lba = lba(98)),
+            ("the place of the table", |gpt| gpt.header.alternate_lba = lba(2)),
+        ];
+        for (what, change) in changes {
+            let mut other = backup.clone();
+            change(&mut other);
+            assert!(!table.mirrors(&other), "{what}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_taken_only_with_its_checksum() {
+        let (table, _) = tables();
+        let join = |array| Header(table.header).with_array(array, 512);
+        assert_eq!(join(vec![0; 512]).unwrap().usable(), (34, 97));
+        assert!(join(vec![1; 512]).is_err());
+    }
+}
