@@ -186,3 +186,22 @@ fn boot_sector(head: &[u8]) -> Option<u64> {
     };
     sectors.checked_mul(sector)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_mbr_that_protects_a_gpt_is_no_table_of_its_own() {
+        for (has_mbr, has_gpt, names) in [
+            (false, false, [].as_slice()),
+            (true, false, &["MBR"]),
+            (true, true, &["GPT"]),
+            (false, true, &["GPT"]),
+        ] {
+            let tables = Tables { has_mbr, has_gpt, ..Tables::default() };
+            assert_eq!(tables.names(), names);
+            assert_eq!(tables.is_empty(), names.is_empty());
+        }
+    }
+}

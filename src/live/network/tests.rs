@@ -280,6 +280,8 @@ fn a_size_or_a_bond_alone_leaves_addresses_to_dhcp() {
         let profile = text(&new, &format!("{PROFILES}/remaster-{name}.nmconnection"));
         assert!(profile.ends_with("[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=auto\n"), "{profile}");
     }
+    let bond = text(&new, &format!("{PROFILES}/remaster-address-1.nmconnection"));
+    assert!(bond.contains("type=bond\n") && !bond.contains("[ethernet]"), "{bond}");
     let first = text(&new, &format!("{PROFILES}/remaster-address-2.nmconnection"));
     assert!(first.contains("[ethernet]\nmtu=9000\n") && !first.contains("interface-name"));
     assert!(new.root.get(&format!("{PROFILES}/remaster-dhcp.nmconnection")).is_some());
