@@ -509,3 +509,73 @@ impl<I> Seek for Window<'_, I> {
         Ok(self.position)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRIPT: &str = "nix/store/1-stage-1-init.sh";
+    const SYSTEMD: &str = "/nix/store/2-systemd/lib/systemd/systemd";
+
+    fn init(to: &str) -> Member {
+        Member::symlink("init", to)
+    }
+
+    fn script(path: &str, text: &str) -> Member {
+        Member::file(path, 0o755, text)
+    }
+
+    /// What is made of archives, one behind the other in one initrd.
+    fn found(archives: &[&[Member]]) -> Result<StageOne> {
+        let archives = archives.iter().map(|members| newc::write(members).unwrap());
+        let initrd = archives.collect::<Vec<_>>().concat();
+        let all = ByteRange::up_to(u64_len(&initrd));
+        Ok(inspect(&initrd.as_slice(), &[("initrd", all)])?.stage_one)
+    }
+
+    #[test]
+    fn a_stage_one_is_what_init_leads_to_in_the_last_archive_that_has_it() {
+        let to = format!("/{SCRIPT}");
+        let scripted = [init(&to), script(SCRIPT, "#!/bin/sh")];
+        let systemd = [init(SYSTEMD), Member::directory("etc", 0o755)];
+        let text = |text: &str| script(SCRIPT, text);
+        let rows: [(&str, &[&[Member]], &str); 9] = [
+            ("a link to a script", &[&scripted], "scripted #!/bin/sh"),
+            ("the script first", &[&[text("#!1"), init(&to)]], "scripted #!1"),
+            ("a script by another name", &[&[script("a", "#!1"), init("/a")]], "scripted #!1"),
+            ("a script itself", &[&[script("init", "#!1")]], "scripted #!1"),
+            ("systemd", &[&systemd], "systemd etc"),
+            ("systemd behind a script", &[&scripted, &systemd], "systemd etc"),
+            ("a script behind systemd", &[&systemd, &scripted], "scripted #!/bin/sh"),
+            ("a newer script", &[&scripted, &[text("#!2")]], "scripted #!2"),
+            ("a folder behind systemd", &[&systemd[..1], &systemd[1..]], "systemd etc"),
+        ];
+        for (what, archives, expected) in rows {
+            let told = match found(archives).unwrap() {
+                StageOne::Scripted { script, .. } => {
+                    format!("scripted {}", String::from_utf8(script).unwrap())
+                }
+                StageOne::Systemd { folders } => format!("systemd {}", folders.join(" ")),
+            };
+            assert_eq!(told, expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_stage_one_is_refused_by_what_it_is() {
+        let rows: [(&[Member], &str); 7] = [
+            (&[Member::directory("etc", 0o755)], "no /init"),
+            (&[Member::directory("init", 0o755)], "/init being a directory"),
+            (&[script("init", "ELF")], "/init being a file that is not a script"),
+            (&[init("/a")], "/init pointing to a, which is not a script"),
+            (&[init("/a"), script("a", "ELF")], "/init pointing to a, which is not a script"),
+            (&[script("a", "ELF"), init("/a")], "/init pointing to a, which is not a script"),
+            (&[init(SYSTEMD), Member::symlink("etc", "x")], "a symbolic link"),
+        ];
+        for (members, words) in rows {
+            let fault = found(&[members]).unwrap_err();
+            assert!(matches!(fault, Error::Unsupported { .. }), "{fault}");
+            assert!(fault.to_string().contains(words), "{words}: {fault}");
+        }
+    }
+}
