@@ -366,13 +366,12 @@ mod tests {
         for (at, sector) in head.chunks_mut(512).enumerate() {
             sector[0] = u8::try_from(at).unwrap();
         }
-        for (at, signature) in FS_INFO {
-            for sector in [1, 7] {
-                head[sector * 512 + at..][..4].copy_from_slice(signature);
-            }
-        }
         for sector in [1, 7] {
-            head[sector * 512 + FREE_CLUSTERS..][..4].copy_from_slice(&free.to_le_bytes());
+            let sector = head.chunks_mut(512).nth(sector).unwrap();
+            for (at, signature) in FS_INFO {
+                sector[at..].first_chunk_mut().map(|bytes| *bytes = *signature).unwrap();
+            }
+            sector[FREE_CLUSTERS..][..4].copy_from_slice(&free.to_le_bytes());
         }
         head[..512].copy_from_slice(&sector);
         head
@@ -381,7 +380,7 @@ mod tests {
     #[test]
     fn what_a_head_of_32_bits_has_twice_changes_in_both_places() {
         const NONE: u16 = u16::MAX;
-        let rows: [(u16, u16, u32, &[usize]); 8] = [
+        let rows: [(u16, u16, u32, &[usize]); 9] = [
             (1, 6, 50, &[0, 1, 6, 7]),
             (1, 0, 50, &[0, 1]),
             (1, NONE, 50, &[0, 1]),
@@ -390,6 +389,7 @@ mod tests {
             (2, 6, 50, &[0, 6]),
             // The copy of the information sector would be behind what is reserved.
             (1, 31, 50, &[0, 1, 31]),
+            (0, 32, 50, &[0]),
             (1, 6, u32::MAX, &[0, 6]),
         ];
         for (info, backup, free, changed) in rows {

@@ -311,9 +311,10 @@ mod tests {
 
     #[test]
     fn a_backup_mirrors_its_table_only_if_all_of_it_does() {
+        type Change = fn(&mut Gpt);
         let (table, backup) = tables();
         assert!(table.mirrors(&backup) && backup.mirrors(&table));
-        let changes: [(&str, fn(&mut Gpt)); 6] = [
+        let changes: [(&str, Change); 6] = [
             ("an entry", |gpt| gpt.array[9] ^= 1),
             ("the GUID", |gpt| {
                 gpt.header.disk_guid =
