@@ -17,6 +17,11 @@ use crate::support::{Folder, SD, assert_same, bytes, key};
 pub(crate) static OLD: LazyLock<Vec<u8>> =
     LazyLock::new(|| zstd::decode_all(&include_bytes!("../tiny/tiny-sd-old.img.zst")[..]).unwrap());
 
+/// With blocks of 4 KiB in sixteen groups, of which the first is nearly full.
+static GROUPS: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    zstd::decode_all(&include_bytes!("../tiny/tiny-sd-groups.img.zst")[..]).unwrap()
+});
+
 /// Where the root filesystem begins.
 const ROOT_AT: usize = 1 << 20;
 
@@ -50,7 +55,7 @@ fn keys_and_arguments_are_there_for_another_reader_of_ext4() {
         recipe.karg = vec!["quiet".into()];
         recipe.karg_delete = vec!["loglevel=4".into()];
     });
-    for base in [&*SD, &*OLD] {
+    for base in [&*SD, &*OLD, &*GROUPS] {
         let image = try_stamp(base, &wanted).unwrap();
         assert_eq!(image.len(), base.len());
         let fs = seen(&image);
@@ -74,9 +79,54 @@ fn keys_and_arguments_are_there_for_another_reader_of_ext4() {
     }
 }
 
+/// Which blocks of the root filesystem are in use, by its bitmaps: read here by the words of `blockgroup.rst` alone.
+fn blocks_in_use(image: &[u8]) -> (usize, Vec<bool>) {
+    let root = &image[ROOT_AT..];
+    let number = |at: usize| {
+        usize::try_from(u32::from_le_bytes(root[at..at + 4].try_into().unwrap())).unwrap()
+    };
+    let of_superblock = |at: usize| number(1024 + at);
+    let (blocks, first) = (of_superblock(4), of_superblock(0x14));
+    let (block, in_group) = (1024 << of_superblock(0x18), of_superblock(0x20));
+    let is_long = of_superblock(0x60) & 0x80 != 0;
+    let descriptor = if is_long { of_superblock(0xfe) & 0xffff } else { 32 };
+    let mut used = vec![true; blocks];
+    for (group, part) in used[first..].chunks_mut(in_group).enumerate() {
+        let bitmap = number((first + 1) * block + group * descriptor) * block;
+        for (at, used) in part.iter_mut().enumerate() {
+            *used = root[bitmap + at / 8] >> (at % 8) & 1 == 1;
+        }
+    }
+    (block, used)
+}
+
+#[test]
+fn what_is_new_stands_in_blocks_that_were_free_and_are_in_use() {
+    let folder = Folder::new();
+    let large: Vec<u8> = (0..25_000).flat_map(|at: u32| at.to_le_bytes()).collect();
+    folder.write("large", &large.repeat(5));
+    let file = format!("{}:/large", folder.at("large").display());
+    let wanted = customization(|recipe| recipe.file = vec![file]);
+    for base in [&*SD, &*OLD, &*GROUPS] {
+        let image = try_stamp(base, &wanted).unwrap();
+        assert_eq!(seen(&image).read("/large").unwrap(), large.repeat(5));
+        let (block, before) = blocks_in_use(base);
+        let (_, after) = blocks_in_use(&image);
+        let line = key(1);
+        let places = image.windows(line.len()).enumerate();
+        let places = places.filter(|(_, bytes)| *bytes == line.as_bytes()).map(|(at, _)| at);
+        let blocks: Vec<usize> = places.map(|at| (at - ROOT_AT) / block).collect();
+        assert!(blocks.len() >= 3, "{blocks:?}");
+        for number in blocks {
+            assert!(!before[number] && after[number], "block {number}");
+        }
+        assert!(before.iter().zip(&after).all(|(before, after)| !before || *after));
+    }
+}
+
 #[test]
 fn the_base_is_below_and_stamping_again_starts_from_it() {
-    for base in [&*SD, &*OLD] {
+    for base in [&*SD, &*OLD, &*GROUPS] {
         let once =
             try_stamp(base, &customization(|recipe| recipe.hostname = Some("a".into()))).unwrap();
         assert_same("the way back", &below(&once), base);

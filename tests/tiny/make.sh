@@ -9,6 +9,7 @@
 #   tiny-aarch64.iso  24.11, aarch64: one kernel, only UEFI, no partition table
 #   tiny-sd.img       25.11, aarch64: MBR, a place for firmware, an ext4 root as mkfs.ext4 makes it
 #   tiny-sd-old.img   the same without checksums, in which damage is not noticed at once
+#   tiny-sd-groups.img  the same with blocks as large as in real ones, in sixteen groups
 #
 # Needs xorriso, mtools, dosfstools, cpio, e2fsprogs, fdisk and zstd. The same versions of them make the same bytes.
 set -euo pipefail
@@ -222,8 +223,8 @@ names=("") suffixes=("") versions=(6.6.94) kernels=(/boot/Image) initrds=(/boot/
 image tiny-aarch64
 
 # A disk for SD cards (nixos/modules/installer/sd-card/sd-image.nix), with an ext4 root that mkfs.ext4 makes with these options.
-sd_image() { # NAME OPTION…
-  local name=$1 tree=$work/$1 system kernel initrd menu size=6; shift
+sd_image() { # NAME MEBIBYTES OPTION…
+  local name=$1 size=$2 tree=$work/$1 system kernel initrd menu; shift 2
   system=$(store "nixos-system-nixos-25.11.20251126.abcdef") kernel=nixos/$(store "linux-6.12.58" | cut -c12-)-Image initrd=nixos/$(store "initrd-linux-6.12.58" | cut -c12-)-initrd
   mkdir -p "$tree"/boot/{nixos,extlinux} "$tree$system"
   placeholder kernel > "$tree/boot/$kernel"; placeholder initrd > "$tree/boot/$initrd"; placeholder init > "$tree$system/init"
@@ -236,7 +237,7 @@ sd_image() { # NAME OPTION…
   printf "$menu" > "$tree/boot/extlinux/extlinux.conf"
   truncate -s ${size}M "$work/$name.ext4"
   export E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH
-  mkfs.ext4 -q -F -b 1024 -N 512 -J size=1 -L NIXOS_SD -U 74696e79-0000-4000-a000-000000000001 -E root_owner=0:0,hash_seed=74696e79-0000-4000-a000-000000000002 "$@" -d "$tree" "$work/$name.ext4"
+  mkfs.ext4 -q -F -b 1024 -N 512 -L NIXOS_SD -U 74696e79-0000-4000-a000-000000000001 -E root_owner=0:0,hash_seed=74696e79-0000-4000-a000-000000000002 "$@" -d "$tree" "$work/$name.ext4"
   # files have the owner and the times of whoever runs this
   ( cd "$tree"; find . -mindepth 1 | cut -c2- | sort; echo / ) | while read -r path; do
     for field in uid gid; do echo "set_inode_field $path $field 0"; done
@@ -249,5 +250,7 @@ sd_image() { # NAME OPTION…
   zstd -19 -qf "$work/$name.img" -o "$out/$name.img.zst"
   printf '%s: %s bytes, packed %s\n' "$name.img" "$(stat -c %s "$work/$name.img")" "$(stat -c %s "$out/$name.img.zst")"
 }
-sd_image tiny-sd
-sd_image tiny-sd-old -O ^metadata_csum,^64bit
+sd_image tiny-sd 6 -J size=1
+sd_image tiny-sd-old 6 -J size=1 -O ^metadata_csum,^64bit
+# Blocks as large as in real ones, and many groups, each of a mebibyte.
+sd_image tiny-sd-groups 16 -b 4096 -g 256 -J size=4 -O ^meta_bg,^resize_inode

@@ -444,3 +444,39 @@ impl Superblock {
         found.0.as_bytes().to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_long_only_where_blocks_have_64_bits() {
+        for (incompat, size, expected) in
+            [(0, 0, 32), (0, 64, 32), (INCOMPAT_64BIT, 64, 64), (INCOMPAT_64BIT, 32, 32)]
+        {
+            let mut record = Record::read_from_bytes(&[0; 1024]).unwrap();
+            record.features = [U32::new(0), U32::new(incompat), U32::new(0)];
+            record.desc_size = U16::new(size);
+            assert_eq!(Superblock(record).descriptor_size(), expected, "{incompat:#x} {size}");
+        }
+    }
+
+    #[test]
+    fn copies_stand_where_the_features_say() {
+        let rows: [(u32, u32, &[u64]); 4] = [
+            (0, SPARSE_SUPER, &[0, 1, 3, 5, 7, 9, 25, 27, 49]),
+            (0, 0, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 25, 26, 27, 48, 49, 50]),
+            (SPARSE_SUPER2, 0, &[0, 4, 50]),
+            (SPARSE_SUPER2, SPARSE_SUPER, &[0, 4, 50]),
+        ];
+        for (compat, ro_compat, groups) in rows {
+            let mut record = Record::read_from_bytes(&[0; 1024]).unwrap();
+            record.features = [U32::new(compat), U32::new(0), U32::new(ro_compat)];
+            record.backup_bgs = [U32::new(4), U32::new(50)];
+            let superblock = Superblock(record);
+            let all = (0..=10).chain(25..=27).chain(48..=50);
+            let found: Vec<u64> = all.filter(|group| superblock.has_copy(*group)).collect();
+            assert_eq!(found, groups, "{compat:#x} {ro_compat:#x}");
+        }
+    }
+}
