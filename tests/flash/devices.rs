@@ -193,6 +193,22 @@ fn disks_are_described_by_what_sysfs_says() {
 }
 
 #[test]
+fn a_disk_without_another_serial_number_has_that_of_its_unit() {
+    let serial = |page: &[u8]| {
+        let machine = Machine::new();
+        machine.file("sys/devices/pci0/ata1/host0/target0/0:0:0:0/vpd_pg80", "");
+        fs::write(machine.path("sys/devices/pci0/ata1/host0/target0/0:0:0:0/vpd_pg80"), page)
+            .unwrap();
+        let disk = machine.path("sys/devices/pci0/ata1/host0/target0/0:0:0:0/block/sda/device");
+        symlink("../..", disk).unwrap();
+        System::at(machine.folder.path()).disks().unwrap().swap_remove(0).serial
+    };
+    assert_eq!(serial(b"\x00\x80\x00\x08 WD-0001").as_deref(), Some("WD-0001"));
+    assert_eq!(serial(b"\x00\x80\x00\x04    "), None);
+    assert_eq!(serial(b"\x00\x80"), None);
+}
+
+#[test]
 fn the_system_disk_is_found_through_lvm_on_luks() {
     let machine = Machine::new();
     let demands = TargetRequirements {
