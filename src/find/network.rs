@@ -62,18 +62,23 @@ impl fmt::Display for Network {
 /// not asked, and of large ones the 1,024 addresses around its own.
 pub fn own() -> Result<Vec<Network>> {
     let all = if_addrs::get_if_addrs().map_err(Error::io("list network interfaces"))?;
+    Ok(local(all.into_iter().filter_map(|interface| match interface.addr {
+        IfAddr::V4(address) => Some((address.ip, address.prefixlen)),
+        IfAddr::V6(_) => None,
+    })))
+}
+
+/// The networks of those addresses that are private, each once.
+fn local(addresses: impl Iterator<Item = (Ipv4Addr, u8)>) -> Vec<Network> {
     let mut found: Vec<Network> = Vec::new();
-    for interface in all {
-        let IfAddr::V4(address) = interface.addr else { continue };
-        if is_local(address.ip) {
-            let prefix = address.prefixlen.clamp(SHORTEST_OWN, 32);
-            let network = Network { address: address.ip.to_bits(), prefix };
-            if !found.iter().any(|other| other.to_string() == network.to_string()) {
-                found.push(network);
-            }
+    for (address, prefix) in addresses.filter(|(address, _)| is_local(*address)) {
+        let prefix = prefix.clamp(SHORTEST_OWN, 32);
+        let network = Network { address: address.to_bits(), prefix };
+        if !found.iter().any(|other| other.to_string() == network.to_string()) {
+            found.push(network);
         }
     }
-    Ok(found)
+    found
 }
 
 /// RFC 1918, RFC 3927 and RFC 6598.
@@ -99,6 +104,21 @@ mod tests {
         assert_eq!(hosts("255.255.255.255/32"), ["255.255.255.255"]);
         assert_eq!(hosts("10.0.0.5/20").len(), 4094);
         assert_eq!(Network::parse("10.0.3.5/24").unwrap().to_string(), "10.0.3.0/24");
+    }
+
+    #[test]
+    fn networks_of_this_machine_are_the_local_ones_each_once() {
+        let addresses = [
+            ([127, 0, 0, 1], 8),
+            ([10, 0, 3, 5], 24),
+            ([10, 0, 3, 6], 24),
+            ([10, 0, 4, 6], 24),
+            ([192, 0, 2, 7], 24),
+            ([172, 16, 1, 2], 12),
+        ];
+        let found = local(addresses.into_iter().map(|(address, prefix)| (address.into(), prefix)));
+        let found: Vec<String> = found.iter().map(Network::to_string).collect();
+        assert_eq!(found, ["10.0.3.0/24", "10.0.4.0/24", "172.16.0.0/22"]);
     }
 
     #[test]
