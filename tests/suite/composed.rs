@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use remaster::Error;
+use remaster::formats::both_endian::Both32;
 use remaster::formats::undo::Undo;
 use remaster::image::patched::{Patch, PatchedImage};
 use remaster::image::{ImageFile, ReadAt};
@@ -182,6 +183,23 @@ fn an_iso_that_does_not_fit_its_base_is_told() {
             said(iso::verify::check(planned.stamped.image(), &base, planned.stamped.edits()));
         assert!(found.contains(words), "{words}: {found}");
     }
+}
+
+#[test]
+fn second_descriptors_that_lead_to_other_files_are_told() {
+    let mut image = survey(&TINY);
+    image.volume.second = image.volume.hierarchies().map(|(_, found)| found.clone()).collect();
+    let check = |image: &Survey| {
+        let checks = iso::checks::check_survey(image).unwrap();
+        let check = checks.into_iter().find(|check| check.name == "second descriptors").unwrap();
+        (check.ok, check.detail)
+    };
+    let (ok, detail) = check(&image);
+    assert!(ok && detail.ends_with(", the same files"), "{detail}");
+    let size = &mut image.volume.second[0].value.path_table_size;
+    *size = Both32::new(size.get().unwrap() + 1);
+    let (ok, detail) = check(&image);
+    assert!(!ok && detail.ends_with(", other files: of an earlier session"), "{detail}");
 }
 
 #[test]
