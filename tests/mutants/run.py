@@ -165,8 +165,8 @@ def tests_by_fault(work, program):
 
 
 def groups(tests):
-    """The tests, those first that take the shortest, in groups that grow: most faults are killed by the first."""
-    tests, size = sorted(tests), 8
+    """The tests, those first that take the shortest, in groups that grow: most faults are killed by any test."""
+    tests, size = sorted(tests), 2
     while tests:
         yield tests[:size]
         tests, size = tests[size:], 2 * size
