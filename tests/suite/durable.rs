@@ -121,7 +121,7 @@ fn what_gets_a_name_is_on_the_disk_and_so_is_its_name() {
         (&["stamp", "base.iso", "few.csv", "-o", "few", "-j", "1"], "user1.iso user2.iso"),
         (&["stamp", "base.iso", "many.csv", "-o", "many", "-j", "1"], "user1.iso user6.iso"),
         (&["stamp", "base.iso", "few.csv", "-o", "oci", "--as", "oci", "-j", "1"], "index.json"),
-        (&["kexec.tar", "-o", "custom.tar.zst"], "custom.tar.zst"),
+        (&["kexec.tar", "-o", "custom.tar"], "custom.tar"),
         (&["reset", "custom.iso", "-o", "again.iso"], "again.iso"),
     ];
     for (arguments, expected) in table {

@@ -18,7 +18,10 @@ const TYPED: &[(&str, &str)] = &[
     ("reset b.iso -o new.iso", "it is a base already: use it as it is"),
     ("find -n", "it is a flag of `remaster BASE`, `remaster edit`"),
     ("help nope", "`nope` is not a command of `remaster`"),
-    ("edit --in-place c.iso --remove-key k.pub", "is taken out, and no other key is put in"),
+    (
+        "edit --in-place c.iso --remove-key k.pub --hostname a",
+        "is taken out, and no other key is put in",
+    ),
     ("verify c.iso", "give the image that it should equal to --against"),
     ("reset c.iso", "`-o FILE`, or --in-place"),
     ("apply b.iso p.remaster", "needs --output <FILE>"),
