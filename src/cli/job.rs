@@ -22,7 +22,7 @@ use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::format_bytes;
 
 use super::record::ManifestArgs;
-use super::{closed, elsewhere, known_hosts, printer};
+use super::{closed, known_hosts, printer, remote_keys};
 
 /// What to put in.
 #[derive(Debug, clap::Args)]
@@ -78,7 +78,7 @@ impl Edit {
             });
         }
         if recipe.edits().is_empty()
-            && let Some(fault) = elsewhere::proposal()
+            && let Some(fault) = remote_keys::proposal()
         {
             return Err(fault);
         }
@@ -162,7 +162,7 @@ pub(crate) fn gather_over(recipe: &Recipe, carried: Carried) -> Result<Customiza
 fn input() -> Input<'static> {
     let prompt = |what: &str| rpassword::prompt_password(format!("{what}: "));
     let input = TypedInput { is_told: !io::stdin().is_terminal() };
-    Input::new(input, prompt).with(elsewhere::Program)
+    Input::new(input, prompt).with(remote_keys::Program)
 }
 
 /// Standard input for `-`. A terminal says nothing by itself, and the program would seem to hang.

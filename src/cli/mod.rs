@@ -5,7 +5,6 @@ mod closed;
 mod commands;
 mod destination;
 mod diagnostics;
-mod elsewhere;
 mod help;
 mod interrupt;
 mod job;
@@ -13,6 +12,7 @@ mod known_hosts;
 mod printer;
 mod progress;
 mod record;
+mod remote_keys;
 mod shell;
 mod slips;
 

@@ -5,7 +5,6 @@
 //! because on the machine it would show as a login that fails.
 
 mod blob;
-mod elsewhere;
 mod expiry;
 mod fault;
 mod forced;
@@ -16,6 +15,7 @@ mod line;
 mod note;
 mod options;
 mod refuse;
+mod remote;
 #[cfg(test)]
 mod samples;
 mod set;
@@ -25,10 +25,10 @@ mod text;
 use std::collections::BTreeMap;
 use std::io::Read;
 
-pub use elsewhere::Elsewhere;
 pub use fault::{KeyError, SourceSpan};
 pub use key::AuthorizedKey;
 pub use note::Note;
+pub use remote::RemoteKeys;
 pub use set::KeySet;
 pub use source::Source;
 

@@ -39,7 +39,7 @@ impl fmt::Debug for Secret {
 type Prompt<'a> = dyn FnMut(&str) -> io::Result<String> + 'a;
 
 /// Speaks to servers, to the ssh-agent and to the user, for keys that are not given themselves.
-pub trait Messenger {
+pub trait KeyFetcher {
     /// What a server gives at an address of https.
     fn fetch(&mut self, url: &str) -> Result<Vec<u8>>;
     /// What the ssh-agent has, as lines of `authorized_keys`.
@@ -54,7 +54,7 @@ pub trait Messenger {
 pub struct Input<'a> {
     stdin: Box<dyn Read + 'a>,
     prompt: Box<Prompt<'a>>,
-    messenger: Option<Box<dyn Messenger + 'a>>,
+    fetcher: Option<Box<dyn KeyFetcher + 'a>>,
     /// What standard input was used for.
     taken: Option<String>,
 }
@@ -68,18 +68,18 @@ impl fmt::Debug for Input<'_> {
 impl<'a> Input<'a> {
     /// Takes from standard input and asks through `prompt`.
     pub fn new(stdin: impl Read + 'a, prompt: impl FnMut(&str) -> io::Result<String> + 'a) -> Self {
-        Self { stdin: Box::new(stdin), prompt: Box::new(prompt), messenger: None, taken: None }
+        Self { stdin: Box::new(stdin), prompt: Box::new(prompt), fetcher: None, taken: None }
     }
 
     /// The same, with somebody who gets keys from elsewhere.
     #[must_use]
-    pub fn with(self, messenger: impl Messenger + 'a) -> Self {
-        Self { messenger: Some(Box::new(messenger)), ..self }
+    pub fn with(self, fetcher: impl KeyFetcher + 'a) -> Self {
+        Self { fetcher: Some(Box::new(fetcher)), ..self }
     }
 
     /// Who gets keys from elsewhere, if somebody does.
-    pub(super) fn messenger(&mut self) -> Option<&mut (dyn Messenger + 'a)> {
-        self.messenger.as_deref_mut()
+    pub(super) fn fetcher(&mut self) -> Option<&mut (dyn KeyFetcher + 'a)> {
+        self.fetcher.as_deref_mut()
     }
 
     /// Standard input for keys, if one of the arguments is `-`.

@@ -4,7 +4,6 @@
 mod announce;
 mod carried;
 mod credential;
-mod elsewhere;
 mod exposed;
 mod facts;
 mod files;
@@ -18,6 +17,7 @@ mod machines;
 mod network;
 mod password;
 mod readback;
+mod remote_keys;
 mod seed;
 mod serial;
 mod sshd;
@@ -46,7 +46,7 @@ pub use carried::{Carried, is_host_key, is_of_networks};
 pub use facts::Facts;
 pub use host_key::HostKeys;
 pub use host_key_pair::HostKey;
-pub use input::{Input, Messenger, Secret};
+pub use input::{Input, KeyFetcher, Secret};
 pub use lookup::look_up;
 pub use machines::on_some_machine;
 pub use readback::settings;
@@ -334,7 +334,7 @@ fn judged_keys(recipe: &Recipe, input: &mut Input<'_>) -> Result<Gathered> {
     match recipe.key.as_slice() {
         [] if recipe.expect_fingerprint.is_empty() => Ok(Gathered::default()),
         given => {
-            let fetched = elsewhere::fetch(recipe, input)?;
+            let fetched = remote_keys::fetch(recipe, input)?;
             Ok(keys::gather_with(given, &fetched, input.for_keys(given)?)?)
         }
     }

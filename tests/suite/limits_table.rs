@@ -55,7 +55,7 @@ const HELD: [(&str, &str); 45] = [
         "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not",
     ),
     ("formats/unit_file.rs LONGEST", "a_unit_has_a_name_of_up_to_255_characters"),
-    ("keys/elsewhere.rs LONGEST_USER", "a_user_has_a_name_of_up_to_255_characters"),
+    ("keys/remote.rs LONGEST_USER", "a_user_has_a_name_of_up_to_255_characters"),
     ("live/files/folder.rs DEEPEST", "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not"),
     ("live/password.rs LONGEST", "a_password_has_up_to_511_bytes"),
     ("netboot/archive.rs MOST_MEMBERS", "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not"),
@@ -159,7 +159,7 @@ const WITHOUT: [(&str, &[&str]); 5] = [
     ),
     (
         "a server that does so: `tests/fetch`",
-        &["bases/release.rs MOST_REDIRECTS", "cli/elsewhere.rs MOST"],
+        &["bases/release.rs MOST_REDIRECTS", "cli/remote_keys.rs MOST"],
     ),
 ];
 

@@ -104,7 +104,7 @@ const ALLOWED: [(&str, &str, &str); 82] = [
     ("keys/judge.rs", "saturating_sub", "bits of the first byte, if there is one"),
     ("keys/refuse.rs", "min(256)", "no more than there are"),
     ("keys/source.rs", "LIMIT", "a constant"),
-    ("live/elsewhere.rs", "index.saturating_add(1)", "an index of a list"),
+    ("live/remote_keys.rs", "index.saturating_add(1)", "an index of a list"),
     ("live/files/folder.rs", "depth.saturating_add(1)", "a depth is compared with a small number"),
     ("live/network/given.rs", "saturating_sub(prefix", "a prefix was judged; no bits are none"),
     ("live/network/mod.rs", "fixed.len()", "the index of the last one, which was just put there"),

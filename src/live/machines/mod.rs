@@ -12,7 +12,7 @@ use super::seed::Seed;
 use super::system::System;
 use crate::error::Result;
 use crate::formats::newc::{Kind, Member};
-use crate::keys::{self, Elsewhere, Gathered, KeySet};
+use crate::keys::{self, Gathered, KeySet, RemoteKeys};
 use crate::recipe::edits::{Edits, Root, UNITS};
 use crate::recipe::{Machine, Recipe};
 
@@ -217,7 +217,7 @@ impl One {
 /// The keys of one machine, which nobody is asked for.
 fn own_keys(own: &Recipe) -> Result<Gathered> {
     for (index, given) in own.key.iter().enumerate() {
-        if given == "-" || Elsewhere::parse(given)?.is_some() {
+        if given == "-" || RemoteKeys::parse(given)?.is_some() {
             let what = format!("{given} is not for one machine of several");
             return Err(own.fault("key", index, what, "give a file with the keys, or the key"));
         }

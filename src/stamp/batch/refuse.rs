@@ -1,7 +1,7 @@
 //! What a recipe may not have where it is one of many users'.
 
 use crate::error::{Advice, Result};
-use crate::keys::Elsewhere;
+use crate::keys::RemoteKeys;
 use crate::recipe::{OF_RECORDS, Recipe};
 
 /// A name that is given beside the users' own would derive the same keys for all of them.
@@ -34,10 +34,10 @@ pub(super) const NOT_ASKED: &str = "a batch reads no standard input and asks nob
 /// Refuses keys that would be fetched anew for each user, at other times.
 pub(super) fn refuse_fetched(recipe: &Recipe) -> Result<()> {
     for (at, given) in recipe.key.iter().enumerate() {
-        let hint = match Elsewhere::parse(given)? {
+        let hint = match RemoteKeys::parse(given)? {
             None => continue,
-            Some(Elsewhere::Agent) => "make a file of them: ssh-add -L > agent.keys".to_owned(),
-            Some(Elsewhere::Server(url)) => {
+            Some(RemoteKeys::Agent) => "make a file of them: ssh-add -L > agent.keys".to_owned(),
+            Some(RemoteKeys::Server(url)) => {
                 format!("make a file of them, and look at it: curl -fsSo user.keys {url}")
             }
         };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use remaster::bases::fetch_text;
 use remaster::error::{Error, Result};
-use remaster::live::Messenger;
+use remaster::live::KeyFetcher;
 use remaster::stamp::sign::agent;
 
 use super::printer;
@@ -21,7 +21,7 @@ const MAX_PROPOSED: usize = 4;
 /// The program itself.
 pub(super) struct Program;
 
-impl Messenger for Program {
+impl KeyFetcher for Program {
     fn fetch(&mut self, url: &str) -> Result<Vec<u8>> {
         fetch_text(url, MOST)
     }

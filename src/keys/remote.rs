@@ -9,14 +9,14 @@ const LONGEST_USER: usize = 255;
 
 /// Where an argument sends for keys.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Elsewhere {
+pub enum RemoteKeys {
     /// The ssh-agent: `agent`.
     Agent,
     /// A server: `gh:USER`, `gl:USER` or an address.
     Server(String),
 }
 
-impl Elsewhere {
+impl RemoteKeys {
     /// Where an argument sends, if it does. A file of that name wins.
     ///
     /// # Errors
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn names_and_addresses_send_elsewhere() {
-        let server = |url: &str| Some(Elsewhere::Server(url.to_owned()));
+        let server = |url: &str| Some(RemoteKeys::Server(url.to_owned()));
         for (argument, expected) in [
-            ("agent", Some(Elsewhere::Agent)),
+            ("agent", Some(RemoteKeys::Agent)),
             ("gh:alice", server("https://github.com/alice.keys")),
             ("gl:a_b.c", server("https://gitlab.com/a_b.c.keys")),
             ("https://example.org/keys?x=1", server("https://example.org/keys?x=1")),
@@ -87,14 +87,14 @@ mod tests {
             ("ssh-ed25519 AAAA", None),
             ("command=\"gh:x\" ssh-ed25519 AAAA", None),
         ] {
-            assert_eq!(Elsewhere::parse(argument).unwrap(), expected, "{argument}");
+            assert_eq!(RemoteKeys::parse(argument).unwrap(), expected, "{argument}");
         }
     }
 
     #[test]
     fn what_no_user_is_called_and_what_nobody_vouches_for_is_refused() {
         for argument in ["gh:", "gh:a/../b", "gh:a b", "gl:-x", "gh:a?b", "http://example.org/k"] {
-            let fault = Elsewhere::parse(argument).unwrap_err();
+            let fault = RemoteKeys::parse(argument).unwrap_err();
             assert!(fault.to_string().starts_with(argument), "{fault}");
             assert!(fault.hint().is_some_and(|hint| hint.contains("https://")));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::input::Input;
 use crate::error::{Error, Result};
-use crate::keys::{self, AuthorizedKey, Elsewhere, Fetched};
+use crate::keys::{self, AuthorizedKey, Fetched, RemoteKeys};
 use crate::recipe::{Recipe, setting};
 
 /// A key that came over the network.
@@ -26,8 +26,8 @@ pub(super) fn fetch(recipe: &Recipe, input: &mut Input<'_>) -> Result<Fetched> {
     let mut fetched = Fetched::new();
     let mut came = Vec::new();
     for (index, given) in recipe.key.iter().enumerate() {
-        let Some(source) = Elsewhere::parse(given)? else { continue };
-        let Some(messenger) = input.messenger() else {
+        let Some(source) = RemoteKeys::parse(given)? else { continue };
+        let Some(fetcher) = input.fetcher() else {
             return Err(recipe.fault("key", index, NOBODY, "give a file with the keys"));
         };
         if recipe.reproducible == Some(true) && recipe.expect_fingerprint.is_empty() {
@@ -38,11 +38,11 @@ pub(super) fn fetch(recipe: &Recipe, input: &mut Input<'_>) -> Result<Fetched> {
         }
         let name = source.name().to_owned();
         let bytes = match &source {
-            Elsewhere::Agent => messenger.agent()?,
-            Elsewhere::Server(url) => messenger.fetch(url)?,
+            RemoteKeys::Agent => fetcher.agent()?,
+            RemoteKeys::Server(url) => fetcher.fetch(url)?,
         };
         let found = keys::parse(&name, &bytes)?;
-        if source != Elsewhere::Agent {
+        if source != RemoteKeys::Agent {
             let keys = found.keys.keys().cloned();
             came.extend(keys.map(|key| Came { from: name.clone(), key }));
         }
@@ -64,7 +64,7 @@ fn judge(recipe: &Recipe, came: &[Came], input: &mut Input<'_>) -> Result<()> {
         let hint = "give it as `ssh-keygen -lf` shows it: SHA256: and 43 characters";
         return Err(recipe.fault("expect-fingerprint", at, what, hint));
     }
-    let (Some(messenger), false) = (input.messenger(), came.is_empty()) else {
+    let (Some(fetcher), false) = (input.fetcher(), came.is_empty()) else {
         if expected.is_empty() {
             return Ok(());
         }
@@ -80,9 +80,9 @@ fn judge(recipe: &Recipe, came: &[Came], input: &mut Input<'_>) -> Result<()> {
     if expected.is_empty() {
         let all: BTreeSet<&str> = came.iter().map(|came| came.key.fingerprint.as_str()).collect();
         let flags = all.iter().map(|one| format!("{} {one}", setting!(expect_fingerprint)));
-        return messenger.confirm(&shown, &flags.collect::<Vec<_>>().join(" "));
+        return fetcher.confirm(&shown, &flags.collect::<Vec<_>>().join(" "));
     }
-    messenger.show(&shown);
+    fetcher.show(&shown);
     if let Some(odd) = came.iter().find(|came| !expected.contains(&came.key.fingerprint)) {
         return Err(Error::OtherKeys {
             what: format!("{} has a key that is not expected: {}", odd.from, odd.key.fingerprint),
@@ -107,7 +107,7 @@ fn is_fingerprint(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::input::Messenger;
+    use crate::live::input::KeyFetcher;
 
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE+5Wy/UBd5kJPTO3nAClw9lVkZDBYd9XHVgHRsTaoRP a@b\n";
@@ -119,7 +119,7 @@ mod tests {
         asked: Vec<String>,
     }
 
-    impl Messenger for &mut Stub {
+    impl KeyFetcher for &mut Stub {
         fn fetch(&mut self, url: &str) -> Result<Vec<u8>> {
             self.asked.push(format!("fetch {url}"));
             Ok(self.text.into())
