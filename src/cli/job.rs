@@ -16,8 +16,8 @@ use remaster::progress::Progress;
 use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::recipe::{self, OF_RECORDS, Recipe};
 use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::injected_facts::{self, Fact, InjectedFacts};
 use remaster::stamp::planned_image::PlannedImage;
-use remaster::stamp::replaced::{self, Fact, InjectedFacts};
 use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::format_bytes;
 
@@ -245,7 +245,7 @@ impl<'a> StampJob<'a> {
         let made = customization.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
         let made = made.map_err(|fault| fault.with_path(file.name()))?;
         base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
-        let gone = replaced::gone(base.injected_facts().as_ref(), made.edits(), no_key)?;
+        let gone = injected_facts::removed(base.injected_facts().as_ref(), made.edits(), no_key)?;
         Ok(Self { file, customization, base, made, gone, adds: false })
     }
 

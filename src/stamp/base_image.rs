@@ -23,7 +23,7 @@ use crate::iso::survey::console::Console;
 use crate::live::{self, Facts};
 use crate::output::Outgoing;
 use crate::recipe::edits::Edits;
-use crate::stamp::replaced::InjectedFacts;
+use crate::stamp::injected_facts::InjectedFacts;
 
 /// The store of an installer.
 const STORE: &str = "/nix-store.squashfs";

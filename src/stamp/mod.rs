@@ -7,6 +7,7 @@ pub mod batch;
 pub mod descriptor;
 #[cfg(feature = "records")]
 pub mod identity;
+pub mod injected_facts;
 pub mod manifest;
 #[cfg(feature = "records")]
 pub mod oci;
@@ -14,6 +15,5 @@ pub mod patch;
 pub mod planned_image;
 pub mod previous;
 pub mod privacy;
-pub mod replaced;
 pub mod sign;
 pub mod stamped_image;

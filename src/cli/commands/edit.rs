@@ -8,8 +8,8 @@ use remaster::live::{Customization, HostKeys};
 use remaster::output::in_place::{InPlaceEdit, RecoveredEdit};
 use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
+use remaster::stamp::injected_facts::{self, Fact};
 use remaster::stamp::previous::PreviousStamp;
-use remaster::stamp::replaced::{self, Fact};
 
 use crate::cli::job::{self, Edit, StampJob};
 use crate::cli::known_hosts::{self, KnownHosts};
@@ -110,7 +110,7 @@ impl Stays {
     /// Refuses to take out anything else.
     fn check(&self, gone: &[Fact]) -> Result<()> {
         let may_go = |fact: &&Fact| {
-            (self.host_keys && replaced::has_host_key(std::slice::from_ref(fact)))
+            (self.host_keys && injected_facts::has_host_key(std::slice::from_ref(fact)))
                 || self.removed.iter().any(|print| fact.value.starts_with(print))
         };
         match gone.iter().find(|fact| self.everything && !may_go(fact)) {
@@ -193,7 +193,7 @@ impl Args {
     /// Tells of a file beside the image by which clients would look for a host key that is gone.
     fn tell_stale(&self, gone: &[Fact]) {
         let file = HostKeys::file_beside(&self.image);
-        if replaced::has_host_key(gone) && file.exists() {
+        if injected_facts::has_host_key(gone) && file.exists() {
             let file = shell_quote(&file);
             printer::say(&format!(
                 "note: {file} is about a host key that is taken out: remove it\n"

@@ -14,7 +14,7 @@ use remaster::netboot::{INITRD, SCRIPT, archive, installer};
 use remaster::output::directory::{TempDir, check};
 use remaster::output::file::{FileAccess, OverwritePolicy};
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::replaced::{self, InjectedFacts};
+use remaster::stamp::injected_facts::{self, InjectedFacts};
 use remaster::units::format_bytes;
 
 use crate::cli::base;
@@ -155,7 +155,7 @@ fn of_base<'f>(
     };
     let edits = customization.edits(&base.facts())?;
     base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
-    let gone = replaced::gone(base.injected_facts().as_ref(), &edits, args.edit.no_key)?;
+    let gone = injected_facts::removed(base.injected_facts().as_ref(), &edits, args.edit.no_key)?;
     let made = installer::build(base, Some(&edits))?;
     job::tell_taken_out(&gone);
     Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits))))
@@ -171,8 +171,11 @@ fn of_tree<'f>(
     };
     let edits = customization.edits(&facts(&tree))?;
     job::tell_unknown(&edits)?;
-    let gone =
-        replaced::gone(Some(&InjectedFacts::from_root(tree.root())), &edits, args.edit.no_key)?;
+    let gone = injected_facts::removed(
+        Some(&InjectedFacts::from_root(tree.root())),
+        &edits,
+        args.edit.no_key,
+    )?;
     let made = tree.netboot(Some(&edits))?;
     job::tell_taken_out(&gone);
     Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits))))

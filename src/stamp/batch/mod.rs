@@ -21,12 +21,12 @@ use crate::recipe::Recipe;
 use crate::recipe::users::User;
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::descriptor;
+use crate::stamp::injected_facts::{self, Fact, InjectedFacts};
 use crate::stamp::manifest::beside::Wanted;
 use crate::stamp::manifest::{self, BaseFacts};
 use crate::stamp::oci::{self, Ids};
 use crate::stamp::patch;
 use crate::stamp::planned_image::ManifestOptions;
-use crate::stamp::replaced::{self, Fact, InjectedFacts};
 use crate::stamp::stamped_image::StampedImage;
 
 use existing::{ExistingImage, ExpectedImage};
@@ -429,7 +429,7 @@ impl Run<'_> {
     fn made(&self, customization: &Customization, options: &ManifestOptions) -> Result<Job<'_>> {
         let batch = self.batch;
         let image = batch.base.customize(customization, options)?;
-        let gone = replaced::gone(batch.before, image.edits(), batch.no_key)?;
+        let gone = injected_facts::removed(batch.before, image.edits(), batch.no_key)?;
         let packed = match batch.form {
             Form::Image => Vec::new(),
             Form::Patch | Form::Oci => patch::pack(&image.patch(batch.sha256)?)?,

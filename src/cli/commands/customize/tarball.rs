@@ -12,7 +12,7 @@ use remaster::netboot::tree::Tree;
 use remaster::output::{Outgoing, stream};
 use remaster::place;
 use remaster::progress::Progress;
-use remaster::stamp::replaced::{self, InjectedFacts};
+use remaster::stamp::injected_facts::{self, InjectedFacts};
 use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
@@ -39,8 +39,11 @@ pub(crate) fn write(
     let tree = Tree::of_archive(file).map_err(|fault| fault.with_path(file.name()))?;
     let edits = customization.edits(&facts(&tree))?;
     tell_unknown(&edits)?;
-    let gone =
-        replaced::gone(Some(&InjectedFacts::from_root(tree.root())), &edits, args.edit.no_key)?;
+    let gone = injected_facts::removed(
+        Some(&InjectedFacts::from_root(tree.root())),
+        &edits,
+        args.edit.no_key,
+    )?;
     let initrd = tree.initrd().path.clone();
     let archive = tree.archive(&edits).map_err(|fault| fault.with_path(file.name()))?;
     let image = archive.outgoing();

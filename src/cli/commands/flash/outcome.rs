@@ -5,7 +5,7 @@ use std::time::Duration;
 use remaster::error::{Error, Result};
 use remaster::flash::{self, DigestMatch, Medium, Report};
 use remaster::formats::fat32::Label;
-use remaster::stamp::replaced::Fact;
+use remaster::stamp::injected_facts::Fact;
 use remaster::target::{OpenedBy, Target};
 use remaster::units::format_bytes;
 use serde_json::json;

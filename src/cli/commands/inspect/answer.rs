@@ -7,7 +7,7 @@ use remaster::image::ImageFile;
 use remaster::inspect::{Check, Key, Report};
 use remaster::netboot::tree::Tree;
 use remaster::recipe::edits::secrets;
-use remaster::stamp::replaced::InjectedFacts;
+use remaster::stamp::injected_facts::InjectedFacts;
 use remaster::units::format_bytes;
 
 use crate::cli::job::{MAX_SHOWN, settings_shown};

@@ -329,7 +329,7 @@ fn with_comment((fact, comment): (&Fact, &String)) -> Fact {
 ///
 /// # Errors
 /// As [`InjectedFacts::not_in`].
-pub fn gone(before: Option<&InjectedFacts>, edits: &Edits, meant: bool) -> Result<Vec<Fact>> {
+pub fn removed(before: Option<&InjectedFacts>, edits: &Edits, meant: bool) -> Result<Vec<Fact>> {
     before.map_or_else(
         || Ok(Vec::new()),
         |before| before.not_in(&InjectedFacts::from_edits(edits), meant),
