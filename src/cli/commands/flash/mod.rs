@@ -33,7 +33,7 @@ use crate::cli::progress::{Meter, Style};
 use crate::cli::record::ManifestArgs;
 use crate::cli::{interrupt, printer};
 
-use outcome::Deed;
+use outcome::Operation;
 pub(crate) use outcome::{tell_differences, tell_end};
 use targets::Written;
 use to::Check;
@@ -328,12 +328,12 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
         Ok(results) => results,
         Err(fault) => {
             for target in &targets {
-                outcome::tell_state(target, &Deed::Flashed, &to.disks);
+                outcome::tell_state(target, &Operation::Flashed, &to.disks);
             }
             return Err(fault);
         }
     };
-    let failed = conclude(targets, results, image.private, &Deed::Flashed, &to.disks)?;
+    let failed = conclude(targets, results, image.private, &Operation::Flashed, &to.disks)?;
     if failed.is_none() && !to.is_file() && !to.disks.json {
         printer::say(&next(image.is_stamped, image.known.as_ref()));
     }
@@ -355,14 +355,14 @@ fn conclude(
     targets: Vec<Target>,
     results: Vec<Result<Report>>,
     private: Option<bool>,
-    deed: &Deed,
+    operation: &Operation,
     to: &Disks,
 ) -> Result<Failed> {
     let mut first = None;
     for (target, result) in targets.into_iter().zip(results) {
         let name = target.name();
         let settled = result.and_then(|report| Ok((report, settle(&target, private)?)));
-        if let Err(fault) = outcome::conclude(target, settled, deed, to) {
+        if let Err(fault) = outcome::conclude(target, settled, operation, to) {
             outcome::tell_failure(&name, &fault, to)?;
             first = first.or(Some(fault));
         }
@@ -407,7 +407,12 @@ pub(crate) fn put_back(what: Restore<'_>, disks: &Disks, exact: bool) -> Result<
     for target in targets {
         let meter = Meter::new(target.name(), Style::choose(disks.json));
         let result = flash::put_back(&target, what, exact, &meter);
-        outcome::conclude(target, result.map(|report| (report, false)), &Deed::Flashed, disks)?;
+        outcome::conclude(
+            target,
+            result.map(|report| (report, false)),
+            &Operation::Flashed,
+            disks,
+        )?;
     }
     Ok(())
 }
@@ -428,7 +433,7 @@ pub(crate) fn format(file: Option<&Path>, label: Option<Label>, disks: &Disks) -
         flash::format(target, Format { size, sector, label, id }, &meter)
     };
     let results = targets.iter().map(result).collect();
-    conclude(targets, results, Some(false), &Deed::Formatted(label), disks)
+    conclude(targets, results, Some(false), &Operation::Formatted(label), disks)
 }
 
 /// Something different for every run.

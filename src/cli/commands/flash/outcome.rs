@@ -36,14 +36,14 @@ pub(super) fn tell_taken_out(gone: &[Fact]) {
 }
 
 /// What is done with a target.
-pub(super) enum Deed {
+pub(super) enum Operation {
     /// It gets an image.
     Flashed,
     /// It gets an empty filesystem with this name.
     Formatted(Option<Label>),
 }
 
-impl Deed {
+impl Operation {
     /// What its bytes are then.
     fn contents(&self) -> String {
         match self {
@@ -54,14 +54,14 @@ impl Deed {
     }
 
     /// What it may hold if the last step is not known to be done.
-    fn perhaps(&self) -> &'static str {
+    fn uncertain_contents(&self) -> &'static str {
         match self {
             Self::Flashed => "may hold the image, or what it held before: `remaster verify` tells",
             Self::Formatted(_) => "may be formatted, or hold what it held before",
         }
     }
 
-    fn again(&self) -> &'static str {
+    fn retry_hint(&self) -> &'static str {
         match self {
             Self::Flashed => "flash it again",
             Self::Formatted(_) => "format it again",
@@ -73,20 +73,20 @@ impl Deed {
 pub(super) fn conclude(
     target: Target,
     result: Result<(Report, bool)>,
-    deed: &Deed,
+    operation: &Operation,
     to: &Disks,
 ) -> Result<()> {
     let name = target.name();
     let (report, private) = match result {
         Ok(done) => done,
         Err(fault) => {
-            tell_state(&target, deed, to);
+            tell_state(&target, operation, to);
             return Err(fault);
         }
     };
     tell_differences(&name, &report, to.json)?;
     if let Some(fault) = report.error(&name) {
-        tell_state(&target, deed, to);
+        tell_state(&target, operation, to);
         return Err(fault);
     }
     let opened_by = target.opened_by();
@@ -107,7 +107,7 @@ pub(super) fn conclude(
         }));
         return Ok(());
     }
-    let mut text = summary(&name, &report, deed, (opened_by, finish));
+    let mut text = summary(&name, &report, operation, (opened_by, finish));
     if had_partitions && !finish.partitions_seen && !finish.ejected {
         text.push_str(OLD_PARTITIONS);
     }
@@ -119,7 +119,7 @@ pub(super) fn conclude(
 
 /// Tells what a target is that was not written to its end, which programs read from the first block. A new file does not
 /// stay.
-pub(super) fn tell_state(target: &Target, deed: &Deed, to: &Disks) {
+pub(super) fn tell_state(target: &Target, operation: &Operation, to: &Disks) {
     let name = target.name();
     let is_gone = target.discard();
     if to.json {
@@ -133,9 +133,11 @@ pub(super) fn tell_state(target: &Target, deed: &Deed, to: &Disks) {
         Err(fault) => printer::note(&fault.to_string()),
     }
     match flash::is_half_written(target) {
-        Some(true) => printer::note(&format!("{name} is half written now: {}", deed.again())),
+        Some(true) => {
+            printer::note(&format!("{name} is half written now: {}", operation.retry_hint()));
+        }
         _ if !target.is_touched() => printer::note(&format!("nothing was written to {name}")),
-        Some(false) => printer::note(&format!("{name} {}", deed.perhaps())),
+        Some(false) => printer::note(&format!("{name} {}", operation.uncertain_contents())),
         None => {}
     }
 }
@@ -143,14 +145,14 @@ pub(super) fn tell_state(target: &Target, deed: &Deed, to: &Disks) {
 fn summary(
     name: &str,
     report: &Report,
-    deed: &Deed,
+    operation: &Operation,
     (opened_by, finish): (OpenedBy, flash::Finish),
 ) -> String {
     use std::fmt::Write as _; // into a string, which cannot fail
     let mut text = format!(
         "{name}: {} {}, {} written in {}",
         format_bytes(report.size),
-        deed.contents(),
+        operation.contents(),
         format_bytes(report.written),
         seconds(report.write_time)
     );
