@@ -282,11 +282,21 @@ fn an_iso_with_another_label_where_one_still_looks_for_the_old_one_is_told() {
     assert_eq!(label.len(), value.len());
     wanted.boot.label = Some(remaster::recipe::edits::Spanned { value, place: "--label".into() });
     let planned = Planned::of(&SYSTEMD, wanted);
-    let found = planned.told(|image| {
-        let at = file(image, "/remaster/hook1.img");
-        swap(&mut image[at], b"x86_6X", b"x86_64");
-    });
-    assert!(found.contains("the initrds at"), "{found}");
+    let other: [Wrong; 2] = [
+        |image| {
+            let at = file(image, "/remaster/hook1.img");
+            swap(&mut image[at], b"x86_6X", b"x86_64");
+        },
+        // Neither the old one nor the new one.
+        |image| {
+            let at = file(image, "/remaster/hook1.img");
+            swap(&mut image[at], b"x86_6X", b"x86_6Y");
+        },
+    ];
+    for wrong in other {
+        let found = planned.told(wrong);
+        assert!(found.contains("the initrds at"), "{found}");
+    }
 }
 
 #[test]
