@@ -462,6 +462,25 @@ mod tests {
     }
 
     #[test]
+    fn new_inodes_have_as_many_fields_as_wished_if_they_have_room() {
+        for (size, wanted, expected) in [
+            (256, 32, 32),
+            (256, 28, 28),
+            (256, 4, 4),
+            (256, 0, 32),
+            (256, 30, 32),
+            (160, 32, 32),
+            (160, 36, 32),
+            (144, 32, 16),
+            (128, 32, 0),
+        ] {
+            let mut record = Record::read_from_bytes(&[0; 1024]).unwrap();
+            (record.inode_size, record.want_extra_isize) = (U16::new(size), U16::new(wanted));
+            assert_eq!(Superblock(record).extra_inode_size(), expected, "{size} {wanted}");
+        }
+    }
+
+    #[test]
     fn copies_stand_where_the_features_say() {
         let rows: [(u32, u32, &[u64]); 4] = [
             (0, SPARSE_SUPER, &[0, 1, 3, 5, 7, 9, 25, 27, 49]),
