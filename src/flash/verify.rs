@@ -455,3 +455,22 @@ fn continues(last: Difference, next: Difference) -> bool {
 pub(super) fn digest(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_the_first_that_differ_neighbours_are_told_as_one_range() {
+        let block = |number: u64| ByteRange::new(number << 12, 1 << 12).unwrap();
+        let mut findings = Findings::default();
+        let numbers = (0..).take(CLOSE).chain([100_000, 100_001, 100_003, 100_004, 100_005]);
+        for number in numbers {
+            findings.add(Bad { at: block(number), found: None });
+        }
+        let found = findings.ranges();
+        let rest = [block(100_000).grown_to(100_002 << 12), block(100_003).grown_to(100_006 << 12)];
+        assert_eq!(found[CLOSE..], rest);
+        assert_eq!((found[0], found.len()), (block(0), CLOSE + rest.len()));
+    }
+}

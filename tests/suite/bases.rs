@@ -195,3 +195,17 @@ fn hints_fit_the_cause() {
         assert!(!ended.err.contains("download it again"), "{}", ended.err);
     }
 }
+
+#[test]
+fn a_file_without_certificates_is_refused_before_anybody_is_asked() {
+    let folder = Folder::new();
+    folder.write("other.pem", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    folder.write("empty.pem", b"");
+    for file in ["other.pem", "empty.pem"] {
+        let line =
+            "base fetch nixos-25.11-minimal --mirror https://127.0.0.1:9 --cache . --ca-file";
+        let mut words: Vec<&str> = line.split(' ').collect();
+        words.push(file);
+        folder.run(&words).refused(2, "holds no certificate");
+    }
+}
