@@ -103,6 +103,14 @@ pub enum Error {
         /// What was meant.
         expected: String,
     },
+    /// A manifest that nobody vouches for who was meant.
+    #[error("{what}")]
+    Signature {
+        /// What is wrong with the signature, or that there is none.
+        what: String,
+        /// What to do instead.
+        hint: Advice,
+    },
     /// A medium that was not written from the image that it is compared with.
     #[error("{medium} {is}; it was not written from {image}, which is {wanted}")]
     OtherImage {
@@ -365,6 +373,7 @@ impl Error {
             | Self::Medium { hint, .. }
             | Self::Network { hint, .. }
             | Self::Checksum { hint, .. }
+            | Self::Signature { hint, .. }
             | Self::Unsafe { hint, .. }
             | Self::Recipe { hint, .. }
             | Self::Denied { hint, .. }

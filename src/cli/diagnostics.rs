@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 use remaster::error::{Advice, Error};
+use remaster::keys::KeyError;
 use rustix::io::Errno;
 
 /// The exit status of the program that ends with this error (listed in `remaster --help`).
@@ -20,6 +21,7 @@ pub(super) fn exit_code(fault: &Error) -> u8 {
         | Error::Smaller { .. }
         | Error::WrongBase { .. }
         | Error::OtherKeys { .. }
+        | Error::Signature { .. }
         | Error::Checksum { .. } => 3,
         Error::Malformed { .. }
         | Error::NotAnImage { .. }
@@ -39,7 +41,9 @@ pub(super) fn exit_code(fault: &Error) -> u8 {
 /// What the user can do about it, as a full imperative sentence without stop.
 pub(super) fn hint(fault: &Error) -> Option<String> {
     match fault {
-        Error::Io { source, .. } => of_system(source).map(str::to_owned),
+        Error::Io { source, .. } | Error::Key(KeyError::Io { source, .. }) => {
+            of_system(source).map(str::to_owned)
+        }
         Error::Key(fault) => fault.hint(),
         _ => match fault.advice() {
             Some(advice) => Some(words(advice).into_owned()),

@@ -201,6 +201,7 @@ pub(crate) fn tell_unknown(edits: &Edits) -> Result<()> {
 /// A base with everything that is known of it and of what shall be put in.
 pub(crate) struct StampJob<'a> {
     file: &'a ImageFile,
+    recipe: Recipe,
     customization: Customization,
     base: BaseImage<&'a ImageFile>,
     made: PlannedImage,
@@ -246,7 +247,7 @@ impl<'a> StampJob<'a> {
         let made = made.map_err(|fault| fault.with_path(file.name()))?;
         base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
         let gone = injected_facts::removed(base.injected_facts().as_ref(), made.edits(), no_key)?;
-        Ok(Self { file, customization, base, made, gone, adds: false })
+        Ok(Self { file, recipe, customization, base, made, gone, adds: false })
     }
 
     /// The same where what was put in before stays, but for what goes by its name.
@@ -321,7 +322,7 @@ impl<'a> StampJob<'a> {
 
     fn summary(&self) -> String {
         let mut text = keys_shown(&self.customization.keys);
-        text.push_str(&settings_shown(&InjectedFacts::from_edits(self.made.edits())));
+        text.push_str(&settings_shown(&InjectedFacts::from_edits(self.made.edits()), &self.recipe));
         let (menus, release) = (self.made.menus(), self.base.release());
         let initrds = match self.made.edits().way {
             InjectMethod::MergeInitrd => "initrds changed; ",
@@ -392,8 +393,36 @@ pub(crate) fn keys_shown(gathered: &Gathered) -> String {
     text
 }
 
+/// What is told as keys, files and arguments, or as a password whatever it was given by.
+const TOLD_OTHERWISE: [&str; 19] = [
+    "key",
+    "host-key",
+    "root-password-file",
+    "root-password-prompt",
+    "root-password-hash",
+    "nixos-password-file",
+    "nixos-password-prompt",
+    "nixos-password-hash",
+    "overlay",
+    "file",
+    "script",
+    "bin",
+    "unit",
+    "run",
+    "store",
+    "karg",
+    "karg-delete",
+    "karg-replace",
+    "machine",
+];
+
+/// Whether what was asked for under a name shows in nothing else that is told.
+fn is_told_here(given: &InjectedFacts, name: &str) -> bool {
+    !TOLD_OTHERWISE.contains(&name) && !given.facts().any(|fact| fact.name == name)
+}
+
 /// What else is set, and whether nobody can log in over ssh, a line each; nothing that is secret.
-pub(crate) fn settings_shown(given: &InjectedFacts) -> String {
+pub(crate) fn settings_shown(given: &InjectedFacts, recipe: &Recipe) -> String {
     let others = given.facts().filter(|fact| fact.name != "key" && fact.name != "host-key");
     let (files, settings): (Vec<&Fact>, Vec<&Fact>) = others.partition(|fact| fact.name == "file");
     let mut text = String::new();
@@ -402,6 +431,9 @@ pub(crate) fn settings_shown(given: &InjectedFacts) -> String {
     }
     for fact in settings {
         let _ = writeln!(text, "set: {fact}");
+    }
+    for (name, value) in recipe.told().iter().filter(|(name, _)| is_told_here(given, name)) {
+        let _ = writeln!(text, "{}", format!("set: {name} {value}").trim_end());
     }
     for file in files.iter().take(MAX_SHOWN) {
         let _ = writeln!(text, "file: {}", file.value);

@@ -44,6 +44,11 @@ impl KnownHosts {
         }
     }
 
+    /// Where the file is written.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(Output::path)
+    }
+
     /// The text of the file.
     fn text(&self) -> String {
         self.all.iter().map(HostKeys::known_hosts).collect()

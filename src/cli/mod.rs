@@ -15,6 +15,7 @@ mod record;
 mod remote_keys;
 mod shell;
 mod slips;
+mod stale;
 
 use std::io;
 use std::process::ExitCode;
@@ -26,8 +27,8 @@ use remaster::error::{Error, Result};
 use self::help::Length;
 
 use self::commands::{
-    apply, customize, demo, devices, diff, edit, find, flash, format, inspect, manual, netboot,
-    recipe, reset, ssh, stamp, try_image, verify,
+    apply, completions, customize, demo, devices, diff, edit, find, flash, format, inspect, manual,
+    netboot, recipe, reset, ssh, stamp, try_image, verify,
 };
 
 const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write it to sticks";
@@ -65,7 +66,7 @@ enum Command {
     Base(commands::base::Args),
     Recipe(recipe::Args),
     Demo(demo::Args),
-    Completions(manual::Completions),
+    Completions(completions::Args),
     Man(manual::Pages),
 }
 
@@ -106,6 +107,7 @@ fn parse() -> Result<Cli> {
         slips::explain(&program, &words, &refused).unwrap_or_else(|| ended(&refused))
     })?;
     slips::check(&program, &words, &matches)?;
+    slips::check_files(&program, &words, &matches)?;
     Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit()))
 }
 
@@ -153,7 +155,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Demo(args)) => {
             demo::run(args, |words| run(&Cli::parse_from(words)).map(drop))
         }
-        Some(Command::Completions(args)) => manual::completions(args, program(Length::Long)),
+        Some(Command::Completions(args)) => completions::run(args, program(Length::Long)),
         Some(Command::Man(args)) => manual::pages(args, program(Length::Manual)),
         None => customize::run(&cli.make),
     }?;

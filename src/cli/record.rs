@@ -232,6 +232,13 @@ impl SidecarArgs {
         }
     }
 
+    /// The files that are written.
+    pub(super) fn written(&self, is_signed: bool) -> Vec<PathBuf> {
+        let all = [Record::Manifest, Record::Signature, Record::Provenance, Record::Sbom];
+        let is_made = |record: &Record| !matches!(record, Record::Signature) || is_signed;
+        all.into_iter().filter(is_made).filter_map(|record| self.path(record)).collect()
+    }
+
     /// Refuses a key that cannot sign what was asked for, before the image is written.
     pub(super) fn check_signer(&self, made: &PlannedImage) -> Result<()> {
         self.wanted().check(made.signer())

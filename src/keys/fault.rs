@@ -106,7 +106,7 @@ pub enum KeyError {
         problem: String,
     },
     /// A directory where a file was expected.
-    #[error("{name} is a directory, expected a file of public keys")]
+    #[error("{name} is a folder, not a file of public keys")]
     Directory {
         /// As given.
         name: String,

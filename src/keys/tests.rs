@@ -164,7 +164,7 @@ fn what_is_neither_file_nor_key_is_said_to_be_neither() {
 fn a_directory_is_called_one() {
     let desk = Desk::with(&[]);
     let (message, hint) = fault(&[&desk.path("")], NO_INPUT);
-    assert!(message.ends_with("is a directory, expected a file of public keys"), "{message}");
+    assert!(message.ends_with("is a folder, not a file of public keys"), "{message}");
     assert_eq!(hint, "name the .pub file in it");
 }
 

@@ -170,6 +170,14 @@ impl Serial {
             None => format!("console={}", self.port),
         }
     }
+
+    /// As a recipe asks for it: `ttyS0,115200`.
+    pub fn asked(&self) -> String {
+        match self.speed {
+            Some(speed) => format!("{},{speed}", self.port),
+            None => self.port.clone(),
+        }
+    }
 }
 
 /// Kernel arguments that carry keys, the best first: the first that fits on every command line is taken.

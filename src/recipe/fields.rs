@@ -4,11 +4,70 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::setting::called;
-use super::{Inject, Recipe, edits};
+use super::{Inject, Machine, Recipe, Xattrs, edits};
 use crate::error::{Advice, Error};
+
+/// What is asked for, in one line.
+trait Shown {
+    fn shown(&self) -> String;
+}
+
+impl Shown for bool {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for u32 {
+    fn shown(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Shown for String {
+    fn shown(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Shown for PathBuf {
+    fn shown(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Shown for Inject {
+    fn shown(&self) -> String {
+        let name = match self {
+            Self::Archive => "archive",
+            Self::Credential => "credential",
+        };
+        name.to_owned()
+    }
+}
+
+impl Shown for Xattrs {
+    fn shown(&self) -> String {
+        let name = match self {
+            Self::Refuse => "refuse",
+            Self::Drop => "drop",
+        };
+        name.to_owned()
+    }
+}
+
+/// What a machine gets is told of what is put in.
+impl Shown for Machine {
+    fn shown(&self) -> String {
+        String::new()
+    }
+}
 
 /// Whether something was asked for.
 trait IsSet: Sized {
+    /// What was asked for, an element each.
+    fn values(&self) -> Vec<String>;
+
     fn is_given(&self) -> bool;
 
     /// This, or else what stands below it.
@@ -23,7 +82,11 @@ trait IsSet: Sized {
     fn count(&self) -> usize;
 }
 
-impl<T> IsSet for Option<T> {
+impl<T: Shown> IsSet for Option<T> {
+    fn values(&self) -> Vec<String> {
+        self.iter().map(Shown::shown).collect()
+    }
+
     fn is_given(&self) -> bool {
         self.is_some()
     }
@@ -37,7 +100,11 @@ impl<T> IsSet for Option<T> {
     }
 }
 
-impl<T> IsSet for Vec<T> {
+impl<T: Shown> IsSet for Vec<T> {
+    fn values(&self) -> Vec<String> {
+        self.iter().map(Shown::shown).collect()
+    }
+
     fn is_given(&self) -> bool {
         !self.is_empty()
     }
@@ -83,6 +150,18 @@ macro_rules! every_field {
             Self { $($field: self.$field.onto(below.$field),)* places }
         }
 
+        /// The names and values of what was asked for, an element of a list each; of secrets the names alone.
+        pub fn told(&self) -> Vec<(String, String)> {
+            let all = [$((stringify!($field), self.$field.values())),*];
+            let of_field = |(name, values): (&str, Vec<String>)| {
+                let name = name.replace('_', "-");
+                let is_secret = OF_SECRETS.contains(&name.as_str());
+                let told = |value| (name.clone(), if is_secret { String::new() } else { value });
+                values.into_iter().map(told).collect::<Vec<_>>()
+            };
+            all.into_iter().flat_map(of_field).collect()
+        }
+
         /// The names of all fields.
         fn all() -> Vec<String> {
             [$(stringify!($field)),*].map(|name| name.replace('_', "-")).to_vec()
@@ -95,6 +174,19 @@ macro_rules! every_field {
         }
     };
 }
+
+/// What holds or names a secret, of which no value is told.
+const OF_SECRETS: [&str; 9] = [
+    "host-key",
+    "host-key-seed",
+    "root-password-file",
+    "root-password-prompt",
+    "root-password-hash",
+    "nixos-password-file",
+    "nixos-password-prompt",
+    "nixos-password-hash",
+    "wifi-password-file",
+];
 
 /// What is of networks.
 const OF_NETWORKS: [&str; 11] = [

@@ -8,7 +8,7 @@ use crate::boot::config::Config;
 use crate::boot::menu::Started;
 use crate::disk::injected;
 use crate::error::{Advice, Error, Result};
-use crate::formats::boot_config::{Entry, redacted};
+use crate::formats::boot_config::{Entry, Syntax, redacted};
 use crate::formats::credential::keys_of;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
@@ -152,14 +152,20 @@ impl InjectedFacts {
             let old = replacement.old.as_deref();
             found.add("karg-delete", old.map_or_else(|| replacement.key.clone(), with));
         }
+        for port in serial {
+            found.add("serial", port.asked());
+        }
         let once = [
-            ("serial", !serial.is_empty()),
-            ("timeout", timeout.is_some()),
-            ("default-entry", default_entry.is_some()),
-            ("label", label.is_some()),
-            ("name", name.is_some()),
+            ("timeout", timeout.map(|seconds| seconds.to_string())),
+            ("default-entry", default_entry.as_ref().map(|entry| entry.value.clone())),
+            ("label", label.as_ref().map(|label| label.value.clone())),
+            ("name", name.clone()),
         ];
-        once.iter().filter(|(_, is)| *is).for_each(|(name, _)| found.add(name, ""));
+        for (name, value) in once {
+            if let Some(value) = value {
+                found.add(name, value);
+            }
+        }
         for (_, text) in credentials.iter().flat_map(|one| keys_of(&one.argument)) {
             found.add_keys(&text);
         }
@@ -249,13 +255,25 @@ impl InjectedFacts {
     /// What a menu does by itself, and what stands in front of its titles.
     fn add_menu(&mut self, old: &Config, new: &Config) {
         let (before, after) = (Started::from_config(old), Started::from_config(new));
-        let changed = [
-            ("serial", before.serial != after.serial),
-            ("timeout", before.timeout != after.timeout),
-            ("default-entry", before.default != after.default),
-            ("name", titles(old) != titles(new)),
-        ];
-        changed.iter().filter(|(_, changed)| *changed).for_each(|(name, _)| self.add(name, ""));
+        if before.serial != after.serial {
+            self.add_first("serial", "");
+        }
+        if before.timeout != after.timeout {
+            self.add_first("timeout", seconds(new.syntax, after.timeout.as_deref()));
+        }
+        if before.default != after.default {
+            self.add_first("default-entry", after.default.unwrap_or_default());
+        }
+        if titles(old) != titles(new) {
+            self.add_first("name", in_front(old, new));
+        }
+    }
+
+    /// What the first menu says of something that all of them say in forms of their own.
+    fn add_first(&mut self, name: &str, value: impl Into<String>) {
+        if !self.has_named(name) {
+            self.add(name, value);
+        }
     }
 
     /// Kernel arguments that came and went. Those of keys, of the label and of the console are named as such.
@@ -355,6 +373,25 @@ fn is_of_settings(path: &str) -> bool {
     OF_SETTINGS.iter().any(|start| path.starts_with(start))
         || path.contains(".wants/")
         || AMONG_OTHERS.iter().any(|start| path.starts_with(start) && path.contains("/remaster"))
+}
+
+/// How long a menu waits, in seconds. isolinux counts tenths (SYSLINUX doc/syslinux.txt, "TIMEOUT").
+fn seconds(syntax: Syntax, waits: Option<&str>) -> String {
+    let waits = waits.unwrap_or_default();
+    match (syntax, waits.parse::<u32>()) {
+        (Syntax::Isolinux, Ok(tenths)) => (tenths / 10).to_string(),
+        _ => waits.to_owned(),
+    }
+}
+
+/// What stands in front of the titles and did not before.
+fn in_front(old: &Config, new: &Config) -> String {
+    let pairs = titles(old).into_iter().zip(titles(new));
+    let front = |(old, new): (&Vec<String>, &Vec<String>)| {
+        let (old, new) = (old.concat(), new.concat());
+        new.strip_suffix(&old).map(|front| front.trim().to_owned())
+    };
+    pairs.filter_map(front).find(|front| !front.is_empty()).unwrap_or_default()
 }
 
 fn titles(config: &Config) -> Vec<&Vec<String>> {

@@ -13,6 +13,7 @@ programs=(
   bsdtar:libarchive-tools 7z:p7zip-full sgdisk:gdisk sfdisk:fdisk mkfs.ext4:e2fsprogs puttygen:putty-tools
   zip:zip skopeo:skopeo openssl:openssl script:bsdutils setpriv:util-linux cc:gcc strace:strace nbdkit:nbdkit nbdfuse:libnbd-bin fusermount3:fuse3
   nix-store:nix-bin sbsign:sbsigntool mandoc:mandoc man:man-db shellcheck:shellcheck valgrind:valgrind
+  zsh:zsh fish:fish
   dbus-daemon:dbus /usr/libexec/udisks2/udisksd:udisks2 /usr/lib/polkit-1/polkitd:polkitd
 )
 missing() {

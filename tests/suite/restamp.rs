@@ -214,7 +214,9 @@ fn an_edit_tells_of_a_known_hosts_file_that_is_out_of_date() {
     assert!(folder.at("stamped.known_hosts").exists());
     let ended = folder.run(&["edit", "--in-place", "stamped", "--replace", "--key", "old.pub"]);
     assert!(
-        ended.err.contains("stamped.known_hosts is about a host key that is taken out"),
+        ended.err.contains(
+            "stamped.known_hosts was there before and does not belong to what was written now"
+        ),
         "{}",
         ended.err
     );

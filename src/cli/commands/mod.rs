@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod base;
+pub(crate) mod completions;
 pub(crate) mod customize;
 pub(crate) mod demo;
 mod described;

@@ -13,6 +13,7 @@ use remaster::netboot::verify::Netboot;
 use remaster::netboot::{INITRD, SCRIPT, archive, installer};
 use remaster::output::directory::{TempDir, check};
 use remaster::output::file::{FileAccess, OverwritePolicy};
+use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, InjectedFacts};
 use remaster::units::format_bytes;
@@ -24,6 +25,7 @@ use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::shell::shell_quote;
+use crate::cli::stale;
 
 /// Make files of an installer that start it over the network
 ///
@@ -63,19 +65,21 @@ impl Args {
         &self,
         (mut made, settings): Built<'_>,
         customization: Option<&Customization>,
-        known: Option<KnownHosts>,
+        known: Option<&KnownHosts>,
     ) -> Result<()> {
         if customization.is_none() && is_closed(&self.image) {
             made.close();
         }
         self.write(&made)?;
-        if let Some(known) = &known {
+        if let Some(known) = known {
             known.write()?;
         }
         printer::say(&self.summary(&made, customization, &settings));
         if let Some(known) = known {
             printer::say(&known.summary());
         }
+        let written = known.and_then(KnownHosts::path).map(Path::to_owned);
+        stale::tell(&self.folder(), written.as_slice());
         Ok(())
     }
 }
@@ -125,6 +129,9 @@ impl Args {
     }
 }
 
+/// What is to be put in, as it was asked for and with everything read.
+type Asked = (Recipe, Customization);
+
 /// The files, and what is set in them, a line each.
 type Built<'f> = (Netboot<&'f ImageFile>, String);
 
@@ -135,22 +142,18 @@ fn is_closed(path: &Path) -> bool {
     about.is_ok_and(|about| about.permissions().mode() & 0o004 == 0)
 }
 
-fn of_installer<'f>(
-    file: &'f ImageFile,
-    customization: Option<&Customization>,
-    args: &Args,
-) -> Result<Built<'f>> {
+fn of_installer<'f>(file: &'f ImageFile, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {
     const HINT: &str = "give an installer ISO, or a tarball or folder for kexec or netboot";
     let base = job::iso(file, "netboot", HINT)?;
-    of_base(&base, customization, args).map_err(|fault| fault.with_path(file.name()))
+    of_base(&base, asked, args).map_err(|fault| fault.with_path(file.name()))
 }
 
 fn of_base<'f>(
     base: &BaseImage<&'f ImageFile>,
-    customization: Option<&Customization>,
+    asked: Option<&Asked>,
     args: &Args,
 ) -> Result<Built<'f>> {
-    let Some(customization) = customization else {
+    let Some((recipe, customization)) = asked else {
         return Ok((installer::build(base, None)?, String::new()));
     };
     let edits = customization.edits(&base.facts())?;
@@ -158,15 +161,11 @@ fn of_base<'f>(
     let gone = injected_facts::removed(base.injected_facts().as_ref(), &edits, args.edit.no_key)?;
     let made = installer::build(base, Some(&edits))?;
     job::tell_taken_out(&gone);
-    Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits))))
+    Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits), recipe)))
 }
 
-fn of_tree<'f>(
-    tree: Tree<&'f ImageFile>,
-    customization: Option<&Customization>,
-    args: &Args,
-) -> Result<Built<'f>> {
-    let Some(customization) = customization else {
+fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {
+    let Some((recipe, customization)) = asked else {
         return Ok((tree.netboot(None)?, String::new()));
     };
     let edits = customization.edits(&facts(&tree))?;
@@ -178,7 +177,7 @@ fn of_tree<'f>(
     )?;
     let made = tree.netboot(Some(&edits))?;
     job::tell_taken_out(&gone);
-    Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits))))
+    Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits), recipe)))
 }
 
 /// What edits depend on in what starts by itself.
@@ -188,13 +187,13 @@ pub(crate) fn facts(tree: &Tree<&ImageFile>) -> Facts {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let asked = args.edit.is_given().then(|| args.edit.gather()).transpose()?;
-    let customization = asked.map(|(_, customization)| customization);
+    let customization = asked.as_ref().map(|(_, customization)| customization);
     args.edit.check_without_menus()?;
     if !args.written.force {
         check(&args.folder(), OverwritePolicy::Refuse, &[])?;
     }
     let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
-    let known = match &customization {
+    let known = match customization {
         Some(customization) => {
             KnownHosts::new(customization, args.edit.known_hosts(), Some(&args.folder()), |path| {
                 args.written.beside(path)
@@ -204,20 +203,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     if path.is_dir() {
         let files = Files::within(&path)?;
-        let made = of_tree(Tree::of_files(&files)?, customization.as_ref(), args);
+        let made = of_tree(Tree::of_files(&files)?, asked.as_ref(), args);
         return args.finish(
             made.map_err(|fault| fault.with_path(path.display()))?,
-            customization.as_ref(),
-            known,
+            customization,
+            known.as_ref(),
         );
     }
     let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()))?;
     let made = if archive::is_tar(&file) {
-        let made =
-            Tree::of_archive(&file).and_then(|tree| of_tree(tree, customization.as_ref(), args));
+        let made = Tree::of_archive(&file).and_then(|tree| of_tree(tree, asked.as_ref(), args));
         made.map_err(|fault| fault.with_path(file.name()))?
     } else {
-        of_installer(&file, customization.as_ref(), args)?
+        of_installer(&file, asked.as_ref(), args)?
     };
-    args.finish(made, customization.as_ref(), known)
+    args.finish(made, customization, known.as_ref())
 }

@@ -19,6 +19,7 @@ use crate::cli::destination::{Destination, OutputArgs};
 use crate::cli::printer;
 use crate::cli::progress::{EVENTS, emit};
 use crate::cli::shell::shell_quote;
+use crate::cli::stale;
 
 /// Take out what was put in, to the official image byte for byte
 ///
@@ -82,6 +83,9 @@ fn reset(args: &Args) -> Result<()> {
         (None, None) => onto_stick(&below, digest, (&args.disks, args.exact))?,
     }
     let name = args.output.as_deref().unwrap_or(path);
+    if name.is_file() {
+        stale::tell(name, &[]);
+    }
     if args.disks.json {
         emit(&json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
             "sha256": digest.to_string(), "known_by": known.event() }));

@@ -181,15 +181,19 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// The principals whose key signed.
 fn signer(allowed: &Path, found: &Found) -> Result<String> {
-    let signature = found.signature.as_ref().ok_or_else(|| Error::Differs {
-        what: "the signature".into(),
-        at: 0,
-        found: "none".into(),
-        expected: "one by an allowed signer".into(),
+    let signature = found.signature.as_ref().ok_or_else(|| Error::Signature {
+        what: "the manifest is not signed, and --allowed-signers asks for a signature".into(),
+        hint: "make the image with `--sign KEY`, or leave --allowed-signers out".into(),
     })?;
     let key = sign::check(&found.text, signature)?;
     let text = read(allowed)?;
-    sign::signers::principals(&String::from_utf8_lossy(&text), &key)
+    let found = sign::signers::principals(&String::from_utf8_lossy(&text), &key);
+    found.map_err(|fault| match fault {
+        Error::Signature { what, hint } => {
+            Error::Signature { what: format!("{}: {what}", allowed.display()), hint }
+        }
+        other => other,
+    })
 }
 
 /// What a medium was found to be.

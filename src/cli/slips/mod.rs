@@ -1,5 +1,6 @@
 //! Slips: what was typed and cannot be meant, and what is meant instead. Messages suggest; nothing is run that was not typed.
 
+mod files;
 mod missing;
 mod role;
 mod table;
@@ -69,6 +70,19 @@ pub(super) fn check(
         return Err(meant);
     }
     role::check(&typed, below)
+}
+
+/// Refuses files that are surely not what their arguments ask for.
+pub(super) fn check_files(
+    program: &Command,
+    words: &[String],
+    matches: &ArgMatches,
+) -> Result<(), Error> {
+    let mut below = matches;
+    while let Some((_, next)) = below.subcommand() {
+        below = next;
+    }
+    files::check(Typed::new(program, words).command.get_name(), below)
 }
 
 /// What is meant by a command line that the parser refuses; none where it says that best itself.

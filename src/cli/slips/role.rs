@@ -81,7 +81,7 @@ fn of_file(path: &Path) -> Option<Kind> {
 }
 
 /// Whether a text begins as lines of `authorized_keys` do, options apart.
-fn is_public_key(text: &[u8]) -> bool {
+pub(super) fn is_public_key(text: &[u8]) -> bool {
     ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"]
         .iter()
         .any(|start| text.starts_with(start.as_bytes()))
@@ -183,6 +183,8 @@ fn lone(typed: &Typed<'_>, one: &Argument) -> Result<(), Error> {
         (Kind::Disk | Kind::List, Kind::Key) if flag_of(typed.command, "key").is_some() => {
             one_key_each(typed, &one.word)
         }
+        // Of this one the private half is wanted.
+        (Kind::Key, _) if typed.path == ["try"] => return Ok(()),
         (Kind::Key, _) => "give the file of a public key, as ~/.ssh/id_ed25519.pub".to_owned(),
         (Kind::List, Kind::Image | Kind::Disk | Kind::Patch) => {
             format!("`{} -h` shows what goes where", typed.name())

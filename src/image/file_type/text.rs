@@ -30,14 +30,22 @@ const BEGINNINGS: &[(&str, Other)] = &[
     ("sk-ecdsa-", KEY),
     ("-----begin pgp sig", SIGNATURE),
     ("-----begin ssh sig", SIGNATURE),
+    ("-----begin openssh private key", PRIVATE_KEY),
+    ("-----begin private key", PRIVATE_KEY),
+    ("-----begin encrypted private key", PRIVATE_KEY),
+    ("-----begin rsa private key", PRIVATE_KEY),
+    ("-----begin ec private key", PRIVATE_KEY),
+    ("-----begin dsa private key", PRIVATE_KEY),
+    ("putty-user-key-file", PRIVATE_KEY),
+    ("-----begin certificate", Other::named("a certificate", GIVE)),
     ("-----begin", Other::named("a key or certificate", GIVE)),
-    ("putty-user-key-file", Other::named("a key or certificate", GIVE)),
     (
         "version https://git-lfs",
         Other::named("a pointer of Git LFS", "fetch the file itself with `git lfs pull`"),
     ),
 ];
 
+const PRIVATE_KEY: Other = Other::named("a private key", GIVE);
 const KEY: Other = Other::with("an ssh key", Advice::KeyAsKey);
 const SIGNATURE: Other = Other::named("a signature", "give the image that it signs");
 

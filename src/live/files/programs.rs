@@ -10,6 +10,7 @@ use super::asked::{ArgRef, Findings};
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of};
 use crate::error::{Error, Result};
 use crate::formats::elf::{HEAD, Program};
+use crate::image::name_of_kind;
 use crate::recipe::edits::{NIXOS, Root};
 use crate::recipe::{Recipe, setting};
 
@@ -126,7 +127,8 @@ fn content(asked: ArgRef<'_>, path: &Path) -> Result<(Content, u32)> {
     use std::os::unix::fs::MetadataExt;
     let about = path.metadata().map_err(Error::io(format!("read {}", path.display())))?;
     if !about.is_file() {
-        let what = format!("{} is not a regular file", path.display());
+        let is = name_of_kind(about.file_type());
+        let what = format!("{} is {is}, not a file", path.display());
         return Err(asked.fault(what, format!("give a file, or a folder to {}", setting!(overlay))));
     }
     std::fs::File::open(path).map_err(Error::io(format!("read {}", path.display())))?;

@@ -548,7 +548,7 @@ fn bad_files_scripts_and_programs_are_refused_by_name() {
         ),
         (file(format!("{}:/etc/hostname", at("a"))), "/etc/hostname: NixOS puts its own"),
         (file(format!("{}:/srv/a:600", at("key"))), "--file: /srv/a is a private key"),
-        (file(format!("{}:/srv/a", bench.0.path().display())), "is not a regular file"),
+        (file(format!("{}:/srv/a", bench.0.path().display())), "is a folder, not a file"),
         (script("s1", "echo\n"), "s1 does not start with `#!`"),
         (script("s2", "#!/bin/sh\r\necho\r\n"), "s2 has lines that end in CR LF"),
         (script("s3", "#!/bin/bash\n"), "s3 wants /bin/bash, which NixOS does not have"),

@@ -120,7 +120,7 @@ fn refused(what: &str, fault: &ssh_key::Error) -> Error {
 /// Reads an armored signature, with anything behind it.
 ///
 /// # Errors
-/// [`Error::Differs`]: whatever is not a signature does not prove anything.
+/// [`Error::Signature`]: whatever is not a signature does not prove anything.
 pub fn parse(armored: &[u8]) -> Result<SshSig> {
     let text = String::from_utf8_lossy(armored);
     let text = text.trim_end_matches(['\n', '\r', '\0']);
@@ -130,7 +130,7 @@ pub fn parse(armored: &[u8]) -> Result<SshSig> {
 /// Checks a signature of a message; the key that made it.
 ///
 /// # Errors
-/// [`Error::Differs`] for another message, namespace or a broken signature.
+/// [`Error::Signature`] for another message, namespace or a broken signature.
 pub fn check(message: &[u8], armored: &[u8]) -> Result<PublicKey> {
     let signature = parse(armored)?;
     let key = PublicKey::from(signature.public_key().clone());
@@ -139,10 +139,8 @@ pub fn check(message: &[u8], armored: &[u8]) -> Result<PublicKey> {
 }
 
 fn broken(found: &str) -> Error {
-    Error::Differs {
-        what: "the signature".into(),
-        at: 0,
-        found: found.to_owned(),
-        expected: format!("one of these bytes in the namespace {NAMESPACE}"),
+    Error::Signature {
+        what: format!("the signature is not one of this manifest in the namespace {NAMESPACE}: {found}"),
+        hint: "get the manifest and its signature again from whoever made the image: one of them was changed".into(),
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// The principals of the line that lets a key sign manifests.
 ///
 /// # Errors
-/// [`Error::Differs`] if no line does, with the lines that were not understood.
+/// [`Error::Signature`] if no line does, with the lines that were not understood.
 pub fn principals(text: &str, key: &PublicKey) -> Result<String> {
     let mut skipped = Vec::new();
     for (number, line) in (1_usize..).zip(text.lines()) {
@@ -28,16 +28,15 @@ pub fn principals(text: &str, key: &PublicKey) -> Result<String> {
             None => skipped.push(number.to_string()),
         }
     }
-    let mut expected = "one of the allowed signers".to_owned();
+    let mut what = format!(
+        "the manifest is signed by {}, which is not one of the allowed signers",
+        key.fingerprint(ssh_key::HashAlg::Sha256)
+    );
     if !skipped.is_empty() {
-        expected = format!("{expected} (lines {} let nobody in here)", skipped.join(", "));
+        what = format!("{what} (lines {} let nobody in here)", skipped.join(", "));
     }
-    Err(Error::Differs {
-        what: "the signature".into(),
-        at: 0,
-        found: format!("one by {}", key.fingerprint(ssh_key::HashAlg::Sha256)),
-        expected,
-    })
+    let hint = "if you trust that key, add a line with it to the file, as `alice@example.org ssh-ed25519 AAAA…`";
+    Err(Error::Signature { what, hint: hint.into() })
 }
 
 /// The principals and the key of a line; none if it lets nobody sign manifests.

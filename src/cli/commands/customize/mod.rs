@@ -16,6 +16,7 @@ use crate::cli::job::{FinishedJob, StampJob};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::record::SidecarContext;
+use crate::cli::stale;
 pub(crate) use args::{Args, Form};
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -32,7 +33,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     })?;
     let file = base::unpacked(packed, args.output.as_deref())?;
     if archive::is_tar(&file) {
-        return tarball::write(args, &customization, &file, output.as_ref(), known);
+        return tarball::write(
+            args,
+            (&recipe, &customization),
+            &file,
+            output.as_ref(),
+            known.as_ref(),
+        );
     }
     let progress = Destination::meter(output.as_ref())?;
     let asked = (recipe, customization);
@@ -46,9 +53,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(known) = &known {
         known.write()?;
     }
-    if let Some(known) = known {
+    if let Some(known) = &known {
         printer::say(&known.summary());
     }
+    args.tell_stale(known.as_ref(), finished.image.signer().is_some());
     Ok(())
 }
 
@@ -75,6 +83,16 @@ impl Args {
         let next = output.next(image, how);
         printer::say(&format!("{}{next}", finished.summary));
         Ok(())
+    }
+
+    /// Tells of files of an image that stood there before.
+    pub(super) fn tell_stale(&self, known: Option<&KnownHosts>, is_signed: bool) {
+        let Some(output) = self.output.as_deref().filter(|path| *path != Path::new("-")) else {
+            return;
+        };
+        let mut written = self.beside.written(is_signed);
+        written.extend(known.and_then(KnownHosts::path).map(Path::to_owned));
+        stale::tell(output, &written);
     }
 
     /// Better to refuse before a base is fetched than after.

@@ -12,6 +12,7 @@ use remaster::netboot::tree::Tree;
 use remaster::output::{Outgoing, stream};
 use remaster::place;
 use remaster::progress::Progress;
+use remaster::recipe::Recipe;
 use remaster::stamp::injected_facts::{self, InjectedFacts};
 use remaster::units::format_bytes;
 
@@ -26,10 +27,10 @@ use crate::cli::shell::shell_quote;
 /// Writes the archive, packed as the given one.
 pub(crate) fn write(
     args: &Args,
-    customization: &Customization,
+    (recipe, customization): (&Recipe, &Customization),
     file: &ImageFile,
     output: Option<&Destination>,
-    known: Option<KnownHosts>,
+    known: Option<&KnownHosts>,
 ) -> Result<()> {
     check(args, &file.name())?;
     let packing = packing(file.path())?;
@@ -48,7 +49,7 @@ pub(crate) fn write(
     let archive = tree.archive(&edits).map_err(|fault| fault.with_path(file.name()))?;
     let image = archive.outgoing();
     let mut summary = keys_shown(&customization.keys);
-    summary.push_str(&settings_shown(&InjectedFacts::from_edits(&edits)));
+    summary.push_str(&settings_shown(&InjectedFacts::from_edits(&edits), recipe));
     if let Some(does) = &archive.credential {
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }
@@ -70,7 +71,7 @@ pub(crate) fn write(
         }
         Destination::Pipe => pack(image, packing, pipe()?, &progress)?,
     }
-    if let Some(known) = &known {
+    if let Some(known) = known {
         known.write()?;
     }
     if let Destination::File(file) = output {
@@ -80,6 +81,7 @@ pub(crate) fn write(
     if let Some(known) = known {
         printer::say(&known.summary());
     }
+    args.tell_stale(known, false);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use remaster::image::ImageFile;
 use remaster::inspect::{Check, Key, Report};
 use remaster::netboot::tree::Tree;
+use remaster::recipe::Recipe;
 use remaster::recipe::edits::secrets;
 use remaster::stamp::injected_facts::InjectedFacts;
 use remaster::units::format_bytes;
@@ -64,7 +65,7 @@ impl Answer {
         }
         put_few(&mut text, "ssh login", &self.keys);
         match &self.given {
-            Some(given) => text.push_str(&settings_shown(given)),
+            Some(given) => text.push_str(&settings_shown(given, &Recipe::default())),
             None => text.push_str("nothing was put in: a stock image\n"),
         }
         put_few(&mut text, "host key", &self.host_keys);

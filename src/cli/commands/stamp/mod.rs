@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "url": record.map(|record| record.url),
         "release": base.release(), "sha256": sha256.to_string(),
     });
-    let teller = BatchReporter::new(args, users.len(), about_base)?;
+    let teller = BatchReporter::new(args, users.len(), about_base, options.signer.is_some())?;
     let tally = batch.run(&users, &teller)?;
     teller.end(args, &tally)?;
     if interrupt::is_asked() {

@@ -15,13 +15,15 @@ use remaster::stamp::batch::{BatchObserver, Done, Summary};
 use serde_json::json;
 
 use super::args::Args;
-use crate::cli::{diagnostics, interrupt, job, known_hosts, printer, progress, shell};
+use crate::cli::{diagnostics, interrupt, job, known_hosts, printer, progress, shell, stale};
 
 /// Tells of users as they are done.
 pub(super) struct BatchReporter {
     json: bool,
     /// The base, for programs.
     base: serde_json::Value,
+    /// How the names of what is written beside each file end, but for host keys.
+    written: Vec<&'static str>,
     /// Where the users that failed are told to, and those.
     failures: Option<Output>,
     failed: Mutex<Vec<serde_json::Value>>,
@@ -62,10 +64,16 @@ impl fmt::Display for Whose {
 }
 
 impl BatchReporter {
-    pub(super) fn new(args: &Args, users: usize, base: serde_json::Value) -> Result<Self> {
+    pub(super) fn new(
+        args: &Args,
+        users: usize,
+        base: serde_json::Value,
+        is_signed: bool,
+    ) -> Result<Self> {
         Ok(Self {
             json: args.json,
             base,
+            written: args.endings(is_signed),
             failures: args.failures.as_ref().map(|path| args.about_all(path)).transpose()?,
             failed: Mutex::default(),
             bar: progress::counter("stamping", users),
@@ -105,6 +113,24 @@ impl BatchReporter {
         known_hosts::write(&args.about_all(path)?, &text)?;
         printer::say(&format!("wrote {}\n", shell::shell_quote(path)));
         Ok(())
+    }
+
+    /// Notes files beside a new one that are of what was there before.
+    fn note_stale(&self, done: &Done) {
+        if done.kept || !done.path.is_file() {
+            return;
+        }
+        let own = self.written.iter().map(|ending| stale::beside(&done.path, ending));
+        let written: Vec<PathBuf> = own.chain(done.known_hosts.clone()).collect();
+        for path in stale::found(&done.path, &written) {
+            let ending = path.to_string_lossy().into_owned();
+            let ending = ending.strip_prefix(&*done.path.to_string_lossy()).unwrap_or(&ending);
+            let note = format!(
+                "the file with {ending} beside the image was there before and does not belong to it now: remove it"
+            );
+            let mut all = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+            all.entry(note).or_default().add(&done.name);
+        }
     }
 
     fn tell_gone(&self) {
@@ -171,6 +197,7 @@ impl BatchObserver for BatchReporter {
             let mut all = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
             all.entry(note.clone()).or_default().add(&done.name);
         }
+        self.note_stale(done);
         if self.json {
             let gone: Vec<String> = done.gone.iter().map(ToString::to_string).collect();
             self.line(&json!({

