@@ -332,6 +332,33 @@ mod tests {
         }
     }
 
+    /// The blocks of a partition once its table, whose last usable block was 60, is for a disk of 101 blocks.
+    fn moved(first: u64, last: u64) -> (u64, u64) {
+        let mut array = vec![0; 512];
+        let entry: &mut GptPartitionEntry = from_bytes_mut(&mut array[..128]);
+        entry.partition_type_guid = gpt_disk_types::GptPartitionType::BASIC_DATA;
+        (entry.starting_lba, entry.ending_lba) = (lba(first), lba(last));
+        let mut header = header();
+        header.last_usable_lba = lba(60);
+        let gpt = Gpt { header, array, block: 512 };
+        let grown = gpt.grown(101 * 512).unwrap();
+        grown.table.partitions()[0].blocks
+    }
+
+    #[test]
+    fn a_partition_that_reaches_the_end_or_shows_the_volume_grows() {
+        for (before, after) in [
+            ((40, 60), (40, 98)),
+            ((40, 59), (40, 97)),
+            ((40, 58), (40, 58)),
+            // Whole blocks of 2048 bytes.
+            ((0, 30), (0, 95)),
+            ((0, 60), (0, 95)),
+        ] {
+            assert_eq!(moved(before.0, before.1), after, "{before:?}");
+        }
+    }
+
     #[test]
     fn an_array_is_taken_only_with_its_checksum() {
         let (table, _) = tables();
