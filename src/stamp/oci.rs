@@ -308,3 +308,25 @@ fn json_of(path: &Path, bytes: &[u8]) -> Result<Value> {
         Error::malformed(path.display().to_string(), 0, fault.to_string(), "JSON of an OCI layout")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_a_word_of_up_to_128_characters_that_registries_take() {
+        for (name, is_taken) in [
+            ("a", true),
+            ("_a.B-9", true),
+            ("", false),
+            (".a", false),
+            ("-a", false),
+            ("a b", false),
+            ("ä", false),
+            ("x".repeat(128).as_str(), true),
+            ("x".repeat(129).as_str(), false),
+        ] {
+            assert_eq!(is_tag(name), is_taken, "{name:?}");
+        }
+    }
+}
