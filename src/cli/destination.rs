@@ -74,7 +74,7 @@ impl OutputArgs {
         if path == Path::new("-") {
             return Ok(());
         }
-        Output::of_bytes(path, self.existing()).map(drop)
+        Output::of_image(path, self.existing()).map(drop)
     }
 }
 

@@ -7,6 +7,7 @@ use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::{FileAccess, Output, OverwritePolicy};
+use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
@@ -17,6 +18,7 @@ use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
 use remaster::stamp::sign::{self, Sign};
 
 use super::destination::OutputArgs;
+use super::shell::shell_quote;
 
 /// What images tell of themselves.
 #[derive(Debug, Default, clap::Args)]
@@ -220,7 +222,10 @@ impl SidecarArgs {
     pub(super) fn check(&self, base: &ImageFile, existing: OverwritePolicy) -> Result<()> {
         let all = [Record::Manifest, Record::Provenance, Record::Sbom];
         let mut paths = all.into_iter().filter_map(|record| self.path(record));
-        paths.try_for_each(|path| Output::new(&path, base, existing).map(drop))
+        paths.try_for_each(|path| {
+            place::check_name(&path, None)?;
+            Output::new(&path, base, existing).map(drop)
+        })
     }
 
     fn wanted(&self) -> Wanted {
@@ -244,22 +249,24 @@ impl SidecarArgs {
         self.wanted().check(made.signer())
     }
 
-    /// Writes what was asked for.
+    /// Writes what was asked for, and says what was written.
     pub(super) fn write(
         &self,
         told: &SidecarContext<'_>,
         image: &impl ReadAt,
         progress: &dyn Progress,
-    ) -> Result<()> {
+    ) -> Result<String> {
         let SidecarContext { made, name, written } = *told;
+        let mut summary = String::new();
         for (record, bytes) in
             self.wanted().make(made, name, || Digest::compute(image, progress))?
         {
             if let Some(path) = self.path(record) {
                 written.beside(&path)?.write_bytes(&bytes, FileAccess::Usual)?;
+                summary.extend(["wrote ", &shell_quote(&path), "\n"]);
             }
         }
-        Ok(())
+        Ok(summary)
     }
 
     fn path(&self, record: Record) -> Option<PathBuf> {

@@ -44,11 +44,24 @@ impl Output {
                 hint: Advice::OtherOutput,
             });
         }
-        Self::of_bytes(path, existing)
+        Self::of_image(path, existing)
+    }
+
+    /// A place for an image, or for a tar archive that is packed as its base. Whoever writes one checks the ending.
+    pub fn of_image(path: &Path, existing: OverwritePolicy) -> Result<Self> {
+        if !is_packed_tar(path) {
+            place::check_name(path, None)?;
+        }
+        Self::checked(path, existing)
     }
 
     /// A place for bytes that are not an image.
     pub fn of_bytes(path: &Path, existing: OverwritePolicy) -> Result<Self> {
+        place::check_name(path, None)?;
+        Self::checked(path, existing)
+    }
+
+    fn checked(path: &Path, existing: OverwritePolicy) -> Result<Self> {
         let here = fs::symlink_metadata(path);
         let is_link = here.is_ok_and(|found| found.is_symlink());
         // What a link leads to is not touched: the link itself gives way. Below /dev nothing does.
@@ -57,7 +70,7 @@ impl Output {
         if let Some(other) = found.as_ref().filter(|found| !found.is_file()) {
             return Err(not_regular(path, other));
         }
-        check(path)?;
+        place::check_place(path)?;
         if (is_link || found.is_some()) && existing == OverwritePolicy::Refuse {
             return Err(taken(path));
         }
@@ -65,7 +78,7 @@ impl Output {
     }
 
     fn at(path: &Path, existing: OverwritePolicy) -> Result<Self> {
-        check(path)?;
+        place::check_place(path)?;
         let (path, folder) = (path.to_owned(), place::folder_of(path));
         fs::metadata(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
         Ok(Self { path, folder, existing, synced: true })
@@ -273,15 +286,10 @@ pub fn write_bytes(path: &Path, bytes: &[u8], existing: OverwritePolicy) -> Resu
     publish(vec![ready]).into_iter().collect()
 }
 
-/// Checks a path. The name of a tar archive may say that it is packed: whoever writes one checks that.
-fn check(path: &Path) -> Result<()> {
-    let is_tar =
-        path.file_stem().is_some_and(|stem| Path::new(stem).extension() == Some("tar".as_ref()));
-    if is_tar || path.extension() == Some("tgz".as_ref()) {
-        place::check_place(path)
-    } else {
-        place::check(path)
-    }
+/// Whether a name is that of a packed tar archive.
+fn is_packed_tar(path: &Path) -> bool {
+    let below = path.file_stem().map(Path::new).and_then(Path::extension);
+    below == Some("tar".as_ref()) || path.extension() == Some("tgz".as_ref())
 }
 
 /// Closes a file that stays to everyone but its owner; false if a link stands there.

@@ -565,7 +565,7 @@ fn wrong_calls_are_refused() {
     ] {
         folder.run(&stamp("users.toml", "out", more)).refused(2, words);
     }
-    folder.write("users", b"");
+    folder.write("users", b"name,key\n");
     folder.run(&stamp("users", "out", &[])).refused(2, "does not say which form");
     folder
         .run(&stamp("keys/alice.pub", "out", &["--format", "toml"]))

@@ -175,7 +175,8 @@ fn a_table_on_a_stick_with_a_raw_image_is_told() {
 #[test]
 fn the_program_verifies_what_it_made_and_nothing_else() {
     let folder = folder();
-    folder.run(&[&STAMP[..], &["--manifest", "m.json"]].concat()).quietly();
+    let made = folder.run(&[&STAMP[..], &["--manifest", "m.json"]].concat());
+    assert!(made.status == 0 && made.err.contains("wrote m.json\n"), "{}", made.err);
     let right = folder.run(&["verify", "custom.iso"]);
     assert_eq!(right.text(), "custom.iso: as its manifest says\n", "{}", right.err);
     let beside = folder.run(&["verify", "custom.iso", "--manifest", "m.json"]);

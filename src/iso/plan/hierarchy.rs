@@ -121,9 +121,10 @@ impl<'a, I: ReadAt> DirectoryEditor<'a, I> {
         })
     }
 
-    /// Whether the parent has room for one record more where it is.
-    pub fn fits(&self) -> Result<bool> {
-        Ok(u64_len(&directory_record::pack(&self.parent_with_folder()?)) <= self.parent_at.size())
+    /// Bytes of the parent with one record more, and bytes it has where it is.
+    pub fn size_and_room(&self) -> Result<(u64, u64)> {
+        let size = u64_len(&directory_record::pack(&self.parent_with_folder()?));
+        Ok((size, self.parent_at.size()))
     }
 
     /// Takes room for what is new. Directories come before their files, as libarchive wants it, and do

@@ -445,6 +445,7 @@ fn hierarchies<'a, I: ReadAt>(
     image: &'a I,
     survey: &'a Survey,
 ) -> Result<(Vec<DirectoryEditor<'a, I>>, &'a str)> {
+    let mut full = None;
     for parent in folder::candidates(survey.tree().directories()) {
         if survey.tree().get(Folder::below(parent).path()).is_some() {
             return Err(Error::unsupported(
@@ -463,15 +464,18 @@ fn hierarchies<'a, I: ReadAt>(
                 DirectoryEditor::open(image, tree, found, second, parent)
             })
             .collect::<Result<_>>()?;
-        let fits = opened.iter().map(DirectoryEditor::fits).collect::<Result<Vec<bool>>>()?;
-        if there && fits.iter().all(|fits| *fits) {
-            return Ok((opened, parent));
+        let sizes = opened.iter().map(DirectoryEditor::size_and_room);
+        let sizes = sizes.collect::<Result<Vec<_>>>()?;
+        match sizes.into_iter().find(|(size, room)| size > room) {
+            None if there => return Ok((opened, parent)),
+            overflow => full = overflow.or(full),
         }
     }
+    let (needed, free) = checked::present(full, "a directory that is full")?;
     Err(Error::NoRoom {
-        what: "every directory of the volume, for one more".into(),
-        needed: 256,
-        free: 0,
+        what: "any directory of the volume for one more; the last one tried".into(),
+        needed,
+        free,
     })
 }
 

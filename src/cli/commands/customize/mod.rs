@@ -79,9 +79,9 @@ impl Args {
         let how = output.write(image, progress)?;
         let told =
             SidecarContext { made: &finished.image, name: &output.name(), written: self.written };
-        self.beside.write(&told, image.image(), progress)?;
+        let beside = self.beside.write(&told, image.image(), progress)?;
         let next = output.next(image, how);
-        printer::say(&format!("{}{next}", finished.summary));
+        printer::say(&format!("{}{beside}{next}", finished.summary));
         Ok(())
     }
 
