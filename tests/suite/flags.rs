@@ -673,7 +673,7 @@ fn let_a_key_go(t: &Trial<'_>) -> Seen {
     let kept = t.way.words.starts_with("edit");
     let more = if kept { &["--hostname", "x", "--replace"][..] } else { &["--hostname", "x"] };
     let ended = run.plain(more);
-    sees(ended.status != 0 && ended.err.contains("no key is given now"), &ended)?;
+    sees(ended.status != 0 && ended.err.contains("no other key is put in"), &ended)?;
     let ended = run.flagged(more);
     sees(ended.status == 0, &ended)
 }
