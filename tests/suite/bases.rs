@@ -199,9 +199,9 @@ fn hints_fit_the_cause() {
 #[test]
 fn a_file_without_certificates_is_refused_before_anybody_is_asked() {
     let folder = Folder::new();
-    folder.write("other.pem", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-    folder.write("empty.pem", b"");
-    for file in ["other.pem", "empty.pem"] {
+    folder.write("list.pem", b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
+    folder.write("text.pem", b"no certificate at all\n");
+    for file in ["list.pem", "text.pem"] {
         let line =
             "base fetch nixos-25.11-minimal --mirror https://127.0.0.1:9 --cache . --ca-file";
         let mut words: Vec<&str> = line.split(' ').collect();

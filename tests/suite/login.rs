@@ -335,7 +335,7 @@ fn one_image_for_several_machines_tells_of_each_and_is_as_private_as_they_are() 
     // Whoever takes the machine's key out is told, and asked.
     let edit = ["edit", "--in-place", "rack.iso", "--hostname", "x"];
     folder.run(&edit).refused(2, "the image is for several machines");
-    folder.run(&[&edit[..], &["--replace"]].concat()).refused(2, "no key is given now");
+    folder.run(&[&edit[..], &["--replace"]].concat()).refused(2, "no other key is put in");
     folder
         .run(&["stamp", "base.iso", "users.toml", "--recipe", "rack.toml", "-o", "out"])
         .refused(2, "rack.toml:1:1: machine: a batch makes");
