@@ -103,7 +103,7 @@ pub enum Error {
         /// What was meant.
         expected: String,
     },
-    /// A manifest that nobody vouches for who was meant.
+    /// A manifest that is not signed by one of the allowed signers.
     #[error("{what}")]
     Signature {
         /// What is wrong with the signature, or that there is none.

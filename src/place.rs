@@ -35,7 +35,7 @@ pub fn packing_of_name(path: &Path) -> Option<&'static str> {
 /// followed, as no output follows it.
 ///
 /// # Errors
-/// The path has the ending of a packed file; or that of [`check_place`].
+/// The path has the ending of a packed file, is below `/dev` and not in shared memory, or its folder does not exist.
 pub fn check(path: &Path) -> Result<()> {
     check_name(path, None)?;
     check_place(path)

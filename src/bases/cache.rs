@@ -98,7 +98,7 @@ impl Cache {
                 Err(damaged(&image, &found, &format!("{} bytes", record.size)))
             }
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
-                Err(damaged(&image, "no such file", "the image that its record tells of"))
+                Err(damaged(&image, "no such file", "the image that its record names"))
             }
             Err(fault) => Err(Error::io(format!("look at {}", image.display()))(fault)),
         }

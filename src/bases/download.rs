@@ -100,7 +100,7 @@ impl Part<'_> {
             goes = goes.saturating_add(1);
             if !useful || goes >= MOST_GOES {
                 return Err(
-                    fault.unwrap_or_else(|| self.fault("the server gives no sound part of it"))
+                    fault.unwrap_or_else(|| self.fault("the server sends a wrong part of it"))
                 );
             }
             if fault.is_none() {
@@ -138,7 +138,7 @@ impl Part<'_> {
         }
     }
 
-    /// The bytes there are and what proves that more of the same follows; none if it must begin anew.
+    /// The bytes there are and what proves that more of the same follows; none if it must begin again.
     fn resumable(&self, file: &File) -> Result<Option<(u64, String)>> {
         let size = size_of(file, &self.path)?;
         // A note that cannot be read is as good as none.
@@ -224,7 +224,7 @@ impl Part<'_> {
         Error::Network {
             url: self.release.image.to_string(),
             reason: reason.to_owned(),
-            hint: "do it again: it goes on where it was broken off, if the server can".into(),
+            hint: "run it again: it continues where it stopped, if the server can".into(),
         }
     }
 }

@@ -53,7 +53,7 @@ impl Known {
         if self.url.scheme() != "https" {
             return Err(Error::Network {
                 url: self.url.to_string(),
-                reason: "nobody vouches for what comes by http".into(),
+                reason: "what comes by http can be changed on the way".into(),
                 hint: "fetch it yourself, and give the file as the base".into(),
             });
         }

@@ -90,7 +90,7 @@ impl RedirectChain {
         }
         if answer.url.scheme() == "https" && next.scheme() != "https" {
             return fault(format!(
-                "the server redirects from https to {next}, which nobody vouches for"
+                "the server redirects from https to {next}, and what comes by http can be changed on the way"
             ));
         }
         self.passed.push(std::mem::replace(&mut self.end, next));
@@ -117,8 +117,8 @@ pub(super) fn check_status(answer: &Answer, wanted: &[u16]) -> Result<()> {
     let (reason, hint) = match answer.status {
         404 | 410 => ("the server has no such file", Advice::GoneFromServer),
         401 | 403 | 407 => ("the server or a proxy does not allow it", Advice::OtherServer),
-        500.. => ("the server is in trouble", Advice::OtherServer),
-        _ => ("no answer that is understood", Advice::OtherServer),
+        500.. => ("the server has a fault of its own", Advice::OtherServer),
+        _ => ("the answer is not understood", Advice::OtherServer),
     };
     let reason = format!("{reason} (status {})", answer.status);
     Err(Error::Network { url: answer.url.to_string(), reason, hint })

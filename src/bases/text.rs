@@ -27,7 +27,7 @@ pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
     let fault =
         |reason: String| Error::Network { url: url.to_string(), reason, hint: HINT_SERVER.into() };
     if url.scheme() != "https" {
-        return Err(fault("nobody vouches for what comes by http".to_owned()));
+        return Err(fault("what comes by http can be changed on the way".to_owned()));
     }
     let client = Client::new(&FetchOptions { timeout: TIMEOUT, ..FetchOptions::default() })?;
     let started = Instant::now();
@@ -44,7 +44,7 @@ pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
         let Some(part) = part.get(..read).filter(|part| !part.is_empty()) else { break };
         text.extend_from_slice(part);
         if started.elapsed() > LONGEST {
-            return Err(fault(format!("not whole after {} s", LONGEST.as_secs())));
+            return Err(fault(format!("not complete after {} s", LONGEST.as_secs())));
         }
     }
     if body.limit() == 0 {

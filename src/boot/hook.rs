@@ -108,7 +108,7 @@ pub fn payload(edits: &Edits, kept: AttachmentLocation<'_>) -> Result<Vec<u8>> {
     newc::write(&members).map_err(Error::io("make the payload archive"))
 }
 
-/// The archive that makes this initrd run the hook. `renamed` are files that it gets anew.
+/// The archive that makes this initrd run the hook. `renamed` are files that it gets again.
 pub fn hook(initrd: &Initrd, renamed: &[Member]) -> Result<Vec<u8>> {
     let mut members = match &initrd.contents.stage_one {
         StageOne::Scripted { path, script } => {

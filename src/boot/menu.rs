@@ -55,7 +55,7 @@ impl Started {
     }
 }
 
-/// What of that a config of a base is to say anew; none where it stays.
+/// What of that a config of a base is to say again; none where it stays.
 pub fn started(config: &Config, boot: &Boot) -> Result<Started> {
     let menu = Menu { boot, old_label: "", credential: None };
     menu.started(config, &config.syntax.settings(&config.text))

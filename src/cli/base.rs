@@ -164,13 +164,13 @@ impl ChecksumArgs {
         match of_list(&beside, path)? {
             Ok(sha256) => {
                 printer::note(&format!(
-                    "the SHA-256 in {shown}, which stands beside the image, is demanded of it"
+                    "the SHA-256 in {shown}, which is beside the image, is compared with it"
                 ));
                 Ok(Some(Wanted { sha256, beside: Some(beside) }))
             }
             Err(why) => {
                 printer::note(&format!(
-                    "{shown} stands beside the image and has no SHA-256 of it: {why}"
+                    "{shown} is beside the image and has no SHA-256 of it: {why}"
                 ));
                 Ok(None)
             }
@@ -179,10 +179,7 @@ impl ChecksumArgs {
 
     fn expected(&self, path: &Path) -> Result<Option<Digest>> {
         if (self.sha256.is_some() || self.sha256_file.is_some()) && path.is_dir() {
-            return Err(no_file(
-                path,
-                "leave them out: no digest stands for the files of a folder",
-            ));
+            return Err(no_file(path, "leave them out: a folder has no SHA-256"));
         }
         let Some(list) = &self.sha256_file else { return Ok(self.sha256) };
         let name = name_of(path);

@@ -62,7 +62,7 @@ fn of_kind(fault: &Error) -> Option<&'static str> {
             "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
         }
         Error::Unsound { .. } => {
-            "give the image as it was published, or make it anew with tables that fit, as `xorriso -boot_image any replay` does"
+            "give the image as it was published, or make it again with tables that fit, as `xorriso -boot_image any replay` does"
         }
         Error::NoRoom { .. } => "give fewer or smaller edits, or an image with more room",
         Error::FullEsp { .. } => {
@@ -136,7 +136,7 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             "check the clock; if the server's certificate is signed by an authority of your own, give that one's with --ca-file"
         }
         Advice::FetchAgain => {
-            "`remaster base fetch` gets it anew, `remaster base remove` removes it"
+            "`remaster base fetch` fetches it again, `remaster base remove` removes it"
         }
         Advice::NameInCatalog => "take a name that `remaster base list` shows",
         Advice::FetchImage => {
@@ -153,7 +153,7 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::WhichDisk => "look with `remaster devices` which disk is meant",
         Advice::LookAgain => "look with `remaster devices` and start again",
         Advice::FlashAgain => "flash it again: `remaster flash IMAGE DEVICE`",
-        Advice::FlashAnew => "write the image anew with `remaster flash`",
+        Advice::FlashAnew => "write the image again with `remaster flash`",
         Advice::FlashBase => {
             "write the base with `remaster flash`, which does not need the stick's own"
         }

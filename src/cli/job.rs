@@ -107,7 +107,7 @@ impl Edit {
         Ok((recipe, customization))
     }
 
-    /// Refuses flags for menus and volumes where there are none. A recipe may have them for images, and is told of.
+    /// Refuses flags for menus and volumes where there are none. A recipe may have them for images, and gets a note.
     pub(crate) fn check_without_menus(&self) -> Result<()> {
         const MENUS: [&str; 4] = ["timeout", "label", "name", "merge-initrd"];
         if let Some(name) =
@@ -360,7 +360,7 @@ impl FinishedJob<'_> {
     }
 }
 
-/// Files that are told one by one.
+/// Files that are reported one by one.
 pub(crate) const MAX_SHOWN: usize = 10;
 
 /// What was put in before and is not given again, a line each.
@@ -393,7 +393,7 @@ pub(crate) fn keys_shown(gathered: &Gathered) -> String {
     text
 }
 
-/// What is told as keys, files and arguments, or as a password whatever it was given by.
+/// What is reported as keys, files and arguments, or as a password whatever it was given by.
 const TOLD_OTHERWISE: [&str; 19] = [
     "key",
     "host-key",
@@ -416,7 +416,7 @@ const TOLD_OTHERWISE: [&str; 19] = [
     "machine",
 ];
 
-/// Whether what was asked for under a name shows in nothing else that is told.
+/// Whether what was asked for under a name shows in nothing else that is reported.
 fn is_told_here(given: &InjectedFacts, name: &str) -> bool {
     !TOLD_OTHERWISE.contains(&name) && !given.facts().any(|fact| fact.name == name)
 }

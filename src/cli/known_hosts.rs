@@ -126,7 +126,7 @@ pub(super) fn facts(keys: &HostKeys) -> Vec<Value> {
     facts.collect()
 }
 
-/// The error of every command that is told where to write the public halves of host keys, and puts in none.
+/// The error of every command that gets a place to write the public halves of host keys, and puts in none.
 pub(super) fn none_put_in() -> Error {
     Error::Usage {
         what: "--known-hosts without a host key: none is put in".into(),

@@ -1,4 +1,4 @@
-//! What is told of images that are made: manifest, signature, provenance, in the image and beside it.
+//! What is reported of images that are made: manifest, signature, provenance, in the image and beside it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -200,7 +200,7 @@ impl SidecarEachArgs {
     }
 }
 
-/// What is told beside an image, and of which image.
+/// What is reported beside an image, and of which image.
 pub(super) struct SidecarContext<'a> {
     pub(super) made: &'a PlannedImage,
     pub(super) name: &'a str,

@@ -1,4 +1,4 @@
-//! What stands beside an output and tells of what was there before, because nothing wrote it anew: it is named.
+//! What stands beside an output and tells of what was there before, because nothing wrote it again: it is named.
 
 use std::path::{Path, PathBuf};
 

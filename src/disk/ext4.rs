@@ -154,7 +154,7 @@ impl<I: ReadAt> Filesystem<I> {
         Ok((first, left.min(per_group)))
     }
 
-    /// The block bitmap of a group, made anew if it was never written (`ext4_init_block_bitmap`). One that
+    /// The block bitmap of a group, made again if it was never written (`ext4_init_block_bitmap`). One that
     /// its descriptor does not know is refused.
     pub(crate) fn block_bitmap(&self, group: u64) -> Result<Vec<u8>> {
         let superblock = &self.superblock;
@@ -207,7 +207,7 @@ impl<I: ReadAt> Filesystem<I> {
         Ok(bitmap)
     }
 
-    /// The inode bitmap of a group, made anew if it was never written.
+    /// The inode bitmap of a group, made again if it was never written.
     pub(crate) fn inode_bitmap(&self, group: u64) -> Result<Vec<u8>> {
         let superblock = &self.superblock;
         let descriptor = self.descriptor(group)?;

@@ -31,12 +31,12 @@ impl Network {
             hint: "give a network as 192.168.1.0/24, of 4,096 addresses (/20) at most".into(),
         };
         let (address, prefix) = text.split_once('/').unwrap_or((text, "32"));
-        let address: Ipv4Addr = address.parse().map_err(|_| refused("is no IPv4 network"))?;
-        let prefix: u8 = prefix.parse().map_err(|_| refused("is no IPv4 network"))?;
+        let address: Ipv4Addr = address.parse().map_err(|_| refused("is not an IPv4 network"))?;
+        let prefix: u8 = prefix.parse().map_err(|_| refused("is not an IPv4 network"))?;
         match prefix {
             SHORTEST..=32 => Ok(Self { address: address.to_bits(), prefix }),
             0..SHORTEST => Err(refused("is too large to ask every address")),
-            _ => Err(refused("is no IPv4 network")),
+            _ => Err(refused("is not an IPv4 network")),
         }
     }
 
@@ -126,10 +126,10 @@ mod tests {
         for (bad, text) in [
             ("10.0.0.0/19", "too large"),
             ("0.0.0.0/0", "too large"),
-            ("10.0.0.0/33", "no IPv4"),
-            ("10.0.0/24", "no IPv4"),
-            ("fe80::/64", "no IPv4"),
-            ("", "no IPv4"),
+            ("10.0.0.0/33", "not an IPv4"),
+            ("10.0.0/24", "not an IPv4"),
+            ("fe80::/64", "not an IPv4"),
+            ("", "not an IPv4"),
         ] {
             assert!(Network::parse(bad).unwrap_err().to_string().contains(text), "{bad}");
         }

@@ -1,5 +1,5 @@
 //! Asks addresses for their host keys, a bounded number at a time, each by a program of its own: who does not answer, or
-//! answers slowly, holds up nobody else, and what is found is told at once.
+//! answers slowly, holds up nobody else, and what is found is reported at once.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read};
@@ -222,7 +222,7 @@ impl Drop for Scan {
 fn not_started(fault: io::Error) -> Error {
     match fault.kind() {
         io::ErrorKind::NotFound => Error::Usage {
-            what: "there is no program ssh-keyscan".into(),
+            what: "ssh-keyscan is not on the PATH".into(),
             hint: "install OpenSSH's client programs".into(),
         },
         _ => Error::io("start ssh-keyscan")(fault),

@@ -82,7 +82,7 @@ fn read_stream(mut stream: Stream, pool: &Pool, to: &mut Vec<SyncSender<Message>
     if to.is_empty() {
         return Ok(());
     }
-    // Before the end is told, as the first block comes behind it.
+    // Before the end is reported, as the first block comes behind it.
     let fits = stream.fits()?;
     send(to, &Message::End { size: done, digests: Some(Arc::new(digests)), fits });
     Ok(())

@@ -124,7 +124,7 @@ pub fn finish(target: Target, eject: bool) -> Result<Finish> {
         return Ok(Finish { partitions_seen: false, ejected: false });
     }
     // Something that looks at every new disk may be quicker; then the old partitions stay known
-    // until the disk is plugged in again, and that is told.
+    // until the disk is plugged in again, and that is reported.
     let partitions_seen = match target.reread_partitions() {
         Err(fault) if fault.kind() == std::io::ErrorKind::ResourceBusy => false,
         seen => seen.map_err(Error::io(format!("make the kernel see the partitions of {name}")))?,

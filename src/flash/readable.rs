@@ -67,7 +67,7 @@ impl Readable {
             // What the cache holds says nothing about the medium.
             file.sync_all().map_err(Error::io(format!("sync {shown}")))?;
             let dropped = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
-            dropped.map_err(|fault| Error::io(format!("read {shown} anew"))(fault.into()))?;
+            dropped.map_err(|fault| Error::io(format!("read {shown} again"))(fault.into()))?;
         }
         let length = match size {
             Some(size) => size,

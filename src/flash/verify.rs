@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::units::{ByteRange, u64_len, u64_of, usize_of};
 
-/// Units that are looked at closely; of the rest only the place is told.
+/// Units that are looked at closely; of the rest only the place is reported.
 const CLOSE: usize = 1 << 16;
 /// What the kernel writes at least.
 const SECTOR: usize = 512;

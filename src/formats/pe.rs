@@ -120,7 +120,7 @@ fn signer(signature: &AuthenticodeSignature) -> String {
 mod tests {
     use super::*;
 
-    /// Signed with sbsign by a test certificate; how is told in `tests/tiny/signed.sh`.
+    /// Signed with sbsign by a test certificate; see `tests/tiny/signed.sh`.
     const SIGNED: &[u8] = include_bytes!("../../tests/tiny/signed.efi");
 
     #[test]

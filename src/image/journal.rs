@@ -91,11 +91,11 @@ fn check(journal: &Path, found: &Metadata, image: &Path) -> Result<()> {
     let Some(wrong) = wrong else { return Ok(()) };
     Err(Error::Usage {
         what: format!(
-            "{} stands where the journal of an interrupted edit would be, and is {wrong}",
+            "{} is where the journal of an interrupted edit would be, and is {wrong}",
             journal.display()
         ),
         hint:
-            "find out who made it, and remove it; if an edit was interrupted, make the image anew"
+            "find out who made it, and remove it; if an edit was interrupted, make the image again"
                 .into(),
     })
 }

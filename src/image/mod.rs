@@ -191,7 +191,7 @@ impl ImageFile {
     }
 }
 
-/// What stands at the path of an image. A URL is told from a file that is not there.
+/// What stands at the path of an image. A URL differs from a file that is not there.
 pub(crate) fn about(path: &Path) -> Result<Metadata> {
     path.metadata().map_err(|fault| match path.to_str() {
         Some(url) if fault.kind() == io::ErrorKind::NotFound && url.contains("://") => {

@@ -38,7 +38,7 @@ impl RemoteKeys {
                 return refused("no user has this name");
             }
             Some(("http", rest)) if rest.starts_with("//") => {
-                return refused("nobody vouches for what comes by http");
+                return refused("what comes by http can be changed on the way");
             }
             _ => return Ok(None),
         };

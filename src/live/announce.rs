@@ -7,25 +7,25 @@ use super::host_key::HostKeys;
 use crate::recipe::Recipe;
 use crate::recipe::edits::Edits;
 
-/// The fingerprints that are told, one a line: of several machines, each has its own.
+/// The fingerprints that are announced, one a line: of several machines, each has its own.
 const PRINTS: &str = "etc/remaster/announce";
 
-/// The digest of the recipe, which is told where there are none.
+/// The digest of the recipe, which is announced where there are none.
 const DIGEST: &str = "etc/remaster/recipe-digest";
 
-/// What tells it, and that it is told.
+/// What announces it, and the setting that asks for it.
 pub(super) const SCRIPT: &str = "etc/remaster/announce.sh";
 
 const NAME: &str = "remaster-announce.service";
 
-/// Whether it is told.
+/// Whether it is announced.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Announce {
     wanted: bool,
 }
 
 impl Announce {
-    /// Nobody is told anything who did not ask for it.
+    /// Nothing is announced that nobody asked for.
     pub(super) fn gather(recipe: &Recipe) -> Self {
         Self { wanted: recipe.announce == Some(true) }
     }

@@ -13,7 +13,7 @@ use super::facts::Facts;
 /// What can be asked for together with it, beside what goes into menus.
 const POSSIBLE: [&str; 2] = ["key", "inject"];
 
-/// What is told whenever it is asked for.
+/// What is reported whenever it is asked for.
 pub(super) const LIMITS: Phrase = Phrase(
     "{} credential: keys go onto the kernel's command line, where everybody on the machine can read them; only what fits on 2,048 bytes, root before nixos, nothing but keys, and sshd's own settings stay",
     &[setting!(inject)],
@@ -37,7 +37,7 @@ pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
             name,
             0,
             format!(
-                "cannot be had with {} credential, which brings short keys and nothing else",
+                "does not work with {} credential, which brings short keys and nothing else",
                 setting!(inject)
             ),
             format!(
@@ -49,7 +49,7 @@ pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
     }
     if recipe.has_ports_alike() {
         let what =
-            format!("two ports of one kind cannot be had with {} credential", setting!(inject));
+            format!("two ports of one kind do not work with {} credential", setting!(inject));
         return Err(recipe.fault(
             "serial",
             1,
@@ -107,10 +107,11 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused_by_name() {
         let text = fault(|recipe| recipe.hostname = Some("x".into()));
-        assert!(text.contains("--hostname: cannot be had with --inject credential"), "{text}");
-        assert!(fault(|recipe| recipe.label = Some("x".into())).contains("--label: cannot"));
+        assert!(text.contains("--hostname: does not work with --inject credential"), "{text}");
+        assert!(fault(|recipe| recipe.label = Some("x".into())).contains("--label: does not work"));
         assert!(
-            fault(|recipe| recipe.merge_initrd = Some(true)).contains("--merge-initrd: cannot")
+            fault(|recipe| recipe.merge_initrd = Some(true))
+                .contains("--merge-initrd: does not work")
         );
         assert!(fault(|recipe| recipe.key = Vec::new()).contains("--inject: no keys"));
     }

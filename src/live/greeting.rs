@@ -12,7 +12,7 @@ const ISSUE: &str = "etc/issue.d/remaster.issue";
 const SCRIPT: &str = "etc/remaster/greeting";
 
 /// Every address of the machine and every host key, as soon as they are there. Consoles of a stock
-/// installer log in by themselves and show the greeting once only, so what is new is told there by
+/// installer log in by themselves and show the greeting once only, so what is new is reported there by
 /// `wall`, too.
 const TEXT: &str = r#"# Put there by remaster: keeps the greeting of the consoles up to date.
 PATH=/run/current-system/sw/bin:$PATH

@@ -110,7 +110,7 @@ pub(super) fn read(recipe: &Recipe, index: usize, path: &Path) -> Result<HostKey
         );
         return Err(refused("is encrypted", &hint));
     }
-    let anew = format!("use {}", generate());
+    let instead = format!("use {}", generate());
     let kind = match key.algorithm() {
         Algorithm::Ed25519 => Kind::Ed25519,
         Algorithm::Rsa { .. } => Kind::Rsa,
@@ -122,12 +122,12 @@ pub(super) fn read(recipe: &Recipe, index: usize, path: &Path) -> Result<HostKey
     let bits = key.public_key().key_data().rsa().and_then(|rsa| rsa.n.as_positive_bytes());
     let bits = bits.and_then(|bytes| u32::try_from(bytes.len()).ok()?.checked_mul(8));
     if bits.is_some_and(|bits| bits < FEWEST_RSA_BITS) {
-        return Err(refused("is an rsa key of less than 2048 bits", &anew));
+        return Err(refused("is an rsa key of less than 2048 bits", &instead));
     }
     if !is_pair(&key) {
-        return Err(refused("has halves that do not belong together", &anew));
+        return Err(refused("has halves that do not belong together", &instead));
     }
-    finished(kind, key, false).map_err(|_| refused("cannot be written again", &anew))
+    finished(kind, key, false).map_err(|_| refused("cannot be written again", &instead))
 }
 
 /// Whether both halves of a key belong together.

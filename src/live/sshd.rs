@@ -16,7 +16,7 @@ Include /etc/static/ssh/sshd_config
 /// Where it stands, beside the link that activation makes.
 const CONFIG_NAME: &str = "remaster_sshd_config";
 
-/// Turns the link to our file whenever sshd is about to start: activation, which makes the link anew,
+/// Turns the link to our file whenever sshd is about to start: activation, which makes the link again,
 /// ran before that, at boot and later. If it fails, sshd does not start (`systemd.service(5)`,
 /// `ExecStartPre=`).
 const DROP_IN: &str = "\

@@ -1,7 +1,7 @@
 //! Name, time zone, console and language of the live system.
 //!
 //! `/etc/hostname`, `/etc/vconsole.conf` and `/etc/locale.conf` are links that NixOS's activation makes
-//! anew at each boot, so a unit of ours puts files in their place before anything reads them. So it does with
+//! again at each boot, so a unit of ours puts files in their place before anything reads them. So it does with
 //! `/etc/localtime`, a link that is there from the start, too, and stays only on a base that sets no time zone
 //! (`nixos/modules/config/locale.nix`).
 

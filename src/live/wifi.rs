@@ -87,7 +87,7 @@ impl Wifi {
             return Err(recipe.fault(
                 "wifi-wpa3",
                 0,
-                "for no network with a password",
+                "has no effect without a network with a password",
                 "leave it out",
             ));
         }
@@ -201,7 +201,7 @@ fn lock(recipe: &Recipe, index: usize, input: &mut Input<'_>) -> Result<Lock> {
         Some(true) => passphrase(&secret).map(|()| Lock::Passphrase(secret)),
         _ => key(ssid, &secret).map(Lock::Key),
     };
-    let hint = "look at what the access point was given";
+    let hint = "check what is set at the access point";
     lock.map_err(|what| recipe.fault(name, index, what, hint))
 }
 
@@ -227,7 +227,7 @@ fn without_network(recipe: &Recipe) -> Result<Option<Wifi>> {
         Some((name, _)) => Err(recipe.fault(
             name,
             0,
-            "for no network",
+            "has no effect without a network",
             format!("give its name to {}", setting!(wifi)),
         )),
         None => Ok(None),
@@ -360,7 +360,7 @@ mod tests {
         assert_eq!(fault, "--wifi-open: an open network with a password");
         recipe = Recipe { wifi_password_prompt: Some(true), ..Recipe::default() };
         let fault = Wifi::gather(&recipe, &mut input).unwrap_err().to_string();
-        assert_eq!(fault, "--wifi-password-prompt: for no network");
+        assert_eq!(fault, "--wifi-password-prompt: has no effect without a network");
     }
 
     #[test]
@@ -442,6 +442,6 @@ mod tests {
         recipe.wifi_password_prompt = None;
         recipe.wifi_open = Some(true);
         let open = gather(&recipe, "").unwrap_err().to_string();
-        assert_eq!(open, "--wifi-wpa3: for no network with a password");
+        assert_eq!(open, "--wifi-wpa3: has no effect without a network with a password");
     }
 }

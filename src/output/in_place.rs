@@ -287,7 +287,7 @@ fn belongs(now: &[u8], run: &Run) -> Result<bool> {
 
 fn broken(journal: &Path, looked_for: &str, found: &str) -> Error {
     Error::unsupported(format!("the journal {}", journal.display()), looked_for, found)
-        .with_hint("nothing is changed; make the image anew, and remove the journal")
+        .with_hint("nothing is changed; make the image again, and remove the journal")
 }
 
 /// Bytes that the journal of an edit between images of these sizes has at the most: all of both, and what stands in

@@ -56,7 +56,7 @@ impl Shown for Xattrs {
     }
 }
 
-/// What a machine gets is told of what is put in.
+/// What a machine gets is said of what is put in.
 impl Shown for Machine {
     fn shown(&self) -> String {
         String::new()
@@ -175,7 +175,7 @@ macro_rules! every_field {
     };
 }
 
-/// What holds or names a secret, of which no value is told.
+/// What holds or names a secret, of which no value is reported.
 const OF_SECRETS: [&str; 9] = [
     "host-key",
     "host-key-seed",

@@ -1,4 +1,4 @@
-//! What was put into an image before, and what of it is not given again when it is stamped anew: that goes, and
+//! What was put into an image before, and what of it is not given again when it is stamped again: that goes, and
 //! messages call it as a recipe does. Nothing secret.
 
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ const ONCE: [&str; 13] = [
     "name",
 ];
 
-/// Where files of settings are that are told by their settings' names.
+/// Where files of settings are that go by the names of their settings.
 const OF_SETTINGS: [&str; 7] = [
     "etc/remaster/",
     "etc/ssh/authorized_keys.d/",

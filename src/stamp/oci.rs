@@ -261,7 +261,7 @@ fn check(path: &Path, bytes: &[u8], expected: Digest) -> Result<()> {
         what: path.display().to_string(),
         found: found.to_string(),
         expected: expected.to_string(),
-        hint: "make the layout anew, or get it again from where it was made".into(),
+        hint: "make the layout again, or get it again from where it was made".into(),
     })
 }
 

@@ -114,7 +114,7 @@ impl PlannedImage {
         self.signature.as_deref()
     }
 
-    /// Who signs what is told of the image.
+    /// Who signs what is reported of the image.
     pub fn signer(&self) -> Option<&dyn Sign> {
         self.signer.as_deref()
     }

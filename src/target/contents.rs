@@ -20,10 +20,10 @@ const HEAD: u64 = 132 << 10;
 /// Time for one look. A medium that is broken answers after minutes, or never.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is told of a disk that says nothing in time.
+/// What is said of a disk that says nothing in time.
 const SILENT: &str = "does not answer";
 
-/// What is told of a disk that the user may not read.
+/// What is said of a disk that the user may not read.
 const CLOSED: &str = "not readable without root";
 
 /// A place, the magic number that stands there, what it is of as `blkid` calls it, and where its label is (0 bytes: nowhere).
@@ -173,7 +173,7 @@ mod tests {
                 let found = describe(&disk(&[(at, magic), (label_at, b"DATA  \0")]), 512);
                 assert_eq!(found, Some(format!("{name} \"DATA\"")));
             }
-            // Cut before it, nothing is told.
+            // Cut before it, nothing is reported.
             assert_eq!(
                 describe(disk(&[(at, magic)]).get(..at).unwrap_or_default(), 512),
                 None,

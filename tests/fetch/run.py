@@ -290,7 +290,7 @@ def tls(s):
     wrong = Mirror(s.image, s.newer)
     wrong.url = wrong.url.replace("http", "https")
     s.refuses("https: the server speaks http", FAILED, "good", *ca, mirror=wrong, say=["TLS"])
-    s.refuses("https: --ca-file without a certificate", USAGE, "good", "--ca-file", s.key, mirror=secure, say=["holds no certificate"])
+    s.refuses("https: --ca-file without a certificate", USAGE, "good", "--ca-file", s.key, mirror=secure, say=["not a file with certificates"])
     s.refuses("https: --ca-file that is not there", FAILED, "good", "--ca-file", s.path("nothing"), mirror=secure, say=["nothing"])
     proxies(s, secure, ca)
     for mirror in (secure, stranger, wrong):
@@ -336,9 +336,9 @@ def keys(s):
         ("cut", FAILED, ["--key", url("cut"), *expect], ["broken off"]),
         ("more than keys are", FAILED, ["--key", url("endless"), *expect], ["more than 262144 bytes"]),
         ("silence", FAILED, ["--key", url("silent"), *expect], ["no answer in 10 s"]),
-        ("a byte a second", FAILED, ["--key", url("drip"), *expect], ["not whole after 30 s"]),
+        ("a byte a second", FAILED, ["--key", url("drip"), *expect], ["not complete after 30 s"]),
         ("the certificate of another host", FAILED, ["--key", url("good", stranger), *expect], ["TLS", "certificate"]),
-        ("http", USAGE, ["--key", url("good", s.mirror), *expect], ["nobody vouches", "https://"]),
+        ("http", USAGE, ["--key", url("good", s.mirror), *expect], ["can be changed on the way", "https://"]),
         ("a name of nobody", USAGE, ["--key", "gh:a/b", *expect], ["gh:a/b", "gh:USER"]),
         ("the same bytes each time, without a fingerprint", USAGE, ["--key", url("good"), "--reproducible"], ["--reproducible", "--expect-fingerprint"]),
     ]

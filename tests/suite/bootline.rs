@@ -127,7 +127,7 @@ fn what_no_entry_has_is_named() {
         (
             &["--inject", "credential", "--hostname", "x"],
             2,
-            "--hostname: cannot be had with --inject",
+            "--hostname: does not work with --inject",
         ),
     ] {
         refused(&TINY, flags, status, words);

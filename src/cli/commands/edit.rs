@@ -99,7 +99,7 @@ struct Gathered {
     stays: Stays,
 }
 
-/// What must stay of what was put in before: everything, but for what is asked for anew or taken out by name.
+/// What must stay of what was put in before: everything, but for what is asked for again or taken out by name.
 struct Stays {
     everything: bool,
     /// Whether host keys are given, in place of those of their kinds.
@@ -215,7 +215,7 @@ impl Args {
         }
         Err(Error::Usage {
             what: format!(
-                "--recover finishes an edit that was interrupted, and does nothing else: {} would not be done",
+                "--recover finishes an edit that was interrupted, and does nothing else: {} would have no effect",
                 given.join(", ")
             ),
             hint: "run `remaster edit --recover IMAGE` first, then edit it".into(),

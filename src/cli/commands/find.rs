@@ -15,7 +15,7 @@ use crate::cli::{interrupt, printer};
 /// Between two rounds.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
-/// Addresses that are told of because they announce what they are not.
+/// Addresses that are reported because they announce what they are not.
 const MOST_TOLD: usize = 8;
 
 /// Find the booted machine on the local network by its host key
@@ -91,7 +91,11 @@ pub(super) fn read_known_hosts(files: &[PathBuf]) -> Result<Vec<Known>> {
 /// What hears announcements, if this machine can. A scan does without.
 pub(super) fn listener() -> Option<Listener> {
     let listener = Listener::open();
-    listener.map_err(|fault| printer::note(&format!("announcements are not heard: {fault}"))).ok()
+    listener
+        .map_err(|fault| {
+            printer::note(&format!("this machine cannot listen for announcements: {fault}"))
+        })
+        .ok()
 }
 
 /// Where machines are looked for.
@@ -112,7 +116,7 @@ impl SearchScope {
         };
         if networks.is_empty() && heard.is_empty() {
             return Err(Error::Usage {
-                what: "this machine is in no private IPv4 network".into(),
+                what: "this machine is not in a private IPv4 network".into(),
                 hint: "give the network to look in, as 192.168.1.0/24".into(),
             });
         }

@@ -23,7 +23,7 @@ pub(crate) struct Args {
     label: Option<String>,
 }
 
-/// Formats the disks. With `--json`, what ends it is told as an event, too.
+/// Formats the disks. With `--json`, what ends it is reported as an event, too.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match format(args) {
         Ok(failed) => failed.map_or(Ok(()), Err),

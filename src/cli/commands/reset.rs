@@ -47,7 +47,7 @@ pub(crate) struct Args {
     written: OutputArgs,
 }
 
-/// Resets the image. With `--json`, what ends it is told as an event, too.
+/// Resets the image. With `--json`, what ends it is reported as an event, too.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let ended = reset(args);
     if let Err(fault) = &ended

@@ -40,7 +40,7 @@ enum Is {
 }
 
 /// What an argument asks for (nothing where the command itself says what is wrong, as of images), what it takes, and what to do where it is something else. What is taken, and is wrong
-/// all the same, is told of by what reads it.
+/// all the same, is reported by what reads it.
 struct Row {
     /// The commands, or none for all others.
     of: &'static [&'static str],

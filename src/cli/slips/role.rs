@@ -176,7 +176,7 @@ fn swapped(typed: &Typed<'_>, one: &Argument, other: &Argument) -> Error {
     usage(what, format!("did you mean `{}`?", line(words)))
 }
 
-/// What is wrong with one argument alone. What is not an image is told of by what reads it.
+/// What is wrong with one argument alone. What is not an image is reported by what reads it.
 fn lone(typed: &Typed<'_>, one: &Argument) -> Result<(), Error> {
     let Some(kind) = one.kind else { return Ok(()) };
     let hint = match (one.role, kind) {

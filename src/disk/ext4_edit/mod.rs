@@ -79,7 +79,7 @@ impl<'a, I: ReadAt> Ext4Editor<'a, I> {
         self.write_part(block, at, &inode.to_bytes(&self.superblock))
     }
 
-    /// All changes as patches of the image, without those of `apart`: blocks whose bytes are told by
+    /// All changes as patches of the image, without those of `apart`: blocks whose bytes are given by
     /// somebody else. Blocks that were free come first.
     pub fn patches(mut self, apart: &BTreeSet<u64>) -> Result<Changes> {
         // Blocks have 1 KiB or more.

@@ -67,7 +67,7 @@ pub struct Settings {
     pub serial: Vec<Word>,
     /// Directives of isolinux that overrule those above.
     pub overruling: Vec<Word>,
-    /// Ends of GRUB's submenus that choose their terminals anew.
+    /// Ends of GRUB's submenus that choose their terminals again.
     pub terminals: Vec<usize>,
 }
 

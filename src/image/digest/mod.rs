@@ -66,7 +66,7 @@ fn send(
         let mut chunk = vec![0; usize_of(step.size())];
         image.read_exact_at(&mut chunk, step.start())?;
         if to.send(chunk).is_err() {
-            // The thread that hashes panicked, which is told where it is joined.
+            // The thread that hashes panicked, which is reported where it is joined.
             break;
         }
         progress.advance(step.size());

@@ -222,7 +222,7 @@ pub(super) fn unknown(head: &[u8]) -> Other {
         };
     }
     Other {
-        what: What::Sentence("is not a disk image: none is known that begins like this"),
+        what: What::Sentence("is not a disk image: no known kind begins like this"),
         hint: Advice::says(GIVE),
     }
 }

@@ -205,7 +205,7 @@ fn typed_image() -> Error {
     }
 }
 
-/// Whether what stands at `path` can be read once only, as a pipe. What is not there is told where it is opened.
+/// Whether what stands at `path` can be read once only, as a pipe. What is not there is reported where it is opened.
 pub fn is_pipe(path: &Path) -> bool {
     path == Path::new("-") || path.metadata().is_ok_and(|about| about.file_type().is_fifo())
 }

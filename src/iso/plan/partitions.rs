@@ -116,7 +116,7 @@ pub fn patches(partitions: &Partitions, old: u64, new: u64) -> Result<Vec<Patch>
 }
 
 /// The partition that covers the whole image grows with it, wherever it ends: xorriso leaves padding
-/// behind it when it makes a volume anew, and a stick is longer than its image. The others stay.
+/// behind it when it makes a volume again, and a stick is longer than its image. The others stay.
 fn grown(mut mbr: Mbr, old: u64, new: u64) -> Result<Mbr> {
     let size = hybrid_size(new)?;
     let old_blocks = old.div_ceil(DISK_BLOCK);

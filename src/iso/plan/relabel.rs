@@ -13,7 +13,7 @@ use crate::iso::survey::Survey;
 use crate::iso::survey::configs;
 use crate::iso::survey::nixos;
 
-/// The files that each initrd gets anew, by the path of the last initrd of an entry.
+/// The files that each initrd gets again, by the path of the last initrd of an entry.
 pub(crate) type Renamed = BTreeMap<String, Vec<Member>>;
 
 /// Ends of the paths of files that list what is mounted: the fstab of a systemd stage 1, which is at

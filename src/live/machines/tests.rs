@@ -140,7 +140,7 @@ fn what_cannot_be_told_apart_or_comes_to_nothing_is_refused_with_its_place() {
         (
             format!("inject = 'credential'\n{}", table(&format!("{mac}hostname = 'a'\n"))),
             "3:1: machine",
-            "cannot be had with",
+            "does not work with",
         ),
         (
             format!("reproducible = true\n{}", table(&format!("{mac}host-key = 'generate'\n"))),

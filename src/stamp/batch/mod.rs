@@ -359,7 +359,7 @@ impl Run<'_> {
     }
 
     /// A user's image, and whether it stands under its name already. What is there and of the same recipe is made
-    /// again with what chance made then: if it is the same now, it is whole. Whatever is written is made anew.
+    /// again with what chance made then: if it is the same now, it is whole. Whatever is written is made again.
     fn job(
         &self,
         mut unsettled: Unsettled,

@@ -31,7 +31,7 @@ pub(super) fn refuse_own_records(recipe: &Recipe) -> Result<()> {
 
 pub(super) const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";
 
-/// Refuses keys that would be fetched anew for each user, at other times.
+/// Refuses keys that would be fetched again for each user, at other times.
 pub(super) fn refuse_fetched(recipe: &Recipe) -> Result<()> {
     for (at, given) in recipe.key.iter().enumerate() {
         let hint = match RemoteKeys::parse(given)? {

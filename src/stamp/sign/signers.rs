@@ -33,7 +33,7 @@ pub fn principals(text: &str, key: &PublicKey) -> Result<String> {
         key.fingerprint(ssh_key::HashAlg::Sha256)
     );
     if !skipped.is_empty() {
-        what = format!("{what} (lines {} let nobody in here)", skipped.join(", "));
+        what = format!("{what} (lines that cannot be used: {})", skipped.join(", "));
     }
     let hint = "if you trust that key, add a line with it to the file, as `alice@example.org ssh-ed25519 AAAA…`";
     Err(Error::Signature { what, hint: hint.into() })

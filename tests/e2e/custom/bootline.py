@@ -33,7 +33,7 @@ def refused(folder, base):
         (["--label", "nixos minimal"], "has ' ' in it"),
         (["--label", "x" * 33], "33 characters"),
         (["--serial", "COM1"], "is not a serial port"),
-        (["--inject", "credential", "--hostname", "x"], "cannot be had with --inject credential"),
+        (["--inject", "credential", "--hostname", "x"], "does not work with --inject credential"),
     ]
 
 

@@ -156,5 +156,5 @@ def refused(folder, base):
     bad = write(f"{folder}/bad/etc/hostname", "name\n")
     found = [(["--bin", f"{folder}/dynamic"], "wants a loader and libraries"),
              (["--overlay", os.path.dirname(os.path.dirname(bad))], "NixOS puts its own in this place"),
-             (["--store", f"{folder}/one"], "is not a squashfs")]
+             (["--store", f"{folder}/one"], "not a squashfs")]
     return found

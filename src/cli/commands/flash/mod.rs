@@ -141,7 +141,7 @@ impl Args {
 /// The first target that failed, of which has been told.
 pub(crate) type Failed = Option<Error>;
 
-/// Writes the image of `args`, with keys in it if there are any. With `--json`, what ends it is told
+/// Writes the image of `args`, with keys in it if there are any. With `--json`, what ends it is reported
 /// as an event, too.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match prepare_and_write(args) {
@@ -165,7 +165,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
         (Some(_), true) => {
             return Err(Error::Usage {
                 what: format!(
-                    "--patch puts in all that there is in the patch, and {} would not be done",
+                    "--patch puts in all that there is in the patch, and {} would have no effect",
                     args.edit.flag_names().join(", ")
                 ),
                 hint: "give --patch, or what to put in".into(),

@@ -14,7 +14,7 @@ use super::to::Disks;
 use crate::cli::progress::{EVENTS, emit};
 use crate::cli::{diagnostics, interrupt, printer};
 
-/// Differences that are told one by one to people; programs get all.
+/// Differences that are reported one by one to people; programs get all.
 const SHOWN: usize = 20;
 
 /// A program holds one of the old partitions open, so the kernel keeps all of them.
@@ -56,7 +56,9 @@ impl Operation {
     /// What it may hold if the last step is not known to be done.
     fn uncertain_contents(&self) -> &'static str {
         match self {
-            Self::Flashed => "may hold the image, or what it held before: `remaster verify` tells",
+            Self::Flashed => {
+                "may hold the image, or what it held before: `remaster verify` shows which"
+            }
             Self::Formatted(_) => "may be formatted, or hold what it held before",
         }
     }

@@ -161,7 +161,7 @@ impl Args {
         if self.form == Form::Oci && !given.is_empty() {
             return Err(Error::Usage {
                 what: format!(
-                    "nothing is written beside the images of an OCI image layout: {} would not be done",
+                    "nothing is written beside the images of an OCI image layout: {} would have no effect",
                     given.join(", ")
                 ),
                 hint: "leave them out, or stamp with `--as patch`".into(),
@@ -259,7 +259,7 @@ impl Args {
 
     /// The place of a file that is about all images. Better to refuse before images are written than after.
     pub(super) fn about_all(&self, path: &Path) -> Result<Output> {
-        // A second run with the images of the first writes it anew.
+        // A second run with the images of the first writes it again.
         let force = self.resume || self.skip_existing || self.written.force;
         OutputArgs { force, ..self.written }.beside(path)
     }

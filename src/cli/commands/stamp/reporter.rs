@@ -24,7 +24,7 @@ pub(super) struct BatchReporter {
     base: serde_json::Value,
     /// How the names of what is written beside each file end, but for host keys.
     written: Vec<&'static str>,
-    /// Where the users that failed are told to, and those.
+    /// Where the users that failed are written to, and those.
     failures: Option<Output>,
     failed: Mutex<Vec<serde_json::Value>>,
     bar: ProgressBar,
