@@ -93,7 +93,7 @@ pub(super) fn listener() -> Option<Listener> {
     let listener = Listener::open();
     listener
         .map_err(|fault| {
-            printer::note(&format!("this machine cannot listen for announcements: {fault}"))
+            printer::note(&format!("this machine cannot listen for announcements: {fault}"));
         })
         .ok()
 }
