@@ -191,6 +191,43 @@ fn every_command_of_the_book_runs() {
     assert!(run > 40, "only {run} commands were found");
 }
 
+/// The commands in blocks without a mark: they want a machine, a network or a result of Nix.
+fn commands_to_parse(text: &str) -> Vec<Vec<String>> {
+    let (mut found, mut inside, mut unmarked) = (Vec::new(), false, false);
+    for line in text.replace("\\\n", " ").lines() {
+        if let Some(mark) = line.strip_prefix("```") {
+            (inside, unmarked) = (!inside, !inside && mark.is_empty());
+        } else if unmarked && let Some(at) = line.find("remaster ") {
+            let is_command = ["", "$ ", "  "].contains(&&line[..at]);
+            let line = line[at..].split(" || ").next().unwrap_or_default();
+            found.extend(
+                is_command.then(|| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()),
+            );
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_of_the_book_that_is_not_run_is_parsed() {
+    let folder = at_home();
+    let mut parsed = 0;
+    for (page, text) in pages() {
+        for mut words in commands_to_parse(&text) {
+            // Behind its image, `ssh` takes whatever the machine is to run.
+            if words[1] == "ssh" && words.get(3).is_some_and(|word| !word.starts_with("--")) {
+                words.truncate(3);
+            }
+            // Help comes last: what is wrong before it is refused first.
+            words.push("--help".into());
+            let ended = folder.run(&words.iter().skip(1).map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(ended.status, 0, "{}: {words:?}: {}", page.display(), ended.err);
+            parsed += 1;
+        }
+    }
+    assert!(parsed > 10, "only {parsed} were found");
+}
+
 /// What differs from machine to machine and from key to key, as one word each.
 fn masked(text: &str) -> String {
     let mut lines = Vec::new();
