@@ -1,7 +1,7 @@
 //! A menu entry that is started without the boot loader: its kernel, its initrds, its arguments.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use remaster::boot::config::Config;
@@ -72,11 +72,18 @@ fn none_of(number: usize, entries: &[Entry]) -> Error {
     }
 }
 
-/// Copies files of the volume, one behind the other.
+/// An archive of an initrd starts at a multiple of so many bytes (Linux `init/initramfs.c`, `unpack_to_rootfs`), so boot
+/// loaders pad one initrd before the next.
+const ALIGNMENT: u64 = 4;
+
+/// Copies files of the volume, one behind the other, each from a multiple of [`ALIGNMENT`] on.
 fn copy<W: AsRef<str>>(file: &ImageFile, survey: &Survey, paths: &[W], to: &Path) -> Result<()> {
     let writing = || format!("write {}", to.display());
     let mut out = File::create(to).map_err(Error::io(writing()))?;
     for path in paths {
+        let end = out.stream_position().map_err(Error::io(writing()))?;
+        let start = end.checked_next_multiple_of(ALIGNMENT).unwrap_or(end);
+        out.seek(SeekFrom::Start(start)).map_err(Error::io(writing()))?;
         let path = volume_path(path.as_ref());
         let node = survey.tree().file(&path).ok_or_else(|| Error::Usage {
             what: format!("{path} of the entry is not on the volume"),
@@ -116,6 +123,21 @@ mod tests {
             let (other, _) = direct("copytoram", bios).unwrap();
             assert!(other.arguments.contains("copytoram") && other.title != first.title);
         }
+    }
+
+    #[test]
+    fn each_initrd_starts_where_the_kernel_looks_for_an_archive() {
+        let place = tempfile::tempdir().unwrap();
+        let (base, out) = (place.path().join("base.iso"), place.path().join("initrd"));
+        let bytes = zstd::decode_all(&include_bytes!("../../../../tests/tiny/tiny.iso.zst")[..]);
+        fs::write(&base, bytes.unwrap()).unwrap();
+        let file = ImageFile::open(&base).unwrap();
+        let survey = Survey::read(&file).unwrap();
+        copy(&file, &survey, &["/EFI/BOOT/grub.cfg"], &out).unwrap();
+        let one = fs::read(&out).unwrap();
+        assert_ne!(one.len() % 4, 0, "this file shows nothing");
+        copy(&file, &survey, &["/EFI/BOOT/grub.cfg"; 2], &out).unwrap();
+        assert!(fs::read(&out).unwrap()[one.len().next_multiple_of(4)..] == one);
     }
 
     #[test]
