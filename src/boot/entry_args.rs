@@ -190,3 +190,25 @@ pub(crate) fn too_long(what: String, needed: usize) -> Error {
     let [needed, free] = [needed, LONGEST_COMMAND_LINE].map(u64_of);
     Error::NoRoom { what, needed, free }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_screen_and_the_port_itself_are_consoles_that_make_room() {
+        let serial = Serial { port: "ttyS0".into(), speed: Some(115_200), unit: Some(0) };
+        let rows = [
+            ("console=tty0", true),
+            ("console=ttyS0", true),
+            ("console=ttyS0,9600n8", true),
+            ("console=ttyS1,9600", false),
+            ("console=hvc0", false),
+            ("consoleblank=0", false),
+            ("ttyS0", false),
+        ];
+        for (text, goes) in rows {
+            assert_eq!(is_console(text, &serial), goes, "{text}");
+        }
+    }
+}
