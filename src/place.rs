@@ -15,20 +15,30 @@ const DEVICES: &str = "/dev";
 const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Endings of packed files, and how each is packed.
-const PACKED: [(&str, &str); 7] = [
+const PACKED: [(&str, &str); 14] = [
+    ("7z", "7z"),
     ("bz2", "bzip2"),
     ("gz", "gzip"),
     ("lz4", "lz4"),
+    ("lzma", "lzma"),
+    ("rar", "rar"),
+    ("tbz2", "bzip2"),
     ("tgz", "gzip"),
+    ("txz", "xz"),
+    ("tzst", "zstd"),
     ("xz", "xz"),
     ("zip", "zip"),
     ("zst", "zstd"),
+    ("zstd", "zstd"),
 ];
 
 /// How a file of this name is packed, by its ending; none if it has no ending of a packed file.
 pub fn packing_of_name(path: &Path) -> Option<&'static str> {
     let ending = path.extension()?;
-    PACKED.iter().find(|(packed, _)| ending == *packed).map(|(_, packing)| *packing)
+    PACKED
+        .iter()
+        .find(|(packed, _)| ending.eq_ignore_ascii_case(packed))
+        .map(|(_, packing)| *packing)
 }
 
 /// Checks that a file or folder may be made, or replaced, at `path`, which is not packed. A link at the path itself is not

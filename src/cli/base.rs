@@ -286,7 +286,7 @@ fn remembered() -> Option<DigestCache> {
     cache.folder().parent().map(|folder| DigestCache::within(folder.join("digests")))
 }
 
-/// Opens a base by name or path, unpacked where there is no output: a disk image, and all of it.
+/// Opens a base by its name or path, and checks that it is a whole disk image. A packed base is unpacked first.
 pub(crate) fn open(given: &Path, source: &Source) -> Result<ImageFile> {
     whole(open_any(given, source)?)
 }

@@ -47,7 +47,7 @@ impl Output {
         Self::of_image(path, existing)
     }
 
-    /// A place for an image, or for a tar archive that is packed as its base. Whoever writes one checks the ending.
+    /// A place for an image, or for a tar archive that is packed as its base. What writes it checks the ending.
     pub fn of_image(path: &Path, existing: OverwritePolicy) -> Result<Self> {
         if !is_packed_tar(path) {
             place::check_name(path, None)?;
@@ -289,7 +289,9 @@ pub fn write_bytes(path: &Path, bytes: &[u8], existing: OverwritePolicy) -> Resu
 /// Whether a name is that of a packed tar archive.
 fn is_packed_tar(path: &Path) -> bool {
     let below = path.file_stem().map(Path::new).and_then(Path::extension);
-    below == Some("tar".as_ref()) || path.extension() == Some("tgz".as_ref())
+    let is_short = |end: &&str| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(end));
+    below.is_some_and(|end| end.eq_ignore_ascii_case("tar"))
+        || ["tbz2", "tgz", "txz", "tzst"].iter().any(|end| is_short(&end))
 }
 
 /// Closes a file that stays to everyone but its owner; false if a link stands there.

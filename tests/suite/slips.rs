@@ -268,7 +268,8 @@ fn no_output_makes_the_folder_above_it() {
 #[test]
 fn no_output_has_the_name_of_a_packed_file() {
     // Of a name with `.tar` in it, only a tar archive as the base would do.
-    let endings = ["iso.gz", "img.xz", "zst", "json.bz2", "lz4", "zip", "tar.gz", "tgz"];
+    let endings =
+        ["iso.gz", "img.XZ", "zstd", "json.bz2", "lz4", "zip", "7z", "tar.gz", "TGZ", "txz"];
     answered(NOWHERE.iter().flat_map(|typed| {
         endings.iter().map(move |end| {
             (typed.replace("no/new", &format!("packed.{end}")), "and the output is not packed")

@@ -84,7 +84,7 @@ const ROWS: &[Row] = &[
     ("sign", &["--recipe", "sign.toml"], "set: sign host"),
 ];
 
-/// Fields that these runs cannot give, and where they are told.
+/// Fields that these runs cannot give, and where they are shown.
 const OTHERS: [(&str, &str); 7] = [
     ("expect-fingerprint", "is about keys that are fetched; `live::elsewhere` shows these"),
     (
@@ -95,7 +95,7 @@ const OTHERS: [(&str, &str); 7] = [
     ("wifi-password-prompt", "needs a terminal"),
     ("store", "needs a squashfs: `composed` has one"),
     ("path", "needs a store"),
-    ("machine", "is told in lines of its own: `hosts`"),
+    ("machine", "has lines of its own: `hosts`"),
 ];
 
 fn folder() -> Folder {
@@ -143,7 +143,7 @@ fn every_field_is_told_with_its_value() {
             wrong.push(format!("{field}: {line:?} is not in:\n{}", ended.err));
         }
         if *field != "key" && stamped(&["--hostname", "z"]).err.contains(line) {
-            wrong.push(format!("{field}: {line:?} is told without it"));
+            wrong.push(format!("{field}: {line:?} is shown without it"));
         }
         for secret in ["correct horse", "a seed of", "$6$", "BEGIN"] {
             assert!(!ended.err.contains(secret), "{field}: {}", ended.err);

@@ -126,7 +126,7 @@ fn folder() -> Folder {
 fn run(folder: &Folder, line: &str, given: &str) -> Ended {
     let line = line.replace("GIVEN", given);
     let words: Vec<&str> = line.split(' ').collect();
-    // What would boot or fetch is not done: there is no program, and nobody listens.
+    // Nothing boots and nothing is fetched: the PATH has no QEMU, and no server listens.
     let mut program = folder.program(&words);
     Ended::from(program.env_remove("SSH_AUTH_SOCK").env("PATH", "").output().unwrap())
 }

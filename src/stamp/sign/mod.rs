@@ -141,6 +141,6 @@ pub fn check(message: &[u8], armored: &[u8]) -> Result<PublicKey> {
 fn broken(found: &str) -> Error {
     Error::Signature {
         what: format!("the signature is not one of this manifest in the namespace {NAMESPACE}: {found}"),
-        hint: "get the manifest and its signature again from whoever made the image: one of them was changed".into(),
+        hint: "get the manifest and its signature again from the maker of the image: one of them was changed".into(),
     }
 }

@@ -149,7 +149,7 @@ impl BatchReporter {
 
     fn line(&self, value: &serde_json::Value) {
         let _turn = self.turn.lock();
-        // Whoever closed the pipe does not want to know more.
+        // The reader closed the pipe, and reads no more.
         let _ = printer::print_json(value);
     }
 }
