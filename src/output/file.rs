@@ -289,9 +289,9 @@ pub fn write_bytes(path: &Path, bytes: &[u8], existing: OverwritePolicy) -> Resu
 /// Whether a name is that of a packed tar archive.
 fn is_packed_tar(path: &Path) -> bool {
     let below = path.file_stem().map(Path::new).and_then(Path::extension);
-    let is_short = |end: &&str| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(end));
+    let is_short = |end: &str| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(end));
     below.is_some_and(|end| end.eq_ignore_ascii_case("tar"))
-        || ["tbz2", "tgz", "txz", "tzst"].iter().any(|end| is_short(&end))
+        || ["tbz2", "tgz", "txz", "tzst"].iter().any(|end| is_short(end))
 }
 
 /// Closes a file that stays to everyone but its owner; false if a link stands there.
