@@ -90,6 +90,8 @@ pub mod iso;
 pub mod keys;
 #[doc(hidden)]
 pub mod live;
+#[doc(hidden)]
+pub mod named_file;
 #[cfg(feature = "netboot")]
 #[doc(hidden)]
 pub mod netboot;

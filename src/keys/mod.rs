@@ -87,6 +87,13 @@ pub fn private_format(bytes: &[u8]) -> Option<&'static str> {
     refuse::private_file(bytes)
 }
 
+/// Whether a text begins as lines of `authorized_keys` do, options apart.
+pub fn is_public(text: &[u8]) -> bool {
+    ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"]
+        .iter()
+        .any(|start| text.starts_with(start.as_bytes()))
+}
+
 /// Takes the keys of an `authorized_keys` text, called `name` in messages, whomever they let in.
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Gathered, KeyError> {
     let mut gathered = Gathered::default();

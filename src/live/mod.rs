@@ -14,6 +14,7 @@ mod input;
 mod inputs;
 mod lookup;
 mod machines;
+pub mod named_files;
 mod network;
 mod password;
 mod readback;
@@ -132,6 +133,7 @@ impl Unsettled {
         if recipe.edits().is_empty() {
             return Err(Error::Usage { what: "nothing to put in".into(), hint: Advice::GiveKey });
         }
+        named_files::check(recipe)?;
         Self::with(recipe, judged_keys(recipe, input)?, input, None)
     }
 
@@ -232,6 +234,7 @@ impl Customization {
     /// # Errors
     /// As [`Self::gather`].
     pub fn gather_over(recipe: &Recipe, input: &mut Input<'_>, carried: Carried) -> Result<Self> {
+        named_files::check(recipe)?;
         let mut keys = judged_keys(recipe, input)?;
         // A key that the image lets in already may be given again.
         keys.notes.retain(|note| !matches!(note, Note::Duplicate { .. }));

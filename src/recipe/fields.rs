@@ -150,16 +150,20 @@ macro_rules! every_field {
             Self { $($field: self.$field.onto(below.$field),)* places }
         }
 
+        /// The names and values of all fields, an element of a list each.
+        pub(crate) fn values(&self) -> Vec<(String, Vec<String>)> {
+            let all = [$((stringify!($field), self.$field.values())),*];
+            all.into_iter().map(|(name, values)| (name.replace('_', "-"), values)).collect()
+        }
+
         /// The names and values of what was asked for, an element of a list each; of secrets the names alone.
         pub fn told(&self) -> Vec<(String, String)> {
-            let all = [$((stringify!($field), self.$field.values())),*];
-            let of_field = |(name, values): (&str, Vec<String>)| {
-                let name = name.replace('_', "-");
+            let of_field = |(name, values): (String, Vec<String>)| {
                 let is_secret = OF_SECRETS.contains(&name.as_str());
                 let told = |value| (name.clone(), if is_secret { String::new() } else { value });
                 values.into_iter().map(told).collect::<Vec<_>>()
             };
-            all.into_iter().flat_map(of_field).collect()
+            self.values().into_iter().flat_map(of_field).collect()
         }
 
         /// The names of all fields.

@@ -232,7 +232,7 @@ impl Reading {
         }
         let name = name.ok_or_else(|| fault(&place, "a user without `name`", FORM))?;
         let mut recipe = recipe.below_folder(&self.folder);
-        recipe.key = keys(recipe.key).map_err(Error::io(format!("{place}: look for keys")))?;
+        recipe.key = keys(&recipe)?;
         Ok(User { name, place, recipe })
     }
 
@@ -312,22 +312,17 @@ fn shown(text: &str) -> String {
 }
 
 /// Keys, with each folder replaced by the `.pub` files in it, by name.
-fn keys(given: Vec<String>) -> std::io::Result<Vec<String>> {
+fn keys(recipe: &Recipe) -> Result<Vec<String>> {
     let mut keys = Vec::new();
-    for key in given {
-        if !Path::new(&key).is_dir() {
-            keys.push(key);
+    for (index, key) in recipe.key.iter().enumerate() {
+        if !Path::new(key).is_dir() {
+            keys.push(key.clone());
             continue;
         }
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&key)? {
-            let path = entry?.path();
-            let public = path.extension().is_some_and(|extension| extension == "pub");
-            found.extend(path.to_str().filter(|_| public).map(str::to_owned));
-        }
+        let mut found = keys_of_folder(recipe, index, key)?;
         if found.is_empty() {
-            let what = format!("{key} has no *.pub file");
-            return Err(std::io::Error::new(std::io::ErrorKind::NotFound, what));
+            let what = format!("{key} is a folder without a .pub file");
+            return Err(recipe.fault("key", index, what, "put the public keys of the user there"));
         }
         found.sort();
         keys.append(&mut found);
@@ -335,8 +330,29 @@ fn keys(given: Vec<String>) -> std::io::Result<Vec<String>> {
     Ok(keys)
 }
 
+/// The paths of the public keys in a folder, which is the key `index`.
+fn keys_of_folder(recipe: &Recipe, index: usize, folder: &str) -> Result<Vec<String>> {
+    let doing = || format!("look into {folder} ({})", recipe.place("key", index));
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(doing()))? {
+        let path = entry.map_err(Error::io(doing()))?.path();
+        if path.extension().is_none_or(|extension| extension != "pub") {
+            continue;
+        }
+        let Some(text) = path.to_str() else {
+            let what = format!("{} has a name that is not UTF-8", path.display());
+            return Err(recipe.fault("key", index, what, "rename the file"));
+        };
+        found.push(text.to_owned());
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     fn users(name: &str, text: &str) -> Vec<std::result::Result<User, String>> {
@@ -347,6 +363,9 @@ mod tests {
         for file in ["b.pub", "a.pub", "c"] {
             fs::write(folder.path().join("keys").join(file), "k").unwrap();
         }
+        fs::create_dir(folder.path().join("none")).unwrap();
+        fs::create_dir(folder.path().join("odd")).unwrap();
+        fs::write(folder.path().join("odd").join(OsStr::from_bytes(b"\xff.pub")), "k").unwrap();
         let read =
             read(&path, Format::from_path(&path).unwrap(), ';').map_err(|fault| fault.to_string());
         let from = path.display().to_string();
@@ -367,6 +386,14 @@ mod tests {
     const CSV: &str =
         "name,key,timeout,ssh-passwords,menu-name\na,ssh-ed25519 AAA; keys,3,true,m\n";
     const JSONL: &str = "{\"name\":\"a\",\"key\":[\"ssh-ed25519 AAA\",\"keys\"],\"timeout\":3,\"ssh-passwords\":true,\"menu-name\":\"m\"}\n\n";
+
+    #[test]
+    fn a_folder_of_keys_without_a_key_or_with_an_odd_name_is_refused() {
+        for (folder, told) in [("none", "without a .pub file"), ("odd", "that is not UTF-8")] {
+            let found = faults("u.toml", &format!("[[user]]\nname = 'a'\nkey = '{folder}'\n"));
+            assert!(found[0].starts_with("F:3:7: key: ") && found[0].contains(told), "{found:?}");
+        }
+    }
 
     #[test]
     fn all_forms_say_the_same() {

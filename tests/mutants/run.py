@@ -105,12 +105,13 @@ def built(work, faults):
         shutil.copy(os.path.join(TOP, name), os.path.join(tree, name), follow_symlinks=False)
     for _ in range(8):
         write_tree(tree, faults)
-        command = ["cargo", "test", "--locked", "--no-run", "--lib", "--test", "suite", "--test", "flash", "--message-format=json"]
+        command = ["cargo", "test", "--locked", "--no-run", "--lib", "--bins", "--test", "suite", "--test", "flash", "--message-format=json"]
         environment = {**os.environ, "CARGO_TARGET_DIR": f"{work}/target", "CARGO_INCREMENTAL": "0"}
         done = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
         told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         if done.returncode == 0:
-            return faults, {one["target"]["name"]: one["executable"] for one in told if one.get("executable") and one["profile"]["test"]}
+            tests = [one for one in told if one.get("executable") and one["profile"]["test"]]
+            return faults, {"cli" if "bin" in one["target"]["kind"] else one["target"]["name"]: one["executable"] for one in tests}
         errors = [one["message"] for one in told if one["reason"] == "compiler-message" and one["message"]["level"] == "error"]
         places = {(span["file_name"], line) for error in errors for span in error["spans"] for line in range(span["line_start"], span["line_end"] + 1)}
         wrong = [fault for fault in faults if (fault["file"], fault["line"]) in places]
@@ -201,7 +202,7 @@ def main():
     faults, programs = kept(f"{work}/built.json", lambda: built(work, chosen(work, given.seed, given.policy, given.elsewhere)))
     # What takes all the memory there is would end other programs.
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    names = ("remaster", "flash", "suite")
+    names = ("remaster", "cli", "flash", "suite")
     reached = [(programs[name], kept(f"{work}/reached-{name}.json", lambda: tests_by_fault(work, programs[name]))) for name in names]
     path = f"{work}/result"
     done = {int(line.split("\t")[0]) for line in open(path, encoding="utf-8")} if os.path.exists(path) else set()

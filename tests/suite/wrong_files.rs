@@ -177,6 +177,78 @@ fn what_a_file_really_is_is_said_by_every_flag_and_argument() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What a recipe has beside the setting, the setting, and the names of what it takes.
+const SETTINGS: &[(&str, &str, &[&str])] = &[
+    ("", "key", &["public"]),
+    ("", "sign", &["private"]),
+    ("", "host-key", &["private"]),
+    ("host-key = 'generate'", "host-key-seed", &["private", "png", "text"]),
+    ("", "root-password-file", &["text"]),
+    ("", "nixos-password-file", &["text"]),
+    ("wifi = 'a'", "wifi-password-file", &["text"]),
+    ("", "overlay", &["folder"]),
+    ("", "script", &[]),
+    ("", "bin", &[]),
+    ("", "unit", &[]),
+    ("", "run", &[]),
+    ("", "store", &[]),
+];
+
+/// A command line, and a file that it reads, around the setting.
+const WAYS: [(&str, &str, &str); 3] = [
+    ("base.iso --recipe r.toml -o out", "r.toml", ""),
+    ("stamp base.iso r.toml -o outd", "r.toml", "[[user]]\nname = 'ann'\n"),
+    (
+        "base.iso --recipe r.toml -o out",
+        "r.toml",
+        "key = 'key.pub'\n[[machine]]\nmac = '52:54:00:12:34:56'\n",
+    ),
+];
+
+#[test]
+fn what_a_file_really_is_is_said_of_every_setting_of_a_recipe_a_user_and_a_machine() {
+    let made = folder();
+    let mut wrong = Vec::new();
+    for (line, file, head) in WAYS {
+        let of_machine = head.contains("machine");
+        for (beside, name, takes) in SETTINGS {
+            let is_shared = *name == "sign" && line.starts_with("stamp");
+            if is_shared || of_machine && !["key", "host-key", "run"].contains(name) {
+                continue;
+            }
+            let key = if *name == "key" || of_machine { "" } else { "key = 'key.pub'" };
+            for (given, words) in GIVEN {
+                let text = format!("{head}{key}\n{beside}\n{name} = '{given}'\n");
+                made.write(file, text.as_bytes());
+                let ended = run(&made, line, "");
+                let _ = fs::remove_file(made.at("out"));
+                let _ = fs::remove_file(made.at("out.known_hosts"));
+                let _ = fs::remove_dir_all(made.at("outd"));
+                let what = format!("{line}, {text}: status {}: {}", ended.status, ended.err);
+                if takes.contains(&given) {
+                    wrong.extend((ended.status != 0).then_some(what));
+                    continue;
+                }
+                let error = ended.err.lines().find(|line| line.starts_with("error: "));
+                let cause = ended.err.lines().find(|line| line.starts_with("cause: "));
+                let error = format!("{} {}", error.unwrap_or_default(), cause.unwrap_or_default());
+                let is_public = given == "public" && error.contains("names a public key");
+                let says = words.iter().any(|word| error.contains(word)) || is_public;
+                // A batch says so of its users, and ends as one of which some failed. What reads keys names the line.
+                let is_said = [1, 2, 11].contains(&ended.status)
+                    && error.contains(given)
+                    && says
+                    && (error.contains("r.toml:") || is_public || *name == "key")
+                    && ended.err.contains("\nhint: ");
+                if !is_said {
+                    wrong.push(what);
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Nobody, who owns nothing.
 const NOBODY: u32 = 65534;
 

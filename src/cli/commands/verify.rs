@@ -1,9 +1,8 @@
 //! `remaster verify`: compare a medium or file with an image, or with what it says of itself.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use remaster::bounded;
 use remaster::error::{Error, Result};
 use remaster::flash::{self, Medium, Readable};
 use remaster::image::ReadAt;
@@ -172,11 +171,7 @@ fn not_a_manifest(path: &Path, fault: Error) -> Error {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let doing = || format!("read {}", path.display());
-    let file = File::open(path).map_err(Error::io(doing()))?;
-    let mut bytes = Vec::new();
-    file.take(manifest::LARGEST).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
-    Ok(bytes)
+    bounded::read(path, manifest::LARGEST, &format!("read {}", path.display()))
 }
 
 /// The principals whose key signed.

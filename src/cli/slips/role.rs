@@ -10,6 +10,7 @@ use remaster::bases::name_of;
 use remaster::error::Error;
 use remaster::formats::patch_file::PatchFile;
 use remaster::image::file_type::{FileType, HEAD};
+use remaster::keys;
 
 use super::typed::{Typed, flag_of, line};
 use super::usage;
@@ -74,21 +75,14 @@ fn of_file(path: &Path) -> Option<Kind> {
     if PatchFile::is_in(&head) {
         return Some(Kind::Patch);
     }
-    if is_public_key(&head) {
+    if keys::is_public(&head) {
         return Some(Kind::Key);
     }
     matches!(FileType::recognize(&head), FileType::Disk(_)).then_some(Kind::Image)
 }
 
-/// Whether a text begins as lines of `authorized_keys` do, options apart.
-pub(super) fn is_public_key(text: &[u8]) -> bool {
-    ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"]
-        .iter()
-        .any(|start| text.starts_with(start.as_bytes()))
-}
-
 fn of_name(word: &str) -> Option<Kind> {
-    if is_public_key(word.as_bytes()) {
+    if keys::is_public(word.as_bytes()) {
         return Some(Kind::Key);
     }
     let path = Path::new(word);

@@ -1,0 +1,133 @@
+//! What a file really is that an argument or a setting names, by its first bytes, and whether that is what is asked for.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use crate::formats::patch_file::PatchFile;
+use crate::image::file_type::{FileType, HEAD, is_tar};
+use crate::image::unpack::Packing;
+use crate::keys;
+
+/// What a file is, as far as an argument must know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// A directory.
+    Folder,
+    /// What can be read once.
+    Pipe,
+    /// A file without a byte.
+    Empty,
+    /// An ISO or disk image.
+    Image,
+    /// A squashfs.
+    Squashfs,
+    /// A tar archive, or packed data.
+    Archive,
+    /// A patch file.
+    Patch,
+    /// A private key, of ssh or another program.
+    PrivateKey,
+    /// A public ssh key.
+    PublicKey,
+    /// An ELF program.
+    Program,
+    /// A text that begins with `#!`.
+    Script,
+    /// Any other text.
+    Text,
+    /// Bytes that have a name, as a picture.
+    Other,
+    /// Bytes that have none.
+    Unknown,
+}
+
+/// What an argument or a setting asks for. What it takes, and is wrong all the same, is reported by what reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// What it asks for, as `a squashfs`.
+    pub wanted: &'static str,
+    /// What it takes.
+    pub takes: &'static [Kind],
+    /// What to do where a file is something else.
+    pub hint: fn() -> String,
+}
+
+/// Values in place of a path.
+const NO_PATHS: [&str; 4] = ["-", "generate", "generate:rsa", "agent"];
+
+impl Rule {
+    /// What the file of a path is, in words, if it is not what is asked for.
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    pub fn judge(&self, word: &str) -> io::Result<Option<String>> {
+        let is_no_path =
+            NO_PATHS.contains(&word) || word.starts_with("env:") || word.starts_with("fd:");
+        if is_no_path {
+            return Ok(None);
+        }
+        let found = recognize(Path::new(word))?;
+        Ok(found.filter(|(kind, _)| !self.takes.contains(kind)).map(|(_, name)| name))
+    }
+}
+
+/// What there is at a path, and its name; none for a device.
+fn recognize(path: &Path) -> io::Result<Option<(Kind, String)>> {
+    let about = fs::metadata(path)?;
+    if about.is_dir() {
+        return Ok(Some((Kind::Folder, "a folder".into())));
+    }
+    if about.file_type().is_socket() {
+        return Ok(Some((Kind::Other, "a socket".into())));
+    }
+    if about.file_type().is_fifo() {
+        return Ok(Some((Kind::Pipe, "a FIFO".into())));
+    }
+    if !about.is_file() {
+        return Ok(None);
+    }
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    Ok(Some(of_bytes(&head)))
+}
+
+fn of_bytes(head: &[u8]) -> (Kind, String) {
+    let named = |kind: Kind, name: &str| (kind, name.to_owned());
+    if head.is_empty() {
+        return named(Kind::Empty, "empty");
+    }
+    if let Some(format) = keys::private_format(head) {
+        return (Kind::PrivateKey, format!("a private key ({format})"));
+    }
+    if keys::is_public(head) {
+        return named(Kind::PublicKey, "a public key");
+    }
+    if PatchFile::is_in(head) {
+        return named(Kind::Patch, "a patch");
+    }
+    if is_tar(head) || Packing::recognize(head) != Packing::Plain {
+        return named(Kind::Archive, "packed");
+    }
+    of_type(head, &FileType::recognize(head))
+}
+
+fn of_type(head: &[u8], file: &FileType) -> (Kind, String) {
+    let other = match file {
+        FileType::Disk(disk) if head.starts_with(b"hsqs") => {
+            return (Kind::Squashfs, disk.name());
+        }
+        FileType::Disk(disk) => return (Kind::Image, disk.name()),
+        FileType::Other(other) => other.is(),
+    };
+    let name = other.strip_prefix("is ").unwrap_or(&other).to_owned();
+    let kind = match name.as_str() {
+        _ if name.starts_with("not ") => Kind::Unknown,
+        "a program (ELF)" => Kind::Program,
+        "a script" => Kind::Script,
+        _ if std::str::from_utf8(head).is_ok() => Kind::Text,
+        _ => Kind::Other,
+    };
+    (kind, name)
+}
