@@ -9,6 +9,9 @@ use crate::units::u64_of;
 /// `COMMAND_LINE_SIZE`).
 pub(crate) const LONGEST_COMMAND_LINE: usize = 2048;
 
+/// The console of the screen.
+const SCREEN: &str = "console=tty0";
+
 /// What the arguments of an entry become.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Arguments {
@@ -64,11 +67,27 @@ pub(crate) fn arguments(
     let mut added = if selected { boot.add.clone() } else { Vec::new() };
     if !boot.serial.is_empty() {
         // Messages go to all consoles, `/dev/console` is the last one.
-        added.push("console=tty0".to_owned());
+        added.push(SCREEN.to_owned());
         added.extend(boot.consoles().map(Serial::console));
     }
     added.extend(credential.map(|credential| credential.argument.clone()));
     Ok(Arguments { kept, added })
+}
+
+/// The serial ports that [`arguments`] put into an entry, as a recipe asks for them; none if the entry had them before.
+pub(crate) fn added_ports(old: &Entry, new: &Entry) -> Vec<String> {
+    let ports = |entry: &Entry| -> Vec<String> {
+        let is_screen = |text: &&str| *text == SCREEN;
+        let words = entry.arguments.iter().map(|word| word.text.as_str());
+        // Those right behind the last screen, which goes in front of them.
+        let behind = words.rev().take_while(|text| !is_screen(text)).collect::<Vec<_>>();
+        let has_screen = entry.arguments.iter().any(|word| is_screen(&word.text.as_str()));
+        let behind = behind.into_iter().rev().filter(|_| has_screen);
+        let ports = behind.map_while(|text| text.strip_prefix("console="));
+        ports.map(|port| port.strip_suffix("n8").unwrap_or(port).to_owned()).collect()
+    };
+    let (before, now) = (ports(old), ports(new));
+    if before == now { Vec::new() } else { now }
 }
 
 fn relabelled(text: &str, boot: &Boot, old_label: &str) -> String {

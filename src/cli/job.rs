@@ -427,7 +427,7 @@ pub(crate) fn settings_shown(given: &InjectedFacts, recipe: &Recipe) -> String {
     let (files, settings): (Vec<&Fact>, Vec<&Fact>) = others.partition(|fact| fact.name == "file");
     let mut text = String::new();
     if !given.lets_in() {
-        text.push_str("ssh login: nobody, as neither a key nor a password is put in\n");
+        let _ = writeln!(text, "ssh login: nobody, {}", given.why_nobody());
     }
     for fact in settings {
         let _ = writeln!(text, "set: {fact}");

@@ -9,7 +9,8 @@ use crate::recipe::edits::Edits;
 /// Read by agetty behind `/etc/issue`, which NixOS has (`agetty(8)`, "ISSUE FILES"; util-linux 2.35).
 const ISSUE: &str = "etc/issue.d/remaster.issue";
 
-const SCRIPT: &str = "etc/remaster/greeting";
+/// What shows them.
+pub(super) const SCRIPT: &str = "etc/remaster/greeting";
 
 /// Every address of the machine and every host key, as soon as they are there. Consoles of a stock
 /// installer log in by themselves and show the greeting once only, so what is new is reported there by

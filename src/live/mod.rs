@@ -50,7 +50,7 @@ pub use host_key_pair::HostKey;
 pub use input::{Input, KeyFetcher, Secret};
 pub use lookup::look_up;
 pub use machines::on_some_machine;
-pub use readback::settings;
+pub use readback::{greets, settings, takes_keys_only};
 
 use machines::{Machines, Part};
 use network::Network;

@@ -7,6 +7,7 @@ use super::machines::FOLDER;
 use super::network::NETWORK;
 use super::system::{LOCALTIME, SETTINGS};
 use super::wifi::{COUNTRY, REGION, WIFI};
+use super::{greeting, serial, sshd};
 use crate::formats::newc::{Kind, Member};
 use crate::keys;
 
@@ -15,6 +16,20 @@ use crate::keys;
 pub fn settings(root: &[&Member]) -> Vec<(String, String)> {
     let machines = machines(root).into_iter().map(|line| ("machine".to_owned(), escaped(&line)));
     of_one(root).into_iter().chain(machines).collect()
+}
+
+/// Whether sshd takes keys only.
+pub fn takes_keys_only(root: &[&Member]) -> bool {
+    has(root, sshd::CONFIG_PATH)
+}
+
+/// Whether consoles show how to log in.
+pub fn greets(root: &[&Member]) -> bool {
+    has(root, greeting::SCRIPT)
+}
+
+fn has(root: &[&Member], path: &str) -> bool {
+    root.iter().any(|member| member.path == path)
 }
 
 /// What a file has, or where a link leads.
@@ -107,7 +122,10 @@ fn of_one(root: &[&Member]) -> Vec<(String, String)> {
     let country = country.map(|country| ("wifi-country".to_owned(), country));
     let network = network.lines().filter_map(of_network);
     let announce = text(SCRIPT).map(|_| ("announce".to_owned(), "true".to_owned()));
-    let all = system.chain(zone).chain(announce).chain(network).chain(wifi).chain(country);
+    let ports = text(serial::UNIT).map(|unit| serial::ports(&unit)).unwrap_or_default();
+    let ports = ports.into_iter().map(|port| ("serial".to_owned(), port));
+    let all =
+        system.chain(zone).chain(announce).chain(network).chain(wifi).chain(country).chain(ports);
     all.map(|(name, value)| (escaped(&name), escaped(&value))).collect()
 }
 

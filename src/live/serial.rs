@@ -14,6 +14,22 @@ pub(super) fn apply(boot: &Boot, edits: &mut Edits) {
     }
 }
 
+/// Where [`apply`] puts the unit.
+pub(super) const UNIT: &str = "etc/systemd/system.control/remaster-serial.service";
+
+/// The ports of a unit, as a recipe asks for them.
+pub(super) fn ports(unit: &str) -> Vec<String> {
+    let speed = |port: &str| {
+        let (_, rest) = unit.split_once(&format!("stty -F /dev/{port} "))?;
+        rest.split(' ').next()
+    };
+    let ports = unit.lines().filter_map(|line| line.strip_prefix("Before=serial-getty@"));
+    let ports = ports.filter_map(|line| line.strip_suffix(".service"));
+    let asked =
+        |port: &str| speed(port).map_or_else(|| port.to_owned(), |speed| format!("{port},{speed}"));
+    ports.map(asked).collect()
+}
+
 /// A getty starts by itself at consoles of the kernel only (`systemd-getty-generator(8)`), and takes the speed that the
 /// port has (`agetty(8)`, `--keep-baud`). A port that is not there takes no other one its login.
 fn unit(boot: &Boot) -> String {
@@ -56,8 +72,12 @@ mod tests {
         let consoles: Vec<&str> = boot.consoles().map(|serial| serial.port.as_str()).collect();
         assert_eq!(consoles, ["hvc0", "ttyS1"]);
         assert!(recipe.has_ports_alike() && recipe.touches_stage_one());
-        let unit = edits.root.get("etc/systemd/system.control/remaster-serial.service").unwrap();
+        let unit = edits.root.get(UNIT).unwrap();
         let Kind::File(text) = &unit.kind else { panic!("{unit:?}") };
+        assert_eq!(
+            ports(std::str::from_utf8(text).unwrap()),
+            ["ttyS0,115200", "ttyS2,115200", "ttyS1,9600"]
+        );
         let text = String::from_utf8(text.clone()).unwrap();
         let wanted: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("Wants=")).collect();

@@ -14,7 +14,7 @@ Include /etc/static/ssh/sshd_config
 ";
 
 /// Where it stands, beside the link that activation makes.
-const CONFIG_NAME: &str = "remaster_sshd_config";
+pub(super) const CONFIG_PATH: &str = "etc/ssh/remaster_sshd_config";
 
 /// Turns the link to our file whenever sshd is about to start: activation, which makes the link again,
 /// ran before that, at boot and later. If it fails, sshd does not start (`systemd.service(5)`,
@@ -52,7 +52,7 @@ impl Sshd {
         if !self.key_only {
             return;
         }
-        edits.root.file(&format!("etc/ssh/{CONFIG_NAME}"), 0o644, CONFIG);
+        edits.root.file(CONFIG_PATH, 0o644, CONFIG);
         for unit in UNITS {
             edits.root.unit(&format!("{unit}.d/remaster.conf"), DROP_IN);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::boot::config::Config;
+use crate::boot::entry_args::added_ports;
 use crate::boot::menu::Started;
 use crate::disk::injected;
 use crate::error::{Advice, Error, Result};
@@ -24,6 +25,13 @@ const KEY: &str = "key";
 
 /// The name of a host key among facts.
 const HOST_KEY: &str = "host-key";
+
+/// Whether sshd takes passwords, and whether consoles show how to log in: facts only where it is not as usual.
+const SSH_PASSWORDS: &str = "ssh-passwords";
+const GREETING: &str = "greeting";
+
+/// The names of passwords among facts.
+const PASSWORDS: [&str; 2] = ["root-password", "nixos-password"];
 
 /// Facts that an image has once: another value is given in place of the one before, by whoever gives one.
 const ONCE: [&str; 13] = [
@@ -117,6 +125,10 @@ impl InjectedFacts {
         for (name, value) in live::settings(&root) {
             found.add(&name, value);
         }
+        if !root.is_empty() {
+            found.add_unusual(SSH_PASSWORDS, !live::takes_keys_only(&root));
+            found.add_unusual(GREETING, live::greets(&root));
+        }
         found
     }
 
@@ -184,7 +196,45 @@ impl InjectedFacts {
 
     /// Whether somebody can log in over ssh: by a key, or by a password, of which sshd takes none that is empty.
     pub fn lets_in(&self) -> bool {
-        [KEY, "root-password", "nixos-password"].iter().any(|name| self.has_named(name))
+        let has_password = PASSWORDS.iter().any(|name| self.has_named(name));
+        self.has_named(KEY) || (has_password && self.is_on(SSH_PASSWORDS))
+    }
+
+    /// Why nobody can, if [`Self::lets_in`] is false.
+    pub fn why_nobody(&self) -> &'static str {
+        if PASSWORDS.iter().any(|name| self.has_named(name)) {
+            "as sshd takes keys only, and no key is put in"
+        } else {
+            "as neither a key nor a password is put in"
+        }
+    }
+
+    /// Who can log in over ssh by a password.
+    pub fn users_with_passwords(&self) -> Vec<&'static str> {
+        let has = |name: &&str| self.is_on(SSH_PASSWORDS) && self.has_named(name);
+        let users = PASSWORDS.into_iter().filter(has);
+        users.filter_map(|name| name.strip_suffix("-password")).collect()
+    }
+
+    /// Adds whether something is on, if that differs from what it is without being said.
+    fn add_unusual(&mut self, name: &str, is_on: bool) {
+        if is_on != self.default_of(name) {
+            self.add(name, is_on.to_string());
+        }
+    }
+
+    /// Whether something is on that need not be said.
+    fn is_on(&self, name: &str) -> bool {
+        let said = self.0.keys().find(|fact| fact.name == name);
+        said.map_or_else(|| self.default_of(name), |fact| fact.value == "true")
+    }
+
+    /// What is so if nothing is said: keys shut passwords out, and consoles show how to log in by key or host key.
+    fn default_of(&self, name: &str) -> bool {
+        match name {
+            SSH_PASSWORDS => !self.has_named(KEY),
+            _ => self.has_named(KEY) || self.has_named(HOST_KEY),
+        }
     }
 
     fn add(&mut self, name: &str, value: impl Into<String>) {
@@ -246,6 +296,9 @@ impl InjectedFacts {
     }
 
     fn add_menus(&mut self, old: &[Config], new: &[Config]) {
+        for port in ports(old, new) {
+            self.add("serial", port);
+        }
         for (old, new) in old.iter().zip(new) {
             self.add_menu(old, new);
         }
@@ -255,9 +308,6 @@ impl InjectedFacts {
     /// What a menu does by itself, and what stands in front of its titles.
     fn add_menu(&mut self, old: &Config, new: &Config) {
         let (before, after) = (Started::from_config(old), Started::from_config(new));
-        if before.serial != after.serial {
-            self.add_first("serial", "");
-        }
         if before.timeout != after.timeout {
             self.add_first("timeout", seconds(new.syntax, after.timeout.as_deref()));
         }
@@ -284,10 +334,7 @@ impl InjectedFacts {
                 || (serial && text.starts_with("console="))
                 || !keys_of(text).is_empty()
         };
-        let entries = |configs: &[Config]| -> Vec<Entry> {
-            configs.iter().flat_map(|config| config.entries.iter().cloned()).collect()
-        };
-        for (old, new) in entries(old).iter().zip(&entries(new)) {
+        for (old, new) in entries(old).zip(entries(new)) {
             for text in only(new, old).filter(|text| !is_named(text)) {
                 self.add("karg", redacted(text));
             }
@@ -295,7 +342,7 @@ impl InjectedFacts {
                 self.add("karg-delete", redacted(text));
             }
         }
-        for text in entries(new).iter().flat_map(|entry| &entry.arguments) {
+        for text in entries(new).flat_map(|entry| &entry.arguments) {
             for (_, keys) in keys_of(&text.text) {
                 self.add_keys(&keys);
             }
@@ -310,6 +357,9 @@ impl InjectedFacts {
     fn covers(&self, fact: &Fact) -> bool {
         if ONCE.contains(&fact.name.as_str()) {
             return self.has_named(&fact.name);
+        }
+        if [SSH_PASSWORDS, GREETING].contains(&fact.name.as_str()) {
+            return self.has_named(&fact.name) || self.is_on(&fact.name).to_string() == fact.value;
         }
         // An argument is taken out with its value, or named without.
         let key = fact.value.split('=').next().unwrap_or_default();
@@ -389,9 +439,20 @@ fn in_front(old: &Config, new: &Config) -> String {
     let pairs = titles(old).into_iter().zip(titles(new));
     let front = |(old, new): (&Vec<String>, &Vec<String>)| {
         let (old, new) = (old.concat(), new.concat());
-        new.strip_suffix(&old).map(|front| front.trim().to_owned())
+        let front = new.strip_suffix(&old)?;
+        Some(front.strip_suffix(": ").unwrap_or(front).trim().to_owned())
     };
     pairs.filter_map(front).find(|front| !front.is_empty()).unwrap_or_default()
+}
+
+fn entries(configs: &[Config]) -> impl Iterator<Item = &Entry> {
+    configs.iter().flat_map(|config| &config.entries)
+}
+
+/// The serial ports that were put in, of the first entry that has some.
+fn ports(old: &[Config], new: &[Config]) -> Vec<String> {
+    let mut all = entries(old).zip(entries(new)).map(|(old, new)| added_ports(old, new));
+    all.find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 fn titles(config: &Config) -> Vec<&Vec<String>> {

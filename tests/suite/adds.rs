@@ -9,7 +9,7 @@ use crate::support::{Ended, Folder, SD, SYSTEMD, TINY, key, pair};
 const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
 /// What an ISO has before. Everything that a recipe can say and that is not chance is here, with its neighbours.
-const BEFORE: [&str; 36] = [
+const BEFORE: [&str; 37] = [
     "--key a.pub",
     "--key a.pub --key b.pub",
     "--hostname box",
@@ -39,6 +39,7 @@ const BEFORE: [&str; 36] = [
     "--karg-delete loglevel=4",
     "--karg-replace loglevel=7",
     "--serial ttyS0,115200",
+    "--serial ttyS1,9600 --serial hvc0 --serial ttyS0,115200",
     "--timeout 0",
     "--timeout 3 --name Box",
     "--label MYLABEL --key a.pub",
@@ -120,16 +121,27 @@ fn what_was_put_in_before_stays_byte_for_byte() {
     }
 }
 
+/// What raw images refuse: two entries have one label, and there is no volume.
+const NOT_RAW: &[&str] = &["--entry", "--default-entry", "--label", "--merge-initrd"];
+
 #[test]
 fn the_same_holds_for_other_kinds_of_images() {
-    for (base, befores) in [
-        (&*SYSTEMD, ["--key a.pub --hostname box", "--label L --key b.pub", "--overlay overlay"]),
-        (&*SD, ["--key a.pub --hostname box", "--karg debug --key b.pub", "--overlay overlay"]),
-    ] {
+    let of_systemd: &[&str] = &["25.11"];
+    for (base, refused) in [(&*SYSTEMD, of_systemd), (&*SD, NOT_RAW)] {
         let folder = folder(base);
-        for before in befores {
-            assert_adds(&folder, before, "--key c.pub");
-            assert_adds(&folder, before, "--karg more=1");
+        let mut others =
+            ["--key c.pub", "--karg more=1", "--file script:/opt/another"].iter().cycle();
+        for before in BEFORE {
+            let stamped = run(&folder, &format!("base.iso -q -f -o at-once {before}"));
+            let is_refused = refused.iter().any(|word| before.contains(word));
+            assert_eq!(stamped.status != 0, is_refused, "{before}: {}", stamped.err);
+            let added = match others.next() {
+                _ if is_refused => continue,
+                _ if before.contains("--inject") => "--key c.pub",
+                Some(added) if !before.contains("authorized_keys") => added,
+                _ => "--karg more=1",
+            };
+            assert_adds(&folder, before, added);
         }
     }
 }

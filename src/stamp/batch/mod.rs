@@ -334,8 +334,9 @@ impl Run<'_> {
         let expected = ExpectedImage { recipe_id, inputs, base: &self.about_base, digests };
         let (job, kept) = self.job(unsettled, &name, &expected)?;
         notes.extend(batch.base.look_up(job.image.edits())?);
-        if !InjectedFacts::from_edits(job.image.edits()).lets_in() {
-            notes.push("nobody can log in over ssh: neither a key nor a password is put in".into());
+        let given = InjectedFacts::from_edits(job.image.edits());
+        if !given.lets_in() {
+            notes.push(format!("nobody can log in over ssh, {}", given.why_nobody()));
         }
         let content = manifest::content_id(batch.sha256, job.image.digest());
         let done = Done {

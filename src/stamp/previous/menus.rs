@@ -2,6 +2,7 @@
 //! only a recipe that makes the same ones again counts.
 
 use crate::boot::config::Config;
+use crate::boot::entry_args::added_ports;
 use crate::boot::kernel_args;
 use crate::boot::menu::Started;
 use crate::error::{Advice, Error, Result};
@@ -99,11 +100,12 @@ fn makes<B: ReadAt + Clone>(base: &BaseImage<B>, recipe: &Recipe, new: &[Config]
 /// Recipes that may have made the menus. A default that moved may have been asked for, or have followed its title.
 fn candidates(old: &[Config], new: &[Config]) -> Vec<Recipe> {
     let mut all = Vec::new();
-    for replaced in [false, true] {
+    // From the last to the first that is tried.
+    for (replaced, has_ports) in [(false, false), (true, false), (false, true), (true, true)] {
         let plain = Recipe {
             timeout: timeout(old, new),
             name: name(old, new),
-            ..with_arguments(old, new, replaced)
+            ..with_arguments(old, new, replaced, has_ports)
         };
         let entry = default_entry(old, new);
         all.extend(entry.map(|entry| Recipe { default_entry: Some(entry), ..plain.clone() }));
@@ -160,21 +162,20 @@ fn called(entry: &Entry) -> String {
     entry.label.as_ref().map_or_else(|| entry.path(), |label| label.text.clone())
 }
 
-/// Arguments and ports. `replaced`: what went and came under one name was replaced.
-fn with_arguments(old: &[Config], new: &[Config], replaced: bool) -> Recipe {
+/// Arguments and ports. `replaced`: what went and came under one name was replaced. `has_ports`: consoles are ports.
+fn with_arguments(old: &[Config], new: &[Config], replaced: bool, has_ports: bool) -> Recipe {
     let mut recipe = Recipe::default();
     let all: Vec<(&Entry, Difference)> =
         pairs(old, new).map(|(old, new)| (old, difference(old, new))).collect();
-    let has_serial =
-        all.iter().any(|(_, found)| found.added.iter().any(|text| text == "console=tty0"));
+    let mut ports = pairs(old, new).map(|(old, new)| added_ports(old, new));
+    let ports = ports.find(|found| has_ports && !found.is_empty()).unwrap_or_default();
+    let has_serial = !ports.is_empty();
     let without = |mut found: Difference| {
         found.added.retain(|text| !(has_serial && text.starts_with("console=")));
         found.deleted.retain(|text| !(has_serial && text.starts_with("console=")));
         found
     };
-    if has_serial {
-        recipe.serial = all.first().map(|(_, found)| ports(found)).unwrap_or_default();
-    }
+    recipe.serial = ports;
     let all: Vec<(&Entry, Difference)> =
         all.into_iter().map(|(entry, found)| (entry, without(found))).collect();
     let changed = || all.iter().filter(|(_, found)| *found != Difference::default());
@@ -207,11 +208,6 @@ fn replace(recipe: &mut Recipe) {
     *added = rest;
     deleted.retain(|old| !key(old).is_some_and(|key| new.iter().any(|new| new.starts_with(&key))));
     recipe.karg_replace = new;
-}
-
-fn ports(found: &Difference) -> Vec<String> {
-    let ports = found.added.iter().filter_map(|text| text.strip_prefix("console="));
-    ports.filter(|port| *port != "tty0").map(str::to_owned).collect()
 }
 
 fn difference(old: &Entry, new: &Entry) -> Difference {

@@ -20,12 +20,6 @@ const KEYS: [&str; 4] = [
     "home/nixos/.ssh/authorized_keys",
 ];
 
-/// What is there where sshd takes keys only.
-const KEY_ONLY: &str = "etc/ssh/remaster_sshd_config";
-
-/// What is there where consoles show the address.
-const GREETING: &str = "etc/remaster/greeting";
-
 const SHADOW: &str = "etc/shadow";
 
 /// What was put into an image before.
@@ -214,8 +208,10 @@ fn prints(found: &Gathered) -> Vec<String> {
 
 fn read_settings(root: &[Member], recipe: &mut Recipe) {
     let root: Vec<&Member> = root.iter().collect();
+    let mut alike = Vec::new();
     for (name, value) in live::settings(&root) {
         match name.as_str() {
+            "serial" => alike.push(value),
             "hostname" => recipe.hostname = Some(value),
             "timezone" => recipe.timezone = Some(value),
             "keymap" => recipe.keymap = Some(value),
@@ -231,18 +227,33 @@ fn read_settings(root: &[Member], recipe: &mut Recipe) {
             _ => {}
         }
     }
+    recipe.serial = all_ports(&recipe.serial, alike);
+}
+
+/// All serial ports: those that the kernel talks at, and those of which there are several of a kind. Of the latter it talks at
+/// the last of the kind, so some are among both; the others go in front of the next one that is.
+fn all_ports(consoles: &[String], alike: Vec<String>) -> Vec<String> {
+    let mut all = alike;
+    let mut next = all.len();
+    for port in consoles.iter().rev() {
+        match all.iter().position(|other| other == port) {
+            Some(at) => next = at,
+            None => all.insert(next, port.clone()),
+        }
+    }
+    all
 }
 
 /// What a recipe says by not saying it, and the passwords.
 fn read_defaults(root: &[Member], recipe: &mut Recipe) {
-    let has = |path: &str| root.iter().any(|member| member.path == path);
     if root.is_empty() {
         return;
     }
+    let members: Vec<&Member> = root.iter().collect();
+    let (key_only, shown) = (live::takes_keys_only(&members), live::greets(&members));
     let has_key = !recipe.key.is_empty();
     let has_host_key = root.iter().any(|member| live::is_host_key(&member.path));
-    recipe.ssh_passwords = (has(KEY_ONLY) != has_key).then_some(!has(KEY_ONLY));
-    let shown = has(GREETING);
+    recipe.ssh_passwords = (key_only != has_key).then_some(!key_only);
     recipe.greeting = (shown != has_key || (has_host_key && !has_key)).then_some(shown);
     let shadow = text(root, SHADOW).unwrap_or_default();
     let hash = |user: &str| {
@@ -256,6 +267,19 @@ fn read_defaults(root: &[Member], recipe: &mut Recipe) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn serial_ports_of_one_kind_and_of_others_are_put_together() {
+        let all = |consoles: &[&str], alike: &[&str]| {
+            let owned = |ports: &[&str]| ports.iter().map(ToString::to_string).collect::<Vec<_>>();
+            all_ports(&owned(consoles), owned(alike)).join(" ")
+        };
+        assert_eq!(all(&["S0"], &[]), "S0");
+        assert_eq!(all(&["S0", "h0"], &[]), "S0 h0");
+        assert_eq!(all(&["S0"], &["S1", "S0"]), "S1 S0");
+        assert_eq!(all(&["h0", "S0"], &["S1", "S0"]), "S1 h0 S0");
+        assert_eq!(all(&["S0", "h0"], &["S1", "S0"]), "S1 S0 h0");
+    }
 
     #[test]
     fn no_key_is_lost_that_is_not_taken_now() {

@@ -63,7 +63,7 @@ impl Answer {
         for line in &self.shape {
             let _ = writeln!(text, "  {line}");
         }
-        put_few(&mut text, "ssh login", &self.keys);
+        put_few(&mut text, "ssh login", &self.logins());
         match &self.given {
             Some(given) => text.push_str(&settings_shown(given, &Recipe::default())),
             None => text.push_str("nothing was put in: a stock image\n"),
@@ -72,6 +72,14 @@ impl Answer {
         put_few(&mut text, "secret", &self.secrets);
         self.put_checks(&mut text);
         text
+    }
+
+    /// Who may log in over ssh: by which key, and who by a password.
+    fn logins(&self) -> Vec<String> {
+        let users = self.given.as_ref().map(InjectedFacts::users_with_passwords);
+        let users = users.filter(|users| !users.is_empty());
+        let by_password = users.map(|users| format!("{} with a password", users.join(" and ")));
+        self.keys.iter().cloned().chain(by_password).collect()
     }
 
     fn put_checks(&self, text: &mut String) {
