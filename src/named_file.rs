@@ -55,7 +55,10 @@ pub struct Rule {
 }
 
 /// Values in place of a path.
-const NO_PATHS: [&str; 4] = ["-", "generate", "generate:rsa", "agent"];
+const NO_PATHS: [&str; 3] = ["-", "generate", "agent"];
+
+/// What stands in front of what is not a path.
+const PREFIXES: [&str; 3] = ["generate:", "env:", "fd:"];
 
 impl Rule {
     /// What the file of a path is, in words, if it is not what is asked for.
@@ -63,9 +66,8 @@ impl Rule {
     /// # Errors
     /// A file that cannot be opened.
     pub fn judge(&self, word: &str) -> io::Result<Option<String>> {
-        let is_no_path =
-            NO_PATHS.contains(&word) || word.starts_with("env:") || word.starts_with("fd:");
-        if is_no_path {
+        let has_prefix = PREFIXES.iter().any(|prefix| word.starts_with(prefix));
+        if NO_PATHS.contains(&word) || has_prefix {
             return Ok(None);
         }
         let found = recognize(Path::new(word))?;

@@ -16,7 +16,7 @@ struct Row {
     rule: Rule,
 }
 
-/// The arguments that name a file to read and are no setting of a recipe. A row for a command stands in front of one for all.
+/// The arguments that name a file to read and are not settings of a recipe. A row for a command stands in front of one for all.
 const ROWS: &[Row] = &[
     Row {
         of: &["try"],
