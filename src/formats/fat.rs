@@ -76,6 +76,20 @@ struct BootSector {
     backup: U16,
 }
 
+/// Where the records of a folder are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Folder {
+    /// At a place of its own, in bytes of the filesystem.
+    Place {
+        /// The first byte.
+        at: u64,
+        /// Bytes.
+        size: u64,
+    },
+    /// In a chain of clusters that begins with this one.
+    Chain(u32),
+}
+
 /// The sizes that a boot sector gives.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
@@ -125,18 +139,41 @@ impl Layout {
         self.kind
     }
 
+    /// How many clusters there are.
+    pub(crate) fn clusters(&self) -> u64 {
+        self.clusters
+    }
+
+    /// Whether one FAT counts and the others are not kept like it ("FAT32 Extended BPB", `BPB_ExtFlags`).
+    pub(crate) fn has_one_active_fat(&self) -> bool {
+        self.kind == Kind::Fat32 && self.boot.flags.get() & 0x80 != 0
+    }
+
+    /// The root folder.
+    pub(crate) fn root(&self) -> Folder {
+        if self.kind == Kind::Fat32 {
+            return Folder::Chain(self.boot.root_cluster.get());
+        }
+        let fats = self.fat_sectors.saturating_mul(self.sector());
+        let at = fats.saturating_mul(self.boot.fats.into()).saturating_add(self.reserved());
+        Folder::Place {
+            at,
+            size: FOLDER_RECORD.saturating_mul(self.boot.root_entries.get().into()),
+        }
+    }
+
     /// Bytes of a cluster.
     pub fn cluster(&self) -> u64 {
         self.sector().saturating_mul(u64::from(self.boot.sectors_per_cluster))
     }
 
     /// Bytes of the sectors before the FATs.
-    fn reserved(&self) -> u64 {
+    pub(crate) fn reserved(&self) -> u64 {
         self.sector().saturating_mul(u64::from(self.boot.reserved_sectors.get()))
     }
 
     /// Bytes of one FAT that stand for clusters, a started one counted whole.
-    fn fat_bytes(&self) -> u64 {
+    pub(crate) fn fat_bytes(&self) -> u64 {
         let entries = self.clusters.saturating_add(RESERVED_ENTRIES);
         entries.saturating_mul(self.kind.bits()).div_ceil(8)
     }
@@ -165,6 +202,12 @@ impl Layout {
             0 => u64::from(self.boot.total_sectors_32.get()),
             sectors => u64::from(sectors),
         }
+    }
+
+    /// One of so many clusters of 512 bytes.
+    #[cfg(test)]
+    pub(crate) fn sample(kind: Kind, clusters: u64) -> Self {
+        Self { boot: zerocopy::FromZeros::new_zeroed(), kind, fat_sectors: 1, clusters }
     }
 
     /// The same filesystem with at least `more` clusters more, and whole tracks if it has them, as DOS and

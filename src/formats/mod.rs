@@ -9,6 +9,7 @@ pub mod elf;
 pub mod ext4;
 pub mod fat;
 pub mod fat32;
+pub mod fat_chains;
 pub mod flash_mark;
 pub mod gpt;
 pub mod gpt_backup;

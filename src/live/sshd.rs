@@ -94,6 +94,6 @@ mod tests {
     fn ours_come_before_the_ones_of_nixos_and_the_link_leads_to_them() {
         let (ours, theirs) = CONFIG.split_once("Include").unwrap();
         assert!(ours.contains("\nPasswordAuthentication no\n") && theirs.contains("/etc/static/"));
-        assert!(DROP_IN.contains(CONFIG_NAME));
+        assert!(DROP_IN.contains(CONFIG_PATH.rsplit('/').next().unwrap()));
     }
 }

@@ -1,4 +1,4 @@
-//! A UEFI boot image without a free cluster, which must be replaced by a larger copy.
+//! UEFI boot images without a free cluster, which must be replaced by a larger copy; and those whose clusters lead nowhere.
 
 use std::io::{Cursor, Seek, SeekFrom, Write};
 
@@ -8,7 +8,7 @@ use remaster::iso::survey::boot_catalog::Platform;
 use remaster::recipe::edits::InjectMethod;
 use remaster::units::ByteRange;
 
-use crate::support::{AARCH64, TINY, assert_same, bytes, edits, stamp, survey};
+use crate::support::{AARCH64, Folder, TINY, assert_same, bytes, edits, key, stamp, survey};
 
 /// Where the boot image of an image is, by its boot catalog.
 fn place(image: &[u8]) -> ByteRange {
@@ -75,4 +75,95 @@ fn a_full_boot_image_stays_where_no_menu_changes() {
     let base = full(&TINY);
     let stamped = stamp(&base, &edits(1, InjectMethod::MergeInitrd));
     assert_eq!(place(&stamped), place(&base));
+}
+
+/// The first bytes of the FATs of the tiny boot image, which has 12 bits for a cluster.
+fn fats(esp: &[u8]) -> [usize; 2] {
+    let number = |at: usize| usize::from(u16::from_le_bytes([esp[at], esp[at + 1]]));
+    let first = number(14) * 512;
+    [first, first + number(22) * 512]
+}
+
+/// Makes `next` follow a cluster, in both FATs.
+fn lead(esp: &mut [u8], cluster: usize, next: u16) {
+    for fat in fats(esp) {
+        let at = fat + cluster * 3 / 2;
+        let pair = u16::from_le_bytes([esp[at], esp[at + 1]]);
+        let pair = match cluster % 2 {
+            0 => pair & 0xf000 | next,
+            _ => pair & 0x000f | next << 4,
+        };
+        esp[at..at + 2].copy_from_slice(&pair.to_le_bytes());
+    }
+}
+
+/// Where the record of a name is, and its first cluster.
+fn record(esp: &[u8], name: &[u8; 11]) -> (usize, u16) {
+    let at = (0..esp.len()).step_by(32).find(|at| esp[*at..].starts_with(name)).unwrap();
+    (at, u16::from_le_bytes([esp[at + 26], esp[at + 27]]))
+}
+
+fn set_first(esp: &mut [u8], name: &[u8; 11], cluster: u16) {
+    let (at, _) = record(esp, name);
+    esp[at + 26..at + 28].copy_from_slice(&cluster.to_le_bytes());
+}
+
+const EFI: &[u8; 11] = b"EFI        ";
+const BOOT: &[u8; 11] = b"BOOT       ";
+const MENU: &[u8; 11] = b"GRUB    CFG";
+
+/// What is wrong, the change that makes it so, and words of the message.
+type Wrong = (&'static str, fn(&mut [u8]), &'static str);
+
+const WRONG: [Wrong; 9] = [
+    ("a chain to cluster 1", |esp| lead(esp, record(esp, EFI).1.into(), 1), "cluster 1"),
+    ("a chain behind the end", |esp| lead(esp, record(esp, EFI).1.into(), 0xfef), "cluster 4079"),
+    (
+        "a folder without an end",
+        |esp| {
+            let cluster = record(esp, EFI).1;
+            lead(esp, cluster.into(), cluster);
+        },
+        "leads back to itself",
+    ),
+    (
+        "two chains that meet",
+        |esp| lead(esp, record(esp, EFI).1.into(), record(esp, BOOT).1),
+        "as something else does",
+    ),
+    ("a folder at cluster 0", |esp| set_first(esp, EFI, 0), "cluster 0"),
+    ("a folder at cluster 1", |esp| set_first(esp, EFI, 1), "cluster 1"),
+    ("a file at cluster 1", |esp| set_first(esp, MENU, 1), "cluster 1"),
+    (
+        "a folder in itself",
+        |esp| set_first(esp, BOOT, record(esp, EFI).1),
+        "as something else does",
+    ),
+    (
+        "FATs larger than 32 bits of sectors",
+        |esp| {
+            esp[16] = 255;
+            esp[22..24].copy_from_slice(&[0; 2]);
+            esp[36..40].copy_from_slice(&[255; 4]);
+        },
+        "sizes that fit together",
+    ),
+];
+
+#[test]
+fn clusters_that_lead_nowhere_are_a_wrong_image() {
+    let folder = Folder::new();
+    folder.write("key.pub", key(1).as_bytes());
+    let place = slice(place(&TINY));
+    for (what, change, told) in WRONG {
+        let mut image = TINY.clone();
+        change(&mut image[place.clone()]);
+        folder.write("base.iso", &image);
+        for line in [&["inspect", "base.iso"][..], &["base.iso", "--key", "key.pub", "-o", "out"]] {
+            let ended = folder.run(line);
+            assert_eq!(ended.status, 4, "{what}: {}", ended.err);
+            assert!(ended.err.contains(told), "{what}: {}", ended.err);
+            assert!(!ended.err.contains("panicked") && !folder.at("out").exists(), "{what}");
+        }
+    }
 }

@@ -252,7 +252,7 @@ fn bad_recipes_are_told_where_and_why() {
         ("host-key = ['host',\n 'host']", "2:2: host-key: a second ed25519 key"),
         ("host-key = 'generate:dsa'", "1:12: host-key: \"generate:dsa\" is not a kind"),
         ("host-key = 'short'", "is a text file, not a private key"),
-        ("host-key = 'missing'", "cannot read the file of --host-key"),
+        ("host-key = 'missing'", "cannot open missing, which should be a private key"),
         (
             "host-key = ['generate:rsa']\nhost-key-seed = 'seed'",
             "1:13: host-key: rsa keys cannot be derived",

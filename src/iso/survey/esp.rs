@@ -6,6 +6,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::image::window::Scratch;
+use crate::iso::survey::esp_check;
 use crate::units::{ByteRange, beyond, u64_len};
 
 /// Levels of folders that are looked into.
@@ -55,6 +56,7 @@ impl fatfs::TimeProvider for NoClock {
 impl<'s, 'a, I: ReadAt> Esp<'s, 'a, I> {
     /// Opens the filesystem of a boot image. One that was not closed properly is refused.
     pub fn open(scratch: &'s mut Scratch<'a, I>) -> Result<Self> {
+        esp_check::check(scratch)?;
         let at = scratch.window();
         let options = fatfs::FsOptions::new().update_accessed_date(false).time_provider(&NO_CLOCK);
         let fault = |fault| broken("", at, &fault);
@@ -162,11 +164,11 @@ fn list<I: ReadAt>(
     depth: usize,
     found: &mut Vec<EspFile>,
 ) -> io::Result<()> {
-    if depth > DEEPEST || found.len() > MOST_FILES {
-        let what = format!("over {DEEPEST} levels of folders, or {MOST_FILES} files");
-        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
-    }
     for entry in dir.iter() {
+        if depth > DEEPEST || found.len() > MOST_FILES {
+            let what = format!("over {DEEPEST} levels of folders, or {MOST_FILES} files");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+        }
         let entry = entry?;
         let name = entry.file_name();
         if name == "." || name == ".." {

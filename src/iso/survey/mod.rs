@@ -5,6 +5,7 @@ pub mod boot_catalog;
 pub mod configs;
 pub mod console;
 pub mod esp;
+mod esp_check;
 pub mod loaders;
 pub mod located;
 pub mod nixos;
