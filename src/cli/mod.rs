@@ -9,6 +9,7 @@ mod help;
 mod interrupt;
 mod job;
 mod known_hosts;
+mod panics;
 mod printer;
 mod progress;
 mod record;
@@ -70,8 +71,12 @@ enum Command {
     Man(manual::Pages),
 }
 
-/// Runs the program.
+/// Runs the program, and reports a panic as a bug.
 pub(crate) fn main() -> ExitCode {
+    panics::caught(parse_and_run)
+}
+
+fn parse_and_run() -> ExitCode {
     if let Err(fault) = interrupt::outlive_file_limits().and_then(|()| no_private_key()) {
         return printer::fault(&fault);
     }

@@ -28,6 +28,8 @@ const HELD: [(&str, &str); 45] = [
     ("formats/patch_file.rs MOST_RUNS", "numbers_that_would_fill_the_memory_are_refused"),
     ("image/digest/published.rs LARGEST", "a_file_that_never_ends_is_refused_by_every_command"),
     ("iso/survey/esp.rs DEEPEST", "folders_of_a_boot_image_are_looked_into_up_to_a_depth"),
+    ("iso/survey/esp_check.rs LARGEST_FAT", "a_fat_has_so_many_bytes_at_most_and_is_mirrored"),
+    ("iso/survey/esp_check.rs LARGEST_FOLDER", "a_folder_has_so_many_bytes_at_most"),
     ("iso/survey/tree.rs DEEPEST", "what_is_sound_and_not_supported_is_called_that"),
     ("live/files/places.rs LONGEST", "names_and_paths_that_linux_does_not_take_are_refused"),
     ("live/files/units.rs LARGEST", "a_file_that_never_ends_is_refused_by_every_command"),
