@@ -92,6 +92,11 @@ impl State {
         }
         is_due
     }
+
+    /// Whether the end is worth a line: that of a stage whose end nobody knew before has had none.
+    fn has_last_line(&self) -> bool {
+        self.total == 0 && self.done > 0 && self.start.elapsed() >= LINES_DELAY
+    }
 }
 
 impl Meter {
@@ -280,11 +285,7 @@ impl Progress for Meter {
         }
         match self.style {
             Style::Events => self.event("end", &held),
-            Style::Lines
-                if held.total == 0 && held.done > 0 && held.start.elapsed() >= LINES_DELAY =>
-            {
-                self.line(&held);
-            }
+            Style::Lines if held.has_last_line() => self.line(&held),
             _ => {}
         }
     }
@@ -324,6 +325,16 @@ mod tests {
                 told += u64::from(stage.has_line());
             }
             assert_eq!(told, lines, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_stage_of_unknown_size_that_lasts_has_a_line_at_its_end() {
+        for (seconds, total, done, is_told) in
+            [(60, 0, 1, true), (0, 0, 1, false), (60, 200, 200, false), (60, 0, 0, false)]
+        {
+            let stage = State { total, done, ..stage(seconds) };
+            assert_eq!(stage.has_last_line(), is_told, "{seconds} s, {done} of {total}");
         }
     }
 

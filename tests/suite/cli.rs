@@ -7,6 +7,8 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 
+use remaster::image::digest::Digest;
+use remaster::progress::Silent;
 use remaster::recipe::edits::InjectMethod;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -356,6 +358,49 @@ fn the_help_lists_every_status() {
     for command in ["inspect", "demo"] {
         assert!(help.contains(command), "{command}");
         folder.run(&[command, "--help"]).quietly();
+    }
+}
+
+#[test]
+fn a_base_in_the_cache_is_shown_in_words_and_as_json() {
+    let folder = Folder::new();
+    let cache = folder.at("cache");
+    std::fs::create_dir(&cache).unwrap();
+    folder.write("cache/nixos.iso", b"a base");
+    let sha256 = Digest::compute(&b"a base".to_vec(), &Silent).unwrap().to_string();
+    let record = serde_json::json!({
+        "name": "nixos-25.11-minimal", "version": "25.11.1.abc", "url": "https://x/nixos.iso",
+        "sha256": sha256, "size": 6, "file": "nixos.iso",
+    });
+    folder.write("cache/nixos-25.11-minimal.json", record.to_string().as_bytes());
+    let show = ["base", "show", "nixos-25.11-minimal", "--cache", "cache"];
+    let ended = folder.run(&show);
+    let words = ended.text();
+    assert!(words.starts_with("nixos-25.11-minimal: NixOS 25.11.1.abc, 6 bytes"), "{words}");
+    let json: Value =
+        serde_json::from_str(&folder.run(&[&show[..], &["--json"]].concat()).text()).unwrap();
+    assert_eq!(json["record"], record);
+}
+
+#[test]
+fn a_public_key_elsewhere_below_etc_ssh_is_not_a_host_key() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    let file = "key.pub:/etc/ssh/other_key.pub";
+    folder.run(&["base.iso", "--key", "key.pub", "--file", file, "-o", "out"]).done();
+    let json: Value =
+        serde_json::from_str(&folder.run(&["inspect", "--json", "out"]).text()).unwrap();
+    assert_eq!(json["injected"]["host_keys"], serde_json::json!([]));
+}
+
+#[test]
+fn the_long_help_has_what_the_short_one_leaves_out() {
+    let folder = Folder::new();
+    let text = |line: &[&str]| folder.run(line).done();
+    for (line, is_long) in
+        [(&["flash", "-h"][..], false), (&["flash", "--help"], true), (&["help", "flash"], true)]
+    {
+        assert_eq!(text(line).contains("--no-delta"), is_long, "{line:?}");
     }
 }
 

@@ -130,5 +130,10 @@ fn a_batch_tells_of_images_that_let_nobody_in() {
     let ended = folder.run(&["stamp", "base.iso", "users.toml", "-o", "out"]);
     assert_eq!(ended.status, 0, "{}", ended.err);
     assert!(ended.err.contains("note: ann: nobody can log in over ssh"), "{}", ended.err);
+    // Of several the first by name is named, whatever their order.
+    let more = format!("{users}[[user]]\nname = \"zoe\"\nhostname = \"z\"\n");
+    folder.write("more.toml", more.as_bytes());
+    let more = folder.run(&["stamp", "base.iso", "more.toml", "-o", "more", "--jobs", "1"]);
+    assert!(more.err.contains("note: ann and 1 more: nobody can log in"), "{}", more.err);
     assert!(!ended.err.contains("bob"), "{}", ended.err);
 }

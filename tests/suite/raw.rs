@@ -48,6 +48,12 @@ fn seen(image: &[u8]) -> Ext4 {
 }
 
 #[test]
+fn entries_that_start_the_same_kernel_and_system_are_one() {
+    let report = Report::read(&SD.as_slice()).unwrap();
+    assert_eq!((report.menus[0].entries.len(), report.triplets.len()), (2, 1));
+}
+
+#[test]
 fn keys_and_arguments_are_there_for_another_reader_of_ext4() {
     let wanted = customization(|recipe| {
         recipe.hostname = Some("box".into());

@@ -62,6 +62,14 @@ const TYPED: &[(&str, &str)] = &[
     ("verify c.iso --manifest /dev/null", "/dev/null is not a manifest"),
     ("apply p.remaster -o new.iso", "p.remaster is a patch, and its base is not given"),
     ("apply k.pub -o new.iso", "k.pub is not a descriptor"),
+    ("flash c.iso --key k.pub --any --to-file new.iso", "--any writes an image as it is"),
+    ("flash b.iso --patch p.remaster --any --to-file new.iso", "--any writes an image as it is"),
+    ("flash c.iso /dev/sdc --yes", "--yes without saying which disk is meant"),
+    (
+        "flash c.iso /dev/sdc --expect-serial A --expect-serial B",
+        "--expect-serial must be given once per disk",
+    ),
+    ("flash c.iso", "no disk to write to"),
     ("verify c.iso --any", "--any is for use with --against <IMAGE>"),
     (
         "stamp b.iso u.toml -o new --base-url https://x/b.iso",

@@ -96,3 +96,35 @@ fn is_json(text: &str) -> bool {
     };
     follows('{', "\"}") || follows('[', "{\"]-0123456789")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &[u8]) -> Option<String> {
+        find(text).map(|other| other.is())
+    }
+
+    #[test]
+    fn a_text_is_one_whose_last_character_is_cut_off_and_not_one_with_other_bytes() {
+        let cut = format!("{}\u{e9}", "x".repeat(LOOKED_AT - 1));
+        assert_eq!(name(cut.as_bytes()).as_deref(), Some("is a text file"));
+        assert_eq!(name(b"text \xff and more"), None);
+        assert_eq!(name(b"text \0 and more"), None);
+    }
+
+    #[test]
+    fn lists_of_checksums_are_known_in_both_forms() {
+        let digest = "0123456789abcdef".repeat(4);
+        for (text, is_list) in [
+            (format!("{digest}  nixos.iso\n"), true),
+            (format!("{digest}{digest} *nixos.iso\n"), true),
+            (format!("SHA256 (nixos.iso) = {digest}\n"), true),
+            (format!("{}  nixos.iso\n", &digest[1..]), false),
+            (format!("{}g  nixos.iso\n", &digest[1..]), false),
+        ] {
+            let found = name(text.as_bytes()).unwrap();
+            assert_eq!(found == "is a list of checksums", is_list, "{text}: {found}");
+        }
+    }
+}
