@@ -445,3 +445,51 @@ fn superblock_at(window: ByteRange) -> Option<ByteRange> {
     let at = ByteRange::new(window.start().checked_add(superblock::AT)?, superblock::SIZE)?;
     (at.end() <= window.end()).then_some(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::ext4::inode;
+    use crate::units::u64_len;
+
+    /// Where the root filesystem of the small image begins.
+    const ROOT_AT: u64 = 1 << 20;
+
+    fn filesystem() -> Filesystem<Vec<u8>> {
+        let packed = include_bytes!("../../tests/tiny/tiny-sd.img.zst");
+        let image = zstd::decode_all(&packed[..]).unwrap();
+        let window = ByteRange::between(ROOT_AT, u64_len(&image)).unwrap();
+        Filesystem::open(image, window).unwrap()
+    }
+
+    fn made(filesystem: &Filesystem<Vec<u8>>, kind: Kind) -> Inode {
+        Inode::new(20, kind, 0o644, (0, 0), filesystem.superblock()).unwrap()
+    }
+
+    #[test]
+    fn a_link_in_its_inode_has_no_blocks_and_a_file_without_extents_is_not_supported() {
+        let filesystem = filesystem();
+        let mut link = made(&filesystem, Kind::Symlink);
+        assert!(link.set_short_link(b"/etc", filesystem.superblock()).unwrap());
+        assert_eq!(filesystem.map(&link).unwrap(), Map::default());
+        let file = made(&filesystem, Kind::File);
+        let fault = filesystem.map(&file).unwrap_err().to_string();
+        assert!(fault.contains("another kind of file"), "{fault}");
+    }
+
+    #[test]
+    fn extents_that_are_empty_or_lead_out_of_the_filesystem_are_wrong() {
+        let filesystem = filesystem();
+        let menu = filesystem.lookup("boot/extlinux/extlinux.conf").unwrap().unwrap();
+        assert_eq!(filesystem.map(&menu).unwrap().extents.len(), 1);
+        // Of the first extent: its length, and its block.
+        for (at, bytes) in [(16, &[0, 0][..]), (20, &[255; 4])] {
+            let mut root: [u8; inode::INLINE] = *menu.extent_root();
+            root[at..at + bytes.len()].copy_from_slice(bytes);
+            let mut wrong = menu.clone();
+            wrong.set_extent_root(root);
+            let fault = filesystem.map(&wrong).unwrap_err().to_string();
+            assert!(fault.contains("extents in order, within"), "{at}: {fault}");
+        }
+    }
+}

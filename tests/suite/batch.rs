@@ -223,6 +223,20 @@ fn a_bad_user_is_told_and_stops_nobody_else() {
 }
 
 #[test]
+fn without_digests_an_image_of_another_recipe_is_known_too() {
+    let folder = folder(&TINY);
+    let batch = |more: &[&'static str]| {
+        folder.run(&[&["stamp", "base.iso", "users.csv", "-o", "out"], more].concat())
+    };
+    batch(&[]).done();
+    let ended = batch(&["--resume", "--hostname", "other"]);
+    let told =
+        "out/bob.iso already exists and does not stay: it was made of another base or recipe";
+    assert!(ended.status == 11 && ended.err.contains(told), "{}", ended.err);
+    batch(&["--resume"]).done();
+}
+
+#[test]
 fn what_is_there_stays_by_its_contents_and_not_by_its_name() {
     let folder = folder(&TINY);
     let expected = alone(&folder, "alice");

@@ -3,6 +3,7 @@
 use std::io::{Cursor, Seek, SeekFrom, Write};
 
 use remaster::image::ReadAt;
+use remaster::inspect::Report;
 use remaster::iso::injected::IsoBase;
 use remaster::iso::survey::boot_catalog::Platform;
 use remaster::recipe::edits::InjectMethod;
@@ -75,6 +76,23 @@ fn a_full_boot_image_stays_where_no_menu_changes() {
     let base = full(&TINY);
     let stamped = stamp(&base, &edits(1, InjectMethod::MergeInitrd));
     assert_eq!(place(&stamped), place(&base));
+}
+
+#[test]
+fn a_signed_program_in_the_boot_image_is_shown_with_its_signer() {
+    let mut image = TINY.clone();
+    let at = slice(place(&image));
+    let mut esp = Cursor::new(image[at.clone()].to_vec());
+    {
+        let volume = fatfs::FileSystem::new(&mut esp, fatfs::FsOptions::new()).unwrap();
+        let mut file = volume.root_dir().create_file("EFI/BOOT/signed.efi").unwrap();
+        file.write_all(include_bytes!("../tiny/signed.efi")).unwrap();
+        file.flush().unwrap();
+    }
+    image[at].copy_from_slice(esp.get_ref());
+    let report = Report::read(&image.as_slice()).unwrap();
+    let found = report.uefi_programs.iter().find(|found| found.path.ends_with("signed.efi"));
+    assert_eq!(found.unwrap().signatures[0].signer, "remaster test signer");
 }
 
 /// The first bytes of the FATs of the tiny boot image, which has 12 bits for a cluster.

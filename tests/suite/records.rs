@@ -56,6 +56,16 @@ fn verified(image: &[u8]) -> remaster::Result<()> {
 }
 
 #[test]
+fn a_manifest_says_whom_each_key_lets_in() {
+    let folder = folder();
+    let file = "key.pub:/etc/ssh/authorized_keys.d/root:444";
+    folder.run(&["base.iso", "--file", file, "-o", "custom.iso"]).done();
+    let found = found::of_image(&folder.read("custom.iso").as_slice()).unwrap().unwrap();
+    let users: Vec<&str> = found.manifest.keys.iter().map(|key| key.user.as_str()).collect();
+    assert_eq!(users, ["root"]);
+}
+
+#[test]
 fn bytes_everywhere_count() {
     for (name, base) in bases() {
         for way in [InjectMethod::ExtraInitrd, InjectMethod::MergeInitrd] {
