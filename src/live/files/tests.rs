@@ -636,11 +636,14 @@ fn bad_stores_are_refused_by_name() {
 #[test]
 fn a_file_that_another_setting_makes_too_is_refused() {
     let bench = Bench::new();
-    let files = Files::gather(&bench.overlay("root/.ssh/authorized_keys", 0o600, "")).unwrap();
-    let mut edits = Edits::authorize("key\n", crate::recipe::edits::InjectMethod::default());
-    let fault =
-        files.unwrap().apply(&facts(), &BTreeSet::new(), &mut edits).unwrap_err().to_string();
-    assert!(fault.starts_with("/root/.ssh/authorized_keys is among the files given"), "{fault}");
+    // In the archive of the live system's files, and in a squashfs.
+    for size in [0, (16 << 20) + 1] {
+        let recipe = bench.overlay("root/.ssh/authorized_keys", 0o600, vec![b'\n'; size]);
+        let files = Files::gather(&recipe).unwrap().unwrap();
+        let mut edits = Edits::authorize("key\n", crate::recipe::edits::InjectMethod::default());
+        let fault = files.apply(&facts(), &BTreeSet::new(), &mut edits).unwrap_err().to_string();
+        assert!(fault.starts_with("/root/.ssh/authorized_keys is among the files"), "{fault}");
+    }
 }
 
 /// The key files that sshd reads on every installer, and the folders above them.
