@@ -52,6 +52,7 @@ fn a_hostile_answer_adds_no_host() {
             assert_eq!(ended.status, 1, "{shown:?}: {} {}", ended.text(), ended.err);
             let is_empty = ended.out.is_empty() || ended.text().contains(r#""machines":[]"#);
             assert!(is_empty, "{shown:?}: {}", ended.text());
+            assert!(!ended.err.contains("announces"), "{shown:?}: {}", ended.err);
         }
     }
 }
@@ -65,7 +66,9 @@ fn what_is_told_of_a_machine_is_what_was_known_of_it() {
         host_key(2)
     );
     for (more, hosts) in [(&[][..], 1), (&["--json"], 1), (&["--ssh-config"], 1)] {
-        let told = find(&answer, more).done();
+        let ended = find(&answer, more);
+        assert!(!ended.err.contains("announces"), "{}", ended.err);
+        let told = ended.done();
         assert_eq!(
             told.matches("root@127.0.0.7")
                 .count()
