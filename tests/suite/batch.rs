@@ -223,6 +223,27 @@ fn a_bad_user_is_told_and_stops_nobody_else() {
 }
 
 #[test]
+fn what_is_written_beside_the_files_is_named_once() {
+    let folder = folder(&TINY);
+    let told = |more: &[&'static str], out: &'static str| {
+        let line = [&["stamp", "base.iso", "users.csv", "-o", out], more].concat();
+        let ended = folder.run(&line);
+        assert_eq!(ended.status, 0, "{}", ended.err);
+        ended.err.lines().find(|line| line.starts_with("wrote beside")).map(str::to_owned)
+    };
+    assert_eq!(told(&[], "plain"), None);
+    let all = ["--host-key", "generate", "--manifest", "--sbom", "--provenance"];
+    let expected = "wrote beside each: .known_hosts, .manifest.json, .provenance.json, .sbom.json";
+    assert_eq!(told(&all, "all").as_deref(), Some(expected));
+    for ending in expected.split(": ").nth(1).unwrap().split(", ") {
+        assert!(folder.at(&format!("all/alice.iso{ending}")).exists(), "{ending}");
+    }
+    let patch = ["--as", "patch", "--descriptor"];
+    assert_eq!(told(&patch, "patch").as_deref(), Some("wrote beside each: .descriptor.json"));
+    assert_eq!(told(&["--as", "oci", "--host-key", "generate"], "oci"), None);
+}
+
+#[test]
 fn without_digests_an_image_of_another_recipe_is_known_too() {
     let folder = folder(&TINY);
     let batch = |more: &[&'static str]| {

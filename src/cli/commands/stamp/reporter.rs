@@ -32,6 +32,8 @@ pub(super) struct BatchReporter {
     turn: Mutex<()>,
     /// The lines of `known_hosts` files, by image.
     known: Mutex<BTreeMap<PathBuf, HostKeys>>,
+    /// How the names of what was written beside the files end.
+    beside: Mutex<BTreeSet<String>>,
     /// What was put into the base before, and of how many images it is gone.
     gone: Mutex<BTreeMap<String, usize>>,
     /// What is worth telling of what was asked for, and of whom.
@@ -79,6 +81,7 @@ impl BatchReporter {
             bar: progress::counter("stamping", users),
             turn: Mutex::new(()),
             known: Mutex::default(),
+            beside: Mutex::default(),
             gone: Mutex::default(),
             notes: Mutex::default(),
         })
@@ -101,6 +104,7 @@ impl BatchReporter {
         let folder = shell::shell_quote(&args.output);
         let synced = args.written.sync_note();
         printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed{synced}\n"));
+        self.tell_beside();
         self.tell_gone();
         self.tell_notes();
         self.write_failures()?;
@@ -130,6 +134,26 @@ impl BatchReporter {
             );
             let mut all = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
             all.entry(note).or_default().add(&done.name);
+        }
+    }
+
+    /// Takes down what was written beside a file that was made.
+    fn note_beside(&self, done: &Done) {
+        if done.kept || !done.path.is_file() {
+            return;
+        }
+        let name = done.path.to_string_lossy();
+        let known = done.known_hosts.as_ref().map(|path| path.to_string_lossy());
+        let known = known.as_ref().and_then(|known| known.strip_prefix(&*name));
+        let written = self.written.iter().copied().chain(known).map(str::to_owned);
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner).extend(written);
+    }
+
+    fn tell_beside(&self) {
+        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let endings: Vec<&str> = beside.iter().map(String::as_str).collect();
+        if !endings.is_empty() {
+            printer::say(&format!("wrote beside each: {}\n", endings.join(", ")));
         }
     }
 
@@ -198,6 +222,7 @@ impl BatchObserver for BatchReporter {
             all.entry(note.clone()).or_default().add(&done.name);
         }
         self.note_stale(done);
+        self.note_beside(done);
         if self.json {
             let gone: Vec<String> = done.gone.iter().map(ToString::to_string).collect();
             self.line(&json!({
