@@ -401,6 +401,8 @@ fn the_long_help_has_what_the_short_one_leaves_out() {
         [(&["flash", "-h"][..], false), (&["flash", "--help"], true), (&["help", "flash"], true)]
     {
         assert_eq!(text(line).contains("--no-delta"), is_long, "{line:?}");
+        // The long one has headings, the short one a list.
+        assert_eq!(text(line).contains("\nWriting:"), is_long, "{line:?}");
     }
 }
 

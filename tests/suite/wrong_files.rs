@@ -276,6 +276,46 @@ fn a_file_that_may_not_be_read_is_named() {
     }
 }
 
+/// Commands that read a disk, which is `disk`, and who may let in to it.
+const OF_DISKS: [(&str, &str); 4] = [
+    ("inspect disk", "no permission"),
+    ("diff base.iso disk", "no permission"),
+    ("reset disk --in-place", "no permission"),
+    ("verify disk --against base.iso", "udisks2"),
+];
+
+#[test]
+fn a_disk_that_may_not_be_read_is_named_with_who_may() {
+    if !rustix::process::geteuid().is_root() {
+        skipped("only root can make the node of a disk, and become nobody");
+        return;
+    }
+    let folder = folder();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let disks = fs::read_dir("/sys/block").unwrap();
+    let disk = disks.map(|disk| disk.unwrap().path()).find(|disk| disk.join("device").exists());
+    let Some(disk) = disk else {
+        skipped("the machine has no disk");
+        return;
+    };
+    let numbers = fs::read_to_string(disk.join("dev")).unwrap();
+    let (major, minor) = numbers.trim().split_once(':').unwrap();
+    let mut mknod = Command::new("mknod");
+    mknod.args(["-m", "600"]).arg(folder.at("disk")).args(["b", major, minor]);
+    assert!(mknod.status().unwrap().success());
+    let program = folder.at("program");
+    fs::copy(env!("CARGO_BIN_EXE_remaster"), &program).unwrap();
+    for (line, told) in OF_DISKS {
+        let mut command = Command::new(&program);
+        command.args(line.split(' ')).current_dir(folder.path()).stdin(Stdio::null());
+        command.env_clear().env("HOME", folder.path()).uid(NOBODY).gid(NOBODY);
+        let ended = Ended::from(command.output().unwrap());
+        assert_eq!(ended.status, 1, "{line}: {}", ended.err);
+        let is_told = ended.err.contains("cannot open disk: ") && ended.err.contains(told);
+        assert!(is_told && ended.err.contains("hint: run it as root: `sudo /"), "{}", ended.err);
+    }
+}
+
 #[test]
 fn what_comes_through_a_fifo_is_judged_as_a_file_is_and_nothing_hangs() {
     let folder = folder();
