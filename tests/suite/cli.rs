@@ -378,7 +378,7 @@ fn a_base_in_the_cache_is_shown_in_words_and_as_json() {
     let words = ended.text();
     assert!(words.starts_with("nixos-25.11-minimal: NixOS 25.11.1.abc, 6 bytes"), "{words}");
     let json: Value =
-        serde_json::from_str(&folder.run(&[&show[..], &["--json"]].concat()).text()).unwrap();
+        serde_json::from_str(folder.run(&[&show[..], &["--json"]].concat()).text()).unwrap();
     assert_eq!(json["record"], record);
 }
 
@@ -389,7 +389,7 @@ fn a_public_key_elsewhere_below_etc_ssh_is_not_a_host_key() {
     let file = "key.pub:/etc/ssh/other_key.pub";
     folder.run(&["base.iso", "--key", "key.pub", "--file", file, "-o", "out"]).done();
     let json: Value =
-        serde_json::from_str(&folder.run(&["inspect", "--json", "out"]).text()).unwrap();
+        serde_json::from_str(folder.run(&["inspect", "--json", "out"]).text()).unwrap();
     assert_eq!(json["injected"]["host_keys"], serde_json::json!([]));
 }
 

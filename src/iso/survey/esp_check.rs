@@ -109,37 +109,36 @@ mod tests {
 
     const SECTOR: usize = 512;
 
-    /// A filesystem with 12 bits for each of 40 clusters of 64 KiB, and a folder in the first `used` of them.
-    fn with_folder(used: u16) -> Vec<u8> {
-        let clusters = 40;
-        let mut image = vec![0; (1 + 1 + 1 + clusters * 128) * SECTOR];
-        let sectors = u16::try_from(image.len() / SECTOR).unwrap();
-        image[11..13].copy_from_slice(&512_u16.to_le_bytes());
-        image[13] = 128;
-        image[14] = 1; // reserved sectors
-        image[16] = 1; // FATs
-        image[17] = 16; // records of the root folder
-        image[19..21].copy_from_slice(&sectors.to_le_bytes());
-        image[22] = 1; // sectors of a FAT
-        for cluster in 2..2 + used {
-            let next = if cluster == 1 + used { 0xfff } else { cluster + 1 };
-            let at = SECTOR + usize::from(cluster) * 3 / 2;
-            let pair = u16::from_le_bytes([image[at], image[at + 1]]);
-            let new = if cluster % 2 == 0 { pair | next } else { pair | next << 4 };
-            image[at..at + 2].copy_from_slice(&new.to_le_bytes());
-        }
-        let record = &mut image[2 * SECTOR..];
-        record[..11].copy_from_slice(b"FOLDER     ");
-        (record[11], record[26]) = (0x10, 2);
-        image
-    }
-
     fn checked(image: &Vec<u8>) -> Result<()> {
         check(&mut Scratch::new(image, ByteRange::up_to(u64_len(image))))
     }
 
     #[test]
     fn a_folder_has_so_many_bytes_at_most() {
+        // A filesystem with 12 bits for each of 40 clusters of 64 KiB, and a folder in the first `used` of them.
+        let with_folder = |used: u16| {
+            let clusters = 40;
+            let mut image = vec![0; (1 + 1 + 1 + clusters * 128) * SECTOR];
+            let sectors = u16::try_from(image.len() / SECTOR).unwrap();
+            image[11..13].copy_from_slice(&512_u16.to_le_bytes());
+            image[13] = 128;
+            image[14] = 1; // reserved sectors
+            image[16] = 1; // FATs
+            image[17] = 16; // records of the root folder
+            image[19..21].copy_from_slice(&sectors.to_le_bytes());
+            image[22] = 1; // sectors of a FAT
+            for cluster in 2..2 + used {
+                let next = if cluster == 1 + used { 0xfff } else { cluster + 1 };
+                let at = SECTOR + usize::from(cluster) * 3 / 2;
+                let pair = u16::from_le_bytes([image[at], image[at + 1]]);
+                let new = if cluster % 2 == 0 { pair | next } else { pair | next << 4 };
+                image[at..at + 2].copy_from_slice(&new.to_le_bytes());
+            }
+            let record = &mut image[2 * SECTOR..];
+            record[..11].copy_from_slice(b"FOLDER     ");
+            (record[11], record[26]) = (0x10, 2);
+            image
+        };
         checked(&with_folder(32)).unwrap();
         let fault = checked(&with_folder(33)).unwrap_err().to_string();
         assert!(fault.contains("at most 2097152 bytes"), "{fault}");
