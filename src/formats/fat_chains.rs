@@ -21,7 +21,7 @@ const UNUSED: u8 = 0xe5;
 const LABEL: u8 = 0x08;
 const FOLDER: u8 = 0x10;
 
-/// The names of the records by which a folder names itself and the one above it.
+/// The names of the two records that stand for a folder itself and for the one above it.
 const DOTS: [&[u8; 11]; 2] = [b".          ", b"..         "];
 
 /// The next cluster of each; every one is the next of one other at most, and no chain is a circle.

@@ -74,7 +74,7 @@ impl Answer {
         text
     }
 
-    /// Who may log in over ssh: by which key, and who by a password.
+    /// Who may log in over ssh: the users of each key, and those with a password.
     fn logins(&self) -> Vec<String> {
         let users = self.given.as_ref().map(InjectedFacts::users_with_passwords);
         let users = users.filter(|users| !users.is_empty());
