@@ -121,7 +121,7 @@ fn what_was_put_in_before_stays_byte_for_byte() {
     }
 }
 
-/// What raw images refuse: two entries have one label, and there is no volume.
+/// What raw images refuse: their two entries share a label, and they have no volume.
 const NOT_RAW: &[&str] = &["--entry", "--default-entry", "--label", "--merge-initrd"];
 
 #[test]

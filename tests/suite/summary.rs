@@ -152,7 +152,7 @@ fn every_field_is_told_with_its_value() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Fields that leave nothing in an image by which `inspect` could name them, or that it shows in another form.
+/// Fields that `inspect` does not name, or shows in another form, and why.
 const UNTOLD: [(&str, &str); 15] = [
     ("host-key-seed", "the host key is shown, and not what it was derived from"),
     ("host-key-name", "as host-key-seed"),
@@ -171,7 +171,7 @@ const UNTOLD: [(&str, &str); 15] = [
     ("sign", "about the manifest: `verify` tells"),
 ];
 
-/// Fields that raw images refuse: their menus have two entries of one label, and there is no volume. The program is for
+/// Fields that raw images refuse: their two entries share a label, and they have no volume. The program is for
 /// another processor.
 const NOT_RAW: [&str; 5] = ["bin", "entry", "default-entry", "label", "merge-initrd"];
 
