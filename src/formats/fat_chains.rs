@@ -39,17 +39,15 @@ impl Chains {
     /// A cluster whose next one does not exist or is the next of another one, and chains without a beginning.
     pub fn parse(layout: &Layout, fat: &[u8]) -> Result<Self, Malformed> {
         let count = usize_of(layout.clusters());
-        let mut chains = Self { next: vec![None; count], is_led_to: vec![false; count] };
-        for (index, number) in (0..count).zip(FIRST..) {
+        let mut chains = Self { next: Vec::new(), is_led_to: vec![false; count] };
+        for number in (FIRST..).take(count) {
             let entry = Entry::read(layout.kind(), fat, number).ok_or_else(|| {
                 Malformed::new(WHAT, 0, "a short one", format!("{count} entries"))
             })?;
             if let Entry::Next(next) = entry {
                 chains.lead_to(next, &format!("cluster {number}"))?;
-                if let Some(place) = chains.next.get_mut(index) {
-                    *place = Some(next);
-                }
             }
+            chains.next.push(entry.next());
         }
         chains.refuse_circles(layout.kind(), fat)?;
         Ok(chains)
@@ -60,7 +58,7 @@ impl Chains {
     /// # Errors
     /// A cluster that does not exist, or that something else leads to.
     pub fn lead_to(&mut self, cluster: u32, what: &str) -> Result<(), Malformed> {
-        let count = self.next.len();
+        let count = self.is_led_to.len();
         let index = cluster.checked_sub(FIRST).map(|index| usize_of(index.into()));
         let led_to = index.and_then(|index| self.is_led_to.get_mut(index)).ok_or_else(|| {
             let found = format!("{what} leads to cluster {cluster}");
@@ -106,6 +104,13 @@ enum Entry {
 }
 
 impl Entry {
+    fn next(self) -> Option<u32> {
+        match self {
+            Self::Next(next) => Some(next),
+            Self::Free | Self::End => None,
+        }
+    }
+
     fn read(kind: Kind, fat: &[u8], number: u32) -> Option<Self> {
         let number = usize_of(number.into());
         let (value, last) = match kind {

@@ -209,6 +209,23 @@ fn keys_are_taken_out_by_fingerprint_comment_or_file() {
     edit(&folder, "--no-key --hostname box").done();
 }
 
+#[test]
+fn a_file_without_the_key_to_take_out_is_named_with_what_it_is() {
+    let folder = stamped("--key a.pub --key b.pub");
+    folder.write("empty", b"");
+    folder.write("text", b"hello there\n");
+    fs::create_dir(folder.at("folder")).unwrap();
+    for (given, told) in [
+        ("empty", "empty: found no key"),
+        ("text", "text line 1"),
+        ("folder", "folder is a folder"),
+        ("host", "a private key"),
+        ("missing", "does not let in the key \"missing\""),
+    ] {
+        edit(&folder, &format!("--remove-key {given}")).refused(2, told);
+    }
+}
+
 fn key_print(name: &str) -> String {
     let folder = folder(&TINY);
     let text = fs::read_to_string(folder.at(name)).unwrap();

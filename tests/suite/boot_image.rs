@@ -168,20 +168,42 @@ const WRONG: [Wrong; 9] = [
     ),
 ];
 
+/// What reads a boot image.
+const READ_BY: [&str; 6] = [
+    "inspect base.iso",
+    "base.iso --key key.pub -o out",
+    "edit --in-place base.iso --key key.pub",
+    "flash base.iso --key key.pub --to-file out",
+    "stamp base.iso users.toml -o out",
+    "netboot base.iso --key key.pub -o out",
+];
+
 #[test]
 fn clusters_that_lead_nowhere_are_a_wrong_image() {
     let folder = Folder::new();
     folder.write("key.pub", key(1).as_bytes());
+    folder.write("users.toml", b"[[user]]\nname = 'a'\nkey = 'key.pub'\n");
+    folder.write("sound.iso", &TINY);
     let place = slice(place(&TINY));
     for (what, change, told) in WRONG {
         let mut image = TINY.clone();
         change(&mut image[place.clone()]);
         folder.write("base.iso", &image);
-        for line in [&["inspect", "base.iso"][..], &["base.iso", "--key", "key.pub", "-o", "out"]] {
-            let ended = folder.run(line);
-            assert_eq!(ended.status, 4, "{what}: {}", ended.err);
-            assert!(ended.err.contains(told), "{what}: {}", ended.err);
-            assert!(!ended.err.contains("panicked") && !folder.at("out").exists(), "{what}");
+        for line in READ_BY {
+            let ended = folder.run(&line.split(' ').collect::<Vec<_>>());
+            assert_eq!(ended.status, 4, "{line}: {what}: {}", ended.err);
+            assert!(ended.err.contains(told), "{line}: {what}: {}", ended.err);
+            assert!(
+                !ended.err.contains("panicked") && !folder.at("out").exists(),
+                "{line}: {what}"
+            );
+        }
+        for line in [["diff", "base.iso", "sound.iso"], ["diff", "sound.iso", "base.iso"]] {
+            let ended = folder.run(&line);
+            assert_eq!(ended.status, 1, "{what}: {}", ended.err);
+            let out = String::from_utf8(ended.out).unwrap();
+            assert!(out.starts_with("base.iso: ") && out.contains(told), "{what}: {out}");
+            assert!(out.contains("\nso only bytes are compared"), "{what}: {out}");
         }
     }
 }

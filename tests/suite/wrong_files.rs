@@ -252,6 +252,19 @@ fn what_a_file_really_is_is_said_of_every_setting_of_a_recipe_a_user_and_a_machi
 /// Nobody, who owns nothing.
 const NOBODY: u32 = 65534;
 
+/// Runs lines in a folder as nobody, who may write there.
+fn as_nobody(folder: &Folder) -> impl Fn(&str) -> Ended {
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let program = folder.at("program");
+    fs::copy(env!("CARGO_BIN_EXE_remaster"), &program).unwrap();
+    move |line| {
+        let mut command = Command::new(&program);
+        command.args(line.split(' ')).current_dir(folder.path()).stdin(Stdio::null());
+        command.env_clear().env("HOME", folder.path()).uid(NOBODY).gid(NOBODY);
+        Ended::from(command.output().unwrap())
+    }
+}
+
 #[test]
 fn a_file_that_may_not_be_read_is_named() {
     if !rustix::process::geteuid().is_root() {
@@ -261,15 +274,10 @@ fn a_file_that_may_not_be_read_is_named() {
     let folder = folder();
     folder.write("closed", b"closed\n");
     fs::set_permissions(folder.at("closed"), fs::Permissions::from_mode(0o600)).unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let program = folder.at("program");
-    fs::copy(env!("CARGO_BIN_EXE_remaster"), &program).unwrap();
+    let run = as_nobody(&folder);
     for (line, _) in ROWS.iter().filter(|(line, _)| !line.starts_with("edit --in-place")) {
         let line = line.replace("GIVEN", "closed");
-        let mut command = Command::new(&program);
-        command.args(line.split(' ')).current_dir(folder.path()).stdin(Stdio::null());
-        command.env_clear().env("HOME", folder.path()).uid(NOBODY).gid(NOBODY);
-        let ended = Ended::from(command.output().unwrap());
+        let ended = run(&line);
         let is_told = ended.err.contains("closed") && ended.err.contains("ermission");
         assert!(ended.status == 1 || ended.status == 2, "{line}: {}: {}", ended.status, ended.err);
         assert!(is_told && ended.err.contains("hint: "), "{line}: {}", ended.err);
@@ -291,7 +299,6 @@ fn a_disk_that_may_not_be_read_is_named_with_who_may() {
         return;
     }
     let folder = folder();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let disks = fs::read_dir("/sys/block").unwrap();
     let disk = disks.map(|disk| disk.unwrap().path()).find(|disk| disk.join("device").exists());
     let Some(disk) = disk else {
@@ -303,13 +310,9 @@ fn a_disk_that_may_not_be_read_is_named_with_who_may() {
     let mut mknod = Command::new("mknod");
     mknod.args(["-m", "600"]).arg(folder.at("disk")).args(["b", major, minor]);
     assert!(mknod.status().unwrap().success());
-    let program = folder.at("program");
-    fs::copy(env!("CARGO_BIN_EXE_remaster"), &program).unwrap();
+    let run = as_nobody(&folder);
     for (line, told) in OF_DISKS {
-        let mut command = Command::new(&program);
-        command.args(line.split(' ')).current_dir(folder.path()).stdin(Stdio::null());
-        command.env_clear().env("HOME", folder.path()).uid(NOBODY).gid(NOBODY);
-        let ended = Ended::from(command.output().unwrap());
+        let ended = run(line);
         assert_eq!(ended.status, 1, "{line}: {}", ended.err);
         let is_told = ended.err.contains("cannot open disk: ") && ended.err.contains(told);
         assert!(is_told && ended.err.contains("hint: run it as root: `sudo /"), "{}", ended.err);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
-use remaster::inspect::diff::{Change, Diff, EntryChange};
+use remaster::inspect::diff::{Change, Diff, EntryChange, Unread, Which};
 use remaster::stamp::base_image::Original;
 
 use crate::cli::base;
@@ -36,6 +36,14 @@ pub(crate) struct Args {
     json: bool,
 }
 
+impl Args {
+    /// What the images are called in messages.
+    fn names(&self) -> [String; 2] {
+        [&self.before, self.after.as_ref().unwrap_or(&self.before)]
+            .map(|path| path.display().to_string())
+    }
+}
+
 /// Ends as diff(1) does: 0 if nothing differs, 1 if something does.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let before = base::open(&args.before, &args.source)?;
@@ -46,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.json {
         printer::print_pretty_json(&diff)
     } else {
-        printer::print(&shown(&diff, args.all))
+        printer::print(&shown(&diff, args.names(), args.all))
     }?;
     Ok(ExitCode::from(u8::from(!diff.is_empty())))
 }
@@ -61,43 +69,66 @@ fn from_own_base(image: &ImageFile) -> Result<Diff> {
     Diff::compare(below.image(), image)
 }
 
-fn shown(diff: &Diff, all: bool) -> String {
+fn shown(diff: &Diff, names: [String; 2], all: bool) -> String {
     if diff.is_empty() {
         return "the images are the same, byte for byte\n".to_owned();
     }
     let mut text = String::new();
-    if !all {
-        let is_shown = |change: &&Change| !is_folder(change);
-        let put_in: Vec<Change> = diff.injected.iter().filter(is_shown).cloned().collect();
-        section(&mut text, "put in", put_in.get(..SHOWN).unwrap_or(&put_in));
-        if put_in.len() > SHOWN {
-            let _ = writeln!(text, "  … (--all shows all {})", put_in.len());
-        }
-        section(&mut text, "image", &diff.facts);
-        menus(&mut text, diff);
-        let _ = writeln!(
-            text,
-            "and {} files on the volume, {} directory records, {} bytes (--all shows them)",
-            diff.files.len(),
-            diff.records.len(),
-            diff.bytes
-        );
-        return text;
+    for Unread { image, why } in &diff.unread {
+        let [before, after] = &names;
+        let name = if *image == Which::Before { before } else { after };
+        let _ = writeln!(text, "{name}: {why}");
     }
-    section(&mut text, "put in", &diff.injected);
-    section(&mut text, "image", &diff.facts);
-    menus(&mut text, diff);
-    section(&mut text, "files on the volume", &diff.files);
-    section(&mut text, "files on the volume, as Joliet has them", &diff.joliet);
-    section(&mut text, "directory records", &diff.records);
-    let _ = writeln!(text, "bytes: {} in {} ranges differ", diff.bytes, diff.ranges.len());
+    if !diff.unread.is_empty() {
+        text.push_str("so only bytes are compared, not keys, settings, menus and files\n");
+    }
+    if all {
+        everything(&mut text, diff)
+    } else {
+        first(&mut text, diff)
+    }
+    text
+}
+
+/// What is asked for most, and how much more there is.
+fn first(text: &mut String, diff: &Diff) {
+    let is_shown = |change: &&Change| !is_folder(change);
+    let put_in: Vec<Change> = diff.injected.iter().filter(is_shown).cloned().collect();
+    section(text, "put in", put_in.get(..SHOWN).unwrap_or(&put_in));
+    if put_in.len() > SHOWN {
+        let _ = writeln!(text, "  … (--all shows all {})", put_in.len());
+    }
+    section(text, "image", &diff.facts);
+    menus(text, diff);
+    let _ = writeln!(text, "different: {} (--all shows them)", counts(diff).join(", "));
+}
+
+/// How many files, records and bytes differ, but for those of which none does.
+fn counts(diff: &Diff) -> Vec<String> {
+    let all = [
+        (diff.files.len().to_string(), "file on the volume", "files on the volume"),
+        (diff.records.len().to_string(), "directory record", "directory records"),
+        (diff.bytes.to_string(), "byte", "bytes"),
+    ];
+    let some = all.into_iter().filter(|(count, ..)| count != "0");
+    some.map(|(count, one, more)| format!("{count} {}", if count == "1" { one } else { more }))
+        .collect()
+}
+
+fn everything(text: &mut String, diff: &Diff) {
+    section(text, "put in", &diff.injected);
+    section(text, "image", &diff.facts);
+    menus(text, diff);
+    section(text, "files on the volume", &diff.files);
+    section(text, "files on the volume, as Joliet has them", &diff.joliet);
+    section(text, "directory records", &diff.records);
+    let _ = writeln!(text, "different bytes: {}; ranges by start and size:", diff.bytes);
     for (start, size) in diff.ranges.iter().take(SHOWN) {
         let _ = writeln!(text, "  {start:#x} {size}");
     }
     if diff.ranges.len() > SHOWN {
         let _ = writeln!(text, "  … (--json shows all)");
     }
-    text
 }
 
 fn section(text: &mut String, title: &str, changes: &[Change]) {

@@ -44,11 +44,33 @@ pub struct EntryChange {
     pub reordered: bool,
 }
 
+/// An image that is not read as an installer, so that nothing but bytes is compared.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Unread {
+    /// Which of the two.
+    pub image: Which,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// One of the two images.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// The first one.
+    Before,
+    /// The second one.
+    After,
+}
+
 /// Everything that differs.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Diff {
     /// [`SCHEMA`].
     pub schema: u32,
+    /// Empty where more than bytes is compared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
     /// Facts of the images, their volumes and partitions, and what menus wait for and start.
     pub facts: Vec<Change>,
     /// Menu entries, on the volume and in UEFI boot images.
@@ -68,33 +90,50 @@ pub struct Diff {
 }
 
 impl Diff {
-    /// Compares two images. Those that are not installers are compared as bytes only.
+    /// Compares two images. If one is not an installer, only bytes are compared, and it is said why.
     pub fn compare<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Self> {
         let ranges = ranges(before, after)?;
         let mut found = Self { schema: SCHEMA, ..Self::default() };
-        if let (Some(old), Some(new)) = (Known::read(before)?, Known::read(after)?) {
-            found.facts = changes(&facts(&old.report), &facts(&new.report));
-            found.menus = menus(&old.report, &new.report);
-            let images = Images { before, after, ranges: &ranges };
-            for hierarchy in [Hierarchy::Primary, Hierarchy::Joliet] {
-                let [a, b] = [&old, &new].map(|known| known.tree(hierarchy));
-                let files = images.files(a, b)?;
-                match hierarchy {
-                    Hierarchy::Primary => found.files = files,
-                    Hierarchy::Joliet => found.joliet = files,
-                }
-                found.records.extend(images.records(a, b)?);
+        match (Known::read(before, Which::Before)?, Known::read(after, Which::After)?) {
+            (Ok(old), Ok(new)) => {
+                found.compare_reports(&old, &new);
+                found.compare_trees(&Images { before, after, ranges: &ranges }, &old, &new)?;
             }
-            found.injected =
-                injected(old.stamped.as_ref(), new.stamped.as_ref(), &old.report, &new.report);
-        } else {
-            let size = |image: u64| BTreeMap::from([("size".to_owned(), image.to_string())]);
-            found.facts = changes(&size(before.size()), &size(after.size()));
+            (old, new) => {
+                found.unread = [old.err(), new.err()].into_iter().flatten().collect();
+                let size = |image: u64| BTreeMap::from([("size".to_owned(), image.to_string())]);
+                found.facts = changes(&size(before.size()), &size(after.size()));
+            }
         }
         let within = ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.size()));
         found.bytes = within.saturating_add(before.size().abs_diff(after.size()));
         found.ranges = ranges.iter().map(|range| (range.start(), range.size())).collect();
         Ok(found)
+    }
+
+    fn compare_reports(&mut self, old: &Known, new: &Known) {
+        self.facts = changes(&facts(&old.report), &facts(&new.report));
+        self.menus = menus(&old.report, &new.report);
+        self.injected =
+            injected(old.stamped.as_ref(), new.stamped.as_ref(), &old.report, &new.report);
+    }
+
+    fn compare_trees<A: ReadAt, B: ReadAt>(
+        &mut self,
+        images: &Images<'_, A, B>,
+        old: &Known,
+        new: &Known,
+    ) -> Result<()> {
+        for hierarchy in [Hierarchy::Primary, Hierarchy::Joliet] {
+            let [a, b] = [old, new].map(|known| known.tree(hierarchy));
+            let files = images.files(a, b)?;
+            match hierarchy {
+                Hierarchy::Primary => self.files = files,
+                Hierarchy::Joliet => self.joliet = files,
+            }
+            self.records.extend(images.records(a, b)?);
+        }
+        Ok(())
     }
 
     /// Whether nothing differs.
@@ -112,33 +151,33 @@ struct Known {
 }
 
 impl Known {
-    fn read<I: ReadAt>(image: &I) -> Result<Option<Self>> {
-        match file_type::base_kind(image) {
+    /// Reads an image; what is not an installer, or a wrong one, is [`Unread`].
+    fn read<I: ReadAt>(image: &I, which: Which) -> Result<std::result::Result<Self, Unread>> {
+        let read = match file_type::base_kind(image) {
             Ok(BaseKind::Iso) => Self::of_iso(image),
             Ok(BaseKind::Disk) => Self::of_raw(image),
-            Err(Error::NotAnImage { .. }) => Ok(None),
+            Err(fault) => Err(fault),
+        };
+        match read {
+            Ok(known) => Ok(Ok(known)),
+            Err(
+                fault @ (Error::NotAnImage { .. }
+                | Error::Malformed { .. }
+                | Error::Unsupported { .. }),
+            ) => Ok(Err(Unread { image: which, why: fault.to_string() })),
             Err(fault) => Err(fault),
         }
     }
 
-    fn of_iso<I: ReadAt>(image: &I) -> Result<Option<Self>> {
-        let survey = match Survey::read(image) {
-            Ok(survey) => survey,
-            Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
-            Err(fault) => return Err(fault),
-        };
-        let report = Report::read(image)?;
+    fn of_iso<I: ReadAt>(image: &I) -> Result<Self> {
+        let survey = Some(Survey::read(image)?);
         let stamped = IsoBase::open(image)?.stamped;
-        Ok(Some(Self { survey: Some(survey), report, stamped }))
+        Ok(Self { survey, report: Report::read(image)?, stamped })
     }
 
-    fn of_raw<I: ReadAt>(image: &I) -> Result<Option<Self>> {
-        let stamped = match injected::DiskBase::open(image) {
-            Ok(base) => base.stamped,
-            Err(Error::Malformed { .. } | Error::Unsupported { .. }) => return Ok(None),
-            Err(fault) => return Err(fault),
-        };
-        Ok(Some(Self { survey: None, report: Report::read(image)?, stamped }))
+    fn of_raw<I: ReadAt>(image: &I) -> Result<Self> {
+        let stamped = injected::DiskBase::open(image)?.stamped;
+        Ok(Self { survey: None, report: Report::read(image)?, stamped })
     }
 
     fn tree(&self, hierarchy: Hierarchy) -> Option<&Tree> {

@@ -3,6 +3,8 @@
 
 mod menus;
 
+use std::path::Path;
+
 use crate::error::{Advice, Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
@@ -71,25 +73,30 @@ impl PreviousStamp {
     /// # Errors
     /// [`Error::Recipe`] for one that the image does not let in.
     pub fn remove_keys(&mut self, given: &[String]) -> Result<Vec<String>> {
-        let mut gone = Vec::new();
-        for wanted in given {
-            let of_file = keys::gather(std::slice::from_ref(wanted), std::io::empty());
-            let prints: Vec<String> = of_file.map(|found| prints(&found)).unwrap_or_default();
-            let is_meant = |line: &String| {
-                let key = key_of(line);
-                key.is_some_and(|(print, comment)| {
-                    print == *wanted || comment == *wanted || prints.contains(&print)
-                })
-            };
-            let lines = std::mem::take(&mut self.recipe.key);
-            let (out, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_meant);
-            self.recipe.key = rest;
-            if out.is_empty() {
-                return Err(self.no_such_key(wanted));
+        let gone =
+            given.iter().map(|wanted| self.remove_key(wanted)).collect::<Result<Vec<_>>>()?;
+        Ok(gone.concat())
+    }
+
+    fn remove_key(&mut self, wanted: &str) -> Result<Vec<String>> {
+        let of_file = keys::gather(&[wanted.to_owned()], std::io::empty());
+        let of_given = of_file.as_ref().map(prints).unwrap_or_default();
+        let is_meant = |line: &String| {
+            key_of(line).is_some_and(|(print, comment)| {
+                print == wanted || comment == wanted || of_given.contains(&print)
+            })
+        };
+        let lines = std::mem::take(&mut self.recipe.key);
+        let (out, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_meant);
+        self.recipe.key = rest;
+        match of_file {
+            _ if !out.is_empty() => {
+                Ok(out.iter().filter_map(|line| Some(key_of(line)?.0)).collect())
             }
-            gone.extend(out.iter().filter_map(|line| Some(key_of(line)?.0)));
+            // A file that has no key is the cause. Another word may be a wrong fingerprint or comment.
+            Err(fault) if Path::new(wanted).exists() => Err(fault.into()),
+            _ => Err(self.no_such_key(wanted)),
         }
-        Ok(gone)
     }
 
     /// Takes out all keys. Gives their fingerprints.
