@@ -33,7 +33,7 @@ pub(super) const STATUSES: &[(&str, &str)] = &[
         "the operating system or the network refused (no space, no permission), or `find` found no machine, or `diff` found a difference",
     ),
     ("2", "wrong usage, a refused key, or an output that is in the way"),
-    ("3", "bytes are not what they were meant to be, or published as"),
+    ("3", "bytes are not what they should be: a difference, a checksum, another base"),
     ("4", "the image is broken, or cannot be changed safely"),
     ("5", "the target is refused"),
     ("11", "users of a batch failed; the others have what they should"),

@@ -41,7 +41,7 @@ pub struct Recipe {
     /// Public key to let in as root and nixos; repeatable
     ///
     /// A `.pub` or `authorized_keys` file, `-` for standard input, the key itself, `agent` for the keys of ssh-agent, or
-    /// `gh:USER`, `gl:USER` or an `https://` address for those that GitHub, GitLab or another server tells.
+    /// `gh:USER`, `gl:USER` or an `https://` address for those that GitHub, GitLab or another server has.
     #[cfg_attr(feature = "cli", arg(short, long, value_name = "KEY", help_heading = "ssh"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
@@ -69,7 +69,7 @@ pub struct Recipe {
         arg(long, value_name = "FILE|env:NAME|fd:N", help_heading = "ssh")
     )]
     pub host_key_seed: Option<PathBuf>,
-    /// Name of the one that keys and salts are derived for, beside the seed: another name, other keys.
+    /// Name that host keys and salts are derived from, with the seed: another name, other keys.
     /// `remaster stamp` takes the `name` of each user
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "ssh"))]
     pub host_key_name: Option<String>,
@@ -111,7 +111,7 @@ pub struct Recipe {
     /// Show address, host keys and the ssh command on the console [default: yes]
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "System"))]
     pub greeting: Option<bool>,
-    /// Tell every link name and host key fingerprint by IPv6 multicast, for `find --wait` and `ssh`
+    /// Send name and host key fingerprints to every link by IPv6 multicast, for `find --wait` and `ssh`
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "System"))]
     pub announce: Option<bool>,
 
@@ -154,7 +154,7 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub mtu: Vec<String>,
-    /// Name server, instead of those that DHCP tells
+    /// Name server, instead of those from DHCP
     #[cfg_attr(feature = "cli", arg(long, value_name = "ADDRESS", help_heading = "Network"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]

@@ -39,7 +39,6 @@ const TYPED: &[(&str, &str)] = &[
     ("b.iso --key", "--key <KEY> needs a value"),
     ("c.iso --color blue", "give one of auto, always, never"),
     ("try c.iso --medium floppy", "--medium <MEDIUM> does not take `floppy`"),
-    ("try c.iso --timeout x", "not a whole number"),
     ("try c.iso --memory 5", "5 is not from 256 to"),
     (
         "verify c.iso --against b.iso --manifest u.toml",
@@ -264,6 +263,54 @@ fn a_wrong_argument_of_the_kernel_is_told_with_the_right_one() {
         answered(
             KERNEL.iter().map(|(slip, words)| (format!("{command} --key k.pub {slip}"), *words)),
         );
+    }
+}
+
+/// Every flag that takes a number, in a line that wants nothing else.
+const NUMBERS: &[&str] = &[
+    "b.iso --key k.pub -o out --timeout=",
+    "stamp b.iso u.toml -o out --jobs=",
+    "find --known-hosts k --port=",
+    "find --known-hosts k --timeout=",
+    "ssh box --known-hosts k --port=",
+    "ssh box --known-hosts k --timeout=",
+    "base fetch nixos-25.11-minimal --timeout=",
+    "try c.iso --timeout=",
+    "try c.iso --memory=",
+    "flash c.iso --to-file out --expect-size=",
+];
+
+#[test]
+fn a_number_that_is_not_taken_is_refused_by_the_true_cause() {
+    let folder = Folder::new();
+    for line in NUMBERS {
+        for (value, told) in [
+            ("", "needs a value"),
+            ("x", "not a whole number"),
+            ("1.5", "not a whole number"),
+            ("1e3", "not a whole number"),
+            ("-", "not a whole number"),
+            ("99999999999999999999", "too large"),
+            ("-1", "negative"),
+            ("0", "`0`: "),
+        ] {
+            let is_size = line.contains("size");
+            // No wait is a wait; sizes are judged with the disk, and have units.
+            if value == "0" && (line.starts_with("b.iso") || is_size) || is_size && value == "1.5" {
+                continue;
+            }
+            let ended = folder.run(&format!("{line}{value}").split(' ').collect::<Vec<_>>());
+            let told = if is_size && !["", "99999999999999999999"].contains(&value) {
+                "expected bytes, or a size"
+            } else {
+                told
+            };
+            let is_range = value == "-1" && ended.err.contains("-1 is not from ");
+            let is_true = ended.err.contains(told) || is_range;
+            assert!(ended.status == 2 && is_true, "{line}{value}: {}", ended.err);
+            let is_wrong = value == "0" && ended.err.contains("whole number");
+            assert!(!is_wrong && ended.err.contains("hint: "), "{line}{value}: {}", ended.err);
+        }
     }
 }
 

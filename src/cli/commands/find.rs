@@ -37,11 +37,11 @@ pub(crate) struct Args {
     networks: Vec<String>,
 
     /// Port of sshd
-    #[arg(long, default_value_t = 22)]
+    #[arg(long, default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 
     /// Seconds for all addresses
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
 
     /// Ask again, and listen for announcements, until all machines of the files have answered or --timeout ends

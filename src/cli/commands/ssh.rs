@@ -47,7 +47,7 @@ pub(crate) struct Args {
     network: Vec<String>,
 
     /// Port of sshd
-    #[arg(long, default_value_t = 22)]
+    #[arg(long, default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 
     /// User to log in as

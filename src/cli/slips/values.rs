@@ -1,5 +1,7 @@
 //! Values that a flag does not take, flags without a value, and flags that exclude each other.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use remaster::error::Error;
 
@@ -16,7 +18,7 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
     let help = format!("`{} --help` shows what it takes", typed.name());
     let value = one(ContextKind::InvalidValue).unwrap_or_default();
     match refused.kind() {
-        ErrorKind::InvalidValue if value.is_empty() => {
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation if value.is_empty() => {
             Some(usage(format!("{flag} needs a value"), allowed(refused).unwrap_or(help)))
         }
         ErrorKind::InvalidValue => {
@@ -24,7 +26,9 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
             Some(usage(format!("{flag} does not take `{value}`"), hint))
         }
         ErrorKind::ValueValidation => {
-            let why = std::error::Error::source(refused).map(why).unwrap_or_default();
+            let why = std::error::Error::source(refused)
+                .map(|source| why(source, value))
+                .unwrap_or_default();
             Some(usage(format!("{flag} does not take `{value}`{why}"), help))
         }
         ErrorKind::ArgumentConflict => {
@@ -46,14 +50,25 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
 }
 
 /// Why a value was not understood, behind it.
-fn why(source: &(dyn std::error::Error + 'static)) -> String {
+fn why(source: &(dyn std::error::Error + 'static), value: &str) -> String {
     // The words of this one are about text in a program.
-    if source.is::<std::num::ParseIntError>() || source.is::<std::num::ParseFloatError>() {
-        return ": not a whole number".to_owned();
+    if let Some(fault) = source.downcast_ref::<ParseIntError>() {
+        return format!(": {}", no_number(fault, value));
     }
     // A range is written as in a program.
     let text = source.to_string().replace(" is not in ", " is not from ").replace("..=", " to ");
     format!(": {text}")
+}
+
+/// Why a word is not a number that is taken.
+fn no_number(fault: &ParseIntError, value: &str) -> &'static str {
+    let is_negative = value.strip_prefix('-').is_some_and(|digits| digits.parse::<u128>().is_ok());
+    match fault.kind() {
+        IntErrorKind::Zero => "it must be 1 or more",
+        IntErrorKind::PosOverflow => "it is too large",
+        _ if is_negative => "it must not be negative",
+        _ => "not a whole number",
+    }
 }
 
 /// The values that a flag takes, if they are few enough to be listed.

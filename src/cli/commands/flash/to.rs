@@ -32,7 +32,7 @@ pub(crate) struct TargetArgs {
     /// Write everything
     #[arg(long)]
     pub(crate) no_delta: bool,
-    /// Put the size that a disk claims to the test, before and after writing: a fake is found unless it has a cache
+    /// Test the size that a disk claims, before and after writing: a fake is found unless it has a cache
     /// that holds more than the image [default: removable and USB disks]
     #[arg(long, conflicts_with = "no_probe")]
     pub(crate) probe: bool,
@@ -81,7 +81,12 @@ pub(crate) struct Disks {
 }
 
 fn parse_size(text: &str) -> std::result::Result<ExpectedSize, String> {
-    ExpectedSize::parse(text).ok_or_else(|| "expected bytes, or a size as 16GB or 14.9GiB".into())
+    let why = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        "it is too large"
+    } else {
+        "expected bytes, or a size as 16GB or 14.9GiB"
+    };
+    ExpectedSize::parse(text).ok_or_else(|| why.into())
 }
 
 impl TargetArgs {
