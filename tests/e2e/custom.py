@@ -2,9 +2,8 @@
 """Boots images with everything that a recipe can say, and looks from inside. Usage: custom.py REMASTER KEYS LOGS [--base B] [--only GROUP] [--all]
 
 Each file of custom/ is a group: its flags, what must be seen in the guest, and what must be refused. One image per
-generation has the flags of all groups. Those of one generation with a scripted and of one with a systemd stage 1 are
-booted twice (with --all: every one), by BIOS and by UEFI, and look the same both times, but for what a table of the
-recipe says of one machine. Prints a line per check and ends with `N passed, N failed`.
+generation has the flags of all groups. That of one generation is booted twice (with --all: every one), by BIOS and by
+UEFI, and looks the same both times, but for what a table of the recipe says of one machine. Prints a line per check and ends with `N passed, N failed`.
 """
 import argparse
 import importlib.util
@@ -22,7 +21,7 @@ import boot  # noqa: E402
 import checks  # noqa: E402
 
 CD, STICK = ("bios", "cd"), ("uefi", "usb")
-GENERATIONS = {"23.11": [STICK], "24.11": [CD, STICK], "25.11": [CD], "26.05": [STICK, CD]}
+GENERATIONS = {"23.11": [STICK], "24.11": [CD], "25.11": [CD], "26.05": [STICK, CD]}
 
 
 class Guest:

@@ -206,7 +206,7 @@ fn the_program_stamps_a_packed_image_and_takes_it_back() {
 #[test]
 fn damage_is_refused_or_does_no_harm() {
     let wanted = customization(|recipe| recipe.karg = vec!["quiet".into()]);
-    let most = if std::env::var_os("REMASTER_TEST_ALL").is_some() { usize::MAX } else { 250 };
+    let most = if std::env::var_os("REMASTER_TEST_ALL").is_some() { usize::MAX } else { 120 };
     let mut refused = [0, 0];
     for (base, refused) in [&*SD, &*OLD].into_iter().zip(&mut refused) {
         // Blocks that are not contents of files.
