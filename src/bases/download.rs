@@ -19,7 +19,7 @@ use crate::units::{u64_len, usize_of};
 /// What to do about a file that is not the one that was published.
 pub(super) const FETCH_AGAIN: &str =
     "fetch it again; if that does not help, ask who runs the mirror";
-/// Goes that may break off one after the other, if each of them brings something.
+/// Tries in a row that may break off, if each of them brings something.
 const MOST_GOES: u32 = 5;
 /// Bytes that are read at once.
 const CHUNK: u64 = 1 << 18;

@@ -449,10 +449,16 @@ fn entries(configs: &[Config]) -> impl Iterator<Item = &Entry> {
     configs.iter().flat_map(|config| &config.entries)
 }
 
-/// The serial ports that were put in, of the first entry that has some.
+/// The serial ports that were put in, of the first entry that has some. Consoles at ports that GRUB knows and does not talk
+/// at were kernel arguments.
 fn ports(old: &[Config], new: &[Config]) -> Vec<String> {
     let mut all = entries(old).zip(entries(new)).map(|(old, new)| added_ports(old, new));
-    all.find(|found| !found.is_empty()).unwrap_or_default()
+    let found = all.find(|found| !found.is_empty()).unwrap_or_default();
+    let is_known = found.iter().any(|port| port.starts_with("ttyS"));
+    let serial = |config| Started::from_config(config).serial;
+    let mut grub = old.iter().zip(new).filter(|(_, new)| new.syntax == Syntax::Grub).peekable();
+    let is_argument = grub.peek().is_some() && grub.all(|(old, new)| serial(old) == serial(new));
+    if is_known && is_argument { Vec::new() } else { found }
 }
 
 fn titles(config: &Config) -> Vec<&Vec<String>> {

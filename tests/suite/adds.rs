@@ -9,7 +9,7 @@ use crate::support::{Ended, Folder, SD, SYSTEMD, TINY, key, pair};
 const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
 /// What an ISO has before. Everything that a recipe can say and that is not chance is here, with its neighbours.
-const BEFORE: [&str; 37] = [
+const BEFORE: [&str; 38] = [
     "--key a.pub",
     "--key a.pub --key b.pub",
     "--hostname box",
@@ -39,6 +39,7 @@ const BEFORE: [&str; 37] = [
     "--karg-delete loglevel=4",
     "--karg-replace loglevel=7",
     "--serial ttyS0,115200",
+    "--karg console=tty0 --karg console=ttyS0,115200",
     "--serial ttyS1,9600 --serial hvc0 --serial ttyS0,115200",
     "--timeout 0",
     "--timeout 3 --name Box",
@@ -186,6 +187,13 @@ fn a_value_that_there_is_once_is_changed() {
     assert!(ended.err.contains("host-key SHA256:"), "{}", ended.err);
     let shown = folder.run(&["inspect", "image"]).done();
     assert!(shown.contains("new") && !shown.contains("old"), "{shown}");
+}
+
+#[test]
+fn consoles_that_came_as_kernel_arguments_are_called_that() {
+    let folder = stamped("--karg console=tty0 --karg console=ttyS0,115200");
+    let shown = folder.run(&["inspect", "image"]).done();
+    assert!(shown.contains("karg console=ttyS0,115200") && !shown.contains("serial"), "{shown}");
 }
 
 #[test]

@@ -230,15 +230,31 @@ fn limits(path: &Path) -> Vec<Limit> {
     found
 }
 
-/// A value as people read it: sizes in bytes where they are powers of two.
+/// Values that others are made of.
+const PARTS: [(&str, &str); 2] = [("LARGEST_LITERALS", "268435456"), ("LOGICAL_BLOCK", "2048")];
+
+/// A value as people read it.
 fn shown(value: &str) -> String {
-    let plain = value.replace('_', "");
-    if let Some((number, shift)) = plain.split_once(" << ")
-        && let (Ok(number), Ok(shift)) = (number.parse::<u64>(), shift.parse::<u32>())
-    {
-        return grouped(number << shift);
+    if let Some(seconds) = value.strip_prefix("Duration::from_secs(") {
+        return format!("{} s", seconds.trim_end_matches(')'));
     }
-    plain.parse().map_or_else(|_| value.to_owned(), grouped)
+    let mut plain = value.to_owned();
+    for (name, number) in PARTS {
+        plain = plain.replace(name, number);
+    }
+    number(&plain).map_or_else(|| value.trim_matches('"').to_owned(), grouped)
+}
+
+/// What a sum comes to, as `5 + (32 << 20)`.
+fn number(text: &str) -> Option<u64> {
+    if let Some((first, second)) = text.split_once(" + ") {
+        return number(first)?.checked_add(number(second)?);
+    }
+    let plain = text.trim_matches(['(', ')']).replace('_', "");
+    match plain.split_once(" << ") {
+        Some((number, shift)) => number.parse::<u64>().ok()?.checked_shl(shift.parse().ok()?),
+        None => plain.parse().ok(),
+    }
 }
 
 /// A number with commas.

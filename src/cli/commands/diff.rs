@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.json {
         printer::print_pretty_json(&diff)
     } else {
-        printer::print(&shown(&diff, args.names(), args.all))
+        printer::print(&shown(&diff, &args.names(), args.all))
     }?;
     Ok(ExitCode::from(u8::from(!diff.is_empty())))
 }
@@ -69,13 +69,12 @@ fn from_own_base(image: &ImageFile) -> Result<Diff> {
     Diff::compare(below.image(), image)
 }
 
-fn shown(diff: &Diff, names: [String; 2], all: bool) -> String {
+fn shown(diff: &Diff, [before, after]: &[String; 2], all: bool) -> String {
     if diff.is_empty() {
         return "the images are the same, byte for byte\n".to_owned();
     }
     let mut text = String::new();
     for Unread { image, why } in &diff.unread {
-        let [before, after] = &names;
         let name = if *image == Which::Before { before } else { after };
         let _ = writeln!(text, "{name}: {why}");
     }
@@ -83,9 +82,9 @@ fn shown(diff: &Diff, names: [String; 2], all: bool) -> String {
         text.push_str("so only bytes are compared, not keys, settings, menus and files\n");
     }
     if all {
-        everything(&mut text, diff)
+        everything(&mut text, diff);
     } else {
-        first(&mut text, diff)
+        first(&mut text, diff);
     }
     text
 }
