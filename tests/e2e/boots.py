@@ -46,7 +46,7 @@ class Boot:
         return " ".join(w for w in words + ["not stamped"] * (not self.stamped) + ["flashed"] * self.flashed + ["keys in a tar"] * self.tar if w)
 
 
-# What custom.py does not boot: the other firmware or medium of each generation, both kernels, a submenu entry,
+# What custom.py and try_image.py do not boot: the other firmware or medium of each generation, both kernels, a submenu entry,
 # copytoram, merged with either kind of stage 1, a stock image that must not let the key in, and archives behind an initrd
 # that is packed by lz4, joined by either loader (two_sticks.py does so by -kernel).
 # The one of aarch64 is put on a disk by `flash`, which has no partition table then.
@@ -57,7 +57,6 @@ SOME = [
     Boot("24.11-lz4", "bios", "cd"),
     Boot("24.11-lz4", "uefi", "usb"),
     Boot("24.11-full-esp", "uefi", "fat"),
-    Boot("25.11", "uefi", "usb", kernel=2),
     Boot("25.11", "bios", "usb", option=SERIAL, kernel=2),
     Boot("26.05", "bios", "usb", merge=True, kernel=2),
     Boot("26.05", "uefi", "cd", option=COPY, kernel=2),
