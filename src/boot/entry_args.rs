@@ -81,8 +81,9 @@ pub(crate) fn added_ports(old: &Entry, new: &Entry) -> Vec<String> {
         let words = entry.arguments.iter().map(|word| word.text.as_str());
         // Those right behind the last screen, which goes in front of them.
         let behind = words.rev().take_while(|text| !is_screen(text)).collect::<Vec<_>>();
-        let has_screen = entry.arguments.iter().any(|word| is_screen(&word.text.as_str()));
-        let behind = behind.into_iter().rev().filter(|_| has_screen);
+        // A screen that was there before goes.
+        let screens = entry.arguments.iter().filter(|word| is_screen(&word.text.as_str())).count();
+        let behind = behind.into_iter().rev().filter(|_| screens == 1);
         let ports = behind.map_while(|text| text.strip_prefix("console="));
         ports.map(|port| port.strip_suffix("n8").unwrap_or(port).to_owned()).collect()
     };
