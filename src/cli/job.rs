@@ -383,6 +383,14 @@ pub(crate) fn tell_taken_out(gone: &[Fact]) {
     }
 }
 
+/// The same of what starts by itself, whose script does not say which of its kernel arguments were put in.
+pub(crate) fn tell_taken_out_of_tree(gone: &[Fact]) {
+    tell_taken_out(gone);
+    if !gone.is_empty() {
+        printer::note("kernel arguments stay as they are, also those that were put in before");
+    }
+}
+
 /// The keys that are let in, a line each.
 pub(crate) fn keys_shown(gathered: &Gathered) -> String {
     let mut text = String::new();

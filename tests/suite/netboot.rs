@@ -336,6 +336,25 @@ fn a_kexec_tarball_takes_the_same_edits_and_keeps_everything_else() {
 }
 
 #[test]
+fn arguments_that_stay_are_told_where_other_things_are_taken_out() {
+    let folder = folder(&TINY);
+    let set = ["--key", "key.pub", "--serial", "ttyS0"];
+    folder.run(&[&["netboot", "base.iso", "-o", "first"], &set[..]].concat()).done();
+    folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
+    folder.write("kexec.tar", &kexec(&folder.read("stock/initrd")));
+    folder.run(&[&["kexec.tar", "-o", "first.tar"], &set[..]].concat()).done();
+    let other = key(2);
+    for line in [["netboot", "first", "-o", "second"], ["first.tar", "-f", "-o", "second.tar"]] {
+        let ended = folder.run(&[&line[..], &["--key", &other]].concat());
+        let told = "note: kernel arguments stay as they are, also those that were put in before\n";
+        assert!(ended.status == 0 && ended.err.contains(told), "{line:?}: {}", ended.err);
+    }
+    let script = folder.read("second/netboot.ipxe");
+    let script = std::str::from_utf8(&script).unwrap();
+    assert!(script.contains(" console=tty0 console=ttyS0,115200n8 ${cmdline}\n"), "{script}");
+}
+
+#[test]
 fn arguments_of_a_tarball_are_changed_in_its_script() {
     let folder = folder(&TINY);
     folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();

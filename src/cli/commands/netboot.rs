@@ -176,7 +176,7 @@ fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) ->
         args.edit.no_key,
     )?;
     let made = tree.netboot(Some(&edits))?;
-    job::tell_taken_out(&gone);
+    job::tell_taken_out_of_tree(&gone);
     Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits), recipe)))
 }
 

@@ -19,7 +19,9 @@ use remaster::units::format_bytes;
 use super::args::{Args, Form};
 use crate::cli::commands::netboot::facts;
 use crate::cli::destination::{Destination, pipe, sync_note};
-use crate::cli::job::{keys_shown, settings_shown, taken_out, tell_taken_out, tell_unknown};
+use crate::cli::job::{
+    keys_shown, settings_shown, taken_out, tell_taken_out_of_tree, tell_unknown,
+};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::shell::shell_quote;
@@ -63,7 +65,7 @@ pub(crate) fn write(
         ));
     }
     let Some(output) = output else { return Ok(()) };
-    tell_taken_out(&gone);
+    tell_taken_out_of_tree(&gone);
     let progress = Destination::meter(Some(output))?;
     match output {
         Destination::File(output) => {
