@@ -186,6 +186,11 @@ fn serials(recipe: &Recipe) -> Result<Vec<Serial>> {
     Ok(ports)
 }
 
+/// The port of a word as `ttyS0,115200`; none if a recipe cannot ask for it.
+pub(crate) fn port(text: &str) -> Option<Serial> {
+    serial(text).ok()
+}
+
 fn serial(text: &str) -> Result<Serial, String> {
     let (port, rest) = match text.split_once(',') {
         Some((port, rest)) => (port, Some(rest)),

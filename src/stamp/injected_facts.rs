@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::boot::config::Config;
 use crate::boot::entry_args::added_ports;
+use crate::boot::kernel_args;
 use crate::boot::menu::Started;
 use crate::disk::injected;
 use crate::error::{Advice, Error, Result};
@@ -449,16 +450,20 @@ fn entries(configs: &[Config]) -> impl Iterator<Item = &Entry> {
     configs.iter().flat_map(|config| &config.entries)
 }
 
-/// The serial ports that were put in, of the first entry that has some. Consoles at ports that GRUB knows and does not talk
-/// at were kernel arguments.
+/// The serial ports that were put in, of the first entry that has some. Other consoles were kernel arguments: those that
+/// are no ports, and those at which GRUB would talk and does not.
 fn ports(old: &[Config], new: &[Config]) -> Vec<String> {
     let mut all = entries(old).zip(entries(new)).map(|(old, new)| added_ports(old, new));
     let found = all.find(|found| !found.is_empty()).unwrap_or_default();
-    let is_known = found.iter().any(|port| port.starts_with("ttyS"));
+    let Some(ports) = found.iter().map(|port| kernel_args::port(port)).collect::<Option<Vec<_>>>()
+    else {
+        return Vec::new();
+    };
+    let is_known = ports.iter().any(|port| port.unit.is_some());
     let serial = |config| Started::from_config(config).serial;
     let mut grub = old.iter().zip(new).filter(|(_, new)| new.syntax == Syntax::Grub).peekable();
-    let is_argument = grub.peek().is_some() && grub.all(|(old, new)| serial(old) == serial(new));
-    if is_known && is_argument { Vec::new() } else { found }
+    let is_silent = grub.peek().is_some() && grub.all(|(old, new)| serial(old) == serial(new));
+    if is_known && is_silent { Vec::new() } else { found }
 }
 
 fn titles(config: &Config) -> Vec<&Vec<String>> {

@@ -9,7 +9,7 @@ use crate::support::{Ended, Folder, SD, SYSTEMD, TINY, key, pair};
 const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
 /// What an ISO has before. Everything that a recipe can say and that is not chance is here, with its neighbours.
-const BEFORE: [&str; 38] = [
+const BEFORE: [&str; 40] = [
     "--key a.pub",
     "--key a.pub --key b.pub",
     "--hostname box",
@@ -39,7 +39,9 @@ const BEFORE: [&str; 38] = [
     "--karg-delete loglevel=4",
     "--karg-replace loglevel=7",
     "--serial ttyS0,115200",
+    "--serial ttyS4,115200",
     "--karg console=tty0 --karg console=ttyS0,115200",
+    "--karg console=tty0 --karg console=ttyS0,1234",
     "--serial ttyS1,9600 --serial hvc0 --serial ttyS0,115200",
     "--timeout 0",
     "--timeout 3 --name Box",
