@@ -384,10 +384,17 @@ pub(crate) fn tell_taken_out(gone: &[Fact]) {
 }
 
 /// The same of what starts by itself, whose script does not say which of its kernel arguments were put in.
+pub(crate) fn taken_out_of_tree(gone: &[Fact]) -> Vec<String> {
+    let stay = "kernel arguments stay as they are, also those that were put in before".to_owned();
+    let mut lines = taken_out(gone);
+    lines.extend((!gone.is_empty()).then_some(stay));
+    lines
+}
+
+/// Tells that.
 pub(crate) fn tell_taken_out_of_tree(gone: &[Fact]) {
-    tell_taken_out(gone);
-    if !gone.is_empty() {
-        printer::note("kernel arguments stay as they are, also those that were put in before");
+    for line in taken_out_of_tree(gone) {
+        printer::note(&line);
     }
 }
 

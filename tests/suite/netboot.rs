@@ -349,6 +349,8 @@ fn arguments_that_stay_are_told_where_other_things_are_taken_out() {
         let told = "note: kernel arguments stay as they are, also those that were put in before\n";
         assert!(ended.status == 0 && ended.err.contains(told), "{line:?}: {}", ended.err);
     }
+    let ended = folder.run(&["first.tar", "-n", "--key", &other, "-o", "third.tar"]);
+    assert!(ended.text().contains("\nkernel arguments stay as they are"), "{}", ended.text());
     let script = folder.read("second/netboot.ipxe");
     let script = std::str::from_utf8(&script).unwrap();
     assert!(script.contains(" console=tty0 console=ttyS0,115200n8 ${cmdline}\n"), "{script}");

@@ -20,7 +20,7 @@ use super::args::{Args, Form};
 use crate::cli::commands::netboot::facts;
 use crate::cli::destination::{Destination, pipe, sync_note};
 use crate::cli::job::{
-    keys_shown, settings_shown, taken_out, tell_taken_out_of_tree, tell_unknown,
+    keys_shown, settings_shown, taken_out_of_tree, tell_taken_out_of_tree, tell_unknown,
 };
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
@@ -56,7 +56,7 @@ pub(crate) fn write(
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }
     if args.dry_run {
-        for line in taken_out(&gone) {
+        for line in taken_out_of_tree(&gone) {
             summary.extend([&line, "\n"]);
         }
         let (old, new) = (format_bytes(file.size()), format_bytes(image.image().size()));
