@@ -451,7 +451,7 @@ fn entries(configs: &[Config]) -> impl Iterator<Item = &Entry> {
 }
 
 /// The serial ports that were put in, of the first entry that has some. Other consoles were kernel arguments: those that
-/// are no ports, and those at which GRUB would talk and does not.
+/// are not serial ports, and those at which GRUB would talk and does not.
 fn ports(old: &[Config], new: &[Config]) -> Vec<String> {
     let mut all = entries(old).zip(entries(new)).map(|(old, new)| added_ports(old, new));
     let found = all.find(|found| !found.is_empty()).unwrap_or_default();
