@@ -192,9 +192,8 @@ impl Menu<'_> {
                     let behind_quote = checked::sum(at.start, 1, "the place of a title")?;
                     Change::insert(behind_quote, format!("{name}: "))
                 }
-                Syntax::Grub => {
-                    Change::replace(at.clone(), grub::quoted(&format!("{name}: {title}")))
-                }
+                // Parts of a word that stand together are one word, however each of them is quoted.
+                Syntax::Grub => Change::insert(at.start, grub::quoted(&format!("{name}: "))),
                 Syntax::Isolinux => Change::insert(at.start, format!("{name}: ")),
             });
         } else if let Some(label) = &entry.label {
@@ -407,6 +406,29 @@ fn check_length(config: &Config, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::config::ConfigLocation;
+
+    #[test]
+    fn a_title_keeps_its_text_behind_the_name_however_it_is_quoted() {
+        for title in
+            ["NixOS", "Nix\\ OS", "'N'", "\"N\\\" x\"", "a' b'", "%'\nmenu'c", "$x", "${y}'z'"]
+        {
+            let text = format!(
+                "menuentry {title} --class x {{\n linux /k init=/nix/store/s/init\n initrd /i\n}}\n"
+            );
+            let read = |text: &str| {
+                let bytes = text.as_bytes().to_vec();
+                Config::parse(ConfigLocation::Volume, "/grub.cfg", bytes).unwrap().unwrap()
+            };
+            let before = read(&text);
+            let boot = Boot { name: Some("ours".into()), ..Boot::default() };
+            let made = texts(std::slice::from_ref(&before), "n", &boot, |_| Ok(Vec::new()));
+            let after = read(&made.unwrap().texts[0]);
+            let [old, new] = [&before, &after].map(|config| &config.entries[0].title[0]);
+            assert_eq!((*new).clone(), format!("ours: {old}"), "{title}");
+            assert_eq!(after.entries[0].initrds.len(), 1, "{title}");
+        }
+    }
 
     #[test]
     fn what_goes_below_a_line_goes_to_the_end_if_that_line_is_the_last_one() {

@@ -30,7 +30,7 @@ pub use key::AuthorizedKey;
 pub use note::Note;
 pub use remote::RemoteKeys;
 pub use set::KeySet;
-pub use source::Source;
+pub use source::{ArgumentPlace, Source};
 
 use expiry::Moment;
 use options::Options;
@@ -52,28 +52,31 @@ pub type Fetched = BTreeMap<usize, (String, Vec<u8>)>;
 /// Takes the keys all arguments name; see [`Source`] for what an argument can be. At least one must let its
 /// holder in to a shell.
 pub fn gather<R: Read>(arguments: &[String], stdin: R) -> Result<Gathered, KeyError> {
-    gather_with(arguments, &Fetched::new(), stdin)
+    gather_with(arguments, |_| None, &Fetched::new(), stdin)
 }
 
-/// The same where texts were fetched for some of the arguments.
+/// The same where texts were fetched for some of the arguments. `place` tells where one stands in a recipe file, by its
+/// index.
 pub fn gather_with<R: Read>(
     arguments: &[String],
+    place: impl Fn(usize) -> Option<String>,
     fetched: &Fetched,
     mut stdin: R,
 ) -> Result<Gathered, KeyError> {
     let now = Moment::now();
     let mut gathered = Gathered::default();
     let mut sources = Vec::new();
-    for (number, argument) in (1..).zip(arguments) {
+    for (index, (number, argument)) in (1..).zip(arguments).enumerate() {
         if let Some((name, bytes)) = fetched.get(&number) {
             gathered.add(name, bytes, now)?;
             continue;
         }
-        let source = Source::parse(argument, number)?;
+        let place = place(index).map_or(ArgumentPlace::Number(number), ArgumentPlace::Recipe);
+        let source = Source::parse(argument, &place)?;
         if source == Source::StandardInput && sources.contains(&source) {
             return Err(KeyError::StandardInputTwice);
         }
-        let name = source.name(number);
+        let name = source.name(&place);
         let bytes = source::read(&source, &name, &mut stdin)?;
         gathered.add(&name, &bytes, now).map_err(|fault| with_public(fault, &source))?;
         sources.push(source);

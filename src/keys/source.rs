@@ -1,5 +1,6 @@
 //! Decides what an argument names, then reads that much of it that keys can be.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -21,39 +22,80 @@ pub enum Source {
     Literal(String),
 }
 
+/// Where an argument stands that names keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArgumentPlace {
+    /// Among the arguments that name keys, counted from 1.
+    Number(usize),
+    /// In a recipe file, as messages name it: `r.toml:3:8: key`.
+    Recipe(String),
+}
+
+impl fmt::Display for ArgumentPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "key argument {number}"),
+            Self::Recipe(place) => f.write_str(place),
+        }
+    }
+}
+
+impl ArgumentPlace {
+    /// What stands there, with the place in front of it where that is not the command line.
+    fn shown(&self, text: &str) -> String {
+        match self {
+            Self::Number(_) => text.to_owned(),
+            Self::Recipe(place) => format!("{place}: {text}"),
+        }
+    }
+
+    /// Shows a mistyped path, but not what may be the body of a private key.
+    fn shown_argument(&self, argument: &str) -> String {
+        let base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+        let secret = argument.split(|c| !base64(c)).any(|word| word.len() >= 40);
+        if secret || argument.len() > 255 || argument.contains(char::is_control) {
+            format!("{self} ({} characters)", argument.chars().count())
+        } else {
+            self.shown(&format!("'{argument}'"))
+        }
+    }
+}
+
 impl Source {
-    /// Decides from the argument, `number` counting arguments from 1. An existing file wins over a key.
-    pub fn parse(argument: &str, number: usize) -> Result<Self, KeyError> {
+    /// Decides from the argument. An existing file wins over a key.
+    pub fn parse(argument: &str, place: &ArgumentPlace) -> Result<Self, KeyError> {
         if argument == "-" {
             return Ok(Self::StandardInput);
         }
         if let Some(found) = refuse::private_key(argument.as_bytes()) {
-            let at = SourceSpan { source: literal_name(number), line: found.line };
+            let at = SourceSpan { source: place.to_string(), line: found.line };
             return Err(KeyError::PrivateKey { at, format: found.what, public: None });
         }
         match fs::metadata(argument) {
-            Ok(found) if found.is_dir() => Err(KeyError::Directory { name: shown(argument) }),
+            Ok(found) if found.is_dir() => {
+                Err(KeyError::Directory { name: place.shown(&shown(argument)) })
+            }
             Ok(_) => Ok(Self::File(PathBuf::from(argument))),
-            Err(error) if is_no_file(&error) => Self::literal(argument, number),
+            Err(error) if is_no_file(&error) => Self::literal(argument, place),
             Err(source) => Err(KeyError::Io { name: shown(argument), source }),
         }
     }
 
     /// What messages call it.
-    pub fn name(&self, number: usize) -> String {
+    pub fn name(&self, place: &ArgumentPlace) -> String {
         match self {
             Self::StandardInput => "standard input".to_owned(),
             Self::File(path) => shown(&path.to_string_lossy()),
-            Self::Literal(_) => literal_name(number),
+            Self::Literal(_) => place.to_string(),
         }
     }
 
-    fn literal(argument: &str, number: usize) -> Result<Self, KeyError> {
+    fn literal(argument: &str, place: &ArgumentPlace) -> Result<Self, KeyError> {
         if reads_as_key(argument) {
             return Ok(Self::Literal(argument.to_owned()));
         }
         let tilde = argument.starts_with('~');
-        Err(KeyError::Neither { argument: shown_argument(argument, number), tilde })
+        Err(KeyError::Neither { argument: place.shown_argument(argument), tilde })
     }
 }
 
@@ -97,19 +139,4 @@ fn reads_as_key(argument: &str) -> bool {
     let mut lines = argument.lines().map(|line| line.trim_matches(['\u{feff}', ' ', '\t', '\r']));
     refuse::foreign(argument.as_bytes()).is_some()
         || lines.any(|line| !is_skipped(line) && starts_like_key(line))
-}
-
-fn literal_name(number: usize) -> String {
-    format!("key argument {number}")
-}
-
-/// Shows a mistyped path, but not what may be the body of a private key.
-fn shown_argument(argument: &str, number: usize) -> String {
-    let base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
-    let secret = argument.split(|c| !base64(c)).any(|word| word.len() >= 40);
-    if secret || argument.len() > 255 || argument.contains(char::is_control) {
-        format!("key argument {number} ({} characters)", argument.chars().count())
-    } else {
-        format!("'{argument}'")
-    }
 }

@@ -4,6 +4,8 @@ use std::fs;
 
 use super::*;
 
+const ONE: ArgumentPlace = ArgumentPlace::Number(1);
+
 const NO_INPUT: &[u8] = b"";
 
 fn take(arguments: &[&str], stdin: &[u8]) -> Result<Gathered, KeyError> {
@@ -70,12 +72,12 @@ fn an_argument_may_hold_several_lines_or_a_key_behind_options() {
 
 #[test]
 fn an_existing_file_wins_over_a_key() {
-    assert_eq!(Source::parse("-", 1).unwrap(), Source::StandardInput);
+    assert_eq!(Source::parse("-", &ONE).unwrap(), Source::StandardInput);
     let desk = Desk::with(&[("ssh-ed25519 AAAA", samples::ED25519)]);
     let path = desk.path("ssh-ed25519 AAAA");
-    assert_eq!(Source::parse(&path, 1).unwrap(), Source::File(path.into()));
+    assert_eq!(Source::parse(&path, &ONE).unwrap(), Source::File(path.into()));
     let key = samples::ED25519;
-    assert_eq!(Source::parse(key, 1).unwrap(), Source::Literal(key.to_owned()));
+    assert_eq!(Source::parse(key, &ONE).unwrap(), Source::Literal(key.to_owned()));
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub mod named_files;
 mod network;
 mod password;
 mod readback;
-mod remote_keys;
+pub(crate) mod remote_keys;
 mod seed;
 mod serial;
 mod sshd;
@@ -26,7 +26,7 @@ mod system;
 mod wifi;
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Read};
 
 use crate::boot::kernel_args;
 use crate::error::{Advice, Error, Result};
@@ -338,9 +338,15 @@ fn judged_keys(recipe: &Recipe, input: &mut Input<'_>) -> Result<Gathered> {
         [] if recipe.expect_fingerprint.is_empty() => Ok(Gathered::default()),
         given => {
             let fetched = remote_keys::fetch(recipe, input)?;
-            Ok(keys::gather_with(given, &fetched, input.for_keys(given)?)?)
+            gather_keys(recipe, &fetched, input.for_keys(given)?)
         }
     }
+}
+
+/// Takes the keys of a recipe. A fault names the place in the recipe file where a key stands, or the file that it names.
+fn gather_keys(recipe: &Recipe, fetched: &keys::Fetched, stdin: impl Read) -> Result<Gathered> {
+    let place = |index| recipe.place_in_file("key", index);
+    Ok(keys::gather_with(&recipe.key, place, fetched, stdin)?)
 }
 
 /// The paths of the files that a recipe makes, whomever its keys let in. It names no file to be read.

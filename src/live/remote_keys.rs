@@ -26,7 +26,7 @@ pub(super) fn fetch(recipe: &Recipe, input: &mut Input<'_>) -> Result<Fetched> {
     let mut fetched = Fetched::new();
     let mut came = Vec::new();
     for (index, given) in recipe.key.iter().enumerate() {
-        let Some(source) = RemoteKeys::parse(given)? else { continue };
+        let Some(source) = source(recipe, index, given)? else { continue };
         let Some(fetcher) = input.fetcher() else {
             return Err(recipe.fault("key", index, NOBODY, "give a file with the keys"));
         };
@@ -50,6 +50,17 @@ pub(super) fn fetch(recipe: &Recipe, input: &mut Input<'_>) -> Result<Fetched> {
     }
     judge(recipe, &came, input)?;
     Ok(fetched)
+}
+
+/// Where the key `index` of a recipe is fetched from, if it is fetched.
+///
+/// # Errors
+/// A name that no user has, an address that is not of https.
+pub(crate) fn source(recipe: &Recipe, index: usize, given: &str) -> Result<Option<RemoteKeys>> {
+    RemoteKeys::parse(given).map_err(|refused| {
+        let hint = refused.hint().unwrap_or_default();
+        recipe.fault("key", index, refused, hint)
+    })
 }
 
 /// What is said where nothing is fetched.

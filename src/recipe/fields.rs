@@ -319,14 +319,14 @@ impl Recipe {
 
     /// Where the element `index` of what was asked for under `name` stands: `r.toml:3:8: karg` or `--karg`.
     pub fn place(&self, name: &str, index: usize) -> String {
-        let places = self.places.get(name);
-        match places
-            .and_then(|places| places.get(index).or_else(|| places.last()))
-            .filter(|place| !place.is_empty())
-        {
-            Some(place) => format!("{place}: {name}"),
-            None => called(name),
-        }
+        self.place_in_file(name, index).unwrap_or_else(|| called(name))
+    }
+
+    /// The same of what stands in a recipe file; none of what is given by a flag.
+    pub(crate) fn place_in_file(&self, name: &str, index: usize) -> Option<String> {
+        let places = self.places.get(name)?;
+        let place = places.get(index).or_else(|| places.last())?;
+        (!place.is_empty()).then(|| format!("{place}: {name}"))
     }
 
     /// The same with relative paths taken from `folder` on.

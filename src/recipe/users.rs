@@ -232,7 +232,9 @@ impl Reading {
         }
         let name = name.ok_or_else(|| fault(&place, "a user without `name`", FORM))?;
         let mut recipe = recipe.below_folder(&self.folder);
-        recipe.key = keys(&recipe)?;
+        let (keys, places) = keys(&recipe)?.into_iter().unzip();
+        recipe.key = keys;
+        recipe.places.insert("key".to_owned(), places);
         Ok(User { name, place, recipe })
     }
 
@@ -311,12 +313,14 @@ fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
-/// Keys, with each folder replaced by the `.pub` files in it, by name.
-fn keys(recipe: &Recipe) -> Result<Vec<String>> {
+/// Keys and where each stands, with each folder replaced by the `.pub` files in it, by name.
+fn keys(recipe: &Recipe) -> Result<Vec<(String, String)>> {
     let mut keys = Vec::new();
+    let places = recipe.places.get("key").map_or(&[][..], Vec::as_slice);
     for (index, key) in recipe.key.iter().enumerate() {
+        let place = places.get(index).or_else(|| places.last()).cloned().unwrap_or_default();
         if !Path::new(key).is_dir() {
-            keys.push(key.clone());
+            keys.push((key.clone(), place));
             continue;
         }
         let mut found = keys_of_folder(recipe, index, key)?;
@@ -325,7 +329,7 @@ fn keys(recipe: &Recipe) -> Result<Vec<String>> {
             return Err(recipe.fault("key", index, what, "put the public keys of the user there"));
         }
         found.sort();
-        keys.append(&mut found);
+        keys.extend(found.into_iter().map(|key| (key, place.clone())));
     }
     Ok(keys)
 }

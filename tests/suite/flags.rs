@@ -851,7 +851,7 @@ fn in_its_words(t: &Trial<'_>) -> Seen {
 /// The flags that `--help` lists, and whether they take a value.
 type Flags = BTreeMap<String, bool>;
 
-fn help(command: &str) -> String {
+pub(crate) fn help(command: &str) -> String {
     let words = command.split(' ').filter(|word| !["BASE", ""].contains(word));
     Folder::new().run(&words.chain(["--help"]).collect::<Vec<_>>()).done()
 }
@@ -870,7 +870,7 @@ fn below(command: &str) -> Vec<String> {
 }
 
 /// All commands that do something.
-fn commands() -> BTreeSet<String> {
+pub(crate) fn commands() -> BTreeSet<String> {
     let mut all = BTreeSet::from(["BASE".to_owned()]);
     for command in below("") {
         let more = below(&command);

@@ -1,7 +1,9 @@
 //! Slips are answered with what is meant, by every command that takes what is mistyped, and nothing is done.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
+use crate::flags::{commands, help};
 use crate::support::{Folder, TINY, key};
 
 /// What is typed, and words of the answer. `remaster` is left out in front of both.
@@ -278,7 +280,45 @@ const NUMBERS: &[&str] = &[
     "try c.iso --timeout=",
     "try c.iso --memory=",
     "flash c.iso --to-file out --expect-size=",
+    "reset b.iso --expect-size=",
+    "format /dev/nosuch --expect-size=",
 ];
+
+/// What stands for a number in `--help`.
+const NUMBER_NAMES: &[&str] = &["<PORT>", "<SECONDS>", "<NUMBER>", "<MIB>", "<SIZE>", "<JOBS>"];
+
+/// The flags of a command that take a number, as `--help` lists them.
+fn number_flags(command: &str) -> Vec<String> {
+    let help = help(command);
+    let pairs = help.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = words.iter().position(|word| word.starts_with("--"))?;
+        let takes_number = NUMBER_NAMES.contains(words.get(at + 1)?);
+        takes_number.then(|| words[at].to_owned())
+    });
+    pairs.collect()
+}
+
+#[test]
+fn every_flag_of_numbers_has_a_row() {
+    let commands = commands();
+    let listed: BTreeSet<(&str, String)> = commands
+        .iter()
+        .flat_map(|command| number_flags(command).into_iter().map(|flag| (command.as_str(), flag)))
+        // A setting of recipes is read alike by every command that has it.
+        .filter(|(command, flag)| {
+            let is_of_recipes = flag == "--timeout" && help(command).contains("--recipe");
+            *command == "BASE" || !is_of_recipes
+        })
+        .collect();
+    let row = |line: &'static str| {
+        let command = commands.iter().find(|command| line.starts_with(&format!("{command} ")));
+        let flag = line.rsplit(' ').next().unwrap().trim_end_matches('=');
+        (command.map_or("BASE", String::as_str), flag.to_owned())
+    };
+    let rows: BTreeSet<_> = NUMBERS.iter().map(|line| row(line)).collect();
+    assert_eq!(listed, rows, "`--help` on the left, rows on the right");
+}
 
 #[test]
 fn a_number_that_is_not_taken_is_refused_by_the_true_cause() {

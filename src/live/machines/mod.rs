@@ -8,11 +8,12 @@ use super::announce::Announce;
 use super::facts::Facts;
 use super::host_key::{self, HostKeys};
 use super::network::Network;
+use super::remote_keys;
 use super::seed::Seed;
 use super::system::System;
 use crate::error::Result;
 use crate::formats::newc::{Kind, Member};
-use crate::keys::{self, Gathered, KeySet, RemoteKeys};
+use crate::keys::{self, Gathered, KeySet};
 use crate::recipe::edits::{Edits, Root, UNITS};
 use crate::recipe::{Machine, Recipe};
 
@@ -217,12 +218,12 @@ impl One {
 /// The keys of one machine, which nobody is asked for.
 fn own_keys(own: &Recipe) -> Result<Gathered> {
     for (index, given) in own.key.iter().enumerate() {
-        if given == "-" || RemoteKeys::parse(given)?.is_some() {
+        if given == "-" || remote_keys::source(own, index, given)?.is_some() {
             let what = format!("{given} is not for one machine of several");
             return Err(own.fault("key", index, what, "give a file with the keys, or the key"));
         }
     }
-    Ok(keys::gather_with(&own.key, &keys::Fetched::new(), &mut std::io::empty())?)
+    super::gather_keys(own, &keys::Fetched::new(), std::io::empty())
 }
 
 fn refuse_wireless(own: &Recipe) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::error::{Advice, Result};
 use crate::keys::RemoteKeys;
+use crate::live::remote_keys;
 use crate::recipe::{OF_RECORDS, Recipe};
 
 /// A name that is given beside the users' own would derive the same keys for all of them.
@@ -34,7 +35,7 @@ pub(super) const NOT_ASKED: &str = "a batch reads no standard input and asks nob
 /// Refuses keys that would be fetched again for each user, at other times.
 pub(super) fn refuse_fetched(recipe: &Recipe) -> Result<()> {
     for (at, given) in recipe.key.iter().enumerate() {
-        let hint = match RemoteKeys::parse(given)? {
+        let hint = match remote_keys::source(recipe, at, given)? {
             None => continue,
             Some(RemoteKeys::Agent) => "make a file of them: ssh-add -L > agent.keys".to_owned(),
             Some(RemoteKeys::Server(url)) => {
