@@ -48,18 +48,16 @@ class Boot:
 
 # What custom.py and try_image.py do not boot: the other firmware or medium of each generation, both kernels, a submenu entry,
 # copytoram, merged with either kind of stage 1, a stock image that must not let the key in, and archives behind an initrd
-# that is packed by lz4, joined by either loader (two_sticks.py does so by -kernel).
+# that is packed by lz4, joined by GRUB (two_sticks.py does so by -kernel).
 # The one of aarch64 is put on a disk by `flash`, which has no partition table then.
 # "fat" shows that the menu in efi.img is right, which had to grow there: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
 SOME = [
-    Boot("23.11", "bios", "usb", tar=True),
+    Boot("23.11", "uefi", "usb", tar=True),
     Boot("24.05", "uefi", "cd", merge=True),
-    Boot("24.11-lz4", "bios", "cd"),
     Boot("24.11-lz4", "uefi", "usb"),
     Boot("24.11-full-esp", "uefi", "fat"),
     Boot("25.11", "bios", "usb", option=SERIAL, kernel=2),
-    Boot("26.05", "bios", "usb", merge=True, kernel=2),
-    Boot("26.05", "uefi", "cd", option=COPY, kernel=2),
+    Boot("26.05", "bios", "cd", merge=True, option=COPY, kernel=2),
     Boot("24.11", "bios", "cd", stamped=False),
     Boot("24.11-aarch64", "uefi", "usb", flashed=True),
 ]
@@ -78,6 +76,7 @@ def everything():
             boots.append(Boot(base, firmware, "cd", option=COPY))
             boots.append(Boot(base, firmware, "usb", option=SERIAL, kernel=1 + two))
         boots += [Boot(base, "uefi", "fat", kernel=1 + two), Boot(base, "uefi", "cd", stamped=False)]
+    boots += [Boot("26.05", "bios", "usb", merge=True, kernel=2), Boot("26.05", "uefi", "cd", option=COPY, kernel=2)]
     for base in ("24.11-lz4", "24.11-none", "24.11-microcode", "24.11-label", "23.11-layout"):
         boots += [Boot(base, "bios", "cd"), Boot(base, "uefi", "usb", merge=True)]
     boots += [Boot("24.11-full-esp", "uefi", medium) for medium in ("cd", "usb")]

@@ -66,8 +66,9 @@ def main():
         c.check("a unit that fails: told", "failed     remaster-run-broken.service" in text and "remaster-run-broken.service" in err, [text, err])
         c.check("a unit that fails: what else there is", "root logged in after" in text and "BIOS, as a USB stick" in err, [text, err])
 
-        code, out, err = c.call("try", failing, "--key", other, *EMULATED, seconds=1000)
-        c.check("another key: not let in", code == 1 and not out and "accepts none of your keys for root" in err, [code, out, err])
+        if os.environ.get("REMASTER_TEST_ALL"):  # (boots.py sees that another key is refused)
+            code, out, err = c.call("try", failing, "--key", other, *EMULATED, seconds=1000)
+            c.check("another key: not let in", code == 1 and not out and "accepts none of your keys for root" in err, [code, out, err])
         code, out, err = c.call("try", sound, "--key", own, "--no-kvm", "--timeout", "2", seconds=60)
         c.check("too little time: told", code == 1 and "nobody could log in within" in err and "--serial" in err, [code, err])
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 SERIAL, MAC = "RIG 1", "52:54:00:77:00:0a"
-# Booted twice: by the serial first, then by the address.
+# Where the recipe names the machine: by its serial at turn 0, by its address at turn 1.
 NAMED = ("24.11", "26.05")
 ADDRESS = "192.168.77.52"
 state = {}
