@@ -209,3 +209,14 @@ fn a_file_without_certificates_is_refused_before_anybody_is_asked() {
         folder.run(&words).refused(2, "holds no certificate");
     }
 }
+
+#[test]
+fn a_disk_is_looked_for_before_a_base_is_fetched() {
+    let folder = Folder::new();
+    folder.write("key.pub", format!("{}\n", key(1)).as_bytes());
+    for more in [&["--key", "key.pub"][..], &[]] {
+        let words = [&["flash", "nixos-25.11-minimal", "/dev/nosuch"], more].concat();
+        let said = folder.run(&words).err;
+        assert!(said.starts_with("error: /dev/nosuch: no such device"), "{said}");
+    }
+}

@@ -18,6 +18,10 @@ const TYPED: &[(&str, &str)] = &[
     ("edit", "needs <IMAGE> and --in-place"),
     ("edit c.iso --hostname a -o new.iso", "copy the image first, and edit the copy"),
     ("reset b.iso -o new.iso", "it is a base already: use it as it is"),
+    ("reset c.iso d.iso -o x", "`d.iso` is one word more"),
+    ("reset --in-place c.iso d.iso", "`d.iso` is one word more"),
+    ("flash b.iso --key k.pub --file n:/etc/n --to-file x", "give `--root-file n:/etc/n`"),
+    ("flash b.iso --key k.pub --file n:/etc/n /dev/nosuch", "give `--root-file n:/etc/n`"),
     ("find -n", "it is a flag of `remaster BASE`, `remaster edit`"),
     ("help nope", "`nope` is not a command of `remaster`"),
     (

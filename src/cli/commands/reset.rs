@@ -25,7 +25,7 @@ use crate::cli::stale;
 ///
 /// `remaster format` makes a stick an ordinary one again.
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("devices", |argument| argument.value_name("IMAGE").required(true).num_args(1).help("Stamped image file (may be packed), or a stick with one")))]
+#[command(mut_arg("devices", |argument| argument.value_name("IMAGE").required(true).num_args(1).action(clap::ArgAction::Set).help("Stamped image file (may be packed), or a stick with one")))]
 #[command(mut_arg("force", |argument| argument.conflicts_with("in_place")))]
 #[command(mut_arg("no_sync", |argument| argument.conflicts_with("in_place")))]
 pub(crate) struct Args {
@@ -157,10 +157,10 @@ impl Known {
             Self::Manifest => ", as its manifest says",
             Self::Mark => ", as the reset that was interrupted found it",
             Self::Head => {
-                "\n  the first mebibyte is as its manifest says; the manifest has no SHA-256 of the whole: compare this one with the published one"
+                "\n  only the first mebibyte could be compared with the manifest: compare this SHA-256 with the published one"
             }
             Self::Nothing => {
-                "\n  no manifest has the SHA-256 of the base: compare this one with the published one"
+                "\n  no manifest has the SHA-256 of the base: compare this SHA-256 with the published one"
             }
         }
     }

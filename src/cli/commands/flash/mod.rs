@@ -11,6 +11,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use remaster::bases::name_of;
 use remaster::error::{Error, Result};
 use remaster::flash::{
     self, Delta, DigestMatch, Format, Image, Medium, Options, Report, Restore, Source, Verify,
@@ -22,7 +23,7 @@ use remaster::output::Outgoing;
 use remaster::progress::{Progress, Silent};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::privacy;
-use remaster::target::{Awake, Disk, Target};
+use remaster::target::{Awake, Disk, System, Target};
 use remaster::units::ByteRange;
 
 use super::apply;
@@ -136,6 +137,15 @@ impl Args {
             hint: "leave out --any, or what to put in".into(),
         })
     }
+
+    /// Looks for the disks before a base is fetched by its name, which takes long.
+    fn check_disks(&self, to: &TargetArgs) -> Result<()> {
+        if to.is_file() || name_of(&self.image).is_none() {
+            return Ok(());
+        }
+        let system = System::default();
+        to.disks.devices.iter().try_for_each(|path| system.find(path).map(drop))
+    }
 }
 
 /// The first target that failed, of which has been told.
@@ -158,6 +168,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn prepare_and_write(args: &Args) -> Result<Failed> {
     args.check()?;
     let to = &args.to.settled()?;
+    args.check_disks(to)?;
     match (&args.patch, args.edit.is_given()) {
         (Some(patch), false) => return apply_and_write(args, to, patch),
         (None, true) => return stamp_and_write(args, to),

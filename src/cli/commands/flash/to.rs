@@ -12,10 +12,10 @@ pub(crate) struct TargetArgs {
     #[command(flatten)]
     pub(crate) disks: Disks,
     /// Write to a regular file instead of a disk, made or overwritten; once per file
-    #[arg(id = "to_file", long = "to-file", value_name = "FILE", conflicts_with = "devices")]
+    #[arg(id = "to_file", long = "to-file", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// What `--to-file` was called before: the targets are regular files.
-    #[arg(long, hide = true, conflicts_with = "to_file")]
+    #[arg(long, hide = true)]
     file: bool,
     /// Leave the backup GPT where it is in the image
     #[arg(long)]
@@ -112,6 +112,13 @@ impl TargetArgs {
     /// What says something of disks only, where the targets are files.
     pub(crate) fn settled(&self) -> Result<Self> {
         let mut to = self.clone();
+        to.check_old_name()?;
+        if let (Some(device), false) = (to.disks.devices.first(), to.files.is_empty()) {
+            return Err(Error::Usage {
+                what: format!("{} and --to-file exclude each other", device.display()),
+                hint: "write to disks, or to files".into(),
+            });
+        }
         if !to.files.is_empty() {
             to.disks.devices = std::mem::take(&mut to.files);
             to.file = true;
@@ -120,6 +127,20 @@ impl TargetArgs {
         let own = [("--exact", to.exact), ("--probe", to.probe), ("--no-probe", to.no_probe)];
         target.map_or(Ok(()), |target| to.disks.check_no_disk(target, &own))?;
         Ok(to)
+    }
+
+    /// Refuses `--file` where it is meant as other commands have it.
+    fn check_old_name(&self) -> Result<()> {
+        let is_source = |path: &&PathBuf| path.to_str().is_some_and(|text| text.contains(":/"));
+        let source = self.disks.devices.iter().find(is_source);
+        if !self.file || (source.is_none() && self.files.is_empty()) {
+            return Ok(());
+        }
+        let given = source.map_or("SRC:DST".into(), |source| source.display().to_string());
+        Err(Error::Usage {
+            what: "`flash` calls this --root-file: its --file is an old name of --to-file".into(),
+            hint: format!("give `--root-file {given}`").into(),
+        })
     }
 
     /// Whether the targets are files.
