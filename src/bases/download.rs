@@ -182,7 +182,7 @@ impl Part<'_> {
             return Err(self.fault(&format!("the file has {total} bytes, not {most}")).into());
         }
         file.seek(SeekFrom::Start(have)).map_err(Error::io(doing()))?;
-        progress.begin("Fetching", total.unwrap_or(0));
+        progress.begin("fetch", total.unwrap_or(0));
         progress.advance(have);
         let (mut done, mut buffer) = (have, vec![0; usize_of(CHUNK)]);
         loop {
@@ -251,7 +251,7 @@ fn size_of(file: &File, path: &Path) -> Result<u64> {
 /// The SHA-256 of a file in hexadecimal, and its size.
 pub(super) fn hash(file: &mut File, path: &Path, progress: &dyn Progress) -> Result<(String, u64)> {
     let doing = || format!("read {}", path.display());
-    progress.begin("Checking", size_of(file, path)?);
+    progress.begin("check", size_of(file, path)?);
     file.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
     let (mut digest, mut size) = (Sha256::new(), 0_u64);
     let mut buffer = vec![0; usize_of(CHUNK)];

@@ -112,7 +112,7 @@ impl Output {
         let draft = self.draft(outgoing.readers())?;
         let doing = || format!("write {}", self.path.display());
         draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
-        progress.begin("Writing", image.size());
+        progress.begin("write", image.size());
         let fill = if self.synced { filled } else { fill };
         let how = fill(&draft.file, image, progress)
             .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;

@@ -158,7 +158,7 @@ impl InPlaceEdit {
         journal.write_all(MAGIC).map_err(written)?;
         journal.write_all(&self.size()?.to_le_bytes()).map_err(written)?;
         journal.write_all(&image.size().to_le_bytes()).map_err(written)?;
-        progress.begin("Comparing", image.size());
+        progress.begin("compare", image.size());
         let mut bytes = 0_u64;
         for piece in image.pieces() {
             for step in piece.at.steps(CHUNK).filter(|_| !piece.stays()) {

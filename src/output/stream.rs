@@ -20,7 +20,7 @@ pub fn write<B: ReadAt>(
     progress: &dyn Progress,
 ) -> Result<()> {
     let image = outgoing.image();
-    progress.begin("Writing", image.size());
+    progress.begin("write", image.size());
     let mut buffer = vec![0; usize_of(CHUNK)];
     for step in checked::between(0, image.size(), "the image")?.steps(CHUNK) {
         if progress.is_cancelled() {

@@ -33,7 +33,7 @@ impl Digest {
 
     /// Reads the whole image; the next bytes are read while those before are summed.
     pub fn compute(image: &impl ReadAt, progress: &dyn Progress) -> Result<Self> {
-        progress.begin("Hashing", image.size());
+        progress.begin("hash", image.size());
         let (sender, chunks) = mpsc::sync_channel::<Vec<u8>>(AHEAD);
         let sum = thread::scope(|scope| {
             let summing = scope.spawn(move || {

@@ -56,7 +56,7 @@ fn unpack(
     if let Some(needed) = known {
         check_room(&file, needed).map_err(Error::io(doing()))?;
     }
-    progress.begin("Unpacking", known.unwrap_or(0));
+    progress.begin("unpack", known.unwrap_or(0));
     let mut buffer = vec![0; usize_of(CHUNK)];
     let mut size: u64 = 0;
     loop {

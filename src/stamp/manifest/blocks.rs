@@ -55,7 +55,7 @@ pub fn masked(own: Vec<ByteRange>, partitions: &Partitions, size: u64) -> Result
 impl Blocks {
     /// Those of a base, and the base's own digest, in one pass.
     pub fn compute(base: &impl ReadAt, progress: &dyn Progress) -> Result<(Self, Digest)> {
-        progress.begin("Hashing the base", base.size());
+        progress.begin("hash", base.size());
         let mut whole = Sha256::new();
         let mut sha256 = Vec::new();
         for at in ByteRange::up_to(base.size()).steps(BLOCK) {
@@ -127,7 +127,7 @@ impl Blocks {
                 format!("those of {size} bytes"),
             ));
         }
-        progress.begin("Verifying", size);
+        progress.begin("verify", size);
         for (at, expected) in ByteRange::up_to(size).steps(self.size).zip(&self.sha256) {
             if progress.is_cancelled() {
                 return Err(Error::Interrupted);
