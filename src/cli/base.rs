@@ -69,7 +69,7 @@ impl Source {
             before()?;
             let name = base.name();
             printer::say(&format!(
-                "fetching {name}, which is not in the cache; --offline forbids that\n"
+                "fetching {name}: it is not in the cache (--offline prevents this)\n"
             ));
             Ok(())
         })

@@ -127,13 +127,15 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         }
         Advice::NameCache => "give a folder to --cache",
         Advice::AllowFetching => "fetch it with `remaster base fetch`, or leave --offline out",
-        Advice::OtherServer => "try again later, or give another --mirror",
-        Advice::SlowServer => "try again later, give another --mirror, or a longer --timeout",
+        Advice::OtherServer => "try again later, or set REMASTER_MIRROR to another server",
+        Advice::SlowServer => {
+            "try again later, or set REMASTER_MIRROR to another server; `remaster base fetch --timeout` waits longer"
+        }
         Advice::GoneFromServer => {
-            "see on https://nixos.org/download whether the channel is still offered, or give another --mirror"
+            "see on https://nixos.org/download whether the channel is still offered, or set REMASTER_MIRROR to another server"
         }
         Advice::NameAuthority => {
-            "check the clock; if the server's certificate is signed by an authority of your own, give that one's with --ca-file"
+            "check the clock; if the server's certificate is signed by an authority of your own, name its certificates in SSL_CERT_FILE"
         }
         Advice::FetchAgain => {
             "`remaster base fetch` fetches it again, `remaster base remove` removes it"

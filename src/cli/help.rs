@@ -30,11 +30,11 @@ pub(super) const STATUSES: &[(&str, &str)] = &[
     ("0", "done"),
     (
         "1",
-        "the operating system or the network refused (no space, no permission), or `find` found no machine, or `diff` found a difference",
+        "the operating system or the network refused (no space, no permission); `find` or `ssh` did not find the machine; `try` could not log in, or a unit failed; `diff` found a difference",
     ),
     ("2", "wrong usage, a refused key, or an output that is in the way"),
     ("3", "bytes are not what they should be: a difference, a checksum, another base"),
-    ("4", "the image is broken, or cannot be changed safely"),
+    ("4", "the image is broken, is not understood, or cannot be changed safely"),
     ("5", "the target is refused"),
     ("11", "users of a batch failed; the others have what they should"),
     ("70", "remaster has a bug, please report it"),

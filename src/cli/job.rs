@@ -36,7 +36,7 @@ pub(crate) struct Edit {
     #[command(flatten)]
     flags: Recipe,
 
-    /// Make an image without a key of one that has a key: else that is refused
+    /// Allow an image without a key to be made from one that has a key
     #[arg(long, conflicts_with = "key", help_heading = "ssh")]
     pub(crate) no_key: bool,
 
@@ -328,12 +328,12 @@ impl<'a> StampJob<'a> {
             InjectMethod::MergeInitrd => "initrds changed; ",
             InjectMethod::ExtraInitrd | InjectMethod::Credential | InjectMethod::Menus => "",
         };
-        let who =
-            if self.customization.keys.keys.is_empty() || !self.customization.touch_stage_one() {
-                ""
-            } else {
-                " lets them in as root and nixos"
-            };
+        let who = match self.customization.keys.keys.len() {
+            0 => "",
+            _ if !self.customization.touch_stage_one() => "",
+            1 => " accepts the key for root and nixos",
+            _ => " accepts the keys for root and nixos",
+        };
         let menus = match (menus, initrds) {
             (0, _) => String::new(),
             (1, _) => "1 menu changed; ".to_owned(),

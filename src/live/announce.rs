@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use super::host_key::HostKeys;
-use crate::recipe::Recipe;
 use crate::recipe::edits::Edits;
+use crate::recipe::{Recipe, setting};
 
 /// The fingerprints that are announced, one a line: of several machines, each has its own.
 const PRINTS: &str = "etc/remaster/announce";
@@ -28,6 +28,14 @@ impl Announce {
     /// Nothing is announced that nobody asked for.
     pub(super) fn gather(recipe: &Recipe) -> Self {
         Self { wanted: recipe.announce == Some(true) }
+    }
+
+    /// What is worth telling of an image with or without host keys.
+    pub(super) fn note(self, has_host_key: bool) -> Option<String> {
+        (self.wanted && !has_host_key).then(|| {
+            let flag = setting!(host_key);
+            format!("the image has no host key, so `remaster find` ignores what it announces: give {flag} generate")
+        })
     }
 
     /// Puts in what tells it, and the fingerprints.

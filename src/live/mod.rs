@@ -269,7 +269,9 @@ impl Customization {
         let keys = self.keys.notes.iter().map(ToString::to_string);
         let files = self.files.iter().flat_map(|files| files.notes().iter().cloned());
         let exposed = self.exposed.iter().cloned();
-        keys.chain(self.machines.notes()).chain(limits).chain(files).chain(exposed).collect()
+        let silent = self.announce.note(self.all_host_keys().next().is_some());
+        let machines = self.machines.notes();
+        keys.chain(machines).chain(limits).chain(files).chain(exposed).chain(silent).collect()
     }
 
     /// The edits for an image of these facts, or why it cannot have them.

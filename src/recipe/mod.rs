@@ -225,7 +225,7 @@ pub struct Recipe {
     /// Start the units as their Install sections say
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files"))]
     pub enable: Option<bool>,
-    /// Program or script to run once at boot, when the network is up
+    /// Program or script to run once per boot, when the network is up
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Files"))]
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]

@@ -110,6 +110,7 @@ fn at_home() -> Folder {
     folder.write("signer", pair(4).to_openssh(LineEnding::LF).unwrap().as_bytes());
     folder.write("allowed_signers", format!("alice {}\n", key(4)).as_bytes());
     folder.write("sd.img", &SD);
+    folder.write("sd.img.zst", &zstd::encode_all(SD.as_slice(), 1).unwrap());
     let sha256 = remaster::Digest::of_bytes(&TINY);
     folder.write("base.iso.sha256", format!("{sha256}  base.iso\n").as_bytes());
     folder.write("overlay/etc/hello", b"hello\n");

@@ -96,8 +96,6 @@ fn at_address(
     }
     before()?;
     let size = format_bytes(size);
-    printer::say(&format!(
-        "fetching {url} ({size}), to be kept in the cache; --offline forbids that\n"
-    ));
+    printer::say(&format!("fetching {url} ({size}) into the cache (--offline prevents this)\n"));
     known.fetch(&cache, &FetchOptions::default(), progress)
 }

@@ -7,7 +7,7 @@ use remaster::recipe;
 
 use crate::cli::{job, printer};
 
-/// Check a recipe file, or print the schema of them
+/// Check a recipe file, or print the schema
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]
     pub(crate) output: Option<PathBuf>,
 
-    /// What to write: an image, or a small patch file that makes it of the official base (`remaster apply`)
+    /// What to write: an image, or a small patch file that makes it from the official base (`remaster apply`)
     #[arg(long = "as", value_enum, value_name = "image|patch", default_value = "image", conflicts_with_all = ["manifest", "provenance", "sbom"])]
     pub(crate) form: Form,
 

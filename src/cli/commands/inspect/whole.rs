@@ -146,7 +146,7 @@ fn menu(text: &mut String, menu: &Menu) {
     let _ =
         writeln!(text, "\nmenu {} ({}), {} entries", place(menu), menu.syntax, menu.entries.len());
     for (what, value) in
-        [("waits", &menu.timeout), ("starts", &menu.default), ("talks at", &menu.serial)]
+        [("waits", &wait(menu)), ("starts", &menu.default), ("talks at", &menu.serial)]
     {
         if let Some(value) = value {
             let _ = writeln!(text, "  {what} {value}");
@@ -157,11 +157,29 @@ fn menu(text: &mut String, menu: &Menu) {
     }
 }
 
+/// How long a menu waits, in seconds. Other text stays as it is written.
+fn wait(menu: &Menu) -> Option<String> {
+    let written = menu.timeout.as_deref()?;
+    let shown = match written.parse::<u32>() {
+        Ok(tenths) if menu.syntax == "isolinux" => format!("{} s", f64::from(tenths) / 10.0),
+        Ok(seconds) => format!("{seconds} s"),
+        Err(_) => written.to_owned(),
+    };
+    Some(shown)
+}
+
 fn injected(text: &mut String, found: &Injected) {
+    let way = match found.way {
+        "extra-initrd" => "an archive beside the initrds",
+        "merged-initrd" => "an archive in the initrds",
+        "credential" => "a credential",
+        "root" => "files in the root filesystem",
+        other => other,
+    };
     let _ = writeln!(
         text,
-        "\ninjected by {} into a base of {} bytes, {}",
-        found.way, found.base_size, found.base_label
+        "\nput in as {way}; the base has {} bytes and the label {}",
+        found.base_size, found.base_label
     );
     for key in &found.keys {
         let _ = writeln!(

@@ -105,13 +105,13 @@ pub(crate) struct Args {
 
     /// Go on with an interrupted batch: keep files of the same recipe
     ///
-    /// They stay also where chance made keys or salts of theirs; others under their names are faults.
+    /// A file stays even if its host keys or salts are random. Any other file under its name is an error.
     #[arg(long, conflicts_with_all = ["skip_existing", "force"])]
     pub(super) resume: bool,
 
     /// Keep files of the same recipe, and replace others
     ///
-    /// They stay also where chance made keys or salts of theirs.
+    /// A file stays even if its host keys or salts are random.
     #[arg(long, conflicts_with = "force")]
     pub(super) skip_existing: bool,
 
