@@ -6,9 +6,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-use serde_json::{Value, json};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use serde_json::{Map, Value, json};
 
+use crate::checked;
 use crate::error::{Advice, Error, Result};
 use crate::formats::patch_file;
 use crate::image::ImageFile;
@@ -27,6 +28,9 @@ pub(crate) const PATCH_LAYER: &str = "application/vnd.remaster.patch.v1";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// The version of a layout (image-spec v1.1, "oci-layout file").
+const VERSION: &str = "1.0.0";
+
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Bytes of an index, which has some 300 for each image.
@@ -75,16 +79,14 @@ pub struct Parts {
 
 impl Layout {
     /// The layout of a folder, which may be empty.
+    ///
+    /// # Errors
+    /// A layout or an index of another version, or of another form.
     pub fn at(folder: &Path) -> Result<Self> {
-        let mut entries = BTreeMap::new();
-        let index = folder.join("index.json");
-        if index.exists() {
-            let index = json_of(&index, &read(&index, LARGEST_INDEX)?)?;
-            let found = index.get("manifests").and_then(Value::as_array);
-            for entry in found.into_iter().flatten().filter_map(entry_of) {
-                entries.insert(entry.name.clone(), entry);
-            }
-        }
+        check_version(&folder.join("oci-layout"))?;
+        let index = index_of(&folder.join("index.json"))?;
+        let named = manifests_of(&index).iter().filter_map(entry_of);
+        let entries = named.map(|entry| (entry.name.clone(), entry)).collect();
         Ok(Self { folder: folder.to_owned(), entries, base: None })
     }
 
@@ -99,7 +101,7 @@ impl Layout {
             file::copy(base.outgoing(), &path)?;
         }
         self.base = Some((sha256, size));
-        let version = json!({ "imageLayoutVersion": "1.0.0" }).to_string();
+        let version = json!({ "imageLayoutVersion": VERSION }).to_string();
         let marker = self.folder.join("oci-layout");
         file::write_bytes(&marker, version.as_bytes(), OverwritePolicy::Replace)?;
         Ok(self)
@@ -125,7 +127,7 @@ impl Layout {
                 hint: "use letters, digits, `_`, `.` and `-`, 128 at most".into(),
             });
         }
-        let (base, base_size) = self.base.unwrap_or((Digest([0; 32]), 0));
+        let (base, base_size) = checked::present(self.base, "the base of a layout")?;
         let layers = [(base, base_size), (Digest::of_bytes(patch), u64_len(patch))];
         let config = config(layers.map(|(digest, _)| digest)).to_string().into_bytes();
         let manifest = manifest(&config, layers, ids).to_string().into_bytes();
@@ -139,14 +141,32 @@ impl Layout {
         Ok((entry, placed.into()))
     }
 
-    /// Writes the index with these images among those that are there.
-    pub fn add(&self, entries: Vec<Entry>) -> Result<()> {
-        let mut all = self.entries.clone();
-        all.extend(entries.into_iter().map(|entry| (entry.name.clone(), entry)));
-        let manifests: Vec<Value> = all.values().map(descriptor_of).collect();
-        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
+    /// Writes the index with these images among those that are there. Others stay as they are, also those that another
+    /// run has put in since.
+    pub fn add(&self, entries: &[Entry]) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         let path = self.folder.join("index.json");
-        file::write_bytes(&path, index.to_string().as_bytes(), OverwritePolicy::Replace)
+        let folder = File::open(&self.folder);
+        let locked = folder.and_then(|folder| {
+            rustix::fs::flock(&folder, FlockOperation::LockExclusive)?;
+            Ok(folder)
+        });
+        // Whoever holds the folder's lock is the only one that writes the index.
+        let _locked = locked.map_err(Error::io(format!("lock {}", self.folder.display())))?;
+        let mut index = index_of(&path)?;
+        let mut all: Vec<(Option<String>, Value)> = manifests_of(&index)
+            .iter()
+            .map(|found| (name_of(found), found.clone()))
+            .filter(|(name, _)| !entries.iter().any(|entry| name.as_ref() == Some(&entry.name)))
+            .collect();
+        all.extend(entries.iter().map(|entry| (Some(entry.name.clone()), descriptor_of(entry))));
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let manifests = all.into_iter().map(|(_, found)| found).collect();
+        index.insert("manifests".to_owned(), Value::Array(manifests));
+        let text = Value::Object(index).to_string();
+        file::write_bytes(&path, text.as_bytes(), OverwritePolicy::Replace)
     }
 
     /// Where the parts of the image `name` lie.
@@ -246,8 +266,56 @@ fn digest_of(descriptor: &Value) -> Option<Digest> {
     descriptor.get("digest")?.as_str()?.strip_prefix("sha256:")?.parse().ok()
 }
 
+/// The name of an image in an index.
+fn name_of(descriptor: &Value) -> Option<String> {
+    Some(descriptor.get("annotations")?.get(REF_NAME)?.as_str()?.to_owned())
+}
+
+/// The index of a layout (image-spec v1.1, `image-index.md`); one without images if there is none.
+fn index_of(path: &Path) -> Result<Map<String, Value>> {
+    let Some(index) = json_if_there(path)? else {
+        let new = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] });
+        return Ok(new.as_object().cloned().unwrap_or_default());
+    };
+    let version = index.get("schemaVersion").cloned().unwrap_or_default();
+    let form = "schemaVersion 2 and a list of manifests";
+    match index {
+        Value::Object(index)
+            if version == 2 && index.get("manifests").is_some_and(Value::is_array) =>
+        {
+            Ok(index)
+        }
+        _ => {
+            let found = format!("schemaVersion {version}, or no such list");
+            Err(Error::unsupported(path.display().to_string(), form, found))
+        }
+    }
+}
+
+fn manifests_of(index: &Map<String, Value>) -> &[Value] {
+    index.get("manifests").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Refuses a layout of another version (image-spec v1.1, "oci-layout file").
+fn check_version(path: &Path) -> Result<()> {
+    let Some(marker) = json_if_there(path)? else { return Ok(()) };
+    let found = marker.get("imageLayoutVersion").cloned().unwrap_or_default();
+    if found == VERSION {
+        return Ok(());
+    }
+    let (what, expected) = (path.display().to_string(), format!("imageLayoutVersion {VERSION}"));
+    Err(Error::unsupported(what, expected, found.to_string()))
+}
+
+fn json_if_there(path: &Path) -> Result<Option<Value>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    json_of(path, &read(path, LARGEST_INDEX)?).map(Some)
+}
+
 fn entry_of(descriptor: &Value) -> Option<Entry> {
-    let name = descriptor.get("annotations")?.get(REF_NAME)?.as_str()?.to_owned();
+    let name = name_of(descriptor)?;
     let size = descriptor.get("size")?.as_u64()?;
     Some(Entry { name, digest: digest_of(descriptor)?, size })
 }

@@ -83,3 +83,50 @@ fn a_base_that_was_changed_or_led_away_is_put_in_anew() {
         folder.run(&APPLY).done();
     }
 }
+
+#[test]
+fn images_of_others_in_a_layout_stay_and_other_versions_are_refused() {
+    let folder = layout();
+    let mut index = json(folder.at("o/index.json"));
+    let foreign = serde_json::json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": format!("sha256:{}", "0".repeat(64)), "size": 7, "platform": { "os": "linux" } });
+    index["manifests"].as_array_mut().unwrap().push(foreign.clone());
+    index["annotations"] = serde_json::json!({ "a": "b" });
+    folder.write("o/index.json", index.to_string().as_bytes());
+    folder.write("bob.csv", format!("name,key\nbob,{}\n", key(2)).as_bytes());
+    let stamp = || folder.run(&["stamp", "base.iso", "bob.csv", "--as", "oci", "-o", "o"]);
+    stamp().done();
+    let now = json(folder.at("o/index.json"));
+    assert_eq!(now["manifests"].as_array().unwrap().len(), 3);
+    assert!(now["manifests"].as_array().unwrap().contains(&foreign));
+    assert_eq!(now["annotations"], index["annotations"]);
+    for (file, text, words) in [
+        ("index.json", r#"{"schemaVersion":3,"manifests":[]}"#, "schemaVersion 2"),
+        ("index.json", r#"{"schemaVersion":2,"manifests":{}}"#, "a list of manifests"),
+        ("oci-layout", r#"{"imageLayoutVersion":"2.0.0"}"#, "imageLayoutVersion 1.0.0"),
+    ] {
+        let path = format!("o/{file}");
+        let before = fs::read(folder.at(&path)).unwrap();
+        folder.write(&path, text.as_bytes());
+        stamp().refused(4, words);
+        assert_eq!(fs::read_to_string(folder.at(&path)).unwrap(), text);
+        folder.write(&path, &before);
+    }
+}
+
+#[test]
+fn two_runs_into_one_layout_at_once_lose_nothing() {
+    let folder = Folder::with_base(&TINY);
+    let users: String = (0..16).map(|user| format!("user{user},{}\n", key(user))).collect();
+    folder.write("users.csv", format!("name,key\n{users}").as_bytes());
+    std::thread::scope(|scope| {
+        for shard in ["1/2", "2/2"] {
+            let line = ["stamp", "base.iso", "users.csv", "--as", "oci", "-o", "o", "--shard"];
+            let words = [&line[..], &[shard]].concat();
+            let folder = &folder;
+            scope.spawn(move || folder.run(&words).done());
+        }
+    });
+    let all = json(folder.at("o/index.json"))["manifests"].as_array().unwrap().len();
+    assert_eq!(all, 16);
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{CancelOnly, ExistingPolicy, Form, Job, Run, Waiting};
 use crate::bounded;
+use crate::checked;
 use crate::error::{Advice, Error, Result};
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
@@ -139,7 +140,7 @@ impl Run<'_> {
     }
 
     pub(super) fn layer(&self, mut waiting: Waiting, job: &Job<'_>, name: &str) -> Result<Waiting> {
-        let Some(layout) = &self.layout else { return Ok(waiting) };
+        let layout = checked::present(self.layout.as_ref(), "the layout of a batch")?;
         let bytes = &job.packed;
         let (entry, blobs) = layout.image(name, bytes, waiting.done.ids)?;
         if layout.of_name(name) == Some(&entry) {

@@ -247,7 +247,7 @@ impl Run<'_> {
             entries.extend(work.entries);
         }
         if let Some(layout) = &self.layout {
-            layout.add(entries)?;
+            layout.add(&entries)?;
         }
         Ok(tally)
     }
