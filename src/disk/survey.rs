@@ -151,6 +151,25 @@ fn root<'a, I: ReadAt>(
     }
 }
 
+/// Whether a disk may have a root filesystem of NixOS: one that has the menu, or that cannot be opened.
+///
+/// # Errors
+/// The operating system's, and broken partition tables.
+pub fn may_be_ours<I: ReadAt>(image: &I) -> Result<bool> {
+    for candidate in candidates(image, &Partitions::read(image)?)? {
+        if !Filesystem::is_there(&image, candidate.at)? {
+            continue;
+        }
+        let menu = Filesystem::open(image, candidate.at).and_then(|fs| fs.lookup(MENU));
+        match menu {
+            Ok(None) => {}
+            Err(fault @ Error::Io { .. }) => return Err(fault),
+            Ok(Some(_)) | Err(_) => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
 fn menu<I: ReadAt>(fs: &Filesystem<&I>) -> Result<Config> {
     let bytes = fs.file(MENU, LARGEST)?;
     let bytes = bytes.ok_or_else(|| Error::unsupported(MENU, "a file", "something else"))?;

@@ -2,7 +2,7 @@
 
 use crate::boot::folder::Folder;
 use crate::disk::injected;
-use crate::disk::survey::DiskSurvey;
+use crate::disk::survey::{DiskSurvey, may_be_ours};
 use crate::error::{Error, Result};
 use crate::formats::iso9660::Hierarchy;
 use crate::formats::reset_mark::ResetMark;
@@ -37,20 +37,36 @@ fn is_private<I: ReadAt>(image: &I, stamped: &Stamped, found: Option<Found>) -> 
     said.unwrap_or_else(|| !secrets(image, stamped).is_empty())
 }
 
-/// What was put into an image; `None` where nothing was, and in what is not an image of ours at all.
+/// What was put into an image; `None` where nothing was, and in what cannot be an image of ours.
+///
+/// # Errors
+/// Why a disk or volume that may be ours is not understood, and the operating system's.
 fn put_in<I: ReadAt>(image: &I) -> Result<Option<(Stamped, Option<Found>)>> {
-    if matches!(file_type::base_kind(image), Ok(BaseKind::Disk)) {
-        let Ok(raw) = DiskSurvey::read(image) else { return Ok(None) };
-        let Some(stamped) = injected::stamped(image, &raw)? else { return Ok(None) };
-        return Ok(Some((stamped, found::in_root(image, &raw)?)));
-    }
-    match Tree::read(image, Hierarchy::Primary) {
-        Ok(tree) if Folder::find(tree.paths()).is_some() => {
-            let Some(stamped) = Stamped::find(image, &tree)? else { return Ok(None) };
-            Ok(Some((stamped, found::on_volume(image, &tree)?)))
+    match file_type::base_kind(image) {
+        Ok(BaseKind::Disk) => on_disk(image),
+        Ok(BaseKind::Iso) => on_volume(image, Tree::read(image, Hierarchy::Primary)?),
+        // A truncated ISO may still have a tree.
+        Err(_) => {
+            Tree::read(image, Hierarchy::Primary).map_or(Ok(None), |tree| on_volume(image, tree))
         }
-        _ => Ok(None),
     }
+}
+
+fn on_disk<I: ReadAt>(image: &I) -> Result<Option<(Stamped, Option<Found>)>> {
+    let raw = match DiskSurvey::read(image) {
+        Ok(raw) => raw,
+        Err(fault) => return if may_be_ours(image)? { Err(fault) } else { Ok(None) },
+    };
+    let Some(stamped) = injected::stamped(image, &raw)? else { return Ok(None) };
+    Ok(Some((stamped, found::in_root(image, &raw)?)))
+}
+
+fn on_volume<I: ReadAt>(image: &I, tree: Tree) -> Result<Option<(Stamped, Option<Found>)>> {
+    if Folder::find(tree.paths()).is_none() {
+        return Ok(None);
+    }
+    let Some(stamped) = Stamped::find(image, &tree)? else { return Ok(None) };
+    Ok(Some((stamped, found::on_volume(image, &tree)?)))
 }
 
 fn is_being_reset<I: ReadAt>(image: &I) -> bool {

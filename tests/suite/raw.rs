@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use ext4_view::Ext4;
 use remaster::Error;
+use remaster::disk::survey::DiskSurvey;
 use remaster::inspect::Report;
 use remaster::live::{Customization, Input};
 use remaster::recipe::{Inject, Recipe};
@@ -242,4 +243,20 @@ fn an_image_that_is_cut_off_is_refused() {
     for length in (0..SD.len()).step_by(99_991) {
         assert!(try_stamp(&SD[..length], &customization(|_| {})).is_err(), "{length}");
     }
+}
+
+#[test]
+fn an_image_with_secrets_stays_private_when_its_filesystem_cannot_be_read() {
+    let folder = Folder::new();
+    folder.write("sd.img", &OLD);
+    let line = "sd.img --host-key generate -o card.img";
+    folder.run(&line.split(' ').collect::<Vec<_>>()).done();
+    let mut card = folder.read("card.img");
+    // `needs_recovery`, as after a power cut (Linux, Documentation/filesystems/ext4/super.rst).
+    let root = DiskSurvey::read(&card.as_slice()).unwrap().root.start();
+    card[usize::try_from(root).unwrap() + 1024 + 0x60] |= 4;
+    folder.write("card.img", &card);
+    folder.run(&["flash", "card.img", "--to-file", "out"]).done();
+    let mode = std::fs::metadata(folder.at("out")).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
 }
