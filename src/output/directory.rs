@@ -18,6 +18,8 @@ pub struct TempDir {
     path: PathBuf,
     target: PathBuf,
     existing: OverwritePolicy,
+    /// What a folder that gives way may have in it.
+    names: Vec<String>,
     synced: bool,
     done: bool,
 }
@@ -30,7 +32,8 @@ impl TempDir {
         let parent = place::folder_of(target);
         let path = free_name(&parent);
         fs::create_dir(&path).map_err(Error::io(format!("write into {}", parent.display())))?;
-        Ok(Self { path, target: target.to_owned(), existing, synced: true, done: false })
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Ok(Self { path, target: target.to_owned(), existing, names, synced: true, done: false })
     }
 
     /// The same without waiting for the disk: a power cut soon afterwards can leave an empty or broken folder.
@@ -57,8 +60,15 @@ impl TempDir {
             Err(fault) if !is_taken(&fault) => return Err(doing()(fault)),
             Err(_) if self.existing == OverwritePolicy::Refuse => return Err(taken(&self.target)),
             Err(_) => {
-                rename(&self.path, &self.target, RenameFlags::EXCHANGE).map_err(doing())?;
-                // What was there before has the passing name now.
+                let exchange = || rename(&self.path, &self.target, RenameFlags::EXCHANGE);
+                exchange().map_err(doing())?;
+                // What was there before has the passing name now. Others may have written into it meanwhile.
+                let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+                if let Err(fault) = check_contents(&self.path, &self.target, self.existing, &names)
+                {
+                    exchange().map_err(doing())?;
+                    return Err(fault);
+                }
                 fs::remove_dir_all(&self.path).map_err(doing())?;
             }
             Ok(()) => {}
@@ -99,11 +109,21 @@ fn taken(target: &Path) -> Error {
 /// What is there would be lost, or is not a folder.
 pub fn check(target: &Path, existing: OverwritePolicy, names: &[&str]) -> Result<()> {
     place::check(target)?;
-    if fs::symlink_metadata(target).is_ok_and(|found| found.is_symlink()) {
+    check_contents(target, target, existing, names)
+}
+
+/// The same of what stands at `path`, which messages call `target`.
+fn check_contents(
+    path: &Path,
+    target: &Path,
+    existing: OverwritePolicy,
+    names: &[&str],
+) -> Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
         // A link gives way itself: what it leads to is not lost.
         return if existing == OverwritePolicy::Replace { Ok(()) } else { Err(taken(target)) };
     }
-    let found: Vec<OsString> = match fs::read_dir(target) {
+    let found: Vec<OsString> = match fs::read_dir(path) {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(fault) if fault.kind() == io::ErrorKind::NotADirectory => {
             return Err(Error::Usage {
@@ -124,5 +144,28 @@ pub fn check(target: &Path, existing: OverwritePolicy, names: &[&str]) -> Result
             hint: Advice::OtherOutput,
         }),
         (None, OverwritePolicy::Replace) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_put_into_the_folder_meanwhile_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("made");
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("kernel"), "old").unwrap();
+        let draft = || TempDir::new(&target, OverwritePolicy::Replace, &["kernel"]).unwrap();
+        let mut drafts = [draft(), draft()].into_iter();
+        fs::write(target.join("precious"), "mine").unwrap();
+        let told = drafts.next().unwrap().publish().unwrap_err().to_string();
+        assert!(told.contains("has precious in it, which would be lost"), "{told}");
+        assert_eq!(fs::read_to_string(target.join("precious")).unwrap(), "mine");
+        fs::remove_file(target.join("precious")).unwrap();
+        drafts.next().unwrap().publish().unwrap();
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
