@@ -74,6 +74,7 @@ mod checked;
 pub mod disk;
 #[doc(hidden)]
 pub mod error;
+mod few;
 mod file_state;
 #[doc(hidden)]
 pub mod find;

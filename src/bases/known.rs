@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::cache::Cache;
-use super::download::Part;
+use super::download::{LARGEST, Part};
 use super::fetch::hash_of;
 use super::http::Client;
 use super::origin::FetchOptions;
@@ -65,7 +65,7 @@ impl Known {
             path: self.path(cache, ".part"),
             note: self.path(cache, ".part.json"),
             release: &release,
-            most: self.size,
+            most: self.size.min(LARGEST),
         };
         part.complete(&client, progress)?;
         let path = self.path(cache, ".iso");

@@ -168,6 +168,7 @@ impl Facts {
             }
             (Some((folder, is_there)), Kind::Directory) if folder == path => *is_there = true,
             _ if path.ends_with("/bash") => {
+                self.kept = self.kept.saturating_add(path.len());
                 self.shells.insert(path.to_owned());
             }
             _ => {}
@@ -209,7 +210,10 @@ impl Facts {
 
     fn conclude(mut self, path: &str) -> Result<StageOne> {
         if self.is_too_much() {
-            return Err(unknown(path, format!("scripts of more than {MOST_KEPT} bytes in all")));
+            return Err(unknown(
+                path,
+                format!("scripts and shells of more than {MOST_KEPT} bytes in all"),
+            ));
         }
         if self.is_systemd() {
             return self.systemd(path);
@@ -281,18 +285,26 @@ pub fn files_with<I: ReadAt>(
 ) -> Result<Vec<Member>> {
     let mut found = BTreeMap::new();
     let mut budget = MOST_UNPACKED;
+    let mut kept: usize = 0;
     for (path, at) in files {
         let mut stream = stream(image, *at);
         while let Some(part) = next(&mut stream, path, *at)? {
             let each = |member: Member| {
                 found.remove(&member.path);
-                if matches!(&member.kind, Kind::File(bytes) if wanted(bytes)) {
+                if let Kind::File(bytes) = &member.kind
+                    && wanted(bytes)
+                {
+                    kept = kept.saturating_add(bytes.len());
                     found.insert(member.path.clone(), member);
                 }
-                Next::Continue
+                if kept > MOST_KEPT { Next::Stop } else { Next::Continue }
             };
             unpack(&mut stream, part.compression, |_| true, each, &mut budget)
                 .map_err(|fault| part.fault(&fault))?;
+            if kept > MOST_KEPT {
+                let what = format!("files of more than {MOST_KEPT} bytes in all that matter here");
+                return Err(unknown(path, what));
+            }
         }
     }
     Ok(found.into_values().collect())

@@ -97,11 +97,18 @@ fn members<I: ReadAt>(fs: &Filesystem<I>) -> Result<Vec<Member>> {
     let listed: Listed = serde_json::from_slice(&text)
         .map_err(|fault| Error::malformed("the manifest", at, fault.to_string(), "a manifest"))?;
     let mut found = Vec::new();
+    // The same bytes can be listed any number of times.
+    let mut left = fs.window().size();
     for file in listed.files {
         let inode = fs.lookup(&file.path)?;
         let inode = inode.ok_or_else(|| {
             let found = format!("no {}", file.path);
             Error::malformed("the manifest", at, found, "files that are there")
+        })?;
+        left = left.checked_sub(inode.size()).ok_or_else(|| {
+            let found = "files of more bytes in all";
+            let expected = format!("those of a filesystem of {} bytes", fs.window().size());
+            Error::malformed("the manifest", at, found, expected)
         })?;
         found.push(member(fs, file.path.trim_start_matches('/'), &inode)?);
     }

@@ -4,7 +4,7 @@
 use std::io::{self, BufRead, Read};
 
 /// The most that decoding may keep in memory: windows up to 128 MiB are what `zstd --ultra` makes.
-const LARGEST_WINDOW_LOG: u32 = 27;
+pub(crate) const LARGEST_WINDOW_LOG: u32 = 27;
 
 /// How a piece of an initrd is compressed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,7 +72,7 @@ impl Compression {
                 decoder.window_log_max(LARGEST_WINDOW_LOG)?;
                 Box::new(decoder)
             }
-            Self::Xz => Box::new(liblzma::bufread::XzDecoder::new(stream)),
+            Self::Xz => Box::new(liblzma::bufread::XzDecoder::new_stream(stream, xz_decoder(0)?)),
             Self::Lzma => {
                 let limit = 1 << LARGEST_WINDOW_LOG;
                 let decoder = liblzma::stream::Stream::new_lzma_decoder(limit)?;
@@ -82,6 +82,11 @@ impl Compression {
             Self::Lz4 => Box::new(Lz4Legacy { stream, block: io::Cursor::new(Vec::new()) }),
         })
     }
+}
+
+/// A decoder of the xz format with `flags`, which takes no more memory than the others.
+pub(crate) fn xz_decoder(flags: u32) -> io::Result<liblzma::stream::Stream> {
+    Ok(liblzma::stream::Stream::new_stream_decoder(1 << LARGEST_WINDOW_LOG, flags)?)
 }
 
 /// Bytes that a block of the legacy LZ4 frame decodes to at the most (`lz4 -l`).

@@ -19,6 +19,7 @@ pub mod newc;
 pub mod patch_file;
 pub mod pe;
 pub mod reset_mark;
+pub(crate) mod tar_limit;
 pub mod undo;
 pub mod unit_file;
 

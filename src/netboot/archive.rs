@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use crate::checked;
 use crate::error::{Error, Result};
+use crate::formats::tar_limit;
 use crate::image::ReadAt;
 use crate::image::window::Scratch;
 use crate::netboot::layout::{Layout, Part};
@@ -51,6 +52,7 @@ pub fn is_tar<I: ReadAt>(image: &I) -> bool {
 /// The regular files of an archive.
 pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
     let window = ByteRange::up_to(image.size());
+    tar_limit::check(Scratch::new(image, window)).map_err(|fault| broken(0, &fault))?;
     let mut archive = tar::Archive::new(Scratch::new(image, window));
     let mut found = Vec::new();
     let mut end = 0;

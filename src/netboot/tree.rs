@@ -12,6 +12,7 @@ use crate::boot::stage_one::{self, Contents};
 use crate::bounded;
 use crate::checked;
 use crate::error::{Error, Result};
+use crate::few::Few;
 use crate::formats::boot_config::Entry;
 use crate::formats::newc;
 use crate::image::patched::PatchedImage;
@@ -30,9 +31,6 @@ const KERNELS: [&str; 2] = ["bzImage", "Image"];
 
 /// Bytes of a script; real ones have under 5 KB.
 const LARGEST_SCRIPT: u64 = 64 << 10;
-
-/// Names that a message shows of what a folder or archive holds.
-const MAX_SHOWN: usize = 6;
 
 /// Bytes of a kernel that tell its architecture.
 const HEAD: u64 = 0x206;
@@ -98,12 +96,10 @@ fn needed(names: &[String], place: &str) -> Result<(String, String)> {
 
 /// The first of many names: a folder may have any number of them.
 fn few(names: &[String]) -> String {
-    let (shown, more) = names.split_at(names.len().min(MAX_SHOWN));
-    match (shown, more.len()) {
-        ([], _) => "nothing".to_owned(),
-        (_, 0) => shown.join(", "),
-        (_, more) => format!("{} and {more} more", shown.join(", ")),
+    if names.is_empty() {
+        return "nothing".to_owned();
     }
+    names.iter().collect::<Few>().to_string()
 }
 
 /// A kernel, an initrd and scripts.

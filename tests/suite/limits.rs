@@ -103,7 +103,7 @@ fn zeros() -> Vec<u8> {
 #[test]
 fn an_initrd_that_unpacks_to_much_is_refused_by_what_it_is() {
     for (initrd, is_sound, words) in [
-        (scripts(), true, "scripts of more than 33554432 bytes in all"),
+        (scripts(), true, "scripts and shells of more than 33554432 bytes in all"),
         (name(), false, "a name of 3221225472 bytes"),
         (zeros(), true, "more than 8.0 GiB unpacked"),
     ] {
@@ -400,5 +400,28 @@ fn a_file_that_never_ends_is_refused_by_every_command() {
         assert!(!told.contains("has no flag"), "{line}: {told}");
         let left = folder.names().into_iter().filter(|name| !name.contains(".lock"));
         assert!(left.eq(before.iter().cloned()), "{line}: {:?}", folder.names());
+    }
+}
+
+#[test]
+fn a_name_in_an_archive_that_would_fill_the_memory_is_refused() {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("././@LongLink").unwrap();
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(1 << 40);
+    header.set_cksum();
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", format!("{}\n", key(1)).as_bytes());
+    let bomb = [header.as_bytes().as_slice(), &[b'x'; 1 << 17]].concat();
+    folder.write("bomb.tar", &bomb);
+    folder.write("bomb.tar.zst", &zstd::encode_all(bomb.as_slice(), 1).unwrap());
+    for words in [
+        &["flash", "bomb.tar.zst", "--to-file", "out"][..],
+        &["base.iso", "--overlay", "bomb.tar", "-o", "out"],
+        &["bomb.tar", "--key", "key.pub", "-o", "out.tar"],
+    ] {
+        let ended = folder.run(words);
+        assert!(ended.status > 0 && ended.err.contains("of at most 65536 bytes"), "{}", ended.err);
+        assert!(!folder.at("out").exists());
     }
 }

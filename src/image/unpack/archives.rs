@@ -7,6 +7,8 @@ use std::path::Path;
 
 use super::reader::{INPUT, Reader};
 use crate::error::{Error, Result};
+use crate::few::Few;
+use crate::formats::tar_limit;
 
 fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
     let what = format!("zip archive {name}");
@@ -25,8 +27,8 @@ pub(super) fn zip_file(name: &str, file: File) -> Result<(Option<u64>, Reader)> 
     let at = match (all.as_slice(), images.as_slice()) {
         ([(at, _)], _) | (_, [(at, _)]) => *at,
         _ => {
-            let names: Vec<&str> = all.iter().map(|(_, inside)| inside.as_str()).collect();
-            return Err(zip_fault(name, format!("{} files: {}", all.len(), names.join(", "))));
+            let names: Few = all.iter().map(|(_, inside)| inside).collect();
+            return Err(zip_fault(name, format!("{} files: {names}", all.len())));
         }
     };
     let size = archive.by_index(at).map_err(|fault| zip_fault(name, fault))?.size();
@@ -115,8 +117,8 @@ pub(super) fn tar_size(head: &[u8]) -> Option<u64> {
 /// The one image in a tar archive, told by its name; a second one is a fault.
 pub(super) fn tar_stream(input: Reader) -> Result<Reader> {
     through_pipe(move |sink| {
-        let mut archive = tar::Archive::new(input);
-        let (mut found, mut others) = (None, Vec::new());
+        let mut archive = tar::Archive::new(tar_limit::Limited::new(input));
+        let (mut found, mut others) = (None::<String>, Few::default());
         for entry in archive.entries()? {
             let mut entry = entry?;
             let name = entry.path()?.display().to_string();
@@ -124,7 +126,7 @@ pub(super) fn tar_stream(input: Reader) -> Result<Reader> {
                 continue;
             }
             if !is_image_name(&name) {
-                others.push(name);
+                others.add(&name);
                 continue;
             }
             if let Some(first) = found.replace(name.clone()) {
@@ -135,7 +137,7 @@ pub(super) fn tar_stream(input: Reader) -> Result<Reader> {
         match found {
             Some(_) => Ok(()),
             None if others.is_empty() => Err(no_image("no file")),
-            None => Err(no_image(&others.join(", "))),
+            None => Err(no_image(&others.to_string())),
         }
     })
 }

@@ -8,11 +8,14 @@ use crate::image::ReadAt;
 use crate::image::window::Scratch;
 use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::esp::Esp;
-use crate::iso::survey::tree::Tree;
-use crate::units::ByteRange;
+use crate::iso::survey::tree::{Node, Tree};
+use crate::units::{ByteRange, LOGICAL_BLOCK};
 
 /// Bytes of a boot config; official ones have under 40 KB.
 const LARGEST: u64 = 1 << 20;
+
+/// Bytes of all of them on a volume, those of each name counted.
+const LARGEST_SUM: u64 = 16 << 20;
 
 /// Bytes of a program that tell what it is: the headers of a UEFI program.
 const HEAD: u64 = 4096;
@@ -44,7 +47,7 @@ pub fn others<I: ReadAt>(
         configs.iter().any(|config| config.path == path && config.place == *place)
     };
     let mut found = Vec::new();
-    for (path, node) in tree.files().filter(|(path, node)| is_config(path, node.size())) {
+    for (path, node) in candidates(tree)? {
         let Some(extent) = node.extents.first().filter(|_| !known(path, &ConfigLocation::Volume))
         else {
             continue;
@@ -59,6 +62,20 @@ pub fn others<I: ReadAt>(
                 found.push((file.path.clone(), esp.read(&file.path, LARGEST)?));
             }
         }
+    }
+    Ok(found)
+}
+
+/// The files of the volume that may be configs. Any number of names can have the same bytes.
+fn candidates(tree: &Tree) -> Result<Vec<(&str, &Node)>> {
+    let mut left = LARGEST_SUM;
+    let mut found = Vec::new();
+    for (path, node) in tree.files().filter(|(path, node)| is_config(path, node.size())) {
+        left = left.checked_sub(node.size().max(LOGICAL_BLOCK)).ok_or_else(|| {
+            let expected = format!("at most {LARGEST_SUM} bytes in files of boot loaders");
+            Error::unsupported("the volume", expected, "more")
+        })?;
+        found.push((path, node));
     }
     Ok(found)
 }
@@ -79,7 +96,7 @@ fn on_volume<I: ReadAt>(
     tree: &Tree,
     mut each: impl FnMut(&str, Vec<u8>) -> Result<()>,
 ) -> Result<()> {
-    for (path, node) in tree.files().filter(|(path, node)| is_config(path, node.size())) {
+    for (path, node) in candidates(tree)? {
         let [extent] = node.extents.as_slice() else { continue };
         let bytes = image.read_range(path, *extent, LARGEST)?;
         no_unified_kernel(path, &bytes, |program| head_of(image, tree, program))?;
@@ -137,7 +154,26 @@ fn no_unified_kernel(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::formats::iso9660::Hierarchy;
+    use crate::iso::survey::tree::Kind;
+
+    #[test]
+    fn files_of_boot_loaders_have_a_sum_whose_names_all_count() {
+        let extents = vec![ByteRange::new(0, LARGEST).unwrap()];
+        let names = LARGEST_SUM / LARGEST;
+        let read = |names: u64| {
+            let node = Node { kind: Kind::File, record: 0, extents: extents.clone() };
+            let nodes: BTreeMap<_, _> =
+                (0..names).map(|number| (format!("/{number}.cfg"), node.clone())).collect();
+            candidates(&Tree { hierarchy: Hierarchy::Primary, nodes }).map(|found| found.len())
+        };
+        assert_eq!(read(names).unwrap(), usize::try_from(names).unwrap());
+        let told = read(names + 1).unwrap_err().to_string();
+        assert!(told.contains("bytes in files of boot loaders"), "{told}");
+    }
 
     /// The headers of a program for UEFI with one section.
     fn program(section: &[u8]) -> Vec<u8> {

@@ -87,6 +87,9 @@ pub(crate) fn check_triplets(tree: &Tree, triplets: &[BootTarget]) -> Result<()>
     Ok(())
 }
 
+/// Lists of initrds that menus may have. Official ones have one for each kernel.
+const MOST_LISTS: usize = 64;
+
 /// The initrds that edits go behind, each looked into together with those before it, several at a time.
 pub fn initrds<I: ReadAt>(image: &I, tree: &Tree, triplets: &[BootTarget]) -> Result<Vec<Initrd>> {
     let lists: BTreeSet<&Vec<String>> = triplets.iter().map(|found| &found.initrds).collect();
@@ -94,6 +97,10 @@ pub fn initrds<I: ReadAt>(image: &I, tree: &Tree, triplets: &[BootTarget]) -> Re
     for list in lists {
         let places = list.iter().map(|path| initrd_place(tree, path)).collect::<Result<_>>()?;
         looks.entry(places).or_default().push(list);
+    }
+    if looks.len() > MOST_LISTS {
+        let expected = format!("at most {MOST_LISTS} lists of initrds in all menus");
+        return Err(Error::unsupported("the menus", expected, looks.len().to_string()));
     }
     let mut found: Vec<Initrd> = Vec::new();
     for ((places, lists), contents) in looks.iter().zip(look(image, &looks)) {
@@ -186,4 +193,29 @@ pub(crate) fn check_menus(configs: &[Config], bios: bool, uefi: Option<ByteRange
 
 fn no_menu(what: &str, looked_for: &str) -> Error {
     Error::unsupported(what, looked_for, "none")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::iso9660::Hierarchy;
+    use crate::iso::survey::tree::{Kind, Node};
+
+    #[test]
+    fn menus_have_a_number_of_lists_of_initrds() {
+        let node = Node { kind: Kind::File, record: 0, extents: vec![ByteRange::up_to(4)] };
+        let nodes = [("/i".to_owned(), node)].into();
+        let tree = Tree { hierarchy: Hierarchy::Primary, nodes };
+        let told = |lists: usize| {
+            let target = |length| BootTarget {
+                kernel: "/k".into(),
+                initrds: vec!["/i".to_owned(); length],
+                init: "/init".into(),
+            };
+            let targets: Vec<_> = (1..=lists).map(target).collect();
+            initrds(&b"none".as_slice(), &tree, &targets).map(drop).unwrap_err().to_string()
+        };
+        assert!(told(MOST_LISTS + 1).contains("lists of initrds in all menus"));
+        assert!(!told(MOST_LISTS).contains("lists of initrds"), "{}", told(MOST_LISTS));
+    }
 }

@@ -37,7 +37,7 @@ pub(super) fn opened<I: ReadAt, T>(
             }
             _ => broken(fault.to_string()),
         }),
-        Err(_) => Err(broken("numbers that do not fit".into())),
+        Err(_) => Err(broken("numbers that contradict each other".into())),
     }
 }
 

@@ -43,7 +43,11 @@ impl Volume {
 
     /// Reads the second set, if there is one. In a file it is that of another image, which the file is.
     pub(crate) fn find_second(&mut self, image: &impl ReadAt, tree: &Tree) -> Result<()> {
-        let Ok(first) = descriptor(image, Lbn(SECOND)) else { return Ok(()) };
+        let first = match descriptor(image, Lbn(SECOND)) {
+            Err(fault @ Error::Io { .. }) => return Err(fault),
+            Err(_) => return Ok(()),
+            Ok(first) => first,
+        };
         let mut extents = tree.nodes.values().flat_map(|node| &node.extents);
         if extents.any(|extent| extent.common(first.at).is_some()) {
             return Ok(());

@@ -13,7 +13,8 @@ use super::asked::ArgRef;
 use super::folder::{refuse_setuid, refuse_xattr, special};
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, shown};
 use crate::error::{Error, Result};
-use crate::formats::compression::Compression;
+use crate::formats::compression::{Compression, LARGEST_WINDOW_LOG, xz_decoder};
+use crate::formats::tar_limit;
 use crate::units::u64_of;
 
 /// Bytes that a packed archive may unpack to.
@@ -31,6 +32,7 @@ pub(super) fn add(asked: ArgRef<'_>, path: &Path, overlay: &mut OverlayTree) -> 
     let read =
         |fault: io::Error| asked.fault(format!("{name} is a damaged tar archive: {fault}"), SPOIL);
     let size = file.metadata().map_err(Error::io(format!("read {name}")))?.len();
+    tar_limit::check(&*file).map_err(read)?;
     let mut archive = Archive::new(&*file);
     for entry in archive.entries_with_seek().map_err(read)? {
         let mut entry = entry.map_err(read)?;
@@ -79,8 +81,15 @@ fn unpacked(asked: ArgRef<'_>, path: &Path) -> Result<File> {
 fn decoder<'a>(packing: Compression, from: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match packing {
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
-        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(from)),
-        Compression::Zstd => Box::new(zstd::Decoder::with_buffer(from)?),
+        Compression::Xz => {
+            let decoder = xz_decoder(liblzma::stream::CONCATENATED)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(from, decoder))
+        }
+        Compression::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(from)?;
+            decoder.window_log_max(LARGEST_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
         Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(from)),
         _ => return Err(io::Error::other("this packing is not known for archives")),
     })
