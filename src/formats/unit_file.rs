@@ -28,10 +28,11 @@ impl UnitFile {
     /// # Errors
     /// The number of the first line that is none of a unit file, counted from 1.
     pub fn parse(text: &str) -> Result<Self, usize> {
-        let mut settings: Vec<Setting> = Vec::new();
-        let (mut section, mut joined) = (None, String::new());
+        let mut file = Self { settings: Vec::new() };
+        let (mut section, mut joined, mut last) = (None, String::new(), 0);
         for (number, line) in (1_usize..).zip(text.lines()) {
             let trimmed = line.trim();
+            last = number;
             if trimmed.starts_with(['#', ';']) || joined.is_empty() && trimmed.is_empty() {
                 continue;
             }
@@ -42,16 +43,25 @@ impl UnitFile {
                 continue;
             }
             let whole = std::mem::take(&mut joined);
-            if let Some(name) = whole.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-                section = Some(name.to_owned());
-                continue;
-            }
-            let setting = section.clone().zip(whole.split_once('='));
-            let (section, (key, value)) = setting.ok_or(number)?;
-            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
-            settings.push(Setting { section, key, value });
+            file.add_line(&whole, &mut section).ok_or(number)?;
         }
-        Ok(Self { settings })
+        // systemd takes a last line that is to be continued as it is.
+        if !joined.is_empty() {
+            file.add_line(joined.trim_end(), &mut section).ok_or(last)?;
+        }
+        Ok(file)
+    }
+
+    /// Takes a line without continuations. None for a line that unit files do not have.
+    fn add_line(&mut self, line: &str, section: &mut Option<String>) -> Option<()> {
+        if let Some(name) = line.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            *section = Some(name.to_owned());
+            return Some(());
+        }
+        let (section, (key, value)) = section.clone().zip(line.split_once('='))?;
+        let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+        self.settings.push(Setting { section, key, value });
+        Some(())
     }
 
     /// The values of a setting. An empty one takes back those before it (systemd.syntax(7)).
@@ -156,6 +166,13 @@ mod tests {
         for (text, line) in [("A=b\n", 1), ("[Unit]\nhello\n", 2), ("#!/bin/sh\necho\n", 2)] {
             assert_eq!(UnitFile::parse(text), Err(line), "{text}");
         }
+    }
+
+    #[test]
+    fn a_last_line_that_is_to_be_continued_counts() {
+        let unit = UnitFile::parse("[Service]\nExecStart=/bin/a \\\n  b \\").unwrap();
+        assert_eq!(unit.values("Service", "ExecStart"), ["/bin/a  b"]);
+        assert_eq!(UnitFile::parse("[Service]\nnothing \\\n# remark\n"), Err(3));
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Units of systemd: where they go, and the links that start them.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::asked::ArgRef;
 use super::overlay_tree::OverlayTree;
-use crate::error::{Error, Result};
+use crate::bounded;
+use crate::error::Result;
 use crate::formats::unit_file::{UnitFile, UnitName};
 use crate::recipe::edits::Root;
 use crate::recipe::{Recipe, setting};
@@ -75,9 +74,7 @@ fn read<'a>(asked: ArgRef<'a>, path: &'a Path) -> Result<Unit<'a>> {
             ),
         ));
     }
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
-    read.map_err(Error::io(format!("read {shown}")))?;
+    let bytes = bounded::read(path, LARGEST, &format!("read the unit {shown}"))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| asked.fault(format!("{shown} is not text in UTF-8"), "give a unit file"))?;
     if text.contains('\r') {
