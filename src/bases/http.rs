@@ -59,7 +59,10 @@ impl Client {
                 let text = bounded::read(path, LARGEST_PEM, &format!("read {name}"))?;
                 let items: Result<Vec<_>, _> = parse_pem(&text).collect();
                 let certificates: Vec<_> = items
-                    .unwrap_or_default()
+                    .map_err(|fault| Error::Usage {
+                        what: format!("{name} has a damaged certificate: {fault}"),
+                        hint: "take it out, or get the file again".into(),
+                    })?
                     .into_iter()
                     .filter_map(|item| match item {
                         PemItem::Certificate(found) => Some(found),

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::checked;
 use crate::error::Error;
 use crate::image::patched::{PatchedImage, Piece, Source};
@@ -137,13 +139,8 @@ fn copy_in_kernel(
             Ok(bytes) => progress.advance(u64_of(bytes)),
             // What no other way of copying gets around; everything else, as EXDEV, ENOSYS or EINVAL, is about this
             // way (copy_file_range(2)).
-            Err(
-                rustix::io::Errno::NOSPC
-                | rustix::io::Errno::DQUOT
-                | rustix::io::Errno::IO
-                | rustix::io::Errno::FBIG,
-            ) => {
-                return Err(refused(io::Error::last_os_error()));
+            Err(fault @ (Errno::NOSPC | Errno::DQUOT | Errno::IO | Errno::FBIG)) => {
+                return Err(refused(io::Error::from(fault)));
             }
             Err(_) => return Ok(left),
         }

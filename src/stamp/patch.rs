@@ -93,7 +93,7 @@ fn add(runs: &mut Vec<Run>, from: PatchSource, size: u64) -> Result<()> {
 /// are for bases that were not stamped.
 ///
 /// # Errors
-/// [`Error::WrongBase`] if neither has the size of the patch's base.
+/// [`Error::WrongBase`] if neither has the size of the patch's base, and why what lies below cannot be read.
 pub fn base_in<B: ReadAt + Clone>(
     image: B,
     patch: &PatchFile,
@@ -101,9 +101,14 @@ pub fn base_in<B: ReadAt + Clone>(
 ) -> Result<PatchedImage<B>> {
     let size = image.size();
     let fits = |image: &PatchedImage<B>| image.size() == patch.base_size;
-    let below = Original::below(image.clone()).ok().flatten().map(Original::into_image);
-    let whole = || Some(PatchedImage::whole(image)).filter(fits);
-    below.filter(fits).or_else(whole).ok_or_else(|| Error::WrongBase {
+    let whole = PatchedImage::whole(image.clone());
+    let below = match Original::below(image) {
+        // What has the size of the base may be the base, whatever it looks like.
+        Err(_) if fits(&whole) => None,
+        below => below?.map(Original::into_image),
+    };
+    let found = below.filter(fits).or_else(|| Some(whole).filter(fits));
+    found.ok_or_else(|| Error::WrongBase {
         name: name.to_owned(),
         found: format!("{size} bytes"),
         expected: described(patch),
