@@ -106,7 +106,7 @@ def agent(c, folder):
         for kind in ["ed25519", "rsa"]:
             key = keygen(folder / f"agent-{kind}", kind)
             refused = stamp(folder, f"{key}.pub", f"agent-{kind}", env=environment)
-            c.check(f"{kind}: a key that the agent has not is told", "ssh-agent does not sign" in refused.stderr, refused.stderr)
+            c.check(f"{kind}: a key that the agent has not is told", "ssh-agent did not sign" in refused.stderr, refused.stderr)
             run("ssh-add", "-q", key, env=environment, check=True)
             key.unlink()
             made = stamp(folder, f"{key}.pub", f"agent-{kind}", env=environment)

@@ -32,7 +32,7 @@ impl Program {
     /// Anything else than a program of 64 bits, least significant byte first.
     pub fn parse(head: &[u8]) -> Result<Self, Malformed> {
         if !is_elf(head) {
-            return Err(Malformed::new(WHAT, 0, "another beginning", "`\\x7fELF`"));
+            return Err(Malformed::new(WHAT, 0, "other magic bytes", "`\\x7fELF`"));
         }
         if head.get(4..6) != Some(&[2, 1]) {
             let expected = "64 bits, least significant byte first";

@@ -137,7 +137,7 @@ impl PatchFile {
         let (all, digest) = whole.ok_or_else(|| Malformed::short(WHAT, file, SHORTEST))?;
         check_version(all)?;
         if Sha256::digest(all).as_slice() != digest {
-            let found = "another SHA-256 than its own";
+            let found = "contents of another SHA-256 than stated";
             return Err(Malformed::new(WHAT, u64_len(all), found, "an unchanged file"));
         }
         let (head, frame) = head(all).ok_or_else(|| Malformed::short(WHAT, all, 109))?;
@@ -155,7 +155,7 @@ fn check_version(file: &[u8]) -> Result<(), Malformed> {
     if file.starts_with(MAGIC) {
         return Ok(());
     }
-    let found = if file.starts_with(FAMILY) { "another version" } else { "another beginning" };
+    let found = if file.starts_with(FAMILY) { "another version" } else { "other magic bytes" };
     Err(Malformed::new(WHAT, 0, found, "`remaster patch 1`"))
 }
 

@@ -86,9 +86,9 @@ impl ResetMark {
             return Err(fault("too few bytes"));
         };
         if !Self::is_in(body) || Sha256::digest(body).as_slice() != digest {
-            return Err(fault("another SHA-256 than its own"));
+            return Err(fault("contents of another SHA-256 than stated"));
         }
-        read(body).ok_or_else(|| fault("numbers that do not fit"))
+        read(body).ok_or_else(|| fault("numbers that contradict each other"))
     }
 }
 

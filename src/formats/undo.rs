@@ -74,12 +74,12 @@ impl Undo {
             record.len().checked_sub(usize_of(DIGEST)).and_then(|end| record.split_at_checked(end));
         let (body, digest) = whole.ok_or_else(|| fault(record, "its end", "a whole record"))?;
         if !body.starts_with(MAGIC) {
-            return Err(Malformed::new("undo record", 0, "another beginning", "`remaster undo 1`"));
+            return Err(Malformed::new("undo record", 0, "other magic bytes", "`remaster undo 1`"));
         }
         if Sha256::digest(body).as_slice() != digest {
-            return Err(fault(body, "another SHA-256 than its own", "an unchanged record"));
+            return Err(fault(body, "contents of another SHA-256 than stated", "an unchanged record"));
         }
-        read(body).ok_or_else(|| fault(body, "ranges that do not fit", "ranges within the record"))
+        read(body).ok_or_else(|| fault(body, "ranges that end past the record", "ranges within it"))
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
         let digest = Sha256::digest(&record[..body]);
         record[body..].copy_from_slice(&digest);
         let fault = Undo::parse(&record).unwrap_err();
-        assert!(format!("{fault:?}").contains("another beginning"), "{fault:?}");
+        assert!(format!("{fault:?}").contains("other magic bytes"), "{fault:?}");
     }
 
     #[test]

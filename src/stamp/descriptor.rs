@@ -203,7 +203,7 @@ fn digest(text: &str) -> Result<Digest> {
 fn malformed(found: &impl Display, expected: &str) -> Error {
     Error::NotAnImage {
         name: WHAT.into(),
-        is: format!("is not one that can be followed: found {found}, expected {expected}"),
+        is: format!("cannot be used: found {found}, expected {expected}"),
         hint: Advice::DescriptorAgain,
     }
 }

@@ -252,7 +252,7 @@ fn without_digests_an_image_of_another_recipe_is_known_too() {
     batch(&[]).done();
     let ended = batch(&["--resume", "--hostname", "other"]);
     let told =
-        "out/bob.iso already exists and does not stay: it was made of another base or recipe";
+        "out/bob.iso already exists and cannot be kept: it was made of another base or recipe";
     assert!(ended.status == 11 && ended.err.contains(told), "{}", ended.err);
     batch(&["--resume"]).done();
 }
@@ -274,7 +274,7 @@ fn what_is_there_stays_by_its_contents_and_not_by_its_name() {
     assert_eq!(counts(&resumed), (11, 2, 1), "{}", resumed.err);
     assert!(
         resumed.err.contains(
-            "out/bob.iso already exists and does not stay: it was made of another base or recipe"
+            "out/bob.iso already exists and cannot be kept: it was made of another base or recipe"
         ),
         "{}",
         resumed.err
@@ -390,7 +390,7 @@ fn what_has_changed_since_does_not_stay() {
         let ended = run(&["--resume"]);
         assert_eq!(ended.status, 11, "{}", ended.err);
         assert!(
-            ended.err.contains("out/bob.iso already exists and does not stay: it is"),
+            ended.err.contains("out/bob.iso already exists and cannot be kept: it is"),
             "{}",
             ended.err
         );
@@ -402,7 +402,7 @@ fn what_has_changed_since_does_not_stay() {
     fs::rename(folder.at("out/bob.iso"), folder.at("elsewhere.iso")).unwrap();
     std::os::unix::fs::symlink("../elsewhere.iso", folder.at("out/bob.iso")).unwrap();
     let ended = run(&["--resume"]);
-    assert!(ended.err.contains("does not stay: it is a symbolic link"), "{}", ended.err);
+    assert!(ended.err.contains("cannot be kept: it is a symbolic link"), "{}", ended.err);
 }
 
 /// A line without what tells one run from another.

@@ -198,7 +198,7 @@ fn known(
 fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>, why: &str) -> Result<()> {
     match demanded {
         Some(expected) if expected != found => Err(Error::WrongBase {
-            name: format!("what lies below {}", file.path().display()),
+            name: format!("the base inside {}", file.path().display()),
             found: format!("SHA-256 {found}"),
             expected: format!("{expected}{why}"),
         }),
@@ -224,7 +224,7 @@ fn onto_stick(
         // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
         Original::Disk(_) => {
             let mut prepared =
-                FlashSource::whole(image, false, "what lies below".into(), Vec::new());
+                FlashSource::whole(image, false, "the base inside it".into(), Vec::new());
             prepared.suspects = Some(changed.clone());
             prepared.changed = changed;
             flash::write(prepared, &TargetArgs::back_onto(disks, exact))?.map_or(Ok(()), Err)

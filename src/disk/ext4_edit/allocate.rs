@@ -47,7 +47,7 @@ impl<I: ReadAt> Ext4Editor<'_, I> {
         Ok(found)
     }
 
-    /// Runs of free blocks that are zero. If one is as long as wanted, the last one is, and is cut to it.
+    /// Runs of free blocks full of zeros. Stops at the first run of the wanted length, cuts it to that, and puts it last.
     fn usable(&mut self, group: u64, wanted: u64) -> Result<Vec<Run>> {
         if self.seen().descriptor(group)?.free_blocks() == 0 {
             return Ok(Vec::new());
@@ -131,9 +131,10 @@ impl<I: ReadAt> Ext4Editor<'_, I> {
         for block in blocks {
             let bit = checked::difference(*block, start, "a block of a group")?;
             if bitmap::is_set(&bitmap, bit) == use_them {
-                let found = if use_them { "a block in use" } else { "a block that is free" };
+                let both = ["a block in use", "a free block"];
+                let [found, expected] = if use_them { both } else { [both[1], both[0]] };
                 let at = self.base.place(*block)?.start();
-                return Err(Error::malformed("ext4 block bitmap", at, found, "the other"));
+                return Err(Error::malformed("ext4 block bitmap", at, found, expected));
             }
             if use_them {
                 bitmap::set(&mut bitmap, bit)?;
@@ -205,8 +206,9 @@ impl<I: ReadAt> Ext4Editor<'_, I> {
         let mut bitmap = self.seen().inode_bitmap(group)?;
         if bitmap::is_set(&bitmap, bit) == used {
             let at = self.base.window().start();
-            let found = format!("inode {bit} of group {group} as it must not be");
-            return Err(Error::malformed("ext4 inode bitmap", at, found, "the other"));
+            let (is, expected) = if used { ("in use", "a free one") } else { ("free", "one in use") };
+            let found = format!("inode {bit} of group {group} {is}");
+            return Err(Error::malformed("ext4 inode bitmap", at, found, expected));
         }
         let mut descriptor = self.seen().descriptor(group)?;
         let per_group = self.superblock.inodes_per_group();

@@ -235,8 +235,8 @@ impl<I: ReadAt> Ext4Editor<'_, I> {
             let mut new = old.clone();
             if change(&mut Block { bytes: &mut new, at, seed })? {
                 if !directory::is_intact(&old, seed) {
-                    let found = "another checksum";
-                    return Err(Error::malformed("ext4 directory", at, found, "its own"));
+                    let found = "a wrong checksum";
+                    return Err(Error::malformed("ext4 directory", at, found, "that of the block"));
                 }
                 self.blocks.write(number, new)?;
                 return Ok(true);

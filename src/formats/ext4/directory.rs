@@ -38,8 +38,8 @@ pub fn entries(block: &[u8]) -> Result<Vec<Entry>, Malformed> {
     let mut at = 0;
     while at < block.len() {
         let entry = entry(block, at).ok_or_else(|| {
-            let found = "an entry that does not fit";
-            Malformed::new("ext4 directory", u64_of(at), found, "one that does")
+            let found = "an entry that ends past the block";
+            Malformed::new("ext4 directory", u64_of(at), found, "one within it")
         })?;
         at = entry.end;
         found.push(entry);

@@ -83,8 +83,8 @@ pub fn node(bytes: &[u8]) -> Result<Node, Malformed> {
     let entries = usize::from(header.entries.get());
     let records = entries.checked_mul(RECORD).and_then(|length| rest.get(..length));
     let records =
-        records.ok_or_else(|| fault(2, format!("{entries} entries"), "as many as fit"))?;
-    let unread = || fault(12, "an odd entry".into(), "an extent");
+        records.ok_or_else(|| fault(2, format!("{entries} entries"), "as many as the node has room for"))?;
+    let unread = || fault(12, "a cut entry".into(), "an extent");
     if depth == 0 {
         let leaves = <[Leaf]>::ref_from_bytes(records).map_err(|_| unread())?;
         return Ok(Node::Leaf(leaves.iter().map(extent).collect()));

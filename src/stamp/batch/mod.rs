@@ -418,10 +418,10 @@ impl Run<'_> {
         let why = match before {
             _ if path.is_symlink() => "it is a symbolic link".to_owned(),
             Some(before) => before.difference(expected, signer.as_deref()),
-            None => "it is nothing that remaster made of this base".to_owned(),
+            None => "remaster did not make it from this base".to_owned(),
         };
         Err(Error::Usage {
-            what: format!("{} already exists and does not stay: {why}", path.display()),
+            what: format!("{} already exists and cannot be kept: {why}", path.display()),
             hint: Advice::SkipExistingOrOtherFolder,
         })
     }

@@ -85,7 +85,7 @@ impl Sign for Agent {
 }
 
 fn none_from_agent(what: &str) -> Error {
-    usage(format!("ssh-agent does not sign: it does not have {what}, or its user refused"))
+    usage(format!("ssh-agent did not sign: {what} is not loaded, or its user refused"))
 }
 
 /// The public keys that the agent at the socket has, as lines of `authorized_keys`, like `ssh-add -L`.
