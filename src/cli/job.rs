@@ -91,7 +91,7 @@ impl Edit {
     /// The same, of images that each have more.
     pub(crate) fn shared(&self) -> Result<Recipe> {
         let below = self.recipe.as_deref().map(recipe::read).transpose()?;
-        let recipe = self.flags.clone().over(below.unwrap_or_default());
+        let recipe = self.flags.clone().over(below.unwrap_or_default())?;
         if self.no_key && recipe.names_key() {
             let name = if recipe.key.is_empty() { "machine" } else { "key" };
             return Err(recipe.fault(name, 0, "a key, and --no-key", "leave one of them out"));

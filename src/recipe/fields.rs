@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::setting::called;
+use super::setting::{called, setting};
 use super::{Inject, Machine, Recipe, Xattrs, edits};
 use crate::error::{Advice, Error};
 
@@ -126,9 +126,7 @@ const IN_IMAGE: &str = "in the image";
 macro_rules! every_field {
     ($($field:ident)*) => {
         /// Everything of this one, and of `below` what this one says nothing of. Lists are not joined.
-        #[must_use]
-        pub fn over(self, mut below: Self) -> Self {
-            below.forget_alternatives_to(&self);
+        pub(super) fn beside(self, below: Self) -> Self {
             let mut places = below.places;
             places.retain(|name, _| !self.is_set(name));
             places.extend(self.places);
@@ -179,6 +177,12 @@ macro_rules! every_field {
     };
 }
 
+/// Whether lists have the same elements.
+pub(crate) fn same(one: &[String], other: &[String]) -> bool {
+    let sorted = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
+    sorted(one) == sorted(other)
+}
+
 /// What holds or names a secret, of which no value is reported.
 const OF_SECRETS: [&str; 9] = [
     "host-key",
@@ -206,6 +210,9 @@ const OF_NETWORKS: [&str; 11] = [
     "wifi-wpa3",
     "wifi-country",
 ];
+
+/// What the entries are chosen for that a recipe names.
+const OF_ENTRIES: [&str; 3] = ["karg", "karg-delete", "karg-replace"];
 
 /// What only changes what an image tells of itself. The flags of these names are those of the commands that make images.
 pub const OF_RECORDS: [&str; 2] = ["manifest-digests", "sign"];
@@ -243,6 +250,56 @@ impl Recipe {
         reproducible manifest_digests sign machine
     }
 
+    /// Everything of this one, and of `below` what this one says nothing of. Lists are not joined, and what says
+    /// something of something else says it of its own recipe alone.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] for what would say something of what the other recipe asks for.
+    pub fn over(self, mut below: Self) -> Result<Self, Error> {
+        self.refuse_entries_of_another(&below)?;
+        self.refuse_networks_of_another(&below)?;
+        below.forget_alternatives_to(&self);
+        Ok(self.beside(below))
+    }
+
+    /// Entries are chosen for the kernel arguments beside them.
+    fn refuse_entries_of_another(&self, below: &Self) -> Result<(), Error> {
+        let chosen = if self.entry.is_empty() { &below.entry } else { &self.entry };
+        let own = OF_ENTRIES.into_iter().find(|name| self.is_set(name));
+        let kept = OF_ENTRIES.into_iter().find(|name| below.is_set(name) && !self.is_set(name));
+        let (entries, place) = match (own, kept) {
+            (Some(name), _) if !same(&self.entry, chosen) => (below, self.place(name, 0)),
+            (_, Some(name)) if !same(&below.entry, chosen) => (self, below.place(name, 0)),
+            _ => return Ok(()),
+        };
+        let what = format!("is for the kernel arguments beside it, and {place} stands elsewhere");
+        let hint = format!("give {} and the arguments together, in one place", setting!(entry));
+        Err(entries.fault("entry", 0, what, hint))
+    }
+
+    /// Passwords, and whether there are some, are those of the networks beside them. They go with these networks; of
+    /// what keeps a network safer nothing goes by itself.
+    fn refuse_networks_of_another(&self, below: &Self) -> Result<(), Error> {
+        if !self.has_other_networks(below) || self.wifi_wpa3.is_some() {
+            return Ok(());
+        }
+        match below.wifi_wpa3 {
+            Some(true) => {
+                let place = self.place("wifi", 0);
+                let what = format!("is for the networks beside it, and {place} gives others");
+                let wpa3 = setting!(wifi_wpa3);
+                let hint = format!("give {wpa3} with them if they have WPA3, else {wpa3}=false");
+                Err(below.fault("wifi-wpa3", 0, what, hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether networks are given in the place of others.
+    fn has_other_networks(&self, below: &Self) -> bool {
+        !self.wifi.is_empty() && !below.wifi.is_empty()
+    }
+
     /// Whether something of networks was asked for.
     pub fn sets_networks(&self) -> bool {
         OF_NETWORKS.iter().any(|name| self.is_set(name))
@@ -276,18 +333,28 @@ impl Recipe {
         self.set_names().iter().any(|given| given == name)
     }
 
-    /// Of ways to give one secret, one is enough: what stands above wins.
+    /// Of ways to give one secret, one is enough: what stands above wins. Not to ask for it is not a way to give it.
     fn forget_alternatives_to(&mut self, above: &Self) {
-        let is_any_set = |names: &[&str]| names.iter().any(|name| above.is_set(name));
-        if is_any_set(&["root-password-file", "root-password-prompt", "root-password-hash"]) {
+        let is_on = |switch: Option<bool>| switch == Some(true);
+        if above.root_password_file.is_some()
+            || is_on(above.root_password_prompt)
+            || above.root_password_hash.is_some()
+        {
             (self.root_password_file, self.root_password_prompt, self.root_password_hash) =
                 (None, None, None);
         }
-        if is_any_set(&["nixos-password-file", "nixos-password-prompt", "nixos-password-hash"]) {
+        if above.nixos_password_file.is_some()
+            || is_on(above.nixos_password_prompt)
+            || above.nixos_password_hash.is_some()
+        {
             (self.nixos_password_file, self.nixos_password_prompt, self.nixos_password_hash) =
                 (None, None, None);
         }
-        if is_any_set(&["wifi-password-file", "wifi-password-prompt", "wifi-open"]) {
+        if !above.wifi_password_file.is_empty()
+            || is_on(above.wifi_password_prompt)
+            || is_on(above.wifi_open)
+            || above.has_other_networks(self)
+        {
             (self.wifi_password_file, self.wifi_password_prompt, self.wifi_open) =
                 (Vec::new(), None, None);
         }

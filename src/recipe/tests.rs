@@ -48,8 +48,8 @@ fn every_field_is_merged() {
     }
     let all = recipe(&text).unwrap();
     assert_eq!(all.set_names(), Recipe::keys());
-    assert_eq!(Recipe::default().over(all.clone()).set_names(), Recipe::keys());
-    assert_eq!(all.over(Recipe::default()).set_names(), Recipe::keys());
+    assert_eq!(Recipe::default().over(all.clone()).unwrap().set_names(), Recipe::keys());
+    assert_eq!(all.over(Recipe::default()).unwrap().set_names(), Recipe::keys());
 }
 
 #[test]
@@ -57,12 +57,90 @@ fn flags_win_and_forget_the_other_ways_to_give_a_secret() {
     let below = recipe("hostname = 'a'\nkey = ['x', 'y']\nroot-password-file = 'p'").unwrap();
     let flags =
         Recipe { key: vec!["z".into()], root_password_hash: Some("h".into()), ..Recipe::default() };
-    let both = flags.over(below);
+    let both = flags.over(below).unwrap();
     assert_eq!(both.hostname.as_deref(), Some("a"));
     assert_eq!(both.key, ["z"]);
     assert_eq!(both.root_password_file, None);
     assert!(both.fault("hostname", 0, "no", "").to_string().contains("r.toml:1:12: hostname: no"));
     assert!(both.fault("key", 0, "no", "").to_string().starts_with("--key: no"));
+}
+
+/// What is said of one recipe over another one, or which of these keys it has.
+fn layered(above: &str, below: &str) -> String {
+    let (above, below) = (recipe(above).unwrap(), recipe(below).unwrap());
+    match above.over(below) {
+        Ok(both) => both.set_names().join(" "),
+        Err(fault) => fault.to_string(),
+    }
+}
+
+#[test]
+fn not_to_ask_for_a_secret_leaves_the_other_ways_to_give_it() {
+    for (user, ways) in [
+        ("root", &["root-password-file", "root-password-hash"][..]),
+        ("nixos", &["nixos-password-file", "nixos-password-hash"]),
+        ("wifi", &["wifi-password-file", "wifi-open"]),
+    ] {
+        let prompt = format!("{user}-password-prompt");
+        for way in ways {
+            let value = if way.ends_with("open") { "true" } else { "'p'" };
+            let below = format!("{way} = {value}");
+            let not_asked = layered(&format!("{prompt} = false"), &below);
+            assert!(not_asked.split(' ').any(|name| name == *way), "{not_asked}");
+            assert_eq!(layered(&format!("{prompt} = true"), &below), prompt);
+            assert_eq!(layered(&below, &format!("{prompt} = true")), *way);
+        }
+    }
+    let below = "wifi-password-file = 'p'";
+    assert_eq!(layered("wifi-open = false", below), "wifi-password-file wifi-open");
+}
+
+#[test]
+fn entries_are_chosen_for_the_kernel_arguments_beside_them_alone() {
+    let arguments = ["karg = 'a=b'", "karg-delete = 'a=b'", "karg-replace = 'a=b'"];
+    let (one, other) = ("entry = ['x', 'y']", "entry = 'x'");
+    let lines = |lines: &[&str]| lines.join("\n");
+    let refused = |above: &[&str], below: &[&str]| {
+        let told = layered(&lines(above), &lines(below));
+        assert!(told.contains("entry: is for the kernel arguments beside it"), "{told}");
+    };
+    for above in arguments {
+        refused(&[above], &[one]);
+        refused(&[one], &[above]);
+        layered(&lines(&[above, one]), other).strip_suffix(" entry").unwrap();
+        for below in arguments {
+            refused(&[above], &[below, one]);
+            layered(&lines(&[above, "entry = ['y', 'x']"]), &lines(&[below, one]))
+                .strip_suffix(" entry")
+                .unwrap();
+            if above == below {
+                layered(&lines(&[above, one]), below).strip_suffix(" entry").unwrap();
+            } else {
+                refused(&[above, one], &[below]);
+                refused(&[above, one], &[below, other]);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_opens_networks_goes_with_them() {
+    let below = "wifi = 'Home'\nwifi-password-file = 'p'\nwifi-country = 'DE'";
+    assert_eq!(layered("wifi = 'Cafe'", below), "wifi wifi-country");
+    for way in ["wifi-password-prompt", "wifi-open"] {
+        let below = format!("wifi = 'Home'\n{way} = true");
+        assert_eq!(layered("wifi = 'Cafe'", &below), "wifi");
+        assert_eq!(layered("wifi = 'Cafe'", &format!("{way} = true")), format!("wifi {way}"));
+    }
+    assert_eq!(layered("wifi = 'Cafe'", "wifi-password-file = 'p'"), "wifi wifi-password-file");
+    assert_eq!(layered("wifi-password-file = 'q'", below), "wifi wifi-password-file wifi-country");
+    let below = format!("{below}\nwifi-wpa3 = true");
+    let told = layered("wifi = 'Cafe'\nwifi-password-file = 'q'", &below);
+    assert!(told.contains("r.toml:4:13: wifi-wpa3: is for the networks beside it"), "{told}");
+    for wpa3 in ["true", "false"] {
+        let above = format!("wifi = 'Cafe'\nwifi-password-file = 'q'\nwifi-wpa3 = {wpa3}");
+        assert_eq!(layered(&above, &below), "wifi wifi-password-file wifi-wpa3 wifi-country");
+    }
 }
 
 #[test]

@@ -225,9 +225,9 @@ impl Reading {
                 }
                 "menu-name" => {
                     "name".clone_into(&mut field.name);
-                    recipe = self.field(field)?.over(recipe);
+                    recipe = self.field(field)?.beside(recipe);
                 }
-                _ => recipe = self.field(field)?.over(recipe),
+                _ => recipe = self.field(field)?.beside(recipe),
             }
         }
         let name = name.ok_or_else(|| fault(&place, "a user without `name`", FORM))?;
@@ -431,6 +431,21 @@ mod tests {
         assert!(csv[1].starts_with("F:4: 1 cells, and 2 columns"), "{csv:?}");
         let jsonl = faults("u.jsonl", "{\"name\":\"a\"}\n{\"name\":\n{\"name\":7}\n");
         assert!(jsonl[0].starts_with("F:2:") && jsonl[1].starts_with("F:3: name: "), "{jsonl:?}");
+    }
+
+    #[test]
+    fn fields_of_one_user_are_of_one_recipe() {
+        let fields = ["wifi = 'w'", "wifi-password-file = 'p'", "entry = 'e'", "karg = 'k'"];
+        let twice = ["root-password-file = 'p'", "root-password-hash = 'h'"];
+        for pair in [&fields[..2], &fields[2..], &twice] {
+            for (one, other) in [(0, 1), (1, 0)] {
+                let text = format!("[[user]]\nname = 'a'\n{}\n{}\n", pair[one], pair[other]);
+                let user = users("u.toml", &text).remove(0).unwrap();
+                let mut names = user.recipe.set_names();
+                names.retain(|name| name != "key");
+                assert_eq!(names.len(), 2, "{text}: {names:?}");
+            }
+        }
     }
 
     #[test]

@@ -283,6 +283,58 @@ fn bad_recipes_are_told_where_and_why() {
     }
 }
 
+/// What a recipe file says, what is said over it, and what the program says of both; without words: done, with what
+/// the recipe file asks for.
+const OVER: [(&str, &[(&str, &str)], &str); 10] = [
+    ("root-password-file = 'password'", &[("root-password-prompt", "false")], ""),
+    ("nixos-password-file = 'password'", &[("nixos-password-prompt", "false")], ""),
+    ("wifi = 'Home'\nwifi-password-file = 'password'", &[("wifi-password-prompt", "false")], ""),
+    ("wifi = 'Home'\nwifi-password-file = 'password'", &[("wifi-open", "false")], ""),
+    ("karg = 'x'\nentry = 'Serial'", &[("hostname", "box")], ""),
+    (
+        "wifi = 'Home'\nwifi-password-file = 'password'",
+        &[("wifi", "Cafe")],
+        "wifi: \"Cafe\" without a password",
+    ),
+    ("wifi = 'Home'\nwifi-open = true", &[("wifi", "Cafe")], "wifi: \"Cafe\" without a password"),
+    ("entry = 'Serial'", &[("karg", "x")], "r.toml:2:9: entry: is for the kernel arguments"),
+    ("karg = 'x'", &[("entry", "Serial")], "entry: is for the kernel arguments beside it"),
+    (
+        "karg-delete = 'loglevel=4'",
+        &[("karg", "x"), ("entry", "Serial")],
+        "r.toml:2:15: karg-delete stands elsewhere",
+    ),
+];
+
+#[test]
+fn what_one_layer_says_of_its_own_it_says_of_no_other() {
+    let folder = folder();
+    for (below, above, told) in OVER {
+        folder.write("r.toml", format!("key = 'key.pub'\n{below}\n").as_bytes());
+        let flags: Vec<String> =
+            above.iter().map(|(name, value)| format!("--{name}={value}")).collect();
+        let mut line = vec!["base.iso", "--recipe", "r.toml", "-f", "-o", "a.iso"];
+        line.extend(flags.iter().map(String::as_str));
+        let (names, values): (Vec<&str>, Vec<&str>) = above.iter().copied().unzip();
+        let users = format!("name,{}\nann,{}\n", names.join(","), values.join(","));
+        folder.write("users.csv", users.as_bytes());
+        let batch = ["stamp", "base.iso", "users.csv", "--recipe", "r.toml", "-f", "-o", "out"];
+        let (one, of_users) = (folder.run(&line), folder.run(&batch));
+        if told.is_empty() {
+            one.done();
+            of_users.done();
+            for image in ["a.iso", "out/ann.iso"] {
+                let shown = folder.run(&["inspect", image]).done();
+                let asked = below.split([' ', '-']).next().unwrap();
+                assert!(shown.contains(&format!("set: {asked}")), "{below}: {shown}");
+            }
+            continue;
+        }
+        one.refused(2, told);
+        assert!(of_users.status != 0 && of_users.err.contains(told), "{below}: {}", of_users.err);
+    }
+}
+
 #[test]
 fn find_refuses_what_it_cannot_look_for() {
     let folder = folder();

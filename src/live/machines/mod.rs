@@ -72,6 +72,11 @@ pub fn on_some_machine(path: &str) -> &str {
     own.map_or(path, |(_, path)| path)
 }
 
+/// Whether a file of a payload is for machines of several.
+pub fn is_of_machines(path: &str) -> bool {
+    path.strip_prefix(FOLDER).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// A machine, with what its table says over what all get.
 #[derive(Debug)]
 struct One {
@@ -198,7 +203,7 @@ impl One {
     ) -> Result<Self> {
         let own = machine.own();
         refuse_wireless(&own)?;
-        let all = own.clone().over(recipe.clone());
+        let all = own.clone().over(recipe.clone())?;
         let seed = seed.zip(marks.first()).map(|(seed, mark)| seed.for_machine(mark));
         Ok(Self {
             keys: if own.key.is_empty() { keys.clone() } else { own_keys(&own)? },

@@ -307,7 +307,7 @@ impl Run<'_> {
     fn recipe(&self, user: &User) -> Result<Recipe> {
         refuse_one_name(&user.recipe)?;
         refuse_own_records(&user.recipe)?;
-        let mut recipe = user.recipe.clone().over(self.batch.shared.clone());
+        let mut recipe = user.recipe.clone().over(self.batch.shared.clone())?;
         if let Some(at) = recipe.key.iter().position(|key| key == "-") {
             return Err(recipe.fault("key", at, NOT_ASKED, "give files"));
         }

@@ -39,9 +39,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let progress = Meter::stages()?;
     let (base, sha256) = survey(&file, inside.manifest_digests, &mut options, &progress)?;
     let recipe = |user: &User| user.recipe.clone().over(shared.clone());
-    let touches =
-        |user: &Result<User>| user.as_ref().is_ok_and(|user| recipe(user).touches_stage_one());
-    if users.iter().any(|(_, user)| touches(user)) {
+    // Recipes that do not go together are told of with their users.
+    let touches = |user: &User| recipe(user).is_ok_and(|recipe| recipe.touches_stage_one());
+    if users.iter().any(|(_, user)| user.as_ref().is_ok_and(touches)) {
         base.initrds().map_err(|fault| fault.with_path(file.name()))?;
     }
     let before = base.injected_facts();
