@@ -121,6 +121,10 @@ pub enum Advice {
     ReplaceAll,
     /// Leave out one of two things, or take out what was put in before.
     OneOrReplaceAll,
+    /// Give it again beside what is given, or take out what was put in before.
+    AgainOrReplaceAll,
+    /// Choose the entries of before, or take out what was put in before.
+    SameEntriesOrReplaceAll,
     /// Merge the initrds instead of naming a second one in the menus: that leaves the UEFI boot image alone.
     MergeInitrd,
     /// Report the image; until then inject credentials, which stage 1 need not be understood for.

@@ -140,7 +140,7 @@ pub(super) fn is_named(entry: &Entry, part: &str) -> bool {
     contains(&entry.path(), part) || label.is_some_and(|label| contains(&label.text, part))
 }
 
-pub(super) fn is_selected(entry: &Entry, boot: &Boot) -> bool {
+pub(crate) fn is_selected(entry: &Entry, boot: &Boot) -> bool {
     boot.entries.is_empty() || boot.entries.iter().any(|asked| is_named(entry, &asked.value))
 }
 

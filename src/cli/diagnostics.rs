@@ -225,6 +225,12 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::OneOrReplaceAll => {
             "leave out one of them, or give --replace and everything that the image is to have"
         }
+        Advice::AgainOrReplaceAll => {
+            "give it again, too, or --replace with everything that the image is to have"
+        }
+        Advice::SameEntriesOrReplaceAll => {
+            "choose the same entries by --entry (all without it), or give --replace with all arguments and everything else that the image is to have"
+        }
         Advice::MergeInitrd => "give --merge-initrd, which leaves the UEFI boot image where it is",
         Advice::ReportOrCredential => {
             "report this image with this message; meanwhile `--inject credential` puts short keys for root on the kernel's command line, and nothing else"

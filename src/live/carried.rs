@@ -1,11 +1,14 @@
 //! Files that were put into an image before, for an edit that adds to them.
 
-use super::files::Files;
+use std::path::{Path, PathBuf};
+
+use super::files::{Files, RUN, service_name};
 use super::host_key;
 use super::host_key_pair::HostKey;
 use crate::error::{Advice, Error, Result};
 use crate::formats::newc::{Kind, Member};
-use crate::recipe::edits::Edits;
+use crate::recipe::edits::{Edits, UNITS};
+use crate::recipe::{Recipe, setting};
 
 /// Where files are that the networks of a recipe make.
 const OF_NETWORKS: [&str; 9] = [
@@ -25,6 +28,9 @@ pub struct Carried {
     members: Vec<Member>,
     host_keys: Vec<HostKey>,
     private: bool,
+    /// The paths of links that belonged to units which are given again.
+    left_out: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl std::fmt::Debug for Carried {
@@ -34,14 +40,77 @@ impl std::fmt::Debug for Carried {
 }
 
 impl Carried {
-    /// Takes files as they are, and host keys out of them. `private`: the image that they are from is.
+    /// Takes files as they are, and host keys out of them. `private`: the image that they are from is. What belongs to
+    /// something that is `asked` for again is left out.
     ///
     /// # Errors
-    /// A host key that cannot be read.
-    pub fn from_members(members: Vec<Member>, private: bool) -> Result<Self> {
+    /// A host key that cannot be read, and what says something of what is asked for now.
+    pub fn from_members(members: Vec<Member>, private: bool, asked: &Recipe) -> Result<Self> {
+        check_runs(&members, asked)?;
         let (keys, members): (Vec<Member>, Vec<Member>) =
             members.into_iter().partition(|member| is_host_key(&member.path));
-        Ok(Self { members, host_keys: host_key::carried(&keys)?, private })
+        let host_keys = host_key::carried(&keys)?;
+        let mut carried =
+            Self { members, host_keys, private, left_out: Vec::new(), notes: Vec::new() };
+        for (index, path) in asked.unit.iter().enumerate() {
+            carried.leave_out_links(asked, index, name_of(path))?;
+        }
+        Ok(carried)
+    }
+
+    /// The links that start a unit belong to it.
+    fn leave_out_links(&mut self, asked: &Recipe, index: usize, unit: &str) -> Result<()> {
+        let is_its = |member: &Member| match &member.kind {
+            Kind::Symlink(to) => {
+                member.path.starts_with(UNITS) && to.strip_prefix("../").unwrap_or(to) == unit
+            }
+            _ => false,
+        };
+        let is_left_out = |member: &&Member| is_its(member);
+        let links = self.members.iter().filter(is_left_out).map(|member| member.path.clone());
+        let links: Vec<String> = links.collect();
+        if links.is_empty() {
+            return Ok(());
+        }
+        let enable = setting!(enable);
+        match asked.enable {
+            Some(true) => {}
+            Some(false) => {
+                self.notes.push(format!("{unit} was enabled before and is not any more"));
+            }
+            None => {
+                let what = format!("{unit} was enabled before, and {enable} is not given now");
+                let hint = format!("give {enable}, or {enable}=false to have it enabled no longer");
+                return Err(asked.fault("unit", index, what, hint));
+            }
+        }
+        self.members.retain(|member| !is_its(member));
+        links.iter().for_each(|path| self.leave_out_folder(path));
+        self.left_out.extend(links);
+        Ok(())
+    }
+
+    /// The folder of a link was made for it, and goes with the last one.
+    fn leave_out_folder(&mut self, link: &str) {
+        let Some((folder, _)) = link.rsplit_once('/').filter(|(folder, _)| *folder != UNITS) else {
+            return;
+        };
+        let is_in = |member: &Member| {
+            member.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+        };
+        if !self.members.iter().any(is_in) {
+            self.members.retain(|member| member.path != folder);
+        }
+    }
+
+    /// The paths of what belonged to something that is asked for again.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
+    /// What is worth telling, a line each.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The host keys, which are not among the files.
@@ -73,6 +142,36 @@ impl Carried {
         }
         Ok(())
     }
+}
+
+/// A program of before is run on all machines. Which ones run it beside programs of some machines can be said of both
+/// together only.
+fn check_runs(before: &[Member], asked: &Recipe) -> Result<()> {
+    let all = asked.with_all_runs();
+    let names = before.iter().filter_map(|member| member.path.strip_prefix(RUN)?.strip_prefix('/'));
+    for name in names {
+        if asked.run.iter().any(|path| name_of(path) == name) {
+            continue;
+        }
+        let has_its_unit = |path: &&PathBuf| {
+            name_of(path) != name && service_name(name_of(path)) == service_name(name)
+        };
+        if let Some(other) = all.run.iter().find(has_its_unit) {
+            let why = format!("{} would take its unit {}", name_of(other), service_name(name));
+            return Err(refused(&format!("{RUN}/{name}"), &why));
+        }
+        if let Some(machine) = asked.machine.iter().find(|machine| !machine.run.is_empty()) {
+            let what = format!(
+                "{name} runs on all machines since it was put in before, also on those that name what they run"
+            );
+            return Err(machine.own().fault("run", 0, what, Advice::AgainOrReplaceAll));
+        }
+    }
+    Ok(())
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 /// Nothing lies below a file or link.

@@ -49,7 +49,7 @@ pub use host_key::HostKeys;
 pub use host_key_pair::HostKey;
 pub use input::{Input, KeyFetcher, Secret};
 pub use lookup::look_up;
-pub use machines::on_some_machine;
+pub use machines::{is_of_machines, on_some_machine};
 pub use readback::{greets, settings, takes_keys_only};
 
 use machines::{Machines, Part};
@@ -268,7 +268,8 @@ impl Customization {
         let limits = (self.way == InjectMethod::Credential).then(|| credential::LIMITS.to_string());
         let keys = self.keys.notes.iter().map(ToString::to_string);
         let files = self.files.iter().flat_map(|files| files.notes().iter().cloned());
-        let exposed = self.exposed.iter().cloned();
+        let carried = self.carried.iter().flat_map(|carried| carried.notes().iter().cloned());
+        let exposed = carried.chain(self.exposed.iter().cloned());
         let silent = self.announce.note(self.all_host_keys().next().is_some());
         let machines = self.machines.notes();
         keys.chain(machines).chain(limits).chain(files).chain(exposed).chain(silent).collect()

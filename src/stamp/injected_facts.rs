@@ -31,6 +31,9 @@ const HOST_KEY: &str = "host-key";
 const SSH_PASSWORDS: &str = "ssh-passwords";
 const GREETING: &str = "greeting";
 
+/// Whether the live system tells of itself.
+const ANNOUNCE: &str = "announce";
+
 /// The names of passwords among facts.
 const PASSWORDS: [&str; 2] = ["root-password", "nixos-password"];
 
@@ -41,7 +44,7 @@ const ONCE: [&str; 13] = [
     "keymap",
     "locale",
     "console-font",
-    "announce",
+    ANNOUNCE,
     "root-password",
     "nixos-password",
     "serial",
@@ -408,6 +411,11 @@ pub fn removed(before: Option<&InjectedFacts>, edits: &Edits, meant: bool) -> Re
 /// Whether a host key is among what goes: clients know the machine by it.
 pub fn has_host_key(gone: &[Fact]) -> bool {
     gone.iter().any(|fact| fact.name == HOST_KEY)
+}
+
+/// Whether a fact is of a setting that is on or off, and so is not the same any more where the other is asked for.
+pub fn is_switch(fact: &Fact) -> bool {
+    [ANNOUNCE, SSH_PASSWORDS, GREETING].contains(&fact.name.as_str())
 }
 
 /// Whether sshd looks for keys there.

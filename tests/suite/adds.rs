@@ -1,5 +1,6 @@
 //! An edit adds: what was put in before stays, byte for byte as if both had been asked for at once, or is refused by name.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use ssh_key::LineEnding;
@@ -78,6 +79,21 @@ fn folder(base: &[u8]) -> Folder {
     fs::create_dir_all(folder.at("overlay/etc")).unwrap();
     folder.write("overlay/etc/motd", b"hello");
     folder.write("overlay/secret", b"x");
+    let service = folder.read("my.service");
+    folder.write("your.service", &service);
+    let odd = String::from_utf8(service.clone()).unwrap();
+    let odd = odd.replace("WantedBy=", "Alias=other.service\nRequiredBy=");
+    folder.write("odd.service", odd.as_bytes());
+    fs::create_dir(folder.at("elsewhere")).unwrap();
+    folder.write("elsewhere/odd.service", &service);
+    folder.write("script.py", b"#!/bin/sh\ntrue\n");
+    let machine = |name: &str, own: &str| {
+        let text = format!("[[machine]]\nmac = '52:54:00:12:34:56'\n{own}\n");
+        folder.write(name, text.as_bytes());
+    };
+    machine("runs-script.toml", "run = 'script'");
+    machine("runs-another.toml", "run = 'another'");
+    machine("named.toml", "hostname = 'one'\naddress = '10.0.0.9/24'\nkey = 'b.pub'");
     folder
 }
 
@@ -166,6 +182,14 @@ fn what_cannot_be_kept_is_refused_by_name_and_the_image_stays() {
         ("--wifi Home --wifi-password-file psk", "--address 10.0.0.5/24", "wifi Home"),
         ("--wifi Home --wifi-password-file psk", "--wifi Other --wifi-open", "wifi Home"),
         ("--overlay overlay", "--file script:/etc/motd/x", "/etc/motd"),
+        ("--run script", "--run script.py", "script.py would take its unit"),
+        ("--karg x", "--karg y --entry boot-copytoram", "of all entries were changed before"),
+        (
+            "--karg x --entry boot-copytoram-latest_kernel",
+            "--karg y",
+            "1 of 54 entries (boot-copytoram-latest_kernel)",
+        ),
+        ("--run script", "--recipe runs-another.toml", "runs-another.toml:3:7: run: script runs"),
     ];
     for (before, added, named) in rows {
         let folder = stamped(before);
@@ -179,6 +203,134 @@ fn what_cannot_be_kept_is_refused_by_name_and_the_image_stays() {
     edit(&folder, "--wifi Home --wifi Other --wifi-password-file psk --wifi-open").done();
 }
 
+/// What says something of something else, in each position: arguments of some entries, units that are started or not,
+/// programs of all machines or of some.
+const QUALIFIED: [&str; 17] = [
+    "--hostname box --key a.pub",
+    "--karg one",
+    "--karg two --entry boot-copytoram --entry boot-copytoram-latest_kernel",
+    "--karg three --entry NixOS",
+    "--karg-delete loglevel=4",
+    "--karg-replace loglevel=7 --entry boot-copytoram --entry boot-copytoram-latest_kernel",
+    "--unit my.service",
+    "--unit my.service --enable",
+    "--unit your.service",
+    "--unit your.service --enable",
+    "--run script",
+    "--run another",
+    "--run script --run another",
+    "--recipe runs-script.toml",
+    "--recipe runs-another.toml",
+    "--recipe runs-another.toml --run script",
+    "--recipe named.toml",
+];
+
+/// The entries that the kernel arguments of a line are for; none if it has no arguments.
+fn entries_of(line: &str) -> Option<Vec<&str>> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let entries = words.windows(2).filter(|pair| pair[0] == "--entry").map(|pair| pair[1]);
+    // All entries have this in their titles.
+    let some = entries.filter(|entry| *entry != "NixOS").collect();
+    line.contains("--karg").then_some(some)
+}
+
+/// The programs that a line runs on all machines.
+fn runs(line: &str) -> Vec<&str> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let found = words.windows(2).filter(|pair| pair[0] == "--run").map(|pair| pair[1]);
+    found.collect::<BTreeSet<&str>>().into_iter().collect()
+}
+
+/// What an edit must be refused with that cannot be had by asking for both.
+fn told_of_both(before: &str, added: &str) -> Option<&'static str> {
+    if before.contains("--recipe") {
+        return Some("for several machines");
+    }
+    if let (Some(then), Some(now)) = (entries_of(before), entries_of(added))
+        && then != now
+    {
+        return Some("were changed before");
+    }
+    let again = runs(added);
+    if added.contains("--recipe runs") {
+        return runs(before).into_iter().find(|run| !again.contains(run)).map(|run| match run {
+            "script" => "script runs on all machines",
+            _ => "another runs on all machines",
+        });
+    }
+    let is_started = before.contains("--enable") && !added.contains("--enable");
+    let again = ["my.service", "your.service"].into_iter();
+    let mut again = again.filter(|unit| before.contains(unit) && added.contains(unit));
+    again.next().filter(|_| is_started).map(|_| "was enabled before")
+}
+
+/// The same at once. What is given again is given once; of units that are started and units that are not, no line says
+/// both at once.
+fn at_once(before: &str, added: &str) -> Option<String> {
+    let unit = |line: &str| line.contains("--unit");
+    if unit(before) && unit(added) {
+        let same = before.split_whitespace().nth(1) == added.split_whitespace().nth(1);
+        let alike = before.contains("--enable") == added.contains("--enable");
+        return match (same, alike) {
+            (true, _) => Some(added.to_owned()),
+            (false, true) => Some(format!("{before} {}", added.replace("--enable", ""))),
+            (false, false) => None,
+        };
+    }
+    // All entries are chosen without it, and entries are chosen once.
+    let mut before = before.replace(" --entry NixOS", "");
+    if added.contains("--entry") {
+        before = before.split(" --entry").next().unwrap().to_owned();
+    }
+    if before == added && !before.contains("--karg") {
+        return Some(before);
+    }
+    let rest = runs(added).iter().fold(before.clone(), |rest, run| {
+        let words = format!("--run {run}");
+        rest.replace(&words, "")
+    });
+    Some(format!("{rest} {added}"))
+}
+
+/// What is wrong with an image that was stamped with the one and edited with the other.
+fn wrong_of(folder: &Folder, before: &str, added: &str) -> Option<String> {
+    let old = folder.read("before");
+    folder.write("image", &old);
+    let ended = edit(folder, added);
+    if let Some(told) = told_of_both(before, added) {
+        let is_refused = ended.status == 2 && ended.err.contains(told);
+        let stays = folder.read("image") == old;
+        return (!is_refused || !stays).then(|| format!("not {told:?}: {}", ended.err));
+    }
+    if ended.status != 0 {
+        return Some(ended.err);
+    }
+    let Some(both) = at_once(before, added) else {
+        let shown = folder.run(&["diff", "base.iso", "image"]).text().to_owned();
+        let unit = |line: &str| line.split_whitespace().nth(1).unwrap().to_owned();
+        let is_started = |line: &str| shown.contains(&format!("wants/{}", unit(line)));
+        let mut lines = [before, added].into_iter();
+        return lines.find(|line| is_started(line) != line.contains("--enable")).map(str::to_owned);
+    };
+    run(folder, &format!("base.iso -q -f -o at-once {both}")).done();
+    let same = folder.read("image") == folder.read("at-once");
+    (!same).then(|| folder.run(&["diff", "at-once", "image"]).text().to_owned())
+}
+
+#[test]
+fn what_says_something_of_something_else_says_it_of_its_own_side_alone() {
+    let folder = folder(&TINY);
+    let mut faults = Vec::new();
+    for before in QUALIFIED {
+        run(&folder, &format!("base.iso -q -f -o before {before}")).done();
+        for added in QUALIFIED {
+            let wrong = wrong_of(&folder, before, added);
+            faults.extend(wrong.map(|wrong| format!("{before}, then {added}: {wrong}")));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
 #[test]
 fn a_value_that_there_is_once_is_changed() {
     let folder = stamped("--hostname old --key a.pub --host-key host");
@@ -189,6 +341,66 @@ fn a_value_that_there_is_once_is_changed() {
     assert!(ended.err.contains("host-key SHA256:"), "{}", ended.err);
     let shown = folder.run(&["inspect", "image"]).done();
     assert!(shown.contains("new") && !shown.contains("old"), "{shown}");
+}
+
+/// What was put in before, what is given in its place, and what has the same.
+const CHANGED: [(&str, &str, &str); 14] = [
+    ("--announce", "--announce=false --hostname box", "--hostname box"),
+    ("--hostname box", "--announce=false", "--hostname box"),
+    ("--key a.pub --ssh-passwords", "--ssh-passwords=false", "--key a.pub"),
+    ("--hostname box --ssh-passwords=false", "--ssh-passwords", "--hostname box"),
+    ("--key a.pub --greeting=false", "--greeting", "--key a.pub"),
+    ("--hostname box --greeting", "--greeting=false", "--hostname box"),
+    ("--serial ttyS0,115200", "--serial ttyS0,9600", "--serial ttyS0,9600"),
+    (
+        "--serial ttyS1,9600 --serial hvc0 --serial ttyS0",
+        "--serial ttyS2 --serial ttyS1",
+        "--serial ttyS1 --serial hvc0 --serial ttyS0 --serial ttyS2",
+    ),
+    ("--unit my.service --enable", "--unit my.service --enable=false", "--unit my.service"),
+    ("--unit my.service", "--unit my.service --enable", "--unit my.service --enable"),
+    ("--unit odd.service --enable", "--unit odd.service --enable=false", "--unit odd.service"),
+    (
+        "--unit odd.service --enable --run script",
+        "--unit elsewhere/odd.service --enable",
+        "--unit elsewhere/odd.service --enable --run script",
+    ),
+    (
+        "--run script --run another",
+        "--recipe runs-another.toml --run script --run another",
+        "--recipe runs-another.toml --run script --run another",
+    ),
+    (
+        "--root-password-hash HASH",
+        "--root-password-prompt=false --hostname box",
+        "--root-password-hash HASH --hostname box",
+    ),
+];
+
+#[test]
+fn what_is_given_again_takes_the_place_of_what_was_there_with_all_that_belonged_to_it() {
+    let folder = folder(&TINY);
+    for (before, added, same) in CHANGED {
+        run(&folder, &format!("base.iso -q -f -o image {before}")).done();
+        edit(&folder, added).done();
+        run(&folder, &format!("base.iso -q -f -o same {same}")).done();
+        assert!(
+            folder.read("image") == folder.read("same"),
+            "{before}, then {added}: {}",
+            folder.run(&["diff", "same", "image"]).text()
+        );
+    }
+}
+
+#[test]
+fn a_unit_that_is_not_started_any_more_is_told() {
+    let folder = stamped("--unit odd.service --enable");
+    let told = edit(&folder, "--unit odd.service --enable=false").err;
+    for words in
+        ["odd.service was enabled before and is not any more", "other.service is taken out"]
+    {
+        assert!(told.contains(words), "{told}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use remaster::error::{Error, Result};
+use remaster::error::{Advice, Error, Result};
 use remaster::image::{ImageFile, file_type};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::in_place::{InPlaceEdit, RecoveredEdit};
@@ -100,10 +100,12 @@ struct Gathered {
 }
 
 /// What must stay of what was put in before: everything, but for what is asked for again or taken out by name.
+#[derive(Default)]
 struct Stays {
     everything: bool,
-    /// Whether host keys are given, in place of those of their kinds.
-    host_keys: bool,
+    /// What is asked for: host keys take the place of those of their kinds, and a setting is on or off.
+    asked: Vec<String>,
+    /// Fingerprints of keys, and files.
     removed: Vec<String>,
 }
 
@@ -111,15 +113,16 @@ impl Stays {
     /// Refuses to take out anything else.
     fn check(&self, gone: &[Fact]) -> Result<()> {
         let may_go = |fact: &&Fact| {
-            (self.host_keys && injected_facts::has_host_key(std::slice::from_ref(fact)))
+            let is_once = injected_facts::has_host_key(std::slice::from_ref(fact))
+                || injected_facts::is_switch(fact);
+            (is_once && self.asked.contains(&fact.name))
                 || self.removed.iter().any(|print| fact.value.starts_with(print))
         };
         match gone.iter().find(|fact| self.everything && !may_go(fact)) {
             None => Ok(()),
             Some(fact) => Err(Error::Usage {
                 what: format!("{fact} was put in before, and cannot be kept beside what is given"),
-                hint: "give it again, too, or --replace with everything that the image is to have"
-                    .into(),
+                hint: Advice::AgainOrReplaceAll,
             }),
         }
     }
@@ -147,7 +150,7 @@ impl Args {
         let Some(mut previous) = previous else {
             return self.gather_alone(asked);
         };
-        let removed = if self.edit.no_key {
+        let mut removed = if self.edit.no_key {
             previous.remove_all_keys()
         } else {
             previous.remove_keys(&self.remove_key)?
@@ -156,8 +159,9 @@ impl Args {
             printer::note("the manifest was signed: without --sign it is not any more");
         }
         let carried = previous.carried(&base.facts(), &asked)?;
-        let stays = Stays { everything: true, host_keys: asked.is_set("host-key"), removed };
-        let recipe = previous.with(asked);
+        removed.extend(carried.left_out().iter().map(|path| format!("/{path}")));
+        let stays = Stays { everything: true, asked: asked.set_names(), removed };
+        let recipe = previous.with(asked)?;
         if recipe.edits().is_empty() && carried.is_empty() {
             return Err(Error::Usage {
                 what: "nothing would be left of what was put in".into(),
@@ -180,8 +184,7 @@ impl Args {
         }
         let customization = job::gather(&recipe)?;
         job::tell(&customization);
-        let stays = Stays { everything: false, host_keys: false, removed: Vec::new() };
-        Ok(Gathered { recipe, customization, stays })
+        Ok(Gathered { recipe, customization, stays: Stays::default() })
     }
 
     fn known_hosts(&self, customization: &Customization) -> Result<Option<KnownHosts>> {

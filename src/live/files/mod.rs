@@ -21,6 +21,8 @@ use crate::formats::newc::{Kind, Member};
 use crate::recipe::Recipe;
 use crate::recipe::edits::{self, Attached, Edits, Purpose, Root};
 
+pub(super) use programs::{RUN, service_name};
+
 use asked::{ArgRef, Findings};
 use overlay_tree::OverlayTree;
 

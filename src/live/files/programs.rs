@@ -18,7 +18,7 @@ use crate::recipe::{Recipe, setting};
 const BIN: &str = "opt/remaster/bin";
 
 /// Where programs are that are run at boot.
-const RUN: &str = "opt/remaster/run";
+pub(in crate::live) const RUN: &str = "opt/remaster/run";
 
 /// Folders on the PATH that lead there.
 const ON_PATH: [&str; 2] = ["etc/profiles/per-user/root/bin", "etc/profiles/per-user/nixos/bin"];
@@ -114,7 +114,7 @@ pub(super) fn services(all: &Recipe, recipe: &Recipe, units: &mut Root) {
 }
 
 /// The unit of a program that is run at boot.
-fn service_name(name: &str) -> String {
+pub(in crate::live) fn service_name(name: &str) -> String {
     format!("remaster-run-{}.service", name.split('.').next().unwrap_or(name))
 }
 

@@ -2,7 +2,7 @@
 //! only a recipe that makes the same ones again counts.
 
 use crate::boot::config::Config;
-use crate::boot::entry_args::added_ports;
+use crate::boot::entry_args::{added_ports, check_found, is_selected};
 use crate::boot::kernel_args;
 use crate::boot::menu::Started;
 use crate::error::{Advice, Error, Result};
@@ -10,7 +10,7 @@ use crate::formats::boot_config::{Entry, Syntax, grub};
 use crate::formats::credential::keys_of;
 use crate::image::ReadAt;
 use crate::recipe::Recipe;
-use crate::recipe::edits::{Edits, InjectMethod};
+use crate::recipe::edits::{Boot, Edits, InjectMethod};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::planned_image::ManifestOptions;
 
@@ -54,6 +54,50 @@ pub(super) fn keys<B: ReadAt>(base: &BaseImage<B>) -> Option<String> {
     let words = new.iter().flat_map(|config| &config.entries).flat_map(|entry| &entry.arguments);
     let (_, keys) = words.flat_map(|word| keys_of(&word.text)).next()?;
     Some(String::from_utf8_lossy(&keys).into_owned())
+}
+
+/// The entries of the menus of the original.
+pub(super) fn entries<B: ReadAt>(base: &BaseImage<B>) -> Vec<Entry> {
+    let menus = base.menus().map(|(old, _)| old).unwrap_or_default();
+    menus.iter().flat_map(|config| config.entries.iter().cloned()).collect()
+}
+
+/// Refuses kernel arguments for other entries than those that the arguments of before are for: a recipe has one choice.
+///
+/// # Errors
+/// That, and entries and arguments that no menu has.
+pub(super) fn check_entries(entries: &[Entry], before: &Boot, asked: &Boot) -> Result<()> {
+    if !has_arguments(before) || !has_arguments(asked) {
+        return Ok(());
+    }
+    let all: Vec<&Entry> = entries.iter().collect();
+    check_found(&all, asked)?;
+    if all.iter().all(|entry| is_selected(entry, before) == is_selected(entry, asked)) {
+        return Ok(());
+    }
+    let (then, now) = (chosen(&all, before), chosen(&all, asked));
+    Err(Error::Usage {
+        what: format!(
+            "the kernel arguments of {then} were changed before, and those of {now} are to be changed now"
+        ),
+        hint: Advice::SameEntriesOrReplaceAll,
+    })
+}
+
+fn has_arguments(boot: &Boot) -> bool {
+    !(boot.add.is_empty() && boot.delete.is_empty() && boot.replace.is_empty())
+}
+
+/// The entries that are chosen, in words: how many, and the shortest of their names.
+fn chosen(all: &[&Entry], boot: &Boot) -> String {
+    let found: Vec<String> =
+        all.iter().filter(|entry| is_selected(entry, boot)).map(|entry| called(entry)).collect();
+    if found.len() == all.len() {
+        return "all entries".to_owned();
+    }
+    let shortest = found.iter().min_by_key(|name| name.len()).map_or("", String::as_str);
+    let others = if found.len() > 1 { ", …" } else { "" };
+    format!("{} of {} entries ({shortest}{others})", found.len(), all.len())
 }
 
 /// Archives are there, and no menu names one.

@@ -5,7 +5,9 @@ mod menus;
 
 use std::path::Path;
 
+use crate::boot::kernel_args;
 use crate::error::{Advice, Error, Result};
+use crate::formats::boot_config::Entry;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::keys::{self, Gathered};
@@ -31,6 +33,8 @@ pub struct PreviousStamp {
     recipe: Recipe,
     /// The keys of before, of which some may not stay.
     keys: Vec<String>,
+    /// The entries of the original's menus.
+    entries: Vec<Entry>,
     root: Vec<Member>,
     private: bool,
     signed: bool,
@@ -57,6 +61,7 @@ impl PreviousStamp {
         Ok(Some(Self {
             keys: recipe.key.clone(),
             recipe,
+            entries: menus::entries(base),
             root,
             private: manifest.is_none_or(|manifest| manifest.private != Some(false)),
             signed: found.is_some_and(|found| found.signature.is_some()),
@@ -117,21 +122,36 @@ impl PreviousStamp {
     }
 
     /// What is asked for now over what was put in before. Networks are said again where something of them is asked for
-    /// now; else they stay as files, of which wireless ones cannot be said again.
-    #[must_use]
-    pub fn with(&self, asked: Recipe) -> Recipe {
-        let mut before = self.recipe.clone();
-        if !asked.sets_networks() && self.has_wifi() {
-            before = Recipe {
-                address: Vec::new(),
-                gateway: Vec::new(),
-                bond: Vec::new(),
-                mtu: Vec::new(),
-                dns: Vec::new(),
-                ..before
-            };
+    /// now; else they stay as files, of which wireless ones cannot be said again. A serial port that is asked for again
+    /// stays where it is among the ports, with its new speed.
+    ///
+    /// # Errors
+    /// What is wrong with what is asked for of menus, and kernel arguments for other entries than those of before.
+    pub fn with(&self, mut asked: Recipe) -> Result<Recipe> {
+        let mut before = self.before(asked.sets_networks());
+        let boot = kernel_args::gather(&asked)?;
+        menus::check_entries(&self.entries, &kernel_args::gather(&before)?, &boot)?;
+        if !asked.entry.is_empty() {
+            before.entry.clear();
         }
-        asked.onto(before)
+        asked.serial = new_ports(&mut before.serial, asked.serial);
+        Ok(asked.onto(before))
+    }
+
+    /// What stays as a recipe, with its networks or without them.
+    fn before(&self, with_networks: bool) -> Recipe {
+        let before = self.recipe.clone();
+        if with_networks || !self.has_wifi() {
+            return before;
+        }
+        Recipe {
+            address: Vec::new(),
+            gateway: Vec::new(),
+            bond: Vec::new(),
+            mtu: Vec::new(),
+            dns: Vec::new(),
+            ..before
+        }
     }
 
     fn has_wifi(&self) -> bool {
@@ -142,9 +162,9 @@ impl PreviousStamp {
     /// The files that the recipe of before does not make, and the host keys.
     ///
     /// # Errors
-    /// A host key that cannot be read, and what an earlier version let in and this one refuses.
+    /// As [`Carried::from_members`], and what an earlier version let in and this one refuses.
     pub fn carried(&self, facts: &Facts, asked: &Recipe) -> Result<Carried> {
-        let before = Recipe { key: self.keys.clone(), ..self.with(Recipe::default()) };
+        let before = Recipe { key: self.keys.clone(), ..self.before(false) };
         let keys = keys::parse("authorized_keys", self.keys.join("\n").as_bytes());
         let made = live::paths_of(&before, keys.unwrap_or_default(), facts)?;
         let again = asked.sets_networks();
@@ -152,13 +172,14 @@ impl PreviousStamp {
             let is_made_anew = again && live::is_of_networks(&member.path);
             !is_made_anew && !made.contains(&member.path)
         };
-        Carried::from_members(self.root.iter().filter(stays).cloned().collect(), self.private)
+        let members = self.root.iter().filter(stays).cloned().collect();
+        Carried::from_members(members, self.private, asked)
     }
 }
 
 /// What is for one of several machines is made of what is for all, and cannot be told from it any more.
 fn refuse_machines(root: &[Member]) -> Result<()> {
-    if root.iter().all(|member| live::on_some_machine(&member.path) == member.path) {
+    if !root.iter().any(|member| live::is_of_machines(&member.path)) {
         return Ok(());
     }
     Err(Error::Usage {
@@ -249,6 +270,19 @@ fn all_ports(consoles: &[String], alike: Vec<String>) -> Vec<String> {
         }
     }
     all
+}
+
+/// Those of the ports that are asked for which are not there yet. The others get the speeds that are asked for.
+fn new_ports(there: &mut [String], asked: Vec<String>) -> Vec<String> {
+    let port = |text: &str| text.split(',').next().unwrap_or_default().to_owned();
+    let mut new = Vec::new();
+    for text in asked {
+        match there.iter_mut().find(|old| port(old) == port(&text)) {
+            Some(old) => *old = text,
+            None => new.push(text),
+        }
+    }
+    new
 }
 
 /// What a recipe says by not saying it, and the passwords.

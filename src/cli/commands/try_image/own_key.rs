@@ -47,7 +47,7 @@ fn customization(base: &BaseImage<&ImageFile>, recipe: Recipe) -> Result<Customi
         return Customization::from_recipe(&recipe);
     };
     let carried = previous.carried(&base.facts(), &recipe)?;
-    let mut recipe = previous.with(recipe);
+    let mut recipe = previous.with(recipe)?;
     // Nobody verifies the copy.
     recipe.manifest_digests = None;
     let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
