@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let progress = Meter::stages()?;
     let (base, sha256) = survey(&file, inside.manifest_digests, &mut options, &progress)?;
     let recipe = |user: &User| user.recipe.clone().over(shared.clone());
-    // Recipes that do not go together are told of with their users.
+    // A recipe that cannot lie over the other is an error of its user, later.
     let touches = |user: &User| recipe(user).is_ok_and(|recipe| recipe.touches_stage_one());
     if users.iter().any(|(_, user)| user.as_ref().is_ok_and(touches)) {
         base.initrds().map_err(|fault| fault.with_path(file.name()))?;
