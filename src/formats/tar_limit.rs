@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use tar::{Header, PaxExtensions};
 
+use crate::checked;
 use crate::error::Error;
 use crate::units::{DISK_BLOCK, align_up, u64_of, usize_of};
 
@@ -102,11 +103,11 @@ impl<R: Read> Limited<R> {
 
     fn contents(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer.len().min(usize_of(self.left));
-        let part = buffer.get_mut(..most).unwrap_or_default();
+        let part = checked::part_mut(buffer, ..most, "a buffer")?;
         let read = self.inner.read(part)?;
-        self.left = self.left.saturating_sub(u64_of(read));
+        self.left = checked::difference(self.left, u64_of(read), "what is left of a file")?;
         if self.walk.is_extended {
-            self.seen.extend_from_slice(part.get(..read).unwrap_or_default());
+            self.seen.extend_from_slice(checked::part(part, ..read, "what was read")?);
             if self.left == 0 {
                 self.walk.extended(&std::mem::take(&mut self.seen));
             }
@@ -126,9 +127,9 @@ impl<R: Read> Read for Limited<R> {
                 self.left = self.walk.header(&self.block)?;
             }
         }
-        let mut waiting = self.block.get(self.at..self.end).unwrap_or_default();
+        let mut waiting = checked::part(&self.block, self.at..self.end, "a header")?;
         let read = waiting.read(buffer)?;
-        self.at = self.at.saturating_add(read);
+        self.at = checked::sum(self.at, read, "a place in a header")?;
         Ok(read)
     }
 }
@@ -139,7 +140,7 @@ fn fill(reader: &mut impl Read, block: &mut [u8; BLOCK]) -> io::Result<usize> {
     while let Some(rest) = block.get_mut(end..).filter(|rest| !rest.is_empty()) {
         match reader.read(rest) {
             Ok(0) => break,
-            Ok(read) => end = end.saturating_add(read),
+            Ok(read) => end = checked::sum(end, read, "a place in a header")?,
             Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
             Err(fault) => return Err(fault),
         }

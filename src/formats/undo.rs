@@ -77,7 +77,11 @@ impl Undo {
             return Err(Malformed::new("undo record", 0, "other magic bytes", "`remaster undo 1`"));
         }
         if Sha256::digest(body).as_slice() != digest {
-            return Err(fault(body, "contents of another SHA-256 than stated", "an unchanged record"));
+            return Err(fault(
+                body,
+                "contents of another SHA-256 than stated",
+                "an unchanged record",
+            ));
         }
         read(body).ok_or_else(|| fault(body, "ranges that end past the record", "ranges within it"))
     }

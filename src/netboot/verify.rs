@@ -257,7 +257,11 @@ impl<B: ReadAt> ComposedArchive<B> {
                 end == at.end()
             }
         };
-        if same { Ok(()) } else { Err(differs(&old.path, at.start(), "other bytes", "those of the base")) }
+        if same {
+            Ok(())
+        } else {
+            Err(differs(&old.path, at.start(), "other bytes", "those of the base"))
+        }
     }
 }
 

@@ -391,9 +391,14 @@ impl Recipe {
 
     /// The same of what stands in a recipe file; none of what is given by a flag.
     pub(crate) fn place_in_file(&self, name: &str, index: usize) -> Option<String> {
+        Some(format!("{}: {name}", self.line_in_file(name, index)?))
+    }
+
+    /// The place alone, as `r.toml:3:8`.
+    pub(super) fn line_in_file(&self, name: &str, index: usize) -> Option<&str> {
         let places = self.places.get(name)?;
         let place = places.get(index).or_else(|| places.last())?;
-        (!place.is_empty()).then(|| format!("{place}: {name}"))
+        Some(place.as_str()).filter(|place| !place.is_empty())
     }
 
     /// The same with relative paths taken from `folder` on.

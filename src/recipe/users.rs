@@ -316,9 +316,8 @@ fn shown(text: &str) -> String {
 /// Keys and where each stands, with each folder replaced by the `.pub` files in it, by name.
 fn keys(recipe: &Recipe) -> Result<Vec<(String, String)>> {
     let mut keys = Vec::new();
-    let places = recipe.places.get("key").map_or(&[][..], Vec::as_slice);
     for (index, key) in recipe.key.iter().enumerate() {
-        let place = places.get(index).or_else(|| places.last()).cloned().unwrap_or_default();
+        let place = recipe.line_in_file("key", index).map_or_else(String::new, str::to_owned);
         if !Path::new(key).is_dir() {
             keys.push((key.clone(), place));
             continue;

@@ -206,7 +206,8 @@ impl<I: ReadAt> Ext4Editor<'_, I> {
         let mut bitmap = self.seen().inode_bitmap(group)?;
         if bitmap::is_set(&bitmap, bit) == used {
             let at = self.base.window().start();
-            let (is, expected) = if used { ("in use", "a free one") } else { ("free", "one in use") };
+            let (is, expected) =
+                if used { ("in use", "a free one") } else { ("free", "one in use") };
             let found = format!("inode {bit} of group {group} {is}");
             return Err(Error::malformed("ext4 inode bitmap", at, found, expected));
         }

@@ -82,8 +82,9 @@ pub fn node(bytes: &[u8]) -> Result<Node, Malformed> {
     }
     let entries = usize::from(header.entries.get());
     let records = entries.checked_mul(RECORD).and_then(|length| rest.get(..length));
-    let records =
-        records.ok_or_else(|| fault(2, format!("{entries} entries"), "as many as the node has room for"))?;
+    let records = records.ok_or_else(|| {
+        fault(2, format!("{entries} entries"), "as many as the node has room for")
+    })?;
     let unread = || fault(12, "a cut entry".into(), "an extent");
     if depth == 0 {
         let leaves = <[Leaf]>::ref_from_bytes(records).map_err(|_| unread())?;
