@@ -2,6 +2,21 @@
 
 use std::borrow::Cow;
 
+/// What was read: where that is at fault, it says what to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Material {
+    /// An ISO or a disk image.
+    Image,
+    /// A patch file.
+    Patch,
+    /// The descriptor of a patch.
+    Descriptor,
+    /// An OCI image layout.
+    Layout,
+    /// A folder or archive with kernel and initrd.
+    Tree,
+}
+
 /// What to do instead. The program turns it into words with its own flags (`src/cli/diagnostics.rs`); another program
 /// has other ways, and so other words. It is exhaustive, so that no program can forget one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,14 +83,23 @@ pub enum Advice {
     /// Give the disk back, or leave the probe out.
     SkipProbe,
 
+    /// Get again what was read: it is damaged.
+    GetAgain(Material),
+    /// Give another one of what was read: this one is not understood.
+    OtherOne(Material),
+    /// Use the version that made it, or a newer one.
+    NewerProgram,
+    /// Unpack the file with this program first.
+    Unpack(&'static str),
+    /// Give the image of an initrd, or the folder that it is in.
+    ImageOfInitrd,
+
     /// Finish the reset that was interrupted, or write another image.
     FinishReset,
     /// Finish the edit that was interrupted.
     FinishEdit,
     /// Give the base of the patch, and the patch with it.
     BaseOfPatch,
-    /// Get the descriptor again from where it was made, with its patch.
-    DescriptorAgain,
     /// Give the image first, and the key as one.
     KeyAsKey,
     /// Give the image of the list of checksums, and the list as one.
@@ -89,6 +113,10 @@ pub enum Advice {
     OtherPathOrReplace,
     /// Write the output to a regular file, to a pipe, or to a disk.
     FileOrPipe,
+    /// Write to standard output, where the output can go to a pipe, or to a file.
+    StandardOutput,
+    /// Give the output a shorter name.
+    ShorterName,
 
     /// Let the batch replace what is not its own, or write it to another folder.
     SkipExistingOrOtherFolder,
@@ -98,8 +126,8 @@ pub enum Advice {
     OtherUserName,
     /// Give one of the users another name, or name the files by what tells users apart.
     TellUsersApart,
-    /// Name a user whose image is in the layout.
-    NameUser,
+    /// Name a user whose image is in the layout: one of these.
+    NameUser(Vec<String>),
     /// Make one image of the recipe for all machines, or give each machine a user.
     OneImageOrUsers,
     /// Put the key into a recipe file of one image.

@@ -6,7 +6,7 @@ use std::io;
 use std::panic::Location;
 use std::path::Path;
 
-pub use crate::advice::Advice;
+pub use crate::advice::{Advice, Material};
 
 /// What every stage of the library answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -26,6 +26,8 @@ pub enum Error {
         found: String,
         /// What should stand there.
         expected: String,
+        /// What to do instead: what was read says it, as it has it from where it was made.
+        instead: Option<Advice>,
     },
     /// A file that is not a disk image.
     #[error("{name} {is}")]
@@ -103,10 +105,10 @@ pub enum Error {
         /// What was meant.
         expected: String,
     },
-    /// A manifest that is not signed by one of the allowed signers.
+    /// A manifest that is not that of the image, or is not signed by one of the allowed signers.
     #[error("{what}")]
     Signature {
-        /// What is wrong with the signature, or that there is none.
+        /// What is wrong with the manifest or its signature, or that there is none.
         what: String,
         /// What to do instead.
         hint: Advice,
@@ -144,6 +146,8 @@ pub enum Error {
         found: String,
         /// What was meant.
         expected: String,
+        /// What to do instead, where what was read says that.
+        instead: Option<Advice>,
     },
     /// Something the user asked for that is refused before anything is done.
     #[error("{what}")]
@@ -274,7 +278,8 @@ impl Error {
         found: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {
-        Self::Malformed { what: what.into(), at, found: found.into(), expected: expected.into() }
+        let (what, found, expected) = (what.into(), found.into(), expected.into());
+        Self::Malformed { what, at, found, expected, instead: None }
     }
 
     /// An [`Error::Unsupported`].
@@ -289,6 +294,25 @@ impl Error {
             found: found.into(),
             instead: None,
         }
+    }
+
+    /// An [`Error::WrongBase`].
+    pub fn wrong_base(
+        name: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        let (name, found, expected) = (name.into(), found.into(), expected.into());
+        Self::WrongBase { name, found, expected, instead: None }
+    }
+
+    /// An [`Error::Unsupported`] of a file in a form of our own, which a newer version made.
+    pub(crate) fn newer(
+        what: impl Into<String>,
+        looked_for: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::unsupported(what, looked_for, found).with_hint(Advice::NewerProgram)
     }
 
     /// What a reader of [`std::io`] says of bytes: those that it does not take although they may be sound are
@@ -314,10 +338,10 @@ impl Error {
         Self::Bug { what: what.into(), at: Location::caller() }
     }
 
-    /// Says what to do instead, of an [`Error::Unsupported`].
+    /// Says what to do instead, of an [`Error::Malformed`] or [`Error::Unsupported`].
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Advice>) -> Self {
-        if let Self::Unsupported { instead, .. } = &mut self {
+        if let Self::Malformed { instead, .. } | Self::Unsupported { instead, .. } = &mut self {
             *instead = Some(hint.into());
         }
         self
@@ -345,7 +369,42 @@ impl Error {
 
     /// Says which image it is about, where the image is at fault.
     #[must_use]
-    pub fn with_path(mut self, name: impl std::fmt::Display) -> Self {
+    pub fn with_path(self, name: impl std::fmt::Display) -> Self {
+        self.in_file(Material::Image, name)
+    }
+
+    /// Says which file it is about, where that is at fault, and what to do by what kind of file it is.
+    #[must_use]
+    pub fn in_file(self, material: Material, name: impl std::fmt::Display) -> Self {
+        self.advised(material).named(name)
+    }
+
+    /// The same of a file that the error names already.
+    #[must_use]
+    pub fn advised(mut self, material: Material) -> Self {
+        match &mut self {
+            Self::Malformed { instead: instead @ None, .. }
+            | Self::WrongBase { instead: instead @ None, .. } => {
+                *instead = Some(Advice::GetAgain(material));
+            }
+            Self::Unsupported { instead: instead @ None, .. } => {
+                *instead = Some(Advice::OtherOne(material));
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// The same of what came out of a packed file.
+    #[must_use]
+    pub(crate) fn of_unpacked(mut self) -> Self {
+        if let Self::NotAnImage { hint: hint @ Advice::Unpack(_), .. } = &mut self {
+            *hint = "it is packed twice: unpack it once, and give what comes out".into();
+        }
+        self
+    }
+
+    fn named(mut self, name: impl std::fmt::Display) -> Self {
         if let Self::Malformed { what, .. }
         | Self::Unsupported { what, .. }
         | Self::NoRoom { what, .. }
@@ -367,7 +426,9 @@ impl Error {
     /// What to do instead, where that depends on the place of the error. Else its kind says it.
     pub fn advice(&self) -> Option<&Advice> {
         match self {
-            Self::Unsupported { instead, .. } => instead.as_ref(),
+            Self::Malformed { instead, .. }
+            | Self::Unsupported { instead, .. }
+            | Self::WrongBase { instead, .. } => instead.as_ref(),
             Self::Usage { hint, .. }
             | Self::NotFound { hint, .. }
             | Self::Medium { hint, .. }

@@ -73,6 +73,17 @@ impl Cache {
         &self.folder
     }
 
+    /// Refuses a folder that cannot be looked into. One that does not exist yet has no bases.
+    pub fn check_folder(&self) -> Result<()> {
+        match fs::read_dir(&self.folder) {
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
+                let doing = format!("look into the cache of bases, {}", self.folder.display());
+                Err(Error::io(doing)(fault))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A path in the cache that belongs to a base.
     pub(super) fn path(&self, base: &CatalogEntry, ending: &str) -> PathBuf {
         self.folder.join(base.name() + ending)

@@ -1,6 +1,8 @@
 //! How every command opens a base: by name or path, packed or not, held to a SHA-256.
 
 use std::env;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use remaster::bases::{self, Cache, Catalog, FetchOptions, Record, ResolveOptions};
@@ -9,11 +11,12 @@ use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::image::digest::remembered::DigestCache;
 use remaster::image::digest::{Digest, published};
-use remaster::image::file_type;
-use remaster::image::unpack::{self, DigestMatch};
+use remaster::image::file_type::{self, FileType};
+use remaster::image::unpack::{self, DigestMatch, Packing};
 use remaster::place::packing_of_name;
 
 use super::progress::Meter;
+use super::shell::shell_quote;
 use super::{closed, printer};
 
 #[derive(Debug, clap::Args)]
@@ -92,11 +95,11 @@ impl Source {
         let source = opened(&path, Some(check).filter(|_| !fits))?;
         let fits = match (&source, packed) {
             (unpack::Source::Plain(_), Some(found)) if !fits => {
-                return Err(Error::WrongBase {
-                    name: path.display().to_string(),
-                    found: format!("SHA-256 {found}"),
-                    expected: wanted.description(),
-                });
+                return Err(Error::wrong_base(
+                    path.display().to_string(),
+                    format!("SHA-256 {found}"),
+                    wanted.description(),
+                ));
             }
             (unpack::Source::Plain(_), _) => Some(DigestMatch::Image),
             (unpack::Source::Stream(_), _) => fits.then_some(DigestMatch::Packed),
@@ -138,11 +141,11 @@ impl ChecksumArgs {
         if found == expected {
             return Ok(Some(found));
         }
-        Err(Error::WrongBase {
-            name: path.display().to_string(),
-            found: format!("SHA-256 {found}"),
-            expected: expected.to_string(),
-        })
+        Err(Error::wrong_base(
+            path.display().to_string(),
+            format!("SHA-256 {found}"),
+            expected.to_string(),
+        ))
     }
 
     /// The SHA-256 that an image must have, packed or unpacked: that is demanded, or else that stands beside it.
@@ -306,8 +309,30 @@ pub(crate) fn open_second(given: &Path, source: &Source) -> Result<ImageFile> {
 
 /// The same of a file that must be an image, and all of one.
 pub(crate) fn whole(file: ImageFile) -> Result<ImageFile> {
-    file_type::whole(&file).map_err(|fault| fault.with_path(file.name()))?;
+    file_type::whole(&file).map_err(|fault| file.at_fault(fault))?;
     Ok(file)
+}
+
+/// Refuses a packed file where a command reads or changes an image as it lies there. What cannot be read is reported
+/// where it is opened.
+pub(crate) fn check_plain(path: &Path, command: &str) -> Result<()> {
+    let mut head = Vec::new();
+    let file = if path.is_file() { File::open(path).ok() } else { None };
+    let read = file.map(|file| file.take(file_type::HEAD).read_to_end(&mut head));
+    let packing = Packing::recognize(&head);
+    let (Some(Ok(_)), Some(program), Some(unpacker)) =
+        (read, packing.program(), packing.unpacker())
+    else {
+        return Ok(());
+    };
+    if matches!(FileType::recognize(&head), FileType::Disk(_)) {
+        return Ok(());
+    }
+    Err(Error::NotAnImage {
+        name: path.display().to_string(),
+        is: format!("is packed ({program}), and `remaster {command}` needs a plain image"),
+        hint: format!("unpack it with `{unpacker} {}`", shell_quote(path)).into(),
+    })
 }
 
 /// The same, whatever it is.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use remaster::error::{Advice, Error};
+use remaster::error::{Advice, Error, Material};
 use remaster::keys::KeyError;
 use rustix::io::Errno;
 
@@ -55,12 +55,6 @@ pub(super) fn hint(fault: &Error) -> Option<String> {
 /// The hint that fits every error of this kind.
 fn of_kind(fault: &Error) -> Option<&'static str> {
     Some(match fault {
-        Error::Malformed { .. } => {
-            "compare the SHA-256 of the image with the published one, and download it again"
-        }
-        Error::Unsupported { .. } => {
-            "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
-        }
         Error::Unsound { .. } => {
             "give the image as it was published, or make it again with tables that fit, as `xorriso -boot_image any replay` does"
         }
@@ -86,6 +80,50 @@ fn of_kind(fault: &Error) -> Option<&'static str> {
         Error::Bug { .. } => "add the command to the report, and which image it was given",
         _ => return None,
     })
+}
+
+/// What to do where a file is damaged.
+fn get_again(material: Material) -> &'static str {
+    match material {
+        Material::Image => {
+            "compare the SHA-256 of the image with the published one, and download it again"
+        }
+        Material::Patch => {
+            "get the patch again from where it was made, by `--as patch`: it is damaged or not all there"
+        }
+        Material::Descriptor => {
+            "get it again from where it was made, by `remaster stamp --as patch --descriptor`"
+        }
+        Material::Layout => {
+            "get the layout again from where it was made, by `remaster stamp --as oci`"
+        }
+        Material::Tree => "make it again, or get it again from where it was made",
+    }
+}
+
+/// What to do where a file is sound and is not understood.
+fn other_one(material: Material) -> &'static str {
+    match material {
+        Material::Image => {
+            "give an official NixOS installer ISO of 23.11 or later; if this is one, report it with this message"
+        }
+        Material::Patch => "give a patch that `--as patch` wrote",
+        Material::Descriptor => {
+            "give a descriptor that `remaster stamp --as patch --descriptor` wrote"
+        }
+        Material::Layout => "give a layout that `remaster stamp --as oci` wrote",
+        Material::Tree => {
+            "give an installer ISO, or what nixpkgs makes for netboot or kexec: a folder or tar archive with bzImage and initrd"
+        }
+    }
+}
+
+/// The first of many names.
+fn few(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// What to do where the operating system refused.
@@ -121,6 +159,20 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         }
         Advice::PathOfDevice(name) => {
             return format!("give a path, as `/dev/{name}`; `remaster devices` lists disks").into();
+        }
+        Advice::GetAgain(material) => get_again(*material),
+        Advice::OtherOne(material) => other_one(*material),
+        Advice::NewerProgram => {
+            "a newer version of remaster made it: use that version, or one that is newer still"
+        }
+        Advice::Unpack(command) => {
+            return format!("unpack it with `{command} FILE`, and give what comes out").into();
+        }
+        Advice::ImageOfInitrd => {
+            "give the ISO or disk image that it belongs to; `remaster netboot` and `remaster inspect` take the folder with it and its kernel, too"
+        }
+        Advice::NameUser(names) => {
+            return format!("give one of those to --name that it has: {}", few(names)).into();
         }
         Advice::FileNotFolder => {
             "give the path of an image file; `remaster netboot` and `remaster inspect` take folders, too"
@@ -181,9 +233,6 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::BaseOfPatch => {
             "give its base, and the patch with it: `remaster flash BASE --patch FILE DEVICE`, or `remaster apply BASE FILE -o IMAGE`"
         }
-        Advice::DescriptorAgain => {
-            "get it again from where it was made, by `remaster stamp --as patch --descriptor`"
-        }
         Advice::KeyAsKey => {
             "give an image there; a command that puts a key in takes it with `--key`"
         }
@@ -198,6 +247,8 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::FileOrPipe => {
             "give the path of a file to -o, `-o -` for a pipe, or use `remaster flash` for a device"
         }
+        Advice::StandardOutput => "give the path of a file; nothing is made below /dev",
+        Advice::ShorterName => "give a shorter name",
         Advice::SkipExistingOrOtherFolder => {
             "replace it by --skip-existing, or give another folder to -o"
         }
@@ -206,7 +257,6 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::TellUsersApart => {
             "give one of them another name, or use {name} or {index} in --name-template"
         }
-        Advice::NameUser => "give the name of a user to --name",
         Advice::OneImageOrUsers => {
             "make that image with `remaster BASE --recipe FILE -o OUT`, or give each machine a user"
         }

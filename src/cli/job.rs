@@ -131,7 +131,7 @@ impl Edit {
 
 /// Surveys a base of any kind.
 pub(crate) fn base(file: &ImageFile) -> Result<BaseImage<&ImageFile>> {
-    BaseImage::open(file).map_err(|fault| fault.with_path(file.name()))
+    BaseImage::open(file).map_err(|fault| file.at_fault(fault))
 }
 
 /// Surveys a base that must be an ISO for a command.
@@ -144,7 +144,7 @@ pub(crate) fn iso<'a>(
     if base.iso().is_some() {
         return Ok(base);
     }
-    let is = file_type::whole(file).map_err(|fault| fault.with_path(file.name()))?.name();
+    let is = file_type::whole(file).map_err(|fault| file.at_fault(fault))?.name();
     let what = format!("{} is {is}: `remaster {command}` works with ISOs", file.name());
     Err(Error::Usage { what, hint: hint.into() })
 }
@@ -244,7 +244,7 @@ impl<'a> StampJob<'a> {
     ) -> Result<Self> {
         let options = inside.or_by(&recipe).options_for(&base, progress)?;
         let made = customization.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
-        let made = made.map_err(|fault| fault.with_path(file.name()))?;
+        let made = made.map_err(|fault| file.at_fault(fault))?;
         base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
         let gone = injected_facts::removed(base.injected_facts().as_ref(), made.edits(), no_key)?;
         Ok(Self { file, recipe, customization, base, made, gone, adds: false })

@@ -5,6 +5,7 @@ use super::medium::Medium;
 use super::source::Image;
 use crate::error::{Advice, Error, Result};
 use crate::image::file_type::{self, DiskImage, FileType, Kind};
+use crate::image::unpack::Packing;
 use crate::target::Refusal;
 use crate::units::LOGICAL_BLOCK;
 
@@ -32,7 +33,10 @@ pub fn examine(image: &mut Image<'_>, name: &str, any: bool) -> Result<Examined>
         Image::Stream(stream) => (stream.head()?.to_vec(), None),
     };
     let name = if name.is_empty() { file_type::UNNAMED } else { name };
-    let disk = FileType::recognize(&head).disk(name).map_err(with_hint)?;
+    let is_unpacked = matches!(image, Image::Stream(stream) if stream.packing() != Packing::Plain);
+    let of_image = |fault: Error| if is_unpacked { fault.of_unpacked() } else { fault };
+    let disk = FileType::recognize(&head).disk(name);
+    let disk = disk.map_err(|fault| with_hint(of_image(fault)))?;
     let notes = disk.notes(size);
     let examined = Examined { name: name.to_owned(), disk: Some(disk), notes };
     size.map_or(Ok(()), |size| examined.check_whole(size))?;

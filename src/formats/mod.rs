@@ -37,8 +37,19 @@ pub struct Malformed {
     pub found: String,
     /// What should stand there.
     pub expected: String,
-    /// Whether the format allows it, so that the image is sound.
-    pub is_sound: bool,
+    /// What that says of the file.
+    pub(crate) says: Says,
+}
+
+/// What a fault says of the file that it is in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Says {
+    /// It is damaged.
+    Damaged,
+    /// The format allows it, so the file is sound.
+    Sound,
+    /// A newer version of this program made it.
+    Newer,
 }
 
 impl Malformed {
@@ -50,13 +61,25 @@ impl Malformed {
         expected: impl Into<String>,
     ) -> Self {
         let (what, found, expected) = (what.into(), found.into(), expected.into());
-        Self { what, at, found, expected, is_sound: false }
+        Self { what, at, found, expected, says: Says::Damaged }
     }
 
     /// The same, where the format allows what stands there, and only this program does not take it.
     #[must_use]
     pub(crate) fn but_sound(self) -> Self {
-        Self { is_sound: true, ..self }
+        Self { says: Says::Sound, ..self }
+    }
+
+    /// The fault of a file in a form of our own that begins with `magic` and the number of its version, which is another one.
+    pub(crate) fn version(what: &str, file: &[u8], family: &[u8], magic: &[u8]) -> Self {
+        let number = file.strip_prefix(family).and_then(|rest| rest.first());
+        let known = magic.strip_prefix(family).and_then(|rest| rest.first());
+        let expected = format!("`{}`", String::from_utf8_lossy(magic).trim_end());
+        let fault = |found: &str| Self::new(what, 0, found, expected);
+        match number.filter(|number| number.is_ascii_digit()) {
+            Some(_) if number > known => Self { says: Says::Newer, ..fault("a later version") },
+            _ => fault("another beginning"),
+        }
     }
 
     /// A structure of which `bytes` are all there is.
@@ -67,13 +90,11 @@ impl Malformed {
     /// The fault in an image where the slice starts at byte `start`.
     pub fn in_image(self, start: u64) -> Error {
         let at = start.saturating_add(self.at);
-        if self.is_sound {
-            return Error::unsupported(
-                format!("{} at byte {at:#x}", self.what),
-                self.expected,
-                self.found,
-            );
+        let place = format!("{} at byte {at:#x}", self.what);
+        match self.says {
+            Says::Damaged => Error::malformed(self.what, at, self.found, self.expected),
+            Says::Sound => Error::unsupported(place, self.expected, self.found),
+            Says::Newer => Error::newer(self.what, self.expected, self.found),
         }
-        Error::malformed(self.what, at, self.found, self.expected)
     }
 }

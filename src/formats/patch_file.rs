@@ -155,8 +155,7 @@ fn check_version(file: &[u8]) -> Result<(), Malformed> {
     if file.starts_with(MAGIC) {
         return Ok(());
     }
-    let found = if file.starts_with(FAMILY) { "another version" } else { "other magic bytes" };
-    Err(Malformed::new(WHAT, 0, found, "`remaster patch 1`"))
+    Err(Malformed::version(WHAT, file, FAMILY, MAGIC))
 }
 
 fn head(file: &[u8]) -> Option<(Head, &[u8])> {

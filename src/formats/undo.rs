@@ -19,6 +19,7 @@ use crate::formats::Malformed;
 use crate::units::{ByteRange, u64_len, usize_of};
 
 const MAGIC: &[u8; 16] = b"remaster undo 1\n";
+const FAMILY: &[u8] = b"remaster undo ";
 const HEADER: u64 = 16 + 8 + 8 + 32 + 4;
 const PLACE: u64 = 8 + 4;
 const DIGEST: u64 = 32;
@@ -74,7 +75,7 @@ impl Undo {
             record.len().checked_sub(usize_of(DIGEST)).and_then(|end| record.split_at_checked(end));
         let (body, digest) = whole.ok_or_else(|| fault(record, "its end", "a whole record"))?;
         if !body.starts_with(MAGIC) {
-            return Err(Malformed::new("undo record", 0, "other magic bytes", "`remaster undo 1`"));
+            return Err(Malformed::version("undo record", body, FAMILY, MAGIC));
         }
         if Sha256::digest(body).as_slice() != digest {
             return Err(fault(
@@ -152,7 +153,7 @@ mod tests {
         let digest = Sha256::digest(&record[..body]);
         record[body..].copy_from_slice(&digest);
         let fault = Undo::parse(&record).unwrap_err();
-        assert!(format!("{fault:?}").contains("other magic bytes"), "{fault:?}");
+        assert!(format!("{fault:?}").contains("a later version"), "{fault:?}");
     }
 
     #[test]

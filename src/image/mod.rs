@@ -185,6 +185,13 @@ impl ImageFile {
         format!("{}{how}", self.path.display())
     }
 
+    /// The error as one about this image, where the image is at fault.
+    #[must_use]
+    pub fn at_fault(&self, fault: Error) -> Error {
+        let fault = fault.with_path(self.name());
+        if self.is_unpacked { fault.of_unpacked() } else { fault }
+    }
+
     /// The path it was opened by.
     pub fn path(&self) -> &Path {
         &self.path

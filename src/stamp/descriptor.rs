@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Advice, Error, Result};
+use crate::error::{Advice, Error, Material, Result};
 use crate::formats::patch_file::PatchFile;
 use crate::image::ReadAt;
 use crate::image::digest::Digest;
@@ -94,10 +94,13 @@ impl Descriptor {
         }
         let fault = |fault: serde_json::Error| malformed(&fault, "a descriptor that a batch wrote");
         let head: Head = serde_json::from_slice(text).map_err(fault)?;
-        if head.descriptor != VERSION {
+        if head.descriptor > VERSION {
             let found = format!("version {}", head.descriptor);
-            return Err(Error::unsupported(WHAT, format!("version {VERSION}"), found)
-                .with_hint("use the remaster that wrote it, or a newer one"));
+            return Err(Error::newer(WHAT, format!("version {VERSION}"), found));
+        }
+        if head.descriptor < VERSION {
+            let found = format!("version {}", head.descriptor);
+            return Err(malformed(&found, &format!("version {VERSION}")));
         }
         let found: Self = serde_json::from_slice(text).map_err(fault)?;
         found.base.check()?;
@@ -204,7 +207,7 @@ fn malformed(found: &impl Display, expected: &str) -> Error {
     Error::NotAnImage {
         name: WHAT.into(),
         is: format!("cannot be used: found {found}, expected {expected}"),
-        hint: Advice::DescriptorAgain,
+        hint: Advice::GetAgain(Material::Descriptor),
     }
 }
 

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use serde_json::{Map, Value, json};
 
 use crate::checked;
-use crate::error::{Advice, Error, Result};
+use crate::error::{Advice, Error, Material, Result};
 use crate::formats::patch_file;
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
@@ -88,6 +88,24 @@ impl Layout {
         let named = manifests_of(&index).iter().filter_map(entry_of);
         let entries = named.map(|entry| (entry.name.clone(), entry)).collect();
         Ok(Self { folder: folder.to_owned(), entries, base: None })
+    }
+
+    /// The layout that is in a folder.
+    ///
+    /// # Errors
+    /// [`Error::NotAnImage`] for what is not one.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let name = folder.display().to_string();
+        let about = fs::metadata(folder).map_err(Error::io(format!("open {name}")))?;
+        if about.is_dir() && folder.join("index.json").exists() {
+            return Self::at(folder);
+        }
+        let is = if about.is_dir() { "has no index.json" } else { "is not a folder" };
+        Err(Error::NotAnImage {
+            name,
+            is: format!("is not an OCI image layout: it {is}"),
+            hint: Advice::OtherOne(Material::Layout),
+        })
     }
 
     /// Puts the base in, once: cloned, or copied.
@@ -178,7 +196,7 @@ impl Layout {
         let folder = self.folder.display();
         let entry = self.of_name(name).ok_or_else(|| Error::Usage {
             what: format!("{folder} has no image {name:?}"),
-            hint: Advice::NameUser,
+            hint: Advice::NameUser(self.entries.keys().cloned().collect()),
         })?;
         let path = self.blob(entry.digest);
         let manifest = read(&path, LARGEST_MANIFEST)?;
@@ -191,6 +209,7 @@ impl Layout {
             of_kind.next().and_then(|layer| self.layer(layer)).ok_or_else(|| {
                 let what = format!("the image {name:?} of {folder}");
                 Error::unsupported(what, format!("a layer of {kind}"), "none")
+                    .advised(Material::Layout)
             })
         };
         let (base, patch) = (layer(BASE_LAYER)?, layer(PATCH_LAYER)?);
@@ -329,7 +348,7 @@ fn check(path: &Path, bytes: &[u8], expected: Digest) -> Result<()> {
         what: path.display().to_string(),
         found: found.to_string(),
         expected: expected.to_string(),
-        hint: "make the layout again, or get it again from where it was made".into(),
+        hint: Advice::GetAgain(Material::Layout),
     })
 }
 
@@ -341,7 +360,7 @@ fn check_size(layer: &Layer) -> Result<()> {
         return Ok(());
     }
     let (found, expected) = (format!("{found} bytes"), layer.size.to_string());
-    Err(Error::WrongBase { name: name.to_string(), found, expected })
+    Err(Error::wrong_base(name.to_string(), found, expected).advised(Material::Layout))
 }
 
 /// Opens a file of a layout, never what a link there leads to.
@@ -355,7 +374,8 @@ fn regular(path: &Path) -> Result<File> {
         return Ok(file);
     }
     let what = path.display().to_string();
-    Err(Error::unsupported(what, "a file of an OCI layout", "something that is not a regular file"))
+    let found = "something that is not a regular file";
+    Err(Error::unsupported(what, "a file of an OCI layout", found).advised(Material::Layout))
 }
 
 fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
@@ -364,7 +384,8 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let size = file.metadata().map_err(doing())?.len();
     if size > most {
         let (what, found) = (path.display().to_string(), format!("{size} bytes"));
-        return Err(Error::malformed(what, 0, found, format!("{most} at the most")));
+        let fault = Error::malformed(what, 0, found, format!("{most} at the most"));
+        return Err(fault.advised(Material::Layout));
     }
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes).map_err(doing())?;
@@ -373,7 +394,9 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 
 fn json_of(path: &Path, bytes: &[u8]) -> Result<Value> {
     serde_json::from_slice(bytes).map_err(|fault| {
-        Error::malformed(path.display().to_string(), 0, fault.to_string(), "JSON of an OCI layout")
+        let what = path.display().to_string();
+        Error::malformed(what, 0, fault.to_string(), "JSON of an OCI layout")
+            .advised(Material::Layout)
     })
 }
 

@@ -29,8 +29,10 @@ pub fn make<B: ReadAt>(
     });
     let new = new.into_iter().try_fold(0, |sum, size| checked::sum(sum, size, "new bytes"))?;
     if new > LARGEST_LITERALS {
-        let what = "a patch file, for what is new".into();
-        return Err(Error::NoRoom { what, needed: new, free: LARGEST_LITERALS });
+        let looked_for = format!("one with at most {LARGEST_LITERALS} bytes that are new");
+        let found = format!("one with {new}");
+        return Err(Error::unsupported("the image, for a patch file", looked_for, found)
+            .with_hint("write the image itself"));
     }
     let mut runs = Vec::new();
     for piece in image.pieces().iter().filter(|piece| !piece.at.is_empty()) {
@@ -108,10 +110,8 @@ pub fn base_in<B: ReadAt + Clone>(
         below => below?.map(Original::into_image),
     };
     let found = below.filter(fits).or_else(|| Some(whole).filter(fits));
-    found.ok_or_else(|| Error::WrongBase {
-        name: name.to_owned(),
-        found: format!("{size} bytes"),
-        expected: described(patch),
+    found.ok_or_else(|| {
+        Error::wrong_base(name.to_owned(), format!("{size} bytes"), described(patch))
     })
 }
 
@@ -149,11 +149,11 @@ pub fn apply<B: ReadAt>(
     name: &str,
 ) -> Result<Applied<B>> {
     if base.size() != patch.base_size || digest.0 != patch.base_sha256 {
-        return Err(Error::WrongBase {
-            name: name.to_owned(),
-            found: format!("{} bytes of SHA-256 {digest}", base.size()),
-            expected: described(patch),
-        });
+        return Err(Error::wrong_base(
+            name.to_owned(),
+            format!("{} bytes of SHA-256 {digest}", base.size()),
+            described(patch),
+        ));
     }
     let mut at = 0;
     let mut patches = Vec::new();

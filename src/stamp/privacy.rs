@@ -14,19 +14,51 @@ use crate::iso::survey::tree::Tree;
 use crate::recipe::edits;
 use crate::stamp::manifest::found::{self, Found};
 
+/// Who may read an image.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Privacy {
+    /// Everyone: it holds nothing that others must not know.
+    Public,
+    /// Nobody but its owner: it holds secrets.
+    Private,
+    /// Nobody but its owner: what was put in cannot be read, and may be secret.
+    Unknown,
+}
+
+impl Privacy {
+    /// Whether others are kept from it.
+    pub fn is_private(self) -> bool {
+        self != Self::Public
+    }
+}
+
+impl From<bool> for Privacy {
+    fn from(is_private: bool) -> Self {
+        if is_private { Self::Private } else { Self::Public }
+    }
+}
+
 /// Whether whoever reads the image learns what others must not know. What was put in and cannot be read counts
 /// as that.
 ///
 /// # Errors
 /// The operating system's.
 pub fn of_image<I: ReadAt>(image: &I) -> Result<bool> {
+    known_of(image).map(Privacy::is_private)
+}
+
+/// What is known of that.
+///
+/// # Errors
+/// The operating system's.
+pub fn known_of<I: ReadAt>(image: &I) -> Result<Privacy> {
     if is_being_reset(image) {
-        return Ok(true);
+        return Ok(Privacy::Unknown);
     }
     match put_in(image) {
-        Ok(None) => Ok(false),
-        Ok(Some((stamped, found))) => Ok(is_private(image, &stamped, found)),
-        Err(Error::Unsupported { .. } | Error::Malformed { .. }) => Ok(true),
+        Ok(None) => Ok(Privacy::Public),
+        Ok(Some((stamped, found))) => Ok(is_private(image, &stamped, found).into()),
+        Err(Error::Unsupported { .. } | Error::Malformed { .. }) => Ok(Privacy::Unknown),
         Err(fault) => Err(fault),
     }
 }

@@ -115,8 +115,12 @@ fn a_reset_to_another_digest_writes_nothing() {
     stamped(&folder, 1, "a.iso");
     let before = folder.read("a.iso");
     let zeros = "0".repeat(64);
-    folder.run(&["reset", "--in-place", "--sha256", &zeros, "a.iso"]).refused(3, "that was meant");
-    folder.run(&["reset", "a.iso", "--sha256", &zeros, "-o", "b.iso"]).refused(3, "that was meant");
+    folder
+        .run(&["reset", "--in-place", "--sha256", &zeros, "a.iso"])
+        .refused(3, "the base below a.iso has the SHA-256");
+    folder
+        .run(&["reset", "a.iso", "--sha256", &zeros, "-o", "b.iso"])
+        .refused(3, "the base below a.iso has the SHA-256");
     assert!(folder.read("a.iso") == before && !folder.at("b.iso").exists());
 }
 
@@ -337,7 +341,9 @@ fn a_reset_holds_the_base_to_what_its_manifest_says_and_says_what_it_cannot_prov
             assert_eq!(ended.status, if is_unseen { 0 } else { 3 }, "{}", ended.err);
             if !is_unseen {
                 let in_place = ["reset", "--in-place", "a.iso"];
-                folder.run(&[&in_place[..], resetting].concat()).refused(3, "is not the base");
+                folder
+                    .run(&[&in_place[..], resetting].concat())
+                    .refused(3, "the base below a.iso has");
                 assert!(folder.read("a.iso") == other, "{what}");
             }
         }

@@ -280,6 +280,128 @@ fn what_comes_out_of_a_packed_base_is_named_and_said_to_be_unpacked() {
     }
 }
 
+/// Commands that read or change an image as it lies there, and so take none that is packed.
+const PLAIN: [(&str, &str); 7] = [
+    ("verify given", "verify"),
+    ("verify given --against base.iso", "verify"),
+    ("edit --in-place given --key key.pub", "edit --in-place"),
+    ("edit --recover given", "edit --recover"),
+    ("reset --in-place given", "reset --in-place"),
+    ("ssh given", "ssh"),
+    ("try given", "try"),
+];
+
+#[test]
+fn a_packed_image_where_a_plain_one_is_needed_is_called_packed_and_the_command_that_unpacks_is_told()
+ {
+    let unpackers = ["gunzip -k", "unxz -k", "unzstd", "unzip"];
+    for (how, unpacker) in PACKINGS[1..].iter().zip(unpackers) {
+        let folder = given(&packed(&TINY, how));
+        let before = folder.read("given");
+        for (command, name) in PLAIN {
+            let ended = folder.run(&command.split(' ').collect::<Vec<_>>());
+            let needs = format!("and `remaster {name}` needs a plain image");
+            refuses(&format!("{how}: {command}"), &folder, &ended, &needs);
+            assert!(ended.err.contains("error: given is packed ("), "{}", ended.err);
+            let hint = format!("hint: unpack it with `{unpacker} given`");
+            assert!(ended.err.contains(&hint), "{hint}: {}", ended.err);
+            assert!(folder.read("given") == before, "{command}");
+        }
+    }
+}
+
+#[test]
+fn only_what_was_unpacked_and_is_packed_still_is_called_packed_twice() {
+    let commands: [&[&str]; 5] = [
+        &["given", "--key", "key.pub", "-o", "out"],
+        &["inspect", "given"],
+        &["netboot", "given", "-o", "out"],
+        &["reset", "given", "-o", "out"],
+        &["flash", "given", "out", "--file"],
+    ];
+    for how in &PACKINGS[1..] {
+        let folder = given(&packed(&packed(&TINY, how), "gz"));
+        for command in commands {
+            let ended = folder.run(command);
+            refuses(how, &folder, &ended, "given (unpacked) is ");
+            assert!(ended.err.contains("hint: it is packed twice"), "{how}: {}", ended.err);
+        }
+        let ended = piped(&folder, &folder.read("given"), &["flash", "-", "out", "--file"]);
+        assert!(ended.err.contains("hint: it is packed twice"), "{how}: {}", ended.err);
+    }
+}
+
+/// Files that remaster wrote, changed; what reads them, and what is said: status, words of the error, of the hint.
+const OWN: &[(&str, &str, i32, &str, &str)] = &[
+    ("newer.patch", "apply base.iso GIVEN -o out", 4, "GIVEN: ", "a newer version of remaster"),
+    ("newer.patch", "flash base.iso --patch GIVEN --to-file out", 4, "GIVEN: ", "a newer version"),
+    ("cut.patch", "apply base.iso GIVEN -o out", 4, "GIVEN: ", "get the patch again"),
+    ("cut.patch", "flash base.iso --patch GIVEN --to-file out", 4, "GIVEN: ", "the patch again"),
+    ("packed.patch", "apply base.iso GIVEN -o out", 4, "gzip data", "unpack it with `gunzip -k"),
+    ("newer.json", "verify digests.iso --manifest GIVEN", 4, "GIVEN: ", "a newer version"),
+    ("newer.iso", "verify GIVEN", 4, "GIVEN: ", "a newer version"),
+    ("newer.iso", "reset GIVEN -o out", 4, "GIVEN: ", "a newer version"),
+    ("newer.iso", "edit --in-place GIVEN --key other.pub", 4, "GIVEN: ", "a newer version"),
+    ("newer.descriptor", "apply GIVEN -o out", 4, "GIVEN: ", "a newer version"),
+    ("bad.descriptor", "apply GIVEN -o out", 4, "GIVEN", "--as patch --descriptor"),
+    ("layout", "apply GIVEN --name ann -o out", 4, "GIVEN/index.json", "get the layout again"),
+    ("nb/initrd", "inspect GIVEN", 4, "as initrds are", "the folder with it and its kernel"),
+    ("m.json", "verify c.iso --manifest GIVEN", 3, "GIVEN was not written for c.iso", "the image"),
+    ("m.json", "verify base.iso --manifest GIVEN", 3, "was not written for base.iso", "the image"),
+];
+
+/// The first of these bytes that is found, replaced.
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(old.len()).position(|part| part == old).unwrap();
+    [&bytes[..at], new, &bytes[at + old.len()..]].concat()
+}
+
+fn own_forms() -> Folder {
+    let folder = given(&TINY);
+    folder.write("other.pub", key(2).as_bytes());
+    folder.write("u.toml", b"[[user]]\nname = 'ann'\nkey = 'key.pub'\n");
+    for made in [
+        "base.iso --key key.pub -o c.iso",
+        "base.iso --key key.pub --as patch -o p",
+        "base.iso --key key.pub --manifest-digests --manifest m.json -o digests.iso",
+        "stamp base.iso u.toml --as oci -o layout",
+        "stamp base.iso u.toml --as patch --descriptor -o patches",
+        "netboot base.iso --key key.pub -o nb",
+    ] {
+        let ended = folder.run(&made.split(' ').collect::<Vec<_>>());
+        assert_eq!(ended.status, 0, "{made}: {}", ended.err);
+    }
+    let (patch, manifest) = (folder.read("p"), br#""manifest": 3"#);
+    let newer = |name: &str| replaced(&folder.read(name), manifest, br#""manifest": 4"#);
+    folder.write("newer.patch", &replaced(&patch, b"patch 1", b"patch 2"));
+    folder.write("cut.patch", &patch[..patch.len() - 100]);
+    folder.write("packed.patch", &packed(&patch, "gz"));
+    folder.write("newer.json", &newer("m.json"));
+    folder.write("newer.iso", &newer("c.iso"));
+    let descriptor = folder.read("patches/ann.remaster.descriptor.json");
+    let (old, new) = (br#""descriptor": 1"#, br#""descriptor": 2"#);
+    folder.write("newer.descriptor", &replaced(&descriptor, old, new));
+    folder.write("bad.descriptor", b"{\"descriptor\": 1}");
+    folder.write("layout/index.json", b"x");
+    folder
+}
+
+#[test]
+fn what_is_not_an_image_is_not_answered_with_the_advice_for_one() {
+    let folder = own_forms();
+    for (file, line, status, error, hint) in OWN {
+        let line = line.replace("GIVEN", file);
+        let ended = folder.run(&line.split(' ').collect::<Vec<_>>());
+        let (told, advice) = ended.err.split_once("\nhint: ").unwrap_or_default();
+        assert_eq!(ended.status, *status, "{line}: {}", ended.err);
+        let error = error.replace("GIVEN", file);
+        assert!(told.contains(&error) && advice.contains(hint), "{line}: {hint}: {}", ended.err);
+        let is_of_image = ["official NixOS", "the image with the published"];
+        assert!(!is_of_image.iter().any(|words| advice.contains(words)), "{line}: {advice}");
+        assert!(!folder.at("out").exists(), "{line}");
+    }
+}
+
 #[test]
 fn with_any_everything_is_written_as_it_is() {
     for (bytes, words) in others().into_iter().chain(truncated()).filter(|row| !row.0.is_empty()) {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use remaster::bounded;
-use remaster::error::{Error, Result};
+use remaster::error::{Advice, Error, Material, Result};
 use remaster::formats::patch_file::{LARGEST, PatchFile};
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
@@ -49,7 +49,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let Inputs { base, patch, descriptor } = read_inputs(args)?;
     let output = args.written.destination(&args.output, &base)?;
     let progress = Destination::meter(Some(&output))?;
-    let image = applied(&patch, &base, &progress)?;
+    let image = applied(&patch, &base, &progress).map_err(|fault| match &args.name {
+        Some(_) => fault.advised(Material::Layout),
+        None => fault,
+    })?;
     if let Some(descriptor) = descriptor {
         descriptor.check_image(image.image())?;
     }
@@ -67,7 +70,7 @@ struct Inputs {
 
 fn read_inputs(args: &Args) -> Result<Inputs> {
     if let Some(name) = &args.name {
-        let Parts { base, patch } = Layout::at(&args.base)?.parts(name)?;
+        let Parts { base, patch } = Layout::open(&args.base)?.parts(name)?;
         return plain(&base, &patch, args);
     }
     let told = args.patch.as_deref().unwrap_or(&args.base);
@@ -135,7 +138,7 @@ fn descriptor(path: &Path) -> Result<Option<Descriptor>> {
     }
     let name = path.display();
     let text = bounded::read(path, descriptor::LARGEST, &format!("read the descriptor {name}"))?;
-    Descriptor::parse(&text).map(Some).map_err(|fault| fault.with_path(name))
+    Descriptor::parse(&text).map(Some).map_err(|fault| fault.in_file(Material::Descriptor, name))
 }
 
 /// The patch that a descriptor in a folder names, held to its SHA-256. A link would lead out of the folder.
@@ -152,7 +155,7 @@ fn patch_of(descriptor: &Descriptor, folder: &Path) -> Result<PatchFile> {
         });
     }
     let bytes = bounded::read(&path, LARGEST, &format!("read the patch {name}"))?;
-    descriptor.patch(&bytes).map_err(|fault| fault.with_path(name))
+    descriptor.patch(&bytes).map_err(|fault| fault.in_file(Material::Patch, name))
 }
 
 /// Reads a patch file whole.
@@ -169,9 +172,10 @@ pub(crate) fn read(path: &Path) -> Result<PatchFile> {
     let size = u64_len(&bytes);
     if size > LARGEST {
         let found = format!("{size} bytes or more");
-        return Err(Error::malformed(name.to_string(), 0, found, "a patch file"));
+        let fault = Error::malformed(name.to_string(), 0, found, "a patch file");
+        return Err(fault.advised(Material::Patch));
     }
-    PatchFile::parse(&bytes).map_err(|fault| fault.in_image(0).with_path(name))
+    PatchFile::parse(&bytes).map_err(|fault| fault.in_image(0).in_file(Material::Patch, name))
 }
 
 fn not_a_patch(name: String, found: &FileType) -> Error {
@@ -179,8 +183,11 @@ fn not_a_patch(name: String, found: &FileType) -> Error {
         FileType::Disk(disk) => format!("is {}, not a remaster patch", disk.name()),
         FileType::Other(other) => format!("is not a remaster patch: it {}", other.is()),
     };
-    let hint = "give the base first, then the file that `--as patch` wrote";
-    Error::NotAnImage { name, is, hint: hint.into() }
+    let hint = match found {
+        FileType::Other(other) if matches!(other.hint, Advice::Unpack(_)) => other.hint.clone(),
+        _ => "give the base first, then the file that `--as patch` wrote".into(),
+    };
+    Error::NotAnImage { name, is, hint }
 }
 
 /// The image, after the base was found to be the right one.

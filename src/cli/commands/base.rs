@@ -133,6 +133,7 @@ fn verified(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
 }
 
 fn list(cache: &Cache, as_json: bool) -> Result<()> {
+    cache.check_folder()?;
     let mut text = String::new();
     let mut rows = Vec::new();
     let mut all = Catalog::built_in()?.bases();
@@ -152,6 +153,7 @@ fn list(cache: &Cache, as_json: bool) -> Result<()> {
                 (format!("{} ({size}{changed})", record.version), None)
             }
             Ok(None) => (String::new(), None),
+            Err(fault @ Error::Io { .. }) => (fault.to_string(), Some(fault.to_string())),
             Err(fault) => (format!("damaged: {fault}"), Some(fault.to_string())),
         };
         let _ = writeln!(text, "{}", format!("{:<32} {state}", base.name()).trim_end());

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// What an image has that its base has not.
 fn from_own_base(image: &ImageFile) -> Result<Diff> {
-    let found = Original::below(image).map_err(|fault| fault.with_path(image.name()))?;
+    let found = Original::below(image).map_err(|fault| image.at_fault(fault))?;
     let below = found.ok_or_else(|| Error::Usage {
         what: format!("nothing was put into {}: it is its own base", image.path().display()),
         hint: "give two images to compare".into(),

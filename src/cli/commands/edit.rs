@@ -11,6 +11,7 @@ use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, Fact};
 use remaster::stamp::previous::PreviousStamp;
 
+use crate::cli::base;
 use crate::cli::job::{self, Edit, StampJob};
 use crate::cli::known_hosts::{self, KnownHosts};
 use crate::cli::printer;
@@ -50,6 +51,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     args.check_recover()?;
     // What is wrong with the arguments is said before an edit that was interrupted is finished.
     let asked = if args.recover { None } else { Some(args.recipe()?) };
+    base::check_plain(
+        &args.image,
+        if args.recover { "edit --recover" } else { "edit --in-place" },
+    )?;
     let edited = InPlaceEdit::take(&args.image)?;
     let recovered = if args.dry_run { None } else { recover(&edited)? };
     let Some(asked) = asked else {
@@ -146,7 +151,9 @@ impl Args {
 
     /// Reads what is asked for, over what is in the image already.
     fn gather(&self, base: &BaseImage<&ImageFile>, asked: Recipe) -> Result<Gathered> {
-        let previous = if self.replace { None } else { PreviousStamp::read(base)? };
+        let read = || PreviousStamp::read(base);
+        let previous = if self.replace { Ok(None) } else { read() };
+        let previous = previous.map_err(|fault| fault.with_path(self.image.display()))?;
         let Some(mut previous) = previous else {
             return self.gather_alone(asked);
         };

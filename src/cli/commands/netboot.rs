@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use remaster::error::Result;
+use remaster::error::{Material, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{Customization, Facts};
 use remaster::netboot::tree::{Files, Tree};
@@ -145,7 +145,7 @@ fn is_closed(path: &Path) -> bool {
 fn of_installer<'f>(file: &'f ImageFile, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {
     const HINT: &str = "give an installer ISO, or a tarball or folder for kexec or netboot";
     let base = job::iso(file, "netboot", HINT)?;
-    of_base(&base, asked, args).map_err(|fault| fault.with_path(file.name()))
+    of_base(&base, asked, args).map_err(|fault| file.at_fault(fault))
 }
 
 fn of_base<'f>(
@@ -203,9 +203,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     if path.is_dir() {
         let files = Files::within(&path)?;
-        let made = of_tree(Tree::of_files(&files)?, asked.as_ref(), args);
+        let made = Tree::of_files(&files).and_then(|tree| of_tree(tree, asked.as_ref(), args));
         return args.finish(
-            made.map_err(|fault| fault.with_path(path.display()))?,
+            made.map_err(|fault| fault.in_file(Material::Tree, path.display()))?,
             customization,
             known.as_ref(),
         );
@@ -213,7 +213,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()))?;
     let made = if archive::is_tar(&file) {
         let made = Tree::of_archive(&file).and_then(|tree| of_tree(tree, asked.as_ref(), args));
-        made.map_err(|fault| fault.with_path(file.name()))?
+        made.map_err(|fault| fault.in_file(Material::Tree, file.name()))?
     } else {
         of_installer(&file, asked.as_ref(), args)?
     };

@@ -9,6 +9,7 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::output::in_place::InPlaceEdit;
 use remaster::stamp::base_image::Original;
 use remaster::stamp::manifest::{self, found};
+use remaster::stamp::privacy::Privacy;
 use remaster::units::{ByteRange, format_bytes};
 use serde_json::json;
 
@@ -62,13 +63,15 @@ fn reset(args: &Args) -> Result<()> {
     let path = args.disks.devices.first().map_or(Path::new(""), PathBuf::as_path);
     let is_file = path.is_file();
     args.check(path, is_file)?;
+    if args.in_place {
+        base::check_plain(path, "reset --in-place")?;
+    }
     let edited = (args.in_place && is_file).then(|| InPlaceEdit::take(path)).transpose()?;
     if let Some(edited) = &edited {
         edit::recover(edited)?;
     }
     let mut file = ImageFile::open(path)?;
-    let output = args.output.as_deref().map(|output| args.written.destination(output, &file));
-    let output = output.transpose()?;
+    let output = args.output.as_deref().map(|output| args.place(output, &file)).transpose()?;
     if !args.in_place {
         file = base::unpacked(file, args.output.as_deref())?;
     }
@@ -101,6 +104,19 @@ fn reset(args: &Args) -> Result<()> {
 }
 
 impl Args {
+    /// Where the base goes: not over the image that it is taken from.
+    fn place(&self, output: &Path, image: &ImageFile) -> Result<Destination> {
+        if output.metadata().is_ok_and(|found| image.is(&found)) {
+            return Err(Error::Usage {
+                what: format!("{} is the image that is reset", output.display()),
+                hint:
+                    "give another path to -o, or --in-place in its place to change the image itself"
+                        .into(),
+            });
+        }
+        self.written.destination(output, image)
+    }
+
     /// Refuses what would not be acted on.
     fn check(&self, path: &Path, is_file: bool) -> Result<()> {
         if self.disks.json && self.output.as_deref() == Some(Path::new("-")) {
@@ -120,7 +136,7 @@ impl Args {
 
 /// The base below a stamped image.
 fn below(file: &ImageFile) -> Result<Original<&ImageFile>> {
-    let found = Original::below(file).map_err(|fault| fault.with_path(file.name()))?;
+    let found = Original::below(file).map_err(|fault| file.at_fault(fault))?;
     found.ok_or_else(|| Error::Usage {
         what: format!("nothing was put into {}", file.path().display()),
         hint: "it is a base already: use it as it is".into(),
@@ -174,17 +190,20 @@ fn known(
     demanded: Option<Digest>,
 ) -> Result<Known> {
     let marked = below.sha256();
-    check(file, digest, marked, "")?;
-    check(file, digest, demanded, "")?;
+    let whole_base = &format!("the base below {}", file.path().display());
+    check(whole_base, digest, marked, ", as the reset that was interrupted found it")?;
+    check(whole_base, digest, demanded, "")?;
     // A disk whose reset was interrupted has no manifest that could be read.
-    let inside = if marked.is_some() { None } else { found::of_image(file)? };
+    let read = || found::of_image(file).map_err(|fault| file.at_fault(fault));
+    let inside = if marked.is_some() { None } else { read()? };
     let said = inside.map(|found| found.manifest.base);
     let whole = said.as_ref().and_then(|base| base.sha256.as_ref()?.parse().ok());
-    check(file, digest, whole, ", as its manifest says")?;
+    check(whole_base, digest, whole, ", as its manifest says")?;
     if let Some(base) = &said {
         let head = manifest::head(below.image())?;
         let expected = base.head_sha256.parse().ok();
-        check(file, head, expected, ", as its manifest says of the first mebibyte")?;
+        let what = &format!("the first mebibyte of {whole_base}");
+        check(what, head, expected, ", as its manifest says")?;
     }
     Ok(match (demanded, marked, whole, said) {
         (Some(_), ..) => Known::Demanded,
@@ -195,15 +214,19 @@ fn known(
     })
 }
 
-fn check(file: &ImageFile, found: Digest, demanded: Option<Digest>, why: &str) -> Result<()> {
-    match demanded {
-        Some(expected) if expected != found => Err(Error::WrongBase {
-            name: format!("the base inside {}", file.path().display()),
-            found: format!("SHA-256 {found}"),
-            expected: format!("{expected}{why}"),
-        }),
-        _ => Ok(()),
-    }
+fn check(what: &str, found: Digest, demanded: Option<Digest>, why: &str) -> Result<()> {
+    let Some(expected) = demanded.filter(|demanded| *demanded != found) else { return Ok(()) };
+    let hint = if why.is_empty() {
+        "give the SHA-256 of the base that the image was made from, as it is published"
+    } else {
+        "get the image again from where it was made, or download its base: what this one keeps of it is damaged"
+    };
+    Err(Error::Checksum {
+        what: what.to_owned(),
+        found: found.to_string(),
+        expected: format!("{expected}{why}"),
+        hint: hint.into(),
+    })
 }
 
 /// Writes the base over the stick that it is read from: what differs comes from the undo record in memory.
@@ -224,7 +247,7 @@ fn onto_stick(
         // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
         Original::Disk(_) => {
             let mut prepared =
-                FlashSource::whole(image, false, "the base inside it".into(), Vec::new());
+                FlashSource::whole(image, Privacy::Public, "the base inside it".into(), Vec::new());
             prepared.suspects = Some(changed.clone());
             prepared.changed = changed;
             flash::write(prepared, &TargetArgs::back_onto(disks, exact))?.map_or(Ok(()), Err)

@@ -19,7 +19,7 @@ use super::find::{Impostors, PAUSE, SearchScope, listener, read_known_hosts};
 use super::try_image::no_ssh;
 use crate::cli::known_hosts::config_value;
 use crate::cli::shell::shell_quote;
-use crate::cli::{interrupt, printer};
+use crate::cli::{base, interrupt, printer};
 
 /// Between two looks whether ssh has ended.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -79,6 +79,7 @@ fn wanted(args: &Args) -> Result<Vec<Known>> {
 }
 
 fn of_image(path: &Path) -> Result<Vec<Known>> {
+    base::check_plain(path, "ssh")?;
     let report = Report::read(&ImageFile::open(path)?);
     let report = report.map_err(|fault| fault.with_path(path.display()))?;
     let name = shell_quote(path);

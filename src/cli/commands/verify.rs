@@ -8,6 +8,7 @@ use remaster::flash::{self, Medium, Readable};
 use remaster::image::ReadAt;
 use remaster::image::digest::Digest;
 use remaster::image::file_type;
+use remaster::stamp::base_image::Original;
 use remaster::stamp::identity::{self, Other, Verdict};
 use remaster::stamp::manifest::found::{self, Found};
 use remaster::stamp::manifest::verify::verify;
@@ -65,6 +66,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn compare(args: &Args) -> Result<()> {
+    if !args.any {
+        base::check_plain(&args.medium, "verify")?;
+    }
     match &args.against {
         Some(against) => {
             let open = if args.any { base::open_any } else { base::open };
@@ -79,7 +83,7 @@ fn compare(args: &Args) -> Result<()> {
 fn against_manifest(args: &Args) -> Result<()> {
     let demanded = demanded(args)?;
     let medium = Readable::open(&args.medium, &System::default())?;
-    let inside = inside(&medium).map_err(|fault| fault.with_path(medium.name()))?;
+    let inside = found::of_image(&medium).map_err(|fault| fault.with_path(medium.name()))?;
     if let Some(demanded) = demanded {
         check_digest(&medium, demanded, inside.as_ref())?;
         let is_enough = args.manifest.is_none() && args.allowed_signers.is_none();
@@ -88,13 +92,14 @@ fn against_manifest(args: &Args) -> Result<()> {
         }
     }
     let found = match &args.manifest {
-        Some(path) => beside(path, inside)?,
+        Some(path) => beside(path, inside, &medium)?,
         None => inside.ok_or_else(|| Error::Usage {
             what: format!("{} has no manifest to compare with", medium.name()),
             hint: "give the image with `--against IMAGE`, the manifest with `--manifest FILE`, or a digest with `--sha256 HEX`".into(),
         })?,
     };
-    let signer = args.allowed_signers.as_deref().map(|path| signer(path, &found)).transpose()?;
+    let signer =
+        args.allowed_signers.as_deref().map(|path| signer(args, path, &found)).transpose()?;
     let meter = Meter::new(medium.name(), Style::choose(args.json));
     verify(&medium, &found, &meter)?;
     tell(args, Verified { sha256: demanded, manifest: Some(found.manifest), signer })
@@ -133,27 +138,24 @@ fn check_digest(medium: &Readable, demanded: Digest, inside: Option<&Found>) -> 
     })
 }
 
-/// The manifest in the image that the medium holds; none if it has none.
-fn inside(medium: &Readable) -> Result<Option<Found>> {
-    found::of_image(medium)
-}
-
 /// The manifest of a file, which is the one inside if there is one.
-fn beside(path: &Path, inside: Option<Found>) -> Result<Found> {
+fn beside(path: &Path, inside: Option<Found>, medium: &Readable) -> Result<Found> {
     let text = read(path)?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(".sig");
-    let name = Path::new(&name);
-    let signature = if name.exists() { Some(read(name)?) } else { None };
+    let name = signature_of(path);
+    let signature = if name.exists() { Some(read(&name)?) } else { None };
     let manifest = manifest::parse(&text, 0).map_err(|fault| not_a_manifest(path, fault))?;
     let (inside_text, own) =
         inside.map_or((None, Vec::new()), |found| (Some(found.text), found.own));
-    if inside_text.is_some_and(|inside| inside != text) {
-        return Err(Error::Differs {
-            what: "the manifest in the image".into(),
-            at: 0,
-            found: "another one".into(),
-            expected: format!("that of {}", path.display()),
+    let why = match inside_text {
+        Some(inside) if inside == text => None,
+        Some(_) => Some("the manifest in that is another one"),
+        None if Original::below(medium)?.is_none() => Some("nothing was put into that"),
+        None => None,
+    };
+    if let Some(why) = why {
+        return Err(Error::Signature {
+            what: format!("{} was not written for {}: {why}", path.display(), medium.name()),
+            hint: "give the manifest that was written with this image, or the image that it was written for".into(),
         });
     }
     Ok(Found { manifest, text, signature, own })
@@ -166,7 +168,7 @@ fn not_a_manifest(path: &Path, fault: Error) -> Error {
             what: format!("{} is not a manifest: {found}", path.display()),
             hint: "give the file that --manifest wrote beside the image".into(),
         },
-        other => other,
+        other => other.with_path(path.display()),
     }
 }
 
@@ -175,12 +177,23 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The principals whose key signed.
-fn signer(allowed: &Path, found: &Found) -> Result<String> {
-    let signature = found.signature.as_ref().ok_or_else(|| Error::Signature {
-        what: "the manifest is not signed, and --allowed-signers asks for a signature".into(),
-        hint: "make the image with `--sign KEY`, or leave --allowed-signers out".into(),
+fn signer(args: &Args, allowed: &Path, found: &Found) -> Result<String> {
+    let beside = args.manifest.as_deref().map(|path| signature_of(path).display().to_string());
+    let signature = found.signature.as_ref().ok_or_else(|| not_signed(beside.as_deref()))?;
+    if signature.iter().all(u8::is_ascii_whitespace) {
+        let name = beside.unwrap_or_else(|| "the signature in the image".to_owned());
+        return Err(Error::Signature {
+            what: format!("{name} is empty, not a signature"),
+            hint: "get the manifest and its signature again from the maker of the image".into(),
+        });
+    }
+    let key = sign::check(&found.text, signature);
+    let key = key.map_err(|fault| match (fault, beside) {
+        (Error::Signature { what, hint }, Some(name)) => {
+            Error::Signature { what: format!("{name}: {what}"), hint }
+        }
+        (other, _) => other,
     })?;
-    let key = sign::check(&found.text, signature)?;
     let text = read(allowed)?;
     let found = sign::signers::principals(&String::from_utf8_lossy(&text), &key);
     found.map_err(|fault| match fault {
@@ -189,6 +202,28 @@ fn signer(allowed: &Path, found: &Found) -> Result<String> {
         }
         other => other,
     })
+}
+
+/// The signature beside a manifest.
+fn signature_of(manifest: &Path) -> PathBuf {
+    let mut name = manifest.as_os_str().to_owned();
+    name.push(".sig");
+    name.into()
+}
+
+/// The error for a manifest in an image, or for one whose signature would be `beside` it.
+fn not_signed(beside: Option<&str>) -> Error {
+    let (what, hint) = match beside {
+        Some(name) => (
+            format!("there is no {name}, and --allowed-signers asks for a signature"),
+            "get it from the maker of the image, or leave --manifest out if the manifest in the image is signed",
+        ),
+        None => (
+            "the manifest is not signed, and --allowed-signers asks for a signature".to_owned(),
+            "make the image with `--sign KEY`, or leave --allowed-signers out",
+        ),
+    };
+    Error::Signature { what, hint: hint.into() }
 }
 
 /// What a medium was found to be.

@@ -5,6 +5,7 @@ use crate::error::Advice;
 use crate::formats::flash_mark;
 use crate::formats::patch_file::PatchFile;
 use crate::formats::reset_mark::ResetMark;
+use crate::image::unpack::Packing;
 
 /// Something that is not a disk image.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,14 +50,14 @@ impl Other {
 }
 
 /// A row of the table: where the bytes stand, which, what that is, what to do.
-struct Row(usize, &'static [u8], &'static str, &'static str);
+struct Row(usize, &'static [u8], &'static str, Advice);
 
-const UNPACK: &str = "unpack it, and give the image in it";
-const CONVERT: &str =
-    "convert it first: `qemu-img convert -O raw FILE disk.img`, and give disk.img";
-pub(super) const GIVE: &str = "give an ISO or a disk image, plain or packed";
-const TWICE: &str = "it is packed twice: unpack it once, and give what comes out";
-const INITRD: &str = "give the ISO or disk image that it belongs to";
+const UNPACK: Advice = Advice::says("unpack it, and give the image in it");
+const CONVERT: Advice =
+    Advice::says("convert it first: `qemu-img convert -O raw FILE disk.img`, and give disk.img");
+const GIVE: Advice = Advice::says(ANY);
+pub(super) const ANY: &str = "give an ISO or a disk image, plain or packed";
+const INITRD: Advice = Advice::ImageOfInitrd;
 
 /// Where `ustar` stands in a header (POSIX.1-2017 pax, "ustar Interchange Format").
 pub(super) const TAR: (usize, &[u8]) = (257, b"ustar");
@@ -66,15 +67,20 @@ const TABLE: &[Row] = &[
         0,
         b"7z\xBC\xAF\x27\x1C",
         "a 7z archive",
-        "unpack it with `7z x FILE`, and give the image in it",
+        Advice::says("unpack it with `7z x FILE`, and give the image in it"),
     ),
     Row(
         0,
         b"Rar!\x1A\x07",
         "a rar archive",
-        "unpack it with `unrar x FILE`, and give the image in it",
+        Advice::says("unpack it with `unrar x FILE`, and give the image in it"),
     ),
-    Row(TAR.0, TAR.1, "a tar archive", "unpack it with `tar -xf FILE`, and give the image in it"),
+    Row(
+        TAR.0,
+        TAR.1,
+        "a tar archive",
+        Advice::says("unpack it with `tar -xf FILE`, and give the image in it"),
+    ),
     Row(0, b"!<arch>\ndebian-binary", "a Debian package", GIVE),
     Row(0, b"!<arch>\n", "an ar archive", UNPACK),
     Row(0, b"\xED\xAB\xEE\xDB", "an RPM package", GIVE),
@@ -85,37 +91,57 @@ const TABLE: &[Row] = &[
         0,
         b"MSCF\0\0\0\0",
         "a cabinet archive",
-        "unpack it with `cabextract FILE`, and give the image in it",
+        Advice::says("unpack it with `cabextract FILE`, and give the image in it"),
     ),
-    Row(0, b"MSWIM\0\0\0", "a Windows image (wim)", "give the Windows ISO that it comes from"),
+    Row(
+        0,
+        b"MSWIM\0\0\0",
+        "a Windows image (wim)",
+        Advice::says("give the Windows ISO that it comes from"),
+    ),
     Row(
         0,
         b"\x0D\0\0\0\0\0\0\0nix-archive-1",
         "a Nix archive (nar)",
-        "unpack it with `nix-store --restore DIR <FILE`, and give the image in it",
+        Advice::says("unpack it with `nix-store --restore DIR <FILE`, and give the image in it"),
     ),
     Row(0, b"xar!", "a xar archive", UNPACK),
-    Row(0, b"\x04\x22\x4D\x18", "lz4 data", TWICE),
+    Row(0, b"\x04\x22\x4D\x18", "lz4 data", UNPACK),
     Row(
         0,
         b"\x02\x21\x4C\x18",
         "lz4 data",
-        "unpack it with `lz4 -d FILE`, and give what comes out",
+        Advice::says("unpack it with `lz4 -d FILE`, and give what comes out"),
     ),
-    Row(0, b"\x5D\0\0", "lzma data", "unpack it with `unlzma FILE`, and give what comes out"),
-    Row(0, b"LZIP", "lzip data", "unpack it with `lzip -d FILE`, and give what comes out"),
-    Row(0, b"\x89LZO\0", "lzop data", "unpack it with `lzop -d FILE`, and give what comes out"),
+    Row(
+        0,
+        b"\x5D\0\0",
+        "lzma data",
+        Advice::says("unpack it with `unlzma FILE`, and give what comes out"),
+    ),
+    Row(
+        0,
+        b"LZIP",
+        "lzip data",
+        Advice::says("unpack it with `lzip -d FILE`, and give what comes out"),
+    ),
+    Row(
+        0,
+        b"\x89LZO\0",
+        "lzop data",
+        Advice::says("unpack it with `lzop -d FILE`, and give what comes out"),
+    ),
     Row(
         0,
         b"\x1F\x9D",
         "data of `compress`",
-        "unpack it with `uncompress FILE`, and give what comes out",
+        Advice::says("unpack it with `uncompress FILE`, and give what comes out"),
     ),
-    Row(0, b"\xFD7zXZ\0", "xz data", TWICE),
-    Row(0, b"\x28\xB5\x2F\xFD", "zstd data", TWICE),
-    Row(0, b"\x1F\x8B\x08", "gzip data", TWICE),
-    Row(0, b"BZh", "bzip2 data", TWICE),
-    Row(0, b"PK\x03\x04", "a zip archive", TWICE),
+    Row(0, b"\xFD7zXZ\0", "xz data", UNPACK),
+    Row(0, b"\x28\xB5\x2F\xFD", "zstd data", UNPACK),
+    Row(0, b"\x1F\x8B\x08", "gzip data", UNPACK),
+    Row(0, b"BZh", "bzip2 data", UNPACK),
+    Row(0, b"PK\x03\x04", "a zip archive", UNPACK),
     Row(0, b"PK\x05\x06", "an empty zip archive", GIVE),
     Row(0, b"QFI\xFB", "a qcow2 image", CONVERT),
     Row(0, b"KDMV", "a VMware disk (vmdk)", CONVERT),
@@ -131,13 +157,13 @@ const TABLE: &[Row] = &[
         0,
         b"\x3A\xFF\x26\xED",
         "an Android sparse image",
-        "convert it first: `simg2img FILE disk.img`, and give disk.img",
+        Advice::says("convert it first: `simg2img FILE disk.img`, and give disk.img"),
     ),
     Row(
         0,
         b"\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\0",
         "a dump of a CD with its raw sectors (bin)",
-        "convert it first: `bchunk FILE.bin FILE.cue image`, and give image01.iso",
+        Advice::says("convert it first: `bchunk FILE.bin FILE.cue image`, and give image01.iso"),
     ),
     Row(0, b"%PDF-", "a PDF document", GIVE),
     Row(0, b"\x89PNG\r\n\x1A\n", "a picture (png)", GIVE),
@@ -154,19 +180,19 @@ const TABLE: &[Row] = &[
         0,
         b"d8:announce",
         "a torrent",
-        "download the image with a program for torrents, and give that",
+        Advice::says("download the image with a program for torrents, and give that"),
     ),
     Row(
         0,
         b"d13:announce-list",
         "a torrent",
-        "download the image with a program for torrents, and give that",
+        Advice::says("download the image with a program for torrents, and give that"),
     ),
     Row(
         0,
         b"d7:comment",
         "a torrent",
-        "download the image with a program for torrents, and give that",
+        Advice::says("download the image with a program for torrents, and give that"),
     ),
 ];
 
@@ -196,13 +222,14 @@ pub(super) fn not_whole(head: &[u8]) -> Option<Other> {
     }
     // A kernel for PCs has the signature of a boot record, but no disk behind it (Documentation/arch/x86/boot.rst).
     let is_kernel = is_at(head, 0x1FE, b"\x55\xAA") && is_at(head, 0x202, b"HdrS");
-    is_kernel.then_some(Other::named("a Linux kernel", INITRD))
+    is_kernel.then_some(Other::with("a Linux kernel", INITRD))
 }
 
 /// The row of the table that fits.
 pub(super) fn find(head: &[u8]) -> Option<Other> {
     let row = TABLE.iter().find(|Row(at, bytes, ..)| is_at(head, *at, bytes))?;
-    Some(Other::named(row.2, row.3))
+    let unpacker = Packing::recognize(head).unpacker();
+    Some(Other::with(row.2, unpacker.map_or_else(|| row.3.clone(), Advice::Unpack)))
 }
 
 /// What no row fits.
@@ -223,6 +250,6 @@ pub(super) fn unknown(head: &[u8]) -> Other {
     }
     Other {
         what: What::Sentence("is not a disk image: no known kind begins like this"),
-        hint: Advice::says(GIVE),
+        hint: GIVE,
     }
 }

@@ -79,6 +79,11 @@ pub fn is_tar(head: &[u8]) -> bool {
     is_at(head, magic::TAR.0, magic::TAR.1)
 }
 
+/// Whether a file that begins so is an initrd, or the first part of one.
+pub(crate) fn is_initrd(head: &[u8]) -> bool {
+    head.starts_with(b"070701")
+}
+
 /// The first [`HEAD`] bytes of an image, or all of it if that is less.
 pub fn head<I: ReadAt + ?Sized>(image: &I) -> Result<Vec<u8>> {
     let size = image.size().min(HEAD);

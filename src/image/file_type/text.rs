@@ -1,6 +1,6 @@
 //! What a text is that was given as an image: most often a page that says that the image is elsewhere.
 
-use super::magic::{GIVE, Other};
+use super::magic::{ANY, Other};
 use crate::error::Advice;
 
 /// Bytes that tell what a text is.
@@ -22,8 +22,8 @@ const BEGINNINGS: &[(&str, Other)] = &[
     ("<body", WEB_PAGE),
     ("<script", WEB_PAGE),
     ("<title", WEB_PAGE),
-    ("<", Other::named("an XML document", GIVE)),
-    ("#!", Other::named("a script", GIVE)),
+    ("<", Other::named("an XML document", ANY)),
+    ("#!", Other::named("a script", ANY)),
     ("ssh-", KEY),
     ("ecdsa-sha2-", KEY),
     ("sk-ssh-", KEY),
@@ -37,15 +37,15 @@ const BEGINNINGS: &[(&str, Other)] = &[
     ("-----begin ec private key", PRIVATE_KEY),
     ("-----begin dsa private key", PRIVATE_KEY),
     ("putty-user-key-file", PRIVATE_KEY),
-    ("-----begin certificate", Other::named("a certificate", GIVE)),
-    ("-----begin", Other::named("a key or certificate", GIVE)),
+    ("-----begin certificate", Other::named("a certificate", ANY)),
+    ("-----begin", Other::named("a key or certificate", ANY)),
     (
         "version https://git-lfs",
         Other::named("a pointer of Git LFS", "fetch the file itself with `git lfs pull`"),
     ),
 ];
 
-const PRIVATE_KEY: Other = Other::named("a private key", GIVE);
+const PRIVATE_KEY: Other = Other::named("a private key", ANY);
 const KEY: Other = Other::with("an ssh key", Advice::KeyAsKey);
 const SIGNATURE: Other = Other::named("a signature", "give the image that it signs");
 
@@ -61,8 +61,8 @@ pub(super) fn find(head: &[u8]) -> Option<Other> {
     Some(match known {
         Some((_, other)) => other.clone(),
         None if is_checksums(&lower) => Other::with("a list of checksums", Advice::ImageOfList),
-        None if is_json(&lower) => Other::named("a JSON document", GIVE),
-        None => Other::named("a text file", GIVE),
+        None if is_json(&lower) => Other::named("a JSON document", ANY),
+        None => Other::named("a text file", ANY),
     })
 }
 

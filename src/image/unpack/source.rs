@@ -12,8 +12,8 @@ use super::members::Members;
 use super::reader::{INPUT, Reader};
 use super::{xz_index, zstd_frames};
 use crate::checked;
-use crate::error::{Error, Result};
-use crate::image::file_type::{self, HEAD};
+use crate::error::{Error, Material, Result};
+use crate::image::file_type::{self, FileType, HEAD};
 use crate::image::{ImageFile, about};
 use crate::units::{u64_len, u64_of, usize_of};
 
@@ -71,6 +71,19 @@ impl Packing {
             Self::Bzip2 => Some("bzip2"),
             Self::Lz4 => Some("lz4"),
             Self::Zip => Some("zip"),
+        }
+    }
+
+    /// The command that unpacks, without the file; none for what is not packed.
+    pub fn unpacker(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Xz => Some("unxz -k"),
+            Self::Zstd => Some("unzstd"),
+            Self::Gzip => Some("gunzip -k"),
+            Self::Bzip2 => Some("bunzip2 -k"),
+            Self::Lz4 => Some("lz4 -dk"),
+            Self::Zip => Some("unzip"),
         }
     }
 
@@ -304,6 +317,12 @@ impl Stream {
         format!("{}{how}", self.name)
     }
 
+    /// The error as one about what comes out of it.
+    pub(crate) fn at_fault(&self, fault: Error) -> Error {
+        let fault = fault.with_path(self.name());
+        if self.packing == Packing::Plain { fault } else { fault.of_unpacked() }
+    }
+
     /// The image in it, if it is a tar archive.
     ///
     /// # Errors
@@ -369,16 +388,18 @@ impl Stream {
                 Ok(0) => break,
                 Ok(count) => full = checked::sum(full, count, "what was read")?,
                 Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-                Err(fault) => return Err(self.fault(full, fault)),
+                Err(fault) => {
+                    return Err(self.fault(checked::part(buf, ..full, "what was read")?, fault));
+                }
             }
         }
         Ok(full)
     }
 
-    /// Decoders say what is wrong with the data; other faults are the system's.
-    fn fault(&self, full: usize, fault: io::Error) -> Error {
+    /// Decoders say what is wrong with the data; other faults are the system's. `read` came before it.
+    fn fault(&self, read: &[u8], fault: io::Error) -> Error {
         let fault = match fault.downcast::<Error>() {
-            Ok(told) => return told.with_path(self.name()),
+            Ok(told) => return self.at_fault(told),
             Err(fault) => fault,
         };
         if fault.raw_os_error().is_some() || self.packing == Packing::Plain {
@@ -390,13 +411,20 @@ impl Stream {
                 hint: "unpack it with `zstd -d --long=31`, and give what comes out".into(),
             };
         }
-        let at = [self.done, u64_of(full)].into_iter().sum();
+        // Behind the first archive of an initrd stands what is packed otherwise, or not at all.
+        if self.done == 0 && file_type::is_initrd(read) {
+            return match FileType::recognize(read).disk(&self.name()) {
+                Err(initrd) => initrd,
+                Ok(_) => Error::bug("an initrd is not a disk"),
+            };
+        }
+        let at = [self.done, u64_len(read)].into_iter().sum();
         let found = match fault.kind() {
             io::ErrorKind::UnexpectedEof => "the end of the file".to_owned(),
             _ => fault.to_string(),
         };
         let what = format!("{} of {}, unpacked", self.packing.name(), self.name);
-        Error::malformed(what, at, found, "sound data")
+        Error::malformed(what, at, found, "sound data").advised(Material::Image)
     }
 }
 

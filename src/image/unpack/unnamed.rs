@@ -36,12 +36,12 @@ pub fn unpacked(image: ImageFile, folder: &Path, progress: &dyn Progress) -> Res
 
 /// What comes out is not an image: better told now than after gigabytes. Tar archives are taken by some commands.
 fn check(stream: &mut Stream) -> Result<()> {
-    let name = stream.name();
     let head = stream.head()?;
     if file_type::is_tar(head) {
         return Ok(());
     }
-    FileType::recognize(head).disk(&name).map(drop)
+    let found = FileType::recognize(head).disk(&stream.name());
+    found.map(drop).map_err(|fault| stream.at_fault(fault))
 }
 
 fn unpack(

@@ -216,8 +216,13 @@ pub fn parse(text: &[u8], at: u64) -> Result<Manifest> {
     if (1..=VERSION).contains(&manifest.manifest) {
         return Ok(manifest);
     }
-    let found = format!("version {}", manifest.manifest);
-    Err(Error::unsupported("the manifest", format!("a version from 1 to {VERSION}"), found))
+    let (found, known) =
+        (format!("version {}", manifest.manifest), format!("a version from 1 to {VERSION}"));
+    Err(if manifest.manifest > VERSION {
+        Error::newer("the manifest", known, found)
+    } else {
+        Error::malformed("the manifest", at, found, known)
+    })
 }
 
 #[cfg(test)]

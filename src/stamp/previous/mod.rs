@@ -118,7 +118,14 @@ impl PreviousStamp {
             [] => Advice::ReplaceAll,
             there => format!("give one of these: {}", there.join(", ")).into(),
         };
-        Error::Recipe { what: format!("the image does not let in the key {wanted:?}"), hint }
+        // What looks like a path is one.
+        let is_path = wanted.contains('/') || wanted.ends_with(".pub");
+        let what = if is_path {
+            format!("there is no file {wanted}, and the image lets in no key with that comment")
+        } else {
+            format!("the image does not let in the key {wanted:?}")
+        };
+        Error::Recipe { what, hint }
     }
 
     /// What is asked for now over what was put in before. Networks are said again where something of them is asked for

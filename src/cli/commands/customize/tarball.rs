@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 
-use remaster::error::{Error, Result};
+use remaster::error::{Error, Material, Result};
 use remaster::image::unpack::Packing;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::Customization;
@@ -39,7 +39,8 @@ pub(crate) fn write(
     if let Some(Destination::File(output)) = output {
         place::check_name(output.path(), packing.program())?;
     }
-    let tree = Tree::of_archive(file).map_err(|fault| fault.with_path(file.name()))?;
+    let tree =
+        Tree::of_archive(file).map_err(|fault| fault.in_file(Material::Tree, file.name()))?;
     let edits = customization.edits(&facts(&tree))?;
     tell_unknown(&edits)?;
     let gone = injected_facts::removed(
@@ -48,7 +49,8 @@ pub(crate) fn write(
         args.edit.no_key,
     )?;
     let initrd = tree.initrd().path.clone();
-    let archive = tree.archive(&edits).map_err(|fault| fault.with_path(file.name()))?;
+    let archive =
+        tree.archive(&edits).map_err(|fault| fault.in_file(Material::Tree, file.name()))?;
     let image = archive.outgoing();
     let mut summary = keys_shown(&customization.keys);
     summary.push_str(&settings_shown(&InjectedFacts::from_edits(&edits), recipe));

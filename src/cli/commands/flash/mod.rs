@@ -22,7 +22,7 @@ use remaster::live::{Customization, HostKeys};
 use remaster::output::Outgoing;
 use remaster::progress::{Progress, Silent};
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::privacy;
+use remaster::stamp::privacy::{self, Privacy};
 use remaster::target::{Awake, Disk, System, Target};
 use remaster::units::ByteRange;
 
@@ -80,7 +80,7 @@ pub(crate) struct FlashSource<'a> {
     /// Bytes that do not come from the base.
     pub(crate) changed: Vec<ByteRange>,
     /// Whether it holds what others must not know; none until all of it was seen.
-    pub(crate) private: Option<bool>,
+    pub(crate) private: Option<Privacy>,
     /// Whether something is put in now.
     is_stamped: bool,
     /// By what clients will know the machine.
@@ -117,7 +117,7 @@ impl<'a> FlashSource<'a> {
     /// An image that can be read at any place. It is made from `files`; `private` says whether it holds secrets.
     pub(crate) fn whole(
         image: &'a dyn ReadAt,
-        private: bool,
+        private: Privacy,
         name: String,
         files: Vec<PathBuf>,
     ) -> Self {
@@ -191,7 +191,7 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
     let prepared = match source {
         Source::Plain(plain) => {
             image = plain;
-            let private = privacy::of_image(&image)?;
+            let private = privacy::known_of(&image)?;
             FlashSource::whole(&image, private, image.name(), files)
         }
         Source::Stream(stream) => {
@@ -266,7 +266,7 @@ fn write_outgoing(
     let changed: Vec<ByteRange> =
         image.pieces().iter().filter(|piece| !piece.stays()).map(|piece| piece.at).collect();
     let files = vec![file.path().to_owned()];
-    let mut prepared = FlashSource::whole(image, outgoing.is_private(), file.name(), files);
+    let mut prepared = FlashSource::whole(image, outgoing.is_private().into(), file.name(), files);
     prepared.suspects = suspects(&to.disks.devices, &changed);
     prepared.changed = changed;
     prepared.is_stamped = is_stamped;
@@ -312,7 +312,7 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     let targets = targets::open(to, &mut written)?;
     // Until an image is known to be for everyone, it is for nobody else.
     targets.iter().try_for_each(|target| match image.private {
-        Some(false) => target.open_to_others(),
+        Some(Privacy::Public) => target.open_to_others(),
         _ => target.keep_from_others(),
     })?;
     // Before anything is written: what reaches only some of the media is to be known by its keys, too.
@@ -365,7 +365,7 @@ fn watched<'a>(
 fn conclude(
     targets: Vec<Target>,
     results: Vec<Result<Report>>,
-    private: Option<bool>,
+    private: Option<Privacy>,
     operation: &Operation,
     to: &Disks,
 ) -> Result<Failed> {
@@ -393,17 +393,17 @@ fn next(is_stamped: bool, known: Option<&KnownHosts>) -> String {
     }
 }
 
-/// Opens a file to others that everyone may know; whether it is one that they may not.
-fn settle(target: &Target, private: Option<bool>) -> Result<bool> {
-    let Some(file) = target.reopened()? else { return Ok(false) };
-    let is_private = match private {
+/// Opens a file to others that everyone may know; who may know it.
+fn settle(target: &Target, private: Option<Privacy>) -> Result<Privacy> {
+    let Some(file) = target.reopened()? else { return Ok(Privacy::Public) };
+    let known = match private {
         Some(known) => known,
-        None => privacy::of_image(&ImageFile::opened(file, target.path())?)?,
+        None => privacy::known_of(&ImageFile::opened(file, target.path())?)?,
     };
-    if !is_private {
+    if !known.is_private() {
         target.open_to_others()?;
     }
-    Ok(is_private)
+    Ok(known)
 }
 
 /// Puts a base back onto the disk that it is read from, and tells what came of it.
@@ -420,7 +420,7 @@ pub(crate) fn put_back(what: Restore<'_>, disks: &Disks, exact: bool) -> Result<
         let result = flash::put_back(&target, what, exact, &meter);
         outcome::conclude(
             target,
-            result.map(|report| (report, false)),
+            result.map(|report| (report, Privacy::Public)),
             &Operation::Flashed,
             disks,
         )?;
@@ -444,7 +444,7 @@ pub(crate) fn format(file: Option<&Path>, label: Option<Label>, disks: &Disks) -
         flash::format(target, Format { size, sector, label, id }, &meter)
     };
     let results = targets.iter().map(result).collect();
-    conclude(targets, results, Some(false), &Operation::Formatted(label), disks)
+    conclude(targets, results, Some(Privacy::Public), &Operation::Formatted(label), disks)
 }
 
 /// Something different for every run.

@@ -6,6 +6,7 @@ use remaster::error::{Error, Result};
 use remaster::flash::{self, DigestMatch, Medium, Report};
 use remaster::formats::fat32::Label;
 use remaster::stamp::injected_facts::Fact;
+use remaster::stamp::privacy::Privacy;
 use remaster::target::{OpenedBy, Target};
 use remaster::units::format_bytes;
 use serde_json::json;
@@ -74,7 +75,7 @@ impl Operation {
 /// Finishes a target that was written, and tells what was done, also whether the file is for its owner only.
 pub(super) fn conclude(
     target: Target,
-    result: Result<(Report, bool)>,
+    result: Result<(Report, Privacy)>,
     operation: &Operation,
     to: &Disks,
 ) -> Result<()> {
@@ -113,9 +114,11 @@ pub(super) fn conclude(
     if had_partitions && !finish.partitions_seen && !finish.ejected {
         text.push_str(OLD_PARTITIONS);
     }
-    if private {
-        text.push_str("\n  mode 0600: it holds secrets");
-    }
+    text.push_str(match private {
+        Privacy::Public => "",
+        Privacy::Private => "\n  mode 0600: it holds secrets",
+        Privacy::Unknown => "\n  mode 0600: what was put in cannot be read, and may be secret",
+    });
     say(&text)
 }
 

@@ -5,7 +5,7 @@ mod whole;
 
 use std::path::{Path, PathBuf};
 
-use remaster::error::{Error, Result};
+use remaster::error::{Error, Material, Result};
 use remaster::image::ImageFile;
 use remaster::inspect::{JSON_SCHEMA, Report};
 use remaster::netboot::archive;
@@ -52,18 +52,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return printer::print_own(JSON_SCHEMA);
     };
     if path.is_dir() {
-        return of_tree(args, path, &Tree::of_files(&Files::within(path)?)?);
+        let files = Files::within(path)?;
+        let tree = Tree::of_files(&files)
+            .map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
+        return of_tree(args, path, &tree);
     }
     let file = base::open_any(path, &args.source)?;
     if archive::is_tar(&file) {
-        let tree = Tree::of_archive(&file).map_err(|fault| fault.with_path(file.name()))?;
+        let tree =
+            Tree::of_archive(&file).map_err(|fault| fault.in_file(Material::Tree, file.name()))?;
         return of_tree(args, path, &tree);
     }
     of_image(args, path, &base::whole(file)?)
 }
 
 fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
-    let found = Report::read(file).map_err(|fault| fault.with_path(file.name()))?;
+    let found = Report::read(file).map_err(|fault| file.at_fault(fault))?;
     if args.kargs {
         return printer::print(&whole::kargs(&found));
     }
@@ -72,8 +76,7 @@ fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
     } else if args.all {
         printer::print(&whole::text(&found))?;
     } else {
-        let given =
-            BaseImage::open(file).map_err(|fault| fault.with_path(file.name()))?.injected_facts();
+        let given = BaseImage::open(file).map_err(|fault| file.at_fault(fault))?.injected_facts();
         let more = format!("`remaster inspect --all {}` shows the rest\n", shell_quote(path));
         printer::print(&format!("{}{more}", Answer::of_report(&found, given).text()))?;
     }

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // A recipe that cannot lie over the other is an error of its user, later.
     let touches = |user: &User| recipe(user).is_ok_and(|recipe| recipe.touches_stage_one());
     if users.iter().any(|(_, user)| user.as_ref().is_ok_and(touches)) {
-        base.initrds().map_err(|fault| fault.with_path(file.name()))?;
+        base.initrds().map_err(|fault| file.at_fault(fault))?;
     }
     let before = base.injected_facts();
     let record = base::record(&args.base, &args.source)?;

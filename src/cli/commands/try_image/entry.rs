@@ -29,7 +29,7 @@ impl Direct {
     /// The entry of a number or a title, copied below `place`.
     pub(super) fn open(image: &Path, asked: &str, bios: bool, place: &Path) -> Result<Self> {
         let file = ImageFile::open(image)?;
-        let survey = Survey::read(&file).map_err(|fault| fault.with_path(file.name()))?;
+        let survey = Survey::read(&file).map_err(|fault| file.at_fault(fault))?;
         let (entry, arguments) = chosen(&survey.configs, asked, bios)?;
         let (kernel, initrd) = (place.join("kernel"), place.join("initrd"));
         copy(&file, &survey, &[&entry.kernel.text], &kernel)?;

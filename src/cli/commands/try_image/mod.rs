@@ -16,7 +16,7 @@ use remaster::inspect::Report;
 use remaster::output::file::Output;
 use serde_json::{Value, json};
 
-use crate::cli::{interrupt, printer};
+use crate::cli::{base, interrupt, printer};
 use entry::Direct;
 pub(super) use login::no_ssh;
 use login::{Login, Seen};
@@ -125,6 +125,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn inspected(image: &Path) -> Result<Report> {
+    base::check_plain(image, "try")?;
     let report = Report::read(&ImageFile::open(image)?);
     report.map_err(|fault| fault.with_path(image.display()))
 }

@@ -33,9 +33,9 @@ impl Own {
         let mut recipe = Recipe::default();
         recipe.key = vec![pair.public_key().to_openssh().map_err(fault)?];
         let file = ImageFile::open(image)?;
-        let base = BaseImage::open(&file).map_err(|fault| fault.with_path(file.name()))?;
+        let base = BaseImage::open(&file).map_err(|fault| file.at_fault(fault))?;
         let made = base.customize(&customization(&base, recipe)?, &ManifestOptions::default());
-        let made = made.map_err(|fault| fault.with_path(file.name()))?;
+        let made = made.map_err(|fault| file.at_fault(fault))?;
         made.write_to_file(&own.image, OverwritePolicy::Refuse)?;
         Ok(own)
     }
