@@ -1,18 +1,26 @@
 //! Where files may be made, and by what names: in a folder that exists, not among the nodes of devices, where a path means
 //! a disk that is not there, and not by the name of a packed file, as no output but a tar archive is packed.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Advice, Error, Result};
+use crate::units::u64_of;
 
 /// Nodes of devices.
 const DEVICES: &str = "/dev";
 
 /// Memory that programs share as files, mounted on its own (`shm_overview(7)`).
 const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Standard output (`fd(4)`).
+const STANDARD_OUTPUT: [&str; 2] = ["/dev/stdout", "/dev/fd/1"];
+
+/// Bytes of a name where the filesystem does not tell (limits.h(0p), `NAME_MAX`).
+const LONGEST_NAME: u64 = 255;
 
 /// Endings of packed files, and how each is packed.
 const PACKED: [(&str, &str); 14] = [
@@ -76,7 +84,25 @@ pub fn check_name(path: &Path, packing: Option<&str>) -> Result<()> {
 /// The path is below `/dev`, by whatever way it leads there, and not in shared memory; or its folder does not exist.
 pub(crate) fn check_place(path: &Path) -> Result<()> {
     check_outside_devices(path)?;
-    if path.file_name().is_some() { check_folder(path) } else { Ok(()) }
+    let Some(name) = path.file_name() else { return Ok(()) };
+    check_folder(path)?;
+    check_length(path, name)
+}
+
+/// A name that the filesystem does not take would only be refused once everything before it is written.
+fn check_length(path: &Path, name: &OsStr) -> Result<()> {
+    let most = rustix::fs::statvfs(folder_of(path)).map_or(LONGEST_NAME, |about| about.f_namemax);
+    if u64_of(name.len()) <= most {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        what: format!(
+            "the name {} has {} bytes, and the filesystem takes at most {most}",
+            name.display(),
+            name.len()
+        ),
+        hint: Advice::ShorterName,
+    })
 }
 
 /// The same of a path whose folders are made with it.
@@ -88,6 +114,12 @@ pub(crate) fn check_outside_devices(path: &Path) -> Result<()> {
         return Ok(());
     }
     let shown = path.display();
+    if STANDARD_OUTPUT.iter().any(|own| path == Path::new(own)) {
+        return Err(Error::Usage {
+            what: format!("{shown} is standard output, and not a file that can be made"),
+            hint: Advice::StandardOutput,
+        });
+    }
     if fs::symlink_metadata(path).is_err() {
         return Err(Error::Usage {
             what: format!("{shown}: no such device"),

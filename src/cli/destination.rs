@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use remaster::error::{Error, Result};
+use remaster::error::{Advice, Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::{CopyMethod, FileAccess, Output, OverwritePolicy};
 use remaster::output::{Outgoing, stream};
@@ -74,7 +74,7 @@ impl OutputArgs {
         if path == Path::new("-") {
             return Ok(());
         }
-        Output::of_image(path, self.existing()).map(drop)
+        Output::of_image(path, self.existing()).map(drop).map_err(of_output)
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) enum Destination {
 impl Destination {
     pub(crate) fn open(path: &Path, base: &ImageFile, existing: OverwritePolicy) -> Result<Self> {
         if path != Path::new("-") {
-            return Output::new(path, base, existing).map(Self::File);
+            return Output::new(path, base, existing).map(Self::File).map_err(of_output);
         }
         closed::output().map_err(Error::io("write to standard output"))?;
         if io::stdout().is_terminal() {
@@ -168,6 +168,32 @@ impl Destination {
         format!(
             "{wrote}next: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router shows it\n"
         )
+    }
+}
+
+/// The error about an output that may be a pipe.
+fn of_output(mut fault: Error) -> Error {
+    if let Error::Usage { hint: hint @ Advice::StandardOutput, .. } = &mut fault {
+        *hint = "give `-o -`, which writes to standard output".into();
+    }
+    fault
+}
+
+/// The error about an output of another flag than -o: the library does not know which flag it is of.
+pub(crate) fn of_flag(flag: &str) -> impl Fn(Error) -> Error + '_ {
+    move |mut fault| {
+        if let Error::Usage { what, hint } = &mut fault {
+            *what = format!("{flag}: {what}");
+            *hint = match &*hint {
+                Advice::FileOrPipe | Advice::StandardOutput | Advice::FileElsewhere => {
+                    format!("give the path of a file to {flag}").into()
+                }
+                Advice::OtherOutput => format!("give another path to {flag}").into(),
+                Advice::ShorterName => format!("give a shorter name to {flag}").into(),
+                other => other.clone(),
+            };
+        }
+        fault
     }
 }
 

@@ -8,6 +8,7 @@ use remaster::live::{Customization, HostKeys};
 use remaster::output::file::{FileAccess, Output, OverwritePolicy};
 use serde_json::{Value, json};
 
+use super::destination::of_flag;
 use super::progress::{EVENTS, emit};
 use crate::cli::shell::shell_quote;
 
@@ -32,7 +33,7 @@ impl KnownHosts {
             return Ok(None);
         }
         let file = wanted.map(Path::to_owned).or_else(|| beside.map(HostKeys::file_beside));
-        let file = file.map(|path| place(&path)).transpose()?;
+        let file = file.map(|path| place(&path)).transpose().map_err(of_flag("--known-hosts"))?;
         Ok(Some(Self { all, file }))
     }
 

@@ -7,7 +7,6 @@ use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::{FileAccess, Output, OverwritePolicy};
-use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
@@ -17,7 +16,7 @@ use remaster::stamp::manifest::provenance::Build;
 use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
 use remaster::stamp::sign::{self, Sign};
 
-use super::destination::OutputArgs;
+use super::destination::{OutputArgs, of_flag};
 use super::shell::shell_quote;
 
 /// What images tell of themselves.
@@ -219,13 +218,28 @@ impl SidecarArgs {
     }
 
     /// Refuses places that cannot take what was asked for, before the image is written.
-    pub(super) fn check(&self, base: &ImageFile, existing: OverwritePolicy) -> Result<()> {
-        let all = [Record::Manifest, Record::Provenance, Record::Sbom];
-        let mut paths = all.into_iter().filter_map(|record| self.path(record));
-        paths.try_for_each(|path| {
-            place::check_name(&path, None)?;
-            Output::new(&path, base, existing).map(drop)
-        })
+    pub(super) fn check(
+        &self,
+        base: &ImageFile,
+        existing: OverwritePolicy,
+        is_signed: bool,
+    ) -> Result<()> {
+        let signature = is_signed.then_some((Record::Signature, "--manifest"));
+        let all = [
+            (Record::Manifest, "--manifest"),
+            (Record::Provenance, "--provenance"),
+            (Record::Sbom, "--sbom"),
+        ];
+        let paths = all
+            .into_iter()
+            .chain(signature)
+            .filter_map(|(record, flag)| Some((self.path(record)?, flag)));
+        for (path, flag) in paths {
+            let free = Output::check_base(&path, base);
+            let free = free.and_then(|()| Output::of_bytes(&path, existing));
+            free.map_err(of_flag(flag))?;
+        }
+        Ok(())
     }
 
     fn wanted(&self) -> Wanted {

@@ -38,13 +38,19 @@ pub struct Output {
 impl Output {
     /// Checks that `path` can take an image made from `base`. A link there gives way itself, what it leads to stays.
     pub fn new(path: &Path, base: &ImageFile, existing: OverwritePolicy) -> Result<Self> {
-        if fs::metadata(path).is_ok_and(|found| base.is(&found)) {
-            return Err(Error::Usage {
-                what: format!("{} is the base itself, which is never changed", path.display()),
-                hint: Advice::OtherOutput,
-            });
-        }
+        Self::check_base(path, base)?;
         Self::of_image(path, existing)
+    }
+
+    /// Checks that `path` is not the base itself.
+    pub fn check_base(path: &Path, base: &ImageFile) -> Result<()> {
+        if !fs::metadata(path).is_ok_and(|found| base.is(&found)) {
+            return Ok(());
+        }
+        Err(Error::Usage {
+            what: format!("{} is the base itself, which is never changed", path.display()),
+            hint: Advice::OtherOutput,
+        })
     }
 
     /// A place for an image, or for a tar archive that is packed as its base. What writes it checks the ending.
@@ -52,23 +58,23 @@ impl Output {
         if !is_packed_tar(path) {
             place::check_name(path, None)?;
         }
-        Self::checked(path, existing)
+        Self::checked(path, existing, "an image is written to a file")
     }
 
     /// A place for bytes that are not an image.
     pub fn of_bytes(path: &Path, existing: OverwritePolicy) -> Result<Self> {
         place::check_name(path, None)?;
-        Self::checked(path, existing)
+        Self::checked(path, existing, "what is written there is a file")
     }
 
-    fn checked(path: &Path, existing: OverwritePolicy) -> Result<Self> {
+    fn checked(path: &Path, existing: OverwritePolicy, goes: &str) -> Result<Self> {
         let here = fs::symlink_metadata(path);
         let is_link = here.is_ok_and(|found| found.is_symlink());
         // What a link leads to is not touched: the link itself gives way. Below /dev nothing does.
         let found =
             fs::metadata(path).ok().filter(|_| !is_link || place::check_place(path).is_err());
         if let Some(other) = found.as_ref().filter(|found| !found.is_file()) {
-            return Err(not_regular(path, other));
+            return Err(not_regular(path, other, goes));
         }
         place::check_place(path)?;
         if (is_link || found.is_some()) && existing == OverwritePolicy::Refuse {
@@ -311,12 +317,9 @@ pub fn keep_from_others(path: &Path) -> Result<bool> {
     }
 }
 
-fn not_regular(path: &Path, found: &fs::Metadata) -> Error {
+fn not_regular(path: &Path, found: &fs::Metadata, goes: &str) -> Error {
     let is = if found.is_dir() { "is a folder" } else { "is not a regular file" };
-    Error::Usage {
-        what: format!("{} {is}, and an image is written to a file", path.display()),
-        hint: Advice::FileOrPipe,
-    }
+    Error::Usage { what: format!("{} {is}, and {goes}", path.display()), hint: Advice::FileOrPipe }
 }
 
 /// The error for an output that already exists.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use remaster::units::usize_of;
 
 use crate::netboot::kexec;
-use crate::support::{Ended, Folder, TINY, key, survey};
+use crate::support::{Ended, Folder, TINY, key, pair, survey};
 
 /// A command that writes what `OUT` names.
 struct InjectMethod {
@@ -443,4 +443,71 @@ fn a_limit_on_files_is_an_error_and_leaves_nothing() {
         assert_eq!(left, before, "{line}");
     }
     assert_eq!(fs::read_dir(folder.at("folder")).unwrap().count(), 0);
+}
+
+/// A line with an output that is wrong, and what is said: the error, the hint. `LONG` is a name of 250 bytes.
+const TOLD: &[(&str, &str, &str)] = &[
+    ("base.iso --key key.pub -o folder", "folder is a folder, and an image", "-o, `-o -`"),
+    ("base.iso --key key.pub --manifest folder -o out", "--manifest: folder is", "to --manifest"),
+    ("base.iso --key key.pub --sbom folder -o out", "--sbom: folder is a folder", "to --sbom"),
+    ("base.iso --key key.pub --provenance /dev/null -o out", "--provenance: /dev/null", "file to"),
+    ("base.iso --key key.pub --manifest base.iso -f -o out", "is the base itself", "to --manifest"),
+    (
+        "base.iso --host-key generate --known-hosts /dev/null -o out",
+        "--known-hosts: /dev/null",
+        "a file",
+    ),
+    (
+        "base.iso --host-key generate -o LONG",
+        "--known-hosts: the name",
+        "shorter name to --known-hosts",
+    ),
+    (
+        "base.iso --key key.pub --manifest LONGxx --sign k -o out",
+        "--manifest: the name",
+        "shorter name",
+    ),
+    ("base.iso --key key.pub -o LONGLONG", "the name", "give a shorter name"),
+    ("netboot base.iso -o LONGLONG", "the name", "give a shorter name"),
+    ("stamp base.iso users.toml -o LONGLONG", "the name", "give a shorter name"),
+    (
+        "stamp base.iso users.toml --failures /dev/full -o out",
+        "--failures: /dev/full",
+        "--failures",
+    ),
+    ("stamp base.iso users.toml --failures folder -o out", "--failures: folder is", "--failures"),
+    ("base.iso --key key.pub -o /dev/stdout", "is standard output", "give `-o -`"),
+    ("apply base.iso patch -o /dev/stdout", "is standard output", "give `-o -`"),
+    ("reset c.iso -o /dev/stdout", "is standard output", "give `-o -`"),
+    (
+        "base.iso --key key.pub --manifest /dev/stdout -o out",
+        "--manifest: /dev/stdout",
+        "to --manifest",
+    ),
+    ("reset c.iso -o c.iso", "c.iso is the image that is reset", "--in-place"),
+    ("reset c.iso -f -o c.iso", "c.iso is the image that is reset", "--in-place"),
+];
+
+#[test]
+fn a_wrong_output_is_told_with_its_flag_and_nothing_is_written() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("k", pair(1).to_openssh(ssh_key::LineEnding::LF).unwrap().as_bytes());
+    folder.write("users.toml", b"[[user]]\nname = 'a'\nkey = 'key.pub'\n");
+    std::fs::create_dir(folder.at("folder")).unwrap();
+    folder.run(&["base.iso", "--key", "key.pub", "-o", "c.iso"]).quietly();
+    folder.run(&["base.iso", "--key", "key.pub", "--as", "patch", "-o", "patch"]).quietly();
+    let before = folder.names();
+    for (line, error, hint) in TOLD {
+        let line = line.replace("LONG", &"n".repeat(250));
+        let output = std::fs::File::create(folder.at("stdout")).unwrap();
+        let mut program = folder.program(&line.split(' ').collect::<Vec<_>>());
+        let ended = program.stdout(output).output().unwrap();
+        let err = String::from_utf8(ended.stderr).unwrap();
+        let (told, advice) = err.split_once("\nhint: ").unwrap_or_default();
+        assert_eq!(ended.status.code(), Some(2), "{line}: {err}");
+        assert!(told.contains(error) && advice.contains(hint), "{line}: {hint}: {err}");
+        std::fs::remove_file(folder.at("stdout")).unwrap();
+        assert_eq!(folder.names(), before, "{line}");
+    }
 }

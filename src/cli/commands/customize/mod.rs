@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let packed = base::file(&path, sha256)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
     let output = output.map(|path| args.written.destination(path, &packed)).transpose()?;
-    args.beside.check(&packed, args.written.existing())?;
+    args.beside.check(&packed, args.written.existing(), args.inside.signs(&recipe))?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let known = KnownHosts::new(&customization, args.edit.known_hosts(), beside, |path| {
         args.written.beside(path)

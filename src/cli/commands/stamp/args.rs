@@ -18,7 +18,7 @@ use remaster::stamp::descriptor;
 use remaster::stamp::manifest::beside::Wanted;
 
 use crate::cli::base;
-use crate::cli::destination::{NO_SYNC_FILES, OutputArgs};
+use crate::cli::destination::{NO_SYNC_FILES, OutputArgs, of_flag};
 use crate::cli::job::Edit;
 use crate::cli::record::{ManifestArgs, SidecarEachArgs};
 use crate::cli::{known_hosts, printer};
@@ -248,7 +248,7 @@ impl Args {
         let any = !shared.host_key.is_empty() || users.iter().any(|(_, user)| has(user));
         match self.edit.known_hosts() {
             Some(_) if !any => Err(known_hosts::none_put_in()),
-            Some(path) => self.about_all(path).map(drop),
+            Some(path) => self.about_all(path, "--known-hosts").map(drop),
             None if any && self.form == Form::Oci && !self.json => {
                 printer::say(ONLY_INSIDE);
                 Ok(())
@@ -258,10 +258,10 @@ impl Args {
     }
 
     /// The place of a file that is about all images. Better to refuse before images are written than after.
-    pub(super) fn about_all(&self, path: &Path) -> Result<Output> {
+    pub(super) fn about_all(&self, path: &Path, flag: &str) -> Result<Output> {
         // A second run with the images of the first writes it again.
         let force = self.resume || self.skip_existing || self.written.force;
-        OutputArgs { force, ..self.written }.beside(path)
+        OutputArgs { force, ..self.written }.beside(path).map_err(of_flag(flag))
     }
 
     pub(super) fn template(&self) -> &str {

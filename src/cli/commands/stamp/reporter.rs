@@ -76,7 +76,11 @@ impl BatchReporter {
             json: args.json,
             base,
             written: args.endings(is_signed),
-            failures: args.failures.as_ref().map(|path| args.about_all(path)).transpose()?,
+            failures: args
+                .failures
+                .as_ref()
+                .map(|path| args.about_all(path, "--failures"))
+                .transpose()?,
             failed: Mutex::default(),
             bar: progress::counter("stamping", users),
             turn: Mutex::new(()),
@@ -114,7 +118,7 @@ impl BatchReporter {
             printer::say(&told_shared(alias, path));
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
-        known_hosts::write(&args.about_all(path)?, &text)?;
+        known_hosts::write(&args.about_all(path, "--known-hosts")?, &text)?;
         printer::say(&format!("wrote {}\n", shell::shell_quote(path)));
         Ok(())
     }

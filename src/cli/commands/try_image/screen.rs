@@ -9,12 +9,14 @@ use remaster::error::{Error, Result};
 use remaster::output::file::{FileAccess, Output, OverwritePolicy};
 use serde_json::{Value, json};
 
+use crate::cli::destination::of_flag;
+
 /// How long QEMU may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where a picture goes. Better to refuse before a machine is booted than after.
 pub(super) fn place(path: &Path) -> Result<Output> {
-    Output::of_bytes(path, OverwritePolicy::Replace)
+    Output::of_bytes(path, OverwritePolicy::Replace).map_err(of_flag("--screenshot"))
 }
 
 /// Writes a picture of what the screen shows. QEMU writes it below `folder` first.
