@@ -1,9 +1,9 @@
 //! The kernel arguments of an entry: those that are taken out, changed and added, and the entries that are meant.
 
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::Entry;
 use crate::recipe::edits::{Boot, Credential, Replacement, Serial, Spanned};
-use crate::units::u64_of;
+use crate::recipe::setting;
 
 /// Bytes of a kernel's command line with the one that ends it, on x86 and arm64 (Linux
 /// `COMMAND_LINE_SIZE`).
@@ -39,7 +39,7 @@ pub(crate) fn first_that_fits<'a, T>(
     let mut fault = None;
     for credential in &boot.credentials {
         match made(Some(credential)) {
-            Err(full @ Error::NoRoom { .. }) => fault = Some(full),
+            Err(long @ Error::Usage { .. }) => fault = Some(long),
             other => return other,
         }
     }
@@ -152,6 +152,17 @@ pub(crate) fn check_found(entries: &[&Entry], boot: &Boot) -> Result<()> {
             return Err(no_entry(asked, "any menu", entries()));
         }
     }
+    if let Some(asked) = &boot.default_entry
+        && asked.value.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return Err(Error::Recipe {
+            what: format!(
+                "{}: {:?} is a number, and entries go by title",
+                asked.place, asked.value
+            ),
+            hint: titles_hint(entries()),
+        });
+    }
     let selected = || entries().filter(|entry| is_selected(entry, boot));
     let has = |wanted: &dyn Fn(&str) -> bool| {
         selected().any(|entry| entry.arguments.iter().any(|word| wanted(&word.text)))
@@ -192,6 +203,13 @@ pub(super) fn no_entry<'a>(
     what: &str,
     entries: impl IntoIterator<Item = &'a Entry>,
 ) -> Error {
+    Error::Recipe {
+        what: format!("{}: no entry of {what} is called {:?}", asked.place, asked.value),
+        hint: titles_hint(entries),
+    }
+}
+
+fn titles_hint<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Advice {
     let mut titles: Vec<String> = Vec::new();
     for entry in entries {
         let path = entry.path();
@@ -199,16 +217,39 @@ pub(super) fn no_entry<'a>(
             titles.push(path);
         }
     }
-    Error::Recipe {
-        what: format!("{}: no entry of {what} is called {:?}", asked.place, asked.value),
-        hint: format!("give a part of one of these: {}", titles.join("; ")).into(),
-    }
+    format!("give a part of one of these: {}", titles.join("; ")).into()
 }
 
-/// The error for a command line that is longer than the kernel takes.
-pub(crate) fn too_long(what: String, needed: usize) -> Error {
-    let [needed, free] = [needed, LONGEST_COMMAND_LINE].map(u64_of);
-    Error::NoRoom { what, needed, free }
+/// The error for a command line that is longer than the kernel takes: it names what was asked for it.
+pub(crate) fn too_long(what: &str, needed: usize, boot: &Boot) -> Error {
+    let asked = [
+        (setting!(karg), !boot.add.is_empty()),
+        (setting!(karg_replace), !boot.replace.is_empty()),
+        (setting!(serial), !boot.serial.is_empty()),
+        (setting!(label), boot.label.is_some()),
+        (setting!(key), !boot.credentials.is_empty()),
+    ];
+    let asked = asked.iter().filter(|(_, is_asked)| *is_asked);
+    let names: Vec<String> = asked.map(|(setting, _)| setting.to_string()).collect();
+    if names.is_empty() {
+        let looked_for = format!("at most {LONGEST_COMMAND_LINE} bytes");
+        return Error::unsupported(what, looked_for, format!("{needed} bytes"));
+    }
+    let hint = if boot.credentials.is_empty() {
+        "give fewer or shorter arguments".to_owned()
+    } else {
+        format!(
+            "give one short key, as of Ed25519: with {} credential, keys stand on the kernel's command line",
+            setting!(inject)
+        )
+    };
+    let names = names.join(" and ");
+    Error::Usage {
+        what: format!(
+            "{names}: {what} would have {needed} bytes, and the kernel takes at most {LONGEST_COMMAND_LINE}"
+        ),
+        hint: hint.into(),
+    }
 }
 
 #[cfg(test)]

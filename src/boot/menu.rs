@@ -100,13 +100,29 @@ pub fn started_alone<'a>(
         let words: Vec<String> =
             arguments(entry, boot, "", credential)?.all().into_iter().map(str::to_owned).collect();
         if length(&words) > LONGEST_COMMAND_LINE {
-            return Err(too_long(
-                format!("the command line of the entry {:?}", entry.path()),
-                length(&words),
-            ));
+            let what = format!("the command line of the entry {:?}", entry.path());
+            return Err(too_long(&what, length(&words), boot));
         }
         Ok((entry.clone(), words, credential))
     })
+}
+
+/// What is worth telling of the entries that menus start by themselves: that they differ, as a part of a title that is
+/// asked for is of one entry here and of another there.
+pub(crate) fn differing_defaults(configs: &[Config], boot: &Boot) -> Option<String> {
+    let menu = Menu { boot, old_label: "", credential: None };
+    let chosen = configs.iter().filter_map(|config| {
+        let entry = menu.default_entry(config).ok().flatten()?;
+        Some((&config.path, entry.path(), entry.title.last()?))
+    });
+    let chosen: Vec<_> = chosen.collect();
+    let (_, _, first) = chosen.first()?;
+    if chosen.iter().all(|(_, _, title)| title == first) {
+        return None;
+    }
+    let each = chosen.iter().map(|(path, entry, _)| format!("{path} {entry:?}"));
+    let each: Vec<String> = each.collect();
+    Some(format!("the menus start different entries by themselves: {}", each.join(", ")))
 }
 
 fn entries_of(configs: &[Config]) -> Vec<&Entry> {
@@ -143,7 +159,7 @@ impl Menu<'_> {
             Error::unsupported(&config.path, "entries that stand apart", "some within each other")
         })?;
         if !self.boot.is_empty() {
-            check_length(config, &text)?;
+            check_length(config, &text, self.boot)?;
         }
         Ok(text)
     }
@@ -391,13 +407,13 @@ fn written(config: &Config, text: &str) -> Result<String> {
     })
 }
 
-fn check_length(config: &Config, text: &str) -> Result<()> {
+fn check_length(config: &Config, text: &str, boot: &Boot) -> Result<()> {
     for entry in config.syntax.entries(text) {
         let needed = config.syntax.command_line(&entry);
         if needed > LONGEST_COMMAND_LINE {
             let what =
                 format!("the command line of the entry {:?} of {}", entry.path(), config.path);
-            return Err(too_long(what, needed));
+            return Err(too_long(&what, needed, boot));
         }
     }
     Ok(())

@@ -68,7 +68,8 @@ impl Script {
             for entry in self.entries.iter().rev() {
                 let new = self.line(entry, boot, credential)?;
                 if new.len() >= LONGEST_COMMAND_LINE {
-                    return Err(too_long(format!("the command line in {}", self.name), new.len()));
+                    let what = format!("the command line in {}", self.name);
+                    return Err(too_long(&what, new.len(), boot));
                 }
                 text.replace_range(parameters(entry), &new);
             }

@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use crate::boot::config::Config;
+use crate::boot::menu;
 use crate::boot::stage_one::Initrd;
 use crate::disk;
 use crate::disk::injected as in_disk;
@@ -197,16 +198,26 @@ impl<B: ReadAt> BaseImage<B> {
     }
 
     /// Refuses keymaps, fonts and locales that its store does not have. What is worth telling: those that could not be
-    /// looked up.
+    /// looked up, and menus that start different entries.
     ///
     /// # Errors
     /// What the store lacks.
     pub fn look_up(&self, edits: &Edits) -> Result<Vec<String>> {
-        if edits.named.is_empty() {
-            return Ok(Vec::new());
+        let mut notes: Vec<String> =
+            menu::differing_defaults(self.configs(), &edits.boot).into_iter().collect();
+        if !edits.named.is_empty() {
+            let known = self.console.get_or_init(|| self.console());
+            notes.extend(live::look_up(edits, known.as_ref().map_err(String::as_str))?);
         }
-        let known = self.console.get_or_init(|| self.console());
-        live::look_up(edits, known.as_ref().map_err(String::as_str))
+        Ok(notes)
+    }
+
+    /// The menus of the original.
+    fn configs(&self) -> &[Config] {
+        match &self.kind {
+            Kind::Iso(base) => &base.survey.configs,
+            Kind::Disk(base) => std::slice::from_ref(&base.raw.config),
+        }
     }
 
     fn console(&self) -> Result<Console, String> {
