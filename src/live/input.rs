@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use crate::bounded;
 use crate::error::{Error, Result};
 use crate::recipe::called;
@@ -102,9 +104,16 @@ impl<'a> Input<'a> {
         Ok(Secret::new(first_line(&text.map_err(Error::io(doing()))?)))
     }
 
-    /// What the user types.
-    pub fn prompt(&mut self, what: &str) -> Result<Secret> {
-        (self.prompt)(what).map(Secret::new).map_err(Error::io(format!("ask for the {what}")))
+    /// What the user types for the setting of a place, which `instead` would give without asking.
+    pub(super) fn prompt(&mut self, what: &str, place: &str, instead: &str) -> Result<Secret> {
+        let typed = (self.prompt)(what).map(Secret::new);
+        typed.map_err(|fault| match Untyped::of(&fault) {
+            Some(why) => Error::Usage {
+                what: why.told(place),
+                hint: format!("give {} FILE", called(instead)).into(),
+            },
+            None => Error::io(format!("ask for the {what}"))(fault),
+        })
     }
 
     fn take(&mut self, what: &str) -> Result<()> {
@@ -114,6 +123,35 @@ impl<'a> Input<'a> {
                 what: format!("{before} and {what} both want standard input"),
                 hint: "give one of them a file".into(),
             }),
+        }
+    }
+}
+
+/// Why nothing was typed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Untyped {
+    /// There is no terminal to ask on.
+    NoTerminal,
+    /// The user ended the input (Ctrl-D).
+    Ended,
+}
+
+impl Untyped {
+    /// Tells by what a prompt answered.
+    pub(crate) fn of(fault: &io::Error) -> Option<Self> {
+        if fault.kind() == io::ErrorKind::UnexpectedEof {
+            return Some(Self::Ended);
+        }
+        // What the terminal of a process without one, and what is not a terminal, answers (tty(4)).
+        let none = [Errno::NXIO, Errno::NOENT, Errno::NOTTY, Errno::NODEV, Errno::IO];
+        let found = Errno::from_io_error(fault)?;
+        none.contains(&found).then_some(Self::NoTerminal)
+    }
+
+    fn told(self, place: &str) -> String {
+        match self {
+            Self::NoTerminal => format!("{place} asks on a terminal, and there is none"),
+            Self::Ended => format!("{place}: nothing was typed"),
         }
     }
 }
@@ -148,7 +186,7 @@ mod tests {
         let secret = input.secret_of("root-password-file", Path::new("-")).unwrap();
         assert_eq!(secret.reveal(), "top secret");
         assert!(!format!("{secret:?} {input:?}").contains("top"));
-        assert_eq!(input.prompt("word").unwrap().reveal(), "typed word");
+        assert_eq!(input.prompt("word", "--a", "b").unwrap().reveal(), "typed word");
     }
 
     #[test]

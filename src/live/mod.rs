@@ -47,6 +47,7 @@ pub use carried::{Carried, is_host_key, is_of_networks};
 pub use facts::Facts;
 pub use host_key::HostKeys;
 pub use host_key_pair::HostKey;
+pub(crate) use input::Untyped;
 pub use input::{Input, KeyFetcher, Secret};
 pub use lookup::look_up;
 pub use machines::{is_of_machines, on_some_machine};

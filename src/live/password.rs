@@ -171,11 +171,12 @@ impl Ways<'_> {
     /// What the user types, twice the same.
     fn ask_twice(&self, recipe: &Recipe, input: &mut Input<'_>) -> Result<Secret> {
         let what = format!("console password of {}", self.user);
-        let first = input.prompt(&what)?;
-        if input.prompt(&format!("{what}, again"))? == first {
+        let name = format!("{}-password-prompt", self.user);
+        let (place, file) = (recipe.place(&name, 0), format!("{}-password-file", self.user));
+        let first = input.prompt(&what, &place, &file)?;
+        if input.prompt(&format!("{what}, again"), &place, &file)? == first {
             return Ok(first);
         }
-        let name = format!("{}-password-prompt", self.user);
         Err(recipe.fault(&name, 0, "two different passwords were typed", "type it again"))
     }
 

@@ -185,7 +185,8 @@ fn lock(recipe: &Recipe, index: usize, input: &mut Input<'_>) -> Result<Lock> {
         Some(path) => ("wifi-password-file", input.secret_of("wifi-password-file", path)?),
         None if recipe.wifi_open == Some(true) => return Ok(Lock::Open),
         None if recipe.wifi_password_prompt == Some(true) => {
-            ("wifi-password-prompt", input.prompt(&format!("password of {ssid:?}"))?)
+            let (name, what) = ("wifi-password-prompt", format!("password of {ssid:?}"));
+            (name, input.prompt(&what, &recipe.place(name, 0), "wifi-password-file")?)
         }
         None => {
             let hint = format!(

@@ -31,7 +31,9 @@ use crate::stamp::stamped_image::StampedImage;
 
 use existing::{ExistingImage, ExpectedImage};
 use names::{Taken, Template};
-use refuse::{NOT_ASKED, refuse_fetched, refuse_machines, refuse_one_name, refuse_own_records};
+use refuse::{
+    NOT_ASKED, refuse_fetched, refuse_machines, refuse_one_name, refuse_own_records, refuse_prompts,
+};
 
 /// Files that get their names together: one sync for all of them.
 const GROUP: usize = 32;
@@ -199,6 +201,7 @@ impl Batch<'_> {
     ) -> Result<Summary> {
         refuse_one_name(self.shared)?;
         refuse_machines(self.shared)?;
+        refuse_prompts(self.shared)?;
         place::check(self.folder)?;
         fs::create_dir_all(self.folder)
             .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
@@ -312,6 +315,7 @@ impl Run<'_> {
             return Err(recipe.fault("key", at, NOT_ASKED, "give files"));
         }
         refuse_fetched(&recipe)?;
+        refuse_prompts(&recipe)?;
         if recipe.host_key_seed.is_some() {
             self.seeded.take(&user.name, &user.place)?;
             recipe.host_key_name = Some(user.name.clone());

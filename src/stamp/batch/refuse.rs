@@ -3,7 +3,7 @@
 use crate::error::{Advice, Result};
 use crate::keys::RemoteKeys;
 use crate::live::remote_keys;
-use crate::recipe::{OF_RECORDS, Recipe};
+use crate::recipe::{OF_RECORDS, Recipe, called};
 
 /// A name that is given beside the users' own would derive the same keys for all of them.
 pub(super) fn refuse_one_name(recipe: &Recipe) -> Result<()> {
@@ -30,7 +30,18 @@ pub(super) fn refuse_own_records(recipe: &Recipe) -> Result<()> {
     Err(recipe.fault(name, 0, "all users of a batch have the same", hint))
 }
 
+/// How the names of settings end that ask on a terminal.
+const PROMPT: &str = "-prompt";
+
 pub(super) const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";
+
+/// Refuses passwords that would be asked for.
+pub(super) fn refuse_prompts(recipe: &Recipe) -> Result<()> {
+    let asked = recipe.set_names().into_iter().find(|name| name.ends_with(PROMPT));
+    let Some(name) = asked else { return Ok(()) };
+    let file = format!("{}-file", name.trim_end_matches(PROMPT));
+    Err(recipe.fault(&name, 0, NOT_ASKED, format!("give {} FILE", called(&file))))
+}
 
 /// Refuses keys that would be fetched again for each user, at other times.
 pub(super) fn refuse_fetched(recipe: &Recipe) -> Result<()> {

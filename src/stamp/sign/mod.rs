@@ -14,6 +14,7 @@ use ssh_key::{
 
 use crate::bounded;
 use crate::error::{Error, Result};
+use crate::live::Untyped;
 use crate::recipe::setting;
 
 /// What our signatures are for: they hold for nothing else (`ssh-keygen -n`).
@@ -95,7 +96,17 @@ pub fn signer(
     let key = PrivateKey::from_openssh(&text)
         .map_err(|_| usage(format!("{name} is not a private key in OpenSSH's form")))?;
     let key = if key.is_encrypted() {
-        let words = ask(&format!("passphrase of {name}")).map_err(Error::io("ask for it"))?;
+        let words = ask(&format!("passphrase of {name}")).map_err(|fault| {
+            let what = match Untyped::of(&fault) {
+                Some(Untyped::NoTerminal) => "and there is no terminal to ask on",
+                Some(Untyped::Ended) => "and none was typed",
+                None => return Error::io(format!("ask for the passphrase of {name}"))(fault),
+            };
+            Error::Usage {
+                what: format!("{name} has a passphrase, {what}"),
+                hint: "give a key without one, or the .pub of a key that ssh-agent has".into(),
+            }
+        })?;
         key.decrypt(words).map_err(|_| usage(format!("{name}: the passphrase is wrong")))?
     } else {
         key
@@ -124,6 +135,9 @@ fn refused(what: &str, fault: &ssh_key::Error) -> Error {
 pub fn parse(armored: &[u8]) -> Result<SshSig> {
     let text = String::from_utf8_lossy(armored);
     let text = text.trim_end_matches(['\n', '\r', '\0']);
+    if !text.trim_start().starts_with(BEGINNING) {
+        return Err(broken(&format!("it does not begin with `{BEGINNING}`")));
+    }
     SshSig::from_pem(format!("{text}\n")).map_err(|fault| broken(&fault.to_string()))
 }
 
@@ -137,6 +151,9 @@ pub fn check(message: &[u8], armored: &[u8]) -> Result<PublicKey> {
     key.verify(NAMESPACE, message, &signature).map_err(|fault| broken(&fault.to_string()))?;
     Ok(key)
 }
+
+/// How an armored signature begins (PROTOCOL.sshsig).
+const BEGINNING: &str = "-----BEGIN SSH SIGNATURE-----";
 
 fn broken(found: &str) -> Error {
     Error::Signature {
