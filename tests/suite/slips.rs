@@ -93,6 +93,24 @@ const TYPED: &[(&str, &str)] = &[
     ("dd c.iso /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
     ("list", "did you mean `remaster base list` or `remaster devices`?"),
     ("version", "did you mean `remaster --version`?"),
+    ("test c.iso", "did you mean `remaster try c.iso`?"),
+    ("boot c.iso", "did you mean `remaster try c.iso`?"),
+    ("run c.iso", "did you mean `remaster try c.iso`?"),
+    (
+        "patch b.iso p.remaster -o new.iso",
+        "did you mean `remaster apply b.iso p.remaster -o new.iso`?",
+    ),
+    ("b.iso --key k.pub --disk /dev/sdc -o new.iso", "as in `remaster flash IMAGE /dev/sdX`"),
+    ("b.iso --key k.pub -out new.iso", "did you mean `remaster b.iso --key k.pub -o new.iso`?"),
+    ("b.iso -key k.pub -o new.iso", "did you mean `remaster b.iso --key k.pub -o new.iso`?"),
+    ("flash c.iso /dev/sdc -json", "did you mean `remaster flash c.iso /dev/sdc --json`?"),
+    ("b.iso --key k.pub --force=true -o new.iso", "give --force alone, or leave it out"),
+    ("help flash x", "`x` is one word more than `remaster help flash` takes"),
+    ("base help fetch x", "`x` is one word more than `remaster base help fetch` takes"),
+    ("help -h", "`remaster -h` lists the commands"),
+    ("base help -h", "`remaster base -h` lists the commands"),
+    ("u.toml", "`remaster stamp BASE u.toml -o DIR` takes users"),
+    ("record.json", "`remaster verify IMAGE --manifest record.json`"),
     (
         "create b.iso --key k.pub -o new.iso",
         "did you mean `remaster b.iso --key k.pub -o new.iso`?",
@@ -155,9 +173,24 @@ const PUT_IN: &[(&str, &str)] = &[
     ("--key k.pub --root-password x", "give `--root-password-file FILE`"),
     ("--key k.pub --no-color", "did you mean `--color never`?"),
     ("--key k.pub --packages vim", "packages are not installed"),
-    ("--key k.pub --timeout -1", "give --timeout a number from 0 on"),
+    ("--key k.pub --timeout -1", "give --timeout a number without `-`"),
+    ("--key k.pub --mtu -1", "give --mtu a number without `-`"),
+    ("--key k.pub --console ttyS0", "did you mean `--serial`?"),
+    ("-k ssh-ed25519 AAAAC3 x@y", "-k 'ssh-ed25519 AAAAC3 x@y'"),
+    ("--key ssh-ed25519 AAAAC3", "--key 'ssh-ed25519 AAAAC3'"),
     ("--key k.pub --hostnam x", "did you mean `--hostname`?"),
     ("--key c.iso", "c.iso is an image, not a public key"),
+];
+
+/// Values that are refused, by every command that makes one image.
+const VALUES: &[(&str, &str)] = &[
+    ("--key k.pub --address 10.0.0.2/24 --gateway 10.0.0.2", "give the address of the router"),
+    ("--key k.pub --address 10.0.0.2/24 --gateway 10.0.0.255", "give the address of the router"),
+    ("--key k.pub --address 10.0.0.2/24 --gateway 2001:db8::1", "give an --address of IPv6"),
+    ("--key k.pub --address dhcp", "\"dhcp\" is not an address"),
+    ("--key k.pub --bond bond0:bond0,eth1", "bond0 is a member of itself"),
+    ("--key k.pub --bond bond0:", "give the name of an interface, as"),
+    ("--key k.pub --timezone Europe", "give a name of the tz database"),
 ];
 
 /// The commands that put something in, of which words are said to be given behind.
@@ -250,6 +283,10 @@ fn what_is_meant_is_said_and_nothing_is_done() {
 fn every_command_that_puts_something_in_answers_the_same() {
     answered(PUTTING.iter().flat_map(|command| {
         PUT_IN.iter().map(move |(slip, words)| (format!("{command} {slip}"), *words))
+    }));
+    let one = PUTTING.iter().filter(|command| !command.starts_with("stamp"));
+    answered(one.flat_map(|command| {
+        VALUES.iter().map(move |(slip, words)| (format!("{command} {slip}"), *words))
     }));
     // What stands behind a flag of its own kind is a disk, a word too many, or one key more.
     let more = "--key k.pub l.pub";
@@ -378,6 +415,43 @@ fn no_output_has_the_name_of_a_packed_file() {
         "stamp b.iso u.toml -o new --name-template {name}.iso.xz".to_owned(),
         "{name}.iso.xz has the ending of xz, and the output is not packed",
     )]);
+}
+
+#[test]
+fn what_is_not_text_is_named_with_its_flag() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    for (flag, value) in [("--wifi", &b"a\xff"[..]), ("-k", b"\xff"), ("--hostname", b"\xe4")] {
+        let mut program = folder.program(&["b.iso", "-o", "new.iso", flag]);
+        let ended = program.arg(std::ffi::OsStr::from_bytes(value)).output().unwrap();
+        let err = String::from_utf8(ended.stderr).unwrap();
+        let words = format!("error: {flag} takes text in UTF-8, not `");
+        assert!(err.starts_with(&words) && err.contains("\nhint: "), "{err}");
+        assert_eq!(ended.status.code(), Some(2), "{err}");
+    }
+}
+
+/// A number where a title is asked for, by every command that has menus; titles that differ between menus.
+#[test]
+fn an_entry_goes_by_its_title_and_menus_that_start_others_are_told() {
+    let folder = folder();
+    for command in PUTTING.iter().filter(|command| !command.starts_with("stamp")) {
+        for number in ["0", "6"] {
+            let line = format!("{command} --key k.pub --default-entry {number}");
+            let ended = folder.run(&line.split(' ').collect::<Vec<_>>());
+            let words =
+                format!("--default-entry: \"{number}\" is a number, and entries go by title");
+            assert_eq!(ended.status, 2, "{line}: {}", ended.err);
+            assert!(ended.err.contains(&words), "{line}: {}", ended.err);
+            assert!(ended.err.contains("hint: give a part of one of these: "), "{}", ended.err);
+        }
+    }
+    let line = ["b.iso", "--key", "k.pub", "--default-entry", "ot", "-o", "differ.iso"];
+    let told = folder.run(&line).err;
+    assert!(told.contains("the menus start different entries by themselves: "), "{told}");
+    let line = ["b.iso", "--key", "k.pub", "--default-entry", "copytoram", "-o", "same.iso"];
+    let told = folder.run(&line).err;
+    assert!(!told.contains("different entries"), "{told}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Arguments that a command needs and did not get, and words where a command of a command is expected.
 
+use std::path::Path;
+
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use remaster::error::Error;
@@ -42,6 +44,9 @@ pub(super) fn explain(
         let hint = format!("give that, too, or leave {flag} out");
         return Some(usage(format!("{flag} is for use with {}", listed(&missing)), hint));
     }
+    if let Some(other) = no_base(typed) {
+        return Some(other);
+    }
     let name = typed.name();
     // What is given by its place is missed first: it stands first in the line, too.
     let (flags, plain): (Vec<_>, Vec<_>) = missing.iter().partition(|one| one.starts_with('-'));
@@ -51,6 +56,25 @@ pub(super) fn explain(
         .find(|(command, flag, _)| *command == name && all.iter().all(|one| one.starts_with(flag)));
     let hint = own.map_or_else(|| example(typed), |(_, _, answer)| (*answer).to_owned());
     Some(usage(format!("`{name}` needs {}", listed(&all)), hint))
+}
+
+/// A file that is surely not a base, where a base stands alone.
+fn no_base(typed: &Typed<'_>) -> Option<Error> {
+    let (_, word) = typed.plain_words().next().filter(|_| typed.path.is_empty())?;
+    let (what, hint) = match Path::new(word).extension()?.to_str()? {
+        "toml" | "csv" | "jsonl" | "ndjson" => (
+            "a users file or a recipe",
+            format!(
+                "`remaster stamp BASE {word} -o DIR` takes users, `remaster BASE --recipe {word} -o FILE` a recipe"
+            ),
+        ),
+        "json" => (
+            "a record, as of a manifest",
+            format!("`remaster verify IMAGE --manifest {word}` compares an image with it"),
+        ),
+        _ => return None,
+    };
+    Some(usage(format!("{word} is {what}, not an image"), hint))
 }
 
 /// The flag without which nothing would be missing: it is the one that asks for what is. The parser does not say which.
@@ -109,6 +133,10 @@ pub(super) fn command_below(typed: &Typed<'_>, word: &str) -> Error {
         None => first().map(|below| with(typed, word, &[below, word])),
     };
     let all: Vec<&str> = names().filter(|below| *below != "help").collect();
+    if all.is_empty() {
+        let what = format!("`{word}` is one word more than `{name}` takes");
+        return usage(what, format!("leave `{word}` out"));
+    }
     let hint = match meant {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("its commands are {}", all.join(", ")),

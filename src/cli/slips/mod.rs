@@ -66,7 +66,7 @@ pub(super) fn check(
     while let Some((_, next)) = below.subcommand() {
         below = next;
     }
-    if let Some(meant) = mistyped_command(&typed) {
+    if let Some(meant) = mistyped_command(&typed).or_else(|| unquoted_key(&typed)) {
         return Err(meant);
     }
     role::check(&typed, below)
@@ -94,7 +94,8 @@ pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error
         _ => "",
     };
     if kind == ErrorKind::UnknownArgument && word.starts_with('-') {
-        return Some(negative(&typed, word).unwrap_or_else(|| unknown_flag(program, &typed, word)));
+        let meant = negative(&typed, word).or_else(|| one_hyphen(&typed));
+        return Some(meant.unwrap_or_else(|| unknown_flag(program, &typed, word)));
     }
     let is_about_words = [
         ErrorKind::UnknownArgument,
@@ -105,14 +106,20 @@ pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error
     if !is_about_words.contains(&kind) {
         return values::explain(&typed, refused);
     }
-    if let Some(meant) = mistyped_command(&typed) {
+    let meant = mistyped_command(&typed).or_else(|| unquoted_key(&typed));
+    if let Some(meant) = meant.or_else(|| one_hyphen(&typed)) {
         return Some(meant);
     }
     if kind == ErrorKind::MissingRequiredArgument {
         return missing::explain(program, &typed, refused);
     }
     if kind == ErrorKind::InvalidSubcommand && !typed.path.is_empty() {
-        let (_, word) = typed.plain_words().next()?;
+        let Some((_, word)) = typed.plain_words().next() else {
+            let name = typed.name();
+            let above = name.trim_end_matches(" help");
+            let what = format!("`{name}` takes the name of a command, and no flag");
+            return Some(usage(what, format!("`{above} -h` lists the commands")));
+        };
         return Some(missing::command_below(&typed, word));
     }
     let one_more = if typed.path.is_empty() {
@@ -187,7 +194,7 @@ fn negative(typed: &Typed<'_>, word: &str) -> Option<Error> {
     let place = typed.words.iter().position(|other| other == word).filter(|_| is_number)?;
     let (name, flag) = typed.before(place)?;
     let takes = value_of(flag);
-    let hint = format!("give {name} a number from 0 on");
+    let hint = format!("give {name} a number without `-` in front");
     Some(usage(format!("{name} takes {takes}, not {word}"), hint))
 }
 
@@ -239,6 +246,56 @@ fn elsewhere(program: &Command, typed: &Typed<'_>, name: &str) -> String {
             names.join(", ")
         ),
     }
+}
+
+/// A public key that the shell made several words of.
+fn unquoted_key(typed: &Typed<'_>) -> Option<Error> {
+    let is_type = |word: &str| TYPES.iter().any(|start| word.starts_with(start));
+    let is_flag = |place| typed.before(place).is_some_and(|(_, flag)| flag.get_id() == "key");
+    let mut words = typed.words.iter().enumerate();
+    let (place, _) = words.find(|(place, word)| is_type(word) && is_flag(*place))?;
+    if typed.words.get(place)?.contains(' ') {
+        return None;
+    }
+    // The key itself, and a comment.
+    let behind = |other: usize| {
+        let is_plain = typed.plain.contains(&other);
+        typed.words.get(other).filter(|_| is_plain).map(String::as_str)
+    };
+    let key = behind(place.checked_add(1)?).filter(|word| word.starts_with("AAAA"))?;
+    let comment = behind(place.checked_add(2)?).filter(|word| Kind::recognize(word).is_none());
+    let rest = place.checked_add(if comment.is_some() { 3 } else { 2 })?;
+    let parts = [typed.words.get(place).map(String::as_str), Some(key), comment];
+    let whole = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let before = typed.words.iter().take(place).map(String::as_str);
+    let after = typed.words.iter().skip(rest).map(String::as_str);
+    let meant = line(before.chain([whole.as_str()]).chain(after));
+    Some(usage(
+        "a public key without quotes is several words".to_owned(),
+        format!("did you mean `{meant}`?"),
+    ))
+}
+
+/// How the types of public keys begin.
+const TYPES: [&str; 3] = ["ssh-", "ecdsa-", "sk-"];
+
+/// A flag of several letters with one hyphen, as `-out`: the parser reads it as `-o ut`.
+fn one_hyphen(typed: &Typed<'_>) -> Option<Error> {
+    let flag = |word: &str| {
+        let long =
+            word.strip_prefix('-').filter(|long| !long.starts_with('-') && long.len() > 2)?;
+        let is_flag = flag_of(typed.command, long).is_some();
+        match long {
+            "out" if flag_of(typed.command, "output").is_some() => Some("-o".to_owned()),
+            _ => is_flag.then(|| format!("--{long}")),
+        }
+    };
+    let mut words = typed.words.iter().enumerate();
+    let (place, word, meant) = words.find_map(|(place, word)| Some((place, word, flag(word)?)))?;
+    let words = typed.words.iter().enumerate();
+    let words = words.map(|(at, word)| if at == place { meant.as_str() } else { word.as_str() });
+    let what = format!("`{word}` has one hyphen, and is read as flags of one letter");
+    Some(usage(what, format!("did you mean `{}`?", line(words))))
 }
 
 /// A word behind all that a command takes.

@@ -80,6 +80,12 @@ pub(super) const FLAGS: &[Flag] = &[
         "the disk needs no flag: give it after the image, as in `remaster flash IMAGE /dev/sdX`",
     ),
     flag(
+        &["--device", "--disk", "--drive", "--target", "--usb"],
+        "recipe",
+        "a disk is written to by `remaster flash`, as in `remaster flash IMAGE /dev/sdX`",
+    ),
+    flag(&["--console", "--serial-console", "--serial-port"], "serial", "did you mean `--serial`?"),
+    flag(
         &["--base", "--image", "--iso", "--input"],
         "key",
         "the image needs no flag: give it first",
@@ -126,6 +132,8 @@ pub(super) const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["restore", "undo"], &["reset"]),
     (&["erase", "mkfs", "wipe"], &["format"]),
     (&["batch"], &["stamp"]),
+    (&["boot", "emulate", "qemu", "run", "start", "test"], &["try"]),
+    (&["patch"], &["apply"]),
     (&["build", "create", "customize", "inject", "make"], &[""]),
     (&["completion"], &["completions"]),
     (&["manual"], &["man"]),

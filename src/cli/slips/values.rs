@@ -14,6 +14,9 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
+    if refused.kind() == ErrorKind::InvalidUtf8 {
+        return Some(no_text(typed));
+    }
     let flag = one(ContextKind::InvalidArg)?;
     let help = format!("`{} --help` shows what it takes", typed.name());
     let value = one(ContextKind::InvalidValue).unwrap_or_default();
@@ -31,6 +34,10 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
                 .unwrap_or_default();
             Some(usage(format!("{flag} does not take `{value}`{why}"), help))
         }
+        ErrorKind::TooManyValues => Some(usage(
+            format!("{flag} takes no value, and `{value}` is given"),
+            format!("give {flag} alone, or leave it out"),
+        )),
         ErrorKind::ArgumentConflict => {
             let others = others(refused);
             if others == flag {
@@ -47,6 +54,19 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
         }
         _ => None,
     }
+}
+
+/// An argument that is not text, where text is wanted. What is not text shows as U+FFFD.
+fn no_text(typed: &Typed<'_>) -> Error {
+    let mut words = typed.words.iter().enumerate();
+    let found = words.find(|(_, word)| word.contains(char::REPLACEMENT_CHARACTER));
+    let flag = found.and_then(|(place, _)| typed.before(place)).map(|(flag, _)| flag);
+    let what = match (flag, found) {
+        (Some(flag), Some((_, word))) => format!("{flag} takes text in UTF-8, not `{word}`"),
+        (_, Some((_, word))) => format!("`{word}` is not text in UTF-8"),
+        (_, None) => "an argument is not text in UTF-8".to_owned(),
+    };
+    usage(what, "type it again, on a terminal that is set to UTF-8 (`locale charmap`)".to_owned())
 }
 
 /// Why a value was not understood, behind it.

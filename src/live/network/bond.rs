@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::given::{Fault, fault, interface};
+use super::given::{Fault, fault, interface, is_mac};
 
 /// What a bond has if nothing else is said: it needs no settings of the switch, and sees which member has a link.
 const DEFAULTS: [(&str, &str); 2] = [("mode", "active-backup"), ("miimon", "100")];
@@ -71,13 +71,25 @@ pub(super) fn bond(text: &str) -> Result<(String, Bond), Fault> {
             "give its name and its members, as `bond0:eno1,eno2`",
         );
     };
+    if let Some(address) = mac_in(text) {
+        return fault(
+            format!("{address:?} is a MAC address, and members of a bond go by name"),
+            "give the names of interfaces, as `bond0:eno1,eno2`",
+        );
+    }
     let name = plain(name)?;
     let members: Vec<String> = members.split(',').map(plain).collect::<Result<_, _>>()?;
     let is_twice = |at: usize, member| members.iter().skip(at).any(|other| other == member);
     if let Some((_, twice)) = (1..).zip(&members).find(|(at, member)| is_twice(*at, *member)) {
         return fault(format!("{twice} is given twice"), "give it once");
     }
-    if members.len() < 2 || members.contains(&name) {
+    if members.contains(&name) {
+        return fault(
+            format!("{name} is a member of itself"),
+            "give other interfaces as members, as `bond0:eno1,eno2`",
+        );
+    }
+    if members.len() < 2 {
         return fault(
             format!("{text:?} does not bond two interfaces"),
             "give two members or more, as `bond0:eno1,eno2`",
@@ -89,7 +101,8 @@ pub(super) fn bond(text: &str) -> Result<(String, Bond), Fault> {
 
 /// The name of an interface that is not a VLAN.
 fn plain(name: &str) -> Result<String, Fault> {
-    let name = interface(name)?;
+    let named = "give the name of an interface, as `eno1`";
+    let name = interface(name).map_err(|(what, _)| (what, named.to_owned()))?;
     if name.contains('.') {
         return fault(
             format!("{name} is a VLAN"),
@@ -97,6 +110,13 @@ fn plain(name: &str) -> Result<String, Fault> {
         );
     }
     Ok(name)
+}
+
+/// A MAC address where a member stands. Its colons part it.
+fn mac_in(text: &str) -> Option<&str> {
+    const MAC: usize = 17;
+    let (_, members) = text.split_once(':')?;
+    members.split(',').filter_map(|member| member.get(..MAC)).find(|start| is_mac(start))
 }
 
 /// The options that are given, with the defaults for what is not.

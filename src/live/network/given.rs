@@ -90,6 +90,11 @@ impl Subnet {
         self.prefix == most && same_family && router != self.address
     }
 
+    /// The network and its other end, if a router has the address of one of them.
+    pub(super) fn end_at(self, router: IpAddr) -> bool {
+        self.reaches(router) && !Self { address: router, ..self }.is_of_a_host()
+    }
+
     /// Whether the address can be a machine's: not that of its network, nor its broadcast address.
     fn is_of_a_host(self) -> bool {
         match self.address {
@@ -120,6 +125,7 @@ pub(super) fn fault<T>(what: impl Into<String>, hint: impl Into<String>) -> Resu
 pub(super) fn address(text: &str) -> Result<(Link, Subnet), Fault> {
     let (link, text) = of_link(text)?;
     let Some((address, prefix)) = text.split_once('/') else {
+        machine(text)?;
         let wide = if text.contains(':') { 64 } else { 24 };
         return fault(
             format!("{text:?} has no prefix length"),
@@ -229,6 +235,11 @@ fn of_link(text: &str) -> Result<(Option<Link>, &str), Fault> {
         Some((link, rest)) => Ok((Some(Link::Name(interface(link)?)), rest)),
         None => Ok((None, text)),
     }
+}
+
+/// Whether a word is a MAC address.
+pub(super) fn is_mac(text: &str) -> bool {
+    mac(text).is_ok()
 }
 
 fn mac(text: &str) -> Result<[u8; 6], Fault> {

@@ -222,6 +222,11 @@ impl Network {
             })
         };
         let at = with(Subnet::reaches).or_else(|| with(Subnet::is_alone_for));
+        let found = at.and_then(|at| self.fixed.get(at));
+        if found.is_some_and(|fixed| fixed.addresses.iter().any(|subnet| subnet.end_at(router))) {
+            let what = format!("{router} is the address of a network, or its broadcast address");
+            return Err((what, "give the address of the router".into()));
+        }
         let Some(fixed) = at.and_then(|at| self.fixed.get_mut(at)) else {
             return Err(self.unreachable(link, router));
         };
@@ -243,6 +248,20 @@ impl Network {
                 None => format!("{router} without an address"),
             };
             let hint = format!("give an {} as well, or leave both to DHCP", setting!(address));
+            return (what, hint);
+        }
+        let mut own = self.fixed.iter().flat_map(|fixed| &fixed.addresses);
+        if own.clone().any(|subnet| subnet.address == router) {
+            let what = format!("{router} is the machine's own address, not that of a router");
+            return (what, "give the address of the router".into());
+        }
+        if own.all(|subnet| subnet.address.is_ipv4() != router.is_ipv4()) {
+            let (family, other) =
+                if router.is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+            let what =
+                format!("{router} is of {family}, and the machine's addresses are of {other}");
+            let hint =
+                format!("give an {} of {family} as well, or leave it out", setting!(address));
             return (what, hint);
         }
         let what = format!("{router} is not in reach of {}", subnets.join(", "));
