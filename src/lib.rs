@@ -106,6 +106,8 @@ pub mod progress;
 pub mod recipe;
 mod rights;
 #[doc(hidden)]
+pub mod run_files;
+#[doc(hidden)]
 pub mod stamp;
 pub mod target;
 #[doc(hidden)]

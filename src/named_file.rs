@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::formats::patch_file::PatchFile;
 use crate::image::file_type::{FileType, HEAD, is_tar};
@@ -60,14 +60,29 @@ const NO_PATHS: [&str; 3] = ["-", "generate", "agent"];
 /// What stands in front of what is not a path.
 const PREFIXES: [&str; 3] = ["generate:", "env:", "fd:"];
 
+/// The file that a value is read from; none for one that no file is read for.
+pub fn path_of(word: &str) -> Option<PathBuf> {
+    if word == "-" {
+        return Some("/dev/stdin".into());
+    }
+    if let Some(number) = word.strip_prefix("fd:") {
+        return Some(Path::new("/dev/fd").join(number));
+    }
+    is_path(word).then(|| word.into())
+}
+
+fn is_path(word: &str) -> bool {
+    let has_prefix = PREFIXES.iter().any(|prefix| word.starts_with(prefix));
+    !NO_PATHS.contains(&word) && !has_prefix
+}
+
 impl Rule {
     /// What the file of a path is, in words, if it is not what is asked for.
     ///
     /// # Errors
     /// A file that cannot be opened.
     pub fn judge(&self, word: &str) -> io::Result<Option<String>> {
-        let has_prefix = PREFIXES.iter().any(|prefix| word.starts_with(prefix));
-        if NO_PATHS.contains(&word) || has_prefix {
+        if !is_path(word) {
             return Ok(None);
         }
         let found = recognize(Path::new(word))?;

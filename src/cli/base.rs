@@ -14,6 +14,7 @@ use remaster::image::digest::{Digest, published};
 use remaster::image::file_type::{self, FileType};
 use remaster::image::unpack::{self, DigestMatch, Packing};
 use remaster::place::packing_of_name;
+use remaster::run_files::RunFiles;
 
 use super::progress::Meter;
 use super::shell::shell_quote;
@@ -83,8 +84,12 @@ impl Source {
     pub(crate) fn open_image(
         &self,
         given: &Path,
+        files: &mut RunFiles,
     ) -> Result<(PathBuf, unpack::Source, Option<DigestMatch>)> {
         let path = self.path_of(given, || Ok(()))?;
+        take_down(&path, files)?;
+        let beside = list_beside(&path);
+        files.read(&format!("the checksum {}", shell_quote(&beside)), &beside)?;
         let Some(wanted) = self.demanded.of_image(&path)? else {
             let source = opened(&path, None)?;
             return Ok((path, source, None));
@@ -157,9 +162,7 @@ impl ChecksumArgs {
             let sha256 = of_list(list, path)?.map_err(|why| no_digest(list, path, &why))?;
             return Ok(Some(Wanted { sha256, beside: None }));
         }
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".sha256");
-        let beside = PathBuf::from(beside);
+        let beside = list_beside(path);
         if unpack::is_pipe(path) || !beside.is_file() {
             return Ok(None);
         }
@@ -231,6 +234,13 @@ impl Wanted {
             |beside| format!("{sha256}, as {} says", beside.display()),
         )
     }
+}
+
+/// Where the SHA-256 of an image is published beside it.
+fn list_beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".sha256");
+    beside.into()
 }
 
 fn name_of(path: &Path) -> String {
@@ -305,6 +315,11 @@ pub(crate) fn record(given: &Path, source: &Source) -> Result<Option<Record>> {
 pub(crate) fn open_second(given: &Path, source: &Source) -> Result<ImageFile> {
     let path = source.path_of(given, || Ok(()))?;
     whole(unpacked(file(&path, None)?, None)?)
+}
+
+/// Takes down where a base was found that may be given by its name.
+pub(crate) fn take_down(path: &Path, files: &mut RunFiles) -> Result<()> {
+    files.read(&format!("the base {}", shell_quote(path)), path)
 }
 
 /// The same of a file that must be an image, and all of one.

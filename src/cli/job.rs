@@ -11,10 +11,11 @@ use remaster::image::digest::Digest;
 use remaster::image::file_type;
 use remaster::iso::plan::Step;
 use remaster::keys::Gathered;
-use remaster::live::{Carried, Customization, Input, look_up};
+use remaster::live::{Carried, Customization, Input, look_up, named_files};
 use remaster::progress::Progress;
 use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::recipe::{self, OF_RECORDS, Recipe};
+use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, Fact, InjectedFacts};
 use remaster::stamp::planned_image::PlannedImage;
@@ -100,8 +101,9 @@ impl Edit {
     }
 
     /// Reads everything that is named, and tells what is worth telling of it.
-    pub(crate) fn gather(&self) -> Result<(Recipe, Customization)> {
+    pub(crate) fn gather(&self, files: &mut RunFiles) -> Result<(Recipe, Customization)> {
         let recipe = self.recipe()?;
+        named_files::take_down(&recipe, files)?;
         let customization = gather(&recipe)?;
         tell(&customization);
         Ok((recipe, customization))

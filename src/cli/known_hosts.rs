@@ -6,6 +6,7 @@ use std::path::Path;
 use remaster::error::{Error, Result};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::file::{FileAccess, Output, OverwritePolicy};
+use remaster::run_files::RunFiles;
 use serde_json::{Value, json};
 
 use super::destination::of_flag;
@@ -21,18 +22,24 @@ pub(super) struct KnownHosts {
 }
 
 impl KnownHosts {
-    /// Those of the customization, for the file that is wanted, or one beside the image. Nothing is written yet.
+    /// Those of the customization, for the file that is wanted, which is among the files of the run, or one beside the
+    /// image. Nothing is written yet.
     pub(super) fn new(
         customization: &Customization,
         wanted: Option<&Path>,
         beside: Option<&Path>,
+        files: &mut RunFiles,
         place: impl FnOnce(&Path) -> Result<Output>,
     ) -> Result<Option<Self>> {
         let all: Vec<HostKeys> = customization.all_host_keys().cloned().collect();
         if all.is_empty() {
             return Ok(None);
         }
-        let file = wanted.map(Path::to_owned).or_else(|| beside.map(HostKeys::file_beside));
+        let own = beside.filter(|_| wanted.is_none()).map(HostKeys::file_beside);
+        if let Some(path) = &own {
+            files.write(&format!("the host keys' file {}", shell_quote(path)), path)?;
+        }
+        let file = wanted.map(Path::to_owned).or(own);
         let file = file.map(|path| place(&path)).transpose().map_err(of_flag("--known-hosts"))?;
         Ok(Some(Self { all, file }))
     }

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use remaster::error::{Error, Result};
+use remaster::run_files::RunFiles;
 
 use self::help::Length;
 
@@ -84,12 +85,12 @@ fn parse_and_run() -> ExitCode {
         printer::write_error(help::CARD);
         return ExitCode::from(2);
     }
-    let cli = match parse() {
-        Ok(cli) => cli,
+    let (cli, files) = match parse() {
+        Ok(parsed) => parsed,
         Err(fault) => return printer::fault(&fault),
     };
     printer::set(cli.loudness);
-    match run(&cli) {
+    match run(&cli, files) {
         Ok(status) => status,
         Err(fault) => printer::fault(&fault),
     }
@@ -100,8 +101,9 @@ fn program(length: Length) -> clap::Command {
     help::dressed(Cli::command(), length)
 }
 
-/// The arguments, or what is meant instead of them; or the end with a help text or what the parser says.
-fn parse() -> Result<Cli> {
+/// The arguments and the files that they name, or what is meant instead of them; or the end with a help text or what the
+/// parser says.
+fn parse() -> Result<(Cli, RunFiles)> {
     let mut program = program(Length::from_words(std::env::args_os()))
         .color(printer::color_of(std::env::args_os()));
     program.build();
@@ -112,8 +114,8 @@ fn parse() -> Result<Cli> {
         slips::explain(&program, &words, &refused).unwrap_or_else(|| ended(&refused))
     })?;
     slips::check(&program, &words, &matches)?;
-    slips::check_files(&program, &words, &matches)?;
-    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit()))
+    let files = slips::check_files(&program, &words, &matches)?;
+    Ok((Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit()), files))
 }
 
 /// Ends with a help text or what the parser says.
@@ -138,31 +140,32 @@ fn no_private_key() -> Result<()> {
     }
 }
 
-/// Runs what was asked for; without an error it ends with 0, but for `diff` and `ssh`.
-fn run(cli: &Cli) -> Result<ExitCode> {
+/// Runs what was asked for; without an error it ends with 0, but for `diff` and `ssh`. `files` are those that the arguments
+/// name.
+fn run(cli: &Cli, mut files: RunFiles) -> Result<ExitCode> {
     match &cli.command {
         Some(Command::Diff(args)) => return diff::run(args),
         Some(Command::Ssh(args)) => return ssh::run(args),
-        Some(Command::Stamp(args)) => stamp::run(args),
-        Some(Command::Flash(args)) => flash::run(args),
+        Some(Command::Stamp(args)) => stamp::run(args, files),
+        Some(Command::Flash(args)) => flash::run(args, &mut files),
         Some(Command::Devices(args)) => devices::run(args),
         Some(Command::Verify(args)) => verify::run(args),
         Some(Command::Inspect(args)) => inspect::run(args),
-        Some(Command::Apply(args)) => apply::run(args),
-        Some(Command::Edit(args)) => edit::run(args),
+        Some(Command::Apply(args)) => apply::run(args, &mut files),
+        Some(Command::Edit(args)) => edit::run(args, &mut files),
         Some(Command::Reset(args)) => reset::run(args),
         Some(Command::Format(args)) => format::run(args),
         Some(Command::Recipe(args)) => recipe::run(args),
-        Some(Command::Netboot(args)) => netboot::run(args),
+        Some(Command::Netboot(args)) => netboot::run(args, &mut files),
         Some(Command::Find(args)) => find::run(args),
         Some(Command::Try(args)) => try_image::run(args),
         Some(Command::Base(args)) => commands::base::run(args),
         Some(Command::Demo(args)) => {
-            demo::run(args, |words| run(&Cli::parse_from(words)).map(drop))
+            demo::run(args, |words| run(&Cli::parse_from(words), RunFiles::default()).map(drop))
         }
         Some(Command::Completions(args)) => completions::run(args, program(Length::Long)),
         Some(Command::Man(args)) => manual::pages(args, program(Length::Manual)),
-        None => customize::run(&cli.make),
+        None => customize::run(&cli.make, &mut files),
     }?;
     Ok(ExitCode::SUCCESS)
 }

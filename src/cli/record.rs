@@ -6,9 +6,10 @@ use std::sync::Arc;
 use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::output::file::{FileAccess, Output, OverwritePolicy};
+use remaster::output::file::FileAccess;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
+use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::manifest::beside::{Record, Wanted};
 use remaster::stamp::manifest::blocks::Blocks;
@@ -217,29 +218,28 @@ impl SidecarArgs {
         ])
     }
 
-    /// Refuses places that cannot take what was asked for, before the image is written.
+    /// Refuses places that cannot take what was asked for, before the image is written. The signature is the only one that
+    /// no argument names.
     pub(super) fn check(
         &self,
-        base: &ImageFile,
-        existing: OverwritePolicy,
+        written: OutputArgs,
         is_signed: bool,
+        files: &mut RunFiles,
     ) -> Result<()> {
-        let signature = is_signed.then_some((Record::Signature, "--manifest"));
-        let all = [
+        let signature = self.path(Record::Signature).filter(|_| is_signed);
+        if let Some(path) = &signature {
+            files.write(&format!("the signature {}", shell_quote(path)), path)?;
+        }
+        let named = [
             (Record::Manifest, "--manifest"),
             (Record::Provenance, "--provenance"),
             (Record::Sbom, "--sbom"),
         ];
-        let paths = all
-            .into_iter()
-            .chain(signature)
-            .filter_map(|(record, flag)| Some((self.path(record)?, flag)));
-        for (path, flag) in paths {
-            let free = Output::check_base(&path, base);
-            let free = free.and_then(|()| Output::of_bytes(&path, existing));
-            free.map_err(of_flag(flag))?;
-        }
-        Ok(())
+        let named = named.into_iter().filter_map(|(record, flag)| Some((self.path(record)?, flag)));
+        let signature = signature.map(|path| (path, "--manifest"));
+        named.chain(signature).try_for_each(|(path, flag)| {
+            written.beside(&path).map(drop).map_err(of_flag(flag))
+        })
     }
 
     fn wanted(&self) -> Wanted {

@@ -2,8 +2,9 @@
 //! setting is given: a flag, a recipe, a user of a batch, one of several machines.
 
 use crate::error::{Error, Result};
-use crate::named_file::{Kind, Rule};
+use crate::named_file::{self, Kind, Rule};
 use crate::recipe::{Recipe, setting};
+use crate::run_files::RunFiles;
 
 /// What settings ask for, by the names of their fields.
 struct Row {
@@ -136,6 +137,32 @@ pub fn rule_of(field: &str) -> Option<&'static Rule> {
 pub(super) fn check(recipe: &Recipe) -> Result<()> {
     check_one(recipe)?;
     recipe.machine.iter().try_for_each(|machine| check_one(&machine.own()))
+}
+
+/// Takes down every file and folder that a recipe names.
+///
+/// # Errors
+/// One of them is written, too.
+pub fn take_down(recipe: &Recipe, files: &mut RunFiles) -> Result<()> {
+    take_down_one(recipe, files)?;
+    recipe.machine.iter().try_for_each(|machine| take_down_one(&machine.own(), files))
+}
+
+fn take_down_one(recipe: &Recipe, files: &mut RunFiles) -> Result<()> {
+    for (name, values) in recipe.values() {
+        for (index, word) in values.iter().enumerate() {
+            let path = match name.as_str() {
+                // SRC:DST, and DST begins with a slash.
+                "file" => word.rsplit_once(":/").map(|(source, _)| source),
+                name => rule_of(&name.replace('-', "_")).map(|_| word.as_str()),
+            };
+            let Some(path) = path else { continue };
+            if let Some(file) = named_file::path_of(path) {
+                files.read(&format!("{} {path}", recipe.place(&name, index)), &file)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_one(recipe: &Recipe) -> Result<()> {

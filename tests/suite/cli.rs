@@ -80,12 +80,13 @@ fn the_base_is_never_the_output() {
     for output in ["base.iso", "./sub/../base.iso", "link.iso", "hard.iso"] {
         for force in [&[][..], &["--force"]] {
             let arguments = [&["base.iso", "--key", "key.pub", "-o", output], force].concat();
-            folder.run(&arguments).refused(2, "is the base itself");
+            let told = format!("--output {output} and BASE base.iso name the same file");
+            folder.run(&arguments).refused(2, &told);
         }
     }
     folder
         .run(&["link.iso", "--key", "key.pub", "-o", "base.iso", "--force"])
-        .refused(2, "the base");
+        .refused(2, "name the same file");
     assert_same("base", &folder.read("base.iso"), &TINY);
     assert_eq!(folder.names(), before);
 }

@@ -12,6 +12,7 @@ use remaster::image::digest::Digest;
 use remaster::image::file_type::{FileType, HEAD};
 use remaster::place;
 use remaster::progress::Progress;
+use remaster::run_files::RunFiles;
 use remaster::stamp::descriptor::{self, Descriptor};
 use remaster::stamp::oci::{Layout, Parts};
 use remaster::stamp::patch::{self, Applied};
@@ -45,8 +46,9 @@ pub(crate) struct Args {
     written: OutputArgs,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let Inputs { base, patch, descriptor } = read_inputs(args)?;
+pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
+    let Inputs { base, patch, descriptor } = read_inputs(args, files)?;
+    base::take_down(base.path(), files)?;
     let output = args.written.destination(&args.output, &base)?;
     let progress = Destination::meter(Some(&output))?;
     let image = applied(&patch, &base, &progress).map_err(|fault| match &args.name {
@@ -68,7 +70,7 @@ struct Inputs {
     descriptor: Option<Descriptor>,
 }
 
-fn read_inputs(args: &Args) -> Result<Inputs> {
+fn read_inputs(args: &Args, files: &mut RunFiles) -> Result<Inputs> {
     if let Some(name) = &args.name {
         let Parts { base, patch } = Layout::open(&args.base)?.parts(name)?;
         return plain(&base, &patch, args);
@@ -78,7 +80,7 @@ fn read_inputs(args: &Args) -> Result<Inputs> {
     match (descriptor, &args.patch) {
         (Some(descriptor), other) => {
             let (folder, free) = (place::folder_of(told), || args.written.check_free(&args.output));
-            let patch = patch_of(&descriptor, &folder)?;
+            let patch = patch_of(&descriptor, &folder, files)?;
             let base = match other {
                 Some(_) => base::open(&args.base, &args.source)?,
                 None => described::open(&descriptor.base, &folder, &args.source, free)?,
@@ -142,9 +144,10 @@ fn descriptor(path: &Path) -> Result<Option<Descriptor>> {
 }
 
 /// The patch that a descriptor in a folder names, held to its SHA-256. A link would lead out of the folder.
-fn patch_of(descriptor: &Descriptor, folder: &Path) -> Result<PatchFile> {
+fn patch_of(descriptor: &Descriptor, folder: &Path, files: &mut RunFiles) -> Result<PatchFile> {
     let path = folder.join(&descriptor.patch.file);
     let name = path.display();
+    files.read(&format!("the patch {name}"), &path)?;
     let about = fs::symlink_metadata(&path);
     let about =
         about.map_err(Error::io(format!("read the patch {name}, which the descriptor names")))?;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::{Advice, Error, Result};
 use remaster::image::{ImageFile, file_type};
-use remaster::live::{Customization, HostKeys};
+use remaster::live::{Customization, HostKeys, named_files};
 use remaster::output::in_place::{InPlaceEdit, RecoveredEdit};
 use remaster::recipe::Recipe;
+use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, Fact};
 use remaster::stamp::previous::PreviousStamp;
@@ -47,7 +48,7 @@ pub(crate) struct Args {
     dry_run: bool,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     args.check_recover()?;
     // What is wrong with the arguments is said before an edit that was interrupted is finished.
     let asked = if args.recover { None } else { Some(args.recipe()?) };
@@ -55,6 +56,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         &args.image,
         if args.recover { "edit --recover" } else { "edit --in-place" },
     )?;
+    if let Some(asked) = &asked {
+        named_files::take_down(asked, files)?;
+    }
     let edited = InPlaceEdit::take(&args.image)?;
     let recovered = if args.dry_run { None } else { recover(&edited)? };
     let Some(asked) = asked else {
@@ -69,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check_regular(&file)?;
     let base = job::base(&file)?;
     let Gathered { recipe, customization, stays } = args.gather(&base, asked)?;
-    let known = args.known_hosts(&customization)?;
+    let known = args.known_hosts(&customization, files)?;
     let progress = Meter::stages()?;
     let inside = &args.inside;
     let stamping = StampJob::plan_on(
@@ -194,9 +198,13 @@ impl Args {
         Ok(Gathered { recipe, customization, stays: Stays::default() })
     }
 
-    fn known_hosts(&self, customization: &Customization) -> Result<Option<KnownHosts>> {
+    fn known_hosts(
+        &self,
+        customization: &Customization,
+        files: &mut RunFiles,
+    ) -> Result<Option<KnownHosts>> {
         let wanted = self.edit.known_hosts();
-        KnownHosts::new(customization, wanted, Some(&self.image), |path| {
+        KnownHosts::new(customization, wanted, Some(&self.image), files, |path| {
             known_hosts::place(path, wanted.is_some())
         })
     }

@@ -14,6 +14,7 @@ use remaster::netboot::{INITRD, SCRIPT, archive, installer};
 use remaster::output::directory::{TempDir, check};
 use remaster::output::file::{FileAccess, OverwritePolicy};
 use remaster::recipe::Recipe;
+use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, InjectedFacts};
 use remaster::units::format_bytes;
@@ -66,7 +67,12 @@ impl Args {
         (mut made, settings): Built<'_>,
         customization: Option<&Customization>,
         known: Option<&KnownHosts>,
+        files: &mut RunFiles,
     ) -> Result<()> {
+        for name in [&made.name, INITRD, SCRIPT] {
+            let path = self.folder().join(name);
+            files.write(&format!("the file {}", shell_quote(&path)), &path)?;
+        }
         if customization.is_none() && is_closed(&self.image) {
             made.close();
         }
@@ -185,30 +191,29 @@ pub(crate) fn facts(tree: &Tree<&ImageFile>) -> Facts {
     Facts::from_release(tree.release(), tree.architecture())
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let asked = args.edit.is_given().then(|| args.edit.gather()).transpose()?;
+pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
+    let asked = args.edit.is_given().then(|| args.edit.gather(files)).transpose()?;
     let customization = asked.as_ref().map(|(_, customization)| customization);
     args.edit.check_without_menus()?;
     if !args.written.force {
         check(&args.folder(), OverwritePolicy::Refuse, &[])?;
     }
     let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
+    base::take_down(&path, files)?;
     let known = match customization {
         Some(customization) => {
-            KnownHosts::new(customization, args.edit.known_hosts(), Some(&args.folder()), |path| {
+            let (wanted, folder) = (args.edit.known_hosts(), args.folder());
+            KnownHosts::new(customization, wanted, Some(&folder), files, |path| {
                 args.written.beside(path)
             })?
         }
         None => None,
     };
     if path.is_dir() {
-        let files = Files::within(&path)?;
-        let made = Tree::of_files(&files).and_then(|tree| of_tree(tree, asked.as_ref(), args));
-        return args.finish(
-            made.map_err(|fault| fault.in_file(Material::Tree, path.display()))?,
-            customization,
-            known.as_ref(),
-        );
+        let found = Files::within(&path)?;
+        let made = Tree::of_files(&found).and_then(|tree| of_tree(tree, asked.as_ref(), args));
+        let made = made.map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
+        return args.finish(made, customization, known.as_ref(), files);
     }
     let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()))?;
     let made = if archive::is_tar(&file) {
@@ -217,5 +222,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         of_installer(&file, asked.as_ref(), args)?
     };
-    args.finish(made, customization, known.as_ref())
+    args.finish(made, customization, known.as_ref(), files)
 }

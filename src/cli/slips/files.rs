@@ -1,12 +1,18 @@
-//! What the files are that flags and arguments name: another thing than they ask for is called by its name before a
-//! command runs. What settings of a recipe ask for is a table of the library, as recipe files have them, too.
+//! The files that flags and arguments name. Another thing than they ask for is called by its name before a command runs;
+//! so is what would be written over what is read, or over what else is written. What settings of a recipe ask for is a
+//! table of the library, as recipe files have them, too.
 
-use clap::ArgMatches;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use clap::{Arg, ArgMatches, Command};
 use remaster::error::Error;
 use remaster::live::named_files;
-use remaster::named_file::{Kind, Rule};
+use remaster::named_file::{Kind, Rule, path_of};
+use remaster::run_files::RunFiles;
 
 use super::usage;
+use crate::cli::shell::shell_quote;
 
 /// What an argument asks for.
 struct Row {
@@ -134,6 +140,77 @@ const ROWS: &[Row] = &[
     },
 ];
 
+/// What names an image, or a folder with one: the command itself says what is wrong with one.
+const IMAGES: [&str; 6] = ["base", "image", "against", "before", "after", "devices"];
+
+/// What names a file or folder to write to, in all commands where no row says that it is read.
+const WRITTEN: [&str; 9] = [
+    "output",
+    "known_hosts",
+    "manifest",
+    "provenance",
+    "sbom",
+    "failures",
+    "screenshot",
+    "dir",
+    "folder",
+];
+
+/// What is done with the file that an argument names.
+enum Use {
+    Read,
+    /// Made, or put in the place of what is there.
+    Write,
+    /// Changed where it is.
+    Change,
+}
+
+/// What is done with the file of an argument; none for one that names no file, or more than a path.
+fn use_of(command: &str, id: &str) -> Option<Use> {
+    match (command, id) {
+        ("edit", "image") | ("flash" | "format", "devices") | (_, "to_file") => Some(Use::Change),
+        ("try", "serial") => Some(Use::Write),
+        (_, "remove_key") | ("verify", "medium") => Some(Use::Read),
+        _ if IMAGES.contains(&id) || rule(command, id).is_some() => Some(Use::Read),
+        _ => WRITTEN.contains(&id).then_some(Use::Write),
+    }
+}
+
+/// The files that the arguments of a command name. A command adds what it finds in them, and what it writes beside them.
+pub(super) fn of_run(command: &Command, matches: &ArgMatches) -> Result<RunFiles, Error> {
+    let mut files = RunFiles::default();
+    for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+        let id = arg.get_id().as_str();
+        let Some(used) = use_of(command.get_name(), id) else { continue };
+        for word in matches.try_get_raw(id).ok().flatten().into_iter().flatten() {
+            take_down(&mut files, arg, &used, word)?;
+        }
+    }
+    Ok(files)
+}
+
+fn take_down(files: &mut RunFiles, arg: &Arg, used: &Use, word: &OsStr) -> Result<(), Error> {
+    let name = format!("{} {}", called(arg), shell_quote(Path::new(word)));
+    match used {
+        Use::Read => match word.to_str().map_or_else(|| Some(word.into()), path_of) {
+            Some(path) => files.read(&name, &path),
+            None => Ok(()),
+        },
+        Use::Write if arg.get_id() == "output" && word == "-" => {
+            files.change(&name, Path::new("/dev/stdout"))
+        }
+        Use::Write => files.write(&name, Path::new(word)),
+        Use::Change => files.change(&name, Path::new(word)),
+    }
+}
+
+/// An argument as messages call it: `--output`, or `BASE`.
+fn called(arg: &Arg) -> String {
+    let value = || arg.get_value_names().unwrap_or_default().first().map(ToString::to_string);
+    let long = arg.get_long().map(|long| format!("--{long}"));
+    long.or_else(value).unwrap_or_else(|| arg.get_id().to_string())
+}
+
 /// Refuses what is surely not what its argument asks for, and what cannot be opened.
 pub(super) fn check(command: &str, matches: &ArgMatches) -> Result<(), Error> {
     for id in matches.ids().map(clap::Id::as_str) {
@@ -176,27 +253,11 @@ mod tests {
 
     use super::*;
 
-    /// Arguments that name a file or folder to write to, or no file at all.
-    const WRITTEN: [&str; 12] = [
-        "file",
-        "output",
-        "to_file",
-        "provenance",
-        "sbom",
-        "failures",
-        "serial",
-        "screenshot",
-        "dir",
-        "cache",
-        "folder",
-        "descriptor",
-    ];
-
-    /// What names an image: the command itself says what is wrong with one.
-    const IMAGES: [&str; 7] = ["base", "image", "medium", "against", "before", "after", "devices"];
+    /// What names a folder that no file of the user's is in.
+    const OWN: [&str; 1] = ["cache"];
 
     /// What has more in it than a path, and is read by the library.
-    const ELSEWHERE: [&str; 2] = ["recipe_file", "remove_key"];
+    const ELSEWHERE: [&str; 1] = ["recipe_file"];
 
     fn names_a_file(arg: &clap::Arg) -> bool {
         let is_path = arg.get_value_parser().type_id() == ValueParser::path_buf().type_id();
@@ -220,10 +281,9 @@ mod tests {
             let name = command.get_name();
             for arg in command.get_arguments().filter(|arg| names_a_file(arg)) {
                 let id = arg.get_id().as_str();
-                let has_row =
-                    rule(name, id).is_some() || is_output(name, id) || IMAGES.contains(&id);
                 seen += 1;
-                if !has_row && !WRITTEN.contains(&id) && !ELSEWHERE.contains(&id) {
+                let has_row = use_of(name, id).is_some();
+                if !has_row && !OWN.contains(&id) && !ELSEWHERE.contains(&id) {
                     missing.push(format!("{name} {id}"));
                 }
             }

@@ -14,6 +14,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 use remaster::bases::name_of;
 use remaster::error::Error;
+use remaster::run_files::RunFiles;
 
 use role::Kind;
 use table::{COMMANDS, FLAGS, FOLLOWED};
@@ -72,17 +73,20 @@ pub(super) fn check(
     role::check(&typed, below)
 }
 
-/// Refuses files that are surely not what their arguments ask for.
+/// Refuses files that are surely not what their arguments ask for, and those that are both read and written. Gives all that
+/// are named.
 pub(super) fn check_files(
     program: &Command,
     words: &[String],
     matches: &ArgMatches,
-) -> Result<(), Error> {
+) -> Result<RunFiles, Error> {
     let mut below = matches;
     while let Some((_, next)) = below.subcommand() {
         below = next;
     }
-    files::check(Typed::new(program, words).command.get_name(), below)
+    let command = Typed::new(program, words).command;
+    files::check(command.get_name(), below)?;
+    files::of_run(command, below)
 }
 
 /// What is meant by a command line that the parser refuses; none where it says that best itself.

@@ -4,11 +4,13 @@ mod existing;
 mod files;
 pub mod names;
 mod refuse;
+mod run_files;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::error::{Advice, Error, Result};
@@ -19,6 +21,7 @@ use crate::output::file::{self, Output, OverwritePolicy, Ready};
 use crate::place;
 use crate::recipe::Recipe;
 use crate::recipe::users::User;
+use crate::run_files::RunFiles;
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::descriptor;
 use crate::stamp::injected_facts::{self, Fact, InjectedFacts};
@@ -183,6 +186,8 @@ struct Run<'a> {
     taken: Taken,
     /// The names that a seed was used for.
     seeded: Taken,
+    /// All that is read and written.
+    files: Mutex<RunFiles>,
     next: AtomicUsize,
     stopped: AtomicBool,
     listener: &'a dyn BatchObserver,
@@ -190,19 +195,22 @@ struct Run<'a> {
 }
 
 impl Batch<'_> {
-    /// Works for all users, numbered from 1; those that could not be read have failed.
+    /// Works for all users, numbered from 1; those that could not be read have failed. `files` are those that the caller
+    /// reads and writes.
     ///
     /// # Errors
-    /// What concerns all users: the folder, the layout.
+    /// What concerns all users: the folder, the layout, a file that is both read and written, or written twice.
     pub fn run(
         &self,
         users: &[(usize, Result<User>)],
+        mut files: RunFiles,
         listener: &dyn BatchObserver,
     ) -> Result<Summary> {
         refuse_one_name(self.shared)?;
         refuse_machines(self.shared)?;
         refuse_prompts(self.shared)?;
         place::check(self.folder)?;
+        self.take_down(users, &mut files)?;
         fs::create_dir_all(self.folder)
             .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
         let layout = match self.form {
@@ -213,8 +221,19 @@ impl Batch<'_> {
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (taken, seeded) = (Taken::files(), Taken::keys());
         let about_base = BaseFacts::gather(self.base)?;
-        let run =
-            Run { batch: self, facts, about_base, taken, seeded, next, stopped, listener, layout };
+        let files = Mutex::new(files);
+        let run = Run {
+            batch: self,
+            facts,
+            about_base,
+            taken,
+            seeded,
+            files,
+            next,
+            stopped,
+            listener,
+            layout,
+        };
         run.all(users)
     }
 
@@ -333,6 +352,10 @@ impl Run<'_> {
         let recipe_id = manifest::recipe_id(batch.sha256, inputs);
         let name = batch.template.file_name(&user.name, index, recipe_id)?;
         self.taken.take(&name, &user.place)?;
+        if batch.template.has_id() && batch.form != Form::Oci {
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            batch.take_down_one(user, &name, &mut files)?;
+        }
         let mut notes = unsettled.notes();
         let digests = batch.options.blocks.is_some();
         let expected = ExpectedImage { recipe_id, inputs, base: &self.about_base, digests };

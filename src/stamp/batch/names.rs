@@ -52,6 +52,11 @@ impl Template {
         if varies && !rest.contains('}') { Ok(Self(parts)) } else { Err(bad_template(place, text)) }
     }
 
+    /// Whether the recipe id is in the names, which is known only when all that a user's recipe names is read.
+    pub(super) fn has_id(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Id))
+    }
+
     /// The name of a user's file.
     ///
     /// # Errors

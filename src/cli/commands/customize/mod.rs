@@ -8,6 +8,7 @@ use std::path::Path;
 use remaster::error::Result;
 use remaster::netboot::archive;
 use remaster::progress::Progress;
+use remaster::run_files::RunFiles;
 use remaster::stamp::patch;
 
 use crate::cli::base;
@@ -19,16 +20,17 @@ use crate::cli::record::SidecarContext;
 use crate::cli::stale;
 pub(crate) use args::{Args, Form};
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let (recipe, customization) = args.edit.gather()?;
+pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
+    let (recipe, customization) = args.edit.gather(files)?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
     let (path, sha256) = args.source.resolve(given, || args.check_free())?;
+    base::take_down(&path, files)?;
     let packed = base::file(&path, sha256)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
     let output = output.map(|path| args.written.destination(path, &packed)).transpose()?;
-    args.beside.check(&packed, args.written.existing(), args.inside.signs(&recipe))?;
+    args.beside.check(args.written, args.inside.signs(&recipe), files)?;
     let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
-    let known = KnownHosts::new(&customization, args.edit.known_hosts(), beside, |path| {
+    let known = KnownHosts::new(&customization, args.edit.known_hosts(), beside, files, |path| {
         args.written.beside(path)
     })?;
     let file = base::unpacked(packed, args.output.as_deref())?;

@@ -21,6 +21,7 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::Outgoing;
 use remaster::progress::{Progress, Silent};
+use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::privacy::{self, Privacy};
 use remaster::target::{Awake, Disk, System, Target};
@@ -153,8 +154,8 @@ pub(crate) type Failed = Option<Error>;
 
 /// Writes the image of `args`, with keys in it if there are any. With `--json`, what ends it is reported
 /// as an event, too.
-pub(crate) fn run(args: &Args) -> Result<()> {
-    match prepare_and_write(args) {
+pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
+    match prepare_and_write(args, files) {
         Ok(failed) => failed.map_or(Ok(()), Err),
         Err(fault) => {
             if args.to.disks.json {
@@ -165,13 +166,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn prepare_and_write(args: &Args) -> Result<Failed> {
+fn prepare_and_write(args: &Args, files: &mut RunFiles) -> Result<Failed> {
     args.check()?;
     let to = &args.to.settled()?;
     args.check_disks(to)?;
     match (&args.patch, args.edit.is_given()) {
-        (Some(patch), false) => return apply_and_write(args, to, patch),
-        (None, true) => return stamp_and_write(args, to),
+        (Some(patch), false) => return apply_and_write(args, to, patch, files),
+        (None, true) => return stamp_and_write(args, to, files),
         (None, false) => {}
         (Some(_), true) => {
             return Err(Error::Usage {
@@ -183,20 +184,20 @@ fn prepare_and_write(args: &Args) -> Result<Failed> {
             });
         }
     }
-    let (path, source, fits) = args.source.open_image(&args.image)?;
+    let (path, source, fits) = args.source.open_image(&args.image, files)?;
     let size = source.size();
     let is_input = is_input(&path);
-    let files = if is_input { behind_input() } else { vec![path] };
+    let read = if is_input { behind_input() } else { vec![path] };
     let image;
     let prepared = match source {
         Source::Plain(plain) => {
             image = plain;
             let private = privacy::known_of(&image)?;
-            FlashSource::whole(&image, private, image.name(), files)
+            FlashSource::whole(&image, private, image.name(), read)
         }
         Source::Stream(stream) => {
             let name = stream.name();
-            FlashSource { size, ..FlashSource::new(Image::Stream(stream), name, files) }
+            FlashSource { size, ..FlashSource::new(Image::Stream(stream), name, read) }
         }
     };
     write(FlashSource { any: args.any, is_input, fits, ..prepared }, to)
@@ -216,13 +217,14 @@ fn behind_input() -> Vec<PathBuf> {
 }
 
 /// Stamps a base and writes it in one pass, without a file between.
-fn stamp_and_write(args: &Args, to: &TargetArgs) -> Result<Failed> {
-    let (recipe, customization) = args.edit.gather()?;
+fn stamp_and_write(args: &Args, to: &TargetArgs, files: &mut RunFiles) -> Result<Failed> {
+    let (recipe, customization) = args.edit.gather(files)?;
     if args.to.disks.json {
         outcome::tell_notes(&customization.notes());
     }
     let file = base::open(&args.image, &args.source)?;
-    let known = known_hosts(args, &customization, to)?;
+    base::take_down(file.path(), files)?;
+    let known = known_hosts(args, &customization, to, files)?;
     let (asked, inside) = ((recipe, customization), ManifestArgs::default());
     let stamping = StampJob::plan(&file, asked, &inside, args.edit.no_key, &Silent)?;
     let FinishedJob { image, summary, gone, .. } = stamping.compose()?;
@@ -239,19 +241,26 @@ fn known_hosts(
     args: &Args,
     customization: &Customization,
     to: &TargetArgs,
+    files: &mut RunFiles,
 ) -> Result<Option<KnownHosts>> {
     let wanted = args.edit.known_hosts();
     let own = customization.all_host_keys().next().map(HostKeys::own_name);
     let beside = if to.is_file() { to.disks.devices.first().cloned() } else { own };
-    KnownHosts::new(customization, wanted, beside.as_deref(), |path| {
+    KnownHosts::new(customization, wanted, beside.as_deref(), files, |path| {
         known_hosts::place(path, wanted.is_some())
     })
 }
 
 /// Lays a patch over its base and writes the image in one pass.
-fn apply_and_write(args: &Args, to: &TargetArgs, patch: &Path) -> Result<Failed> {
+fn apply_and_write(
+    args: &Args,
+    to: &TargetArgs,
+    patch: &Path,
+    files: &mut RunFiles,
+) -> Result<Failed> {
     let patch = apply::read(patch)?;
     let file = base::open(&args.image, &args.source)?;
+    base::take_down(file.path(), files)?;
     let image = apply::applied(&patch, &file, &Silent)?;
     write_outgoing(image.outgoing(), &file, (false, None), to)
 }

@@ -12,6 +12,7 @@ use remaster::image::digest::Digest;
 use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::users::User;
+use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::batch::names::Template;
 use remaster::stamp::batch::{Batch, Form};
@@ -25,7 +26,7 @@ pub(crate) use args::Args;
 use args::BaseFacts;
 use reporter::BatchReporter;
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
     let template = Template::parse("--name-template", args.template())?;
     place::check(&args.output)?;
     let beside = args.wanted()?;
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "release": base.release(), "sha256": sha256.to_string(),
     });
     let teller = BatchReporter::new(args, users.len(), about_base, options.signer.is_some())?;
-    let tally = batch.run(&users, &teller)?;
+    let tally = batch.run(&users, files, &teller)?;
     teller.end(args, &tally)?;
     if interrupt::is_asked() {
         return Err(Error::Interrupted);
