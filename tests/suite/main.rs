@@ -50,6 +50,7 @@ mod random_trees;
 mod raw;
 mod records;
 mod restamp;
+mod same_file;
 mod seams;
 mod silence;
 mod slips;
