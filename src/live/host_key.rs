@@ -56,16 +56,16 @@ impl Named {
 
     /// Reads or derives the host keys that a recipe names; none if it names none.
     pub(super) fn gather(recipe: &Recipe, seed: Option<&Seed>) -> Result<Option<Self>> {
-        if recipe.host_key.is_empty() {
-            return match seed {
-                Some(_) if !wants_salt(recipe) && !recipe.names_host_key() => Err(recipe.fault(
-                    "host-key-seed",
-                    0,
-                    "nothing is derived from it",
-                    format!("add {}", generate()),
-                )),
-                _ => Ok(None),
+        if seed.is_some() && !wants_salt(recipe) && !recipe.generates_host_key() {
+            let hint = if recipe.names_host_key() {
+                "leave it out: the host keys are given as files".to_owned()
+            } else {
+                format!("add {}", generate())
             };
+            return Err(recipe.fault("host-key-seed", 0, "nothing is derived from it", hint));
+        }
+        if recipe.host_key.is_empty() {
+            return Ok(None);
         }
         let mut keys: Vec<Wanted> = Vec::new();
         for (index, given) in recipe.host_key.iter().enumerate() {

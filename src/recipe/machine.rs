@@ -110,6 +110,12 @@ impl Recipe {
         !self.host_key.is_empty() || self.machine.iter().any(|machine| !machine.host_key.is_empty())
     }
 
+    /// Whether one of these keys is generated, and not given.
+    pub(crate) fn generates_host_key(&self) -> bool {
+        let own = self.machine.iter().flat_map(|machine| &machine.host_key);
+        self.host_key.iter().chain(own).any(|given| given.starts_with("generate"))
+    }
+
     /// The same with all that is run at boot, also on some machines only, each once.
     pub(crate) fn with_all_runs(&self) -> Self {
         let mut all = self.clone();

@@ -18,13 +18,13 @@ use std::sync::Arc;
 use super::facts::Facts;
 use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};
-use crate::recipe::Recipe;
 use crate::recipe::edits::{self, Attached, Edits, Purpose, Root};
+use crate::recipe::{Phrase, Recipe, setting};
 
 pub(super) use programs::{RUN, service_name};
 
 use asked::{ArgRef, Findings};
-use overlay_tree::OverlayTree;
+use overlay_tree::{OverlayTree, What};
 
 /// Bytes of files that an initrd takes; what is more goes onto the volume, where it costs no memory
 /// before it is wanted.
@@ -67,6 +67,7 @@ impl Files {
             overlay.finish();
         }
         programs::services(recipe, asked, &mut units);
+        check_apart(&overlay, &units)?;
         if overlay.is_empty() && stores.is_empty() && units.members().next().is_none() {
             return Ok(None);
         }
@@ -160,6 +161,17 @@ fn are_folders(one: &Member, other: &Member) -> bool {
     one.kind == Kind::Directory && other.kind == Kind::Directory
 }
 
+/// Refuses what units make where a file is given that is not the same.
+fn check_apart(overlay: &OverlayTree, units: &Root) -> Result<()> {
+    let is_taken = |member: &&Member| match overlay.get(&member.path).map(|item| &item.what) {
+        None => false,
+        Some(What::Folder) => member.kind != Kind::Directory,
+        Some(What::Link(to)) => member.kind != Kind::Symlink(to.clone()),
+        Some(What::File(_)) => true,
+    };
+    units.members().find(is_taken).map_or(Ok(()), |member| Err(twice(&member.path)))
+}
+
 fn twice(path: &str) -> Error {
     Error::Recipe {
         what: format!("/{path} is among the files given, and another setting makes it, too"),
@@ -176,20 +188,33 @@ fn put(member: &Member, edits: &mut Edits) {
     edits.root.put(member);
 }
 
+const OF_OVERLAYS: Phrase = Phrase("{}", &[setting!(overlay)]);
+const OF_UNITS: Phrase = Phrase("{}", &[setting!(unit)]);
+const OF_STORES: Phrase = Phrase("{}", &[setting!(store)]);
+const OF_FILES: Phrase = Phrase("{} or {}", &[setting!(overlay), setting!(file)]);
+
 /// Settings that mean nothing without another one.
 fn refuse_what_says_nothing(recipe: &Recipe) -> Result<()> {
     let alone = [
-        ("xattrs", recipe.xattrs.is_some() && recipe.overlay.is_empty(), "overlay"),
-        ("enable", recipe.enable == Some(true) && recipe.unit.is_empty(), "unit"),
-        ("path", recipe.path == Some(true) && recipe.store.is_empty(), "store"),
+        ("xattrs", recipe.xattrs.is_some() && recipe.overlay.is_empty(), OF_OVERLAYS),
+        ("enable", recipe.enable == Some(true) && recipe.unit.is_empty(), OF_UNITS),
+        ("path", recipe.path == Some(true) && recipe.store.is_empty(), OF_STORES),
+        ("allow-secrets", recipe.allow_secrets == Some(true) && !has_files(recipe), OF_FILES),
     ];
     match alone.iter().find(|(_, alone, _)| *alone) {
         Some((name, _, other)) => {
-            let what = format!("has no effect without --{other}");
-            Err(recipe.fault(name, 0, what, format!("give a --{other}, too")))
+            let what = format!("has no effect without {other}");
+            Err(recipe.fault(name, 0, what, format!("give {other}, too")))
         }
         None => Ok(()),
     }
+}
+
+/// Whether there are files that may hold secrets.
+fn has_files(recipe: &Recipe) -> bool {
+    let Recipe { overlay, file, script, bin, run, .. } = recipe;
+    let programs = [overlay, script, bin, run];
+    !file.is_empty() || programs.iter().any(|paths| !paths.is_empty())
 }
 
 fn overlays(recipe: &Recipe, overlay: &mut OverlayTree) -> Result<()> {

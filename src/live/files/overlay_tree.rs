@@ -118,7 +118,7 @@ pub(super) struct Item {
 pub(super) struct OverlayTree(BTreeMap<String, Item>);
 
 impl OverlayTree {
-    /// Lays something. What was laid in its place before gives way.
+    /// Lays something. What was laid in its place before by the same argument gives way: archives may have a name twice.
     pub(super) fn put(&mut self, asked: ArgRef<'_>, path: &str, item: Item) -> Result<()> {
         if let Some(refusal) = places::refusal(path, matches!(item.what, What::Folder)) {
             return Err(asked.fault(format!("/{path}: {}", refusal.why), refusal.hint.to_string()));
@@ -144,8 +144,24 @@ impl OverlayTree {
             let what = format!("/{path} is a folder here, and something else as well");
             return Err(asked.fault(what, "give one of them another name"));
         }
+        if !is_folder && there.is_some_and(|found| found.by != item.by) {
+            self.check_free(asked, path)?;
+        }
         self.0.insert(path.to_owned(), item);
         Ok(())
+    }
+
+    /// Refuses a place in which something is that another argument brought.
+    pub(super) fn check_free(&self, asked: ArgRef<'_>, path: &str) -> Result<()> {
+        let Some((name, index)) = self.get(path).map(|item| item.by) else { return Ok(()) };
+        let other = ArgRef { name, index, ..asked };
+        let what = format!(
+            "/{path} comes from {}, and from {} {}, too",
+            asked.value(),
+            other.place(),
+            other.value()
+        );
+        Err(asked.fault(what, "leave out one of them, or give one of them another path"))
     }
 
     /// Lays something of our own, in a place of our own.

@@ -7,7 +7,7 @@ use super::overlay_tree::OverlayTree;
 use crate::bounded;
 use crate::error::Result;
 use crate::formats::unit_file::{UnitFile, UnitName};
-use crate::recipe::edits::Root;
+use crate::recipe::edits::{Root, UNITS};
 use crate::recipe::{Recipe, setting};
 
 /// Bytes of a unit file.
@@ -43,6 +43,7 @@ pub(super) fn gather(
             let what = format!("{} is given twice", unit.name);
             return Err(unit.asked.fault(what, "give it once"));
         }
+        overlay.check_free(unit.asked, &format!("{UNITS}/{}", unit.name))?;
         check_programs(&unit, overlay, notes)?;
         units.push(unit);
     }
