@@ -1,9 +1,12 @@
 //! The kernel arguments of an entry: those that are taken out, changed and added, and the entries that are meant.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::Entry;
 use crate::recipe::edits::{Boot, Credential, Replacement, Serial, Spanned};
-use crate::recipe::setting;
+use crate::recipe::{IN_IMAGE, setting};
+use crate::units::u64_of;
 
 /// Bytes of a kernel's command line with the one that ends it, on x86 and arm64 (Linux
 /// `COMMAND_LINE_SIZE`).
@@ -53,18 +56,10 @@ pub(crate) fn arguments(
     old_label: &str,
     credential: Option<&Credential>,
 ) -> Result<Arguments> {
-    let selected = is_selected(entry, boot);
-    let kept = entry.arguments.iter().map(|word| {
-        let text = relabelled(&word.text, boot, old_label);
-        let goes = boot.consoles().any(|serial| is_console(&text, serial))
-            || selected && boot.delete.iter().any(|asked| asked.value == text);
-        (!goes).then_some(text)
-    });
-    let mut kept: Vec<Option<String>> = kept.collect();
-    for asked in boot.replace.iter().filter(|_| selected) {
-        replace(&mut kept, asked, entry)?;
-    }
-    let mut added = if selected { boot.add.clone() } else { Vec::new() };
+    let words = changed(entry, boot, old_label, &requests(boot))?;
+    let kept = words.into_iter().map(|word| word.now).collect();
+    let added = boot.add.iter().filter(|_| is_selected(entry, boot));
+    let mut added: Vec<String> = added.map(|asked| asked.value.clone()).collect();
     if !boot.serial.is_empty() {
         // Messages go to all consoles, `/dev/console` is the last one.
         added.push(SCREEN.to_owned());
@@ -72,6 +67,152 @@ pub(crate) fn arguments(
     }
     added.extend(credential.map(|credential| credential.argument.clone()));
     Ok(Arguments { kept, added })
+}
+
+/// A change of arguments that is asked for.
+#[derive(Clone, Copy)]
+enum Request<'a> {
+    /// Room for the console of a port, in every entry.
+    Console(&'a Serial),
+    Delete(&'a Spanned<String>),
+    Replace(&'a Spanned<Replacement>),
+    Add(&'a Spanned<String>),
+}
+
+impl Request<'_> {
+    /// Whether it is about an argument.
+    fn is_about(self, text: &str) -> bool {
+        match self {
+            Self::Console(serial) => is_console(text, serial),
+            Self::Delete(asked) | Self::Add(asked) => asked.value == text,
+            Self::Replace(asked) => is_replaced(text, &asked.value),
+        }
+    }
+
+    /// What an argument becomes that it is about.
+    fn made(self) -> Option<String> {
+        match self {
+            Self::Replace(asked) => Some(asked.value.argument()),
+            _ => None,
+        }
+    }
+
+    /// What it is about, as messages have it.
+    fn what(self) -> String {
+        match self {
+            Self::Console(serial) => serial.asked(),
+            Self::Delete(asked) | Self::Add(asked) => asked.value.clone(),
+            Self::Replace(asked) => {
+                let old = asked.value.old.as_deref().unwrap_or("…");
+                format!("{}={old}", asked.value.key)
+            }
+        }
+    }
+
+    /// Where it stands.
+    fn place(self) -> String {
+        match self {
+            Self::Console(_) => setting!(serial).to_string(),
+            Self::Delete(asked) | Self::Add(asked) => asked.place.clone(),
+            Self::Replace(asked) => asked.place.clone(),
+        }
+    }
+
+    /// Whether it was made before, and the image shows it.
+    fn is_in_image(self) -> bool {
+        self.place().starts_with(IN_IMAGE)
+    }
+
+    /// The request as it was made.
+    fn shown(self) -> String {
+        let value = match self {
+            Self::Replace(asked) => asked.value.asked(),
+            other => other.what(),
+        };
+        format!("{} {value}", self.place())
+    }
+}
+
+/// All that takes away or changes arguments that are there, in the order in which it is done.
+fn requests(boot: &Boot) -> Vec<Request<'_>> {
+    let consoles = boot.consoles().map(Request::Console);
+    let deleted = boot.delete.iter().map(Request::Delete);
+    consoles.chain(deleted).chain(boot.replace.iter().map(Request::Replace)).collect()
+}
+
+/// An argument of an entry, what becomes of it, and the number of the request that makes it so.
+struct Changed {
+    was: String,
+    now: Option<String>,
+    by: Option<usize>,
+}
+
+/// The arguments of an entry with all that is asked for done to them, one thing after the other.
+///
+/// # Errors
+/// Two requests that are about one argument: what the earlier one made of it is not what the later one looks for.
+fn changed(
+    entry: &Entry,
+    boot: &Boot,
+    old_label: &str,
+    requests: &[Request<'_>],
+) -> Result<Vec<Changed>> {
+    let words = entry.arguments.iter().map(|word| {
+        let was = relabelled(&word.text, boot, old_label);
+        Changed { now: Some(was.clone()), was, by: None }
+    });
+    let mut words: Vec<Changed> = words.collect();
+    let added = || boot.add.iter().map(Request::Add);
+    for (number, request) in requests.iter().enumerate() {
+        let is_console = matches!(request, Request::Console(_));
+        if !is_console && !is_selected(entry, boot) {
+            continue;
+        }
+        let is_meant = |word: &&mut Changed| {
+            let texts = [Some(&word.was), word.now.as_ref()];
+            texts.into_iter().flatten().any(|text| request.is_about(text))
+        };
+        let mut found: Vec<&mut Changed> = words.iter_mut().filter(is_meant).collect();
+        if !is_console {
+            if let Some(other) = added().find(|added| request.is_about(&added.what())) {
+                return Err(both(other, *request, &other.what()));
+            }
+            let other = found.iter().find_map(|word| Some((requests.get(word.by?)?, word)));
+            if let Some((other, word)) = other {
+                // An image has what an earlier edit made of it.
+                let now = word.now.as_ref().filter(|_| other.is_in_image());
+                return Err(both(*other, *request, now.unwrap_or(&word.was)));
+            }
+        }
+        if let Request::Replace(asked) = request {
+            check_single(asked, found.len(), entry)?;
+        }
+        for word in &mut found {
+            (word.now, word.by) = (request.made(), Some(number));
+        }
+    }
+    for added in added().filter(|_| is_selected(entry, boot)) {
+        let taken = words.iter().filter(|word| word.was == added.what());
+        if let Some(other) = taken.filter_map(|word| requests.get(word.by?)).next()
+            && !matches!(other, Request::Console(_))
+        {
+            return Err(both(*other, added, &added.what()));
+        }
+    }
+    Ok(words)
+}
+
+/// Two requests about one argument, what an image has before what is asked for now.
+fn both(one: Request<'_>, other: Request<'_>, text: &str) -> Error {
+    let (one, other) = if other.is_in_image() { (other, one) } else { (one, other) };
+    let (first, second) = (one.shown(), other.shown());
+    Error::Recipe {
+        what: format!("{first} and {second}: both change the kernel argument {text}"),
+        hint: match one.is_in_image() {
+            true => Advice::OneOrReplaceAll,
+            false => "leave out one of them".into(),
+        },
+    }
 }
 
 /// The serial ports that [`arguments`] put into an entry, as a recipe asks for them; none if the entry had them before.
@@ -104,25 +245,21 @@ fn is_console(text: &str, serial: &Serial) -> bool {
     port == Some("tty0") || port == Some(&serial.port)
 }
 
-fn replace(kept: &mut [Option<String>], asked: &Spanned<Replacement>, entry: &Entry) -> Result<()> {
+/// Refuses to replace one of several without saying which.
+fn check_single(asked: &Spanned<Replacement>, count: usize, entry: &Entry) -> Result<()> {
     let wanted = &asked.value;
-    let mut found: Vec<&mut String> =
-        kept.iter_mut().flatten().filter(|text| is_replaced(text, wanted)).collect();
-    if wanted.old.is_none() && found.len() > 1 {
-        return Err(Error::Recipe {
-            what: format!(
-                "{}: the entry {:?} has {}= several times",
-                asked.place,
-                entry.path(),
-                wanted.key
-            ),
-            hint: format!("say which one, as {}=OLD={}", wanted.key, wanted.new).into(),
-        });
+    if wanted.old.is_some() || count < 2 {
+        return Ok(());
     }
-    for text in &mut found {
-        **text = format!("{}={}", wanted.key, wanted.new);
-    }
-    Ok(())
+    Err(Error::Recipe {
+        what: format!(
+            "{}: the entry {:?} has {}= several times",
+            asked.place,
+            entry.path(),
+            wanted.key
+        ),
+        hint: format!("say which one, as {}=OLD={}", wanted.key, wanted.new).into(),
+    })
 }
 
 fn is_replaced(text: &str, wanted: &Replacement) -> bool {
@@ -144,44 +281,77 @@ pub(crate) fn is_selected(entry: &Entry, boot: &Boot) -> bool {
     boot.entries.is_empty() || boot.entries.iter().any(|asked| is_named(entry, &asked.value))
 }
 
-/// Refuses what no entry has.
+/// Refuses what no entry has, and what cannot be done together.
 pub(crate) fn check_found(entries: &[&Entry], boot: &Boot) -> Result<()> {
-    let entries = || entries.iter().copied();
-    for asked in &boot.entries {
-        if !entries().any(|entry| is_named(entry, &asked.value)) {
-            return Err(no_entry(asked, "any menu", entries()));
-        }
+    check_named(entries, boot)?;
+    let whose = if boot.entries.is_empty() { "no entry has" } else { "no entry of these has" };
+    check_changes(entries, boot, whose)
+}
+
+/// The same where one of the entries is started, and no other: what is asked for is done there.
+pub(crate) fn check_started(
+    entries: &[&Entry],
+    started: &Entry,
+    boot: &Boot,
+    hint: impl Into<Advice>,
+) -> Result<()> {
+    check_named(entries, boot)?;
+    match boot.entries.first() {
+        Some(asked) if !is_selected(started, boot) => Err(Error::Recipe {
+            what: format!(
+                "{}: {:?} is not the entry that is started, {:?}",
+                asked.place,
+                asked.value,
+                started.path()
+            ),
+            hint: hint.into(),
+        }),
+        _ => check_changes(&[started], boot, "the entry that is started does not have"),
     }
-    if let Some(asked) = &boot.default_entry
-        && asked.value.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        return Err(Error::Recipe {
+}
+
+/// Refuses entries that are not there, and numbers of entries.
+fn check_named(entries: &[&Entry], boot: &Boot) -> Result<()> {
+    let is_there =
+        |asked: &Spanned<String>| entries.iter().any(|entry| is_named(entry, &asked.value));
+    if let Some(asked) = boot.entries.iter().find(|asked| !is_there(asked)) {
+        return Err(no_entry(asked, "any menu", entries.iter().copied()));
+    }
+    match &boot.default_entry {
+        Some(asked) if asked.value.bytes().all(|byte| byte.is_ascii_digit()) => Err(Error::Recipe {
             what: format!(
                 "{}: {:?} is a number, and entries go by title",
                 asked.place, asked.value
             ),
-            hint: titles_hint(entries()),
-        });
+            hint: titles_hint(entries.iter().copied()),
+        }),
+        _ => Ok(()),
     }
-    let selected = || entries().filter(|entry| is_selected(entry, boot));
-    let has = |wanted: &dyn Fn(&str) -> bool| {
-        selected().any(|entry| entry.arguments.iter().any(|word| wanted(&word.text)))
-    };
-    for asked in &boot.delete {
-        if !has(&|text| text == asked.value) {
-            return Err(no_argument(&asked.place, &asked.value, selected()));
-        }
-    }
-    for Spanned { value, place } in &boot.replace {
-        if !has(&|text| is_replaced(text, value)) {
-            let old = value.old.as_deref().unwrap_or("…");
-            return Err(no_argument(place, &format!("{}={old}", value.key), selected()));
-        }
-    }
-    Ok(())
 }
 
-fn no_argument<'a>(place: &str, what: &str, entries: impl Iterator<Item = &'a Entry>) -> Error {
+/// Judges all requests against the arguments of each entry as they become.
+fn check_changes(entries: &[&Entry], boot: &Boot, whose: &str) -> Result<()> {
+    let requests = requests(boot);
+    let selected = || entries.iter().copied().filter(|entry| is_selected(entry, boot));
+    let mut done = BTreeSet::new();
+    for entry in selected() {
+        done.extend(changed(entry, boot, "", &requests)?.iter().filter_map(|word| word.by));
+    }
+    let is_idle = |(number, request): &(usize, &Request<'_>)| {
+        !matches!(request, Request::Console(_)) && !done.contains(number)
+    };
+    match requests.iter().enumerate().find(is_idle) {
+        Some((_, request)) => Err(no_argument(*request, whose, selected())),
+        None => Ok(()),
+    }
+}
+
+fn no_argument<'a>(
+    asked: Request<'_>,
+    whose: &str,
+    entries: impl Iterator<Item = &'a Entry>,
+) -> Error {
+    let (place, what) = (asked.place(), asked.what());
     let mut there: Vec<&str> = Vec::new();
     for word in entries.flat_map(|entry| &entry.arguments) {
         let is_ours = ["init=", "root="].iter().any(|kept| word.text.starts_with(kept));
@@ -189,13 +359,13 @@ fn no_argument<'a>(place: &str, what: &str, entries: impl Iterator<Item = &'a En
             there.push(&word.text);
         }
     }
-    let whole = there.iter().filter(|word| word.split('=').next() == Some(what));
+    let whole = there.iter().filter(|word| word.split('=').next() == Some(&what));
     let whole: Vec<&str> = whole.copied().collect();
     let hint = match whole.as_slice() {
         [] => format!("give one of those there are: {}", there.join(" ")),
         found => format!("give it with its value: {}", found.join(" or ")),
     };
-    Error::Recipe { what: format!("{place}: no entry has the argument {what}"), hint: hint.into() }
+    Error::Recipe { what: format!("{place}: {whose} the argument {what}"), hint: hint.into() }
 }
 
 pub(super) fn no_entry<'a>(

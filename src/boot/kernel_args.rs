@@ -38,11 +38,10 @@ pub(crate) fn gather(recipe: &Recipe) -> Result<Boot> {
             Ok(text.to_owned())
         }
     })?;
-    let add = listed(recipe, "karg", &recipe.karg, argument)?;
     let boot = Boot {
+        add: listed(recipe, "karg", &recipe.karg, argument)?,
         delete: listed(recipe, "karg-delete", &recipe.karg_delete, argument)?,
         replace: listed(recipe, "karg-replace", &recipe.karg_replace, replacement)?,
-        add: add.into_iter().map(|asked| asked.value).collect(),
         entries,
         serial: serials(recipe)?,
         timeout: timeout(recipe)?,
@@ -346,7 +345,8 @@ mod tests {
             r.label = Some("a2345678901234567890123456789012".into());
         });
         let boot = gather(&recipe).unwrap();
-        assert_eq!(boot.add, ["quiet", "dyndbg=file x +p", "a=b=c;{$d}"]);
+        let added: Vec<&str> = boot.add.iter().map(|asked| asked.value.as_str()).collect();
+        assert_eq!(added, ["quiet", "dyndbg=file x +p", "a=b=c;{$d}"]);
         assert_eq!(boot.replace[0].value.old, None);
         assert_eq!(
             (boot.replace[1].value.old.as_deref(), &*boot.replace[1].value.new),

@@ -3,7 +3,8 @@
 
 use crate::boot::config::Config;
 use crate::boot::entry_args::{
-    LONGEST_COMMAND_LINE, arguments, check_found, first_that_fits, is_named, no_entry, too_long,
+    LONGEST_COMMAND_LINE, arguments, check_found, check_started, first_that_fits, is_named,
+    no_entry, too_long,
 };
 use crate::checked;
 use crate::error::{Error, Result};
@@ -11,6 +12,7 @@ use crate::formats::boot_config::{
     Change, Entry, Settings, Syntax, Word, changed, grub, with_initrds,
 };
 use crate::recipe::edits::{Boot, Credential, Serial};
+use crate::recipe::setting;
 
 /// The new menus.
 #[derive(Debug)]
@@ -82,7 +84,6 @@ pub fn started_alone<'a>(
     configs: &[Config],
     boot: &'a Boot,
 ) -> Result<(Entry, Vec<String>, Option<&'a Credential>)> {
-    check_found(&entries_of(configs), boot)?;
     let menu = Menu { boot, old_label: "", credential: None };
     let asked = configs.iter().find_map(|config| menu.default_entry(config).ok().flatten());
     let first = || configs.iter().flat_map(|config| &config.entries).next();
@@ -92,6 +93,8 @@ pub fn started_alone<'a>(
     };
     let entry = entry
         .ok_or_else(|| Error::unsupported("the menus", "an entry that starts NixOS", "none"))?;
+    let hint = format!("leave it out, or have that entry started by {}", setting!(default_entry));
+    check_started(&entries_of(configs), entry, boot, hint)?;
     let length = |words: &[String]| {
         // With a blank and quotes.
         words.iter().flat_map(|word| [word.len(), 3]).sum::<usize>()

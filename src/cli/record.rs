@@ -237,9 +237,9 @@ impl SidecarArgs {
         ];
         let named = named.into_iter().filter_map(|(record, flag)| Some((self.path(record)?, flag)));
         let signature = signature.map(|path| (path, "--manifest"));
-        named.chain(signature).try_for_each(|(path, flag)| {
-            written.beside(&path).map(drop).map_err(of_flag(flag))
-        })
+        named
+            .chain(signature)
+            .try_for_each(|(path, flag)| written.beside(&path).map(drop).map_err(of_flag(flag)))
     }
 
     fn wanted(&self) -> Wanted {

@@ -77,7 +77,7 @@ impl Items {
         let Boot { timeout, default_entry, label, name, credentials, .. } = boot;
         self.list("delete", delete.iter().map(|asked| asked.value.clone()));
         self.list("replace", replace.iter().map(|asked| format!("{:?}", asked.value)));
-        self.list("add", add.iter().cloned());
+        self.list("add", add.iter().map(|asked| asked.value.clone()));
         self.list("entries", entries.iter().map(|asked| asked.value.clone()));
         self.list("serial", serial.iter().map(|serial| format!("{serial:?}")));
         self.list("timeout", timeout.iter().map(u16::to_string));

@@ -42,12 +42,12 @@ pub fn script(kernel: &str, arguments: &[String]) -> Result<String> {
 /// # Errors
 /// [`Error::Usage`]: the image is not at fault.
 pub(crate) fn check_asked(boot: &Boot) -> Result<()> {
-    let new = boot.replace.iter().map(|asked| &asked.value.new);
-    boot.add.iter().chain(new).try_for_each(|text| match word(text) {
-        Ok(_) if without_medium(vec![text.clone()]).is_empty() => Err(about_medium(text)),
+    let added = boot.add.iter().map(|asked| asked.value.clone());
+    let replaced = boot.replace.iter().map(|asked| asked.value.argument());
+    added.chain(replaced).try_for_each(|text| match word(&text) {
+        Ok(_) if without_medium(vec![text.clone()]).is_empty() => Err(about_medium(&text)),
         Ok(_) => Ok(()),
-        Err(_) if text.is_empty() => Ok(()),
-        Err(_) => Err(not_carried(text, "an iPXE script")),
+        Err(_) => Err(not_carried(&text, "an iPXE script")),
     })
 }
 

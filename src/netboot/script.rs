@@ -215,7 +215,7 @@ mod tests {
                 value: Replacement { key: "loglevel".into(), old: None, new: "7".into() },
                 place: "--x".into(),
             }],
-            add: vec!["console=ttyS0,115200".into()],
+            add: vec![asked("console=ttyS0,115200".to_owned())],
             ..Boot::default()
         }
     }
@@ -258,7 +258,8 @@ mod tests {
         }
         assert!(Script::parse("x", b"\xff\xfe").is_none());
         let script = Script::parse("x", b"#!/bin/sh\nx --command-line \"init=/a b\"\n").unwrap();
-        let odd = Boot { add: vec!["a=$b".into()], ..Boot::default() };
+        let added = Spanned { value: "a=$b".to_owned(), place: "--karg".to_owned() };
+        let odd = Boot { add: vec![added], ..Boot::default() };
         assert!(script.changed(&odd).is_err());
     }
 }

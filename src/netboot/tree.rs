@@ -23,7 +23,7 @@ use crate::netboot::layout::{Layout, Part};
 use crate::netboot::script::Script;
 use crate::netboot::verify::{Archive, ComposedArchive, ComposedNetboot, Expected, Netboot};
 use crate::netboot::{INITRD, ipxe};
-use crate::recipe::edits::{Boot, Edits};
+use crate::recipe::edits::Edits;
 use crate::units::ByteRange;
 
 /// Names of kernels, as nixpkgs has them.
@@ -196,8 +196,8 @@ impl<'f> Tree<&'f ImageFile> {
         self.scripts.iter().flat_map(Script::entries)
     }
 
-    /// What was asked for of command lines can be done.
-    fn check(&self, boot: &Boot) -> Result<()> {
+    /// The command lines, one at least.
+    fn command_lines(&self) -> Result<Vec<&Entry>> {
         let entries: Vec<&Entry> = self.entries().collect();
         if entries.is_empty() {
             return Err(Error::unsupported(
@@ -206,7 +206,7 @@ impl<'f> Tree<&'f ImageFile> {
                 "none",
             ));
         }
-        entry_args::check_found(&entries, boot)
+        Ok(entries)
     }
 
     /// The initrd with edits in place of what was added before.
@@ -236,11 +236,13 @@ impl<'f> Tree<&'f ImageFile> {
 
     fn compose_netboot(self, edits: Option<&Edits>) -> Result<ComposedNetboot<&'f ImageFile>> {
         let boot = edits.map(|edits| edits.boot.clone()).unwrap_or_default();
-        self.check(&boot)?;
+        let all = self.command_lines()?;
         ipxe::check_asked(&boot)?;
         let script =
             self.scripts.iter().find(|script| script.is_ipxe()).or_else(|| self.scripts.first());
         let script = checked::present(script, "the script with the entry")?;
+        let started = checked::present(script.entries().first(), "the entry of a script")?;
+        entry_args::check_started(&all, started, &boot, "leave it out")?;
         let (text, credential) = script.changed(&boot)?;
         let changed = Script::parse(&script.name, text.as_bytes());
         let changed = checked::present(changed, "the script that was changed")?;
@@ -278,7 +280,7 @@ impl<'f> Tree<&'f ImageFile> {
 
     /// The same before it is verified.
     pub fn compose_archive(self, edits: &Edits) -> Result<ComposedArchive<&'f ImageFile>> {
-        self.check(&edits.boot)?;
+        entry_args::check_found(&self.command_lines()?, &edits.boot)?;
         let (mut carried, mut scripts) = (None, Vec::new());
         let mut replaced = Vec::new();
         let mut members = self.members.iter();

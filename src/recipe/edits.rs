@@ -146,6 +146,21 @@ pub struct Replacement {
     pub new: String,
 }
 
+impl Replacement {
+    /// The argument that comes of it.
+    pub fn argument(&self) -> String {
+        format!("{}={}", self.key, self.new)
+    }
+
+    /// As a recipe asks for it: `KEY=NEW` or `KEY=OLD=NEW`.
+    pub fn asked(&self) -> String {
+        match &self.old {
+            Some(old) => format!("{}={old}={}", self.key, self.new),
+            None => self.argument(),
+        }
+    }
+}
+
 /// A serial port.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Serial {
@@ -206,7 +221,7 @@ pub struct Boot {
     /// Kernel arguments that get other values.
     pub replace: Vec<Spanned<Replacement>>,
     /// Kernel arguments that come.
-    pub add: Vec<String>,
+    pub add: Vec<Spanned<String>>,
     /// Parts of titles or labels of the entries that this is for; all entries if empty.
     pub entries: Vec<Spanned<String>>,
     /// Serial ports, the main one last; for loaders the last that they know.
@@ -239,6 +254,12 @@ impl Boot {
     fn of_kind(&self, serial: &Serial) -> impl DoubleEndedIterator<Item = &Serial> {
         let kind = kind_of_port(&serial.port);
         self.serial.iter().filter(move |one| kind_of_port(&one.port) == kind)
+    }
+
+    /// The same for a kernel that starts without menus and a volume.
+    #[must_use]
+    pub fn without_menus(self) -> Self {
+        Self { timeout: None, default_entry: None, label: None, name: None, ..self }
     }
 
     /// Whether menus stay as they are.

@@ -120,7 +120,7 @@ impl<T: Shown> IsSet for Vec<T> {
 }
 
 /// The place of what was put in before.
-const IN_IMAGE: &str = "in the image";
+pub(crate) const IN_IMAGE: &str = "in the image";
 
 /// What goes through every field: a struct literal, so that none can be forgotten.
 macro_rules! every_field {
@@ -146,6 +146,18 @@ macro_rules! every_field {
                 places.insert(name, before.chain(own).collect());
             }
             Self { $($field: self.$field.onto(below.$field),)* places }
+        }
+
+        /// The same without what was asked for under some names.
+        #[must_use]
+        pub fn without(self, names: &[&str]) -> Self {
+            let goes = |field: &str| names.contains(&field.replace('_', "-").as_str());
+            let mut places = self.places;
+            places.retain(|name, _| !names.contains(&name.as_str()));
+            Self {
+                $($field: if goes(stringify!($field)) { Default::default() } else { self.$field },)*
+                places,
+            }
         }
 
         /// The names and values of all fields, an element of a list each.
@@ -216,6 +228,12 @@ const OF_ENTRIES: [&str; 3] = ["karg", "karg-delete", "karg-replace"];
 
 /// What only changes what an image tells of itself. The flags of these names are those of the commands that make images.
 pub const OF_RECORDS: [&str; 2] = ["manifest-digests", "sign"];
+
+/// What only menus and volumes have.
+pub const OF_VOLUMES: [&str; 4] = ["timeout", "label", "name", "merge-initrd"];
+
+/// What only menus have to choose from.
+pub const OF_CHOICES: [&str; 1] = ["default-entry"];
 
 /// What recipe files have and the command line has not.
 pub(crate) const OF_FILES: [&str; 1] = ["machine"];

@@ -17,8 +17,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use document::{OF_COMMANDS, read, schema};
-pub use fields::OF_RECORDS;
-pub(crate) use fields::{OF_FILES, OF_MENUS, of_descriptor, of_environment};
+pub(crate) use fields::{IN_IMAGE, OF_FILES, OF_MENUS, of_descriptor, of_environment};
+pub use fields::{OF_CHOICES, OF_RECORDS, OF_VOLUMES};
 pub use machine::Machine;
 pub(crate) use setting::{Phrase, Setting, called, setting};
 

@@ -157,14 +157,14 @@ impl InjectedFacts {
             credentials,
         } = &edits.boot;
         for argument in add {
-            found.add("karg", redacted(argument));
+            found.add("karg", redacted(&argument.value));
         }
         for argument in delete {
             found.add("karg-delete", redacted(&argument.value));
         }
         for replacement in replace.iter().map(|asked| &asked.value) {
             let with = |value: &str| redacted(&format!("{}={value}", replacement.key));
-            found.add("karg", with(&replacement.new));
+            found.add("karg", redacted(&replacement.argument()));
             let old = replacement.old.as_deref();
             found.add("karg-delete", old.map_or_else(|| replacement.key.clone(), with));
         }

@@ -528,7 +528,7 @@ fn boots() -> [Boot; 3] {
     let serial = Serial { port: "ttyS0".into(), speed: Some(115_200), unit: Some(0) };
     [
         Boot::default(),
-        Boot { add: vec!["quiet".into()], name: Some("ours".into()), ..Boot::default() },
+        Boot { add: vec![asked("quiet")], name: Some("ours".into()), ..Boot::default() },
         Boot {
             serial: vec![serial],
             timeout: Some(7),

@@ -4,7 +4,8 @@ use remaster::formats::newc::{self, Kind, Next};
 use remaster::image::ReadAt;
 use remaster::recipe::edits::InjectMethod;
 
-use crate::support::{AARCH64, Folder, SYSTEMD, TINY, bases, edits, key, stamp, survey};
+use crate::netboot::kexec;
+use crate::support::{AARCH64, Folder, SD, SYSTEMD, TINY, bases, edits, key, stamp, survey};
 
 /// What the program makes of a base with these flags and a key.
 fn made(base: &[u8], flags: &[&str]) -> (Vec<u8>, String) {
@@ -385,4 +386,167 @@ fn command_lines_are_shown_each_once() {
         lines.iter().all(|line| line.starts_with("init=/nix/store/") && line.ends_with(" quiet"))
     );
     assert_eq!(seen.lines().filter(|line| line.starts_with("# ")).count(), 54);
+}
+
+/// What kernel arguments are changed in, and how. All start with `loglevel=4`.
+const STARTED: [(&str, &[&str]); 4] = [
+    ("an ISO", &["base.iso", "-o", "out"]),
+    ("a raw image", &["sd.img", "-o", "out"]),
+    ("a folder", &["netboot", "nb", "-o", "out"]),
+    ("a tar archive", &["kexec.tar", "-o", "out"]),
+];
+
+/// Requests that are about one argument, and how both are named.
+const PAIRS: [(&[&str], &str); 9] = [
+    (
+        &["--karg-delete", "loglevel=4", "--karg-replace", "loglevel=5"],
+        "--karg-delete loglevel=4 and --karg-replace loglevel=5: both change the kernel argument loglevel=4",
+    ),
+    (
+        &["--karg-replace", "loglevel=7", "--karg-replace", "loglevel=3"],
+        "--karg-replace loglevel=7 and --karg-replace loglevel=3",
+    ),
+    (
+        &["--karg-replace", "loglevel=4=7", "--karg-replace", "loglevel=4=3"],
+        "--karg-replace loglevel=4=7 and --karg-replace loglevel=4=3",
+    ),
+    (
+        &["--karg-replace", "loglevel=7", "--karg-replace", "loglevel=7=3"],
+        "--karg-replace loglevel=7 and --karg-replace loglevel=7=3",
+    ),
+    (
+        &["--karg-delete", "loglevel=4", "--karg-delete", "loglevel=4"],
+        "--karg-delete loglevel=4 and --karg-delete loglevel=4",
+    ),
+    (&["--karg", "x", "--karg-delete", "x"], "--karg x and --karg-delete x"),
+    (
+        &["--karg", "x=1", "--karg-replace", "x=2"],
+        "--karg x=1 and --karg-replace x=2: both change the kernel argument x=1",
+    ),
+    (
+        &["--karg", "loglevel=4", "--karg-delete", "loglevel=4"],
+        "--karg loglevel=4 and --karg-delete loglevel=4",
+    ),
+    (
+        &["--recipe", "r.toml", "--karg-replace", "loglevel=5"],
+        "r.toml:1:15: karg-delete loglevel=4 and --karg-replace loglevel=5",
+    ),
+];
+
+fn with_all_started() -> Folder {
+    let folder = Folder::with_base(&TINY);
+    folder.write("sd.img", &SD);
+    folder.run(&["netboot", "base.iso", "-q", "-o", "nb"]).done();
+    folder.write("kexec.tar", &kexec(&folder.read("nb/initrd")));
+    folder.write("r.toml", b"karg-delete = 'loglevel=4'\n");
+    folder
+}
+
+/// The command lines of what was made.
+fn made_lines(folder: &Folder, what: &str) -> String {
+    match what {
+        "a folder" => String::from_utf8(folder.read("out/netboot.ipxe")).unwrap(),
+        "a tar archive" => {
+            let text = String::from_utf8_lossy(&folder.read("out")).into_owned();
+            let line = text.lines().find_map(|line| line.strip_prefix("kernelParams="));
+            line.unwrap().replace('"', " ")
+        }
+        _ => folder.run(&["inspect", "--kargs", "out"]).done(),
+    }
+}
+
+#[test]
+fn two_changes_of_one_argument_are_refused_and_both_are_named() {
+    let folder = with_all_started();
+    let before = folder.names();
+    for (what, command) in STARTED {
+        for (flags, both) in PAIRS {
+            let ended = folder.run(&[command, flags].concat());
+            assert!(ended.status == 2 && ended.err.contains(both), "{what}: {both}: {}", ended.err);
+            assert!(ended.err.contains("hint: leave out one of them\n"), "{what}: {}", ended.err);
+            assert_eq!(folder.names(), before, "{what}: {both}");
+        }
+    }
+    for flags in [
+        &["--serial", "ttyS0", "--karg-replace", "console=ttyS0,115200n8=tty1"][..],
+        &["--serial", "ttyS0", "--karg-delete", "console=ttyS0,115200n8"],
+    ] {
+        let ended = folder.run(&[&["base.iso", "-o", "out"], flags].concat());
+        ended.refused(2, "--serial ttyS0,115200 and --karg-");
+    }
+}
+
+#[test]
+fn every_argument_that_is_told_as_set_is_there() {
+    for (what, command) in STARTED {
+        for (flags, there, gone) in [
+            (
+                &["--karg", "x=1", "--karg-replace", "loglevel=7"][..],
+                &["x=1", "loglevel=7"][..],
+                "loglevel=4",
+            ),
+            (
+                &["--karg-delete", "loglevel=4", "--karg", "loglevel=9"],
+                &["loglevel=9"],
+                "loglevel=4",
+            ),
+            (&["--karg", "x=1", "--karg", "x=2"], &["x=1", "x=2"], "x=3"),
+        ] {
+            let folder = with_all_started();
+            let ended = folder.run(&[command, flags].concat());
+            assert_eq!(ended.status, 0, "{what}: {flags:?}: {}", ended.err);
+            let lines = made_lines(&folder, what);
+            for argument in there {
+                assert!(ended.err.contains(&format!("set: karg {argument}\n")), "{}", ended.err);
+                assert!(lines.contains(&format!(" {argument}")), "{what}: {argument}: {lines}");
+            }
+            assert!(!lines.contains(&format!(" {gone} ")), "{what}: {gone}");
+        }
+        // What is not refused is done.
+        for (flags, _) in PAIRS {
+            let folder = with_all_started();
+            let ended = folder.run(&[command, flags].concat());
+            for argument in ended.err.lines().filter_map(|line| line.strip_prefix("set: karg ")) {
+                let lines = made_lines(&folder, what);
+                assert!(lines.contains(&format!(" {argument}")), "{what}: {argument}: {lines}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_edit_changes_arguments_as_the_image_has_them() {
+    for (before, added, both) in [
+        (
+            &["--karg-delete", "loglevel=4"][..],
+            &["--karg-replace", "loglevel=5"][..],
+            "karg-delete loglevel=4 and --karg-replace loglevel=5: both change the kernel argument loglevel=4",
+        ),
+        (
+            &["--karg-delete", "loglevel=4"],
+            &["--karg-delete", "loglevel=4"],
+            "karg-delete loglevel=4 and --karg-delete loglevel=4",
+        ),
+        (
+            &["--karg-delete", "loglevel=4"],
+            &["--karg", "loglevel=4"],
+            "karg-delete loglevel=4 and --karg loglevel=4",
+        ),
+        (
+            &["--karg-replace", "loglevel=7"],
+            &["--karg-replace", "loglevel=5"],
+            "karg-replace loglevel=7 and --karg-replace loglevel=5: both change the kernel argument loglevel=7",
+        ),
+        (&["--karg", "x"], &["--karg-delete", "x"], "karg x and --karg-delete x"),
+    ] {
+        for base in ["base.iso", "sd.img"] {
+            let folder = with_all_started();
+            folder.run(&[&[base, "-q", "-o", "out"], before].concat()).done();
+            let image = folder.read("out");
+            let ended = folder.run(&[&["edit", "--in-place", "out"], added].concat());
+            ended.refused(2, &format!("in the image: {both}"));
+            assert!(ended.err.contains("give --replace"), "{}", ended.err);
+            assert!(folder.read("out") == image, "{both}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use remaster::iso::survey::Survey;
 use remaster::netboot::tree::Tree;
 use remaster::netboot::verify::{ComposedArchive, ComposedNetboot};
 use remaster::netboot::{archive, installer};
-use remaster::recipe::edits::{Attached, Edits, InjectMethod, Purpose};
+use remaster::recipe::edits::{Attached, Edits, InjectMethod, Purpose, Spanned};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::planned_image::ManifestOptions;
 use remaster::stamp::stamped_image::StampedImage;
@@ -444,7 +444,7 @@ fn a_kexec_archive_that_is_wrong_in_one_thing_is_told() {
     folder.write("kexec.tar", &kexec(&base_initrd(&TINY)));
     let file = ImageFile::open(&folder.at("kexec.tar")).unwrap();
     let mut wanted = edits(1, InjectMethod::ExtraInitrd);
-    wanted.boot.add = vec!["quiet".into()];
+    wanted.boot.add = vec![Spanned { value: "quiet".into(), place: "--karg".into() }];
     let compose = || Tree::of_archive(&file).unwrap().compose_archive(&wanted).unwrap();
     compose().verify().unwrap();
     let table: &[(&str, Wrong)] = &[
