@@ -14,7 +14,7 @@ use remaster::keys::Gathered;
 use remaster::live::{Carried, Customization, Input, look_up, named_files};
 use remaster::progress::Progress;
 use remaster::recipe::edits::{Edits, InjectMethod};
-use remaster::recipe::{self, OF_RECORDS, Recipe};
+use remaster::recipe::{self, OF_RECORDS, OF_VOLUMES, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, Fact, InjectedFacts};
@@ -73,18 +73,12 @@ impl Edit {
     pub(crate) fn recipe(&self) -> Result<Recipe> {
         let recipe = self.shared()?;
         if self.no_key && recipe.edits().is_empty() {
-            return Err(Error::Usage {
-                what: "--no-key without anything to put in".into(),
-                hint: "give what to put in, or take everything out with `remaster reset`".into(),
-            });
+            return Err(key_of_nothing());
         }
         if recipe.edits().is_empty()
             && let Some(fault) = remote_keys::proposal()
         {
             return Err(fault);
-        }
-        if self.known_hosts.is_some() && !recipe.names_host_key() {
-            return Err(known_hosts::none_put_in());
         }
         Ok(recipe)
     }
@@ -102,32 +96,70 @@ impl Edit {
 
     /// Reads everything that is named, and tells what is worth telling of it.
     pub(crate) fn gather(&self, files: &mut RunFiles) -> Result<(Recipe, Customization)> {
-        let recipe = self.recipe()?;
+        self.gathered(self.recipe()?, files)
+    }
+
+    /// The same for a kernel that starts without menus and a volume; none if all is for those.
+    pub(crate) fn gather_without_volume(
+        &self,
+        files: &mut RunFiles,
+    ) -> Result<Option<(Recipe, Customization)>> {
+        let recipe = self.without(self.recipe()?, &OF_VOLUMES)?;
+        recipe.map(|recipe| self.gathered(recipe, files)).transpose()
+    }
+
+    fn gathered(
+        &self,
+        recipe: Recipe,
+        files: &mut RunFiles,
+    ) -> Result<(Recipe, Customization)> {
         named_files::take_down(&recipe, files)?;
+        if self.known_hosts.is_some() && !recipe.names_host_key() {
+            return Err(known_hosts::none_put_in());
+        }
         let customization = gather(&recipe)?;
         tell(&customization);
         Ok((recipe, customization))
     }
 
-    /// Refuses flags for menus and volumes where there are none. A recipe may have them for images, and gets a note.
-    pub(crate) fn check_without_menus(&self) -> Result<()> {
-        const MENUS: [&str; 4] = ["timeout", "label", "name", "merge-initrd"];
-        if let Some(name) =
-            self.flags.set_names().iter().find(|name| MENUS.contains(&name.as_str()))
-        {
+    /// The recipe without what is of an image of these names where none is made; none if nothing is left. Flags of that
+    /// are refused; a recipe may be for images, too, and so it is noted.
+    ///
+    /// # Errors
+    /// A flag of these, and others that mean nothing without what is left out.
+    pub(crate) fn without(&self, recipe: Recipe, of_menus: &[&str]) -> Result<Option<Recipe>> {
+        let is_of_menus = |name: &&String| of_menus.contains(&name.as_str());
+        if let Some(name) = self.flags.set_names().iter().find(is_of_menus) {
             return Err(Error::Usage {
                 what: format!("--{name} changes menus or a volume, and there is neither"),
                 hint: "leave it out".into(),
             });
         }
-        let asked = self.shared()?.set_names();
-        for name in asked.iter().filter(|name| MENUS.contains(&name.as_str())) {
-            printer::note(&format!("{name} changes menus or a volume, and there is neither"));
+        let mut asked = recipe.set_names();
+        asked.retain(|name| is_of_menus(&name) || OF_RECORDS.contains(&name.as_str()));
+        for name in &asked {
+            printer::note(&if is_of_menus(&name) {
+                format!("{name} changes menus or a volume, and there is neither")
+            } else {
+                format!("{name} is for the manifest of an image, and no image is made")
+            });
         }
-        for name in asked.iter().filter(|name| OF_RECORDS.contains(&name.as_str())) {
-            printer::note(&format!("{name} is for the manifest of an image, and no image is made"));
+        let recipe = recipe.without(of_menus).without(&OF_RECORDS);
+        if asked.is_empty() || !recipe.edits().is_empty() {
+            return Ok(Some(recipe));
         }
-        Ok(())
+        if self.no_key {
+            return Err(key_of_nothing());
+        }
+        if self.known_hosts.is_some() { Err(known_hosts::none_put_in()) } else { Ok(None) }
+    }
+}
+
+/// The error of `--no-key` where there would be no image without a key.
+fn key_of_nothing() -> Error {
+    Error::Usage {
+        what: "--no-key without anything to put in".into(),
+        hint: "give what to put in, or take everything out with `remaster reset`".into(),
     }
 }
 
@@ -262,11 +294,15 @@ impl<'a> StampJob<'a> {
         &self.gone
     }
 
+    /// The image that is decided on.
+    pub(crate) fn planned(&self) -> &PlannedImage {
+        &self.made
+    }
+
     fn taken_out(&self) -> Vec<String> {
-        if self.adds {
-            return self.gone.iter().map(|fact| format!("{fact} is taken out")).collect();
-        }
-        taken_out(&self.gone)
+        let of_fact =
+            |fact: &Fact| record_gone(fact).unwrap_or_else(|| format!("{fact} is taken out"));
+        if self.adds { self.gone.iter().map(of_fact).collect() } else { taken_out(&self.gone) }
     }
 
     /// What there is and what would be done to it.
@@ -283,14 +319,9 @@ impl<'a> StampJob<'a> {
         for line in self.taken_out() {
             text.extend([&line, "\n"]);
         }
-        text.push_str(&keys_shown(&self.customization.keys));
-        for key in self.customization.all_host_keys().flat_map(|found| &found.keys) {
-            let _ = if key.by_chance {
-                writeln!(text, "host key: {}, another one each time", key.algorithm())
-            } else {
-                writeln!(text, "host key: {key}")
-            };
-        }
+        text.push_str(&self.told());
+        text.push_str(&self.credential());
+        text.push_str(&host_keys_shown(&self.customization));
         if self.made.is_private() {
             text.push_str("the image will hold secrets: mode 0600\n");
         }
@@ -322,9 +353,21 @@ impl<'a> StampJob<'a> {
         Ok(FinishedJob { sha256: base.known_sha256(), image, gone, summary })
     }
 
-    fn summary(&self) -> String {
+    /// What is put in, in words: the same whether it is done or would be.
+    fn told(&self) -> String {
         let mut text = keys_shown(&self.customization.keys);
         text.push_str(&settings_shown(&InjectedFacts::from_edits(self.made.edits()), &self.recipe));
+        text
+    }
+
+    /// What keys on the kernel's command lines do, on a line.
+    fn credential(&self) -> String {
+        let line = |does| format!("on the kernel's command lines: {does}\n");
+        self.made.credential().map(line).unwrap_or_default()
+    }
+
+    fn summary(&self) -> String {
+        let mut text = self.told();
         let (menus, release) = (self.made.menus(), self.base.release());
         let initrds = match self.made.edits().way {
             InjectMethod::MergeInitrd => "initrds changed; ",
@@ -346,9 +389,7 @@ impl<'a> StampJob<'a> {
             "NixOS {release}{who}{}{initrds}{menus}checked",
             if who.is_empty() { ": " } else { "; " }
         );
-        if let Some(does) = self.made.credential() {
-            let _ = writeln!(text, "on the kernel's command lines: {does}");
-        }
+        text.push_str(&self.credential());
         text
     }
 }
@@ -365,9 +406,24 @@ impl FinishedJob<'_> {
 /// Files that are reported one by one.
 pub(crate) const MAX_SHOWN: usize = 10;
 
+/// What the manifest loses.
+fn record_gone(fact: &Fact) -> Option<String> {
+    let line = match fact.name.as_str() {
+        "sign" => "the manifest was signed: without --sign it is not any more",
+        "manifest-digests" => {
+            "the manifest had digests of the image: without --manifest-digests it has none"
+        }
+        _ => return None,
+    };
+    Some(line.to_owned())
+}
+
 /// What was put in before and is not given again, a line each.
 pub(crate) fn taken_out(gone: &[Fact]) -> Vec<String> {
-    let line = |fact: &Fact| format!("{fact} is not given again: it is taken out");
+    let line = |fact: &Fact| {
+        let told = || format!("{fact} is not given again: it is taken out");
+        record_gone(fact).unwrap_or_else(told)
+    };
     let files = gone.iter().filter(|fact| fact.name == "file");
     let others = gone.iter().filter(|fact| fact.name != "file");
     let mut lines: Vec<String> = others.chain(files.clone().take(MAX_SHOWN)).map(line).collect();
@@ -406,6 +462,19 @@ pub(crate) fn keys_shown(gathered: &Gathered) -> String {
     for key in gathered.keys.keys() {
         let line = format!("key: {} {} {}", key.algorithm, key.fingerprint, key.comment);
         let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// The host keys of a dry run, a line each: those that chance makes are others each time.
+pub(crate) fn host_keys_shown(customization: &Customization) -> String {
+    let mut text = String::new();
+    for key in customization.all_host_keys().flat_map(|found| &found.keys) {
+        let _ = if key.by_chance {
+            writeln!(text, "host key: {}, another one each time", key.algorithm())
+        } else {
+            writeln!(text, "host key: {key}")
+        };
     }
     text
 }

@@ -24,6 +24,9 @@ pub(super) struct KnownHosts {
 impl KnownHosts {
     /// Those of the customization, for the file that is wanted, which is among the files of the run, or one beside the
     /// image. Nothing is written yet.
+    ///
+    /// # Errors
+    /// A file is wanted, and there is nothing to write to it.
     pub(super) fn new(
         customization: &Customization,
         wanted: Option<&Path>,
@@ -33,7 +36,7 @@ impl KnownHosts {
     ) -> Result<Option<Self>> {
         let all: Vec<HostKeys> = customization.all_host_keys().cloned().collect();
         if all.is_empty() {
-            return Ok(None);
+            return if wanted.is_some() { Err(none_put_in()) } else { Ok(None) };
         }
         let own = beside.filter(|_| wanted.is_none()).map(HostKeys::file_beside);
         if let Some(path) = &own {
@@ -50,6 +53,11 @@ impl KnownHosts {
             Some(file) => write(file, &self.text()),
             None => Ok(()),
         }
+    }
+
+    /// What a dry run tells of the file.
+    pub(super) fn dry_run(&self) -> String {
+        self.path().map(|path| format!("would write {}\n", shell_quote(path))).unwrap_or_default()
     }
 
     /// Where the file is written.

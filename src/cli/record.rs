@@ -47,11 +47,6 @@ impl ManifestArgs {
         }
     }
 
-    /// Whether the manifest is to be signed.
-    pub(super) fn signs(&self, recipe: &Recipe) -> bool {
-        self.or_by(recipe).sign.is_some()
-    }
-
     /// The flags that are given.
     pub(super) fn flag_names(&self) -> Vec<&'static str> {
         let all = [("--manifest-digests", self.manifest_digests), ("--sign", self.sign.is_some())];
@@ -256,6 +251,13 @@ impl SidecarArgs {
         let all = [Record::Manifest, Record::Signature, Record::Provenance, Record::Sbom];
         let is_made = |record: &Record| !matches!(record, Record::Signature) || is_signed;
         all.into_iter().filter(is_made).filter_map(|record| self.path(record)).collect()
+    }
+
+    /// What a dry run tells of the files that would be written.
+    pub(super) fn dry_run(&self, made: &PlannedImage) -> Result<String> {
+        self.check_signer(made)?;
+        let written = self.written(made.signer().is_some());
+        Ok(written.iter().map(|path| format!("would write {}\n", shell_quote(path))).collect())
     }
 
     /// Refuses a key that cannot sign what was asked for, before the image is written.

@@ -24,7 +24,6 @@ use crate::iso::survey::console::Console;
 use crate::live::{self, Facts};
 use crate::output::Outgoing;
 use crate::recipe::edits::Edits;
-use crate::stamp::injected_facts::InjectedFacts;
 
 /// The store of an installer.
 const STORE: &str = "/nix-store.squashfs";
@@ -127,6 +126,14 @@ impl<B: ReadAt> BaseImage<B> {
         }
     }
 
+    /// The same of a disk image, as [`Self::iso`].
+    pub(super) fn disk(&self) -> Option<&in_disk::DiskBase<B>> {
+        match &self.kind {
+            Kind::Disk(base) => Some(base),
+            Kind::Iso(_) => None,
+        }
+    }
+
     /// Its release, as `25.11.1234.abcdef`.
     pub fn release(&self) -> &str {
         match &self.kind {
@@ -156,14 +163,6 @@ impl<B: ReadAt> BaseImage<B> {
         match &self.kind {
             Kind::Iso(base) => Facts::from_survey(&base.survey),
             Kind::Disk(base) => Facts::from_disk(&base.raw),
-        }
-    }
-
-    /// What was put in before, by the names of recipes; `None` if nothing was.
-    pub fn injected_facts(&self) -> Option<InjectedFacts> {
-        match &self.kind {
-            Kind::Iso(base) => InjectedFacts::from_iso(base),
-            Kind::Disk(base) => InjectedFacts::from_disk(base),
         }
     }
 

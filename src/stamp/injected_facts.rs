@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::boot::config::Config;
 use crate::boot::entry_args::added_ports;
+use crate::boot::folder::{MANIFEST, SIGNATURE};
 use crate::boot::kernel_args;
 use crate::boot::menu::Started;
 use crate::disk::injected;
@@ -19,6 +20,8 @@ use crate::iso::survey::squashfs;
 use crate::keys;
 use crate::live;
 use crate::recipe::edits::{Boot, Edits};
+use crate::stamp::base_image::BaseImage;
+use crate::stamp::manifest::{Manifest, found};
 use crate::units::ByteRange;
 
 /// The name of a public key among facts.
@@ -74,6 +77,9 @@ const AMONG_OTHERS: [&str; 5] = [
     "etc/modprobe.d/",
 ];
 
+/// What an image tells of itself that another stamping does not: facts of its manifest, which no live system has.
+const OF_RECORDS: [&str; 2] = ["sign", "manifest-digests"];
+
 /// Something that was put in, as `hostname` and `box`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Fact {
@@ -81,6 +87,13 @@ pub struct Fact {
     pub name: String,
     /// As a recipe has it, or a fingerprint, or a path; empty for what is secret or has many forms.
     pub value: String,
+}
+
+impl Fact {
+    /// Whether it is about the manifest, and so about nothing that a live system has.
+    pub fn is_of_records(&self) -> bool {
+        OF_RECORDS.contains(&self.name.as_str())
+    }
 }
 
 impl fmt::Display for Fact {
@@ -92,7 +105,12 @@ impl fmt::Display for Fact {
 
 /// All that was put into an image, or is to be.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct InjectedFacts(BTreeMap<Fact, String>);
+pub struct InjectedFacts {
+    /// Facts, and the comments of keys.
+    all: BTreeMap<Fact, String>,
+    /// Those of the manifest.
+    records: Vec<Fact>,
+}
 
 impl InjectedFacts {
     /// What was put into an ISO; none if nothing was.
@@ -188,14 +206,22 @@ impl InjectedFacts {
         found
     }
 
-    /// Everything, by name and value.
+    /// The same of an image with a manifest.
+    #[must_use]
+    pub(crate) fn with_records(self, signed: bool, digested: bool) -> Self {
+        let found = OF_RECORDS.into_iter().zip([signed, digested]).filter(|(_, has)| *has);
+        let fact = |(name, _): (&str, bool)| Fact { name: name.to_owned(), value: String::new() };
+        Self { records: found.map(fact).collect(), ..self }
+    }
+
+    /// Everything but what is about the manifest, by name and value.
     pub fn facts(&self) -> impl Iterator<Item = &Fact> {
-        self.0.keys()
+        self.all.keys()
     }
 
     /// The same, where keys have their comments behind their fingerprints.
     pub fn with_comments(&self) -> Vec<Fact> {
-        self.0.iter().map(with_comment).collect()
+        self.all.iter().map(with_comment).collect()
     }
 
     /// Whether somebody can log in over ssh: by a key, or by a password, of which sshd takes none that is empty.
@@ -229,7 +255,7 @@ impl InjectedFacts {
 
     /// Whether something is on that need not be said.
     fn is_on(&self, name: &str) -> bool {
-        let said = self.0.keys().find(|fact| fact.name == name);
+        let said = self.all.keys().find(|fact| fact.name == name);
         said.map_or_else(|| self.default_of(name), |fact| fact.value == "true")
     }
 
@@ -242,7 +268,7 @@ impl InjectedFacts {
     }
 
     fn add(&mut self, name: &str, value: impl Into<String>) {
-        self.0.insert(Fact { name: name.to_owned(), value: value.into() }, String::new());
+        self.all.insert(Fact { name: name.to_owned(), value: value.into() }, String::new());
     }
 
     /// A squashfs. Of the keys in it nobody knows more than where they are.
@@ -277,7 +303,7 @@ impl InjectedFacts {
         let Ok(found) = keys::parse("authorized_keys", text) else { return };
         for key in found.keys.keys() {
             let fact = Fact { name: KEY.to_owned(), value: key.fingerprint.clone() };
-            self.0.insert(fact, key.comment.clone());
+            self.all.insert(fact, key.comment.clone());
         }
     }
 
@@ -354,7 +380,7 @@ impl InjectedFacts {
     }
 
     fn has_named(&self, name: &str) -> bool {
-        self.0.keys().any(|fact| fact.name == name)
+        self.all.keys().any(|fact| fact.name == name)
     }
 
     /// Whether a fact is among these, or what takes its place.
@@ -368,7 +394,8 @@ impl InjectedFacts {
         // An argument is taken out with its value, or named without.
         let key = fact.value.split('=').next().unwrap_or_default();
         let taken_out = Fact { value: key.to_owned(), ..fact.clone() };
-        self.0.contains_key(fact) || (fact.name == "karg-delete" && self.0.contains_key(&taken_out))
+        self.all.contains_key(fact)
+            || (fact.name == "karg-delete" && self.all.contains_key(&taken_out))
     }
 
     /// What of this is not among what is given now, with the comments of keys.
@@ -376,7 +403,7 @@ impl InjectedFacts {
     /// # Errors
     /// [`Error::Usage`] if this lets in the holder of a key, what is given now nobody, and that is not `meant`.
     pub fn not_in(&self, now: &Self, meant: bool) -> Result<Vec<Fact>> {
-        let gone = self.0.iter().filter(|(fact, _)| !now.covers(fact));
+        let gone = self.all.iter().filter(|(fact, _)| !now.covers(fact));
         let gone: Vec<Fact> = gone.map(with_comment).collect();
         let key = gone.iter().find(|fact| fact.name == KEY);
         match key.filter(|_| !meant && !now.has_named(KEY)) {
@@ -391,6 +418,26 @@ impl InjectedFacts {
     }
 }
 
+impl<B: ReadAt> BaseImage<B> {
+    /// What was put in before, by the names of recipes; `None` if nothing was.
+    pub fn injected_facts(&self) -> Option<InjectedFacts> {
+        let (found, told) = match (self.iso(), self.disk()) {
+            (Some(iso), _) => {
+                let found = InjectedFacts::from_iso(iso)?;
+                (found, found::on_volume(iso.image.base(), iso.now.as_ref()?.tree()))
+            }
+            (None, Some(disk)) => {
+                let found = InjectedFacts::from_disk(disk)?;
+                (found, found::in_root(disk.image.base(), disk.now.as_ref()?))
+            }
+            (None, None) => return None,
+        };
+        // A manifest that cannot be read is what `inspect` and `verify` tell of.
+        let Some(told) = told.ok().flatten() else { return Some(found) };
+        Some(found.with_records(told.signature.is_some(), told.manifest.blocks.is_some()))
+    }
+}
+
 /// A fact with the comment of a key.
 fn with_comment((fact, comment): (&Fact, &String)) -> Fact {
     let value = format!("{} {comment}", fact.value);
@@ -402,10 +449,20 @@ fn with_comment((fact, comment): (&Fact, &String)) -> Fact {
 /// # Errors
 /// As [`InjectedFacts::not_in`].
 pub fn removed(before: Option<&InjectedFacts>, edits: &Edits, meant: bool) -> Result<Vec<Fact>> {
-    before.map_or_else(
-        || Ok(Vec::new()),
-        |before| before.not_in(&InjectedFacts::from_edits(edits), meant),
-    )
+    let Some(before) = before else { return Ok(Vec::new()) };
+    let mut gone = before.not_in(&InjectedFacts::from_edits(edits), meant)?;
+    gone.extend(before.records.iter().filter(|fact| loses(edits, fact)).cloned());
+    Ok(gone)
+}
+
+/// Whether the manifest of edits, if they have one, lacks what another one had.
+fn loses(edits: &Edits, fact: &Fact) -> bool {
+    let Some(text) = edits.records.get(MANIFEST) else { return false };
+    let manifest: Option<Manifest> = serde_json::from_slice(text).ok();
+    match fact.name.as_str() {
+        "sign" => !edits.records.contains_key(SIGNATURE),
+        _ => manifest.is_none_or(|manifest| manifest.blocks.is_none()),
+    }
 }
 
 /// Whether a host key is among what goes: clients know the machine by it.

@@ -231,3 +231,54 @@ fn below_an_image_on_a_longer_stick_lies_the_base() {
         assert_same(name, &bytes(&below.image), base);
     }
 }
+
+#[test]
+fn a_signature_and_digests_that_go_are_told_by_every_way() {
+    const SIGNED: &str = "the manifest was signed: without --sign it is not any more";
+    const DIGESTS: &str =
+        "the manifest had digests of the image: without --manifest-digests it has none";
+    let ways: [(&str, &[&str]); 7] = [
+        ("signed.iso --hostname box -o out.iso", &[SIGNED, DIGESTS]),
+        ("signed.iso --hostname box -n", &[SIGNED, DIGESTS]),
+        ("edit --in-place signed.iso --replace --hostname box", &[SIGNED, DIGESTS]),
+        ("edit --in-place signed.iso --hostname box", &[SIGNED]),
+        ("edit --in-place signed.iso --hostname box -n", &[SIGNED]),
+        ("stamp signed.iso users.csv -o out", &[SIGNED, DIGESTS]),
+        ("flash signed.iso --hostname box --to-file out.img", &[SIGNED, DIGESTS]),
+    ];
+    for base in [&*TINY, &*SD] {
+        let folder = Folder::with_base(base);
+        folder.write("signer", pair(2).to_openssh(ssh_key::LineEnding::LF).unwrap().as_bytes());
+        folder.write("users.csv", b"name,hostname\na,box\n");
+        let made =
+            ["base.iso", "-q", "--hostname", "old", "--sign", "signer", "--manifest-digests"];
+        folder.run(&[&made[..], &["-o", "original.iso"]].concat()).done();
+        for (way, lines) in ways {
+            if way.starts_with("stamp") && *base == **SD {
+                continue;
+            }
+            let _ = fs::remove_file(folder.at("out.iso"));
+            fs::copy(folder.at("original.iso"), folder.at("signed.iso")).unwrap();
+            let words: Vec<&str> = way.split(' ').collect();
+            let ended = folder.run(&words);
+            let told = format!("{}{}", ended.err, ended.text());
+            assert_eq!(ended.status, 0, "{way}: {told}");
+            for line in [SIGNED, DIGESTS] {
+                let is_told = told.contains(line);
+                assert_eq!(is_told, lines.contains(&line), "{way}: {line}: {told}");
+            }
+        }
+        let again = [&made[..], &["-f", "-o", "again.iso"]].concat();
+        let again: Vec<&str> = again
+            .into_iter()
+            .map(|word| if word == "base.iso" { "original.iso" } else { word })
+            .collect();
+        assert!(!folder.run(&again).err.contains("the manifest"), "nothing goes");
+    }
+    let folder = Folder::with_base(&TINY);
+    folder.write("signer", pair(2).to_openssh(ssh_key::LineEnding::LF).unwrap().as_bytes());
+    folder.write("users.csv", b"name,hostname\na,box\n");
+    folder.run(&["base.iso", "-q", "--hostname", "box", "--sign", "signer", "-o", "s.iso"]).done();
+    let ended = folder.run(&["stamp", "s.iso", "users.csv", "--json", "-o", "out"]);
+    assert!(ended.text().contains("\"taken_out\":[\"sign\"]"), "{}", ended.text());
+}

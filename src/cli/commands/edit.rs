@@ -86,7 +86,8 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     stays.check(stamping.gone())?;
     let stamping = stamping.adding(stays.everything);
     if args.dry_run {
-        return printer::print(&stamping.dry_run());
+        let known = known.as_ref().map(KnownHosts::dry_run).unwrap_or_default();
+        return printer::print(&format!("{}{known}", stamping.dry_run()));
     }
     let finished = stamping.compose()?;
     let bytes = edited.rewrite(finished.image.outgoing(), &progress)?;
@@ -119,12 +120,28 @@ struct Stays {
 }
 
 impl Stays {
+    /// Refuses to put in a key that is taken out.
+    fn check_removed(&self, customization: &Customization) -> Result<()> {
+        let mut now = customization.keys.keys.keys();
+        match now.find(|key| self.removed.contains(&key.fingerprint)) {
+            None => Ok(()),
+            Some(key) => Err(Error::Usage {
+                what: format!(
+                    "the key {} {} is to be taken out by --remove-key, and put in by --key",
+                    key.fingerprint, key.comment
+                ),
+                hint: "leave out one of them".into(),
+            }),
+        }
+    }
+
     /// Refuses to take out anything else.
     fn check(&self, gone: &[Fact]) -> Result<()> {
         let may_go = |fact: &&Fact| {
             let is_once = injected_facts::has_host_key(std::slice::from_ref(fact))
                 || injected_facts::is_switch(fact);
-            (is_once && self.asked.contains(&fact.name))
+            fact.is_of_records()
+                || (is_once && self.asked.contains(&fact.name))
                 || self.removed.iter().any(|print| fact.value.starts_with(print))
         };
         match gone.iter().find(|fact| self.everything && !may_go(fact)) {
@@ -144,6 +161,9 @@ impl Args {
             return self.edit.shared();
         }
         let recipe = self.edit.recipe()?;
+        if recipe.edits().is_empty() && self.edit.known_hosts().is_some() {
+            return Err(known_hosts::none_put_in());
+        }
         if recipe.edits().is_empty() {
             return Err(Error::Usage {
                 what: "nothing to put in".into(),
@@ -166,8 +186,8 @@ impl Args {
         } else {
             previous.remove_keys(&self.remove_key)?
         };
-        if previous.is_signed() && !self.inside.signs(&asked) {
-            printer::note("the manifest was signed: without --sign it is not any more");
+        if self.edit.no_key && removed.is_empty() {
+            return Err(no_key_there("no key was put into the image with --key"));
         }
         let carried = previous.carried(&base.facts(), &asked)?;
         removed.extend(carried.left_out().iter().map(|path| format!("/{path}")));
@@ -180,6 +200,7 @@ impl Args {
             });
         }
         let customization = job::gather_over(&recipe, carried)?;
+        stays.check_removed(&customization)?;
         job::tell(&customization);
         Ok(Gathered { recipe, customization, stays })
     }
@@ -192,6 +213,9 @@ impl Args {
                 ),
                 hint: "leave --remove-key out".into(),
             });
+        }
+        if self.edit.no_key && !self.replace {
+            return Err(no_key_there("nothing was put into the image before"));
         }
         let customization = job::gather(&recipe)?;
         job::tell(&customization);
@@ -238,6 +262,14 @@ impl Args {
             ),
             hint: "run `remaster edit --recover IMAGE` first, then edit it".into(),
         })
+    }
+}
+
+/// The error of `--no-key` where it takes out nothing.
+fn no_key_there(why: &str) -> Error {
+    Error::Usage {
+        what: format!("--no-key would take out nothing: {why}"),
+        hint: "leave --no-key out".into(),
     }
 }
 

@@ -37,7 +37,6 @@ pub struct PreviousStamp {
     entries: Vec<Entry>,
     root: Vec<Member>,
     private: bool,
-    signed: bool,
 }
 
 impl PreviousStamp {
@@ -64,13 +63,7 @@ impl PreviousStamp {
             entries: menus::entries(base),
             root,
             private: manifest.is_none_or(|manifest| manifest.private != Some(false)),
-            signed: found.is_some_and(|found| found.signature.is_some()),
         }))
-    }
-
-    /// Whether its manifest is signed, which only the holder of the key can do again.
-    pub fn is_signed(&self) -> bool {
-        self.signed
     }
 
     /// Takes out keys, each given as fingerprint, comment, file or key. Gives the fingerprints of those that are gone.
