@@ -519,3 +519,76 @@ fn the_demo_leaves_a_stamped_image_and_no_private_key() {
     assert_eq!(left, ["base.iso", "custom.iso", "id_ed25519.pub"]);
     folder.run(&["demo", "--dir", "demo"]).refused(2, "not empty");
 }
+
+#[test]
+fn what_would_have_no_effect_is_refused_and_changes_nothing() {
+    let folder = folder();
+    folder.write("other.pub", key(2).as_bytes());
+    folder.write("host", pair(7).to_openssh(LineEnding::LF).unwrap().as_bytes());
+    folder.write("seed", &(0..64).collect::<Vec<u8>>());
+    folder.write("word", b"hello\n");
+    folder.write("x.service", b"[Service]\nExecStart=/bin/sh -c true\n");
+    std::fs::create_dir_all(folder.at("over/etc/systemd/system.control")).unwrap();
+    folder.write("over/etc/a", b"a\n");
+    folder.write("over/etc/systemd/system.control/x.service", b"[Service]\nExecStart=/bin/sh\n");
+    let run = |line: &str| folder.run(&line.split(' ').collect::<Vec<_>>());
+    run("base.iso -q --key key.pub --key other.pub -o two.iso").done();
+    run("base.iso -q --hostname box -o none.iso").done();
+    let before = folder.names();
+    for (line, words) in [
+        (
+            "base.iso --file word:/etc/a --file key.pub:/etc/a -o x",
+            "--file: /etc/a comes from key.pub:/etc/a, and from --file word:/etc/a, too",
+        ),
+        (
+            "base.iso --overlay over --file word:/etc/a -o x",
+            "--file: /etc/a comes from word:/etc/a, and from --overlay over, too",
+        ),
+        (
+            "base.iso --overlay over --unit x.service -o x",
+            "--unit: /etc/systemd/system.control/x.service comes from x.service, and from --overlay over, too",
+        ),
+        (
+            "base.iso --unit x.service --file word:/etc/systemd/system.control/x.service -o x",
+            "and from --file word:/etc/systemd/system.control/x.service, too",
+        ),
+        (
+            "base.iso --host-key host --host-key-seed seed -o x",
+            "--host-key-seed: nothing is derived from it",
+        ),
+        (
+            "base.iso --hostname q --allow-secrets -o x",
+            "--allow-secrets: has no effect without --overlay or --file",
+        ),
+        ("base.iso --hostname q --known-hosts x -o y", "--known-hosts without a host key"),
+        (
+            "edit --in-place two.iso --remove-key key.pub --known-hosts x",
+            "--known-hosts without a host key",
+        ),
+        (
+            "edit --in-place two.iso --hostname q --known-hosts x",
+            "--known-hosts without a host key",
+        ),
+        (
+            "edit --in-place two.iso --no-key --known-hosts x --hostname q",
+            "--known-hosts without a host key",
+        ),
+        (
+            "edit --in-place two.iso --remove-key key.pub --key key.pub",
+            "is to be taken out by --remove-key, and put in by --key",
+        ),
+        ("edit --in-place none.iso --no-key", "--no-key would take out nothing"),
+        ("edit --in-place none.iso --no-key --hostname q", "--no-key would take out nothing"),
+        ("edit --in-place base.iso --no-key --hostname q", "--no-key would take out nothing"),
+    ] {
+        let images = ["two.iso", "none.iso", "base.iso"].map(|name| folder.read(name));
+        let ended = run(line);
+        assert!(ended.status == 2 && ended.err.contains(words), "{line}: {}", ended.err);
+        assert_eq!(folder.names(), before, "{line}");
+        let now = ["two.iso", "none.iso", "base.iso"].map(|name| folder.read(name));
+        assert!(now == images, "{line}");
+    }
+    run("base.iso -q --key key.pub --host-key host -o known.iso").done();
+    run("edit --in-place known.iso --hostname q --known-hosts here").done();
+    assert!(String::from_utf8(folder.read("here")).unwrap().starts_with("q ssh-ed25519 "));
+}

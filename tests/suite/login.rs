@@ -128,7 +128,7 @@ fn known_hosts_is_written_by_every_command_that_puts_a_host_key_in() {
         let text = String::from_utf8(folder.read("k")).unwrap();
         let known: ssh_key::known_hosts::Entry = text.trim().parse().unwrap();
         assert_eq!(known.public_key().key_data(), &host, "{command:?}");
-        let again = folder.run(&[command, &flags[..], &["--allow-secrets"]].concat());
+        let again = folder.run(&[command, &flags[..], &["--greeting=false"]].concat());
         assert_eq!(again.status, 2, "{command:?}: {}", again.err);
         assert!(again.err.contains(" already"), "{command:?}: {}", again.err);
         assert_eq!(folder.read("k"), text.as_bytes(), "{command:?}");

@@ -169,7 +169,7 @@ fn the_entry_and_its_arguments_can_be_chosen() {
     );
     folder
         .run(&["netboot", "base.iso", "-f", "-o", "out", "--karg-delete", "nothing"])
-        .refused(2, "no entry has");
+        .refused(2, "the entry that is started does not have the argument nothing");
     folder
         .run(&["netboot", "base.iso", "-f", "-o", "out", "--default-entry", "nobody"])
         .refused(2, "is called");
@@ -406,4 +406,81 @@ fn other_archives_and_broken_ones_are_refused() {
         let ended = folder.run(&["damaged.tar", "--key", "key.pub", "-f", "-o", "x.tar"]);
         assert!([0, 4].contains(&ended.status), "{at}: {}", ended.err);
     }
+}
+
+/// What only menus, volumes and manifests have, as flags and in a recipe.
+const OF_IMAGES: [(&str, &[&str], &str); 7] = [
+    ("timeout", &["--timeout", "3"], "timeout = 3"),
+    ("label", &["--label", "X"], "label = 'X'"),
+    ("name", &["--name", "q"], "name = 'q'"),
+    ("merge-initrd", &["--merge-initrd"], "merge-initrd = true"),
+    ("default-entry", &["--default-entry", "nosuch"], "default-entry = 'nosuch'"),
+    ("manifest-digests", &["--manifest-digests"], "manifest-digests = true"),
+    ("sign", &["--sign", "key.pub"], "sign = 'key.pub'"),
+];
+
+#[test]
+fn what_is_of_images_is_refused_or_noted_where_none_is_made() {
+    let folder = folder(&TINY);
+    folder.run(&["netboot", "base.iso", "-o", "nb"]).quietly();
+    folder.write("kexec.tar", &kexec(&folder.read("nb/initrd")));
+    let ways: [&[&str]; 5] = [
+        &["netboot", "nb", "-f", "-o", "out"],
+        &["netboot", "kexec.tar", "-f", "-o", "out"],
+        &["kexec.tar", "-f", "-o", "out.tar"],
+        &["kexec.tar", "-n"],
+        &["netboot", "base.iso", "-f", "-o", "out"],
+    ];
+    for way in ways {
+        for (name, flags, setting) in OF_IMAGES {
+            // An ISO has menus to choose from.
+            if way.contains(&"base.iso") && name == "default-entry" {
+                continue;
+            }
+            let ended = folder.run(&[way, &["--hostname", "box"], flags].concat());
+            ended.refused(2, &format!("--{name}"));
+            folder.write("r.toml", format!("hostname = 'box'\n{setting}\n").as_bytes());
+            let ended = folder.run(&[way, &["--recipe", "r.toml"]].concat());
+            let told = format!("{}{}", ended.err, ended.text());
+            assert!(ended.status == 0 && told.contains("set: hostname box\n"), "{way:?}: {told}");
+            let is_noted = told.lines().any(|line| line.starts_with(&format!("note: {name} ")));
+            assert!(is_noted && !told.contains(&format!("set: {name}")), "{way:?}: {told}");
+            folder.write("r.toml", format!("{setting}\n").as_bytes());
+            let ended = folder.run(&[way, &["--recipe", "r.toml"]].concat());
+            let has_none = ended.err.contains("nothing to put in");
+            let is_netboot = way.contains(&"netboot");
+            assert_eq!((ended.status, has_none), if is_netboot { (0, false) } else { (2, true) });
+        }
+    }
+}
+
+#[test]
+fn arguments_are_for_the_entry_that_is_started() {
+    let folder = folder(&TINY);
+    let line = |name: &str| {
+        let script = String::from_utf8(folder.read(&format!("{name}/netboot.ipxe"))).unwrap();
+        script.lines().find(|line| line.starts_with("kernel ")).unwrap().to_owned()
+    };
+    let entry = ["netboot", "base.iso", "--karg", "one", "--entry", "Copy ISO", "-o"];
+    folder.run(&[&entry[..], &["first"]].concat()).refused(
+        2,
+        "--entry: \"Copy ISO\" is not the entry that is started, \"NixOS 25.11 Installer",
+    );
+    folder.run(&[&entry[..], &["chosen", "--default-entry", "Copy ISO"]].concat()).done();
+    assert!(line("chosen").contains(" one "), "{}", line("chosen"));
+    folder
+        .run(&["netboot", "base.iso", "--karg-delete", "fbcon=rotate:3", "-o", "x"])
+        .refused(2, "the entry that is started does not have the argument fbcon=rotate:3");
+    folder
+        .run(&["netboot", "base.iso", "--karg", "one", "--entry", "Windows", "-o", "x"])
+        .refused(2, "no entry of any menu is called \"Windows\"");
+    folder
+        .run(&["netboot", "base.iso", "--karg-replace", "findiso=x", "-o", "x"])
+        .refused(2, "is about a medium");
+    folder.run(&["netboot", "base.iso", "-o", "nb"]).quietly();
+    folder
+        .run(&["netboot", "nb", "--karg", "one", "--entry", "run", "-o", "x"])
+        .refused(2, "is called \"run\"");
+    folder.run(&["netboot", "nb", "--karg", "one", "--entry", "netboot", "-o", "y"]).done();
+    assert!(line("y").contains(" one "), "{}", line("y"));
 }

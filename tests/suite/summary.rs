@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use remaster::recipe::Recipe;
 use ssh_key::LineEnding;
 
+use crate::netboot::kexec;
 use crate::support::{Ended, Folder, SD, TINY, key, pair};
 
 const HASH: &str = "$6$saltsalt$6HmnG.ehEMzgYMK0TCxOBULoMaNQNXyzFOT2qYch1YHPdYIj3P.88UVgCUtiy.ZlNcL02CwzdM1b.zOdo6qf30";
@@ -67,7 +68,7 @@ const ROWS: &[Row] = &[
     ("unit", &["--unit", "x.service"], "file: /etc/systemd/system.control/x.service"),
     ("enable", &["--unit", "x.service", "--enable"], "set: enable true"),
     ("run", &["--run", "run.sh"], "file: /opt/remaster/run/run.sh"),
-    ("allow-secrets", &["--allow-secrets"], "set: allow-secrets true"),
+    ("allow-secrets", &["--file", "word:/etc/word", "--allow-secrets"], "set: allow-secrets true"),
     ("karg", &["--karg", "quiet"], "set: karg quiet"),
     ("karg-delete", &["--karg-delete", "loglevel=4"], "set: karg-delete loglevel=4"),
     ("karg-replace", &["--karg-replace", "loglevel=7"], "set: karg loglevel=7"),
@@ -212,4 +213,54 @@ fn every_field_has_a_row() {
     let rows = ROWS.iter().map(|row| row.0).chain(OTHERS.map(|row| row.0));
     let rows: BTreeSet<String> = rows.map(str::to_owned).collect();
     assert_eq!(rows, Recipe::keys().into_iter().collect());
+}
+
+/// The lines that say what is put in.
+fn told(text: &str) -> Vec<&str> {
+    let starts = ["key: ", "set: ", "file: ", "ssh login: ", "host key: ", "and ", "on the kernel"];
+    text.lines().filter(|line| starts.iter().any(|start| line.starts_with(start))).collect()
+}
+
+#[test]
+fn a_dry_run_tells_what_the_run_tells() {
+    let folder = folder();
+    folder.write("sd.img", &SD);
+    folder.run(&["netboot", "base.iso", "-q", "-o", "nb"]).done();
+    folder.write("kexec.tar", &kexec(&folder.read("nb/initrd")));
+    folder.write("machine.toml", b"[[machine]]\nmac = '52:54:00:12:34:56'\nhostname = 'm1'\n");
+    let more: [&[&str]; 2] = [&["--recipe", "machine.toml"], &["--inject", "credential"]];
+    let rows = || ROWS.iter().map(|row| row.1).chain(more);
+    let mut wrong = Vec::new();
+    for base in ["base.iso", "sd.img", "kexec.tar"] {
+        for keys in [&["--key", "key.pub"][..], &["--hostname", "z"]] {
+            for given in rows() {
+                let has_own_name = keys[0] == "--hostname" && given.contains(&"--hostname");
+                let arguments = [&[base], keys, given].concat();
+                let ended = folder.run(&[&arguments[..], &["-f", "-o", "out"]].concat());
+                if ended.status != 0 || has_own_name {
+                    continue;
+                }
+                let dry = folder.run(&[&arguments[..], &["-n", "-f", "-o", "out"]].concat()).done();
+                let by_chance = given.contains(&"generate") && !given.contains(&"--host-key-seed");
+                let (mut real, mut dry) = (told(&ended.err), told(&dry));
+                real.sort_unstable();
+                dry.sort_unstable();
+                if real != dry && !by_chance {
+                    wrong.push(format!("{arguments:?}:\n{real:#?}\n{dry:#?}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let records = ["--manifest", "m.json", "--provenance", "p.json", "--sign", "host"];
+    let keys = ["base.iso", "--host-key", "host", "-n", "-o", "other.iso"];
+    let text = folder.run(&[&keys[..], &records].concat()).done();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("would write ")).collect();
+    let files = ["m.json", "m.json.sig", "p.json", "other.iso.known_hosts"];
+    assert_eq!(lines, files.map(|file| format!("would write {file}")));
+    let text = folder.run(&["kexec.tar", "--host-key", "host", "-n", "-o", "other.tar"]).done();
+    for words in ["host key: ssh-ed25519 SHA256:", "mode 0600", "would write other.tar.known_hosts"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
 }

@@ -13,7 +13,8 @@ use remaster::netboot::verify::Netboot;
 use remaster::netboot::{INITRD, SCRIPT, archive, installer};
 use remaster::output::directory::{TempDir, check};
 use remaster::output::file::{FileAccess, OverwritePolicy};
-use remaster::recipe::Recipe;
+use remaster::recipe::edits::Edits;
+use remaster::recipe::{OF_CHOICES, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, InjectedFacts};
@@ -62,10 +63,17 @@ impl Args {
         self.output.components().collect()
     }
 
+    /// What is left of what was asked for where there is no menu to choose from.
+    fn for_tree(&self, asked: Option<Asked>) -> Result<Option<Asked>> {
+        let Some((recipe, customization)) = asked else { return Ok(None) };
+        let recipe = self.edit.without(recipe, &OF_CHOICES)?;
+        Ok(recipe.map(|recipe| (recipe, customization)))
+    }
+
     fn finish(
         &self,
         (mut made, settings): Built<'_>,
-        customization: Option<&Customization>,
+        asked: Option<&Asked>,
         known: Option<&KnownHosts>,
         files: &mut RunFiles,
     ) -> Result<()> {
@@ -73,6 +81,7 @@ impl Args {
             let path = self.folder().join(name);
             files.write(&format!("the file {}", shell_quote(&path)), &path)?;
         }
+        let customization = asked.map(|(_, customization)| customization);
         if customization.is_none() && is_closed(&self.image) {
             made.close();
         }
@@ -174,7 +183,7 @@ fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) ->
     let Some((recipe, customization)) = asked else {
         return Ok((tree.netboot(None)?, String::new()));
     };
-    let edits = customization.edits(&facts(&tree))?;
+    let edits = edits(customization, &tree)?;
     job::tell_unknown(&edits)?;
     let gone = injected_facts::removed(
         Some(&InjectedFacts::from_root(tree.root())),
@@ -186,21 +195,21 @@ fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) ->
     Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits), recipe)))
 }
 
-/// What edits depend on in what starts by itself.
-pub(crate) fn facts(tree: &Tree<&ImageFile>) -> Facts {
-    Facts::from_release(tree.release(), tree.architecture())
+/// The edits of what starts by itself.
+pub(crate) fn edits(customization: &Customization, tree: &Tree<&ImageFile>) -> Result<Edits> {
+    let edits = customization.edits(&Facts::from_release(tree.release(), tree.architecture()))?;
+    Ok(Edits { boot: edits.boot.without_menus(), ..edits })
 }
 
 pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
-    let asked = args.edit.is_given().then(|| args.edit.gather(files)).transpose()?;
-    let customization = asked.as_ref().map(|(_, customization)| customization);
-    args.edit.check_without_menus()?;
+    let asked = args.edit.is_given().then(|| args.edit.gather_without_volume(files)).transpose()?;
+    let asked = asked.flatten();
     if !args.written.force {
         check(&args.folder(), OverwritePolicy::Refuse, &[])?;
     }
     let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
     base::take_down(&path, files)?;
-    let known = match customization {
+    let known = match asked.as_ref().map(|(_, customization)| customization) {
         Some(customization) => {
             let (wanted, folder) = (args.edit.known_hosts(), args.folder());
             KnownHosts::new(customization, wanted, Some(&folder), files, |path| {
@@ -211,16 +220,17 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     };
     if path.is_dir() {
         let found = Files::within(&path)?;
+        let asked = args.for_tree(asked)?;
         let made = Tree::of_files(&found).and_then(|tree| of_tree(tree, asked.as_ref(), args));
         let made = made.map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
-        return args.finish(made, customization, known.as_ref(), files);
+        return args.finish(made, asked.as_ref(), known.as_ref(), files);
     }
     let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()))?;
-    let made = if archive::is_tar(&file) {
+    if archive::is_tar(&file) {
+        let asked = args.for_tree(asked)?;
         let made = Tree::of_archive(&file).and_then(|tree| of_tree(tree, asked.as_ref(), args));
-        made.map_err(|fault| fault.in_file(Material::Tree, file.name()))?
-    } else {
-        of_installer(&file, asked.as_ref(), args)?
-    };
-    args.finish(made, customization, known.as_ref(), files)
+        let made = made.map_err(|fault| fault.in_file(Material::Tree, file.name()))?;
+        return args.finish(made, asked.as_ref(), known.as_ref(), files);
+    }
+    args.finish(of_installer(&file, asked.as_ref(), args)?, asked.as_ref(), known.as_ref(), files)
 }

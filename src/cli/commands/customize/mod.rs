@@ -47,7 +47,9 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     let asked = (recipe, customization);
     let stamping = StampJob::plan(&file, asked, &args.inside, args.edit.no_key, &progress)?;
     if args.dry_run {
-        return printer::print(&stamping.dry_run());
+        let beside = args.beside.dry_run(stamping.planned())?;
+        let known = known.as_ref().map(KnownHosts::dry_run).unwrap_or_default();
+        return printer::print(&format!("{}{beside}{known}", stamping.dry_run()));
     }
     let finished = stamping.compose()?;
     let Some(output) = output else { return Ok(()) };

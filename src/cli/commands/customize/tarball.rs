@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 
-use remaster::error::{Error, Material, Result};
+use remaster::error::{Advice, Error, Material, Result};
 use remaster::image::unpack::Packing;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::Customization;
@@ -12,15 +12,16 @@ use remaster::netboot::tree::Tree;
 use remaster::output::{Outgoing, stream};
 use remaster::place;
 use remaster::progress::Progress;
-use remaster::recipe::Recipe;
+use remaster::recipe::{OF_CHOICES, OF_VOLUMES, Recipe};
 use remaster::stamp::injected_facts::{self, InjectedFacts};
 use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
-use crate::cli::commands::netboot::facts;
+use crate::cli::commands::netboot::edits;
 use crate::cli::destination::{Destination, pipe, sync_note};
 use crate::cli::job::{
-    keys_shown, settings_shown, taken_out_of_tree, tell_taken_out_of_tree, tell_unknown,
+    host_keys_shown, keys_shown, settings_shown, taken_out_of_tree, tell_taken_out_of_tree,
+    tell_unknown,
 };
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
@@ -34,14 +35,14 @@ pub(crate) fn write(
     output: Option<&Destination>,
     known: Option<&KnownHosts>,
 ) -> Result<()> {
-    check(args, &file.name())?;
+    let recipe = &check(args, recipe, &file.name())?;
     let packing = packing(file.path())?;
     if let Some(Destination::File(output)) = output {
         place::check_name(output.path(), packing.program())?;
     }
     let tree =
         Tree::of_archive(file).map_err(|fault| fault.in_file(Material::Tree, file.name()))?;
-    let edits = customization.edits(&facts(&tree))?;
+    let edits = edits(customization, &tree)?;
     tell_unknown(&edits)?;
     let gone = injected_facts::removed(
         Some(&InjectedFacts::from_root(tree.root())),
@@ -58,12 +59,17 @@ pub(crate) fn write(
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }
     if args.dry_run {
+        summary.push_str(&host_keys_shown(customization));
         for line in taken_out_of_tree(&gone) {
             summary.extend([&line, "\n"]);
         }
+        if archive.private {
+            summary.push_str("the archive will hold secrets: mode 0600\n");
+        }
+        let known = known.map(KnownHosts::dry_run).unwrap_or_default();
         let (old, new) = (format_bytes(file.size()), format_bytes(image.image().size()));
         return printer::print(&format!(
-            "{summary}would add to {initrd}; unpacked: {old} -> {new}\n"
+            "{summary}would add to {initrd}; unpacked: {old} -> {new}\n{known}"
         ));
     }
     let Some(output) = output else { return Ok(()) };
@@ -89,8 +95,8 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Refuses what is for volumes, and tells what is for menus.
-fn check(args: &Args, name: &str) -> Result<()> {
+/// Refuses what is for images. The recipe without what there is of it for them.
+fn check(args: &Args, recipe: &Recipe, name: &str) -> Result<Recipe> {
     let mut given = args.inside.flag_names();
     given.extend(args.beside.flag_names());
     given.extend(matches!(args.form, Form::Patch).then_some("--as patch"));
@@ -100,7 +106,11 @@ fn check(args: &Args, name: &str) -> Result<()> {
             hint: "leave out what is for images".into(),
         });
     }
-    args.edit.check_without_menus()
+    let left = args.edit.without(recipe.clone(), &[&OF_VOLUMES[..], &OF_CHOICES].concat())?;
+    left.ok_or_else(|| Error::Usage {
+        what: "nothing to put in but what is for images".into(),
+        hint: Advice::GiveKey,
+    })
 }
 
 /// How the file that was given is packed.
