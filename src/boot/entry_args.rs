@@ -6,7 +6,6 @@ use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::Entry;
 use crate::recipe::edits::{Boot, Credential, Replacement, Serial, Spanned};
 use crate::recipe::{IN_IMAGE, setting};
-use crate::units::u64_of;
 
 /// Bytes of a kernel's command line with the one that ends it, on x86 and arm64 (Linux
 /// `COMMAND_LINE_SIZE`).
@@ -318,13 +317,15 @@ fn check_named(entries: &[&Entry], boot: &Boot) -> Result<()> {
         return Err(no_entry(asked, "any menu", entries.iter().copied()));
     }
     match &boot.default_entry {
-        Some(asked) if asked.value.bytes().all(|byte| byte.is_ascii_digit()) => Err(Error::Recipe {
-            what: format!(
-                "{}: {:?} is a number, and entries go by title",
-                asked.place, asked.value
-            ),
-            hint: titles_hint(entries.iter().copied()),
-        }),
+        Some(asked) if asked.value.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err(Error::Recipe {
+                what: format!(
+                    "{}: {:?} is a number, and entries go by title",
+                    asked.place, asked.value
+                ),
+                hint: titles_hint(entries.iter().copied()),
+            })
+        }
         _ => Ok(()),
     }
 }

@@ -108,11 +108,7 @@ impl Edit {
         recipe.map(|recipe| self.gathered(recipe, files)).transpose()
     }
 
-    fn gathered(
-        &self,
-        recipe: Recipe,
-        files: &mut RunFiles,
-    ) -> Result<(Recipe, Customization)> {
+    fn gathered(&self, recipe: Recipe, files: &mut RunFiles) -> Result<(Recipe, Customization)> {
         named_files::take_down(&recipe, files)?;
         if self.known_hosts.is_some() && !recipe.names_host_key() {
             return Err(known_hosts::none_put_in());

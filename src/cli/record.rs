@@ -47,6 +47,11 @@ impl ManifestArgs {
         }
     }
 
+    /// Whether the manifest is to be signed.
+    pub(super) fn signs(&self, recipe: &Recipe) -> bool {
+        self.or_by(recipe).sign.is_some()
+    }
+
     /// The flags that are given.
     pub(super) fn flag_names(&self) -> Vec<&'static str> {
         let all = [("--manifest-digests", self.manifest_digests), ("--sign", self.sign.is_some())];
