@@ -77,16 +77,20 @@ fn is_path(word: &str) -> bool {
 }
 
 impl Rule {
-    /// What the file of a path is, in words, if it is not what is asked for.
+    /// What the file of a path is, and what is asked for, if it is not that.
     ///
     /// # Errors
     /// A file that cannot be opened.
     pub fn judge(&self, word: &str) -> io::Result<Option<String>> {
+        if word.is_empty() {
+            return Ok(Some(format!("it is empty, not {}", self.wanted)));
+        }
         if !is_path(word) {
             return Ok(None);
         }
         let found = recognize(Path::new(word))?;
-        Ok(found.filter(|(kind, _)| !self.takes.contains(kind)).map(|(_, name)| name))
+        let other = found.filter(|(kind, _)| !self.takes.contains(kind));
+        Ok(other.map(|(_, name)| format!("{word} is {name}, not {}", self.wanted)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use remaster::error::{Error, Result};
+use remaster::error::{Advice, Error, Result};
 use remaster::formats::patch_file::PatchFile;
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
@@ -74,6 +74,9 @@ impl Edit {
         let recipe = self.shared()?;
         if self.no_key && recipe.edits().is_empty() {
             return Err(key_of_nothing());
+        }
+        if let Some(file) = self.recipe.as_deref().filter(|_| recipe.edits().is_empty()) {
+            return Err(asks_for_nothing(file));
         }
         if recipe.edits().is_empty()
             && let Some(fault) = remote_keys::proposal()
@@ -157,6 +160,12 @@ fn key_of_nothing() -> Error {
         what: "--no-key without anything to put in".into(),
         hint: "give what to put in, or take everything out with `remaster reset`".into(),
     }
+}
+
+/// What is said of a recipe file that leaves nothing to do.
+pub(crate) fn asks_for_nothing(file: &Path) -> Error {
+    let what = format!("{} asks for nothing to put in", file.display());
+    Error::Usage { what, hint: Advice::RecipeForm }
 }
 
 /// Surveys a base of any kind.

@@ -105,6 +105,12 @@ pub enum KeyError {
         /// What is wrong with it.
         problem: String,
     },
+    /// An argument without a character.
+    #[error("{at}: it is empty, not a public key")]
+    Empty {
+        /// Where it stands.
+        at: String,
+    },
     /// A directory where a file was expected.
     #[error("{name} is a folder, not a file of public keys")]
     Directory {
@@ -134,7 +140,9 @@ impl KeyError {
             | Self::Malformed { hint, .. }
             | Self::Weak { hint, .. } => hint,
             Self::TooLarge { .. } => "check the file name: a .pub file has a few hundred bytes",
-            Self::NoKey { .. } => "give a .pub file, an authorized_keys file or a key itself",
+            Self::NoKey { .. } | Self::Empty { .. } => {
+                "give a .pub file, an authorized_keys file or a key itself"
+            }
             Self::Nobody { .. } => {
                 "give the plain key, as id_ed25519.pub, without these options, alone or beside them"
             }

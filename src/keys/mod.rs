@@ -30,7 +30,7 @@ pub use key::AuthorizedKey;
 pub use note::Note;
 pub use remote::RemoteKeys;
 pub use set::KeySet;
-pub use source::{ArgumentPlace, Source};
+pub use source::{ArgumentPlace, Source, is_path};
 
 use expiry::Moment;
 use options::Options;

@@ -17,11 +17,24 @@ pub enum RemoteKeys {
 }
 
 impl RemoteKeys {
-    /// Where an argument sends, if it does. A file of that name wins.
+    /// Whether an argument is a word for keys that are elsewhere, be it a right one or not.
+    pub(super) fn is_word(argument: &str) -> bool {
+        match argument.split_once(':') {
+            None => argument == "agent",
+            Some((start, rest)) => {
+                ["gh", "gl"].contains(&start)
+                    || ["http", "https"].contains(&start) && rest.starts_with("//")
+            }
+        }
+    }
+
+    /// Where an argument sends, if it does. A file of that name wins, but not of what stands in a file, where a path has
+    /// the folder of that one in front.
     ///
     /// # Errors
     /// A name that no user has, an address that is not of https.
-    pub fn parse(argument: &str) -> Result<Option<Self>, KeyError> {
+    pub fn parse(argument: &str, is_in_file: bool) -> Result<Option<Self>, KeyError> {
+        let is_there = |argument: &str| !is_in_file && is_there(argument);
         let refused = |problem: &str| {
             Err(KeyError::Unnamed { argument: shown(argument), problem: problem.to_owned() })
         };
@@ -87,14 +100,14 @@ mod tests {
             ("ssh-ed25519 AAAA", None),
             ("command=\"gh:x\" ssh-ed25519 AAAA", None),
         ] {
-            assert_eq!(RemoteKeys::parse(argument).unwrap(), expected, "{argument}");
+            assert_eq!(RemoteKeys::parse(argument, false).unwrap(), expected, "{argument}");
         }
     }
 
     #[test]
     fn what_no_user_is_called_and_what_nobody_vouches_for_is_refused() {
         for argument in ["gh:", "gh:a/../b", "gh:a b", "gl:-x", "gh:a?b", "http://example.org/k"] {
-            let fault = RemoteKeys::parse(argument).unwrap_err();
+            let fault = RemoteKeys::parse(argument, false).unwrap_err();
             assert!(fault.to_string().starts_with(argument), "{fault}");
             assert!(fault.hint().is_some_and(|hint| hint.contains("https://")));
         }

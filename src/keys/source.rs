@@ -9,6 +9,7 @@ use super::fault::{KeyError, SourceSpan, shown};
 use super::kind::Kind;
 use super::line::{Fields, is_skipped};
 use super::refuse;
+use super::remote::RemoteKeys;
 use super::text::LIMIT;
 
 /// Where keys come from.
@@ -62,14 +63,21 @@ impl ArgumentPlace {
 }
 
 impl Source {
-    /// Decides from the argument. An existing file wins over a key.
+    /// Decides from the argument. An existing file wins over a key, but not of what stands in a file: a path in one has
+    /// its folder in front.
     pub fn parse(argument: &str, place: &ArgumentPlace) -> Result<Self, KeyError> {
         if argument == "-" {
             return Ok(Self::StandardInput);
         }
+        if argument.is_empty() {
+            return Err(KeyError::Empty { at: place.to_string() });
+        }
         if let Some(found) = refuse::private_key(argument.as_bytes()) {
             let at = SourceSpan { source: place.to_string(), line: found.line };
             return Err(KeyError::PrivateKey { at, format: found.what, public: None });
+        }
+        if matches!(place, ArgumentPlace::Recipe(_)) && reads_as_key(argument) {
+            return Ok(Self::Literal(argument.to_owned()));
         }
         match fs::metadata(argument) {
             Ok(found) if found.is_dir() => {
@@ -94,9 +102,17 @@ impl Source {
         if reads_as_key(argument) {
             return Ok(Self::Literal(argument.to_owned()));
         }
-        let tilde = argument.starts_with('~');
+        let tilde = argument.starts_with('~') || argument.contains("/~");
         Err(KeyError::Neither { argument: place.shown_argument(argument), tilde })
     }
+}
+
+/// Whether an argument that stands in a file names another file: it is neither a key nor a word for keys that are
+/// elsewhere. Nothing is looked for.
+pub fn is_path(argument: &str) -> bool {
+    let is_word = argument.is_empty() || argument == "-" || RemoteKeys::is_word(argument);
+    let is_secret = || refuse::private_key(argument.as_bytes()).is_some();
+    !is_word && !reads_as_key(argument) && !is_secret()
 }
 
 /// Reads a source, but never more than one byte over the limit.

@@ -2,6 +2,7 @@
 //! setting is given: a flag, a recipe, a user of a batch, one of several machines.
 
 use crate::error::{Error, Result};
+use crate::keys;
 use crate::named_file::{self, Kind, Rule};
 use crate::recipe::{Recipe, setting};
 use crate::run_files::RunFiles;
@@ -170,12 +171,15 @@ fn check_one(recipe: &Recipe) -> Result<()> {
         let Some(rule) = rule_of(&name.replace('-', "_")) else { continue };
         for (index, word) in values.iter().enumerate() {
             let place = recipe.place(&name, index);
+            let is_in_file = name == "key" && recipe.place_in_file(&name, index).is_some();
+            if is_in_file && !word.is_empty() && !keys::is_path(word) {
+                continue;
+            }
             match rule.judge(word) {
                 Ok(None) => {}
                 // A value may be the key itself.
                 Err(_) if name == "key" => {}
-                Ok(Some(is)) => {
-                    let what = format!("{word} is {is}, not {}", rule.wanted);
+                Ok(Some(what)) => {
                     return Err(recipe.fault(&name, index, what, (rule.hint)()));
                 }
                 Err(refused) => {

@@ -57,7 +57,8 @@ pub(super) fn fetch(recipe: &Recipe, input: &mut Input<'_>) -> Result<Fetched> {
 /// # Errors
 /// A name that no user has, an address that is not of https.
 pub(crate) fn source(recipe: &Recipe, index: usize, given: &str) -> Result<Option<RemoteKeys>> {
-    RemoteKeys::parse(given).map_err(|refused| {
+    let is_in_file = recipe.place_in_file("key", index).is_some();
+    RemoteKeys::parse(given, is_in_file).map_err(|refused| {
         let hint = refused.hint().unwrap_or_default();
         recipe.fault("key", index, refused, hint)
     })

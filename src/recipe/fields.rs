@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::setting::{called, setting};
 use super::{Inject, Machine, Recipe, Xattrs, edits};
 use crate::error::{Advice, Error};
+use crate::keys;
 
 /// What is asked for, in one line.
 trait Shown {
@@ -423,7 +424,8 @@ impl Recipe {
     #[must_use]
     pub(super) fn below_folder(mut self, folder: &Path) -> Self {
         let joined = |path: &mut PathBuf| {
-            if path.as_os_str() != "-" && of_environment(path).or(of_descriptor(path)).is_none() {
+            let is_word = path.as_os_str().is_empty() || path.as_os_str() == "-";
+            if !is_word && of_environment(path).or(of_descriptor(path)).is_none() {
                 *path = folder.join(&*path);
             }
         };
@@ -449,11 +451,10 @@ impl Recipe {
                 path.clone_into(name);
             }
         };
-        self.file.iter_mut().for_each(joined);
-        let is_path = |name: &&mut String| !name.starts_with("generate");
+        self.file.iter_mut().filter(|name| !name.is_empty()).for_each(joined);
+        let is_path = |name: &&mut String| !name.is_empty() && !name.starts_with("generate");
         self.host_key.iter_mut().filter(is_path).for_each(joined);
-        let is_path = |key: &&mut String| *key != "-" && folder.join(&**key).exists();
-        self.key.iter_mut().filter(is_path).for_each(joined);
+        self.key.iter_mut().filter(|key| keys::is_path(key)).for_each(joined);
         for machine in &mut self.machine {
             machine.with_paths(|own| own.below_folder(folder));
         }

@@ -13,6 +13,7 @@ use super::Recipe;
 use super::document::{broken, fault, position, unknown};
 use crate::bounded;
 use crate::error::{Advice, Error, Result};
+use crate::keys;
 
 /// Bytes of a users file.
 const LARGEST: u64 = 512 << 20;
@@ -221,7 +222,11 @@ impl Reading {
             match field.name.as_str() {
                 "name" => {
                     let text = field.value.as_str().map(str::to_owned);
-                    name = Some(text.ok_or_else(|| field.fault("the name is not text", FORM))?);
+                    let text = text.ok_or_else(|| field.fault("the name is not text", FORM))?;
+                    if text.is_empty() {
+                        return Err(field.fault("it is empty", "give the user a name"));
+                    }
+                    name = Some(text);
                 }
                 "menu-name" => {
                     "name".clone_into(&mut field.name);
@@ -232,7 +237,7 @@ impl Reading {
         }
         let name = name.ok_or_else(|| fault(&place, "a user without `name`", FORM))?;
         let mut recipe = recipe.below_folder(&self.folder);
-        let (keys, places) = keys(&recipe)?.into_iter().unzip();
+        let (keys, places) = keys_of(&recipe)?.into_iter().unzip();
         recipe.key = keys;
         recipe.places.insert("key".to_owned(), places);
         Ok(User { name, place, recipe })
@@ -314,11 +319,11 @@ fn shown(text: &str) -> String {
 }
 
 /// Keys and where each stands, with each folder replaced by the `.pub` files in it, by name.
-fn keys(recipe: &Recipe) -> Result<Vec<(String, String)>> {
+fn keys_of(recipe: &Recipe) -> Result<Vec<(String, String)>> {
     let mut keys = Vec::new();
     for (index, key) in recipe.key.iter().enumerate() {
         let place = recipe.line_in_file("key", index).map_or_else(String::new, str::to_owned);
-        if !Path::new(key).is_dir() {
+        if !keys::is_path(key) || !Path::new(key).is_dir() {
             keys.push((key.clone(), place));
             continue;
         }

@@ -249,6 +249,80 @@ fn what_a_file_really_is_is_said_of_every_setting_of_a_recipe_a_user_and_a_machi
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What each setting takes; every path in a file is relative to that file, and what is empty is called that.
+#[test]
+fn a_path_in_a_file_is_never_one_of_the_folder_where_the_command_runs() {
+    let made = folder();
+    fs::create_dir(made.at("rc")).unwrap();
+    made.write("agent", key(3).as_bytes());
+    made.write("rc/key.pub", key(1).as_bytes());
+    let mut wrong = Vec::new();
+    for (line, file, head) in WAYS {
+        let (line, file) = (line.replace(file, "rc/r.toml"), format!("rc/{file}"));
+        let of_machine = head.contains("machine");
+        for (beside, name, _) in SETTINGS {
+            let is_shared = *name == "sign" && line.starts_with("stamp");
+            if is_shared || of_machine && !["key", "host-key", "run"].contains(name) {
+                continue;
+            }
+            let alone = *name == "key" || of_machine;
+            let key = if alone { "" } else { "key = 'key.pub'" };
+            let mut rows = vec![("public", "rc/public"), ("", "is empty, not")];
+            if *name == "key" {
+                let of_batch = if of_machine { "agent is not for one" } else { "agent" };
+                rows.extend([("agent", of_batch), ("ssh-ed25519 AAAA", "not a whole key")]);
+                rows.extend([("~/k.pub", "write the path in full"), ("gh:a b", "no user has")]);
+            }
+            for (given, words) in rows {
+                let text = format!("{head}{key}\n{beside}\n{name} = '{given}'\n");
+                made.write(&file, text.as_bytes());
+                let ended = run(&made, &line, "");
+                let is_said = [1, 2, 11].contains(&ended.status) && ended.err.contains(words);
+                let has_place = given == "agent" || ended.err.contains("rc/r.toml:");
+                if !is_said || !has_place {
+                    wrong.push(format!("{text}: status {}: {}", ended.status, ended.err));
+                }
+                let _ = fs::remove_file(made.at("out"));
+                let _ = fs::remove_file(made.at("out.known_hosts"));
+                let _ = fs::remove_dir_all(made.at("outd"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_user_without_a_name_has_a_place_and_an_empty_recipe_is_named() {
+    let made = folder();
+    for (text, place) in [
+        ("u.toml", "[[user]]\nname = ''\nkey = 'key.pub'\n", "u.toml:2:8: name: it is empty"),
+        ("u.csv", "name,key\n\"\",key.pub\n", "u.csv:2: a user without `name`"),
+        ("u.jsonl", "{\"name\": \"\"}\n", "u.jsonl:1: name: it is empty"),
+    ]
+    .map(|(name, text, words)| {
+        made.write(name, text.as_bytes());
+        (name, words)
+    }) {
+        let ended = made.run(&["stamp", "base.iso", text, "-o", "outd"]);
+        assert!(ended.status == 11 && ended.err.contains(place), "{}", ended.err);
+    }
+    made.write("r.toml", b"# nothing\n");
+    for line in [
+        "recipe check r.toml",
+        "recipe check /dev/null",
+        "base.iso --recipe r.toml -o out",
+        "flash base.iso --recipe r.toml --to-file out",
+        "netboot base.iso --recipe r.toml -o outn",
+        "edit --in-place image --recipe r.toml",
+    ] {
+        let ended = run(&made, line, "");
+        let named = line.split(' ').find(|word| word.contains(".toml") || word.contains("null"));
+        let words = format!("{} asks for nothing to put in", named.unwrap());
+        ended.refused(2, &words);
+        assert!(ended.err.contains("\nhint: see `remaster recipe schema`"), "{}", ended.err);
+    }
+}
+
 /// Nobody, who owns nothing.
 const NOBODY: u32 = 65534;
 

@@ -29,7 +29,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
         Command::Schema => printer::print_own(&recipe::schema()),
         Command::Check { file } => {
-            let customization = job::gather(&recipe::read(file)?)?;
+            let recipe = recipe::read(file)?;
+            if recipe.edits().is_empty() {
+                return Err(job::asks_for_nothing(file));
+            }
+            let customization = job::gather(&recipe)?;
             job::tell(&customization);
             printer::tell(&format!("{}: sound\n", file.display()))
         }

@@ -238,7 +238,10 @@ fn is_output(command: &str, id: &str) -> bool {
 fn judge(rule: &Rule, (command, id): (&str, &str), word: &str) -> Result<(), Error> {
     match rule.judge(word) {
         Ok(None) => Ok(()),
-        Ok(Some(is)) => Err(usage(format!("{word} is {is}, not {}", rule.wanted), (rule.hint)())),
+        Ok(Some(_)) if word.is_empty() => {
+            Err(usage(format!("--{} needs a value", id.replace('_', "-")), (rule.hint)()))
+        }
+        Ok(Some(what)) => Err(usage(what, (rule.hint)())),
         // A word for --key may be the key itself.
         Err(_) if id == "key" && command != "try" => Ok(()),
         Err(refused) => {
