@@ -10,7 +10,8 @@ use remaster::run_files::RunFiles;
 use serde_json::{Value, json};
 
 use super::destination::of_flag;
-use super::progress::{EVENTS, emit};
+use super::printer;
+use super::progress::EVENTS;
 use crate::cli::shell::shell_quote;
 
 /// The public halves of the host keys of one image, and the file for them.
@@ -116,7 +117,7 @@ impl KnownHosts {
                 event.insert("v".into(), EVENTS.into());
                 event.insert("event".into(), "host_key".into());
             }
-            emit(&key);
+            printer::event(&key);
         }
     }
 }

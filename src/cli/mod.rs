@@ -18,12 +18,12 @@ mod shell;
 mod slips;
 mod stale;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use remaster::error::{Error, Result};
+use remaster::error::Result;
 use remaster::run_files::RunFiles;
 
 use self::help::Length;
@@ -86,12 +86,15 @@ fn parse_and_run() -> ExitCode {
         return ExitCode::from(2);
     }
     let (cli, files) = match parse() {
-        Ok(parsed) => parsed,
+        Ok(Some(parsed)) => parsed,
+        Ok(None) => return ExitCode::SUCCESS,
         Err(fault) => return printer::fault(&fault),
     };
     printer::set(cli.loudness);
-    match run(&cli, files) {
-        Ok(status) => status,
+    let done = run(&cli, files);
+    let lost = printer::lost().map(|fault| printer::fault(&fault));
+    match done {
+        Ok(status) => lost.unwrap_or(status),
         Err(fault) => printer::fault(&fault),
     }
 }
@@ -101,29 +104,36 @@ fn program(length: Length) -> clap::Command {
     help::dressed(Cli::command(), length)
 }
 
-/// The arguments and the files that they name, or what is meant instead of them; or the end with a help text or what the
-/// parser says.
-fn parse() -> Result<(Cli, RunFiles)> {
+/// The arguments and the files that they name, or what is meant instead of them; none where a help text was asked for and
+/// shown.
+fn parse() -> Result<Option<(Cli, RunFiles)>> {
     let mut program = program(Length::from_words(std::env::args_os()))
         .color(printer::color_of(std::env::args_os()));
     program.build();
     let typed = slips::flags_behind(&program, std::env::args_os().collect());
     let shown = typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
     let words: Vec<String> = shown.collect();
-    let matches = program.try_get_matches_from_mut(typed).map_err(|refused| {
-        slips::explain(&program, &words, &refused).unwrap_or_else(|| ended(&refused))
-    })?;
+    let matches = match program.try_get_matches_from_mut(typed) {
+        Ok(matches) => matches,
+        Err(refused) => {
+            return slips::explain(&program, &words, &refused)
+                .map_or_else(|| show_help(&refused).map(|()| None), Err);
+        }
+    };
     slips::check(&program, &words, &matches)?;
     let files = slips::check_files(&program, &words, &matches)?;
-    Ok((Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit()), files))
+    Ok(Some((Cli::from_arg_matches(&matches).unwrap_or_else(|fault| fault.exit()), files)))
 }
 
-/// Ends with a help text or what the parser says.
-fn ended(refused: &clap::Error) -> Error {
-    match closed::output() {
-        Err(fault) if !refused.use_stderr() => Error::io("write to standard output")(fault),
-        _ => refused.exit(),
+/// Shows a help text, or ends with what the parser says.
+fn show_help(refused: &clap::Error) -> Result<()> {
+    if refused.use_stderr() {
+        refused.exit();
     }
+    printer::written(closed::output().and_then(|()| refused.print()).and_then(|()| {
+        // Some of it may be held back still.
+        io::stdout().flush()
+    }))
 }
 
 /// A private key in an argument must not reach a parser, which would show what it does not know.

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use clap::{ColorChoice, ValueEnum};
 use remaster::error::{Error, Result};
@@ -41,6 +41,9 @@ enum Color {
 }
 
 static LOUDNESS: OnceLock<Loudness> = OnceLock::new();
+
+/// The first event that did not reach standard output.
+static LOST: Mutex<Option<Error>> = Mutex::new(None);
 
 static HUSHED: AtomicBool = AtomicBool::new(false);
 
@@ -157,7 +160,7 @@ pub(super) fn write_error(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Writes a report to standard output. A closed pipe is the reader's choice.
+/// Writes a report to standard output.
 pub(super) fn print(text: &str) -> Result<()> {
     write_out(visible(text).as_bytes())
 }
@@ -170,6 +173,18 @@ pub(super) fn tell(text: &str) -> Result<()> {
 /// Writes JSON to standard output, as one line.
 pub(super) fn print_json(value: &Value) -> Result<()> {
     write_out(format!("{}\n", visible_json(&value.to_string())).as_bytes())
+}
+
+/// Writes an event to standard output while the work goes on. That it did not get there is said at the end.
+pub(super) fn event(value: &Value) {
+    if let Err(fault) = print_json(value) {
+        LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+    }
+}
+
+/// Why events did not reach standard output, if some did not.
+pub(super) fn lost() -> Option<Error> {
+    LOST.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Writes JSON to standard output, for people to read, too.
@@ -186,7 +201,12 @@ pub(super) fn print_own(text: &str) -> Result<()> {
 
 fn write_out(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    match closed::output().and_then(|()| out.write_all(bytes)).and_then(|()| out.flush()) {
+    written(closed::output().and_then(|()| out.write_all(bytes)).and_then(|()| out.flush()))
+}
+
+/// What came of writing to standard output. That nobody reads on is the reader's choice.
+pub(super) fn written(done: io::Result<()>) -> Result<()> {
+    match done {
         Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(Error::io("write to standard output")),
     }

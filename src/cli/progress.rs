@@ -12,7 +12,7 @@ use remaster::error::Result;
 use remaster::progress::Progress;
 use remaster::units::format_bytes;
 use rustix::termios::tcgetwinsize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{interrupt, printer};
 
@@ -153,7 +153,7 @@ impl Meter {
             "rate": rate(held.done, held.start.elapsed()), "seconds_left": left(held),
             "seconds_left_in_all": left_in_all(held),
         });
-        emit(&line);
+        printer::event(&line);
     }
 
     /// The bar of a stage, at its place among the bars.
@@ -168,11 +168,6 @@ impl Meter {
         bar.set_length(held.total);
         bar.reset();
     }
-}
-
-/// Writes one event. A closed pipe is not an error.
-pub(crate) fn emit(event: &Value) {
-    let _ = printer::print_json(event);
 }
 
 /// A bar that counts things, not bytes.

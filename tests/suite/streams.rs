@@ -101,3 +101,40 @@ fn a_closed_standard_error_changes_no_status() {
         assert_eq!(ended.status, status, "{line}");
     }
 }
+
+/// What a command does, the work of which is done, and what it writes to standard output.
+const DONE: [(&str, &str); 11] = [
+    ("stamp base.iso u.toml -o out --json", "out/ann.iso"),
+    ("flash base.iso --to-file out --json", "out"),
+    ("reset s.iso -o out --json", "out"),
+    ("verify s.iso --against s.iso --json", ""),
+    ("inspect base.iso --json", ""),
+    ("diff base.iso s.iso --json", ""),
+    ("devices --json", ""),
+    ("--help", ""),
+    ("flash -h", ""),
+    ("help stamp", ""),
+    ("--version", ""),
+];
+
+/// The work is done, and a program that reads what comes of it is told that it did not get all.
+#[test]
+fn what_does_not_reach_standard_output_is_said_at_the_end() {
+    let folder = folder();
+    folder.write("u.toml", b"[[user]]\nname = 'ann'\nkey = 'key.pub'\n");
+    for (line, made) in DONE {
+        for (to, cause) in [(">/dev/full", "No space left"), (">&-", "it is closed")] {
+            let ended = shell(&folder, &format!("remaster {line} {to}"));
+            let told = format!("error: cannot write to standard output\ncause: {cause}");
+            assert!(ended.status == 1 && ended.err.contains(&told), "{line}: {}", ended.err);
+            assert_eq!(ended.err.matches("error: ").count(), 1, "{line}: {}", ended.err);
+            assert!(made.is_empty() || folder.at(made).exists(), "{line}");
+            let _ = std::fs::remove_dir_all(folder.at("out"));
+            let _ = std::fs::remove_file(folder.at("out"));
+        }
+        let ended = shell(&folder, &format!("remaster {line} | true"));
+        assert!(!ended.err.contains("standard output"), "{line}: {}", ended.err);
+        let _ = std::fs::remove_dir_all(folder.at("out"));
+        let _ = std::fs::remove_file(folder.at("out"));
+    }
+}

@@ -18,7 +18,7 @@ use super::flash::{self, Disks, FlashSource, TargetArgs};
 use crate::cli::base;
 use crate::cli::destination::{Destination, OutputArgs};
 use crate::cli::printer;
-use crate::cli::progress::{EVENTS, emit};
+use crate::cli::progress::EVENTS;
 use crate::cli::shell::shell_quote;
 use crate::cli::stale;
 
@@ -90,8 +90,10 @@ fn reset(args: &Args) -> Result<()> {
         stale::tell(name, &[]);
     }
     if args.disks.json {
-        emit(&json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
-            "sha256": digest.to_string(), "known_by": known.event() }));
+        printer::event(
+            &json!({ "v": EVENTS, "event": "reset", "target": name, "size": image.size(),
+            "sha256": digest.to_string(), "known_by": known.event() }),
+        );
     } else {
         let (size, told) = (format_bytes(image.size()), known.description());
         printer::say(&format!(

@@ -20,7 +20,7 @@ use serde_json::json;
 use super::flash::{tell_differences, tell_end};
 use crate::cli::base;
 use crate::cli::printer;
-use crate::cli::progress::{EVENTS, Meter, Style, emit};
+use crate::cli::progress::{EVENTS, Meter, Style};
 
 /// Compare a stick or file with its image or its manifest
 ///
@@ -242,7 +242,7 @@ fn tell(args: &Args, verified: Verified) -> Result<()> {
     if args.json {
         let said = manifest.as_ref();
         let content_id = said.and_then(|said| said.content_id.as_ref());
-        emit(&json!({ "v": EVENTS, "event": "verified", "target": args.medium,
+        printer::event(&json!({ "v": EVENTS, "event": "verified", "target": args.medium,
             "recipe": content_id, "recipe_id": said.and_then(|said| said.recipe_id.as_ref()),
             "content_id": content_id, "edits": said.map(|said| &said.edits), "signer": signer,
             "sha256": sha256 }));

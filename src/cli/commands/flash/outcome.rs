@@ -12,7 +12,7 @@ use remaster::units::format_bytes;
 use serde_json::json;
 
 use super::to::Disks;
-use crate::cli::progress::{EVENTS, emit};
+use crate::cli::progress::EVENTS;
 use crate::cli::{diagnostics, interrupt, printer};
 
 /// Differences that are reported one by one to people; programs get all.
@@ -25,14 +25,14 @@ const OLD_PARTITIONS: &str =
 /// Tells programs what is worth telling before anything is written.
 pub(super) fn tell_notes(notes: &[String]) {
     for note in notes {
-        emit(&json!({ "v": EVENTS, "event": "note", "note": note }));
+        printer::event(&json!({ "v": EVENTS, "event": "note", "note": note }));
     }
 }
 
 /// Tells programs what was put into the image before and is not given again.
 pub(super) fn tell_taken_out(gone: &[Fact]) {
     for Fact { name, value } in gone {
-        emit(&json!({ "v": EVENTS, "event": "taken_out", "name": name, "value": value }));
+        printer::event(&json!({ "v": EVENTS, "event": "taken_out", "name": name, "value": value }));
     }
 }
 
@@ -96,7 +96,7 @@ pub(super) fn conclude(
     let had_partitions = target.disk().is_some_and(|disk| !disk.partitions.is_empty());
     let finish = flash::finish(target, !to.no_eject)?;
     if to.json {
-        emit(&json!({
+        printer::event(&json!({
             "v": EVENTS, "event": "result", "target": name, "ok": true, "exit": 0,
             "size": report.size, "written": report.written, "compared": report.compared,
             "delta": report.is_delta, "direct": report.is_direct,
@@ -209,7 +209,7 @@ pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Resul
     use std::fmt::Write as _; // into a string, which cannot fail
     if json {
         for difference in &report.differences {
-            emit(&json!({
+            printer::event(&json!({
                 "v": EVENTS, "event": "difference", "target": name,
                 "at": difference.at.start(), "bytes": difference.at.size(),
                 "likely": difference.cause,
@@ -234,7 +234,7 @@ pub(crate) fn tell_differences(name: &str, report: &Report, json: bool) -> Resul
 /// Tells of one target among several; the last error is reported by the caller.
 pub(super) fn tell_failure(name: &str, fault: &Error, to: &Disks) -> Result<()> {
     if to.json {
-        emit(&json!({
+        printer::event(&json!({
             "v": EVENTS, "event": "result", "target": name, "ok": false,
             "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": diagnostics::hint(fault),
         }));
@@ -246,7 +246,7 @@ pub(super) fn tell_failure(name: &str, fault: &Error, to: &Disks) -> Result<()> 
 
 /// Tells programs why it ends, where that is not about one target.
 pub(crate) fn tell_end(fault: &Error) {
-    emit(&json!({
+    printer::event(&json!({
         "v": EVENTS, "event": "error",
         "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": diagnostics::hint(fault),
     }));

@@ -177,8 +177,7 @@ impl BatchReporter {
 
     fn line(&self, value: &serde_json::Value) {
         let _turn = self.turn.lock();
-        // The reader closed the pipe, and reads no more.
-        let _ = printer::print_json(value);
+        printer::event(value);
     }
 }
 
