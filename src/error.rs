@@ -192,6 +192,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The system starts no more threads.
+    #[error("cannot start a thread")]
+    NoThread {
+        /// Its answer.
+        #[source]
+        source: io::Error,
+    },
     /// The user may not do it.
     #[error("cannot {doing}: {reason}")]
     Denied {

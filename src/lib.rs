@@ -111,4 +111,6 @@ pub mod run_files;
 pub mod stamp;
 pub mod target;
 #[doc(hidden)]
+pub mod threads;
+#[doc(hidden)]
 pub mod units;

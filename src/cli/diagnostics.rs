@@ -11,6 +11,7 @@ use rustix::io::Errno;
 pub(super) fn exit_code(fault: &Error) -> u8 {
     match fault {
         Error::Io { .. }
+        | Error::NoThread { .. }
         | Error::NotFound { .. }
         | Error::Denied { .. }
         | Error::Medium { .. }
@@ -61,6 +62,9 @@ fn of_kind(fault: &Error) -> Option<&'static str> {
         Error::NoRoom { .. } => "give fewer or smaller edits, or an image with more room",
         Error::FullEsp { .. } => {
             "give --merge-initrd and no changes of menus: that leaves the UEFI boot image alone"
+        }
+        Error::NoThread { .. } => {
+            "raise `ulimit -u`, or end other programs; `remaster stamp` takes fewer threads by --jobs"
         }
         Error::OtherImage { .. } => {
             "compare with the image that was written, or write this one with `remaster flash`"

@@ -48,6 +48,7 @@ use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
 use crate::target::Target;
+use crate::threads;
 use crate::units::ByteRange;
 use expected::Expected;
 use layout::{Layout, Placed};
@@ -74,17 +75,18 @@ pub fn write(
     };
     std::thread::scope(|scope| {
         let mut listeners = Vec::new();
-        let mut threads = Vec::new();
+        let mut running = Vec::new();
         for &(medium, progress) in media {
             let (tell, hear) = sync_channel(feed::BUFFERS);
             listeners.push(tell);
             let report =
                 Report { is_direct: medium.is_direct(), fits: options.fits, ..Report::default() };
             let writer = Writer { medium, progress, options, examined, image: origin, report };
-            threads.push(scope.spawn(move || writer.run(hear)));
+            // Those that wait already hear of no image, and write nothing.
+            running.push(threads::start(scope, move || writer.run(hear))?);
         }
         let read = feed::read(image, listeners);
-        let results = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| broken()));
+        let results = running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| broken()));
         let results: Vec<Result<Report>> = results.collect();
         read.map(|()| results)
     })

@@ -15,6 +15,7 @@ use super::ranges::total;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::threads;
 use crate::units::{ByteRange, u64_len, u64_of, usize_of};
 
 /// Units that are looked at closely; of the rest only the place is reported.
@@ -155,7 +156,7 @@ pub(super) fn compare(
     let pool = Pool::new(BUFFERS)?;
     std::thread::scope(|scope| {
         let (sender, answers) = sync_channel(BUFFERS);
-        scope.spawn(move || read_ahead(medium, ranges, &pool, &sender));
+        threads::start(scope, move || read_ahead(medium, ranges, &pool, &sender))?;
         take_answers(medium, meant, &answers, &mut |range, found| {
             if progress.is_cancelled() {
                 return Err(Error::Interrupted);

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::image::patched::{PatchedImage, Piece, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::progress::Progress;
+use crate::threads;
 use crate::units::{ByteRange, u64_of, usize_of};
 
 /// Bytes that the kernel is asked to copy at once: small enough for progress and Ctrl-C.
@@ -50,17 +51,17 @@ pub(super) fn filled(
 ) -> std::result::Result<CopyMethod, Fault> {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let syncing = scope.spawn(|| -> io::Result<()> {
+        let syncing = threads::start(scope, || -> io::Result<()> {
             while !done.load(Ordering::Relaxed) {
                 file.sync_data()?;
                 thread::sleep(SYNC_INTERVAL);
             }
             Ok(())
-        });
+        })
+        .map_err(Ok)?;
         let how = fill(file, image, progress);
         done.store(true, Ordering::Relaxed);
-        let synced = syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        synced.map_err(refused).and(how)
+        threads::end(syncing).map_err(refused).and(how)
     })
 }
 

@@ -19,12 +19,13 @@ impl Awake {
 mod bus {
     use std::os::fd::OwnedFd;
     use std::sync::mpsc;
-    use std::thread;
     use std::time::Duration;
 
     use zbus::blocking::Connection;
     use zbus::blocking::connection::Builder;
     use zbus::zvariant;
+
+    use crate::threads;
 
     /// What is kept from happening (`systemd-inhibit(1)`): sleep by itself or by a closed lid. Each has a lock of its own, as
     /// polkit may allow one and not another.
@@ -37,7 +38,8 @@ mod bus {
         let (tell, hear) = mpsc::channel();
         let why = why.to_owned();
         // It is left behind if the bus takes the connection and says nothing: that has no limit of its own.
-        thread::spawn(move || {
+        // Without a thread nobody is asked, as where there is no bus.
+        let _ = threads::start_alone(move || {
             let bus = Builder::system().and_then(|bus| bus.method_timeout(TIMEOUT).build());
             tell.send(bus.map(|bus| locks_of(&bus, &why)).unwrap_or_default())
         });

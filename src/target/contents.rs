@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
@@ -12,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::formats::flash_mark;
 use crate::formats::gpt::{Gpt, Header, LARGEST_ARRAY};
 use crate::formats::reset_mark::ResetMark;
+use crate::threads;
 use crate::units::usize_of;
 
 /// Bytes that are looked at: up to the first uberblock of ZFS, behind the 128 KiB before it.
@@ -62,7 +62,9 @@ fn within(
 ) -> Option<String> {
     let (tell, hear) = mpsc::channel();
     // It is left behind if it hangs: nothing else ends a read that the kernel waits for.
-    thread::spawn(move || tell.send(look()));
+    if let Err(fault) = threads::start_alone(move || tell.send(look())) {
+        return Some(format!("not readable: {fault}"));
+    }
     match hear.recv_timeout(patience) {
         Ok(found) => found,
         Err(mpsc::RecvTimeoutError::Timeout) => Some(SILENT.to_owned()),

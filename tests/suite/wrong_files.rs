@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ssh_key::LineEnding;
 
 use crate::support::{Ended, Folder, TINY, key, pair, skipped};
+use crate::wrong::packed;
 
 /// A command line in which the file is `GIVEN`, and the names of what it takes.
 type Row = (&'static str, &'static [&'static str]);
@@ -355,6 +356,44 @@ fn a_file_that_may_not_be_read_is_named() {
         let is_told = ended.err.contains("closed") && ended.err.contains("ermission");
         assert!(ended.status == 1 || ended.status == 2, "{line}: {}: {}", ended.status, ended.err);
         assert!(is_told && ended.err.contains("hint: "), "{line}: {}", ended.err);
+    }
+}
+
+/// Command lines that have threads at work.
+const THREADED: [&str; 8] = [
+    "base.iso --key key.pub -o o1",
+    "base.iso.gz --key key.pub -o o2",
+    "base.iso.xz --key key.pub -o o3",
+    "stamp base.iso users.toml -o o4",
+    "stamp base.iso users.toml -o o5 --jobs 99999",
+    "flash base.iso --to-file o6",
+    "flash base.iso.xz --to-file o7",
+    "netboot base.iso --key key.pub -o o8",
+];
+
+#[test]
+fn a_system_that_gives_no_thread_is_told_of_and_one_user_gets_one_thread() {
+    if !rustix::process::geteuid().is_root() {
+        skipped("only root can become nobody");
+        return;
+    }
+    let folder = folder();
+    for how in ["gz", "xz"] {
+        folder.write(&format!("base.iso.{how}"), &packed(&TINY, how));
+    }
+    let run = as_nobody(&folder);
+    let limited = |line: &str| {
+        let mut limited = Command::new("prlimit");
+        limited.args(["--nproc=1", "./program"]).args(line.split(' '));
+        limited.current_dir(folder.path()).stdin(Stdio::null());
+        Ended::from(limited.uid(NOBODY).gid(NOBODY).output().unwrap())
+    };
+    for line in THREADED {
+        let told = "error: cannot start a thread\ncause: Resource temporarily unavailable";
+        let ended = limited(line);
+        assert!(ended.status == 1 && ended.err.contains(told), "{line}: {}", ended.err);
+        assert!(ended.err.contains("\nhint: raise `ulimit -u`"), "{line}: {}", ended.err);
+        run(line).done();
     }
 }
 

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
+use crate::threads;
 use crate::units::{ByteRange, usize_of};
 
 /// Bytes that are read at once.
@@ -36,16 +37,16 @@ impl Digest {
         progress.begin("hash", image.size());
         let (sender, chunks) = mpsc::sync_channel::<Vec<u8>>(AHEAD);
         let sum = thread::scope(|scope| {
-            let summing = scope.spawn(move || {
+            let summing = threads::start(scope, move || {
                 let mut sum = Sha256::new();
                 for chunk in chunks {
                     sum.update(chunk);
                 }
                 sum.finalize()
-            });
+            })?;
             let read = send(image, &sender, progress);
             drop(sender);
-            let sum = summing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let sum = threads::end(summing);
             read.map(|()| sum)
         })?;
         progress.end();

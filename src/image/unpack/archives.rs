@@ -9,6 +9,7 @@ use super::reader::{INPUT, Reader};
 use crate::error::{Error, Result};
 use crate::few::Few;
 use crate::formats::tar_limit;
+use crate::threads;
 
 fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
     let what = format!("zip archive {name}");
@@ -79,11 +80,11 @@ fn through_pipe(
     produce: impl FnOnce(&mut io::BufWriter<io::PipeWriter>) -> io::Result<()> + Send + 'static,
 ) -> Result<Reader> {
     let (reader, writer) = io::pipe().map_err(Error::io("make a pipe"))?;
-    let thread = std::thread::spawn(move || {
+    let thread = threads::start_alone(move || {
         let mut sink = io::BufWriter::with_capacity(INPUT, writer);
         produce(&mut sink)?;
         io::Write::flush(&mut sink)
-    });
+    })?;
     Ok(Box::new(Piped { reader, thread: Some(thread) }))
 }
 

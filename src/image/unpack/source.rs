@@ -15,6 +15,7 @@ use crate::checked;
 use crate::error::{Error, Material, Result};
 use crate::image::file_type::{self, FileType, HEAD};
 use crate::image::{ImageFile, about};
+use crate::threads;
 use crate::units::{u64_len, u64_of, usize_of};
 
 /// Bytes of the start that tell a format.
@@ -493,7 +494,10 @@ impl<R: BufRead> Read for Streams<R> {
 
 /// A decoder that takes several blocks at once where the file has several.
 fn xz_decoder() -> io::Result<liblzma::stream::Stream> {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // What unpacks says that memory lacks where the system gives no thread. Of one thread it starts none.
+    let gives_threads = threads::start_alone(|| ()).is_ok();
+    let threads = std::thread::available_parallelism().ok().filter(|_| gives_threads);
+    let threads = threads.map_or(1, std::num::NonZero::get);
     let stream = liblzma::stream::MtStreamBuilder::new()
         .threads(u32::try_from(threads).unwrap_or(1))
         .memlimit_threading(XZ_MEMORY)

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::formats::boot_config::volume_path;
 use crate::image::ReadAt;
 use crate::iso::survey::tree::{Node, Tree};
+use crate::threads;
 use crate::units::ByteRange;
 
 /// Bytes of `version.txt` that are read.
@@ -124,13 +125,10 @@ fn look<I: ReadAt>(image: &I, looks: &Looks<'_>) -> Vec<Result<Contents>> {
                 let paths =
                     lists.first().into_iter().flat_map(|list| list.iter().map(String::as_str));
                 let files: Vec<(&str, ByteRange)> = paths.zip(places.iter().copied()).collect();
-                scope.spawn(move || stage_one::inspect(image, &files))
+                threads::start(scope, move || stage_one::inspect(image, &files))
             })
             .collect();
-        running
-            .into_iter()
-            .map(|look| look.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+        running.into_iter().map(|look| look.and_then(threads::end)).collect()
     })
 }
 

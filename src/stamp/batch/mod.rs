@@ -31,6 +31,7 @@ use crate::stamp::oci::{self, Ids};
 use crate::stamp::patch;
 use crate::stamp::planned_image::ManifestOptions;
 use crate::stamp::stamped_image::StampedImage;
+use crate::threads;
 
 use existing::{ExistingImage, ExpectedImage};
 use names::{Taken, Template};
@@ -252,14 +253,14 @@ impl Batch<'_> {
 
 impl Run<'_> {
     fn all(&self, users: &[(usize, Result<User>)]) -> Result<Summary> {
-        let works: Vec<Work> = thread::scope(|scope| {
-            let workers: Vec<_> =
-                (0..self.batch.jobs.max(1)).map(|_| scope.spawn(|| self.worker(users))).collect();
-            let joined = workers.into_iter().map(|worker| {
-                worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
-            joined.collect()
-        });
+        let jobs = self.batch.jobs.min(users.len()).max(1);
+        let works = thread::scope(|scope| -> Result<Vec<Work>> {
+            let workers = (0..jobs).map(|_| threads::start(scope, || self.worker(users)));
+            let workers = workers.collect::<Result<Vec<_>>>();
+            // What is begun is ended, and no more is begun.
+            let workers = workers.inspect_err(|_| self.stopped.store(true, Ordering::Relaxed))?;
+            Ok(workers.into_iter().map(threads::end).collect())
+        })?;
         let mut tally = Summary::default();
         let mut entries = Vec::new();
         for work in works {

@@ -14,6 +14,7 @@ use crate::image::digest::Digest;
 use crate::image::partitions::Partitions;
 use crate::image::patched::PatchedImage;
 use crate::progress::Progress;
+use crate::threads;
 use crate::units::{ByteRange, usize_of};
 
 /// Bytes of a block.
@@ -63,11 +64,11 @@ impl Blocks {
                 return Err(Error::Interrupted);
             }
             let bytes = base.read_range("the base", at, BLOCK)?;
-            let digest = std::thread::scope(|scope| {
-                let block = scope.spawn(|| hex(&bytes));
+            let digest = std::thread::scope(|scope| -> Result<String> {
+                let block = threads::start(scope, || hex(&bytes))?;
                 whole.update(&bytes);
-                block.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
+                Ok(threads::end(block))
+            })?;
             sha256.push(digest);
             progress.advance(at.size());
         }

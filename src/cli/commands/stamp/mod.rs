@@ -18,6 +18,7 @@ use remaster::stamp::batch::names::Template;
 use remaster::stamp::batch::{Batch, Form};
 use remaster::stamp::manifest::blocks::Blocks;
 use remaster::stamp::planned_image::ManifestOptions;
+use remaster::threads;
 use serde_json::json;
 
 use crate::cli::progress::Meter;
@@ -103,7 +104,7 @@ fn survey<'a>(
     let image = base.original();
     let digest = thread::scope(|scope| {
         // Initrds are read while the digest is computed. An error is reported later, if a user needs them.
-        let initrds = scope.spawn(|| base.initrds().is_ok());
+        let initrds = threads::start(scope, || base.initrds().is_ok())?;
         let digest = match base.known_sha256() {
             _ if manifest_digests => {
                 Blocks::compute(image, progress).map(|(blocks, digest)| (Some(blocks), digest))
@@ -111,7 +112,7 @@ fn survey<'a>(
             Some(known) => Ok((None, known)),
             None => Digest::compute(image, progress).map(|digest| (None, digest)),
         };
-        initrds.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        threads::end(initrds);
         digest
     });
     let (blocks, sha256) = digest?;
