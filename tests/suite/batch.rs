@@ -197,7 +197,7 @@ fn a_bad_user_is_told_and_stops_nobody_else() {
         assert!(said("error") && said("hint") && said("place"), "{line}");
     }
     for words in [
-        "bad.toml:17:1: x: 'nobody.pub' is neither",
+        "bad.toml:17:1: x: bad.toml:19:7: key: 'nobody.pub' is neither",
         "bad.toml:20:1: ../alice: \"../alice.iso\" is not a name for a file here",
         "bad.toml:23:1: ALICE: \"ALICE.iso\" is the name of another user's file, too (bad.toml:1:1)",
         "bad.toml:28:7: unknown key `kye`",

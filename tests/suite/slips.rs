@@ -166,6 +166,47 @@ const TYPED: &[(&str, &str)] = &[
     ("two.zip --key k.pub -o new.iso", "found 2 files: a.iso, b.iso"),
 ];
 
+/// `-` where nothing is read from or written to standard streams, and what is said of it.
+const DASHES: &[(&str, &str)] = &[
+    ("-", "`remaster` does not read standard input"),
+    ("- --key k.pub -o new.iso", "`remaster` does not read standard input"),
+    ("b.iso --recipe - -o new.iso", "does not read standard input for --recipe"),
+    ("b.iso --key k.pub --script - -o new.iso", "does not read standard input for --script"),
+    ("b.iso --key k.pub --sign - -o new.iso", "does not read standard input for --sign"),
+    ("b.iso --key k.pub --sha256-file - -o new.iso", "standard input for --sha256-file"),
+    ("b.iso --key k.pub -o new.iso --manifest -", "standard output for --manifest"),
+    ("b.iso --host-key generate -o new.iso --known-hosts -", "standard output for --known-hosts"),
+    ("b.iso --key k.pub --cache - -o new.iso", "does not write to standard output for --cache"),
+    ("inspect -", "`remaster inspect` does not read standard input"),
+    ("verify -", "`remaster verify` does not read standard input"),
+    ("verify c.iso --manifest -", "does not read standard input for --manifest"),
+    ("verify c.iso --against -", "does not read standard input for --against"),
+    ("diff - c.iso", "`remaster diff` does not read standard input"),
+    ("diff b.iso -", "`remaster diff` does not read standard input"),
+    ("edit --in-place - --key k.pub", "`remaster edit` does not read standard input"),
+    ("edit --in-place c.iso --remove-key -", "does not read standard input for --remove-key"),
+    ("edit --recover -", "`remaster edit` does not read standard input"),
+    ("reset - -o new.iso", "`remaster reset` does not read standard input"),
+    ("apply b.iso - -o new.iso", "`remaster apply` does not read standard input"),
+    ("apply - -o new.iso", "`remaster apply` does not read standard input"),
+    ("netboot - --key k.pub -o new", "`remaster netboot` does not read standard input"),
+    ("netboot b.iso --key k.pub -o -", "does not write to standard output for --output"),
+    ("stamp - u.toml -o new", "`remaster stamp` does not read standard input"),
+    ("stamp b.iso - -o new", "`remaster stamp` does not read standard input"),
+    ("stamp b.iso u.toml -o -", "does not write to standard output for --output"),
+    ("stamp b.iso u.toml -o new --failures -", "standard output for --failures"),
+    ("stamp b.iso u.toml -o new --key -", "does not read standard input for --key"),
+    ("flash c.iso -", "`remaster flash` does not write to standard output"),
+    ("flash c.iso --to-file -", "does not write to standard output for --to-file"),
+    ("flash b.iso --patch - --to-file new.iso", "does not read standard input for --patch"),
+    ("try -", "`remaster try` does not read standard input"),
+    ("try c.iso --key -", "does not read standard input for --key"),
+    ("find --known-hosts -", "does not read standard input for --known-hosts"),
+    ("recipe check -", "`remaster recipe check` does not read standard input"),
+    ("man -", "`remaster man` does not write to standard output"),
+    ("demo --dir -", "does not write to standard output for --dir"),
+];
+
 /// Slips in what is put in, by every command that puts something in.
 const PUT_IN: &[(&str, &str)] = &[
     ("--ssh-key k.pub", "did you mean `--key`?"),
@@ -277,6 +318,11 @@ fn answered<'a>(rows: impl IntoIterator<Item = (String, &'a str)>) {
 #[test]
 fn what_is_meant_is_said_and_nothing_is_done() {
     answered(TYPED.iter().map(|(typed, words)| ((*typed).to_owned(), *words)));
+}
+
+#[test]
+fn a_dash_is_no_file_where_no_standard_stream_is_meant() {
+    answered(DASHES.iter().map(|(typed, words)| ((*typed).to_owned(), *words)));
 }
 
 #[test]

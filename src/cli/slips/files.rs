@@ -231,7 +231,7 @@ fn rule(command: &str, id: &str) -> Option<&'static Rule> {
 }
 
 /// What is written in all commands but those that have a row of their own.
-fn is_output(command: &str, id: &str) -> bool {
+pub(super) fn is_output(command: &str, id: &str) -> bool {
     ["manifest", "known_hosts"].contains(&id) && command != "verify"
 }
 
@@ -252,8 +252,7 @@ fn judge(rule: &Rule, (command, id): (&str, &str), word: &str) -> Result<(), Err
 
 #[cfg(test)]
 mod tests {
-    use clap::builder::ValueParser;
-
+    use super::super::dash::is_path;
     use super::*;
 
     /// What names a folder that no file of the user's is in.
@@ -261,18 +260,6 @@ mod tests {
 
     /// What has more in it than a path, and is read by the library.
     const ELSEWHERE: [&str; 1] = ["recipe_file"];
-
-    fn names_a_file(arg: &clap::Arg) -> bool {
-        let is_path = arg.get_value_parser().type_id() == ValueParser::path_buf().type_id();
-        let names = arg.get_value_names().unwrap_or_default();
-        is_path
-            || arg.get_action().takes_values()
-                && names.iter().any(|name| {
-                    ["FILE", "KEY", "SRC"].iter().any(|word| {
-                        name.contains(word) && *name != "KEYMAP" && *name != "KEY=[OLD=]NEW"
-                    })
-                })
-    }
 
     #[test]
     fn every_argument_that_names_a_file_has_a_row() {
@@ -282,7 +269,7 @@ mod tests {
         let below = program.get_subcommands().flat_map(clap::Command::get_subcommands);
         for command in [&program].into_iter().chain(program.get_subcommands()).chain(below) {
             let name = command.get_name();
-            for arg in command.get_arguments().filter(|arg| names_a_file(arg)) {
+            for arg in command.get_arguments().filter(|arg| is_path(arg)) {
                 let id = arg.get_id().as_str();
                 seen += 1;
                 let has_row = use_of(name, id).is_some();

@@ -1,5 +1,6 @@
 //! Slips: what was typed and cannot be meant, and what is meant instead. Messages suggest; nothing is run that was not typed.
 
+mod dash;
 mod files;
 mod missing;
 mod role;
@@ -67,6 +68,7 @@ pub(super) fn check(
     while let Some((_, next)) = below.subcommand() {
         below = next;
     }
+    dash::check(&typed, below)?;
     if let Some(meant) = mistyped_command(&typed).or_else(|| unquoted_key(&typed)) {
         return Err(meant);
     }
@@ -110,7 +112,8 @@ pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error
     if !is_about_words.contains(&kind) {
         return values::explain(&typed, refused);
     }
-    let meant = mistyped_command(&typed).or_else(|| unquoted_key(&typed));
+    let meant = dash::check_words(&typed).or_else(|| mistyped_command(&typed));
+    let meant = meant.or_else(|| unquoted_key(&typed));
     if let Some(meant) = meant.or_else(|| one_hyphen(&typed)) {
         return Some(meant);
     }
