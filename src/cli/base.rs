@@ -251,7 +251,7 @@ fn name_of(path: &Path) -> String {
 fn text_of(list: &Path) -> Result<Result<String, String>> {
     let doing = format!("read {}", list.display());
     match bounded::read(list, published::LARGEST, &doing) {
-        Ok(bytes) => Ok(String::from_utf8(bytes).map_err(|_| "it is not text in UTF-8".to_owned())),
+        Ok(bytes) => bounded::text(bytes).map(Ok).map_err(|is| is.error(&doing)),
         Err(Error::Usage { .. }) => Ok(Err("it is too large for a list of digests".into())),
         Err(fault) => Err(fault),
     }

@@ -9,6 +9,7 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, HashAlg, LineEnding, Mpint, PrivateKey};
 
 use super::input::{Secret, read_capped};
+use crate::bounded::{self, NotText};
 use crate::error::{Error, Result};
 use crate::formats::newc::{self, Member};
 use crate::recipe::{Recipe, setting};
@@ -102,7 +103,8 @@ pub(super) fn read(recipe: &Recipe, index: usize, path: &Path) -> Result<HostKey
         recipe.fault("host-key", index, format!("{} {what}", path.display()), hint.to_owned())
     };
     let bytes = read_capped("host-key", path)?;
-    let key = PrivateKey::from_openssh(&bytes).map_err(|_| not_openssh(&bytes, &refused))?;
+    let bytes = bounded::without_mark(&bytes);
+    let key = PrivateKey::from_openssh(bytes).map_err(|_| not_openssh(bytes, &refused))?;
     if key.is_encrypted() {
         let hint = format!(
             "sshd cannot ask for a passphrase: take it off with ssh-keygen -p, or use {}",
@@ -146,7 +148,12 @@ fn is_pair(key: &PrivateKey) -> bool {
 
 /// Says what a file is that is not a private key in OpenSSH's form; shows nothing of it.
 fn not_openssh(bytes: &[u8], refused: &dyn Fn(&str, &str) -> Error) -> Error {
-    let text = String::from_utf8_lossy(bytes);
+    let text = match bounded::text(bytes.to_vec()) {
+        Ok(text) => text,
+        Err(is) => {
+            return refused(&format!("is not a private key that can be read: {is}"), NotText::HINT);
+        }
+    };
     if text.starts_with("ssh-") || text.starts_with("ecdsa-") {
         return refused("is a public key", "give the private one, without .pub");
     }

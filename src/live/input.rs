@@ -101,7 +101,8 @@ impl<'a> Input<'a> {
         } else {
             File::open(path).and_then(capped)
         };
-        Ok(Secret::new(first_line(&text.map_err(Error::io(doing()))?)))
+        let line = first_line(text.map_err(Error::io(doing()))?);
+        bounded::text(line).map(Secret::new).map_err(|is| is.error(&doing()))
     }
 
     /// What the user types for the setting of a place, which `instead` would give without asking.
@@ -162,14 +163,20 @@ pub(super) fn read_capped(name: &str, path: &Path) -> Result<Vec<u8>> {
     bounded::read(path, LARGEST, &doing)
 }
 
-fn capped(reader: impl Read) -> io::Result<String> {
-    let mut text = String::new();
-    reader.take(LARGEST).read_to_string(&mut text)?;
-    Ok(text)
+fn capped(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
-fn first_line(text: &str) -> String {
-    text.split('\n').next().map(|line| line.trim_end_matches('\r').to_owned()).unwrap_or_default()
+/// The bytes up to the end of the first line.
+fn first_line(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    bytes.truncate(end);
+    while bytes.last() == Some(&b'\r') {
+        bytes.pop();
+    }
+    bytes
 }
 
 #[cfg(test)]

@@ -324,6 +324,98 @@ fn a_user_without_a_name_has_a_place_and_an_empty_recipe_is_named() {
     }
 }
 
+/// A command line, the file `GIVEN` of which it reads, and what is said of that one with a mark in front.
+const TEXTS: &[(&str, &str, &str)] = &[
+    ("base.iso --recipe GIVEN -o out", "recipe.toml", ""),
+    ("recipe check GIVEN", "recipe.toml", ""),
+    ("stamp base.iso GIVEN -o outd", "users.toml", ""),
+    ("stamp base.iso GIVEN -o outd", "users.csv", ""),
+    ("stamp base.iso GIVEN -o outd", "users.jsonl", ""),
+    ("base.iso --key GIVEN -o out", "key.pub", ""),
+    ("base.iso --key key.pub --root-password-file GIVEN -o out", "password", ""),
+    ("base.iso --key key.pub --nixos-password-file GIVEN -o out", "password", ""),
+    ("base.iso --key key.pub --wifi a --wifi-password-file GIVEN -o out", "password", ""),
+    ("base.iso --key key.pub --host-key GIVEN -o out", "private", ""),
+    ("base.iso --key key.pub --sign GIVEN -o out", "private", ""),
+    ("base.iso --key key.pub --unit GIVEN -o out", "a.service", ""),
+    ("base.iso --key key.pub --script GIVEN -o out", "script", "a byte order mark in front of"),
+    ("base.iso --key key.pub --run GIVEN -o out", "script", "a byte order mark in front of"),
+    ("base.iso --key key.pub --sha256-file GIVEN -o out", "sums", ""),
+    ("verify signed.iso --manifest GIVEN", "signed.json", ""),
+    ("verify signed.iso --allowed-signers GIVEN", "signers", ""),
+    ("ssh nothing.test --known-hosts GIVEN", "known", "nothing.test"),
+];
+
+#[test]
+fn a_text_with_a_mark_is_taken_and_one_of_another_encoding_is_named_by_it() {
+    let made = folder();
+    made.run(&[
+        "base.iso",
+        "--key",
+        "key.pub",
+        "--sign",
+        "private",
+        "--manifest-digests",
+        "--manifest",
+        "signed.json",
+        "-o",
+        "signed.iso",
+        "--force",
+    ])
+    .done();
+    let public = pair(7).public_key().to_openssh().unwrap();
+    let sums = format!("{}  base.iso\n", remaster::image::digest::Digest::of_bytes(&TINY));
+    for (name, text) in [
+        ("recipe.toml", "key = 'key.pub'\n".to_owned()),
+        ("users.csv", "name,key\nann,key.pub\n".to_owned()),
+        ("users.jsonl", "{\"name\": \"ann\", \"key\": \"key.pub\"}\n".to_owned()),
+        ("password", "correct horse\n".to_owned()),
+        ("a.service", "[Service]\nExecStart=/bin/sh\n".to_owned()),
+        ("script", "#!/bin/sh\n".to_owned()),
+        ("sums", sums),
+        ("signers", format!("ann {public}\n")),
+        ("known", format!("machine {}", key(1))),
+    ] {
+        made.write(name, text.as_bytes());
+    }
+    let mut wrong = Vec::new();
+    for (line, file, words) in TEXTS {
+        let text = made.read(file);
+        let utf16: Vec<u8> = text.iter().flat_map(|byte| [*byte, 0]).collect();
+        let not_utf8 = if words.contains("mark") { "does not start" } else { "not UTF-8" };
+        for (bytes, said) in [
+            ([&b"\xEF\xBB\xBF"[..], &text].concat(), *words),
+            ([&b"\xFF\xFE"[..], &utf16].concat(), "not UTF-8"),
+            ([&b"# \xE9\n"[..], &text].concat(), not_utf8),
+        ] {
+            let given =
+                format!("given{}", file.strip_prefix(file.split('.').next().unwrap()).unwrap());
+            made.write(&given, &bytes);
+            let ended = run(&made, line, &given);
+            // What stands in front of a key in PEM is no part of it (RFC 7468, section 2).
+            let is_pem = said == not_utf8 && line.contains("--host-key");
+            let is_right = match said {
+                _ if is_pem && bytes.starts_with(b"#") => ended.status == 0,
+                "" => ended.status == 0,
+                "not UTF-8" => {
+                    ended.status == 2
+                        && ended.err.contains("not UTF-8")
+                        && ended.err.contains("\nhint: save the file as UTF-8; in PowerShell")
+                }
+                _ => ended.status != 0 && ended.err.contains(said),
+            };
+            if !is_right {
+                let begin = bytes.get(..3);
+                wrong.push(format!("{line}, {file} {begin:x?}: {}: {}", ended.status, ended.err));
+            }
+            let _ = fs::remove_file(made.at("out"));
+            let _ = fs::remove_file(made.at("out.known_hosts"));
+            let _ = fs::remove_dir_all(made.at("outd"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Nobody, who owns nothing.
 const NOBODY: u32 = 65534;
 

@@ -140,9 +140,9 @@ fn check_digest(medium: &Readable, demanded: Digest, inside: Option<&Found>) -> 
 
 /// The manifest of a file, which is the one inside if there is one.
 fn beside(path: &Path, inside: Option<Found>, medium: &Readable) -> Result<Found> {
-    let text = read(path)?;
+    let text = read(path)?.into_bytes();
     let name = signature_of(path);
-    let signature = if name.exists() { Some(read(&name)?) } else { None };
+    let signature = if name.exists() { Some(read(&name)?.into_bytes()) } else { None };
     let manifest = manifest::parse(&text, 0).map_err(|fault| not_a_manifest(path, fault))?;
     let (inside_text, own) =
         inside.map_or((None, Vec::new()), |found| (Some(found.text), found.own));
@@ -172,8 +172,8 @@ fn not_a_manifest(path: &Path, fault: Error) -> Error {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    bounded::read(path, manifest::LARGEST, &format!("read {}", path.display()))
+fn read(path: &Path) -> Result<String> {
+    bounded::read_text(path, manifest::LARGEST, &format!("read {}", path.display()))
 }
 
 /// The principals whose key signed.
@@ -195,7 +195,7 @@ fn signer(args: &Args, allowed: &Path, found: &Found) -> Result<String> {
         (other, _) => other,
     })?;
     let text = read(allowed)?;
-    let found = sign::signers::principals(&String::from_utf8_lossy(&text), &key);
+    let found = sign::signers::principals(&text, &key);
     found.map_err(|fault| match fault {
         Error::Signature { what, hint } => {
             Error::Signature { what: format!("{}: {what}", allowed.display()), hint }

@@ -3,6 +3,7 @@
 
 use super::asked::{ArgRef, Findings};
 use super::overlay_tree::{Content, Item, OverlayTree, What};
+use crate::bounded::{self, NotText};
 use crate::error::{Error, Result};
 use crate::formats::elf::is_elf;
 use crate::keys;
@@ -87,6 +88,13 @@ fn script(
         Start::CrLf => Err(asked.fault(
             format!("{name} has lines that end in CR LF, so its interpreter would not be found"),
             "make them end in LF, as by `sed -i 's/\\r$//'`",
+        )),
+        Start::Neither if bounded::is_utf16(head) => {
+            Err(asked.fault(format!("{name} is UTF-16, not UTF-8"), NotText::HINT))
+        }
+        Start::Neither if bounded::without_mark(head).starts_with(b"#!") => Err(asked.fault(
+            format!("{name} has a byte order mark in front of `#!`, so it would not run"),
+            "save it as UTF-8 without that mark (BOM)",
         )),
         Start::Neither => Err(asked.fault(
             format!("{name} does not start with `#!`, so it would not run"),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::asked::ArgRef;
 use super::overlay_tree::OverlayTree;
-use crate::bounded;
+use crate::bounded::{self, NotText};
 use crate::error::Result;
 use crate::formats::unit_file::{UnitFile, UnitName};
 use crate::recipe::edits::{Root, UNITS};
@@ -76,8 +76,8 @@ fn read<'a>(asked: ArgRef<'a>, path: &'a Path) -> Result<Unit<'a>> {
         ));
     }
     let bytes = bounded::read(path, LARGEST, &format!("read the unit {shown}"))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| asked.fault(format!("{shown} is not text in UTF-8"), "give a unit file"))?;
+    let text = bounded::text(bytes)
+        .map_err(|is| asked.fault(format!("cannot read {shown}: {is}"), NotText::HINT))?;
     if text.contains('\r') {
         let what =
             format!("{shown} has lines that end in CR LF, which systemd takes for parts of values");

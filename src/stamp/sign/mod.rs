@@ -87,9 +87,8 @@ pub fn signer(
     ask: &mut dyn FnMut(&str) -> io::Result<String>,
 ) -> Result<Box<dyn Sign>> {
     let name = path.display();
-    let text =
-        bounded::read(path, LARGEST_KEY, &format!("read the key of {}, {name}", setting!(sign)))?;
-    let text = String::from_utf8(text).map_err(|_| usage(format!("{name} is not an ssh key")))?;
+    let doing = format!("read the key of {}, {name}", setting!(sign));
+    let text = bounded::read_text(path, LARGEST_KEY, &doing)?;
     if let Ok(public) = PublicKey::from_openssh(text.trim()) {
         return Ok(Box::new(agent::Agent::with(public, socket)?));
     }
