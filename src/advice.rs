@@ -134,8 +134,17 @@ pub enum Advice {
     RecipeOfOneImage,
     /// Look up the form of recipe files.
     RecipeForm,
-    /// Look up the keys of recipe files.
-    RecipeKeys,
+    /// Take the key that is meant by one that no recipe has, or look up the keys of recipe files.
+    UnknownKey {
+        /// The key that is there.
+        key: String,
+        /// The key that differs least from it, if it differs little.
+        close: Option<String>,
+    },
+    /// Make an image for each of the users.
+    IsUsers,
+    /// Give it as the recipe of all users, or put its keys into the table of a user.
+    IsRecipe,
     /// Leave a column out: it does not have the name of a key of recipe files.
     UserColumns,
     /// Look up the form of users files.

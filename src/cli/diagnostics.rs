@@ -7,6 +7,8 @@ use remaster::error::{Advice, Error, Material};
 use remaster::keys::KeyError;
 use rustix::io::Errno;
 
+use super::slips;
+
 /// The exit status of the program that ends with this error (listed in `remaster --help`).
 pub(super) fn exit_code(fault: &Error) -> u8 {
     match fault {
@@ -268,7 +270,17 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             "put it into a file, and give that to --recipe of `remaster BASE`"
         }
         Advice::RecipeForm => "see `remaster recipe schema` for what can be written there",
-        Advice::RecipeKeys => "see `remaster recipe schema` for the keys there are",
+        Advice::UnknownKey { key, close } => {
+            return slips::key_meant(key)
+                .or(close.as_ref().map(|name| format!("did you mean `{name}`?")))
+                .map_or("see `remaster recipe schema` for the keys there are".into(), Cow::from);
+        }
+        Advice::IsUsers => {
+            "give it to `remaster stamp BASE FILE -o FOLDER`, which makes an image for each user"
+        }
+        Advice::IsRecipe => {
+            "give it to --recipe, for all users; or write `[[user]]` and a `name` in front of what is one user's"
+        }
         Advice::UserColumns => {
             "leave the column out: columns are `name` and the keys of recipes, as `remaster recipe schema` lists them"
         }

@@ -90,11 +90,14 @@ pub fn private_format(bytes: &[u8]) -> Option<&'static str> {
     refuse::private_file(bytes)
 }
 
-/// Whether a text begins as lines of `authorized_keys` do, options apart.
+/// Whether a text begins as lines of `authorized_keys` do, options apart. A recipe may begin with `ssh-passwords =`.
 pub fn is_public(text: &[u8]) -> bool {
-    ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"]
-        .iter()
-        .any(|start| text.starts_with(start.as_bytes()))
+    let rest = text.iter().position(|byte| b" \t=".contains(byte)).and_then(|at| text.get(at..));
+    let is_setting = rest.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="));
+    !is_setting
+        && ["ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-"]
+            .iter()
+            .any(|start| text.starts_with(start.as_bytes()))
 }
 
 /// Takes the keys of an `authorized_keys` text, called `name` in messages, whomever they let in.

@@ -140,6 +140,12 @@ fn other_formats_come_with_the_way_to_convert_them() {
 }
 
 #[test]
+fn a_recipe_that_begins_with_a_setting_of_ssh_is_not_a_key() {
+    assert!(is_public(b"ssh-ed25519 AAAA=") && is_public(b"ssh-ed25519"));
+    assert!(!is_public(b"ssh-passwords = true\n") && !is_public(b"ssh-passwords=true\n"));
+}
+
+#[test]
 fn what_is_neither_file_nor_key_is_said_to_be_neither() {
     let rows = [
         (
@@ -148,7 +154,7 @@ fn what_is_neither_file_nor_key_is_said_to_be_neither() {
             "check the path",
         ),
         ("~/.ssh/id.pub", "'~/.ssh/id.pub' is neither", "write the path in full"),
-        ("", "'' is neither", "check the path"),
+        ("", "key argument 1: it is empty", "give a .pub file"),
         ("/etc/passwd/key", "'/etc/passwd/key' is neither", "check the path"),
         ("a\nb", "key argument 1 (3 characters) is neither", "check the path"),
         ("a\0b", "key argument 1 (3 characters) is neither", "check the path"),

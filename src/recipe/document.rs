@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{OF_FILES, Recipe, called};
+use super::{Machine, OF_FILES, Recipe, called};
 use crate::bounded;
 use crate::error::{Advice, Error, Result};
 
@@ -33,18 +33,21 @@ pub fn schema() -> String {
 /// Reads the text of a recipe that messages call `name`.
 fn parse(name: &str, text: &str) -> Result<Recipe> {
     let at = &|span: Range<usize>| format!("{name}:{}", position(text, span.start));
-    let told = |refused: toml::de::Error| {
-        let place = refused.span().map_or_else(|| name.to_owned(), at);
-        broken(&place, text, &refused, Advice::RecipeForm)
-    };
-    let table = DeTable::parse(text).map_err(told)?;
-    let names = Recipe::keys();
-    for key in table.get_ref().keys() {
-        if !names.iter().any(|name| name == key.get_ref().as_ref()) {
-            return Err(unknown(&at(key.span()), key.get_ref(), &names));
-        }
+    let place = |refused: &toml::de::Error| refused.span().map_or_else(|| name.to_owned(), at);
+    let table = DeTable::parse(text).map_err(|refused| match other_form(text) {
+        Some(form) => fault(name, format!("it is {form}, not TOML"), Advice::RecipeForm),
+        None => broken(&place(&refused), text, &refused, Advice::RecipeForm),
+    })?;
+    if let Some(user) = table.get_ref().get("user").filter(|user| user.get_ref().is_array()) {
+        return Err(fault(&at(user.span()), "it is a users file, not a recipe", Advice::IsUsers));
     }
-    let mut recipe: Recipe = toml::from_str(text).map_err(told)?;
+    known_keys(table.get_ref(), at)?;
+    let mut recipe: Recipe = toml::from_str(text).map_err(|refused| {
+        let start = refused.span().map_or(0, |span| span.start);
+        let key = table.get_ref().iter().find(|(_, value)| value.span().contains(&start));
+        let key = key.map(|(key, _)| format!("{}: ", key.get_ref())).unwrap_or_default();
+        mistyped(&place(&refused), &key, refused.message())
+    })?;
     recipe.places = places(table.get_ref(), at);
     let machines = table.get_ref().get("machine").and_then(|value| value.get_ref().as_array());
     for (machine, value) in recipe.machine.iter_mut().zip(machines.into_iter().flatten()) {
@@ -52,6 +55,76 @@ fn parse(name: &str, text: &str) -> Result<Recipe> {
         machine.places = own.map(|own| places(own, at)).unwrap_or_default();
     }
     Ok(recipe)
+}
+
+/// Refuses keys that no recipe, or no machine in one, has.
+fn known_keys(table: &DeTable<'_>, at: &impl Fn(Range<usize>) -> String) -> Result<()> {
+    let check = |table: &DeTable<'_>, names: &[String]| {
+        let is_known = |key: &str| names.iter().any(|name| name == key);
+        let other = table.keys().find(|key| !is_known(key.get_ref()));
+        other.map_or(Ok(()), |key| Err(unknown(&at(key.span()), key.get_ref(), names)))
+    };
+    check(table, &Recipe::keys())?;
+    let machines = table.get("machine").and_then(|value| value.get_ref().as_array());
+    let mut machines = machines.into_iter().flatten();
+    let own = Machine::KEYS.map(str::to_owned);
+    machines.try_for_each(|machine| {
+        machine.get_ref().as_table().map_or(Ok(()), |machine| check(machine, &own))
+    })
+}
+
+/// What another text is that is not TOML, by how it begins.
+fn other_form(text: &str) -> Option<&'static str> {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
+    let is_word =
+        |word: &str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let is_yaml = first
+        .split_once(':')
+        .is_some_and(|(key, rest)| is_word(key) && (rest.is_empty() || rest.starts_with(' ')));
+    match first {
+        _ if first.starts_with("{ ") && first.contains('=') || first.starts_with("{ pkgs") => {
+            Some("Nix")
+        }
+        _ if first.starts_with('{') => Some("JSON or Nix"),
+        "---" => Some("YAML"),
+        _ => is_yaml.then_some("YAML"),
+    }
+}
+
+/// A value of another type than its key has, in the words of those who write it. `told` is what the reader says.
+pub(super) fn mistyped(place: &str, key: &str, told: &str) -> Error {
+    let told = told.split(" at line ").next().unwrap_or_default();
+    let told = told.split('\n').next().unwrap_or_default();
+    let types = told.strip_prefix("invalid type: ").or(told.strip_prefix("invalid value: "));
+    let (found, wanted) =
+        types.and_then(|types| types.split_once(", expected ")).unwrap_or_default();
+    let found = match found.split([' ', '`']).next().unwrap_or_default() {
+        "string" => "text",
+        "integer" => "this number",
+        "floating" => "a number with a point",
+        "boolean" => "true or false",
+        "sequence" => "a list",
+        "null" | "Option" | "unit" => "nothing",
+        _ => "a table or a date",
+    };
+    let what = match wanted {
+        "a sequence" => {
+            return fault(place, format!("{key}wants a list of tables"), "write `[[machine]]`");
+        }
+        "u32" => format!("wants a whole number from 0 on, not {found}"),
+        "a boolean" => format!("wants true or false without quotes, not {found}"),
+        "a string or an array of strings" => format!("wants text or a list of texts, not {found}"),
+        "a string" | "path string" => format!("wants text, not {found}"),
+        _ if told.starts_with("wanted string or table") => "wants a word in quotes".to_owned(),
+        _ => {
+            match told.strip_prefix("unknown variant ").and_then(|t| t.split_once(", expected ")) {
+                Some((found, wanted)) => format!("wants {wanted}, not {found}"),
+                None => told.to_owned(),
+            }
+        }
+    };
+    fault(place, format!("{key}{what}"), Advice::RecipeForm)
 }
 
 /// Where the values stand, and each element of arrays.
@@ -81,7 +154,12 @@ pub(super) fn broken(
     let number = before.filter(|byte| *byte == b'\n').count();
     let line = text.lines().nth(number).unwrap_or_default();
     let hint = match line.split_once('=') {
-        Some((key, value)) => format!("write `{} = \"{}\"`", key.trim(), value.trim()),
+        Some((key, value)) => {
+            // Word processors make such quotes of plain ones.
+            let is_quote = |c: char| ('\u{2018}'..='\u{201f}').contains(&c) || "'\"`".contains(c);
+            let value = value.trim().trim_matches(is_quote);
+            format!("write `{} = \"{value}\"`", key.trim())
+        }
         None => "put it in double quotes".to_owned(),
     };
     fault(place, "text needs quotes in TOML", hint)
@@ -123,12 +201,9 @@ pub(super) fn unknown(place: &str, key: &str, names: &[String]) -> Error {
     }
     let close = names.iter().map(|name| (strsim::damerau_levenshtein(key, name), name));
     let close = close.min().filter(|(distance, name)| *distance <= 3 && *distance < name.len());
-    let hint = match close {
-        Some((_, name)) => format!("did you mean `{name}`?").into(),
-        None => Advice::RecipeKeys,
-    };
     let shown: String = key.chars().filter(|c| !c.is_control()).take(64).collect();
-    fault(place, format!("unknown key `{shown}`"), hint)
+    let close = close.map(|(_, name)| name.clone());
+    fault(place, format!("unknown key `{shown}`"), Advice::UnknownKey { key: shown, close })
 }
 
 pub(super) fn fault(place: &str, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {

@@ -61,6 +61,21 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// The names of what a machine can have.
+    pub(super) const KEYS: [&str; 11] = [
+        "mac",
+        "dmi-serial",
+        "hostname",
+        "address",
+        "gateway",
+        "bond",
+        "mtu",
+        "dns",
+        "host-key",
+        "key",
+        "run",
+    ];
+
     /// What it gets that others do not, as a recipe.
     pub(crate) fn own(&self) -> Recipe {
         let Self {

@@ -156,10 +156,40 @@ fn faults_name_line_and_column() {
 
 #[test]
 fn a_mistyped_key_gets_a_suggestion() {
-    let fault = recipe("hostnam = 'a'").unwrap_err();
-    assert_eq!(fault.advice(), Some(&"did you mean `hostname`?".into()));
-    let fault = recipe("completely_else = 'a'").unwrap_err();
-    assert_eq!(fault.advice(), Some(&crate::error::Advice::RecipeKeys));
+    for (key, close) in [("hostnam", Some("hostname")), ("completely_else", None)] {
+        let fault = recipe(&format!("{key} = 'a'")).unwrap_err();
+        let close = close.map(str::to_owned);
+        let meant = crate::error::Advice::UnknownKey { key: key.into(), close };
+        assert_eq!(fault.advice(), Some(&meant));
+    }
+    let of_machine = refused("[[machine]]\ndmi_serial = 'x'\n");
+    assert_eq!(of_machine, "2:1: unknown key `dmi_serial`");
+}
+
+#[test]
+fn the_keys_of_machines_are_those_of_the_schema() {
+    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+    let keys = schema["$defs"]["Machine"]["properties"].as_object().unwrap();
+    let keys: BTreeSet<&str> = keys.keys().map(String::as_str).collect();
+    assert_eq!(keys, BTreeSet::from(Machine::KEYS));
+}
+
+#[test]
+fn values_of_another_type_are_told_in_plain_words() {
+    for (text, told) in [
+        ("timeout = '5'", "1:11: timeout: wants a whole number from 0 on, not text"),
+        ("timeout = -1", "1:11: timeout: wants a whole number from 0 on, not this number"),
+        ("enable = 'yes'", "1:10: enable: wants true or false without quotes, not text"),
+        ("hostname = 7", "1:12: hostname: wants text, not this number"),
+        ("timezone = 2024-01-01", "1:12: timezone: wants text, not a table or a date"),
+        ("key = true", "1:7: key: wants text or a list of texts, not true or false"),
+        ("xattrs = true", "1:10: xattrs: wants a word in quotes"),
+        ("xattrs = 'keep'", "1:10: xattrs: wants `refuse` or `drop`, not `keep`"),
+        ("[machine]\nmac = 'x'", "1:1: machine: wants a list of tables"),
+        ("[[user]]\nname = 'a'", "1:1: it is a users file, not a recipe"),
+    ] {
+        assert_eq!(refused(text), told, "{text}");
+    }
 }
 
 #[test]

@@ -3,17 +3,20 @@
 //! As `name` is the user's, the recipe's own `name` (of menu entries) is called `menu-name` here.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::Recipe;
-use super::document::{broken, fault, position, unknown};
+use super::document::{broken, fault, mistyped, position, unknown};
 use crate::bounded;
 use crate::error::{Advice, Error, Result};
 use crate::keys;
+use crate::units::usize_of;
 
 /// Bytes of a users file.
 const LARGEST: u64 = 512 << 20;
@@ -75,7 +78,7 @@ pub fn read(path: &Path, format: Format, separator: char) -> Result<Vec<Result<U
     let users = match format {
         Format::Toml => reading.toml(&text),
         Format::Csv => reading.csv(&text),
-        Format::Jsonl => Ok(reading.jsonl(&text)),
+        Format::Jsonl => reading.jsonl(&text),
     }?;
     if users.is_empty() {
         return Err(fault(&reading.name, "names no user", FORM));
@@ -99,12 +102,26 @@ impl Reading {
         })?;
         let table = table.get_ref();
         if let Some(other) = table.keys().find(|key| key.get_ref() != "user") {
-            let what = format!("unknown key `{}`", shown(other.get_ref()));
-            return Err(fault(&at(other.span().start), what, FORM));
+            let (place, key) = (at(other.span().start), other.get_ref());
+            if key == "users" {
+                return Err(fault(&place, "unknown key `users`", "write `[[user]]` for each user"));
+            }
+            if self.names.iter().any(|name| name == key) {
+                return Err(fault(
+                    &place,
+                    format!("`{key}` is outside of a user"),
+                    Advice::IsRecipe,
+                ));
+            }
+            return Err(fault(&place, format!("unknown key `{}`", shown(key)), FORM));
         }
         let Some(users) = table.get("user") else { return Ok(Vec::new()) };
         let Some(users) = users.get_ref().as_array() else {
-            return Err(fault(&at(users.span().start), "`user` is not a list of tables", FORM));
+            return Err(fault(
+                &at(users.span().start),
+                "`user` is not a list of tables",
+                "write `[[user]]` for each user",
+            ));
         };
         let user = |user: &toml::Spanned<DeValue<'_>>| {
             let place = at(user.span().start);
@@ -115,7 +132,6 @@ impl Reading {
     }
 
     fn csv(&self, text: &str) -> Result<Vec<Result<User>>> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut reader = csv::ReaderBuilder::new()
             .comment(Some(b'#'))
             .trim(csv::Trim::All)
@@ -128,6 +144,13 @@ impl Reading {
             let line = record.position().map_or(0, csv::Position::line);
             let place = format!("{}:{line}", self.name);
             if record.len() != heads.len() {
+                let start = record.position().map_or(0, |position| usize_of(position.byte()));
+                let rest = text.split_at_checked(start).map_or("", |(_, rest)| rest);
+                let quotes = rest.matches('"').count();
+                if quotes % 2 == 1 {
+                    let what = "a double quote is opened, and not closed";
+                    return Err(fault(&place, what, "close it, or write `\"\"` for one in a text"));
+                }
                 let what = format!("{} cells, and {} columns", record.len(), heads.len());
                 return Err(fault(&place, what, "put text with commas in double quotes"));
             }
@@ -166,6 +189,13 @@ impl Reading {
         if let Some(other) = heads.iter().find(|head| !is_known(head)) {
             return Err(self.unknown_column(&place, other));
         }
+        let is_again = |(at, head): &(usize, &&str)| {
+            !head.is_empty() && heads.iter().take(*at).any(|other| other == *head)
+        };
+        if let Some((_, twice)) = heads.iter().enumerate().find(is_again) {
+            let what = format!("the column `{twice}` is there twice");
+            return Err(fault(&place, what, "leave one of them out"));
+        }
         if heads.iter().all(|head| *head != "name") {
             return Err(fault(&place, "no column `name`", FORM));
         }
@@ -195,16 +225,29 @@ impl Reading {
         fault(&place, refused, FORM)
     }
 
-    fn jsonl(&self, text: &str) -> Vec<Result<User>> {
+    fn jsonl(&self, text: &str) -> Result<Vec<Result<User>>> {
+        let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        if first.starts_with('[') {
+            let hint = "give one JSON object per line, as `jq -c '.[]'` makes them of a list";
+            return Err(fault(&self.name, "it is a list in JSON", hint));
+        }
+        if first == "{" {
+            return Err(fault(&self.name, "an object goes over several lines", ONE_A_LINE));
+        }
         let lines = (1_usize..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         let user = |(number, line): (usize, &str)| {
             let place = format!("{}:{number}", self.name);
-            let object: Map<String, Value> = serde_json::from_str(line).map_err(|refused| {
+            let Pairs(pairs) = serde_json::from_str(line).map_err(|refused| {
                 let what = refused.to_string();
                 let what = what.split(" at line").next().unwrap_or_default();
-                fault(&format!("{place}:{}", refused.column()), what, FORM)
+                let place = format!("{place}:{}", refused.column());
+                if refused.is_eof() {
+                    fault(&place, what, ONE_A_LINE)
+                } else {
+                    fault(&place, what, FORM)
+                }
             })?;
-            let fields = object.into_iter().map(|(name, value)| Field {
+            let fields = pairs.into_iter().map(|(name, value)| Field {
                 name,
                 places: vec![place.clone()],
                 value,
@@ -212,7 +255,7 @@ impl Reading {
             });
             self.user(place.clone(), fields.collect())
         };
-        lines.map(user).collect()
+        Ok(lines.map(user).collect())
     }
 
     fn user(&self, place: String, fields: Vec<Field>) -> Result<User> {
@@ -260,11 +303,45 @@ impl Reading {
                 Err(refused) => told = refused.to_string(),
             }
         }
-        Err(field.fault(told, Advice::RecipeForm))
+        let place = field.places.first().map_or("", String::as_str);
+        Err(mistyped(place, &format!("{}: ", field.name), &told))
     }
 }
 
 const FORM: Advice = Advice::UsersForm;
+
+/// What is to be done about an object that does not end on its line.
+const ONE_A_LINE: &str = "give one JSON object per line, as `jq -c .` writes them";
+
+/// The pairs of an object in JSON, each key once.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        from.deserialize_map(PairsVisitor)
+    }
+}
+
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Pairs;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Pairs, A::Error> {
+        let mut pairs: Vec<(String, Value)> = Vec::new();
+        while let Some((key, value)) = map.next_entry::<String, Value>()? {
+            if pairs.iter().any(|(other, _)| *other == key) {
+                return Err(A::Error::custom(format_args!("`{key}` is there twice")));
+            }
+            pairs.push((key, value));
+        }
+        Ok(Pairs(pairs))
+    }
+}
 
 impl Field {
     fn fault(&self, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {
@@ -428,10 +505,11 @@ mod tests {
         );
         assert_eq!(toml.len(), 3, "{toml:?}");
         assert!(toml[0].starts_with("F:3:9: unknown key `hostnam`"), "{toml:?}");
-        assert!(toml[1].starts_with("F:6:9: timeout: invalid type"), "{toml:?}");
+        let told = "timeout: wants a whole number from 0 on, not text";
+        assert!(toml[1].starts_with(&format!("F:6:9: {told}")), "{toml:?}");
         assert!(toml[2].starts_with("F:9:1: a user without `name`"), "{toml:?}");
         let csv = faults("u.csv", "name,timeout\na,x\nb,3\nc\n");
-        assert!(csv[0].starts_with("F:2, column 2: timeout: invalid"), "{csv:?}");
+        assert!(csv[0].starts_with(&format!("F:2, column 2: {told}")), "{csv:?}");
         assert!(csv[1].starts_with("F:4: 1 cells, and 2 columns"), "{csv:?}");
         let jsonl = faults("u.jsonl", "{\"name\":\"a\"}\n{\"name\":\n{\"name\":7}\n");
         assert!(jsonl[0].starts_with("F:2:") && jsonl[1].starts_with("F:3: name: "), "{jsonl:?}");

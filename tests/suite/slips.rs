@@ -166,6 +166,35 @@ const TYPED: &[(&str, &str)] = &[
     ("two.zip --key k.pub -o new.iso", "found 2 files: a.iso, b.iso"),
 ];
 
+/// Texts of recipes and users files, by the name of the file, and what is said of them.
+const WRITTEN: &[(&str, &str, &str)] = &[
+    ("r.toml", "timeout = '5'", "timeout: wants a whole number"),
+    ("r.toml", "root-password = 'x'", "give `root-password-file`, the path of a file"),
+    ("r.toml", "wifi-password = 'x'", "give `wifi-password-file`, the path of a file"),
+    ("r.toml", "packages = ['vim']", "packages are not installed into the image: give `bin FILE`"),
+    ("r.toml", "ssh-key = 'k.pub'", "did you mean `key`?"),
+    ("r.toml", "ssid = 'x'", "did you mean `wifi`?"),
+    ("r.toml", "dry-run = true", "give it to the command as a flag"),
+    ("r.toml", "base = 'b.iso'", "the command line names the image"),
+    ("r.toml", "[[users]]\nname = 'a'", "write `[[user]]`, and give the file to `remaster stamp`"),
+    ("r.toml", "[[user]]\nname = 'a'", "give it to `remaster stamp BASE FILE -o FOLDER`"),
+    ("r.toml", "[machine]\nmac = 'x'", "write `[[machine]]`"),
+    ("r.toml", "[[machine]]\ndmi_serial = 'x'", "did you mean `dmi-serial`?"),
+    ("r.toml", "hostname = \u{201c}box\u{201d}", "write `hostname = \"box\"`"),
+    ("r.toml", "{\n  \"hostname\": \"box\"\n}", "r.toml: it is JSON or Nix, not TOML"),
+    ("r.toml", "---\nhostname: box", "r.toml: it is YAML, not TOML"),
+    ("r.toml", "hostname: box", "r.toml: it is YAML, not TOML"),
+    ("x.toml", "[[users]]\nname = 'a'", "write `[[user]]` for each user"),
+    ("x.toml", "[user]\nname = 'a'", "write `[[user]]` for each user"),
+    ("x.toml", "hostname = 'a'", "give it to --recipe, for all users"),
+    ("x.toml", "name = 'a'", "write `[[user]]` and a `name` in front"),
+    ("x.csv", "name,name\na,b\n", "the column `name` is there twice"),
+    ("x.csv", "name,key\n\"a,k.pub\n", "a double quote is opened, and not closed"),
+    ("x.jsonl", "[{\"name\": \"a\"}]", "as `jq -c '.[]'` makes them"),
+    ("x.jsonl", "{\n  \"name\": \"a\"\n}\n", "give one JSON object per line"),
+    ("x.jsonl", "{\"name\": \"a\", \"name\": \"b\"}", "`name` is there twice"),
+];
+
 /// `-` where nothing is read from or written to standard streams, and what is said of it.
 const DASHES: &[(&str, &str)] = &[
     ("-", "`remaster` does not read standard input"),
@@ -318,6 +347,26 @@ fn answered<'a>(rows: impl IntoIterator<Item = (String, &'a str)>) {
 #[test]
 fn what_is_meant_is_said_and_nothing_is_done() {
     answered(TYPED.iter().map(|(typed, words)| ((*typed).to_owned(), *words)));
+}
+
+#[test]
+fn what_is_wrong_with_a_written_file_is_told_in_the_words_of_its_writer() {
+    let folder = folder();
+    for (name, text, words) in WRITTEN {
+        folder.write(name, text.as_bytes());
+        let lines: &[&str] = match *name {
+            "r.toml" => &["b.iso --recipe r.toml -o new.iso", "recipe check r.toml"],
+            _ => &[],
+        };
+        let of_users = format!("stamp b.iso {name} -o new");
+        let lines = if lines.is_empty() { vec![of_users.as_str()] } else { lines.to_vec() };
+        for line in lines {
+            let ended = folder.run(&line.split(' ').collect::<Vec<_>>());
+            assert!(ended.err.contains(words), "{line}: {text}: {}", ended.err);
+            assert!(ended.err.contains("\nhint: "), "{line}: {text}: {}", ended.err);
+            assert!([2, 11].contains(&ended.status), "{line}: {text}: {}", ended.err);
+        }
+    }
 }
 
 #[test]

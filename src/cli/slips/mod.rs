@@ -15,10 +15,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 use remaster::bases::name_of;
 use remaster::error::Error;
+use remaster::recipe::Recipe;
 use remaster::run_files::RunFiles;
 
 use role::Kind;
-use table::{COMMANDS, FLAGS, FOLLOWED};
+use table::{COMMANDS, FLAGS, FOLLOWED, IN_RECIPES};
 use typed::{Typed, flag_of, line};
 
 /// Letters that a name may differ in from what was typed for it.
@@ -227,6 +228,20 @@ fn unknown_flag(program: &Command, typed: &Typed<'_>, word: &str) -> Error {
         },
     };
     usage(format!("`{}` has no flag `{name}`", typed.name()), hint)
+}
+
+/// What is meant by a key that no recipe has: recipes and flags have one table.
+pub(super) fn key_meant(key: &str) -> Option<String> {
+    let own = IN_RECIPES.iter().find(|(typed, _)| typed.contains(&key));
+    if let Some((_, answer)) = own {
+        return Some((*answer).to_owned());
+    }
+    let flag = format!("--{key}");
+    let names = Recipe::names();
+    let known = FLAGS.iter().find(|row| {
+        row.typed.contains(&flag.as_str()) && names.iter().any(|name| name == row.needs)
+    });
+    known.map(|row| row.answer.replace("--", ""))
 }
 
 /// Which commands have a flag that this one has not.

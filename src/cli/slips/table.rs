@@ -115,6 +115,35 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(&["--no-check", "--skip-verify"], "no-verify", "did you mean `--no-verify`?"),
 ];
 
+/// Keys that no recipe has, and whose answer is another one than that of the flag.
+pub(super) const IN_RECIPES: &[(&[&str], &str)] = &[
+    (
+        &["password", "passwd", "root-password", "root-passwd"],
+        "give `root-password-file`, the path of a file, or `root-password-hash`",
+    ),
+    (
+        &["nixos-password", "user-password"],
+        "give `nixos-password-file`, the path of a file, or `nixos-password-hash`",
+    ),
+    (
+        &["wifi-password", "wifi-psk", "psk"],
+        "give `wifi-password-file`, the path of a file, or `wifi-password-prompt`",
+    ),
+    (
+        &["base", "image", "iso", "input"],
+        "leave it out: the command line names the image that a recipe is for",
+    ),
+    (
+        &["user", "username", "login"],
+        "the live system has the users root and nixos, and `key` lets in as both",
+    ),
+    (&["users"], "write `[[user]]`, and give the file to `remaster stamp`"),
+    (
+        &["dry-run", "in-place", "json", "quiet", "verbose", "yes"],
+        "give it to the command as a flag",
+    ),
+];
+
 /// Words that are typed for a command, and the commands that they may mean.
 pub(super) const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["burn", "copy", "dd", "etch", "usb", "write"], &["flash"]),
