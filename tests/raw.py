@@ -422,7 +422,7 @@ def commands(c, flags):
 
     code, out, err = c.call("inspect", "--all", plain)
     text = out.decode()
-    wanted = ["NixOS 25.11.20251126.abcdef for aarch64", "raw image of", 'root in partition 2: ext4 "NIXOS_SD"', "injected by root", "key for root: ssh-ed25519", "hostname: box", "/srv/large", "menu /boot/extlinux/extlinux.conf"]
+    wanted = ["NixOS 25.11.20251126.abcdef for aarch64", "raw image of", 'root in partition 2: ext4 "NIXOS_SD"', "put in as files in the root filesystem", "key for root: ssh-ed25519", "hostname: box", "/srv/large", "menu /boot/extlinux/extlinux.conf"]
     c.verdict("inspect shows what it is and what was put in", [x for x in wanted if x not in text] + ([err] if code else []))
     code, out, err = c.call("inspect", "--kargs", plain)
     c.check("inspect shows the arguments", code == 0 and f"init={SYSTEM}/init console=ttyS0,115200n8 console=tty0 quiet" in out.decode(), err)

@@ -135,8 +135,16 @@ impl Request<'_> {
 /// All that takes away or changes arguments that are there, in the order in which it is done.
 fn requests(boot: &Boot) -> Vec<Request<'_>> {
     let consoles = boot.consoles().map(Request::Console);
-    let deleted = boot.delete.iter().map(Request::Delete);
-    consoles.chain(deleted).chain(boot.replace.iter().map(Request::Replace)).collect()
+    let deleted = distinct(&boot.delete).map(Request::Delete);
+    consoles.chain(deleted).chain(distinct(&boot.replace).map(Request::Replace)).collect()
+}
+
+/// Each of what is asked for once: an edit may ask for what the image has.
+fn distinct<T: PartialEq>(asked: &[Spanned<T>]) -> impl Iterator<Item = &Spanned<T>> {
+    let is_first = |(number, one): &(usize, &Spanned<T>)| {
+        !asked.iter().take(*number).any(|before| before.value == one.value)
+    };
+    asked.iter().enumerate().filter(is_first).map(|(_, one)| one)
 }
 
 /// An argument of an entry, what becomes of it, and the number of the request that makes it so.
@@ -316,6 +324,11 @@ fn check_named(entries: &[&Entry], boot: &Boot) -> Result<()> {
     if let Some(asked) = boot.entries.iter().find(|asked| !is_there(asked)) {
         return Err(no_entry(asked, "any menu", entries.iter().copied()));
     }
+    check_default(boot, entries)
+}
+
+/// Refuses the number of an entry.
+pub(crate) fn check_default(boot: &Boot, entries: &[&Entry]) -> Result<()> {
     match &boot.default_entry {
         Some(asked) if asked.value.bytes().all(|byte| byte.is_ascii_digit()) => {
             Err(Error::Recipe {

@@ -3,8 +3,8 @@
 
 use crate::boot::config::Config;
 use crate::boot::entry_args::{
-    LONGEST_COMMAND_LINE, arguments, check_found, check_started, first_that_fits, is_named,
-    no_entry, too_long,
+    LONGEST_COMMAND_LINE, arguments, check_default, check_found, check_started, first_that_fits,
+    is_named, no_entry, too_long,
 };
 use crate::checked;
 use crate::error::{Error, Result};
@@ -84,6 +84,7 @@ pub fn started_alone<'a>(
     configs: &[Config],
     boot: &'a Boot,
 ) -> Result<(Entry, Vec<String>, Option<&'a Credential>)> {
+    check_default(boot, &entries_of(configs))?;
     let menu = Menu { boot, old_label: "", credential: None };
     let asked = configs.iter().find_map(|config| menu.default_entry(config).ok().flatten());
     let first = || configs.iter().flat_map(|config| &config.entries).next();

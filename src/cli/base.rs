@@ -49,16 +49,16 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The file of a base, and its SHA-256 if one was demanded; says so before it fetches one, unless `before`
-    /// refuses.
+    /// The path of a base, and its open file if a SHA-256 was demanded, which it has; says so before it fetches one, unless
+    /// `before` refuses.
     pub(crate) fn resolve(
         &self,
         given: &Path,
         before: impl FnOnce() -> Result<()>,
-    ) -> Result<(PathBuf, Option<Digest>)> {
+    ) -> Result<(PathBuf, Option<ImageFile>)> {
         let path = self.path_of(given, before)?;
-        let sha256 = self.demanded.check(&path)?;
-        Ok((path, sha256))
+        let checked = self.demanded.check(&path)?;
+        Ok((path, checked))
     }
 
     /// The file of a base, of which no SHA-256 is demanded.
@@ -91,13 +91,14 @@ impl Source {
         let beside = list_beside(&path);
         files.read(&format!("the checksum {}", shell_quote(&beside)), &beside)?;
         let Some(wanted) = self.demanded.of_image(&path)? else {
-            let source = opened(&path, None)?;
+            let source = opened(&path, None, None)?;
             return Ok((path, source, None));
         };
-        let packed = if unpack::is_pipe(&path) { None } else { Some(self.demanded.found(&path)?) };
+        let file = if unpack::is_pipe(&path) { None } else { Some(self.demanded.found(&path)?) };
+        let packed = file.as_ref().and_then(ImageFile::sha256).map(Digest);
         let fits = packed == Some(wanted.sha256);
         let check = unpack::ExpectedDigest { sha256: wanted.sha256, packed };
-        let source = opened(&path, Some(check).filter(|_| !fits))?;
+        let source = opened(&path, file, Some(check).filter(|_| !fits))?;
         let fits = match (&source, packed) {
             (unpack::Source::Plain(_), Some(found)) if !fits => {
                 return Err(Error::wrong_base(
@@ -133,8 +134,8 @@ pub(crate) struct ChecksumArgs {
 }
 
 impl ChecksumArgs {
-    /// The SHA-256, if one is demanded.
-    pub(crate) fn check(&self, path: &Path) -> Result<Option<Digest>> {
+    /// The open file, if a SHA-256 is demanded, which it has.
+    pub(crate) fn check(&self, path: &Path) -> Result<Option<ImageFile>> {
         let Some(expected) = self.expected(path)? else { return Ok(None) };
         if path == Path::new("-") {
             return Err(Error::Usage {
@@ -142,9 +143,10 @@ impl ChecksumArgs {
                 hint: "save it to a file first".into(),
             });
         }
-        let found = self.found(path)?;
+        let file = self.found(path)?;
+        let found = Digest(file.digest()?);
         if found == expected {
-            return Ok(Some(found));
+            return Ok(Some(file));
         }
         Err(Error::wrong_base(
             path.display().to_string(),
@@ -193,27 +195,36 @@ impl ChecksumArgs {
         found.map(Some).map_err(|why| no_digest(list, path, &why))
     }
 
-    fn found(&self, path: &Path) -> Result<Digest> {
+    /// The file with its SHA-256. Whoever goes on reads this open file: another one may have the path by then.
+    fn found(&self, path: &Path) -> Result<ImageFile> {
+        let file = ImageFile::open(path)?;
         let cache = self.cache_digest.then(remembered).flatten();
         if let Some(known) = cache.as_ref().and_then(|cache| cache.get(path)) {
-            return Ok(known);
+            return Ok(file.of_sha256(Some(known.0)));
         }
-        let file = ImageFile::open(path)?;
         let about = file.file().metadata().map_err(Error::io("look at the base"))?;
         let digest = Digest::compute(&file, &Meter::stages_without_signals())?;
         if let Some(cache) = cache {
             cache.put(path, &about, digest);
         }
-        Ok(digest)
+        Ok(file.of_sha256(Some(digest.0)))
     }
 }
 
-/// Opens an image, also the one in a packed tar archive.
-fn opened(path: &Path, expected: Option<unpack::ExpectedDigest>) -> Result<unpack::Source> {
+/// Opens an image, also the one in a packed tar archive. A file that is open already is not opened again.
+fn opened(
+    path: &Path,
+    file: Option<ImageFile>,
+    expected: Option<unpack::ExpectedDigest>,
+) -> Result<unpack::Source> {
     if path == Path::new("-") {
         closed::input().map_err(Error::io("read standard input"))?;
     }
-    Ok(match unpack::Source::open_checked(path, expected)? {
+    let source = match file {
+        Some(file) => unpack::Source::of_file(file, expected)?,
+        None => unpack::Source::open_checked(path, expected)?,
+    };
+    Ok(match source {
         unpack::Source::Stream(stream) => unpack::Source::Stream(stream.without_archive()?),
         plain @ unpack::Source::Plain(_) => plain,
     })
@@ -352,13 +363,13 @@ pub(crate) fn check_plain(path: &Path, command: &str) -> Result<()> {
 
 /// The same, whatever it is.
 pub(crate) fn open_any(given: &Path, source: &Source) -> Result<ImageFile> {
-    let (path, sha256) = source.resolve(given, || Ok(()))?;
-    unpacked(file(&path, sha256)?, None)
+    let (path, checked) = source.resolve(given, || Ok(()))?;
+    unpacked(file(&path, checked)?, None)
 }
 
-/// The file of a base whose SHA-256 may be known.
-pub(crate) fn file(path: &Path, sha256: Option<Digest>) -> Result<ImageFile> {
-    Ok(ImageFile::open(path)?.of_sha256(sha256.map(|digest| digest.0)))
+/// The file of a base, which may be open already.
+pub(crate) fn file(path: &Path, checked: Option<ImageFile>) -> Result<ImageFile> {
+    checked.map_or_else(|| ImageFile::open(path), Ok)
 }
 
 /// Unpacks a packed base into a file without a name: in the folder of the output, which must have room for an

@@ -78,7 +78,7 @@ impl Malformed {
         let fault = |found: &str| Self::new(what, 0, found, expected);
         match number.filter(|number| number.is_ascii_digit()) {
             Some(_) if number > known => Self { says: Says::Newer, ..fault("a later version") },
-            _ => fault("another beginning"),
+            _ => fault("other magic bytes"),
         }
     }
 

@@ -114,6 +114,12 @@ impl ImageFile {
         }
         journal::none_beside(path)?;
         let file = File::open(path).map_err(|fault| not_opened(path, kind, fault))?;
+        // Another file may have the path by now.
+        let about = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
+        let kind = about.file_type();
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err(not_an_image(path, kind));
+        }
         let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
         let identity = (about.dev(), about.ino());
         let path = path.to_owned();

@@ -34,7 +34,7 @@ impl Announce {
     pub(super) fn note(self, has_host_key: bool) -> Option<String> {
         (self.wanted && !has_host_key).then(|| {
             let flag = setting!(host_key);
-            format!("the image has no host key, so `remaster find` ignores what it announces: give {flag} generate")
+            format!("what the machine announces is ignored without a host key: {flag} makes one")
         })
     }
 

@@ -384,11 +384,16 @@ fn json(value: &DeValue<'_>) -> Value {
         DeValue::Boolean(truth) => Value::from(*truth),
         DeValue::Integer(number) => {
             let number = i64::from_str_radix(number.as_str(), number.radix());
-            number.map_or(Value::Null, Value::from)
+            number.map_or_else(|_| no_value(), Value::from)
         }
         DeValue::Array(list) => list.iter().map(|element| json(element.get_ref())).collect(),
-        _ => Value::Null,
+        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => no_value(),
     }
+}
+
+/// What no setting takes. A null would read as a setting that is not given.
+fn no_value() -> Value {
+    Value::Object(Map::new())
 }
 
 fn shown(text: &str) -> String {
@@ -526,6 +531,18 @@ mod tests {
                 let mut names = user.recipe.set_names();
                 names.retain(|name| name != "key");
                 assert_eq!(names.len(), 2, "{text}: {names:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_of_a_kind_that_no_setting_has_is_refused() {
+        for value in ["5.5", "99999999999999999999", "2020-01-01", "{ a = 1 }"] {
+            for setting in ["timeout", "hostname", "announce", "karg"] {
+                let text =
+                    format!("[[user]]\nname = 'a'\nkey = 'ssh-ed25519 AAA'\n{setting} = {value}\n");
+                let users = users("users.toml", &text);
+                assert!(users[0].is_err(), "{setting} = {value}");
             }
         }
     }

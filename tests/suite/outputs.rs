@@ -451,7 +451,11 @@ const TOLD: &[(&str, &str, &str)] = &[
     ("base.iso --key key.pub --manifest folder -o out", "--manifest: folder is", "to --manifest"),
     ("base.iso --key key.pub --sbom folder -o out", "--sbom: folder is a folder", "to --sbom"),
     ("base.iso --key key.pub --provenance /dev/null -o out", "--provenance: /dev/null", "file to"),
-    ("base.iso --key key.pub --manifest base.iso -f -o out", "is the base itself", "to --manifest"),
+    (
+        "base.iso --key key.pub --manifest base.iso -f -o out",
+        "--manifest base.iso and BASE base.iso name the same file",
+        "a path of its own",
+    ),
     (
         "base.iso --host-key generate --known-hosts /dev/null -o out",
         "--known-hosts: /dev/null",

@@ -311,7 +311,7 @@ fn a_diff_tells_menus_files_and_what_was_put_in_but_no_secret() {
 
 #[test]
 fn a_reset_holds_the_base_to_what_its_manifest_says_and_says_what_it_cannot_prove() {
-    const UNPROVEN: &str = "compare this one with the published one";
+    const UNPROVEN: &str = "compare this SHA-256 with the published one";
     for (name, base) in bases() {
         let digest = Digest::of_bytes(base).to_string();
         let rows: [(&[&str], &[&str], &str, &str); 4] = [

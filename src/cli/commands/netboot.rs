@@ -207,7 +207,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     if !args.written.force {
         check(&args.folder(), OverwritePolicy::Refuse, &[])?;
     }
-    let (path, _) = args.source.resolve(&args.image, || Ok(()))?;
+    let (path, checked) = args.source.resolve(&args.image, || Ok(()))?;
     base::take_down(&path, files)?;
     let known = match asked.as_ref().map(|(_, customization)| customization) {
         Some(customization) => {
@@ -225,7 +225,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
         let made = made.map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
         return args.finish(made, asked.as_ref(), known.as_ref(), files);
     }
-    let file = base::unpacked(ImageFile::open(&path)?, Some(&args.folder()))?;
+    let file = base::unpacked(base::file(&path, checked)?, Some(&args.folder()))?;
     if archive::is_tar(&file) {
         let asked = args.for_tree(asked)?;
         let made = Tree::of_archive(&file).and_then(|tree| of_tree(tree, asked.as_ref(), args));

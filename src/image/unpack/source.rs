@@ -145,18 +145,26 @@ impl Source {
         if let Some(pipe) = Pipe::at(path)? {
             return Stream::of_pipe(&pipe, expected).map(Self::Stream);
         }
-        let image = ImageFile::open(path)?;
-        let shown = path.display();
+        Self::of_file(ImageFile::open(path)?, expected)
+    }
+
+    /// The same of a file that is open already.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of_file(image: ImageFile, expected: Option<ExpectedDigest>) -> Result<Self> {
+        let path = image.path().to_owned();
         let mut start = Vec::new();
-        let doing = || format!("read {shown}");
-        let file = File::open(path).map_err(|fault| Error::io(doing())(fault))?;
+        let doing = || format!("read {}", path.display());
+        let file = image.file().try_clone().map_err(|fault| Error::io(doing())(fault))?;
+        (&file).seek(SeekFrom::Start(0)).map_err(|fault| Error::io(doing())(fault))?;
         (&file).take(MAGIC).read_to_end(&mut start).map_err(|fault| Error::io(doing())(fault))?;
         (&file).seek(SeekFrom::Start(0)).map_err(|fault| Error::io(doing())(fault))?;
         match Packing::recognize(&start) {
             Packing::Plain => Ok(Self::Plain(image)),
             packing => {
                 let check = expected.map(DigestCheck::new).map(Box::new);
-                Stream::of_file(path, file, packing, check).map(Self::Stream)
+                Stream::of_file(&path, file, packing, check).map(Self::Stream)
             }
         }
     }

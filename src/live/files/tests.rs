@@ -554,7 +554,7 @@ fn bad_files_scripts_and_programs_are_refused_by_name() {
         (script("s3", "#!/bin/bash\n"), "s3 wants /bin/bash, which NixOS does not have"),
         (script("s 4", "#!/bin/sh\n"), "has no name that can be typed as a command"),
         (script("s5", "\u{7f}ELF"), "s5 is a program and no script (give it to --bin)"),
-        (bin(b"#!/bin/sh\n".to_vec()), "tool is not a program: found another beginning"),
+        (bin(b"#!/bin/sh\n".to_vec()), "tool is not a program: found other magic bytes"),
         (Box::new(|recipe| recipe.run = vec![twice, other]), "--run: first.py is given twice"),
         (Box::new(|recipe| recipe.enable = Some(true)), "--enable: has no effect without --unit"),
         (Box::new(|recipe| recipe.path = Some(true)), "--path: has no effect without --store"),

@@ -136,7 +136,7 @@ fn what_cannot_be_told_apart_or_comes_to_nothing_is_refused_with_its_place() {
         (table(&format!("{mac}address = 'wifi=10.0.0.1/8'\n")), "4:11: address", "the same on all"),
         (table(&format!("{mac}key = '-'\n")), "4:7: key", "not for one machine"),
         (table(&format!("{mac}key = 'gh:alice'\n")), "4:7: key", "not for one machine"),
-        (table("hostnam = 'a'\n"), "3:1", "unknown field"),
+        (table("hostnam = 'a'\n"), "3:1", "unknown key `hostnam`"),
         (
             format!("inject = 'credential'\n{}", table(&format!("{mac}hostname = 'a'\n"))),
             "3:1: machine",

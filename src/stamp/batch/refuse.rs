@@ -30,16 +30,12 @@ pub(super) fn refuse_own_records(recipe: &Recipe) -> Result<()> {
     Err(recipe.fault(name, 0, "all users of a batch have the same", hint))
 }
 
-/// How the names of settings end that ask on a terminal.
-const PROMPT: &str = "-prompt";
-
 pub(super) const NOT_ASKED: &str = "a batch reads no standard input and asks nobody";
 
 /// Refuses passwords that would be asked for.
 pub(super) fn refuse_prompts(recipe: &Recipe) -> Result<()> {
-    let asked = recipe.set_names().into_iter().find(|name| name.ends_with(PROMPT));
-    let Some(name) = asked else { return Ok(()) };
-    let file = format!("{}-file", name.trim_end_matches(PROMPT));
+    let Some(secret) = recipe.asked_for() else { return Ok(()) };
+    let [name, file] = ["prompt", "file"].map(|how| format!("{secret}-password-{how}"));
     Err(recipe.fault(&name, 0, NOT_ASKED, format!("give {} FILE", called(&file))))
 }
 

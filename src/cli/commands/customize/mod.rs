@@ -23,9 +23,9 @@ pub(crate) use args::{Args, Form};
 pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     let (recipe, customization) = args.edit.gather(files)?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
-    let (path, sha256) = args.source.resolve(given, || args.check_free())?;
+    let (path, checked) = args.source.resolve(given, || args.check_free())?;
     base::take_down(&path, files)?;
-    let packed = base::file(&path, sha256)?;
+    let packed = base::file(&path, checked)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
     let output = output.map(|path| args.written.destination(path, &packed)).transpose()?;
     args.beside.check(args.written, args.inside.signs(&recipe), files)?;

@@ -174,6 +174,7 @@ fn injected(text: &mut String, found: &Injected) {
         "merged-initrd" => "an archive in the initrds",
         "credential" => "a credential",
         "root" => "files in the root filesystem",
+        "menus" => "changes of menus alone",
         other => other,
     };
     let _ = writeln!(
