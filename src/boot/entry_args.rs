@@ -318,7 +318,7 @@ pub(crate) fn check_started(
 }
 
 /// Refuses entries that are not there, and numbers of entries.
-fn check_named(entries: &[&Entry], boot: &Boot) -> Result<()> {
+pub(crate) fn check_named(entries: &[&Entry], boot: &Boot) -> Result<()> {
     let is_there =
         |asked: &Spanned<String>| entries.iter().any(|entry| is_named(entry, &asked.value));
     if let Some(asked) = boot.entries.iter().find(|asked| !is_there(asked)) {

@@ -397,7 +397,7 @@ const STARTED: [(&str, &[&str]); 4] = [
 ];
 
 /// Requests that are about one argument, and how both are named.
-const PAIRS: [(&[&str], &str); 9] = [
+const PAIRS: [(&[&str], &str); 8] = [
     (
         &["--karg-delete", "loglevel=4", "--karg-replace", "loglevel=5"],
         "--karg-delete loglevel=4 and --karg-replace loglevel=5: both change the kernel argument loglevel=4",
@@ -413,10 +413,6 @@ const PAIRS: [(&[&str], &str); 9] = [
     (
         &["--karg-replace", "loglevel=7", "--karg-replace", "loglevel=7=3"],
         "--karg-replace loglevel=7 and --karg-replace loglevel=7=3",
-    ),
-    (
-        &["--karg-delete", "loglevel=4", "--karg-delete", "loglevel=4"],
-        "--karg-delete loglevel=4 and --karg-delete loglevel=4",
     ),
     (&["--karg", "x", "--karg-delete", "x"], "--karg x and --karg-delete x"),
     (

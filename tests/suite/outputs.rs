@@ -488,8 +488,8 @@ const TOLD: &[(&str, &str, &str)] = &[
         "--manifest: /dev/stdout",
         "to --manifest",
     ),
-    ("reset c.iso -o c.iso", "c.iso is the image that is reset", "--in-place"),
-    ("reset c.iso -f -o c.iso", "c.iso is the image that is reset", "--in-place"),
+    ("reset c.iso -o c.iso", "--output c.iso and IMAGE c.iso name the same file", "--in-place"),
+    ("reset c.iso -f -o c.iso", "--output c.iso and IMAGE c.iso name", "--in-place"),
 ];
 
 #[test]

@@ -71,7 +71,8 @@ fn reset(args: &Args) -> Result<()> {
         edit::recover(edited)?;
     }
     let mut file = ImageFile::open(path)?;
-    let output = args.output.as_deref().map(|output| args.place(output, &file)).transpose()?;
+    let output =
+        args.output.as_deref().map(|output| args.written.destination(output, &file)).transpose()?;
     if !args.in_place {
         file = base::unpacked(file, args.output.as_deref())?;
     }
@@ -106,19 +107,6 @@ fn reset(args: &Args) -> Result<()> {
 }
 
 impl Args {
-    /// Where the base goes: not over the image that it is taken from.
-    fn place(&self, output: &Path, image: &ImageFile) -> Result<Destination> {
-        if output.metadata().is_ok_and(|found| image.is(&found)) {
-            return Err(Error::Usage {
-                what: format!("{} is the image that is reset", output.display()),
-                hint:
-                    "give another path to -o, or --in-place in its place to change the image itself"
-                        .into(),
-            });
-        }
-        self.written.destination(output, image)
-    }
-
     /// Refuses what would not be acted on.
     fn check(&self, path: &Path, is_file: bool) -> Result<()> {
         if self.disks.json && self.output.as_deref() == Some(Path::new("-")) {

@@ -183,10 +183,21 @@ pub(super) fn of_run(command: &Command, matches: &ArgMatches) -> Result<RunFiles
         let id = arg.get_id().as_str();
         let Some(used) = use_of(command.get_name(), id) else { continue };
         for word in matches.try_get_raw(id).ok().flatten().into_iter().flatten() {
-            take_down(&mut files, arg, &used, word)?;
+            take_down(&mut files, arg, &used, word).map_err(|fault| advised(command, fault))?;
         }
     }
     Ok(files)
+}
+
+/// Points at the way to write over what is read, where there is one.
+fn advised(command: &Command, fault: Error) -> Error {
+    match fault {
+        Error::Usage { what, .. } if command.get_name() == "reset" => usage(
+            what,
+            "give another path to -o, or --in-place in its place to change the image itself".into(),
+        ),
+        other => other,
+    }
 }
 
 fn take_down(files: &mut RunFiles, arg: &Arg, used: &Use, word: &OsStr) -> Result<(), Error> {

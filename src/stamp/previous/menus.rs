@@ -2,7 +2,7 @@
 //! only a recipe that makes the same ones again counts.
 
 use crate::boot::config::Config;
-use crate::boot::entry_args::{added_ports, check_found, is_selected};
+use crate::boot::entry_args::{added_ports, check_named, is_selected};
 use crate::boot::kernel_args;
 use crate::boot::menu::Started;
 use crate::error::{Advice, Error, Result};
@@ -65,13 +65,13 @@ pub(super) fn entries<B: ReadAt>(base: &BaseImage<B>) -> Vec<Entry> {
 /// Refuses kernel arguments for other entries than those that the arguments of before are for: a recipe has one choice.
 ///
 /// # Errors
-/// That, and entries and arguments that no menu has.
+/// That, and entries that no menu has.
 pub(super) fn check_entries(entries: &[Entry], before: &Boot, asked: &Boot) -> Result<()> {
     if !has_arguments(before) || !has_arguments(asked) {
         return Ok(());
     }
     let all: Vec<&Entry> = entries.iter().collect();
-    check_found(&all, asked)?;
+    check_named(&all, asked)?;
     if all.iter().all(|entry| is_selected(entry, before) == is_selected(entry, asked)) {
         return Ok(());
     }
