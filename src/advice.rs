@@ -137,9 +137,9 @@ pub enum Advice {
     /// Take the key that is meant by one that no recipe has, or look up the keys of recipe files.
     UnknownKey {
         /// The key that is there.
-        key: String,
+        key: Box<str>,
         /// The key that differs least from it, if it differs little.
-        close: Option<String>,
+        close: Option<Box<str>>,
     },
     /// Make an image for each of the users.
     IsUsers,

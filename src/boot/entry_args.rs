@@ -199,8 +199,8 @@ fn changed(
         }
     }
     for added in added().filter(|_| is_selected(entry, boot)) {
-        let taken = words.iter().filter(|word| word.was == added.what());
-        if let Some(other) = taken.filter_map(|word| requests.get(word.by?)).next()
+        let mut taken = words.iter().filter(|word| word.was == added.what());
+        if let Some(other) = taken.find_map(|word| requests.get(word.by?))
             && !matches!(other, Request::Console(_))
         {
             return Err(both(*other, added, &added.what()));
@@ -215,9 +215,10 @@ fn both(one: Request<'_>, other: Request<'_>, text: &str) -> Error {
     let (first, second) = (one.shown(), other.shown());
     Error::Recipe {
         what: format!("{first} and {second}: both change the kernel argument {text}"),
-        hint: match one.is_in_image() {
-            true => Advice::OneOrReplaceAll,
-            false => "leave out one of them".into(),
+        hint: if one.is_in_image() {
+            Advice::OneOrReplaceAll
+        } else {
+            "leave out one of them".into()
         },
     }
 }

@@ -85,7 +85,9 @@ impl Carried {
             }
         }
         self.members.retain(|member| !is_its(member));
-        links.iter().for_each(|path| self.leave_out_folder(path));
+        for path in &links {
+            self.leave_out_folder(path);
+        }
         self.left_out.extend(links);
         Ok(())
     }

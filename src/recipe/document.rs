@@ -202,8 +202,8 @@ pub(super) fn unknown(place: &str, key: &str, names: &[String]) -> Error {
     let close = names.iter().map(|name| (strsim::damerau_levenshtein(key, name), name));
     let close = close.min().filter(|(distance, name)| *distance <= 3 && *distance < name.len());
     let shown: String = key.chars().filter(|c| !c.is_control()).take(64).collect();
-    let close = close.map(|(_, name)| name.clone());
-    fault(place, format!("unknown key `{shown}`"), Advice::UnknownKey { key: shown, close })
+    let close = close.map(|(_, name)| Box::from(name.as_str()));
+    fault(place, format!("unknown key `{shown}`"), Advice::UnknownKey { key: shown.into(), close })
 }
 
 pub(super) fn fault(place: &str, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {

@@ -158,7 +158,7 @@ fn faults_name_line_and_column() {
 fn a_mistyped_key_gets_a_suggestion() {
     for (key, close) in [("hostnam", Some("hostname")), ("completely_else", None)] {
         let fault = recipe(&format!("{key} = 'a'")).unwrap_err();
-        let close = close.map(str::to_owned);
+        let close = close.map(Box::from);
         let meant = crate::error::Advice::UnknownKey { key: key.into(), close };
         assert_eq!(fault.advice(), Some(&meant));
     }

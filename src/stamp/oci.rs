@@ -296,7 +296,7 @@ fn index_of(path: &Path) -> Result<Map<String, Value>> {
         let new = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] });
         return Ok(new.as_object().cloned().unwrap_or_default());
     };
-    let version = index["schemaVersion"].clone();
+    let version = index.get("schemaVersion").cloned().unwrap_or(Value::Null);
     let form = "schemaVersion 2 and a list of manifests";
     match index {
         Value::Object(index)
@@ -318,7 +318,7 @@ fn manifests_of(index: &Map<String, Value>) -> &[Value] {
 /// Refuses a layout of another version (image-spec v1.1, "oci-layout file").
 fn check_version(path: &Path) -> Result<()> {
     let Some(marker) = json_if_there(path)? else { return Ok(()) };
-    let found = marker["imageLayoutVersion"].clone();
+    let found = marker.get("imageLayoutVersion").cloned().unwrap_or(Value::Null);
     if found == VERSION {
         return Ok(());
     }

@@ -76,10 +76,10 @@ fn is_private<I: ReadAt>(image: &I, stamped: &Stamped, found: Option<Found>) -> 
 fn put_in<I: ReadAt>(image: &I) -> Result<Option<(Stamped, Option<Found>)>> {
     match file_type::base_kind(image) {
         Ok(BaseKind::Disk) => on_disk(image),
-        Ok(BaseKind::Iso) => on_volume(image, Tree::read(image, Hierarchy::Primary)?),
+        Ok(BaseKind::Iso) => on_volume(image, &Tree::read(image, Hierarchy::Primary)?),
         // A truncated ISO may still have a tree.
         Err(_) => {
-            Tree::read(image, Hierarchy::Primary).map_or(Ok(None), |tree| on_volume(image, tree))
+            Tree::read(image, Hierarchy::Primary).map_or(Ok(None), |tree| on_volume(image, &tree))
         }
     }
 }
@@ -93,12 +93,12 @@ fn on_disk<I: ReadAt>(image: &I) -> Result<Option<(Stamped, Option<Found>)>> {
     Ok(Some((stamped, found::in_root(image, &raw)?)))
 }
 
-fn on_volume<I: ReadAt>(image: &I, tree: Tree) -> Result<Option<(Stamped, Option<Found>)>> {
+fn on_volume<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<(Stamped, Option<Found>)>> {
     if Folder::find(tree.paths()).is_none() {
         return Ok(None);
     }
-    let Some(stamped) = Stamped::find(image, &tree)? else { return Ok(None) };
-    Ok(Some((stamped, found::on_volume(image, &tree)?)))
+    let Some(stamped) = Stamped::find(image, tree)? else { return Ok(None) };
+    Ok(Some((stamped, found::on_volume(image, tree)?)))
 }
 
 fn is_being_reset<I: ReadAt>(image: &I) -> bool {

@@ -112,7 +112,8 @@ impl PreviousStamp {
             there => format!("give one of these: {}", there.join(", ")).into(),
         };
         // What looks like a path is one.
-        let is_path = wanted.contains('/') || wanted.ends_with(".pub");
+        let is_path =
+            wanted.contains('/') || Path::new(wanted).extension().is_some_and(|end| end == "pub");
         let what = if is_path {
             format!("there is no file {wanted}, and the image lets in no key with that comment")
         } else {
