@@ -262,7 +262,9 @@ impl SidecarArgs {
     pub(super) fn dry_run(&self, made: &PlannedImage) -> Result<String> {
         self.check_signer(made)?;
         let written = self.written(made.signer().is_some());
-        Ok(written.iter().map(|path| format!("would write {}\n", shell_quote(path))).collect())
+        let lines: Vec<String> =
+            written.iter().map(|path| format!("would write {}\n", shell_quote(path))).collect();
+        Ok(lines.concat())
     }
 
     /// Refuses a key that cannot sign what was asked for, before the image is written.

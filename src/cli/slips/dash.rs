@@ -65,8 +65,7 @@ pub(super) fn is_path(arg: &Arg) -> bool {
     let is_path = arg.get_value_parser().type_id() == ValueParser::path_buf().type_id();
     let names = arg.get_value_names().unwrap_or_default();
     let names_one = |name: &str| {
-        let has = |word: &&str| name.contains(*word);
-        ["FILE", "KEY", "SRC"].iter().any(|word| has(word))
+        ["FILE", "KEY", "SRC"].iter().any(|word| name.contains(word))
             && !["KEYMAP", "KEY=[OLD=]NEW"].contains(&name)
     };
     is_path || arg.get_action().takes_values() && names.iter().any(|name| names_one(name))

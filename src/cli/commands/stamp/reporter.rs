@@ -243,7 +243,7 @@ impl BatchObserver for BatchReporter {
     fn failed(&self, place: &str, name: &str, fault: &Error) {
         self.bar.inc(1);
         let named = [place, name].into_iter().filter(|one| !one.is_empty());
-        let who: String = named.map(|one| format!("{one}: ")).collect();
+        let who: String = named.flat_map(|one| [one, ": "]).collect();
         self.bar.suspend(|| printer::write_error(&printer::explained(fault, &who)));
         let line = json!({
             "name": name, "place": place, "error": fault.to_string(), "hint": diagnostics::hint(fault),
