@@ -520,6 +520,51 @@ fn the_demo_leaves_a_stamped_image_and_no_private_key() {
     folder.run(&["demo", "--dir", "demo"]).refused(2, "not empty");
 }
 
+/// What would have no effect, and how it is refused.
+const NO_EFFECT: [(&str, &str); 14] = [
+    (
+        "base.iso --file word:/etc/a --file key.pub:/etc/a -o x",
+        "--file: /etc/a comes from key.pub:/etc/a, and from --file word:/etc/a, too",
+    ),
+    (
+        "base.iso --overlay over --file word:/etc/a -o x",
+        "--file: /etc/a comes from word:/etc/a, and from --overlay over, too",
+    ),
+    (
+        "base.iso --overlay over --unit x.service -o x",
+        "--unit: /etc/systemd/system.control/x.service comes from x.service, and from --overlay over, too",
+    ),
+    (
+        "base.iso --unit x.service --file word:/etc/systemd/system.control/x.service -o x",
+        "and from --file word:/etc/systemd/system.control/x.service, too",
+    ),
+    (
+        "base.iso --host-key host --host-key-seed seed -o x",
+        "--host-key-seed: nothing is derived from it",
+    ),
+    (
+        "base.iso --hostname q --allow-secrets -o x",
+        "--allow-secrets: has no effect without --overlay or --file",
+    ),
+    ("base.iso --hostname q --known-hosts x -o y", "--known-hosts without a host key"),
+    (
+        "edit --in-place two.iso --remove-key key.pub --known-hosts x",
+        "--known-hosts without a host key",
+    ),
+    ("edit --in-place two.iso --hostname q --known-hosts x", "--known-hosts without a host key"),
+    (
+        "edit --in-place two.iso --no-key --known-hosts x --hostname q",
+        "--known-hosts without a host key",
+    ),
+    (
+        "edit --in-place two.iso --remove-key key.pub --key key.pub",
+        "is to be taken out by --remove-key, and put in by --key",
+    ),
+    ("edit --in-place none.iso --no-key", "--no-key would take out nothing"),
+    ("edit --in-place none.iso --no-key --hostname q", "--no-key would take out nothing"),
+    ("edit --in-place base.iso --no-key --hostname q", "--no-key would take out nothing"),
+];
+
 #[test]
 fn what_would_have_no_effect_is_refused_and_changes_nothing() {
     let folder = folder();
@@ -535,52 +580,7 @@ fn what_would_have_no_effect_is_refused_and_changes_nothing() {
     run("base.iso -q --key key.pub --key other.pub -o two.iso").done();
     run("base.iso -q --hostname box -o none.iso").done();
     let before = folder.names();
-    for (line, words) in [
-        (
-            "base.iso --file word:/etc/a --file key.pub:/etc/a -o x",
-            "--file: /etc/a comes from key.pub:/etc/a, and from --file word:/etc/a, too",
-        ),
-        (
-            "base.iso --overlay over --file word:/etc/a -o x",
-            "--file: /etc/a comes from word:/etc/a, and from --overlay over, too",
-        ),
-        (
-            "base.iso --overlay over --unit x.service -o x",
-            "--unit: /etc/systemd/system.control/x.service comes from x.service, and from --overlay over, too",
-        ),
-        (
-            "base.iso --unit x.service --file word:/etc/systemd/system.control/x.service -o x",
-            "and from --file word:/etc/systemd/system.control/x.service, too",
-        ),
-        (
-            "base.iso --host-key host --host-key-seed seed -o x",
-            "--host-key-seed: nothing is derived from it",
-        ),
-        (
-            "base.iso --hostname q --allow-secrets -o x",
-            "--allow-secrets: has no effect without --overlay or --file",
-        ),
-        ("base.iso --hostname q --known-hosts x -o y", "--known-hosts without a host key"),
-        (
-            "edit --in-place two.iso --remove-key key.pub --known-hosts x",
-            "--known-hosts without a host key",
-        ),
-        (
-            "edit --in-place two.iso --hostname q --known-hosts x",
-            "--known-hosts without a host key",
-        ),
-        (
-            "edit --in-place two.iso --no-key --known-hosts x --hostname q",
-            "--known-hosts without a host key",
-        ),
-        (
-            "edit --in-place two.iso --remove-key key.pub --key key.pub",
-            "is to be taken out by --remove-key, and put in by --key",
-        ),
-        ("edit --in-place none.iso --no-key", "--no-key would take out nothing"),
-        ("edit --in-place none.iso --no-key --hostname q", "--no-key would take out nothing"),
-        ("edit --in-place base.iso --no-key --hostname q", "--no-key would take out nothing"),
-    ] {
+    for (line, words) in NO_EFFECT {
         let images = ["two.iso", "none.iso", "base.iso"].map(|name| folder.read(name));
         let ended = run(line);
         assert!(ended.status == 2 && ended.err.contains(words), "{line}: {}", ended.err);

@@ -412,7 +412,7 @@ fn a_name_in_an_archive_that_would_fill_the_memory_is_refused() {
     header.set_cksum();
     let folder = Folder::with_base(&TINY);
     folder.write("key.pub", format!("{}\n", key(1)).as_bytes());
-    let bomb = [header.as_bytes().as_slice(), &[b'x'; 1 << 17]].concat();
+    let bomb = [header.as_bytes().as_slice(), &vec![b'x'; 1 << 17]].concat();
     folder.write("bomb.tar", &bomb);
     folder.write("bomb.tar.zst", &zstd::encode_all(bomb.as_slice(), 1).unwrap());
     for words in [

@@ -283,9 +283,12 @@ fn bad_recipes_are_told_where_and_why() {
     }
 }
 
+/// Flags without their hyphens, and their values.
+type Flags = &'static [(&'static str, &'static str)];
+
 /// What a recipe file says, what is said over it, and what the program says of both; without words: done, with what
 /// the recipe file asks for.
-const OVER: [(&str, &[(&str, &str)], &str); 10] = [
+const OVER: [(&str, Flags, &str); 10] = [
     ("root-password-file = 'password'", &[("root-password-prompt", "false")], ""),
     ("nixos-password-file = 'password'", &[("nixos-password-prompt", "false")], ""),
     ("wifi = 'Home'\nwifi-password-file = 'password'", &[("wifi-password-prompt", "false")], ""),

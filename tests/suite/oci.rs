@@ -117,8 +117,8 @@ fn images_of_others_in_a_layout_stay_and_other_versions_are_refused() {
 #[test]
 fn two_runs_into_one_layout_at_once_lose_nothing() {
     let folder = Folder::with_base(&TINY);
-    let users: String = (0..16).map(|user| format!("user{user},{}\n", key(user))).collect();
-    folder.write("users.csv", format!("name,key\n{users}").as_bytes());
+    let users: Vec<String> = (0..16).map(|user| format!("user{user},{}\n", key(user))).collect();
+    folder.write("users.csv", format!("name,key\n{}", users.concat()).as_bytes());
     std::thread::scope(|scope| {
         for shard in ["1/2", "2/2"] {
             let line = ["stamp", "base.iso", "users.csv", "--as", "oci", "-o", "o", "--shard"];

@@ -349,20 +349,9 @@ const TEXTS: &[(&str, &str, &str)] = &[
 #[test]
 fn a_text_with_a_mark_is_taken_and_one_of_another_encoding_is_named_by_it() {
     let made = folder();
-    made.run(&[
-        "base.iso",
-        "--key",
-        "key.pub",
-        "--sign",
-        "private",
-        "--manifest-digests",
-        "--manifest",
-        "signed.json",
-        "-o",
-        "signed.iso",
-        "--force",
-    ])
-    .done();
+    let signed = "base.iso --key key.pub --sign private --manifest-digests --manifest signed.json";
+    let signed = format!("{signed} -o signed.iso --force");
+    made.run(&signed.split(' ').collect::<Vec<_>>()).done();
     let public = pair(7).public_key().to_openssh().unwrap();
     let sums = format!("{}  base.iso\n", remaster::image::digest::Digest::of_bytes(&TINY));
     for (name, text) in [
