@@ -403,16 +403,6 @@ impl Recipe {
         Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
     }
 
-    /// Whose password is asked for on a terminal: the first of them.
-    pub(crate) fn asked_for(&self) -> Option<&'static str> {
-        let all = [
-            ("root", self.root_password_prompt),
-            ("nixos", self.nixos_password_prompt),
-            ("wifi", self.wifi_password_prompt),
-        ];
-        all.into_iter().find(|(_, asked)| *asked == Some(true)).map(|(whose, _)| whose)
-    }
-
     /// Where the element `index` of what was asked for under `name` stands: `r.toml:3:8: karg` or `--karg`.
     pub fn place(&self, name: &str, index: usize) -> String {
         self.place_in_file(name, index).unwrap_or_else(|| called(name))

@@ -34,9 +34,19 @@ pub(super) const NOT_ASKED: &str = "a batch reads no standard input and asks nob
 
 /// Refuses passwords that would be asked for.
 pub(super) fn refuse_prompts(recipe: &Recipe) -> Result<()> {
-    let Some(secret) = recipe.asked_for() else { return Ok(()) };
+    let Some(secret) = asked_for(recipe) else { return Ok(()) };
     let [name, file] = ["prompt", "file"].map(|how| format!("{secret}-password-{how}"));
     Err(recipe.fault(&name, 0, NOT_ASKED, format!("give {} FILE", called(&file))))
+}
+
+/// Whose password would be asked for: the first of them.
+fn asked_for(recipe: &Recipe) -> Option<&'static str> {
+    let all = [
+        ("root", recipe.root_password_prompt),
+        ("nixos", recipe.nixos_password_prompt),
+        ("wifi", recipe.wifi_password_prompt),
+    ];
+    all.into_iter().find(|(_, asked)| *asked == Some(true)).map(|(whose, _)| whose)
 }
 
 /// Refuses keys that would be fetched again for each user, at other times.
