@@ -53,6 +53,11 @@ impl Edit {
         !self.flag_names().is_empty()
     }
 
+    /// What the flags alone ask for.
+    pub(crate) fn flags(&self) -> &Recipe {
+        &self.flags
+    }
+
     /// The flags that are given.
     pub(crate) fn flag_names(&self) -> Vec<String> {
         let own = [

@@ -197,7 +197,11 @@ fn left(held: &State) -> Option<u64> {
 /// Seconds until all stages are over that are known, as fast as this one goes.
 fn left_in_all(held: &State) -> Option<u64> {
     let rest = held.total.checked_sub(held.done).filter(|_| held.done > 0)?;
-    rest.saturating_add(held.later).checked_div(rate(held.done, held.start.elapsed()))
+    match rest.saturating_add(held.later) {
+        // However fast it was.
+        0 => Some(0),
+        rest => rest.checked_div(rate(held.done, held.start.elapsed())),
+    }
 }
 
 fn bar_style(held: &State, has_name: bool) -> ProgressStyle {
@@ -340,5 +344,7 @@ mod tests {
         let more = State { later: 200, ..now };
         assert_eq!((left(&more), left_in_all(&more)), (Some(100), Some(300)));
         assert_eq!(left_in_all(&stage(1)), None);
+        let over = State { done: 200, total: 200, start: Instant::now(), ..stage(0) };
+        assert_eq!(left_in_all(&over), Some(0));
     }
 }

@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn other_files_and_versions_are_told() {
         let told = |file: &[u8]| PatchFile::parse(file).unwrap_err().found;
-        assert!(told(&[7; 200]).contains("beginning"));
+        assert!(told(&[7; 200]).contains("magic bytes"));
         let mut file = sample().pack().unwrap();
         file[15] = b'2';
         assert!(told(&summed(file)).contains("version"));

@@ -607,3 +607,25 @@ fn wrong_calls_are_refused() {
         .refused(2, "not a users file");
     assert!(!folder.at("out").exists());
 }
+
+#[test]
+fn a_flag_that_users_overrule_is_told_or_refused() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("other.pub", key(2).as_bytes());
+    let users = |text: &str| folder.write("users.csv", text.as_bytes());
+    let run = |flags: &[&str]| {
+        folder.run(&[&["stamp", "base.iso", "users.csv", "-f", "-o", "out"][..], flags].concat())
+    };
+    users("name,key,karg\nann,key.pub,\nbob,key.pub,q\n");
+    run(&["--key", "other.pub"]).refused(2, "--key has no effect: every user has key of its own");
+    run(&["--no-key", "--karg", "a"]).refused(2, "a key, and --no-key");
+    assert!(!folder.at("out").exists());
+    let ended = run(&["--karg", "debug"]);
+    assert_eq!(ended.status, 0, "{}", ended.err);
+    assert!(ended.err.contains("note: --karg is not for 1 of 2 users"), "{}", ended.err);
+    let kargs = |name: &str| folder.run(&["inspect", "--kargs", name]).done();
+    assert!(kargs("out/ann.iso").contains(" debug") && !kargs("out/bob.iso").contains(" debug"));
+    users("name,karg\nann,x\nbob,q\n");
+    run(&["--key", "other.pub"]).quietly();
+}

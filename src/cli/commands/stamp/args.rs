@@ -17,6 +17,7 @@ use remaster::stamp::batch::{ExistingPolicy, Form};
 use remaster::stamp::descriptor;
 use remaster::stamp::manifest::beside::Wanted;
 
+use super::overruled;
 use crate::cli::base;
 use crate::cli::destination::{NO_SYNC_FILES, OutputArgs, of_flag};
 use crate::cli::job::Edit;
@@ -302,6 +303,7 @@ impl Args {
             });
         }
         let users = users::read(&self.users, format, self.list_separator.unwrap_or(';'))?;
+        overruled::check(self.edit.flags(), self.edit.no_key, &users)?;
         let ours = |user: &Result<User>| match (self.shard, user) {
             (None, _) => true,
             (Some(shard), Ok(user)) => shard.has(&user.name),

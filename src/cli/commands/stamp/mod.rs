@@ -1,6 +1,7 @@
 //! `remaster stamp BASE USERS -o OUT`: one base, an image or patch file for each user.
 
 mod args;
+mod overruled;
 mod reporter;
 
 use std::num::NonZeroUsize;
