@@ -281,7 +281,7 @@ def tls(s):
     secure = Mirror(s.image, s.newer, context(s, "server"))
     stranger = Mirror(s.image, s.newer, context(s, "stranger"))
     ca = ("--ca-file", s.path("ca.pem"))
-    s.refuses("https: a certificate that nobody vouches for", FAILED, "good", mirror=secure, say=["TLS", "certificate", "--ca-file"])
+    s.refuses("https: a certificate that nobody vouches for", FAILED, "good", mirror=secure, say=["TLS", "certificate", "SSL_CERT_FILE"])
     s.gets("https: with --ca-file", "good", *ca, mirror=secure)
     s.gets("https: with SSL_CERT_FILE", "good", mirror=secure, env={"SSL_CERT_FILE": s.path("ca.pem")})
     s.gets("https: broken off and gone on with", "cut-once", *ca, mirror=secure)
