@@ -589,7 +589,7 @@ def packed(s):
         s.verdict(f"{name}: a difference is seen", [] if code == DIFFERS else [code, out, err])
         before = s.digest(file)
         code, _, err = s.run(file, "--key", s.key, "-o", file, "--force")
-        s.verdict(f"{name}: it is never the output", s.complaints(code, USAGE, err, ["base itself"]) + ["changed"] * (s.digest(file) != before))
+        s.verdict(f"{name}: it is never the output", s.complaints(code, USAGE, err, ["name the same file"]) + ["changed"] * (s.digest(file) != before))
         os.truncate(file, os.stat(file).st_size * 2 // 3)
         code, _, err = s.run(file, "--key", s.key, "-o", f"{folder}/custom.iso")
         s.verdict(f"{name}: an output in the way is told before it is unpacked", s.complaints(code, USAGE, err, ["already exists"]))
