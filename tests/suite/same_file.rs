@@ -231,7 +231,7 @@ fn folder() -> Folder {
         ("r.toml", b"root-password-file = 'secret'\n[[machine]]\nmac = '52:54:00:12:34:56'\nkey = 'other.pub'\n"),
         ("sums", list.as_bytes()),
         ("listed.iso.sha256", list.replace("base", "listed").as_bytes()),
-        ("users.toml", b"[[user]]\nname = 'u'\nkey = ['user.pub', 'team']\n"),
+        ("users.toml", b"[[user]]\nname = 'u'\nkey = ['user.pub', 'team']\n[[user]]\nname = 'w'\nkeymap = 'de'\n"),
     ] {
         folder.write(name, bytes);
     }
