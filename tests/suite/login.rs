@@ -102,7 +102,7 @@ const COMMANDS: [&[&str]; 8] = [
 fn known_hosts_is_refused_by_every_command_that_puts_no_host_key_in() {
     let folder = folder();
     folder.write("copy.iso", &TINY);
-    folder.write("users.toml", b"[[user]]\nname = 'a'\nkey = 'key.pub'\n");
+    folder.write("users.toml", b"[[user]]\nname = 'a'\nhostname = 'a'\n");
     let before = folder.names();
     for command in COMMANDS {
         for more in [&["--known-hosts", "k"][..], &["--known-hosts", "k", "--key", "key.pub"]] {
