@@ -246,7 +246,7 @@ def batch(r):
     for name in ("alice", "bob"):
         r.patch(f"patches/{name}.remaster")
     r.show("patches/alice.remaster.manifest.json", whole=False)
-    r.run("stamp", r.base, "users.toml", "-o", "shard", "-j", "1", "--shard", "1/2", *OTHER)
+    r.run("stamp", r.base, "users.toml", "-o", "shard", "-j", "1", "--shard", "1/2")
     r.run(r.base, *KEY, "--key", "other.pub", "--hostname", "bob", "--host-key", "generate", "--host-key-seed", "seed", "-o", out(r, "bob-alone"))
     r.image(out(r, "bob-alone"), brief=True)
 
