@@ -195,7 +195,7 @@ impl ChecksumArgs {
         found.map(Some).map_err(|why| no_digest(list, path, &why))
     }
 
-    /// The file with its SHA-256. Whoever goes on reads this open file: another one may have the path by then.
+    /// The file with its SHA-256. The caller reads this open file: another file may have the path by then.
     fn found(&self, path: &Path) -> Result<ImageFile> {
         let file = ImageFile::open(path)?;
         let cache = self.cache_digest.then(remembered).flatten();

@@ -171,7 +171,7 @@ impl Layout {
             rustix::fs::flock(&folder, FlockOperation::LockExclusive)?;
             Ok(folder)
         });
-        // Whoever holds the folder's lock is the only one that writes the index.
+        // Only the holder of the folder's lock writes the index.
         let _locked = locked.map_err(Error::io(format!("lock {}", self.folder.display())))?;
         let mut index = index_of(&path)?;
         let mut all: Vec<(Option<String>, Value)> = manifests_of(&index)

@@ -17,7 +17,7 @@ use crate::stamp::manifest::found::{self, Found};
 /// Who may read an image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Privacy {
-    /// Everyone: it holds nothing that others must not know.
+    /// Everyone may read it: it holds no secret.
     Public,
     /// Nobody but its owner: it holds secrets.
     Private,

@@ -1068,7 +1068,7 @@ fn every_flag_is_acted_on() {
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }
 
-/// A test of the tests, as long as the one before.
+/// A test of the checks above. It takes as long as the one before.
 #[test]
 #[ignore = "tests/run --all runs it"]
 fn every_check_sees_that_its_flag_is_not_acted_on() {

@@ -228,7 +228,7 @@ pub(super) fn check(command: &str, matches: &ArgMatches) -> Result<(), Error> {
         let Some(rule) = rule(command, id) else { continue };
         let given = matches.try_get_raw(id).ok().flatten();
         for word in given.into_iter().flatten() {
-            // What is not UTF-8 is for whoever opens it: another spelling would be another file.
+            // The command opens a path that is not UTF-8: another spelling would name another file.
             if let Some(word) = word.to_str() {
                 judge(rule, (command, id), word)?;
             }
