@@ -5,7 +5,7 @@ import re
 
 TIMES = ("probe_seconds", "write_seconds", "verify_seconds")
 ID = re.compile(r'("(?:remaster\.)?(?:recipe|edits|recipe_id|content_id)": ?")([0-9a-f]{64})(?=")')
-CHANCE = ("rate", "seconds_left", "direct", "done")
+CHANCE = ("rate", "seconds_left", "seconds_left_in_all", "direct", "done")
 
 
 class Masks:
