@@ -7,10 +7,12 @@
 
 /// What the block begins with.
 const MAGIC: &[u8; 16] = b"remaster flash 1";
+/// What the marks of all versions begin with.
+const FAMILY: &[u8] = b"remaster flash ";
 
-/// Whether a disk that starts so is half written.
+/// Whether a disk that starts so is half written, by whatever version of this program.
 pub fn is_in(start: &[u8]) -> bool {
-    start.starts_with(MAGIC)
+    start.starts_with(FAMILY)
 }
 
 /// Makes `block` the first one of a half written disk. What is shorter than a mark gets none.
@@ -30,6 +32,8 @@ mod tests {
         let mut block = vec![0xFF; 4096];
         put(&mut block);
         assert!(is_in(&block) && block[MAGIC.len()..].iter().all(|byte| *byte == 0));
+        block[FAMILY.len()] = b'2';
+        assert!(is_in(&block), "a later version");
         for short in 0..MAGIC.len() {
             let mut block = vec![0xFF; short];
             put(&mut block);

@@ -27,6 +27,8 @@ use crate::units::{ByteRange, u64_len, usize_of};
 pub const SIZE: u64 = 4096;
 
 const MAGIC: &[u8; 16] = b"remaster reset 1";
+/// What the marks of all versions begin with.
+const FAMILY: &[u8] = b"remaster reset ";
 /// Behind the boot signature (UEFI 2.10 §5.2.1) and the GPT header of disks with blocks of 512 bytes.
 const PACKED: usize = 1024;
 const DIGEST: usize = 4096 - 32;
@@ -47,9 +49,9 @@ pub struct ResetMark {
 }
 
 impl ResetMark {
-    /// Whether a disk that starts so is being reset.
+    /// Whether a disk that starts so is being reset, by whatever version of this program.
     pub fn is_in(start: &[u8]) -> bool {
-        start.starts_with(MAGIC)
+        start.starts_with(FAMILY)
     }
 
     /// The mark as it stands on a disk; none if the first block cannot be packed so small. Official images
@@ -85,7 +87,10 @@ impl ResetMark {
         let Some((body, digest)) = block.split_at_checked(DIGEST) else {
             return Err(fault("too few bytes"));
         };
-        if !Self::is_in(body) || Sha256::digest(body).as_slice() != digest {
+        if !body.starts_with(MAGIC) {
+            return Err(Malformed::version("reset mark", body, FAMILY, MAGIC));
+        }
+        if Sha256::digest(body).as_slice() != digest {
             return Err(fault("contents of another SHA-256 than stated"));
         }
         read(body).ok_or_else(|| fault("numbers that contradict each other"))
@@ -119,6 +124,7 @@ fn read(body: &[u8]) -> Option<ResetMark> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::Says;
 
     fn mark() -> ResetMark {
         ResetMark {
@@ -149,6 +155,16 @@ mod tests {
             assert!(ResetMark::parse(&broken).is_err(), "{at}");
         }
         assert!(ResetMark::parse(&packed[..4095]).is_err());
+    }
+
+    #[test]
+    fn a_mark_of_a_later_version_is_called_that() {
+        let mut later = mark().pack().unwrap();
+        later[FAMILY.len()] = b'2';
+        assert!(ResetMark::is_in(&later));
+        assert_eq!(ResetMark::parse(&later).unwrap_err().says, Says::Newer);
+        later[FAMILY.len()] = b'0';
+        assert_eq!(ResetMark::parse(&later).unwrap_err().says, Says::Damaged);
     }
 
     #[test]

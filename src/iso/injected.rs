@@ -7,6 +7,7 @@ use crate::boot::hook::ROOT;
 use crate::error::{Advice, Error, Result};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::formats::reset_mark::{self, ResetMark};
+use crate::formats::Says;
 use crate::formats::undo::{Undo, is_digested};
 use crate::image::patched::{Patch, PatchedImage};
 use crate::image::{ImageFile, ReadAt};
@@ -214,7 +215,10 @@ fn mark<B: ReadAt>(image: &B) -> Result<Option<ResetMark>> {
     if !ResetMark::is_in(&start) {
         return Ok(None);
     }
-    ResetMark::parse(&start).map(Some).map_err(|_| {
+    ResetMark::parse(&start).map(Some).map_err(|fault| {
+        if fault.says == Says::Newer {
+            return fault.in_image(0);
+        }
         let found = "a broken mark of one";
         Error::unsupported("a reset that was interrupted", "how to go on with it", found)
             .with_hint(Advice::FlashAnew)

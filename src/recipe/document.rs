@@ -21,13 +21,14 @@ pub fn read(path: &Path) -> Result<Recipe> {
     let name = path.display().to_string();
     let text = bounded::read_text(path, LARGEST, &format!("read the recipe {name}"))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    Ok(parse(&name, &text)?.below_folder(folder))
+    parse(&name, &text)?.below_folder(folder)
 }
 
 /// The JSON Schema of recipe files.
-pub fn schema() -> String {
-    let schema = schemars::schema_for!(Recipe);
-    serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
+pub fn schema() -> Result<String> {
+    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Recipe));
+    let text = schema.map_err(|fault| Error::bug(format!("the schema is JSON: {fault}")))?;
+    Ok(text + "\n")
 }
 
 /// Reads the text of a recipe that messages call `name`.

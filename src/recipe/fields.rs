@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::setting::{called, setting};
 use super::{Inject, Machine, Recipe, Xattrs, edits};
-use crate::error::{Advice, Error};
+use crate::error::{Advice, Error, Result};
 use crate::keys;
 
 /// What is asked for, in one line.
@@ -421,11 +421,13 @@ impl Recipe {
     }
 
     /// The same with relative paths taken from `folder` on.
-    #[must_use]
-    pub(super) fn below_folder(mut self, folder: &Path) -> Self {
+    ///
+    /// # Errors
+    /// `-` for what is not read from standard input, and a folder whose name is not UTF-8 for a setting that is text.
+    pub(super) fn below_folder(mut self, folder: &Path) -> Result<Self> {
+        self.check_dashes()?;
         let joined = |path: &mut PathBuf| {
-            let is_word = path.as_os_str().is_empty() || path.as_os_str() == "-";
-            if !is_word && of_environment(path).or(of_descriptor(path)).is_none() {
+            if is_plain(path) {
                 *path = folder.join(&*path);
             }
         };
@@ -446,18 +448,65 @@ impl Recipe {
             &mut self.store,
         ];
         lists.into_iter().flatten().for_each(joined);
-        let joined = |name: &mut String| {
-            if let Some(path) = folder.join(&*name).to_str() {
-                path.clone_into(name);
-            }
-        };
-        self.file.iter_mut().filter(|name| !name.is_empty()).for_each(joined);
-        let is_path = |name: &&mut String| !name.is_empty() && !name.starts_with("generate");
-        self.host_key.iter_mut().filter(is_path).for_each(joined);
-        self.key.iter_mut().filter(|key| keys::is_path(key)).for_each(joined);
+        self.file = self.texts_below(folder, "file", &self.file, |name| !name.is_empty())?;
+        let is_path = |name: &str| !name.is_empty() && !name.starts_with("generate");
+        self.host_key = self.texts_below(folder, "host-key", &self.host_key, is_path)?;
+        self.key = self.texts_below(folder, "key", &self.key, keys::is_path)?;
         for machine in &mut self.machine {
-            machine.with_paths(|own| own.below_folder(folder));
+            machine.with_paths(|own| own.below_folder(folder))?;
         }
-        self
+        Ok(self)
     }
+
+    /// The texts of a setting; those that are paths are taken from `folder` on.
+    fn texts_below(
+        &self,
+        folder: &Path,
+        setting: &str,
+        texts: &[String],
+        is_path: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
+        let below = |(index, text): (usize, &String)| {
+            if !is_path(text) || Path::new(text).is_absolute() {
+                return Ok(text.clone());
+            }
+            folder.join(text).into_os_string().into_string().map_err(|path| {
+                let what = format!("{}: the name of the folder is not UTF-8", path.display());
+                self.fault(setting, index, what, "rename the folder, or give a path from / on")
+            })
+        };
+        texts.iter().enumerate().map(below).collect()
+    }
+
+    /// Refuses `-` for files that nobody writes to standard input.
+    fn check_dashes(&self) -> Result<()> {
+        let single = [("host-key-seed", &self.host_key_seed), ("sign", &self.sign)];
+        let single = single.map(|(name, path)| (name, path.as_slice()));
+        let lists = [
+            ("overlay", self.overlay.as_slice()),
+            ("script", &self.script),
+            ("bin", &self.bin),
+            ("unit", &self.unit),
+            ("run", &self.run),
+            ("store", &self.store),
+        ];
+        let is_dash = |path: &PathBuf| path.as_os_str() == "-";
+        let paths = single.into_iter().chain(lists).find_map(|(name, paths)| {
+            paths.iter().position(is_dash).map(|index| (name, index))
+        });
+        let texts = [("file", &self.file), ("host-key", &self.host_key)];
+        let mut texts = texts.into_iter().filter_map(|(name, texts)| {
+            let is_dash = |text: &String| text == "-" || text.starts_with("-:");
+            texts.iter().position(is_dash).map(|index| (name, index))
+        });
+        let Some((name, index)) = paths.or_else(|| texts.next()) else { return Ok(()) };
+        let hint = "save it to a file first, and give its path; `./-` is a file of that name";
+        Err(self.fault(name, index, "standard input is not read for it", hint))
+    }
+}
+
+/// Whether a path is one of a file, and not `-`, nor one that the shell or systemd opened.
+fn is_plain(path: &Path) -> bool {
+    let is_word = path.as_os_str().is_empty() || path.as_os_str() == "-";
+    !is_word && of_environment(path).or(of_descriptor(path)).is_none()
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Recipe, list};
+use crate::error::Result;
 
 /// A machine, and what it gets in the place of what all get.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -108,9 +109,13 @@ impl Machine {
     }
 
     /// The same with relative paths as `below` makes them.
-    pub(super) fn with_paths(&mut self, below: impl FnOnce(Recipe) -> Recipe) {
-        let Recipe { host_key, key, run, .. } = below(self.own());
+    pub(super) fn with_paths(
+        &mut self,
+        below: impl FnOnce(Recipe) -> Result<Recipe>,
+    ) -> Result<()> {
+        let Recipe { host_key, key, run, .. } = below(self.own())?;
         (self.host_key, self.key, self.run) = (host_key, key, run);
+        Ok(())
     }
 }
 

@@ -24,7 +24,7 @@ fn refused(text: &str) -> String {
 
 #[test]
 fn every_flag_has_a_key() {
-    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&schema().unwrap()).unwrap();
     let keys: BTreeSet<String> =
         schema["properties"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(keys, Recipe::keys().into_iter().collect());
@@ -168,7 +168,7 @@ fn a_mistyped_key_gets_a_suggestion() {
 
 #[test]
 fn the_keys_of_machines_are_those_of_the_schema() {
-    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&schema().unwrap()).unwrap();
     let keys = schema["$defs"]["Machine"]["properties"].as_object().unwrap();
     let keys: BTreeSet<&str> = keys.keys().map(String::as_str).collect();
     assert_eq!(keys, BTreeSet::from(Machine::KEYS));

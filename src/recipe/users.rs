@@ -279,7 +279,7 @@ impl Reading {
             }
         }
         let name = name.ok_or_else(|| fault(&place, "a user without `name`", FORM))?;
-        let mut recipe = recipe.below_folder(&self.folder);
+        let mut recipe = recipe.below_folder(&self.folder)?;
         let (keys, places) = keys_of(&recipe)?.into_iter().unzip();
         recipe.key = keys;
         recipe.places.insert("key".to_owned(), places);

@@ -185,7 +185,7 @@ mod tests {
         let rows: [(Parts<'_>, Option<&str>); 5] = [
             (&[], None),
             (&[(0, b"remaster flash 1")], Some("a half written image")),
-            (&[(0, b"remaster reset 1")], Some("an image whose reset was interrupted")),
+            (&[(0, b"remaster reset 2")], Some("an image whose reset was interrupted")),
             (&[(510, b"\x55\xAA")], Some("boot record")),
             (&[(82, b"FAT32"), (71, b"NO NAME    ")], Some("vfat")),
         ];

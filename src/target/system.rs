@@ -24,6 +24,12 @@ pub struct System {
     root: PathBuf,
 }
 
+/// What the kernel tells of who uses disks and files, read once for all that is judged by it.
+struct Told {
+    mounts: Vec<Mount>,
+    swaps: Vec<PathBuf>,
+}
+
 impl Default for System {
     fn default() -> Self {
         Self::at("/")
@@ -50,7 +56,7 @@ impl System {
     /// All whole disks, by name, and drives and readers without a medium. What stands for nothing is left out: the
     /// kernel makes loop devices and the like before anybody uses them.
     pub fn all_disks(&self) -> Result<Vec<Disk>> {
-        self.check_told()?;
+        let told = self.told()?;
         let folder = self.path("sys/block");
         let doing = || format!("list {}", folder.display());
         let entries = fs::read_dir(&folder).map_err(|fault| Error::io(doing())(fault))?;
@@ -58,7 +64,7 @@ impl System {
         for entry in entries {
             let entry = entry.map_err(|fault| Error::io(doing())(fault))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            found.extend(self.disk(&name).filter(|disk| disk.size > 0 || disk.removable));
+            found.extend(self.disk(&name, &told).filter(|disk| disk.size > 0 || disk.removable));
         }
         found.sort_by(|one, other| {
             (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name))
@@ -99,25 +105,33 @@ impl System {
         Ok(Disk { path, ..disk })
     }
 
-    /// Refuses a system that does not tell what is mounted or swapped to: nothing could be known to be free.
-    fn check_told(&self) -> Result<()> {
+    /// What is mounted and swapped to. Refuses a system that does not tell: nothing could be known to be free.
+    fn told(&self) -> Result<Told> {
+        Ok(Told { mounts: self.mounts()?, swaps: self.swaps()? })
+    }
+
+    fn mounts(&self) -> Result<Vec<Mount>> {
         let table = self.path("proc/self/mountinfo");
         let doing = format!("read {}, which tells what is mounted", table.display());
-        fs::read(table).map_err(Error::io(doing))?;
+        Ok(mounts(&fs::read(table).map_err(Error::io(doing))?))
+    }
+
+    fn swaps(&self) -> Result<Vec<PathBuf>> {
         let areas = self.path("proc/swaps");
         match fs::read(&areas) {
+            Ok(told) => Ok(swaps(&told)),
             // A kernel without swap has no such file.
-            Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(fault) => {
                 let doing = format!("read {}, which tells what is swapped to", areas.display());
                 Err(Error::io(doing)(fault))
             }
-            _ => Ok(()),
         }
     }
 
     /// The whole disk with this number.
     pub(super) fn by_number(&self, number: DeviceNumber, shown: &str) -> Result<Disk> {
-        self.check_told()?;
+        let told = self.told()?;
         let link = self.path(format!("sys/dev/block/{number}"));
         let folder = fs::canonicalize(&link)
             .map_err(Error::io(format!("find {shown} ({number}) in {}", link.display())))?;
@@ -126,17 +140,17 @@ impl System {
             let of = node(&disk).display().to_string();
             return Err(Refusal::Partition { of }.error(shown));
         }
-        self.disk(&name_of(&folder)).ok_or_else(|| Refusal::Gone.error(shown))
+        self.disk(&name_of(&folder), &told).ok_or_else(|| Refusal::Gone.error(shown))
     }
 
     /// Reads what is known of the disk `name`; none if it has gone.
-    fn disk(&self, name: &str) -> Option<Disk> {
+    fn disk(&self, name: &str, told: &Told) -> Option<Disk> {
         let folder = fs::canonicalize(self.path("sys/block").join(name)).ok()?;
         let number = DeviceNumber::parse(&text(folder.join("dev"))?)?;
         let sectors: u64 = number_in(folder.join("size"))?;
         let transport = self.transport(&folder, number);
         let partitions = self.partitions(&folder);
-        let (family, uses) = self.family(name, &folder);
+        let (family, uses) = self.family(name, &folder, told);
         let block = number_in(folder.join("queue/logical_block_size")).unwrap_or(SYSFS_SECTOR);
         Some(Disk {
             name: name.to_owned(),
@@ -152,7 +166,7 @@ impl System {
             removable: flag(folder.join("removable")),
             read_only: flag(folder.join("ro")),
             sequence: number_in(folder.join("diskseq")),
-            backing: self.backing(name, &folder),
+            backing: self.backing(name, &folder, told),
             content: self
                 .content(number)
                 .or_else(|| self.look(name, block))
@@ -200,7 +214,12 @@ impl System {
     }
 
     /// The disk with all that is built on it, and everyone who uses any of that.
-    fn family(&self, name: &str, folder: &Path) -> (Vec<DeviceNumber>, Vec<Use>) {
+    fn family(
+        &self,
+        name: &str,
+        folder: &Path,
+        told: &Told,
+    ) -> (Vec<DeviceNumber>, Vec<Use>) {
         let mut found = Vec::new();
         let mut uses = Vec::new();
         let mut seen = BTreeSet::new();
@@ -224,8 +243,8 @@ impl System {
                 Some((by, folder))
             }));
         }
-        uses.extend(self.mounted(&found));
-        uses.extend(self.swapped(&found));
+        uses.extend(self.mounted(&found, told));
+        uses.extend(self.swapped(&found, told));
         found.sort_unstable();
         (found, uses)
     }
@@ -276,12 +295,16 @@ impl System {
     }
 
     /// Who else has a file as a disk or as swap.
-    pub fn user_of(&self, ids: &[(u64, u64)], but: &str) -> Option<String> {
+    pub fn user_of(&self, ids: &[(u64, u64)]) -> Result<Option<String>> {
+        Ok(self.other_user_of(ids, "", &self.swaps()?))
+    }
+
+    /// The same, but for the loop device `but`, where this is swapped to.
+    fn other_user_of(&self, ids: &[(u64, u64)], but: &str, swaps: &[PathBuf]) -> Option<String> {
         let same = |other: &[(u64, u64)]| other.iter().any(|id| ids.contains(id));
         let mut loops = self.loops().filter(|(name, lower)| name != but && same(&lower.ids));
         loops.next().map(|(name, _)| name).or_else(|| {
-            let areas = swaps(&fs::read(self.path("proc/swaps")).unwrap_or_default());
-            let mut about = areas.iter().filter_map(|area| fs::metadata(area).ok());
+            let mut about = swaps.iter().filter_map(|area| fs::metadata(area).ok());
             about.any(|area| same(&[(area.dev(), area.ino())])).then(|| "swap".to_owned())
         })
     }
@@ -316,16 +339,13 @@ impl System {
         format!("{kind} {name} ({holder})")
     }
 
-    fn mounts(&self) -> Vec<Mount> {
-        mounts(&fs::read(self.path("proc/self/mountinfo")).unwrap_or_default())
-    }
-
-    fn mounted(&self, family: &[DeviceNumber]) -> Vec<Use> {
-        let on = |mount: &Mount| self.number_of(mount).is_some_and(|on| family.contains(&on));
-        let mounts = self.mounts().into_iter().filter(on);
-        mounts
-            .map(|mount| Use::Mounted { device: mount.source.display().to_string(), at: mount.at })
-            .collect()
+    fn mounted(&self, family: &[DeviceNumber], told: &Told) -> Vec<Use> {
+        let on = |mount: &&Mount| self.number_of(mount).is_some_and(|on| family.contains(&on));
+        let shown = |mount: &Mount| Use::Mounted {
+            device: mount.source.display().to_string(),
+            at: mount.at.clone(),
+        };
+        told.mounts.iter().filter(on).map(shown).collect()
     }
 
     /// The device a file system is on; btrfs hides it behind a number of its own.
@@ -343,19 +363,18 @@ impl System {
         DeviceNumber::parse(&text(self.path("sys/class/block").join(name).join("dev"))?)
     }
 
-    fn swapped(&self, family: &[DeviceNumber]) -> Vec<Use> {
-        let areas = swaps(&fs::read(self.path("proc/swaps")).unwrap_or_default());
-        let number = |area: &PathBuf| device_number(area).or_else(|| self.device_in_tree(area));
-        areas
-            .into_iter()
+    fn swapped(&self, family: &[DeviceNumber], told: &Told) -> Vec<Use> {
+        let number = |area: &Path| device_number(area).or_else(|| self.device_in_tree(area));
+        told.swaps
+            .iter()
             .filter(|area| number(area).is_some_and(|on| family.contains(&on)))
             .map(|area| Use::Swap { device: area.display().to_string() })
             .collect()
     }
 
-    fn backing(&self, name: &str, folder: &Path) -> Option<Backing> {
+    fn backing(&self, name: &str, folder: &Path, told: &Told) -> Option<Backing> {
         let Lower { path, ids, device } = self.lower(name, folder)?;
-        let also_used_by = self.user_of(&ids, name);
+        let also_used_by = self.other_user_of(&ids, name, &told.swaps);
         Some(Backing { path, ids, is_device: device.is_some(), also_used_by })
     }
 
@@ -369,17 +388,19 @@ impl System {
         }
         let id = Some((about.dev(), about.ino()));
         let number = DeviceNumber::from_raw(about.dev());
-        let device = if number.major == 0 { self.device_below(path) } else { Some(number) };
+        let device = if number.major == 0 { self.device_below(path)? } else { Some(number) };
         Ok(ImagePlace { path: path.to_owned(), id, device })
     }
 
     /// The device of the file system that holds `path`, by the longest mount point above it.
-    fn device_below(&self, path: &Path) -> Option<DeviceNumber> {
-        let path = fs::canonicalize(path).ok()?;
-        let above = self.mounts().into_iter().filter(|mount| path.starts_with(&mount.at));
+    fn device_below(&self, path: &Path) -> Result<Option<DeviceNumber>> {
+        let shown = path.display();
+        let path = fs::canonicalize(path).map_err(Error::io(format!("open {shown}")))?;
+        let mounts = self.mounts()?;
+        let above = mounts.iter().filter(|mount| path.starts_with(&mount.at));
         // Of two mounts at one place the later one is on top.
-        let nearest = above.max_by_key(|mount| mount.at.as_os_str().len())?;
-        self.number_of(&nearest)
+        let nearest = above.max_by_key(|mount| mount.at.as_os_str().len());
+        Ok(nearest.and_then(|mount| self.number_of(mount)))
     }
 
     fn by_id(&self, name: &str) -> Option<PathBuf> {

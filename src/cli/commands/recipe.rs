@@ -27,7 +27,7 @@ enum Command {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
-        Command::Schema => printer::print_own(&recipe::schema()),
+        Command::Schema => printer::print_own(&recipe::schema()?),
         Command::Check { file } => {
             let recipe = recipe::read(file)?;
             if recipe.edits().is_empty() {

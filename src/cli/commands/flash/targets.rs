@@ -65,8 +65,8 @@ pub(super) fn open_stick(path: &Path) -> Result<Target> {
 
 /// A file may be a disk or swap of the running system, too.
 fn check_unused(path: &Path, system: &System) -> Result<()> {
-    let about = path.metadata().ok().filter(Metadata::is_file);
-    let user = about.and_then(|about| system.user_of(&[(about.dev(), about.ino())], ""));
+    let Some(about) = path.metadata().ok().filter(Metadata::is_file) else { return Ok(()) };
+    let user = system.user_of(&[(about.dev(), about.ino())])?;
     user.map_or(Ok(()), |user| {
         Err(Error::Unsafe {
             target: path.display().to_string(),
