@@ -201,3 +201,53 @@ fn paths_are_relative_to_the_recipe() {
     assert_eq!(found.key, ["ssh-ed25519 AAAA"]);
     assert_eq!(found.root_password_file.unwrap(), Path::new("-"));
 }
+
+#[test]
+fn every_file_is_below_the_folder_and_standard_input_is_no_other_file() {
+    const TAKING: [&str; 4] =
+        ["key", "root-password-file", "nixos-password-file", "wifi-password-file"];
+    let shown = |text: String| {
+        let mut found = recipe(&text)?;
+        found.places.clear();
+        Ok::<_, Error>(format!("{found:?}"))
+    };
+    let folder = std::env::temp_dir().display().to_string();
+    let is_path = |name: &str| {
+        // What stands for a key itself has spaces.
+        shown(format!("{name} = './x'")).is_ok_and(|shown| shown.contains(&folder))
+    };
+    let mut seen = 0;
+    for name in Recipe::keys().into_iter().filter(|name| is_path(name)) {
+        seen += 1;
+        let found = shown(format!("{name} = '-'"));
+        if TAKING.contains(&name.as_str()) {
+            assert!(found.unwrap().contains("\"-\""), "{name}");
+        } else {
+            let said = found.unwrap_err().to_string();
+            assert!(said.contains(&format!("1:{}: {name}: ", name.len() + 4)), "{said}");
+            assert!(said.contains("standard input is not read for it"), "{said}");
+        }
+    }
+    assert_eq!(seen, 14);
+}
+
+#[test]
+fn a_folder_that_is_no_text_is_refused_where_a_path_is_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join(std::ffi::OsStr::from_bytes(b"r\xFF"));
+    std::fs::create_dir(&folder).unwrap();
+    let read = |text: &str| {
+        std::fs::write(folder.join("r.toml"), text).unwrap();
+        read(&folder.join("r.toml"))
+    };
+    for text in ["file = 'a:/b'", "key = './k.pub'", "host-key = 'k'", "[[machine]]\nkey = './k'"] {
+        let said = read(text).unwrap_err().to_string();
+        assert!(said.contains("the name of the folder is not UTF-8"), "{text}: {said}");
+    }
+    for text in ["file = '/a:/b'", "key = 'ssh-ed25519 A'", "host-key = 'generate'"] {
+        assert!(read(text).is_ok(), "{text}");
+    }
+    let overlay = read("overlay = 'o'").unwrap().overlay;
+    assert_eq!(overlay, [folder.join("o")]);
+}
