@@ -40,6 +40,9 @@ const ANNOUNCE: &str = "announce";
 /// The names of passwords among facts.
 const PASSWORDS: [&str; 2] = ["root-password", "nixos-password"];
 
+/// The name of a serial port among facts.
+const SERIAL: &str = "serial";
+
 /// Facts that an image has once: another value is given in place of the one before, by whoever gives one.
 const ONCE: [&str; 13] = [
     "hostname",
@@ -50,7 +53,7 @@ const ONCE: [&str; 13] = [
     ANNOUNCE,
     "root-password",
     "nixos-password",
-    "serial",
+    SERIAL,
     "timeout",
     "default-entry",
     "label",
@@ -108,6 +111,8 @@ impl fmt::Display for Fact {
 pub struct InjectedFacts {
     /// Facts, and the comments of keys.
     all: BTreeMap<Fact, String>,
+    /// Values of the facts of serial ports, as they follow each other: the kernel talks at the last of a kind.
+    ports: Vec<String>,
     /// Those of the manifest.
     records: Vec<Fact>,
 }
@@ -187,7 +192,7 @@ impl InjectedFacts {
             found.add("karg-delete", old.map_or_else(|| replacement.key.clone(), with));
         }
         for port in serial {
-            found.add("serial", port.asked());
+            found.add(SERIAL, port.asked());
         }
         let once = [
             ("timeout", timeout.map(|seconds| seconds.to_string())),
@@ -214,14 +219,24 @@ impl InjectedFacts {
         Self { records: found.map(fact).collect(), ..self }
     }
 
-    /// Everything but what is about the manifest, by name and value.
+    /// Everything but what is about the manifest, by name and value; serial ports in their order.
     pub fn facts(&self) -> impl Iterator<Item = &Fact> {
-        self.all.keys()
+        self.in_order().into_iter().map(|(fact, _)| fact)
     }
 
     /// The same, where keys have their comments behind their fingerprints.
     pub fn with_comments(&self) -> Vec<Fact> {
-        self.all.iter().map(with_comment).collect()
+        self.in_order().into_iter().map(with_comment).collect()
+    }
+
+    fn in_order(&self) -> Vec<(&Fact, &String)> {
+        let place = |fact: &Fact| self.ports.iter().position(|port| *port == fact.value);
+        let place = |fact: &Fact| if fact.name == SERIAL { place(fact) } else { None };
+        let mut all: Vec<_> = self.all.iter().collect();
+        all.sort_by(|(one, _), (other, _)| {
+            one.name.cmp(&other.name).then_with(|| place(one).cmp(&place(other)))
+        });
+        all
     }
 
     /// Whether somebody can log in over ssh: by a key, or by a password, of which sshd takes none that is empty.
@@ -268,7 +283,11 @@ impl InjectedFacts {
     }
 
     fn add(&mut self, name: &str, value: impl Into<String>) {
-        self.all.insert(Fact { name: name.to_owned(), value: value.into() }, String::new());
+        let value = value.into();
+        if name == SERIAL && !self.ports.contains(&value) {
+            self.ports.push(value.clone());
+        }
+        self.all.insert(Fact { name: name.to_owned(), value }, String::new());
     }
 
     /// A squashfs. Of the keys in it nobody knows more than where they are.
@@ -327,7 +346,7 @@ impl InjectedFacts {
 
     fn add_menus(&mut self, old: &[Config], new: &[Config]) {
         for port in ports(old, new) {
-            self.add("serial", port);
+            self.add(SERIAL, port);
         }
         for (old, new) in old.iter().zip(new) {
             self.add_menu(old, new);
@@ -358,7 +377,7 @@ impl InjectedFacts {
 
     /// Kernel arguments that came and went. Those of keys, of the label and of the console are named as such.
     fn add_arguments(&mut self, old: &[Config], new: &[Config]) {
-        let (serial, label) = (self.has_named("serial"), self.has_named("label"));
+        let (serial, label) = (self.has_named(SERIAL), self.has_named("label"));
         let is_named = |text: &str| {
             (label && text.starts_with("root=LABEL="))
                 || (serial && text.starts_with("console="))
