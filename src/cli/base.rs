@@ -113,6 +113,10 @@ impl Source {
         Ok((path, source, fits))
     }
 
+    pub(crate) fn demands_digest(&self) -> bool {
+        self.demanded.sha256.is_some() || self.demanded.sha256_file.is_some()
+    }
+
     /// The SHA-256 that a file must have, if one is demanded.
     pub(crate) fn expected(&self, path: &Path) -> Result<Option<Digest>> {
         self.demanded.expected(path)
@@ -354,11 +358,22 @@ pub(crate) fn check_plain(path: &Path, command: &str) -> Result<()> {
     if matches!(FileType::recognize(&head), FileType::Disk(_)) {
         return Ok(());
     }
+    let (what, hint) = if is_packed_tar(path) {
+        ("is a tar archive, packed", file_type::OF_TAR)
+    } else {
+        ("is packed", format!("unpack it with `{unpacker} {}`", shell_quote(path)).into())
+    };
     Err(Error::NotAnImage {
         name: path.display().to_string(),
-        is: format!("is packed ({program}), and `remaster {command}` needs a plain image"),
-        hint: format!("unpack it with `{unpacker} {}`", shell_quote(path)).into(),
+        is: format!("{what} ({program}), and `remaster {command}` needs a plain image"),
+        hint,
     })
+}
+
+/// Whether a packed file is a tar archive. What cannot be unpacked is none.
+fn is_packed_tar(path: &Path) -> bool {
+    let Ok(unpack::Source::Stream(mut stream)) = unpack::Source::open(path) else { return false };
+    stream.head().is_ok_and(file_type::is_tar)
 }
 
 /// The same, whatever it is.

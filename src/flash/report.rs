@@ -38,6 +38,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether every byte was read and is right: it was read back, or compared and did not have to be written.
+    pub fn is_verified(&self) -> bool {
+        let is_as_it_was = self.is_delta && self.written == 0;
+        self.differences.is_empty() && (self.verify_time.is_some() || is_as_it_was)
+    }
+
     /// Whether most of what differs is other data, and nothing that differs is explained by the medium.
     pub fn is_other_data(&self) -> bool {
         let is_fault = |cause: Cause| {

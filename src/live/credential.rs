@@ -30,11 +30,9 @@ pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
     if recipe.inject != Some(Inject::Credential) {
         return Ok(false);
     }
-    let given = recipe.edits();
-    let possible = [&POSSIBLE[..], &OF_MENUS].concat();
-    if let Some(name) = given.iter().find(|name| !possible.contains(&name.as_str())) {
+    if let Some(name) = impossible(recipe) {
         return Err(recipe.fault(
-            name,
+            &name,
             0,
             format!(
                 "does not work with {} credential, which brings short keys and nothing else",
@@ -43,7 +41,7 @@ pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
             format!(
                 "leave out {name}, or {}; with it there may be {}",
                 setting!(inject),
-                possible.join(", ")
+                [&POSSIBLE[..], &OF_MENUS].concat().join(", ")
             ),
         ));
     }
@@ -66,6 +64,24 @@ pub(super) fn gather(recipe: &Recipe) -> Result<bool> {
         ));
     }
     Ok(true)
+}
+
+/// The first of what is asked for that cannot come with keys on the command line.
+fn impossible(recipe: &Recipe) -> Option<String> {
+    let is_possible = |name: &String| [&POSSIBLE[..], &OF_MENUS].concat().contains(&name.as_str());
+    recipe.edits().into_iter().find(|name| !is_possible(name))
+}
+
+/// The same, where an image has its keys there already and what is asked for comes to them.
+///
+/// # Errors
+/// [`Error::Recipe`] for what wants keys in files.
+pub(crate) fn check_beside(recipe: &Recipe) -> Result<()> {
+    let port = recipe.has_ports_alike().then(|| "serial".to_owned());
+    let Some(name) = impossible(recipe).or(port) else { return Ok(()) };
+    let what = "the image has its keys on the kernel's command line, and nothing but short keys and settings of menus comes with them";
+    let hint = format!("add {} archive: the keys move into files", setting!(inject));
+    Err(recipe.fault(&name, 0, what, hint))
 }
 
 /// The arguments that could carry keys, the best first.

@@ -44,6 +44,7 @@ use self::seed::Seed;
 use self::sshd::Sshd;
 
 pub use carried::{Carried, is_host_key, is_of_networks};
+pub(crate) use credential::check_beside as check_beside_credential;
 pub use facts::Facts;
 pub use host_key::HostKeys;
 pub use host_key_pair::HostKey;

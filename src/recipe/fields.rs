@@ -491,9 +491,10 @@ impl Recipe {
             ("store", &self.store),
         ];
         let is_dash = |path: &PathBuf| path.as_os_str() == "-";
-        let paths = single.into_iter().chain(lists).find_map(|(name, paths)| {
-            paths.iter().position(is_dash).map(|index| (name, index))
-        });
+        let paths = single
+            .into_iter()
+            .chain(lists)
+            .find_map(|(name, paths)| paths.iter().position(is_dash).map(|index| (name, index)));
         let texts = [("file", &self.file), ("host-key", &self.host_key)];
         let mut texts = texts.into_iter().filter_map(|(name, texts)| {
             let is_dash = |text: &String| text == "-" || text.starts_with("-:");

@@ -214,12 +214,7 @@ impl System {
     }
 
     /// The disk with all that is built on it, and everyone who uses any of that.
-    fn family(
-        &self,
-        name: &str,
-        folder: &Path,
-        told: &Told,
-    ) -> (Vec<DeviceNumber>, Vec<Use>) {
+    fn family(&self, name: &str, folder: &Path, told: &Told) -> (Vec<DeviceNumber>, Vec<Use>) {
         let mut found = Vec::new();
         let mut uses = Vec::new();
         let mut seen = BTreeSet::new();

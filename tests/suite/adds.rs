@@ -456,6 +456,32 @@ fn key_print(name: &str) -> String {
 }
 
 #[test]
+fn keys_on_the_command_line_stay_there_as_long_as_nothing_else_comes() {
+    let stays = "the image has its keys on the kernel's command line";
+    for added in ["--hostname foo", "--serial ttyS0 --serial ttyS1", "--file script:/opt/x"] {
+        let folder = stamped("--key a.pub --inject credential");
+        edit(&folder, added).refused(2, stays);
+        edit(&folder, added).refused(2, "add --inject archive: the keys move into files");
+        edit(&folder, &format!("{added} --inject archive")).done();
+        edit(&folder, &format!("{added} --inject archive --no-key")).done();
+    }
+    for gone in ["--no-key", "--remove-key a.pub@x"] {
+        let folder = stamped("--key a.pub --inject credential");
+        edit(&folder, gone).refused(2, "");
+    }
+    for added in ["--karg foo=1", "--hostname foo"] {
+        let folder = stamped("--key a.pub --inject credential");
+        edit(&folder, &format!("--no-key {added}")).done();
+        folder
+            .run(
+                &[&["base.iso", "-o", "expected"], &*added.split(' ').collect::<Vec<_>>()].concat(),
+            )
+            .done();
+        assert!(folder.read("image") == folder.read("expected"), "{added}");
+    }
+}
+
+#[test]
 fn replacing_is_stamping_anew() {
     let folder = stamped("--key a.pub --hostname box --timeout 4");
     edit(&folder, "--replace --key b.pub").done();

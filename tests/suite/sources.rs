@@ -79,6 +79,42 @@ fn an_image_is_held_to_a_digest_however_it_comes_packed_or_not() {
 }
 
 #[test]
+fn a_packed_file_has_its_own_digest_and_an_archive_is_called_one() {
+    let digest = Digest::of_bytes(&packed(&TINY, "xz")).to_string();
+    let folder = given(&packed(&TINY, "xz"));
+    folder.write("sums", format!("{digest}  given\n").as_bytes());
+    folder.run(&["verify", "given", "--sha256", &digest]).done();
+    folder.run(&["verify", "given", "--sha256-file", "sums"]).done();
+    let other = Digest::of_bytes(b"other").to_string();
+    folder.run(&["verify", "given", "--sha256", &other]).refused(3, &other);
+    folder.run(&["verify", "given"]).refused(4, "is packed (xz)");
+    folder.write("given", &packed(&tar(&[("bzImage", b"k"), ("initrd", b"i")]), "gz"));
+    for line in ["verify", "edit --in-place", "reset --in-place", "try", "ssh"] {
+        let words: Vec<&str> = line.split(' ').chain(["given"]).collect();
+        let key = if line.starts_with("edit") { &["--hostname", "x"][..] } else { &[] };
+        let ended = folder.run(&[&words, key].concat());
+        assert!(
+            ended.err.contains("given is a tar archive, packed (gzip)"),
+            "{line}: {}",
+            ended.err
+        );
+        assert!(ended.err.contains("`remaster inspect FILE`"), "{line}: {}", ended.err);
+    }
+}
+
+#[test]
+fn nothing_is_put_into_what_comes_through_a_pipe() {
+    for comes in ["-", "fifo"] {
+        for more in [&["--hostname", "x"][..], &["--patch", "p"]] {
+            let folder = given(&TINY);
+            folder.run(&["given", "--hostname", "x", "--as", "patch", "-o", "p"]).done();
+            let ended = flash(&folder, comes, more);
+            assert!(ended.status == 2 && ended.err.contains("through a pipe"), "{}", ended.err);
+        }
+    }
+}
+
+#[test]
 fn a_digest_that_stands_beside_the_image_is_used_and_said() {
     for how in PACKINGS {
         let bytes = packed(&TINY, how);
@@ -173,6 +209,7 @@ fn the_one_image_of_a_packed_tar_archive_is_written_and_another_archive_is_refus
                 } else {
                     assert!(ended.status == 4 && ended.err.contains(refused), "{what}");
                     assert!(ended.err.contains("hint: unpack it with `tar"), "{what}");
+                    assert!(ended.err.contains("`remaster inspect FILE`"), "{what}");
                 }
             }
         }

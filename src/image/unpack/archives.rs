@@ -9,6 +9,7 @@ use super::reader::{INPUT, Reader};
 use crate::error::{Error, Result};
 use crate::few::Few;
 use crate::formats::tar_limit;
+use crate::image::file_type;
 use crate::threads;
 
 fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
@@ -144,7 +145,6 @@ pub(super) fn tar_stream(input: Reader) -> Result<Reader> {
 }
 
 fn no_image(found: &str) -> io::Error {
-    let hint = "unpack it with `tar -xf FILE`, and give the image in it";
     let looked_for = "exactly one image in it, a .iso, .img or .raw file";
-    Error::unsupported("tar archive", looked_for, found).with_hint(hint).into()
+    Error::unsupported("tar archive", looked_for, found).with_hint(file_type::OF_TAR).into()
 }

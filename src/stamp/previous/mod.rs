@@ -136,7 +136,16 @@ impl PreviousStamp {
             before.entry.clear();
         }
         asked.serial = new_ports(&mut before.serial, asked.serial);
-        Ok(asked.onto(before))
+        let stays = asked.inject.is_none();
+        let mut recipe = asked.onto(before);
+        if stays && recipe.inject == Some(Inject::Credential) {
+            if recipe.key.is_empty() {
+                recipe.inject = None;
+            } else {
+                live::check_beside_credential(&recipe)?;
+            }
+        }
+        Ok(recipe)
     }
 
     /// What stays as a recipe, with its networks or without them.

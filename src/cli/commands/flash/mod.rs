@@ -17,6 +17,7 @@ use remaster::flash::{
     self, Delta, DigestMatch, Format, Image, Medium, Options, Report, Restore, Source, Verify,
 };
 use remaster::formats::fat32::Label;
+use remaster::image::unpack;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::Outgoing;
@@ -130,13 +131,22 @@ impl<'a> FlashSource<'a> {
 impl Args {
     /// Refuses what would not be acted on.
     fn check(&self) -> Result<()> {
-        if !self.any || (self.patch.is_none() && !self.edit.is_given()) {
+        if self.patch.is_none() && !self.edit.is_given() {
             return Ok(());
         }
-        Err(Error::Usage {
-            what: "--any writes an image as it is: nothing can be put in with it".into(),
-            hint: "leave out --any, or what to put in".into(),
-        })
+        if self.any {
+            return Err(Error::Usage {
+                what: "--any writes an image as it is: nothing can be put in with it".into(),
+                hint: "leave out --any, or what to put in".into(),
+            });
+        }
+        if unpack::is_pipe(&self.image) {
+            return Err(Error::Usage {
+                what: "what comes through a pipe is written as it is: nothing can be put in".into(),
+                hint: "save it to a file first, and give its path".into(),
+            });
+        }
+        Ok(())
     }
 
     /// Looks for the disks before a base is fetched by its name, which takes long.

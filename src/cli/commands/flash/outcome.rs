@@ -100,7 +100,7 @@ pub(super) fn conclude(
             "v": EVENTS, "event": "result", "target": name, "ok": true, "exit": 0,
             "size": report.size, "written": report.written, "compared": report.compared,
             "delta": report.is_delta, "direct": report.is_direct,
-            "verified": report.verify_time.is_some(), "backup_gpt_at": report.backup_at, "note": report.note,
+            "verified": report.is_verified(), "backup_gpt_at": report.backup_at, "note": report.note,
             "digest_of": report.fits.map(|fits| if fits == DigestMatch::Packed { "packed" } else { "image" }),
             "probe_seconds": report.probe_time.map(|time| time.as_secs_f64()),
             "write_seconds": report.write_time.as_secs_f64(),
