@@ -93,6 +93,8 @@ pub enum Advice {
     Unpack(&'static str),
     /// Give the image of an initrd, or the folder that it is in.
     ImageOfInitrd,
+    /// What stands where an image is wanted is a tar archive, which some commands take.
+    ImageOfArchive,
 
     /// Finish the reset that was interrupted, or write another image.
     FinishReset,

@@ -2,6 +2,7 @@
 """Completions and manual pages, read by the programs they are for. Usage: manual.py REMASTER"""
 import glob
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -48,10 +49,17 @@ def main():
         pages = sorted(glob.glob(os.path.join(scratch, "*.1")))
         c.check("manual pages", code == 0 and len(pages) > 15, f"{err} {pages}")
         for page in pages:
+            with open(page, encoding="utf-8") as file:
+                blank = re.findall(r"^\.TP\n(.*)\n\.?\n", file.read(), re.M)
+            c.check(f"every option of {os.path.basename(page)} has a text", not blank, blank)
             done = subprocess.run(["mandoc", "-T", "lint", "-W", "error", page], capture_output=True, text=True, check=False)
             c.check(f"mandoc has nothing against {os.path.basename(page)}", done.returncode == 0 and not done.stdout, done.stdout[:500])
         done = subprocess.run(["man", "-P", "cat", "-l", os.path.join(scratch, "remaster-netboot.1")], capture_output=True, text=True, check=False, env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8"})
         c.check("man shows a page", "netboot.ipxe" in done.stdout and not done.stderr, done.stdout[:300] + done.stderr)
+        for page in pages:
+            done = subprocess.run(["man", "-P", "cat", "-l", page], capture_output=True, text=True, check=False, env={**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8"})
+            wide = [line for line in done.stdout.splitlines() if len(line) > 80]
+            c.check(f"{os.path.basename(page)} fits 80 columns", not wide, wide)
         return c.end()
 
 

@@ -174,6 +174,9 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::Unpack(command) => {
             return format!("unpack it with `{command} FILE`, and give what comes out").into();
         }
+        Advice::ImageOfArchive => {
+            "unpack it with `tar -xf FILE`, and give the image in it; a tarball for kexec is taken by `remaster FILE`, `remaster netboot FILE` and `remaster inspect FILE`"
+        }
         Advice::ImageOfInitrd => {
             "give the ISO or disk image that it belongs to; `remaster netboot` and `remaster inspect` take the folder with it and its kernel, too"
         }
@@ -210,7 +213,7 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::FileElsewhere => {
             "give the path of a file elsewhere; see `remaster devices` for disks"
         }
-        Advice::WhichDisk => "look with `remaster devices` which disk is meant",
+        Advice::WhichDisk => "see `remaster devices` for the disk that you mean",
         Advice::LookAgain => "look with `remaster devices` and start again",
         Advice::FlashAgain => "flash it again: `remaster flash IMAGE DEVICE`",
         Advice::FlashAnew => "write the image again with `remaster flash`",

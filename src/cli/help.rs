@@ -82,7 +82,6 @@ pub(super) const PAGES: &[Page] = &[
             "yes",
             "expect_serial",
             "unmount",
-            "json",
             "quiet",
             "help",
         ],
@@ -178,7 +177,7 @@ pub(super) const PAGES: &[Page] = &[
     ),
     page(
         "apply",
-        &[],
+        &["base", "patch", "output", "name", "force", "json", "quiet", "help"],
         &[
             "remaster apply nixos.iso alice.remaster -o alice.iso",
             "remaster apply alice.remaster.descriptor.json -o alice.iso",
@@ -317,7 +316,8 @@ fn sorted(argument: Arg, page: &Page, length: Length) -> Arg {
     let is_plain = argument.get_help_heading().is_none() && !argument.is_positional();
     let heading = HEADINGS.iter().find(|(_, ids)| is_plain && ids.contains(&id));
     let heading = heading.map(|(heading, _)| *heading);
-    let argument = argument.hide_short_help(is_hidden);
+    // A manual page leaves out the text of what is hidden.
+    let argument = argument.hide_short_help(is_hidden && length == Length::Short);
     if length == Length::Short {
         return argument.help_heading(None::<&str>);
     }

@@ -37,12 +37,12 @@ pub(crate) struct Edit {
     #[command(flatten)]
     flags: Recipe,
 
-    /// Allow an image without a key to be made from one that has a key
+    /// Allow an image to lose all its keys
     #[arg(long, conflicts_with = "key", help_heading = "ssh")]
     pub(crate) no_key: bool,
 
     /// File to write the public halves of host keys to, for `ssh -o UserKnownHostsFile=FILE`
-    /// [default: beside the image, as `IMAGE.known_hosts`]
+    /// [default: beside the image, such as `IMAGE.known_hosts`]
     #[arg(long, value_name = "FILE", help_heading = "ssh")]
     known_hosts: Option<PathBuf>,
 }
@@ -481,7 +481,7 @@ pub(crate) fn host_keys_shown(customization: &Customization) -> String {
     let mut text = String::new();
     for key in customization.all_host_keys().flat_map(|found| &found.keys) {
         let _ = if key.by_chance {
-            writeln!(text, "host key: {}, another one each time", key.algorithm())
+            writeln!(text, "host key: {}, a new one on each run", key.algorithm())
         } else {
             writeln!(text, "host key: {key}")
         };

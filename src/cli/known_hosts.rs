@@ -94,8 +94,9 @@ impl KnownHosts {
             Some(_) => writeln!(text, "wrote {}", shell_quote(path)),
             None => write!(text, "put into a file known_hosts:\n{}", self.text()),
         };
-        let command = command(path, self.alias(), "ADDRESS");
-        let _ = writeln!(text, "then, whatever its address is: {command}");
+        let (alias, shown) = (self.alias(), shell_quote(path));
+        let _ = writeln!(text, "once booted: remaster ssh {alias} --known-hosts {shown}");
+        let _ = writeln!(text, "or: {}", command(path, alias, "ADDRESS"));
         text
     }
 
@@ -103,11 +104,8 @@ impl KnownHosts {
     pub(super) fn next(&self) -> Option<String> {
         let path = self.file.as_ref()?.path();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let ssh = command(&path, self.alias(), "ADDRESS");
-        Some(format!(
-            "`remaster find --known-hosts {}` prints its address, then: {ssh}",
-            shell_quote(&path)
-        ))
+        let (alias, path) = (self.alias(), shell_quote(&path));
+        Some(format!("`remaster ssh {alias} --known-hosts {path}` finds it and logs in"))
     }
 
     /// The same for programs.

@@ -60,18 +60,31 @@ fn parse(name: &str, text: &str) -> Result<Recipe> {
 
 /// Refuses keys that no recipe, or no machine in one, has.
 fn known_keys(table: &DeTable<'_>, at: &impl Fn(Range<usize>) -> String) -> Result<()> {
-    let check = |table: &DeTable<'_>, names: &[String]| {
+    let other = |table: &DeTable<'_>, names: &[String]| {
         let is_known = |key: &str| names.iter().any(|name| name == key);
         let other = table.keys().find(|key| !is_known(key.get_ref()));
-        other.map_or(Ok(()), |key| Err(unknown(&at(key.span()), key.get_ref(), names)))
+        other.map(|key| (at(key.span()), key.get_ref().to_string()))
     };
-    check(table, &Recipe::keys())?;
+    let all = Recipe::keys();
+    if let Some((place, key)) = other(table, &all) {
+        return Err(unknown(&place, &key, &all));
+    }
     let machines = table.get("machine").and_then(|value| value.get_ref().as_array());
-    let mut machines = machines.into_iter().flatten();
+    let mut machines =
+        machines.into_iter().flatten().filter_map(|value| value.get_ref().as_table());
     let own = Machine::KEYS.map(str::to_owned);
-    machines.try_for_each(|machine| {
-        machine.get_ref().as_table().map_or(Ok(()), |machine| check(machine, &own))
-    })
+    match machines.find_map(|machine| other(machine, &own)) {
+        None => Ok(()),
+        Some((place, key)) if all.contains(&key) && key != "machine" => {
+            let what = format!("a [[machine]] table does not take `{key}`");
+            let hint = format!(
+                "put `{key}` above all [[machine]] tables, for all machines; a table takes {}",
+                Machine::KEYS.join(", ")
+            );
+            Err(fault(&place, what, hint))
+        }
+        Some((place, key)) => Err(unknown(&place, &key, &own)),
+    }
 }
 
 /// What another text is that is not TOML, by how it begins.

@@ -54,7 +54,7 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub expect_fingerprint: Vec<String>,
-    /// Keep logins by password over ssh [default: by key only, if a key is given]
+    /// Allow password logins over ssh [default: by key only, if a key is given]
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "ssh"))]
     pub ssh_passwords: Option<bool>,
     /// Private host key to place: `generate` (ed25519), `generate:rsa`, or a file; may be given several times
@@ -69,7 +69,7 @@ pub struct Recipe {
         arg(long, value_name = "FILE|env:NAME|fd:N", help_heading = "ssh")
     )]
     pub host_key_seed: Option<PathBuf>,
-    /// Name that host keys and salts are derived from, with the seed: another name, other keys.
+    /// Name from which host keys and salts are derived, together with the seed; another name gives other keys.
     /// `remaster stamp` takes the `name` of each user
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "ssh"))]
     pub host_key_name: Option<String>,
@@ -96,16 +96,16 @@ pub struct Recipe {
     /// Name of the machine, without a domain
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "System"))]
     pub hostname: Option<String>,
-    /// Time zone, as `Europe/Berlin`
+    /// Time zone, such as `Europe/Berlin`
     #[cfg_attr(feature = "cli", arg(long, value_name = "ZONE", help_heading = "System"))]
     pub timezone: Option<String>,
-    /// Keyboard layout of the console, as `de-latin1`
+    /// Keyboard layout of the console, such as `de-latin1`
     #[cfg_attr(feature = "cli", arg(long, value_name = "KEYMAP", help_heading = "System"))]
     pub keymap: Option<String>,
-    /// Language and formats, as `de_DE.UTF-8`
+    /// Language and formats, such as `de_DE.UTF-8`
     #[cfg_attr(feature = "cli", arg(long, value_name = "LOCALE", help_heading = "System"))]
     pub locale: Option<String>,
-    /// Font of the console, as `ter-v16n`
+    /// Font of the console, such as `ter-v16n`
     #[cfg_attr(feature = "cli", arg(long, value_name = "FONT", help_heading = "System"))]
     pub console_font: Option<String>,
     /// Show address, host keys and the ssh command on the console [default: yes]
@@ -115,8 +115,8 @@ pub struct Recipe {
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "System"))]
     pub announce: Option<bool>,
 
-    /// Fixed address of the first wired interface that has a link, or of one by name or MAC; all others
-    /// keep DHCP
+    /// Fixed address for the first wired interface that has a link, or for one by name or MAC; the others
+    /// use DHCP
     ///
     /// `eno1.20=` makes VLAN 20 on eno1, `wifi=` is the first wireless interface. With a prefix of 32 or 128 any router
     /// may be on the same link.
@@ -135,10 +135,10 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub gateway: Vec<String>,
-    /// Interfaces that act as one, as `bond0:eno1,eno2`
+    /// Interfaces that act as one, such as `bond0:eno1,eno2`
     ///
-    /// As dracut has it, with options as `bond0:eno1,eno2:mode=802.3ad,lacp_rate=fast`; by default they are
-    /// `mode=active-backup,miimon=100`. Without an --address it is by DHCP.
+    /// In the form of dracut's `bond=`, options included: `bond0:eno1,eno2:mode=802.3ad,lacp_rate=fast`. They default to
+    /// `mode=active-backup,miimon=100`. Without an --address the bond uses DHCP.
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "BOND:IFACE,IFACE[:OPTION=VALUE,…]", help_heading = "Network")
@@ -146,7 +146,7 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub bond: Vec<String>,
-    /// Bytes in a packet, of an interface named as for --address
+    /// MTU of an interface, which is named as for --address
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "[IFACE|MAC=]BYTES", help_heading = "Network")
@@ -168,7 +168,7 @@ pub struct Recipe {
     pub wifi: Vec<String>,
     /// File with the passphrase or key of the wireless network (its first line; `-` for standard input)
     ///
-    /// Of several networks, the files are theirs in order.
+    /// With several networks, give the files in the same order.
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Network"))]
     #[serde(deserialize_with = "list::paths")]
     #[schemars(schema_with = "list::schema")]
@@ -179,10 +179,10 @@ pub struct Recipe {
     /// Wireless networks without a file have no password
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network"))]
     pub wifi_open: Option<bool>,
-    /// Wireless networks with a password have WPA3 (SAE), which wants the passphrase itself in the image
+    /// Use WPA3 (SAE) for the networks with a password; the image then holds the passphrase itself
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Network"))]
     pub wifi_wpa3: Option<bool>,
-    /// Country whose rules the radios keep, as `DE`
+    /// Country whose radio rules apply, such as `DE`
     #[cfg_attr(feature = "cli", arg(long, value_name = "COUNTRY", help_heading = "Network"))]
     pub wifi_country: Option<String>,
 
@@ -238,7 +238,7 @@ pub struct Recipe {
     /// Put the programs of the --store paths on the PATH
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files"))]
     pub path: Option<bool>,
-    /// Private keys in an overlay are meant to be there
+    /// Accept private keys in an overlay
     #[cfg_attr(feature = "cli", arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Files"))]
     pub allow_secrets: Option<bool>,
 
@@ -271,7 +271,7 @@ pub struct Recipe {
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
     pub entry: Vec<String>,
-    /// Serial console for kernel, GRUB and isolinux, as `ttyS0,115200`
+    /// Serial console for kernel, GRUB and isolinux, such as `ttyS0,115200`
     ///
     /// Several ports each have a login. The kernel talks at the last of a kind, as of ttyS0 and ttyS1, and loaders at the last that they know.
     #[cfg_attr(feature = "cli", arg(long, value_name = "PORT[,BAUD]", help_heading = "Boot"))]
@@ -281,7 +281,7 @@ pub struct Recipe {
     /// Seconds that the menus wait
     #[cfg_attr(feature = "cli", arg(long, value_name = "SECONDS", help_heading = "Boot"))]
     pub timeout: Option<u32>,
-    /// Entry that the menus start, as `copytoram` or a part of its title
+    /// Entry that the menus start, such as `copytoram` or a part of its title
     #[cfg_attr(feature = "cli", arg(long, value_name = "ENTRY", help_heading = "Boot"))]
     pub default_entry: Option<String>,
     /// Label of the volume, which stage 1 looks for

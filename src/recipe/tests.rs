@@ -251,3 +251,14 @@ fn a_folder_that_is_no_text_is_refused_where_a_path_is_text() {
     let overlay = read("overlay = 'o'").unwrap().overlay;
     assert_eq!(overlay, [folder.join("o")]);
 }
+
+#[test]
+fn a_machine_says_what_it_does_not_take() {
+    for key in Recipe::keys() {
+        let refused = recipe(&format!("[[machine]]\nmac = '52:54:00:12:34:56'\n{key} = true"));
+        let said = refused.unwrap_err().to_string();
+        let is_taken = Machine::KEYS.contains(&key.as_str()) || key == "machine";
+        let told = format!("3:1: a [[machine]] table does not take `{key}`");
+        assert_eq!(said.contains(&told), !is_taken, "{said}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{Ended, Folder, key};
+use crate::support::{Ended, Folder, TINY, key};
 
 /// The public half of a key, without its comment.
 fn host_key(number: u8) -> String {
@@ -85,4 +85,31 @@ fn what_is_told_of_a_machine_is_what_was_known_of_it() {
         config.lines().filter(|line| line.starts_with("Host ")).collect::<Vec<_>>(),
         ["Host nixos-1"]
     );
+}
+
+#[test]
+fn what_ssh_says_to_do_of_an_image_without_a_host_key_can_be_done() {
+    for put_in in ["", "--hostname box", "--key key.pub", "--root-password-file pw --ssh-passwords"]
+    {
+        let folder = Folder::with_base(&TINY);
+        folder.write("key.pub", key(1).as_bytes());
+        folder.write("pw", b"secretpass\n");
+        let image = if put_in.is_empty() {
+            "base.iso"
+        } else {
+            let words = format!("base.iso -q -o image.iso {put_in}");
+            folder.run(&words.split(' ').collect::<Vec<_>>()).quietly();
+            "image.iso"
+        };
+        let base = folder.read("base.iso");
+        let ended = folder.run(&["ssh", image]);
+        assert!(ended.status == 2 && ended.err.contains("has no host key"), "{}", ended.err);
+        let advised = ended.err.split('`').nth(1).unwrap();
+        let advised = advised.replace("KEY.pub", "key.pub").replace("FILE", "made.iso");
+        let words: Vec<&str> = advised.split(' ').skip(1).collect();
+        let followed = folder.run(&words);
+        assert_eq!(followed.status, 0, "{advised}: {}", followed.err);
+        assert!(followed.err.contains("accepts the key"), "{advised}: {}", followed.err);
+        assert!(folder.read("base.iso") == base, "{advised}: the base is changed");
+    }
 }

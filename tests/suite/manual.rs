@@ -43,7 +43,9 @@ fn every_command_has_a_manual_page() {
     for command in commands(&folder) {
         let page = String::from_utf8(folder.read(&format!("man1/remaster-{command}.1"))).unwrap();
         assert!(page.contains(".TH"), "{command}");
-        for section in [".SH EXAMPLES\n.nf\nremaster", ".SH \"EXIT STATUS\"", ".SH \"SEE ALSO\""] {
+        for section in
+            [".SH EXAMPLES\n.nf\n.in 0n\nremaster", ".SH \"EXIT STATUS\"", ".SH \"SEE ALSO\""]
+        {
             assert!(page.contains(section), "{command}: {section}");
         }
     }

@@ -154,7 +154,7 @@ const TYPED: &[(&str, &str)] = &[
     ("k.pub b.iso", "did you mean `remaster b.iso --key k.pub -o FILE`?"),
     ("k.pub b.iso -o new.iso", "did you mean `remaster b.iso --key k.pub -o new.iso`?"),
     // What the parser refuses is said in the same form as everything else.
-    ("b.iso", "complete it as `remaster b.iso -o FILE`"),
+    ("b.iso", "complete it as `remaster b.iso --key KEY.pub -o FILE`"),
     ("base get nixos-25.11-minimal", "did you mean `remaster base fetch nixos-25.11-minimal`?"),
     ("recipe validate r.toml", "did you mean `remaster recipe check r.toml`?"),
     ("help burn", "did you mean `remaster help flash`?"),

@@ -33,7 +33,7 @@ enum Command {
     },
     /// Fetch the newest release of a base, checked by its published SHA-256; goes on with what was broken off
     Fetch {
-        /// Name of a base, as `nixos-25.11-minimal`
+        /// Name of a base, such as `nixos-25.11-minimal`
         name: String,
         #[command(flatten)]
         server: Server,
@@ -81,13 +81,13 @@ struct Server {
     #[arg(
         long,
         value_name = "URL",
-        help = "Server to look channels up at [default: $REMASTER_MIRROR, or https://channels.nixos.org]"
+        help = "Server that is asked for channels [default: $REMASTER_MIRROR, or https://channels.nixos.org]"
     )]
     mirror: Option<String>,
     /// Certificates (PEM) to trust instead of the system's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// How long a server may say nothing
+    /// Seconds without data after which a server is given up
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
 }

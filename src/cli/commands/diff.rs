@@ -17,7 +17,7 @@ const SHOWN: usize = 20;
 
 /// Show what makes two images different; status 1 if something does
 ///
-/// With one image, it is compared with its own base, as far as the image itself tells that.
+/// With one image, it is compared with its own base, as far as the image itself records it.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("sha256", |argument| argument.help("SHA-256 that the file of the first image must have")))]
 #[command(mut_arg("sha256_file", |argument| argument.help("File with the SHA-256 of the first image, as it is published beside the ISO")))]

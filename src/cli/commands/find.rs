@@ -27,7 +27,7 @@ const MOST_TOLD: usize = 8;
 /// nixos-anywhere demands no host key: log in by the ssh command first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// File that was written with the image, as `custom.iso.known_hosts`; may be repeated
+    /// File that was written with the image, such as `custom.iso.known_hosts`; may be repeated
     #[arg(long, value_name = "FILE", required = true)]
     known_hosts: Vec<PathBuf>,
 
@@ -126,7 +126,10 @@ impl SearchScope {
 
     /// As `254 addresses of 192.168.1.0/24`.
     fn addresses_shown(&self) -> String {
-        format!("{} addresses of {}", self.addresses.len(), self.networks)
+        match self.addresses.len() {
+            1 => format!("1 address of {}", self.networks),
+            count => format!("{count} addresses of {}", self.networks),
+        }
     }
 
     /// What is done there.

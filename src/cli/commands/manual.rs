@@ -18,9 +18,13 @@ use crate::cli::{help, printer};
 /// Write the manual pages into a folder
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pages {
-    /// Folder to write to, as `~/.local/share/man/man1`; it is made if it does not exist
+    /// Folder to write to, such as `~/.local/share/man/man1`; it is made if it does not exist
     folder: PathBuf,
 }
+
+/// Lines that are not broken, at the left, so that those of 80 columns fit a terminal; and the end of them.
+const AS_TYPED: &str = ".nf\n.in 0n\n";
+const AS_USUAL: &str = ".fi\n.in\n";
 
 /// The name of the program.
 pub(super) const NAME: &str = "remaster";
@@ -45,10 +49,12 @@ fn page(command: &Command, all: &[String], folder: &Path) -> Result<()> {
     let mut text = Vec::new();
     Man::new(command.clone())
         .title(name)
+        .source(concat!("remaster ", env!("CARGO_PKG_VERSION")))
         .render(&mut text)
         .map_err(Error::io("make a manual page"))?;
-    let text = String::from_utf8_lossy(&text).replace(".SH EXTRA\n", ".SH NOTES\n.nf\n");
-    let text = format!("{text}.fi\n{}", behind(name, all));
+    let text =
+        String::from_utf8_lossy(&text).replace(".SH EXTRA\n", &format!(".SH NOTES\n{AS_TYPED}"));
+    let text = format!("{text}{AS_USUAL}{}", behind(name, all));
     let path = folder.join(format!("{name}.1"));
     write_bytes(&path, text.as_bytes(), OverwritePolicy::Replace)?;
     below(command).try_for_each(|below| page(below, all, folder))
@@ -71,11 +77,11 @@ fn behind(name: &str, all: &[String]) -> String {
     // What stands below a command has its examples there.
     let command = command.split('-').next().unwrap_or_default();
     let examples = help::page_of(command).map(|page| page.examples).unwrap_or_default();
-    let mut text = String::from(".SH EXAMPLES\n.nf\n");
+    let mut text = format!(".SH EXAMPLES\n{AS_TYPED}");
     for example in examples {
         let _ = writeln!(text, "{}", roff(example));
     }
-    text.push_str(".fi\n.SH \"EXIT STATUS\"\n");
+    text.extend([AS_USUAL, ".SH \"EXIT STATUS\"\n"]);
     for (status, meaning) in help::STATUSES {
         let _ = writeln!(text, ".TP\n{status}\n{}", roff(meaning));
     }

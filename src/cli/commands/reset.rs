@@ -22,7 +22,7 @@ use crate::cli::progress::EVENTS;
 use crate::cli::shell::shell_quote;
 use crate::cli::stale;
 
-/// Take out what was put in, to the official image byte for byte
+/// Restore the official image, byte for byte
 ///
 /// `remaster format` makes a stick an ordinary one again.
 #[derive(Debug, clap::Args)]

@@ -83,7 +83,7 @@ fn of_image(path: &Path) -> Result<Vec<Known>> {
     let report = Report::read(&ImageFile::open(path)?);
     let report = report.map_err(|fault| fault.with_path(path.display()))?;
     let name = shell_quote(path);
-    let Some(injected) = report.injected else { return Err(without_key(&name)) };
+    let Some(injected) = report.injected else { return Err(without_key(&name, None)) };
     if injected.settings.iter().any(|setting| setting.name == "machine") {
         return Err(Error::Usage {
             what: format!("{name} is for several machines"),
@@ -94,7 +94,7 @@ fn of_image(path: &Path) -> Result<Vec<Known>> {
         });
     }
     let known = keys_of(&injected, path);
-    if known.is_empty() { Err(without_key(&name)) } else { Ok(known) }
+    if known.is_empty() { Err(without_key(&name, Some(&injected))) } else { Ok(known) }
 }
 
 /// What all keys of a machine are called.
@@ -125,10 +125,23 @@ fn keys_of(injected: &Injected, path: &Path) -> Vec<Known> {
     known.collect()
 }
 
-fn without_key(name: &str) -> Error {
+/// The error of an image without a host key, where nothing was put in, or something else.
+fn without_key(name: &str, injected: Option<&Injected>) -> Error {
+    let edit = format!("`remaster edit --in-place {name} --host-key generate");
+    let hint = match injected {
+        None => format!(
+            "make an image that has one, and boot that: `remaster {name} --key KEY.pub --host-key generate -o FILE`"
+        ),
+        Some(injected) if injected.keys.is_empty() => {
+            format!("put one in, with a key that may log in, and boot that: {edit} --key KEY.pub`")
+        }
+        Some(_) => format!(
+            "put one in, and boot that: {edit}`; or `ssh root@ADDRESS`, with the address that its console shows"
+        ),
+    };
     Error::Usage {
         what: format!("{name} has no host key, so its machine cannot be told from others"),
-        hint: format!("put one in, and boot that: `remaster edit --in-place {name} --host-key generate`; or `ssh root@ADDRESS`, with the address that its console shows").into(),
+        hint: hint.into(),
     }
 }
 
@@ -195,17 +208,17 @@ fn search(
         }
         impostors.tell(&missed?);
         if begun.elapsed() >= whole {
-            return Err(nobody(args, known, scope));
+            return Err(nobody(args, scope));
         }
         std::thread::sleep(PAUSE);
         listener.map(Listener::join).transpose()?;
     }
 }
 
-fn nobody(args: &Args, known: &[Known], scope: &SearchScope) -> Error {
-    let alias = alias(known);
+fn nobody(args: &Args, scope: &SearchScope) -> Error {
+    let machine = shell_quote(Path::new(&args.machine));
     Error::NotFound {
-        what: format!("no machine with a host key of {alias} answered within {} s, {}", args.timeout, scope.description()),
+        what: format!("no machine with a host key of {machine} answered within {} s, {}", args.timeout, scope.description()),
         hint: "wait until it has booted, give the network that it is in with --network, or more time with --timeout".into(),
     }
 }

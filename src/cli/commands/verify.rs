@@ -24,7 +24,7 @@ use crate::cli::progress::{EVENTS, Meter, Style};
 
 /// Compare a stick or file with its image or its manifest
 ///
-/// It is read past the cache: what is compared is what is on the medium.
+/// It is read past the page cache, from the medium itself.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("sha256", |argument| argument.help("SHA-256 that the image of --against must have, or else the file that is read")))]
 #[command(mut_arg("sha256_file", |argument| argument.help("File with that SHA-256, as it is published beside the ISO")))]

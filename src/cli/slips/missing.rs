@@ -98,8 +98,10 @@ fn dependent<'a>(program: &Command, typed: &Typed<'a>) -> Option<&'a str> {
 /// A whole line of the command, as its help has it; of an image what is typed, with the output behind it.
 fn example(typed: &Typed<'_>) -> String {
     if typed.path.is_empty() && typed.plain_words().next().is_some() && !typed.has(&["output"]) {
-        let typed = typed.words.iter().map(String::as_str);
-        return format!("complete it as `{}`", line(typed.chain(["-o", "FILE"])));
+        // An image alone lacks what is to be put in, too.
+        let key = if typed.words.len() == 1 { &["--key", "KEY.pub"][..] } else { &[] };
+        let words = typed.words.iter().map(String::as_str).chain(key.iter().copied());
+        return format!("complete it as `{}`", line(words.chain(["-o", "FILE"])));
     }
     let page = typed.path.first().and_then(|name| help::page_of(name));
     let examples = page.map_or(&[][..], |page| page.examples);

@@ -57,9 +57,7 @@ const CONVERT: Advice =
     Advice::says("convert it first: `qemu-img convert -O raw FILE disk.img`, and give disk.img");
 const GIVE: Advice = Advice::says(ANY);
 /// What to do with a tar archive where an image is wanted.
-pub(crate) const ARCHIVE: Advice = Advice::says(
-    "unpack it with `tar -xf FILE`, and give the image in it; a tarball for kexec is taken by `remaster FILE`, `remaster netboot FILE` and `remaster inspect FILE`",
-);
+pub(crate) const ARCHIVE: Advice = Advice::ImageOfArchive;
 pub(super) const ANY: &str = "give an ISO or a disk image, plain or packed";
 const INITRD: Advice = Advice::ImageOfInitrd;
 

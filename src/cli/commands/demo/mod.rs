@@ -11,6 +11,7 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, PrivateKey};
 
 use crate::cli::printer;
+use crate::cli::shell::shell_quote;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::inspect::Report;
@@ -137,9 +138,10 @@ fn stamp(files: &Files, program: fn(&[OsString]) -> Result<()>) -> Result<()> {
 
 fn story(files: &Files, base: &Report, custom: &Report) -> String {
     let mut text = format!(
-        "In {}:\n  base.iso        {}: NixOS {}, {} stage 1, {} kernels.\n\
-         \x20                 Structures as on a real installer, placeholders where programs would be.\n\
-         \x20 id_ed25519.pub  a public key made for this demo; its private half is thrown away\n\
+        "In {}:\n  base.iso        {}: NixOS {},\n\
+         \x20                 {} stage 1, {} kernels. Structures as on a real\n\
+         \x20                 installer, placeholders where programs would be.\n\
+         \x20 id_ed25519.pub  a public key for this demo; its private half is thrown away\n\
          \x20 custom.iso      {}: the base with the public key in it\n",
         files.folder.display(),
         format_bytes(base.size),
@@ -154,7 +156,9 @@ fn story(files: &Files, base: &Report, custom: &Report) -> String {
         let word = if check.ok { "ok   " } else { "WRONG" };
         let _ = writeln!(text, "  {word} {}: {}", check.name, check.detail);
     }
-    text.push_str(BY_HAND);
+    let folder = shell_quote(&files.folder);
+    let _ = write!(text, "\nThe same by hand:\n  cd {folder}\n{BY_HAND}");
+    let _ = writeln!(text, "\nRemove the demo with `rm -r {folder}`.");
     text
 }
 
@@ -174,10 +178,11 @@ fn changes(text: &mut String, custom: &Report) {
     }
 }
 
-const BY_HAND: &str = "
-The same by hand; with a real installer as base.iso the result boots and lets the key in:
-  ssh-keygen -t ed25519 -f id_ed25519
-  remaster base.iso --key id_ed25519.pub -o custom.iso
-  remaster inspect custom.iso
-  ssh -i id_ed25519 root@<address of the booted machine>
+/// What to type in the folder of the demo.
+const BY_HAND: &str = "  ssh-keygen -t ed25519 -f my_key
+  remaster base.iso --key my_key.pub -o mine.iso
+  remaster inspect mine.iso
+
+With a real installer as base.iso the image boots, and lets the key in:
+  ssh -i my_key root@ADDRESS
 ";

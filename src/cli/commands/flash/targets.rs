@@ -124,6 +124,12 @@ fn check_usage(to: &Disks, asking: &Asking) -> Result<()> {
             "add --expect-serial or --expect-size, as `remaster devices` shows them",
         );
     }
+    if to.allow_fixed && to.expect_serial.is_empty() && to.expect_size.is_none() {
+        return usage(
+            "--allow-fixed without saying which disk is meant",
+            "add --expect-serial or --expect-size, as `remaster devices` shows them",
+        );
+    }
     if !to.expect_serial.is_empty() && to.expect_serial.len() != to.devices.len() {
         return usage("--expect-serial must be given once per disk", "give them in the same order");
     }

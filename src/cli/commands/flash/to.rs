@@ -54,7 +54,7 @@ pub(crate) enum Check {
 #[derive(Clone, Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "every one is a flag of the command line")]
 pub(crate) struct Disks {
-    /// Disks to write to, as `/dev/sdc`; without any, a terminal lets you pick one
+    /// Disks to write to, such as `/dev/sdc`; without one, a terminal lists the sticks to pick from
     #[arg(value_name = "DEVICE")]
     pub(crate) devices: Vec<PathBuf>,
     /// Do not ask; needs --expect-serial or --expect-size
@@ -69,7 +69,7 @@ pub(crate) struct Disks {
     /// Allow disks that are neither removable nor USB; needs an --expect- option
     #[arg(long)]
     pub(crate) allow_fixed: bool,
-    /// Unmount file systems of a removable disk first
+    /// Unmount the filesystems of a removable disk first
     #[arg(long)]
     pub(crate) unmount: bool,
     /// Leave the stick powered

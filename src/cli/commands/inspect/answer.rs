@@ -98,6 +98,11 @@ fn release(release: &str, architecture: Option<&str>) -> String {
     format!("NixOS {release} for {}", architecture.unwrap_or("an unknown architecture"))
 }
 
+/// What people call firmware and media: the short ones are abbreviations.
+pub(super) fn name(known: &str) -> String {
+    if known.len() <= 4 && known != "disk" { known.to_uppercase() } else { known.to_owned() }
+}
+
 fn shape(report: &Report) -> Vec<String> {
     let label = match (&report.volume, &report.root) {
         (Some(volume), _) => format!("ISO {:?}", volume.identifier),
@@ -106,11 +111,10 @@ fn shape(report: &Report) -> Vec<String> {
     };
     let all = |of: fn(&remaster::inspect::BootPath) -> &'static str| -> String {
         let found: BTreeSet<&str> = report.boot_paths.iter().map(of).collect();
-        found.into_iter().collect::<Vec<_>>().join(" and ")
+        found.into_iter().map(name).collect::<Vec<_>>().join(" and ")
     };
-    let starts =
-        format!("starts by {} from {}", all(|path| path.firmware), all(|path| path.medium));
-    let mut lines = vec![format!("{label}, {}, {starts}", format_bytes(report.size))];
+    let boots = format!("boots by {} from {}", all(|path| path.firmware), all(|path| path.medium));
+    let mut lines = vec![format!("{label}, {}, {boots}", format_bytes(report.size))];
     let programs = &report.uefi_programs;
     let is_unsigned =
         programs.iter().all(|found| found.signatures.is_empty() && found.fault.is_none());

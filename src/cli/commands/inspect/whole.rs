@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use remaster::inspect::{Injected, Menu, Report, Signature};
 use remaster::units::format_bytes;
 
+use super::answer::name;
+
 /// Each command line once, without what loaders add and without GRUB's variables.
 pub(super) fn kargs(report: &Report) -> String {
     let mut lines: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
@@ -83,7 +85,8 @@ fn facts(text: &mut String, report: &Report) {
         }
     }
     for path in &report.boot_paths {
-        let _ = writeln!(text, "boots by {} from {}: {}", path.firmware, path.medium, path.starts);
+        let (firmware, medium) = (name(path.firmware), name(path.medium));
+        let _ = writeln!(text, "boots by {firmware} from {medium}: {}", path.starts);
     }
     secure_boot(text, report);
     for found in &report.triplets {

@@ -74,7 +74,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", value_enum)]
     pub(super) format: Option<Format>,
 
-    /// What parts the elements of a list in a CSV cell [default: `;`]
+    /// Separator of list items in a CSV cell [default: `;`]
     #[arg(long, value_name = "CHARACTER")]
     pub(super) list_separator: Option<char>,
 
@@ -92,11 +92,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEMPLATE")]
     pub(super) name_template: Option<String>,
 
-    /// Users to work for at once [default: the number of processors]
+    /// Images to make in parallel [default: the number of processors]
     #[arg(short, long, value_name = "NUMBER")]
     pub(super) jobs: Option<NonZeroUsize>,
 
-    /// Only this part of the users: those whose names' SHA-256 falls into it
+    /// Make the images of shard I of N only; the SHA-256 of a name decides its shard
     #[arg(long, value_name = "I/N")]
     pub(super) shard: Option<Shard>,
 

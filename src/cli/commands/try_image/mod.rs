@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Installer ISO, stamped or stock; plain, not packed
     image: PathBuf,
 
-    /// Private key to log in with, or `generate` for one of this boot [default: those of ssh-agent and ~/.ssh]
+    /// Private key to log in with, or `generate` for a new one [default: those of ssh-agent and ~/.ssh]
     #[arg(long, value_name = "FILE|generate")]
     key: Option<PathBuf>,
 
@@ -49,13 +49,13 @@ pub(crate) struct Args {
     #[arg(long, value_enum)]
     firmware: Option<Firmware>,
 
-    /// What the image is in the machine
+    /// How the image is attached
     #[arg(long, value_enum, default_value = "usb")]
     medium: Medium,
 
     /// Menu entry to start, by its number or a part of its title [default: the one that the menu starts]
     ///
-    /// Its kernel starts without the boot loader.
+    /// Its kernel is started directly, without the boot loader.
     #[arg(long, value_name = "N|TITLE")]
     entry: Option<String>,
 
@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(256..))]
     memory: u32,
 
-    /// Emulate the processor, also where KVM is there
+    /// Emulate the processor even where there is KVM
     #[arg(long)]
     no_kvm: bool,
 
@@ -71,7 +71,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
 
-    /// File for what the machine says on its serial port
+    /// File to write the output of the serial port to
     #[arg(long, value_name = "FILE")]
     serial: Option<PathBuf>,
 
