@@ -330,6 +330,11 @@ impl Error {
         fault: &io::Error,
         expected: impl Into<String>,
     ) -> Self {
+        if is_lack_of_memory(fault) {
+            return Self::io(format!("get the memory to read {}", what.into()))(
+                io::ErrorKind::OutOfMemory.into(),
+            );
+        }
         let refused = match fault.kind() {
             io::ErrorKind::Unsupported => {
                 Self::unsupported(what, expected, format!("{fault}, at byte {at:#x}"))
@@ -457,4 +462,11 @@ impl From<Error> for io::Error {
     fn from(fault: Error) -> Self {
         Self::other(fault)
     }
+}
+
+/// Whether there was not enough memory, which zstd and liblzma say by texts of their own.
+fn is_lack_of_memory(fault: &io::Error) -> bool {
+    const TEXTS: [&str; 2] = ["not enough memory", "Cannot allocate memory"];
+    fault.kind() == io::ErrorKind::OutOfMemory
+        || TEXTS.iter().any(|text| fault.to_string().contains(text))
 }

@@ -1,7 +1,7 @@
 //! Control-C: stops long operations at the next chunk, so that files and media are left as they should be.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use remaster::error::{Error, Result};
 use rustix::process::Signal;
@@ -18,11 +18,39 @@ static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// The status for the signal that came last; 0 before any.
 static STATUS: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
+/// Whether somebody else is waited for: the first signal ends the program then.
+static WAITING: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
 /// From now on the first signal asks to stop, and the second stops at once.
 pub(crate) fn watch() -> Result<()> {
+    static WATCHED: Mutex<bool> = Mutex::new(false);
+    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    // What is registered twice takes the first signal for the second.
+    if !*watched {
+        register()?;
+    }
+    *watched = true;
+    Ok(())
+}
+
+/// Waits for what may never come, as from a pipe, before anything is made that would have to be tidied up: the first
+/// signal ends the program at once.
+pub(crate) fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
+    let waiting = WAITING.get_or_init(Arc::default);
+    waiting.store(true, Ordering::Relaxed);
+    let came = wait();
+    waiting.store(false, Ordering::Relaxed);
+    came
+}
+
+fn register() -> Result<()> {
+    let waiting = WAITING.get_or_init(Arc::default);
     let (asked, last) = (ASKED.get_or_init(Arc::default), STATUS.get_or_init(Arc::default));
     for (signal, status) in SIGNALS {
-        flag::register_conditional_shutdown(signal, status.into(), Arc::clone(asked))
+        flag::register_conditional_shutdown(signal, status.into(), Arc::clone(waiting))
+            .and_then(|_| {
+                flag::register_conditional_shutdown(signal, status.into(), Arc::clone(asked))
+            })
             .and_then(|_| flag::register_usize(signal, Arc::clone(last), status.into()))
             .and_then(|_| flag::register(signal, Arc::clone(asked)))
             .map_err(Error::io("watch for signals"))?;

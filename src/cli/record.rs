@@ -18,6 +18,7 @@ use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
 use remaster::stamp::sign::{self, Sign};
 
 use super::destination::{OutputArgs, of_flag};
+use super::interrupt;
 use super::shell::shell_quote;
 
 /// What images tell of themselves.
@@ -94,7 +95,8 @@ fn set_of(all: &[(&'static str, bool)]) -> Vec<&'static str> {
 fn signer(path: &Path) -> Result<Arc<dyn Sign>> {
     let socket = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
     let mut ask = |what: &str| rpassword::prompt_password(format!("{what}: "));
-    sign::signer(path, socket.as_deref(), &mut ask).map(Arc::from)
+    let signer = interrupt::while_waiting(|| sign::signer(path, socket.as_deref(), &mut ask));
+    signer.map(Arc::from)
 }
 
 /// The time that the user's build says it is (reproducible-builds.org, `SOURCE_DATE_EPOCH`).

@@ -113,7 +113,7 @@ impl<'a> Input<'a> {
                 what: why.told(place),
                 hint: format!("give {} FILE", called(instead)).into(),
             },
-            None => Error::io(format!("ask for the {what}"))(fault),
+            None => unasked(what, fault),
         })
     }
 
@@ -154,6 +154,14 @@ impl Untyped {
             Self::NoTerminal => format!("{place} asks on a terminal, and there is none"),
             Self::Ended => format!("{place}: nothing was typed"),
         }
+    }
+}
+
+/// The error of a prompt, at which Control-C is a key that the user pressed.
+pub(crate) fn unasked(what: &str, fault: io::Error) -> Error {
+    match fault.kind() {
+        io::ErrorKind::Interrupted => Error::Interrupted,
+        _ => Error::io(format!("ask for the {what}"))(fault),
     }
 }
 

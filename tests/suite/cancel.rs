@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Commands, by the stage that never ends. `SERVER` accepts and says nothing; `fifo` is open and says nothing; `large`
 /// is followed by a tebibyte of zeros, `packed` by 90 gibibytes of them. Machines say nothing, and look-ups hang.
-const STAGES: [(&str, &str); 17] = [
+const STAGES: [(&str, &str); 21] = [
     ("output to a pipe that nobody reads", "base.iso --key key.pub -o -"),
     ("a patch of it", "base.iso --key key.pub --file noise:/x --as patch -o -"),
     ("a reset into it", "reset s.iso -o -"),
@@ -28,6 +28,10 @@ const STAGES: [(&str, &str); 17] = [
     ("input from a pipe that says nothing", "flash fifo --to-file out"),
     ("input that says nothing", "flash - --to-file out"),
     ("a key from it", "base.iso --key - -o out"),
+    ("a key from such a pipe", "base.iso --key fifo -o out"),
+    ("a signing key from it", "base.iso --key key.pub --sign fifo -o out"),
+    ("a signing key of an edit", "edit --in-place s.iso --hostname x --sign fifo"),
+    ("a signing key of a batch", "stamp base.iso users.csv --sign fifo -o batch"),
     ("a digest that is demanded", "flash large --sha256 DIGEST --to-file out"),
     ("a download", "base fetch nixos-25.11-minimal --mirror http://SERVER --cache cache"),
     ("keys from a server", "base.iso --key https://SERVER/keys -o out"),

@@ -14,7 +14,7 @@ use ssh_key::{
 
 use crate::bounded;
 use crate::error::{Error, Result};
-use crate::live::Untyped;
+use crate::live::{Untyped, unasked};
 use crate::recipe::setting;
 
 /// What our signatures are for: they hold for nothing else (`ssh-keygen -n`).
@@ -99,7 +99,7 @@ pub fn signer(
             let what = match Untyped::of(&fault) {
                 Some(Untyped::NoTerminal) => "and there is no terminal to ask on",
                 Some(Untyped::Ended) => "and none was typed",
-                None => return Error::io(format!("ask for the passphrase of {name}"))(fault),
+                None => return unasked(&format!("passphrase of {name}"), fault),
             };
             Error::Usage {
                 what: format!("{name} has a passphrase, {what}"),

@@ -328,6 +328,10 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
         is_input: image.is_input,
         examine: &mut examine,
     };
+    if to.is_file() {
+        // Nobody is asked, and a new file has to be removed again.
+        interrupt::watch()?;
+    }
     let targets = targets::open(to, &mut written)?;
     // Until an image is known to be for everyone, it is for nobody else.
     targets.iter().try_for_each(|target| match image.private {
