@@ -6,7 +6,7 @@ use std::fmt::Display;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::tar_limit;
-use crate::image::ReadAt;
+use crate::image::{ReadAt, file_type};
 use crate::image::window::Scratch;
 use crate::netboot::layout::{Layout, Part};
 use crate::units::{ByteRange, DISK_BLOCK, align_up};
@@ -19,9 +19,6 @@ const RECORD: u64 = 10_240;
 
 /// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
-
-/// Where `ustar` stands in a header (POSIX.1-2017 pax, "ustar Interchange Format").
-const MAGIC: (u64, &[u8; 5]) = (257, b"ustar");
 
 /// A regular file of an archive.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,8 +42,7 @@ impl Member {
 
 /// Whether bytes are a tar archive.
 pub fn is_tar<I: ReadAt>(image: &I) -> bool {
-    let mut magic = [0; MAGIC.1.len()];
-    image.read_exact_at(&mut magic, MAGIC.0).is_ok() && magic == *MAGIC.1
+    file_type::head(image).is_ok_and(|head| file_type::is_tar(&head))
 }
 
 /// The regular files of an archive.

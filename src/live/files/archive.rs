@@ -15,12 +15,13 @@ use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, shown};
 use crate::error::{Error, Result};
 use crate::formats::compression::{Compression, LARGEST_WINDOW_LOG, xz_decoder};
 use crate::formats::tar_limit;
+use crate::image::file_type::is_tar;
 use crate::units::u64_of;
 
 /// Bytes that a packed archive may unpack to.
 const LARGEST: u64 = 64 << 30;
 
-/// Bytes of a header, in which `ustar` stands at 257 (POSIX.1 pax, "ustar Interchange Format").
+/// Bytes of a header (POSIX.1 pax, "ustar Interchange Format").
 const HEADER: usize = 512;
 
 const SPOIL: &str = "give a tar archive, plain or packed by gzip, xz or zstd";
@@ -57,7 +58,7 @@ fn unpacked(asked: ArgRef<'_>, path: &Path) -> Result<File> {
     let mut head = Vec::new();
     (&file).take(u64_of(HEADER)).read_to_end(&mut head).map_err(Error::io(doing()))?;
     file.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
-    if is_tar(&head) {
+    if is_archive(&head) {
         return Ok(file);
     }
     let packing =
@@ -71,7 +72,7 @@ fn unpacked(asked: ArgRef<'_>, path: &Path) -> Result<File> {
     spool.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
     (&spool).take(u64_of(HEADER)).read_to_end(&mut head).map_err(Error::io(doing()))?;
     spool.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;
-    if !is_tar(&head) || copied == LARGEST {
+    if !is_archive(&head) || copied == LARGEST {
         return Err(no_tar(asked, path));
     }
     Ok(spool)
@@ -95,8 +96,9 @@ fn decoder<'a>(packing: Compression, from: impl BufRead + 'a) -> io::Result<Box<
     })
 }
 
-fn is_tar(head: &[u8]) -> bool {
-    head.get(257..262) == Some(b"ustar") || head.len() == HEADER && head.iter().all(|b| *b == 0)
+/// Whether a file that begins so is an archive. One without files has the mark of its end, which is zeros, alone.
+fn is_archive(head: &[u8]) -> bool {
+    is_tar(head) || head.len() == HEADER && head.iter().all(|byte| *byte == 0)
 }
 
 fn no_tar(asked: ArgRef<'_>, path: &Path) -> Error {
