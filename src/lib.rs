@@ -111,6 +111,8 @@ pub mod run_files;
 pub mod stamp;
 pub mod target;
 #[doc(hidden)]
+pub mod temporary;
+#[doc(hidden)]
 pub mod threads;
 #[doc(hidden)]
 pub mod units;

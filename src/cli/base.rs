@@ -15,6 +15,7 @@ use remaster::image::file_type::{self, FileType};
 use remaster::image::unpack::{self, DigestMatch, Packing};
 use remaster::place::packing_of_name;
 use remaster::run_files::RunFiles;
+use remaster::temporary;
 
 use super::progress::Meter;
 use super::shell::shell_quote;
@@ -388,8 +389,7 @@ pub(crate) fn file(path: &Path, checked: Option<ImageFile>) -> Result<ImageFile>
 }
 
 /// Unpacks a packed base into a file without a name: in the folder of the output, which must have room for an
-/// image anyway and where blocks can be shared; without an output in `TMPDIR`, else in `/var/tmp`, as `/tmp` is
-/// often kept in memory.
+/// image anyway and where blocks can be shared; without an output among temporary files.
 pub(crate) fn unpacked(base: ImageFile, output: Option<&Path>) -> Result<ImageFile> {
     unpack::unpacked(base, &scratch(output), &Meter::stages_without_signals())
 }
@@ -399,10 +399,7 @@ fn scratch(output: Option<&Path>) -> PathBuf {
     match output.and_then(Path::parent) {
         Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
         Some(folder) => folder.to_owned(),
-        None => {
-            let set = env::var_os("TMPDIR").filter(|set| !set.is_empty());
-            set.map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
-        }
+        None => temporary::folder(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::survey::squashfs::members;
 use crate::recipe::{edits, setting};
+use crate::temporary;
 use crate::units::ByteRange;
 
 /// The first bytes of an image with the least significant byte first.
@@ -25,14 +26,10 @@ const SIZE_AT: u64 = 40;
 /// Fast, and half as large as without.
 const LEVEL: u32 = 3;
 
-/// A file without a name, which is gone with the program. On a disk rather than in memory.
+/// A file without a name, which is gone with the program.
 pub(super) fn unnamed_file() -> Result<File> {
-    let disk = Path::new("/var/tmp");
-    let made = match std::env::var_os("TMPDIR") {
-        None if disk.is_dir() => tempfile::tempfile_in(disk),
-        _ => tempfile::tempfile(),
-    };
-    made.map_err(Error::io("make a file without a name for what is put in"))
+    tempfile::tempfile_in(temporary::folder())
+        .map_err(Error::io("make a file without a name for what is put in"))
 }
 
 /// A squashfs of everything: the same for the same files, without a clock.

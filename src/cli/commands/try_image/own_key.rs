@@ -1,6 +1,6 @@
 //! A key for one boot, in a copy of an image. Both are gone afterwards.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::live::Input;
 use remaster::stamp::previous::PreviousStamp;
+use remaster::temporary;
 use remaster::{BaseImage, Customization, ManifestOptions, OverwritePolicy, Recipe};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
@@ -54,20 +55,15 @@ fn customization(base: &BaseImage<&ImageFile>, recipe: Recipe) -> Result<Customi
     Customization::gather_over(&recipe, &mut Input::new(io::empty(), nobody), carried)
 }
 
-/// A folder of the user's own for a machine's files, gone when it is dropped: on a disk where it may get an image.
+/// A folder of the user's own for a machine's files, gone when it is dropped.
 pub(super) fn folder() -> Result<tempfile::TempDir> {
-    let disk = Path::new("/var/tmp");
-    let made = match std::env::var_os("TMPDIR") {
-        None if fs::metadata(disk).is_ok_and(|about| about.is_dir()) => {
-            tempfile::Builder::new().prefix("remaster-try-").tempdir_in(disk)
-        }
-        _ => tempfile::Builder::new().prefix("remaster-try-").tempdir(),
-    };
+    let made = tempfile::Builder::new().prefix("remaster-try-").tempdir_in(temporary::folder());
     made.map_err(Error::io("make a folder for temporary files"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use remaster::inspect::Report;

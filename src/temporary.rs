@@ -1,0 +1,15 @@
+//! The folder for temporary files.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// On a disk, as `/tmp` is often kept in memory and images are large.
+const ON_DISK: &str = "/var/tmp";
+
+/// The folder that `TMPDIR` names, else one on a disk, else `/tmp`.
+pub fn folder() -> PathBuf {
+    let named = env::var_os("TMPDIR").filter(|name| !name.is_empty());
+    named.map(PathBuf::from).unwrap_or_else(|| {
+        PathBuf::from(if Path::new(ON_DISK).is_dir() { ON_DISK } else { "/tmp" })
+    })
+}
