@@ -6,9 +6,9 @@ pub mod file_type;
 pub mod journal;
 pub mod partitions;
 pub mod patched;
+pub mod scratch;
 pub mod space;
 pub mod unpack;
-pub mod window;
 
 use std::fs::{File, Metadata};
 use std::io;

@@ -5,7 +5,7 @@ use crate::boot::config::ConfigLocation;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::image::patched::PatchedImage;
-use crate::image::window::Scratch;
+use crate::image::scratch::Scratch;
 use crate::iso::differs::differs;
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};

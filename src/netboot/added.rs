@@ -9,7 +9,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::image::window::Scratch;
+use crate::image::scratch::Scratch;
 use crate::iso::survey::squashfs;
 use crate::netboot::layout::{Layout, Part};
 use crate::recipe::edits::{self, Edits};

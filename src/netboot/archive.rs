@@ -6,7 +6,7 @@ use std::fmt::Display;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::tar_limit;
-use crate::image::window::Scratch;
+use crate::image::scratch::Scratch;
 use crate::image::{ReadAt, file_type};
 use crate::netboot::layout::{Layout, Part};
 use crate::units::{ByteRange, DISK_BLOCK, align_up};

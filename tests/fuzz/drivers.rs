@@ -26,7 +26,7 @@ use remaster::image::ReadAt;
 use remaster::image::digest::Digest;
 use remaster::image::partitions::Partitions;
 use remaster::image::patched::PatchedImage;
-use remaster::image::window::Scratch;
+use remaster::image::scratch::Scratch;
 use remaster::inspect::Report;
 use remaster::iso::survey::Survey;
 use remaster::iso::survey::boot_catalog;

@@ -12,7 +12,7 @@ use remaster::formats::patch_file::PatchFile;
 use remaster::image::ReadAt as _;
 use remaster::image::digest::Digest;
 use remaster::image::patched::{Patch, PatchedImage};
-use remaster::image::window::Scratch;
+use remaster::image::scratch::Scratch;
 use remaster::iso::survey::Survey;
 use remaster::iso::survey::esp::Esp;
 use remaster::live::{Customization, Input};

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::formats::boot_config::{grub, volume_path};
 use crate::formats::pe;
 use crate::image::ReadAt;
-use crate::image::window::Scratch;
+use crate::image::scratch::Scratch;
 use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::esp::Esp;
 use crate::iso::survey::tree::{Node, Tree};

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
-use crate::image::window::Scratch;
+use crate::image::scratch::Scratch;
 use crate::iso::survey::esp_check;
 use crate::units::{ByteRange, beyond, u64_len};
 

@@ -9,7 +9,7 @@ use crate::formats::Malformed;
 use crate::formats::fat::{Folder, Layout};
 use crate::formats::fat_chains::{Chains, Record};
 use crate::image::ReadAt;
-use crate::image::window::Scratch;
+use crate::image::scratch::Scratch;
 
 /// Bytes of a boot sector that have sizes.
 const BOOT: u64 = 512;

@@ -7,7 +7,7 @@ use crate::boot::config::ConfigLocation;
 use crate::error::Result;
 use crate::formats::pe::{self, Signature};
 use crate::image::ReadAt;
-use crate::image::window::Scratch;
+use crate::image::scratch::Scratch;
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
 use crate::iso::survey::esp::Esp;
