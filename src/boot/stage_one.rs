@@ -10,7 +10,8 @@ use crate::error::{Advice, Error, Result};
 use crate::formats::compression::{Compression, zstd_frame_end};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::units::{ByteRange, beyond, format_bytes, u64_len, usize_of};
+use crate::image::window::Window;
+use crate::units::{ByteRange, format_bytes};
 
 /// Bytes of a stage 1 script; real ones have about 25 KB.
 const LARGEST_SCRIPT: u32 = 1 << 20;
@@ -313,7 +314,7 @@ pub fn files_with<I: ReadAt>(
 type Stream<'a, I> = BufReader<Window<'a, I>>;
 
 fn stream<I: ReadAt>(image: &I, at: ByteRange) -> Stream<'_, I> {
-    BufReader::with_capacity(128 << 10, Window { image, at, position: 0 })
+    BufReader::with_capacity(128 << 10, Window::new(image, at))
 }
 
 /// A part of an initrd.
@@ -455,7 +456,7 @@ impl<R: Read> Read for Bounded<'_, R> {
 
 /// Whether nothing but zeros follows the part at `start`, where that can be told without decoding.
 fn is_last<I: ReadAt>(image: &I, at: ByteRange, start: u64, compression: Compression) -> bool {
-    let mut stream = BufReader::with_capacity(4096, Window { image, at, position: start });
+    let mut stream = BufReader::with_capacity(4096, Window::new(image, at).read_from(start));
     let skip = |stream: &mut BufReader<Window<'_, I>>, by: u64| {
         stream.seek_relative(i64::try_from(by).map_err(|_| io::ErrorKind::InvalidData)?)
     };
@@ -489,42 +490,10 @@ fn skip_zeros<I: ReadAt>(stream: &mut BufReader<Window<'_, I>>) -> io::Result<Op
     }
 }
 
-/// A range of an image as a stream.
-struct Window<'a, I> {
-    image: &'a I,
-    at: ByteRange,
-    position: u64,
-}
-
-impl<I: ReadAt> Read for Window<'_, I> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = beyond(self.at.size(), self.position).min(u64_len(buf));
-        if left == 0 {
-            return Ok(0);
-        }
-        let buf = checked::part_mut(buf, ..usize_of(left), "room to read")?;
-        let at = checked::sum(self.at.start(), self.position, "a place in an initrd")?;
-        self.image.read_exact_at(buf, at)?;
-        self.position = checked::sum(self.position, left, "a place in an initrd")?;
-        Ok(buf.len())
-    }
-}
-
-impl<I> Seek for Window<'_, I> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.at.size().checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::u64_len;
 
     const SCRIPT: &str = "nix/store/1-stage-1-init.sh";
     const SYSTEMD: &str = "/nix/store/2-systemd/lib/systemd/systemd";

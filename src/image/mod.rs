@@ -9,6 +9,7 @@ pub mod patched;
 pub mod scratch;
 pub mod space;
 pub mod unpack;
+pub mod window;
 
 use std::fs::{File, Metadata};
 use std::io;
