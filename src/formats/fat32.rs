@@ -7,6 +7,8 @@ use crate::units::align_up;
 
 /// What is computed.
 const ROOT: &str = "the place of the root folder";
+const HEAD: &str = "the first head of the partition";
+const SECTOR: &str = "the first sector of the partition";
 
 /// Where the partition begins, and what its data are aligned at.
 const ALIGNED: u64 = 1 << 20;
@@ -118,9 +120,9 @@ impl Blank {
 
     /// The bytes that are not zeros, and their places, in order.
     pub(crate) fn parts(&self) -> Result<Vec<(u64, Vec<u8>)>> {
-        let (boot, info) = (self.boot_sector(), self.information());
+        let (boot, info) = (self.boot_sector()?, self.information()?);
         let mut parts = vec![
-            (0, self.boot_record()),
+            (0, self.boot_record()?),
             (self.sector(0)?, boot.clone()),
             (self.sector(INFO)?, info.clone()),
             (self.sector(BOOT_COPY)?, boot),
@@ -143,13 +145,11 @@ impl Blank {
     }
 
     /// The first sector of the disk: one partition.
-    fn boot_record(&self) -> Vec<u8> {
+    fn boot_record(&self) -> Result<Vec<u8>> {
         // Cylinder 0, as no block has less than 512 bytes.
         let track = u64::from(self.start).div_euclid(TRACK);
         let (head, sector) = (track.rem_euclid(HEADS), u64::from(self.start).rem_euclid(TRACK));
-        let small = |number: Option<u64>| number.and_then(|number| number.try_into().ok());
-        let first = [small(Some(head)), small(sector.checked_add(1)), Some(0)];
-        let first = first.map(|number: Option<u8>| number.unwrap_or(u8::MAX));
+        let first = [number(head, HEAD)?, number(checked::sum(sector, 1, SECTOR)?, SECTOR)?, 0];
         placed(&[
             (0, &NO_SYSTEM),
             (440, &self.id.to_le_bytes()),
@@ -161,8 +161,8 @@ impl Blank {
         ])
     }
 
-    fn boot_sector(&self) -> Vec<u8> {
-        let block = u16::try_from(self.block).unwrap_or(0);
+    fn boot_sector(&self) -> Result<Vec<u8>> {
+        let block: u16 = number(self.block, "the bytes of a block")?;
         let geometry = [63_u16, 255].map(u16::to_le_bytes).concat();
         placed(&[
             (0, b"\xEB\x58\x90MSWIN4.1"),
@@ -186,20 +186,25 @@ impl Blank {
     }
 
     /// The information sector: all clusters are free but that of the root folder.
-    fn information(&self) -> Vec<u8> {
+    fn information(&self) -> Result<Vec<u8>> {
         placed(&[(0, b"RRaA"), (484, b"rrAa"), (488, &self.free.to_le_bytes()), (492, &[3])])
     }
 }
 
 /// A sector with these bytes at these places, and the signature that all of them have.
-fn placed(parts: &[(usize, &[u8])]) -> Vec<u8> {
+fn placed(parts: &[(usize, &[u8])]) -> Result<Vec<u8>> {
+    const WHAT: &str = "a field of a sector";
     let mut sector = vec![0; 512];
     for (at, bytes) in parts.iter().chain(&[(510, &[0x55, 0xAA][..])]) {
-        for (room, byte) in sector.iter_mut().skip(*at).zip(*bytes) {
-            *room = *byte;
-        }
+        let end = checked::sum(*at, bytes.len(), WHAT)?;
+        checked::part_mut(&mut sector, *at..end, WHAT)?.copy_from_slice(bytes);
     }
-    sector
+    Ok(sector)
+}
+
+/// A number that must fit into its field.
+fn number<N: TryFrom<u64>>(value: u64, what: &str) -> Result<N> {
+    checked::present(N::try_from(value).ok(), what)
 }
 
 #[cfg(test)]
