@@ -12,6 +12,6 @@ pub(super) const FIRST_BLOCK: u64 = 4096;
 /// The first `size` bytes of a half written disk.
 pub(super) fn marked(size: u64) -> Result<MmapMut> {
     let mut head = aligned(size)?;
-    flash_mark::put(&mut head);
+    flash_mark::put(&mut head)?;
     Ok(head)
 }
