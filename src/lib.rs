@@ -81,6 +81,7 @@ pub mod find;
 pub mod flash;
 #[doc(hidden)]
 pub mod formats;
+mod hex;
 #[doc(hidden)]
 pub mod image;
 #[doc(hidden)]

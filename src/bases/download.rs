@@ -1,6 +1,5 @@
 //! Gets a large file, in several goes if need be, and trusts it only by its SHA-256.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use super::http::{Answer, Client};
 use super::release::{Release, check_status, follow};
 use crate::checked;
 use crate::error::{Error, Result};
+use crate::hex;
 use crate::progress::Progress;
 use crate::units::{u64_len, usize_of};
 
@@ -269,11 +269,7 @@ pub(super) fn hash(file: &mut File, path: &Path, progress: &dyn Progress) -> Res
         progress.advance(u64_len(chunk));
     }
     progress.end();
-    let mut text = String::new();
-    for byte in digest.finalize() {
-        let _ = write!(text, "{byte:02x}"); // into a string, which cannot fail
-    }
-    Ok((text, size))
+    Ok((hex::digits(&digest.finalize()), size))
 }
 
 #[cfg(test)]

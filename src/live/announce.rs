@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::host_key::HostKeys;
+use crate::hex;
 use crate::recipe::edits::Edits;
 use crate::recipe::{Recipe, setting};
 
@@ -61,11 +62,7 @@ impl Announce {
         if !self.wanted {
             return;
         }
-        let digits: String = inputs.iter().fold(String::new(), |mut digits, byte| {
-            let _ = write!(digits, "{byte:02x}");
-            digits
-        });
-        edits.root.file(DIGEST, 0o644, digits + "\n");
+        edits.root.file(DIGEST, 0o644, hex::digits(inputs) + "\n");
     }
 }
 

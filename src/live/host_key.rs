@@ -11,6 +11,7 @@ use super::input::Secret;
 use super::seed::Seed;
 use crate::error::{Error, Result};
 use crate::formats::newc::{self, Member};
+use crate::hex;
 use crate::recipe::Recipe;
 use crate::recipe::edits::Edits;
 
@@ -224,12 +225,9 @@ fn alias(hostname: Option<&str>, keys: &[HostKey]) -> String {
     if let Some(name) = hostname.filter(plain) {
         return name.to_owned();
     }
-    let mut alias = String::from("nixos-");
     let first = keys.first().map(|key| key.public.as_str()).unwrap_or_default();
-    for byte in Sha256::digest(first).iter().take(4) {
-        let _ = write!(alias, "{byte:02x}");
-    }
-    alias
+    let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(first));
+    format!("nixos-{}", hex::digits(&[a, b, c, d]))
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@
 //! contents that others must not read are left out, or mixed with the seed where there is one. What chance makes stands
 //! in it as the word for it, and a hash of a password as it was given.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 use super::seed::Seed;
 use crate::error::Result;
 use crate::formats::newc::{Kind, Member};
+use crate::hex;
 use crate::recipe::edits::{self, Attached, Boot, Edits, InjectMethod, Purpose};
 use crate::units::u64_len;
 
@@ -98,11 +97,8 @@ impl Items {
 
 /// What tells one secret from another to nobody who has not the seed.
 fn mixed(secret: &[u8], seed: &Seed) -> [u8; 32] {
-    let mut purpose = String::from("secret of a recipe id ");
-    for byte in Sha256::digest(secret) {
-        let _ = write!(purpose, "{byte:02x}");
-    }
-    seed.derive(&purpose)
+    let digest = hex::digits(&Sha256::digest(secret));
+    seed.derive(&format!("secret of a recipe id {digest}"))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::facts::Facts;
 use super::input::{Input, Secret};
 use super::network::{Network, has_network_manager, put_profile};
 use crate::error::Result;
+use crate::hex;
 use crate::recipe::edits::Edits;
 use crate::recipe::{Recipe, setting};
 
@@ -97,7 +98,7 @@ impl Wifi {
     /// Puts it in; the interface gets what `network` says.
     pub(super) fn apply(&self, facts: &Facts, network: &Network, edits: &mut Edits) {
         edits.private |= self.networks.iter().any(|joined| !matches!(joined.lock, Lock::Open));
-        let names = self.networks.iter().map(|joined| hex(joined.ssid.as_bytes()) + "\n");
+        let names = self.networks.iter().map(|joined| hex::digits(joined.ssid.as_bytes()) + "\n");
         edits.root.file(WIFI, 0o644, names.collect::<String>());
         if let Some(country) = &self.country {
             edits.root.file(COUNTRY, 0o644, format!("{REGION}{country}\n"));
@@ -156,12 +157,12 @@ impl Joined {
 
     /// As `wpa_supplicant.conf(5)` has it. What stands without quotes is read as hexadecimal digits.
     fn supplicant(&self) -> String {
-        let ssid = hex(self.ssid.as_bytes());
+        let ssid = hex::digits(self.ssid.as_bytes());
         let key = match &self.lock {
             Lock::Open => "key_mgmt=NONE".to_owned(),
             Lock::Key(key) => format!("key_mgmt=WPA-PSK WPA-PSK-SHA256\n  psk={}", key.reveal()),
             Lock::Passphrase(words) => {
-                let words = hex(words.reveal().as_bytes());
+                let words = hex::digits(words.reveal().as_bytes());
                 format!("key_mgmt=SAE\n  ieee80211w=2\n  sae_password={words}")
             }
         };
@@ -245,7 +246,7 @@ fn key(ssid: &str, secret: &Secret) -> Result<Secret, String> {
     passphrase(secret)?;
     let mut key = [0; 32];
     pbkdf2_hmac::<Sha1>(text.as_bytes(), ssid.as_bytes(), 4096, &mut key);
-    Ok(Secret::new(hex(&key)))
+    Ok(Secret::new(hex::digits(&key)))
 }
 
 /// Refuses what is not a passphrase.
@@ -259,13 +260,6 @@ fn passphrase(secret: &Secret) -> Result<(), String> {
         return Err(format!("{} characters; a passphrase has 8 to 63{digits}", text.len()));
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Bytes as a keyfile has them: no character of an SSID means anything there.

@@ -11,6 +11,7 @@ use std::thread;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
+use crate::hex;
 use crate::image::ReadAt;
 use crate::progress::Progress;
 use crate::threads;
@@ -77,7 +78,7 @@ fn send(
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::digits(&self.0))
     }
 }
 

@@ -65,7 +65,7 @@ impl Blocks {
             }
             let bytes = base.read_range("the base", at, BLOCK)?;
             let digest = std::thread::scope(|scope| -> Result<String> {
-                let block = threads::start(scope, || hex(&bytes))?;
+                let block = threads::start(scope, || digest(&bytes))?;
                 whole.update(&bytes);
                 Ok(threads::end(block))
             })?;
@@ -83,7 +83,7 @@ impl Blocks {
         for (number, at) in ByteRange::up_to(image.size()).steps(self.size).enumerate() {
             match self.sha256.get(number).filter(|_| !changed.contains(&at.start())) {
                 Some(known) => sha256.push(known.clone()),
-                None => sha256.push(hex(&read_masked(image, at, masked)?)),
+                None => sha256.push(digest(&read_masked(image, at, masked)?)),
             }
         }
         Ok(Self { size: self.size, sha256 })
@@ -133,7 +133,7 @@ impl Blocks {
             if progress.is_cancelled() {
                 return Err(Error::Interrupted);
             }
-            let found = hex(&read_masked(image, at, masked)?);
+            let found = digest(&read_masked(image, at, masked)?);
             if found != *expected {
                 return Err(Error::Differs {
                     what: format!("the block {at}"),
@@ -149,8 +149,8 @@ impl Blocks {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Digest(Sha256::digest(bytes).into()).to_string()
+fn digest(bytes: &[u8]) -> String {
+    Digest::of_bytes(bytes).to_string()
 }
 
 /// The bytes of a block, zeros where they are masked.
