@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use crate::boot::folder::{Folder, MANIFEST};
 use crate::checked;
@@ -15,11 +14,11 @@ use crate::formats::ext4::bitmap;
 use crate::formats::ext4::inode::{Inode, Kind};
 use crate::formats::gpt_backup::move_backup;
 use crate::formats::newc::{self, Member};
-use crate::formats::undo::{Undo, is_digested};
+use crate::formats::undo::Undo;
 use crate::image::file_type::HEAD;
 use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::{ReadAt, past_64_bits};
-use crate::iso::injected::Stamped;
+use crate::iso::injected::{Stamped, has_stamped_bytes};
 use crate::units::{ByteRange, DISK_BLOCK, usize_of};
 
 /// Bytes of an undo record or manifest that are read.
@@ -65,11 +64,7 @@ pub fn stamped<I: ReadAt>(image: &I, raw: &DiskSurvey) -> Result<Option<Stamped>
 
 /// An image that something else has written to since cannot be undone.
 fn check_unchanged<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
-    let mut digest = Sha256::new();
-    for (at, _) in undo.ranges.iter().filter(|(at, _)| is_digested(*at)) {
-        digest.update(image.read_range("the undo record", *at, LARGEST)?);
-    }
-    if <[u8; 32]>::from(digest.finalize()) == undo.stamped_digest {
+    if has_stamped_bytes(image, undo)? {
         return Ok(());
     }
     Err(Error::unsupported(

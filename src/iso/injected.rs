@@ -85,12 +85,7 @@ fn undo_at_place<I: ReadAt>(image: &I, at: ByteRange) -> Result<Undo> {
 
 /// An image that something else has changed since cannot be undone.
 fn check_unchanged<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
-    let mut digest = Sha256::new();
-    for (at, _) in undo.ranges.iter().filter(|(at, _)| is_digested(*at)) {
-        digest.update(image.read_range("the undo record", *at, LARGEST_UNDO)?);
-    }
-    let same = <[u8; 32]>::from(digest.finalize()) == undo.stamped_digest;
-    if same && image.size() >= undo.stamped_size {
+    if has_stamped_bytes(image, undo)? && image.size() >= undo.stamped_size {
         return Ok(());
     }
     Err(Error::unsupported(
@@ -98,6 +93,15 @@ fn check_unchanged<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
         "the bytes that stamping left",
         "other ones: something else changed it since",
     ))
+}
+
+/// Whether an image still has what stamping wrote over its base.
+pub(crate) fn has_stamped_bytes<I: ReadAt>(image: &I, undo: &Undo) -> Result<bool> {
+    let mut digest = Sha256::new();
+    for (at, _) in undo.ranges.iter().filter(|(at, _)| is_digested(*at)) {
+        digest.update(image.read_range("the undo record", *at, LARGEST_UNDO)?);
+    }
+    Ok(<[u8; 32]>::from(digest.finalize()) == undo.stamped_digest)
 }
 
 fn root_of(payload: &[u8]) -> Result<Vec<Member>> {
