@@ -25,19 +25,37 @@ pub(super) fn opened<I: ReadAt, T>(
     at: ByteRange,
     of: impl FnOnce(&FilesystemReader<'_>) -> std::result::Result<T, BackhandError>,
 ) -> Result<T> {
-    let read = |window: Window<'_, I>| of(&FilesystemReader::from_reader(BufReader::new(window))?);
-    let broken = |found: String| Error::malformed("the squashfs", at.start(), found, "a whole one");
-    // Numbers of a hostile squashfs that do not fit make the crate panic.
-    match catch_unwind(AssertUnwindSafe(|| read(Window::new(image, at)))) {
-        Ok(read) => read.map_err(|fault| match fault {
+    open(image, at, of).map_err(|fault| match fault {
+        Unreadable::Reader(
             BackhandError::UnsupportedCompression(_)
             | BackhandError::UnsupportedInode
-            | BackhandError::UnsupportedSquashfsVersion(..) => {
-                Error::unsupported("the squashfs", "one that can be read", fault.to_string())
-            }
-            _ => broken(fault.to_string()),
-        }),
-        Err(_) => Err(broken("numbers that contradict each other".into())),
+            | BackhandError::UnsupportedSquashfsVersion(..),
+        ) => Error::unsupported("the squashfs", "one that can be read", fault.to_string()),
+        _ => Error::malformed("the squashfs", at.start(), fault.to_string(), "a whole one"),
+    })
+}
+
+/// Why a squashfs cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// What the crate that reads it says.
+    #[error(transparent)]
+    Reader(#[from] BackhandError),
+    /// Numbers of a hostile squashfs that do not fit, which make that crate panic.
+    #[error("numbers that contradict each other")]
+    Contradiction,
+}
+
+/// The same for those who have words of their own for what cannot be read.
+pub(crate) fn open<I: ReadAt, T>(
+    image: &I,
+    at: ByteRange,
+    of: impl FnOnce(&FilesystemReader<'_>) -> std::result::Result<T, BackhandError>,
+) -> std::result::Result<T, Unreadable> {
+    let read = |window: Window<'_, I>| of(&FilesystemReader::from_reader(BufReader::new(window))?);
+    match catch_unwind(AssertUnwindSafe(|| read(Window::new(image, at)))) {
+        Ok(read) => Ok(read?),
+        Err(_) => Err(Unreadable::Contradiction),
     }
 }
 

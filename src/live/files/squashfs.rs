@@ -2,7 +2,7 @@
 //! `backhand` crate reads and writes them.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Component, Path};
 
 use backhand::compression::{CompressionOptions, Compressor, Zstd};
@@ -12,7 +12,7 @@ use super::asked::ArgRef;
 use super::overlay_tree::{OverlayTree, What};
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
-use crate::iso::survey::squashfs::members;
+use crate::iso::survey::squashfs;
 use crate::recipe::{edits, setting};
 use crate::temporary;
 use crate::units::ByteRange;
@@ -67,6 +67,10 @@ fn write(overlay: &OverlayTree, file: &File) -> Result<(), backhand::BackhandErr
 /// What stands beside the store paths of a squashfs, for `nix-store --load-db` (nixpkgs, `make-squashfs.nix`).
 const REGISTRATION: &str = "/nix-path-registration";
 
+/// What is proposed where a file is not such a squashfs.
+const STORE_HINT: &str =
+    "give one as nixpkgs' make-squashfs.nix or `mksquashfs $(nix-store -qR …)` make it";
+
 /// A squashfs of store paths, and whether it has a list of them that Nix can be told.
 pub(super) fn store(
     asked: ArgRef<'_>,
@@ -74,65 +78,85 @@ pub(super) fn store(
     on_path: bool,
     notes: &mut Vec<String>,
 ) -> Result<(ImageFile, bool)> {
-    const HINT: &str =
-        "give one as nixpkgs' make-squashfs.nix or `mksquashfs $(nix-store -qR …)` make it";
     let shown = path.display();
     let image = ImageFile::open(path)?;
+    check_size(asked, path, &image)?;
+    let all = ByteRange::up_to(image.size());
+    let found = squashfs::open(&image, all, |found| Ok(StorePaths::read(found)));
+    let found = found
+        .map_err(|fault| asked.fault(format!("{shown} cannot be read: {fault}"), STORE_HINT))?;
+    if found.owners.is_empty() {
+        let what = format!("{shown} has no store paths, neither at its top nor below /nix/store");
+        return Err(asked.fault(what, STORE_HINT));
+    }
+    notes.extend(found.notes(on_path).map(|note| format!("{shown} has {note}")));
+    Ok((image, found.is_registered))
+}
+
+/// Refuses what is not a squashfs, not all of one, or too large for a file on the volume.
+fn check_size(asked: ArgRef<'_>, path: &Path, image: &ImageFile) -> Result<()> {
+    let (shown, there) = (path.display(), image.size());
     let mut magic = [0; 4];
     let mut size = [0; 8];
     let read =
         image.read_exact_at(&mut magic, 0).and_then(|()| image.read_exact_at(&mut size, SIZE_AT));
     if read.is_err() || &magic != MAGIC {
-        return Err(asked.fault(format!("{shown} is not a squashfs"), HINT));
+        return Err(asked.fault(format!("{shown} is not a squashfs"), STORE_HINT));
     }
     let used = u64::from_le_bytes(size);
-    if used > image.size() {
-        let what =
-            format!("{shown} is cut off: {used} bytes by its header, {} there", image.size());
+    if used > there {
+        let what = format!("{shown} is cut off: {used} bytes by its header, {there} there");
         return Err(asked.fault(what, "copy it again"));
     }
-    if u32::try_from(image.size()).is_err() {
-        let what = format!(
-            "{shown} has {} bytes, and a file on the volume has fewer than 4 GiB",
-            image.size()
-        );
+    if u32::try_from(there).is_err() {
+        let what =
+            format!("{shown} has {there} bytes, and a file on the volume has fewer than 4 GiB");
         return Err(asked.fault(what, "split it into several"));
     }
-    let file = File::open(path).map_err(Error::io(format!("read {shown}")))?;
-    let found = FilesystemReader::from_reader(BufReader::new(file))
-        .map_err(|fault| asked.fault(format!("{shown} cannot be read: {fault}"), HINT))?;
-    let paths =
-        found.files().filter(|node| store_path(&node.fullpath).is_some_and(|rest| rest == 0));
-    let owners: Vec<u32> = paths.map(|node| node.header.uid).collect();
-    if owners.is_empty() {
-        let what = format!("{shown} has no store paths, neither at its top nor below /nix/store");
-        return Err(asked.fault(what, HINT));
+    Ok(())
+}
+
+/// What matters of a squashfs of store paths.
+struct StorePaths {
+    /// The owner of each path.
+    owners: Vec<u32>,
+    has_programs: bool,
+    is_registered: bool,
+}
+
+impl StorePaths {
+    fn read(found: &FilesystemReader<'_>) -> Self {
+        let paths =
+            found.files().filter(|node| store_path(&node.fullpath).is_some_and(|rest| rest == 0));
+        let is_bin = |path: &Path| path.ends_with("bin") && store_path(path) == Some(1);
+        let is_program = |node: &backhand::Node<_>| {
+            !matches!(node.inner, InnerNode::Dir(_)) && node.fullpath.parent().is_some_and(is_bin)
+                || matches!(node.inner, InnerNode::Symlink(_)) && is_bin(&node.fullpath)
+        };
+        Self {
+            owners: paths.map(|node| node.header.uid).collect(),
+            has_programs: found.files().any(is_program),
+            is_registered: found.files().any(|node| node.fullpath == Path::new(REGISTRATION)),
+        }
     }
-    if owners.iter().any(|owner| *owner != 0) {
-        notes.push(format!("{shown} has store paths that are not root's: make it with -all-root"));
+
+    /// What is worth telling, behind a name and `has`.
+    fn notes(&self, on_path: bool) -> impl Iterator<Item = String> {
+        let owner = self.owners.iter().any(|owner| *owner != 0);
+        let owner = owner.then(|| "store paths that are not root's: make it with -all-root".into());
+        let programs = (on_path && !self.has_programs)
+            .then(|| format!("no programs that {} could put on the PATH", setting!(path)));
+        let registration = (!self.is_registered).then(|| {
+            "no nix-path-registration: its programs run, and Nix does not know its paths".into()
+        });
+        owner.into_iter().chain(programs).chain(registration)
     }
-    let is_bin = |path: &Path| path.ends_with("bin") && store_path(path) == Some(1);
-    let programs = |node: &&backhand::Node<_>| {
-        !matches!(node.inner, InnerNode::Dir(_)) && node.fullpath.parent().is_some_and(is_bin)
-            || matches!(node.inner, InnerNode::Symlink(_)) && is_bin(&node.fullpath)
-    };
-    if on_path && found.files().find(programs).is_none() {
-        notes
-            .push(format!("{shown} has no programs that {} could put on the PATH", setting!(path)));
-    }
-    let is_registered = found.files().any(|node| node.fullpath == Path::new(REGISTRATION));
-    if !is_registered {
-        notes.push(format!(
-            "{shown} has no nix-path-registration: its programs run, and Nix does not know its paths"
-        ));
-    }
-    Ok((image, is_registered))
 }
 
 /// Whether a squashfs has files that others must not read.
 pub(super) fn holds_secrets(image: &ImageFile) -> Result<bool> {
     let Some(all) = ByteRange::new(0, image.size()) else { return Ok(true) };
-    Ok(!edits::secrets(&members(image, all)?).is_empty())
+    Ok(!edits::secrets(&squashfs::members(image, all)?).is_empty())
 }
 
 /// How many names a path is below a store path; none outside of store paths.
