@@ -45,7 +45,7 @@ impl OutputArgs {
     /// Where the output goes, and whether it is waited for.
     pub(crate) fn destination(self, path: &Path, base: &ImageFile) -> Result<Destination> {
         match Destination::open(path, base, self.existing())? {
-            Destination::File(output) => Ok(Destination::File(self.waited_for(output))),
+            Destination::File(output) => Ok(Destination::File(self.with_sync_option(output))),
             Destination::Pipe if self.no_sync => Err(Error::Usage {
                 what: "--no-sync is about a file, and the output goes to a pipe".into(),
                 hint: "leave it out".into(),
@@ -57,10 +57,10 @@ impl OutputArgs {
     /// The place of a file beside the output, such as a manifest or `known_hosts`: who does not wait for the output does
     /// not wait for these either, as they say nothing without it.
     pub(crate) fn beside(self, path: &Path) -> Result<Output> {
-        Output::of_bytes(path, self.existing()).map(|output| self.waited_for(output))
+        Output::of_bytes(path, self.existing()).map(|output| self.with_sync_option(output))
     }
 
-    fn waited_for(self, output: Output) -> Output {
+    fn with_sync_option(self, output: Output) -> Output {
         if self.no_sync { output.without_sync() } else { output }
     }
 

@@ -480,7 +480,7 @@ pub(crate) fn keys_shown(gathered: &Gathered) -> String {
 pub(crate) fn host_keys_shown(customization: &Customization) -> String {
     let mut text = String::new();
     for key in customization.all_host_keys().flat_map(|found| &found.keys) {
-        let _ = if key.by_chance {
+        let _ = if key.is_random {
             writeln!(text, "host key: {}, a new one on each run", key.algorithm())
         } else {
             writeln!(text, "host key: {key}")

@@ -30,29 +30,29 @@ pub struct HostKeys {
 enum Wanted {
     Given(HostKey),
     /// Another one each time.
-    ByChance(Kind),
+    Random(Kind),
 }
 
 impl Wanted {
     fn kind(&self) -> Kind {
         match self {
             Self::Given(key) => key.kind,
-            Self::ByChance(kind) => *kind,
+            Self::Random(kind) => *kind,
         }
     }
 }
 
 /// The host keys that a recipe names, before chance makes some of them.
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(super) struct RequestedHostKeys {
     keys: Vec<Wanted>,
     hostname: Option<String>,
 }
 
-impl Named {
+impl RequestedHostKeys {
     /// Whether chance makes one of them.
-    pub(super) fn is_by_chance(&self) -> bool {
-        self.keys.iter().any(|key| matches!(key, Wanted::ByChance(_)))
+    pub(super) fn has_random_key(&self) -> bool {
+        self.keys.iter().any(|key| matches!(key, Wanted::Random(_)))
     }
 
     /// Reads or derives the host keys that a recipe names; none if it names none.
@@ -92,27 +92,27 @@ impl Named {
 
     /// The keys, with those that chance makes. They are taken over from the files of an image that was made before,
     /// where it has some.
-    pub(super) fn settled(&self, before: &[Member]) -> Result<HostKeys> {
-        let settled = |wanted: &Wanted| match wanted {
+    pub(super) fn complete(&self, before: &[Member]) -> Result<HostKeys> {
+        let complete = |wanted: &Wanted| match wanted {
             Wanted::Given(key) => Ok(key.clone()),
-            Wanted::ByChance(kind) => match taken_over(*kind, before) {
+            Wanted::Random(kind) => match taken_over(*kind, before) {
                 Some(key) => Ok(key),
                 None => random(*kind).map_err(|fault| failed(&fault)),
             },
         };
-        Ok(self.with_alias(self.keys.iter().map(settled).collect::<Result<_>>()?))
+        Ok(self.with_alias(self.keys.iter().map(complete).collect::<Result<_>>()?))
     }
 
     /// The same with words for those that chance makes.
     pub(super) fn in_words(&self) -> HostKeys {
         let word = |wanted: &Wanted| match wanted {
             Wanted::Given(key) => key.clone(),
-            Wanted::ByChance(kind) => HostKey {
+            Wanted::Random(kind) => HostKey {
                 kind: *kind,
                 private: Secret::new(""),
                 public: format!("{} by chance", kind.name()),
                 fingerprint: String::new(),
-                by_chance: true,
+                is_random: true,
             },
         };
         self.with_alias(self.keys.iter().map(word).collect())
@@ -144,7 +144,7 @@ pub(super) fn carried(members: &[Member]) -> Result<Vec<HostKey>> {
             }
             _ => false,
         });
-        keys.push((!is_named_by, HostKey { by_chance: false, ..key }));
+        keys.push((!is_named_by, HostKey { is_random: false, ..key }));
     }
     keys.sort_by_key(|(is_later, _)| *is_later);
     Ok(keys.into_iter().map(|(_, key)| key).collect())
@@ -199,7 +199,7 @@ fn host_key(recipe: &Recipe, index: usize, given: &str, seed: Option<&Seed>) -> 
                     .map(Wanted::Given)
                     .map_err(|fault| failed(&fault))
             }
-            None => Ok(Wanted::ByChance(Kind::Ed25519)),
+            None => Ok(Wanted::Random(Kind::Ed25519)),
         },
         "generate:rsa" if seed.is_some() => Err(recipe.fault(
             "host-key",
@@ -207,7 +207,7 @@ fn host_key(recipe: &Recipe, index: usize, given: &str, seed: Option<&Seed>) -> 
             "rsa keys cannot be derived from a seed",
             "generate an ed25519 key, or give a file with an rsa key",
         )),
-        "generate:rsa" => Ok(Wanted::ByChance(Kind::Rsa)),
+        "generate:rsa" => Ok(Wanted::Random(Kind::Rsa)),
         other if other.starts_with("generate:") => Err(recipe.fault(
             "host-key",
             index,
@@ -272,7 +272,7 @@ mod tests {
         let host_key = given.iter().map(ToString::to_string).collect();
         let recipe = Recipe { host_key, host_key_seed, ..Recipe::default() };
         let seed = Seed::gather(&recipe)?;
-        Named::gather(&recipe, seed.as_ref())?.unwrap().settled(&[])
+        RequestedHostKeys::gather(&recipe, seed.as_ref())?.unwrap().complete(&[])
     }
 
     fn file(folder: &tempfile::TempDir, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {

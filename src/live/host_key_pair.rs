@@ -54,7 +54,7 @@ pub struct HostKey {
     /// As `SHA256:…`.
     pub fingerprint: String,
     /// Whether chance made it, so that it will be another one next time.
-    pub by_chance: bool,
+    pub is_random: bool,
 }
 
 impl HostKey {
@@ -171,13 +171,13 @@ fn not_openssh(bytes: &[u8], refused: &dyn Fn(&str, &str) -> Error) -> Error {
 pub(super) fn finished(
     kind: Kind,
     mut key: PrivateKey,
-    by_chance: bool,
+    is_random: bool,
 ) -> ssh_key::Result<HostKey> {
     key.set_comment("");
     let private = Secret::new(key.to_openssh(LineEnding::LF)?.as_str());
     let public = key.public_key().to_openssh()?.trim_end().to_owned();
     let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-    Ok(HostKey { kind, private, public, fingerprint, by_chance })
+    Ok(HostKey { kind, private, public, fingerprint, is_random })
 }
 
 impl fmt::Display for HostKey {

@@ -107,16 +107,17 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use crate::live::{Facts, Input, Unsettled};
+    use crate::live::{CustomizationTemplate, Facts, Input};
     use crate::recipe::Recipe;
 
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAl85n2WKjh7IlsRKJ6hYPR8AWPFWuRJhzKtg3w";
     const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
-    fn gathered(recipe: &Recipe, shell_quote: &str) -> Unsettled {
+    fn gathered(recipe: &Recipe, shell_quote: &str) -> CustomizationTemplate {
         let shell_quote = |_: &str| Ok(shell_quote.to_owned());
-        Unsettled::gather(recipe, &mut Input::new(std::io::empty(), shell_quote)).unwrap()
+        CustomizationTemplate::gather(recipe, &mut Input::new(std::io::empty(), shell_quote))
+            .unwrap()
     }
 
     fn facts() -> Facts {
@@ -213,7 +214,7 @@ mod tests {
             recipe.root_password_prompt = Some(true);
         });
         let root = |shell_quote: &str, before: &[_]| {
-            let customization = gathered(&recipe, shell_quote).settled(before).unwrap();
+            let customization = gathered(&recipe, shell_quote).complete(before).unwrap();
             let edits = customization.edits(&facts()).unwrap();
             edits.root.members().cloned().collect::<Vec<_>>()
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::iso::survey::console::Console;
-use crate::recipe::edits::{Edits, Named, Purpose, Spanned};
+use crate::recipe::edits::{Edits, Purpose, RequiredName, Spanned};
 
 /// The most names that are listed.
 const MAX_SHOWN: usize = 6;
@@ -16,8 +16,8 @@ const USUAL: [&str; 3] = ["us", "default8x16", "en_US.utf8"];
 /// has, or why that is not known.
 pub fn look_up(edits: &Edits, known: Result<&Console, &str>) -> Result<Vec<String>> {
     let mut unknown: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for asked in &edits.named {
-        let Named { kind, name } = &asked.value;
+    for asked in &edits.required_names {
+        let RequiredName { kind, name } = &asked.value;
         let why = match known {
             Ok(_) if brings(edits, kind) => "as the overlay may bring it",
             Ok(console) if Names::new(kind, console).is_none() => "whose store shows none",
@@ -87,8 +87,8 @@ impl<'a> Names<'a> {
     }
 }
 
-fn judge(asked: &Spanned<Named>, console: &Console) -> Result<()> {
-    let Named { kind, name } = &asked.value;
+fn judge(asked: &Spanned<RequiredName>, console: &Console) -> Result<()> {
+    let RequiredName { kind, name } = &asked.value;
     // glibc has these without an archive.
     let is_built_in =
         *kind == "locale" && ["C.utf8", "POSIX.utf8"].contains(&in_utf8(name).as_str());

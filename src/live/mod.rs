@@ -39,7 +39,8 @@ use files::Files;
 
 use self::announce::Announce;
 use self::greeting::Greeting;
-use self::password::Passwords;
+use self::host_key::RequestedHostKeys;
+use self::password::{Passwords, RequestedPasswords};
 use self::seed::Seed;
 use self::sshd::Sshd;
 
@@ -69,7 +70,7 @@ pub struct Customization {
     pub host_keys: Option<HostKeys>,
     sshd: Sshd,
     passwords: Option<Passwords>,
-    named: Named,
+    requested: Requested,
     seed: Option<Seed>,
     greeting: Greeting,
     announce: Announce,
@@ -85,25 +86,25 @@ pub struct Customization {
     exposed: Vec<String>,
 }
 
-/// What of a recipe chance has a part in, before it has.
+/// The host keys and passwords of a recipe, before chance makes keys and salts.
 #[derive(Debug)]
-struct Named {
-    host_keys: Option<host_key::Named>,
-    passwords: Option<password::Named>,
+struct Requested {
+    host_keys: Option<RequestedHostKeys>,
+    passwords: Option<RequestedPasswords>,
 }
 
-impl Named {
+impl Requested {
     /// Refuses what chance would make.
     fn refuse_chance(&self, recipe: &Recipe) -> Result<()> {
         let what = format!(
             "would be made by chance, another one each time, and {} is given",
             setting!(reproducible)
         );
-        if self.host_keys.as_ref().is_some_and(host_key::Named::is_by_chance) {
+        if self.host_keys.as_ref().is_some_and(RequestedHostKeys::has_random_key) {
             let hint = format!("give {}, or a file with a key", setting!(host_key_seed));
             return Err(recipe.fault("host-key", 0, what, hint));
         }
-        if self.passwords.as_ref().is_some_and(password::Named::is_by_chance) {
+        if self.passwords.as_ref().is_some_and(RequestedPasswords::has_random_salt) {
             let is_plain = |name: &&String| name.ends_with("-file") || name.ends_with("-prompt");
             let given = recipe.set_names();
             let mut names = given.iter().filter(|name| name.contains("-password-"));
@@ -116,11 +117,11 @@ impl Named {
     }
 }
 
-/// A recipe with the contents of all files that it names, before chance makes keys and salts of it.
+/// A recipe with the contents of all files that it names, before chance makes keys and salts.
 #[derive(Debug)]
-pub struct Unsettled(Customization);
+pub struct CustomizationTemplate(Customization);
 
-impl Unsettled {
+impl CustomizationTemplate {
     /// Reads what a recipe names, and asks nobody: no standard input, no terminal.
     ///
     /// # Errors
@@ -157,16 +158,16 @@ impl Unsettled {
         };
         let seed = Seed::gather(recipe)?;
         let before = carried.as_ref().map(Carried::host_keys).unwrap_or_default();
-        let host_keys = host_key::Named::gather(recipe, seed.as_ref())?;
-        let named = Named {
-            host_keys: host_key::Named::over(host_keys, recipe, before),
-            passwords: password::Named::gather(recipe, input, seed.as_ref())?,
+        let host_keys = RequestedHostKeys::gather(recipe, seed.as_ref())?;
+        let requested = Requested {
+            host_keys: RequestedHostKeys::over(host_keys, recipe, before),
+            passwords: RequestedPasswords::gather(recipe, input, seed.as_ref())?,
         };
         if recipe.reproducible == Some(true) {
-            named.refuse_chance(recipe)?;
+            requested.refuse_chance(recipe)?;
         }
         let machines = Machines::gather(recipe, &keys, seed.as_ref())?;
-        if recipe.reproducible == Some(true) && machines.are_by_chance() {
+        if recipe.reproducible == Some(true) && machines.have_random_keys() {
             let what = format!(
                 "a host key would be made by chance, and {} is given",
                 setting!(reproducible)
@@ -180,7 +181,7 @@ impl Unsettled {
             host_keys: None,
             sshd: Sshd::gather(recipe),
             passwords: None,
-            named,
+            requested,
             seed,
             greeting: Greeting::gather(recipe),
             announce: Announce::gather(recipe),
@@ -207,11 +208,11 @@ impl Unsettled {
 
     /// The same with what chance makes. That is taken over from the files of an image that was made before, as far as
     /// it is of the same recipe.
-    pub fn settled(mut self, before: &[Member]) -> Result<Customization> {
-        let Named { host_keys, passwords } = &self.0.named;
-        self.0.host_keys = host_keys.as_ref().map(|keys| keys.settled(before)).transpose()?;
-        self.0.passwords = passwords.as_ref().map(|words| words.settled(before)).transpose()?;
-        self.0.machines.settle()?;
+    pub fn complete(mut self, before: &[Member]) -> Result<Customization> {
+        let Requested { host_keys, passwords } = &self.0.requested;
+        self.0.host_keys = host_keys.as_ref().map(|keys| keys.complete(before)).transpose()?;
+        self.0.passwords = passwords.as_ref().map(|words| words.complete(before)).transpose()?;
+        self.0.machines.complete()?;
         Ok(self.0)
     }
 }
@@ -228,7 +229,7 @@ impl Customization {
 
     /// Reads what a recipe names, and refuses what is wrong whatever the image.
     pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
-        Unsettled::gather(recipe, input)?.settled(&[])
+        CustomizationTemplate::gather(recipe, input)?.complete(&[])
     }
 
     /// Reads what a recipe names, over what an image has already.
@@ -240,17 +241,17 @@ impl Customization {
         let mut keys = judged_keys(recipe, input)?;
         // A key that the image lets in already may be given again.
         keys.notes.retain(|note| !matches!(note, Note::Duplicate { .. }));
-        Unsettled::with(recipe, keys, input, Some(carried))?.settled(&[])
+        CustomizationTemplate::with(recipe, keys, input, Some(carried))?.complete(&[])
     }
 
-    /// The same before chance made anything.
-    pub fn unsettled(self) -> Unsettled {
-        Unsettled(self)
+    /// The same before chance makes keys and salts.
+    pub fn template(self) -> CustomizationTemplate {
+        CustomizationTemplate(self)
     }
 
     fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
-        let host_keys = self.named.host_keys.as_ref().map(host_key::Named::in_words);
-        let passwords = self.named.passwords.as_ref().map(password::Named::in_words);
+        let host_keys = self.requested.host_keys.as_ref().map(RequestedHostKeys::in_words);
+        let passwords = self.requested.passwords.as_ref().map(RequestedPasswords::in_words);
         let edits = self.edits_with((host_keys.as_ref(), true), passwords.as_ref(), facts)?;
         inputs::digest(&edits, self.seed.as_ref())
     }
@@ -360,7 +361,8 @@ fn gather_keys(recipe: &Recipe, fetched: &keys::Fetched, stdin: impl Read) -> Re
 /// What is wrong with it.
 pub(crate) fn paths_of(recipe: &Recipe, keys: Gathered, facts: &Facts) -> Result<BTreeSet<String>> {
     let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
-    let made = Unsettled::with(recipe, keys, &mut Input::new(io::empty(), nobody), None)?;
-    let made = made.settled(&[])?.edits(facts)?;
+    let made =
+        CustomizationTemplate::with(recipe, keys, &mut Input::new(io::empty(), nobody), None)?;
+    let made = made.complete(&[])?.edits(facts)?;
     Ok(made.root.members().map(|member| member.path.clone()).collect())
 }

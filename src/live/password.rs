@@ -42,7 +42,7 @@ enum Word {
 
 /// The passwords that a recipe wants, before chance makes the salts of some.
 #[derive(Clone, Debug)]
-pub(super) struct Named([Option<Word>; 2]);
+pub(super) struct RequestedPasswords([Option<Word>; 2]);
 
 /// The ways to give the password of one user.
 struct Ways<'a> {
@@ -52,7 +52,7 @@ struct Ways<'a> {
     hash: Option<&'a str>,
 }
 
-impl Named {
+impl RequestedPasswords {
     /// Reads, asks for, and with a seed hashes the passwords that a recipe wants; none if it wants none.
     pub(super) fn gather(
         recipe: &Recipe,
@@ -76,8 +76,8 @@ impl Named {
     }
 
     /// The hashes. The salt of an image that was made before is taken over where its password is this one.
-    pub(super) fn settled(&self, before: &[Member]) -> Result<Passwords> {
-        let settled = |(user, word): (&str, &Option<Word>)| match word {
+    pub(super) fn complete(&self, before: &[Member]) -> Result<Passwords> {
+        let complete = |(user, word): (&str, &Option<Word>)| match word {
             None => Ok(None),
             Some(Word::Hash(hash)) => Ok(Some(hash.clone())),
             Some(Word::Plain(password)) => match taken_over(user, password.reveal(), before) {
@@ -86,11 +86,11 @@ impl Named {
             },
         };
         let [root, nixos] = &self.0;
-        Ok(Passwords([settled(("root", root))?, settled(("nixos", nixos))?]))
+        Ok(Passwords([complete(("root", root))?, complete(("nixos", nixos))?]))
     }
 
     /// Whether chance makes the salt of one.
-    pub(super) fn is_by_chance(&self) -> bool {
+    pub(super) fn has_random_salt(&self) -> bool {
         self.0.iter().any(|word| matches!(word, Some(Word::Plain(_))))
     }
 
@@ -259,8 +259,8 @@ mod tests {
         let prompt = |_: &str| Ok((*shell_quote.next().unwrap()).to_owned());
         let mut input = Input::new("from stdin\nrest".as_bytes(), prompt);
         let seed = Seed::gather(recipe)?;
-        let named = Named::gather(recipe, &mut input, seed.as_ref())?;
-        named.map(|named| named.settled(&[])).transpose()
+        let named = RequestedPasswords::gather(recipe, &mut input, seed.as_ref())?;
+        named.map(|named| named.complete(&[])).transpose()
     }
 
     fn shadow(passwords: &Passwords) -> String {

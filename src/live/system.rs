@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use crate::error::Result;
 use crate::recipe::Recipe;
-use crate::recipe::edits::{Edits, Named, Spanned};
+use crate::recipe::edits::{Edits, RequiredName, Spanned};
 
 /// Where the unit reads what to set, as `hostname=box`.
 pub(super) const SETTINGS: &str = "etc/remaster/settings";
@@ -22,7 +22,7 @@ pub(super) struct System {
     /// Names as in [`SETTINGS`], and values.
     settings: Vec<(&'static str, String)>,
     /// What the base must have.
-    named: Vec<Spanned<Named>>,
+    required_names: Vec<Spanned<RequiredName>>,
 }
 
 /// What is wrong with a value, and what to do instead.
@@ -46,16 +46,16 @@ impl System {
             ("timezone", judge("timezone", &recipe.timezone, timezone)?),
         ];
         let given = values.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let named = [
+        let names = [
             ("keymap", &recipe.keymap),
             ("console-font", &recipe.console_font),
             ("locale", &recipe.locale),
         ];
-        let named = named.into_iter().filter_map(|(kind, name)| {
-            let value = Named { kind, name: name.clone()? };
+        let names = names.into_iter().filter_map(|(kind, name)| {
+            let value = RequiredName { kind, name: name.clone()? };
             Some(Spanned { value, place: recipe.place(kind, 0) })
         });
-        Ok(Self { settings: given.collect(), named: named.collect() })
+        Ok(Self { settings: given.collect(), required_names: names.collect() })
     }
 
     /// Puts it in.
@@ -64,7 +64,7 @@ impl System {
         if self.settings.is_empty() {
             return;
         }
-        edits.named.clone_from(&self.named);
+        edits.required_names.clone_from(&self.required_names);
         let mut text = String::new();
         for (name, value) in &self.settings {
             if *name == "timezone" {

@@ -206,7 +206,7 @@ pub struct Credential {
 
 /// A name of something that the base must have: a keymap, a font, a locale.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Named {
+pub struct RequiredName {
     /// As a recipe calls the kind: `keymap`, `console-font`, `locale`.
     pub kind: &'static str,
     /// The name.
@@ -319,7 +319,7 @@ pub struct Edits {
     /// What is different before that.
     pub boot: Boot,
     /// What the base must have.
-    pub named: Vec<Spanned<Named>>,
+    pub required_names: Vec<Spanned<RequiredName>>,
     /// The digest of what was asked for, whatever chance made of it; none if these come from nowhere else.
     pub inputs: Option<[u8; 32]>,
 }

@@ -204,7 +204,7 @@ impl<B: ReadAt> BaseImage<B> {
     pub fn look_up(&self, edits: &Edits) -> Result<Vec<String>> {
         let mut notes: Vec<String> =
             menu::differing_defaults(self.configs(), &edits.boot).into_iter().collect();
-        if !edits.named.is_empty() {
+        if !edits.required_names.is_empty() {
             let known = self.console.get_or_init(|| self.console());
             notes.extend(live::look_up(edits, known.as_ref().map_err(String::as_str))?);
         }

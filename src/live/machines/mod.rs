@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::announce::Announce;
 use super::facts::Facts;
-use super::host_key::{self, HostKeys};
+use super::host_key::{HostKeys, RequestedHostKeys};
 use super::network::Network;
 use super::remote_keys;
 use super::seed::Seed;
@@ -86,8 +86,8 @@ struct One {
     system: System,
     network: Network,
     /// Those of its own.
-    named: Option<host_key::Named>,
-    settled: Option<HostKeys>,
+    requested: Option<RequestedHostKeys>,
+    host_keys: Option<HostKeys>,
 }
 
 /// All machines that a recipe names.
@@ -122,21 +122,23 @@ impl Machines {
     }
 
     /// The same with the host keys that chance makes.
-    pub(super) fn settle(&mut self) -> Result<()> {
+    pub(super) fn complete(&mut self) -> Result<()> {
         for one in &mut self.0 {
-            one.settled = one.named.as_ref().map(|named| named.settled(&[])).transpose()?;
+            one.host_keys = one.requested.as_ref().map(|keys| keys.complete(&[])).transpose()?;
         }
         Ok(())
     }
 
     /// Whether chance makes a host key of one.
-    pub(super) fn are_by_chance(&self) -> bool {
-        self.0.iter().any(|one| one.named.as_ref().is_some_and(host_key::Named::is_by_chance))
+    pub(super) fn have_random_keys(&self) -> bool {
+        self.0
+            .iter()
+            .any(|one| one.requested.as_ref().is_some_and(RequestedHostKeys::has_random_key))
     }
 
     /// The host keys of those that have their own.
     pub(super) fn host_keys(&self) -> impl Iterator<Item = &HostKeys> {
-        self.0.iter().filter_map(|one| one.settled.as_ref())
+        self.0.iter().filter_map(|one| one.host_keys.as_ref())
     }
 
     /// What is worth telling of their keys.
@@ -158,8 +160,9 @@ impl Machines {
         }
         let mut roots = vec![common.root(facts)];
         for one in &self.0 {
-            let words = one.named.as_ref().filter(|_| in_words).map(host_key::Named::in_words);
-            let own = words.as_ref().or(one.settled.as_ref());
+            let words =
+                one.requested.as_ref().filter(|_| in_words).map(RequestedHostKeys::in_words);
+            let own = words.as_ref().or(one.host_keys.as_ref());
             let host_keys = own.or(common.host_keys);
             let keys = &one.keys.keys;
             let (system, network) = (&one.system, &one.network);
@@ -209,12 +212,12 @@ impl One {
             keys: if own.key.is_empty() { keys.clone() } else { own_keys(&own)? },
             system: System::gather(&all)?,
             network: Network::gather(&all)?,
-            named: if own.host_key.is_empty() {
+            requested: if own.host_key.is_empty() {
                 None
             } else {
-                host_key::Named::gather(&own, seed.as_ref())?
+                RequestedHostKeys::gather(&own, seed.as_ref())?
             },
-            settled: None,
+            host_keys: None,
             marks,
         })
     }

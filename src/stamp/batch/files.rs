@@ -41,7 +41,7 @@ impl Run<'_> {
         if !waiting.done.kept {
             let path = &waiting.done.path;
             let output = Output::new(path, batch.file, batch.overwrite_policy())?;
-            let output = batch.waited_for(output);
+            let output = batch.with_sync_option(output);
             waiting.files.push(output.ready(image.outgoing(), &CancelOnly(self.listener))?);
         }
         let known = waiting.done.sha256;
@@ -77,7 +77,7 @@ impl Run<'_> {
             return Ok(());
         }
         let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
-        let output = self.batch.waited_for(output);
+        let output = self.batch.with_sync_option(output);
         waiting.files.push(output.ready_bytes(bytes, readers(made))?);
         Ok(())
     }
@@ -111,7 +111,7 @@ impl Run<'_> {
         let (path, text) = (HostKeys::file_beside(&waiting.done.path), keys.known_hosts());
         if !self.keeps() || !holds(&path, text.as_bytes()) {
             let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
-            let output = self.batch.waited_for(output);
+            let output = self.batch.with_sync_option(output);
             waiting.files.push(output.ready_bytes(text.as_bytes(), FileAccess::Usual)?);
         }
         waiting.done.known_hosts = Some(path);
@@ -128,7 +128,7 @@ impl Run<'_> {
         if !waiting.done.kept {
             let path = &waiting.done.path;
             let output = Output::of_bytes(path, self.batch.overwrite_policy())?;
-            let output = self.batch.waited_for(output);
+            let output = self.batch.with_sync_option(output);
             waiting.files.push(output.ready_bytes(bytes, readers(made))?);
         }
         waiting.done.size = u64_len(bytes);

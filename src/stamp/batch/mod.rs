@@ -16,7 +16,7 @@ use std::thread;
 use crate::error::{Advice, Error, Result};
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
-use crate::live::{Customization, Facts, HostKeys, Input, Unsettled};
+use crate::live::{Customization, CustomizationTemplate, Facts, HostKeys, Input};
 use crate::output::file::{self, Output, OverwritePolicy, Ready};
 use crate::place;
 use crate::recipe::Recipe;
@@ -238,8 +238,8 @@ impl Batch<'_> {
         run.all(users)
     }
 
-    /// The same place, waited for or not.
-    fn waited_for(&self, output: Output) -> Output {
+    /// The same place, synced or not as the caller asked.
+    fn with_sync_option(&self, output: Output) -> Output {
         if self.synced { output } else { output.without_sync() }
     }
 
@@ -348,8 +348,8 @@ impl Run<'_> {
         let batch = self.batch;
         let recipe = self.recipe(user)?;
         let asked = |_: &str| Err(io::Error::other(NOT_ASKED));
-        let unsettled = Unsettled::gather(&recipe, &mut Input::new(io::empty(), asked))?;
-        let inputs = Digest(unsettled.inputs(&self.facts)?);
+        let template = CustomizationTemplate::gather(&recipe, &mut Input::new(io::empty(), asked))?;
+        let inputs = Digest(template.inputs(&self.facts)?);
         let recipe_id = manifest::recipe_id(batch.sha256, inputs);
         let name = batch.template.file_name(&user.name, index, recipe_id)?;
         self.taken.take(&name, &user.place)?;
@@ -357,10 +357,10 @@ impl Run<'_> {
             let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
             batch.take_down_one(user, &name, &mut files)?;
         }
-        let mut notes = unsettled.notes();
+        let mut notes = template.notes();
         let digests = batch.options.blocks.is_some();
         let expected = ExpectedImage { recipe_id, inputs, base: &self.about_base, digests };
-        let (job, kept) = self.job(unsettled, &name, &expected)?;
+        let (job, kept) = self.job(template, &name, &expected)?;
         notes.extend(batch.base.look_up(job.image.edits())?);
         let given = InjectedFacts::from_edits(job.image.edits());
         if !given.lets_in() {
@@ -391,7 +391,7 @@ impl Run<'_> {
     /// again with what chance made then: if it is the same now, it is whole. Whatever is written is made again.
     fn job(
         &self,
-        mut unsettled: Unsettled,
+        mut template: CustomizationTemplate,
         name: &str,
         expected: &ExpectedImage<'_>,
     ) -> Result<(Job<'_>, bool)> {
@@ -399,14 +399,14 @@ impl Run<'_> {
         if let Some(same) = before.as_ref().filter(|before| before.matches(expected)) {
             let made_before = Some(same.made_before());
             let options = ManifestOptions { made_before, ..self.batch.options.clone() };
-            let customization = unsettled.settled(&same.root)?;
+            let customization = template.complete(&same.root)?;
             let job = self.made(&customization, &options)?;
             if self.is_there(&job, name, expected.recipe_id)? {
                 return Ok((job, true));
             }
-            unsettled = customization.unsettled();
+            template = customization.template();
         }
-        let job = self.made(&unsettled.settled(&[])?, self.batch.options)?;
+        let job = self.made(&template.complete(&[])?, self.batch.options)?;
         if self.keeps() && self.is_there(&job, name, expected.recipe_id)? {
             return Ok((job, true));
         }
