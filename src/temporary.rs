@@ -9,7 +9,6 @@ const ON_DISK: &str = "/var/tmp";
 /// The folder that `TMPDIR` names, else one on a disk, else `/tmp`.
 pub fn folder() -> PathBuf {
     let named = env::var_os("TMPDIR").filter(|name| !name.is_empty());
-    named.map(PathBuf::from).unwrap_or_else(|| {
-        PathBuf::from(if Path::new(ON_DISK).is_dir() { ON_DISK } else { "/tmp" })
-    })
+    let default = || if Path::new(ON_DISK).is_dir() { ON_DISK } else { "/tmp" };
+    named.map_or_else(|| default().into(), PathBuf::from)
 }

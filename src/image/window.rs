@@ -21,6 +21,7 @@ impl<'a, I: ReadAt> Window<'a, I> {
     }
 
     /// The same, read from a byte of the window on.
+    #[must_use]
     pub fn read_from(self, position: u64) -> Self {
         Self { position, ..self }
     }

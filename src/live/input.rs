@@ -73,6 +73,11 @@ impl<'a> Input<'a> {
         Self { stdin: Box::new(stdin), prompt: Box::new(prompt), fetcher: None, taken: None }
     }
 
+    /// Takes nothing and asks nobody: no standard input, no terminal.
+    pub fn none() -> Self {
+        Self::new(io::empty(), |_| Err(io::ErrorKind::Unsupported.into()))
+    }
+
     /// The same, with somebody who gets keys from elsewhere.
     #[must_use]
     pub fn with(self, fetcher: impl KeyFetcher + 'a) -> Self {

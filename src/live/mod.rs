@@ -26,7 +26,7 @@ mod system;
 mod wifi;
 
 use std::collections::BTreeSet;
-use std::io::{self, Read};
+use std::io::Read;
 
 use crate::boot::kernel_args;
 use crate::error::{Advice, Error, Result};
@@ -127,8 +127,7 @@ impl CustomizationTemplate {
     /// # Errors
     /// What cannot be read, and what is wrong whatever the image.
     pub fn from_recipe(recipe: &Recipe) -> Result<Self> {
-        let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
-        Self::gather(recipe, &mut Input::new(io::empty(), nobody))
+        Self::gather(recipe, &mut Input::none())
     }
 
     /// Reads what a recipe names, and refuses what is wrong whatever the image.
@@ -223,8 +222,7 @@ impl Customization {
     /// # Errors
     /// What cannot be read, and what is wrong whatever the image.
     pub fn from_recipe(recipe: &Recipe) -> Result<Self> {
-        let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
-        Self::gather(recipe, &mut Input::new(io::empty(), nobody))
+        Self::gather(recipe, &mut Input::none())
     }
 
     /// Reads what a recipe names, and refuses what is wrong whatever the image.
@@ -360,9 +358,7 @@ fn gather_keys(recipe: &Recipe, fetched: &keys::Fetched, stdin: impl Read) -> Re
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn paths_of(recipe: &Recipe, keys: Gathered, facts: &Facts) -> Result<BTreeSet<String>> {
-    let nobody = |_: &str| Err(io::ErrorKind::Unsupported.into());
-    let made =
-        CustomizationTemplate::with(recipe, keys, &mut Input::new(io::empty(), nobody), None)?;
+    let made = CustomizationTemplate::with(recipe, keys, &mut Input::none(), None)?;
     let made = made.complete(&[])?.edits(facts)?;
     Ok(made.root.members().map(|member| member.path.clone()).collect())
 }
