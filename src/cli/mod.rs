@@ -5,6 +5,7 @@ mod closed;
 mod commands;
 mod destination;
 mod diagnostics;
+mod edit_args;
 mod help;
 mod interrupt;
 mod job;
@@ -17,6 +18,7 @@ mod remote_keys;
 mod shell;
 mod slips;
 mod stale;
+mod summary;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

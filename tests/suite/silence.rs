@@ -82,7 +82,7 @@ const ALLOWED: [(&str, &str, &str); 82] = [
     ("stamp/identity.rs", "descriptor.get(range)", "for messages"),
     ("stamp/sign/agent.rs", "body.get(4..)", "an empty answer is refused as a signature"),
     ("cli/help.rs", "line.len()", "columns of a help text"),
-    ("cli/job.rs", "files.count()", "shown only"),
+    ("cli/summary.rs", "files.count()", "shown only"),
     ("cli/printer.rs", "LOUDNESS.get()", "without a flag it is the usual loudness"),
     ("cli/progress.rs", "saturating_", "numbers that are shown while they change"),
     ("cli/slips/mod.rs", "end.saturating_add(own)", "a place in a text"),

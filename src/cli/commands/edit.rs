@@ -13,7 +13,8 @@ use remaster::stamp::injected_facts::{self, Fact};
 use remaster::stamp::previous::PreviousStamp;
 
 use crate::cli::base;
-use crate::cli::job::{self, Edit, StampJob};
+use crate::cli::edit_args::{self, Edit};
+use crate::cli::job::{self, StampJob};
 use crate::cli::known_hosts::{self, KnownHosts};
 use crate::cli::printer;
 use crate::cli::progress::Meter;
@@ -199,9 +200,9 @@ impl Args {
                 hint: "take everything out with `remaster reset`".into(),
             });
         }
-        let customization = job::gather_over(&recipe, carried)?;
+        let customization = edit_args::gather_over(&recipe, carried)?;
         stays.check_removed(&customization)?;
-        job::tell(&customization);
+        edit_args::tell(&customization);
         Ok(Gathered { recipe, customization, stays })
     }
 
@@ -217,8 +218,8 @@ impl Args {
         if self.edit.no_key && !self.replace {
             return Err(no_key_there("nothing was put into the image before"));
         }
-        let customization = job::gather(&recipe)?;
-        job::tell(&customization);
+        let customization = edit_args::gather(&recipe)?;
+        edit_args::tell(&customization);
         Ok(Gathered { recipe, customization, stays: Stays::default() })
     }
 

@@ -22,12 +22,14 @@ use remaster::units::format_bytes;
 
 use crate::cli::base;
 use crate::cli::destination::{NO_SYNC_FILES, OutputArgs};
-use crate::cli::job::{self, Edit};
+use crate::cli::edit_args::Edit;
+use crate::cli::job;
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::shell::shell_quote;
 use crate::cli::stale;
+use crate::cli::summary;
 
 /// Make files of an installer that start it over the network
 ///
@@ -120,7 +122,7 @@ impl Args {
         settings: &str,
     ) -> String {
         let mut text = customization
-            .map(|customization| job::keys_shown(&customization.keys))
+            .map(|customization| summary::keys_shown(&customization.keys))
             .unwrap_or_default();
         text.push_str(settings);
         if let Some(does) = &made.credential {
@@ -175,8 +177,8 @@ fn of_base<'f>(
     base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
     let gone = injected_facts::removed(base.injected_facts().as_ref(), &edits, args.edit.no_key)?;
     let made = installer::build(base, Some(&edits))?;
-    job::tell_taken_out(&gone);
-    Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits), recipe)))
+    summary::tell_taken_out(&gone);
+    Ok((made, summary::settings_shown(&InjectedFacts::from_edits(&edits), recipe)))
 }
 
 fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {
@@ -184,15 +186,15 @@ fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) ->
         return Ok((tree.netboot(None)?, String::new()));
     };
     let edits = edits(customization, &tree)?;
-    job::tell_unknown(&edits)?;
+    summary::tell_unknown(&edits)?;
     let gone = injected_facts::removed(
         Some(&InjectedFacts::from_root(tree.root())),
         &edits,
         args.edit.no_key,
     )?;
     let made = tree.netboot(Some(&edits))?;
-    job::tell_taken_out_of_tree(&gone);
-    Ok((made, job::settings_shown(&InjectedFacts::from_edits(&edits), recipe)))
+    summary::tell_taken_out_of_tree(&gone);
+    Ok((made, summary::settings_shown(&InjectedFacts::from_edits(&edits), recipe)))
 }
 
 /// The edits of what starts by itself.

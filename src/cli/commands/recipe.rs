@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use remaster::error::Result;
 use remaster::recipe;
 
-use crate::cli::{job, printer};
+use crate::cli::{edit_args, printer};
 
 /// Check a recipe file, or print the schema
 #[derive(Debug, clap::Args)]
@@ -31,10 +31,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Command::Check { file } => {
             let recipe = recipe::read(file)?;
             if recipe.edits().is_empty() {
-                return Err(job::asks_for_nothing(file));
+                return Err(edit_args::asks_for_nothing(file));
             }
-            let customization = job::gather(&recipe)?;
-            job::tell(&customization);
+            let customization = edit_args::gather(&recipe)?;
+            edit_args::tell(&customization);
             printer::tell(&format!("{}: sound\n", file.display()))
         }
     }

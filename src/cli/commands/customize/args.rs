@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::base;
 use crate::cli::destination::OutputArgs;
-use crate::cli::job::Edit;
+use crate::cli::edit_args::Edit;
 use crate::cli::record::{ManifestArgs, SidecarArgs};
 
 #[derive(Debug, clap::Args)]

@@ -19,13 +19,13 @@ use remaster::units::format_bytes;
 use super::args::{Args, Form};
 use crate::cli::commands::netboot::edits;
 use crate::cli::destination::{Destination, pipe, sync_note};
-use crate::cli::job::{
-    host_keys_shown, keys_shown, settings_shown, taken_out_of_tree, tell_taken_out_of_tree,
-    tell_unknown,
-};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::shell::shell_quote;
+use crate::cli::summary::{
+    host_keys_shown, keys_shown, settings_shown, taken_out_of_tree, tell_taken_out_of_tree,
+    tell_unknown,
+};
 
 /// Writes the archive, packed as the given one.
 pub(crate) fn write(

@@ -30,7 +30,8 @@ use remaster::units::ByteRange;
 
 use super::apply;
 use crate::cli::base;
-use crate::cli::job::{Edit, FinishedJob, StampJob};
+use crate::cli::edit_args::Edit;
+use crate::cli::job::{FinishedJob, StampJob};
 use crate::cli::known_hosts::{self, KnownHosts};
 use crate::cli::progress::{Meter, Style};
 use crate::cli::record::ManifestArgs;

@@ -11,7 +11,7 @@ use remaster::recipe::edits::secrets;
 use remaster::stamp::injected_facts::InjectedFacts;
 use remaster::units::format_bytes;
 
-use crate::cli::job::{MAX_SHOWN, settings_shown};
+use crate::cli::summary::{MAX_SHOWN, settings_shown};
 
 /// The answers about an image, on one screen.
 pub(super) struct Answer {

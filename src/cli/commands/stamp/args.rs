@@ -20,7 +20,7 @@ use remaster::stamp::manifest::beside::Wanted;
 use super::overruled;
 use crate::cli::base;
 use crate::cli::destination::{NO_SYNC_FILES, OutputArgs, of_flag};
-use crate::cli::job::Edit;
+use crate::cli::edit_args::Edit;
 use crate::cli::record::{ManifestArgs, SidecarEachArgs};
 use crate::cli::{known_hosts, printer};
 

@@ -15,7 +15,7 @@ use remaster::stamp::batch::{BatchObserver, Done, Summary};
 use serde_json::json;
 
 use super::args::Args;
-use crate::cli::{diagnostics, interrupt, job, known_hosts, printer, progress, shell, stale};
+use crate::cli::{diagnostics, interrupt, known_hosts, printer, progress, shell, stale, summary};
 
 /// Tells of users as they are done.
 pub(super) struct BatchReporter {
@@ -215,7 +215,7 @@ impl BatchObserver for BatchReporter {
             let image = done.path.join(&done.name);
             self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(image, keys.clone());
         }
-        for line in job::taken_out(&done.gone) {
+        for line in summary::taken_out(&done.gone) {
             let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
             let count = all.entry(line).or_default();
             *count = count.saturating_add(1);

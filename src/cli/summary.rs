@@ -1,0 +1,148 @@
+//! What an image gets and loses, in lines for people: said the same by all commands.
+
+use std::fmt::Write as _;
+
+use remaster::error::Result;
+use remaster::keys::Gathered;
+use remaster::live::{Customization, look_up};
+use remaster::recipe::Recipe;
+use remaster::recipe::edits::Edits;
+use remaster::stamp::injected_facts::{Fact, InjectedFacts};
+
+use super::printer;
+
+/// Tells of names that cannot be looked up in what starts by itself, whose store is in an initrd.
+pub(crate) fn tell_unknown(edits: &Edits) -> Result<()> {
+    let notes = look_up(edits, Err("whose store is in the initrd"))?;
+    for note in notes {
+        printer::note(&note);
+    }
+    Ok(())
+}
+
+/// Files that are reported one by one.
+pub(crate) const MAX_SHOWN: usize = 10;
+
+/// What the manifest loses.
+pub(super) fn record_gone(fact: &Fact) -> Option<String> {
+    let line = match fact.name.as_str() {
+        "sign" => "the manifest was signed: without --sign it is not any more",
+        "manifest-digests" => {
+            "the manifest had digests of the image: without --manifest-digests it has none"
+        }
+        _ => return None,
+    };
+    Some(line.to_owned())
+}
+
+/// What was put in before and is not given again, a line each.
+pub(crate) fn taken_out(gone: &[Fact]) -> Vec<String> {
+    let line = |fact: &Fact| {
+        let told = || format!("{fact} is not given again: it is taken out");
+        record_gone(fact).unwrap_or_else(told)
+    };
+    let files = gone.iter().filter(|fact| fact.name == "file");
+    let others = gone.iter().filter(|fact| fact.name != "file");
+    let mut lines: Vec<String> = others.chain(files.clone().take(MAX_SHOWN)).map(line).collect();
+    match files.count().saturating_sub(MAX_SHOWN) {
+        0 => {}
+        more => lines.push(format!("{more} more files are not given again: they are taken out")),
+    }
+    lines
+}
+
+/// Tells it, whoever watches: nothing goes without a word.
+pub(crate) fn tell_taken_out(gone: &[Fact]) {
+    for line in taken_out(gone) {
+        printer::note(&line);
+    }
+}
+
+/// The same of what starts by itself, whose script does not say which of its kernel arguments were put in.
+pub(crate) fn taken_out_of_tree(gone: &[Fact]) -> Vec<String> {
+    let stay = "kernel arguments stay as they are, also those that were put in before".to_owned();
+    let mut lines = taken_out(gone);
+    lines.extend((!gone.is_empty()).then_some(stay));
+    lines
+}
+
+/// Tells that.
+pub(crate) fn tell_taken_out_of_tree(gone: &[Fact]) {
+    for line in taken_out_of_tree(gone) {
+        printer::note(&line);
+    }
+}
+
+/// The keys that are let in, a line each.
+pub(crate) fn keys_shown(gathered: &Gathered) -> String {
+    let mut text = String::new();
+    for key in gathered.keys.keys() {
+        let line = format!("key: {} {} {}", key.algorithm, key.fingerprint, key.comment);
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// The host keys of a dry run, a line each: those that chance makes are others each time.
+pub(crate) fn host_keys_shown(customization: &Customization) -> String {
+    let mut text = String::new();
+    for key in customization.all_host_keys().flat_map(|found| &found.keys) {
+        let _ = if key.is_random {
+            writeln!(text, "host key: {}, a new one on each run", key.algorithm())
+        } else {
+            writeln!(text, "host key: {key}")
+        };
+    }
+    text
+}
+
+/// What is reported as keys, files and arguments, or as a password whatever it was given by.
+const TOLD_OTHERWISE: [&str; 19] = [
+    "key",
+    "host-key",
+    "root-password-file",
+    "root-password-prompt",
+    "root-password-hash",
+    "nixos-password-file",
+    "nixos-password-prompt",
+    "nixos-password-hash",
+    "overlay",
+    "file",
+    "script",
+    "bin",
+    "unit",
+    "run",
+    "store",
+    "karg",
+    "karg-delete",
+    "karg-replace",
+    "machine",
+];
+
+/// Whether what was asked for under a name shows in nothing else that is reported.
+fn is_told_here(given: &InjectedFacts, name: &str) -> bool {
+    !TOLD_OTHERWISE.contains(&name) && !given.facts().any(|fact| fact.name == name)
+}
+
+/// What else is set, and whether nobody can log in over ssh, a line each; nothing that is secret.
+pub(crate) fn settings_shown(given: &InjectedFacts, recipe: &Recipe) -> String {
+    let others = given.facts().filter(|fact| fact.name != "key" && fact.name != "host-key");
+    let (files, settings): (Vec<&Fact>, Vec<&Fact>) = others.partition(|fact| fact.name == "file");
+    let mut text = String::new();
+    if !given.lets_in() {
+        let _ = writeln!(text, "ssh login: nobody, {}", given.why_nobody());
+    }
+    for fact in settings {
+        let _ = writeln!(text, "set: {fact}");
+    }
+    for (name, value) in recipe.told().iter().filter(|(name, _)| is_told_here(given, name)) {
+        let _ = writeln!(text, "{}", format!("set: {name} {value}").trim_end());
+    }
+    for file in files.iter().take(MAX_SHOWN) {
+        let _ = writeln!(text, "file: {}", file.value);
+    }
+    if let Some(more) = files.len().checked_sub(MAX_SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "and {more} more files");
+    }
+    text
+}
