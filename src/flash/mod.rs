@@ -8,6 +8,7 @@
 
 mod buffer;
 mod delta;
+mod diagnosis;
 mod examine;
 mod expected;
 mod feed;
@@ -33,6 +34,7 @@ use std::sync::mpsc::sync_channel;
 pub use crate::image::unpack::{
     DigestMatch, ExpectedDigest, Feed, Packing, Source, Stream, is_pipe,
 };
+pub use diagnosis::{Cause, Difference};
 pub use examine::{Examined, examine};
 pub use format::{Format, format};
 pub use medium::{Medium, is_half_written};
@@ -41,7 +43,6 @@ pub use readable::Readable;
 pub use report::Report;
 pub use restore::{Restore, put_back};
 pub use source::Image;
-pub use verify::{Cause, Difference};
 
 use crate::checked;
 use crate::error::{Error, Result};
@@ -160,7 +161,7 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
         let compared = ranges::total(range.as_slice())?;
         report.compared = checked::sum(report.compared, compared, "what was compared")?;
         if !findings.is_empty() {
-            report.differences.extend(verify::diagnose(medium, meant, &findings)?);
+            report.differences.extend(diagnosis::diagnose(medium, meant, &findings)?);
         }
         Ok(())
     };
@@ -171,7 +172,7 @@ pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) 
     }
     report.backup_at = layout.backup_at();
     progress.end();
-    verify::only_few_are_flipped(&mut report.differences);
+    diagnosis::only_few_are_flipped(&mut report.differences);
     report.is_whole = report.differences.is_empty();
     report.verify_time = Some(start.elapsed());
     Ok(report)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::verify::{Cause, Difference};
+use super::diagnosis::{Cause, Difference};
 use crate::error::Error;
 use crate::image::unpack::DigestMatch;
 

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use super::buffer::{BUFFER, HEAD, aligned};
 use super::delta;
+use super::diagnosis::diagnose;
 use super::expected::{Digests, Expected};
 use super::feed::{Chunk, Message};
 use super::first_block::{FIRST_BLOCK, marked};
@@ -24,7 +25,7 @@ use super::options::{Delta, Verify};
 use super::probe::probe;
 use super::ranges::total;
 use super::report::Report;
-use super::verify::{Findings, compare, diagnose};
+use super::verify::{Findings, compare};
 use super::writer::{ReadBack, Writer};
 use crate::checked;
 use crate::error::{Error, Result};
