@@ -4,6 +4,7 @@ pub mod config;
 pub(crate) mod entry_args;
 pub mod folder;
 pub mod hook;
+mod initrd;
 pub mod kernel_args;
 pub mod menu;
 pub(crate) mod release;

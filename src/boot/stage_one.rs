@@ -3,24 +3,16 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
-use crate::checked;
+use super::initrd::{MOST_UNPACKED, Part, PartReader};
 use crate::error::{Advice, Error, Result};
-use crate::formats::compression::{Compression, zstd_frame_end};
-use crate::formats::newc::{self, Kind, Member, Next};
+use crate::formats::compression::Compression;
+use crate::formats::newc::{Kind, Member, Next};
 use crate::image::ReadAt;
-use crate::image::window::Window;
-use crate::units::{ByteRange, format_bytes};
-
-/// Bytes of a stage 1 script; real ones have about 25 KB.
-const LARGEST_SCRIPT: u32 = 1 << 20;
+use crate::units::ByteRange;
 
 /// Bytes of all scripts that are kept; genuine initrds have one of 20 KB.
 const MOST_KEPT: usize = 32 << 20;
-
-/// Bytes that the initrds of one menu entry may be unpacked to; genuine ones take under 300 MB, with a store in them 2 GB.
-const MOST_UNPACKED: u64 = 8 << 30;
 
 /// Folders of the initrd that our archives put something into, parents first.
 pub const HOOKED_FOLDERS: [&str; 4] = [
@@ -288,8 +280,8 @@ pub fn files_with<I: ReadAt>(
     let mut budget = MOST_UNPACKED;
     let mut kept: usize = 0;
     for (path, at) in files {
-        let mut stream = stream(image, *at);
-        while let Some(part) = next(&mut stream, path, *at)? {
+        let mut reader = PartReader::new(image, path, *at);
+        while let Some(part) = reader.next_part()? {
             let each = |member: Member| {
                 found.remove(&member.path);
                 if let Kind::File(bytes) = &member.kind
@@ -300,8 +292,7 @@ pub fn files_with<I: ReadAt>(
                 }
                 if kept > MOST_KEPT { Next::Stop } else { Next::Continue }
             };
-            unpack(&mut stream, part.compression, |_| true, each, &mut budget)
-                .map_err(|fault| part.fault(&fault))?;
+            reader.unpack(part, |_| true, each, &mut budget)?;
             if kept > MOST_KEPT {
                 let what = format!("files of more than {MOST_KEPT} bytes in all that matter here");
                 return Err(unknown(path, what));
@@ -311,44 +302,7 @@ pub fn files_with<I: ReadAt>(
     Ok(found.into_values().collect())
 }
 
-type Stream<'a, I> = BufReader<Window<'a, I>>;
-
-fn stream<I: ReadAt>(image: &I, at: ByteRange) -> Stream<'_, I> {
-    BufReader::with_capacity(128 << 10, Window::new(image, at))
-}
-
-/// A part of an initrd.
-#[derive(Clone, Copy)]
-struct Part<'p> {
-    path: &'p str,
-    /// Where it starts in the initrd.
-    start: u64,
-    /// Where it starts in the image.
-    place: u64,
-    compression: Compression,
-}
-
-impl Part<'_> {
-    fn fault(self, fault: &io::Error) -> Error {
-        unreadable(self.path, self.place, fault)
-    }
-}
-
-/// Moves to the next part of an initrd; none at the end.
-fn next<'p, I: ReadAt>(
-    stream: &mut Stream<'_, I>,
-    path: &'p str,
-    at: ByteRange,
-) -> Result<Option<Part<'p>>> {
-    let start = skip_zeros(stream).map_err(|fault| unreadable(path, at.start(), &fault))?;
-    let Some(start) = start else { return Ok(None) };
-    let place = checked::sum(at.start(), start, "a part of an initrd")?;
-    let compression = next_part(stream, place, path)?;
-    Ok(Some(Part { path, start, place, compression }))
-}
-
-/// Walks over the parts of an initrd (Linux `init/initramfs.c`): archives, compressed or not, with zeros
-/// between them.
+/// Takes what the parts of an initrd hold.
 fn scan<I: ReadAt>(
     image: &I,
     path: &str,
@@ -356,39 +310,21 @@ fn scan<I: ReadAt>(
     facts: &mut Facts,
     budget: &mut u64,
 ) -> Result<Vec<Compression>> {
-    let mut stream = stream(image, at);
+    let mut reader = PartReader::new(image, path, at);
     let mut parts = Vec::new();
-    while let Some(found) = next(&mut stream, path, at)? {
-        let Part { start, compression, .. } = found;
-        let faulty = |fault: io::Error| found.fault(&fault);
-        parts.push(compression);
-        let enough =
-            part(&mut stream, compression, facts, Until::Enough, budget).map_err(faulty)?;
-        if enough && is_last(image, at, start, compression) {
+    while let Some(part) = reader.next_part()? {
+        parts.push(part.compression);
+        let enough = take_part(&mut reader, part, facts, Until::Enough, budget)?;
+        if enough && reader.is_last(part) {
             break;
         }
         if enough {
             // A later part may say otherwise: find the end of this one.
-            stream.seek(SeekFrom::Start(start)).map_err(faulty)?;
-            part(&mut stream, compression, facts, Until::End, budget).map_err(faulty)?;
+            reader.back_to(part)?;
+            take_part(&mut reader, part, facts, Until::End, budget)?;
         }
     }
     Ok(parts)
-}
-
-fn unreadable(path: &str, at: u64, fault: &io::Error) -> Error {
-    Error::unreadable(format!("the initrd {path}"), at, fault, "archives that can be unpacked")
-}
-
-fn next_part<R: BufRead>(stream: &mut R, at: u64, path: &str) -> Result<Compression> {
-    let head = stream.fill_buf().map_err(|fault| unreadable(path, at, &fault))?;
-    Compression::recognize(head).map_err(|found| {
-        Error::unsupported(
-            format!("the initrd {path} at byte {at:#x}"),
-            "a newc archive, plain or in gzip, zstd, xz, lzma, bzip2 or lz4",
-            found,
-        )
-    })
 }
 
 /// How far a part is read.
@@ -401,13 +337,13 @@ enum Until {
 }
 
 /// Takes the members of a part. True if the facts sufficed.
-fn part<R: BufRead>(
-    stream: &mut R,
-    compression: Compression,
+fn take_part<I: ReadAt>(
+    reader: &mut PartReader<'_, I>,
+    part: Part,
     facts: &mut Facts,
     until: Until,
     budget: &mut u64,
-) -> io::Result<bool> {
+) -> Result<bool> {
     let mut enough = false;
     let facts = RefCell::new(facts);
     let wanted = |path: &str| facts.borrow().wanted(path);
@@ -415,84 +351,14 @@ fn part<R: BufRead>(
         enough |= facts.borrow_mut().take(member) == Next::Stop;
         if enough && until == Until::Enough { Next::Stop } else { Next::Continue }
     };
-    unpack(stream, compression, wanted, each, budget)?;
+    reader.unpack(part, wanted, each, budget)?;
     Ok(enough)
-}
-
-/// Hands the members of a part to `each`, those files whole that are `wanted`.
-fn unpack<R: BufRead>(
-    stream: &mut R,
-    compression: Compression,
-    wanted: impl Fn(&str) -> bool,
-    each: impl FnMut(Member) -> Next,
-    budget: &mut u64,
-) -> io::Result<()> {
-    match compression {
-        Compression::None => newc::read_one(stream, LARGEST_SCRIPT, wanted, each),
-        packed => {
-            let stream = Bounded { stream: packed.decoder(stream)?, budget };
-            newc::read(stream, LARGEST_SCRIPT, wanted, each)
-        }
-    }
-}
-
-/// A stream of which no more than a budget is read: a few kilobytes can be unpacked to terabytes.
-struct Bounded<'a, R> {
-    stream: R,
-    budget: &'a mut u64,
-}
-
-impl<R: Read> Read for Bounded<'_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = self.stream.read(buf)?;
-        let left = u64::try_from(count).ok().and_then(|count| self.budget.checked_sub(count));
-        *self.budget = left.ok_or_else(|| {
-            let what = format!("more than {} unpacked", format_bytes(MOST_UNPACKED));
-            io::Error::new(io::ErrorKind::Unsupported, what)
-        })?;
-        Ok(count)
-    }
-}
-
-/// Whether nothing but zeros follows the part at `start`, where that can be told without decoding.
-fn is_last<I: ReadAt>(image: &I, at: ByteRange, start: u64, compression: Compression) -> bool {
-    let mut stream = BufReader::with_capacity(4096, Window::new(image, at).read_from(start));
-    let skip = |stream: &mut BufReader<Window<'_, I>>, by: u64| {
-        stream.seek_relative(i64::try_from(by).map_err(|_| io::ErrorKind::InvalidData)?)
-    };
-    let end = match compression {
-        Compression::Zstd => {
-            zstd_frame_end(&mut stream, skip).and_then(|length| start.checked_add(length))
-        }
-        _ => None,
-    };
-    let Some(end) = end else { return false };
-    stream.seek(SeekFrom::Start(end)).is_ok() && matches!(skip_zeros(&mut stream), Ok(None))
-}
-
-/// Moves to the next byte that is not zero and says where it is; none at the end.
-fn skip_zeros<I: ReadAt>(stream: &mut BufReader<Window<'_, I>>) -> io::Result<Option<u64>> {
-    loop {
-        let buffer = stream.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(None);
-        }
-        match buffer.iter().position(|byte| *byte != 0) {
-            Some(zeros) => {
-                stream.consume(zeros);
-                return stream.stream_position().map(Some);
-            }
-            None => {
-                let zeros = buffer.len();
-                stream.consume(zeros);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::newc;
     use crate::units::u64_len;
 
     const SCRIPT: &str = "nix/store/1-stage-1-init.sh";
