@@ -277,7 +277,7 @@ pub(super) fn hash(file: &mut File, path: &Path, progress: &dyn Progress) -> Res
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
-    use super::super::origin::FetchOptions;
+    use super::super::fetch_options::FetchOptions;
     use super::super::url::Url;
     use super::*;
     use crate::progress::Silent;

@@ -9,7 +9,7 @@ use ureq::http::{HeaderName, Response};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
-use super::origin::FetchOptions;
+use super::fetch_options::FetchOptions;
 use super::url::Url;
 use crate::bounded;
 use crate::error::{Advice, Error, Result};

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io::Read;
 
-use super::origin::FetchOptions;
+use super::fetch_options::FetchOptions;
 use super::url::Url;
 use crate::error::{Error, Result};
 

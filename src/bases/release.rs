@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use super::catalog::{Catalog, CatalogEntry};
+use super::fetch_options::FetchOptions;
 use super::http::{Answer, Client};
-use super::origin::FetchOptions;
 use super::url::Url;
 use crate::error::{Advice, Error, Result};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::cache::Cache;
 use super::catalog::{Catalog, CatalogEntry};
 use super::fetch::fetch;
-use super::origin::FetchOptions;
+use super::fetch_options::FetchOptions;
 use crate::error::{Advice, Error, Result};
 use crate::progress::Progress;
 

@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use super::fetch_options::FetchOptions;
 use super::http::Client;
-use super::origin::FetchOptions;
 use super::release::follow;
 use super::url::Url;
 use crate::checked;

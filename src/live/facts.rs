@@ -1,4 +1,4 @@
-//! What edits depend on in an image.
+//! The facts of an image that edits depend on: its release, its architecture and its free space.
 
 use crate::disk::survey::DiskSurvey;
 use crate::iso::survey::Survey;

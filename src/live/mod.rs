@@ -119,19 +119,11 @@ impl Requested {
 
 /// A recipe with the contents of all files that it names, before chance makes keys and salts.
 #[derive(Debug)]
-pub struct CustomizationTemplate(Customization);
+pub(crate) struct CustomizationTemplate(Customization);
 
 impl CustomizationTemplate {
-    /// Reads what a recipe names, and asks nobody: no standard input, no terminal.
-    ///
-    /// # Errors
-    /// What cannot be read, and what is wrong whatever the image.
-    pub fn from_recipe(recipe: &Recipe) -> Result<Self> {
-        Self::gather(recipe, &mut Input::none())
-    }
-
     /// Reads what a recipe names, and refuses what is wrong whatever the image.
-    pub fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
+    pub(crate) fn gather(recipe: &Recipe, input: &mut Input<'_>) -> Result<Self> {
         if recipe.edits().is_empty() {
             return Err(Error::Usage { what: "nothing to put in".into(), hint: Advice::GiveKey });
         }
@@ -196,18 +188,18 @@ impl CustomizationTemplate {
     }
 
     /// What is worth telling the user, a line each.
-    pub fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         self.0.notes()
     }
 
     /// The digest of what is asked for of an image of these facts, whatever chance makes of it.
-    pub fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
+    pub(crate) fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
         self.0.inputs(facts)
     }
 
     /// The same with what chance makes. That is taken over from the files of an image that was made before, as far as
     /// it is of the same recipe.
-    pub fn complete(mut self, before: &[Member]) -> Result<Customization> {
+    pub(crate) fn complete(mut self, before: &[Member]) -> Result<Customization> {
         let Requested { host_keys, passwords } = &self.0.requested;
         self.0.host_keys = host_keys.as_ref().map(|keys| keys.complete(before)).transpose()?;
         self.0.passwords = passwords.as_ref().map(|words| words.complete(before)).transpose()?;
@@ -243,7 +235,7 @@ impl Customization {
     }
 
     /// The same before chance makes keys and salts.
-    pub fn template(self) -> CustomizationTemplate {
+    pub(crate) fn template(self) -> CustomizationTemplate {
         CustomizationTemplate(self)
     }
 

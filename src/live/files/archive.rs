@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tar::{Archive, Entry, EntryType};
 
-use super::asked::ArgRef;
+use super::arg_ref::ArgRef;
 use super::folder::{refuse_setuid, refuse_xattr, special};
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, shown};
 use crate::error::{Error, Result};

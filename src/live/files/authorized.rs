@@ -1,7 +1,7 @@
 //! Keys in overlays: sshd takes an `authorized_keys` file only where nobody but its user can write to it and to the
 //! folders above (`StrictModes` in `sshd_config(5)`, `safe_path` of `OpenSSH`), and reads it as that user.
 
-use super::asked::ArgRef;
+use super::arg_ref::ArgRef;
 use super::overlay_tree::{Item, OverlayTree, What};
 use super::places::is_nixos_folder;
 use crate::error::Result;

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::llistxattr;
 use rustix::io::Errno;
 
-use super::asked::ArgRef;
+use super::arg_ref::ArgRef;
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of, shown};
 use crate::checked;
 use crate::error::{Error, Result};

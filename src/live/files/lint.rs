@@ -1,7 +1,8 @@
 //! What is wrong with files before anything is written: secrets that others could read, private keys that
 //! nobody meant, scripts that cannot start.
 
-use super::asked::{ArgRef, Findings};
+use super::arg_ref::ArgRef;
+use super::findings::Findings;
 use super::overlay_tree::{Content, Item, OverlayTree, What};
 use crate::bounded::{self, NotText};
 use crate::error::{Error, Result};

@@ -2,8 +2,9 @@
 //! run at boot, and store paths.
 
 mod archive;
-mod asked;
+mod arg_ref;
 mod authorized;
+mod findings;
 mod folder;
 mod lint;
 mod overlay_tree;
@@ -23,7 +24,8 @@ use crate::recipe::{Phrase, Recipe, setting};
 
 pub(super) use programs::{RUN, service_name};
 
-use asked::{ArgRef, Findings};
+use arg_ref::ArgRef;
+use findings::Findings;
 use overlay_tree::{OverlayTree, What};
 
 /// Bytes of files that an initrd takes; what is more goes onto the volume, where it costs no memory

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::asked::ArgRef;
+use super::arg_ref::ArgRef;
 use super::places;
 use crate::checked;
 use crate::error::{Error, Result};

@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use super::asked::{ArgRef, Findings};
+use super::arg_ref::ArgRef;
+use super::findings::Findings;
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of};
 use crate::error::{Error, Result};
 use crate::formats::elf::{HEAD, Program};

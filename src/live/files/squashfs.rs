@@ -8,7 +8,7 @@ use std::path::{Component, Path};
 use backhand::compression::{CompressionOptions, Compressor, Zstd};
 use backhand::{FilesystemCompressor, FilesystemReader, FilesystemWriter, InnerNode, NodeHeader};
 
-use super::asked::ArgRef;
+use super::arg_ref::ArgRef;
 use super::overlay_tree::{OverlayTree, What};
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::asked::ArgRef;
+use super::arg_ref::ArgRef;
 use super::overlay_tree::OverlayTree;
 use crate::bounded::{self, NotText};
 use crate::error::Result;

@@ -1,4 +1,4 @@
-//! Where bases come from, and how servers are spoken to.
+//! The options of fetching a base: server, certificates and patience.
 
 use std::path::PathBuf;
 use std::time::Duration;

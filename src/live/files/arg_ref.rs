@@ -1,10 +1,9 @@
-//! What was asked for, and what was found of it, for messages.
+//! A value of the recipe that names files, for errors that say which one.
 
 use crate::error::{Advice, Error};
-use crate::formats::elf::Program;
 use crate::recipe::Recipe;
 
-/// What was asked for, for messages.
+/// One value of a setting.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ArgRef<'a> {
     pub(super) recipe: &'a Recipe,
@@ -29,13 +28,4 @@ impl ArgRef<'_> {
     pub(super) fn fault(&self, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {
         self.recipe.fault(self.name, self.index, what, hint)
     }
-}
-
-/// What the files need beside themselves, and what is worth telling.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    pub(super) notes: Vec<String>,
-    pub(super) private: bool,
-    /// Programs, by the flag that named them.
-    pub(super) programs: Vec<(&'static str, usize, String, Program)>,
 }
