@@ -22,7 +22,7 @@ use super::first_block::{FIRST_BLOCK, marked};
 use super::layout::{Layout, Placed};
 use super::medium::{flush, write_all};
 use super::options::{Delta, Verify};
-use super::probe::probe;
+use super::probe::{Marked, probe};
 use super::ranges::total;
 use super::report::Report;
 use super::verify::{Findings, compare};
@@ -53,12 +53,7 @@ impl<'a> Writer<'a> {
             return Ok(self.report);
         }
         // A medium that holds the base already has shown what it can hold.
-        let mut marked = None;
-        if self.options.probe {
-            let start = Instant::now();
-            marked = Some(probe(self.medium, self.options.nonce, self.progress)?);
-            self.report.probe_time = Some(start.elapsed());
-        }
+        let marked = if self.options.probe { Some(self.probe()?) } else { None };
         self.clear_ends()?;
         let (size, digests) = self.write_rest(&hear, &mut layout)?;
         drop(hear);
@@ -81,17 +76,28 @@ impl<'a> Writer<'a> {
                 Expected::Digests(digests, again)
             }
         };
-        let plain = layout.plain(size);
-        let ranges: Vec<ByteRange> = match self.options.verify {
-            Verify::Full => plain.into_iter().collect(),
-            Verify::Quick => self.quick_ranges(plain)?,
-            Verify::Off => Vec::new(),
-        };
+        let ranges = self.verified_ranges(layout.plain(size))?;
         let used = u64_len(layout.head()?);
         let last =
             checked::between(FIRST_BLOCK.min(used), used, "the head behind its first block")?;
         self.check_and_close(meant, &ranges, &layout, &[last])?;
         Ok(self.report)
+    }
+
+    fn probe(&mut self) -> Result<Marked> {
+        let start = Instant::now();
+        let marked = probe(self.medium, self.options.nonce, self.progress)?;
+        self.report.probe_time = Some(start.elapsed());
+        Ok(marked)
+    }
+
+    /// What is read back of the bytes that are where the image has them.
+    fn verified_ranges(&self, plain: Option<ByteRange>) -> Result<Vec<ByteRange>> {
+        match self.options.verify {
+            Verify::Full => Ok(plain.into_iter().collect()),
+            Verify::Quick => self.quick_ranges(plain),
+            Verify::Off => Ok(Vec::new()),
+        }
     }
 
     /// What is left of the medium behind an image of `size` bytes: neither written nor cleared.

@@ -138,15 +138,7 @@ impl CustomizationTemplate {
         input: &mut Input<'_>,
         carried: Option<Carried>,
     ) -> Result<Self> {
-        let way = match recipe.merge_initrd {
-            _ if credential::gather(recipe)? => InjectMethod::Credential,
-            Some(true) => InjectMethod::MergeInitrd,
-            _ if carried.as_ref().is_some_and(|carried| !carried.is_empty()) => {
-                InjectMethod::ExtraInitrd
-            }
-            _ if !recipe.touches_stage_one() => InjectMethod::Menus,
-            _ => InjectMethod::ExtraInitrd,
-        };
+        let way = inject_method(recipe, carried.as_ref())?;
         let seed = Seed::gather(recipe)?;
         let before = carried.as_ref().map(Carried::host_keys).unwrap_or_default();
         let host_keys = RequestedHostKeys::gather(recipe, seed.as_ref())?;
@@ -326,6 +318,17 @@ impl Customization {
         }
         Ok(edits)
     }
+}
+
+/// How what is put in gets into the live system.
+fn inject_method(recipe: &Recipe, carried: Option<&Carried>) -> Result<InjectMethod> {
+    Ok(match recipe.merge_initrd {
+        _ if credential::gather(recipe)? => InjectMethod::Credential,
+        Some(true) => InjectMethod::MergeInitrd,
+        _ if carried.is_some_and(|carried| !carried.is_empty()) => InjectMethod::ExtraInitrd,
+        _ if !recipe.touches_stage_one() => InjectMethod::Menus,
+        _ => InjectMethod::ExtraInitrd,
+    })
 }
 
 /// The keys of a recipe, of which one must let somebody in.

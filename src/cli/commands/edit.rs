@@ -63,12 +63,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     let edited = InPlaceEdit::take(&args.image)?;
     let recovered = if args.dry_run { None } else { recover(&edited)? };
     let Some(asked) = asked else {
-        if recovered.is_none() {
-            file_type::whole(&ImageFile::open(&args.image)?)
-                .map_err(|fault| fault.with_path(args.image.display()))?;
-            printer::say(&format!("no edit of {} was interrupted\n", shell_quote(&args.image)));
-        }
-        return Ok(());
+        return if recovered.is_none() { tell_uninterrupted(&args.image) } else { Ok(()) };
     };
     let file = ImageFile::open(&args.image)?;
     check_regular(&file)?;
@@ -100,6 +95,13 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
         printer::say(&known.summary());
     }
     args.tell_stale(&finished.gone, known.as_ref());
+    Ok(())
+}
+
+/// Tells that there is nothing to recover, of what is an image.
+fn tell_uninterrupted(image: &Path) -> Result<()> {
+    file_type::whole(&ImageFile::open(image)?).map_err(|fault| fault.with_path(image.display()))?;
+    printer::say(&format!("no edit of {} was interrupted\n", shell_quote(image)));
     Ok(())
 }
 

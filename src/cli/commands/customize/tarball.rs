@@ -13,7 +13,7 @@ use remaster::output::{Outgoing, stream};
 use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::{OF_CHOICES, OF_VOLUMES, Recipe};
-use remaster::stamp::injected_facts::{self, InjectedFacts};
+use remaster::stamp::injected_facts::{self, Fact, InjectedFacts};
 use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
@@ -40,18 +40,14 @@ pub(crate) fn write(
     if let Some(Destination::File(output)) = output {
         place::check_name(output.path(), packing.program())?;
     }
-    let tree =
-        Tree::of_archive(file).map_err(|fault| fault.in_file(Material::Tree, file.name()))?;
+    let at_fault = |fault: Error| fault.in_file(Material::Tree, file.name());
+    let tree = Tree::of_archive(file).map_err(at_fault)?;
     let edits = edits(customization, &tree)?;
     tell_unknown(&edits)?;
-    let gone = injected_facts::removed(
-        Some(&InjectedFacts::from_root(tree.root())),
-        &edits,
-        args.edit.no_key,
-    )?;
+    let before = InjectedFacts::from_root(tree.root());
+    let gone = injected_facts::removed(Some(&before), &edits, args.edit.no_key)?;
     let initrd = tree.initrd().path.clone();
-    let archive =
-        tree.archive(&edits).map_err(|fault| fault.in_file(Material::Tree, file.name()))?;
+    let archive = tree.archive(&edits).map_err(at_fault)?;
     let image = archive.outgoing();
     let mut summary = keys_shown(&customization.keys);
     summary.push_str(&settings_shown(&InjectedFacts::from_edits(&edits), recipe));
@@ -59,13 +55,7 @@ pub(crate) fn write(
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }
     if args.dry_run {
-        summary.push_str(&host_keys_shown(customization));
-        for line in taken_out_of_tree(&gone) {
-            summary.extend([&line, "\n"]);
-        }
-        if archive.private {
-            summary.push_str("the archive will hold secrets: mode 0600\n");
-        }
+        summary.push_str(&would_change(customization, &gone, archive.private));
         let known = known.map(KnownHosts::dry_run).unwrap_or_default();
         let (old, new) = (format_bytes(file.size()), format_bytes(image.image().size()));
         return printer::print(&format!(
@@ -74,13 +64,7 @@ pub(crate) fn write(
     }
     let Some(output) = output else { return Ok(()) };
     tell_taken_out_of_tree(&gone);
-    let progress = Destination::meter(Some(output))?;
-    match output {
-        Destination::File(output) => {
-            output.write_packed(image.readers(), |file| pack(image, packing, file, &progress))?;
-        }
-        Destination::Pipe => pack(image, packing, pipe()?, &progress)?,
-    }
+    put(image, packing, output)?;
     if let Some(known) = known {
         known.write()?;
     }
@@ -93,6 +77,29 @@ pub(crate) fn write(
     }
     args.tell_stale(known, false);
     Ok(())
+}
+
+/// What only a dry run tells: host keys, what goes, and who may read the archive.
+fn would_change(customization: &Customization, gone: &[Fact], private: bool) -> String {
+    let mut text = host_keys_shown(customization);
+    for line in taken_out_of_tree(gone) {
+        text.extend([&line, "\n"]);
+    }
+    if private {
+        text.push_str("the archive will hold secrets: mode 0600\n");
+    }
+    text
+}
+
+/// Packs an archive to where it goes.
+fn put(image: Outgoing<'_, &ImageFile>, packing: Packing, output: &Destination) -> Result<()> {
+    let progress = Destination::meter(Some(output))?;
+    match output {
+        Destination::File(output) => {
+            output.write_packed(image.readers(), |file| pack(image, packing, file, &progress))
+        }
+        Destination::Pipe => pack(image, packing, pipe()?, &progress),
+    }
 }
 
 /// Refuses what is for images. The recipe without what there is of it for them.

@@ -334,16 +334,9 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
         interrupt::watch()?;
     }
     let targets = targets::open(to, &mut written)?;
-    // Until an image is known to be for everyone, it is for nobody else.
-    targets.iter().try_for_each(|target| match image.private {
-        Some(Privacy::Public) => target.open_to_others(),
-        _ => target.keep_from_others(),
-    })?;
+    set_access(&targets, image.private)?;
     // Before anything is written: what reaches only some of the media is to be known by its keys, too.
-    if let Some(known) = &image.known {
-        known.write()?;
-        if to.disks.json { known.emit() } else { printer::say(&known.summary()) }
-    }
+    write_known_hosts(image.known.as_ref(), &to.disks)?;
     // Not before: at a question, a signal should end the program as usual.
     interrupt::watch()?;
     let _awake = keep_awake(&targets);
@@ -359,20 +352,32 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     };
     let results = flash::write(image.image, &media, &options);
     drop(media);
-    let results = match results {
-        Ok(results) => results,
-        Err(fault) => {
-            for target in &targets {
-                outcome::tell_state(target, &Operation::Flashed, &to.disks);
-            }
-            return Err(fault);
-        }
-    };
+    let tell_state = |target| outcome::tell_state(target, &Operation::Flashed, &to.disks);
+    let results = results.inspect_err(|_| targets.iter().for_each(tell_state))?;
     let failed = conclude(targets, results, image.private, &Operation::Flashed, &to.disks)?;
     if failed.is_none() && !to.is_file() && !to.disks.json {
         printer::say(&next(image.is_stamped, image.known.as_ref()));
     }
     Ok(failed)
+}
+
+/// Until an image is known to be for everyone, it is for nobody else.
+fn set_access(targets: &[Target], private: Option<Privacy>) -> Result<()> {
+    targets.iter().try_for_each(|target| match private {
+        Some(Privacy::Public) => target.open_to_others(),
+        _ => target.keep_from_others(),
+    })
+}
+
+fn write_known_hosts(known: Option<&KnownHosts>, disks: &Disks) -> Result<()> {
+    let Some(known) = known else { return Ok(()) };
+    known.write()?;
+    if disks.json {
+        known.emit();
+    } else {
+        printer::say(&known.summary());
+    }
+    Ok(())
 }
 
 /// Targets as media, each with its progress.

@@ -12,6 +12,7 @@ use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::place;
 use remaster::progress::Progress;
+use remaster::recipe::Recipe;
 use remaster::recipe::users::User;
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
@@ -20,7 +21,7 @@ use remaster::stamp::batch::{Batch, Form};
 use remaster::stamp::manifest::blocks::Blocks;
 use remaster::stamp::planned_image::ManifestOptions;
 use remaster::threads;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::progress::Meter;
 use crate::cli::{base, interrupt, job};
@@ -41,10 +42,7 @@ pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
     args.check_known_hosts(&shared, &users)?;
     let progress = Meter::stages()?;
     let (base, sha256) = survey(&file, inside.manifest_digests, &mut options, &progress)?;
-    let recipe = |user: &User| user.recipe.clone().over(shared.clone());
-    // A recipe that cannot lie over the other is an error of its user, later.
-    let touches = |user: &User| recipe(user).is_ok_and(|recipe| recipe.touches_stage_one());
-    if users.iter().any(|(_, user)| user.as_ref().is_ok_and(touches)) {
+    if users.iter().flat_map(|(_, user)| user).any(|user| touches_stage_one(user, &shared)) {
         base.initrds().map_err(|fault| file.at_fault(fault))?;
     }
     let before = base.injected_facts();
@@ -71,21 +69,31 @@ pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
         fail_fast: args.fail_fast,
         synced: !args.written.no_sync,
     };
-    let about_base = json!({
-        "name": record.as_ref().map_or_else(|| file.name(), |record| record.name.clone()),
-        "url": record.map(|record| record.url),
-        "release": base.release(), "sha256": sha256.to_string(),
-    });
+    let about_base = about_base(&facts, file.name());
     let teller = BatchReporter::new(args, users.len(), about_base, options.signer.is_some())?;
     let tally = batch.run(&users, files, &teller)?;
     teller.end(args, &tally)?;
-    if interrupt::is_asked() {
-        return Err(Error::Interrupted);
-    }
     match tally.failed {
+        _ if interrupt::is_asked() => Err(Error::Interrupted),
         0 => Ok(()),
         failed => Err(Error::Users { failed, users: users.len() }),
     }
+}
+
+/// The base, for those who read what is reported as JSON.
+fn about_base(base: &BaseFacts<'_>, file: String) -> Value {
+    json!({
+        "name": base.record.map_or(file, |record| record.name.clone()),
+        "url": base.record.map(|record| &record.url),
+        "release": base.image.release(), "sha256": base.sha256.to_string(),
+    })
+}
+
+/// Whether a user's image needs a stage 1 that is understood. A recipe that cannot lie over the shared one is an error of
+/// its user, later.
+fn touches_stage_one(user: &User, shared: &Recipe) -> bool {
+    let recipe = user.recipe.clone().over(shared.clone());
+    recipe.is_ok_and(|recipe| recipe.touches_stage_one())
 }
 
 fn processors() -> usize {
