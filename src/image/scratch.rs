@@ -8,6 +8,7 @@ use crate::checked;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::image::patched::Patch;
+use crate::image::window::seek;
 use crate::units::{ByteRange, u64_of, usize_of};
 
 /// Bytes that are kept together when one of them changes.
@@ -111,12 +112,7 @@ impl<I: ReadAt> Write for Scratch<'_, I> {
 
 impl<I: ReadAt> Seek for Scratch<'_, I> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size()?.checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = seek(self.position, self.size()?, to)?;
         Ok(self.position)
     }
 }

@@ -43,14 +43,19 @@ impl<I: ReadAt> Read for Window<'_, I> {
 
 impl<I> Seek for Window<'_, I> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.at.size().checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        self.position = seek(self.position, self.at.size(), to)?;
         Ok(self.position)
     }
+}
+
+/// The position after a seek in a file of `size` bytes. It may be behind the end, as of any file.
+pub(super) fn seek(position: u64, size: u64, to: SeekFrom) -> io::Result<u64> {
+    let position = match to {
+        SeekFrom::Start(at) => Some(at),
+        SeekFrom::End(by) => size.checked_add_signed(by),
+        SeekFrom::Current(by) => position.checked_add_signed(by),
+    };
+    Ok(position.ok_or(io::ErrorKind::InvalidInput)?)
 }
 
 #[cfg(test)]

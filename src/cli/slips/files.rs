@@ -22,6 +22,15 @@ struct Row {
     rule: Rule,
 }
 
+/// What a text may be taken for by its first bytes.
+const TEXT: &[Kind] = &[Kind::Pipe, Kind::Text, Kind::Unknown];
+
+const RECIPE: Rule = Rule {
+    wanted: "a recipe",
+    takes: TEXT,
+    hint: || "give a recipe file in TOML: `remaster recipe schema` lists its keys".into(),
+};
+
 /// The arguments that name a file to read and are not settings of a recipe. A row for a command stands in front of one for all.
 const ROWS: &[Row] = &[
     Row {
@@ -36,30 +45,14 @@ const ROWS: &[Row] = &[
             },
         },
     },
-    Row {
-        of: &["check"],
-        ids: &["file"],
-        rule: Rule {
-            wanted: "a recipe",
-            takes: &[Kind::Pipe, Kind::Text, Kind::Unknown],
-            hint: || "give a recipe file in TOML: `remaster recipe schema` lists its keys".into(),
-        },
-    },
-    Row {
-        of: &[],
-        ids: &["recipe"],
-        rule: Rule {
-            wanted: "a recipe",
-            takes: &[Kind::Pipe, Kind::Text, Kind::Unknown],
-            hint: || "give a recipe file in TOML: `remaster recipe schema` lists its keys".into(),
-        },
-    },
+    Row { of: &["check"], ids: &["file"], rule: RECIPE },
+    Row { of: &[], ids: &["recipe"], rule: RECIPE },
     Row {
         of: &[],
         ids: &["users"],
         rule: Rule {
             wanted: "a users file",
-            takes: &[Kind::Pipe, Kind::Text, Kind::Unknown],
+            takes: TEXT,
             hint: || {
                 "give a users file, as users.toml: `remaster stamp --help` shows its form".into()
             },
@@ -70,7 +63,7 @@ const ROWS: &[Row] = &[
         ids: &["sha256_file"],
         rule: Rule {
             wanted: "a list of checksums",
-            takes: &[Kind::Pipe, Kind::Text, Kind::Unknown],
+            takes: TEXT,
             hint: || "give the file that is published beside the image, as nixos.iso.sha256".into(),
         },
     },
@@ -79,7 +72,7 @@ const ROWS: &[Row] = &[
         ids: &["known_hosts"],
         rule: Rule {
             wanted: "a known_hosts file",
-            takes: &[Kind::Pipe, Kind::Text, Kind::Unknown],
+            takes: TEXT,
             hint: || {
                 "give the file that was written beside the image, as custom.iso.known_hosts".into()
             },
@@ -90,7 +83,7 @@ const ROWS: &[Row] = &[
         ids: &["manifest"],
         rule: Rule {
             wanted: "a manifest",
-            takes: &[Kind::Pipe, Kind::Text, Kind::Unknown],
+            takes: TEXT,
             hint: || "give the file that `--manifest FILE` wrote when the image was made".into(),
         },
     },
@@ -99,7 +92,7 @@ const ROWS: &[Row] = &[
         ids: &["allowed_signers"],
         rule: Rule {
             wanted: "a list of allowed signers",
-            takes: &[Kind::Pipe, Kind::Text, Kind::Unknown],
+            takes: TEXT,
             hint: || {
                 "give a file with lines as `alice@example.org ssh-ed25519 AAAA…`, as `ssh-keygen -Y verify -f` takes it".into()
             },
@@ -110,7 +103,7 @@ const ROWS: &[Row] = &[
         ids: &["ca_file"],
         rule: Rule {
             wanted: "a file with certificates",
-            takes: &[Kind::Pipe, Kind::Text, Kind::Unknown],
+            takes: TEXT,
             hint: || {
                 "give certificates in PEM, as /etc/ssl/certs/ca-certificates.crt has them".into()
             },
