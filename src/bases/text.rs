@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// What to do where nothing better is known.
 const HINT_SERVER: &str = "check the address and the network, and https_proxy and no_proxy; for an authority of your own, SSL_CERT_FILE";
 
-/// The text at an address of https, of which there may be `most` bytes. Redirects lead to https only.
+/// The text at an https address, of at most `most` bytes. Redirects lead to https only.
 ///
 /// # Errors
 /// [`Error::Network`] for whatever is not a whole text in time.

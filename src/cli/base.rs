@@ -62,7 +62,7 @@ impl Source {
         Ok((path, checked))
     }
 
-    /// The file of a base, of which no SHA-256 is demanded.
+    /// The file of a base without a SHA-256 that it must have.
     fn path_of(&self, given: &Path, before: impl FnOnce() -> Result<()>) -> Result<PathBuf> {
         let origin = FetchOptions { mirror: mirror(None), ..FetchOptions::default() };
         let demand = ResolveOptions {
@@ -327,7 +327,7 @@ pub(crate) fn record(given: &Path, source: &Source) -> Result<Option<Record>> {
     Ok(found.map(|(record, _)| record))
 }
 
-/// Opens another image beside the base, of which no SHA-256 is demanded.
+/// Opens another image beside the base, without a SHA-256 that it must have.
 pub(crate) fn open_second(given: &Path, source: &Source) -> Result<ImageFile> {
     let path = source.path_of(given, || Ok(()))?;
     whole(unpacked(file(&path, None)?, None)?)

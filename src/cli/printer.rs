@@ -139,7 +139,7 @@ pub(super) fn fault(fault: &Error) -> ExitCode {
     ExitCode::from(interrupt::exit_code(fault))
 }
 
-/// What went wrong, about whom, why, and what to do.
+/// What went wrong and where, why, and what to do.
 pub(super) fn explained(fault: &Error, about: &str) -> String {
     let mut text = format!("error: {about}{fault}\n");
     let mut source = fault.source();

@@ -83,7 +83,7 @@ pub(crate) fn keys_shown(gathered: &Gathered) -> String {
     text
 }
 
-/// The host keys of a dry run, a line each: those that chance makes are others each time.
+/// The host keys of a dry run, a line each. Random ones are others each time.
 pub(crate) fn host_keys_shown(customization: &Customization) -> String {
     let mut text = String::new();
     for key in customization.all_host_keys().flat_map(|found| &found.keys) {

@@ -1,5 +1,5 @@
 //! What live systems tell of themselves by IPv6 multicast (`src/live/scripts/announce.sh`). Anybody on the link can send
-//! the same, so it says nothing but whom to ask for a host key.
+//! the same, so an announcement only says which address to ask for a host key.
 
 use std::io::ErrorKind;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};

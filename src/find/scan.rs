@@ -55,7 +55,7 @@ pub struct Asking<'a> {
     pub listener: Option<&'a Listener>,
 }
 
-/// Addresses of which nothing is known.
+/// Addresses that nothing is known about.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Missed {
     /// Those that took the connection, as it seems, and then did not show their keys in time.

@@ -115,7 +115,7 @@ fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<
     Ok(Changes { rest: joined(bad), head: joined(head), tail })
 }
 
-/// Whether the medium holds the base of the image but for the `known` places. Images of one release
+/// Whether the medium holds the base of the image, except at the `known` places. Images of one release
 /// share name and date; what tells them apart is where their files lie, and the files.
 fn is_same_base(
     writer: &Writer<'_>,
@@ -194,8 +194,9 @@ fn write_changes(
     Ok(())
 }
 
-/// Takes away what firmware looks for, so that an interrupted update does not boot: the first block,
-/// where the mark of a half written disk comes, the volume descriptors, by which some find an El Torito catalog on a stick, too, and the backup GPT.
+/// Takes away what firmware looks for, so that an interrupted update does not boot: the first block, which gets the
+/// mark of a half written disk; the volume descriptors, as some firmware follows them to an El Torito catalog on a stick
+/// as well; and the backup GPT.
 fn invalidate(writer: &mut Writer<'_>, layout: &Layout) -> Result<()> {
     let zeros = aligned(FIRST_BLOCK)?;
     writer.put(&marked(u64_len(layout.head()?).min(FIRST_BLOCK))?, 0)?;

@@ -80,7 +80,7 @@ impl Layout {
         checked::part(&self.head, ..usize_of(self.used.min(size)), "the head of the image")
     }
 
-    /// What is simply bytes of the image, of which there are `size`.
+    /// What is simply bytes of the image, which has `size` bytes.
     pub(super) fn plain(&self, size: u64) -> Option<ByteRange> {
         let end = self.tail.as_ref().map_or(size, |tail| size.min(tail.at));
         ByteRange::between(self.used, end).filter(|plain| !plain.is_empty())
@@ -155,7 +155,7 @@ impl ReadAt for Placed<'_> {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
-        // Below the bytes there is nothing that anybody asks for, but for a search through all.
+        // Nobody reads below the bytes, except a search through everything.
         let zeros = usize_of(beyond(self.at, at)).min(buf.len());
         let (before, inside) = buf.split_at_mut(zeros);
         before.fill(0);

@@ -257,7 +257,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Reads back `ranges`, and if they are right, writes what is in `head` of the first mebibyte,
-    /// then its first block, and reads that back, too.
+    /// then its first block, and reads that back as well.
     pub(super) fn check_and_close(
         &mut self,
         meant: Expected<'_>,

@@ -16,7 +16,7 @@ pub struct Check {
     pub detail: String,
 }
 
-/// Refuses a base of which checks say that it is wrong.
+/// Refuses a base that fails a check.
 ///
 /// # Errors
 /// [`Error::Unsound`], with the words of all that do.

@@ -233,7 +233,7 @@ pub struct AttachedFile {
 /// A key that is let in.
 #[derive(Clone, Debug, Serialize)]
 pub struct Key {
-    /// As whom.
+    /// The user that it lets in.
     pub user: &'static str,
     /// As `ssh-ed25519`.
     pub algorithm: String,

@@ -80,7 +80,7 @@ pub enum KeyError {
         /// What was read.
         source_name: String,
     },
-    /// Keys of which each lets nobody in to a shell: over ssh, nobody would reach the machine.
+    /// No key lets anybody in to a shell: over ssh, nobody would reach the machine.
     #[error("no key lets anybody in to a shell: {}", why.join("; "))]
     Nobody {
         /// Why, for each line.

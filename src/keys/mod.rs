@@ -100,7 +100,7 @@ pub fn is_public(text: &[u8]) -> bool {
             .any(|start| text.starts_with(start.as_bytes()))
 }
 
-/// Takes the keys of an `authorized_keys` text, called `name` in messages, whomever they let in.
+/// Takes the keys of an `authorized_keys` text, called `name` in messages, also keys that let nobody in.
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Gathered, KeyError> {
     let mut gathered = Gathered::default();
     gathered.add(name, bytes, Moment::FIRST)?;
@@ -108,7 +108,7 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Gathered, KeyError> {
 }
 
 impl Gathered {
-    /// Adds the keys of one source, of which there must be some.
+    /// Adds the keys of one source. There must be at least one.
     fn add(&mut self, name: &str, bytes: &[u8], now: Moment) -> Result<(), KeyError> {
         let lines = text::lines(name, bytes)?;
         if lines.is_empty() {
@@ -128,7 +128,7 @@ impl Gathered {
         Ok(())
     }
 
-    /// Refuses keys of which none lets anybody in.
+    /// Refuses keys that let nobody in.
     fn or_nobody(self) -> Result<Self, KeyError> {
         if self.lets_in {
             return Ok(self);

@@ -1,4 +1,4 @@
-//! Checks the options of a line, since sshd skips a line of which it does not understand every option.
+//! Checks the options of a line, as sshd skips a line if it does not understand every option.
 
 use super::expiry::Moment;
 use super::fault::LineError;

@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(text(&unknown, PRINTS), "");
         let digest = text(&unknown, DIGEST);
         assert_eq!(digest.trim_end().len(), 64, "{digest:?}");
-        // It is the same each time, also of what chance has a part in.
+        // It is the same each time, also where keys are random.
         let again = edits(&recipe(true, &["generate"]));
         assert_eq!(text(&known, DIGEST), text(&again, DIGEST));
         assert_ne!(text(&known, PRINTS), text(&again, PRINTS));

@@ -42,7 +42,7 @@ impl Wanted {
     }
 }
 
-/// The host keys that a recipe names, before chance makes some of them.
+/// The host keys that a recipe asks for, before the random ones are made.
 #[derive(Clone, Debug)]
 pub(super) struct RequestedHostKeys {
     keys: Vec<Wanted>,
@@ -50,7 +50,7 @@ pub(super) struct RequestedHostKeys {
 }
 
 impl RequestedHostKeys {
-    /// Whether chance makes one of them.
+    /// Whether one of them is to be random.
     pub(super) fn has_random_key(&self) -> bool {
         self.keys.iter().any(|key| matches!(key, Wanted::Random(_)))
     }
@@ -90,8 +90,7 @@ impl RequestedHostKeys {
         (!keys.is_empty()).then(|| Self { keys, hostname: recipe.hostname.clone() })
     }
 
-    /// The keys, with those that chance makes. They are taken over from the files of an image that was made before,
-    /// where it has some.
+    /// Makes the random keys, or takes them from the files of an image that was made before.
     pub(super) fn complete(&self, before: &[Member]) -> Result<HostKeys> {
         let complete = |wanted: &Wanted| match wanted {
             Wanted::Given(key) => Ok(key.clone()),
@@ -103,7 +102,7 @@ impl RequestedHostKeys {
         Ok(self.with_alias(self.keys.iter().map(complete).collect::<Result<_>>()?))
     }
 
-    /// The same with words for those that chance makes.
+    /// The same with words for the random keys.
     pub(super) fn in_words(&self) -> HostKeys {
         let word = |wanted: &Wanted| match wanted {
             Wanted::Given(key) => key.clone(),
@@ -335,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_the_same_key_and_chance_gives_others() {
+    fn a_seed_gives_the_same_key_and_without_one_keys_are_random() {
         let seed: Vec<u8> = (1..=40).collect();
         let one = gathered(&["generate"], Some(&seed)).unwrap();
         let again = gathered(&["generate:ed25519"], Some(&seed)).unwrap();

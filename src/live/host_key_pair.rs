@@ -1,4 +1,4 @@
-//! One host key: made by chance, read from a file or an image, checked, and in the form in which it is placed.
+//! One host key: generated, or read from a file or an image; checked, and in the form in which it is placed.
 
 use std::fmt;
 use std::path::Path;
@@ -53,7 +53,7 @@ pub struct HostKey {
     pub public: String,
     /// As `SHA256:…`.
     pub fingerprint: String,
-    /// Whether chance made it, so that it will be another one next time.
+    /// Whether it is random, so that it will be another one next time.
     pub is_random: bool,
 }
 

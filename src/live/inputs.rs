@@ -1,8 +1,8 @@
-//! What was asked for, as one digest that chance has no part in: the same recipe gives the same one.
+//! The digest of what was asked for: the same recipe gives the same digest, also where keys and salts are random.
 //!
-//! The digest gets around, as the recipe id is made of it, and so nothing is in it by which a secret could be guessed:
-//! contents that others must not read are left out, or mixed with the seed where there is one. What chance makes stands
-//! in it as the word for it, and a hash of a password as it was given.
+//! The recipe id is made of the digest, so others see it, and it must not help to guess a secret. Contents that others
+//! must not read are left out, or mixed with the seed where there is one. Words stand for random keys and salts. The hash
+//! of a password goes in as it was given.
 
 use sha2::{Digest as _, Sha256};
 
@@ -16,7 +16,7 @@ use crate::units::u64_len;
 /// The file that has given hashes and the words for others: salted, so that nobody guesses by them.
 const SHADOW: &str = "etc/shadow";
 
-/// The digest of edits in which words stand for what chance makes: SHA-256 of `remaster inputs 1\n` and of each item in
+/// The digest of edits in which words stand for random keys and salts: SHA-256 of `remaster inputs 1\n` and of each item in
 /// order, with its length in 8 bytes before it, the least significant first.
 pub(super) fn digest(edits: &Edits, seed: Option<&Seed>) -> Result<[u8; 32]> {
     let mut items = Items(Sha256::new_with_prefix(b"remaster inputs 1\n"));
@@ -95,7 +95,7 @@ impl Items {
     }
 }
 
-/// What tells one secret from another to nobody who has not the seed.
+/// Tells secrets apart, but only for somebody who has the seed.
 fn mixed(secret: &[u8], seed: &Seed) -> [u8; 32] {
     let digest = hex::digits(&Sha256::digest(secret));
     seed.derive(&format!("secret of a recipe id {digest}"))
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_chance_made_before_is_taken_over_where_it_fits() {
+    fn random_keys_and_salts_are_taken_over_where_they_fit() {
         let recipe = recipe(|recipe| {
             recipe.host_key = vec!["generate".into()];
             recipe.root_password_prompt = Some(true);

@@ -60,7 +60,7 @@ use network::Network;
 use system::System;
 use wifi::Wifi;
 
-/// A recipe with the contents of all files that it names, and with what chance makes of it.
+/// A recipe with the contents of all files that it names, and with its random keys and salts.
 #[derive(Debug)]
 pub struct Customization {
     /// The keys to let in and what is worth telling of them.
@@ -86,7 +86,7 @@ pub struct Customization {
     exposed: Vec<String>,
 }
 
-/// The host keys and passwords of a recipe, before chance makes keys and salts.
+/// The host keys and passwords of a recipe, before random keys and salts are made.
 #[derive(Debug)]
 struct Requested {
     host_keys: Option<RequestedHostKeys>,
@@ -94,8 +94,8 @@ struct Requested {
 }
 
 impl Requested {
-    /// Refuses what chance would make.
-    fn refuse_chance(&self, recipe: &Recipe) -> Result<()> {
+    /// Refuses what would be random.
+    fn refuse_random(&self, recipe: &Recipe) -> Result<()> {
         let what = format!(
             "would be made by chance, another one each time, and {} is given",
             setting!(reproducible)
@@ -117,7 +117,7 @@ impl Requested {
     }
 }
 
-/// A recipe with the contents of all files that it names, before chance makes keys and salts.
+/// A recipe with the contents of all files that it names, before random keys and salts are made.
 #[derive(Debug)]
 pub(crate) struct CustomizationTemplate(Customization);
 
@@ -147,7 +147,7 @@ impl CustomizationTemplate {
             passwords: RequestedPasswords::gather(recipe, input, seed.as_ref())?,
         };
         if recipe.reproducible == Some(true) {
-            requested.refuse_chance(recipe)?;
+            requested.refuse_random(recipe)?;
         }
         let machines = Machines::gather(recipe, &keys, seed.as_ref())?;
         if recipe.reproducible == Some(true) && machines.have_random_keys() {
@@ -184,13 +184,12 @@ impl CustomizationTemplate {
         self.0.notes()
     }
 
-    /// The digest of what is asked for of an image of these facts, whatever chance makes of it.
+    /// The digest of what is asked for of an image of these facts, without random keys and salts.
     pub(crate) fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
         self.0.inputs(facts)
     }
 
-    /// The same with what chance makes. That is taken over from the files of an image that was made before, as far as
-    /// it is of the same recipe.
+    /// Makes random keys and salts, or takes them from the files of an image that was made of the same recipe before.
     pub(crate) fn complete(mut self, before: &[Member]) -> Result<Customization> {
         let Requested { host_keys, passwords } = &self.0.requested;
         self.0.host_keys = host_keys.as_ref().map(|keys| keys.complete(before)).transpose()?;
@@ -226,7 +225,7 @@ impl Customization {
         CustomizationTemplate::with(recipe, keys, input, Some(carried))?.complete(&[])
     }
 
-    /// The same before chance makes keys and salts.
+    /// The same before random keys and salts are made.
     pub(crate) fn template(self) -> CustomizationTemplate {
         CustomizationTemplate(self)
     }
@@ -269,7 +268,7 @@ impl Customization {
         Ok(Edits { inputs: Some(inputs), ..edits })
     }
 
-    /// The edits with these host keys, of which words stand for those that chance makes, or not.
+    /// The edits with these host keys; with `in_words`, words stand for random ones.
     fn edits_with(
         &self,
         (host_keys, in_words): (Option<&HostKeys>, bool),
@@ -331,7 +330,7 @@ fn inject_method(recipe: &Recipe, carried: Option<&Carried>) -> Result<InjectMet
     })
 }
 
-/// The keys of a recipe, of which one must let somebody in.
+/// The keys of a recipe. One of them must let somebody in.
 fn judged_keys(recipe: &Recipe, input: &mut Input<'_>) -> Result<Gathered> {
     match recipe.key.as_slice() {
         [] if recipe.expect_fingerprint.is_empty() => Ok(Gathered::default()),
@@ -348,7 +347,7 @@ fn gather_keys(recipe: &Recipe, fetched: &keys::Fetched, stdin: impl Read) -> Re
     Ok(keys::gather_with(&recipe.key, place, fetched, stdin)?)
 }
 
-/// The paths of the files that a recipe makes, whomever its keys let in. It names no file to be read.
+/// The paths of the files that a recipe makes. The recipe names no file to be read.
 ///
 /// # Errors
 /// What is wrong with it.

@@ -36,11 +36,11 @@ pub(super) struct Passwords([Option<Secret>; 2]);
 #[derive(Clone, Debug)]
 enum Word {
     Hash(Secret),
-    /// To be hashed with a salt that chance makes.
+    /// To be hashed with a random salt.
     Plain(Secret),
 }
 
-/// The passwords that a recipe wants, before chance makes the salts of some.
+/// The passwords that a recipe asks for, before random salts are made.
 #[derive(Clone, Debug)]
 pub(super) struct RequestedPasswords([Option<Word>; 2]);
 
@@ -89,12 +89,12 @@ impl RequestedPasswords {
         Ok(Passwords([complete(("root", root))?, complete(("nixos", nixos))?]))
     }
 
-    /// Whether chance makes the salt of one.
+    /// Whether one of them gets a random salt.
     pub(super) fn has_random_salt(&self) -> bool {
         self.0.iter().any(|word| matches!(word, Some(Word::Plain(_))))
     }
 
-    /// The same with a word for what chance makes: nothing of a password.
+    /// The same with a word for each password that gets a random salt.
     pub(super) fn in_words(&self) -> Passwords {
         Passwords(self.0.each_ref().map(|word| match word {
             None => None,
@@ -115,7 +115,7 @@ fn taken_over(user: &str, password: &str, before: &[Member]) -> Option<Secret> {
     verified.is_ok().then(|| Secret::new(hash))
 }
 
-/// Chance, so that two images with one password do not look alike.
+/// Random, so that two images with one password do not look alike.
 fn random_salt() -> [u8; 16] {
     let mut salt = [0; 16];
     OsRng.fill_bytes(&mut salt);
@@ -282,7 +282,7 @@ mod tests {
         let hash = root.strip_prefix("root:").unwrap().strip_suffix(":1::::::").unwrap();
         assert!(hash.starts_with("$y$j9T$") && !text.contains("stdin"));
         Yescrypt::default().verify_password(b"from stdin", hash).unwrap();
-        assert_ne!(text, shadow(&gathered(&recipe, &[]).unwrap().unwrap()), "the salt is chance");
+        assert_ne!(text, shadow(&gathered(&recipe, &[]).unwrap().unwrap()), "the salt is random");
         assert!(checked_hash(hash).is_ok());
     }
 

@@ -24,7 +24,7 @@ const DIFFERENT: usize = 12;
 /// The salt of HKDF: says whose derivation this is, and which version of it.
 const SALT: &[u8] = b"remaster host key seed 1";
 
-/// The bytes of a seed's file or variable, and whom it is derived from it for.
+/// The bytes of a seed's file or variable, and for which user or machine secrets are derived from it.
 #[derive(Clone)]
 pub(super) struct Seed {
     bytes: Vec<u8>,

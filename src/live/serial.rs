@@ -1,4 +1,4 @@
-//! Logins at several serial ports of one kind, of which the kernel talks at one.
+//! Logins at several serial ports of one kind. The kernel itself uses only one of them.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! tar archives of which some files change and everything else stays byte for byte: owners, modes, times and order. The
+//! tar archives in which some files change and everything else stays byte for byte: owners, modes, times and order. The
 //! headers are read by the `tar` crate.
 
 use std::fmt::Display;

@@ -71,7 +71,7 @@ pub(super) fn fill(
     progress: &dyn Progress,
 ) -> std::result::Result<CopyMethod, Fault> {
     let base = image.base().file();
-    // Nothing is gained by a clone of which no byte stays where it is.
+    // A clone gains nothing if no byte of it stays where it is.
     let cloned =
         image.pieces().iter().any(Piece::stays) && rustix::fs::ioctl_ficlone(file, base).is_ok();
     if cloned {

@@ -283,8 +283,9 @@ pub fn secrets<'m>(members: impl IntoIterator<Item = &'m Member> + Clone) -> Vec
     members.into_iter().filter(is_secret).collect()
 }
 
-/// Whether nothing in a file is secret, although it is closed: sshd takes no open `authorized_keys`, and
-/// `NetworkManager` no open profiles, of which ours for wired interfaces have addresses alone.
+/// Whether a file holds no secret although only its owner may read it. sshd refuses an `authorized_keys` file that others
+/// may write, and `NetworkManager` refuses profiles that others may read. Our profiles of wired interfaces hold
+/// addresses alone.
 fn is_closed_for_its_reader(member: &Member) -> bool {
     const WIRED: [&[u8]; 2] =
         [b"[connection]\nid=remaster-address-", b"[connection]\nid=remaster-dhcp\n"];
@@ -320,7 +321,7 @@ pub struct Edits {
     pub boot: Boot,
     /// What the base must have.
     pub required_names: Vec<Spanned<RequiredName>>,
-    /// The digest of what was asked for, whatever chance made of it; none if these come from nowhere else.
+    /// The digest of what was asked for, without random keys and salts; none if these edits come from no recipe.
     pub inputs: Option<[u8; 32]>,
 }
 

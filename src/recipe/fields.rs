@@ -196,7 +196,7 @@ pub(crate) fn same(one: &[String], other: &[String]) -> bool {
     sorted(one) == sorted(other)
 }
 
-/// What holds or names a secret, of which no value is reported.
+/// What holds or names a secret. Values of these are not reported.
 const OF_SECRETS: [&str; 9] = [
     "host-key",
     "host-key-seed",

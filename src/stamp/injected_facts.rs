@@ -239,7 +239,7 @@ impl InjectedFacts {
         all
     }
 
-    /// Whether somebody can log in over ssh: by a key, or by a password, of which sshd takes none that is empty.
+    /// Whether somebody can log in over ssh: by a key, or by a password that is not empty, as sshd refuses empty ones.
     pub fn lets_in(&self) -> bool {
         let has_password = PASSWORDS.iter().any(|name| self.has_named(name));
         self.has_named(KEY) || (has_password && self.is_on(SSH_PASSWORDS))

@@ -57,7 +57,7 @@ pub struct MadeBefore {
     pub version: String,
     /// `SOURCE_DATE_EPOCH` then.
     pub epoch: Option<u64>,
-    /// The signature of its manifest, which some kinds of key make by chance.
+    /// The signature of its manifest, which is random with some kinds of key.
     pub signature: Option<Vec<u8>>,
 }
 

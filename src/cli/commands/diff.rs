@@ -102,7 +102,7 @@ fn first(text: &mut String, diff: &Diff) {
     let _ = writeln!(text, "different: {} (--all shows them)", counts(diff).join(", "));
 }
 
-/// How many files, records and bytes differ, but for those of which none does.
+/// How many files, records and bytes differ. A count of zero is left out.
 fn counts(diff: &Diff) -> Vec<String> {
     let all = [
         (diff.files.len().to_string(), "file on the volume", "files on the volume"),

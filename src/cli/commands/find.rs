@@ -244,7 +244,7 @@ fn addresses(networks: &[Network]) -> Vec<Address> {
     found
 }
 
-/// What is to be said of addresses of which nothing is known, and where none has a key.
+/// What to say about addresses that nothing is known about, and where none has a key.
 fn concluded(args: &Args, missed: &Missed, none: bool, asked: &str) -> Result<()> {
     if missed.unasked > 0 {
         return Err(Error::NotFound {

@@ -6,7 +6,7 @@ use crate::units::u64_len;
 const WHAT: &str = "Path Table Record";
 const TABLE: &str = "Path Table";
 
-/// Directories with a number of 16 bits, of which one must be left.
+/// Directories that a number of 16 bits can tell apart. One of them must be left.
 const MOST: &str = "fewer than 65535, so that one more has a number";
 
 /// The byte order of a path table.

@@ -126,7 +126,7 @@ impl Packed {
 mod tests {
     use super::*;
 
-    /// What comes of packed bytes, of which a decoder reads `read`, and of unpacked ones.
+    /// The results for packed bytes, of which a decoder reads `read`, and for unpacked ones.
     fn check(
         packed: &'static [u8],
         read: usize,

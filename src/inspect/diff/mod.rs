@@ -26,7 +26,7 @@ use hierarchy::Images;
 /// The version of the JSON form.
 pub const SCHEMA: u32 = 2;
 
-/// Bytes of which differences nearer to each other are one range.
+/// Differences that are nearer to each other than this many bytes are one range.
 const BLOCK: u64 = 512;
 
 /// A menu entry whose words differ.

@@ -121,7 +121,7 @@ impl Machines {
         Ok(Self(all))
     }
 
-    /// The same with the host keys that chance makes.
+    /// Makes the random host keys.
     pub(super) fn complete(&mut self) -> Result<()> {
         for one in &mut self.0 {
             one.host_keys = one.requested.as_ref().map(|keys| keys.complete(&[])).transpose()?;
@@ -129,7 +129,7 @@ impl Machines {
         Ok(())
     }
 
-    /// Whether chance makes a host key of one.
+    /// Whether one of them gets a random host key.
     pub(super) fn have_random_keys(&self) -> bool {
         self.0
             .iter()
@@ -146,8 +146,8 @@ impl Machines {
         self.0.iter().flat_map(|one| one.keys.notes.iter().map(ToString::to_string))
     }
 
-    /// Puts it in, and gives the paths that are some machine's, which nothing else may make. `in_words` has words
-    /// stand for the host keys that chance makes.
+    /// Puts it in, and gives the paths that are some machine's, which nothing else may make. With `in_words`, words stand
+    /// for random host keys.
     pub(super) fn apply(
         &self,
         common: Part<'_>,

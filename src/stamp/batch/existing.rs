@@ -1,4 +1,4 @@
-//! What stands under the name of a file that is to be made: of which recipe it was made, and what chance made then.
+//! The image that stands under the name of one to be made: its recipe, and its random keys and salts.
 
 use std::path::Path;
 

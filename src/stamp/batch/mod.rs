@@ -387,8 +387,9 @@ impl Run<'_> {
         }
     }
 
-    /// A user's image, and whether it stands under its name already. What is there and of the same recipe is made
-    /// again with what chance made then: if it is the same now, it is whole. Whatever is written is made again.
+    /// A user's image, and whether it exists already. An existing image of the same recipe is made again with its own
+    /// random keys and salts: if the result is the same, the existing one is whole. An image that is written gets new
+    /// ones.
     fn job(
         &self,
         mut template: CustomizationTemplate,

@@ -44,7 +44,7 @@ pub struct Manifest {
     pub manifest: u32,
     /// What made it.
     pub tool: Tool,
-    /// The recipe id: the digest of base and inputs, whatever chance made of them; null if the base was not read whole.
+    /// The recipe id: the digest of base and inputs, without random keys and salts; null if the base was not read whole.
     #[serde(default)]
     pub recipe_id: Option<String>,
     /// The content id: the digest of base and edits; null if the base was not read whole.
@@ -104,7 +104,7 @@ pub struct BaseFacts {
 /// A key that is let in.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Key {
-    /// As whom.
+    /// The user that it lets in.
     pub user: String,
     /// As `SHA256:…`.
     pub fingerprint: String,
@@ -203,7 +203,7 @@ pub fn content_id(base: Digest, edits: Digest) -> Digest {
 }
 
 /// The recipe id: SHA-256 of `remaster recipe 2\n`, the base's SHA-256 and the digest of the inputs. Equal ids give
-/// images that differ in nothing but what chance made, secrets, and the version that made them.
+/// images that differ only in random keys and salts, in secrets, and in the version that made them.
 pub fn recipe_id(base: Digest, inputs: Digest) -> Digest {
     let sum = Sha256::new_with_prefix(b"remaster recipe 2\n").chain_update(base.0);
     Digest(sum.chain_update(inputs.0).finalize().into())

@@ -31,7 +31,7 @@ const SHADOW: &str = "etc/shadow";
 pub struct PreviousStamp {
     /// What stays of it as a recipe.
     recipe: Recipe,
-    /// The keys of before, of which some may not stay.
+    /// The earlier keys. Some may not stay.
     keys: Vec<String>,
     /// The entries of the original's menus.
     entries: Vec<Entry>,
@@ -122,9 +122,9 @@ impl PreviousStamp {
         Error::Recipe { what, hint }
     }
 
-    /// What is asked for now over what was put in before. Networks are said again where something of them is asked for
-    /// now; else they stay as files, of which wireless ones cannot be said again. A serial port that is asked for again
-    /// stays where it is among the ports, with its new speed.
+    /// What is asked for now over what was put in before. Networks become a recipe again where something of them is asked
+    /// for now; else they stay as files, as wireless ones cannot become a recipe again. A serial port that is asked for
+    /// again stays where it is among the ports, with its new speed.
     ///
     /// # Errors
     /// What is wrong with what is asked for of menus, and kernel arguments for other entries than those of before.
@@ -222,7 +222,7 @@ fn read_keys<B: ReadAt>(base: &BaseImage<B>, root: &[Member], recipe: &mut Recip
     Ok(())
 }
 
-/// The lines of keys, of which none may be lost.
+/// The lines of keys. None may be lost.
 fn key_lines(text: &str) -> Result<Vec<String>> {
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     match lines.iter().find(|line| key_of(line).is_none()) {

@@ -160,7 +160,7 @@ impl Args {
     }
 }
 
-/// The first target that failed, of which has been told.
+/// The error of the first target that failed. It has been reported already.
 pub(crate) type Failed = Option<Error>;
 
 /// Writes the image of `args`, with keys in it if there are any. With `--json`, what ends it is reported

@@ -138,7 +138,7 @@ fn logins(keys: &[Key]) -> Vec<String> {
     found.into_iter().map(|(key, users)| format!("{} with {key}", users.join(" and "))).collect()
 }
 
-/// Lines of one kind, of which the first few are shown.
+/// Lines of one kind. Only the first few are shown.
 fn put_few(text: &mut String, what: &str, all: &[String]) {
     for line in all.iter().take(MAX_SHOWN) {
         let _ = writeln!(text, "{what}: {line}");

@@ -36,7 +36,7 @@ pub(super) struct BatchReporter {
     beside: Mutex<BTreeSet<String>>,
     /// What was put into the base before, and of how many images it is gone.
     gone: Mutex<BTreeMap<String, usize>>,
-    /// What is worth telling of what was asked for, and of whom.
+    /// Notes on what was asked for, and the user that each is about.
     notes: Mutex<BTreeMap<String, Whose>>,
 }
 
