@@ -1,4 +1,4 @@
-//! What a run reads and what it writes, known before anything is written: no file is both, and none is written twice.
+//! The files that a run reads and writes, known before anything is written: no file is both, and none is written twice.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, Metadata};
@@ -29,7 +29,7 @@ impl RunFiles {
     /// Takes down what is read; of a folder everything in it.
     ///
     /// # Errors
-    /// It is written, too.
+    /// It is also written.
     pub fn read(&mut self, name: &str, path: &Path) -> Result<()> {
         let Some(about) = about(path) else { return Ok(()) };
         if let Some(other) = self.given_way.get(&id(&about)) {

@@ -3,7 +3,8 @@
 //! ```text
 //! name -> catalog -> release -> download -> cache -> path
 //! ```
-//! `known` fetches a base by its address and SHA-256 instead, `text` what is small and no base. Only `http` knows how a server is spoken to; without the feature `fetch` another file stands in its place.
+//! `known` fetches a base by its address and SHA-256 instead; `text` fetches small texts, which are not bases. Only `http`
+//! talks to servers; without the feature `fetch`, `no_http` takes its place.
 
 mod cache;
 mod catalog;

@@ -111,8 +111,8 @@ pub fn started_alone<'a>(
     })
 }
 
-/// What is worth telling of the entries that menus start by themselves: that they differ, as a part of a title that is
-/// asked for is of one entry here and of another there.
+/// A note if menus start different entries by themselves, as a part of a title can match one entry in one menu and another
+/// entry in another menu.
 pub(crate) fn differing_defaults(configs: &[Config], boot: &Boot) -> Option<String> {
     let menu = Menu { boot, old_label: "", credential: None };
     let chosen = configs.iter().filter_map(|config| {

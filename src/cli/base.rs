@@ -50,8 +50,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The path of a base, and its open file if a SHA-256 was demanded, which it has; says so before it fetches one, unless
-    /// `before` refuses.
+    /// The path of a base, and its open file if a SHA-256 was demanded and is right. Before it fetches a base it asks
+    /// `before`, which may refuse, and says so.
     pub(crate) fn resolve(
         &self,
         given: &Path,
@@ -263,7 +263,7 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The text of a list of digests, or why it is none.
+/// The text of a list of digests, or why it is not one.
 fn text_of(list: &Path) -> Result<Result<String, String>> {
     let doing = format!("read {}", list.display());
     match bounded::read(list, published::LARGEST, &doing) {

@@ -33,7 +33,7 @@ pub(crate) struct Edit {
 }
 
 impl Edit {
-    /// Whether anything is to be put in, or to be told of what is put in.
+    /// Whether anything is to be put in, or reported about what is put in.
     pub(crate) fn is_given(&self) -> bool {
         !self.flag_names().is_empty()
     }
@@ -87,7 +87,7 @@ impl Edit {
         Ok(recipe)
     }
 
-    /// Reads everything that is named, and tells what is worth telling of it.
+    /// Reads everything that is named, and prints notes on it.
     pub(crate) fn gather(&self, files: &mut RunFiles) -> Result<(Recipe, Customization)> {
         self.gathered(self.recipe()?, files)
     }
@@ -190,7 +190,7 @@ impl Read for TypedInput {
     }
 }
 
-/// Tells what is worth telling of what was read.
+/// Prints notes on what was read.
 pub(crate) fn tell(customization: &Customization) {
     for note in customization.notes() {
         printer::note(&note);

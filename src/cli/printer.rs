@@ -82,7 +82,7 @@ pub(super) fn is_quiet() -> bool {
     loudness().quiet || HUSHED.load(Ordering::Relaxed)
 }
 
-/// Does something without a word, as a command that is part of another one.
+/// Does something in silence, as a command that is part of another one.
 pub(super) fn hushed<T>(doing: impl FnOnce() -> T) -> T {
     HUSHED.store(true, Ordering::Relaxed);
     let done = doing();

@@ -1,4 +1,4 @@
-//! What stands beside an output and tells of what was there before, because nothing wrote it again: it is named.
+//! Names files beside an output that are still about what was there before, because nothing wrote them again.
 
 use std::path::{Path, PathBuf};
 

@@ -11,7 +11,7 @@ use remaster::stamp::injected_facts::{Fact, InjectedFacts};
 
 use super::printer;
 
-/// Tells of names that cannot be looked up in what starts by itself, whose store is in an initrd.
+/// Prints notes on names that cannot be looked up in what starts by itself, as its store is in an initrd.
 pub(crate) fn tell_unknown(edits: &Edits) -> Result<()> {
     let notes = look_up(edits, Err("whose store is in the initrd"))?;
     for note in notes {
@@ -51,7 +51,7 @@ pub(crate) fn taken_out(gone: &[Fact]) -> Vec<String> {
     lines
 }
 
-/// Tells it, whoever watches: nothing goes without a word.
+/// Prints that: nothing is taken out in silence.
 pub(crate) fn tell_taken_out(gone: &[Fact]) {
     for line in taken_out(gone) {
         printer::note(&line);
@@ -66,7 +66,7 @@ pub(crate) fn taken_out_of_tree(gone: &[Fact]) -> Vec<String> {
     lines
 }
 
-/// Tells that.
+/// Prints that.
 pub(crate) fn tell_taken_out_of_tree(gone: &[Fact]) {
     for line in taken_out_of_tree(gone) {
         printer::note(&line);

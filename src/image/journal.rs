@@ -1,5 +1,5 @@
-//! Where the journal of an edit in place lies, and whether what lies there is one that is obeyed: anybody who may
-//! write into the folder can put something there.
+//! Where the journal of an edit in place lies, and whether the file there is trusted: anybody who may write into the
+//! folder can put something there.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -46,8 +46,7 @@ pub(crate) fn none_beside(image: &Path) -> Result<()> {
     })
 }
 
-/// Opens the journal of an image that is to be finished; none if there is none. Nothing that lies there is waited
-/// for.
+/// Opens the journal of an edit that is to be finished, if there is one. Does not wait, whatever is there.
 ///
 /// # Errors
 /// Something else lies there, or a file that somebody else may have made.

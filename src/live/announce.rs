@@ -31,7 +31,7 @@ impl Announce {
         Self { wanted: recipe.announce == Some(true) }
     }
 
-    /// What is worth telling of an image with or without host keys.
+    /// A note for an image with or without host keys.
     pub(super) fn note(self, has_host_key: bool) -> Option<String> {
         (self.wanted && !has_host_key).then(|| {
             let flag = setting!(host_key);

@@ -1,4 +1,4 @@
-//! Files with secrets that everybody on this machine may read: they are taken, and told of.
+//! Files with secrets that everybody on this machine may read: they are taken, with a note.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

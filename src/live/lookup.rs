@@ -12,8 +12,8 @@ const MAX_SHOWN: usize = 6;
 /// Names that are examples of their kind.
 const USUAL: [&str; 3] = ["us", "default8x16", "en_US.utf8"];
 
-/// Refuses what a base does not have. What is worth telling: names that could not be looked up. `known` is what the base
-/// has, or why that is not known.
+/// Refuses names that a base does not have. Notes those that could not be looked up. `known` is what the base has, or why
+/// that is not known.
 pub fn look_up(edits: &Edits, known: Result<&Console, &str>) -> Result<Vec<String>> {
     let mut unknown: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for asked in &edits.required_names {
@@ -52,7 +52,7 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// None if there are none.
+    /// None if the base has no names of the kind.
     fn new(kind: &str, console: &'a Console) -> Option<Self> {
         let (names, plain): (_, fn(&str) -> String) = match kind {
             "keymap" => (&console.keymaps, str::to_owned),

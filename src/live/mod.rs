@@ -63,7 +63,7 @@ use wifi::Wifi;
 /// A recipe with the contents of all files that it names, and with its random keys and salts.
 #[derive(Debug)]
 pub struct Customization {
-    /// The keys to let in and what is worth telling of them.
+    /// The keys to let in, and notes on them.
     pub keys: Gathered,
     files: Option<Files>,
     /// The host keys to place.
@@ -179,7 +179,7 @@ impl CustomizationTemplate {
         }))
     }
 
-    /// What is worth telling the user, a line each.
+    /// Notes for the user, a line each.
     pub(crate) fn notes(&self) -> Vec<String> {
         self.0.notes()
     }
@@ -247,7 +247,7 @@ impl Customization {
         self.way.has_archives()
     }
 
-    /// What is worth telling the user, a line each.
+    /// Notes for the user, a line each.
     pub fn notes(&self) -> Vec<String> {
         let limits = (self.way == InjectMethod::Credential).then(|| credential::LIMITS.to_string());
         let keys = self.keys.notes.iter().map(ToString::to_string);

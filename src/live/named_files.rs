@@ -143,7 +143,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<()> {
 /// Takes down every file and folder that a recipe names.
 ///
 /// # Errors
-/// One of them is written, too.
+/// One of them is also written.
 pub fn take_down(recipe: &Recipe, files: &mut RunFiles) -> Result<()> {
     take_down_one(recipe, files)?;
     recipe.machine.iter().try_for_each(|machine| take_down_one(&machine.own(), files))

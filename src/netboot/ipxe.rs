@@ -51,7 +51,7 @@ pub(crate) fn check_asked(boot: &Boot) -> Result<()> {
     })
 }
 
-/// The error for an argument that was asked for and that [`without_medium`] would take out without a word.
+/// The error for an argument that was asked for and that [`without_medium`] would take out in silence.
 fn about_medium(text: &str) -> Error {
     Error::Usage {
         what: format!(

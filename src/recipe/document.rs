@@ -187,8 +187,8 @@ pub(super) fn position(text: &str, byte: usize) -> String {
     format!("{line}:{}", last.chars().count().saturating_add(1))
 }
 
-/// Flags that no recipe has: they say which base it must be, and what is written where and told of it, and change no
-/// byte of an image. A recipe is for many images, which would all be written to one place.
+/// Flags that no recipe has. They say which base it must be, where output goes and what is reported, and change no byte of
+/// an image. A recipe is for many images, which would all be written to one place.
 pub const OF_COMMANDS: [&str; 12] = [
     "sha256",
     "sha256-file",

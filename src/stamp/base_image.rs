@@ -196,8 +196,8 @@ impl<B: ReadAt> BaseImage<B> {
         Ok(self.initrds.get_or_init(|| read))
     }
 
-    /// Refuses keymaps, fonts and locales that its store does not have. What is worth telling: those that could not be
-    /// looked up, and menus that start different entries.
+    /// Refuses keymaps, fonts and locales that its store does not have. Notes those that could not be looked up, and menus
+    /// that start different entries.
     ///
     /// # Errors
     /// What the store lacks.

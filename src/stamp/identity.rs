@@ -1,7 +1,7 @@
 //! Whether a medium holds another image than one that it is compared with, by what both say that they are.
 //!
 //! A flipped bit may turn a name into another one, and a damaged block may take all names away. So what is read is
-//! weighed: two things that differ by themselves make another image, one thing only if most of the bytes differ, too.
+//! weighed: two differences make another image on their own, a single one only if most of the bytes differ as well.
 
 use crate::checked;
 use crate::error::Result;
@@ -35,7 +35,7 @@ const ENOUGH: usize = 2;
 pub enum Verdict {
     /// Nothing speaks against it.
     Same,
-    /// It is another image if most of its bytes differ, too.
+    /// It is another image if most of its bytes differ as well.
     Perhaps(Other),
     /// It is another image.
     Other(Other),

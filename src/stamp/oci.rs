@@ -190,8 +190,8 @@ impl Layout {
     /// Where the parts of the image `name` lie.
     ///
     /// # Errors
-    /// An image that is not there, is none of ours, or has a blob that is not the one that it names. The digest of
-    /// the base is not looked at: whoever applies the patch does so.
+    /// An image that does not exist, is not one of ours, or has a blob that is not the one that it names. The digest of
+    /// the base is not checked here but where the patch is applied.
     pub fn parts(&self, name: &str) -> Result<Parts> {
         let folder = self.folder.display();
         let entry = self.of_name(name).ok_or_else(|| Error::Usage {

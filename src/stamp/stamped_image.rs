@@ -27,7 +27,7 @@ pub struct StampedImage<B> {
 }
 
 impl<B: ReadAt + Clone> BaseImage<B> {
-    /// Makes an image with what is wished for.
+    /// Makes an image with what a recipe asks for.
     ///
     /// # Errors
     /// Those of [`Self::plan`] and of [`PlannedImage::stamp`].

@@ -24,7 +24,7 @@ pub struct System {
     root: PathBuf,
 }
 
-/// What the kernel tells of who uses disks and files, read once for all that is judged by it.
+/// What the kernel reports about the users of disks and files, read once for all that is judged by it.
 struct Told {
     mounts: Vec<Mount>,
     swaps: Vec<PathBuf>,

@@ -1,4 +1,4 @@
-//! Gets the base that a descriptor tells of: from beside it, from the cache, or from its address.
+//! Gets the base that a descriptor names: from beside it, from the cache, or from its address.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ use crate::cli::printer;
 use crate::cli::progress::Meter;
 use crate::cli::shell::shell_quote;
 
-/// Opens the base that a descriptor in `folder` tells of: a file of its name there, the base of its name in the cache,
+/// Opens the base that a descriptor in `folder` names: a file of its name there, the base of its name in the cache,
 /// or what is at its address, which is kept in the cache. `before` may refuse before that is fetched.
 pub(super) fn open(
     told: &descriptor::Base,

@@ -56,8 +56,8 @@ impl DigestCache {
         record.sha256.parse().ok()
     }
 
-    /// Keeps the digest of a file that `before` told of. It is a cache: what cannot be kept is not, and
-    /// neither is what changed meanwhile.
+    /// Keeps the digest of a file that looked like `before` when it was read. As in any cache, a digest that cannot be
+    /// kept is dropped, and so is that of a file that changed meanwhile.
     pub fn put(&self, path: &Path, before: &Metadata, digest: Digest) {
         let Ok(path) = fs::canonicalize(path) else { return };
         let Ok(now) = fs::metadata(&path) else { return };

@@ -97,8 +97,8 @@ pub(super) fn tables(head: &[u8]) -> Tables {
     tables
 }
 
-/// The MBR, unless what stands in its place is the code of a boot sector: then the first bytes of the records are
-/// none that a table has.
+/// The MBR, unless the code of a boot sector is there instead: then the first bytes of the records are not those of a
+/// table.
 fn mbr(head: &[u8]) -> Option<Mbr> {
     let is_sound = |record: &PartitionRecord| matches!(record.boot_indicator, 0 | 0x80);
     Mbr::parse(head).filter(|mbr| mbr.partitions.iter().all(is_sound))

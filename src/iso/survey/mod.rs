@@ -57,7 +57,7 @@ impl Survey {
     ///
     /// # Errors
     /// [`crate::Error::Malformed`] where a structure is broken, [`crate::Error::Unsupported`] where the
-    /// image is none that can be changed safely.
+    /// image cannot be changed safely.
     pub fn read<I: ReadAt>(image: &I) -> Result<Self> {
         // What is not an image, or not all of one, is named before anything in it is looked for.
         file_type::check_iso(image)?;

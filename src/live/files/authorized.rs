@@ -80,7 +80,7 @@ fn linked(recipe: &Recipe, file: &KeyFile, path: &str, item: &Item) -> crate::Er
     ArgRef { recipe, name, index }.fault(what, "put the file itself in the place of the link")
 }
 
-/// The key files among what is laid, also those that links lead to.
+/// The key files in an overlay, also those that links lead to.
 fn key_files(overlay: &OverlayTree) -> Vec<KeyFile> {
     let mut found: Vec<KeyFile> = homes(overlay).into_iter().flat_map(in_home).collect();
     found.extend(overlay.items().filter_map(|(path, _)| {
@@ -97,7 +97,7 @@ fn key_files(overlay: &OverlayTree) -> Vec<KeyFile> {
     found
 }
 
-/// The homes of users: those that are known, and others that something is laid into.
+/// The homes of users: the known ones, and others that the overlay puts something into.
 fn homes(overlay: &OverlayTree) -> Vec<(String, Option<Owner>)> {
     let known = HOMES.map(|(home, user)| (home.to_owned(), Some(user)));
     let others = overlay.items().filter_map(|(path, _)| {

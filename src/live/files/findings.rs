@@ -1,8 +1,8 @@
-//! What was found in the files of a recipe that matters beside the files themselves.
+//! What was found in the files of a recipe: notes, secrets, programs.
 
 use crate::formats::elf::Program;
 
-/// What the files need beside themselves, and what is worth telling.
+/// What was found in the files of a recipe.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) notes: Vec<String>,

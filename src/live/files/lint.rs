@@ -49,7 +49,7 @@ impl<'a> Start<'a> {
     }
 }
 
-/// Checks everything that is laid.
+/// Checks everything in an overlay.
 pub(super) fn check(recipe: &Recipe, overlay: &OverlayTree, findings: &mut Findings) -> Result<()> {
     for (path, item) in overlay.items() {
         let What::File(content) = &item.what else { continue };
@@ -121,7 +121,7 @@ fn script(
     }
 }
 
-/// What is worth telling of an executable file in an overlay.
+/// A note on an executable file in an overlay.
 fn start_note(path: &str, head: &[u8], content: &Content) -> Option<String> {
     match Start::parse(head) {
         Start::CrLf => Some(format!("/{path} cannot run: its first line ends in CR LF")),

@@ -85,7 +85,7 @@ impl Files {
         Ok(Some(Self { recipe, overlay, members, packed, listed, units, stores, findings }))
     }
 
-    /// What is worth telling, a line each.
+    /// Notes for the user, a line each.
     pub(super) fn notes(&self) -> &[String] {
         &self.findings.notes
     }

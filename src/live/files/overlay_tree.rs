@@ -103,7 +103,7 @@ pub(super) enum What {
     File(Content),
 }
 
-/// Something to be laid.
+/// A file, folder or link of an overlay.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) mode: u32,
@@ -118,7 +118,7 @@ pub(super) struct Item {
 pub(super) struct OverlayTree(BTreeMap<String, Item>);
 
 impl OverlayTree {
-    /// Lays something. What was laid in its place before by the same argument gives way: archives may have a name twice.
+    /// Adds an item. It replaces an earlier one of the same argument, as archives may have a name twice.
     pub(super) fn put(&mut self, asked: ArgRef<'_>, path: &str, item: Item) -> Result<()> {
         if let Some(refusal) = places::refusal(path, matches!(item.what, What::Folder)) {
             return Err(asked.fault(format!("/{path}: {}", refusal.why), refusal.hint.to_string()));

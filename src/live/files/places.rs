@@ -176,7 +176,7 @@ pub(super) fn refusal(path: &str, is_folder: bool) -> Option<Refusal> {
     found.map(|(_, hint)| Refusal { why: LINKED, hint: *hint })
 }
 
-/// What is worth telling of a folder; `path` has no leading slash.
+/// A note on a folder; `path` has no leading slash.
 pub(super) fn note(path: &str) -> Option<String> {
     let (_, hint) = LINKED_FOLDERS.iter().find(|(at, _)| path == *at)?;
     Some(format!(

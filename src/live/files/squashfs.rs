@@ -140,7 +140,7 @@ impl StorePaths {
         }
     }
 
-    /// What is worth telling, behind a name and `has`.
+    /// Notes for the user, to follow a name and `has`.
     fn notes(&self, on_path: bool) -> impl Iterator<Item = String> {
         let owner = self.owners.iter().any(|owner| *owner != 0);
         let owner = owner.then(|| "store paths that are not root's: make it with -all-root".into());

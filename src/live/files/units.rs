@@ -28,7 +28,7 @@ struct Unit<'a> {
     file: UnitFile,
 }
 
-/// Puts in all units of a recipe, and what starts them if that is wished.
+/// Puts in all units of a recipe, and what starts them if that is asked for.
 pub(super) fn gather(
     recipe: &Recipe,
     overlay: &OverlayTree,

@@ -141,7 +141,7 @@ impl Machines {
         self.0.iter().filter_map(|one| one.host_keys.as_ref())
     }
 
-    /// What is worth telling of their keys.
+    /// Notes on their keys.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
         self.0.iter().flat_map(|one| one.keys.notes.iter().map(ToString::to_string))
     }

@@ -65,9 +65,8 @@ pub(super) fn port((number, port): (u32, u32), name: &str, bond: &Link) -> Strin
     )
 }
 
-/// The sections of both families. A family that has no address gets none by DHCP if the other one has, as on
-/// installers without `NetworkManager`; IPv6 still takes what routers announce. Without any address both are by DHCP,
-/// or are not there.
+/// The sections of both families. If only one family has an address, the other one does not use DHCP, as on installers
+/// without `NetworkManager`; IPv6 still takes what routers announce. Without any address both use DHCP, or are left out.
 pub(super) fn families(fixed: &Fixed, or_none: bool) -> String {
     let mut text = String::new();
     let otherwise = match (fixed.addresses.is_empty(), or_none) {

@@ -94,7 +94,7 @@ pub struct Batch<'a> {
     pub existing: ExistingPolicy,
     /// What is written beside each file; of an OCI image, nothing.
     pub beside: Wanted,
-    /// What the descriptor beside each patch tells of the base, if there is to be one.
+    /// What the descriptor beside each patch says about the base, if there is to be one.
     pub descriptor: Option<&'a descriptor::Base>,
     /// Whether a `known_hosts` file is written beside each file whose user has host keys.
     pub known_hosts: bool,
@@ -125,7 +125,7 @@ pub struct Done {
     pub kept: bool,
     /// What was put into the base before and is not in it.
     pub gone: Vec<Fact>,
-    /// What is worth telling of what was asked for.
+    /// Notes on what was asked for.
     pub notes: Vec<String>,
     /// The host keys that are in it.
     pub host_keys: Option<HostKeys>,
@@ -455,7 +455,7 @@ impl Run<'_> {
         })
     }
 
-    /// The image that is wished for.
+    /// The image that is asked for.
     fn made(&self, customization: &Customization, options: &ManifestOptions) -> Result<Job<'_>> {
         let batch = self.batch;
         let image = batch.base.customize(customization, options)?;

@@ -268,8 +268,8 @@ fn read_settings(root: &[Member], recipe: &mut Recipe) {
     recipe.serial = all_ports(&recipe.serial, alike);
 }
 
-/// All serial ports: those that the kernel talks at, and those of which there are several of a kind. Of the latter it talks at
-/// the last of the kind, so some are among both; the others go in front of the next one that is.
+/// All serial ports: the kernel's consoles, and ports of which there are several of a kind. The kernel's console is the
+/// last port of its kind, so some ports are in both lists. The others go in front of the next one that is in both.
 fn all_ports(consoles: &[String], alike: Vec<String>) -> Vec<String> {
     let mut all = alike;
     let mut next = all.len();

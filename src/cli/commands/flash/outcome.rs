@@ -22,7 +22,7 @@ const SHOWN: usize = 20;
 const OLD_PARTITIONS: &str =
     "\n  the kernel still shows the old partitions: unplug the disk, and plug it in again";
 
-/// Tells programs what is worth telling before anything is written.
+/// Reports notes to programs before anything is written.
 pub(super) fn tell_notes(notes: &[String]) {
     for note in notes {
         printer::event(&json!({ "v": EVENTS, "event": "note", "note": note }));

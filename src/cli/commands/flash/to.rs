@@ -150,7 +150,7 @@ impl TargetArgs {
 }
 
 impl Disks {
-    /// Refuses what says something of disks only, where a target is none: these flags, and `more` of the command.
+    /// Refuses flags that are about disks where a target is not a disk: these, and `more` of the command.
     ///
     /// # Errors
     /// [`Error::Usage`], which names the flags.
