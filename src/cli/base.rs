@@ -161,13 +161,13 @@ impl ChecksumArgs {
     }
 
     /// The SHA-256 that an image must have, packed or unpacked: that is demanded, or else that stands beside it.
-    fn of_image(&self, path: &Path) -> Result<Option<Wanted>> {
+    fn of_image(&self, path: &Path) -> Result<Option<RequiredDigest>> {
         if let Some(sha256) = self.sha256 {
-            return Ok(Some(Wanted { sha256, beside: None }));
+            return Ok(Some(RequiredDigest { sha256, beside: None }));
         }
         if let Some(list) = &self.sha256_file {
             let sha256 = of_list(list, path)?.map_err(|why| no_digest(list, path, &why))?;
-            return Ok(Some(Wanted { sha256, beside: None }));
+            return Ok(Some(RequiredDigest { sha256, beside: None }));
         }
         let beside = list_beside(path);
         if unpack::is_pipe(path) || !beside.is_file() {
@@ -179,7 +179,7 @@ impl ChecksumArgs {
                 printer::note(&format!(
                     "the SHA-256 in {shown}, which is beside the image, is compared with it"
                 ));
-                Ok(Some(Wanted { sha256, beside: Some(beside) }))
+                Ok(Some(RequiredDigest { sha256, beside: Some(beside) }))
             }
             Err(why) => {
                 printer::note(&format!(
@@ -236,13 +236,13 @@ fn opened(
 }
 
 /// A SHA-256 that an image must have.
-struct Wanted {
+struct RequiredDigest {
     sha256: Digest,
     /// The file beside the image that tells it.
     beside: Option<PathBuf>,
 }
 
-impl Wanted {
+impl RequiredDigest {
     fn description(&self) -> String {
         let Self { sha256, beside } = self;
         beside.as_ref().map_or_else(

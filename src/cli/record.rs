@@ -11,7 +11,7 @@ use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::manifest::beside::{Record, Wanted};
+use remaster::stamp::manifest::beside::{Record, WantedSidecars};
 use remaster::stamp::manifest::blocks::Blocks;
 use remaster::stamp::manifest::provenance::Build;
 use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
@@ -196,9 +196,9 @@ impl SidecarEachArgs {
         set_of(&[("--manifest", manifest), ("--provenance", provenance), ("--sbom", sbom)])
     }
 
-    pub(super) fn wanted(&self) -> Wanted {
+    pub(super) fn wanted(&self) -> WantedSidecars {
         let Self { manifest, provenance, sbom, .. } = *self;
-        Wanted { manifest, provenance, sbom, build: self.builder.build() }
+        WantedSidecars { manifest, provenance, sbom, build: self.builder.build() }
     }
 }
 
@@ -244,8 +244,8 @@ impl SidecarArgs {
             .try_for_each(|(path, flag)| written.beside(&path).map(drop).map_err(of_flag(flag)))
     }
 
-    fn wanted(&self) -> Wanted {
-        Wanted {
+    fn wanted(&self) -> WantedSidecars {
+        WantedSidecars {
             manifest: self.manifest.is_some(),
             provenance: self.provenance.is_some(),
             sbom: self.sbom.is_some(),

@@ -10,4 +10,4 @@ pub use address::Address;
 pub use announcement::Listener;
 pub use known::{Known, read};
 pub use network::{Network, own};
-pub use scan::{Asking, Found, Missed};
+pub use scan::{Asking, Found, UnknownAddresses};

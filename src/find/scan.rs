@@ -57,7 +57,7 @@ pub struct Asking<'a> {
 
 /// Addresses that nothing is known about.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Missed {
+pub struct UnknownAddresses {
     /// Those that took the connection, as it seems, and then did not show their keys in time.
     pub slow: Vec<Address>,
     /// How many were not asked, or not to the end, in the time for all.
@@ -75,9 +75,9 @@ impl<'a> Asking<'a> {
         &self,
         addresses: &[Address],
         tell: &mut dyn FnMut(Found<'a>) -> Result<()>,
-    ) -> Result<Missed> {
+    ) -> Result<UnknownAddresses> {
         let since = Instant::now();
-        let mut missed = Missed::default();
+        let mut missed = UnknownAddresses::default();
         let mut waiting = addresses.iter();
         let mut announced = Announced::default();
         let mut asked: Vec<Scan> = Vec::new();

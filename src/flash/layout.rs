@@ -12,7 +12,7 @@ use super::buffer::{HEAD, aligned};
 use super::medium::Medium;
 use crate::checked;
 use crate::error::Result;
-use crate::formats::gpt_backup::{Moved, move_backup};
+use crate::formats::gpt_backup::{MovedBackup, move_backup};
 use crate::image::ReadAt;
 use crate::target::Refusal;
 use crate::units::{ByteRange, beyond, u64_len, usize_of};
@@ -34,7 +34,7 @@ struct BackupTail {
     /// share a chunk with it.
     at: u64,
     bytes: Vec<u8>,
-    moved: Moved,
+    moved: MovedBackup,
 }
 
 impl Layout {

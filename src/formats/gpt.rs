@@ -193,7 +193,7 @@ impl Gpt {
 
     /// The table for an image of `size` bytes: the backup in its last blocks, the partition that
     /// reached to the old end reaching to the new one. None if `size` has no room for it.
-    pub fn grown(&self, size: u64) -> Option<Grown> {
+    pub fn grown(&self, size: u64) -> Option<GrownTable> {
         let last = size.checked_div(self.block)?.checked_sub(1)?;
         let backup_array = last.checked_sub(self.array_blocks())?;
         let mut new = self.clone();
@@ -207,7 +207,7 @@ impl Gpt {
         backup.alternate_lba = new.header.my_lba;
         backup.partition_entry_lba = lba(backup_array);
         backup.update_header_crc32();
-        Some(Grown { table: new, backup })
+        Some(GrownTable { table: new, backup })
     }
 
     /// Gives the partition that starts at byte `from` another place. None where its blocks do not fit.
@@ -265,12 +265,12 @@ fn partition((number, entry): (usize, GptPartitionEntry)) -> Partition {
 
 /// A table for a longer image, primary and backup.
 #[derive(Clone, Debug)]
-pub struct Grown {
+pub struct GrownTable {
     table: Gpt,
     backup: GptHeader,
 }
 
-impl Grown {
+impl GrownTable {
     /// The blocks to write: byte offset, bytes and what they are.
     pub fn blocks(&self) -> Option<[(u64, Vec<u8>, &'static str); 4]> {
         let Gpt { header, array, block } = &self.table;
@@ -304,7 +304,7 @@ mod tests {
     /// A table of four entries that are not in use for a disk of 100 blocks, and its backup.
     fn tables() -> (Gpt, Gpt) {
         let gpt = Gpt { header: header(), array: vec![0; 512], block: 512 };
-        let Grown { table, backup } = gpt.grown(100 * 512).unwrap();
+        let GrownTable { table, backup } = gpt.grown(100 * 512).unwrap();
         let backup = Gpt { header: backup, ..table.clone() };
         (table, backup)
     }

@@ -15,7 +15,7 @@ const HEADER: usize = 92;
 
 /// A backup GPT for the end of the disk.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Moved {
+pub struct MovedBackup {
     /// The byte of the disk where its entries begin.
     pub at: u64,
     /// Its entries and its header, up to the end of the disk.
@@ -33,7 +33,7 @@ pub struct Moved {
 ///
 /// # Errors
 /// A GPT whose checksums are wrong, or that reaches past `head`.
-pub fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Option<Moved>> {
+pub fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Option<MovedBackup>> {
     let Some(header) = header_in(head, block) else { return Ok(None) };
     let last = disk.checked_div(block).and_then(|blocks| blocks.checked_sub(1));
     let Some(last) = last.filter(|last| *last != header.alternate_lba.to_u64()) else {
@@ -73,7 +73,7 @@ pub fn move_backup(head: &mut [u8], disk: u64, block: u64) -> Result<Option<Move
     let used = header.last_usable_lba.to_u64().max(header.first_usable_lba.to_u64());
     let array = header.partition_entry_lba.to_u64();
     let array = checked::sum(array, array_blocks, "the end of the primary GPT")?;
-    Ok(Some(Moved {
+    Ok(Some(MovedBackup {
         at: checked::product(backup_array, block, "the place of the backup GPT")?,
         bytes,
         first: behind(used.max(array), block)?,

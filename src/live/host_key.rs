@@ -27,13 +27,13 @@ pub struct HostKeys {
 
 /// A host key that a recipe names.
 #[derive(Clone, Debug)]
-enum Wanted {
+enum RequestedHostKey {
     Given(HostKey),
     /// Another one each time.
     Random(Kind),
 }
 
-impl Wanted {
+impl RequestedHostKey {
     fn kind(&self) -> Kind {
         match self {
             Self::Given(key) => key.kind,
@@ -45,14 +45,14 @@ impl Wanted {
 /// The host keys that a recipe asks for, before the random ones are made.
 #[derive(Clone, Debug)]
 pub(super) struct RequestedHostKeys {
-    keys: Vec<Wanted>,
+    keys: Vec<RequestedHostKey>,
     hostname: Option<String>,
 }
 
 impl RequestedHostKeys {
     /// Whether one of them is to be random.
     pub(super) fn has_random_key(&self) -> bool {
-        self.keys.iter().any(|key| matches!(key, Wanted::Random(_)))
+        self.keys.iter().any(|key| matches!(key, RequestedHostKey::Random(_)))
     }
 
     /// Reads or derives the host keys that a recipe names; none if it names none.
@@ -68,7 +68,7 @@ impl RequestedHostKeys {
         if recipe.host_key.is_empty() {
             return Ok(None);
         }
-        let mut keys: Vec<Wanted> = Vec::new();
+        let mut keys: Vec<RequestedHostKey> = Vec::new();
         for (index, given) in recipe.host_key.iter().enumerate() {
             let key = host_key(recipe, index, given, seed)?;
             if keys.iter().any(|other| other.kind() == key.kind()) {
@@ -85,16 +85,17 @@ impl RequestedHostKeys {
     pub(super) fn over(named: Option<Self>, recipe: &Recipe, before: &[HostKey]) -> Option<Self> {
         let now = named.map(|named| named.keys).unwrap_or_default();
         let is_asked = |key: &&HostKey| now.iter().any(|other| other.kind() == key.kind);
-        let before = before.iter().filter(|key| !is_asked(key)).cloned().map(Wanted::Given);
-        let keys: Vec<Wanted> = before.chain(now.iter().cloned()).collect();
+        let before =
+            before.iter().filter(|key| !is_asked(key)).cloned().map(RequestedHostKey::Given);
+        let keys: Vec<RequestedHostKey> = before.chain(now.iter().cloned()).collect();
         (!keys.is_empty()).then(|| Self { keys, hostname: recipe.hostname.clone() })
     }
 
     /// Makes the random keys, or takes them from the files of an image that was made before.
     pub(super) fn complete(&self, before: &[Member]) -> Result<HostKeys> {
-        let complete = |wanted: &Wanted| match wanted {
-            Wanted::Given(key) => Ok(key.clone()),
-            Wanted::Random(kind) => match taken_over(*kind, before) {
+        let complete = |wanted: &RequestedHostKey| match wanted {
+            RequestedHostKey::Given(key) => Ok(key.clone()),
+            RequestedHostKey::Random(kind) => match taken_over(*kind, before) {
                 Some(key) => Ok(key),
                 None => random(*kind).map_err(|fault| failed(&fault)),
             },
@@ -104,9 +105,9 @@ impl RequestedHostKeys {
 
     /// The same with words for the random keys.
     pub(super) fn in_words(&self) -> HostKeys {
-        let word = |wanted: &Wanted| match wanted {
-            Wanted::Given(key) => key.clone(),
-            Wanted::Random(kind) => HostKey {
+        let word = |wanted: &RequestedHostKey| match wanted {
+            RequestedHostKey::Given(key) => key.clone(),
+            RequestedHostKey::Random(kind) => HostKey {
                 kind: *kind,
                 private: Secret::new(""),
                 public: format!("{} by chance", kind.name()),
@@ -189,16 +190,21 @@ fn wants_salt(recipe: &Recipe) -> bool {
     given.iter().any(|name| name.ends_with("-password-file") || name.ends_with("-password-prompt"))
 }
 
-fn host_key(recipe: &Recipe, index: usize, given: &str, seed: Option<&Seed>) -> Result<Wanted> {
+fn host_key(
+    recipe: &Recipe,
+    index: usize,
+    given: &str,
+    seed: Option<&Seed>,
+) -> Result<RequestedHostKey> {
     match given {
         "generate" | "generate:ed25519" => match seed {
             Some(seed) => {
                 let pair = Ed25519Keypair::from_seed(&seed.derive(&Kind::Ed25519.path()));
                 finished(Kind::Ed25519, pair.into(), false)
-                    .map(Wanted::Given)
+                    .map(RequestedHostKey::Given)
                     .map_err(|fault| failed(&fault))
             }
-            None => Ok(Wanted::Random(Kind::Ed25519)),
+            None => Ok(RequestedHostKey::Random(Kind::Ed25519)),
         },
         "generate:rsa" if seed.is_some() => Err(recipe.fault(
             "host-key",
@@ -206,14 +212,14 @@ fn host_key(recipe: &Recipe, index: usize, given: &str, seed: Option<&Seed>) -> 
             "rsa keys cannot be derived from a seed",
             "generate an ed25519 key, or give a file with an rsa key",
         )),
-        "generate:rsa" => Ok(Wanted::Random(Kind::Rsa)),
+        "generate:rsa" => Ok(RequestedHostKey::Random(Kind::Rsa)),
         other if other.starts_with("generate:") => Err(recipe.fault(
             "host-key",
             index,
             format!("{other:?} is not a kind of key that can be generated"),
             "generate, generate:ed25519 or generate:rsa",
         )),
-        path => read(recipe, index, Path::new(path)).map(Wanted::Given),
+        path => read(recipe, index, Path::new(path)).map(RequestedHostKey::Given),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Passwords([Option<Secret>; 2]);
 
 /// What a recipe says of a user's password.
 #[derive(Clone, Debug)]
-enum Word {
+enum RequestedPassword {
     Hash(Secret),
     /// To be hashed with a random salt.
     Plain(Secret),
@@ -42,10 +42,10 @@ enum Word {
 
 /// The passwords that a recipe asks for, before random salts are made.
 #[derive(Clone, Debug)]
-pub(super) struct RequestedPasswords([Option<Word>; 2]);
+pub(super) struct RequestedPasswords([Option<RequestedPassword>; 2]);
 
 /// The ways to give the password of one user.
-struct Ways<'a> {
+struct PasswordOptions<'a> {
     user: &'a str,
     file: Option<&'a PathBuf>,
     prompt: bool,
@@ -59,13 +59,13 @@ impl RequestedPasswords {
         input: &mut Input<'_>,
         seed: Option<&Seed>,
     ) -> Result<Option<Self>> {
-        let root = Ways {
+        let root = PasswordOptions {
             user: "root",
             file: recipe.root_password_file.as_ref(),
             prompt: recipe.root_password_prompt == Some(true),
             hash: recipe.root_password_hash.as_deref(),
         };
-        let nixos = Ways {
+        let nixos = PasswordOptions {
             user: "nixos",
             file: recipe.nixos_password_file.as_ref(),
             prompt: recipe.nixos_password_prompt == Some(true),
@@ -77,13 +77,15 @@ impl RequestedPasswords {
 
     /// The hashes. The salt of an image that was made before is taken over where its password is this one.
     pub(super) fn complete(&self, before: &[Member]) -> Result<Passwords> {
-        let complete = |(user, word): (&str, &Option<Word>)| match word {
+        let complete = |(user, word): (&str, &Option<RequestedPassword>)| match word {
             None => Ok(None),
-            Some(Word::Hash(hash)) => Ok(Some(hash.clone())),
-            Some(Word::Plain(password)) => match taken_over(user, password.reveal(), before) {
-                Some(hash) => Ok(Some(hash)),
-                None => hashed(password.reveal(), &random_salt()).map(Some),
-            },
+            Some(RequestedPassword::Hash(hash)) => Ok(Some(hash.clone())),
+            Some(RequestedPassword::Plain(password)) => {
+                match taken_over(user, password.reveal(), before) {
+                    Some(hash) => Ok(Some(hash)),
+                    None => hashed(password.reveal(), &random_salt()).map(Some),
+                }
+            }
         };
         let [root, nixos] = &self.0;
         Ok(Passwords([complete(("root", root))?, complete(("nixos", nixos))?]))
@@ -91,15 +93,15 @@ impl RequestedPasswords {
 
     /// Whether one of them gets a random salt.
     pub(super) fn has_random_salt(&self) -> bool {
-        self.0.iter().any(|word| matches!(word, Some(Word::Plain(_))))
+        self.0.iter().any(|word| matches!(word, Some(RequestedPassword::Plain(_))))
     }
 
     /// The same with a word for each password that gets a random salt.
     pub(super) fn in_words(&self) -> Passwords {
         Passwords(self.0.each_ref().map(|word| match word {
             None => None,
-            Some(Word::Hash(hash)) => Some(hash.clone()),
-            Some(Word::Plain(_)) => Some(Secret::new("by chance")),
+            Some(RequestedPassword::Hash(hash)) => Some(hash.clone()),
+            Some(RequestedPassword::Plain(_)) => Some(Secret::new("by chance")),
         }))
     }
 }
@@ -134,13 +136,13 @@ impl Passwords {
     }
 }
 
-impl Ways<'_> {
+impl PasswordOptions<'_> {
     fn word(
         &self,
         recipe: &Recipe,
         input: &mut Input<'_>,
         seed: Option<&Seed>,
-    ) -> Result<Option<Word>> {
+    ) -> Result<Option<RequestedPassword>> {
         let name = |way: &str| format!("{}-password-{way}", self.user);
         let given = [self.file.is_some(), self.prompt, self.hash.is_some()];
         if given.iter().filter(|given| **given).count() > 1 {
@@ -150,7 +152,7 @@ impl Ways<'_> {
         }
         if let Some(hash) = self.hash {
             return checked_hash(hash)
-                .map(|hash| Some(Word::Hash(hash)))
+                .map(|hash| Some(RequestedPassword::Hash(hash)))
                 .map_err(|(what, hint)| recipe.fault(&name("hash"), 0, what, hint));
         }
         let (way, password) = match self.file {
@@ -161,10 +163,9 @@ impl Ways<'_> {
         check_password(password.reveal())
             .map_err(|what| recipe.fault(&name(way), 0, what, "give another password"))?;
         match seed {
-            Some(seed) => {
-                hashed(password.reveal(), &self.salt(seed)).map(|hash| Some(Word::Hash(hash)))
-            }
-            None => Ok(Some(Word::Plain(password))),
+            Some(seed) => hashed(password.reveal(), &self.salt(seed))
+                .map(|hash| Some(RequestedPassword::Hash(hash))),
+            None => Ok(Some(RequestedPassword::Plain(password))),
         }
     }
 

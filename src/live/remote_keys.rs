@@ -8,12 +8,12 @@ use crate::keys::{self, AuthorizedKey, Fetched, RemoteKeys};
 use crate::recipe::{Recipe, setting};
 
 /// A key that came over the network.
-struct Came {
+struct FetchedKey {
     from: String,
     key: AuthorizedKey,
 }
 
-impl Came {
+impl FetchedKey {
     fn shown(&self) -> String {
         let Self { from, key } = self;
         let line = format!("{from}: {} {} {}", key.algorithm, key.fingerprint, key.comment);
@@ -44,7 +44,7 @@ pub(super) fn fetch(recipe: &Recipe, input: &mut Input<'_>) -> Result<Fetched> {
         let found = keys::parse(&name, &bytes)?;
         if source != RemoteKeys::Agent {
             let keys = found.keys.keys().cloned();
-            came.extend(keys.map(|key| Came { from: name.clone(), key }));
+            came.extend(keys.map(|key| FetchedKey { from: name.clone(), key }));
         }
         fetched.insert(index.saturating_add(1), (name, bytes));
     }
@@ -68,7 +68,7 @@ pub(crate) fn source(recipe: &Recipe, index: usize, given: &str) -> Result<Optio
 const NOBODY: &str = "is not fetched here: a batch fetches no keys and asks nobody";
 
 /// Takes keys that are expected, or that the user confirms.
-fn judge(recipe: &Recipe, came: &[Came], input: &mut Input<'_>) -> Result<()> {
+fn judge(recipe: &Recipe, came: &[FetchedKey], input: &mut Input<'_>) -> Result<()> {
     let expected = &recipe.expect_fingerprint;
     if let Some(at) = expected.iter().position(|text| !is_fingerprint(text)) {
         let what =
@@ -88,7 +88,7 @@ fn judge(recipe: &Recipe, came: &[Came], input: &mut Input<'_>) -> Result<()> {
             format!("leave it out, or give {} gh:USER", setting!(key)),
         ));
     };
-    let shown: Vec<String> = came.iter().map(Came::shown).collect();
+    let shown: Vec<String> = came.iter().map(FetchedKey::shown).collect();
     if expected.is_empty() {
         let all: BTreeSet<&str> = came.iter().map(|came| came.key.fingerprint.as_str()).collect();
         let flags = all.iter().map(|one| format!("{} {one}", setting!(expect_fingerprint)));

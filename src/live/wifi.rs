@@ -40,7 +40,7 @@ enum Lock {
 
 /// A wireless network to join.
 #[derive(Debug)]
-struct Joined {
+struct WifiNetwork {
     ssid: String,
     lock: Lock,
 }
@@ -48,7 +48,7 @@ struct Joined {
 /// The wireless networks to join.
 #[derive(Debug)]
 pub(super) struct Wifi {
-    networks: Vec<Joined>,
+    networks: Vec<WifiNetwork>,
     country: Option<String>,
 }
 
@@ -69,7 +69,7 @@ impl Wifi {
         }
         let country =
             recipe.wifi_country.as_deref().map(|text| country(recipe, text)).transpose()?;
-        let mut networks: Vec<Joined> = Vec::new();
+        let mut networks: Vec<WifiNetwork> = Vec::new();
         for (index, ssid) in recipe.wifi.iter().enumerate() {
             check_name(recipe, index)?;
             if networks.iter().any(|other| other.ssid == *ssid) {
@@ -80,7 +80,7 @@ impl Wifi {
                     "give it once",
                 ));
             }
-            networks.push(Joined { ssid: ssid.clone(), lock: lock(recipe, index, input)? });
+            networks.push(WifiNetwork { ssid: ssid.clone(), lock: lock(recipe, index, input)? });
         }
         if recipe.wifi_wpa3 == Some(true)
             && networks.iter().all(|network| matches!(network.lock, Lock::Open))
@@ -124,12 +124,12 @@ impl Wifi {
         if let Some(country) = &self.country {
             let _ = writeln!(text, "country={country}");
         }
-        text.extend(self.networks.iter().map(Joined::supplicant));
+        text.extend(self.networks.iter().map(WifiNetwork::supplicant));
         text
     }
 }
 
-impl Joined {
+impl WifiNetwork {
     /// As `nm-settings-keyfile(5)` has it. Hidden networks are asked for by name, and others do not mind.
     fn profile(&self, number: u32, name: &str, network: &Network) -> String {
         let last = 0x7374_u32.saturating_add(number).saturating_sub(1);

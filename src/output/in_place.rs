@@ -154,7 +154,7 @@ impl InPlaceEdit {
         progress: &dyn Progress,
     ) -> Result<u64> {
         let written = |fault: io::Error| Error::io("write the journal of an edit")(fault);
-        let mut journal = Summed { to: BufWriter::new(draft.file()), sum: Sha256::new() };
+        let mut journal = HashingWriter { to: BufWriter::new(draft.file()), sum: Sha256::new() };
         journal.write_all(MAGIC).map_err(written)?;
         journal.write_all(&self.size()?.to_le_bytes()).map_err(written)?;
         journal.write_all(&image.size().to_le_bytes()).map_err(written)?;
@@ -178,7 +178,7 @@ impl InPlaceEdit {
     /// Puts those blocks of a chunk into the journal that differ from what stands there.
     fn record_chunk(
         &self,
-        journal: &mut Summed<'_>,
+        journal: &mut HashingWriter<'_>,
         image: &PatchedImage<&ImageFile>,
         at: ByteRange,
     ) -> Result<u64> {
@@ -391,12 +391,12 @@ fn each(source: &File, size: u64, mut act: impl FnMut(&Run) -> io::Result<()>) -
 }
 
 /// Writes, and knows the digest of all that was written.
-struct Summed<'a> {
+struct HashingWriter<'a> {
     to: BufWriter<&'a File>,
     sum: Sha256,
 }
 
-impl Summed<'_> {
+impl HashingWriter<'_> {
     fn run(&mut self, at: u64, old: &[u8], new: &[u8]) -> io::Result<()> {
         self.write_all(&at.to_le_bytes())?;
         self.write_all(&u64_len(new).to_le_bytes())?;
@@ -406,7 +406,7 @@ impl Summed<'_> {
     }
 }
 
-impl Write for Summed<'_> {
+impl Write for HashingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.to.write_all(bytes)?;
         self.sum.update(bytes);

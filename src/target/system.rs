@@ -25,7 +25,7 @@ pub struct System {
 }
 
 /// What the kernel reports about the users of disks and files, read once for all that is judged by it.
-struct Told {
+struct KernelReport {
     mounts: Vec<Mount>,
     swaps: Vec<PathBuf>,
 }
@@ -106,8 +106,8 @@ impl System {
     }
 
     /// What is mounted and swapped to. Refuses a system that does not tell: nothing could be known to be free.
-    fn told(&self) -> Result<Told> {
-        Ok(Told { mounts: self.mounts()?, swaps: self.swaps()? })
+    fn told(&self) -> Result<KernelReport> {
+        Ok(KernelReport { mounts: self.mounts()?, swaps: self.swaps()? })
     }
 
     fn mounts(&self) -> Result<Vec<Mount>> {
@@ -144,7 +144,7 @@ impl System {
     }
 
     /// Reads what is known of the disk `name`; none if it has gone.
-    fn disk(&self, name: &str, told: &Told) -> Option<Disk> {
+    fn disk(&self, name: &str, told: &KernelReport) -> Option<Disk> {
         let folder = fs::canonicalize(self.path("sys/block").join(name)).ok()?;
         let number = DeviceNumber::parse(&text(folder.join("dev"))?)?;
         let sectors: u64 = number_in(folder.join("size"))?;
@@ -214,7 +214,12 @@ impl System {
     }
 
     /// The disk with all that is built on it, and everyone who uses any of that.
-    fn family(&self, name: &str, folder: &Path, told: &Told) -> (Vec<DeviceNumber>, Vec<Use>) {
+    fn family(
+        &self,
+        name: &str,
+        folder: &Path,
+        told: &KernelReport,
+    ) -> (Vec<DeviceNumber>, Vec<Use>) {
         let mut found = Vec::new();
         let mut uses = Vec::new();
         let mut seen = BTreeSet::new();
@@ -249,7 +254,7 @@ impl System {
         let mut found: Vec<String> =
             children(&folder.join("holders")).map(|holder| name_of(&holder)).collect();
         // A loop device does not show up as holder of what its file is.
-        let over = |lower: &Lower| lower.device.is_some() && lower.device == number;
+        let over = |lower: &LoopBacking| lower.device.is_some() && lower.device == number;
         found.extend(self.loops().filter(|(_, lower)| over(lower)).map(|(name, _)| name));
         found.extend(self.btrfs_over(folder));
         found
@@ -265,7 +270,7 @@ impl System {
     }
 
     /// Loop devices in use, and what they stand for.
-    fn loops(&self) -> impl Iterator<Item = (String, Lower)> {
+    fn loops(&self) -> impl Iterator<Item = (String, LoopBacking)> {
         children(&self.path("sys/block")).filter_map(|folder| {
             let name = name_of(&folder);
             let lower = self.lower(&name, &folder)?;
@@ -274,7 +279,7 @@ impl System {
     }
 
     /// What a loop device stands for, as the kernel tells it; where that cannot be asked, by its path.
-    fn lower(&self, name: &str, folder: &Path) -> Option<Lower> {
+    fn lower(&self, name: &str, folder: &Path) -> Option<LoopBacking> {
         let path = PathBuf::from(text(folder.join("loop/backing_file"))?);
         let told = open_node(&self.path("dev").join(name)).and_then(|node| sys::loop_status(&node));
         let about = fs::metadata(&path).ok();
@@ -286,7 +291,7 @@ impl System {
             None => device_number(&path),
         };
         // btrfs tells files another device than the kernel does: of two numbers one counts.
-        Some(Lower { path, ids: by_path.into_iter().chain(told).collect(), device })
+        Some(LoopBacking { path, ids: by_path.into_iter().chain(told).collect(), device })
     }
 
     /// Who else has a file as a disk or as swap.
@@ -334,7 +339,7 @@ impl System {
         format!("{kind} {name} ({holder})")
     }
 
-    fn mounted(&self, family: &[DeviceNumber], told: &Told) -> Vec<Use> {
+    fn mounted(&self, family: &[DeviceNumber], told: &KernelReport) -> Vec<Use> {
         let on = |mount: &&Mount| self.number_of(mount).is_some_and(|on| family.contains(&on));
         let shown = |mount: &Mount| Use::Mounted {
             device: mount.source.display().to_string(),
@@ -358,7 +363,7 @@ impl System {
         DeviceNumber::parse(&text(self.path("sys/class/block").join(name).join("dev"))?)
     }
 
-    fn swapped(&self, family: &[DeviceNumber], told: &Told) -> Vec<Use> {
+    fn swapped(&self, family: &[DeviceNumber], told: &KernelReport) -> Vec<Use> {
         let number = |area: &Path| device_number(area).or_else(|| self.device_in_tree(area));
         told.swaps
             .iter()
@@ -367,8 +372,8 @@ impl System {
             .collect()
     }
 
-    fn backing(&self, name: &str, folder: &Path, told: &Told) -> Option<Backing> {
-        let Lower { path, ids, device } = self.lower(name, folder)?;
+    fn backing(&self, name: &str, folder: &Path, told: &KernelReport) -> Option<Backing> {
+        let LoopBacking { path, ids, device } = self.lower(name, folder)?;
         let also_used_by = self.other_user_of(&ids, name, &told.swaps);
         Some(Backing { path, ids, is_device: device.is_some(), also_used_by })
     }
@@ -442,7 +447,7 @@ fn node(name: &str) -> PathBuf {
 
 /// What a loop device stands for.
 #[derive(Debug)]
-struct Lower {
+struct LoopBacking {
     path: PathBuf,
     /// Device and inode of it, by its path and as the kernel has it open.
     ids: Vec<(u64, u64)>,

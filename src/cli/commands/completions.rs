@@ -45,7 +45,7 @@ fn with_zones(command: Command) -> Command {
 }
 
 /// A command, and what of this machine or of the catalogue it takes.
-struct Taker {
+struct CompletedCommand {
     /// The words behind the name of the program.
     path: Vec<String>,
     bases: bool,
@@ -55,19 +55,19 @@ struct Taker {
 }
 
 /// All commands that people type.
-fn takers(program: &Command) -> Vec<Taker> {
+fn takers(program: &Command) -> Vec<CompletedCommand> {
     let mut found = Vec::new();
     let mut left = vec![(Vec::new(), program)];
     while let Some((path, command)) = left.pop() {
         for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
             left.push(([&path[..], &[below.get_name().to_owned()]].concat(), below));
         }
-        found.push(Taker::new(path, command));
+        found.push(CompletedCommand::new(path, command));
     }
     found
 }
 
-impl Taker {
+impl CompletedCommand {
     fn new(path: Vec<String>, command: &Command) -> Self {
         let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
         let is_below_base = path.first().is_some_and(|first| first == "base");
@@ -84,7 +84,7 @@ const STICKS: &str = "$(compgen -G '/dev/disk/by-id/usb-*' | grep -v -e '-part[0
 const KEYMAPS: &str = "localectl list-keymaps 2> /dev/null";
 
 /// Bash shows the words of `opts` in their order: commands first, then names of bases and disks, then flags.
-fn bash(text: &str, takers: &[Taker], names: &str) -> String {
+fn bash(text: &str, takers: &[CompletedCommand], names: &str) -> String {
     let files = "COMPREPLY=($(compgen -f \"${cur}\"))";
     let keymaps = format!("COMPREPLY=($(compgen -W \"$({KEYMAPS})\" -- \"${{cur}}\"))");
     let bases = format!("COMPREPLY=($(compgen -W \"{names}\" -f -- \"${{cur}}\"))");
@@ -107,7 +107,7 @@ fn bash(text: &str, takers: &[Taker], names: &str) -> String {
     found
 }
 
-impl Taker {
+impl CompletedCommand {
     /// What the completions for bash call the command.
     fn label(&self) -> String {
         let words = [NAME].into_iter().chain(self.path.iter().map(String::as_str));
@@ -128,7 +128,7 @@ impl Taker {
     }
 }
 
-fn commands_first(line: &str, taker: Option<&Taker>, names: &str) -> String {
+fn commands_first(line: &str, taker: Option<&CompletedCommand>, names: &str) -> String {
     let Some((start, rest)) = line.split_once("opts=\"") else { return line.to_owned() };
     let Some((words, end)) = rest.split_once('"') else { return line.to_owned() };
     let (flags, others): (Vec<&str>, Vec<&str>) =
@@ -179,7 +179,7 @@ fn is_first(line: &str) -> bool {
 }
 
 /// Fish takes more lines about the same command.
-fn fish(mut text: String, takers: &[Taker], names: &str) -> String {
+fn fish(mut text: String, takers: &[CompletedCommand], names: &str) -> String {
     text.push_str(
         "\nfunction __fish_remaster_disks\n    set -l found /dev/disk/by-id/usb-*\n    \
          string match -v -r -- '-part[0-9]+$' $found\nend\n",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use remaster::error::{Error, Result};
-use remaster::find::{self, Address, Asking, Found, Known, Listener, Missed, Network};
+use remaster::find::{self, Address, Asking, Found, Known, Listener, Network, UnknownAddresses};
 use serde_json::{Value, json};
 
 use crate::cli::known_hosts::{command, config};
@@ -170,7 +170,7 @@ fn ask_all(
     known: &[Known],
     (scope, listener): (&SearchScope, Option<&Listener>),
     answered: &mut Answered,
-) -> Result<Missed> {
+) -> Result<UnknownAddresses> {
     let begun = Instant::now();
     let whole = Duration::from_secs(args.timeout);
     let mut impostors = Impostors::default();
@@ -205,7 +205,7 @@ pub(super) struct Impostors(BTreeSet<Address>);
 
 impl Impostors {
     /// Tells of each once, and of no more than a screen takes.
-    pub(super) fn tell(&mut self, missed: &Missed) {
+    pub(super) fn tell(&mut self, missed: &UnknownAddresses) {
         for address in &missed.other {
             if self.0.len() < MOST_TOLD && self.0.insert(address.clone()) {
                 printer::note(&format!(
@@ -228,7 +228,7 @@ fn all_there(args: &Args, missing: &BTreeSet<String>) -> Result<()> {
     })
 }
 
-fn tell_slow(missed: &Missed) {
+fn tell_slow(missed: &UnknownAddresses) {
     if !missed.slow.is_empty() {
         let slow: Vec<String> = missed.slow.iter().map(ToString::to_string).collect();
         printer::note(&format!("did not show a host key in 8 seconds: {}", slow.join(", ")));
@@ -245,7 +245,7 @@ fn addresses(networks: &[Network]) -> Vec<Address> {
 }
 
 /// What to say about addresses that nothing is known about, and where none has a key.
-fn concluded(args: &Args, missed: &Missed, none: bool, asked: &str) -> Result<()> {
+fn concluded(args: &Args, missed: &UnknownAddresses, none: bool, asked: &str) -> Result<()> {
     if missed.unasked > 0 {
         return Err(Error::NotFound {
             what: format!("not asked within {} s: {} of {asked}", args.timeout, missed.unasked),

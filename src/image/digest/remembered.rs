@@ -22,7 +22,7 @@ pub struct DigestCache {
 
 /// What a digest was computed of.
 #[derive(Deserialize, Eq, PartialEq, Serialize)]
-struct Of {
+struct DigestKey {
     path: PathBuf,
     #[serde(flatten)]
     state: FileState,
@@ -30,11 +30,11 @@ struct Of {
 
 #[derive(Deserialize, Serialize)]
 struct Record {
-    of: Of,
+    of: DigestKey,
     sha256: String,
 }
 
-impl Of {
+impl DigestKey {
     fn new(path: &Path, about: &Metadata) -> Self {
         Self { path: path.to_owned(), state: FileState::new(about) }
     }
@@ -49,7 +49,7 @@ impl DigestCache {
     /// The digest of a file that looks as it did; none if there is any doubt.
     pub fn get(&self, path: &Path) -> Option<Digest> {
         let path = fs::canonicalize(path).ok()?;
-        let of = Of::new(&path, &fs::metadata(&path).ok()?);
+        let of = DigestKey::new(&path, &fs::metadata(&path).ok()?);
         let text = bounded::read(&self.file(&path), LARGEST, "read a digest").ok()?;
         let record: Record = serde_json::from_slice(&text).ok()?;
         (record.of == of).then_some(())?;
@@ -61,8 +61,8 @@ impl DigestCache {
     pub fn put(&self, path: &Path, before: &Metadata, digest: Digest) {
         let Ok(path) = fs::canonicalize(path) else { return };
         let Ok(now) = fs::metadata(&path) else { return };
-        let of = Of::new(&path, before);
-        if of != Of::new(&path, &now) {
+        let of = DigestKey::new(&path, before);
+        if of != DigestKey::new(&path, &now) {
             return;
         }
         let record = Record { of, sha256: digest.to_string() };

@@ -79,7 +79,7 @@ pub fn is_of_machines(path: &str) -> bool {
 
 /// A machine, with what its table says over what all get.
 #[derive(Debug)]
-struct One {
+struct MachineEdits {
     /// By what it is known, as `mac 52:54:00:12:34:56`.
     marks: Vec<String>,
     keys: Gathered,
@@ -92,12 +92,12 @@ struct One {
 
 /// All machines that a recipe names.
 #[derive(Debug, Default)]
-pub(super) struct Machines(Vec<One>);
+pub(super) struct Machines(Vec<MachineEdits>);
 
 impl Machines {
     /// Reads what a recipe says of machines, and refuses what could not be told apart at boot.
     pub(super) fn gather(recipe: &Recipe, keys: &Gathered, seed: Option<&Seed>) -> Result<Self> {
-        let mut all: Vec<One> = Vec::new();
+        let mut all: Vec<MachineEdits> = Vec::new();
         for (index, machine) in recipe.machine.iter().enumerate() {
             let marks = marks(recipe, index, machine)?;
             if machine.own().set_names().is_empty() {
@@ -116,7 +116,7 @@ impl Machines {
                 let what = format!("another machine is called {name}, too");
                 return Err(machine.own().fault("hostname", 0, what, "give it another name"));
             }
-            all.push(One::gather(recipe, machine, marks, keys, seed)?);
+            all.push(MachineEdits::gather(recipe, machine, marks, keys, seed)?);
         }
         Ok(Self(all))
     }
@@ -196,7 +196,7 @@ impl Machines {
     }
 }
 
-impl One {
+impl MachineEdits {
     fn gather(
         recipe: &Recipe,
         machine: &Machine,

@@ -25,7 +25,7 @@ use crate::run_files::RunFiles;
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::descriptor;
 use crate::stamp::injected_facts::{self, Fact, InjectedFacts};
-use crate::stamp::manifest::beside::Wanted;
+use crate::stamp::manifest::beside::WantedSidecars;
 use crate::stamp::manifest::{self, BaseFacts};
 use crate::stamp::oci::{self, Ids};
 use crate::stamp::patch;
@@ -34,7 +34,7 @@ use crate::stamp::stamped_image::StampedImage;
 use crate::threads;
 
 use existing::{ExistingImage, ExpectedImage};
-use names::{Taken, Template};
+use names::{TakenNames, Template};
 use refuse::{
     NOT_ASKED, refuse_fetched, refuse_machines, refuse_one_name, refuse_own_records, refuse_prompts,
 };
@@ -93,7 +93,7 @@ pub struct Batch<'a> {
     /// What to do with a file that already exists.
     pub existing: ExistingPolicy,
     /// What is written beside each file; of an OCI image, nothing.
-    pub beside: Wanted,
+    pub beside: WantedSidecars,
     /// What the descriptor beside each patch says about the base, if there is to be one.
     pub descriptor: Option<&'a descriptor::Base>,
     /// Whether a `known_hosts` file is written beside each file whose user has host keys.
@@ -110,7 +110,7 @@ pub struct Batch<'a> {
 
 /// What was made for a user.
 #[derive(Clone, Debug)]
-pub struct Done {
+pub struct MadeImage {
     /// The user.
     pub name: String,
     /// The file.
@@ -136,7 +136,7 @@ pub struct Done {
 /// Hears of each user.
 pub trait BatchObserver: Sync {
     /// A user's file stands under its name.
-    fn done(&self, done: &Done);
+    fn done(&self, done: &MadeImage);
     /// It does not.
     fn failed(&self, place: &str, name: &str, fault: &Error);
     /// Whether to stop.
@@ -156,7 +156,7 @@ pub struct Summary {
 
 /// A user's file before it has its name.
 struct Waiting {
-    done: Done,
+    done: MadeImage,
     place: String,
     files: Vec<Ready>,
     entry: Option<oci::Entry>,
@@ -173,7 +173,7 @@ struct Job<'a> {
 
 /// What one worker did.
 #[derive(Default)]
-struct Work {
+struct WorkerResult {
     tally: Summary,
     waiting: Vec<Waiting>,
     entries: Vec<oci::Entry>,
@@ -184,9 +184,9 @@ struct Run<'a> {
     facts: Facts,
     /// What manifests tell of the base at least.
     about_base: BaseFacts,
-    taken: Taken,
+    taken: TakenNames,
     /// The names that a seed was used for.
-    seeded: Taken,
+    seeded: TakenNames,
     /// All that is read and written.
     files: Mutex<RunFiles>,
     next: AtomicUsize,
@@ -220,7 +220,7 @@ impl Batch<'_> {
         };
         let facts = self.base.facts();
         let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let (taken, seeded) = (Taken::files(), Taken::keys());
+        let (taken, seeded) = (TakenNames::files(), TakenNames::keys());
         let about_base = BaseFacts::gather(self.base)?;
         let files = Mutex::new(files);
         let run = Run {
@@ -254,7 +254,7 @@ impl Batch<'_> {
 impl Run<'_> {
     fn all(&self, users: &[(usize, Result<User>)]) -> Result<Summary> {
         let jobs = self.batch.jobs.min(users.len()).max(1);
-        let works = thread::scope(|scope| -> Result<Vec<Work>> {
+        let works = thread::scope(|scope| -> Result<Vec<WorkerResult>> {
             let workers = (0..jobs).map(|_| threads::start(scope, || self.worker(users)));
             let workers = workers.collect::<Result<Vec<_>>>();
             // What is begun is ended, and no more is begun.
@@ -275,8 +275,8 @@ impl Run<'_> {
         Ok(tally)
     }
 
-    fn worker(&self, users: &[(usize, Result<User>)]) -> Work {
-        let mut work = Work::default();
+    fn worker(&self, users: &[(usize, Result<User>)]) -> WorkerResult {
+        let mut work = WorkerResult::default();
         while !self.listener.is_cancelled() && !self.stopped.load(Ordering::Relaxed) {
             let Some((index, user)) = users.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
                 break;
@@ -296,7 +296,7 @@ impl Run<'_> {
         work
     }
 
-    fn failed(&self, work: &mut Work, place: &str, name: &str, fault: &Error) {
+    fn failed(&self, work: &mut WorkerResult, place: &str, name: &str, fault: &Error) {
         if matches!(fault, Error::Interrupted) {
             return;
         }
@@ -308,7 +308,7 @@ impl Run<'_> {
     }
 
     /// Gives the files that wait their names.
-    fn publish(&self, work: &mut Work) {
+    fn publish(&self, work: &mut WorkerResult) {
         let mut waiting = std::mem::take(&mut work.waiting);
         let counts: Vec<usize> = waiting.iter().map(|one| one.files.len()).collect();
         let files = waiting.iter_mut().flat_map(|one| std::mem::take(&mut one.files)).collect();
@@ -367,7 +367,7 @@ impl Run<'_> {
             notes.push(format!("nobody can log in over ssh, {}", given.why_nobody()));
         }
         let content = manifest::content_id(batch.sha256, job.image.digest());
-        let done = Done {
+        let done = MadeImage {
             name: user.name.clone(),
             path: batch.folder.join(&name),
             size: job.image.size(),

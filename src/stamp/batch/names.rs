@@ -111,14 +111,14 @@ fn is_invisible(c: char) -> bool {
 
 /// The names that are given away, each with the place of its user.
 #[derive(Debug)]
-pub struct Taken {
+pub struct TakenNames {
     names: Mutex<BTreeMap<String, String>>,
     /// What two users of one name share.
     shared: String,
     hint: Advice,
 }
 
-impl Taken {
+impl TakenNames {
     /// Names of files.
     pub fn files() -> Self {
         let hint = Advice::TellUsersApart;
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_name_is_given_once() {
-        let taken = Taken::files();
+        let taken = TakenNames::files();
         taken.take("a.iso", "u:1").unwrap();
         let fault = taken.take("A.iso", "u:2").unwrap_err().to_string();
         assert!(fault.contains("(u:1)"), "{fault}");

@@ -33,7 +33,7 @@ impl Record {
 
 /// Which of them are wanted; a signature comes with the manifest.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Wanted {
+pub struct WantedSidecars {
     /// The manifest.
     pub manifest: bool,
     /// The provenance.
@@ -44,7 +44,7 @@ pub struct Wanted {
     pub build: Build,
 }
 
-impl Wanted {
+impl WantedSidecars {
     /// Whether they can be made, as far as the signer decides that.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::batch::names::Shard;
 use remaster::stamp::batch::{ExistingPolicy, Form};
 use remaster::stamp::descriptor;
-use remaster::stamp::manifest::beside::Wanted;
+use remaster::stamp::manifest::beside::WantedSidecars;
 
 use super::overruled;
 use crate::cli::base;
@@ -157,7 +157,7 @@ pub(super) struct BaseFacts<'a> {
 
 impl Args {
     /// A layout has its own form for everything that is in it.
-    pub(super) fn wanted(&self) -> Result<Wanted> {
+    pub(super) fn wanted(&self) -> Result<WantedSidecars> {
         let given = self.beside.flag_names();
         if self.form == Form::Oci && !given.is_empty() {
             return Err(Error::Usage {

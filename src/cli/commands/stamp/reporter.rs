@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use remaster::error::{Error, Result};
 use remaster::live::HostKeys;
 use remaster::output::file::{FileAccess, Output};
-use remaster::stamp::batch::{BatchObserver, Done, Summary};
+use remaster::stamp::batch::{BatchObserver, MadeImage, Summary};
 use serde_json::json;
 
 use super::args::Args;
@@ -37,17 +37,17 @@ pub(super) struct BatchReporter {
     /// What was put into the base before, and of how many images it is gone.
     gone: Mutex<BTreeMap<String, usize>>,
     /// Notes on what was asked for, and the user that each is about.
-    notes: Mutex<BTreeMap<String, Whose>>,
+    notes: Mutex<BTreeMap<String, NoteUsers>>,
 }
 
 /// Whose a note is: the first of the users by name, and how many there are.
 #[derive(Default)]
-struct Whose {
+struct NoteUsers {
     first: String,
     users: usize,
 }
 
-impl Whose {
+impl NoteUsers {
     fn add(&mut self, name: &str) {
         if self.users == 0 || name < self.first.as_str() {
             name.clone_into(&mut self.first);
@@ -56,7 +56,7 @@ impl Whose {
     }
 }
 
-impl fmt::Display for Whose {
+impl fmt::Display for NoteUsers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.users {
             0 | 1 => write!(f, "{}", self.first),
@@ -124,7 +124,7 @@ impl BatchReporter {
     }
 
     /// Notes files beside a new one that are of what was there before.
-    fn note_stale(&self, done: &Done) {
+    fn note_stale(&self, done: &MadeImage) {
         if done.kept || !done.path.is_file() {
             return;
         }
@@ -142,7 +142,7 @@ impl BatchReporter {
     }
 
     /// Takes down what was written beside a file that was made.
-    fn note_beside(&self, done: &Done) {
+    fn note_beside(&self, done: &MadeImage) {
         if done.kept || !done.path.is_file() {
             return;
         }
@@ -208,7 +208,7 @@ fn mode_of(path: &Path) -> Option<String> {
 }
 
 impl BatchObserver for BatchReporter {
-    fn done(&self, done: &Done) {
+    fn done(&self, done: &MadeImage) {
         self.bar.inc(1);
         if let Some(keys) = &done.host_keys {
             // Images of an OCI image layout have one path.

@@ -37,7 +37,7 @@ pub(super) struct Login {
 
 /// What a live system says of itself.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct LiveSystem {
     pub(super) hostname: String,
     pub(super) state: String,
     pub(super) addresses: Vec<String>,
@@ -84,7 +84,7 @@ impl Login {
         machine: &mut Machine,
         started: Instant,
         end: Option<Instant>,
-    ) -> Result<(Seen, u64)> {
+    ) -> Result<(LiveSystem, u64)> {
         loop {
             if interrupt::is_asked() {
                 return Err(Error::Interrupted);
@@ -100,7 +100,7 @@ impl Login {
                 let seconds = started.elapsed().as_secs();
                 let done = self.ask(end)?;
                 if done.status.success() {
-                    return Ok((Seen::parse(&done.stdout), seconds));
+                    return Ok((LiveSystem::parse(&done.stdout), seconds));
                 }
                 self.judge(&done)?;
             }
@@ -195,7 +195,7 @@ pub(in crate::cli::commands) fn no_ssh(fault: std::io::Error) -> Error {
     }
 }
 
-impl Seen {
+impl LiveSystem {
     /// Of lines that begin with a word each.
     fn parse(answer: &[u8]) -> Self {
         let text = String::from_utf8_lossy(answer.get(..LONGEST).unwrap_or(answer));
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn an_answer_is_taken_apart_by_its_first_words() {
         let answer = b"motd of somebody\nhostname web07\nstate running\naddress eth0 10.0.2.15/24\nfailed a.service\nfailed b.service\n";
-        let seen = Seen::parse(answer);
+        let seen = LiveSystem::parse(answer);
         assert_eq!((seen.hostname.as_str(), seen.state.as_str()), ("web07", "running"));
         assert_eq!(seen.addresses, ["eth0 10.0.2.15/24"]);
         assert_eq!(seen.failed, ["a.service", "b.service"]);

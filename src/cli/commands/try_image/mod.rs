@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use crate::cli::{base, interrupt, printer};
 use entry::Direct;
 pub(super) use login::no_ssh;
-use login::{Login, Seen};
+use login::{LiveSystem, Login};
 use machine::{Machine, Started};
-use own_key::Own;
+use own_key::KeyedCopy;
 
 /// What --key is given for a key that is made for this boot.
 const GENERATE: &str = "generate";
@@ -131,7 +131,7 @@ fn inspected(image: &Path) -> Result<Report> {
 }
 
 /// A key for this boot, where one is asked for or no other can let in.
-fn own(args: &Args, report: &Report, place: &Path) -> Result<Option<Own>> {
+fn own(args: &Args, report: &Report, place: &Path) -> Result<Option<KeyedCopy>> {
     if !gets_own(args, report) {
         return Ok(None);
     }
@@ -144,7 +144,7 @@ fn own(args: &Args, report: &Report, place: &Path) -> Result<Option<Own>> {
         };
         printer::say(&format!("{what} for this boot, and both are removed afterwards\n"));
     }
-    Own::make(&args.image, place).map(Some)
+    KeyedCopy::make(&args.image, place).map(Some)
 }
 
 /// A picture also of a machine that nobody could log in to: that is when it is wanted most.
@@ -196,7 +196,7 @@ fn gets_own(args: &Args, report: &Report) -> bool {
     }
 }
 
-fn tell(args: &Args, machine: &Machine, seen: &Seen, seconds: u64) -> Result<()> {
+fn tell(args: &Args, machine: &Machine, seen: &LiveSystem, seconds: u64) -> Result<()> {
     if args.json {
         return printer::print_json(&value(args, machine, seen, seconds));
     }
@@ -215,7 +215,7 @@ fn tell(args: &Args, machine: &Machine, seen: &Seen, seconds: u64) -> Result<()>
     printer::tell(&text)
 }
 
-fn value(args: &Args, machine: &Machine, seen: &Seen, seconds: u64) -> Value {
+fn value(args: &Args, machine: &Machine, seen: &LiveSystem, seconds: u64) -> Value {
     json!({
         "v": 1, "image": args.image.display().to_string(), "user": args.user,
         "machine": machine.description(), "seconds_to_login": seconds, "hostname": seen.hostname,
@@ -224,7 +224,7 @@ fn value(args: &Args, machine: &Machine, seen: &Seen, seconds: u64) -> Value {
     })
 }
 
-fn concluded(seen: &Seen) -> Result<()> {
+fn concluded(seen: &LiveSystem) -> Result<()> {
     if seen.failed.is_empty() {
         return Ok(());
     }

@@ -15,12 +15,12 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 
 /// The copy, and the private key that opens it.
-pub(super) struct Own {
+pub(super) struct KeyedCopy {
     pub(super) image: PathBuf,
     pub(super) key: PathBuf,
 }
 
-impl Own {
+impl KeyedCopy {
     /// Makes both below `place`.
     pub(super) fn make(image: &Path, place: &Path) -> Result<Self> {
         let fault = |fault: ssh_key::Error| Error::io("make a key pair")(io::Error::other(fault));
@@ -75,7 +75,7 @@ mod tests {
         let base = place.path().join("base.iso");
         let bytes = zstd::decode_all(&include_bytes!("../../../../tests/tiny/tiny.iso.zst")[..]);
         fs::write(&base, bytes.unwrap()).unwrap();
-        let own = Own::make(&base, place.path()).unwrap();
+        let own = KeyedCopy::make(&base, place.path()).unwrap();
         let report = Report::read(&ImageFile::open(&own.image).unwrap()).unwrap();
         let private = PrivateKey::read_openssh_file(&own.key).unwrap();
         let print = private.fingerprint(ssh_key::HashAlg::Sha256).to_string();
@@ -102,7 +102,7 @@ mod tests {
         let report =
             |path: &Path| Report::read(&ImageFile::open(path).unwrap()).unwrap().injected.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let own = Own::make(&stamped, folder.path()).unwrap();
+        let own = KeyedCopy::make(&stamped, folder.path()).unwrap();
         let (before, now) = (report(&stamped), report(&own.image));
         assert!(before.keys.is_empty() && now.keys.len() == 2, "{now:?}");
         assert_eq!(before.host_keys[0].fingerprint, now.host_keys[0].fingerprint);
