@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bug_that_comes_through_std_io_is_no_fault_of_the_system() {
+    fn a_bug_that_comes_through_std_io_is_not_a_fault_of_the_system() {
         let bug: std::io::Error = present(None::<()>, "the block").unwrap_err().into();
         let fault = Error::io("write a file")(bug);
         assert!(matches!(fault, Error::Bug { .. }), "{fault}");

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_name_is_told_its_neighbours() {
+    fn a_mistyped_name_is_answered_with_similar_names() {
         let fault =
             Catalog::built_in().unwrap().get("nixos-25.11-plasma6").unwrap_err().to_string();
         assert!(fault.contains("nixos-25.11-graphical") && !fault.contains("24.11"), "{fault}");

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_and_no_password_is_shown() {
+    fn what_is_not_an_address_is_refused_and_no_password_is_shown() {
         for text in [
             "",
             "a",

@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_stage_one_is_refused_by_what_it_is() {
+    fn what_is_not_a_stage_one_is_refused_by_what_it_is() {
         let rows: [(&[Member], &str); 7] = [
             (&[Member::directory("etc", 0o755)], "no /init"),
             (&[Member::directory("init", 0o755)], "/init being a directory"),

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_small_network_is_refused() {
+    fn what_is_not_a_small_network_is_refused() {
         for (bad, text) in [
             ("10.0.0.0/19", "too large"),
             ("0.0.0.0/0", "too large"),

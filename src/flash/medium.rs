@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_disk_does_not_take_is_told_of_the_medium_and_other_faults_as_they_are() {
+    fn a_failed_write_to_a_disk_names_the_medium_and_other_errors_stay_as_they_are() {
         let rows = [
             (Errno::NOSPC, "the medium ends there"),
             (Errno::IO, "the medium does not take it"),

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_of_a_mount_are_told_from_flipped_bits() {
+    fn marks_of_a_mount_are_distinguished_from_flipped_bits() {
         let fat16 = unit(&[(0x36, b"FAT12   "), (510, &[0x55, 0xAA])]);
         let fat32 = unit(&[(0x52, b"FAT32   "), (510, &[0x55, 0xAA])]);
         let ext4 = unit(&[(0x38, &[0x53, 0xEF])]);

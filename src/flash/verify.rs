@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn behind_the_first_that_differ_neighbours_are_told_as_one_range() {
+    fn behind_the_first_differences_neighbours_are_reported_as_one_range() {
         let block = |number: u64| ByteRange::new(number << 12, 1 << 12).unwrap();
         let mut findings = Findings::default();
         let numbers = (0..).take(CLOSE).chain([100_000, 100_001, 100_003, 100_004, 100_005]);

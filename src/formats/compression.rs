@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn every_compression_is_told_and_decoded() {
+    fn every_compression_is_recognised_and_decoded() {
         for compression in [
             Compression::None,
             Compression::Gzip,

@@ -98,7 +98,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn machine_and_loader_are_told() {
+    fn machine_and_loader_are_recognised() {
         let parse = |bytes: &[u8]| Program::parse(bytes).unwrap();
         let fixed = Program { architecture: Some("x86_64"), is_static: true };
         assert_eq!(parse(&program(62, &[1, 1])), fixed);

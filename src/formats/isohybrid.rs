@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_partitions_is_no_table() {
+    fn a_block_without_partitions_is_not_a_table() {
         let mut block = [0; 512];
         block[510] = 0x55;
         block[511] = 0xaa;

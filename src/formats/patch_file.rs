@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_and_versions_are_told() {
+    fn other_files_and_versions_are_reported() {
         let told = |file: &[u8]| PatchFile::parse(file).unwrap_err().found;
         assert!(told(&[7; 200]).contains("magic bytes"));
         let mut file = sample().pack().unwrap();

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_has_no_signatures() {
+    fn what_is_not_a_program_has_no_signatures() {
         for bytes in [&b""[..], b"MZ", b"#!/bin/sh\n", &[0; 4096]] {
             assert_eq!(signatures(bytes), Ok(None), "{bytes:?}");
         }

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_survives_and_has_the_size_foretold() {
+    fn a_record_survives_and_has_the_predicted_size() {
         let packed = undo().pack().unwrap();
         let places: Vec<ByteRange> = undo().ranges.iter().map(|(at, _)| *at).collect();
         assert_eq!(size(&places), Some(u64_len(&packed)));

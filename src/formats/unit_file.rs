@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_no_unit_file_are_told_by_number() {
+    fn lines_that_are_not_of_a_unit_file_are_reported_by_number() {
         for (text, line) in [("A=b\n", 1), ("[Unit]\nhello\n", 2), ("#!/bin/sh\necho\n", 2)] {
             assert_eq!(UnitFile::parse(text), Err(line), "{text}");
         }

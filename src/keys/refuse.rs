@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn putty_and_version_1_files_are_private_too() {
+    fn putty_and_version_1_files_are_also_private() {
         for (text, format) in [
             ("PuTTY-User-Key-File-3: ssh-ed25519\r\nEncryption: none\r\n", "PuTTY"),
             ("Private-Lines: 1", "PuTTY"),

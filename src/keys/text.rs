@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_refused_with_its_line() {
+    fn what_is_not_text_is_refused_with_its_line() {
         let rows: [(&[u8], &str); 7] = [
             (b"a\nb\0c", "keys line 2: found control character U+0000, expected text"),
             (b"a\x1b[2J", "keys line 1: found control character U+001B"),

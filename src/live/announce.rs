@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_or_the_digest_of_the_recipe_are_told_and_nothing_without_being_asked() {
+    fn fingerprints_or_the_digest_of_the_recipe_are_reported_and_nothing_without_being_asked() {
         let known = edits(&recipe(true, &["generate"]));
         let print = text(&known, PRINTS);
         assert!(print.starts_with("SHA256:") && print.len() == 51, "{print:?}");

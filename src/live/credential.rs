@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_by_name() {
+    fn what_is_not_a_key_is_refused_by_name() {
         let text = fault(|recipe| recipe.hostname = Some("x".into()));
         assert!(text.contains("--hostname: does not work with --inject credential"), "{text}");
         assert!(fault(|recipe| recipe.label = Some("x".into())).contains("--label: does not work"));

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_looked_up_is_told() {
+    fn what_cannot_be_looked_up_is_reported() {
         let keymap = |recipe: &mut Recipe| recipe.keymap = Some("dvorak".into());
         let note = "not looked up in the base, whose store shows none: keymap dvorak";
         assert_eq!(looked_up(keymap, Ok(&Console::default())).unwrap(), [note]);

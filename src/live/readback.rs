@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_told_as_a_recipe_names_them_and_nothing_else() {
+    fn settings_are_reported_as_a_recipe_names_them_and_nothing_else() {
         let root = [
             Member::file(SETTINGS, 0o644, "hostname=box\nconsole_font=ter-v16n\nodd\n"),
             Member::symlink(LOCALTIME.0, "/etc/zoneinfo/UTC"),

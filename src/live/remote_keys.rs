@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_told() {
+    fn what_cannot_be_done_is_reported() {
         let fault = |change: fn(&mut Recipe)| run(change, true).0.unwrap_err().to_string();
         let odd = fault(|recipe| recipe.expect_fingerprint = vec!["MD5:aa".into()]);
         assert_eq!(odd, "--expect-fingerprint: \"MD5:aa\" is not a fingerprint");

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_gives_its_bytes_again_and_what_is_none_is_refused() {
+    fn a_descriptor_gives_its_bytes_again_and_anything_else_is_refused() {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let bytes: Vec<u8> = (0..32).collect();
         std::io::Write::write_all(&mut writer, &bytes).unwrap();

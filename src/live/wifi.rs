@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_passphrase_is_refused_and_not_shown() {
+    fn what_is_not_a_passphrase_is_refused_and_not_shown() {
         let (long, digits) = ("s".repeat(64), "0".repeat(65));
         for (ssid, password, what) in [
             ("Home", "s3cr3t!", "--wifi-password-file: 7 characters; a passphrase has 8 to 63"),

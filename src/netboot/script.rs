@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_starts_no_nixos_is_no_script() {
+    fn what_does_not_start_nixos_is_not_a_script() {
         for text in [
             "",
             "#!/bin/sh\n",

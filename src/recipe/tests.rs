@@ -175,7 +175,7 @@ fn the_keys_of_machines_are_those_of_the_schema() {
 }
 
 #[test]
-fn values_of_another_type_are_told_in_plain_words() {
+fn values_of_another_type_are_reported_in_plain_words() {
     for (text, told) in [
         ("timeout = '5'", "1:11: timeout: wants a whole number from 0 on, not text"),
         ("timeout = -1", "1:11: timeout: wants a whole number from 0 on, not this number"),
@@ -203,7 +203,7 @@ fn paths_are_relative_to_the_recipe() {
 }
 
 #[test]
-fn every_file_is_below_the_folder_and_standard_input_is_no_other_file() {
+fn every_file_is_below_the_folder_and_standard_input_is_not_another_file() {
     const TAKING: [&str; 4] =
         ["key", "root-password-file", "nixos-password-file", "wifi-password-file"];
     let shown = |text: String| {
@@ -232,7 +232,7 @@ fn every_file_is_below_the_folder_and_standard_input_is_no_other_file() {
 }
 
 #[test]
-fn a_folder_that_is_no_text_is_refused_where_a_path_is_text() {
+fn a_folder_that_is_not_text_is_refused_where_a_path_is_text() {
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join(std::ffi::OsStr::from_bytes(b"r\xFF"));

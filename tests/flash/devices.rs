@@ -294,7 +294,7 @@ fn what_the_system_needs_is_never_a_target_wherever_it_lies() {
 }
 
 #[test]
-fn who_holds_a_disk_is_told_by_name() {
+fn the_process_that_holds_a_disk_is_named() {
     let machine = Machine::new();
     let stick = "pci0/usb1/1-1/1-1:1.0/host1/target1/1:0:0:0/block/sdb";
     machine.disk("virtual/block/dm-5", "254:5", 1 << 30, false);
@@ -463,7 +463,7 @@ fn size_serial_and_write_protection_are_checked() {
 }
 
 #[test]
-fn things_that_are_no_disks_are_refused_by_what_they_are() {
+fn things_that_are_not_disks_are_refused_by_what_they_are() {
     let system = System::default();
     for path in ["/", "/dev/null", "/etc/passwd"] {
         let fault = system.find(Path::new(path)).unwrap_err();

@@ -67,7 +67,7 @@ fn a_format_that_stops_leaves_a_stick_that_is_called_half_written() {
 }
 
 #[test]
-fn a_stick_that_is_too_small_is_not_touched_and_one_that_loses_bytes_is_told() {
+fn a_stick_that_is_too_small_is_not_touched_and_one_that_loses_bytes_is_reported() {
     let small = Stick::holding(vec![0xA5; 20 << 20]);
     let fault = format(&small, None).unwrap_err();
     assert!(fault.to_string().contains("too small for FAT32"), "{fault}");

@@ -159,7 +159,7 @@ fn check_cut(old: &[u8], found: &[u8], new: &[u8], base: usize, killed: u64) {
 }
 
 #[test]
-fn a_stick_that_forgets_is_told_and_stays_one_that_is_being_reset() {
+fn a_stick_that_forgets_is_reported_and_stays_one_that_is_being_reset() {
     let base = &bases()[0];
     let image = stamped(base);
     let mut stick = written(&image, image.len() as u64 + (8 << 20), 512, false);
@@ -171,7 +171,7 @@ fn a_stick_that_forgets_is_told_and_stays_one_that_is_being_reset() {
 }
 
 #[test]
-fn a_broken_mark_is_no_way_back() {
+fn a_broken_mark_does_not_lead_back() {
     let base = &bases()[0];
     let stick = written(&stamped(base), 16 << 20, 512, false);
     stick.bytes.lock().unwrap()[..16].copy_from_slice(b"remaster reset 1");

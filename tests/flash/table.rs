@@ -122,7 +122,7 @@ fn a_medium_hardly_larger_than_the_image_gets_a_sound_backup() {
 }
 
 #[test]
-fn a_backup_that_does_not_stay_is_told_and_leaves_no_first_block() {
+fn a_backup_that_does_not_stay_is_reported_and_leaves_no_first_block() {
     let image = image(4999, 248, 0);
     for delta in [Delta::Never, Delta::Always] {
         let mut stick = Stick::new((4999 + 3000) * BLOCK as u64);
@@ -153,7 +153,7 @@ fn a_delta_over_a_tight_medium_writes_what_was_meant() {
 }
 
 #[test]
-fn no_backup_is_laid_over_what_an_image_holds() {
+fn no_backup_overwrites_what_an_image_holds() {
     // Ten blocks behind the image's own backup.
     let image = image(5000, 248, 10);
     for (more, fits) in [(1, false), (62, false), (63, true)] {
@@ -183,7 +183,7 @@ fn no_backup_is_laid_over_what_an_image_holds() {
 }
 
 #[test]
-fn an_image_larger_than_the_medium_is_told_from_one_without_room_for_its_table() {
+fn an_image_larger_than_the_medium_and_one_without_room_for_its_table_are_different_errors() {
     let image = image(5000, 128, 0);
     let fault = write_with(&Stick::new((4999 * BLOCK) as u64), &image, &plain()).unwrap_err();
     assert!(fault.to_string().contains("the image needs 2560000"), "{fault}");

@@ -167,7 +167,7 @@ fn a_thousand_flipped_bits_are_all_found_and_placed() {
 }
 
 #[test]
-fn a_flip_in_the_first_block_is_found_too() {
+fn a_flip_in_the_first_block_is_also_found() {
     let mut stick = Stick::new(16 * MIB);
     stick.flips = vec![(100, 3), (70_000, 1)];
     let report = write_with(&stick, &noise(3 * MIB, 2), &plain()).unwrap();
@@ -200,7 +200,7 @@ fn a_write_that_went_to_the_wrong_place_is_explained() {
 }
 
 #[test]
-fn data_that_was_not_written_is_told_from_zeros_and_from_noise() {
+fn data_that_was_not_written_is_distinguished_from_zeros_and_noise() {
     let image = noise(8 * MIB, 2);
     let mut stick = Stick::new(16 * MIB);
     stick.deaf = 2 * MIB..2 * MIB + 65_536;

@@ -20,7 +20,7 @@ fn folder() -> Folder {
 }
 
 #[test]
-fn a_layout_that_is_none_and_a_name_that_it_does_not_have_are_told_apart() {
+fn what_is_not_a_layout_and_a_name_that_a_layout_lacks_are_different_errors() {
     let folder = folder();
     std::fs::create_dir(folder.at("empty")).unwrap();
     folder.run(&words("stamp base.iso users.toml --as oci -o layout")).done();
@@ -51,7 +51,7 @@ fn a_cache_that_cannot_be_looked_into_is_not_one_of_damaged_bases() {
 }
 
 #[test]
-fn a_key_to_remove_whose_file_does_not_exist_is_told_as_a_file() {
+fn a_key_to_remove_whose_file_does_not_exist_is_reported_as_a_file() {
     let folder = folder();
     folder.run(&words("base.iso --key key.pub -o a.iso")).quietly();
     for (given, told) in [

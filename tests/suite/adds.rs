@@ -332,7 +332,7 @@ fn what_says_something_of_something_else_says_it_of_its_own_side_alone() {
 }
 
 #[test]
-fn a_value_that_there_is_once_is_changed() {
+fn a_value_that_exists_once_is_changed() {
     let folder = stamped("--hostname old --key a.pub --host-key host");
     folder.write("other", pair(8).to_openssh(LineEnding::LF).unwrap().as_bytes());
     folder.write("motd", b"new");
@@ -393,7 +393,7 @@ fn what_is_given_again_takes_the_place_of_what_was_there_with_all_that_belonged_
 }
 
 #[test]
-fn a_unit_that_is_not_started_any_more_is_told() {
+fn a_unit_that_is_not_started_any_more_is_reported() {
     let folder = stamped("--unit odd.service --enable");
     let told = edit(&folder, "--unit odd.service --enable=false").err;
     for words in
@@ -492,7 +492,7 @@ fn replacing_is_stamping_anew() {
 }
 
 #[test]
-fn a_signature_that_goes_is_told() {
+fn a_signature_that_goes_is_reported() {
     let folder = folder(&TINY);
     folder.run(&["base.iso", "-q", "--key", "a.pub", "--sign", "host", "-o", "image"]).quietly();
     let ended = edit(&folder, "--hostname box");

@@ -20,7 +20,7 @@ const SET: &[(&[&str], &str)] = &[
 ];
 
 #[test]
-fn every_kind_of_image_is_told_on_one_screen() {
+fn every_kind_of_image_fits_on_one_screen() {
     let folder = folder();
     let flags: Vec<&str> = SET.iter().flat_map(|(flags, _)| flags.iter().copied()).collect();
     let put = [&["--key", "key.pub"], &flags[..]].concat();

@@ -63,7 +63,7 @@ fn a_partition_that_shows_the_volume_shows_all_of_it_whatever_stood_behind_its_e
 }
 
 #[test]
-fn names_that_begin_like_ours_are_no_trouble() {
+fn names_that_begin_like_ours_do_no_harm() {
     let mut base = TINY.to_vec();
     replace(&mut base, b".boot.cat", b"remaster2", 1);
     let wide = |name: &str| -> Vec<u8> { name.encode_utf16().flat_map(u16::to_be_bytes).collect() };

@@ -174,7 +174,7 @@ fn json_tells_what_was_made_and_ids_tell_contents() {
 }
 
 #[test]
-fn a_bad_user_is_told_and_stops_nobody_else() {
+fn a_bad_user_is_reported_and_stops_nobody_else() {
     let folder = folder(&TINY);
     let good = String::from_utf8(folder.read("users.toml")).unwrap();
     let bad = "[[user]]\nname = 'x'\nkey = 'nobody.pub'\n\
@@ -244,7 +244,7 @@ fn what_is_written_beside_the_files_is_named_once() {
 }
 
 #[test]
-fn without_digests_an_image_of_another_recipe_is_known_too() {
+fn without_digests_an_image_of_another_recipe_is_also_recognised() {
     let folder = folder(&TINY);
     let batch = |more: &[&'static str]| {
         folder.run(&[&["stamp", "base.iso", "users.csv", "-o", "out"], more].concat())
@@ -313,7 +313,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 const CHANCE: [&str; 4] = ["--host-key", "generate", "--root-password-file", "password"];
 
 #[test]
-fn what_is_of_the_same_recipe_stays_whatever_chance_made_of_it() {
+fn an_image_of_the_same_recipe_stays_with_its_random_keys_and_salts() {
     for form in ["image", "patch", "oci"] {
         let folder = folder(&TINY);
         folder.write("password", b"correct horse\n");
@@ -609,7 +609,7 @@ fn wrong_calls_are_refused() {
 }
 
 #[test]
-fn a_flag_that_users_overrule_is_told_or_refused() {
+fn a_flag_that_users_overrule_is_reported_or_refused() {
     let folder = Folder::with_base(&TINY);
     folder.write("key.pub", key(1).as_bytes());
     folder.write("other.pub", key(2).as_bytes());

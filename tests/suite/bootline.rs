@@ -181,7 +181,7 @@ fn a_line_of_2048_bytes_fits_and_one_more_does_not() {
 }
 
 #[test]
-fn menus_wait_start_and_talk_as_they_are_told() {
+fn menus_wait_start_and_talk_as_they_are_asked_to() {
     let flags = [
         "--serial",
         "ttyS1,9600",
@@ -473,7 +473,7 @@ fn two_changes_of_one_argument_are_refused_and_both_are_named() {
 }
 
 #[test]
-fn every_argument_that_is_told_as_set_is_there() {
+fn every_argument_that_is_reported_as_set_exists() {
     for (what, command) in STARTED {
         for (flags, there, gone) in [
             (

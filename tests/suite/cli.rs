@@ -243,7 +243,7 @@ fn a_refusal_of_the_operating_system_ends_with_1() {
 }
 
 #[test]
-fn what_is_no_installer_ends_with_4() {
+fn what_is_not_an_installer_ends_with_4() {
     let folder = folder();
     folder.write("empty.iso", b"");
     folder.write("text.iso", "no image at all\n".repeat(5000).as_bytes());
@@ -278,7 +278,7 @@ fn replaced(image: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_file_is_refused_and_not_waited_for() {
+fn what_is_not_a_file_is_refused_at_once() {
     let folder = folder();
     fs::create_dir(folder.at("sub")).unwrap();
     make_fifo(&folder, "fifo");

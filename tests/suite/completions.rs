@@ -102,16 +102,16 @@ fn check(shell: &str) {
 }
 
 #[test]
-fn bash_completes_what_there_is() {
+fn bash_completes_what_exists() {
     check("bash");
 }
 
 #[test]
-fn zsh_completes_what_there_is() {
+fn zsh_completes_what_exists() {
     check("zsh");
 }
 
 #[test]
-fn fish_completes_what_there_is() {
+fn fish_completes_what_exists() {
     check("fish");
 }

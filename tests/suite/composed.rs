@@ -120,7 +120,7 @@ fn add(both: &mut [u8], more: i32) {
 const MENU: &str = "/EFI/BOOT/grub.cfg";
 
 #[test]
-fn an_iso_that_is_wrong_in_one_thing_is_told() {
+fn an_iso_that_is_wrong_in_one_thing_is_reported() {
     let planned = Planned::of(&TINY, edits(1, InjectMethod::ExtraInitrd));
     let table: &[(&str, Wrong)] = &[
         ("found none, expected one", |image| {
@@ -166,7 +166,7 @@ fn an_iso_that_is_wrong_in_one_thing_is_told() {
 
 /// What is looked at with the base: here it is the base that is another one.
 #[test]
-fn an_iso_that_does_not_fit_its_base_is_told() {
+fn an_iso_that_does_not_fit_its_base_is_reported() {
     let planned = Planned::of(&TINY, edits(1, InjectMethod::ExtraInitrd));
     let table: [(&str, Other); 4] = [
         ("the directory tree", |base| {
@@ -186,7 +186,7 @@ fn an_iso_that_does_not_fit_its_base_is_told() {
 }
 
 #[test]
-fn second_descriptors_that_lead_to_other_files_are_told() {
+fn second_descriptors_that_lead_to_other_files_are_reported() {
     let mut image = survey(&TINY);
     image.volume.second = image.volume.hierarchies().map(|(_, found)| found.clone()).collect();
     let check = |image: &Survey| {
@@ -203,7 +203,7 @@ fn second_descriptors_that_lead_to_other_files_are_told() {
 }
 
 #[test]
-fn an_iso_with_other_files_beside_it_is_told() {
+fn an_iso_with_other_files_beside_it_is_reported() {
     let folder = Folder::new();
     folder.write("files.img", &[5; 3000]);
     let bytes = Arc::new(ImageFile::open(&folder.at("files.img")).unwrap());
@@ -240,7 +240,7 @@ fn an_iso_with_other_files_beside_it_is_told() {
 }
 
 #[test]
-fn a_wrong_initrd_that_was_appended_to_is_told() {
+fn a_wrong_initrd_that_was_appended_to_is_reported() {
     let planned = Planned::of(&TINY, edits(1, InjectMethod::MergeInitrd));
     let table: &[(&str, Wrong)] = &[
         ("expected the payload", |image| {
@@ -260,7 +260,7 @@ fn a_wrong_initrd_that_was_appended_to_is_told() {
 }
 
 #[test]
-fn a_wrong_copy_of_the_uefi_boot_image_is_told() {
+fn a_wrong_copy_of_the_uefi_boot_image_is_reported() {
     let base = full(&TINY);
     let planned = Planned::of(&base, edits(1, InjectMethod::ExtraInitrd));
     let found = planned.told(|image| {
@@ -275,7 +275,7 @@ fn a_wrong_copy_of_the_uefi_boot_image_is_told() {
 }
 
 #[test]
-fn an_iso_with_another_label_where_one_still_looks_for_the_old_one_is_told() {
+fn an_iso_with_another_label_where_one_still_looks_for_the_old_one_is_reported() {
     let mut wanted = edits(1, InjectMethod::ExtraInitrd);
     let value = "nixos-minimal-26.05-x86_6X".to_owned();
     let label = survey(&SYSTEMD).volume.identifier();
@@ -300,7 +300,7 @@ fn an_iso_with_another_label_where_one_still_looks_for_the_old_one_is_told() {
 }
 
 #[test]
-fn an_entry_without_the_keys_that_all_are_to_have_is_told() {
+fn an_entry_without_the_keys_that_all_are_to_have_is_reported() {
     let wanted = customization(|recipe| recipe.inject = Some(remaster::recipe::Inject::Credential));
     let base = IsoBase::open(TINY.as_slice()).unwrap();
     let wanted = wanted.edits(&live::Facts::from_survey(&base.survey)).unwrap();
@@ -312,7 +312,7 @@ fn an_entry_without_the_keys_that_all_are_to_have_is_told() {
 }
 
 #[test]
-fn a_raw_image_that_is_wrong_in_one_thing_is_told() {
+fn a_raw_image_that_is_wrong_in_one_thing_is_reported() {
     const SUPERBLOCK: usize = (1 << 20) + 1024;
     let table: &[(&str, Wrong)] = &[
         ("the command line of", |image| {
@@ -420,7 +420,7 @@ const NETBOOTS: &[(&str, WrongNetboot)] = &[
 ];
 
 #[test]
-fn a_network_boot_that_is_wrong_in_one_thing_is_told() {
+fn a_network_boot_that_is_wrong_in_one_thing_is_reported() {
     let base = BaseImage::open(TINY.as_slice()).unwrap();
     let folder = Folder::new();
     folder.write("files.img", &[5; 3000]);
@@ -438,7 +438,7 @@ fn a_network_boot_that_is_wrong_in_one_thing_is_told() {
 }
 
 #[test]
-fn a_kexec_archive_that_is_wrong_in_one_thing_is_told() {
+fn a_kexec_archive_that_is_wrong_in_one_thing_is_reported() {
     type Wrong = fn(&mut ComposedArchive<&ImageFile>);
     let folder = Folder::new();
     folder.write("kexec.tar", &kexec(&base_initrd(&TINY)));

@@ -116,7 +116,7 @@ fn an_image_that_is_cut_off_anywhere_is_refused() {
 
 /// The volume claims to be as long as what is left, so that what lies behind the end is missed later.
 #[test]
-fn an_image_that_hides_where_it_is_cut_off_is_no_trap() {
+fn an_image_that_hides_where_it_is_cut_off_does_no_harm() {
     let base = TINY.as_slice();
     let cut = |blocks: usize| {
         let mut image = base[..blocks * 2048].to_vec();
@@ -240,19 +240,19 @@ fn flip_all(base: &[u8], way: InjectMethod, part: usize) {
 }
 
 #[test]
-fn a_flipped_byte_in_a_scripted_installer_is_no_trap() {
+fn a_flipped_byte_in_a_scripted_installer_does_no_harm() {
     flip_all(&TINY, InjectMethod::ExtraInitrd, sparser(5));
 }
 
 #[test]
-fn a_flipped_byte_in_other_shapes_is_no_trap() {
+fn a_flipped_byte_in_other_shapes_does_no_harm() {
     for (_, base) in bases().into_iter().skip(1) {
         flip_all(base, InjectMethod::MergeInitrd, sparser(11));
     }
 }
 
 #[test]
-fn a_flipped_byte_in_a_stamped_image_is_no_trap() {
+fn a_flipped_byte_in_a_stamped_image_does_no_harm() {
     let stamped = stamp(&TINY, &edits(2, InjectMethod::ExtraInitrd));
     let survey = Survey::read(&stamped.as_slice()).unwrap();
     let ours = survey.tree().files().filter(|(path, _)| path.starts_with("/remaster/"));
@@ -302,7 +302,7 @@ fn damaged(
 }
 
 #[test]
-fn damage_at_random_is_no_trap() {
+fn damage_at_random_does_no_harm() {
     let config = Config {
         cases: if sparser(2) == 1 { 2000 } else { 60 },
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),

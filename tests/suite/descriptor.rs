@@ -130,7 +130,7 @@ fn descriptors_are_of_patches_and_tell_addresses_that_can_be_used() {
 }
 
 #[test]
-fn one_word_without_a_descriptor_is_told_what_lacks() {
+fn the_error_for_one_word_without_a_descriptor_says_what_is_missing() {
     let (folder, _) = stamped(&[]);
     for (word, words) in [
         ("base.iso", "give the patch after its base"),

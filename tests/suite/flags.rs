@@ -1007,7 +1007,7 @@ fn every_flag_that_changes_the_image_is_a_key_of_recipes() {
 }
 
 #[test]
-fn a_recipe_with_a_flag_of_the_command_line_is_told_where_to_give_it() {
+fn the_error_for_a_flag_in_a_recipe_says_where_to_give_it() {
     let folder = Folder::new();
     for flag in OF_COMMANDS {
         assert!(NO_KEYS.contains(&flag), "{flag}");

@@ -58,7 +58,7 @@ fn a_hostile_answer_adds_no_host() {
 }
 
 #[test]
-fn what_is_told_of_a_machine_is_what_was_known_of_it() {
+fn a_machine_is_reported_with_what_was_known_of_it() {
     let own = host_key(1);
     // The known key among other lines, with a comment that looks like more of them.
     let answer = format!(

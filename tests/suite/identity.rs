@@ -190,7 +190,7 @@ fn a_stick_that_a_desktop_mounted_is_called_changed_and_not_broken() {
 }
 
 #[test]
-fn a_few_bytes_that_differ_beside_other_data_are_no_flipped_bits() {
+fn a_few_bytes_that_differ_beside_other_data_are_not_flipped_bits() {
     let mut medium = stick(&TINY);
     medium[0x9_0000] ^= 1;
     let other: Vec<u8> =
@@ -214,7 +214,7 @@ fn a_medium_that_is_smaller_than_the_image_is_called_that() {
 }
 
 #[test]
-fn what_is_on_a_medium_is_told_without_an_image_to_compare_with_too() {
+fn the_contents_of_a_medium_are_also_reported_without_an_image_to_compare_with() {
     for (name, medium, words) in others() {
         let folder = Folder::new();
         folder.write("stick", &medium);

@@ -17,7 +17,7 @@ const HELD: [(&str, &str); 51] = [
     ("boot/kernel_args.rs LONGEST_NAME", "settings_are_taken_up_to_their_limits"),
     ("boot/kernel_args.rs LONGEST_TIMEOUT", "settings_are_taken_up_to_their_limits"),
     ("boot/entry_args.rs LONGEST_COMMAND_LINE", "a_line_of_2048_bytes_fits_and_one_more_does_not"),
-    ("place.rs LONGEST_NAME", "a_wrong_output_is_told_with_its_flag_and_nothing_is_written"),
+    ("place.rs LONGEST_NAME", "a_wrong_output_is_reported_with_its_flag_and_nothing_is_written"),
     ("boot/stage_one.rs MOST_KEPT", "an_initrd_that_unpacks_to_much_is_refused_by_what_it_is"),
     ("boot/initrd.rs MOST_UNPACKED", "an_initrd_that_unpacks_to_much_is_refused_by_what_it_is"),
     (

@@ -239,7 +239,7 @@ fn nothing_that_is_said_holds_a_secret() {
 }
 
 #[test]
-fn bad_recipes_are_told_where_and_why() {
+fn bad_recipes_are_reported_where_and_why() {
     let folder = folder();
     folder.write("public.pub", key(1).as_bytes());
     folder.write("short", b"0123456789");

@@ -105,7 +105,7 @@ fn nothing_from_outside_reaches_a_terminal_as_it_is() {
 }
 
 #[test]
-fn a_secret_that_everybody_may_read_is_told() {
+fn a_secret_that_everybody_may_read_is_reported() {
     let folder = Folder::with_base(&TINY);
     folder.write("key.pub", key(1).as_bytes());
     folder.write("word", b"a long password\n");

@@ -336,7 +336,7 @@ fn a_kexec_tarball_takes_the_same_edits_and_keeps_everything_else() {
 }
 
 #[test]
-fn arguments_that_stay_are_told_where_other_things_are_taken_out() {
+fn arguments_that_stay_are_reported_where_other_things_are_taken_out() {
     let folder = folder(&TINY);
     let set = ["--key", "key.pub", "--serial", "ttyS0"];
     folder.run(&[&["netboot", "base.iso", "-o", "first"], &set[..]].concat()).done();

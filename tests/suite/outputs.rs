@@ -377,7 +377,7 @@ fn a_file_that_everyone_may_read_is_closed_when_secrets_come_into_it() {
 }
 
 #[test]
-fn inspect_names_secrets_in_a_squashfs_too() {
+fn inspect_also_names_secrets_in_a_squashfs() {
     for (what, edits, private) in CONTENTS {
         let folder = with_contents();
         folder
@@ -493,7 +493,7 @@ const TOLD: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn a_wrong_output_is_told_with_its_flag_and_nothing_is_written() {
+fn a_wrong_output_is_reported_with_its_flag_and_nothing_is_written() {
     let folder = Folder::with_base(&TINY);
     folder.write("key.pub", key(1).as_bytes());
     folder.write("k", pair(1).to_openssh(ssh_key::LineEnding::LF).unwrap().as_bytes());

@@ -56,7 +56,7 @@ fn verified(image: &[u8]) -> remaster::Result<()> {
 }
 
 #[test]
-fn a_manifest_says_whom_each_key_lets_in() {
+fn a_manifest_says_which_user_each_key_lets_in() {
     let folder = folder();
     let file = "key.pub:/etc/ssh/authorized_keys.d/root:444";
     folder.run(&["base.iso", "--file", file, "-o", "custom.iso"]).done();
@@ -143,7 +143,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 /// The header of a GPT does not count, as a stick has another one than its image: what firmware reads by it does.
 #[test]
-fn a_table_that_leads_elsewhere_than_to_what_was_made_is_told() {
+fn a_table_that_leads_elsewhere_than_to_what_was_made_is_reported() {
     let image = digested(&TINY, edits(1, InjectMethod::ExtraInitrd));
     let found = survey(&image).partitions.gpt.unwrap();
     let (entries, first_usable) = (usize::try_from(found.entries()).unwrap(), found.usable().0);
@@ -172,7 +172,7 @@ fn a_table_that_leads_elsewhere_than_to_what_was_made_is_told() {
 
 /// A raw image keeps its table, so that its base is not the one that was signed.
 #[test]
-fn a_table_on_a_stick_with_a_raw_image_is_told() {
+fn a_table_on_a_stick_with_a_raw_image_is_reported() {
     let base = BaseImage::open(SD.as_slice()).unwrap();
     let image = base.customize(&customization(|_| {}), &with_blocks(&base)).unwrap();
     let image = bytes(image.image());
@@ -235,7 +235,7 @@ fn only_allowed_signers_count() {
 }
 
 #[test]
-fn keys_that_do_not_sign_are_told() {
+fn keys_that_do_not_sign_are_reported() {
     let folder = folder();
     folder.write("nonsense", b"x");
     for (signer, words) in [
@@ -341,7 +341,7 @@ fn a_recipe_asks_for_records_as_flags_do() {
 }
 
 #[test]
-fn what_chance_would_make_is_refused_where_the_same_bytes_are_wanted() {
+fn random_keys_and_salts_are_refused_where_the_same_bytes_are_wanted() {
     let folder = folder();
     folder.write("seed", b"correct horse battery staple 0123456789");
     folder.write("password", b"correct horse\n");

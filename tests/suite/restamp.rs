@@ -118,7 +118,7 @@ fn said(ended: &Ended) -> String {
 }
 
 #[test]
-fn what_goes_when_an_image_is_stamped_again_is_told_by_every_command() {
+fn what_goes_when_an_image_is_stamped_again_is_reported_by_every_command() {
     let [old, host] = [1, 7].map(|number| pair(number).fingerprint(HashAlg::Sha256).to_string());
     let (old, host) = (format!("key {old} key 1"), format!("host-key {host}"));
     let all = [&old, &host, "timezone UTC", "root-password", "karg one=1", "file /srv/note"];
@@ -233,7 +233,7 @@ fn below_an_image_on_a_longer_stick_lies_the_base() {
 }
 
 #[test]
-fn a_signature_and_digests_that_go_are_told_by_every_way() {
+fn a_signature_and_digests_that_go_are_reported_by_every_way() {
     const SIGNED: &str = "the manifest was signed: without --sign it is not any more";
     const DIGESTS: &str =
         "the manifest had digests of the image: without --manifest-digests it has none";

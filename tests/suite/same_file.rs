@@ -422,7 +422,7 @@ fn a_name_with_the_recipe_id_is_not_that_of_the_base() {
 }
 
 #[test]
-fn a_signature_in_the_way_is_told_before_the_image_is_written() {
+fn a_signature_in_the_way_is_reported_before_the_image_is_written() {
     let folder = folder();
     folder.write("m.sig", b"precious");
     let line = "base.iso --key key.pub --sign signer --manifest m -o out";
@@ -431,7 +431,7 @@ fn a_signature_in_the_way_is_told_before_the_image_is_written() {
 }
 
 #[test]
-fn standard_input_and_output_are_files_too() {
+fn standard_input_and_output_are_also_files() {
     let folder = folder();
     let shell = |line: &str| {
         let program = env!("CARGO_BIN_EXE_remaster");

@@ -345,12 +345,12 @@ fn answered<'a>(rows: impl IntoIterator<Item = (String, &'a str)>) {
 }
 
 #[test]
-fn what_is_meant_is_said_and_nothing_is_done() {
+fn a_slip_is_answered_with_what_is_meant_and_nothing_is_done() {
     answered(TYPED.iter().map(|(typed, words)| ((*typed).to_owned(), *words)));
 }
 
 #[test]
-fn what_is_wrong_with_a_written_file_is_told_in_the_words_of_its_writer() {
+fn what_is_wrong_with_a_written_file_is_reported_in_the_words_of_its_writer() {
     let folder = folder();
     for (name, text, words) in WRITTEN {
         folder.write(name, text.as_bytes());
@@ -370,7 +370,7 @@ fn what_is_wrong_with_a_written_file_is_told_in_the_words_of_its_writer() {
 }
 
 #[test]
-fn a_dash_is_no_file_where_no_standard_stream_is_meant() {
+fn a_dash_is_not_a_file_where_no_standard_stream_is_meant() {
     answered(DASHES.iter().map(|(typed, words)| ((*typed).to_owned(), *words)));
 }
 
@@ -395,7 +395,7 @@ fn every_command_that_puts_something_in_answers_the_same() {
 }
 
 #[test]
-fn a_wrong_argument_of_the_kernel_is_told_with_the_right_one() {
+fn a_wrong_argument_of_the_kernel_is_reported_with_the_right_one() {
     let one = |command: &&&str| !command.starts_with("stamp") && !command.starts_with("netboot");
     for command in PUTTING.iter().filter(one) {
         answered(
@@ -528,7 +528,7 @@ fn what_is_not_text_is_named_with_its_flag() {
 
 /// A number where a title is asked for, by every command that has menus; titles that differ between menus.
 #[test]
-fn an_entry_goes_by_its_title_and_menus_that_start_others_are_told() {
+fn an_entry_goes_by_its_title_and_menus_that_start_others_are_reported() {
     let folder = folder();
     for command in PUTTING.iter().filter(|command| !command.starts_with("stamp")) {
         for number in ["0", "6"] {
@@ -559,7 +559,7 @@ fn an_empty_time_of_the_build_is_called_that() {
 }
 
 #[test]
-fn flags_of_every_command_stand_before_it_too() {
+fn flags_of_every_command_may_also_stand_before_it() {
     let folder = folder();
     for (before, is_said) in [
         ("-q", false),

@@ -118,7 +118,7 @@ fn sum(bytes: &[u8]) -> [u8; 4] {
 }
 
 #[test]
-fn a_backup_gpt_that_is_whole_and_says_something_else_is_told() {
+fn a_backup_gpt_that_is_whole_and_says_something_else_is_reported() {
     let mut image = TINY.clone();
     let number = |image: &[u8], at: usize| {
         usize::try_from(u32::from_le_bytes(image[at..at + 4].try_into().unwrap())).unwrap()

@@ -136,7 +136,7 @@ fn stamped(given: &[&str]) -> Ended {
 }
 
 #[test]
-fn every_field_is_told_with_its_value() {
+fn every_field_is_reported_with_its_value() {
     let mut wrong = Vec::new();
     for (field, given, line) in ROWS {
         let ended = stamped(given);

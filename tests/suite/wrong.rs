@@ -158,7 +158,7 @@ pub(crate) fn piped(folder: &Folder, bytes: &[u8], arguments: &[&str]) -> Ended 
 }
 
 #[test]
-fn what_is_no_image_is_not_written_to_a_target_by_any_way() {
+fn what_is_not_an_image_is_not_written_to_a_target_by_any_way() {
     for (bytes, words) in others() {
         for how in PACKINGS {
             let folder = given(&packed(&bytes, how));
@@ -205,7 +205,7 @@ fn what_is_truncated_is_refused_before_the_first_byte_or_leaves_the_first_block_
 }
 
 #[test]
-fn every_command_says_the_same_of_a_file_that_is_no_image_or_not_all_of_one() {
+fn every_command_says_the_same_of_a_file_that_is_not_an_image_or_not_all_of_one() {
     let commands: &[&[&str]] = &[
         &["given", "--key", "key.pub", "-o", "out"],
         &["given", "--key", "key.pub", "-n"],
@@ -292,7 +292,7 @@ const PLAIN: [(&str, &str); 7] = [
 ];
 
 #[test]
-fn a_packed_image_where_a_plain_one_is_needed_is_called_packed_and_the_command_that_unpacks_is_told()
+fn a_packed_image_where_a_plain_one_is_needed_is_called_packed_and_the_command_that_unpacks_it_is_named()
  {
     let unpackers = ["gunzip -k", "unxz -k", "unzstd", "unzip"];
     for (how, unpacker) in PACKINGS[1..].iter().zip(unpackers) {

@@ -453,7 +453,7 @@ const THREADED: [&str; 8] = [
 ];
 
 #[test]
-fn a_system_that_gives_no_thread_is_told_of_and_one_user_gets_one_thread() {
+fn a_system_without_threads_is_reported_and_one_user_gets_one_thread() {
     if !rustix::process::geteuid().is_root() {
         skipped("only root can become nobody");
         return;

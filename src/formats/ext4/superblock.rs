@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn new_inodes_have_as_many_fields_as_wished_if_they_have_room() {
+    fn new_inodes_have_as_many_fields_as_asked_for_if_they_have_room() {
         for (size, wanted, expected) in [
             (256, 32, 32),
             (256, 28, 28),

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_would_be_too_long_is_none() {
+    fn a_record_that_would_be_too_long_is_not_made() {
         let fixed = header(20, 0, [0; 7], 0);
         assert!(Record::new(fixed, &[b'A'; 200], &[0; 100]).is_none());
     }

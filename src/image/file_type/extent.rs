@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_mbr_that_protects_a_gpt_is_no_table_of_its_own() {
+    fn an_mbr_that_protects_a_gpt_is_not_a_table_of_its_own() {
         for (has_mbr, has_gpt, names) in [
             (false, false, [].as_slice()),
             (true, false, &["MBR"]),

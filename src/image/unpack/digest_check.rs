@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn either_bytes_fit_and_it_is_told_which() {
+    fn either_bytes_fit_and_the_report_says_which() {
         let packed = b"packed, and a signature behind";
         let rows = [
             (DigestMatch::Packed, Digest::of_bytes(packed)),

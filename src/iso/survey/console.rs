@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_store_or_has_very_many_files_is_not_read() {
+    fn what_is_not_a_store_or_has_very_many_files_is_not_read() {
         let of = |bytes: Vec<u8>| {
             Console::read(&bytes, ByteRange::up_to(u64_len(&bytes))).unwrap_err().to_string()
         };

@@ -306,7 +306,7 @@ fn stores_are_taken_as_they_are() {
 }
 
 #[test]
-fn nix_is_told_of_a_store_that_has_the_list_of_its_paths() {
+fn nix_learns_of_a_store_that_has_the_list_of_its_paths() {
     let bench = Bench::new();
     let bytes = squashfs(&[&format!("{STORE}/bin/tool"), "/nix-path-registration"]);
     let store = bench.write("a.squashfs", 0o600, &bytes);
@@ -330,7 +330,7 @@ fn secrets_that_are_meant_make_the_image_private() {
 }
 
 #[test]
-fn what_is_odd_but_works_is_told() {
+fn what_is_odd_but_works_is_reported() {
     let rows: [(&str, u32, &str, &str); 4] = [
         ("srv/a", 0o755, "echo", "/srv/a is executable, but neither a script"),
         ("srv/a", 0o755, "#!/bin/sh\r\n", "/srv/a cannot run: its first line ends in CR LF"),
@@ -354,7 +354,7 @@ fn what_is_odd_but_works_is_told() {
 }
 
 #[test]
-fn a_folder_in_the_place_of_a_link_of_nixos_is_told() {
+fn a_folder_in_the_place_of_a_link_of_nixos_is_reported() {
     let bench = Bench::new();
     let (_, notes) = edits(&bench.overlay("etc/tmpfiles.d/a.conf", 0o644, "")).unwrap();
     assert_eq!(notes.len(), 1, "{notes:?}");

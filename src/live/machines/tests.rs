@@ -88,7 +88,7 @@ fn each_machine_runs_its_own_and_the_others_what_is_for_all() {
 }
 
 #[test]
-fn machines_are_told_as_a_recipe_names_them() {
+fn machines_are_reported_as_a_recipe_names_them() {
     let edits = edits(TWO, (25, 11)).unwrap();
     let root: Vec<&Member> = edits.root.members().collect();
     let told: Vec<String> =
@@ -114,7 +114,7 @@ fn a_seed_gives_each_machine_its_own_host_key_and_the_same_each_time() {
 }
 
 #[test]
-fn what_cannot_be_told_apart_or_comes_to_nothing_is_refused_with_its_place() {
+fn machines_that_cannot_be_told_apart_or_get_nothing_are_refused_with_their_place() {
     let mac = "mac = '52:54:00:00:00:0a'\n";
     let table = |text: &str| format!("key = 'KEY0'\n[[machine]]\n{text}");
     let twice = format!("{mac}hostname = 'a'\n[[machine]]\n{mac}hostname = 'b'\n");

@@ -104,7 +104,7 @@ fn an_address_of_ipv6_that_no_machine_has_is_refused() {
 }
 
 #[test]
-fn an_address_is_no_secret_although_its_profile_is_closed() {
+fn an_address_is_not_a_secret_although_its_profile_is_closed() {
     let made = edits(&network(&["192.168.1.50/24"], &[], &["1.1.1.1"]).unwrap(), (25, 11));
     assert!(!made.is_private());
     let profile = format!("{PROFILES}/remaster-dhcp.nmconnection");

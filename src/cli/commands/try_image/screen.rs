@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_is_written_and_what_qemu_says_is_told() {
+    fn the_picture_is_written_and_what_qemu_says_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let to = place(&at("out.png")).unwrap();
