@@ -1,6 +1,6 @@
 //! Small files from outside, read whole: no more bytes than files of their kind have.
 //!
-//! The size that the system reports for a file is no bound: devices and pipes have none, and others can write to a file
+//! The size that the system reports for a file is not a bound: devices and pipes have none, and others can write to a file
 //! while it is read.
 
 use std::fs::File;
