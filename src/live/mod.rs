@@ -180,11 +180,13 @@ impl CustomizationTemplate {
     }
 
     /// Notes for the user, a line each.
+    #[cfg(feature = "records")]
     pub(crate) fn notes(&self) -> Vec<String> {
         self.0.notes()
     }
 
     /// The digest of what is asked for of an image of these facts, without random keys and salts.
+    #[cfg(feature = "records")]
     pub(crate) fn inputs(&self, facts: &Facts) -> Result<[u8; 32]> {
         self.0.inputs(facts)
     }
@@ -226,6 +228,7 @@ impl Customization {
     }
 
     /// The same before random keys and salts are made.
+    #[cfg(feature = "records")]
     pub(crate) fn template(self) -> CustomizationTemplate {
         CustomizationTemplate(self)
     }
