@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use remaster::bases::{self, Cache, Catalog, FetchOptions, Record, ResolveOptions};
 use remaster::bounded;
-use remaster::error::{Error, Result};
+use remaster::error::{Advice, Error, Result};
 use remaster::image::ImageFile;
 use remaster::image::digest::remembered::DigestCache;
 use remaster::image::digest::{Digest, published};
@@ -360,7 +360,7 @@ pub(crate) fn check_plain(path: &Path, command: &str) -> Result<()> {
         return Ok(());
     }
     let (what, hint) = if is_packed_tar(path) {
-        ("is a tar archive, packed", file_type::OF_TAR)
+        ("is a tar archive, packed", Advice::ImageOfArchive)
     } else {
         ("is packed", format!("unpack it with `{unpacker} {}`", shell_quote(path)).into())
     };

@@ -56,8 +56,6 @@ const UNPACK: Advice = Advice::says("unpack it, and give the image in it");
 const CONVERT: Advice =
     Advice::says("convert it first: `qemu-img convert -O raw FILE disk.img`, and give disk.img");
 const GIVE: Advice = Advice::says(ANY);
-/// What to do with a tar archive where an image is wanted.
-pub(crate) const ARCHIVE: Advice = Advice::ImageOfArchive;
 pub(super) const ANY: &str = "give an ISO or a disk image, plain or packed";
 const INITRD: Advice = Advice::ImageOfInitrd;
 
@@ -77,7 +75,7 @@ const TABLE: &[Row] = &[
         "a rar archive",
         Advice::says("unpack it with `unrar x FILE`, and give the image in it"),
     ),
-    Row(TAR.0, TAR.1, "a tar archive", ARCHIVE),
+    Row(TAR.0, TAR.1, "a tar archive", Advice::ImageOfArchive),
     Row(0, b"!<arch>\ndebian-binary", "a Debian package", GIVE),
     Row(0, b"!<arch>\n", "an ar archive", UNPACK),
     Row(0, b"\xED\xAB\xEE\xDB", "an RPM package", GIVE),

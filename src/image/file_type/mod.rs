@@ -14,7 +14,7 @@ pub use disk::DiskImage;
 pub use kind::{Filesystem, Kind};
 pub use magic::Other;
 
-use crate::error::{Advice, Error, Result};
+use crate::error::{Error, Result};
 use crate::image::ReadAt;
 use crate::units::{ByteRange, usize_of};
 
@@ -78,9 +78,6 @@ impl FileType {
 pub fn is_tar(head: &[u8]) -> bool {
     is_at(head, magic::TAR.0, magic::TAR.1)
 }
-
-/// What to do with such an archive where an image is wanted.
-pub const OF_TAR: Advice = magic::ARCHIVE;
 
 /// Whether a file that begins so is an initrd, or the first part of one.
 pub(crate) fn is_initrd(head: &[u8]) -> bool {

@@ -6,10 +6,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::reader::{INPUT, Reader};
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::few::Few;
 use crate::formats::tar_limit;
-use crate::image::file_type;
 use crate::threads;
 
 fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
@@ -146,5 +145,5 @@ pub(super) fn tar_stream(input: Reader) -> Result<Reader> {
 
 fn no_image(found: &str) -> io::Error {
     let looked_for = "exactly one image in it, a .iso, .img or .raw file";
-    Error::unsupported("tar archive", looked_for, found).with_hint(file_type::OF_TAR).into()
+    Error::unsupported("tar archive", looked_for, found).with_hint(Advice::ImageOfArchive).into()
 }
