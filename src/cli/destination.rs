@@ -10,6 +10,7 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::{CopyMethod, FileAccess, Output, OverwritePolicy};
 use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
+use remaster::stamp::privacy::Privacy;
 use remaster::units::format_bytes;
 
 use super::progress::Meter;
@@ -109,12 +110,9 @@ impl Destination {
     }
 
     /// Tells that bytes were written that are not an image.
-    pub(crate) fn wrote(&self, bytes: usize) -> String {
+    pub(crate) fn wrote(&self, bytes: usize, privacy: Privacy) -> String {
         match self {
-            Self::File(file) => {
-                let (name, synced) = (shell_quote(file.path()), sync_note(file));
-                format!("wrote {name} ({bytes} bytes{synced})\n")
-            }
+            Self::File(file) => wrote(file, &[&format!("{bytes} bytes")], privacy),
             Self::Pipe => format!("wrote the patch to standard output ({bytes} bytes)\n"),
         }
     }
@@ -156,15 +154,13 @@ impl Destination {
         let Self::File(file) = self else {
             return format!("wrote the image to standard output ({size})\n");
         };
-        let shared =
-            if how == Some(CopyMethod::Cloned) { ", sharing the base's blocks" } else { "" };
-        let mode = if image.is_private() { ", mode 0600: it holds secrets" } else { "" };
-        let name = shell_quote(file.path());
-        let synced = sync_note(file);
-        let wrote = format!("wrote {name} ({size}{shared}{mode}{synced})\n");
+        let shared = (how == Some(CopyMethod::Cloned)).then_some("sharing the base's blocks");
+        let about: Vec<&str> = [size.as_str()].into_iter().chain(shared).collect();
+        let wrote = wrote(file, &about, image.is_private().into());
         if !printer::is_terminal() {
             return wrote;
         }
+        let name = shell_quote(file.path());
         format!(
             "{wrote}next: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router shows it\n"
         )
@@ -205,6 +201,26 @@ pub(crate) fn pipe() -> Result<File> {
     // Fewer switches between the two ends. A file takes no such size, and a user may have as many pipes as is allowed.
     let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE);
     Ok(File::from(pipe))
+}
+
+/// What is told of the mode of whatever is written; nothing where others may read it.
+pub(crate) fn mode_note(privacy: Privacy) -> Option<&'static str> {
+    match privacy {
+        Privacy::Public => None,
+        Privacy::Private => Some("mode 0600: it holds secrets"),
+        Privacy::Unknown => Some("mode 0600: what was put in cannot be read, and may be secret"),
+        Privacy::Closed => Some("mode 0600: what it is made of is closed to others"),
+    }
+}
+
+/// Tells that a file was written, what there is to say about it, who may read it, and whether it is on the disk.
+pub(crate) fn wrote(file: &Output, about: &[&str], privacy: Privacy) -> String {
+    let about: Vec<&str> = about.iter().copied().chain(mode_note(privacy)).collect();
+    let (name, all) = (shell_quote(file.path()), about.join(", ") + sync_note(file));
+    match all.trim_start_matches(", ") {
+        "" => format!("wrote {name}\n"),
+        all => format!("wrote {name} ({all})\n"),
+    }
 }
 
 /// What a power cut can still do to a file.

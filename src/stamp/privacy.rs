@@ -23,6 +23,8 @@ pub enum Privacy {
     Private,
     /// Nobody but its owner: what was put in cannot be read, and may be secret.
     Unknown,
+    /// Nobody but its owner: what it is made of is closed to others, whatever is in it.
+    Closed,
 }
 
 impl Privacy {

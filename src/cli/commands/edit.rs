@@ -13,6 +13,7 @@ use remaster::stamp::injected_facts::{self, Fact};
 use remaster::stamp::previous::PreviousStamp;
 
 use crate::cli::base;
+use crate::cli::destination::mode_note;
 use crate::cli::edit_args::{self, Edit};
 use crate::cli::job::{self, StampJob};
 use crate::cli::known_hosts::{self, KnownHosts};
@@ -86,10 +87,12 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
         return printer::print(&format!("{}{known}", stamping.dry_run()));
     }
     let finished = stamping.compose()?;
-    let bytes = edited.rewrite(finished.image.outgoing(), &progress)?;
+    let image = finished.image.outgoing();
+    let bytes = format_bytes(edited.rewrite(image, &progress)?);
     let name = shell_quote(&args.image);
-    let bytes = format_bytes(bytes);
-    printer::say(&format!("{}changed {name} ({bytes} written)\n", finished.summary));
+    let mode = mode_note(image.is_private().into());
+    let mode = mode.map(|mode| format!(", {mode}")).unwrap_or_default();
+    printer::say(&format!("{}changed {name} ({bytes} written{mode})\n", finished.summary));
     if let Some(known) = &known {
         known.write()?;
         printer::say(&known.summary());

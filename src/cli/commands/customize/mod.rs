@@ -74,8 +74,10 @@ impl Args {
     ) -> Result<()> {
         if let Form::Patch = self.form {
             let bytes = patch::pack(&finished.patch(progress)?)?;
-            output.write_bytes(&bytes, finished.image.outgoing().readers())?;
-            printer::say(&format!("{}{}", finished.summary, output.wrote(bytes.len())));
+            let image = finished.image.outgoing();
+            output.write_bytes(&bytes, image.readers())?;
+            let wrote = output.wrote(bytes.len(), image.is_private().into());
+            printer::say(&format!("{}{wrote}", finished.summary));
             return Ok(());
         }
         self.beside.check_signer(&finished.image)?;

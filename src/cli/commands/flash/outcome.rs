@@ -12,6 +12,7 @@ use remaster::units::format_bytes;
 use serde_json::json;
 
 use super::to::Disks;
+use crate::cli::destination::mode_note;
 use crate::cli::progress::EVENTS;
 use crate::cli::{diagnostics, interrupt, printer};
 
@@ -114,11 +115,9 @@ pub(super) fn conclude(
     if had_partitions && !finish.partitions_seen && !finish.ejected {
         text.push_str(OLD_PARTITIONS);
     }
-    text.push_str(match private {
-        Privacy::Public => "",
-        Privacy::Private => "\n  mode 0600: it holds secrets",
-        Privacy::Unknown => "\n  mode 0600: what was put in cannot be read, and may be secret",
-    });
+    if let Some(mode) = mode_note(private) {
+        text.extend(["\n  ", mode]);
+    }
     say(&text)
 }
 
