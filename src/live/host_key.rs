@@ -162,10 +162,13 @@ impl HostKeys {
         }
     }
 
+    /// How the name of a `known_hosts` file ends that has no other place than beside its image.
+    pub const ENDING: &str = ".known_hosts";
+
     /// The `known_hosts` file of an image that has no other place for it.
     pub fn file_beside(image: &Path) -> PathBuf {
         let mut name = image.as_os_str().to_owned();
-        name.push(".known_hosts");
+        name.push(Self::ENDING);
         name.into()
     }
 

@@ -244,6 +244,37 @@ fn what_is_written_beside_the_files_is_named_once() {
 }
 
 #[test]
+fn what_is_written_beside_files_that_stay_is_named_too() {
+    let folder = folder(&TINY);
+    let run = |form: &'static str, more: &[&'static str]| {
+        let line = ["stamp", "base.iso", "users.csv", "--as", form, "-o", form];
+        let ended = folder.run(&[&line[..], more].concat());
+        assert_eq!(ended.status, 0, "{}", ended.err);
+        let told = ended.err.lines().filter(|line| line.starts_with("wrote beside "));
+        told.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(run("image", &[]), [""; 0]);
+    for flag in ["--resume", "--skip-existing"] {
+        assert_eq!(run("image", &[flag]), [""; 0], "{flag}");
+    }
+    let told = run("image", &["--resume", "--manifest", "--sbom"]);
+    assert_eq!(told, ["wrote beside each: .manifest.json, .sbom.json"]);
+    assert_eq!(run("image", &["--resume", "--manifest", "--sbom"]), [""; 0], "all are there");
+    fs::remove_file(folder.at("image/alice.iso.sbom.json")).unwrap();
+    let told = run("image", &["--resume", "--manifest", "--sbom", "--provenance"]);
+    assert_eq!(told, ["wrote beside each: .provenance.json", "wrote beside some: .sbom.json (1)"]);
+    assert_eq!(run("patch", &[]), [""; 0]);
+    let told = run("patch", &["--skip-existing", "--descriptor"]);
+    assert_eq!(told, ["wrote beside each: .descriptor.json"]);
+    // One is made, and the other stays.
+    fs::remove_file(folder.at("image/alice.iso")).unwrap();
+    let ended =
+        folder.run(&["stamp", "base.iso", "users.csv", "-o", "image", "--resume", "--manifest"]);
+    assert!(ended.err.contains("1 made, 3 kept"), "{}", ended.err);
+    assert!(!ended.err.contains("manifest.json"), "{}", ended.err);
+}
+
+#[test]
 fn without_digests_an_image_of_another_recipe_is_also_recognised() {
     let folder = folder(&TINY);
     let batch = |more: &[&'static str]| {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CancelOnly, ExistingPolicy, Form, Job, Run, Waiting};
+use super::{Beside, CancelOnly, ExistingPolicy, Form, Job, Run, Waiting};
 use crate::bounded;
 use crate::checked;
 use crate::error::{Advice, Error, Result};
@@ -69,11 +69,13 @@ impl Run<'_> {
         &self,
         waiting: &mut Waiting,
         made: &PlannedImage,
-        ending: &str,
+        ending: &'static str,
         bytes: &[u8],
     ) -> Result<()> {
         let path = waiting.done.path.with_file_name(file_name(waiting) + ending);
-        if self.keeps() && holds(&path, bytes) && kept_as(&path, made)? {
+        let kept = self.keeps() && holds(&path, bytes) && kept_as(&path, made)?;
+        waiting.done.beside.push(Beside { ending, kept });
+        if kept {
             return Ok(());
         }
         let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
@@ -109,7 +111,9 @@ impl Run<'_> {
             return Ok(());
         };
         let (path, text) = (HostKeys::file_beside(&waiting.done.path), keys.known_hosts());
-        if !self.keeps() || !holds(&path, text.as_bytes()) {
+        let kept = self.keeps() && holds(&path, text.as_bytes());
+        waiting.done.beside.push(Beside { ending: HostKeys::ENDING, kept });
+        if !kept {
             let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
             let output = self.batch.with_sync_option(output);
             waiting.files.push(output.ready_bytes(text.as_bytes(), FileAccess::Usual)?);

@@ -131,6 +131,19 @@ pub struct MadeImage {
     pub host_keys: Option<HostKeys>,
     /// The file with their public halves, if one stands beside it.
     pub known_hosts: Option<PathBuf>,
+    /// What stands beside it.
+    pub beside: Vec<Beside>,
+    /// Whether it holds secrets, and so is for its owner only.
+    pub private: bool,
+}
+
+/// A file beside that of a user.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Beside {
+    /// How its name ends, behind that of the user's file.
+    pub ending: &'static str,
+    /// Whether it was there already.
+    pub kept: bool,
 }
 
 /// Hears of each user.
@@ -378,6 +391,8 @@ impl Run<'_> {
             notes,
             host_keys: job.host_keys.clone(),
             known_hosts: None,
+            beside: Vec::new(),
+            private: job.image.is_private(),
         };
         let waiting = Waiting { done, place: user.place.clone(), files: Vec::new(), entry: None };
         match batch.form {

@@ -190,21 +190,6 @@ impl Args {
         Ok(self.beside.wanted())
     }
 
-    /// How the names of the records end that are written beside each file.
-    pub(super) fn endings(&self, is_signed: bool) -> Vec<&'static str> {
-        let all = [
-            (".manifest.json", "--manifest", true),
-            (".manifest.json.sig", "--manifest", is_signed),
-            (".provenance.json", "--provenance", true),
-            (".sbom.json", "--sbom", true),
-        ];
-        let given = self.beside.flag_names();
-        let is_written = |flag: &str, is: bool| is && given.contains(&flag);
-        let own = all.into_iter().filter(|(_, flag, is)| is_written(flag, *is));
-        let own = own.map(|(ending, ..)| ending);
-        own.chain(self.descriptor.then_some(".descriptor.json")).collect()
-    }
-
     /// What descriptors tell of the base.
     pub(super) fn described(&self, base: &BaseFacts<'_>) -> Result<descriptor::Base> {
         let file = base.record.map(|record| record.file.clone());

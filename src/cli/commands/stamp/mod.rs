@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
         synced: !args.written.no_sync,
     };
     let about_base = about_base(&facts, file.name());
-    let teller = BatchReporter::new(args, users.len(), about_base, options.signer.is_some())?;
+    let teller = BatchReporter::new(args, users.len(), about_base)?;
     let tally = batch.run(&users, files, &teller)?;
     teller.end(args, &tally)?;
     match tally.failed {

@@ -5,16 +5,19 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 use remaster::error::{Error, Result};
 use remaster::live::HostKeys;
 use remaster::output::file::{FileAccess, Output};
-use remaster::stamp::batch::{BatchObserver, MadeImage, Summary};
+use remaster::stamp::batch::{BatchObserver, Beside, MadeImage, Summary};
+use remaster::stamp::privacy::Privacy;
 use serde_json::json;
 
 use super::args::Args;
+use crate::cli::destination::mode_note;
 use crate::cli::{diagnostics, interrupt, known_hosts, printer, progress, shell, stale, summary};
 
 /// Tells of users as they are done.
@@ -22,8 +25,6 @@ pub(super) struct BatchReporter {
     json: bool,
     /// The base, for programs.
     base: serde_json::Value,
-    /// How the names of what is written beside each file end, but for host keys.
-    written: Vec<&'static str>,
     /// Where the users that failed are written to, and those.
     failures: Option<Output>,
     failed: Mutex<Vec<serde_json::Value>>,
@@ -32,8 +33,10 @@ pub(super) struct BatchReporter {
     turn: Mutex<()>,
     /// The lines of `known_hosts` files, by image.
     known: Mutex<BTreeMap<PathBuf, HostKeys>>,
-    /// How the names of what was written beside the files end.
-    beside: Mutex<BTreeSet<String>>,
+    /// How the names of what was written beside the files end, and beside how many.
+    beside: Mutex<BTreeMap<&'static str, usize>>,
+    /// How many files hold secrets.
+    private: AtomicUsize,
     /// What was put into the base before, and of how many images it is gone.
     gone: Mutex<BTreeMap<String, usize>>,
     /// Notes on what was asked for, and the user that each is about.
@@ -66,16 +69,10 @@ impl fmt::Display for NoteUsers {
 }
 
 impl BatchReporter {
-    pub(super) fn new(
-        args: &Args,
-        users: usize,
-        base: serde_json::Value,
-        is_signed: bool,
-    ) -> Result<Self> {
+    pub(super) fn new(args: &Args, users: usize, base: serde_json::Value) -> Result<Self> {
         Ok(Self {
             json: args.json,
             base,
-            written: args.endings(is_signed),
             failures: args
                 .failures
                 .as_ref()
@@ -86,6 +83,7 @@ impl BatchReporter {
             turn: Mutex::new(()),
             known: Mutex::default(),
             beside: Mutex::default(),
+            private: AtomicUsize::default(),
             gone: Mutex::default(),
             notes: Mutex::default(),
         })
@@ -108,7 +106,8 @@ impl BatchReporter {
         let folder = shell::shell_quote(&args.output);
         let synced = args.written.sync_note();
         printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed{synced}\n"));
-        self.tell_beside();
+        self.tell_beside(made.saturating_add(*kept));
+        self.tell_private();
         self.tell_gone();
         self.tell_notes();
         self.write_failures()?;
@@ -128,9 +127,9 @@ impl BatchReporter {
         if done.kept || !done.path.is_file() {
             return;
         }
-        let own = self.written.iter().map(|ending| stale::beside(&done.path, ending));
-        let written: Vec<PathBuf> = own.chain(done.known_hosts.clone()).collect();
-        for path in stale::found(&done.path, &written) {
+        let own = done.beside.iter().map(|one| stale::beside(&done.path, one.ending));
+        let own: Vec<PathBuf> = own.collect();
+        for path in stale::found(&done.path, &own) {
             let ending = path.to_string_lossy().into_owned();
             let ending = ending.strip_prefix(&*done.path.to_string_lossy()).unwrap_or(&ending);
             let note = format!(
@@ -141,23 +140,34 @@ impl BatchReporter {
         }
     }
 
-    /// Takes down what was written beside a file that was made.
+    /// Takes down what was written beside a file, whether that was there already or not.
     fn note_beside(&self, done: &MadeImage) {
-        if done.kept || !done.path.is_file() {
-            return;
+        let mut all = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        for Beside { ending, .. } in done.beside.iter().filter(|one| !one.kept) {
+            let count = all.entry(ending).or_default();
+            *count = count.saturating_add(1);
         }
-        let name = done.path.to_string_lossy();
-        let known = done.known_hosts.as_ref().map(|path| path.to_string_lossy());
-        let known = known.as_ref().and_then(|known| known.strip_prefix(&*name));
-        let written = self.written.iter().copied().chain(known).map(str::to_owned);
-        self.beside.lock().unwrap_or_else(PoisonError::into_inner).extend(written);
     }
 
-    fn tell_beside(&self) {
+    /// Tells what was written beside each of the files, and beside some of them.
+    fn tell_beside(&self, files: usize) {
         let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        let endings: Vec<&str> = beside.iter().map(String::as_str).collect();
-        if !endings.is_empty() {
-            printer::say(&format!("wrote beside each: {}\n", endings.join(", ")));
+        let each = beside.iter().filter(|(_, count)| **count == files);
+        let each: Vec<String> = each.map(|(ending, _)| (*ending).to_owned()).collect();
+        let some = beside.iter().filter(|(_, count)| **count != files);
+        let some: Vec<String> = some.map(|(ending, count)| format!("{ending} ({count})")).collect();
+        for (which, endings) in [("each", each), ("some", some)] {
+            if !endings.is_empty() {
+                printer::say(&format!("wrote beside {which}: {}\n", endings.join(", ")));
+            }
+        }
+    }
+
+    /// Tells who may read the files.
+    fn tell_private(&self) {
+        let private = self.private.load(Ordering::Relaxed);
+        if let Some(mode) = mode_note(Privacy::from(private > 0)) {
+            printer::say(&format!("{mode} (images: {private})\n"));
         }
     }
 
@@ -226,6 +236,7 @@ impl BatchObserver for BatchReporter {
         }
         self.note_stale(done);
         self.note_beside(done);
+        self.private.fetch_add(usize::from(done.private), Ordering::Relaxed);
         if self.json {
             let gone: Vec<String> = done.gone.iter().map(ToString::to_string).collect();
             self.line(&json!({
