@@ -37,6 +37,21 @@ impl CacheArgs {
     }
 }
 
+/// What a command was given that takes files for netboot or kexec, too.
+pub(crate) enum Given {
+    Folder(PathBuf),
+    File(ImageFile),
+}
+
+impl Given {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Folder(path) => path,
+            Self::File(file) => file.path(),
+        }
+    }
+}
+
 /// Where a command may take a base from that is given by its name.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Source {
@@ -60,6 +75,15 @@ impl Source {
         let path = self.path_of(given, before)?;
         let checked = self.demanded.check(&path)?;
         Ok((path, checked))
+    }
+
+    /// The same where a folder may be given, too: of that no SHA-256 can be demanded.
+    pub(crate) fn resolve_any(&self, given: &Path) -> Result<Given> {
+        let (path, checked) = self.resolve(given, || Ok(()))?;
+        if path.is_dir() {
+            return Ok(Given::Folder(path));
+        }
+        file(&path, checked).map(Given::File)
     }
 
     /// The file of a base without a SHA-256 that it must have.

@@ -67,7 +67,7 @@ impl Way {
 }
 
 /// Behind a comma is how a command is run.
-const WAYS: [Way; 47] = [
+const WAYS: [Way; 49] = [
     way("BASE", "base.iso --key key.pub -o out").of("base.iso", "base.iso").makes("out"),
     way("BASE, raw", "sd.img --key key.pub -o out").of("sd.img", "sd.img").makes("out"),
     way("BASE, tar", "kexec.tar --key key.pub -o out").of("kexec.tar", "kexec.tar").makes("out"),
@@ -99,6 +99,8 @@ const WAYS: [Way; 47] = [
     way("verify, stock", "verify base.iso").of("base.iso", "base.iso").partly(),
     way("verify, against", "verify base.iso --against same.iso").of("same.iso", "same.iso"),
     way("inspect", "inspect keyed.iso").of("keyed.iso", "keyed.iso"),
+    way("inspect, tar", "inspect kexec.tar").of("kexec.tar", "kexec.tar"),
+    way("inspect, folder", "inspect nb").of("nb", ""),
     way("inspect, schema", "inspect --json-schema"),
     way("diff", "diff base.iso keyed.iso").of("base.iso", "base.iso"),
     way("apply", "apply base.iso p.remaster -o out").of("base.iso", "base.iso").makes("out"),
@@ -149,7 +151,9 @@ const INSIDE: &str = "BASE; BASE, patch; stamp; stamp, patch; stamp, oci; stamp,
 /// Those of many users.
 const STAMPS: &str = "stamp; stamp, patch; stamp, oci; stamp, csv";
 /// Ways that take a base, or another image.
-const BASED: &str = "BASE; BASE, raw; BASE, tar; BASE, patch; stamp; stamp, patch; stamp, oci; stamp, csv; flash; flash, plain; flash, patch; verify, against; inspect; diff; apply; apply, raw; netboot";
+const BASED: &str = "BASE; BASE, raw; BASE, tar; BASE, patch; stamp; stamp, patch; stamp, oci; stamp, csv; flash; flash, plain; flash, patch; verify, against; inspect; inspect, tar; diff; apply; apply, raw; netboot";
+/// Ways that take a folder, which no SHA-256 can be demanded of.
+const FOLDERS: &str = "netboot, folder; inspect, folder";
 /// Disks that these flags are about are in tests of their own.
 const DISKS: &str = "flash, disk; reset, disk; format";
 const FLASHED: &str = "flash; flash, plain; flash, patch";
@@ -167,8 +171,8 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ),
     ("sha256-file", &[BASED, "apply, layout; verify; verify, stock"], demanded_by_a_file),
     ("cache-digest", &[BASED, "apply, layout"], remembered),
-    ("offline", &[BASED, "netboot, folder"], kept_offline),
-    ("cache", &[BASED, "netboot, folder"], looked_for_in_the_cache),
+    ("offline", &[BASED, FOLDERS], kept_offline),
+    ("cache", &[BASED, FOLDERS], looked_for_in_the_cache),
     ("cache", &["base list; base show; base verify; base path"], named),
     ("cache", &["base remove"], removed),
     ("cache", &["base fetch"], made_by_a_fetch),
@@ -1066,6 +1070,29 @@ fn every_flag_is_acted_on() {
         Some(format!("{}: --{flag}: {fault}", way.name))
     });
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
+}
+
+/// Whatever else a command takes.
+#[test]
+fn a_sha256_of_a_folder_is_refused_by_every_command() {
+    let ways = WAYS.iter().filter(|way| GRAMMAR[way.command()].contains_key("sha256"));
+    let faults = faults(ways.filter(|way| !way.image.is_empty()), |way| {
+        let digests: &[(&str, &str)] = &[("sha256", ZEROS), ("sha256-file", "zeros")];
+        let has = |flag: &str| GRAMMAR[way.command()].contains_key(flag);
+        digests.iter().filter(|(flag, _)| has(flag)).find_map(|(flag, value)| {
+            let trial = trial(way, "sha256");
+            let run = trial.start().with(way.image, "nb");
+            run.folder.write("zeros", format!("{ZEROS}  nb\n").as_bytes());
+            let ended = run.plain(&[&format!("--{flag}"), value]);
+            // The base in a layout has one.
+            let words = ["nb is not a file", "nb is a folder", "nb is not an OCI image layout"];
+            let is_named = words.iter().any(|words| ended.err.contains(words));
+            let is_made = !way.makes.is_empty() && run.folder.at(way.makes).exists();
+            let is_refused = ended.status != 0 && ended.out.is_empty() && is_named && !is_made;
+            (!is_refused).then(|| format!("{} --{flag}: {} {}", way.name, ended.status, ended.err))
+        })
+    });
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// A test of the checks above. It takes as long as the one before.

@@ -12,7 +12,7 @@ use remaster::netboot::archive;
 use remaster::netboot::tree::{Files, Tree};
 use remaster::stamp::base_image::BaseImage;
 
-use crate::cli::base;
+use crate::cli::base::{self, Given};
 use crate::cli::printer;
 use crate::cli::shell::shell_quote;
 use answer::Answer;
@@ -51,13 +51,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
         return printer::print_own(JSON_SCHEMA);
     };
-    if path.is_dir() {
-        let files = Files::within(path)?;
-        let tree = Tree::of_files(&files)
-            .map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
-        return of_tree(args, path, &tree);
-    }
-    let file = base::open_any(path, &args.source)?;
+    let file = match args.source.resolve_any(path)? {
+        Given::Folder(folder) => {
+            let files = Files::within(&folder)?;
+            let tree = Tree::of_files(&files)
+                .map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
+            return of_tree(args, path, &tree);
+        }
+        Given::File(file) => base::unpacked(file, None)?,
+    };
     if archive::is_tar(&file) {
         let tree =
             Tree::of_archive(&file).map_err(|fault| fault.in_file(Material::Tree, file.name()))?;
