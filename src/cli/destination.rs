@@ -203,7 +203,7 @@ pub(crate) fn pipe() -> Result<File> {
     Ok(File::from(pipe))
 }
 
-/// What is told of the mode of whatever is written; nothing where others may read it.
+/// What the mode of a file means, whatever was written; nothing where others may read it.
 pub(crate) fn mode_note(privacy: Privacy) -> Option<&'static str> {
     match privacy {
         Privacy::Public => None,

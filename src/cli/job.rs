@@ -8,10 +8,11 @@ use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::image::file_type;
 use remaster::iso::plan::Step;
-use remaster::live::Customization;
+use remaster::live::{Customization, Facts, look_up};
+use remaster::netboot::tree::Tree;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
-use remaster::recipe::edits::InjectMethod;
+use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, Fact, InjectedFacts};
 use remaster::stamp::planned_image::PlannedImage;
@@ -40,6 +41,22 @@ pub(crate) fn iso<'a>(
     let is = file_type::whole(file).map_err(|fault| file.at_fault(fault))?.name();
     let what = format!("{} is {is}: `remaster {command}` works with ISOs", file.name());
     Err(Error::Usage { what, hint: hint.into() })
+}
+
+/// What is put into what starts by itself, and what of before goes. Tells of names that cannot be looked up there, as the
+/// store is in the initrd.
+pub(crate) fn tree_edits(
+    customization: &Customization,
+    tree: &Tree<&ImageFile>,
+    no_key: bool,
+) -> Result<(Edits, Vec<Fact>)> {
+    let edits = customization.edits(&Facts::from_release(tree.release(), tree.architecture()))?;
+    let edits = Edits { boot: edits.boot.without_menus(), ..edits };
+    for note in look_up(&edits, Err("whose store is in the initrd"))? {
+        printer::note(&note);
+    }
+    let gone = injected_facts::removed(Some(&tree.injected_facts()), &edits, no_key)?;
+    Ok((edits, gone))
 }
 
 /// A base with everything that is known of it and of what shall be put in.

@@ -2,23 +2,13 @@
 
 use std::fmt::Write as _;
 
-use remaster::error::Result;
 use remaster::keys::Gathered;
-use remaster::live::{Customization, look_up};
+use remaster::live::Customization;
 use remaster::recipe::Recipe;
 use remaster::recipe::edits::Edits;
 use remaster::stamp::injected_facts::{Fact, InjectedFacts};
 
 use super::printer;
-
-/// Prints notes on names that cannot be looked up in what starts by itself, as its store is in an initrd.
-pub(crate) fn tell_unknown(edits: &Edits) -> Result<()> {
-    let notes = look_up(edits, Err("whose store is in the initrd"))?;
-    for note in notes {
-        printer::note(&note);
-    }
-    Ok(())
-}
 
 /// Files that are reported one by one.
 pub(crate) const MAX_SHOWN: usize = 10;
@@ -58,19 +48,11 @@ pub(crate) fn tell_taken_out(gone: &[Fact]) {
     }
 }
 
-/// The same of what starts by itself, whose script does not say which of its kernel arguments were put in.
-pub(crate) fn taken_out_of_tree(gone: &[Fact]) -> Vec<String> {
-    let stay = "kernel arguments stay as they are, also those that were put in before".to_owned();
-    let mut lines = taken_out(gone);
-    lines.extend((!gone.is_empty()).then_some(stay));
-    lines
-}
-
-/// Prints that.
-pub(crate) fn tell_taken_out_of_tree(gone: &[Fact]) {
-    for line in taken_out_of_tree(gone) {
-        printer::note(&line);
-    }
+/// What is set in what starts by itself, a line each. Its scripts do not say which of their arguments were put in.
+pub(crate) fn tree_settings_shown(edits: &Edits, recipe: &Recipe) -> String {
+    const STAY: &str =
+        "kernel arguments that are not named here stay, also those that were put in before\n";
+    settings_shown(&InjectedFacts::from_edits(edits), recipe) + STAY
 }
 
 /// The keys that are let in, a line each.

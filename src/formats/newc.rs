@@ -1,11 +1,12 @@
 //! newc archives (Linux `Documentation/driver-api/early-userspace/buffer-format.rst`): the pieces
 //! that an initrd is made of. Records are written and read by the `cpio` crate.
 
+use std::cell::Cell;
 use std::io::{self, Chain, Cursor, Read};
 
 use cpio::newc::{Builder, Reader, trailer};
 
-use crate::units::u64_len;
+use crate::units::{ByteRange, u64_len};
 
 /// Bytes that archives of ours are filled up to, so that what follows is aligned for every loader.
 const ALIGNMENT: usize = 512;
@@ -185,29 +186,55 @@ pub fn read<R: Read>(
     wanted: impl Fn(&str) -> bool,
     mut each: impl FnMut(Member) -> Next,
 ) -> io::Result<()> {
-    let mut stream = Peek::new(stream);
+    read_placed(stream, limit, wanted, |member, _| each(member))
+}
+
+/// The same, where `each` hears of the place of a file's bytes in the stream, too.
+pub fn read_placed<R: Read>(
+    stream: R,
+    limit: u32,
+    wanted: impl Fn(&str) -> bool,
+    mut each: impl FnMut(Member, ByteRange) -> Next,
+) -> io::Result<()> {
+    let at = Cell::new(0);
+    let mut stream = Peek::new(Counted { stream, at: &at });
+    let mut fault = false;
+    let mut each = |member, size| match place_of(at.get(), size) {
+        Some(place) => each(member, place),
+        None => {
+            fault = true;
+            Next::Stop
+        }
+    };
     let mut next = Next::Continue;
     while next == Next::Continue && stream.skip_zeros()? {
         (stream, next) = archive(stream, limit, &wanted, &mut each)?;
     }
-    Ok(())
+    if fault { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
 }
 
-/// The same for one archive: ends with its trailer and takes no byte behind that.
+/// Where the bytes of a file are that, filled up to a multiple of 4, end at a byte.
+fn place_of(end: u64, size: u32) -> Option<ByteRange> {
+    let filled = u64::from(size).checked_next_multiple_of(4)?;
+    ByteRange::new(end.checked_sub(filled)?, size.into())
+}
+
+/// The same as [`read`] for one archive: ends with its trailer and takes no byte behind that.
 pub fn read_one<R: Read>(
     stream: R,
     limit: u32,
     wanted: impl Fn(&str) -> bool,
     mut each: impl FnMut(Member) -> Next,
 ) -> io::Result<()> {
-    archive(stream, limit, &wanted, &mut each).map(|_| ())
+    archive(stream, limit, &wanted, &mut |member, _| each(member)).map(|_| ())
 }
 
+/// `each` hears of the size of each file, too, which may not have come whole.
 fn archive<R: Read>(
     mut stream: R,
     limit: u32,
     wanted: &impl Fn(&str) -> bool,
-    each: &mut impl FnMut(Member) -> Next,
+    each: &mut impl FnMut(Member, u32) -> Next,
 ) -> io::Result<(R, Next)> {
     loop {
         let mut reader = Reader::new(with_sound_name(stream)?)?;
@@ -215,10 +242,26 @@ fn archive<R: Read>(
             return Ok((reader.finish()?.into_inner().1, Next::Continue));
         }
         let member = member_of(&mut reader, limit, wanted)?;
+        let size = reader.entry().file_size();
         stream = reader.finish()?.into_inner().1;
-        if each(member) == Next::Stop {
+        if each(member, size) == Next::Stop {
             return Ok((stream, Next::Stop));
         }
+    }
+}
+
+/// A stream that counts the bytes that are read of it.
+struct Counted<'a, R> {
+    stream: R,
+    at: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buf)?;
+        let end = u64::try_from(read).ok().and_then(|read| self.at.get().checked_add(read));
+        self.at.set(end.ok_or(io::ErrorKind::InvalidData)?);
+        Ok(read)
     }
 }
 
@@ -340,6 +383,23 @@ mod tests {
         assert!(has_seam(&archive) && !has_seam(&archive[1..]) && !has_seam(&[0; 600]));
         assert_eq!(all(&archive), members());
         assert_eq!(all(&[archive.clone(), archive].concat()).len(), 8);
+    }
+
+    #[test]
+    fn the_place_of_a_file_is_where_its_bytes_are() {
+        let first = write(&[Member::file("a", 0o644, "x"), Member::symlink("b", "to")]).unwrap();
+        let second = write(&[Member::file("cc", 0o644, "yyyyy"), Member::file("d", 0o644, "")]);
+        let bytes = [first, vec![0; 512], second.unwrap()].concat();
+        let mut found = Vec::new();
+        let each = |member: Member, at: ByteRange| {
+            let range = usize::try_from(at.start()).unwrap()..usize::try_from(at.end()).unwrap();
+            found.push((member.path, String::from_utf8(bytes[range].to_vec()).unwrap()));
+            Next::Continue
+        };
+        // However much of each comes.
+        read_placed(bytes.as_slice(), 0, |_| false, each).unwrap();
+        let expected = [("a", "x"), ("b", "to"), ("cc", "yyyyy"), ("d", "")];
+        assert!(found.iter().map(|(path, text)| (&**path, &**text)).eq(expected), "{found:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{AttachedFile, File, HostKey, Injected, Key, Setting};
 use crate::boot::config::Config;
-use crate::formats::credential::keys_of;
+use crate::formats::credential::keys_on;
 use crate::formats::newc::{Kind, Member};
 use crate::iso::injected::Stamped;
 use crate::keys;
@@ -15,11 +15,12 @@ const KEY_FILES: [(&str, &str); 2] =
 /// Folder and ends of the names of host keys' public halves.
 const HOST_KEYS: (&str, &str) = ("etc/ssh/ssh_host_", "_key.pub");
 
-fn host_keys(stamped: &Stamped) -> Vec<HostKey> {
+/// The host keys among files of the live system's root.
+pub fn host_keys(root: &[Member]) -> Vec<HostKey> {
     let named = |member: &&Member| {
         member.path.starts_with(HOST_KEYS.0) && member.path.ends_with(HOST_KEYS.1)
     };
-    let texts = stamped.root.iter().filter(named).filter_map(|member| match &member.kind {
+    let texts = root.iter().filter(named).filter_map(|member| match &member.kind {
         Kind::File(bytes) => std::str::from_utf8(bytes).ok(),
         _ => None,
     });
@@ -35,6 +36,27 @@ fn host_keys(stamped: &Stamped) -> Vec<HostKey> {
     shown.collect()
 }
 
+/// The keys that are let in: those among files of the live system's root, and those that command lines carry, by the paths
+/// of their files.
+pub fn keys(root: &[Member], carried: &[(String, Vec<u8>)]) -> Vec<Key> {
+    let text = |path: &str| root.iter().find(|member| member.path == path);
+    let found = KEY_FILES.iter().flat_map(|(user, path)| {
+        let texts = match text(path).map(|member| &member.kind) {
+            Some(Kind::File(text)) => vec![text],
+            _ => carried.iter().filter(|(name, _)| name == path).map(|(_, text)| text).collect(),
+        };
+        let parsed = texts.into_iter().filter_map(|text| keys::parse(path, text).ok());
+        let keys = parsed.flat_map(|found| found.keys.keys().cloned().collect::<Vec<_>>());
+        keys.map(|key| Key {
+            user,
+            algorithm: key.algorithm,
+            fingerprint: key.fingerprint,
+            comment: key.comment,
+        })
+    });
+    found.collect()
+}
+
 /// What was put in, also by keys that the command lines carry.
 pub(super) fn injected_of(
     stamped: &Stamped,
@@ -43,19 +65,6 @@ pub(super) fn injected_of(
     way: &'static str,
     base_label: String,
 ) -> Injected {
-    let keys = KEY_FILES.iter().flat_map(|(user, path)| {
-        let carried =
-            carried.iter().find(|(name, _)| name == path).map(|(_, bytes)| bytes.as_slice());
-        let text = stamped.authorized_keys(path).or(carried).unwrap_or_default();
-        let keys =
-            keys::parse(path, text).map(|found| found.keys.keys().cloned().collect::<Vec<_>>());
-        keys.unwrap_or_default().into_iter().map(|key| Key {
-            user,
-            algorithm: key.algorithm,
-            fingerprint: key.fingerprint,
-            comment: key.comment,
-        })
-    });
     let files = stamped.root.iter().map(|member| File {
         path: format!("/{}", member.path),
         kind: match member.kind {
@@ -71,8 +80,8 @@ pub(super) fn injected_of(
         way,
         base_label,
         base_size: stamped.undo.base_size,
-        keys: keys.collect(),
-        host_keys: host_keys(stamped),
+        keys: keys(&stamped.root, carried),
+        host_keys: host_keys(&stamped.root),
         secrets,
         settings: settings(stamped),
         files: files.collect(),
@@ -97,9 +106,8 @@ pub(super) fn without_archives(carried: &[(String, Vec<u8>)]) -> &'static str {
 
 /// The `authorized_keys` that the command line of every entry carries.
 pub(super) fn credentials(configs: &[Config]) -> Vec<(String, Vec<u8>)> {
-    let mut entries = configs.iter().flat_map(|config| &config.entries).map(|entry| {
-        entry.arguments.iter().flat_map(|word| keys_of(&word.text)).collect::<Vec<_>>()
-    });
+    let mut entries =
+        configs.iter().flat_map(|config| &config.entries).map(|entry| keys_on(entry.words()));
     let first = entries.next().unwrap_or_default();
     if entries.all(|other| other == first) { first } else { Vec::new() }
 }

@@ -42,10 +42,14 @@ impl Report {
             triplets: triplets(&base.survey),
             initrds,
             menus: now.configs.iter().map(menu).collect(),
-            injected: base
-                .stamped
-                .as_ref()
-                .map(|stamped| injected(stamped, secrets(image, stamped), &base.survey, &now)),
+            injected: base.stamped.as_ref().map(|stamped| {
+                injected(
+                    stamped,
+                    secrets(image, &stamped.root, &stamped.attached),
+                    &base.survey,
+                    &now,
+                )
+            }),
             checks: checks::check_survey(&now)?,
         })
     }

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::image::ReadAt;
 pub use crate::image::check::Check;
 use crate::image::file_type::{self, BaseKind};
+pub use injected::{host_keys, keys};
 
 /// The version of the JSON form.
 pub const SCHEMA: u32 = 3;

@@ -38,10 +38,9 @@ impl Report {
             triplets: triplets(&now),
             initrds: Vec::new(),
             menus: vec![menu(&now.config)],
-            injected: base
-                .stamped
-                .as_ref()
-                .map(|stamped| injected(stamped, secrets(image, stamped), &base.raw, &now)),
+            injected: base.stamped.as_ref().map(|stamped| {
+                injected(stamped, secrets(image, &stamped.root, &stamped.attached), &base.raw, &now)
+            }),
             checks: found,
         })
     }

@@ -10,16 +10,12 @@ use crate::error::{Error, Result};
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::image::ReadAt;
 use crate::image::scratch::Scratch;
-use crate::iso::survey::squashfs;
 use crate::netboot::layout::{Layout, Part};
-use crate::recipe::edits::{self, Edits};
+use crate::recipe::edits::Edits;
 use crate::units::{ByteRange, DISK_BLOCK};
 
 /// The member of the last archive: its file has the length in decimal digits.
 const MARK: &str = "remaster/base";
-
-/// Bytes of a squashfs in an initrd that are read to see what is in it.
-const LARGEST_ATTACHED: u32 = 256 << 20;
 
 /// More squashfs files than any initrd has.
 const MOST_ATTACHED: usize = 64;
@@ -89,48 +85,46 @@ pub fn without<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<ByteRange> {
     )
 }
 
-/// Whether what was added to an initrd holds what others must not know. What cannot be read counts as that.
-pub(crate) fn holds_secrets<I: ReadAt>(image: &I, initrd: ByteRange) -> Result<bool> {
-    let base = without(image, initrd)?;
-    let added = checked::between(base.end(), initrd.end(), "what was added to the initrd")?;
-    let attached = |path: &str| (1..MOST_ATTACHED).any(|n| is_at(path, &hook::in_initrd(n)));
-    let (mut members, mut unread) = (Vec::new(), false);
-    let each = |member: Member| {
-        match &member.kind {
-            Kind::File(bytes) if attached(&member.path) => match squashfs::members_of(bytes) {
-                Ok(found) => members.extend(found),
-                Err(_) => unread = true,
-            },
-            _ => members.extend(in_root(member)),
-        }
-        Next::Continue
-    };
-    let stream = BufReader::new(Scratch::new(image, added));
-    let read = newc::read(stream, LARGEST_ATTACHED, attached, each);
-    Ok(unread || read.is_err() || !edits::secrets(&members).is_empty())
-}
-
-fn is_at(path: &str, place: &str) -> bool {
-    path == place.trim_start_matches('/')
-}
-
 /// A member of a payload as it stands in the live system.
 pub(crate) fn in_root(member: Member) -> Option<Member> {
     let path = member.path.strip_prefix(hook::ROOT)?.strip_prefix('/')?.to_owned();
     Some(Member { path, ..member })
 }
 
-/// The files of the live system's root that were added behind an initrd.
-pub fn root<I: ReadAt>(image: &I, added: ByteRange) -> Result<Vec<Member>> {
-    let mut found = Vec::new();
-    let each = |member: Member| {
-        found.extend(in_root(member));
-        Next::Continue
-    };
-    let stream = BufReader::new(Scratch::new(image, added));
-    newc::read(stream, u32::MAX, |path| path.starts_with(hook::ROOT), each).map_err(|fault| {
-        let what = "the archives behind the initrd";
-        Error::malformed(what, added.start(), fault.to_string(), "newc archives")
-    })?;
-    Ok(found)
+/// What was added behind an initrd before.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The files of the live system's root.
+    pub root: Vec<Member>,
+    /// The squashfs files: their paths in the initrd and where they are.
+    pub attached: Vec<(String, ByteRange)>,
+}
+
+impl Found {
+    /// Looks into the archives behind an initrd.
+    pub(crate) fn read<I: ReadAt>(image: &I, added: ByteRange) -> Result<Self> {
+        let broken = |fault: String| {
+            let what = "the archives behind the initrd";
+            Error::malformed(what, added.start(), fault, "newc archives")
+        };
+        let attached: Vec<String> = (1..MOST_ATTACHED).map(hook::in_initrd).collect();
+        let is_attached = |path: &str| attached.iter().any(|one| one.get(1..) == Some(path));
+        let mut found = Self::default();
+        let mut places = Vec::new();
+        let each = |member: Member, at: ByteRange| {
+            if is_attached(&member.path) {
+                places.push((format!("/{}", member.path), at));
+            }
+            found.root.extend(in_root(member));
+            Next::Continue
+        };
+        let stream = BufReader::new(Scratch::new(image, added));
+        newc::read_placed(stream, u32::MAX, |path| path.starts_with(hook::ROOT), each)
+            .map_err(|fault| broken(fault.to_string()))?;
+        for (path, at) in places {
+            let start = checked::sum(added.start(), at.start(), "the place of a squashfs")?;
+            found.attached.push((path, checked::range(start, at.size(), "a squashfs")?));
+        }
+        Ok(found)
+    }
 }

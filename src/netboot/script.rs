@@ -3,10 +3,11 @@
 
 use std::ops::Range;
 
-use crate::boot::entry_args::{LONGEST_COMMAND_LINE, arguments, first_that_fits, too_long};
+use crate::boot::entry_args::{LONGEST_COMMAND_LINE, arguments, too_long};
 use crate::checked;
 use crate::error::Result;
 use crate::formats::boot_config::{Entry, Word};
+use crate::formats::credential::keys_of;
 use crate::netboot::ipxe;
 use crate::recipe::edits::{Boot, Credential};
 
@@ -56,25 +57,28 @@ impl Script {
         &self.entries
     }
 
+    /// The same without keys: what is put in takes the place of those that were put in before.
+    pub(crate) fn entries_below(&self) -> impl Iterator<Item = Entry> {
+        self.entries.iter().map(without_keys)
+    }
+
     /// Whether it is an iPXE script.
     pub(crate) fn is_ipxe(&self) -> bool {
         self.language == Language::Ipxe
     }
 
-    /// The text with what is asked for, and the credential that it carries then.
-    pub(crate) fn changed<'b>(&self, boot: &'b Boot) -> Result<(String, Option<&'b Credential>)> {
-        first_that_fits(boot, |credential| {
-            let mut text = self.text.clone();
-            for entry in self.entries.iter().rev() {
-                let new = self.line(entry, boot, credential)?;
-                if new.len() >= LONGEST_COMMAND_LINE {
-                    let what = format!("the command line in {}", self.name);
-                    return Err(too_long(&what, new.len(), boot));
-                }
-                text.replace_range(parameters(entry), &new);
+    /// The text with what is asked for in place of the keys that were put in before.
+    pub(crate) fn changed(&self, boot: &Boot, credential: Option<&Credential>) -> Result<String> {
+        let mut text = self.text.clone();
+        for entry in self.entries.iter().rev() {
+            let new = self.line(&without_keys(entry), boot, credential)?;
+            if new.len() >= LONGEST_COMMAND_LINE {
+                let what = format!("the command line in {}", self.name);
+                return Err(too_long(&what, new.len(), boot));
             }
-            Ok((text, credential))
-        })
+            text.replace_range(parameters(entry), &new);
+        }
+        Ok(text)
     }
 
     /// The parameters of an entry as they become.
@@ -114,6 +118,13 @@ impl Script {
         }
         Err(ipxe::not_carried(text, &self.name))
     }
+}
+
+/// An entry without the arguments that carry keys.
+fn without_keys(entry: &Entry) -> Entry {
+    let mut entry = entry.clone();
+    entry.arguments.retain(|word| keys_of(&word.text).is_empty());
+    entry
 }
 
 /// Whether `init=` stands somewhere else than the parameters, as in `run`.
@@ -221,7 +232,7 @@ mod tests {
     }
 
     fn changed(text: &str) -> String {
-        Script::parse("run", text.as_bytes()).unwrap().changed(&boot()).unwrap().0
+        Script::parse("run", text.as_bytes()).unwrap().changed(&boot(), None).unwrap()
     }
 
     #[test]
@@ -260,6 +271,6 @@ mod tests {
         let script = Script::parse("x", b"#!/bin/sh\nx --command-line \"init=/a b\"\n").unwrap();
         let added = Spanned { value: "a=$b".to_owned(), place: "--karg".to_owned() };
         let odd = Boot { add: vec![added], ..Boot::default() };
-        assert!(script.changed(&odd).is_err());
+        assert!(script.changed(&odd, None).is_err());
     }
 }

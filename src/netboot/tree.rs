@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::boot::entry_args;
+use crate::boot::entry_args::{self, first_that_fits};
 use crate::boot::release;
 use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::{self, Contents};
@@ -13,17 +13,20 @@ use crate::bounded;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::few::Few;
-use crate::formats::boot_config::Entry;
+use crate::formats::boot_config::{Entry, redacted};
+use crate::formats::credential::{keys_of, keys_on};
 use crate::formats::newc;
 use crate::image::patched::PatchedImage;
 use crate::image::{ImageFile, ReadAt};
-use crate::netboot::added::{self, Added};
+use crate::netboot::added::{self, Added, Found};
 use crate::netboot::archive::{self, Member};
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::script::Script;
 use crate::netboot::verify::{Archive, ComposedArchive, ComposedNetboot, Expected, Netboot};
 use crate::netboot::{INITRD, ipxe};
 use crate::recipe::edits::Edits;
+use crate::stamp::injected_facts::InjectedFacts;
+use crate::stamp::privacy;
 use crate::units::ByteRange;
 
 /// Names of kernels, as nixpkgs has them.
@@ -77,6 +80,11 @@ impl Files {
             scripts,
         })
     }
+
+    /// The path of the initrd.
+    pub fn initrd(&self) -> &Path {
+        self.initrd.path()
+    }
 }
 
 /// Kernel and initrd among names.
@@ -113,8 +121,8 @@ pub struct Tree<B> {
     architecture: Option<&'static str>,
     /// The files that change, of an archive.
     members: Vec<Member>,
-    /// The files of the live system's root that were added before.
-    root: Vec<newc::Member>,
+    /// What was added to the initrd before.
+    found: Found,
 }
 
 impl<'f> Tree<&'f ImageFile> {
@@ -123,10 +131,10 @@ impl<'f> Tree<&'f ImageFile> {
         let at = ByteRange::up_to(files.initrd.size());
         let head = head(&*files.kernel, 0, files.kernel.size())?;
         let image = PatchedImage::whole(&files.initrd);
-        let (initrd, root) = looked_into(&image, at, INITRD)?;
+        let (initrd, found) = looked_into(&image, at, INITRD)?;
         Ok(Self {
             initrd,
-            root,
+            found,
             image,
             name: files.name.clone(),
             kernel: Part::file(&files.kernel),
@@ -158,10 +166,10 @@ impl<'f> Tree<&'f ImageFile> {
                 changing.push(member.clone());
             }
         }
-        let (below, root) = looked_into(&image, initrd.at, &initrd.path)?;
+        let (below, found) = looked_into(&image, initrd.at, &initrd.path)?;
         Ok(Self {
             initrd: below,
-            root,
+            found,
             name: kernel.name().to_owned(),
             architecture: architecture(&head(file, kernel.at.start(), kernel.at.size())?),
             kernel: Part::base(&[kernel.at]),
@@ -183,7 +191,47 @@ impl<'f> Tree<&'f ImageFile> {
 
     /// The files of the live system's root that were added before.
     pub fn root(&self) -> &[newc::Member] {
-        &self.root
+        &self.found.root
+    }
+
+    /// Whether nothing was added to the initrd before.
+    pub fn is_initrd_alone(&self) -> bool {
+        self.found.root.is_empty() && self.found.attached.is_empty()
+    }
+
+    /// What was put in before: what is in the initrd, and keys on the command lines. Of other kernel arguments nothing
+    /// tells who put them there.
+    pub fn injected_facts(&self) -> InjectedFacts {
+        let arguments = self.entries().flat_map(Entry::words);
+        InjectedFacts::from_tree(&self.image, &self.found.root, &self.found.attached, arguments)
+    }
+
+    /// The `authorized_keys` that command lines carry: their paths in the live system, and their bytes.
+    pub fn carried(&self) -> Vec<(String, Vec<u8>)> {
+        let mut found: Vec<_> = self.entries().flat_map(|entry| keys_on(entry.words())).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// The kernel's arguments for the user to read, by the names of the scripts: those that are not about system, initrd
+    /// and keys.
+    pub fn arguments_shown(&self) -> Vec<(&str, Vec<String>)> {
+        let is_shown = |text: &&str| {
+            let is_own = ["init=", "initrd="].iter().any(|own| text.starts_with(own));
+            !is_own && keys_of(text).is_empty()
+        };
+        let shown = |entry: &Entry| -> Vec<String> {
+            entry.words().filter(is_shown).map(redacted).collect()
+        };
+        let lines = |script: &Script| script.entries().iter().map(shown).collect::<Vec<_>>();
+        let each = self.scripts.iter().map(|script| (script.name.as_str(), lines(script)));
+        each.flat_map(|(name, lines)| lines.into_iter().map(move |line| (name, line))).collect()
+    }
+
+    /// The paths of files that others must not read in the live system.
+    pub fn secrets(&self) -> Vec<String> {
+        privacy::secrets(&self.image, &self.found.root, &self.found.attached)
     }
 
     /// The release in the name of the system that is started, as `25.11.12484.b6018f87da91`; empty if there is none.
@@ -196,9 +244,9 @@ impl<'f> Tree<&'f ImageFile> {
         self.scripts.iter().flat_map(Script::entries)
     }
 
-    /// The command lines, one at least.
-    fn command_lines(&self) -> Result<Vec<&Entry>> {
-        let entries: Vec<&Entry> = self.entries().collect();
+    /// The command lines without keys, one at least.
+    fn command_lines(&self) -> Result<Vec<Entry>> {
+        let entries: Vec<Entry> = self.scripts.iter().flat_map(Script::entries_below).collect();
         if entries.is_empty() {
             return Err(Error::unsupported(
                 "what starts the kernel",
@@ -241,9 +289,13 @@ impl<'f> Tree<&'f ImageFile> {
         let script =
             self.scripts.iter().find(|script| script.is_ipxe()).or_else(|| self.scripts.first());
         let script = checked::present(script, "the script with the entry")?;
-        let started = checked::present(script.entries().first(), "the entry of a script")?;
-        entry_args::check_started(&all, started, &boot, "leave it out")?;
-        let (text, credential) = script.changed(&boot)?;
+        let started = checked::present(script.entries_below().next(), "the entry of a script")?;
+        let all: Vec<&Entry> = all.iter().collect();
+        entry_args::check_started(&all, &started, &boot, "leave it out")?;
+        let (text, credential) = match edits {
+            None => (script.text.clone(), None),
+            Some(_) => first_that_fits(&boot, |keys| Ok((script.changed(&boot, keys)?, keys)))?,
+        };
         let changed = Script::parse(&script.name, text.as_bytes());
         let changed = checked::present(changed, "the script that was changed")?;
         let line = checked::present(changed.entries().first(), "the entry of a script")?;
@@ -260,7 +312,7 @@ impl<'f> Tree<&'f ImageFile> {
             entry: script.name.clone(),
             private: match edits {
                 Some(edits) => edits.is_private(),
-                None => added::holds_secrets(&self.image, self.image_range())?,
+                None => !self.secrets().is_empty(),
             },
             credential: credential.map(|credential| credential.does.clone()),
             kernel_from: self.kernel,
@@ -280,16 +332,19 @@ impl<'f> Tree<&'f ImageFile> {
 
     /// The same before it is verified.
     pub fn compose_archive(self, edits: &Edits) -> Result<ComposedArchive<&'f ImageFile>> {
-        entry_args::check_found(&self.command_lines()?, &edits.boot)?;
-        let (mut carried, mut scripts) = (None, Vec::new());
-        let mut replaced = Vec::new();
+        let all = self.command_lines()?;
+        entry_args::check_found(&all.iter().collect::<Vec<_>>(), &edits.boot)?;
+        let (texts, carried) = first_that_fits(&edits.boot, |keys| {
+            let texts = self.scripts.iter().map(|script| script.changed(&edits.boot, keys));
+            Ok((texts.collect::<Result<Vec<_>>>()?, keys))
+        })?;
+        let (mut replaced, mut scripts) = (Vec::new(), Vec::new());
         let mut members = self.members.iter();
         let initrd = checked::present(members.next(), "the initrd of the archive")?.clone();
         let (layout, mut expected) = self.edited(edits)?;
+        let changes_initrd = expected.before.is_some() || self.initrd.at != initrd.at;
         replaced.push((initrd.clone(), layout));
-        for (member, script) in members.zip(&self.scripts) {
-            let (text, credential) = script.changed(&edits.boot)?;
-            carried = carried.or(credential);
+        for (member, (script, text)) in members.zip(self.scripts.iter().zip(texts)) {
             if text != script.text {
                 let mut layout = Layout::default();
                 layout.raw(text.clone().into_bytes(), &script.name)?;
@@ -303,7 +358,16 @@ impl<'f> Tree<&'f ImageFile> {
         expected.archives = layout.archives().clone();
         let credential = carried.map(|credential| credential.does.clone());
         let image = layout.compose(self.image)?;
-        Ok(ComposedArchive { image, private, credential, before, initrd, expected, scripts })
+        Ok(ComposedArchive {
+            image,
+            private,
+            credential,
+            before,
+            initrd,
+            changes_initrd,
+            expected,
+            scripts,
+        })
     }
 }
 
@@ -319,14 +383,10 @@ fn architecture(head: &[u8]) -> Option<&'static str> {
 }
 
 /// An initrd that starts by itself, without what was added to it, and that.
-fn looked_into<I: ReadAt>(
-    image: &I,
-    whole: ByteRange,
-    path: &str,
-) -> Result<(Initrd, Vec<newc::Member>)> {
+fn looked_into<I: ReadAt>(image: &I, whole: ByteRange, path: &str) -> Result<(Initrd, Found)> {
     let at = added::without(image, whole)?;
     let contents: Contents = stage_one::inspect(image, &[(path, at)])?;
     let added = checked::between(at.end(), whole.end(), "what was added to the initrd")?;
-    let root = if added.is_empty() { Vec::new() } else { added::root(image, added)? };
-    Ok((Initrd { path: path.to_owned(), at, contents }, root))
+    let found = if added.is_empty() { Found::default() } else { Found::read(image, added)? };
+    Ok((Initrd { path: path.to_owned(), at, contents }, found))
 }

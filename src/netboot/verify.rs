@@ -217,6 +217,8 @@ pub struct ComposedArchive<B> {
     pub before: Vec<archive::Member>,
     /// The initrd among them.
     pub initrd: archive::Member,
+    /// Whether something is added to it, or taken out.
+    pub changes_initrd: bool,
     /// What the initrd is to be, with its archives where they stand in the tar archive.
     pub expected: Expected,
     /// Those that are to have another text.
@@ -270,6 +272,13 @@ impl<B: ReadAt> ComposedArchive<B> {
 pub struct Archive<B>(ComposedArchive<B>);
 
 impl<B: ReadAt> Archive<B> {
+    /// The paths of the files that are not as they were.
+    pub fn changed(&self) -> Vec<&str> {
+        let initrd = self.changes_initrd.then_some(&self.initrd);
+        let scripts = self.scripts.iter().map(|(script, _)| script);
+        initrd.into_iter().chain(scripts).map(|member| member.path.as_str()).collect()
+    }
+
     /// Its bytes, unpacked, for a way out.
     pub fn outgoing(&self) -> Outgoing<'_, B> {
         Outgoing::new(&self.image, self.private)

@@ -37,6 +37,9 @@ const GREETING: &str = "greeting";
 /// Whether the live system tells of itself.
 const ANNOUNCE: &str = "announce";
 
+/// The name of a squashfs among facts, whether it is on a volume or in an initrd.
+const ATTACHED: &str = "overlay or store";
+
 /// The names of passwords among facts.
 const PASSWORDS: [&str; 2] = ["root-password", "nixos-password"];
 
@@ -121,10 +124,9 @@ impl InjectedFacts {
     /// What was put into an ISO; none if nothing was.
     pub(crate) fn from_iso<B: ReadAt>(base: &IsoBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
-        let mut found = Self::from_root(&stamped.root);
-        for (_, at) in &stamped.attached {
-            found.add_attached(base.image.base(), *at);
-        }
+        let arguments = arguments(&now.configs);
+        let mut found =
+            Self::from_tree(base.image.base(), &stamped.root, &stamped.attached, arguments);
         let label = now.volume.identifier();
         if label != base.survey.volume.identifier() {
             found.add("label", label);
@@ -136,19 +138,37 @@ impl InjectedFacts {
     /// What was put into a raw image; none if nothing was.
     pub(crate) fn from_disk<B: ReadAt>(base: &injected::DiskBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
-        let mut found = Self::from_root(&stamped.root);
         let menu = std::slice::from_ref;
+        let mut found = Self::from_started(&stamped.root, arguments(menu(&now.config)));
         found.add_menus(menu(&base.raw.config), menu(&now.config));
         Some(found)
     }
 
-    /// What was put into the root of a live system.
-    pub fn from_root<'a>(root: impl IntoIterator<Item = &'a Member>) -> Self {
+    /// What was put into a live system: into its root, squashfs files beside that, and keys among the kernel's arguments.
+    pub(crate) fn from_tree<'a, I: ReadAt>(
+        image: &I,
+        root: &'a [Member],
+        attached: &[(String, ByteRange)],
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let mut found = Self::from_started(root, arguments);
+        for (_, at) in attached {
+            found.add_attached(image, *at);
+        }
+        found
+    }
+
+    /// The same without squashfs files.
+    fn from_started<'a>(
+        root: impl IntoIterator<Item = &'a Member>,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
         let root: Vec<&Member> = root.into_iter().collect();
         let mut found = Self::default();
         for member in &root {
             found.add_member(member);
         }
+        arguments.into_iter().for_each(|text| found.add_keys_of(text));
         for (name, value) in live::settings(&root) {
             found.add(&name, value);
         }
@@ -161,7 +181,9 @@ impl InjectedFacts {
 
     /// What is to be put in.
     pub fn from_edits(edits: &Edits) -> Self {
-        let mut found = Self::from_root(edits.root.members());
+        let asked = edits.boot.add.iter().map(|asked| asked.value.as_str());
+        let keys = edits.boot.credentials.iter().map(|one| one.argument.as_str());
+        let mut found = Self::from_started(edits.root.members(), asked.chain(keys));
         for bytes in edits.attached.iter().map(|attached| &*attached.bytes) {
             if let Some(all) = ByteRange::new(0, bytes.size()) {
                 found.add_attached(bytes, all);
@@ -177,7 +199,7 @@ impl InjectedFacts {
             default_entry,
             label,
             name,
-            credentials,
+            credentials: _,
         } = &edits.boot;
         for argument in add {
             found.add("karg", redacted(&argument.value));
@@ -204,9 +226,6 @@ impl InjectedFacts {
             if let Some(value) = value {
                 found.add(name, value);
             }
-        }
-        for (_, text) in credentials.iter().flat_map(|one| keys_of(&one.argument)) {
-            found.add_keys(&text);
         }
         found
     }
@@ -292,7 +311,7 @@ impl InjectedFacts {
 
     /// A squashfs. Of the keys in it nobody knows more than where they are.
     fn add_attached<I: ReadAt>(&mut self, image: &I, at: ByteRange) {
-        self.add("file on the volume", format!("of {} bytes", at.size()));
+        self.add(ATTACHED, format!("of {} bytes", at.size()));
         // What cannot be read lets in nobody.
         for member in squashfs::members(image, at).unwrap_or_default() {
             if is_key_file(&member.path) && matches!(member.kind, Kind::File(_)) {
@@ -323,6 +342,13 @@ impl InjectedFacts {
         for key in found.keys.keys() {
             let fact = Fact { name: KEY.to_owned(), value: key.fingerprint.clone() };
             self.all.insert(fact, key.comment.clone());
+        }
+    }
+
+    /// The keys that a kernel argument carries.
+    fn add_keys_of(&mut self, argument: &str) {
+        for (_, text) in keys_of(argument) {
+            self.add_keys(&text);
         }
     }
 
@@ -389,11 +415,6 @@ impl InjectedFacts {
             }
             for text in only(old, new).filter(|text| !is_named(text)) {
                 self.add("karg-delete", redacted(text));
-            }
-        }
-        for text in entries(new).flat_map(|entry| &entry.arguments) {
-            for (_, keys) in keys_of(&text.text) {
-                self.add_keys(&keys);
             }
         }
     }
@@ -548,6 +569,11 @@ fn ports(old: &[Config], new: &[Config]) -> Vec<String> {
     let mut grub = old.iter().zip(new).filter(|(_, new)| new.syntax == Syntax::Grub).peekable();
     let is_silent = grub.peek().is_some() && grub.all(|(old, new)| serial(old) == serial(new));
     if is_known && is_silent { Vec::new() } else { found }
+}
+
+/// The kernel's arguments of all entries.
+fn arguments(configs: &[Config]) -> impl Iterator<Item = &str> {
+    entries(configs).flat_map(Entry::words)
 }
 
 fn titles(config: &Config) -> Vec<&Vec<String>> {

@@ -5,6 +5,7 @@ use crate::disk::injected;
 use crate::disk::survey::{DiskSurvey, may_be_ours};
 use crate::error::{Error, Result};
 use crate::formats::iso9660::Hierarchy;
+use crate::formats::newc::Member;
 use crate::formats::reset_mark::ResetMark;
 use crate::image::ReadAt;
 use crate::image::file_type::{self, BaseKind};
@@ -13,6 +14,7 @@ use crate::iso::survey::squashfs;
 use crate::iso::survey::tree::Tree;
 use crate::recipe::edits;
 use crate::stamp::manifest::found::{self, Found};
+use crate::units::ByteRange;
 
 /// Who may read an image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,7 +70,7 @@ pub fn known_of<I: ReadAt>(image: &I) -> Result<Privacy> {
 /// As the manifest says; what version 1 and 2 do not say is looked up.
 fn is_private<I: ReadAt>(image: &I, stamped: &Stamped, found: Option<Found>) -> bool {
     let said = found.and_then(|found| found.manifest.private);
-    said.unwrap_or_else(|| !secrets(image, stamped).is_empty())
+    said.unwrap_or_else(|| !secrets(image, &stamped.root, &stamped.attached).is_empty())
 }
 
 /// What was put into an image; `None` where nothing was, and in what cannot be an image of ours.
@@ -108,12 +110,16 @@ fn is_being_reset<I: ReadAt>(image: &I) -> bool {
     image.read_exact_at(&mut start, 0).is_ok() && ResetMark::is_in(&start)
 }
 
-/// The paths of files that others must not read in the live system. A squashfs that cannot be read stands for what
-/// is in it, by its path on the volume.
-pub fn secrets<I: ReadAt>(image: &I, stamped: &Stamped) -> Vec<String> {
-    let mut members = stamped.root.clone();
+/// The paths of files that others must not read in the live system, of its root and of the squashfs files `attached` to it.
+/// One that cannot be read stands for what is in it, by its path.
+pub fn secrets<I: ReadAt>(
+    image: &I,
+    root: &[Member],
+    attached: &[(String, ByteRange)],
+) -> Vec<String> {
+    let mut members = root.to_vec();
     let mut unread = Vec::new();
-    for (path, at) in &stamped.attached {
+    for (path, at) in attached {
         match squashfs::members(image, *at) {
             Ok(found) => members.extend(found),
             Err(_) => unread.push(path.clone()),

@@ -136,7 +136,6 @@ const WITHOUT: [(&str, &[&str]); 5] = [
             "image/unpack/xz_index.rs MOST_STREAMS",
             "image/unpack/zstd_frames.rs MOST_BLOCKS",
             "iso/survey/console.rs MOST",
-            "netboot/added.rs LARGEST_ATTACHED",
             "netboot/added.rs MOST_ATTACHED",
             "stamp/sign/agent.rs LARGEST",
             "target/holder.rs MOST_PROCESSES",

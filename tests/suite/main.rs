@@ -61,6 +61,7 @@ mod streams;
 mod summary;
 mod support;
 mod threat_model;
+mod trees;
 mod words;
 mod wrong;
 mod wrong_files;

@@ -227,7 +227,7 @@ fn secrets_are_for_their_owner() {
     assert_eq!(mode("b.tar.gz"), 0o600);
 }
 
-const RUN: &str = "#!/bin/sh\ninit=\"/nix/store/0-nixos-system-nixos-installer-25.11.1.rig/init\"\nkernelParams=\"'loglevel=4' nohibernate\"\nkexec --command-line 'init=$init $kernelParams'\n";
+pub(crate) const RUN: &str = "#!/bin/sh\ninit=\"/nix/store/0-nixos-system-nixos-installer-25.11.1.rig/init\"\nkernelParams=\"'loglevel=4' nohibernate\"\nkexec --command-line 'init=$init $kernelParams'\n";
 
 /// A tar archive as GNU tar makes it, with what nixos-images puts there.
 pub(crate) fn kexec(initrd: &[u8]) -> Vec<u8> {
@@ -333,27 +333,6 @@ fn a_kexec_tarball_takes_the_same_edits_and_keeps_everything_else() {
         script.contains("rig/init initrd=initrd loglevel=4 nohibernate ${cmdline}\n"),
         "{script}"
     );
-}
-
-#[test]
-fn arguments_that_stay_are_reported_where_other_things_are_taken_out() {
-    let folder = folder(&TINY);
-    let set = ["--key", "key.pub", "--serial", "ttyS0"];
-    folder.run(&[&["netboot", "base.iso", "-o", "first"], &set[..]].concat()).done();
-    folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
-    folder.write("kexec.tar", &kexec(&folder.read("stock/initrd")));
-    folder.run(&[&["kexec.tar", "-o", "first.tar"], &set[..]].concat()).done();
-    let other = key(2);
-    for line in [["netboot", "first", "-o", "second"], ["first.tar", "-f", "-o", "second.tar"]] {
-        let ended = folder.run(&[&line[..], &["--key", &other]].concat());
-        let told = "note: kernel arguments stay as they are, also those that were put in before\n";
-        assert!(ended.status == 0 && ended.err.contains(told), "{line:?}: {}", ended.err);
-    }
-    let ended = folder.run(&["first.tar", "-n", "--key", &other, "-o", "third.tar"]);
-    assert!(ended.text().contains("\nkernel arguments stay as they are"), "{}", ended.text());
-    let script = folder.read("second/netboot.ipxe");
-    let script = std::str::from_utf8(&script).unwrap();
-    assert!(script.contains(" console=tty0 console=ttyS0,115200n8 ${cmdline}\n"), "{script}");
 }
 
 #[test]

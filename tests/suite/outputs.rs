@@ -1,5 +1,6 @@
 //! Every command that writes a file: where none may be made, what gives way to it, and who may read it.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -225,11 +226,16 @@ struct Out {
     what: &'static str,
     edits: &'static [&'static str],
     private: bool,
+    /// What the last command said.
+    said: RefCell<String>,
 }
 
 impl Out {
     fn run(&self, input: Option<&str>, arguments: &[&str]) {
-        run_with(&self.folder, "000", input, arguments).done();
+        let ended = run_with(&self.folder, "000", input, arguments);
+        *self.said.borrow_mut() =
+            [ended.err.as_str(), &String::from_utf8_lossy(&ended.out)].concat();
+        ended.done();
     }
 
     /// Puts the contents in.
@@ -237,8 +243,16 @@ impl Out {
         self.run(None, &[start, &["--key", "key.pub"], self.edits, end].concat());
     }
 
+    /// The file is for its owner if it holds secrets, and the command that wrote it last says so.
     fn check(&self, way: &str, path: &str) {
         self.check_mode(way, path, if self.private { 0o600 } else { 0o666 });
+        self.check_said(way);
+    }
+
+    fn check_said(&self, way: &str) {
+        let said = self.said.borrow();
+        let is_told = said.contains("mode 0600: it holds secrets");
+        assert_eq!(is_told, self.private, "{} by {way}: {said}", self.what);
     }
 
     fn check_mode(&self, way: &str, path: &str, expected: u32) {
@@ -266,6 +280,7 @@ impl Out {
         self.folder.write("e.iso", &self.folder.read("a.iso"));
         self.put(&["edit", "--in-place", "e.iso"], &[]);
         self.check_mode("edit", "e.iso", if self.private { 0o600 } else { 0o644 });
+        self.check_said("edit");
     }
 
     fn tarball(&self) {
@@ -301,6 +316,7 @@ impl Out {
         for (form, name) in [("image", "u.iso"), ("patch", "u.remaster"), ("oci", "index.json")] {
             let batch = ["stamp", "base.iso", "users.toml", "--as", form, "-o", form];
             self.run(None, &[&batch[..], self.edits].concat());
+            self.check_said(form);
             if form != "oci" {
                 self.check(form, &format!("{form}/{name}"));
             }
@@ -314,23 +330,42 @@ impl Out {
 
     fn netboots(&self) {
         self.put(&["netboot", "base.iso"], &["-o", "n1"]);
-        self.run(None, &["netboot", "p.iso", "-o", "n2"]);
-        self.run(None, &["netboot", "m.iso", "-o", "n3"]);
-        self.run(None, &["netboot", "p.tar", "-o", "n4"]);
-        // Not by the mode of what is given.
+        self.check("netboot n1", "n1/initrd");
         let open = fs::Permissions::from_mode(0o644);
-        fs::set_permissions(self.folder.at("p.tar"), open).unwrap();
-        self.run(None, &["netboot", "p.tar", "-o", "n5"]);
-        for out in ["n1", "n2", "n3", "n4", "n5"] {
+        for (given, out) in [("p.iso", "n2"), ("m.iso", "n3"), ("p.tar", "n4"), ("p.tar", "n5")] {
+            self.run(None, &["netboot", given, "-o", out]);
             self.check(&format!("netboot {out}"), &format!("{out}/initrd"));
+            // Not by the mode of what is given.
+            fs::set_permissions(self.folder.at("p.tar"), open.clone()).unwrap();
         }
+    }
+}
+
+#[test]
+fn a_folder_for_netboot_is_closed_as_what_it_is_made_of_and_says_why() {
+    let folder = folder();
+    let close = |path: &str| {
+        fs::set_permissions(folder.at(path), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    fs::rename(folder.at("stock/initrd"), folder.at("stock/initrd.gz")).unwrap();
+    for path in ["base.iso", "kexec.tar", "stock/initrd.gz"] {
+        close(path);
+    }
+    for given in ["base.iso", "kexec.tar", "stock"] {
+        let ended = folder.run(&["netboot", given, "-f", "-o", "out"]);
+        let told = "mode 0600: what it is made of is closed to others";
+        assert!(ended.status == 0 && ended.err.contains(told), "{given}: {}", ended.err);
+        assert!(!ended.err.contains("holds secrets"), "{given}: {}", ended.err);
+        let mode = fs::metadata(folder.at("out/initrd")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{given}");
     }
 }
 
 #[test]
 fn what_others_must_not_know_is_for_the_owner_by_every_way_out() {
     for (what, edits, private) in CONTENTS {
-        let out = Out { folder: with_contents(), what, edits, private };
+        let said = RefCell::default();
+        let out = Out { folder: with_contents(), what, edits, private, said };
         out.images();
         out.tarball();
         out.flashed();

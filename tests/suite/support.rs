@@ -195,6 +195,13 @@ impl Ended {
         self.out
     }
 
+    /// Ended with this status and an error that says these words, behind whatever else was said.
+    pub(crate) fn err_says(&self, status: i32, words: &str) {
+        assert_eq!(self.status, status, "{}", self.err);
+        let is_error = |line: &str| line.starts_with("error: ") && line.contains(words);
+        assert!(self.err.lines().any(is_error), "no {words:?} in {}", self.err);
+    }
+
     /// Ended with this status and an error that says these words, and nothing on standard output.
     pub(crate) fn refused(&self, status: i32, words: &str) {
         assert_eq!(self.status, status, "{}", self.err);

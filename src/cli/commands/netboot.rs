@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::{Material, Result};
 use remaster::image::{ImageFile, ReadAt};
-use remaster::live::{Customization, Facts};
+use remaster::live::Customization;
 use remaster::netboot::tree::{Files, Tree};
 use remaster::netboot::verify::Netboot;
 use remaster::netboot::{INITRD, SCRIPT, archive, installer};
 use remaster::output::directory::{TempDir, check};
 use remaster::output::file::{FileAccess, OverwritePolicy};
-use remaster::recipe::edits::Edits;
 use remaster::recipe::{OF_CHOICES, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, InjectedFacts};
+use remaster::stamp::privacy::Privacy;
 use remaster::units::format_bytes;
 
-use crate::cli::base;
-use crate::cli::destination::{NO_SYNC_FILES, OutputArgs};
+use crate::cli::base::{self, Given};
+use crate::cli::destination::{NO_SYNC_FILES, OutputArgs, mode_note};
 use crate::cli::edit_args::Edit;
 use crate::cli::job;
 use crate::cli::known_hosts::KnownHosts;
@@ -72,11 +72,12 @@ impl Args {
         Ok(recipe.map(|recipe| (recipe, customization)))
     }
 
+    /// Writes the files that were made of another one, and tells of them.
     fn finish(
         &self,
         (mut made, settings): Built<'_>,
-        asked: Option<&Asked>,
-        known: Option<&KnownHosts>,
+        of: &Path,
+        (asked, known): (Option<&Asked>, Option<&KnownHosts>),
         files: &mut RunFiles,
     ) -> Result<()> {
         for name in [&made.name, INITRD, SCRIPT] {
@@ -84,14 +85,16 @@ impl Args {
             files.write(&format!("the file {}", shell_quote(&path)), &path)?;
         }
         let customization = asked.map(|(_, customization)| customization);
-        if customization.is_none() && is_closed(&self.image) {
+        let mut privacy = Privacy::from(made.private);
+        if customization.is_none() && !made.private && is_closed(of) {
+            privacy = Privacy::Closed;
             made.close();
         }
         self.write(&made)?;
         if let Some(known) = known {
             known.write()?;
         }
-        printer::say(&self.summary(&made, customization, &settings));
+        printer::say(&self.summary(&made, privacy, customization, &settings));
         if let Some(known) = known {
             printer::say(&known.summary());
         }
@@ -118,6 +121,7 @@ impl Args {
     fn summary(
         &self,
         made: &Netboot<&ImageFile>,
+        privacy: Privacy,
         customization: Option<&Customization>,
         settings: &str,
     ) -> String {
@@ -129,7 +133,7 @@ impl Args {
             let _ = writeln!(text, "on the kernel's command line: {does}");
         }
         let (name, folder) = (&made.name, shell_quote(&self.folder()));
-        let mode = if made.private { ", mode 0600: it holds secrets" } else { "" };
+        let mode = mode_note(privacy).map(|mode| format!(", {mode}")).unwrap_or_default();
         let _ = writeln!(text, "entry: {}", made.entry);
         let _ = writeln!(
             text,
@@ -152,11 +156,9 @@ type Asked = (Recipe, Customization);
 /// The files, and what is set in them, a line each.
 type Built<'f> = (Netboot<&'f ImageFile>, String);
 
-/// Whether others may not read what files are made of.
+/// Whether others may not read a file.
 fn is_closed(path: &Path) -> bool {
-    let inside = path.join(INITRD);
-    let about = fs::metadata(if path.is_dir() { &inside } else { path });
-    about.is_ok_and(|about| about.permissions().mode() & 0o004 == 0)
+    fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o004 == 0)
 }
 
 fn of_installer<'f>(file: &'f ImageFile, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {
@@ -185,22 +187,10 @@ fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) ->
     let Some((recipe, customization)) = asked else {
         return Ok((tree.netboot(None)?, String::new()));
     };
-    let edits = edits(customization, &tree)?;
-    summary::tell_unknown(&edits)?;
-    let gone = injected_facts::removed(
-        Some(&InjectedFacts::from_root(tree.root())),
-        &edits,
-        args.edit.no_key,
-    )?;
+    let (edits, gone) = job::tree_edits(customization, &tree, args.edit.no_key)?;
     let made = tree.netboot(Some(&edits))?;
-    summary::tell_taken_out_of_tree(&gone);
-    Ok((made, summary::settings_shown(&InjectedFacts::from_edits(&edits), recipe)))
-}
-
-/// The edits of what starts by itself.
-pub(crate) fn edits(customization: &Customization, tree: &Tree<&ImageFile>) -> Result<Edits> {
-    let edits = customization.edits(&Facts::from_release(tree.release(), tree.architecture()))?;
-    Ok(Edits { boot: edits.boot.without_menus(), ..edits })
+    summary::tell_taken_out(&gone);
+    Ok((made, summary::tree_settings_shown(&edits, recipe)))
 }
 
 pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
@@ -209,7 +199,8 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     if !args.written.force {
         check(&args.folder(), OverwritePolicy::Refuse, &[])?;
     }
-    let (path, checked) = args.source.resolve(&args.image, || Ok(()))?;
+    let given = args.source.resolve_any(&args.image)?;
+    let path = given.path().to_owned();
     base::take_down(&path, files)?;
     let known = match asked.as_ref().map(|(_, customization)| customization) {
         Some(customization) => {
@@ -220,19 +211,22 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
         }
         None => None,
     };
-    if path.is_dir() {
-        let found = Files::within(&path)?;
-        let asked = args.for_tree(asked)?;
-        let made = Tree::of_files(&found).and_then(|tree| of_tree(tree, asked.as_ref(), args));
-        let made = made.map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
-        return args.finish(made, asked.as_ref(), known.as_ref(), files);
-    }
-    let file = base::unpacked(base::file(&path, checked)?, Some(&args.folder()))?;
+    let file = match given {
+        Given::Folder(_) => {
+            let found = Files::within(&path)?;
+            let asked = args.for_tree(asked)?;
+            let made = Tree::of_files(&found).and_then(|tree| of_tree(tree, asked.as_ref(), args));
+            let made = made.map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
+            return args.finish(made, found.initrd(), (asked.as_ref(), known.as_ref()), files);
+        }
+        Given::File(file) => base::unpacked(file, Some(&args.folder()))?,
+    };
     if archive::is_tar(&file) {
         let asked = args.for_tree(asked)?;
         let made = Tree::of_archive(&file).and_then(|tree| of_tree(tree, asked.as_ref(), args));
         let made = made.map_err(|fault| fault.in_file(Material::Tree, file.name()))?;
-        return args.finish(made, asked.as_ref(), known.as_ref(), files);
+        return args.finish(made, &path, (asked.as_ref(), known.as_ref()), files);
     }
-    args.finish(of_installer(&file, asked.as_ref(), args)?, asked.as_ref(), known.as_ref(), files)
+    let made = of_installer(&file, asked.as_ref(), args)?;
+    args.finish(made, &path, (asked.as_ref(), known.as_ref()), files)
 }

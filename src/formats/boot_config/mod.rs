@@ -5,6 +5,8 @@ pub mod isolinux;
 
 use std::ops::Range;
 
+use crate::formats::credential;
+
 /// What a loader puts in front of the kernel's arguments.
 const BOOT_IMAGE: &str = "BOOT_IMAGE=";
 
@@ -44,6 +46,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The texts of its arguments.
+    pub fn words(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.arguments.iter().map(|word| word.text.as_str())
+    }
+
     /// The `init=` argument.
     pub fn init(&self) -> Option<&str> {
         self.arguments.iter().find_map(|word| word.text.strip_prefix("init="))
@@ -220,8 +227,11 @@ pub fn with_initrds(syntax: Syntax, entry: &Entry, more: &[String]) -> Option<Ch
     Some(Change::insert(last.at.end, added.concat()))
 }
 
-/// A kernel argument for the user to read: passwords are left out.
+/// A kernel argument for the user to read: passwords and what credentials hold are left out, but for keys.
 pub(crate) fn redacted(argument: &str) -> String {
+    if let Some(shown) = credential::redacted(argument) {
+        return shown;
+    }
     match argument.split_once('=') {
         Some((name, _)) if name.to_ascii_lowercase().contains("passw") => format!("{name}=…"),
         _ => argument.to_owned(),

@@ -13,18 +13,16 @@ use remaster::output::{Outgoing, stream};
 use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::{OF_CHOICES, OF_VOLUMES, Recipe};
-use remaster::stamp::injected_facts::{self, Fact, InjectedFacts};
+use remaster::stamp::injected_facts::Fact;
 use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
-use crate::cli::commands::netboot::edits;
-use crate::cli::destination::{Destination, pipe, sync_note};
+use crate::cli::destination::{Destination, pipe, wrote};
+use crate::cli::job;
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
-use crate::cli::shell::shell_quote;
 use crate::cli::summary::{
-    host_keys_shown, keys_shown, settings_shown, taken_out_of_tree, tell_taken_out_of_tree,
-    tell_unknown,
+    host_keys_shown, keys_shown, taken_out, tell_taken_out, tree_settings_shown,
 };
 
 /// Writes the archive, packed as the given one.
@@ -42,15 +40,13 @@ pub(crate) fn write(
     }
     let at_fault = |fault: Error| fault.in_file(Material::Tree, file.name());
     let tree = Tree::of_archive(file).map_err(at_fault)?;
-    let edits = edits(customization, &tree)?;
-    tell_unknown(&edits)?;
-    let before = InjectedFacts::from_root(tree.root());
-    let gone = injected_facts::removed(Some(&before), &edits, args.edit.no_key)?;
-    let initrd = tree.initrd().path.clone();
+    let (edits, gone) = job::tree_edits(customization, &tree, args.edit.no_key)?;
     let archive = tree.archive(&edits).map_err(at_fault)?;
     let image = archive.outgoing();
+    let changed = archive.changed();
+    let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
     let mut summary = keys_shown(&customization.keys);
-    summary.push_str(&settings_shown(&InjectedFacts::from_edits(&edits), recipe));
+    summary.push_str(&tree_settings_shown(&edits, recipe));
     if let Some(does) = &archive.credential {
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }
@@ -59,18 +55,18 @@ pub(crate) fn write(
         let known = known.map(KnownHosts::dry_run).unwrap_or_default();
         let (old, new) = (format_bytes(file.size()), format_bytes(image.image().size()));
         return printer::print(&format!(
-            "{summary}would add to {initrd}; unpacked: {old} -> {new}\n{known}"
+            "{summary}would change {changed}; unpacked: {old} -> {new}\n{known}"
         ));
     }
     let Some(output) = output else { return Ok(()) };
-    tell_taken_out_of_tree(&gone);
+    tell_taken_out(&gone);
     put(image, packing, output)?;
     if let Some(known) = known {
         known.write()?;
     }
     if let Destination::File(file) = output {
-        let (name, synced) = (shell_quote(file.path()), sync_note(file));
-        printer::say(&format!("{summary}added to {initrd}\nwrote {name}{synced}\n"));
+        let wrote = wrote(file, &[], image.is_private().into());
+        printer::say(&format!("{summary}changed {changed}\n{wrote}"));
     }
     if let Some(known) = known {
         printer::say(&known.summary());
@@ -82,7 +78,7 @@ pub(crate) fn write(
 /// What only a dry run tells: host keys, what goes, and who may read the archive.
 fn would_change(customization: &Customization, gone: &[Fact], private: bool) -> String {
     let mut text = host_keys_shown(customization);
-    for line in taken_out_of_tree(gone) {
+    for line in taken_out(gone) {
         text.extend([&line, "\n"]);
     }
     if private {

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use remaster::image::ImageFile;
-use remaster::inspect::{Check, Key, Report};
+use remaster::inspect::{Check, HostKey, Key, Report, host_keys, keys};
 use remaster::netboot::tree::Tree;
 use remaster::recipe::Recipe;
-use remaster::recipe::edits::secrets;
 use remaster::stamp::injected_facts::InjectedFacts;
 use remaster::units::format_bytes;
 
@@ -19,7 +18,12 @@ pub(super) struct Answer {
     release: String,
     /// What the image is and how it starts, a line each.
     shape: Vec<String>,
+    /// What was put in, if something was.
     given: Option<InjectedFacts>,
+    /// What is said where nothing was put in.
+    nothing: Option<&'static str>,
+    /// The kernel's arguments, where nothing tells which were put in.
+    arguments: Vec<String>,
     /// Who may log in with which key.
     keys: Vec<String>,
     host_keys: Vec<String>,
@@ -34,26 +38,34 @@ impl Answer {
         Self {
             release: release(&report.release, report.architecture.as_deref()),
             shape: shape(report),
+            nothing: given.is_none().then_some("nothing was put in: a stock image"),
             given,
+            arguments: Vec::new(),
             keys: injected.map(|found| logins(&found.keys)).unwrap_or_default(),
-            host_keys: host_keys
-                .map(|key| format!("{} {}", key.algorithm, key.fingerprint))
-                .collect(),
+            host_keys: host_keys.map(shown).collect(),
             secrets: injected.map(|found| found.secrets.clone()).unwrap_or_default(),
             checks: report.checks.clone(),
         }
     }
 
+    /// Of what starts by itself nothing tells what it was made of, and so which kernel arguments were put in.
     pub(super) fn of_tree(tree: &Tree<&ImageFile>) -> Self {
-        let given = InjectedFacts::from_root(tree.root());
-        let keys = given.with_comments().into_iter().filter(|fact| fact.name == "key");
+        let (given, is_alone) = (tree.injected_facts(), tree.is_initrd_alone());
+        let is_given = !is_alone || given.facts().next().is_some();
+        let lines = tree.arguments_shown().into_iter();
+        let line = |(script, words): (&str, Vec<String>)| {
+            let words = if words.is_empty() { "none".to_owned() } else { words.join(" ") };
+            format!("{words} ({script})")
+        };
         Self {
             release: release(tree.release(), tree.architecture()),
             shape: vec!["kernel and initrd, for netboot or kexec".to_owned()],
-            keys: keys.map(|fact| format!("with {}", fact.value)).collect(),
-            host_keys: Vec::new(),
-            secrets: secrets(tree.root()).iter().map(|found| format!("/{}", found.path)).collect(),
-            given: (!tree.root().is_empty()).then_some(given),
+            keys: logins(&keys(tree.root(), &tree.carried())),
+            host_keys: host_keys(tree.root()).iter().map(shown).collect(),
+            secrets: tree.secrets(),
+            given: is_given.then_some(given),
+            nothing: is_alone.then_some("nothing was put into the initrd"),
+            arguments: lines.map(line).collect(),
             checks: Vec::new(),
         }
     }
@@ -64,10 +76,13 @@ impl Answer {
             let _ = writeln!(text, "  {line}");
         }
         put_few(&mut text, "ssh login", &self.logins());
-        match &self.given {
-            Some(given) => text.push_str(&settings_shown(given, &Recipe::default())),
-            None => text.push_str("nothing was put in: a stock image\n"),
+        if let Some(given) = &self.given {
+            text.push_str(&settings_shown(given, &Recipe::default()));
         }
+        if let Some(nothing) = self.nothing {
+            let _ = writeln!(text, "{nothing}");
+        }
+        put_few(&mut text, "kernel arguments, whoever put them in", &self.arguments);
         put_few(&mut text, "host key", &self.host_keys);
         put_few(&mut text, "secret", &self.secrets);
         self.put_checks(&mut text);
@@ -122,6 +137,10 @@ fn shape(report: &Report) -> Vec<String> {
         lines.push("Secure Boot must be off: nothing is signed".to_owned());
     }
     lines
+}
+
+fn shown(key: &HostKey) -> String {
+    format!("{} {}", key.algorithm, key.fingerprint)
 }
 
 /// Each key once, with those that it lets in.
