@@ -429,20 +429,17 @@ pub(crate) fn check_named(entries: &[&Entry], boot: &Boot) -> Result<()> {
     check_default(boot, entries)
 }
 
-/// Refuses the number of an entry.
+/// Refuses the number of an entry, and what is in every title.
 pub(crate) fn check_default(boot: &Boot, entries: &[&Entry]) -> Result<()> {
-    match &boot.default_entry {
-        Some(asked) if asked.value.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Err(Error::Recipe {
-                what: format!(
-                    "{}: {:?} is a number, and entries go by title",
-                    asked.place, asked.value
-                ),
-                hint: titles_hint(entries.iter().copied()),
-            })
-        }
-        _ => Ok(()),
-    }
+    let Some(Spanned { value, place }) = &boot.default_entry else { return Ok(()) };
+    let what = if value.trim().is_empty() {
+        format!("{place}: an empty title")
+    } else if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("{place}: {value:?} is a number, and entries go by title")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Recipe { what, hint: titles_hint(entries.iter().copied()) })
 }
 
 /// Judges all requests against the arguments of each entry as they become.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::{Advice, Error, Result};
 use remaster::live::{Carried, Customization, Input, named_files};
-use remaster::recipe::{self, OF_RECORDS, OF_VOLUMES, Recipe};
+use remaster::recipe::{self, OF_RECORDS, OF_VOLUMES, Recipe, called};
 use remaster::run_files::RunFiles;
 
 use super::{closed, known_hosts, printer, remote_keys};
@@ -51,7 +51,7 @@ impl Edit {
             ("known-hosts", self.known_hosts.is_some()),
         ];
         let own = own.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| (*name).to_owned());
-        own.chain(self.flags.set_names()).map(|name| format!("--{name}")).collect()
+        own.chain(self.flags.set_names()).map(|name| called(&name)).collect()
     }
 
     /// Where the public halves of host keys are to be written to.
@@ -120,7 +120,7 @@ impl Edit {
         let is_of_menus = |name: &&String| of_menus.contains(&name.as_str());
         if let Some(name) = self.flags.set_names().iter().find(is_of_menus) {
             return Err(Error::Usage {
-                what: format!("--{name} changes menus or a volume, and there is neither"),
+                what: format!("{} changes menus or a volume, and there is neither", called(name)),
                 hint: "leave it out".into(),
             });
         }

@@ -398,6 +398,37 @@ mod tests {
         );
     }
 
+    /// The flags that a text names, but for those in calls of a command, as `find --wait`.
+    fn named(text: &str) -> Vec<&str> {
+        let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let spans = (0..).zip(text.split('`'));
+        let spans = spans.filter(|(number, span)| number % 2 == 0 || span.starts_with("--"));
+        let words = spans.flat_map(|(_, span)| span.split([' ', '(', '/']));
+        let words = words.filter_map(|word| word.strip_prefix("--"));
+        let names = words.map(|word| word.split(|c: char| !is_part(c)).next().unwrap());
+        names.filter(|name| !name.is_empty() && !name.ends_with('-')).collect()
+    }
+
+    #[test]
+    fn the_help_of_an_argument_names_flags_as_its_command_has_them() {
+        let (mut faults, mut seen) = (Vec::new(), 0);
+        each(&mut |name, command, _| {
+            let is_shown =
+                |arg: &Arg, flag: &str| arg.get_long() == Some(flag) && !arg.is_hide_set();
+            for arg in command.get_arguments() {
+                let texts = [arg.get_help(), arg.get_long_help()];
+                let text: String = texts.into_iter().flatten().map(ToString::to_string).collect();
+                for flag in named(&text) {
+                    seen += 1;
+                    if !command.get_arguments().any(|other| is_shown(other, flag)) {
+                        faults.push(format!("{name} {}: --{flag}", arg.get_id()));
+                    }
+                }
+            }
+        });
+        assert!(seen > 50 && faults.is_empty(), "{seen}: {faults:#?}");
+    }
+
     #[test]
     fn every_command_has_examples_that_are_understood() {
         let mut program = dressed(Cli::command(), Length::Long);

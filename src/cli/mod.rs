@@ -15,6 +15,7 @@ mod printer;
 mod progress;
 mod record;
 mod remote_keys;
+mod settings;
 mod shell;
 mod slips;
 mod stale;
@@ -26,13 +27,14 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use remaster::error::Result;
+use remaster::recipe;
 use remaster::run_files::RunFiles;
 
 use self::help::Length;
 
 use self::commands::{
     apply, completions, customize, demo, devices, diff, edit, find, flash, format, inspect, manual,
-    netboot, recipe, reset, ssh, stamp, try_image, verify,
+    netboot, recipe as recipes, reset, ssh, stamp, try_image, verify,
 };
 
 const ABOUT: &str = "Put an ssh key into a stock NixOS installer ISO, and write it to sticks";
@@ -68,7 +70,7 @@ enum Command {
     Ssh(ssh::Args),
     Try(try_image::Args),
     Base(commands::base::Args),
-    Recipe(recipe::Args),
+    Recipe(recipes::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(manual::Pages),
@@ -115,6 +117,7 @@ fn parse() -> Result<Option<(Cli, RunFiles)>> {
     let typed = slips::flags_behind(&program, std::env::args_os().collect());
     let shown = typed.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
     let words: Vec<String> = shown.collect();
+    recipe::call_settings(settings::names_of(slips::command(&program, &words)));
     let matches = match program.try_get_matches_from_mut(typed) {
         Ok(matches) => matches,
         Err(refused) => {
@@ -167,7 +170,7 @@ fn run(cli: &Cli, mut files: RunFiles) -> Result<ExitCode> {
         Some(Command::Edit(args)) => edit::run(args, &mut files),
         Some(Command::Reset(args)) => reset::run(args),
         Some(Command::Format(args)) => format::run(args),
-        Some(Command::Recipe(args)) => recipe::run(args),
+        Some(Command::Recipe(args)) => recipes::run(args),
         Some(Command::Netboot(args)) => netboot::run(args, &mut files),
         Some(Command::Find(args)) => find::run(args),
         Some(Command::Try(args)) => try_image::run(args),

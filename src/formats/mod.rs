@@ -5,6 +5,8 @@ pub mod boot_config;
 pub mod both_endian;
 pub mod compression;
 pub mod credential;
+#[cfg(feature = "records")]
+pub mod csv;
 pub mod elf;
 pub mod ext4;
 pub mod fat;

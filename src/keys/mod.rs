@@ -84,6 +84,16 @@ pub fn gather_with<R: Read>(
     gathered.or_no_key("the key arguments")?.or_nobody()
 }
 
+/// The keys that one argument names, whomever they let in, and what it is. Nothing is read from standard input.
+pub fn of_argument(argument: &str) -> Result<(Source, Gathered), KeyError> {
+    let place = ArgumentPlace::Number(1);
+    let source = Source::parse(argument, &place)?;
+    let name = source.name(&place);
+    let bytes = source::read(&source, &name, std::io::empty())?;
+    let found = parse(&name, &bytes).map_err(|fault| with_public(fault, &source))?;
+    Ok((source, found))
+}
+
 /// The format of the private key that a file is, if it is one: text whose lines begin as such keys do.
 /// Programs and documents that speak of keys are none.
 pub fn private_format(bytes: &[u8]) -> Option<&'static str> {

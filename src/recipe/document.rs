@@ -141,16 +141,25 @@ pub(super) fn mistyped(place: &str, key: &str, told: &str) -> Error {
     fault(place, format!("{key}{what}"), Advice::RecipeForm)
 }
 
-/// Where the values stand, and each element of arrays.
+/// Where the values stand, and each element of arrays, with the key behind.
 fn places(
     table: &DeTable<'_>,
     at: impl Fn(Range<usize>) -> String,
 ) -> BTreeMap<String, Vec<String>> {
-    let of_value = |value: &toml::Spanned<DeValue<'_>>| match value.get_ref() {
-        DeValue::Array(elements) => elements.iter().map(|element| at(element.span())).collect(),
-        _ => vec![at(value.span())],
+    let of_value = |key: &str, value: &toml::Spanned<DeValue<'_>>| {
+        let place = |span| format!("{}: {key}", at(span));
+        match value.get_ref() {
+            DeValue::Array(elements) => {
+                elements.iter().map(|element| place(element.span())).collect()
+            }
+            _ => vec![place(value.span())],
+        }
     };
-    table.iter().map(|(key, value)| (key.get_ref().to_string(), of_value(value))).collect()
+    let of_pair = |(key, value): (&toml::Spanned<_>, _)| {
+        let key: &std::borrow::Cow<'_, str> = key.get_ref();
+        (key.to_string(), of_value(key, value))
+    };
+    table.iter().map(of_pair).collect()
 }
 
 /// What the TOML of a text is refused for, by what users of TOML know.

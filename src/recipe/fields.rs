@@ -143,7 +143,7 @@ macro_rules! every_field {
             for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
                 let name = name.replace('_', "-");
                 let own = places.remove(&name).unwrap_or_else(|| vec![String::new()]);
-                let before = std::iter::repeat_n(IN_IMAGE.to_owned(), count);
+                let before = std::iter::repeat_n(format!("{IN_IMAGE}: {name}"), count);
                 places.insert(name, before.chain(own).collect());
             }
             Self { $($field: self.$field.onto(below.$field),)* places }
@@ -410,14 +410,9 @@ impl Recipe {
 
     /// The same of what stands in a recipe file; none of what is given by a flag.
     pub(crate) fn place_in_file(&self, name: &str, index: usize) -> Option<String> {
-        Some(format!("{}: {name}", self.line_in_file(name, index)?))
-    }
-
-    /// The place alone, as `r.toml:3:8`.
-    pub(super) fn line_in_file(&self, name: &str, index: usize) -> Option<&str> {
         let places = self.places.get(name)?;
         let place = places.get(index).or_else(|| places.last())?;
-        Some(place.as_str()).filter(|place| !place.is_empty())
+        Some(place.clone()).filter(|place| !place.is_empty())
     }
 
     /// The same with relative paths taken from `folder` on.

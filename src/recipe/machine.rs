@@ -56,7 +56,7 @@ pub struct Machine {
     #[schemars(schema_with = "list::schema")]
     pub run: Vec<PathBuf>,
 
-    /// Where its keys stand in the file, and each element of their lists.
+    /// Where its keys stand in the file, and each element of their lists, as in a recipe.
     #[serde(skip)]
     pub(super) places: BTreeMap<String, Vec<String>>,
 }

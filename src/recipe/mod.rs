@@ -20,7 +20,8 @@ pub use document::{OF_COMMANDS, read, schema};
 pub(crate) use fields::{IN_IMAGE, OF_FILES, OF_MENUS, of_descriptor, of_environment};
 pub use fields::{OF_CHOICES, OF_RECORDS, OF_VOLUMES};
 pub use machine::Machine;
-pub(crate) use setting::{Phrase, Setting, called, setting};
+pub use setting::{OtherNames, call_settings, called};
+pub(crate) use setting::{Phrase, Setting, setting};
 
 /// How the edits get into the live system.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq)]
@@ -161,7 +162,7 @@ pub struct Recipe {
     pub dns: Vec<String>,
     /// Wireless network to join, shown or hidden; once per network
     ///
-    /// For networks that want a user or a certificate (802.1X) give `NetworkManager` a profile by --file.
+    /// For networks that want a user or a certificate (802.1X) put a profile into /etc/NetworkManager/system-connections.
     #[cfg_attr(feature = "cli", arg(long, value_name = "SSID", help_heading = "Network"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]
@@ -315,7 +316,8 @@ pub struct Recipe {
     #[cfg_attr(feature = "cli", arg(skip))]
     pub machine: Vec<Machine>,
 
-    /// Where the keys of a recipe file stand, and each element of their lists.
+    /// Where the keys of a file stand, and each element of their lists, with the name that the file has for the key:
+    /// `r.toml:3:8: karg`.
     #[cfg_attr(feature = "cli", arg(skip))]
     #[serde(skip)]
     pub(crate) places: BTreeMap<String, Vec<String>>,

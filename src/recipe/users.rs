@@ -1,6 +1,6 @@
 //! Many users in one file: TOML, CSV or JSON lines. Each has a name and any field of a recipe.
 //!
-//! As `name` is the user's, the recipe's own `name` (of menu entries) is called `menu-name` here.
+//! As `name` is the user's, the recipe's own `name` (of menu entries) is called `menu-name` here, in messages, too.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +15,8 @@ use super::Recipe;
 use super::document::{broken, fault, mistyped, position, unknown};
 use crate::bounded;
 use crate::error::{Advice, Error, Result};
+use crate::formats::csv::{self, Cell, Flaw, Record};
 use crate::keys;
-use crate::units::usize_of;
 
 /// Bytes of a users file.
 const LARGEST: u64 = 512 << 20;
@@ -56,12 +56,43 @@ pub struct User {
     pub recipe: Recipe,
 }
 
-/// A value and where it stands. Text of a CSV cell is not typed yet.
+/// The name of the user.
+const NAME: &str = "name";
+
+/// A key of users files, and the setting of a recipe that it is, where the two have not the same name.
+const RENAMED: (&str, &str) = ("menu-name", "name");
+
+/// What a setting of a recipe is called in users files.
+pub fn key_of(setting: &str) -> &str {
+    if setting == RENAMED.1 { RENAMED.0 } else { setting }
+}
+
+/// What a key of users files is called in recipes.
+fn setting_of(key: &str) -> &str {
+    if key == RENAMED.0 { RENAMED.1 } else { key }
+}
+
+/// All keys of users files.
+fn keys() -> Vec<String> {
+    let settings = Recipe::names().into_iter().map(|setting| key_of(&setting).to_owned());
+    [NAME.to_owned()].into_iter().chain(settings).collect()
+}
+
+/// What takes text with a blank at its beginning or end, which other text would be without. All other keys refuse it.
+const WITH_BLANKS: [&str; 7] =
+    [NAME, "wifi", "file", "karg", "karg-replace", "entry", "default-entry"];
+
+/// A key, its value, and where that stands.
 struct Field {
-    name: String,
+    key: String,
     places: Vec<String>,
-    value: Value,
-    cell: bool,
+    given: Given,
+}
+
+/// A value as the file has it. What a cell of CSV holds is text of any type.
+enum Given {
+    Typed(Value),
+    Cell(Cell),
 }
 
 /// Reads a users file. What is wrong with one user says nothing of the others. Relative paths are relative
@@ -74,7 +105,7 @@ pub fn read(path: &Path, format: Format, separator: char) -> Result<Vec<Result<U
     let name = path.display().to_string();
     let text = bounded::read_text(path, LARGEST, &format!("read the users {name}"))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let reading = Reading { name, folder: folder.to_owned(), separator, names: Recipe::names() };
+    let reading = Reading { name, folder: folder.to_owned(), separator, keys: keys() };
     let users = match format {
         Format::Toml => reading.toml(&text),
         Format::Csv => reading.csv(&text),
@@ -90,7 +121,7 @@ struct Reading {
     name: String,
     folder: PathBuf,
     separator: char,
-    names: Vec<String>,
+    keys: Vec<String>,
 }
 
 impl Reading {
@@ -106,7 +137,7 @@ impl Reading {
             if key == "users" {
                 return Err(fault(&place, "unknown key `users`", "write `[[user]]` for each user"));
             }
-            if self.names.iter().any(|name| name == key) {
+            if self.keys.iter().any(|known| known == key) {
                 return Err(fault(
                     &place,
                     format!("`{key}` is outside of a user"),
@@ -132,72 +163,60 @@ impl Reading {
     }
 
     fn csv(&self, text: &str) -> Result<Vec<Result<User>>> {
-        let mut reader = csv::ReaderBuilder::new()
-            .comment(Some(b'#'))
-            .trim(csv::Trim::All)
-            .flexible(true)
-            .from_reader(text.as_bytes());
-        let heads = reader.headers().map_err(|refused| self.csv_fault(&refused))?.clone();
-        self.check_heads(&heads.iter().collect::<Vec<_>>())?;
-        let users = reader.records().map(|record| {
-            let record = record.map_err(|refused| self.csv_fault(&refused))?;
-            let line = record.position().map_or(0, csv::Position::line);
-            let place = format!("{}:{line}", self.name);
-            if record.len() != heads.len() {
-                let start = record.position().map_or(0, |position| usize_of(position.byte()));
-                let rest = text.split_at_checked(start).map_or("", |(_, rest)| rest);
-                let quotes = rest.matches('"').count();
-                if quotes % 2 == 1 {
-                    let what = "a double quote is opened, and not closed";
-                    return Err(fault(&place, what, "close it, or write `\"\"` for one in a text"));
-                }
-                let what = format!("{} cells, and {} columns", record.len(), heads.len());
-                return Err(fault(&place, what, "put text with commas in double quotes"));
-            }
-            let cells = heads.iter().zip(record.iter()).zip(1..);
-            let given = cells.filter(|((_, cell), _)| !cell.is_empty());
-            let fields = given.map(|((head, cell), column)| Field {
-                name: head.to_owned(),
-                places: vec![format!("{place}, column {column}")],
-                value: Value::from(cell),
-                cell: true,
-            });
-            self.user(place.clone(), fields.collect())
+        let mut records = csv::records(text);
+        let Some(heads) = records.next() else { return Ok(Vec::new()) };
+        let place = format!("{}:{}", self.name, heads.line);
+        let heads = heads.cells.map_err(|flaw| flawed(&place, flaw))?;
+        let heads: Vec<&str> = heads.iter().map(|head| head.text.trim()).collect();
+        self.check_heads(&place, &heads)?;
+        Ok(records.map(|record| self.csv_user(&heads, record)).collect())
+    }
+
+    fn csv_user(&self, heads: &[&str], record: Record) -> Result<User> {
+        let place = format!("{}:{}", self.name, record.line);
+        let cells = record.cells.map_err(|flaw| flawed(&place, flaw))?;
+        if cells.len() != heads.len() {
+            let what = format!("{} cells, and {} columns", cells.len(), heads.len());
+            return Err(fault(&place, what, "put text with commas in double quotes"));
+        }
+        let cells = heads.iter().zip(cells).zip(1..);
+        let fields = cells.map(|((head, cell), column)| Field {
+            key: (*head).to_owned(),
+            places: vec![format!("{place}, column {column}")],
+            given: Given::Cell(cell),
         });
-        Ok(users.collect())
+        let fields = fields.filter(|field| !field.is_empty()).collect();
+        self.user(place, fields)
     }
 
     /// Refuses columns that no user can have, once for all users.
-    fn check_heads(&self, heads: &[&str]) -> Result<()> {
-        let place = format!("{}:1", self.name);
+    fn check_heads(&self, place: &str, heads: &[&str]) -> Result<()> {
         if let [one] = heads
             && let Some(other) = [';', '\t'].into_iter().find(|other| one.contains(*other))
         {
             let what = format!("the columns are parted by {other:?}, not by commas");
-            return Err(fault(&place, what, "save it with commas between the columns"));
+            return Err(fault(place, what, "save it with commas between the columns"));
         }
         if heads.iter().all(|head| head.is_empty()) {
             return Err(fault(&self.name, "names no user", FORM));
         }
-        let is_known = |head: &&&str| {
-            ["name", "menu-name", ""].contains(*head) || self.names.iter().any(|name| name == *head)
-        };
+        let is_known = |head: &&&str| head.is_empty() || self.keys.iter().any(|key| key == *head);
         if !heads.iter().any(|head| is_known(&head) || self.closest(head).is_some()) {
             let what = "the first line does not name the columns";
-            return Err(fault(&place, what, "begin the file with a line as `name,key`"));
+            return Err(fault(place, what, "begin the file with a line as `name,key`"));
         }
         if let Some(other) = heads.iter().find(|head| !is_known(head)) {
-            return Err(self.unknown_column(&place, other));
+            return Err(self.unknown_column(place, other));
         }
         let is_again = |(at, head): &(usize, &&str)| {
             !head.is_empty() && heads.iter().take(*at).any(|other| other == *head)
         };
         if let Some((_, twice)) = heads.iter().enumerate().find(is_again) {
             let what = format!("the column `{twice}` is there twice");
-            return Err(fault(&place, what, "leave one of them out"));
+            return Err(fault(place, what, "leave one of them out"));
         }
-        if heads.iter().all(|head| *head != "name") {
-            return Err(fault(&place, "no column `name`", FORM));
+        if heads.iter().all(|head| *head != NAME) {
+            return Err(fault(place, "no column `name`", FORM));
         }
         Ok(())
     }
@@ -212,17 +231,11 @@ impl Reading {
 
     /// The column that may be meant by a mistyped one.
     fn closest(&self, head: &str) -> Option<&str> {
-        let names = self.names.iter().map(String::as_str).chain(["name"]);
-        let nearest = names.map(|name| (strsim::damerau_levenshtein(head, name), name)).min();
+        let keys = self.keys.iter().map(String::as_str);
+        let nearest = keys.map(|key| (strsim::damerau_levenshtein(head, key), key)).min();
         let is_close =
             |(distance, name): &(usize, &str)| *distance <= 2 && *distance < name.len() / 2;
         nearest.filter(is_close).map(|(_, name)| name)
-    }
-
-    fn csv_fault(&self, refused: &csv::Error) -> Error {
-        let line = refused.position().map(csv::Position::line);
-        let place = line.map_or_else(|| self.name.clone(), |line| format!("{}:{line}", self.name));
-        fault(&place, refused, FORM)
     }
 
     fn jsonl(&self, text: &str) -> Result<Vec<Result<User>>> {
@@ -247,11 +260,10 @@ impl Reading {
                     fault(&place, what, FORM)
                 }
             })?;
-            let fields = pairs.into_iter().map(|(name, value)| Field {
-                name,
+            let fields = pairs.into_iter().map(|(key, value)| Field {
+                key,
                 places: vec![place.clone()],
-                value,
-                cell: false,
+                given: Given::Typed(value),
             });
             self.user(place.clone(), fields.collect())
         };
@@ -261,21 +273,10 @@ impl Reading {
     fn user(&self, place: String, fields: Vec<Field>) -> Result<User> {
         let mut name = None;
         let mut recipe = Recipe::default();
-        for mut field in fields {
-            match field.name.as_str() {
-                "name" => {
-                    let text = field.value.as_str().map(str::to_owned);
-                    let text = text.ok_or_else(|| field.fault("the name is not text", FORM))?;
-                    if text.is_empty() {
-                        return Err(field.fault("it is empty", "give the user a name"));
-                    }
-                    name = Some(text);
-                }
-                "menu-name" => {
-                    "name".clone_into(&mut field.name);
-                    recipe = self.field(field)?.beside(recipe);
-                }
-                _ => recipe = self.field(field)?.beside(recipe),
+        for field in fields {
+            match field.key.as_str() {
+                NAME => name = Some(field.user_name()?),
+                _ => recipe = self.recipe(&field)?.beside(recipe),
             }
         }
         let name = name.ok_or_else(|| fault(&place, "a user without `name`", FORM))?;
@@ -287,25 +288,42 @@ impl Reading {
     }
 
     /// A recipe of this field alone.
-    fn field(&self, field: Field) -> Result<Recipe> {
-        if !self.names.contains(&field.name) {
-            let place = field.places.first().map_or("", String::as_str);
-            return Err(unknown(place, &field.name, &self.names));
+    fn recipe(&self, field: &Field) -> Result<Recipe> {
+        if !self.keys.contains(&field.key) {
+            return Err(unknown(field.place(), &field.key, &self.keys));
         }
+        let setting = setting_of(&field.key).to_owned();
         let mut told = String::new();
         for value in field.readings(self.separator) {
-            let object = Value::Object(Map::from_iter([(field.name.clone(), value)]));
+            let object = Value::Object(Map::from_iter([(setting.clone(), value.clone())]));
             match serde_json::from_value::<Recipe>(object) {
                 Ok(mut recipe) => {
-                    recipe.places = BTreeMap::from([(field.name, field.places)]);
+                    field.check_blanks(&value)?;
+                    recipe.places = BTreeMap::from([(setting, field.named_places())]);
                     return Ok(recipe);
                 }
                 Err(refused) => told = refused.to_string(),
             }
         }
-        let place = field.places.first().map_or("", String::as_str);
-        Err(mistyped(place, &format!("{}: ", field.name), &told))
+        Err(mistyped(field.place(), &format!("{}: ", field.key), &told))
     }
+}
+
+/// What is wrong with a record of CSV.
+fn flawed(place: &str, flaw: Flaw) -> Error {
+    let (column, what, hint) = match flaw {
+        Flaw::Open { column } => (
+            column,
+            "a double quote is opened, and not closed",
+            "close it, or write `\"\"` for one in a text",
+        ),
+        Flaw::Behind { column } => (
+            column,
+            "text stands behind the double quote that closes it",
+            "put the whole text in double quotes, and write `\"\"` for one in it",
+        ),
+    };
+    fault(&format!("{place}, column {column}"), what, hint)
 }
 
 const FORM: Advice = Advice::UsersForm;
@@ -344,35 +362,93 @@ impl<'de> Visitor<'de> for PairsVisitor {
 }
 
 impl Field {
+    fn place(&self) -> &str {
+        self.places.first().map_or("", String::as_str)
+    }
+
+    /// The places with the key behind each, as a recipe keeps them.
+    fn named_places(&self) -> Vec<String> {
+        self.places.iter().map(|place| format!("{place}: {}", self.key)).collect()
+    }
+
     fn fault(&self, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {
-        let place = self.places.first().map_or("", String::as_str);
-        fault(place, format!("{}: {what}", self.name), hint)
+        fault(self.place(), format!("{}: {what}", self.key), hint)
+    }
+
+    fn user_name(&self) -> Result<String> {
+        let value = match &self.given {
+            Given::Typed(value) => value.clone(),
+            Given::Cell(cell) => Value::from(cell.text.as_str()),
+        };
+        self.check_blanks(&value)?;
+        match value.as_str() {
+            None => Err(self.fault("the name is not text", FORM)),
+            Some("") => Err(self.fault("it is empty", "give the user a name")),
+            Some(text) => Ok(text.to_owned()),
+        }
+    }
+
+    /// Whether blanks at the ends of a text are part of it.
+    fn has_blanks(&self) -> bool {
+        WITH_BLANKS.contains(&self.key.as_str())
+    }
+
+    /// Text that a cell holds, or an element of its list.
+    fn text_of<'a>(&self, text: &'a str) -> &'a str {
+        if self.has_blanks() { text } else { text.trim() }
+    }
+
+    /// Whether a cell says nothing.
+    fn is_empty(&self) -> bool {
+        match &self.given {
+            Given::Typed(_) => false,
+            Given::Cell(cell) if cell.is_quoted => self.text_of(&cell.text).is_empty(),
+            Given::Cell(cell) => cell.text.trim().is_empty(),
+        }
     }
 
     /// What the value can mean: of a cell a list, a text, a number or a truth value, the first that fits.
     fn readings(&self, separator: char) -> Vec<Value> {
-        let Some(text) = self.value.as_str().filter(|_| self.cell) else {
-            return vec![self.value.clone()];
+        let cell = match &self.given {
+            Given::Typed(value) => return vec![value.clone()],
+            Given::Cell(cell) => cell,
         };
-        let elements = text.split(separator).map(str::trim).filter(|element| !element.is_empty());
-        let list = elements.map(Value::from).collect();
+        let elements = cell.text.split(separator).map(|element| self.text_of(element));
+        let list = elements.filter(|element| !element.is_empty()).map(Value::from).collect();
+        let text = self.text_of(&cell.text);
         let mut readings = vec![list, Value::from(text)];
         let plain = serde_json::from_str(text).ok();
         readings.extend(plain.filter(|value: &Value| value.is_boolean() || value.is_u64()));
         readings
     }
+
+    /// Refuses blanks at the ends of what a cell holds, where nobody can tell whether they are meant.
+    fn check_blanks(&self, value: &Value) -> Result<()> {
+        let Given::Cell(cell) = &self.given else { return Ok(()) };
+        let texts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        let is_odd = |text: &str| text.trim() != text;
+        let Some(odd) = texts.iter().filter_map(Value::as_str).find(|text| is_odd(text)) else {
+            return Ok(());
+        };
+        let hint = match (cell.is_quoted, texts.len()) {
+            (true, 1) => return Ok(()),
+            (false, 1) => "leave it out, or put the text in double quotes if it is meant",
+            _ => "leave it out; in TOML or JSON lines it can be part of an element",
+        };
+        Err(self.fault(format!("{odd:?} begins or ends with a blank"), hint))
+    }
 }
 
 fn toml_fields(table: &DeTable<'_>, at: &impl Fn(usize) -> String) -> Vec<Field> {
     let field = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
-        let name: &std::borrow::Cow<'_, str> = key.get_ref();
+        let key: &std::borrow::Cow<'_, str> = key.get_ref();
         let places = match value.get_ref() {
             DeValue::Array(list) if !list.is_empty() => {
                 list.iter().map(|element| at(element.span().start)).collect()
             }
             _ => vec![at(value.span().start)],
         };
-        Field { name: name.to_string(), places, value: json(value.get_ref()), cell: false }
+        Field { key: key.to_string(), places, given: Given::Typed(json(value.get_ref())) }
     };
     table.iter().map(field).collect()
 }
@@ -404,7 +480,7 @@ fn shown(text: &str) -> String {
 fn keys_of(recipe: &Recipe) -> Result<Vec<(String, String)>> {
     let mut keys = Vec::new();
     for (index, key) in recipe.key.iter().enumerate() {
-        let place = recipe.line_in_file("key", index).map_or_else(String::new, str::to_owned);
+        let place = recipe.place_in_file("key", index).unwrap_or_default();
         if !keys::is_path(key) || !Path::new(key).is_dir() {
             keys.push((key.clone(), place));
             continue;
@@ -518,6 +594,94 @@ mod tests {
         assert!(csv[1].starts_with("F:4: 1 cells, and 2 columns"), "{csv:?}");
         let jsonl = faults("u.jsonl", "{\"name\":\"a\"}\n{\"name\":\n{\"name\":7}\n");
         assert!(jsonl[0].starts_with("F:2:") && jsonl[1].starts_with("F:3: name: "), "{jsonl:?}");
+    }
+
+    /// What stands before a user and around it: each line of a place is the line that an editor shows.
+    #[test]
+    fn a_fault_in_csv_has_the_line_on_which_its_user_begins() {
+        const FILES: [(&str, usize); 8] = [
+            ("name,timeout\n#\nb,x\n", 3),
+            ("# c\n\nname,timeout\n# c\n\n# c\na,3\n\nb,x\n", 9),
+            ("\u{feff}\nname,timeout\na,3\n#\n\nb,x", 6),
+            ("name,timeout\n\"a\n# no comment\n\",3\n\nb,x\n", 6),
+            ("name,timeout\na,3\n\n\"b\nb\",x\n", 4),
+            ("name,timeout\na,3\n \t\n#\nb,x,y\n", 5),
+            ("name,timeout\n#\n\nb,\"x\n\n", 4),
+            ("name,timeout\n#\n\nb,\"3\" x\n", 4),
+        ];
+        for (text, line) in FILES {
+            for end in ["\n", "\r\n", "\r"] {
+                let found = faults("u.csv", &text.replace('\n', end));
+                let is_there = |fault: &String| {
+                    fault.starts_with(&format!("F:{line}: "))
+                        || fault.starts_with(&format!("F:{line}, column 2: "))
+                };
+                assert!(found.len() == 1 && is_there(&found[0]), "{text:?} {end:?}: {found:?}");
+            }
+        }
+        for head in ["nam", "name,nmae", "name,name", "name,\"key"] {
+            let found = faults("u.csv", &format!("# c\n\n{head}\n# c\na\n"));
+            assert!(found.len() == 1 && found[0].starts_with("F:3"), "{head}: {found:?}");
+        }
+    }
+
+    /// Every form says one thing: in CSV, text in double quotes is what TOML and JSON have in theirs.
+    #[test]
+    fn blanks_are_kept_in_quotes_and_refused_where_nobody_can_tell() {
+        let given = |name: &str, text: &str| match users(name, text).remove(0) {
+            Ok(user) => Ok((user.name, user.recipe.wifi, user.recipe.default_entry)),
+            Err(fault) => Err(fault),
+        };
+        let one = given("u.csv", "name,wifi,default-entry\n\" a\" ,\"  my net \",\" b; c\"\n");
+        let told = (" a".to_owned(), vec!["  my net ".to_owned()], Some(" b; c".to_owned()));
+        assert_eq!(one, Ok(told));
+        let toml = "[[user]]\nname = ' a'\nwifi = '  my net '\ndefault-entry = ' b; c'\n";
+        let json = r#"{"name":" a","wifi":["  my net "],"default-entry":" b; c"}"#;
+        assert_eq!((given("u.toml", toml), given("u.jsonl", json)), (one.clone(), one));
+        let list = given("u.csv", "name,wifi,default-entry\na,\"m n;o\",\n").unwrap();
+        assert_eq!(list, ("a".to_owned(), vec!["m n".to_owned(), "o".to_owned()], None));
+        for (cells, told) in [
+            (" a,w", "column 1: name: \" a\" begins or ends with a blank"),
+            ("a, w", "column 2: wifi: \" w\" begins or ends with a blank"),
+            ("a,w\u{a0}", "column 2: wifi: \"w\\u{a0}\" begins or ends with a blank"),
+            ("a,v; w", "column 2: wifi: \" w\" begins or ends with a blank"),
+            ("a,\"v ;w\"", "column 2: wifi: \"v \" begins or ends with a blank"),
+        ] {
+            let found = given("u.csv", &format!("name,wifi\n{cells}\n")).unwrap_err();
+            assert!(found.ends_with(told), "{cells}: {found}");
+        }
+    }
+
+    /// All other keys refuse a blank at an end, so none is lost with it.
+    #[test]
+    fn blanks_around_a_cell_that_cannot_be_meant_are_left_out() {
+        let text = "name,hostname,dns,timeout,xattrs,bond\na, b ,\" 1.1.1.1; 9.9.9.9\",\" 3\", drop,\" \"\n";
+        let user = users("u.csv", text).remove(0).unwrap().recipe;
+        assert_eq!(user.hostname.as_deref(), Some("b"));
+        assert_eq!((user.dns.join(" ").as_str(), user.timeout), ("1.1.1.1 9.9.9.9", Some(3)));
+        assert!(user.xattrs.is_some() && user.bond.is_empty());
+    }
+
+    #[test]
+    fn a_setting_is_called_as_the_users_file_has_it() {
+        assert_eq!((key_of("name"), setting_of("menu-name")), ("menu-name", "name"));
+        for setting in Recipe::names() {
+            assert_eq!(setting_of(key_of(&setting)), setting);
+        }
+        for (name, text, place) in [
+            ("u.toml", "[[user]]\nname = 'a'\nmenu-name = 7\n", "F:3:13"),
+            ("u.csv", "name,karg,menu-name\na,,b\n", "F:2, column 3"),
+            ("u.jsonl", "{\"name\":\"a\",\"menu-name\":7}\n", "F:1"),
+        ] {
+            let told = match users(name, text).remove(0) {
+                Ok(user) => user.recipe.place("name", 0),
+                Err(fault) => fault,
+            };
+            let end = format!("{}: menu-name", place.trim_start_matches('F'));
+            assert!(told.contains(&end), "{told}");
+        }
+        let unknown = faults("u.toml", "[[user]]\nname = 'a'\nmenuname = 'b'\n");
+        assert!(unknown[0].starts_with("F:3:12: unknown key `menuname`"), "{unknown:?}");
     }
 
     #[test]

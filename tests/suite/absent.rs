@@ -51,6 +51,20 @@ fn a_cache_that_cannot_be_looked_into_is_not_one_of_damaged_bases() {
 }
 
 #[test]
+fn a_base_that_is_not_in_the_cache_is_to_be_fetched_but_not_to_be_removed() {
+    let folder = folder();
+    for (command, hint) in [
+        ("show", "fetch it with `remaster base fetch nixos-25.11-minimal`"),
+        ("path", "fetch it with `remaster base fetch nixos-25.11-minimal`"),
+        ("verify", "fetch it with `remaster base fetch nixos-25.11-minimal`"),
+        ("remove", "hint: `remaster base list` shows which bases are there"),
+    ] {
+        let line = format!("base {command} nixos-25.11-minimal --cache cache");
+        folder.run(&words(&line)).refused(2, hint);
+    }
+}
+
+#[test]
 fn a_key_to_remove_whose_file_does_not_exist_is_reported_as_a_file() {
     let folder = folder();
     folder.run(&words("base.iso --key key.pub -o a.iso")).quietly();

@@ -448,6 +448,39 @@ fn a_file_without_the_key_to_take_out_is_named_with_what_it_is() {
     }
 }
 
+#[test]
+fn a_key_to_take_out_that_the_image_does_not_let_in_is_named_with_the_file_that_holds_it() {
+    let folder = stamped("--key a.pub --hostname box");
+    let read = |name: &str| fs::read_to_string(folder.at(name)).unwrap();
+    let (a, b, c) = (key_print("a.pub"), key_print("b.pub"), key_print("c.pub"));
+    folder.write("bc", (read("b.pub") + &read("c.pub")).as_bytes());
+    folder.write("ab.pub", (read("a.pub") + &read("b.pub")).as_bytes());
+    // A file of this name is meant, although a key has it for a comment.
+    folder.write("key 1 a.pub@x", read("b.pub").as_bytes());
+    let absolute = folder.at("b.pub").display().to_string();
+    let before = folder.read("image");
+    for (given, told) in [
+        ("b.pub", format!("b.pub holds {b}, which the image does not let in")),
+        ("./b.pub", format!("./b.pub holds {b}, which")),
+        (&absolute, format!("{absolute} holds {b}, which")),
+        ("bc", format!("bc holds {b}, {c}, which")),
+        ("ab.pub", format!("ab.pub holds {b}, which")),
+        ("key 1 a.pub@x", format!("key 1 a.pub@x holds {b}, which")),
+        (read("b.pub").trim(), format!("the image does not let in the key {b}")),
+        ("", "key argument 1: it is empty".to_owned()),
+        ("nosuch.pub", "there is no file nosuch.pub".to_owned()),
+    ] {
+        let ended = folder.run(&["edit", "--in-place", "image", "--remove-key", given]);
+        ended.refused(2, &told);
+        let hint =
+            if given.is_empty() { "hint: " } else { &format!("hint: give one of these: {a}") };
+        assert!(ended.err.contains(hint), "{given}: {}", ended.err);
+        assert!(folder.read("image") == before, "{given}");
+    }
+    // Twice is once.
+    edit(&folder, "--remove-key a.pub --remove-key a.pub --key b.pub").done();
+}
+
 fn key_print(name: &str) -> String {
     let folder = folder(&TINY);
     let text = fs::read_to_string(folder.at(name)).unwrap();

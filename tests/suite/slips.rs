@@ -207,6 +207,8 @@ const DASHES: &[(&str, &str)] = &[
     ("b.iso --host-key generate -o new.iso --known-hosts -", "standard output for --known-hosts"),
     ("b.iso --key k.pub --cache - -o new.iso", "does not write to standard output for --cache"),
     ("inspect -", "`remaster inspect` does not read standard input"),
+    ("try c.iso --serial -", "`remaster try` does not write to standard output for --serial"),
+    ("try c.iso --screenshot -", "does not write to standard output for --screenshot"),
     ("verify -", "`remaster verify` does not read standard input"),
     ("verify c.iso --manifest -", "does not read standard input for --manifest"),
     ("verify c.iso --against -", "does not read standard input for --against"),

@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// Base that the patch was made for, plain or packed, or its name; a descriptor alone, which gets its base by
     /// itself; with --name, the folder of an OCI image layout
     base: PathBuf,
-    /// Patch file, as `--as patch` writes it, or its descriptor
+    /// Patch file, as `remaster BASE --as patch` writes it, or its descriptor
     patch: Option<PathBuf>,
     /// Image of the OCI image layout
     #[arg(long, value_name = "NAME", conflicts_with = "patch")]

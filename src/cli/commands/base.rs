@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use remaster::bases::{self, Cache, Catalog, CatalogEntry, FetchOptions, Record};
-use remaster::error::{Error, Result};
+use remaster::error::{Advice, Error, Result};
 use remaster::units::format_bytes;
 use serde_json::json;
 
@@ -111,7 +111,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         Command::Remove { name, cache } => {
             let (base, cache) = (Catalog::built_in()?.get(name)?, cache.open()?);
-            if cache.remove(&base)? { Ok(()) } else { Err(absent(&base, &cache)) }
+            let hint = "`remaster base list` shows which bases are there";
+            if cache.remove(&base)? { Ok(()) } else { Err(absent(&base, &cache, hint.into())) }
         }
     }
 }
@@ -127,7 +128,7 @@ fn verify(name: &str, cache: &Cache) -> Result<()> {
 
 fn verified(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
     let base = Catalog::built_in()?.get(name)?;
-    let (record, path) = cache.find(&base)?.ok_or_else(|| absent(&base, cache))?;
+    let (record, path) = cache.find(&base)?.ok_or_else(|| to_fetch(&base, cache))?;
     cache.verify(&base, &record, &path, &Meter::stages_without_signals())?;
     Ok((record, path))
 }
@@ -183,14 +184,15 @@ fn fetch(name: &str, server: &Server, cache: &Cache) -> Result<()> {
 fn cached(name: &str, cache: &Cache) -> Result<(Record, PathBuf)> {
     let base = Catalog::built_in()?.get(name)?;
     let found = cache.sound(&base, &Meter::stages_without_signals())?;
-    found.ok_or_else(|| absent(&base, cache))
+    found.ok_or_else(|| to_fetch(&base, cache))
 }
 
-fn absent(base: &CatalogEntry, cache: &Cache) -> Error {
-    Error::Usage {
-        what: format!("{} is not in {}", base.name(), cache.folder().display()),
-        hint: "fetch it with `remaster base fetch`".into(),
-    }
+fn to_fetch(base: &CatalogEntry, cache: &Cache) -> Error {
+    absent(base, cache, format!("fetch it with `remaster base fetch {}`", base.name()).into())
+}
+
+fn absent(base: &CatalogEntry, cache: &Cache, hint: Advice) -> Error {
+    Error::Usage { what: format!("{} is not in {}", base.name(), cache.folder().display()), hint }
 }
 
 fn show(record: &Record, path: &Path, as_json: bool) -> Result<()> {

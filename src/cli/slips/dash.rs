@@ -5,7 +5,7 @@ use clap::{Arg, ArgMatches};
 use remaster::error::Error;
 
 use super::typed::Typed;
-use super::usage;
+use super::{files, usage};
 
 /// What takes `-`: a command, and the argument as the parser calls it.
 const TAKING: &[(&str, &[&str])] = &[
@@ -18,20 +18,6 @@ const TAKING: &[(&str, &[&str])] = &[
     ("netboot", &["key", "root_password_file", "nixos_password_file", "wifi_password_file"]),
     ("apply", &["output"]),
     ("reset", &["output"]),
-];
-
-/// What is written; all else is read. `manifest` and `known_hosts` are by the command.
-const WRITTEN: [&str; 10] = [
-    "output",
-    "to_file",
-    "provenance",
-    "sbom",
-    "failures",
-    "screenshot",
-    "dir",
-    "cache",
-    "folder",
-    "devices",
 ];
 
 /// Refuses `-` where a path is meant.
@@ -71,20 +57,14 @@ pub(super) fn is_path(arg: &Arg) -> bool {
     is_path || arg.get_action().takes_values() && names.iter().any(|name| names_one(name))
 }
 
-fn is_written(command: &str, id: &str) -> bool {
-    let is_read = [("reset", "devices"), ("find", "known_hosts"), ("ssh", "known_hosts")]
-        .contains(&(command, id));
-    !is_read && (WRITTEN.contains(&id) || super::files::is_output(command, id))
-}
-
 fn refused(typed: &Typed<'_>, arg: &Arg) -> Error {
     let (name, id) = (typed.name(), arg.get_id().as_str());
     let flag = arg.get_long().map(|long| format!(" for --{long}")).unwrap_or_default();
-    if is_written(typed.command.get_name(), id) {
+    if files::is_written(typed.command.get_name(), id) {
         let what = format!("`{name}` does not write to standard output{flag}");
         return usage(what, "give a path; `./-` is one of that name".to_owned());
     }
-    let hint = match arg.get_id().as_str() {
+    let hint = match id {
         "base" | "devices" | "image" | "medium" | "before" | "after" | "against" => {
             "save it to a file first; `remaster flash -` writes what comes by a pipe"
         }

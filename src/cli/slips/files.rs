@@ -154,19 +154,30 @@ enum Use {
     Read,
     /// Made, or put in the place of what is there.
     Write,
-    /// Changed where it is.
+    /// Written to where it is.
+    Overwrite,
+    /// Read, and changed where it is.
     Change,
 }
+
+/// What names a folder of this program's own, in which no file of the user's is.
+const OWN: [&str; 1] = ["cache"];
 
 /// What is done with the file of an argument; none for one that names no file, or more than a path.
 fn use_of(command: &str, id: &str) -> Option<Use> {
     match (command, id) {
-        ("edit", "image") | ("flash" | "format", "devices") | (_, "to_file") => Some(Use::Change),
+        ("edit", "image") => Some(Use::Change),
+        ("flash" | "format", "devices") | (_, "to_file") => Some(Use::Overwrite),
         ("try", "serial") => Some(Use::Write),
         (_, "remove_key") | ("verify", "medium") => Some(Use::Read),
         _ if IMAGES.contains(&id) || rule(command, id).is_some() => Some(Use::Read),
         _ => WRITTEN.contains(&id).then_some(Use::Write),
     }
+}
+
+/// Whether the file of an argument is an output, of which nothing is read.
+pub(super) fn is_written(command: &str, id: &str) -> bool {
+    OWN.contains(&id) || matches!(use_of(command, id), Some(Use::Write | Use::Overwrite))
 }
 
 /// The files that the arguments of a command name. A command adds what it finds in them, and what it writes beside them.
@@ -204,7 +215,7 @@ fn take_down(files: &mut RunFiles, arg: &Arg, used: &Use, word: &OsStr) -> Resul
             files.change(&name, Path::new("/dev/stdout"))
         }
         Use::Write => files.write(&name, Path::new(word)),
-        Use::Change => files.change(&name, Path::new(word)),
+        Use::Overwrite | Use::Change => files.change(&name, Path::new(word)),
     }
 }
 
@@ -216,14 +227,15 @@ fn called(arg: &Arg) -> String {
 }
 
 /// Refuses what is surely not what its argument asks for, and what cannot be opened.
-pub(super) fn check(command: &str, matches: &ArgMatches) -> Result<(), Error> {
-    for id in matches.ids().map(clap::Id::as_str) {
-        let Some(rule) = rule(command, id) else { continue };
+pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), Error> {
+    for arg in command.get_arguments() {
+        let id = arg.get_id().as_str();
+        let Some(rule) = rule(command.get_name(), id) else { continue };
         let given = matches.try_get_raw(id).ok().flatten();
         for word in given.into_iter().flatten() {
             // The command opens a path that is not UTF-8: another spelling would name another file.
             if let Some(word) = word.to_str() {
-                judge(rule, (command, id), word)?;
+                judge(rule, (command, arg), word)?;
             }
         }
     }
@@ -238,19 +250,19 @@ fn rule(command: &str, id: &str) -> Option<&'static Rule> {
 }
 
 /// What is written in all commands but those that have a row of their own.
-pub(super) fn is_output(command: &str, id: &str) -> bool {
+fn is_output(command: &str, id: &str) -> bool {
     ["manifest", "known_hosts"].contains(&id) && command != "verify"
 }
 
-fn judge(rule: &Rule, (command, id): (&str, &str), word: &str) -> Result<(), Error> {
+fn judge(rule: &Rule, (command, arg): (&Command, &Arg), word: &str) -> Result<(), Error> {
     match rule.judge(word) {
         Ok(None) => Ok(()),
         Ok(Some(_)) if word.is_empty() => {
-            Err(usage(format!("--{} needs a value", id.replace('_', "-")), (rule.hint)()))
+            Err(usage(format!("{} needs a value", called(arg)), (rule.hint)()))
         }
         Ok(Some(what)) => Err(usage(what, (rule.hint)())),
         // A word for --key may be the key itself.
-        Err(_) if id == "key" && command != "try" => Ok(()),
+        Err(_) if arg.get_id() == "key" && command.get_name() != "try" => Ok(()),
         Err(refused) => {
             Err(Error::io(format!("open {word}, which should be {}", rule.wanted))(refused))
         }
@@ -261,9 +273,6 @@ fn judge(rule: &Rule, (command, id): (&str, &str), word: &str) -> Result<(), Err
 mod tests {
     use super::super::dash::is_path;
     use super::*;
-
-    /// What names a folder that no file of the user's is in.
-    const OWN: [&str; 1] = ["cache"];
 
     /// What has more in it than a path, and is read by the library.
     const ELSEWHERE: [&str; 1] = ["recipe_file"];

@@ -87,9 +87,14 @@ pub(super) fn check_files(
     while let Some((_, next)) = below.subcommand() {
         below = next;
     }
-    let command = Typed::new(program, words).command;
-    files::check(command.get_name(), below)?;
+    let command = command(program, words);
+    files::check(command, below)?;
     files::of_run(command, below)
+}
+
+/// The command that a command line calls.
+pub(super) fn command<'a>(program: &'a Command, words: &'a [String]) -> &'a Command {
+    Typed::new(program, words).command
 }
 
 /// What is meant by a command line that the parser refuses; none where it says that best itself.

@@ -3,6 +3,7 @@
 
 mod menus;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::boot::kernel_args;
@@ -10,7 +11,7 @@ use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::Entry;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
-use crate::keys::{self, Gathered};
+use crate::keys::{self, Gathered, KeyError, Source};
 use crate::live::{self, Carried, Facts};
 use crate::recipe::{Inject, Recipe};
 use crate::stamp::base_image::BaseImage;
@@ -69,32 +70,55 @@ impl PreviousStamp {
     /// Takes out keys, each given as fingerprint, comment, file or key. Gives the fingerprints of those that are gone.
     ///
     /// # Errors
-    /// [`Error::Recipe`] for one that the image does not let in.
+    /// [`Error::Recipe`] for one that the image does not let in, also where it is one of several in a file.
     pub fn remove_keys(&mut self, given: &[String]) -> Result<Vec<String>> {
-        let gone =
-            given.iter().map(|wanted| self.remove_key(wanted)).collect::<Result<Vec<_>>>()?;
-        Ok(gone.concat())
+        let mut gone = BTreeSet::new();
+        for wanted in given {
+            gone.extend(self.meant(wanted)?);
+        }
+        let stays = |line: &String| key_of(line).is_none_or(|(print, _)| !gone.contains(&print));
+        self.recipe.key.retain(stays);
+        Ok(gone.into_iter().collect())
     }
 
-    fn remove_key(&mut self, wanted: &str) -> Result<Vec<String>> {
-        let of_file = keys::gather(&[wanted.to_owned()], std::io::empty());
-        let of_given = of_file.as_ref().map(prints).unwrap_or_default();
-        let is_meant = |line: &String| {
-            key_of(line).is_some_and(|(print, comment)| {
-                print == wanted || comment == wanted || of_given.contains(&print)
-            })
-        };
-        let lines = std::mem::take(&mut self.recipe.key);
-        let (out, rest): (Vec<_>, Vec<_>) = lines.into_iter().partition(is_meant);
-        self.recipe.key = rest;
-        match of_file {
-            _ if !out.is_empty() => {
-                Ok(out.iter().filter_map(|line| Some(key_of(line)?.0)).collect())
-            }
-            // A file that has no key is the cause. Another word may be a wrong fingerprint or comment.
-            Err(fault) if Path::new(wanted).exists() => Err(fault.into()),
-            _ => Err(self.no_such_key(wanted)),
+    /// The fingerprints of the keys that are meant, all of which the image lets in.
+    fn meant(&self, wanted: &str) -> Result<Vec<String>> {
+        match keys::of_argument(wanted) {
+            Ok((source, found)) => self.held(&source, prints(&found)),
+            Err(fault) => match (self.called(wanted), fault) {
+                (found, _) if !found.is_empty() => Ok(found),
+                (_, KeyError::Neither { .. }) => Err(self.no_such_key(wanted)),
+                (_, fault) => Err(fault.into()),
+            },
         }
+    }
+
+    /// The keys of this fingerprint or comment.
+    fn called(&self, wanted: &str) -> Vec<String> {
+        let is_called =
+            |(print, comment): &(String, String)| [print.as_str(), comment].contains(&wanted);
+        let found = self.there().filter(|key| !wanted.is_empty() && is_called(key));
+        found.map(|(print, _)| print).collect()
+    }
+
+    /// The fingerprints and comments of the keys that were let in before.
+    fn there(&self) -> impl Iterator<Item = (String, String)> {
+        self.keys.iter().filter_map(|line| key_of(line))
+    }
+
+    /// The same keys, which a file or an argument holds.
+    fn held(&self, source: &Source, held: Vec<String>) -> Result<Vec<String>> {
+        let is_absent = |print: &&String| self.there().all(|(other, _)| other != **print);
+        let absent: Vec<&str> = held.iter().filter(is_absent).map(String::as_str).collect();
+        let what = match source {
+            _ if absent.is_empty() => return Ok(held),
+            Source::File(path) => {
+                let absent = absent.join(", ");
+                format!("{} holds {absent}, which the image does not let in", path.display())
+            }
+            _ => format!("the image does not let in the key {}", absent.join(", ")),
+        };
+        Err(Error::Recipe { what, hint: self.keys_hint() })
     }
 
     /// Takes out all keys. Gives their fingerprints.
@@ -103,14 +127,8 @@ impl PreviousStamp {
         lines.iter().filter_map(|line| Some(key_of(line)?.0)).collect()
     }
 
+    /// The error for a word that is neither a file nor a key.
     fn no_such_key(&self, wanted: &str) -> Error {
-        let there = self.recipe.key.iter().filter_map(|line| key_of(line));
-        let there: Vec<String> =
-            there.map(|(print, comment)| format!("{print} {comment}").trim_end().into()).collect();
-        let hint = match there.as_slice() {
-            [] => Advice::ReplaceAll,
-            there => format!("give one of these: {}", there.join(", ")).into(),
-        };
         // What looks like a path is one.
         let is_path =
             wanted.contains('/') || Path::new(wanted).extension().is_some_and(|end| end == "pub");
@@ -119,7 +137,17 @@ impl PreviousStamp {
         } else {
             format!("the image does not let in the key {wanted:?}")
         };
-        Error::Recipe { what, hint }
+        Error::Recipe { what, hint: self.keys_hint() }
+    }
+
+    /// What can be taken out.
+    fn keys_hint(&self) -> Advice {
+        let shown = |(print, comment)| format!("{print} {comment}").trim_end().to_owned();
+        let there: Vec<String> = self.there().map(shown).collect();
+        match there.as_slice() {
+            [] => Advice::ReplaceAll,
+            there => format!("give one of these: {}", there.join(", ")).into(),
+        }
     }
 
     /// What is asked for now over what was put in before. Networks become a recipe again where something of them is asked

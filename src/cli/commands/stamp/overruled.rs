@@ -1,8 +1,8 @@
 //! Flags of a batch that its users overrule with settings of their own.
 
 use remaster::error::{Error, Result};
-use remaster::recipe::Recipe;
-use remaster::recipe::users::User;
+use remaster::recipe::users::{self, User};
+use remaster::recipe::{Recipe, called};
 
 use crate::cli::printer;
 
@@ -10,23 +10,24 @@ use crate::cli::printer;
 ///
 /// # Errors
 /// A flag that is for no user, and `--no-key` where a user has a key.
-pub(super) fn check(flags: &Recipe, no_key: bool, users: &[Result<User>]) -> Result<()> {
-    let sound: Vec<&User> = users.iter().filter_map(|user| user.as_ref().ok()).collect();
+pub(super) fn check(flags: &Recipe, no_key: bool, all: &[Result<User>]) -> Result<()> {
+    let sound: Vec<&User> = all.iter().filter_map(|user| user.as_ref().ok()).collect();
     if let Some(user) = sound.iter().find(|user| no_key && user.recipe.is_set("key")) {
         let hint = "leave --no-key out, or take the key out";
         return Err(user.recipe.fault("key", 0, "a key, and --no-key", hint));
     }
     for name in flags.set_names() {
         let own = sound.iter().filter(|user| user.recipe.is_set(&name)).count();
+        let (flag, key) = (called(&name), users::key_of(&name));
         if own > 0 && own == sound.len() {
             return Err(Error::Usage {
-                what: format!("--{name} has no effect: every user has {name} of its own"),
+                what: format!("{flag} has no effect: every user has {key} of its own"),
                 hint: "leave it out, or take it out of the users file".into(),
             });
         }
         if own > 0 {
             let all = sound.len();
-            printer::note(&format!("--{name} is not for {own} of {all} users, who have their own"));
+            printer::note(&format!("{flag} is not for {own} of {all} users, who have their own"));
         }
     }
     Ok(())

@@ -47,9 +47,11 @@ fn chosen(configs: &[Config], asked: &str, bios: bool) -> Result<(Entry, Vec<Str
     let is_of_firmware = |config: &&Config| (config.syntax == Syntax::Isolinux) == bios;
     let menu = configs.iter().find(is_of_firmware).or(configs.first());
     let entries = menu.map(|config| config.entries.as_slice()).unwrap_or_default();
-    if let Ok(number) = asked.parse::<usize>() {
-        let entry = number.checked_sub(1).and_then(|index| entries.get(index));
-        let entry = entry.ok_or_else(|| none_of(number, entries))?;
+    if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {
+        // What no integer holds is the number of no entry.
+        let index = asked.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        let entry = index.and_then(|index| entries.get(index));
+        let entry = entry.ok_or_else(|| none_of(asked, entries))?;
         let words = entry.arguments.iter().map(|word| word.text.clone());
         return Ok((entry.clone(), words.collect()));
     }
@@ -60,7 +62,7 @@ fn chosen(configs: &[Config], asked: &str, bios: bool) -> Result<(Entry, Vec<Str
     Ok((entry, words))
 }
 
-fn none_of(number: usize, entries: &[Entry]) -> Error {
+fn none_of(number: &str, entries: &[Entry]) -> Error {
     let shown = (1_usize..).zip(entries).map(|(at, entry)| format!("{at} {}", entry.path()));
     Error::Usage {
         what: format!(
@@ -122,6 +124,20 @@ mod tests {
             assert!(!first.arguments.contains('$'), "{}", first.arguments);
             let (other, _) = direct("copytoram", bios).unwrap();
             assert!(other.arguments.contains("copytoram") && other.title != first.title);
+        }
+    }
+
+    #[test]
+    fn what_is_neither_a_title_nor_the_number_of_an_entry_is_refused_as_what_it_is() {
+        for (asked, told) in [
+            ("", "--entry: an empty title"),
+            (" ", "--entry: an empty title"),
+            ("0", "--entry 0: the menu has "),
+            ("99999999999999999999999", "--entry 99999999999999999999999: the menu has "),
+            ("nosuch", "is called \"nosuch\""),
+        ] {
+            let fault = direct(asked, false).map(drop).unwrap_err().to_string();
+            assert!(fault.contains(told), "{asked:?}: {fault}");
         }
     }
 
