@@ -149,6 +149,12 @@ pub enum Error {
         /// What to do instead, where what was read says that.
         instead: Option<Advice>,
     },
+    /// A file that somebody wrote to while it was read: what was found out about it holds no longer.
+    #[error("{what} changed while it was read: its size or its times are not what they were")]
+    Changed {
+        /// The file.
+        what: String,
+    },
     /// Something the user asked for that is refused before anything is done.
     #[error("{what}")]
     Usage {

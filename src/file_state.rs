@@ -1,9 +1,12 @@
 //! What a file looks like from outside. While that is the same, its contents were not changed by usual means.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
 
 /// Size, times and inode of a file.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -26,5 +29,17 @@ impl FileState {
             status: (about.ctime(), about.ctime_nsec()),
             inode: (about.dev(), about.ino()),
         }
+    }
+
+    /// Refuses an open file that does not look like this any more.
+    ///
+    /// # Errors
+    /// [`Error::Changed`].
+    pub(crate) fn check(&self, file: &File, path: &Path) -> Result<()> {
+        let now = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
+        if Self::new(&now) == *self {
+            return Ok(());
+        }
+        Err(Error::Changed { what: path.display().to_string() })
     }
 }

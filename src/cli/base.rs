@@ -228,13 +228,12 @@ impl ChecksumArgs {
     fn found(&self, path: &Path) -> Result<ImageFile> {
         let file = ImageFile::open(path)?;
         let cache = self.cache_digest.then(remembered).flatten();
-        if let Some(known) = cache.as_ref().and_then(|cache| cache.get(path)) {
+        if let Some(known) = cache.as_ref().and_then(|cache| cache.get(&file)) {
             return Ok(file.of_sha256(Some(known.0)));
         }
-        let about = file.file().metadata().map_err(Error::io("look at the base"))?;
         let digest = Digest::compute(&file, &Meter::stages_without_signals())?;
         if let Some(cache) = cache {
-            cache.put(path, &about, digest);
+            cache.put(&file, digest);
         }
         Ok(file.of_sha256(Some(digest.0)))
     }

@@ -23,6 +23,7 @@ pub(super) fn exit_code(fault: &Error) -> u8 {
         | Error::OtherImage { .. }
         | Error::Smaller { .. }
         | Error::WrongBase { .. }
+        | Error::Changed { .. }
         | Error::OtherKeys { .. }
         | Error::Signature { .. }
         | Error::Checksum { .. } => 3,
@@ -80,6 +81,7 @@ fn of_kind(fault: &Error) -> Option<&'static str> {
         Error::WrongBase { .. } => {
             "give the base that the digest or patch was made for, or download it again"
         }
+        Error::Changed { .. } => "wait until nothing writes to that file, then start again",
         Error::Users { .. } => {
             "fix the errors above, then run it again with --resume (keeps what is done) or --skip-existing (also replaces other files)"
         }

@@ -69,6 +69,7 @@ pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layou
     let changes = find(writer, image, layout)?;
     writer.report.write_time = start.elapsed();
     if changes.rest.is_empty() && changes.head.is_empty() && !changes.tail {
+        image.check_unchanged()?;
         writer.report.is_whole = true;
         return Ok(());
     }

@@ -68,6 +68,15 @@ impl Expected<'_> {
         Ok(bad)
     }
 
+    /// Refuses an image that changed since it was opened, which says nothing of the medium. One that came once was looked
+    /// at when it ended.
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        match self {
+            Self::Whole(image) => image.check_unchanged(),
+            Self::Digests(..) => Ok(()),
+        }
+    }
+
     pub(super) fn digest(&self, piece: &[u8]) -> Result<u64> {
         match self {
             Self::Whole(_) => Ok(xxh3_64(piece)),

@@ -115,4 +115,8 @@ impl ReadAt for Zeros {
         buf.fill(0);
         Ok(())
     }
+
+    fn check_unchanged(&self) -> Result<()> {
+        Ok(())
+    }
 }

@@ -161,4 +161,8 @@ impl ReadAt for Placed<'_> {
         before.fill(0);
         self.bytes.read_exact_at(inside, beyond(at, self.at).min(u64_len(self.bytes)))
     }
+
+    fn check_unchanged(&self) -> Result<()> {
+        Ok(())
+    }
 }

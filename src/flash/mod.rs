@@ -28,7 +28,6 @@ mod verify;
 mod write;
 mod writer;
 
-use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 pub use crate::image::unpack::{
@@ -47,6 +46,7 @@ pub use source::Image;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::ReadAt;
+use crate::image::unpack::Restart;
 use crate::progress::Progress;
 use crate::target::Target;
 use crate::threads;
@@ -69,7 +69,7 @@ pub fn write(
         Image::Stream(stream) => stream.restart(),
         Image::Whole(_) => None,
     };
-    let again = move || again.as_deref().map(open_again);
+    let again = move || again.as_ref().map(Restart::open);
     let origin = match &image {
         Image::Whole(image) => ReadBack::Whole(*image),
         Image::Stream(_) => ReadBack::Stream(&again),
@@ -91,16 +91,6 @@ pub fn write(
         let results: Vec<Result<Report>> = results.collect();
         read.map(|()| results)
     })
-}
-
-fn open_again(path: &Path) -> Result<Stream> {
-    match Source::open(path)? {
-        Source::Stream(stream) => stream.without_archive(),
-        Source::Plain(image) => {
-            let found = format!("{} bytes", image.size());
-            Err(Error::malformed("the image", 0, found, "the compressed file it was before"))
-        }
-    }
 }
 
 fn broken() -> Result<Report> {
@@ -148,6 +138,10 @@ pub fn finish(target: Target, eject: bool) -> Result<Finish> {
 /// # Errors
 /// A medium or image that cannot be read; differences are in the report.
 pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) -> Result<Report> {
+    (&image).settled(compared(medium, image, progress))
+}
+
+fn compared(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) -> Result<Report> {
     let start = std::time::Instant::now();
     let mut report =
         Report { size: image.size(), is_direct: medium.is_direct(), ..Report::default() };

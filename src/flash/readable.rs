@@ -12,6 +12,7 @@ use super::buffer::{BUFFER, aligned};
 use super::medium::{Medium, failed, read_full};
 use crate::checked;
 use crate::error::{Error, Result};
+use crate::file_state::FileState;
 use crate::image::ReadAt;
 use crate::image::journal;
 use crate::image::name_of_kind;
@@ -26,6 +27,8 @@ const FILE_BLOCK: u64 = 4096;
 pub struct Readable {
     file: File,
     path: PathBuf,
+    /// What a file looked like when it was opened; none of a disk.
+    state: Option<FileState>,
     size: Option<u64>,
     length: u64,
     block: u64,
@@ -69,11 +72,10 @@ impl Readable {
             let dropped = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
             dropped.map_err(|fault| Error::io(format!("read {shown} again"))(fault.into()))?;
         }
-        let length = match size {
-            Some(size) => size,
-            None => file.metadata().map_err(Error::io(format!("look at {shown}")))?.len(),
-        };
-        Ok(Self { file, path: path.to_owned(), size, length, block, is_direct })
+        let about = file.metadata().map_err(Error::io(format!("look at {shown}")))?;
+        let state = is_file.then(|| FileState::new(&about));
+        let length = size.unwrap_or(about.len());
+        Ok(Self { file, path: path.to_owned(), state, size, length, block, is_direct })
     }
 }
 
@@ -154,5 +156,12 @@ impl ReadAt for Readable {
             rest = tail;
         }
         Ok(())
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        match &self.state {
+            Some(state) => state.check(&self.file, &self.path),
+            None => Ok(()),
+        }
     }
 }

@@ -275,6 +275,7 @@ impl<'a> Writer<'a> {
                 self.check_placed(&tail)?;
             }
         }
+        meant.check_unchanged()?;
         if self.report.differences.is_empty() {
             self.close(layout, head)?;
             if is_checked {

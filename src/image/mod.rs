@@ -20,6 +20,7 @@ use std::sync::OnceLock;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Advice, Error, Result};
+use crate::file_state::FileState;
 use crate::units::{ByteRange, u64_len, usize_of};
 
 /// Bytes that can be read at any offset, by several threads at once.
@@ -29,6 +30,26 @@ pub trait ReadAt: Sync {
 
     /// Fills `buf` from byte `at` on; past the end is an error.
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()>;
+
+    /// Whether all that was read so far comes from one state of the bytes: an image may be a file that somebody writes to.
+    /// Whoever reads one asks after the last read, and before a file gets its name, a disk its first block, or anything is
+    /// said of the image.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if it does not.
+    fn check_unchanged(&self) -> Result<()>;
+
+    /// What came of reading these bytes, if they are still the same. What is found in bytes that change is wrong, and so
+    /// is the fault that is found.
+    ///
+    /// # Errors
+    /// [`Error::Changed`], else what came of it.
+    fn settled<T>(&self, found: Result<T>) -> Result<T>
+    where
+        Self: Sized,
+    {
+        self.check_unchanged().and(found)
+    }
 
     /// The bytes of `range` in memory. `limit` bounds what a hostile number may ask for.
     fn read_range(&self, what: &str, range: ByteRange, limit: u64) -> Result<Vec<u8>> {
@@ -64,6 +85,10 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
         (**self).read_exact_at(buf, at)
     }
+
+    fn check_unchanged(&self) -> Result<()> {
+        (**self).check_unchanged()
+    }
 }
 
 impl ReadAt for [u8] {
@@ -79,6 +104,10 @@ impl ReadAt for [u8] {
         }
         Ok(())
     }
+
+    fn check_unchanged(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl ReadAt for Vec<u8> {
@@ -89,6 +118,10 @@ impl ReadAt for Vec<u8> {
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
         self.as_slice().read_exact_at(buf, at)
     }
+
+    fn check_unchanged(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// An image in a regular file or on a block device, opened for reading only.
@@ -97,6 +130,8 @@ pub struct ImageFile {
     file: File,
     path: PathBuf,
     size: u64,
+    /// What the file looked like when it was opened; none of a disk, whose times tell nothing.
+    state: Option<FileState>,
     /// Device and inode of what stands at the path.
     identity: (u64, u64),
     /// SHA-256 of all of it, if that was computed already.
@@ -122,15 +157,28 @@ impl ImageFile {
             return Err(not_an_image(path, kind));
         }
         let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
-        let identity = (about.dev(), about.ino());
-        let path = path.to_owned();
-        Ok(Self { file, path, size, identity, sha256: OnceLock::new(), is_unpacked: false })
+        Ok(Self { size, ..Self::looked_at(file, path.to_owned(), &about) })
     }
 
-    /// The image that was packed in this file, now in `unpacked`, which has no name of its own.
+    /// An open file of which this is known.
+    fn looked_at(file: File, path: PathBuf, about: &Metadata) -> Self {
+        Self {
+            file,
+            path,
+            size: about.len(),
+            state: about.is_file().then(|| FileState::new(about)),
+            identity: (about.dev(), about.ino()),
+            sha256: OnceLock::new(),
+            is_unpacked: false,
+        }
+    }
+
+    /// The image that was packed in this file, now in `unpacked`, which has no name of its own, so that nobody else
+    /// writes to it.
     #[must_use]
     pub fn unpacked_to(self, unpacked: File, size: u64) -> Self {
-        Self { file: unpacked, size, sha256: OnceLock::new(), is_unpacked: true, ..self }
+        let (state, sha256) = (None, OnceLock::new());
+        Self { file: unpacked, size, state, sha256, is_unpacked: true, ..self }
     }
 
     /// The same with the SHA-256 of all of it, which was computed already.
@@ -158,6 +206,7 @@ impl ImageFile {
             sum.update(self.read_range("a file to put in", next, CHUNK)?);
             done = next.end();
         }
+        self.check_unchanged()?;
         Ok(*self.sha256.get_or_init(|| sum.finalize().into()))
     }
 
@@ -170,15 +219,12 @@ impl ImageFile {
     pub fn opened(file: File, name: impl Into<PathBuf>) -> Result<Self> {
         let path = name.into();
         let about = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
-        let identity = (about.dev(), about.ino());
-        Ok(Self {
-            file,
-            path,
-            size: about.len(),
-            identity,
-            sha256: OnceLock::new(),
-            is_unpacked: false,
-        })
+        Ok(Self::looked_at(file, path, &about))
+    }
+
+    /// What the file looked like when it was opened; none of a disk.
+    pub(crate) fn state(&self) -> Option<&FileState> {
+        self.state.as_ref()
     }
 
     /// The open file.
@@ -192,10 +238,10 @@ impl ImageFile {
         format!("{}{how}", self.path.display())
     }
 
-    /// The error as one about this image, where the image is at fault.
+    /// The error as one about this image, where the image is at fault: of what changed while it was read, that is it.
     #[must_use]
     pub fn at_fault(&self, fault: Error) -> Error {
-        let fault = fault.with_path(self.name());
+        let fault = self.check_unchanged().err().unwrap_or(fault).with_path(self.name());
         if self.is_unpacked { fault.of_unpacked() } else { fault }
     }
 
@@ -274,5 +320,12 @@ impl ReadAt for ImageFile {
             ),
             _ => Error::io(format!("read {} at byte {at:#x}", self.path.display()))(fault),
         })
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        match &self.state {
+            Some(state) => state.check(&self.file, &self.path),
+            None => Ok(()),
+        }
     }
 }

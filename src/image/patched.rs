@@ -247,6 +247,15 @@ impl<B: ReadAt> ReadAt for PatchedImage<B> {
         // Pieces cover the image without a gap, so nothing may be left.
         if rest.is_empty() { Ok(()) } else { Err(Error::bug(format!("no piece at {range}"))) }
     }
+
+    /// The base, and every other file that bytes come from.
+    fn check_unchanged(&self) -> Result<()> {
+        self.base.check_unchanged()?;
+        self.pieces.iter().try_for_each(|piece| match &piece.from {
+            Source::File(file, _) => file.check_unchanged(),
+            Source::Bytes(_) | Source::Base(_) | Source::Zeros => Ok(()),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -282,10 +282,10 @@ pub struct File {
 impl Report {
     /// Looks at an image.
     pub fn read<I: ReadAt>(image: &I) -> Result<Self> {
-        match file_type::base_kind(image)? {
+        image.settled(file_type::base_kind(image).and_then(|kind| match kind {
             BaseKind::Disk => Self::of_raw(image),
             BaseKind::Iso => Self::of_iso(image),
-        }
+        }))
     }
 
     /// Whether all structures agree.

@@ -122,6 +122,7 @@ impl Output {
         let fill = if self.synced { filled } else { fill };
         let how = fill(&draft.file, image, progress)
             .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;
+        image.check_unchanged()?;
         progress.end();
         self.sync(&draft.file).map_err(Error::io(doing()))?;
         if progress.is_cancelled() {
@@ -156,6 +157,7 @@ impl Output {
         draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
         fill(&draft.file, image, progress)
             .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;
+        image.check_unchanged()?;
         Ok(Ready { output: self, draft })
     }
 

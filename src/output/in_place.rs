@@ -119,15 +119,16 @@ impl InPlaceEdit {
         outgoing: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
     ) -> Result<u64> {
-        // Before the first byte of a secret is in it.
-        if outgoing.is_private() {
-            self.keep_from_others()?;
-        }
         let image = outgoing.image();
         // What is put in may be secret.
         let place = Output::of_bytes(&journal::path_beside(&self.path), OverwritePolicy::Refuse)?;
         let draft = place.draft(FileAccess::Owner)?;
         let bytes = self.record(&draft, image, progress)?;
+        image.check_unchanged()?;
+        // Before the first byte of a secret is in it, and after the image was looked at: this changes one of its times.
+        if outgoing.is_private() {
+            self.keep_from_others()?;
+        }
         if bytes == 0 && self.size()? == image.size() {
             return Ok(0);
         }

@@ -33,5 +33,6 @@ pub fn write<B: ReadAt>(
         progress.advance(step.size());
     }
     progress.end();
+    image.check_unchanged()?;
     to.flush().map_err(Error::io("write to standard output"))
 }

@@ -38,6 +38,7 @@ pub fn make<B: ReadAt>(
     for piece in image.pieces().iter().filter(|piece| !piece.at.is_empty()) {
         add(&mut runs, origin(image, piece)?, piece.at.size())?;
     }
+    image.check_unchanged()?;
     Ok(PatchFile { base_size: base.size(), base_sha256: sha256.0, size, runs })
 }
 

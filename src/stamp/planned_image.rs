@@ -151,6 +151,10 @@ impl<B: ReadAt> BaseImage<B> {
     /// # Errors
     /// What does not fit, and what is not understood well enough to change it.
     pub fn plan(&self, edits: Edits, options: &ManifestOptions) -> Result<PlannedImage> {
+        self.original().settled(self.planned(edits, options))
+    }
+
+    fn planned(&self, edits: Edits, options: &ManifestOptions) -> Result<PlannedImage> {
         self.look_up(&edits)?;
         let draft = draft(BaseFacts::gather(self)?, &edits, options);
         let text = text_of(&Manifest { size: u64::MAX, ..draft.clone() })?;

@@ -53,11 +53,11 @@ impl PlannedImage {
     ///
     /// # Errors
     /// [`crate::Error::Bug`] if an edit does not show, something else differs, or the way back does not lead to the base:
-    /// nothing must be written then.
+    /// nothing must be written then. [`crate::Error::Changed`] if that is because somebody writes to the base.
     pub fn stamp<B: ReadAt + Clone>(self, base: &BaseImage<B>) -> Result<StampedImage<B>> {
         let original = base.original().clone();
         let image = original.clone().with(self.plan.patches.clone(), self.plan.size)?;
-        base.check(&image, &self.edits)?;
+        image.settled(base.check(&image, &self.edits))?;
         Ok(StampedImage { planned: self, original, image })
     }
 }

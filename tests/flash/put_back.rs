@@ -31,6 +31,10 @@ impl ReadAt for Live<'_> {
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()> {
         self.0.bytes.lock().unwrap().read_exact_at(buf, at)
     }
+
+    fn check_unchanged(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 fn bases() -> [Vec<u8>; 2] {

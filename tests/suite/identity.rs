@@ -235,6 +235,9 @@ fn a_medium_that_cannot_be_read_says_nothing() {
         fn read_exact_at(&self, _: &mut [u8], _: u64) -> remaster::Result<()> {
             Err(remaster::Error::io("read")(std::io::Error::from_raw_os_error(5)))
         }
+        fn check_unchanged(&self) -> remaster::Result<()> {
+            Ok(())
+        }
     }
     assert_eq!(identity::compare(&Broken, &*TINY).unwrap(), Verdict::Same);
 }

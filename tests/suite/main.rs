@@ -17,6 +17,7 @@ mod book;
 mod boot_image;
 mod bootline;
 mod cancel;
+mod changing;
 mod cli;
 mod completions;
 mod composed;

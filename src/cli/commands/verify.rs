@@ -288,7 +288,7 @@ fn against_image(args: &Args, image: &dyn ReadAt, name: &str) -> Result<()> {
     }
     check_size(&medium, image.size(), name)?;
     let meter = Meter::new(medium.name(), Style::choose(args.json));
-    let report = flash::verify(&medium, image, &meter)?;
+    let report = medium.settled(flash::verify(&medium, image, &meter))?;
     if let Verdict::Perhaps(found) = verdict
         && report.is_other_data()
     {

@@ -70,6 +70,10 @@ impl<I: ReadAt> ReadAt for Blocks<'_, I> {
         }
         Ok(())
     }
+
+    fn check_unchanged(&self) -> Result<()> {
+        self.image.check_unchanged()
+    }
 }
 
 #[cfg(test)]

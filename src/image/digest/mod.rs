@@ -37,7 +37,7 @@ impl Digest {
     pub fn compute(image: &impl ReadAt, progress: &dyn Progress) -> Result<Self> {
         progress.begin("hash", image.size());
         let (sender, chunks) = mpsc::sync_channel::<Vec<u8>>(AHEAD);
-        let sum = thread::scope(|scope| {
+        let sum: Result<_> = thread::scope(|scope| {
             let summing = threads::start(scope, move || {
                 let mut sum = Sha256::new();
                 for chunk in chunks {
@@ -49,7 +49,8 @@ impl Digest {
             drop(sender);
             let sum = threads::end(summing);
             read.map(|()| sum)
-        })?;
+        });
+        let sum = image.settled(sum)?;
         progress.end();
         Ok(Self(sum.into()))
     }

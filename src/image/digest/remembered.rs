@@ -1,7 +1,7 @@
 //! Digests that were computed before, by path, size, times of change and inode: a cache that is used only
 //! when asked, as a file can be changed and look the same.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::Digest;
 use crate::bounded;
 use crate::file_state::FileState;
+use crate::image::{ImageFile, ReadAt};
 
 /// Bytes of a record; they are some hundreds.
 const LARGEST: u64 = 1 << 16;
@@ -35,8 +36,10 @@ struct Record {
 }
 
 impl DigestKey {
-    fn new(path: &Path, about: &Metadata) -> Self {
-        Self { path: path.to_owned(), state: FileState::new(about) }
+    /// None of a disk, whose times tell nothing.
+    fn new(image: &ImageFile) -> Option<Self> {
+        let path = fs::canonicalize(image.path()).ok()?;
+        Some(Self { path, state: image.state()?.clone() })
     }
 }
 
@@ -47,31 +50,27 @@ impl DigestCache {
     }
 
     /// The digest of a file that looks as it did; none if there is any doubt.
-    pub fn get(&self, path: &Path) -> Option<Digest> {
-        let path = fs::canonicalize(path).ok()?;
-        let of = DigestKey::new(&path, &fs::metadata(&path).ok()?);
-        let text = bounded::read(&self.file(&path), LARGEST, "read a digest").ok()?;
+    pub fn get(&self, image: &ImageFile) -> Option<Digest> {
+        let of = DigestKey::new(image)?;
+        let text = bounded::read(&self.file(&of.path), LARGEST, "read a digest").ok()?;
         let record: Record = serde_json::from_slice(&text).ok()?;
         (record.of == of).then_some(())?;
         record.sha256.parse().ok()
     }
 
-    /// Keeps the digest of a file that looked like `before` when it was read. As in any cache, a digest that cannot be
-    /// kept is dropped, and so is that of a file that changed meanwhile.
-    pub fn put(&self, path: &Path, before: &Metadata, digest: Digest) {
-        let Ok(path) = fs::canonicalize(path) else { return };
-        let Ok(now) = fs::metadata(&path) else { return };
-        let of = DigestKey::new(&path, before);
-        if of != DigestKey::new(&path, &now) {
-            return;
-        }
+    /// Keeps the digest of a file. It is a cache: what cannot be kept is not, and neither is what changed since it was
+    /// opened.
+    pub fn put(&self, image: &ImageFile, digest: Digest) {
+        let of = DigestKey::new(image).filter(|_| image.check_unchanged().is_ok());
+        let Some(of) = of else { return };
+        let file = self.file(&of.path);
         let record = Record { of, sha256: digest.to_string() };
         let Ok(text) = serde_json::to_vec(&record) else { return };
         // What cannot be written is computed again.
         let _ = fs::create_dir_all(&self.folder).and_then(|()| {
             let draft = self.folder.join(format!(".{}", std::process::id()));
             fs::write(&draft, text)?;
-            fs::rename(&draft, self.file(&path))
+            fs::rename(&draft, file)
         });
     }
 
@@ -91,14 +90,15 @@ mod tests {
         let cache = DigestCache::within(folder.path().join("digests"));
         let path = folder.path().join("a.iso");
         fs::write(&path, "one").unwrap();
-        let (about, digest) = (fs::metadata(&path).unwrap(), Digest([7; 32]));
-        assert_eq!(cache.get(&path), None);
-        cache.put(&path, &about, digest);
-        assert_eq!(cache.get(&path), Some(digest));
+        let open = || ImageFile::open(&path).unwrap();
+        let (image, digest) = (open(), Digest([7; 32]));
+        assert_eq!(cache.get(&image), None);
+        cache.put(&image, digest);
+        assert_eq!(cache.get(&open()), Some(digest));
         fs::write(&path, "four").unwrap();
-        assert_eq!(cache.get(&path), None);
-        cache.put(&path, &about, digest);
-        assert_eq!(cache.get(&path), None, "it changed while it was read");
+        assert_eq!(cache.get(&open()), None);
+        cache.put(&image, digest);
+        assert_eq!(cache.get(&open()), None, "it changed while it was read");
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         let path = folder.path().join("a.iso");
         fs::write(&path, "one").unwrap();
         let about = fs::metadata(&path).unwrap();
-        cache.put(&path, &about, Digest([7; 32]));
+        cache.put(&ImageFile::open(&path).unwrap(), Digest([7; 32]));
         // A tick of the filesystem's clock.
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(&path, "two").unwrap();
@@ -118,6 +118,6 @@ mod tests {
             .and_then(|file| file.set_modified(about.modified().unwrap()))
             .unwrap();
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), about.modified().unwrap());
-        assert_eq!(cache.get(&path), None);
+        assert_eq!(cache.get(&ImageFile::open(&path).unwrap()), None);
     }
 }

@@ -10,5 +10,6 @@ mod xz_index;
 mod zstd_frames;
 
 pub use digest_check::{DigestMatch, ExpectedDigest};
+pub(crate) use source::Restart;
 pub use source::{Feed, Packing, Source, Stream, is_pipe};
 pub use unnamed::unpacked;

@@ -13,8 +13,9 @@ use super::reader::{INPUT, Reader};
 use super::{xz_index, zstd_frames};
 use crate::checked;
 use crate::error::{Error, Material, Result};
+use crate::file_state::FileState;
 use crate::image::file_type::{self, FileType, HEAD};
-use crate::image::{ImageFile, about};
+use crate::image::{ImageFile, ReadAt, about};
 use crate::threads;
 use crate::units::{u64_len, u64_of, usize_of};
 
@@ -164,7 +165,7 @@ impl Source {
             Packing::Plain => Ok(Self::Plain(image)),
             packing => {
                 let check = expected.map(DigestCheck::new).map(Box::new);
-                Stream::of_file(&path, file, packing, check).map(Self::Stream)
+                Stream::of_file(image, file, packing, check).map(Self::Stream)
             }
         }
     }
@@ -172,7 +173,7 @@ impl Source {
     /// Bytes of the image, if they are known before the end.
     pub fn size(&self) -> Option<u64> {
         match self {
-            Self::Plain(image) => Some(crate::image::ReadAt::size(image)),
+            Self::Plain(image) => Some(image.size()),
             Self::Stream(stream) => stream.size(),
         }
     }
@@ -239,7 +240,8 @@ pub struct Stream {
     reader: Box<dyn Read + Send>,
     size: Option<u64>,
     done: u64,
-    again: Option<PathBuf>,
+    /// The file that it comes from; none of a pipe.
+    packed: Option<ImageFile>,
     /// Bytes that were unpacked to be looked at, and come first.
     ahead: Vec<u8>,
     /// What is demanded of it.
@@ -283,19 +285,20 @@ impl Stream {
             reader,
             size: None,
             done: 0,
-            again: None,
+            packed: None,
             ahead: Vec::new(),
             check,
         })
     }
 
+    /// `file` is that of the image, at its start.
     fn of_file(
-        path: &Path,
+        image: ImageFile,
         file: File,
         packing: Packing,
         check: Option<Box<DigestCheck>>,
     ) -> Result<Self> {
-        let name = path.display().to_string();
+        let name = image.path().display().to_string();
         let size = match packing {
             Packing::Xz => xz_index::unpacked_size(&file),
             Packing::Zstd => zstd_frames::unpacked_size(&file),
@@ -306,13 +309,28 @@ impl Stream {
         } else {
             (size, unpacked(packing, BufReader::with_capacity(INPUT, file))?)
         };
-        let again = Some(path.to_owned());
-        Ok(Self { name, packing, reader, size, done: 0, again, ahead: Vec::new(), check })
+        let (packed, ahead) = (Some(image), Vec::new());
+        Ok(Self { name, packing, reader, size, done: 0, packed, ahead, check })
     }
 
     /// The file to read once more; none if it can come only once.
-    pub(crate) fn restart(&self) -> Option<PathBuf> {
-        self.again.clone()
+    pub(crate) fn restart(&self) -> Option<Restart> {
+        self.packed.as_ref().map(Restart::of)
+    }
+
+    /// Whether it comes from the file that a restart is of.
+    fn is_of(&self, restart: &Restart) -> bool {
+        self.packed.as_ref().is_some_and(|packed| packed.state() == restart.state.as_ref())
+    }
+
+    /// The file that it comes from, now that all of it was read.
+    pub(super) fn into_packed(self) -> Option<ImageFile> {
+        self.packed
+    }
+
+    /// Refuses a file that changed since it was opened: asked at the end.
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        self.packed.as_ref().map_or(Ok(()), ImageFile::check_unchanged)
     }
 
     /// How it is packed.
@@ -361,6 +379,30 @@ impl Stream {
     }
 }
 
+/// A packed file that can be read once more.
+pub(crate) struct Restart {
+    path: PathBuf,
+    state: Option<FileState>,
+}
+
+impl Restart {
+    fn of(packed: &ImageFile) -> Self {
+        Self { path: packed.path().to_owned(), state: packed.state().cloned() }
+    }
+
+    /// What is in it, from the start.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if it is not the file that was read before.
+    pub(crate) fn open(&self) -> Result<Stream> {
+        let image = ImageFile::open(&self.path)?;
+        match Source::of_file(image, None)? {
+            Source::Stream(stream) if stream.is_of(self) => stream.without_archive(),
+            _ => Err(Error::Changed { what: self.path.display().to_string() }),
+        }
+    }
+}
+
 impl Feed for Stream {
     fn size(&self) -> Option<u64> {
         self.size
@@ -383,6 +425,7 @@ impl Feed for Stream {
     }
 
     fn fits(&mut self) -> Result<Option<DigestMatch>> {
+        self.check_unchanged()?;
         self.check.take().map(|check| check.finish(&self.name)).transpose()
     }
 }
@@ -407,6 +450,9 @@ impl Stream {
 
     /// Decoders say what is wrong with the data; other faults are the system's. `read` came before it.
     fn fault(&self, read: &[u8], fault: io::Error) -> Error {
+        if let Err(changed) = self.check_unchanged() {
+            return changed;
+        }
         let fault = match fault.downcast::<Error>() {
             Ok(told) => return self.at_fault(told),
             Err(fault) => fault,

@@ -24,12 +24,15 @@ const CHUNK: u64 = 1 << 20;
 /// # Errors
 /// What cannot be unpacked; a folder that has no room for it.
 pub fn unpacked(image: ImageFile, folder: &Path, progress: &dyn Progress) -> Result<ImageFile> {
-    match Source::open(image.path())? {
-        Source::Plain(_) => Ok(image),
+    let path = image.path().to_owned();
+    match Source::of_file(image, None)? {
+        Source::Plain(image) => Ok(image),
         Source::Stream(mut stream) => {
             check(&mut stream)?;
-            let (file, size) = unpack(image.path(), stream, folder, progress)?;
-            Ok(image.unpacked_to(file, size))
+            let (file, size) = unpack(&path, &mut stream, folder, progress)?;
+            stream.check_unchanged()?;
+            let packed = checked::present(stream.into_packed(), "the file that was unpacked")?;
+            Ok(packed.unpacked_to(file, size))
         }
     }
 }
@@ -46,7 +49,7 @@ fn check(stream: &mut Stream) -> Result<()> {
 
 fn unpack(
     path: &Path,
-    mut stream: Stream,
+    stream: &mut Stream,
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<(File, u64)> {

@@ -92,6 +92,10 @@ pub struct Diff {
 impl Diff {
     /// Compares two images. If one is not an installer, only bytes are compared, and it is said why.
     pub fn compare<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Self> {
+        before.settled(after.settled(Self::found(before, after)))
+    }
+
+    fn found<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Self> {
         let ranges = ranges(before, after)?;
         let mut found = Self { schema: SCHEMA, ..Self::default() };
         match (Known::read(before, Which::Before)?, Known::read(after, Which::After)?) {

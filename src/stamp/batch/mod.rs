@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::error::{Advice, Error, Result};
-use crate::image::ImageFile;
 use crate::image::digest::Digest;
+use crate::image::{ImageFile, ReadAt};
 use crate::live::{Customization, CustomizationTemplate, Facts, HostKeys, Input};
 use crate::output::file::{self, Output, OverwritePolicy, Ready};
 use crate::place;
@@ -395,11 +395,11 @@ impl Run<'_> {
             private: job.image.is_private(),
         };
         let waiting = Waiting { done, place: user.place.clone(), files: Vec::new(), entry: None };
-        match batch.form {
+        batch.file.settled(match batch.form {
             Form::Image => self.image(waiting, &job),
             Form::Patch => self.patch(waiting, &job),
             Form::Oci => self.layer(waiting, &job, &name),
-        }
+        })
     }
 
     /// A user's image, and whether it exists already. An existing image of the same recipe is made again with its own

@@ -73,6 +73,7 @@ impl Blocks {
             progress.advance(at.size());
         }
         progress.end();
+        base.check_unchanged()?;
         Ok((Self { size: BLOCK, sha256 }, Digest(whole.finalize().into())))
     }
 

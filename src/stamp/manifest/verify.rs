@@ -15,6 +15,10 @@ use crate::stamp::base_image::{BaseImage, Surveyed};
 /// # Errors
 /// [`Error::Differs`] at the first thing that differs, [`Error::Usage`] if there are no digests of blocks.
 pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> Result<()> {
+    image.settled(compare(image, found, progress))
+}
+
+fn compare<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> Result<()> {
     let manifest = &found.manifest;
     let base = BaseImage::open(image)?;
     claims(&base, manifest)?;
