@@ -4,7 +4,7 @@
 
 use std::io;
 use std::panic::Location;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use crate::advice::{Advice, Material};
 
@@ -195,6 +195,15 @@ pub enum Error {
         /// The call, as `open /tmp/x`.
         doing: String,
         /// Its answer.
+        #[source]
+        source: io::Error,
+    },
+    /// An edit in place that is begun and could not be finished: until it is, the file is no image.
+    #[error("{} is half edited", image.display())]
+    HalfEdited {
+        /// The image.
+        image: PathBuf,
+        /// The answer of the operating system.
         #[source]
         source: io::Error,
     },
@@ -437,6 +446,15 @@ impl Error {
         }
         if let Self::Unsound { image, .. } = &mut self {
             *image = name.to_string();
+        }
+        self
+    }
+
+    /// Says what is so in spite of it, of an error of the operating system or of a refusal.
+    #[must_use]
+    pub fn but(mut self, also: impl std::fmt::Display) -> Self {
+        if let Self::Io { doing: told, .. } | Self::Usage { what: told, .. } = &mut self {
+            *told = format!("{told}, but {also}");
         }
         self
     }

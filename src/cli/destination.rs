@@ -7,7 +7,7 @@ use std::path::Path;
 
 use remaster::error::{Advice, Error, Result};
 use remaster::image::{ImageFile, ReadAt};
-use remaster::output::file::{CopyMethod, FileAccess, Output, OverwritePolicy};
+use remaster::output::file::{CopyMethod, FileAccess, Output, OverwritePolicy, Ready, publish};
 use remaster::output::{Outgoing, stream};
 use remaster::progress::Progress;
 use remaster::stamp::privacy::Privacy;
@@ -117,26 +117,52 @@ impl Destination {
         }
     }
 
+    /// Writes the image, and names what is ready `beside` it with it.
     pub(crate) fn write(
         &self,
         image: Outgoing<'_, &ImageFile>,
+        beside: Vec<Ready>,
         progress: &dyn Progress,
     ) -> Result<Option<CopyMethod>> {
-        match self {
-            Self::File(output) => output.write(image, progress).map(Some),
-            Self::Pipe => stream::write(image, pipe()?, progress).map(|()| None),
-        }
+        let mut how = None;
+        let written = match self {
+            Self::File(output) => {
+                let (ready, copied) = output.written(image, progress)?;
+                how = Some(copied);
+                Some(ready)
+            }
+            Self::Pipe => stream::write(image, pipe()?, progress).map(|()| None)?,
+        };
+        named(beside, written).map(|()| how)
     }
 
-    /// Writes bytes for these readers.
-    pub(crate) fn write_bytes(&self, bytes: &[u8], readers: FileAccess) -> Result<()> {
-        match self {
-            Self::File(output) => output.write_bytes(bytes, readers),
-            Self::Pipe => {
-                let written = io::stdout().lock().write_all(bytes);
-                written.map_err(Error::io("write to standard output"))
-            }
-        }
+    /// The same of what `write` writes, for these readers.
+    pub(crate) fn write_with(
+        &self,
+        readers: FileAccess,
+        beside: Vec<Ready>,
+        write: impl FnOnce(&File) -> Result<()>,
+    ) -> Result<()> {
+        let written = match self {
+            Self::File(output) => Some(output.written_with(readers, write)?),
+            Self::Pipe => write(&pipe()?).map(|()| None)?,
+        };
+        named(beside, written)
+    }
+
+    /// The same of bytes.
+    pub(crate) fn write_bytes(
+        &self,
+        bytes: &[u8],
+        readers: FileAccess,
+        beside: Vec<Ready>,
+    ) -> Result<()> {
+        let doing = match self {
+            Self::File(output) => format!("write {}", output.path().display()),
+            Self::Pipe => "write to standard output".to_owned(),
+        };
+        let write = |mut to: &File| to.write_all(bytes).map_err(Error::io(doing));
+        self.write_with(readers, beside, write)
     }
 
     /// What records call the image.
@@ -165,6 +191,12 @@ impl Destination {
             "{wrote}next: remaster flash {name} /dev/sdX\nthen: ssh root@ADDRESS, as the booted machine's screen or your router shows it\n"
         )
     }
+}
+
+/// Names an output, if it is a file, and what is beside it.
+fn named(mut beside: Vec<Ready>, written: Option<Ready>) -> Result<()> {
+    beside.extend(written);
+    publish(beside)
 }
 
 /// The error about an output that may be a pipe.

@@ -2,17 +2,20 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::path::Path;
 
 use remaster::error::{Advice, Error, Material};
 use remaster::keys::KeyError;
 use rustix::io::Errno;
 
+use super::shell::shell_quote;
 use super::slips;
 
 /// The exit status of the program that ends with this error (listed in `remaster --help`).
 pub(super) fn exit_code(fault: &Error) -> u8 {
     match fault {
         Error::Io { .. }
+        | Error::HalfEdited { .. }
         | Error::NoThread { .. }
         | Error::NotFound { .. }
         | Error::Denied { .. }
@@ -49,11 +52,22 @@ pub(super) fn hint(fault: &Error) -> Option<String> {
             of_system(source).map(str::to_owned)
         }
         Error::Key(fault) => fault.hint(),
+        Error::HalfEdited { image, source } => Some(finish_edit(image, source)),
         _ => match fault.advice() {
             Some(advice) => Some(words(advice).into_owned()),
             None => of_kind(fault).map(str::to_owned),
         },
     }
+}
+
+/// What finishes an edit in place, and what to do before where the operating system refused.
+fn finish_edit(image: &Path, source: &io::Error) -> String {
+    let before = match source.kind() {
+        io::ErrorKind::StorageFull => "free some space, then ",
+        _ if Errno::from_io_error(source) == Some(Errno::FBIG) => "raise `ulimit -f`, then ",
+        _ => "",
+    };
+    format!("{before}finish it with `remaster edit --recover {}`", shell_quote(image))
 }
 
 /// The hint that fits every error of this kind.

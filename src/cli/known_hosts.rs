@@ -5,7 +5,7 @@ use std::path::Path;
 
 use remaster::error::{Error, Result};
 use remaster::live::{Customization, HostKeys};
-use remaster::output::file::{FileAccess, Output, OverwritePolicy};
+use remaster::output::file::{FileAccess, Output, OverwritePolicy, Ready, publish};
 use remaster::run_files::RunFiles;
 use serde_json::{Value, json};
 
@@ -50,10 +50,12 @@ impl KnownHosts {
 
     /// Writes the file, for everyone to read.
     pub(super) fn write(&self) -> Result<()> {
-        match &self.file {
-            Some(file) => write(file, &self.text()),
-            None => Ok(()),
-        }
+        publish(self.ready()?.into_iter().collect())
+    }
+
+    /// The same in a file that has no name yet.
+    pub(super) fn ready(&self) -> Result<Option<Ready>> {
+        self.file.as_ref().map(|file| ready(file, &self.text())).transpose()
     }
 
     /// What a dry run tells of the file.
@@ -127,9 +129,9 @@ pub(super) fn place(path: &Path, named: bool) -> Result<Output> {
     Output::of_bytes(path, existing)
 }
 
-/// Writes the text of a `known_hosts` file, for everyone to read.
-pub(super) fn write(file: &Output, text: &str) -> Result<()> {
-    file.write_bytes(text.as_bytes(), FileAccess::Everyone)
+/// The text of a `known_hosts` file, for everyone to read, in a file that has no name yet.
+pub(super) fn ready(file: &Output, text: &str) -> Result<Ready> {
+    file.bytes(text.as_bytes(), FileAccess::Everyone)
 }
 
 /// The host keys of one image, for programs.

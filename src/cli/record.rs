@@ -6,7 +6,7 @@ use std::sync::Arc;
 use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
-use remaster::output::file::FileAccess;
+use remaster::output::file::Ready;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::run_files::RunFiles;
@@ -274,24 +274,24 @@ impl SidecarArgs {
         self.wanted().check(made.signer())
     }
 
-    /// Writes what was asked for, and says what was written.
-    pub(super) fn write(
+    /// What was asked for, in files that have no names yet, and what is said once they have.
+    pub(super) fn ready(
         &self,
         told: &SidecarContext<'_>,
         image: &impl ReadAt,
         progress: &dyn Progress,
-    ) -> Result<String> {
+    ) -> Result<(Vec<Ready>, String)> {
         let SidecarContext { made, name, written } = *told;
-        let mut summary = String::new();
+        let (mut ready, mut summary) = (Vec::new(), String::new());
         for (record, bytes) in
             self.wanted().make(made, name, || Digest::compute(image, progress))?
         {
             if let Some(path) = self.path(record) {
-                written.beside(&path)?.write_bytes(&bytes, FileAccess::Usual)?;
+                ready.push(written.beside(&path)?.bytes(&bytes, made.readers())?);
                 summary.extend(["wrote ", &shell_quote(&path), "\n"]);
             }
         }
-        Ok(summary)
+        Ok((ready, summary))
     }
 
     fn path(&self, record: Record) -> Option<PathBuf> {

@@ -144,13 +144,17 @@ impl<B: ReadAt> ComposedNetboot<B> {
     /// # Errors
     /// [`Error::Bug`] if it is not what it is to be: nothing must be written then.
     pub fn verify(self) -> Result<Netboot<B>> {
+        self.kernel.settled(self.initrd.settled(self.check()))?;
+        Ok(Netboot(self))
+    }
+
+    fn check(&self) -> Result<()> {
         let end = comes_from(&self.kernel, 0, &self.kernel_from, "the kernel")?;
         if end != self.kernel.size() {
             return Err(differs("the kernel", end, "more bytes", "those of the base"));
         }
         self.expected.check(&self.initrd, ByteRange::up_to(self.initrd.size()))?;
-        self.line()?;
-        Ok(Netboot(self))
+        self.line()
     }
 
     /// The script starts the kernel with its arguments, and the initrd.
@@ -231,6 +235,11 @@ impl<B: ReadAt> ComposedArchive<B> {
     /// # Errors
     /// [`Error::Bug`] if it is not what it is to be: nothing must be written then.
     pub fn verify(self) -> Result<Archive<B>> {
+        self.image.settled(self.check())?;
+        Ok(Archive(self))
+    }
+
+    fn check(&self) -> Result<()> {
         let found = archive::members(&self.image)
             .map_err(|fault| differs("the archive", 0, fault, "a tar archive"))?;
         let paths = |members: &[archive::Member]| -> Vec<String> {
@@ -240,8 +249,7 @@ impl<B: ReadAt> ComposedArchive<B> {
         if old != new {
             return Err(differs("the archive", 0, new.join(", "), old.join(", ")));
         }
-        self.before.iter().zip(&found).try_for_each(|(old, new)| self.member(old, new.at))?;
-        Ok(Archive(self))
+        self.before.iter().zip(&found).try_for_each(|(old, new)| self.member(old, new.at))
     }
 
     fn member(&self, old: &archive::Member, at: ByteRange) -> Result<()> {

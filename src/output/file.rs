@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{OFlags, RenameFlags};
 
 pub use super::fill::CopyMethod;
-use super::fill::{fill, filled};
+use super::fill::{Fill, fill, filled};
+pub use super::naming::{Ready, publish};
 pub use super::temp_file::FileAccess;
 use super::temp_file::{TempFile, flags, rename};
 use crate::error::{Advice, Error, Result};
@@ -27,7 +28,7 @@ pub enum OverwritePolicy {
 }
 
 /// A place for an image, checked before any work is done.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Output {
     path: PathBuf,
     folder: PathBuf,
@@ -113,72 +114,94 @@ impl Output {
         outgoing: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
     ) -> Result<CopyMethod> {
-        place::check_name(&self.path, None)?;
-        let image = outgoing.image();
-        let draft = self.draft(outgoing.readers())?;
-        let doing = || format!("write {}", self.path.display());
-        draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
-        progress.begin("write", image.size());
-        let fill = if self.synced { filled } else { fill };
-        let how = fill(&draft.file, image, progress)
-            .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;
-        image.check_unchanged()?;
-        progress.end();
-        self.sync(&draft.file).map_err(Error::io(doing()))?;
-        if progress.is_cancelled() {
-            return Err(Error::Interrupted);
-        }
-        self.name(draft)?;
+        let (ready, how) = self.written(outgoing, progress)?;
+        publish(vec![ready])?;
         Ok(how)
     }
 
-    /// Writes what is packed on the way, for these readers.
-    pub fn write_packed(
+    /// An image that is written, where that is waited for is on the disk, and has no name yet.
+    pub fn written(
         &self,
-        readers: FileAccess,
-        pack: impl FnOnce(&File) -> Result<()>,
-    ) -> Result<()> {
-        let draft = self.draft(readers)?;
-        pack(&draft.file)?;
-        let doing = || format!("write {}", self.path.display());
-        self.sync(&draft.file).map_err(Error::io(doing()))?;
-        self.name(draft)
+        outgoing: Outgoing<'_, &ImageFile>,
+        progress: &dyn Progress,
+    ) -> Result<(Ready, CopyMethod)> {
+        place::check_name(&self.path, None)?;
+        progress.begin("write", outgoing.image().size());
+        let fill = if self.synced { filled } else { fill };
+        let (draft, how) = self.draft_of(outgoing, fill, progress)?;
+        progress.end();
+        self.sync(&draft.file).map_err(|fault| self.not_written(fault))?;
+        if progress.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        Ok((self.ready(draft), how))
     }
 
-    /// An image that is written and has no name yet.
-    pub fn ready(
-        self,
+    /// An image that is filled in, has no name yet, and may not be on the disk yet: for many that are synced together.
+    pub(crate) fn filled(
+        &self,
         outgoing: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
     ) -> Result<Ready> {
+        self.draft_of(outgoing, fill, progress).map(|(draft, _)| self.ready(draft))
+    }
+
+    /// A file without a name that has all bytes of an image.
+    fn draft_of(
+        &self,
+        outgoing: Outgoing<'_, &ImageFile>,
+        fill: Fill,
+        progress: &dyn Progress,
+    ) -> Result<(TempFile, CopyMethod)> {
         let image = outgoing.image();
         let draft = self.draft(outgoing.readers())?;
-        let doing = || format!("write {}", self.path.display());
-        draft.file.set_len(image.size()).map_err(Error::io(doing()))?;
-        fill(&draft.file, image, progress)
-            .map_err(|fault| fault.unwrap_or_else(|fault| Error::io(doing())(fault)))?;
+        draft.file.set_len(image.size()).map_err(|fault| self.not_written(fault))?;
+        let how = fill(&draft.file, image, progress)
+            .map_err(|fault| fault.unwrap_or_else(|fault| self.not_written(fault)))?;
         image.check_unchanged()?;
-        Ok(Ready { output: self, draft })
+        Ok((draft, how))
+    }
+
+    /// A file for these readers that is written by `write`, and has no name yet.
+    pub fn written_with(
+        &self,
+        readers: FileAccess,
+        write: impl FnOnce(&File) -> Result<()>,
+    ) -> Result<Ready> {
+        let draft = self.draft(readers)?;
+        write(&draft.file)?;
+        Ok(self.ready(draft))
     }
 
     /// Writes bytes that are not an image, for these readers.
     pub fn write_bytes(&self, bytes: &[u8], readers: FileAccess) -> Result<()> {
+        publish(vec![self.bytes(bytes, readers)?])
+    }
+
+    /// Bytes that are not an image, for these readers, in a file that has no name yet.
+    pub fn bytes(&self, bytes: &[u8], readers: FileAccess) -> Result<Ready> {
         place::check_name(&self.path, None)?;
         let draft = self.draft(readers)?;
-        let written = draft.file.write_all_at(bytes, 0).and_then(|()| self.sync(&draft.file));
-        written.map_err(Error::io(format!("write {}", self.path.display())))?;
-        self.name(draft)
+        draft.file.write_all_at(bytes, 0).map_err(|fault| self.not_written(fault))?;
+        Ok(self.ready(draft))
     }
 
-    /// The same of bytes.
-    pub(crate) fn ready_bytes(self, bytes: &[u8], readers: FileAccess) -> Result<Ready> {
-        let draft = self.draft(readers)?;
-        let written = draft.file.write_all_at(bytes, 0);
-        written.map_err(Error::io(format!("write {}", self.path.display())))?;
-        Ok(Ready { output: self, draft })
+    fn ready(&self, draft: TempFile) -> Ready {
+        Ready { output: self.clone(), draft }
     }
 
-    fn published(&self, fault: io::Error) -> Error {
+    /// The folder of the file.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is done with a file that already exists.
+    pub(super) fn existing(&self) -> OverwritePolicy {
+        self.existing
+    }
+
+    /// The error where the operating system refuses.
+    pub(super) fn not_written(&self, fault: io::Error) -> Error {
         match fault.kind() {
             io::ErrorKind::AlreadyExists => taken(&self.path),
             _ => Error::io(format!("write {}", self.path.display()))(fault),
@@ -190,19 +213,13 @@ impl Output {
         TempFile::open(&self.folder, readers)
     }
 
-    /// Gives a file that is on the disk its name, durably.
-    pub(super) fn name(&self, draft: TempFile) -> Result<()> {
-        self.publish(draft).map_err(|fault| self.published(fault))?;
-        self.sync_folder()
-    }
-
     /// Brings a file to the disk, where that is waited for.
-    fn sync(&self, file: &File) -> io::Result<()> {
+    pub(super) fn sync(&self, file: &File) -> io::Result<()> {
         if self.synced { file.sync_all() } else { Ok(()) }
     }
 
     /// Makes the name durable, where that is waited for.
-    fn sync_folder(&self) -> Result<()> {
+    pub(super) fn sync_folder(&self) -> Result<()> {
         if !self.synced {
             return Ok(());
         }
@@ -210,7 +227,7 @@ impl Output {
     }
 
     /// Gives the finished file its name.
-    fn publish(&self, mut draft: TempFile) -> io::Result<()> {
+    pub(super) fn publish(&self, mut draft: TempFile) -> io::Result<()> {
         if draft.name.is_none() && self.existing == OverwritePolicy::Refuse {
             draft.link(&self.path)?;
         } else {
@@ -234,64 +251,16 @@ pub(super) fn sync_folder(folder: &Path, named: &Path) -> Result<()> {
     synced.map_err(Error::io(doing))
 }
 
-/// A finished file that waits for its name.
-#[derive(Debug)]
-pub struct Ready {
-    output: Output,
-    draft: TempFile,
-}
-
-/// Files that are synced one by one; more are synced with their filesystem. Each fsync(2) waits for the disk once, and
-/// syncfs(2) once for all, but also for what others have written.
-const MAX_SYNCED_ALONE: usize = 4;
-
-/// Gives finished files of one folder their names, after all of them are on the disk. Says of each
-/// whether it has its name.
-pub fn publish(ready: Vec<Ready>) -> Vec<Result<()>> {
-    let synced = synced(&ready);
-    let mut folder = None;
-    let mut done: Vec<Result<()>> = ready
-        .into_iter()
-        .zip(synced)
-        .map(|(Ready { output, draft }, synced)| {
-            synced?;
-            output.publish(draft).map_err(|fault| output.published(fault))?;
-            folder = Some(output);
-            Ok(())
-        })
-        .collect();
-    if let (Some(Err(fault)), Some(last)) =
-        (folder.map(|output| output.sync_folder()), done.last_mut())
-    {
-        *last = Err(fault);
-    }
-    done
-}
-
-/// Brings files to the disk, where that is waited for.
-fn synced(ready: &[Ready]) -> Vec<Result<()>> {
-    let doing = |one: &Ready| Error::io(format!("write {}", one.output.path.display()));
-    let waiting = ready.iter().filter(|one| one.output.synced).count();
-    match ready.first() {
-        Some(first) if waiting > MAX_SYNCED_ALONE => {
-            let all = rustix::fs::syncfs(&first.draft.file);
-            ready.iter().map(|one| all.map_err(|fault| doing(one)(fault.into()))).collect()
-        }
-        _ => ready.iter().map(|one| one.output.sync(&one.draft.file).map_err(doing(one))).collect(),
-    }
-}
-
 /// Puts an image under another path: a clone where the filesystem can, else a copy. Never one more name of the
 /// user's file, which an edit in place would change in both.
 pub fn copy(image: Outgoing<'_, &ImageFile>, path: &Path) -> Result<()> {
     let output = Output::at(path, OverwritePolicy::Replace)?;
-    publish(vec![output.ready(image, &Silent)?]).into_iter().collect()
+    publish(vec![output.filled(image, &Silent)?])
 }
 
 /// Writes bytes to a file that appears whole or not at all.
 pub fn write_bytes(path: &Path, bytes: &[u8], existing: OverwritePolicy) -> Result<()> {
-    let ready = Output::of_bytes(path, existing)?.ready_bytes(bytes, FileAccess::Usual)?;
-    publish(vec![ready]).into_iter().collect()
+    Output::of_bytes(path, existing)?.write_bytes(bytes, FileAccess::Usual)
 }
 
 /// Whether a name is that of a packed tar archive.

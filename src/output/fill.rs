@@ -38,6 +38,10 @@ pub enum CopyMethod {
 /// A fault of the operating system, or one that already says what it is.
 pub(super) type Fault = std::result::Result<Error, io::Error>;
 
+/// A way to fill a new file with the bytes of an image.
+pub(super) type Fill =
+    fn(&File, &PatchedImage<&ImageFile>, &dyn Progress) -> std::result::Result<CopyMethod, Fault>;
+
 fn refused(fault: impl Into<io::Error>) -> Fault {
     Err(fault.into())
 }

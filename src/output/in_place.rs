@@ -29,6 +29,7 @@ use crate::image::patched::PatchedImage;
 use crate::image::{self, ImageFile, ReadAt};
 use crate::output::Outgoing;
 use crate::output::file::{FileAccess, Output, OverwritePolicy, sync_folder};
+use crate::output::reserve;
 use crate::output::temp_file::TempFile;
 use crate::progress::Progress;
 use crate::units::{ByteRange, u64_len, u64_of, usize_of};
@@ -113,7 +114,8 @@ impl InPlaceEdit {
     /// were written.
     ///
     /// # Errors
-    /// The operating system's; the file is then the old image or, by [`InPlaceEdit::recover`], the new one.
+    /// The operating system's; the file is then the old image or, by [`InPlaceEdit::recover`], the new one, which
+    /// [`Error::HalfEdited`] says.
     pub fn rewrite(
         &self,
         outgoing: Outgoing<'_, &ImageFile>,
@@ -125,10 +127,6 @@ impl InPlaceEdit {
         let draft = place.draft(FileAccess::Owner)?;
         let bytes = self.record(&draft, image, progress)?;
         image.check_unchanged()?;
-        // Before the first byte of a secret is in it, and after the image was looked at: this changes one of its times.
-        if outgoing.is_private() {
-            self.keep_from_others()?;
-        }
         if bytes == 0 && self.size()? == image.size() {
             return Ok(0);
         }
@@ -137,9 +135,41 @@ impl InPlaceEdit {
         }
         let written = draft.file().try_clone();
         let written = written.map_err(Error::io("open the journal of an edit"))?;
-        place.name(draft)?;
+        self.reserve(&written)?;
+        // Before the first byte of a secret is in it, and after the image was looked at: this changes one of its times.
+        if outgoing.is_private() {
+            self.keep_from_others()?;
+        }
+        place.publish(draft).map_err(|fault| place.not_written(fault))?;
+        place.sync_folder().map_err(|fault| self.half_edited(fault.into()))?;
         self.finish(&written)?;
         Ok(bytes)
+    }
+
+    /// Takes room for all that a journal changes, so that a full disk leaves the image as it is.
+    fn reserve(&self, journal: &File) -> Result<()> {
+        let doing =
+            || format!("make room for the edit of {}, which is as it was", self.path.display());
+        let size = journal.metadata().map_err(Error::io(doing()))?.len();
+        let mut ranges = Vec::new();
+        let found = each(journal, size, |run| {
+            let at = checked::range(run.at, u64_len(&run.new), "bytes that change")?;
+            reserve::add(&mut ranges, at);
+            Ok(())
+        });
+        found.and_then(|()| reserve::reserve(&self.file, &ranges)).map_err(|fault| {
+            // Room that was taken behind the end is given back. Where that fails, it is lost until the image grows.
+            let _ = self.size().map(|size| self.file.set_len(size));
+            Error::io(doing())(fault)
+        })
+    }
+
+    /// The error of an edit that is begun and cannot be finished.
+    fn half_edited(&self, source: io::Error) -> Error {
+        match Error::bug_in(&source) {
+            Some(bug) => bug,
+            None => Error::HalfEdited { image: self.path.clone(), source },
+        }
     }
 
     fn size(&self) -> Result<u64> {
@@ -206,17 +236,17 @@ impl InPlaceEdit {
     /// its larger size all the while, so that it is never seen with another one than the old or the new.
     fn finish(&self, source: &File) -> Result<RecoveredEdit> {
         let journal = &journal::path_beside(&self.path);
-        let doing = || format!("finish the edit of {}", self.path.display());
-        let size = source.metadata().map_err(Error::io(doing()))?.len();
+        let half_edited = |fault| self.half_edited(fault);
+        let size = source.metadata().map_err(half_edited)?.len();
         let done = self.checked(journal, source, size)?;
         let whole = done.old_size.max(done.new_size);
-        self.file.set_len(whole).map_err(Error::io(doing()))?;
+        self.file.set_len(whole).map_err(half_edited)?;
         let written = each(source, size, |run| self.file.write_all_at(&run.new, run.at));
         let written = written.and_then(|()| self.file.sync_all());
         let written = written.and_then(|()| self.file.set_len(done.new_size));
-        written.and_then(|()| self.file.sync_all()).map_err(Error::io(doing()))?;
+        written.and_then(|()| self.file.sync_all()).map_err(half_edited)?;
         // The last step: up to here the journal is what an interrupted edit is finished by.
-        fs::remove_file(journal).map_err(Error::io(doing()))?;
+        fs::remove_file(journal).map_err(half_edited)?;
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         sync_folder(folder, &self.path).map(|()| done)
     }
@@ -249,7 +279,7 @@ impl InPlaceEdit {
             io::ErrorKind::InvalidData => {
                 broken(journal, "the image that it was written for", "another one")
             }
-            _ => Error::io(format!("finish the edit of {}", self.path.display()))(fault),
+            _ => self.half_edited(fault),
         })?;
         Ok(done)
     }
@@ -441,7 +471,7 @@ mod tests {
             Output::of_bytes(&journal::path_beside(&path), OverwritePolicy::Refuse).unwrap();
         let draft = place.draft(FileAccess::Owner).unwrap();
         edited.record(&draft, &image, &Silent).unwrap();
-        place.name(draft).unwrap();
+        place.publish(draft).unwrap();
         (path, old, new)
     }
 

@@ -4,7 +4,9 @@ pub mod directory;
 pub mod file;
 mod fill;
 pub mod in_place;
+pub(crate) mod naming;
 mod outgoing;
+mod reserve;
 pub mod stream;
 mod temp_file;
 

@@ -55,7 +55,8 @@ impl TempFile {
         &self.file
     }
 
-    /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`.
+    /// Opens a file without a name in the folder; with one where the filesystem has no `O_TMPFILE`, or where no name can be
+    /// given later.
     pub(super) fn open(folder: &Path, readers: FileAccess) -> Result<Self> {
         let draft = Self::open_with(folder, readers)?;
         if let Some(mode) = readers.certain() {
@@ -71,7 +72,8 @@ impl TempFile {
         options.read(true).write(true).mode(readers.certain().unwrap_or(USUAL_MODE));
         let unnamed = options.custom_flags(flags(OFlags::TMPFILE)).open(folder);
         match unnamed {
-            Ok(file) => Ok(Self { file, name: None }),
+            Ok(file) if own_path(&file).exists() => Ok(Self { file, name: None }),
+            Ok(_) => Self::open_named(folder, readers),
             Err(fault) if matches!(fault.raw_os_error(), Some(95 | 21 | 2 | 22)) => {
                 Self::open_named(folder, readers)
             }
@@ -91,7 +93,7 @@ impl TempFile {
 
     /// Gives the file a path that must be free.
     pub(super) fn link(&self, path: &Path) -> io::Result<()> {
-        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let own = own_path(&self.file);
         rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
     }
 
@@ -113,6 +115,11 @@ impl Drop for TempFile {
             let _ = fs::remove_file(name);
         }
     }
+}
+
+/// The path by which a file without a name gets one (open(2), `O_TMPFILE`). It is not there in a container without /proc.
+fn own_path(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 pub(super) fn flags(flags: OFlags) -> i32 {

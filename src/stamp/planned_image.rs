@@ -12,6 +12,7 @@ use crate::image::digest::Digest;
 use crate::image::patched::{Patch, PatchedImage, Source};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::plan::{Plan, Step};
+use crate::output::file::FileAccess;
 use crate::recipe::edits::Edits;
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::manifest::blocks::{self, Blocks};
@@ -122,6 +123,12 @@ impl PlannedImage {
     /// Whether the image holds what others must not know.
     pub fn is_private(&self) -> bool {
         self.manifest.private != Some(false)
+    }
+
+    /// Who may read the image, and all that is written of it: its manifest has a digest of what was put in, by which
+    /// a guess at a secret could be tried.
+    pub fn readers(&self) -> FileAccess {
+        FileAccess::new(self.is_private())
     }
 
     /// Bytes of the image.

@@ -1,8 +1,7 @@
 //! A disk or file that is open for overwriting and proved to be the one that was meant.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -226,7 +225,15 @@ fn make_file(path: &Path) -> io::Result<bool> {
 fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let digits = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    digits.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok()).unwrap_or(0o077)
+    let told = digits.and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok());
+    told.unwrap_or_else(umask_without_proc)
+}
+
+/// The same by the system call: what other threads make meanwhile is closed to all others.
+fn umask_without_proc() -> u32 {
+    let mask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(mask);
+    mask.bits()
 }
 
 impl Target {
@@ -297,23 +304,39 @@ impl Target {
         set.map_err(Error::io(doing()))
     }
 
-    /// A file once more, for reading by the page cache; none of a disk.
-    pub fn reopened(&self) -> Result<Option<File>> {
-        if self.disk.is_some() {
-            return Ok(None);
+    /// A file once more, for reading by the page cache.
+    ///
+    /// # Errors
+    /// Another file has its path by now.
+    pub fn reopened(&self) -> Result<File> {
+        let doing = || format!("read {} again", self.path.display());
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = File::options().read(true).custom_flags(flags).open(&self.path);
+        let file = file.map_err(Error::io(doing()))?;
+        let found = file.metadata().map_err(Error::io(doing()))?;
+        if self.is_own(&found).map_err(Error::io(doing()))? {
+            return Ok(file);
         }
-        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        File::open(own).map(Some).map_err(Error::io(format!("read {}", self.path.display())))
+        Err(Error::Unsafe {
+            target: self.path.display().to_string(),
+            reason: "another file has its place by now".into(),
+            hint: "find out what put it there, then write the image again".into(),
+        })
+    }
+
+    /// Whether this is the open file.
+    fn is_own(&self, found: &Metadata) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        Ok((found.dev(), found.ino()) == (own.dev(), own.ino()))
     }
 
     /// Removes a file that was made when it was opened, and did not get what it was made for; whether it did. Disks stay,
     /// and so do files that existed, and whatever has the name of the file by now.
     pub fn discard(&self) -> Result<bool> {
         let doing = || format!("remove {}", self.path.display());
-        let own = self.file.metadata().map_err(Error::io(doing()))?;
-        let named = std::fs::symlink_metadata(&self.path);
-        let is_own = named.is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino()));
-        if !self.is_new || !is_own {
+        let named = std::fs::symlink_metadata(&self.path).ok();
+        let is_own = named.map(|named| self.is_own(&named)).transpose();
+        if !self.is_new || is_own.map_err(Error::io(doing()))? != Some(true) {
             return Ok(false);
         }
         std::fs::remove_file(&self.path).map_err(Error::io(doing())).map(|()| true)

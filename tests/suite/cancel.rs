@@ -68,14 +68,20 @@ fn folder() -> Folder {
     folder
 }
 
-/// The tiny image and zeros behind it, packed so that they are few: a stream of 46 MiB of them, 2000 times.
+/// The tiny image and zeros behind it, packed so that they are few: a stream of 46 MiB of them, 2000 times. Its MBR has a
+/// partition of 60 GiB.
 static PACKED: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let packed = |bytes: &[u8]| {
         let mut packer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
         packer.write_all(bytes).unwrap();
         packer.finish().unwrap()
     };
-    [packed(&TINY), packed(&vec![0; 46 << 20]).repeat(2000)].concat()
+    let mut image = TINY.clone();
+    image[0x1EE..0x1FE].fill(0);
+    image[0x1F2] = 0x83;
+    image[0x1F6..0x1FA].copy_from_slice(&2048_u32.to_le_bytes());
+    image[0x1FA..0x1FE].copy_from_slice(&(60_u32 << 21).to_le_bytes());
+    [packed(&image), packed(&vec![0; 46 << 20]).repeat(2000)].concat()
 });
 
 /// Makes a library in which no look-up ever ends.

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     if let Some(descriptor) = descriptor {
         descriptor.check_image(image.image())?;
     }
-    let how = output.write(image.outgoing(), &progress)?;
+    let how = output.write(image.outgoing(), Vec::new(), &progress)?;
     printer::say(&output.next(image.outgoing(), how));
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use remaster::error::{Advice, Error, Result};
 use remaster::image::{ImageFile, file_type};
 use remaster::live::{Customization, HostKeys, named_files};
+use remaster::output::file::publish;
 use remaster::output::in_place::{InPlaceEdit, RecoveredEdit};
 use remaster::recipe::Recipe;
 use remaster::run_files::RunFiles;
@@ -87,14 +88,15 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
         return printer::print(&format!("{}{known}", stamping.dry_run()));
     }
     let finished = stamping.compose()?;
+    let beside = known.as_ref().map(KnownHosts::ready).transpose()?.flatten();
     let image = finished.image.outgoing();
     let bytes = format_bytes(edited.rewrite(image, &progress)?);
     let name = shell_quote(&args.image);
     let mode = mode_note(image.is_private().into());
     let mode = mode.map(|mode| format!(", {mode}")).unwrap_or_default();
     printer::say(&format!("{}changed {name} ({bytes} written{mode})\n", finished.summary));
+    publish(beside.into_iter().collect())?;
     if let Some(known) = &known {
-        known.write()?;
         printer::say(&known.summary());
     }
     args.tell_stale(&finished.gone, known.as_ref());

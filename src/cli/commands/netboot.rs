@@ -12,7 +12,7 @@ use remaster::netboot::tree::{Files, Tree};
 use remaster::netboot::verify::Netboot;
 use remaster::netboot::{INITRD, SCRIPT, archive, installer};
 use remaster::output::directory::{TempDir, check};
-use remaster::output::file::{FileAccess, OverwritePolicy};
+use remaster::output::file::{FileAccess, OverwritePolicy, publish};
 use remaster::recipe::{OF_CHOICES, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
@@ -90,10 +90,10 @@ impl Args {
             privacy = Privacy::Closed;
             made.close();
         }
+        let beside = known.map(KnownHosts::ready).transpose()?.flatten();
         self.write(&made)?;
-        if let Some(known) = known {
-            known.write()?;
-        }
+        let is_there = || format!("{} stands there already", self.folder().display());
+        publish(beside.into_iter().collect()).map_err(|fault| fault.but(is_there()))?;
         printer::say(&self.summary(&made, privacy, customization, &settings));
         if let Some(known) = known {
             printer::say(&known.summary());

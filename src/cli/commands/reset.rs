@@ -82,7 +82,7 @@ fn reset(args: &Args) -> Result<()> {
     let digest = Digest::compute(image, &progress)?;
     let known = known(&file, &below, digest, args.sha256)?;
     match (output, edited) {
-        (Some(output), _) => output.write(below.outgoing(), &progress).map(|_| ())?,
+        (Some(output), _) => output.write(below.outgoing(), Vec::new(), &progress).map(drop)?,
         (None, Some(edited)) => edited.rewrite(below.outgoing(), &progress).map(|_| ())?,
         (None, None) => onto_stick(&below, digest, (&args.disks, args.exact))?,
     }

@@ -109,6 +109,11 @@ impl DiskImage {
         }
     }
 
+    /// The byte that everything in it ends before, as far as its first bytes tell.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.ends.iter().map(|end| end.at).chain(self.backup_end).max()
+    }
+
     /// Whether an image of `size` bytes holds everything that its first bytes tell of.
     ///
     /// # Errors

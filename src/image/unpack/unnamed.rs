@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::source::{Feed, Source, Stream};
 use crate::checked;
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, Result};
 use crate::image::ImageFile;
 use crate::image::file_type::{self, FileType};
 use crate::progress::Progress;
@@ -14,6 +14,14 @@ use crate::units::{format_bytes, u64_len, usize_of};
 
 /// Bytes that are unpacked at once.
 const CHUNK: u64 = 1 << 20;
+
+/// Bytes that a packed file may unpack to.
+const LARGEST: u64 = 64 << 30;
+
+/// Bytes that may come behind the end of the last volume, partition or backup GPT of a packed image. Padding has some MiB.
+/// The free space of a card that was packed whole may be more, and is refused where only an MBR tells its end: whoever
+/// means that can unpack it, and what packs into some MiB would fill a disk otherwise.
+const MOST_BEHIND: u64 = 1 << 30;
 
 /// The image that is packed in a file, unpacked into a file without a name in `folder`; the image itself if it is
 /// not packed.
@@ -28,8 +36,8 @@ pub fn unpacked(image: ImageFile, folder: &Path, progress: &dyn Progress) -> Res
     match Source::of_file(image, None)? {
         Source::Plain(image) => Ok(image),
         Source::Stream(mut stream) => {
-            check(&mut stream)?;
-            let (file, size) = unpack(&path, &mut stream, folder, progress)?;
+            let room = Room::of(&mut stream)?;
+            let (file, size) = unpack(&path, (&mut stream, &room), folder, progress)?;
             stream.check_unchanged()?;
             let packed = checked::present(stream.into_packed(), "the file that was unpacked")?;
             Ok(packed.unpacked_to(file, size))
@@ -37,19 +45,53 @@ pub fn unpacked(image: ImageFile, folder: &Path, progress: &dyn Progress) -> Res
     }
 }
 
-/// What comes out is not an image: better told now than after gigabytes. Tar archives are taken by some commands.
-fn check(stream: &mut Stream) -> Result<()> {
-    let head = stream.head()?;
-    if file_type::is_tar(head) {
-        return Ok(());
+/// How much may come out of a file.
+struct Room {
+    most: u64,
+    /// What that is, in a sentence.
+    told: String,
+}
+
+impl Room {
+    /// That of a file, which stays to be read. What comes out is not an image: better told now than after gigabytes. Tar
+    /// archives are taken by some commands.
+    fn of(stream: &mut Stream) -> Result<Self> {
+        let head = stream.head()?;
+        if file_type::is_tar(head) {
+            return Ok(Self::up_to(None));
+        }
+        let found = FileType::recognize(head).disk(&stream.name());
+        found.map(|disk| Self::up_to(disk.end())).map_err(|fault| stream.at_fault(fault))
     }
-    let found = FileType::recognize(head).disk(&stream.name());
-    found.map(drop).map_err(|fault| stream.at_fault(fault))
+
+    /// That of an image which ends there, as it says.
+    fn up_to(end: Option<u64>) -> Self {
+        let behind = end.and_then(|end| Some((end, end.checked_add(MOST_BEHIND)?)));
+        match behind.filter(|(_, most)| *most < LARGEST) {
+            Some((end, most)) => {
+                let more = format_bytes(MOST_BEHIND);
+                Self { most, told: format!("at most {more} behind byte {end}, where it ends") }
+            }
+            None => Self { most: LARGEST, told: format!("at most {}", format_bytes(LARGEST)) },
+        }
+    }
+
+    /// Refuses a file that more comes out of.
+    fn check(&self, size: u64, stream: &Stream) -> Result<()> {
+        if size <= self.most {
+            return Ok(());
+        }
+        let fault = Error::unsupported(stream.name(), &self.told, "more");
+        Err(match stream.packing().unpacker() {
+            Some(unpacker) => fault.with_hint(Advice::Unpack(unpacker)),
+            None => fault,
+        })
+    }
 }
 
 fn unpack(
     path: &Path,
-    stream: &mut Stream,
+    (stream, room): (&mut Stream, &Room),
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<(File, u64)> {
@@ -57,6 +99,7 @@ fn unpack(
     let mut file = tempfile::tempfile_in(folder).map_err(Error::io(doing()))?;
     let known = stream.size();
     if let Some(needed) = known {
+        room.check(needed, stream)?;
         check_room(&file, needed).map_err(Error::io(doing()))?;
     }
     progress.begin("unpack", known.unwrap_or(0));
@@ -71,8 +114,9 @@ fn unpack(
         if chunk.is_empty() {
             break;
         }
-        file.write_all(chunk).map_err(Error::io(doing()))?;
         size = checked::sum(size, u64_len(chunk), "the size of the image")?;
+        room.check(size, stream)?;
+        file.write_all(chunk).map_err(Error::io(doing()))?;
         progress.advance(u64_len(chunk));
     }
     progress.end();
@@ -88,4 +132,53 @@ fn check_room(file: &File, needed: u64) -> io::Result<()> {
     }
     let what = format!("{} are needed, {} are free", format_bytes(needed), format_bytes(free));
     Err(io::Error::new(io::ErrorKind::StorageFull, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_much_may_come_behind_what_an_image_says_is_its_end() {
+        for (end, most) in [
+            (None, LARGEST),
+            (Some(0), MOST_BEHIND),
+            (Some(1 << 20), (1 << 20) + MOST_BEHIND),
+            (Some(LARGEST), LARGEST),
+            (Some(u64::MAX), LARGEST),
+        ] {
+            assert_eq!(Room::up_to(end).most, most, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_refused_as_soon_as_that_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.img");
+        // A superblock of squashfs, which has 4096 bytes.
+        let mut image = [&b"hsqs"[..], &[0; 36], &4096_u64.to_le_bytes(), &[0; 8]].concat();
+        image.resize(10_000, 7);
+        for (packed, is_known) in [
+            (zstd::encode_all(image.as_slice(), 1).unwrap(), false),
+            (zstd::bulk::compress(&image, 1).unwrap(), true),
+        ] {
+            std::fs::write(&path, packed).unwrap();
+            let open = || match Source::open(&path).unwrap() {
+                Source::Stream(stream) => stream,
+                Source::Plain(_) => unreachable!("it is packed"),
+            };
+            let mut stream = open();
+            let told = Room::of(&mut stream).unwrap().told;
+            assert_eq!(told, "at most 1.0 GiB behind byte 4096, where it ends");
+            assert_eq!(stream.size().is_some(), is_known);
+            let silent = crate::progress::Silent;
+            let room = |most: u64| Room { most, told: "some".into() };
+            let fits = unpack(&path, (&mut open(), &room(10_000)), folder.path(), &silent);
+            assert_eq!(fits.unwrap().1, 10_000);
+            let fault = unpack(&path, (&mut open(), &room(9_999)), folder.path(), &silent);
+            let fault = fault.unwrap_err();
+            assert!(matches!(fault.advice(), Some(Advice::Unpack("unzstd"))), "{fault}");
+            assert!(fault.to_string().ends_with("looked for some, found more"), "{fault}");
+        }
+    }
 }

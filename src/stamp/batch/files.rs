@@ -38,15 +38,17 @@ impl Run<'_> {
         if batch.digests {
             waiting.done.sha256 = Some(Digest::compute(image.image(), &Silent)?);
         }
+        let mut written = None;
         if !waiting.done.kept {
             let path = &waiting.done.path;
             let output = Output::new(path, batch.file, batch.overwrite_policy())?;
             let output = batch.with_sync_option(output);
-            waiting.files.push(output.ready(image.outgoing(), &CancelOnly(self.listener))?);
+            written = Some(output.filled(image.outgoing(), &CancelOnly(self.listener))?);
         }
         let known = waiting.done.sha256;
         let hashed = || Digest::compute(image.image(), &CancelOnly(self.listener));
         self.beside(&mut waiting, image, || known.map_or_else(hashed, Ok))?;
+        waiting.files.extend(written);
         Ok(waiting)
     }
 
@@ -80,7 +82,7 @@ impl Run<'_> {
         }
         let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
         let output = self.batch.with_sync_option(output);
-        waiting.files.push(output.ready_bytes(bytes, readers(made))?);
+        waiting.files.push(output.bytes(bytes, made.readers())?);
         Ok(())
     }
 
@@ -116,7 +118,7 @@ impl Run<'_> {
         if !kept {
             let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
             let output = self.batch.with_sync_option(output);
-            waiting.files.push(output.ready_bytes(text.as_bytes(), FileAccess::Usual)?);
+            waiting.files.push(output.bytes(text.as_bytes(), FileAccess::Everyone)?);
         }
         waiting.done.known_hosts = Some(path);
         Ok(())
@@ -129,17 +131,19 @@ impl Run<'_> {
 
     pub(super) fn patch(&self, mut waiting: Waiting, job: &Job<'_>) -> Result<Waiting> {
         let (made, bytes) = (&job.image, &job.packed);
+        let mut written = None;
         if !waiting.done.kept {
             let path = &waiting.done.path;
             let output = Output::of_bytes(path, self.batch.overwrite_policy())?;
             let output = self.batch.with_sync_option(output);
-            waiting.files.push(output.ready_bytes(bytes, readers(made))?);
+            written = Some(output.bytes(bytes, made.readers())?);
         }
         waiting.done.size = u64_len(bytes);
         let digest = Digest::of_bytes(bytes);
         waiting.done.sha256 = Some(digest);
         self.beside(&mut waiting, made, || Ok(digest))?;
         self.descriptor(&mut waiting, made, digest)?;
+        waiting.files.extend(written);
         Ok(waiting)
     }
 
@@ -160,7 +164,7 @@ impl Run<'_> {
         for (path, bytes) in blobs {
             if !(holds(&path, &bytes) && kept_as(&path, &job.image)?) {
                 let output = Output::of_bytes(&path, OverwritePolicy::Replace)?;
-                waiting.files.push(output.ready_bytes(&bytes, readers(&job.image))?);
+                waiting.files.push(output.bytes(&bytes, job.image.readers())?);
             }
         }
         self.batch.folder.clone_into(&mut waiting.done.path);
@@ -175,14 +179,9 @@ fn file_name(waiting: &Waiting) -> String {
     waiting.done.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Who may read what is made.
-fn readers(made: &PlannedImage) -> FileAccess {
-    FileAccess::new(made.is_private())
-}
-
 /// Whether a file that stays is one that can stay: if others must not know it, they cannot read it any more.
 fn kept_as(path: &Path, made: &PlannedImage) -> Result<bool> {
-    match readers(made) {
+    match made.readers() {
         FileAccess::Owner => file::keep_from_others(path),
         _ => Ok(!path.is_symlink()),
     }

@@ -17,7 +17,8 @@ use crate::error::{Advice, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::{ImageFile, ReadAt};
 use crate::live::{Customization, CustomizationTemplate, Facts, HostKeys, Input};
-use crate::output::file::{self, Output, OverwritePolicy, Ready};
+use crate::output::file::{Output, OverwritePolicy, Ready};
+use crate::output::naming::publish_all;
 use crate::place;
 use crate::recipe::Recipe;
 use crate::recipe::users::User;
@@ -171,6 +172,7 @@ pub struct Summary {
 struct Waiting {
     done: MadeImage,
     place: String,
+    /// The image or patch comes last.
     files: Vec<Ready>,
     entry: Option<oci::Entry>,
 }
@@ -323,12 +325,9 @@ impl Run<'_> {
     /// Gives the files that wait their names.
     fn publish(&self, work: &mut WorkerResult) {
         let mut waiting = std::mem::take(&mut work.waiting);
-        let counts: Vec<usize> = waiting.iter().map(|one| one.files.len()).collect();
-        let files = waiting.iter_mut().flat_map(|one| std::mem::take(&mut one.files)).collect();
-        let mut published = file::publish(files).into_iter();
-        for (one, count) in waiting.into_iter().zip(counts) {
-            let results: Vec<Result<()>> = published.by_ref().take(count).collect();
-            if let Err(fault) = results.into_iter().collect::<Result<()>>() {
+        let files = waiting.iter_mut().map(|one| std::mem::take(&mut one.files)).collect();
+        for (one, published) in waiting.into_iter().zip(publish_all(files)) {
+            if let Err(fault) = published {
                 self.failed(work, &one.place, &one.done.name, &fault);
                 continue;
             }

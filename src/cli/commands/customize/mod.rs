@@ -53,10 +53,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     }
     let finished = stamping.compose()?;
     let Some(output) = output else { return Ok(()) };
-    args.write(&output, &finished, &progress)?;
-    if let Some(known) = &known {
-        known.write()?;
-    }
+    args.write(&output, &finished, known.as_ref(), &progress)?;
     if let Some(known) = &known {
         printer::say(&known.summary());
     }
@@ -70,24 +67,26 @@ impl Args {
         &self,
         output: &Destination,
         finished: &FinishedJob<'_>,
+        known: Option<&KnownHosts>,
         progress: &dyn Progress,
     ) -> Result<()> {
+        let known = known.map(KnownHosts::ready).transpose()?.flatten();
+        let image = finished.image.outgoing();
         if let Form::Patch = self.form {
             let bytes = patch::pack(&finished.patch(progress)?)?;
-            let image = finished.image.outgoing();
-            output.write_bytes(&bytes, image.readers())?;
+            output.write_bytes(&bytes, image.readers(), known.into_iter().collect())?;
             let wrote = output.wrote(bytes.len(), image.is_private().into());
             printer::say(&format!("{}{wrote}", finished.summary));
             return Ok(());
         }
         self.beside.check_signer(&finished.image)?;
-        let image = finished.image.outgoing();
-        let how = output.write(image, progress)?;
         let told =
             SidecarContext { made: &finished.image, name: &output.name(), written: self.written };
-        let beside = self.beside.write(&told, image.image(), progress)?;
+        let (mut beside, wrote) = self.beside.ready(&told, image.image(), progress)?;
+        beside.extend(known);
+        let how = output.write(image, beside, progress)?;
         let next = output.next(image, how);
-        printer::say(&format!("{}{beside}{next}", finished.summary));
+        printer::say(&format!("{}{wrote}{next}", finished.summary));
         Ok(())
     }
 

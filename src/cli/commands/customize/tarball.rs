@@ -17,7 +17,7 @@ use remaster::stamp::injected_facts::Fact;
 use remaster::units::format_bytes;
 
 use super::args::{Args, Form};
-use crate::cli::destination::{Destination, pipe, wrote};
+use crate::cli::destination::{Destination, wrote};
 use crate::cli::job;
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
@@ -60,10 +60,9 @@ pub(crate) fn write(
     }
     let Some(output) = output else { return Ok(()) };
     tell_taken_out(&gone);
-    put(image, packing, output)?;
-    if let Some(known) = known {
-        known.write()?;
-    }
+    let progress = Destination::meter(Some(output))?;
+    let beside = known.map(KnownHosts::ready).transpose()?.flatten().into_iter().collect();
+    output.write_with(image.readers(), beside, |to| pack(image, packing, to, &progress))?;
     if let Destination::File(file) = output {
         let wrote = wrote(file, &[], image.is_private().into());
         printer::say(&format!("{summary}changed {changed}\n{wrote}"));
@@ -85,17 +84,6 @@ fn would_change(customization: &Customization, gone: &[Fact], private: bool) -> 
         text.push_str("the archive will hold secrets: mode 0600\n");
     }
     text
-}
-
-/// Packs an archive to where it goes.
-fn put(image: Outgoing<'_, &ImageFile>, packing: Packing, output: &Destination) -> Result<()> {
-    let progress = Destination::meter(Some(output))?;
-    match output {
-        Destination::File(output) => {
-            output.write_packed(image.readers(), |file| pack(image, packing, file, &progress))
-        }
-        Destination::Pipe => pack(image, packing, pipe()?, &progress),
-    }
 }
 
 /// Refuses what is for images. The recipe without what there is of it for them.

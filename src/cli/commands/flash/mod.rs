@@ -424,10 +424,12 @@ fn next(is_stamped: bool, known: Option<&KnownHosts>) -> String {
 
 /// Opens a file to others that everyone may know; who may know it.
 fn settle(target: &Target, private: Option<Privacy>) -> Result<Privacy> {
-    let Some(file) = target.reopened()? else { return Ok(Privacy::Public) };
+    if target.disk().is_some() {
+        return Ok(Privacy::Public);
+    }
     let known = match private {
         Some(known) => known,
-        None => privacy::known_of(&ImageFile::opened(file, target.path())?)?,
+        None => privacy::known_of(&ImageFile::opened(target.reopened()?, target.path())?)?,
     };
     if !known.is_private() {
         target.open_to_others()?;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use indicatif::ProgressBar;
 use remaster::error::{Error, Result};
 use remaster::live::HostKeys;
-use remaster::output::file::{FileAccess, Output};
+use remaster::output::file::{FileAccess, Output, publish};
 use remaster::stamp::batch::{BatchObserver, Beside, MadeImage, Summary};
 use remaster::stamp::privacy::Privacy;
 use serde_json::json;
@@ -117,7 +117,8 @@ impl BatchReporter {
             printer::say(&told_shared(alias, path));
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
-        known_hosts::write(&args.about_all(path, "--known-hosts")?, &text)?;
+        let file = args.about_all(path, "--known-hosts")?;
+        publish(vec![known_hosts::ready(&file, &text)?])?;
         printer::say(&format!("wrote {}\n", shell::shell_quote(path)));
         Ok(())
     }

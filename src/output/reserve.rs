@@ -1,0 +1,53 @@
+//! Takes room for bytes of a file before any of them is written: what does not fit is known while nothing is changed yet.
+
+use std::fs::File;
+use std::io;
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+
+use crate::checked;
+use crate::units::ByteRange;
+
+/// Takes room for the ranges of a file, which lie in order; its size stays. Of a filesystem that takes no room ahead, it is
+/// asked whether it has enough for what lies behind the end.
+pub(super) fn reserve(file: &File, ranges: &[ByteRange]) -> io::Result<()> {
+    check_limit(ranges)?;
+    for range in ranges {
+        let taken =
+            rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, range.start(), range.size());
+        match taken {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return check_free(file, ranges),
+            taken => taken?,
+        }
+    }
+    Ok(())
+}
+
+/// The limit of the shell (`ulimit -f`) holds for writes, and not for room that is taken (setrlimit(2), `RLIMIT_FSIZE`).
+fn check_limit(ranges: &[ByteRange]) -> io::Result<()> {
+    let end = ranges.iter().map(|range| range.end()).max();
+    match (end, getrlimit(Resource::Fsize).current) {
+        (Some(end), Some(limit)) if end > limit => Err(Errno::FBIG.into()),
+        _ => Ok(()),
+    }
+}
+
+fn check_free(file: &File, ranges: &[ByteRange]) -> io::Result<()> {
+    let size = file.metadata()?.len();
+    let about = rustix::fs::fstatvfs(file)?;
+    let free = checked::product(about.f_bavail, about.f_frsize, "the free bytes of a filesystem")?;
+    let behind =
+        ranges.iter().filter_map(|range| ByteRange::between(range.start().max(size), range.end()));
+    let needed = behind.map(|range| range.size()).sum::<u64>();
+    if needed > free { Err(Errno::NOSPC.into()) } else { Ok(()) }
+}
+
+/// Adds a range to others, of which the last one may grow by it.
+pub(super) fn add(ranges: &mut Vec<ByteRange>, next: ByteRange) {
+    match ranges.last_mut() {
+        Some(last) if last.end() == next.start() => *last = last.grown_to(next.end()),
+        _ => ranges.push(next),
+    }
+}
