@@ -198,7 +198,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// An edit in place that is begun and could not be finished: until it is, the file is no image.
+    /// An edit in place that is begun and could not be finished: the file is an image again when it is.
     #[error("{} is half edited", image.display())]
     HalfEdited {
         /// The image.

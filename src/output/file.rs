@@ -263,6 +263,18 @@ pub fn write_bytes(path: &Path, bytes: &[u8], existing: OverwritePolicy) -> Resu
     Output::of_bytes(path, existing)?.write_bytes(bytes, FileAccess::Usual)
 }
 
+/// Closes a folder to everyone but its owner.
+pub fn keep_folder_from_others(path: &Path) -> Result<()> {
+    let closed = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    closed.map_err(Error::io(format!("close {} to others", path.display())))
+}
+
+/// Whether nobody but its owner looks into a folder.
+pub fn is_kept_from_others(path: &Path) -> Result<bool> {
+    let about = fs::metadata(path).map_err(Error::io(format!("look at {}", path.display())))?;
+    Ok(about.permissions().mode() & 0o077 == 0)
+}
+
 /// Whether a name is that of a packed tar archive.
 fn is_packed_tar(path: &Path) -> bool {
     let below = path.file_stem().map(Path::new).and_then(Path::extension);

@@ -97,3 +97,30 @@ fn make_durable(named: &[Output], durable: &mut BTreeSet<PathBuf>) -> Result<()>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::file::FileAccess;
+
+    #[test]
+    fn files_that_have_their_names_lose_them_where_another_gets_none_or_the_error_says_they_stay() {
+        for existing in [OverwritePolicy::Refuse, OverwritePolicy::Replace] {
+            let folder = tempfile::tempdir().unwrap();
+            let [first, second, last] = ["a", "b", "c"].map(|name| folder.path().join(name));
+            let ready = |path, existing| {
+                Output::of_bytes(path, existing).unwrap().bytes(b"new", FileAccess::Usual).unwrap()
+            };
+            let refuse = OverwritePolicy::Refuse;
+            let all = vec![ready(&first, existing), ready(&second, refuse), ready(&last, refuse)];
+            fs::write(&second, "mine").unwrap();
+            let told = publish(all).unwrap_err().to_string();
+            let stays = existing == OverwritePolicy::Replace;
+            assert!(told.contains("b already exists"), "{told}");
+            assert_eq!(told.ends_with("a stands there already"), stays, "{told}");
+            assert_eq!(first.exists(), stays);
+            assert_eq!(fs::read(&second).unwrap(), b"mine");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), if stays { 2 } else { 1 });
+        }
+    }
+}

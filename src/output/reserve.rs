@@ -51,3 +51,30 @@ pub(super) fn add(ranges: &mut Vec<ByteRange>, next: ByteRange) {
         _ => ranges.push(next),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filesystem_that_takes_no_room_ahead_is_asked_for_what_lies_behind_the_end() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 40).unwrap();
+        let range = |start, end| ByteRange::between(start, end).unwrap();
+        check_free(&file, &[range(0, 1 << 40), range(1 << 40, (1 << 40) + 1)]).unwrap();
+        let fault = check_free(&file, &[range(0, 1 << 60)]).unwrap_err();
+        assert_eq!(fault.kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn the_size_of_a_file_stays_while_room_is_taken() {
+        let file = tempfile::tempfile().unwrap();
+        let mut ranges = Vec::new();
+        for at in [0, 4096, 12_288] {
+            add(&mut ranges, ByteRange::new(at, 4096).unwrap());
+        }
+        assert_eq!(ranges.len(), 2);
+        reserve(&file, &ranges).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 0);
+    }
+}

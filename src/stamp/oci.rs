@@ -14,7 +14,7 @@ use crate::error::{Advice, Error, Material, Result};
 use crate::formats::patch_file;
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
-use crate::output::file::{self, OverwritePolicy};
+use crate::output::file::{self, FileAccess, Output, OverwritePolicy};
 use crate::progress::Silent;
 use crate::stamp::base_image::BaseImage;
 use crate::units::u64_len;
@@ -110,7 +110,7 @@ impl Layout {
 
     /// Puts the base in, once: cloned, or copied.
     pub fn with_base(mut self, base: &BaseImage<&ImageFile>, sha256: Digest) -> Result<Self> {
-        let blobs = self.folder.join("blobs/sha256");
+        let blobs = self.blobs();
         fs::create_dir_all(&blobs)
             .map_err(Error::io(format!("make the folder {}", blobs.display())))?;
         let path = self.blob(sha256);
@@ -126,7 +126,17 @@ impl Layout {
     }
 
     fn blob(&self, digest: Digest) -> PathBuf {
-        self.folder.join(format!("blobs/sha256/{digest}"))
+        self.blobs().join(digest.to_string())
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.folder.join("blobs/sha256")
+    }
+
+    /// Closes the folder of the blobs, before there is one of an image that others must not know: a guess at what is in
+    /// that could be tried by the names. The index, which has them too, is closed with it.
+    pub(crate) fn keep_from_others(&self) -> Result<()> {
+        file::keep_folder_from_others(&self.blobs())
     }
 
     /// The image of a name.
@@ -184,7 +194,8 @@ impl Layout {
         let manifests = all.into_iter().map(|(_, found)| found).collect();
         index.insert("manifests".to_owned(), Value::Array(manifests));
         let text = Value::Object(index).to_string();
-        file::write_bytes(&path, text.as_bytes(), OverwritePolicy::Replace)
+        let readers = FileAccess::new(file::is_kept_from_others(&self.blobs())?);
+        Output::of_bytes(&path, OverwritePolicy::Replace)?.write_bytes(text.as_bytes(), readers)
     }
 
     /// Where the parts of the image `name` lie.

@@ -58,10 +58,10 @@ fn run(folder: &Folder, arguments: &[&str]) -> Ended {
 }
 
 /// A run of a journal: where, what was there, what shall be there.
-type Run<'a> = (u64, &'a [u8], &'a [u8]);
+pub(crate) type Run<'a> = (u64, &'a [u8], &'a [u8]);
 
 /// A journal with its digest.
-fn journal(old: u64, new: u64, runs: &[Run<'_>]) -> Vec<u8> {
+pub(crate) fn journal(old: u64, new: u64, runs: &[Run<'_>]) -> Vec<u8> {
     let mut bytes = b"remaster journal 1\n".to_vec();
     let number = |bytes: &mut Vec<u8>, value: u64| bytes.write_all(&value.to_le_bytes()).unwrap();
     number(&mut bytes, old);

@@ -51,6 +51,7 @@ mod random_trees;
 mod raw;
 mod records;
 mod restamp;
+mod room;
 mod same_file;
 mod seams;
 mod settings;

@@ -193,6 +193,8 @@ fn with_contents() -> Folder {
     }
     mode("closed/srv/sub/closed", 0o600);
     mode("hidden/srv/sub", 0o700);
+    folder.write("signer", pair(1).to_openssh(ssh_key::LineEnding::LF).unwrap().as_bytes());
+    mode("signer", 0o600);
     folder.write("large/srv/zeros", &vec![0; 17 << 20]);
     mode("large/srv/zeros", 0o644);
     folder
@@ -328,6 +330,43 @@ impl Out {
         self.check("OCI layer", layer.to_str().unwrap());
     }
 
+    /// What is written beside: a guess at a secret could be tried by it. Of host keys there are the public halves only.
+    fn sidecars(&self) {
+        let beside =
+            ["--manifest", "side.json", "--provenance", "side.prov", "--sbom", "side.sbom"];
+        let host_key = ["--host-key", "generate", "--known-hosts", "side.known"];
+        let keys = if self.private { &host_key[..] } else { &[] };
+        let signed = ["-o", "side.iso", "--sign", "signer"];
+        self.put(&["base.iso"], &[&signed, &beside[..], keys].concat());
+        for path in ["side.iso", "side.json", "side.json.sig", "side.prov", "side.sbom"] {
+            self.check("what is beside an image", path);
+        }
+        for (form, name) in [("image", "u.iso"), ("patch", "u.remaster")] {
+            let out = format!("beside-{form}");
+            let mut batch = vec!["stamp", "base.iso", "users.toml", "--as", form, "-o", &out];
+            batch.extend(["--manifest", "--provenance", "--sbom", "--sign", "signer"]);
+            batch.extend((form == "patch").then_some("--descriptor"));
+            batch.extend(&keys[..keys.len().min(2)]);
+            self.run(None, &[&batch, self.edits].concat());
+            for entry in fs::read_dir(self.folder.at(&out)).unwrap() {
+                let path = format!("{out}/{}", entry.unwrap().file_name().display());
+                let is_public = path.ends_with(".known_hosts");
+                assert!(path.contains(&format!("/{name}")), "{path}");
+                if is_public {
+                    self.check_mode("host keys of a batch", &path, 0o644);
+                } else {
+                    self.check(form, &path);
+                }
+            }
+        }
+        if self.private {
+            self.check_mode("host keys", "side.known", 0o644);
+        }
+        self.check("the index of a layout", "oci/index.json");
+        let blobs = if self.private { 0o700 } else { 0o777 };
+        self.check_mode("the blobs of a layout", "oci/blobs/sha256", blobs);
+    }
+
     fn netboots(&self) {
         self.put(&["netboot", "base.iso"], &["-o", "n1"]);
         self.check("netboot n1", "n1/initrd");
@@ -370,6 +409,7 @@ fn what_others_must_not_know_is_for_the_owner_by_every_way_out() {
         out.tarball();
         out.flashed();
         out.batches();
+        out.sidecars();
         out.netboots();
     }
 }

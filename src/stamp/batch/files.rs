@@ -161,6 +161,9 @@ impl Run<'_> {
                 hint: Advice::OtherFolder,
             });
         }
+        if job.image.is_private() {
+            layout.keep_from_others()?;
+        }
         for (path, bytes) in blobs {
             if !(holds(&path, &bytes) && kept_as(&path, &job.image)?) {
                 let output = Output::of_bytes(&path, OverwritePolicy::Replace)?;
