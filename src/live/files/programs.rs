@@ -226,7 +226,7 @@ fn one_file(
     findings: &mut Findings,
 ) -> Result<()> {
     let spec = Spec::parse(text)
-        .ok_or_else(|| asked.fault(format!("{text} has no absolute DST"), FORM))?;
+        .ok_or_else(|| asked.fault(format!("{text:?} has no absolute DST"), FORM))?;
     let source = Path::new(spec.source);
     let (content, own) = content(asked, source)?;
     let place = place(asked, spec.place)?;
