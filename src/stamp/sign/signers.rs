@@ -79,15 +79,28 @@ fn matches(patterns: &str, text: &str) -> bool {
     taken
 }
 
+/// Whether one pattern takes a text. Of several `*`, only the last one that was met can have to take more: patterns come
+/// from outside, and trying all of them would take for ever.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => {
-            glob(rest, text) || text.split_first().is_some_and(|(_, text)| glob(pattern, text))
+    let (mut rest, mut left) = (pattern, text);
+    // What stands behind the last `*`, and the text that it has not taken.
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (rest.split_first(), left.split_first()) {
+            (Some((b'*', behind)), _) => {
+                star = Some((behind, left));
+                rest = behind;
+            }
+            (Some((one, behind)), Some((other, after))) if *one == b'?' || one == other => {
+                (rest, left) = (behind, after);
+            }
+            (None, None) => return true,
+            _ => {
+                let Some((behind, [_, less @ ..])) = star else { return false };
+                star = Some((behind, less));
+                (rest, left) = (behind, less);
+            }
         }
-        (Some((b'?', rest)), Some((_, text))) => glob(rest, text),
-        (Some((a, rest)), Some((b, text))) => a == b && glob(rest, text),
-        _ => false,
     }
 }
 
@@ -146,5 +159,35 @@ mod tests {
         ] {
             assert_eq!(found(&line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn patterns_take_what_ssh_takes() {
+        for (pattern, text, taken) in [
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("a", "", false),
+            ("?", "", false),
+            ("?", "*", true),
+            ("*a*b", "xaxbxab", true),
+            ("*a*b", "xaxbxa", false),
+            ("a*b?c*", "ab1c", true),
+            ("a*b?c*", "abb1cc", true),
+            ("a*b?c*", "abc", false),
+            ("**?", "a", true),
+            ("manifest@*", "manifest@remaster", true),
+        ] {
+            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), taken, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_is_answered_at_once() {
+        let stars = "*".repeat(60);
+        assert!(!matches(&format!("{stars}x"), NAMESPACE));
+        assert!(!matches(&format!("{}x", "*a".repeat(5000)), &"a".repeat(10_000)));
+        assert!(matches(&format!("x,{stars}"), NAMESPACE));
+        assert_eq!(found(&format!("a namespaces=\"{stars}x\" {KEY}")), None);
     }
 }
