@@ -272,7 +272,8 @@ pub fn keep_folder_from_others(path: &Path) -> Result<()> {
 /// Whether nobody but its owner looks into a folder.
 pub fn is_kept_from_others(path: &Path) -> Result<bool> {
     let about = fs::metadata(path).map_err(Error::io(format!("look at {}", path.display())))?;
-    Ok(about.permissions().mode() & 0o077 == 0)
+    let is_open = about.permissions().mode() & 0o077 != 0;
+    Ok(!is_open)
 }
 
 /// Whether a name is that of a packed tar archive.

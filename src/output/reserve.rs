@@ -40,7 +40,7 @@ fn check_free(file: &File, ranges: &[ByteRange]) -> io::Result<()> {
     let free = checked::product(about.f_bavail, about.f_frsize, "the free bytes of a filesystem")?;
     let behind =
         ranges.iter().filter_map(|range| ByteRange::between(range.start().max(size), range.end()));
-    let needed = behind.map(|range| range.size()).sum::<u64>();
+    let needed = behind.map(ByteRange::size).sum::<u64>();
     if needed > free { Err(Errno::NOSPC.into()) } else { Ok(()) }
 }
 

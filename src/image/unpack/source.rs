@@ -241,7 +241,7 @@ pub struct Stream {
     size: Option<u64>,
     done: u64,
     /// The file that it comes from; none of a pipe.
-    packed: Option<ImageFile>,
+    packed: Option<Box<ImageFile>>,
     /// Bytes that were unpacked to be looked at, and come first.
     ahead: Vec<u8>,
     /// What is demanded of it.
@@ -309,13 +309,13 @@ impl Stream {
         } else {
             (size, unpacked(packing, BufReader::with_capacity(INPUT, file))?)
         };
-        let (packed, ahead) = (Some(image), Vec::new());
+        let (packed, ahead) = (Some(Box::new(image)), Vec::new());
         Ok(Self { name, packing, reader, size, done: 0, packed, ahead, check })
     }
 
     /// The file to read once more; none if it can come only once.
     pub(crate) fn restart(&self) -> Option<Restart> {
-        self.packed.as_ref().map(Restart::of)
+        self.packed.as_deref().map(Restart::of)
     }
 
     /// Whether it comes from the file that a restart is of.
@@ -325,12 +325,12 @@ impl Stream {
 
     /// The file that it comes from, now that all of it was read.
     pub(super) fn into_packed(self) -> Option<ImageFile> {
-        self.packed
+        self.packed.map(|packed| *packed)
     }
 
     /// Refuses a file that changed since it was opened: asked at the end.
     pub(super) fn check_unchanged(&self) -> Result<()> {
-        self.packed.as_ref().map_or(Ok(()), ImageFile::check_unchanged)
+        self.packed.as_deref().map_or(Ok(()), ImageFile::check_unchanged)
     }
 
     /// How it is packed.
