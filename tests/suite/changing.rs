@@ -81,7 +81,7 @@ fn folder() -> Folder {
     folder.write("g.iso", &TINY);
     folder.write("g.iso.xz", &packed(&TINY, "xz"));
     folder.write("g.iso.zst", &packed(&TINY, "zst"));
-    folder.write("stick", &[&*TINY, &[0; 8 << 20][..]].concat());
+    folder.write("stick", &[&*TINY, &*vec![0; 8 << 20]].concat());
     folder
 }
 
