@@ -9,6 +9,7 @@ use remaster::error::{Advice, Error, Result};
 use remaster::image::{ImageFile, ReadAt};
 use remaster::output::file::{CopyMethod, FileAccess, Output, OverwritePolicy, Ready, publish};
 use remaster::output::{Outgoing, stream};
+use remaster::place;
 use remaster::progress::Progress;
 use remaster::stamp::privacy::Privacy;
 use remaster::units::format_bytes;
@@ -158,7 +159,10 @@ impl Destination {
         beside: Vec<Ready>,
     ) -> Result<()> {
         let doing = match self {
-            Self::File(output) => format!("write {}", output.path().display()),
+            Self::File(output) => {
+                place::check_name(output.path(), None)?;
+                format!("write {}", output.path().display())
+            }
             Self::Pipe => "write to standard output".to_owned(),
         };
         let write = |mut to: &File| to.write_all(bytes).map_err(Error::io(doing));
