@@ -158,7 +158,7 @@ pub trait BatchObserver: Sync {
 }
 
 /// How many users have what they should.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Summary {
     /// Files written.
     pub made: usize,
@@ -166,6 +166,9 @@ pub struct Summary {
     pub kept: usize,
     /// Users without.
     pub failed: usize,
+    /// [`Error::Changed`] if somebody wrote to the base, or to a file that goes into all images: no user fares better, so
+    /// no more files are begun. Those that have their names are whole.
+    pub ended_by: Option<Error>,
 }
 
 /// A user's file before it has its name.
@@ -282,6 +285,7 @@ impl Run<'_> {
             tally.made = tally.made.saturating_add(work.tally.made);
             tally.kept = tally.kept.saturating_add(work.tally.kept);
             tally.failed = tally.failed.saturating_add(work.tally.failed);
+            tally.ended_by = tally.ended_by.or(work.tally.ended_by);
             entries.extend(work.entries);
         }
         if let Some(layout) = &self.layout {
@@ -300,7 +304,7 @@ impl Run<'_> {
                 Err(fault) => self.failed(&mut work, "", "", fault),
                 Ok(user) => match self.one(user, *index) {
                     Ok(waiting) => work.waiting.push(waiting),
-                    Err(fault) => self.failed(&mut work, &user.place, &user.name, &fault),
+                    Err(fault) => self.not_made(&mut work, &user.place, &user.name, fault),
                 },
             }
             if work.waiting.len() >= GROUP {
@@ -309,6 +313,17 @@ impl Run<'_> {
         }
         self.publish(&mut work);
         work
+    }
+
+    /// Ends all if a fault concerns all users, else it is that of one.
+    fn not_made(&self, work: &mut WorkerResult, place: &str, name: &str, fault: Error) {
+        match fault {
+            Error::Changed { .. } => {
+                self.stopped.store(true, Ordering::Relaxed);
+                work.tally.ended_by = Some(fault);
+            }
+            _ => self.failed(work, place, name, &fault),
+        }
     }
 
     fn failed(&self, work: &mut WorkerResult, place: &str, name: &str, fault: &Error) {
@@ -328,7 +343,7 @@ impl Run<'_> {
         let files = waiting.iter_mut().map(|one| std::mem::take(&mut one.files)).collect();
         for (one, published) in waiting.into_iter().zip(publish_all(files)) {
             if let Err(fault) = published {
-                self.failed(work, &one.place, &one.done.name, &fault);
+                self.not_made(work, &one.place, &one.done.name, fault);
                 continue;
             }
             let tally = if one.done.kept { &mut work.tally.kept } else { &mut work.tally.made };

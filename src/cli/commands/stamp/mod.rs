@@ -73,10 +73,11 @@ pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
     let teller = BatchReporter::new(args, users.len(), about_base)?;
     let tally = batch.run(&users, files, &teller)?;
     teller.end(args, &tally)?;
-    match tally.failed {
+    match (tally.ended_by, tally.failed) {
         _ if interrupt::is_asked() => Err(Error::Interrupted),
-        0 => Ok(()),
-        failed => Err(Error::Users { failed, users: users.len() }),
+        (Some(fault), _) => Err(fault),
+        (None, 0) => Ok(()),
+        (None, failed) => Err(Error::Users { failed, users: users.len() }),
     }
 }
 

@@ -102,7 +102,7 @@ impl BatchReporter {
     /// Tells of all, and writes the file that is about all.
     pub(super) fn end(&self, args: &Args, tally: &Summary) -> Result<()> {
         self.bar.finish_and_clear();
-        let Summary { made, kept, failed } = tally;
+        let Summary { made, kept, failed, ended_by: _ } = tally;
         let folder = shell::shell_quote(&args.output);
         let synced = args.written.sync_note();
         printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed{synced}\n"));
