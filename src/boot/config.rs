@@ -1,7 +1,8 @@
 //! A boot config that starts NixOS: where it is, and its entries.
 
 use crate::error::{Error, Result};
-use crate::formats::boot_config::{Entry, Syntax};
+use crate::formats::boot_config::script::STRAY_INIT;
+use crate::formats::boot_config::{Entry, Lead, Oddity, Room, Script, Syntax};
 use crate::units::ByteRange;
 
 /// Where a boot config is.
@@ -28,52 +29,80 @@ pub struct Config {
     pub entries: Vec<Entry>,
 }
 
+/// A file of a boot loader, read.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The config, if it starts NixOS.
+    pub config: Option<Config>,
+    /// The files that it runs, or shows as menus. Only what is a menu by itself is read so far that these are known.
+    pub leads: Option<Vec<Lead>>,
+}
+
 impl Config {
-    /// Reads a config; none if it starts no NixOS.
+    /// Reads a config that is the only one; none if it starts no NixOS.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where it is not text, or starts NixOS in a way that is not known.
+    /// [`Error::Unsupported`] where it is not text, starts NixOS in a way that is not known, or is not the only one.
     pub fn parse(place: ConfigLocation, path: &str, bytes: Vec<u8>) -> Result<Option<Self>> {
-        let starts_nixos = bytes.windows(5).any(|window| window == b"init=");
-        let text = match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(_) if starts_nixos => {
-                return Err(Error::unsupported(path, "a boot menu in UTF-8", "other bytes"));
-            }
-            Err(_) => return Ok(None),
-        };
-        if !starts_nixos {
-            return Ok(None);
+        let Parsed { config, leads } = parse(place, path, bytes, &mut Room::default())?;
+        match leads.iter().flatten().next() {
+            None => Ok(config),
+            Some(lead) => Err(elsewhere(path, lead)),
         }
-        let Some(syntax) = Syntax::recognize(&text) else { return unknown(path, &text) };
-        let entries = syntax.entries(&text);
-        if entries.is_empty() {
-            return unknown(path, &text);
-        }
-        no_entry_without_initrd(path, &entries)?;
-        Ok(Some(Self { place, path: path.to_owned(), syntax, text, entries }))
     }
 }
 
-/// A text that sets `init=` to a store path in a way that is not read would boot without the edits.
-fn unknown(path: &str, text: &str) -> Result<Option<Config>> {
-    if !text.contains("init=/nix/store/") {
-        return Ok(None);
+/// Reads a file that may be a config. All files of an image share one `room`.
+///
+/// # Errors
+/// [`Error::Unsupported`] where it is not text, or starts NixOS in a way that is not known.
+pub fn parse(place: ConfigLocation, path: &str, bytes: Vec<u8>, room: &mut Room) -> Result<Parsed> {
+    let starts_nixos = bytes.windows(5).any(|window| window == b"init=");
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) if starts_nixos => {
+            return Err(Error::unsupported(path, "a boot menu in UTF-8", "other bytes"));
+        }
+        Err(_) => return Ok(Parsed { config: None, leads: None }),
+    };
+    let Some(syntax) = Syntax::recognize(path, &text) else { return unknown(path, &text) };
+    let Script { mut entries, leads, oddity, .. } = syntax.read(&text, room);
+    if let Some(Oddity { title, looked_for, found }) = oddity {
+        return Err(Error::unsupported(place_in(path, &title), looked_for, found));
     }
-    Err(Error::unsupported(
-        format!("the boot config {path}"),
-        "entries with a `linux` and an `initrd` line, or isolinux labels",
-        "`init=/nix/store/…` outside of such an entry",
-    ))
+    entries.retain(|entry| entry.init().is_some());
+    no_entry_without_initrd(path, &entries)?;
+    let path = path.to_owned();
+    let config = (!entries.is_empty()).then_some(Config { place, path, syntax, text, entries });
+    Ok(Parsed { config, leads: Some(leads) })
+}
+
+/// The refusal of a config that leads to a file that is not read as a menu: what that starts, starts without the edits.
+pub(crate) fn elsewhere(path: &str, lead: &Lead) -> Error {
+    let found = format!("`{} {}`", lead.command, lead.file);
+    Error::unsupported(place_in(path, &lead.title), "menus that are read", found)
+}
+
+/// A text that sets `init=` to a store path in a way that is not read would boot without the edits.
+fn unknown(path: &str, text: &str) -> Result<Parsed> {
+    if !text.contains("init=/nix/store/") {
+        return Ok(Parsed { config: None, leads: None });
+    }
+    let (looked_for, found) = STRAY_INIT;
+    Err(Error::unsupported(place_in(path, &[]), looked_for, found))
+}
+
+/// A place in a config, as messages name it.
+fn place_in(path: &str, title: &[String]) -> String {
+    match title {
+        [] => format!("the boot config {path}"),
+        title => format!("the entry {:?} of {path}", title.join(" > ")),
+    }
 }
 
 fn no_entry_without_initrd(path: &str, entries: &[Entry]) -> Result<()> {
     match entries.iter().find(|entry| entry.initrds.is_empty()) {
         None => Ok(()),
-        Some(entry) => Err(Error::unsupported(
-            format!("the entry {:?} of {path}", entry.title.join(" > ")),
-            "an initrd",
-            "none",
-        )),
+        Some(entry) => Err(Error::unsupported(place_in(path, &entry.title), "an initrd", "none")),
     }
 }

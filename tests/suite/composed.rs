@@ -136,7 +136,7 @@ fn an_iso_that_is_wrong_in_one_thing_is_reported() {
         ("partition of the volume", |image| {
             image[446 + 12..446 + 16].copy_from_slice(&[9, 0, 0, 0]);
         }),
-        ("boot configs", |image| swap_in(image, MENU, " init=/", " xnit=/")),
+        ("boot configs", |image| swap_in(image, MENU, "${isoboot} init=/", "no-isoboot xnit=/")),
         ("the entry ", |image| {
             let (hook, payload) = ("/remaster/hook1.img", "/remaster/payload.img");
             let (old, new) = (format!("{hook} {payload}"), format!("{payload} {hook}"));

@@ -425,3 +425,87 @@ fn a_name_in_an_archive_that_would_fill_the_memory_is_refused() {
         assert!(!folder.at("out").exists());
     }
 }
+
+/// Kibibytes of address space for what says that it takes up to 256 MiB: the program and its threads are in it.
+const ROOM: &str = "450000";
+
+/// A patch of the base that has so many new bytes, all of them zeros.
+fn patch_of_zeros(base: &[u8], new: u64) -> Vec<u8> {
+    let run = [&[0][..], &new.to_le_bytes(), &[0; 8]].concat();
+    let mut frame = Vec::new();
+    let body = run.as_slice().chain(std::io::repeat(0).take(new));
+    zstd::stream::copy_encode(body, &mut frame, 1).unwrap();
+    let head = [
+        &b"remaster patch 1\n"[..],
+        &u64_of(base.len()).to_le_bytes(),
+        &Digest::of_bytes(base).0,
+        &new.to_le_bytes(),
+        &1_u32.to_le_bytes(),
+        &new.to_le_bytes(),
+        &frame,
+    ];
+    let file = head.concat();
+    let sum = Digest::of_bytes(&file).0;
+    [file.as_slice(), &sum].concat()
+}
+
+/// The base in which a file of the volume has this text, which stands behind everything else.
+fn with_text(base: &[u8], path: &str, text: &str) -> Vec<u8> {
+    let mut image = base.to_vec();
+    image.resize(image.len().next_multiple_of(2048), 0);
+    let block = u32::try_from(image.len() / 2048).unwrap();
+    let size = u32::try_from(text.len()).unwrap();
+    for tree in &Survey::read(&base).unwrap().trees {
+        let record = usize::try_from(tree.file(path).unwrap().record).unwrap();
+        // Location and length of the extent, in both orders (ECMA-119 §9.1.3, §9.1.4).
+        for (at, number) in [(2, block), (10, size)] {
+            image[record + at..][..4].copy_from_slice(&number.to_le_bytes());
+            image[record + at + 4..][..4].copy_from_slice(&number.to_be_bytes());
+        }
+    }
+    image.extend(text.as_bytes());
+    image.resize(image.len().next_multiple_of(2048), 0);
+    image
+}
+
+#[test]
+fn small_files_that_unpack_to_much_take_what_their_limits_say() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("zeros.patch", &patch_of_zeros(&TINY, 256 << 20));
+    folder.write("key.pub", key(1).as_bytes());
+    let (labels, entries) =
+        ("LABEL\nLINUX k\nAPPEND init=/i\nINITRD i\n", "linux k init=/i\ninitrd i\n");
+    let menus = [
+        ("deep.iso", "/EFI/BOOT/grub.cfg", "submenu a {\n".repeat(6000) + &entries.repeat(6000)),
+        (
+            "deep-bios.iso",
+            "/isolinux/isolinux.cfg",
+            "MENU BEGIN\n".repeat(6000) + &labels.repeat(6000),
+        ),
+        (
+            "long.iso",
+            "/EFI/BOOT/grub.cfg",
+            format!("submenu {} {{\n{}", "x".repeat(400_000), entries.repeat(20_000)),
+        ),
+    ];
+    for (name, path, text) in menus {
+        folder.write(name, &with_text(&TINY, path, &text));
+    }
+    let program = env!("CARGO_BIN_EXE_remaster");
+    for (line, status, words) in [
+        ("apply base.iso zeros.patch -o out.iso", 0, "wrote out.iso"),
+        ("flash base.iso --patch zeros.patch --to-file out.img", 4, "begins with zeros only"),
+        ("inspect deep.iso", 4, "/EFI/BOOT/grub.cfg: looked for at most 64 braces"),
+        ("inspect deep-bios.iso", 4, "/isolinux/isolinux.cfg: looked for menus whose entries take"),
+        ("inspect long.iso", 4, "/EFI/BOOT/grub.cfg: looked for menus whose entries take"),
+        ("deep.iso --key key.pub -o out", 4, "looked for at most 64 braces within each other"),
+        ("netboot deep-bios.iso --key key.pub -o out", 4, "looked for menus whose entries take"),
+    ] {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit -v {ROOM}; exec timeout 120 {program} {line}")]);
+        let ended = shell.current_dir(folder.path()).output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(status), "{line}: {told}");
+        assert!(told.contains(words), "{line}: {told}");
+    }
+}

@@ -1,11 +1,13 @@
 //! Menus that would start NixOS without the edits: refused by name, never stamped.
 
+use std::fs;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use remaster::Error;
 use remaster::iso::survey::Survey;
 
-use crate::support::{AARCH64, SYSTEMD, TINY, survey};
+use crate::support::{AARCH64, Folder, SYSTEMD, TINY, key, survey};
 
 /// The bytes of a file of the volume.
 fn file(image: &[u8], path: &str) -> Range<usize> {
@@ -35,60 +37,69 @@ const UEFI: &str = "/boot/efi.img";
 const GRUB: &str = "/EFI/BOOT/grub.cfg";
 
 /// A base, files of it, a word there and another one, and how the error begins: empty if the base is taken.
-type Row = (&'static [u8], &'static [&'static str], &'static str, &'static str, &'static str);
+type Row =
+    (&'static LazyLock<Vec<u8>>, &'static [&'static str], &'static str, &'static str, &'static str);
+
+const ROWS: [Row; 12] = [
+    (
+        &TINY,
+        &[BIOS],
+        "init=",
+        "jnit=",
+        "the volume, which BIOS can boot: looked for an isolinux.cfg with NixOS entries",
+    ),
+    (&SYSTEMD, &[BIOS], "init=", "jnit=", "the volume, which BIOS can boot"),
+    (
+        &TINY,
+        &[UEFI],
+        "GRUB    CFG",
+        "GRUB    CFX",
+        "the UEFI boot image: looked for a grub.cfg with NixOS entries",
+    ),
+    (
+        &AARCH64,
+        &[UEFI],
+        "GRUB    CFG",
+        "GRUB    CFX",
+        "the UEFI boot image: looked for a grub.cfg with NixOS entries",
+    ),
+    (
+        &AARCH64,
+        &[UEFI],
+        "init=",
+        "jnit=",
+        "/EFI/BOOT/grub.cfg: looked for arguments that are known, found `${isoboot}` and no `init=`",
+    ),
+    (
+        &TINY,
+        &[BIOS],
+        "LABEL",
+        "LAPEL",
+        "the boot config /isolinux/isolinux.cfg: looked for entries",
+    ),
+    (&TINY, &[UEFI], "menuentry", "menuemtry", "found the command `menuemtry`"),
+    (&TINY, &[GRUB], "  linux ", "  linus ", "/EFI/BOOT/grub.cfg: looked for entries"),
+    (
+        &TINY,
+        &[GRUB],
+        "  initrd ",
+        "  inittd ",
+        "/EFI/BOOT/grub.cfg: looked for commands of which it is known what they start, found the command `inittd`",
+    ),
+    (
+        &TINY,
+        &[BIOS],
+        "INITRD ",
+        "INITTD ",
+        "/isolinux/isolinux.cfg: looked for an initrd, found none",
+    ),
+    (&TINY, &[GRUB], "timeout", "tim\u{e9}ou", ""),
+    (&TINY, &[BIOS], "Installer", "Install\u{e9}", ""),
+];
 
 #[test]
 fn a_menu_that_would_start_nixos_without_the_key_is_refused() {
-    let rows: &[Row] = &[
-        (
-            &TINY,
-            &[BIOS],
-            "init=",
-            "jnit=",
-            "the volume, which BIOS can boot: looked for an isolinux.cfg with NixOS entries",
-        ),
-        (&SYSTEMD, &[BIOS], "init=", "jnit=", "the volume, which BIOS can boot"),
-        (
-            &TINY,
-            &[UEFI],
-            "init=",
-            "jnit=",
-            "the UEFI boot image: looked for a grub.cfg with NixOS entries",
-        ),
-        (
-            &AARCH64,
-            &[UEFI],
-            "init=",
-            "jnit=",
-            "the UEFI boot image: looked for a grub.cfg with NixOS entries",
-        ),
-        (
-            &TINY,
-            &[BIOS],
-            "LABEL",
-            "LAPEL",
-            "the boot config /isolinux/isolinux.cfg: looked for entries",
-        ),
-        (&TINY, &[UEFI], "menuentry", "menuemtry", ""),
-        (&TINY, &[GRUB], "  linux ", "  linus ", "/EFI/BOOT/grub.cfg: looked for entries"),
-        (
-            &TINY,
-            &[GRUB],
-            "  initrd ",
-            "  inittd ",
-            "/EFI/BOOT/grub.cfg: looked for an initrd, found none",
-        ),
-        (
-            &TINY,
-            &[BIOS],
-            "INITRD ",
-            "INITTD ",
-            "/isolinux/isolinux.cfg: looked for an initrd, found none",
-        ),
-        (&TINY, &[GRUB], "timeout", "tim\u{e9}ou", ""),
-        (&TINY, &[BIOS], "Installer", "Install\u{e9}", ""),
-    ];
-    for (base, files, old, new, words) in rows {
+    for (base, files, old, new, words) in ROWS {
         let image = with(base, files, old, new);
         match Survey::read(&image.as_slice()) {
             Ok(_) => assert!(words.is_empty(), "{old} -> {new} in {files:?} is taken"),
@@ -125,5 +136,108 @@ fn a_root_that_is_not_the_one_of_the_volume_descriptor_is_refused() {
                 && told.contains("as its own record says"),
             "{told}"
         );
+    }
+}
+
+/// The image in which the text of a menu is another one, wherever it stands. What the new one is shorter is left blank.
+fn rewritten(base: &[u8], path: &str, change: impl Fn(&str) -> String) -> Vec<u8> {
+    let old = &base[file(base, path)];
+    let mut new = change(str::from_utf8(old).unwrap()).into_bytes();
+    assert!(new.len() <= old.len() && new != old, "{path}: {} in {}", new.len(), old.len());
+    new.resize(old.len(), b'\n');
+    let mut image = base.to_vec();
+    let places = base.windows(old.len()).enumerate().filter(|(_, part)| *part == old);
+    places.for_each(|(at, _)| image[at..at + old.len()].copy_from_slice(&new));
+    image
+}
+
+/// A comment of the tiny menus, which gives room.
+const COMMENT: &str = "  # Fallback to UEFI console for boot, efifb sometimes has difficulties.\n";
+
+/// Words of the first entry of a menu and what stands in their place, and what is said of it: nothing if that is read.
+type Variant = (&'static str, &'static str, &'static str);
+
+const GRUB_VARIANTS: [Variant; 21] = [
+    ("  linux ", "  ! linux ", ""),
+    ("menuentry", "if true; then menuentry", ""),
+    ("menuentry", "function f { true; }\nf\nset timeout=3\nmenuentry", ""),
+    ("  linux ", "  if true; then linux ", "found a `linux` line within `if`, `while` or `for`"),
+    ("  linux ", "  while true; do linux ", "found a `linux` line within `if`, `while` or `for`"),
+    (
+        "  initrd ",
+        "  if true; then initrd ",
+        "found an `initrd` line within `if`, `while` or `for`",
+    ),
+    ("  initrd ", "  initrd /x\n  initrd ", "found a second `initrd` line"),
+    ("  initrd ", "  if true; then initrd /boot/x; fi\n  initrd ", "found an `initrd` line within"),
+    ("  linux ", "  linux /boot/bzImage init=/x\n  linux ", "found a second `linux` line"),
+    (
+        "  linux ",
+        "  initrd /x\n  linux ",
+        "found an `initrd` line without a `linux` line before it",
+    ),
+    ("  linux ", "  L=linux; $L ", "found `init=/nix/store/…` outside of such an entry"),
+    ("init=/nix", "$x", "found `${isoboot}` and no `init=`"),
+    ("  linux ", "  if $x; then true; fi\n  linux ", "found `$x`, which a variable names"),
+    ("  linux ", "  start_it\n  linux ", "found the command `start_it`"),
+    ("  linux ", "  source /EFI/first.inc\n  linux ", "found `source /EFI/first.inc`"),
+    ("  linux ", "  . ($root)/first.cfg\n  linux ", "found `. ($root)/first.cfg`"),
+    ("menuentry", "configfile $prefix/x.cfg\nmenuentry", "found `configfile $prefix/x.cfg`"),
+    ("menuentry", "configfile /EFI/BOOT/grub.cfg\nmenuentry", ""),
+    ("  linux ", "  chainloader $x\n  linux ", "found `chainloader $x`"),
+    ("  linux ", "  chainloader ", "found `init=/nix/store/…` outside of such an entry"),
+    ("set timeout", "set a=init=/nix/store\nset timeout", "found `init=/nix/store/…` outside"),
+];
+
+const ISOLINUX_VARIANTS: [Variant; 12] = [
+    ("LINUX ", "KERNEL ", ""),
+    ("LABEL boot\n", "INCLUDE first.inc\nLABEL boot\n", "found `INCLUDE first.inc`"),
+    ("LABEL boot\n", "MENU INCLUDE /x.cfg\nLABEL boot\n", "found `MENU INCLUDE /x.cfg`"),
+    ("LABEL boot\n", "INCLUDE isolinux.cfg\nLABEL boot\n", ""),
+    ("LINUX ", "COM32 linux.c32\nAPPEND ", "found the module linux.c32"),
+    ("LINUX ", "COM32 linux.c32 ", "found the module linux.c32"),
+    ("LINUX ", "KERNEL /isolinux/mboot.c32 ", "found the module /isolinux/mboot.c32"),
+    ("LINUX ", "CONFIG other.cfg\nLINUX ", "found `CONFIG other.cfg`"),
+    ("UI vesamenu.c32", "UI vesamenu.c32 other.cfg", "found `vesamenu.c32 other.cfg`"),
+    (
+        "DEFAULT boot",
+        "DEFAULT /boot/x init=/x",
+        "found `init=/nix/store/…` outside of such an entry",
+    ),
+    ("APPEND ", "APPEND initrd=/boot/x ", "looked for initrds in one place"),
+    ("LABEL boot\n", "APPEND init=/x\nLABEL boot\n", "found `init=/nix/store/…` outside"),
+];
+
+#[test]
+fn a_menu_that_may_start_nixos_otherwise_is_read_or_refused_by_every_command() {
+    let folder = Folder::new();
+    folder.write("key.pub", key(1).as_bytes());
+    let commands = [
+        "base.iso --key key.pub --karg quiet-marker -o out",
+        "edit --in-place base.iso --karg quiet-marker",
+        "netboot base.iso --key key.pub -o out",
+        "inspect base.iso",
+    ];
+    let rows = GRUB_VARIANTS.iter().map(|row| (GRUB, row));
+    for (path, (old, new, words)) in rows.chain(ISOLINUX_VARIANTS.iter().map(|row| (BIOS, row))) {
+        let base = rewritten(&TINY, path, |text| {
+            let text = text.replacen(old, new, 1);
+            text.replace(COMMENT, "").replace("MENU LABEL Memtest86+\n", "")
+        });
+        for command in commands {
+            folder.write("base.iso", &base);
+            let ended = folder.run(&command.split(' ').collect::<Vec<_>>());
+            let what = format!("{old:?} -> {new:?}: {command}: {}", ended.err);
+            let out = folder.at("out");
+            let is_there = out.exists();
+            if out.is_dir() { fs::remove_dir_all(out) } else { fs::remove_file(out) }.ok();
+            if words.is_empty() {
+                assert_eq!(ended.status, 0, "{what}");
+                continue;
+            }
+            assert_eq!(ended.status, 4, "{what}");
+            assert!(ended.err.contains(path) && ended.err.contains(words), "{what}");
+            assert!(!is_there && folder.read("base.iso") == base, "{what}");
+        }
     }
 }

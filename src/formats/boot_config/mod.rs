@@ -2,10 +2,12 @@
 
 pub mod grub;
 pub mod isolinux;
+pub mod script;
 
 use std::ops::Range;
 
 use crate::formats::credential;
+pub use script::{Lead, Oddity, Room, Script};
 
 /// What a loader puts in front of the kernel's arguments.
 const BOOT_IMAGE: &str = "BOOT_IMAGE=";
@@ -20,6 +22,11 @@ pub struct Word {
 }
 
 impl Word {
+    /// Bytes of its text.
+    fn size(&self) -> usize {
+        self.text.len()
+    }
+
     /// Words that follow each other as one, with single blanks between them.
     fn joined(words: &[Self]) -> Option<Self> {
         let (first, last) = (words.first()?, words.last()?);
@@ -123,8 +130,9 @@ pub enum Syntax {
 }
 
 impl Syntax {
-    /// Tells by the words that start lines; none for a text that is not a boot menu.
-    pub fn recognize(text: &str) -> Option<Self> {
+    /// Tells by the words that start lines, and where no line says it, by the name by which loaders look for a menu;
+    /// none for a text that is not a boot menu.
+    pub fn recognize(path: &str, text: &str) -> Option<Self> {
         let first_words = || text.lines().filter_map(|line| line.split_whitespace().next());
         if first_words().any(|word| word == "menuentry" || word == "submenu") {
             return Some(Self::Grub);
@@ -132,32 +140,41 @@ impl Syntax {
         if first_words().any(|word| word.eq_ignore_ascii_case("label")) {
             return Some(Self::Isolinux);
         }
-        None
+        Self::of_name(path)
+    }
+
+    /// The language of a file that loaders look for by its name.
+    pub fn of_name(path: &str) -> Option<Self> {
+        let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+        match name.as_str() {
+            "grub.cfg" | "loopback.cfg" => Some(Self::Grub),
+            "isolinux.cfg" | "syslinux.cfg" | "extlinux.conf" => Some(Self::Isolinux),
+            _ => None,
+        }
+    }
+
+    /// Reads a text.
+    pub fn read(self, text: &str, room: &mut Room) -> Script {
+        match self {
+            Self::Grub => grub::read(text, room),
+            Self::Isolinux => isolinux::read(text, room),
+        }
     }
 
     /// The entries of a text that start NixOS.
     pub fn entries(self, text: &str) -> Vec<Entry> {
-        let all = match self {
-            Self::Grub => grub::entries(text),
-            Self::Isolinux => isolinux::entries(text),
-        };
+        let all = self.read(text, &mut Room::default()).entries;
         all.into_iter().filter(|entry| entry.init().is_some()).collect()
     }
 
     /// What a text says for all its entries.
     pub fn settings(self, text: &str) -> Settings {
-        match self {
-            Self::Grub => grub::settings(text),
-            Self::Isolinux => isolinux::settings(text),
-        }
+        self.read(text, &mut Room::default()).settings
     }
 
     /// All words of a text that are not titles.
     pub fn words(self, text: &str) -> Vec<Word> {
-        match self {
-            Self::Grub => grub::words(text),
-            Self::Isolinux => isolinux::words_of(text),
-        }
+        self.read(text, &mut Room::default()).words
     }
 
     /// A kernel argument as it is written, if it can be: the kernel gets `key=a b` as one argument with

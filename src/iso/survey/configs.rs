@@ -1,15 +1,15 @@
 //! Boot configs that start NixOS, on the volume and in the UEFI boot image.
 
-use crate::boot::config::{Config, ConfigLocation};
+use crate::boot::config::{self, Config, ConfigLocation, Parsed};
 use crate::error::{Error, Result};
-use crate::formats::boot_config::{grub, volume_path};
+use crate::formats::boot_config::{Lead, Room, Syntax, volume_path};
 use crate::formats::pe;
 use crate::image::ReadAt;
 use crate::image::scratch::Scratch;
 use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::esp::Esp;
 use crate::iso::survey::tree::{Node, Tree};
-use crate::units::{ByteRange, LOGICAL_BLOCK};
+use crate::units::{ByteRange, LOGICAL_BLOCK, u64_len};
 
 /// Bytes of a boot config; official ones have under 40 KB.
 const LARGEST: u64 = 1 << 20;
@@ -24,16 +24,84 @@ const HEAD: u64 = 4096;
 const UNIFIED: &str = "give an installer that is not made for Secure Boot: what is signed as one file cannot be added to";
 
 /// All boot configs of an image.
+///
+/// # Errors
+/// [`Error::Unsupported`] where something may start NixOS that is not read.
 pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[ElToritoEntry]) -> Result<Vec<Config>> {
-    let mut found = Vec::new();
-    on_volume(image, tree, |path, bytes| {
-        found.extend(Config::parse(ConfigLocation::Volume, path, bytes)?);
-        Ok(())
-    })?;
+    let mut menus = Menus::default();
+    on_volume(image, tree, |path, bytes| menus.take(ConfigLocation::Volume, path, bytes))?;
     for entry in boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
-        found.extend(on_esp(image, tree, entry.image)?);
+        on_esp(image, tree, entry.image, |path, bytes| {
+            menus.take(ConfigLocation::Esp(entry.image), path, bytes)
+        })?;
     }
-    Ok(found)
+    menus.check_leads()?;
+    Ok(menus.configs)
+}
+
+/// What is read of the menus of an image.
+#[derive(Default)]
+struct Menus {
+    room: Room,
+    texts: Texts,
+    configs: Vec<Config>,
+    /// The files that are read as menus, with or without NixOS in them.
+    read: Vec<(ConfigLocation, String)>,
+    /// The files that they lead to, each with the path of the menu.
+    leads: Vec<(String, Lead)>,
+}
+
+impl Menus {
+    fn take(&mut self, place: ConfigLocation, path: &str, bytes: Vec<u8>) -> Result<()> {
+        let Parsed { config, leads } = config::parse(place.clone(), path, bytes, &mut self.room)?;
+        if let Some(config) = config {
+            self.texts.take(u64_len(config.text.as_bytes()))?;
+            self.configs.push(config);
+        }
+        let Some(leads) = leads else { return Ok(()) };
+        self.read.push((place, path.to_owned()));
+        self.leads.extend(leads.into_iter().map(|lead| (path.to_owned(), lead)));
+        Ok(())
+    }
+
+    /// Refuses a menu that leads to what is not read as one.
+    fn check_leads(&self) -> Result<()> {
+        match self.leads.iter().find(|(path, lead)| !self.is_read(path, &lead.file)) {
+            None => Ok(()),
+            Some((path, lead)) => Err(config::elsewhere(path, lead)),
+        }
+    }
+
+    /// Whether a file that a menu leads to is read. A relative path may start in the folder of the menu.
+    fn is_read(&self, menu: &str, file: &str) -> bool {
+        let folder = menu.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let paths = [volume_path(file), volume_path(&format!("{folder}/{file}"))];
+        self.read.iter().any(|(place, path)| {
+            paths.iter().any(|wanted| match place {
+                ConfigLocation::Volume => path == wanted,
+                ConfigLocation::Esp(_) => path.eq_ignore_ascii_case(wanted),
+            })
+        })
+    }
+}
+
+/// What is left of [`LARGEST_SUM`].
+struct Texts(u64);
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self(LARGEST_SUM)
+    }
+}
+
+impl Texts {
+    fn take(&mut self, bytes: u64) -> Result<()> {
+        self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
+            let expected = format!("at most {LARGEST_SUM} bytes in files of boot loaders");
+            Error::unsupported("the volume", expected, "more")
+        })?;
+        Ok(())
+    }
 }
 
 /// Paths and bytes of all other files that may be configs of a boot loader.
@@ -47,6 +115,7 @@ pub fn others<I: ReadAt>(
         configs.iter().any(|config| config.path == path && config.place == *place)
     };
     let mut found = Vec::new();
+    let mut texts = Texts::default();
     for (path, node) in candidates(tree)? {
         let Some(extent) = node.extents.first().filter(|_| !known(path, &ConfigLocation::Volume))
         else {
@@ -57,8 +126,10 @@ pub fn others<I: ReadAt>(
     for entry in boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
         let mut scratch = Scratch::new(image, entry.image);
         let esp = Esp::open(&mut scratch)?;
-        for file in esp.files()?.iter().filter(|file| is_config(&file.path, file.size)) {
-            if !known(&file.path, &ConfigLocation::Esp(entry.image)) {
+        for file in &esp.files()? {
+            let is_known = known(&file.path, &ConfigLocation::Esp(entry.image));
+            if is_config(&file.path, file.size)? && !is_known {
+                texts.take(file.size)?;
                 found.push((file.path.clone(), esp.read(&file.path, LARGEST)?));
             }
         }
@@ -68,21 +139,30 @@ pub fn others<I: ReadAt>(
 
 /// The files of the volume that may be configs. Any number of names can have the same bytes.
 fn candidates(tree: &Tree) -> Result<Vec<(&str, &Node)>> {
-    let mut left = LARGEST_SUM;
+    let mut texts = Texts::default();
     let mut found = Vec::new();
-    for (path, node) in tree.files().filter(|(path, node)| is_config(path, node.size())) {
-        left = left.checked_sub(node.size().max(LOGICAL_BLOCK)).ok_or_else(|| {
-            let expected = format!("at most {LARGEST_SUM} bytes in files of boot loaders");
-            Error::unsupported("the volume", expected, "more")
-        })?;
+    for (path, node) in tree.files() {
+        if !is_config(path, node.size())? {
+            continue;
+        }
+        texts.take(node.size().max(LOGICAL_BLOCK))?;
         found.push((path, node));
     }
     Ok(found)
 }
 
-fn is_config(path: &str, size: u64) -> bool {
+/// Whether a file may be a config: by its name, if it is not too large for one.
+///
+/// # Errors
+/// [`Error::Unsupported`] for one that is too large and that loaders look for.
+fn is_config(path: &str, size: u64) -> Result<bool> {
     let extension = path.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    matches!(extension.as_deref(), Some("cfg" | "conf")) && size <= LARGEST
+    let is_named = matches!(extension.as_deref(), Some("cfg" | "conf"));
+    if size <= LARGEST || Syntax::of_name(path).is_none() {
+        return Ok(is_named && size <= LARGEST);
+    }
+    let expected = format!("at most {LARGEST} bytes");
+    Err(Error::unsupported(format!("the boot config {path}"), expected, format!("{size} bytes")))
 }
 
 /// Refuses a volume whose menus start a kernel and an initrd in one file.
@@ -105,12 +185,20 @@ fn on_volume<I: ReadAt>(
     Ok(())
 }
 
-fn on_esp<I: ReadAt>(image: &I, tree: &Tree, at: ByteRange) -> Result<Vec<Config>> {
+/// The same of the UEFI boot image at these bytes.
+fn on_esp<I: ReadAt>(
+    image: &I,
+    tree: &Tree,
+    at: ByteRange,
+    mut each: impl FnMut(&str, Vec<u8>) -> Result<()>,
+) -> Result<()> {
     let mut scratch = Scratch::new(image, at);
     let esp = Esp::open(&mut scratch)?;
-    let mut found = Vec::new();
     let files = esp.files()?;
-    for file in files.iter().filter(|file| is_config(&file.path, file.size)) {
+    for file in &files {
+        if !is_config(&file.path, file.size)? {
+            continue;
+        }
         let bytes = esp.read(&file.path, LARGEST)?;
         no_unified_kernel(&file.path, &bytes, |program| {
             match files.iter().find(|file| file.path.eq_ignore_ascii_case(program)) {
@@ -118,9 +206,9 @@ fn on_esp<I: ReadAt>(image: &I, tree: &Tree, at: ByteRange) -> Result<Vec<Config
                 None => head_of(image, tree, program),
             }
         })?;
-        found.extend(Config::parse(ConfigLocation::Esp(at), &file.path, bytes)?);
+        each(&file.path, bytes)?;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The beginning of a file of the volume.
@@ -138,7 +226,8 @@ fn no_unified_kernel(
     head: impl Fn(&str) -> Result<Option<Vec<u8>>>,
 ) -> Result<()> {
     let text = std::str::from_utf8(menu).ok().filter(|text| text.contains("chainloader"));
-    for (title, word) in text.map(grub::chained).unwrap_or_default() {
+    let script = text.map(|text| Syntax::Grub.read(text, &mut Room::default()));
+    for (title, word) in script.map(|script| script.chained).unwrap_or_default() {
         let program = volume_path(&word.text);
         if head(&program)?.is_some_and(|head| pe::is_unified_kernel(&head)) {
             return Err(Error::unsupported(

@@ -1,0 +1,568 @@
+//! grub.cfg: a GRUB 2 script (GRUB manual 2.12, "Writing full configuration files directly") and the menu entries in it.
+
+mod commands;
+mod lexer;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::script::{Lead, Limit, Room, Script, names_init};
+use super::{Entry, Word, device};
+use commands::{INITRD, KERNEL, READERS, is_harmless};
+use lexer::{Lexer, Token};
+
+/// What is understood of the commands that load an entry.
+const LOADS: &str = "one `linux` and one `initrd` line, which GRUB always runs";
+
+/// What is understood of the other commands.
+const COMMANDS: &str = "commands of which it is known what they start";
+
+/// Braces within each other; official scripts have three.
+const DEEPEST: usize = 64;
+
+/// Reads a script.
+pub fn read(text: &str, room: &mut Room) -> Script {
+    let mut walk = Walk::new(room);
+    let mut lexer = Lexer::new(text);
+    while let Some(token) = lexer.next().filter(|_| walk.beyond.is_none()) {
+        walk.take(token, lexer.at);
+    }
+    walk.end()
+}
+
+/// A text as one word. It must have no single quote in it.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./,:=+@%-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{text}'") }
+}
+
+/// How `default` names an entry: its titles with `>` between them (GRUB manual 2.12, "default"). None for
+/// titles that it would read as something else.
+pub(crate) fn default_of(title: &[String]) -> Option<String> {
+    let is_path = |part: &String| {
+        !part.is_empty()
+            && !part
+                .starts_with(|c: char| c.is_ascii_digit() || c.is_whitespace() || "+-".contains(c))
+            && !part.contains(['$', '\'', '\\', '\n'])
+    };
+    let parts: Vec<String> = title.iter().map(|part| part.replace('>', ">>")).collect();
+    title.iter().all(is_path).then(|| parts.join(">"))
+}
+
+/// What the walk over the commands of a script knows so far.
+struct Walk<'r> {
+    room: &'r mut Room,
+    /// The limit that it goes beyond.
+    beyond: Option<Limit>,
+    command: Vec<Word>,
+    /// What stands in no brace.
+    outside: Block,
+    /// One for each open brace.
+    open: Vec<Block>,
+    script: Script,
+    /// Names of functions.
+    functions: BTreeSet<String>,
+    /// Commands that are not known, each with the titles down to the first place that has it.
+    unknown: BTreeMap<String, Vec<String>>,
+}
+
+/// What an open brace opens.
+#[derive(Default)]
+struct Block {
+    title: Option<Word>,
+    is_submenu: bool,
+    /// Whether it stands in an entry or a function, or is one.
+    is_within: bool,
+    /// Whether it chooses terminals itself.
+    has_terminals: bool,
+    /// How many `if`, `while` and the like are open.
+    conditions: usize,
+    entry: Option<Entry>,
+    /// Whether it loads what may be NixOS.
+    loads: bool,
+    /// What is odd about that.
+    odd: Option<&'static str>,
+}
+
+impl<'r> Walk<'r> {
+    fn new(room: &'r mut Room) -> Self {
+        Self {
+            room,
+            beyond: None,
+            command: Vec::new(),
+            outside: Block::default(),
+            open: Vec::new(),
+            script: Script::default(),
+            functions: BTreeSet::new(),
+            unknown: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a token that ends before byte `end`.
+    fn take(&mut self, token: Token, end: usize) {
+        match token {
+            Token::Word(word) => self.command.push(word),
+            Token::End => self.end_command(),
+            Token::Open => self.open(),
+            Token::Close => {
+                self.end_command();
+                self.end_block();
+                if self.open.pop().is_some_and(|block| block.is_submenu && block.has_terminals) {
+                    self.script.settings.terminals.push(end.saturating_sub(1));
+                }
+            }
+        }
+    }
+
+    fn open(&mut self) {
+        let command = std::mem::take(&mut self.command);
+        let mut words = self.unreserved(&command).iter();
+        let first = words.next().map(|word| word.text.as_str()).unwrap_or_default();
+        let mut block = Block { is_within: true, ..Block::default() };
+        match first {
+            "menuentry" | "hiddenentry" => block.title = words.next().cloned(),
+            "submenu" => {
+                block.title = words.next().cloned();
+                block.is_submenu = true;
+                block.is_within = self.block().is_within;
+            }
+            "function" => self.functions.extend(words.next().map(|word| word.text.clone())),
+            _ => {
+                self.command = command;
+                self.end_command();
+            }
+        }
+        if self.open.len() >= DEEPEST {
+            self.beyond = Some(Limit::Depth);
+        }
+        self.open.push(block);
+    }
+
+    /// The block that commands are in.
+    fn block(&mut self) -> &mut Block {
+        self.open.last_mut().unwrap_or(&mut self.outside)
+    }
+
+    /// A command without the reserved words before it, which open and close conditions (GRUB manual 2.12, "Reserved words").
+    fn unreserved<'w>(&mut self, mut words: &'w [Word]) -> &'w [Word] {
+        let conditions = &mut self.block().conditions;
+        while let [first, rest @ ..] = words {
+            match first.text.as_str() {
+                "if" | "while" | "until" => *conditions = conditions.saturating_add(1),
+                "fi" | "done" => *conditions = conditions.saturating_sub(1),
+                "then" | "elif" | "else" | "do" | "!" => {}
+                "for" => {
+                    *conditions = conditions.saturating_add(1);
+                    return &[];
+                }
+                _ => break,
+            }
+            words = rest;
+        }
+        words
+    }
+
+    fn end_command(&mut self) {
+        let command = std::mem::take(&mut self.command);
+        let words = self.unreserved(&command);
+        if let Some((first, rest)) = words.split_first() {
+            self.setting(words);
+            self.run(first, rest);
+        }
+        self.script.words.extend(command);
+    }
+
+    fn run(&mut self, first: &Word, rest: &[Word]) {
+        let name = first.text.as_str();
+        if KERNEL.contains(&name) {
+            return self.kernel(rest);
+        }
+        if names_init(name) || rest.iter().any(|word| names_init(&word.text)) {
+            self.script.note_init();
+        }
+        match name {
+            name if INITRD.contains(&name) => self.initrd(rest),
+            "chainloader" => self.chain(rest),
+            name if READERS.contains(&name) => self.lead(name, rest),
+            name if is_assignment(name) || is_harmless(name) => {}
+            name if name.contains('$') => {
+                let title = self.title();
+                self.script.note(title, COMMANDS, format!("`{name}`, which a variable names"));
+            }
+            name if self.unknown.contains_key(name) => {}
+            name => {
+                let title = self.title_with(std::slice::from_ref(first));
+                self.unknown.extend(title.map(|title| (name.to_owned(), title)));
+            }
+        }
+    }
+
+    fn kernel(&mut self, words: &[Word]) {
+        let Some((kernel, arguments)) = words.split_first() else { return };
+        let is_second = self.block().entry.is_some();
+        self.end_entry();
+        let titles = self.open.iter().rev().find_map(|block| block.title.as_ref());
+        let title_at = titles.map(|title| title.at.clone());
+        let Some(title) = self.title_with(words) else { return };
+        let block = self.block();
+        let odd = match block.conditions {
+            0 => is_second.then_some("a second `linux` line"),
+            _ => Some("a `linux` line within `if`, `while` or `for`"),
+        };
+        block.odd = block.odd.or(odd);
+        block.loads |= arguments.iter().any(|word| names_init(&word.text));
+        block.entry = Some(Entry {
+            title,
+            title_at,
+            label: None,
+            kernel: kernel.clone(),
+            arguments: arguments.to_vec(),
+            initrds: Vec::new(),
+        });
+    }
+
+    fn initrd(&mut self, words: &[Word]) {
+        if !self.room.take(words.iter().map(Word::size)) {
+            self.beyond = Some(Limit::Room);
+        }
+        let block = self.block();
+        block.loads = true;
+        let odd = match &mut block.entry {
+            _ if block.conditions > 0 => Some("an `initrd` line within `if`, `while` or `for`"),
+            None => Some("an `initrd` line without a `linux` line before it"),
+            Some(entry) if !entry.initrds.is_empty() => Some("a second `initrd` line"),
+            Some(entry) => {
+                entry.initrds = words.to_vec();
+                None
+            }
+        };
+        block.odd = block.odd.or(odd);
+    }
+
+    fn chain(&mut self, words: &[Word]) {
+        let Some(program) = words.iter().find(|word| !word.text.starts_with("--")) else { return };
+        let Some(title) = self.title_with(words) else { return };
+        if has_variable(program) {
+            let found = format!("`chainloader {}`", program.text);
+            self.script.note(title.clone(), "programs that are named", found);
+        }
+        self.script.chained.push((title, program.clone()));
+    }
+
+    fn lead(&mut self, command: &str, words: &[Word]) {
+        let file = words.iter().find(|word| !word.text.starts_with("--"));
+        let file = file.map(|word| word.text.as_str()).unwrap_or_default();
+        let title = self.title_with(words);
+        let lead = |title| Lead { title, command: command.to_owned(), file: file.to_owned() };
+        self.script.leads.extend(title.map(lead));
+    }
+
+    /// Notes a command that sets something for a menu, and not for one entry.
+    fn setting(&mut self, words: &[Word]) {
+        if self.block().is_within {
+            return;
+        }
+        let name = words.first().map(|word| word.text.as_str()).unwrap_or_default();
+        if let Some(submenu) = self.open.last_mut() {
+            submenu.has_terminals |= matches!(name, "terminal_output" | "terminal_input");
+            return;
+        }
+        let settings = &mut self.script.settings;
+        settings.timeout.extend(assigned(words, "timeout="));
+        settings.default.extend(assigned(words, "default="));
+        if let [_, rest @ ..] = words
+            && name == "serial"
+        {
+            settings.serial.extend(Word::joined(rest));
+        }
+    }
+
+    /// The titles of the menus and the entry that are open.
+    fn title(&self) -> Vec<String> {
+        let titles = self.open.iter().filter_map(|block| block.title.as_ref());
+        titles.map(|title| title.text.clone()).collect()
+    }
+
+    /// The same, if there is room for it and for these words.
+    fn title_with(&mut self, words: &[Word]) -> Option<Vec<String>> {
+        let titles = self.open.iter().map(|block| block.title.as_ref().map_or(0, Word::size));
+        if !self.room.take(titles.chain(words.iter().map(Word::size))) {
+            self.beyond = Some(Limit::Room);
+            return None;
+        }
+        Some(self.title())
+    }
+
+    /// Takes the entry of the block as it is now.
+    fn end_entry(&mut self) {
+        let Some(entry) = self.block().entry.take() else { return };
+        let words = entry.arguments.iter().chain(&entry.initrds);
+        let mut words = words.chain(std::iter::once(&entry.kernel));
+        // Without an initrd it is not NixOS, and with `init=` it is read.
+        let is_read = entry.initrds.is_empty() || entry.init().is_some();
+        if let Some(word) = words.find(|word| has_variable(word)).filter(|_| !is_read) {
+            let found = format!("`{}` and no `init=`", word.text);
+            self.script.note(entry.title.clone(), "arguments that are known", found);
+        }
+        self.script.entries.push(entry);
+    }
+
+    /// Takes what is in a block that ends, before its title is gone.
+    fn end_block(&mut self) {
+        self.end_entry();
+        let block = self.block();
+        if let Some(odd) = block.odd.take().filter(|_| block.loads) {
+            let title = self.title();
+            self.script.note(title, LOADS, odd.to_owned());
+        }
+    }
+
+    fn end(mut self) -> Script {
+        self.end_command();
+        self.end_block();
+        while self.open.pop().is_some() {
+            self.end_block();
+        }
+        let mut unknown = self.unknown.into_iter();
+        if let Some((name, title)) = unknown.find(|(name, _)| !self.functions.contains(name)) {
+            self.script.note(title, COMMANDS, format!("the command `{name}`"));
+        }
+        if let Some(limit) = self.beyond {
+            self.script.overflow(limit);
+        }
+        self.script
+    }
+}
+
+/// Whether a command sets a variable.
+fn is_assignment(name: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.split_once('=').is_some_and(|(name, _)| !name.is_empty() && name.chars().all(part))
+}
+
+/// Whether a path has more variables than the one of its device.
+fn has_variable(word: &Word) -> bool {
+    word.text.strip_prefix(device(&word.text)).is_some_and(|path| path.contains('$'))
+}
+
+/// The value that a command gives a variable, by `name=` or `set name=`.
+fn assigned(words: &[Word], name: &str) -> Option<Word> {
+    let word = match words {
+        [set, word, ..] if set.text == "set" => word,
+        [word, ..] => word,
+        [] => return None,
+    };
+    Some(Word { text: word.text.strip_prefix(name)?.to_owned(), at: word.at.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Settings, Syntax, changed, with_initrds};
+    use super::*;
+
+    fn entries(text: &str) -> Vec<Entry> {
+        read(text, &mut Room::default()).entries
+    }
+
+    fn settings(text: &str) -> Settings {
+        read(text, &mut Room::default()).settings
+    }
+
+    const MENU: &str = r#"
+set timeout=10 # a comment { with braces
+if [ ${iso_path} ] ; then
+  set isoboot="findiso=${iso_path}"
+fi
+menuentry 'NixOS 25.11 Installer (Linux LTS)'  --class installer {
+  terminal_output console
+  linux /boot//nix/store/a/bzImage ${isoboot} init=/nix/store/s/init  root=LABEL=x  loglevel=4
+  initrd /boot//nix/store/a/initrd
+}
+submenu "Options" --class submenu {
+submenu "Serial console=ttyS0,115200n8" --class serial {
+menuentry 'one line' { linux ($root)/boot/k init=/nix/store/s/init ; initrd ($root)/boot/ucode ($root)/boot/i; }
+submenu "" {return}
+}
+}
+menuentry 'Firmware Setup' --class settings {
+  fwsetup
+}
+menuentry 'memtest' { linux16 /memtest }
+"#;
+
+    #[test]
+    fn entries_are_found_with_their_menus() {
+        let found = Syntax::Grub.entries(MENU);
+        let titles: Vec<String> = found.iter().map(|entry| entry.title.join(" > ")).collect();
+        assert_eq!(
+            titles,
+            [
+                "NixOS 25.11 Installer (Linux LTS)",
+                "Options > Serial console=ttyS0,115200n8 > one line"
+            ]
+        );
+        assert_eq!(found[0].init(), Some("/nix/store/s/init"));
+        assert_eq!(found[0].initrds[0].text, "/boot//nix/store/a/initrd");
+        assert_eq!(found[1].initrds.len(), 2);
+        assert_eq!(entries(MENU).len(), 3);
+    }
+
+    #[test]
+    fn initrds_are_added_behind_the_last_one_with_its_device() {
+        let found = Syntax::Grub.entries(MENU);
+        let more = ["/remaster/a".into(), "/remaster/b".into()];
+        let change = |entry| with_initrds(Syntax::Grub, entry, &more);
+        let changes = found.iter().filter_map(change).collect();
+        let new = changed(MENU, changes).unwrap();
+        assert!(new.contains("  initrd /boot//nix/store/a/initrd /remaster/a /remaster/b\n"));
+        assert!(new.contains(
+            "initrd ($root)/boot/ucode ($root)/boot/i ($root)/remaster/a ($root)/remaster/b; }"
+        ));
+        assert_eq!(
+            new.len(),
+            MENU.len() + 2 * " /remaster/a /remaster/b".len() + 2 * "($root)".len()
+        );
+    }
+
+    #[test]
+    fn quotes_and_joined_lines_are_read_as_grub_does() {
+        let text = "menuentry x {\n linux /k \\\n  init='/a b' \"quiet\\\"\"\n initrd /i\n}\n";
+        let found = entries(text);
+        let words: Vec<&str> = found[0].arguments.iter().map(|word| word.text.as_str()).collect();
+        assert_eq!(words, ["init=/a b", "quiet\""]);
+        assert_eq!(found[0].initrds[0].text, "/i");
+    }
+
+    #[test]
+    fn crlf_and_a_missing_last_newline_are_harmless() {
+        let text = "menuentry 'x' {\r\n linux /k init=/i\r\n initrd /r\r\n}";
+        assert_eq!(entries(text)[0].initrds[0].text, "/r");
+        assert_eq!(
+            entries("menuentry 'x' {\n linux /k init=/i\n initrd /r")[0].initrds[0].text,
+            "/r"
+        );
+    }
+
+    #[test]
+    fn settings_are_those_outside_of_entries() {
+        let text = "set timeout=10 # x\nif a; then set default='A > B>>C' ;fi\nif serial; then set with_serial=yes ;fi\n\
+            serial --unit=0 --speed=9600\nsubmenu S {\n if b; then\n  terminal_output gfxterm\n fi\n menuentry x { terminal_output console\n set timeout=3\n }\n}\n\
+            submenu T { menuentry y { terminal_output console\n } }\n";
+        let found = settings(text);
+        let shown = |words: &[Word]| -> Vec<(String, String)> {
+            words.iter().map(|word| (word.text.clone(), text[word.at.clone()].to_owned())).collect()
+        };
+        assert_eq!(shown(&found.timeout), [("10".into(), "timeout=10".into())]);
+        assert_eq!(shown(&found.default), [("A > B>>C".into(), "default='A > B>>C'".into())]);
+        assert_eq!(found.serial.len(), 1);
+        assert_eq!(found.serial[0].text, "--unit=0 --speed=9600");
+        assert_eq!(found.terminals, [text.find("}\nsubmenu T").unwrap()]);
+    }
+
+    #[test]
+    fn titles_stand_where_they_are_said_to() {
+        let found = entries(MENU);
+        let at = found[1].title_at.clone().unwrap();
+        assert_eq!(&MENU[at], "'one line'");
+        assert_eq!(
+            default_of(&found[1].title).unwrap(),
+            "Options>Serial console=ttyS0,115200n8>one line"
+        );
+        assert_eq!(default_of(&["a>b".into(), "c".into()]).unwrap(), "a>>b>c");
+        for odd in ["1st", "", "it's", "$x", "-1"] {
+            assert_eq!(default_of(&[odd.into()]), None);
+        }
+    }
+
+    /// What is odd about a script, with the titles down to it, and where it leads.
+    fn told(text: &str) -> String {
+        let script = read(text, &mut Room::default());
+        let odd = script.oddity.map(|odd| [odd.title.join(" > "), odd.found].join(": "));
+        let leads = script.leads.into_iter().map(|lead| format!("{} {}", lead.command, lead.file));
+        odd.into_iter().chain(leads).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn what_may_start_nixos_and_is_not_an_entry_is_odd() {
+        let within = "x: a `linux` line within `if`, `while` or `for`";
+        let stray = ": `init=/nix/store/…` outside of such an entry";
+        for (body, expected) in [
+            ("linux /k init=/i; initrd /r", ""),
+            ("linux /k init=/i\n initrd /r /s", ""),
+            ("! linux /k init=/i\n initrd /r", ""),
+            ("if true; then linux /k init=/i\n initrd /r; fi", within),
+            ("if linux /k init=/i\n then initrd /r; fi", within),
+            ("while true; do linux /k init=/i\n initrd /r; done", within),
+            ("for a in b; do linux /k init=/i; done; initrd /r", within),
+            ("if true; then echo b; fi; linux /k init=/i; initrd /r", ""),
+            (
+                "linux /k init=/i; if true; then initrd /r; else initrd /s; fi",
+                "x: an `initrd` line within `if`, `while` or `for`",
+            ),
+            ("linux /k init=/i; initrd /r; initrd /s", "x: a second `initrd` line"),
+            (
+                "linux /k init=/i; initrd /r; linux /k init=/i; initrd /r",
+                "x: a second `linux` line",
+            ),
+            ("linux /k; linux /k init=/i; initrd /r", "x: a second `linux` line"),
+            ("initrd /r; linux /k init=/i", "x: an `initrd` line without a `linux` line before it"),
+            (
+                "linux /k init=/i; { initrd /r; }",
+                "x: an `initrd` line without a `linux` line before it",
+            ),
+            ("L=linux; $L /k quiet; initrd /r", "x: `$L`, which a variable names"),
+            ("L=linux; \"$L\" /k init=/i", stray),
+            ("set a=init=/i; linux /k $a; initrd /r", stray),
+            ("linux /k $a; initrd /r", "x: `$a` and no `init=`"),
+            ("linux /k $a", ""),
+            ("linux ($root)/memtest", ""),
+            ("if true; then linux /memtest; else linux16 /memtest; fi", ""),
+            ("multiboot /xen; module /k init=/i; module /r", stray),
+            ("multiboot /xen", "x: the command `multiboot`"),
+            ("chainloader ($root)/EFI/x.efi", ""),
+            ("chainloader --force /x.efi", ""),
+            ("chainloader $x", "x: `chainloader $x`"),
+            ("chainloader /k init=/i", stray),
+            ("f; g", "x: the command `g`"),
+            ("eval 'linux /k'", "x: the command `eval`"),
+            ("source /a.inc", "source /a.inc"),
+            (". /a.inc", ". /a.inc"),
+            ("if true; then configfile ($root)/a.inc; fi", "configfile ($root)/a.inc"),
+            ("normal", "normal "),
+        ] {
+            let text = format!("function f {{ true\n}}\nmenuentry x {{\n {body}\n}}\n");
+            assert_eq!(told(&text), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn entries_within_conditions_are_read_with_their_titles() {
+        let text = "if [ a ]; then menuentry one { linux /k init=/i\n initrd /r\n }\nfi\n\
+            if true; then\n submenu s {\n menuentry two { linux /k init=/i\n initrd /r\n }\n }\nfi\n";
+        let titles: Vec<String> = entries(text).iter().map(Entry::path).collect();
+        assert_eq!(
+            (titles.as_slice(), told(text).as_str()),
+            (&["one".into(), "s > two".into()][..], "")
+        );
+    }
+
+    #[test]
+    fn menus_within_menus_take_no_more_than_they_may() {
+        let entry = "linux /k init=/i\ninitrd /r\n";
+        let deep =
+            |menus: usize, entries: usize| "submenu a {\n".repeat(menus) + &entry.repeat(entries);
+        assert_eq!(read(&deep(40, 36), &mut Room::default()).entries.len(), 36);
+        let larger = "menus whose entries take at most 8 MiB";
+        let deeper = "at most 64 braces within each other";
+        let long = format!("menuentry {} {{\n{}}}", "x".repeat(50_000), entry.repeat(200));
+        for (text, expected) in [
+            (deep(64, 1), None),
+            (deep(65, 1), Some(deeper)),
+            ("{".repeat(400_000) + &entry.repeat(20_000), Some(deeper)),
+            (deep(1, 20_000), Some(larger)),
+            (long, Some(larger)),
+        ] {
+            let odd = read(&text, &mut Room::default()).oddity;
+            assert_eq!(odd.map(|odd| odd.looked_for), expected);
+        }
+    }
+}

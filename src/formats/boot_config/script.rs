@@ -1,0 +1,147 @@
+//! What a boot config says, as far as it may start something: entries, and what cannot be read as one.
+
+use super::{Entry, Settings, Word};
+
+/// Bytes that the entries of all menus of an image may take, 2 KiB for each of them counted; official ones take
+/// some 250 KB.
+pub const LARGEST_ENTRIES: usize = 8 << 20;
+
+/// What an entry takes beside its words, and a word beside its bytes.
+const ENTRY: usize = 2048;
+const WORD: usize = 96;
+
+/// Where `init=` is understood, and where it was found.
+pub(crate) const STRAY_INIT: (&str, &str) = (
+    "entries with a `linux` and an `initrd` line, or isolinux labels",
+    "`init=/nix/store/…` outside of such an entry",
+);
+
+/// What is left of [`LARGEST_ENTRIES`]. Menus within menus have long names: a megabyte of them names gigabytes.
+#[derive(Debug)]
+pub struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(LARGEST_ENTRIES)
+    }
+}
+
+impl Room {
+    /// Takes room for something with texts of these lengths; false if there is not so much left.
+    pub(super) fn take(&mut self, texts: impl IntoIterator<Item = usize>) -> bool {
+        let own = self.0.checked_sub(ENTRY);
+        let left = texts
+            .into_iter()
+            .try_fold(own, |left, length| Some(left?.checked_sub(WORD)?.checked_sub(length)));
+        let left = left.flatten();
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+/// What a config says.
+#[derive(Debug, Default)]
+pub struct Script {
+    /// The entries that load a kernel.
+    pub entries: Vec<Entry>,
+    /// What it says for all its entries.
+    pub settings: Settings,
+    /// All words that are not titles.
+    pub words: Vec<Word>,
+    /// The programs that entries start instead of a kernel, each with the titles down to its entry.
+    pub chained: Vec<(Vec<String>, Word)>,
+    /// The files that it runs or shows as menus.
+    pub leads: Vec<Lead>,
+    /// The first thing that may start NixOS, and that is not read as an entry.
+    pub oddity: Option<Oddity>,
+}
+
+/// A file of which a config says that it is a menu, or a part of one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Lead {
+    /// Titles down to the entry.
+    pub title: Vec<String>,
+    /// The command, as `source`.
+    pub command: String,
+    /// The path, as it is written.
+    pub file: String,
+}
+
+/// What may start NixOS, and is not an entry.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Oddity {
+    /// Titles down to the entry that it is in.
+    pub title: Vec<String>,
+    /// What is understood in its place.
+    pub looked_for: &'static str,
+    /// What it is.
+    pub found: String,
+}
+
+impl Script {
+    /// Notes what is odd; the first one counts.
+    pub(super) fn note(&mut self, title: Vec<String>, looked_for: &'static str, found: String) {
+        self.oddity.get_or_insert(Oddity { title, looked_for, found });
+    }
+
+    /// Notes `init=` outside of entries.
+    pub(super) fn note_init(&mut self) {
+        let (looked_for, found) = STRAY_INIT;
+        self.note(Vec::new(), looked_for, found.to_owned());
+    }
+
+    /// Notes that there is more than is read. Whatever else was found, it is not all.
+    pub(super) fn overflow(&mut self, limit: Limit) {
+        let (looked_for, found) = match limit {
+            Limit::Room => ("menus whose entries take at most 8 MiB", "larger ones"),
+            Limit::Depth => ("at most 64 braces within each other", "more"),
+        };
+        self.oddity = Some(Oddity { title: Vec::new(), looked_for, found: found.into() });
+    }
+}
+
+/// A limit that a config goes beyond.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Limit {
+    /// [`LARGEST_ENTRIES`].
+    Room,
+    /// Of braces within each other.
+    Depth,
+}
+
+/// Whether a word names the program that NixOS starts with: `init=`, also within other text, but not `rdinit=`.
+pub(super) fn names_init(text: &str) -> bool {
+    let part_of_a_word = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    text.match_indices("init=").any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        !before.is_some_and(part_of_a_word)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn init_is_a_word_of_its_own() {
+        for (text, named) in [
+            ("init=/nix/store/x", true),
+            ("a=init=/x", true),
+            ("console=x init=/x", true),
+            ("rdinit=/x", false),
+            ("rdinit=/x init=/y", true),
+            ("x.init=/x", false),
+            ("init", false),
+        ] {
+            assert_eq!(names_init(text), named, "{text}");
+        }
+    }
+
+    #[test]
+    fn room_is_taken_until_there_is_none() {
+        let mut room = Room::default();
+        let taken = (0..LARGEST_ENTRIES).take_while(|_| room.take([7, 6])).count();
+        assert_eq!(taken, LARGEST_ENTRIES / (2048 + 96 + 96 + 13));
+        assert!(!room.take([]), "what is smaller fits no more either");
+    }
+}
