@@ -6,7 +6,7 @@ use crate::boot::scripted;
 use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::StageOne;
 use crate::error::{Error, Result};
-use crate::formats::newc::{self, Member};
+use crate::formats::newc::{self, Kind, Member, Next};
 use crate::recipe::edits::{Attached, Edits, Purpose};
 
 /// Where the payload is in the initrd, and what the hook runs there.
@@ -50,12 +50,14 @@ pub(crate) fn in_initrd(number: usize) -> String {
     format!("/{FOLDER}/files{number}.img")
 }
 
+/// What brings the payload into the root of a live system.
+const COPY: &str = "copy \"$1\"\n";
+
 /// The path of the hook in the initrd.
 pub const SCRIPT: &str = "remaster/hook.sh";
 
 /// The hook for what is attached.
 fn hook_of(attached: &[Attached], kept: AttachmentLocation<'_>) -> String {
-    const COPY: &str = "copy \"$1\"\n";
     const GIVE_BACK: &str = "give_back\n";
     if attached.is_empty() {
         return [HOOK, COPY, GIVE_BACK].concat();
@@ -135,6 +137,71 @@ fn unit(folders: &[String]) -> Vec<Member> {
         "../remaster.service",
     ));
     members
+}
+
+/// What is wrong with an archive that is to make an initrd run the hook; none where it does, whichever version made it.
+pub(crate) fn fault_of_hook(archive: &[u8], initrd: &Initrd) -> Option<String> {
+    let members = match members(archive) {
+        Ok(members) => members,
+        Err(fault) => return Some(fault),
+    };
+    let file = |path: &str| match &members.iter().find(|member| member.path == path)?.kind {
+        Kind::File(bytes) => Some(bytes.as_slice()),
+        _ => None,
+    };
+    match &initrd.contents.stage_one {
+        StageOne::Scripted { script, .. } => {
+            let calls = file("init").is_some_and(|init| scripted::is_with_call(init, script));
+            (!calls).then(|| "no stage 1 of that initrd which calls the hook".to_owned())
+        }
+        StageOne::Systemd { folders } => {
+            let is_there = |wanted: &Member| match &wanted.kind {
+                Kind::File(_) => file(&wanted.path).is_some_and(|text| has(text, SCRIPT)),
+                kind => {
+                    members.iter().any(|member| member.path == wanted.path && member.kind == *kind)
+                }
+            };
+            let missing = unit(folders).into_iter().find(|wanted| !is_there(wanted))?;
+            Some(format!("no {} as it should be", missing.path))
+        }
+    }
+}
+
+/// What is wrong with an archive that is to be the payload.
+pub(crate) fn fault_of_payload(archive: &[u8]) -> Option<String> {
+    let members = match members(archive) {
+        Ok(members) => members,
+        Err(fault) => return Some(fault),
+    };
+    let copies = members.iter().any(|member| match &member.kind {
+        Kind::File(text) => member.path == SCRIPT && has(text, COPY),
+        _ => false,
+    });
+    let has_root =
+        members.iter().any(|member| member.path == ROOT && member.kind == Kind::Directory);
+    match (copies, has_root) {
+        (true, true) => None,
+        (false, _) => Some(format!("no {SCRIPT} as it should be")),
+        (true, false) => Some(format!("no folder {ROOT}")),
+    }
+}
+
+/// The members of an archive of ours, or what it is in its place.
+fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
+    if !newc::has_seam(archive) {
+        return Err("no archive that starts behind zeros".to_owned());
+    }
+    let mut found = Vec::new();
+    let each = |member| {
+        found.push(member);
+        Next::Continue
+    };
+    newc::read(archive, u32::MAX, |_| true, each).map_err(|fault| fault.to_string())?;
+    Ok(found)
+}
+
+fn has(text: &[u8], words: &str) -> bool {
+    text.windows(words.len()).any(|part| part == words.as_bytes())
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use crate::error::{Advice, Error, Result};
 
+/// What the call runs.
+const HOOK: &str = "/remaster/hook.sh";
+
 /// The root that NixOS's own script switches to, for scripts that do not say it.
 const USUAL_ROOT: &str = "$targetRoot";
 
@@ -30,7 +33,14 @@ pub(super) fn with_call(initrd: &str, path: &str, script: &[u8]) -> Result<Vec<u
 /// The line that runs the hook. A subshell without the script's trap, so that nothing in the hook can
 /// end stage 1.
 fn call(root: &str) -> String {
-    format!("( trap - 0; set -- \"{root}\"; . /remaster/hook.sh ) || true\n")
+    format!("( trap - 0; set -- \"{root}\"; . {HOOK} ) || true\n")
+}
+
+/// Whether a script is another one with calls of the hook in it, and nothing else: wherever a version puts them.
+pub(super) fn is_with_call(new: &[u8], old: &[u8]) -> bool {
+    let is_call = |line: &&[u8]| line.windows(HOOK.len()).any(|part| part == HOOK.as_bytes());
+    let lines = || new.split_inclusive(|byte| *byte == b'\n');
+    lines().any(|line| is_call(&line)) && lines().filter(|line| !is_call(line)).flatten().eq(old)
 }
 
 /// The line before which nothing is moved yet, the best kind that the script has one of.
@@ -124,6 +134,8 @@ mod tests {
         let (new, call) = (called(TAIL), call("$targetRoot"));
         assert!(new.contains(&format!("# Restore\n{call}mkdir -m 0755")));
         assert_eq!(new.replace(&call, ""), TAIL);
+        let is = |new: &str| is_with_call(new.as_bytes(), TAIL.as_bytes());
+        assert!(is(&new) && !is(TAIL) && !is(&new.replace("Restore", "restore")) && !is(&call));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use super::{AttachedFile, File, HostKey, Injected, Key, Setting};
 use crate::boot::config::Config;
+use crate::formats::boot_config::Entry;
 use crate::formats::credential::keys_on;
 use crate::formats::newc::{Kind, Member};
+use crate::image::check::Check;
 use crate::iso::injected::Stamped;
 use crate::keys;
 use crate::live;
@@ -104,10 +106,29 @@ pub(super) fn without_archives(carried: &[(String, Vec<u8>)]) -> &'static str {
     if carried.is_empty() { "menus" } else { "credential" }
 }
 
+/// The keys that a command line carries, by the paths of their files.
+fn carried(entry: &Entry) -> Vec<(String, Vec<u8>)> {
+    keys_on(entry.words())
+}
+
+/// Whether all command lines carry the same keys; none where none does.
+pub(super) fn carried_alike(configs: &[Config]) -> Option<Check> {
+    let all =
+        || configs.iter().flat_map(|config| config.entries.iter().map(move |it| (config, it)));
+    let keys = all().map(|(_, entry)| carried(entry)).find(|keys| !keys.is_empty())?;
+    let other = all().find(|(_, entry)| carried(entry) != keys);
+    let detail = match other {
+        None => format!("{} entries carry the same ones", all().count()),
+        Some((config, entry)) => {
+            format!("the entry {:?} of {} has other ones, or none", entry.path(), config.path)
+        }
+    };
+    Some(Check { name: "keys on command lines", ok: other.is_none(), detail })
+}
+
 /// The `authorized_keys` that the command line of every entry carries.
 pub(super) fn credentials(configs: &[Config]) -> Vec<(String, Vec<u8>)> {
-    let mut entries =
-        configs.iter().flat_map(|config| &config.entries).map(|entry| keys_on(entry.words()));
+    let mut entries = configs.iter().flat_map(|config| &config.entries).map(carried);
     let first = entries.next().unwrap_or_default();
     if entries.all(|other| other == first) { first } else { Vec::new() }
 }

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::injected::{credentials, injected_of, without_archives};
+use super::injected::{carried_alike, credentials, injected_of, without_archives};
 use super::{
     BootPath, BootTarget, Entry, Initrd, Injected, Menu, Partition, Partitions, Report, SCHEMA,
     Signature, UefiProgram, Volume,
 };
 use crate::boot::config::{Config, ConfigLocation};
 use crate::boot::menu::Started;
+use crate::boot::stage_one;
 use crate::error::{Error, Result};
 use crate::formats::boot_config::{Syntax, redacted, volume_path};
 use crate::formats::pe::Covers;
 use crate::image::ReadAt;
+use crate::image::check::Check;
 use crate::iso::checks;
 use crate::iso::injected::{IsoBase, Stamped};
+use crate::iso::loaded;
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
 use crate::iso::survey::loaders;
@@ -27,7 +30,14 @@ impl Report {
     pub(super) fn of_iso<I: ReadAt>(image: &I) -> Result<Self> {
         let base = IsoBase::open(image)?;
         let now = if base.stamped.is_some() { Survey::read(image)? } else { base.survey.clone() };
-        let initrds = initrds(&base)?;
+        let known = known_initrds(&base)?;
+        let initrds = match &known {
+            Ok(known) => known.iter().map(initrd).collect(),
+            Err(_) => unknown_initrds(&base.survey)?,
+        };
+        let mut checks = checks::check_survey(&now)?;
+        checks.extend(loaded(image, &base, &now, known)?);
+        checks.extend(carried_alike(&now.configs));
         Ok(Self {
             schema: SCHEMA,
             size: now.size,
@@ -50,7 +60,7 @@ impl Report {
                     &now,
                 )
             }),
-            checks: checks::check_survey(&now)?,
+            checks,
         })
     }
 }
@@ -177,19 +187,37 @@ fn triplets(survey: &Survey) -> Vec<BootTarget> {
         .collect()
 }
 
-fn initrds<B: ReadAt>(base: &IsoBase<B>) -> Result<Vec<Initrd>> {
-    let found = match base.survey.initrds(&base.image) {
-        // An image that is not understood can be looked at.
-        Err(Error::Unsupported { .. }) => return unknown_initrds(&base.survey),
-        found => found?,
-    };
-    let shown = found.into_iter().map(|initrd| Initrd {
-        path: initrd.path,
+/// The initrds of the base, or why they are not understood: such an image can be looked at.
+fn known_initrds<B: ReadAt>(
+    base: &IsoBase<B>,
+) -> Result<std::result::Result<Vec<stage_one::Initrd>, String>> {
+    match base.survey.initrds(&base.image) {
+        Err(fault @ Error::Unsupported { .. }) => Ok(Err(fault.to_string())),
+        found => found.map(Ok),
+    }
+}
+
+fn initrd(initrd: &stage_one::Initrd) -> Initrd {
+    Initrd {
+        path: initrd.path.clone(),
         size: initrd.at.size(),
         stage_one: initrd.contents.stage_one.name(),
         parts: initrd.contents.parts.iter().map(|part| part.name()).collect(),
-    });
-    Ok(shown.collect())
+    }
+}
+
+/// Whether entries load what was put in.
+fn loaded<I: ReadAt>(
+    image: &I,
+    base: &IsoBase<&I>,
+    now: &Survey,
+    initrds: std::result::Result<Vec<stage_one::Initrd>, String>,
+) -> Result<Option<Check>> {
+    let Some(stamped) = &base.stamped else { return Ok(None) };
+    match initrds {
+        Ok(initrds) => loaded::check(image, now, &base.survey, &initrds, &stamped.folder),
+        Err(fault) => Ok(Some(Check { name: loaded::NAME, ok: false, detail: fault })),
+    }
 }
 
 fn unknown_initrds(survey: &Survey) -> Result<Vec<Initrd>> {

@@ -1,6 +1,6 @@
 //! What is known of a raw image, in the form that ISOs have.
 
-use super::injected::{credentials, injected_of, without_archives};
+use super::injected::{carried_alike, credentials, injected_of, without_archives};
 use super::iso::{menu, partitions};
 use super::{BootPath, BootTarget, Injected, Report, Root, SCHEMA};
 use crate::disk::checks;
@@ -18,6 +18,7 @@ impl Report {
         let now = if base.stamped.is_some() { DiskSurvey::read(image)? } else { base.raw.clone() };
         let mut found = checks::check_survey(&now);
         found.push(checks::counts(&now.filesystem(image)?)?);
+        found.extend(carried_alike(std::slice::from_ref(&now.config)));
         Ok(Self {
             schema: SCHEMA,
             size: now.size,

@@ -16,7 +16,7 @@ use crate::iso::survey::tree::Tree;
 use crate::units::{ByteRange, LOGICAL_BLOCK};
 
 /// Bytes of a payload that are read to show what was injected.
-const LARGEST_PAYLOAD: u64 = 64 << 20;
+pub(crate) const LARGEST_PAYLOAD: u64 = 64 << 20;
 
 /// Bytes of an undo record: the changed blocks, which are some hundred KB.
 const LARGEST_UNDO: u64 = 64 << 20;

@@ -3,6 +3,7 @@
 pub mod checks;
 pub(crate) mod differs;
 pub mod injected;
+pub mod loaded;
 pub mod plan;
 pub mod survey;
 pub mod verify;

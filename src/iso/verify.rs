@@ -1,38 +1,43 @@
 //! Surveys a composed image again, before anything of it is written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::boot::config::Config;
 use crate::boot::entry_args;
 use crate::boot::folder::Folder;
 use crate::boot::menu;
+use crate::boot::stage_one::Initrd;
 use crate::checked;
 use crate::error::Result;
-use crate::formats::boot_config::volume_path;
-use crate::formats::newc;
 use crate::image::ReadAt;
 use crate::image::patched::PatchedImage;
 use crate::iso::checks;
 use crate::iso::differs::differs;
 use crate::iso::injected::Stamped;
+use crate::iso::loaded;
 use crate::iso::plan::relabel;
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
 use crate::iso::survey::volume::SESSION;
 use crate::iso::verify_boot_image;
 use crate::recipe::edits::{Attached, Boot, Edits, InjectMethod};
-use crate::units::{DISK_BLOCK, LOGICAL_BLOCK, u64_len};
+use crate::units::{LOGICAL_BLOCK, u64_len};
 
-/// Checks that `image`, made from a base, shows the edits and is sound everywhere else.
+/// Checks that `image`, made from a base with these initrds, shows the edits and is sound everywhere else.
 ///
 /// # Errors
 /// [`crate::Error::Bug`] if it is not: a fault of this program, and nothing must be written.
-pub fn check<B: ReadAt>(image: &PatchedImage<B>, base: &Survey, edits: &Edits) -> Result<()> {
+pub fn check<B: ReadAt>(
+    image: &PatchedImage<B>,
+    base: &Survey,
+    initrds: &[Initrd],
+    edits: &Edits,
+) -> Result<()> {
     let survey = Survey::read(image)?;
     let folder = Folder::find(survey.tree().paths())
         .ok_or_else(|| differs("the folder", 0, "none", "one"))?;
     sizes(image.size(), &survey)?;
-    menus(base, &survey, edits.way, &folder.payload())?;
+    menus(base, &survey)?;
     boot_lines(&base.configs, &survey.configs, &base.volume.identifier(), &edits.boot)?;
     label(image, base, &survey, edits)?;
     verify_boot_image::check(image, base, &survey)?;
@@ -46,11 +51,14 @@ pub fn check<B: ReadAt>(image: &PatchedImage<B>, base: &Survey, edits: &Edits) -
         stamped.ok_or_else(|| differs("the payload", 0, "something else", "the edits"))?;
     attached(image, &stamped, &folder, &edits.attached)?;
     records(image, &survey, &folder, edits)?;
-    seams(image, &survey, &folder)?;
-    if edits.way == InjectMethod::MergeInitrd {
-        merged(image, base, &survey, &folder.payload())
-    } else {
-        Ok(())
+    match loaded::check(image, &survey, base, initrds, &folder)? {
+        None if edits.way.has_archives() => {
+            Err(differs(loaded::NAME, 0, "nothing", "hooks and a payload"))
+        }
+        Some(wrong) if !wrong.ok => {
+            Err(differs(wrong.name, 0, wrong.detail, "what every entry is to load"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -95,30 +103,15 @@ fn sizes(size: u64, survey: &Survey) -> Result<()> {
     }
 }
 
-fn menus(base: &Survey, survey: &Survey, way: InjectMethod, payload: &str) -> Result<()> {
+fn menus(base: &Survey, survey: &Survey) -> Result<()> {
     let counts = |survey: &Survey| -> Vec<(String, usize)> {
         survey.configs.iter().map(|config| (config.path.clone(), config.entries.len())).collect()
     };
-    if counts(base) != counts(survey) {
-        return Err(differs(
-            "boot configs",
-            0,
-            format!("{:?}", counts(survey)),
-            format!("{:?}", counts(base)),
-        ));
+    let (found, expected) = (counts(survey), counts(base));
+    if found == expected {
+        return Ok(());
     }
-    let entries = survey
-        .configs
-        .iter()
-        .flat_map(|config| config.entries.iter().map(move |entry| (config, entry)));
-    for (config, entry) in entries.filter(|_| way == InjectMethod::ExtraInitrd) {
-        let last = entry.initrds.last().map(|word| volume_path(&word.text));
-        if last.as_deref() != Some(payload) {
-            let what = format!("the entry {:?} of {}", entry.title.join(" > "), config.path);
-            return Err(differs(&what, 0, last.unwrap_or_default(), payload));
-        }
-    }
-    Ok(())
+    Err(differs("boot configs", 0, format!("{found:?}"), format!("{expected:?}")))
 }
 
 /// Every entry has the arguments and the title it is to have, and menus wait and start what they are to.
@@ -283,55 +276,4 @@ fn attached<B: ReadAt>(
 
 fn initrd_paths(survey: &Survey) -> impl Iterator<Item = &String> {
     survey.triplets.iter().filter_map(|triplet| triplet.initrds.last())
-}
-
-/// Every archive of ours that an entry loads starts behind zeros, whatever a loader puts in front of it.
-fn seams<B: ReadAt>(image: &PatchedImage<B>, survey: &Survey, folder: &Folder) -> Result<()> {
-    let named = survey.triplets.iter().flat_map(|triplet| &triplet.initrds);
-    let ours: BTreeSet<&String> = named.filter(|path| folder.holds(path)).collect();
-    for path in ours {
-        let at = survey.tree().file(path).and_then(|node| node.extents.first());
-        let at = at.ok_or_else(|| differs(path, 0, "nothing", "one extent"))?;
-        seam(image, path, at.start())?;
-    }
-    Ok(())
-}
-
-/// An archive of ours starts at a byte of the image.
-fn seam<B: ReadAt>(image: &PatchedImage<B>, path: &str, at: u64) -> Result<()> {
-    let mut start = [1; newc::START];
-    image.read_exact_at(&mut start, at)?;
-    if newc::has_seam(&start) {
-        return Ok(());
-    }
-    Err(differs(path, at, "other bytes", "zeros and an archive behind them"))
-}
-
-/// Every initrd starts with the base's, and ends with archives behind their seams, the payload last.
-fn merged<B: ReadAt>(
-    image: &PatchedImage<B>,
-    base: &Survey,
-    survey: &Survey,
-    payload: &str,
-) -> Result<()> {
-    let bytes = |path: &str| {
-        let extent = survey.tree().file(path).and_then(|node| node.extents.first().copied());
-        extent.ok_or_else(|| differs(path, 0, "nothing", "one extent"))
-    };
-    let payload = image.read_range(payload, bytes(payload)?, u64::from(u32::MAX))?;
-    for path in initrd_paths(base) {
-        let at = bytes(path)?;
-        let tail = at.end().checked_sub(u64_len(&payload));
-        let tail = tail.ok_or_else(|| differs(path, at.start(), "too few bytes", "the payload"))?;
-        let mut found = vec![0; payload.len()];
-        image.read_exact_at(&mut found, tail)?;
-        if found != payload {
-            return Err(differs(path, tail, "other bytes", "the payload"));
-        }
-        let old = base.tree().file(path).ok_or_else(|| differs(path, 0, "none", "the base's"))?;
-        let hook = checked::round_up(old.size(), DISK_BLOCK, "the place of a hook")?;
-        seam(image, path, checked::sum(at.start(), hook, "the place of a hook")?)?;
-        seam(image, path, tail)?;
-    }
-    Ok(())
 }

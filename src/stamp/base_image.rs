@@ -228,12 +228,16 @@ impl<B: ReadAt> BaseImage<B> {
         Console::read(&base.image, *store).map_err(|_| "whose store cannot be read".into())
     }
 
+    /// The initrds, where something goes behind them.
+    fn needed_initrds(&self, edits: &Edits) -> Result<&[Initrd]> {
+        if edits.way.has_archives() { self.initrds() } else { Ok(&[]) }
+    }
+
     /// The changes that bring edits into the original.
     pub(super) fn plan_of(&self, edits: &Edits) -> Result<Plan> {
         match &self.kind {
             Kind::Iso(base) => {
-                let initrds = if edits.way.has_archives() { self.initrds()? } else { &[] };
-                Plan::new(&base.image, &base.survey, initrds, edits)
+                Plan::new(&base.image, &base.survey, self.needed_initrds(edits)?, edits)
             }
             Kind::Disk(base) => disk_plan::plan(&base.image, &base.raw, edits),
         }
@@ -242,7 +246,9 @@ impl<B: ReadAt> BaseImage<B> {
     /// Surveys an image that was made of this one: every edit shows, nothing else differs, and the way back leads here.
     pub(super) fn check(&self, image: &PatchedImage<B>, edits: &Edits) -> Result<()> {
         match &self.kind {
-            Kind::Iso(base) => iso::verify::check(image, &base.survey, edits),
+            Kind::Iso(base) => {
+                iso::verify::check(image, &base.survey, self.needed_initrds(edits)?, edits)
+            }
             Kind::Disk(base) => disk::verify::check(image, (&base.image, &base.raw), edits),
         }
     }

@@ -38,13 +38,19 @@ impl<'a> Planned<'a> {
         Self { base: IsoBase::open(base).unwrap(), stamped }
     }
 
+    /// What verify says of an image over a base.
+    fn checked(&self, image: &PatchedImage<&[u8]>, base: &Survey) -> String {
+        let initrds = self.base.survey.initrds(&self.base.image).unwrap();
+        said(iso::verify::check(image, base, &initrds, self.stamped.edits()))
+    }
+
     /// What verify says of the image with other bytes.
     fn told(&self, wrong: Wrong) -> String {
         let stamped = &self.stamped;
         let mut image = bytes(stamped.image());
         wrong(&mut image);
         let image = patched(stamped.image(), &image);
-        said(iso::verify::check(&image, &self.base.survey, stamped.edits()))
+        self.checked(&image, &self.base.survey)
     }
 }
 
@@ -153,7 +159,7 @@ fn an_iso_that_is_wrong_in_one_thing_is_reported() {
             swap_in(image, "/remaster/payload.img", "ssh-ed25519", "ssh-ed25510");
         }),
         ("/remaster/manifest.json", |image| swap_in(image, "/remaster/manifest.json", "{", "[")),
-        ("/remaster/hook1.img at", |image| {
+        ("/remaster/hook1.img, which is the hook of /boot", |image| {
             let at = file(image, "/remaster/hook1.img").start;
             image[at] = 7;
         }),
@@ -179,8 +185,7 @@ fn an_iso_that_does_not_fit_its_base_is_reported() {
     for (words, other) in table {
         let mut base = planned.base.survey.clone();
         other(&mut base);
-        let found =
-            said(iso::verify::check(planned.stamped.image(), &base, planned.stamped.edits()));
+        let found = planned.checked(planned.stamped.image(), &base);
         assert!(found.contains(words), "{words}: {found}");
     }
 }
@@ -243,11 +248,11 @@ fn an_iso_with_other_files_beside_it_is_reported() {
 fn a_wrong_initrd_that_was_appended_to_is_reported() {
     let planned = Planned::of(&TINY, edits(1, InjectMethod::MergeInitrd));
     let table: &[(&str, Wrong)] = &[
-        ("expected the payload", |image| {
+        ("something else than the payload behind the initrd", |image| {
             let at = file(image, "/initrd");
             swap(&mut image[at], b"ssh-ed25519", b"ssh-ed25510");
         }),
-        ("expected zeros and an archive", |image| {
+        ("no archive that starts behind zeros behind the initrd", |image| {
             let at = file(image, "/initrd");
             let end = TINY[file(&TINY, "/initrd")].len().next_multiple_of(512);
             image[at.start + end] = 7;
@@ -270,7 +275,7 @@ fn a_wrong_copy_of_the_uefi_boot_image_is_reported() {
     assert!(found.contains("the UEFI boot image"), "{found}");
     let mut other = planned.base.survey.clone();
     other.partitions.gpt = None;
-    let found = said(iso::verify::check(planned.stamped.image(), &other, planned.stamped.edits()));
+    let found = planned.checked(planned.stamped.image(), &other);
     assert!(found.contains("2 partitions of it"), "{found}");
 }
 

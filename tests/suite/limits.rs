@@ -1,6 +1,6 @@
 //! What small inputs that unpack to much are allowed to take, and files that never end: each bound is met, and said.
 
-use std::io::{Cursor, Write as _};
+use std::io::{Read as _, Cursor, Write as _};
 
 use remaster::Error;
 use remaster::boot::stage_one;

@@ -37,6 +37,7 @@ mod journals;
 mod layers;
 mod limits;
 mod limits_table;
+mod loaded;
 mod login;
 mod manual;
 mod menus;
