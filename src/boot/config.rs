@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::formats::boot_config::script::STRAY_INIT;
-use crate::formats::boot_config::{Entry, Lead, Oddity, Room, Script, Syntax};
+use crate::formats::boot_config::{Entry, Lead, Oddity, Room, Script, Syntax, device};
 use crate::units::ByteRange;
 
 /// Where a boot config is.
@@ -72,6 +72,7 @@ pub fn parse(place: ConfigLocation, path: &str, bytes: Vec<u8>, room: &mut Room)
     }
     entries.retain(|entry| entry.init().is_some());
     no_entry_without_initrd(path, &entries)?;
+    no_entry_of_another_device(path, &entries)?;
     let path = path.to_owned();
     let config = (!entries.is_empty()).then_some(Config { place, path, syntax, text, entries });
     Ok(Parsed { config, leads: Some(leads) })
@@ -105,4 +106,18 @@ fn no_entry_without_initrd(path: &str, entries: &[Entry]) -> Result<()> {
         None => Ok(()),
         Some(entry) => Err(Error::unsupported(place_in(path, &entry.title), "an initrd", "none")),
     }
+}
+
+/// What a menu calls the volume: nothing, or the variable that it is searched for.
+const VOLUME: [&str; 3] = ["", "($root)", "(${root})"];
+
+fn no_entry_of_another_device(path: &str, entries: &[Entry]) -> Result<()> {
+    for entry in entries {
+        let mut words = entry.initrds.iter().chain([&entry.kernel]);
+        if let Some(word) = words.find(|word| !VOLUME.contains(&device(&word.text))) {
+            let what = place_in(path, &entry.title);
+            return Err(Error::unsupported(what, "a kernel and initrds of the volume", &word.text));
+        }
+    }
+    Ok(())
 }

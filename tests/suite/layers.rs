@@ -257,12 +257,13 @@ fn no_files_use_each_other_in_a_circle() {
 }
 
 /// Words that look like flags of this program and are not, with the reason.
-const NOT_OUR_FLAGS: [(&str, &str); 12] = [
+const NOT_OUR_FLAGS: [(&str, &str); 13] = [
     ("--features fetch", "cargo's: how a program without that feature is built with it"),
     ("pkttyagent --process", "polkit's program"),
     ("--unit={unit} --speed={speed} --word=8 --parity=no --stop=1", "GRUB's command `serial`"),
     ("terminal_input --append", "GRUB's command"),
     ("terminal_output --append", "GRUB's command"),
+    ("IN_TEXT: &str = \"--source\"", "of GRUB's command `menuentry`"),
     ("mount --move", "in a stage 1 that is a script"),
     ("nix-store --restore", "nix's"),
     ("agetty --reload", "util-linux's, in the live system"),

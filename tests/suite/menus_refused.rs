@@ -157,8 +157,14 @@ const COMMENT: &str = "  # Fallback to UEFI console for boot, efifb sometimes ha
 /// Words of the first entry of a menu and what stands in their place, and what is said of it: nothing if that is read.
 type Variant = (&'static str, &'static str, &'static str);
 
-const GRUB_VARIANTS: [Variant; 21] = [
+const GRUB_VARIANTS: [Variant; 23] = [
     ("  linux ", "  ! linux ", ""),
+    ("initrd /", "initrd ($root)/", ""),
+    (
+        "linux /",
+        "linux (loop)/",
+        "looked for a kernel and initrds of the volume, found (loop)/boot",
+    ),
     ("menuentry", "if true; then menuentry", ""),
     ("menuentry", "function f { true; }\nf\nset timeout=3\nmenuentry", ""),
     ("  linux ", "  if true; then linux ", "found a `linux` line within `if`, `while` or `for`"),

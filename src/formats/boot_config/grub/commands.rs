@@ -19,6 +19,9 @@ pub(super) const READERS: [&str; 11] = [
     "syslinux_configfile",
 ];
 
+/// The option by which a menu entry has its commands in a text.
+pub(super) const IN_TEXT: &str = "--source";
+
 /// Start nothing, or what the menu shows or the firmware has. `chainloader` is looked at by what it loads.
 const HARMLESS: &str = "
     [ acpi all_functional_test authenticate background_color background_image badram blocklist boot break cat
@@ -30,7 +33,7 @@ const HARMLESS: &str = "
     net_ls_cards net_ls_dns net_ls_routes net_nslookup normal_exit outb outl outw parttool password
     password_pbkdf2 pcidump plainmount play probe rdmsr read reboot regexp return rmmod save_env search
     search.file search.fs_label search.fs_uuid sendkey serial set setparams setpci sha1sum sha256sum sha512sum
-    shift sleep smbios submenu terminal terminal_input terminal_output terminfo test true trust unset usb
+    shift sleep smbios terminal terminal_input terminal_output terminfo test true trust unset usb
     vbeinfo vbetest verify_detached videoinfo videotest write_byte write_dword write_word wrmsr xnu_uuid zfsinfo";
 
 /// Whether a command starts nothing by itself.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::script::{Lead, Limit, Room, Script, names_init};
 use super::{Entry, Word, device};
-use commands::{INITRD, KERNEL, READERS, is_harmless};
+use commands::{IN_TEXT, INITRD, KERNEL, READERS, is_harmless};
 use lexer::{Lexer, Token};
 
 /// What is understood of the commands that load an entry.
@@ -118,6 +118,10 @@ impl<'r> Walk<'r> {
         let mut words = self.unreserved(&command).iter();
         let first = words.next().map(|word| word.text.as_str()).unwrap_or_default();
         let mut block = Block { is_within: true, ..Block::default() };
+        let is_menu = matches!(first, "menuentry" | "hiddenentry" | "submenu");
+        if is_menu && words.clone().any(|word| word.text.starts_with(IN_TEXT)) {
+            self.script.note(self.title(), COMMANDS, format!("`{first} {IN_TEXT}`"));
+        }
         match first {
             "menuentry" | "hiddenentry" => block.title = words.next().cloned(),
             "submenu" => {
@@ -528,6 +532,8 @@ menuentry 'memtest' { linux16 /memtest }
             (". /a.inc", ". /a.inc"),
             ("if true; then configfile ($root)/a.inc; fi", "configfile ($root)/a.inc"),
             ("normal", "normal "),
+            ("menuentry y --source 'linux /k'", "x: the command `menuentry`"),
+            ("submenu y --source 'linux /k' { true; }", "x: `submenu --source`"),
         ] {
             let text = format!("function f {{ true\n}}\nmenuentry x {{\n {body}\n}}\n");
             assert_eq!(told(&text), expected, "{body}");
