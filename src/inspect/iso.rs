@@ -216,6 +216,7 @@ fn loaded<I: ReadAt>(
     let Some(stamped) = &base.stamped else { return Ok(None) };
     match initrds {
         Ok(initrds) => loaded::check(image, now, &base.survey, &initrds, &stamped.folder),
+        Err(_) if !loaded::has_payload(now, &stamped.folder) => Ok(None),
         Err(fault) => Ok(Some(Check { name: loaded::NAME, ok: false, detail: fault })),
     }
 }

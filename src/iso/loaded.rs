@@ -31,16 +31,21 @@ pub fn check<I: ReadAt>(
     initrds: &[Initrd],
     folder: &Folder,
 ) -> Result<Option<Check>> {
-    let payload = folder.payload();
-    if now.tree().file(&payload).is_none() {
+    if !has_payload(now, folder) {
         return Ok(None);
     }
+    let payload = folder.payload();
     let look = Look { image, now, below, initrds, folder, payload };
     let wrong = look.wrong()?;
     let entries: usize = now.configs.iter().map(|config| config.entries.len()).sum();
     let right = || format!("{entries} entries load the hook of their initrd, and the payload");
     let check = Check { name: NAME, ok: wrong.is_none(), detail: wrong.unwrap_or_else(right) };
     Ok(Some(check))
+}
+
+/// Whether something was put into initrds: without a payload, an image differs by its menus alone.
+pub fn has_payload(now: &Survey, folder: &Folder) -> bool {
+    now.tree().file(&folder.payload()).is_some()
 }
 
 /// What is looked at.
