@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::boot::folder::MANIFEST;
@@ -215,16 +216,16 @@ impl<I: ReadAt> Planner<'_, I> {
             let bytes = checked::present(self.edits.records.get(name), "a record")?;
             patches.push(Patch {
                 at: *at,
-                from: Source::Bytes(bytes.as_slice().into()),
+                from: Source::Bytes(bytes.clone().into()),
                 why: name.clone(),
             });
         }
-        let mut rest = record.as_slice();
+        let mut rest = Bytes::from(record);
         for at in undo {
-            let parts = rest.split_at_checked(usize_of(at.size()));
-            let (own, others) = checked::present(parts, "a part of the undo record")?;
-            patches.push(Patch { at, from: Source::Bytes(own.into()), why: UNDO.into() });
-            rest = others;
+            let size = usize_of(at.size());
+            checked::part(&rest, ..size, "a part of the undo record")?;
+            let from = Source::Bytes(rest.split_to(size));
+            patches.push(Patch { at, from, why: UNDO.into() });
         }
         let menus = usize::from(self.text.is_some());
         Ok(Plan { patches, size: self.raw.size, steps, records, menus, credential: None })

@@ -15,9 +15,7 @@
 //! Runs follow each other from the first byte of the image to the last. Numbers have the least
 //! significant byte first; a first byte in the base is 0 where the run does not come from there.
 
-use std::io::Read;
-use std::sync::Arc;
-
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::formats::Malformed;
@@ -30,7 +28,7 @@ const RUN: u64 = 17;
 const SHORTEST: usize = MAGIC.len() + DIGEST;
 const DIGEST: usize = 32;
 
-/// The most bytes that are not in the base: what a patch may take in memory.
+/// The most bytes that are not in the base: what a patch may take in memory, once it is read.
 pub const LARGEST_LITERALS: u64 = 256 << 20;
 
 /// The most runs: stamping makes some hundred.
@@ -39,9 +37,6 @@ pub const MOST_RUNS: u32 = 1 << 20;
 /// The largest patch file: literals that do not compress, and their runs.
 pub const LARGEST: u64 = LARGEST_LITERALS + (32 << 20);
 
-/// The window that decoding may keep in memory.
-const LARGEST_WINDOW_LOG: u32 = 27;
-
 /// Fast, and some percent from the smallest.
 const LEVEL: i32 = 9;
 
@@ -49,7 +44,7 @@ const LEVEL: i32 = 9;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PatchSource {
     /// The patch itself.
-    Literal(Arc<[u8]>),
+    Literal(Bytes),
     /// The base, from this byte on.
     Base(u64),
     /// Zeros.
@@ -96,14 +91,21 @@ impl PatchFile {
 
     /// The file's bytes; none if it has more literals or runs than a reader would take.
     pub fn pack(&self) -> Option<Vec<u8>> {
+        let runs = u32::try_from(self.runs.len()).ok().filter(|runs| *runs <= MOST_RUNS)?;
+        let literals = || {
+            self.runs.iter().filter_map(|run| match &run.from {
+                PatchSource::Literal(bytes) => Some(bytes),
+                PatchSource::Base(_) | PatchSource::Zeros => None,
+            })
+        };
+        let size = literals().try_fold(0, |sum: u64, bytes| sum.checked_add(u64_len(bytes)))?;
+        if size > LARGEST_LITERALS {
+            return None;
+        }
         let mut body = Vec::new();
-        let mut literals = Vec::new();
         for Run { size, from } in &self.runs {
             let (kind, start) = match from {
-                PatchSource::Literal(bytes) => {
-                    literals.extend_from_slice(bytes);
-                    (0, 0)
-                }
+                PatchSource::Literal(_) => (0, 0),
                 PatchSource::Base(start) => (1, *start),
                 PatchSource::Zeros => (2, 0),
             };
@@ -111,17 +113,13 @@ impl PatchFile {
             body.extend(size.to_le_bytes());
             body.extend(start.to_le_bytes());
         }
-        let runs = u32::try_from(self.runs.len()).ok().filter(|runs| *runs <= MOST_RUNS)?;
-        if u64_len(&literals) > LARGEST_LITERALS {
-            return None;
-        }
+        literals().for_each(|bytes| body.extend_from_slice(bytes));
         let mut file = MAGIC.to_vec();
         file.extend(self.base_size.to_le_bytes());
         file.extend(self.base_sha256);
         file.extend(self.size.to_le_bytes());
         file.extend(runs.to_le_bytes());
-        file.extend(u64_len(&literals).to_le_bytes());
-        body.append(&mut literals);
+        file.extend(size.to_le_bytes());
         file.append(&mut zstd::bulk::compress(&body, LEVEL).ok()?);
         let digest = Sha256::digest(&file);
         file.extend(digest);
@@ -142,7 +140,7 @@ impl PatchFile {
         }
         let (head, frame) = head(all).ok_or_else(|| Malformed::short(WHAT, all, 109))?;
         let body = unpacked(&head, frame)?;
-        runs(head, &body)
+        runs(head, &Bytes::from(body))
             .ok_or_else(|| fault("runs that do not make up the image", "runs from end to end"))
     }
 }
@@ -175,31 +173,39 @@ fn head(file: &[u8]) -> Option<(Head, &[u8])> {
     Some((head, frame))
 }
 
-/// The runs and literals. They may only take as much memory as the head says, and that is bounded.
+/// The runs and literals. They may only take as much memory as the head says, and that is bounded: they are unpacked in
+/// one go, without a window beside them.
 fn unpacked(head: &Head, frame: &[u8]) -> Result<Vec<u8>, Malformed> {
     if head.runs > MOST_RUNS || head.literals > LARGEST_LITERALS {
         let found = format!("{} runs, {} bytes of literals", head.runs, head.literals);
         return Err(fault(found, "at most 2^20 runs and 256 MiB"));
     }
+    let frame_size = zstd::zstd_safe::find_frame_compressed_size(frame).ok();
+    if frame_size != Some(frame.len()) {
+        let found = match frame_size {
+            Some(size) => format!("a frame of {size} bytes in {}", frame.len()),
+            None => "no whole frame".to_owned(),
+        };
+        return Err(fault(found, "one Zstandard frame"));
+    }
     // Both are bounded.
-    let size = [u64::from(head.runs).saturating_mul(RUN), head.literals].into_iter().sum();
+    let size =
+        usize_of([u64::from(head.runs).saturating_mul(RUN), head.literals].into_iter().sum());
+    let wrong =
+        |why: std::io::Error| fault(why.to_string(), "a frame of the bytes that the head tells of");
     let mut body = Vec::new();
-    let read = || -> std::io::Result<u64> {
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(frame)?.single_frame();
-        decoder.window_log_max(LARGEST_WINDOW_LOG)?;
-        decoder.by_ref().take([size, 1].into_iter().sum()).read_to_end(&mut body)?;
-        Ok(u64_len(decoder.finish()))
-    };
-    let behind = { read }().map_err(|why| fault(why.to_string(), "a Zstandard frame"))?;
-    if u64_len(&body) != size || behind != 0 {
-        let found = format!("{} bytes unpacked, {behind} behind them", body.len());
+    body.try_reserve_exact(size).map_err(|why| wrong(why.into()))?;
+    let mut decoder = zstd::bulk::Decompressor::new().map_err(wrong)?;
+    decoder.decompress_to_buffer(frame, &mut body).map_err(wrong)?;
+    if body.len() != size {
+        let found = format!("{} bytes unpacked", body.len());
         return Err(fault(found, "those that the head tells of"));
     }
     Ok(body)
 }
 
-/// The patch, if its runs make up the image and lie within the base.
-fn runs(head: Head, body: &[u8]) -> Option<PatchFile> {
+/// The patch, if its runs make up the image and lie within the base. Literals stay where they were unpacked.
+fn runs(head: Head, body: &Bytes) -> Option<PatchFile> {
     let places = usize_of(u64::from(head.runs).checked_mul(RUN)?);
     let (places, mut literals) = body.split_at_checked(places)?;
     let mut runs = Vec::new();
@@ -214,7 +220,7 @@ fn runs(head: Head, body: &[u8]) -> Option<PatchFile> {
             0 => {
                 let (own, after) = literals.split_at_checked(usize_of(size))?;
                 literals = after;
-                PatchSource::Literal(own.into())
+                PatchSource::Literal(body.slice_ref(own))
             }
             1 if ByteRange::new(start, size)?.end() <= head.base_size => PatchSource::Base(start),
             2 => PatchSource::Zeros,
@@ -235,7 +241,7 @@ mod tests {
     use super::*;
 
     fn literal(bytes: &[u8]) -> Run {
-        Run { size: u64_len(bytes), from: PatchSource::Literal(bytes.into()) }
+        Run { size: u64_len(bytes), from: PatchSource::Literal(Bytes::copy_from_slice(bytes)) }
     }
 
     fn sample() -> PatchFile {
@@ -321,6 +327,17 @@ mod tests {
         let bomb = zstd::bulk::compress(&vec![0; 300 << 20], 1).unwrap();
         let file = [&file[..77], &bomb, &[0; 32]].concat();
         assert!(PatchFile::parse(&summed(file)).is_err());
+    }
+
+    #[test]
+    fn literals_stay_where_they_were_unpacked() {
+        let patch = PatchFile::parse(&sample().pack().unwrap()).unwrap();
+        let literals = patch.runs.iter().filter_map(|run| match &run.from {
+            PatchSource::Literal(bytes) => Some(bytes.as_ptr_range()),
+            _ => None,
+        });
+        let places: Vec<_> = literals.collect();
+        assert_eq!(places[0].end, places[1].start);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt, past_64_bits, truncated};
@@ -10,8 +12,8 @@ use crate::units::{ByteRange, u64_len, usize_of};
 /// Where the bytes of a patch or piece come from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// These bytes.
-    Bytes(Arc<[u8]>),
+    /// These bytes. Parts of them share their memory.
+    Bytes(Bytes),
     /// The bytes of the base from this one on.
     Base(u64),
     /// The bytes of another file from this one on: read when they are wanted, never held whole.
@@ -47,8 +49,8 @@ pub struct Patch {
 
 impl Patch {
     /// Puts `bytes` at byte `at`.
-    pub fn bytes(at: u64, bytes: impl Into<Arc<[u8]>>, why: impl Into<String>) -> Result<Self> {
-        let (bytes, why) = (bytes.into(), why.into());
+    pub fn bytes(at: u64, bytes: impl Into<Vec<u8>>, why: impl Into<String>) -> Result<Self> {
+        let (bytes, why) = (Bytes::from(bytes.into()), why.into());
         let at = checked::range(at, u64_len(&bytes), &why)?;
         Ok(Self { at, from: Source::Bytes(bytes), why })
     }
@@ -93,7 +95,7 @@ impl Piece {
             }
             Source::Bytes(bytes) => {
                 let rest = checked::part(bytes, usize_of(skipped).., WHAT)?;
-                Source::Bytes(checked::part(rest, ..usize_of(at.size()), WHAT)?.into())
+                Source::Bytes(bytes.slice_ref(checked::part(rest, ..usize_of(at.size()), WHAT)?))
             }
         })
     }

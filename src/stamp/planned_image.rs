@@ -365,7 +365,7 @@ fn image_blocks<B: ReadAt>(
 fn fill(plan: &mut Plan, edits: &mut Edits, name: &str, bytes: Vec<u8>) -> Result<()> {
     let at = *checked::present(plan.records.get(name), "the place of a record")?;
     let patch = plan.patches.iter_mut().find(|patch| patch.at == at);
-    checked::present(patch, "the patch of a record")?.from = Source::Bytes(bytes.as_slice().into());
+    checked::present(patch, "the patch of a record")?.from = Source::Bytes(bytes.clone().into());
     edits.records.insert(name.to_owned(), bytes);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What small inputs that unpack to much are allowed to take, and files that never end: each bound is met, and said.
 
-use std::io::{Read as _, Cursor, Write as _};
+use std::io::{Cursor, Read as _, Write as _};
 
 use remaster::Error;
 use remaster::boot::stage_one;
@@ -8,7 +8,6 @@ use remaster::disk::survey::DiskSurvey;
 use remaster::formats::ext4::extent::{self, Node};
 use remaster::formats::iso9660::path_table::{self, PathTableRecord};
 use remaster::formats::newc;
-use remaster::formats::patch_file::PatchFile;
 use remaster::image::ReadAt as _;
 use remaster::image::digest::Digest;
 use remaster::image::patched::{Patch, PatchedImage};
@@ -18,10 +17,8 @@ use remaster::iso::survey::esp::Esp;
 use remaster::live::{Customization, Input};
 use remaster::recipe::Recipe;
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::patch;
 use remaster::stamp::planned_image::ManifestOptions;
 use remaster::units::ByteRange;
-use sha2::{Digest as _, Sha256};
 
 use crate::raw::customization;
 use crate::sound::with_header;
@@ -242,20 +239,6 @@ fn window(log: usize) -> bool {
     stage_one::files_with(&initrd.as_slice(), &[("initrd", all)], |_| true).is_ok()
 }
 
-fn patch_window(log: usize) -> bool {
-    /// Bytes before the frame, and of the checksum behind it.
-    const AROUND: (usize, usize) = (77, 32);
-    let image = PatchedImage::whole(vec![7; 100]);
-    let change = Patch::bytes(3, *b"new", "a change").unwrap();
-    let made = patch::make(image.base(), vec![change], 100, Digest::of_bytes(&[7; 100])).unwrap();
-    let file = made.pack().unwrap();
-    let (head, rest) = file.split_at(AROUND.0);
-    let body = zstd::decode_all(&rest[..rest.len() - AROUND.1]).unwrap();
-    let file = [head, &windowed(&body, log)].concat();
-    let sum = Sha256::digest(&file);
-    PatchFile::parse(&[file.as_slice(), &sum].concat()).is_ok()
-}
-
 /// An archive of so many empty files.
 fn members(files: usize) -> bool {
     let folder = Folder::new();
@@ -322,13 +305,12 @@ fn file_in_ext4(bytes: usize) -> bool {
 #[test]
 fn what_is_as_large_as_a_bound_is_taken_and_one_more_is_not() {
     type Taken = fn(usize) -> bool;
-    let bounds: [(&str, usize, Taken); 11] = [
+    let bounds: [(&str, usize, Taken); 10] = [
         ("levels of an extent tree", 5, extent_tree),
         ("blocks of an extent", 32_768, extent_length),
         ("levels of an overlay", 128, overlay),
         ("directories of a path table", 65_534, path_table),
         ("the window of an initrd", 27, window),
-        ("the window of a patch", 27, patch_window),
         ("files of an archive", 10_000, members),
         ("bytes of a manifest in a layout", 4 << 20, manifest),
         ("bytes of a range that is read", 4096, range),

@@ -61,10 +61,6 @@ const HELD: [(&str, &str); 54] = [
         "formats/iso9660/path_table.rs MOST",
         "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not",
     ),
-    (
-        "formats/patch_file.rs LARGEST_WINDOW_LOG",
-        "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not",
-    ),
     ("formats/unit_file.rs LONGEST", "a_unit_has_a_name_of_up_to_255_characters"),
     ("keys/remote.rs LONGEST_USER", "a_user_has_a_name_of_up_to_255_characters"),
     ("live/files/folder.rs DEEPEST", "what_is_as_large_as_a_bound_is_taken_and_one_more_is_not"),

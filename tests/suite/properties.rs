@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::option;
@@ -84,10 +83,8 @@ fn members_of_an_archive_are_read_as_they_were_written() {
 /// Runs of a patch of a base of 1,000 bytes.
 fn run() -> impl Strategy<Value = Run> {
     prop_oneof![
-        vec(any::<u8>(), 1..200).prop_map(|new| Run {
-            size: long(new.len()),
-            from: PatchSource::Literal(Arc::from(new))
-        }),
+        vec(any::<u8>(), 1..200)
+            .prop_map(|new| Run { size: long(new.len()), from: PatchSource::Literal(new.into()) }),
         (0..900_u64, 1..100_u64)
             .prop_map(|(start, size)| Run { size, from: PatchSource::Base(start) }),
         (1..10_000_u64).prop_map(|size| Run { size, from: PatchSource::Zeros }),
