@@ -6,6 +6,7 @@ use crate::boot::scripted;
 use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::StageOne;
 use crate::error::{Error, Result};
+use crate::formats::compression::Compression;
 use crate::formats::newc::{self, Kind, Member, Next};
 use crate::recipe::edits::{Attached, Edits, Purpose};
 
@@ -50,8 +51,12 @@ pub(crate) fn in_initrd(number: usize) -> String {
     format!("/{FOLDER}/files{number}.img")
 }
 
-/// What brings the payload into the root of a live system.
+/// What brings the payload into the root of a live system: the call of this function.
 const COPY: &str = "copy \"$1\"\n";
+const COPY_FUNCTION: &str = "copy() {\n";
+
+/// What that does, which version 0.1.0 did in place of a call.
+const COPYING: &str = "cp -a /remaster/root/. \"$1\"/";
 
 /// The path of the hook in the initrd.
 pub const SCRIPT: &str = "remaster/hook.sh";
@@ -141,6 +146,10 @@ fn unit(folders: &[String]) -> Vec<Member> {
 
 /// What is wrong with an archive that is to make an initrd run the hook; none where it does, whichever version made it.
 pub(crate) fn fault_of_hook(archive: &[u8], initrd: &Initrd) -> Option<String> {
+    // Older versions made images without a seam, which only this compression needs.
+    if initrd.contents.parts.last() == Some(&Compression::Lz4) && !newc::has_seam(archive) {
+        return Some("no archive that starts behind zeros".to_owned());
+    }
     let members = match members(archive) {
         Ok(members) => members,
         Err(fault) => return Some(fault),
@@ -174,7 +183,10 @@ pub(crate) fn fault_of_payload(archive: &[u8]) -> Option<String> {
         Err(fault) => return Some(fault),
     };
     let copies = members.iter().any(|member| match &member.kind {
-        Kind::File(text) => member.path == SCRIPT && has(text, COPY),
+        Kind::File(text) => {
+            let is_called = has(text, COPY) || !has(text, COPY_FUNCTION);
+            member.path == SCRIPT && has(text, COPYING) && is_called
+        }
         _ => false,
     });
     let has_root =
@@ -186,11 +198,8 @@ pub(crate) fn fault_of_payload(archive: &[u8]) -> Option<String> {
     }
 }
 
-/// The members of an archive of ours, or what it is in its place.
+/// The members of an archive of ours, or what is wrong with it.
 fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
-    if !newc::has_seam(archive) {
-        return Err("no archive that starts behind zeros".to_owned());
-    }
     let mut found = Vec::new();
     let each = |member| {
         found.push(member);

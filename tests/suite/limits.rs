@@ -10,7 +10,6 @@ use remaster::formats::iso9660::path_table::{self, PathTableRecord};
 use remaster::formats::newc;
 use remaster::image::ReadAt as _;
 use remaster::image::digest::Digest;
-use remaster::image::patched::{Patch, PatchedImage};
 use remaster::image::scratch::Scratch;
 use remaster::iso::survey::Survey;
 use remaster::iso::survey::esp::Esp;

@@ -113,7 +113,7 @@ const ROWS: [Row; 14] = [
             let end = at.end - file(image, "/payload.img").len();
             image[at.start + own..end].fill(0);
         },
-        "no archive that starts behind zeros behind the initrd of the base",
+        "no stage 1 of that initrd which calls the hook behind the initrd of the base",
     ),
     (
         &AARCH64,
