@@ -5,7 +5,7 @@ use std::path::Path;
 
 use remaster::error::{Error, Result};
 use remaster::live::{Customization, HostKeys};
-use remaster::output::file::{FileAccess, Output, OverwritePolicy, Ready, publish};
+use remaster::output::file::{FileAccess, Output, OverwritePolicy, Ready};
 use remaster::run_files::RunFiles;
 use serde_json::{Value, json};
 
@@ -48,12 +48,7 @@ impl KnownHosts {
         Ok(Some(Self { all, file }))
     }
 
-    /// Writes the file, for everyone to read.
-    pub(super) fn write(&self) -> Result<()> {
-        publish(self.ready()?.into_iter().collect())
-    }
-
-    /// The same in a file that has no name yet.
+    /// The file, for everyone to read, without its name yet.
     pub(super) fn ready(&self) -> Result<Option<Ready>> {
         self.file.as_ref().map(|file| ready(file, &self.text())).transpose()
     }

@@ -21,8 +21,8 @@ pub const SEAM: usize = 512;
 /// What a header starts with.
 const MAGIC: &[u8; 6] = b"070701";
 
-/// Bytes by which [`has_seam`] tells.
-pub(crate) const START: usize = SEAM + MAGIC.len();
+/// Bytes of a seam and the mark of the first header behind it.
+pub const START: usize = SEAM + MAGIC.len();
 
 /// The longest path the kernel unpacks (`PATH_MAX`).
 const LONGEST_NAME: u32 = 4096;

@@ -122,7 +122,7 @@ fn two_credentials_of_one_name_in_a_script_all_go_if_they_are_keys() {
     assert_eq!(credentials(&tree.script("out")), 0);
 }
 
-/// What messages call keys that a command line carries, whoever put them there.
+/// What messages call keys that a command line carries.
 const KEYS: &str = "the keys on the kernel's command line";
 
 /// A credential of the user's.
@@ -295,7 +295,7 @@ fn inspect_tells_what_trees_show_and_calls_none_of_them_stock() {
         let tree = Tree { folder: &folder, command };
         let shown = tree.inspect(stock);
         assert!(shown.contains(ALONE) && !shown.contains("stock"), "{shown}");
-        assert!(shown.contains("kernel arguments, whoever put them in: "), "{shown}");
+        assert!(shown.contains("all kernel arguments: "), "{shown}");
         assert!(!shown.contains("init="), "{shown}");
         for (flags, there, missing) in TOLD {
             let out = format!("out-{stock}");

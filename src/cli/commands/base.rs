@@ -112,7 +112,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Command::Remove { name, cache } => {
             let (base, cache) = (Catalog::built_in()?.get(name)?, cache.open()?);
             let hint = "`remaster base list` shows which bases are there";
-            if cache.remove(&base)? { Ok(()) } else { Err(absent(&base, &cache, hint.into())) }
+            if !cache.remove(&base)? {
+                return Err(absent(&base, &cache, hint.into()));
+            }
+            printer::say(&format!("removed {name} from {}\n", cache.folder().display()));
+            Ok(())
         }
     }
 }

@@ -18,9 +18,9 @@ const CHUNK: u64 = 1 << 20;
 /// Bytes that a packed file may unpack to.
 const LARGEST: u64 = 64 << 30;
 
-/// Bytes that may come behind the end of the last volume, partition or backup GPT of a packed image. Padding has some MiB.
-/// The free space of a card that was packed whole may be more, and is refused where only an MBR tells its end: whoever
-/// means that can unpack it, and what packs into some MiB would fill a disk otherwise.
+/// Bytes that may come behind the end of the last volume, partition or backup GPT of a packed image: some MiB of zeros could
+/// fill a disk otherwise. Padding takes some MiB. A card that was packed whole may have more free space behind its last MBR
+/// partition. It is refused, and can be given unpacked.
 const MOST_BEHIND: u64 = 1 << 30;
 
 /// The image that is packed in a file, unpacked into a file without a name in `folder`; the image itself if it is

@@ -151,8 +151,9 @@ pub struct Beside {
 pub trait BatchObserver: Sync {
     /// A user's file stands under its name.
     fn done(&self, done: &MadeImage);
-    /// It does not.
-    fn failed(&self, place: &str, name: &str, fault: &Error);
+    /// It does not: the number of the user, the place in the file of users and the name, both empty if the user could not be
+    /// read, and why.
+    fn failed(&self, number: usize, place: &str, name: &str, fault: &Error);
     /// Whether to stop.
     fn is_cancelled(&self) -> bool;
 }
@@ -174,6 +175,7 @@ pub struct Summary {
 /// A user's file before it has its name.
 struct Waiting {
     done: MadeImage,
+    number: usize,
     place: String,
     /// The image or patch comes last.
     files: Vec<Ready>,
@@ -297,14 +299,16 @@ impl Run<'_> {
     fn worker(&self, users: &[(usize, Result<User>)]) -> WorkerResult {
         let mut work = WorkerResult::default();
         while !self.listener.is_cancelled() && !self.stopped.load(Ordering::Relaxed) {
-            let Some((index, user)) = users.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+            let Some((number, user)) = users.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
                 break;
             };
             match user {
-                Err(fault) => self.failed(&mut work, "", "", fault),
-                Ok(user) => match self.one(user, *index) {
+                Err(fault) => self.failed(&mut work, *number, ("", ""), fault),
+                Ok(user) => match self.one(user, *number) {
                     Ok(waiting) => work.waiting.push(waiting),
-                    Err(fault) => self.not_made(&mut work, &user.place, &user.name, fault),
+                    Err(fault) => {
+                        self.not_made(&mut work, *number, (&user.place, &user.name), fault);
+                    }
                 },
             }
             if work.waiting.len() >= GROUP {
@@ -316,17 +320,18 @@ impl Run<'_> {
     }
 
     /// Ends all if a fault concerns all users, else it is that of one.
-    fn not_made(&self, work: &mut WorkerResult, place: &str, name: &str, fault: Error) {
+    fn not_made(&self, work: &mut WorkerResult, number: usize, user: (&str, &str), fault: Error) {
         match fault {
             Error::Changed { .. } => {
                 self.stopped.store(true, Ordering::Relaxed);
                 work.tally.ended_by = Some(fault);
             }
-            _ => self.failed(work, place, name, &fault),
+            _ => self.failed(work, number, user, &fault),
         }
     }
 
-    fn failed(&self, work: &mut WorkerResult, place: &str, name: &str, fault: &Error) {
+    /// Counts and reports a user without a file, by place and name.
+    fn failed(&self, work: &mut WorkerResult, number: usize, user: (&str, &str), fault: &Error) {
         if matches!(fault, Error::Interrupted) {
             return;
         }
@@ -334,7 +339,7 @@ impl Run<'_> {
         if self.batch.fail_fast {
             self.stopped.store(true, Ordering::Relaxed);
         }
-        self.listener.failed(place, name, fault);
+        self.listener.failed(number, user.0, user.1, fault);
     }
 
     /// Gives the files that wait their names.
@@ -343,7 +348,7 @@ impl Run<'_> {
         let files = waiting.iter_mut().map(|one| std::mem::take(&mut one.files)).collect();
         for (one, published) in waiting.into_iter().zip(publish_all(files)) {
             if let Err(fault) = published {
-                self.not_made(work, &one.place, &one.done.name, fault);
+                self.not_made(work, one.number, (&one.place, &one.done.name), fault);
                 continue;
             }
             let tally = if one.done.kept { &mut work.tally.kept } else { &mut work.tally.made };
@@ -371,14 +376,14 @@ impl Run<'_> {
     }
 
     /// Makes one user's file.
-    fn one(&self, user: &User, index: usize) -> Result<Waiting> {
+    fn one(&self, user: &User, number: usize) -> Result<Waiting> {
         let batch = self.batch;
         let recipe = self.recipe(user)?;
         let asked = |_: &str| Err(io::Error::other(NOT_ASKED));
         let template = CustomizationTemplate::gather(&recipe, &mut Input::new(io::empty(), asked))?;
         let inputs = Digest(template.inputs(&self.facts)?);
         let recipe_id = manifest::recipe_id(batch.sha256, inputs);
-        let name = batch.template.file_name(&user.name, index, recipe_id)?;
+        let name = batch.template.file_name(&user.name, number, recipe_id)?;
         self.taken.take(&name, &user.place)?;
         if batch.template.has_id() && batch.form != Form::Oci {
             let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -408,7 +413,8 @@ impl Run<'_> {
             beside: Vec::new(),
             private: job.image.is_private(),
         };
-        let waiting = Waiting { done, place: user.place.clone(), files: Vec::new(), entry: None };
+        let place = user.place.clone();
+        let waiting = Waiting { done, number, place, files: Vec::new(), entry: None };
         batch.file.settled(match batch.form {
             Form::Image => self.image(waiting, &job),
             Form::Patch => self.patch(waiting, &job),

@@ -21,6 +21,7 @@ use remaster::image::unpack;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::Outgoing;
+use remaster::output::file::{Ready, publish};
 use remaster::progress::{Progress, Silent};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
@@ -335,8 +336,15 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     }
     let targets = targets::open(to, &mut written)?;
     set_access(&targets, image.private)?;
-    // Before anything is written: what reaches only some of the media is to be known by its keys, too.
-    write_known_hosts(image.known.as_ref(), &to.disks)?;
+    let known = image.known.as_ref();
+    let mut file = known.map(KnownHosts::ready).transpose()?.flatten();
+    if to.disks.json {
+        known.into_iter().for_each(KnownHosts::emit);
+    }
+    if !to.is_file() {
+        // What reaches only some of the media is to be known by its keys, too.
+        publish_known_hosts(known, file.take(), &to.disks)?;
+    }
     // Not before: at a question, a signal should end the program as usual.
     interrupt::watch()?;
     let _awake = keep_awake(&targets);
@@ -355,13 +363,16 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     let tell_state = |target| outcome::tell_state(target, &Operation::Flashed, &to.disks);
     let results = results.inspect_err(|_| targets.iter().for_each(tell_state))?;
     let failed = conclude(targets, results, image.private, &Operation::Flashed, &to.disks)?;
-    if failed.is_none() && !to.is_file() && !to.disks.json {
-        printer::say(&next(image.is_stamped, image.known.as_ref()));
+    match failed {
+        // A file that is not whole has no name, and needs no keys to be known by.
+        None if to.is_file() => publish_known_hosts(known, file, &to.disks)?,
+        None if !to.disks.json => printer::say(&next(image.is_stamped, known)),
+        _ => {}
     }
     Ok(failed)
 }
 
-/// Until an image is known to be for everyone, it is for nobody else.
+/// Closes files to others until the image is known to hold no secret.
 fn set_access(targets: &[Target], private: Option<Privacy>) -> Result<()> {
     targets.iter().try_for_each(|target| match private {
         Some(Privacy::Public) => target.open_to_others(),
@@ -369,12 +380,13 @@ fn set_access(targets: &[Target], private: Option<Privacy>) -> Result<()> {
     })
 }
 
-fn write_known_hosts(known: Option<&KnownHosts>, disks: &Disks) -> Result<()> {
-    let Some(known) = known else { return Ok(()) };
-    known.write()?;
-    if disks.json {
-        known.emit();
-    } else {
+fn publish_known_hosts(
+    known: Option<&KnownHosts>,
+    file: Option<Ready>,
+    disks: &Disks,
+) -> Result<()> {
+    publish(file.into_iter().collect())?;
+    if let Some(known) = known.filter(|_| !disks.json) {
         printer::say(&known.summary());
     }
     Ok(())

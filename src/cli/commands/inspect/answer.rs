@@ -22,7 +22,7 @@ pub(super) struct Answer {
     given: Option<InjectedFacts>,
     /// What is said where nothing was put in.
     nothing: Option<&'static str>,
-    /// The kernel's arguments, where nothing tells which were put in.
+    /// All kernel arguments, where nothing records which of them were put in.
     arguments: Vec<String>,
     /// Who may log in with which key.
     keys: Vec<String>,
@@ -48,7 +48,7 @@ impl Answer {
         }
     }
 
-    /// Of what starts by itself nothing tells what it was made of, and so which kernel arguments were put in.
+    /// The answers about a netboot folder or a kexec tarball. Nothing in it records which kernel arguments were put in.
     pub(super) fn of_tree(tree: &Tree<&ImageFile>) -> Self {
         let (given, is_alone) = (tree.injected_facts(), tree.is_initrd_alone());
         let is_given = !is_alone || given.facts().next().is_some();
@@ -82,7 +82,7 @@ impl Answer {
         if let Some(nothing) = self.nothing {
             let _ = writeln!(text, "{nothing}");
         }
-        put_few(&mut text, "kernel arguments, whoever put them in", &self.arguments);
+        put_few(&mut text, "all kernel arguments", &self.arguments);
         put_few(&mut text, "host key", &self.host_keys);
         put_few(&mut text, "secret", &self.secrets);
         self.put_checks(&mut text);

@@ -27,7 +27,8 @@ pub(super) struct BatchReporter {
     base: serde_json::Value,
     /// Where the users that failed are written to, and those.
     failures: Option<Output>,
-    failed: Mutex<Vec<serde_json::Value>>,
+    /// The lines of the users that failed, with the numbers of these.
+    failed: Mutex<Vec<(usize, serde_json::Value)>>,
     bar: ProgressBar,
     /// Lines are whole: workers take turns.
     turn: Mutex<()>,
@@ -93,8 +94,8 @@ impl BatchReporter {
     fn write_failures(&self) -> Result<()> {
         let Some(file) = &self.failures else { return Ok(()) };
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.sort_by_key(|line| line["place"].to_string());
-        let lines: Vec<String> = failed.iter().map(ToString::to_string).collect();
+        failed.sort_by_key(|(number, _)| *number);
+        let lines: Vec<String> = failed.iter().map(|(_, line)| line.to_string()).collect();
         let text = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>();
         file.write_bytes(text.as_bytes(), FileAccess::Usual)
     }
@@ -252,7 +253,7 @@ impl BatchObserver for BatchReporter {
         }
     }
 
-    fn failed(&self, place: &str, name: &str, fault: &Error) {
+    fn failed(&self, number: usize, place: &str, name: &str, fault: &Error) {
         self.bar.inc(1);
         let named = [place, name].into_iter().filter(|one| !one.is_empty());
         let who: String = named.flat_map(|one| [one, ": "]).collect();
@@ -264,7 +265,7 @@ impl BatchObserver for BatchReporter {
         if self.json {
             self.line(&line);
         }
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).push((number, line));
     }
 
     fn is_cancelled(&self) -> bool {
