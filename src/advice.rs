@@ -93,7 +93,7 @@ pub enum Advice {
     Unpack(&'static str),
     /// Give the image of an initrd, or the folder that it is in.
     ImageOfInitrd,
-    /// What stands where an image is wanted is a tar archive, which some commands take.
+    /// The file is a tar archive: unpack it, or give it to a command that takes archives.
     ImageOfArchive,
 
     /// Finish the reset that was interrupted, or write another image.

@@ -149,7 +149,7 @@ pub enum Error {
         /// What to do instead, where what was read says that.
         instead: Option<Advice>,
     },
-    /// A file that somebody wrote to while it was read: what was found out about it holds no longer.
+    /// A file was written to while it was read, so what was found in it may be wrong.
     #[error("{what} changed while it was read: its size or its times are not what they were")]
     Changed {
         /// The file.
@@ -198,7 +198,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// An edit in place that is begun and could not be finished: the file is an image again when it is.
+    /// An edit in place was interrupted. The file is not an image until the edit is finished.
     #[error("{} is half edited", image.display())]
     HalfEdited {
         /// The image.
@@ -450,10 +450,13 @@ impl Error {
         self
     }
 
-    /// Says what is so in spite of it, of an error of the operating system or of a refusal.
+    /// Adds what is true in spite of the error, as `A is written`. Errors of other kinds stay as they are.
     #[must_use]
     pub fn but(mut self, also: impl std::fmt::Display) -> Self {
-        if let Self::Io { doing: told, .. } | Self::Usage { what: told, .. } = &mut self {
+        if let Self::Io { doing: told, .. }
+        | Self::Usage { what: told, .. }
+        | Self::Bug { what: told, .. } = &mut self
+        {
             *told = format!("{told}, but {also}");
         }
         self
@@ -488,8 +491,8 @@ impl From<Error> for io::Error {
     }
 }
 
-/// Whether there was not enough memory, which zstd and liblzma say by texts of their own.
-fn is_lack_of_memory(fault: &io::Error) -> bool {
+/// Whether memory ran out. zstd and liblzma say so only in the text of their errors.
+pub(crate) fn is_lack_of_memory(fault: &io::Error) -> bool {
     const TEXTS: [&str; 2] = ["not enough memory", "Cannot allocate memory"];
     fault.kind() == io::ErrorKind::OutOfMemory
         || TEXTS.iter().any(|text| fault.to_string().contains(text))

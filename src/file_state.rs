@@ -37,11 +37,16 @@ impl FileState {
     /// [`Error::Changed`].
     pub(crate) fn check(&self, file: &File, path: &Path) -> Result<()> {
         let now = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
-        let contents = |state: &Self| (state.size, state.changed, state.inode);
-        // Who links to a file or closes it changes its status, and no contents.
-        if contents(&Self::new(&now)) == contents(self) {
+        if self.has_same_contents(&Self::new(&now)) {
             return Ok(());
         }
         Err(Error::Changed { what: path.display().to_string() })
+    }
+
+    /// Whether it is the same file with the same contents. Linking a file or changing its mode changes the status time, but
+    /// not the contents.
+    pub(crate) fn has_same_contents(&self, other: &Self) -> bool {
+        let contents = |state: &Self| (state.size, state.changed, state.inode);
+        contents(self) == contents(other)
     }
 }

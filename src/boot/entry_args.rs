@@ -74,11 +74,11 @@ pub(crate) fn arguments(
     Ok(Arguments { kept, added })
 }
 
-/// Who has an argument set a credential.
+/// What sets a credential.
 enum Who {
     /// The entry has it by itself.
     Entry,
-    /// It is asked for, at this place.
+    /// A request, at this place of the recipe.
     Place(String),
     /// It carries the keys, which an image may have had before.
     Keys,
@@ -429,7 +429,7 @@ pub(crate) fn check_named(entries: &[&Entry], boot: &Boot) -> Result<()> {
     check_default(boot, entries)
 }
 
-/// Refuses the number of an entry, and what is in every title.
+/// Refuses a number and an empty title: entries are chosen by a part of their title.
 pub(crate) fn check_default(boot: &Boot, entries: &[&Entry]) -> Result<()> {
     let Some(Spanned { value, place }) = &boot.default_entry else { return Ok(()) };
     let what = if value.trim().is_empty() {

@@ -35,7 +35,7 @@ pub(super) struct PartReader<'a, I> {
 }
 
 impl<'a, I: ReadAt> PartReader<'a, I> {
-    /// Of the initrd `path`, which stands at `at` in an image.
+    /// A reader of the initrd `path`, which is at `at` in the image.
     pub(super) fn new(image: &'a I, path: &'a str, at: ByteRange) -> Self {
         let stream = BufReader::with_capacity(128 << 10, Window::new(image, at));
         Self { image, path, at, stream }

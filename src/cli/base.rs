@@ -77,7 +77,7 @@ impl Source {
         Ok((path, checked))
     }
 
-    /// The same where a folder may be given, too: of that no SHA-256 can be demanded.
+    /// The same for commands that also take a folder. A folder has no SHA-256.
     pub(crate) fn resolve_any(&self, given: &Path) -> Result<Given> {
         let (path, checked) = self.resolve(given, || Ok(()))?;
         if path.is_dir() {
@@ -400,7 +400,7 @@ fn is_packed_tar(path: &Path) -> bool {
     stream.head().is_ok_and(file_type::is_tar)
 }
 
-/// The same, whatever it is.
+/// Opens a base of any kind, without asking whether all of it is there.
 pub(crate) fn open_any(given: &Path, source: &Source) -> Result<ImageFile> {
     let (path, checked) = source.resolve(given, || Ok(()))?;
     unpacked(file(&path, checked)?, None)

@@ -245,7 +245,7 @@ pub(crate) fn mode_note(privacy: Privacy) -> Option<&'static str> {
         Privacy::Public => None,
         Privacy::Private => Some("mode 0600: it holds secrets"),
         Privacy::Unknown => Some("mode 0600: what was put in cannot be read, and may be secret"),
-        Privacy::Closed => Some("mode 0600: what it is made of is closed to others"),
+        Privacy::Closed => Some("mode 0600, like the file that it was made from"),
     }
 }
 

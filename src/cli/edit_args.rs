@@ -111,8 +111,8 @@ impl Edit {
         Ok((recipe, customization))
     }
 
-    /// The recipe without what is of an image of these names where none is made; none if nothing is left. Flags of that
-    /// are refused; a recipe may be for images, too, and so it is noted.
+    /// Drops the settings `of_menus` and those of manifests, which have no effect here. A flag for one of them is refused; a
+    /// setting in a recipe gets a note, as a recipe may be for images as well. `None` if nothing is left.
     ///
     /// # Errors
     /// A flag of these, and others that mean nothing without what is left out.

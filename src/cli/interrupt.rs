@@ -18,7 +18,7 @@ static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// The status for the signal that came last; 0 before any.
 static STATUS: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// Whether somebody else is waited for: the first signal ends the program then.
+/// Whether the program waits for input that may never come: then the first signal ends it.
 static WAITING: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// From now on the first signal asks to stop, and the second stops at once.

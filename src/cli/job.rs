@@ -43,8 +43,8 @@ pub(crate) fn iso<'a>(
     Err(Error::Usage { what, hint: hint.into() })
 }
 
-/// What is put into what starts by itself, and what of before goes. Tells of names that cannot be looked up there, as the
-/// store is in the initrd.
+/// The edits of a netboot folder or kexec tarball, and the earlier facts that they remove. Notes names that cannot be looked
+/// up, as the store is in the initrd.
 pub(crate) fn tree_edits(
     customization: &Customization,
     tree: &Tree<&ImageFile>,

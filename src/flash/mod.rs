@@ -138,7 +138,7 @@ pub fn finish(target: Target, eject: bool) -> Result<Finish> {
 /// # Errors
 /// A medium or image that cannot be read; differences are in the report.
 pub fn verify(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) -> Result<Report> {
-    (&image).settled(compared(medium, image, progress))
+    (&image).if_unchanged(compared(medium, image, progress))
 }
 
 fn compared(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) -> Result<Report> {

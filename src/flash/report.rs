@@ -38,7 +38,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every byte was read and is right: it was read back, or compared and did not have to be written.
+    /// Whether what was to be read back was read and is right: everything, or of a quick check the start, the end and what was
+    /// put in. Bytes that were compared and did not have to be written count as read.
     pub fn is_verified(&self) -> bool {
         let is_as_it_was = self.is_delta && self.written == 0;
         self.differences.is_empty() && (self.verify_time.is_some() || is_as_it_was)

@@ -52,6 +52,8 @@ pub(crate) enum Says {
     Sound,
     /// A newer version of this program made it.
     Newer,
+    /// Nothing: there was not enough memory to read it.
+    NoMemory,
 }
 
 impl Malformed {
@@ -97,6 +99,9 @@ impl Malformed {
             Says::Damaged => Error::malformed(self.what, at, self.found, self.expected),
             Says::Sound => Error::unsupported(place, self.expected, self.found),
             Says::Newer => Error::newer(self.what, self.expected, self.found),
+            Says::NoMemory => Error::io(format!("get the memory to read {}", self.what))(
+                std::io::ErrorKind::OutOfMemory.into(),
+            ),
         }
     }
 }

@@ -189,7 +189,7 @@ pub fn read<R: Read>(
     read_placed(stream, limit, wanted, |member, _| each(member))
 }
 
-/// The same, where `each` hears of the place of a file's bytes in the stream, too.
+/// As [`read`]; `each` also gets where the file's bytes are in the stream.
 pub fn read_placed<R: Read>(
     stream: R,
     limit: u32,
@@ -229,7 +229,7 @@ pub fn read_one<R: Read>(
     archive(stream, limit, &wanted, &mut |member, _| each(member)).map(|_| ())
 }
 
-/// `each` hears of the size of each file, too, which may not have come whole.
+/// `each` also gets the full size of a file, whose bytes may be left out or cut at `limit`.
 fn archive<R: Read>(
     mut stream: R,
     limit: u32,

@@ -18,7 +18,8 @@
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::formats::Malformed;
+use crate::error::is_lack_of_memory;
+use crate::formats::{Malformed, Says};
 use crate::units::{ByteRange, u64_len, usize_of};
 
 const WHAT: &str = "patch file";
@@ -191,15 +192,18 @@ fn unpacked(head: &Head, frame: &[u8]) -> Result<Vec<u8>, Malformed> {
     // Both are bounded.
     let size =
         usize_of([u64::from(head.runs).saturating_mul(RUN), head.literals].into_iter().sum());
-    let wrong =
-        |why: std::io::Error| fault(why.to_string(), "a frame of the bytes that the head tells of");
+    let wrong = |why: std::io::Error| {
+        let is_room = is_lack_of_memory(&why);
+        let fault = fault(why.to_string(), "a frame of the size in the header");
+        if is_room { Malformed { says: Says::NoMemory, ..fault } } else { fault }
+    };
     let mut body = Vec::new();
     body.try_reserve_exact(size).map_err(|why| wrong(why.into()))?;
     let mut decoder = zstd::bulk::Decompressor::new().map_err(wrong)?;
     decoder.decompress_to_buffer(frame, &mut body).map_err(wrong)?;
     if body.len() != size {
         let found = format!("{} bytes unpacked", body.len());
-        return Err(fault(found, "those that the head tells of"));
+        return Err(fault(found, "those of the header"));
     }
     Ok(body)
 }

@@ -31,20 +31,19 @@ pub trait ReadAt: Sync {
     /// Fills `buf` from byte `at` on; past the end is an error.
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> Result<()>;
 
-    /// Whether all that was read so far comes from one state of the bytes: an image may be a file that somebody writes to.
-    /// Whoever reads one asks after the last read, and before a file gets its name, a disk its first block, or anything is
-    /// said of the image.
+    /// Refuses bytes that changed since they were opened, as somebody may write to the file. Call it after the last read,
+    /// before the result is published or shown.
     ///
     /// # Errors
     /// [`Error::Changed`] if it does not.
     fn check_unchanged(&self) -> Result<()>;
 
-    /// What came of reading these bytes, if they are still the same. What is found in bytes that change is wrong, and so
-    /// is the fault that is found.
+    /// Returns `found` if the bytes did not change while it was read. A fault found in changing bytes is not the image's
+    /// either.
     ///
     /// # Errors
-    /// [`Error::Changed`], else what came of it.
-    fn settled<T>(&self, found: Result<T>) -> Result<T>
+    /// [`Error::Changed`], else that of `found`.
+    fn if_unchanged<T>(&self, found: Result<T>) -> Result<T>
     where
         Self: Sized,
     {
@@ -157,11 +156,11 @@ impl ImageFile {
             return Err(not_an_image(path, kind));
         }
         let size = if kind.is_file() { about.len() } else { device_size(&file, path)? };
-        Ok(Self { size, ..Self::looked_at(file, path.to_owned(), &about) })
+        Ok(Self { size, ..Self::from_metadata(file, path.to_owned(), &about) })
     }
 
-    /// An open file of which this is known.
-    fn looked_at(file: File, path: PathBuf, about: &Metadata) -> Self {
+    /// Builds it from an open file and its metadata.
+    fn from_metadata(file: File, path: PathBuf, about: &Metadata) -> Self {
         Self {
             file,
             path,
@@ -219,7 +218,7 @@ impl ImageFile {
     pub fn opened(file: File, name: impl Into<PathBuf>) -> Result<Self> {
         let path = name.into();
         let about = file.metadata().map_err(Error::io(format!("look at {}", path.display())))?;
-        Ok(Self::looked_at(file, path, &about))
+        Ok(Self::from_metadata(file, path, &about))
     }
 
     /// What the file looked like when it was opened; none of a disk.
@@ -238,7 +237,7 @@ impl ImageFile {
         format!("{}{how}", self.path.display())
     }
 
-    /// The error as one about this image, where the image is at fault: of what changed while it was read, that is it.
+    /// Names this image in the error. If the file changed while it was read, that is the error.
     #[must_use]
     pub fn at_fault(&self, fault: Error) -> Error {
         let fault = self.check_unchanged().err().unwrap_or(fault).with_path(self.name());

@@ -282,7 +282,7 @@ pub struct File {
 impl Report {
     /// Looks at an image.
     pub fn read<I: ReadAt>(image: &I) -> Result<Self> {
-        image.settled(file_type::base_kind(image).and_then(|kind| match kind {
+        image.if_unchanged(file_type::base_kind(image).and_then(|kind| match kind {
             BaseKind::Disk => Self::of_raw(image),
             BaseKind::Iso => Self::of_iso(image),
         }))

@@ -84,7 +84,7 @@ pub fn gather_with<R: Read>(
     gathered.or_no_key("the key arguments")?.or_nobody()
 }
 
-/// The keys that one argument names, whomever they let in, and what it is. Nothing is read from standard input.
+/// The keys that one argument names, also those that let nobody in, and what it is. Nothing is read from standard input.
 pub fn of_argument(argument: &str) -> Result<(Source, Gathered), KeyError> {
     let place = ArgumentPlace::Number(1);
     let source = Source::parse(argument, &place)?;

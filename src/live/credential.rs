@@ -72,7 +72,7 @@ fn impossible(recipe: &Recipe) -> Option<String> {
     recipe.edits().into_iter().find(|name| !is_possible(name))
 }
 
-/// The same, where an image has its keys there already and what is asked for comes to them.
+/// Refuses edits that need files, for an image that has its keys on the command line.
 ///
 /// # Errors
 /// [`Error::Recipe`] for what wants keys in files.

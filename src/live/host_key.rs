@@ -162,7 +162,7 @@ impl HostKeys {
         }
     }
 
-    /// How the name of a `known_hosts` file ends that has no other place than beside its image.
+    /// The ending of a `known_hosts` file that is written beside its image.
     pub const ENDING: &str = ".known_hosts";
 
     /// The `known_hosts` file of an image that has no other place for it.

@@ -162,7 +162,7 @@ impl Untyped {
     }
 }
 
-/// The error of a prompt, at which Control-C is a key that the user pressed.
+/// The error of a prompt. Control-C arrives as `Interrupted`, not as a signal.
 pub(crate) fn unasked(what: &str, fault: io::Error) -> Error {
     match fault.kind() {
         io::ErrorKind::Interrupted => Error::Interrupted,

@@ -227,7 +227,7 @@ impl Customization {
         CustomizationTemplate::with(recipe, keys, input, Some(carried))?.complete(&[])
     }
 
-    /// The same before random keys and salts are made.
+    /// Turns it back into a template, so that random keys and salts can be made again.
     #[cfg(feature = "records")]
     pub(crate) fn template(self) -> CustomizationTemplate {
         CustomizationTemplate(self)

@@ -20,6 +20,9 @@ const MARK: &str = "remaster/base";
 /// More squashfs files than any initrd has.
 const MOST_ATTACHED: usize = 64;
 
+/// Bytes of files of an earlier stamping that are read.
+pub(super) const LARGEST_PAYLOAD: u32 = 256 << 20;
+
 /// The digits of the length, as it is written below.
 const DIGITS: u32 = 20;
 
@@ -111,16 +114,28 @@ impl Found {
         let is_attached = |path: &str| attached.iter().any(|one| one.get(1..) == Some(path));
         let mut found = Self::default();
         let mut places = Vec::new();
+        let mut left = Some(u64::from(LARGEST_PAYLOAD));
         let each = |member: Member, at: ByteRange| {
             if is_attached(&member.path) {
                 places.push((format!("/{}", member.path), at));
             }
-            found.root.extend(in_root(member));
-            Next::Continue
+            if member.path.starts_with(hook::ROOT) {
+                left = left.and_then(|left| left.checked_sub(at.size()));
+                found.root.extend(in_root(member).filter(|_| left.is_some()));
+            }
+            if left.is_some() { Next::Continue } else { Next::Stop }
         };
         let stream = BufReader::new(Scratch::new(image, added));
-        newc::read_placed(stream, u32::MAX, |path| path.starts_with(hook::ROOT), each)
+        newc::read_placed(stream, LARGEST_PAYLOAD, |path| path.starts_with(hook::ROOT), each)
             .map_err(|fault| broken(fault.to_string()))?;
+        if left.is_none() {
+            let expected = format!("at most {LARGEST_PAYLOAD} bytes");
+            return Err(Error::unsupported(
+                "what was put into the initrd before",
+                expected,
+                "more",
+            ));
+        }
         for (path, at) in places {
             let start = checked::sum(added.start(), at.start(), "the place of a squashfs")?;
             found.attached.push((path, checked::range(start, at.size(), "a squashfs")?));

@@ -14,7 +14,7 @@ use crate::iso::injected::{IsoBase, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::nixos::initrd_place;
 use crate::iso::survey::tree::{Node, Tree};
-use crate::netboot::added::Added;
+use crate::netboot::added::{Added, LARGEST_PAYLOAD};
 use crate::netboot::ipxe;
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::tables::Tables;
@@ -23,9 +23,6 @@ use crate::recipe::edits::{Boot, Edits};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::privacy;
 use crate::units::ByteRange;
-
-/// Bytes of the archive of an earlier stamping that are read.
-const LARGEST_PAYLOAD: u64 = 256 << 20;
 
 /// What is put in.
 struct InjectedFiles {
@@ -187,7 +184,7 @@ fn moved<B: ReadAt>(
         return Ok(None);
     }
     let at = initrd_place(survey.tree(), &path)?;
-    let archive = image.read_range(&path, at, LARGEST_PAYLOAD)?;
+    let archive = image.read_range(&path, at, LARGEST_PAYLOAD.into())?;
     let mut members = Vec::new();
     let each = |member: Member| {
         members.push(member);

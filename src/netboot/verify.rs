@@ -144,7 +144,7 @@ impl<B: ReadAt> ComposedNetboot<B> {
     /// # Errors
     /// [`Error::Bug`] if it is not what it is to be: nothing must be written then.
     pub fn verify(self) -> Result<Netboot<B>> {
-        self.kernel.settled(self.initrd.settled(self.check()))?;
+        self.kernel.if_unchanged(self.initrd.if_unchanged(self.check()))?;
         Ok(Netboot(self))
     }
 
@@ -235,7 +235,7 @@ impl<B: ReadAt> ComposedArchive<B> {
     /// # Errors
     /// [`Error::Bug`] if it is not what it is to be: nothing must be written then.
     pub fn verify(self) -> Result<Archive<B>> {
-        self.image.settled(self.check())?;
+        self.image.if_unchanged(self.check())?;
         Ok(Archive(self))
     }
 

@@ -119,7 +119,7 @@ impl Output {
         Ok(how)
     }
 
-    /// An image that is written, where that is waited for is on the disk, and has no name yet.
+    /// Writes the image to a file without a name, and waits for the disk where asked to.
     pub fn written(
         &self,
         outgoing: Outgoing<'_, &ImageFile>,
@@ -137,7 +137,7 @@ impl Output {
         Ok((self.ready(draft), how))
     }
 
-    /// An image that is filled in, has no name yet, and may not be on the disk yet: for many that are synced together.
+    /// The same without waiting for the disk: `publish_all` syncs many files together.
     pub(crate) fn filled(
         &self,
         outgoing: Outgoing<'_, &ImageFile>,

@@ -128,6 +128,9 @@ impl InPlaceEdit {
         let bytes = self.record(&draft, image, progress)?;
         image.check_unchanged()?;
         if bytes == 0 && self.size()? == image.size() {
+            if outgoing.is_private() {
+                self.keep_from_others()?;
+            }
             return Ok(0);
         }
         if progress.is_cancelled() {
@@ -136,17 +139,16 @@ impl InPlaceEdit {
         let written = draft.file().try_clone();
         let written = written.map_err(Error::io("open the journal of an edit"))?;
         self.reserve(&written)?;
-        // Before the first byte of a secret is in it, and after the image was looked at: this changes one of its times.
-        if outgoing.is_private() {
-            self.keep_from_others()?;
-        }
-        place.publish(draft).map_err(|fault| place.not_written(fault))?;
+        // Before the first byte of a secret is in it, and only if there is room for the edit.
+        let closed = if outgoing.is_private() { self.keep_from_others() } else { Ok(()) };
+        let published = || place.publish(draft).map_err(|fault| place.not_written(fault));
+        closed.and_then(|()| published()).inspect_err(|_| self.give_back_room())?;
         place.sync_folder().map_err(|fault| self.half_edited(fault.into()))?;
         self.finish(&written)?;
         Ok(bytes)
     }
 
-    /// Takes room for all that a journal changes, so that a full disk leaves the image as it is.
+    /// Reserves room for all that a journal changes, so that a full disk leaves the image as it is.
     fn reserve(&self, journal: &File) -> Result<()> {
         let doing =
             || format!("make room for the edit of {}, which is as it was", self.path.display());
@@ -158,10 +160,14 @@ impl InPlaceEdit {
             Ok(())
         });
         found.and_then(|()| reserve::reserve(&self.file, &ranges)).map_err(|fault| {
-            // Room that was taken behind the end is given back. Where that fails, it is lost until the image grows.
-            let _ = self.size().map(|size| self.file.set_len(size));
+            self.give_back_room();
             Error::io(doing())(fault)
         })
+    }
+
+    /// Gives back room that was taken behind the end. Where that fails, it is lost until the image grows.
+    fn give_back_room(&self) {
+        let _ = self.size().map(|size| self.file.set_len(size));
     }
 
     /// The error of an edit that is begun and cannot be finished.

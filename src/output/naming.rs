@@ -1,4 +1,4 @@
-//! Gives files their names that are written, after all of them are on the disk: all that belong together, or none.
+//! Gives written files their names once all of them are on the disk: all files of a group, or none.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +23,8 @@ const MAX_SYNCED_ALONE: usize = 4;
 /// Names files that belong together, after all of them are on the disk. The last one is what the others are about.
 ///
 /// # Errors
-/// The operating system's. Then none of the files has its name; what cannot be taken back is named in the error.
+/// The operating system's. If a file cannot be named, those named before are removed again; the error names files that cannot
+/// be removed. If a folder cannot be synced, all files have their names.
 pub fn publish(ready: Vec<Ready>) -> Result<()> {
     publish_all(vec![ready]).into_iter().collect()
 }
@@ -84,7 +85,7 @@ fn taken_back(named: &[Output], fault: Error) -> Error {
     };
     let left = named.iter().filter(stays).map(|output| output.path().display().to_string());
     let left: Few = left.collect();
-    if left.is_empty() { fault } else { fault.but(format!("{left} stands there already")) }
+    if left.is_empty() { fault } else { fault.but(format!("{left} is written")) }
 }
 
 /// Makes names durable, where that is waited for: each folder once.
@@ -117,7 +118,7 @@ mod tests {
             let told = publish(all).unwrap_err().to_string();
             let stays = existing == OverwritePolicy::Replace;
             assert!(told.contains("b already exists"), "{told}");
-            assert_eq!(told.ends_with("a stands there already"), stays, "{told}");
+            assert_eq!(told.ends_with("a is written"), stays, "{told}");
             assert_eq!(first.exists(), stays);
             assert_eq!(fs::read(&second).unwrap(), b"mine");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), if stays { 2 } else { 1 });

@@ -1,4 +1,4 @@
-//! Takes room for bytes of a file before any of them is written: what does not fit is known while nothing is changed yet.
+//! Reserves disk space for an edit in place, so that a full disk is noticed before anything changes.
 
 use std::fs::File;
 use std::io;
@@ -10,8 +10,9 @@ use rustix::process::{Resource, getrlimit};
 use crate::checked;
 use crate::units::ByteRange;
 
-/// Takes room for the ranges of a file, which lie in order; its size stays. Of a filesystem that takes no room ahead, it is
-/// asked whether it has enough for what lies behind the end.
+/// Reserves room for the ranges of a file, which lie in order; its size stays. A filesystem that reserves none is asked whether
+/// it has enough free bytes for what lies behind the end. One that copies on write may still run out of room for blocks that
+/// change.
 pub(super) fn reserve(file: &File, ranges: &[ByteRange]) -> io::Result<()> {
     check_limit(ranges)?;
     for range in ranges {

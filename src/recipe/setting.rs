@@ -30,8 +30,7 @@ impl OtherNames {
     }
 }
 
-/// Has all messages from now on call settings by the names that the program has for them. Without it, and where a file gives
-/// them, they are called by their keys.
+/// From now on messages use these names for settings. A setting that a file gives keeps its key.
 pub fn call_settings(names: OtherNames) {
     *OTHER_NAMES.write().unwrap_or_else(PoisonError::into_inner) = names;
 }

@@ -96,7 +96,7 @@ enum Given {
 }
 
 /// Reads a users file. What is wrong with one user says nothing of the others. Relative paths are relative
-/// to the file's folder; `separator` parts the elements of lists in CSV cells.
+/// to the file's folder; `separator` separates the elements of lists in CSV cells.
 ///
 /// # Errors
 /// A file that cannot be read, or whose form is broken as a whole. Within: [`Error::Recipe`] with the
@@ -194,7 +194,7 @@ impl Reading {
         if let [one] = heads
             && let Some(other) = [';', '\t'].into_iter().find(|other| one.contains(*other))
         {
-            let what = format!("the columns are parted by {other:?}, not by commas");
+            let what = format!("the columns are separated by {other:?}, not by commas");
             return Err(fault(place, what, "save it with commas between the columns"));
         }
         if heads.iter().all(|head| head.is_empty()) {

@@ -158,7 +158,7 @@ impl<B: ReadAt> BaseImage<B> {
     /// # Errors
     /// What does not fit, and what is not understood well enough to change it.
     pub fn plan(&self, edits: Edits, options: &ManifestOptions) -> Result<PlannedImage> {
-        self.original().settled(self.planned(edits, options))
+        self.original().if_unchanged(self.planned(edits, options))
     }
 
     fn planned(&self, edits: Edits, options: &ManifestOptions) -> Result<PlannedImage> {

@@ -25,7 +25,7 @@ pub enum Privacy {
     Private,
     /// Nobody but its owner: what was put in cannot be read, and may be secret.
     Unknown,
-    /// Nobody but its owner: what it is made of is closed to others, whatever is in it.
+    /// Nobody but its owner: the file that it was made from is closed to others.
     Closed,
 }
 

@@ -57,7 +57,7 @@ impl PlannedImage {
     pub fn stamp<B: ReadAt + Clone>(self, base: &BaseImage<B>) -> Result<StampedImage<B>> {
         let original = base.original().clone();
         let image = original.clone().with(self.plan.patches.clone(), self.plan.size)?;
-        image.settled(base.check(&image, &self.edits))?;
+        image.if_unchanged(base.check(&image, &self.edits))?;
         Ok(StampedImage { planned: self, original, image })
     }
 }

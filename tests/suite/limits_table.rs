@@ -101,7 +101,7 @@ const SHARED: [(&str, &str, &[&str]); 4] = [
             "iso/survey/configs.rs LARGEST",
             "iso/survey/loaders.rs LARGEST",
             "iso/survey/nixos.rs LONGEST_VERSION",
-            "netboot/installer.rs LARGEST_PAYLOAD",
+            "netboot/added.rs LARGEST_PAYLOAD",
         ],
     ),
     (

@@ -392,7 +392,7 @@ fn a_folder_for_netboot_is_closed_as_what_it_is_made_of_and_says_why() {
     }
     for given in ["base.iso", "kexec.tar", "stock"] {
         let ended = folder.run(&["netboot", given, "-f", "-o", "out"]);
-        let told = "mode 0600: what it is made of is closed to others";
+        let told = "mode 0600, like the file that it was made from";
         assert!(ended.status == 0 && ended.err.contains(told), "{given}: {}", ended.err);
         assert!(!ended.err.contains("holds secrets"), "{given}: {}", ended.err);
         let mode = fs::metadata(folder.at("out/initrd")).unwrap().permissions().mode();

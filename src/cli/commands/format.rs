@@ -1,4 +1,4 @@
-//! `remaster format`: an ordinary stick again.
+//! `remaster format`: turns a stick back into an ordinary one.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use remaster::formats::fat32::Label;
 
 use super::flash::{self, Disks};
 
-/// Make an ordinary stick again, with one FAT32 partition
+/// Turn a stick back into an ordinary one, with one FAT32 partition
 ///
 /// All data on it is lost. It gets a partition table (MBR) with one partition over the whole disk, of type 0x0C, from
 /// 1 MiB on; what other tables and filesystems left at both ends is overwritten. What was written is read back.

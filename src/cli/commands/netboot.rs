@@ -92,7 +92,7 @@ impl Args {
         }
         let beside = known.map(KnownHosts::ready).transpose()?.flatten();
         self.write(&made)?;
-        let is_there = || format!("{} stands there already", self.folder().display());
+        let is_there = || format!("{} is written", self.folder().display());
         publish(beside.into_iter().collect()).map_err(|fault| fault.but(is_there()))?;
         printer::say(&self.summary(&made, privacy, customization, &settings));
         if let Some(known) = known {
@@ -158,7 +158,7 @@ type Built<'f> = (Netboot<&'f ImageFile>, String);
 
 /// Whether others may not read a file.
 fn is_closed(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o004 == 0)
+    fs::metadata(path).map_or(true, |about| about.permissions().mode() & 0o004 == 0)
 }
 
 fn of_installer<'f>(file: &'f ImageFile, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {

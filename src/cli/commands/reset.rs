@@ -24,7 +24,7 @@ use crate::cli::stale;
 
 /// Restore the official image, byte for byte
 ///
-/// `remaster format` makes a stick an ordinary one again.
+/// `remaster format` turns a stick back into an ordinary one.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("devices", |argument| argument.value_name("IMAGE").required(true).num_args(1).action(clap::ArgAction::Set).help("Stamped image file (may be packed), or a stick with one")))]
 #[command(mut_arg("force", |argument| argument.conflicts_with("in_place")))]

@@ -92,8 +92,9 @@ fn compare(args: &Args) -> Result<()> {
 fn against_manifest(args: &Args) -> Result<()> {
     let demanded = demanded(args)?;
     let medium = Readable::open(&args.medium, &System::default())?;
-    let is_packed = base::check_plain(&args.medium, "verify").is_err();
-    let inside = if is_packed && args.demands_only_digest() {
+    let is_packed =
+        args.demands_only_digest() && base::check_plain(&args.medium, "verify").is_err();
+    let inside = if is_packed {
         None
     } else {
         found::of_image(&medium).map_err(|fault| fault.with_path(medium.name()))?
@@ -288,7 +289,7 @@ fn against_image(args: &Args, image: &dyn ReadAt, name: &str) -> Result<()> {
     }
     check_size(&medium, image.size(), name)?;
     let meter = Meter::new(medium.name(), Style::choose(args.json));
-    let report = medium.settled(flash::verify(&medium, image, &meter))?;
+    let report = medium.if_unchanged(flash::verify(&medium, image, &meter))?;
     if let Verdict::Perhaps(found) = verdict
         && report.is_other_data()
     {

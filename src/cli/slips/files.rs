@@ -160,7 +160,7 @@ enum Use {
     Change,
 }
 
-/// What names a folder of this program's own, in which no file of the user's is.
+/// Arguments that name a folder of this program, which holds no files of the user.
 const OWN: [&str; 1] = ["cache"];
 
 /// What is done with the file of an argument; none for one that names no file, or more than a path.

@@ -50,7 +50,7 @@ impl Digest {
             let sum = threads::end(summing);
             read.map(|()| sum)
         });
-        let sum = image.settled(sum)?;
+        let sum = image.if_unchanged(sum)?;
         progress.end();
         Ok(Self(sum.into()))
     }

@@ -36,7 +36,7 @@ struct Record {
 }
 
 impl DigestKey {
-    /// None of a disk, whose times tell nothing.
+    /// None for a disk (its times do not follow its contents), an unpacked image, or a path that is gone.
     fn new(image: &ImageFile) -> Option<Self> {
         let path = fs::canonicalize(image.path()).ok()?;
         Some(Self { path, state: image.state()?.clone() })
@@ -58,8 +58,7 @@ impl DigestCache {
         record.sha256.parse().ok()
     }
 
-    /// Keeps the digest of a file. It is a cache: what cannot be kept is not, and neither is what changed since it was
-    /// opened.
+    /// Keeps the digest, unless the file changed since it was opened. Failing to keep it is not an error.
     pub fn put(&self, image: &ImageFile, digest: Digest) {
         let of = DigestKey::new(image).filter(|_| image.check_unchanged().is_ok());
         let Some(of) = of else { return };

@@ -12,7 +12,7 @@ use super::members::Members;
 use super::reader::{INPUT, Reader};
 use super::{xz_index, zstd_frames};
 use crate::checked;
-use crate::error::{Error, Material, Result};
+use crate::error::{Error, Material, Result, is_lack_of_memory};
 use crate::file_state::FileState;
 use crate::image::file_type::{self, FileType, HEAD};
 use crate::image::{ImageFile, ReadAt, about};
@@ -320,7 +320,11 @@ impl Stream {
 
     /// Whether it comes from the file that a restart is of.
     fn is_of(&self, restart: &Restart) -> bool {
-        self.packed.as_ref().is_some_and(|packed| packed.state() == restart.state.as_ref())
+        let Some(packed) = self.packed.as_ref() else { return false };
+        match (packed.state(), &restart.state) {
+            (Some(now), Some(before)) => now.has_same_contents(before),
+            (now, before) => now.is_none() && before.is_none(),
+        }
     }
 
     /// The file that it comes from, now that all of it was read.
@@ -457,6 +461,9 @@ impl Stream {
             Ok(told) => return self.at_fault(told),
             Err(fault) => fault,
         };
+        if is_lack_of_memory(&fault) {
+            return Error::io(format!("get the memory to unpack {}", self.name))(fault);
+        }
         if fault.raw_os_error().is_some() || self.packing == Packing::Plain {
             return Error::io(format!("read {}", self.name))(fault);
         }

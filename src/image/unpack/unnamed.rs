@@ -53,8 +53,8 @@ struct Room {
 }
 
 impl Room {
-    /// That of a file, which stays to be read. What comes out is not an image: better told now than after gigabytes. Tar
-    /// archives are taken by some commands.
+    /// Reads the head and refuses what is not an image, before gigabytes are unpacked. Tar archives pass, as some commands
+    /// take them.
     fn of(stream: &mut Stream) -> Result<Self> {
         let head = stream.head()?;
         if file_type::is_tar(head) {

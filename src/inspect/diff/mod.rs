@@ -92,7 +92,7 @@ pub struct Diff {
 impl Diff {
     /// Compares two images. If one is not an installer, only bytes are compared, and it is said why.
     pub fn compare<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Self> {
-        before.settled(after.settled(Self::found(before, after)))
+        before.if_unchanged(after.if_unchanged(Self::found(before, after)))
     }
 
     fn found<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Self> {

@@ -46,7 +46,7 @@ pub(crate) enum Unreadable {
     Contradiction,
 }
 
-/// The same for those who have words of their own for what cannot be read.
+/// As [`opened`], but leaves the wording of the error to the caller.
 pub(crate) fn open<I: ReadAt, T>(
     image: &I,
     at: ByteRange,

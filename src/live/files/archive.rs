@@ -96,7 +96,7 @@ fn decoder<'a>(packing: Compression, from: impl BufRead + 'a) -> io::Result<Box<
     })
 }
 
-/// Whether a file that begins so is an archive. One without files has the mark of its end, which is zeros, alone.
+/// Whether a file that begins so is a tar archive. An empty one is all zeros.
 fn is_archive(head: &[u8]) -> bool {
     is_tar(head) || head.len() == HEADER && head.iter().all(|byte| *byte == 0)
 }

@@ -1,4 +1,4 @@
-//! The files of one user: what is written, what stands there already, and who may read it.
+//! The files of one user: what is written, what already exists, and who may read it.
 
 use std::path::Path;
 

@@ -167,8 +167,7 @@ pub struct Summary {
     pub kept: usize,
     /// Users without.
     pub failed: usize,
-    /// [`Error::Changed`] if somebody wrote to the base, or to a file that goes into all images: no user fares better, so
-    /// no more files are begun. Those that have their names are whole.
+    /// [`Error::Changed`] if somebody wrote to the base: no more images are begun. Images that have their names are whole.
     pub ended_by: Option<Error>,
 }
 
@@ -322,7 +321,7 @@ impl Run<'_> {
     /// Ends all if a fault concerns all users, else it is that of one.
     fn not_made(&self, work: &mut WorkerResult, number: usize, user: (&str, &str), fault: Error) {
         match fault {
-            Error::Changed { .. } => {
+            Error::Changed { .. } if self.batch.file.check_unchanged().is_err() => {
                 self.stopped.store(true, Ordering::Relaxed);
                 work.tally.ended_by = Some(fault);
             }
@@ -415,7 +414,7 @@ impl Run<'_> {
         };
         let place = user.place.clone();
         let waiting = Waiting { done, number, place, files: Vec::new(), entry: None };
-        batch.file.settled(match batch.form {
+        batch.file.if_unchanged(match batch.form {
             Form::Image => self.image(waiting, &job),
             Form::Patch => self.patch(waiting, &job),
             Form::Oci => self.layer(waiting, &job, &name),

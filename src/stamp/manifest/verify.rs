@@ -15,7 +15,7 @@ use crate::stamp::base_image::{BaseImage, Surveyed};
 /// # Errors
 /// [`Error::Differs`] at the first thing that differs, [`Error::Usage`] if there are no digests of blocks.
 pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> Result<()> {
-    image.settled(compare(image, found, progress))
+    image.if_unchanged(compare(image, found, progress))
 }
 
 fn compare<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> Result<()> {

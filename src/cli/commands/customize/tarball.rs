@@ -63,10 +63,11 @@ pub(crate) fn write(
     let progress = Destination::meter(Some(output))?;
     let beside = known.map(KnownHosts::ready).transpose()?.flatten().into_iter().collect();
     output.write_with(image.readers(), beside, |to| pack(image, packing, to, &progress))?;
-    if let Destination::File(file) = output {
-        let wrote = wrote(file, &[], image.is_private().into());
-        printer::say(&format!("{summary}changed {changed}\n{wrote}"));
-    }
+    let wrote = match output {
+        Destination::File(file) => wrote(file, &[], image.is_private().into()),
+        Destination::Pipe => "wrote the archive to standard output\n".to_owned(),
+    };
+    printer::say(&format!("{summary}changed {changed}\n{wrote}"));
     if let Some(known) = known {
         printer::say(&known.summary());
     }

@@ -180,7 +180,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
 
 fn prepare_and_write(args: &Args, files: &mut RunFiles) -> Result<Failed> {
     args.check()?;
-    let to = &args.to.settled()?;
+    let to = &args.to.with_defaults()?;
     args.check_disks(to)?;
     match (&args.patch, args.edit.is_given()) {
         (Some(patch), false) => return apply_and_write(args, to, patch, files),
@@ -413,8 +413,8 @@ fn conclude(
     let mut first = None;
     for (target, result) in targets.into_iter().zip(results) {
         let name = target.name();
-        let settled = result.and_then(|report| Ok((report, settle(&target, private)?)));
-        if let Err(fault) = outcome::conclude(target, settled, operation, to) {
+        let finished = result.and_then(|report| Ok((report, set_final_access(&target, private)?)));
+        if let Err(fault) = outcome::conclude(target, finished, operation, to) {
             outcome::tell_failure(&name, &fault, to)?;
             first = first.or(Some(fault));
         }
@@ -434,8 +434,8 @@ fn next(is_stamped: bool, known: Option<&KnownHosts>) -> String {
     }
 }
 
-/// Opens a file to others that everyone may know; who may know it.
-fn settle(target: &Target, private: Option<Privacy>) -> Result<Privacy> {
+/// Gives a file without secrets the mode of new files. Returns who may read it.
+fn set_final_access(target: &Target, private: Option<Privacy>) -> Result<Privacy> {
     if target.disk().is_some() {
         return Ok(Privacy::Public);
     }
@@ -471,7 +471,7 @@ pub(crate) fn put_back(what: Restore<'_>, disks: &Disks, exact: bool) -> Result<
     Ok(())
 }
 
-/// Makes disks, or a file, an ordinary stick again, and tells what came of each.
+/// Turns disks, or a file, back into an ordinary stick, and reports the result of each.
 pub(crate) fn format(file: Option<&Path>, label: Option<Label>, disks: &Disks) -> Result<Failed> {
     let written = &mut Written { files: &[], size: None, is_input: false, examine: &mut || Ok(()) };
     let targets = match file {

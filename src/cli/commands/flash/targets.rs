@@ -118,15 +118,14 @@ fn check_usage(to: &Disks, asking: &Asking) -> Result<()> {
     let usage = |what: &str, hint: &'static str| {
         Err(Error::Usage { what: what.to_owned(), hint: hint.into() })
     };
-    if to.yes && to.expect_serial.is_empty() && to.expect_size.is_none() {
+    let flags = [("--yes", to.yes), ("--allow-fixed", to.allow_fixed)];
+    let flag = flags.iter().find(|(_, is_given)| *is_given);
+    if let Some((flag, _)) = flag
+        && to.expect_serial.is_empty()
+        && to.expect_size.is_none()
+    {
         return usage(
-            "--yes without saying which disk is meant",
-            "add --expect-serial or --expect-size, as `remaster devices` shows them",
-        );
-    }
-    if to.allow_fixed && to.expect_serial.is_empty() && to.expect_size.is_none() {
-        return usage(
-            "--allow-fixed without saying which disk is meant",
+            &format!("{flag} without saying which disk is meant"),
             "add --expect-serial or --expect-size, as `remaster devices` shows them",
         );
     }

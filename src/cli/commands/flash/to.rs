@@ -110,7 +110,7 @@ impl TargetArgs {
     ///
     /// # Errors
     /// What says something of disks only, where the targets are files.
-    pub(crate) fn settled(&self) -> Result<Self> {
+    pub(crate) fn with_defaults(&self) -> Result<Self> {
         let mut to = self.clone();
         to.check_old_name()?;
         if let (Some(device), false) = (to.disks.devices.first(), to.files.is_empty()) {

@@ -29,8 +29,8 @@ The users file is TOML, CSV or JSON lines. A user has a `name` and any key of a
 recipe, which wins over the recipe and the flags that all users share.
 `menu-name` is what recipes call `name`; `key` may be a folder, too, of which
 every *.pub file is taken. Relative paths are relative to the file. In a CSV
-cell `;` parts the elements of a list, text in double quotes is taken as it
-stands, and an empty cell says nothing.
+cell `;` separates the elements of a list, double quotes keep blanks where a
+key takes them, and an empty cell sets nothing.
 
 TOML:
   [[user]]
