@@ -427,6 +427,10 @@ fn a_file_that_everyone_may_read_is_closed_when_secrets_come_into_it() {
     let secret = ["--key", "key.pub", "--overlay", "closed"];
     folder.run(&[&["base.iso", "-f", "-o", "a.iso"], &secret[..]].concat()).done();
     closed("a.iso");
+    // An edit that changes no byte closes it as well.
+    open("a.iso");
+    folder.run(&["edit", "--in-place", "a.iso", "--key", "key.pub"]).done();
+    closed("a.iso");
     folder
         .run(&[&["base.iso", "--as", "patch", "-f", "-o", "a.remaster"], &secret[..]].concat())
         .done();
