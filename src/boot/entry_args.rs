@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::boot::credential_clash::{SetBy, Setter, check_credentials};
 use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::Entry;
-use crate::formats::credential;
 use crate::recipe::edits::{Boot, Credential, Replacement, Serial, Spanned};
 use crate::recipe::{IN_IMAGE, setting};
 
@@ -74,38 +74,6 @@ pub(crate) fn arguments(
     Ok(Arguments { kept, added })
 }
 
-/// What sets a credential.
-enum Who {
-    /// The entry has it by itself.
-    Entry,
-    /// A request, at this place of the recipe.
-    Place(String),
-    /// It carries the keys, which an image may have had before.
-    Keys,
-}
-
-/// An argument that sets a credential.
-struct Setter<'a> {
-    argument: &'a str,
-    name: &'a str,
-    who: Who,
-}
-
-impl<'a> Setter<'a> {
-    fn new(argument: &'a str, who: Who) -> Option<Self> {
-        let name = credential::name_of(argument)?;
-        Some(Self { argument, name, who })
-    }
-
-    fn shown(&self, entry: &Entry) -> String {
-        match &self.who {
-            Who::Entry => format!("the entry {:?}", entry.path()),
-            Who::Place(place) => place.clone(),
-            Who::Keys => "the keys on the kernel's command line".to_owned(),
-        }
-    }
-}
-
 /// All credentials that an entry is to have, in their order.
 fn setters<'a>(
     words: &'a [Changed],
@@ -116,57 +84,14 @@ fn setters<'a>(
 ) -> Vec<Setter<'a>> {
     let kept = words.iter().filter_map(|word| {
         let request = word.by.and_then(|by| requests.get(by));
-        let who = request.map_or(Who::Entry, |request| Who::Place(request.place()));
+        let who = request.map_or(SetBy::Entry, |request| SetBy::Place(request.place()));
         Setter::new(word.now.as_deref()?, who)
     });
     let added = boot.add.iter().filter(|_| is_selected(entry, boot));
     let added =
-        added.filter_map(|asked| Setter::new(&asked.value, Who::Place(asked.place.clone())));
-    let keys = credential.and_then(|credential| Setter::new(&credential.argument, Who::Keys));
+        added.filter_map(|asked| Setter::new(&asked.value, SetBy::Place(asked.place.clone())));
+    let keys = credential.and_then(|credential| Setter::new(&credential.argument, SetBy::Keys));
     kept.chain(added).chain(keys).collect()
-}
-
-/// Refuses a second credential of one name, of which systemd takes the first alone. What an entry has by itself stays.
-fn check_credentials(setters: &[Setter<'_>], entry: &Entry) -> Result<()> {
-    for (number, second) in setters.iter().enumerate() {
-        let clashes = |first: &&Setter<'_>| {
-            let is_asked = !matches!((&first.who, &second.who), (Who::Entry, Who::Entry));
-            first.name == second.name && first.argument != second.argument && is_asked
-        };
-        if let Some(first) = setters.iter().take(number).find(clashes) {
-            return Err(one_credential(first, second, entry));
-        }
-    }
-    Ok(())
-}
-
-/// The error for two credentials of one name.
-fn one_credential(first: &Setter<'_>, second: &Setter<'_>, entry: &Entry) -> Error {
-    let what = format!(
-        "{} and {}: both set the credential {}, and systemd takes only the first of one name",
-        first.shown(entry),
-        second.shown(entry),
-        second.name
-    );
-    let in_files = format!("give {} archive: keys come in files then", setting!(inject));
-    let delete = |own: &Setter<'_>| format!("give {} {}", setting!(karg_delete), own.argument);
-    let is_in_image = |place: &String| place.starts_with(IN_IMAGE);
-    let hint = match (&first.who, &second.who) {
-        (Who::Place(place), Who::Keys) if is_in_image(place) => in_files.into(),
-        (Who::Place(place), Who::Keys) => format!("leave {place} out, or {in_files}").into(),
-        (Who::Entry, Who::Keys) => format!("{} with it, or {in_files}", delete(first)).into(),
-        (Who::Place(place), Who::Entry) => {
-            format!("leave {place} out, or {} with it", delete(second)).into()
-        }
-        (Who::Entry, Who::Place(place)) => {
-            format!("leave {place} out, or {} with it", delete(first)).into()
-        }
-        (Who::Place(one), Who::Place(other)) if is_in_image(one) || is_in_image(other) => {
-            Advice::OneOrReplaceAll
-        }
-        _ => "leave out one of them".into(),
-    };
-    Error::Recipe { what, hint }
 }
 
 /// A change of arguments that is asked for.

@@ -1,6 +1,7 @@
 //! Boot configs and stage 1: what a kernel is started with, and what runs before the system.
 
 pub mod config;
+mod credential_clash;
 pub(crate) mod entry_args;
 pub mod folder;
 pub mod hook;
