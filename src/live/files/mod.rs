@@ -25,7 +25,7 @@ use crate::recipe::{Phrase, Recipe, setting};
 pub(super) use programs::{RUN, service_name};
 
 use arg_ref::ArgRef;
-use findings::Findings;
+use findings::{Findings, FoundProgram};
 use overlay_tree::{OverlayTree, What};
 
 /// Bytes of files that an initrd takes; what is more goes onto the volume, where it costs no memory
@@ -148,7 +148,7 @@ impl Files {
 
     fn check_architecture(&self, facts: &Facts) -> Result<()> {
         let Some(image) = facts.architecture else { return Ok(()) };
-        for (name, index, path, program) in &self.findings.programs {
+        for FoundProgram { name, index, path, program } in &self.findings.programs {
             if program.architecture != Some(image) {
                 let own = program.architecture.unwrap_or("another machine");
                 let what = format!("{path} is for {own}, the image is for {image}");

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::arg_ref::ArgRef;
-use super::findings::Findings;
+use super::findings::{Findings, FoundProgram};
 use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of};
 use crate::error::{Error, Result};
 use crate::formats::elf::{HEAD, Program};
@@ -48,23 +48,13 @@ pub(super) fn gather(
     for (index, path) in recipe.bin.iter().enumerate() {
         let asked = ArgRef { recipe, name: "bin", index };
         let content = program(asked, path, BIN, overlay)?;
-        findings.programs.push((
-            "bin",
-            index,
-            path.display().to_string(),
-            elf(asked, path, &content)?,
-        ));
+        findings.programs.push(found(asked, path, &content)?);
     }
     for (index, path) in recipe.run.iter().enumerate() {
         let asked = ArgRef { recipe, name: "run", index };
         let content = program(asked, path, RUN, overlay)?;
         if crate::formats::elf::is_elf(&head(&content, path)?) {
-            findings.programs.push((
-                "run",
-                index,
-                path.display().to_string(),
-                elf(asked, path, &content)?,
-            ));
+            findings.programs.push(found(asked, path, &content)?);
         }
     }
     if !recipe.script.is_empty() || !recipe.bin.is_empty() {
@@ -172,6 +162,13 @@ fn program(
     overlay
         .put_own(&place, Item { mode: 0o755, owner: (0, 0), what, by: (asked.name, asked.index) });
     Ok(content)
+}
+
+/// A program for the notes and checks that follow.
+fn found(asked: ArgRef<'_>, path: &Path, content: &Content) -> Result<FoundProgram> {
+    let ArgRef { name, index, .. } = asked;
+    let program = elf(asked, path, content)?;
+    Ok(FoundProgram { name, index, path: path.display().to_string(), program })
 }
 
 /// The headers of a program, which must need nothing of the system.

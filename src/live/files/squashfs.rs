@@ -15,13 +15,13 @@ use crate::image::{ImageFile, ReadAt};
 use crate::iso::survey::squashfs;
 use crate::recipe::{edits, setting};
 use crate::temporary;
-use crate::units::ByteRange;
+use crate::units::{ByteRange, u64_len};
 
 /// The first bytes of an image with the least significant byte first.
 const MAGIC: &[u8; 4] = b"hsqs";
 
-/// Where in an image its size stands: `bytes_used` of the superblock.
-const SIZE_AT: u64 = 40;
+/// Bytes of a superblock up to and with the size of the image, `bytes_used`.
+const HEADER: usize = 48;
 
 /// Fast, and half as large as without.
 const LEVEL: u32 = 3;
@@ -80,12 +80,12 @@ pub(super) fn store(
 ) -> Result<(ImageFile, bool)> {
     let shown = path.display();
     let image = ImageFile::open(path)?;
-    check_size(asked, path, &image)?;
+    check_header(asked, path, &image)?;
     let all = ByteRange::up_to(image.size());
     let found = squashfs::open(&image, all, |found| Ok(StorePaths::read(found)));
     let found = found
         .map_err(|fault| asked.fault(format!("{shown} cannot be read: {fault}"), STORE_HINT))?;
-    if found.owners.is_empty() {
+    if !found.has_paths {
         let what = format!("{shown} has no store paths, neither at its top nor below /nix/store");
         return Err(asked.fault(what, STORE_HINT));
     }
@@ -94,16 +94,16 @@ pub(super) fn store(
 }
 
 /// Refuses what is not a squashfs, not all of one, or too large for a file on the volume.
-fn check_size(asked: ArgRef<'_>, path: &Path, image: &ImageFile) -> Result<()> {
+fn check_header(asked: ArgRef<'_>, path: &Path, image: &ImageFile) -> Result<()> {
     let (shown, there) = (path.display(), image.size());
-    let mut magic = [0; 4];
-    let mut size = [0; 8];
-    let read =
-        image.read_exact_at(&mut magic, 0).and_then(|()| image.read_exact_at(&mut size, SIZE_AT));
-    if read.is_err() || &magic != MAGIC {
-        return Err(asked.fault(format!("{shown} is not a squashfs"), STORE_HINT));
+    let other = || asked.fault(format!("{shown} is not a squashfs"), STORE_HINT);
+    let mut header = [0; HEADER];
+    if there < u64_len(&header) {
+        return Err(other());
     }
-    let used = u64::from_le_bytes(size);
+    image.read_exact_at(&mut header, 0)?;
+    let size = header.strip_prefix(MAGIC).and_then(|rest| rest.last_chunk::<8>());
+    let used = u64::from_le_bytes(*size.ok_or_else(other)?);
     if used > there {
         let what = format!("{shown} is cut off: {used} bytes by its header, {there} there");
         return Err(asked.fault(what, "copy it again"));
@@ -116,25 +116,26 @@ fn check_size(asked: ArgRef<'_>, path: &Path, image: &ImageFile) -> Result<()> {
     Ok(())
 }
 
-/// What matters of a squashfs of store paths.
+/// The facts of a squashfs of store paths that checks and notes need.
 struct StorePaths {
-    /// The owner of each path.
-    owners: Vec<u32>,
+    has_paths: bool,
+    are_all_of_root: bool,
     has_programs: bool,
     is_registered: bool,
 }
 
 impl StorePaths {
     fn read(found: &FilesystemReader<'_>) -> Self {
-        let paths =
-            found.files().filter(|node| store_path(&node.fullpath).is_some_and(|rest| rest == 0));
+        let is_path =
+            |node: &&backhand::Node<_>| store_path(&node.fullpath).is_some_and(|rest| rest == 0);
         let is_bin = |path: &Path| path.ends_with("bin") && store_path(path) == Some(1);
         let is_program = |node: &backhand::Node<_>| {
             !matches!(node.inner, InnerNode::Dir(_)) && node.fullpath.parent().is_some_and(is_bin)
                 || matches!(node.inner, InnerNode::Symlink(_)) && is_bin(&node.fullpath)
         };
         Self {
-            owners: paths.map(|node| node.header.uid).collect(),
+            has_paths: found.files().any(|node| is_path(&node)),
+            are_all_of_root: found.files().filter(is_path).all(|node| node.header.uid == 0),
             has_programs: found.files().any(is_program),
             is_registered: found.files().any(|node| node.fullpath == Path::new(REGISTRATION)),
         }
@@ -142,8 +143,8 @@ impl StorePaths {
 
     /// Notes for the user, to follow a name and `has`.
     fn notes(&self, on_path: bool) -> impl Iterator<Item = String> {
-        let owner = self.owners.iter().any(|owner| *owner != 0);
-        let owner = owner.then(|| "store paths that are not root's: make it with -all-root".into());
+        let owner = (!self.are_all_of_root)
+            .then(|| "store paths that are not root's: make it with -all-root".into());
         let programs = (on_path && !self.has_programs)
             .then(|| format!("no programs that {} could put on the PATH", setting!(path)));
         let registration = (!self.is_registered).then(|| {
