@@ -36,8 +36,8 @@ pub fn unpacked(image: ImageFile, folder: &Path, progress: &dyn Progress) -> Res
     match Source::of_file(image, None)? {
         Source::Plain(image) => Ok(image),
         Source::Stream(mut stream) => {
-            let room = Room::of(&mut stream)?;
-            let (file, size) = unpack(&path, (&mut stream, &room), folder, progress)?;
+            let limit = SizeLimit::of_stream(&mut stream)?;
+            let (file, size) = unpack(&path, &mut stream, &limit, folder, progress)?;
             stream.check_unchanged()?;
             let packed = checked::present(stream.into_packed(), "the file that was unpacked")?;
             Ok(packed.unpacked_to(file, size))
@@ -46,33 +46,38 @@ pub fn unpacked(image: ImageFile, folder: &Path, progress: &dyn Progress) -> Res
 }
 
 /// How much may come out of a file.
-struct Room {
+struct SizeLimit {
     most: u64,
     /// What that is, in a sentence.
-    told: String,
+    description: String,
 }
 
-impl Room {
+impl SizeLimit {
     /// Reads the head and refuses what is not an image, before gigabytes are unpacked. Tar archives pass, as some commands
     /// take them.
-    fn of(stream: &mut Stream) -> Result<Self> {
+    fn of_stream(stream: &mut Stream) -> Result<Self> {
         let head = stream.head()?;
         if file_type::is_tar(head) {
-            return Ok(Self::up_to(None));
+            return Ok(Self::for_image_end(None));
         }
         let found = FileType::recognize(head).disk(&stream.name());
-        found.map(|disk| Self::up_to(disk.end())).map_err(|fault| stream.at_fault(fault))
+        found.map(|disk| Self::for_image_end(disk.end())).map_err(|fault| stream.at_fault(fault))
     }
 
-    /// That of an image which ends there, as it says.
-    fn up_to(end: Option<u64>) -> Self {
+    /// The limit of an image that says where it ends.
+    fn for_image_end(end: Option<u64>) -> Self {
         let behind = end.and_then(|end| Some((end, end.checked_add(MOST_BEHIND)?)));
         match behind.filter(|(_, most)| *most < LARGEST) {
             Some((end, most)) => {
                 let more = format_bytes(MOST_BEHIND);
-                Self { most, told: format!("at most {more} behind byte {end}, where it ends") }
+                Self {
+                    most,
+                    description: format!("at most {more} behind byte {end}, where it ends"),
+                }
             }
-            None => Self { most: LARGEST, told: format!("at most {}", format_bytes(LARGEST)) },
+            None => {
+                Self { most: LARGEST, description: format!("at most {}", format_bytes(LARGEST)) }
+            }
         }
     }
 
@@ -81,7 +86,7 @@ impl Room {
         if size <= self.most {
             return Ok(());
         }
-        let fault = Error::unsupported(stream.name(), &self.told, "more");
+        let fault = Error::unsupported(stream.name(), &self.description, "more");
         Err(match stream.packing().unpacker() {
             Some(unpacker) => fault.with_hint(Advice::Unpack(unpacker)),
             None => fault,
@@ -91,7 +96,8 @@ impl Room {
 
 fn unpack(
     path: &Path,
-    (stream, room): (&mut Stream, &Room),
+    stream: &mut Stream,
+    limit: &SizeLimit,
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<(File, u64)> {
@@ -99,7 +105,7 @@ fn unpack(
     let mut file = tempfile::tempfile_in(folder).map_err(Error::io(doing()))?;
     let known = stream.size();
     if let Some(needed) = known {
-        room.check(needed, stream)?;
+        limit.check(needed, stream)?;
         check_room(&file, needed).map_err(Error::io(doing()))?;
     }
     progress.begin("unpack", known.unwrap_or(0));
@@ -115,7 +121,7 @@ fn unpack(
             break;
         }
         size = checked::sum(size, u64_len(chunk), "the size of the image")?;
-        room.check(size, stream)?;
+        limit.check(size, stream)?;
         file.write_all(chunk).map_err(Error::io(doing()))?;
         progress.advance(u64_len(chunk));
     }
@@ -123,7 +129,7 @@ fn unpack(
     Ok((file, size))
 }
 
-/// Better at once than after minutes.
+/// Refuses a folder without room at once, and not after minutes.
 fn check_room(file: &File, needed: u64) -> io::Result<()> {
     let about = rustix::fs::fstatvfs(file)?;
     let free = about.f_bavail.saturating_mul(about.f_frsize);
@@ -147,7 +153,7 @@ mod tests {
             (Some(LARGEST), LARGEST),
             (Some(u64::MAX), LARGEST),
         ] {
-            assert_eq!(Room::up_to(end).most, most, "{end:?}");
+            assert_eq!(SizeLimit::for_image_end(end).most, most, "{end:?}");
         }
     }
 
@@ -168,14 +174,14 @@ mod tests {
                 Source::Plain(_) => unreachable!("it is packed"),
             };
             let mut stream = open();
-            let told = Room::of(&mut stream).unwrap().told;
-            assert_eq!(told, "at most 1.0 GiB behind byte 4096, where it ends");
+            let description = SizeLimit::of_stream(&mut stream).unwrap().description;
+            assert_eq!(description, "at most 1.0 GiB behind byte 4096, where it ends");
             assert_eq!(stream.size().is_some(), is_known);
             let silent = crate::progress::Silent;
-            let room = |most: u64| Room { most, told: "some".into() };
-            let fits = unpack(&path, (&mut open(), &room(10_000)), folder.path(), &silent);
+            let limit = |most: u64| SizeLimit { most, description: "some".into() };
+            let fits = unpack(&path, &mut open(), &limit(10_000), folder.path(), &silent);
             assert_eq!(fits.unwrap().1, 10_000);
-            let fault = unpack(&path, (&mut open(), &room(9_999)), folder.path(), &silent);
+            let fault = unpack(&path, &mut open(), &limit(9_999), folder.path(), &silent);
             let fault = fault.unwrap_err();
             assert!(matches!(fault.advice(), Some(Advice::Unpack("unzstd"))), "{fault}");
             assert!(fault.to_string().ends_with("looked for some, found more"), "{fault}");
