@@ -56,14 +56,14 @@ pub fn stamped<I: ReadAt>(image: &I, raw: &DiskSurvey) -> Result<Option<Stamped>
     let fs = raw.filesystem(image)?;
     let Some(record) = fs.file(&undo_path(), LARGEST)? else { return Ok(None) };
     let undo = Undo::parse(&record).map_err(|fault| fault.in_image(raw.root.start()))?;
-    check_unchanged(image, &undo)?;
+    check_stamp_intact(image, &undo)?;
     let root = members(&fs)?;
     let (folder, attached) = (Folder::below("/boot"), Vec::new());
     Ok(Some(Stamped { folder, undo, undo_at: None, root, attached }))
 }
 
 /// An image that something else has written to since cannot be undone.
-fn check_unchanged<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
+fn check_stamp_intact<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
     if has_stamped_bytes(image, undo)? {
         return Ok(());
     }

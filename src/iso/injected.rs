@@ -42,7 +42,7 @@ impl Stamped {
         let Some(folder) = Folder::find(tree.paths()) else { return Ok(None) };
         let undo_at = place(tree, &folder.undo())?;
         let undo = undo_at_place(image, undo_at)?;
-        check_unchanged(image, &undo)?;
+        check_stamp_intact(image, &undo)?;
         let root = match tree.file(&folder.payload()) {
             Some(_) => root_of(&read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?)?,
             None => Vec::new(),
@@ -83,8 +83,8 @@ fn undo_at_place<I: ReadAt>(image: &I, at: ByteRange) -> Result<Undo> {
     Undo::parse(&record).map_err(|fault| fault.in_image(at.start()))
 }
 
-/// An image that something else has changed since cannot be undone.
-fn check_unchanged<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
+/// Refuses an image whose stamped bytes something else has changed: it cannot be undone.
+fn check_stamp_intact<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
     if has_stamped_bytes(image, undo)? && image.size() >= undo.stamped_size {
         return Ok(());
     }
@@ -99,7 +99,7 @@ fn check_unchanged<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
 pub(crate) fn has_stamped_bytes<I: ReadAt>(image: &I, undo: &Undo) -> Result<bool> {
     let mut digest = Sha256::new();
     for (at, _) in undo.ranges.iter().filter(|(at, _)| is_digested(*at)) {
-        digest.update(image.read_range("the undo record", *at, LARGEST_UNDO)?);
+        digest.update(image.read_range("the bytes that stamping wrote", *at, LARGEST_UNDO)?);
     }
     Ok(<[u8; 32]>::from(digest.finalize()) == undo.stamped_digest)
 }
