@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::formats::boot_config::script::STRAY_INIT;
-use crate::formats::boot_config::{Entry, Lead, Oddity, Room, Script, Syntax, device};
+use crate::formats::boot_config::{Entry, EntryBudget, Lead, Oddity, Script, Syntax, device};
 use crate::units::ByteRange;
 
 /// Where a boot config is.
@@ -34,39 +34,39 @@ pub struct Config {
 pub struct Parsed {
     /// The config, if it starts NixOS.
     pub config: Option<Config>,
-    /// The files that it runs, or shows as menus. Only what is a menu by itself is read so far that these are known.
-    pub leads: Option<Vec<Lead>>,
+    /// Its language, and the files that it includes or shows as menus. `None` if the file was not read as a menu.
+    pub menu: Option<(Syntax, Vec<Lead>)>,
 }
 
 impl Config {
-    /// Reads a config that is the only one; none if it starts no NixOS.
+    /// Reads a config that must not include others; none if it starts no NixOS.
     ///
     /// # Errors
     /// [`Error::Unsupported`] where it is not text, starts NixOS in a way that is not known, or is not the only one.
     pub fn parse(place: ConfigLocation, path: &str, bytes: Vec<u8>) -> Result<Option<Self>> {
-        let Parsed { config, leads } = parse(place, path, bytes, &mut Room::default())?;
-        match leads.iter().flatten().next() {
+        let Parsed { config, menu } = parse(place, path, bytes, &mut EntryBudget::default())?;
+        match menu.iter().flat_map(|(_, leads)| leads).next() {
             None => Ok(config),
             Some(lead) => Err(elsewhere(path, lead)),
         }
     }
 }
 
-/// Reads a file that may be a config. All files of an image share one `room`.
+/// Reads a file that may be a config. All files of an image share one `budget`.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where it is not text, or starts NixOS in a way that is not known.
-pub fn parse(place: ConfigLocation, path: &str, bytes: Vec<u8>, room: &mut Room) -> Result<Parsed> {
-    let starts_nixos = bytes.windows(5).any(|window| window == b"init=");
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(_) if starts_nixos => {
-            return Err(Error::unsupported(path, "a boot menu in UTF-8", "other bytes"));
-        }
-        Err(_) => return Ok(Parsed { config: None, leads: None }),
+pub fn parse(
+    place: ConfigLocation,
+    path: &str,
+    bytes: Vec<u8>,
+    budget: &mut EntryBudget,
+) -> Result<Parsed> {
+    let Some(text) = text(path, bytes)? else {
+        return Ok(Parsed { config: None, menu: None });
     };
     let Some(syntax) = Syntax::recognize(path, &text) else { return unknown(path, &text) };
-    let Script { mut entries, leads, oddity, .. } = syntax.read(&text, room);
+    let Script { mut entries, leads, oddity, .. } = syntax.read(&text, budget);
     if let Some(Oddity { title, looked_for, found }) = oddity {
         return Err(Error::unsupported(place_in(path, &title), looked_for, found));
     }
@@ -75,7 +75,19 @@ pub fn parse(place: ConfigLocation, path: &str, bytes: Vec<u8>, room: &mut Room)
     no_entry_of_another_device(path, &entries)?;
     let path = path.to_owned();
     let config = (!entries.is_empty()).then_some(Config { place, path, syntax, text, entries });
-    Ok(Parsed { config, leads: Some(leads) })
+    Ok(Parsed { config, menu: Some((syntax, leads)) })
+}
+
+/// The text of a file that may be a config; none if it is not text, and nothing says that it is a config.
+pub(crate) fn text(path: &str, bytes: Vec<u8>) -> Result<Option<String>> {
+    let is_named = Syntax::of_name(path).is_some();
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some(text)),
+        Err(fault) if is_named || fault.as_bytes().windows(5).any(|part| part == b"init=") => {
+            Err(Error::unsupported(path, "a boot menu in UTF-8", "other bytes"))
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 /// The refusal of a config that leads to a file that is not read as a menu: what that starts, starts without the edits.
@@ -87,7 +99,7 @@ pub(crate) fn elsewhere(path: &str, lead: &Lead) -> Error {
 /// A text that sets `init=` to a store path in a way that is not read would boot without the edits.
 fn unknown(path: &str, text: &str) -> Result<Parsed> {
     if !text.contains("init=/nix/store/") {
-        return Ok(Parsed { config: None, leads: None });
+        return Ok(Parsed { config: None, menu: None });
     }
     let (looked_for, found) = STRAY_INIT;
     Err(Error::unsupported(place_in(path, &[]), looked_for, found))
@@ -111,10 +123,15 @@ fn no_entry_without_initrd(path: &str, entries: &[Entry]) -> Result<()> {
 /// What a menu calls the volume: nothing, or the variable that it is searched for.
 const VOLUME: [&str; 3] = ["", "($root)", "(${root})"];
 
+/// Whether a word of a menu names a file of the volume that the menu is on.
+pub(crate) fn is_of_volume(word: &str) -> bool {
+    VOLUME.contains(&device(word))
+}
+
 fn no_entry_of_another_device(path: &str, entries: &[Entry]) -> Result<()> {
     for entry in entries {
         let mut words = entry.initrds.iter().chain([&entry.kernel]);
-        if let Some(word) = words.find(|word| !VOLUME.contains(&device(&word.text))) {
+        if let Some(word) = words.find(|word| !is_of_volume(&word.text)) {
             let what = place_in(path, &entry.title);
             return Err(Error::unsupported(what, "a kernel and initrds of the volume", &word.text));
         }

@@ -75,7 +75,7 @@ const ROWS: [Row; 12] = [
         &[BIOS],
         "LABEL",
         "LAPEL",
-        "the boot config /isolinux/isolinux.cfg: looked for entries",
+        "the boot config /isolinux/isolinux.cfg: looked for labels whose kernel isolinux starts by itself, found `LINUX`",
     ),
     (&TINY, &[UEFI], "menuentry", "menuemtry", "found the command `menuemtry`"),
     (&TINY, &[GRUB], "  linux ", "  linus ", "/EFI/BOOT/grub.cfg: looked for entries"),
@@ -114,11 +114,14 @@ fn a_menu_that_would_start_nixos_without_the_key_is_refused() {
 
 #[test]
 fn a_menu_that_is_not_text_is_refused() {
-    let mut image = TINY.clone();
-    let at = file(&image, GRUB).start;
-    image[at] = 0xff;
-    let told = Survey::read(&image.as_slice()).unwrap_err().to_string();
-    assert!(told.contains("/EFI/BOOT/grub.cfg: looked for a boot menu in UTF-8"), "{told}");
+    for word in ["init=", "jnit="] {
+        let mut image =
+            if word == "init=" { TINY.clone() } else { with(&TINY, &[GRUB], "init=", word) };
+        let at = file(&TINY, GRUB).start;
+        image[at] = 0xff;
+        let told = Survey::read(&image.as_slice()).unwrap_err().to_string();
+        assert!(told.contains("/EFI/BOOT/grub.cfg: looked for a boot menu in UTF-8"), "{told}");
+    }
 }
 
 #[test]
@@ -157,7 +160,7 @@ const COMMENT: &str = "  # Fallback to UEFI console for boot, efifb sometimes ha
 /// Words of the first entry of a menu and what stands in their place, and what is said of it: nothing if that is read.
 type Variant = (&'static str, &'static str, &'static str);
 
-const GRUB_VARIANTS: [Variant; 23] = [
+const GRUB_VARIANTS: [Variant; 35] = [
     ("  linux ", "  ! linux ", ""),
     ("initrd /", "initrd ($root)/", ""),
     (
@@ -193,9 +196,25 @@ const GRUB_VARIANTS: [Variant; 23] = [
     ("  linux ", "  chainloader $x\n  linux ", "found `chainloader $x`"),
     ("  linux ", "  chainloader ", "found `init=/nix/store/…` outside of such an entry"),
     ("set timeout", "set a=init=/nix/store\nset timeout", "found `init=/nix/store/…` outside"),
+    ("init=", "a=init=", "found `a=init=/nix/store/"),
+    ("  linux ", "  true \"\n\"\n  linux ", "found a word that goes on in the next line"),
+    ("  linux ", "  fi true \\\n  linux ", "found a word that goes on in the next line"),
+    ("  linux ", "  true & x\n  linux ", "found `|`, `&`, `<` or `>` outside of quotes"),
+    ("  linux ", "  true \0\n  linux ", "found the byte 0x00"),
+    ("  linux ", "  lin\rux ", "found the byte 0x0d"),
+    ("menuentry", "echo init=/nix/store/x\nmenuentry", ""),
+    ("menuentry", "function eval { true; }\neval x\nmenuentry", "found the command `eval`"),
+    (
+        "menuentry",
+        "configfile (loop)/EFI/BOOT/grub.cfg\nmenuentry",
+        "found `configfile (loop)/EFI/BOOT/grub.cfg`",
+    ),
+    ("  linux ", "  chainloader /x in${i}=y\n  linux ", "found `chainloader … in${i}=y`"),
+    ("menuentry '", "menuentry --class x --id y '", ""),
+    ("'  --class", "' $x --class", "found `menuentry $x`"),
 ];
 
-const ISOLINUX_VARIANTS: [Variant; 12] = [
+const ISOLINUX_VARIANTS: [Variant; 20] = [
     ("LINUX ", "KERNEL ", ""),
     ("LABEL boot\n", "INCLUDE first.inc\nLABEL boot\n", "found `INCLUDE first.inc`"),
     ("LABEL boot\n", "MENU INCLUDE /x.cfg\nLABEL boot\n", "found `MENU INCLUDE /x.cfg`"),
@@ -212,6 +231,14 @@ const ISOLINUX_VARIANTS: [Variant; 12] = [
     ),
     ("APPEND ", "APPEND initrd=/boot/x ", "looked for initrds in one place"),
     ("LABEL boot\n", "APPEND init=/x\nLABEL boot\n", "found `init=/nix/store/…` outside"),
+    ("APPEND ", "APPEND a=", "found `a=init=/nix/store/"),
+    ("APPEND ", "APPEND x.initrd=/x ", "looked for initrds in one place"),
+    ("APPEND ", "MENU SEPARATOR\nAPPEND ", "found `init=/nix/store/…` outside"),
+    ("LABEL boot\n", "LABEL\u{1}boot\n", "found the byte 0x01"),
+    ("LINUX ", "LINUX \r", "found the byte 0x0d"),
+    ("LABEL boot\n", "INITRD /x\nLABEL boot\n", "found `INITRD` outside of one"),
+    ("INITRD ", "INIT\"RD\" /x\nINITRD ", ""),
+    ("LABEL boot\n", "#APPEND init=/x\nLABEL boot\n", ""),
 ];
 
 #[test]

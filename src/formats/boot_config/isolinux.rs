@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::script::{Lead, Limit, Room, Script, names_init};
+use super::script::{EntryBudget, Lead, Limit, Script, names_init, odd_byte};
 use super::{Entry, Word};
 
 /// Modules that start nothing, a label, or another system of the same machine.
@@ -25,9 +25,32 @@ const INITRD: &str = "initrd=";
 /// What is understood of labels.
 const LABELS: &str = "labels whose kernel isolinux starts by itself";
 
+/// Bytes of a line, its end among them, that isolinux reads as one (`com32/elflink/ldlinux/readconfig.c`, `MAX_LINE`).
+const LONGEST_LINE: usize = 4095;
+
+/// Commands that say what a label loads.
+const LOADS: &str = "boot bss comboot com32 config fdimage initrd kernel linux localboot pxe";
+
+/// Other commands whose words may start something. What the rest says is shown, or not read at all.
+const STARTERS: &str = "append default include menu onerror ontimeout ui";
+
+/// The commands behind `MENU` among them.
+const MENU_STARTERS: &str = "hiddenkey include onerror";
+
+/// Whether a name is in a list.
+fn is_one_of(list: &str, name: &str) -> bool {
+    list.split_whitespace().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 /// Reads a config.
-pub fn read(text: &str, room: &mut Room) -> Script {
-    let mut walk = Walk::new(room);
+pub fn read(text: &str, budget: &mut EntryBudget) -> Script {
+    let mut walk = Walk::new(budget);
+    if let Some((looked_for, found)) = odd_byte(text, is_control) {
+        walk.note(looked_for, found);
+    }
+    if text.split_inclusive('\n').any(|line| line.len() > LONGEST_LINE) {
+        walk.note(&format!("lines of at most {LONGEST_LINE} bytes"), "a longer one");
+    }
     for line in lines(text) {
         if walk.is_full {
             break;
@@ -47,6 +70,11 @@ struct Line {
     words: Vec<Word>,
 }
 
+/// Whether isolinux takes a byte for a blank, and other programs for something else.
+fn is_control(byte: u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n')
+}
+
 impl Line {
     /// What stands behind the command, as one word.
     fn whole(&self) -> Option<Word> {
@@ -61,26 +89,31 @@ fn lines(text: &str) -> impl Iterator<Item = Line> {
     text.split_inclusive('\n').filter_map(move |line| {
         let start = at;
         at = at.saturating_add(line.len());
-        let mut words = words(line, start).into_iter();
-        let command = words.next()?.text.to_ascii_lowercase();
+        let mut plain = words(line, start, false).into_iter();
+        let first = plain.next()?;
+        let command = first.text.to_ascii_lowercase();
         let is_help = in_text || command == "text";
         in_text = is_help && command != "endtext";
-        (!is_help).then(|| Line { command, words: words.collect() })
+        let words = match command.as_str() {
+            "append" => words(line.get(first.at.end.checked_sub(start)?..)?, first.at.end, true),
+            _ => plain.collect(),
+        };
+        (!is_help).then_some(Line { command, words })
     })
 }
 
-/// The words of a line. Double quotes hold words together, as the kernel does it (Linux
-/// `lib/cmdline.c`, `next_arg`).
-fn words(line: &str, start: usize) -> Vec<Word> {
+/// The words of a line. In a line for the kernel, quotes hold words together (Linux `lib/cmdline.c`, `next_arg`);
+/// isolinux itself knows none.
+fn words(line: &str, start: usize, is_for_kernel: bool) -> Vec<Word> {
     let mut found = Vec::new();
     let mut from: Option<usize> = None;
     let mut quoted = false;
     for (at, c) in line.char_indices().chain([(line.len(), '\n')]) {
-        quoted = (quoted != (c == '"')) && c != '\n';
-        match (c.is_whitespace() && !quoted, from) {
+        quoted = (quoted != (is_for_kernel && c == '"')) && c != '\n';
+        match (c.is_ascii_whitespace() && !quoted, from) {
             (false, None) => from = Some(at),
             (true, Some(first)) => {
-                found.extend(word(line, first..at, start));
+                found.extend(word(line, first..at, start, is_for_kernel));
                 from = None;
             }
             _ => {}
@@ -89,14 +122,15 @@ fn words(line: &str, start: usize) -> Vec<Word> {
     found
 }
 
-fn word(line: &str, at: Range<usize>, start: usize) -> Option<Word> {
-    let text = line.get(at.clone())?.replace('"', "");
+fn word(line: &str, at: Range<usize>, start: usize, is_for_kernel: bool) -> Option<Word> {
+    let text = line.get(at.clone())?;
+    let text = if is_for_kernel { text.replace('"', "") } else { text.to_owned() };
     Some(Word { text, at: at.start.checked_add(start)?..at.end.checked_add(start)? })
 }
 
 /// What the walk over the lines of a config knows so far.
 struct Walk<'r> {
-    room: &'r mut Room,
+    budget: &'r mut EntryBudget,
     /// Whether there was not room enough.
     is_full: bool,
     menus: Vec<String>,
@@ -114,11 +148,13 @@ struct Label {
     is_module: bool,
     arguments: Vec<Word>,
     initrds: Vec<Word>,
+    /// What stands behind the kernel and the initrds in their lines, which isolinux gives the kernel too.
+    behind: [Vec<Word>; 2],
 }
 
 impl<'r> Walk<'r> {
-    fn new(room: &'r mut Room) -> Self {
-        Self { room, is_full: false, menus: Vec::new(), label: None, script: Script::default() }
+    fn new(budget: &'r mut EntryBudget) -> Self {
+        Self { budget, is_full: false, menus: Vec::new(), label: None, script: Script::default() }
     }
 
     /// Takes what a line says for all labels. Of several the last one counts.
@@ -135,38 +171,63 @@ impl<'r> Walk<'r> {
     }
 
     fn take(&mut self, line: &Line) {
-        let is_argument = line.command == "append" && self.label.is_some();
-        let is_title = matches!(line.command.as_str(), "label" | "menu");
-        if !is_argument && !is_title && line.words.iter().any(|word| names_init(&word.text)) {
+        let command = line.command.as_str();
+        let is_argument = command == "append" && self.label.is_some();
+        let is_title = command == "menu"
+            && !line.words.first().is_some_and(|word| is_one_of(MENU_STARTERS, &word.text));
+        let may_start = (is_one_of(STARTERS, command) || is_one_of(LOADS, command))
+            && !is_argument
+            && !is_title;
+        if may_start && line.words.iter().any(|word| names_init(&word.text)) {
             self.script.note_init();
         }
-        let first = line.words.first();
-        match line.command.as_str() {
+        match command {
             "label" => {
                 self.end_label();
                 let (title, name) = (joined(&line.words), line.whole());
                 self.label = Some(Label { title, name, ..Label::default() });
             }
             "menu" => self.menu(&line.words),
-            "kernel" | "linux" | "com32" => self.in_label(|label| {
-                label.kernel = first.cloned();
-                let module = line.command == "kernel" && first.is_some_and(is_module);
-                label.is_module = module || line.command == "com32";
-            }),
-            "boot" | "bss" | "pxe" | "fdimage" | "comboot" | "localboot" => {
-                self.in_label(|label| label.kernel = None);
+            "include" => {
+                self.end_label();
+                self.lead("INCLUDE", line.words.first());
             }
+            "ui" | "default" | "ontimeout" | "onerror" => self.command_line(&line.words),
             "append" => self.in_label(|label| label.arguments.clone_from(&line.words)),
+            _ => self.loads(command, &line.words),
+        }
+    }
+
+    /// Takes what a label loads. Outside of one it may be a part of another file's label, which includes this one.
+    fn loads(&mut self, command: &str, words: &[Word]) {
+        let is_load = is_one_of(LOADS, command);
+        let (first, rest) =
+            words.split_first().map_or((None, words), |(word, rest)| (Some(word), rest));
+        if is_load && self.label.is_none() {
+            let found = format!("`{}` outside of one", command.to_ascii_uppercase());
+            return self.note(LABELS, found);
+        }
+        match command {
+            "kernel" | "linux" | "com32" => self.in_label(|label| {
+                let module = command == "kernel" && first.is_some_and(is_module);
+                label.is_module = module || command == "com32";
+                label.kernel = first.cloned();
+                label.behind[0] = rest.to_vec();
+            }),
             "initrd" => self.in_label(|label| {
                 label.initrds = first.map(split_at_commas).unwrap_or_default();
+                label.behind[1] = rest.to_vec();
             }),
-            "include" => self.lead("INCLUDE", first),
             "config" => self.lead("CONFIG", first),
-            "ui" | "default" | "ontimeout" | "onerror" => match line.words.split_first() {
-                Some((module, arguments)) if is_module(module) => self.module(module, arguments),
-                _ => {}
-            },
+            _ if is_load => self.in_label(|label| label.kernel = None),
             _ => {}
+        }
+    }
+
+    /// Takes what is started as if it were typed.
+    fn command_line(&mut self, words: &[Word]) {
+        if let Some((module, arguments)) = words.split_first().filter(|(word, _)| is_module(word)) {
+            self.module(module, arguments);
         }
     }
 
@@ -183,6 +244,9 @@ impl<'r> Walk<'r> {
                 label.title = joined(rest);
                 label.title_at = Word::joined(rest).map(|word| word.at);
             }),
+            "separator" => self.end_label(),
+            "hiddenkey" => self.command_line(without_key(rest)),
+            "onerror" => self.command_line(rest),
             "begin" => {
                 self.end_label();
                 self.menus.push(joined(rest));
@@ -211,33 +275,34 @@ impl<'r> Walk<'r> {
         if MENUS.contains(&name) {
             let files = arguments.iter().filter(|word| word.text != OWN);
             files.for_each(|file| self.lead(&module.text, Some(file)));
-        } else if !HARMLESS.split_whitespace().any(|known| known == name) {
-            let title = self.title();
-            self.script.note(title, LABELS, format!("the module {}", module.text));
+        } else if !is_one_of(HARMLESS, name) {
+            self.note(LABELS, format!("the module {}", module.text));
         }
         if arguments.iter().any(|word| names_init(&word.text)) {
             self.script.note_init();
         }
     }
 
-    /// The titles of the menus and the label that are open.
-    fn title(&self) -> Vec<String> {
-        let label = self.label.iter().map(|label| &label.title);
-        self.menus.iter().chain(label).cloned().collect()
+    /// Notes what is odd about the line that is read.
+    fn note(&mut self, looked_for: &str, found: impl Into<String>) {
+        let (menus, label) = (&self.menus, &self.label);
+        self.script.note(|| titles(menus, label.as_ref()), looked_for, found);
     }
 
-    /// The same, if there is room for it and for these words.
+    /// The titles of the menus and the label that are open, if the budget has enough left for them and for these words.
     fn title_with<'a>(&mut self, words: impl Iterator<Item = &'a Word>) -> Option<Vec<String>> {
         let label = self.label.iter().map(|label| label.title.len());
-        let titles = self.menus.iter().map(String::len).chain(label);
-        self.is_full |= !self.room.take(titles.chain(words.map(Word::size)));
-        (!self.is_full).then(|| self.title())
+        let titles_of = self.menus.iter().map(String::len).chain(label);
+        self.is_full |= !self.budget.take(titles_of.chain(words.map(Word::size)));
+        (!self.is_full).then(|| titles(&self.menus, self.label.as_ref()))
     }
 
     fn end_label(&mut self) {
         let Some(label) = self.label.clone() else { return };
         match &label.kernel {
-            Some(module) if label.is_module => self.module(module, &label.arguments),
+            Some(module) if label.is_module => {
+                self.module(module, &[label.behind[0].as_slice(), &label.arguments].concat());
+            }
             Some(kernel) => self.entry(kernel, &label),
             None if label.arguments.iter().any(|word| names_init(&word.text)) => {
                 self.script.note_init();
@@ -250,8 +315,7 @@ impl<'r> Walk<'r> {
     fn entry(&mut self, kernel: &Word, label: &Label) {
         let words = label.arguments.iter().chain(&label.initrds).chain([kernel]);
         let Some(title) = self.title_with(words) else { return };
-        let named = label.arguments.iter().filter(|word| word.text.starts_with(INITRD)).count();
-        let is_twice = named > 1 || (named == 1 && !label.initrds.is_empty());
+        let odd = odd_initrd(kernel, label);
         let initrds = match label.initrds.as_slice() {
             [] => from_arguments(&label.arguments),
             own => own.to_vec(),
@@ -264,20 +328,41 @@ impl<'r> Walk<'r> {
             arguments: label.arguments.clone(),
             initrds,
         };
-        if is_twice && entry.init().is_some() {
-            let found = "INITRD and `initrd=`, or several of the latter".to_owned();
-            self.script.note(entry.title.clone(), "initrds in one place", found);
+        if let Some(odd) = odd.filter(|_| entry.init().is_some()) {
+            self.script.note(|| entry.title.clone(), "initrds in one place", odd);
         }
-        self.script.entries.push(entry);
+        self.script.take(entry);
     }
 
     fn end(mut self) -> Script {
         self.end_label();
         if self.is_full {
-            self.script.overflow(Limit::Room);
+            self.script.overflow(Limit::Entries);
         }
         self.script
     }
+}
+
+/// What is odd about where a label names its initrds: isolinux takes the first `initrd=` that it finds anywhere.
+fn odd_initrd(kernel: &Word, label: &Label) -> Option<String> {
+    let words = [kernel].into_iter().chain(&label.arguments).chain(label.behind.iter().flatten());
+    let mut named = words.filter(|word| word.text.contains(INITRD));
+    let first = named.next()?;
+    if named.next().is_some() || !label.initrds.is_empty() {
+        return Some("more than one INITRD or `initrd=`".to_owned());
+    }
+    let is_read = first.text.rfind(INITRD) == Some(0) && first.is_plain();
+    (!is_read || !label.arguments.contains(first)).then(|| format!("`{}`", first.text))
+}
+
+/// The titles of the menus and the label that are open.
+fn titles(menus: &[String], label: Option<&Label>) -> Vec<String> {
+    menus.iter().chain(label.map(|label| &label.title)).cloned().collect()
+}
+
+/// What stands behind the key of `MENU HIDDENKEY`.
+fn without_key(words: &[Word]) -> &[Word] {
+    words.split_first().map_or(words, |(_, command)| command)
 }
 
 /// Whether a file is a module of isolinux, by its name.
@@ -319,11 +404,11 @@ mod tests {
     use super::*;
 
     fn entries(text: &str) -> Vec<Entry> {
-        read(text, &mut Room::default()).entries
+        read(text, &mut EntryBudget::default()).entries
     }
 
     fn settings(text: &str) -> Settings {
-        read(text, &mut Room::default()).settings
+        read(text, &mut EntryBudget::default()).settings
     }
 
     const MENU: &str = "SERIAL 0 115200\nUI vesamenu.c32\nDEFAULT boot\n\n\
@@ -377,45 +462,81 @@ mod tests {
 
     /// What is odd about a config, with the titles down to it, and where it leads.
     fn told(text: &str) -> String {
-        let script = read(text, &mut Room::default());
+        let script = read(text, &mut EntryBudget::default());
         let odd = script.oddity.map(|odd| [odd.title.join(" > "), odd.found].join(": "));
         let leads = script.leads.into_iter().map(|lead| format!("{} {}", lead.command, lead.file));
         odd.into_iter().chain(leads).collect::<Vec<_>>().join(", ")
     }
 
+    const STRAY: &str = ": `init=/nix/store/…` outside of such an entry";
+    const TWICE: &str = "x: more than one INITRD or `initrd=`";
+
+    /// Configs, and what is told of them.
+    const CONFIGS: &[(&str, &str)] = &[
+        ("LABEL x\nLINUX /k\nAPPEND init=/i\nINITRD /r", ""),
+        ("LABEL x\nLINUX /k\nLINUX /k2\nAPPEND init=/i\nINITRD /r\nINITRD /s", ""),
+        ("LABEL x\nKERNEL /k\nAPPEND initrd=/r,/s init=/i", ""),
+        ("LABEL x\nKERNEL /k\nAPPEND initrd=/r init=/i initrd=/s", TWICE),
+        ("LABEL x\nKERNEL /k\nAPPEND initrd=/r init=/i\nINITRD /s", TWICE),
+        ("LABEL x\nKERNEL /k\nAPPEND initrd=/r\nINITRD /s", ""),
+        ("LABEL x\nLINUX /k init=/i\nINITRD /r", STRAY),
+        ("APPEND init=/i\nLABEL x\nLINUX /k\nINITRD /r", STRAY),
+        ("LABEL x\nAPPEND init=/i\nINITRD /r", STRAY),
+        ("DEFAULT /k init=/i initrd=/r", STRAY),
+        ("ONTIMEOUT /k init=/i initrd=/r", STRAY),
+        ("LABEL x\nLINUX /k\nPXE pxelinux.0\nAPPEND init=/i", STRAY),
+        ("LABEL x\nCOM32 linux.c32\nAPPEND /k init=/i", "x: the module linux.c32"),
+        ("LABEL x\nkernel /a/Linux.C32\nappend /k", "x: the module /a/Linux.C32"),
+        ("DEFAULT mboot.c32", ": the module mboot.c32"),
+        ("LABEL x\nCOM32 reboot.c32", ""),
+        ("LABEL x\nCOM32 chain.c32\nAPPEND hd0 1", ""),
+        ("LABEL x\nCOM32 ifcpu64.c32\nAPPEND /k init=/i -- b", STRAY),
+        ("UI vesamenu.c32\nLABEL x\nLINUX /k", ""),
+        ("UI vesamenu.c32 a.cfg", "vesamenu.c32 a.cfg"),
+        ("LABEL x\nKERNEL menu.c32\nAPPEND ~ a.cfg", "menu.c32 a.cfg"),
+        ("LABEL x\nCONFIG a.cfg", "CONFIG a.cfg"),
+        ("Include a.cfg", "INCLUDE a.cfg"),
+        ("MENU INCLUDE a.cfg b", "MENU INCLUDE a.cfg"),
+        ("LABEL x\nTEXT HELP\ninit=/i\nINCLUDE a\nENDTEXT\nLINUX /k", ""),
+        ("LABEL init=\nMENU LABEL init=/i\nLINUX /k", ""),
+        ("LABEL x\nLINUX /k\nAPPEND \"quiet init=/i\"\nINITRD /r", "x: `quiet init=/i`"),
+        ("LABEL x\nLINUX /k\nAPPEND a=init=/i\nINITRD /r", "x: `a=init=/i`"),
+        ("LABEL x\nLINUX /k\nAPPEND init=/i a=\"b initrd=/s c\"\nINITRD /r", TWICE),
+        ("LABEL x\nLINUX /k\nAPPEND init=/i x.initrd=/s\nINITRD /r", TWICE),
+        ("LABEL x\nLINUX /k initrd=/s\nAPPEND init=/i\nINITRD /r", TWICE),
+        ("LABEL x\nLINUX /k\nAPPEND init=/i\nINITRD /r initrd=/s", TWICE),
+        ("LABEL x\nLINUX /k\nAPPEND init=/i x.initrd=/s", "x: `x.initrd=/s`"),
+        ("LABEL x\nLINUX /k\nAPPEND init=/i \"initrd=/s\"", "x: `initrd=/s`"),
+        ("LABEL x\nLINUX /k initrd=/s\nAPPEND init=/i", "x: `initrd=/s`"),
+        ("LABEL x\nLINUX /k\nAPPEND init=/i initrd=/r,initrd=/s", "x: `initrd=/r,initrd=/s`"),
+        ("LABEL x\nLINUX /k\nMENU SEPARATOR\nAPPEND init=/i", STRAY),
+        ("LABEL x\nLINUX /k\nMENU SEPARATOR\nINITRD /r", ": `INITRD` outside of one"),
+        ("LABEL x\nLINUX /k\nINCLUDE a.cfg\nINITRD /r", ": `INITRD` outside of one, INCLUDE a.cfg"),
+        ("kernel /k\nLABEL x", ": `KERNEL` outside of one"),
+        ("TEX\"\"T HELP\nLABEL x\nAPPEND init=/i\nENDTEXT", STRAY),
+        ("TEXT\u{a0}HELP\nLABEL x\nAPPEND init=/i\nENDTEXT", STRAY),
+        ("TEXT\" HELP\"\nLABEL x\nAPPEND init=/i\nENDTEXT", STRAY),
+        ("LABEL\u{1}x", ": the byte 0x01"),
+        ("LABEL\u{7f}x", ": the byte 0x7f"),
+        ("LABEL x\0", ": the byte 0x00"),
+        ("LABEL x\rLINUX /k", ": the byte 0x0d"),
+        ("MENU HIDDENKEY F1 /k init=/i initrd=/r", STRAY),
+        ("MENU HIDDENKEY F1 linux.c32 /k", ": the module linux.c32"),
+        ("LABEL x\nKERNEL menu.c32 a.cfg", "menu.c32 a.cfg"),
+        ("# APPEND init=/i\n#APPEND init=/i\nSAY init=/nix/store/x\nOTHER init=/i", ""),
+    ];
+
     #[test]
     fn what_may_start_nixos_and_is_not_an_entry_is_odd() {
-        let stray = ": `init=/nix/store/…` outside of such an entry";
-        let twice = "x: INITRD and `initrd=`, or several of the latter";
-        for (text, expected) in [
-            ("LABEL x\nLINUX /k\nAPPEND init=/i\nINITRD /r", ""),
-            ("LABEL x\nLINUX /k\nLINUX /k2\nAPPEND init=/i\nINITRD /r\nINITRD /s", ""),
-            ("LABEL x\nKERNEL /k\nAPPEND initrd=/r,/s init=/i", ""),
-            ("LABEL x\nKERNEL /k\nAPPEND initrd=/r init=/i initrd=/s", twice),
-            ("LABEL x\nKERNEL /k\nAPPEND initrd=/r init=/i\nINITRD /s", twice),
-            ("LABEL x\nKERNEL /k\nAPPEND initrd=/r\nINITRD /s", ""),
-            ("LABEL x\nLINUX /k init=/i\nINITRD /r", stray),
-            ("APPEND init=/i\nLABEL x\nLINUX /k\nINITRD /r", stray),
-            ("LABEL x\nAPPEND init=/i\nINITRD /r", stray),
-            ("DEFAULT /k init=/i initrd=/r", stray),
-            ("ONTIMEOUT /k init=/i initrd=/r", stray),
-            ("LABEL x\nLINUX /k\nPXE pxelinux.0\nAPPEND init=/i", stray),
-            ("LABEL x\nCOM32 linux.c32\nAPPEND /k init=/i", "x: the module linux.c32"),
-            ("LABEL x\nkernel /a/Linux.C32\nappend /k", "x: the module /a/Linux.C32"),
-            ("DEFAULT mboot.c32", ": the module mboot.c32"),
-            ("LABEL x\nCOM32 reboot.c32", ""),
-            ("LABEL x\nCOM32 chain.c32\nAPPEND hd0 1", ""),
-            ("LABEL x\nCOM32 ifcpu64.c32\nAPPEND /k init=/i -- b", stray),
-            ("UI vesamenu.c32\nLABEL x\nLINUX /k", ""),
-            ("UI vesamenu.c32 a.cfg", "vesamenu.c32 a.cfg"),
-            ("LABEL x\nKERNEL menu.c32\nAPPEND ~ a.cfg", "menu.c32 a.cfg"),
-            ("LABEL x\nCONFIG a.cfg", "CONFIG a.cfg"),
-            ("Include a.cfg", "INCLUDE a.cfg"),
-            ("MENU INCLUDE a.cfg b", "MENU INCLUDE a.cfg"),
-            ("LABEL x\nTEXT HELP\ninit=/i\nINCLUDE a\nENDTEXT\nLINUX /k", ""),
-            ("LABEL init=\nMENU LABEL init=/i\nLINUX /k", ""),
-        ] {
-            assert_eq!(told(text), expected, "{text}");
+        for (text, expected) in CONFIGS {
+            assert_eq!(told(text), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_are_as_long_as_isolinux_reads_them() {
+        for (length, expected) in [(4094, ""), (4095, ": a longer one")] {
+            assert_eq!(told(&("x".repeat(length) + "\nLABEL x\n")), expected);
         }
     }
 
@@ -424,10 +545,13 @@ mod tests {
         let label = "LABEL a\nLINUX /k\nAPPEND init=/i\nINITRD /r\n";
         let deep =
             |menus: usize, labels: usize| "MENU BEGIN a\n".repeat(menus) + &label.repeat(labels);
-        assert_eq!(read(&deep(40, 36), &mut Room::default()).entries.len(), 36);
+        assert_eq!(read(&deep(40, 36), &mut EntryBudget::default()).entries.len(), 36);
         for text in [deep(6000, 6000), deep(1, 20_000)] {
-            let script = read(&text, &mut Room::default());
+            let script = read(&text, &mut EntryBudget::default());
             assert_eq!(script.oddity.unwrap().found, "larger ones");
         }
+        let odd = "MENU BEGIN a\n".repeat(30_000) + &"UI linux.c32\n".repeat(30_000);
+        let script = read(&odd, &mut EntryBudget::default());
+        assert_eq!(script.oddity.unwrap().title.len(), 30_000);
     }
 }

@@ -7,7 +7,7 @@ pub mod script;
 use std::ops::Range;
 
 use crate::formats::credential;
-pub use script::{Lead, Oddity, Room, Script};
+pub use script::{EntryBudget, Lead, Oddity, Script};
 
 /// What a loader puts in front of the kernel's arguments.
 const BOOT_IMAGE: &str = "BOOT_IMAGE=";
@@ -25,6 +25,11 @@ impl Word {
     /// Bytes of its text.
     fn size(&self) -> usize {
         self.text.len()
+    }
+
+    /// Whether it stands in the text as the loader reads it, without quotes.
+    fn is_plain(&self) -> bool {
+        self.at.len() == self.text.len()
     }
 
     /// Words that follow each other as one, with single blanks between them.
@@ -130,17 +135,14 @@ pub enum Syntax {
 }
 
 impl Syntax {
-    /// Tells by the words that start lines, and where no line says it, by the name by which loaders look for a menu;
-    /// none for a text that is not a boot menu.
+    /// Tells by the name by which loaders look for a menu, and of others by the words that start lines; none for a
+    /// text that is not a boot menu.
     pub fn recognize(path: &str, text: &str) -> Option<Self> {
         let first_words = || text.lines().filter_map(|line| line.split_whitespace().next());
-        if first_words().any(|word| word == "menuentry" || word == "submenu") {
-            return Some(Self::Grub);
-        }
-        if first_words().any(|word| word.eq_ignore_ascii_case("label")) {
-            return Some(Self::Isolinux);
-        }
-        Self::of_name(path)
+        let is_grub = || first_words().any(|word| word == "menuentry" || word == "submenu");
+        let is_isolinux = || first_words().any(|word| word.eq_ignore_ascii_case("label"));
+        let by_words = || is_isolinux().then_some(Self::Isolinux);
+        Self::of_name(path).or_else(|| if is_grub() { Some(Self::Grub) } else { by_words() })
     }
 
     /// The language of a file that loaders look for by its name.
@@ -154,27 +156,27 @@ impl Syntax {
     }
 
     /// Reads a text.
-    pub fn read(self, text: &str, room: &mut Room) -> Script {
+    pub fn read(self, text: &str, budget: &mut EntryBudget) -> Script {
         match self {
-            Self::Grub => grub::read(text, room),
-            Self::Isolinux => isolinux::read(text, room),
+            Self::Grub => grub::read(text, budget),
+            Self::Isolinux => isolinux::read(text, budget),
         }
     }
 
     /// The entries of a text that start NixOS.
     pub fn entries(self, text: &str) -> Vec<Entry> {
-        let all = self.read(text, &mut Room::default()).entries;
+        let all = self.read(text, &mut EntryBudget::default()).entries;
         all.into_iter().filter(|entry| entry.init().is_some()).collect()
     }
 
     /// What a text says for all its entries.
     pub fn settings(self, text: &str) -> Settings {
-        self.read(text, &mut Room::default()).settings
+        self.read(text, &mut EntryBudget::default()).settings
     }
 
     /// All words of a text that are not titles.
     pub fn words(self, text: &str) -> Vec<Word> {
-        self.read(text, &mut Room::default()).words
+        self.read(text, &mut EntryBudget::default()).words
     }
 
     /// A kernel argument as it is written, if it can be: the kernel gets `key=a b` as one argument with

@@ -1,4 +1,4 @@
-//! What a boot config says, as far as it may start something: entries, and what cannot be read as one.
+//! The result of reading a boot config: entries, includes, and the first command that may start NixOS unread.
 
 use super::{Entry, Settings, Word};
 
@@ -18,16 +18,16 @@ pub(crate) const STRAY_INIT: (&str, &str) = (
 
 /// What is left of [`LARGEST_ENTRIES`]. Menus within menus have long names: a megabyte of them names gigabytes.
 #[derive(Debug)]
-pub struct Room(usize);
+pub struct EntryBudget(usize);
 
-impl Default for Room {
+impl Default for EntryBudget {
     fn default() -> Self {
         Self(LARGEST_ENTRIES)
     }
 }
 
-impl Room {
-    /// Takes room for something with texts of these lengths; false if there is not so much left.
+impl EntryBudget {
+    /// Takes what something needs with texts of these lengths; false if there is not so much left.
     pub(super) fn take(&mut self, texts: impl IntoIterator<Item = usize>) -> bool {
         let own = self.0.checked_sub(ENTRY);
         let left = texts
@@ -73,40 +73,73 @@ pub struct Oddity {
     /// Titles down to the entry that it is in.
     pub title: Vec<String>,
     /// What is understood in its place.
-    pub looked_for: &'static str,
+    pub looked_for: String,
     /// What it is.
     pub found: String,
 }
 
 impl Script {
-    /// Notes what is odd; the first one counts.
-    pub(super) fn note(&mut self, title: Vec<String>, looked_for: &'static str, found: String) {
-        self.oddity.get_or_insert(Oddity { title, looked_for, found });
+    /// Notes what is odd; the first one counts. Titles are long, so they are asked for only then.
+    pub(super) fn note(
+        &mut self,
+        title: impl FnOnce() -> Vec<String>,
+        looked_for: &str,
+        found: impl Into<String>,
+    ) {
+        self.oddity.get_or_insert_with(|| Oddity {
+            title: title(),
+            looked_for: looked_for.to_owned(),
+            found: found.into(),
+        });
     }
 
     /// Notes `init=` outside of entries.
     pub(super) fn note_init(&mut self) {
         let (looked_for, found) = STRAY_INIT;
-        self.note(Vec::new(), looked_for, found.to_owned());
+        self.note(Vec::new, looked_for, found);
     }
 
-    /// Notes that there is more than is read. Whatever else was found, it is not all.
+    /// Takes an entry. One that the kernel gets `init=` from is one whose `init=` is read.
+    pub(super) fn take(&mut self, entry: Entry) {
+        let named = entry.arguments.iter().find(|word| names_init(&word.text));
+        if let Some(word) = named.filter(|_| entry.init().is_none()) {
+            let title = || entry.title.clone();
+            self.note(title, "`init=` at the beginning of an argument", format!("`{}`", word.text));
+        }
+        self.entries.push(entry);
+    }
+
+    /// Notes that a limit was hit. This replaces any earlier oddity, as the rest was not read.
     pub(super) fn overflow(&mut self, limit: Limit) {
         let (looked_for, found) = match limit {
-            Limit::Room => ("menus whose entries take at most 8 MiB", "larger ones"),
-            Limit::Depth => ("at most 64 braces within each other", "more"),
+            Limit::Entries => {
+                let largest = LARGEST_ENTRIES >> 20;
+                (format!("menus whose entries take at most {largest} MiB"), "larger ones")
+            }
+            Limit::Depth(most) => (format!("at most {most} braces within each other"), "more"),
         };
         self.oddity = Some(Oddity { title: Vec::new(), looked_for, found: found.into() });
     }
+}
+
+/// What is understood of texts.
+const PLAIN: &str = "a text without control characters";
+
+/// The first byte of a text that a loader may take for the end of a line, or not at all: a carriage return within a
+/// line, or one that `is_odd`.
+pub(super) fn odd_byte(text: &str, is_odd: impl Fn(u8) -> bool) -> Option<(&'static str, String)> {
+    let mut pairs = text.bytes().zip(text.bytes().skip(1).chain([0]));
+    let odd = |&(byte, next): &(u8, u8)| is_odd(byte) || (byte == b'\r' && next != b'\n');
+    pairs.find(odd).map(|(byte, _)| (PLAIN, format!("the byte {byte:#04x}")))
 }
 
 /// A limit that a config goes beyond.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Limit {
     /// [`LARGEST_ENTRIES`].
-    Room,
-    /// Of braces within each other.
-    Depth,
+    Entries,
+    /// This many braces within each other.
+    Depth(usize),
 }
 
 /// Whether a word names the program that NixOS starts with: `init=`, also within other text, but not `rdinit=`.
@@ -138,10 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn room_is_taken_until_there_is_none() {
-        let mut room = Room::default();
-        let taken = (0..LARGEST_ENTRIES).take_while(|_| room.take([7, 6])).count();
+    fn the_budget_is_taken_until_there_is_none() {
+        let mut budget = EntryBudget::default();
+        let taken = (0..LARGEST_ENTRIES).take_while(|_| budget.take([7, 6])).count();
         assert_eq!(taken, LARGEST_ENTRIES / (2048 + 96 + 96 + 13));
-        assert!(!room.take([]), "what is smaller fits no more either");
+        assert!(!budget.take([]), "what is smaller fits no more either");
     }
 }

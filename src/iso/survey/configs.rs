@@ -2,19 +2,19 @@
 
 use crate::boot::config::{self, Config, ConfigLocation, Parsed};
 use crate::error::{Error, Result};
-use crate::formats::boot_config::{Lead, Room, Syntax, volume_path};
+use crate::formats::boot_config::{EntryBudget, Lead, Syntax, volume_path};
 use crate::formats::pe;
 use crate::image::ReadAt;
 use crate::image::scratch::Scratch;
 use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::esp::Esp;
-use crate::iso::survey::tree::{Node, Tree};
-use crate::units::{ByteRange, LOGICAL_BLOCK, u64_len};
+use crate::iso::survey::tree::{Kind, Tree};
+use crate::units::{ByteRange, LOGICAL_BLOCK};
 
 /// Bytes of a boot config; official ones have under 40 KB.
 const LARGEST: u64 = 1 << 20;
 
-/// Bytes of all of them on a volume, those of each name counted.
+/// Bytes of all of them in an image, those of each name counted.
 const LARGEST_SUM: u64 = 16 << 20;
 
 /// Bytes of a program that tell what it is: the headers of a UEFI program.
@@ -29,60 +29,107 @@ const UNIFIED: &str = "give an installer that is not made for Secure Boot: what 
 /// [`Error::Unsupported`] where something may start NixOS that is not read.
 pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[ElToritoEntry]) -> Result<Vec<Config>> {
     let mut menus = Menus::default();
-    on_volume(image, tree, |path, bytes| menus.take(ConfigLocation::Volume, path, bytes))?;
+    let mut texts = Texts::default();
+    on_volume(image, tree, &mut texts, |path, bytes| {
+        menus.take(ConfigLocation::Volume, path, bytes)
+    })?;
     for entry in boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
-        on_esp(image, tree, entry.image, |path, bytes| {
+        on_esp(image, tree, (entry.image, &mut texts), |path, bytes| {
             menus.take(ConfigLocation::Esp(entry.image), path, bytes)
         })?;
     }
     menus.check_leads()?;
+    menus.check_links(tree)?;
     Ok(menus.configs)
 }
 
 /// What is read of the menus of an image.
 #[derive(Default)]
 struct Menus {
-    room: Room,
-    texts: Texts,
+    budget: EntryBudget,
     configs: Vec<Config>,
     /// The files that are read as menus, with or without NixOS in them.
-    read: Vec<(ConfigLocation, String)>,
-    /// The files that they lead to, each with the path of the menu.
-    leads: Vec<(String, Lead)>,
+    read: Vec<(ConfigLocation, String, Syntax)>,
+    /// The files that they lead to, each with the path of the menu and its language.
+    leads: Vec<(String, Syntax, Lead)>,
 }
 
 impl Menus {
     fn take(&mut self, place: ConfigLocation, path: &str, bytes: Vec<u8>) -> Result<()> {
-        let Parsed { config, leads } = config::parse(place.clone(), path, bytes, &mut self.room)?;
+        let Parsed { config, menu } = config::parse(place.clone(), path, bytes, &mut self.budget)?;
         if let Some(config) = config {
-            self.texts.take(u64_len(config.text.as_bytes()))?;
             self.configs.push(config);
         }
-        let Some(leads) = leads else { return Ok(()) };
-        self.read.push((place, path.to_owned()));
-        self.leads.extend(leads.into_iter().map(|lead| (path.to_owned(), lead)));
+        let Some((syntax, leads)) = menu else { return Ok(()) };
+        self.read.push((place, path.to_owned(), syntax));
+        self.leads.extend(leads.into_iter().map(|lead| (path.to_owned(), syntax, lead)));
         Ok(())
     }
 
     /// Refuses a menu that leads to what is not read as one.
     fn check_leads(&self) -> Result<()> {
-        match self.leads.iter().find(|(path, lead)| !self.is_read(path, &lead.file)) {
+        let unread = |(path, syntax, lead): &&(String, Syntax, Lead)| {
+            !self.is_read(path, *syntax, &lead.file)
+        };
+        match self.leads.iter().find(unread) {
             None => Ok(()),
-            Some((path, lead)) => Err(config::elsewhere(path, lead)),
+            Some((path, _, lead)) => Err(config::elsewhere(path, lead)),
         }
     }
 
-    /// Whether a file that a menu leads to is read. A relative path may start in the folder of the menu.
-    fn is_read(&self, menu: &str, file: &str) -> bool {
+    /// Refuses a symbolic link that loaders look for as a menu and that leads to what is not read as one.
+    fn check_links(&self, tree: &Tree) -> Result<()> {
+        for (path, node) in &tree.nodes {
+            let Some(syntax) = Syntax::of_name(path) else { continue };
+            let is_menu = |to: &str| {
+                let menu = (ConfigLocation::Volume, linked(path, to), syntax);
+                self.read.contains(&menu)
+            };
+            let found = match &node.kind {
+                Kind::Directory | Kind::File => continue,
+                Kind::Link(to) if is_menu(to) => continue,
+                Kind::Link(to) => format!("a link to {to}"),
+                Kind::Other => "no file".to_owned(),
+            };
+            let what = format!("the boot config {path}");
+            return Err(Error::unsupported(
+                what,
+                "a file, or a link to a menu that is read",
+                found,
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a file that a menu leads to is read in the menu's language. A relative path may start in the menu's folder.
+    fn is_read(&self, menu: &str, syntax: Syntax, file: &str) -> bool {
+        if !config::is_of_volume(file) {
+            return false;
+        }
         let folder = menu.rsplit_once('/').map_or("", |(folder, _)| folder);
         let paths = [volume_path(file), volume_path(&format!("{folder}/{file}"))];
-        self.read.iter().any(|(place, path)| {
+        self.read.iter().filter(|(_, _, read)| *read == syntax).any(|(place, path, _)| {
             paths.iter().any(|wanted| match place {
                 ConfigLocation::Volume => path == wanted,
                 ConfigLocation::Esp(_) => path.eq_ignore_ascii_case(wanted),
             })
         })
     }
+}
+
+/// The path that a symbolic link leads to.
+fn linked(link: &str, to: &str) -> String {
+    let folder = link.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let start = if to.starts_with('/') { "" } else { folder };
+    let mut parts = Vec::new();
+    for part in start.split('/').chain(to.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    volume_path(&parts.join("/"))
 }
 
 /// What is left of [`LARGEST_SUM`].
@@ -98,7 +145,7 @@ impl Texts {
     fn take(&mut self, bytes: u64) -> Result<()> {
         self.0 = self.0.checked_sub(bytes).ok_or_else(|| {
             let expected = format!("at most {LARGEST_SUM} bytes in files of boot loaders");
-            Error::unsupported("the volume", expected, "more")
+            Error::unsupported("the boot configs", expected, "more")
         })?;
         Ok(())
     }
@@ -116,12 +163,10 @@ pub fn others<I: ReadAt>(
     };
     let mut found = Vec::new();
     let mut texts = Texts::default();
-    for (path, node) in candidates(tree)? {
-        let Some(extent) = node.extents.first().filter(|_| !known(path, &ConfigLocation::Volume))
-        else {
-            continue;
-        };
-        found.push((path.to_owned(), image.read_range(path, *extent, LARGEST)?));
+    for (path, extent) in candidates(tree, &mut texts)? {
+        if !known(path, &ConfigLocation::Volume) {
+            found.push((path.to_owned(), image.read_range(path, extent, LARGEST)?));
+        }
     }
     for entry in boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
         let mut scratch = Scratch::new(image, entry.image);
@@ -137,16 +182,22 @@ pub fn others<I: ReadAt>(
     Ok(found)
 }
 
-/// The files of the volume that may be configs. Any number of names can have the same bytes.
-fn candidates(tree: &Tree) -> Result<Vec<(&str, &Node)>> {
-    let mut texts = Texts::default();
+/// The files of the volume that may be configs and are not empty. Any number of names can have the same bytes.
+fn candidates<'t>(tree: &'t Tree, texts: &mut Texts) -> Result<Vec<(&'t str, ByteRange)>> {
     let mut found = Vec::new();
     for (path, node) in tree.files() {
         if !is_config(path, node.size())? {
             continue;
         }
         texts.take(node.size().max(LOGICAL_BLOCK))?;
-        found.push((path, node));
+        match node.extents.as_slice() {
+            [] => {}
+            [extent] => found.push((path, *extent)),
+            several => {
+                let what = format!("the boot config {path}");
+                return Err(Error::unsupported(what, "one extent", several.len().to_string()));
+            }
+        }
     }
     Ok(found)
 }
@@ -167,18 +218,18 @@ fn is_config(path: &str, size: u64) -> Result<bool> {
 
 /// Refuses a volume whose menus start a kernel and an initrd in one file.
 pub(crate) fn check_unified<I: ReadAt>(image: &I, tree: &Tree) -> Result<()> {
-    on_volume(image, tree, |_, _| Ok(()))
+    on_volume(image, tree, &mut Texts::default(), |_, _| Ok(()))
 }
 
 /// Hands the path and the bytes of each file of the volume that may be a config to `each`.
 fn on_volume<I: ReadAt>(
     image: &I,
     tree: &Tree,
+    texts: &mut Texts,
     mut each: impl FnMut(&str, Vec<u8>) -> Result<()>,
 ) -> Result<()> {
-    for (path, node) in candidates(tree)? {
-        let [extent] = node.extents.as_slice() else { continue };
-        let bytes = image.read_range(path, *extent, LARGEST)?;
+    for (path, extent) in candidates(tree, texts)? {
+        let bytes = image.read_range(path, extent, LARGEST)?;
         no_unified_kernel(path, &bytes, |program| head_of(image, tree, program))?;
         each(path, bytes)?;
     }
@@ -189,7 +240,7 @@ fn on_volume<I: ReadAt>(
 fn on_esp<I: ReadAt>(
     image: &I,
     tree: &Tree,
-    at: ByteRange,
+    (at, texts): (ByteRange, &mut Texts),
     mut each: impl FnMut(&str, Vec<u8>) -> Result<()>,
 ) -> Result<()> {
     let mut scratch = Scratch::new(image, at);
@@ -199,6 +250,7 @@ fn on_esp<I: ReadAt>(
         if !is_config(&file.path, file.size)? {
             continue;
         }
+        texts.take(file.size)?;
         let bytes = esp.read(&file.path, LARGEST)?;
         no_unified_kernel(&file.path, &bytes, |program| {
             match files.iter().find(|file| file.path.eq_ignore_ascii_case(program)) {
@@ -225,8 +277,8 @@ fn no_unified_kernel(
     menu: &[u8],
     head: impl Fn(&str) -> Result<Option<Vec<u8>>>,
 ) -> Result<()> {
-    let text = std::str::from_utf8(menu).ok().filter(|text| text.contains("chainloader"));
-    let script = text.map(|text| Syntax::Grub.read(text, &mut Room::default()));
+    let text = config::text(path, menu.to_vec())?.filter(|text| text.contains("chainloader"));
+    let script = text.map(|text| Syntax::Grub.read(&text, &mut EntryBudget::default()));
     for (title, word) in script.map(|script| script.chained).unwrap_or_default() {
         let program = volume_path(&word.text);
         if head(&program)?.is_some_and(|head| pe::is_unified_kernel(&head)) {
@@ -247,7 +299,7 @@ mod tests {
 
     use super::*;
     use crate::formats::iso9660::Hierarchy;
-    use crate::iso::survey::tree::Kind;
+    use crate::iso::survey::tree::Node;
 
     #[test]
     fn files_of_boot_loaders_have_a_sum_whose_names_all_count() {
@@ -257,7 +309,8 @@ mod tests {
             let node = Node { kind: Kind::File, record: 0, extents: extents.clone() };
             let nodes: BTreeMap<_, _> =
                 (0..names).map(|number| (format!("/{number}.cfg"), node.clone())).collect();
-            candidates(&Tree { hierarchy: Hierarchy::Primary, nodes }).map(|found| found.len())
+            let tree = Tree { hierarchy: Hierarchy::Primary, nodes };
+            candidates(&tree, &mut Texts::default()).map(|found| found.len())
         };
         assert_eq!(read(names).unwrap(), usize::try_from(names).unwrap());
         let told = read(names + 1).unwrap_err().to_string();
@@ -281,6 +334,53 @@ mod tests {
             part(section, 40),
         ];
         parts.concat()
+    }
+
+    fn tree(kind: Kind, extents: Vec<ByteRange>) -> Tree {
+        let node = Node { kind, record: 0, extents };
+        let nodes = [("/boot/grub/grub.cfg".to_owned(), node)].into();
+        Tree { hierarchy: Hierarchy::Primary, nodes }
+    }
+
+    #[test]
+    fn a_config_in_several_extents_is_refused() {
+        let extents = |count: u64| (0..count).map(|at| ByteRange::new(at * 2048, 9).unwrap());
+        let read = |count: u64| {
+            let tree = tree(Kind::File, extents(count).collect());
+            candidates(&tree, &mut Texts::default()).map(|found| found.len())
+        };
+        assert_eq!((read(0).unwrap(), read(1).unwrap()), (0, 1));
+        let told = read(2).unwrap_err().to_string();
+        assert_eq!(told, "the boot config /boot/grub/grub.cfg: looked for one extent, found 2");
+    }
+
+    #[test]
+    fn a_link_to_a_menu_that_is_read_is_one_and_others_are_refused() {
+        let menus = Menus {
+            read: vec![
+                (ConfigLocation::Volume, "/EFI/menu.cfg".into(), Syntax::Grub),
+                (ConfigLocation::Volume, "/isolinux/isolinux.cfg".into(), Syntax::Isolinux),
+                (ConfigLocation::Esp(ByteRange::up_to(1)), "/esp.cfg".into(), Syntax::Grub),
+            ],
+            ..Menus::default()
+        };
+        for (to, is_taken) in [
+            ("../../EFI/menu.cfg", true),
+            ("./../../EFI//menu.cfg", true),
+            ("/boot/../EFI/menu.cfg", true),
+            ("EFI/menu.cfg", false),
+            ("../../EFI/menu.txt", false),
+            ("../../isolinux/isolinux.cfg", false),
+            ("/esp.cfg", false),
+        ] {
+            let told = menus.check_links(&tree(Kind::Link(to.into()), Vec::new()));
+            assert_eq!(told.is_ok(), is_taken, "{to}: {told:?}");
+        }
+        let told = menus.check_links(&tree(Kind::Other, Vec::new())).unwrap_err().to_string();
+        assert!(
+            told.starts_with("the boot config /boot/grub/grub.cfg: looked for a file"),
+            "{told}"
+        );
     }
 
     const MENU: &str = "menuentry 'NixOS' {\n linux /k init=/i\n initrd /r\n}\nsubmenu More {\n\

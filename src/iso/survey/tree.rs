@@ -26,14 +26,19 @@ const DEEPEST: usize = 64;
 /// Extents of one file: 4 GiB each.
 const MOST_EXTENTS: usize = 256;
 
+/// Bytes of a path in a symbolic link, as Linux has them (`PATH_MAX`).
+const LONGEST_LINK: usize = 4096;
+
 /// What a node is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// A directory.
     Directory,
     /// A regular file.
     File,
-    /// A symbolic link or anything else.
+    /// A symbolic link, and what it says.
+    Link(String),
+    /// Anything else, also a link that cannot be read.
     Other,
 }
 
@@ -197,6 +202,13 @@ impl Walk {
         match entry.file_type() {
             FileType::Dir => self.directory(volume, &path, entry.node(), depth.saturating_add(1)),
             FileType::File => self.node(volume, &path, entry.node(), Kind::File),
+            FileType::Symlink => {
+                let mut target = [0; LONGEST_LINK];
+                let target = volume.readlink(entry.node(), &mut target);
+                let text = target.ok().and_then(|target| std::str::from_utf8(target).ok());
+                let kind = text.map_or(Kind::Other, |text| Kind::Link(text.to_owned()));
+                self.node(volume, &path, entry.node(), kind)
+            }
             _ => self.node(volume, &path, entry.node(), Kind::Other),
         }
     }
@@ -208,8 +220,10 @@ impl Walk {
         id: NodeId,
         kind: Kind,
     ) -> Result<()> {
-        let extents =
-            if kind == Kind::Other { Vec::new() } else { self.extents(volume, path, id)? };
+        let extents = match kind {
+            Kind::Link(_) | Kind::Other => Vec::new(),
+            Kind::Directory | Kind::File => self.extents(volume, path, id)?,
+        };
         self.nodes.insert(path.to_owned(), Node { kind, record: id.get(), extents });
         if self.nodes.len() > MOST_NODES {
             let expected = format!("at most {MOST_NODES} files");

@@ -1,23 +1,57 @@
 //! The commands of GRUB 2 by what they start (GRUB manual 2.12, "Commands"). What is in no list may start anything.
 
+use super::super::Word;
+
 /// Load a kernel, an initrd; the `efi` and `16` ones are of patched or older GRUBs.
 pub(super) const KERNEL: [&str; 3] = ["linux", "linuxefi", "linux16"];
 pub(super) const INITRD: [&str; 3] = ["initrd", "initrdefi", "initrd16"];
 
-/// Run what another file says.
-pub(super) const READERS: [&str; 11] = [
-    ".",
-    "source",
-    "configfile",
-    "normal",
-    "extract_entries_source",
-    "extract_entries_configfile",
-    "extract_legacy_entries_source",
-    "legacy_source",
-    "legacy_configfile",
-    "syslinux_source",
-    "syslinux_configfile",
-];
+/// Run what another file says in the language of GRUB.
+pub(super) const READERS: [&str; 6] =
+    [".", "source", "configfile", "normal", "extract_entries_source", "extract_entries_configfile"];
+
+/// Commands that start something, of all GRUBs. GRUB looks for a command before it looks for a function of that name.
+const STARTERS: &str = "
+    appleloader bls_import blscfg drivemap efi-load-env eval extract_legacy_entries_configfile
+    extract_legacy_entries_source extract_syslinux_entries_configfile extract_syslinux_entries_source freedos hiddenentry kfreebsd kfreebsd_loadenv
+    kfreebsd_module kfreebsd_module_elf knetbsd knetbsd_module knetbsd_module_elf kopenbsd kopenbsd_ramdisk
+    legacy_configfile legacy_initrd legacy_initrd_nounzip legacy_kernel legacy_source linux_xen loadbios menuentry module module2 multiboot multiboot2
+    ntldr plan9 pxechainloader submenu syslinux_configfile syslinux_source time truecrypt uki xen_hypervisor xen_initrd xen_linux xen_module
+    xnu_devprop_load xnu_kernel xnu_kernel64 xnu_kext xnu_kextdir xnu_mkext xnu_ramdisk xnu_resume xnu_splash";
+
+/// Whether a function of this name would never be called.
+pub(super) fn is_starter(name: &str) -> bool {
+    STARTERS.split_whitespace().any(|known| known == name)
+}
+
+/// Shows its words, and nothing else.
+pub(super) const ECHO: &str = "echo";
+
+/// The options of a menu entry that have a value, which may be the word behind them.
+const WITH_VALUE: [&str; 5] = ["--class", "--users", "--hotkey", "--source", "--id"];
+
+/// The options of a menu entry that have none.
+const WITHOUT_VALUE: [&str; 1] = ["--unrestricted"];
+
+/// The title among the words of a menu entry: the first one that is no option, and no value of one (GRUB
+/// `grub-core/lib/arg.c`, `grub_arg_parse`).
+pub(super) fn title_word(words: &[Word]) -> Option<&Word> {
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        let text = word.text.as_str();
+        let has_own_value =
+            text.split_once('=').is_some_and(|(name, _)| WITH_VALUE.contains(&name));
+        match text {
+            "--" => return words.next(),
+            option if WITH_VALUE.contains(&option) => {
+                words.next_if(|value| !value.text.starts_with('-'));
+            }
+            option if WITHOUT_VALUE.contains(&option) || has_own_value => {}
+            _ => return Some(word),
+        }
+    }
+    None
+}
 
 /// The option by which a menu entry has its commands in a text.
 pub(super) const IN_TEXT: &str = "--source";

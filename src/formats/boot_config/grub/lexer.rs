@@ -20,11 +20,17 @@ pub(super) struct Lexer<'a> {
     text: &'a str,
     /// Where the next part begins.
     pub(super) at: usize,
+    /// What was found that GRUB may take apart otherwise. After an error it goes on at the next line, whatever that
+    /// line is a part of.
+    pub(super) odd: Option<&'static str>,
 }
+
+const SPLIT: &str = "a word that goes on in the next line";
+const OPERATOR: &str = "`|`, `&`, `<` or `>` outside of quotes";
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, odd: None }
     }
 
     fn peek(&self) -> Option<char> {
@@ -41,10 +47,6 @@ impl<'a> Lexer<'a> {
         while let Some(next) = self.peek() {
             match next {
                 ' ' | '\t' | '\r' => {
-                    self.bump();
-                }
-                '\\' if self.text.get(self.at..).is_some_and(|rest| rest.starts_with("\\\n")) => {
-                    self.bump();
                     self.bump();
                 }
                 '#' => {
@@ -68,10 +70,16 @@ impl<'a> Lexer<'a> {
                 '\\' => self.escaped(&mut text),
                 '$' => self.variable(&mut text),
                 _ => {
+                    if "|&<>".contains(next) {
+                        self.odd = Some(OPERATOR);
+                    }
                     self.bump();
                     text.push(next);
                 }
             }
+        }
+        if self.text.get(start..self.at).is_some_and(|word| word.contains(['\r', '\n'])) {
+            self.odd = Some(SPLIT);
         }
         Word { text, at: start..self.at }
     }
@@ -93,10 +101,10 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A backslash keeps the next character; before a newline it joins the lines.
+    /// A backslash keeps the next character.
     fn escaped(&mut self, text: &mut String) {
         self.bump();
-        text.extend(self.bump().filter(|c| *c != '\n'));
+        text.extend(self.bump());
     }
 
     /// `${name}` is part of a word, braces and all. It stays as it is written.
