@@ -7,9 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(super) struct Moment(u64);
 
 impl Moment {
-    /// Before all others: nothing has expired.
-    pub(super) const FIRST: Self = Self(0);
-
     /// What the clock says. Without a zone sshd means local time, which is UTC on an installer.
     pub(super) fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -144,7 +144,7 @@ impl KeyError {
                 "give a .pub file, an authorized_keys file or a key itself"
             }
             Self::Nobody { .. } => {
-                "give the plain key, as id_ed25519.pub, without these options, alone or beside them"
+                "give the plain key, as id_ed25519.pub, without these options, alone or in front of them"
             }
             Self::StandardInputTwice => "give - once, with all keys behind each other",
             Self::Neither { tilde: true, .. } => {

@@ -21,6 +21,7 @@ mod samples;
 mod set;
 mod source;
 mod text;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -34,6 +35,7 @@ pub use source::{ArgumentPlace, Source, is_path};
 
 use expiry::Moment;
 use options::Options;
+use verdict::Verdict;
 
 /// Keys and what is worth telling about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,8 +44,6 @@ pub struct Gathered {
     pub keys: KeySet,
     /// In the order of the lines.
     pub notes: Vec<Note>,
-    /// Whether a key lets somebody in to a shell.
-    lets_in: bool,
 }
 
 /// What was fetched for arguments that send elsewhere, by their place among the arguments: its name and its text.
@@ -113,7 +113,7 @@ pub fn is_public(text: &[u8]) -> bool {
 /// Takes the keys of an `authorized_keys` text, called `name` in messages, also keys that let nobody in.
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Gathered, KeyError> {
     let mut gathered = Gathered::default();
-    gathered.add(name, bytes, Moment::FIRST)?;
+    gathered.add(name, bytes, Moment::now())?;
     gathered.or_no_key(name)
 }
 
@@ -129,9 +129,9 @@ impl Gathered {
 
     fn add_line(&mut self, at: SourceSpan, line: &str, now: Moment) -> Result<(), KeyError> {
         let (key, options) = AuthorizedKey::parse(line).map_err(|flaw| flaw.at(&at))?;
+        let verdict = Verdict::of(&key, options.as_ref(), now);
         let notes = notes_on(&at, &key, options, now);
-        self.lets_in |= !notes.iter().any(Note::shuts_out);
-        match self.keys.add(at, key) {
+        match self.keys.add(at, key, verdict) {
             Some(dropped @ Note::Duplicate { .. }) => self.notes.push(dropped),
             kept => self.notes.extend(notes.into_iter().chain(kept)),
         }
@@ -140,7 +140,7 @@ impl Gathered {
 
     /// Refuses keys that let nobody in.
     fn or_nobody(self) -> Result<Self, KeyError> {
-        if self.lets_in {
+        if self.keys.letting_in() > 0 {
             return Ok(self);
         }
         let why = self.notes.iter().filter(|note| note.shuts_out());

@@ -50,6 +50,15 @@ pub enum Note {
         /// The line kept.
         first: SourceSpan,
     },
+    /// The same key came before, and its options allow every login, and no shell.
+    Behind {
+        /// The later line.
+        at: SourceSpan,
+        /// The line that sshd uses.
+        first: SourceSpan,
+        /// What that does, as `command= runs echo instead of a shell`.
+        why: String,
+    },
     /// The same key with other options came before; both lines are kept.
     OtherOptions {
         /// The later line.
@@ -62,7 +71,7 @@ pub enum Note {
 impl Note {
     /// Whether it says that the line lets nobody in to a shell.
     pub(super) fn shuts_out(&self) -> bool {
-        matches!(self, Self::Certificate { .. } | Self::NoShell { .. })
+        matches!(self, Self::Certificate { .. } | Self::NoShell { .. } | Self::Behind { .. })
     }
 }
 
@@ -83,6 +92,11 @@ impl fmt::Display for Note {
                 write!(f, "{at}: lets in by certificates this key signed, not by the key itself")
             }
             Self::Duplicate { at, first } => write!(f, "{at}: same key as {first}, dropped"),
+            Self::Behind { at, first, why } => write!(
+                f,
+                "{at}: same key as {first} with other options; sshd uses the first whose options \
+                 allow the login: {why}"
+            ),
             Self::OtherOptions { at, first } => write!(
                 f,
                 "{at}: same key as {first} with other options; both kept, sshd uses the first \

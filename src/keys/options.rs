@@ -72,6 +72,11 @@ impl Options {
         Some(format!("command= runs {word} instead of a shell"))
     }
 
+    /// Says whether they allow a login at this time from everywhere.
+    pub(super) fn allow_all(&self, now: Moment) -> bool {
+        self.expires.is_none_or(|at| at > now) && !self.has("from=")
+    }
+
     /// Says whether the key is a CA's, so that it lets in certificates and not itself.
     pub(super) fn is_authority(&self) -> bool {
         self.has("cert-authority")

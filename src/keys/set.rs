@@ -3,6 +3,15 @@
 use super::fault::SourceSpan;
 use super::key::AuthorizedKey;
 use super::note::Note;
+use super::verdict::Verdict;
+
+/// A line that is kept.
+#[derive(Clone, Debug)]
+struct Entry {
+    at: SourceSpan,
+    key: AuthorizedKey,
+    verdict: Verdict,
+}
 
 /// Keys in the order in which sshd shall try them.
 ///
@@ -10,7 +19,7 @@ use super::note::Note;
 /// kept as a second line: sshd goes on to the next line if the options of one forbid the login, so both count.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
-    entries: Vec<(SourceSpan, AuthorizedKey)>,
+    entries: Vec<Entry>,
 }
 
 /// By content: where the lines stood does not matter.
@@ -25,7 +34,17 @@ impl Eq for KeySet {}
 impl KeySet {
     /// The keys in order.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &AuthorizedKey> {
-        self.entries.iter().map(|(_, key)| key)
+        self.entries.iter().map(|entry| &entry.key)
+    }
+
+    /// The keys in order, each with why it lets nobody in to a shell, if it does not.
+    pub fn judged(&self) -> impl ExactSizeIterator<Item = (&AuthorizedKey, Option<&str>)> {
+        self.entries.iter().map(|entry| (&entry.key, entry.verdict.shut_out.as_deref()))
+    }
+
+    /// How many lines let somebody in to a shell.
+    pub fn letting_in(&self) -> usize {
+        self.judged().filter(|(_, shut_out)| shut_out.is_none()).count()
     }
 
     /// How many lines there are.
@@ -44,17 +63,30 @@ impl KeySet {
     }
 
     /// Appends a key, or tells of the line that makes it needless.
-    pub(super) fn add(&mut self, at: SourceSpan, key: AuthorizedKey) -> Option<Note> {
-        let same_key: Vec<_> = self.entries.iter().filter(|(_, k)| k.data == key.data).collect();
-        let twin = same_key.iter().find(|(_, k)| k.options == key.options);
-        if let Some((first, _)) = twin {
-            return Some(Note::Duplicate { at, first: first.clone() });
+    pub(super) fn add(
+        &mut self,
+        at: SourceSpan,
+        key: AuthorizedKey,
+        mut verdict: Verdict,
+    ) -> Option<Note> {
+        let same_key: Vec<_> =
+            self.entries.iter().filter(|entry| entry.key.data == key.data).collect();
+        if let Some(twin) = same_key.iter().find(|entry| entry.key.options == key.options) {
+            return Some(Note::Duplicate { at, first: twin.at.clone() });
         }
-        let note = same_key.first().map(|(first, _)| {
-            let (at, first) = (at.clone(), first.clone());
-            Note::OtherOptions { at, first }
-        });
-        self.entries.push((at, key));
+        let above = same_key.iter().find_map(|entry| Some((entry, entry.verdict.of_all_logins()?)));
+        let note = match above.filter(|_| verdict.is_login()) {
+            Some((above, why)) => {
+                let note =
+                    Note::Behind { at: at.clone(), first: above.at.clone(), why: why.to_owned() };
+                verdict.shut_out = Some(why.to_owned());
+                Some(note)
+            }
+            None => same_key
+                .first()
+                .map(|first| Note::OtherOptions { at: at.clone(), first: first.at.clone() }),
+        };
+        self.entries.push(Entry { at, key, verdict });
         note
     }
 }
@@ -62,6 +94,7 @@ impl KeySet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::expiry::Moment;
     use crate::keys::samples;
 
     fn at(line: usize) -> SourceSpan {
@@ -69,7 +102,9 @@ mod tests {
     }
 
     fn add(set: &mut KeySet, line: usize, text: &str) -> Option<Note> {
-        set.add(at(line), AuthorizedKey::parse(text).unwrap().0)
+        let (key, options) = AuthorizedKey::parse(text).unwrap();
+        let verdict = Verdict::of(&key, options.as_ref(), Moment::now());
+        set.add(at(line), key, verdict)
     }
 
     #[test]

@@ -283,6 +283,34 @@ fn keys_that_let_nobody_in_to_a_shell_do_not_count() {
     assert_eq!(message.matches(" line 1: ").count(), rows.len(), "{message}");
 }
 
+/// What stands in front of a first line and of a second one of the same key, and whether the second one lets somebody in.
+/// sshd uses the first line of a key whose options allow the login (`user_key_allowed2` in OpenSSH).
+const TWO_LINES: [(&str, &str, bool); 8] = [
+    (r#"command="ls""#, "", false),
+    (r#"command="ls""#, r#"from="10.0.0.1""#, false),
+    (r#"command="ls",expiry-time="29991231""#, "", false),
+    (r#"command="ls",expiry-time="20200101""#, "", true),
+    (r#"command="ls",from="10.0.0.1""#, "", true),
+    (r#"expiry-time="20200101""#, "", true),
+    (r#"command="ls",cert-authority"#, "", true),
+    ("", r#"command="ls""#, true),
+];
+
+#[test]
+fn a_line_behind_one_that_takes_every_login_lets_nobody_in() {
+    for (first, second, lets_in) in TWO_LINES {
+        let [one, two] = [first, second].map(|options| format!("{options} {}", samples::ED25519));
+        let both = take(&[one.trim(), two.trim()], NO_INPUT);
+        assert_eq!(both.is_ok(), lets_in, "{first}, then {second}: {both:?}");
+        let beside = take(&[one.trim(), two.trim(), samples::P384], NO_INPUT).unwrap();
+        let notes: Vec<String> = beside.notes.iter().map(ToString::to_string).collect();
+        let told = "first whose options allow the login: command= runs ls instead of a shell";
+        assert_eq!(notes.iter().any(|note| note.contains(told)), !lets_in, "{notes:?}");
+        assert_eq!(beside.keys.letting_in(), if lets_in { 2 } else { 1 }, "{first}, {second}");
+        assert_eq!(beside.keys.len(), 3);
+    }
+}
+
 #[test]
 fn options_that_leave_a_shell_count() {
     for options in [
