@@ -16,7 +16,7 @@ use super::input::{Input, Secret};
 use super::network::{Network, has_network_manager, put_profile};
 use crate::error::Result;
 use crate::hex;
-use crate::recipe::edits::Edits;
+use crate::recipe::edits::{Edits, SUPPLICANT};
 use crate::recipe::{Recipe, setting};
 
 /// The names of the networks, in hexadecimal digits, one a line: what tells later what was asked for.
@@ -111,7 +111,7 @@ impl Wifi {
             return;
         }
         let root = &mut edits.root;
-        root.file("etc/remaster/wifi.conf", 0o600, self.supplicant());
+        root.file(SUPPLICANT, 0o600, self.supplicant());
         root.file("etc/remaster/wifi.rules", 0o644, include_str!("scripts/wifi.rules"));
         root.unit("remaster-wifi@.service", include_str!("scripts/wifi@.service"));
         root.unit("remaster-wifi-rules.service", include_str!("scripts/wifi-rules.service"));

@@ -283,15 +283,34 @@ pub fn secrets<'m>(members: impl IntoIterator<Item = &'m Member> + Clone) -> Vec
     members.into_iter().filter(is_secret).collect()
 }
 
+/// Where `wpa_supplicant` reads the wireless networks of a recipe.
+pub(crate) const SUPPLICANT: &str = "etc/remaster/wifi.conf";
+
 /// Whether a file holds no secret although only its owner may read it. sshd refuses an `authorized_keys` file that others
 /// may write, and `NetworkManager` refuses profiles that others may read. Our profiles of wired interfaces hold
-/// addresses alone.
+/// addresses alone, and those of wireless networks without a password hold no more.
 fn is_closed_for_its_reader(member: &Member) -> bool {
-    const WIRED: [&[u8]; 2] =
-        [b"[connection]\nid=remaster-address-", b"[connection]\nid=remaster-dhcp\n"];
-    let is_wired = |bytes: &Vec<u8>| WIRED.iter().any(|head| bytes.starts_with(head));
+    let Kind::File(bytes) = &member.kind else { return false };
     member.path.ends_with("/.ssh/authorized_keys")
-        || matches!(&member.kind, Kind::File(bytes) if is_wired(bytes))
+        || is_open_profile(bytes)
+        || (member.path == SUPPLICANT && !has_password(bytes))
+}
+
+/// Whether this is a profile of ours in which no password stands.
+fn is_open_profile(bytes: &[u8]) -> bool {
+    const OURS: [&[u8]; 3] = [
+        b"[connection]\nid=remaster-address-",
+        b"[connection]\nid=remaster-dhcp\n",
+        b"[connection]\nid=remaster-wifi",
+    ];
+    OURS.iter().any(|head| bytes.starts_with(head)) && !has_password(bytes)
+}
+
+/// Whether a password or key of a wireless network stands in a file of ours. Names of networks are numbers there.
+fn has_password(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines().map(str::trim_start);
+    lines.any(|line| line.starts_with("psk=") || line.starts_with("sae_password="))
 }
 
 /// Whether others cannot pass a folder that NixOS lets them pass.
@@ -326,6 +345,11 @@ pub struct Edits {
 }
 
 impl Edits {
+    /// Whether nothing is different.
+    pub fn is_empty(&self) -> bool {
+        self.root.members().next().is_none() && self.attached.is_empty() && self.boot.is_empty()
+    }
+
     /// Whether whoever can read the image learns what others must not know.
     pub fn is_private(&self) -> bool {
         self.private || !secrets(self.root.members()).is_empty()
