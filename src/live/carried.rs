@@ -1,5 +1,6 @@
 //! Files that were put into an image before, for an edit that adds to them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::files::{Files, RUN, service_name};
@@ -28,7 +29,7 @@ pub struct Carried {
     members: Vec<Member>,
     host_keys: Vec<HostKey>,
     private: bool,
-    /// The paths of links that belonged to units which are given again.
+    /// The paths of links that started units which are given again, or started no more.
     left_out: Vec<String>,
     notes: Vec<String>,
 }
@@ -53,43 +54,59 @@ impl Carried {
         let mut carried =
             Self { members, host_keys, private, left_out: Vec::new(), notes: Vec::new() };
         for (index, path) in asked.unit.iter().enumerate() {
-            carried.leave_out_links(asked, index, name_of(path))?;
+            carried.give_unit_again(asked, index, name_of(path))?;
+        }
+        if asked.unit.is_empty() && asked.enable == Some(false) {
+            carried.enabled_units().iter().for_each(|unit| carried.disable(unit));
         }
         Ok(carried)
     }
 
-    /// The links that start a unit belong to it.
-    fn leave_out_links(&mut self, asked: &Recipe, index: usize, unit: &str) -> Result<()> {
-        let is_its = |member: &Member| match &member.kind {
-            Kind::Symlink(to) => {
-                member.path.starts_with(UNITS) && to.strip_prefix("../").unwrap_or(to) == unit
-            }
-            _ => false,
-        };
-        let is_left_out = |member: &&Member| is_its(member);
-        let links = self.members.iter().filter(is_left_out).map(|member| member.path.clone());
-        let links: Vec<String> = links.collect();
-        if links.is_empty() {
+    /// Takes the links of a unit that is given again. What is given says whether it starts.
+    fn give_unit_again(&mut self, asked: &Recipe, index: usize, unit: &str) -> Result<()> {
+        if !self.members.iter().any(|member| is_link_of(member, unit)) {
             return Ok(());
         }
         let enable = setting!(enable);
         match asked.enable {
-            Some(true) => {}
-            Some(false) => {
-                self.notes.push(format!("{unit} was enabled before and is not any more"));
-            }
+            Some(true) => self.leave_out_links(unit),
+            Some(false) => self.disable(unit),
             None => {
                 let what = format!("{unit} was enabled before, and {enable} is not given now");
                 let hint = format!("give {enable}, or {enable}=false to have it enabled no longer");
                 return Err(asked.fault("unit", index, what, hint));
             }
         }
-        self.members.retain(|member| !is_its(member));
+        Ok(())
+    }
+
+    /// The user's units that start by links. Ours start whatever is said of the user's.
+    fn enabled_units(&self) -> BTreeSet<String> {
+        let units = self.members.iter().filter_map(|member| {
+            member.path.strip_prefix(UNITS)?.strip_prefix('/').filter(|name| !name.contains('/'))
+        });
+        let is_enabled = |unit: &&str| {
+            !unit.starts_with("remaster-")
+                && self.members.iter().any(|member| is_link_of(member, unit))
+        };
+        units.filter(is_enabled).map(str::to_owned).collect()
+    }
+
+    /// Has a unit started no more, and tells so.
+    fn disable(&mut self, unit: &str) {
+        self.notes.push(format!("{unit} was enabled before and is not any more"));
+        self.leave_out_links(unit);
+    }
+
+    /// The links that start a unit belong to it.
+    fn leave_out_links(&mut self, unit: &str) {
+        let links = self.members.iter().filter(|member| is_link_of(member, unit));
+        let links: Vec<String> = links.map(|member| member.path.clone()).collect();
+        self.members.retain(|member| !is_link_of(member, unit));
         for path in &links {
             self.leave_out_folder(path);
         }
         self.left_out.extend(links);
-        Ok(())
     }
 
     /// The folder of a link was made for it, and goes with the last one.
@@ -170,6 +187,16 @@ fn check_runs(before: &[Member], asked: &Recipe) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a link starts a unit, or is another name of it.
+fn is_link_of(member: &Member, unit: &str) -> bool {
+    match &member.kind {
+        Kind::Symlink(to) => {
+            member.path.starts_with(UNITS) && to.strip_prefix("../").unwrap_or(to) == unit
+        }
+        _ => false,
+    }
 }
 
 fn name_of(path: &Path) -> &str {

@@ -4,7 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::bounded;
+use crate::keys;
 use crate::recipe::{Recipe, called};
+
+/// More bytes than a private key has.
+const LARGEST_KEY: u64 = 1 << 16;
 
 /// Whether others than the owner and the group may read.
 const OTHERS_READ: u32 = 0o004;
@@ -27,6 +32,15 @@ pub(super) fn notes(recipe: &Recipe) -> Vec<String> {
     // A file may be named twice.
     notes.dedup();
     notes
+}
+
+/// The line for the file of a setting that may name a private key or a public one.
+pub fn note_on_key(name: &'static str, path: &Path) -> Option<String> {
+    let is_private = || {
+        let text = bounded::read_text(path, LARGEST_KEY, "read a key");
+        text.is_ok_and(|text| keys::private_format(text.as_bytes()).is_some())
+    };
+    (is_open(path) && is_private()).then(|| warning(&(name, path.to_owned())))
 }
 
 /// Pipes and open descriptors, as a shell makes them of `<(…)`, are nobody else's.

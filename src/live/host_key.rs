@@ -110,6 +110,7 @@ impl RequestedHostKeys {
             RequestedHostKey::Random(kind) => HostKey {
                 kind: *kind,
                 private: Secret::new(""),
+                // This is hashed into the recipe's id: other words change all ids.
                 public: format!("{} by chance", kind.name()),
                 fingerprint: String::new(),
                 is_random: true,

@@ -31,7 +31,7 @@ use std::io::Read;
 use crate::boot::kernel_args;
 use crate::error::{Advice, Error, Result};
 use crate::formats::newc::Member;
-use crate::keys::{self, Gathered, Note};
+use crate::keys::{self, Gathered};
 use crate::recipe::edits::{Boot, Edits, InjectMethod};
 use crate::recipe::{Recipe, setting};
 
@@ -46,6 +46,7 @@ use self::sshd::Sshd;
 
 pub use carried::{Carried, is_host_key, is_of_networks};
 pub(crate) use credential::check_beside as check_beside_credential;
+pub use exposed::note_on_key;
 pub use facts::Facts;
 pub use host_key::HostKeys;
 pub use host_key_pair::HostKey;
@@ -97,7 +98,7 @@ impl Requested {
     /// Refuses what would be random.
     fn refuse_random(&self, recipe: &Recipe) -> Result<()> {
         let what = format!(
-            "would be made by chance, another one each time, and {} is given",
+            "would be random, different each time, and {} is given",
             setting!(reproducible)
         );
         if self.host_keys.as_ref().is_some_and(RequestedHostKeys::has_random_key) {
@@ -151,10 +152,8 @@ impl CustomizationTemplate {
         }
         let machines = Machines::gather(recipe, &keys, seed.as_ref())?;
         if recipe.reproducible == Some(true) && machines.have_random_keys() {
-            let what = format!(
-                "a host key would be made by chance, and {} is given",
-                setting!(reproducible)
-            );
+            let what =
+                format!("a host key would be random, and {} is given", setting!(reproducible));
             let hint = "give host-key-seed, or files with keys";
             return Err(recipe.fault("machine", 0, what, hint));
         }
@@ -221,9 +220,7 @@ impl Customization {
     /// As [`Self::gather`].
     pub fn gather_over(recipe: &Recipe, input: &mut Input<'_>, carried: Carried) -> Result<Self> {
         named_files::check(recipe)?;
-        let mut keys = judged_keys(recipe, input)?;
-        // A key that the image lets in already may be given again.
-        keys.notes.retain(|note| !matches!(note, Note::Duplicate { .. }));
+        let keys = judged_keys(recipe, input)?;
         CustomizationTemplate::with(recipe, keys, input, Some(carried))?.complete(&[])
     }
 
@@ -263,7 +260,20 @@ impl Customization {
     }
 
     /// The edits for an image of these facts, or why it cannot have them.
+    ///
+    /// # Errors
+    /// That, and where nothing would be different.
     pub fn edits(&self, facts: &Facts) -> Result<Edits> {
+        let edits = self.edits_or_none(facts)?;
+        if edits.is_empty() {
+            let what = "nothing to put in: what is asked for holds by itself".into();
+            return Err(Error::Usage { what, hint: Advice::GiveKey });
+        }
+        Ok(edits)
+    }
+
+    /// The same, also where nothing would be different.
+    fn edits_or_none(&self, facts: &Facts) -> Result<Edits> {
         let (host_keys, passwords) = (self.host_keys.as_ref(), self.passwords.as_ref());
         let inputs = self.inputs(facts)?;
         let mut edits = self.edits_with((host_keys, false), passwords, facts)?;
@@ -356,6 +366,6 @@ fn gather_keys(recipe: &Recipe, fetched: &keys::Fetched, stdin: impl Read) -> Re
 /// What is wrong with it.
 pub(crate) fn paths_of(recipe: &Recipe, keys: Gathered, facts: &Facts) -> Result<BTreeSet<String>> {
     let made = CustomizationTemplate::with(recipe, keys, &mut Input::none(), None)?;
-    let made = made.complete(&[])?.edits(facts)?;
+    let made = made.complete(&[])?.edits_or_none(facts)?;
     Ok(made.root.members().map(|member| member.path.clone()).collect())
 }

@@ -101,6 +101,7 @@ impl RequestedPasswords {
         Passwords(self.0.each_ref().map(|word| match word {
             None => None,
             Some(RequestedPassword::Hash(hash)) => Some(hash.clone()),
+            // This is hashed into the recipe's id: other words change all ids.
             Some(RequestedPassword::Plain(_)) => Some(Secret::new("by chance")),
         }))
     }

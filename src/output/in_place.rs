@@ -111,7 +111,7 @@ impl InPlaceEdit {
     }
 
     /// Makes the file this image, which may be made from that very file; how many bytes differed and
-    /// were written.
+    /// were written, or `None` if it was this image already.
     ///
     /// # Errors
     /// The operating system's; the file is then the old image or, by [`InPlaceEdit::recover`], the new one, which
@@ -120,7 +120,7 @@ impl InPlaceEdit {
         &self,
         outgoing: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
-    ) -> Result<u64> {
+    ) -> Result<Option<u64>> {
         let image = outgoing.image();
         // What is put in may be secret.
         let place = Output::of_bytes(&journal::path_beside(&self.path), OverwritePolicy::Refuse)?;
@@ -131,7 +131,7 @@ impl InPlaceEdit {
             if outgoing.is_private() {
                 self.keep_from_others()?;
             }
-            return Ok(0);
+            return Ok(None);
         }
         if progress.is_cancelled() {
             return Err(Error::Interrupted);
@@ -145,7 +145,7 @@ impl InPlaceEdit {
         closed.and_then(|()| published()).inspect_err(|_| self.give_back_room())?;
         place.sync_folder().map_err(|fault| self.half_edited(fault.into()))?;
         self.finish(&written)?;
-        Ok(bytes)
+        Ok(Some(bytes))
     }
 
     /// Reserves room for all that a journal changes, so that a full disk leaves the image as it is.

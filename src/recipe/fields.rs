@@ -11,11 +11,20 @@ use crate::keys;
 /// What is asked for, in one line.
 trait Shown {
     fn shown(&self) -> String;
+
+    /// Whether it is what holds where nothing is given: a switch that is off.
+    fn is_off(&self) -> bool {
+        false
+    }
 }
 
 impl Shown for bool {
     fn shown(&self) -> String {
         self.to_string()
+    }
+
+    fn is_off(&self) -> bool {
+        !self
     }
 }
 
@@ -45,6 +54,10 @@ impl Shown for Inject {
         };
         name.to_owned()
     }
+
+    fn is_off(&self) -> bool {
+        *self == Self::Archive
+    }
 }
 
 impl Shown for Xattrs {
@@ -71,6 +84,9 @@ trait IsSet: Sized {
 
     fn is_given(&self) -> bool;
 
+    /// Whether it is given, and off.
+    fn is_off(&self) -> bool;
+
     /// This, or else what stands below it.
     fn or_below(self, below: Self) -> Self {
         if self.is_given() { self } else { below }
@@ -92,6 +108,10 @@ impl<T: Shown> IsSet for Option<T> {
         self.is_some()
     }
 
+    fn is_off(&self) -> bool {
+        self.as_ref().is_some_and(Shown::is_off)
+    }
+
     fn onto(self, below: Self) -> Self {
         self.or_below(below)
     }
@@ -108,6 +128,10 @@ impl<T: Shown> IsSet for Vec<T> {
 
     fn is_given(&self) -> bool {
         !self.is_empty()
+    }
+
+    fn is_off(&self) -> bool {
+        false
     }
 
     fn onto(self, mut below: Self) -> Self {
@@ -170,8 +194,8 @@ macro_rules! every_field {
         /// The names and values of what was asked for, an element of a list each; of secrets the names alone.
         pub fn told(&self) -> Vec<(String, String)> {
             let of_field = |(name, values): (String, Vec<String>)| {
-                let is_secret = OF_SECRETS.contains(&name.as_str());
-                let told = |value| (name.clone(), if is_secret { String::new() } else { value });
+                let hidden = is_secret(&name);
+                let told = |value| (name.clone(), if hidden { String::new() } else { value });
                 values.into_iter().map(told).collect::<Vec<_>>()
             };
             self.values().into_iter().flat_map(of_field).collect()
@@ -180,6 +204,17 @@ macro_rules! every_field {
         /// The names of all fields.
         fn all() -> Vec<String> {
             [$(stringify!($field)),*].map(|name| name.replace('_', "-")).to_vec()
+        }
+
+        /// The names of the switches that are given as off, which they are also where nobody gives them.
+        pub fn switched_off(&self) -> Vec<String> {
+            let all = [$((stringify!($field), self.$field.is_off())),*];
+            let off = all.iter().filter(|(_, is_off)| *is_off);
+            let mut names: Vec<String> = off.map(|(name, _)| name.replace('_', "-")).collect();
+            names.retain(|name| {
+                !ON_BY_THEMSELVES.contains(&name.as_str()) && !tells_only(name)
+            });
+            names
         }
 
         /// The names of what was asked for.
@@ -209,6 +244,37 @@ const OF_SECRETS: [&str; 9] = [
     "wifi-password-file",
 ];
 
+/// What is reported as keys, files, arguments and machines.
+const SHOWN_AS_FACTS: [&str; 12] = [
+    "key",
+    "overlay",
+    "file",
+    "script",
+    "bin",
+    "unit",
+    "run",
+    "store",
+    "karg",
+    "karg-delete",
+    "karg-replace",
+    "machine",
+];
+
+/// Whether values of a name are not reported.
+fn is_secret(name: &str) -> bool {
+    OF_SECRETS.contains(&name)
+}
+
+/// Whether what is asked for under a name is reported by another name: as keys, files and arguments, as a password
+/// whatever it was given by, or as what a manifest has.
+pub fn is_shown_as_fact(name: &str) -> bool {
+    let is_named = SHOWN_AS_FACTS.contains(&name) || OF_RECORDS.contains(&name);
+    is_named || (is_secret(name) && !SECRETS_BY_NAME.contains(&name))
+}
+
+/// Secrets that are reported by their names.
+const SECRETS_BY_NAME: [&str; 2] = ["host-key-seed", "wifi-password-file"];
+
 /// What is of networks.
 const OF_NETWORKS: [&str; 11] = [
     "address",
@@ -228,7 +294,11 @@ const OF_NETWORKS: [&str; 11] = [
 const OF_ENTRIES: [&str; 3] = ["karg", "karg-delete", "karg-replace"];
 
 /// What only changes what an image tells of itself. The flags of these names are those of the commands that make images.
-pub const OF_RECORDS: [&str; 2] = ["manifest-digests", "sign"];
+pub const OF_RECORDS: [&str; 2] = [DIGESTS, SIGN];
+
+/// The names of what is asked for of a manifest.
+pub(crate) const DIGESTS: &str = "manifest-digests";
+pub(crate) const SIGN: &str = "sign";
 
 /// What only menus and volumes have.
 pub const OF_VOLUMES: [&str; 4] = ["timeout", "label", "name", "merge-initrd"];
@@ -239,8 +309,16 @@ pub const OF_CHOICES: [&str; 1] = ["default-entry"];
 /// What recipe files have and the command line has not.
 pub(crate) const OF_FILES: [&str; 1] = ["machine"];
 
+/// Switches that are on where a key is given and nothing is said of them. To have them off is an edit.
+const ON_BY_THEMSELVES: [&str; 2] = ["ssh-passwords", "greeting"];
+
 /// What only judges what is asked for under other names.
 const JUDGING: [&str; 2] = ["reproducible", "expect-fingerprint"];
+
+/// Whether what is asked for under a name changes nothing in a live system.
+fn tells_only(name: &str) -> bool {
+    OF_RECORDS.contains(&name) || JUDGING.contains(&name)
+}
 
 /// The name of the environment variable that stands in a file's place, if one does: `env:NAME`.
 pub(crate) fn of_environment(path: &Path) -> Option<&str> {
@@ -321,7 +399,7 @@ impl Recipe {
 
     /// Whether something of networks was asked for.
     pub fn sets_networks(&self) -> bool {
-        OF_NETWORKS.iter().any(|name| self.is_set(name))
+        self.edits().iter().any(|name| OF_NETWORKS.contains(&name.as_str()))
     }
 
     /// Whether something goes into stage 1, which must be understood then.
@@ -338,13 +416,22 @@ impl Recipe {
         kinds.len() < self.serial.len()
     }
 
-    /// The names of what was asked for that changes something, and does not only tell of it.
+    /// The names of what was asked for that puts something in. A switch that is off does not, and what only tells of the
+    /// image does not either.
     pub fn edits(&self) -> Vec<String> {
+        let off = self.switched_off();
         let mut names = self.set_names();
-        names.retain(|name| {
-            !OF_RECORDS.contains(&name.as_str()) && !JUDGING.contains(&name.as_str())
-        });
+        names.retain(|name| !off.contains(name) && !tells_only(name));
         names
+    }
+
+    /// The error for switches that are off where nothing of theirs is in the image, and nothing else is asked for.
+    pub fn switches_nothing_off(&self) -> Error {
+        let off = self.switched_off();
+        let mut all = self.values().into_iter();
+        let (name, value) = all.find(|(name, _)| off.contains(name)).unwrap_or_default();
+        let what = format!("{} would change nothing in the image", value.concat());
+        self.fault(&name, 0, what, "leave it out, or give what to put in, too")
     }
 
     /// Whether something was asked for under a name.

@@ -17,8 +17,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use document::{OF_COMMANDS, read, schema};
-pub(crate) use fields::{IN_IMAGE, OF_FILES, OF_MENUS, of_descriptor, of_environment};
-pub use fields::{OF_CHOICES, OF_RECORDS, OF_VOLUMES};
+pub(crate) use fields::{
+    DIGESTS, IN_IMAGE, OF_FILES, OF_MENUS, SIGN, of_descriptor, of_environment,
+};
+pub use fields::{OF_CHOICES, OF_RECORDS, OF_VOLUMES, is_shown_as_fact};
 pub use machine::Machine;
 pub use setting::{OtherNames, call_settings, called};
 pub(crate) use setting::{Phrase, Setting, setting};

@@ -20,6 +20,7 @@ use crate::iso::survey::squashfs;
 use crate::keys;
 use crate::live;
 use crate::recipe::edits::{Boot, Edits};
+use crate::recipe::{DIGESTS, OF_RECORDS, SIGN};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::manifest::{Manifest, found};
 use crate::units::ByteRange;
@@ -83,9 +84,6 @@ const AMONG_OTHERS: [&str; 5] = [
     "etc/modprobe.d/",
 ];
 
-/// What an image tells of itself that another stamping does not: facts of its manifest, which no live system has.
-const OF_RECORDS: [&str; 2] = ["sign", "manifest-digests"];
-
 /// Something that was put in, as `hostname` and `box`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Fact {
@@ -118,6 +116,8 @@ pub struct InjectedFacts {
     ports: Vec<String>,
     /// Those of the manifest.
     records: Vec<Fact>,
+    /// Whether one of the keys lets somebody in to a shell.
+    has_login_key: bool,
 }
 
 impl InjectedFacts {
@@ -233,7 +233,7 @@ impl InjectedFacts {
     /// The same of an image with a manifest.
     #[must_use]
     pub(crate) fn with_records(self, signed: bool, digested: bool) -> Self {
-        let found = OF_RECORDS.into_iter().zip([signed, digested]).filter(|(_, has)| *has);
+        let found = [(SIGN, signed), (DIGESTS, digested)].into_iter().filter(|(_, has)| *has);
         let fact = |(name, _): (&str, bool)| Fact { name: name.to_owned(), value: String::new() };
         Self { records: found.map(fact).collect(), ..self }
     }
@@ -261,12 +261,14 @@ impl InjectedFacts {
     /// Whether somebody can log in over ssh: by a key, or by a password that is not empty, as sshd refuses empty ones.
     pub fn lets_in(&self) -> bool {
         let has_password = PASSWORDS.iter().any(|name| self.has_named(name));
-        self.has_named(KEY) || (has_password && self.is_on(SSH_PASSWORDS))
+        self.has_login_key || (has_password && self.is_on(SSH_PASSWORDS))
     }
 
     /// Why nobody can, if [`Self::lets_in`] is false.
     pub fn why_nobody(&self) -> &'static str {
-        if PASSWORDS.iter().any(|name| self.has_named(name)) {
+        if self.has_named(KEY) {
+            "as no key that is put in lets anybody in"
+        } else if PASSWORDS.iter().any(|name| self.has_named(name)) {
             "as sshd takes keys only, and no key is put in"
         } else {
             "as neither a key nor a password is put in"
@@ -316,6 +318,7 @@ impl InjectedFacts {
         for member in squashfs::members(image, at).unwrap_or_default() {
             if is_key_file(&member.path) && matches!(member.kind, Kind::File(_)) {
                 self.add(KEY, format!("in /{}", member.path));
+                self.has_login_key = true;
             }
         }
     }
@@ -339,6 +342,7 @@ impl InjectedFacts {
 
     fn add_keys(&mut self, text: &[u8]) {
         let Ok(found) = keys::parse("authorized_keys", text) else { return };
+        self.has_login_key |= found.keys.letting_in() > 0;
         for key in found.keys.keys() {
             let fact = Fact { name: KEY.to_owned(), value: key.fingerprint.clone() };
             self.all.insert(fact, key.comment.clone());
@@ -500,7 +504,7 @@ fn loses(edits: &Edits, fact: &Fact) -> bool {
     let Some(text) = edits.records.get(MANIFEST) else { return false };
     let manifest: Option<Manifest> = serde_json::from_slice(text).ok();
     match fact.name.as_str() {
-        "sign" => !edits.records.contains_key(SIGNATURE),
+        SIGN => !edits.records.contains_key(SIGNATURE),
         _ => manifest.is_none_or(|manifest| manifest.blocks.is_none()),
     }
 }

@@ -346,7 +346,7 @@ fn a_value_that_exists_once_is_changed() {
 /// What was put in before, what is given in its place, and what has the same.
 const CHANGED: [(&str, &str, &str); 14] = [
     ("--announce", "--announce=false --hostname box", "--hostname box"),
-    ("--hostname box", "--announce=false", "--hostname box"),
+    ("--hostname box", "--announce=false --hostname box", "--hostname box"),
     ("--key a.pub --ssh-passwords", "--ssh-passwords=false", "--key a.pub"),
     ("--hostname box --ssh-passwords=false", "--ssh-passwords", "--hostname box"),
     ("--key a.pub --greeting=false", "--greeting", "--key a.pub"),
@@ -400,6 +400,92 @@ fn a_unit_that_is_not_started_any_more_is_reported() {
         ["odd.service was enabled before and is not any more", "other.service is taken out"]
     {
         assert!(told.contains(words), "{told}");
+    }
+}
+
+/// Switches that are off, and what an image has of which they take something out, if there is such a thing.
+const OFF: [(&str, Option<&str>); 12] = [
+    ("--enable=false", Some("--unit odd.service --enable")),
+    ("--announce=false", Some("--announce --host-key host")),
+    ("--merge-initrd=false", Some("--merge-initrd")),
+    ("--inject=archive", Some("--inject=credential")),
+    ("--path=false", None),
+    ("--allow-secrets=false", None),
+    ("--wifi-open=false", None),
+    ("--wifi-wpa3=false", None),
+    ("--wifi-password-prompt=false", None),
+    ("--root-password-prompt=false", None),
+    ("--nixos-password-prompt=false", None),
+    ("--enable=false --path=false", None),
+];
+
+#[test]
+fn a_switch_that_is_off_takes_out_what_was_on_or_is_refused() {
+    for (off, on) in OFF {
+        let folder = stamped("--key a.pub --unit my.service");
+        let before = folder.read("image");
+        edit(&folder, off).refused(2, "would change nothing in the image");
+        assert!(folder.read("image") == before, "{off}");
+        run(&folder, &format!("edit --in-place base.iso {off}")).refused(2, "nothing in the image");
+        for command in ["base.iso -o made", "netboot base.iso -o made", "base.iso -n"] {
+            // Without a volume there are no initrds of it to change.
+            let is_of_volumes = command.starts_with("netboot") && off.contains("initrd");
+            let told =
+                if is_of_volumes { "changes menus or a volume" } else { "nothing to put in" };
+            run(&folder, &format!("{command} {off}")).refused(2, told);
+        }
+        edit(&folder, &format!("--hostname box {off}")).done();
+        let Some(on) = on else { continue };
+        run(&folder, &format!("base.iso -q -f -o image --key a.pub {on}")).done();
+        let told = edit(&folder, off).err;
+        assert!(told.contains("changed image"), "{off}: {told}");
+        let plain = on.replace("--enable", "");
+        let plain = if on.starts_with("--unit") { plain } else { String::new() };
+        let host = if on.contains("host-key") { "--host-key host" } else { "" };
+        run(&folder, &format!("base.iso -q -f -o same --key a.pub {plain} {host}")).done();
+        assert!(
+            folder.read("image") == folder.read("same"),
+            "{off}: {}",
+            folder.run(&["diff", "same", "image"]).text()
+        );
+        edit(&folder, off).refused(2, "would change nothing in the image");
+    }
+}
+
+#[test]
+fn an_edit_that_changes_no_byte_says_so() {
+    for given in ["--key a.pub", "--hostname box", "--hostname box --path=false"] {
+        let folder = stamped("--key a.pub --hostname box");
+        let before = folder.read("image");
+        let told = edit(&folder, given).err;
+        assert!(
+            told.ends_with("image is as it was: what is asked for is in it already\n"),
+            "{told}"
+        );
+        assert!(!told.contains("changed") && folder.read("image") == before, "{told}");
+    }
+}
+
+#[test]
+fn what_holds_by_itself_makes_no_image() {
+    let folder = folder(&TINY);
+    for given in ["--greeting=false", "--ssh-passwords", "--merge-initrd"] {
+        for command in ["base.iso -o made", "edit --in-place base.iso"] {
+            run(&folder, &format!("{command} {given}")).refused(2, "nothing to put in");
+        }
+    }
+}
+
+#[test]
+fn keys_of_the_image_are_named_by_their_lines() {
+    let folder = stamped("--key a.pub --key b.pub");
+    for (name, line) in [("a.pub", 1), ("b.pub", 2)] {
+        let renamed = String::from_utf8(folder.read(name)).unwrap().replace("@x", "@elsewhere");
+        folder.write("again.pub", renamed.as_bytes());
+        let told = edit(&folder, "--key again.pub").err;
+        let expected =
+            format!("again.pub line 1: same key as in the image: key line {line}, dropped");
+        assert!(told.contains(&expected), "{told}");
     }
 }
 

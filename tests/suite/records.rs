@@ -354,7 +354,7 @@ fn random_keys_and_salts_are_refused_where_the_same_bytes_are_wanted() {
     let start = ["base.iso", "--key", "key.pub", "--reproducible", "-q", "-o"];
     let made = |out: &str, flags: &[&str]| folder.run(&[&start[..], &[out], flags].concat());
     for (flags, words) in [
-        (&["--host-key", "generate"][..], "host-key: would be made by chance"),
+        (&["--host-key", "generate"][..], "host-key: would be random, different each time"),
         (&["--root-password-file", "password"], "root-password-file: the salt"),
         (&["--sign", "ecdsa"], "a signature by such a key"),
     ] {

@@ -90,11 +90,16 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     let finished = stamping.compose()?;
     let beside = known.as_ref().map(KnownHosts::ready).transpose()?.flatten();
     let image = finished.image.outgoing();
-    let bytes = format_bytes(edited.rewrite(image, &progress)?);
     let name = shell_quote(&args.image);
     let mode = mode_note(image.is_private().into());
     let mode = mode.map(|mode| format!(", {mode}")).unwrap_or_default();
-    printer::say(&format!("{}changed {name} ({bytes} written{mode})\n", finished.summary));
+    printer::say(&match edited.rewrite(image, &progress)? {
+        Some(bytes) => {
+            let bytes = format_bytes(bytes);
+            format!("{}changed {name} ({bytes} written{mode})\n", finished.summary)
+        }
+        None => format!("{name} is as it was: what is asked for is in it already{mode}\n"),
+    });
     publish(beside.into_iter().collect())?;
     if let Some(known) = &known {
         printer::say(&known.summary());
@@ -163,10 +168,13 @@ impl Stays {
 }
 
 impl Args {
-    /// The flags over the recipe file. To take out keys is enough.
+    /// The flags over the recipe file. To take out keys is enough, and so is a switch that is off: the image tells later
+    /// whether it was on.
     fn recipe(&self) -> Result<Recipe> {
-        if !self.remove_key.is_empty() || (self.edit.no_key && !self.replace) {
-            return self.edit.shared();
+        let shared = self.edit.shared()?;
+        let takes_out = self.edit.no_key || !shared.switched_off().is_empty();
+        if !self.remove_key.is_empty() || (takes_out && !self.replace) {
+            return Ok(shared);
         }
         let recipe = self.edit.recipe()?;
         if recipe.edits().is_empty() && self.edit.known_hosts().is_some() {
@@ -198,6 +206,10 @@ impl Args {
             return Err(no_key_there("no key was put into the image with --key"));
         }
         let carried = previous.carried(&base.facts(), &asked)?;
+        let is_something_off = previous.is_switched_off(&asked) || !carried.left_out().is_empty();
+        if asked.edits().is_empty() && removed.is_empty() && !is_something_off {
+            return Err(asked.switches_nothing_off());
+        }
         removed.extend(carried.left_out().iter().map(|path| format!("/{path}")));
         let stays = Stays { everything: true, asked: asked.set_names(), removed };
         let recipe = previous.with(asked)?;
@@ -224,6 +236,9 @@ impl Args {
         }
         if self.edit.no_key && !self.replace {
             return Err(no_key_there("nothing was put into the image before"));
+        }
+        if recipe.edits().is_empty() && !recipe.switched_off().is_empty() && !self.replace {
+            return Err(recipe.switches_nothing_off());
         }
         let customization = edit_args::gather(&recipe)?;
         edit_args::tell(&customization);

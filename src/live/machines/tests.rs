@@ -145,7 +145,7 @@ fn machines_that_cannot_be_told_apart_or_get_nothing_are_refused_with_their_plac
         (
             format!("reproducible = true\n{}", table(&format!("{mac}host-key = 'generate'\n"))),
             "3:1: machine",
-            "by chance",
+            "would be random",
         ),
         (
             format!(

@@ -164,6 +164,10 @@ impl PreviousStamp {
             before.entry.clear();
         }
         asked.serial = new_ports(&mut before.serial, asked.serial);
+        // One text of all lines, so that messages number them as the file of the image does.
+        if !before.key.is_empty() {
+            before.key = vec![before.key.join("\n")];
+        }
         let stays = asked.inject.is_none();
         let mut recipe = asked.onto(before);
         if stays && recipe.inject == Some(Inject::Credential) {
@@ -174,6 +178,15 @@ impl PreviousStamp {
             }
         }
         Ok(recipe)
+    }
+
+    /// Whether something was on that is asked to be off. [`Carried::left_out`] has the links of units.
+    pub fn is_switched_off(&self, asked: &Recipe) -> bool {
+        let before = &self.recipe;
+        let goes = |asked, before| asked == Some(false) && before == Some(true);
+        goes(asked.announce, before.announce)
+            || goes(asked.merge_initrd, before.merge_initrd)
+            || (asked.inject == Some(Inject::Archive) && before.inject == Some(Inject::Credential))
     }
 
     /// What stays as a recipe, with its networks or without them.
