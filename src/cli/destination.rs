@@ -249,6 +249,15 @@ pub(crate) fn mode_note(privacy: Privacy) -> Option<&'static str> {
     }
 }
 
+/// The same of several files that hold secrets.
+pub(crate) fn mode_note_of(files: usize) -> Option<String> {
+    match files {
+        0 => None,
+        1 => Some("mode 0600, as it holds secrets: 1 image".to_owned()),
+        files => Some(format!("mode 0600, as they hold secrets: {files} images")),
+    }
+}
+
 /// Tells that a file was written, what there is to say about it, who may read it, and whether it is on the disk.
 pub(crate) fn wrote(file: &Output, about: &[&str], privacy: Privacy) -> String {
     let about: Vec<&str> = about.iter().copied().chain(mode_note(privacy)).collect();

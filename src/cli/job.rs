@@ -21,7 +21,9 @@ use remaster::units::format_bytes;
 
 use super::printer;
 use super::record::ManifestArgs;
-use super::summary::{host_keys_shown, keys_shown, record_gone, settings_shown, taken_out};
+use super::summary::{
+    host_keys_shown, keys_shown, record_gone, records_shown, settings_shown, taken_out,
+};
 
 /// Surveys a base of any kind.
 pub(crate) fn base(file: &ImageFile) -> Result<BaseImage<&ImageFile>> {
@@ -184,6 +186,8 @@ impl<'a> StampJob<'a> {
     fn told(&self) -> String {
         let mut text = keys_shown(&self.customization.keys);
         text.push_str(&settings_shown(&InjectedFacts::from_edits(self.made.edits()), &self.recipe));
+        let has_digests = self.made.manifest().blocks.is_some();
+        text.push_str(&records_shown(self.made.signer(), has_digests));
         text
     }
 
@@ -200,7 +204,7 @@ impl<'a> StampJob<'a> {
             InjectMethod::MergeInitrd => "initrds changed; ",
             InjectMethod::ExtraInitrd | InjectMethod::Credential | InjectMethod::Menus => "",
         };
-        let who = match self.customization.keys.keys.len() {
+        let who = match self.customization.keys.keys.letting_in() {
             0 => "",
             _ if !self.customization.touch_stage_one() => "",
             1 => " accepts the key for root and nixos",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
+use remaster::live::note_on_key;
 use remaster::output::file::Ready;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
@@ -19,6 +20,7 @@ use remaster::stamp::sign::{self, Sign};
 
 use super::destination::{OutputArgs, of_flag};
 use super::interrupt;
+use super::printer;
 use super::shell::shell_quote;
 
 /// What images tell of themselves.
@@ -62,6 +64,8 @@ impl ManifestArgs {
     /// The signer and the clock, which is asked for nowhere else.
     pub(super) fn options(&self) -> Result<ManifestOptions> {
         let signer = self.sign.as_deref().map(signer).transpose()?;
+        let exposed = self.sign.as_deref().and_then(|path| note_on_key("sign", path));
+        exposed.iter().for_each(|line| printer::note(line));
         if self.reproducible && signer.as_ref().is_some_and(|signer| !signer.is_reproducible()) {
             return Err(Error::Usage {
                 what: "a signature by such a key may be another one each time, and --reproducible is given".into(),

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use remaster::keys::Gathered;
 use remaster::live::Customization;
-use remaster::recipe::Recipe;
 use remaster::recipe::edits::Edits;
+use remaster::recipe::{Recipe, is_shown_as_fact};
 use remaster::stamp::injected_facts::{Fact, InjectedFacts};
+use remaster::stamp::sign::Sign;
 
 use super::printer;
 
@@ -58,9 +59,10 @@ pub(crate) fn tree_settings_shown(edits: &Edits, recipe: &Recipe) -> String {
 /// The keys that are let in, a line each.
 pub(crate) fn keys_shown(gathered: &Gathered) -> String {
     let mut text = String::new();
-    for key in gathered.keys.keys() {
+    for (key, shut_out) in gathered.keys.judged() {
         let line = format!("key: {} {} {}", key.algorithm, key.fingerprint, key.comment);
-        let _ = writeln!(text, "{}", line.trim_end());
+        let why = shut_out.map(|why| format!(" (lets nobody in: {why})")).unwrap_or_default();
+        let _ = writeln!(text, "{}{why}", line.trim_end());
     }
     text
 }
@@ -78,32 +80,22 @@ pub(crate) fn host_keys_shown(customization: &Customization) -> String {
     text
 }
 
-/// What is reported as keys, files and arguments, or as a password whatever it was given by.
-const TOLD_OTHERWISE: [&str; 19] = [
-    "key",
-    "host-key",
-    "root-password-file",
-    "root-password-prompt",
-    "root-password-hash",
-    "nixos-password-file",
-    "nixos-password-prompt",
-    "nixos-password-hash",
-    "overlay",
-    "file",
-    "script",
-    "bin",
-    "unit",
-    "run",
-    "store",
-    "karg",
-    "karg-delete",
-    "karg-replace",
-    "machine",
-];
+/// What the manifest has beyond the usual, a line each.
+pub(crate) fn records_shown(signer: Option<&dyn Sign>, has_digests: bool) -> String {
+    let mut text = String::new();
+    if let Some(signer) = signer {
+        let (kind, print) = (signer.algorithm(), signer.fingerprint());
+        let _ = writeln!(text, "manifest: signed with {kind} {print}");
+    }
+    if has_digests {
+        text.push_str("manifest: digests of all blocks\n");
+    }
+    text
+}
 
 /// Whether what was asked for under a name shows in nothing else that is reported.
 fn is_told_here(given: &InjectedFacts, name: &str) -> bool {
-    !TOLD_OTHERWISE.contains(&name) && !given.facts().any(|fact| fact.name == name)
+    !is_shown_as_fact(name) && !given.facts().any(|fact| fact.name == name)
 }
 
 /// What else is set, and whether nobody can log in over ssh, a line each; nothing that is secret.

@@ -7,7 +7,7 @@ use crate::formats::credential::keys_on;
 use crate::formats::newc::{Kind, Member};
 use crate::image::check::Check;
 use crate::iso::injected::Stamped;
-use crate::keys;
+use crate::keys::{self, AuthorizedKey};
 use crate::live;
 
 /// Paths of `authorized_keys` files in a payload, and whom they let in.
@@ -38,7 +38,7 @@ pub fn host_keys(root: &[Member]) -> Vec<HostKey> {
     shown.collect()
 }
 
-/// The keys that are let in: those among files of the live system's root, and those that command lines carry, by the paths
+/// The keys that are there for logins, each once for each user: those among files of the live system's root, and those that command lines carry, by the paths
 /// of their files.
 pub fn keys(root: &[Member], carried: &[(String, Vec<u8>)]) -> Vec<Key> {
     let text = |path: &str| root.iter().find(|member| member.path == path);
@@ -47,16 +47,35 @@ pub fn keys(root: &[Member], carried: &[(String, Vec<u8>)]) -> Vec<Key> {
             Some(Kind::File(text)) => vec![text],
             _ => carried.iter().filter(|(name, _)| name == path).map(|(_, text)| text).collect(),
         };
-        let parsed = texts.into_iter().filter_map(|text| keys::parse(path, text).ok());
-        let keys = parsed.flat_map(|found| found.keys.keys().cloned().collect::<Vec<_>>());
-        keys.map(|key| Key {
-            user,
-            algorithm: key.algorithm,
-            fingerprint: key.fingerprint,
-            comment: key.comment,
+        texts.into_iter().filter_map(|text| keys::parse(path, text).ok()).flat_map(|found| {
+            found.keys.judged().map(|(key, why)| of_line(user, key, why)).collect::<Vec<_>>()
         })
     });
-    found.collect()
+    let mut all: Vec<Key> = Vec::new();
+    for key in found {
+        match all.iter_mut().find(|other| is_same(other, &key)) {
+            // Several lines may have one key. The first that lets in tells of it.
+            Some(other) if other.shut_out.is_some() && key.shut_out.is_none() => *other = key,
+            Some(_) => {}
+            None => all.push(key),
+        }
+    }
+    all
+}
+
+fn of_line(user: &'static str, key: &AuthorizedKey, why: Option<&str>) -> Key {
+    Key {
+        user,
+        algorithm: key.algorithm.clone(),
+        fingerprint: key.fingerprint.clone(),
+        comment: key.comment.clone(),
+        shut_out: why.map(str::to_owned),
+    }
+}
+
+fn is_same(one: &Key, other: &Key) -> bool {
+    let of = |key: &Key| (key.user, key.algorithm.clone(), key.fingerprint.clone());
+    of(one) == of(other)
 }
 
 /// What was put in, also by keys that the command lines carry.
@@ -82,6 +101,8 @@ pub(super) fn injected_of(
         way,
         base_label,
         base_size: stamped.undo.base_size,
+        signed_by: None,
+        block_digests: false,
         keys: keys(&stamped.root, carried),
         host_keys: host_keys(&stamped.root),
         secrets,

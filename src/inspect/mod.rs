@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::image::ReadAt;
 pub use crate::image::check::Check;
 use crate::image::file_type::{self, BaseKind};
+use crate::stamp::manifest::found;
 pub use injected::{host_keys, keys};
 
 /// The version of the JSON form.
@@ -208,7 +209,11 @@ pub struct Injected {
     pub base_label: String,
     /// Bytes of the base below.
     pub base_size: u64,
-    /// Keys that are let in.
+    /// The fingerprint of the key that signed the manifest, as that says; nothing of it is verified.
+    pub signed_by: Option<String>,
+    /// Whether the manifest has digests of all blocks.
+    pub block_digests: bool,
+    /// Keys that are there for logins.
     pub keys: Vec<Key>,
     /// Host keys by which the machine is known.
     pub host_keys: Vec<HostKey>,
@@ -242,6 +247,8 @@ pub struct Key {
     pub fingerprint: String,
     /// Its comment.
     pub comment: String,
+    /// Why it lets nobody in to a shell, if it does not.
+    pub shut_out: Option<String>,
 }
 
 /// A setting of the live system.
@@ -282,10 +289,22 @@ pub struct File {
 impl Report {
     /// Looks at an image.
     pub fn read<I: ReadAt>(image: &I) -> Result<Self> {
-        image.if_unchanged(file_type::base_kind(image).and_then(|kind| match kind {
+        let read = file_type::base_kind(image).and_then(|kind| match kind {
             BaseKind::Disk => Self::of_raw(image),
             BaseKind::Iso => Self::of_iso(image),
-        }))
+        });
+        image.if_unchanged(read.map(|report| report.with_manifest(image)))
+    }
+
+    /// The same with what the manifest has beyond the usual. One that cannot be read has nothing of it.
+    fn with_manifest<I: ReadAt>(mut self, image: &I) -> Self {
+        if let Some(injected) = &mut self.injected
+            && let Ok(Some(found)) = found::of_image(image)
+        {
+            injected.signed_by = found.manifest.signed_by.filter(|_| found.signature.is_some());
+            injected.block_digests = found.manifest.blocks.is_some();
+        }
+        self
     }
 
     /// Whether all structures agree.

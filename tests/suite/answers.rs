@@ -61,3 +61,57 @@ fn an_image_that_nobody_can_enter_over_ssh_says_so() {
     let stock = folder.run(&["inspect", "base.iso"]).done();
     assert!(stock.contains("nothing was put in") && !stock.contains(nobody), "{stock}");
 }
+
+#[test]
+fn keys_that_let_nobody_in_are_shown_apart_with_their_reasons() {
+    let folder = folder();
+    let [alice, bob, carol] = [1, 2, 3].map(|number| format!("{}\n", key(number).trim_end()));
+    let lines = format!("command=\"ls\" {alice}{alice}expiry-time=\"20200101\" {bob}{carol}");
+    folder.write("several", lines.as_bytes());
+    let made: &[(&[&str], &str)] =
+        &[(&["base.iso", "-o", "a.iso"], "a.iso"), (&["netboot", "base.iso", "-o", "nb"], "nb")];
+    for (words, image) in made {
+        folder.run(&[words, &["--key", "several"][..]].concat()).done();
+        let text = folder.run(&["inspect", image]).done();
+        let count = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+        assert_eq!(count("ssh login: root and nixos with ssh-ed25519 SHA256:"), 1, "{text}");
+        assert_eq!(count("ssh login: "), 1, "{text}");
+        assert_eq!(count("key that lets nobody in: "), 2, "{text}");
+        for why in ["(command= runs ls instead of a shell)", "(expiry-time= lets nobody in since"] {
+            assert!(text.contains(why), "{image}: {why}: {text}");
+        }
+    }
+    let json = folder.run(&["inspect", "--json", "a.iso"]).done();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let keys = json["injected"]["keys"].as_array().unwrap();
+    let shut_out = keys.iter().filter(|key| !key["shut_out"].is_null()).count();
+    assert_eq!((keys.len(), shut_out), (6, 4), "{keys:?}");
+    let summary = folder.run(&["base.iso", "-f", "-o", "a.iso", "--key", "several"]).err;
+    assert!(summary.contains("accepts the key for root"), "{summary}");
+    folder.write("forced", format!("command=\"ls\" {alice}{alice}").as_bytes());
+    for command in [&["base.iso", "-f", "-o", "b.iso"][..], &["netboot", "base.iso", "-o", "b"]] {
+        let refused = folder.run(&[command, &["--key", "forced"]].concat());
+        refused.refused(2, "no key lets anybody in to a shell");
+    }
+}
+
+#[test]
+fn an_open_network_is_no_secret_and_one_with_a_password_is() {
+    let folder = folder();
+    folder.write("psk", b"secretpass\n");
+    let rows: [(&[&str], bool); 3] = [
+        (&["--wifi", "home", "--wifi-open"], false),
+        (&["--wifi", "home", "--wifi-password-file", "psk"], true),
+        (&["--wifi", "a", "--wifi", "b", "--wifi-password-file", "psk", "--wifi-open"], true),
+    ];
+    for (given, is_secret) in rows {
+        for base in ["base.iso", "sd.img"] {
+            let made = folder.run(&[&[base, "-f", "-o", "made"], given].concat());
+            assert_eq!(made.err.contains("secret"), is_secret, "{base} {given:?}: {}", made.err);
+            let shown = folder.run(&["inspect", "made"]).done();
+            assert_eq!(shown.contains("secret: "), is_secret, "{base} {given:?}: {shown}");
+            let dry = folder.run(&[&[base, "-n"], given].concat()).done();
+            assert_eq!(dry.contains("secret"), is_secret, "{base} {given:?}: {dry}");
+        }
+    }
+}

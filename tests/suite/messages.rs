@@ -4,7 +4,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Folder, TINY, key};
+use ssh_key::LineEnding;
+
+use crate::support::{Folder, TINY, key, pair};
 
 /// Commands that make something, each into `out`.
 const MAKING: &[&[&str]] = &[
@@ -116,6 +118,27 @@ fn a_secret_that_everybody_may_read_is_reported() {
         let told = "everybody on this machine may read word, the file of --root-password-file";
         assert_eq!(ended.err.contains(told), is_told, "{mode:o}: {}", ended.err);
         assert_eq!(ended.status, 0, "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_signing_key_that_everybody_may_read_is_reported_and_a_public_one_is_not() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("signer", pair(7).to_openssh(LineEnding::LF).unwrap().as_bytes());
+    folder.write("signer.pub", key(7).as_bytes());
+    folder.write("sign.toml", b"sign = 'signer'\n");
+    let told = "everybody on this machine may read signer, the file of ";
+    for (mode, given, is_told) in [
+        (0o644, ["--sign", "signer"], true),
+        (0o644, ["--recipe", "sign.toml"], true),
+        (0o600, ["--sign", "signer"], false),
+        (0o644, ["--sign", "signer.pub"], false),
+    ] {
+        fs::set_permissions(folder.at("signer"), fs::Permissions::from_mode(mode)).unwrap();
+        let put = ["base.iso", "--key", "key.pub", "-f", "-o", "out"];
+        let ended = folder.run(&[&put[..], &given].concat());
+        assert_eq!(ended.err.contains(told), is_told, "{mode:o} {given:?}: {}", ended.err);
     }
 }
 

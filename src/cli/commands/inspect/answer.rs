@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use remaster::image::ImageFile;
-use remaster::inspect::{Check, HostKey, Key, Report, host_keys, keys};
+use remaster::inspect::{Check, HostKey, Injected, Key, Report, host_keys, keys};
 use remaster::netboot::tree::Tree;
 use remaster::recipe::Recipe;
 use remaster::stamp::injected_facts::InjectedFacts;
@@ -26,7 +26,11 @@ pub(super) struct Answer {
     arguments: Vec<String>,
     /// Who may log in with which key.
     keys: Vec<String>,
+    /// Keys that let nobody in, and why.
+    shut_out: Vec<String>,
     host_keys: Vec<String>,
+    /// What the manifest has beyond the usual.
+    manifest: Vec<String>,
     secrets: Vec<String>,
     checks: Vec<Check>,
 }
@@ -42,7 +46,9 @@ impl Answer {
             given,
             arguments: Vec::new(),
             keys: injected.map(|found| logins(&found.keys)).unwrap_or_default(),
+            shut_out: injected.map(|found| shut_out(&found.keys)).unwrap_or_default(),
             host_keys: host_keys.map(shown).collect(),
+            manifest: injected.map(manifest).unwrap_or_default(),
             secrets: injected.map(|found| found.secrets.clone()).unwrap_or_default(),
             checks: report.checks.clone(),
         }
@@ -53,6 +59,7 @@ impl Answer {
         let (given, is_alone) = (tree.injected_facts(), tree.is_initrd_alone());
         let is_given = !is_alone || given.facts().next().is_some();
         let lines = tree.arguments_shown().into_iter();
+        let found = keys(tree.root(), &tree.carried());
         let line = |(script, words): (&str, Vec<String>)| {
             let words = if words.is_empty() { "none".to_owned() } else { words.join(" ") };
             format!("{words} ({script})")
@@ -60,8 +67,10 @@ impl Answer {
         Self {
             release: release(tree.release(), tree.architecture()),
             shape: vec!["kernel and initrd, for netboot or kexec".to_owned()],
-            keys: logins(&keys(tree.root(), &tree.carried())),
+            keys: logins(&found),
+            shut_out: shut_out(&found),
             host_keys: host_keys(tree.root()).iter().map(shown).collect(),
+            manifest: Vec::new(),
             secrets: tree.secrets(),
             given: is_given.then_some(given),
             nothing: is_alone.then_some("nothing was put into the initrd"),
@@ -76,6 +85,7 @@ impl Answer {
             let _ = writeln!(text, "  {line}");
         }
         put_few(&mut text, "ssh login", &self.logins());
+        put_few(&mut text, "key that lets nobody in", &self.shut_out);
         if let Some(given) = &self.given {
             text.push_str(&settings_shown(given, &Recipe::default()));
         }
@@ -85,6 +95,7 @@ impl Answer {
         put_few(&mut text, "all kernel arguments", &self.arguments);
         put_few(&mut text, "host key", &self.host_keys);
         put_few(&mut text, "secret", &self.secrets);
+        put_few(&mut text, "manifest", &self.manifest);
         self.put_checks(&mut text);
         text
     }
@@ -143,18 +154,42 @@ fn shown(key: &HostKey) -> String {
     format!("{} {}", key.algorithm, key.fingerprint)
 }
 
-/// Each key once, with those that it lets in.
+/// Each key once that lets in, with those that it lets in.
 fn logins(keys: &[Key]) -> Vec<String> {
     let mut found: Vec<(String, Vec<&str>)> = Vec::new();
-    for key in keys {
-        let shown = format!("{} {} {}", key.algorithm, key.fingerprint, key.comment);
-        let shown = shown.trim_end().to_owned();
+    for key in keys.iter().filter(|key| key.shut_out.is_none()) {
+        let shown = shown_key(key);
         match found.iter_mut().find(|(other, _)| *other == shown) {
             Some((_, users)) => users.push(key.user),
             None => found.push((shown, vec![key.user])),
         }
     }
     found.into_iter().map(|(key, users)| format!("{} with {key}", users.join(" and "))).collect()
+}
+
+/// Each key once that lets nobody in, and why.
+fn shut_out(keys: &[Key]) -> Vec<String> {
+    let shown = |key: &Key| Some(format!("{} ({})", shown_key(key), key.shut_out.as_ref()?));
+    let mut found: Vec<String> = keys.iter().filter_map(shown).collect();
+    let mut seen = BTreeSet::new();
+    found.retain(|line| seen.insert(line.clone()));
+    found
+}
+
+fn shown_key(key: &Key) -> String {
+    let shown = format!("{} {} {}", key.algorithm, key.fingerprint, key.comment);
+    shown.trim_end().to_owned()
+}
+
+/// What the manifest has beyond the usual, a line each.
+pub(super) fn manifest(found: &Injected) -> Vec<String> {
+    let signed = found.signed_by.as_ref().map(|print| {
+        format!(
+            "signed by {print}, not verified here: `remaster verify --allowed-signers FILE` does that"
+        )
+    });
+    let digests = "digests of all blocks: `remaster verify` reads them".to_owned();
+    signed.into_iter().chain(found.block_digests.then_some(digests)).collect()
 }
 
 /// Lines of one kind. Only the first few are shown.

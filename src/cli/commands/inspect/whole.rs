@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use remaster::inspect::{Injected, Menu, Report, Signature};
 use remaster::units::format_bytes;
 
-use super::answer::name;
+use super::answer::{manifest, name};
 
 /// Each command line once, without what loaders add and without GRUB's variables.
 pub(super) fn kargs(report: &Report) -> String {
@@ -185,12 +185,14 @@ fn injected(text: &mut String, found: &Injected) {
         "\nput in as {way}; the base has {} bytes and the label {}",
         found.base_size, found.base_label
     );
+    for line in manifest(found) {
+        let _ = writeln!(text, "  manifest: {line}");
+    }
     for key in &found.keys {
-        let _ = writeln!(
-            text,
-            "  key for {}: {} {} {}",
-            key.user, key.algorithm, key.fingerprint, key.comment
-        );
+        let shut_out = key.shut_out.as_ref();
+        let shut_out = shut_out.map(|why| format!(" (lets nobody in: {why})")).unwrap_or_default();
+        let (user, algorithm, print) = (key.user, &key.algorithm, &key.fingerprint);
+        let _ = writeln!(text, "  key for {user}: {algorithm} {print} {}{shut_out}", key.comment);
     }
     for setting in &found.settings {
         let _ = writeln!(text, "  {}: {}", setting.name, setting.value);

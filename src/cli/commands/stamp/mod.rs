@@ -24,7 +24,8 @@ use remaster::threads;
 use serde_json::{Value, json};
 
 use crate::cli::progress::Meter;
-use crate::cli::{base, interrupt, job};
+use crate::cli::summary::records_shown;
+use crate::cli::{base, interrupt, job, printer};
 pub(crate) use args::Args;
 use args::BaseFacts;
 use reporter::BatchReporter;
@@ -72,6 +73,9 @@ pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
     let about_base = about_base(&facts, file.name());
     let teller = BatchReporter::new(args, users.len(), about_base)?;
     let tally = batch.run(&users, files, &teller)?;
+    if tally.made > 0 {
+        printer::say(&records_shown(options.signer.as_deref(), inside.manifest_digests));
+    }
     teller.end(args, &tally)?;
     match (tally.ended_by, tally.failed) {
         _ if interrupt::is_asked() => Err(Error::Interrupted),

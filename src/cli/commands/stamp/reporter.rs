@@ -13,11 +13,10 @@ use remaster::error::{Error, Result};
 use remaster::live::HostKeys;
 use remaster::output::file::{FileAccess, Output, publish};
 use remaster::stamp::batch::{BatchObserver, Beside, MadeImage, Summary};
-use remaster::stamp::privacy::Privacy;
 use serde_json::json;
 
 use super::args::Args;
-use crate::cli::destination::mode_note;
+use crate::cli::destination::mode_note_of;
 use crate::cli::{diagnostics, interrupt, known_hosts, printer, progress, shell, stale, summary};
 
 /// Tells of users as they are done.
@@ -168,8 +167,8 @@ impl BatchReporter {
     /// Tells who may read the files.
     fn tell_private(&self) {
         let private = self.private.load(Ordering::Relaxed);
-        if let Some(mode) = mode_note(Privacy::from(private > 0)) {
-            printer::say(&format!("{mode} (images: {private})\n"));
+        if let Some(mode) = mode_note_of(private) {
+            printer::say(&format!("{mode}\n"));
         }
     }
 
