@@ -6,8 +6,7 @@ use crate::boot::scripted;
 use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::StageOne;
 use crate::error::{Error, Result};
-use crate::formats::compression::Compression;
-use crate::formats::newc::{self, Kind, Member, Next};
+use crate::formats::newc::{self, Member};
 use crate::recipe::edits::{Attached, Edits, Purpose};
 
 /// Where the payload is in the initrd, and what the hook runs there.
@@ -51,36 +50,42 @@ pub(crate) fn in_initrd(number: usize) -> String {
     format!("/{FOLDER}/files{number}.img")
 }
 
-/// What brings the payload into the root of a live system: the call of this function.
-const COPY: &str = "copy \"$1\"\n";
-const COPY_FUNCTION: &str = "copy() {\n";
-
-/// What that does, which version 0.1.0 did in place of a call.
-const COPYING: &str = "cp -a /remaster/root/. \"$1\"/";
+/// What brings the payload into the root of a live system.
+pub(super) const COPY: &str = "copy \"$1\"\n";
 
 /// The path of the hook in the initrd.
 pub const SCRIPT: &str = "remaster/hook.sh";
 
+/// What each squashfs is for, and its path, as the hook's shell reads it.
+fn images(attached: &[Attached], kept: AttachmentLocation<'_>) -> Vec<(Purpose, String)> {
+    let numbered = (1..).zip(attached);
+    numbered.map(|(number, one)| (one.purpose, kept.path(number, &one.id))).collect()
+}
+
 /// The hook for what is attached.
-fn hook_of(attached: &[Attached], kept: AttachmentLocation<'_>) -> String {
+pub(super) fn text(images: &[(Purpose, String)]) -> String {
     const GIVE_BACK: &str = "give_back\n";
-    if attached.is_empty() {
+    if images.is_empty() {
         return [HOOK, COPY, GIVE_BACK].concat();
     }
     let (mut before, mut after) = (Vec::new(), Vec::new());
-    for (number, one) in (1..).zip(attached) {
-        let image = kept.path(number, &one.id);
-        match one.purpose {
+    for (number, (purpose, image)) in (1..).zip(images) {
+        match *purpose {
             Purpose::Overlay => before.push(format!("unpack {image} \"$1\"\n")),
             Purpose::Store { on_path } => {
                 after.push(format!("store {number} {image} \"$1\"\n"));
-                after.extend(on_path.then(|| format!("programs {number} \"$1\"\n")));
+                after.extend(on_path.then(|| programs(number)));
             }
         }
     }
     after.extend((!after.is_empty()).then(|| "lay \"$1\"\n".to_owned()));
     let (before, after) = (before.concat(), after.concat());
     [HOOK, FILES, &before, COPY, &after, "leave\n", GIVE_BACK].concat()
+}
+
+/// The line that puts the programs of a store on the PATH.
+pub(super) fn programs(number: usize) -> String {
+    format!("programs {number} \"$1\"\n")
 }
 
 /// Runs the hook after all mounts of the root and before NixOS's activation.
@@ -99,13 +104,18 @@ RemainAfterExit=yes
 ExecStart=/bin/bash /remaster/hook.sh /sysroot
 ";
 
+/// What the payload has before everything that the hook copies.
+pub(super) fn first_members(hook: String) -> [Member; 3] {
+    [
+        Member::directory(FOLDER, 0o755),
+        Member::file(SCRIPT, 0o644, hook),
+        Member::directory(ROOT, 0o755),
+    ]
+}
+
 /// The archive with the hook and everything it copies: the same one for every initrd.
 pub fn payload(edits: &Edits, kept: AttachmentLocation<'_>) -> Result<Vec<u8>> {
-    let mut members = vec![
-        Member::directory(FOLDER, 0o755),
-        Member::file(SCRIPT, 0o644, hook_of(&edits.attached, kept)),
-        Member::directory(ROOT, 0o755),
-    ];
+    let mut members = first_members(text(&images(&edits.attached, kept))).to_vec();
     members.extend(
         edits
             .root
@@ -117,20 +127,25 @@ pub fn payload(edits: &Edits, kept: AttachmentLocation<'_>) -> Result<Vec<u8>> {
 
 /// The archive that makes this initrd run the hook. `renamed` are files that it gets again.
 pub fn hook(initrd: &Initrd, renamed: &[Member]) -> Result<Vec<u8>> {
-    let mut members = match &initrd.contents.stage_one {
+    let mut members = callers(initrd)?;
+    members.extend_from_slice(renamed);
+    newc::write(&members).map_err(Error::io("make the hook archive"))
+}
+
+/// What makes this initrd run the hook.
+pub(super) fn callers(initrd: &Initrd) -> Result<Vec<Member>> {
+    Ok(match &initrd.contents.stage_one {
         StageOne::Scripted { path, script } => {
             // The kernel replaces the link of the base by this file (Linux init/initramfs.c, clean_path).
             vec![Member::file("init", 0o755, scripted::with_call(&initrd.path, path, script)?)]
         }
         StageOne::Systemd { folders } => unit(folders),
-    };
-    members.extend_from_slice(renamed);
-    newc::write(&members).map_err(Error::io("make the hook archive"))
+    })
 }
 
 /// The unit in the first folder that systemd looks into, in the initrd and nowhere else
 /// (systemd.unit(5), "System Unit Search Path").
-fn unit(folders: &[String]) -> Vec<Member> {
+pub(super) fn unit(folders: &[String]) -> Vec<Member> {
     const CONTROL: &str = "etc/systemd/system.control";
     let missing = crate::boot::stage_one::HOOKED_FOLDERS
         .into_iter()
@@ -142,75 +157,6 @@ fn unit(folders: &[String]) -> Vec<Member> {
         "../remaster.service",
     ));
     members
-}
-
-/// What is wrong with an archive that is to make an initrd run the hook; none where it does, whichever version made it.
-pub(crate) fn fault_of_hook(archive: &[u8], initrd: &Initrd) -> Option<String> {
-    // Older versions made images without a seam, which only this compression needs.
-    if initrd.contents.parts.last() == Some(&Compression::Lz4) && !newc::has_seam(archive) {
-        return Some("no archive that starts behind zeros".to_owned());
-    }
-    let members = match members(archive) {
-        Ok(members) => members,
-        Err(fault) => return Some(fault),
-    };
-    let file = |path: &str| match &members.iter().find(|member| member.path == path)?.kind {
-        Kind::File(bytes) => Some(bytes.as_slice()),
-        _ => None,
-    };
-    match &initrd.contents.stage_one {
-        StageOne::Scripted { script, .. } => {
-            let calls = file("init").is_some_and(|init| scripted::is_with_call(init, script));
-            (!calls).then(|| "no stage 1 of that initrd which calls the hook".to_owned())
-        }
-        StageOne::Systemd { folders } => {
-            let is_there = |wanted: &Member| match &wanted.kind {
-                Kind::File(_) => file(&wanted.path).is_some_and(|text| has(text, SCRIPT)),
-                kind => {
-                    members.iter().any(|member| member.path == wanted.path && member.kind == *kind)
-                }
-            };
-            let missing = unit(folders).into_iter().find(|wanted| !is_there(wanted))?;
-            Some(format!("no {} as it should be", missing.path))
-        }
-    }
-}
-
-/// What is wrong with an archive that is to be the payload.
-pub(crate) fn fault_of_payload(archive: &[u8]) -> Option<String> {
-    let members = match members(archive) {
-        Ok(members) => members,
-        Err(fault) => return Some(fault),
-    };
-    let copies = members.iter().any(|member| match &member.kind {
-        Kind::File(text) => {
-            let is_called = has(text, COPY) || !has(text, COPY_FUNCTION);
-            member.path == SCRIPT && has(text, COPYING) && is_called
-        }
-        _ => false,
-    });
-    let has_root =
-        members.iter().any(|member| member.path == ROOT && member.kind == Kind::Directory);
-    match (copies, has_root) {
-        (true, true) => None,
-        (false, _) => Some(format!("no {SCRIPT} as it should be")),
-        (true, false) => Some(format!("no folder {ROOT}")),
-    }
-}
-
-/// The members of an archive of ours, or what is wrong with it.
-fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
-    let mut found = Vec::new();
-    let each = |member| {
-        found.push(member);
-        Next::Continue
-    };
-    newc::read(archive, u32::MAX, |_| true, each).map_err(|fault| fault.to_string())?;
-    Ok(found)
-}
-
-fn has(text: &[u8], words: &str) -> bool {
-    text.windows(words.len()).any(|part| part == words.as_bytes())
 }
 
 #[cfg(test)]
@@ -226,18 +172,18 @@ mod tests {
         };
         let all = [attached(Purpose::Overlay), attached(Purpose::Store { on_path: true })];
         let folder = Folder::below("/boot");
-        let text = hook_of(&all, AttachmentLocation::Volume(&folder));
-        let at = |line: &str| text.find(line).unwrap_or_else(|| panic!("{line} in {text}"));
+        let found = text(&images(&all, AttachmentLocation::Volume(&folder)));
+        let at = |line: &str| found.find(line).unwrap_or_else(|| panic!("{line} in {found}"));
         // The SHA-256 of nothing.
         let unpack = at("\nunpack \"$1\"/iso/boot/remaster/files1-e3b0c44298fc1c14.img \"$1\"\n");
         let copy = at("\ncopy \"$1\"\n");
         let store = at("\nstore 2 \"$1\"/iso/boot/remaster/files2-e3b0c44298fc1c14.img \"$1\"\n");
         assert!(unpack < copy && copy < store && store < at("\nprograms 2 \"$1\"\n"));
         assert!(at("\nprograms 2 \"$1\"\n") < at("\nlay \"$1\"\n"));
-        assert!(!hook_of(&[], AttachmentLocation::Volume(&folder)).contains("unpack"));
-        let text = hook_of(&all, AttachmentLocation::Initrd);
-        assert!(text.contains("\nunpack /remaster/files1.img \"$1\"\n"), "{text}");
-        assert!(text.contains("\nstore 2 /remaster/files2.img \"$1\"\n"), "{text}");
+        assert!(!text(&[]).contains("unpack"));
+        let found = text(&images(&all, AttachmentLocation::Initrd));
+        assert!(found.contains("\nunpack /remaster/files1.img \"$1\"\n"), "{found}");
+        assert!(found.contains("\nstore 2 /remaster/files2.img \"$1\"\n"), "{found}");
     }
 
     #[test]

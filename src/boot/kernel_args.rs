@@ -22,8 +22,12 @@ const SPEEDS: [u32; 8] = [9600, 19_200, 38_400, 57_600, 115_200, 230_400, 921_60
 const FASTEST_OF_PCS: u32 = 115_200;
 
 /// Arguments that are not the user's to change, and why.
-const KEPT: [(&str, Phrase); 4] = [
+const KEPT: [(&str, Phrase); 5] = [
     ("init", Phrase("names the system that is started", &[])),
+    (
+        "rdinit",
+        Phrase("names the program that the initrd starts, which brings in what was put in", &[]),
+    ),
     ("root", Phrase("names the volume: it follows {}", &[setting!(label)])),
     ("initrd", Phrase("is how isolinux names initrds", &[])),
     ("BOOT_IMAGE", Phrase("is added by the boot loader", &[])),
@@ -293,6 +297,7 @@ mod tests {
         for (recipe, words) in [
             (karg("init=/bin/sh"), "--karg: init= stays as it is: it names the system"),
             (karg("root=LABEL=x"), "root= stays as it is: it names the volume"),
+            (karg("rdinit=/x"), "rdinit= stays as it is"),
             (karg("initrd=/x"), "initrd= stays as it is"),
             (karg("rd.initrd=/x"), "isolinux would take the `initrd=`"),
             (karg("quiet splash"), "is it several arguments?"),

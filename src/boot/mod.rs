@@ -5,6 +5,7 @@ mod credential_clash;
 pub(crate) mod entry_args;
 pub mod folder;
 pub mod hook;
+pub mod hook_check;
 mod initrd;
 pub mod kernel_args;
 pub mod menu;

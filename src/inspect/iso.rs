@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::injected::{carried_alike, credentials, injected_of, without_archives};
+use super::manifest::OwnManifest;
 use super::{
     BootPath, BootTarget, Entry, Initrd, Injected, Menu, Partition, Partitions, Report, SCHEMA,
     Signature, UefiProgram, Volume,
 };
 use crate::boot::config::{Config, ConfigLocation};
+use crate::boot::hook_check::MadeBy;
 use crate::boot::menu::Started;
 use crate::boot::stage_one;
 use crate::error::{Error, Result};
@@ -17,11 +19,13 @@ use crate::image::ReadAt;
 use crate::image::check::Check;
 use crate::iso::checks;
 use crate::iso::injected::{IsoBase, Stamped};
-use crate::iso::loaded;
+use crate::iso::loaded::{self, LoadCheck};
 use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
 use crate::iso::survey::loaders;
 use crate::iso::survey::nixos::initrd_place;
+use crate::stamp::manifest::BaseFacts;
+use crate::stamp::manifest::found;
 use crate::stamp::privacy::secrets;
 use crate::units::DISK_BLOCK;
 
@@ -30,13 +34,13 @@ impl Report {
     pub(super) fn of_iso<I: ReadAt>(image: &I) -> Result<Self> {
         let base = IsoBase::open(image)?;
         let now = if base.stamped.is_some() { Survey::read(image)? } else { base.survey.clone() };
-        let known = known_initrds(&base)?;
+        let known = Initrds::read(&base)?;
         let initrds = match &known {
-            Ok(known) => known.iter().map(initrd).collect(),
-            Err(_) => unknown_initrds(&base.survey)?,
+            Initrds::Known(known) => known.iter().map(initrd).collect(),
+            Initrds::Unknown(_) => unknown_initrds(&base.survey)?,
         };
         let mut checks = checks::check_survey(&now)?;
-        checks.extend(loaded(image, &base, &now, known)?);
+        checks.extend(check_stamped(image, &base, &now, known)?);
         checks.extend(carried_alike(&now.configs));
         Ok(Self {
             schema: SCHEMA,
@@ -187,13 +191,19 @@ fn triplets(survey: &Survey) -> Vec<BootTarget> {
         .collect()
 }
 
-/// The initrds of the base, or why they are not understood: such an image can be looked at.
-fn known_initrds<B: ReadAt>(
-    base: &IsoBase<B>,
-) -> Result<std::result::Result<Vec<stage_one::Initrd>, String>> {
-    match base.survey.initrds(&base.image) {
-        Err(fault @ Error::Unsupported { .. }) => Ok(Err(fault.to_string())),
-        found => found.map(Ok),
+/// The initrds of a base. An image whose initrds are not understood can be looked at.
+enum Initrds {
+    Known(Vec<stage_one::Initrd>),
+    /// Why they are not understood.
+    Unknown(String),
+}
+
+impl Initrds {
+    fn read<B: ReadAt>(base: &IsoBase<B>) -> Result<Self> {
+        match base.survey.initrds(&base.image) {
+            Err(fault @ Error::Unsupported { .. }) => Ok(Self::Unknown(fault.to_string())),
+            found => found.map(Self::Known),
+        }
     }
 }
 
@@ -206,18 +216,35 @@ fn initrd(initrd: &stage_one::Initrd) -> Initrd {
     }
 }
 
-/// Whether entries load what was put in.
-fn loaded<I: ReadAt>(
+/// Whether what was put in is whole, and loaded.
+fn check_stamped<I: ReadAt>(
     image: &I,
     base: &IsoBase<&I>,
     now: &Survey,
-    initrds: std::result::Result<Vec<stage_one::Initrd>, String>,
+    initrds: Initrds,
+) -> Result<Vec<Check>> {
+    let Some(stamped) = &base.stamped else { return Ok(Vec::new()) };
+    let manifest = OwnManifest::from_found(found::on_volume(image, now.tree()))?;
+    let survey = &base.survey;
+    let facts = BaseFacts::of(&base.image, survey.volume.identifier(), &survey.release)?;
+    let loaded = check_loaded(image, base, now, (stamped, initrds, manifest.made_by()))?;
+    Ok(loaded.into_iter().chain([manifest.check(stamped, facts)]).collect())
+}
+
+/// Whether entries load what was put in.
+fn check_loaded<I: ReadAt>(
+    image: &I,
+    base: &IsoBase<&I>,
+    now: &Survey,
+    (stamped, initrds, made_by): (&Stamped, Initrds, MadeBy),
 ) -> Result<Option<Check>> {
-    let Some(stamped) = &base.stamped else { return Ok(None) };
+    let (base, folder) = (&base.survey, &stamped.folder);
     match initrds {
-        Ok(initrds) => loaded::check(image, now, &base.survey, &initrds, &stamped.folder),
-        Err(_) if !loaded::has_payload(now, &stamped.folder) => Ok(None),
-        Err(fault) => Ok(Some(Check { name: loaded::NAME, ok: false, detail: fault })),
+        Initrds::Known(initrds) => {
+            LoadCheck { image, now, base, initrds: &initrds, folder, made_by }.run()
+        }
+        Initrds::Unknown(_) if !loaded::has_payload(now, folder) => Ok(None),
+        Initrds::Unknown(fault) => Ok(Some(Check { name: loaded::NAME, ok: false, detail: fault })),
     }
 }
 

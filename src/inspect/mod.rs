@@ -5,6 +5,7 @@ pub mod diff;
 
 mod injected;
 mod iso;
+mod manifest;
 mod raw;
 
 use serde::Serialize;

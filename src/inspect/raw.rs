@@ -2,13 +2,16 @@
 
 use super::injected::{carried_alike, credentials, injected_of, without_archives};
 use super::iso::{menu, partitions};
+use super::manifest::OwnManifest;
 use super::{BootPath, BootTarget, Injected, Report, Root, SCHEMA};
-use crate::disk::checks;
+use crate::disk::checks as disk_checks;
 use crate::disk::injected::DiskBase;
 use crate::disk::survey::{DiskSurvey, MENU, path_of};
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::iso::injected::Stamped;
+use crate::stamp::manifest::BaseFacts;
+use crate::stamp::manifest::found;
 use crate::stamp::privacy::secrets;
 
 impl Report {
@@ -16,9 +19,14 @@ impl Report {
     pub(super) fn of_raw<I: ReadAt>(image: &I) -> Result<Self> {
         let base = DiskBase::open(image)?;
         let now = if base.stamped.is_some() { DiskSurvey::read(image)? } else { base.raw.clone() };
-        let mut found = checks::check_survey(&now);
-        found.push(checks::counts(&now.filesystem(image)?)?);
-        found.extend(carried_alike(std::slice::from_ref(&now.config)));
+        let mut checks = disk_checks::check_survey(&now);
+        checks.push(disk_checks::counts(&now.filesystem(image)?)?);
+        if let Some(stamped) = &base.stamped {
+            let manifest = OwnManifest::from_found(found::in_root(image, &now))?;
+            let facts = BaseFacts::of(&base.image, base.raw.label.clone(), &base.raw.release)?;
+            checks.push(manifest.check(stamped, facts));
+        }
+        checks.extend(carried_alike(std::slice::from_ref(&now.config)));
         Ok(Self {
             schema: SCHEMA,
             size: now.size,
@@ -42,7 +50,7 @@ impl Report {
             injected: base.stamped.as_ref().map(|stamped| {
                 injected(stamped, secrets(image, &stamped.root, &stamped.attached), &base.raw, &now)
             }),
-            checks: found,
+            checks,
         })
     }
 }

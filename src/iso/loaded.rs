@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::boot::config::Config;
 use crate::boot::folder::Folder;
-use crate::boot::hook;
+use crate::boot::hook_check::{self, MadeBy};
 use crate::boot::stage_one::Initrd;
 use crate::checked;
 use crate::error::Result;
@@ -17,30 +17,27 @@ use crate::iso::survey::Survey;
 use crate::iso::survey::nixos::initrd_place;
 use crate::units::{ByteRange, DISK_BLOCK, beyond, u64_len};
 
-/// What it is called.
+/// The name of the check in reports.
 pub const NAME: &str = "what was put in";
 
-/// The check; none where nothing was put into initrds. `below` is the base, and `initrds` are its own.
-///
-/// # Errors
-/// The image cannot be read.
-pub fn check<I: ReadAt>(
-    image: &I,
-    now: &Survey,
-    below: &Survey,
-    initrds: &[Initrd],
-    folder: &Folder,
-) -> Result<Option<Check>> {
-    if !has_payload(now, folder) {
-        return Ok(None);
-    }
-    let payload = folder.payload();
-    let look = Look { image, now, below, initrds, folder, payload };
-    let wrong = look.wrong()?;
-    let entries: usize = now.configs.iter().map(|config| config.entries.len()).sum();
-    let right = || format!("{entries} entries load the hook of their initrd, and the payload");
-    let check = Check { name: NAME, ok: wrong.is_none(), detail: wrong.unwrap_or_else(right) };
-    Ok(Some(check))
+/// Arguments of the kernel that say what runs, in the initrd and behind it.
+const STARTED: [&str; 2] = ["init=", "rdinit="];
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadCheck<'a, I> {
+    /// The image.
+    pub image: &'a I,
+    /// Its facts.
+    pub now: &'a Survey,
+    /// Those of its base.
+    pub base: &'a Survey,
+    /// The base's initrds.
+    pub initrds: &'a [Initrd],
+    /// Where what was put in stands on the volume.
+    pub folder: &'a Folder,
+    /// What made the image.
+    pub made_by: MadeBy,
 }
 
 /// Whether something was put into initrds: without a payload, an image differs by its menus alone.
@@ -48,37 +45,43 @@ pub fn has_payload(now: &Survey, folder: &Folder) -> bool {
     now.tree().file(&folder.payload()).is_some()
 }
 
-/// What is looked at.
-struct Look<'a, I> {
-    image: &'a I,
-    now: &'a Survey,
-    below: &'a Survey,
-    initrds: &'a [Initrd],
-    folder: &'a Folder,
-    payload: String,
-}
+impl<I: ReadAt> LoadCheck<'_, I> {
+    /// The check; none where nothing was put into initrds.
+    ///
+    /// # Errors
+    /// The image cannot be read.
+    pub fn run(&self) -> Result<Option<Check>> {
+        if !has_payload(self.now, self.folder) {
+            return Ok(None);
+        }
+        let fault = self.first_fault()?;
+        let entries: usize = self.now.configs.iter().map(|config| config.entries.len()).sum();
+        let right = || format!("{entries} entries load the hook of their initrd, and the payload");
+        Ok(Some(Check { name: NAME, ok: fault.is_none(), detail: fault.unwrap_or_else(right) }))
+    }
 
-impl<I: ReadAt> Look<'_, I> {
-    /// The first thing that is wrong.
-    fn wrong(&self) -> Result<Option<String>> {
-        let payload = self.bytes(&self.payload)?;
-        if let Some(fault) = hook::fault_of_payload(&payload) {
-            return Ok(Some(format!("{} has {fault}", self.payload)));
+    fn first_fault(&self) -> Result<Option<String>> {
+        let path = self.folder.payload();
+        let payload = self.bytes(&path)?;
+        let attached = self.folder.all_attached(self.now.tree().paths());
+        let attached: Vec<String> = attached.into_iter().map(str::to_owned).collect();
+        if let Err(fault) = hook_check::check_payload(&payload, &attached, self.made_by) {
+            return Ok(Some(format!("{path} {fault}")));
         }
         let hooks = match self.hooks() {
             Ok(hooks) => hooks,
-            Err(wrong) => return Ok(Some(wrong)),
+            Err(fault) => return Ok(Some(fault)),
         };
         if hooks.is_empty() {
-            return self.merged(&payload);
+            return self.first_merged_fault(&payload);
         }
         for (path, of) in hooks {
             let bytes = self.bytes(&path)?;
-            let of = self.initrds.iter().filter(|initrd| of.contains(&initrd.path));
-            let faults =
-                of.filter_map(|initrd| Some((hook::fault_of_hook(&bytes, initrd)?, &initrd.path)));
-            if let Some((fault, initrd)) = faults.into_iter().next() {
-                return Ok(Some(format!("{path}, which is the hook of {initrd}, has {fault}")));
+            for initrd in self.initrds.iter().filter(|initrd| of.contains(&initrd.path)) {
+                if let Err(fault) = hook_check::check_hook(&bytes, initrd, self.made_by) {
+                    let of = &initrd.path;
+                    return Ok(Some(format!("{path}, which is the hook of {of}, {fault}")));
+                }
             }
         }
         Ok(None)
@@ -92,59 +95,61 @@ impl<I: ReadAt> Look<'_, I> {
     /// The hooks that entries load by name, each with the initrds that it stands behind; none where no entry does. Or
     /// what is wrong with an entry.
     fn hooks(&self) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
-        let pairs = pairs(&self.below.configs, &self.now.configs)?;
-        let named = pairs.iter().any(|(_, was, is)| paths(was) != paths(is));
+        let pairs = pairs(&self.base.configs, &self.now.configs)?;
+        let named = pairs.iter().any(|(_, old, new)| paths(old) != paths(new));
+        let payload = self.folder.payload();
         let mut hooks: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (config, was, is) in pairs {
-            let (own, all) = (paths(was), paths(is));
-            let wrong = |what: &str| {
-                let (entry, loads) = (is.path(), all.join(", "));
-                Err(format!("the entry {entry:?} of {} loads {loads}, {what}", config.path))
-            };
-            if is.kernel.text != was.kernel.text {
-                return wrong(&format!("and another kernel than {}", was.kernel.text));
-            }
+        for (config, old, new) in pairs {
+            check_started(config, old, new)?;
+            let (own, all) = (paths(old), paths(new));
             match all.strip_prefix(own.as_slice()) {
                 Some([]) if !named => {}
-                Some([hook, last]) if *last == self.payload && self.folder.holds(hook) => {
+                Some([hook, last]) if *last == payload && self.folder.holds(hook) => {
                     hooks.entry(hook.clone()).or_default().extend(own.last().cloned());
                 }
-                _ => return wrong("not its initrd with a hook and the payload behind it"),
+                _ => {
+                    let loads = all.join(", ");
+                    let fault = format!(
+                        "loads {loads}, not its initrd with a hook and the payload behind it"
+                    );
+                    return Err(of_entry(config, new, &fault));
+                }
             }
         }
         Ok(hooks)
     }
 
-    /// Whether every initrd ends with its hook and the payload: what is wrong with one.
-    fn merged(&self, payload: &[u8]) -> Result<Option<String>> {
+    /// What is wrong with the first initrd that does not end with its hook and the payload.
+    fn first_merged_fault(&self, payload: &[u8]) -> Result<Option<String>> {
         for initrd in self.initrds {
             let at = initrd_place(self.now.tree(), &initrd.path)?;
             let own = checked::round_up(initrd.at.size(), DISK_BLOCK, "the place of a hook")?;
             let start = checked::sum(at.start(), own, "the place of a hook")?;
             let more = beyond(at.end(), start);
             let more = checked::range(start, more, "what is behind an initrd")?;
-            if let Some(fault) = self.fault_behind(initrd, more, payload)? {
+            if let Err(fault) = self.check_behind(initrd, more, payload)? {
                 let path = &initrd.path;
-                return Ok(Some(format!("{path} has {fault} behind the initrd of the base")));
+                return Ok(Some(format!("{path}, behind the initrd of the base, {fault}")));
             }
         }
         Ok(None)
     }
 
-    fn fault_behind(
+    /// Whether a hook and the payload stand there; what is wrong otherwise, as a predicate.
+    fn check_behind(
         &self,
         initrd: &Initrd,
         more: ByteRange,
         payload: &[u8],
-    ) -> Result<Option<String>> {
+    ) -> Result<Result<(), String>> {
         if more.size() < u64_len(payload) || more.end() > self.image.size() {
-            return Ok(Some("no hook and no payload".to_owned()));
+            return Ok(Err("has no hook and no payload".to_owned()));
         }
         let bytes = self.image.read_range(&initrd.path, more, LARGEST_PAYLOAD)?;
         let Some(hook) = bytes.strip_suffix(payload) else {
-            return Ok(Some("something else than the payload".to_owned()));
+            return Ok(Err("has something else than the payload".to_owned()));
         };
-        Ok(hook::fault_of_hook(hook, initrd))
+        Ok(hook_check::check_hook(hook, initrd, self.made_by))
     }
 }
 
@@ -153,20 +158,53 @@ fn paths(entry: &Entry) -> Vec<String> {
     entry.initrds.iter().map(|word| volume_path(&word.text)).collect()
 }
 
+fn of_entry(config: &Config, entry: &Entry, fault: &str) -> String {
+    format!("the entry {:?} of {} {fault}", entry.path(), config.path)
+}
+
+/// Whether an entry starts the kernel and the programs that it starts in the base.
+fn check_started(config: &Config, old: &Entry, new: &Entry) -> Result<(), String> {
+    let (from, to) = (&old.kernel.text, &new.kernel.text);
+    if from != to {
+        return Err(of_entry(config, new, &format!("loads the kernel {to}, not {from}")));
+    }
+    for name in STARTED {
+        let all = |entry: &Entry| -> Vec<String> {
+            entry.words().filter(|word| word.starts_with(name)).map(str::to_owned).collect()
+        };
+        let (from, to) = (all(old), all(new));
+        if from != to {
+            let shown = |words: &[String]| match words {
+                [] => format!("no {name}"),
+                words => words.join(" "),
+            };
+            let fault = format!("has {}, in the base {}", shown(&to), shown(&from));
+            return Err(of_entry(config, new, &fault));
+        }
+    }
+    Ok(())
+}
+
 /// The entries of a base and what they became, with their menus.
 type Pairs<'a> = Vec<(&'a Config, &'a Entry, &'a Entry)>;
 
-fn pairs<'a>(below: &'a [Config], now: &'a [Config]) -> Result<Pairs<'a>, String> {
+fn pairs<'a>(base: &'a [Config], now: &'a [Config]) -> Result<Pairs<'a>, String> {
+    check_shape(base, now)?;
+    let pairs = base.iter().zip(now).flat_map(|(old, new)| {
+        old.entries.iter().zip(&new.entries).map(move |(was, is)| (new, was, is))
+    });
+    Ok(pairs.collect())
+}
+
+/// Whether the menus are those of the base, with as many entries each.
+pub(super) fn check_shape(base: &[Config], now: &[Config]) -> Result<(), String> {
     let shape = |configs: &[Config]| -> Vec<_> {
         let each = |config: &Config| (config.path.clone(), config.entries.len());
         configs.iter().map(each).collect()
     };
-    let (was, is) = (shape(below), shape(now));
-    if was != is {
-        return Err(format!("the menus and their entries are {is:?}, in the base {was:?}"));
+    let (old, new) = (shape(base), shape(now));
+    if old == new {
+        return Ok(());
     }
-    let pairs = below.iter().zip(now).flat_map(|(old, new)| {
-        old.entries.iter().zip(&new.entries).map(move |(was, is)| (new, was, is))
-    });
-    Ok(pairs.collect())
+    Err(format!("the menus and their entries are {new:?}, in the base {old:?}"))
 }

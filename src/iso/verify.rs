@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::boot::config::Config;
 use crate::boot::entry_args;
 use crate::boot::folder::Folder;
+use crate::boot::hook_check::MadeBy;
 use crate::boot::menu;
 use crate::boot::stage_one::Initrd;
 use crate::checked;
@@ -14,7 +15,7 @@ use crate::image::patched::PatchedImage;
 use crate::iso::checks;
 use crate::iso::differs::differs;
 use crate::iso::injected::Stamped;
-use crate::iso::loaded;
+use crate::iso::loaded::{self, LoadCheck};
 use crate::iso::plan::relabel;
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
@@ -37,7 +38,8 @@ pub fn check<B: ReadAt>(
     let folder = Folder::find(survey.tree().paths())
         .ok_or_else(|| differs("the folder", 0, "none", "one"))?;
     sizes(image.size(), &survey)?;
-    menus(base, &survey)?;
+    loaded::check_shape(&base.configs, &survey.configs)
+        .map_err(|fault| differs("boot configs", 0, fault, "those of the base"))?;
     boot_lines(&base.configs, &survey.configs, &base.volume.identifier(), &edits.boot)?;
     label(image, base, &survey, edits)?;
     verify_boot_image::check(image, base, &survey)?;
@@ -51,7 +53,8 @@ pub fn check<B: ReadAt>(
         stamped.ok_or_else(|| differs("the payload", 0, "something else", "the edits"))?;
     attached(image, &stamped, &folder, &edits.attached)?;
     records(image, &survey, &folder, edits)?;
-    match loaded::check(image, &survey, base, initrds, &folder)? {
+    let (now, folder, made_by) = (&survey, &folder, MadeBy::ThisVersion);
+    match (LoadCheck { image, now, base, initrds, folder, made_by }).run()? {
         None if edits.way.has_archives() => {
             Err(differs(loaded::NAME, 0, "nothing", "hooks and a payload"))
         }
@@ -101,17 +104,6 @@ fn sizes(size: u64, survey: &Survey) -> Result<()> {
         Some(wrong) => Err(differs(wrong.name, size, &wrong.detail, "structures that agree")),
         None => Ok(()),
     }
-}
-
-fn menus(base: &Survey, survey: &Survey) -> Result<()> {
-    let counts = |survey: &Survey| -> Vec<(String, usize)> {
-        survey.configs.iter().map(|config| (config.path.clone(), config.entries.len())).collect()
-    };
-    let (found, expected) = (counts(survey), counts(base));
-    if found == expected {
-        return Ok(());
-    }
-    Err(differs("boot configs", 0, format!("{found:?}"), format!("{expected:?}")))
 }
 
 /// Every entry has the arguments and the title it is to have, and menus wait and start what they are to.

@@ -248,11 +248,11 @@ fn an_iso_with_other_files_beside_it_is_reported() {
 fn a_wrong_initrd_that_was_appended_to_is_reported() {
     let planned = Planned::of(&TINY, edits(1, InjectMethod::MergeInitrd));
     let table: &[(&str, Wrong)] = &[
-        ("something else than the payload behind the initrd", |image| {
+        ("behind the initrd of the base, has something else than the payload", |image| {
             let at = file(image, "/initrd");
             swap(&mut image[at], b"ssh-ed25519", b"ssh-ed25510");
         }),
-        ("no archive that starts behind zeros behind the initrd", |image| {
+        ("behind the initrd of the base, is not a readable archive: ", |image| {
             let at = file(image, "/initrd");
             let end = TINY[file(&TINY, "/initrd")].len().next_multiple_of(512);
             image[at.start + end] = 7;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use crate::support::{AARCH64, Folder, SYSTEMD, TINY, key, survey};
+use crate::support::{AARCH64, Folder, SD, SYSTEMD, TINY, key, survey};
 
 /// The bytes of a file of the volume whose path ends so.
 fn file(image: &[u8], path: &str) -> Range<usize> {
@@ -31,10 +31,29 @@ fn in_menu(image: &mut [u8], old: &str, new: &str, most: usize) {
     swap(&mut image[at], old, new, most);
 }
 
+fn zeros(image: &mut [u8], path: &str) {
+    let at = file(image, path);
+    image[at].fill(0);
+}
+
+fn in_payload(image: &mut [u8], old: &str, new: &str) {
+    let at = file(image, "/payload.img");
+    swap(&mut image[at], old, new, 1);
+}
+
+/// Gives a member of the payload another mode, in its header: eight hexadecimal digits behind the mark and the inode.
+fn to_mode(image: &mut [u8], path: &str, mode: u32) {
+    let at = file(image, "/payload.img");
+    let name = format!("remaster/root/{path}\0");
+    let payload = &mut image[at];
+    let named = payload.windows(name.len()).position(|part| part == name.as_bytes()).unwrap();
+    payload[named - 110 + 14..named - 110 + 22].copy_from_slice(format!("{mode:08X}").as_bytes());
+}
+
 /// What the image is called, how it is stamped, what is done to it, and what is said then.
 type Row = (&'static LazyLock<Vec<u8>>, &'static str, fn(&mut Vec<u8>), &'static str);
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 19] = [
     (&TINY, "", |_| {}, ""),
     (&TINY, "--merge-initrd", |_| {}, ""),
     (&SYSTEMD, "--label nixos-other", |_| {}, ""),
@@ -56,7 +75,7 @@ const ROWS: [Row; 14] = [
             let at = file(image, "/hook1.img");
             swap(&mut image[at], "remaster.service", "remaster.servic3", 1);
         },
-        "has no etc/systemd/system.control/remaster.service as it should be",
+        ", lacks etc/systemd/system.control/remaster.service, or has another version of it",
     ),
     (
         &TINY,
@@ -83,7 +102,7 @@ const ROWS: [Row; 14] = [
             let at = file(image, "/payload.img");
             swap(&mut image[at], "remaster/hook.sh", "remaster/hook.no", 1);
         },
-        "/remaster/payload.img has no remaster/hook.sh as it should be",
+        "/remaster/payload.img lacks remaster/hook.sh, or has another version of it",
     ),
     (
         &SYSTEMD,
@@ -92,7 +111,7 @@ const ROWS: [Row; 14] = [
             let at = file(image, "/payload.img");
             swap(&mut image[at], "copy \"$1\"", "cope \"$1\"", 1);
         },
-        "/remaster/payload.img has no remaster/hook.sh as it should be",
+        "/remaster/payload.img lacks remaster/hook.sh, or has another version of it",
     ),
     (
         &TINY,
@@ -102,7 +121,7 @@ const ROWS: [Row; 14] = [
             let end = at.end - file(image, "/payload.img").len();
             image[end - 512..at.end].fill(0);
         },
-        "something else than the payload behind the initrd of the base",
+        "/initrd, behind the initrd of the base, has something else than the payload",
     ),
     (
         &TINY,
@@ -113,7 +132,35 @@ const ROWS: [Row; 14] = [
             let end = at.end - file(image, "/payload.img").len();
             image[at.start + own..end].fill(0);
         },
-        "no stage 1 of that initrd which calls the hook behind the initrd of the base",
+        "/initrd, behind the initrd of the base, has an /init that does not call the hook",
+    ),
+    (
+        &TINY,
+        "",
+        |image| in_payload(image, "for at in", "for at ln"),
+        "/remaster/payload.img lacks remaster/hook.sh, or has another version of it",
+    ),
+    (
+        &SYSTEMD,
+        "--store store.squashfs",
+        |image| in_payload(image, "\ngive_back\n", "\ngive_bakk\n"),
+        "/remaster/payload.img lacks remaster/hook.sh, or has another version of it",
+    ),
+    (
+        &TINY,
+        "",
+        |image| {
+            let at = file(image, "/hook1.img");
+            swap(&mut image[at], "set -- \"", "sat -- \"", 1);
+        },
+        "has an /init that does not call the hook",
+    ),
+    (&TINY, "", |image| in_menu(image, " init=/nix", " init=/nux", 1), " has init=/nux"),
+    (
+        &TINY,
+        "",
+        |image| in_menu(image, " loglevel=4", " rdinit=/xx", 1),
+        " has rdinit=/xx, in the base no rdinit=",
     ),
     (
         &AARCH64,
@@ -127,6 +174,7 @@ const ROWS: [Row; 14] = [
 fn an_image_of_which_an_entry_does_not_load_what_was_put_in_is_wrong() {
     let folder = Folder::new();
     folder.write("key.pub", key(1).as_bytes());
+    folder.write("store.squashfs", include_bytes!("../golden/inputs/store.squashfs"));
     for (base, how, damage, words) in ROWS {
         folder.write("base.iso", base);
         let line = format!("base.iso --key key.pub -o s.iso {how}");
@@ -155,5 +203,94 @@ fn an_image_of_which_an_entry_does_not_load_what_was_put_in_is_wrong() {
             assert!(ended.err.contains(check) && ended.err.contains(words), "{}", ended.err);
         }
         std::fs::remove_file(folder.at("s.iso")).unwrap();
+    }
+}
+
+/// What is done to the payload or the manifest of an image, and what is said then.
+type Claimed = (fn(&mut [u8]), &'static str);
+
+const CLAIMED: [Claimed; 9] = [
+    (
+        |image| in_payload(image, "PasswordAuth", "PasswordAurh"),
+        "/etc/ssh/remaster_sshd_config with the SHA-256 ",
+    ),
+    (
+        |image| in_payload(image, "ExecStartPre", "ExecStartPro"),
+        "service.d/remaster.conf with the SHA-256 ",
+    ),
+    (
+        |image| in_payload(image, "authorized_keys.d/root", "authorized_keys.d/roof"),
+        "/etc/ssh/authorized_keys.d/roof, which the manifest does not list",
+    ),
+    (
+        |image| in_payload(image, "ssh-ed25519 A", "ssh-ed25519 B"),
+        "/etc/ssh/authorized_keys.d/nixos with the SHA-256 ",
+    ),
+    (
+        |image| to_mode(image, "etc/ssh/authorized_keys.d/root", 0o100_666),
+        "/etc/ssh/authorized_keys.d/root with the mode 666, not the mode 444",
+    ),
+    (
+        |image| to_mode(image, "root/.ssh", 0o040_777),
+        "/root/.ssh with the mode 777, not the mode 700",
+    ),
+    (|image| to_mode(image, "etc/ssh", 0o120_777), "/etc/ssh with the kind symlink"),
+    (|image| zeros(image, "/manifest.json"), "the manifest"),
+    (
+        |image| {
+            let at = file(image, "/manifest.json");
+            swap(&mut image[at], "SHA256:", "SHA257:", 1);
+        },
+        "the keys: something else",
+    ),
+];
+
+#[test]
+fn what_was_put_in_is_what_the_manifest_says() {
+    let folder = Folder::new();
+    folder.write("key.pub", key(1).as_bytes());
+    for base in [&TINY, &SYSTEMD] {
+        folder.write("base.iso", base);
+        folder.run(&["base.iso", "--key", "key.pub", "-f", "-o", "s.iso"]).done();
+        let right = folder.read("s.iso");
+        assert!(folder.run(&["inspect", "s.iso", "--all"]).text().contains("ok    manifest: "));
+        for (damage, words) in CLAIMED {
+            let mut image = right.clone();
+            damage(&mut image);
+            folder.write("s.iso", &image);
+            for flags in [&["inspect", "s.iso"][..], &["inspect", "s.iso", "--all"]] {
+                let ended = folder.run(flags);
+                let said = ended.text();
+                assert_eq!(ended.status, 3, "{words}: {said}");
+                let wrong = said.lines().find(|line| line.starts_with("WRONG manifest: "));
+                let wrong = wrong.unwrap_or_else(|| panic!("{words}: {said}"));
+                assert!(wrong.contains(words), "{words}: {wrong}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_put_into_a_disk_image_is_what_its_manifest_says() {
+    let folder = Folder::new();
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("base.img", &SD);
+    folder.run(&["base.img", "--key", "key.pub", "-o", "s.img"]).done();
+    let right = folder.read("s.img");
+    assert!(folder.run(&["inspect", "s.img", "--all"]).text().contains("ok    manifest: "));
+    for (old, new, words) in [
+        (
+            "PasswordAuth",
+            "PasswordAurh",
+            "manifest differs at byte 0x0: found the files: /etc/ssh/remaster_sshd_config",
+        ),
+        ("\"SHA256:", "\"SHA257:", "found the keys: something else"),
+        ("\"manifest\": 3", "\"manifest\"; 3", "the manifest"),
+    ] {
+        let mut image = right.clone();
+        swap(&mut image, old, new, 1);
+        folder.write("s.img", &image);
+        let ended = folder.run(&["inspect", "s.img"]);
+        assert!(ended.status == 3 && ended.err.contains(words), "{words}: {}", ended.err);
     }
 }

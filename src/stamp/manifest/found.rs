@@ -1,7 +1,8 @@
 //! The manifest that stands in an image.
 
-use super::{LARGEST, Manifest, parse};
+use super::{LARGEST, Manifest, VERSION, parse};
 use crate::boot::folder::{Folder, MANIFEST, SIGNATURE};
+use crate::boot::hook_check::MadeBy;
 use crate::disk::injected;
 use crate::disk::plan::record_path;
 use crate::disk::survey::DiskSurvey;
@@ -24,6 +25,18 @@ pub struct Found {
     pub own: Vec<ByteRange>,
 }
 
+impl Found {
+    /// What made the image, as far as the manifest tells.
+    pub(crate) fn made_by(&self) -> MadeBy {
+        let Manifest { manifest, tool, .. } = &self.manifest;
+        // Development versions called themselves 0.1.0 with manifests of earlier forms.
+        if *manifest == VERSION && tool.version == env!("CARGO_PKG_VERSION") {
+            return MadeBy::ThisVersion;
+        }
+        MadeBy::Other
+    }
+}
+
 /// Reads the manifest of an image; `None` if it has none.
 ///
 /// # Errors
@@ -44,7 +57,7 @@ pub fn read<I: ReadAt>(image: &I, surveyed: &Surveyed) -> Result<Option<Found>> 
 }
 
 /// The same of an ISO, in the folder of ours.
-pub(in crate::stamp) fn on_volume<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Found>> {
+pub(crate) fn on_volume<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Found>> {
     let Some(folder) = Folder::find(tree.paths()) else { return Ok(None) };
     let place =
         |name: &str| tree.file(&folder.file(name)).and_then(|node| node.extents.first()).copied();
@@ -52,7 +65,7 @@ pub(in crate::stamp) fn on_volume<I: ReadAt>(image: &I, tree: &Tree) -> Result<O
 }
 
 /// The same of a disk image, in its root filesystem.
-pub(in crate::stamp) fn in_root<I: ReadAt>(image: &I, raw: &DiskSurvey) -> Result<Option<Found>> {
+pub(crate) fn in_root<I: ReadAt>(image: &I, raw: &DiskSurvey) -> Result<Option<Found>> {
     let fs = raw.filesystem(image)?;
     let place = |name: &str| injected::place_of(&fs, &record_path(name));
     let Some(at) = place(MANIFEST)? else { return Ok(None) };

@@ -6,6 +6,7 @@
 #[cfg(feature = "records")]
 pub mod beside;
 pub mod blocks;
+pub mod claims;
 pub mod found;
 #[cfg(feature = "records")]
 pub mod provenance;
@@ -137,14 +138,14 @@ pub fn head<B: ReadAt>(image: &B) -> Result<Digest> {
 impl BaseFacts {
     /// What is known of a base that is not read whole.
     pub(super) fn gather<B: ReadAt>(base: &BaseImage<B>) -> Result<Self> {
-        let image = base.original();
-        Ok(Self {
-            sha256: None,
-            head_sha256: head(image)?.to_string(),
-            size: image.size(),
-            volume: base.label(),
-            release: base.release().to_owned(),
-        })
+        Self::of(base.original(), base.label(), base.release())
+    }
+
+    /// The same of a base that was looked at.
+    pub(crate) fn of<B: ReadAt>(image: &B, volume: String, release: &str) -> Result<Self> {
+        let head_sha256 = head(image)?.to_string();
+        let (size, release) = (image.size(), release.to_owned());
+        Ok(Self { sha256: None, head_sha256, size, volume, release })
     }
 }
 

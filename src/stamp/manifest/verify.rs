@@ -1,12 +1,11 @@
 //! Compares an image with its manifest.
 
+use super::claims::{Fault, first_fault};
 use super::found::Found;
-use super::{BaseFacts, Manifest, blocks, content_id, files_of, keys_of, recipe_id};
+use super::{BaseFacts, Manifest, blocks};
 use crate::error::{Advice, Error, Result};
 use crate::image::ReadAt;
-use crate::image::digest::Digest;
 use crate::progress::Progress;
-use crate::recipe::edits::Edits;
 use crate::stamp::base_image::{BaseImage, Surveyed};
 
 /// Compares an image, or a medium that begins with it, with its manifest: what it says of base, keys,
@@ -45,41 +44,10 @@ fn claims<I: ReadAt>(base: &BaseImage<&I>, manifest: &Manifest) -> Result<()> {
     let Some(stamped) = base.injected() else {
         return Err(differs("the image", 0, "a base with nothing put in", "a stamped image"));
     };
-    let mut edits = Edits::default();
-    stamped.root.iter().cloned().for_each(|member| edits.root.put(member));
-    let facts = BaseFacts { sha256: None, ..manifest.base.clone() };
-    let same = [
-        ("the size", stamped.undo.stamped_size == manifest.size),
-        ("the base", BaseFacts::gather(base)? == facts),
-        ("the keys", keys_of(&edits) == manifest.keys),
-        ("the files", files_of(&edits) == manifest.files),
-        ("whether it is private", !(edits.is_private() && manifest.private == Some(false))),
-        (
-            "the recipe id",
-            is_id_of(manifest, manifest.recipe_id.as_ref(), manifest.inputs.as_ref(), recipe_id),
-        ),
-        (
-            "the content id",
-            is_id_of(manifest, manifest.content_id.as_ref(), Some(&manifest.edits), content_id),
-        ),
-    ];
-    match same.into_iter().find(|(_, same)| !same) {
+    match first_fault(manifest, stamped, BaseFacts::gather(base)?) {
         None => Ok(()),
-        Some((what, _)) => Err(differs(what, 0, "something else", "what the manifest says")),
+        Some(Fault { what, found }) => Err(differs(what, 0, found, "what the manifest says")),
     }
-}
-
-/// Whether an id is that of the base and something else, if there is one.
-fn is_id_of(
-    manifest: &Manifest,
-    id: Option<&String>,
-    of: Option<&String>,
-    made: fn(Digest, Digest) -> Digest,
-) -> bool {
-    let Some(id) = id else { return true };
-    let digest = |text: Option<&String>| text?.parse::<Digest>().ok();
-    let parts = digest(manifest.base.sha256.as_ref()).zip(digest(of));
-    parts.is_some_and(|(base, other)| made(base, other).to_string() == *id)
 }
 
 fn differs(what: &str, at: u64, found: impl Into<String>, expected: &str) -> Error {

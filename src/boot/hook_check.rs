@@ -1,0 +1,132 @@
+//! Checks that archives found in an image run the hook and hold the payload.
+
+use crate::boot::hook::{self, COPY, ROOT, SCRIPT};
+use crate::boot::scripted;
+use crate::boot::stage_one::{Initrd, StageOne};
+use crate::formats::compression::Compression;
+use crate::formats::newc::{self, Kind, Member, Next};
+use crate::recipe::edits::Purpose;
+
+/// What made an image, as far as its archives tell.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MadeBy {
+    /// This version: its archives are known to the byte.
+    ThisVersion,
+    /// Another version, or one that is not known: its archives must do what they are for.
+    Other,
+}
+
+/// The function that [`COPY`] calls.
+const COPY_FUNCTION: &str = "copy() {\n";
+
+/// What that does, which version 0.1.0 did in place of a call.
+const COPYING: &str = "cp -a /remaster/root/. \"$1\"/";
+
+/// Whether an archive makes an initrd run the hook; what it does wrong otherwise, as a predicate.
+pub(crate) fn check_hook(archive: &[u8], initrd: &Initrd, made_by: MadeBy) -> Result<(), String> {
+    // Older versions made images without a seam, which only this compression needs.
+    if initrd.contents.parts.last() == Some(&Compression::Lz4) && !newc::has_seam(archive) {
+        return Err("does not start with zeros and an archive".to_owned());
+    }
+    let members = members(archive)?;
+    match &initrd.contents.stage_one {
+        StageOne::Scripted { script, .. } => {
+            let calls = match (made_by, last(&members, "init")) {
+                (_, None) => false,
+                (MadeBy::ThisVersion, Some(init)) => {
+                    hook::callers(initrd).is_ok_and(|wanted| wanted.contains(init))
+                }
+                (MadeBy::Other, Some(init)) => {
+                    text(init).is_some_and(|init| scripted::is_with_call(init, script))
+                }
+            };
+            calls.then_some(()).ok_or("has an /init that does not call the hook".to_owned())
+        }
+        StageOne::Systemd { folders } => {
+            let wanted = hook::unit(folders);
+            let is_there = |wanted: &Member| is_there(&members, wanted, made_by);
+            let missing = wanted.iter().find(|wanted| !is_there(wanted));
+            missing.map_or(Ok(()), |missing| Err(lacks(&missing.path)))
+        }
+    }
+}
+
+/// Whether an archive is the payload of an image with these squashfs files; what it does wrong otherwise, as a predicate.
+pub(crate) fn check_payload(
+    archive: &[u8],
+    attached: &[String],
+    made_by: MadeBy,
+) -> Result<(), String> {
+    let members = members(archive)?;
+    let script = last(&members, SCRIPT).and_then(text);
+    let known = |text: &[u8]| hook::text(&images(text, attached));
+    let wanted = hook::first_members(script.map_or_else(String::new, known));
+    let missing = wanted.iter().find(|wanted| match made_by {
+        MadeBy::Other if wanted.path == SCRIPT => !script.is_some_and(copies),
+        _ => last(&members, &wanted.path) != Some(wanted),
+    });
+    if let Some(missing) = missing {
+        return Err(lacks(&missing.path));
+    }
+    let below = |path: &str| path.strip_prefix(ROOT).is_some_and(|rest| rest.starts_with('/'));
+    let is_known = |path: &str| below(path) || wanted.iter().any(|one| one.path == path);
+    let more = members.iter().find(|member| !is_known(&member.path));
+    more.map_or(Ok(()), |more| Err(format!("has {}, which does not belong there", more.path)))
+}
+
+/// What each squashfs is for, as a hook uses it, and its path, as the hook's shell reads it.
+fn images(hook: &[u8], attached: &[String]) -> Vec<(Purpose, String)> {
+    let numbered = (1..).zip(attached);
+    let images = numbered.map(|(number, path)| {
+        let path = hook::on_volume(path);
+        let is_overlay = has(hook, &format!("\nunpack {path} "));
+        let on_path = has(hook, &hook::programs(number));
+        (if is_overlay { Purpose::Overlay } else { Purpose::Store { on_path } }, path)
+    });
+    images.collect()
+}
+
+/// Whether a hook copies the payload.
+fn copies(hook: &[u8]) -> bool {
+    has(hook, COPYING) && (has(hook, COPY) || !has(hook, COPY_FUNCTION))
+}
+
+fn is_there(members: &[Member], wanted: &Member, made_by: MadeBy) -> bool {
+    let found = last(members, &wanted.path);
+    match (made_by, &wanted.kind) {
+        (MadeBy::Other, Kind::File(_)) => found.and_then(text).is_some_and(|it| has(it, SCRIPT)),
+        _ => found == Some(wanted),
+    }
+}
+
+fn lacks(path: &str) -> String {
+    format!("lacks {path}, or has another version of it")
+}
+
+/// The members of an archive.
+fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
+    let mut found = Vec::new();
+    let each = |member| {
+        found.push(member);
+        Next::Continue
+    };
+    newc::read(archive, u32::MAX, |_| true, each)
+        .map_err(|fault| format!("is not a readable archive: {fault}"))?;
+    Ok(found)
+}
+
+/// What the kernel leaves of a path: the last one of several.
+fn last<'a>(members: &'a [Member], path: &str) -> Option<&'a Member> {
+    members.iter().rfind(|member| member.path == path)
+}
+
+fn text(member: &Member) -> Option<&[u8]> {
+    match &member.kind {
+        Kind::File(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn has(text: &[u8], words: &str) -> bool {
+    text.windows(words.len()).any(|part| part == words.as_bytes())
+}

@@ -1,0 +1,86 @@
+//! What a manifest says that can be seen in an image without reading all of it.
+
+use std::collections::BTreeMap;
+
+use super::{BaseFacts, File, Manifest, content_id, files_of, keys_of, recipe_id};
+use crate::image::digest::Digest;
+use crate::iso::injected::Stamped;
+use crate::recipe::edits::Edits;
+
+/// Something that is not as the manifest says.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// What, as `the files`.
+    pub what: &'static str,
+    /// What was found.
+    pub found: String,
+}
+
+/// The first of what a manifest says that does not hold for what was put into an image; `base` is its base.
+pub fn first_fault(manifest: &Manifest, stamped: &Stamped, base: BaseFacts) -> Option<Fault> {
+    let mut edits = Edits::default();
+    stamped.root.iter().cloned().for_each(|member| edits.root.put(member));
+    let fault = |what, found| Some(Fault { what, found });
+    if let Some(found) = first_other_file(&files_of(&edits), &manifest.files) {
+        return fault("the files", found);
+    }
+    let (recipe, content) = (manifest.recipe_id.as_ref(), manifest.content_id.as_ref());
+    let facts = BaseFacts { sha256: manifest.base.sha256.clone(), ..base };
+    let same = [
+        ("the size", stamped.undo.stamped_size == manifest.size),
+        ("the base", facts == manifest.base),
+        ("the keys", keys_of(&edits) == manifest.keys),
+        ("whether it is private", !(edits.is_private() && manifest.private == Some(false))),
+        ("the recipe id", is_id_of(manifest, recipe, manifest.inputs.as_ref(), recipe_id)),
+        ("the content id", is_id_of(manifest, content, Some(&manifest.edits), content_id)),
+    ];
+    let (what, _) = same.into_iter().find(|(_, same)| !same)?;
+    fault(what, "something else".into())
+}
+
+/// The first path that the one list has otherwise than the other, or not at all.
+fn first_other_file(found: &[File], listed: &[File]) -> Option<String> {
+    let by_path = |files: &'_ [File]| -> BTreeMap<String, File> {
+        files.iter().map(|file| (file.path.clone(), file.clone())).collect()
+    };
+    let (there, said) = (by_path(found), by_path(listed));
+    for (path, file) in &there {
+        match said.get(path) {
+            None => return Some(format!("{path}, which the manifest does not list")),
+            Some(one) if one != file => {
+                return Some(format!("{path} with {}, not {}", facts(file, one), facts(one, file)));
+            }
+            Some(_) => {}
+        }
+    }
+    let lost = said.keys().find(|path| !there.contains_key(*path));
+    lost.map(|path| format!("no {path}, which the manifest lists")).or_else(|| {
+        (found != listed).then(|| "a path more than once, or paths in another order".to_owned())
+    })
+}
+
+/// The facts of a file that another one does not share.
+fn facts(file: &File, other: &File) -> String {
+    let sha256 = file.sha256.as_deref().unwrap_or("not told");
+    let all = [
+        (file.kind != other.kind, format!("the kind {}", file.kind)),
+        (file.mode != other.mode, format!("the mode {}", file.mode)),
+        (file.owner != other.owner, format!("the owner {}:{}", file.owner.0, file.owner.1)),
+        (file.sha256 != other.sha256, format!("the SHA-256 {sha256}")),
+    ];
+    let differing = all.into_iter().filter(|(differs, _)| *differs).map(|(_, text)| text);
+    differing.collect::<Vec<_>>().join(" and ")
+}
+
+/// Whether an id is that of the base and something else, if there is one.
+fn is_id_of(
+    manifest: &Manifest,
+    id: Option<&String>,
+    of: Option<&String>,
+    made: fn(Digest, Digest) -> Digest,
+) -> bool {
+    let Some(id) = id else { return true };
+    let digest = |text: Option<&String>| text?.parse::<Digest>().ok();
+    let parts = digest(manifest.base.sha256.as_ref()).zip(digest(of));
+    parts.is_some_and(|(base, other)| made(base, other).to_string() == *id)
+}
