@@ -125,3 +125,64 @@ fn bad_files_end_the_program_with_status_2_and_nothing_is_written() {
     ended.refused(2, "overlay: /etc/hostname: NixOS puts its own in this place");
     assert!(!folder.names().contains(&"out.iso".to_owned()));
 }
+
+/// A tar archive with one member of these bytes, whose header is changed; behind these extensions.
+fn archive(extensions: &[(&str, &[u8])], change: fn(&mut tar::Header)) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    if !extensions.is_empty() {
+        archive.append_pax_extensions(extensions.iter().copied()).unwrap();
+    }
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    (header.set_uid(0), header.set_gid(0), header.set_mtime(0), header.set_size(4));
+    header.set_path("etc/one").unwrap();
+    change(&mut header);
+    header.set_cksum();
+    archive.append(&header, &b"text"[..]).unwrap();
+    archive.into_inner().unwrap()
+}
+
+/// A file of 1 MiB whose last four bytes alone are in the archive.
+fn is_sparse(header: &mut tar::Header) {
+    header.set_entry_type(tar::EntryType::GNUSparse);
+    let gnu = header.as_gnu_mut().unwrap();
+    gnu.sparse[0].offset.copy_from_slice(b"00003777774\0");
+    gnu.sparse[0].numbytes.copy_from_slice(b"00000000004\0");
+    gnu.realsize.copy_from_slice(b"00004000000\0");
+}
+
+fn is_named(header: &mut tar::Header, name: &[u8]) {
+    let field = &mut header.as_gnu_mut().unwrap().name;
+    field.fill(0);
+    field[..name.len()].copy_from_slice(name);
+}
+
+#[test]
+fn what_is_wrong_with_a_member_of_an_archive_is_told_with_what_mends_it() {
+    let folder = Folder::new();
+    folder.write("base.iso", &TINY);
+    let within = "make the archive from within the folder";
+    let rename = "give it another name, and make the archive again";
+    let sparse = "make the archive without --sparse";
+    let pax = [("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.name", b"etc/other")];
+    for (bytes, what, hint) in [
+        (archive(&[], is_sparse), "etc/one is a sparse file", sparse),
+        (archive(&pax, |_| {}), "etc/other is a sparse file", sparse),
+        (archive(&pax[..1], |_| {}), "etc/one is a sparse file", sparse),
+        (archive(&[], |it| is_named(it, b"etc/a\nb")), "has a control character in", rename),
+        (archive(&[], |it| is_named(it, b"etc/a\xffb")), "has a name that is not UTF-8", rename),
+        (archive(&[], |it| is_named(it, b"../etc")), "has `..` in its name", within),
+        (archive(&[], |it| is_named(it, b"/etc/one")), "has an absolute name", within),
+        (
+            archive(&[], |it| it.set_size(4096)),
+            "ends within a file of 4096 bytes",
+            "give a tar archive",
+        ),
+    ] {
+        folder.write("top.tar", &bytes);
+        let ended = folder.run(&["base.iso", "--overlay", "top.tar", "-o", "out.iso"]);
+        let is_told = ended.err.contains(what) && ended.err.contains(hint);
+        assert!(ended.status != 0 && is_told, "{what}: {}", ended.err);
+        assert!(!folder.at("out.iso").exists());
+    }
+}

@@ -217,7 +217,7 @@ fn only_allowed_signers_count() {
     refused(
         &verify("others"),
         3,
-        "which is not one of the allowed signers (lines that cannot be used: 1)",
+        "which no line lets sign: line 1 has it for the namespaces \"git\" alone",
     );
     let beside = ["verify", "custom.iso", "--manifest", "m.json", "--allowed-signers", "allowed"];
     assert!(folder.run(&beside).text().contains("signed by me@example.org"));

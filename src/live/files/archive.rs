@@ -37,15 +37,15 @@ pub(super) fn add(asked: ArgRef<'_>, path: &Path, overlay: &mut OverlayTree) -> 
     let mut archive = Archive::new(&*file);
     for entry in archive.entries_with_seek().map_err(read)? {
         let mut entry = entry.map_err(read)?;
+        check_extensions(asked, &mut entry).map_err(|fault| match fault {
+            ExtensionFault::Damaged(fault) => read(fault),
+            ExtensionFault::Refused(fault) => fault,
+        })?;
         let end = entry.raw_file_position().checked_add(entry.size());
         if end.is_none_or(|end| end > size) {
             let what = format!("{name} ends within a file of {} bytes", entry.size());
             return Err(asked.fault(what, SPOIL));
         }
-        check_extensions(asked, &mut entry).map_err(|fault| match fault {
-            ExtensionFault::Damaged(fault) => read(fault),
-            ExtensionFault::Refused(fault) => fault,
-        })?;
         one(asked, &entry, &file, overlay)?;
     }
     Ok(())
@@ -111,31 +111,34 @@ enum ExtensionFault {
     Refused(Error),
 }
 
-/// Refuses attributes and sparse files, which extensions of the format carry.
+/// Refuses sparse files, whose size in the header is not that of their bytes in the archive, and attributes.
 fn check_extensions(
     asked: ArgRef<'_>,
     entry: &mut Entry<'_, &File>,
 ) -> std::result::Result<(), ExtensionFault> {
-    let name = shown(OsStr::from_bytes(&entry.path_bytes()));
-    let Some(extensions) = entry.pax_extensions().map_err(ExtensionFault::Damaged)? else {
-        return Ok(());
-    };
-    for extension in extensions {
+    let mut name = shown(OsStr::from_bytes(&entry.path_bytes()));
+    let mut is_sparse = entry.header().entry_type() == EntryType::GNUSparse;
+    let mut xattrs = Vec::new();
+    let extensions = entry.pax_extensions().map_err(ExtensionFault::Damaged)?;
+    for extension in extensions.into_iter().flatten() {
         let extension = extension.map_err(ExtensionFault::Damaged)?;
         let key = String::from_utf8_lossy(extension.key_bytes()).into_owned();
-        if key.starts_with("GNU.sparse.") {
-            return Err(ExtensionFault::Refused(sparse(asked, &name)));
+        is_sparse |= key.starts_with("GNU.sparse.");
+        // The name in the header is one of GNU tar's own then.
+        if key == "GNU.sparse.name" {
+            name = shown(OsStr::from_bytes(extension.value_bytes()));
         }
-        let xattr = ["SCHILY.xattr.", "LIBARCHIVE.xattr.", "SCHILY.acl."];
-        if let Some(xattr) = xattr.iter().find_map(|prefix| key.strip_prefix(prefix)) {
-            refuse_xattr(asked, &name, xattr).map_err(ExtensionFault::Refused)?;
-        }
+        let prefixes = ["SCHILY.xattr.", "LIBARCHIVE.xattr.", "SCHILY.acl."];
+        let found = prefixes.iter().find_map(|prefix| key.strip_prefix(prefix));
+        xattrs.extend(found.map(str::to_owned));
     }
-    Ok(())
-}
-
-fn sparse(asked: ArgRef<'_>, name: &str) -> Error {
-    asked.fault(format!("{name} is a sparse file"), "make the archive without --sparse")
+    if is_sparse {
+        let what = format!("{name} is a sparse file");
+        let fault = asked.fault(what, "make the archive without --sparse");
+        return Err(ExtensionFault::Refused(fault));
+    }
+    let mut xattrs = xattrs.iter();
+    xattrs.try_for_each(|xattr| refuse_xattr(asked, &name, xattr)).map_err(ExtensionFault::Refused)
 }
 
 fn one(
@@ -147,10 +150,12 @@ fn one(
     let bytes = entry.path_bytes();
     let name = shown(OsStr::from_bytes(&bytes));
     let place = below_root(OsStr::from_bytes(&bytes)).map_err(|fault| {
-        asked.fault(
-            format!("the member {name} has {fault}"),
-            "make the archive from within the folder, as `tar -C FOLDER -c .`",
-        )
+        let hint = if fault.leads_out {
+            "make the archive from within the folder, as `tar -C FOLDER -c .`"
+        } else {
+            "give it another name, and make the archive again"
+        };
+        asked.fault(format!("the member {name} has {}", fault.has), hint)
     })?;
     let kind = entry.header().entry_type();
     if place.is_empty() || kind == EntryType::XGlobalHeader {
@@ -200,7 +205,6 @@ fn what(
             });
         }
         EntryType::Link => return linked(asked, entry, &name, overlay),
-        EntryType::GNUSparse => return Err(sparse(asked, &name)),
         EntryType::Char => "a character device",
         EntryType::Block => "a block device",
         EntryType::Fifo => "a FIFO",

@@ -44,7 +44,8 @@ fn walk(
             path.symlink_metadata().map_err(Error::io(format!("read {}", path.display())))?;
         let name = path.strip_prefix(top).unwrap_or(&path).as_os_str();
         let place = below_root(name).map_err(|fault| {
-            asked.fault(format!("{} has {fault}", shown(path.as_os_str())), "give it another name")
+            let what = format!("{} has {}", shown(path.as_os_str()), fault.has);
+            asked.fault(what, "give it another name")
         })?;
         check_xattrs(asked, &path)?;
         let item = item(asked, &path, &about, &place)?;

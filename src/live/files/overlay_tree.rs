@@ -293,15 +293,25 @@ pub(super) fn shown(name: &OsStr) -> String {
     name.as_encoded_bytes().escape_ascii().to_string()
 }
 
-/// A path below the root from a name; empty for the root itself. The error is what is wrong with it.
-pub(super) fn below_root(name: &OsStr) -> Result<String, &'static str> {
+/// What is wrong with a name, and what mends that.
+pub(super) struct NameFault {
+    /// What it has.
+    pub(super) has: &'static str,
+    /// Whether it leads out of the folder that the archive was made of.
+    pub(super) leads_out: bool,
+}
+
+/// A path below the root from a name; empty for the root itself.
+pub(super) fn below_root(name: &OsStr) -> Result<String, NameFault> {
+    let of_word = |has| NameFault { has, leads_out: false };
+    let of_place = |has| NameFault { has, leads_out: true };
     let mut path = String::new();
     for component in Path::new(name).components() {
         match component {
             Component::Normal(word) => {
-                let word = word.to_str().ok_or("a name that is not UTF-8")?;
+                let word = word.to_str().ok_or(of_word("a name that is not UTF-8"))?;
                 if word.chars().any(char::is_control) {
-                    return Err("a control character in its name");
+                    return Err(of_word("a control character in its name"));
                 }
                 if !path.is_empty() {
                     path.push('/');
@@ -309,8 +319,10 @@ pub(super) fn below_root(name: &OsStr) -> Result<String, &'static str> {
                 path.push_str(word);
             }
             Component::CurDir => {}
-            Component::ParentDir => return Err("`..` in its name, which may lead out of the root"),
-            Component::RootDir | Component::Prefix(_) => return Err("an absolute name"),
+            Component::ParentDir => {
+                return Err(of_place("`..` in its name, which may lead out of the root"));
+            }
+            Component::RootDir | Component::Prefix(_) => return Err(of_place("an absolute name")),
         }
     }
     Ok(path)

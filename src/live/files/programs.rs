@@ -252,7 +252,7 @@ fn one_file(
 
 fn place(asked: ArgRef<'_>, text: &str) -> Result<String> {
     let place = below_root(text.trim_start_matches('/').as_ref())
-        .map_err(|fault| asked.fault(format!("{text} has {fault}"), FORM))?;
+        .map_err(|fault| asked.fault(format!("{text} has {}", fault.has), FORM))?;
     if place.is_empty() || text.ends_with('/') {
         let what = format!("{text} is a folder, not the path of a file");
         return Err(asked.fault(what, "end it with the name that the file is to have"));

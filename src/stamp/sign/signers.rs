@@ -9,60 +9,144 @@ use ssh_key::PublicKey;
 use super::NAMESPACE;
 use crate::error::{Error, Result};
 
+/// What a line does for a key.
+enum Line {
+    /// It lets these principals sign by it.
+    Allows(String),
+    /// It has the key, and an option by which it does not count.
+    Excludes(Excluded),
+    /// It is about another key.
+    Other,
+    /// It is not understood.
+    Unreadable,
+}
+
+/// Why a line with a key does not count.
+enum Excluded {
+    /// By the option that limits what signatures are for.
+    Namespaces(String),
+    /// By an option with a date.
+    Date(String),
+    /// By `cert-authority`.
+    Authority,
+    /// By an option that is not known.
+    Unknown(String),
+}
+
+impl Excluded {
+    /// Why an option excludes its line; none where it does not.
+    fn by(option: &str) -> Option<Self> {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let name = name.to_ascii_lowercase();
+        match name.as_str() {
+            "namespaces" => {
+                let patterns = value.trim_matches('"');
+                (!matches(patterns, NAMESPACE)).then(|| Self::Namespaces(patterns.to_owned()))
+            }
+            "valid-before" | "valid-after" => Some(Self::Date(name)),
+            "cert-authority" => Some(Self::Authority),
+            _ => Some(Self::Unknown(name)),
+        }
+    }
+
+    /// What is said of line `number`, and what to do.
+    fn told(&self, number: usize) -> (String, String) {
+        match self {
+            Self::Namespaces(patterns) => (
+                format!(
+                    "line {number} has it for the namespaces {patterns:?} alone, and manifests are of {NAMESPACE}"
+                ),
+                format!(
+                    "if you trust that key for images, add {NAMESPACE} to `namespaces` in line {number}"
+                ),
+            ),
+            Self::Date(option) => (
+                format!(
+                    "line {number} has it with `{option}`, and lines with dates do not count, as no clock is looked at"
+                ),
+                format!(
+                    "if you trust that key today, give a file in which line {number} has no `{option}`"
+                ),
+            ),
+            Self::Authority => (
+                format!(
+                    "line {number} has it with `cert-authority`, for certificates alone, and none is looked at"
+                ),
+                format!(
+                    "if you trust that key itself, add a line with it and without `cert-authority`; line {number} may stay"
+                ),
+            ),
+            Self::Unknown(option) => (
+                format!("line {number} has it with `{option}`, an option that is not known"),
+                format!(
+                    "if you trust that key, give a file in which line {number} has no `{option}`"
+                ),
+            ),
+        }
+    }
+}
+
 /// The principals of the line that lets a key sign manifests.
 ///
 /// # Errors
-/// [`Error::Signature`] if no line does, with the lines that were not understood.
+/// [`Error::Signature`] if no line does, with the lines that have the key, or were not understood.
 pub fn principals(text: &str, key: &PublicKey) -> Result<String> {
-    let mut skipped = Vec::new();
+    let (mut excluded, mut unreadable) = (Vec::new(), Vec::new());
     for (number, line) in (1_usize..).zip(text.lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        match allowed(line) {
-            Some((principals, found)) if found.key_data() == key.key_data() => {
-                return Ok(principals);
-            }
-            Some(_) => {}
-            None => skipped.push(number.to_string()),
+        match read(line, key) {
+            Line::Allows(principals) => return Ok(principals),
+            Line::Excludes(why) => excluded.push(why.told(number)),
+            Line::Other => {}
+            Line::Unreadable => unreadable.push(number.to_string()),
         }
     }
-    let mut what = format!(
-        "the manifest is signed by {}, which is not one of the allowed signers",
-        key.fingerprint(ssh_key::HashAlg::Sha256)
-    );
-    if !skipped.is_empty() {
-        what = format!("{what} (lines that cannot be used: {})", skipped.join(", "));
+    let fingerprint = key.fingerprint(ssh_key::HashAlg::Sha256);
+    let signed = format!("the manifest is signed by {fingerprint}");
+    if let Some((_, hint)) = excluded.first() {
+        let all: Vec<&str> = excluded.iter().map(|(why, _)| why.as_str()).collect();
+        let what = format!("{signed}, which no line lets sign: {}", all.join("; "));
+        return Err(Error::Signature { what, hint: hint.clone().into() });
+    }
+    let mut what = format!("{signed}, which is not one of the allowed signers");
+    if !unreadable.is_empty() {
+        what = format!("{what} (lines that cannot be read: {})", unreadable.join(", "));
     }
     let hint = "if you trust that key, add a line with it to the file, as `alice@example.org ssh-ed25519 AAAA…`";
     Err(Error::Signature { what, hint: hint.into() })
 }
 
-/// The principals and the key of a line; none if it lets nobody sign manifests.
-fn allowed(line: &str) -> Option<(String, PublicKey)> {
+/// What a line does for a key that signed a manifest.
+fn read(line: &str, key: &PublicKey) -> Line {
+    let Some((principals, options, found)) = parsed(line) else { return Line::Unreadable };
+    if found.key_data() != key.key_data() {
+        return Line::Other;
+    }
+    match options.iter().find_map(|option| Excluded::by(option)) {
+        Some(why) => Line::Excludes(why),
+        None => Line::Allows(principals),
+    }
+}
+
+/// The principals, the options and the key of a line.
+fn parsed(line: &str) -> Option<(String, Vec<&str>, PublicKey)> {
     let mut words = words(line)?;
     let principals = words.next()?.trim_matches('"').to_owned();
     let mut word = words.next()?;
+    let mut options = Vec::new();
     if !is_type(word) {
-        if !option_list(word)?.iter().all(|option| may_sign(option)) {
-            return None;
-        }
+        options = option_list(word)?;
         word = words.next()?;
     }
     let key = PublicKey::from_openssh(&format!("{word} {}", words.next()?)).ok()?;
-    Some((principals, key))
+    Some((principals, options, key))
 }
 
 fn is_type(word: &str) -> bool {
     ["ssh-", "ecdsa-", "sk-"].iter().any(|start| word.starts_with(start))
-}
-
-/// Whether an option allows our namespace.
-fn may_sign(option: &str) -> bool {
-    let Some((name, value)) = option.split_once('=') else { return false };
-    let patterns = value.trim_matches('"');
-    name.eq_ignore_ascii_case("namespaces") && matches(patterns, NAMESPACE)
 }
 
 /// Whether a list of patterns takes a text: `*` and `?` stand for others, `!` denies (`ssh_config(5)`,
@@ -159,6 +243,36 @@ mod tests {
         ] {
             assert_eq!(found(&line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_with_the_key_that_does_not_count_is_named_with_its_option() {
+        for (options, words, hint) in [
+            (
+                "namespaces=\"git,file\"",
+                "namespaces \"git,file\" alone",
+                "add manifest@remaster to",
+            ),
+            ("valid-before=\"20200101\"", "with `valid-before`", "line 2 has no `valid-before`"),
+            ("Valid-After=\"29990101\"", "with `valid-after`", "line 2 has no `valid-after`"),
+            ("namespaces=\"*\",valid-before=\"1\"", "with `valid-before`", "line 2 has no"),
+            (
+                "cert-authority",
+                "with `cert-authority`, for certificates alone",
+                "and without `cert-",
+            ),
+            ("something", "with `something`, an option that is not known", "line 2 has no `some"),
+        ] {
+            let text = format!("x y z\na {options} {KEY}\n");
+            let found = principals(&text, &PublicKey::from_openssh(KEY).unwrap());
+            let Err(Error::Signature { what, hint: told }) = found else { panic!("{options}") };
+            let told = format!("{told:?}");
+            assert!(what.contains(words) && what.contains("line 2 has it"), "{what}");
+            assert!(told.contains(hint) && !told.contains("AAAA"), "{told}");
+        }
+        let other = principals("x y z\n", &PublicKey::from_openssh(KEY).unwrap());
+        let Err(Error::Signature { what, .. }) = other else { panic!() };
+        assert!(what.ends_with("not one of the allowed signers (lines that cannot be read: 1)"));
     }
 
     #[test]
