@@ -471,7 +471,7 @@ mod tests {
     const STRAY: &str = ": `init=/nix/store/…` outside of such an entry";
     const TWICE: &str = "x: more than one INITRD or `initrd=`";
 
-    /// Configs, and what is told of them.
+    /// Configs, and what the reader says of them.
     const CONFIGS: &[(&str, &str)] = &[
         ("LABEL x\nLINUX /k\nAPPEND init=/i\nINITRD /r", ""),
         ("LABEL x\nLINUX /k\nLINUX /k2\nAPPEND init=/i\nINITRD /r\nINITRD /s", ""),

@@ -26,8 +26,8 @@ const DEEPEST: usize = 64;
 /// Extents of one file: 4 GiB each.
 const MOST_EXTENTS: usize = 256;
 
-/// Bytes of a path in a symbolic link, as Linux has them (`PATH_MAX`).
-const LONGEST_LINK: usize = 4096;
+/// Bytes of a path in a symbolic link that Linux follows.
+const PATH_MAX: usize = 4096;
 
 /// What a node is.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -203,7 +203,7 @@ impl Walk {
             FileType::Dir => self.directory(volume, &path, entry.node(), depth.saturating_add(1)),
             FileType::File => self.node(volume, &path, entry.node(), Kind::File),
             FileType::Symlink => {
-                let mut target = [0; LONGEST_LINK];
+                let mut target = [0; PATH_MAX];
                 let target = volume.readlink(entry.node(), &mut target);
                 let text = target.ok().and_then(|target| std::str::from_utf8(target).ok());
                 let kind = text.map_or(Kind::Other, |text| Kind::Link(text.to_owned()));

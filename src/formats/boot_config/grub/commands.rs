@@ -27,27 +27,31 @@ pub(super) fn is_starter(name: &str) -> bool {
 /// Shows its words, and nothing else.
 pub(super) const ECHO: &str = "echo";
 
-/// The options of a menu entry that have a value, which may be the word behind them.
-const WITH_VALUE: [&str; 5] = ["--class", "--users", "--hotkey", "--source", "--id"];
+/// The options of a menu entry, and whether they have a value, which may be the word behind them.
+const OPTIONS: [(&str, bool); 6] = [
+    ("class", true),
+    ("users", true),
+    ("hotkey", true),
+    ("source", true),
+    ("id", true),
+    ("unrestricted", false),
+];
 
-/// The options of a menu entry that have none.
-const WITHOUT_VALUE: [&str; 1] = ["--unrestricted"];
-
-/// The title among the words of a menu entry: the first one that is no option, and no value of one (GRUB
+/// The title among the words of a menu entry: the first one that is neither an option nor the value of one (GRUB
 /// `grub-core/lib/arg.c`, `grub_arg_parse`).
 pub(super) fn title_word(words: &[Word]) -> Option<&Word> {
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
-        let text = word.text.as_str();
-        let has_own_value =
-            text.split_once('=').is_some_and(|(name, _)| WITH_VALUE.contains(&name));
-        match text {
-            "--" => return words.next(),
-            option if WITH_VALUE.contains(&option) => {
-                words.next_if(|value| !value.text.starts_with('-'));
-            }
-            option if WITHOUT_VALUE.contains(&option) || has_own_value => {}
-            _ => return Some(word),
+        let Some(option) = word.text.strip_prefix("--") else { return Some(word) };
+        if option.is_empty() {
+            return words.next();
+        }
+        let (name, value) = option.split_once('=').map_or((option, None), |(a, b)| (a, Some(b)));
+        let Some((_, has_value)) = OPTIONS.iter().find(|(known, _)| *known == name) else {
+            return Some(word);
+        };
+        if *has_value && value.is_none() {
+            words.next_if(|value| !value.text.starts_with('-'));
         }
     }
     None

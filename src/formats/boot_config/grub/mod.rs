@@ -323,8 +323,9 @@ impl<'r> Walk<'r> {
         let Some(entry) = self.block().entry.take() else { return };
         let words = entry.arguments.iter().chain(&entry.initrds);
         let mut words = words.chain(std::iter::once(&entry.kernel));
-        // Without an initrd it is not NixOS, and with `init=` it is read.
-        let is_read = entry.initrds.is_empty() || entry.init().is_some();
+        // Without an initrd it is not NixOS, and with `init=` it is looked at where it is taken.
+        let is_known = entry.arguments.iter().any(|word| names_init(&word.text));
+        let is_read = entry.initrds.is_empty() || is_known;
         if let Some(word) = words.find(|word| has_variable(word)).filter(|_| !is_read) {
             let found = format!("`{}` and no `init=`", word.text);
             self.script.note(|| entry.title.clone(), "arguments that are known", found);
@@ -537,7 +538,7 @@ menuentry 'memtest' { linux16 /memtest }
     const SPLIT: &str = "x: a word that goes on in the next line";
     const OPERATOR: &str = "x: `|`, `&`, `<` or `>` outside of quotes";
 
-    /// What stands in an entry, and what is told of it.
+    /// What stands in an entry, and what the reader says of it.
     const BODIES: &[(&str, &str)] = &[
         ("linux /k init=/i; initrd /r", ""),
         ("linux /k init=/i\n initrd /r /s", ""),
