@@ -28,8 +28,8 @@ pub enum Advice {
 
     /// Name a folder for the cache of bases.
     NameCache,
-    /// Fetch the base first, or allow to fetch it.
-    AllowFetching,
+    /// Fetch the base of this name first, or allow to fetch it.
+    AllowFetching(String),
     /// Try again later, or ask another server.
     OtherServer,
     /// Try again later, ask another server, or wait longer.
@@ -156,6 +156,8 @@ pub enum Advice {
     GiveKey,
     /// Give the key again, or allow an image without one.
     KeyAgain,
+    /// Take out no key: there is none.
+    NoKeyThere,
     /// Take out what was put in before, and give everything that the image is to have.
     ReplaceAll,
     /// Leave out one of two things, or take out what was put in before.

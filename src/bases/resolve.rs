@@ -46,7 +46,7 @@ pub fn resolve(
                 "{name} is not in {}, and {forbids} forbids fetching it",
                 cache.folder().display()
             ),
-            hint: Advice::AllowFetching,
+            hint: Advice::AllowFetching(name.to_owned()),
         });
     }
     before(&base)?;

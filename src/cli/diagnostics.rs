@@ -203,7 +203,10 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             "give the path of an image file; `remaster netboot` and `remaster inspect` take folders, too"
         }
         Advice::NameCache => "give a folder to --cache",
-        Advice::AllowFetching => "fetch it with `remaster base fetch`, or leave --offline out",
+        Advice::AllowFetching(name) => {
+            return format!("fetch it with `remaster base fetch {name}`, or leave --offline out")
+                .into();
+        }
         Advice::OtherServer => "try again later, or set REMASTER_MIRROR to another server",
         Advice::SlowServer => {
             "try again later, or set REMASTER_MIRROR to another server; `remaster base fetch --timeout` waits longer"
@@ -306,6 +309,7 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::UsersForm => "see `remaster stamp --help` for the form of users files",
         Advice::GiveKey => "give a public key to --key, or see --help for what else there is",
         Advice::KeyAgain => "give a key to --key, or --no-key to make an image without one",
+        Advice::NoKeyThere => "leave --remove-key out",
         Advice::ReplaceAll => "give --replace, and everything that the image is to have",
         Advice::OneOrReplaceAll => {
             "leave out one of them, or give --replace and everything that the image is to have"

@@ -512,6 +512,8 @@ fn keys_are_taken_out_by_fingerprint_comment_or_file() {
     edit(&folder, "--remove-key c.pub").refused(2, "give one of these: SHA256:");
     edit(&folder, "--remove-key a.pub").refused(2, "nothing would be left");
     edit(&folder, "--remove-key a.pub --hostname x").refused(2, "nobody could log in");
+    edit(&folder, "--remove-key a.pub --hostname x")
+        .refused(2, "or --no-key in place of --remove-key, to take out all keys");
     edit(&folder, "--remove-key a.pub --key c.pub").done();
     edit(&folder, "--no-key").refused(2, "");
     edit(&folder, "--no-key --hostname box").done();
@@ -618,4 +620,13 @@ fn a_signature_that_goes_is_reported() {
     assert!(ended.status == 0 && ended.err.contains("was signed"), "{}", ended.err);
     let ended = edit(&folder, "--hostname other --sign host");
     assert!(ended.status == 0 && !ended.err.contains("was signed"), "{}", ended.err);
+}
+
+#[test]
+fn the_file_of_host_keys_that_an_image_has_is_made_anew_by_an_edit() {
+    let folder = Folder::new();
+    folder.write("base.iso", &TINY);
+    folder.run(&["base.iso", "--key", &key(1), "--host-key", "generate", "-o", "v.iso"]).done();
+    folder.run(&["edit", "--in-place", "v.iso", "--known-hosts", "new"]).quietly();
+    assert_eq!(folder.read("new"), folder.read("v.iso.known_hosts"));
 }

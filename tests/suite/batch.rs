@@ -199,7 +199,7 @@ fn a_bad_user_is_reported_and_stops_nobody_else() {
     for words in [
         "bad.toml:17:1: x: bad.toml:19:7: key: 'nobody.pub' is neither",
         "bad.toml:20:1: ../alice: \"../alice.iso\" is not a name for a file here",
-        "bad.toml:23:1: ALICE: \"ALICE.iso\" is the name of another user's file, too (bad.toml:1:1)",
+        "bad.toml:23:1: ALICE: \"ALICE.iso\" differs from \"alice.iso\" (bad.toml:1:1) only in case, and so a filesystem",
         "bad.toml:28:7: unknown key `kye`",
         "bad.toml:31:7: key: a batch reads no standard input",
         "bad.toml:32:1: a user without `name`",
@@ -518,6 +518,11 @@ fn one_name_for_several_users_is_refused_where_keys_are_derived_for_it() {
     let ended = folder.run(&stamp("u.toml", "o", &[&seeded[..], &template].concat()));
     assert_eq!(ended.status, 11, "{}", ended.err);
     assert!(ended.err.contains("u.toml:3:1: a: \"a\" is the name of another user, too, and one --host-key-seed gives both the same keys (u.toml:1:1)"), "{}", ended.err);
+    folder.write("u.toml", b"[[user]]\nname = 'a'\n[[user]]\nname = 'A'\n");
+    let ended = folder.run(&stamp("u.toml", "q", &[&seeded[..], &template].concat()));
+    let words =
+        "A: \"A\" differs from \"a\" (u.toml:1:1) only in case, and so ssh takes both for one host";
+    assert!(ended.status == 11 && ended.err.contains(words), "{}", ended.err);
     let named = stamp("u.toml", "p", &[&seeded[..], &["--host-key-name", "x"]].concat());
     folder.run(&named).refused(2, "--host-key-name: a batch derives the keys of each user");
     folder.write("v.toml", b"[[user]]\nname = 'a'\nhost-key-name = 'x'\n");

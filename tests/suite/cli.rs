@@ -521,7 +521,7 @@ fn the_demo_leaves_a_stamped_image_and_no_private_key() {
 }
 
 /// What would have no effect, and how it is refused.
-const NO_EFFECT: [(&str, &str); 14] = [
+const NO_EFFECT: [(&str, &str); 20] = [
     (
         "base.iso --file word:/etc/a --file key.pub:/etc/a -o x",
         "--file: /etc/a comes from key.pub:/etc/a, and from --file word:/etc/a, too",
@@ -556,10 +556,22 @@ const NO_EFFECT: [(&str, &str); 14] = [
         "edit --in-place two.iso --no-key --known-hosts x --hostname q",
         "--known-hosts without a host key",
     ),
+    ("edit --in-place two.iso --remove-key key.pub --key key.pub", ", which is taken out"),
     (
-        "edit --in-place two.iso --remove-key key.pub --key key.pub",
-        "is to be taken out by --remove-key, and put in by --key",
+        "edit --in-place two.iso --remove-key key.pub --recipe own.toml",
+        "own.toml:1:8: key: SHA256:",
     ),
+    (
+        "edit --in-place none.iso --remove-key alice",
+        "no key was put into the image: there is none to take out",
+    ),
+    (
+        "edit --in-place two.iso --replace",
+        "--replace alone: nothing is put in for what it takes out",
+    ),
+    ("edit --in-place two.iso --replace --known-hosts x", "--known-hosts without a host key"),
+    ("edit --in-place base.iso --known-hosts x", "--known-hosts without a host key"),
+    ("edit --in-place two.iso --manifest-digests", "--manifest-digests alone: an image gets"),
     ("edit --in-place none.iso --no-key", "--no-key would take out nothing"),
     ("edit --in-place none.iso --no-key --hostname q", "--no-key would take out nothing"),
     ("edit --in-place base.iso --no-key --hostname q", "--no-key would take out nothing"),
@@ -571,6 +583,7 @@ fn what_would_have_no_effect_is_refused_and_changes_nothing() {
     folder.write("other.pub", key(2).as_bytes());
     folder.write("host", pair(7).to_openssh(LineEnding::LF).unwrap().as_bytes());
     folder.write("seed", &(0..64).collect::<Vec<u8>>());
+    folder.write("own.toml", b"key = ['key.pub']\n");
     folder.write("word", b"hello\n");
     folder.write("x.service", b"[Service]\nExecStart=/bin/sh -c true\n");
     std::fs::create_dir_all(folder.at("over/etc/systemd/system.control")).unwrap();

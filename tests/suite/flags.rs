@@ -1022,6 +1022,60 @@ fn the_error_for_a_flag_in_a_recipe_says_where_to_give_it() {
 }
 
 #[test]
+fn a_key_that_is_a_flag_of_the_command_line_is_called_that() {
+    let folder = Folder::new();
+    let keys: BTreeSet<String> = Recipe::keys().into_iter().collect();
+    let of_other_tables = ["file", "name", "user", "users", "root-file"];
+    let flags: BTreeSet<&String> = GRAMMAR.values().flat_map(BTreeMap::keys).collect();
+    let is_other = |flag: &&&String| {
+        !keys.contains(**flag) && !of_other_tables.contains(&flag.as_str()) && flag.len() > 1
+    };
+    folder.write("b.iso", &TINY);
+    for flag in flags.iter().filter(is_other) {
+        for (name, text, line) in [
+            ("r.toml", format!("{flag} = 'x'\n"), "recipe check r.toml"),
+            ("u.toml", format!("[[user]]\nname = 'a'\n{flag} = 'x'\n"), "stamp b.iso u.toml -o x"),
+        ] {
+            folder.write(name, text.as_bytes());
+            let ended = folder.run(&line.split(' ').collect::<Vec<_>>());
+            let hint = format!("give --{flag} to the command");
+            assert!(ended.err.contains(&hint), "{line}: {text}: {}", ended.err);
+        }
+    }
+    folder.write("r.toml", b"root-file = 'a:/b'\n");
+    folder.run(&["recipe", "check", "r.toml"]).refused(2, "did you mean `file`?");
+}
+
+/// A flag that another command has is called that, also where the command has one with a similar name.
+#[test]
+fn a_flag_of_another_command_is_called_that() {
+    let (folder, mut wrong) = (Folder::new(), Vec::new());
+    for (command, flags) in &*GRAMMAR {
+        let others: BTreeMap<&String, &String> = GRAMMAR
+            .iter()
+            .flat_map(|(other, flags)| flags.keys().map(move |flag| (flag, other)))
+            .filter(|(flag, _)| !flags.contains_key(*flag))
+            .collect();
+        for (flag, other) in others {
+            if ELSEWHERE.iter().any(|(of, known)| known == flag && command.starts_with(of)) {
+                continue;
+            }
+            let mut words: Vec<&str> = command.split(' ').filter(|word| *word != "BASE").collect();
+            let typed = format!("--{flag}");
+            words.push(&typed);
+            let told = format!("`remaster {other}`");
+            let ended = folder.run(&words);
+            let is_told = ended.err.contains("it is a flag of ") && ended.err.contains(&told);
+            wrong.extend((!is_told).then(|| format!("{command} --{flag}: {}", ended.err)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Flags of other commands that are answered with what does the same, and how the names of the commands begin.
+const ELSEWHERE: &[(&str, &str)] = &[("", "user"), ("edit", "output"), ("flash", "file")];
+
+#[test]
 fn flags_have_the_same_letters_everywhere() {
     for command in GRAMMAR.keys() {
         let help = help(command);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::{Advice, Error, Result};
 use remaster::image::{ImageFile, file_type};
+use remaster::keys;
 use remaster::live::{Customization, HostKeys, named_files};
 use remaster::output::file::publish;
 use remaster::output::in_place::{InPlaceEdit, RecoveredEdit};
@@ -80,7 +81,8 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
         inside,
         args.edit.no_key,
         &progress,
-    )?;
+    )
+    .map_err(|fault| args.of_last_key(fault))?;
     stays.check(stamping.gone())?;
     let stamping = stamping.adding(stays.everything);
     if args.dry_run {
@@ -134,16 +136,29 @@ struct Stays {
 
 impl Stays {
     /// Refuses to put in a key that is taken out.
-    fn check_removed(&self, customization: &Customization) -> Result<()> {
+    fn check_removed(&self, asked: &Recipe) -> Result<()> {
+        for (index, argument) in asked.key.iter().enumerate() {
+            let Ok((_, found)) = keys::of_argument(argument) else { continue };
+            let mut found = found.keys.keys();
+            if let Some(key) = found.find(|key| self.removed.contains(&key.fingerprint)) {
+                let what = format!("{} {}, which is taken out", key.fingerprint, key.comment);
+                return Err(asked.fault("key", index, what, "leave one of the two out"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of keys that are known only once they are read, as those of standard input.
+    fn check_gathered(&self, customization: &Customization) -> Result<()> {
         let mut now = customization.keys.keys.keys();
         match now.find(|key| self.removed.contains(&key.fingerprint)) {
             None => Ok(()),
             Some(key) => Err(Error::Usage {
                 what: format!(
-                    "the key {} {} is to be taken out by --remove-key, and put in by --key",
+                    "the key {} {} is taken out, and it is among those that are given",
                     key.fingerprint, key.comment
                 ),
-                hint: "leave out one of them".into(),
+                hint: "leave one of the two out".into(),
             }),
         }
     }
@@ -176,10 +191,14 @@ impl Args {
         if !self.remove_key.is_empty() || (takes_out && !self.replace) {
             return Ok(shared);
         }
-        let recipe = self.edit.recipe()?;
-        if recipe.edits().is_empty() && self.edit.known_hosts().is_some() {
-            return Err(known_hosts::none_put_in());
+        // The file of the host keys can be made anew.
+        if self.edit.known_hosts().is_some() && !self.replace {
+            return Ok(shared);
         }
+        if shared.edits().is_empty() {
+            self.check_alone()?;
+        }
+        let recipe = self.edit.recipe()?;
         if recipe.edits().is_empty() {
             return Err(Error::Usage {
                 what: "nothing to put in".into(),
@@ -187,6 +206,29 @@ impl Args {
             });
         }
         Ok(recipe)
+    }
+
+    /// Refuses flags that do nothing without something to put in.
+    fn check_alone(&self) -> Result<()> {
+        if self.edit.known_hosts().is_some() {
+            return Err(known_hosts::none_put_in());
+        }
+        if self.replace {
+            return Err(Error::Usage {
+                what: "--replace alone: nothing is put in for what it takes out".into(),
+                hint:
+                    "give what the image is to have, or take everything out with `remaster reset`"
+                        .into(),
+            });
+        }
+        let inside = self.inside.flag_names().join(", ");
+        if inside.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Usage {
+            what: format!("{inside} alone: an image gets another manifest by another edit only"),
+            hint: "give what to add, too".into(),
+        })
     }
 
     /// Reads what is asked for, over what is in the image already.
@@ -207,11 +249,15 @@ impl Args {
         }
         let carried = previous.carried(&base.facts(), &asked)?;
         let is_something_off = previous.is_switched_off(&asked) || !carried.left_out().is_empty();
-        if asked.edits().is_empty() && removed.is_empty() && !is_something_off {
+        // The file of host keys alone changes nothing in the image.
+        let is_for_file = self.edit.known_hosts().is_some() && asked.switched_off().is_empty();
+        let changes = !asked.edits().is_empty() || !removed.is_empty() || is_something_off;
+        if !changes && !is_for_file {
             return Err(asked.switches_nothing_off());
         }
         removed.extend(carried.left_out().iter().map(|path| format!("/{path}")));
         let stays = Stays { everything: true, asked: asked.set_names(), removed };
+        stays.check_removed(&asked)?;
         let recipe = previous.with(asked)?;
         if recipe.edits().is_empty() && carried.is_empty() {
             return Err(Error::Usage {
@@ -220,7 +266,7 @@ impl Args {
             });
         }
         let customization = edit_args::gather_over(&recipe, carried)?;
-        stays.check_removed(&customization)?;
+        stays.check_gathered(&customization)?;
         edit_args::tell(&customization);
         Ok(Gathered { recipe, customization, stays })
     }
@@ -239,6 +285,9 @@ impl Args {
         }
         if recipe.edits().is_empty() && !recipe.switched_off().is_empty() && !self.replace {
             return Err(recipe.switches_nothing_off());
+        }
+        if self.edit.known_hosts().is_some() && !recipe.names_host_key() {
+            return Err(known_hosts::none_put_in());
         }
         let customization = edit_args::gather(&recipe)?;
         edit_args::tell(&customization);
@@ -265,6 +314,17 @@ impl Args {
         found.retain(|path| !stays(path));
         for path in &found {
             stale::note(path);
+        }
+    }
+
+    /// `--no-key` and `--remove-key` exclude each other.
+    fn of_last_key(&self, fault: Error) -> Error {
+        match fault {
+            Error::Usage { what, hint: Advice::KeyAgain } if !self.remove_key.is_empty() => {
+                let hint = "give another key to --key, too; or --no-key in place of --remove-key, to take out all keys";
+                Error::Usage { what, hint: hint.into() }
+            }
+            other => other,
         }
     }
 

@@ -5,6 +5,7 @@ mod files;
 mod missing;
 mod role;
 mod table;
+mod to_flash;
 mod typed;
 mod values;
 
@@ -18,6 +19,8 @@ use remaster::error::Error;
 use remaster::recipe::Recipe;
 use remaster::run_files::RunFiles;
 
+use super::help::Length;
+use super::settings;
 use role::Kind;
 use table::{COMMANDS, FLAGS, FOLLOWED, IN_RECIPES};
 use typed::{Typed, flag_of, line};
@@ -225,13 +228,12 @@ fn unknown_flag(program: &Command, typed: &Typed<'_>, word: &str) -> Error {
         .find(|flag| flag.typed.contains(&name) && flag_of(command, flag.needs).is_some());
     let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
     let longs: Vec<&str> = shown.filter_map(Arg::get_long).collect();
-    let hint = match known {
-        Some(flag) => flag.answer.to_owned(),
-        None => match meant_flag(long, &longs).filter(|_| name.starts_with("--")) {
-            Some(close) => format!("did you mean `--{close}`?"),
-            None => elsewhere(program, typed, name),
-        },
-    };
+    let close = || meant_flag(long, &longs).filter(|_| name.starts_with("--"));
+    let hint = known
+        .map(|flag| flag.answer.to_owned())
+        .or_else(|| elsewhere(program, typed, name))
+        .or_else(|| close().map(|close| format!("did you mean `--{close}`?")))
+        .unwrap_or_else(|| format!("`{} --help` lists its flags", typed.name()));
     usage(format!("`{}` has no flag `{name}`", typed.name()), hint)
 }
 
@@ -246,33 +248,52 @@ pub(super) fn key_meant(key: &str) -> Option<String> {
     let known = FLAGS.iter().find(|row| {
         row.typed.contains(&flag.as_str()) && names.iter().any(|name| name == row.needs)
     });
-    known.map(|row| row.answer.replace("--", ""))
+    known.map(|row| row.answer.replace("--", "")).or_else(|| flag_meant(&flag))
 }
 
-/// Which commands have a flag that this one has not.
-fn elsewhere(program: &Command, typed: &Typed<'_>, name: &str) -> String {
-    let own = typed.name();
-    let has = |command: &&Command| match name.strip_prefix("--") {
-        Some(long) => flag_of(command, long).is_some(),
-        None => command.get_arguments().any(|arg| {
-            arg.get_short().is_some_and(|short| name.strip_prefix('-') == Some(&short.to_string()))
-        }),
+/// What is meant by a key that is called as a flag of the command line.
+fn flag_meant(flag: &str) -> Option<String> {
+    let mut program = super::program(Length::Short);
+    program.build();
+    let renamed = program.get_subcommands().find_map(|command| {
+        let own = settings::names_of(command).0.into_iter();
+        own.into_iter().find(|(_, name)| flag.strip_prefix("--") == Some(name)).map(|(key, _)| key)
+    });
+    if let Some(key) = renamed {
+        return Some(format!("did you mean `{key}`?"));
+    }
+    let of = commands_with(&program, flag);
+    (!of.is_empty())
+        .then(|| format!("give {flag} to the command: it is a flag of {}", of.join(", ")))
+}
+
+/// Which commands have a flag that this one does not have.
+fn elsewhere(program: &Command, typed: &Typed<'_>, name: &str) -> Option<String> {
+    let (of, own) = (commands_with(program, name), typed.name());
+    (!of.is_empty()).then(|| {
+        let of = of.join(", ");
+        format!("it is a flag of {of}; `{own} --help` lists the flags of this command")
+    })
+}
+
+/// The commands that show a flag of this name.
+fn commands_with(program: &Command, name: &str) -> Vec<String> {
+    let is_called = |arg: &&Arg| match name.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg.get_short().is_some_and(|short| name == format!("-{short}")),
     };
-    let mut names: Vec<String> = program
-        .get_subcommands()
-        .filter(has)
-        .map(|one| format!("`remaster {}`", one.get_name()))
-        .collect();
-    if has(&program) {
-        names.insert(0, "`remaster BASE`".to_owned());
+    let has = |command: &Command| {
+        command.get_arguments().filter(|arg| !arg.is_hide_set()).any(|arg| is_called(&arg))
+    };
+    let mut found: Vec<String> =
+        has(program).then(|| "`remaster BASE`".to_owned()).into_iter().collect();
+    for command in program.get_subcommands() {
+        let name = command.get_name();
+        found.extend(has(command).then(|| format!("`remaster {name}`")));
+        let below = command.get_subcommands().filter(|below| has(below));
+        found.extend(below.map(|below| format!("`remaster {name} {}`", below.get_name())));
     }
-    match names.as_slice() {
-        [] => format!("`{own} --help` lists its flags"),
-        names => format!(
-            "it is a flag of {}; `{own} --help` lists the flags of this command",
-            names.join(", ")
-        ),
-    }
+    found
 }
 
 /// A public key that the shell made several words of.
@@ -337,7 +358,6 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
         let hint = known.map_or_else(|| format!("leave `{word}` out"), |(_, hint)| (*hint).into());
         return usage(format!("{flag} takes no word after it, and `{word}` stands there"), hint);
     }
-    let words = || typed.words.iter().map(String::as_str);
     if !typed.path.is_empty() {
         let name = typed.name();
         let what = format!("`{word}` is one word more than `{name}` takes");
@@ -345,20 +365,14 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
     }
     if kind == Some(Kind::Disk) {
         let what = format!("{word} is a disk, and disks are written to by `remaster flash`");
-        return usage(
-            what,
-            format!("did you mean `{}`?", line(["flash"].into_iter().chain(words()))),
-        );
+        return usage(what, to_flash::hint(typed, None, None));
     }
     let what = format!("`{word}` is one word more: an image is made of one base");
     let disk =
         typed.plain_words().next().filter(|(_, first)| Kind::recognize(first) == Some(Kind::Disk));
     if let Some((first, disk)) = disk {
-        let rest = typed.words.iter().enumerate().filter(|(other, _)| *other != first);
-        let rest = rest.map(|(_, word)| word.as_str());
-        let meant = line(["flash"].into_iter().chain(rest).chain([disk]));
         let what = format!("{disk} is a disk, and disks are written to by `remaster flash`");
-        return usage(what, format!("did you mean `{meant}`?"));
+        return usage(what, to_flash::hint(typed, Some(first), Some(disk)));
     }
     if let Some(meant) = key_first(typed, place, word) {
         return meant;

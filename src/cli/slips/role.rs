@@ -13,7 +13,7 @@ use remaster::image::file_type::{FileType, HEAD};
 use remaster::keys;
 
 use super::typed::{Typed, flag_of, line};
-use super::usage;
+use super::{to_flash, usage};
 
 /// What a word names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -206,8 +206,6 @@ fn check_output(typed: &Typed<'_>, matches: &ArgMatches) -> Result<(), Error> {
     if Kind::recognize(&word) != Some(Kind::Disk) || !typed.path.is_empty() {
         return Ok(());
     }
-    let others = typed.words.iter().map(String::as_str);
-    let others = others.filter(|other| *other != word && !["-o", "--output"].contains(other));
-    let meant = line(["flash"].into_iter().chain(others).chain([word.as_str()]));
-    Err(usage(format!("{word} is a disk, not a file to write"), format!("did you mean `{meant}`?")))
+    let hint = to_flash::hint(typed, None, Some(&word));
+    Err(usage(format!("{word} is a disk, not a file to write"), hint))
 }

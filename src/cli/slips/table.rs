@@ -109,7 +109,7 @@ pub(super) const FLAGS: &[Flag] = &[
     flag(&["--keyboard", "--keyboard-layout", "--layout"], "keymap", "did you mean `--keymap`?"),
     flag(&["--lang", "--language"], "locale", "did you mean `--locale`?"),
     flag(&["--volid", "--volume-label"], "label", "did you mean `--label`?"),
-    flag(&["--overwrite", "--replace"], "force", "did you mean `--force`?"),
+    flag(&["--overwrite"], "force", "did you mean `--force`?"),
     flag(&["--dry", "--simulate"], "dry-run", "did you mean `--dry-run`?"),
     flag(&["--service", "--units"], "unit", "did you mean `--unit`?"),
     flag(&["--no-check", "--skip-verify"], "no-verify", "did you mean `--no-verify`?"),
@@ -138,10 +138,6 @@ pub(super) const IN_RECIPES: &[(&[&str], &str)] = &[
         "the live system has the users root and nixos, and `key` lets in as both",
     ),
     (&["users"], "write `[[user]]`, and give the file to `remaster stamp`"),
-    (
-        &["dry-run", "in-place", "json", "quiet", "verbose", "yes"],
-        "give it to the command as a flag",
-    ),
 ];
 
 /// Words that are typed for a command, and the commands that they may mean.

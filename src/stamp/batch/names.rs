@@ -112,9 +112,12 @@ fn is_invisible(c: char) -> bool {
 /// The names that are given away, each with the place of its user.
 #[derive(Debug)]
 pub struct TakenNames {
-    names: Mutex<BTreeMap<String, String>>,
+    /// By the name without case: the name itself, and the place.
+    names: Mutex<BTreeMap<String, (String, String)>>,
     /// What two users of one name share.
     shared: String,
+    /// What two users share whose names differ only in case.
+    alike: String,
     hint: Advice,
 }
 
@@ -125,6 +128,7 @@ impl TakenNames {
         Self {
             names: Mutex::default(),
             shared: "is the name of another user's file, too".to_owned(),
+            alike: "a filesystem that knows no case has one file for both".to_owned(),
             hint,
         }
     }
@@ -134,7 +138,9 @@ impl TakenNames {
         let seed = setting!(host_key_seed);
         let shared =
             format!("is the name of another user, too, and one {seed} gives both the same keys");
-        Self { names: Mutex::default(), shared, hint: "give one of them another name".into() }
+        let alike = "ssh takes both for one host".to_owned();
+        let hint = "give one of them another name".into();
+        Self { names: Mutex::default(), shared, alike, hint }
     }
 
     /// Gives a name away.
@@ -143,14 +149,20 @@ impl TakenNames {
     /// [`Error::Usage`] if another user has it, also in other case: filesystems of others know none.
     pub fn take(&self, name: &str, place: &str) -> Result<()> {
         let mut taken = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.insert(name.to_lowercase(), place.to_owned()) {
-            None => Ok(()),
-            Some(other) => {
-                let what = format!("{name:?} {} ({other})", self.shared);
-                taken.insert(name.to_lowercase(), other);
-                Err(Error::Usage { what, hint: self.hint.clone() })
-            }
+        let folded = name.to_lowercase();
+        if let Some((other, at)) = taken.get(&folded) {
+            let what = if other == name {
+                format!("{name:?} {} ({at})", self.shared)
+            } else {
+                format!(
+                    "{name:?} differs from {other:?} ({at}) only in case, and so {}",
+                    self.alike
+                )
+            };
+            return Err(Error::Usage { what, hint: self.hint.clone() });
         }
+        taken.insert(folded, (name.to_owned(), place.to_owned()));
+        Ok(())
     }
 }
 

@@ -73,6 +73,12 @@ impl PreviousStamp {
     /// [`Error::Recipe`] for one that the image does not let in, also where it is one of several in a file.
     pub fn remove_keys(&mut self, given: &[String]) -> Result<Vec<String>> {
         let mut gone = BTreeSet::new();
+        if !given.is_empty() && self.there().next().is_none() {
+            return Err(Error::Usage {
+                what: "no key was put into the image: there is none to take out".into(),
+                hint: Advice::NoKeyThere,
+            });
+        }
         for wanted in given {
             gone.extend(self.meant(wanted)?);
         }
@@ -144,10 +150,7 @@ impl PreviousStamp {
     fn keys_hint(&self) -> Advice {
         let shown = |(print, comment)| format!("{print} {comment}").trim_end().to_owned();
         let there: Vec<String> = self.there().map(shown).collect();
-        match there.as_slice() {
-            [] => Advice::ReplaceAll,
-            there => format!("give one of these: {}", there.join(", ")).into(),
-        }
+        format!("give one of these: {}", there.join(", ")).into()
     }
 
     /// What is asked for now over what was put in before. Networks become a recipe again where something of them is asked
