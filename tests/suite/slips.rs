@@ -593,3 +593,46 @@ fn flags_of_every_command_may_also_stand_before_it() {
         folder.run(&listed.collect::<Vec<_>>()).quietly();
     }
 }
+
+/// What an image is made of, given to every command that asks for an image.
+#[test]
+fn a_layout_or_descriptor_in_the_place_of_an_image_is_answered_with_apply() {
+    let folder = folder();
+    folder.write("users.toml", format!("[[user]]\nname = 'a'\nkey = '{}'\n", key(1)).as_bytes());
+    folder.run(&["stamp", "b.iso", "users.toml", "--as", "oci", "-o", "lay"]).quietly();
+    folder
+        .run(&["stamp", "b.iso", "users.toml", "--as", "patch", "--descriptor", "-o", "pat"])
+        .done();
+    let descriptor = "pat/a.remaster.descriptor.json";
+    for line in [
+        "GIVEN --key k.pub -o new",
+        "flash GIVEN --to-file new",
+        "flash GIVEN --any --to-file new",
+        "stamp GIVEN users.toml -o new",
+        "netboot GIVEN --key k.pub -o new",
+        "inspect GIVEN",
+        "verify GIVEN",
+        "verify b.iso --against GIVEN",
+        "diff b.iso GIVEN",
+        "edit --in-place GIVEN --hostname x",
+        "reset GIVEN -o new",
+        "try GIVEN",
+    ] {
+        for (given, hint) in [
+            ("lay", "`remaster apply lay --name NAME -o FILE` makes an image of it"),
+            (descriptor, "`remaster apply pat/a.remaster.descriptor.json -o FILE` makes the image"),
+        ] {
+            let line = line.replace("GIVEN", given);
+            folder.run(&line.split(' ').collect::<Vec<_>>()).refused(2, hint);
+        }
+    }
+    assert!(!folder.at("new").exists());
+    folder.run(&["apply", "lay", "--name", "a", "-o", "of-layout"]).done();
+    let with = |patch: &str| folder.run(&["flash", "b.iso", "--patch", patch, "--to-file", "new"]);
+    let ended = with(descriptor);
+    let hint = "give the patch itself, which stands beside it";
+    assert!(ended.status != 0 && ended.err.contains(hint), "{}", ended.err);
+    let ended = with("k.pub");
+    let told = "hint: give the file that `--as patch` wrote\n";
+    assert!(ended.status != 0 && ended.err.contains(told), "{}", ended.err);
+}

@@ -22,6 +22,8 @@ use super::described;
 use crate::cli::base;
 use crate::cli::destination::{Destination, OutputArgs};
 use crate::cli::printer;
+use crate::cli::shell::shell_quote;
+use crate::cli::slips;
 
 /// Make an image from its base and a patch, or from an OCI layout
 #[derive(Debug, clap::Args)]
@@ -169,7 +171,7 @@ pub(crate) fn read(path: &Path) -> Result<PatchFile> {
     let mut bytes = Vec::new();
     (&file).take(HEAD).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
     if !PatchFile::is_in(&bytes) {
-        return Err(not_a_patch(name.to_string(), &FileType::recognize(&bytes)));
+        return Err(not_a_patch(path, &FileType::recognize(&bytes)));
     }
     (&file).take(LARGEST).read_to_end(&mut bytes).map_err(Error::io(doing()))?;
     let size = u64_len(&bytes);
@@ -181,14 +183,24 @@ pub(crate) fn read(path: &Path) -> Result<PatchFile> {
     PatchFile::parse(&bytes).map_err(|fault| fault.in_image(0).in_file(Material::Patch, name))
 }
 
-fn not_a_patch(name: String, found: &FileType) -> Error {
+fn not_a_patch(path: &Path, found: &FileType) -> Error {
+    let name = path.display().to_string();
+    if slips::is_descriptor(path) {
+        let quoted = shell_quote(path);
+        let hint = format!(
+            "give the patch itself, which stands beside it; or `remaster apply {quoted} -o FILE` makes the image"
+        );
+        let is = "is a descriptor, not a remaster patch".to_owned();
+        return Error::NotAnImage { name, is, hint: hint.into() };
+    }
     let is = match found {
         FileType::Disk(disk) => format!("is {}, not a remaster patch", disk.name()),
         FileType::Other(other) => format!("is not a remaster patch: it {}", other.is()),
     };
     let hint = match found {
         FileType::Other(other) if matches!(other.hint, Advice::Unpack(_)) => other.hint.clone(),
-        _ => "give the base first, then the file that `--as patch` wrote".into(),
+        FileType::Disk(_) => "give the base first, then the file that `--as patch` wrote".into(),
+        FileType::Other(_) => "give the file that `--as patch` wrote".into(),
     };
     Error::NotAnImage { name, is, hint }
 }

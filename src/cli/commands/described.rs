@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use remaster::bases::{Catalog, FetchOptions, Known, Record, Url};
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
+use remaster::place::packing_of_name;
 use remaster::progress::Progress;
 use remaster::stamp::descriptor;
 use remaster::units::format_bytes;
@@ -73,13 +74,18 @@ fn at_address(
     progress: &dyn Progress,
     before: impl FnOnce() -> Result<()>,
 ) -> Result<PathBuf> {
-    let lacks = |what: String| Error::Recipe {
+    let lacks = |what: String| {
+        Error::Recipe {
         what,
         hint: format!(
-            "give the base before the descriptor: its file is {}, of SHA-256 {}",
-            told.file, told.sha256
+            "give the base before the descriptor: its file is {}, and the image{} has the SHA-256 {}",
+            told.file,
+            // The digest in a descriptor is of the image.
+            if packing_of_name(Path::new(&told.file)).is_some() { " that is packed in it" } else { "" },
+            told.sha256
         )
         .into(),
+    }
     };
     let Some(url) = &told.url else {
         let what = "the descriptor has no address of its base, and the base is neither beside it nor in the cache";

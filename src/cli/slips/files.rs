@@ -11,7 +11,7 @@ use remaster::live::named_files;
 use remaster::named_file::{Kind, Rule, path_of};
 use remaster::run_files::RunFiles;
 
-use super::usage;
+use super::{makings, usage};
 use crate::cli::shell::shell_quote;
 
 /// What an argument asks for.
@@ -175,6 +175,11 @@ fn use_of(command: &str, id: &str) -> Option<Use> {
     }
 }
 
+/// Whether an argument asks for an image to read, and not for what `apply` makes one of.
+fn reads_image(command: &str, id: &str) -> bool {
+    command != "apply" && (IMAGES.contains(&id) && id != "devices" || id == "medium")
+}
+
 /// Whether the file of an argument is an output, of which nothing is read.
 pub(super) fn is_written(command: &str, id: &str) -> bool {
     OWN.contains(&id) || matches!(use_of(command, id), Some(Use::Write | Use::Overwrite))
@@ -230,8 +235,12 @@ fn called(arg: &Arg) -> String {
 pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), Error> {
     for arg in command.get_arguments() {
         let id = arg.get_id().as_str();
-        let Some(rule) = rule(command.get_name(), id) else { continue };
         let given = matches.try_get_raw(id).ok().flatten();
+        if reads_image(command.get_name(), id) {
+            let mut words = given.clone().into_iter().flatten().filter_map(OsStr::to_str);
+            words.try_for_each(makings::check)?;
+        }
+        let Some(rule) = rule(command.get_name(), id) else { continue };
         for word in given.into_iter().flatten() {
             // The command opens a path that is not UTF-8: another spelling would name another file.
             if let Some(word) = word.to_str() {

@@ -2,6 +2,7 @@
 
 mod dash;
 mod files;
+mod makings;
 mod missing;
 mod role;
 mod table;
@@ -21,6 +22,7 @@ use remaster::run_files::RunFiles;
 
 use super::help::Length;
 use super::settings;
+pub(super) use makings::is_descriptor;
 use role::Kind;
 use table::{COMMANDS, FLAGS, FOLLOWED, IN_RECIPES};
 use typed::{Typed, flag_of, line};
