@@ -54,7 +54,7 @@ pub(crate) fn in_initrd(number: usize) -> String {
 pub(super) const COPY: &str = "copy \"$1\"\n";
 
 /// The path of the hook in the initrd.
-pub const SCRIPT: &str = "remaster/hook.sh";
+pub const SCRIPT: &str = scripted::HOOK;
 
 /// What each squashfs is for, and its path, as the hook's shell reads it.
 fn images(attached: &[Attached], kept: AttachmentLocation<'_>) -> Vec<(Purpose, String)> {

@@ -1,7 +1,9 @@
 //! Where the script of a scripted stage 1 calls the hook: the last place where everything is mounted.
 
-use crate::boot::hook::SCRIPT;
 use crate::error::{Advice, Error, Result};
+
+/// The path of the hook in the initrd, which the call runs.
+pub(super) const HOOK: &str = "remaster/hook.sh";
 
 /// The root that NixOS's own script switches to, for scripts that do not say it.
 const USUAL_ROOT: &str = "$targetRoot";
@@ -31,12 +33,12 @@ pub(super) fn with_call(initrd: &str, path: &str, script: &[u8]) -> Result<Vec<u
 /// The line that runs the hook. A subshell without the script's trap, so that nothing in the hook can
 /// end stage 1.
 fn call(root: &str) -> String {
-    format!("( trap - 0; set -- \"{root}\"; . /{SCRIPT} ) || true\n")
+    format!("( trap - 0; set -- \"{root}\"; . /{HOOK} ) || true\n")
 }
 
 /// Whether a script is another one with calls of the hook in it, and nothing else: wherever a version puts them.
 pub(super) fn is_with_call(new: &[u8], old: &[u8]) -> bool {
-    let is_call = |line: &&[u8]| line.windows(SCRIPT.len()).any(|part| part == SCRIPT.as_bytes());
+    let is_call = |line: &&[u8]| line.windows(HOOK.len()).any(|part| part == HOOK.as_bytes());
     let lines = || new.split_inclusive(|byte| *byte == b'\n');
     lines().any(|line| is_call(&line)) && lines().filter(|line| !is_call(line)).flatten().eq(old)
 }

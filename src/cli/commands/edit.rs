@@ -191,7 +191,7 @@ impl Args {
         if !self.remove_key.is_empty() || (takes_out && !self.replace) {
             return Ok(shared);
         }
-        // The file of the host keys can be made anew.
+        // The file of the host keys can be made again.
         if self.edit.known_hosts().is_some() && !self.replace {
             return Ok(shared);
         }

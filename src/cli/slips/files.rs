@@ -177,7 +177,11 @@ fn use_of(command: &str, id: &str) -> Option<Use> {
 
 /// Whether an argument asks for an image to read, and not for what `apply` makes one of.
 fn reads_image(command: &str, id: &str) -> bool {
-    command != "apply" && (IMAGES.contains(&id) && id != "devices" || id == "medium")
+    match id {
+        "medium" => true,
+        "devices" => command == "reset",
+        _ => command != "apply" && IMAGES.contains(&id),
+    }
 }
 
 /// Whether the file of an argument is an output, of which nothing is read.

@@ -30,7 +30,7 @@ pub(super) fn check(word: &str) -> Result<(), Error> {
 
 /// Whether a file is a descriptor.
 pub(crate) fn is_descriptor(path: &Path) -> bool {
-    // What is no file, as a pipe, may be read once.
+    // A pipe can be read once only.
     if !path.is_file() {
         return false;
     }
