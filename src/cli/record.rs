@@ -65,7 +65,9 @@ impl ManifestArgs {
     pub(super) fn options(&self) -> Result<ManifestOptions> {
         let signer = self.sign.as_deref().map(signer).transpose()?;
         let exposed = self.sign.as_deref().and_then(|path| note_on_key("sign", path));
-        exposed.iter().for_each(|line| printer::note(line));
+        if let Some(line) = exposed {
+            printer::note(&line);
+        }
         if self.reproducible && signer.as_ref().is_some_and(|signer| !signer.is_reproducible()) {
             return Err(Error::Usage {
                 what: "a signature by such a key may be another one each time, and --reproducible is given".into(),

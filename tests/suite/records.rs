@@ -1,5 +1,7 @@
 //! What an image tells of itself holds, and who signed it is known.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use remaster::Error;
@@ -34,6 +36,7 @@ fn folder() -> Folder {
     folder.write("key.pub", format!("{}\n", key(1)).as_bytes());
     let private = pair(2).to_openssh(LineEnding::LF).unwrap();
     folder.write("signer", private.as_bytes());
+    fs::set_permissions(folder.at("signer"), fs::Permissions::from_mode(0o600)).unwrap();
     folder.write("allowed", format!("me@example.org {}\n", key(2)).as_bytes());
     folder.write("others", format!("x namespaces=\"git\" {}\ny {}\n", key(2), key(3)).as_bytes());
     folder
