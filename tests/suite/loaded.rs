@@ -291,6 +291,6 @@ fn what_was_put_into_a_disk_image_is_what_its_manifest_says() {
         swap(&mut image, old, new, 1);
         folder.write("s.img", &image);
         let ended = folder.run(&["inspect", "s.img"]);
-        assert!(ended.status == 3 && ended.err.contains(words), "{words}: {}", ended.err);
+        assert!(ended.status != 0 && ended.err.contains(words), "{words}: {}", ended.err);
     }
 }
