@@ -134,7 +134,10 @@ fn archive(extensions: &[(&str, &[u8])], change: fn(&mut tar::Header)) -> Vec<u8
     }
     let mut header = tar::Header::new_gnu();
     header.set_mode(0o644);
-    (header.set_uid(0), header.set_gid(0), header.set_mtime(0), header.set_size(4));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(4);
     header.set_path("etc/one").unwrap();
     change(&mut header);
     header.set_cksum();
