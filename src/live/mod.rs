@@ -266,7 +266,7 @@ impl Customization {
     pub fn edits(&self, facts: &Facts) -> Result<Edits> {
         let edits = self.edits_or_none(facts)?;
         if edits.is_empty() {
-            let what = "nothing to put in: what is asked for holds by itself".into();
+            let what = "nothing to put in: what is asked for changes nothing by itself".into();
             return Err(Error::Usage { what, hint: Advice::GiveKey });
         }
         Ok(edits)

@@ -491,7 +491,8 @@ fn check_required(wanted: &Value, value: &Value, at: &str) {
 }
 
 fn check_pattern(pattern: &str, value: &Value, at: &str) {
-    let text = value.as_str().unwrap();
+    // A pattern is about texts only (JSON Schema Validation 6.3.3).
+    let Some(text) = value.as_str() else { return };
     let fits = match pattern {
         "^/" => text.starts_with('/'),
         "^SHA256:" => text.starts_with("SHA256:"),

@@ -145,6 +145,8 @@ const KEYED: &str = "BASE; BASE, raw; BASE, tar; BASE, patch; stamp; stamp, patc
 /// Those that put it into an ISO, and those that put it into an image.
 const ISOS: &str =
     "BASE; BASE, patch; stamp; stamp, patch; stamp, oci; stamp, csv; flash; flash, plain; edit";
+/// The same with a key: alone, it says only how something is put in.
+const MERGED: &str = "BASE; BASE, patch; stamp; stamp, patch; stamp, oci; stamp, csv; flash; edit";
 const RAW: &str = "BASE, raw; edit, raw";
 /// Those that put a manifest into it that can be signed.
 const INSIDE: &str = "BASE; BASE, patch; stamp; stamp, patch; stamp, oci; stamp, csv; edit";
@@ -187,7 +189,8 @@ const ROWS: &[(&str, &[&str], Check)] = &[
     ("no-key", &[KEYED], let_a_key_go),
     ("timeout", &[ISOS, RAW], made_different),
     ("label", &[ISOS], made_different),
-    ("merge-initrd", &[ISOS], made_different),
+    ("merge-initrd", &[MERGED], made_different),
+    ("merge-initrd", &["flash, plain"], refused_alone),
     ("manifest-digests", &[INSIDE, RAW], made_different),
     ("sign", &[INSIDE, RAW], made_different),
     ("manifest", &[RECORDED], made_beside),
@@ -645,6 +648,11 @@ fn not_waited_for(t: &Trial<'_>) -> Seen {
 fn refused_for_a_layout(t: &Trial<'_>) -> Seen {
     let ended = t.start().flagged(&[]);
     sees(ended.status == 2 && ended.err.contains("names only what is on the disk"), &ended)
+}
+
+fn refused_alone(t: &Trial<'_>) -> Seen {
+    let ended = t.start().flagged(&[]);
+    sees(ended.status == 2 && ended.err.contains("nothing to put in"), &ended)
 }
 
 /// What is made, or what is printed, is another thing than without the flag.

@@ -235,6 +235,11 @@ fn called(arg: &Arg) -> String {
     long.or_else(value).unwrap_or_else(|| arg.get_id().to_string())
 }
 
+/// Whether a file is to be taken as it is, whatever is in it.
+fn is_any(matches: &ArgMatches) -> bool {
+    matches.try_get_one("any").ok().flatten().is_some_and(|is_any: &bool| *is_any)
+}
+
 /// Refuses what is surely not what its argument asks for, and what cannot be opened.
 pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), Error> {
     for arg in command.get_arguments() {
@@ -242,7 +247,7 @@ pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), Error
         let given = matches.try_get_raw(id).ok().flatten();
         if reads_image(command.get_name(), id) {
             let mut words = given.clone().into_iter().flatten().filter_map(OsStr::to_str);
-            words.try_for_each(makings::check)?;
+            words.try_for_each(|word| makings::check(word, is_any(matches)))?;
         }
         let Some(rule) = rule(command.get_name(), id) else { continue };
         for word in given.into_iter().flatten() {
