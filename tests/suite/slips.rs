@@ -609,7 +609,6 @@ fn a_layout_or_descriptor_in_the_place_of_an_image_is_answered_with_apply() {
     for line in [
         "GIVEN --key k.pub -o new",
         "flash GIVEN --to-file new",
-        "flash GIVEN --any --to-file new",
         "stamp GIVEN users.toml -o new",
         "netboot GIVEN --key k.pub -o new",
         "inspect GIVEN",
@@ -629,6 +628,9 @@ fn a_layout_or_descriptor_in_the_place_of_an_image_is_answered_with_apply() {
         }
     }
     assert!(!folder.at("new").exists());
+    // Any file is written as it is, if that is asked for; a folder is no file.
+    folder.run(&["flash", "lay", "--any", "--to-file", "new"]).refused(2, "remaster apply lay");
+    folder.run(&["flash", descriptor, "--any", "--to-file", "any"]).done();
     folder.run(&["apply", "lay", "--name", "a", "-o", "of-layout"]).done();
     let with = |patch: &str| folder.run(&["flash", "b.iso", "--patch", patch, "--to-file", "new"]);
     let ended = with(descriptor);
