@@ -1,5 +1,8 @@
 //! The commands of GRUB 2 by what they start (GRUB manual 2.12, "Commands"). What is in no list may start anything.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::super::Word;
 
 /// Load a kernel, an initrd; the `efi` and `16` ones are of patched or older GRUBs.
@@ -76,5 +79,7 @@ const HARMLESS: &str = "
 
 /// Whether a command starts nothing by itself.
 pub(super) fn is_harmless(name: &str) -> bool {
-    HARMLESS.split_whitespace().any(|known| known == name)
+    // It is asked for every command of every menu.
+    static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| HARMLESS.split_whitespace().collect());
+    NAMES.contains(name)
 }
