@@ -36,7 +36,7 @@ fn call(root: &str) -> String {
     format!("( trap - 0; set -- \"{root}\"; . /{HOOK} ) || true\n")
 }
 
-/// Whether a script is another one with calls of the hook in it, and nothing else: wherever a version puts them.
+/// Whether `new` is `old` plus lines that call the hook. Versions put the call in different places.
 pub(super) fn is_with_call(new: &[u8], old: &[u8]) -> bool {
     let is_call = |line: &&[u8]| line.windows(HOOK.len()).any(|part| part == HOOK.as_bytes());
     let lines = || new.split_inclusive(|byte| *byte == b'\n');

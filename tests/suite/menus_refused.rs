@@ -142,7 +142,7 @@ fn a_root_that_is_not_the_one_of_the_volume_descriptor_is_refused() {
     }
 }
 
-/// The image in which the text of a menu is another one, wherever it stands. What the new one is shorter is left blank.
+/// The image with another text in place of a menu, in every place that has it. Blanks fill up a shorter text.
 fn rewritten(base: &[u8], path: &str, change: impl Fn(&str) -> String) -> Vec<u8> {
     let old = &base[file(base, path)];
     let mut new = change(str::from_utf8(old).unwrap()).into_bytes();

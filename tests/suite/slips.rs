@@ -628,7 +628,7 @@ fn a_layout_or_descriptor_in_the_place_of_an_image_is_answered_with_apply() {
         }
     }
     assert!(!folder.at("new").exists());
-    // Any file is written as it is, if that is asked for; a folder is no file.
+    // `--any` writes a descriptor as it is. A layout is a folder, which cannot be written.
     folder.run(&["flash", "lay", "--any", "--to-file", "new"]).refused(2, "remaster apply lay");
     folder.run(&["flash", descriptor, "--any", "--to-file", "any"]).done();
     folder.run(&["apply", "lay", "--name", "a", "-o", "of-layout"]).done();

@@ -462,10 +462,7 @@ mod tests {
 
     /// What is odd about a config, with the titles down to it, and where it leads.
     fn told(text: &str) -> String {
-        let script = read(text, &mut EntryBudget::default());
-        let odd = script.oddity.map(|odd| [odd.title.join(" > "), odd.found].join(": "));
-        let leads = script.leads.into_iter().map(|lead| format!("{} {}", lead.command, lead.file));
-        odd.into_iter().chain(leads).collect::<Vec<_>>().join(", ")
+        read(text, &mut EntryBudget::default()).odd_and_leads()
     }
 
     const STRAY: &str = ": `init=/nix/store/…` outside of such an entry";

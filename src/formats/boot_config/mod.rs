@@ -135,8 +135,8 @@ pub enum Syntax {
 }
 
 impl Syntax {
-    /// Tells by the name by which loaders look for a menu, and of others by the words that start lines; none for a
-    /// text that is not a boot menu.
+    /// The language of a boot menu. The name decides if loaders look for it, else the first words of the lines. None if the
+    /// text is not a boot menu.
     pub fn recognize(path: &str, text: &str) -> Option<Self> {
         let first_words = || text.lines().filter_map(|line| line.split_whitespace().next());
         let is_grub = || first_words().any(|word| word == "menuentry" || word == "submenu");

@@ -155,6 +155,16 @@ pub(super) fn names_init(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    impl Script {
+        /// The oddity behind the titles down to it, and the files that the script leads to, for the tests of both languages.
+        pub(in super::super) fn odd_and_leads(self) -> String {
+            let odd = self.oddity.map(|odd| [odd.title.join(" > "), odd.found].join(": "));
+            let leads =
+                self.leads.into_iter().map(|lead| format!("{} {}", lead.command, lead.file));
+            odd.into_iter().chain(leads).collect::<Vec<_>>().join(", ")
+        }
+    }
+
     #[test]
     fn init_is_a_word_of_its_own() {
         for (text, named) in [

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 enum Line {
     /// It lets these principals sign by it.
     Allows(String),
-    /// It has the key, and an option by which it does not count.
+    /// It has the key, but one of its options excludes this signature.
     Excludes(Excluded),
     /// It is about another key.
     Other,

@@ -60,7 +60,7 @@ pub(super) fn title_word(words: &[Word]) -> Option<&Word> {
     None
 }
 
-/// The option by which a menu entry has its commands in a text.
+/// The option of a menu entry whose value has its commands, in place of a block in braces.
 pub(super) const IN_TEXT: &str = "--source";
 
 /// Start nothing, or what the menu shows or the firmware has. `chainloader` is looked at by what it loads.

@@ -366,7 +366,7 @@ fn titles(open: &[Block]) -> Vec<String> {
     open.iter().filter_map(|block| block.title.as_ref()).map(|title| title.text.clone()).collect()
 }
 
-/// Whether a word of a menu entry is the option by which it has its commands in a text, or may become it.
+/// Whether a word of a menu entry is [`IN_TEXT`], or a variable that may expand to it.
 fn may_be_in_text(word: &Word) -> bool {
     word.text.starts_with(IN_TEXT) || word.text.contains('$')
 }
@@ -527,10 +527,7 @@ menuentry 'memtest' { linux16 /memtest }
 
     /// What is odd about a script, with the titles down to it, and where it leads.
     fn told(text: &str) -> String {
-        let script = read(text, &mut EntryBudget::default());
-        let odd = script.oddity.map(|odd| [odd.title.join(" > "), odd.found].join(": "));
-        let leads = script.leads.into_iter().map(|lead| format!("{} {}", lead.command, lead.file));
-        odd.into_iter().chain(leads).collect::<Vec<_>>().join(", ")
+        read(text, &mut EntryBudget::default()).odd_and_leads()
     }
 
     const WITHIN: &str = "x: a `linux` line within `if`, `while` or `for`";
