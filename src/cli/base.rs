@@ -38,12 +38,12 @@ impl CacheArgs {
 }
 
 /// What a command was given that takes files for netboot or kexec, too.
-pub(crate) enum Given {
+pub(crate) enum NetbootInput {
     Folder(PathBuf),
     File(ImageFile),
 }
 
-impl Given {
+impl NetbootInput {
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Folder(path) => path,
@@ -78,12 +78,12 @@ impl Source {
     }
 
     /// The same for commands that also take a folder. A folder has no SHA-256.
-    pub(crate) fn resolve_any(&self, given: &Path) -> Result<Given> {
+    pub(crate) fn resolve_any(&self, given: &Path) -> Result<NetbootInput> {
         let (path, checked) = self.resolve(given, || Ok(()))?;
         if path.is_dir() {
-            return Ok(Given::Folder(path));
+            return Ok(NetbootInput::Folder(path));
         }
-        file(&path, checked).map(Given::File)
+        file(&path, checked).map(NetbootInput::File)
     }
 
     /// The file of a base without a SHA-256 that it must have.

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use remaster::error::{Advice, Error, Result};
 use remaster::image::{ImageFile, ReadAt};
-use remaster::output::file::{CopyMethod, FileAccess, Output, OverwritePolicy, Ready, publish};
+use remaster::output::file::{
+    CopyMethod, FileAccess, Output, OverwritePolicy, StagedFile, publish,
+};
 use remaster::output::{Outgoing, stream};
 use remaster::place;
 use remaster::progress::Progress;
@@ -118,37 +120,37 @@ impl Destination {
         }
     }
 
-    /// Writes the image, and names what is ready `beside` it with it.
+    /// Writes the image, and names what is staged `beside` it with it.
     pub(crate) fn write(
         &self,
         image: Outgoing<'_, &ImageFile>,
-        beside: Vec<Ready>,
+        beside: Vec<StagedFile>,
         progress: &dyn Progress,
     ) -> Result<Option<CopyMethod>> {
         let mut how = None;
         let written = match self {
             Self::File(output) => {
-                let (ready, copied) = output.written(image, progress)?;
+                let (staged, copied) = output.stage_image(image, progress)?;
                 how = Some(copied);
-                Some(ready)
+                Some(staged)
             }
             Self::Pipe => stream::write(image, pipe()?, progress).map(|()| None)?,
         };
-        named(beside, written).map(|()| how)
+        publish_with(beside, written).map(|()| how)
     }
 
     /// The same of what `write` writes, for these readers.
     pub(crate) fn write_with(
         &self,
         readers: FileAccess,
-        beside: Vec<Ready>,
+        beside: Vec<StagedFile>,
         write: impl FnOnce(&File) -> Result<()>,
     ) -> Result<()> {
         let written = match self {
-            Self::File(output) => Some(output.written_with(readers, write)?),
+            Self::File(output) => Some(output.stage_with(readers, write)?),
             Self::Pipe => write(&pipe()?).map(|()| None)?,
         };
-        named(beside, written)
+        publish_with(beside, written)
     }
 
     /// The same of bytes.
@@ -156,7 +158,7 @@ impl Destination {
         &self,
         bytes: &[u8],
         readers: FileAccess,
-        beside: Vec<Ready>,
+        beside: Vec<StagedFile>,
     ) -> Result<()> {
         let doing = match self {
             Self::File(output) => {
@@ -198,7 +200,7 @@ impl Destination {
 }
 
 /// Names an output, if it is a file, and what is beside it.
-fn named(mut beside: Vec<Ready>, written: Option<Ready>) -> Result<()> {
+fn publish_with(mut beside: Vec<StagedFile>, written: Option<StagedFile>) -> Result<()> {
     beside.extend(written);
     publish(beside)
 }

@@ -12,7 +12,7 @@ use super::{closed, known_hosts, printer, remote_keys};
 
 /// What to put in.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Edit {
+pub(crate) struct EditArgs {
     /// Recipe file; a flag wins over what it says
     ///
     /// Its keys are the names of flags: `remaster recipe schema` lists them.
@@ -32,7 +32,7 @@ pub(crate) struct Edit {
     known_hosts: Option<PathBuf>,
 }
 
-impl Edit {
+impl EditArgs {
     /// Whether anything is to be put in, or reported about what is put in.
     pub(crate) fn is_given(&self) -> bool {
         !self.flag_names().is_empty()

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use remaster::error::{Error, Result};
 use remaster::live::{Customization, HostKeys};
-use remaster::output::file::{FileAccess, Output, OverwritePolicy, Ready};
+use remaster::output::file::{FileAccess, Output, OverwritePolicy, StagedFile};
 use remaster::run_files::RunFiles;
 use serde_json::{Value, json};
 
@@ -49,8 +49,8 @@ impl KnownHosts {
     }
 
     /// The file, for everyone to read, without its name yet.
-    pub(super) fn ready(&self) -> Result<Option<Ready>> {
-        self.file.as_ref().map(|file| ready(file, &self.text())).transpose()
+    pub(super) fn stage(&self) -> Result<Option<StagedFile>> {
+        self.file.as_ref().map(|file| stage(file, &self.text())).transpose()
     }
 
     /// What a dry run tells of the file.
@@ -125,8 +125,8 @@ pub(super) fn place(path: &Path, named: bool) -> Result<Output> {
 }
 
 /// The text of a `known_hosts` file, for everyone to read, in a file that has no name yet.
-pub(super) fn ready(file: &Output, text: &str) -> Result<Ready> {
-    file.bytes(text.as_bytes(), FileAccess::Everyone)
+pub(super) fn stage(file: &Output, text: &str) -> Result<StagedFile> {
+    file.stage_bytes(text.as_bytes(), FileAccess::Everyone)
 }
 
 /// The host keys of one image, for programs.

@@ -7,7 +7,7 @@ use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::note_on_key;
-use remaster::output::file::Ready;
+use remaster::output::file::StagedFile;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::run_files::RunFiles;
@@ -281,23 +281,23 @@ impl SidecarArgs {
     }
 
     /// What was asked for, in files that have no names yet, and what is said once they have.
-    pub(super) fn ready(
+    pub(super) fn stage(
         &self,
         told: &SidecarContext<'_>,
         image: &impl ReadAt,
         progress: &dyn Progress,
-    ) -> Result<(Vec<Ready>, String)> {
+    ) -> Result<(Vec<StagedFile>, String)> {
         let SidecarContext { made, name, written } = *told;
-        let (mut ready, mut summary) = (Vec::new(), String::new());
+        let (mut staged, mut summary) = (Vec::new(), String::new());
         for (record, bytes) in
             self.wanted().make(made, name, || Digest::compute(image, progress))?
         {
             if let Some(path) = self.path(record) {
-                ready.push(written.beside(&path)?.bytes(&bytes, made.readers())?);
+                staged.push(written.beside(&path)?.stage_bytes(&bytes, made.readers())?);
                 summary.extend(["wrote ", &shell_quote(&path), "\n"]);
             }
         }
-        Ok((ready, summary))
+        Ok((staged, summary))
     }
 
     fn path(&self, record: Record) -> Option<PathBuf> {

@@ -27,12 +27,12 @@ pub struct Record {
     /// The line on which it begins, from 1.
     pub line: usize,
     /// Its cells, in order.
-    pub cells: Result<Vec<Cell>, Flaw>,
+    pub cells: Result<Vec<Cell>, CsvError>,
 }
 
 /// Why a record cannot be read. The column is that of the cell, from 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Flaw {
+pub enum CsvError {
     /// A double quote is opened and not closed.
     Open {
         /// The cell.
@@ -78,7 +78,7 @@ impl Iterator for Records<'_> {
 
 impl<'a> Records<'a> {
     /// Reads a record; none for a comment or an empty line.
-    fn read_record(&mut self) -> Option<Result<Vec<Cell>, Flaw>> {
+    fn read_record(&mut self) -> Option<Result<Vec<Cell>, CsvError>> {
         let mut ahead = self.clone();
         let line = ahead.take_until(&LINE_ENDS);
         if line.starts_with('#') || line.trim_matches(BLANKS).is_empty() {
@@ -101,15 +101,15 @@ impl<'a> Records<'a> {
         Some(flaw.map_or(Ok(cells), Err))
     }
 
-    fn read_cell(&mut self, column: usize) -> Result<Cell, Flaw> {
+    fn read_cell(&mut self, column: usize) -> Result<Cell, CsvError> {
         let Some(quoted) = self.rest.trim_start_matches(BLANKS).strip_prefix('"') else {
             return Ok(Cell { text: self.take_until(&ENDS).to_owned(), is_quoted: false });
         };
         self.rest = quoted;
-        let text = self.read_quoted().ok_or(Flaw::Open { column })?;
+        let text = self.read_quoted().ok_or(CsvError::Open { column })?;
         match self.take_until(&ENDS).trim_end_matches(BLANKS) {
             "" => Ok(Cell { text, is_quoted: true }),
-            _ => Err(Flaw::Behind { column }),
+            _ => Err(CsvError::Behind { column }),
         }
     }
 

@@ -96,14 +96,14 @@ pub(crate) fn in_root(member: Member) -> Option<Member> {
 
 /// What was added behind an initrd before.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct EarlierAdditions {
     /// The files of the live system's root.
     pub root: Vec<Member>,
     /// The squashfs files: their paths in the initrd and where they are.
     pub attached: Vec<(String, ByteRange)>,
 }
 
-impl Found {
+impl EarlierAdditions {
     /// Looks into the archives behind an initrd.
     pub(crate) fn read<I: ReadAt>(image: &I, added: ByteRange) -> Result<Self> {
         let broken = |fault: String| {

@@ -18,7 +18,7 @@ use crate::formats::credential::{keys_of, keys_on};
 use crate::formats::newc;
 use crate::image::patched::PatchedImage;
 use crate::image::{ImageFile, ReadAt};
-use crate::netboot::added::{self, Added, Found};
+use crate::netboot::added::{self, Added, EarlierAdditions};
 use crate::netboot::archive::{self, Member};
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::script::Script;
@@ -122,7 +122,7 @@ pub struct Tree<B> {
     /// The files that change, of an archive.
     members: Vec<Member>,
     /// What was added to the initrd before.
-    found: Found,
+    found: EarlierAdditions,
 }
 
 impl<'f> Tree<&'f ImageFile> {
@@ -383,10 +383,18 @@ fn architecture(head: &[u8]) -> Option<&'static str> {
 }
 
 /// An initrd that starts by itself, without what was added to it, and that.
-fn looked_into<I: ReadAt>(image: &I, whole: ByteRange, path: &str) -> Result<(Initrd, Found)> {
+fn looked_into<I: ReadAt>(
+    image: &I,
+    whole: ByteRange,
+    path: &str,
+) -> Result<(Initrd, EarlierAdditions)> {
     let at = added::without(image, whole)?;
     let contents: Contents = stage_one::inspect(image, &[(path, at)])?;
     let added = checked::between(at.end(), whole.end(), "what was added to the initrd")?;
-    let found = if added.is_empty() { Found::default() } else { Found::read(image, added)? };
+    let found = if added.is_empty() {
+        EarlierAdditions::default()
+    } else {
+        EarlierAdditions::read(image, added)?
+    };
     Ok((Initrd { path: path.to_owned(), at, contents }, found))
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{OFlags, RenameFlags};
 
 pub use super::fill::CopyMethod;
-use super::fill::{Fill, fill, filled};
-pub use super::naming::{Ready, publish};
+use super::fill::{Fill, fill, fill_and_sync};
+pub use super::naming::{StagedFile, publish};
 pub use super::temp_file::FileAccess;
 use super::temp_file::{TempFile, flags, rename};
 use crate::error::{Advice, Error, Result};
@@ -114,36 +114,36 @@ impl Output {
         outgoing: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
     ) -> Result<CopyMethod> {
-        let (ready, how) = self.written(outgoing, progress)?;
-        publish(vec![ready])?;
+        let (staged, how) = self.stage_image(outgoing, progress)?;
+        publish(vec![staged])?;
         Ok(how)
     }
 
     /// Writes the image to a file without a name, and waits for the disk where asked to.
-    pub fn written(
+    pub fn stage_image(
         &self,
         outgoing: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
-    ) -> Result<(Ready, CopyMethod)> {
+    ) -> Result<(StagedFile, CopyMethod)> {
         place::check_name(&self.path, None)?;
         progress.begin("write", outgoing.image().size());
-        let fill = if self.synced { filled } else { fill };
+        let fill = if self.synced { fill_and_sync } else { fill };
         let (draft, how) = self.draft_of(outgoing, fill, progress)?;
         progress.end();
         self.sync(&draft.file).map_err(|fault| self.not_written(fault))?;
         if progress.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        Ok((self.ready(draft), how))
+        Ok((self.staged(draft), how))
     }
 
     /// The same without waiting for the disk: `publish_all` syncs many files together.
-    pub(crate) fn filled(
+    pub(crate) fn stage_image_unsynced(
         &self,
         outgoing: Outgoing<'_, &ImageFile>,
         progress: &dyn Progress,
-    ) -> Result<Ready> {
-        self.draft_of(outgoing, fill, progress).map(|(draft, _)| self.ready(draft))
+    ) -> Result<StagedFile> {
+        self.draft_of(outgoing, fill, progress).map(|(draft, _)| self.staged(draft))
     }
 
     /// A file without a name that has all bytes of an image.
@@ -163,31 +163,31 @@ impl Output {
     }
 
     /// A file for these readers that is written by `write`, and has no name yet.
-    pub fn written_with(
+    pub fn stage_with(
         &self,
         readers: FileAccess,
         write: impl FnOnce(&File) -> Result<()>,
-    ) -> Result<Ready> {
+    ) -> Result<StagedFile> {
         let draft = self.draft(readers)?;
         write(&draft.file)?;
-        Ok(self.ready(draft))
+        Ok(self.staged(draft))
     }
 
     /// Writes bytes that are not an image, for these readers.
     pub fn write_bytes(&self, bytes: &[u8], readers: FileAccess) -> Result<()> {
-        publish(vec![self.bytes(bytes, readers)?])
+        publish(vec![self.stage_bytes(bytes, readers)?])
     }
 
     /// Bytes that are not an image, for these readers, in a file that has no name yet.
-    pub fn bytes(&self, bytes: &[u8], readers: FileAccess) -> Result<Ready> {
+    pub fn stage_bytes(&self, bytes: &[u8], readers: FileAccess) -> Result<StagedFile> {
         place::check_name(&self.path, None)?;
         let draft = self.draft(readers)?;
         draft.file.write_all_at(bytes, 0).map_err(|fault| self.not_written(fault))?;
-        Ok(self.ready(draft))
+        Ok(self.staged(draft))
     }
 
-    fn ready(&self, draft: TempFile) -> Ready {
-        Ready { output: self.clone(), draft }
+    fn staged(&self, draft: TempFile) -> StagedFile {
+        StagedFile { output: self.clone(), draft }
     }
 
     /// The folder of the file.
@@ -255,7 +255,7 @@ pub(super) fn sync_folder(folder: &Path, named: &Path) -> Result<()> {
 /// user's file, which an edit in place would change in both.
 pub fn copy(image: Outgoing<'_, &ImageFile>, path: &Path) -> Result<()> {
     let output = Output::at(path, OverwritePolicy::Replace)?;
-    publish(vec![output.filled(image, &Silent)?])
+    publish(vec![output.stage_image_unsynced(image, &Silent)?])
 }
 
 /// Writes bytes to a file that appears whole or not at all.

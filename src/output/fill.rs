@@ -48,7 +48,7 @@ fn refused(fault: impl Into<io::Error>) -> Fault {
 
 /// Fills the file while another thread brings to the disk what was written, so that little is left
 /// to wait for at the end. A fault of that thread counts: the kernel tells each fault only once.
-pub(super) fn filled(
+pub(super) fn fill_and_sync(
     file: &File,
     image: &PatchedImage<&ImageFile>,
     progress: &dyn Progress,

@@ -11,7 +11,7 @@ use crate::few::Few;
 
 /// A file that is written and waits for its name.
 #[derive(Debug)]
-pub struct Ready {
+pub struct StagedFile {
     pub(super) output: Output,
     pub(super) draft: TempFile,
 }
@@ -25,13 +25,13 @@ const MAX_SYNCED_ALONE: usize = 4;
 /// # Errors
 /// The operating system's. If a file cannot be named, those named before are removed again; the error names files that cannot
 /// be removed. If a folder cannot be synced, all files have their names.
-pub fn publish(ready: Vec<Ready>) -> Result<()> {
-    publish_all(vec![ready]).into_iter().collect()
+pub fn publish(staged: Vec<StagedFile>) -> Result<()> {
+    publish_all(vec![staged]).into_iter().collect()
 }
 
 /// The same of several such groups, with one sync for all of them. Says of each group what came of it.
-pub(crate) fn publish_all(groups: Vec<Vec<Ready>>) -> Vec<Result<()>> {
-    let synced = synced(&groups);
+pub(crate) fn publish_all(groups: Vec<Vec<StagedFile>>) -> Vec<Result<()>> {
+    let synced = sync_all(&groups);
     let named: Vec<Result<Vec<Output>>> = groups
         .into_iter()
         .zip(synced)
@@ -42,14 +42,14 @@ pub(crate) fn publish_all(groups: Vec<Vec<Ready>>) -> Vec<Result<()>> {
 }
 
 /// Brings files to the disk, where that is waited for.
-fn synced(groups: &[Vec<Ready>]) -> Vec<Result<()>> {
+fn sync_all(groups: &[Vec<StagedFile>]) -> Vec<Result<()>> {
     let mut waiting = groups.iter().flatten().filter(|one| one.output.is_synced());
     let Some(first) = waiting.next() else { return groups.iter().map(|_| Ok(())).collect() };
-    let others: Vec<&Ready> = waiting.collect();
+    let others: Vec<&StagedFile> = waiting.collect();
     // Files of one folder are on one filesystem.
     let is_one_folder = others.iter().all(|one| one.output.folder() == first.output.folder());
     if others.len() < MAX_SYNCED_ALONE || !is_one_folder {
-        let each = |group: &Vec<Ready>| {
+        let each = |group: &Vec<StagedFile>| {
             group.iter().try_for_each(|one| {
                 let synced = one.output.sync(&one.draft.file);
                 synced.map_err(|fault| one.output.not_written(fault))
@@ -58,7 +58,7 @@ fn synced(groups: &[Vec<Ready>]) -> Vec<Result<()>> {
         return groups.iter().map(each).collect();
     }
     let all = rustix::fs::syncfs(&first.draft.file);
-    let of_group = |group: &Vec<Ready>| match (group.first(), all) {
+    let of_group = |group: &Vec<StagedFile>| match (group.first(), all) {
         (Some(one), Err(fault)) => Err(one.output.not_written(fault.into())),
         _ => Ok(()),
     };
@@ -66,9 +66,9 @@ fn synced(groups: &[Vec<Ready>]) -> Vec<Result<()>> {
 }
 
 /// Names all files, or none.
-fn name_all(ready: Vec<Ready>) -> Result<Vec<Output>> {
+fn name_all(staged: Vec<StagedFile>) -> Result<Vec<Output>> {
     let mut named: Vec<Output> = Vec::new();
-    for Ready { output, draft } in ready {
+    for StagedFile { output, draft } in staged {
         if let Err(fault) = output.publish(draft) {
             return Err(taken_back(&named, output.not_written(fault)));
         }
@@ -110,7 +110,10 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let [first, second, last] = ["a", "b", "c"].map(|name| folder.path().join(name));
             let ready = |path, existing| {
-                Output::of_bytes(path, existing).unwrap().bytes(b"new", FileAccess::Usual).unwrap()
+                Output::of_bytes(path, existing)
+                    .unwrap()
+                    .stage_bytes(b"new", FileAccess::Usual)
+                    .unwrap()
             };
             let refuse = OverwritePolicy::Refuse;
             let all = vec![ready(&first, existing), ready(&second, refuse), ready(&last, refuse)];

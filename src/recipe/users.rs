@@ -15,7 +15,7 @@ use super::Recipe;
 use super::document::{broken, fault, mistyped, position, unknown};
 use crate::bounded;
 use crate::error::{Advice, Error, Result};
-use crate::formats::csv::{self, Cell, Flaw, Record};
+use crate::formats::csv::{self, Cell, CsvError, Record};
 use crate::keys;
 
 /// Bytes of a users file.
@@ -86,11 +86,11 @@ const WITH_BLANKS: [&str; 7] =
 struct Field {
     key: String,
     places: Vec<String>,
-    given: Given,
+    given: RawValue,
 }
 
 /// A value as the file has it. What a cell of CSV holds is text of any type.
-enum Given {
+enum RawValue {
     Typed(Value),
     Cell(Cell),
 }
@@ -183,7 +183,7 @@ impl Reading {
         let fields = cells.map(|((head, cell), column)| Field {
             key: (*head).to_owned(),
             places: vec![format!("{place}, column {column}")],
-            given: Given::Cell(cell),
+            given: RawValue::Cell(cell),
         });
         let fields = fields.filter(|field| !field.is_empty()).collect();
         self.user(place, fields)
@@ -263,7 +263,7 @@ impl Reading {
             let fields = pairs.into_iter().map(|(key, value)| Field {
                 key,
                 places: vec![place.clone()],
-                given: Given::Typed(value),
+                given: RawValue::Typed(value),
             });
             self.user(place.clone(), fields.collect())
         };
@@ -310,14 +310,14 @@ impl Reading {
 }
 
 /// What is wrong with a record of CSV.
-fn flawed(place: &str, flaw: Flaw) -> Error {
+fn flawed(place: &str, flaw: CsvError) -> Error {
     let (column, what, hint) = match flaw {
-        Flaw::Open { column } => (
+        CsvError::Open { column } => (
             column,
             "a double quote is opened, and not closed",
             "close it, or write `\"\"` for one in a text",
         ),
-        Flaw::Behind { column } => (
+        CsvError::Behind { column } => (
             column,
             "text stands behind the double quote that closes it",
             "put the whole text in double quotes, and write `\"\"` for one in it",
@@ -377,8 +377,8 @@ impl Field {
 
     fn user_name(&self) -> Result<String> {
         let value = match &self.given {
-            Given::Typed(value) => value.clone(),
-            Given::Cell(cell) => Value::from(cell.text.as_str()),
+            RawValue::Typed(value) => value.clone(),
+            RawValue::Cell(cell) => Value::from(cell.text.as_str()),
         };
         self.check_blanks(&value)?;
         match value.as_str() {
@@ -401,17 +401,17 @@ impl Field {
     /// Whether a cell says nothing.
     fn is_empty(&self) -> bool {
         match &self.given {
-            Given::Typed(_) => false,
-            Given::Cell(cell) if cell.is_quoted => self.text_of(&cell.text).is_empty(),
-            Given::Cell(cell) => cell.text.trim().is_empty(),
+            RawValue::Typed(_) => false,
+            RawValue::Cell(cell) if cell.is_quoted => self.text_of(&cell.text).is_empty(),
+            RawValue::Cell(cell) => cell.text.trim().is_empty(),
         }
     }
 
     /// What the value can mean: of a cell a list, a text, a number or a truth value, the first that fits.
     fn readings(&self, separator: char) -> Vec<Value> {
         let cell = match &self.given {
-            Given::Typed(value) => return vec![value.clone()],
-            Given::Cell(cell) => cell,
+            RawValue::Typed(value) => return vec![value.clone()],
+            RawValue::Cell(cell) => cell,
         };
         let elements = cell.text.split(separator).map(|element| self.text_of(element));
         let list = elements.filter(|element| !element.is_empty()).map(Value::from).collect();
@@ -424,7 +424,7 @@ impl Field {
 
     /// Refuses blanks at the ends of what a cell holds, where nobody can tell whether they are meant.
     fn check_blanks(&self, value: &Value) -> Result<()> {
-        let Given::Cell(cell) = &self.given else { return Ok(()) };
+        let RawValue::Cell(cell) = &self.given else { return Ok(()) };
         let texts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         let is_odd = |text: &str| text.trim() != text;
         let Some(odd) = texts.iter().filter_map(Value::as_str).find(|text| is_odd(text)) else {
@@ -448,7 +448,7 @@ fn toml_fields(table: &DeTable<'_>, at: &impl Fn(usize) -> String) -> Vec<Field>
             }
             _ => vec![at(value.span().start)],
         };
-        Field { key: key.to_string(), places, given: Given::Typed(json(value.get_ref())) }
+        Field { key: key.to_string(), places, given: RawValue::Typed(json(value.get_ref())) }
     };
     table.iter().map(field).collect()
 }

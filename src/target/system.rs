@@ -25,7 +25,7 @@ pub struct System {
 }
 
 /// What the kernel reports about the users of disks and files, read once for all that is judged by it.
-struct KernelReport {
+struct InUse {
     mounts: Vec<Mount>,
     swaps: Vec<PathBuf>,
 }
@@ -56,7 +56,7 @@ impl System {
     /// All whole disks, by name, and drives and readers without a medium. What stands for nothing is left out: the
     /// kernel makes loop devices and the like before anybody uses them.
     pub fn all_disks(&self) -> Result<Vec<Disk>> {
-        let told = self.told()?;
+        let in_use = self.in_use()?;
         let folder = self.path("sys/block");
         let doing = || format!("list {}", folder.display());
         let entries = fs::read_dir(&folder).map_err(|fault| Error::io(doing())(fault))?;
@@ -64,7 +64,7 @@ impl System {
         for entry in entries {
             let entry = entry.map_err(|fault| Error::io(doing())(fault))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            found.extend(self.disk(&name, &told).filter(|disk| disk.size > 0 || disk.removable));
+            found.extend(self.disk(&name, &in_use).filter(|disk| disk.size > 0 || disk.removable));
         }
         found.sort_by(|one, other| {
             (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name))
@@ -106,8 +106,8 @@ impl System {
     }
 
     /// What is mounted and swapped to. Refuses a system that does not tell: nothing could be known to be free.
-    fn told(&self) -> Result<KernelReport> {
-        Ok(KernelReport { mounts: self.mounts()?, swaps: self.swaps()? })
+    fn in_use(&self) -> Result<InUse> {
+        Ok(InUse { mounts: self.mounts()?, swaps: self.swaps()? })
     }
 
     fn mounts(&self) -> Result<Vec<Mount>> {
@@ -119,7 +119,7 @@ impl System {
     fn swaps(&self) -> Result<Vec<PathBuf>> {
         let areas = self.path("proc/swaps");
         match fs::read(&areas) {
-            Ok(told) => Ok(swaps(&told)),
+            Ok(in_use) => Ok(swaps(&in_use)),
             // A kernel without swap has no such file.
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(fault) => {
@@ -131,7 +131,7 @@ impl System {
 
     /// The whole disk with this number.
     pub(super) fn by_number(&self, number: DeviceNumber, shown: &str) -> Result<Disk> {
-        let told = self.told()?;
+        let in_use = self.in_use()?;
         let link = self.path(format!("sys/dev/block/{number}"));
         let folder = fs::canonicalize(&link)
             .map_err(Error::io(format!("find {shown} ({number}) in {}", link.display())))?;
@@ -140,17 +140,17 @@ impl System {
             let of = node(&disk).display().to_string();
             return Err(Refusal::Partition { of }.error(shown));
         }
-        self.disk(&name_of(&folder), &told).ok_or_else(|| Refusal::Gone.error(shown))
+        self.disk(&name_of(&folder), &in_use).ok_or_else(|| Refusal::Gone.error(shown))
     }
 
     /// Reads what is known of the disk `name`; none if it has gone.
-    fn disk(&self, name: &str, told: &KernelReport) -> Option<Disk> {
+    fn disk(&self, name: &str, in_use: &InUse) -> Option<Disk> {
         let folder = fs::canonicalize(self.path("sys/block").join(name)).ok()?;
         let number = DeviceNumber::parse(&text(folder.join("dev"))?)?;
         let sectors: u64 = number_in(folder.join("size"))?;
         let transport = self.transport(&folder, number);
         let partitions = self.partitions(&folder);
-        let (family, uses) = self.family(name, &folder, told);
+        let (family, uses) = self.family(name, &folder, in_use);
         let block = number_in(folder.join("queue/logical_block_size")).unwrap_or(SYSFS_SECTOR);
         Some(Disk {
             name: name.to_owned(),
@@ -166,7 +166,7 @@ impl System {
             removable: flag(folder.join("removable")),
             read_only: flag(folder.join("ro")),
             sequence: number_in(folder.join("diskseq")),
-            backing: self.backing(name, &folder, told),
+            backing: self.backing(name, &folder, in_use),
             content: self
                 .content(number)
                 .or_else(|| self.look(name, block))
@@ -214,12 +214,7 @@ impl System {
     }
 
     /// The disk with all that is built on it, and everyone who uses any of that.
-    fn family(
-        &self,
-        name: &str,
-        folder: &Path,
-        told: &KernelReport,
-    ) -> (Vec<DeviceNumber>, Vec<Use>) {
+    fn family(&self, name: &str, folder: &Path, in_use: &InUse) -> (Vec<DeviceNumber>, Vec<Use>) {
         let mut found = Vec::new();
         let mut uses = Vec::new();
         let mut seen = BTreeSet::new();
@@ -243,8 +238,8 @@ impl System {
                 Some((by, folder))
             }));
         }
-        uses.extend(self.mounted(&found, told));
-        uses.extend(self.swapped(&found, told));
+        uses.extend(self.mounted(&found, in_use));
+        uses.extend(self.swapped(&found, in_use));
         found.sort_unstable();
         (found, uses)
     }
@@ -281,17 +276,18 @@ impl System {
     /// What a loop device stands for, as the kernel tells it; where that cannot be asked, by its path.
     fn lower(&self, name: &str, folder: &Path) -> Option<LoopBacking> {
         let path = PathBuf::from(text(folder.join("loop/backing_file"))?);
-        let told = open_node(&self.path("dev").join(name)).and_then(|node| sys::loop_status(&node));
+        let in_use =
+            open_node(&self.path("dev").join(name)).and_then(|node| sys::loop_status(&node));
         let about = fs::metadata(&path).ok();
         let by_path = about.as_ref().map(|about| (about.dev(), about.ino()));
-        let (told, own) = told.ok().unzip();
+        let (in_use, own) = in_use.ok().unzip();
         let device = match own {
             Some(0) => None,
             Some(own) => Some(DeviceNumber::from_raw(own)),
             None => device_number(&path),
         };
         // btrfs tells files another device than the kernel does: of two numbers one counts.
-        Some(LoopBacking { path, ids: by_path.into_iter().chain(told).collect(), device })
+        Some(LoopBacking { path, ids: by_path.into_iter().chain(in_use).collect(), device })
     }
 
     /// Who else has a file as a disk or as swap.
@@ -339,13 +335,13 @@ impl System {
         format!("{kind} {name} ({holder})")
     }
 
-    fn mounted(&self, family: &[DeviceNumber], told: &KernelReport) -> Vec<Use> {
+    fn mounted(&self, family: &[DeviceNumber], in_use: &InUse) -> Vec<Use> {
         let on = |mount: &&Mount| self.number_of(mount).is_some_and(|on| family.contains(&on));
         let shown = |mount: &Mount| Use::Mounted {
             device: mount.source.display().to_string(),
             at: mount.at.clone(),
         };
-        told.mounts.iter().filter(on).map(shown).collect()
+        in_use.mounts.iter().filter(on).map(shown).collect()
     }
 
     /// The device a file system is on; btrfs hides it behind a number of its own.
@@ -363,18 +359,19 @@ impl System {
         DeviceNumber::parse(&text(self.path("sys/class/block").join(name).join("dev"))?)
     }
 
-    fn swapped(&self, family: &[DeviceNumber], told: &KernelReport) -> Vec<Use> {
+    fn swapped(&self, family: &[DeviceNumber], in_use: &InUse) -> Vec<Use> {
         let number = |area: &Path| device_number(area).or_else(|| self.device_in_tree(area));
-        told.swaps
+        in_use
+            .swaps
             .iter()
             .filter(|area| number(area).is_some_and(|on| family.contains(&on)))
             .map(|area| Use::Swap { device: area.display().to_string() })
             .collect()
     }
 
-    fn backing(&self, name: &str, folder: &Path, told: &KernelReport) -> Option<Backing> {
+    fn backing(&self, name: &str, folder: &Path, in_use: &InUse) -> Option<Backing> {
         let LoopBacking { path, ids, device } = self.lower(name, folder)?;
-        let also_used_by = self.other_user_of(&ids, name, &told.swaps);
+        let also_used_by = self.other_user_of(&ids, name, &in_use.swaps);
         Some(Backing { path, ids, is_device: device.is_some(), also_used_by })
     }
 

@@ -16,7 +16,7 @@ use remaster::stamp::previous::PreviousStamp;
 
 use crate::cli::base;
 use crate::cli::destination::mode_note;
-use crate::cli::edit_args::{self, Edit};
+use crate::cli::edit_args::{self, EditArgs};
 use crate::cli::job::{self, StampJob};
 use crate::cli::known_hosts::{self, KnownHosts};
 use crate::cli::printer;
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "KEY", conflicts_with_all = ["replace", "no_key"])]
     remove_key: Vec<String>,
     #[command(flatten)]
-    edit: Edit,
+    edit: EditArgs,
     #[command(flatten)]
     inside: ManifestArgs,
     /// Say what would be done, and write nothing
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
         return printer::print(&format!("{}{known}", stamping.dry_run()));
     }
     let finished = stamping.compose()?;
-    let beside = known.as_ref().map(KnownHosts::ready).transpose()?.flatten();
+    let beside = known.as_ref().map(KnownHosts::stage).transpose()?.flatten();
     let image = finished.image.outgoing();
     let name = shell_quote(&args.image);
     let mode = mode_note(image.is_private().into());

@@ -20,9 +20,9 @@ use remaster::stamp::injected_facts::{self, InjectedFacts};
 use remaster::stamp::privacy::Privacy;
 use remaster::units::format_bytes;
 
-use crate::cli::base::{self, Given};
+use crate::cli::base::{self, NetbootInput};
 use crate::cli::destination::{NO_SYNC_FILES, OutputArgs, mode_note};
-use crate::cli::edit_args::Edit;
+use crate::cli::edit_args::EditArgs;
 use crate::cli::job;
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     source: base::Source,
 
     #[command(flatten)]
-    edit: Edit,
+    edit: EditArgs,
 
     /// Folder for the kernel, `initrd` and `netboot.ipxe`, new or empty
     #[arg(short, long, value_name = "DIR")]
@@ -90,7 +90,7 @@ impl Args {
             privacy = Privacy::Closed;
             made.close();
         }
-        let beside = known.map(KnownHosts::ready).transpose()?.flatten();
+        let beside = known.map(KnownHosts::stage).transpose()?.flatten();
         self.write(&made)?;
         let is_there = || format!("{} is written", self.folder().display());
         publish(beside.into_iter().collect()).map_err(|fault| fault.but(is_there()))?;
@@ -212,14 +212,14 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
         None => None,
     };
     let file = match given {
-        Given::Folder(_) => {
+        NetbootInput::Folder(_) => {
             let found = Files::within(&path)?;
             let asked = args.for_tree(asked)?;
             let made = Tree::of_files(&found).and_then(|tree| of_tree(tree, asked.as_ref(), args));
             let made = made.map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
             return args.finish(made, found.initrd(), (asked.as_ref(), known.as_ref()), files);
         }
-        Given::File(file) => base::unpacked(file, Some(&args.folder()))?,
+        NetbootInput::File(file) => base::unpacked(file, Some(&args.folder()))?,
     };
     if archive::is_tar(&file) {
         let asked = args.for_tree(asked)?;

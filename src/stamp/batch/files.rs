@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Beside, CancelOnly, ExistingPolicy, Form, Job, Run, Waiting};
+use super::{CancelOnly, ExistingPolicy, Form, Job, Run, Sidecar, Waiting};
 use crate::bounded;
 use crate::checked;
 use crate::error::{Advice, Error, Result};
@@ -43,7 +43,8 @@ impl Run<'_> {
             let path = &waiting.done.path;
             let output = Output::new(path, batch.file, batch.overwrite_policy())?;
             let output = batch.with_sync_option(output);
-            written = Some(output.filled(image.outgoing(), &CancelOnly(self.listener))?);
+            written =
+                Some(output.stage_image_unsynced(image.outgoing(), &CancelOnly(self.listener))?);
         }
         let known = waiting.done.sha256;
         let hashed = || Digest::compute(image.image(), &CancelOnly(self.listener));
@@ -76,13 +77,13 @@ impl Run<'_> {
     ) -> Result<()> {
         let path = waiting.done.path.with_file_name(file_name(waiting) + ending);
         let kept = self.keeps() && holds(&path, bytes) && kept_as(&path, made)?;
-        waiting.done.beside.push(Beside { ending, kept });
+        waiting.done.beside.push(Sidecar { ending, kept });
         if kept {
             return Ok(());
         }
         let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
         let output = self.batch.with_sync_option(output);
-        waiting.files.push(output.bytes(bytes, made.readers())?);
+        waiting.files.push(output.stage_bytes(bytes, made.readers())?);
         Ok(())
     }
 
@@ -114,11 +115,11 @@ impl Run<'_> {
         };
         let (path, text) = (HostKeys::file_beside(&waiting.done.path), keys.known_hosts());
         let kept = self.keeps() && holds(&path, text.as_bytes());
-        waiting.done.beside.push(Beside { ending: HostKeys::ENDING, kept });
+        waiting.done.beside.push(Sidecar { ending: HostKeys::ENDING, kept });
         if !kept {
             let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
             let output = self.batch.with_sync_option(output);
-            waiting.files.push(output.bytes(text.as_bytes(), FileAccess::Everyone)?);
+            waiting.files.push(output.stage_bytes(text.as_bytes(), FileAccess::Everyone)?);
         }
         waiting.done.known_hosts = Some(path);
         Ok(())
@@ -136,7 +137,7 @@ impl Run<'_> {
             let path = &waiting.done.path;
             let output = Output::of_bytes(path, self.batch.overwrite_policy())?;
             let output = self.batch.with_sync_option(output);
-            written = Some(output.bytes(bytes, made.readers())?);
+            written = Some(output.stage_bytes(bytes, made.readers())?);
         }
         waiting.done.size = u64_len(bytes);
         let digest = Digest::of_bytes(bytes);
@@ -167,7 +168,7 @@ impl Run<'_> {
         for (path, bytes) in blobs {
             if !(holds(&path, &bytes) && kept_as(&path, &job.image)?) {
                 let output = Output::of_bytes(&path, OverwritePolicy::Replace)?;
-                waiting.files.push(output.bytes(&bytes, job.image.readers())?);
+                waiting.files.push(output.stage_bytes(&bytes, job.image.readers())?);
             }
         }
         self.batch.folder.clone_into(&mut waiting.done.path);

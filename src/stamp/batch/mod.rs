@@ -17,7 +17,7 @@ use crate::error::{Advice, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::{ImageFile, ReadAt};
 use crate::live::{Customization, CustomizationTemplate, Facts, HostKeys, Input};
-use crate::output::file::{Output, OverwritePolicy, Ready};
+use crate::output::file::{Output, OverwritePolicy, StagedFile};
 use crate::output::naming::publish_all;
 use crate::place;
 use crate::recipe::Recipe;
@@ -133,14 +133,14 @@ pub struct MadeImage {
     /// The file with their public halves, if one stands beside it.
     pub known_hosts: Option<PathBuf>,
     /// What stands beside it.
-    pub beside: Vec<Beside>,
+    pub beside: Vec<Sidecar>,
     /// Whether it holds secrets, and so is for its owner only.
     pub private: bool,
 }
 
 /// A file beside that of a user.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Beside {
+pub struct Sidecar {
     /// How its name ends, behind that of the user's file.
     pub ending: &'static str,
     /// Whether it was there already.
@@ -177,7 +177,7 @@ struct Waiting {
     number: usize,
     place: String,
     /// The image or patch comes last.
-    files: Vec<Ready>,
+    files: Vec<StagedFile>,
     entry: Option<oci::Entry>,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::base;
 use crate::cli::destination::OutputArgs;
-use crate::cli::edit_args::Edit;
+use crate::cli::edit_args::EditArgs;
 use crate::cli::record::{ManifestArgs, SidecarArgs};
 
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     pub(crate) source: base::Source,
 
     #[command(flatten)]
-    pub(crate) edit: Edit,
+    pub(crate) edit: EditArgs,
 
     /// Image to write, or `-` for a pipe
     #[arg(short, long, value_name = "FILE", required_unless_present = "dry_run")]

@@ -70,7 +70,7 @@ impl Args {
         known: Option<&KnownHosts>,
         progress: &dyn Progress,
     ) -> Result<()> {
-        let known = known.map(KnownHosts::ready).transpose()?.flatten();
+        let known = known.map(KnownHosts::stage).transpose()?.flatten();
         let image = finished.image.outgoing();
         if let Form::Patch = self.form {
             let bytes = patch::pack(&finished.patch(progress)?)?;
@@ -82,7 +82,7 @@ impl Args {
         self.beside.check_signer(&finished.image)?;
         let told =
             SidecarContext { made: &finished.image, name: &output.name(), written: self.written };
-        let (mut beside, wrote) = self.beside.ready(&told, image.image(), progress)?;
+        let (mut beside, wrote) = self.beside.stage(&told, image.image(), progress)?;
         beside.extend(known);
         let how = output.write(image, beside, progress)?;
         let next = output.next(image, how);

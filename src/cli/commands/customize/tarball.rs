@@ -61,7 +61,7 @@ pub(crate) fn write(
     let Some(output) = output else { return Ok(()) };
     tell_taken_out(&gone);
     let progress = Destination::meter(Some(output))?;
-    let beside = known.map(KnownHosts::ready).transpose()?.flatten().into_iter().collect();
+    let beside = known.map(KnownHosts::stage).transpose()?.flatten().into_iter().collect();
     output.write_with(image.readers(), beside, |to| pack(image, packing, to, &progress))?;
     let wrote = match output {
         Destination::File(file) => wrote(file, &[], image.is_private().into()),

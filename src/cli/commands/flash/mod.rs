@@ -21,7 +21,7 @@ use remaster::image::unpack;
 use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::Outgoing;
-use remaster::output::file::{Ready, publish};
+use remaster::output::file::{StagedFile, publish};
 use remaster::progress::{Progress, Silent};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
@@ -31,7 +31,7 @@ use remaster::units::ByteRange;
 
 use super::apply;
 use crate::cli::base;
-use crate::cli::edit_args::Edit;
+use crate::cli::edit_args::EditArgs;
 use crate::cli::job::{FinishedJob, StampJob};
 use crate::cli::known_hosts::{self, KnownHosts};
 use crate::cli::progress::{Meter, Style};
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     source: base::Source,
     #[command(flatten)]
-    edit: Edit,
+    edit: EditArgs,
     #[command(flatten)]
     pub(crate) to: TargetArgs,
     /// Patch file to lay over the image, which is its base
@@ -337,7 +337,7 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     let targets = targets::open(to, &mut written)?;
     set_access(&targets, image.private)?;
     let known = image.known.as_ref();
-    let mut file = known.map(KnownHosts::ready).transpose()?.flatten();
+    let mut file = known.map(KnownHosts::stage).transpose()?.flatten();
     if to.disks.json {
         known.into_iter().for_each(KnownHosts::emit);
     }
@@ -382,7 +382,7 @@ fn set_access(targets: &[Target], private: Option<Privacy>) -> Result<()> {
 
 fn publish_known_hosts(
     known: Option<&KnownHosts>,
-    file: Option<Ready>,
+    file: Option<StagedFile>,
     disks: &Disks,
 ) -> Result<()> {
     publish(file.into_iter().collect())?;

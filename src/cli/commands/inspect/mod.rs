@@ -12,7 +12,7 @@ use remaster::netboot::archive;
 use remaster::netboot::tree::{Files, Tree};
 use remaster::stamp::base_image::BaseImage;
 
-use crate::cli::base::{self, Given};
+use crate::cli::base::{self, NetbootInput};
 use crate::cli::printer;
 use crate::cli::shell::shell_quote;
 use answer::Answer;
@@ -52,13 +52,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return printer::print_own(JSON_SCHEMA);
     };
     let file = match args.source.resolve_any(path)? {
-        Given::Folder(folder) => {
+        NetbootInput::Folder(folder) => {
             let files = Files::within(&folder)?;
             let tree = Tree::of_files(&files)
                 .map_err(|fault| fault.in_file(Material::Tree, path.display()))?;
             return of_tree(args, path, &tree);
         }
-        Given::File(file) => base::unpacked(file, None)?,
+        NetbootInput::File(file) => base::unpacked(file, None)?,
     };
     if archive::is_tar(&file) {
         let tree =

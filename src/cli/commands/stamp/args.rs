@@ -20,7 +20,7 @@ use remaster::stamp::manifest::beside::WantedSidecars;
 use super::overruled;
 use crate::cli::base;
 use crate::cli::destination::{NO_SYNC_FILES, OutputArgs, of_flag};
-use crate::cli::edit_args::Edit;
+use crate::cli::edit_args::EditArgs;
 use crate::cli::record::{ManifestArgs, SidecarEachArgs};
 use crate::cli::{known_hosts, printer};
 
@@ -140,7 +140,7 @@ pub(crate) struct Args {
     pub(super) beside: SidecarEachArgs,
 
     #[command(flatten)]
-    pub(super) edit: Edit,
+    pub(super) edit: EditArgs,
 }
 
 /// An OCI image layout has no place beside an image.

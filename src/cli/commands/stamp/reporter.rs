@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use remaster::error::{Error, Result};
 use remaster::live::HostKeys;
 use remaster::output::file::{FileAccess, Output, publish};
-use remaster::stamp::batch::{BatchObserver, Beside, MadeImage, Summary};
+use remaster::stamp::batch::{BatchObserver, MadeImage, Sidecar, Summary};
 use serde_json::json;
 
 use super::args::Args;
@@ -118,7 +118,7 @@ impl BatchReporter {
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
         let file = args.about_all(path, "--known-hosts")?;
-        publish(vec![known_hosts::ready(&file, &text)?])?;
+        publish(vec![known_hosts::stage(&file, &text)?])?;
         printer::say(&format!("wrote {}\n", shell::shell_quote(path)));
         Ok(())
     }
@@ -144,7 +144,7 @@ impl BatchReporter {
     /// Takes down what was written beside a file, whether that was there already or not.
     fn note_beside(&self, done: &MadeImage) {
         let mut all = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
-        for Beside { ending, .. } in done.beside.iter().filter(|one| !one.kept) {
+        for Sidecar { ending, .. } in done.beside.iter().filter(|one| !one.kept) {
             let count = all.entry(ending).or_default();
             *count = count.saturating_add(1);
         }
