@@ -2,7 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::formats::boot_config::script::STRAY_INIT;
-use crate::formats::boot_config::{Entry, EntryBudget, Lead, Oddity, Script, Syntax, device};
+use crate::formats::boot_config::{
+    Entry, EntryBudget, IncludedFile, RootChange, Script, Syntax, UnreadCommand, device,
+};
 use crate::units::ByteRange;
 
 /// Where a boot config is.
@@ -34,8 +36,19 @@ pub struct Config {
 pub struct Parsed {
     /// The config, if it starts NixOS.
     pub config: Option<Config>,
-    /// Its language, and the files that it includes or shows as menus. `None` if the file was not read as a menu.
-    pub menu: Option<(Syntax, Vec<Lead>)>,
+    /// What else is known of it; `None` if the file was not read as a menu.
+    pub menu: Option<Menu>,
+}
+
+/// A file that was read as a menu, with or without NixOS in it.
+#[derive(Debug)]
+pub struct Menu {
+    /// Its language.
+    pub syntax: Syntax,
+    /// The files that it includes or shows as menus.
+    pub included: Vec<IncludedFile>,
+    /// The commands that choose the device that entries load from.
+    pub roots: Vec<RootChange>,
 }
 
 impl Config {
@@ -45,10 +58,9 @@ impl Config {
     /// [`Error::Unsupported`] where it is not text, starts NixOS in a way that is not known, or is not the only one.
     pub fn parse(place: ConfigLocation, path: &str, bytes: Vec<u8>) -> Result<Option<Self>> {
         let Parsed { config, menu } = parse(place, path, bytes, &mut EntryBudget::default())?;
-        match menu.iter().flat_map(|(_, leads)| leads).next() {
-            None => Ok(config),
-            Some(lead) => Err(elsewhere(path, lead)),
-        }
+        let Some(Menu { included, roots, .. }) = menu else { return Ok(config) };
+        included.first().map_or(Ok(()), |file| Err(elsewhere(path, file)))?;
+        roots.first().map_or(Ok(config), |change| Err(another_root(path, change)))
     }
 }
 
@@ -66,8 +78,8 @@ pub fn parse(
         return Ok(Parsed { config: None, menu: None });
     };
     let Some(syntax) = Syntax::recognize(path, &text) else { return unknown(path, &text) };
-    let Script { mut entries, leads, oddity, .. } = syntax.read(&text, budget);
-    if let Some(Oddity { title, looked_for, found }) = oddity {
+    let Script { mut entries, included, roots, unread, .. } = syntax.read(&text, budget);
+    if let Some(UnreadCommand { title, looked_for, found }) = unread {
         return Err(Error::unsupported(place_in(path, &title), looked_for, found));
     }
     entries.retain(|entry| entry.init().is_some());
@@ -75,7 +87,7 @@ pub fn parse(
     no_entry_of_another_device(path, &entries)?;
     let path = path.to_owned();
     let config = (!entries.is_empty()).then_some(Config { place, path, syntax, text, entries });
-    Ok(Parsed { config, menu: Some((syntax, leads)) })
+    Ok(Parsed { config, menu: Some(Menu { syntax, included, roots }) })
 }
 
 /// The text of a file that may be a config; none if it is not text, and nothing says that it is a config.
@@ -91,9 +103,15 @@ pub(crate) fn text(path: &str, bytes: Vec<u8>) -> Result<Option<String>> {
 }
 
 /// The refusal of a config that leads to a file that is not read as a menu: what that starts, starts without the edits.
-pub(crate) fn elsewhere(path: &str, lead: &Lead) -> Error {
-    let found = format!("`{} {}`", lead.command, lead.file);
-    Error::unsupported(place_in(path, &lead.title), "menus that are read", found)
+pub(crate) fn elsewhere(path: &str, file: &IncludedFile) -> Error {
+    let found = format!("`{} {}`", file.command, file.file);
+    Error::unsupported(place_in(path, &file.title), "menus that are read", found)
+}
+
+/// The refusal of a config that loads its entries from another device: nothing is put in there.
+pub(crate) fn another_root(path: &str, change: &RootChange) -> Error {
+    let found = format!("`{}`", change.command);
+    Error::unsupported(place_in(path, &change.title), "a `root` that is the image's own", found)
 }
 
 /// A text that sets `init=` to a store path in a way that is not read would boot without the edits.

@@ -160,7 +160,7 @@ const COMMENT: &str = "  # Fallback to UEFI console for boot, efifb sometimes ha
 /// Words of the first entry of a menu and what stands in their place, and what is said of it: nothing if that is read.
 type Variant = (&'static str, &'static str, &'static str);
 
-const GRUB_VARIANTS: [Variant; 35] = [
+const GRUB_VARIANTS: [Variant; 41] = [
     ("  linux ", "  ! linux ", ""),
     ("initrd /", "initrd ($root)/", ""),
     (
@@ -193,6 +193,24 @@ const GRUB_VARIANTS: [Variant; 35] = [
     ("  linux ", "  . ($root)/first.cfg\n  linux ", "found `. ($root)/first.cfg`"),
     ("menuentry", "configfile $prefix/x.cfg\nmenuentry", "found `configfile $prefix/x.cfg`"),
     ("menuentry", "configfile /EFI/BOOT/grub.cfg\nmenuentry", ""),
+    (
+        "menuentry",
+        "search --set=root --label OTHER\nmenuentry",
+        "found `search --set=root --label OTHER`",
+    ),
+    (
+        "  linux ",
+        "  search --set --fs-uuid 1234-5678\n  linux ",
+        "found `search --set --fs-uuid 1234-5678`",
+    ),
+    (
+        "  linux ",
+        "  search --set=root --file /no/file\n  linux ",
+        "found `search --set=root --file /no/file`",
+    ),
+    ("  linux ", "  set root=(hd1)\n  linux ", "found `set root=(hd1)`"),
+    ("menuentry", "search --set=root --file /version.txt\nmenuentry", ""),
+    ("menuentry", "search --set=drive --label OTHER\nmenuentry", ""),
     ("  linux ", "  chainloader $x\n  linux ", "found `chainloader $x`"),
     ("  linux ", "  chainloader ", "found `init=/nix/store/…` outside of such an entry"),
     ("set timeout", "set a=init=/nix/store\nset timeout", "found `init=/nix/store/…` outside"),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::script::{EntryBudget, Lead, Limit, Script, names_init, odd_byte};
+use super::script::{EntryBudget, IncludedFile, Limit, Script, names_init, odd_byte};
 use super::{Entry, Word};
 
 /// Modules that start nothing, a label, or another system of the same machine.
@@ -265,7 +265,7 @@ impl<'r> Walk<'r> {
         let title = self.title_with(file.into_iter());
         let file = file.map(|word| word.text.clone()).unwrap_or_default();
         let command = command.to_owned();
-        self.script.leads.extend(title.map(|title| Lead { title, command, file }));
+        self.script.included.extend(title.map(|title| IncludedFile { title, command, file }));
     }
 
     /// Takes a module with its arguments.
@@ -460,7 +460,7 @@ mod tests {
         assert_eq!(entries("LABEL x\nLINUX /k\nAPPEND init=\"/i x\nINITRD /r")[0].initrds.len(), 1);
     }
 
-    /// What is odd about a config, with the titles down to it, and where it leads.
+    /// What is odd about a config, with the titles down to it, and the files that it leads to.
     fn told(text: &str) -> String {
         read(text, &mut EntryBudget::default()).odd_and_leads()
     }
@@ -545,10 +545,10 @@ mod tests {
         assert_eq!(read(&deep(40, 36), &mut EntryBudget::default()).entries.len(), 36);
         for text in [deep(6000, 6000), deep(1, 20_000)] {
             let script = read(&text, &mut EntryBudget::default());
-            assert_eq!(script.oddity.unwrap().found, "larger ones");
+            assert_eq!(script.unread.unwrap().found, "larger ones");
         }
         let odd = "MENU BEGIN a\n".repeat(30_000) + &"UI linux.c32\n".repeat(30_000);
         let script = read(&odd, &mut EntryBudget::default());
-        assert_eq!(script.oddity.unwrap().title.len(), 30_000);
+        assert_eq!(script.unread.unwrap().title.len(), 30_000);
     }
 }

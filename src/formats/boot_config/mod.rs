@@ -7,7 +7,7 @@ pub mod script;
 use std::ops::Range;
 
 use crate::formats::credential;
-pub use script::{EntryBudget, Lead, Oddity, Script};
+pub use script::{EntryBudget, IncludedFile, Root, RootChange, Script, UnreadCommand};
 
 /// What a loader puts in front of the kernel's arguments.
 const BOOT_IMAGE: &str = "BOOT_IMAGE=";

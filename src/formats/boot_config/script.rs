@@ -51,14 +51,16 @@ pub struct Script {
     /// The programs that entries start instead of a kernel, each with the titles down to its entry.
     pub chained: Vec<(Vec<String>, Word)>,
     /// The files that it runs or shows as menus.
-    pub leads: Vec<Lead>,
+    pub included: Vec<IncludedFile>,
+    /// The commands that choose `root`, but for those of entries that start other systems.
+    pub roots: Vec<RootChange>,
     /// The first thing that may start NixOS, and that is not read as an entry.
-    pub oddity: Option<Oddity>,
+    pub unread: Option<UnreadCommand>,
 }
 
 /// A file of which a config says that it is a menu, or a part of one.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Lead {
+pub struct IncludedFile {
     /// Titles down to the entry.
     pub title: Vec<String>,
     /// The command, as `source`.
@@ -67,9 +69,33 @@ pub struct Lead {
     pub file: String,
 }
 
+/// A command of GRUB that chooses `root`, the device of paths that name none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RootChange {
+    /// Titles down to the entry, or to the menu.
+    pub title: Vec<String>,
+    /// The command, without quotes.
+    pub command: String,
+    /// What it chooses.
+    pub root: Root,
+}
+
+/// Which device becomes `root`: the first one with a filesystem that has this, or another one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Root {
+    /// A file of this path.
+    WithFile(String),
+    /// This label.
+    WithLabel(String),
+    /// This id, as `search --fs-uuid` has it.
+    WithUuid(String),
+    /// A device by its name, or what only GRUB knows.
+    Other,
+}
+
 /// What may start NixOS, and is not an entry.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Oddity {
+pub struct UnreadCommand {
     /// Titles down to the entry that it is in.
     pub title: Vec<String>,
     /// What is understood in its place.
@@ -86,7 +112,7 @@ impl Script {
         looked_for: &str,
         found: impl Into<String>,
     ) {
-        self.oddity.get_or_insert_with(|| Oddity {
+        self.unread.get_or_insert_with(|| UnreadCommand {
             title: title(),
             looked_for: looked_for.to_owned(),
             found: found.into(),
@@ -109,7 +135,7 @@ impl Script {
         self.entries.push(entry);
     }
 
-    /// Notes that a limit was hit. This replaces any earlier oddity, as the rest was not read.
+    /// Notes that a limit was hit. This replaces any earlier one, as the rest was not read.
     pub(super) fn overflow(&mut self, limit: Limit) {
         let (looked_for, found) = match limit {
             Limit::Entries => {
@@ -118,7 +144,7 @@ impl Script {
             }
             Limit::Depth(most) => (format!("at most {most} braces within each other"), "more"),
         };
-        self.oddity = Some(Oddity { title: Vec::new(), looked_for, found: found.into() });
+        self.unread = Some(UnreadCommand { title: Vec::new(), looked_for, found: found.into() });
     }
 }
 
@@ -156,12 +182,12 @@ mod tests {
     use super::*;
 
     impl Script {
-        /// The oddity behind the titles down to it, and the files that the script leads to, for the tests of both languages.
+        /// The unread command behind the titles down to it, and the files that the script leads to, for the tests of both languages.
         pub(in super::super) fn odd_and_leads(self) -> String {
-            let odd = self.oddity.map(|odd| [odd.title.join(" > "), odd.found].join(": "));
-            let leads =
-                self.leads.into_iter().map(|lead| format!("{} {}", lead.command, lead.file));
-            odd.into_iter().chain(leads).collect::<Vec<_>>().join(", ")
+            let odd = self.unread.map(|odd| [odd.title.join(" > "), odd.found].join(": "));
+            let included =
+                self.included.into_iter().map(|file| format!("{} {}", file.command, file.file));
+            odd.into_iter().chain(included).collect::<Vec<_>>().join(", ")
         }
     }
 

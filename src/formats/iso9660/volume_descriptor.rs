@@ -70,7 +70,10 @@ pub struct VolumeDescriptor {
     pub data_preparer_identifier: [u8; 128],
     /// BP 575-702 (§8.4.22).
     pub application_identifier: [u8; 128],
-    rest: [u8; 1346],
+    unread_703: [u8; 128],
+    /// BP 831-847: 16 digits and a time zone (§8.4.27, §8.4.26.1).
+    pub modification_date_and_time: [u8; 17],
+    rest: [u8; 1201],
 }
 
 const _: () = assert!(size_of::<VolumeDescriptor>() == 2048);

@@ -1,14 +1,17 @@
 //! Boot configs that start NixOS, on the volume and in the UEFI boot image.
 
-use crate::boot::config::{self, Config, ConfigLocation, Parsed};
+use crate::boot::config::{self, Config, ConfigLocation, Menu, Parsed};
 use crate::error::{Error, Result};
-use crate::formats::boot_config::{EntryBudget, Lead, Syntax, volume_path};
+use crate::formats::boot_config::{
+    EntryBudget, IncludedFile, Root, RootChange, Syntax, device, volume_path,
+};
 use crate::formats::pe;
 use crate::image::ReadAt;
 use crate::image::scratch::Scratch;
 use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::esp::Esp;
 use crate::iso::survey::tree::{Kind, Tree};
+use crate::iso::survey::volume::Volume;
 use crate::units::{ByteRange, LOGICAL_BLOCK};
 
 /// Bytes of a boot config; official ones have under 40 KB.
@@ -27,7 +30,12 @@ const UNIFIED: &str = "give an installer that is not made for Secure Boot: what 
 ///
 /// # Errors
 /// [`Error::Unsupported`] where something may start NixOS that is not read.
-pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[ElToritoEntry]) -> Result<Vec<Config>> {
+pub fn all<I: ReadAt>(
+    image: &I,
+    volume: &Volume,
+    tree: &Tree,
+    boot: &[ElToritoEntry],
+) -> Result<Vec<Config>> {
     let mut menus = Menus::default();
     let mut texts = Texts::default();
     on_volume(image, tree, &mut texts, |path, bytes| {
@@ -38,8 +46,9 @@ pub fn all<I: ReadAt>(image: &I, tree: &Tree, boot: &[ElToritoEntry]) -> Result<
             menus.take(ConfigLocation::Esp(entry.image), path, bytes)
         })?;
     }
-    menus.check_leads()?;
+    menus.check_included()?;
     menus.check_links(tree)?;
+    menus.check_roots(volume, tree)?;
     Ok(menus.configs)
 }
 
@@ -51,7 +60,9 @@ struct Menus {
     /// The files that are read as menus, with or without NixOS in them.
     read: Vec<(ConfigLocation, String, Syntax)>,
     /// The files that they lead to, each with the path of the menu and its language.
-    leads: Vec<(String, Syntax, Lead)>,
+    included: Vec<(String, Syntax, IncludedFile)>,
+    /// The commands that choose `root`, each with the path of the menu.
+    roots: Vec<(String, RootChange)>,
 }
 
 impl Menus {
@@ -60,20 +71,21 @@ impl Menus {
         if let Some(config) = config {
             self.configs.push(config);
         }
-        let Some((syntax, leads)) = menu else { return Ok(()) };
+        let Some(Menu { syntax, included, roots }) = menu else { return Ok(()) };
         self.read.push((place, path.to_owned(), syntax));
-        self.leads.extend(leads.into_iter().map(|lead| (path.to_owned(), syntax, lead)));
+        self.included.extend(included.into_iter().map(|file| (path.to_owned(), syntax, file)));
+        self.roots.extend(roots.into_iter().map(|change| (path.to_owned(), change)));
         Ok(())
     }
 
     /// Refuses a menu that leads to what is not read as one.
-    fn check_leads(&self) -> Result<()> {
-        let unread = |(path, syntax, lead): &&(String, Syntax, Lead)| {
-            !self.is_read(path, *syntax, &lead.file)
+    fn check_included(&self) -> Result<()> {
+        let unread = |(path, syntax, file): &&(String, Syntax, IncludedFile)| {
+            !self.is_read(path, *syntax, &file.file)
         };
-        match self.leads.iter().find(unread) {
+        match self.included.iter().find(unread) {
             None => Ok(()),
-            Some((path, _, lead)) => Err(config::elsewhere(path, lead)),
+            Some((path, _, file)) => Err(config::elsewhere(path, file)),
         }
     }
 
@@ -99,6 +111,22 @@ impl Menus {
             ));
         }
         Ok(())
+    }
+
+    /// Refuses a menu that loads its entries from another device than this volume.
+    fn check_roots(&self, volume: &Volume, tree: &Tree) -> Result<()> {
+        let is_own = |root: &Root| match root {
+            Root::WithFile(path) => {
+                device(path).is_empty() && tree.file(&volume_path(path)).is_some()
+            }
+            Root::WithLabel(label) => volume.is_called(label),
+            Root::WithUuid(uuid) => volume.grub_uuid().is_some_and(|own| own == *uuid),
+            Root::Other => false,
+        };
+        match self.roots.iter().find(|(_, change)| !is_own(&change.root)) {
+            None => Ok(()),
+            Some((path, change)) => Err(config::another_root(path, change)),
+        }
     }
 
     /// Whether a file that a menu leads to is read in the menu's language. A relative path may start in the menu's folder.

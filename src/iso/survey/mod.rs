@@ -79,7 +79,7 @@ impl Survey {
         }
         let partitions = Partitions::read(image)?;
         let boot = boot_catalog::catalog(image, primary)?;
-        let configs = configs::all(image, primary, &boot)?;
+        let configs = configs::all(image, &volume, primary, &boot)?;
         let triplets = nixos::triplets(&configs);
         check_boot(&boot, &configs)?;
         nixos::check_triplets(primary, &triplets)?;

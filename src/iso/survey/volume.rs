@@ -80,6 +80,22 @@ impl Volume {
         Some(String::from_utf16_lossy(&units).trim_end_matches([' ', '\0']).to_owned())
     }
 
+    /// Whether GRUB may find the volume by this label: that of the hierarchy it reads.
+    pub(crate) fn is_called(&self, label: &str) -> bool {
+        self.identifier() == label || self.joliet_identifier().is_some_and(|own| own == label)
+    }
+
+    /// What GRUB calls the volume in `search --fs-uuid`: when it was modified, as `2025-11-30-00-00-00-00` (GRUB
+    /// `grub-core/fs/iso9660.c`, `grub_iso9660_uuid`).
+    pub(crate) fn grub_uuid(&self) -> Option<String> {
+        let digits = self.primary.value.modification_date_and_time.first_chunk::<16>()?;
+        let digits = str::from_utf8(digits).ok().filter(|text| text.is_ascii())?;
+        let (year, rest) = digits.split_at_checked(4)?;
+        let pairs = rest.as_bytes().as_chunks::<2>().0.iter();
+        let pairs = pairs.map(|pair| pair.map(char::from).into_iter().collect::<String>());
+        Some([year.to_owned()].into_iter().chain(pairs).collect::<Vec<_>>().join("-"))
+    }
+
     /// The application, `NIXOS` on official images.
     pub fn application(&self) -> String {
         text(&self.primary.value.application_identifier)

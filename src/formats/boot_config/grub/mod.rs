@@ -2,10 +2,13 @@
 
 mod commands;
 mod lexer;
+mod root;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::script::{EntryBudget, Lead, Limit, Script, names_init, odd_byte};
+use super::script::{
+    EntryBudget, IncludedFile, Limit, Root, RootChange, Script, names_init, odd_byte,
+};
 use super::{Entry, Word, device};
 use commands::{ECHO, IN_TEXT, INITRD, KERNEL, READERS, is_harmless, is_starter, title_word};
 use lexer::{Lexer, Token};
@@ -93,6 +96,10 @@ struct Block {
     loads: bool,
     /// What is odd about that.
     odd: Option<&'static str>,
+    /// Whether an entry in it has `init=`.
+    has_init: bool,
+    /// The commands in it that choose `root`.
+    roots: Vec<RootChange>,
 }
 
 impl<'r> Walk<'r> {
@@ -171,6 +178,7 @@ impl<'r> Walk<'r> {
                 "then" | "elif" | "else" | "do" | "!" => {}
                 "for" => {
                     *conditions = conditions.saturating_add(1);
+                    self.root(words, root::looped_over(rest));
                     return &[];
                 }
                 _ => break,
@@ -185,6 +193,7 @@ impl<'r> Walk<'r> {
         let words = self.unreserved(&command);
         if let Some((first, rest)) = words.split_first() {
             self.setting(words);
+            self.root(words, root::chosen_by(words));
             self.run(first, rest);
         }
         self.script.words.extend(command);
@@ -227,7 +236,9 @@ impl<'r> Walk<'r> {
             _ => Some("a `linux` line within `if`, `while` or `for`"),
         };
         block.odd = block.odd.or(odd);
-        block.loads |= arguments.iter().any(|word| names_init(&word.text));
+        let has_init = arguments.iter().any(|word| names_init(&word.text));
+        block.loads |= has_init;
+        block.has_init |= has_init;
         block.entry = Some(Entry {
             title,
             title_at,
@@ -273,8 +284,17 @@ impl<'r> Walk<'r> {
         let file = words.iter().find(|word| !word.text.starts_with("--"));
         let file = file.map(|word| word.text.as_str()).unwrap_or_default();
         let title = self.title_with(words);
-        let lead = |title| Lead { title, command: command.to_owned(), file: file.to_owned() };
-        self.script.leads.extend(title.map(lead));
+        let lead =
+            |title| IncludedFile { title, command: command.to_owned(), file: file.to_owned() };
+        self.script.included.extend(title.map(lead));
+    }
+
+    /// Notes a command that chooses `root`.
+    fn root(&mut self, words: &[Word], root: Option<Root>) {
+        let Some(root) = root else { return };
+        let Some(title) = self.title_with(words) else { return };
+        let command = Word::joined(words).map(|word| word.text).unwrap_or_default();
+        self.block().roots.push(RootChange { title, command, root });
     }
 
     /// Notes a command that sets something for a menu, and not for one entry.
@@ -336,6 +356,12 @@ impl<'r> Walk<'r> {
     /// Takes what is in a block that ends, before its title is gone.
     fn end_block(&mut self) {
         self.end_entry();
+        let block = self.block();
+        // An entry of another system may be on another device.
+        if block.title.is_none() || block.is_submenu || block.has_init {
+            let roots = std::mem::take(&mut block.roots);
+            self.script.roots.extend(roots);
+        }
         let block = self.block();
         if let Some(odd) = block.odd.take().filter(|_| block.loads) {
             self.note(LOADS, odd);
@@ -525,7 +551,7 @@ menuentry 'memtest' { linux16 /memtest }
         }
     }
 
-    /// What is odd about a script, with the titles down to it, and where it leads.
+    /// What is odd about a script, with the titles down to it, and the files that it leads to.
     fn told(text: &str) -> String {
         read(text, &mut EntryBudget::default()).odd_and_leads()
     }
@@ -654,7 +680,7 @@ menuentry 'memtest' { linux16 /memtest }
             (odd("$x"), Some(COMMANDS)),
             (odd("linux /k init=/i; linux /k"), Some(larger)),
         ] {
-            let odd = read(&text, &mut EntryBudget::default()).oddity;
+            let odd = read(&text, &mut EntryBudget::default()).unread;
             assert_eq!(odd.map(|odd| odd.looked_for).as_deref(), expected);
         }
     }
