@@ -12,6 +12,9 @@ const WHAT: &str = "Directory Record";
 /// Bit of the File Flags that says Directory (§9.1.6).
 pub(crate) const DIRECTORY: u8 = 0x02;
 
+/// Bit of the File Flags that says Associated File: one that belongs to another of the same name (§9.1.6).
+pub(crate) const ASSOCIATED: u8 = 0x04;
+
 /// Bit of the File Flags that says that another record of the file follows (§9.1.6).
 pub const MULTI_EXTENT: u8 = 0x80;
 

@@ -17,13 +17,11 @@ use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
 use crate::image::ReadAt;
 use crate::image::patched::Patch;
 use crate::image::space::{Allocator, location, too_large};
+use crate::iso::survey::directory::{LARGEST, records};
 use crate::iso::survey::located::Located;
 use crate::iso::survey::tree::{Kind, Node, Tree};
 use crate::iso::survey::volume::SESSION;
 use crate::units::{ByteRange, LOGICAL_BLOCK, Lbn, u64_len, usize_of};
-
-/// Bytes of a directory or a path table; those of installers have under 100 KB.
-const LARGEST: u64 = 16 << 20;
 
 /// Rock Ridge modes of what is new, as `mkisofs -r` gives them.
 const DIRECTORY_MODE: u32 = 0o040_555;
@@ -390,11 +388,6 @@ fn patch(at: ByteRange, bytes: Vec<u8>, why: &str) -> Result<Patch> {
 fn extent(tree: &Tree, path: &str) -> Result<ByteRange> {
     let found = tree.get(path).and_then(|node| node.extents.first());
     found.copied().ok_or_else(|| broken(path, 0))
-}
-
-fn records<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> Result<Vec<Record>> {
-    let bytes = image.read_range(path, at, LARGEST)?;
-    directory_record::unpack(&bytes).map_err(|fault| fault.in_image(at.start()))
 }
 
 /// Bytes of the new directory's Path Table Record.

@@ -4,6 +4,7 @@ pub mod block_device;
 pub mod boot_catalog;
 pub mod configs;
 pub mod console;
+pub(crate) mod directory;
 pub mod esp;
 mod esp_check;
 pub mod loaders;

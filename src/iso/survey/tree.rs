@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::formats::iso9660::Hierarchy;
 use crate::image::{ReadAt, past_64_bits, truncated};
 use crate::iso::survey::block_device::Blocks;
+use crate::iso::survey::directory;
 use crate::units::ByteRange;
 
 /// More files than any installer has.
@@ -87,8 +88,7 @@ impl Tree {
                 return Err(refused(what, 0, (fault.kind(), &fault), "a sound one"));
             }
         };
-        let mut walk =
-            Walk { image_size: image.size(), seen: BTreeSet::new(), nodes: BTreeMap::new() };
+        let mut walk = Walk { image, seen: BTreeSet::new(), nodes: BTreeMap::new() };
         let root = volume.root();
         walk.directory(&mut volume, "/", root, 0)?;
         Ok(Self { hierarchy, nodes: walk.nodes })
@@ -154,16 +154,16 @@ pub(super) fn refused(
     Error::unreadable(what, at, &io::Error::new(kind, fault.to_string()), expected)
 }
 
-struct Walk {
-    image_size: u64,
+struct Walk<'a, I> {
+    image: &'a I,
     seen: BTreeSet<u64>,
     nodes: BTreeMap<String, Node>,
 }
 
-impl Walk {
-    fn directory<I: ReadAt>(
+impl<I: ReadAt> Walk<'_, I> {
+    fn directory(
         &mut self,
-        volume: &mut Mounted<I>,
+        volume: &mut Mounted<'_, I>,
         path: &str,
         id: NodeId,
         depth: usize,
@@ -184,24 +184,46 @@ impl Walk {
             cursor = entry.next_cursor();
             self.entry(volume, path, &entry, depth)?;
         }
-        Ok(())
+        self.check_records(path)
     }
 
-    fn entry<I: ReadAt>(
+    /// Whether a directory has no other records than those that were listed.
+    fn check_records(&self, path: &str) -> Result<()> {
+        let extents = self.nodes.get(path).map(|node| node.extents.as_slice());
+        let [at] = extents.unwrap_or_default() else {
+            let what = format!("the directory {path}");
+            return Err(Error::unsupported(what, "one extent", "none or several"));
+        };
+        let start = format!("{}/", path.trim_end_matches('/'));
+        let below = self.nodes.range(start.clone()..);
+        let below = below.take_while(|(path, _)| path.starts_with(&start));
+        let own = below.filter(|(path, _)| {
+            path.strip_prefix(&start).is_some_and(|name| !name.is_empty() && !name.contains('/'))
+        });
+        let first = |node: &Node| node.extents.first().map(|extent| extent.start());
+        let listed: Vec<Option<u64>> = own.map(|(_, node)| first(node)).collect();
+        directory::check(path, &directory::records(self.image, path, *at)?, &listed)
+    }
+
+    fn entry(
         &mut self,
-        volume: &mut Mounted<I>,
+        volume: &mut Mounted<'_, I>,
         parent: &str,
         entry: &DirEntry,
         depth: usize,
     ) -> Result<()> {
         let name = String::from_utf8_lossy(entry.name().as_bytes()).into_owned();
-        if name == "." || name == ".." {
-            return Ok(());
-        }
+        directory::check_name(parent, &name)?;
         let path = format!("{}/{name}", parent.trim_end_matches('/'));
         match entry.file_type() {
             FileType::Dir => self.directory(volume, &path, entry.node(), depth.saturating_add(1)),
-            FileType::File => self.node(volume, &path, entry.node(), Kind::File),
+            FileType::File => {
+                // What cannot be read of a record may be its name.
+                volume
+                    .stat(entry.node())
+                    .map_err(|fault| unreadable(parent, entry.node().get(), &fault))?;
+                self.node(volume, &path, entry.node(), Kind::File)
+            }
             FileType::Symlink => {
                 let mut target = [0; PATH_MAX];
                 let target = volume.readlink(entry.node(), &mut target);
@@ -213,9 +235,9 @@ impl Walk {
         }
     }
 
-    fn node<I: ReadAt>(
+    fn node(
         &mut self,
-        volume: &mut Mounted<I>,
+        volume: &mut Mounted<'_, I>,
         path: &str,
         id: NodeId,
         kind: Kind,
@@ -224,7 +246,11 @@ impl Walk {
             Kind::Link(_) | Kind::Other => Vec::new(),
             Kind::Directory | Kind::File => self.extents(volume, path, id)?,
         };
-        self.nodes.insert(path.to_owned(), Node { kind, record: id.get(), extents });
+        let node = Node { kind, record: id.get(), extents };
+        if self.nodes.insert(path.to_owned(), node).is_some() {
+            let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+            return Err(directory::twice(if parent.is_empty() { "/" } else { parent }, name));
+        }
         if self.nodes.len() > MOST_NODES {
             let expected = format!("at most {MOST_NODES} files");
             return Err(Error::unsupported("the directory tree", expected, "more"));
@@ -232,9 +258,9 @@ impl Walk {
         Ok(())
     }
 
-    fn extents<I: ReadAt>(
+    fn extents(
         &self,
-        volume: &mut Mounted<I>,
+        volume: &mut Mounted<'_, I>,
         path: &str,
         id: NodeId,
     ) -> Result<Vec<ByteRange>> {
@@ -245,8 +271,8 @@ impl Walk {
         let ranges = found.iter().take(count).map(|extent| {
             let range = ByteRange::new(extent.offset(), extent.len());
             let range = range.ok_or_else(|| past_64_bits(extent.offset()))?;
-            let whole = range.end() <= self.image_size;
-            if whole { Ok(range) } else { Err(truncated(path, range, self.image_size)) }
+            let size = self.image.size();
+            if range.end() <= size { Ok(range) } else { Err(truncated(path, range, size)) }
         });
         ranges.collect()
     }
