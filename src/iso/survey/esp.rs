@@ -1,5 +1,6 @@
 //! The FAT filesystem of a UEFI boot image, read and written through `fatfs`.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use crate::checked;
@@ -164,6 +165,7 @@ fn list<I: ReadAt>(
     depth: usize,
     found: &mut Vec<EspFile>,
 ) -> io::Result<()> {
+    let mut names = BTreeSet::new();
     for entry in dir.iter() {
         if depth > DEEPEST || found.len() > MOST_FILES {
             let what = format!("over {DEEPEST} levels of folders, or {MOST_FILES} files");
@@ -174,6 +176,7 @@ fn list<I: ReadAt>(
         if name == "." || name == ".." {
             continue;
         }
+        take_names(&mut names, path, [&name, &entry.short_file_name()])?;
         let path = format!("{path}/{name}");
         if entry.is_dir() {
             list(&entry.to_dir(), &path, depth.saturating_add(1), found)?;
@@ -182,4 +185,35 @@ fn list<I: ReadAt>(
         }
     }
     Ok(())
+}
+
+/// Takes the long and the short name of a file. Loaders look for either, and do not agree which of two files they find.
+fn take_names(names: &mut BTreeSet<String>, path: &str, own: [&str; 2]) -> io::Result<()> {
+    let own: BTreeSet<String> = own.map(str::to_uppercase).into();
+    for name in own {
+        let what = format!("two files with the name {path}/{name}");
+        if !names.insert(name) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_folder_leads_to_one_file() {
+        let told = |files: &[[&str; 2]]| {
+            let mut names = BTreeSet::new();
+            let mut files = files.iter();
+            files.try_for_each(|own| take_names(&mut names, "/EFI", *own)).is_ok()
+        };
+        assert!(told(&[["grub.cfg", "GRUB.CFG"], ["grubx64.efi", "GRUBX64.EFI"]]));
+        assert!(!told(&[["decoy.txt", "GRUB.CFG"], ["grub.cfg", "GRUB~1.CFG"]]));
+        assert!(!told(&[["grub.cfg", "GRUB~1.CFG"], ["decoy.txt", "GRUB.CFG"]]));
+        assert!(!told(&[["a.txt", "X.TXT"], ["b.txt", "X.TXT"]]));
+        assert!(!told(&[["long name", "A"], ["LONG NAME", "B"]]));
+    }
 }
