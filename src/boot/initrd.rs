@@ -1,10 +1,11 @@
 //! The parts of an initrd: archives, compressed or not, one behind the other (Linux `init/initramfs.c`).
 
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::checked;
 use crate::error::{Error, Result};
-use crate::formats::compression::{Compression, zstd_frame_end};
+use crate::formats::compression::Compression;
 use crate::formats::newc::{self, Member, Next};
 use crate::image::ReadAt;
 use crate::image::window::Window;
@@ -13,14 +14,33 @@ use crate::units::{ByteRange, format_bytes};
 /// Bytes of a file that are kept; stage 1 scripts have about 25 KB.
 const LARGEST_SCRIPT: u32 = 1 << 20;
 
-/// Bytes that the initrds of one menu entry may be unpacked to; genuine ones take under 300 MB, with a store in them 2 GB.
-pub(super) const MOST_UNPACKED: u64 = 8 << 30;
+/// Bytes that the initrds of an image may be unpacked to; genuine ones take under 300 MB, with a store in them 2 GB.
+const MOST_UNPACKED: u64 = 8 << 30;
+
+/// What is left of [`MOST_UNPACKED`], for all that unpack at the same time.
+#[derive(Debug)]
+pub(crate) struct UnpackBudget(AtomicU64);
+
+impl Default for UnpackBudget {
+    fn default() -> Self {
+        Self(AtomicU64::new(MOST_UNPACKED))
+    }
+}
+
+impl UnpackBudget {
+    fn take(&self, bytes: usize) -> io::Result<()> {
+        let less = |left: u64| left.checked_sub(u64::try_from(bytes).ok()?);
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken.map(drop).map_err(|_| {
+            let what = format!("more than {} unpacked", format_bytes(MOST_UNPACKED));
+            io::Error::new(io::ErrorKind::Unsupported, what)
+        })
+    }
+}
 
 /// A part of an initrd.
 #[derive(Clone, Copy)]
 pub(super) struct Part {
-    /// Where it starts in the initrd.
-    start: u64,
     /// Where it starts in the image.
     place: u64,
     pub(super) compression: Compression,
@@ -28,7 +48,6 @@ pub(super) struct Part {
 
 /// Reads an initrd part by part.
 pub(super) struct PartReader<'a, I> {
-    image: &'a I,
     path: &'a str,
     at: ByteRange,
     stream: BufReader<Window<'a, I>>,
@@ -38,7 +57,7 @@ impl<'a, I: ReadAt> PartReader<'a, I> {
     /// A reader of the initrd `path`, which is at `at` in the image.
     pub(super) fn new(image: &'a I, path: &'a str, at: ByteRange) -> Self {
         let stream = BufReader::with_capacity(128 << 10, Window::new(image, at));
-        Self { image, path, at, stream }
+        Self { path, at, stream }
     }
 
     /// Moves to the next part; none at the end.
@@ -48,7 +67,7 @@ impl<'a, I: ReadAt> PartReader<'a, I> {
         let Some(start) = start else { return Ok(None) };
         let place = checked::sum(self.at.start(), start, "a part of an initrd")?;
         let compression = self.compression(place)?;
-        Ok(Some(Part { start, place, compression }))
+        Ok(Some(Part { place, compression }))
     }
 
     fn compression(&mut self, place: u64) -> Result<Compression> {
@@ -63,45 +82,24 @@ impl<'a, I: ReadAt> PartReader<'a, I> {
         })
     }
 
-    /// Hands the members of a part to `each`, those files whole that are `wanted`.
+    /// Hands the members of a part to `each`, those files whole that are `wanted`. It is read to its end, unless `each` stops:
+    /// the kernel runs nothing that stands behind a fault.
     pub(super) fn unpack(
         &mut self,
         part: Part,
         wanted: impl Fn(&str) -> bool,
         each: impl FnMut(Member) -> Next,
-        budget: &mut u64,
+        budget: &UnpackBudget,
     ) -> Result<()> {
         let stream = &mut self.stream;
         let unpacked = match part.compression {
             Compression::None => newc::read_one(stream, LARGEST_SCRIPT, wanted, each),
             packed => packed.decoder(stream).and_then(|stream| {
-                newc::read(Bounded { stream, budget }, LARGEST_SCRIPT, wanted, each)
+                let stream = BufReader::new(Bounded { stream, budget });
+                newc::read(stream, LARGEST_SCRIPT, wanted, each)
             }),
         };
         unpacked.map_err(|fault| unreadable(self.path, part.place, &fault))
-    }
-
-    /// Moves back to the start of a part.
-    pub(super) fn back_to(&mut self, part: Part) -> Result<()> {
-        let moved = self.stream.seek(SeekFrom::Start(part.start)).map(drop);
-        moved.map_err(|fault| unreadable(self.path, part.place, &fault))
-    }
-
-    /// Whether nothing but zeros follows a part, where that can be told without decoding.
-    pub(super) fn is_last(&self, part: Part) -> bool {
-        let window = Window::new(self.image, self.at).read_from(part.start);
-        let mut stream = BufReader::with_capacity(4096, window);
-        let skip = |stream: &mut BufReader<Window<'_, I>>, by: u64| {
-            stream.seek_relative(i64::try_from(by).map_err(|_| io::ErrorKind::InvalidData)?)
-        };
-        let end = match part.compression {
-            Compression::Zstd => {
-                zstd_frame_end(&mut stream, skip).and_then(|length| part.start.checked_add(length))
-            }
-            _ => None,
-        };
-        let Some(end) = end else { return false };
-        stream.seek(SeekFrom::Start(end)).is_ok() && matches!(skip_zeros(&mut stream), Ok(None))
     }
 }
 
@@ -112,17 +110,13 @@ fn unreadable(path: &str, at: u64, fault: &io::Error) -> Error {
 /// A stream of which no more than a budget is read: a few kilobytes can be unpacked to terabytes.
 struct Bounded<'a, R> {
     stream: R,
-    budget: &'a mut u64,
+    budget: &'a UnpackBudget,
 }
 
 impl<R: Read> Read for Bounded<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let count = self.stream.read(buf)?;
-        let left = u64::try_from(count).ok().and_then(|count| self.budget.checked_sub(count));
-        *self.budget = left.ok_or_else(|| {
-            let what = format!("more than {} unpacked", format_bytes(MOST_UNPACKED));
-            io::Error::new(io::ErrorKind::Unsupported, what)
-        })?;
+        self.budget.take(count)?;
         Ok(count)
     }
 }
@@ -144,5 +138,23 @@ fn skip_zeros<I: ReadAt>(stream: &mut BufReader<Window<'_, I>>) -> io::Result<Op
                 stream.consume(zeros);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_unpack_share_one_budget() {
+        let budget = UnpackBudget::default();
+        let half = usize::try_from(MOST_UNPACKED / 2).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| budget.take(half).unwrap());
+            }
+        });
+        let fault = budget.take(1).unwrap_err().to_string();
+        assert_eq!(fault, "more than 8.0 GiB unpacked");
     }
 }

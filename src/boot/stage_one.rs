@@ -4,7 +4,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::initrd::{MOST_UNPACKED, Part, PartReader};
+pub(crate) use super::initrd::UnpackBudget;
+use super::initrd::{Part, PartReader};
 use crate::error::{Advice, Error, Result};
 use crate::formats::compression::Compression;
 use crate::formats::newc::{Kind, Member, Next};
@@ -65,19 +66,28 @@ pub struct Initrd {
 pub struct Contents {
     /// What runs in it.
     pub stage_one: StageOne,
-    /// The compression of each part that had to be looked at, in order.
+    /// The compression of each part, in order.
     pub parts: Vec<Compression>,
 }
 
-/// Looks into the initrds that one menu entry loads, in their order, no further than needed. The last
-/// one, at the end of `files`, is the one that errors name.
+/// Looks into the initrds that one menu entry loads, in their order and to their ends. The last one, at the end of `files`,
+/// is the one that errors name.
 pub fn inspect<I: ReadAt>(image: &I, files: &[(&str, ByteRange)]) -> Result<Contents> {
+    inspect_within(image, files, &UnpackBudget::default())
+}
+
+/// The same with a budget that others share.
+pub(crate) fn inspect_within<I: ReadAt>(
+    image: &I,
+    files: &[(&str, ByteRange)],
+    budget: &UnpackBudget,
+) -> Result<Contents> {
     let mut facts = Facts::default();
-    let parts = scan_all(image, files, &mut facts)?;
+    let parts = scan_all(image, files, &mut facts, budget)?;
     if let Some(missing) = facts.missing_script() {
         facts.passed_over = Some(missing);
         facts.kept = 0;
-        scan_all(image, files, &mut facts)?;
+        scan_all(image, files, &mut facts, budget)?;
     }
     let path = files.last().map_or("", |(path, _)| path);
     Ok(Contents { stage_one: facts.conclude(path)?, parts })
@@ -87,11 +97,11 @@ fn scan_all<I: ReadAt>(
     image: &I,
     files: &[(&str, ByteRange)],
     facts: &mut Facts,
+    budget: &UnpackBudget,
 ) -> Result<Vec<Compression>> {
     let mut parts = Vec::new();
-    let mut budget = MOST_UNPACKED;
     for (path, at) in files {
-        parts.extend(scan(image, path, *at, facts, &mut budget)?);
+        parts.extend(scan(image, path, *at, facts, budget)?);
     }
     Ok(parts)
 }
@@ -105,9 +115,6 @@ struct Facts {
     passed_over: Option<String>,
     scripts: BTreeMap<String, Vec<u8>>,
     folders: BTreeMap<String, Kind>,
-    /// The last path, as long as all paths came in the order of their bytes.
-    sorted_up_to: Option<String>,
-    out_of_order: bool,
     /// Bytes of the scripts that are kept.
     kept: usize,
     /// The folder of programs that `/bin` is a link to, and whether there is such a folder.
@@ -133,9 +140,7 @@ impl Facts {
         self.init_target().is_some_and(|target| target.ends_with("/lib/systemd/systemd"))
     }
 
-    fn take(&mut self, member: Member) -> Next {
-        self.out_of_order |= self.sorted_up_to.as_deref() > Some(member.path.as_str());
-        self.sorted_up_to = Some(member.path.clone());
+    fn take(&mut self, member: Member) {
         let wanted = self.wanted(&member.path);
         match (member.path.as_str(), member.kind) {
             ("init", kind) => self.init = Some(kind),
@@ -150,7 +155,6 @@ impl Facts {
             }
             (path, kind) => self.shell(path, &kind),
         }
-        if self.is_enough() { Next::Stop } else { Next::Continue }
     }
 
     /// Notes what tells whether the hook finds its shell, which systemd starts it by.
@@ -175,24 +179,6 @@ impl Facts {
 
     fn is_too_much(&self) -> bool {
         self.kept > MOST_KEPT
-    }
-
-    /// Whether nothing that may follow in this archive can matter.
-    fn is_enough(&self) -> bool {
-        if self.is_too_much() {
-            return true;
-        }
-        if self.is_systemd() {
-            let shell = self.wanted_shell();
-            let last = shell.as_deref().max(Some("etc/systemd/system.control0"));
-            let seen = shell.as_ref().is_some_and(|shell| self.shells.contains(shell));
-            let last = if seen { Some("etc/systemd/system.control0") } else { last };
-            return self.sorted_up_to.as_deref() > last && !self.out_of_order;
-        }
-        match &self.init {
-            Some(Kind::File(_)) => true,
-            _ => self.init_target().is_some_and(|target| self.scripts.contains_key(&target)),
-        }
     }
 
     /// The path that `/init` points to, if a file of that path was passed over before that was known.
@@ -277,7 +263,7 @@ pub fn files_with<I: ReadAt>(
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<Member>> {
     let mut found = BTreeMap::new();
-    let mut budget = MOST_UNPACKED;
+    let budget = UnpackBudget::default();
     let mut kept: usize = 0;
     for (path, at) in files {
         let mut reader = PartReader::new(image, path, *at);
@@ -292,7 +278,7 @@ pub fn files_with<I: ReadAt>(
                 }
                 if kept > MOST_KEPT { Next::Stop } else { Next::Continue }
             };
-            reader.unpack(part, |_| true, each, &mut budget)?;
+            reader.unpack(part, |_| true, each, &budget)?;
             if kept > MOST_KEPT {
                 let what = format!("files of more than {MOST_KEPT} bytes in all that matter here");
                 return Err(unknown(path, what));
@@ -308,51 +294,34 @@ fn scan<I: ReadAt>(
     path: &str,
     at: ByteRange,
     facts: &mut Facts,
-    budget: &mut u64,
+    budget: &UnpackBudget,
 ) -> Result<Vec<Compression>> {
     let mut reader = PartReader::new(image, path, at);
     let mut parts = Vec::new();
     while let Some(part) = reader.next_part()? {
         parts.push(part.compression);
-        let enough = take_part(&mut reader, part, facts, Until::Enough, budget)?;
-        if enough && reader.is_last(part) {
+        take_part(&mut reader, part, facts, budget)?;
+        if facts.is_too_much() {
             break;
-        }
-        if enough {
-            // A later part may say otherwise: find the end of this one.
-            reader.back_to(part)?;
-            take_part(&mut reader, part, facts, Until::End, budget)?;
         }
     }
     Ok(parts)
 }
 
-/// How far a part is read.
-#[derive(Clone, Copy, PartialEq)]
-enum Until {
-    /// Until the facts suffice.
-    Enough,
-    /// Until the part ends.
-    End,
-}
-
-/// Takes the members of a part. True if the facts sufficed.
+/// Takes the members of a part.
 fn take_part<I: ReadAt>(
     reader: &mut PartReader<'_, I>,
     part: Part,
     facts: &mut Facts,
-    until: Until,
-    budget: &mut u64,
-) -> Result<bool> {
-    let mut enough = false;
+    budget: &UnpackBudget,
+) -> Result<()> {
     let facts = RefCell::new(facts);
     let wanted = |path: &str| facts.borrow().wanted(path);
     let each = |member| {
-        enough |= facts.borrow_mut().take(member) == Next::Stop;
-        if enough && until == Until::Enough { Next::Stop } else { Next::Continue }
+        facts.borrow_mut().take(member);
+        if facts.borrow().is_too_much() { Next::Stop } else { Next::Continue }
     };
-    reader.unpack(part, wanted, each, budget)?;
-    Ok(enough)
+    reader.unpack(part, wanted, each, budget)
 }
 
 #[cfg(test)]
@@ -406,6 +375,41 @@ mod tests {
             };
             assert_eq!(told, expected, "{what}");
         }
+    }
+
+    #[test]
+    fn an_initrd_is_read_to_its_end_and_damage_there_is_found() {
+        let to = format!("/{SCRIPT}");
+        let noise = (0..60_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]);
+        let members = [
+            init(&to),
+            script(SCRIPT, "#!/bin/sh"),
+            Member::file("z", 0o644, noise.collect::<Vec<_>>()),
+        ];
+        let archive = newc::write(&members).unwrap();
+        let packed = |bytes: &[u8]| {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+            encoder.include_checksum(true).unwrap();
+            std::io::Write::write_all(&mut encoder, bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let whole = packed(&archive);
+        let is_taken = |initrd: &[u8]| {
+            inspect(&initrd, &[("initrd", ByteRange::up_to(u64_len(initrd)))]).is_ok()
+        };
+        let with = |at: usize| {
+            let mut initrd = whole.clone();
+            initrd[at] ^= 1;
+            initrd
+        };
+        let with_zeros = [whole.clone(), vec![0; 512]].concat();
+        assert!(is_taken(&whole) && is_taken(&with_zeros));
+        assert!(!is_taken(&whole[..whole.len() - 3]), "cut");
+        assert!(!is_taken(&with(whole.len() - 1)), "the checksum");
+        assert!(!is_taken(&with(whole.len() * 9 / 10)), "a bit");
+        assert!(!is_taken(&[&whole[..], b"junk"].concat()), "behind the frame");
+        assert!(!is_taken(&packed(&[&archive[..], b"junk"].concat())), "behind the archive");
+        assert!(!is_taken(&archive[..archive.len() - 1024]), "no end");
     }
 
     #[test]

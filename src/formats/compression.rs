@@ -143,48 +143,10 @@ impl Read for Lz4Legacy<'_> {
     }
 }
 
-/// Where the Zstandard frame at the start of `stream` ends (RFC 8878 §3.1.1), found by its block
-/// headers without decoding. `skip` moves over bytes, which is cheap for a file.
-///
-/// None if the stream is not such a frame; the decoder will then say why.
-pub(crate) fn zstd_frame_end<R: Read>(
-    stream: &mut R,
-    mut skip: impl FnMut(&mut R, u64) -> io::Result<()>,
-) -> Option<u64> {
-    let mut head = [0; 5];
-    stream.read_exact(&mut head).ok()?;
-    let descriptor = *head.last()?;
-    let single = descriptor & 0x20 != 0;
-    let window = u64::from(!single);
-    let dictionary = *[0_u64, 1, 2, 4].get(usize::from(descriptor & 3))?;
-    let content = match descriptor >> 6 {
-        0 => u64::from(single),
-        1 => 2,
-        2 => 4,
-        _ => 8,
-    };
-    let rest = window.checked_add(dictionary)?.checked_add(content)?;
-    skip(stream, rest).ok()?;
-    let mut end = rest.checked_add(5)?;
-    loop {
-        let mut block = [0; 3];
-        stream.read_exact(&mut block).ok()?;
-        let [a, b, c] = block;
-        let header = u32::from_le_bytes([a, b, c, 0]);
-        let (last, kind, size) = (header & 1 == 1, (header >> 1) & 3, u64::from(header >> 3));
-        let size = if kind == 1 { 1 } else { size };
-        skip(stream, size).ok()?;
-        end = end.checked_add(3)?.checked_add(size)?;
-        if last {
-            return end.checked_add(if descriptor & 4 == 0 { 0 } else { 4 });
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Cursor, Write};
+    use std::io::Write;
 
     fn packed(compression: Compression, data: &[u8]) -> Vec<u8> {
         match compression {
@@ -271,17 +233,6 @@ mod tests {
             compression.decoder(&mut reader).unwrap().read_to_end(&mut found).unwrap();
             assert_eq!(reader, b"\0\0\0\0next", "{compression:?}");
         }
-    }
-
-    #[test]
-    fn the_end_of_a_zstd_frame_is_found_without_decoding() {
-        let frame = packed(Compression::Zstd, &data());
-        let stream = [frame.clone(), b"more".to_vec()].concat();
-        let end = zstd_frame_end(&mut Cursor::new(stream), |stream, by| {
-            stream.set_position(stream.position() + by);
-            Ok(())
-        });
-        assert_eq!(end, Some(crate::units::u64_len(&frame)));
     }
 
     #[test]

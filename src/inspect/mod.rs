@@ -165,7 +165,7 @@ pub struct Initrd {
     pub size: u64,
     /// `scripted`, `systemd` or `unknown`.
     pub stage_one: &'static str,
-    /// Compression of each part that had to be looked at.
+    /// Compression of each part, in order.
     pub parts: Vec<&'static str>,
 }
 

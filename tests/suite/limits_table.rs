@@ -98,7 +98,7 @@ const SHARED: [(&str, &str, &[&str]); 4] = [
             "iso/injected.rs LARGEST_PAYLOAD",
             "iso/injected.rs LARGEST_UNDO",
             "iso/plan/esp.rs LARGEST_HEAD",
-            "iso/plan/hierarchy.rs LARGEST",
+            "iso/survey/directory.rs LARGEST",
             "iso/survey/configs.rs LARGEST",
             "iso/survey/loaders.rs LARGEST",
             "iso/survey/nixos.rs LONGEST_VERSION",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
 use crate::boot::config::{Config, ConfigLocation};
-use crate::boot::stage_one::{self, Contents, Initrd};
+use crate::boot::stage_one::{self, Contents, Initrd, UnpackBudget};
 use crate::error::{Error, Result};
 use crate::formats::boot_config::volume_path;
 use crate::image::ReadAt;
@@ -91,6 +91,9 @@ pub(crate) fn check_triplets(tree: &Tree, triplets: &[BootTarget]) -> Result<()>
 /// Lists of initrds that menus may have. Official ones have one for each kernel.
 const MOST_LISTS: usize = 64;
 
+/// Initrds that are unpacked at the same time: each takes up to 128 MiB of memory.
+const AT_ONCE: usize = 4;
+
 /// The initrds that edits go behind, each looked into together with those before it, several at a time.
 pub fn initrds<I: ReadAt>(image: &I, tree: &Tree, triplets: &[BootTarget]) -> Result<Vec<Initrd>> {
     let lists: BTreeSet<&Vec<String>> = triplets.iter().map(|found| &found.initrds).collect();
@@ -104,8 +107,7 @@ pub fn initrds<I: ReadAt>(image: &I, tree: &Tree, triplets: &[BootTarget]) -> Re
         return Err(Error::unsupported("the menus", expected, looks.len().to_string()));
     }
     let mut found: Vec<Initrd> = Vec::new();
-    for ((places, lists), contents) in looks.iter().zip(look(image, &looks)) {
-        let contents = contents?;
+    for ((places, lists), contents) in looks.iter().zip(look(image, &looks)?) {
         let at = places.last().copied().ok_or_else(|| not_an_installer("an initrd"))?;
         for path in lists.iter().filter_map(|list| list.last()) {
             let initrd = Initrd { path: path.clone(), at, contents: contents.clone() };
@@ -117,7 +119,22 @@ pub fn initrds<I: ReadAt>(image: &I, tree: &Tree, triplets: &[BootTarget]) -> Re
 
 type Looks<'a> = BTreeMap<Vec<ByteRange>, Vec<&'a Vec<String>>>;
 
-fn look<I: ReadAt>(image: &I, looks: &Looks<'_>) -> Vec<Result<Contents>> {
+/// Looks into them, a few at a time. All share one budget.
+fn look<I: ReadAt>(image: &I, looks: &Looks<'_>) -> Result<Vec<Contents>> {
+    let budget = UnpackBudget::default();
+    let all: Vec<_> = looks.iter().collect();
+    let mut found = Vec::new();
+    for some in all.chunks(AT_ONCE) {
+        found.extend(look_into(image, some, &budget)?);
+    }
+    Ok(found)
+}
+
+fn look_into<I: ReadAt>(
+    image: &I,
+    looks: &[(&Vec<ByteRange>, &Vec<&Vec<String>>)],
+    budget: &UnpackBudget,
+) -> Result<Vec<Contents>> {
     thread::scope(|scope| {
         let running: Vec<_> = looks
             .iter()
@@ -125,7 +142,7 @@ fn look<I: ReadAt>(image: &I, looks: &Looks<'_>) -> Vec<Result<Contents>> {
                 let paths =
                     lists.first().into_iter().flat_map(|list| list.iter().map(String::as_str));
                 let files: Vec<(&str, ByteRange)> = paths.zip(places.iter().copied()).collect();
-                threads::start(scope, move || stage_one::inspect(image, &files))
+                threads::start(scope, move || stage_one::inspect_within(image, &files, budget))
             })
             .collect();
         running.into_iter().map(|look| look.and_then(threads::end)).collect()
