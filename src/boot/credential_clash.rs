@@ -1,4 +1,5 @@
-//! Refuses two systemd credentials of one name on a kernel's command line.
+//! Refuses systemd credentials on a kernel's command line that systemd would not take: the second of one name, and all of
+//! them beside an argument that turns them off.
 
 use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::Entry;
@@ -49,6 +50,30 @@ pub(super) fn check_credentials(setters: &[Setter<'_>], entry: &Entry) -> Result
         }
     }
     Ok(())
+}
+
+/// What has systemd take no credentials of the kernel's command line (systemd(1)), with and without `rd.` before it.
+const IMPORT: &str = "systemd.import_credentials=";
+const OFF: [&str; 6] = ["0", "no", "n", "false", "f", "off"];
+
+/// Refuses keys that are a credential beside an argument that has systemd take none.
+pub(super) fn check_imported(words: &[&str], entry: &Entry) -> Result<()> {
+    let is_off = |word: &&&str| {
+        let word = word.replace('-', "_").to_ascii_lowercase();
+        let value = word.strip_prefix("rd.").unwrap_or(&word).strip_prefix(IMPORT);
+        value.is_some_and(|value| OFF.contains(&value.trim_matches('"')))
+    };
+    let Some(word) = words.iter().find(is_off) else { return Ok(()) };
+    let hint = format!(
+        "leave it out, or give {} {word} if the image has it, or {} archive: keys come in files then",
+        setting!(karg_delete),
+        setting!(inject)
+    );
+    let what = format!(
+        "{word} in the entry {:?}: systemd takes no credentials then, and the keys are one",
+        entry.path()
+    );
+    Err(Error::Recipe { what, hint: hint.into() })
 }
 
 /// The error for two credentials of one name.

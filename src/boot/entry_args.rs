@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::boot::credential_clash::{SetBy, Setter, check_credentials};
+use crate::boot::credential_clash::{SetBy, Setter, check_credentials, check_imported};
 use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::Entry;
+use crate::formats::boot_config::script::{STARTED_BY_INITRD, passes_over};
 use crate::recipe::edits::{Boot, Credential, Replacement, Serial, Spanned};
 use crate::recipe::{IN_IMAGE, setting};
 
@@ -62,7 +63,7 @@ pub(crate) fn arguments(
     let requests = requests(boot);
     let words = changed(entry, boot, old_label, &requests)?;
     check_credentials(&setters(&words, &requests, entry, boot, credential), entry)?;
-    let kept = words.into_iter().map(|word| word.now).collect();
+    let kept: Vec<_> = words.into_iter().map(|word| word.now).collect();
     let added = boot.add.iter().filter(|_| is_selected(entry, boot));
     let mut added: Vec<String> = added.map(|asked| asked.value.clone()).collect();
     if !boot.serial.is_empty() {
@@ -71,7 +72,19 @@ pub(crate) fn arguments(
         added.extend(boot.consoles().map(Serial::console));
     }
     added.extend(credential.map(|credential| credential.argument.clone()));
-    Ok(Arguments { kept, added })
+    let all = Arguments { kept, added };
+    check_effective(entry, &all, credential.is_some())?;
+    Ok(all)
+}
+
+/// Refuses arguments with which nothing that is put in has an effect.
+fn check_effective(entry: &Entry, all: &Arguments, has_keys: bool) -> Result<()> {
+    let words = all.all();
+    if let Some(word) = words.iter().find(|word| passes_over(word)) {
+        let what = format!("the entry {:?}", entry.path());
+        return Err(Error::unsupported(what, STARTED_BY_INITRD, format!("`{word}`")));
+    }
+    if has_keys { check_imported(&words, entry) } else { Ok(()) }
 }
 
 /// All credentials that an entry is to have, in their order.

@@ -1,7 +1,7 @@
 //! Kernel arguments, menus, the serial console, and the volume's label.
 
 use crate::error::Result;
-use crate::formats::boot_config::Syntax;
+use crate::formats::boot_config::{Syntax, passes_over};
 use crate::recipe::edits::{Boot, Replacement, Serial, Spanned};
 use crate::recipe::{Phrase, Recipe, setting};
 
@@ -43,7 +43,7 @@ pub(crate) fn gather(recipe: &Recipe) -> Result<Boot> {
         }
     })?;
     let boot = Boot {
-        add: listed(recipe, "karg", &recipe.karg, argument)?,
+        add: listed(recipe, "karg", &recipe.karg, new_argument)?,
         delete: listed(recipe, "karg-delete", &recipe.karg_delete, argument)?,
         replace: listed(recipe, "karg-replace", &recipe.karg_replace, replacement)?,
         entries,
@@ -107,7 +107,9 @@ fn hint(name: &str, text: &str) -> String {
                 setting!(label)
             );
         }
-        "karg" | "karg-delete" | "karg-replace" if KEPT.iter().any(|(kept, _)| *kept == key) => {
+        "karg" | "karg-delete" | "karg-replace"
+            if KEPT.iter().any(|(kept, _)| *kept == key) || passes_over(text) =>
+        {
             "give other arguments, and leave this one out"
         }
         "karg" | "karg-delete" => {
@@ -162,6 +164,15 @@ fn argument(text: &str) -> Result<String, String> {
     Ok(plain)
 }
 
+/// One that an entry gets.
+fn new_argument(text: &str) -> Result<String, String> {
+    let plain = argument(text)?;
+    if passes_over(&plain) {
+        return Err(format!("with {text:?} the initrd would not start what is put in"));
+    }
+    Ok(plain)
+}
+
 fn replacement(text: &str) -> Result<Replacement, String> {
     let Some((key, rest)) = text.split_once('=').filter(|(_, rest)| !rest.is_empty()) else {
         return Err(format!("{text:?} says no value"));
@@ -172,7 +183,7 @@ fn replacement(text: &str) -> Result<Replacement, String> {
         None => (None, rest),
     };
     let new = new.strip_prefix('"').and_then(|new| new.strip_suffix('"')).unwrap_or(new);
-    argument(&format!("{key}={new}"))?;
+    new_argument(&format!("{key}={new}"))?;
     Ok(Replacement { key: key.to_owned(), old, new: new.to_owned() })
 }
 
@@ -298,6 +309,9 @@ mod tests {
             (karg("init=/bin/sh"), "--karg: init= stays as it is: it names the system"),
             (karg("root=LABEL=x"), "root= stays as it is: it names the volume"),
             (karg("rdinit=/x"), "rdinit= stays as it is"),
+            (karg("noinitrd"), "with \"noinitrd\" the initrd would not start what is put in"),
+            (karg("rd.systemd.unit=x"), "the initrd would not start what is put in"),
+            (replace("rd.systemd.unit=x"), "the initrd would not start what is put in"),
             (karg("initrd=/x"), "initrd= stays as it is"),
             (karg("rd.initrd=/x"), "isolinux would take the `initrd=`"),
             (karg("quiet splash"), "is it several arguments?"),

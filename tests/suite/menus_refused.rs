@@ -160,7 +160,7 @@ const COMMENT: &str = "  # Fallback to UEFI console for boot, efifb sometimes ha
 /// Words of the first entry of a menu and what stands in their place, and what is said of it: nothing if that is read.
 type Variant = (&'static str, &'static str, &'static str);
 
-const GRUB_VARIANTS: [Variant; 41] = [
+const GRUB_VARIANTS: [Variant; 47] = [
     ("  linux ", "  ! linux ", ""),
     ("initrd /", "initrd ($root)/", ""),
     (
@@ -230,9 +230,15 @@ const GRUB_VARIANTS: [Variant; 41] = [
     ("  linux ", "  chainloader /x in${i}=y\n  linux ", "found `chainloader … in${i}=y`"),
     ("menuentry '", "menuentry --class x --id y '", ""),
     ("'  --class", "' $x --class", "found `menuentry $x`"),
+    ("init=", "rdinit=/x init=", "found `rdinit=/x`"),
+    ("init=", "\"a rdinit=/x\" init=", "found `a rdinit=/x`"),
+    ("init=", "noinitrd init=", "found `noinitrd`"),
+    ("init=", "rd.systemd.unit=x init=", "found `rd.systemd.unit=x`"),
+    ("init=", "rd.systemd.mask=remaster.service init=", "found `rd.systemd.mask=remaster.service`"),
+    ("set timeout", "set a=rdinit=/x\nset timeout", "found `a=rdinit=/x`"),
 ];
 
-const ISOLINUX_VARIANTS: [Variant; 20] = [
+const ISOLINUX_VARIANTS: [Variant; 22] = [
     ("LINUX ", "KERNEL ", ""),
     ("LABEL boot\n", "INCLUDE first.inc\nLABEL boot\n", "found `INCLUDE first.inc`"),
     ("LABEL boot\n", "MENU INCLUDE /x.cfg\nLABEL boot\n", "found `MENU INCLUDE /x.cfg`"),
@@ -257,6 +263,8 @@ const ISOLINUX_VARIANTS: [Variant; 20] = [
     ("LABEL boot\n", "INITRD /x\nLABEL boot\n", "found `INITRD` outside of one"),
     ("INITRD ", "INIT\"RD\" /x\nINITRD ", ""),
     ("LABEL boot\n", "#APPEND init=/x\nLABEL boot\n", ""),
+    ("APPEND ", "APPEND rdinit=/x ", "found `rdinit=/x`"),
+    ("APPEND ", "APPEND noinitrd ", "found `noinitrd`"),
 ];
 
 #[test]

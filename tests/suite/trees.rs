@@ -150,6 +150,10 @@ fn a_second_credential_of_one_name_is_refused_for_every_kind_of_image() {
     for way in ways {
         let by_key = [way, &keys, &["--karg", OWN]].concat();
         folder.run(&by_key).err_says(2, &format!("--karg and {KEYS}: {cause}"));
+        for off in ["systemd.import_credentials=no", "rd.systemd.import-credentials=0"] {
+            let told = [way, &keys, &["--karg", off]].concat();
+            folder.run(&told).err_says(2, &format!("{off} in the entry "));
+        }
         let dashed = "systemd.set-credential=tmpfiles.extra:y";
         let by_two = [way, &["--karg", OWN, "--karg", dashed]].concat();
         folder.run(&by_two).err_says(2, &format!("--karg and --karg: {cause}"));

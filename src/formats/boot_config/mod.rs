@@ -7,6 +7,7 @@ pub mod script;
 use std::ops::Range;
 
 use crate::formats::credential;
+pub(crate) use script::passes_over;
 pub use script::{EntryBudget, IncludedFile, Root, RootChange, Script, UnreadCommand};
 
 /// What a loader puts in front of the kernel's arguments.

@@ -16,6 +16,14 @@ pub(crate) const STRAY_INIT: (&str, &str) = (
     "`init=/nix/store/…` outside of such an entry",
 );
 
+/// What is understood of what an initrd starts.
+pub(crate) const STARTED_BY_INITRD: &str = "arguments with which the initrd starts what is put in";
+
+/// Arguments with which an initrd does not start what is put in: another program or unit is started, or our unit is not, or
+/// there is no initrd (Linux `init/main.c`, `drivers/firmware/efi/libstub`; systemd(1), systemd-debug-generator(8)).
+const PASSING_OVER: [&str; 4] =
+    ["rdinit=", "noinitrd", "rd.systemd.unit=", "rd.systemd.mask=remaster.service"];
+
 /// What is left of [`LARGEST_ENTRIES`]. Menus within menus have long names: a megabyte of them names gigabytes.
 #[derive(Debug)]
 pub struct EntryBudget(usize);
@@ -132,6 +140,12 @@ impl Script {
             let title = || entry.title.clone();
             self.note(title, "`init=` at the beginning of an argument", format!("`{}`", word.text));
         }
+        let may_start = entry.init().is_some() || !entry.initrds.is_empty();
+        let passing = entry.arguments.iter().find(|word| passes_over(&word.text));
+        if let Some(word) = passing.filter(|_| may_start) {
+            let title = || entry.title.clone();
+            self.note(title, STARTED_BY_INITRD, format!("`{}`", word.text));
+        }
         self.entries.push(entry);
     }
 
@@ -170,10 +184,22 @@ pub(super) enum Limit {
 
 /// Whether a word names the program that NixOS starts with: `init=`, also within other text, but not `rdinit=`.
 pub(super) fn names_init(text: &str) -> bool {
+    names(text, "init=")
+}
+
+/// Whether an initrd does not start what is put in if the kernel gets this argument.
+pub(crate) fn passes_over(text: &str) -> bool {
+    PASSING_OVER.iter().any(|argument| names(text, argument))
+}
+
+/// Whether a text has an argument as a word of its own.
+fn names(text: &str, argument: &str) -> bool {
     let part_of_a_word = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    text.match_indices("init=").any(|(at, _)| {
+    text.match_indices(argument).any(|(at, _)| {
         let before = text.get(..at).and_then(|before| before.chars().next_back());
-        !before.is_some_and(part_of_a_word)
+        let behind = text.get(at..).and_then(|rest| rest.strip_prefix(argument)?.chars().next());
+        let goes_on = !argument.ends_with('=') && behind.is_some_and(part_of_a_word);
+        !before.is_some_and(part_of_a_word) && !goes_on
     })
 }
 
@@ -203,6 +229,25 @@ mod tests {
             ("init", false),
         ] {
             assert_eq!(names_init(text), named, "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_that_pass_over_the_initrd_are_words_of_their_own() {
+        for (text, passes) in [
+            ("rdinit=/x", true),
+            ("quiet rdinit=/x", true),
+            ("noinitrd", true),
+            ("noinitrd=1", true),
+            ("rd.systemd.unit=x.target", true),
+            ("rd.systemd.mask=remaster.service", true),
+            ("rd.systemd.mask=other.service", false),
+            ("systemd.unit=rescue.target", false),
+            ("noinitrds", false),
+            ("xrdinit=/x", false),
+            ("init=/x", false),
+        ] {
+            assert_eq!(passes_over(text), passes, "{text}");
         }
     }
 

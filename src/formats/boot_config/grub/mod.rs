@@ -7,7 +7,8 @@ mod root;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::script::{
-    EntryBudget, IncludedFile, Limit, Root, RootChange, Script, names_init, odd_byte,
+    EntryBudget, IncludedFile, Limit, Root, RootChange, STARTED_BY_INITRD, Script, names_init,
+    odd_byte, passes_over,
 };
 use super::{Entry, Word, device};
 use commands::{ECHO, IN_TEXT, INITRD, KERNEL, READERS, is_harmless, is_starter, title_word};
@@ -204,8 +205,13 @@ impl<'r> Walk<'r> {
         if KERNEL.contains(&name) {
             return self.kernel(rest);
         }
-        if name != ECHO && [first].into_iter().chain(rest).any(|word| names_init(&word.text)) {
+        let mut words = [first].into_iter().chain(rest).filter(|_| name != ECHO);
+        if words.clone().any(|word| names_init(&word.text)) {
             self.script.note_init();
+        }
+        // A variable may bring it into an entry.
+        if let Some(word) = words.find(|word| passes_over(&word.text)) {
+            self.note(STARTED_BY_INITRD, format!("`{}`", word.text));
         }
         match name {
             name if INITRD.contains(&name) => self.initrd(rest),
