@@ -65,6 +65,12 @@ impl Folder {
         self.file(&format!("{ATTACHED}{number}-{id}.img"))
     }
 
+    /// The id in the path of a squashfs. Earlier versions named it without one.
+    pub(crate) fn id_in(path: &str) -> Option<&str> {
+        let (_, id) = path.strip_suffix(".img")?.rsplit_once('-')?;
+        (id.len() == ID).then_some(id)
+    }
+
     /// The squashfs files that stamping left in this folder, by their numbers: of the paths of the files of
     /// a volume.
     pub(crate) fn all_attached<'a>(&self, files: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
@@ -107,6 +113,8 @@ mod tests {
         assert_eq!(folder.attached(1, id), "/boot/remaster/files1-0123456789abcdef.img");
         let is = |path: &str| folder.is_attached(&format!("/boot/remaster/{path}"), 1);
         assert!(is("files1.img") && is("files1-0123456789abcdef.img"));
+        assert_eq!(Folder::id_in("/a-b/files1-0123456789abcdef.img"), Some("0123456789abcdef"));
+        assert_eq!(Folder::id_in("/a-b/files1.img"), None);
         for path in ["files12.img", "files2.img", "files1-.img", "files1-0123.img", "files1x.img"] {
             assert!(!is(path), "{path}");
         }

@@ -1,5 +1,7 @@
 //! Checks that archives found in an image run the hook and hold the payload.
 
+use std::collections::BTreeSet;
+
 use crate::boot::hook::{self, COPY, ROOT, SCRIPT};
 use crate::boot::scripted;
 use crate::boot::stage_one::{Initrd, StageOne};
@@ -22,16 +24,30 @@ const COPY_FUNCTION: &str = "copy() {\n";
 /// What that does, which version 0.1.0 did in place of a call.
 const COPYING: &str = "cp -a /remaster/root/. \"$1\"/";
 
-/// Whether an archive makes an initrd run the hook; what it does wrong otherwise, as a predicate.
-pub(crate) fn check_hook(archive: &[u8], initrd: &Initrd, made_by: MadeBy) -> Result<(), String> {
+/// Whether an archive makes an initrd run the hook, and nothing else than to get `renamed` again; what it does wrong
+/// otherwise, as a predicate.
+pub(crate) fn check_hook(
+    archive: &[u8],
+    initrd: &Initrd,
+    renamed: &[Member],
+    made_by: MadeBy,
+) -> Result<(), String> {
     // Older versions made images without a seam, which only this compression needs.
     if initrd.contents.parts.last() == Some(&Compression::Lz4) && !newc::has_seam(archive) {
         return Err("does not start with zeros and an archive".to_owned());
     }
     let members = members(archive)?;
+    check_calls(&members, initrd, made_by)?;
+    let mut wanted = hook::callers(initrd).unwrap_or_default();
+    wanted.extend_from_slice(renamed);
+    check_no_more(&members, &wanted, made_by)
+}
+
+/// Whether the hook is called.
+fn check_calls(members: &[Member], initrd: &Initrd, made_by: MadeBy) -> Result<(), String> {
     match &initrd.contents.stage_one {
         StageOne::Scripted { script, .. } => {
-            let calls = match (made_by, last(&members, "init")) {
+            let calls = match (made_by, last(members, "init")) {
                 (_, None) => false,
                 (MadeBy::ThisVersion, Some(init)) => {
                     hook::callers(initrd).is_ok_and(|wanted| wanted.contains(init))
@@ -44,11 +60,25 @@ pub(crate) fn check_hook(archive: &[u8], initrd: &Initrd, made_by: MadeBy) -> Re
         }
         StageOne::Systemd { folders } => {
             let wanted = hook::unit(folders);
-            let is_there = |wanted: &Member| is_there(&members, wanted, made_by);
+            let is_there = |wanted: &Member| is_there(members, wanted, made_by);
             let missing = wanted.iter().find(|wanted| !is_there(wanted));
             missing.map_or(Ok(()), |missing| Err(lacks(&missing.path)))
         }
     }
+}
+
+/// Whether an archive has these members once each, and no others. Those of another version may have other bytes.
+fn check_no_more(members: &[Member], wanted: &[Member], made_by: MadeBy) -> Result<(), String> {
+    let is_wanted = |member: &Member| match made_by {
+        MadeBy::ThisVersion => wanted.contains(member),
+        MadeBy::Other => wanted.iter().any(|one| one.path == member.path),
+    };
+    if let Some(more) = members.iter().find(|member| !is_wanted(member)) {
+        return Err(not_ours(&more.path));
+    }
+    let mut paths = BTreeSet::new();
+    let twice = members.iter().find(|member| !paths.insert(&member.path));
+    twice.map_or(Ok(()), |member| Err(format!("has {} twice", member.path)))
 }
 
 /// Whether an archive is the payload of an image with these squashfs files; what it does wrong otherwise, as a predicate.
@@ -68,10 +98,13 @@ pub(crate) fn check_payload(
     if let Some(missing) = missing {
         return Err(lacks(&missing.path));
     }
-    let below = |path: &str| path.strip_prefix(ROOT).is_some_and(|rest| rest.starts_with('/'));
+    let below = |path: &str| {
+        let rest = path.strip_prefix(ROOT).and_then(|rest| rest.strip_prefix('/'));
+        rest.is_some_and(|rest| !rest.split('/').any(|part| matches!(part, "" | "." | "..")))
+    };
     let is_known = |path: &str| below(path) || wanted.iter().any(|one| one.path == path);
     let more = members.iter().find(|member| !is_known(&member.path));
-    more.map_or(Ok(()), |more| Err(format!("has {}, which does not belong there", more.path)))
+    more.map_or(Ok(()), |more| Err(not_ours(&more.path)))
 }
 
 /// What each squashfs is for, as a hook uses it, and its path, as the hook's shell reads it.
@@ -97,6 +130,10 @@ fn is_there(members: &[Member], wanted: &Member, made_by: MadeBy) -> bool {
         (MadeBy::Other, Kind::File(_)) => found.and_then(text).is_some_and(|it| has(it, SCRIPT)),
         _ => found == Some(wanted),
     }
+}
+
+fn not_ours(path: &str) -> String {
+    format!("has {path}, which does not belong there")
 }
 
 fn lacks(path: &str) -> String {
@@ -129,4 +166,51 @@ fn text(member: &Member) -> Option<&[u8]> {
 
 fn has(text: &[u8], words: &str) -> bool {
     text.windows(words.len()).any(|part| part == words.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::stage_one::Contents;
+    use crate::units::ByteRange;
+
+    const SCRIPT_TEXT: &str = "mkdir -p $targetRoot/proc\nexec switch_root $targetRoot x\n";
+
+    fn initrd(stage_one: StageOne) -> Initrd {
+        let contents = Contents { stage_one, parts: vec![Compression::Zstd] };
+        Initrd { path: "/boot/initrd".into(), at: ByteRange::up_to(0), contents }
+    }
+
+    #[test]
+    fn a_hook_has_what_calls_it_and_nothing_else() {
+        let scripted = StageOne::Scripted { path: "init".into(), script: SCRIPT_TEXT.into() };
+        let systemd = StageOne::Systemd { folders: vec!["etc".into()] };
+        let table = Member::file("nix/store/x-fstab", 0o444, "x");
+        for initrd in [scripted, systemd].map(initrd) {
+            for made_by in [MadeBy::ThisVersion, MadeBy::Other] {
+                let own = hook::callers(&initrd).unwrap();
+                let told = |more: &[Member], before: bool| {
+                    let all =
+                        if before { [more, &own].concat() } else { [&own[..], more].concat() };
+                    let archive = newc::write(&all).unwrap();
+                    let checked =
+                        check_hook(&archive, &initrd, std::slice::from_ref(&table), made_by);
+                    checked.err().unwrap_or_default()
+                };
+                assert_eq!(told(&[], false), "");
+                assert_eq!(told(std::slice::from_ref(&table), false), "");
+                for (path, words) in [
+                    ("nix/store/x/bin/ash", "has nix/store/x/bin/ash, which does not belong"),
+                    ("nix/../init", "has nix/../init, which does not belong there"),
+                    (own[0].path.as_str(), ""),
+                    ("nix/store/y-fstab", "has nix/store/y-fstab, which does not belong there"),
+                ] {
+                    let said = told(&[Member::file(path, 0o755, "evil")], true);
+                    assert!(!said.is_empty() && said.contains(words), "{path}: {said}");
+                }
+                let twice = [own.last().unwrap().clone()];
+                assert!(told(&twice, false).ends_with(" twice"), "{}", told(&twice, false));
+            }
+        }
+    }
 }

@@ -17,6 +17,7 @@ use crate::formats::boot_config::{Syntax, redacted, volume_path};
 use crate::formats::pe::Covers;
 use crate::image::ReadAt;
 use crate::image::check::Check;
+use crate::iso::attached;
 use crate::iso::checks;
 use crate::iso::injected::{IsoBase, Stamped};
 use crate::iso::loaded::{self, LoadCheck};
@@ -39,8 +40,12 @@ impl Report {
             Initrds::Known(known) => known.iter().map(initrd).collect(),
             Initrds::Unknown(_) => unknown_initrds(&base.survey)?,
         };
+        let stamped = base.stamped.as_ref();
+        let changed =
+            stamped.map_or(Ok(Vec::new()), |it| attached::changed(image, &it.attached))?;
         let mut checks = checks::check_survey(&now)?;
-        checks.extend(check_stamped(image, &base, &now, known)?);
+        checks.extend(known.check().filter(|_| stamped.is_none()));
+        checks.extend(check_stamped(image, &base, &now, (known, &changed))?);
         checks.extend(carried_alike(&now.configs));
         Ok(Self {
             schema: SCHEMA,
@@ -56,13 +61,10 @@ impl Report {
             triplets: triplets(&base.survey),
             initrds,
             menus: now.configs.iter().map(menu).collect(),
-            injected: base.stamped.as_ref().map(|stamped| {
-                injected(
-                    stamped,
-                    secrets(image, &stamped.root, &stamped.attached),
-                    &base.survey,
-                    &now,
-                )
+            injected: stamped.map(|stamped| {
+                let mut secrets = secrets(image, &stamped.root, &stamped.attached);
+                secrets.retain(|path| !changed.contains(path));
+                injected(stamped, secrets, &base.survey, &now)
             }),
             checks,
         })
@@ -207,6 +209,27 @@ impl Initrds {
     }
 }
 
+impl Initrds {
+    /// Why nothing can be put behind those of a base, if so. An image whose menus alone were changed needs none.
+    fn check(&self) -> Option<Check> {
+        match self {
+            Self::Known(_) => None,
+            Self::Unknown(fault) => {
+                Some(Check { name: "initrds", ok: false, detail: fault.clone() })
+            }
+        }
+    }
+}
+
+/// The same check where squashfs files that were put in have other bytes now.
+fn with_changed(check: Option<Check>, changed: &[String]) -> Option<Check> {
+    if changed.is_empty() || check.as_ref().is_some_and(|check| !check.ok) {
+        return check;
+    }
+    let detail = format!("{} has other bytes than those that were put in", changed.join(", "));
+    Some(Check { name: loaded::NAME, ok: false, detail })
+}
+
 fn initrd(initrd: &stage_one::Initrd) -> Initrd {
     Initrd {
         path: initrd.path.clone(),
@@ -221,13 +244,14 @@ fn check_stamped<I: ReadAt>(
     image: &I,
     base: &IsoBase<&I>,
     now: &Survey,
-    initrds: Initrds,
+    (initrds, changed): (Initrds, &[String]),
 ) -> Result<Vec<Check>> {
     let Some(stamped) = &base.stamped else { return Ok(Vec::new()) };
     let manifest = OwnManifest::from_found(found::on_volume(image, now.tree()))?;
     let survey = &base.survey;
     let facts = BaseFacts::of(&base.image, survey.volume.identifier(), &survey.release)?;
     let loaded = check_loaded(image, base, now, (stamped, initrds, manifest.made_by()))?;
+    let loaded = with_changed(loaded, changed);
     Ok(loaded.into_iter().chain([manifest.check(stamped, facts)]).collect())
 }
 

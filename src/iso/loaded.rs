@@ -10,9 +10,11 @@ use crate::boot::stage_one::Initrd;
 use crate::checked;
 use crate::error::Result;
 use crate::formats::boot_config::{Entry, volume_path};
+use crate::formats::newc::Member;
 use crate::image::ReadAt;
 use crate::image::check::Check;
 use crate::iso::injected::LARGEST_PAYLOAD;
+use crate::iso::plan::relabel::{self, Renamed};
 use crate::iso::survey::Survey;
 use crate::iso::survey::nixos::initrd_place;
 use crate::units::{ByteRange, DISK_BLOCK, beyond, u64_len};
@@ -20,8 +22,8 @@ use crate::units::{ByteRange, DISK_BLOCK, beyond, u64_len};
 /// The name of the check in reports.
 pub const NAME: &str = "what was put in";
 
-/// Arguments of the kernel that say what runs, in the initrd and behind it.
-const STARTED: [&str; 2] = ["init=", "rdinit="];
+/// The argument of the kernel that says what runs behind the initrd.
+const STARTED: &str = "init=";
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -72,19 +74,30 @@ impl<I: ReadAt> LoadCheck<'_, I> {
             Ok(hooks) => hooks,
             Err(fault) => return Ok(Some(fault)),
         };
+        let renamed = self.renamed()?;
         if hooks.is_empty() {
-            return self.first_merged_fault(&payload);
+            return self.first_merged_fault(&payload, &renamed);
         }
         for (path, of) in hooks {
             let bytes = self.bytes(&path)?;
             for initrd in self.initrds.iter().filter(|initrd| of.contains(&initrd.path)) {
-                if let Err(fault) = hook_check::check_hook(&bytes, initrd, self.made_by) {
+                let again = renamed.get(&initrd.path).map_or(&[][..], Vec::as_slice);
+                if let Err(fault) = hook_check::check_hook(&bytes, initrd, again, self.made_by) {
                     let of = &initrd.path;
                     return Ok(Some(format!("{path}, which is the hook of {of}, {fault}")));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// The files that the initrds get again for another label.
+    fn renamed(&self) -> Result<Renamed> {
+        let now = self.now.volume.identifier();
+        if now == self.base.volume.identifier() {
+            return Ok(Renamed::new());
+        }
+        relabel::renamed_tables(self.image, self.base, &now)
     }
 
     fn bytes(&self, path: &str) -> Result<Vec<u8>> {
@@ -120,14 +133,15 @@ impl<I: ReadAt> LoadCheck<'_, I> {
     }
 
     /// What is wrong with the first initrd that does not end with its hook and the payload.
-    fn first_merged_fault(&self, payload: &[u8]) -> Result<Option<String>> {
+    fn first_merged_fault(&self, payload: &[u8], renamed: &Renamed) -> Result<Option<String>> {
         for initrd in self.initrds {
             let at = initrd_place(self.now.tree(), &initrd.path)?;
             let own = checked::round_up(initrd.at.size(), DISK_BLOCK, "the place of a hook")?;
             let start = checked::sum(at.start(), own, "the place of a hook")?;
             let more = beyond(at.end(), start);
             let more = checked::range(start, more, "what is behind an initrd")?;
-            if let Err(fault) = self.check_behind(initrd, more, payload)? {
+            let again = renamed.get(&initrd.path).map_or(&[][..], Vec::as_slice);
+            if let Err(fault) = self.check_behind((initrd, again), more, payload)? {
                 let path = &initrd.path;
                 return Ok(Some(format!("{path}, behind the initrd of the base, {fault}")));
             }
@@ -138,7 +152,7 @@ impl<I: ReadAt> LoadCheck<'_, I> {
     /// Whether a hook and the payload stand there; what is wrong otherwise, as a predicate.
     fn check_behind(
         &self,
-        initrd: &Initrd,
+        (initrd, again): (&Initrd, &[Member]),
         more: ByteRange,
         payload: &[u8],
     ) -> Result<Result<(), String>> {
@@ -149,7 +163,7 @@ impl<I: ReadAt> LoadCheck<'_, I> {
         let Some(hook) = bytes.strip_suffix(payload) else {
             return Ok(Err("has something else than the payload".to_owned()));
         };
-        Ok(hook_check::check_hook(hook, initrd, self.made_by))
+        Ok(hook_check::check_hook(hook, initrd, again, self.made_by))
     }
 }
 
@@ -168,21 +182,19 @@ fn check_started(config: &Config, old: &Entry, new: &Entry) -> Result<(), String
     if from != to {
         return Err(of_entry(config, new, &format!("loads the kernel {to}, not {from}")));
     }
-    for name in STARTED {
-        let all = |entry: &Entry| -> Vec<String> {
-            entry.words().filter(|word| word.starts_with(name)).map(str::to_owned).collect()
-        };
-        let (from, to) = (all(old), all(new));
-        if from != to {
-            let shown = |words: &[String]| match words {
-                [] => format!("no {name}"),
-                words => words.join(" "),
-            };
-            let fault = format!("has {}, in the base {}", shown(&to), shown(&from));
-            return Err(of_entry(config, new, &fault));
-        }
+    let all = |entry: &Entry| -> Vec<String> {
+        entry.words().filter(|word| word.starts_with(STARTED)).map(str::to_owned).collect()
+    };
+    let (from, to) = (all(old), all(new));
+    if from == to {
+        return Ok(());
     }
-    Ok(())
+    let shown = |words: &[String]| match words {
+        [] => format!("no {STARTED}"),
+        words => words.join(" "),
+    };
+    let fault = format!("has {}, in the base {}", shown(&to), shown(&from));
+    Err(of_entry(config, new, &fault))
 }
 
 /// The entries of a base and what they became, with their menus.

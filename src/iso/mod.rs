@@ -1,5 +1,6 @@
 //! ISO images: their structures, what changes in them, and proof of it.
 
+pub mod attached;
 pub mod checks;
 pub(crate) mod differs;
 pub mod injected;

@@ -120,10 +120,15 @@ pub struct Attached {
 impl Attached {
     /// A file, which is read whole.
     pub fn new(purpose: Purpose, bytes: Arc<ImageFile>) -> Result<Self> {
-        let [a, b, c, d, e, f, g, h, ..] = bytes.digest()?;
-        let id = format!("{:0ID$x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        let id = id_of(bytes.digest()?);
         Ok(Self { purpose, bytes, id })
     }
+}
+
+/// The id of bytes with this SHA-256.
+pub(crate) fn id_of(sha256: [u8; 32]) -> String {
+    let [a, b, c, d, e, f, g, h, ..] = sha256;
+    format!("{:0ID$x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
 /// Something of the menus that was asked for, and where, as `--karg` or `r.toml:3:8: karg`.

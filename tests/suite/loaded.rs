@@ -157,10 +157,16 @@ const ROWS: [Row; 19] = [
     ),
     (&TINY, "", |image| in_menu(image, " init=/nix", " init=/nux", 1), " has init=/nux"),
     (
-        &TINY,
-        "",
-        |image| in_menu(image, " loglevel=4", " rdinit=/xx", 1),
-        " has rdinit=/xx, in the base no rdinit=",
+        &SYSTEMD,
+        "--store store.squashfs",
+        |image| {
+            let tree = survey(image);
+            let (_, node) =
+                tree.tree().files().find(|(name, _)| name.contains("/files1-")).unwrap();
+            let at = usize::try_from(node.extents[0].start()).unwrap();
+            image[at + 100] ^= 1;
+        },
+        ".img has other bytes than those that were put in",
     ),
     (
         &AARCH64,

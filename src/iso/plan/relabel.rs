@@ -31,6 +31,14 @@ pub fn renamed<I: ReadAt>(image: &I, survey: &Survey, new: &str) -> Result<Renam
     configs::others(image, survey.tree(), &survey.boot, &survey.configs)?
         .iter()
         .try_for_each(|(path, text)| check_other(path, text, &old))?;
+    let renamed = renamed_tables(image, survey, new)?;
+    survey.configs.iter().try_for_each(|config| check_entries(config, &renamed, &old))?;
+    Ok(renamed)
+}
+
+/// The tables of all initrds of a base that name its label, with `new` in its place.
+pub(crate) fn renamed_tables<I: ReadAt>(image: &I, survey: &Survey, new: &str) -> Result<Renamed> {
+    let old = survey.volume.identifier();
     let mut renamed = Renamed::new();
     for triplet in &survey.triplets {
         let Some(last) = triplet.initrds.last() else { continue };
@@ -48,7 +56,6 @@ pub fn renamed<I: ReadAt>(image: &I, survey: &Survey, new: &str) -> Result<Renam
             _ => renamed.insert(last.clone(), files),
         };
     }
-    survey.configs.iter().try_for_each(|config| check_entries(config, &renamed, &old))?;
     Ok(renamed)
 }
 
