@@ -71,7 +71,8 @@ fn check_stamp_intact<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
         "this raw image, which was stamped before",
         "the filesystem that stamping left",
         "another one: it was booted or written to since",
-    ))
+    )
+    .with_hint("make or get this image again: what was put in cannot be taken out of this one"))
 }
 
 /// What the manifest in a filesystem lists.

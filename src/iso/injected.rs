@@ -92,7 +92,8 @@ fn check_stamp_intact<I: ReadAt>(image: &I, undo: &Undo) -> Result<()> {
         "this image, which was stamped before",
         "the bytes that stamping left",
         "other ones: something else changed it since",
-    ))
+    )
+    .with_hint("make or get this image again: what was put in cannot be taken out of this one"))
 }
 
 /// Whether an image still has what stamping wrote over its base.
