@@ -15,6 +15,16 @@ use crate::units::{ByteRange, beyond};
 /// The menu that U-Boot reads.
 pub const MENU: &str = "/boot/extlinux/extlinux.conf";
 
+/// What U-Boot looks for before the menu, or where that does not start: its `boot_prefixes` with the menu's path below and
+/// its `boot_scripts` (U-Boot `include/config_distro_bootcmd.h`).
+const OTHER_STARTS: [&str; 5] = [
+    "/extlinux/extlinux.conf",
+    "/boot.scr.uimg",
+    "/boot.scr",
+    "/boot/boot.scr.uimg",
+    "/boot/boot.scr",
+];
+
 /// Where every other path in it starts.
 const MENU_FOLDER: &str = "/boot/extlinux";
 
@@ -62,6 +72,7 @@ impl DiskSurvey {
     pub fn read<I: ReadAt>(image: &I) -> Result<Self> {
         let partitions = Partitions::read(image)?;
         let (candidate, fs) = root(image, &partitions)?;
+        no_other_start(&fs)?;
         let config = menu(&fs)?;
         check_started(&fs, &config)?;
         let system = system(&config);
@@ -175,6 +186,17 @@ fn menu<I: ReadAt>(fs: &Filesystem<&I>) -> Result<Config> {
     let bytes = bytes.ok_or_else(|| Error::unsupported(MENU, "a file", "something else"))?;
     let found = Config::parse(ConfigLocation::Volume, MENU, bytes)?;
     found.ok_or_else(|| Error::unsupported(MENU, "entries that start NixOS", "none"))
+}
+
+/// Refuses what U-Boot would start in place of the menu.
+fn no_other_start<I: ReadAt>(fs: &Filesystem<&I>) -> Result<()> {
+    for path in OTHER_STARTS {
+        if fs.lookup(path)?.is_some() {
+            let what = "the root filesystem of the raw image";
+            return Err(Error::unsupported(what, format!("{MENU} as the only menu"), path));
+        }
+    }
+    Ok(())
 }
 
 /// Kernels, initrds and systems are where the menu says.
