@@ -30,6 +30,7 @@ mod fixtures;
 mod flags;
 mod front_door;
 mod fuzzed;
+mod hostile_bases;
 mod hostile_stamped;
 mod hosts;
 mod identity;

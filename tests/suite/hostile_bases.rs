@@ -1,0 +1,194 @@
+//! Bases of which a boot loader and a careless reader would see different files, or whose initrd is damaged behind what
+//! tells its kind: refused by name by every command, and nothing is written.
+
+use std::fs;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use remaster::formats::iso9660::directory_record::{Record, pack, unpack};
+use remaster::units::ByteRange;
+
+use crate::support::{AARCH64, Folder, SYSTEMD, TINY, key, survey};
+
+fn range(at: ByteRange) -> Range<usize> {
+    at.start().try_into().unwrap()..at.end().try_into().unwrap()
+}
+
+/// The image with other records in a directory, in both hierarchies.
+fn records(base: &[u8], path: &str, change: fn(&mut Vec<Record>)) -> Vec<u8> {
+    let mut image = base.to_vec();
+    for tree in &survey(base).trees {
+        let at = range(tree.get(path).unwrap().extents[0]);
+        let mut all = unpack(&base[at.clone()]).unwrap();
+        change(&mut all);
+        let extent = pack(&all);
+        assert_eq!(extent.len(), at.len(), "{path} has no room");
+        image[at].copy_from_slice(&extent);
+    }
+    image
+}
+
+/// The record of the menu.
+fn menu(records: &[Record]) -> usize {
+    let is_menu = |record: &Record| {
+        let name = record.identifier().unwrap().to_ascii_lowercase();
+        let name: Vec<u8> = name.into_iter().filter(|byte| *byte != 0).collect();
+        name.starts_with(b"grub.cfg")
+    };
+    records.iter().position(is_menu).unwrap()
+}
+
+/// Other bytes in the place of some of the same length in a file, once.
+fn swapped(base: &[u8], path: &str, old: &[u8], new: &[u8]) -> Vec<u8> {
+    let file = range(survey(base).tree().file(path).unwrap().extents[0]);
+    let at = base[file.clone()].windows(old.len()).position(|part| part == old).unwrap();
+    let mut image = base.to_vec();
+    image[file.start + at..][..new.len()].copy_from_slice(new);
+    image
+}
+
+/// The image with the last bytes of its initrds lost, in the records that say their sizes.
+fn cut(base: &[u8]) -> Vec<u8> {
+    let survey = survey(base);
+    let mut image = base.to_vec();
+    for path in survey.triplets.iter().flat_map(|found| &found.initrds) {
+        let extents = &survey.tree().file(path).unwrap().extents;
+        let size = u32::try_from(extents[0].size()).unwrap() - 3;
+        let nodes = survey.trees.iter().flat_map(|tree| tree.nodes.values());
+        for node in nodes.filter(|node| node.extents == *extents) {
+            let at = usize::try_from(node.record).unwrap() + 10;
+            image[at..at + 4].copy_from_slice(&size.to_le_bytes());
+            image[at + 4..at + 8].copy_from_slice(&size.to_be_bytes());
+        }
+    }
+    image
+}
+
+/// A base, what is done to it, and how the error says it.
+type Row = (&'static LazyLock<Vec<u8>>, fn(&[u8]) -> Vec<u8>, &'static str);
+
+const MENUS: &str = "/EFI/BOOT";
+
+const ROWS: [Row; 8] = [
+    (
+        &TINY,
+        |base| {
+            records(base, MENUS, |all| {
+                let at = menu(all);
+                all.insert(at, all[at].clone());
+            })
+        },
+        "the directory /EFI/BOOT of the volume: looked for files and directories that all boot loaders see alike",
+    ),
+    (
+        &SYSTEMD,
+        |base| {
+            records(base, MENUS, |all| {
+                let at = menu(all);
+                all.insert(at + 1, all[at].clone());
+            })
+        },
+        "that all boot loaders see alike",
+    ),
+    (
+        &AARCH64,
+        |base| {
+            records(base, MENUS, |all| {
+                let at = menu(all);
+                let hidden = flagged(&all[at], 25, 4);
+                all.insert(at, hidden);
+            })
+        },
+        "found the associated file",
+    ),
+    (
+        &TINY,
+        // One block of extended attributes before the file (ECMA-119 §9.1.2), which GRUB passes over.
+        |base| {
+            records(base, MENUS, |all| {
+                let at = menu(all);
+                all[at] = flagged(&all[at], 1, 1);
+            })
+        },
+        "with the bytes of another file",
+    ),
+    (
+        &TINY,
+        |base| swapped(base, "/boot/efi.img", b"BOOTX64 EFI", b"GRUB    CFG"),
+        "the FAT filesystem of the UEFI boot image (list folders): looked for a sound one, found two files with the name",
+    ),
+    (&TINY, cut, "the initrd "),
+    (&SYSTEMD, cut, "the initrd "),
+    (&AARCH64, cut, "the initrd "),
+];
+
+/// A record with a bit set in one of its bytes.
+fn flagged(record: &Record, byte: usize, bit: u8) -> Record {
+    let mut bytes = record.as_bytes().to_vec();
+    bytes[byte] |= bit;
+    let mut extent = vec![0; 2048];
+    extent[..bytes.len()].copy_from_slice(&bytes);
+    unpack(&extent).unwrap().remove(0)
+}
+
+#[test]
+fn a_base_that_boot_loaders_read_otherwise_is_refused_by_every_command() {
+    let folder = Folder::new();
+    folder.write("key.pub", key(1).as_bytes());
+    let commands = [
+        "base.iso --key key.pub -o out",
+        "base.iso --key key.pub --merge-initrd -o out",
+        "edit --in-place base.iso --key key.pub",
+        "netboot base.iso --key key.pub -o out",
+        "inspect base.iso",
+    ];
+    for (number, (base, change, words)) in ROWS.into_iter().enumerate() {
+        let base = change(base);
+        for command in commands {
+            folder.write("base.iso", &base);
+            let ended = folder.run(&command.split(' ').collect::<Vec<_>>());
+            let out = folder.at("out");
+            let is_there = out.exists();
+            if out.is_dir() { fs::remove_dir_all(out) } else { fs::remove_file(out) }.ok();
+            let what = format!("row {number}: {command}: {}", ended.err);
+            assert!([3, 4].contains(&ended.status), "{}: {what}", ended.status);
+            assert!(ended.err.contains(words), "{what}");
+            assert!(!is_there && folder.read("base.iso") == base, "{what}");
+        }
+    }
+}
+
+#[test]
+fn an_initrd_that_is_not_known_is_a_failed_check() {
+    // `inspect` shows what else there is.
+    let folder = Folder::with_base(&swapped_initrd());
+    let ended = folder.run(&["inspect", "base.iso", "--all"]);
+    assert_eq!(ended.status, 3, "{}", ended.err);
+    let wrong = ended.text().lines().find(|line| line.starts_with("WRONG initrds: "));
+    assert!(wrong.is_some_and(|line| line.contains("the initrd ")), "{}", ended.text());
+}
+
+/// A base whose initrds begin with bytes of nothing known.
+fn swapped_initrd() -> Vec<u8> {
+    let survey = survey(&TINY);
+    let mut image = TINY.clone();
+    for path in survey.triplets.iter().flat_map(|found| &found.initrds) {
+        let at = range(survey.tree().file(path).unwrap().extents[0]);
+        image[at.start..at.start + 4].copy_from_slice(b"none");
+    }
+    image
+}
+
+#[test]
+fn a_second_menu_that_u_boot_finds_is_not_put_into_a_disk_image() {
+    let folder = Folder::new();
+    folder.write("key.pub", key(1).as_bytes());
+    folder.write("base.img", &crate::support::SD);
+    folder.write("x", b"x");
+    for path in ["/boot.scr", "/boot/boot.scr", "/extlinux/extlinux.conf"] {
+        let file = format!("x:{path}");
+        let ended = folder.run(&["base.img", "--key", "key.pub", "--file", &file, "-o", "out.img"]);
+        assert!(ended.status == 4 && ended.err.contains(path), "{path}: {}", ended.err);
+        assert!(!folder.at("out.img").exists(), "{path}");
+    }
+}
