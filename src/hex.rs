@@ -10,6 +10,13 @@ pub(crate) fn digits(bytes: &[u8]) -> String {
     })
 }
 
+/// The bytes of such digits; none if they are no such digits.
+pub(crate) fn bytes(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.map(byte).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -18,5 +25,7 @@ mod tests {
     fn a_byte_has_two_digits() {
         assert_eq!(digits(&[0, 0x0a, 0xff]), "000aff");
         assert_eq!(digits(&[]), "");
+        assert_eq!(bytes("000aff"), Some(vec![0, 0x0a, 0xff]));
+        assert_eq!(bytes("zz"), None);
     }
 }

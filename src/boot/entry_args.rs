@@ -319,7 +319,7 @@ pub(super) fn contains(whole: &str, part: &str) -> bool {
 }
 
 /// Whether a part of a title or label is one of this entry.
-pub(super) fn is_named(entry: &Entry, part: &str) -> bool {
+pub(crate) fn is_named(entry: &Entry, part: &str) -> bool {
     let label = entry.label.as_ref();
     contains(&entry.path(), part) || label.is_some_and(|label| contains(&label.text, part))
 }

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use remaster::error::{Error, Result};
 use remaster::formats::patch_file::PatchFile;
-use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
 use remaster::image::file_type;
+use remaster::image::{ImageFile, ReadAt as _};
 use remaster::iso::plan::Step;
 use remaster::live::{Customization, Facts, look_up};
 use remaster::netboot::tree::Tree;
@@ -14,16 +14,14 @@ use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::injected_facts::{self, Fact, InjectedFacts};
+use remaster::stamp::injected_facts::{self, Fact};
 use remaster::stamp::planned_image::PlannedImage;
 use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::format_bytes;
 
 use super::printer;
 use super::record::ManifestArgs;
-use super::summary::{
-    host_keys_shown, keys_shown, record_gone, records_shown, settings_shown, taken_out,
-};
+use super::summary::{host_keys_shown, put_in_shown, record_gone, records_shown, taken_out};
 
 /// Surveys a base of any kind.
 pub(crate) fn base(file: &ImageFile) -> Result<BaseImage<&ImageFile>> {
@@ -72,6 +70,8 @@ pub(crate) struct StampJob<'a> {
     gone: Vec<Fact>,
     /// Whether all else stays that was put in before.
     adds: bool,
+    /// Whether the file itself is changed.
+    in_place: bool,
 }
 
 /// An image that can be written.
@@ -109,13 +109,13 @@ impl<'a> StampJob<'a> {
         let made = customization.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
         let made = made.map_err(|fault| file.at_fault(fault))?;
         base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
-        let gone = injected_facts::removed(base.injected_facts().as_ref(), made.edits(), no_key)?;
-        Ok(Self { file, recipe, customization, base, made, gone, adds: false })
+        let gone = injected_facts::removed(base.injected_facts()?.as_ref(), made.edits(), no_key)?;
+        Ok(Self { file, recipe, customization, base, made, gone, adds: false, in_place: false })
     }
 
-    /// The same where what was put in before stays, but for what goes by its name.
-    pub(crate) fn adding(self, adds: bool) -> Self {
-        Self { adds, ..self }
+    /// The same where the file itself is changed; `adds`: what was put in before stays, but for what goes by its name.
+    pub(crate) fn in_place(self, adds: bool) -> Self {
+        Self { adds, in_place: true, ..self }
     }
 
     /// What was put in before and would be taken out.
@@ -129,15 +129,22 @@ impl<'a> StampJob<'a> {
     }
 
     fn taken_out(&self) -> Vec<String> {
-        let of_fact =
-            |fact: &Fact| record_gone(fact).unwrap_or_else(|| format!("{fact} is taken out"));
+        let of_fact = |fact: &Fact| {
+            record_gone(fact).unwrap_or_else(|| match injected_facts::is_ssh_login(fact) {
+                true => format!(
+                    "{fact} is taken out, as keys shut passwords out: --ssh-passwords keeps it"
+                ),
+                false => format!("{fact} is taken out"),
+            })
+        };
         if self.adds { self.gone.iter().map(of_fact).collect() } else { taken_out(&self.gone) }
     }
 
     /// What there is and what would be done to it.
     pub(crate) fn dry_run(&self) -> String {
         let (path, label) = (self.file.path().display(), self.base.label());
-        let mut text = format!("base: {path}, NixOS {}, {label}\n", self.base.release());
+        let what = if self.in_place { "changed in place" } else { "base" };
+        let mut text = format!("{what}: {path}, NixOS {}, {label}\n", self.base.release());
         if self.base.injected().is_some() {
             text.push_str(if self.adds {
                 "was stamped before: what was put in then stays\n"
@@ -157,7 +164,8 @@ impl<'a> StampJob<'a> {
         for Step { what, bytes } in self.made.steps() {
             let _ = writeln!(text, "would {what} ({})", format_bytes(*bytes));
         }
-        let (old, new) = (self.base.size(), self.made.size());
+        let old = if self.in_place { self.file.size() } else { self.base.size() };
+        let new = self.made.size();
         let _ = writeln!(
             text,
             "size: {} -> {} ({old} -> {new} bytes)",
@@ -184,8 +192,7 @@ impl<'a> StampJob<'a> {
 
     /// What is put in, in words: the same whether it is done or would be.
     fn told(&self) -> String {
-        let mut text = keys_shown(&self.customization.keys);
-        text.push_str(&settings_shown(&InjectedFacts::from_edits(self.made.edits()), &self.recipe));
+        let mut text = put_in_shown(&self.customization, self.made.edits(), &self.recipe);
         let has_digests = self.made.manifest().blocks.is_some();
         text.push_str(&records_shown(self.made.signer(), has_digests));
         text

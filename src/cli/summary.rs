@@ -49,22 +49,58 @@ pub(crate) fn tell_taken_out(gone: &[Fact]) {
     }
 }
 
-/// What is set in what starts by itself, a line each. Its scripts do not say which of their arguments were put in.
-pub(crate) fn tree_settings_shown(edits: &Edits, recipe: &Recipe) -> String {
-    const STAY: &str =
-        "kernel arguments that are not named here stay, also those that were put in before\n";
-    settings_shown(&InjectedFacts::from_edits(edits), recipe) + STAY
+/// What is put in, a line each: keys, host keys in files, settings and files.
+pub(crate) fn put_in_shown(
+    customization: &Customization,
+    edits: &Edits,
+    recipe: &Recipe,
+) -> String {
+    let given = InjectedFacts::from_edits(edits);
+    keys_shown(&customization.keys, &given)
+        + &host_key_files_shown(customization, &given)
+        + &settings_shown(&given, recipe)
 }
 
-/// The keys that are let in, a line each.
-pub(crate) fn keys_shown(gathered: &Gathered) -> String {
+/// The same of what starts by itself. Its scripts do not say which of their arguments were put in.
+pub(crate) fn put_in_tree_shown(
+    customization: &Customization,
+    edits: &Edits,
+    recipe: &Recipe,
+) -> String {
+    const STAY: &str =
+        "kernel arguments that are not named here stay, also those that were put in before\n";
+    put_in_shown(customization, edits, recipe) + STAY
+}
+
+/// The keys that are let in, a line each: those that are asked for, and those in files.
+fn keys_shown(gathered: &Gathered, given: &InjectedFacts) -> String {
     let mut text = String::new();
     for (key, shut_out) in gathered.keys.judged() {
         let line = format!("key: {} {} {}", key.algorithm, key.fingerprint, key.comment);
+        let options = key.options.as_ref().map(|options| format!(" with {options}"));
         let why = shut_out.map(|why| format!(" (lets nobody in: {why})")).unwrap_or_default();
-        let _ = writeln!(text, "{}{why}", line.trim_end());
+        let _ = writeln!(text, "{}{}{why}", line.trim_end(), options.unwrap_or_default());
+    }
+    let facts = given.with_comments();
+    let machines = facts.iter().filter(|fact| fact.name == "machine");
+    let told: String = machines.map(|fact| fact.value.as_str()).collect();
+    let is_told = |print: &str| {
+        told.contains(print) || gathered.keys.keys().any(|key| key.fingerprint == print)
+    };
+    for fact in facts.iter().filter(|fact| fact.name == "key") {
+        if !fact.value.split(' ').next().is_some_and(is_told) {
+            let _ = writeln!(text, "{}: {}", fact.name, fact.value);
+        }
     }
     text
+}
+
+/// The host keys that are in files, a line each; those that are asked for are told of by themselves.
+fn host_key_files_shown(customization: &Customization, given: &InjectedFacts) -> String {
+    let asked = || customization.all_host_keys().flat_map(|found| &found.keys);
+    let is_asked = |print: &str| asked().any(|key| key.to_string().ends_with(print));
+    let files = given.facts().filter(|fact| fact.name == "host-key" && !is_asked(&fact.value));
+    files.map(|fact| format!("host key: {}\n", fact.value)).collect()
 }
 
 /// The host keys of a dry run, a line each. Random ones are others each time.
@@ -100,14 +136,17 @@ fn is_told_here(given: &InjectedFacts, name: &str) -> bool {
 
 /// What else is set, and whether nobody can log in over ssh, a line each; nothing that is secret.
 pub(crate) fn settings_shown(given: &InjectedFacts, recipe: &Recipe) -> String {
-    let others = given.facts().filter(|fact| fact.name != "key" && fact.name != "host-key");
+    let others = given.facts().filter(|fact| fact.name == "file" || fact.is_of_setting());
     let (files, settings): (Vec<&Fact>, Vec<&Fact>) = others.partition(|fact| fact.name == "file");
     let mut text = String::new();
     if !given.lets_in() {
         let _ = writeln!(text, "ssh login: nobody, {}", given.why_nobody());
     }
     for fact in settings {
-        let _ = writeln!(text, "set: {fact}");
+        let _ = match fact.is_not_understood() {
+            true => writeln!(text, "{}: {}", fact.name, fact.value),
+            false => writeln!(text, "set: {fact}"),
+        };
     }
     for (name, value) in recipe.told().iter().filter(|(name, _)| is_told_here(given, name)) {
         let _ = writeln!(text, "{}", format!("set: {name} {value}").trim_end());

@@ -5,14 +5,15 @@ use crate::boot::config::Config;
 use crate::formats::boot_config::Entry;
 use crate::formats::credential::keys_on;
 use crate::formats::newc::{Kind, Member};
+use crate::image::ReadAt;
 use crate::image::check::Check;
 use crate::iso::injected::Stamped;
-use crate::keys::{self, AuthorizedKey};
+use crate::keys::{Login, USERS};
 use crate::live;
-
-/// Paths of `authorized_keys` files in a payload, and whom they let in.
-const KEY_FILES: [(&str, &str); 2] =
-    [("root", "root/.ssh/authorized_keys"), ("nixos", "home/nixos/.ssh/authorized_keys")];
+use crate::stamp::injected_facts::{Fact, InjectedFacts};
+use crate::stamp::key_files::KeyFiles;
+use crate::stamp::privacy::secrets;
+use crate::units::ByteRange;
 
 /// Folder and ends of the names of host keys' public halves.
 const HOST_KEYS: (&str, &str) = ("etc/ssh/ssh_host_", "_key.pub");
@@ -38,50 +39,35 @@ pub fn host_keys(root: &[Member]) -> Vec<HostKey> {
     shown.collect()
 }
 
-/// The keys that are there for logins, each once for each user: those among files of the live system's root, and those that command lines carry, by the paths
+/// The keys that are there for logins on every machine that the image is for, each line once for each user: those among
+/// files of the live system's root and in the squashfs files beside it, and those that command lines carry, by the paths
 /// of their files.
-pub fn keys(root: &[Member], carried: &[(String, Vec<u8>)]) -> Vec<Key> {
-    let text = |path: &str| root.iter().find(|member| member.path == path);
-    let found = KEY_FILES.iter().flat_map(|(user, path)| {
-        let texts = match text(path).map(|member| &member.kind) {
-            Some(Kind::File(text)) => vec![text],
-            _ => carried.iter().filter(|(name, _)| name == path).map(|(_, text)| text).collect(),
-        };
-        texts.into_iter().filter_map(|text| keys::parse(path, text).ok()).flat_map(|found| {
-            found.keys.judged().map(|(key, why)| of_line(user, key, why)).collect::<Vec<_>>()
-        })
-    });
-    let mut all: Vec<Key> = Vec::new();
-    for key in found {
-        match all.iter_mut().find(|other| is_same(other, &key)) {
-            // Several lines may have one key. The first that lets in tells of it.
-            Some(other) if other.shut_out.is_some() && key.shut_out.is_none() => *other = key,
-            Some(_) => {}
-            None => all.push(key),
-        }
-    }
-    all
+pub fn keys<'a, I: ReadAt>(
+    (image, root): (&I, &[Member]),
+    attached: impl IntoIterator<Item = (&'a str, ByteRange)>,
+    carried: &[(String, Vec<u8>)],
+) -> Vec<Key> {
+    let is_common = |member: &&Member| !live::is_of_machines(&member.path);
+    let files = KeyFiles::of_root(root.iter().filter(is_common)).with_attached(image, attached);
+    let logins = files.with_carried(carried).logins();
+    USERS.iter().flat_map(|user| logins.of(user).map(of_login).collect::<Vec<_>>()).collect()
 }
 
-fn of_line(user: &'static str, key: &AuthorizedKey, why: Option<&str>) -> Key {
+fn of_login(login: &Login) -> Key {
     Key {
-        user,
-        algorithm: key.algorithm.clone(),
-        fingerprint: key.fingerprint.clone(),
-        comment: key.comment.clone(),
-        shut_out: why.map(str::to_owned),
+        user: login.user,
+        algorithm: login.key.algorithm.clone(),
+        fingerprint: login.key.fingerprint.clone(),
+        comment: login.key.comment.clone(),
+        options: login.key.options.clone(),
+        shut_out: login.shut_out.clone(),
     }
-}
-
-fn is_same(one: &Key, other: &Key) -> bool {
-    let of = |key: &Key| (key.user, key.algorithm.clone(), key.fingerprint.clone());
-    of(one) == of(other)
 }
 
 /// What was put in, also by keys that the command lines carry.
-pub(super) fn injected_of(
-    stamped: &Stamped,
-    secrets: Vec<String>,
+pub(super) fn injected_of<I: ReadAt>(
+    (image, stamped): (&I, &Stamped),
+    facts: &InjectedFacts,
     carried: &[(String, Vec<u8>)],
     way: &'static str,
     base_label: String,
@@ -97,16 +83,17 @@ pub(super) fn injected_of(
         owner: member.owner,
         size: member.size(),
     });
+    let attached = stamped.attached.iter().map(|(path, at)| (path.as_str(), *at));
     Injected {
         way,
         base_label,
         base_size: stamped.undo.base_size,
         signed_by: None,
         block_digests: false,
-        keys: keys(&stamped.root, carried),
+        keys: keys((image, &stamped.root), attached, carried),
         host_keys: host_keys(&stamped.root),
-        secrets,
-        settings: settings(stamped),
+        secrets: secrets(image, &stamped.root, &stamped.attached),
+        settings: settings(facts),
         files: files.collect(),
         attached: stamped
             .attached
@@ -116,10 +103,10 @@ pub(super) fn injected_of(
     }
 }
 
-fn settings(stamped: &Stamped) -> Vec<Setting> {
-    let root: Vec<&Member> = stamped.root.iter().collect();
-    let found = live::settings(&root).into_iter();
-    found.map(|(name, value)| Setting { name, value }).collect()
+/// What is told of beside keys and files, as a plain `inspect` tells it.
+fn settings(facts: &InjectedFacts) -> Vec<Setting> {
+    let of = |fact: &Fact| Setting { name: fact.name.clone(), value: fact.value.clone() };
+    facts.facts().filter(|fact| fact.is_of_setting()).map(of).collect()
 }
 
 /// The way of an image in whose live system nothing was put.

@@ -25,9 +25,9 @@ use crate::iso::survey::Survey;
 use crate::iso::survey::boot_catalog::Platform;
 use crate::iso::survey::loaders;
 use crate::iso::survey::nixos::initrd_place;
+use crate::stamp::injected_facts::InjectedFacts;
 use crate::stamp::manifest::BaseFacts;
 use crate::stamp::manifest::found;
-use crate::stamp::privacy::secrets;
 use crate::units::DISK_BLOCK;
 
 impl Report {
@@ -62,9 +62,9 @@ impl Report {
             initrds,
             menus: now.configs.iter().map(menu).collect(),
             injected: stamped.map(|stamped| {
-                let mut secrets = secrets(image, &stamped.root, &stamped.attached);
-                secrets.retain(|path| !changed.contains(path));
-                injected(stamped, secrets, &base.survey, &now)
+                let mut injected = injected((image, stamped), &base, &now);
+                injected.secrets.retain(|path| !changed.contains(path));
+                injected
             }),
             checks,
         })
@@ -252,7 +252,7 @@ fn check_stamped<I: ReadAt>(
     let facts = BaseFacts::of(&base.image, survey.volume.identifier(), &survey.release)?;
     let loaded = check_loaded(image, base, now, (stamped, initrds, manifest.made_by()))?;
     let loaded = with_changed(loaded, changed);
-    Ok(loaded.into_iter().chain([manifest.check(stamped, facts)]).collect())
+    Ok(loaded.into_iter().chain([manifest.check((image, stamped), facts)]).collect())
 }
 
 /// Whether entries load what was put in.
@@ -307,14 +307,20 @@ pub(super) fn menu(config: &Config) -> Menu {
         entries: entries.collect(),
     }
 }
-fn injected(stamped: &Stamped, secrets: Vec<String>, base: &Survey, now: &Survey) -> Injected {
+
+fn injected<I: ReadAt>(
+    (image, stamped): (&I, &Stamped),
+    base: &IsoBase<&I>,
+    now: &Survey,
+) -> Injected {
     let carried = credentials(&now.configs);
     let way = match unstamped_entries(now, &stamped.folder.payload()) {
         _ if now.tree().file(&stamped.folder.payload()).is_none() => without_archives(&carried),
         0 => "extra-initrd",
         _ => "merged-initrd",
     };
-    injected_of(stamped, secrets, &carried, way, base.volume.identifier())
+    let facts = InjectedFacts::from_iso(base).unwrap_or_default();
+    injected_of((image, stamped), &facts, &carried, way, base.survey.volume.identifier())
 }
 
 /// Entries that do not load the payload by name.

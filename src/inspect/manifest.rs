@@ -2,6 +2,7 @@
 
 use crate::boot::hook_check::MadeBy;
 use crate::error::{Error, Result};
+use crate::image::ReadAt;
 use crate::image::check::Check;
 use crate::iso::injected::Stamped;
 use crate::stamp::manifest::BaseFacts;
@@ -39,11 +40,15 @@ impl OwnManifest {
         }
     }
 
-    /// The check of what was put in; `base` is the image below.
-    pub(super) fn check(&self, stamped: &Stamped, base: BaseFacts) -> Check {
+    /// The check of what was put into `image`; `base` is the image below.
+    pub(super) fn check<I: ReadAt>(
+        &self,
+        (image, stamped): (&I, &Stamped),
+        base: BaseFacts,
+    ) -> Check {
         let fault = match self {
             Self::Unreadable(fault) => Some(fault.clone()),
-            Self::Readable(found) => claims::first_fault(&found.manifest, stamped, base)
+            Self::Readable(found) => claims::first_fault(&found.manifest, (image, stamped), base)
                 .map(|Fault { what, found }| format!("{what}: {found}")),
         };
         let files = stamped.root.len();

@@ -220,7 +220,7 @@ pub struct Injected {
     pub host_keys: Vec<HostKey>,
     /// Paths of files that only their owner or group may read: the image is as secret as they are.
     pub secrets: Vec<String>,
-    /// Settings of the live system.
+    /// Everything else that is set: settings of the live system, and changes of the menus.
     pub settings: Vec<Setting>,
     /// Files and folders of the live system.
     pub files: Vec<File>,
@@ -248,6 +248,8 @@ pub struct Key {
     pub fingerprint: String,
     /// Its comment.
     pub comment: String,
+    /// What stands in front of it in its line, as `from="10.0.0.1"`.
+    pub options: Option<String>,
     /// Why it lets nobody in to a shell, if it does not.
     pub shut_out: Option<String>,
 }

@@ -10,9 +10,9 @@ use crate::disk::survey::{DiskSurvey, MENU, path_of};
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::iso::injected::Stamped;
+use crate::stamp::injected_facts::InjectedFacts;
 use crate::stamp::manifest::BaseFacts;
 use crate::stamp::manifest::found;
-use crate::stamp::privacy::secrets;
 
 impl Report {
     /// Looks at a raw image.
@@ -24,7 +24,7 @@ impl Report {
         if let Some(stamped) = &base.stamped {
             let manifest = OwnManifest::from_found(found::in_root(image, &now))?;
             let facts = BaseFacts::of(&base.image, base.raw.label.clone(), &base.raw.release)?;
-            checks.push(manifest.check(stamped, facts));
+            checks.push(manifest.check((image, stamped), facts));
         }
         checks.extend(carried_alike(std::slice::from_ref(&now.config)));
         Ok(Self {
@@ -47,9 +47,7 @@ impl Report {
             triplets: triplets(&now),
             initrds: Vec::new(),
             menus: vec![menu(&now.config)],
-            injected: base.stamped.as_ref().map(|stamped| {
-                injected(stamped, secrets(image, &stamped.root, &stamped.attached), &base.raw, &now)
-            }),
+            injected: base.stamped.as_ref().map(|stamped| injected((image, stamped), &base, &now)),
             checks,
         })
     }
@@ -70,13 +68,13 @@ fn triplets(raw: &DiskSurvey) -> Vec<BootTarget> {
     found
 }
 
-fn injected(
-    stamped: &Stamped,
-    secrets: Vec<String>,
-    base: &DiskSurvey,
+fn injected<I: ReadAt>(
+    (image, stamped): (&I, &Stamped),
+    base: &DiskBase<&I>,
     now: &DiskSurvey,
 ) -> Injected {
     let carried = credentials(std::slice::from_ref(&now.config));
     let way = if stamped.root.is_empty() { without_archives(&carried) } else { "root" };
-    injected_of(stamped, secrets, &carried, way, base.label.clone())
+    let facts = InjectedFacts::from_disk(base).unwrap_or_default();
+    injected_of((image, stamped), &facts, &carried, way, base.raw.label.clone())
 }

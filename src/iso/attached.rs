@@ -18,13 +18,18 @@ const CHUNK: u64 = 1 << 20;
 pub fn changed<I: ReadAt>(image: &I, attached: &[(String, ByteRange)]) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for (path, at) in attached {
-        if let Some(id) = Folder::id_in(path)
-            && id_of(sha256(image, path, *at)?) != id
+        if let Some(named) = Folder::id_in(path)
+            && id(image, path, *at)? != named
         {
             found.push(path.clone());
         }
     }
     Ok(found)
+}
+
+/// The id of a squashfs, by its bytes.
+pub fn id<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> Result<String> {
+    sha256(image, path, at).map(id_of)
 }
 
 fn sha256<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> Result<[u8; 32]> {

@@ -12,6 +12,7 @@ mod judge;
 mod key;
 mod kind;
 mod line;
+mod logins;
 mod note;
 mod options;
 mod refuse;
@@ -28,6 +29,7 @@ use std::io::Read;
 
 pub use fault::{KeyError, SourceSpan};
 pub use key::AuthorizedKey;
+pub use logins::{KEY_FILES, KeyFile, Login, Logins, USERS, user_of};
 pub use note::Note;
 pub use remote::RemoteKeys;
 pub use set::KeySet;
@@ -36,6 +38,9 @@ pub use source::{ArgumentPlace, Source, is_path};
 use expiry::Moment;
 use options::Options;
 use verdict::Verdict;
+
+/// Bytes of a file that are read of it: by one more than keys can have, so that it shows.
+pub const MOST_READ: u64 = (1 << 20) + 1;
 
 /// Keys and what is worth telling about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -31,14 +31,24 @@ pub(super) fn lines<'a>(
         let (at, found) = (place(found.line), found.what);
         return Err(KeyError::ForeignFormat { at, found: found.name, hint: found.hint });
     }
-    let numbered = (1..).map(place).zip(bytes.split(|b| *b == b'\n'));
-    let checked = numbered.map(|(at, line)| match clean(line) {
+    let checked = each_line(source, bytes).map(|(at, line)| match line {
         Ok(text) => Ok((at, text)),
         Err(flaw) => Err(flaw.at(&at)),
     });
-    let mut lines: Vec<_> = checked.collect::<Result<_, _>>()?;
-    lines.retain(|(_, text)| !is_skipped(text));
-    Ok(lines)
+    checked.collect()
+}
+
+/// The same of any text, each line judged by itself.
+pub(super) fn each_line<'a>(
+    source: &str,
+    bytes: &'a [u8],
+) -> impl Iterator<Item = (SourceSpan, Result<&'a str, LineError>)> {
+    let numbered = (1..).zip(bytes.split(|b| *b == b'\n'));
+    numbered.filter_map(move |(line, bytes)| {
+        let text = clean(bytes);
+        let is_read = !text.as_ref().is_ok_and(|text| is_skipped(text));
+        is_read.then(|| (SourceSpan { source: source.to_owned(), line }, text))
+    })
 }
 
 /// Strips what editors add to a line and refuses what sshd or a terminal would stumble over.

@@ -11,19 +11,6 @@ use crate::formats::newc::{Kind, Member};
 use crate::recipe::edits::{Edits, UNITS};
 use crate::recipe::{Recipe, setting};
 
-/// Where files are that the networks of a recipe make.
-const OF_NETWORKS: [&str; 9] = [
-    "etc/remaster/network",
-    "etc/remaster/wifi",
-    "etc/remaster/address",
-    "etc/remaster/dhcpcd",
-    "etc/NetworkManager/system-connections/remaster-",
-    "etc/NetworkManager/conf.d/remaster-",
-    "etc/modprobe.d/remaster-wifi",
-    "etc/systemd/system.control/remaster-wifi",
-    "etc/systemd/system.control/remaster-address",
-];
-
 /// Files and host keys of an image. Neither is shown.
 pub struct Carried {
     members: Vec<Member>,
@@ -225,12 +212,4 @@ fn refused(path: &str, why: &str) -> Error {
 pub fn is_host_key(path: &str) -> bool {
     path.strip_prefix("etc/ssh/ssh_host_")
         .is_some_and(|name| name.ends_with("_key") || name.ends_with("_key.pub"))
-}
-
-/// Whether a file is one that the networks of a recipe make.
-pub fn is_of_networks(path: &str) -> bool {
-    OF_NETWORKS.iter().any(|start| path.starts_with(start))
-        || path.ends_with(".wants/remaster-address.service")
-        || path.ends_with(".wants/remaster-wifi-rules.service")
-        || path.ends_with("/dhcpcd.service.d/remaster.conf")
 }

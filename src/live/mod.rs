@@ -44,7 +44,7 @@ use self::password::{Passwords, RequestedPasswords};
 use self::seed::Seed;
 use self::sshd::Sshd;
 
-pub use carried::{Carried, is_host_key, is_of_networks};
+pub use carried::{Carried, is_host_key};
 pub(crate) use credential::check_beside as check_beside_credential;
 pub use exposed::note_on_key;
 pub use facts::Facts;
@@ -54,7 +54,7 @@ pub use input::{Input, KeyFetcher, Secret};
 pub(crate) use input::{Untyped, unasked};
 pub use lookup::look_up;
 pub use machines::{is_of_machines, on_some_machine};
-pub use readback::{greets, settings, takes_keys_only};
+pub use readback::{greets, settings, takes_keys_only, wifi_names};
 
 use machines::{Machines, Part};
 use network::Network;

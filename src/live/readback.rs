@@ -6,10 +6,10 @@ use super::announce::SCRIPT;
 use super::machines::FOLDER;
 use super::network::NETWORK;
 use super::system::{LOCALTIME, SETTINGS};
-use super::wifi::{COUNTRY, REGION, WIFI};
+use super::wifi::{self, COUNTRY, REGION, WIFI};
 use super::{greeting, serial, sshd};
 use crate::formats::newc::{Kind, Member};
-use crate::keys;
+use crate::keys::{self, Logins};
 
 /// Settings of a payload, by the names that a recipe has for them, and in one line those of each machine of several. What is not in the form that this
 /// program writes is left out; control characters are escaped.
@@ -21,6 +21,11 @@ pub fn settings(root: &[&Member]) -> Vec<(String, String)> {
 /// Whether sshd takes keys only.
 pub fn takes_keys_only(root: &[&Member]) -> bool {
     has(root, sshd::CONFIG_PATH)
+}
+
+/// The names of the wireless networks.
+pub fn wifi_names(root: &[&Member]) -> Vec<String> {
+    wifi::names(&text(root, WIFI).unwrap_or_default())
 }
 
 /// Whether consoles show how to log in.
@@ -73,8 +78,16 @@ fn own(root: &[&Member], number: &str) -> Vec<String> {
     let below: Vec<Member> = below.collect();
     let below: Vec<&Member> = below.iter().collect();
     let settings = of_one(&below).into_iter().map(|(name, value)| format!("{name}={value}"));
-    let keys = text(&below, "root/.ssh/authorized_keys").unwrap_or_default();
-    let keys = keys.lines().filter_map(|line| fingerprint("key", line)).collect::<Vec<_>>();
+    let files = below.iter().filter_map(|member| match &member.kind {
+        Kind::File(bytes) => Some((member.path.as_str(), bytes.as_slice())),
+        _ => None,
+    });
+    let keys = Logins::read(files);
+    let keys = keys.of("root").map(|login| match &login.key.options {
+        Some(options) => format!("key={} with {options}", login.key.fingerprint),
+        None => format!("key={}", login.key.fingerprint),
+    });
+    let keys: Vec<String> = keys.collect();
     let is_public =
         |path: &str| path.starts_with("etc/ssh/ssh_host_") && path.ends_with("_key.pub");
     let hosts = below.iter().filter(|member| is_public(&member.path));
@@ -93,7 +106,7 @@ fn runs(root: &[&Member], number: &str) -> Vec<String> {
     root.iter().filter_map(run).collect()
 }
 
-/// As `key=SHA256:…`.
+/// As `host-key=SHA256:…`.
 fn fingerprint(name: &str, line: &str) -> Option<String> {
     let found = keys::parse(name, line.as_bytes()).ok()?;
     let key = found.keys.keys().next()?;
@@ -114,9 +127,8 @@ fn of_one(root: &[&Member]) -> Vec<(String, String)> {
     let zone = zone.filter(|_| !system.clone().any(|(name, _)| name == "timezone"));
     let zone = zone.iter().filter_map(|to| to.strip_prefix(LOCALTIME.1));
     let zone = zone.map(|zone| ("timezone".to_owned(), zone.to_owned()));
-    let wifi = text(WIFI).unwrap_or_default();
-    let wifi = wifi.lines().filter_map(unhex);
-    let wifi = wifi.map(|ssid| ("wifi".to_owned(), String::from_utf8_lossy(&ssid).into_owned()));
+    let wifi = wifi::read_back(&text(WIFI).unwrap_or_default(), text);
+    let wifi = wifi.into_iter().map(|network| ("wifi".to_owned(), network));
     let country = text(COUNTRY).unwrap_or_default();
     let country = country.strip_prefix(REGION).map(|text| text.trim_end().to_owned());
     let country = country.map(|country| ("wifi-country".to_owned(), country));
@@ -147,15 +159,14 @@ fn escaped(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let pairs = digits.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    pairs.map(byte).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::network::profile_path;
+
+    fn profile(name: &str, text: &str) -> Member {
+        Member::file(&profile_path(name.strip_prefix("remaster-").unwrap()), 0o600, text)
+    }
 
     #[test]
     fn settings_are_reported_as_a_recipe_names_them_and_nothing_else() {
@@ -171,6 +182,8 @@ mod tests {
             Member::file(WIFI, 0o644, "48c3bc1b\n41\n"),
             Member::file(COUNTRY, 0o644, "options cfg80211 ieee80211_regdom=DE\n"),
             Member::file("etc/remaster/wifi.conf", 0o600, "psk=secret"),
+            profile("remaster-wifi", "[wifi-security]\nkey-mgmt=sae\npsk=secret\n"),
+            profile("remaster-wifi-2", "[wifi]\n"),
         ];
         let told = settings(&root.each_ref());
         let told: Vec<String> =
@@ -185,8 +198,8 @@ mod tests {
                 "bond bond0:a,b:mode=x",
                 "address 10.0.0.2/8",
                 "gateway eth0=10.0.0.1",
-                "wifi Hü\\u{1b}",
-                "wifi A",
+                "wifi Hü\\u{1b} (WPA3)",
+                "wifi A (open)",
                 "wifi-country DE",
             ]
         );

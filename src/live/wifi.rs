@@ -13,7 +13,7 @@ use sha1::Sha1;
 
 use super::facts::Facts;
 use super::input::{Input, Secret};
-use super::network::{Network, has_network_manager, put_profile};
+use super::network::{Network, has_network_manager, profile_path, put_profile};
 use crate::error::Result;
 use crate::hex;
 use crate::recipe::edits::{Edits, SUPPLICANT};
@@ -36,6 +36,36 @@ enum Lock {
     Key(Secret),
     /// WPA3: the passphrase.
     Passphrase(Secret),
+}
+
+/// The names of the networks that were put in, each with what opens it, by the profiles of `NetworkManager`: of them the
+/// first one has no number.
+pub(super) fn read_back(names: &str, profile: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let numbered = (1_u32..).zip(names.lines());
+    let network = |(number, digits): (u32, &str)| {
+        let ssid = hex::bytes(digits)?;
+        let text = profile(&profile_path(&name_of(number)));
+        let security =
+            text.map(|text| match text.lines().find_map(|line| line.strip_prefix("key-mgmt=")) {
+                None => "open",
+                Some("sae") => "WPA3",
+                Some(_) => "WPA2",
+            });
+        let security = security.map(|words| format!(" ({words})")).unwrap_or_default();
+        Some(String::from_utf8_lossy(&ssid).into_owned() + &security)
+    };
+    numbered.filter_map(network).collect()
+}
+
+/// The names of the networks that were put in.
+pub(super) fn names(text: &str) -> Vec<String> {
+    let name = |digits| Some(String::from_utf8_lossy(&hex::bytes(digits)?).into_owned());
+    text.lines().filter_map(name).collect()
+}
+
+/// What the network of a number is called.
+fn name_of(number: u32) -> String {
+    if number == 1 { "wifi".to_owned() } else { format!("wifi-{number}") }
 }
 
 /// A wireless network to join.
@@ -104,7 +134,7 @@ impl Wifi {
             edits.root.file(COUNTRY, 0o644, format!("{REGION}{country}\n"));
         }
         for (number, joined) in (1_u32..).zip(&self.networks) {
-            let name = if number == 1 { "wifi".to_owned() } else { format!("wifi-{number}") };
+            let name = name_of(number);
             put_profile(edits, &name, joined.profile(number, &name, network));
         }
         if has_network_manager(facts) {

@@ -206,6 +206,16 @@ impl<'f> Tree<&'f ImageFile> {
         InjectedFacts::from_tree(&self.image, &self.found.root, &self.found.attached, arguments)
     }
 
+    /// What the initrd stands in.
+    pub fn image(&self) -> &PatchedImage<&'f ImageFile> {
+        &self.image
+    }
+
+    /// The squashfs files that were added before, by their paths in the initrd, and where they stand in the image.
+    pub fn attached(&self) -> impl Iterator<Item = (&str, ByteRange)> {
+        self.found.attached.iter().map(|(path, at)| (path.as_str(), *at))
+    }
+
     /// The `authorized_keys` that command lines carry: their paths in the live system, and their bytes.
     pub fn carried(&self) -> Vec<(String, Vec<u8>)> {
         let mut found: Vec<_> = self.entries().flat_map(|entry| keys_on(entry.words())).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ImageFile;
+use crate::keys::{KEY_FILES, KeyFile};
 
 /// The uid and gid of the user `nixos` on every installer: the first ones given out.
 pub(crate) const NIXOS: (u32, u32) = (1000, 100);
@@ -363,15 +364,18 @@ impl Edits {
     /// Lets the holders of keys in as `root` and as `nixos`. `lines` is the text of an
     /// `authorized_keys` file.
     ///
-    /// Both places that NixOS's sshd looks into are filled (`AuthorizedKeysFile`), with the owners and
-    /// modes that its `StrictModes` wants (`sshd_config(5)`).
+    /// All files that NixOS's sshd reads are filled ([`KEY_FILES`]), with the owners and modes that its `StrictModes`
+    /// wants (`sshd_config(5)`).
     pub fn authorize(lines: &str, way: InjectMethod) -> Self {
         let mut root = Root::default();
-        for user in ["nixos", "root"] {
-            root.file(&format!("etc/ssh/authorized_keys.d/{user}"), 0o444, lines);
+        for KeyFile { path, user, is_in_home } in KEY_FILES {
+            let (mode, owner) = match (is_in_home, user) {
+                (true, "nixos") => (0o600, NIXOS),
+                (true, _) => (0o600, (0, 0)),
+                (false, _) => (0o444, (0, 0)),
+            };
+            root.put(Member::file(path, mode, lines).owned_by(owner));
         }
-        root.file("root/.ssh/authorized_keys", 0o600, lines);
-        root.put(Member::file("home/nixos/.ssh/authorized_keys", 0o600, lines).owned_by(NIXOS));
         Self { root, way, ..Self::default() }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::boot::config::Config;
 use crate::boot::entry_args::added_ports;
-use crate::boot::folder::{MANIFEST, SIGNATURE};
+use crate::boot::folder::{Folder, MANIFEST, SIGNATURE};
 use crate::boot::kernel_args;
 use crate::boot::menu::Started;
 use crate::disk::injected;
@@ -15,18 +15,25 @@ use crate::formats::boot_config::{Entry, Syntax, redacted};
 use crate::formats::credential::keys_of;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
+use crate::iso::attached;
 use crate::iso::injected::IsoBase;
-use crate::iso::survey::squashfs;
-use crate::keys;
+use crate::keys::{KEY_FILES, Login, Logins, USERS};
 use crate::live;
 use crate::recipe::edits::{Boot, Edits};
 use crate::recipe::{DIGESTS, OF_RECORDS, SIGN};
 use crate::stamp::base_image::BaseImage;
+use crate::stamp::key_files::KeyFiles;
 use crate::stamp::manifest::{Manifest, found};
 use crate::units::ByteRange;
 
 /// The name of a public key among facts.
 const KEY: &str = "key";
+
+/// The name of what of key files is not understood, among facts.
+const KEY_FILE: &str = "not understood";
+
+/// The name of a file among facts.
+const FILE: &str = "file";
 
 /// The name of a host key among facts.
 const HOST_KEY: &str = "host-key";
@@ -41,6 +48,9 @@ const ANNOUNCE: &str = "announce";
 /// The name of a squashfs among facts, whether it is on a volume or in an initrd.
 const ATTACHED: &str = "overlay or store";
 
+/// The name of a login that a password was good for, among what goes.
+const SSH_LOGIN: &str = "ssh login";
+
 /// The names of passwords among facts.
 const PASSWORDS: [&str; 2] = ["root-password", "nixos-password"];
 
@@ -48,7 +58,7 @@ const PASSWORDS: [&str; 2] = ["root-password", "nixos-password"];
 const SERIAL: &str = "serial";
 
 /// Facts that an image has once: another value is given in place of the one before, by whoever gives one.
-const ONCE: [&str; 13] = [
+const ONCE: [&str; 12] = [
     "hostname",
     "timezone",
     "keymap",
@@ -57,7 +67,6 @@ const ONCE: [&str; 13] = [
     ANNOUNCE,
     "root-password",
     "nixos-password",
-    SERIAL,
     "timeout",
     "default-entry",
     "label",
@@ -65,9 +74,8 @@ const ONCE: [&str; 13] = [
 ];
 
 /// Where files of settings are that go by the names of their settings.
-const OF_SETTINGS: [&str; 7] = [
+const OF_SETTINGS: [&str; 6] = [
     "etc/remaster/",
-    "etc/ssh/authorized_keys.d/",
     "etc/ssh/ssh_host_",
     "etc/shadow",
     "etc/localtime",
@@ -94,6 +102,16 @@ pub struct Fact {
 }
 
 impl Fact {
+    /// Whether it is neither a key nor a file, which are told of by themselves.
+    pub fn is_of_setting(&self) -> bool {
+        ![KEY, HOST_KEY, FILE].contains(&self.name.as_str())
+    }
+
+    /// Whether it tells of lines of keys that are not understood.
+    pub fn is_not_understood(&self) -> bool {
+        self.name == KEY_FILE
+    }
+
     /// Whether it is about the manifest, and so about nothing that a live system has.
     pub fn is_of_records(&self) -> bool {
         OF_RECORDS.contains(&self.name.as_str())
@@ -118,6 +136,12 @@ pub struct InjectedFacts {
     records: Vec<Fact>,
     /// Whether one of the keys lets somebody in to a shell.
     has_login_key: bool,
+    /// Whether files or arguments are there as a recipe makes them for keys, and for host keys.
+    has_keys: bool,
+    has_host_keys: bool,
+    /// What is on in the live system, said or not.
+    is_key_only: bool,
+    greets: bool,
 }
 
 impl InjectedFacts {
@@ -139,7 +163,9 @@ impl InjectedFacts {
     pub(crate) fn from_disk<B: ReadAt>(base: &injected::DiskBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
         let menu = std::slice::from_ref;
-        let mut found = Self::from_started(&stamped.root, arguments(menu(&now.config)));
+        let keys = KeyFiles::of_root(stamped.root.iter());
+        let arguments = arguments(menu(&now.config));
+        let mut found = Self::from_parts(stamped.root.iter(), keys, arguments);
         found.add_menus(menu(&base.raw.config), menu(&now.config));
         Some(found)
     }
@@ -151,30 +177,41 @@ impl InjectedFacts {
         attached: &[(String, ByteRange)],
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let mut found = Self::from_started(root, arguments);
-        for (_, at) in attached {
-            found.add_attached(image, *at);
+        let places = attached.iter().map(|(path, at)| (path.as_str(), *at));
+        let keys = KeyFiles::of_root(root.iter()).with_attached(image, places);
+        let mut found = Self::from_parts(root.iter(), keys, arguments);
+        for (path, at) in attached {
+            let id = Folder::id_in(path).map_or_else(|| id_at(image, path, *at), str::to_owned);
+            found.add(ATTACHED, id);
         }
         found
     }
 
-    /// The same without squashfs files.
-    fn from_started<'a>(
-        root: impl IntoIterator<Item = &'a Member>,
+    /// The same without what squashfs files are known by.
+    fn from_parts<'a>(
+        root: impl Iterator<Item = &'a Member> + Clone,
+        keys: KeyFiles,
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let root: Vec<&Member> = root.into_iter().collect();
-        let mut found = Self::default();
+        let carried: Vec<_> = arguments.into_iter().flat_map(keys_of).collect();
+        let root: Vec<&Member> = root.collect();
+        let mut found = Self {
+            has_keys: !carried.is_empty() || has_keys(&root),
+            has_host_keys: root.iter().any(|member| is_private_host_key(&member.path)),
+            is_key_only: live::takes_keys_only(&root),
+            greets: live::greets(&root),
+            ..Self::default()
+        };
         for member in &root {
             found.add_member(member);
         }
-        arguments.into_iter().for_each(|text| found.add_keys_of(text));
+        found.add_logins(&keys.with_carried(&carried).logins());
         for (name, value) in live::settings(&root) {
             found.add(&name, value);
         }
         if !root.is_empty() {
-            found.add_unusual(SSH_PASSWORDS, !live::takes_keys_only(&root));
-            found.add_unusual(GREETING, live::greets(&root));
+            found.add_unusual(SSH_PASSWORDS);
+            found.add_unusual(GREETING);
         }
         found
     }
@@ -183,11 +220,10 @@ impl InjectedFacts {
     pub fn from_edits(edits: &Edits) -> Self {
         let asked = edits.boot.add.iter().map(|asked| asked.value.as_str());
         let keys = edits.boot.credentials.iter().map(|one| one.argument.as_str());
-        let mut found = Self::from_started(edits.root.members(), asked.chain(keys));
-        for bytes in edits.attached.iter().map(|attached| &*attached.bytes) {
-            if let Some(all) = ByteRange::new(0, bytes.size()) {
-                found.add_attached(bytes, all);
-            }
+        let files = KeyFiles::of_edits(edits);
+        let mut found = Self::from_parts(edits.root.members(), files, asked.chain(keys));
+        for attached in &edits.attached {
+            found.add(ATTACHED, &*attached.id);
         }
         let Boot {
             delete,
@@ -259,9 +295,9 @@ impl InjectedFacts {
     }
 
     /// Whether somebody can log in over ssh: by a key, or by a password that is not empty, as sshd refuses empty ones.
+    /// Also where that is not known, as not all that may be keys is understood.
     pub fn lets_in(&self) -> bool {
-        let has_password = PASSWORDS.iter().any(|name| self.has_named(name));
-        self.has_login_key || (has_password && self.is_on(SSH_PASSWORDS))
+        self.has_login_key || self.has_named(KEY_FILE) || !self.users_with_passwords().is_empty()
     }
 
     /// Why nobody can, if [`Self::lets_in`] is false.
@@ -277,30 +313,26 @@ impl InjectedFacts {
 
     /// Who can log in over ssh by a password.
     pub fn users_with_passwords(&self) -> Vec<&'static str> {
-        let has = |name: &&str| self.is_on(SSH_PASSWORDS) && self.has_named(name);
+        let has = |name: &&str| !self.is_key_only && self.has_named(name);
         let users = PASSWORDS.into_iter().filter(has);
         users.filter_map(|name| name.strip_suffix("-password")).collect()
     }
 
     /// Adds whether something is on, if that differs from what it is without being said.
-    fn add_unusual(&mut self, name: &str, is_on: bool) {
-        if is_on != self.default_of(name) {
-            self.add(name, is_on.to_string());
+    fn add_unusual(&mut self, name: &str) {
+        if self.is_on(name) != self.default_of(name) {
+            self.add(name, self.is_on(name).to_string());
         }
     }
 
     /// Whether something is on that need not be said.
     fn is_on(&self, name: &str) -> bool {
-        let said = self.all.keys().find(|fact| fact.name == name);
-        said.map_or_else(|| self.default_of(name), |fact| fact.value == "true")
+        if name == SSH_PASSWORDS { !self.is_key_only } else { self.greets }
     }
 
     /// What is so if nothing is said: keys shut passwords out, and consoles show how to log in by key or host key.
     fn default_of(&self, name: &str) -> bool {
-        match name {
-            SSH_PASSWORDS => !self.has_named(KEY),
-            _ => self.has_named(KEY) || self.has_named(HOST_KEY),
-        }
+        if name == SSH_PASSWORDS { !self.has_keys } else { self.has_keys || self.has_host_keys }
     }
 
     fn add(&mut self, name: &str, value: impl Into<String>) {
@@ -311,48 +343,36 @@ impl InjectedFacts {
         self.all.insert(Fact { name: name.to_owned(), value }, String::new());
     }
 
-    /// A squashfs. Of the keys in it nobody knows more than where they are.
-    fn add_attached<I: ReadAt>(&mut self, image: &I, at: ByteRange) {
-        self.add(ATTACHED, format!("of {} bytes", at.size()));
-        // What cannot be read lets in nobody.
-        for member in squashfs::members(image, at).unwrap_or_default() {
-            if is_key_file(&member.path) && matches!(member.kind, Kind::File(_)) {
-                self.add(KEY, format!("in /{}", member.path));
-                self.has_login_key = true;
-            }
-        }
-    }
-
     fn add_member(&mut self, member: &Member) {
         let path = member.path.as_str();
         match &member.kind {
-            Kind::File(text) if is_key_file(path) => {
-                self.add_keys(text);
-            }
             Kind::File(text) if is_host_key(path) => {
                 self.add_host_key(text);
             }
             Kind::File(text) if path == "etc/shadow" => self.add_passwords(text),
+            // Files of keys that a recipe makes are told of by the keys.
+            _ if self.has_keys && KEY_FILES.iter().any(|file| file.path == path) => {}
             Kind::File(_) | Kind::Symlink(_) if !is_of_settings(path) => {
-                self.add("file", format!("/{path}"));
+                self.add(FILE, format!("/{path}"));
             }
             _ => {}
         }
     }
 
-    fn add_keys(&mut self, text: &[u8]) {
-        let Ok(found) = keys::parse("authorized_keys", text) else { return };
-        self.has_login_key |= found.keys.letting_in() > 0;
-        for key in found.keys.keys() {
-            let fact = Fact { name: KEY.to_owned(), value: key.fingerprint.clone() };
-            self.all.insert(fact, key.comment.clone());
+    /// Each key with its options, and for whom it is if not for all. Restrictions are a part of it: without them it lets
+    /// in more.
+    fn add_logins(&mut self, logins: &Logins) {
+        self.has_login_key |= logins.all.iter().any(|login| login.shut_out.is_none());
+        for note in &logins.notes {
+            self.add(KEY_FILE, note);
         }
-    }
-
-    /// The keys that a kernel argument carries.
-    fn add_keys_of(&mut self, argument: &str) {
-        for (_, text) in keys_of(argument) {
-            self.add_keys(&text);
+        for login in &logins.all {
+            let of = |one: &Login| (one.key.data.clone(), one.key.options.clone());
+            let has = |user: &&str| logins.of(user).any(|other| of(other) == of(login));
+            let users: Vec<&str> = USERS.into_iter().filter(has).collect();
+            let value = shown_key(&login.key.fingerprint, &users, login.key.options.as_deref());
+            let fact = Fact { name: KEY.to_owned(), value };
+            self.all.entry(fact).or_insert_with(|| login.key.comment.clone());
         }
     }
 
@@ -432,8 +452,16 @@ impl InjectedFacts {
         if ONCE.contains(&fact.name.as_str()) {
             return self.has_named(&fact.name);
         }
+        // `not_in` compares ports, of which there may be several.
+        if fact.name == SERIAL {
+            return true;
+        }
         if [SSH_PASSWORDS, GREETING].contains(&fact.name.as_str()) {
             return self.has_named(&fact.name) || self.is_on(&fact.name).to_string() == fact.value;
+        }
+        // The key or the file that is not understood is a fact, too.
+        if fact.name == KEY_FILE {
+            return true;
         }
         // An argument is taken out with its value, or named without.
         let key = fact.value.split('=').next().unwrap_or_default();
@@ -442,13 +470,46 @@ impl InjectedFacts {
             || (fact.name == "karg-delete" && self.all.contains_key(&taken_out))
     }
 
+    /// The serial ports that go. Other ports take the place of as many.
+    fn ports_not_in(&self, now: &Self) -> impl Iterator<Item = Fact> {
+        let name = |port: &String| port.split(',').next().map(str::to_owned);
+        let is_in = |port: &String, all: &[String]| all.iter().any(|one| name(one) == name(port));
+        let new = now.ports.iter().filter(|port| !is_in(port, &self.ports)).count();
+        let gone = self.ports.iter().filter(|port| !is_in(port, &now.ports)).skip(new);
+        let fact = |port: &String| Fact { name: SERIAL.to_owned(), value: port.clone() };
+        gone.map(fact).collect::<Vec<_>>().into_iter()
+    }
+
+    /// What was so without being said, and is not so now although nobody says that either; and passwords that were good
+    /// for ssh.
+    fn unsaid_not_in<'a>(&'a self, now: &'a Self) -> impl Iterator<Item = Fact> + 'a {
+        let goes = |name: &&str| {
+            let expected = now.default_of(name);
+            !self.has_named(name)
+                && !now.has_named(name)
+                && self.is_on(name) == expected
+                && now.is_on(name) != expected
+        };
+        let switches = [SSH_PASSWORDS, GREETING].into_iter().filter(goes);
+        let switches = switches.map(|name| (name, self.is_on(name).to_string()));
+        let still = now.users_with_passwords();
+        let users = self.users_with_passwords().into_iter().filter(move |user| {
+            !still.contains(user) && now.has_named(&format!("{user}-password"))
+        });
+        let logins = users.map(|user| (SSH_LOGIN, format!("of {user} with a password")));
+        let fact = |(name, value): (&str, String)| Fact { name: name.to_owned(), value };
+        switches.chain(logins).map(fact)
+    }
+
     /// What of this is not among what is given now, with the comments of keys.
     ///
     /// # Errors
     /// [`Error::Usage`] if this lets in the holder of a key, what is given now nobody, and that is not `meant`.
     pub fn not_in(&self, now: &Self, meant: bool) -> Result<Vec<Fact>> {
         let gone = self.all.iter().filter(|(fact, _)| !now.covers(fact));
-        let gone: Vec<Fact> = gone.map(with_comment).collect();
+        let mut gone: Vec<Fact> = gone.map(with_comment).collect();
+        gone.extend(self.ports_not_in(now));
+        gone.extend(self.unsaid_not_in(now));
         let key = gone.iter().find(|fact| fact.name == KEY);
         match key.filter(|_| !meant && !now.has_named(KEY)) {
             None => Ok(gone),
@@ -464,28 +525,68 @@ impl InjectedFacts {
 
 impl<B: ReadAt> BaseImage<B> {
     /// What was put in before, by the names of recipes; `None` if nothing was.
-    pub fn injected_facts(&self) -> Option<InjectedFacts> {
-        let (found, told) = match (self.iso(), self.disk()) {
-            (Some(iso), _) => {
-                let found = InjectedFacts::from_iso(iso)?;
-                (found, found::on_volume(iso.image.base(), iso.now.as_ref()?.tree()))
-            }
-            (None, Some(disk)) => {
-                let found = InjectedFacts::from_disk(disk)?;
-                (found, found::in_root(disk.image.base(), disk.now.as_ref()?))
-            }
-            (None, None) => return None,
+    ///
+    /// # Errors
+    /// The operating system's. Of a manifest that is damaged `inspect` and `verify` tell.
+    pub fn injected_facts(&self) -> Result<Option<InjectedFacts>> {
+        let found = match (self.iso(), self.disk()) {
+            (Some(iso), _) => InjectedFacts::from_iso(iso),
+            (None, Some(disk)) => InjectedFacts::from_disk(disk),
+            (None, None) => None,
         };
-        // A manifest that cannot be read is what `inspect` and `verify` tell of.
-        let Some(told) = told.ok().flatten() else { return Some(found) };
-        Some(found.with_records(told.signature.is_some(), told.manifest.blocks.is_some()))
+        let Some(found) = found else { return Ok(None) };
+        match found::of_image(self.original().base()) {
+            Ok(Some(told)) => {
+                let has_blocks = told.manifest.blocks.is_some();
+                Ok(Some(found.with_records(told.signature.is_some(), has_blocks)))
+            }
+            Ok(None) | Err(Error::Malformed { .. } | Error::Unsupported { .. }) => Ok(Some(found)),
+            Err(fault) => Err(fault),
+        }
     }
 }
 
-/// A fact with the comment of a key.
+/// A fact with the comment of a key, behind its fingerprint.
 fn with_comment((fact, comment): (&Fact, &String)) -> Fact {
-    let value = format!("{} {comment}", fact.value);
+    if fact.name != KEY || comment.is_empty() {
+        return fact.clone();
+    }
+    let (print, rest) = fact.value.split_once(' ').unwrap_or((&fact.value, ""));
+    let value = format!("{print} {comment} {rest}");
     Fact { name: fact.name.clone(), value: value.trim_end().to_owned() }
+}
+
+/// A key as a fact: whom it lets in if that is not everyone, and its options.
+fn shown_key(print: &str, users: &[&str], options: Option<&str>) -> String {
+    let alone = match users {
+        [user] => format!(" for {user} alone"),
+        _ => String::new(),
+    };
+    let options = options.map(|options| format!(" with {options}")).unwrap_or_default();
+    format!("{print}{alone}{options}")
+}
+
+/// Whether all files of keys are there and alike, as a recipe makes them, or some of a machine of several.
+fn has_keys(root: &[&Member]) -> bool {
+    let at = |path: &str| root.iter().find(|member| member.path == path).map(|found| &found.kind);
+    let [first, others @ ..] = KEY_FILES.map(|file| at(file.path));
+    let are_alike = matches!(first, Some(Kind::File(_))) && others.iter().all(|it| *it == first);
+    let of_machine = |member: &&Member| {
+        let path = live::on_some_machine(&member.path);
+        path != member.path && KEY_FILES.iter().any(|file| file.path == path)
+    };
+    are_alike || root.iter().any(of_machine)
+}
+
+/// Whether this is a host key, also one of a machine of several.
+fn is_private_host_key(path: &str) -> bool {
+    let path = live::on_some_machine(path);
+    live::is_host_key(path) && !path.ends_with(".pub")
+}
+
+/// What a squashfs is known by that has no id in its name: that of its bytes, or else its size.
+fn id_at<I: ReadAt>(image: &I, path: &str, at: ByteRange) -> String {
+    attached::id(image, path, at).unwrap_or_else(|_| format!("of {} bytes", at.size()))
 }
 
 /// What of an earlier stamping edits do not give again; nothing if there was none.
@@ -509,6 +610,11 @@ fn loses(edits: &Edits, fact: &Fact) -> bool {
     }
 }
 
+/// Whether a password that was good for ssh is among it.
+pub fn is_ssh_login(fact: &Fact) -> bool {
+    fact.name == SSH_LOGIN
+}
+
 /// Whether a host key is among what goes: clients know the machine by it.
 pub fn has_host_key(gone: &[Fact]) -> bool {
     gone.iter().any(|fact| fact.name == HOST_KEY)
@@ -519,11 +625,6 @@ pub fn is_switch(fact: &Fact) -> bool {
     [ANNOUNCE, SSH_PASSWORDS, GREETING].contains(&fact.name.as_str())
 }
 
-/// Whether sshd looks for keys there.
-fn is_key_file(path: &str) -> bool {
-    path.starts_with("etc/ssh/authorized_keys.d/") || path.ends_with("/.ssh/authorized_keys")
-}
-
 /// Whether this is the public half of a host key.
 fn is_host_key(path: &str) -> bool {
     path.strip_prefix("etc/ssh/ssh_host_").is_some_and(|name| name.ends_with("_key.pub"))
@@ -531,7 +632,7 @@ fn is_host_key(path: &str) -> bool {
 
 fn is_of_settings(path: &str) -> bool {
     OF_SETTINGS.iter().any(|start| path.starts_with(start))
-        || path.contains(".wants/")
+        || path.contains(".wants/remaster-")
         || AMONG_OTHERS.iter().any(|start| path.starts_with(start) && path.contains("/remaster"))
 }
 

@@ -8,6 +8,7 @@ pub mod descriptor;
 #[cfg(feature = "records")]
 pub mod identity;
 pub mod injected_facts;
+pub(crate) mod key_files;
 pub mod manifest;
 #[cfg(feature = "records")]
 pub mod oci;

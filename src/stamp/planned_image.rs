@@ -15,6 +15,7 @@ use crate::iso::plan::{Plan, Step};
 use crate::output::file::FileAccess;
 use crate::recipe::edits::Edits;
 use crate::stamp::base_image::BaseImage;
+use crate::stamp::key_files::KeyFiles;
 use crate::stamp::manifest::blocks::{self, Blocks};
 use crate::stamp::manifest::{
     BaseFacts, Manifest, Tool, VERSION, content_id, files_of, keys_of, recipe_id,
@@ -297,7 +298,7 @@ fn draft(base: BaseFacts, edits: &Edits, options: &ManifestOptions) -> Manifest 
         private: Some(edits.is_private()),
         source_date_epoch: before.map_or(options.epoch, |before| before.epoch),
         signed_by: options.signer.as_ref().map(|signer| signer.fingerprint()),
-        keys: keys_of(edits),
+        keys: keys_of(&KeyFiles::of_edits(edits)),
         files: files_of(edits),
         blocks: None,
     }

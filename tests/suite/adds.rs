@@ -630,3 +630,71 @@ fn the_file_of_host_keys_that_an_image_has_is_made_anew_by_an_edit() {
     folder.run(&["edit", "--in-place", "v.iso", "--known-hosts", "new"]).quietly();
     assert_eq!(folder.read("new"), folder.read("v.iso.known_hosts"));
 }
+
+#[test]
+fn large_overlays_are_known_by_their_bytes_and_not_by_their_size() {
+    let folder = folder(&TINY);
+    for (name, byte) in [("one", 7), ("other", 8)] {
+        fs::create_dir_all(folder.at(name)).unwrap();
+        folder.write(&format!("{name}/{name}"), &vec![byte; 17_000_000]);
+    }
+    run(&folder, "base.iso -q -o image --overlay one").quietly();
+    let before = folder.read("image");
+    edit(&folder, "--overlay other").refused(2, "overlay or store ");
+    assert!(folder.read("image") == before);
+    let again = run(&folder, "image -o again --overlay other").err;
+    assert!(again.contains("is not given again: it is taken out"), "{again}");
+    let same = run(&folder, "image -o same --overlay one").err;
+    assert!(!same.contains("is not given again"), "{same}");
+}
+
+#[test]
+fn what_says_something_of_networks_is_refused_where_the_image_has_them_and_none_is_given() {
+    let folder = stamped("--wifi Home --wifi-password-file psk --wifi-wpa3");
+    let before = folder.read("image");
+    for asked in ["--wifi-wpa3=false", "--wifi-country DE", "--hostname x --wifi-open=false"] {
+        edit(&folder, asked).refused(2, "is for the networks that are given with it");
+        assert!(folder.read("image") == before, "{asked}");
+    }
+    edit(&folder, "--wifi Home --wifi-password-file psk").refused(2, "wifi Home (WPA3) was put in");
+    edit(&folder, "--wifi Home --wifi-open").refused(2, "wifi Home (WPA3) was put in before");
+    edit(&folder, "--wifi Home --wifi-password-file psk --wifi-wpa3 --wifi-country DE").done();
+    let shown = run(&folder, "inspect image").done();
+    assert!(shown.contains("set: wifi Home (WPA3)\n"), "{shown}");
+    let again = run(&folder, "image -o again --wifi Home --wifi-open").err;
+    assert!(again.contains("wifi Home (WPA3) is not given again: it is taken out"), "{again}");
+}
+
+#[test]
+fn a_profile_of_the_users_stays_whatever_its_name() {
+    let profile = "/etc/NetworkManager/system-connections/remaster-own.nmconnection";
+    let folder = stamped(&format!("--file psk:{profile}:0600 --dns 9.9.9.9"));
+    edit(&folder, "--dns 1.1.1.1").done();
+    let all = run(&folder, "inspect --all image").done();
+    assert!(all.contains(profile), "{all}");
+}
+
+#[test]
+fn arguments_of_some_entries_stay_however_the_entries_were_called() {
+    for before in [
+        "--karg x --entry LTS",
+        "--karg-delete loglevel=4 --entry copytoram",
+        "--karg-replace loglevel=4=6 --entry copytoram",
+    ] {
+        let folder = stamped(before);
+        let kargs = |folder: &Folder| run(folder, "inspect --kargs image").done();
+        let old = kargs(&folder);
+        edit(&folder, "--hostname box").done();
+        assert_eq!(kargs(&folder), old, "{before}");
+    }
+}
+
+#[test]
+fn of_serial_ports_those_that_go_are_named() {
+    let folder = stamped("--serial ttyS0,115200 --serial ttyS1,115200");
+    let again = |serial: &str| run(&folder, &format!("image -f -o again {serial}")).err;
+    let told = "serial ttyS0,115200 is not given again: it is taken out";
+    assert!(again("--serial ttyS1,115200").contains(told));
+    assert!(!again("--serial ttyS0 --serial ttyS1").contains("not given again"));
+    assert!(!again("--serial ttyS0 --serial ttyS2").contains("not given again"));
+}

@@ -35,6 +35,7 @@ mod hostile_stamped;
 mod hosts;
 mod identity;
 mod journals;
+mod key_files;
 mod layers;
 mod limits;
 mod limits_table;

@@ -259,10 +259,10 @@ fn a_large_overlay_of_before_is_named_where_it_goes() {
         let before = format!("before-{stock}");
         tree.change(stock, &before, &["--overlay", "large", "--key", "a.pub"]).done();
         let shown = tree.inspect(&before);
-        assert!(shown.contains("set: overlay or store of "), "{shown}");
+        assert!(shown.contains("set: overlay or store "), "{shown}");
         assert!(shown.contains("secret: /srv/secret"), "{shown}");
         let ended = tree.change(&before, &format!("out-{stock}"), &["--key", "a.pub"]);
-        let gone = ended.err.lines().find(|line| line.contains("overlay or store of "));
+        let gone = ended.err.lines().find(|line| line.contains("overlay or store "));
         assert!(gone.is_some_and(|line| line.ends_with("it is taken out")), "{}", ended.err);
     }
 }

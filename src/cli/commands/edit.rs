@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     )
     .map_err(|fault| args.of_last_key(fault))?;
     stays.check(stamping.gone())?;
-    let stamping = stamping.adding(stays.everything);
+    let stamping = stamping.in_place(stays.everything);
     if args.dry_run {
         let known = known.as_ref().map(KnownHosts::dry_run).unwrap_or_default();
         return printer::print(&format!("{}{known}", stamping.dry_run()));
@@ -168,7 +168,11 @@ impl Stays {
         let may_go = |fact: &&Fact| {
             let is_once = injected_facts::has_host_key(std::slice::from_ref(fact))
                 || injected_facts::is_switch(fact);
+            let is_asked = |name: &str| self.asked.iter().any(|asked| asked == name);
             fact.is_of_records()
+                || (injected_facts::is_switch(fact) && is_asked("inject"))
+                || (injected_facts::is_ssh_login(fact)
+                    && (is_asked("key") || is_asked("ssh-passwords")))
                 || (is_once && self.asked.contains(&fact.name))
                 || self.removed.iter().any(|print| fact.value.starts_with(print))
         };
@@ -239,6 +243,7 @@ impl Args {
         let Some(mut previous) = previous else {
             return self.gather_alone(asked);
         };
+        previous.check_beside(&asked)?;
         let mut removed = if self.edit.no_key {
             previous.remove_all_keys()
         } else {

@@ -16,7 +16,7 @@ use remaster::output::file::{FileAccess, OverwritePolicy, publish};
 use remaster::recipe::{OF_CHOICES, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::injected_facts::{self, InjectedFacts};
+use remaster::stamp::injected_facts;
 use remaster::stamp::privacy::Privacy;
 use remaster::units::format_bytes;
 
@@ -75,7 +75,7 @@ impl Args {
     /// Writes the files that were made of another one, and tells of them.
     fn finish(
         &self,
-        (mut made, settings): Built<'_>,
+        (mut made, put_in): Built<'_>,
         of: &Path,
         (asked, known): (Option<&Asked>, Option<&KnownHosts>),
         files: &mut RunFiles,
@@ -84,9 +84,8 @@ impl Args {
             let path = self.folder().join(name);
             files.write(&format!("the file {}", shell_quote(&path)), &path)?;
         }
-        let customization = asked.map(|(_, customization)| customization);
         let mut privacy = Privacy::from(made.private);
-        if customization.is_none() && !made.private && is_closed(of) {
+        if asked.is_none() && !made.private && is_closed(of) {
             privacy = Privacy::Closed;
             made.close();
         }
@@ -94,7 +93,7 @@ impl Args {
         self.write(&made)?;
         let is_there = || format!("{} is written", self.folder().display());
         publish(beside.into_iter().collect()).map_err(|fault| fault.but(is_there()))?;
-        printer::say(&self.summary(&made, privacy, customization, &settings));
+        printer::say(&self.summary(&made, privacy, &put_in));
         if let Some(known) = known {
             printer::say(&known.summary());
         }
@@ -118,17 +117,8 @@ impl Args {
         draft.publish()
     }
 
-    fn summary(
-        &self,
-        made: &Netboot<&ImageFile>,
-        privacy: Privacy,
-        customization: Option<&Customization>,
-        settings: &str,
-    ) -> String {
-        let mut text = customization
-            .map(|customization| summary::keys_shown(&customization.keys))
-            .unwrap_or_default();
-        text.push_str(settings);
+    fn summary(&self, made: &Netboot<&ImageFile>, privacy: Privacy, put_in: &str) -> String {
+        let mut text = put_in.to_owned();
         if let Some(does) = &made.credential {
             let _ = writeln!(text, "on the kernel's command line: {does}");
         }
@@ -153,7 +143,7 @@ impl Args {
 /// What is to be put in, as it was asked for and with everything read.
 type Asked = (Recipe, Customization);
 
-/// The files, and what is set in them, a line each.
+/// The files, and what is put in, a line each.
 type Built<'f> = (Netboot<&'f ImageFile>, String);
 
 /// Whether others may not read a file.
@@ -177,10 +167,10 @@ fn of_base<'f>(
     };
     let edits = customization.edits(&base.facts())?;
     base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
-    let gone = injected_facts::removed(base.injected_facts().as_ref(), &edits, args.edit.no_key)?;
+    let gone = injected_facts::removed(base.injected_facts()?.as_ref(), &edits, args.edit.no_key)?;
     let made = installer::build(base, Some(&edits))?;
     summary::tell_taken_out(&gone);
-    Ok((made, summary::settings_shown(&InjectedFacts::from_edits(&edits), recipe)))
+    Ok((made, summary::put_in_shown(customization, &edits, recipe)))
 }
 
 fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {
@@ -190,7 +180,7 @@ fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) ->
     let (edits, gone) = job::tree_edits(customization, &tree, args.edit.no_key)?;
     let made = tree.netboot(Some(&edits))?;
     summary::tell_taken_out(&gone);
-    Ok((made, summary::tree_settings_shown(&edits, recipe)))
+    Ok((made, summary::put_in_tree_shown(customization, &edits, recipe)))
 }
 
 pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {

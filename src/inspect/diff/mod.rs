@@ -14,7 +14,7 @@ use crate::formats::iso9660::Hierarchy;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::image::file_type::{self, BaseKind};
-use crate::inspect::{Entry, Report};
+use crate::inspect::{Entry, Key, Report};
 use crate::iso::injected::{IsoBase, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
@@ -350,8 +350,11 @@ fn injected(
 
 fn keys(report: &Report) -> BTreeMap<String, String> {
     let keys = report.injected.iter().flat_map(|injected| &injected.keys);
-    keys.map(|key| (format!("key {} for {}", key.fingerprint, key.user), key.comment.clone()))
-        .collect()
+    let name = |key: &Key| {
+        let options = key.options.as_ref().map(|options| format!(" with {options}"));
+        format!("key {} for {}{}", key.fingerprint, key.user, options.unwrap_or_default())
+    };
+    keys.map(|key| (name(key), key.comment.clone())).collect()
 }
 
 /// What may be told of a file that may be secret.

@@ -1,6 +1,6 @@
 //! What a squashfs holds: paths, modes and owners, without the bytes of files. The `backhand` crate reads it.
 
-use std::io::BufReader;
+use std::io::{BufReader, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use backhand::{BackhandError, FilesystemReader, InnerNode, Node};
@@ -17,6 +17,31 @@ use crate::units::{ByteRange, u64_len};
 /// A squashfs that cannot be read.
 pub fn members<I: ReadAt>(image: &I, at: ByteRange) -> Result<Vec<Member>> {
     opened(image, at, |found| Ok(found.files().filter_map(member).collect()))
+}
+
+/// Those of a squashfs whose paths are `wanted`, files with their bytes up to a limit.
+///
+/// # Errors
+/// A squashfs that cannot be read.
+pub fn files<I: ReadAt>(
+    image: &I,
+    at: ByteRange,
+    limit: u64,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Member>> {
+    opened(image, at, |found| {
+        let mut all = Vec::new();
+        for node in found.files() {
+            let Some(mut member) = member(node).filter(|member| wanted(&member.path)) else {
+                continue;
+            };
+            if let (Kind::File(bytes), InnerNode::File(file)) = (&mut member.kind, &node.inner) {
+                found.file(file).reader().take(limit).read_to_end(bytes)?;
+            }
+            all.push(member);
+        }
+        Ok(all)
+    })
 }
 
 /// What `of` makes of a squashfs that stands in an image.

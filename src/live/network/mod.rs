@@ -37,7 +37,12 @@ pub(super) fn has_network_manager(facts: &Facts) -> bool {
 /// Puts a profile in. `NetworkManager` reads none that others than root could read.
 pub(super) fn put_profile(edits: &mut Edits, name: &str, text: String) {
     edits.root.put(Member::directory(PROFILES, 0o700));
-    edits.root.file(&format!("{PROFILES}/remaster-{name}.nmconnection"), 0o600, text);
+    edits.root.file(&profile_path(name), 0o600, text);
+}
+
+/// Where it stands.
+pub(super) fn profile_path(name: &str) -> String {
+    format!("{PROFILES}/remaster-{name}.nmconnection")
 }
 
 /// An interface with what it gets.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{BaseFacts, File, Manifest, content_id, files_of, keys_of, recipe_id};
+use super::{BaseFacts, File, Manifest, content_id, files_of, keys_of, keys_of_folder, recipe_id};
+use crate::image::ReadAt;
 use crate::image::digest::Digest;
 use crate::iso::injected::Stamped;
 use crate::recipe::edits::Edits;
+use crate::stamp::key_files::KeyFiles;
 
 /// Something that is not as the manifest says.
 #[derive(Clone, Debug)]
@@ -16,8 +18,12 @@ pub struct Fault {
     pub found: String,
 }
 
-/// The first of what a manifest says that does not hold for what was put into an image; `base` is its base.
-pub fn first_fault(manifest: &Manifest, stamped: &Stamped, base: BaseFacts) -> Option<Fault> {
+/// The first of what a manifest says that does not hold for what was put into an `image`; `base` is its base.
+pub fn first_fault<I: ReadAt>(
+    manifest: &Manifest,
+    (image, stamped): (&I, &Stamped),
+    base: BaseFacts,
+) -> Option<Fault> {
     let mut edits = Edits::default();
     stamped.root.iter().cloned().for_each(|member| edits.root.put(member));
     let fault = |what, found| Some(Fault { what, found });
@@ -29,13 +35,24 @@ pub fn first_fault(manifest: &Manifest, stamped: &Stamped, base: BaseFacts) -> O
     let same = [
         ("the size", stamped.undo.stamped_size == manifest.size),
         ("the base", facts == manifest.base),
-        ("the keys", keys_of(&edits) == manifest.keys),
+        ("the keys", are_keys_of(manifest, (image, stamped), &edits)),
         ("whether it is private", !(edits.is_private() && manifest.private == Some(false))),
         ("the recipe id", is_id_of(manifest, recipe, manifest.inputs.as_ref(), recipe_id)),
         ("the content id", is_id_of(manifest, content, Some(&manifest.edits), content_id)),
     ];
     let (what, _) = same.into_iter().find(|(_, same)| !same)?;
     fault(what, "something else".into())
+}
+
+/// Whether the keys are those of all files, or those that earlier versions listed.
+fn are_keys_of<I: ReadAt>(
+    manifest: &Manifest,
+    (image, stamped): (&I, &Stamped),
+    edits: &Edits,
+) -> bool {
+    let attached = stamped.attached.iter().map(|(path, at)| (path.as_str(), *at));
+    let files = KeyFiles::of_root(stamped.root.iter()).with_attached(image, attached);
+    manifest.keys == keys_of(&files) || manifest.keys == keys_of_folder(edits)
 }
 
 /// The first path that the one list has otherwise than the other, or not at all.

@@ -20,10 +20,10 @@ use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::image::digest::Digest;
-use crate::keys;
 use crate::live;
 use crate::recipe::edits::Edits;
 use crate::stamp::base_image::BaseImage;
+use crate::stamp::key_files::KeyFiles;
 use crate::units::ByteRange;
 
 use blocks::Blocks;
@@ -149,23 +149,27 @@ impl BaseFacts {
     }
 }
 
-/// The keys of the files that NixOS's sshd reads, also on some of several machines only; each once.
-pub(super) fn keys_of(edits: &Edits) -> Vec<Key> {
+/// The keys of all files that NixOS's sshd reads, also on some of several machines only; each once for each user.
+pub(super) fn keys_of(files: &KeyFiles) -> Vec<Key> {
+    let logins = files.logins();
     let mut found: Vec<Key> = Vec::new();
     for user in ["nixos", "root"] {
-        let path = format!("etc/ssh/authorized_keys.d/{user}");
-        let is_read = |member: &&Member| live::on_some_machine(&member.path) == path;
-        for member in edits.root.members().filter(is_read) {
-            let Kind::File(bytes) = &member.kind else { continue };
-            let Ok(gathered) = keys::parse("authorized_keys", bytes) else { continue };
-            let keys = gathered.keys.keys();
-            let keys =
-                keys.map(|key| Key { user: user.into(), fingerprint: key.fingerprint.clone() });
-            let new: Vec<Key> = keys.filter(|key| !found.contains(key)).collect();
-            found.extend(new);
+        for login in logins.of(user) {
+            let key = Key { user: user.into(), fingerprint: login.key.fingerprint.clone() };
+            if !found.contains(&key) {
+                found.push(key);
+            }
         }
     }
     found
+}
+
+/// The keys that earlier versions listed: those of one folder alone.
+pub(super) fn keys_of_folder(edits: &Edits) -> Vec<Key> {
+    let is_read = |member: &&Member| {
+        live::on_some_machine(&member.path).starts_with("etc/ssh/authorized_keys.d/")
+    };
+    keys_of(&KeyFiles::of_root(edits.root.members().filter(is_read)))
 }
 
 /// The files of the live system's root.

@@ -44,7 +44,7 @@ fn claims<I: ReadAt>(base: &BaseImage<&I>, manifest: &Manifest) -> Result<()> {
     let Some(stamped) = base.injected() else {
         return Err(differs("the image", 0, "a base with nothing put in", "a stamped image"));
     };
-    match first_fault(manifest, stamped, BaseFacts::gather(base)?) {
+    match first_fault(manifest, (base.original().base(), stamped), BaseFacts::gather(base)?) {
         None => Ok(()),
         Some(Fault { what, found }) => Err(differs(what, 0, found, "what the manifest says")),
     }

@@ -2,7 +2,7 @@
 //! only a recipe that makes the same ones again counts.
 
 use crate::boot::config::Config;
-use crate::boot::entry_args::{added_ports, check_named, is_selected};
+use crate::boot::entry_args::{added_ports, check_named, is_named, is_selected};
 use crate::boot::kernel_args;
 use crate::boot::menu::Started;
 use crate::error::{Advice, Error, Result};
@@ -145,11 +145,16 @@ fn makes<B: ReadAt + Clone>(base: &BaseImage<B>, recipe: &Recipe, new: &[Config]
 fn candidates(old: &[Config], new: &[Config]) -> Vec<Recipe> {
     let mut all = Vec::new();
     // From the last to the first that is tried.
-    for (replaced, has_ports) in [(false, false), (true, false), (false, true), (true, true)] {
+    for number in 0..8_u8 {
+        let asked = Asked {
+            is_replaced: number & 1 != 0,
+            has_ports: number & 2 != 0,
+            is_of_some: number & 4 == 0,
+        };
         let plain = Recipe {
             timeout: timeout(old, new),
             name: name(old, new),
-            ..with_arguments(old, new, replaced, has_ports)
+            ..with_arguments(old, new, &asked)
         };
         let entry = default_entry(old, new);
         all.extend(entry.map(|entry| Recipe { default_entry: Some(entry), ..plain.clone() }));
@@ -206,13 +211,29 @@ fn called(entry: &Entry) -> String {
     entry.label.as_ref().map_or_else(|| entry.path(), |label| label.text.clone())
 }
 
-/// Arguments and ports. `replaced`: what went and came under one name was replaced. `has_ports`: consoles are ports.
-fn with_arguments(old: &[Config], new: &[Config], replaced: bool, has_ports: bool) -> Recipe {
+/// The same where the name must be that of no `other` entry, of whose name it may be a part.
+fn called_apart(entry: &Entry, others: &[&Entry]) -> String {
+    let is_own = |name: &String| !others.iter().any(|other| is_named(other, name));
+    Some(called(entry)).filter(is_own).unwrap_or_else(|| entry.path())
+}
+
+/// How what is found in menus may have been asked for.
+struct Asked {
+    /// What went and came under one name was replaced.
+    is_replaced: bool,
+    /// Consoles are ports.
+    has_ports: bool,
+    /// The entries that changed were chosen; else those that did not change had nothing to change.
+    is_of_some: bool,
+}
+
+/// Arguments and ports.
+fn with_arguments(old: &[Config], new: &[Config], asked: &Asked) -> Recipe {
     let mut recipe = Recipe::default();
     let all: Vec<(&Entry, Difference)> =
         pairs(old, new).map(|(old, new)| (old, difference(old, new))).collect();
     let mut ports = pairs(old, new).map(|(old, new)| added_ports(old, new));
-    let ports = ports.find(|found| has_ports && !found.is_empty()).unwrap_or_default();
+    let ports = ports.find(|found| asked.has_ports && !found.is_empty()).unwrap_or_default();
     let has_serial = !ports.is_empty();
     let without = |mut found: Difference| {
         found.added.retain(|text| !(has_serial && text.starts_with("console=")));
@@ -224,8 +245,11 @@ fn with_arguments(old: &[Config], new: &[Config], replaced: bool, has_ports: boo
         all.into_iter().map(|(entry, found)| (entry, without(found))).collect();
     let changed = || all.iter().filter(|(_, found)| *found != Difference::default());
     let Some((_, found)) = changed().next() else { return recipe };
-    if changed().count() != all.len() && !found.added.is_empty() {
-        recipe.entry = changed().map(|(entry, _)| called(entry)).collect();
+    if changed().count() != all.len() && asked.is_of_some {
+        let others = all.iter().filter(|(_, found)| *found == Difference::default());
+        let others: Vec<&Entry> = others.map(|(entry, _)| *entry).collect();
+        recipe.entry = changed().map(|(entry, _)| called_apart(entry, &others)).collect();
+        recipe.entry.sort();
         recipe.entry.dedup();
     }
     let deleted = changed().flat_map(|(_, found)| found.deleted.iter().cloned());
@@ -235,7 +259,7 @@ fn with_arguments(old: &[Config], new: &[Config], replaced: bool, has_ports: boo
         }
     }
     recipe.karg.clone_from(&found.added);
-    if replaced {
+    if asked.is_replaced {
         replace(&mut recipe);
     }
     recipe

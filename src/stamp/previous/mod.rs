@@ -11,19 +11,11 @@ use crate::error::{Advice, Error, Result};
 use crate::formats::boot_config::Entry;
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
-use crate::keys::{self, Gathered, KeyError, Source};
+use crate::keys::{self, Gathered, KEY_FILES, KeyError, Source};
 use crate::live::{self, Carried, Facts};
-use crate::recipe::{Inject, Recipe};
+use crate::recipe::{Inject, Recipe, setting};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::manifest::found;
-
-/// The files of keys that a recipe makes. They are alike; others are files of the user's.
-const KEYS: [&str; 4] = [
-    "etc/ssh/authorized_keys.d/root",
-    "etc/ssh/authorized_keys.d/nixos",
-    "root/.ssh/authorized_keys",
-    "home/nixos/.ssh/authorized_keys",
-];
 
 const SHADOW: &str = "etc/shadow";
 
@@ -37,6 +29,8 @@ pub struct PreviousStamp {
     /// The entries of the original's menus.
     entries: Vec<Entry>,
     root: Vec<Member>,
+    /// Whether there are squashfs files beside that.
+    has_attached: bool,
     private: bool,
 }
 
@@ -53,7 +47,7 @@ impl PreviousStamp {
         let mut recipe = Recipe::default();
         menus::read(base, &mut recipe)?;
         read_keys(base, &root, &mut recipe)?;
-        read_settings(&root, &mut recipe);
+        read_settings(&root, &mut recipe)?;
         read_defaults(&root, &mut recipe);
         let manifest = found.as_ref().map(|found| &found.manifest);
         let digested = manifest.is_some_and(|manifest| manifest.blocks.is_some());
@@ -63,6 +57,7 @@ impl PreviousStamp {
             recipe,
             entries: menus::entries(base),
             root,
+            has_attached: !stamped.attached.is_empty(),
             private: manifest.is_none_or(|manifest| manifest.private != Some(false)),
         }))
     }
@@ -192,6 +187,27 @@ impl PreviousStamp {
             || (asked.inject == Some(Inject::Archive) && before.inject == Some(Inject::Credential))
     }
 
+    /// Refuses what says something of networks or stores that are not given with it: those of the image stay as they are.
+    ///
+    /// # Errors
+    /// That, if the image has some.
+    pub fn check_beside(&self, asked: &Recipe) -> Result<()> {
+        let names = asked.set_names();
+        let of_wifi = names.iter().find(|name| name.starts_with("wifi-"));
+        let of_wifi = of_wifi.filter(|_| asked.wifi.is_empty() && self.has_wifi());
+        let of_stores = names.iter().find(|name| *name == "path");
+        let of_stores = of_stores.filter(|_| asked.store.is_empty() && self.has_attached);
+        let (name, what, with) = match (of_wifi, of_stores) {
+            (Some(name), _) => (name, "networks", setting!(wifi)),
+            (None, Some(name)) => (name, "stores", setting!(store)),
+            (None, None) => return Ok(()),
+        };
+        let what = format!(
+            "is for the {what} that are given with it: those of the image stay as they are"
+        );
+        Err(asked.fault(name, 0, what, format!("give all of them again, too, to {with}")))
+    }
+
     /// What stays as a recipe, with its networks or without them.
     fn before(&self, with_networks: bool) -> Recipe {
         let before = self.recipe.clone();
@@ -208,9 +224,26 @@ impl PreviousStamp {
         }
     }
 
-    fn has_wifi(&self) -> bool {
+    /// A recipe that makes the files of all networks. What opens the wireless ones is not known.
+    fn with_all_networks(&self) -> Recipe {
+        let wifi = self.wifi();
+        let has_wifi = !wifi.is_empty();
+        Recipe {
+            key: self.keys.clone(),
+            wifi,
+            wifi_open: has_wifi.then_some(true),
+            wifi_country: has_wifi.then(|| "DE".to_owned()),
+            ..self.before(true)
+        }
+    }
+
+    fn wifi(&self) -> Vec<String> {
         let root: Vec<&Member> = self.root.iter().collect();
-        live::settings(&root).iter().any(|(name, _)| name == "wifi")
+        live::wifi_names(&root)
+    }
+
+    fn has_wifi(&self) -> bool {
+        !self.wifi().is_empty()
     }
 
     /// The files that the recipe of before does not make, and the host keys.
@@ -220,12 +253,12 @@ impl PreviousStamp {
     pub fn carried(&self, facts: &Facts, asked: &Recipe) -> Result<Carried> {
         let before = Recipe { key: self.keys.clone(), ..self.before(false) };
         let keys = keys::parse("authorized_keys", self.keys.join("\n").as_bytes());
-        let made = live::paths_of(&before, keys.unwrap_or_default(), facts)?;
-        let again = asked.sets_networks();
-        let stays = |member: &&Member| {
-            let is_made_anew = again && live::is_of_networks(&member.path);
-            !is_made_anew && !made.contains(&member.path)
-        };
+        let keys = keys.unwrap_or_default();
+        let mut made = live::paths_of(&before, keys.clone(), facts)?;
+        if asked.sets_networks() {
+            made.extend(live::paths_of(&self.with_all_networks(), keys, facts)?);
+        }
+        let stays = |member: &&Member| !made.contains(&member.path);
         let members = self.root.iter().filter(stays).cloned().collect();
         Carried::from_members(members, self.private, asked)
     }
@@ -252,8 +285,10 @@ fn text<'a>(root: &'a [Member], path: &str) -> Option<std::borrow::Cow<'a, str>>
 
 /// The keys that are let in: in files of the live system, or else in the menus.
 fn read_keys<B: ReadAt>(base: &BaseImage<B>, root: &[Member], recipe: &mut Recipe) -> Result<()> {
-    let [first, others @ ..] = KEYS.map(|path| text(root, path));
+    let [first, others @ ..] = KEY_FILES.map(|file| text(root, file.path));
     let in_files = first.filter(|first| others.iter().all(|other| other.as_ref() == Some(first)));
+    // Comments, and lines that are not understood, are of no recipe: such files stay as they are.
+    let in_files = in_files.filter(|text| text.lines().all(|line| key_of(line).is_some()));
     let keys = match (in_files, menus::keys(base)) {
         (Some(text), _) => text.into_owned(),
         (None, Some(text)) => {
@@ -288,7 +323,8 @@ fn prints(found: &Gathered) -> Vec<String> {
     found.keys.keys().map(|key| key.fingerprint.clone()).collect()
 }
 
-fn read_settings(root: &[Member], recipe: &mut Recipe) {
+/// What a recipe says of settings. None may be lost.
+fn read_settings(root: &[Member], recipe: &mut Recipe) -> Result<()> {
     let root: Vec<&Member> = root.iter().collect();
     let mut alike = Vec::new();
     for (name, value) in live::settings(&root) {
@@ -305,11 +341,18 @@ fn read_settings(root: &[Member], recipe: &mut Recipe) {
             "bond" => recipe.bond.push(value),
             "mtu" => recipe.mtu.push(value),
             "dns" => recipe.dns.push(value),
-            // Those of wireless networks have secrets, and stay as they are.
-            _ => {}
+            // Those of wireless networks have secrets, and stay as files. Images for several machines are refused.
+            "wifi" | "wifi-country" | "machine" => {}
+            other => {
+                return Err(Error::Usage {
+                    what: format!("the image has the setting {other} {value}, which is not known"),
+                    hint: Advice::ReplaceAll,
+                });
+            }
         }
     }
     recipe.serial = all_ports(&recipe.serial, alike);
+    Ok(())
 }
 
 /// All serial ports: the kernel's consoles, and ports of which there are several of a kind. The kernel's console is the
@@ -374,6 +417,29 @@ mod tests {
         assert_eq!(all(&["S0"], &["S1", "S0"]), "S1 S0");
         assert_eq!(all(&["h0", "S0"], &["S1", "S0"]), "S1 h0 S0");
         assert_eq!(all(&["S0", "h0"], &["S1", "S0"]), "S1 S0 h0");
+    }
+
+    #[test]
+    fn every_setting_is_read_or_refused() {
+        let settings = "hostname=a\ntimezone=UTC\nkeymap=de\nlocale=C\nconsole_font=f\n";
+        let network =
+            "- address 10.0.0.2/8\n- gateway 10.0.0.1\nb bond a,c\n- mtu 9\n- dns 1.1.1.1\n";
+        let root = |settings: &str| {
+            [
+                Member::file("etc/remaster/settings", 0o644, settings),
+                Member::file("etc/remaster/network", 0o644, network),
+                Member::file("etc/remaster/wifi", 0o644, "41\n"),
+            ]
+        };
+        let mut recipe = Recipe::default();
+        read_settings(&root(settings), &mut recipe).unwrap();
+        let given = recipe.set_names().join(" ");
+        assert_eq!(
+            given,
+            "hostname timezone keymap locale console-font address gateway bond mtu dns"
+        );
+        let unknown = read_settings(&root("of_tomorrow=x\n"), &mut recipe).unwrap_err().to_string();
+        assert_eq!(unknown, "the image has the setting of-tomorrow x, which is not known");
     }
 
     #[test]

@@ -21,9 +21,7 @@ use crate::cli::destination::{Destination, wrote};
 use crate::cli::job;
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
-use crate::cli::summary::{
-    host_keys_shown, keys_shown, taken_out, tell_taken_out, tree_settings_shown,
-};
+use crate::cli::summary::{host_keys_shown, put_in_tree_shown, taken_out, tell_taken_out};
 
 /// Writes the archive, packed as the given one.
 pub(crate) fn write(
@@ -45,8 +43,7 @@ pub(crate) fn write(
     let image = archive.outgoing();
     let changed = archive.changed();
     let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
-    let mut summary = keys_shown(&customization.keys);
-    summary.push_str(&tree_settings_shown(&edits, recipe));
+    let mut summary = put_in_tree_shown(customization, &edits, recipe);
     if let Some(does) = &archive.credential {
         let _ = writeln!(summary, "on the kernel's command line: {does}");
     }

@@ -59,7 +59,7 @@ impl Answer {
         let (given, is_alone) = (tree.injected_facts(), tree.is_initrd_alone());
         let is_given = !is_alone || given.facts().next().is_some();
         let lines = tree.arguments_shown().into_iter();
-        let found = keys(tree.root(), &tree.carried());
+        let found = keys((tree.image(), tree.root()), tree.attached(), &tree.carried());
         let line = |(script, words): (&str, Vec<String>)| {
             let words = if words.is_empty() { "none".to_owned() } else { words.join(" ") };
             format!("{words} ({script})")
@@ -176,9 +176,11 @@ fn shut_out(keys: &[Key]) -> Vec<String> {
     found
 }
 
-fn shown_key(key: &Key) -> String {
+/// A key with its comment and its options.
+pub(super) fn shown_key(key: &Key) -> String {
     let shown = format!("{} {} {}", key.algorithm, key.fingerprint, key.comment);
-    shown.trim_end().to_owned()
+    let options = key.options.as_ref().map(|options| format!(" with {options}"));
+    format!("{}{}", shown.trim_end(), options.unwrap_or_default())
 }
 
 /// What the manifest has beyond the usual, a line each.

@@ -78,7 +78,8 @@ fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
     } else if args.all {
         printer::print(&whole::text(&found))?;
     } else {
-        let given = BaseImage::open(file).map_err(|fault| file.at_fault(fault))?.injected_facts();
+        let given =
+            BaseImage::open(file).map_err(|fault| file.at_fault(fault))?.injected_facts()?;
         let more = format!("`remaster inspect --all {}` shows the rest\n", shell_quote(path));
         printer::print(&format!("{}{more}", Answer::of_report(&found, given).text()))?;
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use remaster::inspect::{Injected, Menu, Report, Signature};
 use remaster::units::format_bytes;
 
-use super::answer::{manifest, name};
+use super::answer::{manifest, name, shown_key};
 
 /// Each command line once, without what loaders add and without GRUB's variables.
 pub(super) fn kargs(report: &Report) -> String {
@@ -191,8 +191,8 @@ fn injected(text: &mut String, found: &Injected) {
     for key in &found.keys {
         let shut_out = key.shut_out.as_ref();
         let shut_out = shut_out.map(|why| format!(" (lets nobody in: {why})")).unwrap_or_default();
-        let (user, algorithm, print) = (key.user, &key.algorithm, &key.fingerprint);
-        let _ = writeln!(text, "  key for {user}: {algorithm} {print} {}{shut_out}", key.comment);
+        let shown = shown_key(key);
+        let _ = writeln!(text, "  key for {}: {shown}{shut_out}", key.user);
     }
     for setting in &found.settings {
         let _ = writeln!(text, "  {}: {}", setting.name, setting.value);

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
     if users.iter().flat_map(|(_, user)| user).any(|user| touches_stage_one(user, &shared)) {
         base.initrds().map_err(|fault| file.at_fault(fault))?;
     }
-    let before = base.injected_facts();
+    let before = base.injected_facts()?;
     let record = base::record(&args.base, &args.source)?;
     let facts = BaseFacts { record: record.as_ref(), image: &base, sha256 };
     let descriptor = args.descriptor.then(|| args.described(&facts)).transpose()?;
