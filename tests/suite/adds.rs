@@ -656,8 +656,11 @@ fn what_says_something_of_networks_is_refused_where_the_image_has_them_and_none_
         edit(&folder, asked).refused(2, "is for the networks that are given with it");
         assert!(folder.read("image") == before, "{asked}");
     }
-    edit(&folder, "--wifi Home --wifi-password-file psk").refused(2, "wifi Home (WPA3) was put in");
-    edit(&folder, "--wifi Home --wifi-open").refused(2, "wifi Home (WPA3) was put in before");
+    for other in ["--wifi-password-file psk", "--wifi-open"] {
+        let ended = edit(&folder, &format!("--wifi Home {other}"));
+        ended.err_says(2, "wifi Home (WPA3) was put in before, and cannot be kept");
+        assert!(folder.read("image") == before, "{other}");
+    }
     edit(&folder, "--wifi Home --wifi-password-file psk --wifi-wpa3 --wifi-country DE").done();
     let shown = run(&folder, "inspect image").done();
     assert!(shown.contains("set: wifi Home (WPA3)\n"), "{shown}");

@@ -130,7 +130,7 @@ fn the_options_of_a_key_are_shown_and_go_only_with_a_word() {
     let users = ["root", "nixos"].map(|user| (user.to_owned(), print(1), options.clone()));
     assert_eq!(reported(&folder, "image"), users);
     let again = said(&folder.run(&["image", "--key", "a.pub", "-o", "again"]));
-    let told = format!("key {} limited {with} is not given again: it is taken out", print(1));
+    let told = format!("key {} key 1 limited {with} is not given again: it is taken out", print(1));
     assert!(again.contains(&told), "{again}");
     let same = said(&folder.run(&["image", "--key", "limited.pub", "-o", "same"]));
     assert!(!same.contains("not given again"), "{same}");
