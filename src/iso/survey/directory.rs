@@ -51,7 +51,7 @@ pub(super) fn check(path: &str, records: &[Record], listed: &[Option<u64>]) -> R
 fn is_listed(header: &Header, listed: &BTreeSet<Option<u64>>) -> bool {
     let has_bytes = header.file_flags & DIRECTORY == 0 && header.data_length.get() != Some(0);
     let start = header.location_of_extent.get().map(|block| Lbn(block).bytes());
-    !has_bytes || listed.contains(&start)
+    !has_bytes || (start.is_some() && listed.contains(&start))
 }
 
 /// The refusal of two files of one name.
