@@ -356,7 +356,7 @@ impl Error {
             }
             _ => Self::malformed(what, at, fault.to_string(), expected),
         };
-        Self::bug_in(fault).unwrap_or(refused)
+        Self::own_in(fault).unwrap_or(refused)
     }
 
     /// An [`Error::Bug`] that the caller found.
@@ -374,11 +374,11 @@ impl Error {
         self
     }
 
-    /// Says what was being done when the operating system refused. An [`Error::Bug`] that came through an interface of
-    /// [`std::io`] stays one: the system did not refuse anything.
+    /// Says what was being done when the operating system refused. An [`Error::Bug`] or [`Error::Interrupted`] that came
+    /// through an interface of [`std::io`] stays one: the system did not refuse anything.
     pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
-        move |source| Self::bug_in(&source).unwrap_or(Self::Io { doing, source })
+        move |source| Self::own_in(&source).unwrap_or(Self::Io { doing, source })
     }
 
     /// A path below /dev where nothing is plugged in.
@@ -386,10 +386,11 @@ impl Error {
         Self::NotFound { what: format!("{}: no such device", path.display()), hint: Advice::PlugIn }
     }
 
-    /// The [`Error::Bug`] that came through an interface of [`std::io`], if it is one.
-    pub(crate) fn bug_in(fault: &io::Error) -> Option<Self> {
+    /// The [`Error::Bug`] or [`Error::Interrupted`] that came through an interface of [`std::io`], if it is one.
+    pub(crate) fn own_in(fault: &io::Error) -> Option<Self> {
         match fault.get_ref()?.downcast_ref()? {
             Self::Bug { what, at } => Some(Self::Bug { what: what.clone(), at }),
+            Self::Interrupted => Some(Self::Interrupted),
             _ => None,
         }
     }
@@ -455,6 +456,8 @@ impl Error {
     pub fn but(mut self, also: impl std::fmt::Display) -> Self {
         if let Self::Io { doing: told, .. }
         | Self::Usage { what: told, .. }
+        | Self::Unsafe { reason: told, .. }
+        | Self::Medium { reason: told, .. }
         | Self::Bug { what: told, .. } = &mut self
         {
             *told = format!("{told}, but {also}");

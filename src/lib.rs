@@ -62,6 +62,7 @@ pub use stamp::base_image::BaseImage;
 pub use stamp::planned_image::{ManifestOptions, PlannedImage};
 pub use stamp::stamped_image::StampedImage;
 
+mod access;
 mod advice;
 #[doc(hidden)]
 pub mod bases;
@@ -91,7 +92,10 @@ pub mod iso;
 #[doc(hidden)]
 pub mod keys;
 #[doc(hidden)]
+pub mod leftovers;
+#[doc(hidden)]
 pub mod live;
+mod lock;
 #[doc(hidden)]
 pub mod named_file;
 #[cfg(feature = "netboot")]

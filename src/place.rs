@@ -4,8 +4,11 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
 
 use crate::error::{Advice, Error, Result};
 use crate::units::u64_of;
@@ -17,7 +20,7 @@ const DEVICES: &str = "/dev";
 const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Standard output (`fd(4)`).
-const STANDARD_OUTPUT: [&str; 2] = ["/dev/stdout", "/dev/fd/1"];
+const STANDARD_OUTPUT: &str = "/dev/stdout";
 
 /// Bytes of a name where the filesystem does not tell (limits.h(0p), `NAME_MAX`).
 const LONGEST_NAME: u64 = 255;
@@ -39,6 +42,10 @@ const PACKED: [(&str, &str); 14] = [
     ("zst", "zstd"),
     ("zstd", "zstd"),
 ];
+
+/// Endings of the disks of virtual machines, and what `qemu-img` calls each.
+const VIRTUAL: [(&str, &str); 5] =
+    [("qcow2", "qcow2"), ("vdi", "vdi"), ("vhd", "vpc"), ("vhdx", "vhdx"), ("vmdk", "vmdk")];
 
 /// How a file of this name is packed, by its ending; none if it has no ending of a packed file.
 pub fn packing_of_name(path: &Path) -> Option<&'static str> {
@@ -64,6 +71,7 @@ pub fn check(path: &Path) -> Result<()> {
 /// # Errors
 /// The name has the ending of another packing: programs that go by names would fail on that file.
 pub fn check_name(path: &Path, packing: Option<&str>) -> Result<()> {
+    check_not_virtual(path)?;
     let Some(named) = packing_of_name(path).filter(|named| Some(*named) != packing) else {
         return Ok(());
     };
@@ -78,6 +86,22 @@ pub fn check_name(path: &Path, packing: Option<&str>) -> Result<()> {
     })
 }
 
+/// Nothing is written in a format of virtual machines, and programs that go by names would fail on what is.
+fn check_not_virtual(path: &Path) -> Result<()> {
+    let ending = path.extension().unwrap_or_default();
+    let Some((ending, format)) = VIRTUAL.iter().find(|(own, _)| ending.eq_ignore_ascii_case(own))
+    else {
+        return Ok(());
+    };
+    Err(Error::Usage {
+        what: format!("{} has the ending of a {ending} disk, which is not written", path.display()),
+        hint: format!(
+            "write an image that ends in .iso, then convert it: `qemu-img convert -f raw -O {format} IMAGE.iso IMAGE.{ending}`"
+        )
+        .into(),
+    })
+}
+
 /// Checks the place of a path, and not its name.
 ///
 /// # Errors
@@ -89,9 +113,14 @@ pub(crate) fn check_place(path: &Path) -> Result<()> {
     check_length(path, name)
 }
 
+/// Bytes that the name of `path` may have.
+pub(crate) fn longest_name(path: &Path) -> u64 {
+    rustix::fs::statvfs(folder_of(path)).map_or(LONGEST_NAME, |about| about.f_namemax)
+}
+
 /// A name that the filesystem does not take would only be refused once everything before it is written.
 fn check_length(path: &Path, name: &OsStr) -> Result<()> {
-    let most = rustix::fs::statvfs(folder_of(path)).map_or(LONGEST_NAME, |about| about.f_namemax);
+    let most = longest_name(path);
     if u64_of(name.len()) <= most {
         return Ok(());
     }
@@ -110,11 +139,20 @@ fn check_length(path: &Path, name: &OsStr) -> Result<()> {
 /// # Errors
 /// The path is below `/dev`, by whatever way it leads there, and not in shared memory.
 pub(crate) fn check_outside_devices(path: &Path) -> Result<()> {
+    if is_descriptor(path) {
+        return Err(Error::Usage {
+            what: format!(
+                "{} is an open file of a program, and not a place for a new one",
+                path.display()
+            ),
+            hint: Advice::StandardOutput,
+        });
+    }
     if path.file_name().is_none() || !holds_devices(&folder_of(path)) {
         return Ok(());
     }
     let shown = path.display();
-    if STANDARD_OUTPUT.iter().any(|own| path == Path::new(own)) {
+    if path == Path::new(STANDARD_OUTPUT) {
         return Err(Error::Usage {
             what: format!("{shown} is standard output, and not a file that can be made"),
             hint: Advice::StandardOutput,
@@ -132,20 +170,45 @@ pub(crate) fn check_outside_devices(path: &Path) -> Result<()> {
     })
 }
 
+/// Whether a path names an open file by its number, as `/dev/fd/1` does (proc(5), `/proc/PID/fd`).
+fn is_descriptor(path: &Path) -> bool {
+    let is_number =
+        path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.parse::<u32>().is_ok());
+    let is_list = |real: PathBuf| real.starts_with("/proc") && real.ends_with("fd");
+    is_number && fs::canonicalize(folder_of(path)).is_ok_and(is_list)
+}
+
 /// Whatever is made, only the last part of its path is made: a typo in the others would make folders unseen.
 fn check_folder(path: &Path) -> Result<()> {
     let folder = folder_of(path);
     match fs::metadata(&folder) {
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(Error::Usage {
-            what: format!(
-                "cannot make {}: the folder {} does not exist",
-                path.display(),
-                folder.display()
-            ),
-            hint: "check the path, or make the folder first, with `mkdir -p`".into(),
-        }),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(no_folder(path, &folder)),
         _ => Ok(()),
     }
+}
+
+fn no_folder(path: &Path, folder: &Path) -> Error {
+    Error::Usage {
+        what: format!(
+            "cannot make {}: the folder {} does not exist",
+            path.display(),
+            folder.display()
+        ),
+        hint: "check the path, or make the folder first, with `mkdir -p`".into(),
+    }
+}
+
+/// Checks that the path of a file does not end in a slash: then it means a folder, and no file can have it.
+pub(crate) fn check_file(path: &Path) -> Result<()> {
+    if path.as_os_str().as_bytes().ends_with(b"/") && fs::symlink_metadata(path).is_err() {
+        return Err(no_folder(path, path));
+    }
+    Ok(())
+}
+
+/// Whether this user may make files in a folder.
+pub(crate) fn may_write_into(folder: &Path) -> bool {
+    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
 /// The folder that a path names an entry of.
@@ -191,7 +254,22 @@ mod tests {
             let fault = check(path).unwrap_err().to_string();
             assert!(fault.contains("no such device"), "{fault}");
         }
-        assert!(check(Path::new("/dev/stdout")).is_err());
+        for path in ["/dev/stdout", "/dev/fd/1", "/dev/fd/63", "/proc/self/fd/1"] {
+            let told = check(Path::new(path)).unwrap_err().to_string();
+            assert!(told.contains("standard output") || told.contains("open file"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_a_virtual_disk_and_a_file_that_ends_in_a_slash_are_refused() {
+        for name in ["a.qcow2", "a.VMDK", "a.vdi", "a.vhd", "a.vhdx"] {
+            let told = check_name(Path::new(name), None).unwrap_err();
+            let hint = told.advice().and_then(Advice::words).unwrap_or_default();
+            assert!(told.to_string().contains("is not written"), "{told}");
+            assert!(hint.contains("qemu-img convert -f raw -O "), "{hint}");
+        }
+        let told = check_file(Path::new("no-such/")).unwrap_err().to_string();
+        assert_eq!(told, "cannot make no-such/: the folder no-such/ does not exist");
     }
 
     #[test]

@@ -12,3 +12,11 @@ pub fn folder() -> PathBuf {
     let default = || if Path::new(ON_DISK).is_dir() { ON_DISK } else { "/tmp" };
     named.map_or_else(|| default().into(), PathBuf::from)
 }
+
+/// What is done there, for messages: it names `TMPDIR`, where that is what names the folder.
+pub fn doing() -> String {
+    let folder = folder();
+    let whence =
+        env::var_os("TMPDIR").filter(|name| !name.is_empty()).map(|_| ", which TMPDIR names");
+    format!("write temporary files into {}{}", folder.display(), whence.unwrap_or_default())
+}

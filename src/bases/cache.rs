@@ -6,13 +6,13 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::CatalogEntry;
 use crate::error::{Advice, Error, Result};
 use crate::file_state::FileState;
+use crate::lock;
 use crate::place;
 use crate::progress::Progress;
 
@@ -210,17 +210,13 @@ impl Cache {
         place::check_outside_devices(&self.folder)?;
         fs::create_dir_all(&self.folder).map_err(Error::io(format!("make the folder {shown}")))?;
         let path = self.folder.join(format!("{name}.lock"));
-        let doing = || format!("lock {}", path.display());
         let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(Error::io(doing()))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Usage {
-                what: format!("another remaster is fetching {name}"),
-                hint: "wait until it is done".into(),
-            }),
-            Err(fault) => Err(Error::io(doing())(fault.into())),
-        }
+        let file = file.map_err(Error::io(format!("lock {}", path.display())))?;
+        lock::take(&file, &path, || Error::Usage {
+            what: format!("another remaster is fetching {name}"),
+            hint: "wait until it is done".into(),
+        })?;
+        Ok(Lock { _file: file })
     }
 }
 

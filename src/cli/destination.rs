@@ -231,6 +231,11 @@ pub(crate) fn of_flag(flag: &str) -> impl Fn(Error) -> Error + '_ {
     }
 }
 
+/// The place of a file that another flag than -o names, and that gives way.
+pub(crate) fn place_of(path: &Path, flag: &str) -> Result<Output> {
+    Output::of_bytes(path, OverwritePolicy::Replace).map_err(of_flag(flag))
+}
+
 /// Standard output for an image. Not [`io::Stdout`], which looks through all bytes for the end of a line, and then writes
 /// in two parts.
 pub(crate) fn pipe() -> Result<File> {

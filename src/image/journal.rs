@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::error::{Advice, Error, Result};
+use crate::place;
+use crate::units::u64_of;
 
 /// The user who may do everything.
 const ROOT: u32 = 0;
@@ -65,9 +67,30 @@ pub fn open(image: &Path) -> Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// The image may be no file, or in no folder.
+/// The image may be no file, or in no folder; or its journal would have a name that is too long to be there.
 fn is_absent(fault: &io::Error) -> bool {
-    matches!(fault.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    matches!(fault.kind(), NotFound | NotADirectory | InvalidFilename)
+}
+
+/// Checks that a journal can lie beside an image.
+///
+/// # Errors
+/// The filesystem takes no name that is so long.
+pub(crate) fn check_name(image: &Path) -> Result<()> {
+    let journal = path_beside(image);
+    let bytes = journal.file_name().unwrap_or_default().len();
+    let most = place::longest_name(&journal);
+    if u64_of(bytes) <= most {
+        return Ok(());
+    }
+    let name = image.file_name().unwrap_or_default().display();
+    Err(Error::Usage {
+        what: format!(
+            "{name} has too long a name to be edited in place: the journal of the edit would have a name of {bytes} bytes, and the filesystem takes at most {most}"
+        ),
+        hint: "rename the image, or write another one".into(),
+    })
 }
 
 /// A journal is obeyed if it is a file of whoever owns the image, of root or of this user, and nobody else writes

@@ -5,11 +5,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::RenameFlags;
-
-use super::file::{OverwritePolicy, sync_folder};
-use super::temp_file::{free_name, rename};
+use super::file::{OverwritePolicy, open_to_sync, sync_folder};
+use super::temp_file::{exchange, free_name};
 use crate::error::{Advice, Error, Result};
+use crate::leftovers::Leftover;
 use crate::place;
 
 /// A folder that is being filled and has a passing name; it goes away with this unless it is published.
@@ -22,25 +21,31 @@ pub struct TempDir {
     names: Vec<String>,
     synced: bool,
     done: bool,
+    /// Removes it if the program ends at once.
+    #[expect(dead_code, reason = "it does what it is for when it is dropped")]
+    leftover: Leftover,
 }
 
 impl TempDir {
     /// Makes a folder for a place. What is there is looked at before any work is done: only an empty folder
-    /// gives way, and, with [`OverwritePolicy::Replace`], one that has no other files than `names`.
-    pub fn new(target: &Path, existing: OverwritePolicy, names: &[&str]) -> Result<Self> {
+    /// gives way, and, with [`OverwritePolicy::Replace`], one that has no other files than `names`. One that is not
+    /// `synced` can be empty or broken after a power cut soon afterwards.
+    pub fn new(
+        target: &Path,
+        existing: OverwritePolicy,
+        names: &[&str],
+        synced: bool,
+    ) -> Result<Self> {
         check(target, existing, names)?;
         let parent = place::folder_of(target);
         let path = free_name(&parent);
+        if synced {
+            open_to_sync(&parent)?;
+        }
         fs::create_dir(&path).map_err(Error::io(format!("write into {}", parent.display())))?;
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Ok(Self { path, target: target.to_owned(), existing, names, synced: true, done: false })
-    }
-
-    /// The same without waiting for the disk: a power cut soon afterwards can leave an empty or broken folder.
-    #[must_use]
-    pub fn without_sync(mut self) -> Self {
-        self.synced = false;
-        self
+        let (target, leftover) = (target.to_owned(), Leftover::path(&path));
+        Ok(Self { path, target, existing, names, synced, done: false, leftover })
     }
 
     /// Where files are to be written.
@@ -60,7 +65,7 @@ impl TempDir {
             Err(fault) if !is_taken(&fault) => return Err(doing()(fault)),
             Err(_) if self.existing == OverwritePolicy::Refuse => return Err(taken(&self.target)),
             Err(_) => {
-                let exchange = || rename(&self.path, &self.target, RenameFlags::EXCHANGE);
+                let exchange = || exchange(&self.path, &self.target);
                 exchange().map_err(doing())?;
                 // What was there before has the passing name now. Others may have written into it meanwhile.
                 let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
@@ -103,6 +108,24 @@ fn taken(target: &Path) -> Error {
     }
 }
 
+fn not_a_folder(target: &Path) -> Error {
+    Error::Usage {
+        what: format!("{} already exists, and is not a folder", target.display()),
+        hint: Advice::OtherOutput,
+    }
+}
+
+/// Checks that what stands in the place of a folder that is filled, if anything does, is a folder.
+///
+/// # Errors
+/// Something else, such as a link that leads nowhere.
+pub(crate) fn check_folder(target: &Path) -> Result<()> {
+    if fs::symlink_metadata(target).is_ok() && !target.is_dir() {
+        return Err(not_a_folder(target));
+    }
+    Ok(())
+}
+
 /// Whether a folder of files of these names can be put in a place; nothing is written.
 ///
 /// # Errors
@@ -126,10 +149,7 @@ fn check_contents(
     let found: Vec<OsString> = match fs::read_dir(path) {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(fault) if fault.kind() == io::ErrorKind::NotADirectory => {
-            return Err(Error::Usage {
-                what: format!("{} already exists, and is not a folder", target.display()),
-                hint: Advice::OtherOutput,
-            });
+            return Err(not_a_folder(target));
         }
         found => found
             .and_then(|found| found.map(|entry| Ok(entry?.file_name())).collect())
@@ -157,7 +177,7 @@ mod tests {
         let target = folder.path().join("made");
         fs::create_dir(&target).unwrap();
         fs::write(target.join("kernel"), "old").unwrap();
-        let draft = || TempDir::new(&target, OverwritePolicy::Replace, &["kernel"]).unwrap();
+        let draft = || TempDir::new(&target, OverwritePolicy::Replace, &["kernel"], true).unwrap();
         let mut drafts = [draft(), draft()].into_iter();
         fs::write(target.join("precious"), "mine").unwrap();
         let told = drafts.next().unwrap().publish().unwrap_err().to_string();

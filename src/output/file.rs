@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, RenameFlags};
@@ -12,6 +12,7 @@ use super::fill::{Fill, fill, fill_and_sync};
 pub use super::naming::{StagedFile, publish};
 pub use super::temp_file::FileAccess;
 use super::temp_file::{TempFile, flags, rename};
+use crate::access;
 use crate::error::{Advice, Error, Result};
 use crate::image::{ImageFile, ReadAt};
 use crate::output::Outgoing;
@@ -69,6 +70,7 @@ impl Output {
     }
 
     fn checked(path: &Path, existing: OverwritePolicy, goes: &str) -> Result<Self> {
+        place::check_file(path)?;
         let here = fs::symlink_metadata(path);
         let is_link = here.is_ok_and(|found| found.is_symlink());
         // What a link leads to is not touched: the link itself gives way. Below /dev nothing does.
@@ -210,20 +212,15 @@ impl Output {
 
     /// A file without a name, for this place.
     pub(super) fn draft(&self, readers: FileAccess) -> Result<TempFile> {
+        if self.synced {
+            open_to_sync(&self.folder)?;
+        }
         TempFile::open(&self.folder, readers)
     }
 
     /// Brings a file to the disk, where that is waited for.
     pub(super) fn sync(&self, file: &File) -> io::Result<()> {
         if self.synced { file.sync_all() } else { Ok(()) }
-    }
-
-    /// Makes the name durable, where that is waited for.
-    pub(super) fn sync_folder(&self) -> Result<()> {
-        if !self.synced {
-            return Ok(());
-        }
-        sync_folder(&self.folder, &self.path)
     }
 
     /// Gives the finished file its name.
@@ -241,6 +238,16 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Opens a folder whose names are to be brought to the disk, before anything is written there.
+///
+/// # Errors
+/// One that may be written to and not read cannot be opened for that (fsync(2)).
+pub(super) fn open_to_sync(folder: &Path) -> Result<File> {
+    let doing =
+        format!("open the folder {}, to bring to the disk what is written there", folder.display());
+    File::open(folder).map_err(Error::io(doing))
 }
 
 /// Makes the name of something durable that is in its place already.
@@ -265,15 +272,13 @@ pub fn write_bytes(path: &Path, bytes: &[u8], existing: OverwritePolicy) -> Resu
 
 /// Closes a folder to everyone but its owner.
 pub fn keep_folder_from_others(path: &Path) -> Result<()> {
-    let closed = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
-    closed.map_err(Error::io(format!("close {} to others", path.display())))
+    access::close_folder(path)
 }
 
 /// Whether nobody but its owner looks into a folder.
 pub fn is_kept_from_others(path: &Path) -> Result<bool> {
     let about = fs::metadata(path).map_err(Error::io(format!("look at {}", path.display())))?;
-    let is_open = about.permissions().mode() & 0o077 != 0;
-    Ok(!is_open)
+    Ok(access::is_closed(&about))
 }
 
 /// Whether a name is that of a packed tar archive.
@@ -294,9 +299,7 @@ pub fn keep_from_others(path: &Path) -> Result<bool> {
         }
         opened => {
             let file = opened.map_err(Error::io(doing()))?;
-            let only = fs::Permissions::from_mode(0o600);
-            file.set_permissions(only).map_err(Error::io(doing()))?;
-            Ok(true)
+            access::close(&file, &path.display().to_string()).map(|()| true)
         }
     }
 }

@@ -16,17 +16,18 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 
+use crate::access;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::image::journal;
 use crate::image::patched::PatchedImage;
 use crate::image::{self, ImageFile, ReadAt};
+use crate::lock;
 use crate::output::Outgoing;
 use crate::output::file::{FileAccess, Output, OverwritePolicy, sync_folder};
 use crate::output::reserve;
@@ -81,12 +82,11 @@ impl InPlaceEdit {
         let real = fs::canonicalize(path).map_err(Error::io(doing()))?;
         let file =
             File::options().read(true).write(true).open(&real).map_err(Error::io(doing()))?;
-        // The kernel takes this lock away with the process: an edit that was killed keeps nobody out.
-        let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-        locked.map_err(|_| Error::Usage {
+        lock::take(&file, path, || Error::Usage {
             what: format!("{} is being edited by another program", path.display()),
             hint: "wait until that is done".into(),
         })?;
+        journal::check_name(&real)?;
         Ok(Self { file, path: real })
     }
 
@@ -105,9 +105,7 @@ impl InPlaceEdit {
 
     /// Closes the file to everyone but its owner.
     fn keep_from_others(&self) -> Result<()> {
-        let own = fs::Permissions::from_mode(0o600);
-        let doing = || format!("close {} to others", self.path.display());
-        self.file.set_permissions(own).map_err(Error::io(doing()))
+        access::close(&self.file, &self.path.display().to_string())
     }
 
     /// Makes the file this image, which may be made from that very file; how many bytes differed and
@@ -122,9 +120,10 @@ impl InPlaceEdit {
         progress: &dyn Progress,
     ) -> Result<Option<u64>> {
         let image = outgoing.image();
-        // What is put in may be secret.
         let place = Output::of_bytes(&journal::path_beside(&self.path), OverwritePolicy::Refuse)?;
-        let draft = place.draft(FileAccess::Owner)?;
+        let is_private = outgoing.is_private();
+        let readers = if is_private { FileAccess::Owner } else { FileAccess::OwnerIfPossible };
+        let draft = place.draft(readers)?;
         let bytes = self.record(&draft, image, progress)?;
         image.check_unchanged()?;
         if bytes == 0 && self.size()? == image.size() {
@@ -142,10 +141,18 @@ impl InPlaceEdit {
         // Before the first byte of a secret is in it, and only if there is room for the edit.
         let closed = if outgoing.is_private() { self.keep_from_others() } else { Ok(()) };
         let published = || place.publish(draft).map_err(|fault| place.not_written(fault));
-        closed.and_then(|()| published()).inspect_err(|_| self.give_back_room())?;
-        place.sync_folder().map_err(|fault| self.half_edited(fault.into()))?;
+        let begun = closed.and_then(|()| published()).and_then(|()| self.begin(&place));
+        begun.inspect_err(|_| self.give_back_room())?;
         self.finish(&written)?;
         Ok(Some(bytes))
+    }
+
+    /// Brings the name of the journal to the disk: from then on the edit counts. Where that fails, it does not.
+    fn begin(&self, journal: &Output) -> Result<()> {
+        sync_folder(journal.folder(), journal.path()).map_err(|fault| {
+            let removed = fs::remove_file(journal.path());
+            removed.map_or_else(|left| self.half_edited(left), |()| fault)
+        })
     }
 
     /// Reserves room for all that a journal changes, so that a full disk leaves the image as it is.
@@ -172,7 +179,7 @@ impl InPlaceEdit {
 
     /// The error of an edit that is begun and cannot be finished.
     fn half_edited(&self, source: io::Error) -> Error {
-        match Error::bug_in(&source) {
+        match Error::own_in(&source) {
             Some(bug) => bug,
             None => Error::HalfEdited { image: self.path.clone(), source },
         }

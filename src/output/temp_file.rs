@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
+use rustix::io::Errno;
 
+use crate::access;
 use crate::error::{Error, Result};
+use crate::leftovers::Leftover;
 
 /// Permission bits of a new file before the umask.
 const USUAL_MODE: u32 = 0o666;
@@ -22,6 +25,8 @@ pub enum FileAccess {
     Usual,
     /// Its owner, whatever the umask.
     Owner,
+    /// Its owner, where the filesystem keeps modes: it holds no secret.
+    OwnerIfPossible,
     /// Everyone, whatever the umask.
     Everyone,
 }
@@ -36,7 +41,7 @@ impl FileAccess {
     fn certain(self) -> Option<u32> {
         match self {
             Self::Usual => None,
-            Self::Owner => Some(0o600),
+            Self::Owner | Self::OwnerIfPossible => Some(access::OWNER),
             Self::Everyone => Some(0o644),
         }
     }
@@ -47,6 +52,8 @@ impl FileAccess {
 pub(super) struct TempFile {
     pub(super) file: File,
     pub(super) name: Option<PathBuf>,
+    /// Removes the name if the program ends at once.
+    leftover: Option<Leftover>,
 }
 
 impl TempFile {
@@ -59,10 +66,15 @@ impl TempFile {
     /// given later.
     pub(super) fn open(folder: &Path, readers: FileAccess) -> Result<Self> {
         let draft = Self::open_with(folder, readers)?;
-        if let Some(mode) = readers.certain() {
-            let doing = || format!("give a new file in {} the mode {mode:04o}", folder.display());
-            let mode = fs::Permissions::from_mode(mode);
-            draft.file.set_permissions(mode).map_err(Error::io(doing()))?;
+        let new = || format!("a new file in {}", folder.display());
+        match readers.certain() {
+            _ if readers == FileAccess::Owner => access::close(&draft.file, &new())?,
+            Some(mode) => {
+                let set = draft.file.set_permissions(fs::Permissions::from_mode(mode));
+                let doing = || format!("give {} the mode {mode:04o}", new());
+                set.or_else(access::unless_modeless).map_err(Error::io(doing()))?;
+            }
+            None => {}
         }
         Ok(draft)
     }
@@ -72,7 +84,7 @@ impl TempFile {
         options.read(true).write(true).mode(readers.certain().unwrap_or(USUAL_MODE));
         let unnamed = options.custom_flags(flags(OFlags::TMPFILE)).open(folder);
         match unnamed {
-            Ok(file) if own_path(&file).exists() => Ok(Self { file, name: None }),
+            Ok(file) if own_path(&file).exists() => Ok(Self { file, name: None, leftover: None }),
             Ok(_) => Self::open_named(folder, readers),
             Err(fault) if matches!(fault.raw_os_error(), Some(95 | 21 | 2 | 22)) => {
                 Self::open_named(folder, readers)
@@ -88,7 +100,8 @@ impl TempFile {
         options.read(true).write(true).create_new(true).mode(mode);
         let file = options.open(&name);
         let file = file.map_err(Error::io(format!("write into {}", folder.display())))?;
-        Ok(Self { file, name: Some(name) })
+        let leftover = Some(Leftover::path(&name));
+        Ok(Self { file, name: Some(name), leftover })
     }
 
     /// Gives the file a path that must be free.
@@ -102,6 +115,7 @@ impl TempFile {
         if self.name.is_none() {
             let name = free_name(folder);
             self.link(&name)?;
+            self.leftover = Some(Leftover::path(&name));
             self.name = Some(name);
         }
         self.name.clone().ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -139,15 +153,55 @@ pub(super) fn free_name(folder: &Path) -> PathBuf {
         .unwrap_or_else(|| name(0))
 }
 
+/// Two files or folders get each other's name. Some filesystems do not do that at once: there the second is away for a moment.
+pub(super) fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => exchange_in_turn(one, other),
+        result => result.map_err(io::Error::from),
+    }
+}
+
+fn exchange_in_turn(one: &Path, other: &Path) -> io::Result<()> {
+    let aside = free_name(one.parent().unwrap_or(Path::new(".")));
+    fs::rename(other, &aside)?;
+    if let Err(fault) = fs::rename(one, other) {
+        fs::rename(&aside, other)?;
+        return Err(fault);
+    }
+    fs::rename(&aside, one)
+}
+
 /// Some filesystems know no flags of renameat2(2): they get the plain call, after a look.
 pub(super) fn rename(from: &Path, to: &Path, flags: RenameFlags) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, flags) {
-        Err(rustix::io::Errno::INVAL) if flags.contains(RenameFlags::NOREPLACE) => {
+        Err(Errno::INVAL) if flags.contains(RenameFlags::NOREPLACE) => {
             if fs::symlink_metadata(to).is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             fs::rename(from, to)
         }
         result => result.map_err(io::Error::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_names_are_not_exchanged_at_once_they_are_in_turn_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+        for path in [&one, &other] {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("was"), path.to_str().unwrap()).unwrap();
+        }
+        let was = |path: &Path| fs::read_to_string(path.join("was")).unwrap();
+        exchange_in_turn(&one, &other).unwrap();
+        assert_eq!((Path::new(&was(&one)), Path::new(&was(&other))), (&*other, &*one));
+        fs::remove_dir_all(&one).unwrap();
+        exchange_in_turn(&one, &other).unwrap_err();
+        assert_eq!(Path::new(&was(&other)), one);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Map, Value, json};
 
 use crate::checked;
@@ -14,6 +14,7 @@ use crate::error::{Advice, Error, Material, Result};
 use crate::formats::patch_file;
 use crate::image::ImageFile;
 use crate::image::digest::Digest;
+use crate::lock;
 use crate::output::file::{self, FileAccess, Output, OverwritePolicy};
 use crate::progress::Silent;
 use crate::stamp::base_image::BaseImage;
@@ -177,12 +178,9 @@ impl Layout {
         }
         let path = self.folder.join("index.json");
         let folder = File::open(&self.folder);
-        let locked = folder.and_then(|folder| {
-            rustix::fs::flock(&folder, FlockOperation::LockExclusive)?;
-            Ok(folder)
-        });
+        let folder = folder.map_err(Error::io(format!("lock {}", self.folder.display())))?;
         // Only the holder of the folder's lock writes the index.
-        let _locked = locked.map_err(Error::io(format!("lock {}", self.folder.display())))?;
+        lock::wait(&folder, &self.folder)?;
         let mut index = index_of(&path)?;
         let mut all: Vec<(Option<String>, Value)> = manifests_of(&index)
             .iter()

@@ -17,7 +17,10 @@ use super::policy::{Candidate, ImagePlace, Refusal, refusals};
 use super::sys;
 use super::system::System;
 use super::udisks;
+use crate::access;
 use crate::error::{Advice, Error, Result};
+use crate::leftovers::Leftover;
+use crate::lock;
 use crate::place;
 
 /// How often udisks2 is asked to eject a disk, and the time between: right after a write udev has it open for a moment.
@@ -29,9 +32,6 @@ const FILE_BLOCK: u64 = 4096;
 
 /// Permissions of new files before the umask.
 const USUAL_MODE: u32 = 0o666;
-
-/// Permissions of a file that only its owner may know.
-const OWN_MODE: u32 = 0o600;
 
 /// How bytes reach the medium.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -76,6 +76,9 @@ pub struct Target {
     touched: AtomicBool,
     /// Whether it is a file that was made when it was opened.
     is_new: bool,
+    /// Removes that file if the program ends in the middle.
+    #[expect(dead_code, reason = "it does what it is for when it is dropped")]
+    unfinished: Option<Leftover>,
 }
 
 impl Candidate {
@@ -104,6 +107,7 @@ impl Candidate {
             usual: 0,
             touched: AtomicBool::new(false),
             is_new: false,
+            unfinished: None,
         })
     }
 
@@ -212,12 +216,27 @@ fn open_alone(path: &Path, more: OFlags) -> io::Result<(File, WriteMode)> {
 
 /// Makes a file for its owner alone, if none is there; whether it did.
 fn make_file(path: &Path) -> io::Result<bool> {
-    let made = File::options().write(true).create_new(true).mode(OWN_MODE).open(path);
+    let made = File::options().write(true).create_new(true).mode(access::OWNER).open(path);
     match made {
         // Whatever the umask.
-        Ok(file) => file.set_permissions(Permissions::from_mode(OWN_MODE)).map(|()| true),
+        Ok(file) => {
+            let set = file.set_permissions(Permissions::from_mode(access::OWNER));
+            // What it is for may need no mode: `Target::keep_from_others` looks.
+            set.or_else(access::unless_modeless).map(|()| true).inspect_err(|_| {
+                // Nothing can be done about a file that does not go away.
+                let _ = std::fs::remove_file(path);
+            })
+        }
         Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(fault) => Err(fault),
+    }
+}
+
+/// The error about a file that another program writes to or edits.
+fn busy(shown: &str) -> Error {
+    Error::Usage {
+        what: format!("{shown} is being written by another program"),
+        hint: "wait until that is done, or write to another file".into(),
     }
 }
 
@@ -267,6 +286,11 @@ impl Target {
             return Err(not_regular());
         }
         let id = Some((about.dev(), about.ino()));
+        lock::take(&file, path, || busy(&shown))?;
+        // Whoever had it before may have removed it.
+        if std::fs::symlink_metadata(path).ok().map(|named| (named.dev(), named.ino())) != id {
+            return Err(busy(&shown));
+        }
         if images.iter().any(|image| image.id == id) {
             return Err(refuse("the image itself", "write to another file".into()));
         }
@@ -281,27 +305,28 @@ impl Target {
             usual,
             touched: AtomicBool::new(false),
             is_new,
+            unfinished: is_new.then(|| Leftover::path(path)),
         })
     }
 
     /// Closes a file to everyone but its owner; disks have the modes that the system gives them.
     pub fn keep_from_others(&self) -> Result<()> {
-        self.set_mode(OWN_MODE)
+        if self.disk.is_some() {
+            return Ok(());
+        }
+        access::close(&self.file, &self.path.display().to_string())
     }
 
     /// Gives a file the mode that it had before, or that new files have.
     pub fn open_to_others(&self) -> Result<()> {
-        self.set_mode(self.usual)
-    }
-
-    fn set_mode(&self, mode: u32) -> Result<()> {
+        let mode = self.usual;
         let doing = || format!("give {} the mode {mode:04o}", self.path.display());
         let about = self.file.metadata().map_err(Error::io(doing()))?;
         if self.disk.is_some() || about.mode() & 0o7777 == mode {
             return Ok(());
         }
         let set = self.file.set_permissions(Permissions::from_mode(mode));
-        set.map_err(Error::io(doing()))
+        set.or_else(access::unless_modeless).map_err(Error::io(doing()))
     }
 
     /// A file once more, for reading by the page cache.
@@ -345,6 +370,11 @@ impl Target {
     /// Says that something is written to it.
     pub fn touch(&self) {
         self.touched.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that it is as it was.
+    pub(crate) fn untouch(&self) {
+        self.touched.store(false, Ordering::Relaxed);
     }
 
     /// Whether something was written to it.

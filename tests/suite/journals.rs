@@ -200,3 +200,22 @@ fn a_sound_journal_is_finished_and_told_and_read_by_nobody_before() {
     let ended = run(&folder, COMMANDS[0]);
     assert!(ended.status == 0 && ended.err.contains("no edit of"), "{}", ended.err);
 }
+
+#[test]
+fn an_image_whose_journal_would_have_too_long_a_name_is_read_and_not_edited_in_place() {
+    let folder = folder();
+    let long = format!("{}.iso", "a".repeat(240));
+    fs::rename(folder.at(IMAGE), folder.at(&long)).unwrap();
+    let image = folder.read(&long);
+    for command in COMMANDS {
+        let words = command.iter().map(|word| if *word == IMAGE { &*long } else { *word });
+        let ended = folder.run(&words.collect::<Vec<_>>());
+        let is_edit = ended.err.contains("has too long a name to be edited in place");
+        let in_place = matches!(command, ["edit", ..] | ["reset", "--in-place", ..]);
+        assert_eq!(is_edit, in_place, "{command:?}: {}", ended.err);
+        assert!(ended.err.contains(&long) || !in_place, "{command:?}: {}", ended.err);
+        assert!(!ended.err.contains("File name too long"), "{command:?}: {}", ended.err);
+        assert!(image == folder.read(&long), "{command:?}");
+        let _ = fs::remove_file(folder.at("x")).or_else(|_| fs::remove_dir_all(folder.at("x")));
+    }
+}

@@ -595,3 +595,28 @@ fn a_wrong_output_is_reported_with_its_flag_and_nothing_is_written() {
         assert_eq!(folder.names(), before, "{line}");
     }
 }
+
+#[test]
+fn a_file_that_another_program_writes_to_is_left_to_it() {
+    let folder = folder();
+    folder.write("out", b"theirs");
+    let file = fs::File::open(folder.at("out")).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let ended = folder.run(&["flash", "a.iso", "--to-file", "out"]);
+    ended.err_says(2, "out is being written by another program");
+    assert_eq!(folder.read("out"), b"theirs");
+}
+
+#[test]
+fn what_a_machine_says_is_not_written_where_no_file_may_be_made() {
+    let folder = folder();
+    for flag in ["--serial", "--screenshot"] {
+        for (path, words) in [("/dev/no-such", "no such device"), ("none/x", "does not exist")] {
+            let ended = folder.run(&["try", "a.iso", flag, path]);
+            ended.err_says(2, &format!("{flag}: "));
+            assert!(ended.err.contains(words), "{flag} {path}: {}", ended.err);
+        }
+        let ended = folder.run(&["try", "a.iso", flag, "/dev/null"]);
+        ended.err_says(2, "is not a regular file");
+    }
+}

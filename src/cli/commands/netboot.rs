@@ -108,8 +108,8 @@ impl Args {
     fn write(&self, made: &Netboot<&ImageFile>) -> Result<()> {
         let (folder, existing) = (self.folder(), self.written.existing());
         let progress = Meter::stages()?;
-        let draft = TempDir::new(&folder, existing, &[&made.name, INITRD, SCRIPT])?;
-        let draft = if self.written.no_sync { draft.without_sync() } else { draft };
+        let (names, synced) = ([&*made.name, INITRD, SCRIPT], !self.written.no_sync);
+        let draft = TempDir::new(&folder, existing, &names, synced)?;
         let output = |name: &str| self.written.beside(&draft.path().join(name));
         output(&made.name)?.write(made.kernel_outgoing(), &progress)?;
         output(INITRD)?.write(made.initrd_outgoing(), &progress)?;

@@ -28,8 +28,7 @@ const LEVEL: u32 = 3;
 
 /// A file without a name, which is gone with the program.
 pub(super) fn unnamed_file() -> Result<File> {
-    tempfile::tempfile_in(temporary::folder())
-        .map_err(Error::io("make a file without a name for what is put in"))
+    tempfile::tempfile_in(temporary::folder()).map_err(Error::io(temporary::doing()))
 }
 
 /// A squashfs of everything: the same for the same files, without a clock.

@@ -1,0 +1,33 @@
+//! Locks of open files (flock(2)), which the kernel takes away with the process: one that is killed keeps nobody out.
+
+use std::fs::File;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+
+/// Takes a file, or is told at once that another program has it.
+///
+/// # Errors
+/// `taken` in that case, and the operating system's.
+pub(crate) fn take(file: &File, path: &Path, taken: impl FnOnce() -> Error) -> Result<()> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(taken()),
+        locked => told(locked, path),
+    }
+}
+
+/// Takes a file as soon as no other program has it.
+///
+/// # Errors
+/// The operating system's.
+#[cfg(feature = "records")]
+pub(crate) fn wait(file: &File, path: &Path) -> Result<()> {
+    told(flock(file, FlockOperation::LockExclusive), path)
+}
+
+fn told(locked: rustix::io::Result<()>, path: &Path) -> Result<()> {
+    locked.map_err(|fault| Error::io(format!("lock {}", path.display()))(fault.into()))
+}
