@@ -14,7 +14,9 @@ use remaster::stamp::oci::Layout;
 use remaster::stamp::patch;
 use serde_json::Value;
 
-use crate::support::{Ended, Folder, SYSTEMD, TINY, assert_same, bases, bytes, key, pair};
+use crate::support::{
+    Ended, Folder, SYSTEMD, TINY, assert_same, bases, bytes, in_namespace, key, pair,
+};
 
 const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
@@ -664,4 +666,47 @@ fn a_flag_that_users_overrule_is_reported_or_refused() {
     assert!(kargs("out/ann.iso").contains("zz=1") && !kargs("out/bob.iso").contains("zz=1"));
     users("name,karg\nann,x\nbob,q\n");
     run(&["--key", "other.pub"]).quietly();
+}
+
+#[test]
+fn a_file_beside_an_image_that_was_not_written_gives_way_where_a_batch_goes_on() {
+    let folder = folder(&TINY);
+    let batch =
+        ["stamp", "base.iso", "users.toml", "--host-key", "generate", "--manifest", "-o", "out"];
+    folder.run(&batch).done();
+    fs::remove_file(folder.at("out/bob.iso")).unwrap();
+    let kept = folder.read("out/alice.iso.known_hosts");
+    folder.run(&[&batch[..], &["--resume"]].concat()).done();
+    let known = String::from_utf8(folder.read("out/bob.iso.known_hosts")).unwrap();
+    let inside = folder.run(&["inspect", "out/bob.iso", "--json"]).done();
+    let key = known.split(' ').nth(2).unwrap().trim();
+    let blob = ssh_key::PublicKey::from_openssh(&format!("ssh-ed25519 {key}")).unwrap();
+    assert!(inside.contains(&blob.fingerprint(ssh_key::HashAlg::Sha256).to_string()), "{inside}");
+    assert_eq!(kept, folder.read("out/alice.iso.known_hosts"));
+}
+
+#[test]
+fn what_is_wrong_with_the_folder_ends_a_batch_once() {
+    let folder = folder(&TINY);
+    for setup in ["mount -t tmpfs -o ro tmpfs fs", "mount -t tmpfs -o size=8k tmpfs fs"] {
+        let _ = fs::create_dir(folder.at("fs"));
+        let script = format!(
+            "{setup}; status=0; $0 stamp base.iso users.toml -j 1 -o fs 2>&1 || status=$?; echo $status"
+        );
+        let Some(output) = in_namespace(&folder, &script) else { return };
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.ends_with("\n1\n"), "{setup}: {text}");
+        assert_eq!(text.matches("cause: ").count(), 1, "{setup}: {text}");
+    }
+}
+
+#[test]
+fn what_is_no_folder_is_said_before_a_batch_begins() {
+    let folder = folder(&TINY);
+    folder.write("file", b"mine");
+    std::os::unix::fs::symlink("nowhere", folder.at("link")).unwrap();
+    for place in ["file", "link"] {
+        let ended = folder.run(&["stamp", "base.iso", "users.toml", "-o", place]);
+        ended.err_says(2, &format!("{place} already exists, and is not a folder"));
+    }
 }

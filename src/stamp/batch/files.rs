@@ -81,7 +81,7 @@ impl Run<'_> {
         if kept {
             return Ok(());
         }
-        let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
+        let output = Output::of_bytes(&path, self.policy_beside(waiting))?;
         let output = self.batch.with_sync_option(output);
         waiting.files.push(output.stage_bytes(bytes, made.readers())?);
         Ok(())
@@ -117,12 +117,20 @@ impl Run<'_> {
         let kept = self.keeps() && holds(&path, text.as_bytes());
         waiting.done.beside.push(Sidecar { ending: HostKeys::ENDING, kept });
         if !kept {
-            let output = Output::of_bytes(&path, self.batch.overwrite_policy())?;
+            let output = Output::of_bytes(&path, self.policy_beside(waiting))?;
             let output = self.batch.with_sync_option(output);
             waiting.files.push(output.stage_bytes(text.as_bytes(), FileAccess::Everyone)?);
         }
         waiting.done.known_hosts = Some(path);
         Ok(())
+    }
+
+    /// What to do with a file beside a user's: of a run that was killed, one can stand there without what it is about.
+    fn policy_beside(&self, waiting: &Waiting) -> OverwritePolicy {
+        match self.batch.existing {
+            ExistingPolicy::Resume if !waiting.done.kept => OverwritePolicy::Replace,
+            _ => self.batch.overwrite_policy(),
+        }
     }
 
     /// Whether what is there stays if it is what would be written.

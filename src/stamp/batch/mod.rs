@@ -17,6 +17,7 @@ use crate::error::{Advice, Error, Result};
 use crate::image::digest::Digest;
 use crate::image::{ImageFile, ReadAt};
 use crate::live::{Customization, CustomizationTemplate, Facts, HostKeys, Input};
+use crate::output::directory;
 use crate::output::file::{Output, OverwritePolicy, StagedFile};
 use crate::output::naming::publish_all;
 use crate::place;
@@ -167,7 +168,8 @@ pub struct Summary {
     pub kept: usize,
     /// Users without.
     pub failed: usize,
-    /// [`Error::Changed`] if somebody wrote to the base: no more images are begun. Images that have their names are whole.
+    /// The fault that concerns all users, as [`Error::Changed`] if somebody wrote to the base, or a full disk: no more images
+    /// are begun. Images that have their names are whole.
     pub ended_by: Option<Error>,
 }
 
@@ -230,6 +232,7 @@ impl Batch<'_> {
         refuse_machines(self.shared)?;
         refuse_prompts(self.shared)?;
         place::check(self.folder)?;
+        directory::check_folder(self.folder)?;
         self.take_down(users, &mut files)?;
         fs::create_dir_all(self.folder)
             .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
@@ -325,7 +328,22 @@ impl Run<'_> {
                 self.stopped.store(true, Ordering::Relaxed);
                 work.tally.ended_by = Some(fault);
             }
+            _ if self.is_of_all(&fault) => {
+                self.stopped.store(true, Ordering::Relaxed);
+                work.tally.ended_by = Some(fault);
+            }
             _ => self.failed(work, number, user, &fault),
+        }
+    }
+
+    /// Whether a fault is that of the folder or its disk, which no other user fares better with.
+    fn is_of_all(&self, fault: &Error) -> bool {
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let Error::Io { source, .. } = fault else { return false };
+        match source.kind() {
+            QuotaExceeded | ReadOnlyFilesystem | StorageFull => true,
+            PermissionDenied => !place::may_write_into(self.batch.folder),
+            _ => false,
         }
     }
 
