@@ -19,7 +19,7 @@ use remaster::temporary;
 
 use super::progress::Meter;
 use super::shell::shell_quote;
-use super::{closed, printer};
+use super::{closed, interrupt, printer};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CacheArgs {
@@ -250,7 +250,7 @@ fn opened(
     }
     let source = match file {
         Some(file) => unpack::Source::of_file(file, expected)?,
-        None => unpack::Source::open_checked(path, expected)?,
+        None => unpack::Source::open_checked(path, expected, interrupt::is_asked)?,
     };
     Ok(match source {
         unpack::Source::Stream(stream) => unpack::Source::Stream(stream.without_archive()?),

@@ -155,7 +155,16 @@ fn of_system(source: &io::Error) -> Option<&'static str> {
             "write to a filesystem that takes files of this size (FAT: less than 4 GiB), or raise `ulimit -f`",
         );
     }
+    match Errno::from_io_error(source) {
+        Some(Errno::LOOP) => return Some("check the path: links in it lead in a circle"),
+        Some(Errno::MFILE) => return Some("raise `ulimit -n`"),
+        _ => {}
+    }
     match source.kind() {
+        io::ErrorKind::QuotaExceeded => {
+            Some("your quota is used up: free some of it, or write to another filesystem")
+        }
+        io::ErrorKind::InvalidFilename => Some("give a shorter name"),
         io::ErrorKind::StorageFull => Some("free some space, or write to another filesystem"),
         io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folder"),
         io::ErrorKind::NotFound => Some("check the path"),

@@ -8,7 +8,7 @@ use remaster::live::{Carried, Customization, Input, named_files};
 use remaster::recipe::{self, OF_RECORDS, OF_VOLUMES, Recipe, called};
 use remaster::run_files::RunFiles;
 
-use super::{closed, known_hosts, printer, remote_keys};
+use super::{closed, interrupt, known_hosts, printer, prompt, remote_keys};
 
 /// What to put in.
 #[derive(Debug, clap::Args)]
@@ -168,9 +168,9 @@ pub(crate) fn gather_over(recipe: &Recipe, carried: Carried) -> Result<Customiza
 }
 
 fn input() -> Input<'static> {
-    let prompt = |what: &str| rpassword::prompt_password(format!("{what}: "));
-    let input = TypedInput { is_told: !io::stdin().is_terminal() };
-    Input::new(input, prompt).with(remote_keys::Program)
+    let is_typed = io::stdin().is_terminal();
+    let input = TypedInput { is_told: !is_typed };
+    Input::new(input, prompt::secret).typed(is_typed).with(remote_keys::Program)
 }
 
 /// Standard input for `-`. A terminal says nothing by itself, and the program would seem to hang.
@@ -186,7 +186,7 @@ impl Read for TypedInput {
                 "`-` is this terminal: type or paste it, then press Enter and Control-D\n",
             );
         }
-        io::stdin().read(bytes)
+        interrupt::while_waiting(|| io::stdin().read(bytes))
     }
 }
 

@@ -1,61 +1,104 @@
-//! Control-C: stops long operations at the next chunk, so that files and media are left as they should be.
+//! Signals that ask the program to stop: long operations stop at the next chunk, so that files and media are left as they
+//! should be.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use remaster::error::{Error, Result};
+use remaster::{leftovers, threads};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::iterator::Signals;
+use signal_hook::{flag, low_level};
 
-use super::diagnostics;
+use super::{diagnostics, echo};
 
 /// Signals, and the status that shells tell of a program that one has ended: 128 and its number.
 const SIGNALS: [(i32, u8); 3] = [(SIGHUP, 129), (SIGINT, 130), (SIGTERM, 143)];
 
-static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+/// The same signal within this time is not a second wish: a terminal that closes sends SIGHUP twice.
+const SAME_WISH: Duration = Duration::from_secs(1);
 
-/// The status for the signal that came last; 0 before any.
-static STATUS: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// The status for the signal that came first; 0 before any.
+static STATUS: AtomicU8 = AtomicU8::new(0);
+
+/// Whether the first signal asks to stop. Before, it ends the program.
+static WATCHED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the program waits for input that may never come: then the first signal ends it.
-static WAITING: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+static WAITING: AtomicBool = AtomicBool::new(false);
 
 /// From now on the first signal asks to stop, and the second stops at once.
 pub(crate) fn watch() -> Result<()> {
-    static WATCHED: Mutex<bool> = Mutex::new(false);
-    let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
-    // What is registered twice takes the first signal for the second.
-    if !*watched {
-        register()?;
-    }
-    *watched = true;
+    listen()?;
+    WATCHED.store(true, Ordering::Relaxed);
     Ok(())
 }
 
-/// Waits for what may never come, as from a pipe, before anything is made that would have to be tidied up: the first
-/// signal ends the program at once.
+/// From now on a signal that ends the program tidies up first.
+pub(crate) fn listen() -> Result<()> {
+    static LISTENING: Mutex<bool> = Mutex::new(false);
+    let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*listening {
+        let ignored = ignored();
+        let wanted = SIGNALS.iter().map(|(signal, _)| signal).filter(|one| !ignored(**one));
+        let mut signals = Signals::new(wanted).map_err(Error::io("watch for signals"))?;
+        let mut first = None;
+        threads::start_alone(move || {
+            signals.forever().for_each(|signal| came(signal, &mut first));
+        })?;
+    }
+    *listening = true;
+    Ok(())
+}
+
+/// Which signals the program was started to ignore, as by nohup(1) and in the background of a script: they stay ignored.
+fn ignored() -> impl Fn(i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let digits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0);
+    move |signal| {
+        let number = u32::try_from(signal).ok().and_then(|signal| signal.checked_sub(1));
+        number.and_then(|number| 1_u64.checked_shl(number)).is_some_and(|bit| mask & bit != 0)
+    }
+}
+
+/// What a signal does. This is a thread of its own, and not what the kernel calls.
+fn came(signal: i32, first: &mut Option<(i32, Instant)>) {
+    if !WATCHED.load(Ordering::Relaxed) || WAITING.load(Ordering::Relaxed) {
+        end(signal);
+    }
+    match first {
+        None => {
+            *first = Some((signal, Instant::now()));
+            STATUS.store(status(signal), Ordering::Relaxed);
+            ASKED.store(true, Ordering::Relaxed);
+        }
+        Some((same, at)) if *same == signal && at.elapsed() < SAME_WISH => {}
+        Some(_) => end(signal),
+    }
+}
+
+/// Ends the program at once, and leaves neither a terminal that shows nothing nor files that are not finished.
+fn end(signal: i32) -> ! {
+    echo::show_again();
+    leftovers::remove_all();
+    low_level::exit(status(signal).into())
+}
+
+fn status(signal: i32) -> u8 {
+    SIGNALS.iter().find(|(own, _)| *own == signal).map_or(1, |(_, status)| *status)
+}
+
+/// Waits for what may never come, as from a pipe: the first signal ends the program at once.
 pub(crate) fn while_waiting<T>(wait: impl FnOnce() -> T) -> T {
-    let waiting = WAITING.get_or_init(Arc::default);
-    waiting.store(true, Ordering::Relaxed);
+    let before = WAITING.swap(true, Ordering::Relaxed);
     let came = wait();
-    waiting.store(false, Ordering::Relaxed);
+    WAITING.store(before, Ordering::Relaxed);
     came
-}
-
-fn register() -> Result<()> {
-    let waiting = WAITING.get_or_init(Arc::default);
-    let (asked, last) = (ASKED.get_or_init(Arc::default), STATUS.get_or_init(Arc::default));
-    for (signal, status) in SIGNALS {
-        flag::register_conditional_shutdown(signal, status.into(), Arc::clone(waiting))
-            .and_then(|_| {
-                flag::register_conditional_shutdown(signal, status.into(), Arc::clone(asked))
-            })
-            .and_then(|_| flag::register_usize(signal, Arc::clone(last), status.into()))
-            .and_then(|_| flag::register(signal, Arc::clone(asked)))
-            .map_err(Error::io("watch for signals"))?;
-    }
-    Ok(())
 }
 
 /// From now on a file that grows over a limit of the shell (`ulimit -f`) is an error of that file. By default the
@@ -67,14 +110,13 @@ pub(crate) fn outlive_file_limits() -> Result<()> {
 
 /// The exit status of a program that ends with an error. After a signal it is 128 and the number of that signal.
 pub(crate) fn exit_code(fault: &Error) -> u8 {
-    let last = STATUS.get().map_or(0, |last| last.load(Ordering::Relaxed));
-    match (fault, u8::try_from(last)) {
-        (Error::Interrupted, Ok(status)) if status > 0 => status,
+    match (fault, STATUS.load(Ordering::Relaxed)) {
+        (Error::Interrupted, status) if status > 0 => status,
         _ => diagnostics::exit_code(fault),
     }
 }
 
 /// Whether the user wants to stop.
 pub(crate) fn is_asked() -> bool {
-    ASKED.get().is_some_and(|asked| asked.load(Ordering::Relaxed))
+    ASKED.load(Ordering::Relaxed)
 }

@@ -19,9 +19,8 @@ use remaster::stamp::planned_image::{ManifestOptions, PlannedImage};
 use remaster::stamp::sign::{self, Sign};
 
 use super::destination::{OutputArgs, of_flag};
-use super::interrupt;
-use super::printer;
 use super::shell::shell_quote;
+use super::{interrupt, printer, prompt};
 
 /// What images tell of themselves.
 #[derive(Debug, Default, clap::Args)]
@@ -100,8 +99,8 @@ fn set_of(all: &[(&'static str, bool)]) -> Vec<&'static str> {
 
 fn signer(path: &Path) -> Result<Arc<dyn Sign>> {
     let socket = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
-    let mut ask = |what: &str| rpassword::prompt_password(format!("{what}: "));
-    let signer = interrupt::while_waiting(|| sign::signer(path, socket.as_deref(), &mut ask));
+    let signer =
+        interrupt::while_waiting(|| sign::signer(path, socket.as_deref(), &mut prompt::secret));
     signer.map(Arc::from)
 }
 

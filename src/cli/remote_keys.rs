@@ -10,7 +10,7 @@ use remaster::error::{Error, Result};
 use remaster::live::KeyFetcher;
 use remaster::stamp::sign::agent;
 
-use super::printer;
+use super::{printer, prompt};
 
 /// Bytes of keys that a server may give.
 const MOST: u64 = 1 << 18;
@@ -51,9 +51,8 @@ impl KeyFetcher for Program {
             });
         }
         printer::ask(&format!("{}Let the owners of these keys in? [y/N] ", list(keys)))?;
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).map_err(Error::io("read the answer"))?;
-        if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        let answer = prompt::line(io::stdin().lock()).map_err(Error::io("read the answer"))?;
+        if ["y", "yes"].contains(&answer.to_ascii_lowercase().as_str()) {
             return Ok(());
         }
         Err(Error::Declined { what: "the keys are not confirmed".into() })

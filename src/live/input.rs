@@ -59,6 +59,8 @@ pub struct Input<'a> {
     fetcher: Option<Box<dyn KeyFetcher + 'a>>,
     /// What standard input was used for.
     taken: Option<String>,
+    /// Whether standard input is typed on a terminal.
+    is_typed: bool,
 }
 
 impl fmt::Debug for Input<'_> {
@@ -70,7 +72,13 @@ impl fmt::Debug for Input<'_> {
 impl<'a> Input<'a> {
     /// Takes from standard input and asks through `prompt`.
     pub fn new(stdin: impl Read + 'a, prompt: impl FnMut(&str) -> io::Result<String> + 'a) -> Self {
-        Self { stdin: Box::new(stdin), prompt: Box::new(prompt), fetcher: None, taken: None }
+        Self {
+            stdin: Box::new(stdin),
+            prompt: Box::new(prompt),
+            fetcher: None,
+            taken: None,
+            is_typed: false,
+        }
     }
 
     /// Takes nothing and asks nobody: no standard input, no terminal.
@@ -82,6 +90,12 @@ impl<'a> Input<'a> {
     #[must_use]
     pub fn with(self, fetcher: impl KeyFetcher + 'a) -> Self {
         Self { fetcher: Some(Box::new(fetcher)), ..self }
+    }
+
+    /// The same where standard input may be typed: secrets are then asked for, and not shown.
+    #[must_use]
+    pub fn typed(self, is_typed: bool) -> Self {
+        Self { is_typed, ..self }
     }
 
     /// Who gets keys from elsewhere, if somebody does.
@@ -102,6 +116,9 @@ impl<'a> Input<'a> {
         let doing = || format!("read the file of {}, {}", called(name), path.display());
         let text = if path == Path::new("-") {
             self.take(&called(name))?;
+            if self.is_typed {
+                return self.prompt(&format!("secret for {}", called(name)), &called(name), name);
+            }
             capped(&mut *self.stdin)
         } else {
             File::open(path).and_then(capped)

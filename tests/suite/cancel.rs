@@ -20,13 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Commands, by the stage that never ends. `SERVER` accepts and says nothing; `fifo` is open and says nothing; `large`
 /// is followed by a tebibyte of zeros, `packed` by 90 gibibytes of them. Machines say nothing, and look-ups hang.
-const STAGES: [(&str, &str); 21] = [
+const STAGES: [(&str, &str); 23] = [
     ("output to a pipe that nobody reads", "base.iso --key key.pub -o -"),
     ("a patch of it", "base.iso --key key.pub --file noise:/x --as patch -o -"),
     ("a reset into it", "reset s.iso -o -"),
     ("a patch that is applied into it", "apply base.iso p -o -"),
     ("input from a pipe that says nothing", "flash fifo --to-file out"),
     ("input that says nothing", "flash - --to-file out"),
+    ("half of an image from it", "flash - --to-file out"),
+    ("half of a packed image from it", "flash - --to-file out"),
     ("a key from it", "base.iso --key - -o out"),
     ("a key from such a pipe", "base.iso --key fifo -o out"),
     ("a signing key from it", "base.iso --key key.pub --sign fifo -o out"),
@@ -56,7 +58,7 @@ fn folder() -> Folder {
     folder.write("large", &TINY);
     File::options().write(true).open(folder.at("large")).unwrap().set_len(1 << 40).unwrap();
     for name in ["ssh-keyscan", "ssh", "qemu-system-x86_64"] {
-        folder.write(name, b"#!/bin/sh\nexec sleep 600\n");
+        folder.write(name, b"#!/bin/sh\necho $$ >>pids\nexec sleep 600\n");
         let program = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(folder.at(name), program).unwrap();
     }
@@ -133,6 +135,14 @@ fn wrong(folder: &Folder, server: &str, stage: &str, line: &str, signal: i32) ->
         command.env("LD_PRELOAD", folder.at("hang.so"));
     }
     let mut child = command.spawn().unwrap();
+    let half = match stage {
+        "half of an image from it" => &TINY[..TINY.len() / 2],
+        "half of a packed image from it" => &PACKED[..PACKED.len() / 2],
+        _ => &[],
+    };
+    // It says nothing after that, and stays open.
+    let mut input = child.stdin.take().unwrap();
+    let feeding = thread::spawn(move || input.write_all(half).map(|()| input));
     // A writer that is there keeps a pipe open.
     let fifo = File::options().read(true).write(true).open(folder.at("fifo")).unwrap();
     thread::sleep(HEAD_START);
@@ -145,7 +155,7 @@ fn wrong(folder: &Folder, server: &str, stage: &str, line: &str, signal: i32) ->
         Command::new("kill").args([&number, &child.id().to_string()]).status().unwrap().success()
     );
     let status = ended(&mut child);
-    drop(fifo);
+    drop((fifo, feeding.join()));
     match status {
         None => Some(format!("{stage}: signal {signal} does not end it")),
         Some(status) if status.signal() == Some(signal) || status.code() == Some(128 + signal) => {
@@ -170,7 +180,7 @@ fn the_first_signal_ends_every_stage() {
                 let fault = wrong(&folder, address, stage, line, signal);
                 let left = folder.names();
                 let left: Vec<&String> =
-                    left.iter().filter(|name| !before.contains(name)).collect();
+                    left.iter().filter(|name| !before.contains(name) && *name != "pids").collect();
                 fault.or((!left.is_empty()).then(|| format!("{stage}: leaves {left:?}")))
             })
         });
@@ -178,4 +188,65 @@ fn the_first_signal_ends_every_stage() {
         running.into_iter().filter_map(|row| row.join().unwrap()).collect::<Vec<_>>()
     });
     assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Starts the program in a folder, where its temporary files go, too, and gives it time.
+fn started(folder: &Folder, line: &str) -> Child {
+    let mut command = folder.mortal_program(&line.split(' ').collect::<Vec<_>>());
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    command.env("PATH", path).env("TMPDIR", folder.path());
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().unwrap();
+    thread::sleep(HEAD_START);
+    child
+}
+
+fn send(signal: &str, to: u32) -> bool {
+    let kill = Command::new("kill").args([signal, &to.to_string()]).stderr(Stdio::null()).status();
+    kill.unwrap().success()
+}
+
+#[test]
+fn a_second_signal_tidies_up_too() {
+    for (first, second) in [("-HUP", "-HUP"), ("-INT", "-TERM"), ("-TERM", "-HUP")] {
+        for line in ["try base.iso", "flash large --to-file out --sha256 DIGEST"] {
+            let folder = folder();
+            let before = folder.names();
+            let line = line.replace("DIGEST", &"0".repeat(64));
+            let mut child = started(&folder, &line);
+            assert!(send(first, child.id()), "{line}");
+            send(second, child.id());
+            assert!(ended(&mut child).is_some(), "{line}: {first} {second}");
+            let pids = std::fs::read_to_string(folder.at("pids")).unwrap_or_default();
+            thread::sleep(Duration::from_millis(200));
+            for pid in pids.lines().filter(|_| line.starts_with("try")) {
+                let is_qemu = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+                assert!(!is_qemu.is_ok_and(|line| line.contains("sleep")), "{first} {second}");
+            }
+            std::fs::remove_file(folder.at("pids")).ok();
+            assert_eq!(before, folder.names(), "{line}: {first} {second}");
+        }
+    }
+}
+
+#[test]
+fn signals_that_are_ignored_from_the_start_stay_ignored() {
+    let folder = folder();
+    let mut command = Command::new("env");
+    command.args(["--default-signal=TERM", "--ignore-signal=HUP,INT"]);
+    command.args([env!("CARGO_BIN_EXE_remaster"), "flash", "-", "--to-file", "out"]);
+    command.current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&TINY[..TINY.len() / 2]).unwrap();
+    thread::sleep(HEAD_START);
+    for signal in ["-HUP", "-INT"] {
+        assert!(send(signal, child.id()));
+        thread::sleep(Duration::from_secs(1));
+        assert_eq!(child.try_wait().unwrap(), None, "{signal}");
+    }
+    input.write_all(&TINY[TINY.len() / 2..]).unwrap();
+    drop(input);
+    assert_eq!(ended(&mut child).unwrap().code(), Some(0));
+    assert!(folder.read("out") == *TINY);
 }

@@ -95,14 +95,18 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     let name = shell_quote(&args.image);
     let mode = mode_note(image.is_private().into());
     let mode = mode.map(|mode| format!(", {mode}")).unwrap_or_default();
-    printer::say(&match edited.rewrite(image, &progress)? {
+    let changed = edited.rewrite(image, &progress)?;
+    printer::say(&match changed {
         Some(bytes) => {
             let bytes = format_bytes(bytes);
             format!("{}changed {name} ({bytes} written{mode})\n", finished.summary)
         }
         None => format!("{name} is as it was: what is asked for is in it already{mode}\n"),
     });
-    publish(beside.into_iter().collect())?;
+    publish(beside.into_iter().collect()).map_err(|fault| match changed {
+        Some(_) => fault.but(format!("{name} is changed")),
+        None => fault,
+    })?;
     if let Some(known) = &known {
         printer::say(&known.summary());
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, IsTerminal, Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use super::archives::{tar_size, tar_stream, zip_file, zip_stream};
 use super::digest_check::{DigestCheck, DigestMatch, ExpectedDigest};
 use super::members::Members;
 use super::reader::{INPUT, Reader};
+use super::stoppable::{Stop, Stoppable};
 use super::{xz_index, zstd_frames};
 use crate::checked;
 use crate::error::{Error, Material, Result, is_lack_of_memory};
@@ -135,16 +137,17 @@ impl Source {
     /// # Errors
     /// What cannot be opened, and archives that do not hold exactly one image.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_checked(path, None)
+        Self::open_checked(path, None, || false)
     }
 
-    /// Opens an image. What comes once is held to what is demanded of it while it comes; a plain one is not.
+    /// Opens an image. What comes once is held to what is demanded of it while it comes; a plain one is not. Where a pipe says
+    /// nothing for long, `stop` is asked whether to wait on.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_checked(path: &Path, expected: Option<ExpectedDigest>) -> Result<Self> {
+    pub fn open_checked(path: &Path, expected: Option<ExpectedDigest>, stop: Stop) -> Result<Self> {
         if let Some(pipe) = Pipe::at(path)? {
-            return Stream::of_pipe(&pipe, expected).map(Self::Stream);
+            return Stream::of_pipe(&pipe, expected, stop).map(Self::Stream);
         }
         Self::of_file(ImageFile::open(path)?, expected)
     }
@@ -210,14 +213,14 @@ impl Pipe {
     }
 
     /// Reads on from where others that read it are.
-    fn reader(&self) -> Result<Reader> {
-        Ok(match self {
-            Self::Input => Box::new(io::stdin()),
-            Self::Fifo(_, file) => {
-                let file = file.try_clone();
-                Box::new(file.map_err(Error::io(format!("open {}", self.name())))?)
-            }
-        })
+    fn reader(&self, stop: Stop) -> Result<Reader> {
+        let pipe = match self {
+            // Not [`io::Stdin`], which keeps bytes that nobody can wait for.
+            Self::Input => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+            Self::Fifo(_, file) => file.try_clone(),
+        };
+        let pipe = pipe.map_err(Error::io(format!("open {}", self.name())))?;
+        Ok(Box::new(Stoppable { pipe, stop }))
     }
 }
 
@@ -261,12 +264,13 @@ impl fmt::Debug for Stream {
 }
 
 impl Stream {
-    fn of_pipe(pipe: &Pipe, expected: Option<ExpectedDigest>) -> Result<Self> {
+    fn of_pipe(pipe: &Pipe, expected: Option<ExpectedDigest>, stop: Stop) -> Result<Self> {
         let name = pipe.name();
         let (mut input, check): (Reader, _) = match expected {
-            None => (pipe.reader()?, None),
+            None => (pipe.reader(stop)?, None),
             Some(expected) => {
-                let (input, check) = DigestCheck::of_pipe(expected, pipe.reader()?, pipe.reader()?);
+                let (input, rest) = (pipe.reader(stop)?, pipe.reader(stop)?);
+                let (input, check) = DigestCheck::of_pipe(expected, input, rest);
                 (Box::new(input), Some(Box::new(check)))
             }
         };

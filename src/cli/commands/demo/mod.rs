@@ -109,8 +109,11 @@ fn check_empty(path: &Path) -> Result<()> {
 
 fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<()> {
     let file = File::options().write(true).create_new(true).mode(mode).open(path);
-    file.and_then(|mut file| file.write_all(bytes))
-        .map_err(Error::io(format!("write {}", path.display())))
+    let written = file.and_then(|mut file| {
+        // Nothing can be done about a file that does not go away.
+        file.write_all(bytes).inspect_err(|_| drop(fs::remove_file(path)))
+    });
+    written.map_err(Error::io(format!("write {}", path.display())))
 }
 
 /// Makes a key pair, writes its public half and throws the rest away. A private half would lie in

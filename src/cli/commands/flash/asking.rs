@@ -1,11 +1,11 @@
 //! Asks before a disk is written to: at standard input, or at the terminal if the image comes through a pipe.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::io::{self, BufReader, IsTerminal, Write};
 
 use remaster::error::{Error, Result};
 
-use crate::cli::printer;
+use crate::cli::{printer, prompt};
 
 /// Where answers come from.
 #[derive(Debug)]
@@ -36,21 +36,19 @@ impl Asking {
 
     /// Asks, and gives the line that is answered.
     pub(super) fn ask(&self, question: &str) -> Result<String> {
-        let mut answer = String::new();
-        let read = match self {
+        let answer = match self {
             Self::Input => {
                 printer::ask(question)?;
-                io::stdin().lock().read_line(&mut answer)
+                prompt::line(io::stdin().lock())
             }
             Self::Terminal(terminal) => {
                 let mut terminal = terminal;
                 let text = printer::visible(question);
                 terminal.write_all(text.as_bytes()).map_err(Error::io("ask on the terminal"))?;
-                BufReader::new(terminal).read_line(&mut answer)
+                prompt::line(BufReader::new(terminal))
             }
-            Self::Nobody => Ok(0),
+            Self::Nobody => Ok(String::new()),
         };
-        read.map_err(Error::io("read the answer"))?;
-        Ok(answer.trim().to_owned())
+        answer.map_err(Error::io("read the answer"))
     }
 }

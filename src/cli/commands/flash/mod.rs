@@ -335,9 +335,11 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
         interrupt::watch()?;
     }
     let targets = targets::open(to, &mut written)?;
-    set_access(&targets, image.private)?;
+    let tell_state = |target| outcome::tell_state(target, &Operation::Flashed, &to.disks);
+    let tell_all = |_: &Error| targets.iter().for_each(tell_state);
+    set_access(&targets, image.private).inspect_err(tell_all)?;
     let known = image.known.as_ref();
-    let mut file = known.map(KnownHosts::stage).transpose()?.flatten();
+    let mut file = known.map(KnownHosts::stage).transpose().inspect_err(tell_all)?.flatten();
     if to.disks.json {
         known.into_iter().for_each(KnownHosts::emit);
     }
@@ -360,8 +362,7 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     };
     let results = flash::write(image.image, &media, &options);
     drop(media);
-    let tell_state = |target| outcome::tell_state(target, &Operation::Flashed, &to.disks);
-    let results = results.inspect_err(|_| targets.iter().for_each(tell_state))?;
+    let results = results.inspect_err(tell_all)?;
     let failed = conclude(targets, results, image.private, &Operation::Flashed, &to.disks)?;
     match failed {
         // A file that is not whole has no name, and needs no keys to be known by.

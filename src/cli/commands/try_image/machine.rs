@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use remaster::error::{Error, Result};
 use remaster::inspect::Report;
+use remaster::leftovers::Leftover;
+use rustix::process::Pid;
 
 use super::entry::Direct;
 use super::{Args, Firmware, Medium};
@@ -49,6 +51,8 @@ pub(super) fn firmware(args: &Args, report: &Report) -> Firmware {
 /// A running machine; its port 22 is a port of this one.
 pub(super) struct Machine {
     child: Child,
+    /// Ends it if this program ends at once.
+    leftover: Option<Leftover>,
     /// Where it takes commands, if a picture of its screen is wanted.
     pub(super) socket: PathBuf,
     log: PathBuf,
@@ -60,6 +64,8 @@ impl Drop for Machine {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
+        // Before another process can have its number.
+        self.leftover = None;
         let _ = self.child.wait();
     }
 }
@@ -104,6 +110,7 @@ impl Machine {
         let out = File::create(&log).map_err(Error::io(format!("write {}", log.display())))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
         let child = command.spawn().map_err(|fault| absent(program, fault))?;
+        let leftover = Pid::from_raw(child.id().cast_signed()).map(Leftover::process);
         let entry = started.direct.as_ref().map(|entry| {
             format!(", with the kernel of {:?}, without the boot loader", entry.title)
         });
@@ -114,7 +121,7 @@ impl Machine {
             entry.unwrap_or_default(),
             kvm.note()
         );
-        Ok(Self { child, socket, log, description, port })
+        Ok(Self { child, leftover, socket, log, description, port })
     }
 
     /// How it boots, in words.

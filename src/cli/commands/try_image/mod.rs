@@ -16,6 +16,7 @@ use remaster::inspect::Report;
 use remaster::output::file::Output;
 use serde_json::{Value, json};
 
+use crate::cli::destination::place_of;
 use crate::cli::{base, interrupt, printer};
 use entry::Direct;
 pub(super) use login::no_ssh;
@@ -100,8 +101,11 @@ enum Medium {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let report = inspected(&args.image)?;
     check(args, &report)?;
-    let screen = args.screenshot.as_deref().map(screen::place).transpose()?;
-    let place = own_key::folder()?;
+    let screen =
+        args.screenshot.as_deref().map(|path| place_of(path, "--screenshot")).transpose()?;
+    args.serial.as_deref().map(|path| place_of(path, "--serial")).transpose()?;
+    interrupt::listen()?;
+    let place = own_key::Folder::make()?;
     let own = own(args, &report, place.path())?;
     let image = own.as_ref().map_or(args.image.as_path(), |own| &own.image);
     let bios = machine::firmware(args, &report) == Firmware::Bios;

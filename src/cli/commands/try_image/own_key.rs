@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
+use remaster::leftovers::Leftover;
 use remaster::live::Input;
 use remaster::stamp::previous::PreviousStamp;
 use remaster::temporary;
@@ -55,9 +56,25 @@ fn customization(base: &BaseImage<&ImageFile>, recipe: Recipe) -> Result<Customi
 }
 
 /// A folder of the user's own for a machine's files, gone when it is dropped.
-pub(super) fn folder() -> Result<tempfile::TempDir> {
-    let made = tempfile::Builder::new().prefix("remaster-try-").tempdir_in(temporary::folder());
-    made.map_err(Error::io("make a folder for temporary files"))
+pub(super) struct Folder {
+    folder: tempfile::TempDir,
+    /// Removes it if the program ends at once.
+    #[expect(dead_code, reason = "it does what it is for when it is dropped")]
+    leftover: Leftover,
+}
+
+impl Folder {
+    /// Makes it.
+    pub(super) fn make() -> Result<Self> {
+        let made = tempfile::Builder::new().prefix("remaster-try-").tempdir_in(temporary::folder());
+        let folder = made.map_err(Error::io(temporary::doing()))?;
+        let leftover = Leftover::path(folder.path());
+        Ok(Self { folder, leftover })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
 }
 
 #[cfg(test)]
@@ -71,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_stock_image_gets_a_key_in_a_copy_that_goes() {
-        let place = folder().unwrap();
+        let place = Folder::make().unwrap();
         let base = place.path().join("base.iso");
         let bytes = zstd::decode_all(&include_bytes!("../../../../tests/tiny/tiny.iso.zst")[..]);
         fs::write(&base, bytes.unwrap()).unwrap();
@@ -88,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_stamped_image_keeps_what_it_has() {
-        let place = folder().unwrap();
+        let place = Folder::make().unwrap();
         let (base, stamped) = (place.path().join("base.iso"), place.path().join("stamped.iso"));
         let bytes = zstd::decode_all(&include_bytes!("../../../../tests/tiny/tiny.iso.zst")[..]);
         fs::write(&base, bytes.unwrap()).unwrap();

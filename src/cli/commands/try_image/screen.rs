@@ -6,18 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use remaster::error::{Error, Result};
-use remaster::output::file::{FileAccess, Output, OverwritePolicy};
+use remaster::output::file::{FileAccess, Output};
 use serde_json::{Value, json};
-
-use crate::cli::destination::of_flag;
 
 /// How long QEMU may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Where a picture goes. Better to refuse before a machine is booted than after.
-pub(super) fn place(path: &Path) -> Result<Output> {
-    Output::of_bytes(path, OverwritePolicy::Replace).map_err(of_flag("--screenshot"))
-}
 
 /// Writes a picture of what the screen shows. QEMU writes it below `folder` first.
 pub(super) fn shoot(socket: &Path, folder: &Path, to: &Output) -> Result<()> {
@@ -30,7 +23,7 @@ pub(super) fn shoot(socket: &Path, folder: &Path, to: &Output) -> Result<()> {
         });
     }
     let bytes = std::fs::read(&picture).map_err(Error::io("read the picture of the screen"))?;
-    to.write_bytes(&bytes, FileAccess::Owner)
+    to.write_bytes(&bytes, FileAccess::OwnerIfPossible)
 }
 
 /// What QEMU has against it, if it has something.
@@ -44,8 +37,9 @@ fn ask(socket: &Path, picture: &Path) -> std::io::Result<Option<String>> {
     for (command, arguments) in [("qmp_capabilities", json!({})), ("screendump", shot)] {
         writeln!(stream, "{}", json!({ "execute": command, "arguments": arguments }))?;
         // Events come between.
-        for line in lines.by_ref() {
-            let answer: Value = serde_json::from_str(&line?).unwrap_or_default();
+        loop {
+            let line = lines.next().ok_or(std::io::ErrorKind::UnexpectedEof)??;
+            let answer: Value = serde_json::from_str(&line).unwrap_or_default();
             if let Some(fault) = answer.get("error") {
                 return Ok(Some(fault["desc"].as_str().unwrap_or("no reason given").to_owned()));
             }
@@ -62,6 +56,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+    use crate::cli::destination::place_of;
 
     /// Answers as QEMU does, the last command with this.
     fn qemu(socket: &Path, last: &'static str, picture: Option<&Path>) {
@@ -86,13 +81,16 @@ mod tests {
     fn the_picture_is_written_and_what_qemu_says_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let to = place(&at("out.png")).unwrap();
+        let to = place_of(&at("out.png"), "--screenshot").unwrap();
         qemu(&at("a"), "{\"return\": {}}", Some(&at("screen.png")));
         shoot(&at("a"), folder.path(), &to).unwrap();
         assert_eq!(std::fs::read(at("out.png")).unwrap(), b"PNG");
         qemu(&at("b"), "{\"error\": {\"desc\": \"no console\"}}", None);
         let fault = shoot(&at("b"), folder.path(), &to).unwrap_err().to_string();
         assert_eq!(fault, "QEMU made no picture of the screen: no console");
-        assert!(place(&at("none/out.png")).is_err());
+        assert!(place_of(&at("none/out.png"), "--screenshot").is_err());
+        qemu(&at("c"), "", None);
+        let fault = shoot(&at("c"), folder.path(), &to).unwrap_err().to_string();
+        assert_eq!(fault, "cannot have QEMU make a picture");
     }
 }
