@@ -37,6 +37,8 @@ pub trait Medium: Sync {
     fn flush(&self) -> io::Result<()>;
     /// Cuts a file to `size`; nothing for a disk.
     fn cut(&self, size: u64) -> io::Result<()>;
+    /// Hears that all that was written to it is taken back.
+    fn taken_back(&self) {}
     /// Whether the medium is not there any more.
     fn is_gone(&self) -> bool;
 }
@@ -61,6 +63,10 @@ impl Medium for Target {
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
         self.touch();
         self.handle().write_at(bytes, at)
+    }
+
+    fn taken_back(&self) {
+        self.untouch();
     }
 
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {

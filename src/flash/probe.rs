@@ -24,6 +24,12 @@ struct Spot {
     mark: Vec<u8>,
 }
 
+/// Places that did not get back what they held: how many, and why the first one did not.
+struct Lost {
+    count: usize,
+    fault: Error,
+}
+
 /// The marks on a medium, each where it was put.
 #[derive(Default)]
 pub(super) struct Marked {
@@ -54,12 +60,8 @@ pub(super) fn probe(medium: &dyn Medium, nonce: u64, progress: &dyn Progress) ->
     let marked = Marked { spots };
     match against {
         Ok(None) => Ok(marked),
-        Ok(Some(reason)) => marked.restore(medium).and(Err(refused(medium, reason))),
-        Err(fault) => {
-            // What went wrong first says more than what comes of it.
-            let _ = marked.restore(medium);
-            Err(fault)
-        }
+        Ok(Some(reason)) => Err(marked.put_back(medium, refused(medium, reason))),
+        Err(fault) => Err(marked.put_back(medium, fault)),
     }
 }
 
@@ -78,7 +80,9 @@ impl Marked {
         let found = read_marks(medium, &self.spots)?;
         let mut pairs = self.spots.iter().zip(&found);
         let lost = pairs.find(|(spot, found)| found.as_ref() != Some(&spot.mark));
-        let Some((spot, _)) = lost else { return self.restore(medium) };
+        let Some((spot, _)) = lost else {
+            return self.restore(medium).map_err(|lost| lost.fault.but(self.lost(lost.count)));
+        };
         let size = format_bytes(medium.size().unwrap_or(0));
         let at = format_bytes(spot.at);
         let reason = format!(
@@ -88,10 +92,33 @@ impl Marked {
         Err(refused(medium, reason))
     }
 
-    fn restore(&self, medium: &dyn Medium) -> Result<()> {
-        let mut spots = self.spots.iter().rev();
-        spots.try_for_each(|spot| write(medium, &spot.original, spot.at))?;
-        if self.spots.is_empty() { Ok(()) } else { flush(medium) }
+    /// Puts back what was there after a fault, which says also how much could not be put back.
+    fn put_back(&self, medium: &dyn Medium, fault: Error) -> Error {
+        match self.restore(medium) {
+            Ok(()) => {
+                medium.taken_back();
+                fault
+            }
+            Err(lost) => fault.but(self.lost(lost.count)),
+        }
+    }
+
+    fn lost(&self, count: usize) -> String {
+        format!("{count} of {} places that were tested could not be put back", self.spots.len())
+    }
+
+    /// Puts back as much as goes.
+    fn restore(&self, medium: &dyn Medium) -> Result<(), Box<Lost>> {
+        let put = |spot: &Spot| write(medium, &spot.original, spot.at).err();
+        let faults: Vec<Error> = self.spots.iter().rev().filter_map(put).collect();
+        let count = faults.len();
+        match faults.into_iter().next() {
+            Some(fault) => Err(Box::new(Lost { count, fault })),
+            None if self.spots.is_empty() => Ok(()),
+            None => {
+                flush(medium).map_err(|fault| Box::new(Lost { count: self.spots.len(), fault }))
+            }
+        }
     }
 }
 

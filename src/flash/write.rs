@@ -269,9 +269,12 @@ impl<'a> Writer<'a> {
         let is_checked = self.options.verify != Verify::Off;
         if is_checked {
             let first = u64_len(layout.head_of(self.report.size)?);
-            self.progress.begin("verify", checked::sum(total(ranges)?, first, "what is compared")?);
+            let tail = layout.tail();
+            let last = tail.as_ref().map(Placed::range).transpose()?.map_or(0, ByteRange::size);
+            let parts = checked::sum(total(ranges)?, first, "what is compared")?;
+            self.progress.begin("verify", checked::sum(parts, last, "what is compared")?);
             self.check(meant, ranges)?;
-            if let Some(tail) = layout.tail() {
+            if let Some(tail) = tail {
                 self.check_placed(&tail)?;
             }
         }
