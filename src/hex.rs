@@ -10,7 +10,7 @@ pub(crate) fn digits(bytes: &[u8]) -> String {
     })
 }
 
-/// The bytes of such digits; none if they are no such digits.
+/// The bytes of such digits; none if they are something else.
 pub(crate) fn bytes(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();

@@ -129,14 +129,15 @@ impl<'a> StampJob<'a> {
     }
 
     fn taken_out(&self) -> Vec<String> {
-        let of_fact = |fact: &Fact| {
-            record_gone(fact).unwrap_or_else(|| match injected_facts::is_ssh_login(fact) {
-                true => format!(
+        let told = |fact: &Fact| {
+            if injected_facts::is_ssh_login(fact) {
+                return format!(
                     "{fact} is taken out, as keys shut passwords out: --ssh-passwords keeps it"
-                ),
-                false => format!("{fact} is taken out"),
-            })
+                );
+            }
+            format!("{fact} is taken out")
         };
+        let of_fact = |fact: &Fact| record_gone(fact).unwrap_or_else(|| told(fact));
         if self.adds { self.gone.iter().map(of_fact).collect() } else { taken_out(&self.gone) }
     }
 

@@ -95,12 +95,12 @@ fn keys_shown(gathered: &Gathered, given: &InjectedFacts) -> String {
     text
 }
 
-/// The host keys that are in files, a line each; those that are asked for are told of by themselves.
+/// The host keys that are in files, a line each; those that are asked for have lines of their own.
 fn host_key_files_shown(customization: &Customization, given: &InjectedFacts) -> String {
     let asked = || customization.all_host_keys().flat_map(|found| &found.keys);
     let is_asked = |print: &str| asked().any(|key| key.to_string().ends_with(print));
     let files = given.facts().filter(|fact| fact.name == "host-key" && !is_asked(&fact.value));
-    files.map(|fact| format!("host key: {}\n", fact.value)).collect()
+    files.fold(String::new(), |text, fact| text + "host key: " + &fact.value + "\n")
 }
 
 /// The host keys of a dry run, a line each. Random ones are others each time.
@@ -143,10 +143,10 @@ pub(crate) fn settings_shown(given: &InjectedFacts, recipe: &Recipe) -> String {
         let _ = writeln!(text, "ssh login: nobody, {}", given.why_nobody());
     }
     for fact in settings {
-        let _ = match fact.is_not_understood() {
-            true => writeln!(text, "{}: {}", fact.name, fact.value),
-            false => writeln!(text, "set: {fact}"),
-        };
+        let set = if fact.is_not_understood() { "" } else { "set: " };
+        let colon = if fact.is_not_understood() { ":" } else { "" };
+        let _ =
+            writeln!(text, "{}", format!("{set}{}{colon} {}", fact.name, fact.value).trim_end());
     }
     for (name, value) in recipe.told().iter().filter(|(name, _)| is_told_here(given, name)) {
         let _ = writeln!(text, "{}", format!("set: {name} {value}").trim_end());

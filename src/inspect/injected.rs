@@ -103,7 +103,7 @@ pub(super) fn injected_of<I: ReadAt>(
     }
 }
 
-/// What is told of beside keys and files, as a plain `inspect` tells it.
+/// What there is beside keys and files, as a plain `inspect` tells it.
 fn settings(facts: &InjectedFacts) -> Vec<Setting> {
     let of = |fact: &Fact| Setting { name: fact.name.clone(), value: fact.value.clone() };
     facts.facts().filter(|fact| fact.is_of_setting()).map(of).collect()

@@ -122,9 +122,9 @@ fn read_lines(name: &str, bytes: &[u8]) -> (Gathered, Option<String>) {
             .and_then(|line| gathered.add_line(at.clone(), line, now));
         faults.extend(added.err());
     }
-    let more = match faults.len().saturating_sub(1) {
-        0 => Cow::Borrowed(""),
-        more => format!(", nor are {more} other lines").into(),
+    let more = match faults.as_slice() {
+        [] | [_] => Cow::Borrowed(""),
+        [_, more @ ..] => format!(", nor are {} other lines", more.len()).into(),
     };
     let long = (!rest.is_empty())
         .then(|| format!("{name}: nothing is read behind the first {} bytes", text::LIMIT));

@@ -165,7 +165,7 @@ mod tests {
     use crate::live::network::profile_path;
 
     fn profile(name: &str, text: &str) -> Member {
-        Member::file(&profile_path(name.strip_prefix("remaster-").unwrap()), 0o600, text)
+        Member::file(profile_path(name.strip_prefix("remaster-").unwrap()), 0o600, text)
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub struct Fact {
 }
 
 impl Fact {
-    /// Whether it is neither a key nor a file, which are told of by themselves.
+    /// Whether it is neither a key nor a file, which have lines of their own.
     pub fn is_of_setting(&self) -> bool {
         ![KEY, HOST_KEY, FILE].contains(&self.name.as_str())
     }
@@ -350,7 +350,7 @@ impl InjectedFacts {
                 self.add_host_key(text);
             }
             Kind::File(text) if path == "etc/shadow" => self.add_passwords(text),
-            // Files of keys that a recipe makes are told of by the keys.
+            // Files of keys that a recipe makes show as the keys.
             _ if self.has_keys && KEY_FILES.iter().any(|file| file.path == path) => {}
             Kind::File(_) | Kind::Symlink(_) if !is_of_settings(path) => {
                 self.add(FILE, format!("/{path}"));
@@ -581,7 +581,7 @@ fn has_keys(root: &[&Member]) -> bool {
 /// Whether this is a host key, also one of a machine of several.
 fn is_private_host_key(path: &str) -> bool {
     let path = live::on_some_machine(path);
-    live::is_host_key(path) && !path.ends_with(".pub")
+    live::is_host_key(path) && path.strip_suffix(".pub").is_none()
 }
 
 /// What a squashfs is known by that has no id in its name: that of its bytes, or else its size.

@@ -28,15 +28,15 @@ pub(crate) struct KeyFiles {
 
 impl KeyFiles {
     /// Those in the root, also those that only some of several machines have.
-    pub(crate) fn of_root<'a>(root: impl Iterator<Item = &'a Member> + Clone) -> Self {
-        let mut files = Self::default();
-        for member in root.clone() {
+    pub(crate) fn of_root<'a>(root: impl Iterator<Item = &'a Member>) -> Self {
+        let (root, mut files): (Vec<&Member>, _) = (root.collect(), Self::default());
+        for member in &root {
             let path = on_some_machine(&member.path);
             let of = member.path.strip_suffix(path).unwrap_or_default();
             if user_of(path).is_none() {
                 continue;
             }
-            let target = |to: &str| root.clone().find(|other| other.path == target_of(path, to));
+            let target = |to: &str| root.iter().find(|other| other.path == target_of(path, to));
             match &member.kind {
                 Kind::File(bytes) => files.add(of, path, bytes),
                 Kind::Symlink(to) => match target(to).map(|member| &member.kind) {
