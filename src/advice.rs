@@ -17,6 +17,17 @@ pub enum Material {
     Tree,
 }
 
+/// What a key stands in that is not known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyOf {
+    /// A recipe.
+    Recipe,
+    /// A user, in TOML or JSON lines.
+    User,
+    /// A user, in CSV.
+    Column,
+}
+
 /// What to do instead. The program turns it into words with its own flags (`src/cli/diagnostics.rs`); another program
 /// has other ways, and so other words. It is exhaustive, so that no program can forget one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -142,13 +153,13 @@ pub enum Advice {
         key: Box<str>,
         /// The key that differs least from it, if it differs little.
         close: Option<Box<str>>,
+        /// What it is a key of.
+        of: KeyOf,
     },
     /// Make an image for each of the users.
     IsUsers,
     /// Give it as the recipe of all users, or put its keys into the table of a user.
     IsRecipe,
-    /// Leave a column out: it does not have the name of a key of recipe files.
-    UserColumns,
     /// Look up the form of users files.
     UsersForm,
 

@@ -6,7 +6,7 @@ use std::io;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
-pub use crate::advice::{Advice, Material};
+pub use crate::advice::{Advice, KeyOf, Material};
 
 /// What every stage of the library answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -10,13 +10,14 @@ const MAX_LENGTH: usize = 200;
 
 /// The first of many names, and how many more there are.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Few {
+pub struct Few {
     shown: Vec<String>,
     more: usize,
 }
 
 impl Few {
-    pub(crate) fn add(&mut self, name: &str) {
+    /// Adds a name, or counts it.
+    pub fn add(&mut self, name: &str) {
         if self.shown.len() < MAX_SHOWN {
             self.shown.push(name.chars().take(MAX_LENGTH).collect());
         } else {
@@ -24,7 +25,8 @@ impl Few {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there are no names.
+    pub fn is_empty(&self) -> bool {
         self.shown.is_empty()
     }
 }

@@ -1,6 +1,6 @@
 //! Puts an ssh key and an overlay into a stock NixOS installer image, and writes it to a stick.
 //!
-//! An image file becomes a base, a base and what is wished for become a stamped image, and a stamped image goes out: to
+//! An image file becomes a base, a base and a recipe become a stamped image, and a stamped image goes out: to
 //! a file, a pipe, a patch or a disk. A [`StampedImage`] was verified; there is no other way to one.
 //!
 //! ```
@@ -75,7 +75,8 @@ mod checked;
 pub mod disk;
 #[doc(hidden)]
 pub mod error;
-mod few;
+#[doc(hidden)]
+pub mod few;
 mod file_state;
 #[doc(hidden)]
 pub mod find;
@@ -98,6 +99,8 @@ pub mod live;
 mod lock;
 #[doc(hidden)]
 pub mod named_file;
+#[doc(hidden)]
+pub mod nearest;
 #[cfg(feature = "netboot")]
 #[doc(hidden)]
 pub mod netboot;

@@ -193,7 +193,7 @@ def reset_stick(c, base, flags, title):
             code, _, err = stick.call("flash", image, stick.device)
             c.check(f"{where}: written, secret and all", code == 0 and stick.holds(SECRET), err)
             code, _, err = c.call("reset", "--in-place", stick.device, "--allow-fixed", "--expect-size", str(stamped + 37 * MIB))
-            c.check(f"{where}: nobody confirmed", code == 2 and "nobody is there to confirm" in err, err)
+            c.check(f"{where}: nobody confirmed", code == 2 and "there is no terminal to confirm on" in err, err)
             code, _, err = c.call("reset", "--in-place", stick.device, "--yes", "--allow-fixed", "--expect-size", "7MiB")
             c.check(f"{where}: another disk", code == 5 and "expected 7MiB" in err, err)
             code, _, err = stick.call("reset", "--in-place", stick.device, "--sha256", "0" * 64)

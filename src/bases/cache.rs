@@ -92,7 +92,7 @@ impl Cache {
     /// The record of a base and the path of its image; none if it was not fetched.
     ///
     /// # Errors
-    /// A record that is none, or an image that is not the one it tells of.
+    /// A record that cannot be read, or an image that is not the one it tells of.
     pub fn find(&self, base: &CatalogEntry) -> Result<Option<(Record, PathBuf)>> {
         let path = self.path(base, ".json");
         let Some(record) = read_json::<Record>(&path)? else { return Ok(None) };

@@ -109,8 +109,32 @@ impl Catalog {
             } else {
                 format!("no base is called {name:?}; there are {}", near.join(", "))
             };
-            Error::Usage { what, hint: Advice::NameInCatalog }
+            let hint = match self.meant(name) {
+                Some(base) => format!("did you mean `{}`?", base.name()).into(),
+                None => Advice::NameInCatalog,
+            };
+            Error::Usage { what, hint }
         })
+    }
+
+    /// The base that is meant by the name of an image file, as `nixos-minimal-25.11-x86_64-linux.iso`, or by a version
+    /// alone.
+    pub fn meant(&self, text: &str) -> Option<CatalogEntry> {
+        let text = text.strip_suffix(".iso").unwrap_or(text);
+        let words: Vec<&str> =
+            text.split('-').filter(|word| !["nixos", "linux"].contains(word)).collect();
+        let is_version = |base: &CatalogEntry, word: &str| {
+            let version = base.channel.trim_start_matches("nixos-");
+            word.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let is_meant = |base: &CatalogEntry| {
+            let is_part = |word: &&str| {
+                is_version(base, word) || *word == base.edition || *word == base.architecture
+            };
+            words.iter().all(is_part) && words.iter().any(|word| is_version(base, word))
+        };
+        let usual = |base: &CatalogEntry| (base.edition == "minimal", base.architecture == USUAL);
+        self.bases().into_iter().filter(is_meant).max_by_key(usual)
     }
 
     /// The host that channels are looked up at, unless another is given.
@@ -196,6 +220,26 @@ mod tests {
             "",
         ] {
             assert_eq!(version(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_an_image_file_and_a_version_alone_mean_a_base() {
+        let catalog = Catalog::built_in().unwrap();
+        for (text, name) in [
+            ("nixos-minimal-25.11-x86_64-linux.iso", Some("nixos-25.11-minimal")),
+            ("nixos-minimal-25.11.1.abc-aarch64-linux.iso", Some("nixos-25.11-minimal-aarch64")),
+            ("nixos-graphical-25.11", Some("nixos-25.11-graphical")),
+            ("nixos-25.11", Some("nixos-25.11-minimal")),
+            ("25.11", Some("nixos-25.11-minimal")),
+            ("25.110", None),
+            ("nixos", None),
+            ("nixos-minimal", None),
+            ("", None),
+            ("nixos-25.11-plasma9", None),
+        ] {
+            let found = catalog.meant(text).map(|base| base.name());
+            assert_eq!(found.as_deref(), name, "{text}");
         }
     }
 

@@ -26,7 +26,7 @@ const CHUNK: u64 = 1 << 18;
 /// A server that does not end is broken off here; installers have up to 4 GiB.
 pub(super) const LARGEST: u64 = 64 << 30;
 
-/// A file that is not whole yet, and what lets it be gone on with.
+/// A file that is not whole yet, and what lets it be continued.
 pub(super) struct Part<'a> {
     pub(super) path: PathBuf,
     /// Where [`Note`] is kept.
@@ -62,7 +62,7 @@ impl From<Error> for Broken {
 }
 
 impl Part<'_> {
-    /// Gets all of it, and checks it. What was got before is gone on with. On an error what there is stays,
+    /// Gets all of it, and checks it. What was got before is continued. On an error what there is stays,
     /// unless it is whole and wrong. Gives the size.
     pub(super) fn complete(&self, client: &Client, progress: &dyn Progress) -> Result<u64> {
         let doing = || format!("write {}", self.path.display());

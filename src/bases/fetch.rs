@@ -27,7 +27,7 @@ pub struct Fetched {
 ///
 /// # Errors
 /// [`Error::Network`], and [`Error::Checksum`] for an image that is not the published one. A file that is not
-/// whole stays beside the others as `NAME.part`, to be gone on with; nothing takes it for a base.
+/// whole stays beside the others as `NAME.part`, to be continued; nothing takes it for a base.
 pub fn fetch(
     cache: &Cache,
     base: &CatalogEntry,

@@ -40,7 +40,7 @@ impl Known {
         Ok((is_whole && hash_of(&path, progress)? == self.sha256).then_some(path))
     }
 
-    /// Fetches it into the cache. What is broken off is gone on with the next time.
+    /// Fetches it into the cache. What is broken off is continued the next time.
     ///
     /// # Errors
     /// [`Error::Network`], also for an address that is not of https, and [`Error::Checksum`] for another file.
@@ -53,7 +53,7 @@ impl Known {
         if self.url.scheme() != "https" {
             return Err(Error::Network {
                 url: self.url.to_string(),
-                reason: "what comes by http can be changed on the way".into(),
+                reason: "http is not protected against changes on the way".into(),
                 hint: "fetch it yourself, and give the file as the base".into(),
             });
         }

@@ -90,7 +90,7 @@ impl RedirectChain {
         }
         if answer.url.scheme() == "https" && next.scheme() != "https" {
             return fault(format!(
-                "the server redirects from https to {next}, and what comes by http can be changed on the way"
+                "the server redirects from https to {next}, and http is not protected against changes on the way"
             ));
         }
         self.passed.push(std::mem::replace(&mut self.end, next));

@@ -10,7 +10,7 @@ use super::fetch_options::FetchOptions;
 use crate::error::{Advice, Error, Result};
 use crate::progress::Progress;
 
-/// How bases may be come by.
+/// Where bases may come from.
 #[derive(Clone, Debug, Default)]
 pub struct ResolveOptions {
     /// The cache; the user's if none.
@@ -25,7 +25,7 @@ pub struct ResolveOptions {
 /// fetched, and may refuse.
 ///
 /// # Errors
-/// A name that is none; a base that is not in the cache and may not or cannot be fetched.
+/// A name that is not in the catalogue; a base that is not in the cache and may not or cannot be fetched.
 pub fn resolve(
     given: &Path,
     demand: &ResolveOptions,
@@ -53,20 +53,24 @@ pub fn resolve(
     fetch(&cache, &base, &demand.origin, progress).map(|fetched| fetched.path)
 }
 
-/// Refuses `nixos-25.11-minimal.iso` where no such file is: somebody took a name for that of a file.
+/// Refuses `nixos-25.11-minimal.iso`, `nixos-minimal-25.11-x86_64-linux.iso` and `25.11` where no such file is: a base is
+/// meant.
 fn not_a_name_with_a_suffix(given: &Path) -> Result<()> {
     if fs::symlink_metadata(given).is_ok() || given.parent() != Some(Path::new("")) {
         return Ok(());
     }
     let stem = given.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    match Catalog::built_in()?.find(stem) {
-        Some(base) => Err(Error::Usage {
-            what: format!("there is no file {}", given.display()),
-            hint: format!("`{}` is the name of a base: give it without an ending", base.name())
-                .into(),
-        }),
-        None => Ok(()),
-    }
+    let catalog = Catalog::built_in()?;
+    let hint = match (catalog.find(stem), given.to_str().and_then(|text| catalog.meant(text))) {
+        (Some(base), _) => {
+            format!("`{}` is the name of a base: give it without an ending", base.name())
+        }
+        (None, Some(base)) => {
+            format!("check the path, or give `{}`, the name of a base", base.name())
+        }
+        (None, None) => return Ok(()),
+    };
+    Err(Error::Usage { what: format!("there is no file {}", given.display()), hint: hint.into() })
 }
 
 /// What is taken for the name of a base: something like `nixos-25.11-minimal` that is not a file.

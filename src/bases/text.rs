@@ -27,7 +27,7 @@ pub fn fetch_text(url: &str, most: u64) -> Result<Vec<u8>> {
     let fault =
         |reason: String| Error::Network { url: url.to_string(), reason, hint: HINT_SERVER.into() };
     if url.scheme() != "https" {
-        return Err(fault("what comes by http can be changed on the way".to_owned()));
+        return Err(fault("http is not protected against changes on the way".to_owned()));
     }
     let client = Client::new(&FetchOptions { timeout: TIMEOUT, ..FetchOptions::default() })?;
     let started = Instant::now();

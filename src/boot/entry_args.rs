@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::boot::credential_clash::{SetBy, Setter, check_credentials, check_imported};
 use crate::error::{Advice, Error, Result};
+use crate::few::Few;
 use crate::formats::boot_config::Entry;
 use crate::formats::boot_config::script::{STARTED_BY_INITRD, passes_over};
 use crate::recipe::edits::{Boot, Credential, Replacement, Serial, Spanned};
@@ -438,7 +439,8 @@ fn titles_hint<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Advice {
             titles.push(path);
         }
     }
-    format!("give a part of one of these: {}", titles.join("; ")).into()
+    let titles: Few = titles.iter().collect();
+    format!("give a part of one of these: {titles}").into()
 }
 
 /// The error for a command line that is longer than the kernel takes: it names what was asked for it.

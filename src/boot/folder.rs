@@ -1,4 +1,4 @@
-//! The folder of ours on a volume: below the root, or below the first directory that has room for one
+//! Our folder on a volume: below the root, or below the first directory that has room for one
 //! record more, so that no directory has to move.
 
 use crate::recipe::edits::ID;

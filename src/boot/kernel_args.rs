@@ -118,6 +118,12 @@ fn hint(name: &str, text: &str) -> String {
         "karg-replace" => {
             "give `KEY=NEW`, or `KEY=OLD=NEW` where an entry has the key several times"
         }
+        "serial" if text.starts_with("/dev/") => {
+            return format!(
+                "give the port without its folder: `{}`",
+                text.replacen("/dev/", "", 1)
+            );
+        }
         "serial" => "give a port and its speed, as `ttyS0,115200`",
         "label" => {
             "give up to 32 of the characters A-Z, a-z, 0-9, `.`, `_`, `+` and `-`, a letter or digit first"

@@ -200,15 +200,11 @@ impl ChecksumArgs {
         let shown = beside.display();
         match of_list(&beside, path)? {
             Ok(sha256) => {
-                printer::note(&format!(
-                    "the SHA-256 in {shown}, which is beside the image, is compared with it"
-                ));
+                printer::note(&format!("the image is checked against the SHA-256 in {shown}"));
                 Ok(Some(RequiredDigest { sha256, beside: Some(beside) }))
             }
             Err(why) => {
-                printer::note(&format!(
-                    "{shown} is beside the image and has no SHA-256 of it: {why}"
-                ));
+                printer::note(&format!("{shown}, beside the image, has no SHA-256 for it: {why}"));
                 Ok(None)
             }
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use remaster::error::{Advice, Error, Material};
+use remaster::few::Few;
 use remaster::keys::KeyError;
 use rustix::io::Errno;
 
@@ -140,14 +141,6 @@ fn other_one(material: Material) -> &'static str {
     }
 }
 
-/// The first of many names.
-fn few(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
-    let more = if names.len() > SHOWN { ", …" } else { "" };
-    format!("{}{more}", shown.join(", "))
-}
-
 /// What to do where the operating system refused.
 fn of_system(source: &io::Error) -> Option<&'static str> {
     if Errno::from_io_error(source) == Some(Errno::FBIG) {
@@ -206,7 +199,8 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             "give the ISO or disk image that it belongs to; `remaster netboot` and `remaster inspect` take the folder with it and its kernel, too"
         }
         Advice::NameUser(names) => {
-            return format!("give one of those to --name that it has: {}", few(names)).into();
+            let names: Few = names.iter().collect();
+            return format!("give one of those to --name that it has: {names}").into();
         }
         Advice::FileNotFolder => {
             "give the path of an image file; `remaster netboot` and `remaster inspect` take folders, too"
@@ -301,19 +295,16 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
             "put it into a file, and give that to --recipe of `remaster BASE`"
         }
         Advice::RecipeForm => "see `remaster recipe schema` for what can be written there",
-        Advice::UnknownKey { key, close } => {
-            return slips::key_meant(key)
+        Advice::UnknownKey { key, close, of } => {
+            return slips::key_meant(key, *of)
                 .or(close.as_ref().map(|name| format!("did you mean `{name}`?")))
-                .map_or("see `remaster recipe schema` for the keys there are".into(), Cow::from);
+                .map_or_else(|| slips::keys_of(*of).into(), Cow::from);
         }
         Advice::IsUsers => {
             "give it to `remaster stamp BASE FILE -o FOLDER`, which makes an image for each user"
         }
         Advice::IsRecipe => {
             "give it to --recipe, for all users; or write `[[user]]` and a `name` in front of what is one user's"
-        }
-        Advice::UserColumns => {
-            "leave the column out: columns are `name` and the keys of recipes, as `remaster recipe schema` lists them"
         }
         Advice::UsersForm => "see `remaster stamp --help` for the form of users files",
         Advice::GiveKey => "give a public key to --key, or see --help for what else there is",

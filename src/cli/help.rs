@@ -32,7 +32,7 @@ pub(super) const STATUSES: &[(&str, &str)] = &[
         "1",
         "the operating system or the network refused (no space, no permission); `find` or `ssh` did not find the machine; `try` could not log in, or a unit failed; `diff` found a difference",
     ),
-    ("2", "wrong usage, a refused key, or an output that is in the way"),
+    ("2", "wrong usage, a refused key, or an output that exists"),
     ("3", "bytes are not what they should be: a difference, a checksum, another base"),
     ("4", "the image is broken, is not understood, or cannot be changed safely"),
     ("5", "the target is refused"),
@@ -298,11 +298,10 @@ fn dress(command: Command, page: &Page, length: Length) -> Command {
     let statuses = if page.name.is_empty() { statuses() } else { String::new() };
     let long = [Some(examples(page)), own, Some(statuses)];
     let long: Vec<String> = long.into_iter().flatten().filter(|text| !text.is_empty()).collect();
-    let is_long = !page.short.is_empty() && length == Length::Short;
     let call = format!("remaster {}", page.name);
     let more = format!("`{} --help` lists all options, with examples.", call.trim_end());
     let command = command.mut_args(|argument| sorted(argument, page, length));
-    let command = if is_long { command.after_help(more) } else { command };
+    let command = if length == Length::Short { command.after_help(more) } else { command };
     match length {
         Length::Manual => command,
         Length::Short | Length::Long => command.after_long_help(long.join("\n\n")),

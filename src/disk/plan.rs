@@ -24,7 +24,7 @@ use crate::recipe::edits::{Edits, InjectMethod, folder};
 use crate::recipe::{Setting, setting};
 use crate::units::{ByteRange, u64_len, usize_of};
 
-/// The folder of ours in the root filesystem.
+/// Our folder in the root filesystem.
 pub const FOLDER: &str = "boot/remaster";
 
 /// The record of the metadata that was overwritten.

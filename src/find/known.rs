@@ -56,7 +56,7 @@ fn parse(line: &str) -> Result<Known, &'static str> {
     let mut words = line.split_ascii_whitespace();
     let (Some(names), Some(algorithm), Some(key)) = (words.next(), words.next(), words.next())
     else {
-        return Err("no line of name, kind and key");
+        return Err("not a line of name, kind and key");
     };
     let alias = names.split(',').next().unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);

@@ -21,7 +21,7 @@ pub(crate) const LARGEST_PAYLOAD: u64 = 64 << 20;
 /// Bytes of an undo record: the changed blocks, which are some hundred KB.
 const LARGEST_UNDO: u64 = 64 << 20;
 
-/// What stands in the folder of ours on a volume.
+/// What stands in our folder on a volume.
 #[derive(Clone, Debug)]
 pub struct Stamped {
     /// The folder that everything is in.
@@ -175,7 +175,7 @@ impl<B: ReadAt> OriginalImage<B> {
     /// Finds the base below; none if nothing was put into the image.
     ///
     /// # Errors
-    /// What [`Survey::read`] and [`Stamped::find`] say; a reset that cannot be gone on with.
+    /// What [`Survey::read`] and [`Stamped::find`] say; a reset that cannot be continued.
     pub fn open(image: B) -> Result<Option<Self>> {
         if let Some(mark) = mark(&image)? {
             return Self::unfinished(image, &mark).map(Some);

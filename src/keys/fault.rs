@@ -81,7 +81,7 @@ pub enum KeyError {
         source_name: String,
     },
     /// No key lets anybody in to a shell: over ssh, nobody would reach the machine.
-    #[error("no key lets anybody in to a shell: {}", why.join("; "))]
+    #[error("none of the keys gives a shell: {}", why.join("; "))]
     Nobody {
         /// Why, for each line.
         why: Vec<String>,
@@ -94,8 +94,10 @@ pub enum KeyError {
     Neither {
         /// The argument, or its size where it might be a secret.
         argument: String,
-        /// Whether the shell left a `~` in it.
-        tilde: bool,
+        /// Whether it begins with what a shell has a folder for: `~` or `$HOME`.
+        is_for_shell: bool,
+        /// Whether it stands in a file, which no shell reads.
+        is_in_file: bool,
     },
     /// A name or address by which no keys can be fetched.
     #[error("{argument}: {problem}")]
@@ -104,6 +106,8 @@ pub enum KeyError {
         argument: String,
         /// What is wrong with it.
         problem: String,
+        /// What to do, where that is known.
+        hint: Option<String>,
     },
     /// An argument without a character.
     #[error("{at}: it is empty, not a public key")]
@@ -135,7 +139,12 @@ impl KeyError {
             Self::PrivateKey { public: Some(path), .. } => {
                 return Some(format!("give {} instead", shown(&path.to_string_lossy())));
             }
-            Self::PrivateKey { .. } => "give the public key, usually the file ending in .pub",
+            Self::PrivateKey { format: "PuTTY", .. } => {
+                "give the public key: `puttygen FILE.ppk -O public-openssh -o FILE.pub` writes it"
+            }
+            Self::PrivateKey { .. } => {
+                "give the public key, usually the file ending in .pub: `ssh-keygen -y -f FILE > FILE.pub` writes it"
+            }
             Self::ForeignFormat { hint, .. }
             | Self::Malformed { hint, .. }
             | Self::Weak { hint, .. } => hint,
@@ -146,13 +155,17 @@ impl KeyError {
             Self::Nobody { .. } => {
                 "give the plain key, as id_ed25519.pub, without these options, alone or in front of them"
             }
-            Self::StandardInputTwice => "give - once, with all keys behind each other",
-            Self::Neither { tilde: true, .. } => {
-                "write the path in full: the shell expands ~ only at the start of a word"
+            Self::StandardInputTwice => "give - once, with all keys, one per line",
+            Self::Neither { is_for_shell: true, is_in_file: true, .. } => {
+                "write the path in full: `~` and `$HOME` are for a shell, and have no meaning in a file"
+            }
+            Self::Neither { is_for_shell: true, .. } => {
+                "write the path in full, or `~` without quotes at the start of a word: the shell expands it only there"
             }
             Self::Neither { .. } => {
                 "check the path, or put the whole line of the key in one pair of quotes"
             }
+            Self::Unnamed { hint: Some(hint), .. } => hint,
             Self::Unnamed { .. } => {
                 "give gh:USER (GitHub), gl:USER (GitLab), an https:// address, or a file"
             }
@@ -205,7 +218,10 @@ pub(super) fn shown_type(word: &str) -> String {
     if word.len() <= 64 && word.contains('-') && word.bytes().all(plain) {
         word.to_owned()
     } else {
-        format!("a word of {} characters", word.chars().count())
+        match word.chars().count() {
+            1 => "a word of 1 character".to_owned(),
+            count => format!("a word of {count} characters"),
+        }
     }
 }
 

@@ -94,10 +94,7 @@ fn bad_base64(data: &str) -> LineError {
 }
 
 fn broken(fields: &Fields<'_>) -> LineError {
-    LineError::malformed(
-        format!("found data that are not a whole key, expected {}", fields.name),
-        COPY,
-    )
+    LineError::malformed(format!("the key is cut off or damaged, expected {}", fields.name), COPY)
 }
 
 #[cfg(test)]
@@ -185,20 +182,20 @@ mod tests {
                 format!("ssh-ed25519-cert-v01@openssh.com {data}"),
                 "found data of ssh-ed25519, expected ssh-ed25519-cert-v01@openssh.com",
             ),
-            (format!("ssh-ed25519 {}", &data[..40]), "not a whole key, expected ssh-ed25519"),
-            (format!("ssh-ed25519 {data}AAAA"), "not a whole key"),
+            (format!("ssh-ed25519 {}", &data[..40]), "cut off or damaged, expected ssh-ed25519"),
+            (format!("ssh-ed25519 {data}AAAA"), "cut off or damaged"),
             (format!("ssh-ed25519 {}", &data[..41]), "41 characters that are not base64"),
-            ("ssh-ed25519 AAAA".to_owned(), "not a whole key"),
+            ("ssh-ed25519 AAAA".to_owned(), "cut off or damaged"),
             ("ssh-ed25519 !!!!".to_owned(), "4 characters that are not base64"),
-            (samples::compressed_p256(), "not a whole key"),
+            (samples::compressed_p256(), "cut off or damaged"),
             (samples::P256_CERTIFICATE.replace("= ecdsa", "=AAAA ecdsa"), "not base64"),
             (
                 samples::certificate(&format!("{P256}-cert-v01@openssh.com"), &["nistp256"]),
-                "not a whole key",
+                "cut off or damaged",
             ),
-            (samples::ED25519_CERTIFICATE.replace("2wA== ", "2wAAA "), "not a whole key"),
-            (samples::plain(P256, &["nistp384"]), "not a whole key"),
-            (samples::P256_CERTIFICATE[..401].to_owned(), "not a whole key, expected ecdsa"),
+            (samples::ED25519_CERTIFICATE.replace("2wA== ", "2wAAA "), "cut off or damaged"),
+            (samples::plain(P256, &["nistp384"]), "cut off or damaged"),
+            (samples::P256_CERTIFICATE[..401].to_owned(), "cut off or damaged, expected ecdsa"),
         ];
         for (line, expected) in rows {
             let found = judge(&line).unwrap_err();

@@ -33,7 +33,7 @@ pub use logins::{KEY_FILES, KeyFile, Login, Logins, USERS, user_of};
 pub use note::Note;
 pub use remote::RemoteKeys;
 pub use set::KeySet;
-pub use source::{ArgumentPlace, Source, is_path};
+pub use source::{ArgumentPlace, Source, is_for_shell, is_path};
 
 use expiry::Moment;
 use options::Options;

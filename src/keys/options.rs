@@ -35,6 +35,8 @@ const SWITCHES: [&str; 7] = [
 
 const HINT: &str = "correct the options, see AUTHORIZED_KEYS FILE FORMAT in sshd(8)";
 
+const HINT_WORD: &str = "correct the options, see AUTHORIZED_KEYS FILE FORMAT in sshd(8); if this is a known_hosts file, its keys are those of machines, not of users";
+
 /// The options of a line sshd understands.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Options {
@@ -130,7 +132,8 @@ fn name(piece: &str) -> Result<String, LineError> {
         Some(_) if is_flag(&name) => {
             Err(LineError::malformed(format!("found {name} with a value"), HINT))
         }
-        _ => Err(LineError::malformed(unknown(), HINT)),
+        None => Err(LineError::malformed(unknown(), HINT_WORD)),
+        Some(_) => Err(LineError::malformed(unknown(), HINT)),
     }
 }
 

@@ -47,15 +47,24 @@ const LABELS: [(&str, &str); 8] = [
 const FOREIGN: [(&str, Foreign); 4] = [
     (
         "BEGIN SSH2 PUBLIC KEY",
-        Foreign { name: "an SSH2 public key", hint: "convert it: ssh-keygen -i -f FILE" },
+        Foreign {
+            name: "an SSH2 public key",
+            hint: "convert it: ssh-keygen -i -f FILE > FILE.pub",
+        },
     ),
     (
         "BEGIN RSA PUBLIC KEY",
-        Foreign { name: "a PEM public key", hint: "convert it: ssh-keygen -i -m PEM -f FILE" },
+        Foreign {
+            name: "a PEM public key",
+            hint: "convert it: ssh-keygen -i -m PEM -f FILE > FILE.pub",
+        },
     ),
     (
         "BEGIN PUBLIC KEY",
-        Foreign { name: "a PKCS#8 public key", hint: "convert it: ssh-keygen -i -m PKCS8 -f FILE" },
+        Foreign {
+            name: "a PKCS#8 public key",
+            hint: "convert it: ssh-keygen -i -m PKCS8 -f FILE > FILE.pub",
+        },
     ),
     (
         "BEGIN ",
@@ -232,8 +241,8 @@ mod tests {
     #[test]
     fn other_public_formats_come_with_the_command_that_converts_them() {
         let rows = [
-            ("---- BEGIN SSH2 PUBLIC KEY ----", 1, "ssh-keygen -i -f FILE"),
-            ("\u{feff}---- BEGIN SSH2 PUBLIC KEY ----\r\n", 1, "ssh-keygen -i -f FILE"),
+            ("---- BEGIN SSH2 PUBLIC KEY ----", 1, "ssh-keygen -i -f FILE > FILE.pub"),
+            ("\u{feff}---- BEGIN SSH2 PUBLIC KEY ----\r\n", 1, "ssh-keygen -i -f FILE > FILE.pub"),
             ("\n -----BEGIN PUBLIC KEY-----", 2, "-m PKCS8"),
             ("-----BEGIN RSA PUBLIC KEY-----", 1, "-m PEM"),
             ("-----BEGIN CERTIFICATE-----", 1, ".pub"),

@@ -19,13 +19,14 @@ pub enum RemoteKeys {
 impl RemoteKeys {
     /// Whether an argument is a word for keys that are elsewhere, be it a right one or not.
     pub(super) fn is_word(argument: &str) -> bool {
-        match argument.split_once(':') {
+        let is_word = match argument.split_once(':') {
             None => argument == "agent",
             Some((start, rest)) => {
                 ["gh", "gl"].contains(&start)
                     || ["http", "https"].contains(&start) && rest.starts_with("//")
             }
-        }
+        };
+        is_word || meant(argument).is_some() || is_fingerprint(argument)
     }
 
     /// Where an argument sends, if it does. A file of that name wins, but not of what stands in a file, where a path has
@@ -35,9 +36,19 @@ impl RemoteKeys {
     /// A name that no user has, an address that is not of https.
     pub fn parse(argument: &str, is_in_file: bool) -> Result<Option<Self>, KeyError> {
         let is_there = |argument: &str| !is_in_file && is_there(argument);
-        let refused = |problem: &str| {
-            Err(KeyError::Unnamed { argument: shown(argument), problem: problem.to_owned() })
+        let unnamed = |problem: &str, hint: Option<String>| {
+            let (argument, problem) = (shown(argument), problem.to_owned());
+            Err(KeyError::Unnamed { argument, problem, hint })
         };
+        let refused = |problem: &str| unnamed(problem, None);
+        if let Some(meant) = meant(argument).filter(|_| !is_there(argument)) {
+            let hint = format!("did you mean `{meant}`?");
+            return unnamed("this is not how the keys of a user are named", Some(hint));
+        }
+        if is_fingerprint(argument) && !is_there(argument) {
+            let hint = "give the key itself: nothing can make a key of its fingerprint".to_owned();
+            return unnamed("this is the fingerprint of a key, not the key", Some(hint));
+        }
         let found = match argument.split_once(':') {
             None if argument == "agent" => Self::Agent,
             Some(("gh", user)) if is_user(user) => {
@@ -48,10 +59,10 @@ impl RemoteKeys {
             }
             Some(("https", rest)) if rest.starts_with("//") => Self::Server(argument.to_owned()),
             Some(("gh" | "gl", _)) if !is_there(argument) => {
-                return refused("no user has this name");
+                return refused("this cannot be a user name");
             }
             Some(("http", rest)) if rest.starts_with("//") => {
-                return refused("what comes by http can be changed on the way");
+                return refused("http is not protected against changes on the way");
             }
             _ => return Ok(None),
         };
@@ -69,6 +80,38 @@ impl RemoteKeys {
 
 fn is_there(argument: &str) -> bool {
     fs::symlink_metadata(argument).is_ok()
+}
+
+/// How users of GitHub and GitLab are named elsewhere.
+const FORGES: [(&str, &[&str]); 2] = [
+    ("gh", &["gh:", "github:", "git@github.com:", "https://github.com/", "@"]),
+    ("gl", &["gl:", "gitlab:", "git@gitlab.com:", "https://gitlab.com/"]),
+];
+
+/// The word for the keys of a user that is named in another way.
+fn meant(argument: &str) -> Option<String> {
+    // Of these words, only the name can be wrong.
+    if argument.starts_with("gh:") || argument.starts_with("gl:") {
+        return None;
+    }
+    let (forge, rest) = FORGES.iter().find_map(|(forge, starts)| {
+        let rest = starts.iter().find_map(|start| {
+            let (found, rest) = argument.split_at_checked(start.len())?;
+            found.eq_ignore_ascii_case(start).then_some(rest)
+        });
+        Some((*forge, rest?))
+    })?;
+    let user = rest.split('/').next().filter(|user| is_user(user))?;
+    // An address of keys is right as it is.
+    if user.strip_suffix(".keys").is_some() {
+        return None;
+    }
+    Some(format!("{forge}:{user}"))
+}
+
+/// Whether it is what `ssh-keygen -l` shows of a key.
+fn is_fingerprint(argument: &str) -> bool {
+    ["SHA256:", "MD5:"].iter().any(|start| argument.starts_with(start))
 }
 
 /// Whether a user of a forge can be called so: nothing that means something in an address.
@@ -102,6 +145,27 @@ mod tests {
         ] {
             assert_eq!(RemoteKeys::parse(argument, false).unwrap(), expected, "{argument}");
         }
+    }
+
+    #[test]
+    fn a_user_that_is_named_as_elsewhere_is_answered_with_the_right_word() {
+        for (argument, hint) in [
+            ("github:alice", "`gh:alice`"),
+            ("GH:alice", "`gh:alice`"),
+            ("@alice", "`gh:alice`"),
+            ("git@github.com:alice", "`gh:alice`"),
+            ("https://github.com/alice", "`gh:alice`"),
+            ("https://github.com/alice/repo", "`gh:alice`"),
+            ("https://gitlab.com/a.b/", "`gl:a.b`"),
+            ("gitlab:alice", "`gl:alice`"),
+            ("SHA256:uNiVztksCsDhcc0u9e8BrrQXVUpJ4JzUdkQsJRFk1Tk", "give the key itself"),
+        ] {
+            let fault = RemoteKeys::parse(argument, true).unwrap_err();
+            assert!(RemoteKeys::is_word(argument), "{argument}");
+            assert!(fault.hint().is_some_and(|told| told.contains(hint)), "{argument}: {fault}");
+        }
+        let keys = "https://github.com/alice.keys";
+        assert_eq!(RemoteKeys::parse(keys, true).unwrap(), Some(RemoteKeys::Server(keys.into())));
     }
 
     #[test]

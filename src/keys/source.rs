@@ -102,9 +102,21 @@ impl Source {
         if reads_as_key(argument) {
             return Ok(Self::Literal(argument.to_owned()));
         }
-        let tilde = argument.starts_with('~') || argument.contains("/~");
-        Err(KeyError::Neither { argument: place.shown_argument(argument), tilde })
+        // A path in a file has the folder of that file in front.
+        let is_in_file = matches!(place, ArgumentPlace::Recipe(_));
+        let is_for_shell =
+            is_for_shell(argument) || is_in_file && argument.split('/').any(is_for_shell);
+        Err(KeyError::Neither {
+            argument: place.shown_argument(argument),
+            is_for_shell,
+            is_in_file,
+        })
     }
+}
+
+/// Whether a path begins with what a shell has a folder for.
+pub fn is_for_shell(path: &str) -> bool {
+    ["~", "$HOME", "${HOME}"].iter().any(|start| path.starts_with(start))
 }
 
 /// Whether an argument that stands in a file names another file: it is neither a key nor a word for keys that are

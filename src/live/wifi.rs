@@ -243,7 +243,10 @@ fn country(recipe: &Recipe, text: &str) -> Result<String> {
         return Ok(text.to_owned());
     }
     let what = format!("{text:?} is not a country");
-    Err(recipe.fault("wifi-country", 0, what, "give two capital letters, as `DE`"))
+    let capital = text.to_ascii_uppercase();
+    let is_lower = capital.len() == 2 && capital.bytes().all(|byte| byte.is_ascii_uppercase());
+    let example = if is_lower { capital } else { "DE".to_owned() };
+    Err(recipe.fault("wifi-country", 0, what, format!("give two capital letters, as `{example}`")))
 }
 
 /// Refuses what says something of no network.

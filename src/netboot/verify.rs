@@ -199,7 +199,7 @@ impl<B: ReadAt> Netboot<B> {
     }
 }
 
-/// What was decided on is so.
+/// Gives access to the plan that it was made from.
 impl<B> Deref for Netboot<B> {
     type Target = ComposedNetboot<B>;
 
@@ -293,7 +293,7 @@ impl<B: ReadAt> Archive<B> {
     }
 }
 
-/// What was decided on is so.
+/// Gives access to the plan that it was made from.
 impl<B> Deref for Archive<B> {
     type Target = ComposedArchive<B>;
 

@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Machine, OF_FILES, Recipe, called};
 use crate::bounded;
-use crate::error::{Advice, Error, Result};
+use crate::error::{Advice, Error, KeyOf, Result};
+use crate::nearest::nearest;
 
 /// Bytes of a recipe file.
 const LARGEST: u64 = 1 << 20;
@@ -67,7 +68,11 @@ fn known_keys(table: &DeTable<'_>, at: &impl Fn(Range<usize>) -> String) -> Resu
     };
     let all = Recipe::keys();
     if let Some((place, key)) = other(table, &all) {
-        return Err(unknown(&place, &key, &all));
+        let section = table.get(key.as_str()).and_then(|value| value.get_ref().as_table());
+        return Err(match section {
+            Some(section) => sectioned(&place, &key, section, &all),
+            None => unknown(&place, &key, &all, KeyOf::Recipe),
+        });
     }
     let machines = table.get("machine").and_then(|value| value.get_ref().as_array());
     let mut machines =
@@ -83,12 +88,28 @@ fn known_keys(table: &DeTable<'_>, at: &impl Fn(Range<usize>) -> String) -> Resu
             );
             Err(fault(&place, what, hint))
         }
-        Some((place, key)) => Err(unknown(&place, &key, &own)),
+        Some((place, key)) => Err(unknown(&place, &key, &own, KeyOf::Recipe)),
     }
 }
 
+/// A table that no recipe has.
+fn sectioned(place: &str, name: &str, section: &DeTable<'_>, names: &[String]) -> Error {
+    let mut keys = section.keys().map(|key| key.get_ref().as_ref());
+    let known = keys.find(|key: &&str| names.iter().any(|name| name == key));
+    let hint = match known {
+        Some(key) => format!("write `{key} = …` at the top of the file, without a section"),
+        None => "put its keys at the top of the file, without a section".to_owned(),
+    };
+    fault(place, format!("a recipe has no sections, and `[{}]` is one", cut(name)), hint)
+}
+
+/// What is shown of a key that is not known.
+fn cut(key: &str) -> String {
+    key.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
 /// What another text is that is not TOML, by how it begins.
-fn other_form(text: &str) -> Option<&'static str> {
+pub(super) fn other_form(text: &str) -> Option<&'static str> {
     let mut lines = text.lines().map(str::trim);
     let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
     let is_word =
@@ -101,7 +122,7 @@ fn other_form(text: &str) -> Option<&'static str> {
             Some("Nix")
         }
         _ if first.starts_with('{') => Some("JSON or Nix"),
-        "---" => Some("YAML"),
+        _ if first == "---" || first.starts_with("- ") => Some("YAML"),
         _ => is_yaml.then_some("YAML"),
     }
 }
@@ -213,7 +234,7 @@ pub const OF_COMMANDS: [&str; 12] = [
     "offline",
 ];
 
-pub(super) fn unknown(place: &str, key: &str, names: &[String]) -> Error {
+pub(super) fn unknown(place: &str, key: &str, names: &[String], of: KeyOf) -> Error {
     if OF_COMMANDS.contains(&key) {
         let what = format!("`{key}` is for the command line: it changes nothing in an image");
         return fault(place, what, format!("give {} to the command", called(key)));
@@ -222,11 +243,11 @@ pub(super) fn unknown(place: &str, key: &str, names: &[String]) -> Error {
         let what = format!("`{key}` is for the recipe of one image for several machines");
         return fault(place, what, Advice::RecipeOfOneImage);
     }
-    let close = names.iter().map(|name| (strsim::damerau_levenshtein(key, name), name));
-    let close = close.min().filter(|(distance, name)| *distance <= 3 && *distance < name.len());
-    let shown: String = key.chars().filter(|c| !c.is_control()).take(64).collect();
-    let close = close.map(|(_, name)| Box::from(name.as_str()));
-    fault(place, format!("unknown key `{shown}`"), Advice::UnknownKey { key: shown.into(), close })
+    let all = names.iter().map(String::as_str);
+    let close = nearest(key, all, |name| 3.min(name.len() / 2)).map(Box::from);
+    let shown = cut(key);
+    let what = format!("unknown key `{shown}`");
+    fault(place, what, Advice::UnknownKey { key: shown.into(), close, of })
 }
 
 pub(super) fn fault(place: &str, what: impl std::fmt::Display, hint: impl Into<Advice>) -> Error {

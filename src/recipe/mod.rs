@@ -276,7 +276,7 @@ pub struct Recipe {
     pub entry: Vec<String>,
     /// Serial console for kernel, GRUB and isolinux, such as `ttyS0,115200`
     ///
-    /// Several ports each have a login. The kernel talks at the last of a kind, as of ttyS0 and ttyS1, and loaders at the last that they know.
+    /// Each of several ports has a login. The kernel writes to the last of each kind, such as ttyS0 and ttyS1, and boot loaders to the last that they know.
     #[cfg_attr(feature = "cli", arg(long, value_name = "PORT[,BAUD]", help_heading = "Boot"))]
     #[serde(deserialize_with = "list::strings")]
     #[schemars(schema_with = "list::schema")]

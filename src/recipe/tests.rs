@@ -159,7 +159,11 @@ fn a_mistyped_key_gets_a_suggestion() {
     for (key, close) in [("hostnam", Some("hostname")), ("completely_else", None)] {
         let fault = recipe(&format!("{key} = 'a'")).unwrap_err();
         let close = close.map(Box::from);
-        let meant = crate::error::Advice::UnknownKey { key: key.into(), close };
+        let meant = crate::error::Advice::UnknownKey {
+            key: key.into(),
+            close,
+            of: crate::error::KeyOf::Recipe,
+        };
         assert_eq!(fault.advice(), Some(&meant));
     }
     let of_machine = refused("[[machine]]\ndmi_serial = 'x'\n");

@@ -12,11 +12,12 @@ use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::Recipe;
-use super::document::{broken, fault, mistyped, position, unknown};
+use super::document::{broken, fault, mistyped, other_form, position, unknown};
 use crate::bounded;
-use crate::error::{Advice, Error, Result};
+use crate::error::{Advice, Error, KeyOf, Result};
 use crate::formats::csv::{self, Cell, CsvError, Record};
 use crate::keys;
+use crate::nearest::nearest;
 
 /// Bytes of a users file.
 const LARGEST: u64 = 512 << 20;
@@ -117,6 +118,19 @@ pub fn read(path: &Path, format: Format, separator: char) -> Result<Vec<Result<U
     Ok(users)
 }
 
+/// The form of a file that its name does not tell, where it is one that no users file has.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn foreign_form(path: &Path) -> Result<Option<&'static str>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = bounded::read_text(path, LARGEST, &format!("read the users {}", path.display()))?;
+    // JSON may be in lines.
+    Ok(other_form(&text).filter(|form| ["YAML", "Nix"].contains(form)))
+}
+
 struct Reading {
     name: String,
     folder: PathBuf,
@@ -128,6 +142,9 @@ impl Reading {
     fn toml(&self, text: &str) -> Result<Vec<Result<User>>> {
         let at = |byte: usize| format!("{}:{}", self.name, position(text, byte));
         let table = DeTable::parse(text).map_err(|refused| {
+            if let Some(form) = other_form(text) {
+                return fault(&self.name, format!("it is {form}, not TOML"), FORM);
+            }
             let place = refused.span().map_or_else(|| self.name.clone(), |span| at(span.start));
             broken(&place, text, &refused, FORM)
         })?;
@@ -222,20 +239,15 @@ impl Reading {
     }
 
     fn unknown_column(&self, place: &str, head: &str) -> Error {
-        let hint = match self.closest(head) {
-            Some(name) => format!("did you mean `{name}`?").into(),
-            None => Advice::UserColumns,
-        };
-        fault(place, format!("unknown column `{}`", shown(head)), hint)
+        let (key, close) = (shown(head).into(), self.closest(head).map(Box::from));
+        let what = format!("unknown column `{key}`");
+        fault(place, what, Advice::UnknownKey { key, close, of: KeyOf::Column })
     }
 
     /// The column that may be meant by a mistyped one.
     fn closest(&self, head: &str) -> Option<&str> {
         let keys = self.keys.iter().map(String::as_str);
-        let nearest = keys.map(|key| (strsim::damerau_levenshtein(head, key), key)).min();
-        let is_close =
-            |(distance, name): &(usize, &str)| *distance <= 2 && *distance < name.len() / 2;
-        nearest.filter(is_close).map(|(_, name)| name)
+        nearest(head, keys, |key| if key.len() < 4 { 0 } else { 2.min(key.len() / 3) })
     }
 
     fn jsonl(&self, text: &str) -> Result<Vec<Result<User>>> {
@@ -290,7 +302,7 @@ impl Reading {
     /// A recipe of this field alone.
     fn recipe(&self, field: &Field) -> Result<Recipe> {
         if !self.keys.contains(&field.key) {
-            return Err(unknown(field.place(), &field.key, &self.keys));
+            return Err(unknown(field.place(), &field.key, &self.keys, KeyOf::User));
         }
         let setting = setting_of(&field.key).to_owned();
         let mut told = String::new();

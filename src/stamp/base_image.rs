@@ -274,7 +274,7 @@ impl<B: ReadAt> Original<B> {
     /// Finds the original below; `None` if nothing was put into the image.
     ///
     /// # Errors
-    /// What the surveys say; a reset that cannot be gone on with.
+    /// What the surveys say; a reset that cannot be continued.
     pub fn below(image: B) -> Result<Option<Self>> {
         // A disk whose reset was interrupted is not an image of any kind, but there is one below.
         if !matches!(file_type::base_kind(&image), Ok(BaseKind::Disk)) {

@@ -112,7 +112,7 @@ impl StampedImage<&ImageFile> {
     }
 }
 
-/// What was decided on is so.
+/// Gives access to the plan that it was made from.
 impl<B> Deref for StampedImage<B> {
     type Target = PlannedImage;
 

@@ -101,8 +101,10 @@ fn unit_size(unit: &str) -> Option<u64> {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "refusal")]
 pub enum Refusal {
-    /// A file, folder or character device.
+    /// A file or character device.
     NotABlockDevice,
+    /// A folder, as the one that a stick is mounted at.
+    Folder,
     /// A part of a disk.
     Partition {
         /// The whole disk.
@@ -212,6 +214,7 @@ impl Refusal {
     pub fn reason(&self) -> String {
         match self {
             Self::NotABlockDevice => "not a block device".to_owned(),
+            Self::Folder => "a folder, not a disk".to_owned(),
             Self::Partition { of } => format!("a partition of {of}, not a whole disk"),
             Self::Gone => "the disk has gone".to_owned(),
             Self::NoMedium => "no medium in it".to_owned(),
@@ -225,7 +228,7 @@ impl Refusal {
                 "too small for the image with the backup GPT behind it: it has {has} bytes, they need {needs}"
             ),
             Self::System { at } => {
-                format!("the running system needs it: it holds {}", at.display())
+                format!("the running system is on it ({})", at.display())
             }
             Self::HoldsImage { path } => format!("the image {} is on it", path.display()),
             Self::Swap { device } => format!("swap on {device} is in use"),
@@ -273,7 +276,9 @@ impl Refusal {
             }
             Self::Mounted { may_unmount: true, .. } => Advice::AllowUnmounting,
             Self::Mounted { at, .. } => format!("unmount it with `umount {}`", at.display()).into(),
-            Self::SerialDiffers { .. } | Self::SizeDiffers { .. } => Advice::WhichDisk,
+            Self::Folder | Self::SerialDiffers { .. } | Self::SizeDiffers { .. } => {
+                Advice::WhichDisk
+            }
             Self::Fixed { .. } => Advice::AllowFixed,
             Self::Replaced { .. } => Advice::LookAgain,
             Self::LargeBlocks { .. } => Advice::SmallBlocks,

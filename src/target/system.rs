@@ -95,6 +95,9 @@ impl System {
             io::ErrorKind::NotFound => Error::no_device(path),
             _ => Error::io(format!("open {shown}"))(fault),
         })?;
+        if about.is_dir() {
+            return Err(Refusal::Folder.error(&shown));
+        }
         if !about.file_type().is_block_device() {
             return Err(Refusal::NotABlockDevice.error(&shown));
         }

@@ -324,7 +324,7 @@ def keys(s):
     code, _, err = stamp("--recipe", recipe)
     s.verdict("keys: by a recipe", [] if code == 0 and s.digest(out) == want else [code, err])
     refused = [
-        ("nobody is there to confirm", USAGE, ["--key", url("good")], ["nobody is here", prints, "--expect-fingerprint SHA256:"]),
+        ("nobody is there to confirm", USAGE, ["--key", url("good")], ["cannot be confirmed", prints, "--expect-fingerprint SHA256:"]),
         ("another key than expected", DIFFERS, ["--key", url("good"), "--expect-fingerprint", "SHA256:" + "a" * 43], ["not expected", prints]),
         ("a user that is not there", FAILED, ["--key", url("404"), *expect], ["knows no such user"]),
         ("not allowed", FAILED, ["--key", url("403"), *expect], ["status 403"]),
@@ -338,7 +338,7 @@ def keys(s):
         ("silence", FAILED, ["--key", url("silent"), *expect], ["no answer in 10 s"]),
         ("a byte a second", FAILED, ["--key", url("drip"), *expect], ["not complete after 30 s"]),
         ("the certificate of another host", FAILED, ["--key", url("good", stranger), *expect], ["TLS", "certificate"]),
-        ("http", USAGE, ["--key", url("good", s.mirror), *expect], ["can be changed on the way", "https://"]),
+        ("http", USAGE, ["--key", url("good", s.mirror), *expect], ["not protected against changes", "https://"]),
         ("a name of nobody", USAGE, ["--key", "gh:a/b", *expect], ["gh:a/b", "gh:USER"]),
         ("the same bytes each time, without a fingerprint", USAGE, ["--key", url("good"), "--reproducible"], ["--reproducible", "--expect-fingerprint"]),
     ]

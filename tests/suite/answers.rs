@@ -92,7 +92,7 @@ fn keys_that_let_nobody_in_are_shown_apart_with_their_reasons() {
     folder.write("forced", format!("command=\"ls\" {alice}{alice}").as_bytes());
     for command in [&["base.iso", "-f", "-o", "b.iso"][..], &["netboot", "base.iso", "-o", "b"]] {
         let refused = folder.run(&[command, &["--key", "forced"]].concat());
-        refused.refused(2, "no key lets anybody in to a shell");
+        refused.refused(2, "none of the keys gives a shell");
     }
 }
 

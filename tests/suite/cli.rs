@@ -568,11 +568,11 @@ const NO_EFFECT: [(&str, &str); 20] = [
     ),
     (
         "edit --in-place two.iso --replace",
-        "--replace alone: nothing is put in for what it takes out",
+        "--replace takes everything out, and nothing is given to put in",
     ),
     ("edit --in-place two.iso --replace --known-hosts x", "--known-hosts without a host key"),
     ("edit --in-place base.iso --known-hosts x", "--known-hosts without a host key"),
-    ("edit --in-place two.iso --manifest-digests", "--manifest-digests alone: an image gets"),
+    ("edit --in-place two.iso --manifest-digests", "--manifest-digests alone does nothing"),
     ("edit --in-place none.iso --no-key", "--no-key would take out nothing"),
     ("edit --in-place none.iso --no-key --hostname q", "--no-key would take out nothing"),
     ("edit --in-place base.iso --no-key --hostname q", "--no-key would take out nothing"),

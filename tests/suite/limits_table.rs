@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const NAMES: [&str; 4] = ["MOST", "LARGEST", "LONGEST", "DEEPEST"];
 
 /// Limits, and the test that meets the bound. What is not here has none.
-const HELD: [(&str, &str); 54] = [
+const HELD: [(&str, &str); 55] = [
     ("formats/boot_config/grub/mod.rs DEEPEST", "menus_within_menus_take_no_more_than_they_may"),
     (
         "formats/boot_config/script.rs LARGEST_ENTRIES",
@@ -23,6 +23,7 @@ const HELD: [(&str, &str); 54] = [
     ("boot/kernel_args.rs LONGEST_NAME", "settings_are_taken_up_to_their_limits"),
     ("boot/kernel_args.rs LONGEST_TIMEOUT", "settings_are_taken_up_to_their_limits"),
     ("boot/entry_args.rs LONGEST_COMMAND_LINE", "a_line_of_2048_bytes_fits_and_one_more_does_not"),
+    ("nearest.rs LONGEST", "the_nearest_name_is_found_and_none_for_what_is_far_or_long"),
     ("place.rs LONGEST_NAME", "a_wrong_output_is_reported_with_its_flag_and_nothing_is_written"),
     ("boot/stage_one.rs MOST_KEPT", "an_initrd_that_unpacks_to_much_is_refused_by_what_it_is"),
     ("boot/initrd.rs MOST_UNPACKED", "an_initrd_that_unpacks_to_much_is_refused_by_what_it_is"),

@@ -489,7 +489,7 @@ fn the_reason_that_lies_in_the_target_comes_before_the_question() {
         ("/dev/remaster-no-such-stick", 1, "no such device"),
         ("/dev/null", 5, "not a block device"),
         ("file", 5, "not a block device"),
-        (".", 5, "not a block device"),
+        (".", 5, "a folder, not a disk"),
     ] {
         folder.run(&["flash", "base.iso", target]).refused(status, words);
     }

@@ -316,7 +316,7 @@ fn a_reset_holds_the_base_to_what_its_manifest_says_and_says_what_it_cannot_prov
         let digest = Digest::of_bytes(base).to_string();
         let rows: [(&[&str], &[&str], &str, &str); 4] = [
             (&[], &[], UNPROVEN, "head"),
-            (&[], &["--sha256", &digest], ", as demanded", "demanded"),
+            (&[], &["--sha256", &digest], ", as required", "demanded"),
             (&["--sha256", &digest], &[], UNPROVEN, "head"),
             (&["--manifest-digests"], &[], ", as its manifest says", "manifest"),
         ];

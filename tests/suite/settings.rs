@@ -18,8 +18,8 @@ fn folder() -> Folder {
 
 /// What is refused, with `FILE` for the flag of the setting `file`, and what is said.
 const FILES: &[(&str, &str)] = &[
-    ("FILE motd", "FILE: \"motd\" has no absolute DST"),
-    ("FILE= --key key.pub", "FILE: \"\" has no absolute DST"),
+    ("FILE motd", "FILE: \"motd\" has no path in the live system that begins with `/`"),
+    ("FILE= --key key.pub", "FILE: \"\" has no path in the live system that begins with `/`"),
     ("FILE private:/srv/a", "FILE: /srv/a is a private key"),
     ("FILE - --key key.pub", "does not read standard input for FILE"),
     ("FILE motd:/etc/a:9", "FILE: 9 is not a mode"),
@@ -27,7 +27,10 @@ const FILES: &[(&str, &str)] = &[
     ("--key key.pub --unit motd", "go below /etc/systemd/system.control by FILE"),
     ("--key key.pub --allow-secrets", "has no effect without --overlay or FILE"),
     ("--key key.pub --address wg0=10.0.0.2/24", "`FILE wg0.nmconnection:"),
-    ("--recipe r.toml", "error: r.toml:1:8: file: \"motd\" has no absolute DST"),
+    (
+        "--recipe r.toml",
+        "error: r.toml:1:8: file: \"motd\" has no path in the live system that begins with `/`",
+    ),
 ];
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::process::Stdio;
 
 use crate::flags::{commands, help};
 use crate::support::{Folder, TINY, key};
@@ -69,7 +70,7 @@ const TYPED: &[(&str, &str)] = &[
     ("apply k.pub -o new.iso", "k.pub is not a descriptor"),
     ("flash c.iso --key k.pub --any --to-file new.iso", "--any writes an image as it is"),
     ("flash b.iso --patch p.remaster --any --to-file new.iso", "--any writes an image as it is"),
-    ("flash c.iso /dev/sdc --yes", "--yes without saying which disk is meant"),
+    ("flash c.iso /dev/sdc --yes", "--yes needs the disk to be named"),
     (
         "flash c.iso /dev/sdc --expect-serial A --expect-serial B",
         "--expect-serial must be given once per disk",
@@ -167,6 +168,79 @@ const TYPED: &[(&str, &str)] = &[
     ("dd if=c.iso of=/dev/sdc bs=4M", "did you mean `remaster flash c.iso /dev/sdc`?"),
     ("k.pub b.iso", "did you mean `remaster b.iso --key k.pub -o FILE`?"),
     ("k.pub b.iso -o new.iso", "did you mean `remaster b.iso --key k.pub -o new.iso`?"),
+    // A value of a flag that takes one behind `=` only, or none.
+    ("b.iso --key k.pub --ssh-passwords false -o new.iso", "write `--ssh-passwords=false`"),
+    ("--greeting no b.iso --key k.pub -o new.iso", "write `--greeting=false`"),
+    ("b.iso --key k.pub --enable false -o new.iso", "write `--enable=false`"),
+    ("flash b.iso --key k.pub --greeting false /dev/sdc", "write `--greeting=false`"),
+    ("flash c.iso --verify quick /dev/sdc", "write `--verify=quick`"),
+    ("flash c.iso --delta false --to-file new.iso", "give --no-delta in its place"),
+    ("flash c.iso --probe yes /dev/sdc", "give --probe alone"),
+    ("flash c.iso --unmount no /dev/sdc", "leave --unmount out"),
+    // Flags in front of the command.
+    ("--json inspect c.iso", "did you mean `remaster inspect --json c.iso`?"),
+    (
+        "--key k.pub flash b.iso --to-file new.iso",
+        "did you mean `remaster flash --key k.pub b.iso --to-file new.iso`?",
+    ),
+    ("--to-file new.iso flash c.iso", "did you mean `remaster flash --to-file new.iso c.iso`?"),
+    ("-o new.iso reset c.iso", "did you mean `remaster reset -o new.iso c.iso`?"),
+    ("-q --json inspect c.iso", "did you mean `remaster inspect -q --json c.iso`?"),
+    ("--offline --cache=no base fetch nixos-25.11-minimal", "it is a flag of `remaster BASE`"),
+    ("--cache no base list", "did you mean `remaster base list --cache no`?"),
+    ("-n flash b.iso --to-file new.iso", "it is a flag of `remaster BASE`, `remaster edit`"),
+    // What does not exist is not called by its name.
+    ("b.iso --key nosuch.iso -o new.iso", "'nosuch.iso' is neither an existing file nor"),
+    ("b.iso --recipe key=alice.pub -o new.iso", "which should be a recipe"),
+    ("b.iso --recipe nosuch.pub -o new.iso", "which should be a recipe"),
+    ("b.iso --recipe k.pub -o new.iso", "`remaster b.iso --key k.pub -o new.iso`"),
+    ("b.iso --recipe=k.pub -o new.iso", "`remaster b.iso --key k.pub -o new.iso`"),
+    ("stamp b.iso k.pub l.pub -o new", "`remaster BASE --key l.pub -o FILE` makes one image"),
+    ("b.iso --key=~/.ssh/id.pub -o new.iso", "the shell expands it only there"),
+    ("b.iso --key $HOME/id.pub -o new.iso", "write the path in full, or `~` without quotes"),
+    // Names of bases, and what is nearly one.
+    ("try nixos-25.11-minimal", "`remaster base path nixos-25.11-minimal` prints the path"),
+    ("reset nixos-25.11-minimal -o new.iso", "`remaster base path nixos-25.11-minimal`"),
+    ("edit --in-place nixos-25.11-minimal --hostname a", "is the name of a base, and a file is"),
+    (
+        "nixos-minimal-25.11-x86_64-linux.iso --key k.pub -o new.iso",
+        "check the path, or give `nixos-25.11-minimal`",
+    ),
+    ("nixos-minimal-25.11 --key k.pub -o new.iso", "did you mean `nixos-25.11-minimal`?"),
+    ("25.11 --key k.pub -o new.iso", "check the path, or give `nixos-25.11-minimal`"),
+    ("root@192.168.1.50", "`remaster ssh IMAGE` finds the machine"),
+    ("192.168.1.50", "`remaster ssh IMAGE` finds the machine"),
+    ("https://example.org/a.iso", "as with `curl -fLO URL`"),
+    ("/dev/sdc", "`remaster flash IMAGE /dev/sdc` writes to it"),
+    ("ssh root@192.168.1.50", "`ssh root@192.168.1.50` logs in at an address"),
+    ("ssh 192.168.1.50", "`ssh root@192.168.1.50` logs in at an address"),
+    ("ssh nixos@box", "give the name alone, and `--user nixos`"),
+    ("ssh c.iso -p 22", "--port"),
+    ("ssh -p 22 c.iso", "did you mean `--port`?"),
+    ("ssh -i k.pub c.iso", "`ssh-add KEY`"),
+    ("ssh hk.known_hosts", "`remaster ssh NAME --known-hosts hk.known_hosts`"),
+    ("ssh c.iso --known-hosts hk.known_hosts", "no machine is called c.iso in hk.known_hosts"),
+    ("find c.iso", "did you mean `remaster find --known-hosts c.iso.known_hosts`?"),
+    (
+        "--recipe https://example.org/r.toml b.iso -o new.iso",
+        "as with `curl -fLO https://example.org",
+    ),
+    ("b.iso --overlay github:NixOS/nixpkgs -o new.iso", "as with `nix build github:NixOS/nixpkgs`"),
+    ("stamp b.iso .#users -o new", "as with `nix build '.#users'`"),
+    (".#installer --key k.pub -o new.iso", "as with `nix build '.#installer'`"),
+    ("b.iso --recipe=~/r.toml -o new.iso", "write the path in full"),
+    // As dd and other programs have it.
+    ("flash if=c.iso of=/dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("flash c.iso of=/dev/sdc bs=4M", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("flash -i c.iso -o /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("flash c.iso -o /dev/sdc", "did you mean `remaster flash c.iso /dev/sdc`?"),
+    ("verify c.iso /dev/sdc", "did you mean `remaster verify /dev/sdc --against c.iso`?"),
+    ("verify c.iso b.iso", "did you mean `remaster verify c.iso --against b.iso`?"),
+    ("reset c.iso new.iso", "did you mean `remaster reset c.iso -o new.iso`?"),
+    (
+        "apply b.iso p.remaster new.iso",
+        "did you mean `remaster apply b.iso p.remaster -o new.iso`?",
+    ),
     // What the parser refuses is said in the same form as everything else.
     ("b.iso", "complete it as `remaster b.iso --key KEY.pub -o FILE`"),
     ("base get nixos-25.11-minimal", "did you mean `remaster base fetch nixos-25.11-minimal`?"),
@@ -189,6 +263,9 @@ const WRITTEN: &[(&str, &str, &str)] = &[
     ("r.toml", "ssh-key = 'k.pub'", "did you mean `key`?"),
     ("r.toml", "ssid = 'x'", "did you mean `wifi`?"),
     ("r.toml", "dry-run = true", "give --dry-run to the command: it is a flag of `remaster BASE`"),
+    ("r.toml", "key = '~/id.pub'", "have no meaning in a file"),
+    ("r.toml", "[network]\naddress = 'x'", "write `address = …` at the top of the file"),
+    ("r.toml", "[settings]\nx = 'x'", "a recipe has no sections, and `[settings]` is one"),
     ("r.toml", "replace = true", "give --replace to the command: it is a flag of `remaster edit`"),
     ("r.toml", "base = 'b.iso'", "the command line names the image"),
     ("r.toml", "[[users]]\nname = 'a'", "write `[[user]]`, and give the file to `remaster stamp`"),
@@ -203,6 +280,15 @@ const WRITTEN: &[(&str, &str, &str)] = &[
     ("x.toml", "[user]\nname = 'a'", "write `[[user]]` for each user"),
     ("x.toml", "hostname = 'a'", "give it to --recipe, for all users"),
     ("x.toml", "name = 'a'", "write `[[user]]` and a `name` in front"),
+    ("x.csv", "name,ssh-key\na,k.pub\n", "did you mean `key`?"),
+    ("x.csv", "name,public_key\na,k.pub\n", "did you mean `key`?"),
+    ("x.csv", "username,key\na,k.pub\n", "did you mean `name`?"),
+    ("x.csv", "name,key\na,~/id.pub\n", "have no meaning in a file"),
+    ("x.jsonl", "{\"username\": \"a\"}", "did you mean `name`?"),
+    ("x.toml", "- name: a\n  key: k.pub\n", "x.toml: it is YAML, not TOML"),
+    ("x.yaml", "- name: a\n  key: k.pub\n", "x.yaml is YAML, not TOML, CSV or JSON lines"),
+    ("x.nix", "{ pkgs, ... }: { }\n", "x.nix is Nix, not TOML, CSV or JSON lines"),
+    ("x.txt", "alice\n", "give --format toml, csv or jsonl"),
     ("x.csv", "name,name\na,b\n", "the column `name` is there twice"),
     ("x.csv", "name,key\n\"a,k.pub\n", "a double quote is opened, and not closed"),
     ("x.jsonl", "[{\"name\": \"a\"}]", "as `jq -c '.[]'` makes them"),
@@ -265,17 +351,33 @@ const PUT_IN: &[(&str, &str)] = &[
     ("--key k.pub --console ttyS0", "did you mean `--serial`?"),
     ("-k ssh-ed25519 AAAAC3 x@y", "-k 'ssh-ed25519 AAAAC3 x@y'"),
     ("--key ssh-ed25519 AAAAC3", "--key 'ssh-ed25519 AAAAC3'"),
+    ("--key k.pub,l.pub", "give --key once for each: did you mean"),
+    ("-k k.pub,l.pub", "--key k.pub --key l.pub"),
+    ("--key gh:alice,gl:bob", "--key gh:alice --key gl:bob"),
+    ("--key k.pub --dns 1.1.1.1,8.8.8.8", "--dns 1.1.1.1 --dns 8.8.8.8"),
+    (
+        "--key k.pub --address=10.0.0.2/24,10.0.0.3/24",
+        "--address 10.0.0.2/24 --address 10.0.0.3/24",
+    ),
     ("--key k.pub --hostnam x", "did you mean `--hostname`?"),
     ("--key c.iso", "c.iso is an image, not a public key"),
 ];
 
 /// Values that are refused, by every command that makes one image.
 const VALUES: &[(&str, &str)] = &[
+    ("--key github:alice", "did you mean `gh:alice`?"),
+    ("--key https://github.com/alice", "did you mean `gh:alice`?"),
+    ("--key SHA256:uNiVztksCsDhcc0u9e8BrrQXVUpJ4JzUdkQsJRFk1Tk", "give the key itself"),
     ("--key k.pub --address 10.0.0.2/24 --gateway 10.0.0.2", "give the address of the router"),
     ("--key k.pub --address 10.0.0.2/24 --gateway 10.0.0.255", "give the address of the router"),
     ("--key k.pub --address 10.0.0.2/24 --gateway 2001:db8::1", "give an --address of IPv6"),
     ("--key k.pub --address dhcp", "\"dhcp\" is not an address"),
     ("--key k.pub --bond bond0:bond0,eth1", "bond0 is a member of itself"),
+    ("--key k.pub --address 10.0.0.2/255.255.255.0", "`10.0.0.2/24`"),
+    ("--key k.pub --address 10.0.0.2/255.0.255.0", "give a number from 1 to 32"),
+    ("--key k.pub --locale de", "give a language with its country, as `de_DE.UTF-8`"),
+    ("--key k.pub --serial /dev/ttyS0,9600", "without its folder: `ttyS0,9600`"),
+    ("--key k.pub --wifi x --wifi-open --wifi-country fr", "as `FR`"),
     ("--key k.pub --bond bond0:", "give the name of an interface, as"),
     ("--key k.pub --timezone Europe", "give a name of the tz database"),
 ];
@@ -321,7 +423,15 @@ fn folder() -> Folder {
     std::fs::create_dir(folder.at("folder")).unwrap();
     folder.run(&["b.iso", "--key", "k.pub", "-o", "c.iso"]).quietly();
     folder.run(&["b.iso", "--key", "k.pub", "--as", "patch", "-o", "p.remaster"]).quietly();
-    let texts: [(&str, &str); 11] = [
+    let texts: [(&str, &str); 13] = [
+        (
+            "hk.known_hosts",
+            "box ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ\n",
+        ),
+        (
+            "c.iso.known_hosts",
+            "box ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ\n",
+        ),
         ("headless.csv", "ann,k.pub\n"),
         ("u.toml", "[[user]]\nname = \"ann\"\nkey = \"k.pub\"\n"),
         ("semicolons.csv", "name;key\nann;k.pub\n"),
@@ -348,8 +458,9 @@ fn folder() -> Folder {
 
 /// Answers all of them in one folder, and nothing is made there.
 fn answered<'a>(rows: impl IntoIterator<Item = (String, &'a str)>) {
-    let folder = folder();
+    let (folder, scratch) = (folder(), folder());
     let before = folder.names();
+    let mut suggested = BTreeSet::new();
     for (typed, words) in rows {
         let ended = folder.run(&typed.split(' ').collect::<Vec<_>>());
         let err = &ended.err;
@@ -357,9 +468,44 @@ fn answered<'a>(rows: impl IntoIterator<Item = (String, &'a str)>) {
         let mut told = err.lines().skip_while(|line| line.starts_with("note: "));
         let is_error = told.next().is_some_and(|line| line.starts_with("error: "));
         assert!(is_error && err.contains("\nhint: "), "remaster {typed}: {err}");
-        let status = if typed.starts_with("two.zip") { 4 } else { 2 };
+        let status = match words {
+            _ if typed.starts_with("two.zip") => 4,
+            "which should be a recipe" => 1,
+            _ => 2,
+        };
         assert!(ended.status == status && ended.out.is_empty(), "remaster {typed}: {err}");
         assert_eq!(folder.names(), before, "remaster {typed}");
+        suggested.extend(suggestions(err));
+    }
+    for line in &suggested {
+        check_suggestion(&scratch, line);
+    }
+}
+
+/// The whole command lines that an answer says are meant.
+fn suggestions(err: &str) -> Vec<String> {
+    let meant = err.split("did you mean ").nth(1).unwrap_or_default();
+    let meant = meant.split('?').next().unwrap_or_default();
+    let spans = meant.split('`').filter(|span| span.starts_with("remaster "));
+    spans.map(str::to_owned).collect()
+}
+
+/// Runs what is suggested, where other programs and servers are out of reach. It may fail, but not by another slip.
+fn check_suggestion(folder: &Folder, line: &str) {
+    let placeholders = [(" KEY", " k.pub"), (" FILE", " new.iso")];
+    let typed =
+        placeholders.iter().fold(line.to_owned(), |line, (from, to)| line.replace(from, to));
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", &typed.replacen("remaster", "\"$REMASTER\"", 1)]);
+    shell.env("REMASTER", env!("CARGO_BIN_EXE_remaster")).env("PATH", "");
+    shell.env("REMASTER_MIRROR", "http://127.0.0.1:9").env("XDG_CACHE_HOME", folder.path());
+    let ended = shell.current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
+    let err = String::from_utf8(ended.stderr).unwrap();
+    let slips = ["did you mean", "` needs ", "has no flag", "one word more", "needs a value"];
+    assert!(!slips.iter().any(|slip| err.contains(slip)), "suggested: {line}: {err}");
+    for new in ["new", "new.iso"] {
+        let _ = std::fs::remove_file(folder.at(new));
+        let _ = std::fs::remove_dir_all(folder.at(new));
     }
 }
 

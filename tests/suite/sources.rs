@@ -141,7 +141,7 @@ fn a_digest_that_stands_beside_the_image_is_used_and_said() {
         assert!(given.status == 0 && !given.err.contains("given.sha256"), "{how}: {}", given.err);
         let list = ended(format!("{other}  another.iso\n"), &[]);
         assert_eq!(list.status, 0, "{how}: {}", list.err);
-        assert!(list.err.contains("given.sha256 is beside the image"), "{how}: {}", list.err);
+        assert!(list.err.contains("given.sha256, beside the image"), "{how}: {}", list.err);
     }
 }
 

@@ -13,7 +13,7 @@ const HABITS: [(&str, &str, &str); 9] = [
     (" are told", "", "the subject first: … says; or: are reported"),
     (" anew", "", "again"),
     (" be had with", "", "does not work with"),
-    ("nobody vouches", "", "what happens: can be changed on the way"),
+    ("nobody vouches", "", "what happens: is not protected against changes"),
 ];
 
 /// Words behind which a habit is another thing.

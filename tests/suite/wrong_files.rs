@@ -271,8 +271,11 @@ fn a_path_in_a_file_is_never_one_of_the_folder_where_the_command_runs() {
             let mut rows = vec![("public", "rc/public"), ("", "is empty, not")];
             if *name == "key" {
                 let of_batch = if of_machine { "agent is not for one" } else { "agent" };
-                rows.extend([("agent", of_batch), ("ssh-ed25519 AAAA", "not a whole key")]);
-                rows.extend([("~/k.pub", "write the path in full"), ("gh:a b", "no user has")]);
+                rows.extend([("agent", of_batch), ("ssh-ed25519 AAAA", "cut off or damaged")]);
+                rows.extend([
+                    ("~/k.pub", "write the path in full"),
+                    ("gh:a b", "this cannot be a user name"),
+                ]);
             }
             for (given, words) in rows {
                 let text = format!("{head}{key}\n{beside}\n{name} = '{given}'\n");

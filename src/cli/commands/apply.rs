@@ -31,8 +31,8 @@ use crate::cli::slips;
 #[command(mut_arg("offline", |argument| argument.conflicts_with("name")))]
 #[command(mut_arg("cache", |argument| argument.conflicts_with("name")))]
 pub(crate) struct Args {
-    /// Base that the patch was made for, plain or packed, or its name; a descriptor alone, which gets its base by
-    /// itself; with --name, the folder of an OCI image layout
+    /// Base that the patch was made for, plain or packed, or its name; a descriptor alone, which gets its base itself; with
+    /// --name, the folder of an OCI image layout
     base: PathBuf,
     /// Patch file, as `remaster BASE --as patch` writes it, or its descriptor
     patch: Option<PathBuf>,

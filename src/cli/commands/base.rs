@@ -31,7 +31,7 @@ enum Command {
         #[command(flatten)]
         cache: CacheArgs,
     },
-    /// Fetch the newest release of a base, checked by its published SHA-256; goes on with what was broken off
+    /// Fetch the newest release of a base, checked by its published SHA-256; continues an interrupted download
     Fetch {
         /// Name of a base, such as `nixos-25.11-minimal`
         name: String,

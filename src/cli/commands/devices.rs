@@ -77,7 +77,7 @@ pub(crate) fn rows(disk: &Disk) -> String {
     }
     let _ = match refusals(disk).first() {
         None => writeln!(text, "    can be written to"),
-        Some(refusal) => writeln!(text, "    no target: {}", refusal.reason()),
+        Some(refusal) => writeln!(text, "    cannot be written to: {}", refusal.reason()),
     };
     text
 }

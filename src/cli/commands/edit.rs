@@ -28,6 +28,9 @@ use remaster::units::format_bytes;
 
 /// Put more into an image file, writing only what changes
 #[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "remaster edit --in-place <IMAGE> [OPTIONS]\n       remaster edit --recover <IMAGE>"
+)]
 pub(crate) struct Args {
     /// Image file to change, stamped or not; what was put in before stays
     image: PathBuf,
@@ -223,7 +226,7 @@ impl Args {
         }
         if self.replace {
             return Err(Error::Usage {
-                what: "--replace alone: nothing is put in for what it takes out".into(),
+                what: "--replace takes everything out, and nothing is given to put in".into(),
                 hint:
                     "give what the image is to have, or take everything out with `remaster reset`"
                         .into(),
@@ -234,7 +237,9 @@ impl Args {
             return Ok(());
         }
         Err(Error::Usage {
-            what: format!("{inside} alone: an image gets another manifest by another edit only"),
+            what: format!(
+                "{inside} alone does nothing: only an edit gives an image another manifest"
+            ),
             hint: "give what to add, too".into(),
         })
     }

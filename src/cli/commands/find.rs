@@ -254,7 +254,7 @@ fn concluded(args: &Args, missed: &UnknownAddresses, none: bool, asked: &str) ->
     }
     if none {
         return Err(Error::NotFound {
-            what: format!("no machine with these host keys at {asked}"),
+            what: format!("no machine at {asked} has one of these host keys"),
             hint: "wait until it has booted, or give the network that it is in".into(),
         });
     }

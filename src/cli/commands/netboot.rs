@@ -33,7 +33,7 @@ use crate::cli::summary;
 
 /// Make files of an installer that start it over the network
 ///
-/// The initrd holds all of the installer, so the machine needs memory for that twice over while it starts.
+/// The initrd holds all of the installer, so the machine needs twice its size in memory while it starts.
 /// What an image was stamped with before stays, unless something is put in here.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("force", |argument| argument.help("Replace the files that were written there before")))]

@@ -28,6 +28,9 @@ use crate::cli::stale;
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("devices", |argument| argument.value_name("IMAGE").required(true).num_args(1).action(clap::ArgAction::Set).help("Stamped image file (may be packed), or a stick with one")))]
 #[command(mut_arg("force", |argument| argument.conflicts_with("in_place")))]
+#[command(
+    override_usage = "remaster reset <IMAGE> -o <FILE> [OPTIONS]\n       remaster reset --in-place <IMAGE> [OPTIONS]"
+)]
 #[command(mut_arg("no_sync", |argument| argument.conflicts_with("in_place")))]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -133,7 +136,7 @@ fn below(file: &ImageFile) -> Result<Original<&ImageFile>> {
     })
 }
 
-/// By what the base below is known to be the one that was stamped.
+/// How the base is known to be the one that was stamped.
 #[derive(Clone, Copy)]
 enum Known {
     Demanded,
@@ -159,7 +162,7 @@ impl Known {
     /// What follows the SHA-256.
     fn description(self) -> &'static str {
         match self {
-            Self::Demanded => ", as demanded",
+            Self::Demanded => ", as required",
             Self::Manifest => ", as its manifest says",
             Self::Mark => ", as the reset that was interrupted found it",
             Self::Head => {

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 use remaster::error::{Error, Result};
+use remaster::few::Few;
 use remaster::find::{Address, Asking, Known, Listener};
 use remaster::image::ImageFile;
 use remaster::inspect::{Injected, Report};
@@ -32,7 +34,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub(crate) struct Args {
     /// Image with a host key, or the name of a machine in a `known_hosts` file
     #[arg(value_name = "NAME|IMAGE")]
-    machine: String,
+    machine: OsString,
 
     /// Command to run there, with its arguments [default: a shell]
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
@@ -72,10 +74,43 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     connect(args, &known, &address)
 }
 
-/// The keys of the machine that is meant: of an image where a file has that name, else of a name.
+/// The keys of the machine that is meant: of a name where its file is given, else of an image if there is one, else of a
+/// name.
 fn wanted(args: &Args) -> Result<Vec<Known>> {
     let path = Path::new(&args.machine);
-    if path.exists() { of_image(path) } else { of_name(args) }
+    if !args.known_hosts.is_empty() {
+        return of_name(args);
+    }
+    if path.extension().is_some_and(|ending| ending == "known_hosts") && path.is_file() {
+        let name = shell_quote(path);
+        return Err(Error::Usage {
+            what: format!("{name} has host keys, and is not an image"),
+            hint: format!(
+                "give the image, or the name of a machine: `remaster ssh NAME --known-hosts {name}`"
+            )
+            .into(),
+        });
+    }
+    if path.exists() { of_image(path) } else { no_address(path).and_then(|()| of_name(args)) }
+}
+
+/// Refuses an address, and a user in front of a name.
+fn no_address(machine: &Path) -> Result<()> {
+    let text = machine.to_string_lossy();
+    let (user, host) = text.split_once('@').map_or((None, &*text), |(u, host)| (Some(u), host));
+    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if !is_address && user.is_none() {
+        return Ok(());
+    }
+    let what = format!("{text} is not the name of a machine");
+    let hint = match user {
+        Some(user) if !is_address => format!("give the name alone, and `--user {user}`"),
+        _ => format!(
+            "give an image or a name, whose address it finds; `ssh {}` logs in at an address",
+            shell_quote(Path::new(&format!("{}@{host}", user.unwrap_or("root"))))
+        ),
+    };
+    Err(Error::Usage { what, hint: hint.into() })
 }
 
 fn of_image(path: &Path) -> Result<Vec<Known>> {
@@ -146,7 +181,7 @@ fn without_key(name: &str, injected: Option<&Injected>) -> Error {
 }
 
 fn of_name(args: &Args) -> Result<Vec<Known>> {
-    let name = &args.machine;
+    let name = shell_quote(Path::new(&args.machine));
     let files = if args.known_hosts.is_empty() { files_here()? } else { args.known_hosts.clone() };
     if files.is_empty() {
         return Err(Error::Usage {
@@ -157,20 +192,22 @@ fn of_name(args: &Args) -> Result<Vec<Known>> {
         });
     }
     let (known, others): (Vec<Known>, Vec<Known>) =
-        read_known_hosts(&files)?.into_iter().partition(|known| known.alias == *name);
+        read_known_hosts(&files)?.into_iter().partition(|known| args.machine == *known.alias);
     if !known.is_empty() {
         return Ok(known);
     }
     let files: Vec<String> = files.iter().map(|file| shell_quote(file)).collect();
     let mut names: Vec<&str> = others.iter().map(|known| known.alias.as_str()).collect();
     names.dedup();
-    Err(Error::Usage {
-        what: format!(
-            "there is no image {name}, and no machine of that name in {}",
-            files.join(", ")
-        ),
-        hint: format!("give an image, or one of the names there: {}", names.join(", ")).into(),
-    })
+    let names: Few = names.iter().collect();
+    let files = files.join(", ");
+    let (what, image) = if args.known_hosts.is_empty() {
+        (format!("there is no image {name}, and no machine of that name in {files}"), "")
+    } else {
+        (format!("no machine is called {name} in {files}"), " without --known-hosts")
+    };
+    let hint = format!("give an image{image}, or one of the names there: {names}");
+    Err(Error::Usage { what, hint: hint.into() })
 }
 
 /// The `known_hosts` files of this folder.

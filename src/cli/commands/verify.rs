@@ -244,7 +244,7 @@ fn not_signed(beside: Option<&str>) -> Error {
 /// What a medium was found to be.
 #[derive(Default)]
 struct Verified {
-    /// What was demanded of the file.
+    /// What was required of the file.
     sha256: Option<Digest>,
     /// What it is as the manifest says.
     manifest: Option<Manifest>,
@@ -266,7 +266,7 @@ fn tell(args: &Args, verified: Verified) -> Result<()> {
     let mut parts: Vec<String> = Vec::new();
     parts.extend(manifest.map(|_| "as its manifest says".to_owned()));
     parts.extend(signer.map(|signer| format!("signed by {signer}")));
-    parts.extend(sha256.map(|digest| format!("SHA-256 {digest}, as demanded")));
+    parts.extend(sha256.map(|digest| format!("SHA-256 {digest}, as required")));
     printer::tell(&format!("{}: {}\n", args.medium.display(), parts.join(", ")))
 }
 

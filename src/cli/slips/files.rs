@@ -11,7 +11,7 @@ use remaster::live::named_files;
 use remaster::named_file::{Kind, Rule, path_of};
 use remaster::run_files::RunFiles;
 
-use super::{makings, usage};
+use super::{makings, not_a_path, usage};
 use crate::cli::shell::shell_quote;
 
 /// What an argument asks for.
@@ -247,7 +247,8 @@ pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), Error
         let given = matches.try_get_raw(id).ok().flatten();
         if reads_image(command.get_name(), id) {
             let mut words = given.clone().into_iter().flatten().filter_map(OsStr::to_str);
-            words.try_for_each(|word| makings::check(word, is_any(matches)))?;
+            words.clone().try_for_each(|word| makings::check(word, is_any(matches)))?;
+            words.try_for_each(|word| not_a_path::check_image(command.get_name(), id, word))?;
         }
         let Some(rule) = rule(command.get_name(), id) else { continue };
         for word in given.into_iter().flatten() {
@@ -282,6 +283,9 @@ fn judge(rule: &Rule, (command, arg): (&Command, &Arg), word: &str) -> Result<()
         // A word for --key may be the key itself.
         Err(_) if arg.get_id() == "key" && command.get_name() != "try" => Ok(()),
         Err(refused) => {
+            if let Some(meant) = not_a_path::explain(word) {
+                return Err(meant);
+            }
             Err(Error::io(format!("open {word}, which should be {}", rule.wanted))(refused))
         }
     }

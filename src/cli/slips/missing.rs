@@ -1,15 +1,18 @@
 //! Arguments that a command needs and did not get, and words where a command of a command is expected.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use remaster::error::Error;
+use remaster::error::{Advice, Error};
 
+use super::role::Kind;
 use super::table::{BELOW, COMMANDS};
 use super::typed::{Typed, line, takes_the_next};
 use super::{closest, usage};
-use crate::cli::help;
+use crate::cli::shell::shell_quote;
+use crate::cli::{diagnostics, help};
 
 /// Arguments whose lack has an answer of its own: the command, the argument as the parser calls it, the answer.
 const ANSWERS: &[(&str, &str, &str)] = &[
@@ -51,6 +54,9 @@ pub(super) fn explain(
     // What is given by its place is missed first: it stands first in the line, too.
     let (flags, plain): (Vec<_>, Vec<_>) = missing.iter().partition(|one| one.starts_with('-'));
     let all: Vec<&str> = plain.iter().chain(&flags).map(|one| one.as_str()).collect();
+    if let Some(hint) = known_hosts(typed) {
+        return Some(usage(format!("`{name}` needs {}", listed(&all)), hint));
+    }
     let own = ANSWERS
         .iter()
         .find(|(command, flag, _)| *command == name && all.iter().all(|one| one.starts_with(flag)));
@@ -58,9 +64,24 @@ pub(super) fn explain(
     Some(usage(format!("`{name}` needs {}", listed(&all)), hint))
 }
 
+/// The line of `find` with the file of host keys that is given, or that is beside an image that is.
+fn known_hosts(typed: &Typed<'_>) -> Option<String> {
+    let (place, word) = typed.plain_words().next().filter(|_| typed.path == ["find"])?;
+    let beside = format!("{word}.known_hosts");
+    let file = [word, &beside]
+        .into_iter()
+        .find(|file| file.ends_with("known_hosts") && Path::new(file).is_file())?;
+    let mut words: Vec<&str> = typed.words.iter().map(String::as_str).collect();
+    words.splice(place..=place, ["--known-hosts", file]);
+    Some(format!("did you mean `{}`?", line(words)))
+}
+
 /// A file that is surely not a base, where a base stands alone.
 fn no_base(typed: &Typed<'_>) -> Option<Error> {
     let (_, word) = typed.plain_words().next().filter(|_| typed.path.is_empty())?;
+    if let Some(other) = no_file(word) {
+        return Some(other);
+    }
     let (what, hint) = match Path::new(word).extension()?.to_str()? {
         "toml" | "csv" | "jsonl" | "ndjson" => (
             "a users file or a recipe",
@@ -75,6 +96,31 @@ fn no_base(typed: &Typed<'_>) -> Option<Error> {
         _ => return None,
     };
     Some(usage(format!("{word} is {what}, not an image"), hint))
+}
+
+/// A word that is not the path of a file, where a base stands alone.
+fn no_file(word: &str) -> Option<Error> {
+    let name = shell_quote(Path::new(word));
+    let host = word.rsplit('@').next().unwrap_or_default();
+    let is_host = word.contains('@') || host.parse::<IpAddr>().is_ok();
+    let (what, hint) = if is_host && !Path::new(word).exists() {
+        (
+            "an address, not an image",
+            "`remaster ssh IMAGE` finds the machine that booted an image, and logs in".to_owned(),
+        )
+    } else if word.contains("://") {
+        ("a URL, not an image", diagnostics::words(&Advice::FetchImage).into_owned())
+    } else if Kind::recognize(word) == Some(Kind::Disk) {
+        (
+            "a disk, not an image",
+            format!(
+                "`remaster flash IMAGE {name}` writes to it, `remaster inspect {name}` shows what is on it"
+            ),
+        )
+    } else {
+        return None;
+    };
+    Some(usage(format!("{word} is {what}"), hint))
 }
 
 /// The flag without which nothing would be missing: it is the one that asks for what is. The parser does not say which.

@@ -1,9 +1,13 @@
 //! Slips: what was typed and cannot be meant, and what is meant instead. Messages suggest; nothing is run that was not typed.
 
+mod before_command;
 mod dash;
+mod dd;
 mod files;
+mod lists;
 mod makings;
 mod missing;
+mod not_a_path;
 mod role;
 mod table;
 mod to_flash;
@@ -16,7 +20,8 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 use remaster::bases::name_of;
-use remaster::error::Error;
+use remaster::error::{Error, KeyOf};
+use remaster::nearest::nearest;
 use remaster::recipe::Recipe;
 use remaster::run_files::RunFiles;
 
@@ -24,7 +29,7 @@ use super::help::Length;
 use super::settings;
 pub(super) use makings::is_descriptor;
 use role::Kind;
-use table::{COMMANDS, FLAGS, FOLLOWED, IN_RECIPES};
+use table::{COMMANDS, FLAGS, FOLLOWED, IN_RECIPES, OF_USERS};
 use typed::{Typed, flag_of, line};
 
 /// Letters that a name may differ in from what was typed for it.
@@ -75,7 +80,10 @@ pub(super) fn check(
         below = next;
     }
     dash::check(&typed, below)?;
-    if let Some(meant) = mistyped_command(&typed).or_else(|| unquoted_key(&typed)) {
+    let meant = values::value_behind(&typed).or_else(|| dd::explain(&typed));
+    let meant = meant.or_else(|| lists::explain(&typed, below));
+    let meant = meant.or_else(|| mistyped_command(&typed));
+    if let Some(meant) = meant.or_else(|| unquoted_key(&typed)) {
         return Err(meant);
     }
     role::check(&typed, below)
@@ -104,6 +112,10 @@ pub(super) fn command<'a>(program: &'a Command, words: &'a [String]) -> &'a Comm
 
 /// What is meant by a command line that the parser refuses; none where it says that best itself.
 pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error) -> Option<Error> {
+    let is_fault = refused.use_stderr();
+    if let Some(meant) = before_command::explain(program, words).filter(|_| is_fault) {
+        return Some(meant);
+    }
     let typed = Typed::new(program, words);
     let kind = refused.kind();
     let word = match refused.get(ContextKind::InvalidArg) {
@@ -111,7 +123,8 @@ pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error
         _ => "",
     };
     if kind == ErrorKind::UnknownArgument && word.starts_with('-') {
-        let meant = negative(&typed, word).or_else(|| one_hyphen(&typed));
+        let meant = negative(&typed, word).or_else(|| dd::explain(&typed));
+        let meant = meant.or_else(|| one_hyphen(&typed));
         return Some(meant.unwrap_or_else(|| unknown_flag(program, &typed, word)));
     }
     let is_about_words = [
@@ -123,7 +136,8 @@ pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error
     if !is_about_words.contains(&kind) {
         return values::explain(&typed, refused);
     }
-    let meant = dash::check_words(&typed).or_else(|| mistyped_command(&typed));
+    let meant = dash::check_words(&typed).or_else(|| values::value_behind(&typed));
+    let meant = meant.or_else(|| mistyped_command(&typed));
     let meant = meant.or_else(|| unquoted_key(&typed));
     if let Some(meant) = meant.or_else(|| one_hyphen(&typed)) {
         return Some(meant);
@@ -192,8 +206,7 @@ fn operand(word: &str) -> Option<&str> {
 /// The name that differs least from a word, if it differs little.
 fn closest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = CLOSE.min(word.chars().count() / 2);
-    let distances = names.map(|name| (strsim::damerau_levenshtein(word, name), name));
-    distances.filter(|(distance, _)| *distance <= most).min().map(|(_, name)| name)
+    nearest(word, names, |_| most)
 }
 
 /// The flag that is meant: one with that word in its name, if it is the only one, or the one that differs least.
@@ -239,10 +252,13 @@ fn unknown_flag(program: &Command, typed: &Typed<'_>, word: &str) -> Error {
     usage(format!("`{}` has no flag `{name}`", typed.name()), hint)
 }
 
-/// What is meant by a key that no recipe has: recipes and flags have one table.
-pub(super) fn key_meant(key: &str) -> Option<String> {
-    let own = IN_RECIPES.iter().find(|(typed, _)| typed.contains(&key));
-    if let Some((_, answer)) = own {
+/// What is meant by a key that is not known: recipes, users files and flags have one table.
+pub(super) fn key_meant(key: &str, of: KeyOf) -> Option<String> {
+    // Columns are often named as variables are.
+    let key = &key.to_lowercase().replace(['_', ' '], "-");
+    let of_users = if of == KeyOf::Recipe { &[][..] } else { OF_USERS };
+    let mut own = of_users.iter().chain(IN_RECIPES);
+    if let Some((_, answer)) = own.find(|(typed, _)| typed.contains(&key.as_str())) {
         return Some((*answer).to_owned());
     }
     let flag = format!("--{key}");
@@ -251,6 +267,19 @@ pub(super) fn key_meant(key: &str) -> Option<String> {
         row.typed.contains(&flag.as_str()) && names.iter().any(|name| name == row.needs)
     });
     known.map(|row| row.answer.replace("--", "")).or_else(|| flag_meant(&flag))
+}
+
+/// Where all keys are listed.
+pub(super) fn keys_of(of: KeyOf) -> &'static str {
+    match of {
+        KeyOf::Recipe => "see `remaster recipe schema` for the keys there are",
+        KeyOf::User => {
+            "leave it out: the keys are `name` and those of recipes, as `remaster recipe schema` lists them"
+        }
+        KeyOf::Column => {
+            "leave the column out: columns are `name` and the keys of recipes, as `remaster recipe schema` lists them"
+        }
+    }
 }
 
 /// What is meant by a key that is called as a flag of the command line.
@@ -363,7 +392,8 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
     if !typed.path.is_empty() {
         let name = typed.name();
         let what = format!("`{word}` is one word more than `{name}` takes");
-        return usage(what, format!("`{name} -h` shows what it takes"));
+        let meant = with_flag(typed, place, kind);
+        return usage(what, meant.unwrap_or_else(|| format!("`{name} -h` shows what it takes")));
     }
     if kind == Some(Kind::Disk) {
         let what = format!("{word} is a disk, and disks are written to by `remaster flash`");
@@ -387,6 +417,23 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
     let rest = rest.map(|(_, word)| word.as_str());
     let meant = line(rest.chain(key.iter().copied()).chain(["-o", word]));
     usage(what, format!("did you mean `{meant}`?"))
+}
+
+/// The line with a flag in front of the word too many: that of the output, or of what an image is compared with.
+fn with_flag(typed: &Typed<'_>, place: usize, kind: Option<Kind>) -> Option<String> {
+    let has = |id: &str| typed.command.get_arguments().any(|arg| arg.get_id() == id);
+    let mut words: Vec<&str> = typed.words.iter().map(String::as_str).collect();
+    let is_compared = has("against") && !typed.has(&["against", "manifest"]);
+    if is_compared && kind == Some(Kind::Disk) {
+        // What is on the disk is compared with the image, not the other way round.
+        let (first, _) = typed.plain_words().next()?;
+        words.swap(first, place);
+    }
+    if !is_compared && (!has("output") || typed.has(&["output", "in_place"])) {
+        return None;
+    }
+    words.insert(place, if is_compared { "--against" } else { "-o" });
+    Some(format!("did you mean `{}`?", line(words)))
 }
 
 /// `remaster KEY BASE`.

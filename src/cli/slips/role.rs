@@ -12,8 +12,9 @@ use remaster::formats::patch_file::PatchFile;
 use remaster::image::file_type::{FileType, HEAD};
 use remaster::keys;
 
-use super::typed::{Typed, flag_of, line};
+use super::typed::{Typed, flag_of, line, takes_the_next};
 use super::{to_flash, usage};
+use crate::cli::shell::shell_quote;
 
 /// What a word names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -170,9 +171,14 @@ fn swapped(typed: &Typed<'_>, one: &Argument, other: &Argument) -> Error {
     usage(what, format!("did you mean `{}`?", line(words)))
 }
 
-/// What is wrong with one argument alone. What is not an image is reported by what reads it.
+/// What is wrong with one argument alone. What is not an image is reported by what reads it, and so is a list or key that
+/// does not exist: what it is called says nothing.
 fn lone(typed: &Typed<'_>, one: &Argument) -> Result<(), Error> {
     let Some(kind) = one.kind else { return Ok(()) };
+    let is_text = keys::is_public(one.word.as_bytes());
+    if [Kind::Key, Kind::List].contains(&one.role) && !is_text && !Path::new(&one.word).exists() {
+        return Ok(());
+    }
     let hint = match (one.role, kind) {
         (Kind::Disk | Kind::List, Kind::Key) if flag_of(typed.command, "key").is_some() => {
             one_key_each(typed, &one.word)
@@ -189,14 +195,40 @@ fn lone(typed: &Typed<'_>, one: &Argument) -> Result<(), Error> {
     Err(usage(format!("{} is {is}, not {wanted}", one.word), hint))
 }
 
-/// A shell makes several words of `--key ~/.ssh/*.pub`.
+/// A shell makes several words of `--key ~/.ssh/*.pub`; and a key may be the value of another flag.
 pub(super) fn one_key_each(typed: &Typed<'_>, word: &str) -> String {
-    let words = typed.words.iter().enumerate().flat_map(|(place, other)| {
-        let is_flagged = typed.before(place).is_some_and(|(_, flag)| flag.get_id() == "key");
-        let is_key = !is_flagged && (other == word || Kind::recognize(other) == Some(Kind::Key));
-        is_key.then_some("--key").into_iter().chain([other.as_str()])
-    });
+    if lacks_users(typed) {
+        let word = shell_quote(Path::new(word));
+        return format!(
+            "`remaster BASE --key {word} -o FILE` makes one image; a users file says which key each user has"
+        );
+    }
+    let is_key = |other: &str| {
+        other == word || !other.starts_with('-') && Kind::recognize(other) == Some(Kind::Key)
+    };
+    let mut words: Vec<&str> = Vec::new();
+    for (place, other) in typed.words.iter().enumerate() {
+        let joined = other.split_once('=').filter(|(_, value)| *value == word);
+        let joined = joined.filter(|(name, _)| typed.flag(name).is_some());
+        let taker = typed.before(place).map(|(_, flag)| flag).filter(|flag| takes_the_next(flag));
+        let is_of_other = other == word && taker.is_some_and(|flag| flag.get_id() != "key");
+        if is_of_other {
+            words.pop();
+        }
+        if is_of_other || joined.is_some() || taker.is_none() && is_key(other) {
+            words.extend(["--key", joined.map_or(other.as_str(), |(_, value)| value)]);
+        } else {
+            words.push(other);
+        }
+    }
     format!("every key has a --key of its own: did you mean `{}`?", line(words))
+}
+
+/// Whether a command wants a users file, and is given a base and keys only.
+fn lacks_users(typed: &Typed<'_>) -> bool {
+    let others =
+        typed.plain_words().filter(|(_, word)| Kind::recognize(word) != Some(Kind::Key)).count();
+    typed.command.get_arguments().any(|arg| arg.get_id() == "users") && others < 2
 }
 
 /// A disk is written to by `flash`, which asks first.

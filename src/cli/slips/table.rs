@@ -34,6 +34,13 @@ pub(super) const FLAGS: &[Flag] = &[
         "did you mean `--key`?",
     ),
     flag(
+        &["-i", "--identity", "--identity-file", "--key"],
+        "network",
+        "ssh takes the keys of its configuration and agent: add one with `ssh-add KEY`",
+    ),
+    flag(&["-p"], "port", "did you mean `--port`?"),
+    flag(&["-l", "--login"], "network", "did you mean `--user`?"),
+    flag(
         &["--user", "--users", "--username", "--login"],
         "key",
         "the live system has the users root and nixos, and --key lets in as both; `remaster stamp` makes an image for each of many people",
@@ -139,6 +146,10 @@ pub(super) const IN_RECIPES: &[(&[&str], &str)] = &[
     ),
     (&["users"], "write `[[user]]`, and give the file to `remaster stamp`"),
 ];
+
+/// Keys that no user of a users file has, and whose answer is another one than that of a recipe.
+pub(super) const OF_USERS: &[(&[&str], &str)] =
+    &[(&["user", "username", "user-name", "login"], "did you mean `name`?")];
 
 /// Words that are typed for a command, and the commands that they may mean.
 pub(super) const COMMANDS: &[(&[&str], &[&str])] = &[

@@ -2,10 +2,11 @@
 
 use std::num::{IntErrorKind, ParseIntError};
 
+use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use remaster::error::Error;
 
-use super::typed::Typed;
+use super::typed::{Typed, flag_of, takes_the_next};
 use super::usage;
 
 /// What is said of them; none for what the parser refuses for another reason.
@@ -53,6 +54,49 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
             Some(usage(what, "leave one of them out".to_owned()))
         }
         _ => None,
+    }
+}
+
+/// A word that says yes or no, and how it is written behind `=`.
+const TRUTHS: &[(&str, &str)] = &[
+    ("true", "true"),
+    ("yes", "true"),
+    ("on", "true"),
+    ("1", "true"),
+    ("false", "false"),
+    ("no", "false"),
+    ("off", "false"),
+    ("0", "false"),
+];
+
+/// A value behind a flag that takes one only behind `=`, or none: the parser takes it for a file or a disk.
+pub(super) fn value_behind(typed: &Typed<'_>) -> Option<Error> {
+    typed.plain_words().find_map(|(place, word)| {
+        let (name, flag) = typed.before(place).filter(|(_, flag)| !takes_the_next(flag))?;
+        let truth = TRUTHS.iter().find(|(truth, _)| *truth == word).map(|(_, value)| *value);
+        let mut values = flag.get_possible_values().into_iter();
+        let is_value = flag.get_action().takes_values();
+        let value = values.find(|value| is_value && value.matches(word, false)).map(|_| word);
+        let hint = match (is_value, value.or(truth)) {
+            (_, None) => return None,
+            (true, Some(value)) => format!("write `{}={value}`", long_of(flag, name)),
+            (false, Some("false")) => no_form(typed, flag, name),
+            (false, Some(_)) => format!("give {name} alone"),
+        };
+        Some(usage(format!("{name} takes no word after it, and `{word}` stands there"), hint))
+    })
+}
+
+fn long_of(flag: &Arg, name: &str) -> String {
+    flag.get_long().map_or_else(|| name.to_owned(), |long| format!("--{long}"))
+}
+
+/// How what a flag asks for is declined.
+fn no_form(typed: &Typed<'_>, flag: &Arg, name: &str) -> String {
+    let opposite = flag.get_long().map(|long| format!("no-{long}"));
+    match opposite.filter(|opposite| flag_of(typed.command, opposite).is_some()) {
+        Some(opposite) => format!("give --{opposite} in its place"),
+        None => format!("leave {name} out"),
     }
 }
 

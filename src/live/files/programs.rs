@@ -222,8 +222,9 @@ fn one_file(
     overlay: &mut OverlayTree,
     findings: &mut Findings,
 ) -> Result<()> {
-    let spec = Spec::parse(text)
-        .ok_or_else(|| asked.fault(format!("{text:?} has no absolute DST"), FORM))?;
+    let spec = Spec::parse(text).ok_or_else(|| {
+        asked.fault(format!("{text:?} has no path in the live system that begins with `/`"), FORM)
+    })?;
     let source = Path::new(spec.source);
     let (content, own) = content(asked, source)?;
     let place = place(asked, spec.place)?;

@@ -538,7 +538,7 @@ fn bad_files_scripts_and_programs_are_refused_by_name() {
     let other = bench.write("two/first.py", 0o755, "#!/bin/sh\n");
     let dynamic = program(62, &[1, 3]);
     let rows: Vec<(Change, &str)> = vec![
-        (file(at("a")), "has no absolute DST (write SRC:DST"),
+        (file(at("a")), "has no path in the live system that begins with `/` (write SRC:DST"),
         (file(format!("{}:/srv/", at("a"))), "/srv/ is a folder, not the path of a file"),
         (file(format!("{}:/srv/../a", at("a"))), "/srv/../a has `..` in its name"),
         (file(format!("{}:/srv/a:888", at("a"))), "888 is not a mode (write it in octal digits"),

@@ -121,6 +121,13 @@ pub(super) fn fault<T>(what: impl Into<String>, hint: impl Into<String>) -> Resu
     Err((what.into(), hint.into()))
 }
 
+/// The length of the prefix that a mask of IPv4 has.
+fn prefix_of_mask(text: &str) -> Option<u32> {
+    let mask = text.parse::<Ipv4Addr>().ok()?.to_bits();
+    let ones = mask.leading_ones();
+    (ones > 0 && mask.count_ones() == ones).then_some(ones)
+}
+
 /// Reads `[IFACE|MAC=]ADDRESS/PREFIX`.
 pub(super) fn address(text: &str) -> Result<(Link, Subnet), Fault> {
     let (link, text) = of_link(text)?;
@@ -137,10 +144,11 @@ pub(super) fn address(text: &str) -> Result<(Link, Subnet), Fault> {
     let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
     let Some(prefix) = prefix.parse().ok().filter(|prefix| digits && (1..=most).contains(prefix))
     else {
-        return fault(
-            format!("{prefix:?} is not a length of a prefix"),
-            format!("give a number from 1 to {most}, as in `192.168.1.50/24`"),
-        );
+        let hint = match prefix_of_mask(prefix) {
+            Some(length) => format!("give the length of this mask: `{address}/{length}`"),
+            None => format!("give a number from 1 to {most}, as in `192.168.1.50/24`"),
+        };
+        return fault(format!("{prefix:?} is not a length of a prefix"), hint);
     };
     let subnet = Subnet { address, prefix };
     if !subnet.is_of_a_host() {

@@ -56,7 +56,7 @@ pub fn read<I: ReadAt>(image: &I, surveyed: &Surveyed) -> Result<Option<Found>> 
     }
 }
 
-/// The same of an ISO, in the folder of ours.
+/// The same of an ISO, in our folder.
 pub(crate) fn on_volume<I: ReadAt>(image: &I, tree: &Tree) -> Result<Option<Found>> {
     let Some(folder) = Folder::find(tree.paths()) else { return Ok(None) };
     let place =

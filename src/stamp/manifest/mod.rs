@@ -1,6 +1,6 @@
 //! What an image tells of itself: base, edits, contents; without secrets and without a clock.
 //!
-//! The manifest stands in the folder of ours on the volume, with line feeds behind it up to a size that
+//! The manifest stands in our folder on the volume, with line feeds behind it up to a size that
 //! does not depend on its digests, so that it can be filled in when everything else has its place.
 
 #[cfg(feature = "records")]

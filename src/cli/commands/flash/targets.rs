@@ -125,7 +125,7 @@ fn check_usage(to: &Disks, asking: &Asking) -> Result<()> {
         && to.expect_size.is_none()
     {
         return usage(
-            &format!("{flag} without saying which disk is meant"),
+            &format!("{flag} needs the disk to be named"),
             "add --expect-serial or --expect-size, as `remaster devices` shows them",
         );
     }
@@ -144,7 +144,7 @@ fn check_somebody(asking: &Asking) -> Result<()> {
         return Ok(());
     }
     Err(Error::Usage {
-        what: "nobody is there to confirm".into(),
+        what: "there is no terminal to confirm on".into(),
         hint: "run it on a terminal, or give --yes with --expect-serial or --expect-size".into(),
     })
 }

@@ -65,7 +65,7 @@ pub(super) fn text(report: &Report) -> String {
     report.menus.iter().for_each(|found| menu(&mut text, found));
     match &report.injected {
         Some(found) => injected(&mut text, found),
-        None => text.push_str("\nnothing injected: a stock image\n"),
+        None => text.push_str("\nnothing was put in: a stock image\n"),
     }
     checks(&mut text, report);
     text

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use remaster::bases::{Record, Url};
-use remaster::error::{Error, Result};
+use remaster::error::{Advice, Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt as _};
 use remaster::output::file::Output;
@@ -84,7 +84,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) descriptor: bool,
 
-    /// Address of the base by https, for --descriptor [default: where a base of a name was fetched from]
+    /// Address of the base by https, for --descriptor [default: where a base with a name was fetched from]
     #[arg(long, value_name = "URL", requires = "descriptor")]
     pub(super) base_url: Option<String>,
 
@@ -269,16 +269,25 @@ impl Args {
         }
     }
 
+    /// Why the form of the users file is not known.
+    fn no_format(&self) -> Result<Error> {
+        let name = self.users.display();
+        Ok(match users::foreign_form(&self.users)? {
+            Some(form) => Error::Usage {
+                what: format!("{name} is {form}, not TOML, CSV or JSON lines"),
+                hint: Advice::UsersForm,
+            },
+            None => Error::Usage {
+                what: format!("{name} has a name that does not say which form it is in"),
+                hint: "give --format toml, csv or jsonl".into(),
+            },
+        })
+    }
+
     /// The users of this shard, numbered as in the file. Who cannot be read is in the first shard.
     pub(super) fn users(&self) -> Result<Vec<(usize, Result<User>)>> {
-        let format =
-            self.format.or_else(|| Format::from_path(&self.users)).ok_or_else(|| Error::Usage {
-                what: format!(
-                    "{} has a name that does not say which form it is in",
-                    self.users.display()
-                ),
-                hint: "give --format toml, csv or jsonl".into(),
-            })?;
+        let format = self.format.or_else(|| Format::from_path(&self.users));
+        let format = format.map_or_else(|| self.no_format().and_then(Err), Ok)?;
         if self.list_separator.is_some() && format != Format::Csv {
             return Err(Error::Usage {
                 what: format!(

@@ -1,0 +1,53 @@
+//! Words that are not the paths of files, where files are asked for: names of bases, URLs, references of Nix, and what a
+//! shell was to replace.
+
+use std::path::Path;
+
+use remaster::bases::name_of;
+use remaster::error::Error;
+use remaster::keys::is_for_shell;
+
+use super::usage;
+use crate::cli::shell::shell_quote;
+
+/// How references of Nix begin that are not paths.
+const FLAKES: [&str; 7] = [".#", "nixpkgs#", "github:", "gitlab:", "git+", "path:", "flake:"];
+
+/// What is said of a word that is not the path of a file: a URL, a reference of Nix, or what a shell was to replace.
+pub(super) fn explain(word: &str) -> Option<Error> {
+    if Path::new(word).exists() {
+        return None;
+    }
+    let name = shell_quote(Path::new(word));
+    if word.contains("://") {
+        let hint = format!("fetch it first, as with `curl -fLO {name}`, and give the file");
+        return Some(usage(format!("{word} is a URL, not the path of a file"), hint));
+    }
+    if FLAKES.iter().any(|start| word.starts_with(start)) {
+        let hint =
+            format!("build it first, as with `nix build {name}`, and give the file in result");
+        return Some(usage(format!("{word} is a flake reference, not the path of a file"), hint));
+    }
+    is_for_shell(word).then(|| {
+        let what = format!("{word} begins with what a shell replaces, and no shell did");
+        usage(what, "write the path in full, or without quotes at the start of a word".to_owned())
+    })
+}
+
+/// Refuses the name of a base, and a reference of Nix, where only a file is taken.
+pub(super) fn check_image(command: &str, id: &str, word: &str) -> Result<(), Error> {
+    // What reads an image says what to do about a URL.
+    if let Some(meant) = explain(word).filter(|_| !word.contains("://")) {
+        return Err(meant);
+    }
+    let takes = id == "base" || id == "image" && ["flash", "netboot"].contains(&command);
+    match name_of(Path::new(word)).filter(|_| !takes) {
+        Some(name) => {
+            let hint = format!(
+                "`remaster base path {name}` prints the path of its file, after `remaster base fetch {name}`"
+            );
+            Err(usage(format!("{name} is the name of a base, and a file is asked for"), hint))
+        }
+        None => Ok(()),
+    }
+}
