@@ -65,7 +65,7 @@ pub(crate) fn arguments(
     let words = changed(entry, boot, old_label, &requests)?;
     check_credentials(&setters(&words, &requests, entry, boot, credential), entry)?;
     let kept: Vec<_> = words.into_iter().map(|word| word.now).collect();
-    let added = boot.add.iter().filter(|_| is_selected(entry, boot));
+    let added = distinct(&boot.add).filter(|_| is_selected(entry, boot));
     let mut added: Vec<String> = added.map(|asked| asked.value.clone()).collect();
     if !boot.serial.is_empty() {
         // Messages go to all consoles, `/dev/console` is the last one.

@@ -73,7 +73,12 @@ impl Walk {
 }
 
 fn padded(size: u64) -> io::Result<u64> {
-    align_up(size, DISK_BLOCK).ok_or_else(|| too_large(size))
+    align_up(size, DISK_BLOCK).ok_or_else(|| beyond_all(size))
+}
+
+fn beyond_all(size: u64) -> io::Error {
+    let found = format!("a file of {size} bytes");
+    Error::unsupported("the tar archive", "files that a disk can hold", found).into()
 }
 
 fn too_large(size: u64) -> io::Error {
@@ -163,7 +168,7 @@ pub(crate) fn check<R: Read + Seek>(mut reader: R) -> io::Result<()> {
             reader.by_ref().take(size).read_to_end(&mut contents)?;
             walk.extended(&contents);
         } else {
-            let ahead = i64::try_from(size).map_err(|_| too_large(size))?;
+            let ahead = i64::try_from(size).map_err(|_| beyond_all(size))?;
             reader.seek(SeekFrom::Current(ahead))?;
         }
     }

@@ -17,8 +17,8 @@ use crate::units::{ByteRange, DISK_BLOCK};
 /// The member of the last archive: its file has the length in decimal digits.
 const MARK: &str = "remaster/base";
 
-/// More squashfs files than any initrd has.
-const MOST_ATTACHED: usize = 64;
+/// squashfs files that are added to an initrd, and looked for in it later.
+const MOST_ATTACHED: usize = 63;
 
 /// Bytes of files of an earlier stamping that are read.
 pub(super) const LARGEST_PAYLOAD: u32 = 256 << 20;
@@ -40,6 +40,15 @@ impl Added {
     pub(crate) fn from_edits(edits: &Edits) -> Result<Option<Self>> {
         if !edits.way.has_archives() {
             return Ok(None);
+        }
+        if edits.attached.len() > MOST_ATTACHED {
+            return Err(Error::Recipe {
+                what: format!(
+                    "{} squashfs files are given, and an initrd takes {MOST_ATTACHED}",
+                    edits.attached.len()
+                ),
+                hint: "put several folders into one squashfs".into(),
+            });
         }
         let attached = edits.attached.iter().map(|one| Part::file(&one.bytes)).collect();
         Ok(Some(Self { attached, payload: hook::payload(edits, AttachmentLocation::Initrd)? }))
@@ -110,7 +119,7 @@ impl EarlierAdditions {
             let what = "the archives behind the initrd";
             Error::malformed(what, added.start(), fault, "newc archives")
         };
-        let attached: Vec<String> = (1..MOST_ATTACHED).map(hook::in_initrd).collect();
+        let attached: Vec<String> = (1..=MOST_ATTACHED).map(hook::in_initrd).collect();
         let is_attached = |path: &str| attached.iter().any(|one| one.get(1..) == Some(path));
         let mut found = Self::default();
         let mut places = Vec::new();

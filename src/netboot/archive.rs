@@ -1,7 +1,11 @@
 //! tar archives in which some files change and everything else stays byte for byte: owners, modes, times and order. The
 //! headers are read by the `tar` crate.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::io::{self, Read};
+
+use tar::EntryType;
 
 use crate::checked;
 use crate::error::{Error, Result};
@@ -29,11 +33,17 @@ pub struct Member {
     pub at: ByteRange,
     /// Its header.
     header: ByteRange,
-    /// Whether an extended header tells its size, too.
+    /// Whether an extended header states its size.
     extended: bool,
 }
 
 impl Member {
+    /// The path of its folder, as it is unpacked.
+    pub(super) fn folder(&self) -> String {
+        let path = unpacked_path(&self.path);
+        path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned()
+    }
+
     /// The last part of its path.
     pub fn name(&self) -> &str {
         self.path.rsplit_once('/').map_or(&self.path, |(_, name)| name)
@@ -45,17 +55,45 @@ pub fn is_tar<I: ReadAt>(image: &I) -> bool {
     file_type::head(image).is_ok_and(|head| file_type::is_tar(&head))
 }
 
+/// A path without what `tar` does not look at.
+fn unpacked_path(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// The paths of an archive so far. What comes again under a path is what is there once all is unpacked, but for folders.
+#[derive(Default)]
+struct Seen(BTreeMap<String, bool>);
+
+impl Seen {
+    fn add(&mut self, path: &str, kind: EntryType) -> Result<()> {
+        let both_folders = self.0.insert(unpacked_path(path), kind.is_dir());
+        if both_folders.is_none_or(|before| before && kind.is_dir()) {
+            return Ok(());
+        }
+        Err(Error::unsupported("the tar archive", "each path once", format!("{path} twice")))
+    }
+}
+
 /// The regular files of an archive.
 pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
+    entries(image).map(|(files, _)| files)
+}
+
+/// The regular files of an archive, and the paths of its links.
+///
+/// # Errors
+/// An archive that is broken, or has a path twice.
+pub(super) fn entries<I: ReadAt>(image: &I) -> Result<(Vec<Member>, Vec<String>)> {
     let window = ByteRange::up_to(image.size());
     tar_limit::check(Scratch::new(image, window)).map_err(|fault| broken(0, &fault))?;
     let mut archive = tar::Archive::new(Scratch::new(image, window));
-    let mut found = Vec::new();
+    let (mut found, mut links, mut seen) = (Vec::new(), Vec::new(), Seen::default());
     let mut end = 0;
     let entries = archive.entries_with_seek().map_err(|fault| broken(0, &fault))?;
     for (number, entry) in entries.enumerate() {
         let last = found.last().map_or(0, |member: &Member| member.at.end());
-        let entry = entry.map_err(|fault| broken(last, &fault))?;
+        let mut entry = entry.map_err(|fault| broken(last, &fault))?;
         if number >= MOST_MEMBERS {
             let expected = format!("at most {MOST_MEMBERS} files");
             return Err(Error::unsupported("the tar archive", expected, "more"));
@@ -63,7 +101,17 @@ pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
         let after = entry.raw_file_position().checked_add(entry.size());
         let after = after.and_then(|after| align_up(after, DISK_BLOCK));
         end = after.ok_or_else(|| broken(last, &"a file that ends behind the archive"))?;
-        if !entry.header().entry_type().is_file() {
+        let kind = entry.header().entry_type();
+        if kind.is_pax_global_extensions() {
+            continue;
+        }
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        seen.add(&path, kind)?;
+        if kind.is_hard_link() || kind.is_symlink() {
+            links.push(path);
+            continue;
+        }
+        if !kind.is_file() {
             continue;
         }
         let at = ByteRange::new(entry.raw_file_position(), entry.size());
@@ -71,12 +119,21 @@ pub fn members<I: ReadAt>(image: &I) -> Result<Vec<Member>> {
         let (Some(at), Some(header)) = (at.filter(|at| at.end() <= image.size()), header) else {
             return Err(broken(last, &"a file that ends behind the archive"));
         };
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let extended = entry.header().entry_size().ok() != Some(at.size());
+        let extended = states_size(&mut entry).map_err(|fault| broken(last, &fault))?;
         found.push(Member { path, at, header, extended });
     }
     check_end(image, end)?;
-    Ok(found)
+    Ok((found, links))
+}
+
+/// Whether an extended header states the size of a file, which counts before that in its own header.
+fn states_size<R: Read>(entry: &mut tar::Entry<'_, R>) -> io::Result<bool> {
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(false) };
+    let mut is_stated = false;
+    for extension in extensions {
+        is_stated |= extension?.key() == Ok("size");
+    }
+    Ok(is_stated)
 }
 
 /// An archive ends with zeros; one that does not was cut.
@@ -130,8 +187,9 @@ fn header<I: ReadAt>(image: &I, member: &Member, size: u64, private: bool) -> Re
         return Err(Error::unsupported(
             format!("{} in the archive", member.path),
             "its size in its own header",
-            "an extended header that tells another",
-        ));
+            "an extended header that states it",
+        )
+        .with_hint("pack it again with `tar -H gnu`"));
     }
     let mut bytes = image.read_range("a tar header", member.header, DISK_BLOCK)?;
     let header = checked::part(&bytes, ..size_of::<tar::Header>(), "a tar header")?;

@@ -6,6 +6,7 @@ pub mod archive;
 pub mod installer;
 pub mod ipxe;
 pub mod layout;
+mod loads;
 pub mod script;
 pub mod tables;
 pub mod tree;
@@ -16,3 +17,8 @@ pub const INITRD: &str = "initrd";
 
 /// The name of the iPXE script.
 pub const SCRIPT: &str = "netboot.ipxe";
+
+/// Whether a file is called as the initrd of a folder or tar archive.
+fn is_initrd(name: &str) -> bool {
+    name == INITRD || name.starts_with("initrd.")
+}

@@ -8,7 +8,7 @@ use crate::checked;
 use crate::error::Result;
 use crate::formats::boot_config::{Entry, Word};
 use crate::formats::credential::keys_of;
-use crate::netboot::ipxe;
+use crate::netboot::{ipxe, loads};
 use crate::recipe::edits::{Boot, Credential};
 
 /// The language of a file.
@@ -30,6 +30,19 @@ pub(crate) struct Script {
 }
 
 impl Script {
+    /// Reads a file beside an initrd that is edited; none if it starts no NixOS.
+    ///
+    /// # Errors
+    /// A script that starts something without what is put in.
+    pub(crate) fn read(name: &str, bytes: &[u8], initrd: &str) -> Result<Option<Self>> {
+        let script = Self::parse(name, bytes);
+        loads::check_initrds(name, bytes, initrd)?;
+        if let Some(script) = &script {
+            loads::check_lines(name, &script.text, &script.entries)?;
+        }
+        Ok(script)
+    }
+
     /// Reads a file; none if it starts no NixOS.
     pub(crate) fn parse(name: &str, bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?.to_owned();
@@ -91,7 +104,10 @@ impl Script {
             if word.text == "--" {
                 words.extend(self.written_all(added.take())?);
             }
+            // An earlier run may have added the same. The kernel takes the last one, so that one stays.
+            let is_again = |text: &String| added.is_some_and(|added| added.contains(text));
             match kept {
+                Some(text) if is_again(text) => {}
                 Some(text) if *text == word.text => {
                     let kept = self.text.get(word.at.clone());
                     words.push(checked::present(kept, "an argument in its script")?.to_owned());

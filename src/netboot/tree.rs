@@ -23,7 +23,7 @@ use crate::netboot::archive::{self, Member};
 use crate::netboot::layout::{Layout, Part};
 use crate::netboot::script::Script;
 use crate::netboot::verify::{Archive, ComposedArchive, ComposedNetboot, Expected, Netboot};
-use crate::netboot::{INITRD, ipxe};
+use crate::netboot::{INITRD, ipxe, is_initrd};
 use crate::recipe::edits::Edits;
 use crate::stamp::injected_facts::InjectedFacts;
 use crate::stamp::privacy;
@@ -70,7 +70,7 @@ impl Files {
             {
                 let doing = format!("read {}", path.display());
                 let bytes = bounded::read(&path, LARGEST_SCRIPT, &doing)?;
-                scripts.extend(Script::parse(name, &bytes));
+                scripts.extend(Script::read(name, &bytes, &initrd)?);
             }
         }
         Ok(Self {
@@ -87,6 +87,30 @@ impl Files {
     }
 }
 
+/// Refuses an archive whose kernel or initrd is a link, which has no bytes of its own.
+fn check_links(links: &[String]) -> Result<()> {
+    let last = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let is_needed = |path: &&String| is_kernel(&last(path)) || is_initrd(&last(path));
+    match links.iter().find(is_needed) {
+        None => Ok(()),
+        Some(path) => Err(Error::unsupported("the tar archive", "files, not links to them", path)
+            .with_hint("pack it again with the files themselves: `tar -h` follows symbolic links")),
+    }
+}
+
+/// Refuses a script that stands elsewhere than the initrd: it loads what is in its own folder.
+fn check_beside(script: &Member, initrd: &Member) -> Result<()> {
+    if script.folder() == initrd.folder() {
+        return Ok(());
+    }
+    let looked_for = format!("a script in the folder of {}", initrd.path);
+    Err(Error::unsupported("the tar archive", looked_for, &script.path))
+}
+
+fn is_kernel(name: &str) -> bool {
+    KERNELS.contains(&name)
+}
+
 /// Kernel and initrd among names.
 fn needed(names: &[String], place: &str) -> Result<(String, String)> {
     let one = |what: &str, is: &dyn Fn(&str) -> bool| {
@@ -97,8 +121,8 @@ fn needed(names: &[String], place: &str) -> Result<(String, String)> {
                 .with_hint("give an installer ISO, or what nixpkgs makes for netboot or kexec: a folder or tar archive with bzImage and initrd")),
         }
     };
-    let kernel = one("one kernel, bzImage or Image", &|name| KERNELS.contains(&name))?;
-    let initrd = one("one initrd", &|name| name == INITRD || name.starts_with("initrd."))?;
+    let kernel = one("one kernel, bzImage or Image", &is_kernel)?;
+    let initrd = one("one initrd", &is_initrd)?;
     Ok((kernel, initrd))
 }
 
@@ -147,7 +171,8 @@ impl<'f> Tree<&'f ImageFile> {
     /// Those of a tar archive, unpacked.
     pub fn of_archive(file: &'f ImageFile) -> Result<Self> {
         let image = PatchedImage::whole(file);
-        let members = archive::members(file)?;
+        let (members, links) = archive::entries(file)?;
+        check_links(&links)?;
         let names: Vec<String> = members.iter().map(|member| member.name().to_owned()).collect();
         let (kernel, initrd) = needed(&names, "the tar archive")?;
         let named = |name: &str| {
@@ -161,7 +186,8 @@ impl<'f> Tree<&'f ImageFile> {
         };
         for member in members.iter().filter(small) {
             let bytes = image.read_range(&member.path, member.at, LARGEST_SCRIPT)?;
-            if let Some(script) = Script::parse(member.name(), &bytes) {
+            if let Some(script) = Script::read(member.name(), &bytes, initrd.name())? {
+                check_beside(member, initrd)?;
                 scripts.push(script);
                 changing.push(member.clone());
             }

@@ -465,3 +465,104 @@ fn arguments_are_for_the_entry_that_is_started() {
     folder.run(&["netboot", "nb", "--karg", "one", "--entry", "netboot", "-o", "y"]).done();
     assert!(line("y").contains(" one "), "{}", line("y"));
 }
+
+/// A tar archive of these entries: their kinds, paths and contents.
+fn archive(entries: &[(tar::EntryType, &str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (kind, path, bytes) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_mode(0o644);
+        header.set_size(bytes.len().try_into().unwrap());
+        if kind.is_symlink() || kind.is_hard_link() {
+            header.set_link_name("stock").unwrap();
+        }
+        archive.append_data(&mut header, path, *bytes).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+#[test]
+fn tarballs_that_start_something_else_than_what_is_edited_are_refused() {
+    use tar::EntryType;
+    let folder = folder(&TINY);
+    folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
+    let (initrd, kernel) = (folder.read("stock/initrd"), folder.read("stock/bzImage"));
+    let file = EntryType::Regular;
+    let run = RUN.replace("kexec --command", "kexec --initrd=\"$SCRIPT_DIR/initrd\" --command");
+    let sound = [
+        (EntryType::Directory, "kexec/", &b""[..]),
+        (EntryType::Directory, "kexec", b""),
+        (file, "kexec/bzImage", &kernel),
+        (file, "kexec/initrd", &initrd),
+        (file, "kexec/run", run.as_bytes()),
+    ];
+    let stamp = |entries: &[(EntryType, &str, &[u8])]| {
+        folder.write("x.tar", &archive(entries));
+        folder.run(&["x.tar", "--key", "key.pub", "-f", "-o", "y.tar"])
+    };
+    stamp(&sound).quietly();
+    let rows: [(EntryType, &str, &str, &str); 7] = [
+        (EntryType::Link, "kexec/initrd", "", "each path once, found kexec/initrd twice"),
+        (EntryType::Symlink, "./kexec//initrd", "", "each path once"),
+        (EntryType::Directory, "kexec/initrd", "", "each path once"),
+        (file, "kexec/run", "#!/bin/sh\n", "each path once, found kexec/run twice"),
+        (EntryType::Symlink, "kexec/initrd.zst", "", "files, not links to them"),
+        (file, "other/start", &run, "a script in the folder of kexec/initrd"),
+        (file, "kexec/more", "#!/bin/sh\nkexec --initrd=./stock\n", "as the only initrd"),
+    ];
+    for (kind, path, text, words) in rows {
+        let mut entries = sound.to_vec();
+        entries.push((kind, path, text.as_bytes()));
+        stamp(&entries).refused(4, words);
+    }
+    for (old, new, words) in [
+        ("/initrd\"", "/stock.img\"", "initrd, beside it, as the only initrd that it loads"),
+        ("nohibernate", "rdinit=/bin/sh", "no rdinit=, which names the program"),
+    ] {
+        let other = run.replace(old, new);
+        let mut entries = sound.to_vec();
+        entries[4].2 = other.as_bytes();
+        stamp(&entries).refused(4, words);
+    }
+}
+
+#[test]
+fn an_extended_header_with_a_size_is_named() {
+    let folder = folder(&TINY);
+    folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
+    let old = kexec(&folder.read("stock/initrd"));
+    let at = old.windows(12).position(|bytes| bytes == b"kexec/initrd").unwrap();
+    let size = entries(&old)[1].5.len();
+    let record = (1..99).find_map(|length| {
+        let record = format!("{length} size={size}\n");
+        (record.len() == length).then_some(record)
+    });
+    let extended = archive(&[(tar::EntryType::XHeader, "x", record.unwrap().as_bytes())]);
+    let whole = [&old[..at], &extended[..1024], &old[at..]].concat();
+    folder.write("x.tar", &whole);
+    folder
+        .run(&["x.tar", "--key", "key.pub", "-o", "y.tar"])
+        .refused(4, "an extended header that states it");
+}
+
+#[test]
+fn what_is_added_to_a_command_line_again_stands_there_once() {
+    let folder = folder(&TINY);
+    folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
+    folder.write("a.tar", &kexec(&folder.read("stock/initrd")));
+    let more = ["--key", "key.pub", "--karg", "foo", "--karg", "foo", "--serial", "ttyS0", "-f"];
+    for (from, to) in [("a.tar", "b.tar"), ("b.tar", "c.tar")] {
+        folder.run(&[&[from][..], &more, &["-q", "-o", to]].concat()).done();
+    }
+    assert_same("stamped again", &folder.read("c.tar"), &folder.read("b.tar"));
+    let run = entries(&folder.read("b.tar"))[2].5.clone();
+    assert_eq!(String::from_utf8(run).unwrap().matches("foo").count(), 1);
+    folder.run(&[&["base.iso"][..], &more, &["-o", "x.iso"]].concat()).done();
+    for config in survey(&folder.read("x.iso")).configs {
+        for entry in config.entries {
+            let count = entry.words().filter(|word| *word == "foo").count();
+            assert!(count < 2, "{}", entry.path());
+        }
+    }
+}
