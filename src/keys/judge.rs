@@ -9,7 +9,7 @@ use super::kind::DSA;
 use super::line::Fields;
 
 /// Modulus below which RSA is refused.
-const RSA_LEAST: usize = 2048;
+pub(crate) const RSA_LEAST: usize = 2048;
 
 /// Modulus above which sshd cannot read an RSA key (`SSHBUF_MAX_BIGNUM`).
 const RSA_MOST: usize = 16384;
@@ -60,6 +60,14 @@ fn plain_blob(fields: &Fields<'_>) -> Result<Vec<u8>, LineError> {
 /// sshd takes only points written with both coordinates.
 fn uncompressed(point: &[u8], fields: &Fields<'_>) -> Result<Option<usize>, LineError> {
     if point.first() == Some(&4) { Ok(None) } else { Err(broken(fields)) }
+}
+
+/// The bits of an RSA key that is too short to be let in, or to sign anything.
+pub(crate) fn short_rsa(key: &PublicKey) -> Option<usize> {
+    match key.key_data() {
+        KeyData::Rsa(rsa) => Some(bits_in(rsa.n.as_bytes())).filter(|bits| *bits < RSA_LEAST),
+        _ => None,
+    }
 }
 
 /// Counts the bits of a positive number, most significant byte first.

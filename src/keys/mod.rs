@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 pub use fault::{KeyError, SourceSpan};
+pub(crate) use judge::{RSA_LEAST, short_rsa};
 pub use key::AuthorizedKey;
 pub use logins::{KEY_FILES, KeyFile, Login, Logins, USERS, user_of};
 pub use note::Note;

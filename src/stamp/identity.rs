@@ -216,7 +216,7 @@ impl System {
         keys.sort_unstable();
         keys.dedup();
         let keys = if keys.is_empty() { "no key".to_owned() } else { keys.join(", ") };
-        let edits: String = manifest.edits.chars().take(12).collect();
+        let edits: String = manifest.edits.to_string().chars().take(12).collect();
         format!("{name}, stamped for {keys} (edits {edits}…)")
     }
 }

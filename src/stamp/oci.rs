@@ -86,8 +86,7 @@ impl Layout {
     pub fn at(folder: &Path) -> Result<Self> {
         check_version(&folder.join("oci-layout"))?;
         let index = index_of(&folder.join("index.json"))?;
-        let named = manifests_of(&index).iter().filter_map(entry_of);
-        let entries = named.map(|entry| (entry.name.clone(), entry)).collect();
+        let entries = entries_of(&index, &folder.join("index.json"))?;
         Ok(Self { folder: folder.to_owned(), entries, base: None })
     }
 
@@ -342,10 +341,21 @@ fn json_if_there(path: &Path) -> Result<Option<Value>> {
     json_of(path, &read(path, LARGEST_INDEX)?).map(Some)
 }
 
-fn entry_of(descriptor: &Value) -> Option<Entry> {
-    let name = name_of(descriptor)?;
-    let size = descriptor.get("size")?.as_u64()?;
-    Some(Entry { name, digest: digest_of(descriptor)?, size })
+/// The images of an index by their names; what has no name is somebody else's.
+fn entries_of(index: &Map<String, Value>, path: &Path) -> Result<BTreeMap<String, Entry>> {
+    let mut entries = BTreeMap::new();
+    for descriptor in manifests_of(index) {
+        let Some(name) = name_of(descriptor) else { continue };
+        let size = descriptor.get("size").and_then(Value::as_u64);
+        let Some((digest, size)) = digest_of(descriptor).zip(size) else {
+            let what = format!("the entry of {name:?} in {}", path.display());
+            let expected = "a digest of sha256 and a size";
+            let fault = Error::malformed(what, 0, descriptor.to_string(), expected);
+            return Err(fault.advised(Material::Layout));
+        };
+        entries.insert(name.clone(), Entry { name, digest, size });
+    }
+    Ok(entries)
 }
 
 fn check(path: &Path, bytes: &[u8], expected: Digest) -> Result<()> {

@@ -99,9 +99,9 @@ impl PlannedImage {
         let Some(sha256) = *base else { return manifest.clone() };
         let inputs = self.edits.inputs.map(Digest);
         Manifest {
-            recipe_id: inputs.map(|inputs| recipe_id(sha256, inputs).to_string()),
-            content_id: Some(content_id(sha256, *digest).to_string()),
-            base: BaseFacts { sha256: Some(sha256.to_string()), ..manifest.base.clone() },
+            recipe_id: inputs.map(|inputs| recipe_id(sha256, inputs)),
+            content_id: Some(content_id(sha256, *digest)),
+            base: BaseFacts { sha256: Some(sha256), ..manifest.base.clone() },
             ..manifest.clone()
         }
     }
@@ -208,8 +208,8 @@ impl<B: ReadAt> Making<'_, B> {
         let digest = edits_digest(&plan)?;
         let manifest = Manifest {
             size: plan.size,
-            edits: digest.to_string(),
-            content_id: options.base_sha256().map(|base| content_id(base, digest).to_string()),
+            edits: digest,
+            content_id: options.base_sha256().map(|base| content_id(base, digest)),
             blocks: image_blocks(base, &plan, options)?,
             ..self.draft.clone()
         };
@@ -289,11 +289,11 @@ fn draft(base: BaseFacts, edits: &Edits, options: &ManifestOptions) -> Manifest 
     Manifest {
         manifest: VERSION,
         tool: Tool { name: "remaster".into(), version: version.into() },
-        recipe_id: recipe_id.map(|id| id.to_string()),
-        content_id: options.base_sha256().map(|_| Digest(UNKNOWN).to_string()),
-        inputs: inputs.map(|digest| digest.to_string()),
-        edits: Digest(UNKNOWN).to_string(),
-        base: BaseFacts { sha256: options.base_sha256().map(|digest| digest.to_string()), ..base },
+        recipe_id,
+        content_id: options.base_sha256().map(|_| Digest(UNKNOWN)),
+        inputs,
+        edits: Digest(UNKNOWN),
+        base: BaseFacts { sha256: options.base_sha256(), ..base },
         size: 0,
         private: Some(edits.is_private()),
         source_date_epoch: before.map_or(options.epoch, |before| before.epoch),

@@ -130,3 +130,12 @@ fn two_runs_into_one_layout_at_once_lose_nothing() {
     let all = json(folder.at("o/index.json"))["manifests"].as_array().unwrap().len();
     assert_eq!(all, 16);
 }
+
+#[test]
+fn a_damaged_entry_of_an_index_is_named() {
+    let folder = layout();
+    let index = String::from_utf8(folder.read("o/index.json")).unwrap();
+    folder.write("o/index.json", index.replace("\"size\"", "\"syze\"").as_bytes());
+    let ended = folder.run(&["apply", "o", "--name", "alice", "-o", "x.iso"]);
+    ended.refused(4, "the entry of \"alice\" in o/index.json");
+}

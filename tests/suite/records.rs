@@ -284,7 +284,7 @@ type Claim = (&'static str, fn(&mut Manifest));
 
 #[test]
 fn whatever_a_manifest_says_of_the_image_is_compared() {
-    let other = || Some("0".repeat(64));
+    let other = || Some(Digest([0; 32]));
     let rows: [Claim; 9] = [
         ("the size", |said| said.size += 2048),
         ("the base", |said| said.base.size -= 1),
@@ -292,9 +292,9 @@ fn whatever_a_manifest_says_of_the_image_is_compared() {
         ("the keys", |said| said.keys.truncate(1)),
         ("the files", |said| drop(said.files.pop())),
         ("whether it is private", |said| said.private = Some(false)),
-        ("the recipe id", |said| said.recipe_id = Some("0".repeat(64))),
-        ("the recipe id", |said| said.inputs = Some("0".repeat(64))),
-        ("the content id", |said| said.content_id = Some("0".repeat(64))),
+        ("the recipe id", |said| said.recipe_id = Some(Digest([0; 32]))),
+        ("the recipe id", |said| said.inputs = Some(Digest([0; 32]))),
+        ("the content id", |said| said.content_id = Some(Digest([0; 32]))),
     ];
     let hash = format!("$6$salt${}", "a".repeat(86));
     let secret = customization(|recipe| recipe.root_password_hash = Some(hash));

@@ -437,3 +437,65 @@ fn images_of_every_kind_are_taken() {
         }
     }
 }
+
+#[test]
+fn sound_archives_that_are_not_unpacked_are_not_called_damaged() {
+    let folder = Folder::new();
+    folder.write("key.pub", key(1).as_bytes());
+    let zip = packed(&TINY, "zip");
+    // The method of compression and the flags, in the header of the file and in the list at the end.
+    let with = |at_local: usize, at_central: usize, value: u8| {
+        let mut zip = zip.clone();
+        let central = zip.windows(4).rposition(|bytes| bytes == b"PK\x01\x02").unwrap();
+        zip[at_local] = value;
+        zip[central + at_central] = value;
+        zip
+    };
+    let rows: [(Vec<u8>, &str, &str); 5] = [
+        (with(8, 10, 14), "packed by deflate, found one packed by lzma", "7z x FILE"),
+        (with(8, 10, 9), "found one packed by deflate64", "7z x FILE"),
+        (with(8, 10, 77), "found one packed by method 77", "7z x FILE"),
+        (with(6, 8, 1), "a file without a password, found an encrypted one", "7z x FILE"),
+        (zip[..zip.len() - 30].to_vec(), "a list of its files at its end", "download it again"),
+    ];
+    for (bytes, words, hint) in rows {
+        folder.write("x.zip", &bytes);
+        let ended = folder.run(&["x.zip", "--key", "key.pub", "-o", "y.iso"]);
+        ended.refused(4, words);
+        assert!(ended.err.contains(hint), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_damaged_index_of_xz_is_not_called_too_much() {
+    let folder = Folder::new();
+    folder.write("key.pub", key(1).as_bytes());
+    let sound = packed(&TINY, "xz");
+    // The index of one block has 12 bytes, and the footer behind it as many.
+    let index = sound.len() - 12 - 12;
+    for at in index..sound.len() - 12 {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 0x7f;
+        folder.write("x.iso.xz", &bytes);
+        let ended = folder.run(&["x.iso.xz", "--key", "key.pub", "-f", "-o", "y.iso"]);
+        ended.refused(4, "sound data");
+    }
+}
+
+#[test]
+fn a_tar_archive_of_links_says_so() {
+    let folder = Folder::new();
+    folder.write("key.pub", key(1).as_bytes());
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    archive.append_link(&mut header, "x.iso", "/elsewhere/x.iso").unwrap();
+    let bytes = archive.into_inner().unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, &bytes).unwrap();
+    folder.write("x.tar.gz", &encoder.finish().unwrap());
+    folder
+        .run(&["flash", "x.tar.gz", "--to-file", "y.iso"])
+        .refused(4, "found a link alone: x.iso");
+}

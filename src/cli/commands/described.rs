@@ -34,7 +34,7 @@ pub(super) fn open(
         },
     };
     printer::say(&format!("base: {}\n", shell_quote(&path)));
-    let demanded = source.demanded.check(&path)?;
+    let demanded = source.check(&path)?;
     base::whole(base::unpacked(base::file(&path, demanded)?, None)?)
 }
 
@@ -60,7 +60,7 @@ fn in_the_cache(
 ) -> Result<Option<PathBuf>> {
     let Some(name) = &told.name else { return Ok(None) };
     let Some(base) = Catalog::built_in()?.find(name) else { return Ok(None) };
-    let is_it = |record: &Record| record.sha256.eq_ignore_ascii_case(&told.sha256);
+    let is_it = |record: &Record| record.sha256.parse() == Ok(told.sha256);
     let cache = source.place.open()?;
     if !cache.find(&base)?.is_some_and(|(record, _)| is_it(&record)) {
         return Ok(None);
@@ -91,7 +91,7 @@ fn at_address(
         let what = "the descriptor has no address of its base, and the base is neither beside it nor in the cache";
         return Err(lacks(what.into()));
     };
-    let (sha256, size) = (told.sha256.to_ascii_lowercase(), told.size);
+    let (sha256, size) = (told.sha256.to_string(), told.size);
     let known = Known { url: Url::parse(url)?, sha256, size };
     let cache = source.place.open()?;
     if let Some(path) = known.kept(&cache, progress)? {

@@ -53,6 +53,9 @@ pub(crate) struct Args {
 
 /// Resets the image. With `--json`, what ends it is reported as an event, too.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.disks.json {
+        printer::tell_events();
+    }
     let ended = reset(args);
     if let Err(fault) = &ended
         && args.disks.json
@@ -100,9 +103,12 @@ fn reset(args: &Args) -> Result<()> {
         );
     } else {
         let (size, told) = (format_bytes(image.size()), known.description());
+        let shown = match name == Path::new("-") {
+            true => "standard output".to_owned(),
+            false => shell_quote(name),
+        };
         printer::say(&format!(
-            "{}: {size}, SHA-256 {digest}{told}{}\n",
-            shell_quote(name),
+            "{shown}: {size}, SHA-256 {digest}{told}{}\n",
             args.written.sync_note()
         ));
     }
@@ -190,11 +196,11 @@ fn known(
     let read = || found::of_image(file).map_err(|fault| file.at_fault(fault));
     let inside = if marked.is_some() { None } else { read()? };
     let said = inside.map(|found| found.manifest.base);
-    let whole = said.as_ref().and_then(|base| base.sha256.as_ref()?.parse().ok());
+    let whole = said.as_ref().and_then(|base| base.sha256);
     check(whole_base, digest, whole, ", as its manifest says")?;
     if let Some(base) = &said {
         let head = manifest::head(below.image())?;
-        let expected = base.head_sha256.parse().ok();
+        let expected = Some(base.head_sha256);
         let what = &format!("the first mebibyte of {whole_base}");
         check(what, head, expected, ", as its manifest says")?;
     }

@@ -80,7 +80,10 @@ fn compare(args: &Args) -> Result<()> {
     }
     match &args.against {
         Some(against) => {
-            let open = if args.any { base::open_any } else { base::open };
+            let open = |given, source| match args.any {
+                true => base::open_any(given, source, || Ok(())),
+                false => base::open(given, source, || Ok(())),
+            };
             let image = open(against, &args.source).map_err(|fault| too_large(args, fault))?;
             against_image(args, &image, &image.name())
         }
@@ -138,9 +141,9 @@ fn check_digest(medium: &Readable, demanded: Digest, inside: Option<&Found>) -> 
     if found == demanded {
         return Ok(());
     }
-    let base = inside.and_then(|found| found.manifest.base.sha256.clone());
+    let base = inside.and_then(|found| found.manifest.base.sha256);
     let expected = demanded.to_string();
-    let hint = if base.is_some_and(|base| base == expected) {
+    let hint = if base == Some(demanded) {
         "that is the SHA-256 of the base that it was made from: `remaster reset --sha256 HEX` demands that one"
     } else {
         "give the SHA-256 of this very file, or the image that it should be with `--against IMAGE`"

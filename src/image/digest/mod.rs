@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::mpsc;
 use std::thread;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
@@ -24,7 +25,8 @@ const CHUNK: u64 = 1 << 20;
 const AHEAD: usize = 4;
 
 /// A SHA-256 (FIPS 180-4); its text form is 64 hexadecimal digits.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
@@ -99,6 +101,20 @@ impl FromStr for Digest {
             .map(|pair| pair.iter().fold(0, |byte: u8, digit| byte.wrapping_shl(4) | digit))
             .collect();
         bytes.try_into().map(Self).map_err(|_| NoDigest)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = NoDigest;
+
+    fn try_from(text: String) -> Result<Self, NoDigest> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
     }
 }
 

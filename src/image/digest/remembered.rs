@@ -2,6 +2,7 @@
 //! when asked, as a file can be changed and look the same.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Digest;
 use crate::bounded;
+use crate::error::{Error, Result};
 use crate::file_state::FileState;
 use crate::image::{ImageFile, ReadAt};
 
@@ -58,19 +60,23 @@ impl DigestCache {
         record.sha256.parse().ok()
     }
 
-    /// Keeps the digest, unless the file changed since it was opened. Failing to keep it is not an error.
-    pub fn put(&self, image: &ImageFile, digest: Digest) {
+    /// Keeps the digest, unless the file changed since it was opened.
+    ///
+    /// # Errors
+    /// A folder that cannot be written to.
+    pub fn put(&self, image: &ImageFile, digest: Digest) -> Result<()> {
         let of = DigestKey::new(image).filter(|_| image.check_unchanged().is_ok());
-        let Some(of) = of else { return };
+        let Some(of) = of else { return Ok(()) };
         let file = self.file(&of.path);
         let record = Record { of, sha256: digest.to_string() };
-        let Ok(text) = serde_json::to_vec(&record) else { return };
-        // What cannot be written is computed again.
-        let _ = fs::create_dir_all(&self.folder).and_then(|()| {
+        let text = serde_json::to_vec(&record).map_err(io::Error::from);
+        let written = text.and_then(|text| {
+            fs::create_dir_all(&self.folder)?;
             let draft = self.folder.join(format!(".{}", std::process::id()));
             fs::write(&draft, text)?;
             fs::rename(&draft, file)
         });
+        written.map_err(Error::io(format!("keep a SHA-256 in {}", self.folder.display())))
     }
 
     fn file(&self, path: &Path) -> PathBuf {
@@ -92,11 +98,11 @@ mod tests {
         let open = || ImageFile::open(&path).unwrap();
         let (image, digest) = (open(), Digest([7; 32]));
         assert_eq!(cache.get(&image), None);
-        cache.put(&image, digest);
+        cache.put(&image, digest).unwrap();
         assert_eq!(cache.get(&open()), Some(digest));
         fs::write(&path, "four").unwrap();
         assert_eq!(cache.get(&open()), None);
-        cache.put(&image, digest);
+        cache.put(&image, digest).unwrap();
         assert_eq!(cache.get(&open()), None, "it changed while it was read");
     }
 
@@ -107,7 +113,7 @@ mod tests {
         let path = folder.path().join("a.iso");
         fs::write(&path, "one").unwrap();
         let about = fs::metadata(&path).unwrap();
-        cache.put(&ImageFile::open(&path).unwrap(), Digest([7; 32]));
+        cache.put(&ImageFile::open(&path).unwrap(), Digest([7; 32])).unwrap();
         // A tick of the filesystem's clock.
         std::thread::sleep(std::time::Duration::from_millis(20));
         fs::write(&path, "two").unwrap();

@@ -5,8 +5,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use zip::CompressionMethod;
+use zip::result::ZipError;
+
 use super::reader::{INPUT, Reader};
-use crate::error::{Advice, Error, Result};
+use crate::error::{Advice, Error, Material, Result};
 use crate::few::Few;
 use crate::formats::tar_limit;
 use crate::threads;
@@ -17,11 +20,61 @@ fn zip_fault(name: &str, found: impl fmt::Display) -> Error {
         .with_hint("unpack it with `unzip FILE` or `7z x FILE`, and give the image in it")
 }
 
+/// The fault of an archive that cannot be opened: one that is broken does not come out of another program either.
+fn unopened(name: &str, fault: ZipError) -> Error {
+    let what = || format!("zip archive {name}");
+    match fault {
+        ZipError::Io(fault) => Error::io(format!("read {}", what()))(fault),
+        ZipError::InvalidArchive(found) => {
+            let expected = "a list of its files at its end";
+            Error::malformed(what(), 0, found.into_owned(), expected).advised(Material::Image)
+        }
+        other => zip_fault(name, other),
+    }
+}
+
+/// Refuses a file that is sound and that only other programs unpack.
+fn check_method(name: &str, method: CompressionMethod, is_encrypted: bool) -> Result<()> {
+    let refused = |looked_for: &str, found: String| {
+        let hint = "unpack it with `7z x FILE`, and give the image in it";
+        Err(Error::unsupported(format!("zip archive {name}"), looked_for, found).with_hint(hint))
+    };
+    match method {
+        _ if is_encrypted => refused("a file without a password", "an encrypted one".to_owned()),
+        CompressionMethod::Stored | CompressionMethod::Deflated => Ok(()),
+        // It has names for those alone that it is built with.
+        #[expect(deprecated, reason = "nothing else tells the number")]
+        CompressionMethod::Unsupported(number) => refused(DEFLATE, known_method(number)),
+        other => refused(DEFLATE, other.to_string()),
+    }
+}
+
+/// What is unpacked of zip archives.
+const DEFLATE: &str = "a file that is stored or packed by deflate";
+
+/// A method of compression by name (APPNOTE.TXT 6.3.10, 4.4.5).
+fn known_method(number: u16) -> String {
+    let name = match number {
+        9 => "deflate64",
+        12 => "bzip2",
+        14 => "lzma",
+        93 => "zstd",
+        95 => "xz",
+        98 => "ppmd",
+        _ => return format!("one packed by method {number}"),
+    };
+    format!("one packed by {name}")
+}
+
 /// The one file of an archive that lies on disk, by its central directory.
 pub(super) fn zip_file(name: &str, file: File) -> Result<(Option<u64>, Reader)> {
-    let mut archive = zip::ZipArchive::new(file).map_err(|fault| zip_fault(name, fault))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(|fault| unopened(name, fault))?;
+    let shown = |at: usize| match archive.name_for_index(at) {
+        Some(Ok(inside)) => inside.into_owned(),
+        _ => format!("file {} of the archive, whose name cannot be read", at.saturating_add(1)),
+    };
     let all: Vec<(usize, String)> = (0..archive.len())
-        .filter_map(|at| Some((at, archive.name_for_index(at)?.ok()?.into_owned())))
+        .map(|at| (at, shown(at)))
         .filter(|(_, inside)| !inside.ends_with('/') && !is_side_file(inside))
         .collect();
     let images: Vec<_> = all.iter().filter(|(_, inside)| is_image_name(inside)).collect();
@@ -32,7 +85,10 @@ pub(super) fn zip_file(name: &str, file: File) -> Result<(Option<u64>, Reader)> 
             return Err(zip_fault(name, format!("{} files: {names}", all.len())));
         }
     };
-    let size = archive.by_index(at).map_err(|fault| zip_fault(name, fault))?.size();
+    let entry = archive.by_index_raw(at).map_err(|fault| unopened(name, fault))?;
+    check_method(name, entry.compression(), entry.encrypted())?;
+    let size = entry.size();
+    drop(entry);
     Ok((
         Some(size),
         through_pipe(move |sink| {
@@ -57,6 +113,7 @@ pub(super) fn zip_stream(mut input: impl Read + Send + 'static) -> Result<Reader
                 let found = format!("a second file: {name}");
                 return Err(zip_fault("that comes by a pipe", found).into());
             }
+            check_method("that comes by a pipe", entry.compression(), entry.encrypted())?;
             io::copy(&mut entry, sink)?;
         }
         Ok(())
@@ -119,10 +176,15 @@ pub(super) fn tar_size(head: &[u8]) -> Option<u64> {
 pub(super) fn tar_stream(input: Reader) -> Result<Reader> {
     through_pipe(move |sink| {
         let mut archive = tar::Archive::new(tar_limit::Limited::new(input));
-        let (mut found, mut others) = (None::<String>, Few::default());
+        let (mut found, mut others, mut link) = (None::<String>, Few::default(), None);
         for entry in archive.entries()? {
             let mut entry = entry?;
             let name = entry.path()?.display().to_string();
+            let kind = entry.header().entry_type();
+            if (kind.is_symlink() || kind.is_hard_link()) && is_image_name(&name) {
+                link.get_or_insert(name);
+                continue;
+            }
             if !entry.header().entry_type().is_file() || is_side_file(&name) {
                 continue;
             }
@@ -137,10 +199,19 @@ pub(super) fn tar_stream(input: Reader) -> Result<Reader> {
         }
         match found {
             Some(_) => Ok(()),
+            None if link.is_some() => Err(link_alone(&link.unwrap_or_default())),
             None if others.is_empty() => Err(no_image("no file")),
             None => Err(no_image(&others.to_string())),
         }
     })
+}
+
+/// The fault of an archive that has the name of an image and not its bytes.
+fn link_alone(name: &str) -> io::Error {
+    let looked_for = "exactly one image in it, a .iso, .img or .raw file";
+    Error::unsupported("tar archive", looked_for, format!("a link alone: {name}"))
+        .with_hint("pack it again with the files themselves: `tar -h` follows symbolic links")
+        .into()
 }
 
 fn no_image(found: &str) -> io::Error {

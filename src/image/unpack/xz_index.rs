@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crc::{CRC_32_ISO_HDLC, Crc};
+
 use crate::units::usize_of;
 
 /// Bytes of the stream footer (§2.1.2).
@@ -60,7 +62,13 @@ fn stream(file: &File, end: u64) -> Option<(u64, u64)> {
         return None;
     }
     let index_at = footer_at.checked_sub(size)?;
-    let (packed, unpacked) = sums_of(&read(file, index_at, size).ok()?)?;
+    let index = read(file, index_at, size).ok()?;
+    // The decoder tells what is wrong with a damaged index; its numbers would only mislead.
+    let (records, sum) = index.split_last_chunk()?;
+    if Crc::<u32>::new(&CRC_32_ISO_HDLC).checksum(records) != u32::from_le_bytes(*sum) {
+        return None;
+    }
+    let (packed, unpacked) = sums_of(records)?;
     Some((index_at.checked_sub(packed)?.checked_sub(HEADER)?, unpacked))
 }
 

@@ -65,8 +65,8 @@ impl ExistingImage {
     pub(super) fn matches(&self, expected: &ExpectedImage<'_>) -> bool {
         let Manifest { recipe_id, inputs, base, .. } = &self.found.manifest;
         match recipe_id {
-            Some(id) => *id == expected.recipe_id.to_string(),
-            None => *inputs == Some(expected.inputs.to_string()) && base == expected.base,
+            Some(id) => *id == expected.recipe_id,
+            None => *inputs == Some(expected.inputs) && base == expected.base,
         }
     }
 

@@ -91,18 +91,15 @@ impl Run<'_> {
     fn descriptor(&self, waiting: &mut Waiting, made: &PlannedImage, digest: Digest) -> Result<()> {
         let Some(base) = self.batch.descriptor else { return Ok(()) };
         let Ids { recipe, content } = waiting.done.ids;
-        let patch = descriptor::Patch {
-            file: file_name(waiting),
-            size: waiting.done.size,
-            sha256: digest.to_string(),
-        };
+        let patch =
+            descriptor::Patch { file: file_name(waiting), size: waiting.done.size, sha256: digest };
         let text = Descriptor {
             descriptor: descriptor::VERSION,
             name: waiting.done.name.clone(),
             base: base.clone(),
             patch,
-            recipe_id: recipe.to_string(),
-            content_id: content.to_string(),
+            recipe_id: recipe,
+            content_id: content,
         }
         .text()?;
         self.record(waiting, made, descriptor::ENDING, &text)

@@ -30,15 +30,15 @@ pub fn first_fault<I: ReadAt>(
     if let Some(found) = first_other_file(&files_of(&edits), &manifest.files) {
         return fault("the files", found);
     }
-    let (recipe, content) = (manifest.recipe_id.as_ref(), manifest.content_id.as_ref());
-    let facts = BaseFacts { sha256: manifest.base.sha256.clone(), ..base };
+    let (recipe, content) = (manifest.recipe_id, manifest.content_id);
+    let facts = BaseFacts { sha256: manifest.base.sha256, ..base };
     let same = [
         ("the size", stamped.undo.stamped_size == manifest.size),
         ("the base", facts == manifest.base),
         ("the keys", are_keys_of(manifest, (image, stamped), &edits)),
         ("whether it is private", !(edits.is_private() && manifest.private == Some(false))),
-        ("the recipe id", is_id_of(manifest, recipe, manifest.inputs.as_ref(), recipe_id)),
-        ("the content id", is_id_of(manifest, content, Some(&manifest.edits), content_id)),
+        ("the recipe id", is_id_of(manifest, recipe, manifest.inputs, recipe_id)),
+        ("the content id", is_id_of(manifest, content, Some(manifest.edits), content_id)),
     ];
     let (what, _) = same.into_iter().find(|(_, same)| !same)?;
     fault(what, "something else".into())
@@ -92,12 +92,11 @@ fn facts(file: &File, other: &File) -> String {
 /// Whether an id is that of the base and something else, if there is one.
 fn is_id_of(
     manifest: &Manifest,
-    id: Option<&String>,
-    of: Option<&String>,
+    id: Option<Digest>,
+    of: Option<Digest>,
     made: fn(Digest, Digest) -> Digest,
 ) -> bool {
     let Some(id) = id else { return true };
-    let digest = |text: Option<&String>| text?.parse::<Digest>().ok();
-    let parts = digest(manifest.base.sha256.as_ref()).zip(digest(of));
-    parts.is_some_and(|(base, other)| made(base, other).to_string() == *id)
+    let parts = manifest.base.sha256.zip(of);
+    parts.is_some_and(|(base, other)| made(base, other) == id)
 }

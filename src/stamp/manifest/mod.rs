@@ -47,15 +47,15 @@ pub struct Manifest {
     pub tool: Tool,
     /// The recipe id: the digest of base and inputs, without random keys and salts; null if the base was not read whole.
     #[serde(default)]
-    pub recipe_id: Option<String>,
+    pub recipe_id: Option<Digest>,
     /// The content id: the digest of base and edits; null if the base was not read whole.
     #[serde(alias = "recipe")]
-    pub content_id: Option<String>,
+    pub content_id: Option<Digest>,
     /// The digest of what was asked for.
     #[serde(default)]
-    pub inputs: Option<String>,
+    pub inputs: Option<Digest>,
     /// The digest of the edits: of every byte that is put over the base, and where.
-    pub edits: String,
+    pub edits: Digest,
     /// What it was made from.
     pub base: BaseFacts,
     /// Bytes of the image.
@@ -91,9 +91,9 @@ pub struct Tool {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct BaseFacts {
     /// SHA-256 of all of it; null if it was not read whole.
-    pub sha256: Option<String>,
+    pub sha256: Option<Digest>,
     /// SHA-256 of its first mebibyte.
-    pub head_sha256: String,
+    pub head_sha256: Digest,
     /// Bytes.
     pub size: u64,
     /// Label of its volume.
@@ -143,7 +143,7 @@ impl BaseFacts {
 
     /// The same of a base that was looked at.
     pub(crate) fn of<B: ReadAt>(image: &B, volume: String, release: &str) -> Result<Self> {
-        let head_sha256 = head(image)?.to_string();
+        let head_sha256 = head(image)?;
         let (size, release) = (image.size(), release.to_owned());
         Ok(Self { sha256: None, head_sha256, size, volume, release })
     }

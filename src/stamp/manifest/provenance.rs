@@ -70,7 +70,7 @@ pub fn sbom(manifest: &Manifest, name: &str, image: Digest) -> Value {
     let mut os = json!({ "type": "operating-system", "bom-ref": "base", "name": "NixOS",
         "version": base.release });
     if let (Some(digest), Some(os)) = (&base.sha256, os.as_object_mut()) {
-        os.insert("hashes".into(), sha256(digest));
+        os.insert("hashes".into(), sha256(&digest.to_string()));
     }
     let mut components = vec![os];
     let files = manifest.files.iter().filter(|file| file.kind == "file");

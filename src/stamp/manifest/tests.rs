@@ -1,3 +1,5 @@
+//! Tests of manifests: which versions are read, and what they may tell.
+
 use super::*;
 
 fn edits() -> Edits {
@@ -33,10 +35,10 @@ fn other_versions_are_refused() {
         recipe_id: None,
         content_id: None,
         inputs: None,
-        edits: String::new(),
+        edits: Digest([0xab; 32]),
         base: BaseFacts {
             sha256: None,
-            head_sha256: String::new(),
+            head_sha256: Digest([1; 32]),
             size: 1,
             volume: String::new(),
             release: String::new(),
@@ -57,6 +59,16 @@ fn other_versions_are_refused() {
     assert!(fault.contains("found version 4"), "{fault}");
     // What the first version called `recipe` was the content id.
     let first = text.replace("\"manifest\": 3", "\"manifest\": 1");
-    let first = first.replace("\"content_id\": null", "\"recipe\": \"ab\"");
-    assert_eq!(parse(first.as_bytes(), 0).unwrap().content_id.as_deref(), Some("ab"));
+    let id = "ab".repeat(32);
+    let first = first.replace("\"content_id\": null", &format!("\"recipe\": \"{id}\""));
+    assert_eq!(parse(first.as_bytes(), 0).unwrap().content_id, Some(Digest([0xab; 32])));
+    // A digest that cannot be compared would be a check that nobody makes.
+    for field in ["edits", "head_sha256", "sha256", "recipe_id", "content_id", "inputs"] {
+        let mut other: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let of_base = ["sha256", "head_sha256"].contains(&field);
+        let part = if of_base { &mut other["base"] } else { &mut other };
+        part[field] = "ab".into();
+        let fault = parse(other.to_string().as_bytes(), 0).unwrap_err().to_string();
+        assert!(fault.contains("64 hexadecimal digits"), "{field}: {fault}");
+    }
 }

@@ -14,6 +14,7 @@ use ssh_key::{
 
 use crate::bounded;
 use crate::error::{Error, Result};
+use crate::keys::{RSA_LEAST, short_rsa};
 use crate::live::{Untyped, unasked};
 use crate::recipe::setting;
 
@@ -147,8 +148,20 @@ pub fn parse(armored: &[u8]) -> Result<SshSig> {
 pub fn check(message: &[u8], armored: &[u8]) -> Result<PublicKey> {
     let signature = parse(armored)?;
     let key = PublicKey::from(signature.public_key().clone());
+    check_length(&key)?;
     key.verify(NAMESPACE, message, &signature).map_err(|fault| broken(&fault.to_string()))?;
     Ok(key)
+}
+
+/// Refuses an RSA key that is too short to prove anything: without that, it would look like a manifest that was changed.
+fn check_length(key: &PublicKey) -> Result<()> {
+    let Some(bits) = short_rsa(key) else { return Ok(()) };
+    Err(Error::Signature {
+        what: format!(
+            "the RSA key that signed the manifest has {bits} bits, expected at least {RSA_LEAST}"
+        ),
+        hint: "ask the maker of the image to sign with an ed25519 key".into(),
+    })
 }
 
 /// How an armored signature begins (PROTOCOL.sshsig).

@@ -144,7 +144,7 @@ pub(crate) struct Args {
 }
 
 /// An OCI image layout has no place beside an image.
-const ONLY_INSIDE: &str = "note: the public halves of the host keys are in the images only: give --known-hosts FILE to have them in a file, or --json\n";
+const ONLY_INSIDE: &str = "the public halves of the host keys are in the images only: give --known-hosts FILE to have them in a file, or --json";
 
 /// A descriptor that cannot get its base from anywhere.
 const NO_ADDRESS: &str = "the descriptors have no address of the base: `remaster apply` looks for the base beside them, or takes the one it is given; --base-url adds an address";
@@ -212,7 +212,7 @@ impl Args {
             url: url.map(|url| url.to_string()),
             release: base.image.release().to_owned(),
             size: base.image.original().size(),
-            sha256: base.sha256.to_string(),
+            sha256: base.sha256,
         };
         described.check().map_err(|fault| Error::Recipe {
             what: format!("a descriptor cannot describe this base: {fault}"),
@@ -237,7 +237,7 @@ impl Args {
             Some(_) if !any => Err(known_hosts::none_put_in()),
             Some(path) => self.about_all(path, "--known-hosts").map(drop),
             None if any && self.form == Form::Oci && !self.json => {
-                printer::say(ONLY_INSIDE);
+                printer::note(ONLY_INSIDE);
                 Ok(())
             }
             None => Ok(()),

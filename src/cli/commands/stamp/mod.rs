@@ -38,9 +38,9 @@ pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
     let inside = args.inside.or_by(&shared);
     let mut options = inside.options()?;
     beside.check(options.signer.as_deref())?;
-    let file = base::open(&args.base, &args.source)?;
     let users = args.users()?;
     args.check_known_hosts(&shared, &users)?;
+    let file = base::open(&args.base, &args.source, || Ok(()))?;
     let progress = Meter::stages()?;
     let (base, sha256) = survey(&file, inside.manifest_digests, &mut options, &progress)?;
     if users.iter().flat_map(|(_, user)| user).any(|user| touches_stage_one(user, &shared)) {

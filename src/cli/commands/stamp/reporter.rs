@@ -114,7 +114,7 @@ impl BatchReporter {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = args.edit.known_hosts() else { return Ok(()) };
         for alias in shared_aliases(&known) {
-            printer::say(&told_shared(alias, path));
+            printer::note(&told_shared(alias, path));
         }
         let text: String = known.values().map(HostKeys::known_hosts).collect();
         let file = args.about_all(path, "--known-hosts")?;
@@ -175,7 +175,7 @@ impl BatchReporter {
     fn tell_gone(&self) {
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         for (line, images) in gone.iter() {
-            printer::say(&format!("note: {line} (images: {images})\n"));
+            printer::note(&format!("{line} (images: {images})"));
         }
     }
 
@@ -208,7 +208,7 @@ fn shared_aliases(known: &BTreeMap<PathBuf, HostKeys>) -> BTreeSet<&str> {
 fn told_shared(alias: &str, path: &Path) -> String {
     let path = path.display();
     format!(
-        "note: {path} has several machines of the name {alias}: ssh takes each for the others; give users a `hostname` of their own\n"
+        "{path} has several machines of the name {alias}: ssh takes each for the others; give users a `hostname` of their own"
     )
 }
 
