@@ -4,7 +4,7 @@
 //! while it is read.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -18,11 +18,18 @@ const HINT: &str = "give the file that was meant";
 /// # Errors
 /// [`Error::Io`], and [`Error::Usage`] for a longer file. `doing` says what is done, as `read the recipe x`.
 pub fn read(path: &Path, most: u64, doing: &str) -> Result<Vec<u8>> {
+    read_from(File::open(path).map_err(Error::io(doing))?, most, doing)
+}
+
+/// The same of what comes once.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_from(reader: impl Read, most: u64, doing: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(Error::io(doing))?;
     // One byte more tells that there is more.
     let read =
-        file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io(doing))?;
+        reader.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::io(doing))?;
     if u64::try_from(read).is_ok_and(|read| read <= most) {
         return Ok(bytes);
     }

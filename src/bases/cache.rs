@@ -45,6 +45,17 @@ pub struct Record {
     pub file: String,
 }
 
+/// What is known of an image since its SHA-256 was computed last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LastCheck {
+    /// It looks as it did then.
+    Same,
+    /// It looks otherwise.
+    Changed,
+    /// Nothing: there is no record of that which could be read.
+    Unknown,
+}
+
 /// Keeps others from fetching the same base.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -126,17 +137,21 @@ impl Cache {
         progress: &dyn Progress,
     ) -> Result<Option<(Record, PathBuf)>> {
         let Some((record, image)) = self.find(base)? else { return Ok(None) };
-        if !self.is_as_checked(base, &image) {
+        if self.check_of(base, &image) != LastCheck::Same {
             self.verify(base, &record, &image, progress)?;
         }
         Ok(Some((record, image)))
     }
 
     /// Whether an image looks as it did when its SHA-256 was computed.
-    pub fn is_as_checked(&self, base: &CatalogEntry, image: &Path) -> bool {
-        let kept = read_json::<FileState>(&self.path(base, CHECKED)).ok().flatten();
-        let now = fs::metadata(image).ok().map(|about| FileState::new(&about));
-        kept.is_some() && kept == now
+    pub fn check_of(&self, base: &CatalogEntry, image: &Path) -> LastCheck {
+        let Ok(Some(kept)) = read_json::<FileState>(&self.path(base, CHECKED)) else {
+            return LastCheck::Unknown;
+        };
+        match fs::metadata(image) {
+            Ok(about) if kept == FileState::new(&about) => LastCheck::Same,
+            _ => LastCheck::Changed,
+        }
     }
 
     /// Computes the SHA-256 of an image, compares it with the published one, and remembers how the file looks.

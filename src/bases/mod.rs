@@ -19,7 +19,7 @@ mod resolve;
 mod text;
 mod url;
 
-pub use cache::{Cache, Record};
+pub use cache::{Cache, LastCheck, Record};
 pub use catalog::{Catalog, CatalogEntry};
 pub use fetch::{Fetched, fetch};
 pub use fetch_options::FetchOptions;

@@ -35,6 +35,17 @@ impl CacheArgs {
     pub(crate) fn open(&self) -> Result<Cache> {
         Cache::at(self.cache.as_deref())
     }
+
+    /// The digests that were computed before: `digests` in the folder of bases that is given, or `remaster/digests` of
+    /// the user's cache.
+    fn digests(&self) -> Result<DigestCache> {
+        let bases = self.open()?;
+        let folder = match &self.cache {
+            Some(folder) => folder,
+            None => bases.folder().parent().unwrap_or(bases.folder()),
+        };
+        Ok(DigestCache::within(folder.join("digests")))
+    }
 }
 
 /// What a command was given that takes files for netboot or kexec, too.
@@ -65,21 +76,25 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The path of a base, and its open file if a SHA-256 was demanded and is right. Before it fetches a base it asks
-    /// `before`, which may refuse, and says so.
+    /// The path of a base, and its open file if a SHA-256 was demanded and is right. Where a base is given by its name it
+    /// asks `before` first, which refuses what could not be written: fetching takes long.
     pub(crate) fn resolve(
         &self,
         given: &Path,
         before: impl FnOnce() -> Result<()>,
     ) -> Result<(PathBuf, Option<ImageFile>)> {
         let path = self.path_of(given, before)?;
-        let checked = self.demanded.check(&path)?;
+        let checked = self.check(&path)?;
         Ok((path, checked))
     }
 
     /// The same for commands that also take a folder. A folder has no SHA-256.
-    pub(crate) fn resolve_any(&self, given: &Path) -> Result<NetbootInput> {
-        let (path, checked) = self.resolve(given, || Ok(()))?;
+    pub(crate) fn resolve_any(
+        &self,
+        given: &Path,
+        before: impl FnOnce() -> Result<()>,
+    ) -> Result<NetbootInput> {
+        let (path, checked) = self.resolve(given, before)?;
         if path.is_dir() {
             return Ok(NetbootInput::Folder(path));
         }
@@ -88,6 +103,9 @@ impl Source {
 
     /// The file of a base without a SHA-256 that it must have.
     fn path_of(&self, given: &Path, before: impl FnOnce() -> Result<()>) -> Result<PathBuf> {
+        if bases::name_of(given).is_some() {
+            before()?;
+        }
         let origin = FetchOptions { mirror: mirror(None), ..FetchOptions::default() };
         let demand = ResolveOptions {
             cache: self.place.cache.clone(),
@@ -95,7 +113,6 @@ impl Source {
             offline: self.offline.then_some("--offline"),
         };
         bases::resolve(given, &demand, &Meter::stages_without_signals(), |base| {
-            before()?;
             let name = base.name();
             printer::say(&format!(
                 "fetching {name}: it is not in the cache (--offline prevents this)\n"
@@ -109,9 +126,10 @@ impl Source {
     pub(crate) fn open_image(
         &self,
         given: &Path,
+        before: impl FnOnce() -> Result<()>,
         files: &mut RunFiles,
     ) -> Result<(PathBuf, unpack::Source, Option<DigestMatch>)> {
-        let path = self.path_of(given, || Ok(()))?;
+        let path = self.path_of(given, before)?;
         take_down(&path, files)?;
         let beside = list_beside(&path);
         files.read(&format!("the checksum {}", shell_quote(&beside)), &beside)?;
@@ -119,7 +137,7 @@ impl Source {
             let source = opened(&path, None, None)?;
             return Ok((path, source, None));
         };
-        let file = if unpack::is_pipe(&path) { None } else { Some(self.demanded.found(&path)?) };
+        let file = if unpack::is_pipe(&path) { None } else { Some(self.found(&path)?) };
         let packed = file.as_ref().and_then(ImageFile::sha256).map(Digest);
         let fits = packed == Some(wanted.sha256);
         let check = unpack::ExpectedDigest { sha256: wanted.sha256, packed };
@@ -138,6 +156,42 @@ impl Source {
         Ok((path, source, fits))
     }
 
+    /// The open file, if a SHA-256 is demanded, which it has.
+    pub(crate) fn check(&self, path: &Path) -> Result<Option<ImageFile>> {
+        let Some(expected) = self.demanded.expected(path)? else { return Ok(None) };
+        if path == Path::new("-") {
+            return Err(Error::Usage {
+                what: "what comes through a pipe cannot be checked before it is written".into(),
+                hint: "save it to a file first".into(),
+            });
+        }
+        let file = self.found(path)?;
+        let found = Digest(file.digest()?);
+        if found == expected {
+            return Ok(Some(file));
+        }
+        Err(Error::wrong_base(
+            path.display().to_string(),
+            format!("SHA-256 {found}"),
+            expected.to_string(),
+        ))
+    }
+
+    /// The file with its SHA-256. The caller reads this open file: another file may have the path by then.
+    fn found(&self, path: &Path) -> Result<ImageFile> {
+        let file = ImageFile::open(path)?;
+        let cache = self.demanded.cache_digest.then(|| self.place.digests()).transpose()?;
+        if let Some(known) = cache.as_ref().and_then(|cache| cache.get(&file)) {
+            return Ok(file.of_sha256(Some(known.0)));
+        }
+        let digest = Digest::compute(&file, &Meter::stages_without_signals())?;
+        if let Some(cache) = cache {
+            cache.put(&file, digest).unwrap_or_else(|fault| {
+                printer::note(&format!("the SHA-256 is computed again next time: {fault}"));
+            });
+        }
+        Ok(file.of_sha256(Some(digest.0)))
+    }
     pub(crate) fn demands_digest(&self) -> bool {
         self.demanded.sha256.is_some() || self.demanded.sha256_file.is_some()
     }
@@ -163,27 +217,6 @@ pub(crate) struct ChecksumArgs {
 }
 
 impl ChecksumArgs {
-    /// The open file, if a SHA-256 is demanded, which it has.
-    pub(crate) fn check(&self, path: &Path) -> Result<Option<ImageFile>> {
-        let Some(expected) = self.expected(path)? else { return Ok(None) };
-        if path == Path::new("-") {
-            return Err(Error::Usage {
-                what: "what comes through a pipe cannot be checked before it is written".into(),
-                hint: "save it to a file first".into(),
-            });
-        }
-        let file = self.found(path)?;
-        let found = Digest(file.digest()?);
-        if found == expected {
-            return Ok(Some(file));
-        }
-        Err(Error::wrong_base(
-            path.display().to_string(),
-            format!("SHA-256 {found}"),
-            expected.to_string(),
-        ))
-    }
-
     /// The SHA-256 that an image must have, packed or unpacked: that is demanded, or else that stands beside it.
     fn of_image(&self, path: &Path) -> Result<Option<RequiredDigest>> {
         if let Some(sha256) = self.sha256 {
@@ -218,20 +251,6 @@ impl ChecksumArgs {
         let name = name_of(path);
         let found = text_of(list)?.and_then(|text| published::find_digest(&text, &name));
         found.map(Some).map_err(|why| no_digest(list, path, &why))
-    }
-
-    /// The file with its SHA-256. The caller reads this open file: another file may have the path by then.
-    fn found(&self, path: &Path) -> Result<ImageFile> {
-        let file = ImageFile::open(path)?;
-        let cache = self.cache_digest.then(remembered).flatten();
-        if let Some(known) = cache.as_ref().and_then(|cache| cache.get(&file)) {
-            return Ok(file.of_sha256(Some(known.0)));
-        }
-        let digest = Digest::compute(&file, &Meter::stages_without_signals())?;
-        if let Some(cache) = cache {
-            cache.put(&file, digest);
-        }
-        Ok(file.of_sha256(Some(digest.0)))
     }
 }
 
@@ -328,15 +347,13 @@ pub(crate) fn no_file(path: &Path, hint: &'static str) -> Error {
     }
 }
 
-/// In `remaster/digests` of the user's cache.
-fn remembered() -> Option<DigestCache> {
-    let cache = Cache::at(None).ok()?;
-    cache.folder().parent().map(|folder| DigestCache::within(folder.join("digests")))
-}
-
 /// Opens a base by its name or path, and checks that it is a whole disk image. A packed base is unpacked first.
-pub(crate) fn open(given: &Path, source: &Source) -> Result<ImageFile> {
-    whole(open_any(given, source)?)
+pub(crate) fn open(
+    given: &Path,
+    source: &Source,
+    before: impl FnOnce() -> Result<()>,
+) -> Result<ImageFile> {
+    whole(open_any(given, source, before)?)
 }
 
 /// What is known of a base that was fetched, if it is given by its name.
@@ -397,8 +414,12 @@ fn is_packed_tar(path: &Path) -> bool {
 }
 
 /// Opens a base of any kind, without asking whether all of it is there.
-pub(crate) fn open_any(given: &Path, source: &Source) -> Result<ImageFile> {
-    let (path, checked) = source.resolve(given, || Ok(()))?;
+pub(crate) fn open_any(
+    given: &Path,
+    source: &Source,
+    before: impl FnOnce() -> Result<()>,
+) -> Result<ImageFile> {
+    let (path, checked) = source.resolve(given, before)?;
     unpacked(file(&path, checked)?, None)
 }
 

@@ -48,6 +48,21 @@ impl KnownHosts {
         Ok(Some(Self { all, file }))
     }
 
+    /// Refuses a place for the file that is taken, before a base is fetched.
+    pub(super) fn check_free(
+        customization: &Customization,
+        wanted: Option<&Path>,
+        beside: Option<&Path>,
+        place: impl FnOnce(&Path) -> Result<Output>,
+    ) -> Result<()> {
+        if customization.all_host_keys().next().is_none() {
+            return if wanted.is_some() { Err(none_put_in()) } else { Ok(()) };
+        }
+        let own = || beside.map(HostKeys::file_beside);
+        let path = wanted.map(Path::to_owned).or_else(own);
+        path.map_or(Ok(()), |path| place(&path).map(drop)).map_err(of_flag("--known-hosts"))
+    }
+
     /// The file, for everyone to read, without its name yet.
     pub(super) fn stage(&self) -> Result<Option<StagedFile>> {
         self.file.as_ref().map(|file| stage(file, &self.text())).transpose()

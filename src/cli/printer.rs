@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use clap::{ColorChoice, ValueEnum};
 use remaster::error::{Error, Result};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{closed, diagnostics, interrupt};
 
@@ -40,10 +40,16 @@ enum Color {
     Never,
 }
 
+/// Version of the events; raised when a field changes its meaning or goes.
+pub(crate) const EVENTS: u32 = 1;
+
 static LOUDNESS: OnceLock<Loudness> = OnceLock::new();
 
 /// The first event that did not reach standard output.
 static LOST: Mutex<Option<Error>> = Mutex::new(None);
+
+/// Whether the command prints events.
+static TELLS_EVENTS: AtomicBool = AtomicBool::new(false);
 
 static HUSHED: AtomicBool = AtomicBool::new(false);
 
@@ -119,8 +125,16 @@ pub(super) fn detail(text: &str) {
     }
 }
 
-/// Says what may surprise.
+/// From now on notes are events, too.
+pub(super) fn tell_events() {
+    TELLS_EVENTS.store(true, Ordering::Relaxed);
+}
+
+/// Says what may surprise, and tells programs that read events.
 pub(super) fn note(text: &str) {
+    if TELLS_EVENTS.load(Ordering::Relaxed) {
+        event(&json!({ "v": EVENTS, "event": "note", "note": text }));
+    }
     if !is_quiet() {
         write_error(&format!("note: {text}\n"));
     }

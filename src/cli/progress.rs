@@ -16,8 +16,7 @@ use serde_json::json;
 
 use super::{interrupt, printer};
 
-/// Version of the events; raised when a field changes its meaning or goes.
-pub(crate) const EVENTS: u32 = 1;
+pub(crate) use super::printer::EVENTS;
 
 /// Time between two progress events.
 const EVENT_INTERVAL: Duration = Duration::from_millis(250);

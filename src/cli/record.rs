@@ -237,12 +237,18 @@ impl SidecarArgs {
         if let Some(path) = &signature {
             files.write(&format!("the signature {}", shell_quote(path)), path)?;
         }
+        self.check_free(written, is_signed)
+    }
+
+    /// The same of places alone, before a base is fetched.
+    pub(super) fn check_free(&self, written: OutputArgs, is_signed: bool) -> Result<()> {
         let named = [
             (Record::Manifest, "--manifest"),
             (Record::Provenance, "--provenance"),
             (Record::Sbom, "--sbom"),
         ];
         let named = named.into_iter().filter_map(|(record, flag)| Some((self.path(record)?, flag)));
+        let signature = self.path(Record::Signature).filter(|_| is_signed);
         let signature = signature.map(|path| (path, "--manifest"));
         named
             .chain(signature)

@@ -47,3 +47,13 @@ pub(super) fn note(path: &Path) {
         shell_quote(path)
     ));
 }
+
+/// The same beside an output that may be the very image that these are about: its bytes came from elsewhere.
+pub(super) fn tell_perhaps(output: &Path, written: &[PathBuf]) {
+    for path in &found(output, written) {
+        let shown = shell_quote(path);
+        printer::note(&format!(
+            "{shown} was there before and may be of an earlier image: remove it if it is"
+        ));
+    }
+}

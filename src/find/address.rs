@@ -1,4 +1,4 @@
-//! Where a machine is.
+//! The address of a machine: IPv4, or IPv6 link-local with its interface.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};

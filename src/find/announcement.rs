@@ -32,6 +32,15 @@ pub struct Listener {
     socket: UdpSocket,
 }
 
+/// The links of this machine, by their interfaces.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Joined {
+    /// Those on which announcements are heard.
+    pub heard: Vec<String>,
+    /// Those on which none is, and why.
+    pub unheard: Vec<String>,
+}
+
 impl Listener {
     /// Begins to listen, beside others that do.
     ///
@@ -50,17 +59,19 @@ impl Listener {
         Ok(Self { socket })
     }
 
-    /// Joins the group on every link that is there by now, and names the interfaces.
+    /// Joins the group on every link that is there by now.
     ///
     /// # Errors
     /// [`Error::Io`] where interfaces cannot be listed.
-    pub fn join(&self) -> Result<Vec<String>> {
-        let mut joined = Vec::new();
+    pub fn join(&self) -> Result<Joined> {
+        let mut joined = Joined::default();
         for (index, name) in links()? {
-            let done = self.socket.join_multicast_v6(&GROUP, index);
-            // It is joined already where the address is in use.
-            if done.is_ok() || done.is_err_and(|fault| fault.kind() == ErrorKind::AddrInUse) {
-                joined.push(name);
+            match self.socket.join_multicast_v6(&GROUP, index) {
+                // It is joined already where the address is in use.
+                Err(fault) if fault.kind() != ErrorKind::AddrInUse => {
+                    joined.unheard.push(format!("{name} ({fault})"));
+                }
+                _ => joined.heard.push(name),
             }
         }
         Ok(joined)

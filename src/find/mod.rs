@@ -7,7 +7,7 @@ mod network;
 mod scan;
 
 pub use address::Address;
-pub use announcement::Listener;
+pub use announcement::{Joined, Listener};
 pub use known::{Known, read};
 pub use network::{Network, own};
 pub use scan::{Asking, Found, UnknownAddresses};

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,6 +64,8 @@ pub struct UnknownAddresses {
     pub unasked: usize,
     /// Those that announce one of the keys and show others.
     pub other: Vec<Address>,
+    /// Why `ssh-keyscan` could not ask, if that happened.
+    pub failed: Option<String>,
 }
 
 impl<'a> Asking<'a> {
@@ -93,6 +95,7 @@ impl<'a> Asking<'a> {
             for mut scan in asked {
                 match scan.look()? {
                     Answer::None => still.push(scan),
+                    Answer::Failed(why) => drop(missed.failed.get_or_insert(why)),
                     Answer::Late => missed.slow.push(scan.address.clone()),
                     Answer::Is(text) => {
                         let is_known = self.report(&scan.address, &text, tell)?;
@@ -151,7 +154,7 @@ impl<'a> Asking<'a> {
             .arg(address.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(not_started)?;
         Ok(Scan { address, is_announced, child, since: Instant::now() })
@@ -188,8 +191,14 @@ enum Answer {
     None,
     /// Nothing in time.
     Late,
+    /// The program could not ask at all, and why.
+    Failed(String),
     Is(String),
 }
+
+/// The status of `ssh-keyscan` if a host showed no key, which is no fault of the program. Others are, as 255 for a kind of
+/// key that it does not know (OpenSSH 9.2).
+const NO_KEY: i32 = 1;
 
 impl Scan {
     fn look(&mut self) -> Result<Answer> {
@@ -197,7 +206,21 @@ impl Scan {
         match ended {
             None if self.since.elapsed() >= LONGEST => Ok(Answer::Late),
             None => Ok(Answer::None),
-            Some(_) => self.answer().map(Answer::Is),
+            Some(status) if status.success() || status.code() == Some(NO_KEY) => {
+                self.answer().map(Answer::Is)
+            }
+            Some(status) => Ok(Answer::Failed(self.complaint(status))),
+        }
+    }
+
+    /// What a program that could not ask said, or how it ended.
+    fn complaint(&mut self, status: ExitStatus) -> String {
+        let mut bytes = Vec::new();
+        let read = self.child.stderr.take().map(|said| said.take(LARGEST).read_to_end(&mut bytes));
+        let text = String::from_utf8_lossy(&bytes);
+        match (read, text.lines().next()) {
+            (Some(Ok(_)), Some(line)) => line.trim().to_owned(),
+            _ => status.to_string(),
         }
     }
 

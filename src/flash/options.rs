@@ -1,4 +1,4 @@
-//! How an image is written.
+//! The options of writing: verify, delta, probe, and what is known of the image.
 
 use crate::image::unpack::DigestMatch;
 use crate::units::ByteRange;

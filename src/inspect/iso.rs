@@ -1,4 +1,4 @@
-//! What is known of an ISO.
+//! Makes the report of an ISO.
 
 use std::collections::BTreeSet;
 

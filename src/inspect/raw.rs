@@ -1,4 +1,4 @@
-//! What is known of a raw image, in the form that ISOs have.
+//! Makes the report of a raw image, in the form that ISOs have.
 
 use super::injected::{carried_alike, credentials, injected_of, without_archives};
 use super::iso::{menu, partitions};

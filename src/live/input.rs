@@ -2,7 +2,6 @@
 //! from elsewhere.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -113,18 +112,17 @@ impl<'a> Input<'a> {
 
     /// The first line of a file, or of standard input for `-`; `name` is what was asked for.
     pub(crate) fn secret_of(&mut self, name: &str, path: &Path) -> Result<Secret> {
-        let doing = || format!("read the file of {}, {}", called(name), path.display());
+        let doing = format!("read the file of {}, {}", called(name), path.display());
         let text = if path == Path::new("-") {
             self.take(&called(name))?;
             if self.is_typed {
                 return self.prompt(&format!("secret for {}", called(name)), &called(name), name);
             }
-            capped(&mut *self.stdin)
+            bounded::read_from(&mut *self.stdin, LARGEST, &doing)?
         } else {
-            File::open(path).and_then(capped)
+            bounded::read(path, LARGEST, &doing)?
         };
-        let line = first_line(text.map_err(Error::io(doing()))?);
-        bounded::text(line).map(Secret::new).map_err(|is| is.error(&doing()))
+        bounded::text(first_line(text)).map(Secret::new).map_err(|is| is.error(&doing))
     }
 
     /// What the user types for the setting of a place, which `instead` would give without asking.
@@ -191,12 +189,6 @@ pub(crate) fn unasked(what: &str, fault: io::Error) -> Error {
 pub(super) fn read_capped(name: &str, path: &Path) -> Result<Vec<u8>> {
     let doing = format!("read the file of {}, {}", called(name), path.display());
     bounded::read(path, LARGEST, &doing)
-}
-
-fn capped(reader: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The bytes up to the end of the first line.

@@ -114,10 +114,9 @@ mod tests {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAl85n2WKjh7IlsRKJ6hYPR8AWPFWuRJhzKtg3w";
     const HASH: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
-    fn gathered(recipe: &Recipe, shell_quote: &str) -> CustomizationTemplate {
-        let shell_quote = |_: &str| Ok(shell_quote.to_owned());
-        CustomizationTemplate::gather(recipe, &mut Input::new(std::io::empty(), shell_quote))
-            .unwrap()
+    fn gathered(recipe: &Recipe, typed: &str) -> CustomizationTemplate {
+        let typed = |_: &str| Ok(typed.to_owned());
+        CustomizationTemplate::gather(recipe, &mut Input::new(std::io::empty(), typed)).unwrap()
     }
 
     fn facts() -> Facts {
@@ -125,8 +124,8 @@ mod tests {
     }
 
     /// The digest of a recipe, with what is typed for every password.
-    fn inputs(recipe: &Recipe, shell_quote: &str) -> [u8; 32] {
-        gathered(recipe, shell_quote).inputs(&facts()).unwrap()
+    fn inputs(recipe: &Recipe, typed: &str) -> [u8; 32] {
+        gathered(recipe, typed).inputs(&facts()).unwrap()
     }
 
     fn recipe(change: impl FnOnce(&mut Recipe)) -> Recipe {
@@ -183,7 +182,7 @@ mod tests {
         let seed = folder.path().join("seed");
         fs::write(&seed, (0..40).collect::<Vec<u8>>()).unwrap();
         for seeded in [false, true] {
-            let of = |change: &dyn Fn(&mut Recipe), shell_quote: &str| {
+            let of = |change: &dyn Fn(&mut Recipe), typed: &str| {
                 let recipe = recipe(|recipe| {
                     if seeded {
                         recipe.host_key = vec!["generate".into()];
@@ -191,7 +190,7 @@ mod tests {
                     }
                     change(recipe);
                 });
-                inputs(&recipe, shell_quote)
+                inputs(&recipe, typed)
             };
             let password = |recipe: &mut Recipe| recipe.root_password_prompt = Some(true);
             assert_eq!(of(&password, "first word") != of(&password, "second word"), seeded);
@@ -213,8 +212,8 @@ mod tests {
             recipe.host_key = vec!["generate".into()];
             recipe.root_password_prompt = Some(true);
         });
-        let root = |shell_quote: &str, before: &[_]| {
-            let customization = gathered(&recipe, shell_quote).complete(before).unwrap();
+        let root = |typed: &str, before: &[_]| {
+            let customization = gathered(&recipe, typed).complete(before).unwrap();
             let edits = customization.edits(&facts()).unwrap();
             edits.root.members().cloned().collect::<Vec<_>>()
         };

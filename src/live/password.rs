@@ -256,9 +256,9 @@ mod tests {
 
     const SHA512: &str = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/";
 
-    fn gathered(recipe: &Recipe, shell_quote: &[&str]) -> Result<Option<Passwords>> {
-        let mut shell_quote = shell_quote.iter();
-        let prompt = |_: &str| Ok((*shell_quote.next().unwrap()).to_owned());
+    fn gathered(recipe: &Recipe, typed: &[&str]) -> Result<Option<Passwords>> {
+        let mut typed = typed.iter();
+        let prompt = |_: &str| Ok((*typed.next().unwrap()).to_owned());
         let mut input = Input::new("from stdin\nrest".as_bytes(), prompt);
         let seed = Seed::gather(recipe)?;
         let named = RequestedPasswords::gather(recipe, &mut input, seed.as_ref())?;
@@ -333,10 +333,10 @@ mod tests {
     #[test]
     fn passwords_are_checked() {
         let recipe = Recipe { nixos_password_prompt: Some(true), ..Recipe::default() };
-        for (shell_quote, text) in
+        for (typed, text) in
             [(["", ""], "is empty"), (["a", "b"], "two different"), (["a\tb", "a\tb"], "control")]
         {
-            let fault = gathered(&recipe, &shell_quote).unwrap_err().to_string();
+            let fault = gathered(&recipe, &typed).unwrap_err().to_string();
             assert!(
                 fault.starts_with("--nixos-password-prompt: ") && fault.contains(text),
                 "{fault}"

@@ -366,7 +366,7 @@ impl Edits {
     ///
     /// All files that NixOS's sshd reads are filled ([`KEY_FILES`]), with the owners and modes that its `StrictModes`
     /// wants (`sshd_config(5)`).
-    pub fn authorize(lines: &str, way: InjectMethod) -> Self {
+    pub fn authorize(lines: &str, method: InjectMethod) -> Self {
         let mut root = Root::default();
         for KeyFile { path, user, is_in_home } in KEY_FILES {
             let (mode, owner) = match (is_in_home, user) {
@@ -376,7 +376,7 @@ impl Edits {
             };
             root.put(Member::file(path, mode, lines).owned_by(owner));
         }
-        Self { root, way, ..Self::default() }
+        Self { root, way: method, ..Self::default() }
     }
 }
 

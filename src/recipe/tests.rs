@@ -1,3 +1,5 @@
+//! Tests of recipes: what a file may ask for, and how flags and files go together.
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

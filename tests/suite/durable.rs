@@ -20,20 +20,15 @@ enum Call {
     Remove(String),
 }
 
-/// Runs the program below strace. None without strace, which is not a reason to pass where everything is tested.
-fn calls(folder: &Folder, arguments: &[&str]) -> Option<Vec<Call>> {
+/// Runs the program below strace.
+fn calls(folder: &Folder, arguments: &[&str]) -> Vec<Call> {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-qq", "-e", "signal=none", "-s", "0", "-o", "log"]);
     strace.arg(format!("-etrace={CALLS}")).arg(env!("CARGO_BIN_EXE_remaster")).args(arguments);
-    let ended = strace.current_dir(folder.path()).output();
-    if ended.as_ref().is_err_and(|fault| fault.kind() == std::io::ErrorKind::NotFound) {
-        assert!(std::env::var_os("CI").is_none(), "install strace");
-        return None;
-    }
-    let ended = ended.unwrap();
+    let ended = strace.current_dir(folder.path()).output().expect("strace is needed");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let log = String::from_utf8(folder.read("log")).unwrap();
-    Some(log.lines().filter_map(|line| call(line, folder)).collect())
+    log.lines().filter_map(|line| call(line, folder)).collect()
 }
 
 /// A line of strace about the folder, as `12 fsync(3</tmp/x/#7 (deleted)>) = 0`.
@@ -127,7 +122,7 @@ fn what_gets_a_name_is_on_the_disk_and_so_is_its_name() {
     for (arguments, expected) in table {
         let is_batch = matches!(arguments[0], "stamp" | "reset");
         let arguments = [*arguments, if is_batch { &[][..] } else { &key[..] }].concat();
-        let Some(calls) = calls(&folder, &arguments) else { return };
+        let calls = calls(&folder, &arguments);
         let names = check(&calls);
         for name in expected.split(' ') {
             assert!(names.iter().any(|found| found == name), "{arguments:?}: {name} in {names:?}");
@@ -138,10 +133,7 @@ fn what_gets_a_name_is_on_the_disk_and_so_is_its_name() {
 #[test]
 fn an_image_is_edited_in_place_only_behind_a_journal_that_is_on_the_disk() {
     let folder = prepared();
-    let Some(calls) = calls(&folder, &["edit", "--in-place", "base.iso", "--key", "key.pub"])
-    else {
-        return;
-    };
+    let calls = calls(&folder, &["edit", "--in-place", "base.iso", "--key", "key.pub"]);
     check(&calls);
     let place = |wanted: &dyn Fn(&Call) -> bool| calls.iter().position(wanted).unwrap();
     let journal = place(&|call| matches!(call, Call::Name(..)));
@@ -181,9 +173,9 @@ fn without_sync_nothing_waits_for_the_disk() {
     ];
     for command in commands {
         let synced = |call: &Call| matches!(call, Call::Sync(_) | Call::SyncAll);
-        let Some(plain) = calls(&folder, command) else { return };
+        let plain = calls(&folder, command);
         assert!(plain.iter().any(synced), "{command:?}: {plain:?}");
-        let Some(quick) = calls(&folder, &[command, &["--no-sync"]].concat()) else { return };
+        let quick = calls(&folder, &[command, &["--no-sync"]].concat());
         assert!(!quick.iter().any(synced), "{command:?}: {quick:?}");
         assert!(quick.iter().any(|call| matches!(call, Call::Name(..))), "{command:?}: {quick:?}");
     }

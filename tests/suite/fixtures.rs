@@ -1,6 +1,7 @@
 //! What earlier versions made is inspected, verified, edited, reset, applied and recovered by this one, or it
 //! says which version does that. tests/fixtures/make.sh made it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -51,6 +52,8 @@ struct Case<'a> {
     suffix: &'static str,
     folder: Folder,
     base: Vec<u8>,
+    /// How many lines were given to [`Case::takes`], and how many of them were done.
+    lines: Cell<(usize, usize)>,
 }
 
 impl<'a> Case<'a> {
@@ -60,7 +63,14 @@ impl<'a> Case<'a> {
         let bytes = unpacked(&Path::new(TESTS).join(format!("tiny/{base}{suffix}.zst")));
         let folder = Folder::new();
         folder.write(&format!("base{suffix}"), &bytes);
-        let case = Self { version, name: name.to_owned(), suffix, folder, base: bytes };
+        let case = Self {
+            version,
+            name: name.to_owned(),
+            suffix,
+            folder,
+            base: bytes,
+            lines: Cell::default(),
+        };
         case.unpack("inputs.tar.zst");
         case
     }
@@ -99,6 +109,8 @@ impl<'a> Case<'a> {
         // Differences end with 1.
         let done = ended.status == 0 || line.starts_with("diff") && ended.err.is_empty();
         assert!(done || says, "{}: {line}: {ended:?}", self.name);
+        let (all, before) = self.lines.get();
+        self.lines.set((all + 1, before + usize::from(done)));
         done
     }
 
@@ -131,7 +143,7 @@ impl<'a> Case<'a> {
 
 /// Every fixture of a kind that there is, without what is beside it.
 fn each(kind: &str, suffix: &str, mut act: impl FnMut(&Case<'_>)) {
-    let mut count = 0;
+    let (mut count, mut asked, mut done) = (0, 0, 0);
     for version in versions() {
         for entry in fs::read_dir(version.path.join(kind)).unwrap() {
             let file = entry.unwrap().file_name().into_string().unwrap();
@@ -140,10 +152,13 @@ fn each(kind: &str, suffix: &str, mut act: impl FnMut(&Case<'_>)) {
             if case.what() != "journal" {
                 act(&case);
                 count += 1;
+                let (all, of_these) = case.lines.get();
+                (asked, done) = (asked + all, done + of_these);
             }
         }
     }
     assert!(count > 0, "no {kind}");
+    assert!(asked == 0 || done > 0, "none of {asked} lines was done for {kind}");
 }
 
 #[test]

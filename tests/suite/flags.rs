@@ -711,7 +711,7 @@ fn replaced(t: &Trial<'_>) -> Seen {
     let first = run.plain(&[]);
     sees(first.status == 0 && run.folder.at(t.way.makes).exists(), &first)?;
     let second = run.plain(&[]);
-    sees(second.status != 0, &second)?;
+    sees(second.status == 2 && second.err.contains("already exists"), &second)?;
     let ended = run.flagged(&[]);
     sees(ended.status == 0, &ended)
 }

@@ -12,7 +12,7 @@ use crate::netboot::kexec;
 use crate::support::{Ended, Folder, TINY, key, pair, survey};
 
 /// A command that writes what `OUT` names.
-struct InjectMethod {
+struct WritingCommand {
     name: &'static str,
     arguments: &'static [&'static str],
     /// Whether there is a `--force`.
@@ -21,11 +21,11 @@ struct InjectMethod {
     below: &'static str,
 }
 
-const fn file(name: &'static str, arguments: &'static [&'static str]) -> InjectMethod {
-    InjectMethod { name, arguments, force: true, below: "" }
+const fn file(name: &'static str, arguments: &'static [&'static str]) -> WritingCommand {
+    WritingCommand { name, arguments, force: true, below: "" }
 }
 
-const WAYS: [InjectMethod; 15] = [
+const WAYS: [WritingCommand; 15] = [
     file("image", &["base.iso", "--key", "key.pub", "-o", "OUT"]),
     file("patch", &["base.iso", "--key", "key.pub", "--as", "patch", "-o", "OUT"]),
     file("apply", &["apply", "base.iso", "a.remaster", "-o", "OUT"]),
@@ -49,26 +49,31 @@ const WAYS: [InjectMethod; 15] = [
         ],
     ),
     file("netboot", &["netboot", "base.iso", "--key", "key.pub", "-o", "OUT"]),
-    InjectMethod {
+    WritingCommand {
         name: "flash to a file",
         arguments: &["flash", "a.iso", "OUT", "--file"],
         force: false,
         below: "",
     },
-    InjectMethod {
+    WritingCommand {
         name: "images",
         arguments: &["stamp", "base.iso", "users.toml", "-o", "OUT"],
         force: true,
         below: "u.iso",
     },
-    InjectMethod {
+    WritingCommand {
         name: "patches",
         arguments: &["stamp", "base.iso", "users.toml", "--as", "patch", "-o", "OUT"],
         force: true,
         below: "u.remaster",
     },
-    InjectMethod { name: "demo", arguments: &["demo", "--dir", "OUT"], force: false, below: "" },
-    InjectMethod { name: "manual", arguments: &["man", "OUT"], force: false, below: "remaster.1" },
+    WritingCommand { name: "demo", arguments: &["demo", "--dir", "OUT"], force: false, below: "" },
+    WritingCommand {
+        name: "manual",
+        arguments: &["man", "OUT"],
+        force: false,
+        below: "remaster.1",
+    },
 ];
 
 /// A folder with everything that the commands read.
@@ -83,7 +88,7 @@ fn folder() -> Folder {
     folder
 }
 
-impl InjectMethod {
+impl WritingCommand {
     fn run(&self, folder: &Folder, out: &str, more: &[&str]) -> Ended {
         let _ = fs::remove_file(folder.at("x.iso"));
         let words = self.arguments.iter().map(|word| if *word == "OUT" { out } else { word });
@@ -618,5 +623,49 @@ fn what_a_machine_says_is_not_written_where_no_file_may_be_made() {
         }
         let ended = folder.run(&["try", "a.iso", flag, "/dev/null"]);
         ended.err_says(2, "is not a regular file");
+    }
+}
+
+/// A command with a base by its name, what exists already, and how the error calls that.
+type FetchRow = (&'static [&'static str], &'static str, &'static str);
+
+const BEFORE_FETCHING: &[FetchRow] = &[
+    (&["NAME", "--key", "key.pub", "-o", "x"], "x", "x already exists"),
+    (&["NAME", "--key", "key.pub", "-o", "y", "--manifest", "x"], "x", "--manifest: x already"),
+    (&["NAME", "--key", "key.pub", "-o", "y", "--sbom", "x"], "x", "--sbom: x already"),
+    (
+        &["NAME", "--host-key", "generate", "-o", "y", "--known-hosts", "x"],
+        "x",
+        "--known-hosts: x already",
+    ),
+    (&["NAME", "--host-key", "generate", "-o", "y"], "y.known_hosts", "y.known_hosts already"),
+    (&["apply", "NAME", "patch", "-o", "x"], "x", "x already exists"),
+    (&["netboot", "NAME", "-o", "x"], "x", "x already exists"),
+    (
+        &["netboot", "NAME", "--host-key", "generate", "-o", "y", "--known-hosts", "x"],
+        "x",
+        "--known-hosts: x already",
+    ),
+    (
+        &["flash", "NAME", "--host-key", "generate", "--to-file", "y", "--known-hosts", "x"],
+        "x",
+        "--known-hosts: x already",
+    ),
+];
+
+#[test]
+fn what_cannot_be_written_is_refused_before_a_base_is_fetched() {
+    for (command, existing, words) in BEFORE_FETCHING {
+        let folder = Folder::with_base(&TINY);
+        folder.write("key.pub", key(1).as_bytes());
+        folder.run(&["base.iso", "--key", "key.pub", "--as", "patch", "-o", "patch"]).done();
+        folder.write(existing, b"old");
+        let named =
+            command.iter().map(|word| if *word == "NAME" { "nixos-25.11-minimal" } else { word });
+        let offline = ["--offline", "--cache", "cache"];
+        let words_of: Vec<&str> = named.chain(offline).collect();
+        let ended = folder.run(&words_of);
+        assert!(ended.status == 2 && ended.err.contains(words), "{command:?}: {}", ended.err);
+        assert_eq!(folder.read(existing), b"old");
     }
 }

@@ -14,17 +14,13 @@ use remaster::recipe::edits::InjectMethod;
 
 use crate::support::{Folder, TINY, edits, stamp, survey, try_stamp};
 
-/// Runs a program; none without it, which is not a reason to pass where everything is tested.
-fn run(folder: &Folder, program: &str, arguments: &[&str]) -> Option<String> {
+/// Runs a program, which must be there.
+fn run(folder: &Folder, program: &str, arguments: &[&str]) -> String {
     let ended = Command::new(program).args(arguments).current_dir(folder.path()).output();
-    if ended.as_ref().is_err_and(|fault| fault.kind() == std::io::ErrorKind::NotFound) {
-        assert!(std::env::var_os("CI").is_none(), "install {program}");
-        return None;
-    }
-    let ended = ended.unwrap();
+    let ended = ended.unwrap_or_else(|fault| panic!("{program} is needed: {fault}"));
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success(), "{program} {arguments:?}: {said}");
-    Some(String::from_utf8_lossy(&ended.stdout).into_owned())
+    String::from_utf8_lossy(&ended.stdout).into_owned()
 }
 
 /// Paths and contents of made-up files. xorriso leaves longer paths out of the Joliet hierarchy.
@@ -55,7 +51,7 @@ fn read(image: &[u8], tree: &Tree) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// An installer with the files of the tiny one and these.
-fn installer(folder: &Folder, more: &BTreeMap<String, Vec<u8>>) -> Option<Vec<u8>> {
+fn installer(folder: &Folder, more: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     let survey = survey(&TINY);
     let mut list = String::new();
     for (path, bytes) in read(&TINY, survey.tree()) {
@@ -79,17 +75,17 @@ fn installer(folder: &Folder, more: &BTreeMap<String, Vec<u8>>) -> Option<Vec<u8
     let own = "-as mkisofs -quiet -iso-level 3 -volid nixos-minimal-25.11-x86_64 -graft-points -full-iso9660-filenames -joliet";
     let words = format!("{own} {bios} {efi} -r -path-list list -output made.iso");
     let words: Vec<&str> = words.split(' ').collect();
-    run(folder, "xorriso", &words)?;
-    Some(folder.read("made.iso"))
+    run(folder, "xorriso", &words);
+    folder.read("made.iso")
 }
 
 /// What others read in an image: every file by xorriso, the list by isoinfo.
-fn compare(folder: &Folder, what: &str, image: &[u8]) -> Option<()> {
+fn compare(folder: &Folder, what: &str, image: &[u8]) {
     folder.write("x.iso", image);
     let (tree, out) = (survey(image), folder.at("out"));
     let own = read(image, tree.tree());
     let arguments = "-osirrox on -indev x.iso -extract / out";
-    run(folder, "xorriso", &arguments.split(' ').collect::<Vec<_>>())?;
+    run(folder, "xorriso", &arguments.split(' ').collect::<Vec<_>>());
     for (path, bytes) in &own {
         let theirs = fs::read(out.join(path.trim_start_matches('/')));
         assert!(
@@ -100,9 +96,9 @@ fn compare(folder: &Folder, what: &str, image: &[u8]) -> Option<()> {
     let found = Command::new("find").arg(&out).args(["-type", "f"]).output().unwrap();
     let found = String::from_utf8(found.stdout).unwrap();
     assert_eq!(found.lines().count(), own.len(), "{what}: {found}");
-    run(folder, "chmod", &["-R", "u+w", "out"])?;
+    run(folder, "chmod", &["-R", "u+w", "out"]);
     fs::remove_dir_all(out).unwrap();
-    let listed = run(folder, "isoinfo", &["-R", "-f", "-i", "x.iso"])?;
+    let listed = run(folder, "isoinfo", &["-R", "-f", "-i", "x.iso"]);
     let mut listed: Vec<&str> = listed.lines().collect();
     let nodes = &tree.tree().nodes;
     let mut ours: Vec<&str> =
@@ -111,12 +107,11 @@ fn compare(folder: &Folder, what: &str, image: &[u8]) -> Option<()> {
     ours.sort_unstable();
     assert_eq!(listed, ours, "{what}");
     // The other hierarchy has as many files, whatever their names are cut to.
-    let joliet = run(folder, "isoinfo", &["-J", "-f", "-i", "x.iso"])?;
+    let joliet = run(folder, "isoinfo", &["-J", "-f", "-i", "x.iso"]);
     let other = tree.trees.iter().map(|tree| tree.nodes.len()).collect::<Vec<_>>();
     assert_eq!(joliet.lines().count() + 1, *other.last().unwrap(), "{what}");
     let links = nodes.values().filter(|node| node.kind == Kind::Other).count();
     assert_eq!(links, 0, "{what}");
-    Some(())
 }
 
 #[test]
@@ -132,15 +127,15 @@ fn made_up_installers_read_alike_before_and_after() {
         let files: BTreeMap<String, Vec<u8>> =
             files.map(|(path, bytes)| (path.clone(), bytes.clone())).collect();
         let folder = Folder::new();
-        let Some(base) = installer(&folder, &files) else { return };
+        let base = installer(&folder, &files);
         let found = read(&base, survey(&base).tree());
         for (path, bytes) in &files {
             assert!(found.get(&format!("/{path}")) == Some(bytes), "image {number}: {path}");
         }
-        let Some(()) = compare(&folder, "before", &base) else { return };
+        compare(&folder, "before", &base);
         for way in [InjectMethod::ExtraInitrd, InjectMethod::MergeInitrd] {
             let stamped = stamp(&base, &edits(1, way));
-            let Some(()) = compare(&folder, "after", &stamped) else { return };
+            compare(&folder, "after", &stamped);
             let after = read(&stamped, survey(&stamped).tree());
             let kept = found.iter().filter(|(path, _)| path.starts_with("/made/"));
             for (path, bytes) in kept {
@@ -154,9 +149,7 @@ fn made_up_installers_read_alike_before_and_after() {
 fn a_file_that_one_hierarchy_lacks_is_named() {
     let folder = Folder::new();
     let path = format!("made/{}", ["long-name-of-a-folder"; 10].join("/"));
-    let Some(base) = installer(&folder, &BTreeMap::from([(path.clone(), b"x".to_vec())])) else {
-        return;
-    };
+    let base = installer(&folder, &BTreeMap::from([(path.clone(), b"x".to_vec())]));
     let fault = try_stamp(&base, &edits(1, InjectMethod::ExtraInitrd)).unwrap_err().to_string();
     let words = format!("is wrong: hierarchies: only the Primary one has /{path}");
     assert!(fault.contains(&words), "{fault}");

@@ -24,6 +24,7 @@ use crate::cli::destination::{Destination, OutputArgs};
 use crate::cli::printer;
 use crate::cli::shell::shell_quote;
 use crate::cli::slips;
+use crate::cli::stale;
 
 /// Make an image from its base and a patch, or from an OCI layout
 #[derive(Debug, clap::Args)]
@@ -62,6 +63,9 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     }
     let how = output.write(image.outgoing(), Vec::new(), &progress)?;
     printer::say(&output.next(image.outgoing(), how));
+    if let Destination::File(_) = output {
+        stale::tell_perhaps(&args.output, &[]);
+    }
     Ok(())
 }
 
@@ -84,7 +88,7 @@ fn read_inputs(args: &Args, files: &mut RunFiles) -> Result<Inputs> {
             let (folder, free) = (place::folder_of(told), || args.written.check_free(&args.output));
             let patch = patch_of(&descriptor, &folder, files)?;
             let base = match other {
-                Some(_) => base::open(&args.base, &args.source)?,
+                Some(_) => base::open(&args.base, &args.source, free)?,
                 None => described::open(&descriptor.base, &folder, &args.source, free)?,
             };
             Ok(Inputs { base, patch, descriptor: Some(descriptor) })
@@ -96,7 +100,8 @@ fn read_inputs(args: &Args, files: &mut RunFiles) -> Result<Inputs> {
 
 fn plain(base: &Path, patch: &Path, args: &Args) -> Result<Inputs> {
     let patch = read(patch)?;
-    Ok(Inputs { base: base::open(base, &args.source)?, patch, descriptor: None })
+    let free = || args.written.check_free(&args.output);
+    Ok(Inputs { base: base::open(base, &args.source, free)?, patch, descriptor: None })
 }
 
 /// The error for one word where two are needed.

@@ -1,11 +1,11 @@
-//! `remaster base`: bases by name.
+//! `remaster base`: fetches, lists, verifies and removes bases by name.
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use remaster::bases::{self, Cache, Catalog, CatalogEntry, FetchOptions, Record};
+use remaster::bases::{self, Cache, Catalog, CatalogEntry, FetchOptions, LastCheck, Record};
 use remaster::error::{Advice, Error, Result};
 use remaster::units::format_bytes;
 use serde_json::json;
@@ -149,10 +149,10 @@ fn list(cache: &Cache, as_json: bool) -> Result<()> {
         let found = cache.find(&base);
         let (state, fault) = match &found {
             Ok(Some((record, path))) => {
-                let changed = if cache.is_as_checked(&base, path) {
-                    ""
-                } else {
-                    ", changed since it was checked"
+                let changed = match cache.check_of(&base, path) {
+                    LastCheck::Same => "",
+                    LastCheck::Changed => ", changed since it was checked",
+                    LastCheck::Unknown => ", not known when it was checked",
                 };
                 let size = format_bytes(record.size);
                 (format!("{} ({size}{changed})", record.version), None)

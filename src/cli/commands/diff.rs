@@ -46,7 +46,7 @@ impl Args {
 
 /// Ends as diff(1) does: 0 if nothing differs, 1 if something does.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let before = base::open(&args.before, &args.source)?;
+    let before = base::open(&args.before, &args.source, || Ok(()))?;
     let diff = match &args.after {
         Some(after) => Diff::compare(&before, &base::open_second(after, &args.source)?)?,
         None => from_own_base(&before)?,

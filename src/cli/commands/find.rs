@@ -98,6 +98,23 @@ pub(super) fn listener() -> Option<Listener> {
         .ok()
 }
 
+/// The links on which announcements are heard. A scan does without those on which they are not.
+fn heard_on(listener: &Listener) -> Vec<String> {
+    match listener.join() {
+        Ok(joined) => {
+            if !joined.unheard.is_empty() {
+                let unheard = joined.unheard.join(", ");
+                printer::note(&format!("announcements cannot be heard on {unheard}"));
+            }
+            joined.heard
+        }
+        Err(fault) => {
+            printer::note(&format!("announcements cannot be heard: {fault}"));
+            Vec::new()
+        }
+    }
+}
+
 /// Where machines are looked for.
 pub(super) struct SearchScope {
     pub(super) addresses: Vec<Address>,
@@ -109,7 +126,7 @@ pub(super) struct SearchScope {
 impl SearchScope {
     /// The networks that are given, or those of this machine, and all links.
     pub(super) fn new(networks: &[String], listener: Option<&Listener>) -> Result<Self> {
-        let heard = listener.map(Listener::join).transpose()?.unwrap_or_default();
+        let heard = listener.map(heard_on).unwrap_or_default();
         let networks: Vec<Network> = match networks {
             [] => find::own()?,
             given => given.iter().map(|text| Network::parse(text)).collect::<Result<_>>()?,
@@ -194,20 +211,28 @@ fn ask_all(
             return Ok(missed);
         }
         std::thread::sleep(PAUSE);
-        // Links come up late.
-        listener.map(Listener::join).transpose()?;
+        // Links come up late. What cannot be heard was told at the start.
+        let _ = listener.map(Listener::join);
     }
 }
 
-/// Those that announce a key and show another one, which were told of.
+/// What was told of a scan: who announces a key and shows another one, and that it failed.
 #[derive(Default)]
-pub(super) struct Impostors(BTreeSet<Address>);
+pub(super) struct Impostors {
+    told: BTreeSet<Address>,
+    /// Whether it was told that `ssh-keyscan` fails.
+    is_failure_told: bool,
+}
 
 impl Impostors {
     /// Tells of each once, and of no more than a screen takes.
     pub(super) fn tell(&mut self, missed: &UnknownAddresses) {
+        if let Some(why) = missed.failed.as_ref().filter(|_| !self.is_failure_told) {
+            self.is_failure_told = true;
+            printer::note(&format!("ssh-keyscan failed, and did not ask every address: {why}"));
+        }
         for address in &missed.other {
-            if self.0.len() < MOST_TOLD && self.0.insert(address.clone()) {
+            if self.told.len() < MOST_TOLD && self.told.insert(address.clone()) {
                 printer::note(&format!(
                     "{address} announces a host key that is looked for, and shows another one"
                 ));

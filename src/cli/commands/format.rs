@@ -6,6 +6,7 @@ use remaster::error::{Error, Result};
 use remaster::formats::fat32::Label;
 
 use super::flash::{self, Disks};
+use crate::cli::printer;
 
 /// Turn a stick back into an ordinary one, with one FAT32 partition
 ///
@@ -25,6 +26,9 @@ pub(crate) struct Args {
 
 /// Formats the disks. With `--json`, what ends it is reported as an event, too.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.disks.json {
+        printer::tell_events();
+    }
     match format(args) {
         Ok(failed) => failed.map_or(Ok(()), Err),
         Err(fault) => {

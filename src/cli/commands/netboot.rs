@@ -189,16 +189,19 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     if !args.written.force {
         check(&args.folder(), OverwritePolicy::Refuse, &[])?;
     }
-    let given = args.source.resolve_any(&args.image)?;
+    let (wanted, folder) = (args.edit.known_hosts(), args.folder());
+    let place = |path: &Path| args.written.beside(path);
+    let free = || match &asked {
+        Some((_, customization)) => {
+            KnownHosts::check_free(customization, wanted, Some(&folder), place)
+        }
+        None => Ok(()),
+    };
+    let given = args.source.resolve_any(&args.image, free)?;
     let path = given.path().to_owned();
     base::take_down(&path, files)?;
     let known = match asked.as_ref().map(|(_, customization)| customization) {
-        Some(customization) => {
-            let (wanted, folder) = (args.edit.known_hosts(), args.folder());
-            KnownHosts::new(customization, wanted, Some(&folder), files, |path| {
-                args.written.beside(path)
-            })?
-        }
+        Some(customization) => KnownHosts::new(customization, wanted, Some(&folder), files, place)?,
         None => None,
     };
     let file = match given {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::image::window::Window;
-use crate::units::{ByteRange, u64_len};
+use crate::units::ByteRange;
 
 /// The files, folders and links of a squashfs that stands in an image; files come empty.
 ///
@@ -82,11 +82,6 @@ pub(crate) fn open<I: ReadAt, T>(
         Ok(read) => Ok(read?),
         Err(_) => Err(Unreadable::Contradiction),
     }
-}
-
-/// The same of a squashfs in memory.
-pub fn members_of(bytes: &Vec<u8>) -> Result<Vec<Member>> {
-    members(bytes, ByteRange::up_to(u64_len(bytes)))
 }
 
 /// A file, folder or link; none of the root and of what is neither.

@@ -1,3 +1,5 @@
+//! Tests of network profiles: what a recipe asks for, and the files that come of it.
+
 use super::*;
 
 fn network(address: &[&str], gateway: &[&str], dns: &[&str]) -> Result<Network> {

@@ -6,6 +6,7 @@ mod tarball;
 use std::path::Path;
 
 use remaster::error::Result;
+use remaster::live::Customization;
 use remaster::netboot::archive;
 use remaster::progress::Progress;
 use remaster::run_files::RunFiles;
@@ -17,19 +18,22 @@ use crate::cli::job::{FinishedJob, StampJob};
 use crate::cli::known_hosts::KnownHosts;
 use crate::cli::printer;
 use crate::cli::record::SidecarContext;
+use crate::cli::shell::shell_quote;
 use crate::cli::stale;
 pub(crate) use args::{Args, Form};
 
 pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     let (recipe, customization) = args.edit.gather(files)?;
     let given = args.base.as_deref().unwrap_or(Path::new(""));
-    let (path, checked) = args.source.resolve(given, || args.check_free())?;
+    let is_signed = args.inside.signs(&recipe);
+    let free = || args.check_free(&customization, is_signed);
+    let (path, checked) = args.source.resolve(given, free)?;
     base::take_down(&path, files)?;
     let packed = base::file(&path, checked)?;
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
     let output = output.map(|path| args.written.destination(path, &packed)).transpose()?;
-    args.beside.check(args.written, args.inside.signs(&recipe), files)?;
-    let beside = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    args.beside.check(args.written, is_signed, files)?;
+    let beside = args.output_file();
     let known = KnownHosts::new(&customization, args.edit.known_hosts(), beside, files, |path| {
         args.written.beside(path)
     })?;
@@ -49,7 +53,8 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     if args.dry_run {
         let beside = args.beside.dry_run(stamping.planned())?;
         let known = known.as_ref().map(KnownHosts::dry_run).unwrap_or_default();
-        return printer::print(&format!("{}{beside}{known}", stamping.dry_run()));
+        let form = args.patch_shown();
+        return printer::print(&format!("{}{form}{beside}{known}", stamping.dry_run()));
     }
     let finished = stamping.compose()?;
     let Some(output) = output else { return Ok(()) };
@@ -92,16 +97,34 @@ impl Args {
 
     /// Tells of files of an image that stood there before.
     pub(super) fn tell_stale(&self, known: Option<&KnownHosts>, is_signed: bool) {
-        let Some(output) = self.output.as_deref().filter(|path| *path != Path::new("-")) else {
-            return;
-        };
+        let Some(output) = self.output_file() else { return };
         let mut written = self.beside.written(is_signed);
         written.extend(known.and_then(KnownHosts::path).map(Path::to_owned));
         stale::tell(output, &written);
     }
 
+    /// What a dry run tells of a patch that would be written.
+    fn patch_shown(&self) -> String {
+        match (self.form, self.output_file()) {
+            (Form::Image, _) => String::new(),
+            (Form::Patch, Some(path)) => {
+                format!("would write the patch {}, not the image\n", shell_quote(path))
+            }
+            (Form::Patch, None) => "would write a patch, not the image\n".to_owned(),
+        }
+    }
+
+    /// The output, if it is a file.
+    fn output_file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| *path != Path::new("-"))
+    }
+
     /// Better to refuse before a base is fetched than after.
-    fn check_free(&self) -> Result<()> {
-        self.output.as_deref().map_or(Ok(()), |path| self.written.check_free(path))
+    fn check_free(&self, customization: &Customization, is_signed: bool) -> Result<()> {
+        self.output.as_deref().map_or(Ok(()), |path| self.written.check_free(path))?;
+        self.beside.check_free(self.written, is_signed)?;
+        let (wanted, beside) = (self.edit.known_hosts(), self.output_file());
+        let place = |path: &Path| self.written.beside(path);
+        KnownHosts::check_free(customization, wanted, beside, place)
     }
 }

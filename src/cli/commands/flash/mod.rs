@@ -22,7 +22,7 @@ use remaster::image::{ImageFile, ReadAt};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::Outgoing;
 use remaster::output::file::{StagedFile, publish};
-use remaster::progress::{Progress, Silent};
+use remaster::progress::Progress;
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::privacy::{self, Privacy};
@@ -36,7 +36,7 @@ use crate::cli::job::{FinishedJob, StampJob};
 use crate::cli::known_hosts::{self, KnownHosts};
 use crate::cli::progress::{Meter, Style};
 use crate::cli::record::ManifestArgs;
-use crate::cli::{interrupt, printer};
+use crate::cli::{interrupt, printer, stale};
 
 use outcome::Operation;
 pub(crate) use outcome::{tell_differences, tell_end};
@@ -167,6 +167,9 @@ pub(crate) type Failed = Option<Error>;
 /// Writes the image of `args`, with keys in it if there are any. With `--json`, what ends it is reported
 /// as an event, too.
 pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
+    if args.to.disks.json {
+        printer::tell_events();
+    }
     match prepare_and_write(args, files) {
         Ok(failed) => failed.map_or(Ok(()), Err),
         Err(fault) => {
@@ -196,7 +199,7 @@ fn prepare_and_write(args: &Args, files: &mut RunFiles) -> Result<Failed> {
             });
         }
     }
-    let (path, source, fits) = args.source.open_image(&args.image, files)?;
+    let (path, source, fits) = args.source.open_image(&args.image, || Ok(()), files)?;
     let size = source.size();
     let is_input = is_input(&path);
     let read = if is_input { behind_input() } else { vec![path] };
@@ -231,14 +234,16 @@ fn behind_input() -> Vec<PathBuf> {
 /// Stamps a base and writes it in one pass, without a file between.
 fn stamp_and_write(args: &Args, to: &TargetArgs, files: &mut RunFiles) -> Result<Failed> {
     let (recipe, customization) = args.edit.gather(files)?;
-    if args.to.disks.json {
-        outcome::tell_notes(&customization.notes());
-    }
-    let file = base::open(&args.image, &args.source)?;
+    let free = || {
+        let (wanted, beside) = places(args, &customization, to);
+        let place = |path: &Path| known_hosts::place(path, wanted.is_some());
+        KnownHosts::check_free(&customization, wanted, beside.as_deref(), place)
+    };
+    let file = base::open(&args.image, &args.source, free)?;
     base::take_down(file.path(), files)?;
     let known = known_hosts(args, &customization, to, files)?;
     let (asked, inside) = ((recipe, customization), ManifestArgs::default());
-    let stamping = StampJob::plan(&file, asked, &inside, args.edit.no_key, &Silent)?;
+    let stamping = StampJob::plan(&file, asked, &inside, args.edit.no_key, &hashing(args))?;
     let FinishedJob { image, summary, gone, .. } = stamping.compose()?;
     if args.to.disks.json {
         outcome::tell_taken_out(&gone);
@@ -255,12 +260,21 @@ fn known_hosts(
     to: &TargetArgs,
     files: &mut RunFiles,
 ) -> Result<Option<KnownHosts>> {
-    let wanted = args.edit.known_hosts();
-    let own = customization.all_host_keys().next().map(HostKeys::own_name);
-    let beside = if to.is_file() { to.disks.devices.first().cloned() } else { own };
+    let (wanted, beside) = places(args, customization, to);
     KnownHosts::new(customization, wanted, beside.as_deref(), files, |path| {
         known_hosts::place(path, wanted.is_some())
     })
+}
+
+/// The file of host keys that is wanted, and what it stands beside otherwise.
+fn places<'a>(
+    args: &'a Args,
+    customization: &Customization,
+    to: &TargetArgs,
+) -> (Option<&'a Path>, Option<PathBuf>) {
+    let own = customization.all_host_keys().next().map(HostKeys::own_name);
+    let beside = if to.is_file() { to.disks.devices.first().cloned() } else { own };
+    (args.edit.known_hosts(), beside)
 }
 
 /// Lays a patch over its base and writes the image in one pass.
@@ -271,10 +285,18 @@ fn apply_and_write(
     files: &mut RunFiles,
 ) -> Result<Failed> {
     let patch = apply::read(patch)?;
-    let file = base::open(&args.image, &args.source)?;
+    let file = base::open(&args.image, &args.source, || Ok(()))?;
     base::take_down(file.path(), files)?;
-    let image = apply::applied(&patch, &file, &Silent)?;
+    let image = apply::applied(&patch, &file, &hashing(args))?;
     write_outgoing(image.outgoing(), &file, (false, None), to)
+}
+
+/// Shows how far the base is read before anything is written.
+fn hashing(args: &Args) -> Meter {
+    if args.to.disks.json {
+        return Meter::new(args.image.display().to_string(), Style::choose(true));
+    }
+    Meter::stages_without_signals()
 }
 
 fn write_outgoing(
@@ -318,9 +340,6 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
         let examined = flash::examine(&mut image.image, &image.name, image.any)?;
         let notes = examined.notes.iter().filter(|_| !told);
         notes.for_each(|note| printer::note(note));
-        if to.disks.json && !told {
-            outcome::tell_notes(&examined.notes);
-        }
         told = true;
         Ok(())
     };
@@ -366,7 +385,12 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
     let failed = conclude(targets, results, image.private, &Operation::Flashed, &to.disks)?;
     match failed {
         // A file that is not whole has no name, and needs no keys to be known by.
-        None if to.is_file() => publish_known_hosts(known, file, &to.disks)?,
+        None if to.is_file() => {
+            publish_known_hosts(known, file, &to.disks)?;
+            let written = known.and_then(KnownHosts::path).map(Path::to_owned);
+            let files = to.disks.devices.iter();
+            files.for_each(|path| stale::tell_perhaps(path, written.as_slice()));
+        }
         None if !to.disks.json => printer::say(&next(image.is_stamped, known)),
         _ => {}
     }

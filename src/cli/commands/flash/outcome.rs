@@ -23,13 +23,6 @@ const SHOWN: usize = 20;
 const OLD_PARTITIONS: &str =
     "\n  the kernel still shows the old partitions: unplug the disk, and plug it in again";
 
-/// Reports notes to programs before anything is written.
-pub(super) fn tell_notes(notes: &[String]) {
-    for note in notes {
-        printer::event(&json!({ "v": EVENTS, "event": "note", "note": note }));
-    }
-}
-
 /// Tells programs what was put into the image before and is not given again.
 pub(super) fn tell_taken_out(gone: &[Fact]) {
     for Fact { name, value } in gone {

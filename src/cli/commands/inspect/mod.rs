@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let Some(path) = args.image.as_ref().filter(|_| !args.json_schema) else {
         return printer::print_own(JSON_SCHEMA);
     };
-    let file = match args.source.resolve_any(path)? {
+    let file = match args.source.resolve_any(path, || Ok(()))? {
         NetbootInput::Folder(folder) => {
             let files = Files::within(&folder)?;
             let tree = Tree::of_files(&files)
