@@ -25,7 +25,8 @@ fn calls(folder: &Folder, arguments: &[&str]) -> Vec<Call> {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-qq", "-e", "signal=none", "-s", "0", "-o", "log"]);
     strace.arg(format!("-etrace={CALLS}")).arg(env!("CARGO_BIN_EXE_remaster")).args(arguments);
-    let ended = strace.current_dir(folder.path()).output().expect("strace is needed");
+    let ended = strace.current_dir(folder.path()).output();
+    let ended = ended.unwrap_or_else(|fault| panic!("strace is needed: {fault}"));
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let log = String::from_utf8(folder.read("log")).unwrap();
     log.lines().filter_map(|line| call(line, folder)).collect()

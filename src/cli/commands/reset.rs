@@ -103,10 +103,8 @@ fn reset(args: &Args) -> Result<()> {
         );
     } else {
         let (size, told) = (format_bytes(image.size()), known.description());
-        let shown = match name == Path::new("-") {
-            true => "standard output".to_owned(),
-            false => shell_quote(name),
-        };
+        let shown =
+            if name == Path::new("-") { "standard output".to_owned() } else { shell_quote(name) };
         printer::say(&format!(
             "{shown}: {size}, SHA-256 {digest}{told}{}\n",
             args.written.sync_note()

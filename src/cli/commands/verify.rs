@@ -80,9 +80,12 @@ fn compare(args: &Args) -> Result<()> {
     }
     match &args.against {
         Some(against) => {
-            let open = |given, source| match args.any {
-                true => base::open_any(given, source, || Ok(())),
-                false => base::open(given, source, || Ok(())),
+            let open = |given, source| {
+                if args.any {
+                    base::open_any(given, source, || Ok(()))
+                } else {
+                    base::open(given, source, || Ok(()))
+                }
             };
             let image = open(against, &args.source).map_err(|fault| too_large(args, fault))?;
             against_image(args, &image, &image.name())
