@@ -166,11 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bug_that_comes_through_std_io_is_not_a_fault_of_the_system() {
+    fn what_comes_through_std_io_stays_what_it_is() {
         let bug: std::io::Error = present(None::<()>, "the block").unwrap_err().into();
         let fault = Error::io("write a file")(bug);
         assert!(matches!(fault, Error::Bug { .. }), "{fault}");
-        let refused: std::io::Error = Error::Interrupted.into();
+        let signal: std::io::Error = Error::Interrupted.into();
+        assert!(matches!(Error::io("write a file")(signal), Error::Interrupted));
+        let refused = std::io::Error::other("refused");
         assert!(matches!(Error::io("write a file")(refused), Error::Io { .. }));
     }
 

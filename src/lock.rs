@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
-/// Takes a file, or is told at once that another program has it.
+/// Locks a file, or fails at once if another program has it.
 ///
 /// # Errors
 /// `taken` in that case, and the operating system's.

@@ -17,7 +17,7 @@ pub(crate) fn secret(what: &str) -> io::Result<String> {
     answer
 }
 
-/// A line that is typed. Bytes that are not text are no answer to any question.
+/// A line that is typed. Bytes that are not text answer no question.
 pub(crate) fn line(mut from: impl BufRead) -> io::Result<String> {
     let mut bytes = Vec::new();
     from.read_until(b'\n', &mut bytes)?;

@@ -196,7 +196,7 @@ enum Answer {
     Is(String),
 }
 
-/// The status of `ssh-keyscan` if a host showed no key, which is no fault of the program. Others are, as 255 for a kind of
+/// The status of `ssh-keyscan` if a host showed no key: the program worked. Any other one is its fault, as 255 for a kind of
 /// key that it does not know (OpenSSH 9.2).
 const NO_KEY: i32 = 1;
 

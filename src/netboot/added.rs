@@ -41,15 +41,7 @@ impl Added {
         if !edits.way.has_archives() {
             return Ok(None);
         }
-        if edits.attached.len() > MOST_ATTACHED {
-            return Err(Error::Recipe {
-                what: format!(
-                    "{} squashfs files are given, and an initrd takes {MOST_ATTACHED}",
-                    edits.attached.len()
-                ),
-                hint: "put several folders into one squashfs".into(),
-            });
-        }
+        check_count(edits.attached.len())?;
         let attached = edits.attached.iter().map(|one| Part::file(&one.bytes)).collect();
         Ok(Some(Self { attached, payload: hook::payload(edits, AttachmentLocation::Initrd)? }))
     }
@@ -150,5 +142,28 @@ impl EarlierAdditions {
             found.attached.push((path, checked::range(start, at.size(), "a squashfs")?));
         }
         Ok(found)
+    }
+}
+
+/// Refuses more squashfs files than are looked for later.
+fn check_count(attached: usize) -> Result<()> {
+    if attached <= MOST_ATTACHED {
+        return Ok(());
+    }
+    Err(Error::Recipe {
+        what: format!("{attached} squashfs files are given, and an initrd takes {MOST_ATTACHED}"),
+        hint: "put several folders into one squashfs".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_initrd_takes_63_squashfs_files() {
+        check_count(MOST_ATTACHED).unwrap();
+        let told = check_count(MOST_ATTACHED + 1).unwrap_err().to_string();
+        assert!(told.contains("64 squashfs files"), "{told}");
     }
 }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 const NAMES: [&str; 4] = ["MOST", "LARGEST", "LONGEST", "DEEPEST"];
 
 /// Limits, and the test that meets the bound. What is not here has none.
-const HELD: [(&str, &str); 55] = [
+const HELD: [(&str, &str); 57] = [
+    ("keys/mod.rs MOST_READ", "what_is_behind_the_limit_is_told_of"),
+    ("netboot/added.rs MOST_ATTACHED", "an_initrd_takes_63_squashfs_files"),
     ("formats/boot_config/grub/mod.rs DEEPEST", "menus_within_menus_take_no_more_than_they_may"),
     (
         "formats/boot_config/script.rs LARGEST_ENTRIES",
@@ -147,7 +149,6 @@ const WITHOUT: [(&str, &[&str]); 5] = [
             "image/unpack/xz_index.rs MOST_STREAMS",
             "image/unpack/zstd_frames.rs MOST_BLOCKS",
             "iso/survey/console.rs MOST",
-            "netboot/added.rs MOST_ATTACHED",
             "stamp/sign/agent.rs LARGEST",
             "target/holder.rs MOST_PROCESSES",
         ],
