@@ -465,10 +465,14 @@ fn size_serial_and_write_protection_are_checked() {
 #[test]
 fn things_that_are_not_disks_are_refused_by_what_they_are() {
     let system = System::default();
-    for path in ["/", "/dev/null", "/etc/passwd"] {
+    for (path, words) in [
+        ("/", "a folder, not a disk"),
+        ("/dev/null", "not a block device"),
+        ("/etc/passwd", "not a block device"),
+    ] {
         let fault = system.find(Path::new(path)).unwrap_err();
         assert!(matches!(fault, Error::Unsafe { .. }), "{fault:?}");
-        assert!(fault.to_string().contains("not a block device"), "{fault}");
+        assert!(fault.to_string().contains(words), "{fault}");
     }
     let fault = system.find(Path::new("/dev/none-such")).unwrap_err();
     assert!(matches!(fault, Error::NotFound { .. }), "{fault:?}");

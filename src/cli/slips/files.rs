@@ -248,7 +248,8 @@ pub(super) fn check(command: &Command, matches: &ArgMatches) -> Result<(), Error
         if reads_image(command.get_name(), id) {
             let mut words = given.clone().into_iter().flatten().filter_map(OsStr::to_str);
             words.clone().try_for_each(|word| makings::check(word, is_any(matches)))?;
-            words.try_for_each(|word| not_a_path::check_image(command.get_name(), id, word))?;
+            let has_names = command.get_arguments().any(|arg| arg.get_id() == "offline");
+            words.try_for_each(|word| not_a_path::check_image(has_names, word))?;
         }
         let Some(rule) = rule(command.get_name(), id) else { continue };
         for word in given.into_iter().flatten() {

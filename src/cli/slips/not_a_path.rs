@@ -34,14 +34,13 @@ pub(super) fn explain(word: &str) -> Option<Error> {
     })
 }
 
-/// Refuses the name of a base, and a reference of Nix, where only a file is taken.
-pub(super) fn check_image(command: &str, id: &str, word: &str) -> Result<(), Error> {
+/// Refuses a reference of Nix where an image is asked for, and the name of a base in commands that take no names.
+pub(super) fn check_image(has_names: bool, word: &str) -> Result<(), Error> {
     // What reads an image says what to do about a URL.
     if let Some(meant) = explain(word).filter(|_| !word.contains("://")) {
         return Err(meant);
     }
-    let takes = id == "base" || id == "image" && ["flash", "netboot"].contains(&command);
-    match name_of(Path::new(word)).filter(|_| !takes) {
+    match name_of(Path::new(word)).filter(|_| !has_names) {
         Some(name) => {
             let hint = format!(
                 "`remaster base path {name}` prints the path of its file, after `remaster base fetch {name}`"
