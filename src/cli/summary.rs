@@ -151,10 +151,18 @@ pub(crate) fn settings_shown(given: &InjectedFacts, recipe: &Recipe) -> String {
     for (name, value) in recipe.told().iter().filter(|(name, _)| is_told_here(given, name)) {
         let _ = writeln!(text, "{}", format!("set: {name} {value}").trim_end());
     }
-    for file in files.iter().take(MAX_SHOWN) {
+    text + &files_shown(&files)
+}
+
+/// A line for each file; of many, for the first ones, and how many more there are.
+fn files_shown(files: &[&Fact]) -> String {
+    let mut text = String::new();
+    // The line of the last one takes no more room than the number would.
+    let shown = if files.len() <= MAX_SHOWN + 1 { files.len() } else { MAX_SHOWN };
+    for file in files.iter().take(shown) {
         let _ = writeln!(text, "file: {}", file.value);
     }
-    if let Some(more) = files.len().checked_sub(MAX_SHOWN).filter(|more| *more > 0) {
+    if let Some(more) = files.len().checked_sub(shown).filter(|more| *more > 0) {
         let _ = writeln!(text, "and {more} more files");
     }
     text

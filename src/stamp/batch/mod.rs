@@ -232,8 +232,8 @@ impl Batch<'_> {
         refuse_machines(self.shared)?;
         refuse_prompts(self.shared)?;
         place::check(self.folder)?;
-        directory::check_folder(self.folder)?;
         self.take_down(users, &mut files)?;
+        directory::check_folder(self.folder)?;
         fs::create_dir_all(self.folder)
             .map_err(Error::io(format!("make the folder {}", self.folder.display())))?;
         let layout = match self.form {
