@@ -8,8 +8,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Access;
-
 use crate::error::{Advice, Error, Result};
 use crate::units::u64_of;
 
@@ -207,7 +205,9 @@ pub(crate) fn check_file(path: &Path) -> Result<()> {
 }
 
 /// Whether this user may make files in a folder.
+#[cfg(feature = "records")]
 pub(crate) fn may_write_into(folder: &Path) -> bool {
+    use rustix::fs::Access;
     rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
