@@ -65,7 +65,7 @@ fn check(set: io::Result<()>, about: io::Result<Metadata>, name: &str) -> Result
 fn open_to_others(name: &str, mode: u32) -> Error {
     Error::Usage {
         what: format!(
-            "others could read {name}, which is for what is or may be secret: its filesystem keeps it at mode {mode:04o}"
+            "others could read {name}, which may hold a secret: its filesystem gives it mode {mode:04o}"
         ),
         hint: "write to another folder, on a filesystem that keeps modes, such as ext4".into(),
     }

@@ -12,9 +12,12 @@ pub(crate) fn digits(bytes: &[u8]) -> String {
 
 /// The bytes of such digits; none if they are something else.
 pub(crate) fn bytes(digits: &str) -> Option<Vec<u8>> {
-    let pairs = digits.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    pairs.map(byte).collect()
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    pairs.iter().map(byte).collect()
 }
 
 #[cfg(test)]
@@ -26,6 +29,8 @@ mod tests {
         assert_eq!(digits(&[0, 0x0a, 0xff]), "000aff");
         assert_eq!(digits(&[]), "");
         assert_eq!(bytes("000aff"), Some(vec![0, 0x0a, 0xff]));
-        assert_eq!(bytes("zz"), None);
+        for text in ["zz", "+f", "abc", "0 "] {
+            assert_eq!(bytes(text), None, "{text}");
+        }
     }
 }

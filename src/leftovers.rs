@@ -55,7 +55,8 @@ impl Drop for Leftover {
 /// Ends and removes all that is left over. Whoever would make or keep more of it waits until the program has ended.
 pub fn remove_all() {
     let left = all();
-    for kind in left.values() {
+    // The last ones first: a process stands behind the folder that it works in.
+    for kind in left.values().rev() {
         match kind {
             Kind::Process(process) => drop(kill_process(*process, Signal::KILL)),
             Kind::Path(path, known) if number(path) == *known => remove(path),

@@ -29,5 +29,11 @@ pub(crate) fn wait(file: &File, path: &Path) -> Result<()> {
 }
 
 fn told(locked: rustix::io::Result<()>, path: &Path) -> Result<()> {
-    locked.map_err(|fault| Error::io(format!("lock {}", path.display()))(fault.into()))
+    match locked {
+        // A filesystem without locks: nobody can be kept out.
+        Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        locked => {
+            locked.map_err(|fault| Error::io(format!("lock {}", path.display()))(fault.into()))
+        }
+    }
 }

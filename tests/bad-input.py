@@ -338,7 +338,8 @@ def interrupted(s, number, name):
     for attempt in range(6):
         folder = tempfile.mkdtemp(dir=s.scratch)
         out = f"{folder}/out.iso"
-        process = subprocess.Popen([s.remaster, s.big, "--key", s.key, "-o", out], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        # (An ignored signal stays ignored, and this may run in the background.)
+        process = subprocess.Popen(["env", "--default-signal=INT,TERM", s.remaster, s.big, "--key", s.key, "-o", out], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         caught = False
         while process.poll() is None:
             if writing(process.pid, folder):

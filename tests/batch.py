@@ -332,12 +332,12 @@ def kills(c, folder):
 
 def interrupts(c, folder):
     command = [REMASTER, "stamp", "base.iso", "users.jsonl", "-q", "-j", "1", "-o", "stopped"]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(["env", "--default-signal=INT", *command], cwd=folder, stderr=subprocess.PIPE, text=True)
     while not (folder / "stopped").exists() and process.poll() is None:
         time.sleep(0.001)
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
-    c.check("Ctrl-C ends a batch", process.returncode == 130 or f"{USERS} made" in said or process.returncode == 0, said)
+    c.check("Ctrl-C ends a batch", process.returncode == 130, said)
     again = run(*command, "--resume", "--json", "--no-image-sha256", cwd=folder)
     c.check("--resume makes the rest", len(again.stdout.splitlines()) == USERS and again.returncode == 0, again.stderr)
 

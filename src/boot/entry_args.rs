@@ -6,7 +6,6 @@ use crate::boot::credential_clash::{SetBy, Setter, check_credentials, check_impo
 use crate::error::{Advice, Error, Result};
 use crate::few::Few;
 use crate::formats::boot_config::Entry;
-use crate::formats::boot_config::script::{STARTED_BY_INITRD, passes_over};
 use crate::recipe::edits::{Boot, Credential, Replacement, Serial, Spanned};
 use crate::recipe::{IN_IMAGE, setting};
 
@@ -74,18 +73,10 @@ pub(crate) fn arguments(
     }
     added.extend(credential.map(|credential| credential.argument.clone()));
     let all = Arguments { kept, added };
-    check_effective(entry, &all, credential.is_some())?;
-    Ok(all)
-}
-
-/// Refuses arguments with which nothing that is put in has an effect.
-fn check_effective(entry: &Entry, all: &Arguments, has_keys: bool) -> Result<()> {
-    let words = all.all();
-    if let Some(word) = words.iter().find(|word| passes_over(word)) {
-        let what = format!("the entry {:?}", entry.path());
-        return Err(Error::unsupported(what, STARTED_BY_INITRD, format!("`{word}`")));
+    if credential.is_some() {
+        check_imported(&all.all(), entry)?;
     }
-    if has_keys { check_imported(&words, entry) } else { Ok(()) }
+    Ok(all)
 }
 
 /// All credentials that an entry is to have, in their order.

@@ -180,18 +180,21 @@ impl Source {
     /// The file with its SHA-256. The caller reads this open file: another file may have the path by then.
     fn found(&self, path: &Path) -> Result<ImageFile> {
         let file = ImageFile::open(path)?;
-        let cache = self.demanded.cache_digest.then(|| self.place.digests()).transpose()?;
+        let cache = self.demanded.cache_digest.then(|| self.place.digests()).transpose();
+        let cache = cache.unwrap_or_else(|fault| {
+            note_not_kept(&fault);
+            None
+        });
         if let Some(known) = cache.as_ref().and_then(|cache| cache.get(&file)) {
             return Ok(file.of_sha256(Some(known.0)));
         }
         let digest = Digest::compute(&file, &Meter::stages_without_signals())?;
         if let Some(cache) = cache {
-            cache.put(&file, digest).unwrap_or_else(|fault| {
-                printer::note(&format!("the SHA-256 is computed again next time: {fault}"));
-            });
+            cache.put(&file, digest).unwrap_or_else(|fault| note_not_kept(&fault));
         }
         Ok(file.of_sha256(Some(digest.0)))
     }
+
     pub(crate) fn demands_digest(&self) -> bool {
         self.demanded.sha256.is_some() || self.demanded.sha256_file.is_some()
     }
@@ -200,6 +203,11 @@ impl Source {
     pub(crate) fn expected(&self, path: &Path) -> Result<Option<Digest>> {
         self.demanded.expected(path)
     }
+}
+
+/// Says of a SHA-256 that the next run cannot know it.
+fn note_not_kept(fault: &Error) {
+    printer::note(&format!("the SHA-256 is computed again next time: {fault}"));
 }
 
 /// What the file of a base must be, as its publisher says; nothing is written before that is checked.

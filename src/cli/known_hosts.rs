@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::destination::of_flag;
 use super::printer;
-use super::progress::EVENTS;
+use super::printer::EVENTS;
 use crate::cli::shell::shell_quote;
 
 /// The public halves of the host keys of one image, and the file for them.

@@ -14,9 +14,8 @@ use remaster::units::format_bytes;
 use rustix::termios::tcgetwinsize;
 use serde_json::json;
 
+use super::printer::EVENTS;
 use super::{interrupt, printer};
-
-pub(crate) use super::printer::EVENTS;
 
 /// Time between two progress events.
 const EVENT_INTERVAL: Duration = Duration::from_millis(250);

@@ -1,5 +1,5 @@
-//! Asks the user: for a line, and for secrets, which the terminal does not show, and shows again what is typed afterwards, also
-//! after a signal.
+//! Asks the user for a line or for a secret. The terminal does not show a secret. It shows again what is typed afterwards,
+//! also after a signal.
 
 use std::fs::File;
 use std::io::{self, BufRead};

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -209,6 +210,8 @@ impl Scan {
             Some(status) if status.success() || status.code() == Some(NO_KEY) => {
                 self.answer().map(Answer::Is)
             }
+            // The terminal's signal goes to it, too, and this program ends by it.
+            Some(status) if status.signal().is_some() => Ok(Answer::Late),
             Some(status) => Ok(Answer::Failed(self.complaint(status))),
         }
     }

@@ -101,6 +101,10 @@ fn meant(argument: &str) -> Option<String> {
         });
         Some((*forge, rest?))
     })?;
+    // A page of a user or a repository. What is deeper may be a file of keys.
+    if argument.contains("//") && rest.trim_end_matches('/').matches('/').count() > 1 {
+        return None;
+    }
     let user = rest.split('/').next().filter(|user| is_user(user))?;
     // An address of keys is right as it is.
     if user.strip_suffix(".keys").is_some() {

@@ -71,7 +71,8 @@ impl Seen {
         if both_folders.is_none_or(|before| before && kind.is_dir()) {
             return Ok(());
         }
-        Err(Error::unsupported("the tar archive", "each path once", format!("{path} twice")))
+        Err(Error::unsupported("the tar archive", "each path once", format!("{path} twice"))
+            .with_hint("pack it again, with each file once"))
     }
 }
 

@@ -1,7 +1,8 @@
-//! What a script loads beside the initrd that is edited, which would start without what is put in: it is refused.
+//! Refuses scripts that start anything but the initrd that is edited, or start it with a command line that cannot be changed.
 
 use crate::error::{Error, Result};
 use crate::formats::boot_config::Entry;
+use crate::formats::boot_config::script::{STARTED_BY_INITRD, passes_over};
 use crate::netboot::is_initrd;
 
 /// Options of `kexec` that name an initrd, and the one that takes the initrd that runs (kexec-tools, `kexec(8)`).
@@ -19,7 +20,7 @@ pub(super) fn check_initrds(name: &str, bytes: &[u8], initrd: &str) -> Result<()
     let is_ipxe = text.starts_with("#!ipxe");
     let loaded = if is_ipxe {
         ipxe_initrds(&text)
-    } else if text.starts_with("#!") {
+    } else if text.starts_with("#!") && text.contains("kexec") {
         shell_initrds(&text)
     } else {
         Vec::new()
@@ -40,9 +41,9 @@ pub(super) fn check_initrds(name: &str, bytes: &[u8], initrd: &str) -> Result<()
 /// Refuses command lines that cannot be changed, beside those that can, and those that start another program.
 pub(super) fn check_lines(name: &str, text: &str, entries: &[Entry]) -> Result<()> {
     let mut words = entries.iter().flat_map(Entry::words);
-    if let Some(word) = words.find(|word| word.starts_with("rdinit=")) {
-        let looked_for = "no rdinit=, which names the program that the initrd starts";
-        return Err(Error::unsupported(name, looked_for, word));
+    if let Some(word) = words.find(|word| passes_over(word)) {
+        return Err(Error::unsupported(name, STARTED_BY_INITRD, format!("`{word}`"))
+            .with_hint("take it out of the script"));
     }
     let lines = options(text, &COMMAND_LINES);
     let lines = lines.into_iter().filter(|line| line.contains("init="));
@@ -81,10 +82,23 @@ fn options<'t>(text: &'t str, names: &[&str]) -> Vec<&'t str> {
 fn shell_initrds(text: &str) -> Vec<String> {
     let value = |rest: &str| {
         let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
-        let value = rest.split(char::is_whitespace).next().unwrap_or_default();
-        value.trim_end_matches(';').replace(['"', '\''], "")
+        word_of(rest).trim_end_matches(';').replace(['"', '\''], "")
     };
     options(text, &INITRDS).into_iter().map(value).collect()
+}
+
+/// The word that a shell text begins with: up to a blank outside of `$(…)`.
+fn word_of(text: &str) -> &str {
+    let mut open: usize = 0;
+    let end = text.find(|c: char| {
+        match c {
+            '(' => open = open.saturating_add(1),
+            ')' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        c.is_whitespace() && open == 0
+    });
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 /// The names of the files that an iPXE script loads as initrds.
@@ -92,8 +106,15 @@ fn ipxe_initrds(text: &str) -> Vec<String> {
     let place = |line: &str| {
         let mut words = line.split_whitespace();
         let is_load = words.next().is_some_and(|command| IPXE_INITRDS.contains(&command));
-        let place = words.next().filter(|_| is_load)?;
-        Some(place.rsplit('/').next().unwrap_or(place).to_owned())
+        let mut place = words.next().filter(|_| is_load)?;
+        while place.starts_with('-') {
+            if ["-n", "--name"].contains(&place) {
+                words.next();
+            }
+            place = words.next()?;
+        }
+        let name = place.rsplit('/').next().unwrap_or(place);
+        Some(name.rsplit('}').next().unwrap_or(name).to_owned())
     };
     text.lines().filter_map(place).collect()
 }
@@ -101,7 +122,8 @@ fn ipxe_initrds(text: &str) -> Vec<String> {
 /// Whether a path is that of the initrd in the folder of the script, which a variable has.
 fn is_beside(loaded: &str, initrd: &str) -> bool {
     let (folder, name) = loaded.rsplit_once('/').unwrap_or((".", loaded));
-    let is_variable = folder.starts_with('$') && !folder.contains('/');
+    let is_command = folder.starts_with("$(") && folder.ends_with(')');
+    let is_variable = is_command || folder.starts_with('$') && !folder.contains('/');
     name == initrd && (folder == "." || is_variable)
 }
 
@@ -168,5 +190,21 @@ mod tests {
             let fault = Script::read("x", text.as_bytes(), "initrd").unwrap_err().to_string();
             assert!(fault.contains(words), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_word_of_a_shell_ends_at_a_blank_outside_of_a_command() {
+        for (text, word) in [
+            ("/a/b c", "/a/b"),
+            ("$(dirname \"$0\")/initrd --x", "$(dirname \"$0\")/initrd"),
+            ("/a", "/a"),
+            ("", ""),
+        ] {
+            assert_eq!(super::word_of(text), word);
+        }
+        assert!(super::is_beside("$(dirname $0)/initrd", "initrd"));
+        assert!(!super::is_beside("$(dirname $0)/x/initrd", "initrd"));
+        let names = super::ipxe_initrds("initrd --name initrd ${base}initrd\ninitrd other.img\n");
+        assert_eq!(names, ["initrd", "other.img"]);
     }
 }

@@ -94,7 +94,7 @@ fn check_links(links: &[String]) -> Result<()> {
     match links.iter().find(is_needed) {
         None => Ok(()),
         Some(path) => Err(Error::unsupported("the tar archive", "files, not links to them", path)
-            .with_hint("pack it again with the files themselves: `tar -h` follows symbolic links")),
+            .with_hint("pack it again with the files themselves: `tar -h --hard-dereference`")),
     }
 }
 
@@ -172,9 +172,9 @@ impl<'f> Tree<&'f ImageFile> {
     pub fn of_archive(file: &'f ImageFile) -> Result<Self> {
         let image = PatchedImage::whole(file);
         let (members, links) = archive::entries(file)?;
-        check_links(&links)?;
         let names: Vec<String> = members.iter().map(|member| member.name().to_owned()).collect();
-        let (kernel, initrd) = needed(&names, "the tar archive")?;
+        let found = needed(&names, "the tar archive");
+        let (kernel, initrd) = found.or_else(|fault| check_links(&links).and(Err(fault)))?;
         let named = |name: &str| {
             checked::present(members.iter().find(|member| member.name() == name), name)
         };

@@ -120,7 +120,7 @@ fn not_a_folder(target: &Path) -> Error {
 /// # Errors
 /// Something else, such as a link that leads nowhere.
 #[cfg(feature = "records")]
-pub(crate) fn check_folder(target: &Path) -> Result<()> {
+pub fn check_folder(target: &Path) -> Result<()> {
     if fs::symlink_metadata(target).is_ok() && !target.is_dir() {
         return Err(not_a_folder(target));
     }

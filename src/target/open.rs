@@ -280,7 +280,15 @@ impl Target {
         }
         let opening = || Error::io(format!("open {shown} for writing"));
         let is_new = make_file(path).map_err(opening())?;
-        let (file, mode) = open_alone(path, OFlags::NOFOLLOW).map_err(opening())?;
+        let unfinished = is_new.then(|| Leftover::path(path));
+        let undo = |_: &Error| {
+            if is_new {
+                // Nothing can be done about a file that does not go away.
+                let _ = std::fs::remove_file(path);
+            }
+        };
+        let opened = open_alone(path, OFlags::NOFOLLOW).map_err(opening());
+        let (file, mode) = opened.inspect_err(undo)?;
         let about = file.metadata().map_err(Error::io(format!("look at {shown}")))?;
         if !about.is_file() {
             return Err(not_regular());
@@ -305,7 +313,7 @@ impl Target {
             usual,
             touched: AtomicBool::new(false),
             is_new,
-            unfinished: is_new.then(|| Leftover::path(path)),
+            unfinished,
         })
     }
 

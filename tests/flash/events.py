@@ -9,7 +9,7 @@ import re
 import sys
 
 # Those of recipes, manifests and resets, which flashing an image does not bring about.
-ELSEWHERE = {"host_key", "note", "verified", "reset"}
+ELSEWHERE = {"host_key", "verified", "reset"}
 COMMON = {"v", "event"}
 
 

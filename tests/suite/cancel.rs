@@ -206,6 +206,21 @@ fn send(signal: &str, to: u32) -> bool {
     kill.unwrap().success()
 }
 
+/// Waits until the program has started QEMU, or has its image open.
+fn await_start(folder: &Folder, child: &Child, is_try: bool) {
+    let has_image = || {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", child.id()));
+        let mut links = open.into_iter().flatten().flatten().flat_map(|fd| fd.path().read_link());
+        links.any(|link| link.ends_with("large"))
+    };
+    for _ in 0..600 {
+        if if is_try { folder.at("pids").exists() } else { has_image() } {
+            return;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// Whether a process with this word on its command line ends soon.
 fn goes(pid: &str, word: &str) -> bool {
     (0..50).any(|_| {
@@ -226,6 +241,7 @@ fn a_second_signal_tidies_up_too() {
             let before = folder.names();
             let line = line.replace("DIGEST", &"0".repeat(64));
             let mut child = started(&folder, &line);
+            await_start(&folder, &child, line.starts_with("try"));
             assert!(send(first, child.id()), "{line}");
             send(second, child.id());
             assert!(ended(&mut child).is_some(), "{line}: {first} {second}");
@@ -233,8 +249,9 @@ fn a_second_signal_tidies_up_too() {
             for pid in pids.lines().filter(|_| line.starts_with("try")) {
                 assert!(goes(pid, "sleep"), "{first} {second}: QEMU stays");
             }
+            let left: Vec<String> = folder.names().into_iter().filter(|it| it != "pids").collect();
+            assert_eq!(before, left, "{line}: {first} {second}");
             std::fs::remove_file(folder.at("pids")).ok();
-            assert_eq!(before, folder.names(), "{line}: {first} {second}");
         }
     }
 }

@@ -80,7 +80,9 @@ fn where_modes_are_not_kept_nothing_is_written_that_is_secret() {
         assert!(is_refused && ended.err.contains("others could read"), "{line}: {}", ended.err);
         assert!(ended.err.contains("on a filesystem that keeps modes"), "{line}: {}", ended.err);
         // The folder of a batch and what all users share stay.
-        let _ = std::fs::remove_dir_all(folder.at("out")).is_ok_and(|()| line.starts_with("stamp"));
+        if line.starts_with("stamp") {
+            std::fs::remove_dir_all(folder.at("out")).unwrap();
+        }
         assert_eq!(before, names(&folder), "{line}");
         assert!(image == folder.read("s.iso"), "{line}");
     }

@@ -640,6 +640,10 @@ const BEFORE_FETCHING: &[FetchRow] = &[
     ),
     (&["NAME", "--host-key", "generate", "-o", "y"], "y.known_hosts", "y.known_hosts already"),
     (&["apply", "NAME", "patch", "-o", "x"], "x", "x already exists"),
+    (&["stamp", "NAME", "users.toml", "--key", "key.pub", "-o", "x"], "x", "x already exists"),
+    (&["flash", "NAME", "--to-file", "none/y"], "x", "the folder none does not exist"),
+    (&["flash", "NAME", "--key", "key.pub", "--to-file", "none/y"], "x", "the folder none does"),
+    (&["flash", "NAME", "--patch", "patch", "--to-file", "none/y"], "x", "the folder none does"),
     (&["netboot", "NAME", "-o", "x"], "x", "x already exists"),
     (
         &["netboot", "NAME", "--host-key", "generate", "-o", "y", "--known-hosts", "x"],
@@ -658,6 +662,7 @@ fn what_cannot_be_written_is_refused_before_a_base_is_fetched() {
     for (command, existing, words) in BEFORE_FETCHING {
         let folder = Folder::with_base(&TINY);
         folder.write("key.pub", key(1).as_bytes());
+        folder.write("users.toml", b"[[user]]\nname = 'a'\n");
         folder.run(&["base.iso", "--key", "key.pub", "--as", "patch", "-o", "patch"]).done();
         folder.write(existing, b"old");
         let named =

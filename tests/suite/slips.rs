@@ -786,3 +786,15 @@ fn a_layout_or_descriptor_in_the_place_of_an_image_is_answered_with_apply() {
     let told = "hint: give the file that `--as patch` wrote\n";
     assert!(ended.status != 0 && ended.err.contains(told), "{}", ended.err);
 }
+
+#[test]
+fn words_that_are_files_or_of_another_program_are_left_alone() {
+    let folder = Folder::with_base(&TINY);
+    folder.write("1", &TINY);
+    folder.run(&["inspect", "--json", "1"]).done();
+    for line in ["ssh base.iso -q true", "ssh base.iso -- grep -q 1 x", "ssh base.iso grep -q no x"]
+    {
+        let ended = folder.run(&line.split(' ').collect::<Vec<_>>());
+        assert!(!ended.err.contains("takes no value"), "{line}: {}", ended.err);
+    }
+}

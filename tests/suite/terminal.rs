@@ -1,14 +1,9 @@
 //! Secrets that are typed on a terminal: they are not shown, and a signal leaves a terminal that shows what is typed.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
 
 use crate::support::{Folder, TINY, key};
-
-/// By then the program asks.
-const HEAD_START: Duration = Duration::from_secs(3);
 
 const PROMPTS: [&str; 3] = ["--root-password-prompt", "--root-password-file -", "--sign locked"];
 
@@ -23,15 +18,24 @@ fn shown(folder: &Folder, flags: &str, signal: Option<&str>) -> String {
     command.args(["-qec", &script, "/dev/null"]).current_dir(folder.path());
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    thread::sleep(HEAD_START);
+    let mut screen = child.stdout.take().unwrap();
+    let mut text = Vec::new();
+    // The terminal shows nothing of what is typed once the question stands there.
+    while !text.ends_with(b": ") {
+        let mut byte = [0];
+        assert_eq!(screen.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&text));
+        text.push(byte[0]);
+    }
     if let Some(signal) = signal {
         let pid = String::from_utf8(folder.read("pid")).unwrap();
         assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
     } else {
         child.stdin.as_mut().unwrap().write_all(b"hunter22\n").unwrap();
     }
-    thread::sleep(HEAD_START);
-    String::from_utf8_lossy(&child.wait_with_output().unwrap().stdout).into_owned()
+    // It ends with the state of the terminal, and the pipe stays open until then.
+    screen.read_to_end(&mut text).unwrap();
+    child.wait().unwrap();
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn folder() -> Folder {

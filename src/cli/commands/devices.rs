@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::diagnostics;
 use crate::cli::printer;
-use crate::cli::progress::EVENTS;
+use crate::cli::printer::EVENTS;
 
 /// List disks, what is on them, and whether `flash` takes them
 ///

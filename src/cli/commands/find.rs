@@ -9,7 +9,7 @@ use remaster::find::{self, Address, Asking, Found, Known, Listener, Network, Unk
 use serde_json::{Value, json};
 
 use crate::cli::known_hosts::{command, config};
-use crate::cli::progress::EVENTS;
+use crate::cli::printer::EVENTS;
 use crate::cli::{interrupt, printer};
 
 /// Between two rounds.

@@ -18,7 +18,7 @@ use super::flash::{self, Disks, FlashSource, TargetArgs};
 use crate::cli::base;
 use crate::cli::destination::{Destination, OutputArgs};
 use crate::cli::printer;
-use crate::cli::progress::EVENTS;
+use crate::cli::printer::EVENTS;
 use crate::cli::shell::shell_quote;
 use crate::cli::stale;
 

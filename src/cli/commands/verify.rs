@@ -20,7 +20,8 @@ use serde_json::json;
 use super::flash::{tell_differences, tell_end};
 use crate::cli::base;
 use crate::cli::printer;
-use crate::cli::progress::{EVENTS, Meter, Style};
+use crate::cli::printer::EVENTS;
+use crate::cli::progress::{Meter, Style};
 
 /// Compare a stick or file with its image or its manifest
 ///

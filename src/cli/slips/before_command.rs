@@ -16,8 +16,10 @@ pub(super) fn explain(program: &Command, words: &[String]) -> Option<Error> {
     if let Some(other) = names.clone().find(|word| find(command, word).is_none()) {
         return Some(unknown_flag(program, &Typed::new(program, &meant), other));
     }
-    let what =
-        format!("`{}` stands in front of the command, not behind it", name_of(names.next()?));
+    let what = format!(
+        "`{}` stands in front of the command, and must stand behind it",
+        name_of(names.next()?)
+    );
     Some(usage(what, format!("did you mean `{}`?", line(meant.iter().map(String::as_str)))))
 }
 

@@ -43,7 +43,7 @@ pub(super) fn explain(typed: &Typed<'_>) -> Option<Error> {
         }
         found = found.or(Some(word));
     }
-    let what = format!("`{}` is not for `remaster flash`: image and disk stand alone", found?);
+    let what = format!("`remaster flash` takes the image and the disk without `{}`", found?);
     let words = ["flash"].into_iter().chain(meant.image).chain(meant.others).chain(meant.disks);
     Some(usage(what, format!("did you mean `{}`?", line(words))))
 }

@@ -30,9 +30,19 @@ impl<'a> Typed<'a> {
                 }
             } else {
                 found.take(place, word);
+                // What stands behind is another program's, as of `ssh`.
+                if found.takes_the_rest() {
+                    break;
+                }
             }
         }
         found
+    }
+
+    /// Whether the command gives all words from here on to another program.
+    fn takes_the_rest(&self) -> bool {
+        let mut all = self.command.get_arguments();
+        !self.plain.is_empty() && all.any(Arg::is_trailing_var_arg_set)
     }
 
     fn take(&mut self, place: usize, word: &'a str) {

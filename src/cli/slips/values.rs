@@ -1,6 +1,7 @@
 //! Values that a flag does not take, flags without a value, and flags that exclude each other.
 
 use std::num::{IntErrorKind, ParseIntError};
+use std::path::Path;
 
 use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -72,7 +73,9 @@ const TRUTHS: &[(&str, &str)] = &[
 /// A value behind a flag that takes one only behind `=`, or none: the parser takes it for a file or a disk.
 pub(super) fn value_behind(typed: &Typed<'_>) -> Option<Error> {
     typed.plain_words().find_map(|(place, word)| {
-        let (name, flag) = typed.before(place).filter(|(_, flag)| !takes_the_next(flag))?;
+        let (name, flag) = typed
+            .before(place)
+            .filter(|(_, flag)| !takes_the_next(flag) && !Path::new(word).exists())?;
         let truth = TRUTHS.iter().find(|(truth, _)| *truth == word).map(|(_, value)| *value);
         let mut values = flag.get_possible_values().into_iter();
         let is_value = flag.get_action().takes_values();
@@ -83,7 +86,7 @@ pub(super) fn value_behind(typed: &Typed<'_>) -> Option<Error> {
             (false, Some("false")) => no_form(typed, flag, name),
             (false, Some(_)) => format!("give {name} alone"),
         };
-        Some(usage(format!("{name} takes no word after it, and `{word}` stands there"), hint))
+        Some(usage(format!("{name} takes no value after a blank, and `{word}` stands there"), hint))
     })
 }
 

@@ -190,7 +190,7 @@ impl<'r> Walk<'r> {
             "menu" => self.menu(&line.words),
             "include" => {
                 self.end_label();
-                self.lead("INCLUDE", line.words.first());
+                self.include("INCLUDE", line.words.first());
             }
             "ui" | "default" | "ontimeout" | "onerror" => self.command_line(&line.words),
             "append" => self.in_label(|label| label.arguments.clone_from(&line.words)),
@@ -218,7 +218,7 @@ impl<'r> Walk<'r> {
                 label.initrds = first.map(split_at_commas).unwrap_or_default();
                 label.behind[1] = rest.to_vec();
             }),
-            "config" => self.lead("CONFIG", first),
+            "config" => self.include("CONFIG", first),
             _ if is_load => self.in_label(|label| label.kernel = None),
             _ => {}
         }
@@ -255,13 +255,13 @@ impl<'r> Walk<'r> {
                 self.end_label();
                 self.menus.pop();
             }
-            "include" => self.lead("MENU INCLUDE", rest.first()),
+            "include" => self.include("MENU INCLUDE", rest.first()),
             _ => {}
         }
     }
 
     /// Takes a file that is read as a part of the menu, or in its place.
-    fn lead(&mut self, command: &str, file: Option<&Word>) {
+    fn include(&mut self, command: &str, file: Option<&Word>) {
         let title = self.title_with(file.into_iter());
         let file = file.map(|word| word.text.clone()).unwrap_or_default();
         let command = command.to_owned();
@@ -274,7 +274,7 @@ impl<'r> Walk<'r> {
         let name = name.strip_suffix(MODULE).unwrap_or(&name);
         if MENUS.contains(&name) {
             let files = arguments.iter().filter(|word| word.text != OWN);
-            files.for_each(|file| self.lead(&module.text, Some(file)));
+            files.for_each(|file| self.include(&module.text, Some(file)));
         } else if !is_one_of(HARMLESS, name) {
             self.note(LABELS, format!("the module {}", module.text));
         }
@@ -462,7 +462,7 @@ mod tests {
 
     /// What is odd about a config, with the titles down to it, and the files that it leads to.
     fn told(text: &str) -> String {
-        read(text, &mut EntryBudget::default()).odd_and_leads()
+        read(text, &mut EntryBudget::default()).unread_and_included()
     }
 
     const STRAY: &str = ": `init=/nix/store/…` outside of such an entry";

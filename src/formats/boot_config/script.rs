@@ -22,7 +22,7 @@ pub(crate) const STARTED_BY_INITRD: &str = "arguments with which the initrd star
 /// Arguments with which an initrd does not start what is put in: another program or unit is started, or our unit is not, or
 /// there is no initrd (Linux `init/main.c`, `drivers/firmware/efi/libstub`; systemd(1), systemd-debug-generator(8)).
 const PASSING_OVER: [&str; 4] =
-    ["rdinit=", "noinitrd", "rd.systemd.unit=", "rd.systemd.mask=remaster.service"];
+    ["rdinit=", "noinitrd", "rd.systemd.unit=", "rd.systemd.mask=remaster"];
 
 /// What is left of [`LARGEST_ENTRIES`]. Menus within menus have long names: a megabyte of them names gigabytes.
 #[derive(Debug)]
@@ -198,7 +198,8 @@ fn names(text: &str, argument: &str) -> bool {
     text.match_indices(argument).any(|(at, _)| {
         let before = text.get(..at).and_then(|before| before.chars().next_back());
         let behind = text.get(at..).and_then(|rest| rest.strip_prefix(argument)?.chars().next());
-        let goes_on = !argument.ends_with('=') && behind.is_some_and(part_of_a_word);
+        let goes_on =
+            !argument.ends_with('=') && behind.is_some_and(|c| c != '.' && part_of_a_word(c));
         !before.is_some_and(part_of_a_word) && !goes_on
     })
 }
@@ -208,8 +209,8 @@ mod tests {
     use super::*;
 
     impl Script {
-        /// The unread command behind the titles down to it, and the files that the script leads to, for the tests of both languages.
-        pub(in super::super) fn odd_and_leads(self) -> String {
+        /// The unread command behind the titles down to it, and the files that the script leads to.
+        pub(in super::super) fn unread_and_included(self) -> String {
             let odd = self.unread.map(|odd| [odd.title.join(" > "), odd.found].join(": "));
             let included =
                 self.included.into_iter().map(|file| format!("{} {}", file.command, file.file));

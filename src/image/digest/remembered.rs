@@ -73,8 +73,8 @@ impl DigestCache {
         let written = text.and_then(|text| {
             fs::create_dir_all(&self.folder)?;
             let draft = self.folder.join(format!(".{}", std::process::id()));
-            fs::write(&draft, text)?;
-            fs::rename(&draft, file)
+            let written = fs::write(&draft, text).and_then(|()| fs::rename(&draft, file));
+            written.inspect_err(|_| drop(fs::remove_file(&draft)))
         });
         written.map_err(Error::io(format!("keep a SHA-256 in {}", self.folder.display())))
     }

@@ -120,7 +120,9 @@ impl Menus {
                 device(path).is_empty() && tree.file(&volume_path(path)).is_some()
             }
             Root::WithLabel(label) => volume.is_called(label),
-            Root::WithUuid(uuid) => volume.grub_uuid().is_some_and(|own| own == *uuid),
+            Root::WithUuid(uuid) => {
+                volume.grub_uuid().is_some_and(|own| own.eq_ignore_ascii_case(uuid))
+            }
             Root::Other => false,
         };
         match self.roots.iter().find(|(_, change)| !is_own(&change.root)) {

@@ -199,7 +199,7 @@ fn prepare_and_write(args: &Args, files: &mut RunFiles) -> Result<Failed> {
             });
         }
     }
-    let (path, source, fits) = args.source.open_image(&args.image, || Ok(()), files)?;
+    let (path, source, fits) = args.source.open_image(&args.image, || to.check_files(), files)?;
     let size = source.size();
     let is_input = is_input(&path);
     let read = if is_input { behind_input() } else { vec![path] };
@@ -235,6 +235,7 @@ fn behind_input() -> Vec<PathBuf> {
 fn stamp_and_write(args: &Args, to: &TargetArgs, files: &mut RunFiles) -> Result<Failed> {
     let (recipe, customization) = args.edit.gather(files)?;
     let free = || {
+        to.check_files()?;
         let (wanted, beside) = places(args, &customization, to);
         let place = |path: &Path| known_hosts::place(path, wanted.is_some());
         KnownHosts::check_free(&customization, wanted, beside.as_deref(), place)
@@ -285,7 +286,7 @@ fn apply_and_write(
     files: &mut RunFiles,
 ) -> Result<Failed> {
     let patch = apply::read(patch)?;
-    let file = base::open(&args.image, &args.source, || Ok(()))?;
+    let file = base::open(&args.image, &args.source, || to.check_files())?;
     base::take_down(file.path(), files)?;
     let image = apply::applied(&patch, &file, &hashing(args))?;
     write_outgoing(image.outgoing(), &file, (false, None), to)

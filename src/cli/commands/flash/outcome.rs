@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::to::Disks;
 use crate::cli::destination::mode_note;
-use crate::cli::progress::EVENTS;
+use crate::cli::printer::EVENTS;
 use crate::cli::{diagnostics, interrupt, printer};
 
 /// Differences that are reported one by one to people; programs get all.

@@ -48,7 +48,20 @@ fn open_files(to: &Disks, image: &mut Written<'_>) -> Result<Vec<Target>> {
         });
     }
     to.devices.iter().try_for_each(|path| check_unused(path, system))?;
-    to.devices.iter().map(|path| Target::file(path, places)).collect()
+    let mut opened = Vec::new();
+    for path in &to.devices {
+        let target = Target::file(path, places).inspect_err(|_| discard_all(&opened))?;
+        opened.push(target);
+    }
+    Ok(opened)
+}
+
+/// Removes the files that were made for nothing.
+fn discard_all(targets: &[Target]) {
+    for target in targets {
+        // The error that is reported says more.
+        let _ = target.discard();
+    }
 }
 
 /// A file that stands for a stick. Its size is that of the stick.

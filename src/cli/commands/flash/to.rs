@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
+use remaster::place;
 use remaster::target::ExpectedSize;
 
 /// Where an image is written to and how.
@@ -141,6 +142,12 @@ impl TargetArgs {
             what: "`flash` calls this --root-file: its --file is an old name of --to-file".into(),
             hint: format!("give `--root-file {given}`").into(),
         })
+    }
+
+    /// Refuses paths that cannot be those of files, before anything is fetched for them.
+    pub(crate) fn check_files(&self) -> Result<()> {
+        let files = self.disks.devices.iter().filter(|_| self.is_file());
+        files.into_iter().try_for_each(|path| place::check(path))
     }
 
     /// Whether the targets are files.

@@ -10,6 +10,7 @@ use std::thread;
 use remaster::error::{Error, Result};
 use remaster::image::ImageFile;
 use remaster::image::digest::Digest;
+use remaster::output::directory;
 use remaster::place;
 use remaster::progress::Progress;
 use remaster::recipe::Recipe;
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
     beside.check(options.signer.as_deref())?;
     let users = args.users()?;
     args.check_known_hosts(&shared, &users)?;
-    let file = base::open(&args.base, &args.source, || Ok(()))?;
+    let file = base::open(&args.base, &args.source, || directory::check_folder(&args.output))?;
     let progress = Meter::stages()?;
     let (base, sha256) = survey(&file, inside.manifest_digests, &mut options, &progress)?;
     if users.iter().flat_map(|(_, user)| user).any(|user| touches_stage_one(user, &shared)) {

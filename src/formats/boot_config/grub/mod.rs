@@ -216,7 +216,7 @@ impl<'r> Walk<'r> {
         match name {
             name if INITRD.contains(&name) => self.initrd(rest),
             "chainloader" => self.chain(rest),
-            name if READERS.contains(&name) => self.lead(name, rest),
+            name if READERS.contains(&name) => self.include(name, rest),
             name if is_assignment(name) || is_harmless(name) => {}
             name if name.contains('$') => {
                 self.note(COMMANDS, format!("`{name}`, which a variable names"));
@@ -286,13 +286,13 @@ impl<'r> Walk<'r> {
         self.script.chained.extend(title.map(|title| (title, program.clone())));
     }
 
-    fn lead(&mut self, command: &str, words: &[Word]) {
+    fn include(&mut self, command: &str, words: &[Word]) {
         let file = words.iter().find(|word| !word.text.starts_with("--"));
         let file = file.map(|word| word.text.as_str()).unwrap_or_default();
         let title = self.title_with(words);
-        let lead =
+        let file_of =
             |title| IncludedFile { title, command: command.to_owned(), file: file.to_owned() };
-        self.script.included.extend(title.map(lead));
+        self.script.included.extend(title.map(file_of));
     }
 
     /// Notes a command that chooses `root`.
@@ -559,7 +559,7 @@ menuentry 'memtest' { linux16 /memtest }
 
     /// What is odd about a script, with the titles down to it, and the files that it leads to.
     fn told(text: &str) -> String {
-        read(text, &mut EntryBudget::default()).odd_and_leads()
+        read(text, &mut EntryBudget::default()).unread_and_included()
     }
 
     const WITHIN: &str = "x: a `linux` line within `if`, `while` or `for`";

@@ -41,8 +41,8 @@ fn may_be_root(name: &str) -> bool {
 
 /// Whether a word is the name, or an option with it.
 fn names_root(word: &Word) -> bool {
-    let is_named = |text: &str| text.ends_with(":root") || text.starts_with('-');
-    word.text.strip_suffix(NAME).is_some_and(|before| before.is_empty() || is_named(&word.text))
+    let text = word.text.as_str();
+    text == NAME || text.ends_with(":root") || (text.starts_with('-') && text.ends_with(NAME))
 }
 
 /// What `search.…` chooses: it takes what to look for, and the name of a variable.
