@@ -48,7 +48,7 @@ impl OwnManifest {
     ) -> Check {
         let fault = match self {
             Self::Unreadable(fault) => Some(fault.clone()),
-            Self::Readable(found) => claims::first_fault(&found.manifest, (image, stamped), base)
+            Self::Readable(found) => claims::first_fault(found, (image, stamped), base)
                 .map(|Fault { what, found }| format!("{what}: {found}")),
         };
         let files = stamped.root.len();

@@ -13,6 +13,8 @@ pub mod provenance;
 #[cfg(feature = "records")]
 pub mod verify;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::image::digest::Digest;
+use crate::keys::{self, USERS};
 use crate::live;
 use crate::recipe::edits::Edits;
 use crate::stamp::base_image::BaseImage;
@@ -103,7 +106,7 @@ pub struct BaseFacts {
 }
 
 /// A key that is let in.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Key {
     /// The user that it lets in.
     pub user: String,
@@ -152,24 +155,23 @@ impl BaseFacts {
 /// The keys of all files that NixOS's sshd reads, also on some of several machines only; each once for each user.
 pub(super) fn keys_of(files: &KeyFiles) -> Vec<Key> {
     let logins = files.logins();
-    let mut found: Vec<Key> = Vec::new();
-    for user in ["nixos", "root"] {
-        for login in logins.of(user) {
-            let key = Key { user: user.into(), fingerprint: login.key.fingerprint.clone() };
-            if !found.contains(&key) {
-                found.push(key);
-            }
-        }
-    }
-    found
+    let of = |user: &'static str| logins.of(user).map(move |login| (user, &login.key.fingerprint));
+    let mut seen = BTreeSet::new();
+    let new = ["nixos", "root"].into_iter().flat_map(of).filter(|key| seen.insert(*key));
+    new.map(|(user, print)| Key { user: user.into(), fingerprint: print.clone() }).collect()
 }
 
-/// The keys that earlier versions listed: those of one folder alone.
+/// The keys that earlier versions listed: those of one folder alone, and none of a file with a line that is not understood.
 pub(super) fn keys_of_folder(edits: &Edits) -> Vec<Key> {
-    let is_read = |member: &&Member| {
-        live::on_some_machine(&member.path).starts_with("etc/ssh/authorized_keys.d/")
+    let of_file = |member: &Member| {
+        let path = live::on_some_machine(&member.path);
+        let user = path.strip_prefix("etc/ssh/authorized_keys.d/")?;
+        let Kind::File(bytes) = &member.kind else { return None };
+        let found = keys::parse(path, bytes).ok().filter(|_| USERS.contains(&user))?;
+        let key = |fingerprint: String| Key { user: user.to_owned(), fingerprint };
+        Some(found.keys.keys().map(|found| key(found.fingerprint.clone())).collect::<Vec<_>>())
     };
-    keys_of(&KeyFiles::of_root(edits.root.members().filter(is_read)))
+    edits.root.members().filter_map(of_file).flatten().collect()
 }
 
 /// The files of the live system's root.

@@ -2,7 +2,7 @@
 
 use super::claims::{Fault, first_fault};
 use super::found::Found;
-use super::{BaseFacts, Manifest, blocks};
+use super::{BaseFacts, blocks};
 use crate::error::{Advice, Error, Result};
 use crate::image::ReadAt;
 use crate::progress::Progress;
@@ -20,7 +20,7 @@ pub fn verify<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> R
 fn compare<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> Result<()> {
     let manifest = &found.manifest;
     let base = BaseImage::open(image)?;
-    claims(&base, manifest)?;
+    claims(&base, found)?;
     let Some(blocks) = &manifest.blocks else {
         return Err(Error::Usage {
             what: "the manifest has no digests of the image's blocks".into(),
@@ -40,11 +40,11 @@ fn compare<I: ReadAt>(image: &I, found: &Found, progress: &dyn Progress) -> Resu
 }
 
 /// What the manifest says can be seen in the image.
-fn claims<I: ReadAt>(base: &BaseImage<&I>, manifest: &Manifest) -> Result<()> {
+fn claims<I: ReadAt>(base: &BaseImage<&I>, own: &Found) -> Result<()> {
     let Some(stamped) = base.injected() else {
         return Err(differs("the image", 0, "a base with nothing put in", "a stamped image"));
     };
-    match first_fault(manifest, (base.original().base(), stamped), BaseFacts::gather(base)?) {
+    match first_fault(own, (base.original().base(), stamped), BaseFacts::gather(base)?) {
         None => Ok(()),
         Some(Fault { what, found }) => Err(differs(what, 0, found, "what the manifest says")),
     }
