@@ -3,13 +3,12 @@
 //! `AuthorizedKeysFile` of NixOS is `%h/.ssh/authorized_keys /etc/ssh/authorized_keys.d/%u`, and installers have the
 //! users root and nixos.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::Gathered;
 use super::expiry::Moment;
 use super::key::AuthorizedKey;
 use super::text;
-use super::{Gathered, KeyError};
 
 /// A file that sshd reads keys from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,12 +48,8 @@ pub struct Login {
     pub shut_out: Option<String>,
 }
 
-impl Login {
-    fn is_same(&self, other: &Self) -> bool {
-        let of = |one: &Self| (one.user, one.key.data.clone(), one.key.options.clone());
-        of(self) == of(other)
-    }
-}
+/// What tells a line from others: whom it lets in, the base64 text of its key, and its options.
+type Line = (&'static str, String, Option<String>);
 
 /// The lines of all key files of a live system.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -63,6 +58,8 @@ pub struct Logins {
     pub all: Vec<Login>,
     /// What is not understood of a file, a line each.
     pub notes: Vec<String>,
+    /// Where each line is among all.
+    places: BTreeMap<Line, usize>,
 }
 
 impl Logins {
@@ -97,7 +94,9 @@ impl Logins {
 
     /// Of one line in several files, the one tells of it that lets in.
     fn put(&mut self, login: Login) {
-        match self.all.iter_mut().find(|other| other.is_same(&login)) {
+        let line = (login.user, login.key.data.clone(), login.key.options.clone());
+        let place = *self.places.entry(line).or_insert(self.all.len());
+        match self.all.get_mut(place) {
             Some(other) if other.shut_out.is_some() => *other = login,
             Some(_) => {}
             None => self.all.push(login),
@@ -114,21 +113,30 @@ impl Logins {
 /// some nevertheless, as of short RSA keys.
 fn read_lines(name: &str, bytes: &[u8]) -> (Gathered, Option<String>) {
     let (mut gathered, now) = (Gathered::default(), Moment::now());
-    let mut faults: Vec<KeyError> = Vec::new();
     let (read, rest) = bytes.split_at_checked(text::LIMIT).unwrap_or((bytes, &[]));
-    for (at, line) in text::each_line(name, read) {
-        let added = line
-            .map_err(|flaw| flaw.at(&at))
-            .and_then(|line| gathered.add_line(at.clone(), line, now));
-        faults.extend(added.err());
-    }
-    let more = match faults.as_slice() {
-        [] | [_] => Cow::Borrowed(""),
-        [_, more @ ..] => format!(", nor are {} other lines", more.len()).into(),
+    let mut faults = text::each_line(name, read).filter_map(|(at, line)| {
+        let line = line.map_err(|flaw| flaw.at(&at));
+        line.and_then(|line| gathered.add_line(at, line, now)).err()
+    });
+    let fault = faults.next();
+    let more = match faults.count() {
+        0 => None,
+        1 => Some("and 1 more line".to_owned()),
+        more => Some(format!("and {more} more lines")),
     };
-    let long = (!rest.is_empty())
-        .then(|| format!("{name}: nothing is read behind the first {} bytes", text::LIMIT));
-    (gathered, faults.first().map(|fault| format!("{fault}; not understood{more}")).or(long))
+    let long = format!("nothing is read behind the first {} bytes", text::LIMIT);
+    let long = (!rest.is_empty()).then_some(long);
+    let note = match (fault, long) {
+        (None, long) => long.map(|long| format!("{name}: {long}")),
+        (Some(fault), long) => Some(
+            [Some(fault.to_string()), more, long]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("; "),
+        ),
+    };
+    (gathered, note)
 }
 
 #[cfg(test)]
@@ -159,12 +167,16 @@ mod tests {
 
     #[test]
     fn a_line_that_is_not_understood_takes_no_other_with_it() {
-        let text = format!("# mine\n\nssh-dss AAAA b\n{}\nrubbish\n", samples::ED25519);
-        let found = read(&[("root/.ssh/authorized_keys", &text)]);
-        assert_eq!(found.all.len(), 1);
-        let [note] = found.notes.as_slice() else { panic!("{:?}", found.notes) };
-        assert!(note.starts_with("/root/.ssh/authorized_keys line 3: found a DSA key"), "{note}");
-        assert!(note.ends_with("; not understood, nor are 1 other lines"), "{note}");
+        let first = "/root/.ssh/authorized_keys line 3: found a DSA key, which sshd no longer takes, expected ed25519, \
+                     ECDSA or RSA";
+        for (others, told) in
+            [("", ""), ("rubbish\n", "; and 1 more line"), ("x\ny\n", "; and 2 more lines")]
+        {
+            let text = format!("# mine\n\nssh-dss AAAA b\n{}\n{others}", samples::ED25519);
+            let found = read(&[("root/.ssh/authorized_keys", &text)]);
+            assert_eq!(found.all.len(), 1);
+            assert_eq!(found.notes, [format!("{first}{told}")]);
+        }
     }
 
     #[test]
@@ -191,6 +203,13 @@ mod tests {
         text.push_str(&"#\n".repeat(text::LIMIT / 2));
         let found = read(&[("root/.ssh/authorized_keys", &text)]);
         assert_eq!(found.all.len(), 1);
-        assert!(found.notes[0].contains("nothing is read behind the first 1048576 bytes"));
+        let told = "nothing is read behind the first 1048576 bytes";
+        assert_eq!(found.notes, [format!("/root/.ssh/authorized_keys: {told}")]);
+        let found = read(&[("root/.ssh/authorized_keys", &format!("x\ny\n{text}"))]);
+        assert!(
+            found.notes[0].ends_with(&format!("; and 1 more line; {told}")),
+            "{:?}",
+            found.notes
+        );
     }
 }

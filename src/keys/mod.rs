@@ -36,12 +36,14 @@ pub use remote::RemoteKeys;
 pub use set::KeySet;
 pub use source::{ArgumentPlace, Source, is_for_shell, is_path};
 
+use crate::units::u64_of;
+
 use expiry::Moment;
 use options::Options;
 use verdict::Verdict;
 
-/// Bytes of a file that are read of it: by one more than keys can have, so that it shows.
-pub const MOST_READ: u64 = (1 << 20) + 1;
+/// Bytes that are read of a key file: one more than the limit, so that a longer file shows.
+pub const MOST_READ: u64 = u64_of(text::LIMIT) + 1;
 
 /// Keys and what is worth telling about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

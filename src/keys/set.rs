@@ -1,5 +1,7 @@
 //! The keys to let in, in the order given and each once.
 
+use std::collections::BTreeMap;
+
 use super::fault::SourceSpan;
 use super::key::AuthorizedKey;
 use super::note::Note;
@@ -8,9 +10,43 @@ use super::verdict::Verdict;
 /// A line that is kept.
 #[derive(Clone, Debug)]
 struct Entry {
-    at: SourceSpan,
     key: AuthorizedKey,
     verdict: Verdict,
+}
+
+/// The lines of one key.
+#[derive(Clone, Debug)]
+struct SameKey {
+    /// Where the first one stands.
+    first: SourceSpan,
+    /// Where the one stands behind which no line gives a shell, and why.
+    above: Option<(SourceSpan, String)>,
+    /// Where each stands, by its options.
+    by_options: BTreeMap<Option<String>, SourceSpan>,
+}
+
+impl SameKey {
+    fn new(first: SourceSpan) -> Self {
+        Self { first, above: None, by_options: BTreeMap::new() }
+    }
+
+    /// What is to be told of a line with other options, whose verdict may change.
+    fn note_on(&self, at: SourceSpan, verdict: &mut Verdict) -> Note {
+        match self.above.as_ref().filter(|_| verdict.is_login()) {
+            Some((first, why)) => {
+                verdict.shut_out = Some(why.clone());
+                Note::Behind { at, first: first.clone(), why: why.clone() }
+            }
+            None => Note::OtherOptions { at, first: self.first.clone() },
+        }
+    }
+
+    fn add(&mut self, at: SourceSpan, key: &AuthorizedKey, verdict: &Verdict) {
+        if let Some(why) = verdict.of_all_logins() {
+            self.above.get_or_insert_with(|| (at.clone(), why.to_owned()));
+        }
+        self.by_options.insert(key.options.clone(), at);
+    }
 }
 
 /// Keys in the order in which sshd shall try them.
@@ -20,6 +56,8 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
     entries: Vec<Entry>,
+    /// Those of each key, by its data.
+    by_data: BTreeMap<String, SameKey>,
 }
 
 /// By content: where the lines stood does not matter.
@@ -69,24 +107,14 @@ impl KeySet {
         key: AuthorizedKey,
         mut verdict: Verdict,
     ) -> Option<Note> {
-        let same_key: Vec<_> =
-            self.entries.iter().filter(|entry| entry.key.data == key.data).collect();
-        if let Some(twin) = same_key.iter().find(|entry| entry.key.options == key.options) {
-            return Some(Note::Duplicate { at, first: twin.at.clone() });
+        let known = self.by_data.get(&key.data);
+        if let Some(first) = known.and_then(|known| known.by_options.get(&key.options)) {
+            return Some(Note::Duplicate { at, first: first.clone() });
         }
-        let above = same_key.iter().find_map(|entry| Some((entry, entry.verdict.of_all_logins()?)));
-        let note = match above.filter(|_| verdict.is_login()) {
-            Some((above, why)) => {
-                let note =
-                    Note::Behind { at: at.clone(), first: above.at.clone(), why: why.to_owned() };
-                verdict.shut_out = Some(why.to_owned());
-                Some(note)
-            }
-            None => same_key
-                .first()
-                .map(|first| Note::OtherOptions { at: at.clone(), first: first.at.clone() }),
-        };
-        self.entries.push(Entry { at, key, verdict });
+        let note = known.map(|known| known.note_on(at.clone(), &mut verdict));
+        let known = self.by_data.entry(key.data.clone());
+        known.or_insert_with(|| SameKey::new(at.clone())).add(at, &key, &verdict);
+        self.entries.push(Entry { key, verdict });
         note
     }
 }

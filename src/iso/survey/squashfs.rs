@@ -1,4 +1,5 @@
-//! What a squashfs holds: paths, modes and owners, without the bytes of files. The `backhand` crate reads it.
+//! What a squashfs holds: paths, modes and owners, and the bytes of the files that are asked for. The `backhand` crate
+//! reads it.
 
 use std::io::{BufReader, Read as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
