@@ -1,5 +1,6 @@
 //! What an image gets and loses, in lines for people: said the same by all commands.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use remaster::keys::Gathered;
@@ -29,7 +30,10 @@ pub(super) fn record_gone(fact: &Fact) -> Option<String> {
 /// What was put in before and is not given again, a line each.
 pub(crate) fn taken_out(gone: &[Fact]) -> Vec<String> {
     let line = |fact: &Fact| {
-        let told = || format!("{fact} is not given again: it is taken out");
+        let told = || match fact.is_given_again() {
+            true => format!("{fact} is given again with other options, or for other users"),
+            false => format!("{fact} is not given again: it is taken out"),
+        };
         record_gone(fact).unwrap_or_else(told)
     };
     let files = gone.iter().filter(|fact| fact.name == "file");
@@ -84,9 +88,9 @@ fn keys_shown(gathered: &Gathered, given: &InjectedFacts) -> String {
     let facts = given.with_comments();
     let machines = facts.iter().filter(|fact| fact.name == "machine");
     let told: String = machines.map(|fact| fact.value.as_str()).collect();
-    let is_told = |print: &str| {
-        told.contains(print) || gathered.keys.keys().any(|key| key.fingerprint == print)
-    };
+    let gathered: BTreeSet<&str> =
+        gathered.keys.keys().map(|key| key.fingerprint.as_str()).collect();
+    let is_told = |print: &str| told.contains(print) || gathered.contains(print);
     for fact in facts.iter().filter(|fact| fact.name == "key") {
         if !fact.value.split(' ').next().is_some_and(is_told) {
             let _ = writeln!(text, "{}: {}", fact.name, fact.value);
@@ -142,11 +146,11 @@ pub(crate) fn settings_shown(given: &InjectedFacts, recipe: &Recipe) -> String {
     if !given.lets_in() {
         let _ = writeln!(text, "ssh login: nobody, {}", given.why_nobody());
     }
+    for note in given.not_understood() {
+        let _ = writeln!(text, "not understood: {note}");
+    }
     for fact in settings {
-        let set = if fact.is_not_understood() { "" } else { "set: " };
-        let colon = if fact.is_not_understood() { ":" } else { "" };
-        let _ =
-            writeln!(text, "{}", format!("{set}{}{colon} {}", fact.name, fact.value).trim_end());
+        let _ = writeln!(text, "{}", format!("set: {} {}", fact.name, fact.value).trim_end());
     }
     for (name, value) in recipe.told().iter().filter(|(name, _)| is_told_here(given, name)) {
         let _ = writeln!(text, "{}", format!("set: {name} {value}").trim_end());

@@ -39,9 +39,8 @@ pub fn host_keys(root: &[Member]) -> Vec<HostKey> {
     shown.collect()
 }
 
-/// The keys that are there for logins on every machine that the image is for, each line once for each user: those among
-/// files of the live system's root and in the squashfs files beside it, and those that command lines carry, by the paths
-/// of their files.
+/// The keys for logins on every machine that the image is for, each line once for each user. They are in files of the live
+/// system's root, in squashfs files beside it, and on command lines: those are `carried`, with the paths of their files.
 pub fn keys<'a, I: ReadAt>(
     (image, root): (&I, &[Member]),
     attached: impl IntoIterator<Item = (&'a str, ByteRange)>,
@@ -94,6 +93,7 @@ pub(super) fn injected_of<I: ReadAt>(
         host_keys: host_keys(&stamped.root),
         secrets: secrets(image, &stamped.root, &stamped.attached),
         settings: settings(facts),
+        notes: facts.not_understood().map(|note| format!("not understood: {note}")).collect(),
         files: files.collect(),
         attached: stamped
             .attached

@@ -222,6 +222,8 @@ pub struct Injected {
     pub secrets: Vec<String>,
     /// Everything else that is set: settings of the live system, and changes of the menus.
     pub settings: Vec<Setting>,
+    /// What of the files with keys is not understood, a line each: there may be more keys than those.
+    pub notes: Vec<String>,
     /// Files and folders of the live system.
     pub files: Vec<File>,
     /// Files on the volume that are brought into the live system at boot: large overlays and stores.

@@ -1,7 +1,7 @@
 //! What was put into an image before, and what of it is not given again when it is stamped again: that goes, and
 //! messages call it as a recipe does. Nothing secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::boot::config::Config;
@@ -17,7 +17,7 @@ use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::iso::attached;
 use crate::iso::injected::IsoBase;
-use crate::keys::{KEY_FILES, Login, Logins, USERS};
+use crate::keys::{KEY_FILES, Login, Logins};
 use crate::live;
 use crate::recipe::edits::{Boot, Edits};
 use crate::recipe::{DIGESTS, OF_RECORDS, SIGN};
@@ -28,6 +28,9 @@ use crate::units::ByteRange;
 
 /// The name of a public key among facts.
 const KEY: &str = "key";
+
+/// The name of a key that is given again with other options or for other users, among what goes.
+const KEY_AGAIN: &str = "key given again";
 
 /// The name of what of key files is not understood, among facts.
 const KEY_FILE: &str = "not understood";
@@ -102,14 +105,14 @@ pub struct Fact {
 }
 
 impl Fact {
-    /// Whether it is neither a key nor a file, which have lines of their own.
+    /// Whether it is neither of a key nor of a file, which have lines of their own.
     pub fn is_of_setting(&self) -> bool {
-        ![KEY, HOST_KEY, FILE].contains(&self.name.as_str())
+        ![KEY, KEY_FILE, HOST_KEY, FILE].contains(&self.name.as_str())
     }
 
-    /// Whether it tells of lines of keys that are not understood.
-    pub fn is_not_understood(&self) -> bool {
-        self.name == KEY_FILE
+    /// Whether the key itself does not go, but its options do, or some of its users.
+    pub fn is_given_again(&self) -> bool {
+        self.name == KEY_AGAIN
     }
 
     /// Whether it is about the manifest, and so about nothing that a live system has.
@@ -121,7 +124,8 @@ impl Fact {
 impl fmt::Display for Fact {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blank = if self.value.is_empty() { "" } else { " " };
-        write!(formatter, "{}{blank}{}", self.name, self.value)
+        let name = if self.is_given_again() { KEY } else { &self.name };
+        write!(formatter, "{name}{blank}{}", self.value)
     }
 }
 
@@ -294,15 +298,23 @@ impl InjectedFacts {
         all
     }
 
-    /// Whether somebody can log in over ssh: by a key, or by a password that is not empty, as sshd refuses empty ones.
-    /// Also where that is not known, as not all that may be keys is understood.
+    /// Whether somebody can log in over ssh, as far as the keys are understood: by a key, or by a password that is not
+    /// empty, as sshd refuses empty ones.
     pub fn lets_in(&self) -> bool {
-        self.has_login_key || self.has_named(KEY_FILE) || !self.users_with_passwords().is_empty()
+        self.has_login_key || !self.users_with_passwords().is_empty()
     }
 
-    /// Why nobody can, if [`Self::lets_in`] is false.
+    /// What is not understood of the files with keys, a line each.
+    pub fn not_understood(&self) -> impl Iterator<Item = &str> {
+        let notes = self.all.keys().filter(|fact| fact.name == KEY_FILE);
+        notes.map(|fact| fact.value.as_str())
+    }
+
+    /// Why nobody can log in, or how far that is known, if [`Self::lets_in`] is false.
     pub fn why_nobody(&self) -> &'static str {
-        if self.has_named(KEY) {
+        if self.has_named(KEY_FILE) {
+            "as far as the keys are understood"
+        } else if self.has_named(KEY) {
             "as no key that is put in lets anybody in"
         } else if PASSWORDS.iter().any(|name| self.has_named(name)) {
             "as sshd takes keys only, and no key is put in"
@@ -366,10 +378,13 @@ impl InjectedFacts {
         for note in &logins.notes {
             self.add(KEY_FILE, note);
         }
+        let mut users: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
         for login in &logins.all {
-            let of = |one: &Login| (one.key.data.clone(), one.key.options.clone());
-            let has = |user: &&str| logins.of(user).any(|other| of(other) == of(login));
-            let users: Vec<&str> = USERS.into_iter().filter(has).collect();
+            users.entry(line_of(login)).or_default().insert(login.user);
+        }
+        for login in &logins.all {
+            let users =
+                users.get(&line_of(login)).into_iter().flatten().copied().collect::<Vec<_>>();
             let value = shown_key(&login.key.fingerprint, &users, login.key.options.as_deref());
             let fact = Fact { name: KEY.to_owned(), value };
             self.all.entry(fact).or_insert_with(|| login.key.comment.clone());
@@ -506,8 +521,15 @@ impl InjectedFacts {
     /// # Errors
     /// [`Error::Usage`] if this lets in the holder of a key, what is given now nobody, and that is not `meant`.
     pub fn not_in(&self, now: &Self, meant: bool) -> Result<Vec<Fact>> {
+        let prints = now.all.keys().filter(|fact| fact.name == KEY).map(print_of);
+        let prints: BTreeSet<&str> = prints.collect();
+        let named = |(fact, comment): (&Fact, &String)| {
+            let is_again = fact.name == KEY && prints.contains(print_of(fact));
+            let name = if is_again { KEY_AGAIN } else { &fact.name }.to_owned();
+            Fact { name, ..with_comment((fact, comment)) }
+        };
         let gone = self.all.iter().filter(|(fact, _)| !now.covers(fact));
-        let mut gone: Vec<Fact> = gone.map(with_comment).collect();
+        let mut gone: Vec<Fact> = gone.map(named).collect();
         gone.extend(self.ports_not_in(now));
         gone.extend(self.unsaid_not_in(now));
         let key = gone.iter().find(|fact| fact.name == KEY);
@@ -529,13 +551,21 @@ impl<B: ReadAt> BaseImage<B> {
     /// # Errors
     /// The operating system's. Of a manifest that is damaged `inspect` and `verify` tell.
     pub fn injected_facts(&self) -> Result<Option<InjectedFacts>> {
-        let found = match (self.iso(), self.disk()) {
-            (Some(iso), _) => InjectedFacts::from_iso(iso),
-            (None, Some(disk)) => InjectedFacts::from_disk(disk),
-            (None, None) => None,
+        let (found, told) = match (self.iso(), self.disk()) {
+            (Some(iso), _) => {
+                let now = iso.now.as_ref();
+                let told = now.map(|now| found::on_volume(iso.image.base(), now.tree()));
+                (InjectedFacts::from_iso(iso), told)
+            }
+            (None, Some(disk)) => {
+                let now = disk.now.as_ref();
+                let told = now.map(|now| found::in_root(disk.image.base(), now));
+                (InjectedFacts::from_disk(disk), told)
+            }
+            (None, None) => return Ok(None),
         };
-        let Some(found) = found else { return Ok(None) };
-        match found::of_image(self.original().base()) {
+        let (Some(found), Some(told)) = (found, told) else { return Ok(None) };
+        match told {
             Ok(Some(told)) => {
                 let has_blocks = told.manifest.blocks.is_some();
                 Ok(Some(found.with_records(told.signature.is_some(), has_blocks)))
@@ -554,6 +584,16 @@ fn with_comment((fact, comment): (&Fact, &String)) -> Fact {
     let (print, rest) = fact.value.split_once(' ').unwrap_or((&fact.value, ""));
     let value = format!("{print} {comment} {rest}");
     Fact { name: fact.name.clone(), value: value.trim_end().to_owned() }
+}
+
+/// A line apart from whom it lets in: the base64 text of its key, and its options.
+fn line_of(login: &Login) -> (&str, Option<&str>) {
+    (&login.key.data, login.key.options.as_deref())
+}
+
+/// The fingerprint of a key that is a fact.
+fn print_of(fact: &Fact) -> &str {
+    fact.value.split(' ').next().unwrap_or_default()
 }
 
 /// A key as a fact: whom it lets in if that is not everyone, and its options.

@@ -102,12 +102,25 @@ fn a_line_that_is_not_understood_takes_no_key_with_it_and_is_told_of() {
     assert!(summary.contains(told) && summary.contains(&print(1)), "{summary}");
     let shown = folder.run(&["inspect", "image"]).done();
     assert!(shown.contains(told) && shown.contains("ssh login: root with "), "{shown}");
-    let settings = json(&folder, "image")["injected"]["settings"].to_string();
-    assert!(settings.contains("line 2: found a DSA key"), "{settings}");
-    // Where no line is understood, nobody says that nobody can log in.
+    assert!(folder.run(&["inspect", "--all", "image"]).done().contains(told));
+    let report = json(&folder, "image")["injected"].clone();
+    assert!(report["notes"][0].as_str().unwrap().starts_with(told), "{report}");
+    assert_eq!(report["settings"], Value::Array(Vec::new()));
+    // Where no line is understood, it is not sure that nobody can log in.
     folder.write("keys", b"ssh-dss AAAA b\n");
     let summary = said(&folder.run(&[&["base.iso", "-o", "other"], &given[..]].concat()));
-    assert!(!summary.contains("nobody"), "{summary}");
+    let nobody = "ssh login: nobody, as far as the keys are understood\n";
+    assert!(summary.contains(nobody), "{summary}");
+    assert!(folder.run(&["inspect", "other"]).done().contains(nobody));
+    folder.write(
+        "users.jsonl",
+        b"{\"name\":\"ann\",\"file\":[\"keys:/root/.ssh/authorized_keys:0600\"]}\n",
+    );
+    let ended = folder.run(&["stamp", "base.iso", "users.jsonl", "-o", "out"]);
+    let nobody = "note: ann: nobody can log in over ssh, as far as the keys are understood\n";
+    for told in [nobody, "note: ann: not understood: /root/.ssh/authorized_keys line 1: found a"] {
+        assert!(ended.err.contains(told), "{}", ended.err);
+    }
     // Comments are no reason to refuse an edit.
     folder.write("keys", text.as_bytes());
     let all = KEY_FILES.map(|file| format!("keys:/{}:0444", file.path));
@@ -130,10 +143,19 @@ fn the_options_of_a_key_are_shown_and_go_only_with_a_word() {
     let users = ["root", "nixos"].map(|user| (user.to_owned(), print(1), options.clone()));
     assert_eq!(reported(&folder, "image"), users);
     let again = said(&folder.run(&["image", "--key", "a.pub", "-o", "again"]));
-    let told = format!("key {} key 1 limited {with} is not given again: it is taken out", print(1));
-    assert!(again.contains(&told), "{again}");
+    let otherwise = "is given again with other options, or for other users\n";
+    assert!(
+        again.contains(&format!("key {} key 1 limited {with} {otherwise}", print(1))),
+        "{again}"
+    );
+    assert!(!again.contains("taken out"), "{again}");
+    let back = said(&folder.run(&["again", "--key", "limited.pub", "-o", "back"]));
+    assert!(back.contains(&format!("key {} key 1 a.pub {otherwise}", print(1))), "{back}");
     let same = said(&folder.run(&["image", "--key", "limited.pub", "-o", "same"]));
-    assert!(!same.contains("not given again"), "{same}");
+    assert!(!same.contains("given again"), "{same}");
+    let other = said(&folder.run(&["image", "--key", "b.pub", "-o", "other"]));
+    let told = format!("key {} key 1 limited {with} is not given again: it is taken out", print(1));
+    assert!(other.contains(&told), "{other}");
 }
 
 #[test]

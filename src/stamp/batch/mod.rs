@@ -323,26 +323,24 @@ impl Run<'_> {
 
     /// Ends all if a fault concerns all users, else it is that of one.
     fn not_made(&self, work: &mut WorkerResult, number: usize, user: (&str, &str), fault: Error) {
-        match fault {
-            Error::Changed { .. } if self.batch.file.check_unchanged().is_err() => {
-                self.stopped.store(true, Ordering::Relaxed);
-                work.tally.ended_by = Some(fault);
-            }
-            _ if self.is_of_all(&fault) => {
-                self.stopped.store(true, Ordering::Relaxed);
-                work.tally.ended_by = Some(fault);
-            }
-            _ => self.failed(work, number, user, &fault),
+        if self.is_of_all(&fault) {
+            self.stopped.store(true, Ordering::Relaxed);
+            work.tally.ended_by = Some(fault);
+        } else {
+            self.failed(work, number, user, &fault);
         }
     }
 
-    /// Whether a fault is that of the folder or its disk, which no other user fares better with.
+    /// Whether a fault is that of the base, the folder or its disk, which no other user fares better with.
     fn is_of_all(&self, fault: &Error) -> bool {
         use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        let Error::Io { source, .. } = fault else { return false };
-        match source.kind() {
-            QuotaExceeded | ReadOnlyFilesystem | StorageFull => true,
-            PermissionDenied => !place::may_write_into(self.batch.folder),
+        match fault {
+            Error::Changed { .. } => self.batch.file.check_unchanged().is_err(),
+            Error::Io { source, .. } => match source.kind() {
+                QuotaExceeded | ReadOnlyFilesystem | StorageFull => true,
+                PermissionDenied => !place::may_write_into(self.batch.folder),
+                _ => false,
+            },
             _ => false,
         }
     }
@@ -412,6 +410,7 @@ impl Run<'_> {
         let (job, kept) = self.job(template, &name, &expected)?;
         notes.extend(batch.base.look_up(job.image.edits())?);
         let given = InjectedFacts::from_edits(job.image.edits());
+        notes.extend(given.not_understood().map(|note| format!("not understood: {note}")));
         if !given.lets_in() {
             notes.push(format!("nobody can log in over ssh, {}", given.why_nobody()));
         }

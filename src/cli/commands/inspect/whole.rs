@@ -197,6 +197,9 @@ fn injected(text: &mut String, found: &Injected) {
     for setting in &found.settings {
         let _ = writeln!(text, "  {}: {}", setting.name, setting.value);
     }
+    for note in &found.notes {
+        let _ = writeln!(text, "  {note}");
+    }
     for key in &found.host_keys {
         let _ = writeln!(text, "  host key: {} {}", key.algorithm, key.fingerprint);
     }
