@@ -47,7 +47,7 @@ class Boot:
 
 
 # What custom.py and try_image.py do not boot: the other firmware or medium of each generation, both kernels, a submenu entry,
-# copytoram, merged with either kind of stage 1, a stock image that must not let the key in, and archives behind an initrd
+# copytoram, merged with either kind of stage 1, and archives behind an initrd
 # that is packed by lz4, joined by GRUB (two_sticks.py does so by -kernel).
 # The one of aarch64 is put on a disk by `flash`, which has no partition table then.
 # "fat" shows that the menu in efi.img is right, which had to grow there: QEMU's firmware has GRUB read the one in the ISO's tree otherwise.
@@ -58,7 +58,6 @@ SOME = [
     Boot("24.11-full-esp", "uefi", "fat"),
     Boot("25.11", "bios", "usb", option=SERIAL, kernel=2),
     Boot("26.05", "bios", "cd", merge=True, option=COPY, kernel=2),
-    Boot("24.11", "bios", "cd", stamped=False),
     Boot("24.11-aarch64", "uefi", "usb", flashed=True),
 ]
 
