@@ -30,9 +30,11 @@ pub(super) fn record_gone(fact: &Fact) -> Option<String> {
 /// What was put in before and is not given again, a line each.
 pub(crate) fn taken_out(gone: &[Fact]) -> Vec<String> {
     let line = |fact: &Fact| {
-        let told = || match fact.is_given_again() {
-            true => format!("{fact} is given again with other options, or for other users"),
-            false => format!("{fact} is not given again: it is taken out"),
+        let told = || {
+            if fact.is_given_again() {
+                return format!("{fact} is given again with other options, or for other users");
+            }
+            format!("{fact} is not given again: it is taken out")
         };
         record_gone(fact).unwrap_or_else(told)
     };
