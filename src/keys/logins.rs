@@ -127,14 +127,12 @@ fn read_lines(name: &str, bytes: &[u8]) -> (Gathered, Option<String>) {
     let long = format!("nothing is read behind the first {} bytes", text::LIMIT);
     let long = (!rest.is_empty()).then_some(long);
     let note = match (fault, long) {
-        (None, long) => long.map(|long| format!("{name}: {long}")),
-        (Some(fault), long) => Some(
-            [Some(fault.to_string()), more, long]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join("; "),
-        ),
+        (Some(fault), long) => {
+            let all = [Some(fault.to_string()), more, long];
+            Some(all.into_iter().flatten().collect::<Vec<_>>().join("; "))
+        }
+        (None, Some(long)) => Some(format!("{name}: {long}")),
+        (None, None) => None,
     };
     (gathered, note)
 }
