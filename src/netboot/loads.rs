@@ -108,7 +108,7 @@ fn ipxe_initrds(text: &str) -> Vec<String> {
         let is_load = words.next().is_some_and(|command| IPXE_INITRDS.contains(&command));
         let mut place = words.next().filter(|_| is_load)?;
         while place.starts_with('-') {
-            if ["-n", "--name"].contains(&place) {
+            if ["n", "name"].contains(&place.trim_start_matches('-')) {
                 words.next();
             }
             place = words.next()?;
@@ -178,13 +178,13 @@ mod tests {
                 "command lines as quoted text",
             ),
             (format!("{RUN}kexec --append='init=/x'\n"), "command lines as quoted text"),
-            (format!("{RUN}kexec --command-line \"init=/x rdinit=/sh\"\n"), "no rdinit="),
+            (format!("{RUN}kexec --command-line \"init=/x rdinit=/sh\"\n"), "found `rdinit=/sh`"),
         ] {
             assert!(told(&lines, "initrd").contains(words), "{lines}: {}", told(&lines, "initrd"));
         }
         for (text, words) in [
             ("#!ipxe\nkernel bzImage init=/x/init\ninitrd initrd\ninitrd other\n", "found other"),
-            ("#!ipxe\nkernel bzImage init=/x/init rdinit=/sh\n", "no rdinit="),
+            ("#!ipxe\nkernel bzImage init=/x/init rdinit=/sh\n", "found `rdinit=/sh`"),
             ("#!/bin/sh\nkexec --initrd=stock\n", "found stock"),
         ] {
             let fault = Script::read("x", text.as_bytes(), "initrd").unwrap_err().to_string();

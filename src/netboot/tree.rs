@@ -94,7 +94,7 @@ fn check_links(links: &[String]) -> Result<()> {
     match links.iter().find(is_needed) {
         None => Ok(()),
         Some(path) => Err(Error::unsupported("the tar archive", "files, not links to them", path)
-            .with_hint("pack it again with the files themselves: `tar -h --hard-dereference`")),
+            .with_hint("pack the files themselves: a link has no bytes of its own")),
     }
 }
 

@@ -502,12 +502,11 @@ fn tarballs_that_start_something_else_than_what_is_edited_are_refused() {
         folder.run(&["x.tar", "--key", "key.pub", "-f", "-o", "y.tar"])
     };
     stamp(&sound).quietly();
-    let rows: [(EntryType, &str, &str, &str); 7] = [
+    let rows: [(EntryType, &str, &str, &str); 6] = [
         (EntryType::Link, "kexec/initrd", "", "each path once, found kexec/initrd twice"),
         (EntryType::Symlink, "./kexec//initrd", "", "each path once"),
         (EntryType::Directory, "kexec/initrd", "", "each path once"),
         (file, "kexec/run", "#!/bin/sh\n", "each path once, found kexec/run twice"),
-        (EntryType::Symlink, "kexec/initrd.zst", "", "files, not links to them"),
         (file, "other/start", &run, "a script in the folder of kexec/initrd"),
         (file, "kexec/more", "#!/bin/sh\nkexec --initrd=./stock\n", "as the only initrd"),
     ];
@@ -518,7 +517,7 @@ fn tarballs_that_start_something_else_than_what_is_edited_are_refused() {
     }
     for (old, new, words) in [
         ("/initrd\"", "/stock.img\"", "initrd, beside it, as the only initrd that it loads"),
-        ("nohibernate", "rdinit=/bin/sh", "no rdinit=, which names the program"),
+        ("nohibernate", "rdinit=/bin/sh", "found `rdinit=/bin/sh`"),
     ] {
         let other = run.replace(old, new);
         let mut entries = sound.to_vec();

@@ -31,6 +31,8 @@ fn shown(folder: &Folder, flags: &str, signal: Option<&str>) -> String {
         assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
     } else {
         child.stdin.as_mut().unwrap().write_all(b"hunter22\n").unwrap();
+        // A second question gets no answer.
+        drop(child.stdin.take());
     }
     // It ends with the state of the terminal, and the pipe stays open until then.
     screen.read_to_end(&mut text).unwrap();

@@ -60,6 +60,11 @@ pub(super) struct Machine {
     pub(super) port: u16,
 }
 
+/// A machine that ends with this program, however that ends.
+fn leftover_of(child: &Child) -> Option<Leftover> {
+    Pid::from_raw(child.id().cast_signed()).map(Leftover::process)
+}
+
 impl Drop for Machine {
     fn drop(&mut self) {
         // It may have ended by itself.
@@ -110,7 +115,7 @@ impl Machine {
         let out = File::create(&log).map_err(Error::io(format!("write {}", log.display())))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
         let child = command.spawn().map_err(|fault| absent(program, fault))?;
-        let leftover = Pid::from_raw(child.id().cast_signed()).map(Leftover::process);
+        let leftover = leftover_of(&child);
         let entry = started.direct.as_ref().map(|entry| {
             format!(", with the kernel of {:?}, without the boot loader", entry.title)
         });
@@ -181,6 +186,7 @@ impl Kvm {
     /// Whether the machine comes up as far as to take the command to quit.
     fn quits(command: &mut Command) -> Result<bool> {
         let Ok(mut child) = command.spawn() else { return Ok(false) };
+        let _unfinished = leftover_of(&child);
         // A machine that has ended already takes no command; its status says so below.
         let _ = child.stdin.take().map(|mut monitor| monitor.write_all(b"quit\n"));
         let begun = Instant::now();
