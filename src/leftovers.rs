@@ -52,7 +52,7 @@ impl Drop for Leftover {
     }
 }
 
-/// Ends and removes all that is left over. Whoever would make or keep more of it waits until the program has ended.
+/// Ends and removes all that is left over. Threads that register more wait until the program has ended.
 pub fn remove_all() {
     let left = all();
     // The last ones first: a process stands behind the folder that it works in.

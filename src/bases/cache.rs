@@ -52,7 +52,7 @@ pub enum LastCheck {
     Same,
     /// It looks otherwise.
     Changed,
-    /// Nothing: there is no record of that which could be read.
+    /// Nothing: no record of it can be read.
     Unknown,
 }
 

@@ -46,7 +46,7 @@ impl KeyFetcher for Program {
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             let keys = keys.join("\n  ");
             return Err(Error::Recipe {
-                what: format!("the keys cannot be confirmed: there is no terminal:\n  {keys}"),
+                what: format!("the keys cannot be confirmed without a terminal:\n  {keys}"),
                 hint: format!("if they are, give {flags}").into(),
             });
         }

@@ -295,7 +295,7 @@ impl Target {
         }
         let id = Some((about.dev(), about.ino()));
         lock::take(&file, path, || busy(&shown))?;
-        // Whoever had it before may have removed it.
+        // Another program may have removed it meanwhile.
         if std::fs::symlink_metadata(path).ok().map(|named| (named.dev(), named.ino())) != id {
             return Err(busy(&shown));
         }
