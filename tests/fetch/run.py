@@ -548,7 +548,7 @@ def by_name(s):
     code, _, err = s.run("nixos-25.11-minmal", "--key", s.key, "-o", s.path("x.iso"), env=env)
     s.verdict("a name with a slip", s.complaints(code, USAGE, err, [BASE]))
     code, _, err = s.run("nixos-25.11.iso", "--key", s.key, "-o", s.path("x.iso"), env=env)
-    s.verdict("a file that is not there is no name", s.complaints(code, FAILED, err, ["open nixos-25.11.iso"]))
+    s.verdict("a file that is not there is no name", s.complaints(code, USAGE, err, ["there is no file nixos-25.11.iso", "`nixos-25.11-minimal`"]))
     for args in (("base", "fetch", BASE), (BASE, "--key", s.key, "-o", s.path("x.iso"))):
         code, _, err = s.run(*args, program=s.without, env={"XDG_CACHE_HOME": s.cache()})
         s.verdict(f"built without fetch: {args[0]}", s.complaints(code, USAGE, err, ["without the feature `fetch`", "--features fetch"]))
