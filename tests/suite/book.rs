@@ -271,6 +271,31 @@ fn the_tutorial_shows_what_is_printed() {
     assert!(shown > 1, "only {shown} are shown");
 }
 
+#[test]
+fn the_readme_begins_with_what_is_printed() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let block: Vec<&str> = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("    "))
+        .map_while(|line| line.strip_prefix("    "))
+        .collect();
+    let folder = at_home();
+    folder.write("nixos-minimal-25.11-x86_64-linux.iso", &TINY);
+    let mut shown = 0;
+    for part in block.join("\n").split("$ ").filter(|part| part.starts_with("remaster ")) {
+        let (command, text) = part.split_once('\n').unwrap();
+        let command = with_a_file(command).replacen('~', folder.path().to_str().unwrap(), 1);
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        let ended = folder.run(&words);
+        assert_eq!(ended.status, 0, "{command}: {}", ended.err);
+        if !text.is_empty() {
+            assert_eq!(masked(ended.err.trim_end()), masked(text.trim_end()), "{command}");
+            shown += 1;
+        }
+    }
+    assert_eq!(shown, 1, "the README shows what its first command prints");
+}
+
 /// The blocks of a text that are marked as something.
 fn blocks<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
     let begin = format!("\n```{kind}\n");
@@ -364,6 +389,57 @@ fn the_page_of_commands_is_what_help_says() {
     let mut page = "# Commands\n\nWhat `--help` says. A test writes this page: `REMASTER_UPDATE=1 cargo test book`.\n".to_owned();
     help_of(&Folder::new(), &[], &mut page);
     let path = root().join("docs/reference/commands.md");
+    if std::env::var_os("REMASTER_UPDATE").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert!(fs::read_to_string(path).unwrap() == page, "REMASTER_UPDATE=1 cargo test book");
+}
+
+/// What a value of the schema is, in a word.
+fn kind(schema: &serde_json::Value) -> &'static str {
+    let is = |what: &str| schema["type"] == what || schema["type"][0] == what;
+    match &schema["anyOf"][0] {
+        of if of["type"] == "string" => "text, or a list of texts",
+        of if of["$ref"].is_string() => "a word",
+        _ if is("boolean") => "true or false",
+        _ if is("integer") => "a number",
+        _ if is("array") => "tables",
+        _ => "text",
+    }
+}
+
+/// A row per key of a table, with the words that the schema has for it.
+fn rows(table: &serde_json::Value, defs: &serde_json::Value) -> String {
+    let mut rows = "| key | value | |\n|---|---|---|\n".to_owned();
+    for (key, schema) in table["properties"].as_object().unwrap() {
+        let said = schema["description"].as_str().unwrap_or_default();
+        let said = said.replace("\n\n", ". ").replace('\n', " ").replace("..", ".");
+        let of = schema["anyOf"][0]["$ref"].as_str().and_then(|of| of.rsplit('/').next());
+        let words = of.map_or_else(String::new, |of| words(&defs[of]));
+        rows += &format!("| `{key}` | {} | {}{words} |\n", kind(schema), said.replace('|', "\\|"));
+    }
+    rows
+}
+
+/// The words that a key may have, each with its meaning.
+fn words(schema: &serde_json::Value) -> String {
+    let words = schema["oneOf"].as_array().unwrap().iter();
+    let said = |of: &serde_json::Value| {
+        format!(" `{}`: {}.", of["const"].as_str().unwrap(), of["description"].as_str().unwrap())
+    };
+    words.map(said).collect()
+}
+
+#[test]
+fn the_page_of_recipe_keys_is_the_schema() {
+    let schema = Folder::new().run(&["recipe", "schema"]).out;
+    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
+    let defs = &schema["$defs"];
+    let mut page = "# Recipe keys, all of them\n\nWhat `remaster recipe schema` has, which an editor reads for completions and checks. A test writes this page:\n`REMASTER_UPDATE=1 cargo test book`. [Recipe keys and flags](recipe.md) says what they mean together.\n\n".to_owned();
+    page += &rows(&schema, defs);
+    page += "\n## In a `[[machine]]` table\n\n";
+    page += &rows(&defs["Machine"], defs);
+    let path = root().join("docs/reference/keys.md");
     if std::env::var_os("REMASTER_UPDATE").is_some() {
         fs::write(&path, &page).unwrap();
     }

@@ -76,7 +76,7 @@ impl DiskImage {
         })
     }
 
-    /// Adds what is in the partitions, which begin anywhere in the image. What cannot be read is not told.
+    /// Adds what is in the partitions, which begin anywhere in the image. What cannot be read is left out.
     pub(super) fn look_into<I: ReadAt + ?Sized>(mut self, image: &I) -> Self {
         for part in &mut self.parts {
             let size = beyond(image.size(), part.start).min(SUPERBLOCKS);

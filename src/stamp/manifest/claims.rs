@@ -82,12 +82,15 @@ fn first_other_file(found: &[File], listed: &[File]) -> Option<String> {
 
 /// The facts of a file that another one does not share.
 fn facts(file: &File, other: &File) -> String {
-    let sha256 = file.sha256.as_deref().unwrap_or("not told");
+    let sha256 = file
+        .sha256
+        .as_deref()
+        .map_or_else(|| "no SHA-256".to_owned(), |sha256| format!("the SHA-256 {sha256}"));
     let all = [
         (file.kind != other.kind, format!("the kind {}", file.kind)),
         (file.mode != other.mode, format!("the mode {}", file.mode)),
         (file.owner != other.owner, format!("the owner {}:{}", file.owner.0, file.owner.1)),
-        (file.sha256 != other.sha256, format!("the SHA-256 {sha256}")),
+        (file.sha256 != other.sha256, sha256),
     ];
     let differing = all.into_iter().filter(|(differs, _)| *differs).map(|(_, text)| text);
     differing.collect::<Vec<_>>().join(" and ")
