@@ -89,8 +89,10 @@ pub enum Advice {
     AllowUnmounting,
     /// Allow fixed disks, and tell which one is meant.
     AllowFixed,
-    /// Take a disk with blocks of 512 bytes, or write the image without looking at it.
-    SmallBlocks,
+    /// Take a disk with blocks of so many bytes, or write the image without looking at it.
+    BlocksOf(u64),
+    /// Save the image to a file, unpacked, or allow to write all of it.
+    WholeOrUnpacked,
     /// Give the disk back, or leave the probe out.
     SkipProbe,
 

@@ -282,6 +282,14 @@ pub enum Error {
         /// What was answered.
         what: String,
     },
+    /// Any other error, and what is true in spite of it. [`Error::plain`] gives the error itself.
+    #[error("{fault}, but {also}")]
+    But {
+        /// The error.
+        fault: Box<Error>,
+        /// What is true in spite of it, as `A is written`.
+        also: String,
+    },
     /// A fault of this program: nobody else can mend it.
     #[error("bug in remaster: {what} ({at}), please report it")]
     Bug {
@@ -451,23 +459,32 @@ impl Error {
         self
     }
 
-    /// Adds what is true in spite of the error, as `A is written`. Errors of other kinds stay as they are.
+    /// Adds what is true in spite of the error, as `A is written`.
     #[must_use]
     pub fn but(mut self, also: impl std::fmt::Display) -> Self {
-        if let Self::Io { doing: told, .. }
+        let (Self::Io { doing: told, .. }
         | Self::Usage { what: told, .. }
         | Self::Unsafe { reason: told, .. }
         | Self::Medium { reason: told, .. }
-        | Self::Bug { what: told, .. } = &mut self
-        {
-            *told = format!("{told}, but {also}");
-        }
+        | Self::Bug { what: told, .. }) = &mut self
+        else {
+            return Self::But { fault: Box::new(self), also: also.to_string() };
+        };
+        *told = format!("{told}, but {also}");
         self
+    }
+
+    /// The error itself, without what is true in spite of it.
+    pub fn plain(&self) -> &Self {
+        match self {
+            Self::But { fault, .. } => fault.plain(),
+            plain => plain,
+        }
     }
 
     /// What to do instead, where that depends on the place of the error. Else its kind says it.
     pub fn advice(&self) -> Option<&Advice> {
-        match self {
+        match self.plain() {
             Self::Malformed { instead, .. }
             | Self::Unsupported { instead, .. }
             | Self::WrongBase { instead, .. } => instead.as_ref(),

@@ -14,7 +14,7 @@ use super::slips;
 
 /// The exit status of the program that ends with this error (listed in `remaster --help`).
 pub(super) fn exit_code(fault: &Error) -> u8 {
-    match fault {
+    match fault.plain() {
         Error::Io { .. }
         | Error::HalfEdited { .. }
         | Error::NoThread { .. }
@@ -42,13 +42,15 @@ pub(super) fn exit_code(fault: &Error) -> u8 {
         Error::Users { .. } => 11,
         // EX_SOFTWARE of sysexits.h.
         Error::Bug { .. } => 70,
+        // Of the error in it.
+        Error::But { fault, .. } => exit_code(fault),
         Error::Interrupted | Error::Declined { .. } => 130,
     }
 }
 
 /// What the user can do about it, as a full imperative sentence without stop.
 pub(super) fn hint(fault: &Error) -> Option<String> {
-    match fault {
+    match fault.plain() {
         Error::Io { source, .. } | Error::Key(KeyError::Io { source, .. }) => {
             of_system(source).map(str::to_owned)
         }
@@ -56,7 +58,7 @@ pub(super) fn hint(fault: &Error) -> Option<String> {
         Error::HalfEdited { image, source } => Some(finish_edit(image, source)),
         _ => match fault.advice() {
             Some(advice) => Some(words(advice).into_owned()),
-            None => of_kind(fault).map(str::to_owned),
+            None => of_kind(fault.plain()).map(str::to_owned),
         },
     }
 }
@@ -253,8 +255,14 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         Advice::AllowFixed => {
             "if it is meant, give `--allow-fixed` with `--expect-serial` or `--expect-size`"
         }
-        Advice::SmallBlocks => {
-            "take a stick with blocks of 512 bytes; `remaster flash --any` writes it all the same"
+        Advice::BlocksOf(size) => {
+            return format!(
+                "take a stick with blocks of {size} bytes; `remaster flash --any` writes it all the same"
+            )
+            .into();
+        }
+        Advice::WholeOrUnpacked => {
+            "save it unpacked to a file first and give its path, or leave out `--delta`"
         }
         Advice::SkipProbe => "give it back to the seller, or write it anyway with `--no-probe`",
         Advice::FinishReset => {

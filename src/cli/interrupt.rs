@@ -110,7 +110,7 @@ pub(crate) fn outlive_file_limits() -> Result<()> {
 
 /// The exit status of a program that ends with an error. After a signal it is 128 and the number of that signal.
 pub(crate) fn exit_code(fault: &Error) -> u8 {
-    match (fault, STATUS.load(Ordering::Relaxed)) {
+    match (fault.plain(), STATUS.load(Ordering::Relaxed)) {
         (Error::Interrupted, status) if status > 0 => status,
         _ => diagnostics::exit_code(fault),
     }

@@ -156,7 +156,7 @@ pub(super) fn fault(fault: &Error) -> ExitCode {
 /// What went wrong and where, why, and what to do.
 pub(super) fn explained(fault: &Error, about: &str) -> String {
     let mut text = format!("error: {about}{fault}\n");
-    let mut source = fault.source();
+    let mut source = fault.plain().source();
     while let Some(cause) = source {
         let _ = writeln!(text, "cause: {cause}");
         source = cause.source();

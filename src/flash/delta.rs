@@ -6,11 +6,12 @@ use super::buffer::{BUFFER, aligned};
 use super::expected::{Expected, UNIT};
 use super::first_block::{FIRST_BLOCK, marked};
 use super::layout::{Layout, Placed};
-use super::medium::{Medium, flush, read_full, write_all};
+use super::medium::{Medium, beyond_image, flush, read_full, write_all};
 use super::options::Verify;
 use super::ranges::{joined, total};
 use super::verify::{Findings, compare};
 use super::writer::Writer;
+use super::zeros::Zeros;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::gpt;
@@ -56,6 +57,18 @@ struct Changes {
     head: Vec<ByteRange>,
     /// Whether the backup GPT is not there.
     tail: bool,
+    /// Bytes of a disk that are to be zeros, as if all of it were written, and are not.
+    cleared: Vec<ByteRange>,
+    /// How far a file goes on behind the image.
+    beyond: u64,
+}
+
+impl Changes {
+    /// Whether not even the length has to change.
+    fn is_empty(&self) -> bool {
+        let has_bytes = !self.rest.is_empty() || !self.head.is_empty() || !self.cleared.is_empty();
+        !has_bytes && !self.tail && self.beyond == 0
+    }
 }
 
 /// Finds what differs, takes the first block away, writes what differs, and puts the first block
@@ -68,7 +81,8 @@ pub(super) fn update(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layou
     writer.report.is_delta = true;
     let changes = find(writer, image, layout)?;
     writer.report.write_time = start.elapsed();
-    if changes.rest.is_empty() && changes.head.is_empty() && !changes.tail {
+    writer.report.cut_off = changes.beyond;
+    if changes.is_empty() {
         image.check_unchanged()?;
         writer.report.is_whole = true;
         return Ok(());
@@ -93,6 +107,7 @@ fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<
             let widened = |range: &ByteRange| checked::whole_blocks(*range, UNIT, "a known place");
             let known: Vec<ByteRange> = known.map(widened).collect::<Result<_>>()?;
             if is_same_base(writer, image, (&head, rest), &known)? {
+                writer.report.is_sampled = true;
                 joined(known.iter().filter_map(|range| range.common(rest)).collect())
             } else {
                 vec![rest]
@@ -106,6 +121,8 @@ fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<
         Some(tail) => !differing(writer, Expected::Whole(&tail), &[tail.range()?])?.is_empty(),
         None => false,
     };
+    let cleared = writer.cleared(image.size(), layout)?;
+    let cleared = differing(writer, Expected::Whole(&Zeros), &cleared)?;
     writer.progress.end();
     writer.report.compared =
         checked::sum(total(&ranges)?, u64_len(placed.bytes), "what was compared")?;
@@ -113,7 +130,8 @@ fn find(writer: &mut Writer<'_>, image: &dyn ReadAt, layout: &Layout) -> Result<
     // The last block of the image is written whole.
     let whole = |range| checked::whole_blocks(range, block, "a change in the head");
     let head = head.into_iter().map(whole).collect::<Result<_>>()?;
-    Ok(Changes { rest: joined(bad), head: joined(head), tail })
+    let beyond = beyond_image(writer.medium, image.size())?;
+    Ok(Changes { rest: joined(bad), head: joined(head), tail, cleared: joined(cleared), beyond })
 }
 
 /// Whether the medium holds the base of the image, except at the `known` places. Images of one release
@@ -172,7 +190,7 @@ fn write_changes(
     changes: &Changes,
 ) -> Result<()> {
     writer.progress.begin("write", total(&changes.rest)?);
-    invalidate(writer, layout)?;
+    invalidate(writer, layout, &changes.cleared)?;
     let mut buf = aligned(BUFFER)?;
     for range in changes.rest.iter().flat_map(|range| range.steps(BUFFER)) {
         let used = usize_of(range.size());
@@ -197,8 +215,8 @@ fn write_changes(
 
 /// Takes away what firmware looks for, so that an interrupted update does not boot: the first block, which gets the
 /// mark of a half written disk; the volume descriptors, as some firmware follows them to an El Torito catalog on a stick
-/// as well; and the backup GPT.
-fn invalidate(writer: &mut Writer<'_>, layout: &Layout) -> Result<()> {
+/// as well; and the backup GPT, with what else is to be `cleared`.
+fn invalidate(writer: &mut Writer<'_>, layout: &Layout, cleared: &[ByteRange]) -> Result<()> {
     let zeros = aligned(FIRST_BLOCK)?;
     writer.put(&marked(u64_len(layout.head()?).min(FIRST_BLOCK))?, 0)?;
     if let Some(at) = descriptors(layout)? {
@@ -208,6 +226,9 @@ fn invalidate(writer: &mut Writer<'_>, layout: &Layout) -> Result<()> {
         let block = usize_of(writer.medium.block());
         let last = checked::difference(tail.size(), writer.medium.block(), "the last block")?;
         write_all(writer.medium, checked::part(&zeros, ..block, "zeros")?, last)?;
+    }
+    for range in cleared.iter().flat_map(|range| range.steps(FIRST_BLOCK)) {
+        writer.put(checked::part(&zeros, ..usize_of(range.size()), "zeros")?, range.start())?;
     }
     flush(writer.medium)
 }

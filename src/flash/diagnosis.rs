@@ -19,6 +19,9 @@ const SECTOR: usize = 512;
 /// Differing bytes of a unit up to which each is named alone.
 const MAX_NAMED_ALONE: usize = 64;
 
+/// Copied bytes from which on a medium may be taken for one that wraps around.
+const MIN_WRAPPED: u64 = 1 << 16;
+
 /// Why bytes of a medium are not what they were meant to be, as far as can be told from them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "cause")]
@@ -34,6 +37,11 @@ pub enum Cause {
     },
     /// The data of another address, which is not at that one: a write went to the wrong place.
     Misdirected {
+        /// The address whose data is here.
+        from: u64,
+    },
+    /// The data of another address, which is at that one as well; why is not known.
+    Copied {
         /// The address whose data is here.
         from: u64,
     },
@@ -66,6 +74,11 @@ impl Cause {
             Self::Misdirected { from } => format!(
                 "the data of byte {from:#x}, which is not there: a write went to the wrong place, by controller or link"
             ),
+            Self::Copied { from } => {
+                format!(
+                    "the data of byte {from:#x}, which is there as well: written or copied to both places"
+                )
+            }
             Self::Flipped { bits: 1 } => {
                 "1 flipped bit: bad memory cell, link or host memory".to_owned()
             }
@@ -92,6 +105,25 @@ pub struct Difference {
     /// The likely cause.
     pub cause: Cause,
 }
+
+impl Difference {
+    /// How far its data is from where it belongs, if that is there as well.
+    fn distance(&self) -> Option<u64> {
+        match self.cause {
+            Cause::Copied { from } => Some(from.abs_diff(self.at.start())).filter(|far| *far > 0),
+            _ => None,
+        }
+    }
+
+    /// Takes a copy for what a medium of so many bytes makes of the image, if the distance fits.
+    fn wrap(&mut self, size: u64) {
+        let fits = self.distance().is_some_and(|far| far.is_multiple_of(size));
+        if let (Cause::Copied { from }, true) = (self.cause, fits) {
+            self.cause = Cause::Wrapped { from };
+        }
+    }
+}
+
 /// Looks closely at what a comparison found.
 pub(super) fn diagnose(
     medium: &dyn Medium,
@@ -130,6 +162,9 @@ pub(super) fn diagnose(
     })?;
     let starts: HashSet<u64> = ranges.iter().map(|range| range.start()).collect();
     find_elsewhere(meant, &unknown, &starts, &mut found)?;
+    if let Some(size) = real_size(medium, meant, &found) {
+        found.iter_mut().for_each(|found| found.wrap(size));
+    }
     found.extend(findings.rest.iter().map(|&at| Difference { at, cause: Cause::Other }));
     Ok(merged(found))
 }
@@ -243,6 +278,31 @@ fn few(unit: ByteRange, run: Range<usize>, found: &[u8], expected: &[u8]) -> Res
     Ok(Difference { at: part(unit, run)?, cause })
 }
 
+fn sum<'a>(mut bytes: impl Iterator<Item = &'a u64>) -> Option<u64> {
+    bytes.try_fold(0_u64, |sum, more| sum.checked_add(*more))
+}
+
+/// The bytes that a disk has in truth, if its copies show that it wraps around: all that lies so far apart is one place
+/// then, so half of what it claims beyond that or more is wrong. A few copies show nothing, and a file does not wrap.
+fn real_size(medium: &dyn Medium, meant: Expected<'_>, found: &[Difference]) -> Option<u64> {
+    let claimed = medium.size()?;
+    let mut counts: HashMap<u64, u64> = HashMap::new();
+    for (far, bytes) in found.iter().filter_map(|found| Some((found.distance()?, found.at.size())))
+    {
+        let sum = counts.entry(far).or_default();
+        *sum = sum.checked_add(bytes)?;
+    }
+    let all = sum(counts.values())?;
+    // Of a medium that wraps several times, the nearest ones lie its size apart. Chance makes few of one distance.
+    let is_often = |bytes: u64| bytes.checked_mul(16).is_some_and(|most| most >= all);
+    let often = counts.iter().filter(|(_, bytes)| is_often(**bytes));
+    let size = often.map(|(far, _)| *far).min().filter(|size| *size < claimed)?;
+    let fits = counts.iter().filter(|(far, _)| far.is_multiple_of(size));
+    let wrapped = sum(fits.map(|(_, bytes)| bytes))?;
+    let meant = meant.size()?.checked_sub(size)?;
+    (wrapped >= MIN_WRAPPED && wrapped.checked_mul(2)? >= meant).then_some(size)
+}
+
 /// Changes the cause of those units whose content belongs elsewhere in the image. A medium that wraps gives it there
 /// as well; a write that went to the wrong place left what was there, which is then among the `bad` units.
 fn find_elsewhere(
@@ -263,7 +323,7 @@ fn find_elsewhere(
             let difference = checked::present(found.get_mut(*place), "what is to be explained")?;
             let is_lost = bad.contains(&from);
             difference.cause =
-                if is_lost { Cause::Misdirected { from } } else { Cause::Wrapped { from } };
+                if is_lost { Cause::Misdirected { from } } else { Cause::Copied { from } };
         }
     }
     Ok(())
@@ -288,6 +348,7 @@ fn continues(last: Difference, next: Difference) -> bool {
     match (last.cause, next.cause) {
         (Cause::Flipped { .. } | Cause::Burst, _) => false,
         (Cause::Wrapped { from: one }, Cause::Wrapped { from: other })
+        | (Cause::Copied { from: one }, Cause::Copied { from: other })
         | (Cause::Misdirected { from: one }, Cause::Misdirected { from: other }) => {
             one.wrapping_sub(last.at.start()) == other.wrapping_sub(next.at.start())
         }

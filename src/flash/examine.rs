@@ -56,14 +56,20 @@ impl Examined {
     /// Whether what is in the image can be read from a medium.
     ///
     /// # Errors
-    /// [`Refusal::LargeBlocks`].
+    /// [`Refusal::LargeBlocks`], [`Refusal::OtherBlocks`].
     pub(super) fn check_blocks(&self, medium: &dyn Medium) -> Result<()> {
-        let is_iso = self.disk.as_ref().is_some_and(|disk| disk.kind == Kind::Iso);
-        let block = medium.block();
-        if medium.size().is_none() || !is_iso || block <= LOGICAL_BLOCK {
+        let Some(disk) = self.disk.as_ref().filter(|_| medium.size().is_some()) else {
             return Ok(());
-        }
-        Err(Refusal::LargeBlocks { block }.error(&medium.name()))
+        };
+        let block = medium.block();
+        let refusal = match (disk.kind, disk.table_block) {
+            (Kind::Iso, _) if block > LOGICAL_BLOCK => Refusal::LargeBlocks { block },
+            // The volume of a hybrid is found without its tables.
+            (Kind::Iso, _) => return Ok(()),
+            (_, Some(counted)) if counted != block => Refusal::OtherBlocks { block, counted },
+            _ => return Ok(()),
+        };
+        Err(refusal.error(&medium.name()))
     }
 
     /// What an image that comes once was found to lack at its end.

@@ -9,7 +9,7 @@ use crate::checked;
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::image::unpack::{Feed, Stream};
-use crate::units::{ByteRange, u64_len, usize_of};
+use crate::units::{ByteRange, u64_len, u64_of, usize_of};
 
 /// Bytes that are found equal or different together at first.
 pub(super) const UNIT: u64 = 4096;
@@ -34,6 +34,14 @@ impl Expected<'_> {
         match self {
             Self::Whole(_) => UNIT,
             Self::Digests(digests, _) => digests.unit,
+        }
+    }
+
+    /// The bytes of the image.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Whole(image) => Some(image.size()),
+            Self::Digests(digests, _) => u64_of(digests.list.len()).checked_mul(digests.unit),
         }
     }
 

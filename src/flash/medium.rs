@@ -11,7 +11,7 @@ use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::flash_mark;
 use crate::target::{Target, WriteMode};
-use crate::units::{u64_len, u64_of, usize_of};
+use crate::units::{beyond, u64_len, u64_of, usize_of};
 
 /// The verb of a write.
 const WRITE: &str = "write";
@@ -37,8 +37,14 @@ pub trait Medium: Sync {
     fn flush(&self) -> io::Result<()>;
     /// Cuts a file to `size`; nothing for a disk.
     fn cut(&self, size: u64) -> io::Result<()>;
+    /// The bytes of a file as it is now; none of a disk, whose size stays.
+    fn length(&self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
     /// Hears that all that was written to it is taken back.
     fn taken_back(&self) {}
+    /// Hears that so many places keep the marks of the probe, and what they held is lost.
+    fn keeps_marks(&self, _places: usize) {}
     /// Whether the medium is not there any more.
     fn is_gone(&self) -> bool;
 }
@@ -65,8 +71,16 @@ impl Medium for Target {
         self.handle().write_at(bytes, at)
     }
 
+    fn length(&self) -> io::Result<Option<u64>> {
+        if self.disk().is_some() { Ok(None) } else { Ok(Some(self.handle().metadata()?.len())) }
+    }
+
     fn taken_back(&self) {
         self.untouch();
+    }
+
+    fn keeps_marks(&self, places: usize) {
+        self.mark(places);
     }
 
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
@@ -79,7 +93,11 @@ impl Medium for Target {
     }
 
     fn cut(&self, size: u64) -> io::Result<()> {
-        if self.disk().is_some() { Ok(()) } else { self.handle().set_len(size) }
+        if self.disk().is_some() {
+            return Ok(());
+        }
+        self.touch();
+        self.handle().set_len(size)
     }
 
     fn is_gone(&self) -> bool {
@@ -190,6 +208,12 @@ pub(super) fn read_full(medium: &dyn Medium, verb: &str, buf: &mut [u8], at: u64
         }
     }
     Ok(done)
+}
+
+/// How far a file goes on behind an image of `size` bytes; nothing of a disk, which goes on behind every image.
+pub(super) fn beyond_image(medium: &dyn Medium, size: u64) -> Result<u64> {
+    let length = medium.length().map_err(Error::io(format!("look at {}", medium.name())))?;
+    Ok(length.map_or(0, |length| beyond(length, size)))
 }
 
 /// Flushes, and says what failed.

@@ -27,6 +27,7 @@ mod source;
 mod verify;
 mod write;
 mod writer;
+mod zeros;
 
 use std::sync::mpsc::sync_channel;
 
@@ -64,6 +65,7 @@ pub fn write(
     media: &[(&dyn Medium, &dyn Progress)],
     options: &Options,
 ) -> Result<Vec<Result<Report>>> {
+    options.delta.check(matches!(image, Image::Whole(_)))?;
     let examined = &examine(&mut image, &options.name, options.any)?;
     let again = match &image {
         Image::Stream(stream) => stream.restart(),
@@ -165,6 +167,7 @@ fn compared(medium: &dyn Medium, image: &dyn ReadAt, progress: &dyn Progress) ->
         check(Expected::Whole(&tail), Some(tail.range()?))?;
     }
     report.backup_at = layout.backup_at();
+    report.beyond = medium::beyond_image(medium, image.size())?;
     progress.end();
     diagnosis::only_few_are_flipped(&mut report.differences);
     report.is_whole = report.differences.is_empty();

@@ -1,5 +1,6 @@
 //! The options of writing: verify, delta, probe, and what is known of the image.
 
+use crate::error::{Advice, Error, Result};
 use crate::image::unpack::DigestMatch;
 use crate::units::ByteRange;
 
@@ -25,6 +26,22 @@ pub enum Delta {
     Always,
     /// Never.
     Never,
+}
+
+impl Delta {
+    /// Refuses to compare with a medium what cannot be read twice: an image that comes packed or through a pipe.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn check(self, is_whole: bool) -> Result<()> {
+        if is_whole || self != Self::Always {
+            return Ok(());
+        }
+        Err(Error::Usage {
+            what: "what comes packed or through a pipe is written whole: it cannot be compared with what is there".into(),
+            hint: Advice::WholeOrUnpacked,
+        })
+    }
 }
 
 /// How an image is written.

@@ -81,7 +81,9 @@ impl Marked {
         let mut pairs = self.spots.iter().zip(&found);
         let lost = pairs.find(|(spot, found)| found.as_ref() != Some(&spot.mark));
         let Some((spot, _)) = lost else {
-            return self.restore(medium).map_err(|lost| lost.fault.but(self.lost(lost.count)));
+            return self
+                .restore(medium)
+                .map_err(|lost| lost.fault.but(self.lost(medium, lost.count)));
         };
         let size = format_bytes(medium.size().unwrap_or(0));
         let at = format_bytes(spot.at);
@@ -99,11 +101,12 @@ impl Marked {
                 medium.taken_back();
                 fault
             }
-            Err(lost) => fault.but(self.lost(lost.count)),
+            Err(lost) => fault.but(self.lost(medium, lost.count)),
         }
     }
 
-    fn lost(&self, count: usize) -> String {
+    fn lost(&self, medium: &dyn Medium, count: usize) -> String {
+        medium.keeps_marks(count);
         format!("{count} of {} places that were tested could not be put back", self.spots.len())
     }
 

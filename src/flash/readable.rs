@@ -105,6 +105,10 @@ impl Medium for Readable {
         self.is_direct
     }
 
+    fn length(&self) -> io::Result<Option<u64>> {
+        Ok(self.size.is_none().then_some(self.length))
+    }
+
     fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }

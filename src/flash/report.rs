@@ -17,6 +17,12 @@ pub struct Report {
     pub compared: u64,
     /// Whether only what differed was written.
     pub is_delta: bool,
+    /// Whether such a comparison left out what is taken for the same base: most of the medium was not read.
+    pub is_sampled: bool,
+    /// Bytes behind the image that were cut off a file of which only what differed was written.
+    pub cut_off: u64,
+    /// Bytes of a file behind the image that it is compared with.
+    pub beyond: u64,
     /// Whether writes passed the page cache.
     pub is_direct: bool,
     /// Where the backup GPT went, if it had to move.

@@ -22,6 +22,7 @@ use super::options::Options;
 use super::ranges::{joined, total, without};
 use super::report::Report;
 use super::writer::{ReadBack, Writer};
+use super::zeros::Zeros;
 use crate::checked;
 use crate::error::{Advice, Error, Result};
 use crate::formats::gpt;
@@ -317,22 +318,4 @@ fn read(medium: &dyn Medium, into: &mut [u8], at: u64) -> Result<()> {
         return Ok(());
     }
     Err(failed(medium, "read", at, std::io::ErrorKind::UnexpectedEof.into()))
-}
-
-/// As many zeros as anybody asks for.
-struct Zeros;
-
-impl ReadAt for Zeros {
-    fn size(&self) -> u64 {
-        0
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], _: u64) -> Result<()> {
-        buf.fill(0);
-        Ok(())
-    }
-
-    fn check_unchanged(&self) -> Result<()> {
-        Ok(())
-    }
 }

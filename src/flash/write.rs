@@ -23,7 +23,7 @@ use super::layout::{Layout, Placed};
 use super::medium::{flush, write_all};
 use super::options::{Delta, Verify};
 use super::probe::{Marked, probe};
-use super::ranges::total;
+use super::ranges::{total, without};
 use super::report::Report;
 use super::verify::{Findings, compare};
 use super::writer::{ReadBack, Writer};
@@ -119,13 +119,28 @@ impl<'a> Writer<'a> {
 
     /// The image, if only what differs should be written.
     fn delta_base(&self, layout: &Layout) -> Result<Option<&'a dyn ReadAt>> {
-        let ReadBack::Whole(image) = self.image else { return Ok(None) };
+        let ReadBack::Whole(image) = self.image else {
+            return self.options.delta.check(false).map(|()| None);
+        };
         let wanted = match self.options.delta {
             Delta::Never => false,
             Delta::Always => true,
             Delta::Auto => delta::holds_same_base(self.medium, layout.head()?)?,
         };
         Ok(wanted.then_some(image))
+    }
+
+    /// What [`Self::clear_ends`] leaves zeros on a disk with an image of `size` bytes.
+    pub(super) fn cleared(&self, size: u64, layout: &Layout) -> Result<Vec<ByteRange>> {
+        let Some(disk) = self.medium.size() else { return Ok(Vec::new()) };
+        let short = disk.min(HEAD);
+        let end = checked::difference(disk, short, "the end of the medium")?.max(short);
+        let ends = [ByteRange::between(0, short), ByteRange::between(end, disk)];
+        let image = checked::round_up(size, self.medium.block(), "the end of the image")?;
+        let tail = layout.tail().map(|tail| tail.range()).transpose()?;
+        let taken = [Some(ByteRange::up_to(image)), tail].into_iter().flatten();
+        let ends: Vec<ByteRange> = ends.into_iter().flatten().collect();
+        Ok(taken.fold(ends, |ranges, hole| without(&ranges, hole)))
     }
 
     /// Takes away what would make a half written disk look like one that works: boot code and

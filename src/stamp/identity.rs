@@ -1,7 +1,8 @@
 //! Whether a medium holds another image than one that it is compared with, by what both say that they are.
 //!
 //! A flipped bit may turn a name into another one, and a damaged block may take all names away. So what is read is
-//! weighed: two differences make another image on their own, a single one only if most of the bytes differ as well.
+//! weighed by structures, each of which one fault may change in all its fields: two that differ make another image on
+//! their own, a single one only if most of the bytes differ as well.
 
 use crate::checked;
 use crate::error::Result;
@@ -26,6 +27,9 @@ const MAX_DAMAGED: usize = 8;
 /// Places that are looked at before a medium is called blank, and bytes of each.
 const SAMPLES: u64 = 64;
 const SAMPLE: u64 = 4096;
+
+/// Where the tables and descriptors of an image are over.
+const BEHIND_TABLES: u64 = 1 << 20;
 
 /// What makes another image of a medium without more being read.
 const ENOUGH: usize = 2;
@@ -61,9 +65,14 @@ pub fn compare(medium: &dyn ReadAt, image: &dyn ReadAt) -> Result<Verdict> {
     let other = Other { is: found.is(), wanted: wanted.name(disk) };
     let differing = match &found.file_type {
         FileType::Disk(on_medium) => {
-            [found.differs(&wanted), differ(on_medium, disk).into()].into_iter().sum()
+            let differing = [found.differs(&wanted), differ(on_medium, disk).into()];
+            // Another table before nothing is that of another disk.
+            match differing.into_iter().sum() {
+                1 if is_blank(medium, (BEHIND_TABLES, image.size()))? => ENOUGH,
+                differing => differing,
+            }
         }
-        FileType::Other(_) if is_blank(medium, image.size())? => ENOUGH,
+        FileType::Other(_) if is_blank(medium, (0, image.size()))? => ENOUGH,
         FileType::Other(_) => 1,
     };
     Ok(match differing {
@@ -114,26 +123,25 @@ impl Identity {
         })
     }
 
-    /// How many things speak against their being one image.
+    /// How many structures speak against their being one image.
     fn differs(&self, other: &Self) -> usize {
         let volumes = match (&self.descriptor, &other.descriptor) {
-            (Some(one), Some(other)) => FIELDS
-                .iter()
-                .filter(|field| one.get((*field).clone()) != other.get((*field).clone()))
-                .count(),
-            (None, None) => 0,
-            _ => 1,
+            (Some(one), Some(other)) => {
+                FIELDS.iter().any(|field| one.get((*field).clone()) != other.get((*field).clone()))
+            }
+            (None, None) => false,
+            _ => true,
         };
         let tables = match (&self.partitions, &other.partitions) {
-            (Some(one), Some(other)) => tables(one, other),
-            (None, None) => 0,
-            _ => 1,
+            (Some(one), Some(other)) => tables_differ(one, other),
+            (None, None) => false,
+            _ => true,
         };
         let systems = match (&self.system, &other.system) {
             (Some(one), Some(other)) => one.differs(other),
             _ => 0,
         };
-        [volumes, tables, systems].into_iter().sum()
+        [usize::from(volumes), usize::from(tables), systems].into_iter().sum()
     }
 
     /// What follows the name of a medium that holds this instead of something else.
@@ -157,26 +165,16 @@ impl Identity {
     }
 }
 
-/// How many things differ between partition tables. Ends do not count: a system that was started may have made its
-/// last partition larger, and flashing moves the backup GPT.
-fn tables(one: &Partitions, other: &Partitions) -> usize {
-    let gpts = match (&one.gpt, &other.gpt) {
-        (Some(one), Some(other)) => {
-            let starts =
-                |gpt: &Gpt| gpt.partitions().iter().map(|part| part.blocks.0).collect::<Vec<_>>();
-            let differ = [one.disk_guid() != other.disk_guid(), starts(one) != starts(other)];
-            differ.into_iter().filter(|differs| *differs).count()
-        }
-        (None, None) => 0,
-        _ => 1,
-    };
+/// Whether partition tables differ, which lie side by side. Ends do not count: a system that was started may have made
+/// its last partition larger, and flashing moves the backup GPT.
+fn tables_differ(one: &Partitions, other: &Partitions) -> bool {
+    let starts = |gpt: &Gpt| gpt.partitions().iter().map(|part| part.blocks.0).collect::<Vec<_>>();
+    let gpt = |found: &Partitions| found.gpt.as_ref().map(|gpt| (gpt.disk_guid(), starts(gpt)));
     let records = |found: &Partitions| {
         let all = found.mbr.map(|mbr| mbr.partitions.map(|part| (part.os_type, part.starting_lba)));
         all.unwrap_or_default()
     };
-    let differing =
-        records(one).into_iter().zip(records(other)).filter(|(one, other)| one != other);
-    [gpts, differing.count()].into_iter().sum()
+    gpt(one) != gpt(other) || records(one) != records(other)
 }
 
 fn system(image: &&dyn ReadAt) -> Option<System> {
@@ -199,12 +197,10 @@ impl System {
             (None, None) => 0,
             _ => ENOUGH,
         };
-        // The label of an ISO is a field of its descriptor.
-        let others = [
-            self.release != other.release,
-            self.root.is_some() && self.label != other.label,
-            self.root != other.root,
-        ];
+        // The label of an ISO is a field of its descriptor; a superblock has both label and identifier.
+        let is_other_root =
+            self.root != other.root || (self.root.is_some() && self.label != other.label);
+        let others = [self.release != other.release, is_other_root];
         others.into_iter().map(usize::from).chain([manifests]).sum()
     }
 
@@ -226,9 +222,9 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && differing <= MAX_DAMAGED
 }
 
-/// Whether nothing is found where an image of `size` bytes should be.
-fn is_blank(medium: &dyn ReadAt, size: u64) -> Result<bool> {
-    let whole = ByteRange::up_to(size.min(medium.size()));
+/// Whether nothing is found between two bytes of where an image should be.
+fn is_blank(medium: &dyn ReadAt, (start, end): (u64, u64)) -> Result<bool> {
+    let Some(whole) = ByteRange::between(start, end.min(medium.size())) else { return Ok(false) };
     let step = whole.size().div_ceil(SAMPLES).max(SAMPLE);
     for part in whole.steps(step) {
         let sample = checked::range(part.start(), part.size().min(SAMPLE), "a sample")?;

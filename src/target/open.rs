@@ -4,7 +4,7 @@ use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -74,6 +74,8 @@ pub struct Target {
     usual: u32,
     /// Whether something was written to it.
     touched: AtomicBool,
+    /// How many places keep what a test wrote there.
+    marked: AtomicUsize,
     /// Whether it is a file that was made when it was opened.
     is_new: bool,
     /// Removes that file if the program ends in the middle.
@@ -89,7 +91,7 @@ impl Candidate {
     pub fn open(&self, system: &System) -> Result<Target> {
         let disk = self.disk();
         let shown = disk.path.display().to_string();
-        let (file, mode, opened_by) = open_disk(&disk.path, &disk.family)?;
+        let (file, mode, opened_by) = open_disk(disk)?;
         let about = file.metadata().map_err(Error::io(format!("look at {shown}")))?;
         if !about.file_type().is_block_device() {
             return Err(Refusal::NotABlockDevice.error(&shown));
@@ -106,6 +108,7 @@ impl Candidate {
             opened_by,
             usual: 0,
             touched: AtomicBool::new(false),
+            marked: AtomicUsize::new(0),
             is_new: false,
             unfinished: None,
         })
@@ -149,7 +152,8 @@ fn difference(judged: &Disk, open: &Disk, sequence: Option<u64>) -> Option<Strin
 }
 
 /// Opens a disk for itself alone; where the user may not, udisks2 does it.
-fn open_disk(path: &Path, devices: &[DeviceNumber]) -> Result<(File, WriteMode, OpenedBy)> {
+fn open_disk(disk: &Disk) -> Result<(File, WriteMode, OpenedBy)> {
+    let (path, devices) = (&disk.path, &disk.family);
     let shown = path.display().to_string();
     // EBUSY where the disk or a part of it is mounted or held; until it is closed, nobody can mount it (open(2)).
     let fault = match open_alone(path, OFlags::EXCL) {
@@ -161,7 +165,7 @@ fn open_disk(path: &Path, devices: &[DeviceNumber]) -> Result<(File, WriteMode, 
             let by = holder::find(Path::new("/proc"), devices);
             Err(Refusal::Busy { by }.error(&shown))
         }
-        Some(Errno::ROFS) => Err(Refusal::ReadOnly.error(&shown)),
+        Some(Errno::ROFS) => Err(Refusal::ReadOnly { transport: disk.transport }.error(&shown)),
         Some(Errno::NOMEDIUM) => Err(Refusal::NoMedium.error(&shown)),
         Some(Errno::NOENT | Errno::NXIO | Errno::NODEV) => Err(Refusal::Gone.error(&shown)),
         Some(Errno::ACCESS | Errno::PERM) => {
@@ -312,6 +316,7 @@ impl Target {
             block: FILE_BLOCK,
             usual,
             touched: AtomicBool::new(false),
+            marked: AtomicUsize::new(0),
             is_new,
             unfinished,
         })
@@ -383,6 +388,16 @@ impl Target {
     /// Says that it is as it was.
     pub(crate) fn untouch(&self) {
         self.touched.store(false, Ordering::Relaxed);
+    }
+
+    /// Says that so many places keep what a test wrote there.
+    pub(crate) fn mark(&self, places: usize) {
+        self.marked.store(places, Ordering::Relaxed);
+    }
+
+    /// How many places keep what a test wrote there.
+    pub fn marked_places(&self) -> usize {
+        self.marked.load(Ordering::Relaxed)
     }
 
     /// Whether something was written to it.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::disk::{DeviceNumber, Disk, Use};
+use super::disk::{DeviceNumber, Disk, Transport, Use};
 use super::holder::Holder;
 use crate::error::{Advice, Error, Result};
-use crate::units::format_bytes;
+use crate::units::{DISK_BLOCK, format_bytes};
 
 /// File systems without which the running system breaks; the image may never go over these.
 const SYSTEM_MOUNTS: [&str; 9] =
@@ -61,7 +61,8 @@ impl ExpectedSize {
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
         let count: u64 = format!("{whole}{fraction}").parse().ok()?;
-        let step = u128::from(unit).checked_div(u128::from(scale))?;
+        // A byte has no parts.
+        let step = u128::from(unit).checked_div(u128::from(scale)).filter(|step| *step > 0)?;
         let middle = u128::from(count).checked_mul(u128::from(unit))?.checked_div(scale.into())?;
         let half = if unit == 1 { 0 } else { step.checked_div(2)? };
         Some(Self {
@@ -115,7 +116,10 @@ pub enum Refusal {
     /// A reader without a card, or a stick that was ejected.
     NoMedium,
     /// It refuses writes.
-    ReadOnly,
+    ReadOnly {
+        /// How it is attached, which tells what can be done about it.
+        transport: Transport,
+    },
     /// The image does not fit.
     TooSmall {
         /// Bytes of the disk.
@@ -197,6 +201,13 @@ pub enum Refusal {
         /// Bytes of one.
         block: u64,
     },
+    /// The partition table of the image counts blocks of another size.
+    OtherBlocks {
+        /// Bytes of a block of the disk.
+        block: u64,
+        /// Bytes of a block of the table.
+        counted: u64,
+    },
     /// A program has it open for itself, or mounted where we cannot see it.
     Busy {
         /// Which, where that can be known.
@@ -218,7 +229,7 @@ impl Refusal {
             Self::Partition { of } => format!("a partition of {of}, not a whole disk"),
             Self::Gone => "the disk has gone".to_owned(),
             Self::NoMedium => "no medium in it".to_owned(),
-            Self::ReadOnly => "read-only".to_owned(),
+            Self::ReadOnly { .. } => "read-only".to_owned(),
             Self::TooSmall { has, needs } => format!(
                 "too small: it has {has} bytes ({}), the image needs {needs} ({})",
                 format_bytes(*has),
@@ -251,6 +262,9 @@ impl Refusal {
             Self::LargeBlocks { block } => {
                 format!("its blocks have {block} bytes: Linux cannot read an ISO from them")
             }
+            Self::OtherBlocks { block, counted } => format!(
+                "its blocks have {block} bytes, and the partition table of the image counts blocks of {counted}: no partition would be found where it is"
+            ),
             Self::Busy { by: Some(by) } => by.to_string(),
             Self::Busy { by: None } => "in use by another program or by the kernel".to_owned(),
         }
@@ -262,7 +276,7 @@ impl Refusal {
             Self::NotABlockDevice => Advice::DiskOrFile,
             Self::Partition { of } => format!("give the whole disk: {of}").into(),
             Self::Gone | Self::NoMedium => Advice::PlugInAgain,
-            Self::ReadOnly => "move the write-protect switch of the stick or card".into(),
+            Self::ReadOnly { transport } => writable(*transport).into(),
             Self::TooSmall { .. } => "take a larger stick".into(),
             Self::NoRoomForTable { .. } => Advice::LargerOrExact,
             Self::System { .. } => "take another disk; this one is never overwritten".into(),
@@ -281,13 +295,33 @@ impl Refusal {
             }
             Self::Fixed { .. } => Advice::AllowFixed,
             Self::Replaced { .. } => Advice::LookAgain,
-            Self::LargeBlocks { .. } => Advice::SmallBlocks,
+            Self::LargeBlocks { .. } => Advice::BlocksOf(DISK_BLOCK),
+            Self::OtherBlocks { counted, .. } => Advice::BlocksOf(*counted),
             Self::Busy { by: Some(_) } => {
                 "unmount it there or end that process, and start again".into()
             }
             Self::Busy { by: None } => {
                 "find the program as root with `fuser` or `lsof`, and close it".into()
             }
+        }
+    }
+}
+
+/// What may make a disk of this kind take writes again. Nothing tells why it does not.
+fn writable(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Usb | Transport::Sd => {
+            "move its write-protect switch if it has one; else a program made it read-only (`blockdev --setrw` undoes that), or it is worn out"
+        }
+        Transport::Loop => {
+            "set the loop device up again over a file that you may write, by `losetup` without `--read-only`"
+        }
+        Transport::Virtio => "let the virtual machine write to that disk",
+        Transport::DeviceMapper | Transport::Md => {
+            "make the volume and what is below it writable, or take another disk"
+        }
+        Transport::Emmc | Transport::Nvme | Transport::Ata | Transport::Scsi | Transport::Other => {
+            "find what made it read-only (`blockdev --setrw` undoes what a program did), or take another disk"
         }
     }
 }
@@ -301,7 +335,7 @@ pub(super) fn refusals(disk: &Disk, demands: &TargetRequirements) -> Vec<Refusal
     found.extend(against_uses(disk, demands));
     found.extend(against_identity(disk, demands));
     if disk.read_only {
-        found.push(Refusal::ReadOnly);
+        found.push(Refusal::ReadOnly { transport: disk.transport });
     }
     let needs = demands.image_size.filter(|needs| *needs > disk.size && disk.size > 0);
     found.extend(needs.map(|needs| Refusal::TooSmall { has: disk.size, needs }));

@@ -453,13 +453,29 @@ fn size_serial_and_write_protection_are_checked() {
             TargetRequirements { size: Some(size(text)), ..TargetRequirements::default() };
         assert_eq!(machine.judge("sdb", demands).is_empty(), is_met, "{text}");
     }
-    for text in
-        ["", "GB", "1.2.3GB", "5 XB", "5Gx", "5GiBs", "5bb", "5iB", "-1", "99999999999999999999"]
-    {
+    for text in [
+        "67108864.9",
+        "67108864.0",
+        "5.5b",
+        "1.0001kB",
+        "",
+        "GB",
+        "1.2.3GB",
+        "5 XB",
+        "5Gx",
+        "5GiBs",
+        "5bb",
+        "5iB",
+        "-1",
+        "99999999999999999999",
+    ] {
         assert_eq!(ExpectedSize::parse(text), None, "{text}");
     }
     machine.file("sys/block/sdb/ro", "1\n");
-    assert_eq!(machine.judge("sdb", TargetRequirements::default()), [Refusal::ReadOnly]);
+    assert_eq!(
+        machine.judge("sdb", TargetRequirements::default()),
+        [Refusal::ReadOnly { transport: Transport::Usb }]
+    );
 }
 
 #[test]

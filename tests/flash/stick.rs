@@ -42,6 +42,8 @@ pub(crate) struct Stick {
     pub(crate) noisy: Range<u64>,
     pub(crate) reads: AtomicU64,
     pub(crate) written: AtomicU64,
+    /// Places that are told to keep marks.
+    pub(crate) marks: AtomicU64,
     pub(crate) block: u64,
 }
 
@@ -109,6 +111,7 @@ impl Stick {
             noisy: 0..0,
             reads: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            marks: AtomicU64::new(0),
             block: 512,
         }
     }
@@ -250,6 +253,10 @@ impl Medium for Stick {
 
     fn cut(&self, _: u64) -> io::Result<()> {
         Ok(())
+    }
+
+    fn keeps_marks(&self, places: usize) {
+        self.marks.store(places as u64, Ordering::SeqCst);
     }
 
     fn is_gone(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Every way a write can go wrong is seen, placed and explained.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use remaster::error::{Advice, Error, Result};
 use remaster::flash::{self, Cause, Delta, Image, Medium, Options, Readable, Report, Verify};
@@ -185,6 +185,47 @@ fn a_stick_that_wraps_is_explained() {
     let wrapped = wrapped.unwrap();
     assert_eq!(wrapped.cause, Cause::Wrapped { from: wrapped.at.start() + 8 * MIB });
     assert_eq!(wrapped.at, ByteRange::between(MIB, 4 * MIB).unwrap());
+}
+
+#[test]
+fn a_block_that_is_there_twice_does_not_make_a_medium_that_wraps() {
+    let stick = Stick::new(64 * MIB);
+    let image = noise(12 * MIB, 2);
+    write_with(&stick, &image, &plain()).unwrap();
+    stick.bytes.lock().unwrap().copy_within(9 << 20..(9 << 20) + 4096, 4 << 20);
+    let report = flash::verify(&stick, &image, &Silent).unwrap();
+    assert_eq!(causes(&report), [Cause::Copied { from: 9 * MIB }]);
+}
+
+/// Asks to stop after the third mark.
+struct Stopped(AtomicU64);
+
+impl Progress for Stopped {
+    fn begin(&self, _: &str, _: u64) {}
+    fn advance(&self, _: u64) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+    fn end(&self) {}
+    fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst) >= 3
+    }
+}
+
+#[test]
+fn an_interrupted_probe_says_what_it_could_not_put_back() {
+    for (writes, words) in [(3, "interrupted, but "), (u64::MAX, "interrupted")] {
+        let stick = Stick::new(16 * MIB);
+        stick.writes_left.store(writes, Ordering::SeqCst);
+        let (image, options) = (noise(MIB, 1), Options { probe: true, ..plain() });
+        let stopped = Stopped(AtomicU64::new(0));
+        let media: [(&dyn Medium, &dyn Progress); 1] = [(&stick, &stopped)];
+        let mut results = flash::write(Image::Whole(&image), &media, &options).unwrap();
+        let fault = results.pop().unwrap().unwrap_err();
+        assert!(matches!(fault.plain(), Error::Interrupted), "{fault:?}");
+        assert!(fault.to_string().starts_with(words), "{fault}");
+        assert_eq!(fault.to_string().contains("could not be put back"), writes == 3, "{fault}");
+        assert_eq!(stick.marks.load(Ordering::SeqCst) > 0, writes == 3);
+    }
 }
 
 #[test]
@@ -472,10 +513,24 @@ fn an_iso_is_not_written_to_blocks_that_linux_cannot_read_it_from() {
         assert_eq!(result.is_ok(), is_taken, "{block}");
         let Err(fault) = result else { continue };
         assert!(fault.to_string().contains("Linux cannot read an ISO from them"), "{fault}");
-        assert_eq!(fault.advice(), Some(&Advice::SmallBlocks));
+        assert_eq!(fault.advice(), Some(&Advice::BlocksOf(512)));
         assert!(matches!(fault, Error::Unsafe { .. }) && stick.contents() == before, "{fault}");
     }
-    // Only a volume is bound to the size of blocks.
+    // Nor is a table that counts other blocks.
+    let mut table = noise(3 * MIB, 5);
+    table[446..510].fill(0);
+    table[446 + 4] = 0x83;
+    table[446 + 8..446 + 16].copy_from_slice(&[0, 8, 0, 0, 0, 4, 0, 0]);
+    table[510..512].copy_from_slice(b"\x55\xAA");
+    for (block, any, is_taken) in [(512, false, true), (4096, false, false), (4096, true, true)] {
+        let mut stick = Stick::new(16 * MIB);
+        stick.block = block;
+        let result = write_with(&stick, &table, &Options { any, ..plain() });
+        assert_eq!(result.is_ok(), is_taken, "{block}");
+        let Err(fault) = result else { continue };
+        assert!(fault.to_string().contains("counts blocks of 512"), "{fault}");
+    }
+    // What has neither volume nor table is not bound to the size of blocks.
     let mut stick = Stick::new(16 * MIB);
     stick.block = 4096;
     let mut boot_record = noise(3 * MIB, 5);

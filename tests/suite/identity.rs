@@ -139,6 +139,20 @@ fn damaged(image: &[u8]) -> Vec<(String, Vec<u8>)> {
     for at in places {
         add(format!("a bit of byte {at:#x}"), &|medium| medium[at] ^= 1);
     }
+    add("two bits of the descriptor".into(), &|medium| {
+        medium[0x8000 + 45] ^= 0x20;
+        medium[0x8000 + 820] ^= 1;
+    });
+    add("two bits of the table".into(), &|medium| {
+        medium[446 + 4] ^= 1;
+        medium[446 + 8] ^= 1;
+    });
+    add("a sector of the descriptor".into(), &|medium| {
+        medium[0x8028..0x8200].iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
+    });
+    add("a doubled block".into(), &|medium| {
+        medium.copy_within(0xA_0000..0xA_1000, 0x9_0000);
+    });
     add("the first block".into(), &|medium| medium[..4096].fill(0));
     add("the descriptors".into(), &|medium| medium[0x8000..0x9000].fill(0));
     add("a burst in the descriptors".into(), &|medium| {
@@ -164,6 +178,8 @@ fn a_damaged_copy_is_never_called_another_image() {
             let said = format!("{}{}", ended.err, ended.text());
             assert!(!said.contains("not written from"), "{what}: {said}");
             assert_eq!(ended.status, 3, "{what}: {said}");
+            // A file does not.
+            assert!(!said.contains("wraps around"), "{what}: {said}");
             if what.contains("a bit of") {
                 assert!(said.contains("1 flipped bit"), "{what}: {said}");
             }

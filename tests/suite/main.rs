@@ -23,6 +23,7 @@ mod completions;
 mod composed;
 mod damage;
 mod descriptor;
+mod disks;
 mod dot_records;
 mod durable;
 mod files;

@@ -642,7 +642,7 @@ fn a_number_that_is_not_taken_is_refused_by_the_true_cause() {
             }
             let ended = folder.run(&format!("{line}{value}").split(' ').collect::<Vec<_>>());
             let told = if is_size && !["", "99999999999999999999"].contains(&value) {
-                "expected bytes, or a size"
+                "expected whole bytes, or a size"
             } else {
                 told
             };

@@ -66,6 +66,9 @@ impl Args {
 
 /// Compares with the image of `--against`, or with a manifest.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.json {
+        printer::tell_events();
+    }
     let compared = compare(args);
     if let Err(fault) = &compared
         && args.json
@@ -303,6 +306,13 @@ fn against_image(args: &Args, image: &dyn ReadAt, name: &str) -> Result<()> {
         return Err(other(found));
     }
     tell_differences(&medium.name(), &report, args.json)?;
+    if report.beyond > 0 {
+        printer::note(&format!(
+            "{} goes on for {} bytes behind the image, which were not compared",
+            medium.name(),
+            report.beyond
+        ));
+    }
     report.error(&medium.name()).map_or(Ok(()), Err)
 }
 

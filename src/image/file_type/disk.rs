@@ -41,6 +41,8 @@ pub struct DiskImage {
     pub kind: Kind,
     /// Whether it has a partition table, which firmware looks for on a stick.
     pub has_table: bool,
+    /// Bytes of the blocks that its MBR or GPT counts.
+    pub table_block: Option<u64>,
     /// What reaches how far.
     ends: Vec<End>,
     /// The tables by name, and what was found in the partitions, each once.
@@ -69,6 +71,7 @@ impl DiskImage {
         Some(Self {
             kind,
             has_table,
+            table_block: tables.block(),
             ends: extent::ends(head, kind, &tables),
             holds: if is_apple_map(head) { vec!["Apple Partition Map"] } else { tables.names() },
             backup_end: tables.backup_end,

@@ -48,6 +48,8 @@ pub(super) struct Tables {
     /// Whether there is one of each.
     has_mbr: bool,
     has_gpt: bool,
+    /// Bytes of the blocks that the GPT counts.
+    gpt_block: Option<u64>,
     /// The byte behind the backup GPT.
     pub(super) backup_end: Option<u64>,
 }
@@ -55,6 +57,11 @@ pub(super) struct Tables {
 impl Tables {
     pub(super) fn is_empty(&self) -> bool {
         !self.has_mbr && !self.has_gpt
+    }
+
+    /// Bytes of the blocks that they count. An MBR does not say it: images are made for blocks of 512.
+    pub(super) fn block(&self) -> Option<u64> {
+        self.gpt_block.or(self.has_mbr.then_some(DISK_BLOCK))
     }
 
     /// The tables by name. An MBR that only protects a GPT is none.
@@ -72,6 +79,7 @@ pub(super) fn tables(head: &[u8]) -> Tables {
         let block = gpt.block();
         let behind = |lba: u64| lba.checked_add(1)?.checked_mul(block);
         tables.has_gpt = true;
+        tables.gpt_block = Some(block);
         tables.backup_end = behind(header.alternate_lba());
         // A place that 64 bits cannot number is not sound.
         let parts = gpt.partitions().into_iter().filter_map(|found| {

@@ -104,7 +104,7 @@ impl DigestCheck {
             what: name.to_owned(),
             found,
             expected: self.expected.to_string(),
-            hint: "download it again, or give the SHA-256 that is published for it; what was written is marked as half written".into(),
+            hint: "download it again, or give the SHA-256 that is published for it".into(),
         })
     }
 }

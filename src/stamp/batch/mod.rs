@@ -347,7 +347,7 @@ impl Run<'_> {
 
     /// Counts and reports a user without a file, by place and name.
     fn failed(&self, work: &mut WorkerResult, number: usize, user: (&str, &str), fault: &Error) {
-        if matches!(fault, Error::Interrupted) {
+        if matches!(fault.plain(), Error::Interrupted) {
             return;
         }
         work.tally.failed = work.tally.failed.saturating_add(1);

@@ -336,6 +336,7 @@ fn suspects(targets: &[PathBuf], changed: &[ByteRange]) -> Option<Vec<ByteRange>
 
 /// Writes a prepared image to all targets and tells what came of each.
 pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Failed> {
+    delta(to).check(matches!(image.image, Image::Whole(_)))?;
     let mut told = false;
     let mut examine = || {
         let examined = flash::examine(&mut image.image, &image.name, image.any)?;
@@ -355,7 +356,7 @@ pub(crate) fn write(mut image: FlashSource<'_>, to: &TargetArgs) -> Result<Faile
         interrupt::watch()?;
     }
     let targets = targets::open(to, &mut written)?;
-    let tell_state = |target| outcome::tell_state(target, &Operation::Flashed, &to.disks);
+    let tell_state = |target| outcome::tell_state(target, &Operation::Flashed);
     let tell_all = |_: &Error| targets.iter().for_each(tell_state);
     set_access(&targets, image.private).inspect_err(tell_all)?;
     let known = image.known.as_ref();
@@ -529,6 +530,14 @@ fn keep_awake(targets: &[Target]) -> Option<Awake> {
     (!disks.is_empty()).then(|| Awake::hold(&format!("writing {}", disks.join(", "))))
 }
 
+fn delta(to: &TargetArgs) -> Delta {
+    match (to.delta, to.no_delta) {
+        (true, _) => Delta::Always,
+        (_, true) => Delta::Never,
+        _ => Delta::Auto,
+    }
+}
+
 type Ranges = (Vec<ByteRange>, Option<Vec<ByteRange>>);
 
 fn options(
@@ -544,11 +553,7 @@ fn options(
             Check::Full => Verify::Full,
             Check::Quick => Verify::Quick,
         },
-        delta: match (to.delta, to.no_delta) {
-            (true, _) => Delta::Always,
-            (_, true) => Delta::Never,
-            _ => Delta::Auto,
-        },
+        delta: delta(to),
         probe: to.probe || (!to.no_probe && targets.iter().all(is_portable)),
         exact: to.exact,
         nonce: nonce(),

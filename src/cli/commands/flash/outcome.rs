@@ -77,13 +77,13 @@ pub(super) fn conclude(
     let (report, private) = match result {
         Ok(done) => done,
         Err(fault) => {
-            tell_state(&target, operation, to);
+            tell_state(&target, operation);
             return Err(fault);
         }
     };
     tell_differences(&name, &report, to.json)?;
     if let Some(fault) = report.error(&name) {
-        tell_state(&target, operation, to);
+        tell_state(&target, operation);
         return Err(fault);
     }
     let opened_by = target.opened_by();
@@ -93,7 +93,7 @@ pub(super) fn conclude(
         printer::event(&json!({
             "v": EVENTS, "event": "result", "target": name, "ok": true, "exit": 0,
             "size": report.size, "written": report.written, "compared": report.compared,
-            "delta": report.is_delta, "direct": report.is_direct,
+            "delta": report.is_delta, "sampled": report.is_sampled, "cut_off": report.cut_off, "direct": report.is_direct,
             "verified": report.is_verified(), "backup_gpt_at": report.backup_at, "note": report.note,
             "digest_of": report.fits.map(|fits| if fits == DigestMatch::Packed { "packed" } else { "image" }),
             "probe_seconds": report.probe_time.map(|time| time.as_secs_f64()),
@@ -114,29 +114,39 @@ pub(super) fn conclude(
     say(&text)
 }
 
-/// Tells what a target is that was not written to its end, which programs read from the first block. A new file does not
-/// stay.
-pub(super) fn tell_state(target: &Target, operation: &Operation, to: &Disks) {
+/// Tells what a target is that was not written to its end. A new file does not stay.
+pub(super) fn tell_state(target: &Target, operation: &Operation) {
     let name = target.name();
-    let is_gone = target.discard();
-    if to.json {
-        return;
-    }
-    match is_gone {
+    match target.discard() {
         Ok(true) => {
             return printer::note(&format!("{name} was not written to its end and is removed"));
         }
         Ok(false) => {}
         Err(fault) => printer::note(&fault.to_string()),
     }
-    match flash::is_half_written(target) {
-        Some(true) => {
-            printer::note(&format!("{name} is half written now: {}", operation.retry_hint()));
-        }
-        _ if !target.is_touched() => printer::note(&format!("nothing was written to {name}")),
-        Some(false) => printer::note(&format!("{name} {}", operation.uncertain_contents())),
-        None => {}
+    let marked = target.marked_places();
+    let found = (flash::is_half_written(target), target.is_touched(), marked);
+    if let Some(state) = state(&name, found, operation) {
+        printer::note(&state);
     }
+}
+
+/// What a target is: one that is half written or not, by its first block, if that can be read; to which something was
+/// written or not; and where so many places keep the marks of a test.
+fn state(
+    name: &str,
+    (is_half, is_touched, marked): (Option<bool>, bool, usize),
+    operation: &Operation,
+) -> Option<String> {
+    Some(match (is_half, marked) {
+        (Some(true), _) => format!("{name} is half written now: {}", operation.retry_hint()),
+        (_, 1..) => format!(
+            "{name} holds marks of the test of its size at {marked} places, and elsewhere what it held before"
+        ),
+        _ if !is_touched => format!("nothing was written to {name}"),
+        (Some(false), 0) => format!("{name} {}", operation.uncertain_contents()),
+        (None, 0) => return None,
+    })
 }
 
 fn summary(
@@ -159,11 +169,22 @@ fn summary(
             let time = seconds(time);
             text.extend([", ", &compared, " read back and verified (", &time, ")"]);
         }
+        None if report.is_sampled => {
+            text.extend([", ", &format_bytes(report.compared), " compared"]);
+        }
         None if report.is_delta => text.push_str(", the rest read and verified"),
         None => text.push_str(", not read back"),
     }
     if report.is_delta {
         text.push_str("\n  only what differed was written");
+    }
+    if report.is_sampled {
+        text.push_str(
+            "; compared were the start, what was put in before or now, and samples of the rest",
+        );
+    }
+    if report.cut_off > 0 {
+        let _ = write!(text, "\n  cut off: {} bytes behind the image", report.cut_off);
     }
     if !report.is_direct {
         text.push_str("\n  no direct I/O here: written through the page cache");
@@ -242,4 +263,33 @@ pub(crate) fn tell_end(fault: &Error) {
         "v": EVENTS, "event": "error",
         "exit": interrupt::exit_code(fault), "error": fault.to_string(), "hint": diagnostics::hint(fault),
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_told_by_its_mark_by_what_was_written_and_by_what_a_test_left() {
+        let rows = [
+            ((Some(true), true, 0), Some("x is half written now: flash it again")),
+            ((Some(true), true, 3), Some("x is half written now: flash it again")),
+            ((Some(false), false, 0), Some("nothing was written to x")),
+            ((None, false, 0), Some("nothing was written to x")),
+            ((None, true, 0), None),
+            ((Some(false), true, 0), Some("x may hold the image, or what it held before")),
+            ((Some(false), true, 3), Some("x holds marks of the test of its size at 3 places")),
+            ((None, true, 3), Some("x holds marks of the test of its size at 3 places")),
+        ];
+        for (found, told) in rows {
+            let state = state("x", found, &Operation::Flashed);
+            match told {
+                Some(words) => assert!(
+                    state.as_ref().is_some_and(|state| state.contains(words)),
+                    "{found:?}: {state:?}"
+                ),
+                None => assert_eq!(state, None),
+            }
+        }
+    }
 }

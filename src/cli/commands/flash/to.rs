@@ -85,7 +85,7 @@ fn parse_size(text: &str) -> std::result::Result<ExpectedSize, String> {
     let why = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         "it is too large"
     } else {
-        "expected bytes, or a size as 16GB or 14.9GiB"
+        "expected whole bytes, or a size as 16GB or 14.9GiB"
     };
     ExpectedSize::parse(text).ok_or_else(|| why.into())
 }
