@@ -311,17 +311,17 @@ impl Refusal {
 fn writable(transport: Transport) -> &'static str {
     match transport {
         Transport::Usb | Transport::Sd => {
-            "move its write-protect switch if it has one; else a program made it read-only (`blockdev --setrw` undoes that), or it is worn out"
+            "move its write-protect switch if it has one; else a program made it read-only (`blockdev` undoes that), or it is worn out"
         }
         Transport::Loop => {
-            "set the loop device up again over a file that you may write, by `losetup` without `--read-only`"
+            "set the loop device up again over a file that you may write, by `losetup` and not read-only"
         }
         Transport::Virtio => "let the virtual machine write to that disk",
         Transport::DeviceMapper | Transport::Md => {
             "make the volume and what is below it writable, or take another disk"
         }
         Transport::Emmc | Transport::Nvme | Transport::Ata | Transport::Scsi | Transport::Other => {
-            "find what made it read-only (`blockdev --setrw` undoes what a program did), or take another disk"
+            "find what made it read-only (`blockdev` undoes what a program did), or take another disk"
         }
     }
 }
