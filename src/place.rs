@@ -100,6 +100,15 @@ fn check_not_virtual(path: &Path) -> Result<()> {
     })
 }
 
+/// Checks that a folder may be made at `path`, with those above it.
+///
+/// # Errors
+/// The path has the ending of a packed file, or is below `/dev` and not in shared memory.
+pub fn check_new_folders(path: &Path) -> Result<()> {
+    check_name(path, None)?;
+    check_outside_devices(path)
+}
+
 /// Checks the place of a path, and not its name.
 ///
 /// # Errors

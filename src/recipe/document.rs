@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::{Machine, OF_FILES, Recipe, called};
 use crate::bounded;
 use crate::error::{Advice, Error, KeyOf, Result};
-use crate::nearest::nearest;
+use crate::nearest::typo;
 
 /// Bytes of a recipe file.
 const LARGEST: u64 = 1 << 20;
@@ -37,6 +37,11 @@ fn parse(name: &str, text: &str) -> Result<Recipe> {
     let at = &|span: Range<usize>| format!("{name}:{}", position(text, span.start));
     let place = |refused: &toml::de::Error| refused.span().map_or_else(|| name.to_owned(), at);
     let table = DeTable::parse(text).map_err(|refused| match other_form(text) {
+        Some("Nix") => fault(
+            name,
+            "it is Nix, not TOML",
+            "a recipe is TOML, as `hostname = \"box\"`; an installer of your own in Nix is built with `nix build`",
+        ),
         Some(form) => fault(name, format!("it is {form}, not TOML"), Advice::RecipeForm),
         None => broken(&place(&refused), text, &refused, Advice::RecipeForm),
     })?;
@@ -108,6 +113,12 @@ fn cut(key: &str) -> String {
     key.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
+/// Whether a text begins as a module of Nix does, and is not JSON.
+fn is_nix(first: &str, text: &str) -> bool {
+    let is_function = first.starts_with('{') && text.contains("}:");
+    first.starts_with("{ ") && first.contains('=') || first.starts_with("{ pkgs") || is_function
+}
+
 /// What another text is that is not TOML, by how it begins.
 pub(super) fn other_form(text: &str) -> Option<&'static str> {
     let mut lines = text.lines().map(str::trim);
@@ -118,9 +129,7 @@ pub(super) fn other_form(text: &str) -> Option<&'static str> {
         .split_once(':')
         .is_some_and(|(key, rest)| is_word(key) && (rest.is_empty() || rest.starts_with(' ')));
     match first {
-        _ if first.starts_with("{ ") && first.contains('=') || first.starts_with("{ pkgs") => {
-            Some("Nix")
-        }
+        _ if is_nix(first, text) => Some("Nix"),
         _ if first.starts_with('{') => Some("JSON or Nix"),
         _ if first == "---" || first.starts_with("- ") => Some("YAML"),
         _ => is_yaml.then_some("YAML"),
@@ -244,7 +253,7 @@ pub(super) fn unknown(place: &str, key: &str, names: &[String], of: KeyOf) -> Er
         return fault(place, what, Advice::RecipeOfOneImage);
     }
     let all = names.iter().map(String::as_str);
-    let close = nearest(key, all, |name| 3.min(name.len() / 2)).map(Box::from);
+    let close = typo(key, all).map(Box::from);
     let shown = cut(key);
     let what = format!("unknown key `{shown}`");
     fault(place, what, Advice::UnknownKey { key: shown.into(), close, of })

@@ -123,6 +123,7 @@ const SHARED: [(&str, &str, &[&str]); 4] = [
         "a_file_that_never_ends_is_refused_by_every_command",
         &[
             "image/digest/remembered.rs LARGEST",
+            "cli/commands/try_image/given_key.rs LARGEST",
             "live/exposed.rs LARGEST_KEY",
             "netboot/tree.rs LARGEST_SCRIPT",
         ],

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use crate::flags::{commands, help};
-use crate::support::{Folder, TINY, key};
+use crate::support::{Folder, TINY, key, pair};
 
 /// What is typed, and words of the answer. `remaster` is left out in front of both.
 const TYPED: &[(&str, &str)] = &[
@@ -188,7 +188,7 @@ const TYPED: &[(&str, &str)] = &[
     ("-q --json inspect c.iso", "did you mean `remaster inspect -q --json c.iso`?"),
     ("--offline --cache=no base fetch nixos-25.11-minimal", "it is a flag of `remaster BASE`"),
     ("--cache no base list", "did you mean `remaster base list --cache no`?"),
-    ("-n flash b.iso --to-file new.iso", "it is a flag of `remaster BASE`, `remaster edit`"),
+    ("-n flash b.iso --to-file new.iso", "nothing is written before the disk is shown"),
     // What does not exist is not called by its name.
     ("b.iso --key nosuch.iso -o new.iso", "'nosuch.iso' is neither an existing file nor"),
     ("b.iso --recipe key=alice.pub -o new.iso", "which should be a recipe"),
@@ -251,6 +251,91 @@ const TYPED: &[(&str, &str)] = &[
     ("edit --in-place folder --key k.pub", "folder is a folder, not an image"),
     ("b.iso --key k.pub -o folder", "folder is a folder, and an image is written to a file"),
     ("netboot b.iso --key k.pub -o c.iso", "c.iso already exists, and is not a folder"),
+    // Words behind the value of a flag.
+    ("b.iso --karg quiet splash", "give --karg once for each"),
+    (
+        "--karg quiet splash b.iso -o new.iso",
+        "`remaster --karg quiet --karg splash b.iso -o new.iso`",
+    ),
+    ("edit --in-place c.iso --remove-key k.pub l.pub", "--remove-key k.pub --remove-key l.pub`"),
+    ("edit --in-place c.iso --remove-key=k.pub l.pub", "--remove-key=k.pub --remove-key l.pub`"),
+    (
+        "edit --in-place --remove-key k.pub l.pub c.iso",
+        "--remove-key k.pub --remove-key l.pub c.iso`",
+    ),
+    ("edit --in-place c.iso --remove-key k.pub --hostname a l.pub", "or to --remove-key to take"),
+    ("flash --key k.pub l.pub b.iso /dev/sdc", "flash --key k.pub --key l.pub b.iso /dev/sdc`"),
+    (
+        "flash b.iso --key k.pub --karg quiet splash /dev/sdc",
+        "--karg quiet --karg splash /dev/sdc`",
+    ),
+    ("flash b.iso --key k.pub --hostname my box /dev/sdc", "--hostname takes one value, and `box`"),
+    ("flash b.iso --to-file new.iso next.iso", "--to-file new.iso --to-file next.iso`"),
+    ("format /dev/sdc --label MY DATA", "--label 'MY DATA'`"),
+    (
+        "find --known-hosts hk c.iso.known_hosts",
+        "--known-hosts hk --known-hosts c.iso.known_hosts`",
+    ),
+    (
+        "ssh --known-hosts hk hk.known_hosts box",
+        "--known-hosts hk --known-hosts hk.known_hosts box`",
+    ),
+    ("find hk", "did you mean `remaster find --known-hosts hk`?"),
+    ("ssh hk", "hk has host keys, and is not an image"),
+    // Flags of other programs, and of other meaning.
+    ("b.iso --key k.pub -o new.iso --size 4G", "`remaster --help` lists its flags"),
+    ("b.iso --root-key l.pub -o new.iso", "did you mean `--key`?"),
+    ("b.iso --key k.pub -o new.iso --persistence", "install NixOS onto a second one"),
+    ("b.iso --config a.nix -o new.iso", "built with `nix build`"),
+    ("b.iso --key k.pub -o new.iso --compress", "pack it afterwards"),
+    ("b.iso --key k.pub --vlan 20 -o new.iso", "`--address eno1.20=10.0.0.2/24`"),
+    ("b.iso --key k.pub --bridge br0 -o new.iso", "a profile of NetworkManager"),
+    ("b.iso u.toml -o new.iso", "`remaster stamp BASE u.toml -o DIR` makes an image for each"),
+    ("flash c.iso --eject /dev/sdc", "that is so without a flag, and `--no-eject` changes it"),
+    ("flash c.iso -n /dev/sdc", "nothing is written before the disk is shown"),
+    ("flash c.iso --force /dev/sdc", "for scripts `--yes` needs `--expect-serial`"),
+    ("edit c.iso -i --hostname x", "did you mean `--in-place`?"),
+    ("reset c.iso -i", "did you mean `--in-place`?"),
+    ("edit --in-place c.iso --undo", "`remaster reset` gives the base back"),
+    ("find --host hk", "did you mean `--known-hosts`?"),
+    ("find -k hk", "did you mean `--known-hosts`?"),
+    ("completions --shell bash", "the shell needs no flag"),
+    ("inspect --format json c.iso", "did you mean `--json`?"),
+    ("inspect -o json c.iso", "did you mean `--json`?"),
+    ("stamp b.iso --users u.toml -o new", "the users file needs no flag"),
+    ("try c.iso --uefi", "did you mean `--firmware uefi`?"),
+    ("devices -a", "did you mean `--all`?"),
+    // What would not be taken is not proposed.
+    ("recipe show u.toml", "its commands are check, schema"),
+    ("recipe init", "its commands are check, schema"),
+    ("base update", "its commands are list, fetch"),
+    ("base search nixos", "its commands are list, fetch"),
+    ("base nixos-25.11-minimal-arm64", "base fetch nixos-25.11-minimal-aarch64`?"),
+    ("verify c.iso b.iso d.iso", "`remaster verify -h` shows what it takes"),
+    ("flsh", "did you mean `flash`? `remaster flash -h` shows what it takes"),
+    // A disk, and no image.
+    ("flash /dev/sdc", "give the image first: `remaster flash IMAGE /dev/sdc`"),
+    ("flash --key k.pub /dev/sdc", "`remaster flash IMAGE --key k.pub /dev/sdc`"),
+    // A key that an image does not let in.
+    ("try c.iso --key l", "c.iso does not let l (SHA256:"),
+    ("try c.iso --key l", "in as root: it lets in ssh-ed25519 SHA256:"),
+    // Names that no base has.
+    ("nixos --key k.pub -o new.iso", "-minimal`? `remaster base list` lists the names of bases"),
+    ("flash latest --key k.pub /dev/sdc", "neither a file nor a base is called \"latest\""),
+    ("base fetch nixos-25.11-gnome", "did you mean `nixos-25.11-graphical`?"),
+    ("base fetch nixos-25.11-minimal-arm64", "did you mean `nixos-25.11-minimal-aarch64`?"),
+    // Numbers of another unit.
+    ("try c.iso --timeout 10m", "give seconds, as 600"),
+    ("find --known-hosts hk --timeout 5m", "give seconds, as 300"),
+    ("b.iso --key k.pub --timeout 10s -o new.iso", "give seconds, as 10"),
+    ("try c.iso --memory 2G", "give MiB, as 2048"),
+    ("try c.iso --memory much", "give MiB, as 2048"),
+    ("stamp b.iso u.toml -o new --shard 5/4", "there are 4 parts in it: give `1/4` to `4/4`"),
+    // Folders that have nothing in them, and folders in the place of files.
+    ("b.iso --overlay folder -o new.iso", "folder has nothing in it to put in"),
+    ("flash c.iso --to-file folder", "folder is a folder, and an image is written to a file"),
+    ("flash c.iso --to-file no/", "the folder no/ does not exist"),
+    ("b.iso --key k.pub --file l:/etc/l:0644 -o new.iso", "the mode 600, and --allow-secrets"),
     ("two.zip --key k.pub -o new.iso", "found 2 files: a.iso, b.iso"),
 ];
 
@@ -274,6 +359,7 @@ const WRITTEN: &[(&str, &str, &str)] = &[
     ("r.toml", "[[machine]]\ndmi_serial = 'x'", "did you mean `dmi-serial`?"),
     ("r.toml", "hostname = \u{201c}box\u{201d}", "write `hostname = \"box\"`"),
     ("r.toml", "{\n  \"hostname\": \"box\"\n}", "r.toml: it is JSON or Nix, not TOML"),
+    ("r.toml", "{ config, pkgs, ... }:\n{\n}\n", "in Nix is built with `nix build`"),
     ("r.toml", "---\nhostname: box", "r.toml: it is YAML, not TOML"),
     ("r.toml", "hostname: box", "r.toml: it is YAML, not TOML"),
     ("x.toml", "[[users]]\nname = 'a'", "write `[[user]]` for each user"),
@@ -352,6 +438,13 @@ const PUT_IN: &[(&str, &str)] = &[
     ("-k ssh-ed25519 AAAAC3 x@y", "-k 'ssh-ed25519 AAAAC3 x@y'"),
     ("--key ssh-ed25519 AAAAC3", "--key 'ssh-ed25519 AAAAC3'"),
     ("--key k.pub,l.pub", "give --key once for each: did you mean"),
+    ("--key k.pub --dns 1.1.1.1 8.8.8.8", "--dns 1.1.1.1 --dns 8.8.8.8"),
+    ("--key k.pub --karg quiet splash", "--karg quiet --karg splash"),
+    ("--key k.pub --karg=quiet splash", "--karg=quiet --karg splash"),
+    ("--key k.pub --wifi my home", "--wifi 'my home'"),
+    ("--key k.pub --hostname my box", "--hostname takes one value, and `box` stands behind that"),
+    ("--key k.pub --address eth0 10.0.0.1/24", "--address eth0=10.0.0.1/24"),
+    ("--key k.pub --script a.sh b.sh", "--script a.sh --script b.sh"),
     ("-k k.pub,l.pub", "--key k.pub --key l.pub"),
     ("--key gh:alice,gl:bob", "--key gh:alice --key gl:bob"),
     ("--key k.pub --dns 1.1.1.1,8.8.8.8", "--dns 1.1.1.1 --dns 8.8.8.8"),
@@ -371,6 +464,7 @@ const VALUES: &[(&str, &str)] = &[
     ("--key k.pub --address 10.0.0.2/24 --gateway 10.0.0.2", "give the address of the router"),
     ("--key k.pub --address 10.0.0.2/24 --gateway 10.0.0.255", "give the address of the router"),
     ("--key k.pub --address 10.0.0.2/24 --gateway 2001:db8::1", "give an --address of IPv6"),
+    ("--key k.pub --address eth0:10.0.0.2/24", "give it as `eth0=10.0.0.2/24`"),
     ("--key k.pub --address dhcp", "\"dhcp\" is not an address"),
     ("--key k.pub --bond bond0:bond0,eth1", "bond0 is a member of itself"),
     ("--key k.pub --address 10.0.0.2/255.255.255.0", "`10.0.0.2/24`"),
@@ -412,7 +506,6 @@ const NOWHERE: &[&str] = &[
     "netboot b.iso --key k.pub -o no/new",
     "flash c.iso --to-file no/new",
     "demo --dir no/new",
-    "man no/new",
 ];
 
 fn folder() -> Folder {
@@ -423,7 +516,14 @@ fn folder() -> Folder {
     std::fs::create_dir(folder.at("folder")).unwrap();
     folder.run(&["b.iso", "--key", "k.pub", "-o", "c.iso"]).quietly();
     folder.run(&["b.iso", "--key", "k.pub", "--as", "patch", "-o", "p.remaster"]).quietly();
-    let texts: [(&str, &str); 13] = [
+    folder.write("l", pair(2).to_openssh(ssh_key::LineEnding::LF).unwrap().as_bytes());
+    let texts: [(&str, &str); 16] = [
+        ("a.sh", "#!/bin/sh\n"),
+        ("b.sh", "#!/bin/sh\n"),
+        (
+            "hk",
+            "box ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ\n",
+        ),
         (
             "hk.known_hosts",
             "box ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ\n",
@@ -484,15 +584,17 @@ fn answered<'a>(rows: impl IntoIterator<Item = (String, &'a str)>) {
 
 /// The whole command lines that an answer says are meant.
 fn suggestions(err: &str) -> Vec<String> {
-    let meant = err.split("did you mean ").nth(1).unwrap_or_default();
-    let meant = meant.split('?').next().unwrap_or_default();
+    let starts = ["did you mean ", "complete it as ", "give the image first: "];
+    let meant = starts.iter().find_map(|start| err.split(start).nth(1)).unwrap_or_default();
+    let meant = meant.split(['?', '\n']).next().unwrap_or_default();
     let spans = meant.split('`').filter(|span| span.starts_with("remaster "));
     spans.map(str::to_owned).collect()
 }
 
 /// Runs what is suggested, where other programs and servers are out of reach. It may fail, but not by another slip.
 fn check_suggestion(folder: &Folder, line: &str) {
-    let placeholders = [(" KEY", " k.pub"), (" FILE", " new.iso")];
+    let placeholders =
+        [(" KEY.pub", " k.pub"), (" KEY", " k.pub"), (" FILE", " new.iso"), (" IMAGE", " b.iso")];
     let typed =
         placeholders.iter().fold(line.to_owned(), |line, (from, to)| line.replace(from, to));
     let mut shell = std::process::Command::new("/bin/sh");
@@ -501,7 +603,17 @@ fn check_suggestion(folder: &Folder, line: &str) {
     shell.env("REMASTER_MIRROR", "http://127.0.0.1:9").env("XDG_CACHE_HOME", folder.path());
     let ended = shell.current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
     let err = String::from_utf8(ended.stderr).unwrap();
-    let slips = ["did you mean", "` needs ", "has no flag", "one word more", "needs a value"];
+    let slips = [
+        "did you mean",
+        "` needs ",
+        "has no flag",
+        "one word more",
+        "needs a value",
+        "stands behind",
+        "is not a command",
+        "is neither a command",
+        "is called",
+    ];
     assert!(!slips.iter().any(|slip| err.contains(slip)), "suggested: {line}: {err}");
     for new in ["new", "new.iso"] {
         let _ = std::fs::remove_file(folder.at(new));
@@ -652,6 +764,22 @@ fn a_number_that_is_not_taken_is_refused_by_the_true_cause() {
             let is_wrong = value == "0" && ended.err.contains("whole number");
             assert!(!is_wrong && ended.err.contains("hint: "), "{line}{value}: {}", ended.err);
         }
+    }
+}
+
+#[test]
+fn an_overlay_with_nothing_in_it_is_named() {
+    let folder = folder();
+    for command in PUTTING {
+        let of = |flag: &'static str, wanted: bool| if wanted { flag } else { "" };
+        let key = of(" --key k.pub", !command.starts_with("stamp"));
+        let force = of(" --force", command.contains("-o new"));
+        let line = format!("{command}{key} --overlay folder{force}");
+        let ended = folder.run(&line.split(' ').collect::<Vec<_>>());
+        let who = of("ann: ", command.starts_with("stamp"));
+        let words = format!("note: {who}folder has nothing in it to put in\n");
+        assert!(ended.status == 0 && ended.err.contains(&words), "{line}: {}", ended.err);
+        let _ = std::fs::remove_dir_all(folder.at("new"));
     }
 }
 

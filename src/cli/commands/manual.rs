@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
@@ -18,7 +17,7 @@ use crate::cli::{help, printer};
 /// Write the manual pages into a folder
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pages {
-    /// Folder to write to, such as `~/.local/share/man/man1`; it is made if it does not exist
+    /// Folder to write to, such as `~/.local/share/man/man1`; it is made if it does not exist, with those above it
     folder: PathBuf,
 }
 
@@ -31,12 +30,9 @@ pub(super) const NAME: &str = "remaster";
 
 pub(crate) fn pages(args: &Pages, mut command: Command) -> Result<()> {
     command.build();
-    place::check(&args.folder)?;
-    let doing = format!("make the folder {}", args.folder.display());
-    match fs::create_dir(&args.folder) {
-        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made.map_err(Error::io(doing))?,
-    }
+    place::check_new_folders(&args.folder)?;
+    fs::create_dir_all(&args.folder)
+        .map_err(Error::io(format!("make the folder {}", args.folder.display())))?;
     let all = names(&command);
     page(&command, &all, &args.folder)?;
     printer::say(&format!("wrote {} manual pages into {}\n", all.len(), shell_quote(&args.folder)));

@@ -21,6 +21,7 @@ use super::find::{Impostors, PAUSE, SearchScope, listener, read_known_hosts};
 use super::try_image::no_ssh;
 use crate::cli::known_hosts::config_value;
 use crate::cli::shell::shell_quote;
+use crate::cli::slips::is_known_hosts;
 use crate::cli::{base, interrupt, printer};
 
 /// Between two looks whether ssh has ended.
@@ -81,7 +82,7 @@ fn wanted(args: &Args) -> Result<Vec<Known>> {
     if !args.known_hosts.is_empty() {
         return of_name(args);
     }
-    if path.extension().is_some_and(|ending| ending == "known_hosts") && path.is_file() {
+    if is_known_hosts(path) {
         let name = shell_quote(path);
         return Err(Error::Usage {
             what: format!("{name} has host keys, and is not an image"),

@@ -3,7 +3,7 @@
 use clap::{Arg, Command};
 use remaster::error::Error;
 
-use super::typed::{Typed, flag_of, line, takes_the_next};
+use super::typed::{Typed, flag_of, takes_the_next};
 use super::{unknown_flag, usage};
 
 /// What is said of flags in front of a command; none where there are none.
@@ -12,15 +12,16 @@ pub(super) fn explain(program: &Command, words: &[String]) -> Option<Error> {
     let (flags, rest) = words.split_at(start);
     let (path, behind) = rest.split_at_checked(end.checked_sub(start)?)?;
     let meant: Vec<String> = [path, flags, behind].concat();
+    let typed = Typed::new(program, &meant);
     let mut names = flags.iter().filter(|word| word.starts_with('-'));
     if let Some(other) = names.clone().find(|word| find(command, word).is_none()) {
-        return Some(unknown_flag(program, &Typed::new(program, &meant), other));
+        return Some(unknown_flag(program, &typed, other));
     }
     let what = format!(
         "`{}` stands in front of the command, and must stand behind it",
         name_of(names.next()?)
     );
-    Some(usage(what, format!("did you mean `{}`?", line(meant.iter().map(String::as_str)))))
+    Some(usage(what, typed.did_you_mean(meant.iter().map(String::as_str))))
 }
 
 /// The command behind the flags that the words begin with, where it begins, and where it ends.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use remaster::error::Error;
 
-use super::typed::{Typed, line};
+use super::typed::Typed;
 use super::usage;
 
 /// Operands of dd that say how it copies.
@@ -45,5 +45,5 @@ pub(super) fn explain(typed: &Typed<'_>) -> Option<Error> {
     }
     let what = format!("`remaster flash` takes the image and the disk without `{}`", found?);
     let words = ["flash"].into_iter().chain(meant.image).chain(meant.others).chain(meant.disks);
-    Some(usage(what, format!("did you mean `{}`?", line(words))))
+    Some(usage(what, typed.did_you_mean(words)))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{Arg, ArgAction, ArgMatches};
 use remaster::error::Error;
 
-use super::typed::{Typed, line};
+use super::typed::Typed;
 use super::{role::Kind, usage};
 
 /// Flags whose values hold no comma and no blank, but in the names of files that exist, and in keys.
@@ -45,7 +45,7 @@ fn refused(typed: &Typed<'_>, arg: &Arg, word: &str) -> Option<Error> {
         }
     }
     let what = format!("`{word}` is {} values in one word", parts.len());
-    let hint = format!("give {flag} once for each: did you mean `{}`?", line(words));
+    let hint = format!("give {flag} once for each: {}", typed.did_you_mean(words));
     Some(usage(what, hint))
 }
 

@@ -5,12 +5,15 @@ use std::path::Path;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use remaster::bases::Catalog;
 use remaster::error::{Advice, Error};
+use remaster::nearest::typo;
 
+use super::repeated::is_known_hosts;
 use super::role::Kind;
 use super::table::{BELOW, COMMANDS};
-use super::typed::{Typed, line, takes_the_next};
-use super::{closest, usage};
+use super::typed::{Typed, takes_the_next};
+use super::{bases, usage};
 use crate::cli::shell::shell_quote;
 use crate::cli::{diagnostics, help};
 
@@ -68,12 +71,10 @@ pub(super) fn explain(
 fn known_hosts(typed: &Typed<'_>) -> Option<String> {
     let (place, word) = typed.plain_words().next().filter(|_| typed.path == ["find"])?;
     let beside = format!("{word}.known_hosts");
-    let file = [word, &beside]
-        .into_iter()
-        .find(|file| file.ends_with("known_hosts") && Path::new(file).is_file())?;
+    let file = [word, &beside].into_iter().find(|file| is_known_hosts(Path::new(file)))?;
     let mut words: Vec<&str> = typed.words.iter().map(String::as_str).collect();
     words.splice(place..=place, ["--known-hosts", file]);
-    Some(format!("did you mean `{}`?", line(words)))
+    typed.proposal(words).map(|line| format!("did you mean `{line}`?"))
 }
 
 /// A file that is surely not a base, where a base stands alone.
@@ -147,7 +148,9 @@ fn example(typed: &Typed<'_>) -> String {
         // An image alone lacks what is to be put in, too.
         let key = if typed.words.len() == 1 { &["--key", "KEY.pub"][..] } else { &[] };
         let words = typed.words.iter().map(String::as_str).chain(key.iter().copied());
-        return format!("complete it as `{}`", line(words.chain(["-o", "FILE"])));
+        if let Some(line) = typed.proposal(words.chain(["-o", "FILE"])) {
+            return format!("complete it as `{line}`");
+        }
     }
     let page = typed.path.first().and_then(|name| help::page_of(name));
     let examples = page.map_or(&[][..], |page| page.examples);
@@ -155,7 +158,7 @@ fn example(typed: &Typed<'_>) -> String {
     let fits = examples.iter().find(|example| example.starts_with(&format!("{name} ")));
     match fits {
         Some(example) => format!("as in `{example}`; `{name} -h` says more"),
-        None => format!("`{name} -h` shows what it takes"),
+        None => typed.see_help(),
     }
 }
 
@@ -171,14 +174,13 @@ fn listed(all: &[&str]) -> String {
 pub(super) fn command_below(typed: &Typed<'_>, word: &str) -> Error {
     let name = typed.name();
     let names = || typed.command.get_subcommands().map(Command::get_name);
-    let first = || names().find(|below| ["check", "fetch"].contains(below));
     let table = if typed.path == ["help"] { COMMANDS } else { BELOW };
     let known = table.iter().filter(|(words, _)| words.contains(&word));
     let mut known = known.flat_map(|(_, commands)| commands.iter().copied());
     let known = known.find(|below| typed.command.find_subcommand(below).is_some());
-    let meant = match known.or_else(|| closest(word, names())) {
-        Some(close) => Some(with(typed, word, &[close])),
-        None => first().map(|below| with(typed, word, &[below, word])),
+    let meant = match known.or_else(|| typo(word, names())) {
+        Some(close) => with(typed, word, &[close]),
+        None => named_below(typed, word),
     };
     let all: Vec<&str> = names().filter(|below| *below != "help").collect();
     if all.is_empty() {
@@ -193,12 +195,29 @@ pub(super) fn command_below(typed: &Typed<'_>, word: &str) -> Error {
     usage(format!("`{word}` is not a command of `{name}`"), hint)
 }
 
-/// The line with other words in the place of one.
-fn with(typed: &Typed<'_>, word: &str, others: &[&str]) -> String {
+/// The line of the command that works with what a word names: a recipe that is there, or a base.
+fn named_below(typed: &Typed<'_>, word: &str) -> Option<String> {
+    let is_file = || Path::new(word).is_file();
+    let is_base = || Catalog::built_in().is_ok_and(|catalog| catalog.find(word).is_some());
+    match typed.path.as_slice() {
+        ["recipe"] if is_file() || Kind::recognize(word) == Some(Kind::List) => {
+            with(typed, word, &["check", word])
+        }
+        ["base"] => match bases::meant(word) {
+            Some(name) => with(typed, word, &["fetch", &name]),
+            None if is_base() => with(typed, word, &["fetch", word]),
+            None => None,
+        },
+        _ => None,
+    }
+}
+
+/// The line with other words in the place of one; none if it cannot be run.
+fn with(typed: &Typed<'_>, word: &str, others: &[&str]) -> Option<String> {
     let (before, rest) = match typed.words.iter().position(|other| other == word) {
         Some(place) => typed.words.split_at(place),
         None => (typed.words, &[][..]),
     };
     let behind = rest.iter().skip(1).map(String::as_str);
-    line(before.iter().map(String::as_str).chain(others.iter().copied()).chain(behind))
+    typed.proposal(before.iter().map(String::as_str).chain(others.iter().copied()).chain(behind))
 }

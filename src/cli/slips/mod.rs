@@ -1,5 +1,6 @@
 //! Slips: what was typed and cannot be meant, and what is meant instead. Messages suggest; nothing is run that was not typed.
 
+mod bases;
 mod before_command;
 mod dash;
 mod dd;
@@ -7,7 +8,9 @@ mod files;
 mod lists;
 mod makings;
 mod missing;
+mod nearly;
 mod not_a_path;
+mod repeated;
 mod role;
 mod table;
 mod to_flash;
@@ -21,19 +24,19 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
 use remaster::bases::name_of;
 use remaster::error::{Error, KeyOf};
-use remaster::nearest::nearest;
+use remaster::nearest::typo;
 use remaster::recipe::Recipe;
 use remaster::run_files::RunFiles;
 
 use super::help::Length;
 use super::settings;
+use super::shell::shell_quote;
 pub(super) use makings::is_descriptor;
+use nearly::{closest_flag, declined};
+pub(super) use repeated::is_known_hosts;
 use role::Kind;
 use table::{COMMANDS, FLAGS, FOLLOWED, IN_RECIPES, OF_USERS};
-use typed::{Typed, flag_of, line};
-
-/// Letters that a name may differ in from what was typed for it.
-const CLOSE: usize = 2;
+use typed::{Typed, flag_of};
 
 fn usage(what: String, hint: String) -> Error {
     Error::Recipe { what, hint: hint.into() }
@@ -82,10 +85,12 @@ pub(super) fn check(
     dash::check(&typed, below)?;
     let meant = values::value_behind(&typed).or_else(|| dd::explain(&typed));
     let meant = meant.or_else(|| lists::explain(&typed, below));
-    let meant = meant.or_else(|| mistyped_command(&typed));
-    if let Some(meant) = meant.or_else(|| unquoted_key(&typed)) {
+    let meant = meant.or_else(|| unquoted_key(&typed));
+    let meant = meant.or_else(|| repeated::check(&typed));
+    if let Some(meant) = meant.or_else(|| mistyped_command(&typed)) {
         return Err(meant);
     }
+    bases::check(&typed.path, typed.command, below)?;
     role::check(&typed, below)
 }
 
@@ -137,8 +142,9 @@ pub(super) fn explain(program: &Command, words: &[String], refused: &clap::Error
         return values::explain(&typed, refused);
     }
     let meant = dash::check_words(&typed).or_else(|| values::value_behind(&typed));
-    let meant = meant.or_else(|| mistyped_command(&typed));
     let meant = meant.or_else(|| unquoted_key(&typed));
+    let meant = meant.or_else(|| repeated::explain(&typed));
+    let meant = meant.or_else(|| mistyped_command(&typed));
     if let Some(meant) = meant.or_else(|| one_hyphen(&typed)) {
         return Some(meant);
     }
@@ -171,27 +177,32 @@ fn mistyped_command(typed: &Typed<'_>) -> Option<Error> {
     if is_path || name_of(Path::new(word)).is_some() || Kind::recognize(word).is_some() {
         return None;
     }
+    let what = format!("`{word}` is neither a command nor a file");
+    if let Some(name) = bases::meant(word) {
+        return Some(usage(what, bases::hint(&name)));
+    }
     let line_with = |command: &str| {
         let rest = typed.words.iter().enumerate().filter(|(other, _)| *other != place);
-        let rest =
-            rest.filter_map(|(_, other)| if word == "dd" { operand(other) } else { Some(other) });
+        let rest = rest.map(|(_, other)| other.as_str());
+        let rest = rest.filter_map(|other| if word == "dd" { operand(other) } else { Some(other) });
         let command = command.split(' ').filter(|word| !word.is_empty());
-        format!("`{}`", line(command.chain(rest)))
+        typed.proposal(command.chain(rest)).map(|line| format!("`{line}`"))
     };
     let known = COMMANDS.iter().find(|(words, _)| words.contains(&word));
-    let meant: Vec<String> = match known {
-        Some((_, commands)) => commands.iter().map(|command| line_with(command)).collect(),
-        None => closest(word, typed.command.get_subcommands().map(Command::get_name))
-            .map(line_with)
-            .into_iter()
-            .collect(),
+    let close = || typo(word, typed.command.get_subcommands().map(Command::get_name));
+    let commands: Vec<&str> = match known {
+        Some((_, commands)) => commands.to_vec(),
+        None => close().into_iter().collect(),
     };
-    let hint = if meant.is_empty() {
-        "`remaster -h` lists the commands".to_owned()
-    } else {
-        format!("did you mean {}?", meant.join(" or "))
+    let lines: Vec<String> = commands.iter().filter_map(|command| line_with(command)).collect();
+    let hint = match commands.first() {
+        _ if !lines.is_empty() => format!("did you mean {}?", lines.join(" or ")),
+        Some(command) if !command.is_empty() => {
+            format!("did you mean `{command}`? `remaster {command} -h` shows what it takes")
+        }
+        _ => "`remaster -h` lists the commands".to_owned(),
     };
-    Some(usage(format!("`{word}` is neither a command nor a file"), hint))
+    Some(usage(what, hint))
 }
 
 /// What an operand of dd names: `if=FILE` and `of=FILE`; the others are about how it copies.
@@ -200,22 +211,6 @@ fn operand(word: &str) -> Option<&str> {
         Some(("if" | "of", file)) => Some(file),
         Some((name, _)) if !name.starts_with('-') => None,
         _ => Some(word),
-    }
-}
-
-/// The name that differs least from a word, if it differs little.
-fn closest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let most = CLOSE.min(word.chars().count() / 2);
-    nearest(word, names, |_| most)
-}
-
-/// The flag that is meant: one with that word in its name, if it is the only one, or the one that differs least.
-fn meant_flag<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
-    let has_word = |name: &&str| name.split('-').any(|part| part == word);
-    let mut with_word = names.iter().copied().filter(has_word);
-    match (with_word.next(), with_word.next()) {
-        (Some(only), None) => Some(only),
-        _ => closest(word, names.iter().copied()),
     }
 }
 
@@ -237,19 +232,29 @@ fn value_of(flag: &Arg) -> String {
 fn unknown_flag(program: &Command, typed: &Typed<'_>, word: &str) -> Error {
     let name = word.split('=').next().unwrap_or_default();
     let long = name.trim_start_matches('-');
-    let command = typed.command;
-    let known = FLAGS
-        .iter()
-        .find(|flag| flag.typed.contains(&name) && flag_of(command, flag.needs).is_some());
-    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let known = || table::flag(typed.command, name, value_typed(typed, word));
+    let shown = typed.command.get_arguments().filter(|arg| !arg.is_hide_set());
     let longs: Vec<&str> = shown.filter_map(Arg::get_long).collect();
-    let close = || meant_flag(long, &longs).filter(|_| name.starts_with("--"));
-    let hint = known
+    let is_long = name.starts_with("--");
+    let close = || closest_flag(long, &longs).map(|close| format!("did you mean `--{close}`?"));
+    let hint = known()
         .map(|flag| flag.answer.to_owned())
+        .or_else(|| declined(typed.command, long).filter(|_| is_long))
         .or_else(|| elsewhere(program, typed, name))
-        .or_else(|| close().map(|close| format!("did you mean `--{close}`?")))
+        .or_else(|| close().filter(|_| is_long))
         .unwrap_or_else(|| format!("`{} --help` lists its flags", typed.name()));
     usage(format!("`{}` has no flag `{name}`", typed.name()), hint)
+}
+
+/// The value of a flag that is not known: what stands behind `=`, or the next word.
+fn value_typed<'a>(typed: &Typed<'a>, word: &str) -> &'a str {
+    let name = word.split('=').next().unwrap_or_default();
+    let is_it = |typed: &&String| typed.split('=').next() == Some(name);
+    let mut words = typed.words.iter().skip_while(|word| !is_it(word));
+    match words.next().and_then(|found| found.split_once('=')) {
+        Some((_, value)) => value,
+        None => words.next().map_or("", String::as_str),
+    }
 }
 
 /// What is meant by a key that is not known: recipes, users files and flags have one table.
@@ -348,11 +353,8 @@ fn unquoted_key(typed: &Typed<'_>) -> Option<Error> {
     let whole = parts.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let before = typed.words.iter().take(place).map(String::as_str);
     let after = typed.words.iter().skip(rest).map(String::as_str);
-    let meant = line(before.chain([whole.as_str()]).chain(after));
-    Some(usage(
-        "a public key without quotes is several words".to_owned(),
-        format!("did you mean `{meant}`?"),
-    ))
+    let meant = typed.did_you_mean(before.chain([whole.as_str()]).chain(after));
+    Some(usage("a public key without quotes is several words".to_owned(), meant))
 }
 
 /// How the types of public keys begin.
@@ -374,7 +376,7 @@ fn one_hyphen(typed: &Typed<'_>) -> Option<Error> {
     let words = typed.words.iter().enumerate();
     let words = words.map(|(at, word)| if at == place { meant.as_str() } else { word.as_str() });
     let what = format!("`{word}` has one hyphen, and is read as flags of one letter");
-    Some(usage(what, format!("did you mean `{}`?", line(words))))
+    Some(usage(what, typed.did_you_mean(words)))
 }
 
 /// A word behind all that a command takes.
@@ -409,14 +411,22 @@ fn one_word_more(typed: &Typed<'_>, place: usize, word: &str) -> Error {
     if let Some(meant) = key_first(typed, place, word) {
         return meant;
     }
+    if kind == Some(Kind::List) {
+        let word = shell_quote(Path::new(word));
+        let what = format!("{word} is a users file or a recipe, and stands alone");
+        let hint = format!(
+            "`remaster stamp BASE {word} -o DIR` makes an image for each user, `--recipe {word}` takes a recipe"
+        );
+        return usage(what, hint);
+    }
     if typed.has(&["output"]) {
-        return usage(what, "give one base, and the image to write to -o".to_owned());
+        return usage(what, one_base());
     }
     let key = if typed.has(&["key", "recipe"]) { &[][..] } else { &["--key", "KEY"] };
     let rest = typed.words.iter().enumerate().filter(|(other, _)| *other != place);
     let rest = rest.map(|(_, word)| word.as_str());
-    let meant = line(rest.chain(key.iter().copied()).chain(["-o", word]));
-    usage(what, format!("did you mean `{meant}`?"))
+    let meant = typed.proposal(rest.chain(key.iter().copied()).chain(["-o", word]));
+    usage(what, meant.map_or_else(one_base, |line| format!("did you mean `{line}`?")))
 }
 
 /// The line with a flag in front of the word too many: that of the output, or of what an image is compared with.
@@ -433,7 +443,11 @@ fn with_flag(typed: &Typed<'_>, place: usize, kind: Option<Kind>) -> Option<Stri
         return None;
     }
     words.insert(place, if is_compared { "--against" } else { "-o" });
-    Some(format!("did you mean `{}`?", line(words)))
+    typed.proposal(words).map(|line| format!("did you mean `{line}`?"))
+}
+
+fn one_base() -> String {
+    "give one base, and the image to write to -o".to_owned()
 }
 
 /// `remaster KEY BASE`.
@@ -446,6 +460,6 @@ fn key_first(typed: &Typed<'_>, place: usize, word: &str) -> Option<Error> {
     let rest = rest.map(|(_, word)| word.as_str());
     let output = if typed.has(&["output"]) { &[][..] } else { &["-o", "FILE"] };
     let words = [word, "--key", key].into_iter().chain(rest).chain(output.iter().copied());
-    let hint = format!("did you mean `{}`?", line(words));
+    let hint = typed.did_you_mean(words);
     Some(usage(format!("{key} is a public key, and the base comes first"), hint))
 }

@@ -12,7 +12,7 @@ use remaster::formats::patch_file::PatchFile;
 use remaster::image::file_type::{FileType, HEAD};
 use remaster::keys;
 
-use super::typed::{Typed, flag_of, line, takes_the_next};
+use super::typed::{Typed, flag_of, takes_the_next};
 use super::{to_flash, usage};
 use crate::cli::shell::shell_quote;
 
@@ -105,7 +105,7 @@ fn of_name(word: &str) -> Option<Kind> {
 }
 
 /// Whether a node has the name of disks that are not there now, as `sdc`.
-fn is_disk_name(path: &Path) -> bool {
+pub(super) fn is_disk_name(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     ["sd", "hd", "vd", "xvd", "nvme", "mmcblk"].iter().any(|start| name.starts_with(start))
 }
@@ -132,6 +132,7 @@ pub(super) fn check(typed: &Typed<'_>, matches: &ArgMatches) -> Result<(), Error
             return Err(swapped(typed, one, other));
         }
     }
+    no_image(typed, &arguments)?;
     arguments.iter().filter(|one| one.is_odd()).try_for_each(|one| lone(typed, one))?;
     check_output(typed, matches)
 }
@@ -168,7 +169,35 @@ fn swapped(typed: &Typed<'_>, one: &Argument, other: &Argument) -> Error {
         other.word,
         one.role.name()
     );
-    usage(what, format!("did you mean `{}`?", line(words)))
+    usage(what, typed.did_you_mean(words))
+}
+
+/// Refuses a disk as the image of `flash` where nothing is named to write to: it is meant to be written to. A disc is read.
+fn no_image(typed: &Typed<'_>, arguments: &[Argument]) -> Result<(), Error> {
+    let of = |id: &'static str| arguments.iter().find(move |one| one.id == id);
+    let Some(disk) = of("image").filter(|one| one.kind == Some(Kind::Disk)) else { return Ok(()) };
+    if typed.path != ["flash"] || of("devices").is_some() || typed.has(&["to_file"]) {
+        return Ok(());
+    }
+    if is_disc(Path::new(&disk.word)) {
+        return Ok(());
+    }
+    let rest = typed.words.iter().map(String::as_str).filter(|word| *word != disk.word);
+    let (flash, rest): (Vec<&str>, Vec<&str>) = rest.partition(|word| *word == "flash");
+    let words = flash.into_iter().chain(["IMAGE"]).chain(rest).chain([disk.word.as_str()]);
+    let what = format!("{} is a disk, and the image is missing", disk.word);
+    let hint = match typed.proposal(words) {
+        Some(line) => format!("give the image first: `{line}`"),
+        None => "give the image first: `remaster flash IMAGE /dev/sdX`".to_owned(),
+    };
+    Err(usage(what, hint))
+}
+
+/// Whether a path is a drive of optical discs, which nothing is flashed to.
+fn is_disc(path: &Path) -> bool {
+    let node = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = node.file_name().unwrap_or_default().to_string_lossy();
+    ["sr", "cdrom", "dvd"].iter().any(|start| name.starts_with(start))
 }
 
 /// What is wrong with one argument alone. What is not an image is reported by what reads it, and so is a list or key that
@@ -203,6 +232,9 @@ pub(super) fn one_key_each(typed: &Typed<'_>, word: &str) -> String {
             "`remaster BASE --key {word} -o FILE` makes one image; a users file says which key each user has"
         );
     }
+    if typed.has(&["remove_key"]) {
+        return "give it to --key to put it in, or to --remove-key to take it out".to_owned();
+    }
     let is_key = |other: &str| {
         other == word || !other.starts_with('-') && Kind::recognize(other) == Some(Kind::Key)
     };
@@ -221,7 +253,7 @@ pub(super) fn one_key_each(typed: &Typed<'_>, word: &str) -> String {
             words.push(other);
         }
     }
-    format!("every key has a --key of its own: did you mean `{}`?", line(words))
+    format!("every key has a --key of its own: {}", typed.did_you_mean(words))
 }
 
 /// Whether a command wants a users file, and is given a base and keys only.

@@ -3,7 +3,7 @@
 
 use clap::{Arg, Command};
 
-use super::typed::{Typed, flag_of, line, takes_the_next};
+use super::typed::{Typed, flag_of, takes_the_next};
 
 /// A flag as it was typed.
 struct Given<'a> {
@@ -26,7 +26,8 @@ struct Meant {
 pub(super) fn hint(typed: &Typed<'_>, skipped: Option<usize>, disk: Option<&str>) -> String {
     let Meant { mut words, left_out } = meant(typed, skipped, disk);
     words.extend(disk.map(str::to_owned));
-    let line = line(["flash"].into_iter().chain(words.iter().map(String::as_str)));
+    let line = typed.proposal(["flash"].into_iter().chain(words.iter().map(String::as_str)));
+    let Some(line) = line else { return "`remaster flash -h` shows what it takes".to_owned() };
     if left_out.is_empty() {
         return format!("did you mean `{line}`?");
     }

@@ -8,6 +8,7 @@ use crate::cli::shell::shell_quote;
 
 /// The words behind the name of the program.
 pub(super) struct Typed<'a> {
+    pub(super) program: &'a Command,
     pub(super) words: &'a [String],
     /// Places of those that are neither flags nor values of flags, nor commands.
     pub(super) plain: Vec<usize>,
@@ -18,7 +19,8 @@ pub(super) struct Typed<'a> {
 
 impl<'a> Typed<'a> {
     pub(super) fn new(program: &'a Command, words: &'a [String]) -> Self {
-        let mut found = Self { words, plain: Vec::new(), command: program, path: Vec::new() };
+        let (plain, path) = (Vec::new(), Vec::new());
+        let mut found = Self { program, words, plain, command: program, path };
         let mut words = words.iter().enumerate();
         let mut only_plain = false;
         while let Some((place, word)) = words.next() {
@@ -83,6 +85,48 @@ impl<'a> Typed<'a> {
         self.plain.iter().filter_map(|place| Some((*place, self.words.get(*place)?.as_str())))
     }
 
+    /// The flag behind whose value a word stands, with nothing but plain words between, as it was typed; and the place of
+    /// that value.
+    pub(super) fn behind_value(&self, place: usize) -> Option<(&'a str, &'a Arg, usize)> {
+        let mut value = place.checked_sub(1)?;
+        while self.plain.contains(&value) {
+            value = value.checked_sub(1)?;
+        }
+        let word = self.words.get(value)?;
+        if let Some((name, _)) = word.split_once('=').filter(|(name, _)| name.starts_with('-')) {
+            return Some((name, self.flag(name)?, value));
+        }
+        let (name, flag) = self.before(value).filter(|(_, flag)| takes_the_next(flag))?;
+        Some((name, flag, value))
+    }
+
+    /// A command line of these words, as it is typed in a shell; none if the parser would refuse it: nothing is proposed
+    /// that cannot be run.
+    pub(super) fn proposal<'w>(&self, words: impl IntoIterator<Item = &'w str>) -> Option<String> {
+        let words: Vec<&str> = words.into_iter().collect();
+        self.refusal(&words).is_none().then(|| line(words))
+    }
+
+    /// What the parser has against a command line of these words.
+    pub(super) fn refusal(&self, words: &[&str]) -> Option<clap::Error> {
+        let all = ["remaster"].into_iter().chain(words.iter().copied());
+        let parsed = self.program.clone().try_get_matches_from(all);
+        // Who asks for a help text is answered with it.
+        parsed.err().filter(clap::Error::use_stderr)
+    }
+
+    /// What asks whether that is meant; without a proposal, what leads on.
+    pub(super) fn did_you_mean<'w>(&self, words: impl IntoIterator<Item = &'w str>) -> String {
+        self.proposal(words)
+            .map_or_else(|| self.see_help(), |line| format!("did you mean `{line}`?"))
+    }
+
+    /// Where it stands what the command takes.
+    pub(super) fn see_help(&self) -> String {
+        let name = self.name();
+        format!("`{} -h` shows what it takes", name.trim_end_matches(" help"))
+    }
+
     /// What the command is called in messages.
     pub(super) fn name(&self) -> String {
         let mut name = "remaster".to_owned();
@@ -108,7 +152,7 @@ pub(super) fn takes_the_next(flag: &Arg) -> bool {
 }
 
 /// A command line, as it is typed in a shell.
-pub(super) fn line<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+fn line<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let mut text = "remaster".to_owned();
     for word in words {
         // Those in capitals stand for what is to be given.

@@ -20,21 +20,22 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
         return Some(no_text(typed));
     }
     let flag = one(ContextKind::InvalidArg)?;
-    let help = format!("`{} --help` shows what it takes", typed.name());
+    let help = || format!("`{} --help` shows what it takes", typed.name());
     let value = one(ContextKind::InvalidValue).unwrap_or_default();
     match refused.kind() {
         ErrorKind::InvalidValue | ErrorKind::ValueValidation if value.is_empty() => {
-            Some(usage(format!("{flag} needs a value"), allowed(refused).unwrap_or(help)))
+            Some(usage(format!("{flag} needs a value"), allowed(refused).unwrap_or_else(help)))
         }
         ErrorKind::InvalidValue => {
-            let hint = allowed(refused).unwrap_or(help);
+            let hint = allowed(refused).unwrap_or_else(help);
             Some(usage(format!("{flag} does not take `{value}`"), hint))
         }
         ErrorKind::ValueValidation => {
             let why = std::error::Error::source(refused)
                 .map(|source| why(source, value))
                 .unwrap_or_default();
-            Some(usage(format!("{flag} does not take `{value}`{why}"), help))
+            let hint = in_units(flag, value).unwrap_or_else(help);
+            Some(usage(format!("{flag} does not take `{value}`{why}"), hint))
         }
         ErrorKind::TooManyValues => Some(usage(
             format!("{flag} takes no value, and `{value}` is given"),
@@ -56,6 +57,45 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
         }
         _ => None,
     }
+}
+
+/// What a number counts, by what stands for it in help texts: what it is called, an example, and how many of it other units
+/// are, by their letters.
+const UNITS: &[(&str, &str, &str, &[(&str, u64)])] = &[
+    (
+        "<SECONDS>",
+        "seconds",
+        "600",
+        &[("s", 1), ("sec", 1), ("m", 60), ("min", 60), ("h", 3600), ("d", 86_400)],
+    ),
+    (
+        "<MIB>",
+        "MiB",
+        "2048",
+        &[("m", 1), ("mb", 1), ("mib", 1), ("g", 1024), ("gb", 1024), ("gib", 1024)],
+    ),
+];
+
+/// How a value is written that has a unit or is a word, where a number of one unit is wanted; and the part of a batch.
+fn in_units(flag: &str, value: &str) -> Option<String> {
+    if flag.starts_with("--shard ") {
+        let of = value.split_once('/')?.1.parse::<u64>().ok().filter(|of| *of > 0)?;
+        return Some(format!("there are {of} parts in it: give `1/{of}` to `{of}/{of}`"));
+    }
+    let (_, unit, example, others) = UNITS.iter().find(|(name, ..)| flag.ends_with(name))?;
+    if value.parse::<i128>().is_ok() {
+        return None;
+    }
+    let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, letters) = value.split_at_checked(end)?;
+    let letters = letters.trim().to_lowercase();
+    let one = others.iter().find(|(other, _)| *other == letters).map(|(_, one)| *one);
+    let whole =
+        number.parse::<u64>().ok().zip(one).and_then(|(number, one)| number.checked_mul(one));
+    Some(match whole {
+        Some(whole) => format!("give {unit}, as {whole}"),
+        None => format!("give {unit}, as {example}"),
+    })
 }
 
 /// A word that says yes or no, and how it is written behind `=`.

@@ -145,7 +145,16 @@ fn secrets(
             let what = format!(
                 "/{path} is a private key ({format}) that others could read (mode {mode:04o})"
             );
-            return Err(asked.fault(what, "give it the mode 600"));
+            // Of one that needs more than its mode, all is said at once.
+            let hint = if allowed || is_host_key(path) {
+                "give it the mode 600".to_owned()
+            } else {
+                let allow = setting!(allow_secrets);
+                format!(
+                    "leave it out; if it is meant to be there, give it the mode 600, and {allow}"
+                )
+            };
+            return Err(asked.fault(what, hint));
         }
         if !allowed && !is_host_key(path) {
             let what = format!("/{path} is a private key ({format})");

@@ -55,7 +55,7 @@ impl Files {
         refuse_what_says_nothing(recipe)?;
         let mut overlay = OverlayTree::default();
         let mut findings = Findings::default();
-        overlays(recipe, &mut overlay)?;
+        overlays(recipe, &mut overlay, &mut findings.notes)?;
         programs::gather(recipe, &mut overlay, &mut findings)?;
         authorized::set_right(recipe, &mut overlay, &mut findings.notes)?;
         overlay.finish();
@@ -70,7 +70,8 @@ impl Files {
         }
         programs::services(recipe, asked, &mut units);
         check_apart(&overlay, &units)?;
-        if overlay.is_empty() && stores.is_empty() && units.members().next().is_none() {
+        let is_empty = overlay.is_empty() && stores.is_empty() && units.members().next().is_none();
+        if is_empty && findings.notes.is_empty() {
             return Ok(None);
         }
         let large = overlay.size() > LARGEST_IN_INITRD;
@@ -219,10 +220,13 @@ fn has_files(recipe: &Recipe) -> bool {
     !file.is_empty() || programs.iter().any(|paths| !paths.is_empty())
 }
 
-fn overlays(recipe: &Recipe, overlay: &mut OverlayTree) -> Result<()> {
+/// Lays all overlays. One with nothing in it is refused if nothing else is asked for, and gets a note otherwise.
+fn overlays(recipe: &Recipe, overlay: &mut OverlayTree, notes: &mut Vec<String>) -> Result<()> {
+    let is_alone = recipe.edits().iter().all(|name| name == "overlay");
     for (index, path) in recipe.overlay.iter().enumerate() {
         let asked = ArgRef { recipe, name: "overlay", index };
         let about = path.metadata().map_err(Error::io(format!("read {}", path.display())))?;
+        let before = overlay.len();
         if about.is_dir() {
             folder::add(asked, path, overlay)?;
         } else if about.is_file() {
@@ -231,8 +235,17 @@ fn overlays(recipe: &Recipe, overlay: &mut OverlayTree) -> Result<()> {
             let what = format!("{} is neither a folder nor a file", path.display());
             return Err(asked.fault(what, "give a folder or a tar archive"));
         }
+        if overlay.len() == before {
+            notes.push(format!("{} has nothing in it to put in", path.display()));
+        }
     }
-    Ok(())
+    match notes.first().filter(|_| is_alone && overlay.is_empty()) {
+        Some(note) => Err(Error::Usage {
+            what: note.clone(),
+            hint: "put files into it, as they are to be in the live system, or leave it out".into(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn packed(overlay: &OverlayTree) -> Result<Attached> {

@@ -227,6 +227,10 @@ impl OverlayTree {
         Some(found.join("/"))
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -131,7 +131,8 @@ fn prefix_of_mask(text: &str) -> Option<u32> {
 /// Reads `[IFACE|MAC=]ADDRESS/PREFIX`.
 pub(super) fn address(text: &str) -> Result<(Link, Subnet), Fault> {
     let (link, text) = of_link(text)?;
-    let Some((address, prefix)) = text.split_once('/') else {
+    let Some((address, prefix)) = text.split_once('/').filter(|_| behind_colon(text).is_none())
+    else {
         machine(text)?;
         let wide = if text.contains(':') { 64 } else { 24 };
         return fault(
@@ -198,9 +199,23 @@ pub(super) fn once(before: &[IpAddr], address: IpAddr) -> Result<IpAddr, Fault> 
     Ok(address)
 }
 
+/// What is meant by an interface and an address with a colon between.
+fn behind_colon(text: &str) -> Option<String> {
+    let (link, rest) = text.split_once(':')?;
+    let address = rest.split('/').next().unwrap_or_default();
+    let is_pair = address.parse::<IpAddr>().is_ok() && interface(link).is_ok();
+    is_pair.then(|| format!("{link}={rest}"))
+}
+
 /// The address of one machine.
 fn machine(text: &str) -> Result<IpAddr, Fault> {
     let Ok(address) = text.parse::<IpAddr>() else {
+        if let Some(meant) = behind_colon(text) {
+            return fault(
+                format!("{text:?} is not an address"),
+                format!("`=` stands behind an interface: give it as `{meant}`"),
+            );
+        }
         return fault(
             format!("{text:?} is not an address"),
             "give IPv4 or IPv6, as `192.168.1.1` or `2001:db8::1`",

@@ -151,13 +151,17 @@ impl Args {
         Ok(())
     }
 
-    /// Looks for the disks before a base is fetched by its name, which takes long.
+    /// Looks for the disks before a base is fetched by its name, which takes long; and for those that are called by one word
+    /// before any base is read.
     fn check_disks(&self, to: &TargetArgs) -> Result<()> {
-        if to.is_file() || name_of(&self.image).is_none() {
+        let is_named = name_of(&self.image).is_some();
+        let is_word = |path: &Path| path.components().count() == 1 && !path.exists();
+        if to.is_file() {
             return Ok(());
         }
         let system = System::default();
-        to.disks.devices.iter().try_for_each(|path| system.find(path).map(drop))
+        let mut asked = to.disks.devices.iter().filter(|path| is_named || is_word(path));
+        asked.try_for_each(|path| system.find(path).map(drop))
     }
 }
 
@@ -184,6 +188,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
 fn prepare_and_write(args: &Args, files: &mut RunFiles) -> Result<Failed> {
     args.check()?;
     let to = &args.to.with_defaults()?;
+    to.check_files()?;
     args.check_disks(to)?;
     match (&args.patch, args.edit.is_given()) {
         (Some(patch), false) => return apply_and_write(args, to, patch, files),
@@ -199,7 +204,7 @@ fn prepare_and_write(args: &Args, files: &mut RunFiles) -> Result<Failed> {
             });
         }
     }
-    let (path, source, fits) = args.source.open_image(&args.image, || to.check_files(), files)?;
+    let (path, source, fits) = args.source.open_image(&args.image, || Ok(()), files)?;
     let size = source.size();
     let is_input = is_input(&path);
     let read = if is_input { behind_input() } else { vec![path] };
@@ -235,7 +240,6 @@ fn behind_input() -> Vec<PathBuf> {
 fn stamp_and_write(args: &Args, to: &TargetArgs, files: &mut RunFiles) -> Result<Failed> {
     let (recipe, customization) = args.edit.gather(files)?;
     let free = || {
-        to.check_files()?;
         let (wanted, beside) = places(args, &customization, to);
         let place = |path: &Path| known_hosts::place(path, wanted.is_some());
         KnownHosts::check_free(&customization, wanted, beside.as_deref(), place)
@@ -286,7 +290,7 @@ fn apply_and_write(
     files: &mut RunFiles,
 ) -> Result<Failed> {
     let patch = apply::read(patch)?;
-    let file = base::open(&args.image, &args.source, || to.check_files())?;
+    let file = base::open(&args.image, &args.source, || Ok(()))?;
     base::take_down(file.path(), files)?;
     let image = apply::applied(&patch, &file, &hashing(args))?;
     write_outgoing(image.outgoing(), &file, (false, None), to)

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Result};
+use remaster::output::file::{Output, OverwritePolicy};
 use remaster::place;
 use remaster::target::ExpectedSize;
+
+use crate::cli::destination::of_flag;
 
 /// Where an image is written to and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -146,14 +149,24 @@ impl TargetArgs {
 
     /// Refuses paths that cannot be those of files, before anything is fetched for them.
     pub(crate) fn check_files(&self) -> Result<()> {
-        let files = self.disks.devices.iter().filter(|_| self.is_file());
-        files.into_iter().try_for_each(|path| place::check(path))
+        let mut files = self.disks.devices.iter().filter(|_| self.is_file());
+        files.try_for_each(|path| {
+            // What else is there is judged where it is opened.
+            if !path.is_dir() && path.file_name().is_some() && !ends_in_slash(path) {
+                return place::check(path);
+            }
+            Output::of_image(path, OverwritePolicy::Replace).map(drop).map_err(of_flag("--to-file"))
+        })
     }
 
     /// Whether the targets are files.
     pub(crate) fn is_file(&self) -> bool {
         self.file
     }
+}
+
+fn ends_in_slash(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
 impl Disks {
