@@ -27,7 +27,7 @@ fn is_near_in_parts(word: &str, name: &str) -> bool {
     let (own, other): (Vec<&str>, Vec<&str>) =
         (word.split('-').collect(), name.split('-').collect());
     let is_near = |own: &str, other: &str| {
-        own == other || nearest(own, [other], |_| allowed(own).min(allowed(other))).is_some()
+        own == other || nearest(own, [other], |_| allowed(other)).is_some()
     };
     own.len() == 1
         || own.len() != other.len()

@@ -597,6 +597,7 @@ fn check_suggestion(folder: &Folder, line: &str) {
         [(" KEY.pub", " k.pub"), (" KEY", " k.pub"), (" FILE", " new.iso"), (" IMAGE", " b.iso")];
     let typed =
         placeholders.iter().fold(line.to_owned(), |line, (from, to)| line.replace(from, to));
+    let typed = typed.replace("remaster ssh ", "remaster ssh --timeout 1 ");
     let mut shell = std::process::Command::new("/bin/sh");
     shell.args(["-c", &typed.replacen("remaster", "\"$REMASTER\"", 1)]);
     shell.env("REMASTER", env!("CARGO_BIN_EXE_remaster")).env("PATH", "");
@@ -615,7 +616,7 @@ fn check_suggestion(folder: &Folder, line: &str) {
         "is called",
     ];
     assert!(!slips.iter().any(|slip| err.contains(slip)), "suggested: {line}: {err}");
-    for new in ["new", "new.iso"] {
+    for new in ["new", "new.iso", "next.iso"] {
         let _ = std::fs::remove_file(folder.at(new));
         let _ = std::fs::remove_dir_all(folder.at(new));
     }

@@ -38,7 +38,7 @@ pub(super) fn meant(word: &str) -> Option<String> {
         return None;
     }
     let word = word.to_lowercase();
-    let parts = parts(word.strip_suffix(".iso").unwrap_or(&word))?;
+    let parts = parts(&word)?;
     let bases = catalog.bases();
     let newest = bases.iter().rev().map(version).find(|version| is_number(version))?;
     let wanted = parts.channel.unwrap_or(newest);

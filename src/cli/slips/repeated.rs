@@ -211,7 +211,10 @@ fn is_in_order(typed: &Typed<'_>, groups: &[Group<'_>]) -> bool {
     let mut places = typed.command.get_arguments().filter(|arg| arg.is_positional());
     places.all(|arg| {
         let Some((_, word)) = left.next() else { return true };
-        let role = ROLES.iter().find(|(id, _)| arg.get_id() == *id).map(|(_, role)| *role);
+        // What is reset is an image, or a disk with one.
+        let is_any = typed.command.get_name() == "reset";
+        let role = ROLES.iter().find(|(id, _)| arg.get_id() == *id && !is_any);
+        let role = role.map(|(_, role)| *role);
         role.is_none() || Kind::recognize(word).is_none_or(|kind| Some(kind) == role)
     })
 }

@@ -33,7 +33,7 @@ pub(super) fn flag(command: &Command, name: &str, value: &str) -> Option<&'stati
     FLAGS.iter().find(|flag| is_typed(flag) && has(flag.needs))
 }
 
-pub(super) const FLAGS: &[Flag] = &[
+pub(super) static FLAGS: &[Flag] = &[
     flag_row(
         &["--format json", "--output json", "-o json", "--print json"],
         "json",

@@ -203,7 +203,8 @@ pub(super) fn once(before: &[IpAddr], address: IpAddr) -> Result<IpAddr, Fault> 
 fn behind_colon(text: &str) -> Option<String> {
     let (link, rest) = text.split_once(':')?;
     let address = rest.split('/').next().unwrap_or_default();
-    let is_pair = address.parse::<IpAddr>().is_ok() && interface(link).is_ok();
+    let is_whole = text.split('/').next().unwrap_or_default().parse::<IpAddr>().is_ok();
+    let is_pair = !is_whole && address.parse::<IpAddr>().is_ok() && interface(link).is_ok();
     is_pair.then(|| format!("{link}={rest}"))
 }
 
