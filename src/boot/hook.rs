@@ -6,7 +6,7 @@ use crate::boot::scripted;
 use crate::boot::stage_one::Initrd;
 use crate::boot::stage_one::StageOne;
 use crate::error::{Error, Result};
-use crate::formats::newc::{self, Member};
+use crate::formats::newc::{self, Kind, Member};
 use crate::recipe::edits::{Attached, Edits, Purpose};
 
 /// Where the payload is in the initrd, and what the hook runs there.
@@ -86,6 +86,13 @@ pub(super) fn text(images: &[(Purpose, String)]) -> String {
 /// The line that puts the programs of a store on the PATH.
 pub(super) fn programs(number: usize) -> String {
     format!("programs {number} \"$1\"\n")
+}
+
+/// Whether this is a hook that does so.
+pub(crate) fn is_with_programs(member: &Member) -> bool {
+    let Kind::File(bytes) = &member.kind else { return false };
+    let is_call = |line: &str| line.starts_with("programs ") && line.ends_with(" \"$1\"");
+    member.path == SCRIPT && String::from_utf8_lossy(bytes).lines().any(is_call)
 }
 
 /// Runs the hook after all mounts of the root and before NixOS's activation.

@@ -50,12 +50,19 @@ impl OutputArgs {
     pub(crate) fn destination(self, path: &Path, base: &ImageFile) -> Result<Destination> {
         match Destination::open(path, base, self.existing())? {
             Destination::File(output) => Ok(Destination::File(self.with_sync_option(output))),
-            Destination::Pipe if self.no_sync => Err(Error::Usage {
-                what: "--no-sync is about a file, and the output goes to a pipe".into(),
-                hint: "leave it out".into(),
-            }),
-            Destination::Pipe => Ok(Destination::Pipe),
+            Destination::Pipe => self.check_pipe().map(|()| Destination::Pipe),
         }
+    }
+
+    /// Refuses what is about a file where the output goes to a pipe.
+    pub(crate) fn check_pipe(self) -> Result<()> {
+        if !self.no_sync {
+            return Ok(());
+        }
+        Err(Error::Usage {
+            what: "--no-sync is about a file, and the output goes to a pipe".into(),
+            hint: "leave it out".into(),
+        })
     }
 
     /// The place of a file beside the output, such as a manifest or `known_hosts`: who does not wait for the output does
@@ -76,7 +83,7 @@ impl OutputArgs {
     /// Better to refuse before a base is fetched than after.
     pub(crate) fn check_free(self, path: &Path) -> Result<()> {
         if path == Path::new("-") {
-            return Ok(());
+            return self.check_pipe();
         }
         Output::of_image(path, self.existing()).map(drop).map_err(of_output)
     }

@@ -55,7 +55,9 @@ pub(crate) fn tree_edits(
     for note in look_up(&edits, Err("whose store is in the initrd"))? {
         printer::note(&note);
     }
-    let gone = injected_facts::removed(Some(&tree.injected_facts()), &edits, no_key)?;
+    let before = tree.injected_facts();
+    let gone = injected_facts::removed(Some(&before), &edits, no_key)?;
+    injected_facts::opened(Some(&before), &edits).iter().for_each(|line| printer::note(line));
     Ok((edits, gone))
 }
 
@@ -68,6 +70,8 @@ pub(crate) struct StampJob<'a> {
     made: PlannedImage,
     /// What was put in before and goes.
     gone: Vec<Fact>,
+    /// Logins that open, a line each.
+    opened: Vec<String>,
     /// Whether all else stays that was put in before.
     adds: bool,
     /// Whether the file itself is changed.
@@ -109,8 +113,11 @@ impl<'a> StampJob<'a> {
         let made = customization.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
         let made = made.map_err(|fault| file.at_fault(fault))?;
         base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
-        let gone = injected_facts::removed(base.injected_facts()?.as_ref(), made.edits(), no_key)?;
-        Ok(Self { file, recipe, customization, base, made, gone, adds: false, in_place: false })
+        let before = base.injected_facts()?;
+        let gone = injected_facts::removed(before.as_ref(), made.edits(), no_key)?;
+        let opened = injected_facts::opened(before.as_ref(), made.edits());
+        let (adds, in_place) = (false, false);
+        Ok(Self { file, recipe, customization, base, made, gone, opened, adds, in_place })
     }
 
     /// The same where the file itself is changed; `adds`: what was put in before stays, but for what goes by its name.
@@ -123,11 +130,17 @@ impl<'a> StampJob<'a> {
         &self.gone
     }
 
+    /// Whether an image that is stamped already has all that is decided on, and nothing else.
+    pub(crate) fn changes_nothing(&self) -> Result<bool> {
+        self.base.is_as_in(&self.made).map_err(|fault| self.file.at_fault(fault))
+    }
+
     /// The image that is decided on.
     pub(crate) fn planned(&self) -> &PlannedImage {
         &self.made
     }
 
+    /// What goes, and logins that open.
     fn taken_out(&self) -> Vec<String> {
         let told = |fact: &Fact| {
             if injected_facts::is_ssh_login(fact) {
@@ -138,7 +151,10 @@ impl<'a> StampJob<'a> {
             format!("{fact} is taken out")
         };
         let of_fact = |fact: &Fact| record_gone(fact).unwrap_or_else(|| told(fact));
-        if self.adds { self.gone.iter().map(of_fact).collect() } else { taken_out(&self.gone) }
+        let mut lines =
+            if self.adds { self.gone.iter().map(of_fact).collect() } else { taken_out(&self.gone) };
+        lines.extend(self.opened.iter().cloned());
+        lines
     }
 
     /// What there is and what would be done to it.

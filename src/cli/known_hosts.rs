@@ -6,7 +6,9 @@ use std::path::Path;
 use remaster::error::{Error, Result};
 use remaster::live::{Customization, HostKeys};
 use remaster::output::file::{FileAccess, Output, OverwritePolicy, StagedFile};
+use remaster::recipe::edits::Edits;
 use remaster::run_files::RunFiles;
+use remaster::stamp::injected_facts::InjectedFacts;
 use serde_json::{Value, json};
 
 use super::destination::of_flag;
@@ -15,11 +17,14 @@ use super::printer::EVENTS;
 use crate::cli::shell::shell_quote;
 
 /// The public halves of the host keys of one image, and the file for them.
+#[derive(Clone)]
 pub(super) struct KnownHosts {
     /// Those of all machines that the image is for.
     all: Vec<HostKeys>,
     /// None if there is no place for one.
     file: Option<Output>,
+    /// Whether somebody can log in over ssh to what these keys are of.
+    lets_in: bool,
 }
 
 impl KnownHosts {
@@ -45,7 +50,13 @@ impl KnownHosts {
         }
         let file = wanted.map(Path::to_owned).or(own);
         let file = file.map(|path| place(&path)).transpose().map_err(of_flag("--known-hosts"))?;
-        Ok(Some(Self { all, file }))
+        Ok(Some(Self { all, file, lets_in: true }))
+    }
+
+    /// The same for an image with these edits, which may let nobody in.
+    #[must_use]
+    pub(super) fn of_edits(self, edits: &Edits) -> Self {
+        Self { lets_in: InjectedFacts::from_edits(edits).lets_in(), ..self }
     }
 
     /// Refuses a place for the file that is taken, before a base is fetched.
@@ -91,7 +102,7 @@ impl KnownHosts {
         }
     }
 
-    /// Fingerprints and the ready command; without a file, the lines for one.
+    /// Fingerprints, and the ready command where somebody can log in; without a file, the lines for one.
     pub(super) fn summary(&self) -> String {
         let mut text = String::new();
         for keys in &self.all {
@@ -106,6 +117,9 @@ impl KnownHosts {
             Some(_) => writeln!(text, "wrote {}", shell_quote(path)),
             None => write!(text, "put into a file known_hosts:\n{}", self.text()),
         };
+        if !self.lets_in {
+            return text;
+        }
         let (alias, shown) = (self.alias(), shell_quote(path));
         let _ = writeln!(text, "once booted: remaster ssh {alias} --known-hosts {shown}");
         let _ = writeln!(text, "or: {}", command(path, alias, "ADDRESS"));
@@ -114,7 +128,7 @@ impl KnownHosts {
 
     /// How the booted machine is found and logged in to, from any folder.
     pub(super) fn next(&self) -> Option<String> {
-        let path = self.file.as_ref()?.path();
+        let path = self.file.as_ref().filter(|_| self.lets_in)?.path();
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let (alias, path) = (self.alias(), shell_quote(&path));
         Some(format!("`remaster ssh {alias} --known-hosts {path}` finds it and logs in"))

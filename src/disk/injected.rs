@@ -59,7 +59,7 @@ pub fn stamped<I: ReadAt>(image: &I, raw: &DiskSurvey) -> Result<Option<Stamped>
     check_stamp_intact(image, &undo)?;
     let root = members(&fs)?;
     let (folder, attached) = (Folder::below("/boot"), Vec::new());
-    Ok(Some(Stamped { folder, undo, undo_at: None, root, attached }))
+    Ok(Some(Stamped { folder, undo, undo_at: None, root, attached, on_path: false }))
 }
 
 /// An image that something else has written to since cannot be undone.

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::boot::folder::Folder;
-use crate::boot::hook::ROOT;
+use crate::boot::hook::{self, ROOT};
 use crate::error::{Advice, Error, Result};
 use crate::formats::Says;
 use crate::formats::newc::{self, Kind, Member, Next};
@@ -34,6 +34,8 @@ pub struct Stamped {
     pub root: Vec<Member>,
     /// The squashfs files beside them: their paths and where they are.
     pub attached: Vec<(String, ByteRange)>,
+    /// Whether the programs of a store are put on the PATH.
+    pub on_path: bool,
 }
 
 impl Stamped {
@@ -43,14 +45,14 @@ impl Stamped {
         let undo_at = place(tree, &folder.undo())?;
         let undo = undo_at_place(image, undo_at)?;
         check_stamp_intact(image, &undo)?;
-        let root = match tree.file(&folder.payload()) {
+        let (root, on_path) = match tree.file(&folder.payload()) {
             Some(_) => root_of(&read(image, tree, &folder.payload(), LARGEST_PAYLOAD)?)?,
-            None => Vec::new(),
+            None => (Vec::new(), false),
         };
         let attached = folder.all_attached(tree.paths()).into_iter();
         let attached = attached.map(|path| Ok((path.to_owned(), place(tree, path)?)));
         let attached = attached.collect::<Result<_>>()?;
-        Ok(Some(Self { folder, undo, undo_at: Some(undo_at), root, attached }))
+        Ok(Some(Self { folder, undo, undo_at: Some(undo_at), root, attached, on_path }))
     }
 
     /// The text of the `authorized_keys` file of a user's home, if one was put in.
@@ -105,8 +107,9 @@ pub(crate) fn has_stamped_bytes<I: ReadAt>(image: &I, undo: &Undo) -> Result<boo
     Ok(<[u8; 32]>::from(digest.finalize()) == undo.stamped_digest)
 }
 
-fn root_of(payload: &[u8]) -> Result<Vec<Member>> {
-    let mut root = Vec::new();
+/// What a payload has for the root, and whether it puts programs on the PATH.
+fn root_of(payload: &[u8]) -> Result<(Vec<Member>, bool)> {
+    let (mut root, mut on_path) = (Vec::new(), false);
     let fault = |fault: std::io::Error| {
         Error::malformed("the payload archive", 0, fault.to_string(), "a newc archive")
     };
@@ -116,12 +119,13 @@ fn root_of(payload: &[u8]) -> Result<Vec<Member>> {
         |_| true,
         |member| {
             let path = member.path.strip_prefix(ROOT).and_then(|path| path.strip_prefix('/'));
+            on_path |= hook::is_with_programs(&member);
             root.extend(path.map(|path| Member { path: path.to_owned(), ..member.clone() }));
             Next::Continue
         },
     )
     .map_err(fault)?;
-    Ok(root)
+    Ok((root, on_path))
 }
 
 /// An image as a base to edit: what was stamped before is taken off again.

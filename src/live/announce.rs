@@ -12,12 +12,16 @@ use crate::recipe::{Recipe, setting};
 const PRINTS: &str = "etc/remaster/announce";
 
 /// The digest of the recipe, which is announced where there are none.
-const DIGEST: &str = "etc/remaster/recipe-digest";
+pub(crate) const DIGEST: &str = "etc/remaster/recipe-digest";
 
 /// What announces it, and the setting that asks for it.
 pub(super) const SCRIPT: &str = "etc/remaster/announce.sh";
 
-const NAME: &str = "remaster-announce.service";
+/// The files beside the unit.
+pub(super) const FILES: [&str; 3] = [PRINTS, DIGEST, SCRIPT];
+
+/// The unit that starts it.
+pub(super) const NAME: &str = "remaster-announce.service";
 
 /// Whether it is announced.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -12,6 +12,9 @@ const ISSUE: &str = "etc/issue.d/remaster.issue";
 /// What shows them.
 pub(super) const SCRIPT: &str = "etc/remaster/greeting";
 
+/// The files beside the unit.
+pub(super) const FILES: [&str; 2] = [ISSUE, SCRIPT];
+
 /// Every address of the machine and every host key, as soon as they are there. Consoles of a stock
 /// installer log in by themselves and show the greeting once only, so what is new is reported there by
 /// `wall`, too.
@@ -57,7 +60,7 @@ ExecStart=/bin/sh /etc/remaster/greeting
 Restart=on-failure
 ";
 
-const NAME: &str = "remaster-greeting.service";
+pub(super) const NAME: &str = "remaster-greeting.service";
 
 /// The greeting, if there is one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,9 +69,9 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// There is one wherever ssh is of use, if nothing else was said.
-    pub(super) fn gather(recipe: &Recipe) -> Self {
-        let ssh = recipe.names_key() || recipe.names_host_key();
+    /// There is one wherever ssh is of use, if nothing else was said; `has_host_key`: the image has one already.
+    pub(super) fn gather(recipe: &Recipe, has_host_key: bool) -> Self {
+        let ssh = recipe.names_key() || recipe.names_host_key() || has_host_key;
         Self { wanted: recipe.greeting.unwrap_or(ssh) }
     }
 
@@ -94,7 +97,7 @@ mod tests {
 
     fn members(recipe: &Recipe) -> usize {
         let mut edits = Edits::default();
-        Greeting::gather(recipe).apply(None, &mut edits);
+        Greeting::gather(recipe, false).apply(None, &mut edits);
         edits.root.members().filter(|member| member.path.contains("greeting")).count()
     }
 

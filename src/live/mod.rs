@@ -24,6 +24,7 @@ mod serial;
 mod sshd;
 mod system;
 mod wifi;
+mod written;
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -44,6 +45,7 @@ use self::password::{Passwords, RequestedPasswords};
 use self::seed::Seed;
 use self::sshd::Sshd;
 
+pub(crate) use announce::DIGEST as ANNOUNCED_DIGEST;
 pub use carried::{Carried, is_host_key};
 pub(crate) use credential::check_beside as check_beside_credential;
 pub use exposed::note_on_key;
@@ -54,7 +56,9 @@ pub use input::{Input, KeyFetcher, Secret};
 pub(crate) use input::{Untyped, unasked};
 pub use lookup::look_up;
 pub use machines::{is_of_machines, on_some_machine};
+pub(crate) use password::users as users_with_passwords;
 pub use readback::{greets, settings, takes_keys_only, wifi_names};
+pub use written::written;
 
 use machines::{Machines, Part};
 use network::Network;
@@ -165,7 +169,7 @@ impl CustomizationTemplate {
             passwords: None,
             requested,
             seed,
-            greeting: Greeting::gather(recipe),
+            greeting: Greeting::gather(recipe, !before.is_empty()),
             announce: Announce::gather(recipe),
             boot: kernel_args::gather(recipe)?,
             files: Files::gather(recipe)?,

@@ -20,7 +20,10 @@ const USERS: [&str; 2] = ["root", "nixos"];
 const METHODS: [&str; 7] = ["$y$", "$gy$", "$7$", "$6$", "$2b$", "$2y$", "$2a$"];
 
 /// Where hashes stand.
-const SHADOW: &str = "etc/shadow";
+pub(super) const SHADOW: &str = "etc/shadow";
+
+/// What stands behind a hash: no password gets too old.
+const AGE: &str = ":1::::::";
 
 /// Bytes of a password that `crypt(5)` takes at most.
 const LONGEST: usize = 511;
@@ -118,6 +121,29 @@ fn taken_over(user: &str, password: &str, before: &[Member]) -> Option<Secret> {
     verified.is_ok().then(|| Secret::new(hash))
 }
 
+/// The users whose passwords are good for something, with the hashes: by the same judgement as of a recipe's. What locks
+/// a password is no hash.
+pub(crate) fn users(root: &[&Member]) -> Vec<(&'static str, String)> {
+    let shadow = root.iter().find(|member| member.path == SHADOW);
+    let Some(Kind::File(bytes)) = shadow.map(|member| &member.kind) else { return Vec::new() };
+    let text = String::from_utf8_lossy(bytes);
+    let hash = |user: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(user)?.strip_prefix(':'))?;
+        line.split(':').next().filter(|hash| checked_hash(hash).is_ok()).map(str::to_owned)
+    };
+    USERS.into_iter().filter_map(|user| Some((user, hash(user)?))).collect()
+}
+
+/// Whether this is what [`Passwords::apply`] writes.
+pub(super) fn is_as_written(text: &str) -> bool {
+    let is_line = |(line, user): (&str, &str)| {
+        let rest = line.strip_prefix(user).and_then(|rest| rest.strip_prefix(':'));
+        let hash = rest.and_then(|rest| rest.strip_suffix(AGE));
+        hash.is_some_and(|hash| hash.is_empty() || checked_hash(hash).is_ok())
+    };
+    text.lines().count() == USERS.len() && text.lines().zip(USERS).all(is_line)
+}
+
 /// Random, so that two images with one password do not look alike.
 fn random_salt() -> [u8; 16] {
     let mut salt = [0; 16];
@@ -131,7 +157,7 @@ impl Passwords {
         let mut text = String::new();
         for (user, hash) in USERS.iter().zip(&self.0) {
             let hash = hash.as_ref().map(Secret::reveal).unwrap_or_default();
-            text.extend([user, ":", hash, ":1::::::\n"]);
+            text.extend([user, ":", hash, AGE, "\n"]);
         }
         edits.root.file(SHADOW, 0o640, text);
     }

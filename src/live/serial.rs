@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::recipe::edits::{Boot, Edits};
 
-const NAME: &str = "remaster-serial.service";
+pub(super) const NAME: &str = "remaster-serial.service";
 
 /// Puts the unit in, if there are such ports.
 pub(super) fn apply(boot: &Boot, edits: &mut Edits) {

@@ -1,7 +1,7 @@
 //! sshd without passwords, although NixOS's `sshd_config` is a link into the store.
 
 use crate::recipe::Recipe;
-use crate::recipe::edits::Edits;
+use crate::recipe::edits::{self, Edits};
 
 /// Our settings, and behind them NixOS's own: the first value wins (`sshd_config(5)`), and what
 /// `Include` does not find is left out, so that keys let in and passwords do not in any case.
@@ -33,6 +33,11 @@ const UNITS: [&str; 5] = [
     "sshd-unix-local@.service",
     "sshd-unix-export@.service",
 ];
+
+/// The paths of the drop-ins.
+pub(super) fn drop_ins() -> Vec<String> {
+    UNITS.iter().map(|unit| format!("{}/{unit}.d/remaster.conf", edits::UNITS)).collect()
+}
 
 /// Whether passwords let in over ssh.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -63,6 +63,13 @@ pub(super) fn names(text: &str) -> Vec<String> {
     text.lines().filter_map(name).collect()
 }
 
+/// The paths of the profiles of networks that were read back.
+pub(super) fn profiles(text: &str) -> Vec<String> {
+    let numbered = (1_u32..).zip(text.lines());
+    let known = numbered.filter(|(_, digits)| hex::bytes(digits).is_some());
+    known.map(|(number, _)| profile_path(&name_of(number))).collect()
+}
+
 /// What the network of a number is called.
 fn name_of(number: u32) -> String {
     if number == 1 { "wifi".to_owned() } else { format!("wifi-{number}") }

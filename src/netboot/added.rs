@@ -102,6 +102,8 @@ pub(crate) struct EarlierAdditions {
     pub root: Vec<Member>,
     /// The squashfs files: their paths in the initrd and where they are.
     pub attached: Vec<(String, ByteRange)>,
+    /// Whether the programs of a store are put on the PATH.
+    pub on_path: bool,
 }
 
 impl EarlierAdditions {
@@ -120,6 +122,7 @@ impl EarlierAdditions {
             if is_attached(&member.path) {
                 places.push((format!("/{}", member.path), at));
             }
+            found.on_path |= hook::is_with_programs(&member);
             if member.path.starts_with(hook::ROOT) {
                 left = left.and_then(|left| left.checked_sub(at.size()));
                 found.root.extend(in_root(member).filter(|_| left.is_some()));
@@ -127,7 +130,8 @@ impl EarlierAdditions {
             if left.is_some() { Next::Continue } else { Next::Stop }
         };
         let stream = BufReader::new(Scratch::new(image, added));
-        newc::read_placed(stream, LARGEST_PAYLOAD, |path| path.starts_with(hook::ROOT), each)
+        let is_read = |path: &str| path.starts_with(hook::ROOT) || path == hook::SCRIPT;
+        newc::read_placed(stream, LARGEST_PAYLOAD, is_read, each)
             .map_err(|fault| broken(fault.to_string()))?;
         if left.is_none() {
             let expected = format!("at most {LARGEST_PAYLOAD} bytes");

@@ -229,7 +229,9 @@ impl<'f> Tree<&'f ImageFile> {
     /// tells who put them there.
     pub fn injected_facts(&self) -> InjectedFacts {
         let arguments = self.entries().flat_map(Entry::words);
-        InjectedFacts::from_tree(&self.image, &self.found.root, &self.found.attached, arguments)
+        let found = &self.found;
+        InjectedFacts::from_tree(&self.image, &found.root, &found.attached, arguments)
+            .with_path(found.on_path)
     }
 
     /// What the initrd stands in.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{OFlags, RenameFlags};
+use rustix::fs::{Access, AtFlags, OFlags, RenameFlags};
 
 pub use super::fill::CopyMethod;
 use super::fill::{Fill, fill, fill_and_sync};
@@ -89,7 +89,7 @@ impl Output {
     fn at(path: &Path, existing: OverwritePolicy) -> Result<Self> {
         place::check_place(path)?;
         let (path, folder) = (path.to_owned(), place::folder_of(path));
-        fs::metadata(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
+        check_open(&folder).map_err(Error::io(format!("write into {}", folder.display())))?;
         Ok(Self { path, folder, existing, synced: true })
     }
 
@@ -238,6 +238,13 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Whether new names can be made in a folder: better known before the work, and in a dry run, than after.
+fn check_open(folder: &Path) -> io::Result<()> {
+    fs::metadata(folder)?;
+    let (wanted, as_now) = (Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+    Ok(rustix::fs::accessat(rustix::fs::CWD, folder, wanted, as_now)?)
 }
 
 /// Opens a folder whose names are to be brought to the disk, before anything is written there.

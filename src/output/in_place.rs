@@ -103,8 +103,19 @@ impl InPlaceEdit {
         journal::open(&self.path)?.map(|source| self.finish(&source)).transpose()
     }
 
+    /// Refuses a folder that takes no journal.
+    ///
+    /// # Errors
+    /// That, and a journal that is there.
+    pub fn check_place(&self) -> Result<()> {
+        Output::of_bytes(&journal::path_beside(&self.path), OverwritePolicy::Refuse).map(drop)
+    }
+
     /// Closes the file to everyone but its owner.
-    fn keep_from_others(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn keep_from_others(&self) -> Result<()> {
         access::close(&self.file, &self.path.display().to_string())
     }
 

@@ -266,8 +266,8 @@ impl BaseImage<&ImageFile> {
 pub enum Original<B> {
     /// That of an ISO, also on a disk whose reset was interrupted.
     Iso(OriginalImage<B>),
-    /// That of a disk image.
-    Disk(PatchedImage<B>),
+    /// That of a disk image, and bytes of the stamped one.
+    Disk(PatchedImage<B>, u64),
 }
 
 impl<B: ReadAt> Original<B> {
@@ -281,14 +281,22 @@ impl<B: ReadAt> Original<B> {
             return Ok(OriginalImage::open(image)?.map(Self::Iso));
         }
         let base = in_disk::DiskBase::open(image)?;
-        Ok(base.stamped.is_some().then_some(Self::Disk(base.image)))
+        Ok(base.stamped.map(|stamped| Self::Disk(base.image, stamped.undo.stamped_size)))
+    }
+
+    /// Bytes of the stamped image: behind them there is nothing of it.
+    pub fn stamped_size(&self) -> u64 {
+        match self {
+            Self::Iso(below) => below.stamped_size,
+            Self::Disk(_, stamped_size) => *stamped_size,
+        }
     }
 
     /// The original.
     pub fn image(&self) -> &PatchedImage<B> {
         match self {
             Self::Iso(below) => &below.image,
-            Self::Disk(image) => image,
+            Self::Disk(image, _) => image,
         }
     }
 
@@ -301,7 +309,7 @@ impl<B: ReadAt> Original<B> {
     pub(crate) fn into_image(self) -> PatchedImage<B> {
         match self {
             Self::Iso(below) => below.image,
-            Self::Disk(image) => image,
+            Self::Disk(image, _) => image,
         }
     }
 
@@ -309,7 +317,7 @@ impl<B: ReadAt> Original<B> {
     pub fn sha256(&self) -> Option<Digest> {
         match self {
             Self::Iso(below) => below.sha256.map(Digest),
-            Self::Disk(_) => None,
+            Self::Disk(..) => None,
         }
     }
 }

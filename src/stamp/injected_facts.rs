@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::boot::config::Config;
-use crate::boot::entry_args::added_ports;
+use crate::boot::entry_args::{added_ports, is_selected};
 use crate::boot::folder::{Folder, MANIFEST, SIGNATURE};
 use crate::boot::kernel_args;
 use crate::boot::menu::Started;
@@ -17,9 +17,10 @@ use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
 use crate::iso::attached;
 use crate::iso::injected::IsoBase;
+use crate::iso::survey::Survey;
 use crate::keys::{KEY_FILES, Login, Logins};
 use crate::live;
-use crate::recipe::edits::{Boot, Edits};
+use crate::recipe::edits::{Boot, Edits, InjectMethod, Purpose, Spanned};
 use crate::recipe::{DIGESTS, OF_RECORDS, SIGN};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::key_files::KeyFiles;
@@ -57,6 +58,14 @@ const SSH_LOGIN: &str = "ssh login";
 /// The names of passwords among facts.
 const PASSWORDS: [&str; 2] = ["root-password", "nixos-password"];
 
+/// Whether the programs of stores are on the PATH, and whether loaders with menus of their own get what is put in.
+const PATH: &str = "path";
+const MERGE_INITRD: &str = "merge-initrd";
+
+/// Kernel arguments that came and that went, among facts.
+const KARG: &str = "karg";
+const KARG_DELETE: &str = "karg-delete";
+
 /// The name of a serial port among facts.
 const SERIAL: &str = "serial";
 
@@ -74,25 +83,6 @@ const ONCE: [&str; 12] = [
     "default-entry",
     "label",
     "name",
-];
-
-/// Where files of settings are that go by the names of their settings.
-const OF_SETTINGS: [&str; 6] = [
-    "etc/remaster/",
-    "etc/ssh/ssh_host_",
-    "etc/shadow",
-    "etc/localtime",
-    "opt/remaster/when-online",
-    "etc/profiles/per-user/",
-];
-
-/// Folders in which files of settings stand beside others, and have our name.
-const AMONG_OTHERS: [&str; 5] = [
-    "etc/systemd/system.control/",
-    "etc/NetworkManager/",
-    "etc/ssh/",
-    "etc/issue.d/",
-    "etc/modprobe.d/",
 ];
 
 /// Something that was put in, as `hostname` and `box`.
@@ -129,6 +119,13 @@ impl fmt::Display for Fact {
     }
 }
 
+/// An argument that came or went, and in which entries of the menus.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Argument {
+    text: String,
+    entries: BTreeSet<usize>,
+}
+
 /// All that was put into an image, or is to be.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct InjectedFacts {
@@ -138,6 +135,12 @@ pub struct InjectedFacts {
     ports: Vec<String>,
     /// Those of the manifest.
     records: Vec<Fact>,
+    /// The facts of arguments of an image, with their entries.
+    arguments: BTreeMap<Fact, Argument>,
+    /// The entries of the menus of the base.
+    entries: Vec<Entry>,
+    /// The entries that arguments are asked for; all if empty.
+    chosen: Vec<Spanned<String>>,
     /// Whether one of the keys lets somebody in to a shell.
     has_login_key: bool,
     /// Whether files or arguments are there as a recipe makes them for keys, and for host keys.
@@ -154,7 +157,11 @@ impl InjectedFacts {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
         let arguments = arguments(&now.configs);
         let mut found =
-            Self::from_tree(base.image.base(), &stamped.root, &stamped.attached, arguments);
+            Self::from_tree(base.image.base(), &stamped.root, &stamped.attached, arguments)
+                .with_path(stamped.on_path);
+        if is_merged(base, &base.survey, now) {
+            found.add(MERGE_INITRD, "true");
+        }
         let label = now.volume.identifier();
         if label != base.survey.volume.identifier() {
             found.add("label", label);
@@ -191,6 +198,15 @@ impl InjectedFacts {
         found
     }
 
+    /// The same of a live system that has the programs of stores on its PATH, or not.
+    #[must_use]
+    pub(crate) fn with_path(mut self, on_path: bool) -> Self {
+        if on_path {
+            self.add(PATH, "true");
+        }
+        self
+    }
+
     /// The same without what squashfs files are known by.
     fn from_parts<'a>(
         root: impl Iterator<Item = &'a Member> + Clone,
@@ -206,8 +222,12 @@ impl InjectedFacts {
             greets: live::greets(&root),
             ..Self::default()
         };
+        let written = live::written(&root);
         for member in &root {
-            found.add_member(member);
+            found.add_member(member, &written);
+        }
+        for (user, _) in live::users_with_passwords(&root) {
+            found.add(&format!("{user}-password"), "");
         }
         found.add_logins(&keys.with_carried(&carried).logins());
         for (name, value) in live::settings(&root) {
@@ -228,7 +248,14 @@ impl InjectedFacts {
         let mut found = Self::from_parts(edits.root.members(), files, asked.chain(keys));
         for attached in &edits.attached {
             found.add(ATTACHED, &*attached.id);
+            if attached.purpose == (Purpose::Store { on_path: true }) {
+                found.add(PATH, "true");
+            }
         }
+        if edits.way == InjectMethod::MergeInitrd {
+            found.add(MERGE_INITRD, "true");
+        }
+        found.chosen.clone_from(&edits.boot.entries);
         let Boot {
             delete,
             replace,
@@ -242,16 +269,16 @@ impl InjectedFacts {
             credentials: _,
         } = &edits.boot;
         for argument in add {
-            found.add("karg", redacted(&argument.value));
+            found.add(KARG, redacted(&argument.value));
         }
         for argument in delete {
-            found.add("karg-delete", redacted(&argument.value));
+            found.add(KARG_DELETE, redacted(&argument.value));
         }
         for replacement in replace.iter().map(|asked| &asked.value) {
             let with = |value: &str| redacted(&format!("{}={value}", replacement.key));
-            found.add("karg", redacted(&replacement.argument()));
+            found.add(KARG, redacted(&replacement.argument()));
             let old = replacement.old.as_deref();
-            found.add("karg-delete", old.map_or_else(|| replacement.key.clone(), with));
+            found.add(KARG_DELETE, old.map_or_else(|| replacement.key.clone(), with));
         }
         for port in serial {
             found.add(SERIAL, port.asked());
@@ -355,19 +382,16 @@ impl InjectedFacts {
         self.all.insert(Fact { name: name.to_owned(), value }, String::new());
     }
 
-    fn add_member(&mut self, member: &Member) {
+    /// A file is a fact, unless it is among those that settings of a recipe wrote: then the setting is.
+    fn add_member(&mut self, member: &Member, written: &BTreeSet<String>) {
         let path = member.path.as_str();
         match &member.kind {
-            Kind::File(text) if is_host_key(path) => {
-                self.add_host_key(text);
-            }
-            Kind::File(text) if path == "etc/shadow" => self.add_passwords(text),
+            Kind::Directory => {}
+            Kind::File(text) if is_host_key(path) && self.add_host_key(text) => {}
             // Files of keys that a recipe makes show as the keys.
             _ if self.has_keys && KEY_FILES.iter().any(|file| file.path == path) => {}
-            Kind::File(_) | Kind::Symlink(_) if !is_of_settings(path) => {
-                self.add(FILE, format!("/{path}"));
-            }
-            _ => {}
+            Kind::File(_) | Kind::Symlink(_) if written.contains(path) => {}
+            Kind::File(_) | Kind::Symlink(_) => self.add(FILE, format!("/{path}")),
         }
     }
 
@@ -391,22 +415,12 @@ impl InjectedFacts {
         }
     }
 
-    fn add_host_key(&mut self, text: &[u8]) {
+    /// Adds a public host key, if it is one.
+    fn add_host_key(&mut self, text: &[u8]) -> bool {
         let text = String::from_utf8_lossy(text);
-        if let Ok(key) = ssh_key::PublicKey::from_openssh(&text) {
-            self.add(HOST_KEY, key.fingerprint(ssh_key::HashAlg::Sha256).to_string());
-        }
-    }
-
-    fn add_passwords(&mut self, text: &[u8]) {
-        for line in String::from_utf8_lossy(text).lines() {
-            let mut fields = line.split(':');
-            if let (Some(user), Some(hash)) = (fields.next(), fields.next())
-                && !hash.is_empty()
-            {
-                self.add(&format!("{user}-password"), "");
-            }
-        }
+        let Ok(key) = ssh_key::PublicKey::from_openssh(&text) else { return false };
+        self.add(HOST_KEY, key.fingerprint(ssh_key::HashAlg::Sha256).to_string());
+        true
     }
 
     fn add_menus(&mut self, old: &[Config], new: &[Config]) {
@@ -448,14 +462,53 @@ impl InjectedFacts {
                 || (serial && text.starts_with("console="))
                 || !keys_of(text).is_empty()
         };
-        for (old, new) in entries(old).zip(entries(new)) {
-            for text in only(new, old).filter(|text| !is_named(text)) {
-                self.add("karg", redacted(text));
-            }
-            for text in only(old, new).filter(|text| !is_named(text)) {
-                self.add("karg-delete", redacted(text));
+        let mut found: BTreeMap<(&str, String), BTreeSet<usize>> = BTreeMap::new();
+        for (number, (old, new)) in entries(old).zip(entries(new)).enumerate() {
+            let came = only(new, old).map(|text| (KARG, text));
+            let went = only(old, new).map(|text| (KARG_DELETE, text));
+            for (name, text) in came.chain(went).filter(|(_, text)| !is_named(text)) {
+                found.entry((name, redacted(text))).or_default().insert(number);
             }
         }
+        self.entries = entries(old).cloned().collect();
+        for ((name, text), all) in found {
+            // An entry that has it, or has not, whatever was asked for does not count.
+            let is_so = |entry: &Entry| entry.words().any(|word| redacted(word) == text);
+            let is_elsewhere = entries(new).any(|entry| is_so(entry) != (name == KARG));
+            let value = if is_elsewhere { self.of_entries(&text, &all) } else { text.clone() };
+            let fact = Fact { name: name.to_owned(), value };
+            self.add(&fact.name, fact.value.clone());
+            self.arguments.insert(fact, Argument { text, entries: all });
+        }
+    }
+
+    /// An argument of some entries: of how many, and the shortest of their names.
+    fn of_entries(&self, text: &str, numbers: &BTreeSet<usize>) -> String {
+        let called = |number: &usize| {
+            let entry = self.entries.get(*number)?;
+            Some(entry.label.as_ref().map_or_else(|| entry.path(), |label| label.text.clone()))
+        };
+        let names: BTreeSet<String> = numbers.iter().filter_map(called).collect();
+        let shortest = names.iter().min_by_key(|name| name.len()).map_or("", String::as_str);
+        let others = if names.len() > 1 { ", …" } else { "" };
+        let (some, all) = (numbers.len(), self.entries.len());
+        format!("{text} in {some} of {all} entries ({shortest}{others})")
+    }
+
+    /// An argument of this without the entries for which it is given again; none if it is for all of them.
+    fn lost(&self, fact: &Fact, now: &Self) -> Option<Fact> {
+        let Some(argument) = self.arguments.get(fact) else { return Some(fact.clone()) };
+        let bare = Fact { value: argument.text.clone(), ..fact.clone() };
+        if !now.covers(&bare) {
+            return Some(fact.clone());
+        }
+        let boot = Boot { entries: now.chosen.clone(), ..Boot::default() };
+        let is_lost = |number: &&usize| {
+            self.entries.get(**number).is_some_and(|entry| !is_selected(entry, &boot))
+        };
+        let lost: BTreeSet<usize> = argument.entries.iter().filter(is_lost).copied().collect();
+        let value = self.of_entries(&argument.text, &lost);
+        (!lost.is_empty()).then(|| Fact { value, ..fact.clone() })
     }
 
     fn has_named(&self, name: &str) -> bool {
@@ -482,7 +535,7 @@ impl InjectedFacts {
         let key = fact.value.split('=').next().unwrap_or_default();
         let taken_out = Fact { value: key.to_owned(), ..fact.clone() };
         self.all.contains_key(fact)
-            || (fact.name == "karg-delete" && self.all.contains_key(&taken_out))
+            || (fact.name == KARG_DELETE && self.all.contains_key(&taken_out))
     }
 
     /// The serial ports that go. Other ports take the place of as many.
@@ -523,12 +576,16 @@ impl InjectedFacts {
     pub fn not_in(&self, now: &Self, meant: bool) -> Result<Vec<Fact>> {
         let prints = now.all.keys().filter(|fact| fact.name == KEY).map(print_of);
         let prints: BTreeSet<&str> = prints.collect();
-        let named = |(fact, comment): (&Fact, &String)| {
-            let is_again = fact.name == KEY && prints.contains(print_of(fact));
+        let named = |(fact, comment): (Fact, &String)| {
+            let is_again = fact.name == KEY && prints.contains(print_of(&fact));
             let name = if is_again { KEY_AGAIN } else { &fact.name }.to_owned();
-            Fact { name, ..with_comment((fact, comment)) }
+            Fact { name, ..with_comment((&fact, comment)) }
         };
-        let gone = self.all.iter().filter(|(fact, _)| !now.covers(fact));
+        let lost = |(fact, comment)| {
+            let is_there = !self.arguments.contains_key(fact) && now.covers(fact);
+            if is_there { None } else { Some((self.lost(fact, now)?, comment)) }
+        };
+        let gone = self.all.iter().filter_map(lost);
         let mut gone: Vec<Fact> = gone.map(named).collect();
         gone.extend(self.ports_not_in(now));
         gone.extend(self.unsaid_not_in(now));
@@ -662,7 +719,17 @@ pub fn has_host_key(gone: &[Fact]) -> bool {
 
 /// Whether a fact is of a setting that is on or off, and so is not the same any more where the other is asked for.
 pub fn is_switch(fact: &Fact) -> bool {
-    [ANNOUNCE, SSH_PASSWORDS, GREETING].contains(&fact.name.as_str())
+    [ANNOUNCE, SSH_PASSWORDS, GREETING, MERGE_INITRD, PATH].contains(&fact.name.as_str())
+}
+
+/// A line for each login with a password that sshd takes now and did not take before; none where nothing was put in.
+pub fn opened(before: Option<&InjectedFacts>, edits: &Edits) -> Vec<String> {
+    if !before.is_some_and(|before| before.is_key_only) {
+        return Vec::new();
+    }
+    let now = InjectedFacts::from_edits(edits);
+    let line = |user| format!("{SSH_LOGIN} of {user} with a password opens: sshd took keys only");
+    now.users_with_passwords().into_iter().map(line).collect()
 }
 
 /// Whether this is the public half of a host key.
@@ -670,10 +737,13 @@ fn is_host_key(path: &str) -> bool {
     path.strip_prefix("etc/ssh/ssh_host_").is_some_and(|name| name.ends_with("_key.pub"))
 }
 
-fn is_of_settings(path: &str) -> bool {
-    OF_SETTINGS.iter().any(|start| path.starts_with(start))
-        || path.contains(".wants/remaster-")
-        || AMONG_OTHERS.iter().any(|start| path.starts_with(start) && path.contains("/remaster"))
+/// Whether archives are in an ISO, and no menu names one.
+fn is_merged<B: ReadAt>(base: &IsoBase<B>, old: &Survey, new: &Survey) -> bool {
+    let initrds = |survey: &Survey| -> usize {
+        entries(&survey.configs).map(|entry| entry.initrds.len()).sum()
+    };
+    base.stamped.as_ref().is_some_and(|stamped| !stamped.root.is_empty())
+        && initrds(old) == initrds(new)
 }
 
 /// How long a menu waits, in seconds. isolinux counts tenths (SYSLINUX doc/syslinux.txt, "TIMEOUT").

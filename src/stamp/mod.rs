@@ -18,3 +18,4 @@ pub mod previous;
 pub mod privacy;
 pub mod sign;
 pub mod stamped_image;
+mod unchanged;

@@ -190,6 +190,18 @@ fn what_cannot_be_kept_is_refused_by_name_and_the_image_stays() {
             "1 of 54 entries (boot-copytoram-latest_kernel)",
         ),
         ("--run script", "--recipe runs-another.toml", "runs-another.toml:3:7: run: script runs"),
+        (
+            NETWORKED,
+            "--gateway 10.0.0.254",
+            "in the image: gateway 10.0.0.1, and --gateway 10.0.0.254: 10.0.0.254 is a second",
+        ),
+        (
+            NETWORKED,
+            "--mtu 1500",
+            "in the image: mtu 9000, and --mtu 1500: a second size for the first wired interface",
+        ),
+        (NETWORKED, "--address 10.0.0.2/16", "in the image: address 10.0.0.2/24, and --address"),
+        ("--bond bond0:eno1,eno2", "--bond bond1:eno2,eno3", "in the image: bond bond0:eno1,eno2"),
     ];
     for (before, added, named) in rows {
         let folder = stamped(before);
@@ -202,6 +214,8 @@ fn what_cannot_be_kept_is_refused_by_name_and_the_image_stays() {
     let folder = stamped("--wifi Home --wifi-password-file psk");
     edit(&folder, "--wifi Home --wifi Other --wifi-password-file psk --wifi-open").done();
 }
+
+const NETWORKED: &str = "--address 10.0.0.2/24 --gateway 10.0.0.1 --dns 1.1.1.1 --mtu 9000";
 
 /// What says something of something else, in each position: arguments of some entries, units that are started or not,
 /// programs of all machines or of some.
@@ -267,6 +281,9 @@ fn told_of_both(before: &str, added: &str) -> Option<&'static str> {
 /// The same at once. What is given again is given once; of units that are started and units that are not, no line says
 /// both at once.
 fn at_once(before: &str, added: &str) -> Option<String> {
+    if before == added {
+        return Some(before.to_owned());
+    }
     let unit = |line: &str| line.contains("--unit");
     if unit(before) && unit(added) {
         let same = before.split_whitespace().nth(1) == added.split_whitespace().nth(1);
@@ -281,9 +298,6 @@ fn at_once(before: &str, added: &str) -> Option<String> {
     let mut before = before.replace(" --entry NixOS", "");
     if added.contains("--entry") {
         before = before.split(" --entry").next().unwrap().to_owned();
-    }
-    if before == added && !before.contains("--karg") {
-        return Some(before);
     }
     let rest = runs(added).iter().fold(before.clone(), |rest, run| {
         let words = format!("--run {run}");
@@ -344,7 +358,25 @@ fn a_value_that_exists_once_is_changed() {
 }
 
 /// What was put in before, what is given in its place, and what has the same.
-const CHANGED: [(&str, &str, &str); 14] = [
+const CHANGED: [(&str, &str, &str); 20] = [
+    (
+        "--key a.pub --root-password-hash HASH",
+        "--no-key",
+        "--root-password-hash HASH --ssh-passwords=false --greeting",
+    ),
+    (
+        "--key a.pub --root-password-hash HASH --ssh-passwords",
+        "--no-key",
+        "--root-password-hash HASH --greeting",
+    ),
+    ("--key a.pub --host-key host", "--no-key", "--host-key host --ssh-passwords=false"),
+    (
+        "--key a.pub --greeting=false --ssh-passwords=false",
+        "--no-key --hostname box",
+        "--hostname box --ssh-passwords=false",
+    ),
+    ("--key a.pub", "--no-key --host-key host", "--host-key host --ssh-passwords=false"),
+    (NETWORKED, "--dns 1.1.1.1 --dns 8.8.8.8", "--dns 1.1.1.1 --dns 8.8.8.8 --address 10.0.0.2/24 --gateway 10.0.0.1 --mtu 9000"),
     ("--announce", "--announce=false --hostname box", "--hostname box"),
     ("--hostname box", "--announce=false --hostname box", "--hostname box"),
     ("--key a.pub --ssh-passwords", "--ssh-passwords=false", "--key a.pub"),
@@ -454,15 +486,55 @@ fn a_switch_that_is_off_takes_out_what_was_on_or_is_refused() {
 
 #[test]
 fn an_edit_that_changes_no_byte_says_so() {
-    for given in ["--key a.pub", "--hostname box", "--hostname box --path=false"] {
-        let folder = stamped("--key a.pub --hostname box");
+    const STAMPED: &str = "--key a.pub --hostname box";
+    for (stamped_with, given) in [
+        (STAMPED, "--key a.pub"),
+        (STAMPED, "--hostname box"),
+        (STAMPED, "--hostname box --path=false"),
+        ("--key a.pub --host-key generate", "--key a.pub"),
+        ("--key a.pub --host-key generate", "--known-hosts known"),
+        ("--key a.pub --host-key generate --announce", "--key a.pub --known-hosts known"),
+        ("--key a.pub --root-password-file psk", "--key a.pub"),
+        ("--hostname box --karg foo=1", "--karg foo=1"),
+        ("--key a.pub --host-key host --sign host", "--known-hosts known"),
+        ("--key a.pub --sign host", "--key a.pub"),
+        (NETWORKED, "--dns 1.1.1.1"),
+        (NETWORKED, NETWORKED),
+    ] {
+        let folder = folder(&TINY);
+        run(&folder, &format!("base.iso -q -o image {stamped_with}")).done();
         let before = folder.read("image");
+        let dry = edit(&folder, &format!("{given} -n")).done();
+        let is_change = |line: &str| line.starts_with("would ") && !line.contains("known");
+        assert!(dry.contains("is as it was") && !dry.lines().any(is_change), "{given}: {dry}");
         let told = edit(&folder, given).err;
         assert!(
-            told.ends_with("image is as it was: what is asked for is in it already\n"),
-            "{told}"
+            told.contains("image is as it was: what is asked for is in it already"),
+            "{given}: {told}"
         );
-        assert!(!told.contains("changed") && folder.read("image") == before, "{told}");
+        assert!(!told.contains("changed") && folder.read("image") == before, "{given}: {told}");
+        assert!(!told.contains("was signed"), "{given}: {told}");
+        assert_eq!(folder.at("known").exists(), given.contains("known"), "{given}: {told}");
+    }
+}
+
+#[test]
+fn an_image_with_bytes_behind_it_is_not_cut_in_place() {
+    for base in [&*TINY, &*SD] {
+        let folder = folder(base);
+        run(&folder, "base.iso -q -o image --key a.pub").done();
+        folder.write("image", &[&folder.read("image"), &b"important notes\n"[..]].concat());
+        let before = folder.read("image");
+        for line in ["edit --in-place image --hostname x", "reset --in-place image"] {
+            run(&folder, line).err_says(2, "image has 16 bytes behind the image that it holds");
+            assert!(folder.read("image") == before, "{line}");
+        }
+        let shown = run(&folder, "inspect image");
+        assert!(shown.err.contains("16 bytes stand behind the image"), "{}", shown.err);
+        folder.write("image", &before[..before.len() - 16]);
+        run(&folder, "edit --in-place image --hostname x").done();
+        run(&folder, "reset --in-place image").done();
+        assert!(folder.read("image") == folder.read("base.iso"));
     }
 }
 

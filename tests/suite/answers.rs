@@ -1,12 +1,16 @@
 //! `inspect` answers first who may log in, what is set and what is secret; what is put in says the same when it is done.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::netboot::kexec;
-use crate::support::{Folder, SD, TINY, key};
+use crate::support::{Folder, SD, SYSTEMD, TINY, key};
 
 fn folder() -> Folder {
     let folder = Folder::with_base(&TINY);
     folder.write("key.pub", key(1).as_bytes());
     folder.write("sd.img", &SD);
+    folder.write("systemd.iso", &SYSTEMD);
     folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
     folder.write("kexec.tar", &kexec(&folder.read("stock/initrd")));
     folder
@@ -60,6 +64,156 @@ fn an_image_that_nobody_can_enter_over_ssh_says_so() {
     }
     let stock = folder.run(&["inspect", "base.iso"]).done();
     assert!(stock.contains("nothing was put in") && !stock.contains(nobody), "{stock}");
+}
+
+#[test]
+fn a_password_that_is_locked_is_no_login() {
+    let folder = folder();
+    fs::create_dir_all(folder.at("over/etc")).unwrap();
+    let hash = format!("$6$saltsalt${}", "x".repeat(86));
+    for (shadow, logins) in [
+        ("root:!:1::::::\nnixos:*:1::::::\n".to_owned(), "nobody"),
+        (format!("root:!{hash}:1::::::\nnixos:x:1::::::\n"), "nobody"),
+        (format!("alice:{hash}:1::::::\n"), "nobody"),
+        (format!("root:{hash}:1::::::\nnixos:!:1::::::\n"), "root with a password"),
+    ] {
+        folder.write("over/etc/shadow", shadow.as_bytes());
+        fs::set_permissions(folder.at("over/etc/shadow"), fs::Permissions::from_mode(0o600))
+            .unwrap();
+        let made = folder.run(&["base.iso", "-f", "-o", "a.iso", "--overlay", "over"]);
+        let text = folder.run(&["inspect", "a.iso"]).done();
+        assert!(text.contains(&format!("ssh login: {logins}")), "{shadow}: {text}");
+        assert_eq!(made.err.contains("ssh login: nobody"), logins == "nobody", "{}", made.err);
+        assert!(text.contains("file: /etc/shadow\n") && !text.contains("alice-"), "{text}");
+        folder.run(&["edit", "--in-place", "a.iso", "--hostname", "box"]).done();
+        let text = folder.run(&["inspect", "a.iso"]).done();
+        assert!(text.contains(&format!("ssh login: {logins}")), "{shadow}: {text}");
+    }
+}
+
+/// Files that are called as those of settings are, and that no setting makes.
+const NAMED_LIKE_OURS: [&str; 9] = [
+    "etc/profiles/per-user/root/bin/ls",
+    "etc/NetworkManager/dispatcher.d/remaster-evil",
+    "etc/NetworkManager/conf.d/remaster-other.conf",
+    "etc/remaster/evil",
+    "etc/remaster/settings.sh",
+    "etc/ssh/ssh_host_foo_key.pub",
+    "etc/ssh/remaster_other",
+    "etc/systemd/system.control/remaster-backdoor.service",
+    "etc/modprobe.d/remaster-own.conf",
+];
+
+#[test]
+fn only_what_a_setting_wrote_is_told_by_its_name() {
+    let folder = folder();
+    for path in NAMED_LIKE_OURS {
+        let path = format!("over/{path}");
+        fs::create_dir_all(folder.at(&path).parent().unwrap()).unwrap();
+        folder.write(&path, b"[Service]\nExecStart=/bin/sh -c id\n");
+    }
+    let want = folder.at("over/etc/systemd/system.control/multi-user.target.wants");
+    fs::create_dir_all(&want).unwrap();
+    std::os::unix::fs::symlink("../remaster-backdoor.service", want.join("remaster-backdoor.service"))
+        .unwrap();
+    for base in ["base.iso", "sd.img"] {
+        let given = ["-f", "-o", "a.iso", "--key", "key.pub", "--dns", "9.9.9.9"];
+        let made = folder.run(&[&[base, "--overlay", "over"], &given[..]].concat());
+        let text = folder.run(&["inspect", "a.iso"]).done();
+        let again = folder.run(&[&["a.iso"], &given[..2], &["b.iso"], &given[3..]].concat());
+        let link = "etc/systemd/system.control/multi-user.target.wants/remaster-backdoor.service";
+        for path in NAMED_LIKE_OURS.iter().chain([&link]) {
+            for told in [&made.err, &text] {
+                assert!(told.contains(&format!("file: /{path}\n")), "{base} {path}: {told}");
+            }
+            let gone = format!("file /{path} is not given again: it is taken out");
+            assert!(again.err.contains(&gone), "{base} {path}: {}", again.err);
+        }
+    }
+}
+
+#[test]
+fn files_of_settings_are_told_by_their_settings_alone() {
+    let folder = folder();
+    folder.write("psk", b"secretpass\n");
+    folder.write("seed", &(0..64).collect::<Vec<u8>>());
+    folder.write("run.sh", b"#!/bin/sh\ntrue\n");
+    folder.write("store.squashfs", include_bytes!("../golden/inputs/store.squashfs"));
+    folder.write(
+        "m.toml",
+        b"[[machine]]\nmac = '52:54:00:12:34:56'\nhostname = 'one'\naddress = '10.0.0.9/24'\nhost-key = 'generate'\n[[machine]]\ndmi-serial = 'B'\nhostname = 'two'\n",
+    );
+    let rows = [
+        "--hostname box --timezone UTC --keymap de --announce --greeting",
+        "--key key.pub --host-key generate --host-key generate:rsa --ssh-passwords=false",
+        "--address 10.0.0.5/24 --address eno1=10.1.0.5/24 --mtu eno2=1400 --dns 9.9.9.9",
+        "--bond bond0:eno1,eno2 --address bond0.20=10.1.0.5/24",
+        "--wifi a --wifi b --wifi-password-file psk --wifi-open --wifi-country DE --address wifi=10.2.0.5/24",
+        "--nixos-password-file psk --serial ttyS0 --serial ttyS1",
+        "--recipe m.toml --key key.pub --announce",
+        "--recipe m.toml --announce --hostname all --host-key generate",
+    ];
+    for row in rows {
+        for base in ["base.iso", "systemd.iso", "sd.img"] {
+            let given: Vec<&str> = row.split(' ').collect();
+            let made = folder.run(&[&[base, "-f", "-o", "a.iso"], &given[..]].concat());
+            assert_eq!(made.status, 0, "{base} {row}: {}", made.err);
+            let text = folder.run(&["inspect", "a.iso"]).done();
+            assert!(!text.contains("\nfile: "), "{base} {row}: {text}");
+        }
+    }
+    for row in ["--run run.sh --script run.sh", "--store store.squashfs --path"] {
+        let given: Vec<&str> = row.split(' ').collect();
+        folder.run(&[&["base.iso", "-f", "-o", "a.iso"], &given[..]].concat()).done();
+        let text = folder.run(&["inspect", "a.iso"]).done();
+        let files: Vec<&str> = text.lines().filter(|line| line.starts_with("file: ")).collect();
+        let expected: &[&str] = if row.contains("script") {
+            &["file: /opt/remaster/bin/run.sh", "file: /opt/remaster/run/run.sh"]
+        } else {
+            &[]
+        };
+        assert_eq!(files, expected, "{row}");
+    }
+}
+
+#[test]
+fn what_of_stamping_is_set_is_told_by_inspect() {
+    let folder = folder();
+    folder.write("store.squashfs", include_bytes!("../golden/inputs/store.squashfs"));
+    for (given, told) in [
+        ("--karg only=1", "set: karg only=1\n"),
+        ("--karg only=1 --entry nomodeset", "set: karg only=1 in 2 of 54 entries (boot-nomodeset, …)\n"),
+        ("--karg-delete loglevel=4", "set: karg-delete loglevel=4\n"),
+        ("--store store.squashfs --path", "set: path true\n"),
+        ("--hostname box --merge-initrd", "set: merge-initrd true\n"),
+    ] {
+        let words: Vec<&str> = given.split(' ').collect();
+        folder.run(&[&["base.iso", "-f", "-o", "a.iso"], &words[..]].concat()).done();
+        let text = folder.run(&["inspect", "a.iso"]).done();
+        assert!(text.contains(told), "{given}: {text}");
+        let others = ["path true", "merge-initrd"].iter().filter(|other| !told.contains(**other));
+        others.for_each(|other| assert!(!text.contains(other), "{given}: {text}"));
+    }
+}
+
+#[test]
+fn no_login_follows_an_image_that_lets_nobody_in() {
+    let folder = folder();
+    folder.write("d", b"");
+    let commands: [&[&str]; 5] = [
+        &["base.iso", "-f", "-o", "a.iso"],
+        &["sd.img", "-f", "-o", "a.img"],
+        &["netboot", "base.iso", "-f", "-o", "nb"],
+        &["flash", "base.iso", "--to-file", "d"],
+        &["edit", "--in-place", "a.iso"],
+    ];
+    for (key, logs_in) in [(&[][..], false), (&["--key", "key.pub"], true)] {
+        for command in commands {
+            let made = folder.run(&[command, &["--host-key", "generate"], key].concat());
+            assert_eq!(made.status, 0, "{command:?}: {}", made.err);
+            assert_eq!(made.err.contains("once booted: "), logs_in, "{command:?}: {}", made.err);
+        }
+    }
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn every_shape_is_stamped_either_way() {
                 &stamp(base, &edits(1, way)),
             );
         }
-        folder.run(&["merged.iso", "--key", &key, "-o", "again.iso"]).quietly();
+        let again = folder.run(&["merged.iso", "--key", &key, "-o", "again.iso"]);
+        assert!(again.err.contains("note: merge-initrd true is not given again"), "{}", again.err);
         assert_same(name, &folder.read("again.iso"), &folder.read("extra.iso"));
     }
 }
@@ -522,7 +523,7 @@ fn the_demo_leaves_a_stamped_image_and_no_private_key() {
 }
 
 /// What would have no effect, and how it is refused.
-const NO_EFFECT: [(&str, &str); 20] = [
+const NO_EFFECT: [(&str, &str); 21] = [
     (
         "base.iso --file word:/etc/a --file key.pub:/etc/a -o x",
         "--file: /etc/a comes from key.pub:/etc/a, and from --file word:/etc/a, too",
@@ -573,6 +574,7 @@ const NO_EFFECT: [(&str, &str); 20] = [
     ("edit --in-place two.iso --replace --known-hosts x", "--known-hosts without a host key"),
     ("edit --in-place base.iso --known-hosts x", "--known-hosts without a host key"),
     ("edit --in-place two.iso --manifest-digests", "--manifest-digests alone does nothing"),
+    ("base.iso --key key.pub -o - --no-sync -n", "--no-sync is about a file"),
     ("edit --in-place none.iso --no-key", "--no-key would take out nothing"),
     ("edit --in-place none.iso --no-key --hostname q", "--no-key would take out nothing"),
     ("edit --in-place base.iso --no-key --hostname q", "--no-key would take out nothing"),

@@ -91,6 +91,7 @@ fn stamped(base: &[u8], iso: bool, more: &[&str]) -> Folder {
     folder.write("old.pub", key(1).as_bytes());
     folder.write("new.pub", key(2).as_bytes());
     folder.write("note", b"hello");
+    folder.write("store.squashfs", include_bytes!("../golden/inputs/store.squashfs"));
     folder.write("again.toml", b"file = 'note:/srv/note'");
     folder.write("host", pair(7).to_openssh(ssh_key::LineEnding::LF).unwrap().as_bytes());
     folder.write("users.toml", b"[[user]]\nname = 'a'\n");
@@ -139,6 +140,44 @@ fn what_goes_when_an_image_is_stamped_again_is_reported_by_every_command() {
             let text = said(&folder.run(&[command, &BEFORE[..], &again].concat()));
             assert!(!text.contains("not given again"), "{command:?}: {text}");
         }
+    }
+}
+
+#[test]
+fn a_login_that_opens_is_named_by_every_command() {
+    const OPENS: &str = "ssh login of root with a password opens: sshd took keys only";
+    for (base, iso) in [(&TINY, true), (&SD, false)] {
+        for command in commands(iso) {
+            for (more, opens) in [(&[][..], true), (&["--ssh-passwords=false"], false)] {
+                let folder = stamped(base, iso, &BEFORE);
+                let now = ["--no-key", "--root-password-hash", HASH];
+                let text = said(&folder.run(&[command, &now[..], more].concat()));
+                assert_eq!(text.contains(OPENS), opens, "{command:?} {more:?}: {text}");
+            }
+        }
+        let folder = stamped(base, false, &BEFORE);
+        let edited = folder.run(&["edit", "--in-place", "stamped", "--ssh-passwords"]);
+        assert!(said(&edited).contains(OPENS), "{}", edited.err);
+    }
+}
+
+#[test]
+fn the_way_and_the_entries_of_arguments_that_go_are_named_by_every_command() {
+    let same = ["--key", "old.pub", "--store", "store.squashfs", "--karg", "only=1"];
+    let before = [&same[..], &["--path", "--merge-initrd"]].concat();
+    for command in commands(true).filter(|command| command[0] != "netboot") {
+        let folder = stamped(&TINY, false, &before);
+        let text = said(&folder.run(&[command, &same[..], &["--entry", "nomodeset"]].concat()));
+        for what in ["path true", "merge-initrd true", "karg only=1 in 52 of 54 entries ("] {
+            let mut lines = text.lines();
+            let line = |line: &str| {
+                line.contains(what) && line.contains("is not given again: it is taken out")
+            };
+            assert!(lines.any(line), "{command:?}: {what}: {text}");
+        }
+        let folder = stamped(&TINY, false, &before);
+        let text = said(&folder.run(&[command, &before[..], &["--recipe", "again.toml"]].concat()));
+        assert!(!text.contains("not given again"), "{command:?}: {text}");
     }
 }
 

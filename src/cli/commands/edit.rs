@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use remaster::error::{Advice, Error, Result};
-use remaster::image::{ImageFile, file_type};
+use remaster::image::{ImageFile, ReadAt as _, file_type};
 use remaster::keys;
 use remaster::live::{Customization, HostKeys, named_files};
 use remaster::output::file::publish;
 use remaster::output::in_place::{InPlaceEdit, RecoveredEdit};
-use remaster::recipe::Recipe;
+use remaster::recipe::{OF_RECORDS, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
 use remaster::stamp::injected_facts::{self, Fact};
+use remaster::stamp::planned_image::PlannedImage;
 use remaster::stamp::previous::PreviousStamp;
 
 use crate::cli::base;
@@ -71,50 +72,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     let Some(asked) = asked else {
         return if recovered.is_none() { tell_uninterrupted(&args.image) } else { Ok(()) };
     };
-    let file = ImageFile::open(&args.image)?;
-    check_regular(&file)?;
-    let base = job::base(&file)?;
-    let Gathered { recipe, customization, stays } = args.gather(&base, asked)?;
-    let known = args.known_hosts(&customization, files)?;
-    let progress = Meter::stages()?;
-    let inside = &args.inside;
-    let stamping = StampJob::plan_on(
-        (&file, base),
-        (recipe, customization),
-        inside,
-        args.edit.no_key,
-        &progress,
-    )
-    .map_err(|fault| args.of_last_key(fault))?;
-    stays.check(stamping.gone())?;
-    let stamping = stamping.in_place(stays.everything);
-    if args.dry_run {
-        let known = known.as_ref().map(KnownHosts::dry_run).unwrap_or_default();
-        return printer::print(&format!("{}{known}", stamping.dry_run()));
-    }
-    let finished = stamping.compose()?;
-    let beside = known.as_ref().map(KnownHosts::stage).transpose()?.flatten();
-    let image = finished.image.outgoing();
-    let name = shell_quote(&args.image);
-    let mode = mode_note(image.is_private().into());
-    let mode = mode.map(|mode| format!(", {mode}")).unwrap_or_default();
-    let changed = edited.rewrite(image, &progress)?;
-    printer::say(&match changed {
-        Some(bytes) => {
-            let bytes = format_bytes(bytes);
-            format!("{}changed {name} ({bytes} written{mode})\n", finished.summary)
-        }
-        None => format!("{name} is as it was: what is asked for is in it already{mode}\n"),
-    });
-    publish(beside.into_iter().collect()).map_err(|fault| match changed {
-        Some(_) => fault.but(format!("{name} is changed")),
-        None => fault,
-    })?;
-    if let Some(known) = &known {
-        printer::say(&known.summary());
-    }
-    args.tell_stale(&finished.gone, known.as_ref());
-    Ok(())
+    args.change(&edited, asked, files)
 }
 
 /// Tells that there is nothing to recover, of what is an image.
@@ -194,6 +152,92 @@ impl Stays {
 }
 
 impl Args {
+    /// Makes the image what is asked for, or says what that would be.
+    fn change(&self, edited: &InPlaceEdit, asked: Recipe, files: &mut RunFiles) -> Result<()> {
+        let file = ImageFile::open(&self.image)?;
+        check_regular(&file)?;
+        let base = job::base(&file)?;
+        check_end(&file, base.injected().map(|stamped| stamped.undo.stamped_size))?;
+        let is_of_records =
+            !self.inside.flag_names().is_empty() || OF_RECORDS.iter().any(|name| asked.is_set(name));
+        let Gathered { recipe, customization, stays } = self.gather(&base, asked)?;
+        let known = self.known_hosts(&customization, files)?;
+        let progress = Meter::stages()?;
+        let (base, asked) = ((&file, base), (recipe, customization));
+        let no_key = self.edit.no_key;
+        let stamping = StampJob::plan_on(base, asked, &self.inside, no_key, &progress)
+            .map_err(|fault| self.of_last_key(fault))?;
+        stays.check(stamping.gone())?;
+        edited.check_place()?;
+        let stamping = stamping.in_place(stays.everything);
+        let known = known.map(|known| known.of_edits(stamping.planned().edits()));
+        let is_same = stays.everything && !is_of_records && stamping.changes_nothing()?;
+        if self.dry_run {
+            let known = known.as_ref().map(KnownHosts::dry_run).unwrap_or_default();
+            let told = if is_same { self.as_it_was("") } else { stamping.dry_run() };
+            return printer::print(&format!("{told}{known}"));
+        }
+        if !is_same {
+            return self.write(edited, stamping, known.as_ref(), &progress);
+        }
+        self.leave(edited, stamping.planned())?;
+        let beside = known.as_ref().map(KnownHosts::stage).transpose()?.flatten();
+        publish(beside.into_iter().collect())?;
+        self.tell_beside(&[], known.as_ref());
+        Ok(())
+    }
+
+    /// Leaves an image that has what is asked for.
+    fn leave(&self, edited: &InPlaceEdit, made: &PlannedImage) -> Result<()> {
+        if made.is_private() {
+            edited.keep_from_others()?;
+        }
+        printer::say(&self.as_it_was(&mode_shown(made.is_private())));
+        Ok(())
+    }
+
+    fn as_it_was(&self, mode: &str) -> String {
+        let name = shell_quote(&self.image);
+        format!("{name} is as it was: what is asked for is in it already{mode}\n")
+    }
+
+    /// Writes what differs.
+    fn write(
+        &self,
+        edited: &InPlaceEdit,
+        stamping: StampJob<'_>,
+        known: Option<&KnownHosts>,
+        progress: &Meter,
+    ) -> Result<()> {
+        let finished = stamping.compose()?;
+        let beside = known.map(KnownHosts::stage).transpose()?.flatten();
+        let image = finished.image.outgoing();
+        let name = shell_quote(&self.image);
+        let mode = mode_shown(image.is_private());
+        let changed = edited.rewrite(image, progress)?;
+        printer::say(&match changed {
+            Some(bytes) => {
+                let bytes = format_bytes(bytes);
+                format!("{}changed {name} ({bytes} written{mode})\n", finished.summary)
+            }
+            None => self.as_it_was(&mode),
+        });
+        publish(beside.into_iter().collect()).map_err(|fault| match changed {
+            Some(_) => fault.but(format!("{name} is changed")),
+            None => fault,
+        })?;
+        self.tell_beside(&finished.gone, known);
+        Ok(())
+    }
+
+    /// Tells of the files beside the image.
+    fn tell_beside(&self, gone: &[Fact], known: Option<&KnownHosts>) {
+        if let Some(known) = known {
+            printer::say(&known.summary());
+        }
+        self.tell_stale(gone, known);
+    }
+
     /// The flags over the recipe file. To take out keys is enough, and so is a switch that is off: the image tells later
     /// whether it was on.
     fn recipe(&self) -> Result<Recipe> {
@@ -272,6 +316,7 @@ impl Args {
         removed.extend(carried.left_out().iter().map(|path| format!("/{path}")));
         let stays = Stays { everything: true, asked: asked.set_names(), removed };
         stays.check_removed(&asked)?;
+        let adds = (asked.names_key(), asked.names_host_key());
         let recipe = previous.with(asked)?;
         if recipe.edits().is_empty() && carried.is_empty() {
             return Err(Error::Usage {
@@ -279,6 +324,7 @@ impl Args {
                 hint: "take everything out with `remaster reset`".into(),
             });
         }
+        let recipe = previous.settled(recipe, adds);
         let customization = edit_args::gather_over(&recipe, carried)?;
         stays.check_gathered(&customization)?;
         edit_args::tell(&customization);
@@ -360,6 +406,26 @@ impl Args {
             hint: "run `remaster edit --recover IMAGE` first, then edit it".into(),
         })
     }
+}
+
+/// What is said of an image that others may not read.
+fn mode_shown(is_private: bool) -> String {
+    mode_note(is_private.into()).map(|mode| format!(", {mode}")).unwrap_or_default()
+}
+
+/// Refuses an image with bytes behind its end: they are of nobody knows what, and would be cut off.
+pub(crate) fn check_end(file: &ImageFile, end: Option<u64>) -> Result<()> {
+    let Some((end, more)) = end.and_then(|end| Some((end, file.size().checked_sub(end)?))) else {
+        return Ok(());
+    };
+    if more == 0 {
+        return Ok(());
+    }
+    let path = shell_quote(file.path());
+    Err(Error::Usage {
+        what: format!("{path} has {more} bytes behind the image that it holds, which ends at byte {end}: a change in place would cut them off"),
+        hint: format!("save them if they are of use, and cut them off: `truncate -s {end} {path}`").into(),
+    })
 }
 
 /// The error of `--no-key` where it takes out nothing.

@@ -13,6 +13,7 @@ use remaster::netboot::verify::Netboot;
 use remaster::netboot::{INITRD, SCRIPT, archive, installer};
 use remaster::output::directory::{TempDir, check};
 use remaster::output::file::{FileAccess, OverwritePolicy, publish};
+use remaster::recipe::edits::Edits;
 use remaster::recipe::{OF_CHOICES, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
@@ -75,7 +76,7 @@ impl Args {
     /// Writes the files that were made of another one, and tells of them.
     fn finish(
         &self,
-        (mut made, put_in): Built<'_>,
+        (mut made, edits, put_in): Built<'_>,
         of: &Path,
         (asked, known): (Option<&Asked>, Option<&KnownHosts>),
         files: &mut RunFiles,
@@ -95,6 +96,7 @@ impl Args {
         publish(beside.into_iter().collect()).map_err(|fault| fault.but(is_there()))?;
         printer::say(&self.summary(&made, privacy, &put_in));
         if let Some(known) = known {
+            let known = edits.iter().fold(known.clone(), |known, edits| known.of_edits(edits));
             printer::say(&known.summary());
         }
         let written = known.and_then(KnownHosts::path).map(Path::to_owned);
@@ -143,8 +145,8 @@ impl Args {
 /// What is to be put in, as it was asked for and with everything read.
 type Asked = (Recipe, Customization);
 
-/// The files, and what is put in, a line each.
-type Built<'f> = (Netboot<&'f ImageFile>, String);
+/// The files, what is put in, and that in words, a line each.
+type Built<'f> = (Netboot<&'f ImageFile>, Option<Edits>, String);
 
 /// Whether others may not read a file.
 fn is_closed(path: &Path) -> bool {
@@ -163,24 +165,28 @@ fn of_base<'f>(
     args: &Args,
 ) -> Result<Built<'f>> {
     let Some((recipe, customization)) = asked else {
-        return Ok((installer::build(base, None)?, String::new()));
+        return Ok((installer::build(base, None)?, None, String::new()));
     };
     let edits = customization.edits(&base.facts())?;
     base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
-    let gone = injected_facts::removed(base.injected_facts()?.as_ref(), &edits, args.edit.no_key)?;
+    let before = base.injected_facts()?;
+    let gone = injected_facts::removed(before.as_ref(), &edits, args.edit.no_key)?;
     let made = installer::build(base, Some(&edits))?;
     summary::tell_taken_out(&gone);
-    Ok((made, summary::put_in_shown(customization, &edits, recipe)))
+    injected_facts::opened(before.as_ref(), &edits).iter().for_each(|line| printer::note(line));
+    let shown = summary::put_in_shown(customization, &edits, recipe);
+    Ok((made, Some(edits), shown))
 }
 
 fn of_tree<'f>(tree: Tree<&'f ImageFile>, asked: Option<&Asked>, args: &Args) -> Result<Built<'f>> {
     let Some((recipe, customization)) = asked else {
-        return Ok((tree.netboot(None)?, String::new()));
+        return Ok((tree.netboot(None)?, None, String::new()));
     };
     let (edits, gone) = job::tree_edits(customization, &tree, args.edit.no_key)?;
     let made = tree.netboot(Some(&edits))?;
     summary::tell_taken_out(&gone);
-    Ok((made, summary::put_in_tree_shown(customization, &edits, recipe)))
+    let shown = summary::put_in_tree_shown(customization, &edits, recipe);
+    Ok((made, Some(edits), shown))
 }
 
 pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {

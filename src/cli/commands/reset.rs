@@ -83,6 +83,9 @@ fn reset(args: &Args) -> Result<()> {
         file = base::unpacked(file, args.output.as_deref())?;
     }
     let below = below(&file)?;
+    if edited.is_some() {
+        edit::check_end(&file, Some(below.stamped_size()))?;
+    }
     let image = below.image();
     let progress = Destination::meter(output.as_ref())?;
     let digest = Digest::compute(image, &progress)?;
@@ -242,7 +245,7 @@ fn onto_stick(
             flash::put_back(what, disks, exact)
         }
         // Its undo record lies in the filesystem that is put back, so nothing is left to go on with.
-        Original::Disk(_) => {
+        Original::Disk(..) => {
             let mut prepared =
                 FlashSource::whole(image, Privacy::Public, "the base inside it".into(), Vec::new());
             prepared.suspects = Some(changed.clone());

@@ -243,6 +243,10 @@ fn facts(report: &Report) -> BTreeMap<String, String> {
         ("release".to_owned(), report.release.clone()),
         ("stage 1".to_owned(), report.generation.clone()),
     ]);
+    // What these do stands in no file that is compared, or in initrds alone.
+    let settings = report.injected.iter().flat_map(|injected| &injected.settings);
+    let hidden = settings.filter(|setting| ["path", "merge-initrd"].contains(&&*setting.name));
+    facts.extend(hidden.map(|setting| (setting.name.clone(), setting.value.clone())));
     for menu in &report.menus {
         let name = |what: &str| format!("{}:{} {what}", menu.place, menu.path);
         let settings =

@@ -22,7 +22,7 @@ use crate::formats::newc::{Kind, Member};
 use crate::recipe::edits::{self, Attached, Edits, Purpose, Root};
 use crate::recipe::{Phrase, Recipe, setting};
 
-pub(super) use programs::{RUN, service_name};
+pub(super) use programs::{ON_PATH, RUN, WAITER, service_name};
 
 use arg_ref::ArgRef;
 use findings::{Findings, FoundProgram};

@@ -22,13 +22,13 @@ const BIN: &str = "opt/remaster/bin";
 pub(in crate::live) const RUN: &str = "opt/remaster/run";
 
 /// Folders on the PATH that lead there.
-const ON_PATH: [&str; 2] = ["etc/profiles/per-user/root/bin", "etc/profiles/per-user/nixos/bin"];
+pub(in crate::live) const ON_PATH: [&str; 2] = ["etc/profiles/per-user/root/bin", "etc/profiles/per-user/nixos/bin"];
 
 /// Becomes a program once the network is up; after two minutes in any case.
 const WHEN_ONLINE: &str = include_str!("../scripts/when-online.sh");
 
 /// Where that is.
-const WAITER: &str = "opt/remaster/when-online";
+pub(in crate::live) const WAITER: &str = "opt/remaster/when-online";
 
 /// Of services, which have no session: what a session of root's on NixOS has, then other systems' folders.
 const SERVICE_PATH: &str = "/run/wrappers/bin:/etc/profiles/per-user/root/bin:/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -40,6 +40,11 @@ const OF_MANY: [&str; 8] = [
 ];
 const GIVE_MAC: &str = "give `mac`, as `ip link` shows it";
 
+/// The paths of what these sections are in.
+pub(super) fn drop_ins() -> impl Iterator<Item = String> {
+    MAY_LACK.iter().map(|(unit, _)| format!("{UNITS}/{unit}.d/machine.conf"))
+}
+
 /// What differs from machine to machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part<'a> {

@@ -52,6 +52,28 @@ impl fmt::Display for Link {
     }
 }
 
+impl Link {
+    /// The same for people.
+    pub(super) fn in_words(&self) -> String {
+        match self {
+            Self::First => "the first wired interface".to_owned(),
+            Self::Wifi => "the wireless interface".to_owned(),
+            Self::Name(_) | Self::Mac(_) => self.to_string(),
+        }
+    }
+}
+
+/// What to do where two of the values given exclude each other.
+pub(super) const ONCE: &str = "give it once";
+pub(super) const ONE: &str = "give one";
+pub(super) const TO_ONE: &str = "give it to one";
+pub(super) const OF_EACH: &str = "give one of each, IPv4 and IPv6";
+
+/// Whether that is what to do.
+pub(super) fn is_one_too_many(hint: &str) -> bool {
+    [ONCE, ONE, TO_ONE, OF_EACH].contains(&hint)
+}
+
 /// An address and the length of its network's prefix.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Subnet {
@@ -194,7 +216,7 @@ pub(super) fn name_server(text: &str) -> Result<IpAddr, Fault> {
 /// Refuses what is in a list already.
 pub(super) fn once(before: &[IpAddr], address: IpAddr) -> Result<IpAddr, Fault> {
     if before.contains(&address) {
-        return fault(format!("{address} is given twice"), "give it once");
+        return fault(format!("{address} is given twice"), ONCE);
     }
     Ok(address)
 }

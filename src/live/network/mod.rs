@@ -12,10 +12,10 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::facts::Facts;
-use crate::error::Result;
+use crate::error::{Advice, Error, Result};
 use crate::formats::newc::Member;
 use crate::recipe::edits::Edits;
-use crate::recipe::{Recipe, setting};
+use crate::recipe::{IN_IMAGE, Recipe, setting};
 
 use bond::Bond;
 use given::{Link, Subnet};
@@ -28,6 +28,9 @@ const USUAL_MTU: u32 = 1500;
 pub(super) const NETWORK: &str = "etc/remaster/network";
 /// Where `NetworkManager` looks for profiles that are files.
 const PROFILES: &str = "etc/NetworkManager/system-connections";
+
+/// What tells it of name servers.
+const NAME_SERVERS: &str = "etc/NetworkManager/conf.d/remaster-dns.conf";
 
 /// Whether all systems of an image have `NetworkManager`.
 pub(super) fn has_network_manager(facts: &Facts) -> bool {
@@ -43,6 +46,33 @@ pub(super) fn put_profile(edits: &mut Edits, name: &str, text: String) {
 /// Where it stands.
 pub(super) fn profile_path(name: &str) -> String {
     format!("{PROFILES}/remaster-{name}.nmconnection")
+}
+
+/// The paths of the profiles that go with lines of [`NETWORK`], and whether a line is one of ours at all.
+pub(super) fn profiles(lines: &str) -> (Vec<String>, bool) {
+    let (mut links, mut paths, mut has_any) = (Vec::new(), Vec::new(), false);
+    for line in lines.lines() {
+        let mut words = line.splitn(3, ' ');
+        let (Some(link), Some(name), Some(value)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        has_any = true;
+        if link == "-" {
+            paths.push(NAME_SERVERS.to_owned());
+            continue;
+        }
+        if !links.contains(&link) {
+            links.push(link);
+            paths.push(profile_path(&format!("address-{}", links.len())));
+        }
+        let members = value.split(':').next().filter(|_| name == "bond");
+        let members = members.map_or(0, |members| members.split(',').count());
+        let port = |port| profile_path(&format!("address-{}-{port}", links.len()));
+        paths.extend((1..=members).map(port));
+    }
+    paths.extend(links.contains(&"*").then(|| profile_path("dhcp")));
+    (paths, has_any)
 }
 
 /// An interface with what it gets.
@@ -72,6 +102,25 @@ impl Fixed {
     }
 }
 
+/// The error for what is wrong with the element `index`. Where that and one of the image are one too many, it names both.
+fn told(recipe: &Recipe, name: &str, index: usize, (what, hint): given::Fault) -> Error {
+    let place = recipe.place(name, index);
+    let is_in_image =
+        |index| recipe.place_in_file(name, index).is_some_and(|place| place.starts_with(IN_IMAGE));
+    let (_, values) =
+        recipe.values().into_iter().find(|(other, _)| other == name).unwrap_or_default();
+    let there: Vec<&str> = (0..index)
+        .filter(|index| is_in_image(*index))
+        .filter_map(|index| values.get(index).map(String::as_str))
+        .collect();
+    if !given::is_one_too_many(&hint) || is_in_image(index) || there.is_empty() {
+        return recipe.fault(name, index, what, hint);
+    }
+    let own = values.get(index).map_or("", String::as_str);
+    let what = format!("{IN_IMAGE}: {name} {}, and {place} {own}: {what}", there.join(", "));
+    Error::Recipe { what, hint: Advice::OneOrReplaceAll }
+}
+
 /// What of it was asked for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Network {
@@ -85,20 +134,20 @@ impl Network {
         let mut network = Self::default();
         for (index, text) in recipe.bond.iter().enumerate() {
             let added = bond::bond(text).and_then(|(name, bond)| network.join(name, bond));
-            added.map_err(|(what, hint)| recipe.fault("bond", index, what, hint))?;
+            added.map_err(|fault| told(recipe, "bond", index, fault))?;
         }
         for (index, text) in recipe.address.iter().enumerate() {
             let added = given::address(text).and_then(|(link, subnet)| network.add(link, subnet));
-            added.map_err(|(what, hint)| recipe.fault("address", index, what, hint))?;
+            added.map_err(|fault| told(recipe, "address", index, fault))?;
         }
         for (index, text) in recipe.gateway.iter().enumerate() {
             let added = given::gateway(text)
                 .and_then(|(link, router)| network.route(link.as_ref(), router));
-            added.map_err(|(what, hint)| recipe.fault("gateway", index, what, hint))?;
+            added.map_err(|fault| told(recipe, "gateway", index, fault))?;
         }
         for (index, text) in recipe.mtu.iter().enumerate() {
             let added = given::mtu(text).and_then(|(link, bytes)| network.size(link, bytes));
-            added.map_err(|(what, hint)| recipe.fault("mtu", index, what, hint))?;
+            added.map_err(|fault| told(recipe, "mtu", index, fault))?;
         }
         network.fixed.sort_by_key(Fixed::order);
         network.check_sizes().map_err(|(what, hint)| recipe.fault("mtu", 0, what, hint))?;
@@ -110,7 +159,7 @@ impl Network {
         for (index, text) in recipe.dns.iter().enumerate() {
             let server = given::name_server(text);
             let server = server.and_then(|server| given::once(&network.dns, server));
-            let server = server.map_err(|(what, hint)| recipe.fault("dns", index, what, hint))?;
+            let server = server.map_err(|fault| told(recipe, "dns", index, fault))?;
             network.dns.push(server);
         }
         Ok(network)
@@ -143,7 +192,7 @@ impl Network {
     fn join(&mut self, name: String, bond: Bond) -> Result<(), given::Fault> {
         let is_taken = |one: &&String| self.bond_of(one).is_some() || self.is_bond(one);
         if let Some(taken) = bond.members.iter().chain([&name]).find(is_taken) {
-            return given::fault(format!("{taken} is given to two bonds"), "give it to one");
+            return given::fault(format!("{taken} is given to two bonds"), given::TO_ONE);
         }
         let link = Link::Name(name);
         self.fixed.push(Fixed { bond: Some(bond), ..Fixed::new(link) });
@@ -192,7 +241,7 @@ impl Network {
     fn size(&mut self, link: Link, bytes: u32) -> Result<(), given::Fault> {
         let fixed = self.interface(link)?;
         if fixed.mtu.is_some() {
-            return given::fault(format!("a second size for {}", fixed.link), "give one");
+            return given::fault(format!("a second size for {}", fixed.link.in_words()), given::ONE);
         }
         fixed.mtu = Some(bytes);
         Ok(())
@@ -237,7 +286,7 @@ impl Network {
         };
         if fixed.gateways.iter().any(|other| other.is_ipv4() == router.is_ipv4()) {
             let what = format!("{router} is a second router of one interface");
-            return Err((what, "give one of each, IPv4 and IPv6".into()));
+            return Err((what, given::OF_EACH.into()));
         }
         fixed.gateways.push(router);
         Ok(())
@@ -307,7 +356,7 @@ impl Network {
         }
         if !self.dns.is_empty() {
             let text = profile::name_servers(&self.dns);
-            edits.root.file("etc/NetworkManager/conf.d/remaster-dns.conf", 0o644, text);
+            edits.root.file(NAME_SERVERS, 0o644, text);
         }
     }
 

@@ -48,6 +48,23 @@ pub(super) fn read<B: ReadAt + Clone>(base: &BaseImage<B>, recipe: &mut Recipe) 
     })
 }
 
+/// Whether the menus of two images start the same.
+pub(in crate::stamp) fn alike<A: ReadAt, B: ReadAt>(
+    one: &BaseImage<A>,
+    other: &BaseImage<B>,
+) -> bool {
+    let whole = |configs: &[Config]| -> Vec<Vec<String>> {
+        let entries = configs.iter().flat_map(|config| &config.entries);
+        entries.map(|entry| entry.words().map(str::to_owned).collect()).collect()
+    };
+    match (one.menus(), other.menus()) {
+        (Some((_, one)), Some((_, other))) => {
+            shape(one) == shape(other) && whole(one) == whole(other)
+        }
+        _ => false,
+    }
+}
+
 /// The keys on the kernel's command lines.
 pub(super) fn keys<B: ReadAt>(base: &BaseImage<B>) -> Option<String> {
     let (_, new) = base.menus()?;

@@ -17,6 +17,8 @@ use crate::recipe::{Inject, Recipe, setting};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::manifest::found;
 
+pub(super) use menus::alike as menus_alike;
+
 const SHADOW: &str = "etc/shadow";
 
 /// What was put into an image before.
@@ -32,6 +34,17 @@ pub struct PreviousStamp {
     /// Whether there are squashfs files beside that.
     has_attached: bool,
     private: bool,
+    /// How its switches are; none where nothing is in the live system's root.
+    switches: Option<Switches>,
+}
+
+/// Switches of the live system that follow from keys where nobody says anything of them.
+#[derive(Clone, Copy, Debug)]
+struct Switches {
+    takes_keys_only: bool,
+    greets: bool,
+    has_key: bool,
+    has_host_key: bool,
 }
 
 impl PreviousStamp {
@@ -48,7 +61,7 @@ impl PreviousStamp {
         menus::read(base, &mut recipe)?;
         read_keys(base, &root, &mut recipe)?;
         read_settings(&root, &mut recipe)?;
-        read_defaults(&root, &mut recipe);
+        let switches = read_switches(&root, &mut recipe);
         let manifest = found.as_ref().map(|found| &found.manifest);
         let digested = manifest.is_some_and(|manifest| manifest.blocks.is_some());
         recipe.manifest_digests = digested.then_some(true);
@@ -58,6 +71,7 @@ impl PreviousStamp {
             entries: menus::entries(base),
             root,
             has_attached: !stamped.attached.is_empty(),
+            switches,
             private: manifest.is_none_or(|manifest| manifest.private != Some(false)),
         }))
     }
@@ -156,12 +170,14 @@ impl PreviousStamp {
     /// What is wrong with what is asked for of menus, and kernel arguments for other entries than those of before.
     pub fn with(&self, mut asked: Recipe) -> Result<Recipe> {
         let mut before = self.before(asked.sets_networks());
+        (before.ssh_passwords, before.greeting) = (None, None);
         let boot = kernel_args::gather(&asked)?;
         menus::check_entries(&self.entries, &kernel_args::gather(&before)?, &boot)?;
         if !asked.entry.is_empty() {
             before.entry.clear();
         }
         asked.serial = new_ports(&mut before.serial, asked.serial);
+        forget_what_is_there(&mut asked, &before);
         // One text of all lines, so that messages number them as the file of the image does.
         if !before.key.is_empty() {
             before.key = vec![before.key.join("\n")];
@@ -176,6 +192,25 @@ impl PreviousStamp {
             }
         }
         Ok(recipe)
+    }
+
+    /// The same recipe with switches as they were where nobody asks for another state: what followed from a key stays
+    /// without it. Where a key or host key comes to what followed from there being none, they follow again.
+    #[must_use]
+    pub fn settled(&self, recipe: Recipe, (adds_key, adds_host_key): (bool, bool)) -> Recipe {
+        let Some(was) = self.switches else { return recipe };
+        let (has_key, has_ssh) =
+            (recipe.names_key(), recipe.names_key() || recipe.names_host_key() || was.has_host_key);
+        let follows = adds_key && was.takes_keys_only == was.has_key;
+        let differs = was.takes_keys_only != has_key && !follows;
+        let passwords = differs.then_some(!was.takes_keys_only);
+        let follows = (adds_key || adds_host_key) && was.greets == (was.has_key || was.has_host_key);
+        let greeting = (was.greets != has_ssh && !follows).then_some(was.greets);
+        Recipe {
+            ssh_passwords: recipe.ssh_passwords.or(passwords),
+            greeting: recipe.greeting.or(greeting),
+            ..recipe
+        }
     }
 
     /// Whether something was on that is asked to be off. [`Carried::left_out`] has the links of units.
@@ -270,7 +305,7 @@ fn refuse_machines(root: &[Member]) -> Result<()> {
         return Ok(());
     }
     Err(Error::Usage {
-        what: "the image is for several machines, and nothing can be added for all of them".into(),
+        what: "the image is for several machines, and an edit cannot tell what all of them get from what one gets".into(),
         hint: Advice::ReplaceAll,
     })
 }
@@ -382,24 +417,51 @@ fn new_ports(there: &mut [String], asked: Vec<String>) -> Vec<String> {
     new
 }
 
-/// What a recipe says by not saying it, and the passwords.
-fn read_defaults(root: &[Member], recipe: &mut Recipe) {
+/// Leaves out of what is asked for of networks what is there already: it is not given twice.
+fn forget_what_is_there(asked: &mut Recipe, before: &Recipe) {
+    let Recipe { address, gateway, bond, mtu, dns, places, .. } = asked;
+    let lists = [
+        ("address", address, &before.address),
+        ("gateway", gateway, &before.gateway),
+        ("bond", bond, &before.bond),
+        ("mtu", mtu, &before.mtu),
+        ("dns", dns, &before.dns),
+    ];
+    for (name, given, there) in lists {
+        let once = |value: &String| given.iter().filter(|one| *one == value).count() == 1;
+        let stays: Vec<bool> =
+            given.iter().map(|value| !(there.contains(value) && once(value))).collect();
+        let mut each = stays.iter();
+        given.retain(|_| each.next().is_none_or(|stays| *stays));
+        if let Some(places) = places.get_mut(name).filter(|places| places.len() == stays.len()) {
+            let mut each = stays.iter();
+            places.retain(|_| each.next().is_none_or(|stays| *stays));
+        }
+    }
+}
+
+/// The switches as they are, and the passwords. Those of a file that no recipe makes stay in it.
+fn read_switches(root: &[Member], recipe: &mut Recipe) -> Option<Switches> {
     if root.is_empty() {
-        return;
+        return None;
     }
     let members: Vec<&Member> = root.iter().collect();
-    let (key_only, shown) = (live::takes_keys_only(&members), live::greets(&members));
-    let has_key = !recipe.key.is_empty();
-    let has_host_key = root.iter().any(|member| live::is_host_key(&member.path));
-    recipe.ssh_passwords = (key_only != has_key).then_some(!key_only);
-    recipe.greeting = (shown != has_key || (has_host_key && !has_key)).then_some(shown);
-    let shadow = text(root, SHADOW).unwrap_or_default();
-    let hash = |user: &str| {
-        let line = shadow.lines().find_map(|line| line.strip_prefix(user)?.strip_prefix(':'));
-        let hash = line.and_then(|line| line.split(':').next()).unwrap_or_default();
-        (!hash.is_empty()).then(|| hash.to_owned())
-    };
-    (recipe.root_password_hash, recipe.nixos_password_hash) = (hash("root"), hash("nixos"));
+    let (takes_keys_only, greets) = (live::takes_keys_only(&members), live::greets(&members));
+    (recipe.ssh_passwords, recipe.greeting) = (Some(!takes_keys_only), Some(greets));
+    if live::written(&members).contains(SHADOW) {
+        for (user, hash) in live::users_with_passwords(&members) {
+            match user {
+                "root" => recipe.root_password_hash = Some(hash),
+                _ => recipe.nixos_password_hash = Some(hash),
+            }
+        }
+    }
+    Some(Switches {
+        takes_keys_only,
+        greets,
+        has_key: !recipe.key.is_empty(),
+        has_host_key: root.iter().any(|member| live::is_host_key(&member.path)),
+    })
 }
 
 #[cfg(test)]

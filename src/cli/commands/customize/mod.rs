@@ -33,6 +33,9 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     let output = args.output.as_deref().filter(|path| !(args.dry_run && *path == Path::new("-")));
     let output = output.map(|path| args.written.destination(path, &packed)).transpose()?;
     args.beside.check(args.written, is_signed, files)?;
+    if args.dry_run && args.output.as_deref() == Some(Path::new("-")) {
+        args.written.check_pipe()?;
+    }
     let beside = args.output_file();
     let known = KnownHosts::new(&customization, args.edit.known_hosts(), beside, files, |path| {
         args.written.beside(path)
@@ -44,12 +47,13 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
             (&recipe, &customization),
             &file,
             output.as_ref(),
-            known.as_ref(),
+            known,
         );
     }
     let progress = Destination::meter(output.as_ref())?;
     let asked = (recipe, customization);
     let stamping = StampJob::plan(&file, asked, &args.inside, args.edit.no_key, &progress)?;
+    let known = known.map(|known| known.of_edits(stamping.planned().edits()));
     if args.dry_run {
         let beside = args.beside.dry_run(stamping.planned())?;
         let known = known.as_ref().map(KnownHosts::dry_run).unwrap_or_default();

@@ -29,7 +29,7 @@ pub(crate) fn write(
     (recipe, customization): (&Recipe, &Customization),
     file: &ImageFile,
     output: Option<&Destination>,
-    known: Option<&KnownHosts>,
+    known: Option<KnownHosts>,
 ) -> Result<()> {
     let recipe = &check(args, recipe, &file.name())?;
     let packing = packing(file.path())?;
@@ -39,6 +39,8 @@ pub(crate) fn write(
     let at_fault = |fault: Error| fault.in_file(Material::Tree, file.name());
     let tree = Tree::of_archive(file).map_err(at_fault)?;
     let (edits, gone) = job::tree_edits(customization, &tree, args.edit.no_key)?;
+    let known = known.map(|known| known.of_edits(&edits));
+    let known = known.as_ref();
     let archive = tree.archive(&edits).map_err(at_fault)?;
     let image = archive.outgoing();
     let changed = archive.changed();

@@ -6,7 +6,7 @@ mod whole;
 use std::path::{Path, PathBuf};
 
 use remaster::error::{Error, Material, Result};
-use remaster::image::ImageFile;
+use remaster::image::{ImageFile, ReadAt as _};
 use remaster::inspect::{JSON_SCHEMA, Report};
 use remaster::netboot::archive;
 use remaster::netboot::tree::{Files, Tree};
@@ -73,13 +73,14 @@ fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
     if args.kargs {
         return printer::print(&whole::kargs(&found));
     }
+    let base = BaseImage::open(file).map_err(|fault| file.at_fault(fault))?;
+    tell_end(file, &base)?;
     if args.json {
         printer::print_pretty_json(&found)?;
     } else if args.all {
         printer::print(&whole::text(&found))?;
     } else {
-        let given =
-            BaseImage::open(file).map_err(|fault| file.at_fault(fault))?.injected_facts()?;
+        let given = base.injected_facts()?;
         let more = format!("`remaster inspect --all {}` shows the rest\n", shell_quote(path));
         printer::print(&format!("{}{more}", Answer::of_report(&found, given).text()))?;
     }
@@ -88,6 +89,20 @@ fn of_image(args: &Args, path: &Path, file: &ImageFile) -> Result<()> {
         let (found, expected) = (check.detail.clone(), "structures that agree".into());
         Err(Error::Differs { what: check.name.into(), at: 0, found, expected })
     })
+}
+
+/// Tells of bytes behind a stamped image in a file. A stick is longer than what was written to it.
+fn tell_end(file: &ImageFile, base: &BaseImage<&ImageFile>) -> Result<()> {
+    let about = file.file().metadata().map_err(Error::io("look at the image"))?;
+    let Some(stamped) = base.injected().filter(|_| about.is_file()) else { return Ok(()) };
+    let end = stamped.undo.stamped_size;
+    match file.size().checked_sub(end) {
+        None | Some(0) => {}
+        Some(more) => printer::note(&format!(
+            "{more} bytes stand behind the image, which ends at byte {end}: they are not a part of it"
+        )),
+    }
+    Ok(())
 }
 
 /// Files that start over the network, or by kexec: they have neither menus nor tables.
