@@ -122,7 +122,7 @@ fn taken_over(user: &str, password: &str, before: &[Member]) -> Option<Secret> {
 }
 
 /// The users whose passwords are good for something, with the hashes: by the same judgement as of a recipe's. What locks
-/// a password is no hash.
+/// a password is not a hash.
 pub(crate) fn users(root: &[&Member]) -> Vec<(&'static str, String)> {
     let shadow = root.iter().find(|member| member.path == SHADOW);
     let Some(Kind::File(bytes)) = shadow.map(|member| &member.kind) else { return Vec::new() };

@@ -376,7 +376,11 @@ const CHANGED: [(&str, &str, &str); 20] = [
         "--hostname box --ssh-passwords=false",
     ),
     ("--key a.pub", "--no-key --host-key host", "--host-key host --ssh-passwords=false"),
-    (NETWORKED, "--dns 1.1.1.1 --dns 8.8.8.8", "--dns 1.1.1.1 --dns 8.8.8.8 --address 10.0.0.2/24 --gateway 10.0.0.1 --mtu 9000"),
+    (
+        NETWORKED,
+        "--dns 1.1.1.1 --dns 8.8.8.8",
+        "--dns 1.1.1.1 --dns 8.8.8.8 --address 10.0.0.2/24 --gateway 10.0.0.1 --mtu 9000",
+    ),
     ("--announce", "--announce=false --hostname box", "--hostname box"),
     ("--hostname box", "--announce=false --hostname box", "--hostname box"),
     ("--key a.pub --ssh-passwords", "--ssh-passwords=false", "--key a.pub"),

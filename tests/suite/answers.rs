@@ -114,8 +114,11 @@ fn only_what_a_setting_wrote_is_told_by_its_name() {
     }
     let want = folder.at("over/etc/systemd/system.control/multi-user.target.wants");
     fs::create_dir_all(&want).unwrap();
-    std::os::unix::fs::symlink("../remaster-backdoor.service", want.join("remaster-backdoor.service"))
-        .unwrap();
+    std::os::unix::fs::symlink(
+        "../remaster-backdoor.service",
+        want.join("remaster-backdoor.service"),
+    )
+    .unwrap();
     for base in ["base.iso", "sd.img"] {
         let given = ["-f", "-o", "a.iso", "--key", "key.pub", "--dns", "9.9.9.9"];
         let made = folder.run(&[&[base, "--overlay", "over"], &given[..]].concat());
@@ -182,7 +185,10 @@ fn what_of_stamping_is_set_is_told_by_inspect() {
     folder.write("store.squashfs", include_bytes!("../golden/inputs/store.squashfs"));
     for (given, told) in [
         ("--karg only=1", "set: karg only=1\n"),
-        ("--karg only=1 --entry nomodeset", "set: karg only=1 in 2 of 54 entries (boot-nomodeset, …)\n"),
+        (
+            "--karg only=1 --entry nomodeset",
+            "set: karg only=1 in 2 of 54 entries (boot-nomodeset, …)\n",
+        ),
         ("--karg-delete loglevel=4", "set: karg-delete loglevel=4\n"),
         ("--store store.squashfs --path", "set: path true\n"),
         ("--hostname box --merge-initrd", "set: merge-initrd true\n"),

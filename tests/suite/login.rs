@@ -61,8 +61,7 @@ fn images_with_secrets_are_for_their_owner_alone() {
 fn the_client_gets_what_it_needs() {
     let folder = folder();
     let print = pair(7).fingerprint(HashAlg::Sha256).to_string();
-    let ended =
-        folder.run(&["base.iso", "--host-key", "host", "--key", "key.pub", "-o", "a.iso"]);
+    let ended = folder.run(&["base.iso", "--host-key", "host", "--key", "key.pub", "-o", "a.iso"]);
     assert_eq!(ended.status, 0, "{}", ended.err);
     let known = String::from_utf8(folder.read("a.iso.known_hosts")).unwrap();
     let (alias, rest) = known.split_once(' ').unwrap();

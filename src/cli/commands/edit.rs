@@ -158,8 +158,8 @@ impl Args {
         check_regular(&file)?;
         let base = job::base(&file)?;
         check_end(&file, base.injected().map(|stamped| stamped.undo.stamped_size))?;
-        let is_of_records =
-            !self.inside.flag_names().is_empty() || OF_RECORDS.iter().any(|name| asked.is_set(name));
+        let is_of_records = !self.inside.flag_names().is_empty()
+            || OF_RECORDS.iter().any(|name| asked.is_set(name));
         let Gathered { recipe, customization, stays } = self.gather(&base, asked)?;
         let known = self.known_hosts(&customization, files)?;
         let progress = Meter::stages()?;
@@ -423,8 +423,11 @@ pub(crate) fn check_end(file: &ImageFile, end: Option<u64>) -> Result<()> {
     }
     let path = shell_quote(file.path());
     Err(Error::Usage {
-        what: format!("{path} has {more} bytes behind the image that it holds, which ends at byte {end}: a change in place would cut them off"),
-        hint: format!("save them if they are of use, and cut them off: `truncate -s {end} {path}`").into(),
+        what: format!(
+            "{path} has {more} bytes behind the image that it holds, which ends at byte {end}: a change in place would cut them off"
+        ),
+        hint: format!("save them if they are of use, and cut them off: `truncate -s {end} {path}`")
+            .into(),
     })
 }
 

@@ -22,7 +22,8 @@ const BIN: &str = "opt/remaster/bin";
 pub(in crate::live) const RUN: &str = "opt/remaster/run";
 
 /// Folders on the PATH that lead there.
-pub(in crate::live) const ON_PATH: [&str; 2] = ["etc/profiles/per-user/root/bin", "etc/profiles/per-user/nixos/bin"];
+pub(in crate::live) const ON_PATH: [&str; 2] =
+    ["etc/profiles/per-user/root/bin", "etc/profiles/per-user/nixos/bin"];
 
 /// Becomes a program once the network is up; after two minutes in any case.
 const WHEN_ONLINE: &str = include_str!("../scripts/when-online.sh");

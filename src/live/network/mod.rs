@@ -241,7 +241,10 @@ impl Network {
     fn size(&mut self, link: Link, bytes: u32) -> Result<(), given::Fault> {
         let fixed = self.interface(link)?;
         if fixed.mtu.is_some() {
-            return given::fault(format!("a second size for {}", fixed.link.in_words()), given::ONE);
+            return given::fault(
+                format!("a second size for {}", fixed.link.in_words()),
+                given::ONE,
+            );
         }
         fixed.mtu = Some(bytes);
         Ok(())

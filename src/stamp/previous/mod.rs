@@ -204,7 +204,8 @@ impl PreviousStamp {
         let follows = adds_key && was.takes_keys_only == was.has_key;
         let differs = was.takes_keys_only != has_key && !follows;
         let passwords = differs.then_some(!was.takes_keys_only);
-        let follows = (adds_key || adds_host_key) && was.greets == (was.has_key || was.has_host_key);
+        let follows =
+            (adds_key || adds_host_key) && was.greets == (was.has_key || was.has_host_key);
         let greeting = (was.greets != has_ssh && !follows).then_some(was.greets);
         Recipe {
             ssh_passwords: recipe.ssh_passwords.or(passwords),
@@ -417,7 +418,7 @@ fn new_ports(there: &mut [String], asked: Vec<String>) -> Vec<String> {
     new
 }
 
-/// Leaves out of what is asked for of networks what is there already: it is not given twice.
+/// Leaves out of what is asked for of networks what the image has: it is not given twice.
 fn forget_what_is_there(asked: &mut Recipe, before: &Recipe) {
     let Recipe { address, gateway, bond, mtu, dns, places, .. } = asked;
     let lists = [

@@ -42,13 +42,7 @@ pub(crate) fn run(args: &Args, files: &mut RunFiles) -> Result<()> {
     })?;
     let file = base::unpacked(packed, args.output.as_deref())?;
     if archive::is_tar(&file) {
-        return tarball::write(
-            args,
-            (&recipe, &customization),
-            &file,
-            output.as_ref(),
-            known,
-        );
+        return tarball::write(args, (&recipe, &customization), &file, output.as_ref(), known);
     }
     let progress = Destination::meter(output.as_ref())?;
     let asked = (recipe, customization);
