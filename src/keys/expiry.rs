@@ -35,9 +35,10 @@ impl Moment {
         Self(rest.iter().fold(year, |sum, part| sum.saturating_mul(100).saturating_add(*part)))
     }
 
-    /// Reads `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, with `Z` behind it or not.
+    /// Reads `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, with `Z` or `UTC` behind it or not.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_suffix(['Z', 'z']).unwrap_or(text);
+        let utc = ["Z", "z", "UTC"].into_iter().find_map(|zone| text.strip_suffix(zone));
+        let digits = utc.unwrap_or(text);
         let known = matches!(digits.len(), 8 | 12 | 14);
         if !known || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
             return None;
@@ -89,6 +90,7 @@ mod tests {
             ("20240229Z", Some(20_240_229_000_000)),
             ("202612312359", Some(20_261_231_235_900)),
             ("20261231235958Z", Some(20_261_231_235_958)),
+            ("20240229UTC", Some(20_240_229_000_000)),
             ("20230229", None),
             ("20201301", None),
             ("2020-01-01", None),

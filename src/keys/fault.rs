@@ -21,7 +21,7 @@ impl fmt::Display for SourceSpan {
 
 /// Why keys were not taken.
 ///
-/// No message holds more of what was read than a key type, an option name or a length: the wrong
+/// No message holds more of what was read than a key type, an option with a short plain value, or a length: the wrong
 /// file may well be a private key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -22,6 +22,7 @@ mod samples;
 mod set;
 mod source;
 mod text;
+mod values;
 mod verdict;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 use super::expiry::Moment;
 use super::fault::LineError;
 use super::forced;
+use super::values;
 
 /// Options with a value in quotes; the names are compared without case (`sshauthopt_parse` in OpenSSH).
 const VALUED: [&str; 8] = [
@@ -53,12 +54,16 @@ impl Options {
     pub(super) fn parse(text: &str) -> Result<Self, LineError> {
         // sshd passes over a comma too many.
         let present: Vec<&str> = pieces(text).into_iter().filter(|one| !one.is_empty()).collect();
-        let names = present.iter().map(|piece| name(piece)).collect::<Result<_, _>>()?;
+        let names: Vec<String> =
+            present.iter().map(|piece| name(piece)).collect::<Result<_, _>>()?;
         let times = values(&present, "expiry-time");
         let times = times.map(|value| Moment::parse(&value).ok_or_else(no_time));
         let expires = times.collect::<Result<Vec<_>, _>>()?.into_iter().min();
         let options = Self { names, command: values(&present, "command").next(), expires };
         options.check_together()?;
+        for option in VALUED {
+            values(&present, option).try_for_each(|value| values::check(option, &value))?;
+        }
         Ok(options)
     }
 

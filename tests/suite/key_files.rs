@@ -91,6 +91,31 @@ fn a_key_in_an_overlay_of_any_size_is_told_of_by_all_that_tell_of_keys() {
     }
 }
 
+/// Options with which sshd skips a line, or lets nobody in by it, and what is said. More of them, with what a real sshd
+/// did, are in `src/keys/values.rs`.
+const SHUT: [(&str, &str); 9] = [
+    ("permitopen=\"localhost\"", "found permitopen=\"localhost\" without a port"),
+    ("permitopen=\"h:99999\"", "found permitopen=\"h:99999\" whose port is neither"),
+    ("permitlisten=\"x\"", "found permitlisten=\"x\" whose port is neither"),
+    ("tunnel=\"abc\"", "found tunnel=\"abc\" that is neither a number of a device nor any"),
+    ("environment=\"1 X\"", "found environment=\"…\" that is not NAME=VALUE"),
+    ("from=\"10.0.0.1/8\"", "found from=\"10.0.0.1/8\" with an address that has bits behind"),
+    ("from=\"\"", "found from=\"\" with an empty part"),
+    ("no-pty,FROM=\"!*\"", "found from=\"!*\" whose ! is for everybody"),
+    ("from=\"*.lan\"", "found from=\"*.lan\" that matches no address"),
+];
+
+#[test]
+fn a_key_that_lets_nobody_in_for_the_value_of_an_option_is_refused_with_the_value() {
+    let folder = folder(&TINY);
+    for (options, told) in SHUT {
+        folder.write("shut.pub", format!("{options} {}\n", key(1)).as_bytes());
+        let ended = folder.run(&["base.iso", "--key", "shut.pub", "-o", "image"]);
+        ended.refused(2, &format!("shut.pub line 1: {told}"));
+    }
+    assert!(!folder.names().contains(&"image".to_owned()));
+}
+
 #[test]
 fn a_line_that_is_not_understood_takes_no_key_with_it_and_is_told_of() {
     let folder = folder(&TINY);
