@@ -74,6 +74,8 @@ mod checked;
 #[doc(hidden)]
 pub mod disk;
 #[doc(hidden)]
+pub mod environment;
+#[doc(hidden)]
 pub mod error;
 #[doc(hidden)]
 pub mod few;

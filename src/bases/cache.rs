@@ -1,6 +1,5 @@
 //! Bases that were fetched: one per name, each with a record of what it is and where it comes from.
 
-use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::catalog::CatalogEntry;
+use super::catalog::{Catalog, CatalogEntry};
+use crate::environment;
 use crate::error::{Advice, Error, Result};
 use crate::file_state::FileState;
 use crate::lock;
@@ -45,6 +45,15 @@ pub struct Record {
     pub file: String,
 }
 
+/// What was removed of a base.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Removed {
+    /// Whether there was anything.
+    pub any: bool,
+    /// Images that may be its own, and that no sound record names.
+    pub left: Vec<PathBuf>,
+}
+
 /// What is known of an image since its SHA-256 was computed last.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LastCheck {
@@ -69,8 +78,7 @@ impl Cache {
         if let Some(folder) = folder {
             return Ok(Self { folder: folder.to_owned() });
         }
-        let absolute =
-            |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let absolute = |name| environment::path(name).filter(|path| path.is_absolute());
         let home = || absolute("HOME").map(|home| home.join(".cache"));
         let all = absolute("XDG_CACHE_HOME").or_else(home).ok_or_else(|| Error::Usage {
             what: "neither XDG_CACHE_HOME nor HOME says where bases are kept".to_owned(),
@@ -113,8 +121,12 @@ impl Cache {
             return Err(damaged(&path, &found, &base.name()));
         }
         let image = self.folder.join(&record.file);
+        self.check_place(&record.file)?;
         match fs::metadata(&image) {
-            Ok(found) if found.is_file() && found.len() == record.size => Ok(Some((record, image))),
+            Ok(found) if !found.is_file() => {
+                Err(damaged(&image, "what is not a file", "the image that its record names"))
+            }
+            Ok(found) if found.len() == record.size => Ok(Some((record, image))),
             Ok(found) => {
                 let found = format!("{} bytes", found.len());
                 Err(damaged(&image, &found, &format!("{} bytes", record.size)))
@@ -172,13 +184,55 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes a base and what was begun of it; whether there was anything.
-    pub fn remove(&self, base: &CatalogEntry) -> Result<bool> {
+    /// Refuses a folder that stands where an image belongs: it would not be replaced, nor removed.
+    pub(super) fn check_place(&self, file: &str) -> Result<()> {
+        let path = self.folder.join(file);
+        if fs::symlink_metadata(&path).is_ok_and(|about| about.is_dir()) {
+            return Err(Error::Usage {
+                what: format!("{} in the cache is a folder, not an image", path.display()),
+                hint: "move it away".into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The file that the record of a base names; none without a record. An error if a record is there and names none.
+    fn named(&self, base: &CatalogEntry) -> Result<Option<String>> {
+        let path = self.path(base, ".json");
+        let Some(record) = read_json::<Record>(&path)? else { return Ok(None) };
+        if record.file.contains('/') || record.file.starts_with('.') {
+            return Err(damaged(&path, &format!("{:?}", record.file), "the name of a file"));
+        }
+        Ok(Some(record.file))
+    }
+
+    /// Images in the folder that have the name of one of this base, but for `known`.
+    fn images(&self, base: &CatalogEntry, known: Option<&str>) -> Result<Vec<PathBuf>> {
+        let catalog = Catalog::built_in()?;
+        let doing = || format!("look into the cache of bases, {}", self.folder.display());
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(Error::io(doing()))? {
+            let name = entry.map_err(Error::io(doing()))?.file_name();
+            let name = name.to_str().filter(|name| known != Some(*name));
+            found.extend(
+                name.filter(|name| catalog.version(base, name).is_some())
+                    .map(|name| self.folder.join(name)),
+            );
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Removes a base and what was begun of it. Without a sound record nothing tells which image is its own: what may be
+    /// it is left.
+    pub fn remove(&self, base: &CatalogEntry) -> Result<Removed> {
         let _lock = self.lock(base)?;
         let json = self.path(base, ".json");
-        let record = read_json::<Record>(&json).ok().flatten();
-        let image = record.filter(|record| !record.file.contains('/'));
-        let image = image.map(|record| self.folder.join(record.file));
+        let named = self.named(base);
+        let left = if named.is_err() { self.images(base, None)? } else { Vec::new() };
+        let named = named.ok().flatten();
+        named.iter().try_for_each(|file| self.check_place(file))?;
+        let image = named.map(|file| self.folder.join(file));
         // The record first: what is left when this is broken off is only a file that nothing names.
         let all = [
             Some(json),
@@ -191,27 +245,32 @@ impl Cache {
         for path in all.into_iter().flatten() {
             any |= remove(&path)?;
         }
-        Ok(any)
+        Ok(Removed { any, left })
     }
 
-    /// Keeps a base that was fetched to `part`; what was kept under its name before goes.
+    /// Keeps a base that was fetched to `part`; what was kept under its name before goes. Gives its path, and what is left
+    /// that may be of before, as a damaged record does not tell.
     pub(super) fn keep(
         &self,
         base: &CatalogEntry,
         part: &Path,
         record: &Record,
-    ) -> Result<PathBuf> {
-        let before = read_json::<Record>(&self.path(base, ".json")).ok().flatten();
+    ) -> Result<(PathBuf, Vec<PathBuf>)> {
+        let before = self.named(base);
         let image = self.folder.join(&record.file);
         fs::rename(part, &image).map_err(Error::io(format!("write {}", image.display())))?;
         write_json(&self.path(base, ".json"), record)?;
         write_json(&self.path(base, CHECKED), &state_of(&image)?)?;
         remove(&self.path(base, ".part.json"))?;
-        let old = before.filter(|old| old.file != record.file && !old.file.contains('/'));
-        if let Some(old) = old {
-            remove(&self.folder.join(old.file))?;
-        }
-        Ok(image)
+        let left = match before {
+            Err(_) => self.images(base, Some(&record.file))?,
+            Ok(Some(old)) if old != record.file => {
+                remove(&self.folder.join(old))?;
+                Vec::new()
+            }
+            Ok(_) => Vec::new(),
+        };
+        Ok((image, left))
     }
 
     /// Makes the folder and sees to it that nobody else fetches the same base.

@@ -21,6 +21,8 @@ pub struct Fetched {
     pub path: PathBuf,
     /// Whether it was there already.
     pub was_there: bool,
+    /// Images that may be of before: the record that told was damaged.
+    pub left: Vec<PathBuf>,
 }
 
 /// Fetches the newest release of a base into the cache, unless it is there and sound.
@@ -47,17 +49,19 @@ pub fn fetch(
         release: &release,
         most: LARGEST,
     };
+    let file = catalog.image(base, &release.version);
+    cache.check_place(&file)?;
     let size = part.complete(&client, progress)?;
     let record = Record {
         name: base.name(),
-        file: catalog.image(base, &release.version),
+        file,
         version: release.version.clone(),
         url: release.image.to_string(),
         sha256: release.sha256.clone(),
         size,
     };
-    let path = cache.keep(base, &part.path, &record)?;
-    Ok(Fetched { record, path, was_there: false })
+    let (path, left) = cache.keep(base, &part.path, &record)?;
+    Ok(Fetched { record, path, was_there: false, left })
 }
 
 /// What is in the cache, if it is this release to the byte.
@@ -77,7 +81,7 @@ fn kept(
         Err(Error::Checksum { .. }) => return Ok(None),
         Err(fault) => return Err(fault),
     }
-    Ok(Some(Fetched { record, path, was_there: true }))
+    Ok(Some(Fetched { record, path, was_there: true, left: Vec::new() }))
 }
 
 impl Record {

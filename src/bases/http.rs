@@ -1,6 +1,5 @@
 //! Speaks to web servers: one request, one answer; proxies and certificates as the environment has them.
 
-use std::env;
 use std::io::Read;
 
 use ureq::config::Config;
@@ -12,6 +11,7 @@ use ureq::{Agent, Body, Proxy, ProxyProtocol};
 use super::fetch_options::FetchOptions;
 use super::url::Url;
 use crate::bounded;
+use crate::environment;
 use crate::error::{Advice, Error, Result};
 
 /// What to do where nothing better is known.
@@ -162,10 +162,16 @@ fn proxy(url: &Url) -> Result<Option<Proxy>> {
     let own = format!("{}_proxy", url.scheme());
     let names = [own.clone(), own.to_uppercase(), "all_proxy".to_owned(), "ALL_PROXY".to_owned()];
     let names = names.iter().filter(|name| *name != "HTTP_PROXY");
-    let mut set = names.filter_map(|name| Some((name, env::var(name).ok()?)));
-    let Some((name, value)) = set.find(|(_, value)| !value.is_empty()) else { return Ok(None) };
-    let exempt = env::var("no_proxy").or_else(|_| env::var("NO_PROXY")).unwrap_or_default();
-    if is_exempt(url.host(), &exempt) {
+    let mut set = names.filter_map(|name| {
+        let value = environment::text(name).transpose()?;
+        Some(value.map(|value| (name, value)))
+    });
+    let is_given =
+        |set: &Result<(&String, String)>| set.as_ref().map_or(true, |(_, v)| !v.is_empty());
+    let Some((name, value)) = set.find(is_given).transpose()? else { return Ok(None) };
+    let exempt = environment::text("no_proxy")?;
+    let exempt = exempt.map_or_else(|| environment::text("NO_PROXY"), |set| Ok(Some(set)))?;
+    if is_exempt(url.host(), &exempt.unwrap_or_default()) {
         return Ok(None);
     }
     let proxy = Proxy::new(&value).ok();

@@ -19,11 +19,11 @@ mod resolve;
 mod text;
 mod url;
 
-pub use cache::{Cache, LastCheck, Record};
+pub use cache::{Cache, LastCheck, Record, Removed};
 pub use catalog::{Catalog, CatalogEntry};
 pub use fetch::{Fetched, fetch};
 pub use fetch_options::FetchOptions;
 pub use known::Known;
-pub use resolve::{ResolveOptions, name_of, resolve};
+pub use resolve::{ResolveOptions, Resolved, name_of, resolve};
 pub use text::fetch_text;
 pub use url::Url;

@@ -21,6 +21,21 @@ pub struct ResolveOptions {
     pub offline: Option<&'static str>,
 }
 
+/// A base that is there.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// Its file.
+    pub path: PathBuf,
+    /// As of [`Fetched`](super::Fetched), where it was fetched.
+    pub left: Vec<PathBuf>,
+}
+
+impl Resolved {
+    fn at(path: PathBuf) -> Self {
+        Self { path, left: Vec::new() }
+    }
+}
+
 /// The file of a base. What stands at the path wins over a name. `before` hears of a base that is to be
 /// fetched, and may refuse.
 ///
@@ -31,14 +46,14 @@ pub fn resolve(
     demand: &ResolveOptions,
     progress: &dyn Progress,
     before: impl FnOnce(&CatalogEntry) -> Result<()>,
-) -> Result<PathBuf> {
+) -> Result<Resolved> {
     let Some(name) = name_of(given) else {
-        return not_a_name_with_a_suffix(given).map(|()| given.to_owned());
+        return not_a_name_with_a_suffix(given).map(|()| Resolved::at(given.to_owned()));
     };
     let base = Catalog::built_in()?.get(name)?;
     let cache = Cache::at(demand.cache.as_deref())?;
     if let Some((_, path)) = cache.sound(&base, progress)? {
-        return Ok(path);
+        return Ok(Resolved::at(path));
     }
     if let Some(forbids) = demand.offline {
         return Err(Error::Usage {
@@ -50,7 +65,8 @@ pub fn resolve(
         });
     }
     before(&base)?;
-    fetch(&cache, &base, &demand.origin, progress).map(|fetched| fetched.path)
+    let fetched = fetch(&cache, &base, &demand.origin, progress)?;
+    Ok(Resolved { path: fetched.path, left: fetched.left })
 }
 
 /// Refuses `nixos-25.11-minimal.iso`, `nixos-minimal-25.11-x86_64-linux.iso` and `25.11` where no such file is: a base is

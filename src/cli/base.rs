@@ -1,12 +1,12 @@
 //! How every command opens a base: by name or path, packed or not, held to a SHA-256.
 
-use std::env;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use remaster::bases::{self, Cache, Catalog, FetchOptions, Record, ResolveOptions};
 use remaster::bounded;
+use remaster::environment;
 use remaster::error::{Advice, Error, Result};
 use remaster::image::ImageFile;
 use remaster::image::digest::remembered::DigestCache;
@@ -106,19 +106,21 @@ impl Source {
         if bases::name_of(given).is_some() {
             before()?;
         }
-        let origin = FetchOptions { mirror: mirror(None), ..FetchOptions::default() };
+        let origin = FetchOptions { mirror: mirror(None)?, ..FetchOptions::default() };
         let demand = ResolveOptions {
             cache: self.place.cache.clone(),
             origin,
             offline: self.offline.then_some("--offline"),
         };
-        bases::resolve(given, &demand, &Meter::stages_without_signals(), |base| {
+        let found = bases::resolve(given, &demand, &Meter::stages_without_signals(), |base| {
             let name = base.name();
             printer::say(&format!(
                 "fetching {name}: it is not in the cache (--offline prevents this)\n"
             ));
             Ok(())
-        })
+        })?;
+        note_left(&found.left);
+        Ok(found.path)
     }
 
     /// Opens an image that is written as it is, held to the SHA-256 that is demanded, or else that stands beside it;
@@ -451,8 +453,20 @@ fn scratch(output: Option<&Path>) -> PathBuf {
     }
 }
 
+/// Tells of images in the cache that no record names any more.
+pub(crate) fn note_left(left: &[PathBuf]) {
+    for path in left {
+        let path = shell_quote(path);
+        printer::note(&format!(
+            "the record was damaged, and {path} stays, which it may have named: remove it if nothing needs it"
+        ));
+    }
+}
+
 /// The server that channels are looked up at.
-pub(crate) fn mirror(given: Option<&String>) -> Option<String> {
-    let set = || env::var("REMASTER_MIRROR").ok().filter(|set| !set.is_empty());
-    given.cloned().or_else(set)
+pub(crate) fn mirror(given: Option<&String>) -> Result<Option<String>> {
+    if let Some(given) = given {
+        return Ok(Some(given.clone()));
+    }
+    Ok(environment::text("REMASTER_MIRROR")?.filter(|set| !set.is_empty()))
 }

@@ -16,7 +16,7 @@ static PLACE: Mutex<String> = Mutex::new(String::new());
 /// Runs the program. With `RUST_BACKTRACE` set, panics show their calls, too.
 pub(super) fn caught(program: impl FnOnce() -> ExitCode) -> ExitCode {
     let shown = panic::take_hook();
-    let is_shown = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+    let is_shown = remaster::environment::bytes("RUST_BACKTRACE").is_some_and(|value| value != "0");
     panic::set_hook(Box::new(move |info| {
         note(info);
         if is_shown {

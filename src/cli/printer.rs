@@ -98,12 +98,12 @@ pub(super) fn hushed<T>(doing: impl FnOnce() -> T) -> T {
 
 /// Whether standard error is a terminal that can move its cursor.
 pub(super) fn is_terminal() -> bool {
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let is_dumb = remaster::environment::bytes("TERM").is_none_or(|term| term == "dumb");
     io::stderr().is_terminal() && !is_dumb
 }
 
 fn is_colored() -> bool {
-    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let wanted = remaster::environment::bytes("NO_COLOR").is_none_or(|value| value.is_empty());
     match loudness().color {
         Color::Always => true,
         Color::Never => false,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use remaster::environment;
 use remaster::error::{Error, Result};
 use remaster::image::digest::Digest;
 use remaster::image::{ImageFile, ReadAt};
@@ -98,7 +99,7 @@ fn set_of(all: &[(&'static str, bool)]) -> Vec<&'static str> {
 }
 
 fn signer(path: &Path) -> Result<Arc<dyn Sign>> {
-    let socket = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+    let socket = environment::path("SSH_AUTH_SOCK");
     let signer =
         interrupt::while_waiting(|| sign::signer(path, socket.as_deref(), &mut prompt::secret));
     signer.map(Arc::from)
@@ -106,7 +107,7 @@ fn signer(path: &Path) -> Result<Arc<dyn Sign>> {
 
 /// The time that the user's build says it is (reproducible-builds.org, `SOURCE_DATE_EPOCH`).
 pub(super) fn epoch() -> Result<Option<u64>> {
-    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let Some(text) = environment::bytes("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let number = text.to_str().and_then(|text| text.parse().ok());
     number.map(Some).ok_or_else(|| Error::Usage {
         what: if text.is_empty() {

@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use remaster::bases::fetch_text;
+use remaster::environment;
 use remaster::error::{Error, Result};
 use remaster::live::KeyFetcher;
 use remaster::stamp::sign::agent;
@@ -27,7 +28,7 @@ impl KeyFetcher for Program {
     }
 
     fn agent(&mut self) -> Result<Vec<u8>> {
-        let socket = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+        let socket = environment::path("SSH_AUTH_SOCK");
         let text = agent::identities(socket.as_deref())?;
         if text.is_empty() {
             return Err(Error::Usage {
@@ -69,7 +70,7 @@ pub(super) fn proposal() -> Option<Error> {
     if !io::stderr().is_terminal() {
         return None;
     }
-    let folder = PathBuf::from(std::env::var_os("HOME")?).join(".ssh");
+    let folder = environment::path("HOME")?.join(".ssh");
     let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let is_public = |name: &String| Path::new(name).extension() == Some(OsStr::new("pub"));

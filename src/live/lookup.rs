@@ -21,6 +21,9 @@ pub fn look_up(edits: &Edits, known: Result<&Console, &str>) -> Result<Vec<Strin
         let RequiredName { kind, name } = &asked.value;
         let why = match known {
             Ok(_) if brings(edits, kind) => "as the overlay may bring it",
+            Ok(console) if kind_of_locales(kind) && console.unread_locales => {
+                "whose archive of locales is not understood"
+            }
             Ok(console) if Names::new(kind, console).is_none() => "whose store shows none",
             Ok(console) => {
                 judge(asked, console)?;
@@ -36,11 +39,15 @@ pub fn look_up(edits: &Edits, known: Result<&Console, &str>) -> Result<Vec<Strin
     Ok(unknown.into_iter().map(note).collect())
 }
 
+fn kind_of_locales(kind: &str) -> bool {
+    kind == "locale"
+}
+
 /// Whether what is put in may have it.
 fn brings(edits: &Edits, kind: &str) -> bool {
     let is_overlay = |purpose| purpose == Purpose::Overlay;
     let mut paths = edits.root.members().map(|member| member.path.as_str());
-    kind != "locale"
+    !kind_of_locales(kind)
         && (paths.any(|path| path.starts_with("etc/kbd"))
             || edits.attached.iter().any(|attached| is_overlay(attached.purpose)))
 }
@@ -133,6 +140,7 @@ mod tests {
             keymaps: set(&["us", "de-latin1", "mac-de_CH"]),
             fonts: set(&["ter-v16n.psf.gz", "iso01.08.gz", "LatArCyrHeb-16+.psfu.gz"]),
             locales: set(&["en_US.utf8", "de_DE.utf8"]),
+            unread_locales: false,
         }
     }
 

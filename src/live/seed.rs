@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
+use crate::environment;
 use crate::error::Result;
 use crate::recipe::{Recipe, of_descriptor, of_environment, setting};
 
@@ -81,7 +82,7 @@ impl Seed {
 
     fn read(recipe: &Recipe, path: &Path) -> Result<Self> {
         let bytes = match of_environment(path) {
-            Some(name) => std::env::var_os(name).map(OsString::into_vec).ok_or_else(|| {
+            Some(name) => environment::bytes(name).map(OsString::into_vec).ok_or_else(|| {
                 let what = format!("there is no environment variable {name}");
                 recipe.fault("host-key-seed", 0, what, "set it, or give a file")
             })?,

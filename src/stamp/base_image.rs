@@ -10,7 +10,7 @@ use crate::disk;
 use crate::disk::injected as in_disk;
 use crate::disk::plan as disk_plan;
 use crate::disk::survey::DiskSurvey;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::file_type::{self, BaseKind};
 use crate::image::partitions::Partitions;
@@ -225,7 +225,18 @@ impl<B: ReadAt> BaseImage<B> {
         };
         let store = base.survey.tree().file(STORE).map(|node| node.extents.as_slice());
         let Some([store]) = store else { return Err("whose store is in several parts".into()) };
-        Console::read(&base.image, *store).map_err(|_| "whose store cannot be read".into())
+        Console::read(&base.image, *store).map_err(|fault| {
+            let cause = std::error::Error::source(&fault).map(|why| format!(": {why}"));
+            match fault {
+                Error::Malformed { .. } => "whose store cannot be read".into(),
+                fault => {
+                    format!(
+                        "whose store is not looked through ({fault}{})",
+                        cause.unwrap_or_default()
+                    )
+                }
+            }
+        })
     }
 
     /// The initrds, where something goes behind them.

@@ -211,6 +211,79 @@ fn a_file_without_certificates_is_refused_before_anybody_is_asked() {
 }
 
 #[test]
+fn a_variable_that_is_not_text_is_named_and_not_passed_over() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = Folder::new();
+    let words = ["base", "fetch", "nixos-25.11-minimal", "--cache", ".", "--timeout", "3"];
+    let value = OsStr::from_bytes(b"http://127.0.0.1:1/\xff");
+    for (name, set) in [
+        ("REMASTER_MIRROR", &[][..]),
+        ("https_proxy", &[]),
+        ("ALL_PROXY", &[]),
+        ("no_proxy", &[("https_proxy", "http://127.0.0.1:1")]),
+        ("NO_PROXY", &[("all_proxy", "http://127.0.0.1:1")]),
+    ] {
+        let mut command = folder.program(&words);
+        for other in
+            ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"]
+        {
+            command.env_remove(other);
+        }
+        command.envs(set.iter().copied()).env(name, value);
+        let ended = crate::support::Ended::from(command.output().unwrap());
+        ended.refused(2, &format!("the environment variable {name} is not text in UTF-8"));
+    }
+}
+
+#[test]
+fn what_a_damaged_record_leaves_in_the_cache_is_named() {
+    let folder = Folder::new();
+    let (record, image) =
+        ("nixos-25.11-minimal.json", "nixos-minimal-25.11.1.abc-x86_64-linux.iso");
+    let remove = ["base", "remove", "nixos-25.11-minimal", "--cache", "."];
+    for damaged in ["{\"name\": \"nixos-25.11-min", "{}", ""] {
+        folder.write(record, damaged.as_bytes());
+        folder.write(image, b"image");
+        folder.write("nixos-minimal-25.05.1.abc-x86_64-linux.iso", b"of another base");
+        let ended = folder.run(&remove);
+        assert_eq!(ended.status, 0, "{}", ended.err);
+        let notes: Vec<&str> = ended.err.lines().filter(|line| line.contains("note: ")).collect();
+        assert!(notes.len() == 1 && notes[0].contains(&format!("{image} stays")), "{notes:?}");
+        assert!(folder.names().contains(&image.to_owned()));
+    }
+    std::fs::remove_file(folder.at(image)).unwrap();
+    // A folder is not called an image of another size, and the record stays as long as it is there.
+    std::fs::create_dir(folder.at("other.iso")).unwrap();
+    let text = r#"{"name":"nixos-25.11-minimal","version":"1","url":"https://x/y","sha256":"00","size":1000,"file":"other.iso"}"#;
+    folder.write(record, text.as_bytes());
+    for command in ["path", "remove", "verify"] {
+        let line = ["base", command, "nixos-25.11-minimal", "--cache", "."];
+        folder.run(&line).refused(2, "other.iso in the cache is a folder, not an image");
+        assert_eq!(folder.read(record), text.as_bytes());
+    }
+    std::fs::remove_dir(folder.at("other.iso")).unwrap();
+    folder.run(&remove).done();
+}
+
+#[test]
+fn a_store_with_very_many_files_is_not_called_one_that_cannot_be_read() {
+    let folder = Folder::new();
+    let mut image = TINY.to_vec();
+    let at = usize::try_from(
+        survey(&TINY).tree().file("/nix-store.squashfs").unwrap().extents[0].start(),
+    );
+    let at = at.unwrap();
+    image[at..at + 8].copy_from_slice(&[*b"hsqs", 700_000_u32.to_le_bytes()].concat());
+    folder.write("many.iso", &image);
+    folder.write("key.pub", format!("{}\n", key(1)).as_bytes());
+    let ended = folder.run(&["many.iso", "--key", "key.pub", "--keymap", "de", "-o", "out"]);
+    assert_eq!(ended.status, 0, "{}", ended.err);
+    let told = "not looked up in the base, whose store is not looked through (";
+    assert!(ended.err.contains(told) && ended.err.contains("found 700000)"), "{}", ended.err);
+}
+
+#[test]
 fn a_disk_is_looked_for_before_a_base_is_fetched() {
     let folder = Folder::new();
     folder.write("key.pub", format!("{}\n", key(1)).as_bytes());

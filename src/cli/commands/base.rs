@@ -10,7 +10,7 @@ use remaster::error::{Advice, Error, Result};
 use remaster::units::format_bytes;
 use serde_json::json;
 
-use crate::cli::base::{CacheArgs, mirror};
+use crate::cli::base::{CacheArgs, mirror, note_left};
 use crate::cli::printer;
 use crate::cli::progress::Meter;
 
@@ -112,9 +112,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Command::Remove { name, cache } => {
             let (base, cache) = (Catalog::built_in()?.get(name)?, cache.open()?);
             let hint = "`remaster base list` shows which bases are there";
-            if !cache.remove(&base)? {
+            let removed = cache.remove(&base)?;
+            if !removed.any {
                 return Err(absent(&base, &cache, hint.into()));
             }
+            note_left(&removed.left);
             printer::say(&format!("removed {name} from {}\n", cache.folder().display()));
             Ok(())
         }
@@ -175,11 +177,12 @@ fn list(cache: &Cache, as_json: bool) -> Result<()> {
 fn fetch(name: &str, server: &Server, cache: &Cache) -> Result<()> {
     let base = Catalog::built_in()?.get(name)?;
     let origin = FetchOptions {
-        mirror: mirror(server.mirror.as_ref()),
+        mirror: mirror(server.mirror.as_ref())?,
         ca_file: server.ca_file.clone(),
         timeout: Duration::from_secs(server.timeout),
     };
     let fetched = bases::fetch(cache, &base, &origin, &Meter::stages_without_signals())?;
+    note_left(&fetched.left);
     let did = if fetched.was_there { "is there and is" } else { "fetched:" };
     printer::tell(&format!("{name} {did} the newest\n"))?;
     printer::tell(&shown(&fetched.record, &fetched.path))

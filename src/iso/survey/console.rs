@@ -29,6 +29,8 @@ pub struct Console {
     pub fonts: BTreeSet<String>,
     /// Names in archives, as `en_US.utf8`.
     pub locales: BTreeSet<String>,
+    /// Whether an archive of locales is not understood, so that more may be there.
+    pub unread_locales: bool,
 }
 
 impl Console {
@@ -60,7 +62,10 @@ impl Console {
             let path = node.fullpath.to_string_lossy();
             match &node.inner {
                 InnerNode::File(file) if path.ends_with("/locale/locale-archive") => {
-                    console.locales.extend(names(&head(store, file)?).unwrap_or_default());
+                    match names(&head(store, file)?) {
+                        Some(names) => console.locales.extend(names),
+                        None => console.unread_locales = true,
+                    }
                 }
                 InnerNode::File(_) | InnerNode::Symlink(_) => console.add(&path),
                 _ => {}

@@ -57,8 +57,22 @@ pub(super) fn opened<I: ReadAt, T>(
             | BackhandError::UnsupportedInode
             | BackhandError::UnsupportedSquashfsVersion(..),
         ) => Error::unsupported("the squashfs", "one that can be read", fault.to_string()),
-        _ => Error::malformed("the squashfs", at.start(), fault.to_string(), "a whole one"),
+        Unreadable::Reader(BackhandError::StdIo(fault)) => not_read(fault, at),
+        _ => damaged(&fault, at),
     })
+}
+
+/// What the system says of the file, if it cannot be read; else what the bytes are.
+fn not_read(fault: std::io::Error, at: ByteRange) -> Error {
+    match fault.downcast::<Error>() {
+        Ok(of_system @ Error::Io { .. }) => of_system,
+        Ok(other) => damaged(&other, at),
+        Err(fault) => damaged(&fault, at),
+    }
+}
+
+fn damaged(fault: &dyn std::error::Error, at: ByteRange) -> Error {
+    Error::malformed("the squashfs", at.start(), fault.to_string(), "a whole one")
 }
 
 /// Why a squashfs cannot be read.
