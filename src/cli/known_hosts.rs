@@ -1,6 +1,8 @@
 //! What a client needs to know a machine by its host keys: a file, and the ssh command that uses it.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use remaster::error::{Error, Result};
@@ -177,8 +179,7 @@ pub(super) fn none_put_in() -> Error {
 
 /// How to log in at an address, knowing the machine by its alias and nothing else.
 pub(super) fn command(known_hosts: &Path, alias: &str, address: &str) -> String {
-    let value = config_value(known_hosts);
-    let option = shell_quote(Path::new(&format!("UserKnownHostsFile={value}")));
+    let option = shell_quote(Path::new(&known_hosts_option(known_hosts)));
     let to = shell_quote(Path::new(&format!("root@{address}")));
     format!("ssh -o {option} -o HostKeyAlias={alias} {to}")
 }
@@ -187,6 +188,10 @@ pub(super) fn command(known_hosts: &Path, alias: &str, address: &str) -> String 
 pub(super) fn config(known_hosts: &Path, alias: &str, address: &str, port: u16) -> String {
     let file = std::path::absolute(known_hosts).unwrap_or_else(|_| known_hosts.to_owned());
     let file = config_value(&file);
+    let Some(file) = file.to_str() else {
+        let file = shell_quote(known_hosts);
+        return format!("# {alias}: ssh cannot be given {file} here, as its name is not UTF-8\n");
+    };
     // It has tokens, too: the zone of an address would be one.
     let address = address.replace('%', "%%");
     format!(
@@ -195,9 +200,21 @@ pub(super) fn config(known_hosts: &Path, alias: &str, address: &str, port: u16) 
 }
 
 /// A path as a value of ssh, which splits it at blanks and knows tokens in it (`UserKnownHostsFile` of `ssh_config(5)`).
-pub(super) fn config_value(path: &Path) -> String {
-    let shown = path.display().to_string().replace('%', "%%");
-    if shown.contains(' ') { format!("\"{shown}\"") } else { shown }
+fn config_value(path: &Path) -> OsString {
+    let mut value = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        value.extend(if *byte == b'%' { &b"%%"[..] } else { std::slice::from_ref(byte) });
+    }
+    let value = OsString::from_vec(value);
+    if !value.as_bytes().contains(&b' ') {
+        return value;
+    }
+    [OsStr::new("\""), &value, OsStr::new("\"")].into_iter().collect()
+}
+
+/// The option that names the file, byte for byte.
+pub(super) fn known_hosts_option(path: &Path) -> OsString {
+    [OsStr::new("UserKnownHostsFile="), &config_value(path)].into_iter().collect()
 }
 
 #[cfg(test)]
@@ -214,6 +231,10 @@ mod tests {
             command(Path::new("a b%.x"), "n", "h"),
             "ssh -o 'UserKnownHostsFile=\"a b%%.x\"' -o HostKeyAlias=n root@h"
         );
+        let odd = Path::new(OsStr::from_bytes(b"d\xff/a b%"));
+        let told = r#"ssh -o $'UserKnownHostsFile="d\377/a b%%"' -o HostKeyAlias=n root@h"#;
+        assert_eq!(command(odd, "n", "h"), told);
+        assert!(config(odd, "n", "h", 22).starts_with("# n: ssh cannot be given $'d\\377/"));
         assert!(command(Path::new("a"), "n", "fe80::1%eth0").ends_with(" root@fe80::1%eth0"));
         assert!(command(Path::new("a"), "n", "fe80::1%$(x)").ends_with(" 'root@fe80::1%$(x)'"));
         assert!(config(Path::new("a"), "n", "fe80::1%eth0", 22).contains("fe80::1%%eth0\n"));

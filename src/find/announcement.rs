@@ -141,7 +141,14 @@ mod tests {
     fn known() -> [Known; 1] {
         let text = || String::from("x");
         let (alias, algorithm, key) = (text(), text(), text());
-        [Known { alias, algorithm, key, fingerprint: PRINT.into(), file: PathBuf::new() }]
+        [Known {
+            alias,
+            others: Vec::new(),
+            algorithm,
+            key,
+            fingerprint: PRINT.into(),
+            file: PathBuf::new(),
+        }]
     }
 
     #[test]

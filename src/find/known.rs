@@ -15,6 +15,8 @@ const LARGEST: u64 = 1 << 20;
 pub struct Known {
     /// Its name in the file: what `HostKeyAlias` has to be.
     pub alias: String,
+    /// Its other names there.
+    pub others: Vec<String>,
     /// As `ssh-ed25519`.
     pub algorithm: String,
     /// The key in base64.
@@ -58,18 +60,35 @@ fn parse(line: &str) -> Result<Known, &'static str> {
     else {
         return Err("not a line of name, kind and key");
     };
-    let alias = names.split(',').next().unwrap_or_default();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    if !alias.starts_with(|c: char| c.is_ascii_alphanumeric()) || !alias.chars().all(plain) {
+    let (alias, others) = names.split_once(',').unwrap_or((names, ""));
+    if !is_name(alias) {
         return Err("a hashed name or a pattern, which no ssh command can be given");
     }
+    let others = others.split(',').filter(|name| is_name(name)).map(str::to_owned).collect();
     let read = PublicKey::from_openssh(&format!("{algorithm} {key}"));
     let fingerprint = read.map_err(|_| "no public key")?.fingerprint(HashAlg::Sha256).to_string();
     let (alias, algorithm, key) = (alias.into(), algorithm.into(), key.into());
-    Ok(Known { alias, algorithm, key, fingerprint, file: PathBuf::new() })
+    Ok(Known { alias, others, algorithm, key, fingerprint, file: PathBuf::new() })
+}
+
+/// Whether an ssh command can be given a name.
+fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain)
 }
 
 impl Known {
+    /// All names of the machine, the first of the line first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.alias].into_iter().chain(&self.others).map(String::as_str)
+    }
+
+    /// The same by one of its names.
+    #[must_use]
+    pub fn called(self, name: &str) -> Self {
+        Self { alias: name.to_owned(), others: Vec::new(), ..self }
+    }
+
     /// The kind as `ssh-keyscan -t` calls it.
     pub(super) fn scan_type(&self) -> &str {
         match self.algorithm.as_str() {
@@ -94,6 +113,7 @@ mod tests {
         let found = parse(&format!("nixos-1,b {KEY} comment"));
         let Ok(found) = found else { panic!("{found:?}") };
         assert_eq!((found.alias.as_str(), found.scan_type()), ("nixos-1", "ed25519"));
+        assert_eq!(found.names().collect::<Vec<_>>(), ["nixos-1", "b"]);
         for bad in
             ["", "a", "|1|x= k v", "@revoked a b c", "-oX ssh-ed25519 AAAA", "a ssh-ed25519 AA"]
         {

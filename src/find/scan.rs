@@ -265,6 +265,7 @@ mod tests {
     fn only_the_very_key_is_recognised() {
         let known = [Known {
             alias: "n".into(),
+            others: Vec::new(),
             algorithm: "ssh-ed25519".into(),
             key: "AAAA".into(),
             fingerprint: String::new(),

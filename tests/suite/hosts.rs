@@ -88,6 +88,26 @@ fn a_machine_is_reported_with_what_was_known_of_it() {
 }
 
 #[test]
+fn a_machine_is_known_by_each_name_of_its_line() {
+    let folder = Folder::new();
+    folder.write("known", format!("a,b {}\n", host_key(1)).as_bytes());
+    let line = ["ssh", "c", "--known-hosts", "known"];
+    folder.run(&line).refused(2, "one of the names there: a, b");
+    folder.write("answer", format!("127.0.0.7 {}\n", host_key(1)).as_bytes());
+    for (name, text) in [("ssh-keyscan", "exec cat answer"), ("ssh", "echo \"$@\"")] {
+        folder.write(name, format!("#!/bin/sh\n{text}\n").as_bytes());
+        let program = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder.at(name), program).unwrap();
+    }
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    for name in ["a", "b"] {
+        let line = ["ssh", name, "--known-hosts", "known", "--network", "127.0.0.7/32"];
+        let told = Ended::from(folder.program(&line).env("PATH", &path).output().unwrap()).done();
+        assert!(told.contains(&format!("HostKeyAlias={name} ")), "{told}");
+    }
+}
+
+#[test]
 fn what_ssh_says_to_do_of_an_image_without_a_host_key_can_be_done() {
     for put_in in ["", "--hostname box", "--key key.pub", "--root-password-file pw --ssh-passwords"]
     {

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::find::{Impostors, PAUSE, SearchScope, listener, read_known_hosts};
 use super::try_image::no_ssh;
-use crate::cli::known_hosts::config_value;
+use crate::cli::known_hosts::known_hosts_option;
 use crate::cli::shell::shell_quote;
 use crate::cli::slips::is_known_hosts;
 use crate::cli::{base, interrupt, printer};
@@ -152,6 +152,7 @@ fn keys_of(injected: &Injected, path: &Path) -> Vec<Known> {
         let (algorithm, text) = key.public.split_once(' ')?;
         Some(Known {
             alias: alias.to_owned(),
+            others: Vec::new(),
             algorithm: algorithm.to_owned(),
             key: text.to_owned(),
             fingerprint: key.fingerprint.clone(),
@@ -192,13 +193,17 @@ fn of_name(args: &Args) -> Result<Vec<Known>> {
             hint: "give an image, or the file that was written with it by --known-hosts".into(),
         });
     }
+    let is_meant = |name: &str| name == args.machine;
     let (known, others): (Vec<Known>, Vec<Known>) =
-        read_known_hosts(&files)?.into_iter().partition(|known| args.machine == *known.alias);
+        read_known_hosts(&files)?.into_iter().partition(|known| known.names().any(is_meant));
     if !known.is_empty() {
-        return Ok(known);
+        return Ok(known
+            .into_iter()
+            .map(|known| known.called(&args.machine.to_string_lossy()))
+            .collect());
     }
     let files: Vec<String> = files.iter().map(|file| shell_quote(file)).collect();
-    let mut names: Vec<&str> = others.iter().map(|known| known.alias.as_str()).collect();
+    let mut names: Vec<&str> = others.iter().flat_map(Known::names).collect();
     names.dedup();
     let names: Few = names.iter().collect();
     let files = files.join(", ");
@@ -273,8 +278,8 @@ fn connect(args: &Args, known: &[Known], address: &Address) -> Result<ExitCode> 
     fs::write(&file, text).map_err(Error::io(format!("write {}", file.display())))?;
     let alias = alias(known);
     let mut ssh = Command::new("ssh");
+    ssh.arg("-o").arg(known_hosts_option(&file));
     for option in [
-        format!("UserKnownHostsFile={}", config_value(&file)),
         "GlobalKnownHostsFile=/dev/null".to_owned(),
         format!("HostKeyAlias={alias}"),
         "StrictHostKeyChecking=yes".to_owned(),
