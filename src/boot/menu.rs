@@ -79,7 +79,7 @@ pub fn texts<'a>(
 }
 
 /// The arguments of the one entry that is started where there is no menu: the one that was asked for as
-/// the default, or the first one.
+/// the default, or the one that the first menu starts.
 pub fn started_alone<'a>(
     configs: &[Config],
     boot: &'a Boot,
@@ -87,7 +87,7 @@ pub fn started_alone<'a>(
     check_default(boot, &entries_of(configs))?;
     let menu = Menu { boot, old_label: "", credential: None };
     let asked = configs.iter().find_map(|config| menu.default_entry(config).ok().flatten());
-    let first = || configs.iter().flat_map(|config| &config.entries).next();
+    let first = || by_itself(configs);
     let entry = match (&boot.default_entry, asked) {
         (Some(asked), None) => return Err(no_entry(asked, "any menu", entries_of(configs))),
         (_, asked) => asked.or_else(first),
@@ -109,6 +109,23 @@ pub fn started_alone<'a>(
         }
         Ok((entry.clone(), words, credential))
     })
+}
+
+/// The entry that the first menu starts by itself.
+fn by_itself(configs: &[Config]) -> Option<&Entry> {
+    let config = configs.iter().find(|config| !config.entries.is_empty())?;
+    let settings = config.syntax.settings(&config.text);
+    let entries = &config.entries;
+    entries.iter().find(|entry| is_default(config.syntax, &settings, entry)).or(entries.first())
+}
+
+/// Whether the settings of a menu name an entry as its default, by title or label.
+fn is_default(syntax: Syntax, settings: &Settings, entry: &Entry) -> bool {
+    let name = match syntax {
+        Syntax::Grub => grub::default_of(&entry.title),
+        Syntax::Isolinux => entry.label.as_ref().map(|label| label.text.clone()),
+    };
+    name.is_some_and(|name| settings.default.iter().any(|word| word.text == name))
 }
 
 /// A note if menus start different entries by themselves, as a part of a title can match one entry in one menu and another
@@ -281,10 +298,7 @@ impl Menu<'_> {
     /// What `default` is to be, if it changes: the entry that was asked for, or the new title of the one
     /// that it names.
     fn grub_default(&self, config: &Config, settings: &Settings) -> Result<Option<String>> {
-        let named = |entry: &&Entry| {
-            let path = grub::default_of(&entry.title);
-            path.is_some_and(|path| settings.default.iter().any(|word| word.text == path))
-        };
+        let named = |entry: &&Entry| is_default(Syntax::Grub, settings, entry);
         let entry = match self.default_entry(config)? {
             None if self.boot.name.is_some() => config.entries.iter().find(named),
             asked => asked,

@@ -141,6 +141,20 @@ fn what_was_stamped_before_stays_or_is_replaced() {
 }
 
 #[test]
+fn a_stamped_image_starts_the_entry_that_its_menus_start() {
+    for base in [&TINY[..], &crate::support::SYSTEMD] {
+        let folder = folder(base);
+        let put = ["base.iso", "--key", "key.pub", "--default-entry", "nomodeset", "-o", "n.iso"];
+        let more = ["--karg", "only=1", "--entry", "No modesetting"];
+        folder.run(&[&put[..], &more].concat()).done();
+        folder.run(&["netboot", "n.iso", "-o", "out"]).done();
+        let script = String::from_utf8(folder.read("out/netboot.ipxe")).unwrap();
+        let line = script.lines().find(|line| line.starts_with("kernel ")).unwrap();
+        assert!(line.contains(" nomodeset ") && line.contains(" only=1 "), "{line}");
+    }
+}
+
+#[test]
 fn the_entry_and_its_arguments_can_be_chosen() {
     let folder = folder(&TINY);
     let line = |flags: &[&str]| {
