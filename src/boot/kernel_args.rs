@@ -183,14 +183,34 @@ fn replacement(text: &str) -> Result<Replacement, String> {
     let Some((key, rest)) = text.split_once('=').filter(|(_, rest)| !rest.is_empty()) else {
         return Err(format!("{text:?} says no value"));
     };
-    argument(text)?;
-    let (old, new) = match rest.split_once('=') {
-        Some((old, new)) => (Some(old.to_owned()), new),
-        None => (None, rest),
+    let (first, rest) = value_before_sign(rest);
+    let (old, new) = match rest {
+        Some(rest) => (Some(unquoted(first).to_owned()), unquoted(rest)),
+        None => (None, unquoted(first)),
     };
-    let new = new.strip_prefix('"').and_then(|new| new.strip_suffix('"')).unwrap_or(new);
+    if let Some(old) = &old {
+        argument(&format!("{key}={old}"))?;
+    }
     new_argument(&format!("{key}={new}"))?;
     Ok(Replacement { key: key.to_owned(), old, new: new.to_owned() })
+}
+
+/// The first value, and what stands behind the `=` after it. Within quotes `=` is a part of a value.
+fn value_before_sign(text: &str) -> (&str, Option<&str>) {
+    let mut quoted = false;
+    let end = text.find(|c: char| {
+        quoted ^= c == '"';
+        c == '=' && !quoted
+    });
+    match end.and_then(|end| text.split_at_checked(end)) {
+        Some((first, rest)) => (first, rest.strip_prefix('=')),
+        None => (text, None),
+    }
+}
+
+/// A value without the quotes around it.
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
 }
 
 /// The ports, each once.
@@ -221,6 +241,9 @@ fn serial(text: &str) -> Result<Serial, String> {
     let number: Option<u8> =
         digits.parse().ok().filter(|_| digits.len() < 4 && !digits.starts_with('+'));
     let number = number.ok_or_else(|| format!("{port:?} is not a serial port"))?;
+    if digits != number.to_string() {
+        return Err(format!("{port:?} is not a serial port: the kernel calls it {kind}{number}"));
+    }
     if kind == "hvc" {
         return match rest {
             None => Ok(Serial { port: port.to_owned(), speed: None, unit: None }),
@@ -333,6 +356,10 @@ mod tests {
             (replace("root=x=y"), "root= stays as it is"),
             (serial("COM1"), "--serial: \"COM1\" is not a serial port"),
             (serial("ttyS"), "\"ttyS\" is not a serial port"),
+            (serial("ttyS00"), "\"ttyS00\" is not a serial port: the kernel calls it ttyS0"),
+            (serial("ttyS00,9600"), "the kernel calls it ttyS0"),
+            (serial("hvc01"), "the kernel calls it hvc1"),
+            (replace("a=\"b=c"), "do not agree on '\"'"),
             (serial("ttyS0,fast"), "\"fast\" is not a speed"),
             (serial("ttyS0,115201"), "115201 is not a speed of serial ports"),
             (serial("ttyS0,921600"), "with 115200 at the most, not 921600"),
@@ -358,6 +385,21 @@ mod tests {
             assert!(
                 fault.advice().and_then(crate::error::Advice::words).unwrap().starts_with("give ")
             );
+        }
+    }
+
+    #[test]
+    fn a_value_ends_at_a_sign_outside_of_quotes() {
+        for (text, key, old, new) in [
+            ("a=b", "a", None, "b"),
+            ("a=b=c", "a", Some("b"), "c"),
+            ("a=\"b=c\"", "a", None, "b=c"),
+            ("a=b=\"c=d\"", "a", Some("b"), "c=d"),
+            ("a=\"b=c\"=d", "a", Some("b=c"), "d"),
+            ("a=\"b=c\"=\"d e\"", "a", Some("b=c"), "d e"),
+        ] {
+            let found = replacement(text).unwrap();
+            assert_eq!((found.key.as_str(), found.old.as_deref(), &*found.new), (key, old, new));
         }
     }
 
