@@ -266,12 +266,14 @@ pub enum Error {
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
     /// Users of a batch that did not get what they should.
-    #[error("{failed} of {users} users failed")]
+    #[error("{failed} of {users} users failed{}", not_done(*undone))]
     Users {
         /// How many.
         failed: usize,
         /// Of how many.
         users: usize,
+        /// How many are not done, as the first that failed ended it.
+        undone: usize,
     },
     /// The user asked to stop.
     #[error("interrupted")]
@@ -509,6 +511,10 @@ impl From<Error> for io::Error {
     fn from(fault: Error) -> Self {
         Self::other(fault)
     }
+}
+
+fn not_done(undone: usize) -> String {
+    if undone == 0 { String::new() } else { format!(", and {undone} are not done") }
 }
 
 /// Whether memory ran out. zstd and liblzma say so only in the text of their errors.

@@ -16,22 +16,29 @@ const OTHERS_READ: u32 = 0o004;
 
 /// A line for each file.
 pub(super) fn notes(recipe: &Recipe) -> Vec<String> {
-    let machines = recipe.machine.iter().flat_map(|machine| &machine.host_key);
-    let host_keys = recipe.host_key.iter().chain(machines).map(PathBuf::from);
-    let one =
-        |name, path: &Option<PathBuf>| path.iter().map(move |path| (name, path.clone())).collect();
-    let given: [Vec<(&str, PathBuf)>; 5] = [
-        host_keys.map(|path| ("host-key", path)).collect(),
-        one("host-key-seed", &recipe.host_key_seed),
-        one("root-password-file", &recipe.root_password_file),
-        one("nixos-password-file", &recipe.nixos_password_file),
-        recipe.wifi_password_file.iter().map(|path| ("wifi-password-file", path.clone())).collect(),
-    ];
-    let mut notes: Vec<String> =
-        given.iter().flatten().filter(|(_, path)| is_open(path)).map(warning).collect();
+    let own = recipe.machine.iter().flat_map(|machine| files(&machine.own()));
+    let all = files(recipe).into_iter().chain(own);
+    let open = all.filter(|(_, path)| is_open(path));
+    let mut notes: Vec<String> = open.map(|(place, path)| warning(&place, &path)).collect();
     // A file may be named twice.
     notes.dedup();
     notes
+}
+
+/// The files with secrets that a recipe names, and where it names each.
+fn files(recipe: &Recipe) -> Vec<(String, PathBuf)> {
+    let given: [(&str, Vec<PathBuf>); 5] = [
+        ("host-key", recipe.host_key.iter().map(PathBuf::from).collect()),
+        ("host-key-seed", recipe.host_key_seed.iter().cloned().collect()),
+        ("root-password-file", recipe.root_password_file.iter().cloned().collect()),
+        ("nixos-password-file", recipe.nixos_password_file.iter().cloned().collect()),
+        ("wifi-password-file", recipe.wifi_password_file.clone()),
+    ];
+    let of_setting = |(name, paths): (&str, Vec<PathBuf>)| {
+        let placed = |(index, path)| (recipe.place(name, index), path);
+        paths.into_iter().enumerate().map(placed).collect::<Vec<_>>()
+    };
+    given.into_iter().flat_map(of_setting).collect()
 }
 
 /// The line for the file of a setting that may name a private key or a public one.
@@ -40,7 +47,7 @@ pub fn note_on_key(name: &'static str, path: &Path) -> Option<String> {
         let text = bounded::read_text(path, LARGEST_KEY, "read a key");
         text.is_ok_and(|text| keys::private_format(text.as_bytes()).is_some())
     };
-    (is_open(path) && is_private()).then(|| warning(&(name, path.to_owned())))
+    (is_open(path) && is_private()).then(|| warning(&called(name), path))
 }
 
 /// Pipes and open descriptors, as a shell makes them of `<(…)`, are nobody else's.
@@ -49,10 +56,9 @@ fn is_open(path: &Path) -> bool {
         .is_ok_and(|about| about.is_file() && about.permissions().mode() & OTHERS_READ != 0)
 }
 
-fn warning((name, path): &(&str, PathBuf)) -> String {
+fn warning(place: &str, path: &Path) -> String {
     let path = path.display();
     format!(
-        "everybody on this machine may read {path}, the file of {}: close it with `chmod go= {path}`",
-        called(name)
+        "everybody on this machine may read {path}, the file of {place}: close it with `chmod go= {path}`"
     )
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::list::NOTHING;
 use super::{Machine, OF_FILES, Recipe, called};
 use crate::bounded;
 use crate::error::{Advice, Error, KeyOf, Result};
@@ -140,6 +141,9 @@ pub(super) fn other_form(text: &str) -> Option<&'static str> {
 pub(super) fn mistyped(place: &str, key: &str, told: &str) -> Error {
     let told = told.split(" at line ").next().unwrap_or_default();
     let told = told.split('\n').next().unwrap_or_default();
+    if told == NOTHING {
+        return fault(place, format!("{key}it {NOTHING}"), "give a value, or leave it out");
+    }
     let types = told.strip_prefix("invalid type: ").or(told.strip_prefix("invalid value: "));
     let (found, wanted) =
         types.and_then(|types| types.split_once(", expected ")).unwrap_or_default();

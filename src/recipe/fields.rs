@@ -487,7 +487,45 @@ impl Recipe {
         hint: impl Into<Advice>,
     ) -> Error {
         let place = self.place(name, index);
-        Error::Recipe { what: format!("{place}: {what}"), hint: hint.into() }
+        let is_in_file =
+            self.place_in_file(name, index).is_some_and(|at| !at.starts_with(IN_IMAGE));
+        let hint = match hint.into() {
+            Advice::Words(words) if is_in_file => self.by_keys(&words).into(),
+            hint => hint,
+        };
+        Error::Recipe { what: format!("{place}: {what}"), hint }
+    }
+
+    /// Words with the keys of files for the names that settings have outside of them. Commands between backticks stay, and
+    /// flags that were given.
+    fn by_keys(&self, words: &str) -> String {
+        let mut keys = Self::keys();
+        // What recipes call `name` has another name in users files.
+        keys.retain(|key| {
+            key != "name" && (!self.is_set(key) || self.place_in_file(key, 0).is_some())
+        });
+        let mut parts = words.split("--");
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end =
+                part.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(part.len());
+            let (word, rest) = part.split_at_checked(end).unwrap_or((part, ""));
+            let flag = format!("--{word}");
+            let key = keys.iter().find(|key| called(key) == flag);
+            let is_alone = text.ends_with('`') && rest.starts_with('`');
+            let is_code = text.matches('`').count() % 2 == 1 && !is_alone;
+            text += &match key.filter(|_| !is_code) {
+                Some(key) if is_alone => format!("{key}{rest}"),
+                Some(key) => match rest.strip_prefix('=') {
+                    Some(rest) if rest.starts_with("false") => {
+                        format!("`{key} = false`{}", rest.trim_start_matches("false"))
+                    }
+                    _ => format!("`{key}`{rest}"),
+                },
+                None => flag + rest,
+            };
+        }
+        text
     }
 
     /// Where the element `index` of what was asked for under `name` stands: `r.toml:3:8: karg` or `--karg`.

@@ -4,7 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::Deserialize as _;
 use serde::de::{Deserializer, SeqAccess, Visitor};
+
+use super::Machine;
+
+/// What is said of a value that gives nothing: it would read as one that is not given, and what holds without it is
+/// another thing than nothing.
+pub(super) const NOTHING: &str = "gives nothing";
 
 struct Strings;
 
@@ -24,8 +31,13 @@ impl<'de> Visitor<'de> for Strings {
         while let Some(text) = list.next_element()? {
             found.push(text);
         }
-        Ok(found)
+        given(found)
     }
+}
+
+/// Refuses a list without an element.
+fn given<T, E: serde::de::Error>(list: Vec<T>) -> Result<Vec<T>, E> {
+    if list.is_empty() { Err(E::custom(NOTHING)) } else { Ok(list) }
 }
 
 pub(super) fn strings<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
@@ -36,8 +48,12 @@ pub(super) fn paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, 
     Ok(strings(from)?.into_iter().map(PathBuf::from).collect())
 }
 
+pub(super) fn machines<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Machine>, D::Error> {
+    given(Vec::deserialize(from)?)
+}
+
 pub(super) fn schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
+        "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }]
     })
 }

@@ -316,6 +316,8 @@ pub struct Recipe {
 
     /// A machine of several that one image is for, and what it gets in the place of what all get; in recipe files only
     #[cfg_attr(feature = "cli", arg(skip))]
+    #[serde(deserialize_with = "list::machines")]
+    #[schemars(length(min = 1))]
     pub machine: Vec<Machine>,
 
     /// Where the keys of a file stand, and each element of their lists, with the name that the file has for the key:

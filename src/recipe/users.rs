@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Recipe;
 use super::document::{broken, fault, mistyped, other_form, position, unknown};
+use super::list::NOTHING;
 use crate::bounded;
 use crate::error::{Advice, Error, KeyOf, Result};
 use crate::formats::csv::{self, Cell, CsvError, Record};
@@ -305,7 +306,8 @@ impl Reading {
             return Err(unknown(field.place(), &field.key, &self.keys, KeyOf::User));
         }
         let setting = setting_of(&field.key).to_owned();
-        let mut told = String::new();
+        let is_null = matches!(field.given, RawValue::Typed(Value::Null));
+        let mut told = if is_null { NOTHING.to_owned() } else { String::new() };
         for value in field.readings(self.separator) {
             let object = Value::Object(Map::from_iter([(setting.clone(), value.clone())]));
             match serde_json::from_value::<Recipe>(object) {
@@ -315,6 +317,10 @@ impl Reading {
                     return Ok(recipe);
                 }
                 Err(refused) => told = refused.to_string(),
+            }
+            // The separators of a cell are not its text.
+            if told == NOTHING {
+                break;
             }
         }
         Err(mistyped(field.place(), &format!("{}: ", field.key), &told))
@@ -422,6 +428,8 @@ impl Field {
     /// What the value can mean: of a cell a list, a text, a number or a truth value, the first that fits.
     fn readings(&self, separator: char) -> Vec<Value> {
         let cell = match &self.given {
+            // A null would read as a setting that is not given.
+            RawValue::Typed(Value::Null) => return Vec::new(),
             RawValue::Typed(value) => return vec![value.clone()],
             RawValue::Cell(cell) => cell,
         };

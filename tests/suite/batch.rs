@@ -222,6 +222,12 @@ fn a_bad_user_is_reported_and_stops_nobody_else() {
     let ended = folder.run(&stamp("first.toml", "fast", &["-j", "1", "--fail-fast"]));
     assert_eq!(ended.status, 11, "{}", ended.err);
     assert_eq!(fs::read_dir(folder.at("fast")).unwrap().count(), 0);
+    let told = "error: 1 of 10 users failed, and 9 are not done";
+    assert!(ended.err.contains(told), "{}", ended.err);
+    let more = ["-j", "1", "--fail-fast", "--json"];
+    let ended = folder.run(&stamp("first.toml", "fast", &more));
+    let told = ended.text();
+    assert!(told.lines().any(|line| line == r#"{"not_done":9}"#), "{told}");
 }
 
 #[test]
@@ -626,6 +632,16 @@ fn shards_are_parts_of_the_whole() {
     }
     assert_eq!(fs::read_dir(folder.at("out")).unwrap().count(), 4);
     folder.run(&stamp("users.toml", "x", &["--shard", "4/3"])).refused(2, "as in 1/8");
+    // Whether a flag has an effect is judged by all users of the file.
+    let mut users = "name,key,host-key\nann,keys/bob.pub,generate\n".to_owned();
+    (0..5).for_each(|number| writeln!(users, "u{number},keys/bob.pub,").unwrap());
+    folder.write("one.csv", users.as_bytes());
+    let lines = ["1/2", "2/2"].map(|shard| {
+        let more = ["--as", "patch", "--shard", shard, "-f", "--known-hosts", "known"];
+        folder.run(&stamp("one.csv", "one", &more)).done();
+        folder.read("known").iter().filter(|byte| **byte == b'\n').count()
+    });
+    assert_eq!(lines.iter().sum::<usize>(), 1, "{lines:?}");
 }
 
 #[test]
@@ -666,6 +682,26 @@ fn a_flag_that_users_overrule_is_reported_or_refused() {
     assert!(kargs("out/ann.iso").contains("zz=1") && !kargs("out/bob.iso").contains("zz=1"));
     users("name,karg\nann,x\nbob,q\n");
     run(&["--key", "other.pub"]).quietly();
+    // Another way to give the same overrules, too.
+    folder.write("word", b"a long password\n");
+    folder.write("own", b"a long password\n");
+    let hash = "$6$aaaaaaaa$qFmFHxbQmmtXzyBY0s9v7Oicd2z4XSIecDlB5KiA2/jctKu9YterLp8wwnSqxqcxeoxqOmSuNp2xS0ktL3nh/1";
+    for (column, value, flags) in [
+        ("root-password-hash", hash, &["--root-password-file", "word"][..]),
+        ("root-password-file", "own", &["--root-password-hash", hash]),
+        ("nixos-password-hash", hash, &["--nixos-password-file", "word"]),
+        ("wifi-password-file", "own", &["--wifi", "H", "--wifi-open"]),
+    ] {
+        let flag = *flags.iter().rev().find(|flag| flag.starts_with("--")).unwrap();
+        users(&format!("name,key,{column}\nann,key.pub,{value}\n"));
+        let told = format!("{flag} has no effect: every user has {} of its own, or", &flag[2..]);
+        run(flags).refused(2, &told);
+        users(&format!("name,key,{column}\nann,key.pub,{value}\nbob,key.pub,\n"));
+        let ended = run(flags);
+        assert_eq!(ended.status, 0, "{}", ended.err);
+        let told = format!("note: {flag} is not for 1 of 2 users");
+        assert!(ended.err.contains(&told), "{}", ended.err);
+    }
 }
 
 #[test]

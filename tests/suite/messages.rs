@@ -118,6 +118,16 @@ fn a_secret_that_everybody_may_read_is_reported() {
         let told = "everybody on this machine may read word, the file of --root-password-file";
         assert_eq!(ended.err.contains(told), is_told, "{mode:o}: {}", ended.err);
         assert_eq!(ended.status, 0, "{}", ended.err);
+        // It is named where it was given.
+        folder.write("r.toml", b"root-password-file = 'word'\n");
+        let ended = folder.run(&["base.iso", "--recipe", "r.toml", "-f", "-o", "out"]);
+        let told = "may read word, the file of r.toml:1:22: root-password-file: close it";
+        assert_eq!(ended.err.contains(told), is_told, "{mode:o}: {}", ended.err);
+        folder
+            .write("u.toml", b"[[user]]\nname = 'a'\nkey = 'key.pub'\nroot-password-file = 'word'");
+        let ended = folder.run(&["stamp", "base.iso", "u.toml", "-f", "-o", "all"]);
+        let told = "a: everybody on this machine may read word, the file of u.toml:4:22: root-";
+        assert_eq!(ended.err.contains(told), is_told, "{mode:o}: {}", ended.err);
     }
 }
 

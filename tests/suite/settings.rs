@@ -13,6 +13,7 @@ fn folder() -> Folder {
     folder.write("private", b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END");
     folder.write("motd", b"hello\n");
     folder.write("r.toml", b"file = 'motd'\n");
+    folder.write("entry.toml", b"entry = 'x'\nkey = 'key.pub'\n");
     folder
 }
 
@@ -27,6 +28,8 @@ const FILES: &[(&str, &str)] = &[
     ("--key key.pub --unit motd", "go below /etc/systemd/system.control by FILE"),
     ("--key key.pub --allow-secrets", "has no effect without --overlay or FILE"),
     ("--key key.pub --address wg0=10.0.0.2/24", "`FILE wg0.nmconnection:"),
+    // What is wrong with a file is answered by keys of files, and not by flags.
+    ("--recipe entry.toml", "hint: give `karg`, `karg-delete` or `karg-replace` with it"),
     (
         "--recipe r.toml",
         "error: r.toml:1:8: file: \"motd\" has no path in the live system that begins with `/`",

@@ -128,6 +128,60 @@ fn every_key_that_takes_text_refuses_a_blank_at_an_end_or_is_known_to_take_it() 
     assert_eq!(before.intersection(&behind).cloned().collect::<BTreeSet<_>>(), refusing);
 }
 
+#[test]
+fn what_gives_nothing_is_refused_by_its_place_for_every_key() {
+    let folder = folder();
+    let fault = |name: &str, format, text: String| {
+        folder.write(name, text.as_bytes());
+        let read = users::read(&folder.at(name), format, ';').unwrap().remove(0);
+        read.map(|user| format!("{:?}", user.recipe)).map_err(|fault| fault.to_string())
+    };
+    for setting in Recipe::names() {
+        let key = users::key_of(&setting);
+        let toml = format!("[[user]]\nname = 'u'\n{key} = []\n");
+        let toml = fault("u.toml", Format::Toml, toml).unwrap_err();
+        assert!(toml.contains(&format!("u.toml:3:{}: {key}: ", key.len() + 4)), "{toml}");
+        for (value, is_list) in [("null", false), ("[]", true)] {
+            let json =
+                fault("u.jsonl", Format::Jsonl, format!("{{\"name\":\"u\",\"{key}\":{value}}}"));
+            let json = json.unwrap_err();
+            assert!(json.contains(&format!("u.jsonl:1: {key}: ")), "{key} {value}: {json}");
+            assert!(is_list || json.contains("it gives nothing"), "{key}: {json}");
+        }
+        folder.write("r.toml", format!("{setting} = []\n").as_bytes());
+        let recipe = remaster::recipe::read(&folder.at("r.toml")).unwrap_err().to_string();
+        assert!(
+            recipe.contains(&format!("r.toml:1:{}: {setting}: ", setting.len() + 4)),
+            "{recipe}"
+        );
+        // In CSV, text without elements is text for keys that take one text.
+        for cell in [";", "; ;"] {
+            let csv = fault("u.csv", Format::Csv, format!("name,{key}\nu,{cell}\n"));
+            let told = format!("u.csv:2, column 2: {key}: it gives nothing");
+            let is_told = csv.as_ref().is_err_and(|csv| csv.contains(&told));
+            let is_list = toml.contains("gives nothing");
+            // A blank is an element of what takes blanks, which CSV refuses.
+            assert_eq!(
+                is_told || (is_list && cell != ";" && csv.is_err()),
+                is_list,
+                "{key}: {csv:?}"
+            );
+        }
+    }
+    for line in ["mac = []", "key = []", "run = []", "hostname = []"] {
+        folder.write(
+            "r.toml",
+            format!("[[machine]]\nmac = 'x'\n{line}\n").replace("mac = 'x'\nmac", "mac").as_bytes(),
+        );
+        let ended = folder.run(&["base.iso", "--recipe", "r.toml", "-n"]);
+        ended.refused(2, "r.toml:");
+    }
+    folder.write("r.toml", b"machine = []\n");
+    folder
+        .run(&["base.iso", "--recipe", "r.toml", "-n"])
+        .refused(2, "r.toml:1:11: machine: it gives");
+}
+
 /// What a key of a user is in a file of CSV, if the user can be read.
 fn in_csv(folder: &Folder, name: &str, cell: &str) -> Option<Vec<String>> {
     folder.write("users.csv", format!("name,{name}\nu,{cell}\n").as_bytes());

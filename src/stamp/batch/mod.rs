@@ -168,6 +168,8 @@ pub struct Summary {
     pub kept: usize,
     /// Users without.
     pub failed: usize,
+    /// Users without, as it ended before they were tried or done.
+    pub undone: usize,
     /// The fault that concerns all users, as [`Error::Changed`] if somebody wrote to the base, or a full disk: no more images
     /// are begun. Images that have their names are whole.
     pub ended_by: Option<Error>,
@@ -292,6 +294,8 @@ impl Run<'_> {
             tally.ended_by = tally.ended_by.or(work.tally.ended_by);
             entries.extend(work.entries);
         }
+        let tried = tally.made.saturating_add(tally.kept).saturating_add(tally.failed);
+        tally.undone = users.len().saturating_sub(tried);
         if let Some(layout) = &self.layout {
             layout.add(&entries)?;
         }

@@ -36,7 +36,7 @@ pub(super) const NOT_ASKED: &str = "a batch reads no standard input and asks nob
 pub(super) fn refuse_prompts(recipe: &Recipe) -> Result<()> {
     let Some(secret) = asked_for(recipe) else { return Ok(()) };
     let [name, file] = ["prompt", "file"].map(|how| format!("{secret}-password-{how}"));
-    Err(recipe.fault(&name, 0, NOT_ASKED, format!("give {} FILE", called(&file))))
+    Err(recipe.fault(&name, 0, NOT_ASKED, format!("give {} instead", called(&file))))
 }
 
 /// Whose password would be asked for: the first of them.

@@ -224,15 +224,12 @@ impl Args {
         Ok(described)
     }
 
-    /// Better to refuse before images are written than after.
-    pub(super) fn check_known_hosts(
-        &self,
-        shared: &Recipe,
-        users: &[(usize, Result<User>)],
-    ) -> Result<()> {
+    /// Better to refuse before images are written than after. All users of the file count, also those of other shards:
+    /// a shard without a host key has an empty file.
+    fn check_known_hosts(&self, shared: &Recipe, users: &[Result<User>]) -> Result<()> {
         let has =
             |user: &Result<User>| user.as_ref().is_ok_and(|user| !user.recipe.host_key.is_empty());
-        let any = !shared.host_key.is_empty() || users.iter().any(|(_, user)| has(user));
+        let any = !shared.host_key.is_empty() || users.iter().any(has);
         match self.edit.known_hosts() {
             Some(_) if !any => Err(known_hosts::none_put_in()),
             Some(path) => self.about_all(path, "--known-hosts").map(drop),
@@ -285,7 +282,7 @@ impl Args {
     }
 
     /// The users of this shard, numbered as in the file. Who cannot be read is in the first shard.
-    pub(super) fn users(&self) -> Result<Vec<(usize, Result<User>)>> {
+    pub(super) fn users(&self, shared: &Recipe) -> Result<Vec<(usize, Result<User>)>> {
         let format = self.format.or_else(|| Format::from_path(&self.users));
         let format = format.map_or_else(|| self.no_format().and_then(Err), Ok)?;
         if self.list_separator.is_some() && format != Format::Csv {
@@ -299,6 +296,7 @@ impl Args {
         }
         let users = users::read(&self.users, format, self.list_separator.unwrap_or(';'))?;
         overruled::check(self.edit.flags(), self.edit.no_key, &users)?;
+        self.check_known_hosts(shared, &users)?;
         let ours = |user: &Result<User>| match (self.shard, user) {
             (None, _) => true,
             (Some(shard), Ok(user)) => shard.has(&user.name),

@@ -39,8 +39,7 @@ pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
     let inside = args.inside.or_by(&shared);
     let mut options = inside.options()?;
     beside.check(options.signer.as_deref())?;
-    let users = args.users()?;
-    args.check_known_hosts(&shared, &users)?;
+    let users = args.users(&shared)?;
     let file = base::open(&args.base, &args.source, || directory::check_folder(&args.output))?;
     let progress = Meter::stages()?;
     let (base, sha256) = survey(&file, inside.manifest_digests, &mut options, &progress)?;
@@ -82,7 +81,7 @@ pub(crate) fn run(args: &Args, files: RunFiles) -> Result<()> {
         _ if interrupt::is_asked() => Err(Error::Interrupted),
         (Some(fault), _) => Err(fault),
         (None, 0) => Ok(()),
-        (None, failed) => Err(Error::Users { failed, users: users.len() }),
+        (None, failed) => Err(Error::Users { failed, users: users.len(), undone: tally.undone }),
     }
 }
 

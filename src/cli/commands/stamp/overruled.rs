@@ -17,11 +17,13 @@ pub(super) fn check(flags: &Recipe, no_key: bool, all: &[Result<User>]) -> Resul
         return Err(user.recipe.fault("key", 0, "a key, and --no-key", hint));
     }
     for name in flags.set_names() {
-        let own = sound.iter().filter(|user| user.recipe.is_set(&name)).count();
+        let own = sound.iter().filter(|user| is_overruled(flags, &name, user)).count();
         let (flag, key) = (called(&name), users::key_of(&name));
         if own > 0 && own == sound.len() {
+            let by_name = sound.iter().all(|user| user.recipe.is_set(&name));
+            let other = if by_name { "" } else { ", or what takes its place" };
             return Err(Error::Usage {
-                what: format!("{flag} has no effect: every user has {key} of its own"),
+                what: format!("{flag} has no effect: every user has {key} of its own{other}"),
                 hint: "leave it out, or take it out of the users file".into(),
             });
         }
@@ -31,4 +33,10 @@ pub(super) fn check(flags: &Recipe, no_key: bool, all: &[Result<User>]) -> Resul
         }
     }
     Ok(())
+}
+
+/// Whether a user has the setting, or another one in its place: a password by a hash where the flag names a file.
+fn is_overruled(flags: &Recipe, name: &str, user: &User) -> bool {
+    let goes = || user.recipe.clone().over(flags.clone()).is_ok_and(|laid| !laid.is_set(name));
+    user.recipe.is_set(name) || goes()
 }

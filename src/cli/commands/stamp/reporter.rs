@@ -102,10 +102,16 @@ impl BatchReporter {
     /// Tells of all, and writes the file that is about all.
     pub(super) fn end(&self, args: &Args, tally: &Summary) -> Result<()> {
         self.bar.finish_and_clear();
-        let Summary { made, kept, failed, ended_by: _ } = tally;
+        let Summary { made, kept, failed, undone, ended_by: _ } = tally;
         let folder = shell::shell_quote(&args.output);
         let synced = args.written.sync_note();
-        printer::say(&format!("{folder}: {made} made, {kept} kept, {failed} failed{synced}\n"));
+        let left = if *undone > 0 { format!(", {undone} not done") } else { String::new() };
+        printer::say(&format!(
+            "{folder}: {made} made, {kept} kept, {failed} failed{left}{synced}\n"
+        ));
+        if self.json && *undone > 0 {
+            self.line(&json!({ "not_done": undone }));
+        }
         self.tell_beside(made.saturating_add(*kept));
         self.tell_private();
         self.tell_gone();
