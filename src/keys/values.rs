@@ -60,12 +60,11 @@ fn permit_flaw(value: &str, may_be_port: bool) -> Option<&'static str> {
     if may_be_port && !value.contains(':') {
         return (!is_port(value)).then_some(NO_PORT);
     }
-    let end = match value.starts_with('[') {
-        true => match value.split_once(']') {
-            Some((host, _)) => host.len().checked_add(1)?,
-            None => return Some("whose [ is not closed"),
-        },
-        false => value.find([':', '/']).unwrap_or(value.len()),
+    let end = if value.starts_with('[') {
+        let Some((host, _)) = value.split_once(']') else { return Some("whose [ is not closed") };
+        host.len().checked_add(1)?
+    } else {
+        value.find([':', '/']).unwrap_or(value.len())
     };
     let (_, rest) = value.split_at_checked(end)?;
     match rest.strip_prefix([':', '/']) {

@@ -514,7 +514,7 @@ impl Recipe {
             let key = keys.iter().find(|key| called(key) == flag);
             let is_alone = text.ends_with('`') && rest.starts_with('`');
             let is_code = text.matches('`').count() % 2 == 1 && !is_alone;
-            text += &match key.filter(|_| !is_code) {
+            let shown = match key.filter(|_| !is_code) {
                 Some(key) if is_alone => format!("{key}{rest}"),
                 Some(key) => match rest.strip_prefix('=') {
                     Some(rest) if rest.starts_with("false") => {
@@ -524,6 +524,7 @@ impl Recipe {
                 },
                 None => flag + rest,
             };
+            text.push_str(&shown);
         }
         text
     }
