@@ -154,13 +154,17 @@ fn rewritten(base: &[u8], path: &str, change: impl Fn(&str) -> String) -> Vec<u8
     image
 }
 
-/// A comment of the tiny menus, which gives room.
-const COMMENT: &str = "  # Fallback to UEFI console for boot, efifb sometimes has difficulties.\n";
+/// Lines of the tiny menus that start nothing, which gives room.
+const ROOM: [&str; 3] = [
+    "  # Fallback to UEFI console for boot, efifb sometimes has difficulties.\n",
+    "MENU LABEL Memtest86+\n",
+    "MENU BACKGROUND /isolinux/background.png\n",
+];
 
 /// Words of the first entry of a menu and what stands in their place, and what is said of it: nothing if that is read.
 type Variant = (&'static str, &'static str, &'static str);
 
-const GRUB_VARIANTS: [Variant; 47] = [
+const GRUB_VARIANTS: [Variant; 61] = [
     ("  linux ", "  ! linux ", ""),
     ("initrd /", "initrd ($root)/", ""),
     (
@@ -236,9 +240,27 @@ const GRUB_VARIANTS: [Variant; 47] = [
     ("init=", "rd.systemd.unit=x init=", "found `rd.systemd.unit=x`"),
     ("init=", "rd.systemd.mask=remaster.service init=", "found `rd.systemd.mask=remaster.service`"),
     ("set timeout", "set a=rdinit=/x\nset timeout", "found `a=rdinit=/x`"),
+    ("set timeout", "set a=rdin\nset timeout", ""),
+    ("init=", "${a}it=/x init=", "found `${a}it=/x`, a variable"),
+    ("init=", "'a=$b' init=", ""),
+    ("set timeout", "load_env --file /x\nset timeout", "found `load_env --file /x`"),
+    ("set timeout", "set isoboot=x\nset timeout", "found `set isoboot=x`"),
+    ("init=", "\"rd.systemd.mask='remaster.service'\" init=", "found `rd.systemd.mask='remaster"),
+    ("init=", "SYSTEMD_UNIT_PATH=/x init=", "found `SYSTEMD_UNIT_PATH=/x`"),
+    ("set timeout", "set check_signatures=enforce\nset timeout", "found `set check_signatures="),
+    ("  initrd ", "  chainloader /x\n  initrd ", "found `chainloader /x` beside a `linux` line"),
+    ("  initrd ", "  boot\n  initrd ", "found an `initrd` line behind `boot`"),
+    ("  initrd ", "  return\n  initrd ", "found an `initrd` line behind `return`"),
+    (
+        "  initrd ",
+        "  f\n  initrd /x\n}\nfunction f {\n linux /m\n}\nmenuentry y {\n linux /k init=/x\n initrd ",
+        "found the function `f`, which loads or ends something",
+    ),
+    ("menuentry 'NixOS 25.11 ", "menuentry 'NixOS $5 ", ""),
+    ("menuentry 'NixOS 25.11 ", "menuentry 'NixOS '$5' ", "found `menuentry NixOS $5 "),
 ];
 
-const ISOLINUX_VARIANTS: [Variant; 22] = [
+const ISOLINUX_VARIANTS: [Variant; 33] = [
     ("LINUX ", "KERNEL ", ""),
     ("LABEL boot\n", "INCLUDE first.inc\nLABEL boot\n", "found `INCLUDE first.inc`"),
     ("LABEL boot\n", "MENU INCLUDE /x.cfg\nLABEL boot\n", "found `MENU INCLUDE /x.cfg`"),
@@ -265,6 +287,17 @@ const ISOLINUX_VARIANTS: [Variant; 22] = [
     ("LABEL boot\n", "#APPEND init=/x\nLABEL boot\n", ""),
     ("APPEND ", "APPEND rdinit=/x ", "found `rdinit=/x`"),
     ("APPEND ", "APPEND noinitrd ", "found `noinitrd`"),
+    ("/bzImage\n", "/bzImage rdinit=/x\n", "found `rdinit=/x` in the LINUX line"),
+    ("/initrd\n", "/initrd rdinit=/x\n", "found `rdinit=/x` in the INITRD line"),
+    ("DEFAULT boot", "DEFAULT boot\nONTIMEOUT boot rdinit=/x", "found `ONTIMEOUT boot rdinit=/x`"),
+    ("DEFAULT boot", "DEFAULT boot\nONERROR boot rdinit=/x", "found `ONERROR boot rdinit=/x`"),
+    ("DEFAULT boot", "DEFAULT boot\nMENU HIDDENKEY F1 boot x", "found `MENU HIDDENKEY … boot x`"),
+    ("DEFAULT boot", "DEFAULT boot rdinit=/x", "found `DEFAULT boot rdinit=/x`"),
+    ("DEFAULT boot", "DEFAULT .config /x.txt", "found `DEFAULT .config /x.txt`"),
+    ("UI vesamenu.c32", "UI .config /x.txt", "found `UI .config /x.txt`"),
+    ("LINUX ", "LINUX .config ", "found `LINUX .config`"),
+    ("APPEND ", "APPEND rd.systemd.mask='remaster.service' ", "found `rd.systemd.mask='remaster"),
+    ("APPEND ", "APPEND SYSTEMD_UNIT_PATH=/x ", "found `SYSTEMD_UNIT_PATH=/x`"),
 ];
 
 #[test]
@@ -281,7 +314,7 @@ fn a_menu_that_may_start_nixos_otherwise_is_read_or_refused_by_every_command() {
     for (path, (old, new, words)) in rows.chain(ISOLINUX_VARIANTS.iter().map(|row| (BIOS, row))) {
         let base = rewritten(&TINY, path, |text| {
             let text = text.replacen(old, new, 1);
-            text.replace(COMMENT, "").replace("MENU LABEL Memtest86+\n", "")
+            ROOM.iter().fold(text, |text, line| text.replace(line, ""))
         });
         for command in commands {
             folder.write("base.iso", &base);

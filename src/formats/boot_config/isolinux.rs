@@ -5,10 +5,9 @@ use std::ops::Range;
 use super::script::{EntryBudget, IncludedFile, Limit, Script, names_init, odd_byte};
 use super::{Entry, Word};
 
-/// Modules that start nothing, a label, or another system of the same machine.
-const HARMLESS: &str =
-    "cat chain cpuid dir disk dmitest ethersel hdt ifcpu ifcpu64 ifplop kbdmap ls meminfo
-    pcitest poweroff pwd reboot sysdump vesainfo";
+/// Modules that start nothing, or another system of the same machine. `ifcpu` and the like start what their words say.
+const HARMLESS: &str = "cat chain cpuid dir disk dmitest hdt kbdmap ls meminfo pcitest poweroff pwd
+    reboot sysdump vesainfo";
 
 /// Modules that show menus: of this config, or of the files that they are given.
 const MENUS: [&str; 3] = ["config", "menu", "vesamenu"];
@@ -24,6 +23,12 @@ const INITRD: &str = "initrd=";
 
 /// What is understood of labels.
 const LABELS: &str = "labels whose kernel isolinux starts by itself";
+
+/// What is understood of commands that start something as if it were typed: the words behind a label go to the kernel.
+const COMMANDS: &str = "a label alone, or a module";
+
+/// What is understood of the words that a kernel gets.
+const ARGUMENTS: &str = "arguments in an APPEND line alone";
 
 /// Bytes of a line, its end among them, that isolinux reads as one (`com32/elflink/ldlinux/readconfig.c`, `MAX_LINE`).
 const LONGEST_LINE: usize = 4095;
@@ -192,7 +197,7 @@ impl<'r> Walk<'r> {
                 self.end_label();
                 self.include("INCLUDE", line.words.first());
             }
-            "ui" | "default" | "ontimeout" | "onerror" => self.command_line(&line.words),
+            "ui" | "default" | "ontimeout" | "onerror" => self.command_line(command, &line.words),
             "append" => self.in_label(|label| label.arguments.clone_from(&line.words)),
             _ => self.loads(command, &line.words),
         }
@@ -206,6 +211,9 @@ impl<'r> Walk<'r> {
         if is_load && self.label.is_none() {
             let found = format!("`{}` outside of one", command.to_ascii_uppercase());
             return self.note(LABELS, found);
+        }
+        if let Some(specifier) = first.filter(|word| is_load && is_specifier(word)) {
+            self.note(LABELS, format!("`{} {}`", command.to_ascii_uppercase(), specifier.text));
         }
         match command {
             "kernel" | "linux" | "com32" => self.in_label(|label| {
@@ -225,9 +233,13 @@ impl<'r> Walk<'r> {
     }
 
     /// Takes what is started as if it were typed.
-    fn command_line(&mut self, words: &[Word]) {
-        if let Some((module, arguments)) = words.split_first().filter(|(word, _)| is_module(word)) {
-            self.module(module, arguments);
+    fn command_line(&mut self, command: &str, words: &[Word]) {
+        let Some((first, rest)) = words.split_first() else { return };
+        if is_module(first) {
+            return self.module(first, rest);
+        }
+        if is_specifier(first) || !rest.is_empty() {
+            self.note(COMMANDS, format!("`{} {}`", command.to_ascii_uppercase(), joined(words)));
         }
     }
 
@@ -245,8 +257,8 @@ impl<'r> Walk<'r> {
                 label.title_at = Word::joined(rest).map(|word| word.at);
             }),
             "separator" => self.end_label(),
-            "hiddenkey" => self.command_line(without_key(rest)),
-            "onerror" => self.command_line(rest),
+            "hiddenkey" => self.command_line("menu hiddenkey …", without_key(rest)),
+            "onerror" => self.command_line("menu onerror", rest),
             "begin" => {
                 self.end_label();
                 self.menus.push(joined(rest));
@@ -316,6 +328,7 @@ impl<'r> Walk<'r> {
         let words = label.arguments.iter().chain(&label.initrds).chain([kernel]);
         let Some(title) = self.title_with(words) else { return };
         let odd = odd_initrd(kernel, label);
+        let behind = behind(label);
         let initrds = match label.initrds.as_slice() {
             [] => from_arguments(&label.arguments),
             own => own.to_vec(),
@@ -330,6 +343,10 @@ impl<'r> Walk<'r> {
         };
         if let Some(odd) = odd.filter(|_| entry.init().is_some()) {
             self.script.note(|| entry.title.clone(), "initrds in one place", odd);
+        }
+        let may_start = entry.init().is_some() || !entry.initrds.is_empty();
+        if let Some(behind) = behind.filter(|_| may_start) {
+            self.script.note(|| entry.title.clone(), ARGUMENTS, behind);
         }
         self.script.take(entry);
     }
@@ -355,6 +372,13 @@ fn odd_initrd(kernel: &Word, label: &Label) -> Option<String> {
     (!is_read || !label.arguments.contains(first)).then(|| format!("`{}`", first.text))
 }
 
+/// What stands behind the kernel or the initrds of a label in their lines.
+fn behind(label: &Label) -> Option<String> {
+    let commands = ["LINUX", "INITRD"].into_iter().zip(&label.behind);
+    let (command, words) = commands.into_iter().find(|(_, words)| !words.is_empty())?;
+    Some(format!("`{}` in the {command} line", joined(words)))
+}
+
 /// The titles of the menus and the label that are open.
 fn titles(menus: &[String], label: Option<&Label>) -> Vec<String> {
     menus.iter().chain(label.map(|label| &label.title)).cloned().collect()
@@ -368,6 +392,11 @@ fn without_key(words: &[Word]) -> &[Word] {
 /// Whether a file is a module of isolinux, by its name.
 fn is_module(file: &Word) -> bool {
     file.text.to_ascii_lowercase().ends_with(MODULE)
+}
+
+/// Whether a word says how isolinux is to start the next one, as `.config` and `.com32` do (`com32/elflink/ldlinux/execute.c`).
+fn is_specifier(word: &Word) -> bool {
+    word.text.strip_prefix('.').is_some_and(|kind| is_one_of(LOADS, kind))
 }
 
 /// The menus' `^` marks a hot key and is not shown.
@@ -487,7 +516,8 @@ mod tests {
         ("DEFAULT mboot.c32", ": the module mboot.c32"),
         ("LABEL x\nCOM32 reboot.c32", ""),
         ("LABEL x\nCOM32 chain.c32\nAPPEND hd0 1", ""),
-        ("LABEL x\nCOM32 ifcpu64.c32\nAPPEND /k init=/i -- b", STRAY),
+        ("LABEL x\nCOM32 ifcpu64.c32\nAPPEND /k init=/i -- b", "x: the module ifcpu64.c32"),
+        ("LABEL x\nCOM32 ifcpu64.c32\nAPPEND 64 -- b rdinit=/x", "x: the module ifcpu64.c32"),
         ("UI vesamenu.c32\nLABEL x\nLINUX /k", ""),
         ("UI vesamenu.c32 a.cfg", "vesamenu.c32 a.cfg"),
         ("LABEL x\nKERNEL menu.c32\nAPPEND ~ a.cfg", "menu.c32 a.cfg"),
@@ -519,6 +549,24 @@ mod tests {
         ("LABEL x\rLINUX /k", ": the byte 0x0d"),
         ("MENU HIDDENKEY F1 /k init=/i initrd=/r", STRAY),
         ("MENU HIDDENKEY F1 linux.c32 /k", ": the module linux.c32"),
+        ("MENU HIDDENKEY F1 b rdinit=/x", ": `MENU HIDDENKEY … b rdinit=/x`"),
+        ("MENU HIDDENKEY F1 b", ""),
+        ("MENU ONERROR b x", ": `MENU ONERROR b x`"),
+        ("ONERROR b x", ": `ONERROR b x`"),
+        ("ONTIMEOUT b rdinit=/x", ": `ONTIMEOUT b rdinit=/x`"),
+        ("DEFAULT b quiet", ": `DEFAULT b quiet`"),
+        ("DEFAULT b", ""),
+        ("UI vesamenu other.cfg", ": `UI vesamenu other.cfg`"),
+        ("DEFAULT .config /other.txt", ": `DEFAULT .config /other.txt`"),
+        ("ONTIMEOUT .com32 linux /k", ": `ONTIMEOUT .com32 linux /k`"),
+        ("UI .config", ": `UI .config`"),
+        ("LABEL x\nLINUX .config /o.txt", "x: `LINUX .config`"),
+        ("LABEL x\nKERNEL .COM32 linux", "x: `KERNEL .COM32`"),
+        ("LABEL x\nBOOT .config /o.txt", "x: `BOOT .config`"),
+        ("LABEL x\nLINUX ../nixos/k\nAPPEND init=/i\nINITRD ../nixos/r", ""),
+        ("LABEL x\nLINUX /k a b\nAPPEND init=/i\nINITRD /r", "x: `a b` in the LINUX line"),
+        ("LABEL x\nLINUX /k\nAPPEND init=/i\nINITRD /r quiet", "x: `quiet` in the INITRD line"),
+        ("LABEL x\nLINUX /k quiet", ""),
         ("LABEL x\nKERNEL menu.c32 a.cfg", "menu.c32 a.cfg"),
         ("# APPEND init=/i\n#APPEND init=/i\nSAY init=/nix/store/x\nOTHER init=/i", ""),
     ];

@@ -14,7 +14,7 @@ pub use script::{EntryBudget, IncludedFile, Root, RootChange, Script, UnreadComm
 const BOOT_IMAGE: &str = "BOOT_IMAGE=";
 
 /// A word of a boot config and its place in the text, in bytes.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Word {
     /// What the loader reads, without quotes.
     pub text: String,
@@ -196,7 +196,9 @@ impl Syntax {
     }
 
     /// Bytes of the command line that the kernel gets from an entry, with what the loader adds and the
-    /// byte that ends it. Variables of GRUB count as they are written.
+    /// byte that ends it. Variables of GRUB count as they are written. What an INITRD line names stands behind all of it in
+    /// isolinux, where nobody reads it any more, and a line that is too long loses it first (`com32/lib/syslinux/load_linux.c`,
+    /// which takes one byte less than the kernel).
     pub fn command_line(self, entry: &Entry) -> usize {
         let quotes = |word: &Word| if word.text.contains(' ') { 2 } else { 0 };
         let length = |word: &Word| word.text.len().saturating_add(quotes(word)).saturating_add(1);
@@ -206,12 +208,7 @@ impl Syntax {
         let sum = image.saturating_add(arguments);
         match self {
             Self::Grub => sum,
-            Self::Isolinux => {
-                let named = entry.arguments.iter().any(|word| word.text.starts_with("initrd="));
-                let list = entry.initrds.iter().map(|word| word.text.len().saturating_add(1));
-                let list = list.fold("initrd=".len(), usize::saturating_add);
-                if named { sum } else { sum.saturating_add(list) }
-            }
+            Self::Isolinux => sum.saturating_add(1),
         }
     }
 
@@ -324,7 +321,7 @@ mod tests {
         assert_eq!(Syntax::Grub.command_line(&found[0]), line.len() + 1);
         let isolinux = "LABEL x\nLINUX /boot/k\nAPPEND init=/i \"a=b c\"\nINITRD /r,/s\n";
         let found = Syntax::Isolinux.entries(isolinux);
-        let line = "BOOT_IMAGE=/boot/k initrd=/r,/s init=/i \"a=b c\"";
-        assert_eq!(Syntax::Isolinux.command_line(&found[0]), line.len() + 1);
+        let line = "BOOT_IMAGE=/boot/k init=/i \"a=b c\"";
+        assert_eq!(Syntax::Isolinux.command_line(&found[0]), line.len() + 2);
     }
 }

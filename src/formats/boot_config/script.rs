@@ -20,9 +20,20 @@ pub(crate) const STRAY_INIT: (&str, &str) = (
 pub(crate) const STARTED_BY_INITRD: &str = "arguments with which the initrd starts what is put in";
 
 /// Arguments with which an initrd does not start what is put in: another program or unit is started, or our unit is not, or
-/// there is no initrd (Linux `init/main.c`, `drivers/firmware/efi/libstub`; systemd(1), systemd-debug-generator(8)).
-const PASSING_OVER: [&str; 4] =
-    ["rdinit=", "noinitrd", "rd.systemd.unit=", "rd.systemd.mask=remaster"];
+/// there is no initrd (Linux `init/main.c`, `drivers/firmware/efi/libstub`; systemd(1), systemd-debug-generator(8)). The
+/// kernel gives PID 1 what it does not know as its environment.
+const PASSING_OVER: [&str; 7] = [
+    "rdinit=",
+    "noinitrd",
+    "rd.systemd.unit=",
+    "rd.systemd.mask=remaster",
+    "SYSTEMD_UNIT_PATH=",
+    "SYSTEMD_IN_INITRD=",
+    "SYSTEMD_PROC_CMDLINE=",
+];
+
+/// What systemd takes out of the words of the kernel's command line (`src/basic/proc-cmdline.c`).
+const QUOTING: [char; 3] = ['"', '\'', '\\'];
 
 /// What is left of [`LARGEST_ENTRIES`]. Menus within menus have long names: a megabyte of them names gigabytes.
 #[derive(Debug)]
@@ -141,10 +152,11 @@ impl Script {
             self.note(title, "`init=` at the beginning of an argument", format!("`{}`", word.text));
         }
         let may_start = entry.init().is_some() || !entry.initrds.is_empty();
-        let passing = entry.arguments.iter().find(|word| passes_over(&word.text));
+        let passing = entry.words().find(|word| passes_over(word));
+        let passing = passing.or_else(|| option_of_init(&entry));
         if let Some(word) = passing.filter(|_| may_start) {
             let title = || entry.title.clone();
-            self.note(title, STARTED_BY_INITRD, format!("`{}`", word.text));
+            self.note(title, STARTED_BY_INITRD, format!("`{word}`"));
         }
         self.entries.push(entry);
     }
@@ -189,7 +201,13 @@ pub(super) fn names_init(text: &str) -> bool {
 
 /// Whether an initrd does not start what is put in if the kernel gets this argument.
 pub(crate) fn passes_over(text: &str) -> bool {
-    PASSING_OVER.iter().any(|argument| names(text, argument))
+    let unquoted = text.replace(QUOTING, "");
+    PASSING_OVER.iter().any(|argument| names(text, argument) || names(&unquoted, argument))
+}
+
+/// An option behind `--`: the kernel gives it to PID 1, and systemd takes the unit that it starts from there, too.
+fn option_of_init(entry: &Entry) -> Option<&str> {
+    entry.words().skip_while(|word| *word != "--").skip(1).find(|word| word.starts_with('-'))
 }
 
 /// Whether a text has an argument as a word of its own.
@@ -243,6 +261,15 @@ mod tests {
             ("rd.systemd.unit=x.target", true),
             ("rd.systemd.mask=remaster.service", true),
             ("rd.systemd.mask=other.service", false),
+            ("rd.systemd.mask='remaster.service'", true),
+            ("'rd.systemd.mask=remaster.service'", true),
+            ("rd.systemd.ma\"s\"k=remaster", true),
+            ("rd.systemd.\\unit=x", true),
+            ("quiet 'rdinit=/x'", true),
+            ("SYSTEMD_UNIT_PATH=/etc/systemd/system", true),
+            ("SYSTEMD_IN_INITRD=0", true),
+            ("SYSTEMD_PROC_CMDLINE=quiet", true),
+            ("OTHER_SYSTEMD_UNIT_PATH=/x", false),
             ("systemd.unit=rescue.target", false),
             ("noinitrds", false),
             ("xrdinit=/x", false),
