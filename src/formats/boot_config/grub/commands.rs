@@ -27,6 +27,14 @@ pub(super) fn is_starter(name: &str) -> bool {
     STARTERS.split_whitespace().any(|known| known == name)
 }
 
+/// End an entry, or the menu: what stands behind them is not loaded.
+const ENDS: [&str; 7] = ["boot", "exit", "fwsetup", "halt", "normal_exit", "reboot", "return"];
+
+/// Whether nothing of an entry is run behind a command.
+pub(super) fn is_end(name: &str) -> bool {
+    ENDS.contains(&name)
+}
+
 /// Shows its words, and nothing else.
 pub(super) const ECHO: &str = "echo";
 

@@ -122,6 +122,23 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// Whether GRUB puts a variable into a word, as it stands in the text: what is in single quotes or behind a backslash stays.
+pub(super) fn has_variable(word: &str) -> bool {
+    let (mut in_single, mut in_double) = (false, false);
+    let mut chars = word.chars();
+    while let Some(next) = chars.next() {
+        match next {
+            '\'' if !in_double => in_single = !in_single,
+            _ if in_single => {}
+            '"' => in_double = !in_double,
+            '\\' => drop(chars.next()),
+            '$' => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 impl Iterator for Lexer<'_> {
     type Item = Token;
 

@@ -3,6 +3,7 @@
 mod commands;
 mod lexer;
 mod root;
+mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +12,11 @@ use super::script::{
     odd_byte, passes_over,
 };
 use super::{Entry, Word, device};
-use commands::{ECHO, IN_TEXT, INITRD, KERNEL, READERS, is_harmless, is_starter, title_word};
+use commands::{
+    ECHO, IN_TEXT, INITRD, KERNEL, READERS, is_end, is_harmless, is_starter, title_word,
+};
 use lexer::{Lexer, Token};
+use variables::{asks_for_signatures, fills_arguments, is_known};
 
 /// What is understood of the commands that load an entry.
 const LOADS: &str = "one `linux` and one `initrd` line, which GRUB always runs";
@@ -23,6 +27,15 @@ const COMMANDS: &str = "commands of which it is known what they start";
 /// What is understood of programs. A kernel is one, and takes its initrds and `init=` as arguments.
 const PROGRAMS: &str = "programs that are named, without arguments of a kernel";
 
+/// What is understood of the words that a kernel and its initrds are loaded with.
+const ARGUMENTS: &str = "arguments that are known";
+
+/// What is understood of the variable that is among them.
+const VARIABLES: &str = "`isoboot` and `iso_path` as nixpkgs sets them";
+
+/// What is understood of files: those that are put in have no signatures beside them.
+const UNSIGNED: &str = "a GRUB that loads files without signatures";
+
 /// What is understood of lines.
 const LINES: &str = "commands that each stand in one line";
 
@@ -31,7 +44,7 @@ const DEEPEST: usize = 64;
 
 /// Reads a script.
 pub fn read(text: &str, budget: &mut EntryBudget) -> Script {
-    let mut walk = Walk::new(budget);
+    let mut walk = Walk::new(text, budget);
     if let Some((looked_for, found)) = odd_byte(text, |byte| byte == 0) {
         walk.note(looked_for, found);
     }
@@ -66,6 +79,7 @@ pub(crate) fn default_of(title: &[String]) -> Option<String> {
 
 /// What the walk over the commands of a script knows so far.
 struct Walk<'r> {
+    text: &'r str,
     budget: &'r mut EntryBudget,
     /// The limit that it goes beyond.
     beyond: Option<Limit>,
@@ -77,6 +91,10 @@ struct Walk<'r> {
     script: Script,
     /// Names of functions.
     functions: BTreeSet<String>,
+    /// Those that load or end something, or call others.
+    loading: BTreeSet<String>,
+    /// The functions that entries of NixOS call, each with the titles down to the first one.
+    called: BTreeMap<String, Vec<String>>,
     /// Commands that are not known, each with the titles down to the first place that has it.
     unknown: BTreeMap<String, Vec<String>>,
 }
@@ -86,6 +104,10 @@ struct Walk<'r> {
 struct Block {
     title: Option<Word>,
     is_submenu: bool,
+    /// The name of a function.
+    function: Option<String>,
+    /// Whether it is only a part of what it stands in.
+    is_group: bool,
     /// Whether it stands in an entry or a function, or is one.
     is_within: bool,
     /// Whether it chooses terminals itself.
@@ -96,16 +118,30 @@ struct Block {
     /// Whether it loads what may be NixOS.
     loads: bool,
     /// What is odd about that.
-    odd: Option<&'static str>,
+    odd: Option<String>,
+    /// What it starts beside a kernel.
+    other: Option<String>,
+    /// The command that ends it.
+    ended: Option<String>,
+    /// The functions that it calls.
+    calls: BTreeSet<String>,
     /// Whether an entry in it has `init=`.
     has_init: bool,
     /// The commands in it that choose `root`.
     roots: Vec<RootChange>,
 }
 
+impl Block {
+    /// Notes what is odd about what it loads; the first one counts.
+    fn note(&mut self, found: impl Into<String>) {
+        self.odd.get_or_insert_with(|| found.into());
+    }
+}
+
 impl<'r> Walk<'r> {
-    fn new(budget: &'r mut EntryBudget) -> Self {
+    fn new(text: &'r str, budget: &'r mut EntryBudget) -> Self {
         Self {
+            text,
             budget,
             beyond: None,
             command: Vec::new(),
@@ -113,6 +149,8 @@ impl<'r> Walk<'r> {
             open: Vec::new(),
             script: Script::default(),
             functions: BTreeSet::new(),
+            loading: BTreeSet::new(),
+            called: BTreeMap::new(),
             unknown: BTreeMap::new(),
         }
     }
@@ -140,7 +178,8 @@ impl<'r> Walk<'r> {
         let mut block = Block { is_within: true, ..Block::default() };
         let title = title_word(words.as_slice()).cloned();
         let is_menu = matches!(first, "menuentry" | "hiddenentry" | "submenu");
-        if let Some(odd) = words.as_slice().iter().find(|word| is_menu && may_be_in_text(word)) {
+        if let Some(odd) = words.as_slice().iter().find(|word| is_menu && self.may_be_in_text(word))
+        {
             self.note(COMMANDS, format!("`{first} {}`", odd.text));
         }
         match first {
@@ -150,8 +189,12 @@ impl<'r> Walk<'r> {
                 block.is_submenu = true;
                 block.is_within = self.block().is_within;
             }
-            "function" => self.functions.extend(words.next().map(|word| word.text.clone())),
+            "function" => {
+                block.function = words.next().map(|word| word.text.clone());
+                self.functions.extend(block.function.clone());
+            }
             _ => {
+                block.is_group = first.is_empty();
                 self.command = command;
                 self.end_command();
             }
@@ -167,6 +210,29 @@ impl<'r> Walk<'r> {
         self.open.last_mut().unwrap_or(&mut self.outside)
     }
 
+    /// The block that commands are in, and those that it is only a part of.
+    fn parts(&mut self) -> impl Iterator<Item = &mut Block> {
+        let mut ends = false;
+        let blocks = self.open.iter_mut().rev().chain([&mut self.outside]);
+        blocks.take_while(move |block| !std::mem::replace(&mut ends, !block.is_group))
+    }
+
+    /// Whether GRUB puts a variable into a word.
+    fn expands(&self, word: &Word) -> bool {
+        self.text.get(word.at.clone()).is_none_or(lexer::has_variable)
+    }
+
+    /// Whether a path has more variables than the one of its device.
+    fn is_variable_path(&self, word: &Word) -> bool {
+        let path = word.text.strip_prefix(device(&word.text));
+        path.is_some_and(|path| path.contains('$')) && self.expands(word)
+    }
+
+    /// Whether a word of a menu entry is [`IN_TEXT`], or a variable that may expand to it.
+    fn may_be_in_text(&self, word: &Word) -> bool {
+        word.text.starts_with(IN_TEXT) || self.expands(word)
+    }
+
     /// A command without the reserved words before it, which open and close conditions (GRUB manual 2.12, "Reserved words").
     fn unreserved<'w>(&mut self, mut words: &'w [Word]) -> &'w [Word] {
         let conditions = &mut self.block().conditions;
@@ -179,7 +245,8 @@ impl<'r> Walk<'r> {
                 "then" | "elif" | "else" | "do" | "!" => {}
                 "for" => {
                     *conditions = conditions.saturating_add(1);
-                    self.root(words, root::looped_over(rest));
+                    self.root(words, root::chosen_by(words));
+                    self.variables(words);
                     return &[];
                 }
                 _ => break,
@@ -195,6 +262,7 @@ impl<'r> Walk<'r> {
         if let Some((first, rest)) = words.split_first() {
             self.setting(words);
             self.root(words, root::chosen_by(words));
+            self.variables(words);
             self.run(first, rest);
         }
         self.script.words.extend(command);
@@ -217,31 +285,84 @@ impl<'r> Walk<'r> {
             name if INITRD.contains(&name) => self.initrd(rest),
             "chainloader" => self.chain(rest),
             name if READERS.contains(&name) => self.include(name, rest),
+            name if is_end(name) => self.ends(name),
             name if is_assignment(name) || is_harmless(name) => {}
-            name if name.contains('$') => {
+            name if self.expands(first) => {
                 self.note(COMMANDS, format!("`{name}`, which a variable names"));
             }
-            name if self.unknown.contains_key(name) => {}
-            name => {
-                let title = self.title_with(std::slice::from_ref(first));
-                self.unknown.extend(title.map(|title| (name.to_owned(), title)));
+            name => self.calls(first, name),
+        }
+    }
+
+    /// Takes a command that is not known: a function, or anything.
+    fn calls(&mut self, first: &Word, name: &str) {
+        self.loads_in_function();
+        self.parts().for_each(|block| block.calls.extend([name.to_owned()]));
+        if !self.unknown.contains_key(name) {
+            let title = self.title_with(std::slice::from_ref(first));
+            self.unknown.extend(title.map(|title| (name.to_owned(), title)));
+        }
+    }
+
+    /// Takes a command behind which an entry is not run any more.
+    fn ends(&mut self, name: &str) {
+        self.loads_in_function();
+        // A submenu may return: it is shown empty.
+        if !self.block().is_within && name != "return" {
+            self.note(COMMANDS, format!("`{name}` outside of an entry"));
+        }
+        for block in self.parts().filter(|block| block.ended.is_none()) {
+            block.ended = Some(name.to_owned());
+        }
+    }
+
+    /// Takes a command that starts something beside a kernel.
+    fn starts_other(&mut self, command: &str, words: &[Word]) {
+        self.loads_in_function();
+        let text = || [command, " ", &Word::joined(words).unwrap_or_default().text].concat();
+        for block in self.parts().filter(|block| block.other.is_none()) {
+            block.other = Some(text());
+        }
+    }
+
+    /// Notes that the function that commands are in, if they are in one, loads or ends something.
+    fn loads_in_function(&mut self) {
+        let function = self.parts().find_map(|block| block.function.clone());
+        self.loading.extend(function);
+    }
+
+    /// Notes a command by which entries of NixOS get arguments that are not read, or load no file that is put in.
+    fn variables(&mut self, words: &[Word]) {
+        let judged =
+            [(fills_arguments as fn(&[Word]) -> bool, VARIABLES), (asks_for_signatures, UNSIGNED)];
+        for (is_odd, looked_for) in judged {
+            if is_odd(words) {
+                let found = Word::joined(words).unwrap_or_default().text;
+                self.note(looked_for, format!("`{found}`"));
             }
         }
     }
 
     fn kernel(&mut self, words: &[Word]) {
         let Some((kernel, arguments)) = words.split_first() else { return };
+        self.loads_in_function();
+        if self.block().is_group {
+            self.parts().for_each(|block| block.note("a `linux` line within braces of its own"));
+        }
         let is_second = self.block().entry.is_some();
         self.end_entry();
         let title_word = self.open.iter().rev().find_map(|block| block.title.as_ref());
         let title_at = title_word.map(|title| title.at.clone());
         let Some(title) = self.title_with(words) else { return };
         let block = self.block();
-        let odd = match block.conditions {
-            0 => is_second.then_some("a second `linux` line"),
-            _ => Some("a `linux` line within `if`, `while` or `for`"),
-        };
-        block.odd = block.odd.or(odd);
+        match block.conditions {
+            0 if is_second => block.note("a second `linux` line"),
+            0 => {}
+            _ => block.note("a `linux` line within `if`, `while` or `for`"),
+        }
+        if let Some(end) = &block.ended {
+            block.note(format!("a `linux` line behind `{end}`"));
+        }
         let has_init = arguments.iter().any(|word| names_init(&word.text));
         block.loads |= has_init;
         block.has_init |= has_init;
@@ -259,6 +380,7 @@ impl<'r> Walk<'r> {
         if !self.budget.take(words.iter().map(Word::size)) {
             self.beyond = Some(Limit::Entries);
         }
+        self.loads_in_function();
         let block = self.block();
         block.loads = true;
         let odd = match &mut block.entry {
@@ -270,14 +392,18 @@ impl<'r> Walk<'r> {
                 None
             }
         };
-        block.odd = block.odd.or(odd);
+        odd.into_iter().for_each(|odd| block.note(odd));
+        if let Some(end) = &block.ended {
+            block.note(format!("an `initrd` line behind `{end}`"));
+        }
     }
 
     fn chain(&mut self, words: &[Word]) {
+        self.starts_other("chainloader", words);
         let mut words = words.iter().skip_while(|word| word.text.starts_with("--"));
         let Some(program) = words.next() else { return };
-        let may_start = |word: &&Word| word.text.contains('$') || word.text.contains("init");
-        if has_variable(program) {
+        let may_start = |word: &&Word| self.expands(word) || word.text.contains("init");
+        if self.is_variable_path(program) {
             self.note(PROGRAMS, format!("`chainloader {}`", program.text));
         } else if let Some(argument) = words.find(may_start) {
             self.note(PROGRAMS, format!("`chainloader … {}`", argument.text));
@@ -287,6 +413,7 @@ impl<'r> Walk<'r> {
     }
 
     fn include(&mut self, command: &str, words: &[Word]) {
+        self.starts_other(command, words);
         let file = words.iter().find(|word| !word.text.starts_with("--"));
         let file = file.map(|word| word.text.as_str()).unwrap_or_default();
         let title = self.title_with(words);
@@ -347,16 +474,22 @@ impl<'r> Walk<'r> {
     /// Takes the entry of the block as it is now.
     fn end_entry(&mut self) {
         let Some(entry) = self.block().entry.take() else { return };
-        let words = entry.arguments.iter().chain(&entry.initrds);
-        let mut words = words.chain(std::iter::once(&entry.kernel));
-        // Without an initrd it is not NixOS, and with `init=` it is looked at where it is taken.
-        let is_known = entry.arguments.iter().any(|word| names_init(&word.text));
-        let is_read = entry.initrds.is_empty() || is_known;
-        if let Some(word) = words.find(|word| has_variable(word)).filter(|_| !is_read) {
-            let found = format!("`{}` and no `init=`", word.text);
-            self.script.note(|| entry.title.clone(), "arguments that are known", found);
+        // Without an initrd it is not NixOS.
+        if let Some(found) = self.unread_in(&entry).filter(|_| !entry.initrds.is_empty()) {
+            self.script.note(|| entry.title.clone(), ARGUMENTS, found);
         }
         self.script.take(entry);
+    }
+
+    /// The word of an entry that only GRUB knows.
+    fn unread_in(&self, entry: &Entry) -> Option<String> {
+        let mut paths = entry.initrds.iter().chain(std::iter::once(&entry.kernel));
+        let has_init = entry.words().any(names_init);
+        let is_odd = |word: &&Word| self.expands(word) && !(has_init && is_known(&word.text));
+        let odd = entry.arguments.iter().find(is_odd);
+        let odd = odd.or_else(|| paths.find(|word| self.is_variable_path(word)))?;
+        let and = if has_init { ", a variable" } else { " and no `init=`" };
+        Some(format!("`{}`{and}", odd.text))
     }
 
     /// Takes what is in a block that ends, before its title is gone.
@@ -369,8 +502,23 @@ impl<'r> Walk<'r> {
             self.script.roots.extend(roots);
         }
         let block = self.block();
-        if let Some(odd) = block.odd.take().filter(|_| block.loads) {
+        let (odd, other) = (block.odd.take(), block.other.take());
+        let other = || Some(format!("`{}` beside a `linux` line", other?));
+        if let Some(odd) = odd.or_else(other).filter(|_| block.loads) {
             self.note(LOADS, odd);
+        }
+        self.end_calls();
+    }
+
+    /// Takes the functions that a block calls which loads NixOS.
+    fn end_calls(&mut self) {
+        let block = self.block();
+        let calls = std::mem::take(&mut block.calls);
+        for name in calls.into_iter().filter(|_| block.loads).collect::<Vec<_>>() {
+            if !self.called.contains_key(&name) {
+                let title = self.title_with(&[]);
+                self.called.extend(title.map(|title| (name, title)));
+            }
         }
     }
 
@@ -386,6 +534,11 @@ impl<'r> Walk<'r> {
         {
             self.script.note(|| title, COMMANDS, format!("the command `{name}`"));
         }
+        let mut called = self.called.into_iter();
+        if let Some((name, title)) = called.find(|(name, _)| self.loading.contains(name)) {
+            let found = format!("the function `{name}`, which loads or ends something");
+            self.script.note(|| title, LOADS, found);
+        }
         if let Some(limit) = self.beyond {
             self.script.overflow(limit);
         }
@@ -398,20 +551,10 @@ fn titles(open: &[Block]) -> Vec<String> {
     open.iter().filter_map(|block| block.title.as_ref()).map(|title| title.text.clone()).collect()
 }
 
-/// Whether a word of a menu entry is [`IN_TEXT`], or a variable that may expand to it.
-fn may_be_in_text(word: &Word) -> bool {
-    word.text.starts_with(IN_TEXT) || word.text.contains('$')
-}
-
 /// Whether a command sets a variable.
 fn is_assignment(name: &str) -> bool {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     name.split_once('=').is_some_and(|(name, _)| !name.is_empty() && name.chars().all(part))
-}
-
-/// Whether a path has more variables than the one of its device.
-fn has_variable(word: &Word) -> bool {
-    word.text.strip_prefix(device(&word.text)).is_some_and(|path| path.contains('$'))
 }
 
 /// The value that a command gives a variable, by `name=` or `set name=`.
@@ -594,6 +737,78 @@ menuentry 'memtest' { linux16 /memtest }
         ("set a=init=/i; linux /k $a; initrd /r", STRAY),
         ("linux /k $a; initrd /r", "x: `$a` and no `init=`"),
         ("linux /k $a", ""),
+        ("linux /k init=/i -- -unit=x; initrd /r", "x: `-unit=x`"),
+        ("linux /k init=/i -u -- x; initrd /r", ""),
+        ("linux /k init=/i ${isoboot} $isoboot; initrd ($root)/r", ""),
+        ("linux /k init=/i $a; initrd /r", "x: `$a`, a variable"),
+        ("linux /k init=/i \"a ${isoboot}\"; initrd /r", "x: `a ${isoboot}`, a variable"),
+        ("linux /k init=/i${isoboot}; initrd /r", "x: `init=/i${isoboot}`, a variable"),
+        ("linux /k init=/i 'a=$b' c\\$; initrd /r", ""),
+        ("linux /k init=/i; initrd /r /$r", "x: `/$r`, a variable"),
+        ("linux /$k init=/i; initrd /r", "x: `/$k`, a variable"),
+        ("set isoboot=\"findiso=${iso_path}\"", ""),
+        ("set isoboot=rd", "x: `set isoboot=rd`"),
+        ("isoboot=rd", "x: `isoboot=rd`"),
+        ("set iso_path=x", "x: `set iso_path=x`"),
+        ("read isoboot", "x: `read isoboot`"),
+        ("regexp --set=1:isoboot x y", "x: `regexp --set=1:isoboot x y`"),
+        ("for isoboot in a b; do true; done", "x: `for isoboot in a b`"),
+        ("load_env --file /env", "x: `load_env --file /env`"),
+        ("load_env --file /env isoboot", "x: `load_env --file /env isoboot`"),
+        ("load_env --file /env saved_entry", ""),
+        ("set check_signatures=enforce", "x: `set check_signatures=enforce`"),
+        ("set check_signatures=$x", "x: `set check_signatures=$x`"),
+        ("set check_signatures=no", ""),
+        ("trust /key", "x: `trust /key`"),
+        (
+            "linux /k init=/i; initrd /r; chainloader /x",
+            "x: `chainloader /x` beside a `linux` line",
+        ),
+        (
+            "chainloader /x; linux /k init=/i; initrd /r",
+            "x: `chainloader /x` beside a `linux` line",
+        ),
+        (
+            "linux /k init=/i; initrd /r; { chainloader /x; }",
+            "x: `chainloader /x` beside a `linux` line",
+        ),
+        (
+            "linux /k init=/i; initrd /r; source /a.inc",
+            "x: `source /a.inc` beside a `linux` line, source /a.inc",
+        ),
+        ("linux /k init=/i; boot; initrd /r", "x: an `initrd` line behind `boot`"),
+        ("return; linux /k init=/i; initrd /r", "x: a `linux` line behind `return`"),
+        ("linux /k init=/i; { halt; }; initrd /r", "x: an `initrd` line behind `halt`"),
+        ("linux /k init=/i; if a; then exit; fi; initrd /r", "x: an `initrd` line behind `exit`"),
+        ("linux /k init=/i; initrd /r; boot", ""),
+        (
+            "linux /k init=/i; initrd /r; { linux /l; }",
+            "x: a `linux` line within braces of its own",
+        ),
+        (
+            "{ linux /k init=/i; initrd /r; }; linux /l",
+            "x: a `linux` line within braces of its own",
+        ),
+        ("linux /k init=/i; initrd /r; f", ""),
+        (
+            "function g { linux /l\n}\nlinux /k init=/i; initrd /r; g",
+            "x: the function `g`, which loads or ends something",
+        ),
+        (
+            "linux /k init=/i; initrd /r; g; }\nfunction g { { return; }\n",
+            "x: the function `g`, which loads or ends something",
+        ),
+        (
+            "function g { f\n}\nlinux /k init=/i; initrd /r; g",
+            "x: the function `g`, which loads or ends something",
+        ),
+        ("function g { linux /l\n}\ng", ""),
+        ("halt", ""),
+        ("}\nboot\nmenuentry y {", ": `boot` outside of an entry"),
+        ("}\nsubmenu '' {return", ""),
+        ("menuentry 'a $y' { true; }", ""),
+        ("menuentry a\\$y { true; }", ""),
+        ("menuentry 'a'$y { true; }", "x: `menuentry a$y`"),
         ("linux ($root)/memtest", ""),
         ("if true; then linux /memtest; else linux16 /memtest; fi", ""),
         ("multiboot /xen; module /k init=/i; module /r", STRAY),

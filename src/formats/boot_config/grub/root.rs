@@ -2,13 +2,9 @@
 
 use super::super::Word;
 use super::super::script::Root;
-use super::is_assignment;
+use super::variables::{may_be, sets};
 
 const NAME: &str = "root";
-
-/// Commands whose words are texts, paths or conditions, and that set no variable.
-const OTHERS: [&str; 8] =
-    ["[", "test", "echo", "export", "authenticate", "password", "password_pbkdf2", "chainloader"];
 
 /// What a command chooses as `root`; `None` if it leaves it as it is.
 pub(super) fn chosen_by(words: &[Word]) -> Option<Root> {
@@ -18,31 +14,12 @@ pub(super) fn chosen_by(words: &[Word]) -> Option<Root> {
         "search.file" => searched(rest, Root::WithFile),
         "search.fs_label" => searched(rest, Root::WithLabel),
         "search.fs_uuid" => searched(rest, Root::WithUuid),
-        "set" => rest.first().is_some_and(is_set).then_some(Root::Other),
-        name if is_assignment(name) => is_set(first).then_some(Root::Other),
-        name if OTHERS.contains(&name) => None,
-        _ => rest.iter().any(names_root).then_some(Root::Other),
+        _ => sets(words, NAME).then_some(Root::Other),
     }
 }
 
-/// The same of the words behind `for`.
-pub(super) fn looped_over(words: &[Word]) -> Option<Root> {
-    words.first().is_some_and(|word| may_be_root(&word.text)).then_some(Root::Other)
-}
-
-/// Whether `name=value` sets `root`, or what only a variable tells.
-fn is_set(word: &Word) -> bool {
-    word.text.split_once('=').is_some_and(|(name, _)| may_be_root(name))
-}
-
 fn may_be_root(name: &str) -> bool {
-    name == NAME || name.contains('$')
-}
-
-/// Whether a word is the name, or an option with it.
-fn names_root(word: &Word) -> bool {
-    let text = word.text.as_str();
-    text == NAME || text.ends_with(":root") || (text.starts_with('-') && text.ends_with(NAME))
+    may_be(name, NAME)
 }
 
 /// What `search.…` chooses: it takes what to look for, and the name of a variable.
@@ -207,6 +184,10 @@ mod tests {
             "regexp --set 1:root x y",
             "read root",
             "for root in hd0 hd1; do true; done",
+            "load_env",
+            "load_env --file /boot/grub/env",
+            "load_env -f root",
+            "load_env --skip-sig saved root",
         ] {
             assert_eq!(chosen(command), [Root::Other], "{command}");
         }
@@ -218,6 +199,7 @@ mod tests {
             "password root x",
             "if [ \"$root\" != \"cd0\" ]; then true; fi",
             "insmod part_gpt",
+            "load_env --file root saved_entry",
         ] {
             assert_eq!(chosen(command), [], "{command}");
         }
