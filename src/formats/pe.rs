@@ -6,6 +6,7 @@ use authenticode::{
 };
 use cms::signed_data::SignerIdentifier;
 use object::FileKind;
+use object::read::coff::SectionTable;
 use object::read::pe::{PeFile32, PeFile64};
 use sha2_010::{Digest, Sha256};
 
@@ -48,8 +49,11 @@ pub fn signatures(program: &[u8]) -> Result<Option<Vec<Signature>>, String> {
 
 /// Whether a program that begins like this is a kernel and an initrd in one (UAPI.5, "Unified Kernel Image").
 pub fn is_unified_kernel(head: &[u8]) -> bool {
-    let Ok(program) = PeFile64::parse(head) else { return false };
-    program.section_table().iter().any(|section| section.raw_name() == b".linux")
+    let is_kernel =
+        |sections: SectionTable<'_>| sections.iter().any(|section| section.raw_name() == b".linux");
+    let wide = || PeFile64::parse(head).map(|program| program.section_table());
+    let narrow = |_| PeFile32::parse(head).map(|program| program.section_table());
+    wide().or_else(narrow).is_ok_and(is_kernel)
 }
 
 fn found(program: &dyn PeTrait) -> Result<Vec<Signature>, String> {

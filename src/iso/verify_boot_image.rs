@@ -8,7 +8,7 @@ use crate::image::patched::PatchedImage;
 use crate::image::scratch::Scratch;
 use crate::iso::differs::differs;
 use crate::iso::survey::Survey;
-use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
+use crate::iso::survey::boot_catalog::ElToritoEntry;
 use crate::iso::survey::esp::Esp;
 use crate::units::ByteRange;
 
@@ -32,7 +32,7 @@ pub(super) fn check<B: ReadAt>(
             let (found, expected) = (format!("{is:?}"), format!("{was:?}"));
             return Err(differs("the boot catalog", is.entry.start(), found, expected));
         }
-        if was.image != is.image && was.platform == Platform::Uefi {
+        if was.image != is.image && was.is_esp() {
             same_files(image, survey, was, is)?;
             partitions(base, survey, was.image, is.image)?;
         }

@@ -47,6 +47,33 @@ fn swapped(base: &[u8], path: &str, old: &[u8], new: &[u8]) -> Vec<u8> {
     image
 }
 
+fn file(base: &[u8], path: &str) -> Vec<u8> {
+    base[range(survey(base).tree().file(path).unwrap().extents[0])].to_vec()
+}
+
+/// The image with other bytes from a place in a file on.
+fn replaced(base: &[u8], path: &str, at: usize, new: &[u8]) -> Vec<u8> {
+    let start = range(survey(base).tree().file(path).unwrap().extents[0]).start + at;
+    let mut image = base.to_vec();
+    image[start..start + new.len()].copy_from_slice(new);
+    image
+}
+
+/// The headers of a program for UEFI that is a kernel with an initrd (UAPI.5): one section, `.linux`.
+fn unified_kernel() -> Vec<u8> {
+    let parts: [(&[u8], usize); 7] = [
+        (b"MZ", 0x3c),
+        (&[64], 4),
+        (b"PE\0\0\x64\x86\x01", 20),
+        (&[240], 4),
+        (b"\x0b\x02", 108),
+        (&[16], 132),
+        (b".linux", 40),
+    ];
+    let part = |(bytes, size): (&[u8], usize)| [bytes, &vec![0; size - bytes.len()]].concat();
+    parts.into_iter().flat_map(part).collect()
+}
+
 /// The image with the last bytes of its initrds lost, in the records that say their sizes.
 fn cut(base: &[u8]) -> Vec<u8> {
     let survey = survey(base);
@@ -69,7 +96,7 @@ type Row = (&'static LazyLock<Vec<u8>>, fn(&[u8]) -> Vec<u8>, &'static str);
 
 const MENUS: &str = "/EFI/BOOT";
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 14] = [
     (
         &TINY,
         |base| {
@@ -116,6 +143,57 @@ const ROWS: [Row; 8] = [
         &TINY,
         |base| swapped(base, "/boot/efi.img", b"BOOTX64 EFI", b"GRUB    CFG"),
         "the FAT filesystem of the UEFI boot image (list folders): looked for a sound one, found two files with the name",
+    ),
+    (
+        &SYSTEMD,
+        |base| replaced(base, "/EFI/BOOT/BOOTX64.EFI", 0, &unified_kernel()),
+        "found /EFI/BOOT/BOOTX64.EFI, a kernel, its initrd and its arguments in one file",
+    ),
+    (
+        &SYSTEMD,
+        |base| {
+            let loader = file(base, "/EFI/BOOT/BOOTX64.EFI");
+            let image = file(base, "/boot/efi.img");
+            let at = image.windows(loader.len()).position(|part| part == loader).unwrap();
+            replaced(base, "/boot/efi.img", at, &unified_kernel())
+        },
+        "the UEFI boot image: looked for boot loaders, and kernels without an initrd in them, found /EFI/BOOT/BOOTX64.EFI",
+    ),
+    (
+        &SYSTEMD,
+        |base| {
+            let kernel = survey(base).triplets[0].kernel.clone();
+            replaced(base, &kernel, 0, &unified_kernel())
+        },
+        "/bzImage, a kernel, its initrd and its arguments in one file",
+    ),
+    (
+        &TINY,
+        |base| swapped(base, "/boot/efi.img", b"BOOTX64 EFI", b"BOOTX64 EFX"),
+        "the UEFI boot image: looked for a loader, as /EFI/BOOT/BOOTX64.EFI, found none",
+    ),
+    (
+        &TINY,
+        // The boot image for BIOS becomes the one for UEFI (El Torito 1.0 §2.2, bytes 8 to 11).
+        |base| {
+            let survey = survey(base);
+            let [bios, uefi] = survey.boot.as_slice() else { panic!("{:?}", survey.boot) };
+            let block = u32::try_from(uefi.image.start() / 2048).unwrap();
+            let at = usize::try_from(bios.entry.start()).unwrap() + 8;
+            let mut image = base.to_vec();
+            image[at..at + 4].copy_from_slice(&block.to_le_bytes());
+            image
+        },
+        "what a BIOS starts: looked for isolinux, which reads the menu that is edited, found a FAT filesystem: /boot/efi.img",
+    ),
+    (
+        &TINY,
+        |base| {
+            let loader = file(base, "/isolinux/isolinux.bin");
+            let other = String::from_utf8_lossy(&loader[64..]).replace("isolinux", "eltorito");
+            replaced(base, "/isolinux/isolinux.bin", 64, other.as_bytes())
+        },
+        "found another loader: /isolinux/isolinux.bin",
     ),
     (&TINY, cut, "the initrd "),
     (&SYSTEMD, cut, "the initrd "),
@@ -192,4 +270,20 @@ fn a_second_menu_that_u_boot_finds_is_not_put_into_a_disk_image() {
         assert!(ended.status == 4 && ended.err.contains(path), "{path}: {}", ended.err);
         assert!(!folder.at("out.img").exists(), "{path}");
     }
+}
+
+#[test]
+fn a_boot_image_that_is_said_to_be_for_other_firmware_gets_the_key_too() {
+    let survey = survey(&TINY);
+    let uefi = survey.boot.last().unwrap();
+    let mut base = TINY.clone();
+    // The header of the section has the number (El Torito 1.0 §2.3): 1 is PowerPC.
+    let header = usize::try_from(uefi.entry.start()).unwrap() - 32;
+    assert_eq!(base[header + 1], 0xef);
+    base[header + 1] = 1;
+    let folder = Folder::with_base(&base);
+    folder.write("key.pub", key(1).as_bytes());
+    let ended = folder.run(&["base.iso", "--key", "key.pub", "-o", "out.iso"]);
+    assert_eq!(ended.status, 0, "{}", ended.err);
+    assert!(ended.err.contains("3 menus changed"), "{}", ended.err);
 }

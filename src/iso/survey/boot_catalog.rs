@@ -39,6 +39,16 @@ pub struct ElToritoEntry {
     pub entry: ByteRange,
     /// Blocks of 512 bytes that firmware is to load, as the entry says.
     pub sector_count: u16,
+    /// Whether the boot image is a FAT filesystem. UEFI firmware looks into every one, whatever it is said to be for (EDK II,
+    /// `PartitionDxe/ElTorito.c`).
+    pub is_fat: bool,
+}
+
+impl ElToritoEntry {
+    /// Whether UEFI firmware looks for a loader in the boot image.
+    pub fn is_esp(&self) -> bool {
+        self.platform == Platform::Uefi || self.is_fat
+    }
 }
 
 /// Bytes of an entry (El Torito 1.0 §2).
@@ -59,7 +69,7 @@ pub fn catalog<I: ReadAt>(image: &I, tree: &Tree) -> Result<Vec<ElToritoEntry>> 
     };
     let bootable = catalog.entries().filter(hadris_iso::CatalogEntry::is_bootable);
     let placed = places(&catalog).into_iter().zip(bootable);
-    placed.map(|(at, entry)| boot_entry(at, &entry, tree, image.size())).collect()
+    placed.map(|(at, entry)| boot_entry(at, &entry, tree, image)).collect()
 }
 
 /// Where the bootable entries of a catalog stand: the default entry, then those of the sections, each
@@ -73,18 +83,18 @@ fn places(catalog: &hadris_iso::BootCatalog<'_>) -> Vec<ByteRange> {
     bootable.filter_map(|(number, _)| place(number)).collect()
 }
 
-fn boot_entry(
+fn boot_entry<I: ReadAt>(
     at: ByteRange,
     entry: &hadris_iso::CatalogEntry,
     tree: &Tree,
-    size: u64,
+    volume: &I,
 ) -> Result<ElToritoEntry> {
     let start = Lbn(entry.load_block()).bytes();
     let file = tree.file_at(start);
     // The catalog counts at most 65535 blocks; the file knows better.
     let counted = u64::from(entry.sector_count()).saturating_mul(DISK_BLOCK);
     let length = file.map_or(counted, |(_, node)| node.size());
-    let image = ByteRange::new(start, length).filter(|range| range.end() <= size);
+    let image = ByteRange::new(start, length).filter(|range| range.end() <= volume.size());
     let image = image.ok_or_else(|| {
         Error::malformed(
             "El Torito boot image",
@@ -99,5 +109,51 @@ fn boot_entry(
         other => Platform::Other(other.id()),
     };
     let path = file.map(|(path, _)| path.to_owned());
-    Ok(ElToritoEntry { platform, image, path, entry: at, sector_count: entry.sector_count() })
+    let is_fat = is_fat(volume, image)?;
+    let sector_count = entry.sector_count();
+    Ok(ElToritoEntry { platform, image, path, entry: at, sector_count, is_fat })
+}
+
+/// Whether a boot image begins as a FAT filesystem does (Microsoft FAT Specification 1.03, §3.1: `BS_jmpBoot`, `BPB_BytsPerSec`,
+/// `BPB_SecPerClus`, `BPB_NumFATs`).
+fn is_fat<I: ReadAt>(volume: &I, image: ByteRange) -> Result<bool> {
+    let Some(at) = ByteRange::new(image.start(), image.size().min(DISK_BLOCK)) else {
+        return Ok(false);
+    };
+    let sector = volume.read_range("El Torito boot image", at, DISK_BLOCK)?;
+    let [0xeb | 0xe9, _, _, _, _, _, _, _, _, _, _, low, high, cluster, _, _, fats, ..] =
+        sector.as_slice()
+    else {
+        return Ok(false);
+    };
+    let bytes = u16::from_le_bytes([*low, *high]);
+    let is_signed = sector.ends_with(&[0x55, 0xaa]);
+    let is_sound = bytes.is_power_of_two() && bytes >= 128 && cluster.is_power_of_two();
+    Ok(is_signed && is_sound && matches!(fats, 1 | 2))
+}
+
+/// Bytes of a boot image for BIOS in which its name is looked for; isolinux has under 50 KB.
+const BIOS_HEAD: u64 = 1 << 20;
+
+/// Refuses a boot image for BIOS that is not isolinux, as its menu is then read by nobody. The loader has where the volume
+/// and it itself are in a table (`mkisofs -boot-info-table`), and its own name in its messages.
+pub(crate) fn check_bios<I: ReadAt>(volume: &I, boot: &[ElToritoEntry]) -> Result<()> {
+    for entry in boot.iter().filter(|entry| entry.platform == Platform::Bios) {
+        let size = entry.image.size().min(BIOS_HEAD);
+        let at = ByteRange::new(entry.image.start(), size).unwrap_or(entry.image);
+        let loader = volume.read_range("El Torito boot image", at, BIOS_HEAD)?;
+        let block = Lbn::at_byte(at.start()).map(|block| block.0.to_le_bytes());
+        let is_placed = loader.get(12..16).is_some_and(|found| block.is_some_and(|at| found == at));
+        let is_named = loader.windows(8).any(|part| part.eq_ignore_ascii_case(b"isolinux"));
+        if !(is_placed && is_named) {
+            let path = entry.path.as_deref().unwrap_or("no file");
+            let found = if entry.is_fat { "a FAT filesystem" } else { "another loader" };
+            return Err(Error::unsupported(
+                "what a BIOS starts",
+                "isolinux, which reads the menu that is edited",
+                format!("{found}: {path}"),
+            ));
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Boot configs that start NixOS, on the volume and in the UEFI boot image.
 
+use std::collections::BTreeSet;
+
 use crate::boot::config::{self, Config, ConfigLocation, Menu, Parsed};
 use crate::error::{Error, Result};
 use crate::formats::boot_config::{
@@ -8,8 +10,10 @@ use crate::formats::boot_config::{
 use crate::formats::pe;
 use crate::image::ReadAt;
 use crate::image::scratch::Scratch;
-use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
-use crate::iso::survey::esp::Esp;
+use crate::iso::survey::boot_catalog::ElToritoEntry;
+use crate::iso::survey::esp::{Esp, EspFile};
+use crate::iso::survey::loaders::is_loader;
+use crate::iso::survey::nixos::BootTarget;
 use crate::iso::survey::tree::{Kind, Tree};
 use crate::iso::survey::volume::Volume;
 use crate::units::{ByteRange, LOGICAL_BLOCK};
@@ -22,6 +26,8 @@ const LARGEST_SUM: u64 = 16 << 20;
 
 /// Bytes of a program that tell what it is: the headers of a UEFI program.
 const HEAD: u64 = 4096;
+
+const ESP: &str = "the UEFI boot image";
 
 /// What can be done where a kernel and its initrd are one file.
 const UNIFIED: &str = "give an installer that is not made for Secure Boot: what is signed as one file cannot be added to";
@@ -41,7 +47,7 @@ pub fn all<I: ReadAt>(
     on_volume(image, tree, &mut texts, |path, bytes| {
         menus.take(ConfigLocation::Volume, path, bytes)
     })?;
-    for entry in boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
+    for entry in boot.iter().filter(|entry| entry.is_esp()) {
         on_esp(image, tree, (entry.image, &mut texts), |path, bytes| {
             menus.take(ConfigLocation::Esp(entry.image), path, bytes)
         })?;
@@ -198,7 +204,7 @@ pub fn others<I: ReadAt>(
             found.push((path.to_owned(), image.read_range(path, extent, LARGEST)?));
         }
     }
-    for entry in boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
+    for entry in boot.iter().filter(|entry| entry.is_esp()) {
         let mut scratch = Scratch::new(image, entry.image);
         let esp = Esp::open(&mut scratch)?;
         for file in &esp.files()? {
@@ -246,9 +252,21 @@ fn is_config(path: &str, size: u64) -> Result<bool> {
     Err(Error::unsupported(format!("the boot config {path}"), expected, format!("{size} bytes")))
 }
 
-/// Refuses a volume whose menus start a kernel and an initrd in one file.
+/// Refuses a volume whose menus or firmware start a kernel and an initrd in one file.
 pub(crate) fn check_unified<I: ReadAt>(image: &I, tree: &Tree) -> Result<()> {
     on_volume(image, tree, &mut Texts::default(), |_, _| Ok(()))
+}
+
+/// Refuses menus whose kernels have an initrd of their own.
+pub(crate) fn check_kernels<I: ReadAt>(
+    image: &I,
+    tree: &Tree,
+    triplets: &[BootTarget],
+) -> Result<()> {
+    let kernels: BTreeSet<&str> = triplets.iter().map(|one| one.kernel.as_str()).collect();
+    kernels
+        .into_iter()
+        .try_for_each(|path| not_unified("a boot menu", path, head_of(image, tree, path)?))
 }
 
 /// Hands the path and the bytes of each file of the volume that may be a config to `each`.
@@ -262,6 +280,9 @@ fn on_volume<I: ReadAt>(
         let bytes = image.read_range(path, extent, LARGEST)?;
         no_unified_kernel(path, &bytes, |program| head_of(image, tree, program))?;
         each(path, bytes)?;
+    }
+    for (path, _) in tree.files().filter(|(path, _)| is_loader(path)) {
+        not_unified("the volume", path, head_of(image, tree, path)?)?;
     }
     Ok(())
 }
@@ -290,7 +311,22 @@ fn on_esp<I: ReadAt>(
         })?;
         each(&file.path, bytes)?;
     }
-    Ok(())
+    for file in files.iter().filter(|file| is_loader(&file.path)) {
+        not_unified(ESP, &file.path, Some(esp.head(&file.path, HEAD)?))?;
+    }
+    check_loader(&files)
+}
+
+/// Refuses a boot image in which firmware finds nothing to start (UEFI 2.10 §3.5.1.1).
+fn check_loader(files: &[EspFile]) -> Result<()> {
+    let is_started = |file: &EspFile| {
+        let path = file.path.to_ascii_lowercase();
+        path.strip_prefix("/efi/boot/boot").is_some_and(|name| name.ends_with(".efi"))
+    };
+    if files.iter().any(is_started) {
+        return Ok(());
+    }
+    Err(Error::unsupported(ESP, "a loader, as /EFI/BOOT/BOOTX64.EFI", "none"))
 }
 
 /// The beginning of a file of the volume.
@@ -300,6 +336,20 @@ fn head_of<I: ReadAt>(image: &I, tree: &Tree, path: &str) -> Result<Option<Vec<u
     head.map(|at| image.read_range(path, at, HEAD)).transpose()
 }
 
+/// A kernel, its initrd and its arguments in one file, as messages name it.
+fn unified(program: &str) -> String {
+    format!("{program}, a kernel, its initrd and its arguments in one file")
+}
+
+/// Refuses a program that begins like that and that `what` starts.
+fn not_unified(what: &str, path: &str, head: Option<Vec<u8>>) -> Result<()> {
+    if head.is_some_and(|head| pe::is_unified_kernel(&head)) {
+        let looked_for = "boot loaders, and kernels without an initrd in them";
+        return Err(Error::unsupported(what, looked_for, unified(path)).with_hint(UNIFIED));
+    }
+    Ok(())
+}
+
 /// Refuses a menu that starts a kernel and an initrd in one file: nothing can be put behind that initrd, and the
 /// arguments are in the file. `head` gives the beginning of a program.
 fn no_unified_kernel(
@@ -307,7 +357,11 @@ fn no_unified_kernel(
     menu: &[u8],
     head: impl Fn(&str) -> Result<Option<Vec<u8>>>,
 ) -> Result<()> {
-    let text = config::text(path, menu.to_vec())?.filter(|text| text.contains("chainloader"));
+    let Some(text) = config::text(path, menu.to_vec())? else { return Ok(()) };
+    for program in named_in_entry(path, &text) {
+        not_unified(path, &program, head(&program)?)?;
+    }
+    let text = Some(text).filter(|text| text.contains("chainloader"));
     let script = text.map(|text| Syntax::Grub.read(&text, &mut EntryBudget::default()));
     for (title, word) in script.map(|script| script.chained).unwrap_or_default() {
         let program = volume_path(&word.text);
@@ -315,12 +369,24 @@ fn no_unified_kernel(
             return Err(Error::unsupported(
                 format!("the entry {:?} of {path}", title.join(" > ")),
                 "a `linux` line with `init=` and an `initrd` line",
-                format!("{program}, a kernel, its initrd and its arguments in one file"),
+                unified(&program),
             )
             .with_hint(UNIFIED));
         }
     }
     Ok(())
+}
+
+/// The programs that an entry of systemd-boot starts (UAPI.1, "Type #1"): a kernel may be one of these without its name.
+fn named_in_entry(path: &str, text: &str) -> Vec<String> {
+    if !path.to_ascii_lowercase().starts_with("/loader/entries/") {
+        return Vec::new();
+    }
+    let program = |line: &str| {
+        let (key, program) = line.trim().split_once(char::is_whitespace)?;
+        matches!(key, "linux" | "efi" | "uki").then(|| volume_path(program.trim()))
+    };
+    text.lines().filter_map(program).collect()
 }
 
 #[cfg(test)]
@@ -421,6 +487,23 @@ mod tests {
             assert_eq!(path, "/EFI/x.efi");
             Ok(head.map(<[u8]>::to_vec))
         })
+    }
+
+    #[test]
+    fn what_entries_of_systemd_boot_start_is_looked_into() {
+        for (path, text, looked_at) in [
+            ("/loader/entries/a.conf", "title NixOS\nefi /EFI/x.bin\n", "/EFI/x.bin"),
+            ("/loader/entries/a.conf", " linux\t/EFI//x.bin \n", "/EFI/x.bin"),
+            ("/loader/entries/a.conf", "title linux /EFI/x.bin\n", ""),
+            ("/etc/a.conf", "efi /EFI/x.bin\n", ""),
+        ] {
+            let told = no_unified_kernel(path, text.as_bytes(), |at| {
+                assert_eq!(at, looked_at, "{text}");
+                Ok(Some(program(b".linux")))
+            });
+            let told = told.err().map(|fault| fault.to_string()).unwrap_or_default();
+            assert_eq!(told.contains("in one file"), !looked_at.is_empty(), "{text}: {told}");
+        }
     }
 
     #[test]

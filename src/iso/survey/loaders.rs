@@ -9,7 +9,6 @@ use crate::formats::pe::{self, Signature};
 use crate::image::ReadAt;
 use crate::image::scratch::Scratch;
 use crate::iso::survey::Survey;
-use crate::iso::survey::boot_catalog::Platform;
 use crate::iso::survey::esp::Esp;
 
 /// Bytes of a program that are read; kernels have up to 20 MB.
@@ -38,7 +37,7 @@ pub fn all<I: ReadAt>(image: &I, survey: &Survey) -> Result<Vec<Loader>> {
         let bytes = image.read_range(path, *extent, LARGEST)?;
         found.extend(loader(ConfigLocation::Volume, path, &bytes));
     }
-    for entry in survey.boot.iter().filter(|entry| entry.platform == Platform::Uefi) {
+    for entry in survey.boot.iter().filter(|entry| entry.is_esp()) {
         let mut scratch = Scratch::new(image, entry.image);
         let esp = Esp::open(&mut scratch)?;
         for file in esp.files()?.iter().filter(|file| is_loader(&file.path) && file.size <= LARGEST)
@@ -50,7 +49,8 @@ pub fn all<I: ReadAt>(image: &I, survey: &Survey) -> Result<Vec<Loader>> {
     Ok(found)
 }
 
-fn is_loader(path: &str) -> bool {
+/// Whether a file is a program for UEFI, by its name.
+pub(crate) fn is_loader(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("efi"))
 }
 

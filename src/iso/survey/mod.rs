@@ -23,7 +23,7 @@ use crate::formats::iso9660::volume_descriptor::VolumeDescriptor;
 use crate::image::ReadAt;
 use crate::image::file_type;
 use crate::image::partitions::Partitions;
-use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
+use crate::iso::survey::boot_catalog::ElToritoEntry;
 use crate::iso::survey::located::Located;
 use crate::iso::survey::nixos::BootTarget;
 use crate::iso::survey::tree::Tree;
@@ -80,10 +80,13 @@ impl Survey {
         }
         let partitions = Partitions::read(image)?;
         let boot = boot_catalog::catalog(image, primary)?;
+        nixos::check_uefi_marker(primary, &boot)?;
         let configs = configs::all(image, &volume, primary, &boot)?;
         let triplets = nixos::triplets(&configs);
-        check_boot(&boot, &configs)?;
+        nixos::check_menus(&configs, primary, &boot)?;
+        boot_catalog::check_bios(image, &boot)?;
         nixos::check_triplets(primary, &triplets)?;
+        configs::check_kernels(image, primary, &triplets)?;
         let release = nixos::release(image, primary)?;
         let architecture = nixos::architecture(primary);
         Ok(Self {
@@ -135,10 +138,4 @@ fn check_root(found: &Located<VolumeDescriptor>, tree: &Tree) -> Result<()> {
     let (found, expected) =
         (format!("a root at {named:?}"), format!("{read:?}, as its own record says"));
     Err(Error::malformed("Volume Descriptor", at, found, expected))
-}
-
-fn check_boot(boot: &[ElToritoEntry], configs: &[Config]) -> Result<()> {
-    let bios = boot.iter().any(|entry| entry.platform == Platform::Bios);
-    let uefi = boot.iter().find(|entry| entry.platform == Platform::Uefi).map(|entry| entry.image);
-    nixos::check_menus(configs, bios, uefi)
 }

@@ -9,6 +9,7 @@ use crate::boot::stage_one::{self, Contents, Initrd, UnpackBudget};
 use crate::error::{Error, Result};
 use crate::formats::boot_config::volume_path;
 use crate::image::ReadAt;
+use crate::iso::survey::boot_catalog::{ElToritoEntry, Platform};
 use crate::iso::survey::tree::{Node, Tree};
 use crate::threads;
 use crate::units::ByteRange;
@@ -36,19 +37,21 @@ pub fn release<I: ReadAt>(image: &I, tree: &Tree) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// Refuses a volume without what every installer has. A proposed change of nixpkgs calls its marker,
-/// by which GRUB finds the volume, by the second name.
+/// Refuses a volume without what every installer has.
 pub(crate) fn check_markers(tree: &Tree) -> Result<()> {
-    const NEEDED: [&[&str]; 3] = [
-        &["/version.txt"],
-        &["/nix-store.squashfs"],
-        &["/EFI/nixos-installer-image", "/nixos-installer-marker"],
-    ];
-    let is_there = |paths: &&[&str]| paths.iter().any(|path| tree.file(path).is_some());
-    match NEEDED.iter().find(|paths| !is_there(paths)) {
-        None => Ok(()),
-        Some(paths) => Err(not_an_installer(&paths.join(" or "))),
+    let mut needed = ["/version.txt", "/nix-store.squashfs"].into_iter();
+    needed.find(|path| tree.file(path).is_none()).map_or(Ok(()), |path| Err(not_an_installer(path)))
+}
+
+/// Refuses a volume without the marker by which GRUB finds it. A proposed change of nixpkgs calls it by the second name. What
+/// starts by BIOS alone has none.
+pub(crate) fn check_uefi_marker(tree: &Tree, boot: &[ElToritoEntry]) -> Result<()> {
+    const MARKERS: [&str; 2] = ["/EFI/nixos-installer-image", "/nixos-installer-marker"];
+    let is_bios_alone = !boot.is_empty() && !boot.iter().any(ElToritoEntry::is_esp);
+    if is_bios_alone || MARKERS.iter().any(|path| tree.file(path).is_some()) {
+        return Ok(());
     }
+    Err(not_an_installer(&MARKERS.join(" or ")))
 }
 
 fn not_an_installer(path: &str) -> Error {
@@ -183,27 +186,56 @@ fn file<'a>(tree: &'a Tree, path: &str) -> Result<&'a Node> {
     })
 }
 
+/// Where isolinux looks for its menu, in this order (`core/fs/iso9660/iso9660.c`, `iso_open_config`).
+const ISOLINUX_FOLDERS: [&str; 5] =
+    ["/boot/isolinux", "/isolinux", "/boot/syslinux", "/syslinux", ""];
+const ISOLINUX_NAMES: [&str; 2] = ["isolinux.cfg", "syslinux.cfg"];
+
+/// The path of the menu that isolinux reads.
+fn isolinux_menu(tree: &Tree) -> Option<&str> {
+    let paths = ISOLINUX_FOLDERS
+        .iter()
+        .flat_map(|folder| ISOLINUX_NAMES.map(|name| format!("{folder}/{name}")));
+    let find = |wanted: String| {
+        tree.files().map(|(path, _)| path).find(|path| path.eq_ignore_ascii_case(&wanted))
+    };
+    paths.into_iter().find_map(find)
+}
+
 /// Refuses an image that firmware would start by a menu that was not found.
-pub(crate) fn check_menus(configs: &[Config], bios: bool, uefi: Option<ByteRange>) -> Result<()> {
-    use crate::formats::boot_config::Syntax;
-    if let Some(at) = uefi
-        && !configs.iter().any(|config| config.place == ConfigLocation::Esp(at))
-    {
+pub(crate) fn check_menus(configs: &[Config], tree: &Tree, boot: &[ElToritoEntry]) -> Result<()> {
+    let has_none = |entry: &&ElToritoEntry| {
+        !configs.iter().any(|config| config.place == ConfigLocation::Esp(entry.image))
+    };
+    if boot.iter().filter(|entry| entry.is_esp()).any(|entry| has_none(&entry)) {
         return Err(no_menu("the UEFI boot image", "a grub.cfg with NixOS entries"));
     }
-    let isolinux = |config: &Config| {
-        config.syntax == Syntax::Isolinux && config.place == ConfigLocation::Volume
-    };
-    if bios && !configs.iter().any(isolinux) {
-        return Err(no_menu(
-            "the volume, which BIOS can boot",
-            "an isolinux.cfg with NixOS entries",
-        ));
+    if boot.iter().any(|entry| entry.platform == Platform::Bios) {
+        check_isolinux(configs, tree)?;
     }
     if configs.is_empty() {
         return Err(no_menu("the volume", "a boot menu with NixOS entries"));
     }
     Ok(())
+}
+
+fn check_isolinux(configs: &[Config], tree: &Tree) -> Result<()> {
+    use crate::formats::boot_config::Syntax;
+    let mut menus = configs.iter().filter(|config| {
+        config.syntax == Syntax::Isolinux && config.place == ConfigLocation::Volume
+    });
+    let looked_for = "an isolinux.cfg with NixOS entries";
+    match isolinux_menu(tree) {
+        None => Err(no_menu("the volume, which BIOS can boot", looked_for)),
+        Some(first) if menus.clone().any(|config| config.path == first) => Ok(()),
+        Some(_) if menus.next().is_none() => {
+            Err(no_menu("the volume, which BIOS can boot", looked_for))
+        }
+        Some(first) => {
+            let what = format!("{first}, which isolinux reads before all others");
+            Err(no_menu(&what, "NixOS entries"))
+        }
+    }
 }
 
 fn no_menu(what: &str, looked_for: &str) -> Error {
@@ -216,11 +248,54 @@ mod tests {
     use crate::formats::iso9660::Hierarchy;
     use crate::iso::survey::tree::{Kind, Node};
 
+    fn tree(paths: &[&str]) -> Tree {
+        let node = Node { kind: Kind::File, record: 0, extents: vec![ByteRange::up_to(4)] };
+        let nodes = paths.iter().map(|path| ((*path).to_owned(), node.clone())).collect();
+        Tree { hierarchy: Hierarchy::Primary, nodes }
+    }
+
+    #[test]
+    fn isolinux_reads_the_first_menu_of_its_list() {
+        const STOCK: &str = "/isolinux/isolinux.cfg";
+        let text = b"LABEL x\nLINUX /k\nAPPEND init=/i\nINITRD /r\n".to_vec();
+        let config = Config::parse(ConfigLocation::Volume, STOCK, text).unwrap().unwrap();
+        for (paths, words) in [
+            (&[STOCK][..], ""),
+            (&[STOCK, "/syslinux/isolinux.cfg", "/isolinux/syslinux.cfg", "/isolinux.cfg"], ""),
+            (&[STOCK, "/boot/isolinux/isolinux.cfg"], "/boot/isolinux/isolinux.cfg, which"),
+            (&[STOCK, "/BOOT/ISOLINUX/SYSLINUX.CFG"], "/BOOT/ISOLINUX/SYSLINUX.CFG, which"),
+            (&["/boot/syslinux/syslinux.cfg"], "/boot/syslinux/syslinux.cfg, which"),
+            (&[], "the volume, which BIOS can boot"),
+        ] {
+            let told = check_isolinux(std::slice::from_ref(&config), &tree(paths));
+            let told = told.err().map(|fault| fault.to_string()).unwrap_or_default();
+            assert!(told.starts_with(words) && told.is_empty() == words.is_empty(), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_marker_is_asked_for_where_grub_looks_for_it() {
+        let entry = |platform| ElToritoEntry {
+            platform,
+            image: ByteRange::up_to(4),
+            path: None,
+            entry: ByteRange::up_to(4),
+            sector_count: 4,
+            is_fat: false,
+        };
+        let (bios, uefi) = (entry(Platform::Bios), entry(Platform::Uefi));
+        let fat = ElToritoEntry { is_fat: true, ..entry(Platform::Other(1)) };
+        for (boot, is_asked) in
+            [(&[bios.clone()][..], false), (&[bios, uefi], true), (&[fat], true), (&[], true)]
+        {
+            assert_eq!(check_uefi_marker(&tree(&[]), boot).is_err(), is_asked, "{boot:?}");
+            check_uefi_marker(&tree(&["/nixos-installer-marker"]), boot).unwrap();
+        }
+    }
+
     #[test]
     fn menus_have_a_number_of_lists_of_initrds() {
-        let node = Node { kind: Kind::File, record: 0, extents: vec![ByteRange::up_to(4)] };
-        let nodes = [("/i".to_owned(), node)].into();
-        let tree = Tree { hierarchy: Hierarchy::Primary, nodes };
+        let tree = tree(&["/i"]);
         let told = |lists: usize| {
             let target = |length| BootTarget {
                 kernel: "/k".into(),
