@@ -434,8 +434,9 @@ fn titles_hint<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Advice {
     format!("give a part of one of these: {titles}").into()
 }
 
-/// The error for a command line that is longer than the kernel takes: it names what was asked for it.
-pub(crate) fn too_long(what: &str, needed: usize, boot: &Boot) -> Error {
+/// The error for a command line that is longer than the kernel takes: it names what was asked for it. `named` of the bytes
+/// that are needed are names of initrds that are put in.
+pub(crate) fn too_long(what: &str, (needed, named): (usize, usize), boot: &Boot) -> Error {
     let asked = [
         (setting!(karg), !boot.add.is_empty()),
         (setting!(karg_replace), !boot.replace.is_empty()),
@@ -447,9 +448,13 @@ pub(crate) fn too_long(what: &str, needed: usize, boot: &Boot) -> Error {
     let names: Vec<String> = asked.map(|(setting, _)| setting.to_string()).collect();
     if names.is_empty() {
         let looked_for = format!("at most {LONGEST_COMMAND_LINE} bytes");
-        return Error::unsupported(what, looked_for, format!("{needed} bytes"));
+        let fault = Error::unsupported(what, looked_for, format!("{needed} bytes"));
+        return if named == 0 { fault } else { fault.with_hint(without_names(named)) };
     }
-    let hint = if boot.credentials.is_empty() {
+    let fits = needed.checked_sub(named).is_some_and(|rest| rest <= LONGEST_COMMAND_LINE);
+    let hint = if named > 0 && fits {
+        without_names(named)
+    } else if boot.credentials.is_empty() {
         "give fewer or shorter arguments".to_owned()
     } else {
         format!(
@@ -464,6 +469,12 @@ pub(crate) fn too_long(what: &str, needed: usize, boot: &Boot) -> Error {
         ),
         hint: hint.into(),
     }
+}
+
+/// What can be done where the names of the initrds that are put in are what is too much.
+fn without_names(named: usize) -> String {
+    let merge = setting!(merge_initrd);
+    format!("give {merge}: {named} of these bytes are names of the initrds that are put in")
 }
 
 #[cfg(test)]

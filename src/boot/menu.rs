@@ -1,6 +1,8 @@
 //! New texts of the boot menus: archives behind initrds, kernel arguments, titles, and what menus start
 //! by themselves and where they talk. Everything else stays byte for byte.
 
+use std::collections::BTreeSet;
+
 use crate::boot::config::Config;
 use crate::boot::entry_args::{
     LONGEST_COMMAND_LINE, arguments, check_default, check_found, check_started, first_that_fits,
@@ -11,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::formats::boot_config::{
     Change, Entry, Settings, Syntax, Word, changed, grub, with_initrds,
 };
-use crate::recipe::edits::{Boot, Credential, Serial};
-use crate::recipe::setting;
+use crate::recipe::edits::{Boot, Credential, Serial, Spanned};
+use crate::recipe::{IN_IMAGE, setting};
 
 /// The new menus.
 #[derive(Debug)]
@@ -105,7 +107,7 @@ pub fn started_alone<'a>(
             arguments(entry, boot, "", credential)?.all().into_iter().map(str::to_owned).collect();
         if length(&words) > LONGEST_COMMAND_LINE {
             let what = format!("the command line of the entry {:?}", entry.path());
-            return Err(too_long(&what, length(&words), boot));
+            return Err(too_long(&what, (length(&words), 0), boot));
         }
         Ok((entry.clone(), words, credential))
     })
@@ -146,6 +148,28 @@ pub(crate) fn differing_defaults(configs: &[Config], boot: &Boot) -> Option<Stri
     Some(format!("the menus start different entries by themselves: {}", each.join(", ")))
 }
 
+/// Notes on entries that are asked for and that only some menus have: a label is one of isolinux alone.
+pub(crate) fn half_named(configs: &[Config], boot: &Boot) -> Vec<String> {
+    let lacks =
+        |config: &&Config, part: &str| !config.entries.iter().any(|entry| is_named(entry, part));
+    let note = |asked: &Spanned<String>| {
+        let lacking = configs.iter().filter(|config| lacks(config, &asked.value));
+        let paths: BTreeSet<&str> = lacking.map(|config| config.path.as_str()).collect();
+        let paths: Vec<&str> = paths.into_iter().collect();
+        let is_some = !paths.is_empty();
+        is_some.then(|| {
+            format!(
+                "{}: no entry of {} is called {:?}: what changes entries is not done there",
+                asked.place,
+                paths.join(" and "),
+                asked.value
+            )
+        })
+    };
+    let is_new = |asked: &&Spanned<String>| !asked.place.starts_with(IN_IMAGE);
+    boot.entries.iter().filter(is_new).filter_map(note).collect()
+}
+
 fn entries_of(configs: &[Config]) -> Vec<&Entry> {
     configs.iter().flat_map(|config| &config.entries).collect()
 }
@@ -163,9 +187,10 @@ impl Menu<'_> {
         config: &Config,
         more: impl Fn(&Entry) -> Result<Vec<String>>,
     ) -> Result<String> {
-        let mut changes = Vec::new();
+        let (mut changes, mut named) = (Vec::new(), Vec::new());
         for entry in &config.entries {
             let more = more(entry)?;
+            named.push(in_line(entry, &more));
             if !more.is_empty() {
                 let change = with_initrds(config.syntax, entry, &more);
                 changes.push(checked::present(change, "the initrd of a menu entry")?);
@@ -179,8 +204,8 @@ impl Menu<'_> {
         let text = changed(&config.text, changes).ok_or_else(|| {
             Error::unsupported(&config.path, "entries that stand apart", "some within each other")
         })?;
-        if !self.boot.is_empty() {
-            check_length(config, &text, self.boot)?;
+        if text != config.text {
+            check_length(config, (&text, &named), self.boot)?;
         }
         Ok(text)
     }
@@ -425,13 +450,19 @@ fn written(config: &Config, text: &str) -> Result<String> {
     })
 }
 
-fn check_length(config: &Config, text: &str, boot: &Boot) -> Result<()> {
-    for entry in config.syntax.entries(text) {
-        let needed = config.syntax.command_line(&entry);
+/// Bytes that the names of more initrds take on the kernel's command line: those of entries with `initrd=`.
+fn in_line(entry: &Entry, more: &[String]) -> usize {
+    let is_named = entry.words().any(|word| word.starts_with("initrd="));
+    more.iter().filter(|_| is_named).flat_map(|path| [path.len(), 1]).sum()
+}
+
+fn check_length(config: &Config, (text, named): (&str, &[usize]), boot: &Boot) -> Result<()> {
+    for (entry, named) in config.syntax.entries(text).iter().zip(named) {
+        let needed = config.syntax.command_line(entry);
         if needed > LONGEST_COMMAND_LINE {
             let what =
                 format!("the command line of the entry {:?} of {}", entry.path(), config.path);
-            return Err(too_long(&what, needed, boot));
+            return Err(too_long(&what, (needed, *named), boot));
         }
     }
     Ok(())
@@ -459,6 +490,35 @@ mod tests {
             let [old, new] = [&before, &after].map(|config| &config.entries[0].title[0]);
             assert_eq!((*new).clone(), format!("ours: {old}"), "{title}");
             assert_eq!(after.entries[0].initrds.len(), 1, "{title}");
+        }
+    }
+
+    #[test]
+    fn names_of_initrds_count_where_they_stand_in_the_line() {
+        let told = |append: &str, initrds: &str, boot: &Boot| {
+            let text = format!("LABEL x\nLINUX /k\nAPPEND {append} init=/i\n{initrds}");
+            let config = Config::parse(ConfigLocation::Volume, "/isolinux.cfg", text.into_bytes());
+            let made = texts(&[config.unwrap().unwrap()], "n", boot, |_| Ok(vec!["/more".into()]));
+            made.map(drop).map_err(|fault| match fault {
+                Error::Usage { what, hint } => format!("{what}: {}", hint.words().unwrap()),
+                Error::Unsupported { what, found, instead, .. } => {
+                    format!("{what}: {found}: {}", instead.unwrap().words().unwrap())
+                }
+                other => other.to_string(),
+            })
+        };
+        let key = Boot::default();
+        let named = Boot {
+            add: vec![Spanned { value: "q".into(), place: "--karg".into() }],
+            ..Boot::default()
+        };
+        let long = |bytes: usize| "y".repeat(bytes);
+        assert_eq!(told(&long(2024), "INITRD /r\n", &key), Ok(()));
+        assert_eq!(told(&format!("initrd=/r {}", long(2008)), "", &key), Ok(()));
+        let hint = "give --merge-initrd: 6 of these bytes are names of the initrds that are put in";
+        for boot in [&key, &named] {
+            let said = told(&format!("initrd=/r {}", long(2010)), "", boot).unwrap_err();
+            assert!(said.ends_with(hint), "{said}");
         }
     }
 

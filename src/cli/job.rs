@@ -112,7 +112,8 @@ impl<'a> StampJob<'a> {
         let options = inside.or_by(&recipe).options_for(&base, progress)?;
         let made = customization.edits(&base.facts()).and_then(|edits| base.plan(edits, &options));
         let made = made.map_err(|fault| file.at_fault(fault))?;
-        base.look_up(made.edits())?.iter().for_each(|note| printer::note(note));
+        let notes = [base.look_up(made.edits())?, base.menus_without(made.edits())];
+        notes.iter().flatten().for_each(|note| printer::note(note));
         let before = base.injected_facts()?;
         let gone = injected_facts::removed(before.as_ref(), made.edits(), no_key)?;
         let opened = injected_facts::opened(before.as_ref(), made.edits());

@@ -87,7 +87,7 @@ impl Script {
             let new = self.line(&without_keys(entry), boot, credential)?;
             if new.len() >= LONGEST_COMMAND_LINE {
                 let what = format!("the command line in {}", self.name);
-                return Err(too_long(&what, new.len(), boot));
+                return Err(too_long(&what, (new.len(), 0), boot));
             }
             text.replace_range(parameters(entry), &new);
         }

@@ -211,6 +211,11 @@ impl<B: ReadAt> BaseImage<B> {
         Ok(notes)
     }
 
+    /// Notes on menus of it without the entries that are asked for. Where one entry is started, there are other rules.
+    pub fn menus_without(&self, edits: &Edits) -> Vec<String> {
+        menu::half_named(self.configs(), &edits.boot)
+    }
+
     /// The menus of the original.
     fn configs(&self) -> &[Config] {
         match &self.kind {

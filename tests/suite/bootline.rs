@@ -147,9 +147,6 @@ fn a_line_of_2048_bytes_fits_and_one_more_does_not() {
     let longest = |image: &[u8]| {
         let lines = texts(image);
         let lengths = lines.iter().flat_map(|(_, text)| {
-            let initrds = text.lines().filter_map(|line| line.strip_prefix("INITRD "));
-            let longest =
-                initrds.map(|list| list.len() + " initrd=".len()).max().unwrap_or_default();
             let kernel = |line: &str| {
                 line.trim()
                     .strip_prefix("linux ")
@@ -166,8 +163,8 @@ fn a_line_of_2048_bytes_fits_and_one_more_does_not() {
                 .lines()
                 .filter_map(|line| line.strip_prefix("APPEND "))
                 .filter(|line| line.contains("init="));
-            let append = append
-                .map(move |line| line.trim().len() + "BOOT_IMAGE= ".len() + path + longest + 1);
+            let append =
+                append.map(move |line| line.trim().len() + "BOOT_IMAGE= ".len() + path + 2);
             linux.chain(append).collect::<Vec<_>>()
         });
         lengths.max().unwrap()
@@ -178,6 +175,15 @@ fn a_line_of_2048_bytes_fits_and_one_more_does_not() {
     let (image, _) = made(&TINY, &["--karg", &fits]);
     assert_eq!(longest(&image), 2048);
     refused(&TINY, &["--karg", &(fits + "y")], 2, "--karg: the command line");
+}
+
+#[test]
+fn a_menu_without_the_entries_that_are_asked_for_is_named() {
+    let note = "note: --entry: no entry of /EFI/BOOT/grub.cfg is called \"boot-nomodeset\": what changes entries is not done there\n";
+    for (entry, is_noted) in [("boot-nomodeset", true), ("No modesetting", false)] {
+        let (_, told) = made(&TINY, &["--karg", "x", "--entry", entry]);
+        assert_eq!(told.contains(note), is_noted, "{told}");
+    }
 }
 
 #[test]

@@ -414,6 +414,7 @@ impl Run<'_> {
         let (job, kept) = self.job(template, &name, &expected)?;
         notes.extend(batch.base.look_up(job.image.edits())?);
         notes.extend(injected_facts::opened(batch.before, job.image.edits()));
+        notes.extend(batch.base.menus_without(job.image.edits()));
         let given = InjectedFacts::from_edits(job.image.edits());
         notes.extend(given.not_understood().map(|note| format!("not understood: {note}")));
         if !given.lets_in() {
