@@ -205,7 +205,10 @@ mod tests {
                 assert_eq!(told(std::slice::from_ref(&table), false), "");
                 for (path, words) in [
                     ("nix/store/x/bin/ash", "has nix/store/x/bin/ash, which does not belong"),
-                    ("nix/../init", "has nix/../init, which does not belong there"),
+                    (
+                        "nix/../init",
+                        "the name \"nix/../init\" in an archive, which leads elsewhere",
+                    ),
                     (own[0].path.as_str(), ""),
                     ("nix/store/y-fstab", "has nix/store/y-fstab, which does not belong there"),
                 ] {

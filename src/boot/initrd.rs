@@ -1,11 +1,12 @@
 //! The parts of an initrd: archives, compressed or not, one behind the other (Linux `init/initramfs.c`).
 
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::compression::Compression;
+use crate::formats::kernel_decoders;
 use crate::formats::newc::{self, Member, Next};
 use crate::image::ReadAt;
 use crate::image::window::Window;
@@ -51,13 +52,15 @@ pub(super) struct PartReader<'a, I> {
     path: &'a str,
     at: ByteRange,
     stream: BufReader<Window<'a, I>>,
+    /// Whether the part before was a plain archive.
+    is_behind_plain: bool,
 }
 
 impl<'a, I: ReadAt> PartReader<'a, I> {
     /// A reader of the initrd `path`, which is at `at` in the image.
     pub(super) fn new(image: &'a I, path: &'a str, at: ByteRange) -> Self {
         let stream = BufReader::with_capacity(128 << 10, Window::new(image, at));
-        Self { path, at, stream }
+        Self { path, at, stream, is_behind_plain: false }
     }
 
     /// Moves to the next part; none at the end.
@@ -66,19 +69,40 @@ impl<'a, I: ReadAt> PartReader<'a, I> {
             .map_err(|fault| unreadable(self.path, self.at.start(), &fault))?;
         let Some(start) = start else { return Ok(None) };
         let place = checked::sum(self.at.start(), start, "a part of an initrd")?;
+        // What is buffered may end within the bytes that tell the kind.
+        let sought = self.stream.seek(SeekFrom::Start(start));
+        sought.map_err(|fault| unreadable(self.path, place, &fault))?;
         let compression = self.compression(place)?;
+        let is_plain = compression == Compression::None;
+        if (is_plain || self.is_behind_plain) && !start.is_multiple_of(4) {
+            return Err(self.out_of_place(place, start, compression));
+        }
+        self.is_behind_plain = is_plain;
         Ok(Some(Part { place, compression }))
+    }
+
+    /// The kernel finds plain archives, and what stands behind one, at multiples of 4, and stops elsewhere (Linux
+    /// `init/initramfs.c`, `unpack_to_rootfs` and `do_reset`).
+    fn out_of_place(&self, place: u64, start: u64, compression: Compression) -> Error {
+        let found = format!("one that is {} at byte {start} of the initrd", compression.name());
+        Error::unsupported(
+            format!("the initrd {} at byte {place:#x}", self.path),
+            "parts where the kernel finds them: plain archives, and what is behind one, at multiples of 4",
+            found,
+        )
+        .with_hint("fill up what stands in front of it with zeros to a multiple of 4: the kernel unpacks nothing behind this place")
     }
 
     fn compression(&mut self, place: u64) -> Result<Compression> {
         let (path, head) = (self.path, self.stream.fill_buf());
         let head = head.map_err(|fault| unreadable(path, place, &fault))?;
-        Compression::recognize(head).map_err(|found| {
-            Error::unsupported(
+        kernel_decoders::recognize(head).map_err(|refused| {
+            let fault = Error::unsupported(
                 format!("the initrd {path} at byte {place:#x}"),
-                "a newc archive, plain or in gzip, zstd, xz, lzma, bzip2 or lz4",
-                found,
-            )
+                "a newc archive that the kernel unpacks, plain or in gzip, zstd, xz, lzma, bzip2 or lz4",
+                refused.found,
+            );
+            if refused.hint.is_empty() { fault } else { fault.with_hint(refused.hint) }
         })
     }
 

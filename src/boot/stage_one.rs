@@ -23,6 +23,16 @@ pub const HOOKED_FOLDERS: [&str; 4] = [
     "etc/systemd/system.control/initrd.target.wants",
 ];
 
+/// Files that our archives put into those, which nothing may stand below of: the kernel removes no folder that has
+/// something in it (Linux `init/initramfs.c`, `clean_path`).
+const HOOKED_FILES: [&str; 2] = [
+    "etc/systemd/system.control/remaster.service",
+    "etc/systemd/system.control/initrd.target.wants/remaster.service",
+];
+
+/// The folder that is ours alone.
+const OWN: &str = "remaster";
+
 /// The generation of an initrd.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum StageOne {
@@ -87,6 +97,7 @@ pub(crate) fn inspect_within<I: ReadAt>(
     if let Some(missing) = facts.missing_script() {
         facts.passed_over = Some(missing);
         facts.kept = 0;
+        facts.links.clear();
         scan_all(image, files, &mut facts, budget)?;
     }
     let path = files.last().map_or("", |(path, _)| path);
@@ -121,6 +132,10 @@ struct Facts {
     programs: Option<(String, bool)>,
     /// Paths of shells of this kind.
     shells: BTreeSet<String>,
+    /// Paths of symbolic links.
+    links: BTreeSet<String>,
+    /// The first member that stands elsewhere than it says, or where a member of ours goes.
+    odd: Option<String>,
 }
 
 impl Facts {
@@ -140,7 +155,31 @@ impl Facts {
         self.init_target().is_some_and(|target| target.ends_with("/lib/systemd/systemd"))
     }
 
+    /// Notes a member that the kernel puts elsewhere, and one that keeps it from putting ours there.
+    fn judge(&mut self, member: &Member) {
+        let path = member.path.as_str();
+        let ends = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+        if let Some(link) = ends.clone().find(|folder| self.links.contains(*folder)) {
+            self.odd.get_or_insert_with(|| format!("{path}, below the symbolic link {link}"));
+        }
+        let is_folder = member.kind == Kind::Directory;
+        let is_own = |folder: &str| folder == OWN || HOOKED_FILES.contains(&folder);
+        let is_taken = ends.clone().any(is_own)
+            || HOOKED_FILES.contains(&path) && is_folder
+            || path == OWN && !is_folder;
+        if is_taken {
+            self.odd.get_or_insert_with(|| format!("{path}, where something goes that is put in"));
+        }
+        if matches!(member.kind, Kind::Symlink(_)) {
+            self.kept = self.kept.saturating_add(path.len());
+            self.links.insert(path.to_owned());
+        } else if !self.links.is_empty() {
+            self.links.remove(path);
+        }
+    }
+
     fn take(&mut self, member: Member) {
+        self.judge(&member);
         let wanted = self.wanted(&member.path);
         match (member.path.as_str(), member.kind) {
             ("init", kind) => self.init = Some(kind),
@@ -192,6 +231,13 @@ impl Facts {
             return Err(unknown(
                 path,
                 format!("scripts and shells of more than {MOST_KEPT} bytes in all"),
+            ));
+        }
+        if let Some(odd) = self.odd {
+            return Err(Error::unsupported(
+                format!("the initrd {path}"),
+                "members that stand where their names say, and none where ours go",
+                odd,
             ));
         }
         if self.is_systemd() {
@@ -414,7 +460,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_stage_one_is_refused_by_what_it_is() {
-        let rows: [(&[Member], &str); 7] = [
+        let rows: [(&[Member], &str); 13] = [
             (&[Member::directory("etc", 0o755)], "no /init"),
             (&[Member::directory("init", 0o755)], "/init being a directory"),
             (&[script("init", "ELF")], "/init being a file that is not a script"),
@@ -422,6 +468,15 @@ mod tests {
             (&[init("/a"), script("a", "ELF")], "/init pointing to a, which is not a script"),
             (&[script("a", "ELF"), init("/a")], "/init pointing to a, which is not a script"),
             (&[init(SYSTEMD), Member::symlink("etc", "x")], "a symbolic link"),
+            (
+                &[init(SYSTEMD), Member::symlink("x", "/"), script("x/init", "#!1")],
+                "below the symbolic link x",
+            ),
+            (&[init(SYSTEMD), Member::directory(HOOKED_FILES[0], 0o755)], "where something goes"),
+            (&[init(SYSTEMD), script("remaster/hook.sh/x", "1")], "where something goes"),
+            (&[init(SYSTEMD), script("remaster", "1")], "found remaster, where something goes"),
+            (&[init(SYSTEMD), script("etc/../init", "#!1")], "which leads elsewhere"),
+            (&[init(SYSTEMD), script("a//../init", "#!1")], "which leads elsewhere"),
         ];
         for (members, words) in rows {
             let fault = found(&[members]).unwrap_err();

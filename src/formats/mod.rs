@@ -17,6 +17,7 @@ pub mod gpt;
 pub mod gpt_backup;
 pub mod iso9660;
 pub mod isohybrid;
+pub(crate) mod kernel_decoders;
 pub mod newc;
 pub mod patch_file;
 pub mod pe;

@@ -21,6 +21,9 @@ pub const SEAM: usize = 512;
 /// What a header starts with.
 const MAGIC: &[u8; 6] = b"070701";
 
+/// What a header with a checksum of its file starts with, which is not compared here.
+const CHECKSUMMED: &[u8; 6] = b"070702";
+
 /// Bytes of a seam and the mark of the first header behind it.
 pub const START: usize = SEAM + MAGIC.len();
 
@@ -208,9 +211,20 @@ pub fn read_placed<R: Read>(
     };
     let mut next = Next::Continue;
     while next == Next::Continue && stream.skip_zeros()? {
+        check_start(at.get())?;
         (stream, next) = archive(stream, limit, &wanted, &mut each)?;
     }
     if fault { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
+}
+
+/// Refuses an archive that does not begin at a multiple of 4, of whose first byte this is the end: the kernel stops there
+/// (Linux `init/initramfs.c`, `do_reset`: "broken padding").
+fn check_start(end: u64) -> io::Result<()> {
+    if end % 4 == 1 {
+        return Ok(());
+    }
+    let what = "an archive behind another one that does not begin at a multiple of 4, where the kernel stops";
+    Err(io::Error::new(io::ErrorKind::Unsupported, what))
 }
 
 /// Where the bytes of a file are that, filled up to a multiple of 4, end at a byte.
@@ -269,6 +283,10 @@ impl<R: Read> Read for Counted<'_, R> {
 fn with_sound_name<R: Read>(mut stream: R) -> io::Result<Chain<Cursor<[u8; HEADER]>, R>> {
     let mut header = [0; HEADER];
     stream.read_exact(&mut header)?;
+    if header.starts_with(CHECKSUMMED) {
+        let what = "an archive with checksums, 070702, at which kernels before 5.18 stop";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    }
     let digits = header.get(NAME_LENGTH).and_then(|digits| str::from_utf8(digits).ok());
     let length = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
     match length {
@@ -288,7 +306,7 @@ fn member_of<R: Read>(
 ) -> io::Result<Member> {
     let entry = reader.entry();
     let (mode, owner, size) = (entry.mode(), (entry.uid(), entry.gid()), entry.file_size());
-    let path = entry.name().trim_start_matches("./").trim_start_matches('/').to_owned();
+    let path = plain_path(entry.name(), mode & S_IFMT == S_IFDIR)?;
     let kind = match mode & S_IFMT {
         S_IFDIR => Kind::Directory,
         S_IFLNK => Kind::Symlink(
@@ -298,6 +316,21 @@ fn member_of<R: Read>(
         _ => Kind::File(Vec::new()),
     };
     Ok(Member { path, mode: mode & !S_IFMT, owner, kind })
+}
+
+/// A name as the kernel follows it from the root, without doubled slashes and parts that stay where they are.
+///
+/// # Errors
+/// A name that leads up, that ends before its end, or that no file can have.
+fn plain_path(name: &str, is_directory: bool) -> io::Result<String> {
+    let parts = || name.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let odd = name.contains('\0') || (name.ends_with('/') && !is_directory);
+    if odd || parts().any(|part| part == "..") {
+        let what = format!("the name {name:?} in an archive, which leads elsewhere");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
+    }
+    let path = parts().collect::<Vec<_>>().join("/");
+    Ok(if path.is_empty() { name.trim_matches('/').to_owned() } else { path })
 }
 
 fn bytes_of<R: Read>(reader: &mut Reader<R>, size: u32) -> io::Result<Vec<u8>> {
@@ -435,6 +468,39 @@ mod tests {
         for length in [LONGEST_NAME + 1, u32::MAX] {
             assert!(archive(length).is_err_and(|fault| fault.contains("a name of")), "{length}");
         }
+    }
+
+    #[test]
+    fn names_are_as_the_kernel_follows_them() {
+        for (name, path) in [
+            (".", "."),
+            ("./init", "init"),
+            ("/./etc//systemd/.", "etc/systemd"),
+            ("a/", "a"),
+            ("a.b/..c", "a.b/..c"),
+        ] {
+            assert_eq!(plain_path(name, true).unwrap(), path, "{name}");
+        }
+        for (name, is_directory) in
+            [("etc/../init", true), ("..", true), ("a/", false), ("init\0x", false)]
+        {
+            let fault = plain_path(name, is_directory).unwrap_err();
+            assert_eq!(fault.kind(), io::ErrorKind::Unsupported, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_archive_out_of_place_or_with_checksums_is_refused() {
+        let archive = &write(&[Member::file("a", 0o644, "x")]).unwrap()[SEAM..];
+        let behind = |zeros: usize| [archive, &vec![0; zeros], archive].concat();
+        let told = |bytes: &[u8]| {
+            let read = read(bytes, 100, |_| true, |_| Next::Continue);
+            read.map_err(|fault| fault.to_string())
+        };
+        assert_eq!(told(&behind(4)), Ok(()));
+        assert!(told(&behind(5)).is_err_and(|fault| fault.contains("a multiple of 4")));
+        let summed = [&b"070702"[..], &archive[6..]].concat();
+        assert!(told(&summed).is_err_and(|fault| fault.contains("070702")));
     }
 
     #[test]

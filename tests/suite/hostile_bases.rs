@@ -2,10 +2,12 @@
 //! tells its kind: refused by name by every command, and nothing is written.
 
 use std::fs;
+use std::io::Write as _;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use remaster::formats::iso9660::directory_record::{Record, pack, unpack};
+use remaster::formats::newc::{self, Member};
 use remaster::units::ByteRange;
 
 use crate::support::{AARCH64, Folder, SYSTEMD, TINY, key, survey};
@@ -96,7 +98,82 @@ type Row = (&'static LazyLock<Vec<u8>>, fn(&[u8]) -> Vec<u8>, &'static str);
 
 const MENUS: &str = "/EFI/BOOT";
 
-const ROWS: [Row; 14] = [
+/// The image with bytes behind those of its initrds, which begin so many bytes behind a multiple of 4.
+fn grown(base: &[u8], odd: usize, bytes: &[u8]) -> Vec<u8> {
+    let survey = survey(base);
+    let mut image = base.to_vec();
+    for path in survey.triplets.iter().flat_map(|found| &found.initrds) {
+        let extents = &survey.tree().file(path).unwrap().extents;
+        let old = range(extents[0]);
+        let start = old.end.next_multiple_of(4) + odd;
+        let end = start + bytes.len();
+        assert!(end <= old.end.next_multiple_of(2048), "no room behind {path}");
+        image[old.end..start].fill(0);
+        image[start..end].copy_from_slice(bytes);
+        let size = u32::try_from(end - old.start).unwrap();
+        let nodes = survey.trees.iter().flat_map(|tree| tree.nodes.values());
+        for node in nodes.filter(|node| node.extents == *extents) {
+            let at = usize::try_from(node.record).unwrap() + 10;
+            image[at..at + 4].copy_from_slice(&size.to_le_bytes());
+            image[at + 4..at + 8].copy_from_slice(&size.to_be_bytes());
+        }
+    }
+    image
+}
+
+/// A small archive without what our own have in front and behind.
+fn archive(members: &[Member]) -> Vec<u8> {
+    let whole = newc::write(members).unwrap();
+    // With the zero behind the name of the trailer.
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 2;
+    whole[newc::SEAM..end.next_multiple_of(4)].to_vec()
+}
+
+fn extra() -> Vec<u8> {
+    archive(&[Member::file("etc/extra", 0o644, "hello\n")])
+}
+
+fn script(path: &str) -> Member {
+    Member::file(path, 0o755, "#!/bin/sh\n")
+}
+
+fn gzip(comment: &str) -> Vec<u8> {
+    let mut header = flate2::GzBuilder::new();
+    if !comment.is_empty() {
+        header = header.comment(comment);
+    }
+    let mut encoder = header.write(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&extra()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn xz(check: liblzma::stream::Check) -> Vec<u8> {
+    let stream = liblzma::stream::Stream::new_easy_encoder(1, check).unwrap();
+    let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    encoder.write_all(&extra()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// What the kernel unpacks behind an initrd, and so do we.
+const SOUND: [fn(&[u8]) -> Vec<u8>; 4] = [
+    |base| grown(base, 0, &extra()),
+    |base| grown(base, 1, &gzip("")),
+    |base| grown(base, 2, &xz(liblzma::stream::Check::Crc32)),
+    |base| grown(base, 0, &[extra(), gzip("")].concat()),
+];
+
+#[test]
+fn an_initrd_with_more_behind_it_is_taken() {
+    let folder = Folder::new();
+    folder.write("key.pub", key(1).as_bytes());
+    for change in SOUND {
+        folder.write("base.iso", &change(&TINY));
+        folder.run(&["base.iso", "--key", "key.pub", "-f", "-o", "out"]).done();
+        folder.run(&["inspect", "out"]).done();
+    }
+}
+
+const ROWS: [Row; 20] = [
     (
         &TINY,
         |base| {
@@ -198,6 +275,57 @@ const ROWS: [Row; 14] = [
     (&TINY, cut, "the initrd "),
     (&SYSTEMD, cut, "the initrd "),
     (&AARCH64, cut, "the initrd "),
+    (
+        &TINY,
+        |base| grown(base, 1, &extra()),
+        "plain archives, and what is behind one, at multiples of 4",
+    ),
+    (
+        &SYSTEMD,
+        |base| grown(base, 3, &extra()),
+        "plain archives, and what is behind one, at multiples of 4",
+    ),
+    (
+        &TINY,
+        |base| grown(base, 0, &[extra(), vec![0], gzip("")].concat()),
+        "found one that is gzip at byte 1",
+    ),
+    (&TINY, |base| grown(base, 0, &gzip("comment")), "found a gzip header with a comment"),
+    (
+        &TINY,
+        |base| grown(base, 0, &xz(liblzma::stream::Check::Crc64)),
+        "found xz with the check CRC64, and the kernel knows CRC32 alone",
+    ),
+    (
+        &TINY,
+        |base| grown(base, 0, &[&b"070702"[..], &extra()[6..]].concat()),
+        "found an archive with checksums, 070702",
+    ),
+    (&TINY, |base| grown(base, 0, b"\x89LZO\0\r\n"), "found lzop"),
+    (&SYSTEMD, |base| grown(base, 0, &archive(&[script("etc/../init")])), "which leads elsewhere"),
+    (
+        &SYSTEMD,
+        |base| grown(base, 0, &archive(&[Member::symlink("x", "/"), script("x/init")])),
+        "found x/init, below the symbolic link x",
+    ),
+    (
+        &SYSTEMD,
+        |base| {
+            let folder = "etc/systemd/system.control/remaster.service";
+            grown(base, 0, &archive(&[Member::directory(folder, 0o755)]))
+        },
+        "found etc/systemd/system.control/remaster.service, where something goes that is put in",
+    ),
+    (
+        &SYSTEMD,
+        |base| grown(base, 0, &archive(&[Member::directory("remaster/hook.sh", 0o755)])),
+        "found remaster/hook.sh, where something goes that is put in",
+    ),
+    (
+        &TINY,
+        |base| grown(base, 0, &archive(&[script("remaster")])),
+        "found remaster, where something goes that is put in",
+    ),
 ];
 
 /// A record with a bit set in one of its bytes.
