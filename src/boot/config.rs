@@ -52,6 +52,11 @@ pub struct Menu {
 }
 
 impl Config {
+    /// Whether U-Boot reads it, which has limits and variables of its own.
+    pub(crate) fn is_read_by_u_boot(&self) -> bool {
+        self.path.ends_with("/extlinux.conf")
+    }
+
     /// Reads a config that must not include others; none if it starts no NixOS.
     ///
     /// # Errors

@@ -13,6 +13,14 @@ use crate::recipe::{IN_IMAGE, setting};
 /// `COMMAND_LINE_SIZE`).
 pub(crate) const LONGEST_COMMAND_LINE: usize = 2048;
 
+/// Bytes of an APPEND line with the one that ends it that U-Boot starts (`boot/pxe_utils.c`, `label_boot`: `CONFIG_SYS_CBSIZE`,
+/// which is 1024 unless a board says otherwise). It passes over an entry with a longer one.
+pub(crate) const LONGEST_APPEND: usize = 1024;
+
+/// Whoever takes no longer command line, and how many bytes that are.
+pub(crate) const BY_KERNEL: (&str, usize) = ("the kernel", LONGEST_COMMAND_LINE);
+pub(crate) const BY_U_BOOT: (&str, usize) = ("U-Boot", LONGEST_APPEND);
+
 /// The console of the screen.
 const SCREEN: &str = "console=tty0";
 
@@ -434,9 +442,14 @@ fn titles_hint<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Advice {
     format!("give a part of one of these: {titles}").into()
 }
 
-/// The error for a command line that is longer than the kernel takes: it names what was asked for it. `named` of the bytes
+/// The error for a command line that is longer than somebody takes: it names what was asked for it. `named` of the bytes
 /// that are needed are names of initrds that are put in.
-pub(crate) fn too_long(what: &str, (needed, named): (usize, usize), boot: &Boot) -> Error {
+pub(crate) fn too_long(
+    what: &str,
+    (needed, named): (usize, usize),
+    boot: &Boot,
+    (whose, most): (&str, usize),
+) -> Error {
     let asked = [
         (setting!(karg), !boot.add.is_empty()),
         (setting!(karg_replace), !boot.replace.is_empty()),
@@ -447,7 +460,7 @@ pub(crate) fn too_long(what: &str, (needed, named): (usize, usize), boot: &Boot)
     let asked = asked.iter().filter(|(_, is_asked)| *is_asked);
     let names: Vec<String> = asked.map(|(setting, _)| setting.to_string()).collect();
     if names.is_empty() {
-        let looked_for = format!("at most {LONGEST_COMMAND_LINE} bytes");
+        let looked_for = format!("at most {most} bytes, which {whose} takes");
         let fault = Error::unsupported(what, looked_for, format!("{needed} bytes"));
         return if named == 0 { fault } else { fault.with_hint(without_names(named)) };
     }
@@ -465,7 +478,7 @@ pub(crate) fn too_long(what: &str, (needed, named): (usize, usize), boot: &Boot)
     let names = names.join(" and ");
     Error::Usage {
         what: format!(
-            "{names}: {what} would have {needed} bytes, and the kernel takes at most {LONGEST_COMMAND_LINE}"
+            "{names}: {what} would have {needed} bytes, and {whose} takes at most {most}"
         ),
         hint: hint.into(),
     }

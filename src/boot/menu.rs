@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::boot::config::Config;
 use crate::boot::entry_args::{
-    LONGEST_COMMAND_LINE, arguments, check_default, check_found, check_started, first_that_fits,
-    is_named, no_entry, too_long,
+    BY_KERNEL, BY_U_BOOT, LONGEST_APPEND, LONGEST_COMMAND_LINE, arguments, check_default,
+    check_found, check_started, first_that_fits, is_named, no_entry, too_long,
 };
 use crate::checked;
 use crate::error::{Error, Result};
@@ -107,7 +107,7 @@ pub fn started_alone<'a>(
             arguments(entry, boot, "", credential)?.all().into_iter().map(str::to_owned).collect();
         if length(&words) > LONGEST_COMMAND_LINE {
             let what = format!("the command line of the entry {:?}", entry.path());
-            return Err(too_long(&what, (length(&words), 0), boot));
+            return Err(too_long(&what, (length(&words), 0), boot, BY_KERNEL));
         }
         Ok((entry.clone(), words, credential))
     })
@@ -441,6 +441,15 @@ fn with_blanks(text: &str, before: Option<&Word>, word: &Word) -> std::ops::Rang
 }
 
 fn written(config: &Config, text: &str) -> Result<String> {
+    if config.is_read_by_u_boot() && (text.contains("${") || text.contains("$(")) {
+        return Err(Error::Usage {
+            what: format!(
+                "the kernel argument {text:?} cannot be written in {}: U-Boot puts a variable of its own there",
+                config.path
+            ),
+            hint: "leave it out, or give it without `${` and `$(`".into(),
+        });
+    }
     config.syntax.argument(text).ok_or_else(|| {
         Error::unsupported(
             format!("an argument for {}", config.path),
@@ -458,11 +467,17 @@ fn in_line(entry: &Entry, more: &[String]) -> usize {
 
 fn check_length(config: &Config, (text, named): (&str, &[usize]), boot: &Boot) -> Result<()> {
     for (entry, named) in config.syntax.entries(text).iter().zip(named) {
+        let what =
+            || format!("the command line of the entry {:?} of {}", entry.path(), config.path);
         let needed = config.syntax.command_line(entry);
         if needed > LONGEST_COMMAND_LINE {
-            let what =
-                format!("the command line of the entry {:?} of {}", entry.path(), config.path);
-            return Err(too_long(&what, (needed, *named), boot));
+            return Err(too_long(&what(), (needed, *named), boot, BY_KERNEL));
+        }
+        let appended = entry.arguments.first().zip(entry.arguments.last());
+        let appended = appended.map_or(0..0, |(first, last)| first.at.start..last.at.end).len();
+        if config.is_read_by_u_boot() && appended >= LONGEST_APPEND {
+            let needed = checked::sum(appended, 1, "a command line")?;
+            return Err(too_long(&what(), (needed, 0), boot, BY_U_BOOT));
         }
     }
     Ok(())

@@ -11,6 +11,9 @@ const INITRDS: [&str; 3] = ["initrd", "ramdisk", "reuseinitrd"];
 /// Options of `kexec` for the kernel's command line (the same).
 const COMMAND_LINES: [&str; 2] = ["command-line", "append"];
 
+/// The one that takes that of the kernel that runs (the same).
+const REUSED_LINE: &str = "reuse-cmdline";
+
 /// Commands of iPXE that load an initrd.
 const IPXE_INITRDS: [&str; 3] = ["initrd", "module", "imgfetch"];
 
@@ -45,6 +48,11 @@ pub(super) fn check_lines(name: &str, text: &str, entries: &[Entry]) -> Result<(
         return Err(Error::unsupported(name, STARTED_BY_INITRD, format!("`{word}`"))
             .with_hint("take it out of the script"));
     }
+    if !options(text, &[REUSED_LINE]).is_empty() {
+        let found = format!("--{REUSED_LINE}");
+        return Err(Error::unsupported(name, "command lines as quoted text", found)
+            .with_hint("write the command line into the script: that of the kernel that runs starts another system"));
+    }
     let lines = options(text, &COMMAND_LINES);
     let lines = lines.into_iter().filter(|line| line.contains("init="));
     let unread: Vec<&str> = lines.filter(|line| !is_read(text, line, entries)).collect();
@@ -68,14 +76,18 @@ fn is_read(text: &str, line: &str, entries: &[Entry]) -> bool {
 /// The rest of the line behind each of the options in a shell script.
 fn options<'t>(text: &'t str, names: &[&str]) -> Vec<&'t str> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    let behind = |line: &'t str, name: &str| {
-        let name = format!("--{name}");
-        let places = line.match_indices(&name).map(|(at, found)| at.saturating_add(found.len()));
-        let rests = places.filter_map(|at| line.get(at..)).collect::<Vec<&'t str>>();
-        let is_option = |rest: &&str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-');
-        rests.into_iter().filter(is_option).collect::<Vec<_>>()
+    let rests = lines.flat_map(|line| {
+        let places = line.match_indices("--").map(|(at, found)| at.saturating_add(found.len()));
+        places.filter_map(|at| line.get(at..))
+    });
+    let behind = |rest: &'t str| {
+        let ends = |c: char| !(c.is_alphanumeric() || c == '-');
+        let (option, rest) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
+        // `getopt_long` takes the beginning of a name for it.
+        let is_meant = names.iter().any(|name| !option.is_empty() && name.starts_with(option));
+        is_meant.then_some(rest)
     };
-    lines.flat_map(|line| names.iter().flat_map(move |name| behind(line, name))).collect()
+    rests.filter_map(behind).collect()
 }
 
 /// What a shell script gives to the options of `kexec` that name initrds, without quotes.
@@ -172,6 +184,17 @@ mod tests {
             ),
             (format!("{RUN}kexec -l x --ramdisk=stock\n"), "found stock"),
             (format!("{RUN}kexec -l x --reuseinitrd\n"), "as the only initrd"),
+            (
+                RUN.replace("--initrd=", "--initr=").replace("/initrd'", "/stock'"),
+                "found $SCRIPT_DIR/stock",
+            ),
+            (format!("{RUN}kexec -l x --ram stock\n"), "found stock"),
+            (format!("{RUN}kexec -l x --reuse-cmdline\n"), "found --reuse-cmdline"),
+            (format!("{RUN}kexec -l x --comm='init=/x'\n"), "command lines as quoted text"),
+            (
+                format!("kernelParams=\"$kernelParams rdinit=/x\"\n{RUN}"),
+                "set once, found `kernelParams=\"$kernelParams rdinit=/x\"`",
+            ),
             (format!("{RUN}kexec --initrd \"$OTHER\"\n"), "found $OTHER"),
             (
                 format!("{RUN}kexec --command-line \"init=/x $more\"\n"),

@@ -5,12 +5,15 @@ pub mod added;
 pub mod archive;
 pub mod installer;
 pub mod ipxe;
+mod ipxe_lines;
 pub mod layout;
 mod loads;
 pub mod script;
+mod shell_lines;
 pub mod tables;
 pub mod tree;
 pub mod verify;
+mod words;
 
 /// The name of the initrd's file, as nixpkgs has it; the kernel keeps its own.
 pub const INITRD: &str = "initrd";

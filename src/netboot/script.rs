@@ -1,14 +1,14 @@
-//! Kernel command lines in the files that start a kernel: iPXE scripts, and the shell scripts of kexec tarballs
-//! (nixpkgs' `kexec-boot`, nixos-images' `run`).
+//! Kernel command lines in the files that start a kernel, and how they change: iPXE scripts, and the shell scripts of kexec
+//! tarballs.
 
 use std::ops::Range;
 
-use crate::boot::entry_args::{LONGEST_COMMAND_LINE, arguments, too_long};
+use crate::boot::entry_args::{BY_KERNEL, LONGEST_COMMAND_LINE, arguments, too_long};
 use crate::checked;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::formats::boot_config::{Entry, Word};
 use crate::formats::credential::keys_of;
-use crate::netboot::{ipxe, loads};
+use crate::netboot::{ipxe, ipxe_lines, loads, shell_lines};
 use crate::recipe::edits::{Boot, Credential};
 
 /// The language of a file.
@@ -17,6 +17,9 @@ enum Language {
     Ipxe,
     Shell,
 }
+
+/// What is understood in place of something that is not, and what that is.
+type Odd = Option<(&'static str, String)>;
 
 /// A file that starts a kernel.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct Script {
     pub text: String,
     language: Language,
     entries: Vec<Entry>,
+    /// What keeps its command lines from being changed: a character that the shell does not hand on.
+    fixed: Option<char>,
 }
 
 impl Script {
@@ -35,8 +40,15 @@ impl Script {
     /// # Errors
     /// A script that starts something without what is put in.
     pub(crate) fn read(name: &str, bytes: &[u8], initrd: &str) -> Result<Option<Self>> {
-        let script = Self::parse(name, bytes);
+        let Some((script, odd)) = Self::understood(name, bytes) else {
+            return loads::check_initrds(name, bytes, initrd).map(|()| None);
+        };
         loads::check_initrds(name, bytes, initrd)?;
+        if let Some((looked_for, found)) = odd {
+            return Err(Error::unsupported(name, looked_for, found).with_hint(
+                "write the script so: what is not read may start without what is put in",
+            ));
+        }
         if let Some(script) = &script {
             loads::check_lines(name, &script.text, &script.entries)?;
         }
@@ -45,12 +57,23 @@ impl Script {
 
     /// Reads a file; none if it starts no NixOS.
     pub(crate) fn parse(name: &str, bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok()?.to_owned();
+        Self::understood(name, bytes)?.0
+    }
+
+    /// The same, and the first thing in it that is not understood where it may start NixOS.
+    fn understood(name: &str, bytes: &[u8]) -> Option<(Option<Self>, Odd)> {
+        let text =
+            std::str::from_utf8(bytes).ok().filter(|text| text.starts_with("#!"))?.to_owned();
         let language = if text.starts_with("#!ipxe") { Language::Ipxe } else { Language::Shell };
-        let lines = match language {
-            Language::Ipxe => ipxe_lines(&text),
-            Language::Shell if text.starts_with("#!") => shell_lines(&text),
-            Language::Shell => return None,
+        let (lines, fixed, odd) = match language {
+            Language::Ipxe => {
+                let found = ipxe_lines::read(&text);
+                (found.arguments, None, found.odd.filter(|_| text.contains("init=")))
+            }
+            Language::Shell => {
+                let found = shell_lines::read(&text);
+                (found.arguments, found.fixed, found.odd)
+            }
         };
         let entries = lines.into_iter().map(|arguments| Entry {
             title: vec![name.to_owned()],
@@ -62,7 +85,20 @@ impl Script {
         });
         let mut entries: Vec<Entry> = entries.filter(|entry| entry.init().is_some()).collect();
         entries.sort_by_key(|entry| parameters(entry).start);
-        (!entries.is_empty()).then(|| Self { name: name.to_owned(), text, language, entries })
+        let name = name.to_owned();
+        let script = (!entries.is_empty()).then(|| Self { name, text, language, entries, fixed });
+        Some((script, odd))
+    }
+
+    /// Refuses a script whose command line is not known to the letter.
+    ///
+    /// # Errors
+    /// The script and the character.
+    pub(crate) fn check_known(&self) -> Result<()> {
+        let Some(odd) = self.fixed else { return Ok(()) };
+        let looked_for = "kernel arguments that the shell hands on as they stand";
+        Err(Error::unsupported(&self.name, looked_for, format!("`{odd}` among them"))
+            .with_hint("leave the kernel's arguments as they are, or write them in the script without that character"))
     }
 
     /// Its command lines.
@@ -83,11 +119,16 @@ impl Script {
     /// The text with what is asked for in place of the keys that were put in before.
     pub(crate) fn changed(&self, boot: &Boot, credential: Option<&Credential>) -> Result<String> {
         let mut text = self.text.clone();
+        let keys = self.entries.iter().flat_map(Entry::words).any(|word| !keys_of(word).is_empty());
+        if self.fixed.is_some() && boot.is_empty() && credential.is_none() && !keys {
+            return Ok(text);
+        }
+        self.check_known()?;
         for entry in self.entries.iter().rev() {
             let new = self.line(&without_keys(entry), boot, credential)?;
             if new.len() >= LONGEST_COMMAND_LINE {
                 let what = format!("the command line in {}", self.name);
-                return Err(too_long(&what, (new.len(), 0), boot));
+                return Err(too_long(&what, (new.len(), 0), boot, BY_KERNEL));
             }
             text.replace_range(parameters(entry), &new);
         }
@@ -157,76 +198,6 @@ fn parameters(entry: &Entry) -> Range<usize> {
     let first = words.next().map_or(0..0, |word| word.at.clone());
     let end = words.next_back().map_or(first.end, |word| word.at.end);
     first.start..end
-}
-
-/// The arguments of the `kernel` lines of an iPXE script, without its variables.
-fn ipxe_lines(text: &str) -> Vec<Vec<Word>> {
-    let mut found = Vec::new();
-    let mut start = 0_usize;
-    for line in text.split_inclusive('\n') {
-        let words = words(line, start);
-        start = start.saturating_add(line.len());
-        if words.first().is_some_and(|word| word.text == "kernel") {
-            let arguments = words.into_iter().skip(2).filter(|word| !word.text.contains("${"));
-            found.push(arguments.collect());
-        }
-    }
-    found
-}
-
-/// Words between blanks; the quotes around values are the kernel's.
-fn words(text: &str, start: usize) -> Vec<Word> {
-    let mut found: Vec<Word> = Vec::new();
-    let mut at = start;
-    for part in text.split_inclusive(char::is_whitespace) {
-        let word = part.trim_end();
-        if !word.is_empty() {
-            let end = at.saturating_add(word.len());
-            found.push(Word { text: word.to_owned(), at: at..end });
-        }
-        at = at.saturating_add(part.len());
-    }
-    found
-}
-
-/// The command lines of a shell script: `--command-line "init=… …"`, or `init="…"` with `kernelParams="…"`.
-fn shell_lines(text: &str) -> Vec<Vec<Word>> {
-    let plain = |at: &Range<usize>| {
-        text.get(at.clone()).is_some_and(|line| !line.contains(['$', '`', '\\', '\n']))
-    };
-    let mut found: Vec<Vec<Word>> = quoted(text, "--command-line \"")
-        .into_iter()
-        .filter(plain)
-        .map(|at| shell_words(text, at))
-        .collect();
-    let init = quoted(text, "\ninit=\"").into_iter().find(plain);
-    let parameters = quoted(text, "\nkernelParams=\"").into_iter().find(plain);
-    if let (Some(init), Some(parameters)) = (init, parameters)
-        && let Some(path) = text.get(init.clone())
-    {
-        let mut line = vec![Word { text: format!("init={path}"), at: init }];
-        line.extend(shell_words(text, parameters));
-        if line.len() > 1 {
-            found.push(line);
-        }
-    }
-    found
-}
-
-/// The words of a range, without the single quotes that `lib.escapeShellArgs` puts around some.
-fn shell_words(text: &str, at: Range<usize>) -> Vec<Word> {
-    let found = words(text.get(at.clone()).unwrap_or_default(), at.start);
-    found.into_iter().map(|word| Word { text: word.text.replace('\'', ""), ..word }).collect()
-}
-
-/// What stands between `before` and the next double quote.
-fn quoted(text: &str, before: &str) -> Vec<Range<usize>> {
-    let places = text.match_indices(before).map(|(at, _)| at.saturating_add(before.len()));
-    let ends = places.filter_map(|start| {
-        let length = text.get(start..)?.find('"')?;
-        Some(start..start.saturating_add(length))
-    });
-    ends.collect()
 }
 
 #[cfg(test)]

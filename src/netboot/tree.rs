@@ -228,9 +228,9 @@ impl<'f> Tree<&'f ImageFile> {
     /// What was put in before: what is in the initrd, and keys on the command lines. Of other kernel arguments nothing
     /// tells who put them there.
     pub fn injected_facts(&self) -> InjectedFacts {
-        let arguments = self.entries().flat_map(Entry::words);
+        let lines: Vec<Vec<&str>> = self.entries().map(|entry| entry.words().collect()).collect();
         let found = &self.found;
-        InjectedFacts::from_tree(&self.image, &found.root, &found.attached, arguments)
+        InjectedFacts::from_tree(&self.image, &found.root, &found.attached, &lines)
             .with_path(found.on_path)
     }
 
@@ -328,6 +328,14 @@ impl<'f> Tree<&'f ImageFile> {
             self.scripts.iter().find(|script| script.is_ipxe()).or_else(|| self.scripts.first());
         let script = checked::present(script, "the script with the entry")?;
         let started = checked::present(script.entries_below().next(), "the entry of a script")?;
+        script.check_known()?;
+        if let [_, other, ..] = script.entries() {
+            let looked_for =
+                "one command line with `init=`, as nothing tells which of several starts";
+            let found = format!("a second one with init={}", other.init().unwrap_or_default());
+            return Err(Error::unsupported(&script.name, looked_for, found)
+                .with_hint("take the others out of the script"));
+        }
         let all: Vec<&Entry> = all.iter().collect();
         entry_args::check_started(&all, &started, &boot, "leave it out")?;
         let (text, credential) = match edits {

@@ -187,6 +187,27 @@ fn a_menu_without_the_entries_that_are_asked_for_is_named() {
 }
 
 #[test]
+fn u_boot_takes_a_line_of_1023_bytes_and_no_variables() {
+    let folder = Folder::with_base(&SD);
+    let append = || {
+        let json = folder.run(&["inspect", "--json", "out.img"]).done();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let words = json["menus"][0]["entries"][0]["arguments"].as_array().unwrap();
+        words.iter().map(|word| word.as_str().unwrap().len() + 1).sum::<usize>() - 1
+    };
+    let run = |karg: &str| folder.run(&["base.iso", "--karg", karg, "-f", "-o", "out.img"]);
+    run("x=y").done();
+    let fits = format!("x=y{}", "y".repeat(1023 - append()));
+    run(&fits).done();
+    assert_eq!(append(), 1023);
+    run(&(fits + "y")).refused(2, "would have 1025 bytes, and U-Boot takes at most 1024");
+    for karg in ["x=${serial#}", "x=$(y)"] {
+        run(karg).refused(2, "cannot be written in /boot/extlinux/extlinux.conf: U-Boot puts");
+    }
+    run("x=$y").done();
+}
+
+#[test]
 fn menus_wait_start_and_talk_as_they_are_asked_to() {
     let flags = [
         "--serial",

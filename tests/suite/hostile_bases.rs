@@ -173,7 +173,7 @@ fn an_initrd_with_more_behind_it_is_taken() {
     }
 }
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 26] = [
     (
         &TINY,
         |base| {

@@ -257,7 +257,10 @@ fn no_files_use_each_other_in_a_circle() {
 }
 
 /// Words that look like flags of this program and are not, with the reason.
-const NOT_OUR_FLAGS: [(&str, &str); 13] = [
+const NOT_OUR_FLAGS: [(&str, &str); 16] = [
+    ("xz --check=crc32", "xz's"),
+    (r#""-n", "--name", "-t", "--timeout""#, "of iPXE's command `kernel`"),
+    (r#""-a", "--autofree""#, "of iPXE's command `kernel`"),
     ("--features fetch", "cargo's: how a program without that feature is built with it"),
     ("pkttyagent --process", "polkit's program"),
     ("--unit={unit} --speed={speed} --word=8 --parity=no --stop=1", "GRUB's command `serial`"),

@@ -19,7 +19,8 @@ pub(crate) fn behind(initrd: &[u8], skip: usize) -> Vec<Member> {
         found.push(member);
         Next::Continue
     };
-    newc::read(&initrd[skip..], u32::MAX, |_| true, each).unwrap();
+    // Archives begin at multiples of 4.
+    newc::read(&initrd[skip.next_multiple_of(4)..], u32::MAX, |_| true, each).unwrap();
     found
 }
 
@@ -531,12 +532,90 @@ fn tarballs_that_start_something_else_than_what_is_edited_are_refused() {
     }
     for (old, new, words) in [
         ("/initrd\"", "/stock.img\"", "initrd, beside it, as the only initrd that it loads"),
+        ("--initrd=\"$SCRIPT_DIR/initrd", "--initr=\"$SCRIPT_DIR/stock", "as the only initrd"),
+        (
+            "kexec --initrd",
+            "kernelParams=\"$kernelParams rdinit=/bin/sh\"\nkexec --initrd",
+            "looked for init and kernelParams set once, found `kernelParams=",
+        ),
+        (
+            "nohibernate",
+            "$more",
+            "looked for init and kernelParams as quoted text without variables",
+        ),
         ("nohibernate", "rdinit=/bin/sh", "found `rdinit=/bin/sh`"),
     ] {
         let other = run.replace(old, new);
         let mut entries = sound.to_vec();
         entries[4].2 = other.as_bytes();
         stamp(&entries).refused(4, words);
+    }
+}
+
+#[test]
+fn a_script_with_odd_quotes_is_taken_where_its_arguments_stay() {
+    let folder = folder(&TINY);
+    folder.run(&["netboot", "base.iso", "-o", "stock"]).quietly();
+    let odd = RUN.replace("nohibernate\"", "'a='\\''b'\"");
+    assert_ne!(odd, RUN);
+    let (initrd, kernel) = (folder.read("stock/initrd"), folder.read("stock/bzImage"));
+    let file = tar::EntryType::Regular;
+    let tar = archive(&[
+        (file, "kexec/bzImage", &kernel),
+        (file, "kexec/initrd", &initrd),
+        (file, "kexec/run", odd.as_bytes()),
+    ]);
+    folder.write("x.tar", &tar);
+    folder.run(&["x.tar", "--key", "key.pub", "-o", "y.tar"]).quietly();
+    let made = folder.read("y.tar");
+    assert!(made.windows(odd.len()).any(|part| part == odd.as_bytes()));
+    let words =
+        "run: looked for kernel arguments that the shell hands on as they stand, found `\\`";
+    for flags in [
+        &["x.tar", "--karg", "quiet", "-o", "z.tar"][..],
+        &["x.tar", "--key", "key.pub", "--inject", "credential", "-o", "z.tar"],
+        &["netboot", "x.tar", "--key", "key.pub", "-o", "z"],
+    ] {
+        folder.run(flags).err_says(4, words);
+        assert!(!folder.at("z.tar").exists() && !folder.at("z").exists());
+    }
+}
+
+#[test]
+fn what_a_folder_hands_to_its_kernel_stays_or_is_refused_by_name() {
+    let folder = folder(&TINY);
+    folder.run(&["netboot", "base.iso", "-o", "nb"]).quietly();
+    let old = String::from_utf8(folder.read("nb/netboot.ipxe")).unwrap();
+    let line = old.lines().find(|line| line.starts_with("kernel ")).unwrap().to_owned();
+    let made = |new: &str| {
+        folder.write("nb/netboot.ipxe", old.replace(&line, new).as_bytes());
+        folder.run(&["netboot", "nb", "--key", "key.pub", "-f", "-o", "out"])
+    };
+    for new in [
+        line.replace(" loglevel", " \\\n  loglevel"),
+        line.replace(" loglevel", " \\\r\n  loglevel"),
+        line.replace("kernel ", "  :again kernel --name x -t 5 --autofree "),
+        format!("{line} || goto again"),
+    ] {
+        assert_ne!(new, line);
+        made(&new).quietly();
+        let script = String::from_utf8(folder.read("out/netboot.ipxe")).unwrap();
+        let found = script.lines().find(|line| line.starts_with("kernel "));
+        assert_eq!(found, Some(line.as_str()), "{new}");
+    }
+    for (new, words) in [
+        (line.replace(" ${cmdline}", " a=${b} ${cmdline}"), "found `a=${b}`"),
+        (format!("iseq ${{arch}} arm64 && {line}"), "found `iseq ${arch} arm64 && kernel "),
+        (format!("{line}\nimgargs bzImage init=/x rdinit=/y"), "found `imgargs bzImage init=/x"),
+        (line.replace("kernel ", "kernel --args x "), "found `--args`"),
+        (line.replace("loglevel", "log\\\nlevel"), "in whole words"),
+        (format!("set cmdline rdinit=/x\n{line}"), "found `set cmdline rdinit=/x`"),
+        (
+            format!("{line}\n{}", line.replace("init=/", "init=/x/")),
+            "found a second one with init=",
+        ),
+    ] {
+        made(&new).refused(4, words);
     }
 }
 
