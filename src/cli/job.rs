@@ -14,7 +14,7 @@ use remaster::progress::Progress;
 use remaster::recipe::Recipe;
 use remaster::recipe::edits::{Edits, InjectMethod};
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::injected_facts::{self, Fact};
+use remaster::stamp::injected_facts::{self, Fact, InjectedFacts};
 use remaster::stamp::planned_image::PlannedImage;
 use remaster::stamp::stamped_image::StampedImage;
 use remaster::units::format_bytes;
@@ -229,12 +229,15 @@ impl<'a> StampJob<'a> {
             InjectMethod::MergeInitrd => "initrds changed; ",
             InjectMethod::ExtraInitrd | InjectMethod::Credential | InjectMethod::Menus => "",
         };
-        let who = match self.customization.keys.keys.letting_in() {
-            0 => "",
-            _ if !self.customization.touch_stage_one() => "",
-            1 => " accepts the key for root and nixos",
-            _ => " accepts the keys for root and nixos",
+        let keys = match self.customization.keys.keys.letting_in() {
+            0 => None,
+            _ if !self.customization.touch_stage_one() => None,
+            1 => Some("key"),
+            _ => Some("keys"),
         };
+        let users = InjectedFacts::from_edits(self.made.edits()).let_in_by_key();
+        let accepts = |(keys, users)| format!(" accepts the {keys} for {users}");
+        let who = keys.zip(users).map(accepts).unwrap_or_default();
         let menus = match (menus, initrds) {
             (0, _) => String::new(),
             (1, _) => "1 menu changed; ".to_owned(),

@@ -148,6 +148,9 @@ pub(crate) fn settings_shown(given: &InjectedFacts, recipe: &Recipe) -> String {
     if !given.lets_in() {
         let _ = writeln!(text, "ssh login: nobody, {}", given.why_nobody());
     }
+    if let Some(why) = given.why_root_alone() {
+        let _ = writeln!(text, "ssh login: root alone, as {why}");
+    }
     for note in given.not_understood() {
         let _ = writeln!(text, "not understood: {note}");
     }

@@ -40,15 +40,18 @@ pub fn host_keys(root: &[Member]) -> Vec<HostKey> {
 }
 
 /// The keys for logins on every machine that the image is for, each line once for each user. They are in files of the live
-/// system's root, in squashfs files beside it, and on command lines: those are `carried`, with the paths of their files.
+/// system's root, in squashfs files beside it, and on command lines: those are `carried`, with the paths of their files. The
+/// facts tell whom something keeps out all the same.
 pub fn keys<'a, I: ReadAt>(
     (image, root): (&I, &[Member]),
     attached: impl IntoIterator<Item = (&'a str, ByteRange)>,
     carried: &[(String, Vec<u8>)],
+    facts: &InjectedFacts,
 ) -> Vec<Key> {
     let is_common = |member: &&Member| !live::is_of_machines(&member.path);
     let files = KeyFiles::of_root(root.iter().filter(is_common)).with_attached(image, attached);
-    let logins = files.with_carried(carried).logins();
+    let mut logins = files.with_carried(carried).logins();
+    facts.obstacles().mark(&mut logins);
     USERS.iter().flat_map(|user| logins.of(user).map(of_login).collect::<Vec<_>>()).collect()
 }
 
@@ -89,7 +92,7 @@ pub(super) fn injected_of<I: ReadAt>(
         base_size: stamped.undo.base_size,
         signed_by: None,
         block_digests: false,
-        keys: keys((image, &stamped.root), attached, carried),
+        keys: keys((image, &stamped.root), attached, carried, facts),
         host_keys: host_keys(&stamped.root),
         secrets: secrets(image, &stamped.root, &stamped.attached),
         settings: settings(facts),

@@ -24,6 +24,7 @@ use crate::recipe::edits::{Boot, Edits, InjectMethod, Purpose, Spanned};
 use crate::recipe::{DIGESTS, OF_RECORDS, SIGN};
 use crate::stamp::base_image::BaseImage;
 use crate::stamp::key_files::KeyFiles;
+use crate::stamp::login_obstacles::LoginObstacles;
 use crate::stamp::manifest::{Manifest, found};
 use crate::units::ByteRange;
 
@@ -149,15 +150,17 @@ pub struct InjectedFacts {
     /// What is on in the live system, said or not.
     is_key_only: bool,
     greets: bool,
+    /// What keeps people out although they have a key or a password.
+    obstacles: LoginObstacles,
 }
 
 impl InjectedFacts {
     /// What was put into an ISO; none if nothing was.
     pub(crate) fn from_iso<B: ReadAt>(base: &IsoBase<B>) -> Option<Self> {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
-        let arguments = arguments(&now.configs);
+        let lines = lines(&now.configs);
         let mut found =
-            Self::from_tree(base.image.base(), &stamped.root, &stamped.attached, arguments)
+            Self::from_tree(base.image.base(), &stamped.root, &stamped.attached, &lines)
                 .with_path(stamped.on_path);
         if is_merged(base, &base.survey, now) {
             found.add(MERGE_INITRD, "true");
@@ -175,22 +178,22 @@ impl InjectedFacts {
         let (stamped, now) = (base.stamped.as_ref()?, base.now.as_ref()?);
         let menu = std::slice::from_ref;
         let keys = KeyFiles::of_root(stamped.root.iter());
-        let arguments = arguments(menu(&now.config));
-        let mut found = Self::from_parts(stamped.root.iter(), keys, arguments);
+        let mut found = Self::from_parts(stamped.root.iter(), keys, &lines(menu(&now.config)));
         found.add_menus(menu(&base.raw.config), menu(&now.config));
         Some(found)
     }
 
-    /// What was put into a live system: into its root, squashfs files beside that, and keys among the kernel's arguments.
-    pub(crate) fn from_tree<'a, I: ReadAt>(
+    /// What was put into a live system: into its root, squashfs files beside that, and keys among the kernel's arguments, of
+    /// which these are those of all entries.
+    pub(crate) fn from_tree<I: ReadAt>(
         image: &I,
-        root: &'a [Member],
+        root: &[Member],
         attached: &[(String, ByteRange)],
-        arguments: impl IntoIterator<Item = &'a str>,
+        lines: &[Vec<&str>],
     ) -> Self {
         let places = attached.iter().map(|(path, at)| (path.as_str(), *at));
         let keys = KeyFiles::of_root(root.iter()).with_attached(image, places);
-        let mut found = Self::from_parts(root.iter(), keys, arguments);
+        let mut found = Self::from_parts(root.iter(), keys, lines);
         for (path, at) in attached {
             let id = Folder::id_in(path).map_or_else(|| id_at(image, path, *at), str::to_owned);
             found.add(ATTACHED, id);
@@ -211,15 +214,16 @@ impl InjectedFacts {
     fn from_parts<'a>(
         root: impl Iterator<Item = &'a Member> + Clone,
         keys: KeyFiles,
-        arguments: impl IntoIterator<Item = &'a str>,
+        lines: &[Vec<&str>],
     ) -> Self {
-        let carried: Vec<_> = arguments.into_iter().flat_map(keys_of).collect();
+        let carried: Vec<_> = lines.iter().flatten().copied().flat_map(keys_of).collect();
         let root: Vec<&Member> = root.collect();
         let mut found = Self {
             has_keys: !carried.is_empty() || has_keys(&root),
             has_host_keys: root.iter().any(|member| is_private_host_key(&member.path)),
             is_key_only: live::takes_keys_only(&root),
             greets: live::greets(&root),
+            obstacles: keys.obstacles().with_lines(lines),
             ..Self::default()
         };
         let written = live::written(&root);
@@ -229,7 +233,9 @@ impl InjectedFacts {
         for (user, _) in live::users_with_passwords(&root) {
             found.add(&format!("{user}-password"), "");
         }
-        found.add_logins(&keys.with_carried(&carried).logins());
+        let mut logins = keys.with_carried(&carried).logins();
+        found.obstacles.mark(&mut logins);
+        found.add_logins(&logins);
         for (name, value) in live::settings(&root) {
             found.add(&name, value);
         }
@@ -242,10 +248,11 @@ impl InjectedFacts {
 
     /// What is to be put in.
     pub fn from_edits(edits: &Edits) -> Self {
-        let asked = edits.boot.add.iter().map(|asked| asked.value.as_str());
-        let keys = edits.boot.credentials.iter().map(|one| one.argument.as_str());
         let files = KeyFiles::of_edits(edits);
-        let mut found = Self::from_parts(edits.root.members(), files, asked.chain(keys));
+        let asked = asked_lines(&edits.boot);
+        let asked: Vec<Vec<&str>> =
+            asked.iter().map(|line| line.iter().map(String::as_str).collect()).collect();
+        let mut found = Self::from_parts(edits.root.members(), files, &asked);
         for attached in &edits.attached {
             found.add(ATTACHED, &*attached.id);
             if attached.purpose == (Purpose::Store { on_path: true }) {
@@ -331,6 +338,26 @@ impl InjectedFacts {
         self.has_login_key || !self.users_with_passwords().is_empty()
     }
 
+    /// What keeps out everybody but root, who can log in.
+    pub fn why_root_alone(&self) -> Option<&str> {
+        self.obstacles.but_root().filter(|_| self.lets_in())
+    }
+
+    /// Who of `root` and `nixos` can log in with a key that is given to both; none if nobody can.
+    pub fn let_in_by_key(&self) -> Option<&'static str> {
+        let is_out = |user| self.obstacles.of(user).is_some();
+        match (is_out("root"), is_out("nixos")) {
+            (true, _) => None,
+            (false, true) => Some("root"),
+            (false, false) => Some("root and nixos"),
+        }
+    }
+
+    /// What keeps people out although they have a key or a password.
+    pub(crate) fn obstacles(&self) -> &LoginObstacles {
+        &self.obstacles
+    }
+
     /// What is not understood of the files with keys, a line each.
     pub fn not_understood(&self) -> impl Iterator<Item = &str> {
         let notes = self.all.keys().filter(|fact| fact.name == KEY_FILE);
@@ -338,8 +365,11 @@ impl InjectedFacts {
     }
 
     /// Why nobody can log in, or how far that is known, if [`Self::lets_in`] is false.
-    pub fn why_nobody(&self) -> &'static str {
-        if self.has_named(KEY_FILE) {
+    pub fn why_nobody(&self) -> String {
+        if let Some(why) = self.obstacles.everybody() {
+            return format!("as {why}");
+        }
+        let why = if self.has_named(KEY_FILE) {
             "as far as the keys are understood"
         } else if self.has_named(KEY) {
             "as no key that is put in lets anybody in"
@@ -347,14 +377,16 @@ impl InjectedFacts {
             "as sshd takes keys only, and no key is put in"
         } else {
             "as neither a key nor a password is put in"
-        }
+        };
+        why.to_owned()
     }
 
     /// Who can log in over ssh by a password.
     pub fn users_with_passwords(&self) -> Vec<&'static str> {
         let has = |name: &&str| !self.is_key_only && self.has_named(name);
         let users = PASSWORDS.into_iter().filter(has);
-        users.filter_map(|name| name.strip_suffix("-password")).collect()
+        let users = users.filter_map(|name| name.strip_suffix("-password"));
+        users.filter(|user| self.obstacles.of(user).is_none()).collect()
     }
 
     /// Adds whether something is on, if that differs from what it is without being said.
@@ -786,9 +818,19 @@ fn ports(old: &[Config], new: &[Config]) -> Vec<String> {
     if is_known && is_silent { Vec::new() } else { found }
 }
 
-/// The kernel's arguments of all entries.
-fn arguments(configs: &[Config]) -> impl Iterator<Item = &str> {
-    entries(configs).flat_map(Entry::words)
+/// The kernel's arguments of each entry.
+fn lines(configs: &[Config]) -> Vec<Vec<&str>> {
+    entries(configs).map(|entry| entry.words().collect()).collect()
+}
+
+/// What is asked for on the kernel's command lines: of all entries, or of some.
+fn asked_lines(boot: &Boot) -> Vec<Vec<String>> {
+    let added = boot.add.iter().map(|asked| asked.value.clone());
+    let replaced = boot.replace.iter().map(|asked| asked.value.argument());
+    let keys = boot.credentials.iter().map(|one| one.argument.clone());
+    let asked: Vec<String> = added.chain(replaced).collect();
+    let all = keys.chain(asked.iter().filter(|_| boot.entries.is_empty()).cloned()).collect();
+    if boot.entries.is_empty() { vec![all] } else { vec![all, asked] }
 }
 
 fn titles(config: &Config) -> Vec<&Vec<String>> {

@@ -1,5 +1,5 @@
-//! The files with keys for logins among everything that was put into an image: in the root of its live system, in squashfs
-//! files beside that, and on command lines.
+//! The files that tell who may log in among everything that was put into an image, those with keys above all: in the root of
+//! its live system, in squashfs files beside that, and on command lines.
 
 use crate::formats::newc::{Kind, Member};
 use crate::image::ReadAt;
@@ -7,6 +7,7 @@ use crate::iso::survey::squashfs;
 use crate::keys::{Logins, MOST_READ, user_of};
 use crate::live::on_some_machine;
 use crate::recipe::edits::Edits;
+use crate::stamp::login_obstacles::LoginObstacles;
 use crate::units::ByteRange;
 
 /// A file with keys.
@@ -24,6 +25,8 @@ pub(crate) struct KeyFiles {
     found: Vec<Found>,
     /// What may hold keys and cannot be read, a line each.
     unread: Vec<String>,
+    /// What keeps people out although they have a key.
+    obstacles: LoginObstacles,
 }
 
 impl KeyFiles {
@@ -33,6 +36,7 @@ impl KeyFiles {
         for member in &root {
             let path = on_some_machine(&member.path);
             let of = member.path.strip_suffix(path).unwrap_or_default();
+            files.obstacles.take(member);
             if user_of(path).is_none() {
                 continue;
             }
@@ -65,12 +69,9 @@ impl KeyFiles {
         attached: impl IntoIterator<Item = (&'a str, ByteRange)>,
     ) -> Self {
         for (name, at) in attached {
-            match squashfs::files(image, at, MOST_READ, |path| user_of(path).is_some()) {
-                Ok(members) => members.iter().for_each(|member| match &member.kind {
-                    Kind::File(bytes) => self.add("", &member.path, bytes),
-                    Kind::Symlink(to) => self.add_link(&member.path, to),
-                    Kind::Directory => {}
-                }),
+            let matters = |path: &str| user_of(path).is_some() || LoginObstacles::is_told_by(path);
+            match squashfs::files(image, at, MOST_READ, matters) {
+                Ok(members) => members.iter().for_each(|member| self.add_attached(member)),
                 Err(fault) => self.unread.push(format!("{name}: {fault}")),
             }
         }
@@ -86,6 +87,21 @@ impl KeyFiles {
             }
         }
         self
+    }
+
+    /// What files keep people out although they have a key.
+    pub(crate) fn obstacles(&self) -> LoginObstacles {
+        self.obstacles.clone()
+    }
+
+    fn add_attached(&mut self, member: &Member) {
+        self.obstacles.take(member);
+        match &member.kind {
+            _ if user_of(&member.path).is_none() => {}
+            Kind::File(bytes) => self.add("", &member.path, bytes),
+            Kind::Symlink(to) => self.add_link(&member.path, to),
+            Kind::Directory => {}
+        }
     }
 
     fn add(&mut self, of: &str, path: &str, bytes: &[u8]) {

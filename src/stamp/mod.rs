@@ -9,6 +9,7 @@ pub mod descriptor;
 pub mod identity;
 pub mod injected_facts;
 pub(crate) mod key_files;
+pub(crate) mod login_obstacles;
 pub mod manifest;
 #[cfg(feature = "records")]
 pub mod oci;

@@ -66,6 +66,94 @@ fn an_image_that_nobody_can_enter_over_ssh_says_so() {
     assert!(stock.contains("nothing was put in") && !stock.contains(nobody), "{stock}");
 }
 
+/// What keeps people out who have a key: flags for it, and how it is told.
+const OBSTACLES: [(&[&str], &str); 12] = [
+    (
+        &["--karg", "systemd.mask=sshd.service"],
+        "nobody, as the kernel argument `systemd.mask=sshd.service` keeps",
+    ),
+    (
+        &["--karg", "systemd.unit=emergency.target"],
+        "nobody, as the kernel argument `systemd.unit=emergency.target` starts emergency.target, and that no sshd",
+    ),
+    (
+        &["--karg", "systemd.unit=rescue.target"],
+        "nobody, as the kernel argument `systemd.unit=rescue.target`",
+    ),
+    (
+        &["--karg", "emergency"],
+        "nobody, as the kernel argument `emergency` starts emergency.target",
+    ),
+    (&["--karg", "rescue"], "nobody, as the kernel argument `rescue`"),
+    (&["--karg", "single"], "nobody, as the kernel argument `single` starts rescue.target"),
+    (&["--karg", "1"], "nobody, as the kernel argument `1` starts rescue.target"),
+    (
+        &["--unit", "sshd.service"],
+        "nobody, as /etc/systemd/system.control/sshd.service stands in place of the sshd.service of NixOS",
+    ),
+    (
+        &["--file", "empty:/etc/systemd/system.control/sshd.service"],
+        "nobody, as /etc/systemd/system.control/sshd.service masks sshd.service",
+    ),
+    (&["--file", "empty:/etc/nologin"], "root alone, as /etc/nologin keeps out everybody but root"),
+    (&["--overlay", "tree"], "root alone, as /etc/nologin keeps out everybody but root"),
+    (&["--karg", "systemd.mask=other.service"], ""),
+];
+
+#[test]
+fn what_keeps_the_holders_of_keys_out_is_said_instead_of_success() {
+    let folder = folder();
+    folder.write("tiny-systemd.iso", &SYSTEMD);
+    folder.write(
+        "sshd.service",
+        b"[Service]\nExecStart=/bin/sh\n[Install]\nWantedBy=multi-user.target\n",
+    );
+    folder.write("empty", b"");
+    std::fs::create_dir_all(folder.at("tree/etc")).unwrap();
+    folder.write("tree/etc/nologin", b"");
+    folder.run(&["base.iso", "--key", "key.pub", "-o", "a.iso"]).done();
+    let stamped = folder.read("a.iso");
+    let commands: [(&[&str], &str); 6] = [
+        (&["base.iso", "--key", "key.pub", "-f", "-o", "out.iso"], "out.iso"),
+        (&["tiny-systemd.iso", "--key", "key.pub", "-f", "-o", "out.iso"], "out.iso"),
+        (&["sd.img", "--key", "key.pub", "-f", "-o", "out.img"], "out.img"),
+        (&["edit", "--in-place", "e.iso"], "e.iso"),
+        (&["netboot", "base.iso", "--key", "key.pub", "-f", "-o", "nb"], "nb"),
+        (&["kexec.tar", "--key", "key.pub", "-f", "-o", "out.tar"], "out.tar"),
+    ];
+    for (flags, words) in OBSTACLES {
+        for (command, image) in commands {
+            folder.write("e.iso", &stamped);
+            let made = folder.run(&[command, flags].concat());
+            assert_eq!(made.status, 0, "{command:?} {flags:?}: {}", made.err);
+            let shown = folder.run(&["inspect", image]).done();
+            let both = "ssh login: root and nixos with ";
+            assert_eq!(shown.contains(both), words.is_empty(), "{command:?} {flags:?}: {shown}");
+            let is_nobody = words.starts_with("nobody");
+            assert_eq!(
+                shown.contains("key that lets nobody in: "),
+                is_nobody,
+                "{flags:?}: {shown}"
+            );
+            let accepts = made.err.contains("accepts the key for root and nixos");
+            assert!(!accepts || words.is_empty(), "{command:?} {flags:?}: {}", made.err);
+            for told in [&made.err, &shown].into_iter().filter(|_| !words.is_empty()) {
+                assert!(
+                    told.contains(&format!("ssh login: {words}")),
+                    "{command:?} {flags:?}: {told}"
+                );
+            }
+        }
+    }
+    // An entry is left that lets in.
+    let some = ["--entry", "copytoram", "--karg", "systemd.unit=rescue.target"];
+    let made =
+        folder.run(&[&["base.iso", "--key", "key.pub", "-f", "-o", "out.iso"][..], &some].concat());
+    assert!(made.err.contains("accepts the key for root and nixos"), "{}", made.err);
+    let shown = folder.run(&["inspect", "out.iso"]).done();
+    assert!(shown.contains("ssh login: root and nixos with "), "{shown}");
+}
+
 #[test]
 fn a_password_that_is_locked_is_no_login() {
     let folder = folder();

@@ -420,6 +420,8 @@ impl Run<'_> {
         if !given.lets_in() {
             notes.push(format!("nobody can log in over ssh, {}", given.why_nobody()));
         }
+        let alone = |why| format!("root alone can log in over ssh, as {why}");
+        notes.extend(given.why_root_alone().map(alone));
         let content = manifest::content_id(batch.sha256, job.image.digest());
         let done = MadeImage {
             name: user.name.clone(),

@@ -59,7 +59,7 @@ impl Answer {
         let (given, is_alone) = (tree.injected_facts(), tree.is_initrd_alone());
         let is_given = !is_alone || given.facts().next().is_some();
         let lines = tree.arguments_shown().into_iter();
-        let found = keys((tree.image(), tree.root()), tree.attached(), &tree.carried());
+        let found = keys((tree.image(), tree.root()), tree.attached(), &tree.carried(), &given);
         let line = |(script, words): (&str, Vec<String>)| {
             let words = if words.is_empty() { "none".to_owned() } else { words.join(" ") };
             format!("{words} ({script})")
@@ -167,10 +167,14 @@ fn logins(keys: &[Key]) -> Vec<String> {
     found.into_iter().map(|(key, users)| format!("{} with {key}", users.join(" and "))).collect()
 }
 
-/// Each key once that lets nobody in, and why.
+/// Each key once that lets nobody in, and why. Who of several is kept out has a line of its own.
 fn shut_out(keys: &[Key]) -> Vec<String> {
     let shown = |key: &Key| Some(format!("{} ({})", shown_key(key), key.shut_out.as_ref()?));
-    let mut found: Vec<String> = keys.iter().filter_map(shown).collect();
+    let lets_in = |key: &Key| {
+        keys.iter().any(|other| other.shut_out.is_none() && shown_key(other) == shown_key(key))
+    };
+    let mut found: Vec<String> =
+        keys.iter().filter(|key| !lets_in(key)).filter_map(shown).collect();
     let mut seen = BTreeSet::new();
     found.retain(|line| seen.insert(line.clone()));
     found
