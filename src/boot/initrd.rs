@@ -99,7 +99,7 @@ impl<'a, I: ReadAt> PartReader<'a, I> {
         kernel_decoders::recognize(head).map_err(|refused| {
             let fault = Error::unsupported(
                 format!("the initrd {path} at byte {place:#x}"),
-                "a newc archive that the kernel unpacks, plain or in gzip, zstd, xz, lzma, bzip2 or lz4",
+                "a newc archive, plain or in gzip, zstd, xz, lzma, bzip2 or lz4",
                 refused.found,
             );
             if refused.hint.is_empty() { fault } else { fault.with_hint(refused.hint) }

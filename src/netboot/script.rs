@@ -86,7 +86,8 @@ impl Script {
         let mut entries: Vec<Entry> = entries.filter(|entry| entry.init().is_some()).collect();
         entries.sort_by_key(|entry| parameters(entry).start);
         let name = name.to_owned();
-        let script = (!entries.is_empty()).then(|| Self { name, text, language, entries, fixed });
+        let script = !entries.is_empty();
+        let script = script.then_some(Self { name, text, language, entries, fixed });
         Some((script, odd))
     }
 
