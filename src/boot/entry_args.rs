@@ -464,7 +464,7 @@ pub(crate) fn too_long(
         let fault = Error::unsupported(what, looked_for, format!("{needed} bytes"));
         return if named == 0 { fault } else { fault.with_hint(without_names(named)) };
     }
-    let fits = needed.checked_sub(named).is_some_and(|rest| rest <= LONGEST_COMMAND_LINE);
+    let fits = needed.checked_sub(named).is_some_and(|rest| rest <= most);
     let hint = if named > 0 && fits {
         without_names(named)
     } else if boot.credentials.is_empty() {
