@@ -519,7 +519,8 @@ fn not_done(undone: usize) -> String {
 
 /// Whether memory ran out. zstd and liblzma say so only in the text of their errors.
 pub(crate) fn is_lack_of_memory(fault: &io::Error) -> bool {
-    const TEXTS: [&str; 2] = ["not enough memory", "Cannot allocate memory"];
+    const TEXTS: [&str; 3] =
+        ["not enough memory", "Cannot allocate memory", "can't allocate memory"];
     fault.kind() == io::ErrorKind::OutOfMemory
         || TEXTS.iter().any(|text| fault.to_string().contains(text))
 }

@@ -119,6 +119,8 @@ mod rights;
 pub mod run_files;
 #[doc(hidden)]
 pub mod stamp;
+#[doc(hidden)]
+pub mod stop;
 pub mod target;
 #[doc(hidden)]
 pub mod temporary;

@@ -1,5 +1,6 @@
 //! What a file really is that an argument or a setting names, by its first bytes, and whether that is what is asked for.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
@@ -61,19 +62,20 @@ const NO_PATHS: [&str; 3] = ["-", "generate", "agent"];
 const PREFIXES: [&str; 3] = ["generate:", "env:", "fd:"];
 
 /// The file that a value is read from; none for one that no file is read for.
-pub fn path_of(word: &str) -> Option<PathBuf> {
+pub fn path_of(word: &OsStr) -> Option<PathBuf> {
     if word == "-" {
         return Some("/dev/stdin".into());
     }
-    if let Some(number) = word.strip_prefix("fd:") {
+    if let Some(number) = word.to_str().and_then(|word| word.strip_prefix("fd:")) {
         return Some(Path::new("/dev/fd").join(number));
     }
     is_path(word).then(|| word.into())
 }
 
-fn is_path(word: &str) -> bool {
-    let has_prefix = PREFIXES.iter().any(|prefix| word.starts_with(prefix));
-    !NO_PATHS.contains(&word) && !has_prefix
+fn is_path(word: &OsStr) -> bool {
+    let bytes = word.as_encoded_bytes();
+    let has_prefix = PREFIXES.iter().any(|prefix| bytes.starts_with(prefix.as_bytes()));
+    !NO_PATHS.iter().any(|known| *known == word) && !has_prefix
 }
 
 impl Rule {
@@ -81,7 +83,7 @@ impl Rule {
     ///
     /// # Errors
     /// A file that cannot be opened.
-    pub fn judge(&self, word: &str) -> io::Result<Option<String>> {
+    pub fn judge(&self, word: &OsStr) -> io::Result<Option<String>> {
         if word.is_empty() {
             return Ok(Some(format!("it is empty, not {}", self.wanted)));
         }
@@ -90,6 +92,7 @@ impl Rule {
         }
         let found = recognize(Path::new(word))?;
         let other = found.filter(|(kind, _)| !self.takes.contains(kind));
+        let word = word.display();
         Ok(other.map(|(_, name)| format!("{word} is {name}, not {}", self.wanted)))
     }
 }

@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -316,10 +317,15 @@ fn remove(path: &Path) -> Result<bool> {
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     use std::io::Read;
     let doing = || format!("read {}", path.display());
-    let file = match File::open(path) {
+    // A FIFO would wait for its other end (fifo(7)).
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match File::options().read(true).custom_flags(flags).open(path) {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(Error::io(doing()))?,
     };
+    if file.metadata().is_ok_and(|found| found.file_type().is_fifo()) {
+        return Err(damaged(path, "a FIFO", "a record"));
+    }
     let mut text = Vec::new();
     file.take(LARGEST).read_to_end(&mut text).map_err(Error::io(doing()))?;
     let parsed = serde_json::from_slice(&text);

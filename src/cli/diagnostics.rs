@@ -84,7 +84,7 @@ fn of_kind(fault: &Error) -> Option<&'static str> {
             "give --merge-initrd and no changes of menus: that leaves the UEFI boot image alone"
         }
         Error::NoThread { .. } => {
-            "raise `ulimit -u`, or end other programs; `remaster stamp` takes fewer threads by --jobs"
+            "raise `ulimit -u`, or `ulimit -v` where memory is limited, or end other programs; `remaster stamp` takes fewer threads by --jobs"
         }
         Error::OtherImage { .. } => {
             "compare with the image that was written, or write this one with `remaster flash`"
@@ -199,6 +199,9 @@ pub(super) fn words(advice: &Advice) -> Cow<'_, str> {
         }
         Advice::ImageOfInitrd => {
             "give the ISO or disk image that it belongs to; `remaster netboot` and `remaster inspect` take the folder with it and its kernel, too"
+        }
+        Advice::NameUser(names) if names.is_empty() => {
+            "give another layout: this one has no image with a name"
         }
         Advice::NameUser(names) => {
             let names: Few = names.iter().collect();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use remaster::error::{Error, Result};
-use remaster::{leftovers, threads};
+use remaster::{leftovers, stop, threads};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -34,6 +34,7 @@ static WAITING: AtomicBool = AtomicBool::new(false);
 /// From now on the first signal asks to stop, and the second stops at once.
 pub(crate) fn watch() -> Result<()> {
     listen()?;
+    stop::when(is_asked);
     WATCHED.store(true, Ordering::Relaxed);
     Ok(())
 }

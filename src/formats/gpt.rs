@@ -163,6 +163,17 @@ impl Gpt {
         (self.header.first_usable_lba.to_u64(), self.header.last_usable_lba.to_u64())
     }
 
+    /// The block of the backup's header, and the last block that partitions may use.
+    pub fn ends(&self) -> (u64, u64) {
+        (self.header.alternate_lba.to_u64(), self.usable().1)
+    }
+
+    /// The last block that partitions may use where the backup's entries stand right behind it, and its header behind
+    /// those, as every program writes them (UEFI 2.10 §5.3.1). None where the backup stands too far in front for that.
+    pub fn last_before_backup(&self) -> Option<u64> {
+        self.ends().0.checked_sub(self.array_blocks())?.checked_sub(1)
+    }
+
     /// The partitions in use.
     pub fn partitions(&self) -> Vec<Partition> {
         let entries = (1..).zip(self.array.chunks_exact(128));

@@ -17,6 +17,8 @@ pub mod gpt;
 pub mod gpt_backup;
 pub mod iso9660;
 pub mod isohybrid;
+#[cfg(feature = "records")]
+pub mod json;
 pub(crate) mod kernel_decoders;
 pub mod newc;
 pub mod patch_file;

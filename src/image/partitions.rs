@@ -90,6 +90,12 @@ impl Partitions {
             let (found, base) = (table(gpt), table(below));
             return Ok(Some(format!("(block, entries, first usable) {found:?}, not {base:?}")));
         }
+        // The base's own ends, or those of a table that was made for a longer image or medium.
+        let is_of_base = below.gpt.as_ref().is_some_and(|below| below.ends() == gpt.ends());
+        let (backup, last) = gpt.ends();
+        if !is_of_base && Some(last) != gpt.last_before_backup() {
+            return Ok(Some(format!("last usable block {last}, with a backup at block {backup}")));
+        }
         for part in gpt.partitions() {
             let (start, end) = gpt.bytes(&part)?;
             if start.max(end) > size {

@@ -150,16 +150,18 @@ pub fn take_down(recipe: &Recipe, files: &mut RunFiles) -> Result<()> {
 }
 
 fn take_down_one(recipe: &Recipe, files: &mut RunFiles) -> Result<()> {
-    for (name, values) in recipe.values() {
+    for (name, values) in recipe.raw_values() {
         for (index, word) in values.iter().enumerate() {
             let path = match name.as_str() {
                 // SRC:DST, and DST begins with a slash.
-                "file" => word.rsplit_once(":/").map(|(source, _)| source),
-                name => rule_of(&name.replace('-', "_")).map(|_| word.as_str()),
+                "file" => {
+                    word.to_str().and_then(|word| word.rsplit_once(":/")).map(|(of, _)| of.as_ref())
+                }
+                name => rule_of(&name.replace('-', "_")).map(|_| word.as_os_str()),
             };
             let Some(path) = path else { continue };
             if let Some(file) = named_file::path_of(path) {
-                files.read(&format!("{} {path}", recipe.place(&name, index)), &file)?;
+                files.read(&format!("{} {}", recipe.place(&name, index), path.display()), &file)?;
             }
         }
     }
@@ -167,12 +169,14 @@ fn take_down_one(recipe: &Recipe, files: &mut RunFiles) -> Result<()> {
 }
 
 fn check_one(recipe: &Recipe) -> Result<()> {
-    for (name, values) in recipe.values() {
+    for (name, values) in recipe.raw_values() {
         let Some(rule) = rule_of(&name.replace('-', "_")) else { continue };
         for (index, word) in values.iter().enumerate() {
             let place = recipe.place(&name, index);
             let is_in_file = name == "key" && recipe.place_in_file(&name, index).is_some();
-            if is_in_file && !word.is_empty() && !keys::is_path(word) {
+            if is_in_file
+                && word.to_str().is_some_and(|word| !word.is_empty() && !keys::is_path(word))
+            {
                 continue;
             }
             match rule.judge(word) {
@@ -183,7 +187,8 @@ fn check_one(recipe: &Recipe) -> Result<()> {
                     return Err(recipe.fault(&name, index, what, (rule.hint)()));
                 }
                 Err(refused) => {
-                    let doing = format!("open {word}, which should be {} ({place})", rule.wanted);
+                    let (word, wanted) = (word.display(), rule.wanted);
+                    let doing = format!("open {word}, which should be {wanted} ({place})");
                     return Err(Error::io(doing)(refused));
                 }
             }

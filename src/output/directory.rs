@@ -5,10 +5,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+use rustix::process::test_kill_process;
+
 use super::file::{OverwritePolicy, open_to_sync, sync_folder};
-use super::temp_file::{exchange, free_name};
+use super::temp_file::{exchange, free_name, maker};
 use crate::error::{Advice, Error, Result};
 use crate::leftovers::Leftover;
+use crate::lock;
 use crate::place;
 
 /// A folder that is being filled and has a passing name; it goes away with this unless it is published.
@@ -21,6 +25,9 @@ pub struct TempDir {
     names: Vec<String>,
     synced: bool,
     done: bool,
+    /// Keeps others from sweeping it, also those that do not see this process.
+    #[expect(dead_code, reason = "it does what it is for while it is open")]
+    lock: File,
     /// Removes it if the program ends at once.
     #[expect(dead_code, reason = "it does what it is for when it is dropped")]
     leftover: Leftover,
@@ -42,10 +49,13 @@ impl TempDir {
         if synced {
             open_to_sync(&parent)?;
         }
+        sweep(&parent, names);
         fs::create_dir(&path).map_err(Error::io(format!("write into {}", parent.display())))?;
+        let lock = File::open(&path).map_err(Error::io(format!("open {}", path.display())))?;
+        lock::take(&lock, &path, || Error::bug("a new folder is locked"))?;
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let (target, leftover) = (target.to_owned(), Leftover::path(&path));
-        Ok(Self { path, target, existing, names, synced, done: false, leftover })
+        Ok(Self { path, target, existing, names, synced, done: false, lock, leftover })
     }
 
     /// Where files are to be written.
@@ -84,6 +94,32 @@ impl TempDir {
         }
         sync_folder(&place::folder_of(&self.target), &self.target)
     }
+}
+
+/// Removes what runs that were killed have left in a folder: folders of our names that no process holds, whose maker is
+/// gone, and that have no other files than such as `names`. What does not go is left.
+fn sweep(folder: &Path, names: &[&str]) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(maker);
+        let is_dead = |maker| test_kill_process(maker) == Err(Errno::SRCH);
+        if maker.is_some_and(is_dead) && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            // Nothing can be done about a folder that does not go away.
+            let _ = remove_dead(&entry.path(), names);
+        }
+    }
+}
+
+/// Removes a folder that no process holds, with files of these names.
+fn remove_dead(path: &Path, names: &[&str]) -> Result<()> {
+    let doing = || Error::io(format!("remove {}", path.display()));
+    let held = File::open(path).map_err(doing())?;
+    lock::take(&held, path, || doing()(io::ErrorKind::WouldBlock.into()))?;
+    check_contents(path, path, OverwritePolicy::Replace, names)?;
+    for entry in fs::read_dir(path).map_err(doing())?.flatten() {
+        fs::remove_file(entry.path()).map_err(doing())?;
+    }
+    fs::remove_dir(path).map_err(doing())
 }
 
 /// Whether a folder was not renamed because of what stands in its place.
@@ -171,6 +207,40 @@ fn check_contents(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A number that no process has: the kernel gives none so large (`PID_MAX_LIMIT`).
+    const DEAD: &str = "4194305";
+
+    #[test]
+    fn what_a_killed_run_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = std::process::id().to_string();
+        for (name, file, goes) in [
+            (format!(".remaster.{DEAD}.0"), Some("kernel"), true),
+            (format!(".remaster.{DEAD}.1"), None, true),
+            (format!(".remaster.{DEAD}.2"), Some("precious"), false),
+            (format!(".remaster.{DEAD}.0.old"), Some("kernel"), false),
+            (format!(".remaster.{own}.77"), Some("kernel"), false),
+            ("made.1.2".to_owned(), Some("kernel"), false),
+        ] {
+            let path = folder.path().join(&name);
+            fs::create_dir(&path).unwrap();
+            file.into_iter().for_each(|file| fs::write(path.join(file), "x").unwrap());
+            let target = folder.path().join("target");
+            drop(TempDir::new(&target, OverwritePolicy::Replace, &["kernel"], false).unwrap());
+            assert_eq!(path.exists(), !goes, "{name}");
+        }
+        // One that somebody holds whose number is not seen here.
+        let path = folder.path().join(format!(".remaster.{DEAD}.3"));
+        fs::create_dir(&path).unwrap();
+        let held = File::open(&path).unwrap();
+        lock::take(&held, &path, || Error::Interrupted).unwrap();
+        sweep(folder.path(), &["kernel"]);
+        assert!(path.exists());
+        drop(held);
+        sweep(folder.path(), &["kernel"]);
+        assert!(!path.exists());
+    }
 
     #[test]
     fn what_others_put_into_the_folder_meanwhile_is_not_lost() {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use crate::access;
 use crate::error::{Error, Result};
@@ -153,6 +154,13 @@ pub(super) fn free_name(folder: &Path) -> PathBuf {
         .unwrap_or_else(|| name(0))
 }
 
+/// The process that gave a name by [`free_name`].
+pub(super) fn maker(name: &str) -> Option<Pid> {
+    let (pid, number) = name.strip_prefix(".remaster.")?.split_once('.')?;
+    number.parse::<u32>().ok()?;
+    Pid::from_raw(pid.parse().ok()?)
+}
+
 /// Two files or folders get each other's name. Some filesystems do not do that at once: there the second is away for a moment.
 pub(super) fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
@@ -162,7 +170,10 @@ pub(super) fn exchange(one: &Path, other: &Path) -> io::Result<()> {
 }
 
 fn exchange_in_turn(one: &Path, other: &Path) -> io::Result<()> {
-    let aside = free_name(one.parent().unwrap_or(Path::new(".")));
+    // Not a name that is swept: for a moment nothing else has these bytes.
+    let mut aside = free_name(one.parent().unwrap_or(Path::new("."))).into_os_string();
+    aside.push(".old");
+    let aside = PathBuf::from(aside);
     fs::rename(other, &aside)?;
     if let Err(fault) = fs::rename(one, other) {
         fs::rename(&aside, other)?;

@@ -35,7 +35,8 @@ pub fn schema() -> Result<String> {
 
 /// Reads the text of a recipe that messages call `name`.
 fn parse(name: &str, text: &str) -> Result<Recipe> {
-    let at = &|span: Range<usize>| format!("{name}:{}", position(text, span.start));
+    let positions = Positions::new(text);
+    let at = &|span: Range<usize>| format!("{name}:{}", positions.of(span.start));
     let place = |refused: &toml::de::Error| refused.span().map_or_else(|| name.to_owned(), at);
     let table = DeTable::parse(text).map_err(|refused| match other_form(text) {
         Some("Nix") => fault(
@@ -222,12 +223,48 @@ pub(super) fn broken(
     fault(place, "text needs quotes in TOML", hint)
 }
 
-/// Line and column, both from 1, columns in characters.
-pub(super) fn position(text: &str, byte: usize) -> String {
-    let before = text.get(..byte).unwrap_or(text);
-    let line = before.matches('\n').count().saturating_add(1);
-    let last = before.rsplit('\n').next().unwrap_or_default();
-    format!("{line}:{}", last.chars().count().saturating_add(1))
+/// Lines and columns of a text, both from 1, columns in characters: each is found in the same time wherever it stands.
+pub(super) struct Positions<'a> {
+    text: &'a [u8],
+    /// Those of each [`STRIDE`]th byte.
+    known: Vec<(usize, usize)>,
+}
+
+/// Bytes between two places that are known.
+const STRIDE: usize = 256;
+
+impl<'a> Positions<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let text = text.as_bytes();
+        let mut at = (1, 1);
+        let step = |chunk: &[u8]| {
+            let before = at;
+            at = chunk.iter().fold(at, behind);
+            before
+        };
+        Self { text, known: text.chunks(STRIDE).map(step).collect() }
+    }
+
+    /// That of a byte, as `line:column`.
+    pub(super) fn of(&self, byte: usize) -> String {
+        let byte = byte.min(self.text.len());
+        // The end of a text of whole strides is one that is not known by itself.
+        let number = (byte / STRIDE).min(self.known.len().saturating_sub(1));
+        let known = self.known.get(number).copied().unwrap_or((1, 1));
+        let rest = self.text.get(number.saturating_mul(STRIDE)..byte).unwrap_or_default();
+        let (line, column) = rest.iter().fold(known, behind);
+        format!("{line}:{column}")
+    }
+}
+
+/// Line and column behind a byte that has these.
+fn behind((line, column): (usize, usize), byte: &u8) -> (usize, usize) {
+    match byte {
+        b'\n' => (line.saturating_add(1), 1),
+        // Further bytes of a character (RFC 3629).
+        0x80..0xC0 => (line, column),
+        _ => (line, column.saturating_add(1)),
+    }
 }
 
 /// Flags that no recipe has. They say which base it must be, where output goes and what is reported, and change no byte of

@@ -1,6 +1,7 @@
 //! What goes through every field of a recipe: what is asked for, one over the other, and where each stands.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::setting::{called, setting};
@@ -11,6 +12,11 @@ use crate::keys;
 /// What is asked for, in one line.
 trait Shown {
     fn shown(&self) -> String;
+
+    /// The same by its bytes: a path can have such as are not text.
+    fn raw(&self) -> OsString {
+        self.shown().into()
+    }
 
     /// Whether it is what holds where nothing is given: a switch that is off.
     fn is_off(&self) -> bool {
@@ -43,6 +49,10 @@ impl Shown for String {
 impl Shown for PathBuf {
     fn shown(&self) -> String {
         self.display().to_string()
+    }
+
+    fn raw(&self) -> OsString {
+        self.clone().into()
     }
 }
 
@@ -82,6 +92,9 @@ trait IsSet: Sized {
     /// What was asked for, an element each.
     fn values(&self) -> Vec<String>;
 
+    /// The same by its bytes.
+    fn raw_values(&self) -> Vec<OsString>;
+
     fn is_given(&self) -> bool;
 
     /// Whether it is given, and off.
@@ -104,6 +117,10 @@ impl<T: Shown> IsSet for Option<T> {
         self.iter().map(Shown::shown).collect()
     }
 
+    fn raw_values(&self) -> Vec<OsString> {
+        self.iter().map(Shown::raw).collect()
+    }
+
     fn is_given(&self) -> bool {
         self.is_some()
     }
@@ -124,6 +141,10 @@ impl<T: Shown> IsSet for Option<T> {
 impl<T: Shown> IsSet for Vec<T> {
     fn values(&self) -> Vec<String> {
         self.iter().map(Shown::shown).collect()
+    }
+
+    fn raw_values(&self) -> Vec<OsString> {
+        self.iter().map(Shown::raw).collect()
     }
 
     fn is_given(&self) -> bool {
@@ -188,6 +209,12 @@ macro_rules! every_field {
         /// The names and values of all fields, an element of a list each.
         pub(crate) fn values(&self) -> Vec<(String, Vec<String>)> {
             let all = [$((stringify!($field), self.$field.values())),*];
+            all.into_iter().map(|(name, values)| (name.replace('_', "-"), values)).collect()
+        }
+
+        /// The same by their bytes, for what opens the files that they name.
+        pub(crate) fn raw_values(&self) -> Vec<(String, Vec<OsString>)> {
+            let all = [$((stringify!($field), self.$field.raw_values())),*];
             all.into_iter().map(|(name, values)| (name.replace('_', "-"), values)).collect()
         }
 

@@ -2,26 +2,36 @@
 //!
 //! As `name` is the user's, the recipe's own `name` (of menu entries) is called `menu-name` here, in messages, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::Recipe;
-use super::document::{broken, fault, mistyped, other_form, position, unknown};
+use super::document::{Positions, broken, fault, mistyped, other_form, unknown};
 use super::list::NOTHING;
 use crate::bounded;
 use crate::error::{Advice, Error, KeyOf, Result};
 use crate::formats::csv::{self, Cell, CsvError, Record};
+use crate::formats::json::{Bounded, Room};
 use crate::keys;
 use crate::nearest::nearest;
 
 /// Bytes of a users file.
-const LARGEST: u64 = 512 << 20;
+const LARGEST: u64 = 192 << 20;
+
+/// Bytes of memory for what one user of JSON lines has.
+const LARGEST_USER: usize = 16 << 20;
+
+/// Bytes of them for a pair beside its key and its value.
+const OF_PAIR: usize = 192;
+
+/// Bytes of memory that the values of a users file in TOML take, which is read as a whole.
+const LARGEST_TOML: usize = 128 << 20;
 
 /// What a users file is written in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -141,7 +151,9 @@ struct Reading {
 
 impl Reading {
     fn toml(&self, text: &str) -> Result<Vec<Result<User>>> {
-        let at = |byte: usize| format!("{}:{}", self.name, position(text, byte));
+        self.check_toml(text)?;
+        let positions = Positions::new(text);
+        let at = |byte: usize| format!("{}:{}", self.name, positions.of(byte));
         let table = DeTable::parse(text).map_err(|refused| {
             if let Some(form) = other_form(text) {
                 return fault(&self.name, format!("it is {form}, not TOML"), FORM);
@@ -178,6 +190,26 @@ impl Reading {
             self.user(place.clone(), fields.ok_or_else(|| fault(&place, "no table", FORM))?)
         };
         Ok(users.iter().map(user).collect())
+    }
+
+    /// Refuses a file whose values would fill the memory, before they do.
+    fn check_toml(&self, text: &str) -> Result<()> {
+        let costs = text.bytes().map(|byte| match byte {
+            // A table has room for eleven pairs, and each part of a dotted key may be one.
+            b'{' | b'.' => 1400,
+            b'[' => 700,
+            b',' | b'=' | b'\n' => 200,
+            _ => 1,
+        });
+        if costs.fold(0, usize::saturating_add) <= LARGEST_TOML {
+            return Ok(());
+        }
+        let what = "has more values than TOML is read with";
+        Err(fault(
+            &self.name,
+            what,
+            "write it as CSV or as JSON lines, which are read user by user",
+        ))
     }
 
     fn csv(&self, text: &str) -> Result<Vec<Result<User>>> {
@@ -263,7 +295,7 @@ impl Reading {
         let lines = (1_usize..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         let user = |(number, line): (usize, &str)| {
             let place = format!("{}:{number}", self.name);
-            let Pairs(pairs) = serde_json::from_str(line).map_err(|refused| {
+            let pairs = pairs_of(line).map_err(|refused| {
                 let what = refused.to_string();
                 let what = what.split(" at line").next().unwrap_or_default();
                 let place = format!("{place}:{}", refused.column());
@@ -350,32 +382,34 @@ const FORM: Advice = Advice::UsersForm;
 const ONE_A_LINE: &str = "give one JSON object per line, as `jq -c .` writes them";
 
 /// The pairs of an object in JSON, each key once.
-struct Pairs(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
-        from.deserialize_map(PairsVisitor)
-    }
+fn pairs_of(line: &str) -> serde_json::Result<Vec<(String, Value)>> {
+    let mut from = serde_json::Deserializer::from_str(line);
+    let pairs = from.deserialize_map(PairsVisitor(Room(LARGEST_USER)))?;
+    from.end().map(|()| pairs)
 }
 
-struct PairsVisitor;
+struct PairsVisitor(Room);
 
 impl<'de> Visitor<'de> for PairsVisitor {
-    type Value = Pairs;
+    type Value = Vec<(String, Value)>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Pairs, A::Error> {
-        let mut pairs: Vec<(String, Value)> = Vec::new();
-        while let Some((key, value)) = map.next_entry::<String, Value>()? {
-            if pairs.iter().any(|(other, _)| *other == key) {
+    fn visit_map<A: MapAccess<'de>>(
+        mut self,
+        mut map: A,
+    ) -> std::result::Result<Self::Value, A::Error> {
+        let (mut pairs, mut seen) = (Vec::new(), HashSet::new());
+        while let Some(key) = map.next_key::<String>()? {
+            self.0.take(key.len().saturating_mul(2).saturating_add(OF_PAIR))?;
+            if !seen.insert(key.clone()) {
                 return Err(A::Error::custom(format_args!("`{key}` is there twice")));
             }
-            pairs.push((key, value));
+            pairs.push((key, map.next_value_seed(Bounded(&mut self.0))?));
         }
-        Ok(Pairs(pairs))
+        Ok(pairs)
     }
 }
 

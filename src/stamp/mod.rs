@@ -13,6 +13,8 @@ pub(crate) mod login_obstacles;
 pub mod manifest;
 #[cfg(feature = "records")]
 pub mod oci;
+#[cfg(feature = "records")]
+mod oci_index;
 pub mod patch;
 pub mod planned_image;
 pub mod previous;

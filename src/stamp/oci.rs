@@ -1,13 +1,13 @@
 //! OCI image layouts (image-spec v1.1, `image-layout.md`): the base is one layer that all images share, and
 //! each image has one more, a patch file. A blob counts only if it has the size and digest by which it is named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::checked;
 use crate::error::{Advice, Error, Material, Result};
@@ -18,6 +18,7 @@ use crate::lock;
 use crate::output::file::{self, FileAccess, Output, OverwritePolicy};
 use crate::progress::Silent;
 use crate::stamp::base_image::BaseImage;
+use crate::stamp::oci_index::{self, Index, Listed};
 use crate::units::u64_len;
 
 /// The layer that is a whole base.
@@ -26,19 +27,19 @@ pub(crate) const BASE_LAYER: &str = "application/vnd.remaster.base.v1";
 /// The layer that is a patch file.
 pub(crate) const PATCH_LAYER: &str = "application/vnd.remaster.patch.v1";
 
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// The version of a layout (image-spec v1.1, "oci-layout file").
 const VERSION: &str = "1.0.0";
 
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
-
-/// Bytes of an index, which has some 300 for each image.
-const LARGEST_INDEX: u64 = 512 << 20;
+/// Bytes of the file that names the version, which has 30.
+const LARGEST_MARKER: u64 = 64 << 10;
 
 /// Bytes of a manifest (distribution-spec, "Pushing Manifests": registries take at least 4 MiB).
 const LARGEST_MANIFEST: u64 = 4 << 20;
+
+/// Bytes of memory that the values of a manifest take.
+const LARGEST_VALUES: usize = 64 << 20;
 
 /// An image of a layout's index.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -181,16 +182,12 @@ impl Layout {
         // Only the holder of the folder's lock writes the index.
         lock::wait(&folder, &self.folder)?;
         let mut index = index_of(&path)?;
-        let mut all: Vec<(Option<String>, Value)> = manifests_of(&index)
-            .iter()
-            .map(|found| (name_of(found), found.clone()))
-            .filter(|(name, _)| !entries.iter().any(|entry| name.as_ref() == Some(&entry.name)))
-            .collect();
-        all.extend(entries.iter().map(|entry| (Some(entry.name.clone()), descriptor_of(entry))));
-        all.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let manifests = all.into_iter().map(|(_, found)| found).collect();
-        index.insert("manifests".to_owned(), Value::Array(manifests));
-        let text = Value::Object(index).to_string();
+        let new: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let is_old = |name: &String| !new.contains(name.as_str());
+        index.manifests.retain(|listed| listed.name.as_ref().is_none_or(is_old));
+        index.manifests.extend(entries.iter().map(listed));
+        index.manifests.sort_by(|one, other| one.name.cmp(&other.name));
+        let text = index.text(&path)?;
         let readers = FileAccess::new(file::is_kept_from_others(&self.blobs())?);
         Output::of_bytes(&path, OverwritePolicy::Replace)?.write_bytes(text.as_bytes(), readers)
     }
@@ -281,51 +278,28 @@ fn descriptor(kind: &str, digest: Digest, size: u64) -> Value {
     json!({ "mediaType": kind, "digest": format!("sha256:{digest}"), "size": size })
 }
 
-fn descriptor_of(entry: &Entry) -> Value {
-    let mut found = descriptor(MANIFEST, entry.digest, entry.size);
-    if let Some(found) = found.as_object_mut() {
-        found.insert("annotations".into(), json!({ REF_NAME: entry.name }));
-    }
-    found
+fn listed(entry: &Entry) -> Listed {
+    Listed::new(&entry.name, descriptor(MANIFEST, entry.digest, entry.size))
 }
 
 fn digest_of(descriptor: &Value) -> Option<Digest> {
     descriptor.get("digest")?.as_str()?.strip_prefix("sha256:")?.parse().ok()
 }
 
-/// The name of an image in an index.
-fn name_of(descriptor: &Value) -> Option<String> {
-    Some(descriptor.get("annotations")?.get(REF_NAME)?.as_str()?.to_owned())
-}
-
-/// The index of a layout (image-spec v1.1, `image-index.md`); one without images if there is none.
-fn index_of(path: &Path) -> Result<Map<String, Value>> {
-    let Some(index) = json_if_there(path)? else {
-        let new = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] });
-        return Ok(new.as_object().cloned().unwrap_or_default());
-    };
-    let version = index.get("schemaVersion").cloned().unwrap_or(Value::Null);
-    let form = "schemaVersion 2 and a list of manifests";
-    match index {
-        Value::Object(index)
-            if version == 2 && index.get("manifests").is_some_and(Value::is_array) =>
-        {
-            Ok(index)
-        }
-        _ => {
-            let found = format!("schemaVersion {version}, or no such list");
-            Err(Error::unsupported(path.display().to_string(), form, found))
-        }
+/// The index of a layout; one without images if there is none.
+fn index_of(path: &Path) -> Result<Index> {
+    if !path.exists() {
+        return Ok(Index::default());
     }
-}
-
-fn manifests_of(index: &Map<String, Value>) -> &[Value] {
-    index.get("manifests").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    Index::parse(path, &read(path, oci_index::LARGEST)?)
 }
 
 /// Refuses a layout of another version (image-spec v1.1, "oci-layout file").
 fn check_version(path: &Path) -> Result<()> {
-    let Some(marker) = json_if_there(path)? else { return Ok(()) };
+    if !path.exists() {
+        return Ok(());
+    }
+    let marker = json_of(path, &read(path, LARGEST_MARKER)?)?;
     let found = marker.get("imageLayoutVersion").cloned().unwrap_or(Value::Null);
     if found == VERSION {
         return Ok(());
@@ -334,20 +308,14 @@ fn check_version(path: &Path) -> Result<()> {
     Err(Error::unsupported(what, expected, found.to_string()))
 }
 
-fn json_if_there(path: &Path) -> Result<Option<Value>> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    json_of(path, &read(path, LARGEST_INDEX)?).map(Some)
-}
-
 /// The images of an index by their names; what has no name is somebody else's.
-fn entries_of(index: &Map<String, Value>, path: &Path) -> Result<BTreeMap<String, Entry>> {
+fn entries_of(index: &Index, path: &Path) -> Result<BTreeMap<String, Entry>> {
     let mut entries = BTreeMap::new();
-    for descriptor in manifests_of(index) {
-        let Some(name) = name_of(descriptor) else { continue };
+    for listed in &index.manifests {
+        let Some(name) = listed.name.clone() else { continue };
+        let descriptor = listed.descriptor();
         let size = descriptor.get("size").and_then(Value::as_u64);
-        let Some((digest, size)) = digest_of(descriptor).zip(size) else {
+        let Some((digest, size)) = digest_of(&descriptor).zip(size) else {
             let what = format!("the entry of {name:?} in {}", path.display());
             let expected = "a digest of sha256 and a size";
             let fault = Error::malformed(what, 0, descriptor.to_string(), expected);
@@ -412,7 +380,7 @@ fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 }
 
 fn json_of(path: &Path, bytes: &[u8]) -> Result<Value> {
-    serde_json::from_slice(bytes).map_err(|fault| {
+    crate::formats::json::parse(bytes, LARGEST_VALUES).map_err(|fault| {
         let what = path.display().to_string();
         Error::malformed(what, 0, fault.to_string(), "JSON of an OCI layout")
             .advised(Material::Layout)

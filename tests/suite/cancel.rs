@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Commands, by the stage that never ends. `SERVER` accepts and says nothing; `fifo` is open and says nothing; `large`
 /// is followed by a tebibyte of zeros, `packed` by 90 gibibytes of them. Machines say nothing, and look-ups hang.
-const STAGES: [(&str, &str); 23] = [
+const STAGES: [(&str, &str); 26] = [
     ("output to a pipe that nobody reads", "base.iso --key key.pub -o -"),
     ("a patch of it", "base.iso --key key.pub --file noise:/x --as patch -o -"),
     ("a reset into it", "reset s.iso -o -"),
@@ -43,6 +43,9 @@ const STAGES: [(&str, &str); 23] = [
     ("a batch", "stamp base.iso users.csv -o batch"),
     ("a machine that is tried", "try base.iso"),
     ("a look-up for a download", "base fetch nixos-25.11-minimal --cache cache"),
+    ("many files of an overlay", "base.iso --key key.pub --overlay many.tar -o out"),
+    ("a squashfs that is made", "base.iso --key key.pub --file large:/srv/x -o out"),
+    ("a comparison", "diff large other"),
     ("a look-up for keys", "base.iso --key https://example.org/keys -o out"),
 ];
 
@@ -100,6 +103,23 @@ fn users() -> String {
     rows.fold("name,key\n".to_owned(), |all, row| all + &row)
 }
 
+/// An archive of empty files, which takes long for its number.
+fn many_files() -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    let mut archive = Vec::new();
+    for number in 0..280_000 {
+        header.set_path(format!("d/{number:07}")).unwrap();
+        header.set_mode(0o644);
+        header.set_size(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_cksum();
+        archive.extend_from_slice(header.as_bytes());
+    }
+    archive.resize(archive.len() + 1024, 0);
+    archive
+}
+
 /// Bytes that do not pack.
 fn noise() -> Vec<u8> {
     let mut state = 1_u32;
@@ -133,6 +153,11 @@ fn wrong(folder: &Folder, server: &str, stage: &str, line: &str, signal: i32) ->
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     if stage.starts_with("a look-up") {
         command.env("LD_PRELOAD", folder.at("hang.so"));
+    }
+    match stage {
+        "many files of an overlay" => folder.write("many.tar", &many_files()),
+        "a comparison" => std::fs::hard_link(folder.at("large"), folder.at("other")).unwrap(),
+        _ => {}
     }
     let mut child = command.spawn().unwrap();
     let half = match stage {
@@ -179,8 +204,10 @@ fn the_first_signal_ends_every_stage() {
                 let before = folder.names();
                 let fault = wrong(&folder, address, stage, line, signal);
                 let left = folder.names();
+                let is_ours =
+                    |name: &&String| ["pids", "many.tar", "other"].contains(&name.as_str());
                 let left: Vec<&String> =
-                    left.iter().filter(|name| !before.contains(name) && *name != "pids").collect();
+                    left.iter().filter(|name| !before.contains(name) && !is_ours(name)).collect();
                 fault.or((!left.is_empty()).then(|| format!("{stage}: leaves {left:?}")))
             })
         });

@@ -9,8 +9,18 @@ use std::path::{Path, PathBuf};
 const NAMES: [&str; 4] = ["MOST", "LARGEST", "LONGEST", "DEEPEST"];
 
 /// Limits, and the test that meets the bound. What is not here has none.
-const HELD: [(&str, &str); 58] = [
+const HELD: [(&str, &str); 68] = [
     ("boot/entry_args.rs LONGEST_APPEND", "u_boot_takes_a_line_of_1023_bytes_and_no_variables"),
+    ("iso/survey/tree.rs LARGEST", "no_input_takes_more_memory_than_is_set_aside"),
+    ("live/files/overlay_tree.rs LARGEST", "no_input_takes_more_memory_than_is_set_aside"),
+    ("live/files/mod.rs LARGEST_NAMES", "no_input_takes_more_memory_than_is_set_aside"),
+    ("stamp/oci_index.rs LARGEST", "no_input_takes_more_memory_than_is_set_aside"),
+    ("stamp/oci_index.rs LARGEST_HELD", "no_input_takes_more_memory_than_is_set_aside"),
+    ("stamp/oci_index.rs LARGEST_ENTRY", "no_input_takes_more_memory_than_is_set_aside"),
+    ("stamp/oci.rs LARGEST_MARKER", "no_input_takes_more_memory_than_is_set_aside"),
+    ("stamp/oci.rs LARGEST_VALUES", "no_input_takes_more_memory_than_is_set_aside"),
+    ("recipe/users.rs LARGEST_USER", "no_input_takes_more_memory_than_is_set_aside"),
+    ("recipe/users.rs LARGEST_TOML", "no_input_takes_more_memory_than_is_set_aside"),
     ("keys/mod.rs MOST_READ", "what_is_behind_the_limit_is_told_of"),
     ("netboot/added.rs MOST_ATTACHED", "an_initrd_takes_63_squashfs_files"),
     ("formats/boot_config/grub/mod.rs DEEPEST", "menus_within_menus_take_no_more_than_they_may"),
@@ -165,11 +175,9 @@ const WITHOUT: [(&str, &[&str]); 5] = [
             "image/unpack/unnamed.rs LARGEST",
             "iso/survey/esp.rs MOST_FILES",
             "iso/survey/tree.rs MOST_EXTENTS",
-            "iso/survey/tree.rs MOST_NODES",
             "iso/survey/volume.rs LONGEST_SET",
             "live/files/archive.rs LARGEST",
             "stamp/manifest/blocks.rs MOST_BLOCKS",
-            "stamp/oci.rs LARGEST_INDEX",
         ],
     ),
     ("a test would take as long as it", &["bases/text.rs LONGEST", "find/scan.rs LONGEST"]),

@@ -43,6 +43,7 @@ mod limits_table;
 mod loaded;
 mod login;
 mod manual;
+mod memory;
 mod menus;
 mod menus_refused;
 mod messages;

@@ -74,6 +74,45 @@ fn more_is_said_when_asked() {
     assert_eq!(both.status, 2, "{}", both.err);
 }
 
+/// Sources of text from outside, each with what a terminal would obey.
+fn outside(folder: &Folder) {
+    let mut image = TINY.clone();
+    let label = image[0x8028..0x8048].iter().rposition(|byte| *byte != b' ').unwrap();
+    image[0x8028 + label..0x8028 + label + 4].copy_from_slice(b"\x1b[2J");
+    folder.write("label.iso", &image);
+    for (name, path, link) in [
+        ("names.tar", "a\u{202e}b".to_owned(), "plain".to_owned()),
+        ("links.tar", "link".to_owned(), format!("to{HARMFUL}")),
+    ] {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_mode(0o777);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(0);
+        archive.append_link(&mut header, path, link).unwrap();
+        folder.write(name, &archive.into_inner().unwrap());
+    }
+    folder.write("comment.pub", format!("{} me\u{202e}you\n", key(1).trim()).as_bytes());
+    let escaped = "evil\\u001b[31m\\u0007\\u009b2J\\u202e";
+    folder.write("evil.toml", format!("key = 'key.pub'\nkarg = \"a={escaped}\"\n").as_bytes());
+    folder.write("unknown.toml", format!("\"{escaped}\" = 1\n").as_bytes());
+    let user = format!("[[user]]\nname = \"{escaped}\"\nkey = \"{escaped}\"\n");
+    folder.write("evil-users.toml", user.as_bytes());
+    folder.write("evil.csv", format!("name,key\nevil{HARMFUL},evil{HARMFUL}\n").as_bytes());
+    let user = format!("{{\"name\":\"{escaped}\",\"{escaped}\":\"{escaped}\"}}\n");
+    folder.write("evil.jsonl", user.as_bytes());
+    fs::create_dir_all(folder.at("layout")).unwrap();
+    let named = format!("{{\"org.opencontainers.image.ref.name\":\"{escaped}\"}}");
+    let entry =
+        format!("{{\"digest\":\"sha256:{}\",\"size\":1,\"annotations\":{named}}}", "0".repeat(64));
+    let index = format!("{{\"schemaVersion\":2,\"manifests\":[{entry}]}}");
+    folder.write("layout/index.json", index.as_bytes());
+    folder.write("unknown.json", format!("{{\"{escaped}\":\"{escaped}\"}}").as_bytes());
+    folder.write("evil.json", format!("{{\"schema\":\"{escaped}\"}}").as_bytes());
+}
+
 #[test]
 fn nothing_from_outside_reaches_a_terminal_as_it_is() {
     let folder = folder();
@@ -96,7 +135,29 @@ fn nothing_from_outside_reaches_a_terminal_as_it_is() {
         &["recipe", "check", &format!("{evil}.txt")],
         &["base", "show", &evil],
         &titled,
+        &["inspect", "label.iso"],
+        &["label.iso", "--key", "key.pub", "-o", "no"],
+        &["t.iso", "--key", "key.pub", "--overlay", "names.tar", "-f", "-o", "e.iso"],
+        &["inspect", "--all", "e.iso"],
+        &["t.iso", "--key", "key.pub", "--overlay", "links.tar", "-f", "-o", "e.iso"],
+        &["inspect", "--all", "e.iso"],
+        &["diff", "--all", "t.iso", "e.iso"],
+        &["t.iso", "--key", "comment.pub", "-f", "-o", "e.iso"],
+        &["inspect", "e.iso"],
+        &["t.iso", "--recipe", "evil.toml", "-f", "-o", "e.iso"],
+        &["inspect", "e.iso"],
+        &["recipe", "check", "unknown.toml"],
+        &["stamp", "t.iso", "evil-users.toml", "-o", "batch"],
+        &["stamp", "t.iso", "evil.csv", "-o", "batch"],
+        &["stamp", "t.iso", "evil.jsonl", "-o", "batch"],
+        &["apply", "layout", "--name", "x", "-o", "no"],
+        &["verify", "d.iso", "--manifest", "evil.json"],
+        &["verify", "d.iso", "--manifest", "unknown.json"],
+        &["verify", "d.iso", "--allowed-signers", "evil.csv"],
+        &["find", "--known-hosts", "evil.csv", "127.0.0.1/32"],
+        &["t.iso", "--sha256-file", "evil.csv", "--key", "key.pub", "-o", "no"],
     ];
+    outside(&folder);
     for command in commands {
         let ended = folder.run(command);
         let said = format!("{}{}", ended.err, ended.text());

@@ -94,6 +94,8 @@ struct Table {
     /// The block of the entries; those behind the image have a partition there.
     array: usize,
     first_usable: u64,
+    /// The last usable block, where it is not the one in front of the backup.
+    last_usable: Option<u64>,
 }
 
 const ENTRY: usize = 128;
@@ -119,6 +121,7 @@ impl Table {
             let mut header = image[512..512 + 92].to_vec();
             header[..16].copy_from_slice(b"EFI PART\0\0\x01\0\x5c\0\0\0");
             let usable = u64::try_from(backup / 512 - 1).unwrap();
+            let usable = self.last_usable.unwrap_or(usable);
             let blocks = [own, other].map(|block| u64::try_from(block).unwrap());
             let numbers = [blocks[0], blocks[1], self.first_usable, usable];
             for (number, place) in numbers.iter().zip([24, 32, 40, 48]) {
@@ -150,10 +153,17 @@ fn a_table_that_leads_elsewhere_than_to_what_was_made_is_reported() {
     let image = digested(&TINY, edits(1, InjectMethod::ExtraInitrd));
     let found = survey(&image).partitions.gpt.unwrap();
     let (entries, first_usable) = (usize::try_from(found.entries()).unwrap(), found.usable().0);
-    let right = || Table { entries, array: 2, first_usable };
+    let right = || Table { entries, array: 2, first_usable, last_usable: None };
     verified(&right().on_stick(&image)).unwrap();
     let behind = image.len() / 512 + 8;
+    let blocks = u64::try_from(right().on_stick(&image).len() / 512).unwrap();
+    let last = |block| Table { last_usable: Some(block), ..right() };
     let table = [
+        (last(0), "last usable"),
+        (last(100), "last usable"),
+        (last(blocks), "last usable"),
+        (last(blocks - 40), "last usable"),
+        (last(u64::MAX), "last usable"),
         (Table { array: behind, ..right() }, "entries at block"),
         (Table { entries: 4, ..right() }, "first usable"),
         (Table { entries: entries - 1, ..right() }, "first usable"),
@@ -167,7 +177,7 @@ fn a_table_that_leads_elsewhere_than_to_what_was_made_is_reported() {
     // An image without a table is not to have one.
     let image = digested(&AARCH64, edits(1, InjectMethod::ExtraInitrd));
     for array in [2, image.len() / 512 + 8] {
-        let table = Table { entries: 4, array, first_usable: 40 };
+        let table = Table { entries: 4, array, first_usable: 40, last_usable: None };
         let fault = verified(&table.on_stick(&image)).unwrap_err();
         assert!(matches!(fault, Error::Differs { .. } | Error::Malformed { .. }), "{fault}");
     }
@@ -180,7 +190,8 @@ fn a_table_on_a_stick_with_a_raw_image_is_reported() {
     let image = base.customize(&customization(|_| {}), &with_blocks(&base)).unwrap();
     let image = bytes(image.image());
     verified(&image).unwrap();
-    let table = Table { entries: 4, array: image.len() / 512 + 8, first_usable: 40 };
+    let array = image.len() / 512 + 8;
+    let table = Table { entries: 4, array, first_usable: 40, last_usable: None };
     let fault = verified(&table.on_stick(&image)).unwrap_err();
     assert!(matches!(fault, Error::Differs { .. } | Error::Unsupported { .. }), "{fault}");
 }

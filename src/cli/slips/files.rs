@@ -216,7 +216,7 @@ fn advised(command: &Command, fault: Error) -> Error {
 fn take_down(files: &mut RunFiles, arg: &Arg, used: &Use, word: &OsStr) -> Result<(), Error> {
     let name = format!("{} {}", called(arg), shell_quote(Path::new(word)));
     match used {
-        Use::Read => match word.to_str().map_or_else(|| Some(word.into()), path_of) {
+        Use::Read => match path_of(word) {
             Some(path) => files.read(&name, &path),
             None => Ok(()),
         },
@@ -275,7 +275,7 @@ fn is_output(command: &str, id: &str) -> bool {
 }
 
 fn judge(rule: &Rule, (command, arg): (&Command, &Arg), word: &str) -> Result<(), Error> {
-    match rule.judge(word) {
+    match rule.judge(word.as_ref()) {
         Ok(None) => Ok(()),
         Ok(Some(_)) if word.is_empty() => {
             Err(usage(format!("{} needs a value", called(arg)), (rule.hint)()))

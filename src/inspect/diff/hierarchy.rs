@@ -6,6 +6,7 @@ use super::change::{CHUNK, Change};
 use crate::error::Result;
 use crate::image::ReadAt;
 use crate::iso::survey::tree::{Kind, Node, Tree};
+use crate::stop;
 use crate::units::{ByteRange, LOGICAL_BLOCK, usize_of};
 
 /// Two images, and where they differ.
@@ -22,6 +23,7 @@ impl<A: ReadAt, B: ReadAt> Images<'_, A, B> {
         let is_file = |node: &&Node| node.kind == Kind::File;
         let mut found = Vec::new();
         for path in paths(before, after) {
+            stop::check()?;
             let old = before.and_then(|tree| tree.get(path)).filter(is_file);
             let new = after.and_then(|tree| tree.get(path)).filter(is_file);
             let same = match (old, new) {
@@ -47,6 +49,7 @@ impl<A: ReadAt, B: ReadAt> Images<'_, A, B> {
     ) -> Result<Vec<Change>> {
         let mut found = Vec::new();
         for path in paths(before, after) {
+            stop::check()?;
             let old = before.and_then(|tree| tree.get(path));
             let new = after.and_then(|tree| tree.get(path));
             let same = match (old, new) {
@@ -122,6 +125,7 @@ fn holds_same<A: ReadAt, B: ReadAt>(
 ) -> Result<bool> {
     let mut done = 0;
     while done < a.size() {
+        stop::check()?;
         let length = usize_of(a.size().saturating_sub(done).min(CHUNK));
         let (mut old, mut new) = (vec![0; length], vec![0; length]);
         before.read_exact_at(&mut old, a.start().saturating_add(done))?;

@@ -18,6 +18,7 @@ use crate::inspect::{Entry, Key, Report};
 use crate::iso::injected::{IsoBase, Stamped};
 use crate::iso::survey::Survey;
 use crate::iso::survey::tree::Tree;
+use crate::stop;
 use crate::units::{ByteRange, usize_of};
 use change::CHUNK;
 pub use change::Change;
@@ -199,6 +200,7 @@ fn ranges<A: ReadAt, B: ReadAt>(before: &A, after: &B) -> Result<Vec<ByteRange>>
     while at < size {
         let length = usize_of(size.saturating_sub(at).min(CHUNK));
         let (Some(a), Some(b)) = (old.get_mut(..length), new.get_mut(..length)) else { break };
+        stop::check()?;
         before.read_exact_at(a, at)?;
         after.read_exact_at(b, at)?;
         if a != b {

@@ -16,10 +16,11 @@ use crate::formats::iso9660::Hierarchy;
 use crate::image::{ReadAt, past_64_bits, truncated};
 use crate::iso::survey::block_device::Blocks;
 use crate::iso::survey::directory;
-use crate::units::ByteRange;
+use crate::stop;
+use crate::units::{ByteRange, format_bytes, u64_of};
 
-/// More files than any installer has.
-const MOST_NODES: usize = 500_000;
+/// Bytes of memory that the nodes of a hierarchy take: installers have some hundreds of files.
+const LARGEST: usize = 48 << 20;
 
 /// More levels than any installer has.
 const DEEPEST: usize = 64;
@@ -59,6 +60,13 @@ impl Node {
     pub fn size(&self) -> u64 {
         self.extents.iter().map(|extent| extent.size()).sum()
     }
+
+    /// Bytes of memory that it takes with its path.
+    fn held(&self, path: &str) -> usize {
+        let target = if let Kind::Link(to) = &self.kind { to.len() } else { 0 };
+        let parts = [size_of::<(String, Self)>(), path.len(), target, size_of_val(&*self.extents)];
+        parts.iter().fold(0, |sum: usize, part| sum.saturating_add(*part))
+    }
 }
 
 /// A hierarchy: nodes by absolute path, the root being `/`.
@@ -88,7 +96,7 @@ impl Tree {
                 return Err(refused(what, 0, (fault.kind(), &fault), "a sound one"));
             }
         };
-        let mut walk = Walk { image, seen: BTreeSet::new(), nodes: BTreeMap::new() };
+        let mut walk = Walk { image, seen: BTreeSet::new(), nodes: BTreeMap::new(), held: 0 };
         let root = volume.root();
         walk.directory(&mut volume, "/", root, 0)?;
         Ok(Self { hierarchy, nodes: walk.nodes })
@@ -158,6 +166,8 @@ struct Walk<'a, I> {
     image: &'a I,
     seen: BTreeSet<u64>,
     nodes: BTreeMap<String, Node>,
+    /// Bytes of memory that the nodes take.
+    held: usize,
 }
 
 impl<I: ReadAt> Walk<'_, I> {
@@ -212,6 +222,7 @@ impl<I: ReadAt> Walk<'_, I> {
         entry: &DirEntry,
         depth: usize,
     ) -> Result<()> {
+        stop::check()?;
         let name = String::from_utf8_lossy(entry.name().as_bytes()).into_owned();
         directory::check_name(parent, &name)?;
         let path = format!("{}/{name}", parent.trim_end_matches('/'));
@@ -247,13 +258,14 @@ impl<I: ReadAt> Walk<'_, I> {
             Kind::Directory | Kind::File => self.extents(volume, path, id)?,
         };
         let node = Node { kind, record: id.get(), extents };
+        self.held = self.held.saturating_add(node.held(path));
+        if self.held > LARGEST {
+            let expected = format!("names of {} at most", format_bytes(u64_of(LARGEST)));
+            return Err(Error::unsupported("the directory tree", expected, "more"));
+        }
         if self.nodes.insert(path.to_owned(), node).is_some() {
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
             return Err(directory::twice(if parent.is_empty() { "/" } else { parent }, name));
-        }
-        if self.nodes.len() > MOST_NODES {
-            let expected = format!("at most {MOST_NODES} files");
-            return Err(Error::unsupported("the directory tree", expected, "more"));
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::formats::compression::{Compression, LARGEST_WINDOW_LOG, xz_decoder};
 use crate::formats::tar_limit;
 use crate::image::file_type::is_tar;
+use crate::stop::{self, UntilStopped};
 use crate::units::u64_of;
 
 /// Bytes that a packed archive may unpack to.
@@ -36,6 +37,7 @@ pub(super) fn add(asked: ArgRef<'_>, path: &Path, overlay: &mut OverlayTree) -> 
     tar_limit::check(&*file).map_err(read)?;
     let mut archive = Archive::new(&*file);
     for entry in archive.entries_with_seek().map_err(read)? {
+        stop::check()?;
         let mut entry = entry.map_err(read)?;
         check_extensions(asked, &mut entry).map_err(|fault| match fault {
             ExtensionFault::Damaged(fault) => read(fault),
@@ -65,8 +67,8 @@ fn unpacked(asked: ArgRef<'_>, path: &Path) -> Result<File> {
         Compression::recognize(&head).ok().filter(|packing| *packing != Compression::None);
     let packing = packing.ok_or_else(|| no_tar(asked, path))?;
     let mut spool = super::squashfs::unnamed_file()?;
-    let copied = decoder(packing, BufReader::new(&file))
-        .and_then(|decoder| io::copy(&mut decoder.take(LARGEST), &mut spool));
+    let copied = decoder(packing, BufReader::new(UntilStopped(&file)))
+        .and_then(|decoder| io::copy(&mut UntilStopped(decoder.take(LARGEST)), &mut spool));
     let copied = copied.map_err(Error::io(format!("unpack {}", path.display())))?;
     let mut head = Vec::new();
     spool.seek(SeekFrom::Start(0)).map_err(Error::io(doing()))?;

@@ -12,6 +12,7 @@ use super::overlay_tree::{Content, Item, OverlayTree, What, below_root, owner_of
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::recipe::{Xattrs, setting};
+use crate::stop;
 
 /// More levels than any overlay has.
 const DEEPEST: usize = 128;
@@ -39,6 +40,7 @@ fn walk(
     let mut entries = entries.map_err(Error::io(doing()))?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
+        stop::check()?;
         let path = entry.path();
         let about =
             path.symlink_metadata().map_err(Error::io(format!("read {}", path.display())))?;

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::formats::elf::is_elf;
 use crate::keys;
 use crate::recipe::{Recipe, setting};
+use crate::stop;
 
 /// Bytes of a file that are searched for private keys.
 const SEARCHED: u64 = 1 << 20;
@@ -52,6 +53,7 @@ impl<'a> Start<'a> {
 /// Checks everything in an overlay.
 pub(super) fn check(recipe: &Recipe, overlay: &OverlayTree, findings: &mut Findings) -> Result<()> {
     for (path, item) in overlay.items() {
+        stop::check()?;
         let What::File(content) = &item.what else { continue };
         let (name, index) = item.by;
         let asked = ArgRef { recipe, name, index };

@@ -32,6 +32,9 @@ use overlay_tree::{OverlayTree, What};
 /// before it is wanted.
 const LARGEST_IN_INITRD: u64 = 16 << 20;
 
+/// Bytes of memory that the names of files take in an initrd, which has a header for each, too.
+const LARGEST_NAMES: usize = 8 << 20;
+
 /// All files of a recipe.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -58,7 +61,7 @@ impl Files {
         overlays(recipe, &mut overlay, &mut findings.notes)?;
         programs::gather(recipe, &mut overlay, &mut findings)?;
         authorized::set_right(recipe, &mut overlay, &mut findings.notes)?;
-        overlay.finish();
+        overlay.finish()?;
         findings.notes.extend(overlay.items().filter_map(|(path, _)| places::note(path)));
         lint::check(recipe, &overlay, &mut findings)?;
         let mut units = Root::default();
@@ -66,7 +69,7 @@ impl Files {
         let stores = stores(recipe, &mut units, &mut findings.notes)?;
         if stores.iter().any(|store| store.purpose == Purpose::Store { on_path: true }) {
             programs::on_path(&mut overlay)?;
-            overlay.finish();
+            overlay.finish()?;
         }
         programs::services(recipe, asked, &mut units);
         check_apart(&overlay, &units)?;
@@ -74,7 +77,7 @@ impl Files {
         if is_empty && findings.notes.is_empty() {
             return Ok(None);
         }
-        let large = overlay.size() > LARGEST_IN_INITRD;
+        let large = overlay.size() > LARGEST_IN_INITRD || overlay.held() > LARGEST_NAMES;
         let packed = if large { Some(packed(&overlay)?) } else { None };
         let members = if large { Vec::new() } else { overlay.members()? };
         let listed = if large { overlay.listed() } else { Vec::new() };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::mem;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use super::places;
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::formats::newc::{Kind, Member};
+use crate::recipe::called;
 use crate::recipe::edits::{NIXOS, folder};
-use crate::units::{u64_len, u64_of, usize_of};
+use crate::stop;
+use crate::units::{format_bytes, u64_len, u64_of, usize_of};
 
 /// Links that one path may lead through (Linux `include/linux/namei.h`, `MAXSYMLINKS`).
 const MOST_LINKS: u8 = 40;
@@ -65,6 +68,7 @@ pub(super) struct ContentReader {
 
 impl Read for ContentReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        stop::check()?;
         let length = buf.len().min(usize_of(self.left));
         if length == 0 {
             self.file = None;
@@ -113,14 +117,26 @@ pub(super) struct Item {
     pub(super) by: (&'static str, usize),
 }
 
+/// Bytes of memory that the names of an overlay and what its links lead to may take: they are held several times.
+const LARGEST: usize = 32 << 20;
+
 /// Everything, by paths without a leading slash.
 #[derive(Debug, Default)]
-pub(super) struct OverlayTree(BTreeMap<String, Item>);
+pub(super) struct OverlayTree {
+    items: BTreeMap<String, Item>,
+    /// Bytes of memory that the items take.
+    held: usize,
+}
 
 impl OverlayTree {
     /// Adds an item. It replaces an earlier one of the same argument, as archives may have a name twice.
     pub(super) fn put(&mut self, asked: ArgRef<'_>, path: &str, item: Item) -> Result<()> {
-        if let Some(refusal) = places::refusal(path, matches!(item.what, What::Folder)) {
+        let refusal = places::refusal(path, matches!(item.what, What::Folder));
+        let of_target = || match &item.what {
+            What::Link(to) => places::refusal_of_target(to),
+            _ => None,
+        };
+        if let Some(refusal) = refusal.or_else(of_target) {
             return Err(asked.fault(format!("/{path}: {}", refusal.why), refusal.hint.to_string()));
         }
         if places::is_passed_over(path) {
@@ -128,7 +144,7 @@ impl OverlayTree {
         }
         let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
         for parent in above {
-            if self.0.get(parent).is_some_and(|found| !matches!(found.what, What::Folder)) {
+            if self.items.get(parent).is_some_and(|found| !matches!(found.what, What::Folder)) {
                 let what = format!("/{path} lies below /{parent}, which is not a folder here");
                 return Err(asked
                     .fault(what, "nothing is put in through a link: name the place it points to"));
@@ -139,7 +155,7 @@ impl OverlayTree {
             let what = format!("/{path} is a folder with files here, and something else as well");
             return Err(asked.fault(what, "give one of them another name"));
         }
-        let there = self.0.get(path);
+        let there = self.items.get(path);
         if is_folder && there.is_some_and(|found| !matches!(found.what, What::Folder)) {
             let what = format!("/{path} is a folder here, and something else as well");
             return Err(asked.fault(what, "give one of them another name"));
@@ -147,8 +163,25 @@ impl OverlayTree {
         if !is_folder && there.is_some_and(|found| found.by != item.by) {
             self.check_free(asked, path)?;
         }
-        self.0.insert(path.to_owned(), item);
+        self.hold(path, &item, || asked.place())?;
+        self.items.insert(path.to_owned(), item);
         Ok(())
+    }
+
+    /// Counts an item, which `place` brings.
+    fn hold(&mut self, path: &str, item: &Item, place: impl FnOnce() -> String) -> Result<()> {
+        let target = if let What::Link(to) = &item.what { to.len() } else { 0 };
+        let own = size_of::<(String, Item)>().saturating_add(path.len()).saturating_add(target);
+        self.held = self.held.saturating_add(own);
+        if self.held <= LARGEST {
+            return Ok(());
+        }
+        let most = format_bytes(u64_of(LARGEST));
+        Err(Error::Recipe {
+            what: format!("{}: the names of its files and folders take more than {most}", place()),
+            hint: "give fewer files, or names that are shorter: an archive within is one file"
+                .into(),
+        })
     }
 
     /// Refuses a place in which something is that another argument brought.
@@ -166,38 +199,45 @@ impl OverlayTree {
 
     /// Lays something of our own, in a place of our own.
     pub(super) fn put_own(&mut self, path: &str, item: Item) {
-        self.0.insert(path.to_owned(), item);
+        self.items.insert(path.to_owned(), item);
     }
 
     fn below(&self, path: &str) -> bool {
         let start = format!("{path}/");
-        self.0.range(start.clone()..).next().is_some_and(|(found, _)| found.starts_with(&start))
+        self.items.range(start.clone()..).next().is_some_and(|(found, _)| found.starts_with(&start))
     }
 
     /// Makes the folders above everything, and gives those that NixOS has itself their own modes.
-    pub(super) fn finish(&mut self) {
-        let mut missing: Vec<String> = Vec::new();
-        for path in self.0.keys() {
-            let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
-            missing.extend(above.filter(|path| !self.0.contains_key(*path)).map(str::to_owned));
+    pub(super) fn finish(&mut self) -> Result<()> {
+        let mut missing: BTreeMap<String, Item> = BTreeMap::new();
+        let items = mem::take(&mut self.items);
+        for path in items.keys() {
+            stop::check()?;
+            let above = path.rmatch_indices('/').filter_map(|(at, _)| path.get(..at));
+            // All above one that is made is made, and all above one that is there has its own turn.
+            let is_new = |path: &&str| !missing.contains_key(*path) && !items.contains_key(*path);
+            let new: Vec<&str> = above.take_while(is_new).collect();
+            for path in new {
+                let Member { mode, owner, .. } = folder(path);
+                let item = Item { mode, owner, what: What::Folder, by: ("overlay", 0) };
+                self.hold(path, &item, || called("overlay"))?;
+                missing.insert(path.to_owned(), item);
+            }
         }
-        for path in missing {
-            let made = folder(&path);
-            let item =
-                Item { mode: made.mode, owner: made.owner, what: What::Folder, by: ("overlay", 0) };
-            self.0.entry(path).or_insert(item);
-        }
-        for (path, item) in &mut self.0 {
+        self.items = items;
+        self.items.append(&mut missing);
+        for (path, item) in &mut self.items {
             if matches!(item.what, What::Folder) && places::is_nixos_folder(path) {
                 let own = folder(path);
                 (item.mode, item.owner) = (own.mode, own.owner);
             }
         }
+        Ok(())
     }
 
     /// Gives something another mode and owner.
     pub(super) fn set(&mut self, path: &str, mode: u32, owner: (u32, u32)) {
-        if let Some(item) = self.0.get_mut(path) {
+        if let Some(item) = self.items.get_mut(path) {
             (item.mode, item.owner) = (mode, owner);
         }
     }
@@ -213,7 +253,8 @@ impl OverlayTree {
                 ".." => drop(found.pop()),
                 _ => found.push(name),
             }
-            let Some(What::Link(to)) = self.0.get(&found.join("/")).map(|item| &item.what) else {
+            let Some(What::Link(to)) = self.items.get(&found.join("/")).map(|item| &item.what)
+            else {
                 continue;
             };
             links.next()?;
@@ -232,21 +273,26 @@ impl OverlayTree {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.items.is_empty()
     }
 
     pub(super) fn get(&self, path: &str) -> Option<&Item> {
-        self.0.get(path)
+        self.items.get(path)
     }
 
     /// Everything, parents first.
     pub(super) fn items(&self) -> impl Iterator<Item = (&str, &Item)> {
-        self.0.iter().map(|(path, item)| (path.as_str(), item))
+        self.items.iter().map(|(path, item)| (path.as_str(), item))
+    }
+
+    /// Bytes of memory that the names take.
+    pub(super) fn held(&self) -> usize {
+        self.held
     }
 
     /// Bytes of all files.
     pub(super) fn size(&self) -> u64 {
-        let sizes = self.0.values().map(|item| match &item.what {
+        let sizes = self.items.values().map(|item| match &item.what {
             What::File(content) => content.size(),
             _ => 0,
         });
@@ -263,6 +309,7 @@ impl OverlayTree {
         };
         let mut found = Vec::new();
         for (path, item) in self.items() {
+            stop::check()?;
             let bytes = match &item.what {
                 What::File(content) => read(path, content)?,
                 _ => Vec::new(),

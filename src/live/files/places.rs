@@ -1,6 +1,7 @@
 //! Places of the live system where files of the user's would be lost or break it (nixpkgs
 //! `nixos/modules/system/etc/setup-etc.pl`, `stage-2-init.sh`, `users-groups.nix`).
 
+use crate::boot::hook::ROOT;
 use crate::recipe::{Phrase, setting};
 
 /// Why something cannot be put in a place.
@@ -155,14 +156,30 @@ const NIXOS_FOLDERS: [&str; 15] = [
     "var/tmp",
 ];
 
-/// Bytes of a name, and of a path with its slash, that Linux takes (`NAME_MAX`, and `PATH_MAX` without its end, of `limits.h`).
+/// Bytes of a name, and of a path, that Linux takes (`NAME_MAX`, and `PATH_MAX` without its end, of `limits.h`). What a
+/// link leads to is a path, too.
 const LONGEST: (usize, usize) = (255, 4095);
 
-/// Why something cannot be in a place; `path` has no leading slash.
+/// Why what a link leads to cannot be made; `to` is that.
+pub(super) fn refusal_of_target(to: &str) -> Option<Refusal> {
+    let (_, whole) = LONGEST;
+    if to.len() > whole {
+        return Some(Refusal {
+            why: "a link leads to a path of 4095 bytes at most",
+            hint: SHORTER,
+        });
+    }
+    let hint = Phrase("let it lead elsewhere", &[]);
+    to.contains('\0').then_some(Refusal { why: "what the link leads to has a NUL in it", hint })
+}
+
+/// Why something cannot be in a place; `path` has no leading slash. All lies below a folder of our own at first, whose
+/// name and slash count.
 pub(super) fn refusal(path: &str, is_folder: bool) -> Option<Refusal> {
     let (name, whole) = LONGEST;
-    if path.len() >= whole {
-        return Some(Refusal { why: "a path has 4095 bytes at most", hint: SHORTER });
+    if ROOT.len().saturating_add(path.len()) >= whole {
+        let why = "a path has 4081 bytes at most, as the initrd has it below remaster/root first";
+        return Some(Refusal { why, hint: SHORTER });
     }
     if path.split('/').any(|part| part.len() > name) {
         return Some(Refusal { why: "a name has 255 bytes at most", hint: SHORTER });
@@ -205,11 +222,20 @@ mod tests {
             ("a".repeat(255), false),
             ("a".repeat(256), true),
             (format!("srv/{}", "a".repeat(256)), true),
-            // 16 names and 15 slashes have 4079 bytes.
-            (format!("{}/{}", names(16), "a".repeat(14)), false),
-            (format!("{}/{}", names(16), "a".repeat(15)), true),
+            // 15 names, their slashes and `remaster/root/` have 3839 bytes.
+            (format!("{}/b/{}", names(15), "a".repeat(254)), false),
+            (format!("{}/bb/{}", names(15), "a".repeat(254)), true),
         ] {
             assert_eq!(refusal(&path, false).is_some(), is_refused, "{}", path.len());
+        }
+        for (to, is_refused) in [
+            ("a".repeat(4095), false),
+            ("a".repeat(4096), true),
+            ("a".repeat(60_000), true),
+            ("a\0b".to_owned(), true),
+        ] {
+            let refused = refusal_of_target(&to).is_some();
+            assert_eq!(refused, is_refused, "{}", to.len());
         }
     }
 }

@@ -2,7 +2,7 @@
 //! `backhand` crate reads and writes them.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Component, Path};
 
 use backhand::compression::{CompressionOptions, Compressor, Zstd};
@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::image::{ImageFile, ReadAt};
 use crate::iso::survey::squashfs;
 use crate::recipe::{edits, setting};
+use crate::stop;
 use crate::temporary;
 use crate::units::{ByteRange, u64_len};
 
@@ -35,10 +36,32 @@ pub(super) fn unnamed_file() -> Result<File> {
 pub(super) fn pack(overlay: &OverlayTree) -> Result<ImageFile> {
     let file = unnamed_file()?;
     let written = write(overlay, &file);
-    written.map_err(|fault| {
-        Error::io("make a squashfs of the overlay")(std::io::Error::other(fault))
+    // The crate keeps what was wrong in errors of its own.
+    written.map_err(|fault| match stop::check() {
+        Err(stopped) => stopped,
+        Ok(()) => Error::io("make a squashfs of the overlay")(std::io::Error::other(fault)),
     })?;
     ImageFile::opened(file, "the squashfs of the overlay")
+}
+
+/// A file that is written until the user wants to stop.
+struct Stoppable<'a>(&'a File);
+
+impl Write for Stoppable<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        stop::check()?;
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Seek for Stoppable<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
 }
 
 fn write(overlay: &OverlayTree, file: &File) -> Result<(), backhand::BackhandError> {
@@ -48,6 +71,7 @@ fn write(overlay: &OverlayTree, file: &File) -> Result<(), backhand::BackhandErr
     writer.set_time(0);
     writer.set_root_mode(0o755);
     for (path, item) in overlay.items() {
+        stop::check().map_err(std::io::Error::from)?;
         let [low, high, ..] = (item.mode & 0o7777).to_le_bytes();
         let mode = u16::from_le_bytes([low, high]);
         let header = NodeHeader::new(mode, item.owner.0, item.owner.1, 0);
@@ -57,7 +81,7 @@ fn write(overlay: &OverlayTree, file: &File) -> Result<(), backhand::BackhandErr
             What::File(content) => writer.push_file(content.open(), path, header)?,
         }
     }
-    let mut out = BufWriter::new(file);
+    let mut out = BufWriter::new(Stoppable(file));
     writer.write(&mut out)?;
     out.flush()?;
     Ok(())
