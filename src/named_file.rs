@@ -88,7 +88,8 @@ impl Rule {
             return Ok(Some(format!("it is empty, not {}", self.wanted)));
         }
         if !is_path(word) {
-            return Ok(None);
+            let is_text = word.to_str().is_some();
+            return Ok((!is_text).then(|| format!("{} is not UTF-8", word.display())));
         }
         let found = recognize(Path::new(word))?;
         let other = found.filter(|(kind, _)| !self.takes.contains(kind));

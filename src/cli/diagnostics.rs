@@ -8,6 +8,7 @@ use remaster::error::{Advice, Error, Material};
 use remaster::few::Few;
 use remaster::keys::KeyError;
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use super::shell::shell_quote;
 use super::slips;
@@ -84,7 +85,12 @@ fn of_kind(fault: &Error) -> Option<&'static str> {
             "give --merge-initrd and no changes of menus: that leaves the UEFI boot image alone"
         }
         Error::NoThread { .. } => {
-            "raise `ulimit -u`, or `ulimit -v` where memory is limited, or end other programs; `remaster stamp` takes fewer threads by --jobs"
+            // A thread gets memory of its own (pthread_create(3)).
+            if getrlimit(Resource::As).current.is_some() {
+                "raise `ulimit -v`, which limits memory here, or `ulimit -u`; `remaster stamp` takes fewer threads by --jobs"
+            } else {
+                "raise `ulimit -u`, or end other programs; `remaster stamp` takes fewer threads by --jobs"
+            }
         }
         Error::OtherImage { .. } => {
             "compare with the image that was written, or write this one with `remaster flash`"

@@ -384,6 +384,28 @@ fn a_file_that_never_ends_is_refused_by_every_command() {
     }
 }
 
+/// What there is too little memory for is not damaged: with more of it, each of these works.
+#[test]
+fn a_lack_of_memory_is_not_called_a_damaged_image() {
+    let folder = Folder::with_base(&TINY);
+    let mut packer = liblzma::write::XzEncoder::new(Vec::new(), 9);
+    std::io::Write::write_all(&mut packer, &TINY).unwrap();
+    folder.write("base.iso.xz", &packer.finish().unwrap());
+    let program = env!("CARGO_BIN_EXE_remaster");
+    let mut lacks = 0;
+    for room in [45_000, 60_000, 75_000, 90_000, 105_000] {
+        for line in ["inspect base.iso.xz", "flash base.iso.xz --to-file out --force"] {
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &format!("ulimit -v {room}; exec {program} {line}")]);
+            let ended = shell.current_dir(folder.path()).output().unwrap();
+            let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert!(!told.contains("sound data") && !told.contains("-u`, or"), "{room}: {told}");
+            lacks += usize::from(told.contains("get the memory to unpack base.iso.xz"));
+        }
+    }
+    assert!(lacks > 0);
+}
+
 #[test]
 fn a_name_in_an_archive_that_would_fill_the_memory_is_refused() {
     let mut header = tar::Header::new_gnu();

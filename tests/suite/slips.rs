@@ -806,6 +806,42 @@ fn no_output_has_the_name_of_a_packed_file() {
     )]);
 }
 
+/// A path is opened by its bytes, whatever another one would be shown as.
+#[test]
+fn a_path_that_is_not_utf_8_is_the_one_that_is_opened() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let name = |end: &str| [b"a\xff", end.as_bytes()].concat();
+    for (flag, bytes, refused) in [
+        ("--overlay", b"", "is empty, not a folder or a tar archive"),
+        ("--root-password-file", b"", "is empty, not a file with a password"),
+        ("--root-password-file", b"a long password\n", ""),
+        ("--host-key-seed", b"0123456789abcdef0123456789abcdef0123456789abcdef\n", ""),
+        ("--script", b"#!/bin/sh\n", "UTF-8"),
+        ("--unit", b"", "is empty, not a systemd unit"),
+        ("--store", b"", "is empty, not a squashfs"),
+    ] as [(&str, &[u8], &str); 7]
+    {
+        let folder = Folder::with_base(&TINY);
+        folder.write("key.pub", key(1).as_bytes());
+        let path = name(".x");
+        let path = std::ffi::OsStr::from_bytes(&path);
+        std::fs::write(folder.path().join(path), bytes).unwrap();
+        std::fs::create_dir(folder.at("a\u{fffd}.x")).unwrap();
+        let mut program = folder.program(&["base.iso", "--key", "key.pub", "-o", "out", flag]);
+        let ended = Ended::from(program.arg(path).output().unwrap());
+        assert!(!ended.err.contains("No such file"), "{flag}: {}", ended.err);
+        match refused {
+            "" => assert_eq!(ended.status, 0, "{flag}: {}", ended.err),
+            told => ended.err_says(2, told),
+        }
+    }
+    let folder = Folder::with_base(&TINY);
+    folder.write("key.pub", key(1).as_bytes());
+    let mut program = folder.program(&["base.iso", "--key", "key.pub", "-o", "out"]);
+    program.arg("--root-password-file").arg(std::ffi::OsStr::from_bytes(b"env:a\xff"));
+    Ended::from(program.output().unwrap()).err_says(2, "is not UTF-8");
+}
+
 #[test]
 fn what_is_not_text_is_named_with_its_flag() {
     use std::os::unix::ffi::OsStrExt;
