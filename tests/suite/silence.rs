@@ -90,8 +90,6 @@ const ALLOWED: [(&str, &str, &str); 98] = [
     ("netboot/shell_lines.rs", "unwrap_or_default()", "a range that was found in the text"),
     ("netboot/ipxe_lines.rs", "saturating_add", "places in a text"),
     ("netboot/words.rs", "saturating_add", "places in a text"),
-    ("recipe/document.rs", "count()", "for messages"),
-    ("netboot/script.rs", "text.get(at.clone())", "a range that was found in the text"),
     ("recipe/document.rs", "saturating_", "lines and columns, for messages"),
     ("recipe/document.rs", "self.text.get", "a place for messages"),
     ("stamp/identity.rs", "descriptor.get(range)", "for messages"),

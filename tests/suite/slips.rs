@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use crate::flags::{commands, help};
-use crate::support::{Folder, TINY, key, pair};
+use crate::support::{Ended, Folder, TINY, key, pair};
 
 /// What is typed, and words of the answer. `remaster` is left out in front of both.
 const TYPED: &[(&str, &str)] = &[
@@ -815,7 +815,7 @@ fn a_path_that_is_not_utf_8_is_the_one_that_is_opened() {
         ("--overlay", b"", "is empty, not a folder or a tar archive"),
         ("--root-password-file", b"", "is empty, not a file with a password"),
         ("--root-password-file", b"a long password\n", ""),
-        ("--host-key-seed", b"0123456789abcdef0123456789abcdef0123456789abcdef\n", ""),
+        ("--host-key-seed", b"0123456789abcdef0123456789abcdef0123456789abcdef\n", "derived"),
         ("--script", b"#!/bin/sh\n", "UTF-8"),
         ("--unit", b"", "is empty, not a systemd unit"),
         ("--store", b"", "is empty, not a squashfs"),

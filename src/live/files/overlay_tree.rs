@@ -269,7 +269,7 @@ impl OverlayTree {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.items.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
