@@ -816,7 +816,7 @@ fn a_path_that_is_not_utf_8_is_the_one_that_is_opened() {
         ("--root-password-file", b"", "is empty, not a file with a password"),
         ("--root-password-file", b"a long password\n", ""),
         ("--host-key-seed", b"0123456789abcdef0123456789abcdef0123456789abcdef\n", "derived"),
-        ("--script", b"#!/bin/sh\n", "UTF-8"),
+        ("--script", b"#!/bin/sh\n", "no name that can be typed as a command"),
         ("--unit", b"", "is empty, not a systemd unit"),
         ("--store", b"", "is empty, not a squashfs"),
     ] as [(&str, &[u8], &str); 7]
