@@ -239,7 +239,7 @@ impl<'a> Positions<'a> {
         let mut at = (1, 1);
         let step = |chunk: &[u8]| {
             let before = at;
-            at = chunk.iter().fold(at, behind);
+            at = chunk.iter().copied().fold(at, behind);
             before
         };
         Self { text, known: text.chunks(STRIDE).map(step).collect() }
@@ -252,13 +252,13 @@ impl<'a> Positions<'a> {
         let number = (byte / STRIDE).min(self.known.len().saturating_sub(1));
         let known = self.known.get(number).copied().unwrap_or((1, 1));
         let rest = self.text.get(number.saturating_mul(STRIDE)..byte).unwrap_or_default();
-        let (line, column) = rest.iter().fold(known, behind);
+        let (line, column) = rest.iter().copied().fold(known, behind);
         format!("{line}:{column}")
     }
 }
 
 /// Line and column behind a byte that has these.
-fn behind((line, column): (usize, usize), byte: &u8) -> (usize, usize) {
+fn behind((line, column): (usize, usize), byte: u8) -> (usize, usize) {
     match byte {
         b'\n' => (line.saturating_add(1), 1),
         // Further bytes of a character (RFC 3629).
