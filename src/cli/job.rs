@@ -51,7 +51,7 @@ pub(crate) fn tree_edits(
     no_key: bool,
 ) -> Result<(Edits, Vec<Fact>)> {
     let edits = customization.edits(&Facts::from_release(tree.release(), tree.architecture()))?;
-    let edits = Edits { boot: edits.boot.without_menus(), ..edits };
+    let edits = Edits { boot: edits.boot.without_menus(), way: edits.way.without_menus(), ..edits };
     for note in look_up(&edits, Err("whose store is in the initrd"))? {
         printer::note(&note);
     }

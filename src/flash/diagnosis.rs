@@ -163,7 +163,9 @@ pub(super) fn diagnose(
     let starts: HashSet<u64> = ranges.iter().map(|range| range.start()).collect();
     find_elsewhere(meant, &unknown, &starts, &mut found)?;
     if let Some(size) = real_size(medium, meant, &found) {
-        found.iter_mut().for_each(|found| found.wrap(size));
+        for found in &mut found {
+            found.wrap(size);
+        }
     }
     found.extend(findings.rest.iter().map(|&at| Difference { at, cause: Cause::Other }));
     Ok(merged(found))

@@ -30,6 +30,12 @@ impl InjectMethod {
     pub(crate) fn has_archives(self) -> bool {
         matches!(self, Self::ExtraInitrd | Self::MergeInitrd)
     }
+
+    /// The same for a kernel that starts without menus: it has one initrd, which gets all.
+    #[must_use]
+    pub fn without_menus(self) -> Self {
+        if self == Self::MergeInitrd { Self::ExtraInitrd } else { self }
+    }
 }
 
 /// Where units of ours go in the live system: before all other folders, and left alone by NixOS's

@@ -210,6 +210,13 @@ impl InjectedFacts {
         self
     }
 
+    /// The same for a kernel that starts without menus, to which it is all one how an image brought it there.
+    #[must_use]
+    pub fn without_menus(mut self) -> Self {
+        self.all.retain(|fact, _| fact.name != MERGE_INITRD);
+        self
+    }
+
     /// The same without what squashfs files are known by.
     fn from_parts<'a>(
         root: impl Iterator<Item = &'a Member> + Clone,

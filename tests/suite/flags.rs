@@ -1081,8 +1081,17 @@ fn a_flag_of_another_command_is_called_that() {
 }
 
 /// Flags of other commands that are answered with what does the same, and how the names of the commands begin.
-const ELSEWHERE: &[(&str, &str)] =
-    &[("", "user"), ("edit", "output"), ("flash", "file"), ("flash", "output"), ("ssh", "key")];
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("", "user"),
+    ("edit", "output"),
+    ("find", "host-key"),
+    ("flash", "dry-run"),
+    ("flash", "file"),
+    ("flash", "force"),
+    ("flash", "output"),
+    ("format", "dry-run"),
+    ("ssh", "key"),
+];
 
 #[test]
 fn flags_have_the_same_letters_everywhere() {

@@ -154,7 +154,7 @@ fn every_field_is_reported_with_its_value() {
 }
 
 /// Fields that `inspect` does not name, or shows in another form, and why.
-const UNTOLD: [(&str, &str); 13] = [
+const UNTOLD: [(&str, &str); 12] = [
     ("host-key-seed", "the host key is shown, and not what it was derived from"),
     ("host-key-name", "as host-key-seed"),
     ("wifi-password-file", "the network is shown, and its file as a secret"),
@@ -165,8 +165,7 @@ const UNTOLD: [(&str, &str); 13] = [
     ("allow-secrets", "allows what is shown as a file"),
     ("entry", "the argument is shown, and the entries with --all"),
     ("default-entry", "shown with the whole path of the entry"),
-    ("merge-initrd", "where the same files are"),
-    ("inject", "as merge-initrd"),
+    ("inject", "where the same keys are"),
     ("reproducible", "refuses, and changes nothing"),
 ];
 

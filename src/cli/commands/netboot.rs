@@ -17,7 +17,7 @@ use remaster::recipe::edits::Edits;
 use remaster::recipe::{OF_CHOICES, Recipe};
 use remaster::run_files::RunFiles;
 use remaster::stamp::base_image::BaseImage;
-use remaster::stamp::injected_facts;
+use remaster::stamp::injected_facts::{self, InjectedFacts};
 use remaster::stamp::privacy::Privacy;
 use remaster::units::format_bytes;
 
@@ -169,7 +169,7 @@ fn of_base<'f>(
     };
     let edits = customization.edits(&base.facts())?;
     base.look_up(&edits)?.iter().for_each(|note| printer::note(note));
-    let before = base.injected_facts()?;
+    let before = base.injected_facts()?.map(InjectedFacts::without_menus);
     let gone = injected_facts::removed(before.as_ref(), &edits, args.edit.no_key)?;
     let made = installer::build(base, Some(&edits))?;
     summary::tell_taken_out(&gone);

@@ -321,7 +321,7 @@ fn on_esp<I: ReadAt>(
 fn check_loader(files: &[EspFile]) -> Result<()> {
     let is_started = |file: &EspFile| {
         let path = file.path.to_ascii_lowercase();
-        path.strip_prefix("/efi/boot/boot").is_some_and(|name| name.ends_with(".efi"))
+        path.strip_prefix("/efi/boot/boot").and_then(|name| name.strip_suffix(".efi")).is_some()
     };
     if files.iter().any(is_started) {
         return Ok(());

@@ -388,7 +388,7 @@ fn overlays_that_would_be_lost_or_break_something_are_refused_by_name() {
             "srv/key",
             0o644,
             "KEY",
-            "/srv/key is a private key (OpenSSH) that others could read (mode 0644) (give it the mode 600)",
+            "/srv/key is a private key (OpenSSH) that others could read (mode 0644) (leave it out; if it is meant to be there, give it the mode 600, and --allow-secrets)",
         ),
         (
             "srv/key",

@@ -240,7 +240,7 @@ fn bonds_and_sizes_that_cannot_be_are_refused() {
     let two = bonded(&["bond0:a1,a2", "a1:a3,a4"], &[], &[]).unwrap_err().to_string();
     assert_eq!(two, "--bond: a1 is given to two bonds");
     let two = bonded(&[], &[], &["9000", "1400"]).unwrap_err().to_string();
-    assert_eq!(two, "--mtu: a second size for *");
+    assert_eq!(two, "--mtu: a second size for the first wired interface");
 }
 
 #[test]

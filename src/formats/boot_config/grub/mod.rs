@@ -333,10 +333,9 @@ impl<'r> Walk<'r> {
 
     /// Notes a command by which entries of NixOS get arguments that are not read, or load no file that is put in.
     fn variables(&mut self, words: &[Word]) {
-        let judged =
-            [(fills_arguments as fn(&[Word]) -> bool, VARIABLES), (asks_for_signatures, UNSIGNED)];
+        let judged = [(fills_arguments(words), VARIABLES), (asks_for_signatures(words), UNSIGNED)];
         for (is_odd, looked_for) in judged {
-            if is_odd(words) {
+            if is_odd {
                 let found = Word::joined(words).unwrap_or_default().text;
                 self.note(looked_for, format!("`{found}`"));
             }
@@ -392,7 +391,9 @@ impl<'r> Walk<'r> {
                 None
             }
         };
-        odd.into_iter().for_each(|odd| block.note(odd));
+        if let Some(odd) = odd {
+            block.note(odd);
+        }
         if let Some(end) = &block.ended {
             block.note(format!("an `initrd` line behind `{end}`"));
         }
