@@ -57,7 +57,9 @@ pub(crate) fn tree_edits(
     }
     let before = tree.injected_facts();
     let gone = injected_facts::removed(Some(&before), &edits, no_key)?;
-    injected_facts::opened(Some(&before), &edits).iter().for_each(|line| printer::note(line));
+    for line in injected_facts::opened(Some(&before), &edits) {
+        printer::note(&line);
+    }
     Ok((edits, gone))
 }
 

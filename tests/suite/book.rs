@@ -416,7 +416,8 @@ fn rows(table: &serde_json::Value, defs: &serde_json::Value) -> String {
         let said = said.replace("\n\n", ". ").replace('\n', " ").replace("..", ".");
         let of = schema["anyOf"][0]["$ref"].as_str().and_then(|of| of.rsplit('/').next());
         let words = of.map_or_else(String::new, |of| words(&defs[of]));
-        rows += &format!("| `{key}` | {} | {}{words} |\n", kind(schema), said.replace('|', "\\|"));
+        let (kind, said) = (kind(schema), said.replace('|', "\\|"));
+        rows.extend(["| `", key, "` | ", kind, " | ", &said, &words, " |\n"]);
     }
     rows
 }

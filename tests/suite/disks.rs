@@ -109,7 +109,9 @@ fn what_a_failed_run_leaves_is_told_to_people_and_programs() {
     for (old, told) in rows {
         for json in ["", "--json"] {
             let folder = folder();
-            old.into_iter().for_each(|old| folder.write("out", old));
+            if let Some(old) = old {
+                folder.write("out", old);
+            }
             let ended =
                 run(&folder, &format!("flash packed --to-file out --sha256 {wrong} {json}"));
             ended.err_says(3, "has the SHA-256");

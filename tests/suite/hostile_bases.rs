@@ -154,8 +154,10 @@ fn xz(check: liblzma::stream::Check) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+type Change = fn(&[u8]) -> Vec<u8>;
+
 /// What the kernel unpacks behind an initrd, and so do we.
-const SOUND: [fn(&[u8]) -> Vec<u8>; 4] = [
+const SOUND: [Change; 4] = [
     |base| grown(base, 0, &extra()),
     |base| grown(base, 1, &gzip("")),
     |base| grown(base, 2, &xz(liblzma::stream::Check::Crc32)),

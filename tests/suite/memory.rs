@@ -136,7 +136,7 @@ fn folder() -> Folder {
     folder.write("levels.tar.zst", &apart);
     folder.write("many.tar.zst", &archive("d", 250_000));
     layout(&folder, "numbers", &index(zeros(10_000_000).trim_matches(['[', ']'])));
-    layout(&folder, "objects", &index(&["{}"; 5_000_000].join(",")));
+    layout(&folder, "objects", &index(&vec!["{}"; 5_000_000].join(",")));
     layout(&folder, "entry", &index(&format!(r#"{{"a":{}}}"#, zeros(10_000_000))));
     layout(&folder, "long", "");
     let long = folder.at("long/index.json");
@@ -153,7 +153,8 @@ fn folder() -> Folder {
     folder.write("u.jsonl", format!(r#"{{"name":"a","key":{}}}"#, zeros(10_000_000)).as_bytes());
     let list = zeros(10_000_000);
     folder.write("u.toml", format!("[[user]]\nname=\"a\"\nkey={list}\n").as_bytes());
-    let pairs: String = (0..300_000).map(|number| format!(r#""k{number}":0,"#)).collect();
+    let pairs =
+        (0..300_000).map(|number| format!(r#""k{number}":0,"#)).collect::<Vec<_>>().concat();
     folder.write("pairs.jsonl", format!(r#"{{{pairs}"name":"a"}}"#).as_bytes());
     let list = zeros(300_000);
     folder.write("lists.toml", format!("[[user]]\nname=\"a\"\nkey={list}\n").as_bytes());
@@ -204,7 +205,7 @@ fn no_input_takes_more_memory_than_is_set_aside() {
     for (line, status, words) in ROWS {
         let (said, ended, most) = measured(&folder, line);
         if ended != Some(status) || !said.contains(words) || most > MOST {
-            wrong.push(format!("{line}: {ended:?}, {most} KiB: {:.600}", said));
+            wrong.push(format!("{line}: {ended:?}, {most} KiB: {said:.600}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

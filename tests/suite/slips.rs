@@ -811,7 +811,7 @@ fn no_output_has_the_name_of_a_packed_file() {
 fn a_path_that_is_not_utf_8_is_the_one_that_is_opened() {
     use std::os::unix::ffi::OsStrExt as _;
     let name = |end: &str| [b"a\xff", end.as_bytes()].concat();
-    for (flag, bytes, refused) in [
+    let rows: [(&str, &[u8], &str); 7] = [
         ("--overlay", b"", "is empty, not a folder or a tar archive"),
         ("--root-password-file", b"", "is empty, not a file with a password"),
         ("--root-password-file", b"a long password\n", ""),
@@ -819,8 +819,8 @@ fn a_path_that_is_not_utf_8_is_the_one_that_is_opened() {
         ("--script", b"#!/bin/sh\n", "no name that can be typed as a command"),
         ("--unit", b"", "is empty, not a systemd unit"),
         ("--store", b"", "is empty, not a squashfs"),
-    ] as [(&str, &[u8], &str); 7]
-    {
+    ];
+    for (flag, bytes, refused) in rows {
         let folder = Folder::with_base(&TINY);
         folder.write("key.pub", key(1).as_bytes());
         let path = name(".x");

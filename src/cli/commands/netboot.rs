@@ -96,7 +96,8 @@ impl Args {
         publish(beside.into_iter().collect()).map_err(|fault| fault.but(is_there()))?;
         printer::say(&self.summary(&made, privacy, &put_in));
         if let Some(known) = known {
-            let known = edits.iter().fold(known.clone(), |known, edits| known.of_edits(edits));
+            let known =
+                edits.iter().fold(known.clone(), super::super::known_hosts::KnownHosts::of_edits);
             printer::say(&known.summary());
         }
         let written = known.and_then(KnownHosts::path).map(Path::to_owned);
@@ -173,7 +174,9 @@ fn of_base<'f>(
     let gone = injected_facts::removed(before.as_ref(), &edits, args.edit.no_key)?;
     let made = installer::build(base, Some(&edits))?;
     summary::tell_taken_out(&gone);
-    injected_facts::opened(before.as_ref(), &edits).iter().for_each(|line| printer::note(line));
+    for line in injected_facts::opened(before.as_ref(), &edits) {
+        printer::note(&line);
+    }
     let shown = summary::put_in_shown(customization, &edits, recipe);
     Ok((made, Some(edits), shown))
 }

@@ -191,7 +191,7 @@ fn rearranged(typed: &Typed<'_>, groups: &[Group<'_>]) -> Vec<String> {
                 (Meaning::Repeated, _) => words.extend([group.name.to_owned(), behind.clone()]),
                 (Meaning::Text, Some(last)) => last.extend([" ", behind]),
                 (Meaning::Pair(between), Some(last)) => {
-                    last.extend([between.to_string().as_str(), behind])
+                    last.extend([between.to_string().as_str(), behind]);
                 }
                 _ => {}
             }

@@ -59,9 +59,11 @@ pub(super) fn explain(typed: &Typed<'_>, refused: &clap::Error) -> Option<Error>
     }
 }
 
+type Unit = (&'static str, &'static str, &'static str, &'static [(&'static str, u64)]);
+
 /// What a number counts, by what stands for it in help texts: what it is called, an example, and how many of it other units
 /// are, by their letters.
-const UNITS: &[(&str, &str, &str, &[(&str, u64)])] = &[
+const UNITS: &[Unit] = &[
     (
         "<SECONDS>",
         "seconds",
