@@ -1090,6 +1090,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("flash", "force"),
     ("flash", "output"),
     ("format", "dry-run"),
+    ("format", "force"),
     ("ssh", "key"),
 ];
 

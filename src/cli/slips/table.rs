@@ -58,12 +58,12 @@ pub(super) static FLAGS: &[Flag] = &[
     ),
     flag_row(
         &["-n", "--dry-run"],
-        "no-eject",
+        "to-file",
         "leave it out: nothing is written before the disk is shown and confirmed; `remaster BASE --dry-run` says what would be put in",
     ),
     flag_row(
         &["-f", "--force"],
-        "expect-serial",
+        "to-file",
         "leave it out: the disk is shown, and confirmed by its last word; for scripts `--yes` needs `--expect-serial`",
     ),
     flag_row(&["-a"], "all", "did you mean `--all`?"),
