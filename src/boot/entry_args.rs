@@ -17,7 +17,7 @@ pub(crate) const LONGEST_COMMAND_LINE: usize = 2048;
 /// which is 1024 unless a board says otherwise). It passes over an entry with a longer one.
 pub(crate) const LONGEST_APPEND: usize = 1024;
 
-/// Whoever takes no longer command line, and how many bytes that are.
+/// Who reads a command line, and how many bytes of it at most.
 pub(crate) const BY_KERNEL: (&str, usize) = ("the kernel", LONGEST_COMMAND_LINE);
 pub(crate) const BY_U_BOOT: (&str, usize) = ("U-Boot", LONGEST_APPEND);
 

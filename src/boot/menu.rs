@@ -94,8 +94,7 @@ pub fn started_alone<'a>(
         (Some(asked), None) => return Err(no_entry(asked, "any menu", entries_of(configs))),
         (_, asked) => asked.or_else(first),
     };
-    let entry = entry
-        .ok_or_else(|| Error::unsupported("the menus", "an entry that starts NixOS", "none"))?;
+    let entry = entry.ok_or_else(|| unread_default(configs))?;
     let hint = format!("leave it out, or have that entry started by {}", setting!(default_entry));
     check_started(&entries_of(configs), entry, boot, hint)?;
     let length = |words: &[String]| {
@@ -113,12 +112,26 @@ pub fn started_alone<'a>(
     })
 }
 
-/// The entry that the first menu starts by itself.
+/// The error for menus without an entry, or with a default that is not read.
+fn unread_default(configs: &[Config]) -> Error {
+    let Some(config) = configs.iter().find(|config| !config.entries.is_empty()) else {
+        return Error::unsupported("the menus", "an entry that starts NixOS", "none");
+    };
+    let settings = config.syntax.settings(&config.text);
+    let found = settings.default.last().map_or("none", |word| word.text.as_str());
+    let looked_for = "a default by its title or label, or the number 0";
+    Error::unsupported(&*config.path, looked_for, format!("{found:?}"))
+        .with_hint(format!("name the entry that is to start by {}", setting!(default_entry)))
+}
+
+/// The entry that the first menu starts by itself; none if it says so in a way that is not read, as by a number.
 fn by_itself(configs: &[Config]) -> Option<&Entry> {
     let config = configs.iter().find(|config| !config.entries.is_empty())?;
     let settings = config.syntax.settings(&config.text);
     let entries = &config.entries;
-    entries.iter().find(|entry| is_default(config.syntax, &settings, entry)).or(entries.first())
+    let named = entries.iter().find(|entry| is_default(config.syntax, &settings, entry));
+    let is_first = settings.default.last().is_none_or(|word| word.text == "0");
+    named.or_else(|| entries.first().filter(|_| is_first))
 }
 
 /// Whether the settings of a menu name an entry as its default, by title or label.
@@ -159,7 +172,7 @@ pub(crate) fn half_named(configs: &[Config], boot: &Boot) -> Vec<String> {
         let is_some = !paths.is_empty();
         is_some.then(|| {
             format!(
-                "{}: no entry of {} is called {:?}: what changes entries is not done there",
+                "{}: {} has no entry called {:?}: its entries stay as they are",
                 asked.place,
                 paths.join(" and "),
                 asked.value

@@ -458,7 +458,7 @@ pub(crate) fn note_left(left: &[PathBuf]) {
     for path in left {
         let path = shell_quote(path);
         printer::note(&format!(
-            "the record was damaged, and {path} stays, which it may have named: remove it if nothing needs it"
+            "the record was damaged: it may have named {path}, which stays; remove that if nothing needs it"
         ));
     }
 }

@@ -9,7 +9,7 @@ use super::buffer::{BUFFER, aligned};
 use super::expected::Expected;
 use super::medium::Medium;
 use super::mounted;
-use super::verify::{Findings, read_range};
+use super::verify::{CLOSE, Findings, read_range};
 use crate::checked;
 use crate::error::{Error, Result};
 use crate::units::{ByteRange, u64_len, u64_of, usize_of};
@@ -285,7 +285,8 @@ fn sum<'a>(mut bytes: impl Iterator<Item = &'a u64>) -> Option<u64> {
 }
 
 /// The bytes that a disk has in truth, if its copies show that it wraps around: all that lies so far apart is one place
-/// then, so half of what it claims beyond that or more is wrong. A few copies show nothing, and a file does not wrap.
+/// then, so half of the image beyond that is wrong, or of what of it is looked at closely. A few copies show nothing, and a
+/// file does not wrap.
 fn real_size(medium: &dyn Medium, meant: Expected<'_>, found: &[Difference]) -> Option<u64> {
     let claimed = medium.size()?;
     let mut counts: HashMap<u64, u64> = HashMap::new();
@@ -301,7 +302,8 @@ fn real_size(medium: &dyn Medium, meant: Expected<'_>, found: &[Difference]) -> 
     let size = often.map(|(far, _)| *far).min().filter(|size| *size < claimed)?;
     let fits = counts.iter().filter(|(far, _)| far.is_multiple_of(size));
     let wrapped = sum(fits.map(|(_, bytes)| bytes))?;
-    let meant = meant.size()?.checked_sub(size)?;
+    let close = u64_of(CLOSE).checked_mul(meant.unit())?;
+    let meant = meant.size()?.checked_sub(size)?.min(close);
     (wrapped >= MIN_WRAPPED && wrapped.checked_mul(2)? >= meant).then_some(size)
 }
 

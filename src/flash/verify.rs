@@ -15,7 +15,7 @@ use crate::threads;
 use crate::units::{ByteRange, u64_len, usize_of};
 
 /// Units that are looked at closely; of the rest only the place is reported.
-const CLOSE: usize = 1 << 16;
+pub(super) const CLOSE: usize = 1 << 16;
 /// Buffers on their way from the medium to the comparison.
 const BUFFERS: usize = 3;
 

@@ -37,8 +37,12 @@ impl Moment {
 
     /// Reads `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, with `Z` or `UTC` behind it or not.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let utc = ["Z", "z", "UTC"].into_iter().find_map(|zone| text.strip_suffix(zone));
-        let digits = utc.unwrap_or(text);
+        // sshd heeds no case here (OpenSSH `misc.c`, `parse_absolute_time`).
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let zone = text.strip_prefix(digits)?;
+        if !["", "z", "utc"].contains(&zone.to_ascii_lowercase().as_str()) {
+            return None;
+        }
         let known = matches!(digits.len(), 8 | 12 | 14);
         if !known || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
             return None;

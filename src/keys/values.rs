@@ -74,11 +74,15 @@ fn permit_flaw(value: &str, may_be_port: bool) -> Option<&'static str> {
     }
 }
 
-const NO_PORT: &str = "whose port is neither a number from 1 to 65535 nor *";
+const NO_PORT: &str =
+    "whose port is neither a number from 1 to 65535, nor the name of a service, nor *";
 
-/// A port of `a2port`. Names of services count where the system that is started knows them, which is not known here.
+/// A port of `a2port`, or the name of a service, which NixOS looks up in its `/etc/services`.
 fn is_port(text: &str) -> bool {
-    text == "*" || number(text, 65_535).is_some_and(|port| port > 0)
+    let is_of_name = |b: u8| b.is_ascii_alphanumeric() || b"-_+.".contains(&b);
+    let is_name =
+        text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(is_of_name);
+    text == "*" || is_name || number(text, 65_535).is_some_and(|port| port > 0)
 }
 
 /// A number as `strtonum` of BSD reads it, from 0 on.
@@ -199,11 +203,11 @@ mod tests {
         ("permitopen", "h: 22", true),
         ("permitopen", "h:+22", true),
         ("permitopen", "", false),
-        ("permitlisten", "x", false),
+        ("permitlisten", "x:", false),
         ("permitlisten", "8080", true),
         ("permitlisten", "*", true),
         ("permitlisten", "localhost:8080", true),
-        ("permitlisten", "h:x", false),
+        ("permitlisten", "h:-x", false),
         ("permitlisten", "h/22", false),
         ("tunnel", "abc", false),
         ("tunnel", "0", true),

@@ -80,7 +80,7 @@ pub(crate) fn check_beside(recipe: &Recipe) -> Result<()> {
     let port = recipe.has_ports_alike().then(|| "serial".to_owned());
     let Some(name) = impossible(recipe).or(port) else { return Ok(()) };
     let what = "the image has its keys on the kernel's command line, and nothing but short keys and settings of menus comes with them";
-    let hint = format!("add {} archive: the keys move into files", setting!(inject));
+    let hint = format!("give {}=archive: the keys move into files", setting!(inject));
     Err(recipe.fault(&name, 0, what, hint))
 }
 

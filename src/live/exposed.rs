@@ -1,5 +1,6 @@
 //! Files with secrets that everybody on this machine may read: they are taken, with a note.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,12 +18,11 @@ const OTHERS_READ: u32 = 0o004;
 /// A line for each file.
 pub(super) fn notes(recipe: &Recipe) -> Vec<String> {
     let own = recipe.machine.iter().flat_map(|machine| files(&machine.own()));
-    let all = files(recipe).into_iter().chain(own);
-    let open = all.filter(|(_, path)| is_open(path));
-    let mut notes: Vec<String> = open.map(|(place, path)| warning(&place, &path)).collect();
     // A file may be named twice.
-    notes.dedup();
-    notes
+    let mut seen = BTreeSet::new();
+    let all = files(recipe).into_iter().chain(own);
+    let open = all.filter(|(_, path)| is_open(path) && seen.insert(path.clone()));
+    open.map(|(place, path)| warning(&place, &path)).collect()
 }
 
 /// The files with secrets that a recipe names, and where it names each.

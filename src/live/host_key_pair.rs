@@ -94,7 +94,7 @@ pub(super) fn failed(fault: &ssh_key::Error) -> Error {
 
 /// What has a key made.
 pub(super) fn generate() -> String {
-    format!("{} generate", setting!(host_key))
+    format!("{}=generate", setting!(host_key))
 }
 
 /// Reads a private key; its kind decides where it goes.

@@ -15,7 +15,7 @@ const WITH_VALUE: [&str; 4] = ["-n", "--name", "-t", "--timeout"];
 const ALONE: [&str; 2] = ["-a", "--autofree"];
 
 /// What is understood of scripts.
-const KERNEL_LINES: &str = "`kernel` lines that begin so, with a path and arguments in whole words, without variables but `${cmdline}`";
+const KERNEL_LINES: &str = "lines that begin with `kernel`, with a path and arguments in whole words, without variables but `${cmdline}`";
 
 /// What a script says.
 #[derive(Debug, Default)]
@@ -67,8 +67,9 @@ fn kernel(all: &[Word]) -> Result<(Vec<Word>, &[Word]), String> {
     }
     let end = rest.iter().position(|word| ENDS.contains(&word.text.as_str()));
     let (command, behind) = rest.split_at(end.unwrap_or(rest.len()));
-    let arguments = command.iter().skip(1).filter(|word| !is_handed_on(&word.text));
-    let arguments: Vec<Word> = arguments.cloned().collect();
+    let mut arguments: Vec<Word> = command.iter().skip(1).cloned().collect();
+    let last = arguments.iter().rposition(|word| !is_handed_on(&word.text));
+    arguments.truncate(last.map_or(0, |last| last.saturating_add(1)));
     let is_start = arguments.iter().any(|word| word.text.starts_with("init="));
     match arguments.iter().find(|word| is_start && word.text.contains("${")) {
         Some(variable) => Err(variable.text.clone()),
@@ -81,11 +82,15 @@ fn is_handed_on(word: &str) -> bool {
     name == Some(HANDED_ON)
 }
 
+/// Commands that set a variable.
+const SETTERS: [&str; 5] = ["set", "clear", "inc", "read", "param"];
+
 /// A word behind which NixOS may be started by another command, or that sets what our script hands on.
 fn odd_in(rest: &[Word]) -> Option<String> {
+    let is_set = rest.iter().any(|word| SETTERS.contains(&word.text.as_str()));
     let is_odd = |word: &&Word| {
         let named = word.text.split(':').next();
-        word.text.starts_with("init=") || named == Some(HANDED_ON)
+        word.text.starts_with("init=") || is_set && named == Some(HANDED_ON)
     };
     let text = |word: &Word| word.text.clone();
     rest.iter()

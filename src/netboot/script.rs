@@ -46,7 +46,7 @@ impl Script {
         loads::check_initrds(name, bytes, initrd)?;
         if let Some((looked_for, found)) = odd {
             return Err(Error::unsupported(name, looked_for, found).with_hint(
-                "write the script so: what is not read may start without what is put in",
+                "write it in that way: a line that is not understood could start the installer without your key",
             ));
         }
         if let Some(script) = &script {

@@ -59,18 +59,22 @@ fn assigned(text: &str, name: &str) -> Option<Assigned> {
     let quote = line.chars().next().filter(|c| ['"', '\''].contains(c));
     let inner = quote.and_then(|quote| line.strip_prefix(quote)?.strip_suffix(quote));
     let (start, value) = inner.map_or((start, line), |inner| (start.saturating_add(1), inner));
+    let is_verbatim = inner.is_some() && quote == Some('\'');
     let is_odd = |c: &char| {
-        ['$', '`', '\\'].contains(c) || quote == Some(*c) || inner.is_none() && *c == ' '
+        !is_verbatim && ['$', '`', '\\'].contains(c)
+            || quote == Some(*c)
+            || inner.is_none() && *c == ' '
     };
     let odd = value.chars().find(is_odd);
     Some(Assigned { at: start..start.saturating_add(value.len()), odd })
 }
 
 /// What is wrong with a value in which the shell puts in something that is not known.
-fn opaque(text: &str, value: &Assigned) -> Option<(&'static str, String)> {
-    let value = text.get(value.at.clone())?;
+fn opaque(text: &str, assigned: &Assigned) -> Option<(&'static str, String)> {
+    let value = text.get(assigned.at.clone())?;
     let looked_for = "init and kernelParams as quoted text without variables";
-    value.contains(['$', '`']).then(|| (looked_for, format!("`{value}`")))
+    assigned.odd.filter(|odd| ['$', '`'].contains(odd))?;
+    Some((looked_for, format!("`{value}`")))
 }
 
 /// What sets one of the variables once more: the last one counts.
@@ -90,6 +94,10 @@ fn set_again(text: &str) -> Option<(&'static str, String)> {
 
 /// How often a line sets a variable.
 fn times_set(line: &str, name: &str) -> usize {
+    // Text, unless another command stands behind it.
+    if line.starts_with("echo ") && !line.contains([';', '&', '|', '`', '(']) {
+        return 0;
+    }
     let starts = |c: char| c.is_whitespace() || ";&|({".contains(c);
     let sets = |(at, _): &(usize, &str)| {
         let (before, behind) = (line.get(..*at), line.get(at.saturating_add(name.len())..));

@@ -544,10 +544,8 @@ impl Recipe {
             let shown = match key.filter(|_| !is_code) {
                 Some(key) if is_alone => format!("{key}{rest}"),
                 Some(key) => match rest.strip_prefix('=') {
-                    Some(rest) if rest.starts_with("false") => {
-                        format!("`{key} = false`{}", rest.trim_start_matches("false"))
-                    }
-                    _ => format!("`{key}`{rest}"),
+                    Some(rest) => as_toml(key, rest),
+                    None => format!("`{key}`{rest}"),
                 },
                 None => flag + rest,
             };
@@ -651,6 +649,16 @@ impl Recipe {
         let Some((name, index)) = paths.or_else(|| texts.next()) else { return Ok(()) };
         let hint = "save it to a file first, and give its path; `./-` is a file of that name";
         Err(self.fault(name, index, "standard input is not read for it", hint))
+    }
+}
+
+/// A key as a file has it, with the value that stands behind `=` in the words of a flag.
+fn as_toml(key: &str, rest: &str) -> String {
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
+    let (value, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    match value {
+        "true" | "false" => format!("`{key} = {value}`{rest}"),
+        _ => format!("`{key} = \"{value}\"`{rest}"),
     }
 }
 

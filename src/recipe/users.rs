@@ -194,14 +194,7 @@ impl Reading {
 
     /// Refuses a file whose values would fill the memory, before they do.
     fn check_toml(&self, text: &str) -> Result<()> {
-        let costs = text.bytes().map(|byte| match byte {
-            // A table has room for eleven pairs, and each part of a dotted key may be one.
-            b'{' | b'.' => 1400,
-            b'[' => 700,
-            b',' | b'=' | b'\n' => 200,
-            _ => 1,
-        });
-        if costs.fold(0, usize::saturating_add) <= LARGEST_TOML {
+        if text.split('\n').map(toml_cost).fold(0, usize::saturating_add) <= LARGEST_TOML {
             return Ok(());
         }
         let what = "has more values than TOML is read with";
@@ -491,6 +484,20 @@ impl Field {
         };
         Err(self.fault(format!("{odd:?} begins or ends with a blank"), hint))
     }
+}
+
+/// Bytes that a line of TOML may take in memory. A table has room for eleven pairs, and each part of a dotted key may be one;
+/// dots behind the first `=` are text, but for keys within braces.
+fn toml_cost(line: &str) -> usize {
+    let keys = if line.contains('{') { line } else { line.split('=').next().unwrap_or_default() };
+    let dots = keys.bytes().filter(|byte| *byte == b'.').count().saturating_mul(1400);
+    let others = line.bytes().map(|byte| match byte {
+        b'{' => 1400,
+        b'[' => 700,
+        b',' | b'=' => 200,
+        _ => 1,
+    });
+    others.fold(dots.saturating_add(200), usize::saturating_add)
 }
 
 fn toml_fields(table: &DeTable<'_>, at: &impl Fn(usize) -> String) -> Vec<Field> {

@@ -11,6 +11,9 @@ use crate::error::{Error, Material, Result};
 use crate::formats::json::{Bounded, Room};
 use crate::units::format_bytes;
 
+/// Images that a batch puts into one layout: the index of so many, each with the longest name, is one that is read again.
+pub(crate) const MOST_IMAGES: usize = 200_000;
+
 /// Bytes of an index, which has some 300 for each image.
 pub(super) const LARGEST: u64 = 64 << 20;
 

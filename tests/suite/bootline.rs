@@ -179,7 +179,7 @@ fn a_line_of_2048_bytes_fits_and_one_more_does_not() {
 
 #[test]
 fn a_menu_without_the_entries_that_are_asked_for_is_named() {
-    let note = "note: --entry: no entry of /EFI/BOOT/grub.cfg is called \"boot-nomodeset\": what changes entries is not done there\n";
+    let note = "note: --entry: /EFI/BOOT/grub.cfg has no entry called \"boot-nomodeset\": its entries stay as they are\n";
     for (entry, is_noted) in [("boot-nomodeset", true), ("No modesetting", false)] {
         let (_, told) = made(&TINY, &["--karg", "x", "--entry", entry]);
         assert_eq!(told.contains(note), is_noted, "{told}");

@@ -96,8 +96,10 @@ impl Args {
         publish(beside.into_iter().collect()).map_err(|fault| fault.but(is_there()))?;
         printer::say(&self.summary(&made, privacy, &put_in));
         if let Some(known) = known {
-            let known =
-                edits.iter().fold(known.clone(), super::super::known_hosts::KnownHosts::of_edits);
+            let known = match &edits {
+                Some(edits) => known.clone().of_edits(edits),
+                None => known.clone(),
+            };
             printer::say(&known.summary());
         }
         let written = known.and_then(KnownHosts::path).map(Path::to_owned);

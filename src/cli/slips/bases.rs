@@ -96,11 +96,11 @@ pub(super) fn check(path: &[&str], command: &Command, matches: &ArgMatches) -> R
         for word in given.into_iter().flatten().filter_map(|word| word.to_str()) {
             if let Some(name) = meant(word) {
                 let is = if *id == "name" {
-                    "no base is called"
+                    "is not the name of a base"
                 } else {
-                    "neither a file nor a base is called"
+                    "is neither a file nor the name of a base"
                 };
-                return Err(usage(format!("{is} \"{word}\""), hint(&name)));
+                return Err(usage(format!("\"{word}\" {is}"), hint(&name)));
             }
         }
     }

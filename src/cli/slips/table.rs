@@ -59,12 +59,12 @@ pub(super) static FLAGS: &[Flag] = &[
     flag_row(
         &["-n", "--dry-run"],
         "to-file",
-        "leave it out: nothing is written before the disk is shown and confirmed; `remaster BASE --dry-run` says what would be put in",
+        "it writes to a file at once, and to a disk when that is confirmed: `remaster BASE --dry-run` says what would be put in",
     ),
     flag_row(
         &["-f", "--force"],
         "to-file",
-        "leave it out: the disk is shown, and confirmed by its last word; for scripts `--yes` needs `--expect-serial`",
+        "leave it out: a file is written over without it, and a disk is confirmed by its last word; for scripts, a disk takes `--yes` with `--expect-serial`",
     ),
     flag_row(&["-a"], "all", "did you mean `--all`?"),
     flag_row(&["--uefi", "--efi"], "firmware", "did you mean `--firmware uefi`?"),

@@ -374,9 +374,9 @@ fn odd_initrd(kernel: &Word, label: &Label) -> Option<String> {
 
 /// What stands behind the kernel or the initrds of a label in their lines.
 fn behind(label: &Label) -> Option<String> {
-    let commands = ["LINUX", "INITRD"].into_iter().zip(&label.behind);
-    let (command, words) = commands.into_iter().find(|(_, words)| !words.is_empty())?;
-    Some(format!("`{}` in the {command} line", joined(words)))
+    let places = ["kernel", "initrd"].into_iter().zip(&label.behind);
+    let (place, words) = places.into_iter().find(|(_, words)| !words.is_empty())?;
+    Some(format!("`{}` behind the path of the {place}", joined(words)))
 }
 
 /// The titles of the menus and the label that are open.
@@ -564,8 +564,8 @@ mod tests {
         ("LABEL x\nKERNEL .COM32 linux", "x: `KERNEL .COM32`"),
         ("LABEL x\nBOOT .config /o.txt", "x: `BOOT .config`"),
         ("LABEL x\nLINUX ../nixos/k\nAPPEND init=/i\nINITRD ../nixos/r", ""),
-        ("LABEL x\nLINUX /k a b\nAPPEND init=/i\nINITRD /r", "x: `a b` in the LINUX line"),
-        ("LABEL x\nLINUX /k\nAPPEND init=/i\nINITRD /r quiet", "x: `quiet` in the INITRD line"),
+        ("LABEL x\nLINUX /k a b\nAPPEND init=/i\nINITRD /r", "x: `a b` behind the path of the kernel"),
+        ("LABEL x\nLINUX /k\nAPPEND init=/i\nINITRD /r quiet", "x: `quiet` behind the path of the initrd"),
         ("LABEL x\nLINUX /k quiet", ""),
         ("LABEL x\nKERNEL menu.c32 a.cfg", "menu.c32 a.cfg"),
         ("# APPEND init=/i\n#APPEND init=/i\nSAY init=/nix/store/x\nOTHER init=/i", ""),

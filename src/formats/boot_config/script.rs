@@ -20,12 +20,14 @@ pub(crate) const STRAY_INIT: (&str, &str) = (
 pub(crate) const STARTED_BY_INITRD: &str = "arguments with which the initrd starts what is put in";
 
 /// Arguments with which an initrd does not start what is put in: another program or unit is started, or our unit is not, or
-/// there is no initrd (Linux `init/main.c`, `drivers/firmware/efi/libstub`; systemd(1), systemd-debug-generator(8)). The
-/// kernel gives PID 1 what it does not know as its environment.
-const PASSING_OVER: [&str; 7] = [
+/// there is no initrd (Linux `init/main.c`, `drivers/firmware/efi/libstub`; systemd(1), systemd-debug-generator(8)). Words that
+/// the kernel does not know become the environment of PID 1.
+const PASSING_OVER: [&str; 9] = [
     "rdinit=",
     "noinitrd",
     "rd.systemd.unit=",
+    "rd.rescue",
+    "rd.emergency",
     "rd.systemd.mask=remaster",
     "SYSTEMD_UNIT_PATH=",
     "SYSTEMD_IN_INITRD=",

@@ -146,8 +146,12 @@ pub(crate) fn check_bios<I: ReadAt>(volume: &I, boot: &[ElToritoEntry]) -> Resul
         let is_placed = loader.get(12..16).is_some_and(|found| block.is_some_and(|at| found == at));
         let is_named = loader.windows(8).any(|part| part.eq_ignore_ascii_case(b"isolinux"));
         if !(is_placed && is_named) {
-            let path = entry.path.as_deref().unwrap_or("no file");
-            let found = if entry.is_fat { "a FAT filesystem" } else { "another loader" };
+            let path = entry.path.as_deref().unwrap_or("a boot image outside of all files");
+            let found = match (entry.is_fat, is_named) {
+                (true, _) => "a FAT filesystem",
+                (_, true) => "isolinux whose boot info table leads elsewhere",
+                _ => "another loader",
+            };
             return Err(Error::unsupported(
                 "what a BIOS starts",
                 "isolinux, which reads the menu that is edited",

@@ -58,7 +58,7 @@ impl Files {
         refuse_what_says_nothing(recipe)?;
         let mut overlay = OverlayTree::default();
         let mut findings = Findings::default();
-        overlays(recipe, &mut overlay, &mut findings.notes)?;
+        overlays(recipe, &mut overlay)?;
         programs::gather(recipe, &mut overlay, &mut findings)?;
         authorized::set_right(recipe, &mut overlay, &mut findings.notes)?;
         overlay.finish()?;
@@ -223,13 +223,12 @@ fn has_files(recipe: &Recipe) -> bool {
     !file.is_empty() || programs.iter().any(|paths| !paths.is_empty())
 }
 
-/// Lays all overlays. One with nothing in it is refused if nothing else is asked for, and gets a note otherwise.
-fn overlays(recipe: &Recipe, overlay: &mut OverlayTree, notes: &mut Vec<String>) -> Result<()> {
-    let is_alone = recipe.edits().iter().all(|name| name == "overlay");
+/// Lays all overlays. One with nothing in it is refused: it is not what was meant.
+fn overlays(recipe: &Recipe, overlay: &mut OverlayTree) -> Result<()> {
     for (index, path) in recipe.overlay.iter().enumerate() {
         let asked = ArgRef { recipe, name: "overlay", index };
         let about = path.metadata().map_err(Error::io(format!("read {}", path.display())))?;
-        let before = overlay.len();
+        let before = overlay.laid();
         if about.is_dir() {
             folder::add(asked, path, overlay)?;
         } else if about.is_file() {
@@ -238,17 +237,14 @@ fn overlays(recipe: &Recipe, overlay: &mut OverlayTree, notes: &mut Vec<String>)
             let what = format!("{} is neither a folder nor a file", path.display());
             return Err(asked.fault(what, "give a folder or a tar archive"));
         }
-        if overlay.len() == before {
-            notes.push(format!("{} has nothing in it to put in", path.display()));
+        if overlay.laid() == before {
+            let hint = "put files into it, as they are to be in the live system, or leave it out";
+            return Err(
+                asked.fault(format!("{} has nothing in it to put in", path.display()), hint)
+            );
         }
     }
-    match notes.first().filter(|_| is_alone && overlay.is_empty()) {
-        Some(note) => Err(Error::Usage {
-            what: note.clone(),
-            hint: "put files into it, as they are to be in the live system, or leave it out".into(),
-        }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn packed(overlay: &OverlayTree) -> Result<Attached> {

@@ -126,6 +126,8 @@ pub(super) struct OverlayTree {
     items: BTreeMap<String, Item>,
     /// Bytes of memory that the items take.
     held: usize,
+    /// How often something was put in, also where something else stood.
+    laid: usize,
 }
 
 impl OverlayTree {
@@ -142,6 +144,7 @@ impl OverlayTree {
         if places::is_passed_over(path) {
             return Ok(());
         }
+        self.laid = self.laid.saturating_add(1);
         let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
         for parent in above {
             if self.items.get(parent).is_some_and(|found| !matches!(found.what, What::Folder)) {
@@ -268,8 +271,8 @@ impl OverlayTree {
         Some(found.join("/"))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.items.len()
+    pub(super) fn laid(&self) -> usize {
+        self.laid
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -165,7 +165,7 @@ pub(super) fn refusal_of_target(to: &str) -> Option<Refusal> {
     let (_, whole) = LONGEST;
     if to.len() > whole {
         return Some(Refusal {
-            why: "a link leads to a path of 4095 bytes at most",
+            why: "the path that a link leads to has 4095 bytes at most",
             hint: SHORTER,
         });
     }

@@ -38,7 +38,8 @@ use crate::threads;
 use existing::{ExistingImage, ExpectedImage};
 use names::{TakenNames, Template};
 use refuse::{
-    NOT_ASKED, refuse_fetched, refuse_machines, refuse_one_name, refuse_own_records, refuse_prompts,
+    NOT_ASKED, refuse_beyond_layout, refuse_fetched, refuse_machines, refuse_one_name,
+    refuse_own_records, refuse_prompts,
 };
 
 /// Files that get their names together: one sync for all of them.
@@ -233,6 +234,9 @@ impl Batch<'_> {
         refuse_one_name(self.shared)?;
         refuse_machines(self.shared)?;
         refuse_prompts(self.shared)?;
+        if self.form == Form::Oci {
+            refuse_beyond_layout(users.len(), self.folder)?;
+        }
         place::check(self.folder)?;
         self.take_down(users, &mut files)?;
         directory::check_folder(self.folder)?;

@@ -1,9 +1,12 @@
-//! What a recipe may not have where it is one of many users'.
+//! What a batch refuses: what a recipe may not have where it is one of many users', and more users than it has room for.
 
-use crate::error::{Advice, Result};
+use std::path::Path;
+
+use crate::error::{Advice, Error, Result};
 use crate::keys::RemoteKeys;
 use crate::live::remote_keys;
 use crate::recipe::{OF_RECORDS, Recipe, called};
+use crate::stamp::oci_index::MOST_IMAGES;
 
 /// A name that is given beside the users' own would derive the same keys for all of them.
 pub(super) fn refuse_one_name(recipe: &Recipe) -> Result<()> {
@@ -62,4 +65,30 @@ pub(super) fn refuse_fetched(recipe: &Recipe) -> Result<()> {
         return Err(recipe.fault("key", at, format!("a batch fetches no keys: {given}"), hint));
     }
     Ok(())
+}
+
+/// Refuses more users than the index of a layout has room for, before the first image is made.
+pub(super) fn refuse_beyond_layout(users: usize, folder: &Path) -> Result<()> {
+    if users <= MOST_IMAGES {
+        return Ok(());
+    }
+    let folder = folder.display();
+    Err(Error::Usage {
+        what: format!("{users} users, and the OCI layout {folder} takes {MOST_IMAGES} at most"),
+        hint: "put parts of the users into folders of their own".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layout_takes_so_many_users_and_no_more() {
+        let folder = Path::new("out");
+        assert!(refuse_beyond_layout(MOST_IMAGES, folder).is_ok());
+        let fault = refuse_beyond_layout(MOST_IMAGES + 1, folder).unwrap_err();
+        let said = "200001 users, and the OCI layout out takes 200000 at most";
+        assert!(fault.to_string().contains(said), "{fault}");
+    }
 }

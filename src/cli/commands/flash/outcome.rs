@@ -141,7 +141,7 @@ fn state(
     Some(match (is_half, marked) {
         (Some(true), _) => format!("{name} is half written now: {}", operation.retry_hint()),
         (_, 1..) => format!(
-            "{name} holds marks of the test of its size at {marked} places, and elsewhere what it held before"
+            "{name} holds marks of the test of its size at {marked} places; what it holds elsewhere is not known"
         ),
         _ if !is_touched => format!("nothing was written to {name}"),
         (Some(false), 0) => format!("{name} {}", operation.uncertain_contents()),
@@ -180,7 +180,7 @@ fn summary(
     }
     if report.is_sampled {
         text.push_str(
-            "; compared were the start, what was put in before or now, and samples of the rest",
+            "; it compared the start, what was put in before or now, and samples of the rest",
         );
     }
     if report.cut_off > 0 {

@@ -16,7 +16,8 @@ const LARGEST: u64 = 64 << 10;
 /// Refuses a key that the image surely does not let in as the user: to boot it would take minutes, and tell less.
 pub(super) fn check(args: &Args, report: &Report) -> Result<()> {
     let keys = report.injected.iter().flat_map(|injected| &injected.keys);
-    let keys: Vec<&Key> = keys.filter(|key| key.user == args.user).collect();
+    let keys: Vec<&Key> =
+        keys.filter(|key| key.user == args.user && key.shut_out.is_none()).collect();
     let Some(path) = &args.key else { return Ok(()) };
     let Some(given) = fingerprint(path) else { return Ok(()) };
     if keys.iter().any(|key| key.fingerprint == given || is_of_authority(key)) {

@@ -193,7 +193,7 @@ fn check(args: &Args, report: &Report) -> Result<()> {
 /// Whether the image lets a key in as the user.
 fn lets_in(args: &Args, report: &Report) -> bool {
     let mut keys = report.injected.iter().flat_map(|injected| &injected.keys);
-    keys.any(|key| key.user == args.user)
+    keys.any(|key| key.user == args.user && key.shut_out.is_none())
 }
 
 /// Whether a key is made for this boot.

@@ -285,6 +285,7 @@ impl<'r> Walk<'r> {
             name if INITRD.contains(&name) => self.initrd(rest),
             "chainloader" => self.chain(rest),
             name if READERS.contains(&name) => self.include(name, rest),
+            "fwsetup" if rest.iter().any(|word| word.text.ends_with("-is-supported")) => {}
             name if is_end(name) => self.ends(name),
             name if is_assignment(name) || is_harmless(name) => {}
             name if self.expands(first) => {

@@ -7,7 +7,7 @@ use super::is_assignment;
 const OTHERS: [&str; 8] =
     ["[", "test", "echo", "export", "authenticate", "password", "password_pbkdf2", "chainloader"];
 
-/// Variables that nothing may set but a GRUB that starts this one from an ISO in a file, and the one line of nixpkgs.
+/// Variables that the one line of nixpkgs sets, and a GRUB that starts this ISO as a file. Nothing else may.
 const OWN: [&str; 2] = ["isoboot", "iso_path"];
 const OF_NIXPKGS: &str = "isoboot=findiso=${iso_path}";
 
