@@ -658,7 +658,7 @@ fn keys_on_the_command_line_stay_there_as_long_as_nothing_else_comes() {
     for added in ["--hostname foo", "--serial ttyS0 --serial ttyS1", "--file script:/opt/x"] {
         let folder = stamped("--key a.pub --inject credential");
         edit(&folder, added).refused(2, stays);
-        edit(&folder, added).refused(2, "add --inject archive: the keys move into files");
+        edit(&folder, added).refused(2, "give --inject=archive: the keys move into files");
         edit(&folder, &format!("{added} --inject archive")).done();
         edit(&folder, &format!("{added} --inject archive --no-key")).done();
     }

@@ -249,7 +249,10 @@ fn what_a_damaged_record_leaves_in_the_cache_is_named() {
         let ended = folder.run(&remove);
         assert_eq!(ended.status, 0, "{}", ended.err);
         let notes: Vec<&str> = ended.err.lines().filter(|line| line.contains("note: ")).collect();
-        assert!(notes.len() == 1 && notes[0].contains(&format!("{image}, which stays")), "{notes:?}");
+        assert!(
+            notes.len() == 1 && notes[0].contains(&format!("{image}, which stays")),
+            "{notes:?}"
+        );
         assert!(folder.names().contains(&image.to_owned()));
     }
     std::fs::remove_file(folder.at(image)).unwrap();

@@ -564,8 +564,14 @@ mod tests {
         ("LABEL x\nKERNEL .COM32 linux", "x: `KERNEL .COM32`"),
         ("LABEL x\nBOOT .config /o.txt", "x: `BOOT .config`"),
         ("LABEL x\nLINUX ../nixos/k\nAPPEND init=/i\nINITRD ../nixos/r", ""),
-        ("LABEL x\nLINUX /k a b\nAPPEND init=/i\nINITRD /r", "x: `a b` behind the path of the kernel"),
-        ("LABEL x\nLINUX /k\nAPPEND init=/i\nINITRD /r quiet", "x: `quiet` behind the path of the initrd"),
+        (
+            "LABEL x\nLINUX /k a b\nAPPEND init=/i\nINITRD /r",
+            "x: `a b` behind the path of the kernel",
+        ),
+        (
+            "LABEL x\nLINUX /k\nAPPEND init=/i\nINITRD /r quiet",
+            "x: `quiet` behind the path of the initrd",
+        ),
         ("LABEL x\nLINUX /k quiet", ""),
         ("LABEL x\nKERNEL menu.c32 a.cfg", "menu.c32 a.cfg"),
         ("# APPEND init=/i\n#APPEND init=/i\nSAY init=/nix/store/x\nOTHER init=/i", ""),

@@ -135,23 +135,16 @@ fn is_fat<I: ReadAt>(volume: &I, image: ByteRange) -> Result<bool> {
 /// Bytes of a boot image for BIOS in which its name is looked for; isolinux has under 50 KB.
 const BIOS_HEAD: u64 = 1 << 20;
 
-/// Refuses a boot image for BIOS that is not isolinux, as its menu is then read by nobody. The loader has where the volume
-/// and it itself are in a table (`mkisofs -boot-info-table`), and its own name in its messages.
+/// Refuses a boot image for BIOS that is not isolinux, which has its own name in its messages: the menu is then read by nobody.
 pub(crate) fn check_bios<I: ReadAt>(volume: &I, boot: &[ElToritoEntry]) -> Result<()> {
     for entry in boot.iter().filter(|entry| entry.platform == Platform::Bios) {
         let size = entry.image.size().min(BIOS_HEAD);
         let at = ByteRange::new(entry.image.start(), size).unwrap_or(entry.image);
         let loader = volume.read_range("El Torito boot image", at, BIOS_HEAD)?;
-        let block = Lbn::at_byte(at.start()).map(|block| block.0.to_le_bytes());
-        let is_placed = loader.get(12..16).is_some_and(|found| block.is_some_and(|at| found == at));
         let is_named = loader.windows(8).any(|part| part.eq_ignore_ascii_case(b"isolinux"));
-        if !(is_placed && is_named) {
+        if entry.is_fat || !is_named {
             let path = entry.path.as_deref().unwrap_or("a boot image outside of all files");
-            let found = match (entry.is_fat, is_named) {
-                (true, _) => "a FAT filesystem",
-                (_, true) => "isolinux whose boot info table leads elsewhere",
-                _ => "another loader",
-            };
+            let found = if entry.is_fat { "a FAT filesystem" } else { "another loader" };
             return Err(Error::unsupported(
                 "what a BIOS starts",
                 "isolinux, which reads the menu that is edited",
